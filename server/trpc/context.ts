@@ -1,0 +1,51 @@
+// Owns what every procedure gets: plain values and services. No Express, no vendor types, so tests need no HTTP.
+import type { AdminService } from "../admin/admin.service.ts";
+import type { AuthService, Principal } from "../auth/auth.service.ts";
+import type { CreditService } from "../credit/credit.service.ts";
+import type { Logger } from "../logger.ts";
+import type { PaymentService } from "../payment/payment.service.ts";
+import type { ServiceService } from "../service/service.service.ts";
+import type { UserService } from "../user/user.service.ts";
+import type { RateLimits } from "./limits.ts";
+
+/** The services behind the routers, made once by app.ts. */
+export interface Services {
+  readonly auth: AuthService;
+  readonly user: UserService;
+  readonly credit: CreditService;
+  readonly payment: PaymentService;
+  readonly service: ServiceService;
+  readonly admin: AdminService;
+}
+
+/** What a procedure may do to the HTTP answer, when there is one. */
+export interface Reply {
+  setHeader(name: string, value: string): void;
+  /** Sets the refresh cookie for `maxAgeSeconds`; null clears it. */
+  setRefreshCookie(token: string | null, maxAgeSeconds: number): void;
+}
+
+/** The plain facts of the request at hand. */
+export interface RequestFacts {
+  readonly requestId: string;
+  /** The client's address as TRUST_PROXY allows it to be known. */
+  readonly ip: string;
+  readonly userAgent: string | null;
+  /** The Origin header as sent. */
+  readonly origin: string | null;
+  /** The bearer of the Authorization header. */
+  readonly bearer: string | null;
+  /** Every value sent under the refresh cookie's name (more than one = tossing). */
+  readonly refreshCookies: readonly string[];
+}
+
+/** The context of one HTTP request; a batch shares it. */
+export interface Context {
+  readonly request: RequestFacts;
+  readonly reply: Reply;
+  readonly services: Services;
+  readonly limits: RateLimits;
+  readonly logger: Logger;
+  /** Who the bearer is; looked up once per request. Throws UNAUTHENTICATED, TOKEN_EXPIRED, SESSION_REVOKED. */
+  principal(): Promise<Principal>;
+}

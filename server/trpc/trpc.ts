@@ -1,0 +1,187 @@
+// Owns tRPC itself: initialised once, then the error, limit and authority middleware, then the procedures routers use.
+// Edit it when a new kind of caller appears; a new feature only needs the procedures at the bottom.
+import { initTRPC, TRPCError } from "@trpc/server";
+import { ZodError, z } from "zod";
+import { type AppErrorData, ERROR_CODES, type ErrorCode } from "../../shared/src/errors.ts";
+import { AppError, isAppError } from "../errors.ts";
+import type { Context } from "./context.ts";
+import type { RateTier } from "./limits.ts";
+
+/** Per-procedure facts the middleware reads. */
+interface Meta {
+  /** The rate-limit tier, when it is not the caller's usual one. */
+  tier?: RateTier;
+}
+
+const t = initTRPC
+  .context<Context>()
+  .meta<Meta>()
+  .create({
+    isDev: false,
+    sse: {
+      ping: { enabled: true, intervalMs: 15_000 },
+      client: { reconnectAfterInactivityMs: 45_000 },
+    },
+    errorFormatter({ shape, error, ctx }) {
+      const appError = toAppError(error);
+      const { code, httpStatus } = wireCode(error, appError);
+      const app = {
+        code: appError.code,
+        ...appError.details,
+        ...(ctx === undefined ? {} : { requestId: ctx.request.requestId }),
+      } as AppErrorData;
+      return {
+        message: messageFor(appError, ctx?.request.requestId),
+        code: shape.code,
+        data: {
+          code,
+          httpStatus,
+          ...(shape.data.path === undefined ? {} : { path: shape.data.path }),
+          app,
+        },
+      };
+    },
+  });
+
+function messageFor(error: AppError, requestId: string | undefined): string {
+  if (error.code !== "INTERNAL") return error.message;
+  return requestId === undefined
+    ? "Something went wrong on our side. Please try again."
+    : `Something went wrong on our side. Please try again; if it stays, report request ${requestId}.`;
+}
+
+/** tRPC's own refusals keep their code (405, 415 …); ours take the closed list's. */
+function wireCode(error: TRPCError, appError: AppError) {
+  const known = ERROR_CODES[appError.code];
+  if (error.code === "METHOD_NOT_SUPPORTED") return { code: error.code, httpStatus: 405 };
+  if (error.code === "UNSUPPORTED_MEDIA_TYPE") return { code: error.code, httpStatus: 415 };
+  return { code: known.trpc, httpStatus: known.httpStatus };
+}
+
+const TRPC_TO_APP: Partial<Record<TRPCError["code"], ErrorCode>> = {
+  UNAUTHORIZED: "UNAUTHENTICATED",
+  FORBIDDEN: "FORBIDDEN",
+  NOT_FOUND: "NOT_FOUND",
+  CONFLICT: "CONFLICT",
+};
+
+/** Any error as one of the closed list. Texts of unexpected errors never pass. */
+export function toAppError(error: unknown): AppError {
+  if (isAppError(error)) return error;
+  if (error instanceof TRPCError) {
+    if (isAppError(error.cause)) return error.cause;
+    if (error.code === "BAD_REQUEST" && error.cause instanceof ZodError)
+      return validationError(error.cause);
+    if (error.code === "PAYLOAD_TOO_LARGE")
+      return AppError.of("PAYLOAD_TOO_LARGE", "The request is too large.");
+    if (/batch/i.test(error.message) && error.code === "BAD_REQUEST")
+      return AppError.of("BATCH_TOO_LARGE", "Send at most 10 calls in one batch.");
+    const code = TRPC_TO_APP[error.code];
+    if (code === "NOT_FOUND") return AppError.of("NOT_FOUND", "There is no such procedure.");
+    if (code !== undefined) return AppError.of(code as "CONFLICT", error.message);
+    if (error.code !== "INTERNAL_SERVER_ERROR")
+      return AppError.of(
+        "VALIDATION_FAILED",
+        "The request could not be understood.",
+        { fields: {} },
+        error,
+      );
+  }
+  return AppError.of("INTERNAL", "Unexpected error", undefined, error);
+}
+
+/** A zod refusal as VALIDATION_FAILED: `fields` maps each path (`""` for the whole) to its sentences. */
+export function validationError(error: ZodError): AppError {
+  const fields: Record<string, string[]> = {};
+  for (const issue of error.issues.slice(0, 20)) {
+    const path = issue.path.map(String).join(".").slice(0, 200);
+    const sentences = Object.hasOwn(fields, path) ? fields[path] : undefined;
+    if (sentences) sentences.push(issue.message);
+    else
+      Object.defineProperty(fields, path, {
+        value: [issue.message],
+        enumerable: true,
+      });
+  }
+  const [first] = z.prettifyError(error).split("\n");
+  return AppError.of(
+    "VALIDATION_FAILED",
+    `Please check the input: ${first ?? "invalid"}`,
+    { fields },
+    error,
+  );
+}
+
+/** Maps whatever a procedure throws and logs what is ours to mend. */
+const errors = t.middleware(async ({ ctx, path, type, next }) => {
+  const result = await next();
+  if (result.ok) return result;
+  const appError = toAppError(result.error);
+  if (appError.httpStatus >= 500) {
+    ctx.logger.error(
+      { err: appError.cause ?? appError, code: appError.code, path, type },
+      "procedure failed",
+    );
+  }
+  throw new TRPCError({
+    code: ERROR_CODES[appError.code].trpc,
+    message: appError.message,
+    cause: appError,
+  });
+});
+
+function limited(usualTier: RateTier, client: (ctx: Context) => Promise<string> | string) {
+  return t.middleware(async ({ ctx, meta, next }) => {
+    const { limit, remaining, resetSeconds } = await ctx.limits.consume(
+      meta?.tier ?? usualTier,
+      await client(ctx),
+    );
+    ctx.reply.setHeader("RateLimit-Limit", String(limit));
+    ctx.reply.setHeader("RateLimit-Remaining", String(remaining));
+    ctx.reply.setHeader("RateLimit-Reset", String(resetSeconds));
+    return next();
+  });
+}
+
+const signedIn = t.middleware(async ({ ctx, next }) =>
+  next({ ctx: { user: await ctx.principal() } }),
+);
+
+const adminOnly = t.middleware(async ({ ctx, next }) => {
+  const user = await ctx.principal();
+  if (user.role !== "ADMIN")
+    throw AppError.of("FORBIDDEN", "This needs an administrator's account.");
+  return next({ ctx: { user } });
+});
+
+const serviceKey = t.middleware(async ({ ctx, next }) =>
+  next({
+    ctx: { caller: ctx.services.service.authenticate(ctx.request.bearer) },
+  }),
+);
+
+export const router = t.router;
+export const createCallerFactory = t.createCallerFactory;
+
+/** Anyone; limited by address. */
+export const publicProcedure = t.procedure
+  .use(errors)
+  .use(limited("anonymous", (ctx) => ctx.request.ip));
+
+/** A signed-in user, as `ctx.user`; limited by user. */
+export const userProcedure = t.procedure
+  .use(errors)
+  .use(limited("user", async (ctx) => (await ctx.principal()).userId))
+  .use(signedIn);
+
+/** An administrator, as `ctx.user`. */
+export const adminProcedure = t.procedure
+  .use(errors)
+  .use(limited("user", async (ctx) => (await ctx.principal()).userId))
+  .use(adminOnly);
+
+/** An AI worker with a service key, as `ctx.caller`. */
+export const serviceProcedure = t.procedure
+  .use(errors)
+  .use(serviceKey)
+  .use(limited("service", (ctx) => ctx.services.service.authenticate(ctx.request.bearer).name));

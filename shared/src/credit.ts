@@ -1,0 +1,137 @@
+// Owns the contract of the `credit` procedures: balance, history, prices, spending.
+import { z } from "zod";
+import { feature } from "./features.ts";
+import {
+  credits,
+  cursor,
+  id,
+  idempotencyKey,
+  isoDate,
+  limit,
+  nothing,
+  offset,
+} from "./primitives.ts";
+import { mutation, query, subscription } from "./procedure.ts";
+
+/** Why an entry was written. */
+export const ENTRY_TYPES = [
+  "SIGNUP",
+  "PURCHASE",
+  "SUBSCRIPTION",
+  "USAGE",
+  "REFUND",
+  "DISPUTE",
+  "DISPUTE_REVERSAL",
+  "EXPIRY",
+  "ADMIN_ADJUST",
+] as const;
+export const entryType = z.enum(ENTRY_TYPES);
+/** One of ENTRY_TYPES. */
+export type EntryType = z.infer<typeof entryType>;
+
+export const HOLD_STATES = ["ACTIVE", "SETTLED", "RELEASED", "EXPIRED"] as const;
+/** One of HOLD_STATES. */
+export type HoldState = (typeof HOLD_STATES)[number];
+
+/** At most 4 kB of the caller's own notes, kept with the entry. */
+export const metadata = z
+  .record(z.string().min(1).max(64), z.union([z.string(), z.number(), z.boolean(), z.null()]))
+  .refine((value) => new TextEncoder().encode(JSON.stringify(value)).length <= 4096, {
+    error: "Metadata may hold 4 kB of JSON at most.",
+  })
+  .refine(
+    (value) =>
+      !Object.getOwnPropertyNames(value).some((key) =>
+        ["__proto__", "constructor", "prototype"].includes(key),
+      ),
+    { error: "Metadata may not use prototype keys." },
+  );
+
+/** The answer to a spend; the same again, with `replayed: true`, when the key is repeated. */
+export const spendAnswer = z.object({
+  transactionId: id,
+  feature,
+  charged: credits,
+  balance: credits,
+  priceVersion: z.string(),
+  replayed: z.boolean(),
+});
+
+/** What is there now. `available` = credits - held. */
+export const balanceChange = z.object({
+  credits,
+  held: credits,
+  available: credits,
+  seq: z.int(),
+});
+
+export const creditContract = {
+  balance: query({
+    input: nothing,
+    output: z.object({
+      credits,
+      held: credits,
+      available: credits,
+      grants: z.array(
+        z.object({
+          id,
+          source: z.string(),
+          remaining: credits,
+          expiresAt: isoDate.nullable(),
+        }),
+      ),
+    }),
+  }),
+  history: query({
+    input: z.strictObject({ limit, offset, cursor, type: entryType.optional() }).prefault({}),
+    output: z.object({
+      logs: z.array(
+        z.object({
+          id,
+          seq: z.int(),
+          amount: credits,
+          balance: credits,
+          type: entryType,
+          feature: z.string().nullable(),
+          description: z.string().nullable(),
+          createdAt: isoDate,
+        }),
+      ),
+      total: z.int(),
+      limit: z.int(),
+      offset: z.int(),
+      nextCursor: z.string().nullable(),
+    }),
+  }),
+  costs: query({
+    input: nothing,
+    output: z.object({
+      version: z.string(),
+      features: z.array(z.object({ feature, credits })),
+    }),
+  }),
+  spend: mutation({
+    input: z.strictObject({
+      feature,
+      idempotencyKey,
+      metadata: metadata.optional(),
+    }),
+    output: spendAnswer,
+  }),
+  usage: query({
+    input: z
+      .strictObject({
+        from: isoDate.optional(),
+        to: isoDate.optional(),
+        timeZone: z.string().min(1).max(64).default("UTC"),
+      })
+      .prefault({}),
+    output: z.object({
+      totalCredits: credits,
+      byFeature: z.array(z.object({ feature: z.string(), credits, calls: z.int() })),
+      daily: z.array(z.object({ date: z.iso.date(), credits })),
+      runsOutOn: z.iso.date().nullable(),
+    }),
+  }),
+  onChange: subscription({ input: nothing, output: balanceChange }),
+};

@@ -1,0 +1,16 @@
+// Owns what a client of the Skywork backend may import: one flat door, because this is a package.
+export type { Role } from "./auth.ts";
+export type { EntryType, HoldState } from "./credit.ts";
+export { ENTRY_TYPES, HOLD_STATES } from "./credit.ts";
+export { createClient, type SkyworkClientOptions } from "./client.ts";
+export { contract } from "./contract.ts";
+export type {
+  AppErrorData,
+  ErrorCode,
+  ErrorDetails,
+  SignInError,
+} from "./errors.ts";
+export { ERROR_CODES, SIGN_IN_ERRORS } from "./errors.ts";
+export { FEATURES, type Feature } from "./features.ts";
+export { PAYMENT_STATES, type PaymentState } from "./payment.ts";
+export type { AppErrorShape, AppRouter } from "./router.ts";

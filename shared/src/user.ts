@@ -1,0 +1,26 @@
+// Owns the contract of the `user` procedures: the profile, everything stored, the way out.
+import { z } from "zod";
+import { user } from "./auth.ts";
+import { empty, nothing, plainText } from "./primitives.ts";
+import { mutation, query } from "./procedure.ts";
+
+export const userContract = {
+  profile: query({ input: nothing, output: z.object({ user }) }),
+  update: mutation({
+    input: z.strictObject({
+      name: plainText(200).optional(),
+      avatar: z
+        .url({ protocol: /^https$/, error: "Use an https:// address." })
+        .max(2048)
+        .nullable()
+        .optional(),
+    }),
+    output: z.object({ user }),
+  }),
+  /** Everything stored about the caller, one JSON document. Lists are whole, not pages. */
+  export: query({ input: nothing, output: z.record(z.string(), z.unknown()) }),
+  delete: mutation({
+    input: z.strictObject({ confirmEmail: z.string().max(320) }),
+    output: empty,
+  }),
+};
