@@ -1,0 +1,87 @@
+// Owns small HTTP helpers that both stand-ins share: bounded bodies, listening, closing, and who may call.
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
+import type { AddressInfo } from "node:net";
+
+const MAX_BODY_BYTES = 1_000_000;
+
+/** Reads a request body as text, at most 1 MB; undefined when it is larger. */
+export async function readBody(req: IncomingMessage): Promise<string | undefined> {
+  const chunks: Buffer[] = [];
+  let size = 0;
+  for await (const chunk of req) {
+    const piece = chunk as Buffer;
+    size += piece.length;
+    if (size > MAX_BODY_BYTES) return undefined;
+    chunks.push(piece);
+  }
+  return Buffer.concat(chunks).toString("utf8");
+}
+
+/** One header as text. */
+export function header(req: IncomingMessage, name: string): string | null {
+  const value = req.headers[name];
+  return Array.isArray(value) ? (value[0] ?? null) : (value ?? null);
+}
+
+/** Starts a server; a busy port gets a sentence that says which and what to do. */
+export async function listen(
+  name: string,
+  port: number,
+  host: string,
+  handler: (req: IncomingMessage, res: ServerResponse) => Promise<void>,
+): Promise<{ server: Server; port: number }> {
+  const server = createServer((req, res) => {
+    handler(req, res).catch((error: unknown) => {
+      // A sandbox that hides its own mistakes misleads the person testing against it.
+      const text = error instanceof Error ? (error.stack ?? error.message) : String(error);
+      console.error(`${name}: ${text}`);
+      if (!res.headersSent) res.writeHead(500, { "Content-Type": "text/plain" });
+      res.end("The sandbox failed; its console says why.\n");
+    });
+  });
+  await new Promise<void>((resolve, reject) => {
+    server.once("error", (error: NodeJS.ErrnoException) => {
+      reject(
+        error.code === "EADDRINUSE"
+          ? new Error(
+              `${name} cannot listen on ${host}:${port}: the port is taken, perhaps by another sandbox that is still running. Stop that one or choose another port.`,
+              { cause: error },
+            )
+          : error,
+      );
+    });
+    server.listen(port, host, resolve);
+  });
+  const address = server.address() as AddressInfo;
+  return { server, port: address.port };
+}
+
+/** Stops a server and cuts whatever is still open (a hanging answer, say). */
+export async function closeServer(server: Server): Promise<void> {
+  await new Promise<void>((resolve) => {
+    server.close(() => resolve());
+    server.closeAllConnections();
+  });
+}
+
+/** A `Host` that names this machine or is allowed: refuses DNS rebinding. */
+export function hostAllowed(req: IncomingMessage, allowHosts: string[]): boolean {
+  const given = header(req, "host") ?? "";
+  const name = given
+    .replace(/:\d+$/, "")
+    .replace(/^\[|\]$/g, "")
+    .toLowerCase();
+  return (
+    name === "localhost" ||
+    name === "::1" ||
+    /^127(\.\d{1,3}){3}$/.test(name) ||
+    allowHosts.includes(name)
+  );
+}
+
+/** True when a browser sent this from a page of another site. */
+export function isCrossSite(req: IncomingMessage): boolean {
+  const origin = header(req, "origin");
+  if (origin === null) return false;
+  return !URL.canParse(origin) || new URL(origin).host !== header(req, "host");
+}

@@ -1,0 +1,95 @@
+// Owns starting both stand-ins together, for `npm run dev`, `npm run demo` and tests.
+//
+//   const sandbox = await startSandbox({ webhookUrl, redirectUris });          // any free ports, state in memory
+//   sandbox.stripe  : { url, port, secretKey, webhookSecret, control, close }  // STRIPE_API_BASE = url
+//   sandbox.google  : { issuer, port, clientId, clientSecret, control, close } // GOOGLE_ISSUER = issuer
+//   sandbox.env     : the environment lines an app needs to use them
+//   await sandbox.close()
+//
+// `stripe.control` (StripeControl, stripe/control.ts) and `google.control` (GoogleControl, google/server.ts)
+// make things happen from outside: payments, clock, refunds, disputes, misbehaviour.
+// Tests sign in without a browser with `driveSignIn` (tests/support/google-sign-in.ts).
+import { type GoogleSandbox, startGoogleSandbox } from "./google/server.ts";
+import type { GoogleUser } from "./google/users.ts";
+import {
+  type StripeSandbox,
+  type StripeSandboxOptions,
+  startStripeSandbox,
+} from "./stripe/server.ts";
+
+export interface SandboxOptions {
+  host?: string;
+  /** 0 (default) = any free port. */
+  stripePort?: number;
+  googlePort?: number;
+  /** Where Stripe's events go, e.g. `http://localhost:5000/api/payment/webhook`. */
+  webhookUrl?: string;
+  /** Callback addresses Google accepts, e.g. `http://localhost:5000/api/auth/google/callback`. */
+  redirectUris: string[];
+  /** Keeps Stripe's state over a restart. */
+  dataDir?: string;
+  secretKey?: string;
+  webhookSecret?: string;
+  clientId?: string;
+  clientSecret?: string;
+  users?: GoogleUser[];
+  clock?: () => Date;
+  /** Everything else the Stripe stand-in takes. */
+  stripe?: Partial<StripeSandboxOptions>;
+}
+
+export interface Sandbox {
+  stripe: StripeSandbox;
+  google: GoogleSandbox;
+  env: { [name: string]: string };
+  close(): Promise<void>;
+}
+
+export const SANDBOX_DEFAULTS = {
+  secretKey: "sk_test_sandbox_51SkyworkSandboxSecretKey",
+  webhookSecret: "whsec_sandbox_c2t5d29yay1zYW5kYm94LXNlY3JldA",
+  clientId: "skywork-sandbox.apps.googleusercontent.com",
+  clientSecret: "GOCSPX-skywork-sandbox-secret",
+};
+
+/** Starts both stand-ins. If one cannot start, the other is closed again. */
+export async function startSandbox(options: SandboxOptions): Promise<Sandbox> {
+  const stripe = await startStripeSandbox({
+    ...options.stripe,
+    port: options.stripePort ?? options.stripe?.port,
+    host: options.host ?? options.stripe?.host,
+    dataDir: options.dataDir ?? options.stripe?.dataDir,
+    webhookUrl: options.webhookUrl ?? options.stripe?.webhookUrl,
+    clock: options.clock ?? options.stripe?.clock,
+    secretKey: options.secretKey ?? SANDBOX_DEFAULTS.secretKey,
+    webhookSecret: options.webhookSecret ?? SANDBOX_DEFAULTS.webhookSecret,
+  });
+  try {
+    const google = await startGoogleSandbox({
+      port: options.googlePort,
+      host: options.host,
+      clientId: options.clientId ?? SANDBOX_DEFAULTS.clientId,
+      clientSecret: options.clientSecret ?? SANDBOX_DEFAULTS.clientSecret,
+      redirectUris: options.redirectUris,
+      users: options.users,
+    });
+    return {
+      stripe,
+      google,
+      env: {
+        STRIPE_API_BASE: stripe.url,
+        STRIPE_SECRET_KEY: stripe.secretKey,
+        STRIPE_WEBHOOK_SECRET: stripe.webhookSecret,
+        GOOGLE_ISSUER: google.issuer,
+        GOOGLE_CLIENT_ID: google.clientId,
+        GOOGLE_CLIENT_SECRET: google.clientSecret,
+      },
+      close: async () => {
+        await Promise.all([stripe.close(), google.close()]);
+      },
+    };
+  } catch (error) {
+    await stripe.close();
+    throw error;
+  }
+}

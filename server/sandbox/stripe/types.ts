@@ -1,0 +1,347 @@
+// Owns the shapes of the objects the Stripe stand-in keeps: the fields it reads or changes are named, the rest is plain JSON.
+
+export type Json =
+  | string
+  | number
+  | boolean
+  | null
+  | undefined
+  | Json[]
+  | { [field: string]: Json };
+export type Metadata = { [key: string]: string };
+
+/** Any resource of the API. Fields without behaviour here are carried as plain JSON. */
+export interface StripeObject {
+  id: string;
+  object: string;
+  [field: string]: Json;
+}
+
+export interface Customer extends StripeObject {
+  object: "customer";
+  email: string | null;
+  name: string | null;
+  /** Minor units; negative is credit in the customer's favour. */
+  balance: number;
+  currency: string | null;
+  created: number;
+  delinquent: boolean;
+  metadata: Metadata;
+  next_invoice_sequence: number;
+  invoice_prefix: string;
+  invoice_settings: { [field: string]: Json };
+}
+
+export interface Product extends StripeObject {
+  object: "product";
+  name: string;
+  description: string | null;
+  active: boolean;
+  created: number;
+  updated: number;
+  metadata: Metadata;
+}
+
+export type Recurring = {
+  interval: "day" | "week" | "month" | "year";
+  interval_count: number;
+  meter: null;
+  trial_period_days: null;
+  usage_type: "licensed";
+};
+
+export interface Price extends StripeObject {
+  object: "price";
+  active: boolean;
+  currency: string;
+  created: number;
+  lookup_key: string | null;
+  nickname: string | null;
+  metadata: Metadata;
+  product: string;
+  recurring: Recurring | null;
+  type: "one_time" | "recurring";
+  unit_amount: number;
+}
+
+export interface Coupon extends StripeObject {
+  object: "coupon";
+  percent_off: number | null;
+  amount_off: number | null;
+  currency: string | null;
+  duration: "forever" | "once" | "repeating";
+  name: string | null;
+  times_redeemed: number;
+  valid: boolean;
+}
+
+export interface PromotionCode extends StripeObject {
+  object: "promotion_code";
+  active: boolean;
+  code: string;
+  promotion: { coupon: string; type: "coupon" };
+  times_redeemed: number;
+}
+
+export interface CheckoutLine extends StripeObject {
+  object: "item";
+  amount_discount: number;
+  amount_subtotal: number;
+  amount_total: number;
+  currency: string;
+  description: string;
+  price: Price;
+  quantity: number;
+}
+
+export interface CheckoutSession extends StripeObject {
+  object: "checkout.session";
+  amount_subtotal: number;
+  amount_total: number;
+  allow_promotion_codes: boolean | null;
+  cancel_url: string | null;
+  client_reference_id: string | null;
+  created: number;
+  currency: string;
+  customer: string | null;
+  customer_creation: string | null;
+  customer_details: { [field: string]: Json } | null;
+  customer_email: string | null;
+  discounts: { coupon: string | null; promotion_code: string | null }[] | null;
+  expires_at: number;
+  invoice: string | null;
+  metadata: Metadata;
+  mode: "payment" | "subscription";
+  payment_intent: string | null;
+  payment_status: "paid" | "unpaid" | "no_payment_required";
+  status: "open" | "complete" | "expired";
+  subscription: string | null;
+  success_url: string;
+  total_details: { amount_discount: number; amount_shipping: number; amount_tax: number };
+  url: string | null;
+}
+
+export interface PaymentIntent extends StripeObject {
+  object: "payment_intent";
+  amount: number;
+  amount_received: number;
+  canceled_at: number | null;
+  created: number;
+  currency: string;
+  customer: string | null;
+  description: string | null;
+  last_payment_error: { [field: string]: Json } | null;
+  latest_charge: string | null;
+  metadata: Metadata;
+  payment_method: string | null;
+  status: "requires_payment_method" | "processing" | "succeeded" | "canceled";
+}
+
+export interface Charge extends StripeObject {
+  object: "charge";
+  amount: number;
+  amount_captured: number;
+  amount_refunded: number;
+  balance_transaction: string | null;
+  captured: boolean;
+  created: number;
+  currency: string;
+  customer: string | null;
+  disputed: boolean;
+  failure_code: string | null;
+  failure_message: string | null;
+  metadata: Metadata;
+  outcome: { [field: string]: Json } | null;
+  paid: boolean;
+  payment_intent: string;
+  payment_method: string | null;
+  receipt_url: string | null;
+  refunded: boolean;
+  status: "succeeded" | "pending" | "failed";
+}
+
+export interface Refund extends StripeObject {
+  object: "refund";
+  amount: number;
+  charge: string;
+  created: number;
+  currency: string;
+  metadata: Metadata;
+  payment_intent: string;
+  reason: string | null;
+  status: "pending" | "succeeded" | "failed" | "canceled";
+}
+
+export interface Dispute extends StripeObject {
+  object: "dispute";
+  amount: number;
+  charge: string;
+  created: number;
+  currency: string;
+  is_charge_refundable: boolean;
+  payment_intent: string;
+  reason: string;
+  status: string;
+  balance_transactions: { [field: string]: Json }[];
+}
+
+export interface SubscriptionItem extends StripeObject {
+  object: "subscription_item";
+  created: number;
+  current_period_start: number;
+  current_period_end: number;
+  metadata: Metadata;
+  price: Price;
+  quantity: number;
+  subscription: string;
+}
+
+export type SubscriptionStatus =
+  | "incomplete"
+  | "incomplete_expired"
+  | "active"
+  | "past_due"
+  | "canceled"
+  | "unpaid";
+
+export interface Subscription extends StripeObject {
+  object: "subscription";
+  billing_cycle_anchor: number;
+  cancel_at: number | null;
+  cancel_at_period_end: boolean;
+  canceled_at: number | null;
+  cancellation_details: { [field: string]: Json };
+  created: number;
+  currency: string;
+  customer: string;
+  default_payment_method: string | null;
+  discounts: string[];
+  ended_at: number | null;
+  items: { object: "list"; data: SubscriptionItem[]; has_more: boolean; url: string };
+  latest_invoice: string | null;
+  metadata: Metadata;
+  pending_update: PendingUpdate | null;
+  start_date: number;
+  status: SubscriptionStatus;
+}
+
+export type PendingUpdate = {
+  billing_cycle_anchor: number | null;
+  cancel_at_period_end: boolean | null;
+  discount: null;
+  discounts: null;
+  expires_at: number;
+  metadata: null;
+  subscription_items: SubscriptionItem[];
+  trial_end: null;
+  trial_from_plan: null;
+};
+
+export interface InvoiceLine extends StripeObject {
+  object: "line_item";
+  amount: number;
+  subtotal: number;
+  currency: string;
+  description: string;
+  discount_amounts: { amount: number; discount: string }[];
+  invoice: string;
+  period: { start: number; end: number };
+  quantity: number;
+  parent: {
+    type: "subscription_item_details";
+    invoice_item_details: null;
+    subscription_item_details: {
+      invoice_item: string | null;
+      proration: boolean;
+      proration_details: { credited_items: Json } | null;
+      subscription: string;
+      subscription_item: string;
+    };
+  };
+}
+
+export type BillingReason =
+  | "subscription_create"
+  | "subscription_cycle"
+  | "subscription_update"
+  | "upcoming";
+
+export interface Invoice extends StripeObject {
+  object: "invoice";
+  amount_due: number;
+  amount_paid: number;
+  amount_remaining: number;
+  attempt_count: number;
+  attempted: boolean;
+  auto_advance: boolean;
+  automatically_finalizes_at: number | null;
+  billing_reason: BillingReason;
+  created: number;
+  currency: string;
+  customer: string;
+  ending_balance: number | null;
+  lines: { object: "list"; data: InvoiceLine[]; has_more: boolean; url: string };
+  next_payment_attempt: number | null;
+  number: string | null;
+  period_start: number;
+  period_end: number;
+  starting_balance: number;
+  status: "draft" | "open" | "paid" | "void" | "uncollectible";
+  status_transitions: {
+    finalized_at: number | null;
+    marked_uncollectible_at: number | null;
+    paid_at: number | null;
+    voided_at: number | null;
+  };
+  subtotal: number;
+  total: number;
+  parent: {
+    type: "subscription_details";
+    quote_details: null;
+    subscription_details: { metadata: Metadata; subscription: string };
+  };
+}
+
+export interface InvoicePayment extends StripeObject {
+  object: "invoice_payment";
+  amount_paid: number | null;
+  amount_requested: number;
+  created: number;
+  invoice: string;
+  payment: { type: "payment_intent"; payment_intent: string };
+  status: "open" | "paid" | "canceled";
+  status_transitions: { canceled_at: number | null; paid_at: number | null };
+}
+
+export interface PaymentMethod extends StripeObject {
+  object: "payment_method";
+  customer: string | null;
+  created: number;
+}
+
+export interface PortalSession extends StripeObject {
+  object: "billing_portal.session";
+  customer: string;
+  created: number;
+  return_url: string | null;
+  url: string;
+}
+
+export interface WebhookEndpoint extends StripeObject {
+  object: "webhook_endpoint";
+  url: string;
+  enabled_events: string[];
+  status: "enabled" | "disabled";
+  created: number;
+  /** Shown once at creation by the real API; kept here to sign with. */
+  secret: string;
+}
+
+export interface StripeEvent extends StripeObject {
+  object: "event";
+  created: number;
+  data: { object: Json; previous_attributes?: Json };
+  pending_webhooks: number;
+  request: { id: string | null; idempotency_key: string | null };
+  type: string;
+}

@@ -1,0 +1,84 @@
+// Owns signing in at the sandbox Google without a browser: follows its pages with fetch and cookies.
+
+interface CookieJar {
+  header(url: URL): string;
+  store(url: URL, answer: Response): void;
+}
+
+/** Cookies per origin, by path prefix: enough for the provider's own. */
+function createJar(): CookieJar {
+  const cookies = new Map<string, { origin: string; path: string; name: string; value: string }>();
+  return {
+    header: (url) =>
+      [...cookies.values()]
+        .filter((it) => it.origin === url.origin && url.pathname.startsWith(it.path))
+        .map((it) => `${it.name}=${it.value}`)
+        .join("; "),
+    store: (url, answer) => {
+      for (const line of answer.headers.getSetCookie()) {
+        const [pair = "", ...attributes] = line.split(";");
+        const at = pair.indexOf("=");
+        const name = pair.slice(0, at);
+        const value = pair.slice(at + 1);
+        const path =
+          attributes
+            .map((it) => it.trim())
+            .find((it) => it.toLowerCase().startsWith("path="))
+            ?.slice(5) ?? "/";
+        const key = `${url.origin}|${path}|${name}`;
+        const expires = attributes
+          .map((it) => it.trim())
+          .find((it) => it.toLowerCase().startsWith("expires="))
+          ?.slice(8);
+        if (value === "" || (expires !== undefined && Date.parse(expires) < Date.now()))
+          cookies.delete(key);
+        else cookies.set(key, { origin: url.origin, path, name, value });
+      }
+    },
+  };
+}
+
+const MAX_STEPS = 12;
+
+/**
+ * Follows an authorization URL at the sandbox to its end, choosing `email` (or denying).
+ * Answers the final callback URL (code or error in its query) without calling it.
+ */
+export async function driveSignIn(
+  authUrl: string,
+  choice: { email?: string; deny?: boolean },
+): Promise<string> {
+  const issuer = new URL(authUrl).origin;
+  const jar = createJar();
+  let url = new URL(authUrl);
+  let form: URLSearchParams | undefined;
+  for (let step = 0; step < MAX_STEPS; step += 1) {
+    const answer = await fetch(url, {
+      method: form === undefined ? "GET" : "POST",
+      body: form,
+      redirect: "manual",
+      headers: { cookie: jar.header(url), ...(form === undefined ? {} : { origin: url.origin }) },
+    });
+    jar.store(url, answer);
+    form = undefined;
+    const location = answer.headers.get("location");
+    const text = await answer.text();
+    if (location !== null) {
+      const next = new URL(location, url);
+      if (next.origin !== issuer) return next.href;
+      url = next;
+      continue;
+    }
+    const [, action] = /<form method="post" action="(\/interaction\/[\w-]+)"/.exec(text) ?? [];
+    if (!answer.ok || action === undefined) {
+      throw new Error(
+        `The sandbox Google answered ${answer.status} at ${url.pathname}: ${text.slice(0, 300)}`,
+      );
+    }
+    url = new URL(action, url);
+    form = new URLSearchParams(
+      choice.deny === true ? { deny: "1" } : { email: choice.email ?? "" },
+    );
+  }
+  throw new Error("The sandbox Google redirected too often.");
+}
