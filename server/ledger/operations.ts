@@ -3,6 +3,13 @@ import type { EntryType } from "../../shared/src/credit.ts";
 import type { Feature } from "../../shared/src/features.ts";
 import type { DatabaseTransaction } from "../backend/database.ts";
 
+/*
+ * Keys. `idempotencyKey` is unique per user and scoped by its caller with a prefix (`user:`, `service:<name>:`,
+ * `admin:` …), so that two kinds of callers can neither collide with nor replay one another. `grantKey` is unique
+ * over all users and names the cause: `payment:<paymentId>`, `signup:<identityId>`, …
+ * The grant of a payment MUST be keyed `payment:<paymentId>`: the doctor pairs them by it.
+ */
+
 /** Takes `amountCredits` now. Refused with INSUFFICIENT_CREDITS when `available` is short. */
 export interface SpendOperation {
   readonly kind: "spend";
@@ -23,6 +30,21 @@ export interface ReserveOperation {
   readonly priceVersion: string | null;
   readonly idempotencyKey: string;
   readonly ttlSeconds: number;
+  /**
+   * At most this many ACTIVE holds of the user whose keys share this key's scope (the part before the first `:`);
+   * RATE_LIMITED beyond. Counted under the user's row lock, so it holds over all instances.
+   */
+  readonly scopeLimit?: number;
+}
+
+/** What usage_logs says of one call of a feature. */
+export interface UsageFacts {
+  /** The AI model that did the work. */
+  readonly model: string | null;
+  readonly durationMs: number;
+  readonly success: boolean;
+  /** A short reason when it failed; never a stack or a secret. */
+  readonly error: string | null;
 }
 
 /** Ends a hold by taking 0..held credits (all of it when `amountCredits` is left out). HOLD_NOT_ACTIVE when it ended before. */
@@ -31,13 +53,16 @@ export interface SettleOperation {
   readonly userId: string;
   readonly holdId: string;
   readonly amountCredits?: number;
+  /** For the usage row; measured from the hold's own life when left out. */
+  readonly usage?: UsageFacts;
 }
 
-/** Ends a hold without taking anything. */
+/** Ends a hold without taking anything. A usage row is written only when `usage` is given (a call that failed). */
 export interface ReleaseOperation {
   readonly kind: "release";
   readonly userId: string;
   readonly holdId: string;
+  readonly usage?: UsageFacts;
 }
 
 /** Gives credits as a lot of their own. Once per `grantKey`: a repeat answers `replayed: true`. Debt is paid first. */
@@ -118,6 +143,8 @@ export interface OperationResult extends Position {
   readonly replayed: boolean;
   /** Credits that moved (spend, settle, take-backs: positive). */
   readonly amountCredits: number;
+  /** The price table the charge was made under, kept with it; null where no price was involved. */
+  readonly priceVersion: string | null;
 }
 
 /** What a reserve answers beside that. */
