@@ -1,6 +1,39 @@
-// Owns how the test suites run.
+// Owns how the test suites run: one project for each kind of proof, each with the time it may take.
 import { defineConfig } from "vitest/config";
 
+interface Suite {
+  name: string;
+  /** For one test; hooks get twice as long, because they start servers. */
+  timeoutMs: number;
+  /** False where the suite starts servers of its own, or kills them: two at once would fight for 2 cores. */
+  parallel: boolean;
+}
+
+const SUITES: readonly Suite[] = [
+  { name: "unit", timeoutMs: 20_000, parallel: true },
+  { name: "contract", timeoutMs: 30_000, parallel: true },
+  { name: "integration", timeoutMs: 60_000, parallel: true },
+  { name: "e2e", timeoutMs: 60_000, parallel: true },
+  { name: "consumer", timeoutMs: 120_000, parallel: true },
+  { name: "faults", timeoutMs: 600_000, parallel: false },
+  { name: "browser", timeoutMs: 180_000, parallel: false },
+];
+
 export default defineConfig({
-  test: { include: ["tests/**/*.test.ts"], testTimeout: 30_000, hookTimeout: 60_000 },
+  test: {
+    maxWorkers: 2,
+    projects: SUITES.map(({ name, timeoutMs, parallel }, index) => ({
+      extends: true as const,
+      test: {
+        name,
+        include: [`tests/${name}/**/*.test.ts`],
+        pool: "forks" as const,
+        fileParallelism: parallel,
+        testTimeout: timeoutMs,
+        hookTimeout: timeoutMs * 2,
+        // Cheap suites first: a broken rule is told before a server is started.
+        sequence: { groupOrder: index },
+      },
+    })),
+  },
 });

@@ -1,0 +1,125 @@
+// Owns `npm test`, `test:faults` and `test:browser`: which checks and suites run, and the lines a reader (or CI) ends on.
+import { spawn } from "node:child_process";
+import { fileURLToPath } from "node:url";
+import { startVitest, type TestModule } from "vitest/node";
+import { backendCoverage } from "./support/coverage.ts";
+
+const root = fileURLToPath(new URL("..", import.meta.url));
+
+interface Tally {
+  passed: number;
+  failed: number;
+  skipped: number;
+}
+
+interface Check {
+  name: string;
+  /** A script under node_modules, run by this Node.js: npx would cost a second each. */
+  script: string;
+  args: readonly string[];
+}
+
+const CHECKS: readonly Check[] = [
+  { name: "types of the server", script: "typescript/bin/tsc", args: ["-p", "tsconfig.json"] },
+  {
+    name: "types of the frontend",
+    script: "typescript/bin/tsc",
+    args: ["--noEmit", "-p", "examples/web/tsconfig.json"],
+  },
+  { name: "oxlint", script: "oxlint/bin/oxlint", args: ["--type-aware", "--deny-warnings"] },
+  { name: "formatting", script: "@biomejs/biome/bin/biome", args: ["format"] },
+  { name: "dead code", script: "knip/bin/knip.js", args: ["--no-progress"] },
+];
+
+/** The suites of each command. `npm test -- ledger` runs only the files whose path contains "ledger", unchecked. */
+const COMMANDS: Record<string, { checks: readonly Check[]; suites: readonly string[] }> = {
+  all: { checks: CHECKS, suites: ["unit", "contract", "integration", "e2e", "consumer"] },
+  faults: { checks: [], suites: ["faults"] },
+  browser: { checks: [], suites: ["browser"] },
+};
+
+async function runCheck(check: Check): Promise<boolean> {
+  const startedAtMs = Date.now();
+  const child = spawn(process.execPath, [`${root}node_modules/${check.script}`, ...check.args], {
+    cwd: root,
+    stdio: ["ignore", "pipe", "pipe"],
+  });
+  let output = "";
+  child.stdout.on("data", (chunk: Buffer) => (output += chunk.toString()));
+  child.stderr.on("data", (chunk: Buffer) => (output += chunk.toString()));
+  const code = await new Promise<number | null>((resolve) => child.on("close", resolve));
+  const seconds = ((Date.now() - startedAtMs) / 1000).toFixed(1);
+  console.log(`${code === 0 ? "ok  " : "FAIL"} ${check.name} (${seconds} s)`);
+  if (code !== 0) console.log(output.trimEnd());
+  return code === 0;
+}
+
+/** Two at a time: the machine CI promises has two cores. */
+async function runChecks(checks: readonly Check[], tally: Tally): Promise<void> {
+  const queue = [...checks];
+  const lane = async (): Promise<void> => {
+    for (let check = queue.shift(); check !== undefined; check = queue.shift()) {
+      tally[(await runCheck(check)) ? "passed" : "failed"] += 1;
+    }
+  };
+  await Promise.all([lane(), lane()]);
+}
+
+function countModule(module: TestModule, tally: Tally): void {
+  // A file that cannot be loaded has no tests to count; it is one failure, never silence.
+  if (module.errors().length > 0) tally.failed += 1;
+  for (const test of module.children.allTests()) {
+    const { state } = test.result();
+    if (state === "passed") tally.passed += 1;
+    else if (state === "skipped") tally.skipped += 1;
+    else tally.failed += 1;
+  }
+  for (const suite of module.children.allSuites()) tally.failed += suite.errors().length;
+}
+
+async function runSuites(
+  suites: readonly string[],
+  filters: string[],
+  tally: Tally,
+): Promise<void> {
+  const vitest = await startVitest("test", filters, {
+    project: [...suites],
+    run: true,
+    watch: false,
+    passWithNoTests: true,
+  });
+  const modules = vitest.state.getTestModules();
+  for (const module of modules) countModule(module, tally);
+  const unhandled = vitest.state.getUnhandledErrors().length;
+  tally.failed += unhandled;
+  if (filters.length === 0) {
+    for (const suite of suites) {
+      if (modules.some((module) => module.project.name === suite)) continue;
+      console.log(`FAIL the suite "${suite}" has no tests`);
+      tally.failed += 1;
+    }
+  } else if (modules.length === 0) {
+    console.log(`FAIL no test file's path contains ${filters.join(" or ")}`);
+    tally.failed += 1;
+  }
+  await vitest.close();
+}
+
+async function main(): Promise<void> {
+  const [name = "all", ...filters] = process.argv.slice(2);
+  const command = Object.hasOwn(COMMANDS, name) ? COMMANDS[name] : undefined;
+  if (command === undefined) {
+    console.error(`Usage: tests/run.ts ${Object.keys(COMMANDS).join("|")} [path filter …]`);
+    process.exit(2);
+  }
+  const tally: Tally = { passed: 0, failed: 0, skipped: 0 };
+  if (filters.length === 0) await runChecks(command.checks, tally);
+  await runSuites(command.suites, filters, tally);
+  const coverage = await backendCoverage();
+  console.log(coverage.line);
+  if (coverage.fails) tally.failed += 1;
+  console.log(`${tally.passed} passed, ${tally.failed} failed, ${tally.skipped} skipped`);
+  process.exit(tally.failed === 0 ? 0 : 1);
+}
+
+await main();

@@ -1,0 +1,76 @@
+// Owns the sentence that says which back ends a test run covered.
+import { Redis } from "ioredis";
+import { createConnection } from "mariadb";
+
+interface Coverage {
+  line: string;
+  /** True where a server that was asked for (TEST_*_URL, or any in CI) could not be used. */
+  fails: boolean;
+}
+
+interface Server {
+  name: string;
+  variable: "TEST_DATABASE_URL" | "TEST_REDIS_URL";
+  usualUrl: string;
+  /** Resolves if the server can be used. */
+  probe: (url: string) => Promise<void>;
+}
+
+const SERVERS: readonly Server[] = [
+  {
+    name: "MariaDB",
+    variable: "TEST_DATABASE_URL",
+    usualUrl: "mariadb://root@127.0.0.1:3306/",
+    probe: async (url) => {
+      const { hostname, port, username, password } = new URL(url);
+      const connection = await createConnection({
+        host: hostname,
+        port: Number(port || 3306),
+        user: decodeURIComponent(username),
+        password: decodeURIComponent(password),
+        connectTimeout: 2_000,
+      });
+      await connection.query("SELECT 1");
+      await connection.end();
+    },
+  },
+  {
+    name: "Redis",
+    variable: "TEST_REDIS_URL",
+    usualUrl: "redis://127.0.0.1:6379",
+    probe: async (url) => {
+      const redis = new Redis(url, {
+        lazyConnect: true,
+        connectTimeout: 2_000,
+        retryStrategy: () => null,
+      });
+      redis.on("error", () => undefined);
+      try {
+        await redis.connect();
+        await redis.ping();
+      } finally {
+        redis.disconnect();
+      }
+    },
+  },
+];
+
+/** Which back ends the suites of this run covered: one line, and whether a missing one is a failure. */
+export async function backendCoverage(): Promise<Coverage> {
+  const covered = ["embedded"];
+  const missing: string[] = [];
+  let fails = false;
+  for (const server of SERVERS) {
+    const asked = process.env[server.variable];
+    try {
+      await server.probe(asked || server.usualUrl);
+      covered.push(server.name);
+    } catch (error) {
+      const reason = error instanceof Error ? error.message.split("\n")[0] : String(error);
+      missing.push(`${server.name} (${reason})`);
+      if (asked || process.env.CI) fails = true;
+    }
+  }
+  const tail = missing.length === 0 ? "" : `; not covered: ${missing.join(", ")}`;
+  return { line: `Back ends covered: ${covered.join(", ")}${tail}`, fails };
+}

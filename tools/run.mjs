@@ -1,0 +1,44 @@
+// Owns how a command of the server starts: from its sources where tsx is installed, from dist/ after `npm prune --omit=dev`.
+import { existsSync } from "node:fs";
+import { fileURLToPath } from "node:url";
+
+const COMMANDS = {
+  start: "server/main",
+  doctor: "server/cli/doctor",
+  migrate: "server/cli/migrate",
+  reconcile: "server/cli/reconcile",
+  "stripe-sync": "server/cli/stripe-sync",
+};
+
+const name = process.argv[2] ?? "";
+if (!Object.hasOwn(COMMANDS, name)) {
+  console.error(`Usage: node tools/run.mjs ${Object.keys(COMMANDS).join("|")} [arguments]`);
+  process.exit(2);
+}
+
+const source = new URL(`../${COMMANDS[name]}.ts`, import.meta.url);
+const built = new URL(`../dist/${COMMANDS[name]}.js`, import.meta.url);
+
+// `npm start` is production and so must run what `npm run build` made, never the sources.
+if (name === "start") process.env.NODE_ENV ??= "production";
+const tsx = name === "start" || !existsSync(source) ? undefined : await loadTsx();
+if (tsx === undefined && !existsSync(built)) {
+  console.error("dist/ is missing: run `npm run build` first.");
+  process.exit(1);
+}
+
+const entry = tsx === undefined ? built : source;
+// The command sees its own arguments, as if Node.js had been given its file.
+process.argv.splice(1, 2, fileURLToPath(entry));
+tsx?.register();
+await import(entry.href);
+
+/** tsx is a development dependency; without it the answer is undefined. */
+async function loadTsx() {
+  try {
+    return await import("tsx/esm/api");
+  } catch (error) {
+    if (error?.code === "ERR_MODULE_NOT_FOUND") return undefined;
+    throw error;
+  }
+}
