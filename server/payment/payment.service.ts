@@ -1,0 +1,124 @@
+// Owns the payment service: what the `payment` procedures, the webhook, the jobs and the other services ask of it.
+import type { z } from "zod";
+import type { adminContract } from "../../shared/src/admin.ts";
+import type { paymentContract } from "../../shared/src/payment.ts";
+import type { Database } from "../backend/database.ts";
+import type { Ledger } from "../ledger/operations.ts";
+import type { Logger } from "../logger.ts";
+import type { StripePort } from "./stripe-port.ts";
+
+type In<Name extends keyof typeof paymentContract> = z.output<
+  (typeof paymentContract)[Name]["input"]
+>;
+type Out<Name extends keyof typeof paymentContract> = z.output<
+  (typeof paymentContract)[Name]["output"]
+>;
+type AdminOut<Name extends "refundPayment" | "events" | "replayEvent"> = z.output<
+  (typeof adminContract)[Name]["output"]
+>;
+
+/** What the payment service stands on. */
+export interface PaymentDeps {
+  readonly database: Database;
+  readonly ledger: Ledger;
+  readonly stripe: StripePort;
+  readonly logger: Logger;
+  /** Milliseconds since 1970, as Date.now; tests bring their own. */
+  readonly now: () => number;
+  /** The first of FRONTEND_URL: where Checkout and the portal send people back to. */
+  readonly frontendUrl: string;
+  /** Sign plan-change previews; the first signs, all verify (config.tokens.accessSecrets). */
+  readonly signingSecrets: readonly string[];
+  /** True when Stripe is the sandbox, whose objects may vanish with a restart. */
+  readonly sandbox: boolean;
+}
+
+/** What a webhook delivery came to. `refused` = 400, `retry` = 5xx. */
+export type EventReceipt =
+  | { readonly outcome: "processed" | "ignored" | "known" }
+  | { readonly outcome: "refused"; readonly reason: string }
+  | { readonly outcome: "retry"; readonly reason: string };
+
+/** What reconcile found and mended. */
+export interface ReconcileReport {
+  readonly eventsSeen: number;
+  readonly eventsRecovered: number;
+  readonly paymentsRepaired: number;
+  readonly invoicesRepaired: number;
+  readonly subscriptionsRepaired: number;
+  readonly checkoutsClosed: number;
+  /** What could not be mended, a sentence each. */
+  readonly problems: readonly string[];
+}
+
+/** The `payment` procedures' work, and what the rest of the server needs of payments. */
+export interface PaymentService {
+  packages(): Promise<Out<"packages">>;
+  /** Throws NOT_FOUND, PAYMENT_PROVIDER_ERROR. A second click gets the same session. */
+  checkout(userId: string, input: In<"checkout">): Promise<Out<"checkout">>;
+  /** Throws NOT_FOUND for anybody else's session, PAYMENT_PROVIDER_ERROR. */
+  confirm(userId: string, input: In<"confirm">): Promise<Out<"confirm">>;
+  history(userId: string, input: In<"history">): Promise<Out<"history">>;
+  plans(): Promise<Out<"plans">>;
+  /** Throws NOT_FOUND, CONFLICT (subscribed already), PAYMENT_PROVIDER_ERROR. */
+  subscribe(userId: string, input: In<"subscribe">): Promise<Out<"subscribe">>;
+  subscription(userId: string): Promise<Out<"subscription">>;
+  /** Throws NOT_FOUND (no plan, no subscription), CONFLICT (same plan, not possible now), PAYMENT_PROVIDER_ERROR. */
+  previewPlanChange(
+    userId: string,
+    input: In<"previewPlanChange">,
+  ): Promise<Out<"previewPlanChange">>;
+  /** Throws PREVIEW_STALE, NOT_FOUND, CONFLICT (declined), PAYMENT_PROVIDER_ERROR. */
+  changePlan(userId: string, input: In<"changePlan">): Promise<Out<"changePlan">>;
+  cancelSubscription(userId: string): Promise<Out<"cancelSubscription">>;
+  resumeSubscription(userId: string): Promise<Out<"resumeSubscription">>;
+  portal(userId: string): Promise<Out<"portal">>;
+  invoices(userId: string): Promise<Out<"invoices">>;
+
+  /**
+   * user.delete: ends every live subscription at Stripe now and closes open checkouts. Safe to repeat.
+   * Throws PAYMENT_PROVIDER_ERROR when Stripe cannot confirm it; then the deletion must not go on.
+   */
+  endSubscription(userId: string): Promise<void>;
+  /**
+   * admin.refundPayment; the caller writes the audit line. Throws NOT_FOUND, CONFLICT (not paid, nothing left),
+   * VALIDATION_FAILED (more than is left), IDEMPOTENCY_CONFLICT, PAYMENT_PROVIDER_ERROR.
+   */
+  refundPayment(input: {
+    paymentId: string;
+    amountMinorUnits?: number;
+    idempotencyKey: string;
+    reason?: string;
+    actorId: string;
+  }): Promise<AdminOut<"refundPayment">>;
+  /** admin.events, newest first. */
+  listEvents(input: {
+    status?: "PENDING" | "PROCESSED" | "IGNORED" | "FAILED";
+    limit: number;
+    cursor?: string;
+  }): Promise<AdminOut<"events">>;
+  /** admin.replayEvent: converges on Stripe's current truth once more. Throws NOT_FOUND. */
+  replayEvent(eventId: string): Promise<AdminOut<"replayEvent">>;
+  /** Id of the smallest active package of at least `shortfallCredits`, else of the largest; null when there is none. */
+  suggestPackage(shortfallCredits: number): Promise<string | null>;
+  /** The webhook: answers once the effect is stored. Never throws. */
+  receiveEvent(rawBody: Buffer, signatureHeader: string | null): Promise<EventReceipt>;
+  /** Events not yet processed, for /ready and /metrics. */
+  eventBacklog(): Promise<{ pending: number; failed: number }>;
+
+  /** Job: tries pending and failed events again. Answers how many it settled. */
+  retryEvents(): Promise<number>;
+  /** Job: forgets events older than 90 days. Answers how many. */
+  pruneEvents(): Promise<number>;
+  /** Job: the monthly credits of yearly plans that are due. Answers how many grants it made. */
+  grantMonthly(): Promise<number>;
+  /** Job and CLI: catches up with Stripe. */
+  reconcile(options?: { since?: Date }): Promise<ReconcileReport>;
+  /** CLI: creates or updates products and prices from the catalogue. Answers a line per offer. */
+  syncCatalogue(): Promise<readonly string[]>;
+}
+
+/** Makes the payment service. */
+export function createPaymentService(_deps: PaymentDeps): PaymentService {
+  throw new Error("The payment service is not written yet.");
+}

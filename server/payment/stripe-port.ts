@@ -1,0 +1,233 @@
+// Owns the port to Stripe: the few questions and orders the payment service has, in its own words. adapters/stripe.ts implements it.
+
+/** Why Stripe said no. `unavailable` = nobody knows whether it happened; repeat with the same key. */
+export type RefusalKind = "unavailable" | "missing" | "declined" | "keyReused" | "invalid";
+
+/** A checkout session as it is now. Money in minor units. */
+export interface StripeCheckout {
+  readonly id: string;
+  readonly url: string | null;
+  readonly mode: "payment" | "subscription" | "setup";
+  readonly status: "open" | "complete" | "expired";
+  readonly paymentStatus: "paid" | "unpaid" | "no_payment_required";
+  readonly customerId: string | null;
+  readonly paymentIntentId: string | null;
+  readonly subscriptionId: string | null;
+  readonly invoiceId: string | null;
+  readonly clientReferenceId: string | null;
+  /** Before discounts and taxes; null when Stripe does not say. */
+  readonly amountSubtotal: number | null;
+  readonly amountTotal: number | null;
+  readonly currency: string | null;
+  readonly livemode: boolean;
+  readonly createdAt: Date;
+  readonly expiresAt: Date;
+}
+
+/** A subscription as it is now. */
+export interface StripeSubscription {
+  readonly id: string;
+  readonly customerId: string;
+  readonly status: string;
+  readonly itemId: string;
+  readonly priceId: string;
+  readonly currency: string;
+  readonly currentPeriodStart: Date;
+  readonly currentPeriodEnd: Date;
+  /** Every billing period starts on this day of the month (as far as the month has it). */
+  readonly billingAnchor: Date;
+  readonly cancelAtPeriodEnd: boolean;
+  readonly canceledAt: Date | null;
+  readonly endedAt: Date | null;
+  readonly createdAt: Date;
+  readonly latestInvoiceId: string | null;
+}
+
+/** One line of an invoice. `amount` is negative for money given back. */
+export interface StripeInvoiceLine {
+  readonly amount: number;
+  readonly priceId: string | null;
+  readonly proration: boolean;
+  readonly periodStart: Date;
+  readonly periodEnd: Date;
+}
+
+/** An invoice as it is now. */
+export interface StripeInvoice {
+  readonly id: string;
+  readonly customerId: string | null;
+  readonly subscriptionId: string | null;
+  readonly status: string;
+  readonly billingReason: string | null;
+  readonly number: string | null;
+  readonly amountDue: number;
+  readonly amountPaid: number;
+  readonly total: number;
+  readonly currency: string;
+  readonly createdAt: Date;
+  readonly paidAt: Date | null;
+  readonly hostedInvoiceUrl: string | null;
+  readonly lines: readonly StripeInvoiceLine[];
+}
+
+/** A price; what it costs never changes under one id. */
+export interface StripePrice {
+  readonly id: string;
+  readonly active: boolean;
+  readonly productId: string;
+  readonly unitAmount: number;
+  readonly currency: string;
+  readonly interval: "month" | "year" | null;
+  readonly lookupKey: string | null;
+  /** The offer of ours it was made for (metadata only this server's key can write). */
+  readonly offerId: string | null;
+}
+
+/** A refund. Pending ones count as refunded until they fail. */
+export interface StripeRefund {
+  readonly id: string;
+  readonly amount: number;
+  readonly status: string;
+  readonly paymentIntentId: string | null;
+  /** The key it was ordered under, when it was ordered here. */
+  readonly orderKey: string | null;
+}
+
+/** A dispute. */
+export interface StripeDispute {
+  readonly id: string;
+  readonly amount: number;
+  readonly status: string;
+}
+
+/** A signed event, reduced to what may be believed: which object to look at. */
+export interface StripeEventNotice {
+  readonly id: string;
+  readonly type: string;
+  readonly createdAt: Date;
+  readonly objectId: string;
+  readonly objectType: string;
+  readonly paymentIntentId: string | null;
+  readonly chargeId: string | null;
+}
+
+/** What to sell in a checkout: a price Stripe knows, or one made on the spot. */
+export type CheckoutPrice =
+  | { readonly priceId: string }
+  | { readonly name: string; readonly amount: number; readonly currency: string };
+
+/** What a new checkout session needs. */
+export interface NewCheckout {
+  readonly mode: "payment" | "subscription";
+  readonly customerId: string;
+  readonly checkoutId: string;
+  readonly price: CheckoutPrice;
+  readonly successUrl: string;
+  readonly cancelUrl: string;
+  readonly expiresAt: Date;
+}
+
+/** The answer to an incoming webhook's signature and form. */
+export type VerifiedEvent =
+  | { readonly ok: true; readonly event: StripeEventNotice }
+  | { readonly ok: false; readonly reason: string };
+
+/**
+ * Stripe. Every call is bounded in time and retried a bounded number of times; every write carries the idempotency key
+ * it is given. A failure is PAYMENT_PROVIDER_ERROR; `refusalKind` (stripe-refusal.ts) tells why.
+ */
+export interface StripePort {
+  /** Checks the signature (all secrets, 5 minutes either way), the mode and the account, and reads the notice. */
+  verifyEvent(rawBody: Buffer, signatureHeader: string | null, nowMs: number): VerifiedEvent;
+
+  createCustomer(
+    input: { userId: string; email: string; name: string | null },
+    idempotencyKey: string,
+  ): Promise<{ id: string }>;
+
+  createCheckout(input: NewCheckout, idempotencyKey: string): Promise<StripeCheckout>;
+  getCheckout(sessionId: string): Promise<StripeCheckout>;
+  /** Ends an open session; refused (`invalid`) when it is no longer open. */
+  expireCheckout(sessionId: string): Promise<StripeCheckout>;
+  findCheckoutByPaymentIntent(paymentIntentId: string): Promise<StripeCheckout | null>;
+  findCheckoutBySubscription(subscriptionId: string): Promise<StripeCheckout | null>;
+
+  getSubscription(subscriptionId: string): Promise<StripeSubscription>;
+  /** Those that have not ended. */
+  listSubscriptions(customerId: string): Promise<StripeSubscription[]>;
+  setCancelAtPeriodEnd(
+    subscriptionId: string,
+    cancel: boolean,
+    idempotencyKey: string,
+  ): Promise<StripeSubscription>;
+  /** Ends it now, without proration. Answers the ended subscription, also when it had ended before. */
+  cancelSubscription(subscriptionId: string, idempotencyKey: string): Promise<StripeSubscription>;
+  /** Changes the price. `prorate`: the difference is paid now or nothing changes (`declined`). */
+  changePrice(
+    input: {
+      subscriptionId: string;
+      itemId: string;
+      priceId: string;
+      prorate: boolean;
+      prorationDate: Date;
+    },
+    idempotencyKey: string,
+  ): Promise<StripeSubscription>;
+  /** The invoice that changing the price would make at `prorationDate`. */
+  previewPriceChange(input: {
+    customerId: string;
+    subscriptionId: string;
+    itemId: string;
+    priceId: string;
+    prorationDate: Date;
+  }): Promise<StripeInvoice>;
+
+  getInvoice(invoiceId: string): Promise<StripeInvoice>;
+  /** Newest first, at most `limit`. */
+  listInvoices(filter: {
+    customerId?: string;
+    status?: "paid";
+    createdSince?: Date;
+    limit: number;
+  }): Promise<StripeInvoice[]>;
+  /** The payment intent that paid an invoice; null for a free one. */
+  findInvoicePaymentIntent(invoiceId: string): Promise<string | null>;
+  findInvoiceByPaymentIntent(paymentIntentId: string): Promise<string | null>;
+
+  /** The payment intent of a charge; null when it has none. */
+  getChargePaymentIntent(chargeId: string): Promise<string | null>;
+  listRefunds(paymentIntentId: string): Promise<StripeRefund[]>;
+  listDisputes(paymentIntentId: string): Promise<StripeDispute[]>;
+  /** Without `amount`: all that is left. */
+  createRefund(
+    input: { paymentIntentId: string; amount?: number; orderKey: string; reason: string | null },
+    idempotencyKey: string,
+  ): Promise<StripeRefund>;
+
+  createPortalSession(customerId: string, returnUrl: string): Promise<{ url: string }>;
+
+  getPrice(priceId: string): Promise<StripePrice>;
+  findPrices(lookupKeys: readonly string[]): Promise<StripePrice[]>;
+  /** Creates or renames the product with this id of ours. */
+  ensureProduct(input: { id: string; name: string }): Promise<void>;
+  /** Creates a price and moves the lookup key to it. */
+  createPrice(
+    input: {
+      productId: string;
+      offerId: string;
+      lookupKey: string;
+      unitAmount: number;
+      currency: string;
+      interval: "month" | "year" | null;
+    },
+    idempotencyKey: string,
+  ): Promise<StripePrice>;
+  archivePrice(priceId: string): Promise<void>;
+
+  /** Events since a moment, newest first, a page at a time; `after` = the last id of the page before. */
+  listEvents(filter: {
+    createdSince: Date;
+    types: readonly string[];
+    after: string | null;
+  }): Promise<{ events: StripeEventNotice[]; more: boolean }>;
+}
