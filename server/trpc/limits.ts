@@ -1,13 +1,20 @@
-// Owns the port the rate-limit middleware calls; http/limits.ts implements it over the back end's limiter.
+// Owns the port the rate-limit middleware calls; http/rate-limits.ts implements it over the back end's limiter.
 
 /** A tier of the catalogue in http/rate-limits.ts. */
 export type RateTier = "anonymous" | "user" | "signIn" | "refresh" | "checkout" | "service";
 
+/** Where a client stands in its window after a call was counted. */
+export interface RateState {
+  limit: number;
+  remaining: number;
+  resetSeconds: number;
+}
+
 /** Counts calls per client and tier. */
 export interface RateLimits {
-  /** Counts one call; throws RATE_LIMITED with `retryAfterSeconds`. Answers the headers to send. */
-  consume(
-    tier: RateTier,
-    client: string,
-  ): Promise<{ limit: number; remaining: number; resetSeconds: number }>;
+  /**
+   * Counts one call; throws RATE_LIMITED with `retryAfterSeconds`. Answers the headers to send; `onState` gets them
+   * for a refused call too. `client` is an address (IPv6 counts by /64), a user id or a service's name.
+   */
+  consume(tier: RateTier, client: string, onState?: (state: RateState) => void): Promise<RateState>;
 }

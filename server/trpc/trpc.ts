@@ -3,7 +3,9 @@
 import { initTRPC, TRPCError } from "@trpc/server";
 import { ZodError, z } from "zod";
 import { type AppErrorData, ERROR_CODES, type ErrorCode } from "../../shared/src/errors.ts";
+import type { Principal } from "../auth/auth.service.ts";
 import { AppError, isAppError } from "../errors.ts";
+import type { ServiceCaller } from "../service/service.service.ts";
 import type { Context } from "./context.ts";
 import type { RateTier } from "./limits.ts";
 
@@ -112,7 +114,7 @@ export function validationError(error: ZodError): AppError {
   );
 }
 
-/** Maps whatever a procedure throws and logs what is ours to mend. */
+/** Maps whatever a procedure throws, logs what is ours to mend, and says when to come back. */
 const errors = t.middleware(async ({ ctx, path, type, next }) => {
   const result = await next();
   if (result.ok) return result;
@@ -123,6 +125,9 @@ const errors = t.middleware(async ({ ctx, path, type, next }) => {
       "procedure failed",
     );
   }
+  const { retryAfterSeconds } = appError.details;
+  if (typeof retryAfterSeconds === "number")
+    ctx.reply.setHeader("Retry-After", String(retryAfterSeconds));
   throw new TRPCError({
     code: ERROR_CODES[appError.code].trpc,
     message: appError.message,
@@ -130,22 +135,33 @@ const errors = t.middleware(async ({ ctx, path, type, next }) => {
   });
 });
 
-function limited(usualTier: RateTier, client: (ctx: Context) => Promise<string> | string) {
-  return t.middleware(async ({ ctx, meta, next }) => {
-    const { limit, remaining, resetSeconds } = await ctx.limits.consume(
-      meta?.tier ?? usualTier,
-      await client(ctx),
-    );
+async function count(ctx: Context, tier: RateTier, client: string): Promise<void> {
+  await ctx.limits.consume(tier, client, ({ limit, remaining, resetSeconds }) => {
     ctx.reply.setHeader("RateLimit-Limit", String(limit));
     ctx.reply.setHeader("RateLimit-Remaining", String(remaining));
     ctx.reply.setHeader("RateLimit-Reset", String(resetSeconds));
-    return next();
   });
 }
 
-const signedIn = t.middleware(async ({ ctx, next }) =>
-  next({ ctx: { user: await ctx.principal() } }),
-);
+/** Counts the call against the caller's address. */
+const limitedByAddress = t.middleware(async ({ ctx, meta, next }) => {
+  await count(ctx, meta?.tier ?? "anonymous", ctx.request.ip);
+  return next();
+});
+
+/** Counts the call against the user. Who cannot be told is counted by address, so that guessing tokens is not free. */
+const limitedByUser = t.middleware(async ({ ctx, meta, next }) => {
+  let user: Principal;
+  try {
+    user = await ctx.principal();
+  } catch (error) {
+    await count(ctx, "anonymous", ctx.request.ip);
+    throw error;
+  }
+  await count(ctx, "user", user.userId);
+  if (meta?.tier) await count(ctx, meta.tier, user.userId);
+  return next({ ctx: { user } });
+});
 
 const adminOnly = t.middleware(async ({ ctx, next }) => {
   const user = await ctx.principal();
@@ -154,34 +170,29 @@ const adminOnly = t.middleware(async ({ ctx, next }) => {
   return next({ ctx: { user } });
 });
 
-const serviceKey = t.middleware(async ({ ctx, next }) =>
-  next({
-    ctx: { caller: ctx.services.service.authenticate(ctx.request.bearer) },
-  }),
-);
+const serviceKey = t.middleware(async ({ ctx, next }) => {
+  let caller: ServiceCaller;
+  try {
+    caller = ctx.services.service.authenticate(ctx.request.bearer);
+  } catch (error) {
+    await count(ctx, "anonymous", ctx.request.ip);
+    throw error;
+  }
+  await count(ctx, "service", caller.name);
+  return next({ ctx: { caller } });
+});
 
 export const router = t.router;
 export const createCallerFactory = t.createCallerFactory;
 
 /** Anyone; limited by address. */
-export const publicProcedure = t.procedure
-  .use(errors)
-  .use(limited("anonymous", (ctx) => ctx.request.ip));
+export const publicProcedure = t.procedure.use(errors).use(limitedByAddress);
 
 /** A signed-in user, as `ctx.user`; limited by user. */
-export const userProcedure = t.procedure
-  .use(errors)
-  .use(limited("user", async (ctx) => (await ctx.principal()).userId))
-  .use(signedIn);
+export const userProcedure = t.procedure.use(errors).use(limitedByUser);
 
 /** An administrator, as `ctx.user`. */
-export const adminProcedure = t.procedure
-  .use(errors)
-  .use(limited("user", async (ctx) => (await ctx.principal()).userId))
-  .use(adminOnly);
+export const adminProcedure = userProcedure.use(adminOnly);
 
 /** An AI worker with a service key, as `ctx.caller`. */
-export const serviceProcedure = t.procedure
-  .use(errors)
-  .use(serviceKey)
-  .use(limited("service", (ctx) => ctx.services.service.authenticate(ctx.request.bearer).name));
+export const serviceProcedure = t.procedure.use(errors).use(serviceKey);

@@ -1,0 +1,96 @@
+// Owns reading a request's JSON: its type, its size, its depth.
+import type { IncomingMessage } from "node:http";
+import { AppError } from "../errors.ts";
+
+/** Largest JSON body: everything a caller may send fits many times over. */
+export const MAX_JSON_BYTES = 100_000;
+
+/** Deepest nesting of arrays and objects; no input of the contract is deeper than 4. */
+export const MAX_JSON_DEPTH = 32;
+
+/** Whether the request says its body is UTF-8 JSON, uncompressed. Anything else could be a cross-site simple request. */
+export function isJson(request: IncomingMessage): boolean {
+  const type = request.headers["content-type"];
+  if (type === undefined || request.headers["content-encoding"] !== undefined) return false;
+  const [media = "", ...parameters] = type.split(";").map((part) => part.trim().toLowerCase());
+  return (
+    media === "application/json" &&
+    parameters.every((part) => part === "" || /^charset="?utf-?8"?$/.test(part))
+  );
+}
+
+/** The body as text. Throws PAYLOAD_TOO_LARGE (the rest is not read), VALIDATION_FAILED when it is no UTF-8 or broke off. */
+export async function readText(
+  request: IncomingMessage,
+  maxBytes = MAX_JSON_BYTES,
+): Promise<string> {
+  const bytes = await readBytes(request, maxBytes);
+  try {
+    return new TextDecoder("utf-8", { fatal: true }).decode(bytes);
+  } catch {
+    throw malformed("The body is not UTF-8.");
+  }
+}
+
+function readBytes(request: IncomingMessage, maxBytes: number): Promise<Uint8Array> {
+  return new Promise((resolve, reject) => {
+    const tooLarge = () => AppError.of("PAYLOAD_TOO_LARGE", `Send at most ${maxBytes} bytes.`);
+    if (Number(request.headers["content-length"] ?? 0) > maxBytes) {
+      reject(tooLarge());
+      return;
+    }
+    const chunks: Buffer[] = [];
+    let size = 0;
+    request.on("data", (chunk: Buffer) => {
+      size += chunk.length;
+      if (size <= maxBytes) chunks.push(chunk);
+      else {
+        request.removeAllListeners("data");
+        request.pause();
+        reject(tooLarge());
+      }
+    });
+    request.once("end", () =>
+      resolve(chunks.length === 1 && chunks[0] ? chunks[0] : Buffer.concat(chunks)),
+    );
+    request.once("error", () => reject(malformed("The body broke off.")));
+    request.once("close", () => reject(malformed("The body broke off.")));
+  });
+}
+
+/** Parses JSON after checking its depth on the text. Throws VALIDATION_FAILED. Empty text is `undefined`. */
+export function parseJson(text: string): unknown {
+  if (text === "") return undefined;
+  if (tooDeep(text)) throw malformed(`JSON may be nested ${MAX_JSON_DEPTH} deep at most.`);
+  try {
+    const value: unknown = JSON.parse(text);
+    return value;
+  } catch {
+    throw malformed("The request is not valid JSON.");
+  }
+}
+
+const QUOTE = 34;
+const BACKSLASH = 92;
+
+/** Whether text that may be JSON opens more than MAX_JSON_DEPTH brackets at once, outside strings. */
+export function tooDeep(text: string): boolean {
+  let depth = 0;
+  let inString = false;
+  for (let index = 0; index < text.length; index += 1) {
+    const char = text.charCodeAt(index);
+    if (inString) {
+      if (char === BACKSLASH) index += 1;
+      else if (char === QUOTE) inString = false;
+    } else if (char === QUOTE) inString = true;
+    else if (char === 91 || char === 123) {
+      depth += 1;
+      if (depth > MAX_JSON_DEPTH) return true;
+    } else if (char === 93 || char === 125) depth -= 1;
+  }
+  return false;
+}
+
+function malformed(message: string): AppError {
+  return AppError.of("VALIDATION_FAILED", message, { fields: {} });
+}
