@@ -1,0 +1,64 @@
+// Owns which page is shown: by whether somebody is signed in, then by the path.
+import type { ComponentType } from "react";
+import { useEffect } from "react";
+import { useSessionStatus, useSkywork } from "./data/skywork.tsx";
+import { Account } from "./pages/account.tsx";
+import { Activity } from "./pages/activity.tsx";
+import { Credits } from "./pages/credits.tsx";
+import { Home } from "./pages/home.tsx";
+import { PaymentCancel, PaymentSuccess } from "./pages/payment-return.tsx";
+import { PlanPage } from "./pages/plan.tsx";
+import { AuthCallback, SignIn, Starting, Unreachable } from "./pages/sign-in.tsx";
+import { Link, safePath, usePageTitle, usePath } from "./router.tsx";
+import { Shell } from "./ui/shell.tsx";
+
+const PAGES: Record<string, ComponentType> = {
+  "/": Home,
+  "/credits": Credits,
+  "/plan": PlanPage,
+  "/activity": Activity,
+  "/account": Account,
+  "/payment/success": PaymentSuccess,
+  "/payment/cancel": PaymentCancel,
+};
+
+export function App() {
+  const path = usePath();
+  const status = useSessionStatus();
+  const { start } = useSkywork();
+  const onCallback = path === "/auth/callback";
+  useEffect(() => {
+    // The callback page starts the session itself, after reading what Google's answer came to.
+    if (!onCallback && status === "starting") void start();
+  }, [onCallback, status, start]);
+
+  if (status === "unreachable") return <Unreachable />;
+  if (onCallback) return <AuthCallback />;
+  if (status === "starting") return <Starting />;
+  if (status === "signedOut") {
+    return <SignIn returnTo={safePath(window.location.pathname + window.location.search)} />;
+  }
+  const Page = PAGES[path.replace(/(.)\/+$/, "$1")] ?? NotFound;
+  return (
+    <Shell>
+      <Page />
+    </Shell>
+  );
+}
+
+function NotFound() {
+  usePageTitle("Not found");
+  return (
+    <div className="page narrow">
+      <section className="card center">
+        <h1>There is no such page</h1>
+        <p className="soft">The address may be mistyped, or the page has moved.</p>
+        <p className="actions center">
+          <Link to="/" className="button main">
+            Home
+          </Link>
+        </p>
+      </section>
+    </div>
+  );
+}

@@ -1,0 +1,101 @@
+// Owns keeping what is on screen true: the live balance, and what to fetch again after which change.
+import { type QueryClient, useQueryClient } from "@tanstack/react-query";
+import type { AppRouter } from "@skywork/shared";
+import type { TRPCClient } from "@trpc/client";
+import { useEffect, useState } from "react";
+import { keys } from "./queries.ts";
+import { useSkywork } from "./skywork.tsx";
+
+type Balance = Awaited<ReturnType<TRPCClient<AppRouter>["credit"]["balance"]["query"]>>;
+
+/** How long to gather changes before one fetch covers them all. */
+const GATHER_MS = 1500;
+
+const gathering = new WeakMap<QueryClient, Map<string, number>>();
+
+/** Fetches `key` again soon; ten changes in a row cost one call. Off screen it is only marked stale. */
+function refreshSoon(queryClient: QueryClient, key: readonly string[]): void {
+  const timers = gathering.get(queryClient) ?? new Map<string, number>();
+  gathering.set(queryClient, timers);
+  const name = key.join("/");
+  window.clearTimeout(timers.get(name));
+  timers.set(
+    name,
+    window.setTimeout(() => void queryClient.invalidateQueries({ queryKey: [...key] }), GATHER_MS),
+  );
+}
+
+/** Shows new totals at once. Lots are not in the message and follow with the next fetch. */
+export function showBalance(
+  queryClient: QueryClient,
+  totals: Pick<Balance, "credits" | "held" | "available">,
+): void {
+  queryClient.setQueryData<Balance>([...keys.balance], (old) => old && { ...old, ...totals });
+}
+
+/** After a spend of this tab: the answer has told most of it, only the lots are fetched again. */
+export function afterSpend(queryClient: QueryClient): void {
+  refreshSoon(queryClient, keys.balance);
+  refreshSoon(queryClient, keys.history);
+  void queryClient.invalidateQueries({ queryKey: [...keys.usage], refetchType: "none" });
+}
+
+/** After credits moved for a reason this tab does not know: a purchase, a renewal, another tab. */
+function afterMoveElsewhere(queryClient: QueryClient): void {
+  for (const key of [keys.balance, keys.history, keys.usage]) refreshSoon(queryClient, key);
+  for (const key of [keys.payments, keys.subscription, keys.invoices])
+    refreshSoon(queryClient, key);
+}
+
+/** After anything about the plan changed. */
+export function afterPlanChange(queryClient: QueryClient): void {
+  for (const key of [keys.subscription, keys.invoices, keys.balance, keys.history]) {
+    refreshSoon(queryClient, key);
+  }
+}
+
+/**
+ * Listens to `credit.onChange` while mounted. Returns whether the stream is open. When it is not, numbers still
+ * change with every own action, and are fetched again when the tab is shown after a pause.
+ */
+export function useLiveBalance(): boolean {
+  const { api } = useSkywork();
+  const queryClient = useQueryClient();
+  const [live, setLive] = useState(false);
+
+  useEffect(() => {
+    let lastSeq: number | null = null;
+    const stream = api.credit.onChange.subscribe(undefined, {
+      onStarted: () => setLive(true),
+      onData: (change) => {
+        const before = queryClient.getQueryData<Balance>([...keys.balance]);
+        const spending = queryClient.isMutating({ mutationKey: ["spend"] }) > 0;
+        showBalance(queryClient, change);
+        const moved =
+          lastSeq === null
+            ? before !== undefined && before.credits !== change.credits
+            : lastSeq !== change.seq;
+        lastSeq = change.seq;
+        // An own spend announces itself with its answer: its number is on screen already.
+        if (moved && !spending && before?.credits !== change.credits)
+          afterMoveElsewhere(queryClient);
+      },
+      onConnectionStateChange: (state) => setLive(state.state === "pending"),
+      onError: () => setLive(false),
+    });
+    return () => stream.unsubscribe();
+  }, [api, queryClient]);
+
+  useEffect(() => {
+    if (live) return;
+    const shown = () => {
+      const age = Date.now() - (queryClient.getQueryState([...keys.balance])?.dataUpdatedAt ?? 0);
+      if (document.visibilityState === "visible" && age > 60_000)
+        refreshSoon(queryClient, keys.balance);
+    };
+    document.addEventListener("visibilitychange", shown);
+    return () => document.removeEventListener("visibilitychange", shown);
+  }, [live, queryClient]);
+
+  return live;
+}

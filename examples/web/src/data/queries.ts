@@ -1,0 +1,109 @@
+// Owns every read: its cache key and its call. Nothing is polled and nothing is fetched again on focus: a user has a
+// budget of calls, so data is fetched once and again only when a change is known (data/changes.ts).
+import { keepPreviousData, useQuery } from "@tanstack/react-query";
+import type { EntryType } from "@skywork/shared";
+import { timeZone } from "../format.ts";
+import { useSkywork } from "./skywork.tsx";
+
+const DAY_MS = 86_400_000;
+
+/** One entry per read; lists of what to fetch again are made from these. */
+export const keys = {
+  config: ["config"],
+  me: ["me"],
+  sessions: ["sessions"],
+  costs: ["costs"],
+  balance: ["balance"],
+  history: ["history"],
+  usage: ["usage"],
+  packages: ["packages"],
+  payments: ["payments"],
+  plans: ["plans"],
+  subscription: ["subscription"],
+  invoices: ["invoices"],
+} as const;
+
+export function useConfig() {
+  const { api } = useSkywork();
+  return useQuery({ queryKey: keys.config, queryFn: () => api.auth.config.query() });
+}
+
+export function useMe() {
+  const { api } = useSkywork();
+  return useQuery({ queryKey: keys.me, queryFn: () => api.auth.me.query() });
+}
+
+export function useSessions() {
+  const { api } = useSkywork();
+  return useQuery({ queryKey: keys.sessions, queryFn: () => api.auth.sessions.query() });
+}
+
+export function useCosts() {
+  const { api } = useSkywork();
+  return useQuery({ queryKey: keys.costs, queryFn: () => api.credit.costs.query() });
+}
+
+/** Kept current by the live stream (data/changes.ts). */
+export function useBalance() {
+  const { api } = useSkywork();
+  return useQuery({ queryKey: keys.balance, queryFn: () => api.credit.balance.query() });
+}
+
+/** One page of the credit history; `cursor` is the `nextCursor` of the page before. */
+export function useHistory(page: { limit: number; cursor?: string; type?: EntryType }) {
+  const { api } = useSkywork();
+  return useQuery({
+    queryKey: [...keys.history, page],
+    queryFn: () => api.credit.history.query(page),
+    placeholderData: keepPreviousData,
+  });
+}
+
+/** The last `days` days in the reader's own time zone. */
+export function useUsage(days: number) {
+  const { api } = useSkywork();
+  return useQuery({
+    queryKey: [...keys.usage, days],
+    queryFn: () =>
+      api.credit.usage.query({
+        from: new Date(Date.now() - (days - 1) * DAY_MS).toISOString(),
+        timeZone: timeZone(),
+      }),
+  });
+}
+
+export function usePackages(options: { enabled?: boolean } = {}) {
+  const { api } = useSkywork();
+  return useQuery({
+    queryKey: keys.packages,
+    queryFn: () => api.payment.packages.query(),
+    enabled: options.enabled ?? true,
+  });
+}
+
+export function usePayments(page: { limit: number; offset: number }) {
+  const { api } = useSkywork();
+  return useQuery({
+    queryKey: [...keys.payments, page],
+    queryFn: () => api.payment.history.query(page),
+    placeholderData: keepPreviousData,
+  });
+}
+
+export function usePlans() {
+  const { api } = useSkywork();
+  return useQuery({ queryKey: keys.plans, queryFn: () => api.payment.plans.query() });
+}
+
+export function useSubscription() {
+  const { api } = useSkywork();
+  return useQuery({
+    queryKey: keys.subscription,
+    queryFn: () => api.payment.subscription.query(),
+  });
+}
+
+export function useInvoices() {
+  const { api } = useSkywork();
+  return useQuery({ queryKey: keys.invoices, queryFn: () => api.payment.invoices.query() });
+}

@@ -1,0 +1,91 @@
+// Owns the connection to the backend: the typed client, the session, and their place in the React tree.
+import { MutationCache, QueryCache, QueryClient, QueryClientProvider } from "@tanstack/react-query";
+import { type AppRouter, createClient } from "@skywork/shared";
+import type { TRPCClient } from "@trpc/client";
+import { createContext, type ReactNode, useContext, useSyncExternalStore } from "react";
+import { appError, hasCode } from "../words.ts";
+import { createSession, type Session, type SessionStatus } from "./session.ts";
+
+export interface Skywork {
+  readonly api: TRPCClient<AppRouter>;
+  readonly session: Session;
+  readonly queryClient: QueryClient;
+  readonly apiUrl: string;
+  /** Tries the refresh cookie: on load, and after coming back from Google. */
+  readonly start: () => Promise<void>;
+}
+
+const SIGNED_OUT_CODES = ["UNAUTHENTICATED", "SESSION_REVOKED", "REFRESH_REUSED"] as const;
+
+function meansSignedOut(error: unknown): boolean {
+  return SIGNED_OUT_CODES.some((code) => hasCode(error, code));
+}
+
+/** Connects to the API at `apiUrl`, e.g. `http://localhost:5000`. */
+export function createSkywork(apiUrl: string): Skywork {
+  const session = createSession();
+  const api = createClient({
+    url: `${apiUrl}/api/trpc`,
+    getAccessToken: session.accessToken,
+    onAccessToken: (accessToken) => session.accept(accessToken),
+  });
+  const signOutOn = (error: unknown) => {
+    if (meansSignedOut(error)) session.accept(null);
+  };
+  const queryClient = new QueryClient({
+    queryCache: new QueryCache({ onError: signOutOn }),
+    mutationCache: new MutationCache({ onError: signOutOn }),
+    defaultOptions: {
+      queries: {
+        staleTime: Number.POSITIVE_INFINITY,
+        gcTime: 30 * 60_000,
+        refetchOnWindowFocus: false,
+        refetchOnReconnect: false,
+        // A refusal stays a refusal; only a lost or unavailable answer is worth one more call.
+        retry: (attempts, error) =>
+          attempts < 1 && (appError(error) === null || hasCode(error, "SERVICE_UNAVAILABLE")),
+      },
+      mutations: { networkMode: "always" },
+    },
+  });
+  session.subscribe(() => {
+    if (session.status() === "signedOut") queryClient.clear();
+  });
+  return {
+    api,
+    session,
+    queryClient,
+    apiUrl,
+    start: async () => {
+      try {
+        session.accept((await api.auth.refresh.mutate()).accessToken);
+      } catch (error) {
+        if (meansSignedOut(error) || hasCode(error, "TOKEN_EXPIRED")) session.accept(null);
+        else session.markUnreachable();
+      }
+    },
+  };
+}
+
+const SkyworkContext = createContext<Skywork | null>(null);
+
+export function SkyworkProvider({ skywork, children }: { skywork: Skywork; children: ReactNode }) {
+  return (
+    <SkyworkContext value={skywork}>
+      <QueryClientProvider client={skywork.queryClient}>{children}</QueryClientProvider>
+    </SkyworkContext>
+  );
+}
+
+/** The connection of the tree this component is in. */
+export function useSkywork(): Skywork {
+  const skywork = useContext(SkyworkContext);
+  if (skywork === null) throw new Error("useSkywork needs a SkyworkProvider above it.");
+  return skywork;
+}
+
+/** Follows whether somebody is signed in. */
+export function useSessionStatus(): SessionStatus {
+  const { session } = useSkywork();
+  return useSyncExternalStore(session.subscribe, session.status);
+}

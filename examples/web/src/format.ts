@@ -1,0 +1,52 @@
+// Owns how numbers, money and dates are written.
+
+const whole = new Intl.NumberFormat();
+
+/** `1234` → `1,234`. */
+export function number(value: number): string {
+  return whole.format(value);
+}
+
+/** `1` → `1 credit`, `500` → `500 credits`. */
+export function credits(value: number): string {
+  return `${whole.format(value)} ${Math.abs(value) === 1 ? "credit" : "credits"}`;
+}
+
+/** Minor units as money: `500, "usd"` → `$5.00`; `500, "jpy"` → `¥500`. */
+export function money(minorUnits: number, currency: string): string {
+  const format = new Intl.NumberFormat(undefined, { style: "currency", currency });
+  const digits = format.resolvedOptions().maximumFractionDigits ?? 2;
+  return format.format(minorUnits / 10 ** digits);
+}
+
+/** `2026-11-22T…` → `22 Nov 2026` in the reader's own order. */
+export function date(iso: string): string {
+  return new Intl.DateTimeFormat(undefined, { dateStyle: "medium" }).format(new Date(iso));
+}
+
+/** Date and time to the minute. */
+export function dateTime(iso: string): string {
+  return new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "short" }).format(
+    new Date(iso),
+  );
+}
+
+/** A calendar day `2026-11-22` as `22 Nov`, without any shift by time zone. */
+export function day(isoDay: string): string {
+  return new Intl.DateTimeFormat(undefined, {
+    day: "numeric",
+    month: "short",
+    timeZone: "UTC",
+  }).format(new Date(`${isoDay}T00:00:00Z`));
+}
+
+/** The reader's own time zone, `UTC` when the browser does not say. */
+export function timeZone(): string {
+  return new Intl.DateTimeFormat().resolvedOptions().timeZone || "UTC";
+}
+
+/** A new idempotency key. Works on plain http too, where `crypto.randomUUID` does not exist. */
+export function newKey(): string {
+  const bytes = crypto.getRandomValues(new Uint8Array(16));
+  return Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
+}

@@ -1,0 +1,111 @@
+// Owns buying credits once: the packages, and every payment made so far.
+import { useState } from "react";
+import { useBuy } from "../data/checkout.ts";
+import { useConfig, usePackages, usePayments } from "../data/queries.ts";
+import { credits, dateTime, money, number } from "../format.ts";
+import { usePageTitle } from "../router.tsx";
+import { Badge, Button, Card, Empty, Failure, Loaded, Pager } from "../ui/basics.tsx";
+import { PAYMENT_WORDS } from "../words.ts";
+
+const PAGE = 10;
+
+export function Credits() {
+  usePageTitle("Credits");
+  return (
+    <div className="page">
+      <header className="page-head">
+        <h1>Credits</h1>
+        <p className="soft">Bought once, yours for good: bought credits never expire.</p>
+      </header>
+      <Packages />
+      <Payments />
+    </div>
+  );
+}
+
+function Packages() {
+  const packages = usePackages();
+  const config = useConfig();
+  const buy = useBuy();
+  return (
+    <Card title="Buy a package">
+      <Loaded query={packages}>
+        {({ packages: offers }) => (
+          <div className="offers">
+            {offers.map((offer) => (
+              <article className="offer" key={offer.id}>
+                <h3>{offer.name}</h3>
+                <p className="offer-amount">
+                  {number(offer.credits)} <small>credits</small>
+                </p>
+                <p className="soft">
+                  {money((offer.price / offer.credits) * 100, offer.currency)} per 100 credits
+                </p>
+                <Button
+                  kind="main"
+                  busy={buy.isPending && buy.variables === offer.id}
+                  disabled={buy.isPending && buy.variables !== offer.id}
+                  aria-label={`Buy ${credits(offer.credits)} for ${money(offer.price, offer.currency)}`}
+                  onClick={() => buy.mutate(offer.id)}
+                >
+                  {money(offer.price, offer.currency)}
+                </Button>
+              </article>
+            ))}
+          </div>
+        )}
+      </Loaded>
+      <Failure error={buy.error} title="The payment page could not be opened" />
+      {config.data?.sandbox && (
+        <p className="hint">
+          <b>Sandbox.</b> The payment page offers a card that pays, one that is declined and a bank
+          debit that settles later. No money moves.
+        </p>
+      )}
+    </Card>
+  );
+}
+
+function Payments() {
+  const [offset, setOffset] = useState(0);
+  const payments = usePayments({ limit: PAGE, offset });
+  return (
+    <Card title="Your payments">
+      <Loaded query={payments}>
+        {(data) => (
+          <>
+            {data.payments.length === 0 && <Empty>No payments yet.</Empty>}
+            <ul className="list" data-testid="payments">
+              {data.payments.map((payment) => (
+                <li key={payment.id}>
+                  <span>
+                    <b>{money(payment.amount, payment.currency)}</b>
+                    <span className="soft">{dateTime(payment.createdAt)}</span>
+                  </span>
+                  <span className="figure">
+                    <Badge tone={PAYMENT_WORDS[payment.status].tone}>
+                      {PAYMENT_WORDS[payment.status].text}
+                    </Badge>
+                    <span className="soft">
+                      {payment.refundedAmount > 0
+                        ? `${money(payment.refundedAmount, payment.currency)} given back`
+                        : credits(payment.creditsPurchased)}
+                    </span>
+                  </span>
+                </li>
+              ))}
+            </ul>
+            <Pager
+              label="Pages of payments"
+              busy={payments.isFetching}
+              newer={offset > 0 ? () => setOffset(Math.max(offset - PAGE, 0)) : null}
+              older={offset + PAGE < data.total ? () => setOffset(offset + PAGE) : null}
+            >
+              {data.offset + 1}–{data.offset + data.payments.length} of {number(data.total)}
+            </Pager>
+          </>
+        )}
+      </Loaded>
+    </Card>
+  );
+}

@@ -1,0 +1,243 @@
+// Owns the subscription: the current plan and what can be done with it, the plans on offer, the invoices.
+import { useMutation, useQueryClient } from "@tanstack/react-query";
+import { useState } from "react";
+import { afterPlanChange } from "../data/changes.ts";
+import { usePortal, useSubscribe } from "../data/checkout.ts";
+import { keys, useInvoices, usePlans, useSubscription } from "../data/queries.ts";
+import { useSkywork } from "../data/skywork.tsx";
+import { credits, date, money } from "../format.ts";
+import { usePageTitle } from "../router.tsx";
+import { Badge, Button, Card, Empty, Failure, Loaded, Notice } from "../ui/basics.tsx";
+import { Dialog } from "../ui/dialog.tsx";
+import { subscriptionWords } from "../words.ts";
+import { ChangePlan } from "./change-plan.tsx";
+import { type CurrentPlan, isLive, type Plan } from "./plan-types.ts";
+
+export function PlanPage() {
+  usePageTitle("Plan");
+  const subscription = useSubscription();
+  return (
+    <div className="page">
+      <header className="page-head">
+        <h1>Plan</h1>
+        <p className="soft">
+          Fresh credits every month, for less. Credits you bought are never touched by a plan.
+        </p>
+      </header>
+      <Loaded query={subscription}>
+        {({ subscription: current }) => (
+          <>
+            {current !== null && <Current current={current} />}
+            <Plans current={current !== null && isLive(current) ? current : null} />
+          </>
+        )}
+      </Loaded>
+      <Invoices />
+    </div>
+  );
+}
+
+function Current({ current }: { current: CurrentPlan }) {
+  const { api } = useSkywork();
+  const queryClient = useQueryClient();
+  const portal = usePortal();
+  const [asking, setAsking] = useState(false);
+  const show = (answer: { subscription: CurrentPlan }) => {
+    queryClient.setQueryData([...keys.subscription], answer);
+    afterPlanChange(queryClient);
+  };
+  const cancel = useMutation({
+    mutationFn: () => api.payment.cancelSubscription.mutate(),
+    onSuccess: show,
+    onSettled: () => setAsking(false),
+  });
+  const resume = useMutation({
+    mutationFn: () => api.payment.resumeSubscription.mutate(),
+    onSuccess: show,
+  });
+  const words = subscriptionWords(current.status);
+  const live = isLive(current);
+  return (
+    <Card
+      title={`Your plan: ${current.tier}`}
+      aside={
+        <Badge tone={current.cancelAtPeriodEnd && live ? "warn" : words.tone}>
+          {current.cancelAtPeriodEnd && live ? "Ends soon" : words.text}
+        </Badge>
+      }
+    >
+      <dl className="facts" data-testid="current-plan">
+        <div>
+          <dt>Credits</dt>
+          <dd>{credits(current.credits)} a month</dd>
+        </div>
+        <div>
+          <dt>Price</dt>
+          <dd>
+            {money(current.price, current.currency)} a {current.interval}
+          </dd>
+        </div>
+        <div>
+          <dt>{!live ? "Ended" : current.cancelAtPeriodEnd ? "Ends on" : "Renews on"}</dt>
+          <dd>{date(current.currentPeriodEnd)}</dd>
+        </div>
+      </dl>
+      {current.status === "past_due" && (
+        <Notice tone="bad" title="The last payment did not go through">
+          Check your card in the customer portal. The month's credits arrive as soon as it is paid.
+        </Notice>
+      )}
+      {live && (
+        <div className="actions">
+          {current.cancelAtPeriodEnd ? (
+            <Button kind="main" busy={resume.isPending} onClick={() => resume.mutate()}>
+              Keep my plan
+            </Button>
+          ) : (
+            <Button onClick={() => setAsking(true)}>Cancel plan</Button>
+          )}
+          <Button busy={portal.isPending} onClick={() => portal.mutate()}>
+            Card and billing
+          </Button>
+        </div>
+      )}
+      <Failure error={cancel.error ?? resume.error ?? portal.error} />
+      {asking && (
+        <Dialog
+          title="Cancel your plan?"
+          onClose={() => setAsking(false)}
+          actions={
+            <>
+              <Button onClick={() => setAsking(false)}>Keep it</Button>
+              <Button kind="danger" busy={cancel.isPending} onClick={() => cancel.mutate()}>
+                Cancel plan
+              </Button>
+            </>
+          }
+        >
+          <p>
+            You keep {current.tier} and its credits until {date(current.currentPeriodEnd)}. After
+            that nothing is charged, and credits you bought stay. You can change your mind until
+            then.
+          </p>
+        </Dialog>
+      )}
+    </Card>
+  );
+}
+
+function Plans({ current }: { current: CurrentPlan | null }) {
+  const plans = usePlans();
+  const subscribe = useSubscribe();
+  const [interval, setInterval] = useState<Plan["interval"]>(current?.interval ?? "month");
+  const [changingTo, setChangingTo] = useState<Plan | null>(null);
+  return (
+    <Card
+      title={current === null ? "Choose a plan" : "Change your plan"}
+      aside={<IntervalSwitch value={interval} onChange={setInterval} />}
+    >
+      <Loaded query={plans}>
+        {(data) => (
+          <div className="offers">
+            {data.plans
+              .filter((plan) => plan.interval === interval)
+              .map((plan) => (
+                <article
+                  className={plan.id === current?.planId ? "offer mine" : "offer"}
+                  key={plan.id}
+                >
+                  <h3>{plan.name}</h3>
+                  <p className="offer-amount">
+                    {money(plan.price, plan.currency)} <small>a {plan.interval}</small>
+                  </p>
+                  <p className="soft">{credits(plan.credits)} every month</p>
+                  {plan.id === current?.planId ? (
+                    <p className="mine-mark">Your plan</p>
+                  ) : (
+                    <Button
+                      kind="main"
+                      busy={subscribe.isPending && subscribe.variables === plan.id}
+                      disabled={subscribe.isPending && subscribe.variables !== plan.id}
+                      aria-label={`${current === null ? "Choose" : "Change to"} ${plan.name}, ${money(plan.price, plan.currency)} a ${plan.interval}`}
+                      onClick={() =>
+                        current === null ? subscribe.mutate(plan.id) : setChangingTo(plan)
+                      }
+                    >
+                      {current === null ? "Choose" : "Change to this"}
+                    </Button>
+                  )}
+                </article>
+              ))}
+          </div>
+        )}
+      </Loaded>
+      <Failure error={subscribe.error} title="The payment page could not be opened" />
+      {changingTo !== null && <ChangePlan plan={changingTo} onClose={() => setChangingTo(null)} />}
+    </Card>
+  );
+}
+
+function IntervalSwitch(props: {
+  value: Plan["interval"];
+  onChange: (interval: Plan["interval"]) => void;
+}) {
+  return (
+    <fieldset className="switch">
+      <legend className="visually-hidden">Billing</legend>
+      {(["month", "year"] as const).map((interval) => (
+        <label key={interval}>
+          <input
+            type="radio"
+            name="interval"
+            checked={props.value === interval}
+            onChange={() => props.onChange(interval)}
+          />
+          <span>{interval === "month" ? "Monthly" : "Yearly · 2 months free"}</span>
+        </label>
+      ))}
+    </fieldset>
+  );
+}
+
+const INVOICE_TONES: Record<string, "good" | "warn" | "soft"> = { paid: "good", open: "warn" };
+
+function Invoices() {
+  const invoices = useInvoices();
+  return (
+    <Card title="Invoices">
+      <Loaded query={invoices}>
+        {(data) =>
+          data.invoices.length === 0 ? (
+            <Empty>No invoices yet.</Empty>
+          ) : (
+            <ul className="list" data-testid="invoices">
+              {data.invoices.map((invoice) => (
+                <li key={invoice.id}>
+                  <span>
+                    <b>{money(invoice.amountDue, invoice.currency)}</b>
+                    <span className="soft">
+                      {date(invoice.createdAt)}
+                      {invoice.number !== null && ` · ${invoice.number}`}
+                    </span>
+                  </span>
+                  <span className="figure">
+                    <Badge tone={INVOICE_TONES[invoice.status] ?? "soft"}>{invoice.status}</Badge>
+                    {invoice.hostedInvoiceUrl !== null && (
+                      <a href={invoice.hostedInvoiceUrl} target="_blank" rel="noreferrer">
+                        View
+                        <span className="visually-hidden">
+                          {" "}
+                          the invoice of {date(invoice.createdAt)}
+                        </span>
+                      </a>
+                    )}
+                  </span>
+                </li>
+              ))}
+            </ul>
+          )
+        }
+      </Loaded>
+    </Card>
+  );
+}

@@ -1,0 +1,120 @@
+// Owns the door: the sign-in page, and the page Google's answer comes back to.
+import { useEffect, useRef, useState } from "react";
+import { useConfig } from "../data/queries.ts";
+import { useSkywork } from "../data/skywork.tsx";
+import { navigate, safePath, usePageTitle } from "../router.tsx";
+import { Button, Failure, Notice, Skeleton } from "../ui/basics.tsx";
+import { GoogleMark, Mark } from "../ui/icons.tsx";
+import { signInSentence } from "../words.ts";
+
+/** What a signed-out person sees wherever they go; `returnTo` is where they wanted to. */
+export function SignIn({ returnTo, errorCode }: { returnTo: string; errorCode?: string }) {
+  usePageTitle("Sign in");
+  const config = useConfig();
+  const [leaving, setLeaving] = useState(false);
+  const google = config.data?.providers.find((provider) => provider.id === "google");
+  return (
+    <main className="door" id="main">
+      <section className="door-card">
+        <Mark size={52} />
+        <h1>Welcome to Skywork</h1>
+        <p className="soft">Chat and slides, paid by the piece. Your first credits are on us.</p>
+        {errorCode !== undefined && (
+          <Notice tone="bad" title="That did not work">
+            {signInSentence(errorCode)}
+          </Notice>
+        )}
+        {google && (
+          <Button
+            className="google"
+            busy={leaving}
+            onClick={() => {
+              setLeaving(true);
+              window.location.assign(signInUrl(google.url, returnTo));
+            }}
+          >
+            {!leaving && <GoogleMark />} Continue with Google
+          </Button>
+        )}
+        {config.isFetching && <Skeleton lines={1} />}
+        {!config.isFetching && <Failure error={config.error} />}
+        {config.error !== null && !config.isFetching && (
+          <Button onClick={() => void config.refetch()}>Try again</Button>
+        )}
+        {config.data?.sandbox && (
+          <p className="hint">
+            <b>Sandbox.</b> No Google account is needed: pick one of the made-up people on the next
+            page. No money moves either.
+          </p>
+        )}
+      </section>
+    </main>
+  );
+}
+
+function signInUrl(providerUrl: string, returnTo: string): string {
+  const url = new URL(providerUrl);
+  if (returnTo !== "/") url.searchParams.set("returnTo", returnTo);
+  return url.href;
+}
+
+/**
+ * `/auth/callback`: with `?error=` it says why; else the cookie is there, so an access token is fetched and
+ * the person goes on to `returnTo`. Opened by hand, it ends at the sign-in page or, signed in, at home.
+ */
+export function AuthCallback() {
+  usePageTitle("Signing in");
+  const { start, session } = useSkywork();
+  const started = useRef(false);
+  const query = new URLSearchParams(window.location.search);
+  const errorCode = query.get("error");
+  const returnTo = safePath(query.get("returnTo"));
+  useEffect(() => {
+    if (errorCode !== null || started.current) return;
+    started.current = true;
+    void start().then(() => {
+      if (session.status() !== "unreachable") navigate(returnTo, { replace: true });
+    });
+  }, [errorCode, returnTo, start, session]);
+  if (errorCode !== null) return <SignIn returnTo={returnTo} errorCode={errorCode} />;
+  return <Starting />;
+}
+
+/** While nobody knows yet whether somebody is signed in. */
+export function Starting() {
+  return (
+    <main className="door" role="status">
+      <Mark size={52} />
+      <span className="visually-hidden">Loading…</span>
+    </main>
+  );
+}
+
+/** When the API does not answer at all. */
+export function Unreachable() {
+  usePageTitle("Offline");
+  const { start, apiUrl } = useSkywork();
+  const [busy, setBusy] = useState(false);
+  return (
+    <main className="door">
+      <section className="door-card">
+        <Mark size={52} />
+        <h1>We cannot reach Skywork</h1>
+        <p className="soft">
+          You are still signed in. Check your connection, or that the server runs on{" "}
+          <code>{apiUrl}</code>.
+        </p>
+        <Button
+          kind="main"
+          busy={busy}
+          onClick={() => {
+            setBusy(true);
+            void start().finally(() => setBusy(false));
+          }}
+        >
+          Try again
+        </Button>
+      </section>
+    </main>
+  );
+}

@@ -1,0 +1,88 @@
+// Owns the copy of one's data and the deletion of the account.
+import { useMutation } from "@tanstack/react-query";
+import { type FormEvent, useState } from "react";
+import { useSkywork } from "../data/skywork.tsx";
+import { Button, Card, Failure } from "../ui/basics.tsx";
+import { Dialog } from "../ui/dialog.tsx";
+
+function saveFile(name: string, text: string): void {
+  const url = URL.createObjectURL(new Blob([text], { type: "application/json" }));
+  const link = document.createElement("a");
+  link.href = url;
+  link.download = name;
+  link.click();
+  URL.revokeObjectURL(url);
+}
+
+export function YourData({ email }: { email: string }) {
+  const { api } = useSkywork();
+  const [asking, setAsking] = useState(false);
+  const download = useMutation({
+    mutationFn: () => api.user.export.query(),
+    onSuccess: (everything) => saveFile("skywork-data.json", JSON.stringify(everything, null, 2)),
+  });
+  return (
+    <Card title="Your data">
+      <p className="soft">Take everything stored about you with you, or leave for good.</p>
+      <div className="actions">
+        <Button busy={download.isPending} onClick={() => download.mutate()}>
+          Download a copy
+        </Button>
+        <Button kind="danger" onClick={() => setAsking(true)}>
+          Delete account
+        </Button>
+      </div>
+      <Failure error={download.error} />
+      {asking && <DeleteAccount email={email} onClose={() => setAsking(false)} />}
+    </Card>
+  );
+}
+
+function DeleteAccount({ email, onClose }: { email: string; onClose: () => void }) {
+  const { api, session } = useSkywork();
+  const [typed, setTyped] = useState("");
+  const remove = useMutation({
+    mutationFn: () => api.user.delete.mutate({ confirmEmail: typed.trim() }),
+    onSuccess: () => session.accept(null),
+  });
+  const submit = (event: FormEvent) => {
+    event.preventDefault();
+    remove.mutate();
+  };
+  return (
+    <Dialog
+      title="Delete your account?"
+      onClose={onClose}
+      actions={
+        <>
+          <Button onClick={onClose}>Keep my account</Button>
+          <Button type="submit" form="delete-account" kind="danger" busy={remove.isPending}>
+            Delete for good
+          </Button>
+        </>
+      }
+    >
+      <form id="delete-account" onSubmit={submit}>
+        <p>
+          Your plan is cancelled, your credits are lost and everything personal is erased. This
+          cannot be undone.
+        </p>
+        <label className="field">
+          <span>
+            Type <b>{email}</b> to confirm
+          </span>
+          <input
+            value={typed}
+            onChange={(event) => setTyped(event.target.value)}
+            autoComplete="off"
+            autoCapitalize="none"
+            spellCheck={false}
+            required
+            maxLength={320}
+          />
+        </label>
+        <Failure error={remove.error} />
+      </form>
+    </Dialog>
+  );
+}

@@ -1,0 +1,37 @@
+// Owns the dialog: the browser's own <dialog>, which keeps the focus inside and closes on Escape.
+import { type ReactNode, useEffect, useId, useRef } from "react";
+
+/** Open for as long as it is mounted; `onClose` is called for Escape, the backdrop and the buttons. */
+export function Dialog(props: {
+  title: string;
+  onClose: () => void;
+  children: ReactNode;
+  actions: ReactNode;
+}) {
+  const ref = useRef<HTMLDialogElement>(null);
+  const id = useId();
+  useEffect(() => {
+    const dialog = ref.current;
+    dialog?.showModal();
+    return () => dialog?.close();
+  }, []);
+  return (
+    <dialog
+      ref={ref}
+      aria-labelledby={id}
+      onCancel={(event) => {
+        event.preventDefault();
+        props.onClose();
+      }}
+      onMouseDown={(event) => {
+        if (event.target === ref.current) props.onClose();
+      }}
+    >
+      <div className="dialog-body">
+        <h2 id={id}>{props.title}</h2>
+        {props.children}
+        <div className="actions end">{props.actions}</div>
+      </div>
+    </dialog>
+  );
+}

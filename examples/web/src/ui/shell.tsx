@@ -1,0 +1,78 @@
+// Owns the frame around every signed-in page: the bar on top (below on a phone), the live dot, the main region.
+import type { ReactNode } from "react";
+import { useLiveBalance } from "../data/changes.ts";
+import { useBalance, useMe } from "../data/queries.ts";
+import { number } from "../format.ts";
+import { Link, usePath } from "../router.tsx";
+import { Icon, type IconName, Mark } from "./icons.tsx";
+
+const PLACES: readonly { to: string; label: string; icon: IconName }[] = [
+  { to: "/", label: "Home", icon: "home" },
+  { to: "/credits", label: "Credits", icon: "coins" },
+  { to: "/plan", label: "Plan", icon: "plan" },
+  { to: "/activity", label: "Activity", icon: "activity" },
+  { to: "/account", label: "Account", icon: "account" },
+];
+
+export function Shell({ children }: { children: ReactNode }) {
+  const path = usePath();
+  const live = useLiveBalance();
+  return (
+    <>
+      <a className="skip" href="#main">
+        Skip to the content
+      </a>
+      <header className="bar">
+        <Link to="/" className="brand">
+          <Mark /> Skywork
+        </Link>
+        <nav className="places" aria-label="Main">
+          {PLACES.map((place) => (
+            <Link
+              key={place.to}
+              to={place.to}
+              aria-current={path === place.to ? "page" : undefined}
+            >
+              <Icon name={place.icon} />
+              <span>{place.label}</span>
+            </Link>
+          ))}
+        </nav>
+        <BalancePill live={live} />
+      </header>
+      <main id="main" tabIndex={-1}>
+        {children}
+      </main>
+    </>
+  );
+}
+
+/** The balance wherever one is, announced when it changes, with a dot that tells whether it is live. */
+function BalancePill({ live }: { live: boolean }) {
+  const balance = useBalance();
+  const me = useMe();
+  const available = balance.data?.available;
+  return (
+    <div className="me">
+      <Link to="/credits" className="pill" title={live ? "Live" : "Updates when you do something"}>
+        <span className={live ? "dot on" : "dot"} aria-hidden="true" />
+        <span aria-live="polite" aria-atomic="true">
+          <b data-testid="pill-credits">{available === undefined ? "–" : number(available)}</b>
+          <span className="visually-hidden"> credits available</span>
+        </span>
+      </Link>
+      <Link to="/account" className="face" aria-label="Your account">
+        <Face
+          avatar={me.data?.user.avatar ?? null}
+          name={me.data?.user.name ?? me.data?.user.email ?? ""}
+        />
+      </Link>
+    </div>
+  );
+}
+
+/** A picture of the person, or the first letter of the name. */
+export function Face({ avatar, name }: { avatar: string | null; name: string }) {
+  if (avatar !== null) return <img src={avatar} alt="" referrerPolicy="no-referrer" />;
+  return <span aria-hidden="true">{name.slice(0, 1).toUpperCase()}</span>;
+}

@@ -1,0 +1,161 @@
+// Owns every word the app uses for the server's codes: errors, sign-in failures, features, states.
+import { TRPCClientError } from "@trpc/client";
+import type {
+  AppErrorData,
+  EntryType,
+  ErrorCode,
+  Feature,
+  PaymentState,
+  SignInError,
+} from "@skywork/shared";
+
+/** The typed part of a server's refusal, or null when the answer never came or was not ours. */
+export function appError(error: unknown): AppErrorData | null {
+  if (!(error instanceof TRPCClientError)) return null;
+  const data = error.data as { app?: AppErrorData } | null | undefined;
+  return data?.app ?? null;
+}
+
+/** Whether `error` is the server's refusal with this code. */
+export function hasCode<Code extends ErrorCode>(error: unknown, code: Code): boolean {
+  return appError(error)?.code === code;
+}
+
+/** True when nobody can say whether the call took effect: no answer, or the server was away. */
+export function isUncertain(error: unknown): boolean {
+  const app = appError(error);
+  return app === null || app.code === "SERVICE_UNAVAILABLE" || app.code === "INTERNAL";
+}
+
+/** One kind sentence for any error. */
+export function errorText(error: unknown): string {
+  const app = appError(error);
+  if (app === null) return "We could not reach Skywork. Check your connection and try again.";
+  switch (app.code) {
+    case "RATE_LIMITED":
+      return `You have been quick! To keep things fair for everyone there is a pause now: please go on in ${waitText(app.retryAfterSeconds)}. Nothing was charged.`;
+    case "SERVICE_UNAVAILABLE":
+      return `Skywork is catching its breath. Please try again in ${waitText(app.retryAfterSeconds)}.`;
+    case "INSUFFICIENT_CREDITS":
+      return `This costs ${app.required} credits and you have ${app.available} to spend.`;
+    case "VALIDATION_FAILED":
+      return Object.values(app.fields)[0]?.[0] ?? "Please check what you entered.";
+    case "PAYMENT_PROVIDER_ERROR":
+      return "The payment service did not answer as it should. Nothing was charged; please try again.";
+    case "PREVIEW_STALE":
+      return "The price has moved since you looked. Please check the new one.";
+    case "UNAUTHENTICATED":
+    case "TOKEN_EXPIRED":
+    case "SESSION_REVOKED":
+    case "REFRESH_REUSED":
+      return "You are signed out. Please sign in again.";
+    default:
+      return error instanceof Error ? error.message : "Something went wrong. Please try again.";
+  }
+}
+
+/** `90` → `2 minutes`. */
+export function waitText(seconds: number): string {
+  if (seconds < 60) return seconds === 1 ? "1 second" : `${Math.max(seconds, 1)} seconds`;
+  const minutes = Math.ceil(seconds / 60);
+  return minutes === 1 ? "1 minute" : `${minutes} minutes`;
+}
+
+/** Why a sign-in did not work, for people. */
+export const SIGN_IN_SENTENCES: Record<SignInError, string> = {
+  access_denied: "You did not allow the sign-in. That is fine: nothing was shared.",
+  state_invalid:
+    "This sign-in was not started in this browser, or it was already used. Please start again here.",
+  state_expired: "The sign-in took longer than ten minutes. Please start again.",
+  code_invalid:
+    "Google did not accept this sign-in, perhaps because it was used twice. Please start again.",
+  identity_invalid: "We could not verify who Google says you are. Please start again.",
+  email_not_verified:
+    "Your Google address is not verified yet. Verify it with Google, then come back.",
+  account_conflict:
+    "Another account already uses this e-mail address. Sign in with the Google account you used before.",
+  account_disabled: "This account has been disabled. Please contact support.",
+  provider_error: "Google reported a problem. Please try again in a moment.",
+  provider_unavailable: "Google cannot be reached right now. Please try again in a moment.",
+  rate_limited: "That were many sign-ins in a row. Please wait a few minutes and try again.",
+  server_error: "Something went wrong on our side. Please try again.",
+};
+
+/** The sentence for `?error=` of the callback page; unknown values get a general one. */
+export function signInSentence(code: string): string {
+  return Object.hasOwn(SIGN_IN_SENTENCES, code)
+    ? SIGN_IN_SENTENCES[code as SignInError]
+    : "The sign-in did not work. Please try again.";
+}
+
+/** What each feature is called and does. */
+export const FEATURE_WORDS: Record<Feature, { name: string; text: string; action: string }> = {
+  "chat-flash": { name: "Chat Flash", text: "Quick answers for everyday questions", action: "Ask" },
+  "chat-pro": { name: "Chat Pro", text: "Deep reasoning for hard problems", action: "Ask" },
+  "ppt-generate": { name: "New slides", text: "A full deck from one sentence", action: "Generate" },
+  "ppt-edit": { name: "Edit slides", text: "Change a deck by saying how", action: "Edit" },
+};
+
+/** A feature's name; features this build does not know keep their own. */
+export function featureName(feature: string): string {
+  return Object.hasOwn(FEATURE_WORDS, feature) ? FEATURE_WORDS[feature as Feature].name : feature;
+}
+
+/** Why an entry is in the history. */
+export const ENTRY_WORDS: Record<EntryType, string> = {
+  SIGNUP: "Welcome gift",
+  PURCHASE: "Credits bought",
+  SUBSCRIPTION: "Plan credits",
+  USAGE: "Used",
+  REFUND: "Refund",
+  DISPUTE: "Dispute opened",
+  DISPUTE_REVERSAL: "Dispute won",
+  EXPIRY: "Expired",
+  ADMIN_ADJUST: "Adjusted by support",
+};
+
+/** How a payment stands. */
+export const PAYMENT_WORDS: Record<
+  PaymentState,
+  { text: string; tone: "good" | "warn" | "bad" | "soft" }
+> = {
+  PENDING: { text: "Pending", tone: "warn" },
+  SUCCESS: { text: "Paid", tone: "good" },
+  FAILED: { text: "Failed", tone: "bad" },
+  REFUNDED: { text: "Refunded", tone: "soft" },
+  PARTIALLY_REFUNDED: { text: "Partly refunded", tone: "soft" },
+  DISPUTED: { text: "Disputed", tone: "bad" },
+};
+
+const SOURCE_WORDS: Record<string, string> = {
+  SIGNUP: "Welcome gift",
+  PURCHASE: "Bought",
+  SUBSCRIPTION: "From your plan",
+  ADMIN_ADJUST: "From support",
+  REFUND: "Given back",
+  DISPUTE_REVERSAL: "Given back",
+};
+
+/** Where a lot of credits came from. */
+export function sourceName(source: string): string {
+  return SOURCE_WORDS[source.toUpperCase()] ?? source;
+}
+
+const SUBSCRIPTION_WORDS: Record<string, { text: string; tone: "good" | "warn" | "bad" | "soft" }> =
+  {
+    active: { text: "Active", tone: "good" },
+    trialing: { text: "Trial", tone: "good" },
+    past_due: { text: "Payment failed", tone: "bad" },
+    unpaid: { text: "Unpaid", tone: "bad" },
+    incomplete: { text: "Waiting for payment", tone: "warn" },
+    canceled: { text: "Ended", tone: "soft" },
+    paused: { text: "Paused", tone: "soft" },
+  };
+
+/** How a subscription stands, from Stripe's own word. */
+export function subscriptionWords(status: string): {
+  text: string;
+  tone: "good" | "warn" | "bad" | "soft";
+} {
+  return SUBSCRIPTION_WORDS[status] ?? { text: status.replaceAll("_", " "), tone: "soft" };
+}
