@@ -1,0 +1,72 @@
+// Owns the house rules that are about text, not syntax: no linter sees them.
+import { execFileSync } from "node:child_process";
+import { readFileSync } from "node:fs";
+import { fileURLToPath } from "node:url";
+import { describe, expect, test } from "vitest";
+
+const root = fileURLToPath(new URL("../../..", import.meta.url));
+
+/** Tracked and new source files, as git sees them: what is ignored is nobody's to keep tidy. */
+const files = execFileSync(
+  "git",
+  [
+    "ls-files",
+    "--cached",
+    "--others",
+    "--exclude-standard",
+    "--deduplicate",
+    "*.ts",
+    "*.tsx",
+    "*.mjs",
+  ],
+  { cwd: root, encoding: "utf8" },
+)
+  .split("\n")
+  .filter((path) => path !== "")
+  .flatMap((path) => {
+    try {
+      return [{ path, text: readFileSync(`${root}/${path}`, "utf8") }];
+    } catch {
+      // Deleted in the work tree and not yet in the index.
+      return [];
+    }
+  });
+
+// Written with groups so that this file does not trip over itself.
+const SILENCERS =
+  /@ts-(?:ignore|nocheck)|(?:ox|es)lint-(?:disable)|biome-(?:ignore)|(?:c8|v8|istanbul) (?:ignore)/;
+const EXPECTS_TYPE_ERROR = /@ts-expect-(?:error)/;
+
+describe("house rules", () => {
+  test("there are files to look at", () => {
+    expect(files.length).toBeGreaterThan(50);
+  });
+
+  test("every file opens with a line on what it owns, so a reader knows where to stop reading", () => {
+    const mute = files.filter(({ text }) => !/^(#!.*\n)?(\/\/ |\/\*\* |\/\/\/ )\S/.test(text));
+    expect(mute.map(({ path }) => path)).toEqual([]);
+  });
+
+  test("nothing silences a tool: a rule that is wrong is changed in its configuration, for everyone", () => {
+    const silenced = files.filter(({ text }) => SILENCERS.test(text));
+    expect(silenced.map(({ path }) => path)).toEqual([]);
+  });
+
+  test("an expected type error is a test of types, so it stands in a test", () => {
+    const expecting = files.filter(
+      ({ path, text }) => !path.startsWith("tests/") && EXPECTS_TYPE_ERROR.test(text),
+    );
+    expect(expecting.map(({ path }) => path)).toEqual([]);
+  });
+
+  test("relative imports carry .ts, or Node.js could not run the sources", () => {
+    const bare = files
+      .filter(({ path }) => !path.startsWith("examples/") && path.endsWith(".ts"))
+      .flatMap(({ path, text }) =>
+        [...text.matchAll(/^(?:import|export)[^"';]* from "(\.[^"]*)"/gm)]
+          .filter(([, specifier = ""]) => !/\.(ts|mjs|json)$/.test(specifier))
+          .map(([, specifier]) => `${path}: ${specifier}`),
+      );
+    expect(bare).toEqual([]);
+  });
+});
