@@ -70,7 +70,11 @@ export interface GrantOperation {
   readonly kind: "grant";
   readonly userId: string;
   readonly amountCredits: number;
-  readonly source: Extract<EntryType, "SIGNUP" | "PURCHASE" | "SUBSCRIPTION" | "DISPUTE_REVERSAL">;
+  /** REFUND gives back what a refund took that failed afterwards. */
+  readonly source: Extract<
+    EntryType,
+    "SIGNUP" | "PURCHASE" | "SUBSCRIPTION" | "REFUND" | "DISPUTE_REVERSAL"
+  >;
   readonly sourceId: string | null;
   readonly grantKey: string;
   readonly expiresAt: Date | null;

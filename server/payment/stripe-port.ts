@@ -105,7 +105,8 @@ export interface StripeEventNotice {
   readonly id: string;
   readonly type: string;
   readonly createdAt: Date;
-  readonly objectId: string;
+  /** Null for the few objects without one (a balance, an upcoming invoice). */
+  readonly objectId: string | null;
   readonly objectType: string;
   readonly paymentIntentId: string | null;
   readonly chargeId: string | null;
@@ -194,6 +195,8 @@ export interface StripePort {
   findInvoicePaymentIntent(invoiceId: string): Promise<string | null>;
   findInvoiceByPaymentIntent(paymentIntentId: string): Promise<string | null>;
 
+  /** Stripe's word for where a payment intent stands. */
+  getPaymentIntentStatus(paymentIntentId: string): Promise<string>;
   /** The payment intent of a charge; null when it has none. */
   getChargePaymentIntent(chargeId: string): Promise<string | null>;
   listRefunds(paymentIntentId: string): Promise<StripeRefund[]>;
