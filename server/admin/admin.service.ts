@@ -1,0 +1,238 @@
+// Owns what administrators may do. Every write leaves an audit line: who, what, why.
+import type { z } from "zod";
+import type { adminContract } from "../../shared/src/admin.ts";
+import type { Role } from "../../shared/src/auth.ts";
+import type { Principal } from "../auth/auth.service.ts";
+import { AppError } from "../errors.ts";
+import type { Ledger } from "../ledger/operations.ts";
+
+type In<Name extends keyof typeof adminContract> = z.output<(typeof adminContract)[Name]["input"]>;
+type Out<Name extends keyof typeof adminContract> = z.output<
+  (typeof adminContract)[Name]["output"]
+>;
+
+/** One user as administrators see them. */
+export type UserLine = Out<"users">["users"][number];
+
+/** What an administrator asked to be refunded. */
+export interface RefundRequest {
+  readonly paymentId: string;
+  /** Left out: all that is not refunded yet. */
+  readonly amountMinorUnits?: number | undefined;
+  readonly idempotencyKey: string;
+  readonly reason?: string | undefined;
+  readonly actorId: string;
+}
+
+/** The payment service's side of administration. */
+export interface AdminPayments {
+  /**
+   * Refunds at Stripe and takes the credits back; writes the audit line `payment.refund` with its own rows.
+   * Throws NOT_FOUND, CONFLICT (not refundable), VALIDATION_FAILED, IDEMPOTENCY_CONFLICT, PAYMENT_PROVIDER_ERROR.
+   */
+  refundPayment(request: RefundRequest): Promise<Out<"refundPayment">>;
+  /** Stripe events, newest first. VALIDATION_FAILED for a forged cursor. */
+  listEvents(filter: In<"events">): Promise<Out<"events">>;
+  /** Handles one stored event again, whatever its state; NOT_FOUND. */
+  replayEvent(request: { eventId: string }): Promise<Out<"replayEvent">>;
+}
+
+/** Who asked, for the audit line. */
+export interface Actor {
+  readonly actorId: string;
+  readonly ip: string | null;
+}
+
+/** A line of the audit log. */
+export interface AuditLine extends Actor {
+  readonly action: string;
+  readonly targetType: string;
+  readonly targetId: string;
+  readonly reason: string | null;
+  readonly detail?: Readonly<Record<string, unknown>>;
+}
+
+/** Rows as administration reads and writes them. */
+export interface AdminStore {
+  /** Users, newest first. VALIDATION_FAILED for a forged cursor. */
+  users(filter: In<"users">): Promise<Out<"users">>;
+  /** Throws NOT_FOUND. */
+  user(userId: string): Promise<Out<"user">>;
+  /** The role, the audit line and the end of older access tokens in one transaction. NOT_FOUND, CONFLICT (last admin). */
+  setRole(userId: string, role: Role, line: AuditLine): Promise<UserLine>;
+  /** Disables or enables; disabling ends every session. NOT_FOUND, CONFLICT (last admin). */
+  setDisabled(userId: string, disabledAt: Date | null, line: AuditLine): Promise<UserLine>;
+  /** Applies the correction and its audit line in one transaction. Throws what Ledger.submit throws. */
+  adjust(
+    operation: Parameters<Ledger["submit"]>[0] & { kind: "adjust" },
+    line: AuditLine,
+  ): Promise<Out<"adjustCredits">>;
+  audit(line: AuditLine): Promise<void>;
+  stats(from: Date, to: Date): Promise<Omit<Out<"stats">, "from" | "to">>;
+}
+
+/** The `admin` procedures. `ip` is the administrator's address, for the audit line. */
+export interface AdminService {
+  users(filter: In<"users">): Promise<Out<"users">>;
+  user(input: In<"user">): Promise<Out<"user">>;
+  adjustCredits(
+    principal: Principal,
+    input: In<"adjustCredits">,
+    ip: string | null,
+  ): Promise<Out<"adjustCredits">>;
+  setRole(principal: Principal, input: In<"setRole">, ip: string | null): Promise<Out<"setRole">>;
+  disableUser(
+    principal: Principal,
+    input: In<"disableUser">,
+    ip: string | null,
+  ): Promise<Out<"disableUser">>;
+  enableUser(
+    principal: Principal,
+    input: In<"enableUser">,
+    ip: string | null,
+  ): Promise<Out<"enableUser">>;
+  refundPayment(
+    principal: Principal,
+    input: In<"refundPayment">,
+    ip: string | null,
+  ): Promise<Out<"refundPayment">>;
+  events(filter: In<"events">): Promise<Out<"events">>;
+  replayEvent(
+    principal: Principal,
+    input: In<"replayEvent">,
+    ip: string | null,
+  ): Promise<Out<"replayEvent">>;
+  /** Figures of `from`..`to`; the last 30 days unless told. VALIDATION_FAILED when from is after to. */
+  stats(input: In<"stats">): Promise<Out<"stats">>;
+}
+
+/** What the service is made of. */
+export interface AdminServiceDeps {
+  readonly store: AdminStore;
+  readonly payments: AdminPayments;
+  readonly ledger: Pick<Ledger, "changed">;
+  /** AuthService.authorityChanged. */
+  readonly authorityChanged: () => Promise<void>;
+  readonly now?: () => number;
+}
+
+const STATS_DAYS = 30;
+
+/** Makes the service. */
+export function createAdminService(deps: AdminServiceDeps): AdminService {
+  const now = deps.now ?? Date.now;
+  const { store, payments } = deps;
+  return {
+    users: (filter) => store.users(filter),
+    user: (input) => store.user(input.userId),
+    async adjustCredits(principal, input, ip) {
+      const answer = await store.adjust(
+        {
+          kind: "adjust",
+          userId: input.userId,
+          amountCredits: input.amount,
+          actorId: principal.userId,
+          reason: input.reason,
+          idempotencyKey: input.idempotencyKey,
+          expiresAt: input.expiresAt === undefined ? null : new Date(input.expiresAt),
+        },
+        {
+          actorId: principal.userId,
+          ip,
+          action: "credits.adjust",
+          targetType: "user",
+          targetId: input.userId,
+          reason: input.reason,
+          detail: { amount: input.amount, idempotencyKey: input.idempotencyKey },
+        },
+      );
+      await deps.ledger.changed([input.userId]);
+      return answer;
+    },
+    async setRole(principal, input, ip) {
+      const user = await store.setRole(input.userId, input.role, {
+        actorId: principal.userId,
+        ip,
+        action: "user.setRole",
+        targetType: "user",
+        targetId: input.userId,
+        reason: input.reason ?? null,
+        detail: { role: input.role },
+      });
+      await deps.authorityChanged();
+      return { user };
+    },
+    async disableUser(principal, input, ip) {
+      const user = await store.setDisabled(input.userId, new Date(now()), {
+        actorId: principal.userId,
+        ip,
+        action: "user.disable",
+        targetType: "user",
+        targetId: input.userId,
+        reason: input.reason ?? null,
+      });
+      await deps.authorityChanged();
+      return { user };
+    },
+    async enableUser(principal, input, ip) {
+      const user = await store.setDisabled(input.userId, null, {
+        actorId: principal.userId,
+        ip,
+        action: "user.enable",
+        targetType: "user",
+        targetId: input.userId,
+        reason: input.reason ?? null,
+      });
+      await deps.authorityChanged();
+      return { user };
+    },
+    async refundPayment(principal, input, ip) {
+      // Stripe stands between, so one transaction cannot hold both: the intent is on record before the money moves.
+      const line = {
+        actorId: principal.userId,
+        ip,
+        targetType: "payment",
+        targetId: input.paymentId,
+        reason: input.reason ?? null,
+      };
+      const detail = { amount: input.amount ?? null, idempotencyKey: input.idempotencyKey };
+      await store.audit({ ...line, action: "payment.refund.requested", detail });
+      return payments.refundPayment({
+        paymentId: input.paymentId,
+        amountMinorUnits: input.amount,
+        idempotencyKey: input.idempotencyKey,
+        reason: input.reason,
+        actorId: principal.userId,
+      });
+    },
+    events: (filter) => payments.listEvents(filter),
+    async replayEvent(principal, input, ip) {
+      await store.audit({
+        actorId: principal.userId,
+        ip,
+        action: "event.replay",
+        targetType: "event",
+        targetId: input.eventId,
+        reason: null,
+      });
+      return payments.replayEvent({ eventId: input.eventId });
+    },
+    async stats(input) {
+      const to = input.to === undefined ? new Date(now()) : new Date(input.to);
+      const from =
+        input.from === undefined
+          ? new Date(to.getTime() - STATS_DAYS * 86_400_000)
+          : new Date(input.from);
+      if (from > to) {
+        throw AppError.of("VALIDATION_FAILED", "`from` must not be after `to`.", {
+          fields: { from: ["Must not be after `to`."] },
+        });
+      }
+      return {
+        from: from.toISOString(),
+        to: to.toISOString(),
+        ...(await store.stats(from, to)),
+      };
+    },
+  };
+}
