@@ -1,0 +1,87 @@
+// Owns one child process of `npm run dev`: started, its output prefixed, restarted on request, always ended by its pid.
+import { type ChildProcess, spawn } from "node:child_process";
+import { createInterface } from "node:readline";
+
+/** How long a child may take to finish what it is doing before it is killed. */
+const STOP_MS = 6_000;
+
+export interface ChildOptions {
+  readonly args: readonly string[];
+  readonly cwd?: string;
+  /** Asked at every start, so that a changed `.env` counts. */
+  readonly environment: () => Readonly<Record<string, string | undefined>>;
+  readonly onLine: (line: string) => void;
+  /** Called when it ended without being asked to. */
+  readonly onCrash: (how: string) => void;
+}
+
+export interface Child {
+  start(): void;
+  /** Ends it and starts it again; calls during a restart are folded into one more. */
+  restart(): Promise<void>;
+  /** Ends it: SIGTERM, then SIGKILL. Safe to call twice. */
+  stop(): Promise<void>;
+  running(): boolean;
+}
+
+/** A Node.js process made of `args`, not started yet. */
+export function createChild(options: ChildOptions): Child {
+  let child: ChildProcess | null = null;
+  let stopping: Promise<void> | null = null;
+  let restarting: Promise<void> | null = null;
+  let again = false;
+
+  function start(): void {
+    const started = spawn(process.execPath, options.args, {
+      cwd: options.cwd,
+      env: { ...options.environment() },
+      // The channel is the leash (dev-leash.ts); the open stdin is Vite's.
+      stdio: ["pipe", "pipe", "pipe", "ipc"],
+    });
+    child = started;
+    for (const stream of [started.stdout, started.stderr])
+      if (stream) createInterface({ input: stream }).on("line", options.onLine);
+    started.once("error", (error) => options.onLine(error.message));
+    started.once("exit", (code, signal) => {
+      const asked = stopping !== null || child !== started;
+      if (child === started) child = null;
+      if (!asked) options.onCrash(signal ?? `exit code ${code}`);
+    });
+  }
+
+  function stop(): Promise<void> {
+    const ending = child;
+    if (ending === null) return stopping ?? Promise.resolve();
+    stopping ??= new Promise<void>((resolve) => {
+      const kill = setTimeout(() => ending.kill("SIGKILL"), STOP_MS);
+      ending.once("exit", () => {
+        clearTimeout(kill);
+        stopping = null;
+        resolve();
+      });
+      ending.kill("SIGTERM");
+    });
+    return stopping;
+  }
+
+  async function restartOnce(): Promise<void> {
+    do {
+      again = false;
+      await stop();
+      start();
+    } while (again);
+  }
+
+  return {
+    start,
+    stop,
+    running: () => child !== null,
+    restart: () => {
+      again = restarting !== null;
+      restarting ??= restartOnce().finally(() => {
+        restarting = null;
+      });
+      return restarting;
+    },
+  };
+}

@@ -1,0 +1,6 @@
+// Owns the end of a child of `npm run dev`: when its parent is gone, however it went, the child goes too.
+process.once("disconnect", () => {
+  process.kill(process.pid, "SIGTERM");
+});
+// Listening must not keep a child alive that has nothing else to do.
+process.channel?.unref();

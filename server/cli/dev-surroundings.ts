@@ -1,0 +1,95 @@
+// Owns what `npm run dev` finds around it: the user's own settings, the ports, and which stand-ins are needed.
+import { existsSync, readFileSync } from "node:fs";
+import { createServer } from "node:net";
+import { parseEnv } from "node:util";
+
+type Environment = Readonly<Record<string, string | undefined>>;
+
+/** What to start, and where. */
+export interface Surroundings {
+  readonly environment: Environment;
+  readonly apiUrl: string;
+  readonly apiPort: number;
+  /** Null when FRONTEND_URL is somewhere else: then the frontend is the user's own. */
+  readonly webPort: number | null;
+  readonly frontendUrl: string;
+  readonly callbackUrl: string;
+  readonly webhookUrl: string;
+  /** Ports of the stand-ins; null where the user has real credentials. */
+  readonly googlePort: number | null;
+  readonly stripePort: number | null;
+}
+
+/** `.env` under the process's own environment, empty values as unset. Read anew at each start of the API. */
+export function readEnvironment(): Environment {
+  const fromFile = existsSync(".env") ? parseEnv(readFileSync(".env", "utf8")) : {};
+  const own = Object.fromEntries(Object.entries(process.env).filter(([, value]) => value !== ""));
+  return { ...fromFile, ...own };
+}
+
+/** Decides from the environment what has to be started. Throws a sentence when PORT or FRONTEND_URL make no sense. */
+export function surveySurroundings(environment: Environment): Surroundings {
+  const apiPort = Number(environment["PORT"] ?? "5000");
+  if (!Number.isInteger(apiPort) || apiPort < 1 || apiPort > 65_533)
+    throw new Error(`PORT=${environment["PORT"]} is not a port. Use a number such as 5000.`);
+  const frontendUrl = (environment["FRONTEND_URL"] ?? "http://localhost:3000")
+    .split(",")[0]
+    ?.trim();
+  if (frontendUrl === undefined || !URL.canParse(frontendUrl))
+    throw new Error(
+      `FRONTEND_URL=${environment["FRONTEND_URL"]} is not an address. Use one such as http://localhost:3000.`,
+    );
+  const frontend = new URL(frontendUrl);
+  const local =
+    frontend.protocol === "http:" && ["localhost", "127.0.0.1"].includes(frontend.hostname);
+  const apiUrl = `http://localhost:${apiPort}`;
+  return {
+    environment,
+    apiUrl,
+    apiPort,
+    webPort: local ? Number(frontend.port || "80") : null,
+    frontendUrl: frontend.origin,
+    callbackUrl: environment["GOOGLE_CALLBACK_URL"] ?? `${apiUrl}/api/auth/google/callback`,
+    webhookUrl: `${apiUrl}/api/payment/webhook`,
+    // Fixed, not free ones: the issuer's address is part of who somebody is, so it must survive a restart.
+    googlePort:
+      environment["GOOGLE_CLIENT_ID"] || environment["GOOGLE_ISSUER"] ? null : apiPort + 1,
+    stripePort: environment["STRIPE_SECRET_KEY"] ? null : apiPort + 2,
+  };
+}
+
+/** One sentence for every port that is taken, with the way to another. */
+export async function busyPorts(found: Surroundings): Promise<string[]> {
+  const other = `PORT=${found.apiPort + 100} npm run dev`;
+  const wanted: [number | null, string, string][] = [
+    [found.apiPort, "the API", other],
+    [found.googlePort, "the Google sandbox, PORT + 1", other],
+    [found.stripePort, "the Stripe sandbox, PORT + 2", other],
+    [
+      found.webPort,
+      "the frontend",
+      `FRONTEND_URL=http://localhost:${(found.webPort ?? 0) + 100} npm run dev`,
+    ],
+  ];
+  const sentences: string[] = [];
+  for (const [port, whose, remedy] of wanted) {
+    if (port !== null && (await isBusy(port)))
+      sentences.push(
+        `Port ${port} (${whose}) is taken, perhaps by another \`npm run dev\`. Stop that program, or: ${remedy}`,
+      );
+  }
+  return sentences;
+}
+
+async function isBusy(port: number): Promise<boolean> {
+  // A program may hold the port on one address only; each is asked by trying to take it.
+  for (const host of ["0.0.0.0", "127.0.0.1", "::1"]) {
+    const taken = await new Promise<boolean>((resolve) => {
+      const probe = createServer();
+      probe.once("error", (error: NodeJS.ErrnoException) => resolve(error.code === "EADDRINUSE"));
+      probe.listen({ port, host, exclusive: true }, () => probe.close(() => resolve(false)));
+    });
+    if (taken) return true;
+  }
+  return false;
+}

@@ -1,0 +1,170 @@
+// Owns `npm run dev`: sandbox, API and frontend together, with no credentials and no services, restarted on change.
+import { existsSync, watch } from "node:fs";
+import { createRequire } from "node:module";
+import { dirname, join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { startGoogleSandbox } from "../sandbox/google/server.ts";
+import { SANDBOX_DEFAULTS } from "../sandbox/sandbox.ts";
+import { startStripeSandbox } from "../sandbox/stripe/server.ts";
+import { createChild } from "./dev-child.ts";
+import { complain, paint, say, welcome } from "./dev-output.ts";
+import {
+  busyPorts,
+  readEnvironment,
+  type Surroundings,
+  surveySurroundings,
+} from "./dev-surroundings.ts";
+
+const ROOT = fileURLToPath(new URL("../../", import.meta.url));
+const WEB = join(ROOT, "examples/web");
+const SETTLE_MS = 150;
+
+/** The stand-ins live here, in the parent: a restart of the API finds its payments and people again. */
+async function startStandIns(found: Surroundings) {
+  const stripe =
+    found.stripePort === null
+      ? null
+      : await startStripeSandbox({
+          port: found.stripePort,
+          dataDir: join(ROOT, ".data/sandbox"),
+          secretKey: SANDBOX_DEFAULTS.secretKey,
+          webhookSecret: SANDBOX_DEFAULTS.webhookSecret,
+          webhookUrl: found.webhookUrl,
+        });
+  const google =
+    found.googlePort === null
+      ? null
+      : await startGoogleSandbox({
+          port: found.googlePort,
+          clientId: SANDBOX_DEFAULTS.clientId,
+          clientSecret: SANDBOX_DEFAULTS.clientSecret,
+          redirectUris: [found.callbackUrl],
+        });
+  return {
+    stripe,
+    google,
+    environment: {
+      ...(stripe && {
+        STRIPE_API_BASE: stripe.url,
+        STRIPE_SECRET_KEY: stripe.secretKey,
+        STRIPE_WEBHOOK_SECRET: stripe.webhookSecret,
+      }),
+      ...(google && {
+        GOOGLE_ISSUER: google.issuer,
+        GOOGLE_CLIENT_ID: google.clientId,
+        GOOGLE_CLIENT_SECRET: google.clientSecret,
+      }),
+    },
+    close: async () => {
+      await Promise.all([stripe?.close(), google?.close()]);
+    },
+  };
+}
+
+/** Resolves once `url` answers 200; never while it does not. */
+async function answers(url: string, stopped: () => boolean): Promise<void> {
+  while (!stopped()) {
+    try {
+      const answer = await fetch(url, { signal: AbortSignal.timeout(2_000) });
+      await answer.body?.cancel();
+      if (answer.ok) return;
+    } catch {
+      // Not yet.
+    }
+    await new Promise((resolve) => setTimeout(resolve, 80));
+  }
+}
+
+/** Calls `onChange` once for a burst of changes in what the API is made of. */
+function watchSources(onChange: (file: string) => void): () => void {
+  let timer: NodeJS.Timeout | undefined;
+  const changed = (file: string) => {
+    clearTimeout(timer);
+    timer = setTimeout(() => onChange(file), SETTLE_MS);
+  };
+  const watchers = ["server", "shared/src", "prisma/generated"].map((folder) =>
+    watch(join(ROOT, folder), { recursive: true }, (_event, file) => {
+      if (file?.endsWith(".ts")) changed(join(folder, file));
+    }),
+  );
+  watchers.push(
+    watch(ROOT, (_event, file) => {
+      if (file === ".env") changed(".env");
+    }),
+  );
+  return () => {
+    clearTimeout(timer);
+    for (const watcher of watchers) watcher.close();
+  };
+}
+
+async function main(): Promise<void> {
+  const startedAt = performance.now();
+  process.chdir(ROOT);
+  const found = surveySurroundings(readEnvironment());
+  const busy = await busyPorts(found);
+  if (busy.length > 0) throw new Error(busy.join("\n  "));
+
+  let stopping: Promise<void> | null = null;
+  const standIns = await startStandIns(found);
+  const apiEnvironment = () => ({ ...readEnvironment(), ...standIns.environment });
+
+  const api = createChild({
+    args: ["--import", "tsx", "--import", "./server/cli/dev-leash.ts", "server/main.ts"],
+    environment: apiEnvironment,
+    onLine: (line) => say("api", line),
+    onCrash: (how) =>
+      complain(
+        `The API stopped (${how}). Mend it and save: it starts again by itself. Ctrl-C ends.`,
+      ),
+  });
+  const viteBin = join(
+    dirname(createRequire(join(WEB, "package.json")).resolve("vite/package.json")),
+    "bin/vite.js",
+  );
+  const web = createChild({
+    args: [viteBin, "--port", String(found.webPort ?? 0), "--strictPort", "--logLevel", "warn"],
+    cwd: WEB,
+    environment: () => ({ VITE_API_URL: found.apiUrl, ...found.environment }),
+    onLine: (line) => line.trim() !== "" && say("web", line),
+    onCrash: (how) => complain(`The frontend's server stopped (${how}). Ctrl-C and start again.`),
+  });
+
+  const stop = (): Promise<void> => {
+    stopping ??= (async () => {
+      unwatch();
+      await Promise.all([api.stop(), web.stop()]);
+      await standIns.close();
+    })();
+    return stopping;
+  };
+  const unwatch = watchSources((file) => {
+    say("api", paint("dim", `${file} changed, restarting`));
+    void api.restart();
+  });
+  for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const)
+    process.once(signal, () => {
+      process.stdout.write("\nStopping…\n");
+      void stop().then(() => process.exit(0));
+    });
+
+  api.start();
+  if (found.webPort !== null && existsSync(viteBin)) web.start();
+  const isStopping = () => stopping !== null;
+  await Promise.all([
+    answers(`${found.apiUrl}/ready`, isStopping),
+    found.webPort === null ? undefined : answers(found.frontendUrl, isStopping),
+  ]);
+  if (isStopping()) return;
+  process.stdout.write(
+    welcome(found, (performance.now() - startedAt) / 1000, {
+      google: standIns.google?.issuer,
+      stripe: standIns.stripe?.url,
+    }),
+  );
+}
+
+main().catch((error: unknown) => {
+  complain(error instanceof Error ? error.message : String(error));
+  process.exit(1);
+});
