@@ -1,6 +1,7 @@
 // Owns checkout sessions: the API, discounts, and how a session completes, is refused, or expires.
 import type { Call, Route } from "./api.ts";
 import { addCustomer, addProduct, readCurrency, readRecurring, readUnitAmount } from "./catalog.ts";
+import { discountOn } from "./checkout-discount.ts";
 import { list, page, createdRange } from "./lists.ts";
 import {
   cancelIntent,
@@ -14,18 +15,9 @@ import { newCheckoutLine, newSession } from "./shapes-payment.ts";
 import { startSubscription } from "./subscribing.ts";
 import type { CheckoutLine, CheckoutSession, Coupon, Customer, Json, Price } from "./types.ts";
 import { apiError, badParam, type Fields, mergeMetadata } from "./wire.ts";
-import { change, need, type World } from "./world.ts";
+import { need, type World } from "./world.ts";
 
 const DAY_SECONDS = 86_400;
-
-/** What a coupon takes off `amount` (minor units). */
-export function discountOn(coupon: Coupon, amount: number): number {
-  const off =
-    coupon.percent_off === null
-      ? (coupon.amount_off ?? 0)
-      : Math.round((amount * coupon.percent_off) / 100);
-  return Math.min(amount, off);
-}
 
 function readLine(
   world: World,
@@ -328,7 +320,9 @@ export function paySession(
       customer: need(world.tables.customers, "customer", session.customer ?? "", "customer"),
       lines: hidden.lines,
       metadata: hidden.subscriptionMetadata,
-      couponId: session.discounts?.[0]?.coupon ?? promotionCoupon(world, session),
+      coupon: world.tables.coupons.get(
+        session.discounts?.[0]?.coupon ?? promotionCoupon(world, session) ?? "",
+      ),
     });
     session.subscription = made.subscription.id;
     session.invoice = made.invoice.id;
@@ -475,9 +469,7 @@ export const checkoutRoutes: Route[] = [
       const session = need(world.tables.sessions, "checkout.session", ids[0] ?? "");
       const metadata = fields.metadata();
       fields.done();
-      change(world, session, "checkout.session.updated", (it) => {
-        it.metadata = mergeMetadata(it.metadata, metadata);
-      });
+      session.metadata = mergeMetadata(session.metadata, metadata);
       return session;
     },
   },

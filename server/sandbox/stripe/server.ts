@@ -9,7 +9,11 @@ import { handleCheckoutPage } from "./checkout-page.ts";
 import { createControl, DEFAULT_ENDPOINT_ID, type StripeControl } from "./control.ts";
 import { createDeliverer } from "./delivery.ts";
 import { createEventLog } from "./events.ts";
+import { disputeRoutes } from "./disputes.ts";
+import { invoiceRoutes } from "./invoices.ts";
 import { paymentRoutes } from "./payments.ts";
+import { refundRoutes } from "./refunds.ts";
+import { subscriptionRoutes } from "./subscriptions.ts";
 import { newCoupon, newPromotionCode } from "./shapes-catalog.ts";
 import { createWorld, emptyState, type World } from "./world.ts";
 
@@ -125,6 +129,10 @@ export async function startStripeSandbox(options: StripeSandboxOptions): Promise
       ...catalogRoutes,
       ...checkoutRoutes,
       ...paymentRoutes,
+      ...subscriptionRoutes,
+      ...invoiceRoutes,
+      ...refundRoutes,
+      ...disputeRoutes,
       ...accountRoutes(log, STRIPE_API_VERSION),
     ],
     secretKey: options.secretKey,

@@ -62,6 +62,12 @@ export interface Hidden {
   failingCards: Set<string>;
   /** Proration lines waiting for the subscription's next invoice, by subscription. */
   pendingLines: Map<string, InvoiceLine[]>;
+  /** Drafts and open invoices by subscription: what the billing clock still has to look at. */
+  unfinishedInvoices: Map<string, Set<string>>;
+  /** Coupons that last beyond the first invoice, by subscription. */
+  lastingCoupons: Map<string, string>;
+  /** How the next refunds go, first come first. */
+  nextRefunds: ("succeeded" | "pending" | "failing")[];
   /** Customers that were deleted, so that a retrieve answers `deleted: true`. */
   deletedCustomers: Set<string>;
   /** Billing clock minus wall clock, in seconds. */
@@ -88,6 +94,8 @@ export interface World {
   newId(prefix: string, length?: number): string;
   /** Records an event about `object` as it is now; `before` gives `previous_attributes`. */
   emit(type: string, object: StripeObject, before?: StripeObject): void;
+  /** How unpaid invoices are retried, and what happens to the subscription after the last attempt. */
+  dunning: { retryAfterDays: number[]; end: "cancel" | "unpaid" };
   /** The API request now being handled, for the event envelope. */
   request: RequestStamp;
 }
@@ -125,6 +133,9 @@ export function emptyState(): { tables: Tables; hidden: Hidden } {
       sessionDetails: new Map(),
       failingCards: new Set(),
       pendingLines: new Map(),
+      unfinishedInvoices: new Map(),
+      lastingCoupons: new Map(),
+      nextRefunds: [],
       deletedCustomers: new Set(),
       billingOffsetSeconds: 0,
       wallOffsetSeconds: 0,
@@ -153,6 +164,7 @@ export function createWorld(given: {
     tables,
     hidden,
     publicUrl: given.publicUrl,
+    dunning: { retryAfterDays: [3, 5, 7], end: "cancel" },
     request: { id: null, idempotencyKey: null },
     wallNow,
     billingNow: () => frozenBilling ?? wallNow() + hidden.billingOffsetSeconds,

@@ -1,0 +1,289 @@
+// Owns changing a subscription's items: proration, the invoice it makes, its preview, and what a refused payment means.
+import {
+  createInvoice,
+  customerOf,
+  finalizeInvoice,
+  makeLines,
+  tryInvoice,
+  voidInvoice,
+} from "./invoicing.ts";
+import { boundary } from "./period.ts";
+import { type LineDraft, newSubscriptionItem } from "./shapes-billing.ts";
+import { afterAttempt, currentPeriod, periodLine, recurringOf } from "./subscribing.ts";
+import type { Subscription, SubscriptionItem } from "./types.ts";
+import { apiError, badParam, type Fields, mergeMetadata } from "./wire.ts";
+import { need, type World } from "./world.ts";
+
+export type ProrationBehavior = "always_invoice" | "create_prorations" | "none";
+export type PaymentBehavior =
+  | "allow_incomplete"
+  | "default_incomplete"
+  | "error_if_incomplete"
+  | "pending_if_incomplete";
+
+const PENDING_UPDATE_SECONDS = 23 * 3600;
+
+export interface ItemChange {
+  items: SubscriptionItem[];
+  drafts: LineDraft[];
+  /** Set when the billing cycle starts anew now. */
+  newAnchor: number | null;
+  /** Whether the change is invoiced at once. */
+  invoiceNow: boolean;
+  changed: boolean;
+}
+
+interface ItemWish {
+  id: string | undefined;
+  price: string | undefined;
+  quantity: number | undefined;
+  deleted: boolean;
+  metadata: ReturnType<Fields["metadata"]>;
+}
+
+/** Reads `items[…]` of an update or a preview. */
+export function readItems(fields: Fields): ItemWish[] {
+  return fields.maps("items").map((item) => {
+    item.ignore("clear_usage", "tax_rates");
+    return {
+      id: item.text("id"),
+      price: item.text("price"),
+      quantity: item.int("quantity"),
+      deleted: item.bool("deleted") ?? false,
+      metadata: item.metadata(),
+    };
+  });
+}
+
+function wishedItems(
+  world: World,
+  subscription: Subscription,
+  wishes: ItemWish[],
+): SubscriptionItem[] {
+  const items = structuredClone(subscription.items.data);
+  const period = currentPeriod(subscription);
+  for (const wish of wishes) {
+    const at = items.findIndex((item) => item.id === wish.id);
+    if (wish.id !== undefined && at < 0)
+      throw badParam(`No such subscription_item: '${wish.id}'`, "items", "resource_missing");
+    if (wish.deleted) {
+      items.splice(at, 1);
+      continue;
+    }
+    const old = items[at];
+    const price =
+      wish.price === undefined
+        ? old?.price
+        : need(world.tables.prices, "price", wish.price, "items[0][price]");
+    if (price === undefined || price.recurring === null)
+      throw badParam("The price must be recurring.", "items[0][price]", "price_not_recurring");
+    const item = newSubscriptionItem(old?.id ?? world.newId("si", 14), {
+      subscription: subscription.id,
+      price,
+      quantity: wish.quantity ?? old?.quantity ?? 1,
+      created: old?.created ?? world.billingNow(),
+      start: period.start,
+      end: period.end,
+      metadata: mergeMetadata(old?.metadata ?? {}, wish.metadata),
+    });
+    // Without an id Stripe adds a second item, a mistake that is dear in production: so do we.
+    if (old === undefined) items.push(item);
+    else items[at] = item;
+  }
+  if (items.length === 0)
+    throw badParam(
+      "A subscription must have at least one active item.",
+      "items",
+      "parameter_invalid",
+    );
+  return items;
+}
+
+function day(seconds: number): string {
+  return new Date(seconds * 1000).toLocaleDateString("en-GB", {
+    day: "numeric",
+    month: "short",
+    year: "numeric",
+    timeZone: "UTC",
+  });
+}
+
+/** Works out what a change of items would do at `at`, without doing it. 400 for impossible wishes. */
+export function planChange(
+  world: World,
+  subscription: Subscription,
+  given: {
+    wishes: ItemWish[];
+    behavior: ProrationBehavior;
+    prorationDate: number | undefined;
+    resetAnchor: boolean;
+  },
+): ItemChange {
+  const now = world.billingNow();
+  const period = currentPeriod(subscription);
+  const at = given.prorationDate ?? now;
+  if (at < period.start || at > period.end) {
+    throw badParam(
+      "The `proration_date` must be within the current period.",
+      "subscription_proration_date",
+      "parameter_invalid",
+    );
+  }
+  const items = wishedItems(world, subscription, given.wishes);
+  const before = recurringOf(subscription);
+  const after = items[0]?.price.recurring ?? before;
+  if (items.some((item) => item.price.recurring?.interval !== after.interval)) {
+    throw badParam(
+      "All prices on a subscription must have the same `recurring.interval`.",
+      "items",
+      "parameter_invalid",
+    );
+  }
+  const newCycle =
+    given.resetAnchor ||
+    after.interval !== before.interval ||
+    after.interval_count !== before.interval_count;
+  const old = new Map(subscription.items.data.map((item) => [item.id, item]));
+  const touched = items.filter((item) => {
+    const was = old.get(item.id);
+    return was === undefined || was.price.id !== item.price.id || was.quantity !== item.quantity;
+  });
+  const gone = subscription.items.data.filter((item) => !items.some((it) => it.id === item.id));
+  const changed = touched.length > 0 || gone.length > 0 || given.resetAnchor;
+  const share = (period.end - at) / (period.end - period.start);
+  const drafts: LineDraft[] = [];
+  const name = (item: SubscriptionItem): string =>
+    world.tables.products.get(item.price.product)?.name ?? "Subscription";
+  if (changed && given.behavior !== "none") {
+    const paidBy =
+      subscription.latest_invoice === null
+        ? undefined
+        : world.tables.invoices.get(subscription.latest_invoice);
+    const credited = newCycle
+      ? subscription.items.data
+      : [...touched.flatMap((item) => old.get(item.id) ?? []), ...gone];
+    for (const item of credited) {
+      drafts.push({
+        item,
+        price: item.price,
+        amount: -Math.round(item.price.unit_amount * item.quantity * share),
+        quantity: item.quantity,
+        description: `Unused time on ${name(item)} after ${day(at)}`,
+        start: at,
+        end: period.end,
+        proration: true,
+        credits: paidBy && { invoice: paidBy.id, lines: paidBy.lines.data.map((line) => line.id) },
+      });
+    }
+    for (const item of newCycle ? [] : touched) {
+      drafts.push({
+        item,
+        price: item.price,
+        amount: Math.round(item.price.unit_amount * item.quantity * share),
+        quantity: item.quantity,
+        description: `Remaining time on ${name(item)} after ${day(at)}`,
+        start: at,
+        end: period.end,
+        proration: true,
+      });
+    }
+  }
+  if (newCycle && changed) {
+    const end = boundary(now, after, 1);
+    for (const item of items) {
+      item.current_period_start = now;
+      item.current_period_end = end;
+      drafts.push(periodLine(world, item, now, end));
+    }
+  }
+  return {
+    items,
+    drafts: drafts.filter((draft) => draft.amount !== 0 || !draft.proration),
+    newAnchor: newCycle && changed ? now : null,
+    invoiceNow: changed && (newCycle || given.behavior === "always_invoice"),
+    changed,
+  };
+}
+
+function refused(message: string): ReturnType<typeof apiError> {
+  return apiError({
+    status: 402,
+    type: "card_error",
+    code: "card_declined",
+    declineCode: "generic_decline",
+    message,
+  });
+}
+
+/**
+ * Carries a planned change out, with its invoice and payment. The subscription's own events are the
+ * caller's. 402 when `error_if_incomplete` and the card is refused: then nothing has changed.
+ */
+export function applyChange(
+  world: World,
+  subscription: Subscription,
+  plan: ItemChange,
+  behavior: PaymentBehavior,
+): void {
+  const commit = (): void => {
+    subscription.items.data = plan.items;
+    if (plan.newAnchor !== null) subscription.billing_cycle_anchor = plan.newAnchor;
+  };
+  if (!plan.changed || !plan.invoiceNow || plan.drafts.length === 0) {
+    commit();
+    if (plan.drafts.length > 0) {
+      const waiting = world.hidden.pendingLines.get(subscription.id) ?? [];
+      world.hidden.pendingLines.set(subscription.id, [
+        ...waiting,
+        ...makeLines(world, "", plan.drafts),
+      ]);
+    }
+    return;
+  }
+  const now = world.billingNow();
+  const failing = world.hidden.failingCards.has(subscription.customer);
+  const total =
+    plan.drafts.reduce((sum, draft) => sum + draft.amount, 0) +
+    customerOf(world, subscription).balance;
+  if (failing && total > 0 && behavior === "error_if_incomplete")
+    throw refused("Your card was declined.");
+  const hold = failing && total > 0 && behavior === "pending_if_incomplete";
+  const oldItems = subscription.items.data;
+  if (!hold) commit();
+  const period = currentPeriod(subscription);
+  const invoice = createInvoice(world, {
+    subscription,
+    reason: "subscription_update",
+    drafts: plan.drafts,
+    periodStart: now,
+    periodEnd: plan.newAnchor === null ? now : period.end,
+    coupon: undefined,
+  });
+  invoice.auto_advance = !hold;
+  finalizeInvoice(world, invoice);
+  const paid = tryInvoice(world, invoice);
+  if (hold && !paid) {
+    subscription.items.data = oldItems;
+    subscription.pending_update = {
+      billing_cycle_anchor: plan.newAnchor,
+      cancel_at_period_end: null,
+      discount: null,
+      discounts: null,
+      expires_at: now + PENDING_UPDATE_SECONDS,
+      metadata: null,
+      subscription_items: plan.items,
+      trial_end: null,
+      trial_from_plan: null,
+    };
+    return;
+  }
+  afterAttempt(world, invoice, paid);
+}
+
+/** Drops an update that still waits for money, because another one takes its place. */
+export function dropPending(world: World, subscription: Subscription): void {
+  if (subscription.pending_update === null) return;
+  const invoice = world.tables.invoices.get(subscription.latest_invoice ?? "");
+  if (invoice !== undefined) voidInvoice(world, invoice);
+  subscription.pending_update = null;
+}
