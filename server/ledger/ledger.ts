@@ -2,7 +2,13 @@
 import type { Cache, Locks, PubSub } from "../backend/backend.ts";
 import type { Database } from "../backend/database.ts";
 import type { Logger } from "../logger.ts";
-import type { Ledger } from "./operations.ts";
+import { createAnnounce } from "./announce.ts";
+import { newId } from "./ids.ts";
+import type { Ledger, LedgerOperation, ResultOf } from "./operations.ts";
+import { createSheet } from "./sheet.ts";
+import { load, save } from "./store.ts";
+import { validateOperation } from "./validate.ts";
+import { createWriter, type WriterLimits } from "./writer.ts";
 
 /** What the ledger stands on. */
 export interface LedgerDeps {
@@ -13,9 +19,35 @@ export interface LedgerDeps {
   readonly logger: Logger;
   /** Milliseconds since 1970, as Date.now; tests bring their own. */
   readonly now: () => number;
+  /** The writer's bounds, where they are not the usual ones. */
+  readonly limits?: Partial<WriterLimits>;
 }
 
 /** Makes the ledger. `close()` it before the database: it finishes what is queued. */
-export function createLedger(_deps: LedgerDeps): Ledger {
-  throw new Error("The ledger is not written yet.");
+export function createLedger(deps: LedgerDeps): Ledger {
+  const announce = createAnnounce(deps);
+  const writer = createWriter({ ...deps, announce });
+  return {
+    async submit<Operation extends LedgerOperation>(operation: Operation) {
+      validateOperation(operation);
+      return (await writer.submit(operation)) as ResultOf<Operation>;
+    },
+    async applyIn<Operation extends LedgerOperation>(
+      { sql }: Parameters<Ledger["applyIn"]>[0],
+      operations: readonly Operation[],
+    ) {
+      for (const operation of operations) validateOperation(operation);
+      const sheet = createSheet(await load(sql, operations), deps.now());
+      const results = operations.map((operation) => {
+        const verdict = sheet.apply(operation, newId(deps.now()));
+        // The caller's transaction ends here: all of its operations happen, or none.
+        if (!verdict.ok) throw verdict.error;
+        return verdict.result as ResultOf<Operation>;
+      });
+      if (sheet.dirty) await save(sql, sheet);
+      return results;
+    },
+    changed: announce,
+    close: () => writer.close(),
+  };
 }

@@ -1,0 +1,82 @@
+// Owns the order of waiting work: first come, first served for each user, and no user starves another.
+
+/** Something a user waits for. */
+export interface Queued {
+  readonly userId: string;
+  /** Grows with every arrival. */
+  readonly arrival: number;
+}
+
+/** Waiting items by user. Bounded by whoever pushes. */
+export interface FairQueue<Item extends Queued> {
+  readonly size: number;
+  push(item: Item): void;
+  /** Gives items back to the head of their user's line, in the order given. */
+  putBack(items: readonly Item[]): void;
+  /**
+   * Up to `most` items of users that `mayRun`, in order of arrival. When there is more than that, every user gets an
+   * equal part first, and those with something left go to the end of the round.
+   */
+  take(most: number, mayRun: (userId: string) => boolean): Item[];
+  /** Removes and answers the items that fit. */
+  remove(fits: (item: Item) => boolean): Item[];
+}
+
+/** An empty queue. */
+export function createFairQueue<Item extends Queued>(): FairQueue<Item> {
+  const lines = new Map<string, Item[]>();
+  let size = 0;
+
+  function set(userId: string, line: Item[]): void {
+    // Deleting first moves the user to the end of the round.
+    lines.delete(userId);
+    if (line.length > 0) lines.set(userId, line);
+  }
+
+  return {
+    get size() {
+      return size;
+    },
+    push(item) {
+      size += 1;
+      const line = lines.get(item.userId);
+      if (line === undefined) lines.set(item.userId, [item]);
+      else line.push(item);
+    },
+    putBack(items) {
+      size += items.length;
+      const byUser = new Map<string, Item[]>();
+      for (const item of items) byUser.set(item.userId, [...(byUser.get(item.userId) ?? []), item]);
+      for (const [userId, returned] of byUser)
+        lines.set(userId, [...returned, ...(lines.get(userId) ?? [])]);
+    },
+    take(most, mayRun) {
+      const ready = [...lines].filter(([userId]) => mayRun(userId));
+      const part = size <= most ? most : Math.max(1, Math.floor(most / Math.max(1, ready.length)));
+      const taken: Item[] = [];
+      for (const equalPart of [part, most]) {
+        for (const [userId] of ready) {
+          const room = Math.min(equalPart, most - taken.length);
+          const line = lines.get(userId);
+          if (room <= 0 || line === undefined) continue;
+          taken.push(...line.slice(0, room));
+          set(userId, line.slice(room));
+        }
+      }
+      size -= taken.length;
+      return taken.sort((a, b) => a.arrival - b.arrival);
+    },
+    remove(fits) {
+      const removed: Item[] = [];
+      for (const [userId, line] of [...lines]) {
+        if (!line.some(fits)) continue;
+        removed.push(...line.filter(fits));
+        const rest = line.filter((item) => !fits(item));
+        if (rest.length > 0) lines.set(userId, rest);
+        else lines.delete(userId);
+      }
+      size -= removed.length;
+      return removed;
+    },
+  };
+}

@@ -1,0 +1,388 @@
+// Owns what each operation does to an account. Pure: an account and an operation in, a new account and rows out.
+import { AppError, assert, isAppError } from "../errors.ts";
+import {
+  type Account,
+  append,
+  availableCredits,
+  type Entry,
+  type EntryDraft,
+  type Lot,
+  type LotShare,
+  MAX_BALANCE_CREDITS,
+  type StoredKey,
+  type UsageRow,
+} from "./account.ts";
+import {
+  chargeHold,
+  checkScopeLimit,
+  endHold,
+  findHold,
+  openHold,
+  requireActive,
+  requireAvailable,
+  sweep,
+} from "./holds.ts";
+import { encodeAnswer, inputHash, type KeyedOperation, replay } from "./keys.ts";
+import { addLot, freeIn, mergeShares, pick, without } from "./lots.ts";
+import type {
+  AdjustOperation,
+  GrantOperation,
+  HoldResult,
+  LedgerOperation,
+  OperationResult,
+  ReleaseOperation,
+  ReserveOperation,
+  SettleOperation,
+  SpendOperation,
+  TakeBackOperation,
+} from "./operations.ts";
+
+/** What a decision may look at beside the account. */
+export interface Facts {
+  /** This operation's id: becomes the id of the entry, lot or hold it makes, and so tells its own effect again. */
+  readonly operationId: string;
+  readonly nowMs: number;
+  readonly newId: () => string;
+  /** What is stored under the operation's idempotency key. */
+  readonly storedKey: StoredKey | undefined;
+  /** The lot that already has the operation's grantKey, whoever owns it. */
+  readonly storedGrant: Lot | undefined;
+}
+
+/** What came of one operation. A refusal may still have swept what time had ended. */
+export interface Decision {
+  readonly account: Account;
+  readonly entries: readonly Entry[];
+  readonly usage: UsageRow | null;
+  readonly key: StoredKey | null;
+  readonly outcome:
+    | { readonly ok: true; readonly result: OperationResult | HoldResult }
+    | { readonly ok: false; readonly error: AppError };
+}
+
+interface Effect {
+  readonly account: Account;
+  readonly entries?: readonly Entry[];
+  readonly usage?: UsageRow;
+  readonly amountCredits: number;
+  readonly transactionId: string | null;
+  readonly priceVersion?: string | null;
+  readonly replayed?: boolean;
+  readonly hold?: { readonly holdId: string; readonly expiresAt: Date };
+}
+
+/**
+ * Decides one operation. Refusals (AppError) come back in `outcome`; anything thrown is a defect or a poisoned
+ * operation and changes nothing.
+ */
+export function decide(account: Account, operation: LedgerOperation, facts: Facts): Decision {
+  const keyed = "idempotencyKey" in operation ? operation : null;
+  if (keyed !== null && facts.storedKey !== undefined)
+    return replayed(account, keyed, facts.storedKey, facts.operationId);
+  const before = sweep(account, facts.newId, facts.nowMs);
+  try {
+    const effect = apply(before.account, operation, facts);
+    const result = resultOf(effect);
+    return {
+      account: effect.account,
+      entries: [...before.entries, ...(effect.entries ?? [])],
+      usage: effect.usage ?? null,
+      key:
+        keyed === null
+          ? null
+          : {
+              userId: account.userId,
+              key: keyed.idempotencyKey,
+              inputHash: inputHash(keyed),
+              answer: encodeAnswer(result),
+              createdAtMs: facts.nowMs,
+            },
+      outcome: { ok: true, result },
+    };
+  } catch (error) {
+    if (!isAppError(error) || error.code === "INTERNAL") throw error;
+    return {
+      account: before.account,
+      entries: before.entries,
+      usage: null,
+      key: null,
+      outcome: { ok: false, error },
+    };
+  }
+}
+
+function replayed(
+  account: Account,
+  operation: KeyedOperation,
+  stored: StoredKey,
+  operationId: string,
+): Decision {
+  const unchanged = { account, entries: [], usage: null, key: null };
+  try {
+    const result = replay(stored, inputHash(operation), operationId);
+    return { ...unchanged, outcome: { ok: true, result } };
+  } catch (error) {
+    if (!isAppError(error)) throw error;
+    return { ...unchanged, outcome: { ok: false, error } };
+  }
+}
+
+function resultOf(effect: Effect): OperationResult | HoldResult {
+  const { account } = effect;
+  const result: OperationResult = {
+    transactionId: effect.transactionId,
+    replayed: effect.replayed ?? false,
+    amountCredits: effect.amountCredits,
+    priceVersion: effect.priceVersion ?? null,
+    credits: account.credits,
+    held: account.held,
+    available: availableCredits(account),
+    seq: account.seq,
+  };
+  return effect.hold === undefined ? result : { ...result, ...effect.hold };
+}
+
+function apply(account: Account, operation: LedgerOperation, facts: Facts): Effect {
+  switch (operation.kind) {
+    case "spend":
+      return spend(account, operation, facts);
+    case "reserve":
+      return reserve(account, operation, facts);
+    case "settle":
+      return settle(account, operation, facts);
+    case "release":
+      return release(account, operation, facts);
+    case "grant":
+      return grant(account, operation, facts);
+    case "takeBack":
+      return takeBack(account, operation, facts);
+    case "adjust":
+      return adjust(account, operation, facts);
+    case "expireLots":
+    case "expireHolds":
+      // The sweep before every decision has done it.
+      return { account, amountCredits: 0, transactionId: null };
+  }
+}
+
+function requireSpender(account: Account): void {
+  if (account.deleted) throw AppError.of("NOT_FOUND", "There is no such user.");
+  if (account.disabled) throw AppError.of("FORBIDDEN", "This account is disabled.");
+}
+
+function spend(account: Account, operation: SpendOperation, facts: Facts): Effect {
+  requireSpender(account);
+  requireAvailable(account, operation.amountCredits);
+  const { shares, total } = pick(account.lots, operation.amountCredits, freeIn(account.holds));
+  assert(total === operation.amountCredits, "available credits lie free in open lots");
+  const { account: after, entry } = append(
+    { ...account, lots: without(account.lots, shares) },
+    {
+      ...draft(facts, -operation.amountCredits, shares),
+      type: "USAGE",
+      feature: operation.feature,
+      priceVersion: operation.priceVersion,
+      metadata: operation.metadata === undefined ? null : JSON.stringify(operation.metadata),
+    },
+  );
+  return {
+    account: after,
+    entries: [entry],
+    usage: {
+      id: facts.operationId,
+      userId: account.userId,
+      feature: operation.feature,
+      credits: operation.amountCredits,
+      model: null,
+      durationMs: 0,
+      success: true,
+      error: null,
+      createdAtMs: facts.nowMs,
+    },
+    amountCredits: operation.amountCredits,
+    transactionId: entry.id,
+    priceVersion: operation.priceVersion,
+  };
+}
+
+function reserve(account: Account, operation: ReserveOperation, facts: Facts): Effect {
+  requireSpender(account);
+  checkScopeLimit(account, operation);
+  requireAvailable(account, operation.amountCredits);
+  const { account: after, hold } = openHold(account, operation, facts.operationId, facts.nowMs);
+  return {
+    account: after,
+    amountCredits: hold.amount,
+    transactionId: null,
+    priceVersion: hold.priceVersion,
+    hold: { holdId: hold.id, expiresAt: new Date(hold.expiresAtMs) },
+  };
+}
+
+function settle(account: Account, operation: SettleOperation, facts: Facts): Effect {
+  const hold = findHold(account, operation.holdId);
+  const priceVersion = hold.priceVersion;
+  if (hold.endedBy === facts.operationId)
+    return {
+      account,
+      amountCredits: hold.settledAmount ?? 0,
+      transactionId: hold.transactionId,
+      priceVersion,
+    };
+  requireActive(hold);
+  const amountCredits = operation.amountCredits ?? hold.amount;
+  if (amountCredits > hold.amount)
+    throw AppError.of(
+      "VALIDATION_FAILED",
+      `At most the ${hold.amount} held credits can be taken.`,
+      {
+        fields: { amount: [`At most ${hold.amount}.`] },
+      },
+    );
+  const charged = chargeHold(
+    account,
+    hold,
+    operation,
+    amountCredits,
+    facts.operationId,
+    facts.nowMs,
+  );
+  const after = sweep(charged.account, facts.newId, facts.nowMs);
+  return {
+    account: after.account,
+    entries: [...charged.entries, ...after.entries],
+    usage: {
+      id: facts.operationId,
+      userId: account.userId,
+      feature: hold.feature ?? "other",
+      credits: amountCredits,
+      model: operation.usage?.model ?? null,
+      durationMs: operation.usage?.durationMs ?? Math.max(0, facts.nowMs - hold.createdAtMs),
+      success: operation.usage?.success ?? true,
+      error: operation.usage?.error ?? null,
+      createdAtMs: facts.nowMs,
+    },
+    amountCredits,
+    transactionId: amountCredits === 0 ? null : facts.operationId,
+    priceVersion,
+  };
+}
+
+function release(account: Account, operation: ReleaseOperation, facts: Facts): Effect {
+  const hold = findHold(account, operation.holdId);
+  if (hold.endedBy === facts.operationId) return { account, amountCredits: 0, transactionId: null };
+  requireActive(hold);
+  const end = { settledAmount: null, transactionId: null, endedBy: facts.operationId };
+  const ended = endHold(account, hold, { status: "RELEASED", ...end }, facts.nowMs);
+  const after = sweep(ended, facts.newId, facts.nowMs);
+  const usage = operation.usage && {
+    ...operation.usage,
+    id: facts.operationId,
+    userId: account.userId,
+    feature: hold.feature ?? "other",
+    credits: 0,
+    createdAtMs: facts.nowMs,
+  };
+  return { ...after, ...(usage && { usage }), amountCredits: 0, transactionId: null };
+}
+
+function grant(account: Account, operation: GrantOperation, facts: Facts): Effect {
+  const { storedGrant: stored, operationId } = facts;
+  if (stored !== undefined) {
+    const same =
+      stored.userId === operation.userId &&
+      stored.amount === operation.amountCredits &&
+      stored.source === operation.source;
+    if (!same)
+      throw AppError.of("IDEMPOTENCY_CONFLICT", "This grant was made before with other terms.");
+    const replayed = stored.id !== operationId;
+    return { account, amountCredits: stored.amount, transactionId: stored.id, replayed };
+  }
+  return give(account, operation, { type: operation.source, ...operation }, facts);
+}
+
+function give(
+  account: Account,
+  operation: Pick<GrantOperation, "amountCredits" | "expiresAt">,
+  terms: Pick<Entry, "type" | "description" | "sourceId"> & { readonly grantKey: string },
+  facts: Facts,
+): Effect {
+  const { amountCredits } = operation;
+  if (account.credits + amountCredits > MAX_BALANCE_CREDITS)
+    throw AppError.of("VALIDATION_FAILED", "The balance would grow too large.", {
+      fields: { amount: [`A balance may hold ${MAX_BALANCE_CREDITS} credits at most.`] },
+    });
+  // Debt is paid first: only what is left of the grant becomes a lot that can be spent.
+  const remaining = Math.max(0, amountCredits - Math.max(0, -account.credits));
+  const lot: Lot = {
+    id: facts.operationId,
+    userId: account.userId,
+    amount: amountCredits,
+    remaining,
+    source: terms.type,
+    sourceId: terms.sourceId,
+    grantKey: terms.grantKey,
+    expiresAtMs: operation.expiresAt?.getTime() ?? null,
+    createdAtMs: facts.nowMs,
+  };
+  const { account: after, entry } = append(addLot(account, lot), {
+    ...draft(facts, amountCredits, [[lot.id, remaining]]),
+    type: terms.type,
+    description: terms.description,
+    sourceId: terms.sourceId,
+  });
+  return { account: after, entries: [entry], amountCredits, transactionId: entry.id };
+}
+
+function takeBack(account: Account, operation: TakeBackOperation, facts: Facts): Effect {
+  const own = account.lots.filter((lot) => lot.grantKey === operation.grantKey);
+  const { type, description, sourceId } = operation;
+  const terms = { type, description, sourceId };
+  return take(account, own, operation.amountCredits, terms, facts);
+}
+
+function adjust(account: Account, operation: AdjustOperation, facts: Facts): Effect {
+  const { actorId: sourceId, reason: description, amountCredits } = operation;
+  const terms = { type: "ADMIN_ADJUST" as const, description, sourceId };
+  if (amountCredits < 0) return take(account, [], -amountCredits, terms, facts);
+  return give(account, operation, { ...terms, grantKey: `adjust:${facts.operationId}` }, facts);
+}
+
+/** Takes credits whether they are there or not: `first` lots, then the others, then debt. */
+function take(
+  account: Account,
+  first: readonly Lot[],
+  amountCredits: number,
+  terms: Pick<Entry, "type" | "description" | "sourceId">,
+  facts: Facts,
+): Effect {
+  if (account.credits - amountCredits < -MAX_BALANCE_CREDITS)
+    throw AppError.of("VALIDATION_FAILED", "The debt would grow too large.", {
+      fields: { amount: [`A debt may come to ${MAX_BALANCE_CREDITS} credits at most.`] },
+    });
+  const own = pick(first, amountCredits, (lot) => lot.remaining);
+  const rest = without(account.lots, own.shares);
+  const free = pick(rest, amountCredits - own.total, freeIn(account.holds));
+  const unheld = without(rest, free.shares);
+  const last = pick(unheld, amountCredits - own.total - free.total, (lot) => lot.remaining);
+  const shares = mergeShares(own.shares, free.shares, last.shares);
+  const { account: after, entry } = append(
+    { ...account, lots: without(account.lots, shares) },
+    { ...draft(facts, -amountCredits, shares), ...terms },
+  );
+  return { account: after, entries: [entry], amountCredits, transactionId: entry.id };
+}
+
+function draft(facts: Facts, amount: number, lots: readonly LotShare[]): Omit<EntryDraft, "type"> {
+  return {
+    id: facts.operationId,
+    amount,
+    feature: null,
+    description: null,
+    lots,
+    priceVersion: null,
+    sourceId: null,
+    metadata: null,
+    createdAtMs: facts.nowMs,
+  };
+}
