@@ -1,0 +1,54 @@
+// Owns asking another server for JSON without trusting it: bounded in time and size, no redirects.
+
+/** What came back. `json` is undefined when the body was not JSON. */
+export interface JsonAnswer {
+  readonly status: number;
+  readonly json: unknown;
+}
+
+/** Thrown when no whole answer came: refused, reset, timed out, redirected or too long. */
+export class NoAnswerError extends Error {
+  override readonly name = "NoAnswerError";
+}
+
+/** Fetches `url`; the whole of it, body included, ends within `timeoutMs` and holds `maxBytes` at most. Throws NoAnswerError. */
+export async function fetchJson(
+  url: URL,
+  init: { method?: "GET" | "POST"; headers?: Record<string, string>; body?: string },
+  bounds: { timeoutMs: number; maxBytes: number },
+): Promise<JsonAnswer> {
+  try {
+    const response = await fetch(url, {
+      ...init,
+      headers: { Accept: "application/json", ...init.headers },
+      redirect: "error",
+      signal: AbortSignal.timeout(bounds.timeoutMs),
+    });
+    const text = await readText(response, bounds.maxBytes);
+    return { status: response.status, json: parse(text) };
+  } catch (error) {
+    if (error instanceof NoAnswerError) throw error;
+    throw new NoAnswerError(`no answer from ${url.origin}`, { cause: error });
+  }
+}
+
+async function readText(response: Response, maxBytes: number): Promise<string> {
+  if (response.body === null) return "";
+  const chunks: Uint8Array[] = [];
+  let bytes = 0;
+  for await (const chunk of response.body as AsyncIterable<Uint8Array>) {
+    bytes += chunk.byteLength;
+    // Leaving the loop cancels the stream and with it the connection.
+    if (bytes > maxBytes) throw new NoAnswerError(`the answer exceeds ${maxBytes} bytes`);
+    chunks.push(chunk);
+  }
+  return Buffer.concat(chunks).toString("utf8");
+}
+
+function parse(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+}

@@ -1,0 +1,75 @@
+// Owns cookies on the wire: reading them with their duplicates, and the one set of attributes ours have.
+import type { AttemptCookie } from "../auth/attempt.ts";
+import type { Config } from "../config.ts";
+
+type CookieConfig = Config["cookies"];
+
+/** More than any browser sends us; the rest of a cookie bomb is not looked at. */
+const MAX_COOKIES = 100;
+
+/** `__Host-` (https) ties the cookie to this host and path: no sibling domain can plant one (RFC 6265bis 4.1.3.2). */
+export function refreshCookieName(cookies: CookieConfig): string {
+  return cookies.secure ? "__Host-refresh" : "refresh";
+}
+
+/** Every cookie of a Cookie header in the order sent, duplicates included. Values are taken as they are. */
+export function readCookies(header: string | undefined): AttemptCookie[] {
+  if (header === undefined) return [];
+  const found: AttemptCookie[] = [];
+  for (const part of header.split(";", MAX_COOKIES)) {
+    const equals = part.indexOf("=");
+    if (equals < 1) continue;
+    const name = part.slice(0, equals).trim();
+    const value = part.slice(equals + 1).trim();
+    found.push({ name, value: /^".*"$/.test(value) ? value.slice(1, -1) : value });
+  }
+  return found;
+}
+
+/** Every value sent under the refresh cookie's name. */
+export function readRefreshCookies(header: string | undefined, cookies: CookieConfig): string[] {
+  const name = refreshCookieName(cookies);
+  return readCookies(header)
+    .filter((cookie) => cookie.name === name)
+    .map((cookie) => cookie.value);
+}
+
+/** The Set-Cookie value that keeps the refresh token for `maxAgeSeconds`, or clears it (null) with the same attributes. */
+export function refreshCookie(
+  token: string | null,
+  maxAgeSeconds: number,
+  cookies: CookieConfig,
+): string {
+  const sameSite = { lax: "Lax", strict: "Strict", none: "None" }[cookies.sameSite];
+  return serialize(refreshCookieName(cookies), token, maxAgeSeconds, sameSite, cookies.secure);
+}
+
+/** The Set-Cookie value of a sign-in attempt; null clears it. Lax, because Google's redirect back is cross-site. */
+export function attemptCookie(
+  name: string,
+  value: string | null,
+  maxAgeSeconds: number,
+  cookies: CookieConfig,
+): string {
+  return serialize(name, value, maxAgeSeconds, "Lax", cookies.secure);
+}
+
+function serialize(
+  name: string,
+  value: string | null,
+  maxAgeSeconds: number,
+  sameSite: string,
+  secure: boolean,
+): string {
+  const kept = value === null ? 0 : Math.max(0, Math.floor(maxAgeSeconds));
+  return [
+    `${name}=${value ?? ""}`,
+    "Path=/",
+    `Max-Age=${kept}`,
+    // For clients that do not know Max-Age.
+    ...(value === null ? ["Expires=Thu, 01 Jan 1970 00:00:00 GMT"] : []),
+    "HttpOnly",
+    ...(secure ? ["Secure"] : []),
+    `SameSite=${sameSite}`,
+  ].join("; ");
+}
