@@ -8,12 +8,13 @@ type Stored = { payload: { [field: string]: unknown }; expiresAt: number };
 const MAX_ROWS = 50_000;
 
 /** A bounded in-memory store in oidc-provider's adapter form. One per provider, so that two sandboxes never share. */
-function createAdapterFactory(): (name: string) => unknown {
+function createAdapterFactory(client: () => Stored["payload"]): (name: string) => unknown {
   const rows = new Map<string, Stored>();
   const grants = new Map<string, Set<string>>();
   return (name) => {
     const key = (id: string): string => `${name}:${id}`;
     const find = (id: string): { [field: string]: unknown } | undefined => {
+      if (name === "Client") return id === client().client_id ? client() : undefined;
       const row = rows.get(key(id));
       if (row === undefined || row.expiresAt < Date.now()) return undefined;
       return row.payload;
@@ -71,7 +72,7 @@ export async function createProvider(given: {
   issuer: string;
   clientId: string;
   clientSecret: string;
-  redirectUris: string[];
+  redirectUris: () => string[];
   ring: KeyRing;
   users: Users;
   cookieKey: string;
@@ -89,16 +90,14 @@ export async function createProvider(given: {
       ),
     );
   const provider: Provider = new OidcProvider(given.issuer, {
-    adapter: createAdapterFactory(),
-    clients: [
-      {
-        client_id: given.clientId,
-        client_secret: given.clientSecret,
-        redirect_uris: given.redirectUris,
-        grant_types: ["authorization_code"],
-        response_types: ["code"],
-      },
-    ],
+    // The client is looked up each time, because callback addresses may be added while running.
+    adapter: createAdapterFactory(() => ({
+      client_id: given.clientId,
+      client_secret: given.clientSecret,
+      redirect_uris: given.redirectUris(),
+      grant_types: ["authorization_code"],
+      response_types: ["code"],
+    })),
     jwks: { keys: [given.ring.current().privateJwk] },
     cookies: { keys: [given.cookieKey], long: { sameSite: "lax" }, short: { sameSite: "lax" } },
     claims: {

@@ -42,6 +42,8 @@ export interface GoogleControl {
   users(): GoogleUser[];
   /** Adds or replaces a person by `sub`. */
   setUser(user: GoogleUser): void;
+  /** Registers another callback address (an app that learned its port after the sandbox started). */
+  addRedirectUri(uri: string): void;
   /** The person keeps `sub` and gets another address. */
   renameUser(email: string, newEmail: string): GoogleUser;
   /** The next `times` ID tokens are wrong in this way. */
@@ -90,7 +92,7 @@ export async function startGoogleSandbox(options: GoogleSandboxOptions): Promise
     handler(req, res),
   );
   const issuer = `http://${host === "0.0.0.0" ? "localhost" : host}:${port}`;
-  const formTargets = [...new Set(options.redirectUris.flatMap(originOf))];
+  const redirectUris = new Set(options.redirectUris);
 
   let tokenFaults: TokenFault[] = [];
   let claims: JWTPayload = {};
@@ -102,7 +104,7 @@ export async function startGoogleSandbox(options: GoogleSandboxOptions): Promise
     issuer,
     clientId: options.clientId,
     clientSecret: options.clientSecret,
-    redirectUris: options.redirectUris,
+    redirectUris: () => [...redirectUris],
     ring,
     users,
     cookieKey: randomBytes(24).toString("base64url"),
@@ -146,6 +148,9 @@ export async function startGoogleSandbox(options: GoogleSandboxOptions): Promise
   const control: GoogleControl = {
     users: () => users.all(),
     setUser: users.set,
+    addRedirectUri: (uri) => {
+      redirectUris.add(uri);
+    },
     renameUser: users.rename,
     faultyTokens: (fault, times = 1) => {
       for (let i = 0; i < Math.min(times, 1000); i += 1) tokenFaults.push(fault);
@@ -222,6 +227,7 @@ export async function startGoogleSandbox(options: GoogleSandboxOptions): Promise
       return;
     }
     const hint = typeof details.params.login_hint === "string" ? details.params.login_hint : "";
+    const formTargets = [...new Set([...redirectUris].flatMap(originOf))];
     const page = { uid, users: users.all(), clientId: options.clientId, formTargets, hint };
     if (req.method !== "POST") {
       showChooser(res, page);
@@ -270,6 +276,8 @@ export async function startGoogleSandbox(options: GoogleSandboxOptions): Promise
         await control.rotateKeys({ keepOld: query.get("rotate") === "keep" });
       else if (query.has("rename"))
         control.renameUser(query.get("rename") ?? "", query.get("to") ?? "");
+      else if (URL.canParse(query.get("redirectUri") ?? ""))
+        control.addRedirectUri(query.get("redirectUri") ?? "");
       else if (query.has("reset")) control.wellBehaved();
       else {
         res.writeHead(400, { "Content-Type": "application/json" });

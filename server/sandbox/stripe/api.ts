@@ -36,7 +36,7 @@ export interface ApiAnswer {
   body: string;
 }
 
-interface StoredAnswer {
+export interface StoredAnswer {
   fingerprint: string;
   status: number;
   body: string;
@@ -74,9 +74,10 @@ export function createApi(given: {
   routes: Route[];
   secretKey: string;
   apiVersion: string;
-}): { answer(request: ApiRequest): ApiAnswer; busyKeys: Set<string>; keyCount(): number } {
-  const { world } = given;
-  const stored = new Map<string, StoredAnswer>();
+  /** Answers kept by idempotency key. */
+  stored: Map<string, StoredAnswer>;
+}): { answer(request: ApiRequest): ApiAnswer; busyKeys: Set<string> } {
+  const { world, stored } = given;
   const busyKeys = new Set<string>();
   const compiled = given.routes.map((route) => ({
     route,
@@ -164,7 +165,6 @@ export function createApi(given: {
 
   return {
     busyKeys,
-    keyCount: () => stored.size,
     answer: (request) => {
       const requestId = world.newId("req", 14);
       const headers: ApiAnswer["headers"] = {

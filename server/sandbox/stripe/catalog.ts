@@ -1,15 +1,8 @@
-// Owns customers, products, prices, coupons, promotion codes and saved cards: the API's create, read, update and list.
+// Owns products and prices: the API's create, read, update and list.
 import type { Call, Route } from "./api.ts";
 import { createdRange, page } from "./lists.ts";
-import {
-  newCard,
-  newCoupon,
-  newCustomer,
-  newPrice,
-  newProduct,
-  newPromotionCode,
-} from "./shapes-catalog.ts";
-import type { Coupon, Customer, Json, Price, Recurring } from "./types.ts";
+import { newPrice, newProduct } from "./shapes-catalog.ts";
+import type { Json, Price, Recurring } from "./types.ts";
 import { apiError, badParam, type Fields, mergeMetadata } from "./wire.ts";
 import { change, need, type World } from "./world.ts";
 
@@ -55,64 +48,6 @@ export function readUnitAmount(fields: Fields): number {
     throw badParam("Invalid unit_amount", fields.param("unit_amount"), "parameter_invalid_integer");
   }
   return amount;
-}
-
-/** Stores a customer and announces it. */
-export function addCustomer(world: World, given: Parameters<typeof newCustomer>[2]): Customer {
-  const customer = newCustomer(world.newId("cus", 14), world.wallNow(), given);
-  world.tables.customers.set(customer.id, customer);
-  world.emit("customer.created", customer);
-  return customer;
-}
-
-/** The customer's card, made at first use. Its last digits follow whether it is failing. */
-export function cardOf(world: World, customer: Customer): { id: string; last4: string } {
-  const last4 = world.hidden.failingCards.has(customer.id) ? "0341" : "4242";
-  const saved = customer.invoice_settings.default_payment_method;
-  if (typeof saved === "string") return { id: saved, last4 };
-  const card = newCard(world.newId("pm"), world.wallNow(), customer.id, customer.email, last4);
-  world.tables.paymentMethods.set(card.id, card);
-  world.emit("payment_method.attached", card);
-  change(world, customer, "customer.updated", (it) => {
-    it.invoice_settings = { ...it.invoice_settings, default_payment_method: card.id };
-  });
-  return { id: card.id, last4 };
-}
-
-const ignoredCustomerFields = [
-  "address",
-  "shipping",
-  "preferred_locales",
-  "tax",
-  "tax_exempt",
-  "invoice_prefix",
-];
-
-function updateCustomer({ world, ids, fields }: Call): Json {
-  const customer = need(world.tables.customers, "customer", ids[0] ?? "");
-  const given = {
-    email: fields.text("email"),
-    name: fields.text("name"),
-    phone: fields.text("phone"),
-    description: fields.text("description"),
-  };
-  const metadata = fields.metadata();
-  const balance = fields.int("balance");
-  const settings = fields.map("invoice_settings");
-  const method = settings?.text("default_payment_method");
-  fields.ignore(...ignoredCustomerFields);
-  fields.done();
-  change(world, customer, "customer.updated", (it) => {
-    for (const [name, value] of Object.entries(given)) {
-      if (value !== undefined) it[name] = value === "" ? null : value;
-    }
-    if (balance !== undefined) it.balance = balance;
-    if (method !== undefined) {
-      it.invoice_settings = { ...it.invoice_settings, default_payment_method: method || null };
-    }
-    it.metadata = mergeMetadata(it.metadata, metadata);
-  });
-  return customer;
 }
 
 function createPrice({ world, fields }: Call): Json {
@@ -276,111 +211,8 @@ function listPrices({ world, fields }: Call): Json {
   return { ...out };
 }
 
-function createCoupon({ world, fields }: Call): Json {
-  const id = fields.text("id") ?? world.newId("c", 8).slice(2).toUpperCase();
-  const percent = fields.text("percent_off");
-  const amountOff = fields.int("amount_off") ?? null;
-  const coupon: Coupon = newCoupon(id, world.wallNow(), {
-    percentOff: percent === undefined ? null : Number(percent),
-    amountOff,
-    currency: fields.text("currency") ?? null,
-    duration: fields.oneOf("duration", ["forever", "once", "repeating"]) ?? "once",
-    name: fields.text("name") ?? null,
-    metadata: mergeMetadata({}, fields.metadata()),
-  });
-  fields.ignore("duration_in_months", "max_redemptions", "redeem_by");
-  fields.done();
-  if ((percent === undefined) === (amountOff === null)) {
-    throw badParam("Must provide percent_off or amount_off", "percent_off", "parameter_missing");
-  }
-  world.tables.coupons.set(id, coupon);
-  world.emit("coupon.created", coupon);
-  return coupon;
-}
-
-function createPromotionCode({ world, fields }: Call): Json {
-  const promotion = fields.map("promotion");
-  promotion?.ignore("type");
-  const coupon = promotion?.needText("coupon") ?? fields.needText("coupon");
-  const code = fields.text("code") ?? world.newId("c", 8).slice(2).toUpperCase();
-  const metadata = mergeMetadata({}, fields.metadata());
-  fields.ignore("max_redemptions", "expires_at", "active");
-  fields.done();
-  need(world.tables.coupons, "coupon", coupon, "coupon");
-  const made = newPromotionCode(world.newId("promo"), world.wallNow(), { code, coupon, metadata });
-  world.tables.promotionCodes.set(made.id, made);
-  world.emit("promotion_code.created", made);
-  return made;
-}
-
 /** Routes of this file. */
 export const catalogRoutes: Route[] = [
-  {
-    method: "POST",
-    path: "/v1/customers",
-    handle: ({ world, fields }) => {
-      const given = {
-        email: fields.text("email"),
-        name: fields.text("name"),
-        phone: fields.text("phone"),
-        description: fields.text("description"),
-        metadata: mergeMetadata({}, fields.metadata()),
-      };
-      fields.ignore(...ignoredCustomerFields, "balance", "invoice_settings");
-      fields.done();
-      if (given.email !== undefined && !given.email.includes("@")) {
-        throw badParam(`Invalid email address: ${given.email}`, "email", "email_invalid");
-      }
-      return addCustomer(world, given);
-    },
-  },
-  {
-    method: "GET",
-    path: "/v1/customers",
-    handle: ({ world, fields }) => {
-      const email = fields.text("email");
-      const created = createdRange(fields);
-      const out = page(
-        fields,
-        "/v1/customers",
-        world.tables.customers.values(),
-        (it) => (email === undefined || it.email === email) && created(it.created),
-      );
-      fields.done();
-      return { ...out };
-    },
-  },
-  {
-    method: "GET",
-    path: "/v1/customers/:id",
-    handle: ({ world, ids }) => {
-      const id = ids[0] ?? "";
-      if (world.hidden.deletedCustomers.has(id)) return { id, object: "customer", deleted: true };
-      return need(world.tables.customers, "customer", id);
-    },
-  },
-  { method: "POST", path: "/v1/customers/:id", handle: updateCustomer },
-  {
-    method: "GET",
-    path: "/v1/customers/:id/payment_methods",
-    handle: ({ world, ids, fields }) => {
-      const customer = need(world.tables.customers, "customer", ids[0] ?? "", "customer");
-      fields.ignore("type");
-      return {
-        ...page(
-          fields,
-          `/v1/customers/${customer.id}/payment_methods`,
-          world.tables.paymentMethods.values(),
-          (it) => it.customer === customer.id,
-        ),
-      };
-    },
-  },
-  {
-    method: "GET",
-    path: "/v1/payment_methods/:id",
-    handle: ({ world, ids }) => need(world.tables.paymentMethods, "PaymentMethod", ids[0] ?? ""),
-  },
   { method: "POST", path: "/v1/products", handle: createProduct },
   {
     method: "GET",
@@ -433,27 +265,4 @@ export const catalogRoutes: Route[] = [
     handle: ({ world, ids }) => need(world.tables.prices, "price", ids[0] ?? ""),
   },
   { method: "POST", path: "/v1/prices/:id", handle: updatePrice },
-  { method: "POST", path: "/v1/coupons", handle: createCoupon },
-  {
-    method: "GET",
-    path: "/v1/coupons/:id",
-    handle: ({ world, ids }) => need(world.tables.coupons, "coupon", ids[0] ?? ""),
-  },
-  { method: "POST", path: "/v1/promotion_codes", handle: createPromotionCode },
-  {
-    method: "GET",
-    path: "/v1/promotion_codes",
-    handle: ({ world, fields }) => {
-      const code = fields.text("code");
-      fields.ignore("active", "coupon");
-      return {
-        ...page(
-          fields,
-          "/v1/promotion_codes",
-          world.tables.promotionCodes.values(),
-          (it) => code === undefined || it.code === code,
-        ),
-      };
-    },
-  },
 ];

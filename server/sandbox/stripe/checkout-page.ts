@@ -1,7 +1,7 @@
 // Owns the hosted checkout page: what a person sees and clicks to pay, fail, pay later, use a code, or go back.
 import { html, type Html, money, originOf, redirect, sendPage } from "../html.ts";
 import type { ServerResponse } from "node:http";
-import { applyDiscount, expireIfDue, findCode, paySession } from "./checkout.ts";
+import { applyDiscount, expireIfDue, findCode, paySession } from "./paying.ts";
 import type { CheckoutLine, CheckoutSession } from "./types.ts";
 import type { World } from "./world.ts";
 

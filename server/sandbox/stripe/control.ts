@@ -1,10 +1,11 @@
 // Owns the typed in-process controls of the Stripe stand-in: what a test or a person may make happen from outside.
-import { expireIfDue, expireSession, paySession, settleSession } from "./checkout.ts";
+import { expireIfDue, expireSession, paySession, settleSession } from "./paying.ts";
 import { successUrl } from "./checkout-page.ts";
 import type { Deliverer, DeliveryMisbehaviour } from "./delivery.ts";
 import { WELL_BEHAVED } from "./delivery.ts";
 import { closeDispute, openDispute } from "./disputes.ts";
 import type { EventLog } from "./events.ts";
+import type { ApiRule, Misbehaviour } from "./misbehaviour.ts";
 import { boundary } from "./period.ts";
 import {
   chargeOf,
@@ -39,6 +40,10 @@ export interface StripeControl {
   setWebhookUrl(url: string | null): void;
   /** Changes how events are delivered; unnamed settings stay. `{}` after `wellBehaved()` = all good. */
   misdeliver(settings: Partial<DeliveryMisbehaviour>): DeliveryMisbehaviour;
+  /** Makes the API misbehave for the requests a rule matches; rules are used in the order they were given. */
+  misbehave(rule: ApiRule): void;
+  /** What is set to go wrong now. */
+  misbehaviours(): { api: ApiRule[]; delivery: DeliveryMisbehaviour };
   /** Ends every misbehaviour and sends what a pause held back. */
   wellBehaved(): void;
   /** Sends one event again. */
@@ -90,6 +95,7 @@ export function createControl(given: {
   world: World;
   log: EventLog;
   deliverer: Deliverer;
+  misbehaviour: Misbehaviour;
   webhookSecret: string;
   apiVersion: string;
 }): StripeControl {
@@ -134,7 +140,13 @@ export function createControl(given: {
       );
     },
     misdeliver: (settings) => Object.assign(deliverer.misbehaviour, settings),
+    misbehave: (rule) => given.misbehaviour.add(rule),
+    misbehaviours: () => ({
+      api: given.misbehaviour.rules(),
+      delivery: { ...deliverer.misbehaviour },
+    }),
     wellBehaved: () => {
+      given.misbehaviour.clear();
       const wasPaused = deliverer.misbehaviour.paused;
       Object.assign(deliverer.misbehaviour, WELL_BEHAVED);
       if (wasPaused) deliverer.resume();

@@ -114,7 +114,13 @@ export function createDeliverer(given: {
     if (counts) waiting.add(timer);
   };
 
-  const post = async (event: LoggedEvent, delivery: Delivery, secret: string): Promise<void> => {
+  const post = async (
+    event: LoggedEvent,
+    delivery: Delivery,
+    endpoint: WebhookEndpoint,
+  ): Promise<void> => {
+    // The endpoint may have moved since the event was made (a restart on another port).
+    delivery.url = endpoint.url;
     delivery.attempts += 1;
     delivery.nextAttemptAt = null;
     const target = new URL(delivery.url);
@@ -131,7 +137,7 @@ export function createDeliverer(given: {
         headers: {
           "Content-Type": "application/json; charset=utf-8",
           "User-Agent": "Stripe/1.0 (+https://stripe.com/docs/webhooks)",
-          "Stripe-Signature": signatureHeader(body, secret, timestamp),
+          "Stripe-Signature": signatureHeader(body, endpoint.secret, timestamp),
         },
         body,
         signal: AbortSignal.any([stop.signal, AbortSignal.timeout(ANSWER_TIMEOUT_MS)]),
@@ -154,7 +160,7 @@ export function createDeliverer(given: {
       delivery.state = "failed";
       return;
     }
-    await post(event, delivery, endpoint.secret);
+    await post(event, delivery, endpoint);
     if (delivery.state === "delivered" || !retry || stop.signal.aborted) return;
     const delayMs = given.retryDelaysMs[delivery.attempts - 1];
     if (delayMs === undefined) {

@@ -3,7 +3,7 @@ import type { Call, Route } from "./api.ts";
 import { balanceShare, customerOf, makeLines, voidInvoice } from "./invoicing.ts";
 import { createdRange, page } from "./lists.ts";
 import { periodAt } from "./period.ts";
-import { type LineDraft, newInvoice } from "./shapes-billing.ts";
+import { type LineDraft, newInvoice } from "./shapes-invoice.ts";
 import { collect, currentPeriod, periodLine, recurringOf } from "./subscribing.ts";
 import { PRORATION_BEHAVIORS } from "./subscriptions.ts";
 import type { Invoice, Json } from "./types.ts";

@@ -1,8 +1,8 @@
 // Owns the life of an invoice: draft, finalised, tried, paid or failed, and the dunning that follows.
-import { cardOf } from "./catalog.ts";
+import { cardOf } from "./customers.ts";
 import { discountOn } from "./checkout-discount.ts";
 import { confirmIntent, createIntent } from "./payments.ts";
-import { type LineDraft, newInvoice, newInvoiceLine, newInvoicePayment } from "./shapes-billing.ts";
+import { type LineDraft, newInvoice, newInvoiceLine, newInvoicePayment } from "./shapes-invoice.ts";
 import type {
   BillingReason,
   Coupon,

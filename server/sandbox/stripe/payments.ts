@@ -1,6 +1,6 @@
 // Owns taking money: payment intents, their charges, and the receipts and ledger ids that go with them.
 import type { Route } from "./api.ts";
-import { cardOf } from "./catalog.ts";
+import { cardOf } from "./customers.ts";
 import { createdRange, page } from "./lists.ts";
 import { newCharge, newPaymentIntent } from "./shapes-payment.ts";
 import { newCard } from "./shapes-catalog.ts";

@@ -2,20 +2,27 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { closeServer, header, hostAllowed, isCrossSite, listen, readBody } from "../http.ts";
 import { accountRoutes } from "./account.ts";
-import { createApi } from "./api.ts";
+import { createApi, type StoredAnswer } from "./api.ts";
 import { catalogRoutes } from "./catalog.ts";
 import { checkoutRoutes } from "./checkout.ts";
 import { handleCheckoutPage } from "./checkout-page.ts";
-import { createControl, DEFAULT_ENDPOINT_ID, type StripeControl } from "./control.ts";
+import { createControl, type StripeControl } from "./control.ts";
+import { handleControl } from "./control-http.ts";
+import { showControlPage } from "./control-page.ts";
+import { couponRoutes } from "./coupons.ts";
+import { customerRoutes } from "./customers.ts";
 import { createDeliverer } from "./delivery.ts";
-import { createEventLog } from "./events.ts";
+import { createEventLog, type LoggedEvent } from "./events.ts";
 import { disputeRoutes } from "./disputes.ts";
 import { invoiceRoutes } from "./invoices.ts";
+import { createMisbehaviour } from "./misbehaviour.ts";
+import { createPersistence } from "./persist.ts";
+import { handlePaperPage, handlePortalPage, portalRoutes } from "./portal.ts";
 import { paymentRoutes } from "./payments.ts";
 import { refundRoutes } from "./refunds.ts";
 import { subscriptionRoutes } from "./subscriptions.ts";
 import { newCoupon, newPromotionCode } from "./shapes-catalog.ts";
-import { createWorld, emptyState, type World } from "./world.ts";
+import { createWorld, emptyState, type Hidden, type Tables, type World } from "./world.ts";
 
 /** The API version the project's SDK is pinned to (`stripe/esm/apiVersion.js`). */
 export const STRIPE_API_VERSION = "2026-10-28.endive";
@@ -79,29 +86,57 @@ function addSampleCodes(world: World): void {
   }
 }
 
+interface Saved {
+  tables: Tables;
+  hidden: Hidden;
+  events: Map<string, LoggedEvent>;
+  keys: Map<string, StoredAnswer>;
+}
+
+const TICK_MS = 1_000;
+
 /** Starts the stand-in for api.stripe.com and its hosted pages. Rejects with a clear sentence when the port is taken. */
 export async function startStripeSandbox(options: StripeSandboxOptions): Promise<StripeSandbox> {
   const host = options.host ?? "127.0.0.1";
   const allowHosts = (options.allowHosts ?? []).map((name) => name.toLowerCase());
-  const state = emptyState();
-  const endpoints = state.tables.webhookEndpoints;
+  const persistence = createPersistence(
+    options.dataDir,
+    "stripe-sandbox.json",
+    (): Saved => ({ ...state, events: log.events, keys }),
+  );
   let handler: (req: IncomingMessage, res: ServerResponse) => Promise<void> = async () => undefined;
   const { server, port } = await listen("Stripe sandbox", options.port ?? 0, host, (req, res) =>
     handler(req, res),
   );
   const url = options.publicUrl ?? `http://${host === "0.0.0.0" ? "localhost" : host}:${port}`;
 
+  const saved = persistence.load() as Saved | undefined;
+  const empty = emptyState();
+  // Tables that a newer version added start empty.
+  const state = {
+    tables: { ...empty.tables, ...saved?.tables },
+    hidden: { ...empty.hidden, ...saved?.hidden },
+  };
+  const keys = saved?.keys ?? new Map<string, StoredAnswer>();
+  const endpoints = state.tables.webhookEndpoints;
   const log = createEventLog({
     apiVersion: STRIPE_API_VERSION,
     maxEvents: options.maxEvents ?? 20_000,
     newId: () => world.newId("evt"),
     endpoints: () => endpoints.values(),
   });
+  for (const event of saved?.events.values() ?? []) {
+    for (const delivery of event.deliveries) delivery.nextAttemptAt = null;
+    log.events.set(event.id, event);
+  }
   const world: World = createWorld({
     clock: options.clock ?? (() => new Date()),
     publicUrl: url,
     state,
-    record: (given) => deliverer.dispatch(log.record(given)),
+    record: (given) => {
+      deliverer.dispatch(log.record(given));
+      persistence.touch();
+    },
   });
   const deliverer = createDeliverer({
     log,
@@ -110,55 +145,85 @@ export async function startStripeSandbox(options: StripeSandboxOptions): Promise
     retryDelaysMs: options.retryDelaysMs ?? RETRY_DELAYS_MS,
     concurrency: options.deliveryConcurrency ?? 4,
     allowHosts,
-    onChange: () => undefined,
+    onChange: persistence.touch,
   });
+  const misbehaviour = createMisbehaviour();
   const control = createControl({
     world,
     log,
     deliverer,
+    misbehaviour,
     webhookSecret: options.webhookSecret,
     apiVersion: STRIPE_API_VERSION,
   });
-  endpoints.delete(DEFAULT_ENDPOINT_ID);
-  if (options.webhookUrl !== undefined) control.setWebhookUrl(options.webhookUrl);
+  control.setWebhookUrl(options.webhookUrl ?? null);
   if (state.tables.coupons.size === 0) addSampleCodes(world);
+  deliverer.resume();
 
   const api = createApi({
     world,
     routes: [
+      ...customerRoutes,
       ...catalogRoutes,
+      ...couponRoutes,
       ...checkoutRoutes,
       ...paymentRoutes,
       ...subscriptionRoutes,
       ...invoiceRoutes,
       ...refundRoutes,
       ...disputeRoutes,
+      ...portalRoutes,
       ...accountRoutes(log, STRIPE_API_VERSION),
     ],
     secretKey: options.secretKey,
     apiVersion: STRIPE_API_VERSION,
+    stored: keys,
   });
 
-  handler = async (req, res) => {
-    const target = new URL(req.url ?? "/", "http://sandbox");
-    const body = await readBody(req);
-    if (body === undefined) {
-      res.writeHead(413).end();
-      return;
-    }
+  const handleApi = async (
+    req: IncomingMessage,
+    res: ServerResponse,
+    target: URL,
+    body: string,
+  ): Promise<void> => {
     const method = req.method ?? "GET";
-    if (target.pathname.startsWith("/v1/")) {
-      const answer = api.answer({
+    const idempotencyKey = header(req, "idempotency-key");
+    const work = () =>
+      api.answer({
         method,
         path: target.pathname,
         query: target.search.slice(1),
         body,
         contentType: header(req, "content-type") ?? "",
         authorization: header(req, "authorization") ?? "",
-        idempotencyKey: header(req, "idempotency-key"),
+        idempotencyKey,
         stripeVersion: header(req, "stripe-version"),
       });
+    const rule = misbehaviour.take(method, target.pathname);
+    if (rule === undefined) {
+      const answer = work();
       res.writeHead(answer.status, answer.headers).end(answer.body);
+    } else {
+      await misbehaviour.answer(rule, res, work, (busy) => {
+        if (idempotencyKey === null) return;
+        if (busy) api.busyKeys.add(idempotencyKey);
+        else api.busyKeys.delete(idempotencyKey);
+      });
+    }
+    if (method !== "GET") persistence.touch();
+  };
+
+  handler = async (req, res) => {
+    const target = new URL(req.url ?? "/", "http://sandbox");
+    const { pathname } = target;
+    const method = req.method ?? "GET";
+    const body = await readBody(req);
+    if (body === undefined) {
+      res.writeHead(413).end();
+      return;
+    }
+    if (pathname.startsWith("/v1/")) {
+      await handleApi(req, res, target, body);
       return;
     }
     if (
@@ -168,13 +233,30 @@ export async function startStripeSandbox(options: StripeSandboxOptions): Promise
       res.writeHead(403, { "Content-Type": "text/plain" }).end("Not from here.\n");
       return;
     }
-    if (target.pathname.startsWith("/c/pay/")) {
-      handleCheckoutPage(world, res, method, target.pathname, body);
-      return;
-    }
-    res.writeHead(404, { "Content-Type": "text/plain" }).end("Nothing here.\n");
+    if (method !== "GET") persistence.touch();
+    if (pathname.startsWith("/c/pay/")) handleCheckoutPage(world, res, method, pathname, body);
+    else if (pathname.startsWith("/p/session/"))
+      handlePortalPage(world, res, method, pathname, body);
+    else if (/^\/(invoices|receipts)\//.test(pathname)) handlePaperPage(world, res, pathname);
+    else if (/^\/_sandbox(\/|$)/.test(pathname)) {
+      await handleControl(control, res, {
+        method,
+        path: pathname,
+        body,
+        contentType: header(req, "content-type") ?? "",
+      });
+    } else if (pathname === "/") showControlPage(res, world, log, control);
+    else res.writeHead(404, { "Content-Type": "text/plain" }).end("Nothing here.\n");
   };
 
+  const ticking = setInterval(() => {
+    try {
+      control.tick();
+    } catch (error) {
+      console.error("Stripe sandbox: the billing clock failed:", error);
+    }
+  }, TICK_MS);
+  ticking.unref();
   return {
     url,
     port,
@@ -182,8 +264,10 @@ export async function startStripeSandbox(options: StripeSandboxOptions): Promise
     webhookSecret: options.webhookSecret,
     control,
     close: async () => {
+      clearInterval(ticking);
       await deliverer.close();
       await closeServer(server);
+      await persistence.close();
     },
   };
 }

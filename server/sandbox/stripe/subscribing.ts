@@ -1,5 +1,5 @@
 // Owns the life of a subscription on the billing clock: start, renewal, past due, recovery, end.
-import { cardOf } from "./catalog.ts";
+import { cardOf } from "./customers.ts";
 import {
   createInvoice,
   customerOf,
@@ -10,7 +10,8 @@ import {
   voidInvoice,
 } from "./invoicing.ts";
 import { boundary, periodAt } from "./period.ts";
-import { type LineDraft, newSubscription, newSubscriptionItem } from "./shapes-billing.ts";
+import { newSubscription, newSubscriptionItem } from "./shapes-billing.ts";
+import type { LineDraft } from "./shapes-invoice.ts";
 import type {
   CheckoutLine,
   Coupon,

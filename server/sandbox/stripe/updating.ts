@@ -8,7 +8,8 @@ import {
   voidInvoice,
 } from "./invoicing.ts";
 import { boundary } from "./period.ts";
-import { type LineDraft, newSubscriptionItem } from "./shapes-billing.ts";
+import { newSubscriptionItem } from "./shapes-billing.ts";
+import type { LineDraft } from "./shapes-invoice.ts";
 import { afterAttempt, currentPeriod, periodLine, recurringOf } from "./subscribing.ts";
 import type { Subscription, SubscriptionItem } from "./types.ts";
 import { apiError, badParam, type Fields, mergeMetadata } from "./wire.ts";

@@ -1,0 +1,158 @@
+// Owns how the API goes wrong on request: refusals, broken bodies, silence, and connections cut before or after the work.
+import type { ServerResponse } from "node:http";
+import type { ApiAnswer } from "./api.ts";
+
+export const API_FAULTS = [
+  "429",
+  "500",
+  "500-after",
+  "502-empty",
+  "html",
+  "html-200",
+  "half",
+  "hang",
+  "hang-after",
+  "cut-before",
+  "cut-after",
+  "slow",
+] as const;
+
+/**
+ * `…-after` and `half` do the work first; the others do not. `502-empty` answers `{}`, `half` stops in
+ * mid-body, `slow` waits `delayMs` and then answers well (a second request with the key meanwhile: 409).
+ */
+export type ApiFault = (typeof API_FAULTS)[number];
+
+export interface ApiRule {
+  fault: ApiFault;
+  /** How many requests it hits; default 1. */
+  times?: number;
+  method?: string;
+  /** Part of the path that must occur, e.g. `/v1/refunds`. */
+  path?: string;
+  /** For `slow`; default 1000. */
+  delayMs?: number;
+  /** For `429`; default 1. */
+  retryAfterSeconds?: number;
+}
+
+export interface Misbehaviour {
+  add(rule: ApiRule): void;
+  clear(): void;
+  rules(): ApiRule[];
+  /** The rule that hits this request, used up by one. */
+  take(method: string, path: string): ApiRule | undefined;
+  /** Answers in the rule's way. `work` does the request; `hold` marks its idempotency key busy. */
+  answer(
+    rule: ApiRule,
+    res: ServerResponse,
+    work: () => ApiAnswer,
+    hold: (busy: boolean) => void,
+  ): Promise<void>;
+}
+
+const MAX_RULES = 100;
+
+function json(status: number, type: string, message: string, code?: string): ApiAnswer {
+  return {
+    status,
+    headers: { "Content-Type": "application/json", "Request-Id": "req_sandbox_fault" },
+    body: JSON.stringify({ error: { ...(code ? { code } : {}), message, type } }),
+  };
+}
+
+function send(res: ServerResponse, answer: ApiAnswer): void {
+  res.writeHead(answer.status, answer.headers).end(answer.body);
+}
+
+/** Creates an empty set of rules. */
+export function createMisbehaviour(): Misbehaviour {
+  let rules: (ApiRule & { left: number })[] = [];
+  return {
+    add: (rule) => {
+      rules = [...rules, { ...rule, left: rule.times ?? 1 }].slice(-MAX_RULES);
+    },
+    clear: () => {
+      rules = [];
+    },
+    rules: () => rules.map(({ left, ...rule }) => ({ ...rule, times: left })),
+    take: (method, path) => {
+      const rule = rules.find(
+        (it) =>
+          (it.method === undefined || it.method.toUpperCase() === method) &&
+          (it.path === undefined || path.includes(it.path)),
+      );
+      if (rule === undefined) return undefined;
+      rule.left -= 1;
+      if (rule.left <= 0) rules = rules.filter((it) => it !== rule);
+      return rule;
+    },
+    answer: async (rule, res, work, hold) => {
+      switch (rule.fault) {
+        case "429": {
+          const refusal = json(
+            429,
+            "invalid_request_error",
+            "Too many requests hit the API too quickly.",
+            "rate_limit",
+          );
+          send(res, {
+            ...refusal,
+            headers: { ...refusal.headers, "Retry-After": String(rule.retryAfterSeconds ?? 1) },
+          });
+          return;
+        }
+        case "500-after":
+          work();
+          send(res, json(500, "api_error", "An unknown error occurred"));
+          return;
+        case "500":
+          send(res, json(500, "api_error", "An unknown error occurred"));
+          return;
+        case "502-empty":
+          send(res, { status: 502, headers: { "Content-Type": "application/json" }, body: "{}" });
+          return;
+        case "html":
+        case "html-200":
+          send(res, {
+            status: rule.fault === "html" ? 503 : 200,
+            headers: { "Content-Type": "text/html" },
+            body: "<html><body><h1>We are down for maintenance</h1></body></html>",
+          });
+          return;
+        case "half": {
+          const answer = work();
+          res.writeHead(answer.status, {
+            ...answer.headers,
+            "Content-Length": String(Buffer.byteLength(answer.body)),
+          });
+          res.write(answer.body.slice(0, Math.floor(answer.body.length / 2)), () =>
+            res.socket?.destroy(),
+          );
+          return;
+        }
+        case "hang":
+          return;
+        case "hang-after":
+          work();
+          return;
+        case "cut-before":
+          res.socket?.destroy();
+          return;
+        case "cut-after":
+          work();
+          res.socket?.destroy();
+          return;
+        case "slow":
+          hold(true);
+          try {
+            await new Promise((wake) => setTimeout(wake, rule.delayMs ?? 1000));
+          } finally {
+            hold(false);
+          }
+          send(res, work());
+          return;
+      }
+    },
+  };
+}

@@ -1,0 +1,216 @@
+// Owns freshly made invoices, their lines and payments, with every field of the real API.
+import type {
+  BillingReason,
+  Customer,
+  Invoice,
+  InvoiceLine,
+  InvoicePayment,
+  Price,
+  Subscription,
+  SubscriptionItem,
+} from "./types.ts";
+
+export type LineDraft = {
+  item: SubscriptionItem;
+  price: Price;
+  amount: number;
+  quantity: number;
+  description: string;
+  start: number;
+  end: number;
+  proration: boolean;
+  discountAmount?: number;
+  /** The invoice that a credit line gives back from. */
+  credits?: { invoice: string; lines: string[] };
+};
+
+/** One invoice line. Prorations point at the invoice item they would have at Stripe. */
+export function newInvoiceLine(
+  id: string,
+  invoiceItem: string | null,
+  invoice: string,
+  draft: LineDraft,
+): InvoiceLine {
+  return {
+    id,
+    object: "line_item",
+    amount: draft.amount,
+    currency: draft.price.currency,
+    description: draft.description,
+    discount_amounts: draft.discountAmount
+      ? [{ amount: draft.discountAmount, discount: "di_sandbox" }]
+      : [],
+    discountable: !draft.proration,
+    discounts: [],
+    invoice,
+    livemode: false,
+    metadata: {},
+    parent: {
+      type: "subscription_item_details",
+      invoice_item_details: null,
+      subscription_item_details: {
+        invoice_item: invoiceItem,
+        proration: draft.proration,
+        proration_details: {
+          credited_items: draft.credits
+            ? { invoice: draft.credits.invoice, invoice_line_items: draft.credits.lines }
+            : null,
+        },
+        subscription: draft.item.subscription,
+        subscription_item: draft.item.id,
+      },
+    },
+    period: { start: draft.start, end: draft.end },
+    pretax_credit_amounts: [],
+    pricing: {
+      type: "price_details",
+      price_details: { price: draft.price.id, product: draft.price.product },
+      unit_amount_decimal: String(draft.price.unit_amount),
+    },
+    quantity: draft.quantity,
+    quantity_decimal: String(draft.quantity),
+    subscription: draft.item.subscription,
+    subtotal: draft.amount,
+    taxes: [],
+  };
+}
+
+/** A draft invoice for a subscription; totals follow from its lines. */
+export function newInvoice(
+  id: string,
+  now: number,
+  given: {
+    customer: Customer;
+    subscription: Subscription;
+    reason: BillingReason;
+    lines: InvoiceLine[];
+    periodStart: number;
+    periodEnd: number;
+    discount: number;
+  },
+): Invoice {
+  const subtotal = given.lines.reduce((sum, line) => sum + line.amount, 0);
+  const total = subtotal - given.discount;
+  return {
+    id,
+    object: "invoice",
+    account_country: "US",
+    account_name: "Skywork Sandbox",
+    account_tax_ids: null,
+    amount_due: Math.max(0, total),
+    amount_overpaid: 0,
+    amount_paid: 0,
+    amount_remaining: Math.max(0, total),
+    amount_shipping: 0,
+    application: null,
+    attempt_count: 0,
+    attempted: false,
+    auto_advance: true,
+    automatic_tax: {
+      disabled_reason: null,
+      enabled: false,
+      liability: null,
+      provider: null,
+      status: null,
+    },
+    automatically_finalizes_at: null,
+    billing_reason: given.reason,
+    collection_method: "charge_automatically",
+    created: now,
+    currency: given.subscription.currency,
+    custom_fields: null,
+    customer: given.customer.id,
+    customer_account: null,
+    customer_address: null,
+    customer_email: given.customer.email,
+    customer_name: given.customer.name,
+    customer_phone: null,
+    customer_shipping: null,
+    customer_tax_exempt: "none",
+    customer_tax_ids: [],
+    default_payment_method: null,
+    default_source: null,
+    default_tax_rates: [],
+    description: null,
+    discounts: [],
+    due_date: null,
+    effective_at: null,
+    ending_balance: null,
+    footer: null,
+    from_invoice: null,
+    hosted_invoice_url: null,
+    invoice_pdf: null,
+    issuer: { type: "self" },
+    last_finalization_error: null,
+    latest_revision: null,
+    lines: { object: "list", data: given.lines, has_more: false, url: `/v1/invoices/${id}/lines` },
+    livemode: false,
+    metadata: {},
+    next_payment_attempt: null,
+    number: null,
+    on_behalf_of: null,
+    parent: {
+      type: "subscription_details",
+      quote_details: null,
+      subscription_details: {
+        metadata: { ...given.subscription.metadata },
+        subscription: given.subscription.id,
+      },
+    },
+    payment_settings: {
+      default_mandate: null,
+      payment_method_options: null,
+      payment_method_types: null,
+    },
+    period_end: given.periodEnd,
+    period_start: given.periodStart,
+    post_payment_credit_notes_amount: 0,
+    pre_payment_credit_notes_amount: 0,
+    receipt_number: null,
+    rendering: null,
+    shipping_cost: null,
+    shipping_details: null,
+    starting_balance: 0,
+    statement_descriptor: null,
+    status: "draft",
+    status_transitions: {
+      finalized_at: null,
+      marked_uncollectible_at: null,
+      paid_at: null,
+      voided_at: null,
+    },
+    subtotal,
+    subtotal_excluding_tax: subtotal,
+    test_clock: null,
+    total,
+    total_discount_amounts:
+      given.discount > 0 ? [{ amount: given.discount, discount: "di_sandbox" }] : [],
+    total_excluding_tax: total,
+    total_pretax_credit_amounts: [],
+    total_taxes: [],
+    webhooks_delivered_at: null,
+  };
+}
+
+/** The tie between an invoice and the payment intent that pays it. */
+export function newInvoicePayment(
+  id: string,
+  now: number,
+  invoice: Invoice,
+  intent: string,
+): InvoicePayment {
+  return {
+    id,
+    object: "invoice_payment",
+    amount_paid: null,
+    amount_requested: invoice.amount_due,
+    created: now,
+    currency: invoice.currency,
+    invoice: invoice.id,
+    is_default: true,
+    livemode: false,
+    payment: { type: "payment_intent", payment_intent: intent },
+    status: "open",
+    status_transitions: { canceled_at: null, paid_at: null },
+  };
+}
