@@ -1,9 +1,9 @@
 // Owns the choice of back end and the small interfaces the rest of the server sees instead of MySQL, SQLite and Redis.
 import type { Config } from "../config.ts";
 import type { Logger } from "../logger.ts";
-import type { Database } from "./database.ts";
-import { openEmbedded } from "./embedded.ts";
-import { openProduction } from "./production.ts";
+import { seedCatalogue } from "../../prisma/seed.ts";
+import type { Database, OpenDatabase } from "./database.ts";
+import { openMemory } from "./memory.ts";
 
 /** Bounded key-value store for things that may be lost at any time. A failing store misses; it never throws. */
 export interface Cache {
@@ -83,6 +83,12 @@ export interface Backend {
   close(): Promise<void>;
 }
 
+/** The key-value side as its two implementations give it. */
+export interface KeyValues
+  extends Pick<Backend, "cache" | "locks" | "pubsub" | "limiter" | "close"> {
+  check(): Promise<DependencyState>;
+}
+
 /** What a back end needs from its opener. */
 export interface BackendOptions {
   config: Pick<Config, "database" | "redis" | "environment">;
@@ -92,14 +98,58 @@ export interface BackendOptions {
 }
 
 /**
- * Opens the database (migrated) and the key-value side: SQLite or MySQL by DATABASE_URL, in-process or Redis by REDIS_*.
- * The two choices are independent. Throws a plain Error with a sentence for the operator when the database cannot be used.
+ * Opens the database (migrated, catalogue seeded) and the key-value side: SQLite or MySQL by DATABASE_URL, in-process
+ * or Redis by REDIS_*. The two choices are independent. What is not chosen is not even loaded.
+ * Throws a plain Error with a sentence for the operator when the database cannot be used. Redis may be away.
  */
-export function openBackend(options: BackendOptions): Promise<Backend> {
-  switch (options.config.database.kind) {
-    case "sqlite":
-      return openEmbedded(options);
-    case "mysql":
-      return openProduction(options);
+export async function openBackend(options: BackendOptions): Promise<Backend> {
+  const database = await openDatabase(options);
+  try {
+    await seedCatalogue(database.database.models);
+    const keyValues = await openKeyValues(options);
+    return assemble(options, database, keyValues);
+  } catch (error) {
+    await database.close();
+    throw error;
   }
+}
+
+async function openDatabase({ config, logger }: BackendOptions): Promise<OpenDatabase> {
+  switch (config.database.kind) {
+    case "sqlite": {
+      const { openEmbeddedDatabase } = await import("./embedded.ts");
+      return openEmbeddedDatabase(config.database.url, logger);
+    }
+    case "mysql": {
+      const { openProductionDatabase } = await import("./production.ts");
+      const mayCreate = config.environment !== "production";
+      return openProductionDatabase(config.database.url, { logger, mayCreate });
+    }
+  }
+}
+
+async function openKeyValues({ config, logger, keyPrefix }: BackendOptions): Promise<KeyValues> {
+  if (config.redis === null) return openMemory();
+  const { openRedis } = await import("./redis.ts");
+  return openRedis(config.redis, { logger, keyPrefix: keyPrefix ?? "skywork" });
+}
+
+function assemble(options: BackendOptions, open: OpenDatabase, keyValues: KeyValues): Backend {
+  let closing: Promise<void> | undefined;
+  return {
+    kind: options.config.database.kind === "sqlite" ? "embedded" : "production",
+    database: open.database,
+    cache: keyValues.cache,
+    locks: keyValues.locks,
+    pubsub: keyValues.pubsub,
+    limiter: keyValues.limiter,
+    async check() {
+      const [database, redis] = await Promise.all([open.check(), keyValues.check()]);
+      return { database, redis };
+    },
+    close() {
+      closing ??= keyValues.close().finally(() => open.close());
+      return closing;
+    },
+  };
 }

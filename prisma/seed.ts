@@ -1,0 +1,68 @@
+// Owns the default catalogue (CONTRACT.md section 7): what is for sale before an operator changes it.
+import type { PrismaModels } from "../server/backend/database.ts";
+
+const PACKAGES = [
+  { id: "pkg_small", name: "Small", credits: 100, price: 500 },
+  { id: "pkg_medium", name: "Medium", credits: 500, price: 2000 },
+  { id: "pkg_large", name: "Large", credits: 1500, price: 5000 },
+] as const;
+
+const PLANS = [
+  { tier: "BASIC", name: "Basic", credits: 500, price: 999 },
+  { tier: "PRO", name: "Pro", credits: 1500, price: 1999 },
+  { tier: "TEAM", name: "Team", credits: 5000, price: 4999 },
+] as const;
+
+// A year costs ten months; credits are still granted monthly.
+const INTERVALS = [
+  { interval: "month", months: 1 },
+  { interval: "year", months: 10 },
+] as const;
+
+/**
+ * Inserts the packages and plans that are absent. Rows that exist are left as they are: an operator's price, name or
+ * `isActive` is never overwritten. Safe to repeat and to run on several instances at once. Prices in US cents.
+ */
+export async function seedCatalogue(
+  models: Pick<PrismaModels, "creditPackage" | "plan">,
+): Promise<void> {
+  const packages = PACKAGES.map((row, index) => ({
+    ...row,
+    currency: "usd",
+    sortOrder: index + 1,
+  }));
+  const plans = INTERVALS.flatMap(({ interval, months }, group) =>
+    PLANS.map((row, index) => ({
+      ...row,
+      id: `plan_${row.tier.toLowerCase()}_${interval}`,
+      interval,
+      price: row.price * months,
+      currency: "usd",
+      sortOrder: group * PLANS.length + index + 1,
+    })),
+  );
+  for (const row of packages) {
+    const where = { id: row.id };
+    await absent(
+      () => models.creditPackage.count({ where }),
+      () => models.creditPackage.create({ data: row }),
+    );
+  }
+  for (const row of plans) {
+    const where = { id: row.id };
+    await absent(
+      () => models.plan.count({ where }),
+      () => models.plan.create({ data: row }),
+    );
+  }
+}
+
+/** SQLite's client has no `skipDuplicates`, so another instance's insert in between is recognised by its result. */
+async function absent(count: () => Promise<number>, insert: () => Promise<unknown>): Promise<void> {
+  if ((await count()) > 0) return;
+  try {
+    await insert();
+  } catch (error) {
+    if ((await count()) === 0) throw error;
+  }
+}

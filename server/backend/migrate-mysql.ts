@@ -1,0 +1,127 @@
+// Owns migrating MySQL or MariaDB: one instance at a time, statement by statement, resumable where it stopped.
+import type { Connection } from "mariadb";
+import type { Logger } from "../logger.ts";
+import {
+  type AppliedMigration,
+  MigrationError,
+  type PendingMigration,
+  planMigrations,
+  readMigrations,
+} from "./migrate.ts";
+import { toSqlDate } from "./sql-dates.ts";
+
+// Prisma's own table, word for word, so that `prisma migrate status` and `deploy` agree.
+const MIGRATIONS_TABLE = `CREATE TABLE IF NOT EXISTS _prisma_migrations (
+    id                      VARCHAR(36) PRIMARY KEY NOT NULL,
+    checksum                VARCHAR(64) NOT NULL,
+    finished_at             DATETIME(3),
+    migration_name          VARCHAR(255) NOT NULL,
+    logs                    TEXT,
+    rolled_back_at          DATETIME(3),
+    started_at              DATETIME(3) NOT NULL DEFAULT CURRENT_TIMESTAMP(3),
+    applied_steps_count     INTEGER UNSIGNED NOT NULL DEFAULT 0
+) DEFAULT CHARACTER SET utf8mb4 COLLATE utf8mb4_unicode_ci`;
+
+const LOCK_WAIT_SECONDS = 120;
+
+// Table exists 1050, column exists 1060, index exists 1061, cannot drop what is gone 1091, no such table 1051.
+const ALREADY_DONE = new Set([1050, 1060, 1061, 1091, 1051]);
+
+/**
+ * Applies what is pending and answers the names. GET_LOCK lets one instance migrate while the others wait and then
+ * find the work done. DDL is not transactional here, so each statement's number is recorded before the next begins.
+ * Throws MigrationError when the operator has to decide.
+ */
+export async function migrateMysql(connection: Connection, logger: Logger): Promise<string[]> {
+  const migrations = await readMigrations("mysql");
+  await lock(connection);
+  try {
+    await connection.query(MIGRATIONS_TABLE);
+    const rows: AppliedMigration[] = await connection.query(
+      `SELECT id, migration_name, checksum, finished_at IS NOT NULL AS finished,
+              rolled_back_at IS NOT NULL AS rolledBack, applied_steps_count
+         FROM _prisma_migrations`,
+    );
+    const applied = rows.map((row) => ({
+      ...row,
+      finished: Boolean(row.finished),
+      rolledBack: Boolean(row.rolledBack),
+      applied_steps_count: Number(row.applied_steps_count),
+    }));
+    const pending = planMigrations(migrations, applied);
+    for (const step of pending) {
+      await applyMigration(connection, step);
+      logger.info({ migration: step.migration.name, resumed: step.resumed }, "migration applied");
+    }
+    return pending.map(({ migration }) => migration.name);
+  } finally {
+    // The lock ends with the connection in any case.
+    await connection
+      .query("SELECT RELEASE_LOCK(CONCAT('skywork_migrate:', MD5(DATABASE())))")
+      .catch(() => {});
+  }
+}
+
+/** The lock's name holds a digest of the database's, since a name longer than 64 characters is refused. */
+async function lock(connection: Connection): Promise<void> {
+  const rows: { taken: number | null }[] = await connection.query(
+    "SELECT GET_LOCK(CONCAT('skywork_migrate:', MD5(DATABASE())), ?) AS taken",
+    [LOCK_WAIT_SECONDS],
+  );
+  if (Number(rows[0]?.taken) !== 1) {
+    throw new MigrationError(
+      `Another instance has been migrating this database for more than ${LOCK_WAIT_SECONDS} s. Wait for it, or end its connection, and start again.`,
+    );
+  }
+}
+
+async function applyMigration(connection: Connection, step: PendingMigration): Promise<void> {
+  const { migration, id, from, resumed } = step;
+  if (!resumed) {
+    await connection.query(
+      "INSERT INTO _prisma_migrations (id, checksum, migration_name, started_at, applied_steps_count) VALUES (?, ?, ?, ?, 0)",
+      [id, migration.checksum, migration.name, toSqlDate("mysql", new Date())],
+    );
+  }
+  for (const [index, statement] of migration.statements.entries()) {
+    if (index < from) continue;
+    try {
+      await connection.query(statement);
+    } catch (error) {
+      // The run before this one may have died between the statement and the note of it; only this one can be so.
+      const doneBefore = resumed && index === from && ALREADY_DONE.has(errnoOf(error));
+      if (!doneBefore) throw await explain(connection, step, index, error);
+    }
+    await connection.query("UPDATE _prisma_migrations SET applied_steps_count = ? WHERE id = ?", [
+      index + 1,
+      id,
+    ]);
+  }
+  await connection.query(
+    "UPDATE _prisma_migrations SET finished_at = ?, applied_steps_count = 1, logs = NULL WHERE id = ?",
+    [toSqlDate("mysql", new Date()), id],
+  );
+}
+
+async function explain(
+  connection: Connection,
+  { migration, id }: PendingMigration,
+  index: number,
+  error: unknown,
+): Promise<MigrationError> {
+  const reason = error instanceof Error ? error.message : String(error);
+  const statement = migration.statements[index] ?? "";
+  await connection
+    .query("UPDATE _prisma_migrations SET logs = ? WHERE id = ?", [reason.slice(0, 8_000), id])
+    .catch(() => {});
+  return new MigrationError(
+    `The migration ${migration.name} stopped at statement ${index + 1} of ${migration.statements.length} (${statement.slice(0, 80).replace(/\s+/g, " ")}…): ${reason} ` +
+      "Statements before it are done and remembered. Mend the cause and start again to go on from this statement; " +
+      `if it has been done by hand, say so with UPDATE _prisma_migrations SET applied_steps_count = ${index + 1} WHERE id = '${id}'.`,
+    { cause: error },
+  );
+}
+
+function errnoOf(error: unknown): number {
+  return error instanceof Error && "errno" in error ? Number(error.errno) : 0;
+}
