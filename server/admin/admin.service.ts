@@ -4,7 +4,7 @@ import type { adminContract } from "../../shared/src/admin.ts";
 import type { Role } from "../../shared/src/auth.ts";
 import type { Principal } from "../auth/auth.service.ts";
 import { AppError } from "../errors.ts";
-import type { Ledger } from "../ledger/operations.ts";
+import type { AdjustOperation, Ledger } from "../ledger/operations.ts";
 
 type In<Name extends keyof typeof adminContract> = z.output<(typeof adminContract)[Name]["input"]>;
 type Out<Name extends keyof typeof adminContract> = z.output<
@@ -63,10 +63,7 @@ export interface AdminStore {
   /** Disables or enables; disabling ends every session. NOT_FOUND, CONFLICT (last admin). */
   setDisabled(userId: string, disabledAt: Date | null, line: AuditLine): Promise<UserLine>;
   /** Applies the correction and its audit line in one transaction. Throws what Ledger.submit throws. */
-  adjust(
-    operation: Parameters<Ledger["submit"]>[0] & { kind: "adjust" },
-    line: AuditLine,
-  ): Promise<Out<"adjustCredits">>;
+  adjust(operation: AdjustOperation, line: AuditLine): Promise<Out<"adjustCredits">>;
   audit(line: AuditLine): Promise<void>;
   stats(from: Date, to: Date): Promise<Omit<Out<"stats">, "from" | "to">>;
 }

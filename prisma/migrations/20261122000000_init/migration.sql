@@ -20,6 +20,7 @@ CREATE TABLE `users` (
     UNIQUE INDEX `users_email_key`(`email`),
     UNIQUE INDEX `users_stripeCustomerId_key`(`stripeCustomerId`),
     INDEX `users_createdAt_id_idx`(`createdAt`, `id`),
+    INDEX `users_role_createdAt_id_idx`(`role`, `createdAt`, `id`),
     PRIMARY KEY (`id`)
 ) ENGINE=InnoDB DEFAULT CHARACTER SET utf8mb4 COLLATE utf8mb4_bin;
 

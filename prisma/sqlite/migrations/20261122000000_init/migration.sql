@@ -27,6 +27,9 @@ CREATE UNIQUE INDEX "users_stripeCustomerId_key" ON "users"("stripeCustomerId");
 -- CreateIndex
 CREATE INDEX "users_createdAt_id_idx" ON "users"("createdAt", "id");
 
+-- CreateIndex
+CREATE INDEX "users_role_createdAt_id_idx" ON "users"("role", "createdAt", "id");
+
 -- CreateTable
 CREATE TABLE "identities" (
     "id" TEXT NOT NULL PRIMARY KEY,
