@@ -183,7 +183,11 @@ export async function handleControl(
   given: { method: string; path: string; body: string; contentType: string },
 ): Promise<void> {
   const name = given.path.replace(/^\/_sandbox\/?/, "");
-  const isForm = given.contentType.includes("x-www-form-urlencoded");
+  // `curl -d '{…}'` names JSON a form.
+  const isForm =
+    given.contentType.includes("x-www-form-urlencoded") &&
+    !given.body.trimStart().startsWith("{") &&
+    given.body !== "";
   if (given.method !== "POST") {
     const commands = Object.entries(COMMANDS).map(([path, it]) => [
       `POST /_sandbox/${path}`,

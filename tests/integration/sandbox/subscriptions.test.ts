@@ -39,9 +39,7 @@ beforeEach(async () => {
   world.receiver.clear();
 });
 
-async function subscribe(
-  price = basic,
-): Promise<{
+async function subscribe(price = basic): Promise<{
   subscription: Stripe.Subscription;
   customer: string;
   session: Stripe.Checkout.Session;

@@ -1,0 +1,119 @@
+// Owns the proof that the sandbox's objects carry the fields of the real API, measured by Stripe's own fixtures.
+import { readFileSync } from "node:fs";
+import { afterAll, beforeAll, expect, it } from "vitest";
+import { startWorld, type World } from "./support.ts";
+
+type Bag = { [field: string]: unknown };
+
+const { resources } = JSON.parse(
+  readFileSync(new URL("./fixtures/objects.json", import.meta.url), "utf8"),
+) as { resources: { [name: string]: Bag } };
+
+/** Fields that the fixtures fill but the real API leaves out of an answer unless they apply or are asked for. */
+const ONLY_ON_REQUEST: { [name: string]: string[] } = {
+  charge: ["refunds"],
+  // Of API versions before ours (`parent.subscription_details.subscription` now).
+  invoice: ["subscription"],
+};
+/** Objects whose inner keys are filled by chance in the fixtures (oneOf branches all at once). */
+const INNER: { [name: string]: string[] } = {
+  "checkout.session": [
+    "total_details",
+    "automatic_tax",
+    "custom_text",
+    "phone_number_collection",
+    "managed_payments",
+  ],
+  invoice: ["status_transitions", "payment_settings", "automatic_tax", "lines"],
+  subscription: ["items", "cancellation_details", "billing_mode"],
+  line_item: ["period"],
+  invoice_payment: ["status_transitions"],
+  customer: ["invoice_settings"],
+  charge: ["billing_details", "outcome"],
+  dispute: ["evidence", "evidence_details"],
+  event: ["data", "request"],
+};
+
+let world: World;
+const objects = new Map<string, Bag>();
+
+beforeAll(async () => {
+  world = await startWorld();
+  const { stripe, sandbox } = world;
+  const keep = (name: string, object: unknown): void => {
+    objects.set(name, JSON.parse(JSON.stringify(object)) as Bag);
+  };
+  const price = await stripe.prices.create({
+    currency: "usd",
+    unit_amount: 999,
+    recurring: { interval: "month" },
+    product_data: { name: "Basic" },
+  });
+  keep("price", price);
+  keep("product", await stripe.products.retrieve(String(price.product)));
+  const customer = await stripe.customers.create({ email: "shape@example.com" });
+  const open = await stripe.checkout.sessions.create({
+    mode: "subscription",
+    customer: customer.id,
+    success_url: "http://localhost:3000/",
+    line_items: [{ price: price.id, quantity: 1 }],
+  });
+  sandbox.control.completeCheckout(open.id);
+  const session = await stripe.checkout.sessions.retrieve(open.id, { expand: ["line_items"] });
+  keep("item", session.line_items?.data[0]);
+  const { line_items: _lines, ...bare } = session;
+  keep("checkout.session", bare);
+  const invoice = await stripe.invoices.retrieve(String(session.invoice));
+  keep("invoice", invoice);
+  keep("line_item", invoice.lines.data[0]);
+  const [payment] = (await stripe.invoicePayments.list({ invoice: invoice.id })).data;
+  keep("invoice_payment", payment);
+  const subscription = await stripe.subscriptions.retrieve(String(session.subscription));
+  keep("subscription", subscription);
+  keep("subscription_item", subscription.items.data[0]);
+  const intent = await stripe.paymentIntents.retrieve(String(payment?.payment.payment_intent));
+  keep("payment_intent", intent);
+  keep("charge", await stripe.charges.retrieve(String(intent.latest_charge)));
+  keep("payment_method", await stripe.paymentMethods.retrieve(String(intent.payment_method)));
+  keep("customer", await stripe.customers.retrieve(customer.id));
+  keep("refund", await stripe.refunds.create({ payment_intent: intent.id, amount: 100 }));
+  keep("dispute", sandbox.control.openDispute(intent.id));
+  const coupon = await stripe.coupons.create({ percent_off: 20, duration: "once" });
+  keep("coupon", coupon);
+  keep(
+    "promotion_code",
+    await stripe.promotionCodes.create({ promotion: { type: "coupon", coupon: coupon.id } }),
+  );
+  keep(
+    "billing_portal.session",
+    await stripe.billingPortal.sessions.create({ customer: customer.id }),
+  );
+  await stripe.webhookEndpoints.create({ url: world.receiver.url, enabled_events: ["*"] });
+  const [endpoint] = (await stripe.webhookEndpoints.list({ limit: 1 })).data;
+  keep("webhook_endpoint", endpoint);
+  keep("event", (await stripe.events.list({ limit: 1 })).data[0]);
+  keep("balance", await stripe.balance.retrieve());
+});
+afterAll(() => world.close());
+
+it.each(Object.keys(resources).filter((name) => name !== "account" && name !== "discount"))(
+  "%s has every field",
+  (name) => {
+    const made = objects.get(name);
+    const real = resources[name];
+    expect(made, `no ${name} was made`).toBeDefined();
+    const missing = Object.keys(real ?? {}).filter(
+      (field) => !(field in (made ?? {})) && !ONLY_ON_REQUEST[name]?.includes(field),
+    );
+    expect(missing).toEqual([]);
+    for (const field of INNER[name] ?? []) {
+      const inner = made?.[field];
+      const measure = real?.[field];
+      if (field === "data") continue;
+      expect(
+        Object.keys(measure as Bag).filter((key) => !(key in (inner as Bag))),
+        `${name}.${field}`,
+      ).toEqual([]);
+    }
+  },
+);
