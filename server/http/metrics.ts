@@ -1,0 +1,78 @@
+// Owns /metrics: what Prometheus may know of this process, and who may ask.
+import { createHash, timingSafeEqual } from "node:crypto";
+import type { IncomingMessage, ServerResponse } from "node:http";
+import { collectDefaultMetrics, Gauge, Histogram, Registry } from "prom-client";
+import type { Config } from "../config.ts";
+import { routeOf } from "./answer.ts";
+
+/** The metrics of one app. */
+export interface Metrics {
+  readonly registry: Registry;
+  /** Times a request until its answer is out. */
+  watch(request: IncomingMessage, response: ServerResponse): void;
+  /** The Prometheus text, or null when this caller may not see it. */
+  render(
+    authorization: string | undefined,
+  ): Promise<"off" | "refused" | { text: string; type: string }>;
+}
+
+function digest(text: string): Buffer {
+  return createHash("sha256").update(text).digest();
+}
+
+/**
+ * Metrics in a registry of their own, so that two apps in one process do not meet. `backlog` is asked at each scrape.
+ * In production without METRICS_TOKEN they are off; in development without one they are open.
+ */
+export function createMetrics(deps: {
+  config: Pick<Config, "environment" | "metricsToken">;
+  backlog: () => Promise<{ pending: number; failed: number }>;
+}): Metrics {
+  const registry = new Registry();
+  collectDefaultMetrics({ register: registry });
+  const durations = new Histogram({
+    name: "http_request_duration_seconds",
+    help: "Duration of HTTP requests by route and status class.",
+    labelNames: ["route", "method", "status"] as const,
+    buckets: [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10],
+    registers: [registry],
+  });
+  new Gauge({
+    name: "stripe_events_backlog",
+    help: "Stripe events not processed yet, by state.",
+    labelNames: ["status"] as const,
+    registers: [registry],
+    async collect() {
+      const counts = await deps.backlog().catch(() => null);
+      if (!counts) return;
+      this.set({ status: "pending" }, counts.pending);
+      this.set({ status: "failed" }, counts.failed);
+    },
+  });
+  const { metricsToken, environment } = deps.config;
+  const expected = metricsToken === null ? null : digest(`Bearer ${metricsToken}`);
+  const methods = new Set(["GET", "POST", "OPTIONS", "HEAD", "PATCH"]);
+
+  return {
+    registry,
+    watch(request, response) {
+      const startedAt = process.hrtime.bigint();
+      response.once("close", () => {
+        const seconds = Number(process.hrtime.bigint() - startedAt) / 1e9;
+        const method = methods.has(request.method ?? "") ? (request.method ?? "") : "other";
+        // Streams live for minutes and would drown the durations of calls.
+        if (response.getHeader("content-type") === "text/event-stream") return;
+        durations.observe(
+          { route: routeOf(request), method, status: `${Math.floor(response.statusCode / 100)}xx` },
+          seconds,
+        );
+      });
+    },
+    async render(authorization) {
+      if (expected === null && environment === "production") return "off";
+      if (expected !== null && !timingSafeEqual(digest(authorization ?? ""), expected))
+        return "refused";
+      return { text: await registry.metrics(), type: registry.contentType };
+    },
+  };
+}

@@ -1,0 +1,130 @@
+// Owns the listening socket: limits against slow and greedy clients, and the graceful stop.
+import {
+  createServer,
+  type IncomingMessage,
+  type RequestListener,
+  type Server,
+  type ServerResponse,
+} from "node:http";
+import { type AddressInfo, Server as NetServer } from "node:net";
+import { setImmediate as nextTurn, setTimeout as delay } from "node:timers/promises";
+
+/** Bounds of what one client may take. */
+const LIMITS = {
+  /** All headers of a request, the path included. */
+  maxHeaderBytes: 16_384,
+  maxHeaders: 100,
+  /** A client that trickles its headers or its body is cut off (408). */
+  headersTimeoutMs: 10_000,
+  requestTimeoutMs: 30_000,
+  checkEveryMs: 2_000,
+  /** Longer than the 60 s after which common load balancers drop an idle connection, so that they drop it first. */
+  keepAliveTimeoutMs: 65_000,
+  maxConnections: 10_000,
+} as const;
+
+/** How long a stop may take in all; main.ts promises 10 s. */
+const DRAIN_LIMIT_MS = 8_000;
+/** An idle connection may have a request under way: it gets this long to arrive and be answered. */
+const IDLE_GRACE_MS = 500;
+
+/** A listening server that can be stopped without breaking anybody's request. */
+export interface HttpServer {
+  /** Starts listening; answers the port. Rejects with the system's error (EADDRINUSE …). */
+  listen(port: number, host: string): Promise<number>;
+  /** From now on every answer asks its client to leave (`Connection: close`). */
+  beginDrain(): void;
+  /** Stops accepting, lets requests in flight finish, closes idle connections; bounded to 8 s. */
+  stop(): Promise<void>;
+}
+
+/** Wraps `handler` in a server with limits. */
+export function createHttpServer(handler: RequestListener): HttpServer {
+  const inFlight = new Set<ServerResponse>();
+  let draining = false;
+  const server: Server = createServer(
+    {
+      maxHeaderSize: LIMITS.maxHeaderBytes,
+      headersTimeout: LIMITS.headersTimeoutMs,
+      requestTimeout: LIMITS.requestTimeoutMs,
+      connectionsCheckingInterval: LIMITS.checkEveryMs,
+      keepAliveTimeout: LIMITS.keepAliveTimeoutMs,
+      requireHostHeader: true,
+      noDelay: true,
+    },
+    (request: IncomingMessage, response: ServerResponse) => {
+      inFlight.add(response);
+      response.once("close", () => inFlight.delete(response));
+      if (draining) response.setHeader("Connection", "close");
+      handler(request, response);
+    },
+  );
+  server.maxHeadersCount = LIMITS.maxHeaders;
+  server.maxConnections = LIMITS.maxConnections;
+  server.on("clientError", refuseUnreadable);
+
+  const waitUntil = async (done: () => boolean, deadlineMs: number): Promise<void> => {
+    while (!done() && Date.now() < deadlineMs) await delay(20);
+  };
+
+  return {
+    listen: (port, host) =>
+      new Promise((resolve, reject) => {
+        server.once("error", reject);
+        server.listen({ port, host, backlog: 1024 }, () => {
+          server.off("error", reject);
+          resolve((server.address() as AddressInfo).port);
+        });
+      }),
+    beginDrain() {
+      draining = true;
+      for (const response of inFlight)
+        if (!response.headersSent) response.setHeader("Connection", "close");
+    },
+    async stop() {
+      this.beginDrain();
+      const deadlineMs = Date.now() + DRAIN_LIMIT_MS;
+      // Right after the poll phase the kernel's queue of new connections has just been emptied, so closing now resets nobody.
+      await nextTurn();
+      const closed = new Promise<void>((resolve) => {
+        // Server.close would also cut idle keep-alive connections, whose next request may be on its way.
+        NetServer.prototype.close.call(server, () => resolve());
+      });
+      await waitUntil(() => inFlight.size === 0, deadlineMs);
+      await waitUntil(() => false, Math.min(Date.now() + IDLE_GRACE_MS, deadlineMs));
+      await waitUntil(() => inFlight.size === 0, deadlineMs);
+      server.closeIdleConnections();
+      await Promise.race([closed, waitUntil(() => false, deadlineMs)]);
+      server.closeAllConnections();
+      // Stops the timer that looks for slow clients; the socket is closed already.
+      server.close(() => undefined);
+    },
+  };
+}
+
+/** Answers what is no HTTP, too long or too slow, in JSON and without a word of the parser's. */
+function refuseUnreadable(
+  error: NodeJS.ErrnoException,
+  socket: import("node:stream").Duplex,
+): void {
+  if (error.code === "ECONNRESET" || !socket.writable) {
+    socket.destroy();
+    return;
+  }
+  const status =
+    error.code === "HPE_HEADER_OVERFLOW"
+      ? "431 Request Header Fields Too Large"
+      : error.code === "ERR_HTTP_REQUEST_TIMEOUT"
+        ? "408 Request Timeout"
+        : "400 Bad Request";
+  const body = JSON.stringify({
+    success: false,
+    code: "VALIDATION_FAILED",
+    message: "The request could not be understood.",
+    statusCode: Number(status.slice(0, 3)),
+    fields: {},
+  });
+  socket.end(
+    `HTTP/1.1 ${status}\r\nConnection: close\r\nContent-Type: application/json; charset=utf-8\r\nX-Content-Type-Options: nosniff\r\nContent-Length: ${Buffer.byteLength(body)}\r\n\r\n${body}`,
+  );
+}
