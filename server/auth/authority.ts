@@ -4,7 +4,7 @@ import { LRUCache } from "lru-cache";
 import type { Cache } from "../backend/backend.ts";
 import type { Authority, SessionStore } from "./session.store.ts";
 
-// How it works (docs/decisions/0010): every change of authority, once committed, writes a fresh random "epoch" into the
+// How it works (docs/decisions/0020): every change of authority, once committed, writes a fresh random "epoch" into the
 // cache all instances share. A request first learns the epoch, by a read begun after the request arrived, and only then
 // trusts what this instance remembers from the same epoch. Requests that arrive while a read is under way share the
 // next one, so a busy instance makes a few hundred reads a second however many requests it serves.

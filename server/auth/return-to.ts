@@ -22,13 +22,13 @@ export function safeReturnTo(value: unknown): string | null {
     if (!staysOnPath(decoded)) return null;
     reading = decoded;
   }
-  if (!URL.canParse(value, ORIGIN)) return null;
   const url = new URL(value, ORIGIN);
-  // `/..//evil` only becomes `//evil` once the dots are resolved.
-  if (url.origin !== ORIGIN || url.pathname.startsWith("//")) return null;
   return url.pathname + url.search + url.hash;
 }
 
 function staysOnPath(text: string): boolean {
-  return /^\/(?![/\\])[^\\\p{Cc}\p{Cf}]*$/u.test(text);
+  if (!/^\/(?![/\\])[^\\\p{Cc}\p{Cf}]*$/u.test(text) || !URL.canParse(text, ORIGIN)) return false;
+  // `/..//evil` only becomes `//evil` once the dots are resolved.
+  const url = new URL(text, ORIGIN);
+  return url.origin === ORIGIN && !url.pathname.startsWith("//");
 }
