@@ -68,7 +68,7 @@ export function createFairQueue<Item extends Queued>(): FairQueue<Item> {
     },
     remove(fits) {
       const removed: Item[] = [];
-      for (const [userId, line] of [...lines]) {
+      for (const [userId, line] of lines) {
         if (!line.some(fits)) continue;
         removed.push(...line.filter(fits));
         const rest = line.filter((item) => !fits(item));

@@ -5,13 +5,11 @@ import {
   append,
   availableCredits,
   type Entry,
-  type EntryDraft,
-  type Lot,
-  type LotShare,
-  MAX_BALANCE_CREDITS,
   type StoredKey,
   type UsageRow,
 } from "./account.ts";
+import { draft, type Effect, type Facts } from "./effect.ts";
+import { adjust, grant, takeBack } from "./grants.ts";
 import {
   chargeHold,
   checkScopeLimit,
@@ -23,10 +21,8 @@ import {
   sweep,
 } from "./holds.ts";
 import { encodeAnswer, inputHash, type KeyedOperation, replay } from "./keys.ts";
-import { addLot, freeIn, mergeShares, pick, without } from "./lots.ts";
+import { freeIn, pick, without } from "./lots.ts";
 import type {
-  AdjustOperation,
-  GrantOperation,
   HoldResult,
   LedgerOperation,
   OperationResult,
@@ -34,20 +30,7 @@ import type {
   ReserveOperation,
   SettleOperation,
   SpendOperation,
-  TakeBackOperation,
 } from "./operations.ts";
-
-/** What a decision may look at beside the account. */
-export interface Facts {
-  /** This operation's id: becomes the id of the entry, lot or hold it makes, and so tells its own effect again. */
-  readonly operationId: string;
-  readonly nowMs: number;
-  readonly newId: () => string;
-  /** What is stored under the operation's idempotency key. */
-  readonly storedKey: StoredKey | undefined;
-  /** The lot that already has the operation's grantKey, whoever owns it. */
-  readonly storedGrant: Lot | undefined;
-}
 
 /** What came of one operation. A refusal may still have swept what time had ended. */
 export interface Decision {
@@ -58,17 +41,6 @@ export interface Decision {
   readonly outcome:
     | { readonly ok: true; readonly result: OperationResult | HoldResult }
     | { readonly ok: false; readonly error: AppError };
-}
-
-interface Effect {
-  readonly account: Account;
-  readonly entries?: readonly Entry[];
-  readonly usage?: UsageRow;
-  readonly amountCredits: number;
-  readonly transactionId: string | null;
-  readonly priceVersion?: string | null;
-  readonly replayed?: boolean;
-  readonly hold?: { readonly holdId: string; readonly expiresAt: Date };
 }
 
 /**
@@ -284,105 +256,4 @@ function release(account: Account, operation: ReleaseOperation, facts: Facts): E
     createdAtMs: facts.nowMs,
   };
   return { ...after, ...(usage && { usage }), amountCredits: 0, transactionId: null };
-}
-
-function grant(account: Account, operation: GrantOperation, facts: Facts): Effect {
-  const { storedGrant: stored, operationId } = facts;
-  if (stored !== undefined) {
-    const same =
-      stored.userId === operation.userId &&
-      stored.amount === operation.amountCredits &&
-      stored.source === operation.source;
-    if (!same)
-      throw AppError.of("IDEMPOTENCY_CONFLICT", "This grant was made before with other terms.");
-    const replayed = stored.id !== operationId;
-    return { account, amountCredits: stored.amount, transactionId: stored.id, replayed };
-  }
-  return give(account, operation, { type: operation.source, ...operation }, facts);
-}
-
-function give(
-  account: Account,
-  operation: Pick<GrantOperation, "amountCredits" | "expiresAt">,
-  terms: Pick<Entry, "type" | "description" | "sourceId"> & { readonly grantKey: string },
-  facts: Facts,
-): Effect {
-  const { amountCredits } = operation;
-  if (account.credits + amountCredits > MAX_BALANCE_CREDITS)
-    throw AppError.of("VALIDATION_FAILED", "The balance would grow too large.", {
-      fields: { amount: [`A balance may hold ${MAX_BALANCE_CREDITS} credits at most.`] },
-    });
-  // Debt is paid first: only what is left of the grant becomes a lot that can be spent.
-  const remaining = Math.max(0, amountCredits - Math.max(0, -account.credits));
-  const lot: Lot = {
-    id: facts.operationId,
-    userId: account.userId,
-    amount: amountCredits,
-    remaining,
-    source: terms.type,
-    sourceId: terms.sourceId,
-    grantKey: terms.grantKey,
-    expiresAtMs: operation.expiresAt?.getTime() ?? null,
-    createdAtMs: facts.nowMs,
-  };
-  const { account: after, entry } = append(addLot(account, lot), {
-    ...draft(facts, amountCredits, [[lot.id, remaining]]),
-    type: terms.type,
-    description: terms.description,
-    sourceId: terms.sourceId,
-  });
-  return { account: after, entries: [entry], amountCredits, transactionId: entry.id };
-}
-
-function takeBack(account: Account, operation: TakeBackOperation, facts: Facts): Effect {
-  const own = account.lots.filter((lot) => lot.grantKey === operation.grantKey);
-  const { type, description, sourceId } = operation;
-  const terms = { type, description, sourceId };
-  return take(account, own, operation.amountCredits, terms, facts);
-}
-
-function adjust(account: Account, operation: AdjustOperation, facts: Facts): Effect {
-  const { actorId: sourceId, reason: description, amountCredits } = operation;
-  const terms = { type: "ADMIN_ADJUST" as const, description, sourceId };
-  if (amountCredits < 0) return take(account, [], -amountCredits, terms, facts);
-  return give(account, operation, { ...terms, grantKey: `adjust:${facts.operationId}` }, facts);
-}
-
-/** Takes credits whether they are there or not: `first` lots, then the others, then debt. */
-function take(
-  account: Account,
-  first: readonly Lot[],
-  amountCredits: number,
-  terms: Pick<Entry, "type" | "description" | "sourceId">,
-  facts: Facts,
-): Effect {
-  if (account.credits - amountCredits < -MAX_BALANCE_CREDITS)
-    throw AppError.of("VALIDATION_FAILED", "The debt would grow too large.", {
-      fields: { amount: [`A debt may come to ${MAX_BALANCE_CREDITS} credits at most.`] },
-    });
-  const own = pick(first, amountCredits, (lot) => lot.remaining);
-  const rest = without(account.lots, own.shares);
-  const free = pick(rest, amountCredits - own.total, freeIn(account.holds));
-  const unheld = without(rest, free.shares);
-  const last = pick(unheld, amountCredits - own.total - free.total, (lot) => lot.remaining);
-  const shares = mergeShares(own.shares, free.shares, last.shares);
-  const { account: after, entry } = append(
-    { ...account, lots: without(account.lots, shares) },
-    { ...draft(facts, -amountCredits, shares), ...terms },
-  );
-  return { account: after, entries: [entry], amountCredits, transactionId: entry.id };
-}
-
-function draft(facts: Facts, amount: number, lots: readonly LotShare[]): Omit<EntryDraft, "type"> {
-  return {
-    id: facts.operationId,
-    amount,
-    feature: null,
-    description: null,
-    lots,
-    priceVersion: null,
-    sourceId: null,
-    metadata: null,
-    createdAtMs: facts.nowMs,
-  };
 }

@@ -9,7 +9,7 @@ import type { Loaded } from "./store.ts";
 /** What a decided operation answers: its result, the caller's refusal, or the defect it tripped over. */
 export type Verdict =
   | { readonly ok: true; readonly result: OperationResult | HoldResult }
-  | { readonly ok: false; readonly error: unknown };
+  | { readonly ok: false; readonly error: Error };
 
 /** What the store has to write beside entries, usage and keys. */
 export interface Changes {
@@ -71,7 +71,7 @@ export function createSheet(loaded: Loaded, nowMs: number): Sheet {
       }
       return decision.outcome;
     } catch (error) {
-      return { ok: false, error };
+      return { ok: false, error: error instanceof Error ? error : new Error(String(error)) };
     }
   }
 

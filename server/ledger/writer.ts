@@ -178,13 +178,19 @@ export function createWriter(deps: WriterDeps): Writer {
     const committed = await transactPatiently(items);
     if (committed === null) return;
     const { verdicts, changedUserIds } = committed;
-    const told = changedUserIds.length === 0 ? Promise.resolve() : announce(changedUserIds);
-    void told.then(() => {
-      for (const [index, item] of items.entries()) {
-        const verdict = verdicts[index];
-        item.answer(verdict === undefined || isDefect(verdict) ? failed(item, verdict) : verdict);
-      }
-    });
+    void tell(items, verdicts, changedUserIds);
+  }
+
+  async function tell(
+    items: readonly Item[],
+    verdicts: readonly Verdict[],
+    changedUserIds: readonly string[],
+  ): Promise<void> {
+    if (changedUserIds.length > 0) await announce(changedUserIds);
+    for (const [index, item] of items.entries()) {
+      const verdict = verdicts[index];
+      item.answer(verdict === undefined || isDefect(verdict) ? failed(item, verdict) : verdict);
+    }
   }
 
   // What may go wrong. A conflict runs the batch again. So does an unknown outcome: the new transaction waits for the

@@ -1,0 +1,95 @@
+// Owns reading a balance: from the cache when it is certainly current, else from the database.
+import type { Cache } from "../backend/backend.ts";
+import { AppError } from "../errors.ts";
+import { balanceKey, MAX_READ_MS, TOMBSTONE } from "../ledger/announce.ts";
+import type { Ledger } from "../ledger/operations.ts";
+import type { BalanceRecord, CreditStore } from "./credit.service.ts";
+
+const CACHE_SECONDS = 10;
+
+/** A balance as `credit.balance` answers it. */
+export interface Balance {
+  credits: number;
+  held: number;
+  available: number;
+  grants: { id: string; source: string; remaining: number; expiresAt: string | null }[];
+}
+
+/** Reads balances. */
+export interface Balances {
+  /** Throws NOT_FOUND. */
+  get(userId: string): Promise<Balance>;
+  /** Past the cache, with what time has ended taken off. Throws NOT_FOUND. */
+  read(userId: string): Promise<BalanceRecord>;
+}
+
+/** What reading balances needs. */
+export interface BalancesDeps {
+  readonly store: CreditStore;
+  readonly ledger: Ledger;
+  readonly cache: Cache;
+  readonly now: () => number;
+}
+
+/** A reader whose cache is invalidated by server/ledger/announce.ts. */
+export function createBalances({ store, ledger, cache, now }: BalancesDeps): Balances {
+  async function stored(userId: string): Promise<BalanceRecord> {
+    const record = await store.balance(userId);
+    if (record === null) throw AppError.of("NOT_FOUND", "There is no such user.");
+    return record;
+  }
+
+  async function read(userId: string): Promise<BalanceRecord> {
+    const record = await stored(userId);
+    if (!isOverdue(record, now())) return record;
+    // The jobs have not come round yet; what has expired is taken now, so that nobody is shown it.
+    await ledger.submit({ kind: "expireLots", userId });
+    return stored(userId);
+  }
+
+  return {
+    read,
+    async get(userId) {
+      const key = balanceKey(userId);
+      const cached = await cache.get(key);
+      if (cached !== undefined && cached !== TOMBSTONE) return JSON.parse(cached) as Balance;
+      const startedAt = performance.now();
+      const record = await read(userId);
+      const balance = toBalance(record);
+      const seconds = cacheSeconds(record, now());
+      // Set-if-absent behind a change's tombstone, and only what was read a moment ago: see announce.ts.
+      if (cached === undefined && seconds > 0 && performance.now() - startedAt < MAX_READ_MS)
+        await cache.setIfAbsent(key, JSON.stringify(balance), seconds);
+      return balance;
+    },
+  };
+}
+
+function isOverdue(record: BalanceRecord, nowMs: number): boolean {
+  if (record.nextHoldEndsAtMs !== null && record.nextHoldEndsAtMs <= nowMs) return true;
+  const expired = record.lots.some(
+    ({ expiresAtMs }) => expiresAtMs !== null && expiresAtMs <= nowMs,
+  );
+  return expired && record.credits > record.held;
+}
+
+/** Until the next moment at which time itself changes the balance. */
+function cacheSeconds(record: BalanceRecord, nowMs: number): number {
+  const ends = [record.nextHoldEndsAtMs, ...record.lots.map((lot) => lot.expiresAtMs)];
+  const next = Math.min(...ends.filter((end) => end !== null));
+  return Math.min(CACHE_SECONDS, Math.floor((next - nowMs) / 1000));
+}
+
+function toBalance({ credits, held, lots }: BalanceRecord): Balance {
+  return {
+    credits,
+    held,
+    available: credits - held,
+    grants: lots.map(({ id, source, remaining, expiresAtMs }) => ({
+      id,
+      source,
+      remaining,
+      expiresAt: expiresAtMs === null ? null : new Date(expiresAtMs).toISOString(),
+    })),
+  };
+}

@@ -1,0 +1,53 @@
+// Owns pages of the credit history: keyset on (user, seq), and a total that nobody has to count.
+import { AppError } from "../errors.ts";
+import type { CreditService, CreditStore } from "./credit.service.ts";
+
+// Without a type, seq itself says where an offset lies. With one, skipping walks the index: bounded.
+const MAX_SKIP = 100_000;
+
+/** `credit.history` over a store. */
+export function createHistory(store: CreditStore): CreditService["history"] {
+  return async (userId, { limit, offset, cursor, type }) => {
+    if (offset !== undefined && cursor !== undefined)
+      throw invalid("cursor", "Give either offset or cursor.");
+    const fromCursor = cursor === undefined ? undefined : decodeCursor(cursor);
+    const account = await store.balance(userId);
+    if (account === null) throw AppError.of("NOT_FOUND", "There is no such user.");
+    const skip = offset ?? 0;
+    if (type !== undefined && skip > MAX_SKIP)
+      throw invalid("offset", `At most ${MAX_SKIP} with a type; go on with cursor.`);
+    const total = type === undefined ? account.seq : (account.entryCounts[type] ?? 0);
+    const logs =
+      skip >= total
+        ? []
+        : await store.entries(userId, {
+            ...(type === undefined ? {} : { type }),
+            beforeSeq: fromCursor ?? account.seq + 1 - (type === undefined ? skip : 0),
+            skip: type === undefined ? 0 : skip,
+            limit: limit + 1,
+          });
+    const page = logs.slice(0, limit);
+    const last = page.at(-1);
+    const nextCursor = logs.length > limit && last !== undefined ? encodeCursor(last.seq) : null;
+    return { logs: page, total, limit, offset: skip, nextCursor };
+  };
+}
+
+function encodeCursor(seq: number): string {
+  return Buffer.from(`seq:${seq}`).toString("base64url");
+}
+
+function decodeCursor(cursor: string): number {
+  const [, seq] = /^seq:([1-9]\d{0,9})$/.exec(Buffer.from(cursor, "base64url").toString()) ?? [];
+  const value = Number(seq);
+  // Decoding is lenient; a cursor of ours comes out of encoding again as it went in.
+  if (!Number.isSafeInteger(value) || value > 2_147_483_647 || encodeCursor(value) !== cursor)
+    throw invalid("cursor", "Use nextCursor as the last answer gave it.");
+  return value;
+}
+
+function invalid(field: string, sentence: string): AppError {
+  return AppError.of("VALIDATION_FAILED", `Please check ${field}: ${sentence}`, {
+    fields: { [field]: [sentence] },
+  });
+}

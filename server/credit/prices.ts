@@ -1,0 +1,19 @@
+// Owns the price table and its version: each charge keeps the version it was made under.
+import { createHash } from "node:crypto";
+import { FEATURES, type Feature } from "../../shared/src/features.ts";
+
+/** Credits per call of each feature. */
+export type Prices = Readonly<Record<Feature, number>>;
+
+/** The table in the contract's order. */
+export function priceTable(prices: Prices): { feature: Feature; credits: number }[] {
+  return FEATURES.map((feature) => ({ feature, credits: prices[feature] }));
+}
+
+/** 12 hex digits that change exactly when a price does; the same on every instance and after every restart. */
+export function priceVersion(prices: Prices): string {
+  return createHash("sha256")
+    .update(JSON.stringify(priceTable(prices)))
+    .digest("hex")
+    .slice(0, 12);
+}

@@ -1,0 +1,23 @@
+// Owns the kind part of a refusal: which package would help.
+import { AppError, isAppError } from "../errors.ts";
+import type { PackageSuggestions } from "./credit.service.ts";
+
+/** Runs `work`; an INSUFFICIENT_CREDITS refusal leaves with the package that covers the shortfall. */
+export async function suggesting<T>(
+  packages: PackageSuggestions,
+  work: () => Promise<T>,
+): Promise<T> {
+  try {
+    return await work();
+  } catch (error) {
+    if (!isAppError(error, "INSUFFICIENT_CREDITS")) throw error;
+    const { required, available, shortfall } = error.details as Record<string, number>;
+    const suggestedPackageId = await packages.suggest(shortfall ?? 0).catch(() => null);
+    throw AppError.of("INSUFFICIENT_CREDITS", error.message, {
+      required: required ?? 0,
+      available: available ?? 0,
+      shortfall: shortfall ?? 0,
+      suggestedPackageId,
+    });
+  }
+}
