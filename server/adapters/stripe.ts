@@ -247,7 +247,9 @@ export function createStripeAdapter(
               subscription_details: {
                 items: [{ id: input.itemId, price: input.priceId }],
                 proration_behavior: "always_invoice",
-                proration_date: Math.floor(input.prorationDate.getTime() / 1000),
+                ...(input.prorationDate === undefined
+                  ? {}
+                  : { proration_date: Math.floor(input.prorationDate.getTime() / 1000) }),
               },
             },
             options,

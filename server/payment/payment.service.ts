@@ -3,9 +3,21 @@ import type { z } from "zod";
 import type { adminContract } from "../../shared/src/admin.ts";
 import type { paymentContract } from "../../shared/src/payment.ts";
 import type { Database } from "../backend/database.ts";
+import { AppError } from "../errors.ts";
 import type { Ledger } from "../ledger/operations.ts";
 import type { Logger } from "../logger.ts";
+import { createCatalogue } from "./catalogue.ts";
+import { createCheckouts } from "./checkouts.ts";
+import { createCustomers } from "./customers.ts";
+import { createEvents } from "./events.ts";
+import { createFulfilment } from "./fulfil.ts";
+import { createMonthlyGrants } from "./monthly-grants.ts";
+import { createPlanChanges } from "./plan-changes.ts";
+import { createReconcile } from "./reconcile.ts";
+import { createRecords, stateOf } from "./records.ts";
+import { createRefundOrders } from "./refund-orders.ts";
 import type { StripePort } from "./stripe-port.ts";
+import { createSubscriptions } from "./subscriptions.ts";
 
 type In<Name extends keyof typeof paymentContract> = z.output<
   (typeof paymentContract)[Name]["input"]
@@ -119,6 +131,119 @@ export interface PaymentService {
 }
 
 /** Makes the payment service. */
-export function createPaymentService(_deps: PaymentDeps): PaymentService {
-  throw new Error("The payment service is not written yet.");
+export function createPaymentService(deps: PaymentDeps): PaymentService {
+  const { models } = deps.database;
+  const catalogue = createCatalogue({ models, stripe: deps.stripe, now: deps.now });
+  const customers = createCustomers(deps);
+  const fulfilment = createFulfilment(deps, catalogue);
+  const checkouts = createCheckouts(deps, { catalogue, customers, fulfilment });
+  const subscriptions = createSubscriptions(deps, {
+    catalogue,
+    customers,
+    checkouts,
+    fulfilment,
+  });
+  const planChanges = createPlanChanges(deps, { catalogue, subscriptions, fulfilment });
+  const events = createEvents(deps, fulfilment);
+  const records = createRecords(models);
+  const refund = createRefundOrders(deps, fulfilment);
+
+  return {
+    packages: async () => ({
+      packages: (await catalogue.packages()).map(({ id, name, credits, price, currency }) => ({
+        id,
+        name,
+        credits,
+        price,
+        currency,
+      })),
+    }),
+    plans: async () => ({
+      plans: (await catalogue.plans()).map(
+        ({ id, tier, name, credits, price, currency, interval }) => ({
+          id,
+          tier,
+          name,
+          credits,
+          price,
+          currency,
+          interval,
+        }),
+      ),
+    }),
+    suggestPackage: catalogue.suggestPackage,
+    syncCatalogue: catalogue.sync,
+
+    checkout: async (userId, { packageId }) =>
+      checkouts.open(userId, { kind: "PACKAGE", offer: await catalogue.package(packageId) }),
+    confirm: async (userId, { sessionId }) => {
+      const checkout = await models.checkout.findUnique({
+        where: { stripeSessionId: sessionId },
+        select: { id: true, userId: true },
+      });
+      // Somebody else's session and none at all look the same.
+      if (checkout === null || checkout.userId !== userId)
+        throw AppError.of("NOT_FOUND", "There is no such checkout.");
+      const before = await records.outcome(checkout.id, userId);
+      if (before.status !== "PENDING") return before;
+      await fulfilment.fulfil({ kind: "checkout", sessionId });
+      return records.outcome(checkout.id, userId);
+    },
+    history: records.history,
+
+    subscribe: (userId, { planId }) => subscriptions.subscribe(userId, planId),
+    subscription: async (userId) => ({ subscription: await subscriptions.current(userId) }),
+    previewPlanChange: (userId, { planId }) => planChanges.preview(userId, planId),
+    changePlan: async (userId, { planId, previewToken }) => {
+      await planChanges.change(userId, planId, previewToken);
+      return { subscription: await subscriptions.state(userId) };
+    },
+    cancelSubscription: async (userId) => ({
+      subscription: await subscriptions.setCancelAtPeriodEnd(userId, true),
+    }),
+    resumeSubscription: async (userId) => ({
+      subscription: await subscriptions.setCancelAtPeriodEnd(userId, false),
+    }),
+    portal: async (userId) =>
+      deps.stripe.createPortalSession(await customers.ensure(userId), deps.frontendUrl),
+    invoices: async (userId) => {
+      const customerId = await customers.find(userId);
+      const invoices =
+        customerId === null ? [] : await deps.stripe.listInvoices({ customerId, limit: 100 });
+      return {
+        invoices: invoices.map((invoice) => ({
+          id: invoice.id,
+          number: invoice.number,
+          status: invoice.status,
+          amountDue: invoice.amountDue,
+          amountPaid: invoice.amountPaid,
+          currency: invoice.currency,
+          createdAt: invoice.createdAt.toISOString(),
+          hostedInvoiceUrl: invoice.hostedInvoiceUrl,
+        })),
+      };
+    },
+
+    endSubscription: subscriptions.end,
+    refundPayment: async (order) => {
+      const { refund: made, payment } = await refund(order);
+      return {
+        refundId: made.id,
+        status: made.status,
+        paymentStatus: stateOf(payment.status),
+        refundedAmount: payment.refundedAmount,
+      };
+    },
+    listEvents: records.events,
+    replayEvent: async (eventId) => {
+      await events.replay(eventId);
+      return records.event(eventId);
+    },
+    receiveEvent: events.receive,
+    eventBacklog: records.eventBacklog,
+    retryEvents: events.retryDue,
+    pruneEvents: events.prune,
+    grantMonthly: createMonthlyGrants(deps, fulfilment),
+    reconcile: createReconcile(deps, { fulfilment, events, subscriptions }),
+  };
 }

@@ -174,13 +174,13 @@ export interface StripePort {
     },
     idempotencyKey: string,
   ): Promise<StripeSubscription>;
-  /** The invoice that changing the price would make at `prorationDate`. */
+  /** The invoice that changing the price would make now by Stripe's clock, or at `prorationDate`. */
   previewPriceChange(input: {
     customerId: string;
     subscriptionId: string;
     itemId: string;
     priceId: string;
-    prorationDate: Date;
+    prorationDate?: Date;
   }): Promise<StripeInvoice>;
 
   getInvoice(invoiceId: string): Promise<StripeInvoice>;

@@ -1,0 +1,190 @@
+// Owns what a checkout session came to: closes our checkout, settles its payment, grants what was bought.
+import type { DatabaseTransaction, PrismaModels } from "../backend/database.ts";
+import type { InvoiceTruth } from "./invoice-truth.ts";
+import type { StripeCheckout } from "./stripe-port.ts";
+import { isRefusal } from "./stripe-refusal.ts";
+import { allOf, type PaymentWork, type Truth } from "./work.ts";
+
+type CheckoutRow = NonNullable<Awaited<ReturnType<PrismaModels["checkout"]["findUnique"]>>>;
+
+/** Looks at one checkout session. */
+export type CheckoutTruth = (sessionId: string) => Promise<Truth>;
+
+/** Whether what Stripe charged for is what we offered: the recorded offer counts, metadata never does. */
+export function matchesOffer(
+  session: Pick<StripeCheckout, "amountSubtotal" | "currency">,
+  offer: Pick<CheckoutRow, "amount" | "currency">,
+): boolean {
+  if (session.currency !== null && session.currency !== offer.currency) return false;
+  return session.amountSubtotal === null || session.amountSubtotal === offer.amount;
+}
+
+/** Makes the look at a checkout session. */
+export function createCheckoutTruth(
+  work: PaymentWork,
+  invoices: { truth: InvoiceTruth },
+  subscriptions: { truth(subscriptionId: string): Promise<Truth> },
+): CheckoutTruth {
+  const { stripe } = work;
+  const { models } = work.database;
+
+  /** Our row for a session. A lost answer may have left the session's id unknown; then our own reference finds it. */
+  async function rowOf(session: StripeCheckout): Promise<CheckoutRow | null> {
+    const known = await models.checkout.findUnique({ where: { stripeSessionId: session.id } });
+    if (known !== null || session.clientReferenceId === null) return known;
+    const claimed = await models.checkout.findUnique({ where: { id: session.clientReferenceId } });
+    if (claimed === null || claimed.stripeSessionId !== null) return null;
+    // A payment link can carry anybody's reference, but not our user's customer.
+    const user = await models.user.findUnique({
+      where: { id: claimed.userId },
+      select: { stripeCustomerId: true },
+    });
+    const ours = user?.stripeCustomerId ?? null;
+    return ours !== null && ours === session.customerId ? claimed : null;
+  }
+
+  /** The fate of a delayed payment that has not been paid: still under way, or over. */
+  async function hasFailed(session: StripeCheckout): Promise<boolean> {
+    if (session.status !== "complete" || session.paymentStatus !== "unpaid") return false;
+    if (session.paymentIntentId === null) return false;
+    const status = await stripe.getPaymentIntentStatus(session.paymentIntentId);
+    return status === "requires_payment_method" || status === "canceled";
+  }
+
+  async function applyPackage(
+    tx: DatabaseTransaction,
+    row: CheckoutRow,
+    session: StripeCheckout,
+    failed: boolean,
+  ): Promise<void> {
+    const { payment: payments } = tx.models;
+    const payment = await payments.findUnique({ where: { id: row.id } });
+    const paidAt = new Date(work.now());
+    const isPaid =
+      session.status === "complete" &&
+      (session.paymentStatus === "paid" || session.paymentStatus === "no_payment_required");
+    if (isPaid && payment?.paidAt == null) {
+      const facts = {
+        status: "SUCCESS",
+        amount: session.amountTotal ?? row.amount,
+        currency: session.currency ?? row.currency,
+        stripeSessionId: session.id,
+        stripePaymentId: session.paymentIntentId,
+        creditsPurchased: row.credits,
+        paidAt,
+      };
+      await payments.upsert({
+        where: { id: row.id },
+        update: facts,
+        create: { ...facts, ...pendingPayment(row, session.id), ...facts },
+      });
+      await work.ledger.applyIn(tx, [
+        {
+          kind: "grant",
+          userId: row.userId,
+          amountCredits: row.credits,
+          source: "PURCHASE",
+          sourceId: row.id,
+          grantKey: `payment:${row.id}`,
+          expiresAt: null,
+          description: `Bought ${row.credits} credits`,
+        },
+      ]);
+      return;
+    }
+    if (payment === null || payment.paidAt !== null) return;
+    const isOver = session.status === "expired" || failed;
+    await payments.update({
+      where: { id: row.id },
+      data: {
+        ...(isOver ? { status: "FAILED" } : {}),
+        ...(session.paymentIntentId === null ? {} : { stripePaymentId: session.paymentIntentId }),
+      },
+    });
+  }
+
+  async function closeCheckout(
+    tx: DatabaseTransaction,
+    row: CheckoutRow,
+    session: StripeCheckout,
+  ): Promise<void> {
+    if (session.status === "open") return;
+    await tx.models.checkout.update({
+      where: { id: row.id },
+      data: {
+        status: session.status === "complete" ? "COMPLETE" : "EXPIRED",
+        liveKey: null,
+        stripeSessionId: session.id,
+        url: null,
+      },
+    });
+    if (session.status === "expired")
+      await tx.models.payment.updateMany({
+        where: { id: row.id, paidAt: null },
+        data: { status: "FAILED" },
+      });
+  }
+
+  return async (sessionId) => {
+    let session: StripeCheckout;
+    try {
+      session = await stripe.getCheckout(sessionId);
+    } catch (error) {
+      if (isRefusal(error, "missing"))
+        return { kind: "ignored", reason: "Stripe does not know this checkout session." };
+      throw error;
+    }
+    const row = await rowOf(session);
+    if (row === null)
+      return { kind: "ignored", reason: "This checkout session was not opened by this server." };
+    const close: Truth = {
+      kind: "effect",
+      userId: row.userId,
+      apply: async (tx) => {
+        await closeCheckout(tx, row, session);
+        return "done";
+      },
+    };
+    if (row.kind === "PLAN") {
+      const effects: Truth[] = [close];
+      if (session.subscriptionId !== null)
+        effects.push(
+          session.invoiceId === null
+            ? await subscriptions.truth(session.subscriptionId)
+            : await invoices.truth(session.invoiceId),
+        );
+      return allOf(row.userId, effects);
+    }
+    if (!matchesOffer(session, row)) {
+      work.logger.error({ sessionId, checkoutId: row.id }, "checkout paid at another price");
+      return { kind: "ignored", reason: "The amount or currency is not what was offered." };
+    }
+    const failed = await hasFailed(session);
+    return allOf(row.userId, [
+      close,
+      {
+        kind: "effect",
+        userId: row.userId,
+        apply: async (tx) => {
+          await applyPackage(tx, row, session, failed);
+          return "done";
+        },
+      },
+    ]);
+  };
+}
+
+/** The payment of a checkout before anybody has paid; it has the checkout's own id. */
+export function pendingPayment(row: CheckoutRow, sessionId: string) {
+  return {
+    id: row.id,
+    userId: row.userId,
+    stripeSessionId: sessionId,
+    packageId: row.kind === "PACKAGE" ? row.offerId : null,
+    amount: row.amount,
+    currency: row.currency,
+    status: "PENDING",
+    creditsPurchased: row.credits,
+    createdAt: row.createdAt,
+  };
+}

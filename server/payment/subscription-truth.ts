@@ -1,0 +1,145 @@
+// Owns our copy of a Stripe subscription: converged from Stripe's current object, never from the order of events.
+import type { PrismaModels } from "../backend/database.ts";
+import { newId } from "../ledger/ids.ts";
+import type { Catalogue } from "./catalogue.ts";
+import { nextAnchored } from "./months.ts";
+import type { StripeSubscription } from "./stripe-port.ts";
+import { isRefusal } from "./stripe-refusal.ts";
+import type { PaymentWork, Truth } from "./work.ts";
+
+/** The statuses that end a subscription for good. */
+const ENDED = new Set(["canceled", "incomplete_expired"]);
+
+/** Whether a subscription in this status still binds the user: at most one such per user. */
+export function isLive(status: string): boolean {
+  return !ENDED.has(status);
+}
+
+/** Whether paid-for months go on being granted. Past due grants nothing. */
+export function isGranting(status: string): boolean {
+  return status === "active" || status === "trialing";
+}
+
+/** The subscription part that looks at Stripe. */
+export interface SubscriptionTruth {
+  truth(subscriptionId: string): Promise<Truth>;
+  /** The same, of an object just fetched after our row was read at `version` (null: there was none). */
+  truthOf(subscription: StripeSubscription, version: number | null): Promise<Truth>;
+  versionOf(subscriptionId: string): Promise<number | null>;
+}
+
+/** Makes the look at a subscription. */
+export function createSubscriptionTruth(
+  work: PaymentWork,
+  catalogue: Catalogue,
+): SubscriptionTruth {
+  const { stripe } = work;
+  const { models } = work.database;
+
+  const liveOther = (source: PrismaModels, userId: string, stripeSubscriptionId: string) =>
+    source.subscription.findFirst({
+      where: { liveKey: userId, NOT: { stripeSubscriptionId } },
+      select: { stripeSubscriptionId: true },
+    });
+
+  /** Two tabs, two subscriptions: the second is ended at Stripe and its payment given back. */
+  async function endDuplicate(subscription: StripeSubscription): Promise<StripeSubscription> {
+    work.logger.warn({ subscriptionId: subscription.id }, "second live subscription ended");
+    // Money first: if this stops half-way the subscription is still live and the next look goes on.
+    if (subscription.latestInvoiceId !== null) {
+      const invoice = await stripe.getInvoice(subscription.latestInvoiceId);
+      const paymentIntentId =
+        invoice.amountPaid > 0 ? await stripe.findInvoicePaymentIntent(invoice.id) : null;
+      if (paymentIntentId !== null && (await stripe.listRefunds(paymentIntentId)).length === 0)
+        await stripe.createRefund(
+          { paymentIntentId, orderKey: `duplicate:${subscription.id}`, reason: "duplicate" },
+          `duplicate-refund:${subscription.id}`,
+        );
+    }
+    return stripe.cancelSubscription(subscription.id, `duplicate:${subscription.id}`);
+  }
+
+  async function truthOf(fetched: StripeSubscription, version: number | null): Promise<Truth> {
+    let subscription = fetched;
+    const user = await models.user.findUnique({
+      where: { stripeCustomerId: subscription.customerId },
+      select: { id: true },
+    });
+    if (user === null) return { kind: "ignored", reason: "The customer is not one of ours." };
+    const priced = await catalogue.planOfPrice(subscription.priceId);
+    if (priced === null)
+      return { kind: "ignored", reason: "The subscription's price is not in the catalogue." };
+    if (isLive(subscription.status) && (await liveOther(models, user.id, subscription.id)) !== null)
+      subscription = await endDuplicate(subscription);
+
+    return {
+      kind: "effect",
+      userId: user.id,
+      apply: async (tx) => {
+        const row = await tx.models.subscription.findUnique({
+          where: { stripeSubscriptionId: subscription.id },
+        });
+        if ((row?.version ?? null) !== version) return "stale";
+        const live = isLive(subscription.status);
+        if (live && (await liveOther(tx.models, user.id, subscription.id)) !== null) return "stale";
+        const facts = {
+          planId: priced.plan.id,
+          stripeCustomerId: subscription.customerId,
+          status: subscription.status,
+          liveKey: live ? user.id : null,
+          currentPeriodStart: subscription.currentPeriodStart,
+          currentPeriodEnd: subscription.currentPeriodEnd,
+          cancelAtPeriodEnd: subscription.cancelAtPeriodEnd,
+          canceledAt: subscription.canceledAt,
+          endedAt: subscription.endedAt,
+          nextGrantAt:
+            live && priced.plan.interval === "year"
+              ? (row?.nextGrantAt ??
+                nextAnchored(subscription.billingAnchor, subscription.currentPeriodStart))
+              : null,
+        };
+        if (row === null)
+          await tx.models.subscription.create({
+            data: {
+              ...facts,
+              id: newId(work.now()),
+              userId: user.id,
+              stripeSubscriptionId: subscription.id,
+              version: 0,
+              createdAt: subscription.createdAt,
+            },
+          });
+        else
+          await tx.models.subscription.update({
+            where: { id: row.id },
+            data: { ...facts, version: row.version + 1 },
+          });
+        return "done";
+      },
+    };
+  }
+
+  const versionOf = async (subscriptionId: string): Promise<number | null> =>
+    (
+      await models.subscription.findUnique({
+        where: { stripeSubscriptionId: subscriptionId },
+        select: { version: true },
+      })
+    )?.version ?? null;
+
+  return {
+    versionOf,
+    truthOf,
+    truth: async (subscriptionId) => {
+      // Our version first, Stripe's truth second: whoever writes in between makes this look stale.
+      const version = await versionOf(subscriptionId);
+      try {
+        return await truthOf(await stripe.getSubscription(subscriptionId), version);
+      } catch (error) {
+        if (isRefusal(error, "missing"))
+          return { kind: "ignored", reason: "Stripe does not know this subscription." };
+        throw error;
+      }
+    },
+  };
+}
