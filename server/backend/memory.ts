@@ -140,7 +140,7 @@ export async function toLimitResult(
   return {
     allowed: answer.allowed,
     limit: rule.points,
-    remaining: Math.max(0, remainingPoints),
+    remaining: Math.min(rule.points, Math.max(0, remainingPoints)),
     resetMs: Math.max(0, msBeforeNext),
   };
 }

@@ -1,0 +1,69 @@
+// Owns the contract of Limiter.
+import { setTimeout as sleep } from "node:timers/promises";
+import { expect, test } from "vitest";
+import { onEveryBackend, uniqueKey } from "./support.ts";
+
+await onEveryBackend("limiter", (subject) => {
+  const rule = { name: "contract", points: 5, windowMs: 60_000 };
+
+  test("lets exactly `points` through, however many ask at once", async () => {
+    const limiter = subject().backend.limiter(rule);
+    const key = uniqueKey();
+    const answers = await Promise.all(Array.from({ length: 20 }, () => limiter.consume(key, 1)));
+    expect(answers.filter(({ allowed }) => allowed)).toHaveLength(5);
+    const refused = await limiter.consume(key, 1);
+    expect(refused).toMatchObject({ allowed: false, limit: 5, remaining: 0 });
+    expect(refused.resetMs).toBeGreaterThan(0);
+    expect(refused.resetMs).toBeLessThanOrEqual(60_000);
+  });
+
+  test("counts the points of each call and tells what is left", async () => {
+    const limiter = subject().backend.limiter(rule);
+    const key = uniqueKey();
+    expect(await limiter.consume(key, 3)).toMatchObject({ allowed: true, remaining: 2 });
+    expect(await limiter.consume(key, 3)).toMatchObject({ allowed: false, remaining: 0 });
+  });
+
+  test("keys and rules are apart", async () => {
+    const one = subject().backend.limiter({ ...rule, name: "one", points: 1 });
+    const two = subject().backend.limiter({ ...rule, name: "two", points: 1 });
+    const key = uniqueKey();
+    expect((await one.consume(key, 1)).allowed).toBe(true);
+    expect((await two.consume(key, 1)).allowed).toBe(true);
+    expect((await one.consume(uniqueKey(), 1)).allowed).toBe(true);
+    expect((await one.consume(key, 1)).allowed).toBe(false);
+  });
+
+  test("a new window begins when the old one is over", async () => {
+    const limiter = subject().backend.limiter({ name: "short", points: 1, windowMs: 1_000 });
+    const key = uniqueKey();
+    expect((await limiter.consume(key, 1)).allowed).toBe(true);
+    expect((await limiter.consume(key, 1)).allowed).toBe(false);
+    await sleep(1_300);
+    expect((await limiter.consume(key, 1)).allowed).toBe(true);
+  });
+
+  test("points given back can be used again, also after a refusal", async () => {
+    const limiter = subject().backend.limiter({ name: "slots", points: 2, windowMs: 60_000 });
+    const key = uniqueKey();
+    await limiter.consume(key, 2);
+    await limiter.reward(key, 1);
+    expect((await limiter.consume(key, 1)).allowed).toBe(true);
+    // A refused call has counted too, so it gives its own point back beside the slot that became free.
+    expect((await limiter.consume(key, 1)).allowed).toBe(false);
+    await limiter.reward(key, 2);
+    expect((await limiter.consume(key, 1)).allowed).toBe(true);
+  });
+
+  // Exception: an embedded instance counts alone.
+  test("instances share the count where there is Redis, and only there", async () => {
+    const another = await subject().openAnother();
+    const key = uniqueKey();
+    const [here, there] = [subject().backend.limiter(rule), another.limiter(rule)];
+    const answers = await Promise.all(
+      Array.from({ length: 20 }, (_, index) => (index % 2 === 0 ? here : there).consume(key, 1)),
+    );
+    const allowed = answers.filter((answer) => answer.allowed).length;
+    expect(allowed).toBe(subject().available.redis ? 5 : 10);
+  });
+});

@@ -1,0 +1,45 @@
+// Owns the contract of PubSub.
+import { expect, test, vi } from "vitest";
+import { onEveryBackend, uniqueKey } from "./support.ts";
+
+await onEveryBackend("pubsub", (subject, available) => {
+  test("every subscriber of a channel hears each message, in order, others none", async () => {
+    const { pubsub } = subject().backend;
+    const channel = uniqueKey();
+    const [first, second, other]: [string[], string[], string[]] = [[], [], []];
+    await pubsub.subscribe(channel, (message) => first.push(message));
+    await pubsub.subscribe(channel, (message) => second.push(message));
+    await pubsub.subscribe(uniqueKey(), (message) => other.push(message));
+    for (const message of ["1", "2", "3"]) await pubsub.publish(channel, message);
+    await vi.waitFor(() =>
+      expect([first, second]).toEqual([
+        ["1", "2", "3"],
+        ["1", "2", "3"],
+      ]),
+    );
+    expect(other).toEqual([]);
+  });
+
+  test("a listener that left hears nothing more, the others still do", async () => {
+    const { pubsub } = subject().backend;
+    const channel = uniqueKey();
+    const [left, stayed]: [string[], string[]] = [[], []];
+    const leave = await pubsub.subscribe(channel, (message) => left.push(message));
+    await pubsub.subscribe(channel, (message) => stayed.push(message));
+    await leave();
+    await leave();
+    await pubsub.publish(channel, "after");
+    await vi.waitFor(() => expect(stayed).toEqual(["after"]));
+    expect(left).toEqual([]);
+  });
+
+  // Exception: an embedded instance has no other to talk to.
+  test.runIf(available.redis)("crosses instances where there is Redis", async () => {
+    const another = await subject().openAnother();
+    const channel = uniqueKey();
+    const heard: string[] = [];
+    await another.pubsub.subscribe(channel, (message) => heard.push(message));
+    await subject().backend.pubsub.publish(channel, "hello");
+    await vi.waitFor(() => expect(heard).toEqual(["hello"]));
+  });
+});
