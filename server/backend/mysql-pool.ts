@@ -1,22 +1,34 @@
-// Owns pools of MySQL connections: bounded waits, survived losses, and a watchdog for a server that has gone silent.
+// Owns pools of MySQL connections: bounded waits, survived losses, and not waiting for a server that has gone silent.
 import type { PrismaMariaDb } from "@prisma/adapter-mariadb";
-import { createPool, type PoolConnection } from "mariadb";
+import { createPool, type PoolConnection, type QueryOptions } from "mariadb";
 import type { Logger } from "../logger.ts";
 import type { MysqlTarget } from "./mysql-options.ts";
+import { createWatchdog, DatabaseAwayError, type Watchdog } from "./mysql-watchdog.ts";
 
-/** The adapter is compiled against an older release of the same driver, so its types are others than ours. */
-export type AdapterPool = ConstructorParameters<typeof PrismaMariaDb>[0];
+/** What @prisma/adapter-mariadb takes for a pool. */
+export type AdapterPool = Exclude<
+  ConstructorParameters<typeof PrismaMariaDb>[0],
+  string | { connectionLimit?: number }
+>;
 
-/** A pool and the ways into it. */
+/** A pool and the ways into it. Every statement sent through it is watched. */
 export interface MysqlPool {
-  /** For @prisma/adapter-mariadb. */
+  /** For @prisma/adapter-mariadb: the few calls it makes. */
   readonly forPrisma: AdapterPool;
-  /** A connection, within two seconds or not at all. Give it back with `release`. */
-  acquire(): Promise<PoolConnection>;
-  /** One `SELECT 1`, bounded to about a second. */
-  probe(): Promise<void>;
+  /** A connection, within about two seconds or not at all. Give it back with `release`. */
+  acquire(): Promise<WatchedConnection>;
   /** Ends every connection, after what is in flight. Safe to call twice. */
   close(): Promise<void>;
+}
+
+/** A pool's connection whose statements end when the server has gone silent. */
+export interface WatchedConnection {
+  query<T>(sql: string | QueryOptions, values?: unknown): Promise<T>;
+  execute<T>(sql: string | QueryOptions, values?: unknown): Promise<T>;
+  on(event: string, listener: (error: Error) => void): void;
+  off(event: string, listener: (error: Error) => void): void;
+  release(): Promise<void>;
+  destroy(): void;
 }
 
 const ACQUIRE_TIMEOUT_MS = 2_000;
@@ -27,6 +39,7 @@ export function createMysqlPool(
   options: { connectionLimit: number; autocommit: boolean; logger: Logger },
 ): MysqlPool {
   const { connectionLimit, autocommit, logger } = options;
+  const watchdog = createWatchdog(target.connection, logger);
   const pool = createPool({
     ...target.connection,
     initSql: [...target.sessionSql, `SET SESSION autocommit = ${autocommit ? 1 : 0}`],
@@ -46,16 +59,74 @@ export function createMysqlPool(
   events.on("error", (error) =>
     logger.warn({ err: error, database: target.label }, "database connection lost"),
   );
+
+  async function acquire(): Promise<WatchedConnection> {
+    const pending = pool.getConnection();
+    const connection = await within(pending, ACQUIRE_TIMEOUT_MS + 200, () => {
+      // Pinging idle connections to a silent server can take longer than the pool's own limit.
+      pending.then((late) => late.release()).catch(() => {});
+    });
+    return watch(connection, watchdog);
+  }
+
+  async function once<T>(work: (connection: WatchedConnection) => Promise<T>): Promise<T> {
+    const connection = await acquire();
+    try {
+      return await work(connection);
+    } finally {
+      await connection.release();
+    }
+  }
+
+  const forPrisma = {
+    getConnection: acquire,
+    query: (sql: QueryOptions, values?: unknown) =>
+      once((connection) => connection.query(sql, values)),
+    execute: (sql: QueryOptions, values?: unknown) =>
+      once((connection) => connection.execute(sql, values)),
+  };
   let closing: Promise<void> | undefined;
   return {
-    forPrisma: pool as unknown as AdapterPool,
-    acquire: () => pool.getConnection(),
-    async probe() {
-      await pool.query("SELECT 1");
-    },
+    forPrisma: forPrisma as unknown as AdapterPool,
+    acquire,
     close() {
-      closing ??= pool.end();
+      closing ??= pool.end().finally(() => watchdog.stop());
       return closing;
     },
   };
+}
+
+function watch(connection: PoolConnection, watchdog: Watchdog): WatchedConnection {
+  let destroyed = false;
+  const destroy = () => {
+    if (destroyed) return;
+    destroyed = true;
+    connection.destroy();
+  };
+  const emitter = connection as unknown as NodeJS.EventEmitter;
+  return {
+    query: (sql, values) => watchdog.run(() => connection.query(sql, values), destroy),
+    execute: (sql, values) => watchdog.run(() => connection.execute(sql, values), destroy),
+    on: (event, listener) => void emitter.on(event, listener),
+    off: (event, listener) => void emitter.off(event, listener),
+    // Giving a connection back rolls back what it left open, which a silent server would never answer.
+    release: () =>
+      destroyed ? Promise.resolve() : watchdog.run(() => connection.release(), destroy),
+    destroy,
+  };
+}
+
+async function within<T>(running: Promise<T>, ms: number, onLate: () => void): Promise<T> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<never>((_resolve, reject) => {
+    timer = setTimeout(() => {
+      onLate();
+      reject(new DatabaseAwayError(`No database connection within ${ms} ms`));
+    }, ms);
+  });
+  try {
+    return await Promise.race([running, late]);
+  } finally {
+    clearTimeout(timer);
+  }
 }

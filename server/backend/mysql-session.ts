@@ -1,8 +1,7 @@
 // Owns the bare driver's transaction: what the ledger's writer runs its batches in.
-import type { PoolConnection } from "mariadb";
 import type { SqlSession } from "./database.ts";
 import { classifyDatabaseError, UnknownOutcomeError } from "./database-errors.ts";
-import type { MysqlPool } from "./mysql-pool.ts";
+import type { MysqlPool, WatchedConnection } from "./mysql-pool.ts";
 import { toSqlDate } from "./sql-dates.ts";
 
 /**
@@ -28,7 +27,7 @@ export async function rawTransaction<T>(
   }
 }
 
-async function commit(connection: PoolConnection): Promise<void> {
+async function commit(connection: WatchedConnection): Promise<void> {
   try {
     await connection.query("COMMIT");
   } catch (error) {
@@ -36,7 +35,7 @@ async function commit(connection: PoolConnection): Promise<void> {
   }
 }
 
-function sessionOf(connection: PoolConnection): SqlSession {
+function sessionOf(connection: WatchedConnection): SqlSession {
   return {
     dialect: "mysql",
     query: <Row>(sql: string, params: readonly unknown[]) =>

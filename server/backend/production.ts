@@ -64,7 +64,7 @@ export async function openProductionDatabase(
     },
     async check() {
       try {
-        await pool.probe();
+        await client.$queryRaw`SELECT 1`;
         return { status: "up" };
       } catch (error) {
         logger.warn({ err: error }, "the database does not answer");
