@@ -10,6 +10,8 @@ export interface Metrics {
   readonly registry: Registry;
   /** Times a request until its answer is out. */
   watch(request: IncomingMessage, response: ServerResponse): void;
+  /** Stops measuring the process. */
+  close(): void;
   /** The Prometheus text, or null when this caller may not see it. */
   render(
     authorization: string | undefined,
@@ -67,6 +69,9 @@ export function createMetrics(deps: {
           seconds,
         );
       });
+    },
+    close() {
+      registry.clear();
     },
     async render(authorization) {
       if (expected === null && environment === "production") return "off";

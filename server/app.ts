@@ -1,0 +1,187 @@
+// Owns the composition: config and back end in, stores -> services -> routers -> HTTP out. Nothing here listens or reads files.
+import type { IncomingMessage, ServerResponse } from "node:http";
+import { createGoogleIdentityProvider } from "./adapters/google.ts";
+import { createStripeAdapter } from "./adapters/stripe.ts";
+import { createAdminService } from "./admin/admin.service.ts";
+import { createAdminStore } from "./admin/admin.store.ts";
+import { createAuthService, type IdentityProvider } from "./auth/auth.service.ts";
+import { createSessionStore } from "./auth/session.store.ts";
+import { createSignInStore } from "./auth/sign-in.store.ts";
+import type { Backend } from "./backend/backend.ts";
+import type { Config } from "./config.ts";
+import { createCreditService } from "./credit/credit.service.ts";
+import { createClientAddress } from "./http/address.ts";
+import { createContextFactory } from "./http/context.ts";
+import { createEdge, pathOf } from "./http/edge.ts";
+import { createReadiness } from "./http/health.ts";
+import { createMetrics } from "./http/metrics.ts";
+import { createRateLimits } from "./http/rate-limits.ts";
+import { createRoutes } from "./http/routes.ts";
+import { createTrpcHandler, TRPC_PREFIX } from "./http/trpc.ts";
+import { createJobs } from "./jobs/jobs.ts";
+import { createJobRunner, type JobRunner } from "./jobs/runner.ts";
+import { createLedger } from "./ledger/ledger.ts";
+import type { Ledger } from "./ledger/operations.ts";
+import type { Logger } from "./logger.ts";
+import { createPaymentService, type PaymentService } from "./payment/payment.service.ts";
+import type { StripePort } from "./payment/stripe-port.ts";
+import { createServiceService } from "./service/service.service.ts";
+import type { Services } from "./trpc/context.ts";
+import { createUserService } from "./user/user.service.ts";
+import { createUserStore } from "./user/user.store.ts";
+
+/** What an app is made of. */
+export interface AppDeps {
+  readonly config: Config;
+  /** Stays the caller's: close it after the app. */
+  readonly backend: Backend;
+  readonly logger: Logger;
+  /** The outside world, where it shall not be what the configuration says. */
+  readonly adapters?: {
+    readonly stripe?: StripePort;
+    readonly identityProvider?: IdentityProvider;
+  };
+  /** Milliseconds since the epoch; Date.now unless told. */
+  readonly clock?: () => number;
+  /** Tests turn the lean tRPC path off to compare. */
+  readonly leanPath?: boolean;
+}
+
+/** One whole server without its socket. */
+export interface App {
+  /** Answers any request; for http.createServer. */
+  handle(request: IncomingMessage, response: ServerResponse): void;
+  readonly services: Services;
+  readonly payment: PaymentService;
+  readonly ledger: Ledger;
+  readonly jobs: JobRunner;
+  /** From now on /ready says no. */
+  beginShutdown(): void;
+  /** Ends open streams in good order. */
+  endStreams(): void;
+  /** Stops jobs, finishes what the ledger and the sessions still write. The back end may be closed after it. */
+  close(): Promise<void>;
+}
+
+/** Puts the app together; jobs run once `jobs.start()` is called. */
+export function createApp(deps: AppDeps): App {
+  const { config, backend, logger } = deps;
+  const now = deps.clock ?? Date.now;
+  const { database, cache, locks, pubsub } = backend;
+
+  const ledger = createLedger({ database, locks, cache, pubsub, logger, now });
+  const payment = createPaymentService({
+    database,
+    ledger,
+    stripe: deps.adapters?.stripe ?? createStripeAdapter(config.stripe),
+    logger,
+    now,
+    frontendUrl: config.frontendOrigins[0],
+    signingSecrets: config.tokens.accessSecrets,
+    sandbox: config.sandbox,
+  });
+  const packages = { suggest: payment.suggestPackage };
+  const auth = createAuthService({
+    config,
+    sessions: createSessionStore(database),
+    signIns: createSignInStore({ database, ledger, logger }),
+    // A memory of one process's own would not hear of what other instances revoke.
+    sharedCache: config.redis !== null || config.database.kind === "sqlite" ? cache : null,
+    identityProvider:
+      deps.adapters?.identityProvider ??
+      createGoogleIdentityProvider({ config: config.google, now }),
+    logger,
+    now,
+  });
+  const { costs } = config.credits;
+  const services: Services = {
+    auth,
+    user: createUserService({
+      users: createUserStore(database),
+      endSubscription: payment.endSubscription,
+      authorityChanged: auth.authorityChanged,
+      logger,
+      now,
+    }),
+    credit: createCreditService({ database, ledger, cache, pubsub, logger, now, costs, packages }),
+    payment,
+    service: createServiceService({
+      database,
+      ledger,
+      costs,
+      packages,
+      serviceKeys: config.serviceKeys,
+    }),
+    admin: createAdminService({
+      store: createAdminStore({ database, ledger, now }),
+      payments: {
+        refundPayment: payment.refundPayment,
+        listEvents: payment.listEvents,
+        replayEvent: ({ eventId }) => payment.replayEvent(eventId),
+      },
+      ledger,
+      authorityChanged: auth.authorityChanged,
+      now,
+    }),
+  };
+
+  const jobs = createJobRunner({
+    database,
+    logger,
+    now,
+    jobs: createJobs({ backend, ledger, payment, logger, now }),
+  });
+  let shuttingDown = false;
+  const backlog = payment.eventBacklog;
+  const metrics = createMetrics({ config, backlog });
+  const createContext = createContextFactory({
+    services,
+    limits: createRateLimits({ backend, config, now }),
+    logger,
+    config,
+    clientAddress: createClientAddress(config.trustProxy),
+  });
+  const edge = createEdge({ config, logger });
+  const trpc = createTrpcHandler({ createContext, logger, lean: deps.leanPath ?? true });
+  const routes = createRoutes({
+    config,
+    services,
+    createContext,
+    metrics,
+    logger,
+    readiness: createReadiness({
+      backend,
+      backlog,
+      lastDoctor: () => jobs.lastOutcome("doctor"),
+      isShuttingDown: () => shuttingDown,
+    }),
+  });
+
+  return {
+    handle(request, response) {
+      metrics.watch(request, response);
+      // A client that leaves in the middle is its own affair and must not end the process.
+      response.on("error", () => undefined);
+      edge(request, response, () => {
+        // tRPC is the hot path and needs nothing of Express (docs/decisions/0010-lean-trpc-path.md).
+        if (pathOf(request.url).startsWith(TRPC_PREFIX)) trpc.handle(request, response);
+        else routes(request, response);
+      });
+    },
+    services,
+    payment,
+    ledger,
+    jobs,
+    beginShutdown() {
+      shuttingDown = true;
+    },
+    endStreams: trpc.endStreams,
+    async close() {
+      shuttingDown = true;
+      await jobs.close();
+      await auth.close();
+      await ledger.close();
+      metrics.close();
+    },
+  };
+}
