@@ -68,6 +68,9 @@ main.two{max-width:56rem;display:grid;gap:1.25rem}
 @media (min-width:48rem){main.two{grid-template-columns:1fr 1.1fr;padding-top:3rem}}
 .card{background:var(--paper);border:1px solid var(--line);border-radius:14px;padding:1.4rem;box-shadow:0 1px 2px #0000000d,0 8px 24px #0000000a}
 .card+.card{margin-top:1.25rem}
+main.two .card+.card{margin-top:0}
+.card>:first-child,.card>form:first-child>:first-child{margin-top:0}
+.row+.soft{margin:.1rem 0 .6rem}
 h1{font-size:1.2rem;margin:0 0 .5rem}
 h2{font-size:1rem;margin:1.4rem 0 .5rem}
 .card>h2:first-child{margin-top:0}
@@ -89,7 +92,11 @@ button.small{padding:.15rem .5rem;font-size:.8rem;font-weight:500;border-radius:
 button:focus-visible,a:focus-visible,input:focus-visible,select:focus-visible{outline:3px solid var(--accent);outline-offset:2px}
 a{color:var(--accent)}
 .inline{display:flex;gap:.5rem;align-items:center;flex-wrap:wrap}
-.inline input,.inline select{width:auto;flex:1 1 7rem}
+.inline input,.inline select{width:auto;flex:1 1 7rem;min-width:0}
+.inline .field{flex:1 1 6rem;margin:.3rem 0}
+.inline .field input,.inline .field select{width:100%}
+.inline:has(.field){align-items:end}
+.inline+.inline{margin-top:.7rem}
 .note{border-radius:10px;padding:.7rem .9rem;margin:.6rem 0;border:1px solid var(--line)}
 .note.bad{color:var(--bad);border-color:var(--bad)}
 .note.good{color:var(--good);border-color:var(--good)}
@@ -104,9 +111,9 @@ th{color:var(--soft);font-weight:500;border-top:0}
 td form{display:inline}
 code{font:.82rem ui-monospace,SFMono-Regular,Menlo,monospace}
 .ok{color:var(--good)}.bad{color:var(--bad)}.warn{color:var(--warn)}
-.grid{display:grid;gap:1.25rem}
+.grid{display:grid;gap:1.25rem;grid-template-columns:minmax(0,1fr)}
 .grid .card+.card{margin-top:0}
-@media (min-width:60rem){.grid{grid-template-columns:1fr 1fr}.grid .full{grid-column:1/-1}}
+@media (min-width:60rem){.grid{grid-template-columns:minmax(0,1fr) minmax(0,1fr)}.grid .full{grid-column:1/-1}}
 `;
 
 const STYLE_HASH = createHash("sha256").update(CSS).digest("base64");

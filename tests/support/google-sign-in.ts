@@ -1,12 +1,12 @@
 // Owns signing in at the sandbox Google without a browser: follows its pages with fetch and cookies.
 
-interface CookieJar {
+export interface CookieJar {
   header(url: URL): string;
   store(url: URL, answer: Response): void;
 }
 
 /** Cookies per origin, by path prefix: enough for the provider's own. */
-function createJar(): CookieJar {
+export function createCookieJar(): CookieJar {
   const cookies = new Map<string, { origin: string; path: string; name: string; value: string }>();
   return {
     header: (url) =>
@@ -42,14 +42,14 @@ const MAX_STEPS = 12;
 
 /**
  * Follows an authorization URL at the sandbox to its end, choosing `email` (or denying).
- * Answers the final callback URL (code or error in its query) without calling it.
+ * `jar` makes several sign-ins one browser's. Answers the final callback URL (code or error in its query) without calling it.
  */
 export async function driveSignIn(
   authUrl: string,
-  choice: { email?: string; deny?: boolean },
+  choice: { email?: string; deny?: boolean; jar?: CookieJar },
 ): Promise<string> {
   const issuer = new URL(authUrl).origin;
-  const jar = createJar();
+  const jar = choice.jar ?? createCookieJar();
   let url = new URL(authUrl);
   let form: URLSearchParams | undefined;
   for (let step = 0; step < MAX_STEPS; step += 1) {

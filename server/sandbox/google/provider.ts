@@ -11,6 +11,7 @@ const MAX_ROWS = 50_000;
 function createAdapterFactory(client: () => Stored["payload"]): (name: string) => unknown {
   const rows = new Map<string, Stored>();
   const grants = new Map<string, Set<string>>();
+  const uids = new Map<string, string>();
   return (name) => {
     const key = (id: string): string => `${name}:${id}`;
     const find = (id: string): { [field: string]: unknown } | undefined => {
@@ -26,18 +27,16 @@ function createAdapterFactory(client: () => Stored["payload"]): (name: string) =
           const members = grants.get(payload.grantId) ?? new Set();
           grants.set(payload.grantId, members.add(key(id)));
         }
-        for (const oldest of rows.keys()) {
-          if (rows.size <= MAX_ROWS) break;
-          rows.delete(oldest);
-        }
-        for (const oldest of grants.keys()) {
-          if (grants.size <= MAX_ROWS) break;
-          grants.delete(oldest);
+        if (typeof payload.uid === "string") uids.set(payload.uid, key(id));
+        for (const table of [rows, grants, uids]) {
+          for (const oldest of table.keys()) {
+            if (table.size <= MAX_ROWS) break;
+            table.delete(oldest);
+          }
         }
       },
       find: async (id: string) => find(id),
-      findByUid: async (uid: string) =>
-        [...rows.values()].find((row) => row.payload.uid === uid)?.payload,
+      findByUid: async (uid: string) => rows.get(uids.get(uid) ?? "")?.payload,
       findByUserCode: async () => undefined,
       destroy: async (id: string) => {
         rows.delete(key(id));

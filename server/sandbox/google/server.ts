@@ -77,6 +77,12 @@ const ENDPOINTS: { [path: string]: GoogleEndpoint } = {
   "/auth": "auth",
 };
 
+/** Takes the provider's own session away: every sign-in starts afresh, so that accounts can be switched and tabs do not meet. */
+function forgetSession(req: IncomingMessage): void {
+  const kept = (req.headers.cookie ?? "").split("; ").filter((it) => !it.startsWith("_session"));
+  req.headers.cookie = kept.join("; ");
+}
+
 function isFault<T extends string>(list: readonly T[], value: string | null): value is T {
   return list.some((known) => known === value);
 }
@@ -312,7 +318,10 @@ export async function startGoogleSandbox(options: GoogleSandboxOptions): Promise
     const [, uid] = /^\/interaction\/([\w-]+)$/.exec(target.pathname) ?? [];
     if (uid !== undefined) await interaction(req, res, uid);
     else if (target.pathname === "/_sandbox") await controlRequest(req, res, target.searchParams);
-    else await callback(req, res);
+    else {
+      forgetSession(req);
+      await callback(req, res);
+    }
   };
 
   return {

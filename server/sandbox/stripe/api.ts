@@ -44,7 +44,7 @@ export interface StoredAnswer {
   storedAt: number;
 }
 
-const MAX_KEYS = 100_000;
+const MAX_KEYS = 20_000;
 const KEY_LIFE_SECONDS = 24 * 3600;
 
 function sameSecret(a: string, b: string): boolean {

@@ -133,6 +133,7 @@ export function finalizeInvoice(world: World, invoice: Invoice): void {
     );
     const payment = newInvoicePayment(world.newId("inpay"), world.billingNow(), invoice, intent.id);
     world.tables.invoicePayments.set(payment.id, payment);
+    world.hidden.paymentByInvoice.set(invoice.id, payment.id);
   }
   world.emit("invoice.finalized", invoice);
 }
@@ -146,11 +147,9 @@ export function balanceShare(balance: number, total: number): number {
   return balance < 0 ? Math.min(-balance, total) : -balance;
 }
 
-/** The invoice's own payment tie, while it is open. */
-export function paymentOf(world: World, invoice: Invoice): InvoicePayment | undefined {
-  return [...world.tables.invoicePayments.values()]
-    .reverse()
-    .find((payment) => payment.invoice === invoice.id);
+/** The invoice's own payment tie; none when nothing is due. */
+function paymentOf(world: World, invoice: Invoice): InvoicePayment | undefined {
+  return world.tables.invoicePayments.get(world.hidden.paymentByInvoice.get(invoice.id) ?? "");
 }
 
 function markPaid(world: World, invoice: Invoice, payment: InvoicePayment | undefined): void {

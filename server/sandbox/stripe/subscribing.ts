@@ -1,4 +1,5 @@
 // Owns the life of a subscription on the billing clock: start, renewal, past due, recovery, end.
+import { money } from "../html.ts";
 import { cardOf } from "./customers.ts";
 import {
   createInvoice,
@@ -54,7 +55,7 @@ export function periodLine(
     price: item.price,
     amount: item.price.unit_amount * item.quantity,
     quantity: item.quantity,
-    description: `${item.quantity} × ${name} (at $${(item.price.unit_amount / 100).toFixed(2)} / ${every})`,
+    description: `${item.quantity} × ${name} (at ${money(item.price.unit_amount, item.price.currency)} / ${every})`,
     start,
     end,
     proration: false,

@@ -64,6 +64,8 @@ export interface Hidden {
   pendingLines: Map<string, InvoiceLine[]>;
   /** Drafts and open invoices by subscription: what the billing clock still has to look at. */
   unfinishedInvoices: Map<string, Set<string>>;
+  /** The payment tie of each finalised invoice. */
+  paymentByInvoice: Map<string, string>;
   /** Coupons that last beyond the first invoice, by subscription. */
   lastingCoupons: Map<string, string>;
   /** How the next refunds go, first come first. */
@@ -134,6 +136,7 @@ export function emptyState(): { tables: Tables; hidden: Hidden } {
       failingCards: new Set(),
       pendingLines: new Map(),
       unfinishedInvoices: new Map(),
+      paymentByInvoice: new Map(),
       lastingCoupons: new Map(),
       nextRefunds: [],
       deletedCustomers: new Set(),

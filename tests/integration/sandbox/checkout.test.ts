@@ -1,5 +1,5 @@
 // Owns the proof that buying through the Stripe stand-in works as with the real one, by the real SDK.
-import Stripe from "stripe";
+import type Stripe from "stripe";
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { sdkFor, startWorld, type World } from "./support.ts";
 
@@ -138,7 +138,7 @@ describe("a purchase", () => {
       const completed = world.receiver.received.find(
         (it) => it.type === "checkout.session.completed",
       );
-      expect((completed?.data.object as Stripe.Checkout.Session).payment_status).toBe("unpaid");
+      expect(completed?.data.object).toMatchObject({ payment_status: "unpaid" });
       expect(world.sandbox.control.settleDelayedPayment(session.id, well)).toBe(true);
       expect(world.sandbox.control.settleDelayedPayment(session.id, well)).toBe(false);
       await world.sandbox.control.idle();
@@ -296,7 +296,7 @@ describe("the wire", () => {
       delivery_success: false,
       limit: 1,
     });
-    expect((late.data[0]?.data.object as Stripe.Customer).id).toBe(customer.id);
+    expect(late.data[0]?.data.object).toMatchObject({ id: customer.id });
     expect(late.data[0]?.pending_webhooks).toBe(1);
     world.receiver.answer.status = 200;
     await expect

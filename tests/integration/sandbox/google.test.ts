@@ -9,7 +9,7 @@ import {
 } from "jose";
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { type GoogleSandbox, startGoogleSandbox } from "../../../server/sandbox/google/server.ts";
-import { driveSignIn } from "../../support/google-sign-in.ts";
+import { createCookieJar, driveSignIn } from "../../support/google-sign-in.ts";
 
 const CLIENT = { clientId: "client.apps.example", clientSecret: "client-secret" };
 const CALLBACK = "http://localhost:5999/api/auth/google/callback";
@@ -130,6 +130,32 @@ describe("sign-in", () => {
       email: "moved@example.com",
     });
     expect(decodeJwt((await idToken("moving@example.com")).token).sub).not.toBe(sub);
+  });
+
+  it("lets one browser sign in as one person after another, and in two tabs at once", async () => {
+    const jar = createCookieJar();
+    const emailOf = async (it: Attempt, callback: string): Promise<unknown> => {
+      const body = (await (await exchange(callback, it.verifier)).json()) as { id_token: string };
+      return decodeJwt(body.id_token).email;
+    };
+    for (const email of ["one@example.com", "two@example.com", "one@example.com"]) {
+      const it = attempt();
+      expect(await emailOf(it, await driveSignIn(it.url, { email, jar }))).toBe(email);
+    }
+    const tabs = ["left@example.com", "right@example.com"].map(async (email) => {
+      const it = attempt();
+      return emailOf(it, await driveSignIn(it.url, { email, jar }));
+    });
+    expect(await Promise.all(tabs)).toEqual(["left@example.com", "right@example.com"]);
+  });
+
+  it("accepts a callback address that was added while running", async () => {
+    const added = "http://localhost:5998/callback";
+    google.control.addRedirectUri(added);
+    const callback = await driveSignIn(attempt({ redirect_uri: added }).url, {
+      email: "x@example.com",
+    });
+    expect(callback.startsWith(added)).toBe(true);
   });
 
   it("denies when the person does", async () => {

@@ -103,3 +103,72 @@ export async function startWorld(options: Partial<StripeSandboxOptions> = {}): P
     },
   };
 }
+
+export interface Plans {
+  basic: Stripe.Price;
+  pro: Stripe.Price;
+  proYearly: Stripe.Price;
+}
+
+/** Two monthly prices (10 and 30 dollars) and the dearer one by the year. */
+export async function makePlans(stripe: Stripe): Promise<Plans> {
+  const monthly = (name: string, amount: number): Promise<Stripe.Price> =>
+    stripe.prices.create({
+      currency: "usd",
+      unit_amount: amount,
+      recurring: { interval: "month" },
+      product_data: { name },
+    });
+  const basic = await monthly("Basic", 1000);
+  const pro = await monthly("Pro", 3000);
+  const proYearly = await stripe.prices.create({
+    currency: "usd",
+    unit_amount: 30_000,
+    recurring: { interval: "year" },
+    product: String(pro.product),
+  });
+  return { basic, pro, proYearly };
+}
+
+/** A customer of its own, subscribed and paid through checkout. */
+export async function subscribe(
+  { stripe, sandbox }: World,
+  price: Stripe.Price,
+): Promise<{
+  subscription: Stripe.Subscription;
+  customer: string;
+  session: Stripe.Checkout.Session;
+}> {
+  const customer = await stripe.customers.create({ email: "member@example.com" });
+  const open = await stripe.checkout.sessions.create({
+    mode: "subscription",
+    customer: customer.id,
+    line_items: [{ price: price.id, quantity: 1 }],
+    success_url: "http://localhost:3000/done",
+    subscription_data: { metadata: { userId: "u1" } },
+  });
+  sandbox.control.completeCheckout(open.id);
+  const session = await stripe.checkout.sessions.retrieve(open.id, {
+    expand: ["subscription", "invoice.payments"],
+  });
+  return {
+    subscription: session.subscription as Stripe.Subscription,
+    customer: customer.id,
+    session,
+  };
+}
+
+/** The only item of a subscription. */
+export function itemOf(subscription: Stripe.Subscription): Stripe.SubscriptionItem {
+  const [first] = subscription.items.data;
+  if (first === undefined) throw new Error("no item");
+  return first;
+}
+
+/** All invoices of a subscription, newest first. */
+export async function invoicesOf(
+  stripe: Stripe,
+  subscription: Stripe.Subscription,
+): Promise<Stripe.Invoice[]> {
+  return (await stripe.invoices.list({ subscription: subscription.id, limit: 100 })).data;
+}
