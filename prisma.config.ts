@@ -1,2 +1,11 @@
+// Owns what Prisma's own command line reads: schema and migrations of the database that DATABASE_URL names.
 import { defineConfig } from "prisma/config";
-export default defineConfig({ schema: "prisma/schema.prisma", migrations: { path: "prisma/migrations" }, datasource: { url: process.env.DATABASE_URL ?? "" } });
+
+const url = process.env["DATABASE_URL"] || "file:./.data/skywork.db";
+const folder = url.startsWith("file:") ? "prisma/sqlite" : "prisma";
+
+export default defineConfig({
+  schema: `${folder}/schema.prisma`,
+  migrations: { path: `${folder}/migrations` },
+  datasource: { url },
+});
