@@ -63,7 +63,7 @@ export function createCheckoutTruth(
     const isPaid =
       session.status === "complete" &&
       (session.paymentStatus === "paid" || session.paymentStatus === "no_payment_required");
-    if (isPaid && payment?.paidAt == null) {
+    if (isPaid && (payment === null || payment.paidAt === null)) {
       const facts = {
         status: "SUCCESS",
         amount: session.amountTotal ?? row.amount,

@@ -98,7 +98,7 @@ export function createInvoiceTruth(
       const have = new Set(granted.map(({ grantKey }) => grantKey));
       const missing = due.filter((slice) => !have.has(sliceKey(paymentId, slice)));
       const newCredits = missing.reduce((sum, slice) => sum + slice.credits, 0);
-      if (known?.paidAt == null) {
+      if (known === null || known.paidAt === null) {
         const data = {
           status: "SUCCESS",
           amount: invoice.amountPaid,

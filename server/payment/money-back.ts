@@ -176,7 +176,7 @@ export function createMoneyBackTruth(
       const known = await models.payment.findUnique({
         where: { stripePaymentId: paymentIntentId },
       });
-      if (known?.paidAt != null) {
+      if (known !== null && known.paidAt !== null) {
         const where =
           known.stripeInvoiceId === null
             ? { stripeSessionId: known.stripeSessionId ?? "" }

@@ -81,7 +81,7 @@ export function createRecords(models: PrismaModels) {
       ]);
       return {
         status: stateOf(payment?.status ?? "PENDING"),
-        creditsAdded: payment?.paidAt == null ? 0 : payment.creditsPurchased,
+        creditsAdded: payment?.paidAt ? payment.creditsPurchased : 0,
         balance: user?.credits ?? 0,
       };
     },

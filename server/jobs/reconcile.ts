@@ -1,0 +1,14 @@
+// Owns the hourly catching up with Stripe.
+import type { PaymentService } from "../payment/payment.service.ts";
+import type { Job } from "./runner.ts";
+
+/** Hourly, and soon after a start: a server that was down has missed events. */
+export function reconcileJob(payment: Pick<PaymentService, "reconcile">): Job {
+  return {
+    name: "reconcile",
+    everySeconds: 3_600,
+    maxSeconds: 1_800,
+    firstAfterSeconds: 60,
+    run: () => payment.reconcile(),
+  };
+}
