@@ -4,16 +4,16 @@ import { LRUCache } from "lru-cache";
 import type { Cache } from "../backend/backend.ts";
 import type { Authority, SessionStore } from "./session.store.ts";
 
-// How it works (docs/decisions/0020): every change of authority, once committed, writes a fresh random "epoch" into the
-// cache all instances share. A request first learns the epoch, by a read begun after the request arrived, and only then
-// trusts what this instance remembers from the same epoch. Requests that arrive while a read is under way share the
-// next one, so a busy instance makes a few hundred reads a second however many requests it serves.
+// How it works (docs/decisions/0020): all instances share one random "epoch" in the cache. Every change of authority,
+// once committed, deletes it; whoever misses it makes a new one. A request first learns the epoch, by a read begun after
+// the request arrived, and only then trusts what this instance remembers from the same epoch. Requests that arrive while
+// a read is under way share the next one, so a busy instance makes a few hundred reads a second however many it serves.
 
 const EPOCH_KEY = "auth:epoch";
 const EPOCH_TTL_SECONDS = 86_400;
 /**
- * The bound when the epoch itself is lost or unreachable for the instance that changed something: a failover to a Redis
- * replica that had not seen it, or a second process on one embedded database.
+ * The bound where the deletion did not reach everyone: Redis unreachable for the one instance that changed something,
+ * a failover to a replica that had not seen it, or a second process on one embedded database.
  */
 const REMEMBERED_MS = 1_000;
 const MAX_REMEMBERED = 50_000;
@@ -73,7 +73,8 @@ export function createAuthorities(deps: {
       return authority;
     },
     async changed() {
-      await sharedCache?.set(EPOCH_KEY, randomUUID(), EPOCH_TTL_SECONDS);
+      // A deletion that Redis does not hear of is made good before this instance believes Redis again (redis-cache.ts).
+      await sharedCache?.delete(EPOCH_KEY);
     },
   };
 }
