@@ -189,14 +189,12 @@ export async function handleControl(
     !given.body.trimStart().startsWith("{") &&
     given.body !== "";
   if (given.method !== "POST") {
-    const commands = Object.entries(COMMANDS).map(([path, it]) => [
-      `POST /_sandbox/${path}`,
-      it.help,
-    ]);
+    const commands: { [path: string]: string } = {};
+    for (const [path, it] of Object.entries(COMMANDS)) commands[`POST /_sandbox/${path}`] = it.help;
     sendJson(res, 200, {
       now: control.now().toISOString(),
       ...control.misbehaviours(),
-      commands: Object.fromEntries(commands),
+      commands,
     });
     return;
   }

@@ -23,11 +23,12 @@ function isBag(value: Json): value is Bag {
 
 /** Lists that exist on an object only when asked for. */
 function includable(world: World, owner: Bag, field: string): Json {
-  const id = String(owner.id);
+  const id = typeof owner.id === "string" ? owner.id : "";
+  const kind = typeof owner.object === "string" ? owner.object : "";
   const { tables, hidden } = world;
   const of = <T extends StripeObject>(table: Map<string, T>, keep: (row: T) => boolean) =>
     [...table.values()].filter(keep).reverse();
-  switch (`${String(owner.object)}.${field}`) {
+  switch (`${kind}.${field}`) {
     case "checkout.session.line_items":
       return {
         ...list(

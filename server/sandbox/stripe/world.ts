@@ -36,7 +36,8 @@ export interface SessionDetails {
   delayed: boolean;
 }
 
-export interface Tables {
+/** A type, not an interface, so that `Object.values` knows what it holds. */
+export type Tables = {
   customers: Map<string, Customer>;
   products: Map<string, Product>;
   prices: Map<string, Price>;
@@ -53,7 +54,7 @@ export interface Tables {
   invoicePayments: Map<string, InvoicePayment>;
   portalSessions: Map<string, PortalSession>;
   webhookEndpoints: Map<string, WebhookEndpoint>;
-}
+};
 
 /** State beside the public objects. */
 export interface Hidden {

@@ -1,7 +1,7 @@
 // Owns the proof that buying through the Stripe stand-in works as with the real one, by the real SDK.
 import type Stripe from "stripe";
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
-import { sdkFor, startWorld, type World } from "./support.ts";
+import { idOf, sdkFor, startWorld, type World } from "./support.ts";
 
 let world: World;
 let stripe: Stripe;
@@ -123,7 +123,7 @@ describe("a purchase", () => {
     expect(paid.payment_status).toBe("paid");
     expect(paid.payment_intent).toBe((open.payment_intent as Stripe.PaymentIntent).id);
     expect(
-      (await stripe.charges.list({ payment_intent: String(paid.payment_intent) })).data.map(
+      (await stripe.charges.list({ payment_intent: idOf(paid.payment_intent) })).data.map(
         (it) => it.status,
       ),
     ).toEqual(["succeeded", "failed"]);
@@ -271,7 +271,7 @@ describe("the wire", () => {
         currency: "usd",
         unit_amount: 600,
         lookup_key: "small",
-        product: String(old.product),
+        product: idOf(old.product),
       }),
     ).rejects.toThrow(/lookup key/);
     const fresh = await stripe.prices.create({
@@ -279,7 +279,7 @@ describe("the wire", () => {
       unit_amount: 600,
       lookup_key: "small",
       transfer_lookup_key: true,
-      product: String(old.product),
+      product: idOf(old.product),
     });
     expect((await stripe.prices.list({ lookup_keys: ["small"] })).data.map((it) => it.id)).toEqual([
       fresh.id,

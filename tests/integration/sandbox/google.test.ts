@@ -43,7 +43,7 @@ function attempt(extra: { [name: string]: string } = {}): Attempt {
     code_challenge_method: "S256",
     ...extra,
   });
-  return { url: `${google.issuer}/auth?${query}`, verifier, nonce, state };
+  return { url: `${google.issuer}/auth?${query.toString()}`, verifier, nonce, state };
 }
 
 async function exchange(

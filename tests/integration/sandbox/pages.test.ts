@@ -5,7 +5,7 @@ import { join } from "node:path";
 import type Stripe from "stripe";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { startStripeSandbox } from "../../../server/sandbox/stripe/server.ts";
-import { SECRET_KEY, sdkFor, startWorld, WEBHOOK_SECRET, type World } from "./support.ts";
+import { idOf, SECRET_KEY, sdkFor, startWorld, WEBHOOK_SECRET, type World } from "./support.ts";
 
 let world: World;
 let stripe: Stripe;
@@ -44,7 +44,7 @@ async function subscribe(
   const done = on.sandbox.control.completeCheckout(session.id);
   return {
     customer: customer.id,
-    subscription: String(done.subscription),
+    subscription: idOf(done.subscription),
     basic: basic?.id ?? "",
     pro: pro?.id ?? "",
   };

@@ -1,5 +1,5 @@
 // Owns the proof that billing periods are counted from their anchor and never drift.
-import fc from "fast-check";
+import * as fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { boundary, periodAt } from "../../../server/sandbox/stripe/period.ts";
 import type { Recurring } from "../../../server/sandbox/stripe/types.ts";

@@ -2,6 +2,7 @@
 import type Stripe from "stripe";
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import {
+  idOf,
   invoicesOf,
   itemOf,
   makePlans,
@@ -97,7 +98,7 @@ describe("a change of plan", () => {
     const after = await stripe.subscriptions.retrieve(subscription.id);
     expect(after.pending_update).toBeNull();
     expect(itemOf(after).price.id).toBe(plans.basic.id);
-    expect((await stripe.invoices.retrieve(String(waiting.latest_invoice))).status).toBe("void");
+    expect((await stripe.invoices.retrieve(idOf(waiting.latest_invoice))).status).toBe("void");
   });
 
   it("changes nothing with error_if_incomplete and a failing card", async () => {

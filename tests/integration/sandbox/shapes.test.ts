@@ -1,7 +1,7 @@
 // Owns the proof that the sandbox's objects carry the fields of the real API, measured by Stripe's own fixtures.
 import { readFileSync } from "node:fs";
 import { afterAll, beforeAll, expect, it } from "vitest";
-import { startWorld, type World } from "./support.ts";
+import { idOf, startWorld, type World } from "./support.ts";
 
 type Bag = { [field: string]: unknown };
 
@@ -50,7 +50,7 @@ beforeAll(async () => {
     product_data: { name: "Basic" },
   });
   keep("price", price);
-  keep("product", await stripe.products.retrieve(String(price.product)));
+  keep("product", await stripe.products.retrieve(idOf(price.product)));
   const customer = await stripe.customers.create({ email: "shape@example.com" });
   const open = await stripe.checkout.sessions.create({
     mode: "subscription",
@@ -63,18 +63,18 @@ beforeAll(async () => {
   keep("item", session.line_items?.data[0]);
   const { line_items: _lines, ...bare } = session;
   keep("checkout.session", bare);
-  const invoice = await stripe.invoices.retrieve(String(session.invoice));
+  const invoice = await stripe.invoices.retrieve(idOf(session.invoice));
   keep("invoice", invoice);
   keep("line_item", invoice.lines.data[0]);
   const [payment] = (await stripe.invoicePayments.list({ invoice: invoice.id })).data;
   keep("invoice_payment", payment);
-  const subscription = await stripe.subscriptions.retrieve(String(session.subscription));
+  const subscription = await stripe.subscriptions.retrieve(idOf(session.subscription));
   keep("subscription", subscription);
   keep("subscription_item", subscription.items.data[0]);
-  const intent = await stripe.paymentIntents.retrieve(String(payment?.payment.payment_intent));
+  const intent = await stripe.paymentIntents.retrieve(idOf(payment?.payment.payment_intent));
   keep("payment_intent", intent);
-  keep("charge", await stripe.charges.retrieve(String(intent.latest_charge)));
-  keep("payment_method", await stripe.paymentMethods.retrieve(String(intent.payment_method)));
+  keep("charge", await stripe.charges.retrieve(idOf(intent.latest_charge)));
+  keep("payment_method", await stripe.paymentMethods.retrieve(idOf(intent.payment_method)));
   keep("customer", await stripe.customers.retrieve(customer.id));
   keep("refund", await stripe.refunds.create({ payment_intent: intent.id, amount: 100 }));
   keep("dispute", sandbox.control.openDispute(intent.id));

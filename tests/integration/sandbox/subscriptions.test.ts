@@ -2,6 +2,7 @@
 import type Stripe from "stripe";
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import {
+  idOf,
   invoicesOf,
   itemOf,
   makePlans,
@@ -67,7 +68,7 @@ describe("a subscription", () => {
     const payment = invoice.payments?.data[0];
     expect(payment).toMatchObject({ status: "paid", amount_paid: 1000 });
     const byIntent = await stripe.invoicePayments.list({
-      payment: { type: "payment_intent", payment_intent: String(payment?.payment.payment_intent) },
+      payment: { type: "payment_intent", payment_intent: idOf(payment?.payment.payment_intent) },
     });
     expect(byIntent.data[0]?.invoice).toBe(invoice.id);
     await world.sandbox.control.idle();
@@ -123,7 +124,7 @@ describe("a subscription", () => {
     const renewal = world.receiver.received.find(
       (it) =>
         it.type === "customer.subscription.updated" &&
-        (it.data.object as Stripe.Subscription).id === subscription.id &&
+        it.data.object.id === subscription.id &&
         JSON.stringify(it.data.previous_attributes).includes("current_period_end"),
     );
     expect(renewal?.data.previous_attributes).toHaveProperty("latest_invoice");

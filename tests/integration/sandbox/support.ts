@@ -125,7 +125,7 @@ export async function makePlans(stripe: Stripe): Promise<Plans> {
     currency: "usd",
     unit_amount: 30_000,
     recurring: { interval: "year" },
-    product: String(pro.product),
+    product: idOf(pro.product),
   });
   return { basic, pro, proYearly };
 }
@@ -171,4 +171,11 @@ export async function invoicesOf(
   subscription: Stripe.Subscription,
 ): Promise<Stripe.Invoice[]> {
   return (await stripe.invoices.list({ subscription: subscription.id, limit: 100 })).data;
+}
+
+/** The id behind a field that may be expanded. */
+export function idOf(field: string | { id?: string } | null | undefined): string {
+  const id = typeof field === "string" ? field : field?.id;
+  if (id === undefined) throw new Error("the field is empty");
+  return id;
 }
