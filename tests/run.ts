@@ -115,7 +115,7 @@ async function main(): Promise<void> {
   const tally: Tally = { passed: 0, failed: 0, skipped: 0 };
   if (filters.length === 0) await runChecks(command.checks, tally);
   await runSuites(command.suites, filters, tally);
-  const coverage = await backendCoverage();
+  const coverage = await backendCoverage(process.env);
   console.log(coverage.line);
   if (coverage.fails) tally.failed += 1;
   console.log(`${tally.passed} passed, ${tally.failed} failed, ${tally.skipped} skipped`);
