@@ -1,0 +1,146 @@
+// Owns the proof that buying a package gives its credits exactly once, whatever the way the news takes.
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { availableBackends } from "../../support/databases.ts";
+import {
+  brokenInvariants,
+  openPaymentWorld,
+  type PaymentWorld,
+} from "../../support/payment-world.ts";
+
+const backends = await availableBackends();
+
+describe.each(backends)("buying on $name", (available) => {
+  let world: PaymentWorld;
+  let small: { id: string; credits: number; price: number };
+
+  beforeAll(async () => {
+    world = await openPaymentWorld(available);
+    const { packages } = await world.payment.packages();
+    const [first] = packages;
+    if (first === undefined) throw new Error("no packages seeded");
+    small = first;
+  });
+  afterAll(() => world.close());
+
+  it("sells the seeded packages", async () => {
+    const { packages } = await world.payment.packages();
+    expect(packages.map(({ credits, price, currency }) => [credits, price, currency])).toEqual([
+      [100, 500, "usd"],
+      [500, 2000, "usd"],
+      [1500, 5000, "usd"],
+    ]);
+  });
+
+  it("grants on the webhook, shows it on the return page and in the history", async () => {
+    const userId = await world.createUser();
+    const sessionId = await world.buy(userId, small.id);
+    await world.settled();
+    expect(await world.credits(userId)).toBe(100);
+    expect(await world.payment.confirm(userId, { sessionId })).toEqual({
+      status: "SUCCESS",
+      creditsAdded: 100,
+      balance: 100,
+    });
+    const { payments, total } = await world.payment.history(userId, { limit: 50 });
+    expect(total).toBe(1);
+    expect(payments[0]).toMatchObject({
+      amount: 500,
+      currency: "usd",
+      status: "SUCCESS",
+      creditsPurchased: 100,
+      refundedAmount: 0,
+    });
+    expect(await brokenInvariants(world.models, userId)).toEqual([]);
+  });
+
+  it("shows a pending payment from the moment of checkout, and nobody else's", async () => {
+    const userId = await world.createUser();
+    const other = await world.createUser();
+    const { sessionId } = await world.payment.checkout(userId, { packageId: small.id });
+    const { payments } = await world.payment.history(userId, { limit: 50 });
+    expect(payments.map(({ status }) => status)).toEqual(["PENDING"]);
+    expect(await world.payment.confirm(userId, { sessionId })).toEqual({
+      status: "PENDING",
+      creditsAdded: 0,
+      balance: 0,
+    });
+    await expect(world.payment.confirm(other, { sessionId })).rejects.toMatchObject({
+      code: "NOT_FOUND",
+    });
+    await expect(
+      world.payment.confirm(userId, { sessionId: "cs_test_none" }),
+    ).rejects.toMatchObject({ code: "NOT_FOUND" });
+  });
+
+  it("gives the same checkout to a second click and to thirty at once, and makes one customer", async () => {
+    const userId = await world.createUser();
+    const opened = await Promise.all(
+      Array.from({ length: 30 }, () => world.payment.checkout(userId, { packageId: small.id })),
+    );
+    expect(new Set(opened.map(({ sessionId }) => sessionId)).size).toBe(1);
+    expect(await world.models.checkout.count({ where: { userId } })).toBe(1);
+    const again = await world.payment.checkout(userId, { packageId: small.id });
+    expect(again.sessionId).toBe(opened[0]?.sessionId);
+    const created = world.sandbox.control
+      .events("customer.created")
+      .filter((event) => JSON.stringify(event).includes(userId));
+    expect(created).toHaveLength(1);
+  });
+
+  it("replaces an expired checkout and closes it by its event", async () => {
+    const userId = await world.createUser();
+    const first = await world.payment.checkout(userId, { packageId: small.id });
+    world.sandbox.control.expireCheckout(first.sessionId);
+    await world.settled();
+    const { payments } = await world.payment.history(userId, { limit: 50 });
+    expect(payments.map(({ status }) => status)).toEqual(["FAILED"]);
+    const second = await world.payment.checkout(userId, { packageId: small.id });
+    expect(second.sessionId).not.toBe(first.sessionId);
+  });
+
+  it("lets the same package be bought again and again", async () => {
+    const userId = await world.createUser();
+    for (let round = 1; round <= 3; round += 1) {
+      await world.buy(userId, small.id);
+      await world.settled();
+      expect(await world.credits(userId)).toBe(100 * round);
+    }
+    expect(await brokenInvariants(world.models, userId)).toEqual([]);
+  });
+
+  it("waits for delayed payment methods, and takes a failed one for failed", async () => {
+    const [paid, failed] = [await world.createUser(), await world.createUser()];
+    for (const [userId, isPaid] of [
+      [paid, true],
+      [failed, false],
+    ] as const) {
+      const { sessionId } = await world.payment.checkout(userId, { packageId: small.id });
+      world.sandbox.control.completeCheckout(sessionId, "delayed");
+      await world.settled();
+      expect(await world.credits(userId)).toBe(0);
+      expect((await world.payment.confirm(userId, { sessionId })).status).toBe("PENDING");
+      world.sandbox.control.settleDelayedPayment(sessionId, isPaid);
+      await world.settled();
+      expect((await world.payment.confirm(userId, { sessionId })).status).toBe(
+        isPaid ? "SUCCESS" : "FAILED",
+      );
+      expect(await world.credits(userId)).toBe(isPaid ? 100 : 0);
+      expect(await brokenInvariants(world.models, userId)).toEqual([]);
+    }
+  });
+
+  it("suggests the smallest package that is enough, else the largest", async () => {
+    const { packages } = await world.payment.packages();
+    const of = (credits: number) => packages.find((one) => one.credits === credits)?.id;
+    expect(await world.payment.suggestPackage(1)).toBe(of(100));
+    expect(await world.payment.suggestPackage(101)).toBe(of(500));
+    expect(await world.payment.suggestPackage(1_000_000)).toBe(of(1500));
+  });
+
+  it("knows no package of that name", async () => {
+    const userId = await world.createUser();
+    await expect(world.payment.checkout(userId, { packageId: "none" })).rejects.toMatchObject({
+      code: "NOT_FOUND",
+    });
+  });
+});
