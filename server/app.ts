@@ -10,6 +10,7 @@ import { createSignInStore } from "./auth/sign-in.store.ts";
 import type { Backend } from "./backend/backend.ts";
 import type { Config } from "./config.ts";
 import { createCreditService } from "./credit/credit.service.ts";
+import { createCreditStore } from "./credit/credit.store.ts";
 import { createClientAddress } from "./http/address.ts";
 import { createContextFactory } from "./http/context.ts";
 import { createEdge, pathOf } from "./http/edge.ts";
@@ -26,6 +27,7 @@ import type { Logger } from "./logger.ts";
 import { createPaymentService, type PaymentService } from "./payment/payment.service.ts";
 import type { StripePort } from "./payment/stripe-port.ts";
 import { createServiceService } from "./service/service.service.ts";
+import { createServiceStore } from "./service/service.store.ts";
 import type { Services } from "./trpc/context.ts";
 import { createUserService } from "./user/user.service.ts";
 import { createUserStore } from "./user/user.store.ts";
@@ -103,10 +105,18 @@ export function createApp(deps: AppDeps): App {
       logger,
       now,
     }),
-    credit: createCreditService({ database, ledger, cache, pubsub, logger, now, costs, packages }),
+    credit: createCreditService({
+      store: createCreditStore(database),
+      ledger,
+      cache,
+      pubsub,
+      logger,
+      now,
+      costs,
+    }),
     payment,
     service: createServiceService({
-      database,
+      store: createServiceStore(database),
       ledger,
       costs,
       packages,

@@ -152,5 +152,7 @@ function watchForMistakes(logger: Logger): void {
 
 main().catch((error: unknown) => {
   if (error instanceof ConfigError) fail(error.message);
+  // A plain Error carries a sentence for the operator; any other kind is a mistake of ours, and its place helps.
+  if (error instanceof Error && error.constructor !== Error) fail(error.stack ?? error.message);
   fail(error instanceof Error ? error.message : String(error));
 });

@@ -119,9 +119,8 @@ function typeOf(schema: JsonSchema, depth = 0): string {
     );
     return `{ ${inner.join(", ")} }`;
   }
-  return schema.format
-    ? `${schema.type ?? "text"} (${schema.format})`
-    : (schema.type ?? "anything");
+  const type = [schema.type ?? "anything"].flat().join(" | ");
+  return schema.format ? `${type} (${schema.format})` : type;
 }
 
 function escape(text: string): string {

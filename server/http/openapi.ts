@@ -7,7 +7,7 @@ import { REST_OPERATIONS, type RestOperation } from "./rest-table.ts";
 
 /** A JSON schema, as far as this file and the docs page look into it. */
 export interface JsonSchema {
-  type?: string;
+  type?: string | string[];
   description?: string;
   format?: string;
   enum?: readonly unknown[];

@@ -27,9 +27,22 @@ export interface TrpcHandler {
   endStreams(): void;
 }
 
-type Procedure = (typeof appRouter._def.procedures)[keyof typeof appRouter._def.procedures];
+/** A procedure as tRPC's own adapters see it. */
+interface Procedure {
+  readonly _def: { readonly type: "query" | "mutation" | "subscription" };
+  (call: {
+    path: string;
+    getRawInput: () => Promise<unknown>;
+    ctx: Context;
+    type: "query" | "mutation";
+    signal: AbortSignal;
+    batchIndex: number;
+  }): Promise<unknown>;
+}
+
+// The types show the routers nested; at run time the names are flat: `credit.spend`.
 const procedures: ReadonlyMap<string, Procedure> = new Map(
-  Object.entries(appRouter._def.procedures),
+  Object.entries(appRouter._def.procedures as unknown as Record<string, Procedure>),
 );
 const config = appRouter._def._config;
 

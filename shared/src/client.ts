@@ -1,0 +1,127 @@
+// Owns createClient: the official tRPC client, batching, live over server-sent events, signed in for as long as it can be.
+import {
+  createTRPCClient,
+  httpBatchLink,
+  httpSubscriptionLink,
+  splitLink,
+  type TRPCClient,
+  TRPCClientError,
+  type TRPCLink,
+} from "@trpc/client";
+import { observable } from "@trpc/server/observable";
+import { FetchEventSource } from "./event-source.ts";
+import type { AppRouter } from "./router.ts";
+import { type ClientSession, createSession, isRenewable } from "./session.ts";
+
+/** How to reach the backend, and who keeps the tokens. */
+export interface SkyworkClientOptions {
+  /** Where the router is: `https://api.example.com/api/trpc`. */
+  url: string;
+  /** The access token, where the caller keeps it. Give `onAccessToken` too, or the client keeps renewed ones itself. */
+  getAccessToken?: () => string | null | undefined | Promise<string | null | undefined>;
+  /** Called with each new access token and its end (ISO 8601). */
+  onAccessToken?: (accessToken: string, expiresAt: string) => void;
+  /** For clients without cookies (Node.js, mobile): the refresh token, kept in memory and renewed with each use. */
+  refreshToken?: string;
+  /** Called with each new refresh token, to be stored in the place of the old one. */
+  onRefreshToken?: (refreshToken: string) => void;
+  /** Called when the server has ended the sign-in. */
+  onSignedOut?: () => void;
+  /** Whether a refresh cookie may be there without a refresh token in hand; true in browsers. */
+  cookies?: boolean;
+  /** More headers for every request. `authorization` given here (a service key) counts instead of the access token. */
+  headers?: () => Record<string, string> | Promise<Record<string, string>>;
+  /** Instead of the global fetch. */
+  fetch?: typeof globalThis.fetch;
+}
+
+/** The server takes no more calls in one batch. */
+const MAX_BATCH_ITEMS = 10;
+/** Longer addresses are split into several requests: proxies and servers refuse them. */
+const MAX_URL_LENGTH = 8_000;
+
+/**
+ * The typed client. A call refused because its access token has ended is repeated once after a refresh; calls refused
+ * together share one refresh. Cookies are sent, so in a browser nothing but `url` is needed.
+ */
+export function createClient(options: SkyworkClientOptions): TRPCClient<AppRouter> {
+  const plainFetch = options.fetch ?? globalThis.fetch.bind(globalThis);
+  const url = options.url.replace(/\/+$/, "");
+  const session = createSession({ ...options, url, fetch: plainFetch });
+  const headers = async (): Promise<Record<string, string>> => {
+    const token = await session.accessToken();
+    return {
+      ...(token === null ? {} : { authorization: `Bearer ${token}` }),
+      ...(await options.headers?.()),
+    };
+  };
+  return createTRPCClient<AppRouter>({
+    links: [
+      renewing(session),
+      splitLink({
+        condition: (operation) => operation.type === "subscription",
+        true: httpSubscriptionLink({
+          url,
+          EventSource: FetchEventSource,
+          eventSourceOptions: () => ({ fetch: plainFetch, headers }),
+        }),
+        false: httpBatchLink({
+          url,
+          headers,
+          maxItems: MAX_BATCH_ITEMS,
+          maxURLLength: MAX_URL_LENGTH,
+          fetch: (input, init) =>
+            plainFetch(input as string, { ...(init as RequestInit), credentials: "include" }),
+        }),
+      }),
+    ],
+  });
+}
+
+/** Repeats a call once after a refresh, and learns from `auth.refresh` and `auth.logout` when the caller calls them. */
+function renewing(session: ClientSession): TRPCLink<AppRouter> {
+  return () =>
+    ({ op, next }) =>
+      observable((observer) => {
+        const isSignIn = op.path === "auth.refresh" || op.path === "auth.logout";
+        let mayRenew = !isSignIn;
+        let ended = false;
+        let stop: () => void = () => undefined;
+
+        function attempt(): void {
+          const startedAtMs = Date.now();
+          const subscription = next(op).subscribe({
+            next(envelope) {
+              const { result } = envelope;
+              if ("data" in result) {
+                if (op.path === "auth.refresh") session.accept(result.data);
+                if (op.path === "auth.logout" || op.path === "auth.logoutAll") session.forget();
+                // A stream that has brought something may need a new token again, hours later.
+                mayRenew = !isSignIn;
+              }
+              observer.next(envelope);
+            },
+            error(error) {
+              if (!mayRenew || !(error instanceof TRPCClientError) || !isRenewable(error.data)) {
+                observer.error(error);
+                return;
+              }
+              mayRenew = false;
+              void session.renew(startedAtMs).then((renewed) => {
+                if (ended) return;
+                if (renewed) attempt();
+                else observer.error(error);
+              });
+            },
+            complete: () => observer.complete(),
+          });
+          stop = () => subscription.unsubscribe();
+        }
+
+        attempt();
+        return () => {
+          ended = true;
+          stop();
+        };
+      });
+}

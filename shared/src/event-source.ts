@@ -1,0 +1,155 @@
+// Owns server-sent events over fetch: unlike a browser's EventSource it can send the access token in a header, so that no
+// token ever stands in an address, and it also runs where there is no EventSource.
+
+/** An event as listeners get it. */
+export interface StreamEvent {
+  readonly type: string;
+  readonly data: string;
+  readonly lastEventId: string;
+  readonly message?: string;
+}
+
+/** What the stream needs to be opened, and opened again. */
+export interface StreamOptions {
+  /** Told by tRPC's types; cookies are always sent. */
+  readonly withCredentials?: boolean;
+  readonly fetch: typeof globalThis.fetch;
+  /** Asked at each connection, so that a renewed token is used. */
+  readonly headers: () => Promise<Record<string, string>>;
+}
+
+type Listener = (event: StreamEvent) => void;
+
+const FIRST_RETRY_MS = 500;
+const MAX_RETRY_MS = 30_000;
+
+/** The part of EventSource that tRPC's subscription link uses. A class, because the link calls it with `new`. */
+export class FetchEventSource {
+  readonly CONNECTING = 0;
+  readonly OPEN = 1;
+  readonly CLOSED = 2;
+  readyState = 0;
+  readonly #url: string;
+  readonly #options: StreamOptions;
+  readonly #listeners = new Map<string, Set<Listener>>();
+  readonly #abort = new AbortController();
+  #lastEventId = "";
+
+  constructor(url: string, options?: StreamOptions) {
+    if (!options) throw new Error("FetchEventSource needs its options.");
+    this.#url = url;
+    this.#options = options;
+    void this.#run();
+  }
+
+  addEventListener(type: string, listener: Listener): void {
+    const listeners = this.#listeners.get(type) ?? new Set();
+    listeners.add(listener);
+    this.#listeners.set(type, listeners);
+  }
+
+  removeEventListener(type: string, listener: Listener): void {
+    this.#listeners.get(type)?.delete(listener);
+  }
+
+  close(): void {
+    this.readyState = this.CLOSED;
+    this.#abort.abort();
+  }
+
+  #dispatch(type: string, data: string, message?: string): void {
+    const event: StreamEvent = {
+      type,
+      data,
+      lastEventId: this.#lastEventId,
+      ...(message === undefined ? {} : { message }),
+    };
+    for (const listener of this.#listeners.get(type) ?? []) listener(event);
+  }
+
+  /** Connects for as long as nobody closes it: a stream that ends is opened again, ever more slowly while it fails. */
+  async #run(): Promise<void> {
+    let retryMs = FIRST_RETRY_MS;
+    while (this.readyState !== this.CLOSED) {
+      let problem = "The connection ended.";
+      try {
+        const answer = await this.#connect();
+        if (!answer.ok || !answer.body) {
+          problem = `The server answered ${answer.status}.`;
+          await answer.body?.cancel();
+          if (answer.status < 500 && answer.status !== 429) return this.#fail(problem);
+        } else {
+          this.readyState = this.OPEN;
+          retryMs = FIRST_RETRY_MS;
+          await this.#read(answer.body);
+        }
+      } catch (error) {
+        if (error instanceof Error) problem = error.message;
+      }
+      if (this.#abort.signal.aborted) return;
+      this.readyState = this.CONNECTING;
+      this.#dispatch("error", "", problem);
+      await this.#pause(retryMs * (0.75 + Math.random() / 2));
+      retryMs = Math.min(retryMs * 2, MAX_RETRY_MS);
+    }
+  }
+
+  async #connect(): Promise<Response> {
+    const headers = await this.#options.headers();
+    return this.#options.fetch(this.#url, {
+      headers: {
+        accept: "text/event-stream",
+        ...(this.#lastEventId === "" ? {} : { "last-event-id": this.#lastEventId }),
+        ...headers,
+      },
+      credentials: "include",
+      cache: "no-store",
+      signal: this.#abort.signal,
+    });
+  }
+
+  #fail(message: string): void {
+    this.readyState = this.CLOSED;
+    this.#dispatch("error", "", message);
+  }
+
+  /** Follows https://html.spec.whatwg.org/multipage/server-sent-events.html#parsing-an-event-stream. */
+  async #read(body: ReadableStream<Uint8Array>): Promise<void> {
+    const reader = body.pipeThrough(new TextDecoderStream()).getReader();
+    let buffer = "";
+    let type = "";
+    let data: string[] = [];
+    for (;;) {
+      const { done, value } = await reader.read();
+      if (done) return;
+      buffer += value;
+      const lines = buffer.split(/\r\n|\n|\r(?!$)/);
+      buffer = lines.pop() ?? "";
+      for (const line of lines) {
+        if (line === "") {
+          if (data.length > 0) this.#dispatch(type || "message", data.join("\n"));
+          type = "";
+          data = [];
+          continue;
+        }
+        const colon = line.indexOf(":");
+        const field = colon === -1 ? line : line.slice(0, colon);
+        const text = colon === -1 ? "" : line.slice(colon + 1).replace(/^ /, "");
+        if (field === "event") type = text;
+        else if (field === "data") data.push(text);
+        else if (field === "id" && !text.includes("\0")) this.#lastEventId = text;
+      }
+    }
+  }
+
+  #pause(ms: number): Promise<void> {
+    return new Promise((resolve) => {
+      const wake = () => {
+        clearTimeout(timer);
+        resolve();
+      };
+      const timer = setTimeout(wake, ms);
+      this.#abort.signal.addEventListener("abort", wake, { once: true });
+    });
+  }
+}

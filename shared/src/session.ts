@@ -1,0 +1,117 @@
+// Owns what a client knows of its sign-in: the access token in memory, and one shared refresh at a time.
+import type { AppErrorData } from "./errors.ts";
+
+/** How the caller and the client share the sign-in. See SkyworkClientOptions. */
+export interface SessionOptions {
+  readonly url: string;
+  readonly getAccessToken?: () => string | null | undefined | Promise<string | null | undefined>;
+  readonly onAccessToken?: (accessToken: string, expiresAt: string) => void;
+  readonly refreshToken?: string;
+  readonly onRefreshToken?: (refreshToken: string) => void;
+  readonly onSignedOut?: () => void;
+  readonly cookies?: boolean;
+  readonly fetch: typeof globalThis.fetch;
+}
+
+/** The sign-in of one client. */
+export interface ClientSession {
+  accessToken(): Promise<string | null>;
+  /** Takes what `auth.refresh` answered, whoever called it. */
+  accept(answer: unknown): void;
+  /** Forgets every token. */
+  forget(): void;
+  /**
+   * Renews the access token once for everybody who asks meanwhile. `sinceMs`: when the refused call began; a renewal
+   * after that moment counts. False when there is nothing to renew with, or it failed.
+   */
+  renew(sinceMs: number): Promise<boolean>;
+}
+
+/** Codes that a new access token may mend. */
+const RENEWABLE: readonly string[] = [
+  "UNAUTHENTICATED",
+  "TOKEN_EXPIRED",
+] satisfies AppErrorData["code"][];
+
+/** The code of an error as this API sends it, from `data.app`; null for any other error. */
+export function codeOf(data: unknown): string | null {
+  const app = field(data, "app");
+  const code = field(app, "code");
+  return typeof code === "string" ? code : null;
+}
+
+/** Whether a refused call is worth a refresh. */
+export function isRenewable(data: unknown): boolean {
+  return RENEWABLE.includes(codeOf(data) ?? "");
+}
+
+function field(value: unknown, name: string): unknown {
+  return typeof value === "object" && value !== null
+    ? Object.getOwnPropertyDescriptor(value, name)?.value
+    : undefined;
+}
+
+/** Makes the session. */
+export function createSession(options: SessionOptions): ClientSession {
+  const byCaller = options.getAccessToken !== undefined && options.onAccessToken !== undefined;
+  const cookies = options.cookies ?? "document" in globalThis;
+  let held: string | null = null;
+  let refreshToken = options.refreshToken ?? null;
+  let renewing: Promise<boolean> | null = null;
+  let renewedAtMs = 0;
+
+  function accept(answer: unknown): void {
+    const accessToken = field(answer, "accessToken");
+    const expiresAt = field(answer, "expiresAt");
+    const next = field(answer, "refreshToken");
+    if (typeof accessToken !== "string") return;
+    if (!byCaller) held = accessToken;
+    renewedAtMs = Date.now();
+    options.onAccessToken?.(accessToken, typeof expiresAt === "string" ? expiresAt : "");
+    if (typeof next !== "string") return;
+    refreshToken = next;
+    options.onRefreshToken?.(next);
+  }
+
+  async function refresh(): Promise<boolean> {
+    try {
+      const answer = await options.fetch(`${options.url}/auth.refresh`, {
+        method: "POST",
+        headers: { "content-type": "application/json" },
+        credentials: "include",
+        body: JSON.stringify(refreshToken === null ? {} : { refreshToken }),
+      });
+      const body: unknown = await answer.json();
+      if (answer.ok) {
+        accept(field(field(body, "result"), "data"));
+        return true;
+      }
+      // Only the server's own "no" ends the sign-in; a lost connection or a busy server does not.
+      if (answer.status === 401) {
+        held = null;
+        refreshToken = null;
+        options.onSignedOut?.();
+      }
+    } catch {
+      // The refused call's own error is what the caller gets to see.
+    }
+    return false;
+  }
+
+  return {
+    accessToken: async () => held ?? (await options.getAccessToken?.()) ?? null,
+    accept,
+    forget() {
+      held = null;
+      refreshToken = null;
+    },
+    renew(sinceMs) {
+      if (renewedAtMs > sinceMs) return Promise.resolve(true);
+      if (refreshToken === null && !cookies) return Promise.resolve(false);
+      renewing ??= refresh().finally(() => {
+        renewing = null;
+      });
+      return renewing;
+    },
+  };
+}
