@@ -67,7 +67,7 @@ export function createAdminStore(deps: {
     user: (userId) => readUser(models, userId),
     stats: (from, to) => readStats(models, from, to),
     audit: async (line) => {
-      await writeAudit(models, line);
+      await database.transaction((tx) => writeAudit(tx.models, line));
     },
     setRole: (userId, role, line) =>
       changeUser(userId, role !== "ADMIN", line, async (tx, user) => {

@@ -119,6 +119,9 @@ export function toRole(stored: string): Role {
 /** The store over either database. */
 export function createSessionStore(database: Database): SessionStore {
   const { models } = database;
+  // Even one statement may meet a conflict: `transaction` runs it again and gives its errors their names.
+  const write = <T>(work: (own: typeof models) => Promise<T>) =>
+    database.transaction((tx) => work(tx.models));
   const authority = { id: true, role: true, authVersion: true, disabledAt: true, deletedAt: true };
   const endedUser = (user: { disabledAt: Date | null; deletedAt: Date | null }) =>
     user.disabledAt !== null || user.deletedAt !== null;
@@ -176,38 +179,44 @@ export function createSessionStore(database: Database): SessionStore {
     },
     async rotate({ sessionId, fromGeneration, fromHash, toHash, at, expiresAt, client }) {
       // One conditional UPDATE: of any number of parallel refreshes exactly one finds this row as it was.
-      const { count } = await models.session.updateMany({
-        where: {
-          id: sessionId,
-          generation: fromGeneration,
-          refreshTokenHash: fromHash,
-          revokedAt: null,
-        },
-        data: {
-          refreshTokenHash: toHash,
-          previousTokenHash: fromHash,
-          generation: fromGeneration + 1,
-          graceEndsAt: null,
-          rotatedAt: at,
-          lastUsedAt: at,
-          expiresAt,
-          userAgent: client.userAgent,
-          ipAddress: client.ip,
-        },
-      });
+      const { count } = await write(({ session }) =>
+        session.updateMany({
+          where: {
+            id: sessionId,
+            generation: fromGeneration,
+            refreshTokenHash: fromHash,
+            revokedAt: null,
+          },
+          data: {
+            refreshTokenHash: toHash,
+            previousTokenHash: fromHash,
+            generation: fromGeneration + 1,
+            graceEndsAt: null,
+            rotatedAt: at,
+            lastUsedAt: at,
+            expiresAt,
+            userAgent: client.userAgent,
+            ipAddress: client.ip,
+          },
+        }),
+      );
       return count === 1;
     },
     async seal(sessionId, generation, graceEndsAt) {
-      await models.session.updateMany({
-        where: { id: sessionId, generation, graceEndsAt: null },
-        data: { graceEndsAt },
-      });
+      await write(({ session }) =>
+        session.updateMany({
+          where: { id: sessionId, generation, graceEndsAt: null },
+          data: { graceEndsAt },
+        }),
+      );
     },
     async revoke(sessionId, reason, at, userId) {
-      const { count } = await models.session.updateMany({
-        where: { id: sessionId, revokedAt: null, ...(userId === undefined ? {} : { userId }) },
-        data: { revokedAt: at, revokedReason: reason },
-      });
+      const { count } = await write(({ session }) =>
+        session.updateMany({
+          where: { id: sessionId, revokedAt: null, ...(userId === undefined ? {} : { userId }) },
+          data: { revokedAt: at, revokedReason: reason },
+        }),
+      );
       return count === 1;
     },
     async owns(userId, sessionId) {

@@ -21,11 +21,13 @@ export function createUserStore(database: Database): UserStore {
       return row === null || row.deletedAt !== null ? null : toUserView(row);
     },
     async update(userId, change) {
-      // Only what was given: Prisma leaves `undefined` alone.
-      const { count } = await models.user.updateMany({
-        where: { id: userId, deletedAt: null },
-        data: { name: change.name, avatar: change.avatar },
-      });
+      const { count } = await database.transaction((tx) =>
+        tx.models.user.updateMany({
+          where: { id: userId, deletedAt: null },
+          // Only what was given: Prisma leaves `undefined` alone.
+          data: { name: change.name, avatar: change.avatar },
+        }),
+      );
       const row = count === 0 ? null : await models.user.findUnique({ where: { id: userId } });
       if (row === null) throw AppError.of("NOT_FOUND", "There is no such account.");
       return toUserView(row);

@@ -1,0 +1,172 @@
+// Owns the proof that a session's end, a disabled account and a new role act on the next request on every instance.
+import { randomUUID } from "node:crypto";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { createAdminStore } from "../../../server/admin/admin.store.ts";
+import type { Principal } from "../../../server/auth/auth.service.ts";
+import { isAppError } from "../../../server/errors.ts";
+import { availableBackends, availableServers, describeBackend } from "../../support/databases.ts";
+import { fromBrowser, openWorld, type World } from "./world.ts";
+
+const servers = await availableServers();
+const backends = [
+  ...(await availableBackends()),
+  // Two instances on one MySQL without Redis: nothing is shared but the database.
+  ...(servers.mysql === null ? [] : [describeBackend("mysql without redis", servers.mysql, null)]),
+];
+
+async function codeOf(work: Promise<unknown>): Promise<string> {
+  try {
+    await work;
+    return "OK";
+  } catch (error) {
+    if (isAppError(error)) return error.code;
+    throw error;
+  }
+}
+
+for (const available of backends) {
+  describe(`sessions on ${available.name}`, () => {
+    let world: World;
+    beforeAll(async () => {
+      world = await openWorld(available, { instances: 2 });
+    });
+    afterAll(() => world.close());
+
+    const instance = (index: number) => {
+      const found = world.instances[index];
+      if (found === undefined) throw new Error("no instance");
+      return found.auth;
+    };
+
+    async function signedIn(
+      from?: Parameters<World["person"]>[0],
+    ): Promise<Principal & { token: string; email: string; refreshToken: string }> {
+      const person = await world.person(from);
+      const answer = await instance(0).refresh(fromBrowser(person.refreshToken));
+      const principal = await instance(0).authenticate(answer.accessToken);
+      // Both instances have seen and remembered it.
+      await instance(1).authenticate(answer.accessToken);
+      return {
+        ...principal,
+        token: answer.accessToken,
+        refreshToken: answer.refreshToken,
+        email: person.email,
+      };
+    }
+
+    const adminLine = (action: string, targetId: string) => ({
+      actorId: "suite",
+      ip: null,
+      action,
+      targetType: "user",
+      targetId,
+      reason: null,
+    });
+    const adminStore = () =>
+      createAdminStore({
+        database: world.opened.backend.database,
+        ledger: world.instances[0].ledger,
+      });
+
+    it("act on the very next request of the other instance, a hundred times in a row", async () => {
+      for (let round = 0; round < 100; round++) {
+        const person = await signedIn();
+        await instance(round % 2).logout(fromBrowser(person.refreshToken));
+        expect(await codeOf(instance((round + 1) % 2).authenticate(person.token))).toBe(
+          "SESSION_REVOKED",
+        );
+      }
+    });
+
+    it("end alone with revokeSession; the caller's others stay", async () => {
+      const subject = randomUUID();
+      const email = `${subject}@example.com`;
+      const [one, two] = [await signedIn({ email, subject }), await signedIn({ email, subject })];
+      await instance(0).revokeSession(one, { sessionId: two.sessionId });
+      await instance(0).revokeSession(one, { sessionId: two.sessionId });
+      expect(await codeOf(instance(1).authenticate(two.token))).toBe("SESSION_REVOKED");
+      expect(await codeOf(instance(1).authenticate(one.token))).toBe("OK");
+      expect((await instance(1).sessions(one)).sessions).toEqual([
+        expect.objectContaining({ id: one.sessionId, current: true, ipAddress: "127.0.0.1" }),
+      ]);
+    });
+
+    it("of another person are not there: not to list, not to end", async () => {
+      const [me, other] = [await signedIn(), await signedIn()];
+      for (const sessionId of [other.sessionId, randomUUID(), "constructor"]) {
+        expect(await codeOf(instance(0).revokeSession(me, { sessionId }))).toBe("NOT_FOUND");
+      }
+      expect(await codeOf(instance(0).authenticate(other.token))).toBe("OK");
+      const { sessions } = await instance(0).sessions(me);
+      expect(sessions.map((session) => session.id)).toEqual([me.sessionId]);
+    });
+
+    it("all end with logoutAll, this one too", async () => {
+      const subject = randomUUID();
+      const email = `${subject}@example.com`;
+      const [one, two] = [await signedIn({ email, subject }), await signedIn({ email, subject })];
+      expect(await instance(0).logoutAll(one)).toEqual({ revoked: 2 });
+      for (const { token } of [one, two]) {
+        expect(await codeOf(instance(1).authenticate(token))).toBe("SESSION_REVOKED");
+      }
+    });
+
+    it("end with a disabled account and do not come back when it is enabled", async () => {
+      const person = await signedIn();
+      const disabledAt = new Date();
+      await adminStore().setDisabled(
+        person.userId,
+        disabledAt,
+        adminLine("user.disable", person.userId),
+      );
+      await instance(0).authorityChanged();
+      expect(await codeOf(instance(1).authenticate(person.token))).toBe("SESSION_REVOKED");
+      await adminStore().setDisabled(person.userId, null, adminLine("user.enable", person.userId));
+      await instance(0).authorityChanged();
+      expect(await codeOf(instance(1).authenticate(person.token))).toBe("SESSION_REVOKED");
+      expect(await codeOf(instance(1).refresh(fromBrowser(person.refreshToken)))).toBe(
+        "SESSION_REVOKED",
+      );
+    });
+
+    it("live on with a new role, whose first request asks for a fresh access token", async () => {
+      const [person, another] = [await signedIn(), await signedIn()];
+      await adminStore().setRole(
+        another.userId,
+        "ADMIN",
+        adminLine("user.setRole", another.userId),
+      );
+      await adminStore().setRole(person.userId, "ADMIN", adminLine("user.setRole", person.userId));
+      await instance(0).authorityChanged();
+      expect(await codeOf(instance(1).authenticate(person.token))).toBe("TOKEN_EXPIRED");
+      const renewed = await instance(1).refresh(fromBrowser(person.refreshToken));
+      expect(await instance(0).authenticate(renewed.accessToken)).toMatchObject({ role: "ADMIN" });
+      await adminStore().setRole(person.userId, "USER", adminLine("user.setRole", person.userId));
+      await instance(0).authorityChanged();
+      expect(await codeOf(instance(1).authenticate(renewed.accessToken))).toBe("TOKEN_EXPIRED");
+    }, 60_000);
+
+    it("known to the database and lost by the cache stay revoked", async () => {
+      const person = await signedIn();
+      await instance(0).logout(fromBrowser(person.refreshToken));
+      // A flushed Redis, as far as authority goes.
+      await world.opened.backend.cache.delete("auth:epoch");
+      for (const index of [0, 1]) {
+        expect(await codeOf(instance(index).authenticate(person.token))).toBe("SESSION_REVOKED");
+      }
+    });
+
+    it("are asked for in few queries by many requests at once", async () => {
+      const people = await Promise.all(Array.from({ length: 30 }, () => signedIn()));
+      const answers = await Promise.all(
+        Array.from({ length: 600 }, (_, index) => {
+          const person = people[index % people.length];
+          return instance(index % 2).authenticate(person?.token ?? null);
+        }),
+      );
+      for (const [index, answer] of answers.entries()) {
+        expect(answer.userId).toBe(people[index % people.length]?.userId);
+      }
+    });
+  });
+}
