@@ -25,7 +25,8 @@ function compile(options: { module: string; moduleResolution: string }): string 
     compilerOptions: {
       ...options,
       target: "ES2022",
-      lib: ["ES2023", "DOM"],
+      // tRPC's own declarations use the last one.
+      lib: ["ES2023", "DOM", "ESNext.Disposable"],
       types: [],
       strict: true,
       noEmit: true,

@@ -89,4 +89,7 @@ export function explain(error: AppErrorData): string {
   return String(ERROR_CODES[code].httpStatus);
 }
 
-export const client = createClient({ url: "http://localhost:5000" });
+export const client = createClient({
+  url: "http://localhost:5000/api/trpc",
+  getAccessToken: () => null,
+});
