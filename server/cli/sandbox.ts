@@ -34,7 +34,8 @@ ${env.join("\n")}
 
 Events are sent to  ${webhookUrl}   (SANDBOX_WEBHOOK_URL)
 Google returns to   ${redirectUris.join(", ")}   (SANDBOX_REDIRECT_URIS, comma-separated)
-Ports: SANDBOX_STRIPE_PORT, SANDBOX_GOOGLE_PORT. Keep Stripe's state over a restart: SANDBOX_DATA_DIR=.data/sandbox
+Ports: SANDBOX_STRIPE_PORT, SANDBOX_GOOGLE_PORT. Beyond loopback: SANDBOX_HOST, SANDBOX_ALLOW_HOSTS.
+ Keep Stripe's state over a restart: SANDBOX_DATA_DIR=.data/sandbox
 
 Make Stripe misbehave (all commands: curl ${stripe}/_sandbox):
   curl -X POST ${stripe}/_sandbox/api -d '{"fault":"cut-after","times":1,"path":"/v1/refunds"}'
@@ -71,6 +72,7 @@ async function main(): Promise<void> {
     webhookUrl,
     redirectUris,
     dataDir: process.env.SANDBOX_DATA_DIR || undefined,
+    allowHosts: list("SANDBOX_ALLOW_HOSTS", ""),
   });
   console.log(describe(sandbox, webhookUrl, redirectUris));
   const stop = (): void => {

@@ -7,7 +7,10 @@
 //   await sandbox.close()
 //
 // `stripe.control` (StripeControl, stripe/control.ts) and `google.control` (GoogleControl, google/server.ts)
-// make things happen from outside: payments, clock, refunds, disputes, misbehaviour.
+// make things happen from outside: payments, clock, refunds, disputes, misbehaviour. An app that learns its
+// port after the sandbox started: stripe.control.setWebhookUrl(url), google.control.addRedirectUri(url).
+// Two clocks: `clock` (injected, default real) stamps events, sessions and signatures; control.advance moves
+// only the billing clock of subscriptions and invoices. After moving an injected clock call control.tick().
 // Tests sign in without a browser with `driveSignIn` (tests/support/google-sign-in.ts).
 import { type GoogleSandbox, startGoogleSandbox } from "./google/server.ts";
 import type { GoogleUser } from "./google/users.ts";
@@ -33,6 +36,8 @@ export interface SandboxOptions {
   clientId?: string;
   clientSecret?: string;
   users?: GoogleUser[];
+  /** Hosts beside loopback that may name the servers and that events may be sent to. */
+  allowHosts?: string[];
   clock?: () => Date;
   /** Everything else the Stripe stand-in takes. */
   stripe?: Partial<StripeSandboxOptions>;
@@ -61,6 +66,7 @@ export async function startSandbox(options: SandboxOptions): Promise<Sandbox> {
     dataDir: options.dataDir ?? options.stripe?.dataDir,
     webhookUrl: options.webhookUrl ?? options.stripe?.webhookUrl,
     clock: options.clock ?? options.stripe?.clock,
+    allowHosts: options.allowHosts ?? options.stripe?.allowHosts,
     secretKey: options.secretKey ?? SANDBOX_DEFAULTS.secretKey,
     webhookSecret: options.webhookSecret ?? SANDBOX_DEFAULTS.webhookSecret,
   });
@@ -72,6 +78,7 @@ export async function startSandbox(options: SandboxOptions): Promise<Sandbox> {
       clientSecret: options.clientSecret ?? SANDBOX_DEFAULTS.clientSecret,
       redirectUris: options.redirectUris,
       users: options.users,
+      allowHosts: options.allowHosts,
     });
     return {
       stripe,

@@ -1,29 +1,23 @@
 // Owns the Google stand-in as a running server: a real OpenID provider behind a front that can misbehave on request.
 import { randomBytes } from "node:crypto";
 import type { IncomingMessage, ServerResponse } from "node:http";
-import { decodeJwt, type JWTPayload } from "jose";
+import { decodeJwt } from "jose";
 import type { OidcContext } from "oidc-provider";
-import { closeServer, hostAllowed, listen, readBody } from "../http.ts";
+import { closeServer, hostAllowed, isCrossSite, listen, readBody } from "../http.ts";
 import { originOf } from "../html.ts";
 import { errorPage, showChooser } from "./chooser.ts";
+import {
+  createControl,
+  type GoogleControl,
+  handleControl,
+  noFaults,
+  takeFault,
+} from "./control.ts";
+import { ENDPOINTS, failWith } from "./endpoints.ts";
 import { createKeyRing } from "./keys.ts";
 import { createProvider } from "./provider.ts";
-import { signIdToken, TOKEN_FAULTS, type TokenFault } from "./tokens.ts";
+import { signIdToken } from "./tokens.ts";
 import { createUsers, type GoogleUser, SAMPLE_USERS } from "./users.ts";
-
-/** How an endpoint can fail as a whole. */
-export const ENDPOINT_FAULTS = [
-  "hang",
-  "500",
-  "html",
-  "refuse",
-  "half",
-  "empty-json",
-  "slow",
-  "error-markup",
-] as const;
-export type EndpointFault = (typeof ENDPOINT_FAULTS)[number];
-export type GoogleEndpoint = "discovery" | "jwks" | "token" | "auth";
 
 export interface GoogleSandboxOptions {
   /** 0 (default) = any free port. */
@@ -38,28 +32,6 @@ export interface GoogleSandboxOptions {
   allowHosts?: string[];
 }
 
-export interface GoogleControl {
-  users(): GoogleUser[];
-  /** Adds or replaces a person by `sub`. */
-  setUser(user: GoogleUser): void;
-  /** Registers another callback address (an app that learned its port after the sandbox started). */
-  addRedirectUri(uri: string): void;
-  /** The person keeps `sub` and gets another address. */
-  renameUser(email: string, newEmail: string): GoogleUser;
-  /** The next `times` ID tokens are wrong in this way. */
-  faultyTokens(fault: TokenFault, times?: number): void;
-  /** The next `times` answers of an endpoint fail; `Infinity` = until `wellBehaved()`. */
-  faultyEndpoint(endpoint: GoogleEndpoint, fault: EndpointFault, times?: number): void;
-  /** Replaces claims of every token until `wellBehaved()`. */
-  overrideClaims(claims: JWTPayload): void;
-  /** Seconds added to `iat` and `exp` of every token. */
-  setClockOffset(seconds: number): void;
-  rotateKeys(options?: { keepOld?: boolean }): Promise<string>;
-  /** Requests answered so far, per endpoint. */
-  counts(): { [endpoint in GoogleEndpoint]: number };
-  wellBehaved(): void;
-}
-
 export interface GoogleSandbox {
   issuer: string;
   port: number;
@@ -69,22 +41,10 @@ export interface GoogleSandbox {
   close(): Promise<void>;
 }
 
-const SLOW_MS = 3_000;
-const ENDPOINTS: { [path: string]: GoogleEndpoint } = {
-  "/.well-known/openid-configuration": "discovery",
-  "/jwks": "jwks",
-  "/token": "token",
-  "/auth": "auth",
-};
-
 /** Takes the provider's own session away: every sign-in starts afresh, so that accounts can be switched and tabs do not meet. */
 function forgetSession(req: IncomingMessage): void {
   const kept = (req.headers.cookie ?? "").split("; ").filter((it) => !it.startsWith("_session"));
   req.headers.cookie = kept.join("; ");
-}
-
-function isFault<T extends string>(list: readonly T[], value: string | null): value is T {
-  return list.some((known) => known === value);
 }
 
 /** Starts the stand-in. Rejects with a clear sentence when the port is taken. */
@@ -100,12 +60,8 @@ export async function startGoogleSandbox(options: GoogleSandboxOptions): Promise
   const issuer = `http://${host === "0.0.0.0" ? "localhost" : host}:${port}`;
   const redirectUris = new Set(options.redirectUris);
 
-  let tokenFaults: TokenFault[] = [];
-  let claims: JWTPayload = {};
-  let clockOffsetSeconds = 0;
-  const endpointFaults = new Map<GoogleEndpoint, { fault: EndpointFault; left: number }>();
-  const counts = { discovery: 0, jwks: 0, token: 0, auth: 0 };
-
+  const faults = noFaults();
+  const control = createControl({ users, ring, faults, redirectUris });
   const provider = await createProvider({
     issuer,
     clientId: options.clientId,
@@ -131,16 +87,16 @@ export async function startGoogleSandbox(options: GoogleSandboxOptions): Promise
       body !== null &&
       "id_token" in body
     ) {
-      const fault = tokenFaults.shift();
+      const fault = faults.tokens.shift();
       const original = decodeJwt(String(body.id_token));
       const token = await signIdToken(
         ring,
         {
           ...original,
           azp: options.clientId,
-          iat: (original.iat ?? 0) + clockOffsetSeconds,
-          exp: (original.exp ?? 0) + clockOffsetSeconds,
-          ...claims,
+          iat: (original.iat ?? 0) + faults.clockOffsetSeconds,
+          exp: (original.exp ?? 0) + faults.clockOffsetSeconds,
+          ...faults.claims,
         },
         fault,
         issuer,
@@ -150,76 +106,6 @@ export async function startGoogleSandbox(options: GoogleSandboxOptions): Promise
     }
   });
   const callback = provider.callback();
-
-  const control: GoogleControl = {
-    users: () => users.all(),
-    setUser: users.set,
-    addRedirectUri: (uri) => {
-      redirectUris.add(uri);
-    },
-    renameUser: users.rename,
-    faultyTokens: (fault, times = 1) => {
-      for (let i = 0; i < Math.min(times, 1000); i += 1) tokenFaults.push(fault);
-    },
-    faultyEndpoint: (endpoint, fault, times = 1) => {
-      endpointFaults.set(endpoint, { fault, left: times });
-    },
-    overrideClaims: (given) => {
-      claims = given;
-    },
-    setClockOffset: (seconds) => {
-      clockOffsetSeconds = seconds;
-    },
-    rotateKeys: async ({ keepOld = false } = {}) => (await ring.rotate(keepOld)).kid,
-    counts: () => ({ ...counts }),
-    wellBehaved: () => {
-      tokenFaults = [];
-      claims = {};
-      clockOffsetSeconds = 0;
-      endpointFaults.clear();
-    },
-  };
-
-  const failEndpoint = async (endpoint: GoogleEndpoint, res: ServerResponse): Promise<boolean> => {
-    const planned = endpointFaults.get(endpoint);
-    if (planned === undefined) return false;
-    planned.left -= 1;
-    if (planned.left <= 0) endpointFaults.delete(endpoint);
-    switch (planned.fault) {
-      case "hang":
-        return true;
-      case "slow":
-        await new Promise((wake) => setTimeout(wake, SLOW_MS).unref());
-        return false;
-      case "refuse":
-        res.socket?.destroy();
-        return true;
-      case "500":
-        res.writeHead(500, { "Content-Type": "application/json" }).end('{"error":"server_error"}');
-        return true;
-      case "html":
-        res
-          .writeHead(200, { "Content-Type": "text/html" })
-          .end("<html><body>Scheduled maintenance</body></html>");
-        return true;
-      case "half":
-        res.writeHead(200, { "Content-Type": "application/json", "Content-Length": "500" });
-        res.write('{"access_token":"abc","id_tok', () => res.socket?.destroy());
-        return true;
-      case "empty-json":
-        res.writeHead(200, { "Content-Type": "application/json" }).end("{}");
-        return true;
-      case "error-markup":
-        res.writeHead(400, { "Content-Type": "application/json" });
-        res.end(
-          JSON.stringify({
-            error: "invalid_grant",
-            error_description: "<script>alert(1)</script>",
-          }),
-        );
-        return true;
-    }
-  };
 
   const interaction = async (
     req: IncomingMessage,
@@ -254,70 +140,22 @@ export async function startGoogleSandbox(options: GoogleSandboxOptions): Promise
     res.writeHead(303, { Location: to, "Cache-Control": "no-store" }).end();
   };
 
-  const controlRequest = async (
-    req: IncomingMessage,
-    res: ServerResponse,
-    query: URLSearchParams,
-  ): Promise<void> => {
-    const times = Number(query.get("times") ?? "1") || 1;
-    const token = query.get("token");
-    const fault = query.get("fault");
-    const endpoint = query.get("endpoint") ?? "";
-    let answer: unknown = {
-      users: users.all(),
-      counts,
-      tokenFaults,
-      endpointFaults: [...endpointFaults],
-      TOKEN_FAULTS,
-      ENDPOINT_FAULTS,
-    };
-    if (req.method === "POST") {
-      if (isFault(TOKEN_FAULTS, token)) control.faultyTokens(token, times);
-      else if (
-        isFault(ENDPOINT_FAULTS, fault) &&
-        Object.values(ENDPOINTS).some((name) => name === endpoint)
-      ) {
-        control.faultyEndpoint(endpoint as GoogleEndpoint, fault, times);
-      } else if (query.has("rotate"))
-        await control.rotateKeys({ keepOld: query.get("rotate") === "keep" });
-      else if (query.has("rename"))
-        control.renameUser(query.get("rename") ?? "", query.get("to") ?? "");
-      else if (URL.canParse(query.get("redirectUri") ?? ""))
-        control.addRedirectUri(query.get("redirectUri") ?? "");
-      else if (query.has("reset")) control.wellBehaved();
-      else {
-        res.writeHead(400, { "Content-Type": "application/json" });
-        res.end(
-          JSON.stringify({
-            error: "Unknown request",
-            TOKEN_FAULTS,
-            ENDPOINT_FAULTS,
-            endpoints: Object.values(ENDPOINTS),
-          }),
-        );
-        return;
-      }
-      answer = { ok: true };
-    }
-    res
-      .writeHead(200, { "Content-Type": "application/json" })
-      .end(`${JSON.stringify(answer, null, 2)}\n`);
-  };
-
   handler = async (req, res) => {
     const target = new URL(req.url ?? "/", issuer);
-    if (!hostAllowed(req, allowHosts)) {
+    if (!hostAllowed(req, allowHosts) || (target.pathname === "/_sandbox" && isCrossSite(req))) {
       res.writeHead(403, { "Content-Type": "text/plain" }).end("Not from here.\n");
       return;
     }
     const endpoint = ENDPOINTS[target.pathname];
     if (endpoint !== undefined) {
-      counts[endpoint] += 1;
-      if (await failEndpoint(endpoint, res)) return;
+      faults.counts[endpoint] += 1;
+      const fault = takeFault(faults, endpoint);
+      if (fault !== undefined && (await failWith(fault, res))) return;
     }
     const [, uid] = /^\/interaction\/([\w-]+)$/.exec(target.pathname) ?? [];
     if (uid !== undefined) await interaction(req, res, uid);
-    else if (target.pathname === "/_sandbox") await controlRequest(req, res, target.searchParams);
+    else if (target.pathname === "/_sandbox")
+      await handleControl(control, faults, req, res, target.searchParams);
     else {
       forgetSession(req);
       await callback(req, res);

@@ -39,6 +39,14 @@ export function accountRoutes(log: EventLog, apiVersion: string): Route[] {
     { method: "GET", path: "/v1/account", handle: () => ACCOUNT },
     {
       method: "GET",
+      path: "/v1/accounts/:id",
+      handle: ({ ids }) => {
+        if (ids[0] !== SANDBOX_ACCOUNT_ID) throw missing("account", ids[0] ?? "");
+        return ACCOUNT;
+      },
+    },
+    {
+      method: "GET",
       path: "/v1/balance",
       handle: ({ world }) => {
         const totals = new Map<string, number>([["usd", 0]]);

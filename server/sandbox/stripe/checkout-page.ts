@@ -147,7 +147,10 @@ export function handleCheckoutPage(
   }
   const outcomes = { ok: "paid", declined: "declined", delayed: "delayed" } as const;
   const picked = form.get("method") ?? "ok";
-  const outcome = picked === "declined" || picked === "delayed" ? outcomes[picked] : outcomes.ok;
+  const outcome =
+    picked === "declined" || (picked === "delayed" && session.mode === "payment")
+      ? outcomes[picked]
+      : outcomes.ok;
   paySession(world, session, outcome, form.get("email") ?? undefined);
   // `open` still: the attempt was refused.
   if ((session.status as CheckoutSession["status"]) === "open") {

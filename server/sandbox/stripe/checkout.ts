@@ -166,6 +166,11 @@ function createSession({ world, fields }: Call): Json {
     "saved_payment_method_options",
     "currency",
     "origin_context",
+    "after_expiration",
+    "branding_settings",
+    "custom_fields",
+    "name_collection",
+    "integration_identifier",
   );
   fields.done();
   if (customerId !== undefined) need(world.tables.customers, "customer", customerId, "customer");

@@ -12,6 +12,7 @@ import { EMPTY_ADDRESS } from "./shapes-catalog.ts";
 import { newCheckoutLine } from "./shapes-checkout.ts";
 import { startSubscription } from "./subscribing.ts";
 import type { CheckoutSession, Coupon, Customer, Json } from "./types.ts";
+import { badParam } from "./wire.ts";
 import { need, type World } from "./world.ts";
 
 /** Takes a coupon off an open session's lines and totals. */
@@ -86,6 +87,9 @@ export function paySession(
 ): void {
   expireIfDue(world, session);
   if (session.status !== "open") return;
+  if (outcome === "delayed" && session.mode === "subscription") {
+    throw badParam("The sandbox settles subscriptions by card only.", "outcome");
+  }
   const hidden = need(world.hidden.sessionDetails, "session", session.id);
   if (outcome === "declined" && session.mode === "subscription") return;
   const customer = customerFor(world, session, session.customer_email ?? email);

@@ -37,8 +37,10 @@ export function periodAt(
   recurring: Recurring,
   at: number,
 ): { start: number; end: number } {
-  const guess = boundary(anchorSeconds, recurring, 1) - anchorSeconds;
-  let count = Math.max(0, Math.floor((at - anchorSeconds) / guess) - 2);
+  // The guess may be off either way (February is short), so walk to the right period from it.
+  const length = boundary(anchorSeconds, recurring, 1) - anchorSeconds;
+  let count = Math.max(0, Math.floor((at - anchorSeconds) / length));
+  while (count > 0 && boundary(anchorSeconds, recurring, count) > at) count -= 1;
   while (boundary(anchorSeconds, recurring, count + 1) <= at) count += 1;
   return {
     start: boundary(anchorSeconds, recurring, count),

@@ -122,7 +122,9 @@ export function planChange(
 ): ItemChange {
   const now = world.billingNow();
   const period = currentPeriod(subscription);
-  const at = given.prorationDate ?? now;
+  let at = given.prorationDate ?? now;
+  // An app that cannot see the moved billing clock stamps wall time: taken as the same moment on our clock.
+  if (at < period.start) at = Math.min(at + world.hidden.billingOffsetSeconds, now);
   if (at < period.start || at > period.end) {
     throw badParam(
       "The `proration_date` must be within the current period.",

@@ -167,4 +167,20 @@ describe("a change of plan", () => {
     const [renewal] = await invoicesOf(stripe, subscription);
     expect(renewal?.lines.data).toHaveLength(3);
   });
+
+  it("takes the wall time of an app that cannot see the moved clock as the same moment", async () => {
+    const { subscription } = await subscribe(world, plans.basic);
+    world.sandbox.control.advance({ months: 1, days: 10 });
+    const items = [{ id: itemOf(subscription).id, price: plans.pro.id }];
+    const details = { items, proration_behavior: "always_invoice" } as const;
+    const preview = (date: number): Promise<Stripe.Invoice> =>
+      stripe.invoices.createPreview({
+        subscription: subscription.id,
+        subscription_details: { ...details, proration_date: date },
+      });
+    const wall = await preview(Math.floor(Date.now() / 1000));
+    const billing = await preview(Math.floor(world.sandbox.control.now().getTime() / 1000));
+    expect(wall.amount_due).toBeGreaterThan(0);
+    expect(Math.abs(wall.amount_due - billing.amount_due)).toBeLessThanOrEqual(1);
+  });
 });

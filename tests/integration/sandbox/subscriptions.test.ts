@@ -210,6 +210,51 @@ describe("a subscription", () => {
   });
 });
 
+describe("lists and coupons", () => {
+  it("expands through lists and finds a subscription's invoices by customer and status", async () => {
+    const { subscription, customer } = await subscribe(world, plans.basic);
+    const [listed] = (
+      await stripe.subscriptions.list({
+        customer,
+        expand: ["data.latest_invoice.payments", "data.customer"],
+      })
+    ).data;
+    expect(listed?.customer).toMatchObject({ id: customer, email: "member@example.com" });
+    expect(listed?.latest_invoice).toMatchObject({ payments: { data: [{ status: "paid" }] } });
+    expect((await stripe.invoices.list({ customer, status: "paid" })).data).toHaveLength(1);
+    expect((await stripe.invoices.list({ customer, status: "open" })).data).toHaveLength(0);
+    await expect(
+      stripe.subscriptions.retrieve(subscription.id, { expand: ["nonsense"] }),
+    ).rejects.toMatchObject({ statusCode: 400, code: "property_cannot_be_expanded" });
+  });
+
+  it("a lasting coupon lowers every invoice, down to nothing without a payment", async () => {
+    const coupon = await stripe.coupons.create({ percent_off: 100, duration: "forever" });
+    const customer = await stripe.customers.create({ email: "free@example.com" });
+    const open = await stripe.checkout.sessions.create({
+      mode: "subscription",
+      customer: customer.id,
+      line_items: [{ price: plans.basic.id, quantity: 1 }],
+      discounts: [{ coupon: coupon.id }],
+      success_url: "http://localhost:3000/",
+    });
+    const done = world.sandbox.control.completeCheckout(open.id);
+    world.sandbox.control.advance({ months: 1, hours: 2 });
+    const invoices = (
+      await stripe.invoices.list({
+        subscription: done.subscription ?? "",
+        expand: ["data.payments"],
+      })
+    ).data;
+    expect(
+      invoices.map((it) => [it.status, it.subtotal, it.total, it.payments?.data.length]),
+    ).toEqual([
+      ["paid", 1000, 0, 0],
+      ["paid", 1000, 0, 0],
+    ]);
+  });
+});
+
 describe("the clocks", () => {
   it("an injected clock moves everything: sessions expire, subscriptions renew", async () => {
     const { subscription } = await subscribe(world, plans.basic);

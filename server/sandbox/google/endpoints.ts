@@ -1,0 +1,63 @@
+// Owns the Google stand-in's endpoints and how each can fail as a whole.
+import type { ServerResponse } from "node:http";
+
+/** How an endpoint can fail as a whole. */
+export const ENDPOINT_FAULTS = [
+  "hang",
+  "500",
+  "html",
+  "refuse",
+  "half",
+  "empty-json",
+  "slow",
+  "error-markup",
+] as const;
+export type EndpointFault = (typeof ENDPOINT_FAULTS)[number];
+export type GoogleEndpoint = "discovery" | "jwks" | "token" | "auth";
+
+export const ENDPOINTS: { [path: string]: GoogleEndpoint } = {
+  "/.well-known/openid-configuration": "discovery",
+  "/jwks": "jwks",
+  "/token": "token",
+  "/auth": "auth",
+};
+
+const SLOW_MS = 3_000;
+
+/** Answers in the way of `fault`. False when the request is to go on as usual. */
+export async function failWith(fault: EndpointFault, res: ServerResponse): Promise<boolean> {
+  switch (fault) {
+    case "hang":
+      return true;
+    case "slow":
+      await new Promise((wake) => setTimeout(wake, SLOW_MS).unref());
+      return false;
+    case "refuse":
+      res.socket?.destroy();
+      return true;
+    case "500":
+      res.writeHead(500, { "Content-Type": "application/json" }).end('{"error":"server_error"}');
+      return true;
+    case "html":
+      res
+        .writeHead(200, { "Content-Type": "text/html" })
+        .end("<html><body>Scheduled maintenance</body></html>");
+      return true;
+    case "half":
+      res.writeHead(200, { "Content-Type": "application/json", "Content-Length": "500" });
+      res.write('{"access_token":"abc","id_tok', () => res.socket?.destroy());
+      return true;
+    case "empty-json":
+      res.writeHead(200, { "Content-Type": "application/json" }).end("{}");
+      return true;
+    case "error-markup":
+      res.writeHead(400, { "Content-Type": "application/json" });
+      res.end(
+        JSON.stringify({
+          error: "invalid_grant",
+          error_description: "<script>alert(1)</script>",
+        }),
+      );
+      return true;
+  }
+}
