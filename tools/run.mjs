@@ -23,7 +23,7 @@ const built = new URL(`../dist/${COMMANDS[name]}.js`, import.meta.url);
 if (name === "start") process.env.NODE_ENV ??= "production";
 const tsx = name === "start" || !existsSync(source) ? undefined : await loadTsx();
 if (tsx === undefined && !existsSync(built)) {
-  console.error("dist/ is missing: run `npm run build` first.");
+  console.error(`${fileURLToPath(built)} is missing: run \`npm run build\` first.`);
   process.exit(1);
 }
 

@@ -1,0 +1,71 @@
+// Owns the promise that every command of the contract exists and starts something that exists.
+import { spawnSync } from "node:child_process";
+import { existsSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { describe, expect, test } from "vitest";
+
+const root = fileURLToPath(new URL("../../..", import.meta.url));
+
+interface Manifest {
+  scripts: Record<string, string>;
+  dependencies: Record<string, string>;
+  devDependencies: Record<string, string>;
+}
+
+const manifest = JSON.parse(readFileSync(join(root, "package.json"), "utf8")) as Manifest;
+
+const COMMANDS = [
+  "dev",
+  "demo",
+  "test",
+  "test:browser",
+  "test:faults",
+  "build",
+  "start",
+  "prisma:generate",
+  "prisma:migrate",
+  "prisma:studio",
+  "prisma:derive",
+  "doctor",
+  "reconcile",
+  "stripe:sync",
+  "sandbox",
+  "bench",
+];
+
+describe("commands", () => {
+  test.each(COMMANDS)("npm run %s starts a file that is there", (name) => {
+    const script = manifest.scripts[name] ?? "";
+    const file = /^(?:node|tsx) (\S+)/.exec(script)?.[1] ?? "";
+    expect(existsSync(join(root, file)) ? file : `${script}: no such file`).toBe(file);
+    expect(file).not.toBe("");
+    const command = /tools\/run\.mjs (\S+)/.exec(script)?.[1];
+    if (command === undefined) return;
+    const source = command === "start" ? "server/main.ts" : `server/cli/${command}.ts`;
+    expect(existsSync(join(root, source)) ? source : `${source} is missing`).toBe(source);
+  });
+
+  test("the launcher names its commands when it is given none of them", () => {
+    const { status, stderr } = spawnSync(
+      process.execPath,
+      [join(root, "tools/run.mjs"), "constructor"],
+      { encoding: "utf8" },
+    );
+    expect(status).toBe(2);
+    expect(stderr).toContain("start|doctor|migrate|reconcile|stripe-sync");
+  });
+
+  test("what production loads is no development dependency, and the other way round", () => {
+    const both = Object.keys(manifest.dependencies).filter((name) =>
+      Object.hasOwn(manifest.devDependencies, name),
+    );
+    expect(both).toEqual([]);
+    for (const name of ["@prisma/client", "mariadb", "ioredis", "express", "zod", "stripe"]) {
+      expect(Object.keys(manifest.dependencies)).toContain(name);
+    }
+    for (const name of ["prisma", "typescript", "tsx", "vitest", "oidc-provider"]) {
+      expect(Object.keys(manifest.devDependencies)).toContain(name);
+    }
+  });
+});
