@@ -12,6 +12,7 @@ import type { Config } from "./config.ts";
 import { createCreditService } from "./credit/credit.service.ts";
 import { createCreditStore } from "./credit/credit.store.ts";
 import { createClientAddress } from "./http/address.ts";
+import { sendError } from "./http/answer.ts";
 import { createContextFactory } from "./http/context.ts";
 import { createEdge, pathOf } from "./http/edge.ts";
 import { createReadiness } from "./http/health.ts";
@@ -139,7 +140,7 @@ export function createApp(deps: AppDeps): App {
     database,
     logger,
     now,
-    jobs: createJobs({ backend, ledger, payment, logger, now }),
+    jobs: createJobs({ payment }),
   });
   let shuttingDown = false;
   const backlog = payment.eventBacklog;
@@ -174,8 +175,10 @@ export function createApp(deps: AppDeps): App {
       response.on("error", () => undefined);
       edge(request, response, () => {
         // tRPC is the hot path and needs nothing of Express (docs/decisions/0010-lean-trpc-path.md).
-        if (pathOf(request.url).startsWith(TRPC_PREFIX)) trpc.handle(request, response);
-        else routes(request, response);
+        const path = pathOf(request.url);
+        if (path.startsWith(TRPC_PREFIX)) trpc.handle(request, response);
+        else if (isDecodable(path)) routes(request, response);
+        else sendError(request, response, { statusCode: 400 });
       });
     },
     services,
@@ -194,4 +197,14 @@ export function createApp(deps: AppDeps): App {
       metrics.close();
     },
   };
+}
+
+/** Whether the percent-encoding of a path holds: what it does not mean must not be guessed. */
+function isDecodable(path: string): boolean {
+  try {
+    decodeURIComponent(path);
+    return true;
+  } catch {
+    return false;
+  }
 }

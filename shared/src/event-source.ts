@@ -103,7 +103,6 @@ export class FetchEventSource {
         ...headers,
       },
       credentials: "include",
-      cache: "no-store",
       signal: this.#abort.signal,
     });
   }
@@ -115,14 +114,15 @@ export class FetchEventSource {
 
   /** Follows https://html.spec.whatwg.org/multipage/server-sent-events.html#parsing-an-event-stream. */
   async #read(body: ReadableStream<Uint8Array>): Promise<void> {
-    const reader = body.pipeThrough(new TextDecoderStream()).getReader();
+    const reader = body.getReader();
+    const decoder = new TextDecoder();
     let buffer = "";
     let type = "";
     let data: string[] = [];
     for (;;) {
       const { done, value } = await reader.read();
       if (done) return;
-      buffer += value;
+      buffer += decoder.decode(value, { stream: true });
       const lines = buffer.split(/\r\n|\n|\r(?!$)/);
       buffer = lines.pop() ?? "";
       for (const line of lines) {
