@@ -3,6 +3,7 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import type { AddressInfo } from "node:net";
 
 const MAX_BODY_BYTES = 1_000_000;
+const KEEP_ALIVE_MS = 65_000;
 
 /** Reads a request body as text, at most 1 MB; undefined when it is larger. */
 export async function readBody(req: IncomingMessage): Promise<string | undefined> {
@@ -39,6 +40,8 @@ export async function listen(
       res.end("The sandbox failed; its console says why.\n");
     });
   });
+  // Longer than clients keep idle connections, so that none is cut just as it is used again.
+  server.keepAliveTimeout = KEEP_ALIVE_MS;
   await new Promise<void>((resolve, reject) => {
     server.once("error", (error: NodeJS.ErrnoException) => {
       reject(

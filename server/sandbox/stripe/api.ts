@@ -61,6 +61,15 @@ function bearer(authorization: string): string {
   return "";
 }
 
+/** Path parameters as text; a malformed escape is no known id. */
+function decode(part: string): string {
+  try {
+    return decodeURIComponent(part);
+  } catch {
+    return part;
+  }
+}
+
 function redact(key: string): string {
   return key.length < 12 ? "****" : `${key.slice(0, 8)}${"*".repeat(8)}${key.slice(-4)}`;
 }
@@ -120,7 +129,7 @@ export function createApi(given: {
         parseForm(request.method === "POST" ? request.body : request.query || request.body),
       );
       const paths = fields.texts("expand");
-      const call: Call = { world, ids: match.slice(1).map(decodeURIComponent), fields };
+      const call: Call = { world, ids: match.slice(1).map(decode), fields };
       const out = route.handle(call);
       return paths.length === 0 ? out : expand(world, out, paths);
     }

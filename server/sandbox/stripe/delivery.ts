@@ -72,6 +72,8 @@ export function createDeliverer(given: {
   retryDelaysMs: number[];
   concurrency: number;
   allowHosts: string[];
+  /** Decides what `dropShare` drops; 0..1. */
+  random: () => number;
   onChange(): void;
 }): Deliverer {
   const misbehaviour: DeliveryMisbehaviour = { ...WELL_BEHAVED };
@@ -208,7 +210,7 @@ export function createDeliverer(given: {
       for (const delivery of event.deliveries) enqueue(event, delivery);
       return;
     }
-    if (misbehaviour.dropNext > 0 || Math.random() < misbehaviour.dropShare) {
+    if (misbehaviour.dropNext > 0 || given.random() < misbehaviour.dropShare) {
       if (misbehaviour.dropNext > 0) misbehaviour.dropNext -= 1;
       for (const delivery of event.deliveries) delivery.state = "dropped";
       return;

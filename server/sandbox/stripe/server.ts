@@ -45,6 +45,8 @@ export interface StripeSandboxOptions {
   retryDelaysMs?: number[];
   /** Hosts beside loopback that events may be sent to and that may name this server. */
   allowHosts?: string[];
+  /** Decides what `dropShare` drops, for tests with a seed; default Math.random. */
+  random?: () => number;
   /** Oldest events are forgotten beyond this many (default 20,000). */
   maxEvents?: number;
   /** Events sent at the same time (default 4; 1 = strictly in order). */
@@ -145,6 +147,7 @@ export async function startStripeSandbox(options: StripeSandboxOptions): Promise
     retryDelaysMs: options.retryDelaysMs ?? RETRY_DELAYS_MS,
     concurrency: options.deliveryConcurrency ?? 4,
     allowHosts,
+    random: options.random ?? Math.random,
     onChange: persistence.touch,
   });
   const misbehaviour = createMisbehaviour();
