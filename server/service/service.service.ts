@@ -141,7 +141,7 @@ export function createServiceService(deps: ServiceDeps): ServiceService {
   };
 }
 
-/** Keys of different workers can neither collide nor replay one another. Names hold no colon (config.ts). */
+/** Keys of different workers can neither collide nor replay one another. Names hold no colon, and 50 + 200 characters fit. */
 function scope(caller: ServiceCaller): string {
-  return `service:${caller.name}:`;
+  return `svc:${caller.name}:`;
 }

@@ -1,0 +1,170 @@
+// Shows promise 8: spending is exact under contention, over two instances, on both back ends.
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { isAppError } from "../../../server/errors.ts";
+import type { Ledger, SpendOperation } from "../../../server/ledger/operations.ts";
+import { availableBackends } from "../../support/databases.ts";
+import { type LedgerWorld, openLedgerWorld } from "../../support/ledger-world.ts";
+
+const FULL = process.env["FULL"] === "1";
+
+function spend(userId: string, key: string, amountCredits = 1): SpendOperation {
+  return {
+    kind: "spend",
+    userId,
+    feature: "chat-flash",
+    amountCredits,
+    priceVersion: "v1",
+    idempotencyKey: key,
+  };
+}
+
+/** The result, or the code of the refusal. */
+async function tryIt(work: Promise<{ replayed: boolean }>): Promise<string> {
+  try {
+    return (await work).replayed ? "replayed" : "done";
+  } catch (error) {
+    if (isAppError(error)) return error.code;
+    throw error;
+  }
+}
+
+function tally(words: readonly string[]): Record<string, number> {
+  const counts: Record<string, number> = {};
+  for (const word of words) counts[word] = (counts[word] ?? 0) + 1;
+  return counts;
+}
+
+describe.each(await availableBackends())("contention on $name", (available) => {
+  let world: LedgerWorld;
+  let ledgers: [Ledger, Ledger];
+  beforeAll(async () => {
+    world = await openLedgerWorld(available);
+    ledgers = [world.ledger, await world.another()];
+  });
+  afterAll(() => world.close());
+
+  test("100 spends at once of a balance of 10 over two instances: 10 succeed", async () => {
+    const userId = await world.user(10);
+    const outcomes = await Promise.all(
+      Array.from({ length: 100 }, (_, i) =>
+        tryIt((i % 2 === 0 ? ledgers[0] : ledgers[1]).submit(spend(userId, `k${i}`))),
+      ),
+    );
+    expect(tally(outcomes)).toEqual({ done: 10, INSUFFICIENT_CREDITS: 90 });
+    expect(await world.audit()).toEqual([]);
+  });
+
+  test("the same with transactions of callers in between", async () => {
+    const userId = await world.user(10);
+    const { database } = world.backend;
+    const outcomes = await Promise.all(
+      Array.from({ length: 40 }, (_, i) =>
+        i % 4 === 0
+          ? tryIt(
+              database
+                .transaction((tx) => world.ledger.applyIn(tx, [spend(userId, `t${i}`)]))
+                .then(([result]) => result ?? { replayed: true }),
+            )
+          : tryIt(ledgers[i % 2 === 0 ? 0 : 1].submit(spend(userId, `t${i}`))),
+      ),
+    );
+    expect(tally(outcomes)).toEqual({ done: 10, INSUFFICIENT_CREDITS: 30 });
+    expect(await world.audit()).toEqual([]);
+  });
+
+  test("spends with repeated keys take effect once each", async () => {
+    const spends = FULL ? 50_000 : 2_000;
+    const users = await Promise.all(Array.from({ length: 20 }, () => world.user(spends)));
+    const calls = Array.from({ length: spends }, (_, i) => {
+      const user = users[i % users.length] ?? "";
+      // 30 % are repeated, 1 to 5 times.
+      const times = i % 10 < 3 ? 2 + (i % 5) : 1;
+      return Array.from({ length: times }, () => spend(user, `r${i}`, 1 + (i % 3)));
+    }).flat();
+    // Shuffled with a fixed seed: a repeat may come before, with or long after its first.
+    let seed = 42;
+    const random = () => (seed = (seed * 1_103_515_245 + 12_345) % 2_147_483_648) / 2_147_483_648;
+    calls.sort(() => random() - 0.5);
+    const words: string[] = [];
+    let next = 0;
+    await Promise.all(
+      Array.from({ length: 200 }, async (_, lane) => {
+        while (next < calls.length) {
+          const call = calls[next++];
+          if (call !== undefined)
+            words.push(await tryIt(ledgers[lane % 2 === 0 ? 0 : 1].submit(call)));
+        }
+      }),
+    );
+    const counts = tally(words);
+    expect(counts["done"]).toBe(spends);
+    expect(counts["replayed"]).toBe(calls.length - spends);
+    expect(Object.keys(counts).length).toBe(2);
+    if (!FULL) expect(await world.audit()).toEqual([]);
+    const total = await world.backend.database.models.creditLog.aggregate({
+      where: { userId: { in: users }, type: "USAGE" },
+      _sum: { amount: true },
+      _count: true,
+    });
+    const wanted = Array.from({ length: spends }, (_, i) => 1 + (i % 3)).reduce((a, b) => a + b);
+    expect(total._count).toBe(spends);
+    expect(total._sum.amount).toBe(-wanted);
+  });
+
+  test("one hold, settled and released twenty times at once, ends once", async () => {
+    const userId = await world.user(100);
+    const hold = await world.ledger.submit({
+      kind: "reserve",
+      userId,
+      feature: null,
+      amountCredits: 40,
+      priceVersion: null,
+      idempotencyKey: "h",
+      ttlSeconds: 60,
+    });
+    const { holdId } = hold;
+    const outcomes = await Promise.all(
+      Array.from({ length: 20 }, (_, i) =>
+        tryIt(
+          ledgers[i % 2 === 0 ? 0 : 1].submit(
+            i % 3 === 0
+              ? { kind: "release", userId, holdId }
+              : { kind: "settle", userId, holdId, amountCredits: i },
+          ),
+        ),
+      ),
+    );
+    expect(tally(outcomes)).toEqual({ done: 1, HOLD_NOT_ACTIVE: 19 });
+    expect(await world.audit()).toEqual([]);
+  });
+
+  test("one grant key, asked for thirty times at once, grants once", async () => {
+    const userId = await world.user();
+    const other = await world.user();
+    const grant = (to: string) => ({
+      kind: "grant" as const,
+      userId: to,
+      amountCredits: 50,
+      source: "PURCHASE" as const,
+      sourceId: null,
+      grantKey: `payment:${userId}`,
+      expiresAt: null,
+      description: "A package",
+    });
+    const outcomes = await Promise.all(
+      Array.from({ length: 30 }, (_, i) =>
+        tryIt(ledgers[i % 2 === 0 ? 0 : 1].submit(grant(userId))),
+      ),
+    );
+    expect(tally(outcomes)).toEqual({ done: 1, replayed: 29 });
+    expect(await tryIt(world.ledger.submit(grant(other)))).toBe("IDEMPOTENCY_CONFLICT");
+    // And two users at the very same moment: one of them.
+    const race = { ...grant(userId), grantKey: `race:${userId}` };
+    const raced = await Promise.all([
+      tryIt(ledgers[0].submit(race)),
+      tryIt(ledgers[1].submit({ ...race, userId: other })),
+    ]);
+    expect(raced.sort()).toEqual(["IDEMPOTENCY_CONFLICT", "done"]);
+    expect(await world.audit()).toEqual([]);
+  });
+});

@@ -1,0 +1,68 @@
+// Shows that the whole ledger (writer, SQL, both databases) does what the model does, and keeps every invariant.
+import { randomUUID } from "node:crypto";
+import fc from "fast-check";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { isAppError } from "../../../server/errors.ts";
+import { availableBackends } from "../../support/databases.ts";
+import { createModel, type ModelAnswer } from "../../support/ledger-model.ts";
+import { operationOf, steps } from "../../support/ledger-steps.ts";
+import { type LedgerWorld, openLedgerWorld } from "../../support/ledger-world.ts";
+
+const RUNS = process.env["FULL"] === "1" ? 300 : 8;
+
+describe.each(await availableBackends())("the ledger on $name", (available) => {
+  let world: LedgerWorld;
+  beforeAll(async () => {
+    world = await openLedgerWorld(available);
+  });
+  afterAll(() => world.close());
+
+  test("agrees with the model, half of it inside other transactions", async () => {
+    await fc.assert(
+      fc.asyncProperty(steps(40), fc.integer(), async (all, salt) => {
+        const userId = await world.user();
+        const model = createModel();
+        const holdIds = new Map<string, string>();
+        let modelNow = world.now();
+        for (const [index, one] of all.entries()) {
+          if (one.do === "wait") {
+            world.advance(one.seconds);
+            modelNow += one.seconds * 1000;
+          }
+          const operation = operationOf(one, userId, modelNow, (name) => {
+            return holdIds.get(name) ?? randomUUID();
+          });
+          if (operation === null) continue;
+          let answer: ModelAnswer;
+          try {
+            const inside = (index + salt) % 2 === 0;
+            const [result] = inside
+              ? await world.backend.database.transaction((tx) =>
+                  world.ledger.applyIn(tx, [operation]),
+                )
+              : [await world.ledger.submit(operation)];
+            if (result === undefined) throw new Error("no answer");
+            answer = { moved: result.amountCredits, replayed: result.replayed };
+            if (one.do === "reserve" && "holdId" in result)
+              holdIds.set(one.key, String(result.holdId));
+          } catch (error) {
+            if (!isAppError(error)) throw error;
+            answer = { error: error.code };
+            // A refusal inside a transaction takes the sweep back with it; outside it stays. Make them alike.
+            await world.ledger.submit({ kind: "expireHolds", userId });
+          }
+          const wanted = model.apply(one, modelNow);
+          if ("error" in wanted) model.apply({ do: "expire" }, modelNow);
+          expect(answer).toEqual(wanted);
+          const user = await world.backend.database.models.user.findUniqueOrThrow({
+            where: { id: userId },
+          });
+          const { credits, heldCredits: held, ledgerSeq: seq } = user;
+          expect({ credits, held, available: credits - held, seq }).toEqual(model.position());
+        }
+        expect(await world.audit({ cut: true })).toEqual([]);
+      }),
+      { numRuns: RUNS, endOnFailure: true },
+    );
+  });
+});
