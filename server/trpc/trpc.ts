@@ -135,6 +135,12 @@ const errors = t.middleware(async ({ ctx, path, type, next }) => {
   });
 });
 
+/** A page of another origin may not write through a browser that carries our cookie, not even with a token of its own. */
+const ownOrigin = t.middleware(({ ctx, type, next }) => {
+  if (type === "mutation") ctx.services.auth.requireOwnOrigin(ctx.request);
+  return next();
+});
+
 async function count(ctx: Context, tier: RateTier, client: string): Promise<void> {
   await ctx.limits.consume(tier, client, ({ limit, remaining, resetSeconds }) => {
     ctx.reply.setHeader("RateLimit-Limit", String(limit));
@@ -186,10 +192,10 @@ export const router = t.router;
 export const createCallerFactory = t.createCallerFactory;
 
 /** Anyone; limited by address. */
-export const publicProcedure = t.procedure.use(errors).use(limitedByAddress);
+export const publicProcedure = t.procedure.use(errors).use(limitedByAddress).use(ownOrigin);
 
 /** A signed-in user, as `ctx.user`; limited by user. */
-export const userProcedure = t.procedure.use(errors).use(limitedByUser);
+export const userProcedure = t.procedure.use(errors).use(limitedByUser).use(ownOrigin);
 
 /** An administrator, as `ctx.user`. */
 export const adminProcedure = userProcedure.use(adminOnly);

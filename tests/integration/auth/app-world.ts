@@ -1,0 +1,182 @@
+// Owns a whole app for authority tests: real HTTP, both sandboxes, a real database, callers of every kind.
+import { randomUUID } from "node:crypto";
+import { createServer } from "node:http";
+import type { AddressInfo } from "node:net";
+import { type App, createApp } from "../../../server/app.ts";
+import { createRefreshTokens } from "../../../server/auth/refresh-token.ts";
+import { createSignInStore } from "../../../server/auth/sign-in.store.ts";
+import { parseConfig } from "../../../server/config.ts";
+import { newId } from "../../../server/ledger/ids.ts";
+import { createLogger } from "../../../server/logger.ts";
+import { type Sandbox, startSandbox } from "../../../server/sandbox/sandbox.ts";
+import type { AvailableBackend, OpenedBackend } from "../../support/databases.ts";
+
+export const FRONTEND = "http://localhost:3000";
+export const SERVICE_KEY = "service-key-of-the-auth-suites-0123456789abcdef";
+const REFRESH_SECRET = "9f3c1d7a-refresh-5b2e-of-the-8d4f-suites-61aa";
+
+/** What came back from a procedure: its data, or the code of the closed list. */
+export interface Answer {
+  readonly status: number;
+  readonly data: unknown;
+  readonly code: string | null;
+  readonly response: Response;
+}
+
+/** Somebody who is signed in. */
+export interface Person {
+  readonly userId: string;
+  readonly sessionId: string;
+  readonly email: string;
+  readonly accessToken: string;
+  readonly refreshToken: string;
+}
+
+export interface AppWorld {
+  readonly app: App;
+  readonly opened: OpenedBackend;
+  readonly sandbox: Sandbox;
+  readonly url: string;
+  readonly clock: { aheadMs: number };
+  /** A signed-in person; `role` as the database shall have it. */
+  person(role?: "USER" | "ADMIN"): Promise<Person>;
+  /** A fresh access token for the same session family. */
+  signInAgain(userId: string): Promise<Person>;
+  /** Calls a procedure over HTTP. */
+  call(
+    path: string,
+    kind: "query" | "mutation" | "subscription",
+    input?: unknown,
+    headers?: Record<string, string>,
+  ): Promise<Answer>;
+  close(): Promise<void>;
+}
+
+/** Starts the app on a free port over `available`. */
+export async function openApp(
+  available: AvailableBackend,
+  env: Record<string, string> = {},
+): Promise<AppWorld> {
+  const opened = await available.open();
+  const clock = { aheadMs: 0 };
+  let handle: App["handle"] = () => undefined;
+  const server = createServer((request, response) => handle(request, response));
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  const url = `http://localhost:${(server.address() as AddressInfo).port}`;
+  const callback = `${url}/api/auth/google/callback`;
+  const sandbox = await startSandbox({
+    redirectUris: [callback],
+    webhookUrl: `${url}/api/payment/webhook`,
+  });
+  const config = parseConfig({
+    NODE_ENV: "test",
+    ...opened.env,
+    ...sandbox.env,
+    STRIPE_PUBLISHABLE_KEY: "pk_test_suite",
+    JWT_SECRET: "0d1b7c3e-access-4f6a-of-the-2c9d-suites-77be",
+    REFRESH_TOKEN_SECRET: REFRESH_SECRET,
+    GOOGLE_CALLBACK_URL: callback,
+    FRONTEND_URL: FRONTEND,
+    SERVICE_API_KEYS: `worker:${SERVICE_KEY}`,
+    RATE_LIMIT_MAX_REQUESTS: "1000000",
+    ...env,
+  });
+  const logger = createLogger({ level: process.env["TEST_LOG"] ?? "silent" });
+  const now = () => Date.now() + clock.aheadMs;
+  const app = createApp({ config, backend: opened.backend, logger, clock: now });
+  handle = app.handle;
+  const { database } = opened.backend;
+  const signIns = createSignInStore({ database, ledger: app.ledger, logger });
+  const tokens = createRefreshTokens([REFRESH_SECRET]);
+
+  async function signIn(subject: string, email: string, isAdmin: boolean): Promise<Person> {
+    const token = tokens.first(newId(Date.now()));
+    const startedAt = new Date(now());
+    const { userId } = await signIns.signIn({
+      identity: { issuer: config.google.issuer, subject, email, name: "Test Person", avatar: null },
+      session: {
+        id: token.sessionId,
+        tokenHash: tokens.hash(token),
+        startedAt,
+        expiresAt: new Date(startedAt.getTime() + 604_800_000),
+        absoluteExpiresAt: new Date(startedAt.getTime() + 2_592_000_000),
+        client: { userAgent: "suite", ip: "192.0.2.7" },
+      },
+      signupCredits: config.credits.signup,
+      isAdmin,
+    });
+    const renewed = await app.services.auth.refresh({
+      cookieTokens: [],
+      bodyToken: token.text,
+      origin: null,
+      userAgent: "suite",
+      ip: "192.0.2.7",
+    });
+    const { accessToken, refreshToken } = renewed;
+    return { userId, sessionId: token.sessionId, email, accessToken, refreshToken };
+  }
+
+  return {
+    app,
+    opened,
+    sandbox,
+    url,
+    clock,
+    person: (role = "USER") => {
+      const subject = randomUUID();
+      return signIn(subject, `${subject}@example.com`, role === "ADMIN");
+    },
+    async signInAgain(userId) {
+      const identity = await database.models.identity.findFirstOrThrow({ where: { userId } });
+      const user = await database.models.user.findUniqueOrThrow({ where: { id: userId } });
+      return signIn(identity.subject ?? "", user.email, false);
+    },
+    async call(path, kind, input, headers = {}) {
+      const target = new URL(`/api/trpc/${path}`, url);
+      const abort = new AbortController();
+      const init: RequestInit = { headers, signal: abort.signal };
+      if (kind === "mutation") {
+        init.method = "POST";
+        init.headers = { "content-type": "application/json", ...headers };
+        init.body = input === undefined ? undefined : JSON.stringify(input);
+      } else {
+        if (input !== undefined) target.searchParams.set("input", JSON.stringify(input));
+        if (kind === "subscription") init.headers = { accept: "text/event-stream", ...headers };
+      }
+      const response = await fetch(target, init);
+      if (kind === "subscription") return firstEvent(response, abort);
+      const body = (await response.json()) as {
+        result?: { data: unknown };
+        error?: { data: { app: { code: string } } };
+      };
+      return {
+        status: response.status,
+        data: body.result?.data,
+        code: body.error?.data.app.code ?? null,
+        response,
+      };
+    },
+    async close() {
+      await app.close();
+      server.closeAllConnections();
+      await new Promise((resolve) => server.close(resolve));
+      await sandbox.close();
+      await opened.close();
+    },
+  };
+}
+
+/** The code a stream begins with, or null when it really streams. */
+async function firstEvent(response: Response, abort: AbortController): Promise<Answer> {
+  let text = "";
+  const decoder = new TextDecoder();
+  const reader = response.body?.getReader();
+  while (reader !== undefined) {
+    const { value, done } = await reader.read();
+    text += decoder.decode(value, { stream: true });
+    if (done || /"code":"[A-Z_]+"|"credits":/.test(text)) break;
+  }
+  abort.abort();
+  const code = /"app":\{"code":"([A-Z_]+)"/.exec(text)?.[1] ?? null;
+  return { status: response.status, data: text, code, response };
+}

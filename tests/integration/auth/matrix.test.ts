@@ -1,0 +1,394 @@
+// Owns promise 7: every procedure against every kind of caller. The rows are made from the router: one without a row fails.
+import { randomUUID } from "node:crypto";
+import { SignJWT } from "jose";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { keyId } from "../../../server/auth/keys.ts";
+import { appRouter } from "../../../server/router.ts";
+import { contract } from "../../../shared/src/contract.ts";
+import { availableBackends } from "../../support/databases.ts";
+import { type AppWorld, FRONTEND, openApp, type Person, SERVICE_KEY } from "./app-world.ts";
+
+type Caller = "public" | "user" | "admin" | "service";
+
+/** Things of the other person, which nobody else may see, touch or learn the existence of. */
+interface Others {
+  other: Person;
+  /** Another one, who may be disabled, promoted or refunded by the administrators of these rows. */
+  victim: Person;
+  checkoutSession: string;
+}
+
+interface Row {
+  caller: Caller;
+  /** An input the schema takes. */
+  input?: (others: Others) => unknown;
+  /** The same with another person's id; a user must get NOT_FOUND. `none`: why no input can name another person's thing. */
+  foreign: ((others: Others) => unknown) | { none: string };
+}
+
+const ownOnly = { none: "answers for the caller's own account; takes no id" };
+const catalogue = { none: "takes ids of the public catalogue only" };
+const everyone = { none: "administrators and services act on anybody" };
+const open = { none: "public" };
+
+const rows: Record<string, Row> = {
+  "auth.config": { caller: "public", foreign: open },
+  "auth.refresh": { caller: "public", foreign: open },
+  "auth.logout": { caller: "public", foreign: open },
+  "auth.logoutAll": { caller: "user", foreign: ownOnly },
+  "auth.me": { caller: "user", foreign: ownOnly },
+  "auth.sessions": { caller: "user", foreign: ownOnly },
+  "auth.revokeSession": {
+    caller: "user",
+    input: () => ({ sessionId: randomUUID() }),
+    foreign: ({ other }) => ({ sessionId: other.sessionId }),
+  },
+  "user.profile": { caller: "user", foreign: ownOnly },
+  "user.update": { caller: "user", input: () => ({ name: "Matrix" }), foreign: ownOnly },
+  "user.export": { caller: "user", foreign: ownOnly },
+  "user.delete": {
+    caller: "user",
+    input: () => ({ confirmEmail: "not-the-callers@example.com" }),
+    foreign: { none: "another person's address is refused as a wrong confirmation" },
+  },
+  "credit.balance": { caller: "user", foreign: ownOnly },
+  "credit.history": { caller: "user", foreign: ownOnly },
+  "credit.costs": { caller: "public", foreign: open },
+  "credit.spend": {
+    caller: "user",
+    input: () => ({ feature: "chat-flash", idempotencyKey: randomUUID() }),
+    foreign: { none: "keys belong to the caller: the ledger's own suite repeats another's" },
+  },
+  "credit.usage": { caller: "user", foreign: ownOnly },
+  "credit.onChange": { caller: "user", foreign: ownOnly },
+  "payment.packages": { caller: "public", foreign: open },
+  "payment.checkout": {
+    caller: "user",
+    input: () => ({ packageId: "no-such-package" }),
+    foreign: catalogue,
+  },
+  "payment.confirm": {
+    caller: "user",
+    input: () => ({ sessionId: "cs_test_nobody" }),
+    foreign: ({ checkoutSession }) => ({ sessionId: checkoutSession }),
+  },
+  "payment.history": { caller: "user", foreign: ownOnly },
+  "payment.plans": { caller: "public", foreign: open },
+  "payment.subscribe": {
+    caller: "user",
+    input: () => ({ planId: "no-such-plan" }),
+    foreign: catalogue,
+  },
+  "payment.subscription": { caller: "user", foreign: ownOnly },
+  "payment.previewPlanChange": {
+    caller: "user",
+    input: () => ({ planId: "no-such-plan" }),
+    foreign: catalogue,
+  },
+  "payment.changePlan": {
+    caller: "user",
+    input: () => ({ planId: "no-such-plan", previewToken: "x" }),
+    foreign: catalogue,
+  },
+  "payment.cancelSubscription": { caller: "user", foreign: ownOnly },
+  "payment.resumeSubscription": { caller: "user", foreign: ownOnly },
+  "payment.portal": { caller: "user", foreign: ownOnly },
+  "payment.invoices": { caller: "user", foreign: ownOnly },
+  "service.reserve": {
+    caller: "service",
+    input: ({ other }) => ({
+      userId: other.userId,
+      feature: "chat-flash",
+      idempotencyKey: randomUUID(),
+    }),
+    foreign: everyone,
+  },
+  "service.settle": {
+    caller: "service",
+    input: () => ({ holdId: randomUUID() }),
+    foreign: everyone,
+  },
+  "service.release": {
+    caller: "service",
+    input: () => ({ holdId: randomUUID() }),
+    foreign: everyone,
+  },
+  "service.spend": {
+    caller: "service",
+    input: ({ other }) => ({
+      userId: other.userId,
+      feature: "chat-flash",
+      idempotencyKey: randomUUID(),
+    }),
+    foreign: everyone,
+  },
+  "admin.users": { caller: "admin", foreign: everyone },
+  "admin.user": {
+    caller: "admin",
+    input: ({ other }) => ({ userId: other.userId }),
+    foreign: everyone,
+  },
+  "admin.adjustCredits": {
+    caller: "admin",
+    input: ({ victim }) => ({
+      userId: victim.userId,
+      amount: 1,
+      reason: "matrix",
+      idempotencyKey: randomUUID(),
+    }),
+    foreign: everyone,
+  },
+  "admin.setRole": {
+    caller: "admin",
+    input: ({ victim }) => ({ userId: victim.userId, role: "USER" }),
+    foreign: everyone,
+  },
+  "admin.disableUser": {
+    caller: "admin",
+    input: ({ victim }) => ({ userId: victim.userId }),
+    foreign: everyone,
+  },
+  "admin.enableUser": {
+    caller: "admin",
+    input: ({ victim }) => ({ userId: victim.userId }),
+    foreign: everyone,
+  },
+  "admin.refundPayment": {
+    caller: "admin",
+    input: () => ({ paymentId: randomUUID(), idempotencyKey: randomUUID() }),
+    foreign: everyone,
+  },
+  "admin.events": { caller: "admin", foreign: everyone },
+  "admin.replayEvent": {
+    caller: "admin",
+    input: () => ({ eventId: "evt_nobody" }),
+    foreign: everyone,
+  },
+  "admin.stats": { caller: "admin", foreign: everyone },
+};
+
+const REFUSALS = ["UNAUTHENTICATED", "TOKEN_EXPIRED", "SESSION_REVOKED", "FORBIDDEN"];
+
+function kindOf(path: string): "query" | "mutation" | "subscription" {
+  const [group = "", name = ""] = path.split(".");
+  const procedures: Record<string, { kind: "query" | "mutation" | "subscription" }> | undefined =
+    Object.entries(contract).find(([key]) => key === group)?.[1];
+  const found = procedures?.[name];
+  if (found === undefined) throw new Error(`${path} is not in the contract`);
+  return found.kind;
+}
+
+describe("the authorisation matrix", () => {
+  const paths = Object.keys(appRouter._def.procedures).sort();
+
+  it("has a row for every procedure of the router, and the router has every procedure of the contract", () => {
+    expect(Object.keys(rows).sort()).toEqual(paths);
+    const promised = Object.entries(contract).flatMap(([group, procedures]) =>
+      Object.keys(procedures).map((name) => `${group}.${name}`),
+    );
+    expect(paths).toEqual(promised.sort());
+  });
+
+  it("names a foreign id wherever a user's input can hold one", () => {
+    const nobody = { userId: "", sessionId: "", email: "", accessToken: "", refreshToken: "" };
+    const withOwnIds = paths.filter((path) => {
+      const row = rows[path];
+      if (row?.caller !== "user" || row.foreign === catalogue) return false;
+      const input = row.input?.({ other: nobody, victim: nobody, checkoutSession: "" }) ?? {};
+      return Object.keys(input).some((key) => key.endsWith("Id"));
+    });
+    for (const path of withOwnIds) expect(rows[path]?.foreign, path).toBeTypeOf("function");
+    expect(withOwnIds).not.toHaveLength(0);
+  });
+});
+
+for (const available of await availableBackends()) {
+  describe(`authority on ${available.name}`, () => {
+    let world: AppWorld;
+    let others: Others;
+    let user: Person;
+    let admin: Person;
+    let expired: string;
+
+    beforeAll(async () => {
+      world = await openApp(available);
+      world.clock.aheadMs = -3_600_000;
+      expired = (await world.person()).accessToken;
+      world.clock.aheadMs = 0;
+      const other = await world.person();
+      const packages = await world.call("payment.packages", "query");
+      const [first] = (packages.data as { packages: { id: string }[] }).packages;
+      const checkout =
+        first === undefined
+          ? "cs_test_nobody"
+          : (
+              (
+                await world.call(
+                  "payment.checkout",
+                  "mutation",
+                  { packageId: first.id },
+                  bearer(other.accessToken),
+                )
+              ).data as { sessionId: string }
+            ).sessionId;
+      others = { other, victim: await world.person(), checkoutSession: checkout };
+      user = await world.person();
+      admin = await world.person("ADMIN");
+    });
+    afterAll(() => world.close());
+
+    const bearer = (token: string) => ({ authorization: `Bearer ${token}` });
+
+    for (const [path, row] of Object.entries(rows)) {
+      const call = (headers: Record<string, string>, input?: unknown) =>
+        world.call(path, kindOf(path), input ?? row.input?.(others), headers);
+      const token = row.caller === "user" || row.caller === "admin";
+
+      it(`${path} is for ${row.caller}`, async () => {
+        // Who is not known learns nothing, not even whether the input would have been right.
+        const nobody = await call({});
+        const garbage = await world.call(path, kindOf(path), { "\u0000": [] }, {});
+        if (row.caller === "public") {
+          expect(["FORBIDDEN", "TOKEN_EXPIRED", "SESSION_REVOKED"]).not.toContain(nobody.code);
+        } else {
+          // A stream says it inside: tRPC opens it before it asks who is there.
+          const status = kindOf(path) === "subscription" ? 200 : 401;
+          expect([nobody.status, nobody.code]).toEqual([status, "UNAUTHENTICATED"]);
+          expect(garbage.code).toBe("UNAUTHENTICATED");
+        }
+        if (token) {
+          expect((await call(bearer(expired))).code).toBe("TOKEN_EXPIRED");
+          expect((await call(bearer(SERVICE_KEY))).code).toBe("UNAUTHENTICATED");
+        }
+        if (row.caller !== "public") {
+          for (const malformed of ["x", "a.b.c", "null", user.refreshToken, "A".repeat(3_000)]) {
+            expect((await call(bearer(malformed))).code, malformed).toBe("UNAUTHENTICATED");
+          }
+          const basic = { authorization: `Basic ${Buffer.from("a:b").toString("base64")}` };
+          expect((await call(basic)).code).toBe("UNAUTHENTICATED");
+        }
+        if (row.caller === "admin") {
+          const plain = await call(bearer(user.accessToken));
+          expect([plain.status, plain.code]).toEqual([403, "FORBIDDEN"]);
+          const blind = await world.call(
+            path,
+            kindOf(path),
+            { "\u0000": [] },
+            bearer(user.accessToken),
+          );
+          expect(blind.code).toBe("FORBIDDEN");
+        }
+        if (row.caller === "service") {
+          for (const person of [user, admin]) {
+            expect((await call(bearer(person.accessToken))).code).toBe("UNAUTHENTICATED");
+          }
+          const almost = `${SERVICE_KEY.slice(0, -1)}!`;
+          expect((await call(bearer(almost))).code).toBe("UNAUTHENTICATED");
+        }
+        const allowed = {
+          public: {},
+          // Each time a fresh one: some of the rows end the caller's sessions.
+          user: bearer((await world.person()).accessToken),
+          admin: bearer(admin.accessToken),
+          service: bearer(SERVICE_KEY),
+        }[row.caller];
+        const answer = await call(allowed);
+        const kindly = path === "auth.refresh" ? ["UNAUTHENTICATED"] : [];
+        expect(REFUSALS.filter((code) => !kindly.includes(code))).not.toContain(answer.code);
+        expect(answer.status, JSON.stringify(answer.data)).toBeLessThan(500);
+      });
+
+      if (typeof row.foreign === "function") {
+        const foreign = row.foreign;
+        it(`${path} does not know another person's things`, async () => {
+          const answer = await call(bearer(user.accessToken), foreign(others));
+          expect([answer.status, answer.code]).toEqual([404, "NOT_FOUND"]);
+        });
+      }
+    }
+
+    it("refuses a token that says ADMIN of itself", async () => {
+      const forged = await new SignJWT({ sid: user.sessionId, ver: 0, role: "ADMIN" })
+        .setProtectedHeader({ alg: "HS256", typ: "at+jwt", kid: keyId("x".repeat(32)) })
+        .setIssuer("skywork")
+        .setAudience("skywork-api")
+        .setSubject(user.userId)
+        .setIssuedAt()
+        .setExpirationTime("5m")
+        .sign(new TextEncoder().encode("x".repeat(32)));
+      expect((await world.call("admin.users", "query", {}, bearer(forged))).code).toBe(
+        "UNAUTHENTICATED",
+      );
+    });
+
+    it("refuses every write that carries the cookie from a foreign page, whatever else it carries", async () => {
+      const writes = Object.keys(rows).filter(
+        (path) => kindOf(path) === "mutation" && rows[path]?.caller !== "service",
+      );
+      for (const path of writes) {
+        for (const origin of ["https://evil.example", "null", undefined]) {
+          const answer = await world.call(path, "mutation", rows[path]?.input?.(others) ?? {}, {
+            ...bearer(admin.accessToken),
+            cookie: `refresh=${admin.refreshToken}`,
+            ...(origin === undefined ? {} : { origin }),
+          });
+          expect([path, answer.code]).toEqual([path, "FORBIDDEN"]);
+        }
+      }
+      const own = await world.call(
+        "user.update",
+        "mutation",
+        { name: "From our own page" },
+        {
+          ...bearer(admin.accessToken),
+          cookie: `refresh=${admin.refreshToken}`,
+          origin: FRONTEND,
+        },
+      );
+      expect(own.code).toBeNull();
+    });
+
+    it("never refreshes by GET", async () => {
+      const person = await world.person();
+      const headers = { cookie: `refresh=${person.refreshToken}`, origin: FRONTEND };
+      for (const path of ["/api/trpc/auth.refresh", "/api/auth/refresh"]) {
+        const response = await fetch(world.url + path, { headers });
+        expect(response.status, path).toBeGreaterThanOrEqual(400);
+        expect(response.headers.getSetCookie()).toEqual([]);
+      }
+      const post = await world.call("auth.refresh", "mutation", undefined, headers);
+      expect(post.code).toBeNull();
+      expect(post.response.headers.get("cache-control")).toContain("no-store");
+      expect(post.response.headers.getSetCookie()).toEqual([
+        expect.stringMatching(/^refresh=skr_[\w-]+; Path=\/; Max-Age=\d+; HttpOnly; SameSite=Lax$/),
+      ]);
+      expect(JSON.stringify(post.data)).not.toContain("skr_");
+    });
+
+    it("gives a client without cookies its refresh token in the body, and no cookie", async () => {
+      const person = await world.person();
+      const answer = await world.call("auth.refresh", "mutation", {
+        refreshToken: person.refreshToken,
+      });
+      expect(answer.data).toMatchObject({ refreshToken: expect.stringMatching(/^skr_/) });
+      expect(answer.response.headers.getSetCookie()).toEqual([]);
+      const out = await world.call("auth.logout", "mutation", {
+        refreshToken: (answer.data as { refreshToken: string }).refreshToken,
+      });
+      expect(out.data).toEqual({});
+      const me = await world.call("auth.me", "query", undefined, bearer(person.accessToken));
+      expect(me.code).toBe("SESSION_REVOKED");
+    });
+
+    it("clears the cookie with the attributes it was set with", async () => {
+      const person = await world.person();
+      const answer = await world.call("auth.logout", "mutation", undefined, {
+        cookie: `refresh=${person.refreshToken}`,
+        origin: FRONTEND,
+      });
+      expect(answer.response.headers.getSetCookie()).toEqual([
+        "refresh=; Path=/; Max-Age=0; Expires=Thu, 01 Jan 1970 00:00:00 GMT; HttpOnly; SameSite=Lax",
+      ]);
+    });
+  });
+}
