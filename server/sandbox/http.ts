@@ -18,6 +18,12 @@ export async function readBody(req: IncomingMessage): Promise<string | undefined
   return Buffer.concat(chunks).toString("utf8");
 }
 
+/** The path and query a request asks for; its host is not to be used. */
+export function targetOf(req: IncomingMessage): URL {
+  const asked = `http://sandbox${req.url?.startsWith("/") ? req.url : "/"}`;
+  return new URL(URL.canParse(asked) ? asked : "http://sandbox/");
+}
+
 /** One header as text. */
 export function header(req: IncomingMessage, name: string): string | null {
   const value = req.headers[name];

@@ -3,7 +3,7 @@ import { randomBytes } from "node:crypto";
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { decodeJwt } from "jose";
 import type { OidcContext } from "oidc-provider";
-import { closeServer, hostAllowed, isCrossSite, listen, readBody } from "../http.ts";
+import { closeServer, hostAllowed, isCrossSite, listen, readBody, targetOf } from "../http.ts";
 import { originOf } from "../html.ts";
 import { errorPage, showChooser } from "./chooser.ts";
 import {
@@ -141,7 +141,7 @@ export async function startGoogleSandbox(options: GoogleSandboxOptions): Promise
   };
 
   handler = async (req, res) => {
-    const target = new URL(req.url ?? "/", issuer);
+    const target = targetOf(req);
     if (!hostAllowed(req, allowHosts) || (target.pathname === "/_sandbox" && isCrossSite(req))) {
       res.writeHead(403, { "Content-Type": "text/plain" }).end("Not from here.\n");
       return;

@@ -1,6 +1,14 @@
 // Owns the Stripe stand-in as a running server: it joins the API, the hosted pages, the event delivery and the controls.
 import type { IncomingMessage, ServerResponse } from "node:http";
-import { closeServer, header, hostAllowed, isCrossSite, listen, readBody } from "../http.ts";
+import {
+  closeServer,
+  header,
+  hostAllowed,
+  isCrossSite,
+  listen,
+  readBody,
+  targetOf,
+} from "../http.ts";
 import { accountRoutes } from "./account.ts";
 import { createApi, type StoredAnswer } from "./api.ts";
 import { catalogRoutes } from "./catalog.ts";
@@ -217,7 +225,7 @@ export async function startStripeSandbox(options: StripeSandboxOptions): Promise
   };
 
   handler = async (req, res) => {
-    const target = new URL(req.url ?? "/", "http://sandbox");
+    const target = targetOf(req);
     const { pathname } = target;
     const method = req.method ?? "GET";
     const body = await readBody(req);
