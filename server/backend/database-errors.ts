@@ -34,6 +34,12 @@ const AWAY_NUMBERS = new Set([
   3159, 3169, 4031,
 ]);
 
+// The MariaDB connector's own numbers for lost, refused, timed-out and closed connections and pools.
+const CLIENT_AWAY_NUMBERS = new Set([
+  45001, 45004, 45009, 45011, 45012, 45013, 45019, 45024, 45026, 45027, 45028, 45029, 45030, 45035,
+  45037, 45039, 45042, 45060, 45061,
+]);
+
 const CONFLICT_WORDS = new Set(["P2034", "TransactionWriteConflict"]);
 
 const UNIQUE_WORDS = new Set(["P2002", "UniqueConstraintViolation"]);
@@ -74,26 +80,6 @@ const AWAY_WORDS = new Set([
     "EHOSTUNREACH",
   ],
   ...["EHOSTDOWN", "ENETUNREACH", "ENETDOWN", "ERR_STREAM_DESTROYED", "ERR_STREAM_WRITE_AFTER_END"],
-  // The MariaDB connector.
-  ...[
-    "ER_GET_CONNECTION_TIMEOUT",
-    "ER_SOCKET_TIMEOUT",
-    "ER_SOCKET_UNEXPECTED_CLOSE",
-    "ER_SOCKET_BAD_PORT",
-  ],
-  ...[
-    "ER_CONNECTION_TIMEOUT",
-    "ER_CMD_CONNECTION_CLOSED",
-    "ER_CMD_NOT_EXECUTED_DESTROYED",
-    "ER_PING_TIMEOUT",
-  ],
-  ...[
-    "ER_POOL_NOT_INITIALIZED",
-    "ER_POOL_NO_CONNECTION",
-    "ER_CLOSING_POOL",
-    "ER_POOL_ALREADY_CLOSED",
-  ],
-  ...["ER_CONNECTION_ALREADY_CLOSED", "ER_ADD_CONNECTION_CLOSED_POOL", "ER_UNEXPECTED_PACKET"],
   // Ours.
   ...["MutexTimeoutError", "SqliteClosedError", "DatabaseAwayError"],
 ]);
@@ -145,7 +131,7 @@ function classifyOne(error: object): DatabaseErrorClass {
 function byNumber(number: number): DatabaseErrorClass {
   if (CONFLICT_NUMBERS.has(number)) return "conflict";
   if (UNIQUE_NUMBERS.has(number)) return "unique";
-  return AWAY_NUMBERS.has(number) ? "away" : "other";
+  return AWAY_NUMBERS.has(number) || CLIENT_AWAY_NUMBERS.has(number) ? "away" : "other";
 }
 
 /** How often and how long a conflict is worth another try. */

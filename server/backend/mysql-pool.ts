@@ -1,4 +1,5 @@
 // Owns pools of MySQL connections: bounded waits, survived losses, and not waiting for a server that has gone silent.
+import type { Socket } from "node:net";
 import type { PrismaMariaDb } from "@prisma/adapter-mariadb";
 import { createPool, type PoolConnection, type QueryOptions } from "mariadb";
 import type { Logger } from "../logger.ts";
@@ -33,31 +34,39 @@ export interface WatchedConnection {
 
 const ACQUIRE_TIMEOUT_MS = 2_000;
 
-/** A pool of at most `connectionLimit` connections to the target. */
+/** Counts and sums as numbers; Prisma does its own conversion. */
+const PLAIN_NUMBERS = { bigIntAsNumber: true, decimalAsNumber: true, insertIdAsNumber: true };
+
+/** A pool of at most `connectionLimit` connections. Those of the ledger's lane have autocommit off. */
 export function createMysqlPool(
   target: MysqlTarget,
-  options: { connectionLimit: number; autocommit: boolean; logger: Logger },
+  options: { connectionLimit: number; lane: "ledger" | "prisma"; logger: Logger },
 ): MysqlPool {
-  const { connectionLimit, autocommit, logger } = options;
+  const { connectionLimit, lane, logger } = options;
   const watchdog = createWatchdog(target.connection, logger);
   const pool = createPool({
     ...target.connection,
-    initSql: [...target.sessionSql, `SET SESSION autocommit = ${autocommit ? 1 : 0}`],
+    initSql: [...target.sessionSql, `SET SESSION autocommit = ${lane === "ledger" ? 0 : 1}`],
     connectionLimit,
     acquireTimeout: ACQUIRE_TIMEOUT_MS,
     // The rest is opened when needed and kept for a while.
     minimumIdle: 1,
     idleTimeout: 300,
     dateStrings: true,
-    bigIntAsNumber: true,
-    decimalAsNumber: true,
-    insertIdAsNumber: true,
     autoJsonMap: false,
+    ...(lane === "ledger" ? PLAIN_NUMBERS : {}),
   });
   // Without a listener the connector's lost connections would end the process.
   const events = pool as unknown as NodeJS.EventEmitter;
   events.on("error", (error) =>
     logger.warn({ err: error, database: target.label }, "database connection lost"),
+  );
+
+  // The connector's own `destroy` asks the server to KILL the statement, without a limit in time and with a rejection
+  // nobody can catch; closing the socket is all that is wanted. Only the events show the connection that has it.
+  const sockets = new Map<number, Socket>();
+  events.on("acquire", (inner: { threadId: number; getSocket(): Socket }) =>
+    sockets.set(inner.threadId, inner.getSocket()),
   );
 
   async function acquire(): Promise<WatchedConnection> {
@@ -66,7 +75,10 @@ export function createMysqlPool(
       // Pinging idle connections to a silent server can take longer than the pool's own limit.
       pending.then((late) => late.release()).catch(() => {});
     });
-    return watch(connection, watchdog);
+    const thread = connection.threadId ?? 0;
+    const socket = sockets.get(thread);
+    sockets.delete(thread);
+    return watch(connection, watchdog, socket);
   }
 
   async function once<T>(work: (connection: WatchedConnection) => Promise<T>): Promise<T> {
@@ -96,13 +108,12 @@ export function createMysqlPool(
   };
 }
 
-function watch(connection: PoolConnection, watchdog: Watchdog): WatchedConnection {
-  let destroyed = false;
-  const destroy = () => {
-    if (destroyed) return;
-    destroyed = true;
-    connection.destroy();
-  };
+function watch(
+  connection: PoolConnection,
+  watchdog: Watchdog,
+  socket: Socket | undefined,
+): WatchedConnection {
+  const destroy = () => void socket?.destroy(new DatabaseAwayError("The connection was given up"));
   const emitter = connection as unknown as NodeJS.EventEmitter;
   return {
     query: (sql, values) => watchdog.run(() => connection.query(sql, values), destroy),
@@ -110,8 +121,7 @@ function watch(connection: PoolConnection, watchdog: Watchdog): WatchedConnectio
     on: (event, listener) => void emitter.on(event, listener),
     off: (event, listener) => void emitter.off(event, listener),
     // Giving a connection back rolls back what it left open, which a silent server would never answer.
-    release: () =>
-      destroyed ? Promise.resolve() : watchdog.run(() => connection.release(), destroy),
+    release: () => watchdog.run(() => connection.release(), destroy),
     destroy,
   };
 }

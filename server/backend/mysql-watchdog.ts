@@ -1,5 +1,5 @@
 // Owns telling a slow statement from a server that has gone silent (stopped, cut off, failing over without a word).
-import { type Connection, type ConnectionConfig, createConnection } from "mariadb";
+import { type ConnectionConfig, createConnection } from "mariadb";
 import type { Logger } from "../logger.ts";
 
 /** The database gave no sign of life in time. Nothing is known of the statement that waited. */
@@ -90,24 +90,10 @@ export function createWatchdog(target: ConnectionConfig, logger: Logger): Watchd
   };
 }
 
+/** A connection that has been silent for that long ends by itself, whatever it waits for. */
 async function signOfLife(target: ConnectionConfig): Promise<void> {
-  let connection: Connection | undefined;
-  let timer: NodeJS.Timeout | undefined;
-  const late = new Promise<never>((_resolve, reject) => {
-    timer = setTimeout(
-      () => reject(new Error(`No sign of life within ${SIGN_OF_LIFE_WITHIN_MS} ms`)),
-      SIGN_OF_LIFE_WITHIN_MS,
-    );
-  });
-  const opening = createConnection(target).then(async (opened) => {
-    connection = opened;
-    opened.on("error", () => {});
-    await opened.query("SELECT 1");
-  });
-  try {
-    await Promise.race([opening, late]);
-  } finally {
-    clearTimeout(timer);
-    opening.catch(() => {}).finally(() => connection?.destroy());
-  }
+  const connection = await createConnection({ ...target, socketTimeout: SIGN_OF_LIFE_WITHIN_MS });
+  connection.on("error", () => {});
+  await connection.query("SELECT 1");
+  await connection.end();
 }

@@ -41,14 +41,18 @@ export async function openProductionDatabase(
   await migrate(target, options);
   // The ledger has one lane; the second connection lets it go on while the first is being replaced.
   const rawLimit = target.connectionLimit >= 4 ? 2 : 1;
-  const raw = createMysqlPool(target, { connectionLimit: rawLimit, autocommit: false, logger });
+  const raw = createMysqlPool(target, { connectionLimit: rawLimit, lane: "ledger", logger });
   const pool = createMysqlPool(target, {
     connectionLimit: Math.max(target.connectionLimit - rawLimit, 1),
-    autocommit: true,
+    lane: "prisma",
     logger,
   });
   const client = new PrismaClient({
-    adapter: new PrismaMariaDb(pool.forPrisma, { database: target.database }),
+    // The text protocol costs one round trip and leaves no prepared statements on the server (docs/decisions).
+    adapter: new PrismaMariaDb(pool.forPrisma, {
+      database: target.database,
+      useTextProtocol: true,
+    }),
     omit: SECRET_COLUMNS,
     errorFormat: "minimal",
     transactionOptions: PRISMA_TRANSACTIONS,

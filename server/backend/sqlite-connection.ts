@@ -15,7 +15,10 @@ export interface SqliteResult {
 export interface SqliteConnection {
   /** Runs one statement to its end, so that no half-read statement keeps a snapshot or a lock. */
   run(sql: string, args: readonly SqliteValue[]): SqliteResult;
-  /** Runs a script of several statements. */
+  /**
+   * Runs a script. BEGIN, COMMIT and ROLLBACK go this way too: a prepared BEGIN that met a lock would stay in progress
+   * and make the next COMMIT fail, while a script's statements are finalised whatever happens.
+   */
   script(sql: string): void;
   readonly inTransaction: boolean;
   /** Drops the connection; the next call opens a new one with the same PRAGMAs. */

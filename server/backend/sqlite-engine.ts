@@ -51,7 +51,7 @@ export async function openSqliteEngine(path: string): Promise<SqliteEngine> {
   function endTransaction(): void {
     if (!writer.inTransaction) return;
     try {
-      writer.run("ROLLBACK", []);
+      writer.script("ROLLBACK");
     } catch {
       // The connection is not to be trusted any more; closing it rolls back whatever it held.
       writer.reset();
@@ -63,7 +63,7 @@ export async function openSqliteEngine(path: string): Promise<SqliteEngine> {
     const endTurn = await turn.acquire(WRITE_WAIT_MS);
     try {
       await patiently(
-        () => writer.run("BEGIN IMMEDIATE", []),
+        () => writer.script("BEGIN IMMEDIATE"),
         Math.max(deadline - Date.now(), 1_000),
       );
     } catch (error) {
@@ -89,7 +89,7 @@ export async function openSqliteEngine(path: string): Promise<SqliteEngine> {
       commit() {
         if (!open) throw new Error("The transaction has ended");
         try {
-          writer.run("COMMIT", []);
+          writer.script("COMMIT");
         } finally {
           finish();
         }

@@ -29,6 +29,8 @@ const DECLARED_TYPES: Readonly<Record<string, ColumnType>> = {
 export function toSqliteValue(value: unknown): SqliteValue {
   switch (typeof value) {
     case "string":
+      // The driver reads text only up to a NUL character: one that is kept would silently cut off what follows it.
+      return value.includes("\0") ? value.replaceAll("\0", "\uFFFD") : value;
     case "bigint":
       return value;
     case "number":

@@ -1,0 +1,232 @@
+// Owns what the production database does when its server is away, silent, cuts a connection, or contends for rows.
+import { setTimeout as sleep } from "node:timers/promises";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { type Backend, openBackend } from "../../server/backend/backend.ts";
+import type { SqlSession } from "../../server/backend/database.ts";
+import { classifyDatabaseError } from "../../server/backend/database-errors.ts";
+import { createLogger } from "../../server/logger.ts";
+import { availableServers, type FreshDatabase, freshMysql } from "../support/databases.ts";
+import { startTcpProxy, type TcpProxy } from "../support/tcp-proxy.ts";
+
+const { mysql } = await availableServers();
+
+describe.runIf(mysql !== null)("MySQL behind a bad network", () => {
+  let fresh: FreshDatabase;
+  let proxy: TcpProxy;
+  let backend: Backend;
+  let steady: Backend;
+  const logger = createLogger({ level: "silent" });
+
+  async function open(url: string): Promise<Backend> {
+    const database = { kind: "mysql", url } as const;
+    return openBackend({ config: { environment: "test", redis: null, database }, logger });
+  }
+
+  beforeAll(async () => {
+    const server = new URL(mysql ?? "");
+    fresh = await freshMysql(server.href);
+    proxy = await startTcpProxy(server.hostname, Number(server.port || 3306));
+    const through = new URL(fresh.url);
+    through.host = `127.0.0.1:${proxy.port}`;
+    [backend, steady] = await Promise.all([open(through.href), open(fresh.url)]);
+  });
+
+  afterAll(async () => {
+    proxy.restore();
+    await Promise.all([backend.close(), steady.close()]);
+    await proxy.close();
+    await fresh.drop();
+  });
+
+  const insert = (id: string) => (sql: SqlSession) =>
+    sql.execute("INSERT INTO users (id, email, updatedAt) VALUES (?, ?, ?)", [id, id, new Date()]);
+  const exists = async (id: string) =>
+    (await steady.database.models.user.count({ where: { id } })) === 1;
+  const failureOf = (work: Promise<unknown>): Promise<unknown> =>
+    work.then(
+      () => {
+        throw new Error("it should have failed");
+      },
+      (error: unknown) => error,
+    );
+
+  test.each(["refuse", "silence"] as const)(
+    "%s: everything fails in time, then recovers by itself",
+    async (how) => {
+      await backend.database.models.user.count();
+      proxy[how]();
+      const startedAtMs = Date.now();
+      const [model, mixed, raw, state] = await Promise.all([
+        failureOf(backend.database.models.user.count()),
+        failureOf(backend.database.transaction(({ sql }) => insert("never")(sql))),
+        failureOf(backend.database.rawTransaction(insert("never"))),
+        backend.check(),
+      ]);
+      expect(Date.now() - startedAtMs).toBeLessThan(5_000);
+      expect(classifyDatabaseError(model)).toBe("away");
+      expect(mixed).toMatchObject({ code: "SERVICE_UNAVAILABLE" });
+      expect(classifyDatabaseError(raw)).toBe("away");
+      expect(state.database.status).toBe("down");
+
+      proxy.restore();
+      await expect
+        .poll(
+          () =>
+            backend.database.rawTransaction(insert(`after ${how}`)).then(
+              () => true,
+              () => false,
+            ),
+          {
+            timeout: 10_000,
+            interval: 200,
+          },
+        )
+        .toBe(true);
+      await expect
+        .poll(() => backend.check(), { timeout: 10_000 })
+        .toMatchObject({ database: { status: "up" } });
+      expect(await exists(`after ${how}`)).toBe(true);
+      expect(await exists("never")).toBe(false);
+    },
+  );
+
+  test.each([
+    ["before", false],
+    ["after", true],
+  ] as const)(
+    "cut %s the server got COMMIT: the outcome is said to be unknown",
+    async (when, committed) => {
+      for (const way of ["rawTransaction", "transaction"] as const) {
+        const id = `${way} ${when}`;
+        const work =
+          way === "rawTransaction"
+            ? () => backend.database.rawTransaction(insert(id))
+            : () => backend.database.transaction(({ sql }) => insert(id)(sql));
+        // COM_QUERY and its text; a new connection's "READ COMMITTED" is not meant.
+        proxy.cutOn("\u0003COMMIT", when);
+        expect(classifyDatabaseError(await failureOf(work()))).toBe("unknownOutcome");
+        expect(await exists(id)).toBe(committed);
+      }
+    },
+  );
+
+  test("a connection killed in mid-transaction is `away`, and nothing of it stays", async () => {
+    for (const way of ["rawTransaction", "transaction"] as const) {
+      const id = `killed ${way}`;
+      const doomed = async (sql: SqlSession) => {
+        await insert(id)(sql);
+        const [row] = await sql.query<{ thread: number }>("SELECT CONNECTION_ID() AS thread", []);
+        await steady.database.models.$executeRawUnsafe(`KILL ${Number(row?.thread)}`);
+        await insert(`${id} again`)(sql);
+      };
+      const work =
+        way === "rawTransaction"
+          ? backend.database.rawTransaction(doomed)
+          : backend.database.transaction(({ sql }) => doomed(sql));
+      expect(classifyDatabaseError(await failureOf(work))).toBe("away");
+      expect(await exists(id)).toBe(false);
+    }
+  });
+
+  test("a statement that merely takes long is left alone", async () => {
+    const slow = backend.database.rawTransaction((sql) =>
+      sql.query("SELECT SLEEP(3) AS slept", []),
+    );
+    expect(await slow).toEqual([{ slept: 0 }]);
+  });
+
+  test("deadlocks and lock waits are conflicts in every shape they come in", async () => {
+    const ids = ["lock a", "lock b"];
+    for (const id of ids) await steady.database.rawTransaction(insert(id));
+    const touch = (sql: SqlSession, id?: string) =>
+      sql.execute("UPDATE users SET credits = credits + 1 WHERE id = ?", [id]);
+    const raw = (first?: string, second?: string) =>
+      backend.database.rawTransaction(async (sql) => {
+        await touch(sql, first);
+        await sleep(200);
+        await touch(sql, second);
+      });
+    const deadlock = await Promise.allSettled([raw(ids[0], ids[1]), raw(ids[1], ids[0])]);
+    const refused = deadlock.filter((result) => result.status === "rejected");
+    expect(refused.map(({ reason }) => classifyDatabaseError(reason))).toEqual(["conflict"]);
+
+    await steady.database.rawTransaction(async (sql) => {
+      await touch(sql, ids[0]);
+      const where = { id: ids[0] ?? "" };
+      const { models } = backend.database;
+      const shapes = await Promise.all([
+        failureOf(models.user.update({ where, data: { credits: 1 } })),
+        failureOf(models.$executeRaw`UPDATE users SET credits = 2 WHERE id = ${where.id}`),
+        failureOf(backend.database.rawTransaction((session) => touch(session, ids[0]))),
+      ]);
+      expect(shapes.map(classifyDatabaseError)).toEqual(["conflict", "conflict", "conflict"]);
+    });
+  });
+
+  test("transaction() gives up on a row that stays locked, with SERVICE_UNAVAILABLE", async () => {
+    await steady.database.rawTransaction(insert("held"));
+    await steady.database.rawTransaction(async (sql) => {
+      const hold = "SELECT id FROM users WHERE id = ? FOR UPDATE";
+      await sql.query(hold, ["held"]);
+      const work = backend.database.transaction((tx) => tx.sql.query(hold, ["held"]));
+      expect(await failureOf(work)).toMatchObject({ code: "SERVICE_UNAVAILABLE" });
+    });
+  });
+});
+
+describe("a DATABASE_URL that cannot be used is explained without its password", () => {
+  const logger = createLogger({ level: "silent" });
+  const open = (
+    kind: "mysql" | "sqlite",
+    url: string,
+    environment: "production" | "test" = "production",
+  ) => openBackend({ logger, config: { environment, redis: null, database: { kind, url } } });
+
+  test.each([
+    [
+      "mysql",
+      "mysql://root:geheim@127.0.0.1:1/skywork",
+      /127\.0\.0\.1:1\/skywork.*ECONNREFUSED.*host, port/s,
+    ],
+    ["mysql", "mysql://root:geheim@127.0.0.1:1", /names no database/],
+    ["mysql", "mysql://root:ge#heim@127.0.0.1/x", /percent-encode/],
+    ["mysql", "mysql://root:geheim@127.0.0.1:1/x?connection_limit=many", /connection_limit/],
+    ["mysql", "mysql://root:geheim@127.0.0.1:1/x?ssl=perhaps", /ssl/],
+    ["sqlite", "file:", /names no file/],
+    ["sqlite", `file:${import.meta.filename}/below/x.db`, /below\/x\.db.*writable/s],
+    ["sqlite", `file:${import.meta.filename}`, /not a database/],
+  ] as const)("%s %s", async (kind, url, sentence) => {
+    const error = await open(kind, url).then(
+      () => undefined,
+      (reason: unknown) => reason,
+    );
+    expect(error).toBeInstanceOf(Error);
+    const { message } = error as Error;
+    expect(message).toMatch(sentence);
+    expect(message).not.toMatch(/geheim/);
+  });
+
+  test.runIf(mysql !== null)(
+    "a missing database: production tells the line to run, development creates it",
+    async () => {
+      const fresh = await freshMysql(mysql ?? "");
+      await fresh.drop();
+      await expect(open("mysql", fresh.url)).rejects.toThrow(/CREATE DATABASE `skywork_test_/);
+      const backend = await open("mysql", fresh.url, "test");
+      expect((await backend.check()).database.status).toBe("up");
+      await backend.close();
+      await fresh.drop();
+    },
+  );
+
+  test.runIf(mysql !== null)("a wrong password names the user, not the password", async () => {
+    const url = new URL(mysql ?? "");
+    Object.assign(url, { username: "nobody_here", password: "geheim", pathname: "/skywork" });
+    const error = await open("mysql", url.href).then(
+      () => undefined,
+      (reason: unknown) => reason,
+    );
+    expect((error as Error).message).toMatch(/nobody_here.*password in DATABASE_URL/);
+    expect((error as Error).message).not.toMatch(/geheim/);
+  });
+});

@@ -1,0 +1,81 @@
+// Owns a TCP proxy on loopback that can fall silent, cut connections, or cut at a given moment of the conversation.
+import { type AddressInfo, connect, createServer, type Socket } from "node:net";
+
+/** A proxy in front of one server. */
+export interface TcpProxy {
+  readonly port: number;
+  /** Forwards nothing any more, in either direction, new connections included; nobody is told. */
+  silence(): void;
+  /** Cuts every connection and refuses new ones. */
+  refuse(): void;
+  /** Forwards again; connections that fell silent stay so and are cut. */
+  restore(): void;
+  /** Cuts the connection on which the client next sends `bytes`: `before` or `after` the server got them. */
+  cutOn(bytes: string, when: "before" | "after"): void;
+  close(): Promise<void>;
+}
+
+/** Starts a proxy to `host:port`. */
+export async function startTcpProxy(host: string, port: number): Promise<TcpProxy> {
+  const pairs = new Set<[Socket, Socket]>();
+  let mode: "forward" | "silent" | "refuse" = "forward";
+  let cut: { bytes: string; when: "before" | "after" } | undefined;
+
+  const server = createServer((client) => {
+    if (mode === "refuse") return void client.destroy();
+    const upstream = connect(port, host);
+    const pair: [Socket, Socket] = [client, upstream];
+    pairs.add(pair);
+    const destroy = () => {
+      pairs.delete(pair);
+      client.destroy();
+      upstream.destroy();
+    };
+    for (const socket of pair) socket.on("error", destroy).on("close", destroy);
+    client.on("data", (data) => {
+      if (mode === "silent") return;
+      const hit = cut !== undefined && data.includes(cut.bytes);
+      if (!hit) return void upstream.write(data);
+      const { when } = cut ?? { when: "before" };
+      cut = undefined;
+      if (when === "before") destroy();
+      // The server acts on it; its answer never arrives.
+      else {
+        upstream.removeAllListeners("data");
+        upstream.write(data, () => setTimeout(destroy, 100));
+      }
+    });
+    upstream.on("data", (data) => {
+      if (mode !== "silent") client.write(data);
+    });
+  });
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  const cutAll = () => {
+    for (const [client, upstream] of pairs) {
+      client.destroy();
+      upstream.destroy();
+    }
+    pairs.clear();
+  };
+  return {
+    port: (server.address() as AddressInfo).port,
+    silence() {
+      mode = "silent";
+    },
+    refuse() {
+      mode = "refuse";
+      cutAll();
+    },
+    restore() {
+      if (mode === "silent") cutAll();
+      mode = "forward";
+    },
+    cutOn(bytes, when) {
+      cut = { bytes, when };
+    },
+    async close() {
+      cutAll();
+      await new Promise((resolve) => server.close(resolve));
+    },
+  };
+}
