@@ -1,0 +1,175 @@
+// Owns the proof that refunds and disputes take exactly their share of the credits, and give back what comes back.
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
+import { availableBackends } from "../../support/databases.ts";
+import {
+  brokenInvariants,
+  openPaymentWorld,
+  type PaymentWorld,
+} from "../../support/payment-world.ts";
+
+const backends = await availableBackends();
+
+describe.each(backends)("money back on $name", (available) => {
+  let world: PaymentWorld;
+  let userId: string;
+  let paymentId: string;
+  let intent: string;
+
+  beforeAll(async () => {
+    world = await openPaymentWorld(available);
+  });
+  afterAll(() => world.close());
+  beforeEach(async () => {
+    userId = await world.createUser();
+    const { packages } = await world.payment.packages();
+    await world.buy(userId, packages.find(({ credits }) => credits === 100)?.id ?? "");
+    await world.settled();
+    const payment = await world.models.payment.findFirstOrThrow({ where: { userId } });
+    paymentId = payment.id;
+    intent = payment.stripePaymentId ?? "";
+  });
+
+  const seen = async () => {
+    await world.settled();
+    expect(await brokenInvariants(world.models, userId)).toEqual([]);
+    const { payments } = await world.payment.history(userId, { limit: 10 });
+    return {
+      credits: await world.credits(userId),
+      status: payments[0]?.status,
+      refunded: payments[0]?.refundedAmount,
+    };
+  };
+  const refund = (idempotencyKey: string, amountMinorUnits?: number) =>
+    world.payment.refundPayment({ paymentId, amountMinorUnits, idempotencyKey, actorId: "admin" });
+  const spend = (amountCredits: number) =>
+    world.instances[0].ledger.submit({
+      kind: "spend",
+      userId,
+      feature: "chat-pro",
+      amountCredits,
+      priceVersion: "test",
+      idempotencyKey: `spend-${amountCredits}`,
+    });
+
+  it("takes shares of partial refunds that add up without rounding twice", async () => {
+    expect(await refund("a", 166)).toMatchObject({ paymentStatus: "PARTIALLY_REFUNDED" });
+    expect(await seen()).toMatchObject({ credits: 67, refunded: 166 });
+    world.sandbox.control.refund(intent, { amount: 167 });
+    expect(await seen()).toMatchObject({ credits: 34, status: "PARTIALLY_REFUNDED" });
+    expect(await refund("b")).toMatchObject({ paymentStatus: "REFUNDED", refundedAmount: 500 });
+    expect(await seen()).toEqual({ credits: 0, status: "REFUNDED", refunded: 500 });
+  });
+
+  it("orders a refund once per key", async () => {
+    const [one, two] = await Promise.all([refund("same", 100), refund("same", 100)]);
+    expect(one.refundId).toBe(two.refundId);
+    world.travel({ days: 3 });
+    expect((await refund("same", 100)).refundId).toBe(one.refundId);
+    await expect(refund("same", 200)).rejects.toMatchObject({ code: "IDEMPOTENCY_CONFLICT" });
+    await expect(refund("more", 401)).rejects.toMatchObject({ code: "VALIDATION_FAILED" });
+    expect(await seen()).toEqual({ credits: 80, status: "PARTIALLY_REFUNDED", refunded: 100 });
+    await refund("rest");
+    await expect(refund("again")).rejects.toMatchObject({ code: "CONFLICT" });
+    const whole = await refund("rest");
+    expect(whole.paymentStatus).toBe("REFUNDED");
+  });
+
+  it("refuses to refund what was not paid", async () => {
+    const { packages } = await world.payment.packages();
+    await world.payment.checkout(userId, { packageId: packages[1]?.id ?? "" });
+    const open = await world.models.payment.findFirstOrThrow({
+      where: { userId, status: "PENDING" },
+    });
+    await expect(
+      world.payment.refundPayment({ paymentId: open.id, idempotencyKey: "x", actorId: "a" }),
+    ).rejects.toMatchObject({ code: "CONFLICT" });
+    await expect(
+      world.payment.refundPayment({ paymentId: "none", idempotencyKey: "x", actorId: "a" }),
+    ).rejects.toMatchObject({ code: "NOT_FOUND" });
+  });
+
+  it("goes into debt when the credits are spent, and the next purchase pays it", async () => {
+    await spend(90);
+    await refund("all");
+    expect(await seen()).toMatchObject({ credits: -90, status: "REFUNDED" });
+    const { packages } = await world.payment.packages();
+    await world.buy(userId, packages.find(({ credits }) => credits === 500)?.id ?? "");
+    await world.settled();
+    expect(await world.credits(userId)).toBe(410);
+    expect(await brokenInvariants(world.models, userId)).toEqual([]);
+  });
+
+  it("gives the credits back when a refund fails, each time", async () => {
+    for (const round of [1, 2, 3]) {
+      const made = world.sandbox.control.refund(intent, { amount: 250, outcome: "pending" });
+      expect(await seen(), `round ${round}`).toMatchObject({ credits: 50, refunded: 250 });
+      world.sandbox.control.settleRefund(made.id, false);
+      expect(await seen()).toEqual({ credits: 100, status: "SUCCESS", refunded: 0 });
+    }
+    const types = (await world.models.creditLog.findMany({ where: { userId } })).map(
+      ({ type }) => type,
+    );
+    expect(types.filter((type) => type === "PURCHASE")).toHaveLength(1);
+  });
+
+  it("takes the share when a dispute opens, returns it when won, keeps it when lost", async () => {
+    const first = world.sandbox.control.openDispute(intent);
+    expect(await seen()).toMatchObject({ credits: 0, status: "DISPUTED" });
+    world.sandbox.control.closeDispute(first.id, "won");
+    expect(await seen()).toMatchObject({ credits: 100, status: "SUCCESS" });
+    const types = (await world.models.creditLog.findMany({ where: { userId } })).map(
+      ({ type }) => type,
+    );
+    expect(types).toEqual(["PURCHASE", "DISPUTE", "DISPUTE_REVERSAL"]);
+  });
+
+  it("keeps a lost dispute's credits, and takes nothing for an inquiry", async () => {
+    const inquiry = world.sandbox.control.openDispute(intent, { inquiry: true });
+    expect(await seen()).toMatchObject({ credits: 100, status: "SUCCESS" });
+    world.sandbox.control.closeDispute(inquiry.id, "won");
+    expect(await seen()).toMatchObject({ credits: 100, status: "SUCCESS" });
+    const { packages } = await world.payment.packages();
+    const other = await world.createUser();
+    await world.buy(other, packages[0]?.id ?? "");
+    await world.settled();
+    const payment = await world.models.payment.findFirstOrThrow({ where: { userId: other } });
+    const dispute = world.sandbox.control.openDispute(payment.stripePaymentId ?? "", {
+      amount: 250,
+    });
+    world.sandbox.control.closeDispute(dispute.id, "lost");
+    await world.settled();
+    expect(await world.credits(other)).toBe(50);
+    expect(await brokenInvariants(world.models, other)).toEqual([]);
+  });
+
+  it("takes its share of a plan's invoice too, and of the months that follow a partial one", async () => {
+    const subscriber = await world.createUser();
+    const { plans } = await world.payment.plans();
+    const yearly = plans.find(({ tier, interval }) => tier === "BASIC" && interval === "year");
+    await world.subscribe(subscriber, yearly?.id ?? "");
+    await world.settled();
+    const payment = await world.models.payment.findFirstOrThrow({ where: { userId: subscriber } });
+    await world.payment.refundPayment({
+      paymentId: payment.id,
+      amountMinorUnits: 999,
+      idempotencyKey: "tenth",
+      actorId: "admin",
+    });
+    await world.settled();
+    expect(await world.credits(subscriber)).toBe(450);
+    world.travel({ months: 1 });
+    expect(await world.payment.grantMonthly()).toBe(1);
+    expect(await world.credits(subscriber)).toBe(900);
+    await world.payment.refundPayment({
+      paymentId: payment.id,
+      idempotencyKey: "rest",
+      actorId: "admin",
+    });
+    await world.settled();
+    expect(await world.credits(subscriber)).toBe(0);
+    world.travel({ months: 1 });
+    await world.payment.grantMonthly();
+    expect(await world.credits(subscriber)).toBe(0);
+    expect(await brokenInvariants(world.models, subscriber)).toEqual([]);
+  });
+});

@@ -1,0 +1,120 @@
+// Owns the proof that what webhooks missed is found, that finding it twice changes nothing, and that the catalogue syncs.
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { availableBackends } from "../../support/databases.ts";
+import {
+  brokenInvariants,
+  openPaymentWorld,
+  type PaymentWorld,
+} from "../../support/payment-world.ts";
+
+const backends = await availableBackends();
+
+describe.each(backends)("reconcile on $name", (available) => {
+  let world: PaymentWorld;
+
+  beforeAll(async () => {
+    world = await openPaymentWorld(available, { webhooks: false });
+  });
+  afterAll(() => world.close());
+
+  const nothing = {
+    eventsRecovered: 0,
+    paymentsRepaired: 0,
+    invoicesRepaired: 0,
+    subscriptionsRepaired: 0,
+    checkoutsClosed: 0,
+    problems: [],
+  };
+
+  /** As if every event so far had been handled without effect: only rows and lists are left to look at. */
+  const forgetEvents = async () => {
+    for (const { id, type, created } of world.sandbox.control.events()) {
+      const event = {
+        type,
+        status: "IGNORED",
+        payload: "{}",
+        createdAt: new Date(created * 1000),
+        receivedAt: new Date(world.now()),
+      };
+      await world.models.stripeEvent.upsert({
+        where: { id },
+        update: {},
+        create: { id, ...event },
+      });
+    }
+  };
+
+  it("finds purchases, renewals and refunds nobody told of, once", async () => {
+    const { packages } = await world.payment.packages();
+    const { plans } = await world.payment.plans();
+    const buyer = await world.createUser();
+    await world.buy(buyer, packages[0]?.id ?? "");
+    const refunded = await world.createUser();
+    const sessionId = await world.buy(refunded, packages[0]?.id ?? "");
+    const subscriber = await world.createUser();
+    await world.subscribe(subscriber, plans.find(({ tier }) => tier === "BASIC")?.id ?? "");
+    const session = world.sandbox.control.completeCheckout(sessionId);
+    world.sandbox.control.refund(session.payment_intent ?? "");
+    const report = await world.payment.reconcile();
+    expect(report.eventsRecovered).toBeGreaterThan(3);
+    expect(report.problems).toEqual([]);
+    expect(await world.credits(buyer)).toBe(100);
+    expect(await world.credits(refunded)).toBe(0);
+    expect(await world.credits(subscriber)).toBe(500);
+    world.travel({ months: 1, minutes: 90 });
+    await world.payment.reconcile();
+    expect(await world.credits(subscriber)).toBe(1000);
+    expect(await world.payment.reconcile()).toMatchObject(nothing);
+    for (const userId of [buyer, refunded, subscriber])
+      expect(await brokenInvariants(world.models, userId)).toEqual([]);
+  });
+
+  it("finds them without any event too: by the checkout, the invoice and the subscription", async () => {
+    const { packages } = await world.payment.packages();
+    const { plans } = await world.payment.plans();
+    const buyer = await world.createUser();
+    await world.buy(buyer, packages[1]?.id ?? "");
+    const subscriber = await world.createUser();
+    await world.subscribe(subscriber, plans.find(({ tier }) => tier === "PRO")?.id ?? "");
+    const abandoned = await world.createUser();
+    const open = await world.payment.checkout(abandoned, { packageId: packages[0]?.id ?? "" });
+    world.sandbox.control.expireCheckout(open.sessionId);
+    world.travel({ minutes: 5 });
+    await forgetEvents();
+    const report = await world.payment.reconcile();
+    expect(report).toMatchObject({ eventsRecovered: 0, checkoutsClosed: 1, problems: [] });
+    expect(report.paymentsRepaired).toBe(2);
+    expect(await world.credits(buyer)).toBe(500);
+    expect(await world.credits(subscriber)).toBe(1500);
+    expect((await world.payment.history(abandoned, { limit: 5 })).payments[0]?.status).toBe(
+      "FAILED",
+    );
+    // A renewal with its invoice only.
+    world.travel({ months: 1, minutes: 90 });
+    await forgetEvents();
+    const renewed = await world.payment.reconcile();
+    expect(renewed.invoicesRepaired).toBeGreaterThanOrEqual(1);
+    expect(await world.credits(subscriber)).toBe(3000);
+    expect(await world.payment.reconcile()).toMatchObject(nothing);
+  });
+
+  it("syncs the catalogue, again, and after a price change", async () => {
+    const first = await world.payment.syncCatalogue();
+    expect(first).toHaveLength(9);
+    const again = await world.payment.syncCatalogue();
+    expect(again.every((line) => line.includes("up to date"))).toBe(true);
+    const plan = await world.models.plan.findFirstOrThrow({ where: { tier: "BASIC" } });
+    const subscriber = await world.createUser();
+    await world.subscribe(subscriber, plan.id);
+    await world.payment.reconcile();
+    await world.models.plan.update({ where: { id: plan.id }, data: { price: plan.price + 100 } });
+    const changed = await world.payment.syncCatalogue();
+    expect(changed.filter((line) => line.includes("price changed"))).toHaveLength(1);
+    // The subscriber keeps the former price, and it still counts as the plan.
+    world.travel({ months: 1, minutes: 90 });
+    await world.payment.reconcile();
+    expect(await world.credits(subscriber)).toBe(1000);
+    await world.models.plan.update({ where: { id: plan.id }, data: { price: plan.price } });
+    expect((await world.payment.syncCatalogue()).join()).toContain("price changed");
+  });
+});
