@@ -83,5 +83,7 @@ export function expirable(account: Account, nowMs: number): { shares: LotShare[]
 
 /** Puts a new lot where the spend order wants it. */
 export function addLot(account: Account, lot: Lot): Account {
-  return { ...account, lots: [...account.lots, lot].sort(bySpendOrder) };
+  const place = account.lots.findIndex((other) => bySpendOrder(lot, other) < 0);
+  const at = place === -1 ? account.lots.length : place;
+  return { ...account, lots: account.lots.toSpliced(at, 0, lot) };
 }

@@ -162,7 +162,7 @@ export async function save(session: SqlSession, sheet: Sheet): Promise<void> {
         entry.balance,
         entry.type,
         entry.feature,
-        entry.description?.slice(0, 500) ?? null,
+        text(entry.description, 500),
         JSON.stringify(entry.lots),
         entry.priceVersion,
         entry.sourceId,
@@ -176,11 +176,11 @@ export async function save(session: SqlSession, sheet: Sheet): Promise<void> {
         row.id,
         row.userId,
         row.feature,
-        row.model?.slice(0, 100) ?? null,
+        text(row.model, 100),
         row.credits,
         Math.round(row.durationMs),
         row.success ? 1 : 0,
-        row.error?.slice(0, 500) ?? null,
+        text(row.error, 500),
         date(row.createdAtMs),
       ]),
     ),
@@ -239,6 +239,11 @@ function groupBy<Row extends { userId: string }>(rows: readonly Row[]): Map<stri
     else group.push(row);
   }
   return groups;
+}
+
+/** What a person wrote, cut to its column; half a surrogate pair would make the whole batch's JSON unreadable. */
+function text(value: string | null, maxLength: number): string | null {
+  return value === null ? null : Buffer.from(value.slice(0, maxLength)).toString();
 }
 
 /** Each row once: a key used twice in a batch must not come back as two rows. */

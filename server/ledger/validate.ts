@@ -5,6 +5,8 @@ import type { LedgerOperation } from "./operations.ts";
 const MAX_AMOUNT_CREDITS = 1_000_000_000;
 const MAX_TTL_SECONDS = 86_400;
 const MAX_KEY_LENGTH = 255;
+const MAX_ID_LENGTH = 36;
+const MAX_PRICE_VERSION_LENGTH = 32;
 const MAX_METADATA_BYTES = 4096;
 
 function refuse(field: string, sentence: string): never {
@@ -18,9 +20,10 @@ function requireInteger(field: string, value: unknown, min: number, max: number)
     refuse(field, `a whole number from ${min} to ${max}.`);
 }
 
-function requireKey(field: string, value: unknown): void {
-  if (typeof value !== "string" || value.length === 0 || value.length > MAX_KEY_LENGTH)
-    refuse(field, `1 to ${MAX_KEY_LENGTH} characters.`);
+// Lengths are those of the columns: JSON_TABLE of MariaDB cuts off what does not fit, without a word.
+function requireKey(field: string, value: unknown, maxLength = MAX_KEY_LENGTH): void {
+  if (typeof value !== "string" || value.length === 0 || value.length > maxLength)
+    refuse(field, `1 to ${maxLength} characters.`);
   if (!/^[\x21-\x7e]+$/.test(value)) refuse(field, "printable ASCII characters without spaces.");
 }
 
@@ -34,8 +37,11 @@ function requireMetadata(metadata: Readonly<Record<string, unknown>>): void {
 
 /** Throws VALIDATION_FAILED, its `fields` naming what is wrong. */
 export function validateOperation(operation: LedgerOperation): void {
-  if (typeof operation.userId !== "string" || !/^[\x21-\x7e]{1,36}$/.test(operation.userId))
-    refuse("userId", "an id as the server gave it.");
+  requireKey("userId", operation.userId, MAX_ID_LENGTH);
+  if ("sourceId" in operation && operation.sourceId !== null)
+    requireKey("sourceId", operation.sourceId);
+  if ("priceVersion" in operation && operation.priceVersion !== null)
+    requireKey("priceVersion", operation.priceVersion, MAX_PRICE_VERSION_LENGTH);
   if ("idempotencyKey" in operation) requireKey("idempotencyKey", operation.idempotencyKey);
   switch (operation.kind) {
     case "spend":
@@ -47,12 +53,12 @@ export function validateOperation(operation: LedgerOperation): void {
       requireInteger("ttlSeconds", operation.ttlSeconds, 1, MAX_TTL_SECONDS);
       return;
     case "settle":
-      requireKey("holdId", operation.holdId);
+      requireKey("holdId", operation.holdId, MAX_ID_LENGTH);
       if (operation.amountCredits !== undefined)
         requireInteger("amount", operation.amountCredits, 0, MAX_AMOUNT_CREDITS);
       return;
     case "release":
-      requireKey("holdId", operation.holdId);
+      requireKey("holdId", operation.holdId, MAX_ID_LENGTH);
       return;
     case "grant":
       requireKey("grantKey", operation.grantKey);
@@ -63,6 +69,7 @@ export function validateOperation(operation: LedgerOperation): void {
       requireInteger("amount", operation.amountCredits, 1, MAX_AMOUNT_CREDITS);
       return;
     case "adjust":
+      requireKey("actorId", operation.actorId);
       requireInteger("amount", operation.amountCredits, -MAX_AMOUNT_CREDITS, MAX_AMOUNT_CREDITS);
       if (operation.amountCredits === 0) refuse("amount", "0 changes nothing.");
       return;

@@ -1,0 +1,365 @@
+// Shows what the batching writer does when something goes wrong: nothing is lost, nothing happens twice, nobody hangs.
+import { setTimeout as sleep } from "node:timers/promises";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import type { Locks } from "../../../server/backend/backend.ts";
+import type { Database, SqlSession } from "../../../server/backend/database.ts";
+import { UnknownOutcomeError } from "../../../server/backend/database-errors.ts";
+import { isAppError } from "../../../server/errors.ts";
+import type { SpendOperation } from "../../../server/ledger/operations.ts";
+import { availableBackends } from "../../support/databases.ts";
+import { type LedgerWorld, openLedgerWorld } from "../../support/ledger-world.ts";
+
+function spend(userId: string, key: string): SpendOperation {
+  return {
+    kind: "spend",
+    userId,
+    feature: "chat-flash",
+    amountCredits: 1,
+    priceVersion: "v1",
+    idempotencyKey: key,
+  };
+}
+
+async function code(work: Promise<unknown>): Promise<string> {
+  try {
+    await work;
+    return "done";
+  } catch (error) {
+    if (isAppError(error)) return error.code;
+    throw error;
+  }
+}
+
+/** A database whose raw transactions go through `around`. */
+function around(
+  database: Database,
+  wrap: (run: () => Promise<unknown>, index: number) => Promise<unknown>,
+  session: (session: SqlSession) => SqlSession = (same) => same,
+): Database {
+  let transactions = 0;
+  return {
+    ...database,
+    rawTransaction: <T>(work: (session: SqlSession) => Promise<T>) =>
+      wrap(
+        () => database.rawTransaction((inner) => work(session(inner))),
+        transactions++,
+      ) as Promise<T>,
+  };
+}
+
+const OPEN_LOCKS: Locks = {
+  acquire: (keys) => Promise.resolve({ acquired: new Set(keys), release: () => Promise.resolve() }),
+};
+
+describe.each(await availableBackends())("the writer on $name", (available) => {
+  let world: LedgerWorld;
+  beforeAll(async () => {
+    world = await openLedgerWorld(available);
+  });
+  afterAll(() => world.close());
+
+  const credits = async (userId: string) => {
+    const user = await world.backend.database.models.user.findUniqueOrThrow({
+      where: { id: userId },
+    });
+    return user.credits;
+  };
+
+  test("a poisoned operation fails alone", async () => {
+    const database = around(
+      world.backend.database,
+      (run) => run(),
+      (session) => ({
+        ...session,
+        execute(sql, params) {
+          if (String(params[0]).includes("poison")) throw new Error("Incorrect string value");
+          return session.execute(sql, params);
+        },
+      }),
+    );
+    const ledger = world.withParts({ database });
+    const userId = await world.user(100);
+    const outcomes = await Promise.all(
+      Array.from({ length: 20 }, (_, i) =>
+        code(ledger.submit(spend(userId, i === 7 ? "poison" : `p${i}`))),
+      ),
+    );
+    expect(outcomes.filter((word) => word === "done").length).toBe(19);
+    expect(outcomes[7]).toBe("INTERNAL");
+    expect(await credits(userId)).toBe(81);
+    expect(await world.audit()).toEqual([]);
+  });
+
+  test("what is longer than its column or not well-formed text is refused or mended, never cut in silence", async () => {
+    const userId = await world.user(10);
+    const grant = {
+      kind: "grant" as const,
+      userId,
+      amountCredits: 5,
+      source: "PURCHASE" as const,
+      grantKey: `long:${userId}`,
+      expiresAt: null,
+      description: `${"é🐟".repeat(400)}\ud800`,
+    };
+    const long = "x".repeat(300);
+    expect(await code(world.ledger.submit({ ...grant, sourceId: long }))).toBe("VALIDATION_FAILED");
+    const release = world.ledger.submit({ kind: "release", userId, holdId: "x".repeat(37) });
+    expect(await code(release)).toBe("VALIDATION_FAILED");
+    expect(await code(world.ledger.submit({ ...grant, sourceId: "cs_1" }))).toBe("done");
+    const [log] = await world.backend.database.models.creditLog.findMany({
+      where: { userId, type: "PURCHASE" },
+    });
+    expect(log?.description?.startsWith("é🐟é🐟")).toBe(true);
+    expect(await world.audit()).toEqual([]);
+  });
+
+  test("a spend over thousands of lots keeps the whole of its lineage", async () => {
+    const userId = await world.user();
+    const ledger = world.withParts({ limits: { deadlineMs: 60_000 } });
+    const lots = 2_500;
+    await Promise.all(
+      Array.from({ length: lots }, (_, i) =>
+        ledger.submit({
+          kind: "grant",
+          userId,
+          amountCredits: 1,
+          source: "PURCHASE",
+          sourceId: null,
+          grantKey: `many:${userId}:${i}`,
+          expiresAt: null,
+          description: "One",
+        }),
+      ),
+    );
+    await ledger.submit({ ...spend(userId, "all"), amountCredits: lots });
+    const log = await world.backend.database.models.creditLog.findFirstOrThrow({
+      where: { userId, type: "USAGE" },
+    });
+    expect((JSON.parse(log.lots ?? "[]") as unknown[]).length).toBe(lots);
+    expect(await credits(userId)).toBe(0);
+  });
+
+  test("conflicts are tried again, a bounded number of times", async () => {
+    let failures = 3;
+    const deadlock = () => Object.assign(new Error("Deadlock found"), { errno: 1213 });
+    const database = around(world.backend.database, (run) =>
+      failures-- > 0 ? Promise.reject(deadlock()) : run(),
+    );
+    const userId = await world.user(10);
+    const ledger = world.withParts({ database });
+    expect(await code(ledger.submit(spend(userId, "c1")))).toBe("done");
+    failures = Number.POSITIVE_INFINITY;
+    expect(await code(ledger.submit(spend(userId, "c2")))).toBe("SERVICE_UNAVAILABLE");
+    expect(await credits(userId)).toBe(9);
+  });
+
+  test.each([
+    ["committed", true],
+    ["rolled back", false],
+  ])("an unknown outcome that was %s is resolved by what is stored", async (_, committed) => {
+    const lost = new Set<number>();
+    const database = around(world.backend.database, async (run, index) => {
+      // Every first try of a batch loses its connection at COMMIT.
+      if (index % 2 === 1) return run();
+      lost.add(index);
+      if (committed) await run();
+      throw new UnknownOutcomeError(new Error("ECONNRESET"));
+    });
+    const ledger = world.withParts({ database });
+    const userId = await world.user(100);
+    const before = await ledger.submit(spend(userId, "u1"));
+    expect(before).toMatchObject({ replayed: false, credits: 99 });
+    const hold = await ledger.submit({
+      kind: "reserve",
+      userId,
+      feature: "chat-pro",
+      amountCredits: 20,
+      priceVersion: "v1",
+      idempotencyKey: "u2",
+      ttlSeconds: 60,
+    });
+    expect(hold).toMatchObject({ replayed: false, held: 20 });
+    const settled = await ledger.submit({
+      kind: "settle",
+      userId,
+      holdId: hold.holdId,
+      amountCredits: 5,
+    });
+    expect(settled).toMatchObject({ amountCredits: 5, credits: 94, held: 0 });
+    const second = await ledger.submit({
+      kind: "reserve",
+      userId,
+      feature: "chat-pro",
+      amountCredits: 20,
+      priceVersion: "v1",
+      idempotencyKey: "u3",
+      ttlSeconds: 60,
+    });
+    await ledger.submit({ kind: "release", userId, holdId: second.holdId });
+    const granted = await ledger.submit({
+      kind: "grant",
+      userId,
+      amountCredits: 6,
+      source: "PURCHASE",
+      sourceId: null,
+      grantKey: `unknown:${userId}`,
+      expiresAt: null,
+      description: "A package",
+    });
+    expect(granted).toMatchObject({ replayed: false, credits: 100 });
+    expect(await ledger.submit(spend(userId, "u1"))).toMatchObject({
+      replayed: true,
+      transactionId: before.transactionId,
+    });
+    expect(lost.size).toBeGreaterThan(4);
+    expect(await credits(userId)).toBe(100);
+    expect(await world.audit()).toEqual([]);
+  });
+
+  test("correct with locks lost, locks away, and a store that fails", async () => {
+    const broken: Locks = { acquire: () => Promise.reject(new Error("Redis is away")) };
+    const ledgers = [
+      world.withParts({ locks: OPEN_LOCKS }),
+      world.withParts({ locks: OPEN_LOCKS }),
+      world.withParts({ locks: broken }),
+    ];
+    const userId = await world.user(30);
+    const outcomes = await Promise.all(
+      Array.from({ length: 90 }, (_, i) =>
+        code(ledgers[i % 3]?.submit(spend(userId, `l${i}`)) ?? Promise.reject(new Error())),
+      ),
+    );
+    expect(outcomes.filter((word) => word === "done").length).toBe(30);
+    expect(await world.audit()).toEqual([]);
+  });
+
+  test("a user locked elsewhere waits without failing, in order, and holds nobody up", async () => {
+    const lockedId = await world.user(10);
+    const freeId = await world.user(10);
+    let locked = true;
+    const locks: Locks = {
+      acquire: (keys) =>
+        Promise.resolve({
+          acquired: new Set(keys.filter((key) => !locked || !key.includes(lockedId))),
+          release: () => Promise.resolve(),
+        }),
+    };
+    const ledger = world.withParts({ locks, limits: { lockPatienceMs: 60_000 } });
+    const order: string[] = [];
+    const note = (name: string) => () => order.push(name);
+    const late = [
+      ledger.submit(spend(lockedId, "w1")).then(note("locked 1")),
+      ledger.submit(spend(lockedId, "w2")).then(note("locked 2")),
+    ];
+    await ledger.submit(spend(freeId, "w3")).then(note("free"));
+    await sleep(50);
+    locked = false;
+    await Promise.all(late);
+    expect(order).toEqual(["free", "locked 1", "locked 2"]);
+  });
+
+  test("a lock that is never given back starves nobody", async () => {
+    const userId = await world.user(10);
+    const locks: Locks = {
+      acquire: () =>
+        Promise.resolve({ acquired: new Set<string>(), release: () => Promise.resolve() }),
+    };
+    const ledger = world.withParts({ locks });
+    expect(await code(ledger.submit(spend(userId, "s1")))).toBe("done");
+  });
+
+  test("memory is bounded: a full queue refuses, and nothing of it happens", async () => {
+    const ledger = world.withParts({ limits: { queueSize: 50, batchSize: 10 } });
+    const userId = await world.user(1_000);
+    const outcomes = await Promise.all(
+      Array.from({ length: 80 }, (_, i) => code(ledger.submit(spend(userId, `q${i}`)))),
+    );
+    const done = outcomes.filter((word) => word === "done").length;
+    expect(done).toBeGreaterThanOrEqual(50);
+    expect(outcomes.filter((word) => word === "SERVICE_UNAVAILABLE").length).toBe(80 - done);
+    expect(await credits(userId)).toBe(1_000 - done);
+  });
+
+  test("nobody waits past the deadline for a database that hangs", async () => {
+    let hang: () => void = () => undefined;
+    const hanging = new Promise<void>((resolve) => {
+      hang = resolve;
+    });
+    const database = around(world.backend.database, async (run) => {
+      await hanging;
+      return run();
+    });
+    const ledger = world.withParts({ database, limits: { deadlineMs: 300 } });
+    const userId = await world.user(10);
+    const first = code(ledger.submit(spend(userId, "d1")));
+    await sleep(10);
+    const second = code(ledger.submit(spend(userId, "d2")));
+    expect(await Promise.all([first, second])).toEqual([
+      "SERVICE_UNAVAILABLE",
+      "SERVICE_UNAVAILABLE",
+    ]);
+    hang();
+    await ledger.close();
+    // The first one's fate was unknown when it was answered; repeating its key tells.
+    expect(await world.ledger.submit(spend(userId, "d1"))).toMatchObject({ amountCredits: 1 });
+    expect(await credits(userId)).toBe(9);
+  });
+
+  test("closing finishes what is queued and takes nothing more", async () => {
+    const ledger = world.withParts({ limits: { batchSize: 7 } });
+    const userId = await world.user(100);
+    const waiting = Array.from({ length: 60 }, (_, i) =>
+      code(ledger.submit(spend(userId, `z${i}`))),
+    );
+    await ledger.close();
+    expect(await code(ledger.submit(spend(userId, "late")))).toBe("SERVICE_UNAVAILABLE");
+    expect(new Set(await Promise.all(waiting))).toEqual(new Set(["done"]));
+    expect(await credits(userId)).toBe(40);
+  });
+
+  test.each([0, -1, 1.5, 2 ** 53, Number.NaN, "5"])(
+    "an amount of %s is refused",
+    async (amount) => {
+      const userId = await world.user(10);
+      const operation = { ...spend(userId, "bad"), amountCredits: amount as number };
+      expect(await code(world.ledger.submit(operation))).toBe("VALIDATION_FAILED");
+    },
+  );
+
+  test.each(["", "x".repeat(300), "käse", "🐟", "a b"])("the key %j is refused", async (key) => {
+    const userId = await world.user(10);
+    expect(await code(world.ledger.submit(spend(userId, key)))).toBe("VALIDATION_FAILED");
+  });
+
+  test("metadata over 4 kB or with prototype keys is refused", async () => {
+    const userId = await world.user(10);
+    const polluted = JSON.parse('{"__proto__": "x"}') as Record<string, unknown>;
+    for (const metadata of [{ text: "x".repeat(4096) }, polluted])
+      expect(await code(world.ledger.submit({ ...spend(userId, "m"), metadata }))).toBe(
+        "VALIDATION_FAILED",
+      );
+    expect(await credits(userId)).toBe(10);
+  });
+
+  test("another user's hold, one that was never there, and an expired one", async () => {
+    const mine = await world.user(10);
+    const other = await world.user(10);
+    const { holdId } = await world.ledger.submit({
+      kind: "reserve",
+      userId: other,
+      feature: null,
+      amountCredits: 5,
+      priceVersion: null,
+      idempotencyKey: "h",
+      ttlSeconds: 5,
+    });
+    const settle = (userId: string, id: string) =>
+      code(world.ledger.submit({ kind: "settle", userId, holdId: id }));
+    expect(await settle(mine, holdId)).toBe("NOT_FOUND");
+    expect(await settle(mine, "nothing")).toBe("NOT_FOUND");
+    world.advance(6);
+    expect(await settle(other, holdId)).toBe("HOLD_NOT_ACTIVE");
+    expect(await code(world.ledger.submit(spend("nobody", "k")))).toBe("NOT_FOUND");
+    expect(await world.audit()).toEqual([]);
+  });
+});

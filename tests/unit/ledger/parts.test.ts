@@ -1,0 +1,107 @@
+// Shows the small pure parts of the ledger: shares, ids, the fair queue.
+import fc from "fast-check";
+import { describe, expect, test } from "vitest";
+import { newId } from "../../../server/ledger/ids.ts";
+import { createFairQueue } from "../../../server/ledger/queue.ts";
+import { creditShare, disputeShare, refundShare } from "../../../server/ledger/shares.ts";
+
+describe("shares", () => {
+  test("a refund takes floor(credits x refunded / paid), and partial refunds add up to the same", () => {
+    const money = fc.integer({ min: 1, max: 2_000_000_000 });
+    fc.assert(
+      fc.property(money, money, fc.array(money, { maxLength: 6 }), (credits, paid, parts) => {
+        let refunded = 0;
+        let taken = 0;
+        for (const part of parts) {
+          refunded = Math.min(paid, refunded + part);
+          taken += refundShare(
+            { creditsPurchased: credits, paidAmount: paid, takenCredits: taken },
+            refunded,
+          );
+          expect(taken).toBe(Number((BigInt(credits) * BigInt(refunded)) / BigInt(paid)));
+        }
+      }),
+    );
+  });
+
+  test("the edges", () => {
+    expect(creditShare(500, 0, 2_000)).toBe(0);
+    expect(creditShare(500, 2_000, 2_000)).toBe(500);
+    expect(creditShare(500, 9_999, 2_000)).toBe(500);
+    expect(creditShare(500, 100, 0)).toBe(0);
+    expect(creditShare(100, 1, 3)).toBe(33);
+  });
+
+  test("a dispute takes at most what refunds have left", () => {
+    const purchase = { creditsPurchased: 500, paidAmount: 2_000, takenCredits: 200 };
+    expect(disputeShare(purchase, 2_000)).toBe(300);
+    expect(disputeShare(purchase, 400)).toBe(100);
+  });
+});
+
+test("ids are UUID v7: unique, and in the order of time", () => {
+  const ids = Array.from({ length: 5_000 }, (_, i) => newId(1_700_000_000_000 + i));
+  expect(new Set(ids).size).toBe(5_000);
+  expect([...ids].sort()).toEqual(ids);
+  for (const id of ids.slice(0, 500))
+    expect(id).toMatch(/^[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/);
+});
+
+describe("the fair queue", () => {
+  const item = (userId: string, arrival: number) => ({ userId, arrival });
+  const anyone = () => true;
+
+  test("keeps each user's order, whatever is taken, put back and taken again", () => {
+    const users = fc.constantFrom("a", "b", "c");
+    const action = fc.oneof(
+      users.map((userId) => ({ push: userId })),
+      fc.record({ take: fc.integer({ min: 1, max: 5 }), back: users }),
+    );
+    fc.assert(
+      fc.property(fc.array(action, { maxLength: 80 }), (actions) => {
+        const queue = createFairQueue<{ userId: string; arrival: number }>();
+        const seen = new Map<string, number>();
+        let arrival = 0;
+        let inside = 0;
+        for (const one of actions) {
+          if ("push" in one) {
+            queue.push(item(one.push, (arrival += 1)));
+            inside += 1;
+            continue;
+          }
+          const taken = queue.take(one.take, anyone);
+          expect(taken.length).toBe(Math.min(one.take, inside));
+          const back = taken.filter(({ userId }) => userId === one.back);
+          queue.putBack(back);
+          for (const { userId, arrival: at } of taken) {
+            if (userId === one.back) continue;
+            expect(at).toBeGreaterThan(seen.get(userId) ?? 0);
+            seen.set(userId, at);
+            inside -= 1;
+          }
+          expect(queue.size).toBe(inside);
+        }
+      }),
+    );
+  });
+
+  test("a flood of one user leaves room for the others", () => {
+    const queue = createFairQueue<{ userId: string; arrival: number }>();
+    for (let i = 1; i <= 1_000; i += 1) queue.push(item("flood", i));
+    queue.push(item("a", 1_001));
+    queue.push(item("b", 1_002));
+    const taken = queue.take(10, anyone);
+    expect(taken.length).toBe(10);
+    expect(taken.map(({ userId }) => userId)).toEqual(expect.arrayContaining(["a", "b"]));
+  });
+
+  test("takes nobody who may not run, and removes what is asked for", () => {
+    const queue = createFairQueue<{ userId: string; arrival: number }>();
+    for (const [index, userId] of ["a", "b", "a", "c"].entries())
+      queue.push(item(userId, index + 1));
+    expect(queue.take(9, (userId) => userId !== "a").map((one) => one.arrival)).toEqual([2, 4]);
+    expect(queue.remove(({ arrival }) => arrival === 1).length).toBe(1);
+    expect(queue.take(9, anyone)).toEqual([item("a", 3)]);
+    expect(queue.size).toBe(0);
+  });
+});
