@@ -27,7 +27,7 @@ export interface RefundRequest {
 /** The payment service's side of administration. */
 export interface AdminPayments {
   /**
-   * Refunds at Stripe and takes the credits back; writes the audit line `payment.refund` with its own rows.
+   * Refunds at Stripe and takes the credits back.
    * Throws NOT_FOUND, CONFLICT (not refundable), VALIDATION_FAILED, IDEMPOTENCY_CONFLICT, PAYMENT_PROVIDER_ERROR.
    */
   refundPayment(request: RefundRequest): Promise<Out<"refundPayment">>;
@@ -193,7 +193,7 @@ export function createAdminService(deps: AdminServiceDeps): AdminService {
         reason: input.reason ?? null,
       };
       const detail = { amount: input.amount ?? null, idempotencyKey: input.idempotencyKey };
-      await store.audit({ ...line, action: "payment.refund.requested", detail });
+      await store.audit({ ...line, action: "payment.refund", detail });
       return payments.refundPayment({
         paymentId: input.paymentId,
         amountMinorUnits: input.amount,

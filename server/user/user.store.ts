@@ -21,15 +21,18 @@ export function createUserStore(database: Database): UserStore {
       return row === null || row.deletedAt !== null ? null : toUserView(row);
     },
     async update(userId, change) {
-      const { count } = await database.transaction((tx) =>
-        tx.models.user.updateMany({
+      const row = await database.transaction(async (tx) => {
+        await tx.models.user.updateMany({
           where: { id: userId, deletedAt: null },
           // Only what was given: Prisma leaves `undefined` alone.
           data: { name: change.name, avatar: change.avatar },
-        }),
-      );
-      const row = count === 0 ? null : await models.user.findUnique({ where: { id: userId } });
-      if (row === null) throw AppError.of("NOT_FOUND", "There is no such account.");
+        });
+        // Read, not counted: MySQL counts changed rows, and a change to the same value is none.
+        return tx.models.user.findUnique({ where: { id: userId } });
+      });
+      if (row === null || row.deletedAt !== null) {
+        throw AppError.of("NOT_FOUND", "There is no such account.");
+      }
       return toUserView(row);
     },
     exportAll: (userId) => exportUser(models, userId),

@@ -216,21 +216,16 @@ for (const available of await availableBackends()) {
       expired = (await world.person()).accessToken;
       world.clock.aheadMs = 0;
       const other = await world.person();
-      const packages = await world.call("payment.packages", "query");
-      const [first] = (packages.data as { packages: { id: string }[] }).packages;
-      const checkout =
-        first === undefined
-          ? "cs_test_nobody"
-          : (
-              (
-                await world.call(
-                  "payment.checkout",
-                  "mutation",
-                  { packageId: first.id },
-                  bearer(other.accessToken),
-                )
-              ).data as { sessionId: string }
-            ).sessionId;
+      await world.opened.backend.database.models.creditPackage.create({
+        data: { id: "matrix-package", name: "Matrix", credits: 10, price: 100 },
+      });
+      const bought = await world.call(
+        "payment.checkout",
+        "mutation",
+        { packageId: "matrix-package" },
+        bearer(other.accessToken),
+      );
+      const { sessionId: checkout } = bought.data as { sessionId: string };
       others = { other, victim: await world.person(), checkoutSession: checkout };
       user = await world.person();
       admin = await world.person("ADMIN");
