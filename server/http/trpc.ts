@@ -10,7 +10,7 @@ import type { Logger } from "../logger.ts";
 import { appRouter } from "../router.ts";
 import type { Context } from "../trpc/context.ts";
 import { setRoute } from "./answer.ts";
-import { isJson, MAX_JSON_BYTES, parseJson, readText, tooDeep } from "./body.ts";
+import { isJson, MAX_JSON_BYTES, readText, refuseHostile } from "./body.ts";
 import { pathOf } from "./edge.ts";
 
 /** Where the router is mounted. */
@@ -73,12 +73,11 @@ export function createTrpcHandler(deps: {
       // Only this type makes a browser ask before sending it across sites; forms and files have no use here.
       if (!isJson(request)) throw new TRPCError({ code: "UNSUPPORTED_MEDIA_TYPE" });
       body = await readText(request, MAX_JSON_BYTES);
-      if (tooDeep(body)) parseJson(body);
+      refuseHostile(body);
     }
+    refuseHostile(new URLSearchParams(query).get("input") ?? "");
     const call = deps.lean === false ? null : leanCall(request, path, query, body);
     if (call) return lean(request, response, call);
-    const input = new URLSearchParams(query).get("input") ?? "";
-    if (tooDeep(input)) parseJson(input);
     await stock(request, response, path, body);
   }
 
@@ -94,7 +93,7 @@ export function createTrpcHandler(deps: {
     });
     let inputs: unknown;
     const getRawInput = async (index: number): Promise<unknown> => {
-      inputs ??= parseJson(inputText);
+      if (inputText !== "") inputs ??= parse(inputText);
       if (!batch || inputs === undefined) return inputs;
       if (typeof inputs !== "object" || inputs === null || Array.isArray(inputs))
         throw new TRPCError({ code: "BAD_REQUEST", message: "A batch's input is an object." });
@@ -191,7 +190,6 @@ function leanCall(
   for (const name of search.keys()) if (name !== "batch" && name !== "input") return null;
   const batch = search.get("batch") === "1";
   const inputText = method === "GET" ? (search.get("input") ?? "") : body;
-  if (tooDeep(inputText)) return null;
   const type = method === "GET" ? "query" : "mutation";
   const paths = batch ? path.split(",") : [path];
   if (paths.length > MAX_BATCH_SIZE) return null;
@@ -202,6 +200,15 @@ function leanCall(
     calls.push(procedure);
   }
   return { paths, calls, batch, type, inputText };
+}
+
+function parse(text: string): unknown {
+  try {
+    const value: unknown = JSON.parse(text);
+    return value;
+  } catch (cause) {
+    throw new TRPCError({ code: "BAD_REQUEST", cause });
+  }
 }
 
 /** Names the procedure for the metrics; a caller's own words never become a label. */

@@ -74,6 +74,8 @@ export function toAppError(error: unknown): AppError {
     if (isAppError(error.cause)) return error.cause;
     if (error.code === "BAD_REQUEST" && error.cause instanceof ZodError)
       return validationError(error.cause);
+    if (error.cause instanceof SyntaxError && error.code === "BAD_REQUEST")
+      return AppError.of("VALIDATION_FAILED", "The request is not valid JSON.", { fields: {} });
     if (error.code === "PAYLOAD_TOO_LARGE")
       return AppError.of("PAYLOAD_TOO_LARGE", "The request is too large.");
     if (/batch/i.test(error.message) && error.code === "BAD_REQUEST")

@@ -1,0 +1,266 @@
+// Owns the proof that bad input over tRPC and HTTP is refused in kind: a 4xx of the documented code, nothing changed, no crash.
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { type SignedIn, startServer, type TestServer } from "../../support/server.ts";
+import { sendRaw } from "./raw.ts";
+
+let server: TestServer;
+let person: SignedIn;
+let other: SignedIn;
+
+beforeAll(async () => {
+  server = await startServer();
+  person = await server.signIn("person@example.com");
+  other = await server.signIn("other@example.com");
+});
+afterAll(() => server.close());
+
+async function post(path: string, body: string, headers: Record<string, string> = {}) {
+  const answer = await fetch(`${server.url}${path}`, {
+    method: "POST",
+    headers: {
+      "content-type": "application/json",
+      authorization: `Bearer ${person.accessToken}`,
+      ...headers,
+    },
+    body,
+  });
+  return { status: answer.status, code: codeOf(await answer.text()), headers: answer.headers };
+}
+
+/** The app code of an answer in either shape. */
+function codeOf(text: string): string | undefined {
+  const body = JSON.parse(text) as {
+    code?: string;
+    error?: { data: { app: { code: string } } };
+  };
+  return body.error?.data.app.code ?? body.code;
+}
+
+async function balance(): Promise<number> {
+  return (await person.client.credit.balance.query()).credits;
+}
+
+describe("bodies", () => {
+  test.each([
+    ["that are not JSON", "hello"],
+    ["that are an array", "[]"],
+    ["that are a string", '"x"'],
+    ["that are null", "null"],
+    [
+      "with prototype keys",
+      '{"__proto__":{"role":"ADMIN"},"feature":"chat-flash","idempotencyKey":"p"}',
+    ],
+    ["with a constructor", '{"constructor":{},"feature":"chat-flash","idempotencyKey":"p"}'],
+    ["with an operator where a word belongs", '{"feature":{"not":"x"},"idempotencyKey":"p"}'],
+    [
+      "with an operator where the key belongs",
+      '{"feature":"chat-flash","idempotencyKey":{"contains":""}}',
+    ],
+    ["with an unknown feature", '{"feature":"constructor","idempotencyKey":"p"}'],
+    ["with an empty key", '{"feature":"chat-flash","idempotencyKey":""}'],
+    [
+      "with a 1 kB key",
+      JSON.stringify({ feature: "chat-flash", idempotencyKey: "k".repeat(1024) }),
+    ],
+    ["with an emoji key", '{"feature":"chat-flash","idempotencyKey":"🙂"}'],
+    [
+      "with prototype keys in metadata",
+      '{"feature":"chat-flash","idempotencyKey":"p","metadata":{"__proto__":"x"}}',
+    ],
+    [
+      "with metadata over 4 kB",
+      JSON.stringify({
+        feature: "chat-flash",
+        idempotencyKey: "p",
+        metadata: { a: "x".repeat(5000) },
+      }),
+    ],
+    ["nested 10,000 levels deep", `${"[".repeat(10_000)}${"]".repeat(10_000)}`],
+    ["nested deep inside a known field", `{"feature":${"[".repeat(5_000)}${"]".repeat(5_000)}}`],
+  ])("%s", async (_name, body) => {
+    const before = await balance();
+    expect(await post("/api/trpc/credit.spend", body)).toMatchObject({
+      status: 400,
+      code: "VALIDATION_FAILED",
+    });
+    expect(await balance()).toBe(before);
+  });
+
+  test.each(["/api/trpc/credit.spend", "/api/credit/spend"])("of 1 MB at %s", async (path) => {
+    const answer = await post(path, JSON.stringify({ feature: "x".repeat(1_000_000) }));
+    expect(answer).toMatchObject({ status: 413, code: "PAYLOAD_TOO_LARGE" });
+  });
+
+  test("of unknown length over the limit", async () => {
+    const answer = await fetch(`${server.url}/api/trpc/credit.spend`, {
+      method: "POST",
+      headers: { "content-type": "application/json" },
+      body: new Blob([`"${"x".repeat(300_000)}"`]).stream(),
+      duplex: "half",
+    } as RequestInit);
+    expect(answer.status).toBe(413);
+  });
+
+  test("compressed", async () => {
+    const answer = await post("/api/trpc/credit.spend", "{}", { "content-encoding": "gzip" });
+    expect(answer).toMatchObject({ status: 415, code: "VALIDATION_FAILED" });
+  });
+
+  test.each([
+    "text/plain",
+    "application/x-www-form-urlencoded",
+    "multipart/form-data; boundary=x",
+    "application/octet-stream",
+    "application/json; charset=utf-16",
+    "text/json",
+    "application/jsonx",
+    "",
+  ])("as %j: what a form on another site can send is refused", async (type) => {
+    for (const path of ["/api/trpc/auth.logout", "/api/auth/logout"]) {
+      const answer = await sendRaw(
+        server.url,
+        `POST ${path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n${type === "" ? "" : `Content-Type: ${type}\r\n`}Content-Length: 2\r\n\r\n{}`,
+      );
+      expect(answer.status).toBe(415);
+    }
+  });
+});
+
+describe("numbers where a page is asked for", () => {
+  test.each(["-1", "0", "1.5", "9007199254740992", '"1"', "1e21", "null", "1000000000", "[1]"])(
+    "limit %s",
+    async (value) => {
+      const input = encodeURIComponent(`{"limit":${value}}`);
+      const answer = await fetch(`${server.url}/api/trpc/credit.history?input=${input}`, {
+        headers: { authorization: `Bearer ${person.accessToken}` },
+      });
+      expect(answer.status).toBe(400);
+      expect(codeOf(await answer.text())).toBe("VALIDATION_FAILED");
+    },
+  );
+
+  test.each([
+    "limit=-1",
+    "limit=0",
+    "limit=1.5",
+    "limit=abc",
+    "limit=1e9",
+    "limit=101",
+    "limit=1&limit=2",
+    "offset=-1",
+    "constructor=1",
+    "__proto__=1",
+    "limit[]=1",
+  ])("REST ?%s", async (query) => {
+    const answer = await fetch(`${server.url}/api/user/credits/history?${query}`, {
+      headers: { authorization: `Bearer ${person.accessToken}` },
+    });
+    expect(answer.status).toBe(400);
+    expect(await answer.json()).toMatchObject({
+      success: false,
+      code: "VALIDATION_FAILED",
+      statusCode: 400,
+    });
+  });
+
+  test.each(["AAAA", "eyJ9", "../../", "0", "null", "x".repeat(200)])(
+    "forged cursor %s",
+    async (cursor) => {
+      const input = encodeURIComponent(JSON.stringify({ cursor }));
+      const answer = await fetch(`${server.url}/api/trpc/credit.history?input=${input}`, {
+        headers: { authorization: `Bearer ${person.accessToken}` },
+      });
+      expect(answer.status).toBe(400);
+      expect(codeOf(await answer.text())).toBe("VALIDATION_FAILED");
+    },
+  );
+});
+
+describe("other people's things", () => {
+  test("a session of somebody else", async () => {
+    const { sessions } = await other.client.auth.sessions.query();
+    const [session] = sessions;
+    const answer = await post(
+      "/api/trpc/auth.revokeSession",
+      JSON.stringify({ sessionId: session?.id }),
+    );
+    expect(answer).toMatchObject({ status: 404, code: "NOT_FOUND" });
+    expect((await other.client.auth.me.query()).user.id).toBe(other.userId);
+  });
+
+  test("the same idempotency key is each person's own", async () => {
+    const spend = { feature: "chat-flash" as const, idempotencyKey: "shared-key" };
+    const mine = await person.client.credit.spend.mutate(spend);
+    const theirs = await other.client.credit.spend.mutate(spend);
+    expect(theirs.replayed).toBe(false);
+    expect(theirs.transactionId).not.toBe(mine.transactionId);
+  });
+
+  test("an access token is no service key and no administrator", async () => {
+    const body = JSON.stringify({ userId: other.userId, amount: 1, idempotencyKey: "x" });
+    expect((await post("/api/trpc/service.reserve", body)).status).toBe(401);
+    const answer = await fetch(`${server.url}/api/trpc/admin.users`, {
+      headers: { authorization: `Bearer ${person.accessToken}` },
+    });
+    expect(answer.status).toBe(403);
+  });
+});
+
+describe("requests", () => {
+  test.each([
+    "/api/trpc/credit.costs%zz",
+    "/api/trpc/%",
+    "/%zz",
+    "/api/auth/%e0%a4%a",
+    "/api/docs/%ff%",
+  ])("bad percent-encoding %s", async (path) => {
+    const answer = await sendRaw(
+      server.url,
+      `GET ${path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n`,
+    );
+    expect(answer.status).toBe(400);
+  });
+
+  test.each([
+    ["no Host", "GET /health HTTP/1.1\r\n\r\n", 400],
+    ["no HTTP at all", "hello\r\n\r\n", 400],
+    [
+      "two lengths",
+      "POST /api/trpc/auth.logout HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\nContent-Length: 3\r\n\r\n{}",
+      400,
+    ],
+    [
+      "length and chunks (smuggling)",
+      "POST /api/trpc/auth.logout HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+      400,
+    ],
+    [
+      "headers of 40 kB",
+      `GET /health HTTP/1.1\r\nHost: x\r\nX-Big: ${"a".repeat(40_000)}\r\n\r\n`,
+      431,
+    ],
+    ["a path of 40 kB", `GET /${"a".repeat(40_000)} HTTP/1.1\r\nHost: x\r\n\r\n`, 431],
+  ])("%s", async (_name, text, status) => {
+    const answer = await sendRaw(server.url, text);
+    expect(answer.status).toBe(status);
+    expect(answer.body).not.toMatch(/HPE_|node:|Error:/);
+  });
+
+  test("an absolute address as path", async () => {
+    const answer = await sendRaw(
+      server.url,
+      "GET http://evil.example/api/trpc/credit.costs HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n",
+    );
+    expect(answer.status).toBe(404);
+  });
+
+  test("an unknown method at a known place says what is allowed", async () => {
+    const answer = await fetch(`${server.url}/api/auth/me`, { method: "DELETE" });
+    expect(answer.status).toBe(405);
+    expect(answer.headers.get("allow")).toBe("GET");
+  });
+
+  test("afterwards it still serves", async () => {
+    expect((await fetch(`${server.url}/health`)).status).toBe(200);
+  });
+});
