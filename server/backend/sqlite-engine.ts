@@ -139,7 +139,7 @@ export async function openSqliteEngine(path: string): Promise<SqliteEngine> {
 /** Tries again while another process holds the lock, with growing, jittered pauses, for `waitMs` at most. */
 async function patiently<T>(attempt: () => T, waitMs: number): Promise<T> {
   const deadline = Date.now() + waitMs;
-  for (let pauseMs = 2; ; pauseMs = Math.min(pauseMs * 1.5, 50)) {
+  for (let pauseMs = 2; ; pauseMs = Math.min(pauseMs * 1.5, 20)) {
     try {
       return attempt();
     } catch (error) {

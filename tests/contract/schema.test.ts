@@ -1,0 +1,219 @@
+// Owns the comparison of the migrated databases with prisma/schema.prisma, column by column and index by index.
+import { readFileSync } from "node:fs";
+import { expect, test } from "vitest";
+import { deriveSqliteSchema } from "../../prisma/derive.mjs";
+import type { SqlSession } from "../../server/backend/database.ts";
+import { readPrismaSchema, type SchemaColumn, type SchemaTable } from "../support/prisma-schema.ts";
+import { onEveryBackend } from "./support.ts";
+
+const read = (path: string) =>
+  readFileSync(new URL(`../../prisma/${path}`, import.meta.url), "utf8");
+const tables = readPrismaSchema(read("schema.prisma"));
+
+test("the committed SQLite schema is the derived one", () => {
+  expect(read("sqlite/schema.prisma")).toBe(deriveSqliteSchema(read("schema.prisma")));
+});
+
+test("the reader of the schema sees every model, column and index", () => {
+  expect(tables.length).toBe(read("schema.prisma").match(/^model /gm)?.length);
+  const names = tables.map(({ name }) => name);
+  expect(names).toEqual(
+    expect.arrayContaining(["users", "credit_logs", "payments", "stripe_events"]),
+  );
+  expect(tables.find(({ name }) => name === "credit_logs")?.indexes).toContainEqual({
+    name: "PRIMARY",
+    unique: true,
+    columns: ["userId", "seq"],
+  });
+});
+
+await onEveryBackend("schema", (subject, { dialect }) => {
+  test("the database has the tables, columns, defaults and indexes of the Prisma model, and no others", async () => {
+    const actual = await subject().backend.database.rawTransaction((sql) =>
+      dialect === "mysql" ? readMysql(sql) : readSqlite(sql),
+    );
+    const expected = tables.map((table) =>
+      dialect === "mysql" ? mysqlTable(table) : sqliteTable(table),
+    );
+    expect(sorted(actual)).toEqual(sorted(expected));
+  });
+
+  test.runIf(dialect === "mysql")(
+    "every table is InnoDB and compares text by its bytes",
+    async () => {
+      const rows = await subject().backend.database.rawTransaction((sql) =>
+        sql.query(
+          `SELECT DISTINCT t.ENGINE AS engine, c.COLLATION_NAME AS collation
+           FROM information_schema.tables t
+           JOIN information_schema.columns c ON c.TABLE_SCHEMA = t.TABLE_SCHEMA AND c.TABLE_NAME = t.TABLE_NAME
+          WHERE t.TABLE_SCHEMA = DATABASE() AND t.TABLE_NAME <> '_prisma_migrations' AND c.COLLATION_NAME IS NOT NULL`,
+          [],
+        ),
+      );
+      expect(rows).toEqual([{ engine: "InnoDB", collation: "utf8mb4_bin" }]);
+    },
+  );
+});
+
+/** A table as both sides are written down for comparing: columns in order, "name type nullability default". */
+interface TableText {
+  name: string;
+  columns: string[];
+  indexes: string[];
+}
+
+function sorted(list: TableText[]): TableText[] {
+  return list
+    .map((table) => ({ ...table, indexes: [...table.indexes].sort() }))
+    .sort((a, b) => a.name.localeCompare(b.name));
+}
+
+const indexText = (name: string, unique: boolean, columns: readonly string[]) =>
+  `${name} ${unique ? "unique" : "plain"} (${columns.join(", ")})`;
+
+const columnText = (name: string, type: string, nullable: boolean, fallback: string) =>
+  `${name} ${type} ${nullable ? "null" : "not null"} default ${fallback}`;
+
+function mysqlTable(table: SchemaTable): TableText {
+  const type = ({ scalar, native }: SchemaColumn) =>
+    native?.toLowerCase() ?? (scalar === "Boolean" ? "tinyint" : "int");
+  const fallback = (column: SchemaColumn) => {
+    if (column.default === "now()") return "current_timestamp(3)";
+    if (column.scalar === "Boolean") return column.default === "true" ? "1" : "0";
+    return column.default?.replaceAll('"', "") ?? "none";
+  };
+  return {
+    name: table.name,
+    columns: table.columns.map((column) => {
+      const hasDefault = column.default !== undefined;
+      return columnText(
+        column.name,
+        type(column),
+        column.nullable,
+        hasDefault ? fallback(column) : "none",
+      );
+    }),
+    indexes: table.indexes.map(({ name, unique, columns }) => indexText(name, unique, columns)),
+  };
+}
+
+async function readMysql(sql: SqlSession): Promise<TableText[]> {
+  const columns = await sql.query<{
+    tableName: string;
+    name: string;
+    type: string;
+    nullable: string;
+    fallback: string | null;
+  }>(
+    `SELECT TABLE_NAME AS tableName, COLUMN_NAME AS name, COLUMN_TYPE AS type, IS_NULLABLE AS nullable,
+            COLUMN_DEFAULT AS fallback
+       FROM information_schema.columns
+      WHERE TABLE_SCHEMA = DATABASE() AND TABLE_NAME <> '_prisma_migrations'
+      ORDER BY TABLE_NAME, ORDINAL_POSITION`,
+    [],
+  );
+  const parts = await sql.query<{
+    tableName: string;
+    name: string;
+    plain: number;
+    columnName: string;
+  }>(
+    `SELECT TABLE_NAME AS tableName, INDEX_NAME AS name, NON_UNIQUE AS plain, COLUMN_NAME AS columnName
+       FROM information_schema.statistics
+      WHERE TABLE_SCHEMA = DATABASE() AND TABLE_NAME <> '_prisma_migrations'
+      ORDER BY TABLE_NAME, INDEX_NAME, SEQ_IN_INDEX`,
+    [],
+  );
+  return [...new Set(columns.map(({ tableName }) => tableName))].map((name) => {
+    const ofTable = parts.filter(({ tableName }) => tableName === name);
+    return {
+      name,
+      columns: columns
+        .filter(({ tableName }) => tableName === name)
+        .map((column) => {
+          // MySQL and MariaDB differ in the display width of integers and in quoting defaults.
+          const type = column.type.toLowerCase().replace(/^(int|tinyint)\(\d+\)/, "$1");
+          const fallback =
+            (column.fallback ?? "NULL").toLowerCase() === "null" ? "none" : column.fallback;
+          const text = (fallback ?? "none").replaceAll("'", "").replace(/^CURRENT/i, "current");
+          return columnText(
+            column.name,
+            type,
+            column.nullable === "YES",
+            text.replace("TIMESTAMP", "timestamp"),
+          );
+        }),
+      indexes: [...new Set(ofTable.map((part) => part.name))].map((index) => {
+        const ofIndex = ofTable.filter((part) => part.name === index);
+        return indexText(
+          index,
+          ofIndex[0]?.plain === 0,
+          ofIndex.map(({ columnName }) => columnName),
+        );
+      }),
+    };
+  });
+}
+
+function sqliteTable(table: SchemaTable): TableText {
+  const types: Record<string, string> = {
+    String: "TEXT",
+    Int: "INTEGER",
+    DateTime: "DATETIME",
+    Boolean: "BOOLEAN",
+  };
+  const fallback = (column: SchemaColumn) =>
+    column.default === "now()"
+      ? "CURRENT_TIMESTAMP"
+      : (column.default?.replaceAll('"', "'") ?? "none");
+  return {
+    name: table.name,
+    columns: table.columns.map((column) =>
+      columnText(column.name, types[column.scalar] ?? "?", column.nullable, fallback(column)),
+    ),
+    indexes: table.indexes.map(({ name, unique, columns }) => indexText(name, unique, columns)),
+  };
+}
+
+async function readSqlite(sql: SqlSession): Promise<TableText[]> {
+  const names = await sql.query<{ name: string }>(
+    "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite_%' AND name <> '_prisma_migrations'",
+    [],
+  );
+  const found: TableText[] = [];
+  for (const { name } of names) {
+    const columns = await sql.query<{
+      name: string;
+      type: string;
+      notnull: number;
+      dflt_value: string | null;
+    }>(`SELECT * FROM pragma_table_info(?) ORDER BY cid`, [name]);
+    const list = await sql.query<{ name: string; unique: number; origin: string }>(
+      `SELECT * FROM pragma_index_list(?)`,
+      [name],
+    );
+    const indexes: string[] = [];
+    for (const index of list) {
+      const parts = await sql.query<{ name: string }>(
+        "SELECT name FROM pragma_index_info(?) ORDER BY seqno",
+        [index.name],
+      );
+      const label = index.origin === "pk" ? "PRIMARY" : index.name;
+      indexes.push(
+        indexText(
+          label,
+          index.unique === 1,
+          parts.map((part) => part.name),
+        ),
+      );
+    }
+    found.push({
+      name,
+      columns: columns.map((column) =>
+        columnText(column.name, column.type, column.notnull === 0, column.dflt_value ?? "none"),
+      ),
+      indexes,
+    });
+  }
+  return found;
+}

@@ -1,0 +1,125 @@
+// Owns the proof that another process's lock on the SQLite file loses nothing acknowledged (prisma#29933).
+import { type ChildProcess, spawn } from "node:child_process";
+import { randomUUID } from "node:crypto";
+import { once } from "node:events";
+import { fileURLToPath } from "node:url";
+import Libsql from "libsql";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import type { SqlSession } from "../../server/backend/database.ts";
+import { sqlitePath } from "../../server/backend/embedded.ts";
+import { describeBackend, type OpenedBackend } from "../support/databases.ts";
+
+const LOCKER = fileURLToPath(new URL("../support/sqlite-locker.mjs", import.meta.url));
+
+describe("SQLite beside another writing process", () => {
+  let opened: OpenedBackend;
+  let path: string;
+  beforeAll(async () => {
+    opened = await describeBackend("embedded", null, null).open();
+    path = sqlitePath(opened.config.database.url);
+  });
+  afterAll(() => opened.close());
+
+  /** Starts the other process and waits until it has the lock. */
+  async function lock(holdMs: number, times: number): Promise<ChildProcess> {
+    const child = spawn(process.execPath, [LOCKER, path, String(holdMs), String(times)], {
+      stdio: ["ignore", "pipe", "inherit"],
+    });
+    await once(child.stdout, "data");
+    return child;
+  }
+
+  const insertSql = "INSERT INTO users (id, email, updatedAt) VALUES (?, ?, ?)";
+  const insert = (id: string) => (sql: SqlSession) => sql.execute(insertSql, [id, id, new Date()]);
+
+  /** One write in one of the four ways the server has. */
+  function write(id: string, way: number): Promise<unknown> {
+    const { database } = opened.backend;
+    switch (way % 4) {
+      case 0:
+        return database.models.user.create({ data: { id, email: id } });
+      case 1:
+        return database.rawTransaction(insert(id));
+      case 2:
+        return database.transaction(({ sql }) => insert(id)(sql));
+      default:
+        return database.transaction(({ models }) =>
+          models.user.create({ data: { id, email: id } }),
+        );
+    }
+  }
+
+  /** What a process that was never here sees in the file. */
+  function idsInFile(): Set<string> {
+    const fresh = new Libsql(path);
+    try {
+      return new Set(
+        (fresh.prepare("SELECT id FROM users").all([]) as { id: string }[]).map(({ id }) => id),
+      );
+    } finally {
+      fresh.close();
+    }
+  }
+
+  test("writes wait for a lock of two seconds; reads and the event loop do not", async () => {
+    const child = await lock(2_000, 1);
+    const exited = once(child, "exit");
+    const ids = Array.from({ length: 40 }, () => randomUUID());
+    let written = false;
+    const writes = Promise.all(ids.map(write)).then(() => {
+      written = true;
+    });
+    let ticks = 0;
+    const timer = setInterval(() => (ticks += 1), 20);
+    await opened.backend.database.models.user.count();
+    expect(written).toBe(false);
+    await writes;
+    clearInterval(timer);
+    await exited;
+    expect(ticks).toBeGreaterThan(20);
+    for (const id of ids) expect(idsInFile().has(id)).toBe(true);
+  });
+
+  test("a lock that outlasts all patience is refused cleanly, and later writes are durable", async () => {
+    const child = await lock(8_000, 1);
+    const refused = Array.from({ length: 8 }, () => randomUUID());
+    const outcomes = await Promise.allSettled(refused.map(write));
+    expect(outcomes.map(({ status }) => status)).toEqual(refused.map(() => "rejected"));
+    const [, , mixed] = outcomes;
+    expect(mixed).toMatchObject({ reason: { code: "SERVICE_UNAVAILABLE" } });
+    await once(child, "exit");
+    const later = Array.from({ length: 40 }, () => randomUUID());
+    await Promise.all(later.map(write));
+    const stored = idsInFile();
+    expect(later.every((id) => stored.has(id))).toBe(true);
+    expect(refused.some((id) => stored.has(id))).toBe(false);
+  });
+
+  test("every acknowledged write is in the file while another process keeps taking the lock", async () => {
+    const child = await lock(5, 300);
+    const exited = once(child, "exit");
+    const acknowledged: string[] = [];
+    let busy = 0;
+    for (let way = 0; child.exitCode === null && way < 1_000; way += 1) {
+      const id = randomUUID();
+      await write(id, way).then(
+        () => acknowledged.push(id),
+        () => (busy += 1),
+      );
+    }
+    child.kill();
+    await exited;
+    expect(busy).toBe(0);
+    expect(acknowledged.length).toBeGreaterThan(10);
+    const stored = idsInFile();
+    expect(acknowledged.filter((id) => !stored.has(id))).toEqual([]);
+  });
+
+  test("a process killed while it holds the lock leaves it free", async () => {
+    const child = await lock(60_000, 1);
+    setTimeout(() => child.kill("SIGKILL"), 300);
+    const id = randomUUID();
+    await write(id, 1);
+    expect(idsInFile().has(id)).toBe(true);
+  });
+});
