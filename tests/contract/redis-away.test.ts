@@ -1,0 +1,148 @@
+// Owns what the key-value side does while Redis is killed, frozen, flushed or absent from the start.
+import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
+import type { KeyValues } from "../../server/backend/backend.ts";
+import { openRedis } from "../../server/backend/redis.ts";
+import { createLogger } from "../../server/logger.ts";
+import {
+  freePort,
+  type RedisServer,
+  redisServerInstalled,
+  startRedisServer,
+} from "../support/redis-server.ts";
+import { uniqueKey } from "./support.ts";
+
+const logger = createLogger({ level: "silent" });
+const options = { logger, keyPrefix: "skywork_test_away" };
+const configOf = (port: number) =>
+  ({ kind: "single", host: "127.0.0.1", port, tls: false, db: 0 }) as const;
+const rule = { name: "away", points: 3, windowMs: 60_000 };
+
+/** Everything one request may ask of the key-value side, one after the other; answers how long that took. */
+async function oneRequest(store: KeyValues): Promise<{ tookMs: number; answers: unknown[] }> {
+  const startedAtMs = Date.now();
+  const key = uniqueKey();
+  const limit = await store.limiter(rule).consume(key, 1);
+  const cached = await store.cache.get(key);
+  const lease = await store.locks.acquire([key, uniqueKey()], 1_000);
+  await store.cache.set(key, "v", 10);
+  await store.cache.delete(key);
+  await lease.release();
+  const absent = await store.cache.setIfAbsent(key, "v", 10);
+  await store.pubsub.publish("channel", "message");
+  const answers = [limit.allowed, cached, lease.acquired.size, absent];
+  return { tookMs: Date.now() - startedAtMs, answers };
+}
+
+describe.runIf(redisServerInstalled)("Redis going away", () => {
+  let server: RedisServer;
+  let store: KeyValues;
+  let other: KeyValues;
+
+  const up = () =>
+    expect.poll(() => store.check(), { timeout: 15_000, interval: 100 }).toEqual({ status: "up" });
+
+  beforeAll(async () => {
+    server = await startRedisServer();
+    store = await openRedis(configOf(server.port), options);
+    other = await openRedis(configOf(server.port), options);
+  });
+  beforeEach(up);
+  afterAll(async () => {
+    server.thaw();
+    await Promise.all([store.close(), other.close()]);
+    await server.kill();
+  });
+
+  const outages = [
+    ["killed", () => server.kill(), () => server.start()],
+    ["frozen", () => server.freeze(), () => server.thaw()],
+  ] as const;
+
+  test.each(outages)(
+    "%s: no request waits over a second, and it comes back by itself",
+    async (_how, begin, end) => {
+      expect((await oneRequest(store)).answers).toEqual([true, undefined, 2, true]);
+      await begin();
+      const during = await Promise.all(Array.from({ length: 20 }, () => oneRequest(store)));
+      for (const { tookMs, answers } of during) {
+        expect(tookMs).toBeLessThan(1_000);
+        expect(answers).toEqual([true, undefined, 2, undefined]);
+      }
+      expect((await oneRequest(store)).tookMs).toBeLessThan(100);
+      expect((await store.check()).status).toBe("degraded");
+      await end();
+      await up();
+      expect((await oneRequest(store)).answers).toEqual([true, undefined, 2, true]);
+    },
+  );
+
+  test.each(outages)("%s: limits go on in memory", async (_how, begin, end) => {
+    await begin();
+    const limiter = store.limiter(rule);
+    const key = uniqueKey();
+    const allowed: boolean[] = [];
+    for (let call = 0; call < 5; call += 1) allowed.push((await limiter.consume(key, 1)).allowed);
+    await limiter.reward(key, 3);
+    allowed.push((await limiter.consume(key, 1)).allowed);
+    expect(allowed).toEqual([true, true, true, false, false, true]);
+    await end();
+    await up();
+  });
+
+  test("what was deleted while Redis was frozen is not found in it afterwards", async () => {
+    const [key, untouched] = [uniqueKey(), uniqueKey()];
+    for (const name of [key, untouched]) await store.cache.set(name, "old", 60);
+    server.freeze();
+    await store.cache.delete(key);
+    expect(await store.cache.get(key)).toBeUndefined();
+    server.thaw();
+    await up();
+    expect(await store.cache.get(key)).toBeUndefined();
+    expect(await other.cache.get(key)).toBeUndefined();
+    expect(await store.cache.get(untouched)).toBe("old");
+    await store.cache.set(key, "new", 60);
+    expect(await store.cache.get(key)).toBe("new");
+  });
+
+  test("subscribers hear again after Redis was killed and started afresh, also those that came meanwhile", async () => {
+    const channel = uniqueKey();
+    const heard: string[] = [];
+    await other.pubsub.subscribe(channel, (message) => heard.push(`before ${message}`));
+    await server.kill();
+    await other.pubsub.subscribe(channel, (message) => heard.push(`during ${message}`));
+    await server.start();
+    await up();
+    await expect
+      .poll(
+        async () => {
+          await store.pubsub.publish(channel, "x");
+          return [...new Set(heard)].sort();
+        },
+        { timeout: 15_000, interval: 200 },
+      )
+      .toEqual(["before x", "during x"]);
+  });
+
+  test("locks that Redis forgot (a flush, a failover) are simply free", async () => {
+    const key = uniqueKey();
+    const lease = await store.locks.acquire([key], 60_000);
+    await server.kill();
+    await server.start();
+    await up();
+    await lease.release();
+    expect((await other.locks.acquire([key], 1_000)).acquired.has(key)).toBe(true);
+  });
+});
+
+describe("Redis that never answers", () => {
+  test("the start takes about a second, and everything works without it", async () => {
+    const startedAtMs = Date.now();
+    const store = await openRedis(configOf(await freePort()), options);
+    expect(Date.now() - startedAtMs).toBeLessThan(3_000);
+    const { tookMs, answers } = await oneRequest(store);
+    expect(tookMs).toBeLessThan(1_000);
+    expect(answers).toEqual([true, undefined, 2, undefined]);
+    expect(await store.check()).toMatchObject({ status: "degraded" });
+    await Promise.all([store.close(), store.close()]);
+  });
+});
