@@ -68,11 +68,19 @@ async function runChecks(checks: readonly Check[], tally: Tally): Promise<void> 
 function countModule(module: TestModule, tally: Tally): void {
   // A file that cannot be loaded has no tests to count; it is one failure, never silence.
   if (module.errors().length > 0) tally.failed += 1;
+  let unfinished = 0;
   for (const test of module.children.allTests()) {
     const { state } = test.result();
     if (state === "passed") tally.passed += 1;
     else if (state === "skipped") tally.skipped += 1;
     else tally.failed += 1;
+    if (state === "pending") unfinished += 1;
+  }
+  // Vitest does not say which file was running in a process that ended on its own.
+  if (unfinished > 0) {
+    console.log(
+      `FAIL ${module.relativeModuleId}: its process ended with ${unfinished} tests to go`,
+    );
   }
   for (const suite of module.children.allSuites()) tally.failed += suite.errors().length;
 }
