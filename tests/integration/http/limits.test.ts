@@ -1,0 +1,119 @@
+// Owns the proof that N calls per window pass and no more: over two instances, in batches, by address and by user.
+import { afterAll, afterEach, describe, expect, test } from "vitest";
+import { availableBackends } from "../../support/databases.ts";
+import { startServer, type TestServer } from "../../support/server.ts";
+
+let server: TestServer | undefined;
+afterEach(async () => {
+  await server?.close();
+  server = undefined;
+});
+afterAll(() => server?.close());
+
+const N = 20;
+const env = { RATE_LIMIT_MAX_REQUESTS: String(N), RATE_LIMIT_WINDOW_MS: "600000" };
+
+async function ask(url: string, headers: Record<string, string> = {}) {
+  const answer = await fetch(`${url}/api/trpc/credit.costs`, { headers });
+  await answer.text();
+  return answer;
+}
+
+describe.each(await availableBackends())("on $name", (available) => {
+  test("N (+-1) of 60 calls pass, at two instances where they share Redis; the refused one says when to come back", async () => {
+    // In-process limits are one process's own by definition; sharing them takes Redis.
+    server = await startServer({ available, env, instances: available.redis ? 2 : 1 });
+    const { instances } = server;
+    const statuses: number[] = [];
+    for (let call = 0; call < 60; call += 1) {
+      const answer = await ask(instances[call % instances.length]?.url ?? "");
+      statuses.push(answer.status);
+      if (answer.status !== 429) continue;
+      const seconds = Number(answer.headers.get("retry-after"));
+      expect(seconds).toBeGreaterThan(0);
+      expect(seconds).toBeLessThanOrEqual(600);
+      expect(answer.headers.get("ratelimit-remaining")).toBe("0");
+      expect(answer.headers.get("ratelimit-limit")).toBe(String(N));
+    }
+    const passed = statuses.filter((status) => status === 200).length;
+    expect(passed).toBeGreaterThanOrEqual(N - 1);
+    expect(passed).toBeLessThanOrEqual(N + 1);
+    expect(statuses.filter((status) => status !== 200 && status !== 429)).toEqual([]);
+  });
+
+  test("every call of a batch counts", async () => {
+    server = await startServer({ available, env });
+    let passed = 0;
+    for (let batch = 0; batch < 4; batch += 1) {
+      const path = Array(10).fill("credit.costs").join(",");
+      const answer = await fetch(`${server.url}/api/trpc/${path}?batch=1`);
+      const results = (await answer.json()) as { result?: unknown }[];
+      passed += results.filter((result) => "result" in result).length;
+    }
+    expect(passed).toBeGreaterThanOrEqual(N - 1);
+    expect(passed).toBeLessThanOrEqual(N + 1);
+  });
+
+  test("a signed-in user is counted apart from the address, and a probe not at all", async () => {
+    server = await startServer({ available, env });
+    const person = await server.signIn("limited@example.com");
+    const headers = { authorization: `Bearer ${person.accessToken}` };
+    const statuses: number[] = [];
+    for (let call = 0; call < N + 5; call += 1) {
+      const answer = await fetch(`${server.url}/api/auth/me`, { headers });
+      statuses.push(answer.status);
+    }
+    const passed = statuses.filter((status) => status === 200).length;
+    // The sign-in itself asked once for the profile.
+    expect(passed).toBeGreaterThanOrEqual(N - 2);
+    expect(passed).toBeLessThanOrEqual(N);
+    expect((await ask(server.url)).status).toBe(200);
+    for (let probe = 0; probe < N + 5; probe += 1)
+      expect((await fetch(`${server.url}/health`)).status).toBe(200);
+  });
+});
+
+test("guessing tokens is counted by address", async () => {
+  server = await startServer({ env });
+  const statuses: number[] = [];
+  for (let call = 0; call < N + 5; call += 1) {
+    const answer = await fetch(`${server.url}/api/auth/me`, {
+      headers: { authorization: `Bearer guess-${call}` },
+    });
+    statuses.push(answer.status);
+  }
+  expect(statuses.slice(0, N - 1).every((status) => status === 401)).toBe(true);
+  expect(statuses.slice(N + 1).every((status) => status === 429)).toBe(true);
+});
+
+describe("X-Forwarded-For", () => {
+  const from = (address: string) => ({ "x-forwarded-for": address });
+
+  test("is not believed without TRUST_PROXY", async () => {
+    server = await startServer({ env });
+    let refused = 0;
+    for (let call = 0; call < N + 10; call += 1)
+      if ((await ask(server.url, from(`203.0.113.${call}`))).status === 429) refused += 1;
+    expect(refused).toBeGreaterThanOrEqual(9);
+  });
+
+  test("is believed for as many hops as TRUST_PROXY says: what a client adds itself does not count", async () => {
+    server = await startServer({ env: { ...env, TRUST_PROXY: "1" } });
+    let refused = 0;
+    for (let call = 0; call < N + 10; call += 1)
+      if ((await ask(server.url, from(`198.51.100.${call}, 203.0.113.7`))).status === 429)
+        refused += 1;
+    expect(refused).toBeGreaterThanOrEqual(9);
+    expect((await ask(server.url, from("203.0.113.8"))).status).toBe(200);
+  });
+
+  test("counts IPv6 by /64", async () => {
+    server = await startServer({ env: { ...env, TRUST_PROXY: "loopback" } });
+    let refused = 0;
+    for (let call = 0; call < N + 10; call += 1)
+      if ((await ask(server.url, from(`2001:db8:1:2::${call.toString(16)}`))).status === 429)
+        refused += 1;
+    expect(refused).toBeGreaterThanOrEqual(9);
+    expect((await ask(server.url, from("2001:db8:1:3::1"))).status).toBe(200);
+  });
+});

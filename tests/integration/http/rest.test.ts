@@ -1,0 +1,174 @@
+// Owns the proof that REST, its description and its page agree with the contract.
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { type SignedIn, startServer, type TestServer } from "../../support/server.ts";
+
+interface Description {
+  openapi: string;
+  paths: Record<
+    string,
+    Record<string, { security: unknown[]; responses: Record<string, unknown> }>
+  >;
+}
+
+let server: TestServer;
+let person: SignedIn;
+beforeAll(async () => {
+  server = await startServer({ env: { METRICS_TOKEN: "metrics-token-of-the-suite" } });
+  person = await server.signIn("rest@example.com");
+});
+afterAll(() => server.close());
+
+async function rest(
+  method: string,
+  path: string,
+  options: { body?: unknown; token?: string } = {},
+) {
+  const answer = await fetch(`${server.url}${path}`, {
+    method,
+    headers: {
+      ...(options.token === undefined ? {} : { authorization: `Bearer ${options.token}` }),
+      ...(options.body === undefined ? {} : { "content-type": "application/json" }),
+    },
+    ...(options.body === undefined ? {} : { body: JSON.stringify(options.body) }),
+  });
+  return { status: answer.status, body: (await answer.json()) as Record<string, unknown> };
+}
+
+describe("the seed's paths", () => {
+  test("without a token", async () => {
+    expect(await rest("GET", "/api/auth/config")).toMatchObject({
+      status: 200,
+      body: { success: true, providers: [{ id: "google" }], sandbox: true },
+    });
+    expect(await rest("GET", "/api/payment/packages")).toMatchObject({
+      status: 200,
+      body: { success: true, packages: [{ credits: 100 }, { credits: 500 }, { credits: 1500 }] },
+    });
+    expect(await rest("GET", "/api/auth/me")).toMatchObject({
+      status: 401,
+      body: { success: false, code: "UNAUTHENTICATED", statusCode: 401 },
+    });
+  });
+
+  test("with a token", async () => {
+    const token = person.accessToken;
+    expect((await rest("GET", "/api/auth/me", { token })).body).toMatchObject({
+      success: true,
+      user: { id: person.userId, email: "rest@example.com", credits: 100 },
+    });
+    expect((await rest("GET", "/api/user/credits", { token })).body).toMatchObject({
+      success: true,
+      credits: 100,
+      available: 100,
+    });
+    expect(
+      (await rest("GET", "/api/user/credits/history?limit=1&offset=0", { token })).body,
+    ).toMatchObject({ success: true, total: 1, limit: 1, offset: 0, logs: [{ type: "SIGNUP" }] });
+    expect((await rest("GET", "/api/payment/history?limit=5", { token })).body).toMatchObject({
+      success: true,
+      payments: [],
+      total: 0,
+    });
+    const checkout = await rest("POST", "/api/payment/checkout", {
+      token,
+      body: { packageId: "pkg_small" },
+    });
+    expect(checkout.body).toMatchObject({ success: true });
+    expect(checkout.body["checkoutUrl"]).toMatch(/^http/);
+  });
+
+  test("refresh and logout with the token in the body", async () => {
+    const session = await server.signIn("native@example.com");
+    const renewed = await rest("POST", "/api/auth/refresh", {
+      body: { refreshToken: session.refreshToken },
+    });
+    expect(renewed.body).toMatchObject({ success: true });
+    expect(typeof renewed.body["accessToken"]).toBe("string");
+    const refreshToken = renewed.body["refreshToken"];
+    expect(await rest("POST", "/api/auth/logout", { body: { refreshToken } })).toEqual({
+      status: 200,
+      body: { success: true },
+    });
+    expect((await rest("POST", "/api/auth/refresh", { body: { refreshToken } })).status).toBe(401);
+  });
+
+  test("refresh with the cookie needs our own origin and no body", async () => {
+    const session = await server.signIn("cookie@example.com");
+    const refresh = (headers: Record<string, string>) =>
+      fetch(`${server.url}/api/auth/refresh`, {
+        method: "POST",
+        headers: { cookie: `refresh=${session.refreshToken}`, ...headers },
+      });
+    expect((await refresh({ origin: "https://evil.example" })).status).toBe(403);
+    expect((await refresh({ origin: "null" })).status).toBe(403);
+    const answer = await refresh({ origin: "http://localhost:3000" });
+    expect(answer.status).toBe(200);
+    expect(await answer.json()).not.toHaveProperty("refreshToken");
+    const [cookie = ""] = answer.headers.getSetCookie();
+    expect(cookie).toMatch(/^refresh=[^;]+; Path=\/; Max-Age=\d+; HttpOnly; SameSite=Lax$/);
+  });
+});
+
+describe("the description", () => {
+  test("covers the nine paths and says who may call", async () => {
+    const document = (await (await fetch(`${server.url}/api/openapi.json`)).json()) as Description;
+    expect(document.openapi).toBe("3.1.0");
+    for (const [path, method] of [
+      ["/api/auth/config", "get"],
+      ["/api/auth/refresh", "post"],
+      ["/api/auth/logout", "post"],
+      ["/api/auth/me", "get"],
+      ["/api/user/credits", "get"],
+      ["/api/user/credits/history", "get"],
+      ["/api/payment/packages", "get"],
+      ["/api/payment/checkout", "post"],
+      ["/api/payment/history", "get"],
+    ] as const)
+      expect(document.paths[path]).toHaveProperty(method);
+    // What it calls public answers without a token, the rest does not.
+    for (const [path, item] of Object.entries(document.paths))
+      for (const [method, operation] of Object.entries(item)) {
+        const answer = await rest(method.toUpperCase(), path, method === "get" ? {} : { body: {} });
+        if (operation.security.length > 0) expect([path, answer.status]).toEqual([path, 401]);
+        else if (method === "get") expect([path, answer.status]).toEqual([path, 200]);
+        expect(operation.responses).toHaveProperty("200");
+      }
+  });
+
+  test("the page loads nothing and runs nothing", async () => {
+    const answer = await fetch(`${server.url}/api/docs`);
+    const html = await answer.text();
+    expect(answer.headers.get("content-type")).toContain("text/html");
+    expect(html).toContain("/api/user/credits/history");
+    expect(html).not.toMatch(/<script|src=|@import|url\(/);
+    expect(answer.headers.get("content-security-policy")).not.toMatch(/unsafe|https?:/);
+  });
+});
+
+describe("/metrics", () => {
+  const scrape = (authorization?: string) =>
+    fetch(
+      `${server.url}/metrics`,
+      authorization === undefined ? {} : { headers: { authorization } },
+    );
+
+  test("needs its token", async () => {
+    expect((await scrape()).status).toBe(401);
+    expect((await scrape("Bearer metrics-token-of-the-suit")).status).toBe(401);
+    const text = await (await scrape("Bearer metrics-token-of-the-suite")).text();
+    expect(text).toMatch(/http_request_duration_seconds_count\{route="GET \/api\/auth\/me"/);
+    expect(text).toContain('stripe_events_backlog{status="pending"}');
+    expect(text).not.toMatch(/rest@example|route="\/nothing/);
+  });
+});
+
+test("/ready tells of each dependency", async () => {
+  const answer = await fetch(`${server.url}/ready`);
+  expect(answer.status).toBe(200);
+  expect(await answer.json()).toMatchObject({
+    ready: true,
+    shuttingDown: false,
+    dependencies: { database: { status: "up" }, redis: { status: "up" } },
+    events: { pending: 0, failed: 0 },
+  });
+});
