@@ -7,7 +7,7 @@ import {
   type ServerResponse,
 } from "node:http";
 import { type AddressInfo, Server as NetServer } from "node:net";
-import { setImmediate as nextTurn, setTimeout as delay } from "node:timers/promises";
+import { setTimeout as delay } from "node:timers/promises";
 
 /** Bounds of what one client may take. */
 const LIMITS = {
@@ -23,6 +23,10 @@ const LIMITS = {
   maxConnections: 10_000,
 } as const;
 
+/** Nobody new for this long: the kernel's queue of new connections is empty. */
+const QUIET_MS = 50;
+/** Under clients that never pause, the queue is not waited for any longer. */
+const QUIET_LIMIT_MS = 1_000;
 /** How long a stop may take in all; main.ts promises 10 s. */
 const DRAIN_LIMIT_MS = 8_000;
 /** An idle connection may have a request under way: it gets this long to arrive and be answered. */
@@ -42,6 +46,9 @@ export interface HttpServer {
 export function createHttpServer(handler: RequestListener): HttpServer {
   const inFlight = new Set<ServerResponse>();
   let draining = false;
+  /** While the listener is about to close, requests wait here. */
+  let held: (() => void)[] | null = null;
+  let lastConnectionAtMs = 0;
   const server: Server = createServer(
     {
       maxHeaderSize: LIMITS.maxHeaderBytes,
@@ -56,9 +63,13 @@ export function createHttpServer(handler: RequestListener): HttpServer {
       inFlight.add(response);
       response.once("close", () => inFlight.delete(response));
       if (draining) response.setHeader("Connection", "close");
-      handler(request, response);
+      if (held) held.push(() => handler(request, response));
+      else handler(request, response);
     },
   );
+  server.on("connection", () => {
+    lastConnectionAtMs = Date.now();
+  });
   server.maxHeadersCount = LIMITS.maxHeaders;
   server.maxConnections = LIMITS.maxConnections;
   server.on("clientError", refuseUnreadable);
@@ -84,12 +95,21 @@ export function createHttpServer(handler: RequestListener): HttpServer {
     async stop() {
       this.beginDrain();
       const deadlineMs = Date.now() + DRAIN_LIMIT_MS;
-      // Right after the poll phase the kernel's queue of new connections has just been emptied, so closing now resets nobody.
-      await nextTurn();
+      // A connection that the kernel has taken but we have not would be reset when the listener closes. Every answer makes
+      // its client connect anew, so for a moment none is given: the clients wait with us, and the queue runs empty.
+      held = [];
+      lastConnectionAtMs = Date.now();
+      await waitUntil(
+        () => Date.now() - lastConnectionAtMs > QUIET_MS,
+        Date.now() + QUIET_LIMIT_MS,
+      );
       const closed = new Promise<void>((resolve) => {
         // Server.close would also cut idle keep-alive connections, whose next request may be on its way.
         NetServer.prototype.close.call(server, () => resolve());
       });
+      const waiting = held;
+      held = null;
+      for (const begin of waiting) begin();
       await waitUntil(() => inFlight.size === 0, deadlineMs);
       await waitUntil(() => false, Math.min(Date.now() + IDLE_GRACE_MS, deadlineMs));
       await waitUntil(() => inFlight.size === 0, deadlineMs);

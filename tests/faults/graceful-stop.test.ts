@@ -1,0 +1,170 @@
+// Owns promise 13: a SIGTERM under load. Readiness fails first, requests in flight finish, exit 0 within 10 s, no reset connection.
+import { Agent, request } from "node:http";
+import { afterAll, beforeAll, expect, test } from "vitest";
+import { describeBackend, type OpenedBackend } from "../support/databases.ts";
+import { freePort, type ServerProcess, spawnServer } from "../support/process.ts";
+import { SERVICE_KEY } from "../support/server.ts";
+
+const ROUNDS = process.env["FULL"] ? 50 : 4;
+const CLIENTS = 24;
+
+let opened: OpenedBackend;
+let env: Record<string, string>;
+beforeAll(async () => {
+  opened = await describeBackend("embedded", null, null).open();
+  await opened.backend.close();
+  env = {
+    NODE_ENV: "test",
+    JWT_SECRET: "access-secret-of-the-stop-suite-0123456789",
+    REFRESH_TOKEN_SECRET: "refresh-secret-of-the-stop-suite-0123456789",
+    RATE_LIMIT_MAX_REQUESTS: "100000000",
+    SERVICE_API_KEYS: `worker:${SERVICE_KEY}`,
+    GOOGLE_CLIENT_ID: "nobody",
+    GOOGLE_CLIENT_SECRET: "nothing",
+    STRIPE_SECRET_KEY: "sk_test_nobody_calls_stripe_here",
+    STRIPE_WEBHOOK_SECRET: "whsec_nobody_calls_stripe_here",
+    SHUTDOWN_DELAY_MS: "300",
+    ...opened.env,
+  };
+});
+afterAll(() => opened.close());
+
+interface Tally {
+  answered: number;
+  /** Answers that came after the signal. */
+  afterSignal: number;
+  /** Broken in the middle of a request: the thing that must not happen. */
+  broken: string[];
+  /** Refused because nobody listens any more: a load balancer has been told before. */
+  refused: number;
+}
+
+/** One call over `agent`; what became of it goes into `tally`. */
+function call(url: string, agent: Agent, signalled: () => boolean, tally: Tally): Promise<boolean> {
+  return new Promise((resolve) => {
+    let connected = false;
+    const outgoing = request(
+      `${url}/api/trpc/service.spend`,
+      {
+        agent,
+        method: "POST",
+        headers: { "content-type": "application/json", authorization: `Bearer ${SERVICE_KEY}` },
+      },
+      (answer) => {
+        answer.resume();
+        answer.on("end", () => {
+          tally.answered += 1;
+          if (signalled()) tally.afterSignal += 1;
+          resolve(true);
+        });
+        answer.on("error", (error) => {
+          tally.broken.push(`answer: ${error.message}`);
+          resolve(false);
+        });
+      },
+    );
+    outgoing.on("socket", (socket) => {
+      if (!socket.connecting) connected = true;
+      else socket.once("connect", () => (connected = true));
+    });
+    outgoing.on("error", (error: NodeJS.ErrnoException) => {
+      if (!connected && error.code === "ECONNREFUSED") tally.refused += 1;
+      else tally.broken.push(`${error.code ?? ""} ${error.message}`);
+      resolve(false);
+    });
+    outgoing.end(JSON.stringify({ userId: "nobody", feature: "chat-flash", idempotencyKey: "k" }));
+  });
+}
+
+async function stopUnderLoad(server: ServerProcess): Promise<Tally> {
+  const tally: Tally = { answered: 0, afterSignal: 0, broken: [], refused: 0 };
+  const agent = new Agent({ keepAlive: true, maxSockets: CLIENTS });
+  let signalled = false;
+  const clients = Array.from({ length: CLIENTS }, async () => {
+    while (await call(server.url, agent, () => signalled, tally));
+  });
+  await new Promise((resolve) => setTimeout(resolve, 300 + Math.random() * 300));
+  const signalledAtMs = Date.now();
+  signalled = true;
+  server.child.kill("SIGTERM");
+  const readiness: number[] = [];
+  while (readiness.at(-1) !== 503 && Date.now() - signalledAtMs < 2_000) {
+    const answer = await fetch(`${server.url}/ready`).catch(() => null);
+    if (!answer) break;
+    await answer.body?.cancel();
+    readiness.push(answer.status);
+  }
+  expect(readiness.at(-1), "readiness says no while the port still answers").toBe(503);
+  expect(await server.exited).toBe(0);
+  expect(Date.now() - signalledAtMs).toBeLessThan(10_000);
+  await Promise.all(clients);
+  agent.destroy();
+  return tally;
+}
+
+test(`${ROUNDS} SIGTERMs under load break no request`, { timeout: ROUNDS * 30_000 }, async () => {
+  for (let round = 0; round < ROUNDS; round += 1) {
+    const server = spawnServer({ ...env, PORT: String(await freePort()) });
+    await server.ready();
+    const tally = await stopUnderLoad(server);
+    expect(tally.broken, server.output()).toEqual([]);
+    expect(tally.answered).toBeGreaterThan(CLIENTS);
+    expect(tally.afterSignal).toBeGreaterThan(0);
+  }
+});
+
+test("a request that takes its time is finished, an open stream is ended in order", async () => {
+  const server = spawnServer({ ...env, PORT: String(await freePort()), SHUTDOWN_DELAY_MS: "0" });
+  await server.ready();
+  // The body arrives only after the signal: the request is in flight all the while.
+  const finished = new Promise<number>((resolve, reject) => {
+    const outgoing = request(`${server.url}/api/trpc/auth.refresh`, {
+      method: "POST",
+      headers: { "content-type": "application/json", "content-length": "2" },
+    });
+    outgoing.on("response", (answer) => {
+      answer.resume();
+      expect(answer.headers.connection).toBe("close");
+      resolve(answer.statusCode ?? 0);
+    });
+    outgoing.on("error", reject);
+    outgoing.write("{");
+    setTimeout(() => server.child.kill("SIGTERM"), 200);
+    setTimeout(() => outgoing.end("}"), 1_500);
+  });
+  expect(await finished).toBe(401);
+  expect(await server.exited).toBe(0);
+});
+
+test("started twice on one port, the second says so and ends with 1; the first goes on", async () => {
+  const first = spawnServer({ ...env, PORT: String(await freePort()) });
+  await first.ready();
+  const { port } = new URL(first.url);
+  const second = spawnServer({ ...env, PORT: port });
+  expect(await second.exited).toBe(1);
+  expect(second.output()).toContain(`Port ${port} is taken`);
+  expect((await fetch(`${first.url}/health`)).status).toBe(200);
+  first.child.kill("SIGINT");
+  expect(await first.exited).toBe(0);
+});
+
+test("a bad environment is told in full, and the process ends with 1", async () => {
+  const server = spawnServer({
+    NODE_ENV: "production",
+    PORT: "99999",
+    JWT_SECRET: "changeme",
+    CHAT_COST_PRO: "0",
+  });
+  expect(await server.exited).toBe(1);
+  for (const name of [
+    "PORT",
+    "JWT_SECRET",
+    "CHAT_COST_PRO",
+    "REFRESH_TOKEN_SECRET",
+    "GOOGLE_CLIENT_ID",
+    "STRIPE_SECRET_KEY",
+    "DATABASE_URL",
+  ])
+    expect(server.output()).toContain(name);
+  expect(server.output()).not.toContain("changeme");
+});

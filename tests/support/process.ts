@@ -1,0 +1,67 @@
+// Owns the server as an operator runs it: a process of its own with an environment, its output, its signals.
+import { type ChildProcess, spawn } from "node:child_process";
+import { createServer } from "node:net";
+import type { AddressInfo } from "node:net";
+import { fileURLToPath } from "node:url";
+
+const ROOT = fileURLToPath(new URL("../..", import.meta.url));
+
+/** A server process. */
+export interface ServerProcess {
+  readonly url: string;
+  readonly child: ChildProcess;
+  /** Everything it has written so far. */
+  output(): string;
+  /** Resolves with the exit code; -1 when a signal ended it. */
+  readonly exited: Promise<number>;
+  /** Resolves once /ready says yes. Rejects, with the output, when the process ends first. */
+  ready(timeoutMs?: number): Promise<void>;
+}
+
+/** A port nobody listens on now. */
+export async function freePort(): Promise<number> {
+  const server = createServer();
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  const { port } = server.address() as AddressInfo;
+  await new Promise((resolve) => server.close(resolve));
+  return port;
+}
+
+/** Starts server/main.ts with `env` alone (and PATH): nothing of this machine's own settings reaches it. */
+export function spawnServer(env: Record<string, string>, cwd = ROOT): ServerProcess {
+  const child = spawn(
+    process.execPath,
+    ["--import", import.meta.resolve("tsx"), `${ROOT}server/main.ts`],
+    {
+      cwd,
+      env: { PATH: process.env["PATH"] ?? "", LOG_LEVEL: "warn", ...env },
+      stdio: ["ignore", "pipe", "pipe"],
+    },
+  );
+  let output = "";
+  child.stdout.on("data", (chunk: Buffer) => (output += chunk.toString()));
+  child.stderr.on("data", (chunk: Buffer) => (output += chunk.toString()));
+  const exited = new Promise<number>((resolve) => child.on("close", (code) => resolve(code ?? -1)));
+  let ended = false;
+  void exited.then(() => {
+    ended = true;
+  });
+  const url = `http://127.0.0.1:${env["PORT"] ?? "5000"}`;
+  return {
+    url,
+    child,
+    output: () => output,
+    exited,
+    async ready(timeoutMs = 30_000) {
+      const deadlineMs = Date.now() + timeoutMs;
+      while (Date.now() < deadlineMs) {
+        if (ended) throw new Error(`The server ended:\n${output}`);
+        const answer = await fetch(`${url}/ready`).catch(() => null);
+        await answer?.body?.cancel();
+        if (answer?.status === 200) return;
+        await new Promise((resolve) => setTimeout(resolve, 50));
+      }
+      throw new Error(`The server is not ready:\n${output}`);
+    },
+  };
+}
