@@ -1,11 +1,11 @@
 // Owns the rows administration writes, each with its audit line in the same transaction.
 import { lockUser } from "../auth/lock-user.ts";
-import { toRole } from "../auth/session.store.ts";
+import { toRole } from "../auth/person.ts";
 import type { Database, DatabaseTransaction } from "../backend/database.ts";
 import { AppError, assert } from "../errors.ts";
 import { newId } from "../ledger/ids.ts";
 import type { Ledger } from "../ledger/operations.ts";
-import { readStats, readUser, readUsers, toUserLine } from "./admin.reads.ts";
+import { readStats, readUser, readUsers, toUserLine } from "./reads.store.ts";
 import type { AdminStore, AuditLine, UserLine } from "./admin.service.ts";
 
 type Models = DatabaseTransaction["models"];

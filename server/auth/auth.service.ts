@@ -6,11 +6,10 @@ import type { Config } from "../config.ts";
 import type { Logger } from "../logger.ts";
 import { createAccess } from "./access.ts";
 import type { AttemptCookie } from "./attempt.ts";
+import type { SessionStore, SignInStore } from "./ports.ts";
 import { createRefresh } from "./refresh.ts";
-import type { SessionStore } from "./session.store.ts";
 import { createSessions, type SessionLine } from "./sessions.ts";
 import { createSignIn } from "./sign-in.ts";
-import type { SignInStore } from "./sign-in.store.ts";
 
 /** Who a request speaks for, known to be signed in, enabled and of this role at this moment. */
 export interface Principal {

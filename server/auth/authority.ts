@@ -2,7 +2,7 @@
 import { randomUUID } from "node:crypto";
 import { LRUCache } from "lru-cache";
 import type { Cache } from "../backend/backend.ts";
-import type { Authority, SessionStore } from "./session.store.ts";
+import type { Authority, SessionStore } from "./ports.ts";
 
 // How it works (docs/decisions/0020): all instances share one random "epoch" in the cache. Every change of authority,
 // once committed, deletes it; whoever misses it makes a new one. A request first learns the epoch, by a read begun after

@@ -9,7 +9,7 @@ import type {
 } from "./auth.service.ts";
 import { clientFacts } from "./client-facts.ts";
 import { createRefreshTokens, type RefreshToken } from "./refresh-token.ts";
-import type { SessionRecord } from "./session.store.ts";
+import type { SessionRecord } from "./ports.ts";
 
 /** Two tabs that refresh at once get the same successor within this time (DESIGN.md 3.6). */
 export const GRACE_SECONDS = 10;

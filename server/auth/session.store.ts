@@ -1,80 +1,7 @@
 // Owns the rows of `sessions`: sign-ins, their rotations and their ends. Raw refresh tokens never come here.
-import type { Role } from "../../shared/src/auth.ts";
 import type { Database } from "../backend/database.ts";
-import type { UserView } from "./auth.service.ts";
-
-/** What decides whether a token of this session is good at this moment. */
-export interface Authority {
-  readonly sessionId: string;
-  readonly userId: string;
-  readonly role: Role;
-  readonly authVersion: number;
-  /** Revoked, or its user is disabled or deleted. */
-  readonly ended: boolean;
-}
-
-/** A session as rotation needs it. */
-export interface SessionRecord extends Authority {
-  readonly tokenHash: string;
-  readonly previousTokenHash: string | null;
-  readonly generation: number;
-  /** Until when the previous token still gets its successor; null = the last rotation was never sealed. */
-  readonly graceEndsAt: Date | null;
-  readonly expiresAt: Date;
-  readonly absoluteExpiresAt: Date;
-}
-
-/** Where a refresh came from, for the person who looks at their sessions. */
-export interface ClientFacts {
-  readonly userAgent: string | null;
-  readonly ip: string | null;
-}
-
-/** One step of rotation, valid only from exactly the state it names. */
-export interface Rotation {
-  readonly sessionId: string;
-  readonly fromGeneration: number;
-  readonly fromHash: string;
-  readonly toHash: string;
-  readonly at: Date;
-  readonly expiresAt: Date;
-  readonly client: ClientFacts;
-}
-
-/** A live session for its owner's list. */
-export interface LiveSession {
-  readonly id: string;
-  readonly userAgent: string | null;
-  readonly ipAddress: string | null;
-  readonly createdAt: Date;
-  readonly lastUsedAt: Date;
-  readonly expiresAt: Date;
-}
-
-/** Why a session ended. */
-export type RevocationReason = "logout" | "logoutAll" | "revoked" | "reuse";
-
-/** Rows of sessions, and of users as far as sessions depend on them. */
-export interface SessionStore {
-  /** The authority of many sessions in one go; absent = no such session of that user. */
-  authorities(
-    wanted: readonly { sessionId: string; userId: string }[],
-  ): Promise<Map<string, Authority>>;
-  find(sessionId: string): Promise<SessionRecord | null>;
-  /** False when the session was no longer in the state the rotation starts from. */
-  rotate(rotation: Rotation): Promise<boolean>;
-  /** Ends the grace of the rotation that led to `generation`. */
-  seal(sessionId: string, generation: number, graceEndsAt: Date): Promise<void>;
-  /** Ends one session (of `userId` alone, when given); false when it was not live. */
-  revoke(sessionId: string, reason: RevocationReason, at: Date, userId?: string): Promise<boolean>;
-  /** Whether the session exists and is the user's. */
-  owns(userId: string, sessionId: string): Promise<boolean>;
-  /** Ends every session of the user and every access token signed before. */
-  revokeAll(userId: string, at: Date): Promise<number>;
-  live(userId: string, now: Date): Promise<LiveSession[]>;
-  /** Null when deleted or unknown. */
-  findUser(userId: string): Promise<UserView | null>;
-}
+import { toRole, toUserView } from "./person.ts";
+import type { Authority, RevocationReason, SessionStore } from "./ports.ts";
 
 const MAX_LISTED = 200;
 
@@ -88,33 +15,6 @@ const userSelect = {
   createdAt: true,
   deletedAt: true,
 } as const;
-
-/** A users row as its owner sees it. */
-export function toUserView(row: {
-  id: string;
-  email: string;
-  name: string | null;
-  avatar: string | null;
-  role: string;
-  credits: number;
-  createdAt: Date;
-}): UserView {
-  const { id, email, name, avatar, credits } = row;
-  return {
-    id,
-    email,
-    name,
-    avatar,
-    role: toRole(row.role),
-    credits,
-    createdAt: row.createdAt.toISOString(),
-  };
-}
-
-/** A stored role; anything unknown has no power. */
-export function toRole(stored: string): Role {
-  return stored === "ADMIN" ? "ADMIN" : "USER";
-}
 
 /** The store over either database. */
 export function createSessionStore(database: Database): SessionStore {

@@ -5,40 +5,9 @@ import { classifyDatabaseError } from "../backend/database-errors.ts";
 import { newId } from "../ledger/ids.ts";
 import type { Logger } from "../logger.ts";
 import type { Ledger } from "../ledger/operations.ts";
-import type { VerifiedIdentity } from "./auth.service.ts";
 import { lockUser } from "./lock-user.ts";
-import type { ClientFacts } from "./session.store.ts";
+import type { SignedIn, SignIn, SignInStore } from "./ports.ts";
 import { SignInFailure } from "./sign-in-failure.ts";
-
-/** A verified identity and the session it shall get. */
-export interface SignIn {
-  readonly identity: VerifiedIdentity;
-  readonly session: {
-    readonly id: string;
-    readonly tokenHash: string;
-    readonly startedAt: Date;
-    readonly expiresAt: Date;
-    readonly absoluteExpiresAt: Date;
-    readonly client: ClientFacts;
-  };
-  readonly signupCredits: number;
-  /** The verified address is one of ADMIN_EMAILS. */
-  readonly isAdmin: boolean;
-}
-
-/** What came of it. */
-export interface SignedIn {
-  readonly userId: string;
-  readonly created: boolean;
-  /** Older access tokens of this user have ended (a new role): tell every instance. */
-  readonly authorityChanged: boolean;
-}
-
-/** Rows of people and identities, as sign-in writes them. */
-export interface SignInStore {
-  /** Throws SignInFailure: account_disabled, account_conflict, state_invalid (the session exists already). */
-  signIn(request: SignIn): Promise<SignedIn>;
-}
 
 type Models = DatabaseTransaction["models"];
 

@@ -1,10 +1,10 @@
 // Owns the user's own rows: profile, export, erasure.
 import type { Database } from "../backend/database.ts";
 import { lockUser } from "../auth/lock-user.ts";
-import { toUserView } from "../auth/session.store.ts";
+import { toUserView } from "../auth/person.ts";
 import { AppError } from "../errors.ts";
 import { newId } from "../ledger/ids.ts";
-import { exportUser } from "./user.export.ts";
+import { exportUser } from "./export.store.ts";
 import type { UserStore } from "./user.service.ts";
 
 /** The address of an account whose person is gone: unique, and of a domain that can never receive mail (RFC 2606). */

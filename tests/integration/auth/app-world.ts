@@ -170,11 +170,9 @@ export async function openApp(
 async function firstEvent(response: Response, abort: AbortController): Promise<Answer> {
   let text = "";
   const decoder = new TextDecoder();
-  const reader = response.body?.getReader();
-  while (reader !== undefined) {
-    const { value, done } = await reader.read();
-    text += decoder.decode(value, { stream: true });
-    if (done || /"code":"[A-Z_]+"|"credits":/.test(text)) break;
+  for await (const chunk of (response.body ?? []) as AsyncIterable<Uint8Array>) {
+    text += decoder.decode(chunk, { stream: true });
+    if (/"code":"[A-Z_]+"|"credits":/.test(text)) break;
   }
   abort.abort();
   const code = /"app":\{"code":"([A-Z_]+)"/.exec(text)?.[1] ?? null;

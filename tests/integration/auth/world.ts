@@ -4,11 +4,13 @@ import { createServer, type Server } from "node:http";
 import type { AddressInfo } from "node:net";
 import { PassThrough } from "node:stream";
 import express from "express";
+import { expect } from "vitest";
 import { createGoogleIdentityProvider } from "../../../server/adapters/google.ts";
 import { type AuthService, createAuthService } from "../../../server/auth/auth.service.ts";
 import { createRefreshTokens } from "../../../server/auth/refresh-token.ts";
 import { createSessionStore } from "../../../server/auth/session.store.ts";
-import { createSignInStore, type SignInStore } from "../../../server/auth/sign-in.store.ts";
+import type { SignInStore } from "../../../server/auth/ports.ts";
+import { createSignInStore } from "../../../server/auth/sign-in.store.ts";
 import type { Backend } from "../../../server/backend/backend.ts";
 import { createGoogleRoutes } from "../../../server/http/google.ts";
 import { createLedger } from "../../../server/ledger/ledger.ts";
@@ -16,6 +18,7 @@ import type { Ledger } from "../../../server/ledger/operations.ts";
 import { createLogger } from "../../../server/logger.ts";
 import { type GoogleSandbox, startGoogleSandbox } from "../../../server/sandbox/google/server.ts";
 import type { AvailableBackend, OpenedBackend } from "../../support/databases.ts";
+import type { SignInError } from "../../../shared/src/errors.ts";
 import { driveSignIn } from "../../support/google-sign-in.ts";
 
 export const FRONTEND = "http://localhost:3000";
@@ -227,6 +230,37 @@ export function landingOf(response: Response): { error: string | null; returnTo:
     throw new Error(`not our landing: ${response.status} ${location}`);
   }
   return { error: url.searchParams.get("error"), returnTo: url.searchParams.get("returnTo") };
+}
+
+/** A whole sign-in; answers the browser and where it landed. */
+export async function signInWith(world: World, email: string, browser = new Browser()) {
+  const response = await browser.get(await toCallback(world, browser, { email }));
+  return { browser, response, ...landingOf(response) };
+}
+
+/** How many sessions the account of this address has ever had. */
+export async function sessionCount(world: World, email: string): Promise<number> {
+  const { models } = world.opened.backend.database;
+  const user = await models.user.findUnique({ where: { email } });
+  return user === null ? 0 : models.session.count({ where: { userId: user.id } });
+}
+
+/** A callback that must end in `error` within seconds, leaving no cookie and (for `email`) no account. */
+export async function expectRefused(
+  world: World,
+  error: SignInError,
+  browser: Browser,
+  url: string,
+  email?: string,
+): Promise<void> {
+  const startedAt = Date.now();
+  const response = await browser.get(url);
+  expect(Date.now() - startedAt).toBeLessThan(5_000);
+  expect(landingOf(response).error).toBe(error);
+  expect(browser.refreshToken).toBeUndefined();
+  if (email === undefined) return;
+  const user = await world.opened.backend.database.models.user.findUnique({ where: { email } });
+  expect(user).toBeNull();
 }
 
 function listen(app: express.Express): Promise<Server> {

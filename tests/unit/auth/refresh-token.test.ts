@@ -61,7 +61,9 @@ describe("refresh tokens", () => {
     const { text } = tokens.first(randomUUID());
     const last = text.at(-1) ?? "";
     const alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
-    const accepted = [...alphabet].filter((letter) => tokens.parse(text.slice(0, -1) + letter));
+    const accepted = Array.from(alphabet).filter((letter) =>
+      tokens.parse(text.slice(0, -1) + letter),
+    );
     expect(accepted).toEqual([last]);
     for (const spelling of [
       `${text}=`,
