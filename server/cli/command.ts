@@ -1,10 +1,11 @@
 // Owns how a command opens the server's parts: environment -> config -> back end -> app, run one thing, close.
 import { type App, createApp } from "../app.ts";
-import { openBackend } from "../backend/backend.ts";
+import { type Backend, openBackend } from "../backend/backend.ts";
 import { ConfigError, parseConfig } from "../config.ts";
 import { loadDevelopmentSecrets } from "../environment/secrets.ts";
 import { isAppError } from "../errors.ts";
 import { createLogger } from "../logger.ts";
+import { refusalOf } from "../payment/stripe-refusal.ts";
 
 type Environment = Record<string, string | undefined>;
 
@@ -30,7 +31,9 @@ async function completed(given: Environment): Promise<Environment> {
  * Runs `work` on a whole app without a socket and ends the process: exit code 0 when it answers true, 1 when false or
  * failed. A wrong environment is told in full.
  */
-export async function runCommand(work: (app: App) => Promise<boolean>): Promise<void> {
+export async function runCommand(
+  work: (app: App, backend: Backend) => Promise<boolean>,
+): Promise<void> {
   try {
     try {
       process.loadEnvFile(".env");
@@ -45,7 +48,7 @@ export async function runCommand(work: (app: App) => Promise<boolean>): Promise<
     const backend = await openBackend({ config, logger });
     const app = createApp({ config, backend, logger });
     try {
-      process.exitCode = (await work(app)) ? 0 : 1;
+      process.exitCode = (await work(app, backend)) ? 0 : 1;
     } finally {
       await app.close();
       await backend.close();
@@ -54,7 +57,9 @@ export async function runCommand(work: (app: App) => Promise<boolean>): Promise<
     const isPlain =
       error instanceof ConfigError || isAppError(error) || error?.constructor === Error;
     const text = error instanceof Error ? (isPlain ? error.message : error.stack) : String(error);
-    process.stderr.write(`${text ?? "failed"}\n`);
+    // An operator may read what Stripe said (a wrong key, say); a caller of the API may not.
+    const detail = refusalOf(error)?.detail;
+    process.stderr.write(`${text ?? "failed"}${detail === undefined ? "" : ` (${detail})`}\n`);
     process.exitCode = 1;
   }
   // Keep-alive connections to Stripe would hold the process for a minute.

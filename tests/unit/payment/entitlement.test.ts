@@ -1,0 +1,145 @@
+// Owns the proof that credits follow the money: full periods, upgrades at any moment, years by the month.
+import fc from "fast-check";
+import { describe, expect, it } from "vitest";
+import { type PaidLine, slicesOf } from "../../../server/payment/entitlement.ts";
+import { addMonths } from "../../../server/payment/months.ts";
+
+interface Plan {
+  price: number;
+  credits: number;
+}
+
+const BASIC = { price: 999, credits: 500 };
+const PRO = { price: 1999, credits: 1500 };
+const TEAM = { price: 4999, credits: 5000 };
+const TIERS = [BASIC, PRO, TEAM];
+
+const start = new Date("2027-01-31T12:00:00Z");
+const monthEnd = addMonths(start, 1);
+const yearEnd = addMonths(start, 12);
+
+const line = (plan: Plan, interval: "month" | "year", amount: number, from = start): PaidLine => ({
+  amount,
+  unitAmount: interval === "year" ? plan.price * 10 : plan.price,
+  interval,
+  monthlyCredits: plan.credits,
+  periodStart: from,
+  periodEnd: interval === "year" ? yearEnd : monthEnd,
+});
+const total = (lines: PaidLine[]) =>
+  slicesOf(lines, start).reduce((sum, slice) => sum + slice.credits, 0);
+
+/** What Stripe bills for a change with this much of the period left: each line rounded by itself. */
+const change = (from: Plan, to: Plan, left: number, interval: "month" | "year" = "month") => {
+  const factor = interval === "year" ? 10 : 1;
+  const length = (interval === "year" ? yearEnd : monthEnd).getTime() - start.getTime();
+  const at = new Date(start.getTime() + Math.floor(length * (1 - left)));
+  return [
+    line(from, interval, -Math.round(from.price * factor * left), at),
+    line(to, interval, Math.round(to.price * factor * left), at),
+  ];
+};
+
+const share = fc.double({ min: 0.0001, max: 1, noNaN: true });
+const pair = fc.constantFrom([BASIC, PRO], [PRO, TEAM], [BASIC, TEAM]) as fc.Arbitrary<
+  [Plan, Plan]
+>;
+
+describe("entitlement", () => {
+  it("gives a full month its plan's credits, until one month after it", () => {
+    const [slice, ...more] = slicesOf([line(PRO, "month", 1999)], start);
+    expect(more).toEqual([]);
+    expect(slice).toMatchObject({ index: 0, credits: 1500, dueAt: start });
+    expect(slice?.expiresAt.toISOString()).toBe("2027-03-31T12:00:00.000Z");
+  });
+
+  it("gives a full year twelve equal months at the months' ends", () => {
+    const slices = slicesOf([line(BASIC, "year", 9990)], start);
+    expect(slices.map(({ credits }) => credits)).toEqual(Array(12).fill(500));
+    expect(slices.map(({ dueAt }) => dueAt.toISOString().slice(5, 10)).slice(0, 4)).toEqual([
+      ...["01-31", "02-28", "03-31", "04-30"],
+    ]);
+    expect(slices[1]?.expiresAt.toISOString().slice(0, 10)).toBe("2027-04-30");
+  });
+
+  it("survives a leap day as anchor", () => {
+    const leap = new Date("2028-02-29T00:00:00Z");
+    const year = { ...line(BASIC, "year", 9990, leap), periodEnd: addMonths(leap, 12) };
+    const slices = slicesOf([year], leap);
+    expect(slices.map(({ credits }) => credits)).toEqual(Array(12).fill(500));
+    expect(slices.at(-1)?.dueAt.toISOString().slice(0, 10)).toBe("2029-01-29");
+    expect(slices.at(-1)?.expiresAt.toISOString().slice(0, 10)).toBe("2029-03-29");
+  });
+
+  it("gives an upgrade the share that was paid, whenever it comes", () => {
+    fc.assert(
+      fc.property(pair, share, ([from, to], left) => {
+        const credits = total(change(from, to, left));
+        const fair = (to.credits - from.credits) * left;
+        // Stripe rounds each line to a cent; a cent is worth less than two credits at these prices.
+        expect(Math.abs(credits - fair)).toBeLessThanOrEqual(4);
+      }),
+      { numRuns: 1_000 },
+    );
+  });
+
+  it("cannot be farmed: no chain of upgrades gives more than its money, nor loses more than rounding", () => {
+    const moments = fc.array(share, { minLength: 1, maxLength: 2 });
+    fc.assert(
+      fc.property(moments, (shares) => {
+        const lefts = shares.toSorted((a, b) => b - a);
+        let credits = total([line(BASIC, "month", BASIC.price)]);
+        lefts.forEach((left, step) => {
+          credits += total(change(TIERS[step] ?? BASIC, TIERS[step + 1] ?? TEAM, left));
+        });
+        // What the same time on each plan is worth: the area under the plans.
+        const bounds = [1, ...lefts, 0];
+        const fair = bounds.slice(0, -1).reduce((sum, left, step) => {
+          const until = bounds[step + 1] ?? 0;
+          return sum + (TIERS[step]?.credits ?? 0) * (left - until);
+        }, 0);
+        expect(Math.abs(credits - fair)).toBeLessThanOrEqual(4 * lefts.length + 1);
+      }),
+      { numRuns: 1_000 },
+    );
+  });
+
+  it("gives a yearly upgrade its share month by month, in whole credits, exactly in sum", () => {
+    fc.assert(
+      fc.property(pair, share, ([from, to], left) => {
+        const lines = change(from, to, left, "year");
+        const slices = slicesOf(lines, start);
+        const sum = slices.reduce((all, slice) => all + slice.credits, 0);
+        expect(Math.abs(sum - (to.credits - from.credits) * 12 * left)).toBeLessThanOrEqual(4);
+        expect(slices.every(({ credits }) => Number.isInteger(credits) && credits >= 0)).toBe(true);
+        const whole = slices.slice(1).map(({ credits }) => credits);
+        // Months are not equal parts of a year: only the first of the remaining ones may carry the difference.
+        for (const credits of whole.slice(1))
+          expect(Math.abs(credits - (to.credits - from.credits))).toBeLessThanOrEqual(1);
+      }),
+      { numRuns: 500 },
+    );
+  });
+
+  it("pays the unused month of a change to a yearly plan back out of the first months", () => {
+    const at = new Date(start.getTime() + 15 * 86_400_000);
+    const unused = line(TEAM, "month", -2499, at);
+    const year = { ...line(BASIC, "year", 9990, at), periodEnd: addMonths(at, 12) };
+    const slices = slicesOf([unused, year], at);
+    expect(slices.every(({ credits }) => credits >= 0)).toBe(true);
+    expect(slices.reduce((sum, { credits }) => sum + credits, 0)).toBe(
+      Math.floor(6000 - (5000 * 2499) / 4999),
+    );
+    expect(slices.at(-1)?.credits).toBe(500);
+  });
+
+  it("gives nothing for money given back, and nothing for nothing", () => {
+    expect(total(change(TEAM, BASIC, 0.5))).toBe(0);
+    expect(slicesOf([], start)).toEqual([]);
+    expect(total([line(BASIC, "month", 0)])).toBe(0);
+  });
+
+  it("gives a free plan its credits", () => {
+    expect(total([line({ price: 0, credits: 50 }, "month", 0)])).toBe(50);
+  });
+});

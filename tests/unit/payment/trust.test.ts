@@ -1,0 +1,175 @@
+// Owns the proof of what is believed: preview tokens, event notices, shares of money back, pauses between attempts.
+import fc from "fast-check";
+import { describe, expect, it } from "vitest";
+import { retryAfterMs } from "../../../server/adapters/stripe-calls.ts";
+import { readNotice, verifyEvent } from "../../../server/adapters/stripe-events.ts";
+import { matchesOffer } from "../../../server/payment/checkout-truth.ts";
+import { backoffMs, HANDLED_EVENTS, purchaseOf } from "../../../server/payment/events.ts";
+import {
+  disputedOf,
+  refundedOf,
+  statusAfter,
+  takenTargets,
+} from "../../../server/payment/money-back.ts";
+import { readPreview, signPreview } from "../../../server/payment/preview-token.ts";
+
+const secret = "a-secret-of-thirty-two-characters";
+const shown = {
+  user: "u",
+  subscription: "sub_1",
+  fromPrice: "price_1",
+  plan: "p",
+  amountDue: 1000,
+  currency: "usd",
+  prorationAt: 1_800_000_000,
+  shownAt: 1_800_000_000,
+};
+const soon = (1_800_000_000 + 60) * 1000;
+
+describe("preview tokens", () => {
+  it("are read back, also under an older secret, within ten minutes", () => {
+    const token = signPreview(shown, [secret]);
+    expect(token.length).toBeLessThan(1024);
+    expect(readPreview(token, [secret], soon)).toEqual(shown);
+    expect(readPreview(token, ["a-newer-secret-of-32-characters--", secret], soon)).toEqual(shown);
+    expect(readPreview(token, [secret], soon + 600_000)).toBeNull();
+  });
+
+  it("are refused when any character changes, and under another secret", () => {
+    const token = signPreview(shown, [secret]);
+    fc.assert(
+      fc.property(fc.nat(token.length - 1), fc.constantFrom("A", "b", "-", "."), (at, letter) => {
+        fc.pre(token[at] !== letter);
+        const changed = token.slice(0, at) + letter + token.slice(at + 1);
+        // The last letter of each part carries spare bits; a change there may mean the same.
+        fc.pre(at !== token.length - 1);
+        expect(readPreview(changed, [secret], soon)).toBeNull();
+      }),
+    );
+    expect(readPreview(token, ["another-secret-of-32-characters--"], soon)).toBeNull();
+    expect(readPreview(token, [], soon)).toBeNull();
+    for (const bad of ["", ".", "a.b", "a.b.c", "💥.💥"])
+      expect(readPreview(bad, [secret], soon)).toBeNull();
+  });
+});
+
+describe("event notices", () => {
+  it("never throws, whatever the JSON", () => {
+    fc.assert(
+      fc.property(fc.jsonValue(), (value) => {
+        expect(readNotice(value)).toBeNull();
+      }),
+    );
+    fc.assert(
+      fc.property(fc.uint8Array({ maxLength: 200 }), fc.string(), (body, header) => {
+        const options = { secrets: ["whsec_x"], livemode: false, nowMs: 0 };
+        expect(verifyEvent(Buffer.from(body), header, options).ok).toBe(false);
+      }),
+    );
+  });
+
+  it("knows what each handled type is about, and nothing of others", () => {
+    const object = (type: string) => {
+      if (type.startsWith("checkout")) return "checkout.session";
+      if (type.startsWith("invoice")) return "invoice";
+      if (type.startsWith("customer")) return "subscription";
+      if (type.includes("dispute")) return "dispute";
+      return type === "charge.refunded" ? "charge" : "refund";
+    };
+    for (const type of HANDLED_EVENTS) {
+      const notice = {
+        type,
+        objectId: "x_1",
+        objectType: object(type),
+        paymentIntentId: null,
+        chargeId: "ch_1",
+      };
+      expect(purchaseOf(notice), type).not.toBeNull();
+      expect(purchaseOf({ ...notice, type: "customer.created" })).toBeNull();
+      expect(purchaseOf({ ...notice, objectId: null })).toBeNull();
+    }
+    expect(HANDLED_EVENTS.length).toBeLessThanOrEqual(20);
+  });
+});
+
+describe("money back", () => {
+  it("counts what holds the money", () => {
+    const refund = (amount: number, status: string) => ({
+      id: "re",
+      amount,
+      status,
+      paymentIntentId: null,
+      orderKey: null,
+    });
+    expect(
+      refundedOf([
+        refund(1, "succeeded"),
+        refund(2, "pending"),
+        refund(4, "failed"),
+        refund(8, "canceled"),
+        refund(16, "requires_action"),
+      ]),
+    ).toBe(19);
+    const dispute = (amount: number, status: string) => ({ id: "dp", amount, status });
+    expect(
+      disputedOf([
+        dispute(1, "needs_response"),
+        dispute(2, "under_review"),
+        dispute(4, "lost"),
+        dispute(8, "won"),
+        dispute(16, "warning_needs_response"),
+        dispute(32, "warning_closed"),
+        dispute(64, "prevented"),
+      ]),
+    ).toBe(7);
+  });
+
+  it("never takes more than was given, less for less, all for all", () => {
+    const money = fc.nat(1_000_000);
+    fc.assert(
+      fc.property(money, fc.nat(1_000_000), money, money, (amount, credits, refunded, disputed) => {
+        const taken = takenTargets({ amount, creditsPurchased: credits }, { refunded, disputed });
+        const all = taken.byRefunds + taken.byDisputes;
+        expect(taken.byRefunds).toBeGreaterThanOrEqual(0);
+        expect(taken.byDisputes).toBeGreaterThanOrEqual(0);
+        expect(all).toBeLessThanOrEqual(credits);
+        if (amount > 0 && refunded + disputed >= amount) expect(all).toBe(credits);
+        if (refunded + disputed === 0 || amount === 0) expect(all).toBe(0);
+      }),
+    );
+  });
+
+  it("names the state", () => {
+    const of = (refunded: number, disputed: number) =>
+      statusAfter({ amount: 500 }, { refunded, disputed });
+    expect([of(0, 0), of(1, 0), of(500, 0), of(500, 1)]).toEqual([
+      ...["SUCCESS", "PARTIALLY_REFUNDED", "REFUNDED", "DISPUTED"],
+    ]);
+  });
+});
+
+describe("offers", () => {
+  it("must match what was recorded: currency always, the amount before discounts and taxes", () => {
+    const offer = { amount: 500, currency: "jpy" };
+    expect(matchesOffer({ amountSubtotal: 500, currency: "jpy" }, offer)).toBe(true);
+    expect(matchesOffer({ amountSubtotal: 5, currency: "jpy" }, offer)).toBe(false);
+    expect(matchesOffer({ amountSubtotal: 500, currency: "usd" }, offer)).toBe(false);
+  });
+});
+
+describe("pauses", () => {
+  it("grow, are bounded, and end", () => {
+    const pauses = Array.from({ length: 20 }, (_, n) => backoffMs(n, 0.5));
+    expect(pauses.every((pause, n) => (pause ?? 0) >= (pauses[n - 1] ?? 0))).toBe(true);
+    expect(Math.max(...pauses.map(Number))).toBeLessThanOrEqual(6 * 3_600_000);
+    expect(backoffMs(20)).toBeNull();
+  });
+
+  it("read Retry-After in seconds and as a date", () => {
+    expect(retryAfterMs("2", 0)).toBe(2000);
+    expect(retryAfterMs("Thu, 01 Jan 1970 00:00:10 GMT", 4000)).toBe(6000);
+    expect(retryAfterMs("soon", 0)).toBeNull();
+    expect(retryAfterMs(undefined, 0)).toBeNull();
+    expect(retryAfterMs("", 0)).toBeNull();
+  });
+});
