@@ -22,6 +22,8 @@ import { createRoutes } from "./http/routes.ts";
 import { createTrpcHandler, TRPC_PREFIX } from "./http/trpc.ts";
 import { createJobs } from "./jobs/jobs.ts";
 import { createJobRunner, type JobRunner } from "./jobs/runner.ts";
+import { runDoctor } from "./ledger/doctor.ts";
+import { createExpiryStore } from "./ledger/expiry.store.ts";
 import { createLedger } from "./ledger/ledger.ts";
 import type { Ledger } from "./ledger/operations.ts";
 import type { Logger } from "./logger.ts";
@@ -140,7 +142,12 @@ export function createApp(deps: AppDeps): App {
     database,
     logger,
     now,
-    jobs: createJobs({ payment }),
+    jobs: createJobs({
+      payment,
+      expiry: { store: createExpiryStore(database), ledger, now },
+      audit: (signal) => runDoctor({ database, signal }),
+      logger,
+    }),
   });
   let shuttingDown = false;
   const backlog = payment.eventBacklog;

@@ -1,5 +1,9 @@
 // Owns the list of jobs: everything that runs on a clock.
+import type { Violation } from "../ledger/doctor.ts";
+import type { Logger } from "../logger.ts";
 import type { PaymentService } from "../payment/payment.service.ts";
+import { doctorJob } from "./doctor.ts";
+import { type ExpiryDeps, expiryJobs } from "./expiry.ts";
 import { monthlyGrantsJob } from "./monthly-grants.ts";
 import { reconcileJob } from "./reconcile.ts";
 import type { Job } from "./runner.ts";
@@ -8,15 +12,21 @@ import { stripeEventPruneJob, stripeEventRetryJob } from "./stripe-events.ts";
 /** What the jobs work with. */
 export interface JobDeps {
   readonly payment: PaymentService;
+  readonly expiry: ExpiryDeps;
+  /** Everything wrong with the ledger. */
+  readonly audit: (signal: AbortSignal) => Promise<readonly Violation[]>;
+  readonly logger: Logger;
 }
 
 /** Every job of the server. */
 export function createJobs(deps: JobDeps): Job[] {
-  const { payment } = deps;
+  const { payment, expiry } = deps;
   return [
     stripeEventRetryJob(payment),
     stripeEventPruneJob(payment),
     monthlyGrantsJob(payment),
     reconcileJob(payment),
+    ...expiryJobs(expiry),
+    doctorJob(deps),
   ];
 }

@@ -1,0 +1,106 @@
+// Shows that the jobs end what time has ended: holds, credits and old keys, and nothing else.
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { expireHolds, expireLots, pruneKeys } from "../../../server/jobs/expiry.ts";
+import { createExpiryStore } from "../../../server/ledger/expiry.store.ts";
+import { availableBackends } from "../../support/databases.ts";
+import { type LedgerWorld, openLedgerWorld } from "../../support/ledger-world.ts";
+
+describe.each(await availableBackends())("expiry on $name", (available) => {
+  let world: LedgerWorld;
+  beforeAll(async () => {
+    world = await openLedgerWorld(available);
+  });
+  afterAll(() => world.close());
+
+  const never = new AbortController().signal;
+
+  test("holds, then the credits they covered, then keys", async () => {
+    const { ledger, now, backend } = world;
+    const deps = { store: createExpiryStore(backend.database), ledger, now };
+    const { models } = backend.database;
+    const userId = await world.user(5);
+    const grant = (key: string, seconds: number) =>
+      ledger.submit({
+        kind: "grant",
+        userId,
+        amountCredits: 20,
+        source: "SUBSCRIPTION",
+        sourceId: null,
+        grantKey: `${key}:${userId}`,
+        expiresAt: new Date(now() + seconds * 1000),
+        description: "A month",
+      });
+    await grant("soon", 100);
+    await grant("later", 10_000);
+    await ledger.submit({
+      kind: "reserve",
+      userId,
+      feature: null,
+      amountCredits: 12,
+      priceVersion: null,
+      idempotencyKey: "svc:x:1",
+      ttlSeconds: 300,
+    });
+    const position = async () => {
+      const user = await models.user.findUniqueOrThrow({ where: { id: userId } });
+      return [user.credits, user.heldCredits];
+    };
+    expect(await expireLots(deps, never)).toEqual({ users: 0, failed: 0 });
+
+    world.advance(150);
+    // 12 of the 20 are under the hold: they stay until it ends.
+    expect(await expireLots(deps, never)).toEqual({ users: 1, failed: 0 });
+    expect(await position()).toEqual([37, 12]);
+    expect(await expireHolds(deps, never)).toEqual({ users: 0, failed: 0 });
+
+    world.advance(200);
+    expect(await expireHolds(deps, never)).toEqual({ users: 1, failed: 0 });
+    expect(await position()).toEqual([25, 0]);
+    expect(
+      await models.creditHold.findMany({ where: { userId }, select: { status: true } }),
+    ).toEqual([{ status: "EXPIRED" }]);
+    expect(await expireLots(deps, never)).toEqual({ users: 0, failed: 0 });
+
+    expect(await pruneKeys(deps, never)).toBe(0);
+    world.advance(91 * 86_400);
+    expect(await pruneKeys(deps, never)).toBe(1);
+    expect(await world.audit()).toEqual([]);
+  });
+
+  test("pages through more users than one look finds, and goes on past one that fails", async () => {
+    const { now, backend } = world;
+    const users = await Promise.all(Array.from({ length: 230 }, () => world.user()));
+    await Promise.all(
+      users.map((userId) =>
+        world.ledger.submit({
+          kind: "grant",
+          userId,
+          amountCredits: 3,
+          source: "SUBSCRIPTION",
+          sourceId: null,
+          grantKey: `page:${userId}`,
+          expiresAt: new Date(now() + 1_000),
+          description: "A moment",
+        }),
+      ),
+    );
+    world.advance(10);
+    const [unlucky] = users;
+    const deps = {
+      store: createExpiryStore(backend.database),
+      now,
+      ledger: {
+        submit: ((operation: Parameters<typeof world.ledger.submit>[0]) =>
+          operation.userId === unlucky
+            ? Promise.reject(new Error("away"))
+            : world.ledger.submit(operation)) as typeof world.ledger.submit,
+      },
+    };
+    expect(await expireLots(deps, never)).toMatchObject({ failed: 1 });
+    const left = await backend.database.models.user.count({
+      where: { id: { in: users }, credits: { gt: 0 } },
+    });
+    expect(left).toBe(1);
+    expect(await world.audit()).toEqual([]);
+  });
+});
