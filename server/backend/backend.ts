@@ -105,7 +105,6 @@ export interface BackendOptions {
 export async function openBackend(options: BackendOptions): Promise<Backend> {
   const database = await openDatabase(options);
   try {
-    await seedCatalogue(database.database.models);
     const keyValues = await openKeyValues(options);
     return assemble(options, database, keyValues);
   } catch (error) {
@@ -114,7 +113,19 @@ export async function openBackend(options: BackendOptions): Promise<Backend> {
   }
 }
 
-async function openDatabase({ config, logger }: BackendOptions): Promise<OpenDatabase> {
+/** Opens the database alone, migrated and with its catalogue: for commands that need nothing else. */
+export async function openDatabase(options: BackendOptions): Promise<OpenDatabase> {
+  const open = await openMigrated(options);
+  try {
+    await seedCatalogue(open.database.models);
+    return open;
+  } catch (error) {
+    await open.close();
+    throw error;
+  }
+}
+
+async function openMigrated({ config, logger }: BackendOptions): Promise<OpenDatabase> {
   switch (config.database.kind) {
     case "sqlite": {
       const { openEmbeddedDatabase } = await import("./embedded.ts");
@@ -148,7 +159,11 @@ function assemble(options: BackendOptions, open: OpenDatabase, keyValues: KeyVal
       return { database, redis };
     },
     close() {
-      closing ??= keyValues.close().finally(() => open.close());
+      closing ??= (async () => {
+        // What still runs may want to invalidate a cache; nothing in the cache needs the database.
+        await open.close();
+        await keyValues.close();
+      })();
       return closing;
     },
   };

@@ -59,6 +59,8 @@ export interface Database {
 /** An open database with what its owner needs beside it. */
 export interface OpenDatabase {
   readonly database: Database;
+  /** Names of the migrations that opening it applied. */
+  readonly migrated: readonly string[];
   /** Asks the database for a sign of life; bounded to about a second; never throws. */
   check(): Promise<DependencyState>;
   /** Waits for what is in flight; safe to call twice. */

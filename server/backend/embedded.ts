@@ -24,7 +24,7 @@ export async function openEmbeddedDatabase(url: string, logger: Logger): Promise
   const path = sqlitePath(url);
   const engine = await openFile(path);
   try {
-    await migrateSqlite(engine, logger);
+    const migrated = await migrateSqlite(engine, logger);
     const { PrismaClient } = await import("../../prisma/generated/sqlite/client.ts");
     const client = asServerClient(
       new PrismaClient({
@@ -36,6 +36,7 @@ export async function openEmbeddedDatabase(url: string, logger: Logger): Promise
     );
     let closing: Promise<void> | undefined;
     return {
+      migrated,
       database: {
         dialect: "sqlite",
         models: client,

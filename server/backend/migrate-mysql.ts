@@ -3,7 +3,6 @@ import type { Connection } from "mariadb";
 import type { Logger } from "../logger.ts";
 import {
   type AppliedMigration,
-  MigrationError,
   type PendingMigration,
   planMigrations,
   readMigrations,
@@ -30,22 +29,22 @@ const ALREADY_DONE = new Set([1050, 1060, 1061, 1091, 1051]);
 /**
  * Applies what is pending and answers the names. GET_LOCK lets one instance migrate while the others wait and then
  * find the work done. DDL is not transactional here, so each statement's number is recorded before the next begins.
- * Throws MigrationError when the operator has to decide.
+ * Throws an Error with a sentence when the operator has to decide.
  */
 export async function migrateMysql(connection: Connection, logger: Logger): Promise<string[]> {
   const migrations = await readMigrations("mysql");
   await lock(connection);
   try {
     await connection.query(MIGRATIONS_TABLE);
-    const rows: AppliedMigration[] = await connection.query(
+    const rows: Row[] = await connection.query(
       `SELECT id, migration_name, checksum, finished_at IS NOT NULL AS finished,
               rolled_back_at IS NOT NULL AS rolledBack, applied_steps_count
          FROM _prisma_migrations`,
     );
-    const applied = rows.map((row) => ({
+    const applied: AppliedMigration[] = rows.map((row) => ({
       ...row,
-      finished: Boolean(row.finished),
-      rolledBack: Boolean(row.rolledBack),
+      finished: Number(row.finished) === 1,
+      rolledBack: Number(row.rolledBack) === 1,
       applied_steps_count: Number(row.applied_steps_count),
     }));
     const pending = planMigrations(migrations, applied);
@@ -62,6 +61,13 @@ export async function migrateMysql(connection: Connection, logger: Logger): Prom
   }
 }
 
+/** Numbers come as number or bigint, as the server declares them. */
+interface Row extends Pick<AppliedMigration, "id" | "migration_name" | "checksum"> {
+  finished: number | bigint;
+  rolledBack: number | bigint;
+  applied_steps_count: number | bigint;
+}
+
 /** The lock's name holds a digest of the database's, since a name longer than 64 characters is refused. */
 async function lock(connection: Connection): Promise<void> {
   const rows: { taken: number | null }[] = await connection.query(
@@ -69,7 +75,7 @@ async function lock(connection: Connection): Promise<void> {
     [LOCK_WAIT_SECONDS],
   );
   if (Number(rows[0]?.taken) !== 1) {
-    throw new MigrationError(
+    throw new Error(
       `Another instance has been migrating this database for more than ${LOCK_WAIT_SECONDS} s. Wait for it, or end its connection, and start again.`,
     );
   }
@@ -108,13 +114,13 @@ async function explain(
   { migration, id }: PendingMigration,
   index: number,
   error: unknown,
-): Promise<MigrationError> {
+): Promise<Error> {
   const reason = error instanceof Error ? error.message : String(error);
   const statement = migration.statements[index] ?? "";
   await connection
     .query("UPDATE _prisma_migrations SET logs = ? WHERE id = ?", [reason.slice(0, 8_000), id])
     .catch(() => {});
-  return new MigrationError(
+  return new Error(
     `The migration ${migration.name} stopped at statement ${index + 1} of ${migration.statements.length} (${statement.slice(0, 80).replace(/\s+/g, " ")}…): ${reason} ` +
       "Statements before it are done and remembered. Mend the cause and start again to go on from this statement; " +
       `if it has been done by hand, say so with UPDATE _prisma_migrations SET applied_steps_count = ${index + 1} WHERE id = '${id}'.`,

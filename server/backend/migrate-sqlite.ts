@@ -17,7 +17,7 @@ const MIGRATIONS_TABLE = `CREATE TABLE IF NOT EXISTS "_prisma_migrations" (
 
 /**
  * Applies what is pending and answers the names. Two processes at once are safe: BEGIN IMMEDIATE lets one in, and the
- * other finds the work done. Throws MigrationError when the operator has to decide.
+ * other finds the work done. Throws an Error with a sentence when the operator has to decide.
  */
 export async function migrateSqlite(engine: SqliteEngine, logger: Logger): Promise<string[]> {
   const migrations = await readMigrations("sqlite");

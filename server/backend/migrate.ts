@@ -31,11 +31,6 @@ export interface PendingMigration {
   resumed: boolean;
 }
 
-/** The operator has to decide; the message says what happened and what to do. */
-export class MigrationError extends Error {
-  override readonly name = "MigrationError";
-}
-
 /** The migrations of one dialect, oldest first, from the repository or from beside dist/. */
 export async function readMigrations(dialect: "mysql" | "sqlite"): Promise<Migration[]> {
   const folder = join(findPrismaFolder(), dialect === "mysql" ? "migrations" : "sqlite/migrations");
@@ -59,13 +54,13 @@ function findPrismaFolder(): string {
     const candidate = join(folder, "prisma");
     if (existsSync(join(candidate, "migrations"))) return candidate;
     const parent = dirname(folder);
-    if (parent === folder) throw new MigrationError("The folder prisma/migrations is missing.");
+    if (parent === folder) throw new Error("The folder prisma/migrations is missing.");
     folder = parent;
   }
 }
 
 /**
- * What is to be run, oldest first. Throws MigrationError when an applied file was changed afterwards.
+ * What is to be run, oldest first. Throws an Error with a sentence when an applied file was changed afterwards.
  * A migration the database knows and the folder does not belongs to a newer release: that is its business.
  */
 export function planMigrations(
@@ -77,7 +72,7 @@ export function planMigrations(
     const rows = applied.filter((row) => row.migration_name === migration.name && !row.rolledBack);
     const changed = rows.find((row) => row.checksum !== migration.checksum);
     if (changed !== undefined) {
-      throw new MigrationError(
+      throw new Error(
         `The migration ${migration.name} was changed after it ${changed.finished ? "was applied" : "had begun"} (the database has checksum ${changed.checksum.slice(0, 12)}…, the file ${migration.checksum.slice(0, 12)}…). Restore the file and put the change into a new migration; a development database may simply be deleted.`,
       );
     }

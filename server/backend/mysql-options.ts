@@ -142,7 +142,8 @@ export function rootErrno(error: unknown): number {
 function rootMessage(error: unknown): string {
   let message = String(error);
   for (let at: unknown = error; at instanceof Error; at = at.cause) {
-    message = at instanceof AggregateError ? String(at.errors[0]?.message) : at.message;
+    const first: unknown = at instanceof AggregateError ? at.errors[0] : undefined;
+    message = first instanceof Error ? first.message : at.message;
   }
   // The connector adds the connection's number and a newline with the statement.
   return (message.split("\n")[0] ?? message).replace(/^\(conn:[^)]*\)\s*/, "").replace(/\.$/, "");

@@ -38,7 +38,7 @@ export async function openProductionDatabase(
 ): Promise<OpenDatabase> {
   const { logger, mayCreate } = options;
   const target = parseMysqlUrl(url);
-  await migrate(target, options);
+  const migrated = await migrate(target, options);
   // The ledger has one lane; the second connection lets it go on while the first is being replaced.
   const rawLimit = target.connectionLimit >= 4 ? 2 : 1;
   const raw = createMysqlPool(target, { connectionLimit: rawLimit, lane: "ledger", logger });
@@ -60,6 +60,7 @@ export async function openProductionDatabase(
   logger.debug({ database: target.label, mayCreate }, "database open");
   let closing: Promise<void> | undefined;
   return {
+    migrated,
     database: {
       dialect: "mysql",
       models: client,
@@ -90,7 +91,7 @@ async function close(pools: readonly MysqlPool[], client: { $disconnect(): Promi
 async function migrate(
   target: MysqlTarget,
   { logger, mayCreate }: { logger: Logger; mayCreate: boolean },
-): Promise<void> {
+): Promise<string[]> {
   let connection: Connection;
   try {
     connection = await createConnection(target.connection).catch(async (error: unknown) => {
@@ -103,7 +104,7 @@ async function migrate(
   }
   connection.on("error", (error) => logger.warn({ err: error }, "migration connection lost"));
   try {
-    await migrateMysql(connection, logger);
+    return await migrateMysql(connection, logger);
   } finally {
     await connection.end().catch(() => connection.destroy());
   }

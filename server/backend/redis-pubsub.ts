@@ -39,14 +39,16 @@ export function createRedisPubSub(options: {
     }
   }
 
+  async function hangUpIfSilent(): Promise<void> {
+    const late = sleep(COMMAND_TIMEOUT_MS * 2).then(() => "late");
+    const answer = await Promise.race([subscriber.ping(), late]).catch(() => "late");
+    if (answer === "late" && subscriber.status === "ready") subscriber.disconnect(true);
+  }
+
   // A silent peer is noticed by nobody on a connection that only listens.
   const heartbeat = setInterval(() => {
     if (subscriber.status !== "ready" || listeners.size === 0) return;
-    Promise.race([subscriber.ping(), sleep(COMMAND_TIMEOUT_MS * 2).then(() => "late")])
-      .catch(() => "late")
-      .then((answer) => {
-        if (answer === "late" && subscriber.status === "ready") subscriber.disconnect(true);
-      });
+    void hangUpIfSilent();
   }, HEARTBEAT_EVERY_MS);
   heartbeat.unref();
 

@@ -27,26 +27,18 @@ const DECLARED_TYPES: Readonly<Record<string, ColumnType>> = {
 
 /** A parameter made safe for the driver. Throws TypeError on a value that has no place in SQL. */
 export function toSqliteValue(value: unknown): SqliteValue {
-  switch (typeof value) {
-    case "string":
-      // The driver reads text only up to a NUL character: one that is kept would silently cut off what follows it.
-      return value.includes("\0") ? value.replaceAll("\0", "\uFFFD") : value;
-    case "bigint":
-      return value;
-    case "number":
-      // The driver binds every number as a REAL; an integer has to travel as a bigint to stay one.
-      if (Number.isSafeInteger(value)) return BigInt(value);
-      if (Number.isFinite(value)) return value;
-      break;
-    case "boolean":
-      return value ? 1n : 0n;
-    case "object":
-      if (value === null) return null;
-      if (value instanceof Date) return toSqlDate("sqlite", value);
-      if (value instanceof Uint8Array) {
-        return Buffer.from(value.buffer, value.byteOffset, value.byteLength);
-      }
-      break;
+  if (value === null || typeof value === "bigint") return value;
+  // The driver reads text only up to a NUL character: one that is kept would silently cut off what follows it.
+  if (typeof value === "string") {
+    return value.includes("\0") ? value.replaceAll("\0", "\uFFFD") : value;
+  }
+  // The driver binds every number as a REAL; an integer has to travel as a bigint to stay one.
+  if (Number.isSafeInteger(value)) return BigInt(value as number);
+  if (typeof value === "number" && Number.isFinite(value)) return value;
+  if (typeof value === "boolean") return value ? 1n : 0n;
+  if (value instanceof Date) return toSqlDate("sqlite", value);
+  if (value instanceof Uint8Array) {
+    return Buffer.from(value.buffer, value.byteOffset, value.byteLength);
   }
   throw new TypeError(`Cannot pass a ${typeof value} to SQLite`);
 }
@@ -67,6 +59,8 @@ function toSqliteArg(arg: unknown, type: ArgType | undefined): SqliteValue {
         return Number.parseFloat(arg);
       case "bytes":
         return Buffer.from(arg, "base64");
+      default:
+        return toSqliteValue(arg);
     }
   }
   return toSqliteValue(arg);
