@@ -75,7 +75,7 @@ export function httpUrl(text: string): URL | null {
 export function isLoopback(url: URL): boolean {
   const host = url.hostname.replace(/^\[|\]$/g, "");
   return (
-    host === "localhost" || host.endsWith(".localhost") || host === "::1" || /^127\./.test(host)
+    host === "localhost" || host.endsWith(".localhost") || host === "::1" || host.startsWith("127.")
   );
 }
 

@@ -69,7 +69,7 @@ function secrets({ given }: RuleInput, strict: string[]): void {
       "JWT_SECRET and REFRESH_TOKEN_SECRET share a value: make another one for one of them",
     );
   for (const part of list(given["SERVICE_API_KEYS"] ?? "")) {
-    const [name, key = ""] = [part.slice(0, part.indexOf(":")), part.slice(part.indexOf(":") + 1)];
+    const [name, key] = [part.slice(0, part.indexOf(":")), part.slice(part.indexOf(":") + 1)];
     const reason = key.length >= 32 ? weakness(key) : null;
     if (reason)
       strict.push(`SERVICE_API_KEYS: the key of "${name}" ${reason}: use \`openssl rand -hex 32\``);

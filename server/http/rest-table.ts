@@ -5,8 +5,8 @@ type Contract = typeof contract;
 
 /** `auth.me`, `credit.history` … */
 export type ProcedurePath = {
-  [Router in keyof Contract & string]: `${Router}.${keyof Contract[Router] & string}`;
-}[keyof Contract & string];
+  [Router in keyof Contract]: `${Router}.${keyof Contract[Router] & string}`;
+}[keyof Contract];
 
 /** One REST operation. */
 export interface RestOperation {
