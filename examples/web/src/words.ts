@@ -96,6 +96,9 @@ export const FEATURE_WORDS: Record<Feature, { name: string; text: string; action
   "ppt-edit": { name: "Edit slides", text: "Change a deck by saying how", action: "Edit" },
 };
 
+/** The features in the order they are shown. Read from the words, so that no schema is bundled for a list of names. */
+export const FEATURE_NAMES = Object.keys(FEATURE_WORDS) as Feature[];
+
 /** A feature's name; features this build does not know keep their own. */
 export function featureName(feature: string): string {
   return Object.hasOwn(FEATURE_WORDS, feature) ? FEATURE_WORDS[feature as Feature].name : feature;
@@ -113,6 +116,9 @@ export const ENTRY_WORDS: Record<EntryType, string> = {
   EXPIRY: "Expired",
   ADMIN_ADJUST: "Adjusted by support",
 };
+
+/** Every type of entry, in the order of the filter. */
+export const ENTRY_TYPES = Object.keys(ENTRY_WORDS) as EntryType[];
 
 /** How a payment stands. */
 export const PAYMENT_WORDS: Record<

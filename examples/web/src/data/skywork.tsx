@@ -15,11 +15,13 @@ export interface Skywork {
   readonly start: () => Promise<void>;
 }
 
-const SIGNED_OUT_CODES = ["UNAUTHENTICATED", "SESSION_REVOKED", "REFRESH_REUSED"] as const;
-
-function meansSignedOut(error: unknown): boolean {
-  return SIGNED_OUT_CODES.some((code) => hasCode(error, code));
-}
+/** A "no" to the refresh token itself. */
+const NOT_SIGNED_IN = [
+  "UNAUTHENTICATED",
+  "TOKEN_EXPIRED",
+  "SESSION_REVOKED",
+  "REFRESH_REUSED",
+] as const;
 
 /** Connects to the API at `apiUrl`, e.g. `http://localhost:5000`. */
 export function createSkywork(apiUrl: string): Skywork {
@@ -28,9 +30,11 @@ export function createSkywork(apiUrl: string): Skywork {
     url: `${apiUrl}/api/trpc`,
     getAccessToken: session.accessToken,
     onAccessToken: (accessToken) => session.accept(accessToken),
+    onSignedOut: () => session.accept(null),
   });
+  // An ended access token is renewed by the client; a sign-in ended elsewhere is told to whichever call comes next.
   const signOutOn = (error: unknown) => {
-    if (meansSignedOut(error)) session.accept(null);
+    if (hasCode(error, "SESSION_REVOKED")) session.accept(null);
   };
   const queryClient = new QueryClient({
     queryCache: new QueryCache({ onError: signOutOn }),
@@ -58,9 +62,9 @@ export function createSkywork(apiUrl: string): Skywork {
     apiUrl,
     start: async () => {
       try {
-        session.accept((await api.auth.refresh.mutate()).accessToken);
+        await api.auth.refresh.mutate();
       } catch (error) {
-        if (meansSignedOut(error) || hasCode(error, "TOKEN_EXPIRED")) session.accept(null);
+        if (NOT_SIGNED_IN.some((code) => hasCode(error, code))) session.accept(null);
         else session.markUnreachable();
       }
     },

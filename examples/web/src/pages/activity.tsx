@@ -1,12 +1,12 @@
 // Owns the credit history in full, with its filter and pages, and the usage by feature.
-import { ENTRY_TYPES, type EntryType } from "@skywork/shared";
+import type { EntryType } from "@skywork/shared";
 import { useState } from "react";
 import { useHistory, useUsage } from "../data/queries.ts";
 import { credits, number } from "../format.ts";
 import { usePageTitle } from "../router.tsx";
 import { Card, Empty, Loaded, Pager } from "../ui/basics.tsx";
 import { everyDay, localToday, UsageChart } from "../ui/chart.tsx";
-import { ENTRY_WORDS, featureName } from "../words.ts";
+import { ENTRY_TYPES, ENTRY_WORDS, featureName } from "../words.ts";
 import { Entries } from "./entries.tsx";
 
 const PAGE = 20;

@@ -1,5 +1,4 @@
 // Owns the dashboard: the balance, the four features, the lots, and what happened lately.
-import { FEATURES } from "@skywork/shared";
 import { useState } from "react";
 import { useBalance, useCosts, useHistory, useMe, useUsage } from "../data/queries.ts";
 import { usePendingCredits } from "../data/spend.ts";
@@ -7,7 +6,7 @@ import { credits, date, day, number } from "../format.ts";
 import { Link, usePageTitle } from "../router.tsx";
 import { Card, Empty, Loaded } from "../ui/basics.tsx";
 import { everyDay, localToday, UsageChart } from "../ui/chart.tsx";
-import { sourceName } from "../words.ts";
+import { FEATURE_NAMES, sourceName } from "../words.ts";
 import { Entries } from "./entries.tsx";
 import { FeatureCard, SpendReport, type SpendOutcome } from "./spend-panel.tsx";
 
@@ -77,7 +76,7 @@ function Create() {
       <Loaded query={costs} lines={4}>
         {(data) => (
           <div className="features">
-            {FEATURES.map((feature) => {
+            {FEATURE_NAMES.map((feature) => {
               const cost = data.features.find((entry) => entry.feature === feature)?.credits;
               return (
                 cost !== undefined && (
@@ -140,7 +139,7 @@ function Usage() {
 }
 
 function Recent() {
-  const history = useHistory({ limit: 6 });
+  const history = useHistory({ limit: 8 });
   return (
     <Card title="Lately" className="recent" aside={<Link to="/activity">See all</Link>}>
       <Loaded query={history} lines={5}>

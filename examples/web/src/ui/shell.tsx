@@ -1,5 +1,5 @@
 // Owns the frame around every signed-in page: the bar on top (below on a phone), the live dot, the main region.
-import type { ReactNode } from "react";
+import { type ReactNode, useState } from "react";
 import { useLiveBalance } from "../data/changes.ts";
 import { useBalance, useMe } from "../data/queries.ts";
 import { number } from "../format.ts";
@@ -71,8 +71,13 @@ function BalancePill({ live }: { live: boolean }) {
   );
 }
 
-/** A picture of the person, or the first letter of the name. */
+/** A picture of the person, or the first letter of the name where there is none or it cannot be loaded. */
 export function Face({ avatar, name }: { avatar: string | null; name: string }) {
-  if (avatar !== null) return <img src={avatar} alt="" referrerPolicy="no-referrer" />;
+  const [broken, setBroken] = useState<string | null>(null);
+  if (avatar !== null && avatar !== broken) {
+    return (
+      <img src={avatar} alt="" referrerPolicy="no-referrer" onError={() => setBroken(avatar)} />
+    );
+  }
   return <span aria-hidden="true">{name.slice(0, 1).toUpperCase()}</span>;
 }
