@@ -95,7 +95,8 @@ export const origins = z.string().transform((text, ctx): [string, ...string[]] =
   const found: string[] = [];
   for (const part of list(text)) {
     const parsed = httpUrl(part);
-    if (!parsed || parsed.pathname !== "/" || parsed.search !== "" || parsed.hash !== "") {
+    const isOrigin = parsed?.pathname === "/" && parsed.search === "" && parsed.hash === "";
+    if (!isOrigin || parsed.hostname.includes("*")) {
       ctx.addIssue(
         `holds "${part}", which is no exact origin; write scheme://host[:port] without a path and without wildcards`,
       );

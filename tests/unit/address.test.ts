@@ -1,0 +1,46 @@
+// Owns the proof of who a client is taken for: the hops believed, and the key an address is counted under.
+import { IncomingMessage } from "node:http";
+import { Socket } from "node:net";
+import { expect, test } from "vitest";
+import { createClientAddress } from "../../server/http/address.ts";
+import { addressKey } from "../../server/http/rate-limits.ts";
+
+function from(remoteAddress: string, forwarded?: string): IncomingMessage {
+  const socket = new Socket();
+  Object.defineProperty(socket, "remoteAddress", { value: remoteAddress });
+  const request = new IncomingMessage(socket);
+  if (forwarded !== undefined) request.headers["x-forwarded-for"] = forwarded;
+  return request;
+}
+
+test.each([
+  [false, "10.0.0.1", "1.1.1.1", "10.0.0.1"],
+  [1, "10.0.0.1", "1.1.1.1", "1.1.1.1"],
+  [1, "10.0.0.1", "9.9.9.9, 1.1.1.1", "1.1.1.1"],
+  [2, "10.0.0.1", "9.9.9.9, 1.1.1.1", "9.9.9.9"],
+  [2, "10.0.0.1", "1.1.1.1", "1.1.1.1"],
+  [1, "10.0.0.1", undefined, "10.0.0.1"],
+  [1, "10.0.0.1", "not an address", "10.0.0.1"],
+  [2, "10.0.0.1", "evil, 1.1.1.1", "1.1.1.1"],
+  ["10.0.0.0/8", "10.0.0.1", "9.9.9.9, 1.1.1.1, 10.9.9.9", "1.1.1.1"],
+  ["10.0.0.0/8", "8.8.8.8", "1.1.1.1", "8.8.8.8"],
+  ["loopback", "::1", "2001:db8::1", "2001:db8::1"],
+  ["loopback", "::ffff:127.0.0.1", "1.1.1.1", "1.1.1.1"],
+  ["uniquelocal,loopback", "127.0.0.1", "1.1.1.1, 192.168.0.5, fd00::1", "1.1.1.1"],
+] as const)("trust %s, socket %s, X-Forwarded-For %s: %s", (trust, socket, forwarded, client) => {
+  expect(createClientAddress(trust)(from(socket, forwarded))).toBe(client);
+});
+
+test.each([
+  ["203.0.113.9", "203.0.113.9"],
+  ["::ffff:203.0.113.9", "203.0.113.9"],
+  ["2001:db8:1:2:3:4:5:6", "2001:db8:1:2::/64"],
+  ["2001:db8:1:2::", "2001:db8:1:2::/64"],
+  ["2001:0db8:0001:0002::9", "2001:db8:1:2::/64"],
+  ["2001:DB8:1:2::A", "2001:db8:1:2::/64"],
+  ["::1", "0:0:0:0::/64"],
+  ["2001:db8::1:2:3:4", "2001:db8:0:0::/64"],
+  ["fe80::1%eth0", "fe80:0:0:0::/64"],
+])("%s counts as %s", (address, key) => {
+  expect(addressKey(address)).toBe(key);
+});

@@ -1,0 +1,27 @@
+// Owns the proof that development keeps its secrets: strong, private to the user, the same after a restart.
+import { mkdtempSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterEach, beforeEach, expect, test } from "vitest";
+import { loadDevelopmentSecrets, weakness } from "../../../server/environment/secrets.ts";
+
+let folder: string;
+beforeEach(() => {
+  folder = mkdtempSync(join(tmpdir(), "skywork-secrets-"));
+});
+afterEach(() => rmSync(folder, { recursive: true }));
+
+test("made once, kept with 0600, strong enough for production", () => {
+  const directory = join(folder, "deeper", ".data");
+  const made = loadDevelopmentSecrets(directory);
+  expect(loadDevelopmentSecrets(directory)).toEqual(made);
+  expect(statSync(join(directory, "secrets.json")).mode & 0o777).toBe(0o600);
+  expect(weakness(made.JWT_SECRET)).toBeNull();
+  expect(weakness(made.REFRESH_TOKEN_SECRET)).toBeNull();
+  expect(made.JWT_SECRET).not.toBe(made.REFRESH_TOKEN_SECRET);
+});
+
+test("a damaged file is named, not replaced", () => {
+  writeFileSync(join(folder, "secrets.json"), "{");
+  expect(() => loadDevelopmentSecrets(folder)).toThrow(/secrets\.json is damaged; delete it/);
+});
