@@ -22,6 +22,8 @@ const t = initTRPC
     isDev: false,
     sse: {
       ping: { enabled: true, intervalMs: 15_000 },
+      // The caller is asked who they are when a stream opens: it must open again now and then. Clients do so by themselves.
+      maxDurationMs: 10 * 60_000,
       client: { reconnectAfterInactivityMs: 45_000 },
     },
     errorFormatter({ shape, error, ctx }) {

@@ -1,0 +1,132 @@
+// Owns the proof of createClient's manners: one shared refresh, one repeat, batches of ten, streams that come back.
+import { afterAll, beforeAll, expect, test } from "vitest";
+import { createClient } from "../../../shared/src/client.ts";
+import { startServer, type TestServer } from "../../support/server.ts";
+
+let server: TestServer;
+beforeAll(async () => {
+  server = await startServer({ env: { JWT_EXPIRES_IN: "3s" } });
+});
+afterAll(() => server.close());
+
+/** A fetch that counts what goes out. */
+function counting() {
+  const calls: string[] = [];
+  const fetching: typeof globalThis.fetch = (input, init) => {
+    const address = input instanceof Request ? input.url : input.toString();
+    calls.push(new URL(address).pathname.replace("/api/trpc/", ""));
+    return fetch(input, init);
+  };
+  return {
+    calls,
+    fetch: fetching,
+    refreshes: () => calls.filter((path) => path === "auth.refresh").length,
+  };
+}
+
+const pause = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
+
+test("calls refused together share one refresh and are repeated once", async () => {
+  const person = await server.signIn("shared@example.com");
+  const seen = counting();
+  const kept: string[] = [];
+  const client = createClient({
+    url: `${server.url}/api/trpc`,
+    refreshToken: person.refreshToken,
+    onRefreshToken: (token) => kept.push(token),
+    fetch: seen.fetch,
+  });
+  const one = client.auth.me.query();
+  await Promise.resolve();
+  const two = client.credit.balance.query();
+  await pause(0);
+  const three = client.credit.history.query({});
+  const [me] = await Promise.all([one, two, three]);
+  expect(me.user.id).toBe(person.userId);
+  expect(seen.refreshes()).toBe(1);
+  expect(kept).toHaveLength(1);
+  await client.auth.me.query();
+  expect(seen.refreshes()).toBe(1);
+  await pause(3_300);
+  await client.auth.me.query();
+  expect(seen.refreshes()).toBe(2);
+});
+
+test("when the sign-in is over, the caller hears it once and gets the refusal", async () => {
+  const seen = counting();
+  let over = 0;
+  const client = createClient({
+    url: `${server.url}/api/trpc`,
+    refreshToken: "no-such-token",
+    onSignedOut: () => (over += 1),
+    fetch: seen.fetch,
+  });
+  await expect(client.auth.me.query()).rejects.toMatchObject({
+    data: { app: { code: "UNAUTHENTICATED" } },
+  });
+  expect([seen.refreshes(), over]).toEqual([1, 1]);
+  await expect(client.auth.me.query()).rejects.toThrow();
+  expect(seen.refreshes()).toBe(1);
+});
+
+test("with nothing to refresh by, nothing is tried", async () => {
+  const seen = counting();
+  const client = createClient({ url: `${server.url}/api/trpc`, fetch: seen.fetch });
+  await expect(client.auth.me.query()).rejects.toThrow();
+  expect(seen.calls).toEqual(["auth.me"]);
+});
+
+test("a caller who keeps the token is given each new one", async () => {
+  const person = await server.signIn("keeper@example.com");
+  let token: string | null = null;
+  const client = createClient({
+    url: `${server.url}/api/trpc`,
+    getAccessToken: () => token,
+    onAccessToken: (next, expiresAt) => {
+      token = next;
+      expect(Date.parse(expiresAt)).toBeGreaterThan(Date.now());
+    },
+    refreshToken: person.refreshToken,
+  });
+  expect((await client.auth.me.query()).user.email).toBe("keeper@example.com");
+  expect(token).not.toBeNull();
+});
+
+test("25 calls at once go as batches of ten at most", async () => {
+  const seen = counting();
+  const client = createClient({ url: `${server.url}/api/trpc`, fetch: seen.fetch });
+  await Promise.all(Array.from({ length: 25 }, () => client.credit.costs.query()));
+  expect(seen.calls).toHaveLength(3);
+  expect(Math.max(...seen.calls.map((path) => path.split(",").length))).toBe(10);
+});
+
+test("a stream outlives its access token and the loss of its connection", async () => {
+  const person = await server.signIn("stream@example.com");
+  const seen = counting();
+  const client = createClient({
+    url: `${server.url}/api/trpc`,
+    refreshToken: person.refreshToken,
+    fetch: seen.fetch,
+  });
+  const credits: number[] = [];
+  const until = async (count: number) => {
+    const deadlineMs = Date.now() + 20_000;
+    while (credits.length < count && Date.now() < deadlineMs) await pause(20);
+    expect(credits.length).toBeGreaterThanOrEqual(count);
+  };
+  const subscription = client.credit.onChange.subscribe(undefined, {
+    onData: (change) => credits.push(change.credits),
+  });
+  await until(1);
+  await client.credit.spend.mutate({ feature: "chat-flash", idempotencyKey: "stream-1" });
+  await until(2);
+  await pause(3_300);
+  server.app.endStreams();
+  // The position comes at once when the stream is open again, with a token renewed on the way.
+  await until(3);
+  await client.credit.spend.mutate({ feature: "chat-flash", idempotencyKey: "stream-2" });
+  await until(4);
+  subscription.unsubscribe();
+  expect(credits.at(-1)).toBe(98);
+  expect(seen.calls.every((path) => !path.includes("token"))).toBe(true);
+});

@@ -1,0 +1,104 @@
+// Owns the proof that a job runs on one instance at a time, when it is due, and that its end is kept.
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { createJobRunner, type Job } from "../../../server/jobs/runner.ts";
+import { createLogger } from "../../../server/logger.ts";
+import { availableBackends, type OpenedBackend } from "../../support/databases.ts";
+
+const logger = createLogger({ level: "silent" });
+const pause = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
+
+describe.each(await availableBackends())("on $name", (available) => {
+  let opened: OpenedBackend;
+  beforeAll(async () => {
+    opened = await available.open();
+  });
+  afterAll(() => opened.close());
+
+  function runnerOf(job: Partial<Job> & Pick<Job, "name" | "run">, now?: () => number) {
+    return createJobRunner({
+      database: opened.backend.database,
+      logger,
+      jobs: [{ everySeconds: 60, maxSeconds: 5, ...job }],
+      ...(now ? { now } : {}),
+    });
+  }
+
+  test("of ten instances that want to, one runs it", async () => {
+    let running = 0;
+    let most = 0;
+    const run = async () => {
+      running += 1;
+      most = Math.max(most, running);
+      await pause(200);
+      running -= 1;
+      return "done";
+    };
+    const runners = Array.from({ length: 10 }, () => runnerOf({ name: "one-at-a-time", run }));
+    const outcomes = await Promise.all(runners.map((runner) => runner.runNow("one-at-a-time")));
+    expect(most).toBe(1);
+    expect(outcomes.filter((outcome) => outcome !== null).length).toBeGreaterThanOrEqual(1);
+    expect(await runners[3]?.lastOutcome("one-at-a-time")).toMatchObject({
+      ok: true,
+      result: "done",
+    });
+  });
+
+  test("two instances on one interval run it once per interval", async () => {
+    let runs = 0;
+    const job = {
+      name: "interval",
+      everySeconds: 1,
+      firstAfterSeconds: 0.05,
+      run: () => Promise.resolve((runs += 1)),
+    };
+    const runners = [runnerOf(job), runnerOf(job)];
+    for (const runner of runners) runner.start();
+    await pause(2_600);
+    await Promise.all(runners.map((runner) => runner.close()));
+    // At 0.05 s, then once a second (a tenth later at most); never twice in one interval.
+    expect(runs).toBeGreaterThanOrEqual(2);
+    expect(runs).toBeLessThanOrEqual(3);
+    await pause(1_200);
+    expect(runs).toBeLessThanOrEqual(3);
+  });
+
+  test("a failure is kept with its words, and the lease is free again", async () => {
+    const runner = runnerOf({
+      name: "fails",
+      run: () => Promise.reject(new Error("out of paper")),
+    });
+    expect(await runner.runNow("fails")).toMatchObject({ ok: false, result: "out of paper" });
+    expect(await runner.runNow("fails")).not.toBeNull();
+  });
+
+  test("the lease of an instance that died is taken over when its time is over", async () => {
+    let aheadMs = 0;
+    const dead = runnerOf({
+      name: "orphan",
+      maxSeconds: 60,
+      run: () => new Promise(() => undefined),
+    });
+    void dead.runNow("orphan");
+    await pause(300);
+    const heir = runnerOf(
+      { name: "orphan", run: () => Promise.resolve("mine") },
+      () => Date.now() + aheadMs,
+    );
+    expect(await heir.runNow("orphan")).toBeNull();
+    aheadMs = 31_000;
+    expect(await heir.runNow("orphan")).toMatchObject({ result: "mine" });
+    await dead.close(100);
+  });
+
+  test("a run that takes too long is told to stop; so is one under way when the server stops", async () => {
+    const untilAborted = (signal: AbortSignal) =>
+      new Promise<string>((resolve) => signal.addEventListener("abort", () => resolve("stopped")));
+    const slow = runnerOf({ name: "slow", maxSeconds: 0.2, run: untilAborted });
+    expect(await slow.runNow("slow")).toMatchObject({ result: "stopped" });
+    const stopping = runnerOf({ name: "stopping", maxSeconds: 60, run: untilAborted });
+    const outcome = stopping.runNow("stopping");
+    await pause(200);
+    await stopping.close();
+    expect(await outcome).toMatchObject({ result: "stopped" });
+  });
+});
