@@ -8,6 +8,7 @@ import { SANDBOX_DEFAULTS } from "../sandbox/sandbox.ts";
 import { startStripeSandbox } from "../sandbox/stripe/server.ts";
 import { createChild } from "./dev-child.ts";
 import { complain, paint, say, welcome } from "./dev-output.ts";
+import { watchParents } from "./dev-parents.ts";
 import {
   busyPorts,
   readEnvironment,
@@ -142,11 +143,14 @@ async function main(): Promise<void> {
     say("api", paint("dim", `${file} changed, restarting`));
     void api.restart();
   });
-  for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const)
-    process.once(signal, () => {
-      process.stdout.write("\nStopping…\n");
-      void stop().then(() => process.exit(0));
-    });
+  const end = () => {
+    if (stopping === null) process.stdout.write("\nStopping…\n");
+    void stop().then(() => process.exit(0));
+  };
+  for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) process.on(signal, end);
+  // Whoever read the output may be gone before us; a broken pipe must not leave children behind.
+  for (const stream of [process.stdout, process.stderr]) stream.on("error", end);
+  watchParents(end);
 
   api.start();
   if (found.webPort !== null && existsSync(viteBin)) web.start();
