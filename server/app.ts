@@ -144,6 +144,7 @@ export function createApp(deps: AppDeps): App {
     now,
     jobs: createJobs({
       payment,
+      auth,
       expiry: { store: createExpiryStore(database), ledger, now },
       audit: (signal) => runDoctor({ database, signal }),
       logger,

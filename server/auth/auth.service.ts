@@ -138,6 +138,8 @@ export interface AuthService {
   }): Promise<SignInRedirect>;
   /** Tells every instance that sessions, roles or accounts have changed. Call after the commit. Never throws. */
   authorityChanged(): Promise<void>;
+  /** Job: forgets sign-ins whose absolute end is more than a day ago. Answers how many. */
+  pruneSessions(): Promise<number>;
   /** Waits for what is still being written after an answer. */
   close(): Promise<void>;
 }

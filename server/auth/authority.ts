@@ -21,7 +21,7 @@ const MAX_BATCH = 500;
 /** A shared cache that did not answer is left alone this long; the database is asked meanwhile. */
 const AWAY_MS = 1_000;
 /** The least time between two reads of a cache over the network. */
-const PACE_MS = 1;
+const PACE_MS = 2;
 
 /** Whom a token names. */
 export interface Wanted {

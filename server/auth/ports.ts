@@ -64,13 +64,15 @@ export interface SessionStore {
   rotate(rotation: Rotation): Promise<boolean>;
   /** Ends the grace of the rotation that led to `generation`. */
   seal(sessionId: string, generation: number, graceEndsAt: Date): Promise<void>;
-  /** Ends one session (of `userId` alone, when given); false when it was not live. */
+  /** Ends one session (of `userId` alone, when given); false when it was not live. `reuse` leaves an audit line. */
   revoke(sessionId: string, reason: RevocationReason, at: Date, userId?: string): Promise<boolean>;
   /** Whether the session exists and is the user's. */
   owns(userId: string, sessionId: string): Promise<boolean>;
   /** Ends every session of the user and every access token signed before. */
   revokeAll(userId: string, at: Date): Promise<number>;
   live(userId: string, now: Date): Promise<LiveSession[]>;
+  /** Deletes sessions whose absolute end was before `before`; answers how many. */
+  prune(before: Date): Promise<number>;
   /** Null when deleted or unknown. */
   findUser(userId: string): Promise<UserView | null>;
 }

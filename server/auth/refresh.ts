@@ -111,7 +111,7 @@ export function createRefresh(
   }
 
   async function reused(token: RefreshToken, session: SessionRecord): Promise<AppError> {
-    if (await sessions.revoke(session.sessionId, "reuse", new Date(now()))) {
+    if (await sessions.revoke(session.sessionId, "reuse", new Date(now()), session.userId)) {
       deps.logger.warn(
         {
           userId: session.userId,

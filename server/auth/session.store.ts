@@ -1,9 +1,13 @@
 // Owns the rows of `sessions`: sign-ins, their rotations and their ends. Raw refresh tokens never come here.
 import type { Database } from "../backend/database.ts";
+import { newId } from "../ledger/ids.ts";
 import { toRole, toUserView } from "./person.ts";
 import type { Authority, RevocationReason, SessionStore } from "./ports.ts";
 
 const MAX_LISTED = 200;
+/** Short transactions: a million old rows never hold up a sign-in. */
+const PRUNE_BATCH = 1_000;
+const MAX_PRUNE_ROUNDS = 1_000;
 
 const userSelect = {
   id: true,
@@ -110,15 +114,28 @@ export function createSessionStore(database: Database): SessionStore {
         }),
       );
     },
-    async revoke(sessionId, reason, at, userId) {
-      const { count } = await write(({ session }) =>
-        session.updateMany({
+    revoke: (sessionId, reason, at, userId) =>
+      write(async (own) => {
+        const { count } = await own.session.updateMany({
           where: { id: sessionId, revokedAt: null, ...(userId === undefined ? {} : { userId }) },
           data: { revokedAt: at, revokedReason: reason },
-        }),
-      );
-      return count === 1;
-    },
+        });
+        if (count === 1 && reason === "reuse" && userId !== undefined) {
+          await own.auditLog.create({
+            data: {
+              id: newId(at.getTime()),
+              actorId: null,
+              action: "session.reuse",
+              targetType: "user",
+              targetId: userId,
+              reason: "A refresh token was used again after its time.",
+              detail: JSON.stringify({ sessionId }),
+              createdAt: at,
+            },
+          });
+        }
+        return count === 1;
+      }),
     async owns(userId, sessionId) {
       return (await models.session.count({ where: { id: sessionId, userId } })) === 1;
     },
@@ -149,6 +166,23 @@ export function createSessionStore(database: Database): SessionStore {
           expiresAt: true,
         },
       }),
+    async prune(before) {
+      let forgotten = 0;
+      for (let round = 0; round < MAX_PRUNE_ROUNDS; round++) {
+        const old = await models.session.findMany({
+          where: { absoluteExpiresAt: { lt: before } },
+          select: { id: true },
+          take: PRUNE_BATCH,
+        });
+        if (old.length === 0) break;
+        const ids = old.map((session) => session.id);
+        const { count } = await write(({ session }) =>
+          session.deleteMany({ where: { id: { in: ids } } }),
+        );
+        forgotten += count;
+      }
+      return forgotten;
+    },
     async findUser(userId) {
       const row = await models.user.findUnique({ where: { id: userId }, select: userSelect });
       return row === null || row.deletedAt !== null ? null : toUserView(row);

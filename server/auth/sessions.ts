@@ -20,7 +20,7 @@ export function createSessions(
     now: () => number;
     access: Pick<Access, "changed">;
   },
-): Pick<AuthService, "me" | "sessions" | "revokeSession" | "logoutAll"> {
+): Pick<AuthService, "me" | "sessions" | "revokeSession" | "logoutAll" | "pruneSessions"> {
   const { sessions, now, access } = deps;
   return {
     async me(principal) {
@@ -51,6 +51,8 @@ export function createSessions(
         throw AppError.of("NOT_FOUND", "There is no such session.");
       }
     },
+    // A day later than its end, so that clocks may differ and a late token still hears why it is refused.
+    pruneSessions: () => sessions.prune(new Date(now() - 86_400_000)),
     async logoutAll(principal) {
       const revoked = await sessions.revokeAll(principal.userId, new Date(now()));
       await access.changed();

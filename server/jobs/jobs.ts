@@ -1,4 +1,5 @@
 // Owns the list of jobs: everything that runs on a clock.
+import type { AuthService } from "../auth/auth.service.ts";
 import type { Violation } from "../ledger/doctor.ts";
 import type { Logger } from "../logger.ts";
 import type { PaymentService } from "../payment/payment.service.ts";
@@ -7,11 +8,13 @@ import { type ExpiryDeps, expiryJobs } from "./expiry.ts";
 import { monthlyGrantsJob } from "./monthly-grants.ts";
 import { reconcileJob } from "./reconcile.ts";
 import type { Job } from "./runner.ts";
+import { sessionPruneJob } from "./sessions.ts";
 import { stripeEventPruneJob, stripeEventRetryJob } from "./stripe-events.ts";
 
 /** What the jobs work with. */
 export interface JobDeps {
   readonly payment: PaymentService;
+  readonly auth: Pick<AuthService, "pruneSessions">;
   readonly expiry: ExpiryDeps;
   /** Everything wrong with the ledger. */
   readonly audit: (signal: AbortSignal) => Promise<readonly Violation[]>;
@@ -26,6 +29,7 @@ export function createJobs(deps: JobDeps): Job[] {
     stripeEventPruneJob(payment),
     monthlyGrantsJob(payment),
     reconcileJob(payment),
+    sessionPruneJob(deps.auth),
     ...expiryJobs(expiry),
     doctorJob(deps),
   ];

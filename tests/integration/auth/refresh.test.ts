@@ -116,7 +116,10 @@ for (const available of await availableBackends()) {
           "SESSION_REVOKED",
         );
       }
-      expect((await session(sessionId)).revokedReason).toBe("reuse");
+      const { revokedReason, userId } = await session(sessionId);
+      expect(revokedReason).toBe("reuse");
+      const lines = await models().auditLog.findMany({ where: { targetId: userId } });
+      expect(lines.map((line) => line.action)).toEqual(["session.reuse"]);
     });
 
     it("ends the family for a grand-parent token at once, grace or not", async () => {

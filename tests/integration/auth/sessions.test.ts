@@ -146,6 +146,22 @@ for (const available of backends) {
       expect(await codeOf(instance(1).authenticate(renewed.accessToken))).toBe("TOKEN_EXPIRED");
     }, 60_000);
 
+    it("are forgotten a day after their absolute end, and not before", async () => {
+      const { sessionId } = await signedIn();
+      const { models } = world.opened.backend.database;
+      const endedAgo = (ms: number) =>
+        models.session.update({
+          where: { id: sessionId },
+          data: { absoluteExpiresAt: new Date(Date.now() - ms) },
+        });
+      await endedAgo(86_000_000);
+      await instance(0).pruneSessions();
+      expect(await models.session.count({ where: { id: sessionId } })).toBe(1);
+      await endedAgo(87_000_000);
+      expect(await instance(1).pruneSessions()).toBe(1);
+      expect(await models.session.count({ where: { id: sessionId } })).toBe(0);
+    });
+
     it("known to the database and lost by the cache stay revoked", async () => {
       const person = await signedIn();
       await instance(0).logout(fromBrowser(person.refreshToken));
