@@ -33,7 +33,6 @@ const MAX_STATEMENTS = 300;
 // WAL lets readers and the writer work side by side; FULL makes every commit durable before it is acknowledged.
 const PRAGMAS = [
   `busy_timeout = ${BLOCKING_BUSY_MS}`,
-  "journal_mode = WAL",
   "synchronous = FULL",
   "foreign_keys = ON",
   "temp_store = MEMORY",
@@ -127,6 +126,11 @@ function open(path: string, role: "reader" | "writer"): Libsql.Database {
   const database = new Libsql(path);
   try {
     for (const pragma of PRAGMAS) database.exec(`PRAGMA ${pragma}`);
+    // Without WAL a mere reader could make a COMMIT busy; network file systems refuse it.
+    const [mode] = database.prepare("PRAGMA journal_mode = WAL").raw().all() as [[string]];
+    if (mode[0] !== "wal") {
+      throw new Error("its file system does not support SQLite's write-ahead log");
+    }
     if (role === "reader") database.exec("PRAGMA query_only = ON");
   } catch (error) {
     database.close();

@@ -1,0 +1,145 @@
+// Owns the proof that the key-value side works over Redis Cluster and behind Sentinels, by a failover of the latter.
+import { type ChildProcess, execFileSync, spawn } from "node:child_process";
+import { once } from "node:events";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
+import type { KeyValues } from "../../server/backend/backend.ts";
+import { openRedis } from "../../server/backend/redis.ts";
+import type { RedisConfig } from "../../server/config.ts";
+import { createLogger } from "../../server/logger.ts";
+import { freePort, redisServerInstalled } from "../support/redis-server.ts";
+import { uniqueKey } from "./support.ts";
+
+const options = { logger: createLogger({ level: "silent" }), keyPrefix: "skywork_test_topology" };
+const children: ChildProcess[] = [];
+const folder = mkdtempSync(join(tmpdir(), "skywork-redis-"));
+
+function start(port: number, settings: string, args: string[] = []): ChildProcess {
+  const file = join(folder, `${port}.conf`);
+  writeFileSync(file, `port ${port}\nbind 127.0.0.1\ndir ${folder}\nsave ""\n${settings}\n`);
+  const child = spawn("redis-server", [file, ...args], { stdio: "ignore" });
+  children.push(child);
+  return child;
+}
+
+const cli = (port: number, ...args: string[]) =>
+  execFileSync("redis-cli", ["-h", "127.0.0.1", "-p", String(port), ...args], {
+    encoding: "utf8",
+    stdio: ["ignore", "pipe", "ignore"],
+  });
+
+/** Until a command's answer contains `text`; also outside of tests, where expect.poll may not be used. */
+const answers = (text: string, port: number, ...args: string[]) =>
+  vi.waitFor(() => expect(cli(port, ...args)).toContain(text), { timeout: 20_000, interval: 100 });
+
+afterAll(async () => {
+  for (const child of children) {
+    if (child.exitCode !== null || child.signalCode !== null) continue;
+    const gone = once(child, "exit");
+    child.kill("SIGKILL");
+    await gone;
+  }
+  rmSync(folder, { recursive: true, force: true });
+});
+
+/** The whole interface once, over keys that live on different nodes. */
+async function useEverything(store: KeyValues): Promise<void> {
+  const keys = Array.from({ length: 8 }, uniqueKey);
+  for (const key of keys) await store.cache.set(key, key, 60);
+  expect(await Promise.all(keys.map((key) => store.cache.get(key)))).toEqual(keys);
+  await store.cache.delete(...keys);
+  expect(await store.cache.get(keys[0] ?? "")).toBeUndefined();
+
+  const first = await store.locks.acquire(keys.slice(0, 4), 10_000);
+  const second = await store.locks.acquire(keys, 10_000);
+  expect([first.acquired.size, second.acquired.size]).toEqual([4, 4]);
+  await Promise.all([first.release(), second.release()]);
+  expect((await store.locks.acquire(keys, 1_000)).acquired.size).toBe(8);
+
+  const limiter = store.limiter({ name: "topology", points: 2, windowMs: 60_000 });
+  const asked = await Promise.all([1, 2, 3].map(() => limiter.consume(keys[0] ?? "", 1)));
+  expect(asked.filter(({ allowed }) => allowed)).toHaveLength(2);
+
+  const heard: string[] = [];
+  await store.pubsub.subscribe(keys[0] ?? "", (message) => heard.push(message));
+  await store.pubsub.publish(keys[0] ?? "", "hello");
+  await vi.waitFor(() => expect(heard).toEqual(["hello"]));
+}
+
+describe.runIf(redisServerInstalled)("Redis Cluster", () => {
+  test("everything works over keys of several nodes", async () => {
+    const ports = [await freePort(), await freePort()];
+    // The bus is 10,000 above the port unless told, and that may be no port at all.
+    const buses = [await freePort(), await freePort()];
+    for (const [index, port] of ports.entries()) {
+      start(
+        port,
+        `cluster-enabled yes\ncluster-config-file nodes-${port}.conf\ncluster-port ${buses[index]}`,
+      );
+    }
+    for (const port of ports) await answers("PONG", port, "ping");
+    const [a = 0, b = 0] = ports;
+    cli(a, "cluster", "addslotsrange", "0", "8191");
+    cli(b, "cluster", "addslotsrange", "8192", "16383");
+    cli(a, "cluster", "meet", "127.0.0.1", String(b), String(buses[1]));
+    for (const port of ports) {
+      await answers("cluster_state:ok", port, "cluster", "info");
+    }
+    const config: RedisConfig = {
+      kind: "cluster",
+      nodes: ports.map((port) => ({ host: "127.0.0.1", port })),
+    };
+    const store = await openRedis(config, options);
+    await expect.poll(() => store.check(), { timeout: 10_000 }).toEqual({ status: "up" });
+    await useEverything(store);
+    await store.close();
+  });
+});
+
+describe.runIf(redisServerInstalled)("Redis behind Sentinels", () => {
+  let ports: { master: number; replica: number; sentinel: number };
+  let master: ChildProcess;
+  let store: KeyValues;
+
+  beforeAll(async () => {
+    ports = { master: await freePort(), replica: await freePort(), sentinel: await freePort() };
+    master = start(ports.master, "");
+    start(ports.replica, `replicaof 127.0.0.1 ${ports.master}\nrepl-diskless-sync-delay 0`);
+    await answers("PONG", ports.master, "ping");
+    await answers("PONG", ports.replica, "ping");
+    await answers("master_link_status:up", ports.replica, "info", "replication");
+    const sentinel = [
+      `sentinel monitor house 127.0.0.1 ${ports.master} 1`,
+      "sentinel down-after-milliseconds house 1000",
+      "sentinel failover-timeout house 5000",
+    ];
+    start(ports.sentinel, sentinel.join("\n"), ["--sentinel"]);
+    await answers("PONG", ports.sentinel, "ping");
+    await answers(String(ports.replica), ports.sentinel, "sentinel", "replicas", "house");
+    const sentinels = [{ host: "127.0.0.1", port: ports.sentinel }];
+    store = await openRedis({ kind: "sentinel", sentinels, name: "house" }, options);
+  });
+  afterAll(() => store.close());
+
+  test("everything works on the master, and again on its successor once it was killed", async () => {
+    await expect.poll(() => store.check(), { timeout: 10_000 }).toEqual({ status: "up" });
+    await useEverything(store);
+    master.kill("SIGKILL");
+    const startedAtMs = Date.now();
+    await store.cache.set(uniqueKey(), "lost", 10);
+    expect(Date.now() - startedAtMs).toBeLessThan(1_000);
+    const key = uniqueKey();
+    await expect
+      .poll(() => store.cache.setIfAbsent(key, "on the successor", 60), {
+        timeout: 25_000,
+        interval: 250,
+      })
+      .toBe(true);
+    expect(cli(ports.replica, "get", `${options.keyPrefix}:${key}`).trim()).toBe(
+      "on the successor",
+    );
+    await useEverything(store);
+  });
+});
