@@ -1,0 +1,138 @@
+// Owns promise 15: slow connections, huge and deep bodies, header bombs. A normal client's p99 stays under 1 s, memory bounded.
+import { readFileSync } from "node:fs";
+import { connect, type Socket } from "node:net";
+import { afterAll, beforeAll, expect, test } from "vitest";
+import { describeBackend, type OpenedBackend } from "../support/databases.ts";
+import { freePort, type ServerProcess, spawnServer } from "../support/process.ts";
+
+const FULL = Boolean(process.env["FULL"]);
+const SLOW_CONNECTIONS = FULL ? 1_000 : 300;
+const ATTACK_MS = FULL ? 30_000 : 8_000;
+const MAX_RESIDENT_MB = 450;
+
+let opened: OpenedBackend;
+let server: ServerProcess;
+beforeAll(async () => {
+  opened = await describeBackend("embedded", null, null).open();
+  await opened.backend.close();
+  server = spawnServer({
+    NODE_ENV: "test",
+    LOG_LEVEL: "error",
+    PORT: String(await freePort()),
+    JWT_SECRET: "access-secret-of-the-attack-suite-0123456789",
+    REFRESH_TOKEN_SECRET: "refresh-secret-of-the-attack-suite-0123456789",
+    RATE_LIMIT_MAX_REQUESTS: "100000000",
+    GOOGLE_CLIENT_ID: "nobody",
+    GOOGLE_CLIENT_SECRET: "nothing",
+    STRIPE_SECRET_KEY: "sk_test_nobody_calls_stripe_here",
+    STRIPE_WEBHOOK_SECRET: "whsec_nobody_calls_stripe_here",
+    ...opened.env,
+  });
+  await server.ready();
+});
+afterAll(async () => {
+  server.child.kill("SIGKILL");
+  await server.exited;
+  await opened.close();
+});
+
+const pause = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
+
+function open(): Socket {
+  const socket = connect({ host: "127.0.0.1", port: Number(new URL(server.url).port) });
+  // Being cut off is what shall happen to an attacker.
+  socket.on("error", () => undefined);
+  return socket;
+}
+
+/** A client that sends one header byte a second and never finishes. */
+function slowloris(): Socket {
+  const socket = open();
+  socket.write("POST /api/trpc/auth.refresh HTTP/1.1\r\nHost: x\r\nX-Slow: ");
+  const timer = setInterval(() => socket.writable && socket.write("a"), 1_000);
+  socket.on("close", () => clearInterval(timer));
+  return socket;
+}
+
+/** A client that promises a body and does not send it. */
+function slowBody(): Socket {
+  const socket = open();
+  socket.write(
+    "POST /api/trpc/auth.refresh HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 90000\r\n\r\n{",
+  );
+  return socket;
+}
+
+const HUGE = "x".repeat(10_000_000);
+const DEEP = "[".repeat(50_000);
+const BOMB = Array.from({ length: 2_000 }, (_, index) => `X-${index}: ${"b".repeat(100)}`).join(
+  "\r\n",
+);
+
+/** One after another until the time is over; each answer is a refusal or a cut connection, never a 5xx. */
+async function hammer(endAtMs: number, statuses: number[]): Promise<void> {
+  const send = async (path: string, type: string, body: string) => {
+    const answer = await fetch(`${server.url}${path}`, {
+      method: "POST",
+      headers: { "content-type": type },
+      body,
+    }).catch(() => null);
+    await answer?.body?.cancel().catch(() => undefined);
+    if (answer) statuses.push(answer.status);
+  };
+  while (Date.now() < endAtMs) {
+    await send("/api/trpc/auth.refresh", "application/json", HUGE);
+    await send("/api/payment/webhook", "application/json", HUGE);
+    await send("/api/auth/refresh", "application/json", DEEP);
+    await send("/api/trpc/auth.refresh", "application/json", DEEP);
+    await send("/api/trpc/auth.refresh", "text/plain", "{}");
+    const socket = open();
+    socket.write(`GET /health HTTP/1.1\r\nHost: x\r\n${BOMB}\r\n\r\n`);
+    await new Promise((resolve) => socket.once("close", resolve).resume());
+    await pause(10);
+  }
+}
+
+function residentMb(): number {
+  const status = readFileSync(`/proc/${server.child.pid}/status`, "utf8");
+  return Number(/VmRSS:\s+(\d+) kB/.exec(status)?.[1] ?? 0) / 1024;
+}
+
+test("a normal client is served all the while", { timeout: ATTACK_MS + 120_000 }, async () => {
+  const sockets = Array.from({ length: SLOW_CONNECTIONS }, (_, index) =>
+    index % 2 === 0 ? slowloris() : slowBody(),
+  );
+  await pause(500);
+  const endAtMs = Date.now() + ATTACK_MS;
+  const statuses: number[] = [];
+  const attackers = [hammer(endAtMs, statuses), hammer(endAtMs, statuses)];
+  const durationsMs: number[] = [];
+  let peakMb = 0;
+  while (Date.now() < endAtMs) {
+    const startedAt = performance.now();
+    const answer = await fetch(`${server.url}/api/trpc/credit.costs`);
+    expect(answer.status).toBe(200);
+    await answer.text();
+    durationsMs.push(performance.now() - startedAt);
+    peakMb = Math.max(peakMb, residentMb());
+    await pause(20);
+  }
+  await Promise.all(attackers);
+  durationsMs.sort((a, b) => a - b);
+  const p99Ms = durationsMs[Math.floor(durationsMs.length * 0.99)] ?? Number.POSITIVE_INFINITY;
+  expect(p99Ms).toBeLessThan(1_000);
+  expect(peakMb).toBeLessThan(MAX_RESIDENT_MB);
+  expect(statuses.length).toBeGreaterThan(10);
+  expect(statuses.filter((status) => status < 400 || status >= 500)).toEqual([]);
+  for (const socket of sockets) socket.destroy();
+});
+
+test("who trickles headers is cut off in time", async () => {
+  const socket = slowloris();
+  let text = "";
+  socket.on("data", (chunk: Buffer) => (text += chunk.toString()));
+  const startedAtMs = Date.now();
+  await new Promise((resolve) => socket.once("close", resolve));
+  expect(Date.now() - startedAtMs).toBeLessThan(20_000);
+  expect(text).toMatch(/^HTTP\/1.1 408 /);
+});
