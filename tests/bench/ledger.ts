@@ -1,0 +1,52 @@
+// Owns the rows of the ledger's speed against the seed's algorithm, on the same database in the same run.
+import { closedLoop, type Measured, middle } from "./load.ts";
+import type { Report } from "./report.ts";
+import { createSeedBaseline } from "./seed-baseline.ts";
+import { createPlace, createUsers, IN_FLIGHT, openInstance, spendOf } from "./world.ts";
+
+const USERS = 1_000;
+const ROUNDS = 3;
+
+/** ledger.uniform, ledger.hot and one spend alone, each against baseline.seed. */
+export async function benchLedger(report: Report, seconds: number): Promise<void> {
+  const place = await createPlace("mysql");
+  if (place === null) return report.say("ledger: no MySQL or MariaDB answers here");
+  const instance = await openInstance(place);
+  const seed = createSeedBaseline(place);
+  try {
+    // The baseline's users are others: it knows no lots, so it would leave them wrong.
+    const ours = await createUsers(instance, USERS + 1);
+    const theirs = await createUsers(instance, USERS + 1);
+    const any = (ids: readonly string[]) => ids[1 + Math.floor(Math.random() * USERS)] ?? "";
+    const hot = (ids: readonly string[]) => ids[0] ?? "";
+
+    const cases = [
+      { name: "uniform", who: any, inFlight: IN_FLIGHT },
+      { name: "hot", who: hot, inFlight: IN_FLIGHT },
+      { name: "alone", who: any, inFlight: 1 },
+    ];
+    for (const { name, who, inFlight } of cases) {
+      const spend = () => instance.ledger.submit(spendOf(who(ours)));
+      await closedLoop({ inFlight, seconds: 1, work: spend });
+      await closedLoop({ inFlight, seconds: 1, work: () => seed.spend(who(theirs)) });
+      const baseline: Measured[] = [];
+      const measured: Measured[] = [];
+      // In turns, so that what else the machine does meets both.
+      for (let round = 0; round < ROUNDS; round += 1) {
+        baseline.push(await closedLoop({ inFlight, seconds, work: () => seed.spend(who(theirs)) }));
+        measured.push(await closedLoop({ inFlight, seconds, work: spend }));
+      }
+      const base = middle(baseline);
+      const mine = middle(measured);
+      report.add(name === "uniform" ? "baseline.seed" : `baseline.seed.${name}`, base, null);
+      const ratio =
+        name === "alone" ? mine.p50Ms / base.p50Ms : mine.opsPerSecond / base.opsPerSecond;
+      const note = name === "alone" ? "latency, less is better" : "throughput, more is better";
+      report.add(`ledger.${name}`, mine, ratio, note);
+    }
+  } finally {
+    await seed.close();
+    await instance.close();
+    await place.drop();
+  }
+}

@@ -1,0 +1,29 @@
+// Owns `npm run bench`: the groups of rows, each a ratio against its baseline measured in the same run.
+// --only GROUP runs one group; --json FILE writes the rows; --seconds N sets the length of one measurement.
+import { parseArgs } from "node:util";
+import { benchLedger } from "./ledger.ts";
+import { createReport, type Report } from "./report.ts";
+
+const GROUPS: Readonly<Record<string, (report: Report, seconds: number) => Promise<void>>> = {
+  ledger: benchLedger,
+};
+
+const { values } = parseArgs({
+  options: {
+    only: { type: "string" },
+    json: { type: "string" },
+    seconds: { type: "string", default: "4" },
+  },
+});
+const seconds = Number(values.seconds);
+const chosen = values.only === undefined ? Object.keys(GROUPS) : values.only.split(",");
+const unknown = chosen.filter((name) => !Object.hasOwn(GROUPS, name));
+if (unknown.length > 0 || !(seconds > 0)) {
+  console.error(
+    `Usage: npm run bench -- [--only ${Object.keys(GROUPS).join("|")}] [--json FILE] [--seconds N]`,
+  );
+  process.exit(2);
+}
+const report = createReport();
+for (const name of chosen) await GROUPS[name]?.(report, seconds);
+if (values.json !== undefined) await report.save(values.json);

@@ -1,0 +1,103 @@
+// Owns the surroundings of a benchmark: a database of its own with users in it, dropped afterwards.
+import { randomBytes, randomUUID } from "node:crypto";
+import { type Backend, openBackend } from "../../server/backend/backend.ts";
+import { createLedger } from "../../server/ledger/ledger.ts";
+import type { Ledger, SpendOperation } from "../../server/ledger/operations.ts";
+import { createLogger } from "../../server/logger.ts";
+import {
+  availableServers,
+  type BackendConfig,
+  type FreshDatabase,
+  freshMysql,
+  freshSqlite,
+  redisConfigOf,
+} from "../support/databases.ts";
+
+/** Callers at once in every throughput row. */
+export const IN_FLIGHT = 64;
+
+/** Where a benchmark runs, in words a child process understands, too. */
+export interface Place {
+  readonly databaseUrl: string;
+  readonly redisUrl: string | null;
+  readonly keyPrefix: string;
+}
+
+/** A back end and a ledger on a place. */
+export interface Instance {
+  readonly backend: Backend;
+  readonly ledger: Ledger;
+  close(): Promise<void>;
+}
+
+/** A place of this run's own. Null where no MySQL or MariaDB answers. */
+export async function createPlace(
+  kind: "mysql" | "sqlite",
+): Promise<(Place & { drop(): Promise<void> }) | null> {
+  const { mysql, redis } = await availableServers();
+  if (kind === "mysql" && mysql === null) return null;
+  const fresh: FreshDatabase = await (kind === "mysql" ? freshMysql(mysql ?? "") : freshSqlite());
+  const databaseUrl = kind === "mysql" ? `${fresh.url}?connection_limit=20` : fresh.url;
+  const keyPrefix = `skywork_bench_${randomBytes(4).toString("hex")}`;
+  return { databaseUrl, redisUrl: kind === "mysql" ? redis : null, keyPrefix, drop: fresh.drop };
+}
+
+/** Opens the production wiring on `place`: real locks, cache, announcements; everything on. */
+export async function openInstance(place: Place): Promise<Instance> {
+  const logger = createLogger({ level: "error" });
+  const config: BackendConfig = {
+    environment: "test",
+    database: {
+      kind: place.databaseUrl.startsWith("file:") ? "sqlite" : "mysql",
+      url: place.databaseUrl,
+    },
+    redis: place.redisUrl === null ? null : redisConfigOf(place.redisUrl),
+  };
+  const backend = await openBackend({ config, logger, keyPrefix: place.keyPrefix });
+  const { database, locks, cache, pubsub } = backend;
+  const ledger = createLedger({ database, locks, cache, pubsub, logger, now: Date.now });
+  return {
+    backend,
+    ledger,
+    async close() {
+      await ledger.close();
+      await backend.close();
+    },
+  };
+}
+
+/** Users with a thousand million credits each, in one lot. */
+export async function createUsers({ backend, ledger }: Instance, count: number): Promise<string[]> {
+  const ids = Array.from({ length: count }, () => randomUUID());
+  const at = new Date();
+  await backend.database.models.user.createMany({
+    data: ids.map((id) => ({ id, email: `${id}@bench.test`, createdAt: at, updatedAt: at })),
+  });
+  await Promise.all(
+    ids.map((userId) =>
+      ledger.submit({
+        kind: "grant",
+        userId,
+        amountCredits: 1_000_000_000,
+        source: "SIGNUP",
+        sourceId: null,
+        grantKey: `bench:${userId}`,
+        expiresAt: null,
+        description: "For the benchmark",
+      }),
+    ),
+  );
+  return ids;
+}
+
+/** A spend like one that arrives over HTTP. */
+export function spendOf(userId: string): SpendOperation {
+  return {
+    kind: "spend",
+    userId,
+    feature: "chat-flash",
+    amountCredits: 1,
+    priceVersion: "bench",
+    idempotencyKey: `user:${randomUUID()}`,
+  };
+}
