@@ -12,6 +12,7 @@ import type { Ledger } from "../../server/ledger/operations.ts";
 import { createLogger } from "../../server/logger.ts";
 import { createPaymentService, type PaymentService } from "../../server/payment/payment.service.ts";
 import { addMonths } from "../../server/payment/months.ts";
+import { signatureHeader } from "../../server/sandbox/stripe/delivery.ts";
 import {
   type StripeSandbox,
   type StripeSandboxOptions,
@@ -57,6 +58,8 @@ export interface PaymentWorld {
   buy(userId: string, packageId: string): Promise<string>;
   /** Subscribes and presses pay; answers the session. */
   subscribe(userId: string, planId: string): Promise<string>;
+  /** Posts a recorded event, signed now, to one instance; answers the HTTP status. `id` sends it under another id. */
+  deliver(event: { id: string }, instance?: number, id?: string): Promise<number>;
   /** Waits until every event is delivered. */
   settled(): Promise<void>;
   close(): Promise<void>;
@@ -115,13 +118,16 @@ export async function openPaymentWorld(
     instances?: number;
     webhooks?: boolean;
     startAt?: Date;
+    /** The clock stands still between travels, so that everybody pays the same proration. */
+    frozen?: boolean;
     sandbox?: Partial<StripeSandboxOptions>;
     limits?: CallLimits;
   } = {},
 ): Promise<PaymentWorld> {
   const opened: OpenedBackend = await available.open();
-  let offsetMs = options.startAt === undefined ? 0 : options.startAt.getTime() - Date.now();
-  const now = () => Date.now() + offsetMs;
+  const openedAt = Date.now();
+  let offsetMs = options.startAt === undefined ? 0 : options.startAt.getTime() - openedAt;
+  const now = () => (options.frozen ? openedAt : Date.now()) + offsetMs;
   const sandbox = await startStripeSandbox({
     secretKey: SECRET_KEY,
     webhookSecret: WEBHOOK_SECRET,
@@ -178,6 +184,20 @@ export async function openPaymentWorld(
       sandbox.control.completeCheckout(sessionId);
       return sessionId;
     },
+    deliver: async (event, instance = 0, id = event.id) => {
+      const body = JSON.stringify({ ...event, id });
+      const target = instances[instance % instances.length] ?? first;
+      const answer = await fetch(target.webhookUrl, {
+        method: "POST",
+        headers: {
+          "Content-Type": "application/json",
+          "Stripe-Signature": signatureHeader(body, WEBHOOK_SECRET, Math.floor(now() / 1000)),
+        },
+        body,
+      });
+      await answer.text();
+      return answer.status;
+    },
     settled: () => sandbox.control.idle(),
     close: async () => {
       await sandbox.close();
@@ -217,4 +237,50 @@ export async function brokenInvariants(
     if (granted !== owed) broken.push(`payment ${payment.status} granted ${granted} of ${owed}`);
   }
   return broken;
+}
+
+/** Seeded randomness, so that a failure can be walked again: print the seed, pass it as SEED. */
+export function seededRandom(name: string): {
+  next(): number;
+  shuffle<T>(items: readonly T[]): T[];
+} {
+  const seed = Number(process.env["SEED"] ?? Math.floor(Math.random() * 2 ** 31));
+  process.stdout.write(`${name}: SEED=${seed}\n`);
+  let state = seed >>> 0;
+  // mulberry32
+  const next = (): number => {
+    state = (state + 0x6d2b79f5) >>> 0;
+    let t = state;
+    t = Math.imul(t ^ (t >>> 15), t | 1);
+    t ^= t + Math.imul(t ^ (t >>> 7), t | 61);
+    return ((t ^ (t >>> 14)) >>> 0) / 4_294_967_296;
+  };
+  return {
+    next,
+    shuffle: (items) => {
+      const mixed = [...items];
+      for (let at = mixed.length - 1; at > 0; at -= 1) {
+        const other = Math.floor(next() * (at + 1));
+        const [a, b] = [mixed[at], mixed[other]];
+        if (a !== undefined && b !== undefined) [mixed[at], mixed[other]] = [b, a];
+      }
+      return mixed;
+    },
+  };
+}
+
+/** Runs `work` over `items`, `width` at a time. */
+export async function eachOf<T>(
+  items: readonly T[],
+  width: number,
+  work: (item: T, index: number) => Promise<void>,
+): Promise<void> {
+  let next = 0;
+  const lane = async (): Promise<void> => {
+    for (let at = next++; at < items.length; at = next++) {
+      const item = items[at];
+      if (item !== undefined) await work(item, at);
+    }
+  };
+  await Promise.all(Array.from({ length: width }, lane));
 }

@@ -1,0 +1,184 @@
+// Owns the proof that the end is one and the same, whatever the order, number and lateness of a life's events:
+// purchase, subscription, upgrade, renewal, refunds (one fails), disputes (won and lost), cancellation.
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { availableBackends } from "../../support/databases.ts";
+import {
+  brokenInvariants,
+  eachOf,
+  openPaymentWorld,
+  type PaymentWorld,
+  seededRandom,
+} from "../../support/payment-world.ts";
+
+const USERS = process.env["FULL"] === "1" ? 300 : 8;
+const TIMEOUT_MS = process.env["FULL"] === "1" ? 3_600_000 : 120_000;
+const backends = await availableBackends();
+
+type RecordedEvent = ReturnType<PaymentWorld["sandbox"]["control"]["events"]>[number];
+
+interface Life {
+  userId: string;
+  customer: string;
+  /** What this user's server has not heard of yet. */
+  unheard: RecordedEvent[];
+  heard: RecordedEvent[];
+}
+
+describe.each(backends)("convergence on $name", (available) => {
+  let world: PaymentWorld;
+  const random = seededRandom(`convergence on ${available.name}`);
+
+  beforeAll(async () => {
+    world = await openPaymentWorld(available, { instances: 2, webhooks: false, frozen: true });
+  });
+  afterAll(() => world.close());
+
+  /** As Stripe's dashboard would: past our server, which hears of it by events alone. */
+  async function api(path: string, form?: Record<string, string>) {
+    const answer = await fetch(`${world.sandbox.url}/v1/${path}`, {
+      method: form === undefined ? "GET" : "POST",
+      headers: { Authorization: `Bearer ${world.sandbox.secretKey}` },
+      ...(form === undefined ? {} : { body: new URLSearchParams(form) }),
+    });
+    const body: unknown = await answer.json();
+    expect(answer.status, JSON.stringify(body)).toBe(200);
+    return body as { data: { id: string; items: { data: { id: string }[] } }[] };
+  }
+
+  async function paidIntents(customer: string): Promise<string[]> {
+    const charges = (await api(`payment_intents?customer=${customer}&limit=100`)) as unknown as {
+      data: { id: string; amount: number; created: number; status: string }[];
+    };
+    return charges.data
+      .filter(({ status }) => status === "succeeded")
+      .sort((a, b) => a.created - b.created || a.amount - b.amount)
+      .map(({ id }) => id);
+  }
+
+  async function endState(userId: string) {
+    const payments = await world.models.payment.findMany({ where: { userId } });
+    const subscriptions = await world.models.subscription.findMany({ where: { userId } });
+    return {
+      credits: await world.credits(userId),
+      payments: payments
+        .map((one) =>
+          [
+            one.amount,
+            one.status,
+            one.creditsPurchased,
+            one.refundedAmount,
+            one.refundedCredits,
+            one.disputedCredits,
+          ].join(" "),
+        )
+        .sort(),
+      subscriptions: subscriptions.map((one) => [
+        one.planId,
+        one.status,
+        one.cancelAtPeriodEnd,
+        one.liveKey === null,
+        one.currentPeriodEnd.toISOString(),
+      ]),
+    };
+  }
+
+  it("ends in one state", { timeout: TIMEOUT_MS }, async () => {
+    const { control } = world.sandbox;
+    const { packages } = await world.payment.packages();
+    const { plans } = await world.payment.plans();
+    const basic = plans.find(({ tier, interval }) => tier === "BASIC" && interval === "month");
+    const team = plans.find(({ tier, interval }) => tier === "TEAM" && interval === "month");
+    await world.payment.syncCatalogue();
+    const teamPrice = await world.models.plan.findUniqueOrThrow({ where: { id: team?.id ?? "" } });
+
+    const lives: Life[] = [];
+    const sorted = new Set<string>();
+    /** Gives each new event to the life it belongs to. */
+    const listen = () => {
+      for (const event of control.events()) {
+        if (sorted.has(event.id)) continue;
+        sorted.add(event.id);
+        const text = JSON.stringify(event.data.object);
+        const mine = lives.find(({ customer }) => text.includes(customer));
+        const byIntent =
+          mine ?? lives.find((life) => intentsOf.get(life)?.some((id) => text.includes(id)));
+        byIntent?.unheard.push(event);
+      }
+    };
+    const intentsOf = new Map<Life, string[]>();
+    /** Tells each server some of what it has not heard, in any order, some of it again. */
+    const tell = async (share: number) => {
+      for (const life of lives) intentsOf.set(life, await paidIntents(life.customer));
+      listen();
+      await eachOf(lives, 4, async (life, index) => {
+        const now: RecordedEvent[] = [];
+        const later: RecordedEvent[] = [];
+        // The first life hears everything at once and in order, the second nothing until the end.
+        const mine = index === 0 ? 1 : index === 1 && share < 1 ? 0 : share;
+        for (const event of life.unheard) (random.next() < mine ? now : later).push(event);
+        life.unheard = later;
+        life.heard.push(...now);
+        const again = life.heard.filter(() => random.next() < 0.2);
+        const order = index === 0 ? now : random.shuffle([...now, ...again]);
+        for (const [n, event] of order.entries()) {
+          const id = random.next() < 0.1 ? `${event.id}_${n}_${sorted.size}` : event.id;
+          expect(await world.deliver(event, Math.floor(random.next() * 2), id)).toBe(200);
+        }
+      });
+    };
+
+    for (let n = 0; n < USERS; n += 1) {
+      const userId = await world.createUser();
+      await world.buy(userId, packages[1]?.id ?? "");
+      lives.push({ userId, customer: await world.customerOf(userId), unheard: [], heard: [] });
+      await world.subscribe(userId, basic?.id ?? "");
+    }
+    await tell(0.4);
+
+    world.travel({ days: 10 });
+    for (const { customer } of lives) {
+      const [subscription] = (await api(`subscriptions?customer=${customer}`)).data;
+      await api(`subscriptions/${subscription?.id}`, {
+        "items[0][id]": subscription?.items.data[0]?.id ?? "",
+        "items[0][price]": teamPrice.stripePriceId ?? "",
+        proration_behavior: "always_invoice",
+      });
+    }
+    await tell(0.4);
+
+    world.travel({ days: 22 });
+    world.travel({ minutes: 90 });
+    await tell(0.4);
+
+    // The package is partly refunded, twice, of which one fails; the first month is disputed.
+    const pending: string[] = [];
+    const disputes: string[] = [];
+    for (const life of lives) {
+      const intents = await paidIntents(life.customer);
+      expect(intents).toHaveLength(4);
+      const [month = "", bought = "", upgrade = ""] = intents;
+      control.refund(bought, { amount: 700 });
+      pending.push(control.refund(bought, { amount: 600, outcome: "pending" }).id);
+      disputes.push(control.openDispute(month).id);
+      control.closeDispute(control.openDispute(upgrade, { amount: 1_000 }).id, "lost");
+    }
+    await tell(0.4);
+    for (const id of pending) control.settleRefund(id, false);
+    for (const id of disputes) control.closeDispute(id, "won");
+    for (const { customer } of lives) {
+      const [subscription] = (await api(`subscriptions?customer=${customer}`)).data;
+      control.cancelSubscription(subscription?.id ?? "");
+    }
+    await tell(1);
+
+    const [expected, ...others] = await Promise.all(lives.map(({ userId }) => endState(userId)));
+    expect(expected?.payments).toHaveLength(4);
+    expect(expected?.credits).toBeGreaterThan(5_000);
+    expect(expected?.subscriptions.map((one) => one.slice(0, 4))).toEqual([
+      [team?.id, "canceled", false, true],
+    ]);
+    for (const other of others) expect(other).toEqual(expected);
+    for (const { userId } of lives)
+      expect(await brokenInvariants(world.models, userId)).toEqual([]);
+  });
+});
