@@ -1,7 +1,8 @@
 // Owns the choice of back end and the small interfaces the rest of the server sees instead of MySQL, SQLite and Redis.
+import { setTimeout as sleep } from "node:timers/promises";
+import { seedCatalogue } from "../../prisma/seed.ts";
 import type { Config } from "../config.ts";
 import type { Logger } from "../logger.ts";
-import { seedCatalogue } from "../../prisma/seed.ts";
 import type { Database, OpenDatabase } from "./database.ts";
 import { openMemory } from "./memory.ts";
 
@@ -155,7 +156,10 @@ function assemble(options: BackendOptions, open: OpenDatabase, keyValues: KeyVal
     pubsub: keyValues.pubsub,
     limiter: keyValues.limiter,
     async check() {
-      const [database, redis] = await Promise.all([open.check(), keyValues.check()]);
+      const [database, redis] = await Promise.all([
+        soon(open.check(), { status: "down", detail: "The database does not answer." }),
+        soon(keyValues.check(), { status: "degraded", detail: "Redis does not answer." }),
+      ]);
       return { database, redis };
     },
     close() {
@@ -167,4 +171,13 @@ function assemble(options: BackendOptions, open: OpenDatabase, keyValues: KeyVal
       return closing;
     },
   };
+}
+
+/** A check's answer, or what its silence means after a second. */
+async function soon(check: Promise<DependencyState>, silent: DependencyState) {
+  const stop = new AbortController();
+  const late = sleep(1_000, silent, { signal: stop.signal }).catch(() => silent);
+  const state = await Promise.race([check, late]);
+  stop.abort();
+  return state;
 }

@@ -168,7 +168,7 @@ export async function retryConflicts<T>(
  * The error middleware asks it for anything that reached the edge unconverted.
  */
 export function toServiceUnavailable(error: unknown): AppError | undefined {
-  const message = "The database cannot answer right now. Please try again in a moment.";
+  const message = "The service cannot answer right now. Please try again in a moment.";
   switch (classifyDatabaseError(error)) {
     case "away":
     case "conflict":

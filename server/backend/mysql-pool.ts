@@ -1,5 +1,6 @@
 // Owns pools of MySQL connections: bounded waits, survived losses, and not waiting for a server that has gone silent.
 import type { Socket } from "node:net";
+import { setTimeout as sleep } from "node:timers/promises";
 import type { PrismaMariaDb } from "@prisma/adapter-mariadb";
 import { createPool, type PoolConnection, type QueryOptions } from "mariadb";
 import type { Logger } from "../logger.ts";
@@ -33,6 +34,7 @@ export interface WatchedConnection {
 }
 
 const ACQUIRE_TIMEOUT_MS = 2_000;
+const CLOSE_WITHIN_MS = 5_000;
 
 /** Counts and sums as numbers; Prisma does its own conversion. */
 const PLAIN_NUMBERS = { bigIntAsNumber: true, decimalAsNumber: true, insertIdAsNumber: true };
@@ -102,7 +104,11 @@ export function createMysqlPool(
     forPrisma: forPrisma as unknown as AdapterPool,
     acquire,
     close() {
-      closing ??= pool.end().finally(() => watchdog.stop());
+      closing ??= (async () => {
+        // A silent server never answers the farewell of its connections.
+        await Promise.race([pool.end(), sleep(CLOSE_WITHIN_MS, undefined, { ref: false })]);
+        watchdog.stop();
+      })();
       return closing;
     },
   };

@@ -4,6 +4,7 @@ import { initTRPC, TRPCError } from "@trpc/server";
 import { ZodError, z } from "zod";
 import { type AppErrorData, ERROR_CODES, type ErrorCode } from "../../shared/src/errors.ts";
 import type { Principal } from "../auth/auth.service.ts";
+import { toServiceUnavailable } from "../backend/database-errors.ts";
 import { AppError, isAppError } from "../errors.ts";
 import type { ServiceCaller } from "../service/service.service.ts";
 import type { Context } from "./context.ts";
@@ -93,7 +94,10 @@ export function toAppError(error: unknown): AppError {
         error,
       );
   }
-  return AppError.of("INTERNAL", "Unexpected error", undefined, error);
+  // A database that is away, contended or of unknown outcome is "not now", wherever it was met.
+  return (
+    toServiceUnavailable(error) ?? AppError.of("INTERNAL", "Unexpected error", undefined, error)
+  );
 }
 
 /** A zod refusal as VALIDATION_FAILED: `fields` maps each path (`""` for the whole) to its sentences. */
@@ -125,7 +129,13 @@ const errors = t.middleware(async ({ ctx, path, type, next }) => {
   const appError = toAppError(result.error);
   if (appError.httpStatus >= 500) {
     ctx.logger.error(
-      { err: appError.cause ?? appError, code: appError.code, path, type },
+      {
+        err: appError.cause ?? appError,
+        code: appError.code,
+        path,
+        type,
+        requestId: ctx.request.requestId,
+      },
       "procedure failed",
     );
   }

@@ -172,6 +172,18 @@ describe.runIf(mysql !== null)("MySQL behind a bad network", () => {
       expect(await failureOf(work)).toMatchObject({ code: "SERVICE_UNAVAILABLE" });
     });
   });
+
+  test("closing does not wait for a server that has gone silent", async () => {
+    const through = new URL(fresh.url);
+    through.host = `127.0.0.1:${proxy.port}`;
+    const doomed = await open(through.href);
+    await Promise.all([1, 2, 3].map(() => doomed.database.models.user.count()));
+    proxy.silence();
+    const startedAtMs = Date.now();
+    await doomed.close();
+    expect(Date.now() - startedAtMs).toBeLessThan(8_000);
+    proxy.restore();
+  });
 });
 
 describe("a DATABASE_URL that cannot be used is explained without its password", () => {
