@@ -80,7 +80,10 @@ function explainListenError(error: unknown, config: Config): string {
 async function main(): Promise<void> {
   const { environment, close: closeSandbox } = await completeForDevelopment(readEnvironment());
   const config = parseConfig(environment);
-  const logger = createLogger({ level: config.logLevel });
+  const logger = createLogger({
+    level: config.logLevel,
+    batched: config.environment === "production",
+  });
   for (const warning of config.warnings) logger.warn(warning);
   const backend = await openBackend({ config, logger });
   const app = createApp({ config, backend, logger });

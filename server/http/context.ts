@@ -44,7 +44,7 @@ export function createContextFactory(deps: {
       reply: createReply(response, deps.config.cookies),
       services,
       limits,
-      logger: deps.logger.child({ requestId }),
+      logger: deps.logger,
       principal: () => (principal ??= services.auth.authenticate(bearer)),
     };
   };

@@ -112,7 +112,11 @@ export function createTrpcHandler(deps: {
             signal: abort.signal,
             batchIndex: index,
           });
-          if (isStream(data)) throw new TRPCError({ code: "UNSUPPORTED_MEDIA_TYPE" });
+          if (isStream(data)) {
+            // Nobody will ever read it: its procedure has to hear so.
+            abort.abort();
+            throw new TRPCError({ code: "UNSUPPORTED_MEDIA_TYPE" });
+          }
           return { result: { data } };
         } catch (cause) {
           const error = getTRPCErrorFromUnknown(cause);
