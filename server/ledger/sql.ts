@@ -29,17 +29,25 @@ function jsonTable(dialect: Dialect, columns: Columns): string {
   return `JSON_TABLE(?, '$[*]' COLUMNS (${typed.join(", ")})) AS j`;
 }
 
-/** `columns` of `table` for every row of the parameter that matches. The parameter's order is the locking order. */
+/**
+ * `columns` of `table` for every row of the parameter that matches, by way of `index`: on fresh tables the optimizer
+ * would rather scan, and lock what it scans. The parameter's order is the locking order.
+ */
 function select(
   dialect: Dialect,
   columns: string,
   parameter: Columns,
   table: string,
+  index: string,
   condition: string,
 ): string {
   const first = dialect === "mysql" ? "SELECT STRAIGHT_JOIN" : "SELECT";
   const join = dialect === "mysql" ? "JOIN" : "CROSS JOIN";
-  return `${first} ${columns} FROM ${jsonTable(dialect, parameter)} ${join} ${table} AS t ON ${condition}`;
+  return `${first} ${columns} FROM ${jsonTable(dialect, parameter)} ${join} ${table} AS t${forced(dialect, index)} ON ${condition}`;
+}
+
+function forced(dialect: Dialect, index: string): string {
+  return dialect === "mysql" ? ` FORCE INDEX (${index})` : "";
 }
 
 function insert(dialect: Dialect, table: string, columns: Columns): string {
@@ -55,7 +63,7 @@ function update(dialect: Dialect, table: string, columns: Columns): string {
   const names = Object.keys(columns).filter((name) => name !== "id");
   if (dialect === "mysql") {
     const set = names.map((name) => `t.${name} = j.${name}`).join(", ");
-    return `UPDATE ${jsonTable(dialect, columns)} STRAIGHT_JOIN ${table} AS t ON t.id = j.id SET ${set}`;
+    return `UPDATE ${jsonTable(dialect, columns)} STRAIGHT_JOIN ${table} AS t FORCE INDEX (PRIMARY) ON t.id = j.id SET ${set}`;
   }
   const set = names.map((name) => `${name} = j.${name}`).join(", ");
   return `UPDATE ${table} SET ${set} FROM ${jsonTable(dialect, columns)} WHERE ${table}.id = j.id`;
@@ -79,23 +87,32 @@ function statements(dialect: Dialect) {
   const lock = dialect === "mysql" ? " FOR UPDATE" : "";
   return {
     /** Parameter: [[userId], …] in ascending order, so that two batches never wait for each other in a circle. */
-    lockUsers: select(dialect, user, { id: "id" }, "users", "t.id = j.id") + lock,
+    lockUsers: select(dialect, user, { id: "id" }, "users", "PRIMARY", "t.id = j.id") + lock,
     /** Parameter: [[userId], …] */
     openLots: select(
       dialect,
       lot,
       { id: "id" },
       "credit_grants",
+      "credit_grants_userId_isOpen_idx",
       "t.userId = j.id AND t.isOpen = 1",
     ),
     /** Parameter: [[grantKey], …] */
-    lotsByGrantKey: select(dialect, lot, { id: "key" }, "credit_grants", "t.grantKey = j.id"),
+    lotsByGrantKey: select(
+      dialect,
+      lot,
+      { id: "key" },
+      "credit_grants",
+      "credit_grants_grantKey_key",
+      "t.grantKey = j.id",
+    ),
     /** Parameter: [[userId, key], …] */
     keys: select(
       dialect,
       "t.userId, t.`key` AS storedKey, t.inputHash, t.answer",
       { userId: "id", name: "key" },
       "idempotency_keys",
+      "PRIMARY",
       "t.userId = j.userId AND t.`key` = j.name",
     ),
     /** Parameter: [[userId], …] */
@@ -104,6 +121,7 @@ function statements(dialect: Dialect) {
       hold,
       { id: "id" },
       "credit_holds",
+      "credit_holds_userId_status_idx",
       "t.userId = j.id AND t.status = 'ACTIVE'",
     ),
     /** Parameter: [[holdId, userId], …] */
@@ -112,6 +130,7 @@ function statements(dialect: Dialect) {
       hold,
       { id: "id", userId: "id" },
       "credit_holds",
+      "PRIMARY",
       "t.id = j.id AND t.userId = j.userId",
     ),
     updateUsers: update(dialect, "users", {
