@@ -62,9 +62,13 @@ export function createOidcMetadata(options: { issuer: string; now: () => number 
 }
 
 async function fetchMetadata(issuer: string): Promise<Metadata> {
-  const found = metadataSchema.safeParse(
-    await fetchDocument(`${issuer.replace(/\/$/, "")}/.well-known/openid-configuration`),
-  );
+  const url = `${issuer.replace(/\/$/, "")}/.well-known/openid-configuration`;
+  return readMetadata(await fetchDocument(url), issuer);
+}
+
+/** The checked contents of a discovery document. Throws SignInFailure provider_error. */
+export function readMetadata(text: unknown, issuer: string): Metadata {
+  const found = metadataSchema.safeParse(text);
   if (!found.success) {
     throw new SignInFailure("provider_error", "the discovery document is malformed", found.error);
   }

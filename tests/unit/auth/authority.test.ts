@@ -1,0 +1,159 @@
+// Owns the proof that authority is remembered without ever being older than the request that asks.
+import { describe, expect, it } from "vitest";
+import { createAuthorities } from "../../../server/auth/authority.ts";
+import type { Authority } from "../../../server/auth/ports.ts";
+import type { Cache } from "../../../server/backend/backend.ts";
+
+const WANTED = { sessionId: "s1", userId: "u1" };
+
+/** A table of sessions and a cache of two instances, with the times they take. */
+function world(options: { cacheMs?: number; away?: boolean } = {}) {
+  const table = new Map<string, Authority>();
+  const put = (sessionId: string, userId: string, ended = false) =>
+    table.set(sessionId, { sessionId, userId, role: "USER", authVersion: 0, ended });
+  put("s1", "u1");
+  const count = { reads: 0, rows: 0, gets: 0 };
+  const clock = { nowMs: 0 };
+  const values = new Map<string, string>();
+  const state = { away: options.away ?? false };
+  const wait = () => new Promise((resolve) => setTimeout(resolve, options.cacheMs ?? 1));
+  const cache: Cache = {
+    async get(key) {
+      count.gets += 1;
+      await wait();
+      return state.away ? undefined : values.get(key);
+    },
+    async set(key, value) {
+      await wait();
+      if (!state.away) values.set(key, value);
+    },
+    async setIfAbsent(key, value) {
+      await wait();
+      if (state.away) return undefined;
+      if (values.has(key)) return false;
+      values.set(key, value);
+      return true;
+    },
+    async delete(...keys) {
+      await wait();
+      if (!state.away) for (const key of keys) values.delete(key);
+    },
+  };
+  const instance = (sharedCache: Cache | null = cache) =>
+    createAuthorities({
+      store: {
+        async authorities(wanted) {
+          count.reads += 1;
+          count.rows += wanted.length;
+          await wait();
+          return new Map(
+            wanted.flatMap(({ sessionId }) => {
+              const row = table.get(sessionId);
+              return row === undefined ? [] : [[sessionId, { ...row }] as const];
+            }),
+          );
+        },
+      },
+      sharedCache,
+      now: () => clock.nowMs,
+    });
+  return { table, put, count, clock, values, state, instance };
+}
+
+describe("authority", () => {
+  it("is read once and remembered", async () => {
+    const { instance, count } = world();
+    const one = instance();
+    for (let round = 0; round < 20; round++) expect((await one.of(WANTED))?.userId).toBe("u1");
+    expect(count.reads).toBe(1);
+  });
+
+  it("changed on one instance is read again by the next request of the other", async () => {
+    const { instance, put } = world();
+    const [one, two] = [instance(), instance()];
+    for (let round = 0; round < 20; round++) {
+      put("s1", "u1", false);
+      await one.changed();
+      expect((await two.of(WANTED))?.ended).toBe(false);
+      expect((await one.of(WANTED))?.ended).toBe(false);
+      put("s1", "u1", true);
+      await one.changed();
+      expect((await two.of(WANTED))?.ended).toBe(true);
+      expect((await one.of(WANTED))?.ended).toBe(true);
+    }
+  });
+
+  it("is never older than the request, whatever was under way when it came", async () => {
+    const { instance, put } = world({ cacheMs: 3 });
+    const [one, two] = [instance(), instance()];
+    await two.of(WANTED);
+    // Readers all the time, so that the reads of others are under way at every moment.
+    let running = true;
+    const readers = Array.from({ length: 5 }, async () => {
+      while (running) await two.of(WANTED);
+    });
+    for (let round = 0; round < 30; round++) {
+      const ended = round % 2 === 0;
+      put("s1", "u1", ended);
+      await one.changed();
+      expect((await two.of(WANTED))?.ended, `round ${round}`).toBe(ended);
+    }
+    running = false;
+    await Promise.all(readers);
+  });
+
+  it("of a thousand requests at once costs a handful of reads", async () => {
+    const { instance, put, count } = world();
+    for (let index = 0; index < 100; index++) put(`s${index}`, `u${index}`);
+    const one = instance();
+    const answers = await Promise.all(
+      Array.from({ length: 1_000 }, (_, index) =>
+        one.of({ sessionId: `s${index % 100}`, userId: `u${index % 100}` }),
+      ),
+    );
+    for (const [index, answer] of answers.entries()) expect(answer?.userId).toBe(`u${index % 100}`);
+    expect(count.reads).toBeLessThanOrEqual(3);
+    expect(count.gets).toBeLessThanOrEqual(3);
+  });
+
+  it("without a shared cache is read for every request that begins", async () => {
+    const { instance, put } = world();
+    const alone = instance(null);
+    expect((await alone.of(WANTED))?.ended).toBe(false);
+    put("s1", "u1", true);
+    expect((await alone.of(WANTED))?.ended).toBe(true);
+  });
+
+  it("with the cache away is the database's, and the cache is left in peace for a second", async () => {
+    const { instance, put, count, state, clock } = world({ away: true });
+    const one = instance();
+    await one.of(WANTED);
+    const { gets } = count;
+    put("s1", "u1", true);
+    expect((await one.of(WANTED))?.ended).toBe(true);
+    expect(count.gets).toBe(gets);
+    state.away = false;
+    clock.nowMs += 1_001;
+    await one.of(WANTED);
+    expect(count.gets).toBe(gets + 1);
+  });
+
+  it("is looked up again after a second even if nobody told of a change", async () => {
+    const { instance, put, clock } = world();
+    const one = instance();
+    await one.of(WANTED);
+    put("s1", "u1", true);
+    expect((await one.of(WANTED))?.ended).toBe(false);
+    clock.nowMs += 1_001;
+    expect((await one.of(WANTED))?.ended).toBe(true);
+  });
+
+  it("is nobody's for a session of another user, remembered or not", async () => {
+    const { instance } = world();
+    const one = instance();
+    expect(await one.of({ sessionId: "s1", userId: "u2" })).toBeNull();
+    await one.of(WANTED);
+    expect(await one.of({ sessionId: "s1", userId: "u2" })).toBeNull();
+    expect(await one.of({ sessionId: "nobody", userId: "u1" })).toBeNull();
+  });
+});

@@ -1,0 +1,132 @@
+// Owns the checks of an ID token that no honest provider lets a test reach: other algorithms, parties and words.
+import { createLocalJWKSet, exportJWK, generateKeyPair, type JWTPayload, SignJWT } from "jose";
+import { describe, expect, it } from "vitest";
+import { verifyIdToken } from "../../../server/adapters/id-token.ts";
+import { SignInFailure } from "../../../server/auth/sign-in-failure.ts";
+
+const NOW_MS = Date.UTC(2026, 0, 1);
+const NOW = NOW_MS / 1000;
+const CLIENT = "client.apps.example";
+const GOOGLE = "https://accounts.google.com";
+const rsa = await generateKeyPair("RS256", { extractable: true });
+const ec = await generateKeyPair("ES256", { extractable: true });
+// Without `alg`: the set alone would take these keys for whatever the token says.
+const keys = createLocalJWKSet({
+  keys: [
+    { ...(await exportJWK(rsa.publicKey)), kid: "rsa" },
+    { ...(await exportJWK(ec.publicKey)), kid: "ec" },
+  ],
+});
+
+const CLAIMS: JWTPayload = {
+  iss: GOOGLE,
+  aud: CLIENT,
+  sub: "1234567890",
+  iat: NOW,
+  exp: NOW + 3600,
+  nonce: "the-nonce",
+  email: "Ada@Example.com",
+  email_verified: true,
+  name: "Ada\u0007 Lovelace",
+  picture: "https://img.example/a.png",
+};
+
+const sign = (
+  claims: JWTPayload,
+  header: { alg: string; kid?: string } = { alg: "RS256", kid: "rsa" },
+) =>
+  new SignJWT(claims)
+    .setProtectedHeader(header)
+    .sign(header.alg === "ES256" ? ec.privateKey : rsa.privateKey);
+
+const verify = (token: string, issuer = GOOGLE) =>
+  verifyIdToken(token, { issuer, clientId: CLIENT, nonce: "the-nonce", keys, nowMs: NOW_MS });
+
+async function codeOf(token: string, issuer?: string): Promise<string> {
+  try {
+    await verify(token, issuer);
+    return "ACCEPTED";
+  } catch (error) {
+    if (error instanceof SignInFailure) return error.code;
+    throw error;
+  }
+}
+
+describe("ID tokens", () => {
+  it("say who signed in: address in lower case, a clean name, an https picture", async () => {
+    expect(await verify(await sign(CLAIMS))).toEqual({
+      issuer: GOOGLE,
+      subject: "1234567890",
+      email: "ada@example.com",
+      name: "Ada Lovelace",
+      avatar: "https://img.example/a.png",
+    });
+  });
+
+  it("may spell Google's issuer both ways, and nobody else's", async () => {
+    const bare = { ...CLAIMS, iss: "accounts.google.com" };
+    expect(await codeOf(await sign(bare))).toBe("ACCEPTED");
+    const other = { ...CLAIMS, iss: "issuer.example" };
+    expect(await codeOf(await sign(other), "https://issuer.example")).toBe("identity_invalid");
+  });
+
+  it("signed in any way but RS256 are refused, even with a published key", async () => {
+    expect(await codeOf(await sign(CLAIMS, { alg: "ES256", kid: "ec" }))).toBe("identity_invalid");
+    const pss = await generateKeyPair("PS256", { extractable: true });
+    const pssKeys = createLocalJWKSet({
+      keys: [{ ...(await exportJWK(pss.publicKey)), alg: undefined, kid: "rsa" }],
+    });
+    const token = await new SignJWT(CLAIMS)
+      .setProtectedHeader({ alg: "PS256", kid: "rsa" })
+      .sign(pss.privateKey);
+    await expect(
+      verifyIdToken(token, {
+        issuer: GOOGLE,
+        clientId: CLIENT,
+        nonce: "the-nonce",
+        keys: pssKeys,
+        nowMs: NOW_MS,
+      }),
+    ).rejects.toMatchObject({ code: "identity_invalid" });
+  });
+
+  it.each<[string, JWTPayload]>([
+    ["for another client, without azp", { aud: "another" }],
+    ["for no client", { aud: [] }],
+    ["for several clients, without azp", { aud: [CLIENT, "another"] }],
+    ["issued to another client", { azp: "another" }],
+    ["with azp of another type", { azp: [CLIENT] }],
+    ["with a nonce of another type", { nonce: ["the-nonce"] }],
+    ["older than 10 minutes", { iat: NOW - 700 }],
+    ["from the future", { iat: NOW + 120 }],
+    ["over", { iat: NOW - 500, exp: NOW - 61 }],
+    ["without end", { exp: undefined }],
+    ["without beginning", { iat: undefined }],
+    ["of an empty subject", { sub: "" }],
+    ["of an endless subject", { sub: "1".repeat(256) }],
+    ["of a subject beyond ASCII", { sub: "\u202e1" }],
+    ["of no address", { email: undefined }],
+    ["of an address with a line break", { email: "ada@example.com\r\nbcc: x@evil.example" }],
+    ["of an address list", { email: "ada@example.com x@evil.example" }],
+    ["of an endless address", { email: `${"a".repeat(250)}@example.com` }],
+  ])("%s are refused", async (_name, change) => {
+    expect(await codeOf(await sign({ ...CLAIMS, ...change }))).toBe("identity_invalid");
+  });
+
+  it.each([[false], [undefined], ["true"], [1], [[true]]])(
+    "with email_verified %j vouch for no address",
+    async (email_verified) => {
+      expect(await codeOf(await sign({ ...CLAIMS, email_verified }))).toBe("email_not_verified");
+    },
+  );
+
+  it("for several clients are fine when issued to us", async () => {
+    const token = await sign({ ...CLAIMS, aud: [CLIENT, "another"], azp: CLIENT });
+    expect(await codeOf(token)).toBe("ACCEPTED");
+  });
+
+  it("leave out names and pictures that are none", async () => {
+    const odd = { ...CLAIMS, name: { toString: "x" }, picture: "javascript:alert(1)" };
+    expect(await verify(await sign(odd))).toMatchObject({ name: null, avatar: null });
+  });
+});

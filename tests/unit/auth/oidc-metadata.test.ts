@@ -1,0 +1,165 @@
+// Owns the proof that a provider is believed no further than its own issuer, and asked no oftener than needed.
+import { createServer, type RequestListener, type Server } from "node:http";
+import type { AddressInfo } from "node:net";
+import { exportJWK, generateKeyPair, jwtVerify, SignJWT } from "jose";
+import { afterEach, describe, expect, it } from "vitest";
+import { fetchJson } from "../../../server/adapters/bounded-json.ts";
+import { createOidcMetadata, readMetadata } from "../../../server/adapters/oidc-metadata.ts";
+
+const servers: Server[] = [];
+afterEach(() => {
+  for (const server of servers.splice(0)) {
+    server.closeAllConnections();
+    server.close();
+  }
+});
+
+async function serve(listener: RequestListener): Promise<string> {
+  const server = createServer(listener);
+  servers.push(server);
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  return `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+}
+
+const documentOf = (issuer: string) => ({
+  issuer,
+  authorization_endpoint: `${issuer}/auth`,
+  token_endpoint: `${issuer}/token`,
+  jwks_uri: `${issuer}/jwks`,
+});
+
+describe("a discovery document", () => {
+  const issuer = "https://issuer.example";
+
+  it("names the endpoints, and how the secret is sent", () => {
+    expect(readMetadata(documentOf(issuer), issuer)).toEqual({
+      authorizationEndpoint: `${issuer}/auth`,
+      tokenEndpoint: `${issuer}/token`,
+      jwksUri: `${issuer}/jwks`,
+      secretInBody: false,
+    });
+    const post = {
+      ...documentOf(issuer),
+      token_endpoint_auth_methods_supported: ["client_secret_post"],
+    };
+    expect(readMetadata(post, issuer).secretInBody).toBe(true);
+  });
+
+  it.each<[string, unknown]>([
+    ["of another issuer", documentOf("https://evil.example")],
+    ["of an issuer with a slash more", { ...documentOf(issuer), issuer: `${issuer}/` }],
+    [
+      "with an insecure token endpoint",
+      { ...documentOf(issuer), token_endpoint: "http://issuer.example/token" },
+    ],
+    ["with insecure keys", { ...documentOf(issuer), jwks_uri: "http://issuer.example/jwks" }],
+    [
+      "with a script for an endpoint",
+      { ...documentOf(issuer), authorization_endpoint: "javascript:alert(1)" },
+    ],
+    ["without keys", { ...documentOf(issuer), jwks_uri: undefined }],
+    ["that is a list", []],
+    ["that is nothing", undefined],
+  ])("%s is refused", (_name, document) => {
+    expect(() => readMetadata(document, issuer)).toThrow(
+      expect.objectContaining({ code: "provider_error" }),
+    );
+  });
+
+  it("is fetched once for many, and kept when the provider goes away", async () => {
+    let asked = 0;
+    let isAway = false;
+    let nowMs = 0;
+    const url = await serve((_request, response) => {
+      asked += 1;
+      if (isAway) response.writeHead(500).end();
+      else response.end(JSON.stringify(documentOf(url)));
+    });
+    const published = createOidcMetadata({ issuer: url, now: () => nowMs });
+    isAway = true;
+    await expect(published.metadata()).rejects.toMatchObject({ code: "provider_unavailable" });
+    isAway = false;
+    await Promise.all(Array.from({ length: 20 }, () => published.metadata()));
+    expect(asked).toBe(2);
+    nowMs += 2 * 3_600_000;
+    isAway = true;
+    expect((await published.metadata()).tokenEndpoint).toBe(`${url}/token`);
+    expect(asked).toBe(3);
+  });
+});
+
+describe("the provider's keys", () => {
+  it("follow a rotation at once, and made-up key ids cost one request a second at most", async () => {
+    const make = async (kid: string) => {
+      const pair = await generateKeyPair("RS256", { extractable: true });
+      const token = await new SignJWT({})
+        .setProtectedHeader({ alg: "RS256", kid })
+        .sign(pair.privateKey);
+      return { token, jwk: { ...(await exportJWK(pair.publicKey)), kid } };
+    };
+    const [old, fresh, unknown] = [await make("old"), await make("fresh"), await make("unknown")];
+    let current = old.jwk;
+    let fetched = 0;
+    const url = await serve((request, response) => {
+      if (request.url === "/jwks") {
+        fetched += 1;
+        response.end(JSON.stringify({ keys: [current] }));
+      } else response.end(JSON.stringify(documentOf(url)));
+    });
+    const published = createOidcMetadata({ issuer: url, now: Date.now });
+    await jwtVerify(old.token, published.keys());
+    current = fresh.jwk;
+    await jwtVerify(fresh.token, published.keys());
+    expect(fetched).toBe(2);
+    const results = await Promise.allSettled(
+      Array.from({ length: 200 }, () => jwtVerify(unknown.token, published.keys())),
+    );
+    expect(results.every((result) => result.status === "rejected")).toBe(true);
+    expect(fetched).toBeLessThanOrEqual(4);
+    // Nobody who came with a good key in the meantime was turned away.
+    await jwtVerify(fresh.token, published.keys());
+  });
+});
+
+describe("fetchJson", () => {
+  const bounds = { timeoutMs: 500, maxBytes: 1_000 };
+
+  it("ends when the body trickles for ever", async () => {
+    const url = await serve((_request, response) => {
+      response.writeHead(200);
+      const timer = setInterval(() => response.write(" "), 20);
+      response.on("close", () => clearInterval(timer));
+    });
+    await expect(fetchJson(new URL(url), {}, bounds)).rejects.toThrow("no answer");
+  });
+
+  it("stops reading what is too long", async () => {
+    const url = await serve((_request, response) => {
+      response.end("x".repeat(5_000_000));
+    });
+    await expect(fetchJson(new URL(url), {}, bounds)).rejects.toThrow("exceeds 1000 bytes");
+  });
+
+  it("follows nobody elsewhere, least of all with a secret in its hands", async () => {
+    const seen: string[] = [];
+    const thief = await serve((request, response) => {
+      seen.push(request.headers.authorization ?? "");
+      response.end("{}");
+    });
+    const url = await serve((_request, response) => {
+      response.writeHead(307, { Location: thief }).end();
+    });
+    const headers = { Authorization: "Basic secret" };
+    await expect(fetchJson(new URL(url), { method: "POST", headers }, bounds)).rejects.toThrow(
+      "no answer",
+    );
+    expect(seen).toEqual([]);
+  });
+
+  it("says which status it was and whether it was JSON", async () => {
+    const url = await serve((_request, response) => {
+      response.writeHead(502, { "Content-Type": "text/html" }).end("<html>");
+    });
+    expect(await fetchJson(new URL(url), {}, bounds)).toEqual({ status: 502, json: undefined });
+  });
+});
