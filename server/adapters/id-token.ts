@@ -104,7 +104,7 @@ function checkParties(claims: JWTPayload, clientId: string): void {
 function cleanName(claim: unknown): string | null {
   if (typeof claim !== "string") return null;
   const name = claim
-    .replace(/\p{Cc}+/gu, " ")
+    .replace(/[\p{Cc}\s]+/gu, " ")
     .trim()
     .slice(0, 200);
   return name === "" ? null : name;
