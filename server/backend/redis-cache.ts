@@ -1,16 +1,18 @@
-// Owns the cache in Redis, and that a deletion Redis did not hear of is made good before the cache is believed again.
+// Owns the cache in Redis, and that a change Redis did not hear of is made good before the cache is believed again.
 import type { Cache } from "./backend.ts";
 import { ttlMsOf } from "./memory.ts";
 import type { RedisCircuit } from "./redis-circuit.ts";
 
 const MAX_UNHEARD = 10_000;
+/** After an outage: long enough for every other instance to notice its end and carry out what it remembers. */
+const CATCH_UP_MS = 2_000;
 
 /** A cache under `keyPrefix`. Misses while Redis is away. */
 export function createRedisCache(circuit: RedisCircuit, keyPrefix: string): Cache {
-  // Deletions that failed: their keys miss here until Redis has carried them out.
+  // Deletions and writes that failed: their keys miss here until Redis has dropped the older value.
   const unheard = new Set<string>();
   let longestTtlMs = 0;
-  // When more deletions failed than are remembered, nothing is believed until all of that time's entries are over.
+  // When more failed than are remembered, nothing is believed until all of that time's entries are over.
   let blindUntilMs = 0;
   const full = (key: string) => `${keyPrefix}:${key}`;
 
@@ -18,6 +20,7 @@ export function createRedisCache(circuit: RedisCircuit, keyPrefix: string): Cach
     const keys = [...unheard];
     await Promise.all(keys.map((key) => client.del(key)));
     for (const key of keys) unheard.delete(key);
+    blindUntilMs = Math.max(blindUntilMs, Date.now() + CATCH_UP_MS);
   });
 
   function remember(keys: readonly string[]): void {
@@ -41,7 +44,7 @@ export function createRedisCache(circuit: RedisCircuit, keyPrefix: string): Cach
       longestTtlMs = Math.max(longestTtlMs, ttlMs);
       await circuit.ask<unknown>(
         (client) => client.set(full(key), value, "PX", ttlMs),
-        () => undefined,
+        () => remember([full(key)]),
       );
     },
     setIfAbsent: (key, value, ttlSeconds) =>

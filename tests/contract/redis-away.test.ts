@@ -89,17 +89,21 @@ describe.runIf(redisServerInstalled)("Redis going away", () => {
     await up();
   });
 
-  test("what was deleted while Redis was frozen is not found in it afterwards", async () => {
-    const [key, untouched] = [uniqueKey(), uniqueKey()];
-    for (const name of [key, untouched]) await store.cache.set(name, "old", 60);
+  test("what was deleted or overwritten while Redis was frozen is not found in it afterwards", async () => {
+    const [key, overwritten, untouched] = [uniqueKey(), uniqueKey(), uniqueKey()];
+    for (const name of [key, overwritten, untouched]) await store.cache.set(name, "old", 60);
     server.freeze();
     await store.cache.delete(key);
+    await store.cache.set(overwritten, "changed", 60);
     expect(await store.cache.get(key)).toBeUndefined();
     server.thaw();
     await up();
-    expect(await store.cache.get(key)).toBeUndefined();
-    expect(await other.cache.get(key)).toBeUndefined();
-    expect(await store.cache.get(untouched)).toBe("old");
+    for (const instance of [store, other]) {
+      expect(await instance.cache.get(key)).toBeUndefined();
+      expect(await instance.cache.get(overwritten)).not.toBe("old");
+      await expect.poll(() => instance.cache.get(untouched), { timeout: 10_000 }).toBe("old");
+      expect(await instance.cache.get(overwritten)).not.toBe("old");
+    }
     await store.cache.set(key, "new", 60);
     expect(await store.cache.get(key)).toBe("new");
   });
