@@ -48,7 +48,10 @@ afterAll(async () => {
 async function useEverything(store: KeyValues): Promise<void> {
   const keys = Array.from({ length: 8 }, uniqueKey);
   for (const key of keys) await store.cache.set(key, key, 60);
-  expect(await Promise.all(keys.map((key) => store.cache.get(key)))).toEqual(keys);
+  // After an outage the cache is not believed for two seconds.
+  await expect
+    .poll(() => Promise.all(keys.map((key) => store.cache.get(key))), { timeout: 10_000 })
+    .toEqual(keys);
   await store.cache.delete(...keys);
   expect(await store.cache.get(keys[0] ?? "")).toBeUndefined();
 
