@@ -159,7 +159,11 @@ export function createCatalogue(deps: {
       const enough = bySize.find((offer) => offer.credits >= shortfallCredits) ?? bySize.at(-1);
       return enough?.id ?? null;
     },
-    planPrice: async (plan) => plan.stripePriceId ?? (await syncPlan(plan)).priceId,
+    planPrice: async (plan) => {
+      // As stored now: the id at hand may be one that was just forgotten.
+      const row = await models.plan.findUnique({ where: { id: plan.id } });
+      return row?.stripePriceId ?? (await syncPlan({ ...plan, stripePriceId: null })).priceId;
+    },
     forgetPrice: async (priceId) => {
       knownPrices.delete(priceId);
       await models.plan.updateMany({

@@ -7,6 +7,9 @@ import { allOf, type PaymentWork, type Truth } from "./work.ts";
 
 type CheckoutRow = NonNullable<Awaited<ReturnType<PrismaModels["checkout"]["findUnique"]>>>;
 
+/** After this long nothing unpaid is expected to be paid any more. */
+const GRACE_MS = 3 * 86_400_000;
+
 /** Looks at one checkout session. */
 export type CheckoutTruth = (sessionId: string) => Promise<Truth>;
 
@@ -50,6 +53,40 @@ export function createCheckoutTruth(
     const status = await stripe.getPaymentIntentStatus(session.paymentIntentId);
     return status === "requires_payment_method" || status === "canceled";
   }
+
+  /** A session Stripe does not know, long after its time: nobody can pay it any more. */
+  async function unknownSession(sessionId: string): Promise<Truth> {
+    const row = await models.checkout.findUnique({ where: { stripeSessionId: sessionId } });
+    if (row === null || row.expiresAt.getTime() + GRACE_MS > work.now())
+      return { kind: "ignored", reason: "Stripe does not know this checkout session." };
+    return {
+      kind: "effect",
+      userId: row.userId,
+      apply: async (tx) => {
+        await close(tx, row, sessionId, "EXPIRED");
+        await fail(tx, row);
+        return "done";
+      },
+    };
+  }
+
+  /** The checkout can no longer be paid; the next one may open. */
+  const close = (
+    tx: DatabaseTransaction,
+    row: CheckoutRow,
+    sessionId: string,
+    status: "COMPLETE" | "EXPIRED",
+  ) =>
+    tx.models.checkout.update({
+      where: { id: row.id },
+      data: { status, liveKey: null, url: null, stripeSessionId: sessionId },
+    });
+
+  const fail = (tx: DatabaseTransaction, row: CheckoutRow) =>
+    tx.models.payment.updateMany({
+      where: { id: row.id, paidAt: null },
+      data: { status: "FAILED" },
+    });
 
   async function applyPackage(
     tx: DatabaseTransaction,
@@ -109,20 +146,11 @@ export function createCheckoutTruth(
     session: StripeCheckout,
   ): Promise<void> {
     if (session.status === "open") return;
-    await tx.models.checkout.update({
-      where: { id: row.id },
-      data: {
-        status: session.status === "complete" ? "COMPLETE" : "EXPIRED",
-        liveKey: null,
-        stripeSessionId: session.id,
-        url: null,
-      },
-    });
-    if (session.status === "expired")
-      await tx.models.payment.updateMany({
-        where: { id: row.id, paidAt: null },
-        data: { status: "FAILED" },
-      });
+    await close(tx, row, session.id, session.status === "complete" ? "COMPLETE" : "EXPIRED");
+    // A plan's first invoice is paid within a day or never; should it be after all, that counts.
+    const isLate = session.createdAt.getTime() + GRACE_MS < work.now();
+    const isForgotten = row.kind === "PLAN" && session.paymentStatus === "unpaid" && isLate;
+    if (session.status === "expired" || isForgotten) await fail(tx, row);
   }
 
   return async (sessionId) => {
@@ -130,14 +158,13 @@ export function createCheckoutTruth(
     try {
       session = await stripe.getCheckout(sessionId);
     } catch (error) {
-      if (isRefusal(error, "missing"))
-        return { kind: "ignored", reason: "Stripe does not know this checkout session." };
-      throw error;
+      if (!isRefusal(error, "missing")) throw error;
+      return unknownSession(sessionId);
     }
     const row = await rowOf(session);
     if (row === null)
       return { kind: "ignored", reason: "This checkout session was not opened by this server." };
-    const close: Truth = {
+    const closed: Truth = {
       kind: "effect",
       userId: row.userId,
       apply: async (tx) => {
@@ -146,7 +173,7 @@ export function createCheckoutTruth(
       },
     };
     if (row.kind === "PLAN") {
-      const effects: Truth[] = [close];
+      const effects: Truth[] = [closed];
       if (session.subscriptionId !== null)
         effects.push(
           session.invoiceId === null
@@ -161,7 +188,7 @@ export function createCheckoutTruth(
     }
     const failed = await hasFailed(session);
     return allOf(row.userId, [
-      close,
+      closed,
       {
         kind: "effect",
         userId: row.userId,

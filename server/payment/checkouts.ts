@@ -3,7 +3,7 @@ import type { PrismaModels } from "../backend/database.ts";
 import { AppError } from "../errors.ts";
 import { newId } from "../ledger/ids.ts";
 import type { Catalogue, PackageOffer, PlanOffer } from "./catalogue.ts";
-import { pendingPayment } from "./checkout-truth.ts";
+import { matchesOffer, pendingPayment } from "./checkout-truth.ts";
 import type { Customers } from "./customers.ts";
 import type { Fulfilment } from "./fulfil.ts";
 import type { CheckoutPrice, StripeCheckout } from "./stripe-port.ts";
@@ -115,7 +115,9 @@ export function createCheckouts(
 
   async function priceOf(wanted: Wanted): Promise<CheckoutPrice> {
     if (wanted.kind === "PLAN") return { priceId: await catalogue.planPrice(wanted.offer) };
-    const { stripePriceId, name, credits, price, currency } = wanted.offer;
+    const { name, credits, price, currency } = wanted.offer;
+    // As stored now: the id at hand may be one that was just forgotten, or of a price before the last sync.
+    const { stripePriceId } = await catalogue.package(wanted.offer.id);
     if (stripePriceId !== null) return { priceId: stripePriceId };
     return { name: `${name}: ${credits} credits`, amount: price, currency };
   }
@@ -125,7 +127,7 @@ export function createCheckouts(
     const customerId = await customers.ensure(row.userId);
     const price = await priceOf(wanted);
     try {
-      return await stripe.createCheckout(
+      const session = await stripe.createCheckout(
         {
           mode: row.kind === "PLAN" ? "subscription" : "payment",
           customerId,
@@ -137,16 +139,20 @@ export function createCheckouts(
         },
         `checkout:${row.id}`,
       );
+      if (matchesOffer(session, row)) return session;
+      // The price at Stripe is behind the catalogue (stripe:sync has not run): nobody may pay the wrong one.
+      await stripe.expireCheckout(session.id);
+      if ("priceId" in price) await catalogue.forgetPrice(price.priceId);
     } catch (error) {
       const refusal = refusalOf(error);
       const missing = refusal?.refusal === "missing" || refusal?.stripeCode === "price_inactive";
       if (missing && refusal.param === "customer") await customers.forget(row.userId, customerId);
       else if (missing && "priceId" in price) await catalogue.forgetPrice(price.priceId);
       else if (refusal?.refusal !== "keyReused") throw error;
-      // A refused order may have used up its key: the next one is a row of its own.
-      await closeRow(row);
-      return null;
     }
+    // An order that came to nothing has used up its key: the next one is a row of its own.
+    await closeRow(row);
+    return null;
   }
 
   /** Stores the session of a row with its payment. False when the row was closed meanwhile. */

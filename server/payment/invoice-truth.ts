@@ -82,8 +82,11 @@ export function createInvoiceTruth(
               where: { id: facts.checkoutId, stripeInvoiceId: null },
             }));
       const paymentId = known?.id ?? newId(now);
+      // All of it is back: no more months. Should it come again (a won dispute), so do they.
       const isGivenBack =
-        known !== null && known.amount > 0 && known.refundedAmount >= known.amount;
+        known !== null &&
+        known.creditsPurchased > 0 &&
+        known.refundedCredits + known.disputedCredits >= known.creditsPurchased;
       const goesOn = isGranting(subscription.status) && !isGivenBack;
       // The first slice is what the payment itself bought; later months depend on the subscription going on.
       const due = facts.slices.filter(

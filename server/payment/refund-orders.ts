@@ -71,11 +71,23 @@ export function createRefundOrders(work: PaymentWork, fulfilment: Fulfilment) {
       throw AppError.of("IDEMPOTENCY_CONFLICT", "This key was used for another amount.");
     const leftAmount = payment.amount - refundedOf(refunds);
     const refund = before ?? (await orderNew(paymentIntentId, order, orderKey, leftAmount));
-    work.logger.info(
-      { paymentId: payment.id, refundId: refund.id, actorId: order.actorId },
-      "refund ordered",
-    );
-    await fulfilment.fulfil({ kind: "moneyBack", paymentIntentId });
+    await fulfilment.fulfil({ kind: "moneyBack", paymentIntentId }, async (tx) => {
+      // Once per refund, with the rows it changed; the order's own line is the administrator's service's.
+      const id = refund.id.slice(-36);
+      if ((await tx.models.auditLog.findUnique({ where: { id } })) !== null) return;
+      await tx.models.auditLog.create({
+        data: {
+          id,
+          actorId: order.actorId,
+          action: "payment.refund",
+          targetType: "payment",
+          targetId: payment.id,
+          reason: order.reason ?? null,
+          detail: JSON.stringify({ refundId: refund.id, amount: refund.amount }),
+          createdAt: new Date(work.now()),
+        },
+      });
+    });
     const after = await models.payment.findUniqueOrThrow({ where: { id: payment.id } });
     return { refund, payment: after };
   };

@@ -5,7 +5,7 @@ import type { Catalogue } from "./catalogue.ts";
 import { nextAnchored } from "./months.ts";
 import type { StripeSubscription } from "./stripe-port.ts";
 import { isRefusal } from "./stripe-refusal.ts";
-import type { PaymentWork, Truth } from "./work.ts";
+import { allOf, type PaymentWork, type Truth } from "./work.ts";
 
 /** The statuses that end a subscription for good. */
 const ENDED = new Set(["canceled", "incomplete_expired"]);
@@ -59,6 +59,14 @@ export function createSubscriptionTruth(
     return stripe.cancelSubscription(subscription.id, `duplicate:${subscription.id}`);
   }
 
+  const versionOf = async (subscriptionId: string): Promise<number | null> =>
+    (
+      await models.subscription.findUnique({
+        where: { stripeSubscriptionId: subscriptionId },
+        select: { version: true },
+      })
+    )?.version ?? null;
+
   async function truthOf(fetched: StripeSubscription, version: number | null): Promise<Truth> {
     let subscription = fetched;
     const user = await models.user.findUnique({
@@ -69,10 +77,17 @@ export function createSubscriptionTruth(
     const priced = await catalogue.planOfPrice(subscription.priceId);
     if (priced === null)
       return { kind: "ignored", reason: "The subscription's price is not in the catalogue." };
-    if (isLive(subscription.status) && (await liveOther(models, user.id, subscription.id)) !== null)
-      subscription = await endDuplicate(subscription);
+    const other = isLive(fetched.status) ? await liveOther(models, user.id, subscription.id) : null;
+    let before: Truth | null = null;
+    if (other !== null) {
+      // Ours may only be out of date: nothing is ended before Stripe itself says that both are live.
+      const otherVersion = await versionOf(other.stripeSubscriptionId);
+      const otherNow = await stripe.getSubscription(other.stripeSubscriptionId);
+      if (isLive(otherNow.status)) subscription = await endDuplicate(subscription);
+      else before = await truthOf(otherNow, otherVersion);
+    }
 
-    return {
+    const effect: Truth = {
       kind: "effect",
       userId: user.id,
       apply: async (tx) => {
@@ -117,15 +132,8 @@ export function createSubscriptionTruth(
         return "done";
       },
     };
+    return before === null ? effect : allOf(user.id, [before, effect]);
   }
-
-  const versionOf = async (subscriptionId: string): Promise<number | null> =>
-    (
-      await models.subscription.findUnique({
-        where: { stripeSubscriptionId: subscriptionId },
-        select: { version: true },
-      })
-    )?.version ?? null;
 
   return {
     versionOf,
