@@ -270,7 +270,7 @@ export function exampleFile(): string {
   const lines = [
     "# Copy to .env and uncomment what you change. Nothing is needed for development: an embedded database,",
     "# generated secrets and sandbox Google and Stripe are used. An empty value counts as unset.",
-    "# Made by `npx tsx server/environment/print-example.ts > .env.example`.",
+    "# Made by `npm run env:write`.",
   ];
   for (const group of ENVIRONMENT) {
     lines.push("", `# --- ${group.title} ---`);
@@ -281,4 +281,17 @@ export function exampleFile(): string {
     }
   }
   return `${lines.join("\n")}\n`;
+}
+
+/** The README's table: one line a variable, a bold line a group. */
+export function readmeTable(): string {
+  const lines = ["| name | default | meaning |", "|---|---|---|"];
+  for (const group of ENVIRONMENT) {
+    lines.push(`| **${group.title}** | | |`);
+    for (const { name, fallback, meaning, required } of group.variables) {
+      const value = fallback === null ? "" : `\`${fallback}\``;
+      lines.push(`| \`${name}\`${required ? " *" : ""} | ${value} | ${meaning} |`);
+    }
+  }
+  return lines.join("\n");
 }

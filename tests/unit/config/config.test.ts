@@ -2,7 +2,7 @@
 import { readFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";
 import { ConfigError, parseConfig } from "../../../server/config.ts";
-import { exampleFile, VARIABLE_NAMES } from "../../../server/environment/table.ts";
+import { exampleFile, readmeTable, VARIABLE_NAMES } from "../../../server/environment/table.ts";
 
 const PRODUCTION = {
   NODE_ENV: "production",
@@ -301,4 +301,9 @@ describe(".env.example", () => {
     expect(Object.keys(environment)).toEqual(VARIABLE_NAMES);
     expect(problems({ ...environment, NODE_ENV: "production" }).length).toBeGreaterThan(5);
   });
+});
+
+test("the README's table of the environment is what the table makes", () => {
+  const readme = readFileSync(new URL("../../../README.md", import.meta.url), "utf8");
+  expect(readme).toContain(`<!-- environment -->\n${readmeTable()}\n<!-- /environment -->`);
 });
