@@ -3,7 +3,8 @@ import { Agent, request } from "node:http";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { describeBackend, type OpenedBackend } from "../support/databases.ts";
 import { freePort, type ServerProcess, spawnServer } from "../support/process.ts";
-import { SERVICE_KEY } from "../support/server.ts";
+import { startSandbox } from "../../server/sandbox/sandbox.ts";
+import { SERVICE_KEY, signIn } from "../support/server.ts";
 
 const ROUNDS = process.env["FULL"] ? 50 : 4;
 const CLIENTS = 24;
@@ -113,7 +114,7 @@ test(`${ROUNDS} SIGTERMs under load break no request`, { timeout: ROUNDS * 30_00
   }
 });
 
-test("a request that takes its time is finished, an open stream is ended in order", async () => {
+test("a request that takes its time is finished", async () => {
   const server = spawnServer({ ...env, PORT: String(await freePort()), SHUTDOWN_DELAY_MS: "0" });
   await server.ready();
   // The body arrives only after the signal: the request is in flight all the while.
@@ -134,6 +135,29 @@ test("a request that takes its time is finished, an open stream is ended in orde
   });
   expect(await finished).toBe(401);
   expect(await server.exited).toBe(0);
+});
+
+test("an open stream is ended in order, not cut", async () => {
+  const port = String(await freePort());
+  const sandbox = await startSandbox({
+    redirectUris: [`http://localhost:${port}/api/auth/google/callback`],
+  });
+  const server = spawnServer({ ...env, ...sandbox.env, PORT: port });
+  await server.ready();
+  const { accessToken } = await signIn(server.url, "stream@example.com");
+  const answer = await fetch(`${server.url}/api/trpc/credit.onChange`, {
+    headers: { authorization: `Bearer ${accessToken}` },
+  });
+  let text = "";
+  const read = (async () => {
+    for await (const chunk of answer.body ?? []) text += Buffer.from(chunk).toString();
+  })();
+  while (!text.includes('"credits":100')) await new Promise((resolve) => setTimeout(resolve, 20));
+  server.child.kill("SIGTERM");
+  // Rejects when the connection breaks instead of ending.
+  await read;
+  expect(await server.exited).toBe(0);
+  await sandbox.close();
 });
 
 test("started twice on one port, the second says so and ends with 1; the first goes on", async () => {

@@ -1,5 +1,6 @@
 // Owns the proof that a wrong environment is told in full, each problem with how to mend it, and a right one is understood.
 import { readFileSync } from "node:fs";
+import { parseEnv } from "node:util";
 import { describe, expect, test } from "vitest";
 import { ConfigError, parseConfig } from "../../../server/config.ts";
 import { exampleFile, readmeTable, VARIABLE_NAMES } from "../../../server/environment/table.ts";
@@ -295,10 +296,8 @@ describe(".env.example", () => {
 
   test("copied and uncommented without a thought, it does not start production", () => {
     const uncommented = text.replaceAll(/^#([A-Z_]+=)/gm, "$1");
-    const environment = Object.fromEntries(
-      [...uncommented.matchAll(/^([A-Z_]+)=(.*)$/gm)].map(([, name, value]) => [name, value]),
-    );
-    expect(Object.keys(environment)).toEqual(VARIABLE_NAMES);
+    const environment = parseEnv(uncommented);
+    expect(Object.keys(environment).sort()).toEqual([...VARIABLE_NAMES].sort());
     expect(problems({ ...environment, NODE_ENV: "production" }).length).toBeGreaterThan(5);
   });
 });
