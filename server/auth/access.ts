@@ -32,6 +32,10 @@ export function createAccess(
       const authority = await authorities.of(claims);
       if (authority === null || authority.ended) {
         tokens.forget(bearer);
+        // Another tab of this browser signed in anew: its cookie is good, so a refresh goes on where this ended.
+        if (authority?.replaced) {
+          throw AppError.of("TOKEN_EXPIRED", "This browser has signed in anew. Refresh.");
+        }
         throw AppError.of("SESSION_REVOKED", "This session has ended. Please sign in again.");
       }
       // The session lives on with another role: refreshing brings a token that fits.

@@ -133,6 +133,8 @@ export interface AuthService {
   finishSignIn(request: {
     query: CallbackQuery;
     attemptCookies: readonly AttemptCookie[];
+    /** Every value sent under the refresh cookie's name: that sign-in ends when the new one begins. */
+    refreshCookies: readonly string[];
     userAgent: string | null;
     ip: string;
   }): Promise<SignInRedirect>;

@@ -10,6 +10,8 @@ export interface Authority {
   readonly authVersion: number;
   /** Revoked, or its user is disabled or deleted. */
   readonly ended: boolean;
+  /** It ended because the same browser signed in anew. */
+  readonly replaced: boolean;
 }
 
 /** A session as rotation needs it. */
@@ -51,7 +53,7 @@ export interface LiveSession {
 }
 
 /** Why a session ended. */
-export type RevocationReason = "logout" | "logoutAll" | "revoked" | "reuse";
+export type RevocationReason = "logout" | "logoutAll" | "revoked" | "replaced" | "reuse";
 
 /** Rows of sessions, and of users as far as sessions depend on them. */
 export interface SessionStore {

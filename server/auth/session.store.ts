@@ -27,14 +27,22 @@ export function createSessionStore(database: Database): SessionStore {
   const write = <T>(work: (own: typeof models) => Promise<T>) =>
     database.transaction((tx) => work(tx.models));
   const authority = { id: true, role: true, authVersion: true, disabledAt: true, deletedAt: true };
-  const endedUser = (user: { disabledAt: Date | null; deletedAt: Date | null }) =>
-    user.disabledAt !== null || user.deletedAt !== null;
+  const standing = (
+    session: { revokedAt: Date | null; revokedReason: string | null },
+    user: { disabledAt: Date | null; deletedAt: Date | null },
+  ) => {
+    const userIsGone = user.disabledAt !== null || user.deletedAt !== null;
+    return {
+      ended: session.revokedAt !== null || userIsGone,
+      replaced: session.revokedReason === ("replaced" satisfies RevocationReason) && !userIsGone,
+    };
+  };
   return {
     async authorities(wanted) {
       const [sessions, users] = await Promise.all([
         models.session.findMany({
           where: { id: { in: wanted.map((one) => one.sessionId) } },
-          select: { id: true, userId: true, revokedAt: true },
+          select: { id: true, userId: true, revokedAt: true, revokedReason: true },
         }),
         models.user.findMany({
           where: { id: { in: [...new Set(wanted.map((one) => one.userId))] } },
@@ -51,7 +59,7 @@ export function createSessionStore(database: Database): SessionStore {
           userId: user.id,
           role: toRole(user.role),
           authVersion: user.authVersion,
-          ended: session.revokedAt !== null || endedUser(user),
+          ...standing(session, user),
         });
       }
       return found;
@@ -72,7 +80,7 @@ export function createSessionStore(database: Database): SessionStore {
         userId: user.id,
         role: toRole(user.role),
         authVersion: user.authVersion,
-        ended: session.revokedAt !== null || endedUser(user),
+        ...standing(session, user),
         tokenHash: session.refreshTokenHash,
         previousTokenHash: session.previousTokenHash,
         generation: session.generation,

@@ -16,12 +16,14 @@ import { safeReturnTo } from "./return-to.ts";
 import { SignInFailure } from "./sign-in-failure.ts";
 
 const MAX_CODE_LENGTH = 2048;
+/** A browser has one refresh cookie; more of them are somebody else's. */
+const MAX_FORMER = 2;
 
 /** Makes the sign-in side of the auth service. */
 export function createSignIn(
   deps: Pick<
     AuthServiceDeps,
-    "config" | "signIns" | "sharedCache" | "identityProvider" | "logger"
+    "config" | "sessions" | "signIns" | "sharedCache" | "identityProvider" | "logger"
   > & { now: () => number; changed: () => Promise<void> },
 ): Pick<AuthService, "startSignIn" | "finishSignIn"> {
   const { config, identityProvider, logger, now } = deps;
@@ -90,6 +92,21 @@ export function createSignIn(
     });
   }
 
+  /** Ends the sign-in this browser had before (ASVS 7.2.4). The new one stands whatever comes of it. */
+  async function endFormer(cookies: readonly string[], at: Date): Promise<boolean> {
+    let ended = false;
+    for (const text of new Set(cookies.slice(0, MAX_FORMER))) {
+      const former = refreshTokens.parse(text);
+      if (former === null) continue;
+      try {
+        ended = (await deps.sessions.revoke(former.sessionId, "replaced", at)) || ended;
+      } catch (error) {
+        logger.warn({ err: error }, "could not end the sign-in that was replaced");
+      }
+    }
+    return ended;
+  }
+
   return {
     async startSignIn({ returnTo, attemptCookies }) {
       const clearAttempts = attempts.surplus(attemptCookies);
@@ -113,7 +130,7 @@ export function createSignIn(
         return failed(error, clearAttempts);
       }
     },
-    async finishSignIn({ query, attemptCookies, userAgent, ip }) {
+    async finishSignIn({ query, attemptCookies, refreshCookies, userAgent, ip }) {
       const name = query.state === undefined ? null : attempts.cookieName(query.state);
       const clearAttempts =
         attemptCookies.some((cookie) => cookie.name === name) && name ? [name] : [];
@@ -137,7 +154,8 @@ export function createSignIn(
           signupCredits: config.credits.signup,
           isAdmin: config.adminEmails.some((email) => email.toLowerCase() === identity.email),
         });
-        if (authorityChanged) await deps.changed();
+        const replaced = await endFormer(refreshCookies, startedAt);
+        if (authorityChanged || replaced) await deps.changed();
         return {
           location: landing({ returnTo: attempt.returnTo }),
           setAttempt: null,

@@ -6,7 +6,7 @@ import type { AuthService, SignInRedirect } from "../auth/auth.service.ts";
 import type { Config } from "../config.ts";
 import { isAppError } from "../errors.ts";
 import type { Logger } from "../logger.ts";
-import { attemptCookie, readCookies, refreshCookie } from "./cookies.ts";
+import { attemptCookie, readCookies, readRefreshCookies, refreshCookie } from "./cookies.ts";
 
 /** What the routes need. */
 export interface GoogleRoutesDeps {
@@ -90,6 +90,7 @@ export function createGoogleRoutes(deps: GoogleRoutesDeps): Router {
           issuer: once(request, "iss"),
         },
         attemptCookies: attempts(request),
+        refreshCookies: readRefreshCookies(request.headers.cookie, config.cookies),
         userAgent: request.get("user-agent") ?? null,
         ip: request.ip ?? "",
       }),

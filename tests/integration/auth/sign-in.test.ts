@@ -101,6 +101,34 @@ for (const available of await availableBackends()) {
       }
     });
 
+    it("ends the sign-in the same browser had before; its other tab only has to refresh", async () => {
+      const email = newEmail();
+      const { browser } = await signIn(email);
+      const { auth } = world.instances[0];
+      const former = browser.refreshToken ?? "";
+      const tab = await auth.refresh(fromBrowser(former));
+      browser.cookies.set("refresh", tab.refreshToken);
+      expect((await signInWith(world, email, browser)).error).toBeNull();
+      const current = browser.refreshToken ?? "";
+      await expect(auth.authenticate(tab.accessToken)).rejects.toMatchObject({
+        code: "TOKEN_EXPIRED",
+      });
+      await expect(auth.refresh(fromBrowser(tab.refreshToken))).rejects.toMatchObject({
+        code: "SESSION_REVOKED",
+      });
+      const renewed = await auth.refresh(fromBrowser(current));
+      const principal = await auth.authenticate(renewed.accessToken);
+      expect((await auth.sessions(principal)).sessions).toHaveLength(1);
+    });
+
+    it("lets a failed sign-in end nothing", async () => {
+      const { browser } = await signIn(newEmail());
+      const before = browser.refreshToken ?? "";
+      await browser.get(await toCallback(world, browser, { deny: true }));
+      const { auth } = world.instances[0];
+      expect((await auth.refresh(fromBrowser(before))).accessToken).not.toBe("");
+    });
+
     it("knows who returns: same account, no second bonus, another session", async () => {
       const email = newEmail();
       await signIn(email);

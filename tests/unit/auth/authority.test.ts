@@ -10,7 +10,14 @@ const WANTED = { sessionId: "s1", userId: "u1" };
 function world(options: { cacheMs?: number; away?: boolean } = {}) {
   const table = new Map<string, Authority>();
   const put = (sessionId: string, userId: string, ended = false) =>
-    table.set(sessionId, { sessionId, userId, role: "USER", authVersion: 0, ended });
+    table.set(sessionId, {
+      sessionId,
+      userId,
+      role: "USER",
+      authVersion: 0,
+      ended,
+      replaced: false,
+    });
   put("s1", "u1");
   const count = { reads: 0, rows: 0, gets: 0 };
   const clock = { nowMs: 0 };
