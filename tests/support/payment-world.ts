@@ -12,6 +12,7 @@ import type { Ledger } from "../../server/ledger/operations.ts";
 import { createLogger } from "../../server/logger.ts";
 import { createPaymentService, type PaymentService } from "../../server/payment/payment.service.ts";
 import { addMonths } from "../../server/payment/months.ts";
+import type { StripePort } from "../../server/payment/stripe-port.ts";
 import { signatureHeader } from "../../server/sandbox/stripe/delivery.ts";
 import {
   type StripeSandbox,
@@ -72,19 +73,22 @@ async function startInstance(
   sandbox: StripeSandbox,
   now: () => number,
   limits: CallLimits,
+  wrapStripe: (port: StripePort) => StripePort,
 ): Promise<Instance> {
   const { database, locks, cache, pubsub } = backend;
   const ledger = createLedger({ database, locks, cache, pubsub, logger: log, now });
   const payment = createPaymentService({
     database,
     ledger,
-    stripe: createStripeAdapter(
-      {
-        secretKey: SECRET_KEY,
-        webhookSecrets: ["whsec_former", WEBHOOK_SECRET],
-        apiBase: sandbox.url,
-      },
-      limits,
+    stripe: wrapStripe(
+      createStripeAdapter(
+        {
+          secretKey: SECRET_KEY,
+          webhookSecrets: ["whsec_former", WEBHOOK_SECRET],
+          apiBase: sandbox.url,
+        },
+        limits,
+      ),
     ),
     logger: log,
     now,
@@ -122,6 +126,8 @@ export async function openPaymentWorld(
     frozen?: boolean;
     sandbox?: Partial<StripeSandboxOptions>;
     limits?: CallLimits;
+    /** Comes between the service and the adapter: holds an answer back, say. */
+    wrapStripe?: (port: StripePort) => StripePort;
   } = {},
 ): Promise<PaymentWorld> {
   const opened: OpenedBackend = await available.open();
@@ -139,7 +145,15 @@ export async function openPaymentWorld(
   const instances: Instance[] = [];
   for (let index = 0; index < (options.instances ?? 1); index += 1) {
     const backend = index === 0 ? opened.backend : await opened.openAnother();
-    instances.push(await startInstance(backend, sandbox, now, options.limits ?? TEST_LIMITS));
+    instances.push(
+      await startInstance(
+        backend,
+        sandbox,
+        now,
+        options.limits ?? TEST_LIMITS,
+        options.wrapStripe ?? ((port) => port),
+      ),
+    );
   }
   const [first, ...others] = instances;
   if (first === undefined) throw new Error("a world needs an instance");

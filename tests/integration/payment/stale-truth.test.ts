@@ -1,0 +1,103 @@
+// Owns the proof that an answer of Stripe that was overtaken on its way never overwrites the newer one.
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import type { StripePort } from "../../../server/payment/stripe-port.ts";
+import { availableBackends } from "../../support/databases.ts";
+import {
+  brokenInvariants,
+  openPaymentWorld,
+  type PaymentWorld,
+} from "../../support/payment-world.ts";
+
+const backends = await availableBackends();
+
+/** Holds the next answer of one kind back until told. */
+interface Gate {
+  readonly reached: Promise<void>;
+  open(): void;
+}
+
+describe.each(backends)("overtaken answers on $name", (available) => {
+  let world: PaymentWorld;
+  const gates = new Map<string, { arrive: () => void; opened: Promise<void> }>();
+
+  function holdNext(call: "listRefunds" | "getSubscription"): Gate {
+    let arrive = () => {};
+    let open = () => {};
+    const reached = new Promise<void>((resolve) => {
+      arrive = resolve;
+    });
+    const opened = new Promise<void>((resolve) => {
+      open = resolve;
+    });
+    gates.set(call, { arrive, opened });
+    return { reached, open };
+  }
+
+  /** The answer is fetched at once, and then waits: by the time it arrives it is old. */
+  async function pass<T>(call: string, answer: Promise<T>): Promise<T> {
+    const gate = gates.get(call);
+    gates.delete(call);
+    const fetched = await answer;
+    if (gate !== undefined) {
+      gate.arrive();
+      await gate.opened;
+    }
+    return fetched;
+  }
+
+  beforeAll(async () => {
+    world = await openPaymentWorld(available, {
+      instances: 2,
+      webhooks: false,
+      wrapStripe: (port: StripePort): StripePort => ({
+        ...port,
+        listRefunds: (id) => pass("listRefunds", port.listRefunds(id)),
+        getSubscription: (id) => pass("getSubscription", port.getSubscription(id)),
+      }),
+    });
+  });
+  afterAll(() => world.close());
+
+  const last = (type: string) => {
+    const event = world.sandbox.control.events(type).at(-1);
+    if (event === undefined) throw new Error(`no ${type}`);
+    return event;
+  };
+
+  it("keeps the larger refund when the list without it arrives last", async () => {
+    const userId = await world.createUser();
+    const sessionId = await world.buy(userId, "pkg_small");
+    await world.payment.confirm(userId, { sessionId });
+    const payment = await world.models.payment.findFirstOrThrow({ where: { userId } });
+    world.sandbox.control.refund(payment.stripePaymentId ?? "", { amount: 100 });
+    const gate = holdNext("listRefunds");
+    const slow = world.deliver(last("refund.created"), 0);
+    await gate.reached;
+    world.sandbox.control.refund(payment.stripePaymentId ?? "", { amount: 150 });
+    expect(await world.deliver(last("refund.created"), 1)).toBe(200);
+    gate.open();
+    expect(await slow).toBe(200);
+    expect(
+      await world.models.payment.findUniqueOrThrow({ where: { id: payment.id } }),
+    ).toMatchObject({ refundedAmount: 250, refundedCredits: 50, status: "PARTIALLY_REFUNDED" });
+    expect(await world.credits(userId)).toBe(50);
+    expect(await brokenInvariants(world.models, userId)).toEqual([]);
+  });
+
+  it("keeps a subscription ended when the live one arrives last", async () => {
+    const userId = await world.createUser();
+    const sessionId = await world.subscribe(userId, "plan_basic_month");
+    await world.payment.confirm(userId, { sessionId });
+    const row = await world.models.subscription.findFirstOrThrow({ where: { userId } });
+    const gate = holdNext("getSubscription");
+    const slow = world.deliver(last("customer.subscription.created"), 0);
+    await gate.reached;
+    world.sandbox.control.cancelSubscription(row.stripeSubscriptionId);
+    expect(await world.deliver(last("customer.subscription.deleted"), 1)).toBe(200);
+    gate.open();
+    expect(await slow).toBe(200);
+    expect(
+      await world.models.subscription.findUniqueOrThrow({ where: { id: row.id } }),
+    ).toMatchObject({ status: "canceled", liveKey: null });
+  });
+});
