@@ -66,7 +66,7 @@ function chosen(sandbox: Environment, config: Config): Environment {
   );
 }
 
-function explainListenError(error: unknown, config: Config): string {
+function explainListenError(error: unknown, config: Pick<Config, "host" | "port">): string {
   const code = error instanceof Error && "code" in error ? error.code : "";
   if (code === "EADDRINUSE")
     return `Port ${config.port} is taken: another server runs there (this one, started twice?). Stop it, or set PORT to a free port.`;
@@ -75,6 +75,12 @@ function explainListenError(error: unknown, config: Config): string {
   if (code === "EADDRNOTAVAIL")
     return `HOST=${config.host} is no address of this machine. Use 0.0.0.0 for all, or 127.0.0.1 for this machine only.`;
   return error instanceof Error ? error.message : String(error);
+}
+
+function isPortTaken(error: unknown): error is Error & { port: number } {
+  return (
+    error instanceof Error && "code" in error && error.code === "EADDRINUSE" && "port" in error
+  );
 }
 
 async function main(): Promise<void> {
@@ -155,6 +161,10 @@ function watchForMistakes(logger: Logger): void {
 
 main().catch((error: unknown) => {
   if (error instanceof ConfigError) fail(error.message);
+  if (isPortTaken(error))
+    fail(
+      `Port ${error.port} is taken, and the sandbox needs it: is this server running already? Stop it, or set PORT to a free port.`,
+    );
   // A plain Error carries a sentence for the operator; any other kind is a mistake of ours, and its place helps.
   if (error instanceof Error && error.constructor !== Error) fail(error.stack ?? error.message);
   fail(error instanceof Error ? error.message : String(error));

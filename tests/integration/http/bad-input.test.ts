@@ -176,6 +176,35 @@ describe("numbers where a page is asked for", () => {
   );
 });
 
+describe("batches", () => {
+  test.each([
+    [
+      "over the limit",
+      `${Array(11).fill("credit.costs").join(",")}?batch=1`,
+      400,
+      "BATCH_TOO_LARGE",
+    ],
+    ["far over the limit", `${Array(1000).fill("a.b").join(",")}?batch=1`, 400, "BATCH_TOO_LARGE"],
+    ["of a query and a mutation", "credit.costs,auth.refresh?batch=1", 400, "VALIDATION_FAILED"],
+  ])("%s", async (_name, path, status, code) => {
+    const answer = await fetch(`${server.url}/api/trpc/${path}`);
+    expect(answer.status).toBe(status);
+    expect(codeOf(await answer.text())).toBe(code);
+  });
+
+  test("one call over the limit without the batch flag is an unknown name", async () => {
+    const answer = await fetch(`${server.url}/api/trpc/credit.costs,credit.costs`);
+    expect(answer.status).toBe(404);
+    expect(codeOf(await answer.text())).toBe("NOT_FOUND");
+  });
+
+  test("a mutation by GET says how it is called", async () => {
+    const answer = await fetch(`${server.url}/api/trpc/auth.logout`);
+    expect(answer.status).toBe(405);
+    expect(answer.headers.get("allow")).toBe("POST");
+  });
+});
+
 describe("other people's things", () => {
   test("a session of somebody else", async () => {
     const { sessions } = await other.client.auth.sessions.query();
