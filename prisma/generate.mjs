@@ -10,7 +10,11 @@ if (existsSync(cli)) {
     const { status } = spawnSync(process.execPath, [cli, "generate", "--schema", schema], {
       stdio: ["ignore", "ignore", "inherit"],
       // Prisma would download its schema engine, which `generate` does not use; any existing file stops that.
-      env: { ...process.env, PRISMA_SCHEMA_ENGINE_BINARY: process.execPath, PRISMA_HIDE_UPDATE_MESSAGE: "1" },
+      env: {
+        ...process.env,
+        PRISMA_SCHEMA_ENGINE_BINARY: process.execPath,
+        PRISMA_HIDE_UPDATE_MESSAGE: "1",
+      },
     });
     if (status !== 0) process.exit(status ?? 1);
   }
