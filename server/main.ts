@@ -77,12 +77,6 @@ function explainListenError(error: unknown, config: Pick<Config, "host" | "port"
   return error instanceof Error ? error.message : String(error);
 }
 
-function isPortTaken(error: unknown): error is Error & { port: number } {
-  return (
-    error instanceof Error && "code" in error && error.code === "EADDRINUSE" && "port" in error
-  );
-}
-
 async function main(): Promise<void> {
   const { environment, close: closeSandbox } = await completeForDevelopment(readEnvironment());
   const config = parseConfig(environment);
@@ -161,10 +155,6 @@ function watchForMistakes(logger: Logger): void {
 
 main().catch((error: unknown) => {
   if (error instanceof ConfigError) fail(error.message);
-  if (isPortTaken(error))
-    fail(
-      `Port ${error.port} is taken, and the sandbox needs it: is this server running already? Stop it, or set PORT to a free port.`,
-    );
   // A plain Error carries a sentence for the operator; any other kind is a mistake of ours, and its place helps.
   if (error instanceof Error && error.constructor !== Error) fail(error.stack ?? error.message);
   fail(error instanceof Error ? error.message : String(error));
