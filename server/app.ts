@@ -111,7 +111,8 @@ export function createApp(deps: AppDeps): App {
     credit: createCreditService({
       store: createCreditStore(database),
       ledger,
-      cache,
+      // Without Redis nothing tells other processes on the same database of a change: read, and look often.
+      ...(config.redis === null ? { cache: null, livePollMs: 2_000 } : { cache }),
       pubsub,
       logger,
       now,

@@ -27,7 +27,7 @@ export interface Balances {
 export interface BalancesDeps {
   readonly store: CreditStore;
   readonly ledger: Ledger;
-  readonly cache: Cache;
+  readonly cache: Cache | null;
   readonly now: () => number;
 }
 
@@ -50,6 +50,7 @@ export function createBalances({ store, ledger, cache, now }: BalancesDeps): Bal
   return {
     read,
     async get(userId) {
+      if (cache === null) return toBalance(await read(userId));
       const key = balanceKey(userId);
       const cached = await cache.get(key);
       if (cached !== undefined && cached !== TOMBSTONE) return JSON.parse(cached) as Balance;

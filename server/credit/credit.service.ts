@@ -70,7 +70,8 @@ export interface CreditStore extends PackageSuggestions {
 export interface CreditDeps {
   readonly store: CreditStore;
   readonly ledger: Ledger;
-  readonly cache: Cache;
+  /** Shared by all instances, or null: a memory of one process would not hear of what the others change. */
+  readonly cache: Cache | null;
   readonly pubsub: PubSub;
   readonly logger: Logger;
   /** Milliseconds since 1970, as Date.now; tests bring their own. */

@@ -33,18 +33,27 @@ export const HOLD_STATES = ["ACTIVE", "SETTLED", "RELEASED", "EXPIRED"] as const
 /** One of HOLD_STATES. */
 export type HoldState = (typeof HOLD_STATES)[number];
 
+/** The caller's own notes: flat, of plain values. */
+export type Metadata = Record<string, string | number | boolean | null>;
+
+function hasPrototypeKey(value: unknown): boolean {
+  if (typeof value !== "object" || value === null) return false;
+  const keys = Object.getOwnPropertyNames(value);
+  return keys.some((key) => ["__proto__", "constructor", "prototype"].includes(key));
+}
+
 /** At most 4 kB of the caller's own notes, kept with the entry. */
 export const metadata = z
-  .record(z.string().min(1).max(64), z.union([z.string(), z.number(), z.boolean(), z.null()]))
-  .refine((value) => new TextEncoder().encode(JSON.stringify(value)).length <= 4096, {
-    error: "Metadata may hold 4 kB of JSON at most.",
+  // Looked at before z.record, which would leave `__proto__` out without a word.
+  .custom<Metadata>((value) => !hasPrototypeKey(value), {
+    error: "Metadata may not use prototype keys.",
   })
-  .refine(
-    (value) =>
-      !Object.getOwnPropertyNames(value).some((key) =>
-        ["__proto__", "constructor", "prototype"].includes(key),
-      ),
-    { error: "Metadata may not use prototype keys." },
+  .pipe(
+    z
+      .record(z.string().min(1).max(64), z.union([z.string(), z.number(), z.boolean(), z.null()]))
+      .refine((value) => new TextEncoder().encode(JSON.stringify(value)).length <= 4096, {
+        error: "Metadata may hold 4 kB of JSON at most.",
+      }),
   );
 
 /** The answer to a spend; the same again, with `replayed: true`, when the key is repeated. */

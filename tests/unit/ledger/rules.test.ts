@@ -124,7 +124,7 @@ describe("the rules", () => {
       USER,
       2,
       () => "",
-    )!;
+    );
     const disabled = { ...book.account(), disabled: true };
     const deleted = { ...book.account(), deleted: true };
     if (spend === null || take === null) throw new Error("not an operation");

@@ -1,0 +1,253 @@
+// Shows the `credit` procedures: spend, balance, history, usage, prices and live balances, on both back ends.
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { creditRouter } from "../../../server/credit/credit.router.ts";
+import { localDate, runsOutAt } from "../../../server/credit/usage.ts";
+import { createCallerFactory, toAppError } from "../../../server/trpc/trpc.ts";
+import { COSTS, type CreditWorld, openCreditWorld } from "../../support/credit-world.ts";
+import { availableBackends } from "../../support/databases.ts";
+
+const createCaller = createCallerFactory(creditRouter);
+
+async function refusal(work: Promise<unknown>) {
+  try {
+    await work;
+    return null;
+  } catch (error) {
+    const { code, details } = toAppError(error);
+    return { code, ...details };
+  }
+}
+
+describe.each(await availableBackends())("credits on $name", (available) => {
+  let world: CreditWorld;
+  beforeAll(async () => {
+    world = await openCreditWorld(available);
+  });
+  afterAll(() => world.close());
+
+  async function person(credits: number) {
+    const userId = await world.user(credits);
+    return { userId, caller: createCaller(world.context({ userId })) };
+  }
+
+  test("a spend charges the feature's price once per key", async () => {
+    const { userId, caller } = await person(20);
+    const first = await caller.spend({ feature: "ppt-generate", idempotencyKey: "k1" });
+    const { version } = await caller.costs();
+    expect(first).toMatchObject({
+      feature: "ppt-generate",
+      charged: 10,
+      balance: 10,
+      priceVersion: version,
+      replayed: false,
+    });
+    await caller.spend({ feature: "chat-flash", idempotencyKey: "k2" });
+    const again = await caller.spend({ feature: "ppt-generate", idempotencyKey: "k1" });
+    expect(again).toEqual({ ...first, replayed: true });
+    expect(
+      await refusal(caller.spend({ feature: "chat-pro", idempotencyKey: "k1" })),
+    ).toMatchObject({ code: "IDEMPOTENCY_CONFLICT" });
+    const usage = await world.backend.database.models.usageLog.count({ where: { userId } });
+    expect(usage).toBe(2);
+  });
+
+  test("who is short is told how short, and which package helps", async () => {
+    const { caller } = await person(3);
+    const { models } = world.backend.database;
+    const small = await models.creditPackage.findFirstOrThrow({ orderBy: { credits: "asc" } });
+    expect(await refusal(caller.spend({ feature: "ppt-generate", idempotencyKey: "k" }))).toEqual({
+      code: "INSUFFICIENT_CREDITS",
+      required: 10,
+      available: 3,
+      shortfall: 7,
+      suggestedPackageId: small.id,
+    });
+  });
+
+  test.each([
+    ["an unknown feature", "feature", { feature: "chat-ultra" }],
+    ["an empty key", "idempotencyKey", { idempotencyKey: "" }],
+    ["a key of 1 kB", "idempotencyKey", { idempotencyKey: "x".repeat(1_000) }],
+    ["a fish for a key", "idempotencyKey", { idempotencyKey: "🐟" }],
+    ["metadata over 4 kB", "metadata", { metadata: { a: "x".repeat(5_000) } }],
+    ["prototype keys", "metadata", { metadata: JSON.parse('{"__proto__":1}') as object }],
+    ["an amount of one's own", "", { amount: 0 }],
+  ])("%s is a VALIDATION_FAILED", async (_, field, wrong) => {
+    const { caller } = await person(20);
+    const input = { feature: "chat-pro", idempotencyKey: "k", ...wrong };
+    const error = await caller.spend(input as never).catch(toAppError);
+    expect(error).toMatchObject({ code: "VALIDATION_FAILED" });
+    const { fields } = (error as unknown as { details: { fields: object } }).details;
+    expect(Object.keys(fields).some((path) => path.startsWith(field))).toBe(true);
+    expect((await caller.balance()).credits).toBe(20);
+  });
+
+  test("the balance is never older than one's own write, on any instance", async () => {
+    const { userId, caller } = await person(40);
+    const other = await world.anotherCredit();
+    for (let credits = 40; credits > 25; credits -= 1) {
+      expect((await caller.balance()).credits).toBe(credits);
+      expect((await other.balance(userId)).credits).toBe(credits);
+      const service = credits % 2 === 0 ? world.credit : other;
+      await service.spend(userId, { feature: "chat-flash", idempotencyKey: `k${credits}` });
+    }
+    const balance = await caller.balance();
+    expect(balance).toMatchObject({ credits: 25, held: 0, available: 25 });
+    expect(balance.grants).toMatchObject([{ source: "SIGNUP", remaining: 25, expiresAt: null }]);
+  });
+
+  test("a balance shows no credits that have expired, and no dead hold, whatever the jobs do", async () => {
+    const { userId, caller } = await person(5);
+    await world.ledger.submit({
+      kind: "grant",
+      userId,
+      amountCredits: 20,
+      source: "SUBSCRIPTION",
+      sourceId: null,
+      grantKey: `month:${userId}`,
+      expiresAt: new Date(world.now() + 60_000),
+      description: "A month",
+    });
+    await world.ledger.submit({
+      kind: "reserve",
+      userId,
+      feature: null,
+      amountCredits: 8,
+      priceVersion: null,
+      idempotencyKey: "svc:x:1",
+      ttlSeconds: 90,
+    });
+    expect(await caller.balance()).toMatchObject({ credits: 25, held: 8, available: 17 });
+    world.advance(70);
+    await world.ledger.changed([userId]);
+    expect(await caller.balance()).toMatchObject({ credits: 13, held: 8, available: 5 });
+    world.advance(30);
+    await world.ledger.changed([userId]);
+    expect(await caller.balance()).toMatchObject({ credits: 5, held: 0, available: 5 });
+  });
+
+  test("history: pages by cursor and by offset agree, totals are exact, forged cursors are refused", async () => {
+    const { caller } = await person(1_000);
+    for (let n = 0; n < 23; n += 1)
+      await caller.spend({ feature: "chat-flash", idempotencyKey: `k${n}` });
+    const all = await caller.history({ limit: 100 });
+    expect(all.total).toBe(24);
+    expect(all.logs.map(({ seq }) => seq)).toEqual(Array.from({ length: 24 }, (_, i) => 24 - i));
+    const byCursor: number[] = [];
+    let cursor: string | undefined;
+    do {
+      const page = await caller.history({ limit: 5, ...(cursor === undefined ? {} : { cursor }) });
+      byCursor.push(...page.logs.map(({ seq }) => seq));
+      cursor = page.nextCursor ?? undefined;
+    } while (cursor !== undefined);
+    expect(byCursor).toEqual(all.logs.map(({ seq }) => seq));
+    const offset = await caller.history({ limit: 5, offset: 10 });
+    expect(offset.logs).toEqual(all.logs.slice(10, 15));
+    const signup = await caller.history({ type: "SIGNUP" });
+    expect(signup).toMatchObject({ total: 1, nextCursor: null, logs: [{ seq: 1, amount: 1_000 }] });
+    const usage = await caller.history({ type: "USAGE", offset: 20, limit: 5 });
+    expect([usage.total, usage.logs.length]).toEqual([23, 3]);
+    expect((await caller.history({ offset: 1_000_000_000 })).logs).toEqual([]);
+    for (const forged of ["x", "c2VxOjA", Buffer.from("seq:99999999999").toString("base64url")])
+      expect(await refusal(caller.history({ cursor: forged }))).toMatchObject({
+        code: "VALIDATION_FAILED",
+      });
+  });
+
+  test("usage by feature and by day, in the caller's time zone", async () => {
+    const { userId, caller } = await person(1_000);
+    const { models } = world.backend.database;
+    const row = (iso: string, feature: string, credits: number) =>
+      models.usageLog.create({
+        data: { id: crypto.randomUUID(), userId, feature, credits, createdAt: new Date(iso) },
+      });
+    // New York's clocks go back in the night of 2 November 2025: 04:30 and 05:30 UTC are both half past midnight to one.
+    await row("2025-11-02T03:30:00.000Z", "chat-pro", 5);
+    await row("2025-11-02T04:30:00.000Z", "chat-pro", 5);
+    await row("2025-11-03T04:59:59.000Z", "ppt-edit", 7);
+    await row("2025-11-03T05:00:00.000Z", "chat-pro", 5);
+    const range = { from: "2025-11-01T00:00:00.000Z", to: "2025-11-04T00:00:00.000Z" };
+    const usage = await caller.usage({ ...range, timeZone: "America/New_York" });
+    expect(usage).toMatchObject({
+      totalCredits: 22,
+      byFeature: [
+        { feature: "chat-pro", credits: 15, calls: 3 },
+        { feature: "ppt-edit", credits: 7, calls: 1 },
+      ],
+      daily: [
+        { date: "2025-11-01", credits: 5 },
+        { date: "2025-11-02", credits: 12 },
+        { date: "2025-11-03", credits: 5 },
+      ],
+    });
+    expect((await caller.usage(range)).daily).toEqual([
+      { date: "2025-11-02", credits: 10 },
+      { date: "2025-11-03", credits: 12 },
+    ]);
+    expect(await refusal(caller.usage({ timeZone: "Mars/Olympus" }))).toMatchObject({
+      code: "VALIDATION_FAILED",
+    });
+    expect(await refusal(caller.usage({ ...range, to: range.from }))).toMatchObject({
+      code: "VALIDATION_FAILED",
+    });
+  });
+
+  test("live balances: at once, after every change on any instance, and never more than 20", async () => {
+    const { userId } = await person(50);
+    const other = await world.anotherCredit();
+    const stop = new AbortController();
+    const stream = world.credit.onChange(userId, stop.signal);
+    expect((await stream.next()).value).toEqual({ credits: 50, held: 0, available: 50, seq: 1 });
+    await other.spend(userId, { feature: "chat-pro", idempotencyKey: "a" });
+    expect((await stream.next()).value).toMatchObject({ credits: 45, seq: 2 });
+    await world.credit.spend(userId, { feature: "chat-pro", idempotencyKey: "b" });
+    expect((await stream.next()).value).toMatchObject({ credits: 40, seq: 3 });
+    const waiting = stream.next();
+    stop.abort();
+    expect(await waiting).toEqual({ done: true, value: undefined });
+
+    const many = new AbortController();
+    const streams = Array.from({ length: 21 }, () => world.credit.onChange(userId, many.signal));
+    const codes = await Promise.all(streams.map((one) => refusal(one.next())));
+    expect(codes.filter((one) => one?.code === "RATE_LIMITED").length).toBe(1);
+    many.abort();
+    await Promise.all(streams.map((one) => one.return()));
+  });
+
+  test("the price table has a version that changes exactly when a price does", async () => {
+    const { caller } = await person(0);
+    const { features, version } = await caller.costs();
+    expect(Object.fromEntries(features.map(({ feature, credits }) => [feature, credits]))).toEqual(
+      COSTS,
+    );
+    expect(version).toMatch(/^[0-9a-f]{12}$/);
+  });
+});
+
+describe("projections", () => {
+  const day = 86_400_000;
+  const lot = (remaining: number, expiresAtMs: number | null) => ({
+    id: "l",
+    source: "SIGNUP",
+    remaining,
+    expiresAtMs,
+  });
+
+  test("credits end when they are spent, or lost by expiry before", () => {
+    expect(runsOutAt({ credits: 100, lots: [lot(100, null)] }, 10, 0)).toBe(10 * day);
+    expect(runsOutAt({ credits: 100, lots: [lot(50, 2 * day), lot(50, null)] }, 10, 0)).toBe(
+      7 * day,
+    );
+    expect(runsOutAt({ credits: 100, lots: [lot(100, null)] }, 0, 0)).toBeNull();
+    expect(runsOutAt({ credits: -5, lots: [] }, 3, 7)).toBe(7);
+    expect(runsOutAt({ credits: 1e9, lots: [lot(1e9, null)] }, 1, 0)).toBeNull();
+  });
+
+  test("dates are local, over a change of clocks and across the date line", () => {
+    const at = Date.parse("2026-03-29T00:30:00Z");
+    expect(localDate("Europe/Vienna")(at)).toBe("2026-03-29");
+    expect(localDate("Pacific/Kiritimati")(at)).toBe("2026-03-29");
+    expect(localDate("Pacific/Pago_Pago")(at)).toBe("2026-03-28");
+    expect(localDate("Asia/Kathmandu")(Date.parse("2026-03-28T18:15:00Z"))).toBe("2026-03-29");
+  });
+});

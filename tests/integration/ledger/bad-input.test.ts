@@ -1,0 +1,88 @@
+// Shows that the ledger refuses what is malformed or not the caller's, with a typed error and no effect.
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { isAppError } from "../../../server/errors.ts";
+import type { SpendOperation } from "../../../server/ledger/operations.ts";
+import { availableBackends } from "../../support/databases.ts";
+import { type LedgerWorld, openLedgerWorld } from "../../support/ledger-world.ts";
+
+function spend(userId: string, key: string): SpendOperation {
+  return {
+    kind: "spend",
+    userId,
+    feature: "chat-flash",
+    amountCredits: 1,
+    priceVersion: "v1",
+    idempotencyKey: key,
+  };
+}
+
+async function code(work: Promise<unknown>): Promise<string> {
+  try {
+    await work;
+    return "done";
+  } catch (error) {
+    if (isAppError(error)) return error.code;
+    throw error;
+  }
+}
+
+describe.each(await availableBackends())("bad input on $name", (available) => {
+  let world: LedgerWorld;
+  beforeAll(async () => {
+    world = await openLedgerWorld(available);
+  });
+  afterAll(() => world.close());
+
+  const credits = async (userId: string) => {
+    const user = await world.backend.database.models.user.findUniqueOrThrow({
+      where: { id: userId },
+    });
+    return user.credits;
+  };
+
+  test.each([0, -1, 1.5, 2 ** 53, Number.NaN, "5"])(
+    "an amount of %s is refused",
+    async (amount) => {
+      const userId = await world.user(10);
+      const operation = { ...spend(userId, "bad"), amountCredits: amount as number };
+      expect(await code(world.ledger.submit(operation))).toBe("VALIDATION_FAILED");
+    },
+  );
+
+  test.each(["", "x".repeat(300), "käse", "🐟", "a b"])("wrong key %# is refused", async (key) => {
+    const userId = await world.user(10);
+    expect(await code(world.ledger.submit(spend(userId, key)))).toBe("VALIDATION_FAILED");
+  });
+
+  test("metadata over 4 kB or with prototype keys is refused", async () => {
+    const userId = await world.user(10);
+    const polluted = JSON.parse('{"__proto__": "x"}') as Record<string, unknown>;
+    for (const metadata of [{ text: "x".repeat(4096) }, polluted])
+      expect(await code(world.ledger.submit({ ...spend(userId, "m"), metadata }))).toBe(
+        "VALIDATION_FAILED",
+      );
+    expect(await credits(userId)).toBe(10);
+  });
+
+  test("another user's hold, one that was never there, and an expired one", async () => {
+    const mine = await world.user(10);
+    const other = await world.user(10);
+    const { holdId } = await world.ledger.submit({
+      kind: "reserve",
+      userId: other,
+      feature: null,
+      amountCredits: 5,
+      priceVersion: null,
+      idempotencyKey: "h",
+      ttlSeconds: 5,
+    });
+    const settle = (userId: string, id: string) =>
+      code(world.ledger.submit({ kind: "settle", userId, holdId: id }));
+    expect(await settle(mine, holdId)).toBe("NOT_FOUND");
+    expect(await settle(mine, "nothing")).toBe("NOT_FOUND");
+    world.advance(6);
+    expect(await settle(other, holdId)).toBe("HOLD_NOT_ACTIVE");
+    expect(await code(world.ledger.submit(spend("nobody", "k")))).toBe("NOT_FOUND");
+    expect(await world.audit()).toEqual([]);
+  });
+});
