@@ -1,13 +1,14 @@
 // Owns a whole deployment for browser tests: sandbox, API, the built frontend, and a real Chromium.
-import { execFileSync } from "node:child_process";
-import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { execFile, execFileSync } from "node:child_process";
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { createServer as createPlainServer, request as plainRequest } from "node:http";
 import { createServer as createTlsServer } from "node:https";
+import { createRequire } from "node:module";
 import type { AddressInfo, Server } from "node:net";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
-import { type Browser, type BrowserContext, chromium, type Page } from "playwright-core";
-import { build, preview } from "vite";
+import { dirname, extname, join } from "node:path";
+import { promisify } from "node:util";
+import { type BrowserContext, chromium, type Page } from "playwright-core";
 import { createApp } from "../../server/app.ts";
 import { parseConfig } from "../../server/config.ts";
 import { createHttpServer, type HttpServer } from "../../server/http/server.ts";
@@ -29,6 +30,15 @@ const CHROMIUM_ARGS = [
   "--disable-component-update",
   "--disable-sync",
 ];
+
+const TYPES: Record<string, string> = {
+  ".html": "text/html; charset=utf-8",
+  ".js": "text/javascript",
+  ".css": "text/css",
+  ".svg": "image/svg+xml",
+};
+
+const PICTURE = `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 8 8"><rect width="8" height="8" fill="#c7d2fe"/><circle cx="4" cy="3" r="1.6" fill="#4f46e5"/><path d="M1 8a3 3 0 0 1 6 0z" fill="#4f46e5"/></svg>`;
 
 export const DESKTOP = { width: 1280, height: 900 };
 export const PHONE = { width: 360, height: 740 };
@@ -70,11 +80,9 @@ export async function startBrowserWorld(options: BrowserWorldOptions = {}): Prom
     for (const closer of closers.toReversed()) await closer();
   };
   try {
-    const browser = await chromium.launch({
-      executablePath: chromiumPath(),
-      args: [...CHROMIUM_ARGS, ...(options.crossSite ? ["--ignore-certificate-errors"] : [])],
-    });
-    closers.push(() => browser.close());
+    const newContext = options.crossSite
+      ? usualProfile(folder, closers)
+      : await privateWindows(closers);
 
     let handle: Parameters<typeof createHttpServer>[0] = (_request, response) => response.end();
     const http = createHttpServer((request, response) => handle(request, response));
@@ -84,10 +92,10 @@ export async function startBrowserWorld(options: BrowserWorldOptions = {}): Prom
       ? `https://localhost:${await front(tls, apiPort, closers)}`
       : `http://localhost:${apiPort}`;
 
-    const web = await startFrontend(folder, apiUrl, closers);
+    const webPort = await startFrontend(folder, apiUrl, closers);
     const webUrl = tls
-      ? `https://127.0.0.1:${await front(tls, web.port, closers)}`
-      : `http://localhost:${web.port}`;
+      ? `https://127.0.0.1:${await front(tls, webPort, closers)}`
+      : `http://localhost:${webPort}`;
 
     const sandbox = await startSandbox({
       webhookUrl: `http://127.0.0.1:${apiPort}/api/payment/webhook`,
@@ -124,7 +132,7 @@ export async function startBrowserWorld(options: BrowserWorldOptions = {}): Prom
       webUrl,
       apiUrl,
       sandbox,
-      newPerson: (viewport = DESKTOP) => newPerson(browser, viewport, tls !== null),
+      newPerson: async (viewport = DESKTOP) => prepared(await newContext(viewport)),
       async workerSpends(userId, amountCredits) {
         const { holdId } = await worker.service.reserve.mutate({
           userId,
@@ -141,14 +149,43 @@ export async function startBrowserWorld(options: BrowserWorldOptions = {}): Prom
   }
 }
 
-async function newPerson(browser: Browser, viewport: typeof DESKTOP, selfSigned: boolean) {
-  const context = await browser.newContext({
-    viewport,
-    locale: "en-US",
-    ignoreHTTPSErrors: selfSigned,
-    acceptDownloads: true,
-  });
+type NewContext = (viewport: typeof DESKTOP) => Promise<BrowserContext>;
+
+/** A private window for each person: fast, and nothing is shared. */
+async function privateWindows(closers: (() => Promise<void> | void)[]): Promise<NewContext> {
+  const browser = await chromium.launch({ executablePath: chromiumPath(), args: CHROMIUM_ARGS });
+  closers.push(() => browser.close());
+  return (viewport) => browser.newContext({ viewport, locale: "en-US" });
+}
+
+/** A browser that takes cookies of another site: private windows refuse them all, whatever their SameSite says. */
+function usualProfile(folder: string, closers: (() => Promise<void> | void)[]): NewContext {
+  return async (viewport) => {
+    const profile = mkdtempSync(join(folder, "profile-"));
+    mkdirSync(join(profile, "Default"));
+    // The switch "Allow third-party cookies" of the settings page.
+    writeFileSync(
+      join(profile, "Default/Preferences"),
+      JSON.stringify({ profile: { block_third_party_cookies: false, cookie_controls_mode: 0 } }),
+    );
+    const context = await chromium.launchPersistentContext(profile, {
+      executablePath: chromiumPath(),
+      args: [...CHROMIUM_ARGS, "--ignore-certificate-errors"],
+      ignoreHTTPSErrors: true,
+      viewport,
+      locale: "en-US",
+    });
+    closers.push(() => context.close());
+    return context;
+  };
+}
+
+async function prepared(context: BrowserContext): Promise<BrowserContext> {
   context.setDefaultTimeout(15_000);
+  // Google's pictures of people are not on this machine.
+  await context.route(/googleusercontent/, (route) =>
+    route.fulfill({ contentType: "image/svg+xml", body: PICTURE }),
+  );
   return context;
 }
 
@@ -162,35 +199,35 @@ async function stopApi(
   await app.close();
 }
 
-/** The frontend as it is deployed: built for this API, served as files. */
+/** The frontend as it is deployed: built for this API, served as files, unknown paths as the app. Answers its port. */
 async function startFrontend(
   folder: string,
   apiUrl: string,
   closers: (() => Promise<void> | void)[],
-): Promise<{ port: number }> {
+): Promise<number> {
   const outDir = join(folder, "web");
-  await build({
-    root: WEB,
-    logLevel: "error",
-    define: { "import.meta.env.VITE_API_URL": JSON.stringify(apiUrl) },
-    build: { outDir, emptyOutDir: true },
+  const vite = createRequire(join(WEB, "package.json")).resolve("vite/package.json");
+  await promisify(execFile)(
+    process.execPath,
+    [join(dirname(vite), "bin/vite.js"), "build", "--outDir", outDir, "--logLevel", "error"],
+    { cwd: WEB, env: { ...process.env, NODE_ENV: "production", VITE_API_URL: apiUrl } },
+  );
+  const server = createPlainServer((request, response) => {
+    const { pathname } = new URL(request.url ?? "/", "http://web");
+    const file = join(
+      outDir,
+      /^\/(assets\/)?[\w-]+\.\w+$/.test(pathname) ? pathname : "index.html",
+    );
+    if (!existsSync(file)) {
+      response.writeHead(404).end();
+      return;
+    }
+    response.writeHead(200, { "content-type": TYPES[extname(file)] ?? "application/octet-stream" });
+    response.end(readFileSync(file));
   });
-  const server = await preview({
-    root: WEB,
-    logLevel: "error",
-    build: { outDir },
-    preview: { host: "localhost", port: await freePort(), strictPort: true },
-  });
-  closers.push(() => server.close());
-  return { port: (server.httpServer.address() as AddressInfo).port };
-}
-
-async function freePort(): Promise<number> {
-  const probe = createPlainServer();
-  await new Promise<void>((resolve) => probe.listen(0, "localhost", resolve));
-  const { port } = probe.address() as AddressInfo;
-  await new Promise((resolve) => probe.close(resolve));
-  return port;
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  closers.push(() => stopServer(server));
+  return (server.address() as AddressInfo).port;
 }
 
 interface Certificate {
@@ -220,7 +257,7 @@ async function front(
   const proxy = createTlsServer(certificate, (request, response) => {
     const onward = plainRequest(
       {
-        host: "localhost",
+        host: "127.0.0.1",
         port: targetPort,
         method: request.method,
         path: request.url,

@@ -55,18 +55,25 @@ export function createSkywork(apiUrl: string): Skywork {
   session.subscribe(() => {
     if (session.status() === "signedOut") queryClient.clear();
   });
+  let starting: Promise<void> | null = null;
+  const tryCookie = async () => {
+    try {
+      await api.auth.refresh.mutate();
+    } catch (error) {
+      if (NOT_SIGNED_IN.some((code) => hasCode(error, code))) session.accept(null);
+      else session.markUnreachable();
+    }
+  };
   return {
     api,
     session,
     queryClient,
     apiUrl,
-    start: async () => {
-      try {
-        await api.auth.refresh.mutate();
-      } catch (error) {
-        if (NOT_SIGNED_IN.some((code) => hasCode(error, code))) session.accept(null);
-        else session.markUnreachable();
-      }
+    start: () => {
+      starting ??= tryCookie().finally(() => {
+        starting = null;
+      });
+      return starting;
     },
   };
 }

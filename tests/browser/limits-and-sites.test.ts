@@ -1,0 +1,62 @@
+// Owns two surroundings of the frontend: a user who calls too often, and an API on another site.
+import { describe, expect, test } from "vitest";
+import { seeIn, signInAs, startBrowserWorld } from "./world.ts";
+
+describe("with few calls allowed", () => {
+  test("whoever is too quick is told kindly, and charged nothing for it", async () => {
+    const world = await startBrowserWorld({ env: { RATE_LIMIT_MAX_REQUESTS: "16" } });
+    try {
+      const page = await (await world.newPerson()).newPage();
+      await page.goto(world.webUrl);
+      await signInAs(page, "hasty@example.com");
+      await seeIn(page, "available", "100");
+      for (let click = 0; click < 14; click += 1) {
+        await page.getByTestId("spend-chat-flash").click();
+        await page
+          .getByTestId("spend-report")
+          .getByText(/charged|quick/)
+          .first()
+          .waitFor();
+        if (await page.getByText("You have been quick!").isVisible()) break;
+      }
+      await seeIn(
+        page,
+        "spend-report",
+        /please go on in \d+ (minutes?|seconds?)\. Nothing was charged/,
+      );
+    } finally {
+      await world.close();
+    }
+  });
+});
+
+describe("with COOKIE_SAMESITE=none and a frontend on another site", () => {
+  test("one signs in, spends, stays signed in over a reload, and signs out", async () => {
+    const world = await startBrowserWorld({
+      crossSite: true,
+      env: { COOKIE_SAMESITE: "none" },
+    });
+    try {
+      expect(new URL(world.webUrl).hostname).not.toBe(new URL(world.apiUrl).hostname);
+      const person = await world.newPerson();
+      const page = await person.newPage();
+      await page.goto(world.webUrl);
+      await signInAs(page, "far.away@example.com");
+      await page.getByTestId("spend-ppt-generate").click();
+      await seeIn(page, "available", "90");
+      await page.reload();
+      await seeIn(page, "available", "90");
+      const cookie = (await person.cookies(world.apiUrl)).find((it) => it.name.includes("refresh"));
+      expect(cookie).toMatchObject({ sameSite: "None", secure: true, httpOnly: true });
+      expect(cookie?.name).toMatch(/^__Host-/);
+      await page.goto(`${world.webUrl}/account`);
+      await page.getByRole("button", { name: "Sign out", exact: true }).click();
+      await page.getByRole("button", { name: "Continue with Google" }).waitFor();
+      expect(
+        (await person.cookies(world.apiUrl)).filter((it) => it.name.includes("refresh")),
+      ).toEqual([]);
+    } finally {
+      await world.close();
+    }
+  });
+});

@@ -1,0 +1,106 @@
+// Owns the life of a subscriber, and the account's own matters, in a real Chromium.
+import { readFile } from "node:fs/promises";
+import type { BrowserContext, Page } from "playwright-core";
+import { afterAll, beforeAll, expect, test } from "vitest";
+import { type BrowserWorld, seeIn, signInAs, startBrowserWorld } from "./world.ts";
+
+let world: BrowserWorld;
+let person: BrowserContext;
+let page: Page;
+beforeAll(async () => {
+  world = await startBrowserWorld({ env: { RATE_LIMIT_MAX_REQUESTS: "400" } });
+  person = await world.newPerson();
+  page = await person.newPage();
+  await page.goto(`${world.webUrl}/plan`);
+  await page.getByRole("button", { name: "Continue with Google" }).click();
+  await page.getByLabel("E-mail address").fill("subscriber@example.com");
+  await page.getByRole("button", { name: "Continue", exact: true }).click();
+});
+afterAll(async () => {
+  await person?.close();
+  await world?.close();
+});
+
+test("a sign-in comes back to the page one wanted, and a plan is subscribed to", async () => {
+  await page.getByRole("heading", { level: 1, name: "Plan" }).waitFor();
+  await page.getByRole("button", { name: /^Choose Basic/ }).click();
+  await page.getByRole("button", { name: "Subscribe" }).click();
+  await seeIn(page, "payment-result", "600");
+  await page.getByRole("link", { name: "Continue" }).click();
+  await seeIn(page, "available", "600");
+  await page.getByText("From your plan").waitFor();
+});
+
+test("an upgrade shows what it costs before it is agreed to", async () => {
+  await page.getByRole("link", { name: "Plan", exact: true }).click();
+  await seeIn(page, "current-plan", "500 credits a month");
+  await page.getByRole("button", { name: /^Change to Pro/ }).click();
+  await seeIn(page, "plan-preview", "To pay now");
+  await page.getByRole("button", { name: "Change plan", exact: true }).click();
+  await seeIn(page, "current-plan", "1,500 credits a month");
+});
+
+test("a renewal arrives live, without a reload", async () => {
+  const before = await page.getByTestId("pill-credits").textContent();
+  world.sandbox.stripe.control.advance({ months: 1, hours: 2 });
+  await world.sandbox.stripe.control.idle();
+  await page
+    .getByTestId("pill-credits")
+    .filter({ hasNotText: new RegExp(`^${before}$`) })
+    .waitFor();
+  await page.getByTestId("invoices").getByText("$19.99").first().waitFor();
+});
+
+test("cancelling keeps the plan to its end, and can be taken back", async () => {
+  await page.getByRole("button", { name: "Cancel plan" }).click();
+  await page.getByRole("dialog").getByRole("button", { name: "Cancel plan" }).click();
+  await page.getByText("Ends soon").waitFor();
+  await page.getByRole("button", { name: "Keep my plan" }).click();
+  await page.getByRole("button", { name: "Cancel plan" }).waitFor();
+});
+
+test("the portal opens and leads back", async () => {
+  await page.getByRole("button", { name: "Card and billing" }).click();
+  await page.waitForURL((url) => url.origin === new URL(world.sandbox.stripe.url).origin);
+  await page.goto(`${world.webUrl}/account`);
+});
+
+test("the profile is saved, and a wrong picture is refused beside its field", async () => {
+  await page.getByLabel("Name").fill("Sub Scriber");
+  await page.getByRole("button", { name: "Save" }).click();
+  await page.getByText("Saved.").waitFor();
+  await page.getByLabel(/^Picture/).fill("http://example.com/me.png");
+  await page.getByRole("button", { name: "Save" }).click();
+  await page.getByText("Use an https:// address.").waitFor();
+});
+
+test("another device is signed out from here", async () => {
+  const phone = await world.newPerson();
+  const phonePage = await phone.newPage();
+  await phonePage.goto(world.webUrl);
+  await signInAs(phonePage, "subscriber@example.com");
+  await page.reload();
+  const sessions = page.getByTestId("sessions");
+  await sessions.getByText("This device").waitFor();
+  await sessions.getByRole("button", { name: /^Sign out Chrome/ }).click();
+  await expect.poll(() => sessions.getByRole("listitem").count()).toBe(1);
+  await phonePage.reload();
+  await phonePage.getByRole("button", { name: "Continue with Google" }).waitFor();
+  await phone.close();
+});
+
+test("a copy of the data can be taken, and the account deleted", async () => {
+  const [download] = await Promise.all([
+    page.waitForEvent("download"),
+    page.getByRole("button", { name: "Download a copy" }).click(),
+  ]);
+  expect(await readFile(await download.path(), "utf8")).toContain("subscriber@example.com");
+  await page.getByRole("button", { name: "Delete account" }).click();
+  const dialog = page.getByRole("dialog");
+  await dialog.getByRole("textbox").fill("somebody@example.com");
+  await dialog.getByRole("button", { name: "Delete for good" }).click();
+  await dialog.getByRole("alert").waitFor();
+  await dialog.getByRole("textbox").fill("subscriber@example.com");
+  await dialog.getByRole("button", { name: "Delete for good" }).click();
+  await page.getByRole("button", { name: "Continue with Google" }).waitFor();
+});
