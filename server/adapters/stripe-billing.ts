@@ -3,7 +3,14 @@ import type Stripe from "stripe";
 import type { StripePort } from "../payment/stripe-port.ts";
 import { isRefusal } from "../payment/stripe-refusal.ts";
 import type { Asking } from "./stripe-asking.ts";
-import { readInvoice, readInvoicePayment, readList, readSubscription } from "./stripe-shapes.ts";
+import {
+  hasMoreLines,
+  readInvoice,
+  readInvoicePayment,
+  readLine,
+  readList,
+  readSubscription,
+} from "./stripe-shapes.ts";
 
 type Billing = Pick<
   StripePort,
@@ -110,12 +117,21 @@ export function createBilling(stripe: Stripe, { call, listAll }: Asking): Billin
         readInvoice,
       ),
 
-    getInvoice: (invoiceId) =>
-      call(
+    getInvoice: async (invoiceId) => {
+      const { invoice, more } = await call(
         "invoices.retrieve",
         (options) => stripe.invoices.retrieve(invoiceId, {}, options),
-        readInvoice,
-      ),
+        (answer) => ({ invoice: readInvoice(answer), more: hasMoreLines(answer) }),
+      );
+      if (!more) return invoice;
+      // Ten lines come with an invoice; credits are counted over all of them.
+      const lines = await listAll(
+        "invoices.listLineItems",
+        (page, options) => stripe.invoices.listLineItems(invoiceId, page, options),
+        readLine,
+      );
+      return { ...invoice, lines };
+    },
     listInvoices: (filter) =>
       listAll(
         "invoices.list",

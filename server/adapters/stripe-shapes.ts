@@ -83,6 +83,11 @@ function oneOf<Word extends string>(raw: Raw, name: string, words: readonly Word
   return word;
 }
 
+/** Whether an invoice has more lines than came with it. */
+export function hasMoreLines(value: unknown): boolean {
+  return readList(own(objectOf(value, "invoice"), "lines"), (line) => line).more;
+}
+
 /** The data and `has_more` of a list, each item read. */
 export function readList<T>(value: unknown, read: (item: unknown) => T) {
   const raw = objectOf(value, "list");
@@ -152,7 +157,8 @@ function nested(raw: Raw, ...path: string[]): Raw | null {
   return typeof at === "object" && at !== null ? (at as Raw) : null;
 }
 
-function readLine(value: unknown): StripeInvoiceLine {
+/** One line of an invoice, with the id lists are walked by. */
+export function readLine(value: unknown): StripeInvoiceLine & { id: string } {
   const raw = objectOf(value, "invoice line");
   const period = objectOf(own(raw, "period"), "line period");
   const details = nested(raw, "pricing", "price_details");
@@ -160,6 +166,7 @@ function readLine(value: unknown): StripeInvoiceLine {
     nested(raw, "parent", "subscription_item_details") ??
     nested(raw, "parent", "invoice_item_details");
   return {
+    id: text(raw, "id"),
     amount: integer(raw, "amount"),
     priceId: (details && idOrNull(details, "price")) ?? idOrNull(raw, "price"),
     proration: (item ? own(item, "proration") : own(raw, "proration")) === true,
@@ -173,7 +180,6 @@ export function readInvoice(value: unknown): StripeInvoice {
   if (own(raw, "object") !== "invoice") throw malformed("expected invoice");
   const parent = nested(raw, "parent", "subscription_details");
   const lines = readList(own(raw, "lines"), readLine);
-  if (lines.more) throw malformed("an invoice of more lines than this server ever makes");
   const transitions = nested(raw, "status_transitions");
   return {
     // A preview has no id of its own.

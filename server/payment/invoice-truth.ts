@@ -50,12 +50,19 @@ export function createInvoiceTruth(
   const { models } = work.database;
 
   /** The payment opened with the checkout that began the subscription. */
-  async function checkoutPaymentId(invoice: StripeInvoice, subscriptionId: string) {
+  async function checkoutPaymentId(
+    invoice: StripeInvoice,
+    subscriptionId: string,
+    userId: string,
+  ): Promise<string | null> {
     if (invoice.billingReason !== "subscription_create") return null;
     const session = await stripe.findCheckoutBySubscription(subscriptionId);
     if (session === null) return null;
     const row = await models.checkout.findUnique({ where: { stripeSessionId: session.id } });
-    return row?.id ?? null;
+    if (row !== null || session.clientReferenceId === null) return row?.id ?? null;
+    // The answer to our order was lost: then our own reference names the row, if it is this user's.
+    const claimed = await models.checkout.findUnique({ where: { id: session.clientReferenceId } });
+    return claimed?.stripeSessionId === null && claimed.userId === userId ? claimed.id : null;
   }
 
   function applyPaid(
@@ -81,7 +88,11 @@ export function createInvoiceTruth(
           : await tx.models.payment.findFirst({
               where: { id: facts.checkoutId, stripeInvoiceId: null },
             }));
-      const paymentId = known?.id ?? newId(now);
+      const isTaken =
+        known === null &&
+        facts.checkoutId !== null &&
+        (await tx.models.payment.count({ where: { id: facts.checkoutId } })) > 0;
+      const paymentId = known?.id ?? (isTaken ? null : facts.checkoutId) ?? newId(now);
       // All of it is back: no more months. Should it come again (a won dispute), so do they.
       const isGivenBack =
         known !== null &&
@@ -166,7 +177,7 @@ export function createInvoiceTruth(
       select: { refundedAmount: true, disputedCredits: true },
     });
     const checkoutId =
-      known === null ? await checkoutPaymentId(invoice, invoice.subscriptionId) : null;
+      known === null ? await checkoutPaymentId(invoice, invoice.subscriptionId, userId) : null;
     const slices = slicesOf(lines, subscription.billingAnchor);
     const paid: Truth = {
       kind: "effect",

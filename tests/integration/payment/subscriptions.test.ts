@@ -320,6 +320,36 @@ describe.each(backends)("subscriptions on $name", (available) => {
     expect(await brokenInvariants(world.models, userId)).toEqual([]);
   });
 
+  it("prorates by Stripe's own clock, should it be ahead of ours", async () => {
+    const userId = await subscriber("BASIC", "month");
+    world.sandbox.control.advance({ months: 1, days: 3 });
+    await world.settled();
+    expect(await granted(userId)).toBe(1000);
+    const { preview } = await upgrade(userId, plan("PRO", "month").id);
+    expect(preview.amountDue).toBeGreaterThan(800);
+    expect(preview.amountDue).toBeLessThan(990);
+    expect(await granted(userId)).toBe(1000 + preview.creditsNow);
+  });
+
+  it("keeps one payment for a subscription whose checkout answer was lost for good", async () => {
+    const userId = await world.createUser();
+    const { sessionId } = await world.payment.subscribe(userId, {
+      planId: plan("BASIC", "month").id,
+    });
+    await world.models.checkout.update({
+      where: { stripeSessionId: sessionId },
+      data: { stripeSessionId: null, url: null },
+    });
+    await world.models.payment.deleteMany({ where: { userId } });
+    world.sandbox.control.completeCheckout(sessionId);
+    await world.settled();
+    expect(await world.payment.confirm(userId, { sessionId })).toMatchObject({
+      status: "SUCCESS",
+      creditsAdded: 500,
+    });
+    expect((await world.payment.history(userId, { limit: 10 })).total).toBe(1);
+  });
+
   it("closes what is open when the account goes", async () => {
     const userId = await world.createUser();
     const { sessionId } = await world.payment.subscribe(userId, {
