@@ -15,7 +15,6 @@ COPY prisma.config.ts ./
 # The postinstall step generates both Prisma clients, offline.
 RUN --mount=type=cache,target=/root/.npm npm ci
 COPY tsconfig.json tsconfig.build.json ./
-COPY tools tools
 COPY shared/src shared/src
 COPY server server
 RUN npm run build
@@ -35,7 +34,7 @@ WORKDIR /app
 COPY --from=packages /app/package.json ./
 COPY --from=packages /app/node_modules node_modules
 COPY --from=build /app/dist dist
-COPY tools/run.mjs tools/
+COPY server/cli/run.mjs server/cli/
 # Only an embedded database (DATABASE_URL=file:/app/.data/skywork.db) writes here.
 RUN mkdir .data && chown node:node .data
 VOLUME /app/.data
@@ -46,6 +45,6 @@ HEALTHCHECK --interval=10s --timeout=3s --start-period=20s --retries=3 \
   CMD ["node", "-e", "fetch(`http://127.0.0.1:${process.env.PORT}/health`).then((answer) => process.exit(answer.ok ? 0 : 1), () => process.exit(1))"]
 # main.js is process 1 and handles SIGTERM itself, so no init process is needed. Give it 15 s to drain.
 STOPSIGNAL SIGTERM
-# `docker run IMAGE tools/run.mjs doctor` (or migrate, reconcile, stripe-sync) runs a command instead.
+# `docker run IMAGE server/cli/run.mjs doctor` (or migrate, reconcile, stripe-sync) runs a command instead.
 ENTRYPOINT ["node"]
-CMD ["tools/run.mjs", "start"]
+CMD ["server/cli/run.mjs", "start"]

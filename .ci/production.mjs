@@ -76,7 +76,7 @@ async function get(url, init) {
 async function serves(env) {
   const base = `http://127.0.0.1:${env.PORT}`;
   // Without npm between, so that a signal reaches the process itself.
-  const child = spawn(process.execPath, ["tools/run.mjs", "start"], {
+  const child = spawn(process.execPath, ["server/cli/run.mjs", "start"], {
     cwd: copy,
     env: { PATH: process.env.PATH, ...env },
     stdio: ["ignore", "pipe", "pipe"],

@@ -49,7 +49,7 @@ describe("commands", () => {
   test("the launcher names its commands when it is given none of them", () => {
     const { status, stderr } = spawnSync(
       process.execPath,
-      [join(root, "tools/run.mjs"), "constructor"],
+      [join(root, "server/cli/run.mjs"), "constructor"],
       { encoding: "utf8" },
     );
     expect(status).toBe(2);

@@ -21,7 +21,7 @@ interface Layers {
 }
 
 const root = fileURLToPath(new URL("../../..", import.meta.url));
-const { LAYERS, brokenLayer } = (await import(join(root, "tools/lint/layers.mjs"))) as Layers;
+const { LAYERS, brokenLayer } = (await import(join(root, ".oxlint/layers.mjs"))) as Layers;
 const VALUE = { typeOnly: false, dynamic: false };
 const TYPE = { typeOnly: true, dynamic: false };
 const DYNAMIC = { typeOnly: false, dynamic: true };

@@ -12,12 +12,12 @@ const COMMANDS = {
 
 const name = process.argv[2] ?? "";
 if (!Object.hasOwn(COMMANDS, name)) {
-  console.error(`Usage: node tools/run.mjs ${Object.keys(COMMANDS).join("|")} [arguments]`);
+  console.error(`Usage: node server/cli/run.mjs ${Object.keys(COMMANDS).join("|")} [arguments]`);
   process.exit(2);
 }
 
-const source = new URL(`../${COMMANDS[name]}.ts`, import.meta.url);
-const built = new URL(`../dist/${COMMANDS[name]}.js`, import.meta.url);
+const source = new URL(`../../${COMMANDS[name]}.ts`, import.meta.url);
+const built = new URL(`../../dist/${COMMANDS[name]}.js`, import.meta.url);
 
 // `npm start` is production and so must run what `npm run build` made, never the sources.
 if (name === "start") process.env.NODE_ENV ??= "production";
