@@ -90,8 +90,8 @@ export function createApp(deps: AppDeps): App {
     config,
     sessions: createSessionStore(database),
     signIns: createSignInStore({ database, ledger, logger }),
-    // A memory of one process's own would not hear of what other instances revoke.
-    sharedCache: config.redis !== null || config.database.kind === "sqlite" ? cache : null,
+    // A memory of one process's own would not hear of what other processes on the same database revoke.
+    sharedCache: config.redis === null ? null : cache,
     identityProvider:
       deps.adapters?.identityProvider ??
       createGoogleIdentityProvider({ config: config.google, now }),
