@@ -1,0 +1,116 @@
+// Owns one server process of the crash test: mixed credit operations for ever, each answer told before the next question.
+import { randomUUID } from "node:crypto";
+import { writeSync } from "node:fs";
+import { setTimeout as sleep } from "node:timers/promises";
+import { openBackend } from "../../server/backend/backend.ts";
+import { isAppError } from "../../server/errors.ts";
+import { createLedger } from "../../server/ledger/ledger.ts";
+import { createLogger } from "../../server/logger.ts";
+import type { BackendConfig } from "../support/databases.ts";
+
+interface Task {
+  readonly config: BackendConfig;
+  readonly keyPrefix: string;
+  readonly users: readonly string[];
+}
+
+const task = JSON.parse(process.argv[2] ?? "") as Task;
+const logger = createLogger({ level: "silent" });
+const backend = await openBackend({ ...task, logger });
+const { database, locks, cache, pubsub } = backend;
+const ledger = createLedger({ database, locks, cache, pubsub, logger, now: Date.now });
+
+/** One line straight into the pipe: a kill can take the process, but no line that was written. */
+function tell(...words: (string | number)[]): void {
+  writeSync(1, `${words.join(" ")}\n`);
+}
+
+async function spend(userId: string): Promise<void> {
+  const key = `user:${randomUUID()}`;
+  const amountCredits = 1 + Math.floor(Math.random() * 5);
+  const operation = {
+    kind: "spend" as const,
+    userId,
+    feature: "chat-pro" as const,
+    amountCredits,
+    priceVersion: "v1",
+    idempotencyKey: key,
+  };
+  tell("asked", key, userId);
+  await ledger.submit(operation);
+  tell("spent", key, userId, amountCredits);
+  if (Math.random() < 0.2) await ledger.submit(operation);
+}
+
+async function hold(userId: string): Promise<void> {
+  const { holdId } = await ledger.submit({
+    kind: "reserve",
+    userId,
+    feature: "ppt-edit",
+    amountCredits: 10,
+    priceVersion: "v1",
+    idempotencyKey: `svc:x:${randomUUID()}`,
+    ttlSeconds: Math.random() < 0.5 ? 1 : 600,
+  });
+  tell("held", holdId, userId);
+  if (Math.random() < 0.3) return;
+  if (Math.random() < 0.5) {
+    const amountCredits = Math.floor(Math.random() * 11);
+    await ledger.submit({ kind: "settle", userId, holdId, amountCredits });
+    tell("settled", holdId, userId, amountCredits);
+  } else {
+    await ledger.submit({ kind: "release", userId, holdId });
+    tell("released", holdId, userId);
+  }
+}
+
+async function grantAndTakeBack(userId: string): Promise<void> {
+  const grantKey = `crash:${randomUUID()}`;
+  await database.transaction((tx) =>
+    ledger.applyIn(tx, [
+      {
+        kind: "grant",
+        userId,
+        amountCredits: 50,
+        source: "DISPUTE_REVERSAL",
+        sourceId: null,
+        grantKey,
+        expiresAt: null,
+        description: "crash test",
+      },
+    ]),
+  );
+  tell("granted", grantKey, userId);
+  await ledger.submit({
+    kind: "takeBack",
+    userId,
+    amountCredits: 20,
+    type: "REFUND",
+    sourceId: "crash",
+    grantKey,
+    idempotencyKey: `refund:${grantKey}`,
+    description: "crash test",
+  });
+}
+
+async function caller(): Promise<never> {
+  for (;;) {
+    const userId = task.users[Math.floor(Math.random() * task.users.length)] ?? "";
+    const dice = Math.random();
+    try {
+      if (dice < 0.7) await spend(userId);
+      else if (dice < 0.95) await hold(userId);
+      else await grantAndTakeBack(userId);
+    } catch (error) {
+      if (!isAppError(error) || error.code === "INTERNAL") {
+        tell("broken", String(error).replaceAll(/\s/g, "_"));
+        throw error;
+      }
+      // Refused (short of credits, a hold that expired) or told to come back later.
+      await sleep(2);
+    }
+  }
+}
+
+tell("ready");
+await Promise.all(Array.from({ length: 16 }, caller));
