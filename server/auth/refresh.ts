@@ -16,11 +16,14 @@ export const GRACE_SECONDS = 10;
 /** A lost race is read again; the second reading finds the winner's rotation. */
 const MAX_READS = 3;
 
+const tryAgain = () =>
+  AppError.of("SERVICE_UNAVAILABLE", "Please try again.", { retryAfterSeconds: 1 });
 const unknown = () => AppError.of("UNAUTHENTICATED", "Please sign in.");
 
 /** Makes the refresh side of the auth service. */
 export function createRefresh(
-  deps: Pick<AuthServiceDeps, "config" | "sessions" | "logger"> & {
+  deps: Pick<AuthServiceDeps, "sessions" | "logger"> & {
+    config: Pick<AuthServiceDeps["config"], "tokens" | "frontendOrigins">;
     now: () => number;
     access: Pick<Access, "sign" | "changed">;
   },
@@ -74,6 +77,8 @@ export function createRefresh(
         .successors(token)
         .find((successor) => tokens.matches(successor, session.tokenHash));
       if (next !== undefined) return { next, expiresAt: session.expiresAt };
+      // Rotated by an instance whose first secret this one does not have yet: no theft, ask another instance.
+      throw tryAgain();
     }
     throw await reused(token, session);
   }
@@ -163,7 +168,7 @@ export function createRefresh(
           maxAgeSeconds: Math.floor((step.expiresAt.getTime() - now()) / 1000),
         };
       }
-      throw AppError.of("SERVICE_UNAVAILABLE", "Please try again.", { retryAfterSeconds: 1 });
+      throw tryAgain();
     },
     async logout(request) {
       const { token } = presented(request);

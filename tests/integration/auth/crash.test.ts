@@ -59,6 +59,6 @@ for (const available of await availableBackends()) {
         where: { id: person.sessionId },
       });
       expect(row).toMatchObject({ generation: 2 * KILLS, revokedAt: null });
-    });
+    }, 900_000);
   });
 }

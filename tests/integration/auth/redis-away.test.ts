@@ -1,21 +1,18 @@
 // Owns the proof that Redis decides nothing about who is signed in (promise 11): away, silent, flushed, back again.
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
-import { isAppError } from "../../../server/errors.ts";
 import { availableServers, describeBackend } from "../../support/databases.ts";
 import { startTcpProxy, type TcpProxy } from "../../support/tcp-proxy.ts";
-import { Browser, fromBrowser, landingOf, openWorld, toCallback, type World } from "./world.ts";
+import {
+  Browser,
+  codeOf,
+  fromBrowser,
+  landingOf,
+  openWorld,
+  toCallback,
+  type World,
+} from "./world.ts";
 
 const { mysql, redis } = await availableServers();
-
-async function codeOf(work: Promise<unknown>): Promise<string> {
-  try {
-    await work;
-    return "OK";
-  } catch (error) {
-    if (isAppError(error)) return error.code;
-    throw error;
-  }
-}
 
 describe.skipIf(mysql === null || redis === null)("sign-in without Redis", () => {
   let world: World;

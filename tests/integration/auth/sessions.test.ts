@@ -3,9 +3,8 @@ import { randomUUID } from "node:crypto";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { createAdminStore } from "../../../server/admin/admin.store.ts";
 import type { Principal } from "../../../server/auth/auth.service.ts";
-import { isAppError } from "../../../server/errors.ts";
 import { availableBackends, availableServers, describeBackend } from "../../support/databases.ts";
-import { fromBrowser, openWorld, type World } from "./world.ts";
+import { codeOf, fromBrowser, openWorld, type World } from "./world.ts";
 
 const servers = await availableServers();
 const backends = [
@@ -13,16 +12,6 @@ const backends = [
   // Two instances on one MySQL without Redis: nothing is shared but the database.
   ...(servers.mysql === null ? [] : [describeBackend("mysql without redis", servers.mysql, null)]),
 ];
-
-async function codeOf(work: Promise<unknown>): Promise<string> {
-  try {
-    await work;
-    return "OK";
-  } catch (error) {
-    if (isAppError(error)) return error.code;
-    throw error;
-  }
-}
 
 for (const available of backends) {
   describe(`sessions on ${available.name}`, () => {

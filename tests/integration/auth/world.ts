@@ -12,6 +12,7 @@ import { createSessionStore } from "../../../server/auth/session.store.ts";
 import type { SignInStore } from "../../../server/auth/ports.ts";
 import { createSignInStore } from "../../../server/auth/sign-in.store.ts";
 import type { Backend } from "../../../server/backend/backend.ts";
+import { isAppError } from "../../../server/errors.ts";
 import { createGoogleRoutes } from "../../../server/http/google.ts";
 import { createLedger } from "../../../server/ledger/ledger.ts";
 import type { Ledger } from "../../../server/ledger/operations.ts";
@@ -230,6 +231,17 @@ export function landingOf(response: Response): { error: string | null; returnTo:
     throw new Error(`not our landing: ${response.status} ${location}`);
   }
   return { error: url.searchParams.get("error"), returnTo: url.searchParams.get("returnTo") };
+}
+
+/** The code an AppError was thrown with, or OK. */
+export async function codeOf(work: Promise<unknown>): Promise<string> {
+  try {
+    await work;
+    return "OK";
+  } catch (error) {
+    if (isAppError(error)) return error.code;
+    throw error;
+  }
 }
 
 /** A whole sign-in; answers the browser and where it landed. */
