@@ -4,7 +4,7 @@ import type { Feature } from "@skywork/shared";
 import { newKey } from "../format.ts";
 import { isUncertain } from "../words.ts";
 import { afterSpend } from "./changes.ts";
-import { keys, useBalance } from "./queries.ts";
+import { keys, type useBalance } from "./queries.ts";
 import { useSkywork } from "./skywork.tsx";
 
 /** One click. The key is made here, when the person decides, and not when the request is sent. */
