@@ -1,6 +1,7 @@
 // Owns promises 1, 2 and 3: webhooks in any number and order, parallel fulfilment, writes to Stripe that happen once.
 // CI size by default; FULL=1 for the size of PROMISES.md. SEED repeats a run.
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { CALL_LIMITS } from "../../../server/adapters/stripe-calls.ts";
 import { availableBackends } from "../../support/databases.ts";
 import {
   brokenInvariants,
@@ -25,7 +26,8 @@ describe.each(backends)("promises of payments on $name", (available) => {
     world = await openPaymentWorld(available, {
       instances: 2,
       webhooks: false,
-      limits: { attemptTimeoutMs: 1_000, deadlineMs: 3_000, maxAttempts: 4, baseDelayMs: 20 },
+      // Real ones: at full size the machine itself may be slow.
+      limits: { ...CALL_LIMITS, attemptTimeoutMs: 4_000 },
     });
     packageId = (await world.payment.packages()).packages[0]?.id ?? "";
   });
@@ -162,39 +164,4 @@ describe.each(backends)("promises of payments on $name", (available) => {
     expect(control.events("customer.created").length - before.customers).toBe(rounds);
     expect(control.events("refund.created").length - before.refunds).toBe(rounds);
   });
-
-  it("12: is bounded and typed whatever Stripe does, and nothing is half done", async () => {
-    const { control } = world.sandbox;
-    const faults = [
-      ...(["429", "500", "502-empty", "html", "html-200", "half"] as const),
-      ...(["hang", "cut-before", "cut-after"] as const),
-    ];
-    const users = await newUsers(faults.length);
-    for (const [index, fault] of faults.entries()) {
-      const userId = users[index] ?? "";
-      control.misbehave({ fault, times: 50, retryAfterSeconds: 60 });
-      const startedAt = Date.now();
-      await expect(world.payment.checkout(userId, { packageId }), fault).rejects.toMatchObject({
-        code: "PAYMENT_PROVIDER_ERROR",
-        httpStatus: 502,
-      });
-      expect(Date.now() - startedAt, fault).toBeLessThan(9_000);
-      control.wellBehaved();
-      const { sessionId } = await world.payment.checkout(userId, { packageId });
-      control.completeCheckout(sessionId);
-      control.misbehave({ fault, times: 50, retryAfterSeconds: 60 });
-      const event = control.events("checkout.session.completed").at(-1);
-      if (event === undefined) throw new Error("no event");
-      expect(await world.deliver(event), fault).toBe(500);
-      control.wellBehaved();
-      expect(await world.deliver(event), fault).toBe(200);
-    }
-    await expectGranted(users, 100);
-    // One 429 with Retry-After is waited out, not passed on.
-    const patient = await world.createUser();
-    control.misbehave({ fault: "429", retryAfterSeconds: 1, path: "/v1/checkout/sessions" });
-    const startedAt = Date.now();
-    await world.payment.checkout(patient, { packageId });
-    expect(Date.now() - startedAt).toBeGreaterThanOrEqual(900);
-  }, 180_000);
 });

@@ -1,0 +1,59 @@
+// Owns the Stripe half of promise 12: whatever Stripe does, calls are bounded, errors typed, and nothing is half done.
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { availableBackends } from "../../support/databases.ts";
+import {
+  brokenInvariants,
+  openPaymentWorld,
+  type PaymentWorld,
+} from "../../support/payment-world.ts";
+
+const backends = await availableBackends();
+
+describe.each(backends)("Stripe misbehaving on $name", (available) => {
+  let world: PaymentWorld;
+  let packageId: string;
+
+  beforeAll(async () => {
+    world = await openPaymentWorld(available, {
+      webhooks: false,
+      limits: { attemptTimeoutMs: 1_000, deadlineMs: 3_000, maxAttempts: 4, baseDelayMs: 20 },
+    });
+    packageId = (await world.payment.packages()).packages[0]?.id ?? "";
+  });
+  afterAll(() => world.close());
+
+  it("is bounded and typed whatever Stripe does, and nothing is half done", async () => {
+    const { control } = world.sandbox;
+    const faults = [
+      ...(["429", "500", "502-empty", "html", "html-200", "half"] as const),
+      ...(["hang", "cut-before", "cut-after"] as const),
+    ];
+    for (const fault of faults) {
+      const userId = await world.createUser();
+      control.misbehave({ fault, times: 50, retryAfterSeconds: 60 });
+      const startedAt = Date.now();
+      await expect(world.payment.checkout(userId, { packageId }), fault).rejects.toMatchObject({
+        code: "PAYMENT_PROVIDER_ERROR",
+        httpStatus: 502,
+      });
+      expect(Date.now() - startedAt, fault).toBeLessThan(9_000);
+      control.wellBehaved();
+      const { sessionId } = await world.payment.checkout(userId, { packageId });
+      control.completeCheckout(sessionId);
+      control.misbehave({ fault, times: 50, retryAfterSeconds: 60 });
+      const event = control.events("checkout.session.completed").at(-1);
+      if (event === undefined) throw new Error("no event");
+      expect(await world.deliver(event), fault).toBe(500);
+      control.wellBehaved();
+      expect(await world.deliver(event), fault).toBe(200);
+      expect(await world.credits(userId), fault).toBe(100);
+      expect(await brokenInvariants(world.models, userId), fault).toEqual([]);
+    }
+    // One 429 with Retry-After is waited out, not passed on.
+    const patient = await world.createUser();
+    control.misbehave({ fault: "429", retryAfterSeconds: 1, path: "/v1/checkout/sessions" });
+    const startedAt = Date.now();
+    await world.payment.checkout(patient, { packageId });
+    expect(Date.now() - startedAt).toBeGreaterThanOrEqual(900);
+  }, 180_000);
+});
