@@ -1,11 +1,17 @@
 // Owns `npm run bench`: the groups of rows, each a ratio against its baseline measured in the same run.
 // --only GROUP runs one group; --json FILE writes the rows; --seconds N sets the length of one measurement.
 import { parseArgs } from "node:util";
+import { benchHttp } from "./http.ts";
 import { benchLedger } from "./ledger.ts";
 import { createReport, type Report } from "./report.ts";
+import { benchStart } from "./start.ts";
+import { benchTypes } from "./types.ts";
 
 const GROUPS: Readonly<Record<string, (report: Report, seconds: number) => Promise<void>>> = {
   ledger: benchLedger,
+  http: benchHttp,
+  types: benchTypes,
+  start: benchStart,
 };
 
 const { values } = parseArgs({
