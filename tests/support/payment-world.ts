@@ -6,6 +6,7 @@ import { createStripeAdapter } from "../../server/adapters/stripe.ts";
 import type { CallLimits } from "../../server/adapters/stripe-calls.ts";
 import type { Backend } from "../../server/backend/backend.ts";
 import { createStripeWebhook } from "../../server/http/stripe-webhook.ts";
+import { runDoctor } from "../../server/ledger/doctor.ts";
 import { newId } from "../../server/ledger/ids.ts";
 import { createLedger } from "../../server/ledger/ledger.ts";
 import type { Ledger } from "../../server/ledger/operations.ts";
@@ -63,6 +64,7 @@ export interface PaymentWorld {
   deliver(event: { id: string }, instance?: number, id?: string): Promise<number>;
   /** Waits until every event is delivered. */
   settled(): Promise<void>;
+  /** Throws when the doctor finds anything wrong with what the suite has left. */
   close(): Promise<void>;
 }
 
@@ -216,7 +218,10 @@ export async function openPaymentWorld(
     close: async () => {
       await sandbox.close();
       for (const instance of instances) await instance.close();
+      const violations = await runDoctor({ database: opened.backend.database });
       await opened.close();
+      if (violations.length > 0)
+        throw new Error(`the doctor found: ${JSON.stringify(violations.slice(0, 5))}`);
     },
   };
 }

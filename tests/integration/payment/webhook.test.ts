@@ -98,7 +98,7 @@ describe.each(backends)("webhooks on $name", (available) => {
       { header: `t=${now},t=${now - 1000},${sign(body, WEBHOOK_SECRET, now)}` },
       { secret: "whsec_other" },
       { at: now - 301 },
-      { at: now + 302 },
+      { at: now + 400 },
       { header: `t=${now},${sign(body, WEBHOOK_SECRET, now, "v0")}` },
       { header: "t=1,".repeat(2000) },
     ])
