@@ -68,13 +68,22 @@ export function createPlanChanges(
 
   /** What the change costs. Prorated to `at`, or to now by Stripe's own clock. */
   async function quote(subscription: StripeSubscription, to: PlanOffer, at: Date | undefined) {
-    const priceId = await catalogue.planPrice(to);
-    const invoice = await stripe.previewPriceChange({
-      customerId: subscription.customerId,
-      subscriptionId: subscription.id,
-      itemId: subscription.itemId,
+    const ask = async (priceId: string) => ({
       priceId,
-      prorationDate: at,
+      invoice: await stripe.previewPriceChange({
+        customerId: subscription.customerId,
+        subscriptionId: subscription.id,
+        itemId: subscription.itemId,
+        priceId,
+        prorationDate: at,
+      }),
+    });
+    const stored = await catalogue.planPrice(to);
+    const { priceId, invoice } = await ask(stored).catch(async (error: unknown) => {
+      if (!isRefusal(error, "missing")) throw error;
+      // The subscription is there, so the stored price is of another account or of a sandbox since started anew.
+      await catalogue.forgetPrice(stored);
+      return ask(await catalogue.planPrice(to));
     });
     const starts = invoice.lines.map((line) => line.periodStart.getTime());
     const prorationDate = at ?? new Date(starts.length === 0 ? work.now() : Math.min(...starts));
