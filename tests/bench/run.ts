@@ -1,15 +1,19 @@
 // Owns `npm run bench`: the groups of rows, each a ratio against its baseline measured in the same run.
 // --only GROUP runs one group; --json FILE writes the rows; --seconds N sets the length of one measurement.
 import { parseArgs } from "node:util";
+import { benchEmbedded } from "./embedded.ts";
 import { benchHttp } from "./http.ts";
 import { benchLedger } from "./ledger.ts";
 import { createReport, type Report } from "./report.ts";
+import { benchScale } from "./scale.ts";
 import { benchStart } from "./start.ts";
 import { benchTypes } from "./types.ts";
 
 const GROUPS: Readonly<Record<string, (report: Report, seconds: number) => Promise<void>>> = {
   ledger: benchLedger,
+  embedded: benchEmbedded,
   http: benchHttp,
+  scale: benchScale,
   types: benchTypes,
   start: benchStart,
 };

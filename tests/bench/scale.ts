@@ -1,0 +1,140 @@
+// Owns the rows about growth: many rows against few, two instances against one.
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { createInterface } from "node:readline";
+import { fileURLToPath } from "node:url";
+import type { InstanceTask } from "./instance.process.ts";
+import { closedLoop, type Measured } from "./load.ts";
+import type { Report } from "./report.ts";
+import {
+  createPlace,
+  createUsers,
+  IN_FLIGHT,
+  type Instance,
+  openInstance,
+  spendOf,
+} from "./world.ts";
+
+const USERS = 1_000;
+const FEW_ROWS = 10_000;
+const MANY_ROWS = process.env["FULL"] === "1" ? 10_000_000 : 1_000_000;
+const CHILD = fileURLToPath(new URL("instance.process.ts", import.meta.url));
+
+/** scale.rows and scale.instances. */
+export async function benchScale(report: Report, seconds: number): Promise<void> {
+  await rows(report, seconds);
+  await instances(report, seconds);
+}
+
+/** Gives every user so many entries, as the ledger would have written them; the signup entry becomes the last one. */
+async function fill({ backend }: Instance, total: number): Promise<void> {
+  const perUser = Math.floor(total / USERS);
+  const { models } = backend.database;
+  const users = await models.user.findMany({ select: { id: true }, orderBy: { id: "asc" } });
+  await models.creditLog.deleteMany();
+  const chunk = Math.max(1, Math.floor(200_000 / perUser));
+  for (let from = 0; from < users.length; from += chunk) {
+    const ids = users.slice(from, from + chunk).map(({ id }) => `'${id}'`);
+    await backend.database.rawTransaction((session) =>
+      session.execute(
+        `INSERT INTO credit_logs (userId, seq, id, amount, balance, type, feature, lots, priceVersion, createdAt)
+         SELECT u.id, s.seq, UUID(), CASE WHEN s.seq = 1 THEN 1000000000 ELSE -1 END, 1000000001 - s.seq,
+           CASE WHEN s.seq = 1 THEN 'SIGNUP' ELSE 'USAGE' END, 'chat-flash',
+           CONCAT('[["', UUID(), '",1]]'), 'bench', NOW(3)
+         FROM users u JOIN seq_1_to_${perUser} s WHERE u.id IN (${ids.join(", ")})`,
+        [],
+      ),
+    );
+  }
+  const credits = 1_000_000_001 - perUser;
+  await models.user.updateMany({ data: { credits, ledgerSeq: perUser } });
+  await models.creditGrant.updateMany({ data: { remaining: credits } });
+}
+
+async function rows(report: Report, seconds: number): Promise<void> {
+  const results: Measured[] = [];
+  for (const total of [FEW_ROWS, MANY_ROWS]) {
+    const place = await createPlace("mysql");
+    if (place === null) return report.say("scale: no MySQL or MariaDB answers here");
+    const instance = await openInstance(place);
+    try {
+      const users = await createUsers(instance, USERS);
+      await fill(instance, total);
+      const work = () =>
+        instance.ledger.submit(spendOf(users[Math.floor(Math.random() * USERS)] ?? ""));
+      await closedLoop({ inFlight: IN_FLIGHT, seconds, work });
+      results.push(await closedLoop({ inFlight: IN_FLIGHT, seconds: seconds * 2, work }));
+    } finally {
+      await instance.close();
+      await place.drop();
+    }
+  }
+  const [few, many] = results;
+  if (few === undefined || many === undefined) return;
+  report.add("scale.rows.few", few, null, `${FEW_ROWS} log rows`);
+  report.add(
+    "scale.rows",
+    many,
+    many.p50Ms / few.p50Ms,
+    `${MANY_ROWS} log rows; latency, less is better`,
+  );
+}
+
+async function instances(report: Report, seconds: number): Promise<void> {
+  const place = await createPlace("mysql");
+  if (place === null) return;
+  const instance = await openInstance(place);
+  try {
+    const users = await createUsers(instance, USERS);
+    const half = USERS / 2;
+    const base = { place, inFlight: IN_FLIGHT, seconds };
+    const one = await together([{ ...base, users }]);
+    const two = await together([
+      { ...base, users: users.slice(0, half) },
+      { ...base, users: users.slice(half) },
+    ]);
+    report.add("scale.instances.one", one, null);
+    report.add("scale.instances", two, two.opsPerSecond / one.opsPerSecond, "disjoint users");
+    const hot = { ...base, users: users.slice(0, 1) };
+    const oneHot = await together([hot]);
+    const twoHot = await together([hot, hot]);
+    report.add("scale.instances.hot.one", oneHot, null);
+    report.add(
+      "scale.instances.hot",
+      twoHot,
+      twoHot.opsPerSecond / oneHot.opsPerSecond,
+      "one user",
+    );
+  } finally {
+    await instance.close();
+    await place.drop();
+  }
+}
+
+/** Runs the tasks in processes of their own, at the same time; speeds add up, the slower latencies count. */
+async function together(tasks: readonly InstanceTask[]): Promise<Measured> {
+  const children = await Promise.all(
+    tasks.map(async (task) => {
+      const child = spawn(process.execPath, ["--import", "tsx", CHILD, JSON.stringify(task)], {
+        stdio: ["pipe", "pipe", "inherit"],
+      });
+      const lines = createInterface({ input: child.stdout });
+      await once(lines, "line");
+      return { child, lines };
+    }),
+  );
+  const answers = await Promise.all(
+    children.map(async ({ child, lines }) => {
+      const answer = once(lines, "line") as Promise<[string]>;
+      child.stdin.write("go\n");
+      const [line] = await answer;
+      return JSON.parse(line) as Measured;
+    }),
+  );
+  return {
+    operations: answers.reduce((sum, { operations }) => sum + operations, 0),
+    opsPerSecond: answers.reduce((sum, { opsPerSecond }) => sum + opsPerSecond, 0),
+    p50Ms: Math.max(...answers.map(({ p50Ms }) => p50Ms)),
+    p99Ms: Math.max(...answers.map(({ p99Ms }) => p99Ms)),
+  };
+}
