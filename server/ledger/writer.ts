@@ -40,7 +40,7 @@ export interface WriterLimits {
 const DEFAULT_LIMITS: WriterLimits = {
   batchSize: 256,
   queueSize: 20_000,
-  deadlineMs: 2_800,
+  deadlineMs: 2_600,
   lockPatienceMs: 12,
   attempts: 8,
 };
@@ -135,8 +135,10 @@ export function createWriter(deps: WriterDeps): Writer {
     const keys = [...users].filter((id) => !impatient.includes(id)).map(lockKey);
     const lease = await locks.acquire(keys, LOCK_TTL_MS).catch(() => NO_LEASE(keys));
     const runs = (id: string) => lease.acquired.has(lockKey(id)) || impatient.includes(id);
-    const ready = items.filter((item) => runs(item.userId));
-    const late = items.filter((item) => !runs(item.userId));
+    // Who was told meanwhile that it took too long is left out: nothing of theirs has happened yet.
+    const waits = items.filter((item) => underWay.has(item));
+    const ready = waits.filter((item) => runs(item.userId));
+    const late = waits.filter((item) => !runs(item.userId));
     const at = performance.now();
     for (const id of users) {
       if (runs(id)) waiting.delete(id);
