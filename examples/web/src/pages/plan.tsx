@@ -59,7 +59,7 @@ function Current({ current }: { current: CurrentPlan }) {
   const live = isLive(current);
   return (
     <Card
-      title={`Your plan: ${current.tier}`}
+      title={`Your plan: ${tierName(current.tier)}`}
       aside={
         <Badge tone={current.cancelAtPeriodEnd && live ? "warn" : words.tone}>
           {current.cancelAtPeriodEnd && live ? "Ends soon" : words.text}
@@ -116,14 +116,19 @@ function Current({ current }: { current: CurrentPlan }) {
           }
         >
           <p>
-            You keep {current.tier} and its credits until {date(current.currentPeriodEnd)}. After
-            that nothing is charged, and credits you bought stay. You can change your mind until
-            then.
+            You keep {tierName(current.tier)} and its credits until {date(current.currentPeriodEnd)}
+            . After that nothing is charged, and credits you bought stay. You can change your mind
+            until then.
           </p>
         </Dialog>
       )}
     </Card>
   );
+}
+
+/** `BASIC` → `Basic`. */
+function tierName(tier: string): string {
+  return tier.slice(0, 1) + tier.slice(1).toLowerCase();
 }
 
 function Plans({ current }: { current: CurrentPlan | null }) {
