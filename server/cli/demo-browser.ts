@@ -1,89 +1,77 @@
-// Owns the demo's stand-in for a browser: cookies per site, redirects followed by hand, forms sent as a person would.
+// Owns a very small browser: it keeps cookies, follows redirects and sends the forms of the pages it is shown.
 
-const MAX_STEPS = 15;
-
-/** A page that was answered, or an address it was sent to and that is not ours to open (the frontend). */
-export interface Visited {
+/** Where the browser is. */
+export interface Page {
   readonly url: URL;
   readonly status: number;
-  readonly text: string;
+  readonly html: string;
 }
 
+/** One person's browser. */
 export interface Browser {
-  /** Opens an address and follows where it leads, up to the first page of `stopAt`. */
-  open(address: string): Promise<Visited>;
-  /** Sends the form of `page` whose action ends with `actionEnd`. */
-  submit(page: Visited, actionEnd: RegExp, fields: Record<string, string>): Promise<Visited>;
-  /** `fetch` as the frontend's own scripts have it: with the cookies and the frontend's Origin. */
-  readonly fetch: typeof fetch;
-  /** A copy with the same cookies: a second tab that is about to do the same thing. */
-  sameCookies(): Browser;
+  open(url: string): Promise<Page>;
+  /** Sends the form of `page` whose action matches, filled in with `fields`. */
+  submit(page: Page, action: RegExp, fields: Record<string, string>): Promise<Page>;
+  /** The value of a cookie that `origin` has set. */
+  cookie(origin: string, name: string): string | undefined;
 }
 
-/** `stopAt` is the frontend's origin, which the demo does not run. */
-export function createBrowser(stopAt: string, cookies = new Map<string, string>()): Browser {
-  function cookieHeader(url: URL): string {
-    return [...cookies]
-      .filter(([key]) => key.startsWith(`${url.host} `))
-      .map(([key, value]) => `${key.slice(url.host.length + 1)}=${value}`)
-      .join("; ");
-  }
+const MAX_REDIRECTS = 12;
 
-  function store(url: URL, answer: Response): void {
+/** Opens a browser. It stops at a redirect to `frontendUrl`: nobody needs to serve that for the demo. */
+export function createBrowser(frontendUrl: string): Browser {
+  const jar = new Map<string, Map<string, string>>();
+
+  function keep(url: URL, answer: Response): void {
+    const cookies = jar.get(url.origin) ?? new Map<string, string>();
+    jar.set(url.origin, cookies);
     for (const line of answer.headers.getSetCookie()) {
-      const [pair = ""] = line.split(";", 1);
-      const equals = pair.indexOf("=");
-      const key = `${url.host} ${pair.slice(0, equals)}`;
-      const gone = /max-age=0(;|$)/i.test(line) || /expires=thu, 01 jan 1970/i.test(line);
-      if (gone) cookies.delete(key);
-      else cookies.set(key, pair.slice(equals + 1));
+      const [pair = ""] = line.split(";");
+      const name = pair.slice(0, pair.indexOf("="));
+      const expires = /;\s*expires=([^;]+)/i.exec(line)?.[1];
+      const isCleared =
+        /;\s*max-age=0(;|$)/i.test(line) ||
+        (expires !== undefined && Date.parse(expires) < Date.now());
+      if (isCleared) cookies.delete(name);
+      else cookies.set(name, pair.slice(name.length + 1));
     }
   }
 
-  async function follow(address: string, body?: URLSearchParams): Promise<Visited> {
-    let url = new URL(address);
-    let form = body;
-    for (let step = 0; step < MAX_STEPS; step += 1) {
-      if (url.origin === stopAt) return { url, status: 200, text: "" };
+  async function go(from: URL, first?: URLSearchParams): Promise<Page> {
+    let url = from;
+    let form = first;
+    for (let hop = 0; hop < MAX_REDIRECTS; hop += 1) {
+      if (url.origin === frontendUrl) return { url, status: 302, html: "" };
+      const cookies = [...(jar.get(url.origin) ?? [])].map((pair) => pair.join("="));
       const answer = await fetch(url, {
         method: form === undefined ? "GET" : "POST",
-        body: form,
-        redirect: "manual",
         headers: {
-          cookie: cookieHeader(url),
+          "user-agent": "Skywork demo",
+          cookie: cookies.join("; "),
           ...(form === undefined ? {} : { origin: url.origin }),
         },
+        body: form,
+        redirect: "manual",
       });
-      store(url, answer);
-      const text = await answer.text();
+      keep(url, answer);
+      const html = await answer.text();
       const location = answer.headers.get("location");
-      if (location === null) return { url, status: answer.status, text };
+      if (location === null) return { url, status: answer.status, html };
       url = new URL(location, url);
       form = undefined;
     }
-    throw new Error(`${address} redirected more than ${MAX_STEPS} times.`);
+    throw new Error(`${from.href} redirects without an end.`);
   }
 
   return {
-    open: (address) => follow(address),
-    async submit(page, actionEnd, fields) {
-      const actions = [...page.text.matchAll(/<form[^>]*\baction="([^"]+)"/g)].map(([, it]) => it);
-      const action = actions.find((it) => it !== undefined && actionEnd.test(it));
-      if (action === undefined)
-        throw new Error(
-          `${page.url.href} has no form for ${actionEnd.source}: it answered ${page.status}.`,
-        );
-      return follow(new URL(action, page.url).href, new URLSearchParams(fields));
+    open: (url) => go(new URL(url)),
+    async submit(page, action, fields) {
+      const forms = [...page.html.matchAll(/<form method="post" action="([^"]+)"/g)];
+      const path = forms.map((form) => form[1] ?? "").find((found) => action.test(found));
+      if (path === undefined)
+        throw new Error(`${page.url.href} (${page.status}) has no form for ${action.source}.`);
+      return go(new URL(path, page.url), new URLSearchParams(fields));
     },
-    async fetch(input, init) {
-      const url = new URL(input instanceof Request ? input.url : input);
-      const headers = new Headers(init?.headers);
-      headers.set("cookie", cookieHeader(url));
-      headers.set("origin", stopAt);
-      const answer = await fetch(input, { ...init, headers });
-      store(url, answer);
-      return answer;
-    },
-    sameCookies: () => createBrowser(stopAt, new Map(cookies)),
+    cookie: (origin, name) => jar.get(origin)?.get(name),
   };
 }

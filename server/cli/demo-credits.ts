@@ -1,182 +1,212 @@
-// Owns the first half of the demo: signing in, spending, being short, buying, staying signed in.
-import { TRPCClientError } from "@trpc/client";
-import type { AppErrorData } from "../../shared/src/errors.ts";
-import { FEATURES } from "../../shared/src/features.ts";
-import type { AppRouter } from "../../shared/src/router.ts";
-import { arrives, BrokenStep, check, type Story } from "./demo-story.ts";
+// Owns the acts of the demo about credits: the sign-in that brings the first ones, spending, workers, live balances.
+import { setTimeout as sleep } from "node:timers/promises";
+import type { Feature } from "../../shared/src/features.ts";
+import type { Transcript } from "./demo-transcript.ts";
 import type { DemoWorld, Person } from "./demo-world.ts";
 
-/** What `work` was refused with; the story ends when it was not. */
-export async function refusal(work: Promise<unknown>): Promise<AppErrorData> {
+/** Ada signs in for the first time. Answers her, with 100 credits. */
+export async function signingIn(world: DemoWorld, { act, step }: Transcript): Promise<Person> {
+  act("Ada signs in with Google");
+  await step(
+    "asks the API how to sign in",
+    () => world.clientWith().auth.config.query(),
+    { providers: [{ id: "google", url: `${world.url}/api/auth/google` }], sandbox: true },
+    "Google, at /api/auth/google",
+  );
+  const ada = await world.signIn(world.addressOf("ada"));
+  await step(
+    "picks her account on Google's page and comes back",
+    () => ada.landedOn,
+    { pathname: "/auth/callback", search: "?returnTo=%2Fcredits", hash: "" },
+    "signed in by a cookie; no token in any address",
+  );
+  await step(
+    "opens that address a second time by hand",
+    () => ada.browser.open(`${world.url}/api/auth/google/callback?code=any&state=any`),
+    { url: { pathname: "/auth/callback", search: "?error=state_invalid" } },
+    "sent back with a word: state_invalid",
+  );
+  await step(
+    "asks who she is",
+    () => ada.client.auth.me.query(),
+    { user: { email: ada.email, name: "Ada", role: "USER", credits: 100 } },
+    ({ user }) => `${user.name}, ${user.email}`,
+  );
+  await step(
+    "looks at her balance",
+    () => ada.client.credit.balance.query(),
+    { credits: 100, held: 0, available: 100, grants: [{ source: "SIGNUP", remaining: 100 }] },
+    "100 signup credits",
+  );
+  await step(
+    "looks at her history",
+    () => ada.client.credit.history.query(),
+    { total: 1, logs: [{ seq: 1, type: "SIGNUP", amount: 100, balance: 100 }] },
+    "one entry: SIGNUP +100",
+  );
+  const again = await world.signIn(ada.email);
+  await step(
+    "signs in on her phone as well",
+    async () => ({ ...(await again.client.credit.balance.query()), userId: again.userId }),
+    { userId: ada.userId, credits: 100 },
+    "the same account, no second bonus",
+  );
+  return ada;
+}
+
+/** 100 credits become 79, once, whatever is repeated. */
+export async function spending(
+  world: DemoWorld,
+  { act, step, refused }: Transcript,
+  { client, tokens }: Person,
+): Promise<void> {
+  act("She spends credits on the four features");
+  await step(
+    "looks at the prices",
+    () => client.credit.costs.query(),
+    {
+      features: [
+        { feature: "chat-flash", credits: 1 },
+        { feature: "chat-pro", credits: 5 },
+        { feature: "ppt-generate", credits: 10 },
+        { feature: "ppt-edit", credits: 5 },
+      ],
+    },
+    ({ features }) => features.map(({ feature, credits }) => `${feature} ${credits}`).join(", "),
+  );
+  const spends: readonly [does: string, feature: Feature, charged: number, balance: number][] = [
+    ["asks the fast model something", "chat-flash", 1, 99],
+    ["asks the strong model something", "chat-pro", 5, 94],
+    ["has slides made", "ppt-generate", 10, 84],
+    ["has a slide changed", "ppt-edit", 5, 79],
+  ];
+  for (const [does, feature, charged, balance] of spends)
+    await step(
+      does,
+      () => client.credit.spend.mutate({ feature, idempotencyKey: `first-${feature}` }),
+      { feature, charged, balance, replayed: false },
+      `${feature}: ${charged}, ${balance} left`,
+    );
+  await step(
+    "sends the last call again, as a bad line makes one do",
+    () => client.credit.spend.mutate({ feature: "ppt-edit", idempotencyKey: "first-ppt-edit" }),
+    { charged: 5, balance: 79, replayed: true },
+    "the first answer again; charged once",
+  );
+  await refused(
+    "uses the same key for something else",
+    () => client.credit.spend.mutate({ feature: "chat-pro", idempotencyKey: "first-ppt-edit" }),
+    { code: "IDEMPOTENCY_CONFLICT" },
+    "refused: IDEMPOTENCY_CONFLICT",
+  );
+  await step(
+    "looks at what she used",
+    () => client.credit.usage.query(),
+    { totalCredits: 21 },
+    "21 credits today, by feature and by day",
+  );
+  await step(
+    "asks the same over REST, without TypeScript",
+    async () => {
+      const headers = { authorization: `Bearer ${tokens.access}` };
+      const answer = await fetch(`${world.url}/api/user/credits`, { headers });
+      return { status: answer.status, body: (await answer.json()) as Record<string, unknown> };
+    },
+    { status: 200, body: { success: true, credits: 79 } },
+    "GET /api/user/credits: 79",
+  );
+}
+
+/** A worker in another language does the work: 579 credits become 567. */
+export async function workers(
+  world: DemoWorld,
+  { act, step, refused }: Transcript,
+  { client, userId }: Person,
+): Promise<void> {
+  act("An AI worker spends for her, with a service key");
+  const worker = world.clientWith(world.workerKey);
+  const reserve = (amount: number, idempotencyKey: string) => () =>
+    worker.service.reserve.mutate({ userId, amount, idempotencyKey });
+  const { holdId } = await step(
+    "holds 20 credits before a long job",
+    reserve(20, "job-1"),
+    { amount: 20, available: 559 },
+    "559 of 579 are free to spend meanwhile",
+  );
+  await step(
+    "finishes for less",
+    () => worker.service.settle.mutate({ holdId, amount: 12 }),
+    { charged: 12, available: 567 },
+    "12 charged, 8 are hers again",
+  );
+  await refused(
+    "settles it a second time",
+    () => worker.service.settle.mutate({ holdId, amount: 12 }),
+    { code: "HOLD_NOT_ACTIVE" },
+    "refused: a hold ends once",
+  );
+  const failing = await step(
+    "holds 50 credits for a job that fails",
+    reserve(50, "job-2"),
+    { amount: 50, available: 517 },
+    "517 are free to spend meanwhile",
+  );
+  await step(
+    "gives them back",
+    () => worker.service.release.mutate({ holdId: failing.holdId }),
+    { available: 567 },
+    "nothing charged",
+  );
+  await refused(
+    "tries it with another key",
+    () => world.clientWith(`${world.workerKey}x`).service.release.mutate({ holdId }),
+    { code: "UNAUTHENTICATED" },
+    "refused: UNAUTHENTICATED",
+  );
+  await step(
+    "Ada looks at her balance",
+    () => client.credit.balance.query(),
+    { credits: 567, held: 0, available: 567 },
+    "567",
+  );
+}
+
+/** 567 credits become 566 before her eyes. */
+export async function liveBalance(
+  world: DemoWorld,
+  { act, step }: Transcript,
+  { client, userId }: Person,
+): Promise<void> {
+  act("Her balance moves by itself");
+  const seen: number[] = [];
+  const problem: { error?: unknown } = {};
+  const stream = client.credit.onChange.subscribe(undefined, {
+    onData: ({ available }) => seen.push(available),
+    onError: (error) => {
+      problem.error = error;
+    },
+  });
+  const arrived = async (count: number): Promise<number[]> => {
+    const deadlineMs = Date.now() + 15_000;
+    while (seen.length < count && problem.error === undefined && Date.now() < deadlineMs)
+      await sleep(10);
+    if (problem.error instanceof Error) throw problem.error;
+    return [...seen];
+  };
   try {
-    await work;
-  } catch (error) {
-    const app =
-      error instanceof TRPCClientError
-        ? (error as TRPCClientError<AppRouter>).data?.app
-        : undefined;
-    if (app !== undefined && app !== null) return app;
-    throw error;
-  }
-  throw new BrokenStep("It was allowed and should have been refused.");
-}
-
-/** All the person's credits. */
-export async function creditsOf({ client }: Person): Promise<number> {
-  return (await client.credit.balance.query()).credits;
-}
-
-/** Presses the button of the hosted payment page. */
-export async function payOnHostedPage(person: Person, checkoutUrl: string): Promise<URL> {
-  const page = await person.browser.open(checkoutUrl);
-  return (await person.browser.submit(page, /\/pay$/, { method: "ok" })).url;
-}
-
-export async function creditChapters(world: DemoWorld, story: Story): Promise<Person> {
-  story.chapter("Signing in");
-  let ada: Person | undefined;
-  await story.step("Ada signs in with Google and gets 100 credits", async (tell) => {
-    ada = await world.signIn("ada");
-    const { user } = await ada.client.auth.me.query();
-    check("her address", ada.email, user.email);
-    check("her credits", 100, await creditsOf(ada));
-    const { logs } = await ada.client.credit.history.query({});
-    check(
-      "her history",
-      [["SIGNUP", 100, 1]],
-      logs.map((it) => [it.type, it.amount, it.seq]),
-    );
-    tell(`${user.email}: 100 credits, one SIGNUP entry; no token was ever in an address`);
-  });
-  if (ada === undefined) throw new Error("Nobody signed in.");
-  const person = ada;
-  await story.step("Signing in again gives no second welcome gift", async () => {
-    await world.signIn("ada");
-    check("her credits", 100, await creditsOf(person));
-  });
-  await spending(story, person);
-  await buying(world, story, person);
-  await stayingSignedIn(world, story, person);
-  return person;
-}
-
-async function spending(story: Story, ada: Person): Promise<void> {
-  story.chapter("Spending");
-  const { features } = await ada.client.credit.costs.query();
-  let left = 100;
-  for (const feature of FEATURES) {
-    const cost = features.find((it) => it.feature === feature)?.credits ?? Number.NaN;
-    await story.step(`${feature} costs ${cost}`, async (tell) => {
-      const spent = await ada.client.credit.spend.mutate({
-        feature,
-        idempotencyKey: `first-${feature}`,
-      });
-      left -= cost;
-      check("charged and left", [cost, left], [spent.charged, spent.balance]);
-      tell(`${left} left`);
+    await step("opens credit.onChange", () => arrived(1), [567], "567 at once");
+    await world.clientWith(world.workerKey).service.spend.mutate({
+      userId,
+      feature: "chat-flash",
+      idempotencyKey: "live",
     });
-  }
-  await story.step("The same key again is answered again and charged once", async (tell) => {
-    const again = await ada.client.credit.spend.mutate({
-      feature: "chat-pro",
-      idempotencyKey: "first-chat-pro",
-    });
-    check("replayed", true, again.replayed);
-    check("her credits", left, await creditsOf(ada));
-    tell("replayed: true");
-  });
-  await story.step("20 clicks at once on what is enough for 7: exactly 7 pass", async (tell) => {
-    const clicks = await Promise.allSettled(
-      Array.from({ length: 20 }, (_, click) =>
-        ada.client.credit.spend.mutate({
-          feature: "ppt-generate",
-          idempotencyKey: `click-${click}`,
-        }),
-      ),
+    await step(
+      "a worker spends one credit",
+      () => arrived(2),
+      [567, 566],
+      "566 on her screen, unasked",
     );
-    const passed = clicks.filter((it) => it.status === "fulfilled").length;
-    check("clicks that passed", Math.floor(left / 10), passed);
-    left -= passed * 10;
-    check("her credits", left, await creditsOf(ada));
-    tell(`${passed} passed, ${20 - passed} refused, ${left} left`);
-  });
-  await story.step("Short: the refusal says how much is missing and what to buy", async (tell) => {
-    const no = await refusal(
-      ada.client.credit.spend.mutate({ feature: "ppt-generate", idempotencyKey: "too-much" }),
-    );
-    if (no.code !== "INSUFFICIENT_CREDITS") throw new BrokenStep(`It was refused with ${no.code}.`);
-    check("the numbers", [10, left, 10 - left], [no.required, no.available, no.shortfall]);
-    const { packages } = await ada.client.payment.packages.query();
-    const suggested = packages.find((it) => it.id === no.suggestedPackageId);
-    check("the suggestion", 100, suggested?.credits);
-    tell(`needs 10, has ${left}; suggested: ${suggested?.name} (100 credits)`);
-  });
-}
-
-async function buying(world: DemoWorld, story: Story, ada: Person): Promise<void> {
-  story.chapter("Buying 500 credits");
-  const before = await creditsOf(ada);
-  const { packages } = await ada.client.payment.packages.query();
-  const packageId = packages.find((it) => it.credits === 500)?.id ?? "";
-  const { sessionId, checkoutUrl } = await ada.client.payment.checkout.mutate({ packageId });
-  await story.step("A second click gets the same checkout", async () => {
-    const second = await ada.client.payment.checkout.mutate({ packageId });
-    check("the session", sessionId, second.sessionId);
-  });
-  await story.step("Paid on the hosted page; the webhook brings them, live", async (tell) => {
-    const live: number[] = [];
-    const stream = ada.client.credit.onChange.subscribe(undefined, {
-      onData: ({ credits }) => live.push(credits),
-    });
-    await arrives("the first live balance", before, () => Promise.resolve(live[0]));
-    const back = await payOnHostedPage(ada, checkoutUrl);
-    check("the way back", "/payment/success", back.pathname);
-    check("its session", sessionId, back.searchParams.get("session_id"));
-    await arrives("the live balance", before + 500, () => Promise.resolve(live.at(-1)));
+  } finally {
     stream.unsubscribe();
-    tell(`${before} → ${before + 500} over server-sent events`);
-  });
-  await story.step("The return page and a repeated webhook change nothing more", async () => {
-    const confirmed = await ada.client.payment.confirm.mutate({ sessionId });
-    check("confirmed", ["SUCCESS", before + 500], [confirmed.status, confirmed.balance]);
-    const { control } = world.sandbox.stripe;
-    const event = control.events("checkout.session.completed").at(-1);
-    await control.resendEvent(event?.id ?? "");
-    await control.idle();
-    check("her credits", before + 500, await creditsOf(ada));
-    const { payments } = await ada.client.payment.history.query({});
-    check(
-      "her payments",
-      [["SUCCESS", 2000, 500]],
-      payments.map((it) => [it.status, it.amount, it.creditsPurchased]),
-    );
-  });
-}
-
-async function stayingSignedIn(world: DemoWorld, story: Story, ada: Person): Promise<void> {
-  story.chapter("Staying signed in");
-  await story.step("Two tabs refresh with the same cookie at once: both stay", async () => {
-    const tabs = [ada.browser, ada.browser.sameCookies()];
-    const answers = await Promise.all(
-      tabs.map((tab) =>
-        tab.fetch(`${world.url}/api/auth/refresh`, {
-          method: "POST",
-          headers: { "content-type": "application/json" },
-          body: "{}",
-        }),
-      ),
-    );
-    check(
-      "both answers",
-      [200, 200],
-      answers.map((it) => it.status),
-    );
-    await ada.client.auth.refresh.mutate();
-    check("her sessions", 2, (await ada.client.auth.sessions.query()).sessions.length);
-  });
-  await story.step("A callback opened by hand is refused with a word", async (tell) => {
-    const { url } = await ada.browser.open(`${world.url}/api/auth/google/callback?code=x&state=y`);
-    check("the reason", "state_invalid", url.searchParams.get("error"));
-    tell("/auth/callback?error=state_invalid");
-  });
+  }
 }

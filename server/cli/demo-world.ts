@@ -1,104 +1,191 @@
-// Owns the demo's world: an embedded server of its own on free ports, its own sandbox, and people who sign in.
+// Owns where the demo plays: a whole server on a free port, its own sandbox and database, and the people in it.
 import { randomBytes } from "node:crypto";
-import { mkdtemp, rm } from "node:fs/promises";
+import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import type { TRPCClient } from "@trpc/client";
+import { setTimeout as sleep } from "node:timers/promises";
+import { z } from "zod";
 import { createClient } from "../../shared/src/client.ts";
-import type { AppRouter } from "../../shared/src/router.ts";
 import { createApp } from "../app.ts";
-import { openBackend } from "../backend/backend.ts";
-import type { Database } from "../backend/database.ts";
+import { type Backend, openBackend } from "../backend/backend.ts";
 import { parseConfig } from "../config.ts";
 import { createHttpServer } from "../http/server.ts";
 import { createLogger } from "../logger.ts";
 import { type Sandbox, startSandbox } from "../sandbox/sandbox.ts";
-import { type Browser, createBrowser } from "./demo-browser.ts";
+import { type Browser, createBrowser, type Page } from "./demo-browser.ts";
 
-/** Nothing listens there: the demo reads where people would be sent and does not follow. */
-export const FRONTEND = "http://localhost:3000";
+/** The typed client. */
+export type Client = ReturnType<typeof createClient>;
 
-/** Somebody signed in, with a browser and the typed client. */
+/** Somebody at their browser, signed in. */
 export interface Person {
+  readonly client: Client;
+  readonly userId: string;
   readonly email: string;
   readonly browser: Browser;
-  readonly client: TRPCClient<AppRouter>;
+  /** Where the sign-in led to. */
+  readonly landedOn: URL;
+  /** The newest tokens of this sign-in. */
+  readonly tokens: { access: string; refresh: string };
 }
 
+/** Everything the acts need. */
 export interface DemoWorld {
   readonly url: string;
-  /** Where the ledger lives, in words. */
-  readonly where: string;
-  readonly sandbox: Sandbox;
-  readonly database: Database;
-  /** Signs somebody in through the sandbox Google; the address is made unique to this run. */
-  signIn(name: string): Promise<Person>;
+  readonly about: string;
+  readonly database: Backend["database"];
+  readonly stripe: Sandbox["stripe"]["control"];
+  /** An address of this run alone: the database may be one that was there before. */
+  addressOf(name: string): string;
+  /** A client with this access token or service key; nobody without. */
+  clientWith(token?: string): Client;
+  readonly workerKey: string;
+  /** Signs in at the sandbox Google, on a browser of its own. */
+  signIn(email: string): Promise<Person>;
+  /** The hosted payment page, as this person sees it. */
+  openPage(person: Person, url: string): Promise<Page>;
+  /** Waits until Stripe's events have all been delivered. */
+  delivered(): Promise<void>;
+  /** The newest object Stripe made that an event of this type tells of. */
+  newest(eventType: string): { id: string };
   close(): Promise<void>;
 }
 
-/** What of the user's own environment counts: where to store, nothing else. */
-const KEPT = /^(DATABASE_URL|REDIS_)/;
+/** What of the process's environment counts here: which database and which Redis. `.env` is left alone. */
+const BACK_END_VARIABLES = [
+  "DATABASE_URL",
+  "REDIS_URL",
+  "REDIS_HOST",
+  "REDIS_PORT",
+  "REDIS_PASSWORD",
+  "REDIS_SENTINELS",
+  "REDIS_SENTINEL_NAME",
+  "REDIS_CLUSTER_NODES",
+] as const;
 
-/** Starts everything. Uses DATABASE_URL and REDIS_* where they are set, else a folder that is removed at the end. */
-export async function startDemoWorld(
-  given: Readonly<Record<string, string | undefined>>,
+const FRONTEND_URL = "http://localhost:3000";
+const DELIVERY_LIMIT_MS = 30_000;
+
+/** Starts everything. What has been opened is closed again when the rest cannot be. `onLog` gets the server's log lines. */
+export async function openDemoWorld(onLog: (line: string) => void): Promise<DemoWorld> {
+  const closers: (() => void | Promise<void>)[] = [];
+  const close = async () => {
+    for (let closer = closers.pop(); closer !== undefined; closer = closers.pop()) await closer();
+  };
+  try {
+    return await open(closers, close, onLog);
+  } catch (error) {
+    await close();
+    throw error;
+  }
+}
+
+async function open(
+  closers: (() => void | Promise<void>)[],
+  close: () => Promise<void>,
+  onLog: (line: string) => void,
 ): Promise<DemoWorld> {
-  const run = randomBytes(4).toString("hex");
-  const folder = await mkdtemp(join(tmpdir(), "skywork-demo-"));
-  let handle: Parameters<typeof createHttpServer>[0] = (_request, response) => response.end();
-  const http = createHttpServer((request, response) => handle(request, response));
+  const run = randomBytes(5).toString("hex");
+  const addressOf = (name: string) => `${name}@run-${run}.example.com`;
+  const secret = () => randomBytes(48).toString("base64url");
+  const workerKey = secret();
+  const directory = mkdtempSync(join(tmpdir(), "skywork-demo-"));
+  const remove = () => rmSync(directory, { recursive: true, force: true });
+  closers.push(remove);
+  process.once("exit", remove);
+
+  // The socket is first: the sandbox must know where the server is, and the server where the sandbox is.
+  const handler: { current?: ReturnType<typeof createApp>["handle"] } = {};
+  const http = createHttpServer((request, response) => handler.current?.(request, response));
   const url = `http://localhost:${await http.listen(0, "127.0.0.1")}`;
+  closers.push(() => http.stop());
   const sandbox = await startSandbox({
     webhookUrl: `${url}/api/payment/webhook`,
     redirectUris: [`${url}/api/auth/google/callback`],
   });
-  const kept = Object.fromEntries(
-    Object.entries(given).filter(([name, value]) => KEPT.test(name) && value !== ""),
-  );
+  closers.push(() => sandbox.close());
+
+  const given = BACK_END_VARIABLES.map((name) => [name, process.env[name]] as const);
   const config = parseConfig({
-    DATABASE_URL: `file:${join(folder, "demo.db")}`,
     NODE_ENV: "development",
     PORT: new URL(url).port,
-    JWT_SECRET: randomBytes(48).toString("base64url"),
-    REFRESH_TOKEN_SECRET: randomBytes(48).toString("base64url"),
-    FRONTEND_URL: FRONTEND,
-    ADMIN_EMAILS: `admin.${run}@example.com`,
-    RATE_LIMIT_MAX_REQUESTS: "1000",
+    DATABASE_URL: `file:${join(directory, "demo.db")}`,
+    ...Object.fromEntries(given.filter(([, value]) => value !== undefined && value !== "")),
     ...sandbox.env,
-    ...kept,
+    FRONTEND_URL,
+    JWT_SECRET: secret(),
+    REFRESH_TOKEN_SECRET: secret(),
+    SERVICE_API_KEYS: `worker:${workerKey}`,
+    ADMIN_EMAILS: addressOf("grace"),
+    RATE_LIMIT_MAX_REQUESTS: "100000",
   });
-  const logger = createLogger({ level: "fatal" });
-  const backend = await openBackend({ config, logger });
+  const logger = createLogger({ level: "warn", destination: { write: onLog } });
+  const backend = await openBackend({ config, logger, keyPrefix: `skywork-demo-${run}` });
+  closers.push(() => backend.close());
+  // Its jobs are not started: on a database that was there before, they would ask the sandbox for other people's payments.
   const app = createApp({ config, backend, logger });
-  handle = app.handle;
+  closers.push(() => app.close());
+  handler.current = app.handle;
+  closers.push(() => {
+    app.beginShutdown();
+    app.endStreams();
+  });
+
+  const clientWith = (token?: string) =>
+    createClient({ url: `${url}/api/trpc`, cookies: false, getAccessToken: () => token });
+  const { control } = sandbox.stripe;
   return {
     url,
-    where: `${config.database.kind === "sqlite" ? "embedded SQLite" : "MySQL"}, ${config.redis ? "Redis" : "no Redis"}`,
-    sandbox,
+    about: [
+      config.database.kind === "sqlite" ? "embedded SQLite" : "MySQL or MariaDB",
+      config.redis === null ? "no Redis needed" : "Redis",
+      "Google and Stripe are stand-ins on this machine",
+    ].join(" · "),
     database: backend.database,
-    signIn: (name) => signIn(url, `${name}.${run}@example.com`),
-    async close() {
-      app.beginShutdown();
-      app.endStreams();
-      await sandbox.close();
-      await http.stop();
-      await app.close();
-      await backend.close();
-      await rm(folder, { recursive: true, force: true });
+    stripe: control,
+    addressOf,
+    clientWith,
+    workerKey,
+    signIn: (email) => signIn(url, email),
+    openPage: (person, page) => person.browser.open(page),
+    async delivered() {
+      const deadlineMs = Date.now() + DELIVERY_LIMIT_MS;
+      for (;;) {
+        await control.idle();
+        const late = control.events().filter((event) => event.pending_webhooks > 0);
+        if (late.length === 0) return;
+        if (Date.now() > deadlineMs)
+          throw new Error(`Undelivered: ${late.map((event) => event.type).join(", ")}`);
+        await sleep(50);
+      }
     },
+    newest(eventType) {
+      const object: unknown = control.events(eventType).at(-1)?.data.object;
+      return z.object({ id: z.string() }).parse(object);
+    },
+    close,
   };
 }
 
+/** The sign-in as a browser does it; the refresh cookie then serves a client that keeps its tokens itself. */
 async function signIn(url: string, email: string): Promise<Person> {
-  const browser = createBrowser(FRONTEND);
-  const chooser = await browser.open(`${url}/api/auth/google?returnTo=/`);
-  const back = await browser.submit(chooser, /^\/interaction\//, { email });
-  if (back.url.pathname !== "/auth/callback" || back.url.searchParams.has("error"))
-    throw new Error(`The sign-in of ${email} ended at ${back.url.href}.`);
-  const told = [...back.url.searchParams.keys()].filter((name) => name !== "returnTo");
-  if (told.length > 0 || back.url.hash !== "")
-    throw new Error(`The way back carries more than it should: ${told.join(", ")}`);
-  const client = createClient({ url: `${url}/api/trpc`, fetch: browser.fetch, cookies: true });
-  await client.auth.refresh.mutate();
-  return { email, browser, client };
+  const browser = createBrowser(FRONTEND_URL);
+  const chooser = await browser.open(`${url}/api/auth/google?returnTo=/credits`);
+  const { url: landedOn } = await browser.submit(chooser, /^\/interaction\//, { email });
+  const refresh = browser.cookie(url, "refresh");
+  if (refresh === undefined) throw new Error(`The sign-in ended at ${landedOn.href}.`);
+  const tokens = { access: "", refresh };
+  const client = createClient({
+    url: `${url}/api/trpc`,
+    refreshToken: refresh,
+    onAccessToken: (token) => {
+      tokens.access = token;
+    },
+    onRefreshToken: (token) => {
+      tokens.refresh = token;
+    },
+  });
+  await client.auth.refresh.mutate({ refreshToken: refresh });
+  const { user } = await client.auth.me.query();
+  return { client, userId: user.id, email, browser, landedOn, tokens };
 }

@@ -1,45 +1,96 @@
-// Owns `npm run demo`: the whole story through the typed client against a fresh server; exit code 0 only if all of it held.
+// Owns `npm run demo`: the whole story through the typed client, against a server, a sandbox and a database of its own.
+import { setTimeout as sleep } from "node:timers/promises";
+import { ConfigError } from "../config.ts";
 import { runDoctor } from "../ledger/doctor.ts";
-import { creditChapters } from "./demo-credits.ts";
-import { planChapters } from "./demo-plans.ts";
-import { BrokenStep, check, createStory } from "./demo-story.ts";
-import { type DemoWorld, startDemoWorld } from "./demo-world.ts";
+import { buying, moneyBack, runningShort } from "./demo-buying.ts";
+import { liveBalance, signingIn, spending, workers } from "./demo-credits.ts";
+import { subscribing } from "./demo-plan.ts";
+import { refreshing, signingOut } from "./demo-sessions.ts";
+import { createTranscript, StepFailed, type Transcript } from "./demo-transcript.ts";
+import { type DemoWorld, openDemoWorld } from "./demo-world.ts";
 
-async function tell(world: DemoWorld, startedAtMs: number): Promise<void> {
-  const story = createStory();
-  process.stdout.write(`Skywork at ${world.url} (${world.where}), Google and Stripe: sandbox\n`);
-  const ada = await creditChapters(world, story);
-  await planChapters(world, story, ada);
-  story.chapter("The doctor");
-  await story.step("Every invariant of the ledger holds", async (say) => {
-    let users = 0;
-    const violations = await runDoctor({
-      database: world.database,
-      onProgress: (progress) => {
-        users = progress.users;
-      },
-    });
-    check("violations", [], violations);
-    say(`${users} users, every entry, lot and hold`);
+const TIME_LIMIT_MS = 120_000;
+const CLOSE_LIMIT_MS = 10_000;
+
+/** The story. Each act begins with the balance the one before left. */
+async function tell(world: DemoWorld, transcript: Transcript): Promise<void> {
+  const ada = await signingIn(world, transcript); // 100 credits
+  await spending(world, transcript, ada); // 79
+  await buying(world, transcript, ada); // 579
+  await workers(world, transcript, ada); // 567
+  await liveBalance(world, transcript, ada); // 566
+  await runningShort(transcript, ada); // 6
+  await refreshing(world, transcript, ada);
+  await subscribing(world, transcript, ada); // 1506, and what the upgrade brought
+  await moneyBack(world, transcript, ada); // 150 less
+  await signingOut(world, transcript, ada);
+  await audit(world, transcript);
+}
+
+async function audit(world: DemoWorld, { act, step }: Transcript): Promise<void> {
+  act("The doctor looks at every credit");
+  let users = 0;
+  await step(
+    "audits the whole database",
+    () =>
+      runDoctor({
+        database: world.database,
+        onProgress: (progress) => {
+          users = progress.totalUsers;
+        },
+      }),
+    [],
+    () => `sound: ${users} users, every invariant holds`,
+  );
+}
+
+/** Rejects when the story must not go on: it takes too long, somebody stops it, or an error came from nowhere. */
+function interruption(): Promise<never> {
+  return new Promise((_, reject) => {
+    const stop = (error: Error) => () => reject(error);
+    setTimeout(stop(new Error("It took longer than 120 s.")), TIME_LIMIT_MS).unref();
+    for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const)
+      process.once(signal, stop(new Error(`Stopped by ${signal}.`)));
+    process.on("uncaughtException", reject);
+    process.on("unhandledRejection", reject);
   });
-  const seconds = ((Date.now() - startedAtMs) / 1000).toFixed(1);
-  process.stdout.write(`\n${story.steps()} steps, all of them held, in ${seconds} s.\n`);
 }
 
 const startedAtMs = Date.now();
-let exitCode = 0;
+const transcript = createTranscript();
+const serverLog: string[] = [];
+const interrupted = interruption();
+interrupted.catch(() => undefined);
+let world: DemoWorld | undefined;
 try {
-  const world = await startDemoWorld(process.env);
-  try {
-    await tell(world, startedAtMs);
-  } finally {
-    await world.close();
-  }
+  const opening = openDemoWorld((line) => serverLog.push(line.trimEnd()));
+  opening.then(
+    (opened) => {
+      world = opened;
+    },
+    () => undefined,
+  );
+  world = await Promise.race([opening, interrupted]);
+  transcript.say(`\n  Skywork, the whole story\n  ${world.url} · ${world.about}`);
+  await Promise.race([tell(world, transcript), interrupted]);
+  const seconds = ((Date.now() - startedAtMs) / 1000).toFixed(1);
+  transcript.say(`\n  Every step held: ${transcript.held} of them, in ${seconds} s.\n`);
 } catch (error) {
-  exitCode = 1;
-  const text = error instanceof Error ? error.message : String(error);
-  process.stderr.write(`\nThe demo FAILED. ${text}\n`);
-  if (error instanceof Error && !(error instanceof BrokenStep) && error.cause instanceof Error)
-    process.stderr.write(`${error.cause.stack}\n`);
+  process.exitCode = 1;
+  const isPlain = error instanceof ConfigError || error?.constructor === Error;
+  const text = error instanceof Error ? (isPlain ? error.message : error.stack) : String(error);
+  transcript.say(
+    error instanceof StepFailed
+      ? `\n  The story is wrong. ${error.message}: this step did not hold, after ${transcript.held} that did.`
+      : `\n  The story broke off after ${transcript.held} steps: ${text}`,
+  );
+  if (serverLog.length > 0)
+    transcript.say(`\n  The server said last:\n${serverLog.slice(-5).join("\n")}`);
+} finally {
+  // Whatever hangs, the process ends, and with it goes the temporary directory.
+  await Promise.race([world?.close(), sleep(CLOSE_LIMIT_MS)]).catch((error: unknown) => {
+    process.exitCode = 1;
+    transcript.say(`  Closing failed: ${String(error)}`);
+  });
 }
-process.exit(exitCode);
+process.exit();

@@ -1,0 +1,136 @@
+// Owns the act of the demo about plans: the whole life of a subscriber, on Stripe's own clock.
+import type { Transcript } from "./demo-transcript.ts";
+import type { DemoWorld, Person } from "./demo-world.ts";
+
+/** A renewal's invoice is a draft for an hour before it is paid. */
+const A_MONTH_LATER = { months: 1, hours: 2 };
+
+/** 6 credits and a year's worth of events. Nothing bought is touched. */
+export async function subscribing(
+  world: DemoWorld,
+  { act, step, refused }: Transcript,
+  ada: Person,
+): Promise<void> {
+  const { client } = ada;
+  const { stripe } = world;
+  const credits = () => client.credit.balance.query();
+  const plan = async () => (await client.payment.subscription.query()).subscription;
+  const passes = async () => {
+    stripe.advance(A_MONTH_LATER);
+    await world.delivered();
+  };
+
+  act("She subscribes to Basic: 500 credits a month for $9.99");
+  const basic = { planId: "plan_basic_month" };
+  const { checkoutUrl } = await client.payment.subscribe.mutate(basic);
+  const page = await world.openPage(ada, checkoutUrl);
+  await step(
+    "agrees on the payment page",
+    () => ada.browser.submit(page, /\/pay$/, { method: "ok" }),
+    { url: { pathname: "/payment/success" } },
+    "back on the return page",
+  );
+  await world.delivered();
+  await step(
+    "looks at her plan",
+    plan,
+    { planId: "plan_basic_month", status: "active", cancelAtPeriodEnd: false },
+    "BASIC, active",
+  );
+  await step("looks at her balance", credits, { credits: 506 }, "6 + 500 = 506");
+  await refused(
+    "subscribes once more, in another tab",
+    () => client.payment.subscribe.mutate(basic),
+    { code: "CONFLICT" },
+    "refused: one plan at a time",
+  );
+  await step(
+    "opens the billing portal",
+    async () => world.openPage(ada, (await client.payment.portal.mutate()).url),
+    { status: 200 },
+    "cards and invoices, hosted by Stripe",
+  );
+
+  act("Months go by");
+  await passes();
+  await step("a month later the plan renews", credits, { credits: 1006 }, "506 + 500 = 1006");
+  const { id: customerId } = world.newest("customer.created");
+  stripe.setCard(customerId, "failing");
+  await passes();
+  await step("next month her card is refused", plan, { status: "past_due" }, "past_due");
+  await step("looks at her balance", credits, { credits: 1006 }, "unpaid months grant nothing");
+  stripe.setCard(customerId, "ok");
+  const { invoices } = await client.payment.invoices.query();
+  const open = invoices.find(({ status }) => status === "open");
+  await step(
+    "puts in a new card; the open invoice is collected",
+    () => stripe.payInvoice(open?.id ?? "none"),
+    true,
+    "$9.99",
+  );
+  await world.delivered();
+  await step("looks at her plan", plan, { status: "active" }, "active again");
+  await step("looks at her balance", credits, { credits: 1506 }, "1006 + 500, granted once");
+
+  act("She changes her mind a few times");
+  const preview = (planId: string) => client.payment.previewPlanChange.query({ planId });
+  const pro = "plan_pro_month";
+  const shown = await step(
+    "asks what an upgrade to Pro would cost today",
+    () => preview(pro).then((offer) => ({ ...offer, isPart: isPartOfTheDifference(offer) })),
+    { currency: "usd", isPart: true },
+    ({ amountDue, creditsNow }) => `$${amountDue / 100} now, for ${creditsNow} credits now`,
+  );
+  await refused(
+    "agrees to that offer, but for Team",
+    () =>
+      client.payment.changePlan.mutate({
+        planId: "plan_team_month",
+        previewToken: shown.previewToken,
+      }),
+    { code: "PREVIEW_STALE" },
+    "refused: a preview binds to what it showed",
+  );
+  await step(
+    "agrees",
+    () => client.payment.changePlan.mutate({ planId: pro, previewToken: shown.previewToken }),
+    { subscription: { planId: pro, status: "active" } },
+    "PRO, active",
+  );
+  await world.delivered();
+  const upgraded = 1506 + shown.creditsNow;
+  await step(
+    "looks at her balance",
+    credits,
+    { credits: upgraded },
+    `1506 + ${shown.creditsNow} = ${upgraded}`,
+  );
+  await step(
+    "Stripe looks at what she paid for it",
+    async () => (await client.payment.invoices.query()).invoices[0],
+    { status: "paid", amountPaid: shown.amountDue },
+    `$${shown.amountDue / 100}, as shown`,
+  );
+  await step(
+    "cancels",
+    () => client.payment.cancelSubscription.mutate(),
+    { subscription: { status: "active", cancelAtPeriodEnd: true } },
+    ({ subscription }) => `hers until ${subscription.currentPeriodEnd.slice(0, 10)}`,
+  );
+  await step(
+    "takes it back",
+    () => client.payment.resumeSubscription.mutate(),
+    { subscription: { cancelAtPeriodEnd: false } },
+    "goes on as before",
+  );
+  await client.payment.cancelSubscription.mutate();
+  await passes();
+  await step("cancels for good; the month ends", plan, null, "no plan");
+  await step("looks at her balance", credits, { credits: upgraded }, "no renewal, nothing taken");
+}
+
+/** Basic to Pro within the first hours of a month: nearly all of $10, and of 1000 credits, and never more. */
+function isPartOfTheDifference(offer: { amountDue: number; creditsNow: number }): boolean {
+  const { amountDue, creditsNow } = offer;
+  return amountDue > 950 && amountDue <= 1000 && creditsNow > 950 && creditsNow <= 1000;
+}
