@@ -1,7 +1,7 @@
 // Owns the contract of the `admin` procedures. Every write leaves an audit line.
 import { z } from "zod";
 import { role } from "./auth.ts";
-import { paymentState } from "./payment.ts";
+import { paymentLine, paymentState } from "./payment.ts";
 import {
   credits,
   currency,
@@ -61,17 +61,7 @@ export const adminContract = {
           expiresAt: isoDate.nullable(),
         }),
       ),
-      payments: z.array(
-        z.object({
-          id,
-          amount: minorUnits,
-          currency,
-          status: paymentState,
-          creditsPurchased: credits,
-          refundedAmount: minorUnits,
-          createdAt: isoDate,
-        }),
-      ),
+      payments: z.array(paymentLine),
       subscription: z
         .object({ planId: id, status: z.string(), currentPeriodEnd: isoDate })
         .nullable(),

@@ -25,6 +25,17 @@ export const paymentState = z.enum(PAYMENT_STATES);
 /** One of PAYMENT_STATES. */
 export type PaymentState = z.infer<typeof paymentState>;
 
+/** One purchase or paid invoice, as its payer and an administrator see it. */
+export const paymentLine = z.object({
+  id,
+  amount: minorUnits,
+  currency,
+  status: paymentState,
+  creditsPurchased: credits,
+  refundedAmount: minorUnits,
+  createdAt: isoDate,
+});
+
 export const creditPackage = z.object({
   id,
   name: z.string(),
@@ -84,17 +95,7 @@ export const paymentContract = {
   history: query({
     input: z.strictObject({ limit, offset }).prefault({}),
     output: z.object({
-      payments: z.array(
-        z.object({
-          id,
-          amount: minorUnits,
-          currency,
-          status: paymentState,
-          creditsPurchased: credits,
-          refundedAmount: minorUnits,
-          createdAt: isoDate,
-        }),
-      ),
+      payments: z.array(paymentLine),
       total: z.int(),
       limit: z.int(),
       offset: z.int(),
