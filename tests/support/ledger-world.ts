@@ -21,6 +21,8 @@ export interface LedgerWorld {
   withParts(overrides: Partial<LedgerDeps>): Ledger;
   /** A user with so many credits in one lot that never expires. */
   user(credits?: number): Promise<string>;
+  /** So many users without credits, made at once. */
+  users(count: number): Promise<string[]>;
   /** Sentences about invariants that do not hold; holds cut by a refund are let pass when `cut`. */
   audit(options?: { cut?: boolean }): Promise<string[]>;
   close(): Promise<void>;
@@ -73,6 +75,14 @@ export async function openLedgerWorld(available: AvailableBackend): Promise<Ledg
           description: "Welcome",
         });
       return id;
+    },
+    async users(count) {
+      const ids = Array.from({ length: count }, () => randomUUID());
+      const at = new Date(now());
+      await backend.database.models.user.createMany({
+        data: ids.map((id) => ({ id, email: `${id}@example.com`, createdAt: at, updatedAt: at })),
+      });
+      return ids;
     },
     audit: (options) => audit(backend, options?.cut ?? false),
     async close() {
