@@ -68,7 +68,9 @@ describe.each(await availableBackends())("kill -9 on $name", (available) => {
     await closed;
   }
 
-  test(`${KILLS} kills: what was answered is there, what was not is there at most once`, async () => {
+  test(`${KILLS} kills: what was answered is there, what was not is there at most once`, {
+    timeout: KILLS * 60_000,
+  }, async () => {
     const users = await Promise.all(Array.from({ length: 12 }, () => world.user(100_000)));
     const told: Told = {
       asked: new Set(),

@@ -72,7 +72,7 @@ describe.each(await availableBackends())("contention on $name", (available) => {
     expect(await world.audit()).toEqual([]);
   });
 
-  test("spends with repeated keys take effect once each", async () => {
+  test("spends with repeated keys take effect once each", { timeout: 600_000 }, async () => {
     const spends = FULL ? 50_000 : 2_000;
     const users = await Promise.all(Array.from({ length: 20 }, () => world.user(spends)));
     const calls = Array.from({ length: spends }, (_, i) => {

@@ -17,7 +17,9 @@ describe.each(await availableBackends())("the ledger on $name", (available) => {
   });
   afterAll(() => world.close());
 
-  test("agrees with the model, half of it inside other transactions", async () => {
+  test("agrees with the model, half of it inside other transactions", {
+    timeout: 1_200_000,
+  }, async () => {
     await fc.assert(
       fc.asyncProperty(steps(40), fc.integer(), async (all, salt) => {
         const userId = await world.user();

@@ -80,7 +80,7 @@ function broken(account: Account, entries: readonly Entry[], from: number, cut: 
 }
 
 describe("the rules", () => {
-  test("agree with a model that moves one credit at a time", () => {
+  test("agree with a model that moves one credit at a time", { timeout: 1_200_000 }, () => {
     fc.assert(
       fc.property(steps(100), (all) => {
         const book = createBook();
