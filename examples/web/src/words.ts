@@ -99,8 +99,9 @@ export const FEATURE_WORDS: Record<Feature, { name: string; text: string; action
 /** The features in the order they are shown. Read from the words, so that no schema is bundled for a list of names. */
 export const FEATURE_NAMES = Object.keys(FEATURE_WORDS) as Feature[];
 
-/** A feature's name; features this build does not know keep their own. */
+/** A feature's name; features this build does not know keep their own. Amounts charged without one are `other`. */
 export function featureName(feature: string): string {
+  if (feature === "other") return "Other work";
   return Object.hasOwn(FEATURE_WORDS, feature) ? FEATURE_WORDS[feature as Feature].name : feature;
 }
 

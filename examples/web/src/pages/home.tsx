@@ -139,7 +139,7 @@ function Usage() {
 }
 
 function Recent() {
-  const history = useHistory({ limit: 8 });
+  const history = useHistory({ limit: 10 });
   return (
     <Card title="Lately" className="recent" aside={<Link to="/activity">See all</Link>}>
       <Loaded query={history} lines={5}>

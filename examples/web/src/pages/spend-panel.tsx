@@ -1,5 +1,6 @@
 // Owns spending on screen: a button per feature and one honest line about what became of the last click.
 import type { Feature } from "@skywork/shared";
+import { useEffect, useRef } from "react";
 import { useBuy } from "../data/checkout.ts";
 import { usePackages } from "../data/queries.ts";
 import { newSpendClick, type SpendClick, useSpend } from "../data/spend.ts";
@@ -61,8 +62,13 @@ export function SpendReport(props: {
 }) {
   const { outcome } = props;
   const { send, busy } = useSpendClick(props.onOutcome);
+  const report = useRef<HTMLDivElement>(null);
+  useEffect(() => {
+    // On a phone the answer may be below the button that was pressed.
+    if (outcome !== null) report.current?.scrollIntoView({ block: "nearest", behavior: "smooth" });
+  }, [outcome]);
   return (
-    <div className="report" aria-live="polite" data-testid="spend-report">
+    <div ref={report} className="report" aria-live="polite" data-testid="spend-report">
       {outcome?.state === "charged" && (
         <Notice tone="good">
           <b>{FEATURE_WORDS[outcome.click.feature].name}</b>: {credits(outcome.charged)} charged,{" "}
