@@ -38,11 +38,14 @@ export interface Transcript {
 /** A step that did not hold. The transcript has told it already. */
 export class StepFailed extends Error {}
 
+/** Columns for what is done; what came of it stands beside it, or below it in a narrow window. */
 const WIDTH = 54;
+const NARROW = 112;
 
 /** Writes to stdout; in colour only where a person reads it who did not say NO_COLOR. */
 export function createTranscript(): Transcript & { say(line: string): void } {
   const colours = process.stdout.isTTY && !process.env["NO_COLOR"];
+  const isNarrow = process.stdout.isTTY && process.stdout.columns < NARROW;
   const paint = (style: Parameters<typeof styleText>[0], text: string) =>
     colours ? styleText(style, text) : text;
   const say = (line: string) => {
@@ -80,7 +83,8 @@ export function createTranscript(): Transcript & { say(line: string): void } {
       ]);
     held += 1;
     const outcome = typeof told === "string" ? told : told(answer);
-    say(`    ${paint("green", "✓")} ${does.padEnd(WIDTH)} ${paint("dim", "→")} ${outcome}`);
+    const what = isNarrow ? `${does}\n       ` : does.padEnd(WIDTH);
+    say(`    ${paint("green", "✓")} ${what} ${paint("dim", "→")} ${outcome}`);
     return answer;
   }
 

@@ -119,9 +119,12 @@ async function open(
     ADMIN_EMAILS: addressOf("grace"),
     RATE_LIMIT_MAX_REQUESTS: "100000",
   });
-  const logger = createLogger({ level: "warn", destination: { write: onLog } });
+  const logger = createLogger({ level: "error", destination: { write: onLog } });
   const backend = await openBackend({ config, logger, keyPrefix: `skywork-demo-${run}` });
   closers.push(() => backend.close());
+  const { redis } = await backend.check();
+  if (config.redis !== null && redis.status !== "up")
+    throw new Error(`${redis.detail ?? "Redis is away."} Start it, or leave REDIS_* unset.`);
   // Its jobs are not started: on a database that was there before, they would ask the sandbox for other people's payments.
   const app = createApp({ config, backend, logger });
   closers.push(() => app.close());

@@ -64,12 +64,6 @@ interrupted.catch(() => undefined);
 let world: DemoWorld | undefined;
 try {
   const opening = openDemoWorld((line) => serverLog.push(line.trimEnd()));
-  opening.then(
-    (opened) => {
-      world = opened;
-    },
-    () => undefined,
-  );
   world = await Promise.race([opening, interrupted]);
   transcript.say(`\n  Skywork, the whole story\n  ${world.url} · ${world.about}`);
   await Promise.race([tell(world, transcript), interrupted]);
