@@ -48,7 +48,7 @@ async function audit(world: DemoWorld, { act, step }: Transcript): Promise<void>
 function interruption(): Promise<never> {
   return new Promise((_, reject) => {
     const stop = (error: Error) => () => reject(error);
-    setTimeout(stop(new Error("It took longer than 120 s.")), TIME_LIMIT_MS).unref();
+    setTimeout(stop(new Error(`It took longer than ${TIME_LIMIT_MS / 1000} s.`)), TIME_LIMIT_MS).unref();
     for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const)
       process.once(signal, stop(new Error(`Stopped by ${signal}.`)));
     process.on("uncaughtException", reject);
