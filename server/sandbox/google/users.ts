@@ -5,7 +5,8 @@ export interface GoogleUser {
   sub: string;
   email: string;
   name: string;
-  picture: string;
+  /** Left out unless given: a made-up address would be a broken image on a machine without the internet. */
+  picture?: string;
   email_verified: boolean;
 }
 
@@ -35,7 +36,7 @@ export function userFor(email: string, given: Partial<GoogleUser> = {}): GoogleU
     sub,
     email,
     name,
-    picture: given.picture ?? `https://lh3.googleusercontent.com/a/sandbox-${sub}=s96-c`,
+    ...(given.picture === undefined ? {} : { picture: given.picture }),
     email_verified: given.email_verified ?? true,
   };
 }
