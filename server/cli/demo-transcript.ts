@@ -43,7 +43,11 @@ const WIDTH = 54;
 const NARROW = 112;
 
 /** Writes to stdout; in colour only where a person reads it who did not say NO_COLOR. */
-export function createTranscript(): Transcript & { say(line: string): void } {
+export function createTranscript(): Transcript & {
+  say(line: string): void;
+  /** The story broke off: what its last step still has to tell is of no interest. */
+  breakOff(): void;
+} {
   const colours = process.stdout.isTTY && !process.env["NO_COLOR"];
   const isNarrow = process.stdout.isTTY && process.stdout.columns < NARROW;
   const paint = (style: Parameters<typeof styleText>[0], text: string) =>
@@ -51,12 +55,16 @@ export function createTranscript(): Transcript & { say(line: string): void } {
   const say = (line: string) => {
     process.stdout.write(`${line}\n`);
   };
+  const tell = (line: string) => {
+    if (!isOver) say(line);
+  };
+  let isOver = false;
   let acts = 0;
   let held = 0;
 
   function failed(does: string, lines: readonly (readonly [string, string])[]): StepFailed {
-    say(`    ${paint("red", "✗")} ${paint("bold", does)}`);
-    for (const [name, text] of lines) say(`        ${paint("dim", name.padEnd(9))} ${text}`);
+    tell(`    ${paint("red", "✗")} ${paint("bold", does)}`);
+    for (const [name, text] of lines) tell(`        ${paint("dim", name.padEnd(9))} ${text}`);
     return new StepFailed(`Act ${acts}: ${does}`);
   }
 
@@ -84,18 +92,21 @@ export function createTranscript(): Transcript & { say(line: string): void } {
     held += 1;
     const outcome = typeof told === "string" ? told : told(answer);
     const what = isNarrow ? `${does}\n       ` : does.padEnd(WIDTH);
-    say(`    ${paint("green", "✓")} ${what} ${paint("dim", "→")} ${outcome}`);
+    tell(`    ${paint("green", "✓")} ${what} ${paint("dim", "→")} ${outcome}`);
     return answer;
   }
 
   return {
     say,
+    breakOff() {
+      isOver = true;
+    },
     get held() {
       return held;
     },
     act(title) {
       acts += 1;
-      say(`\n ${paint("cyan", String(acts).padStart(2))}  ${paint("bold", title)}`);
+      tell(`\n ${paint("cyan", String(acts).padStart(2))}  ${paint("bold", title)}`);
     },
     step,
     async refused(does, work, expected, told) {

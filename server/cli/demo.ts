@@ -48,7 +48,10 @@ async function audit(world: DemoWorld, { act, step }: Transcript): Promise<void>
 function interruption(): Promise<never> {
   return new Promise((_, reject) => {
     const stop = (error: Error) => () => reject(error);
-    setTimeout(stop(new Error(`It took longer than ${TIME_LIMIT_MS / 1000} s.`)), TIME_LIMIT_MS).unref();
+    setTimeout(
+      stop(new Error(`It took longer than ${TIME_LIMIT_MS / 1000} s.`)),
+      TIME_LIMIT_MS,
+    ).unref();
     for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const)
       process.once(signal, stop(new Error(`Stopped by ${signal}.`)));
     process.on("uncaughtException", reject);
@@ -71,6 +74,7 @@ try {
   transcript.say(`\n  Every step held: ${transcript.held} of them, in ${seconds} s.\n`);
 } catch (error) {
   process.exitCode = 1;
+  transcript.breakOff();
   const isPlain = error instanceof ConfigError || error?.constructor === Error;
   const text = error instanceof Error ? (isPlain ? error.message : error.stack) : String(error);
   transcript.say(
