@@ -35,8 +35,8 @@ export function createChild(options: ChildOptions): Child {
     const started = spawn(process.execPath, options.args, {
       cwd: options.cwd,
       env: { ...options.environment() },
-      // The channel is the leash (dev-leash.ts); the open stdin is Vite's.
-      stdio: ["pipe", "pipe", "pipe", "ipc"],
+      // The channel is the leash (dev-leash.mjs).
+      stdio: ["ignore", "pipe", "pipe", "ipc"],
     });
     child = started;
     for (const stream of [started.stdout, started.stderr])

@@ -19,6 +19,7 @@ const requestLine = z.object({
 
 const pretty = prettyFactory({
   colorize: process.stdout.isTTY,
+  singleLine: true,
   translateTime: "SYS:HH:MM:ss",
   ignore: "pid,hostname,req,res,responseTime,requestId,reqId",
   messageFormat: (log, messageKey) => {

@@ -58,27 +58,28 @@ export function surveySurroundings(environment: Environment): Surroundings {
   };
 }
 
-/** One sentence for every port that is taken, with the way to another. */
-export async function busyPorts(found: Surroundings): Promise<string[]> {
-  const other = `PORT=${found.apiPort + 100} npm run dev`;
-  const wanted: [number | null, string, string][] = [
-    [found.apiPort, "the API", other],
-    [found.googlePort, "the Google sandbox, PORT + 1", other],
-    [found.stripePort, "the Stripe sandbox, PORT + 2", other],
-    [
-      found.webPort,
-      "the frontend",
-      `FRONTEND_URL=http://localhost:${(found.webPort ?? 0) + 100} npm run dev`,
-    ],
+/** Every port that is taken, and the way to others, in a few sentences; null when all are free. */
+export async function busyPorts(found: Surroundings): Promise<string | null> {
+  const apiParts: [number | null, string][] = [
+    [found.apiPort, "the API"],
+    [found.googlePort, "the Google sandbox, PORT + 1"],
+    [found.stripePort, "the Stripe sandbox, PORT + 2"],
   ];
-  const sentences: string[] = [];
-  for (const [port, whose, remedy] of wanted) {
-    if (port !== null && (await isBusy(port)))
-      sentences.push(
-        `Port ${port} (${whose}) is taken, perhaps by another \`npm run dev\`. Stop that program, or: ${remedy}`,
-      );
+  const taken: string[] = [];
+  const remedies: string[] = [];
+  for (const [port, whose] of apiParts)
+    if (port !== null && (await isBusy(port))) taken.push(`Port ${port} (${whose}) is taken.`);
+  if (taken.length > 0) remedies.push(`PORT=${found.apiPort + 100}`);
+  if (found.webPort !== null && (await isBusy(found.webPort))) {
+    taken.push(`Port ${found.webPort} (the frontend) is taken.`);
+    remedies.push(`FRONTEND_URL=http://localhost:${found.webPort + 100}`);
   }
-  return sentences;
+  if (taken.length === 0) return null;
+  return [
+    ...taken,
+    "Is another `npm run dev` running? Stop that program, or start this one elsewhere:",
+    `  ${remedies.join(" ")} npm run dev`,
+  ].join("\n  ");
 }
 
 async function isBusy(port: number): Promise<boolean> {

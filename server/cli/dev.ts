@@ -18,7 +18,9 @@ import {
 
 const ROOT = fileURLToPath(new URL("../../", import.meta.url));
 const WEB = join(ROOT, "examples/web");
+const LEASH = new URL("dev-leash.mjs", import.meta.url).href;
 const SETTLE_MS = 150;
+const PATIENCE_MS = 12_000;
 
 /** The stand-ins live here, in the parent: a restart of the API finds its payments and people again. */
 async function startStandIns(found: Surroundings) {
@@ -104,14 +106,14 @@ async function main(): Promise<void> {
   process.chdir(ROOT);
   const found = surveySurroundings(readEnvironment());
   const busy = await busyPorts(found);
-  if (busy.length > 0) throw new Error(busy.join("\n  "));
+  if (busy !== null) throw new Error(busy);
 
   let stopping: Promise<void> | null = null;
   const standIns = await startStandIns(found);
   const apiEnvironment = () => ({ ...readEnvironment(), ...standIns.environment });
 
   const api = createChild({
-    args: ["--import", "tsx", "--import", "./server/cli/dev-leash.ts", "server/main.ts"],
+    args: ["--import", "tsx", "--import", LEASH, "server/main.ts"],
     environment: apiEnvironment,
     onLine: (line) => say("api", line),
     onCrash: (how) =>
@@ -124,7 +126,16 @@ async function main(): Promise<void> {
     "bin/vite.js",
   );
   const web = createChild({
-    args: [viteBin, "--port", String(found.webPort ?? 0), "--strictPort", "--logLevel", "warn"],
+    args: [
+      "--import",
+      LEASH,
+      viteBin,
+      "--port",
+      String(found.webPort ?? 0),
+      "--strictPort",
+      "--logLevel",
+      "warn",
+    ],
     cwd: WEB,
     environment: () => ({ VITE_API_URL: found.apiUrl, ...found.environment }),
     onLine: (line) => line.trim() !== "" && say("web", line),
@@ -155,10 +166,15 @@ async function main(): Promise<void> {
   api.start();
   if (found.webPort !== null && existsSync(viteBin)) web.start();
   const isStopping = () => stopping !== null;
+  const patience = setTimeout(
+    () => complain("Still starting: the API is not ready yet; its own lines say why."),
+    PATIENCE_MS,
+  );
   await Promise.all([
     answers(`${found.apiUrl}/ready`, isStopping),
     found.webPort === null ? undefined : answers(found.frontendUrl, isStopping),
   ]);
+  clearTimeout(patience);
   if (isStopping()) return;
   process.stdout.write(
     welcome(found, (performance.now() - startedAt) / 1000, {
