@@ -88,11 +88,16 @@ function reasonOf(error: unknown): string {
   return error instanceof Error ? error.name.slice(0, 1000) : "unknown failure";
 }
 
+/** What recovering an event came to. */
+export type Recovered =
+  | { readonly outcome: "known" | "settled" }
+  | { readonly outcome: "failed"; readonly reason: string };
+
 /** Handling events. */
 export interface Events {
   receive(rawBody: Buffer, signatureHeader: string | null): Promise<EventReceipt>;
   /** Stores an event found at Stripe and processes it; `known` when it had been. */
-  recover(notice: StripeEventNotice): Promise<"known" | "settled" | "failed">;
+  recover(notice: StripeEventNotice): Promise<Recovered>;
   /** Processes a stored event again, whatever its state. Throws NOT_FOUND. */
   replay(eventId: string): Promise<void>;
   /** Tries what is due again. Answers how many were settled. */
@@ -230,8 +235,12 @@ export function createEvents(work: PaymentWork, fulfilment: Fulfilment): Events 
     },
     recover: async (notice) => {
       const status = await store(notice);
-      if (status === "PROCESSED" || status === "IGNORED") return "known";
-      return process(notice.id, notice);
+      if (status === "PROCESSED" || status === "IGNORED") return { outcome: "known" };
+      if ((await process(notice.id, notice)) === "settled") return { outcome: "settled" };
+      const row = await models.stripeEvent.findUnique({ where: { id: notice.id } });
+      // Another instance was at it too, and had better luck.
+      if (row?.status === "PROCESSED" || row?.status === "IGNORED") return { outcome: "known" };
+      return { outcome: "failed", reason: row?.lastError ?? "unknown failure" };
     },
     replay: async (eventId) => {
       const row = await models.stripeEvent.findUnique({ where: { id: eventId } });

@@ -58,10 +58,18 @@ export function createReconcile(
       after = page.events.at(-1)?.id ?? null;
       if (!page.more || after === null) break;
     }
+    const failed: StripeEventNotice[] = [];
     for (const notice of missed.reverse()) {
-      const outcome = await events.recover(notice);
+      const { outcome } = await events.recover(notice);
       if (outcome === "settled") counts.eventsRecovered += 1;
-      if (outcome === "failed") problem(`event ${notice.id} (${notice.type}) failed again`);
+      if (outcome === "failed") failed.push(notice);
+    }
+    // What failed in passing gets a second chance in the same run; only what fails again is a problem.
+    for (const notice of failed) {
+      const recovered = await events.recover(notice);
+      if (recovered.outcome === "settled") counts.eventsRecovered += 1;
+      if (recovered.outcome === "failed")
+        problem(`event ${notice.id} (${notice.type}): ${recovered.reason}`);
     }
   }
 
