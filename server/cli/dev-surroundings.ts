@@ -23,8 +23,11 @@ export interface Surroundings {
 /** `.env` under the process's own environment, empty values as unset. Read anew at each start of the API. */
 export function readEnvironment(): Environment {
   const fromFile = existsSync(".env") ? parseEnv(readFileSync(".env", "utf8")) : {};
-  const own = Object.fromEntries(Object.entries(process.env).filter(([, value]) => value !== ""));
-  return { ...fromFile, ...own };
+  const isSet = ([, value]: [string, string | undefined]) => value !== undefined && value !== "";
+  return {
+    ...Object.fromEntries(Object.entries(fromFile).filter(isSet)),
+    ...Object.fromEntries(Object.entries(process.env).filter(isSet)),
+  };
 }
 
 /** Decides from the environment what has to be started. Throws a sentence when PORT or FRONTEND_URL make no sense. */

@@ -166,10 +166,9 @@ async function main(): Promise<void> {
   api.start();
   if (found.webPort !== null && existsSync(viteBin)) web.start();
   const isStopping = () => stopping !== null;
-  const patience = setTimeout(
-    () => complain("Still starting: the API is not ready yet; its own lines say why."),
-    PATIENCE_MS,
-  );
+  const patience = setTimeout(() => {
+    if (api.running()) complain("Still starting: the API is not ready yet; its own lines say why.");
+  }, PATIENCE_MS);
   await Promise.all([
     answers(`${found.apiUrl}/ready`, isStopping),
     found.webPort === null ? undefined : answers(found.frontendUrl, isStopping),
