@@ -97,17 +97,23 @@ export function createRedisCircuit(client: RedisClient, logger: Logger): RedisCi
 }
 
 /** Cluster retries and Sentinel look-ups have delays of their own beside the command's timeout; this bounds the sum. */
-async function bounded<T>(running: Promise<T>, timeoutMs: number): Promise<T> {
-  let timer: NodeJS.Timeout | undefined;
-  const late = new Promise<never>((_resolve, reject) => {
-    timer = setTimeout(() => reject(new Error(`No answer within ${timeoutMs} ms`)), timeoutMs);
+function bounded<T>(running: Promise<T>, timeoutMs: number): Promise<T> {
+  return new Promise((resolve, reject) => {
+    const timer = setTimeout(
+      () => reject(new Error(`No answer within ${timeoutMs} ms`)),
+      timeoutMs,
+    );
+    running.then(
+      (answer) => {
+        clearTimeout(timer);
+        resolve(answer);
+      },
+      (error: Error) => {
+        clearTimeout(timer);
+        reject(error);
+      },
+    );
   });
-  try {
-    return await Promise.race([running, late]);
-  } finally {
-    clearTimeout(timer);
-    running.catch(() => {});
-  }
 }
 
 /** LOADING, CLUSTERDOWN and the like are replies too, but from a server that cannot serve. */

@@ -4,7 +4,6 @@ import { IncomingMessage, ServerResponse } from "node:http";
 import { Socket } from "node:net";
 import cors from "cors";
 import helmet from "helmet";
-import { pinoHttp } from "pino-http";
 import type { Config } from "../config.ts";
 import type { Logger } from "../logger.ts";
 import { setRequestId } from "./answer.ts";
@@ -24,6 +23,36 @@ export function pathOf(url: string | undefined): string {
   const path = url ?? "/";
   const end = path.search(/[?#]/);
   return end === -1 ? path : path.slice(0, end);
+}
+
+/** The id the client sent, when it is a sane one, else a new one. */
+function idOf(request: IncomingMessage): string {
+  const sent = request.headers["x-request-id"];
+  return typeof sent === "string" && /^[\w.:-]{1,64}$/.test(sent) ? sent : randomUUID();
+}
+
+/** One line when the answer is out, or its client gone. By hand: a child logger for each request costs more than its line. */
+function logAtEnd(
+  logger: Logger,
+  request: IncomingMessage,
+  response: ServerResponse,
+  requestId: string,
+): void {
+  // Express changes the URL while it looks for a route.
+  const path = pathOf(request.url);
+  if (QUIET_PATHS.has(path)) return;
+  const startedAtMs = Date.now();
+  response.once("close", () => {
+    const { statusCode } = response;
+    const line = {
+      reqId: requestId,
+      req: { id: requestId, method: request.method, path: path.slice(0, 200) },
+      res: { statusCode },
+      responseTime: Date.now() - startedAtMs,
+    };
+    if (statusCode >= 500) logger.error(line, "request errored");
+    else logger.info(line, response.writableEnded ? "request completed" : "request aborted");
+  });
 }
 
 /** helmet's headers never change, so they are asked for once instead of at every request. */
@@ -76,30 +105,11 @@ export function createEdge(deps: {
     ],
     maxAge: 600,
   });
-  const log = pinoHttp<IncomingMessage, ServerResponse>({
-    logger: deps.logger,
-    quietReqLogger: true,
-    genReqId: (request, response) => {
-      const sent = request.headers["x-request-id"];
-      const id = typeof sent === "string" && /^[\w.:-]{1,64}$/.test(sent) ? sent : randomUUID();
-      setRequestId(request, id);
-      response.setHeader("X-Request-Id", id);
-      return id;
-    },
-    autoLogging: { ignore: (request) => QUIET_PATHS.has(pathOf(request.url)) },
-    customLogLevel: (_request, response, error) =>
-      response.statusCode >= 500 || error ? "error" : "info",
-    serializers: {
-      req: (request: { id: string; method: string; url: string }) => ({
-        id: request.id,
-        method: request.method,
-        path: pathOf(request.url).slice(0, 200),
-      }),
-      res: (response: { statusCode: number | null }) => ({ statusCode: response.statusCode }),
-    },
-  });
   return (request, response, next) => {
-    log(request, response);
+    const requestId = idOf(request);
+    setRequestId(request, requestId);
+    response.setHeader("X-Request-Id", requestId);
+    logAtEnd(deps.logger, request, response, requestId);
     for (const [name, value] of headers) response.setHeader(name, value);
     // Answers here are about one person or about money; the few that may be kept say so themselves.
     response.setHeader("Cache-Control", "no-store");

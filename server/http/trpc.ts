@@ -75,8 +75,9 @@ export function createTrpcHandler(deps: {
       body = await readText(request, MAX_JSON_BYTES);
       refuseHostile(body);
     }
-    refuseHostile(new URLSearchParams(query).get("input") ?? "");
-    const call = deps.lean === false ? null : leanCall(request, path, query, body);
+    const search = new URLSearchParams(query);
+    refuseHostile(search.get("input") ?? "");
+    const call = deps.lean === false ? null : leanCall(request, path, search, body);
     if (call) return lean(request, response, call);
     await stock(request, response, path, body);
   }
@@ -183,14 +184,13 @@ export function createTrpcHandler(deps: {
 function leanCall(
   request: IncomingMessage,
   path: string,
-  query: string,
+  search: URLSearchParams,
   body: string,
 ): LeanCall | null {
   const { method, headers } = request;
   if (method !== "GET" && method !== "POST") return null;
   if (headers["trpc-accept"] !== undefined) return null;
   if (headers.accept?.includes("jsonl")) return null;
-  const search = new URLSearchParams(query);
   for (const name of search.keys()) if (name !== "batch" && name !== "input") return null;
   const batch = search.get("batch") === "1";
   const inputText = method === "GET" ? (search.get("input") ?? "") : body;

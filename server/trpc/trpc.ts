@@ -151,10 +151,9 @@ const errors = t.middleware(async ({ ctx, path, type, next }) => {
 });
 
 /** A page of another origin may not write through a browser that carries our cookie, not even with a token of its own. */
-const ownOrigin = t.middleware(({ ctx, type, next }) => {
+function requireOwnOrigin(ctx: Context, type: "query" | "mutation" | "subscription"): void {
   if (type === "mutation") ctx.services.auth.requireOwnOrigin(ctx.request);
-  return next();
-});
+}
 
 async function count(ctx: Context, tier: RateTier, client: string): Promise<void> {
   await ctx.limits.consume(tier, client, ({ limit, remaining, resetSeconds }) => {
@@ -164,14 +163,15 @@ async function count(ctx: Context, tier: RateTier, client: string): Promise<void
   });
 }
 
-/** Counts the call against the caller's address. */
-const limitedByAddress = t.middleware(async ({ ctx, meta, next }) => {
+/** Counts the call against the caller's address, then looks at its origin. */
+const limitedByAddress = t.middleware(async ({ ctx, meta, type, next }) => {
   await count(ctx, meta?.tier ?? "anonymous", ctx.request.ip);
+  requireOwnOrigin(ctx, type);
   return next();
 });
 
-/** Counts the call against the user. Who cannot be told is counted by address, so that guessing tokens is not free. */
-const limitedByUser = t.middleware(async ({ ctx, meta, next }) => {
+/** Counts the call against the user, then looks at its origin. Who cannot be told is counted by address, so that guessing tokens is not free. */
+const limitedByUser = t.middleware(async ({ ctx, meta, type, next }) => {
   let user: Principal;
   try {
     user = await ctx.principal();
@@ -181,6 +181,7 @@ const limitedByUser = t.middleware(async ({ ctx, meta, next }) => {
   }
   await count(ctx, "user", user.userId);
   if (meta?.tier) await count(ctx, meta.tier, user.userId);
+  requireOwnOrigin(ctx, type);
   return next({ ctx: { user } });
 });
 
@@ -207,10 +208,10 @@ export const router = t.router;
 export const createCallerFactory = t.createCallerFactory;
 
 /** Anyone; limited by address. */
-export const publicProcedure = t.procedure.use(errors).use(limitedByAddress).use(ownOrigin);
+export const publicProcedure = t.procedure.use(errors).use(limitedByAddress);
 
 /** A signed-in user, as `ctx.user`; limited by user. */
-export const userProcedure = t.procedure.use(errors).use(limitedByUser).use(ownOrigin);
+export const userProcedure = t.procedure.use(errors).use(limitedByUser);
 
 /** An administrator, as `ctx.user`. */
 export const adminProcedure = userProcedure.use(adminOnly);
