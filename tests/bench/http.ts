@@ -47,7 +47,9 @@ export async function benchHttp(report: Report, seconds: number): Promise<void> 
     return child;
   };
   try {
-    const tokens = await signedInUsers(place, env["JWT_SECRET"] ?? "");
+    // Who has just spent is answered from the database: readers and spenders are not the same people.
+    const readers = await signedInUsers(place, env["JWT_SECRET"] ?? "");
+    const spenders = await signedInUsers(place, env["JWT_SECRET"] ?? "");
     const before = await creditsLeft(place);
     const app = start("app", { ...env, BENCH_KEY_PREFIX: place.keyPrefix });
     const noop = start("noop");
@@ -55,7 +57,7 @@ export async function benchHttp(report: Report, seconds: number): Promise<void> 
     const { port } = await app.ask<PortAnswer>(null);
     const base = await noop.ask<PortAnswer>(null);
 
-    const common = { inFlight: IN_FLIGHT, tokens, body: "" };
+    const common = { inFlight: IN_FLIGHT, tokens: readers, body: "" };
     const rows = [
       {
         name: "http.noop",
@@ -65,7 +67,13 @@ export async function benchHttp(report: Report, seconds: number): Promise<void> 
       {
         name: "http.spend",
         server: app,
-        order: { port, method: "POST", path: "/api/trpc/credit.spend", body: SPEND_BODY },
+        order: {
+          port,
+          method: "POST",
+          path: "/api/trpc/credit.spend",
+          body: SPEND_BODY,
+          tokens: spenders,
+        },
       },
       {
         name: "http.balance",
