@@ -31,6 +31,24 @@ test("a sign-in comes back to the page one wanted, and a plan is subscribed to",
   await page.getByText("From your plan").waitFor();
 });
 
+test("a click whose answer is lost is asked for again and charged once", async () => {
+  const keys: string[] = [];
+  await page.route(/credit\.spend/, async (route) => {
+    keys.push(route.request().postData() ?? "");
+    // The server does its work; its first answer never arrives.
+    if (keys.length > 1) return route.continue();
+    await route.fetch();
+    return route.abort();
+  });
+  await page.getByTestId("spend-ppt-generate").click();
+  await seeIn(page, "spend-report", "10 credits charged, 590 left");
+  await page.unroute(/credit\.spend/);
+  expect(keys.length).toBe(2);
+  expect(keys[1]).toBe(keys[0]);
+  await seeIn(page, "available", "590");
+  await seeIn(page, "entries", "−10");
+});
+
 test("an upgrade shows what it costs before it is agreed to", async () => {
   await page.getByRole("link", { name: "Plan", exact: true }).click();
   await seeIn(page, "current-plan", "500 credits a month");
