@@ -20,6 +20,24 @@ const userSelect = {
   deletedAt: true,
 } as const;
 
+// Every busy user's session is asked for once a second: one plain statement costs a fraction of two of Prisma's.
+const STANDING = `
+  SELECT s.id AS sessionId, s.userId, s.revokedAt, s.revokedReason, u.role, u.authVersion, u.disabledAt, u.deletedAt
+  FROM sessions s JOIN users u ON u.id = s.userId
+  WHERE s.id IN`;
+
+interface StandingRow {
+  sessionId: string;
+  userId: string;
+  /** Dates as the database writes them; only whether they are there counts. */
+  revokedAt: unknown;
+  revokedReason: string | null;
+  role: string;
+  authVersion: number;
+  disabledAt: unknown;
+  deletedAt: unknown;
+}
+
 /** The store over either database. */
 export function createSessionStore(database: Database): SessionStore {
   const { models } = database;
@@ -28,8 +46,8 @@ export function createSessionStore(database: Database): SessionStore {
     database.transaction((tx) => work(tx.models));
   const authority = { id: true, role: true, authVersion: true, disabledAt: true, deletedAt: true };
   const standing = (
-    session: { revokedAt: Date | null; revokedReason: string | null },
-    user: { disabledAt: Date | null; deletedAt: Date | null },
+    session: { revokedAt: unknown; revokedReason: string | null },
+    user: { disabledAt: unknown; deletedAt: unknown },
   ) => {
     const userIsGone = user.disabledAt !== null || user.deletedAt !== null;
     return {
@@ -39,27 +57,18 @@ export function createSessionStore(database: Database): SessionStore {
   };
   return {
     async authorities(wanted) {
-      const [sessions, users] = await Promise.all([
-        models.session.findMany({
-          where: { id: { in: wanted.map((one) => one.sessionId) } },
-          select: { id: true, userId: true, revokedAt: true, revokedReason: true },
-        }),
-        models.user.findMany({
-          where: { id: { in: [...new Set(wanted.map((one) => one.userId))] } },
-          select: authority,
-        }),
-      ]);
-      const usersById = new Map(users.map((user) => [user.id, user]));
+      const rows = await models.$queryRawUnsafe<StandingRow[]>(
+        `${STANDING} (${wanted.map(() => "?").join()})`,
+        ...wanted.map((one) => one.sessionId),
+      );
       const found = new Map<string, Authority>();
-      for (const session of sessions) {
-        const user = usersById.get(session.userId);
-        if (user === undefined) continue;
-        found.set(session.id, {
-          sessionId: session.id,
-          userId: user.id,
-          role: toRole(user.role),
-          authVersion: user.authVersion,
-          ...standing(session, user),
+      for (const row of rows) {
+        found.set(row.sessionId, {
+          sessionId: row.sessionId,
+          userId: row.userId,
+          role: toRole(row.role),
+          authVersion: row.authVersion,
+          ...standing(row, row),
         });
       }
       return found;

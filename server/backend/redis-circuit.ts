@@ -103,16 +103,9 @@ function bounded<T>(running: Promise<T>, timeoutMs: number): Promise<T> {
       () => reject(new Error(`No answer within ${timeoutMs} ms`)),
       timeoutMs,
     );
-    running.then(
-      (answer) => {
-        clearTimeout(timer);
-        resolve(answer);
-      },
-      (error: Error) => {
-        clearTimeout(timer);
-        reject(error);
-      },
-    );
+    const stopTimer = () => clearTimeout(timer);
+    running.then(stopTimer, stopTimer);
+    running.then(resolve, reject);
   });
 }
 
