@@ -1,0 +1,114 @@
+// Owns the proof of plan changes: credits follow the money, the preview binds, Stripe's clock counts.
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { availableBackends } from "../../support/databases.ts";
+import {
+  brokenInvariants,
+  openPaymentWorld,
+  type PaymentWorld,
+} from "../../support/payment-world.ts";
+import { subscribersIn } from "../../support/subscribers.ts";
+
+const backends = await availableBackends();
+
+describe.each(backends)("plan changes on $name", (available) => {
+  let world: PaymentWorld;
+  let on: Awaited<ReturnType<typeof subscribersIn>>;
+
+  beforeAll(async () => {
+    world = await openPaymentWorld(available);
+    on = await subscribersIn(world);
+  });
+  afterAll(() => world.close());
+
+  it("follows the money on upgrades: at once, late, twice, and not on downgrades", async () => {
+    const userId = await on.subscriber("BASIC", "month");
+    const { preview } = await on.upgrade(userId, on.plan("PRO", "month").id);
+    // At once: the whole difference is paid and granted.
+    expect(preview.amountDue).toBeGreaterThan(990);
+    expect(preview.creditsNow).toBeGreaterThan(990);
+    expect(await world.credits(userId)).toBe(500 + preview.creditsNow);
+    world.travel({ days: 15 });
+    const before = await world.credits(userId);
+    const second = await on.upgrade(userId, on.plan("TEAM", "month").id);
+    const share = second.preview.amountDue / (4999 - 1999);
+    expect(second.preview.creditsNow).toBeGreaterThan(3500 * (share - 0.01));
+    expect(second.preview.creditsNow).toBeLessThan(3500 * (share + 0.01));
+    expect(await world.credits(userId)).toBe(before + second.preview.creditsNow);
+    expect((await on.state(userId))?.tier).toBe("TEAM");
+    const down = await on.upgrade(userId, on.plan("BASIC", "month").id);
+    expect(down.preview).toMatchObject({ amountDue: 0, creditsNow: 0 });
+    expect(down.subscription.tier).toBe("BASIC");
+    expect(await world.credits(userId)).toBe(before + second.preview.creditsNow);
+    const beforeRenewal = await world.credits(userId);
+    world.travel({ days: 17 });
+    await world.settled();
+    expect(await world.credits(userId)).toBe(beforeRenewal + 500);
+    expect(await brokenInvariants(world.models, userId)).toEqual([]);
+  });
+
+  it("binds the change to what was shown", async () => {
+    const userId = await on.subscriber("BASIC", "month");
+    const other = await on.subscriber("BASIC", "month");
+    const pro = on.plan("PRO", "month").id;
+    const team = on.plan("TEAM", "month").id;
+    const shown = await world.payment.previewPlanChange(userId, { planId: pro });
+    const stale = { code: "PREVIEW_STALE" };
+    const change = (user: string, planId: string, previewToken: string) =>
+      world.payment.changePlan(user, { planId, previewToken });
+    await expect(change(userId, team, shown.previewToken)).rejects.toMatchObject(stale);
+    await expect(change(other, pro, shown.previewToken)).rejects.toMatchObject(stale);
+    await expect(change(userId, pro, `${shown.previewToken}x`)).rejects.toMatchObject(stale);
+    await expect(change(userId, pro, "forged.token")).rejects.toMatchObject(stale);
+    const twice = await Promise.all([
+      change(userId, pro, shown.previewToken),
+      change(userId, pro, shown.previewToken),
+    ]);
+    expect(twice.map(({ subscription }) => subscription.tier)).toEqual(["PRO", "PRO"]);
+    await world.settled();
+    expect(await world.credits(userId)).toBe(500 + shown.creditsNow);
+    const late = await world.payment.previewPlanChange(other, { planId: pro });
+    world.travel({ minutes: 11 });
+    await expect(change(other, pro, late.previewToken)).rejects.toMatchObject(stale);
+    await expect(
+      world.payment.previewPlanChange(other, { planId: on.plan("BASIC", "month").id }),
+    ).rejects.toMatchObject({ code: "CONFLICT" });
+    world.sandbox.control.setCard(await world.customerOf(other), "failing");
+    const declined = await world.payment.previewPlanChange(other, { planId: pro });
+    await expect(change(other, pro, declined.previewToken)).rejects.toMatchObject({
+      code: "CONFLICT",
+    });
+    expect((await on.state(other))?.tier).toBe("BASIC");
+    expect(await world.credits(other)).toBe(500);
+  });
+
+  it("turns a month into a year by paying the difference, never a year into months", async () => {
+    const userId = await on.subscriber("BASIC", "month");
+    world.travel({ days: 10 });
+    const { preview, subscription } = await on.upgrade(userId, on.plan("BASIC", "year").id);
+    expect(subscription.interval).toBe("year");
+    expect(preview.amountDue).toBeLessThan(9990);
+    const total = await on.granted(userId);
+    expect(total).toBe(500 + preview.creditsNow);
+    for (let month = 0; month < 11; month += 1) {
+      world.travel({ months: 1 });
+      await world.payment.grantMonthly();
+    }
+    const unused = ((9990 - preview.amountDue) / 999) * 500;
+    expect(await on.granted(userId)).toBe(500 + 6000 - Math.ceil(unused));
+    await expect(
+      world.payment.previewPlanChange(userId, { planId: on.plan("PRO", "month").id }),
+    ).rejects.toMatchObject({ code: "CONFLICT" });
+    expect(await brokenInvariants(world.models, userId)).toEqual([]);
+  });
+
+  it("prorates by Stripe's own clock, should it be ahead of ours", async () => {
+    const userId = await on.subscriber("BASIC", "month");
+    world.sandbox.control.advance({ months: 1, days: 3 });
+    await world.settled();
+    expect(await on.granted(userId)).toBe(1000);
+    const { preview } = await on.upgrade(userId, on.plan("PRO", "month").id);
+    expect(preview.amountDue).toBeGreaterThan(800);
+    expect(preview.amountDue).toBeLessThan(990);
+    expect(await on.granted(userId)).toBe(1000 + preview.creditsNow);
+  });
+});

@@ -1,0 +1,54 @@
+// Owns subscribers for tests: the seeded plans by name, and the steps every story of a subscription takes.
+import type { PaymentWorld } from "./payment-world.ts";
+
+/** What tests do with subscriptions in one payment world. */
+export async function subscribersIn(world: PaymentWorld) {
+  const { plans } = await world.payment.plans();
+
+  const plan = (tier: string, interval: "month" | "year") => {
+    const found = plans.find((one) => one.tier === tier && one.interval === interval);
+    if (found === undefined) throw new Error(`no ${tier} by the ${interval}`);
+    return found;
+  };
+
+  return {
+    plans,
+    plan,
+
+    async state(userId: string) {
+      return (await world.payment.subscription(userId)).subscription;
+    },
+
+    /** A new user whose first period is paid and granted. */
+    async subscriber(tier: string, interval: "month" | "year"): Promise<string> {
+      const userId = await world.createUser();
+      await world.subscribe(userId, plan(tier, interval).id);
+      await world.settled();
+      return userId;
+    },
+
+    async upgrade(userId: string, planId: string) {
+      const preview = await world.payment.previewPlanChange(userId, { planId });
+      const { subscription } = await world.payment.changePlan(userId, {
+        planId,
+        previewToken: preview.previewToken,
+      });
+      await world.settled();
+      return { preview, subscription };
+    },
+
+    /** Credits ever granted by plans; those of past months expire meanwhile. */
+    async granted(userId: string): Promise<number> {
+      const { _sum } = await world.models.creditGrant.aggregate({
+        where: { userId, source: "SUBSCRIPTION" },
+        _sum: { amount: true },
+      });
+      return _sum.amount ?? 0;
+    },
+
+    async stripeIdOf(userId: string): Promise<string> {
+      const row = await world.models.subscription.findFirstOrThrow({ where: { userId } });
+      return row.stripeSubscriptionId;
+    },
+  };
+}
