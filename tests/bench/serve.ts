@@ -1,8 +1,5 @@
 // Owns what every measured server process does: says its port, tells the CPU it has used, ends with its parent.
 
-/** What a server process is asked. */
-type ServerQuestion = "cpu";
-
 /** Microseconds of CPU, user and system, since the process began. */
 export interface CpuAnswer {
   readonly cpuMicroseconds: number;
