@@ -131,10 +131,13 @@ try {
     existsSync(join(copy, "node_modules", name)),
   );
   check("development dependencies are gone", left.length === 0, left.join());
-  // dist/ has to stand alone: an image holds no sources.
+  // dist/ has to stand alone: an image holds no sources, only the launcher.
   for (const path of ["server", "shared/src", "prisma/generated"]) {
     rmSync(join(copy, path), { recursive: true, force: true });
   }
+  const launcher = "server/cli/run.mjs";
+  mkdirSync(dirname(join(copy, launcher)), { recursive: true });
+  cpSync(join(root, launcher), join(copy, launcher));
 
   const bare = run("npm", ["start"]);
   const named = ["DATABASE_URL", "JWT_SECRET", "REFRESH_TOKEN_SECRET", "STRIPE_SECRET_KEY"];
