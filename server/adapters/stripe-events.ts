@@ -89,7 +89,8 @@ export function verifyEvent(
   const event = readNotice(parsed);
   if (event === null) return { ok: false, reason: "The body is not an event." };
   const { livemode, account } = parsed as { livemode?: unknown; account?: unknown };
-  if (livemode !== options.livemode) return { ok: false, reason: "The event is of another mode." };
+  if (typeof livemode === "boolean" && livemode !== options.livemode)
+    return { ok: false, reason: "The event is of another mode." };
   if (account !== undefined && account !== null)
     return { ok: false, reason: "The event is of another account." };
   return { ok: true, event };

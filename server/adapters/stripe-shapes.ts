@@ -103,12 +103,14 @@ export function readId(value: unknown, object: string): { id: string } {
 
 export function readCheckout(value: unknown): StripeCheckout {
   const raw = resource(value, "checkout.session");
+  const status = oneOf(raw, "status", ["open", "complete", "expired"]);
+  const paymentStatus = oneOf(raw, "payment_status", ["paid", "unpaid", "no_payment_required"]);
   return {
     id: text(raw, "id"),
     url: textOrNull(raw, "url"),
-    mode: oneOf(raw, "mode", ["payment", "subscription", "setup"]),
-    status: oneOf(raw, "status", ["open", "complete", "expired"]),
-    paymentStatus: oneOf(raw, "payment_status", ["paid", "unpaid", "no_payment_required"]),
+    // What is paid is complete.
+    status: status === "open" && paymentStatus === "paid" ? "complete" : status,
+    paymentStatus,
     customerId: idOrNull(raw, "customer"),
     paymentIntentId: idOrNull(raw, "payment_intent"),
     subscriptionId: idOrNull(raw, "subscription"),
@@ -116,10 +118,8 @@ export function readCheckout(value: unknown): StripeCheckout {
     clientReferenceId: textOrNull(raw, "client_reference_id"),
     amountSubtotal: integerOrNull(raw, "amount_subtotal"),
     amountTotal: integerOrNull(raw, "amount_total"),
-    currency: textOrNull(raw, "currency"),
-    livemode: flag(raw, "livemode"),
+    currency: textOrNull(raw, "currency")?.toLowerCase() ?? null,
     createdAt: date(raw, "created"),
-    expiresAt: date(raw, "expires_at"),
   };
 }
 

@@ -36,8 +36,9 @@ export function createRefresh(
 
   function requireOwnOrigin(request: { origin: string | null; refreshCookies: readonly string[] }) {
     if (request.refreshCookies.length === 0) return;
-    // A browser sends Origin with every POST; without one, or with `null`, nobody vouches for the page.
-    if (request.origin === null || !ownOrigins.has(request.origin)) {
+    // A browser sends Origin with every POST (Fetch standard, "append a request Origin header"): foreign, or `null` where
+    // nobody vouches for the page. Without the header it is no browser, and nobody was lured into sending it.
+    if (request.origin !== null && !ownOrigins.has(request.origin)) {
       throw AppError.of("FORBIDDEN", "This request must come from our own pages.");
     }
   }

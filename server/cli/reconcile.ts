@@ -19,7 +19,11 @@ if (days === undefined) {
 
 await runCommand(async ({ payment }) => {
   const since = days === null ? undefined : new Date(Date.now() - days * 86_400_000);
-  const report = await payment.reconcile(since === undefined ? {} : { since });
+  // Whoever asks by hand wants it now, beside whatever webhook may still be on its way.
+  const report = await payment.reconcile({
+    settleMs: 0,
+    ...(since === undefined ? {} : { since }),
+  });
   const lines = [
     `events         ${report.eventsSeen} seen, ${report.eventsRecovered} recovered`,
     `payments       ${report.paymentsRepaired} repaired, ${report.checkoutsClosed} abandoned checkouts closed`,

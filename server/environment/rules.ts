@@ -39,7 +39,7 @@ export function applyRules(input: RuleInput): Findings {
   const strict = input.production ? findings.problems : findings.warnings;
   missing(input, findings);
   secrets(input, strict);
-  lifetimes(input, strict);
+  lifetimes(input, strict, findings.warnings);
   redis(input, findings);
   vendors(input, findings);
   browserSide(input, findings);
@@ -82,14 +82,14 @@ function secrets({ given }: RuleInput, strict: string[]): void {
     );
 }
 
-function lifetimes(input: RuleInput, strict: string[]): void {
+function lifetimes(input: RuleInput, strict: string[], warnings: string[]): void {
   if (input.accessTtlSeconds > input.refreshTtlSeconds)
     strict.push(
       "JWT_EXPIRES_IN is longer than REFRESH_TOKEN_EXPIRES_IN: an access token must be the shorter one (15m and 7d are usual)",
     );
   if (input.refreshTtlSeconds > input.sessionMaxAgeSeconds)
-    strict.push(
-      "REFRESH_TOKEN_EXPIRES_IN is longer than SESSION_MAX_AGE: raise SESSION_MAX_AGE or shorten the other",
+    warnings.push(
+      "REFRESH_TOKEN_EXPIRES_IN is longer than SESSION_MAX_AGE, which ends every sign-in first: raise SESSION_MAX_AGE or shorten the other",
     );
 }
 
@@ -137,7 +137,7 @@ function vendors({ given, production }: RuleInput, { problems, warnings }: Findi
       "STRIPE_SECRET_KEY is no Stripe key: it starts with sk_test_, sk_live_, rk_test_ or rk_live_",
     );
   for (const secret of list(given["STRIPE_WEBHOOK_SECRET"] ?? ""))
-    if (!/^whsec_\S{8,}$/.test(secret) || isPlaceholder(secret))
+    if (!/^whsec_\S+$/.test(secret) || isPlaceholder(secret))
       problems.push(
         "STRIPE_WEBHOOK_SECRET is no signing secret: it starts with whsec_ and comes from Stripe",
       );

@@ -1,5 +1,6 @@
 // Owns what a checkout session came to: closes our checkout, settles its payment, grants what was bought.
 import type { DatabaseTransaction, PrismaModels } from "../backend/database.ts";
+import { AppError } from "../errors.ts";
 import type { InvoiceTruth } from "./invoice-truth.ts";
 import type { StripeCheckout } from "./stripe-port.ts";
 import { isRefusal } from "./stripe-refusal.ts";
@@ -57,8 +58,14 @@ export function createCheckoutTruth(
   /** A session Stripe does not know, long after its time: nobody can pay it any more. */
   async function unknownSession(sessionId: string): Promise<Truth> {
     const row = await models.checkout.findUnique({ where: { stripeSessionId: sessionId } });
-    if (row === null || row.expiresAt.getTime() + GRACE_MS > work.now())
+    if (row === null)
       return { kind: "ignored", reason: "Stripe does not know this checkout session." };
+    // Ours and still open, yet unknown there: the wrong key or account, say. Asked again later, nothing is lost.
+    if (row.expiresAt.getTime() + GRACE_MS > work.now())
+      throw AppError.of(
+        "PAYMENT_PROVIDER_ERROR",
+        "Stripe does not know this checkout session yet.",
+      );
     return {
       kind: "effect",
       userId: row.userId,

@@ -124,8 +124,8 @@ export interface PaymentService {
   pruneEvents(): Promise<number>;
   /** Job: the monthly credits of yearly plans that are due. Answers how many grants it made. */
   grantMonthly(): Promise<number>;
-  /** Job and CLI: catches up with Stripe. */
-  reconcile(options?: { since?: Date }): Promise<ReconcileReport>;
+  /** Job and CLI: catches up with Stripe; checkouts younger than `settleMs` (2 minutes) are left to their webhook. */
+  reconcile(options?: { since?: Date; settleMs?: number }): Promise<ReconcileReport>;
   /** CLI: creates or updates products and prices from the catalogue. Answers a line per offer. */
   syncCatalogue(): Promise<readonly string[]>;
 }

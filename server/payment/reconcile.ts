@@ -74,14 +74,14 @@ export function createReconcile(
   }
 
   /** Our open checkouts, oldest first: paid, expired and forgotten ones are settled. */
-  async function settleCheckouts(now: number, counts: Counts, problem: (text: string) => void) {
+  async function settleCheckouts(before: Date, counts: Counts, problem: (text: string) => void) {
     for (let after = ""; ; ) {
       const rows = await models.payment.findMany({
         where: {
           id: { gt: after },
           status: "PENDING",
           stripeSessionId: { not: null },
-          createdAt: { lt: new Date(now - SETTLE_MS) },
+          createdAt: { lte: before },
         },
         orderBy: { id: "asc" },
         take: PAGE,
@@ -101,7 +101,7 @@ export function createReconcile(
     }
     // Rows whose session was never known: nobody can pay them after their time.
     const { count } = await models.checkout.updateMany({
-      where: { status: "OPEN", stripeSessionId: null, expiresAt: { lt: new Date(now) } },
+      where: { status: "OPEN", stripeSessionId: null, expiresAt: { lt: new Date(work.now()) } },
       data: { status: "EXPIRED", liveKey: null },
     });
     counts.checkoutsClosed += count;
@@ -179,7 +179,9 @@ export function createReconcile(
   }
 
   /** See PaymentService.reconcile. */
-  return async function reconcile(options: { since?: Date } = {}): Promise<ReconcileReport> {
+  return async function reconcile(
+    options: { since?: Date; settleMs?: number } = {},
+  ): Promise<ReconcileReport> {
     const now = work.now();
     const problems: string[] = [];
     const problem = (text: string): void => {
@@ -194,8 +196,9 @@ export function createReconcile(
       checkoutsClosed: 0,
     };
     const since = options.since ?? (await windowStart(now));
+    const before = new Date(now - (options.settleMs ?? SETTLE_MS));
     await attempt(problem, "events", () => recoverEvents(since, counts, problem));
-    await attempt(problem, "checkouts", () => settleCheckouts(now, counts, problem));
+    await attempt(problem, "checkouts", () => settleCheckouts(before, counts, problem));
     await attempt(problem, "invoices", () => settleInvoices(since, counts, problem));
     await attempt(problem, "subscriptions", () => settleSubscriptions(counts, problem));
     return { ...counts, problems };

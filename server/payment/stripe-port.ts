@@ -7,7 +7,6 @@ export type RefusalKind = "unavailable" | "missing" | "declined" | "keyReused" |
 export interface StripeCheckout {
   readonly id: string;
   readonly url: string | null;
-  readonly mode: "payment" | "subscription" | "setup";
   readonly status: "open" | "complete" | "expired";
   readonly paymentStatus: "paid" | "unpaid" | "no_payment_required";
   readonly customerId: string | null;
@@ -19,9 +18,7 @@ export interface StripeCheckout {
   readonly amountSubtotal: number | null;
   readonly amountTotal: number | null;
   readonly currency: string | null;
-  readonly livemode: boolean;
   readonly createdAt: Date;
-  readonly expiresAt: Date;
 }
 
 /** A subscription as it is now. */

@@ -33,24 +33,31 @@ export const HOLD_STATES = ["ACTIVE", "SETTLED", "RELEASED", "EXPIRED"] as const
 /** One of HOLD_STATES. */
 export type HoldState = (typeof HOLD_STATES)[number];
 
-/** The caller's own notes: flat, of plain values. */
-export type Metadata = Record<string, string | number | boolean | null>;
+/** The caller's own notes: a JSON object. */
+export type Metadata = Record<string, z.core.util.JSONType>;
 
-function hasPrototypeKey(value: unknown): boolean {
+const MAX_METADATA_DEPTH = 8;
+
+/** Whether prototype keys stand anywhere in `value`, or it is too deep to look. */
+function isHostile(value: unknown, depth = 0): boolean {
   if (typeof value !== "object" || value === null) return false;
-  const keys = Object.getOwnPropertyNames(value);
-  return keys.some((key) => ["__proto__", "constructor", "prototype"].includes(key));
+  if (depth >= MAX_METADATA_DEPTH) return true;
+  return Object.entries(Object.getOwnPropertyDescriptors(value)).some(
+    ([key, { value: inner }]) =>
+      ["__proto__", "constructor", "prototype"].includes(key) ||
+      isHostile(inner as unknown, depth + 1),
+  );
 }
 
 /** At most 4 kB of the caller's own notes, kept with the entry. */
 export const metadata = z
   // Looked at before z.record, which would leave `__proto__` out without a word.
-  .custom<Metadata>((value) => !hasPrototypeKey(value), {
-    error: "Metadata may not use prototype keys.",
+  .custom<Metadata>((value) => !isHostile(value), {
+    error: `Metadata may not use prototype keys, nor nest deeper than ${MAX_METADATA_DEPTH}.`,
   })
   .pipe(
     z
-      .record(z.string().min(1).max(64), z.union([z.string(), z.number(), z.boolean(), z.null()]))
+      .record(z.string().min(1).max(64), z.json())
       .refine((value) => new TextEncoder().encode(JSON.stringify(value)).length <= 4096, {
         error: "Metadata may hold 4 kB of JSON at most.",
       }),

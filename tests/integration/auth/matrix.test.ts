@@ -163,11 +163,11 @@ for (const available of await availableBackends()) {
         (path) => kindOf(path) === "mutation" && rows[path]?.caller !== "service",
       );
       for (const path of writes) {
-        for (const origin of ["https://evil.example", "null", undefined]) {
+        for (const origin of ["https://evil.example", "null"]) {
           const answer = await world.call(path, "mutation", rows[path]?.input?.(others) ?? {}, {
             ...bearer(admin.accessToken),
             cookie: `refresh=${admin.refreshToken}`,
-            ...(origin === undefined ? {} : { origin }),
+            origin,
           });
           expect([path, answer.code]).toEqual([path, "FORBIDDEN"]);
         }

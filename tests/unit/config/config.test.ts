@@ -104,11 +104,6 @@ const REFUSED: readonly (readonly [string, Record<string, string>, string])[] = 
     { JWT_EXPIRES_IN: "8h", REFRESH_TOKEN_EXPIRES_IN: "4h" },
     "JWT_EXPIRES_IN",
   ],
-  [
-    "a refresh token that outlives the session",
-    { REFRESH_TOKEN_EXPIRES_IN: "40d" },
-    "SESSION_MAX_AGE",
-  ],
   ["no duration", { JWT_EXPIRES_IN: "soon" }, "JWT_EXPIRES_IN"],
   ["a duration of none", { JWT_EXPIRES_IN: "0" }, "JWT_EXPIRES_IN"],
   ["a port that is none", { PORT: "65536" }, "PORT"],
