@@ -27,8 +27,11 @@ function parseHeader(header: string): { timestamp: number; signatures: Buffer[] 
   return timestamp === null ? null : { timestamp, signatures };
 }
 
-/** Reads the notice out of an event object, signed or listed by the API; null when a field is missing or odd. */
-export function readNotice(value: unknown): StripeEventNotice | null {
+/**
+ * Reads the notice out of an event object, signed or listed by the API; null when a field is missing or odd.
+ * `signedAtSeconds` stands in for a `created` that is not there.
+ */
+export function readNotice(value: unknown, signedAtSeconds?: number): StripeEventNotice | null {
   if (typeof value !== "object" || value === null || Array.isArray(value)) return null;
   const raw = objectOf(value, "event");
   const data = Object.hasOwn(raw, "data") ? raw.data : undefined;
@@ -38,11 +41,11 @@ export function readNotice(value: unknown): StripeEventNotice | null {
   const it = objectOf(object, "event object");
   const id = textOrNull(raw, "id");
   const type = textOrNull(raw, "type");
-  const created = Object.hasOwn(raw, "created") ? raw.created : undefined;
+  const created = Object.hasOwn(raw, "created") ? raw.created : signedAtSeconds;
   const objectId = textOrNull(it, "id");
   const objectType = textOrNull(it, "object");
   if (id === null || !ID.test(id) || type === null || type.length > 100) return null;
-  if (objectType === null || (objectId !== null && objectId.length > 255)) return null;
+  if ((objectType?.length ?? 0) > 100 || (objectId?.length ?? 0) > 255) return null;
   if (!Number.isSafeInteger(created) || (created as number) < 0 || (created as number) > 8.64e12)
     return null;
   const paymentIntentId = idOrNull(it, "payment_intent");
@@ -86,7 +89,7 @@ export function verifyEvent(
   } catch {
     return { ok: false, reason: "The body is not JSON." };
   }
-  const event = readNotice(parsed);
+  const event = readNotice(parsed, header.timestamp);
   if (event === null) return { ok: false, reason: "The body is not an event." };
   const { livemode, account } = parsed as { livemode?: unknown; account?: unknown };
   if (typeof livemode === "boolean" && livemode !== options.livemode)

@@ -186,6 +186,7 @@ export function readInvoice(value: unknown): StripeInvoice {
     id: textOrNull(raw, "id") ?? "preview",
     customerId: idOrNull(raw, "customer"),
     subscriptionId: (parent && idOrNull(parent, "subscription")) ?? idOrNull(raw, "subscription"),
+    paymentIntentId: idOrNull(raw, "payment_intent"),
     status: textOrNull(raw, "status") ?? "draft",
     billingReason: textOrNull(raw, "billing_reason"),
     number: textOrNull(raw, "number"),

@@ -16,11 +16,14 @@ export function createUsage(deps: {
 }): CreditService["usage"] {
   return async (userId, input) => {
     const nowMs = deps.now();
-    const toMs = input.to === undefined ? nowMs : Date.parse(input.to);
-    const fromMs = input.from === undefined ? toMs - DEFAULT_DAYS * DAY_MS : Date.parse(input.from);
+    const dateOf = localDate(input.timeZone);
+    const momentOf = (text: string, daysLater: number): number =>
+      text.includes("T") ? Date.parse(text) : startOfDay(text, daysLater, dateOf);
+    const toMs = input.to === undefined ? nowMs : momentOf(input.to, 1);
+    const fromMs =
+      input.from === undefined ? toMs - DEFAULT_DAYS * DAY_MS : momentOf(input.from, 0);
     if (fromMs >= toMs) throw invalid("from", "It has to lie before `to`.");
     if (toMs - fromMs > MAX_DAYS * DAY_MS) throw invalid("from", `At most ${MAX_DAYS} days.`);
-    const dateOf = localDate(input.timeZone);
     const [buckets, balance] = await Promise.all([
       // Without an end nothing is cut off, not even what an instance with a faster clock has just written.
       deps.store.usage(
@@ -59,6 +62,23 @@ export function localDate(timeZone: string): (ms: number) => string {
     const part = (type: string) => parts.find((one) => one.type === type)?.value ?? "";
     return `${part("year").padStart(4, "0")}-${part("month")}-${part("day")}`;
   };
+}
+
+const MINUTE_MS = 60_000;
+
+/** The first minute of a local date, `daysLater` after it: daylight saving may move it, or take midnight away. */
+function startOfDay(date: string, daysLater: number, dateOf: (ms: number) => string): number {
+  const utcMs = Date.parse(date) + daysLater * DAY_MS;
+  const wanted = new Date(utcMs).toISOString().slice(0, 10);
+  // No zone is further than 14 hours from UTC.
+  let beforeMs = utcMs - 15 * 60 * MINUTE_MS;
+  let inMs = utcMs + 15 * 60 * MINUTE_MS;
+  while (inMs - beforeMs > MINUTE_MS) {
+    const middleMs = beforeMs + Math.floor((inMs - beforeMs) / MINUTE_MS / 2) * MINUTE_MS;
+    if (dateOf(middleMs) < wanted) beforeMs = middleMs;
+    else inMs = middleMs;
+  }
+  return inMs;
 }
 
 function sum(buckets: readonly UsageBucket[]): number {

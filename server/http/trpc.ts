@@ -9,7 +9,8 @@ import { AppError, isAppError } from "../errors.ts";
 import type { Logger } from "../logger.ts";
 import { appRouter } from "../router.ts";
 import type { Context } from "../trpc/context.ts";
-import { setRoute } from "./answer.ts";
+import { asTrpcError, toAppError } from "../trpc/trpc.ts";
+import { requestIdOf, setRoute } from "./answer.ts";
 import { isJson, MAX_JSON_BYTES, readText, refuseHostile } from "./body.ts";
 import { pathOf } from "./edge.ts";
 
@@ -253,7 +254,7 @@ function refuse(request: IncomingMessage, response: ServerResponse, error: TRPCE
             fields: {},
           }),
         })
-      : error;
+      : asTrpcError(toAppError(error));
   const shape = getTRPCErrorShape({
     config,
     error: wrapped,
@@ -262,5 +263,7 @@ function refuse(request: IncomingMessage, response: ServerResponse, error: TRPCE
     input: undefined,
     ctx: undefined,
   });
-  send(response, shape.data.httpStatus, { error: shape });
+  // No procedure, hence no context, was reached to say which request this is.
+  const app = { ...shape.data.app, requestId: requestIdOf(request) };
+  send(response, shape.data.httpStatus, { error: { ...shape, data: { ...shape.data, app } } });
 }

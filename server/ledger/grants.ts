@@ -65,11 +65,18 @@ export function takeBack(account: Account, operation: TakeBackOperation, facts: 
   return take(account, own, operation.amountCredits, terms, facts);
 }
 
-/** An administrator gives (a lot of its own) or takes (lots in spend order, then debt). */
+/**
+ * An administrator gives (a lot of its own) or takes (lots in spend order, then debt).
+ * Throws VALIDATION_FAILED when what is given would be gone already.
+ */
 export function adjust(account: Account, operation: AdjustOperation, facts: Facts): Effect {
   const { actorId: sourceId, reason: description, amountCredits } = operation;
   const terms = { type: "ADMIN_ADJUST" as const, description, sourceId };
   if (amountCredits < 0) return take(account, [], -amountCredits, terms, facts);
+  if (operation.expiresAt !== null && operation.expiresAt.getTime() <= facts.nowMs)
+    throw AppError.of("VALIDATION_FAILED", "These credits would have expired already.", {
+      fields: { expiresAt: ["Name a moment in the future."] },
+    });
   return give(account, operation, { ...terms, grantKey: `adjust:${facts.operationId}` }, facts);
 }
 

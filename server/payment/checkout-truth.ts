@@ -51,7 +51,12 @@ export function createCheckoutTruth(
   async function hasFailed(session: StripeCheckout): Promise<boolean> {
     if (session.status !== "complete" || session.paymentStatus !== "unpaid") return false;
     if (session.paymentIntentId === null) return false;
-    const status = await stripe.getPaymentIntentStatus(session.paymentIntentId);
+    const status = await stripe
+      .getPaymentIntentStatus(session.paymentIntentId)
+      .catch((error: unknown) => {
+        if (isRefusal(error, "missing")) return null;
+        throw error;
+      });
     return status === "requires_payment_method" || status === "canceled";
   }
 

@@ -220,8 +220,8 @@ export function createEvents(work: PaymentWork, fulfilment: Fulfilment): Events 
       const verified = work.stripe.verifyEvent(rawBody, signatureHeader, work.now());
       if (!verified.ok) return { outcome: "refused", reason: verified.reason };
       const { event } = verified;
-      if (HANDLED.has(event.type) && event.objectId === null)
-        return { outcome: "refused", reason: "The event's object has no id." };
+      if (HANDLED.has(event.type) && (event.objectId === null || event.objectType === null))
+        return { outcome: "refused", reason: "The event's object has no id or no type." };
       try {
         const status = await store(event);
         if (status === "PROCESSED" || status === "IGNORED") return { outcome: "known" };

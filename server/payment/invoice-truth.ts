@@ -49,6 +49,16 @@ export function createInvoiceTruth(
   const { stripe } = work;
   const { models } = work.database;
 
+  /** Invoices of older API versions name their payment intent themselves. */
+  async function paymentIntentOf(invoice: StripeInvoice): Promise<string | null> {
+    if (invoice.paymentIntentId !== null) return invoice.paymentIntentId;
+    return stripe.findInvoicePaymentIntent(invoice.id).catch((error: unknown) => {
+      // The invoice is paid all the same; a refund finds its way by the payment intent later.
+      if (isRefusal(error, "missing")) return null;
+      throw error;
+    });
+  }
+
   /** The payment opened with the checkout that began the subscription. */
   async function checkoutPaymentId(
     invoice: StripeInvoice,
@@ -73,9 +83,11 @@ export function createInvoiceTruth(
       checkoutId: string | null;
       paymentIntentId: string | null;
       userId: string;
+      /** Our payment's version when the look began; null: there was none. */
+      seenVersion: number | null;
     },
   ) {
-    return async (tx: DatabaseTransaction): Promise<"done"> => {
+    return async (tx: DatabaseTransaction): Promise<"done" | "stale"> => {
       const now = work.now();
       const ours = await tx.models.subscription.findUnique({
         where: { stripeSubscriptionId: subscription.id },
@@ -88,6 +100,8 @@ export function createInvoiceTruth(
           : await tx.models.payment.findFirst({
               where: { id: facts.checkoutId, stripeInvoiceId: null },
             }));
+      // Money went back since we looked: a new month owes its share of that too.
+      if (known !== null && known.version !== (facts.seenVersion ?? 0)) return "stale";
       const isTaken =
         known === null &&
         facts.checkoutId !== null &&
@@ -170,11 +184,10 @@ export function createInvoiceTruth(
 
     const { userId } = state;
     const lines = await paidLines(catalogue, invoice);
-    const paymentIntentId =
-      invoice.amountPaid > 0 ? await stripe.findInvoicePaymentIntent(invoice.id) : null;
+    const paymentIntentId = invoice.amountPaid > 0 ? await paymentIntentOf(invoice) : null;
     const known = await models.payment.findUnique({
       where: { stripeInvoiceId: invoice.id },
-      select: { refundedAmount: true, disputedCredits: true },
+      select: { refundedAmount: true, disputedCredits: true, version: true },
     });
     const checkoutId =
       known === null ? await checkoutPaymentId(invoice, invoice.subscriptionId, userId) : null;
@@ -182,7 +195,13 @@ export function createInvoiceTruth(
     const paid: Truth = {
       kind: "effect",
       userId,
-      apply: applyPaid(invoice, subscription, { slices, checkoutId, paymentIntentId, userId }),
+      apply: applyPaid(invoice, subscription, {
+        slices,
+        checkoutId,
+        paymentIntentId,
+        userId,
+        seenVersion: known?.version ?? null,
+      }),
     };
     // A new month of a payment that is partly given back: the share of the new credits goes back with it.
     const hasGoneBack = known !== null && (known.refundedAmount > 0 || known.disputedCredits > 0);

@@ -3,6 +3,7 @@ import type { DatabaseTransaction, PrismaModels } from "../backend/database.ts";
 import type { LedgerOperation } from "../ledger/operations.ts";
 import { creditShare } from "../ledger/shares.ts";
 import type { StripeDispute, StripeRefund } from "./stripe-port.ts";
+import { isRefusal } from "./stripe-refusal.ts";
 import { allOf, type PaymentWork, type Truth } from "./work.ts";
 
 type PaymentRow = NonNullable<Awaited<ReturnType<PrismaModels["payment"]["findUnique"]>>>;
@@ -143,6 +144,19 @@ export function createMoneyBackTruth(
     return operations;
   }
 
+  /** One of the two lists may be unknown to a Stripe stand-in; a payment intent nobody knows is an error, not "nothing". */
+  async function backOf(paymentIntentId: string): Promise<MoneyBack> {
+    let missing: unknown;
+    const orNone = (error: unknown): [] => {
+      if (!isRefusal(error, "missing") || missing !== undefined) throw error;
+      missing = error;
+      return [];
+    };
+    const refunded = refundedOf(await stripe.listRefunds(paymentIntentId).catch(orNone));
+    const disputed = disputedOf(await stripe.listDisputes(paymentIntentId).catch(orNone));
+    return { refunded, disputed };
+  }
+
   /** `purchase` null: it is settled already or comes with the caller. */
   async function lookAt(
     where: { stripeSessionId: string } | { stripeInvoiceId: string },
@@ -151,10 +165,7 @@ export function createMoneyBackTruth(
     userId: string,
   ): Promise<Truth> {
     const seen = await models.payment.findUnique({ where, select: { version: true } });
-    const back = {
-      refunded: refundedOf(await stripe.listRefunds(paymentIntentId)),
-      disputed: disputedOf(await stripe.listDisputes(paymentIntentId)),
-    };
+    const back = await backOf(paymentIntentId);
     const moved: Truth = {
       kind: "effect",
       userId,

@@ -26,9 +26,10 @@ export function createRefundOrders(work: PaymentWork, fulfilment: Fulfilment) {
     orderKey: string,
     leftAmount: number,
   ): Promise<StripeRefund> {
-    const amount = order.amountMinorUnits;
+    // All that is left is said as a number: what was looked at is what is ordered.
+    const amount = order.amountMinorUnits ?? leftAmount;
     if (leftAmount <= 0) throw AppError.of("CONFLICT", "This payment is refunded already.");
-    if (amount !== undefined && amount > leftAmount)
+    if (amount > leftAmount)
       throw AppError.of("VALIDATION_FAILED", `At most ${leftAmount} is left to refund.`, {
         fields: { amount: [`At most ${leftAmount} is left to refund.`] },
       });

@@ -54,6 +54,8 @@ export interface StripeInvoice {
   readonly id: string;
   readonly customerId: string | null;
   readonly subscriptionId: string | null;
+  /** Only in invoices of API versions before 2025-03-31; null in newer ones. */
+  readonly paymentIntentId: string | null;
   readonly status: string;
   readonly billingReason: string | null;
   readonly number: string | null;
@@ -104,7 +106,7 @@ export interface StripeEventNotice {
   readonly createdAt: Date;
   /** Null for the few objects without one (a balance, an upcoming invoice). */
   readonly objectId: string | null;
-  readonly objectType: string;
+  readonly objectType: string | null;
   readonly paymentIntentId: string | null;
   readonly chargeId: string | null;
 }

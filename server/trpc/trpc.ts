@@ -101,6 +101,15 @@ export function toAppError(error: unknown): AppError {
   );
 }
 
+/** An error of the closed list as tRPC carries it. */
+export function asTrpcError(error: AppError): TRPCError {
+  return new TRPCError({
+    code: ERROR_CODES[error.code].trpc,
+    message: error.message,
+    cause: error,
+  });
+}
+
 /** A zod refusal as VALIDATION_FAILED: `fields` maps each path (`""` for the whole) to its sentences. */
 export function validationError(error: ZodError): AppError {
   const fields: Record<string, string[]> = {};
@@ -143,11 +152,7 @@ const errors = t.middleware(async ({ ctx, path, type, next }) => {
   const { retryAfterSeconds } = appError.details;
   if (typeof retryAfterSeconds === "number")
     ctx.reply.setHeader("Retry-After", String(retryAfterSeconds));
-  throw new TRPCError({
-    code: ERROR_CODES[appError.code].trpc,
-    message: appError.message,
-    cause: appError,
-  });
+  throw asTrpcError(appError);
 });
 
 /** A page of another origin may not write through a browser that carries our cookie, not even with a token of its own. */

@@ -137,8 +137,9 @@ export const creditContract = {
   usage: query({
     input: z
       .strictObject({
-        from: isoDate.optional(),
-        to: isoDate.optional(),
+        /** A moment, or a date in `timeZone`: from its beginning, to its end. */
+        from: z.union([isoDate, z.iso.date()]).optional(),
+        to: z.union([isoDate, z.iso.date()]).optional(),
         timeZone: z.string().min(1).max(64).default("UTC"),
       })
       .prefault({}),

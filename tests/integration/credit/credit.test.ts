@@ -180,6 +180,12 @@ describe.each(await availableBackends())("credits on $name", (available) => {
         { date: "2025-11-03", credits: 5 },
       ],
     });
+    // Dates are whole days there: of 2 November from 04:00 UTC (still summer time) to 05:00 UTC of the 3rd.
+    const secondOfNovember = { from: "2025-11-02", to: "2025-11-02", timeZone: "America/New_York" };
+    expect((await caller.usage(secondOfNovember)).daily).toEqual([
+      { date: "2025-11-02", credits: 12 },
+    ]);
+    expect((await caller.usage({ ...secondOfNovember, to: "2025-11-03" })).totalCredits).toBe(17);
     expect((await caller.usage(range)).daily).toEqual([
       { date: "2025-11-02", credits: 10 },
       { date: "2025-11-03", credits: 12 },
