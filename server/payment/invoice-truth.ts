@@ -166,6 +166,11 @@ export function createInvoiceTruth(
   }
 
   return async (invoiceId) => {
+    // Our version first, Stripe's truth second: whoever writes in between makes this look stale.
+    const known = await models.payment.findUnique({
+      where: { stripeInvoiceId: invoiceId },
+      select: { refundedAmount: true, disputedCredits: true, version: true },
+    });
     let invoice: StripeInvoice;
     try {
       invoice = await stripe.getInvoice(invoiceId);
@@ -185,10 +190,6 @@ export function createInvoiceTruth(
     const { userId } = state;
     const lines = await paidLines(catalogue, invoice);
     const paymentIntentId = invoice.amountPaid > 0 ? await paymentIntentOf(invoice) : null;
-    const known = await models.payment.findUnique({
-      where: { stripeInvoiceId: invoice.id },
-      select: { refundedAmount: true, disputedCredits: true, version: true },
-    });
     const checkoutId =
       known === null ? await checkoutPaymentId(invoice, invoice.subscriptionId, userId) : null;
     const slices = slicesOf(lines, subscription.billingAnchor);

@@ -99,6 +99,12 @@ describe("bodies", () => {
       duplex: "half",
     });
     expect(answer.status).toBe(413);
+    expect(await answer.json()).toMatchObject({
+      error: {
+        code: -32013,
+        data: { app: { code: "PAYLOAD_TOO_LARGE", requestId: answer.headers.get("x-request-id") } },
+      },
+    });
   });
 
   test("compressed", async () => {

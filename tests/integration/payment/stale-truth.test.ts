@@ -84,6 +84,25 @@ describe.each(backends)("overtaken answers on $name", (available) => {
     expect(await brokenInvariants(world.models, userId)).toEqual([]);
   });
 
+  it("takes the share of a new month when a refund comes while it is granted", async () => {
+    const userId = await world.createUser();
+    const sessionId = await world.subscribe(userId, "plan_basic_year");
+    await world.payment.confirm(userId, { sessionId });
+    const payment = await world.models.payment.findFirstOrThrow({ where: { userId } });
+    world.travel({ months: 1 });
+    const gate = holdNext("getSubscription");
+    const slow = world.payment.grantMonthly();
+    await gate.reached;
+    world.sandbox.control.refund(payment.stripePaymentId ?? "", { amount: payment.amount / 2 });
+    expect(await world.deliver(last("refund.created"), 1)).toBe(200);
+    gate.open();
+    await slow;
+    expect(
+      await world.models.payment.findUniqueOrThrow({ where: { id: payment.id } }),
+    ).toMatchObject({ creditsPurchased: 1_000, refundedCredits: 500 });
+    expect(await brokenInvariants(world.models, userId)).toEqual([]);
+  });
+
   it("keeps a subscription ended when the live one arrives last", async () => {
     const userId = await world.createUser();
     const sessionId = await world.subscribe(userId, "plan_basic_month");

@@ -142,6 +142,7 @@ describe.each(backends)("webhooks on $name", (available) => {
       JSON.stringify(event({ data: { object: [] } })),
       JSON.stringify(event({ created: "yesterday" })),
       JSON.stringify(event({}, { id: undefined })),
+      JSON.stringify(event({}, { object: undefined })),
       JSON.stringify(event({}, { id: { $ne: null } })),
     ];
     for (const body of bad) expect(await post(body), body.slice(0, 120)).toBe(400);
@@ -153,7 +154,9 @@ describe.each(backends)("webhooks on $name", (available) => {
     expect(await post(JSON.stringify(strange))).toBe(200);
     const foreign = event({}, { id: "cs_test_not_ours" });
     expect(await post(JSON.stringify(foreign))).toBe(200);
-    for (const { id } of [strange, foreign]) {
+    const lean = { ...event({ type: "a.new.type", data: { object: {} } }), created: undefined };
+    expect(await post(JSON.stringify(lean))).toBe(200);
+    for (const { id } of [strange, foreign, lean]) {
       const row = await world.models.stripeEvent.findUniqueOrThrow({ where: { id } });
       expect(row.status).toBe("IGNORED");
       expect(row.lastError).toBeTruthy();
