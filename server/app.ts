@@ -74,7 +74,20 @@ export function createApp(deps: AppDeps): App {
   const now = deps.clock ?? Date.now;
   const { database, cache, locks, pubsub } = backend;
 
-  const ledger = createLedger({ database, locks, cache, pubsub, logger, now });
+  const metrics = createMetrics({
+    config,
+    backlog: () => payment.eventBacklog(),
+    ledgerPending: () => ledger.pending,
+  });
+  const ledger = createLedger({
+    database,
+    locks,
+    cache,
+    pubsub,
+    logger,
+    now,
+    onBatch: metrics.batch,
+  });
   const payment = createPaymentService({
     database,
     ledger,
@@ -152,8 +165,6 @@ export function createApp(deps: AppDeps): App {
     }),
   });
   let shuttingDown = false;
-  const backlog = payment.eventBacklog;
-  const metrics = createMetrics({ config, backlog });
   const createContext = createContextFactory({
     services,
     limits: createRateLimits({ backend, config, now }),
@@ -171,7 +182,7 @@ export function createApp(deps: AppDeps): App {
     logger,
     readiness: createReadiness({
       backend,
-      backlog,
+      backlog: payment.eventBacklog,
       lastDoctor: () => jobs.lastOutcome("doctor"),
       isShuttingDown: () => shuttingDown,
     }),

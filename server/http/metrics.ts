@@ -8,6 +8,8 @@ import { routeOf } from "./answer.ts";
 /** The metrics of one app. */
 export interface Metrics {
   readonly registry: Registry;
+  /** Counts one durable batch of the ledger. */
+  batch(batch: { readonly operations: number; readonly seconds: number }): void;
   /** Times a request until its answer is out. */
   watch(request: IncomingMessage, response: ServerResponse): void;
   /** Stops measuring the process. */
@@ -23,12 +25,14 @@ function digest(text: string): Buffer {
 }
 
 /**
- * Metrics in a registry of their own, so that two apps in one process do not meet. `backlog` is asked at each scrape.
+ * Metrics in a registry of their own, so that two apps in one process do not meet. `backlog` and `ledgerPending` are
+ * asked at each scrape.
  * In production without METRICS_TOKEN they are off; in development without one they are open.
  */
 export function createMetrics(deps: {
   config: Pick<Config, "environment" | "metricsToken">;
   backlog: () => Promise<{ pending: number; failed: number }>;
+  ledgerPending: () => number;
 }): Metrics {
   const registry = new Registry();
   collectDefaultMetrics({ register: registry });
@@ -51,12 +55,36 @@ export function createMetrics(deps: {
       this.set({ status: "failed" }, counts.failed);
     },
   });
+  const batchOperations = new Histogram({
+    name: "ledger_batch_operations",
+    help: "Credit operations that became durable together, in one transaction.",
+    buckets: [1, 2, 4, 8, 16, 32, 64, 128, 256],
+    registers: [registry],
+  });
+  const batchSeconds = new Histogram({
+    name: "ledger_batch_duration_seconds",
+    help: "Duration of a batch's transaction, with its retries.",
+    buckets: [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5],
+    registers: [registry],
+  });
+  new Gauge({
+    name: "ledger_operations_pending",
+    help: "Credit operations waiting or under way.",
+    registers: [registry],
+    collect() {
+      this.set(deps.ledgerPending());
+    },
+  });
   const { metricsToken, environment } = deps.config;
   const expected = metricsToken === null ? null : digest(`Bearer ${metricsToken}`);
   const methods = new Set(["GET", "POST", "OPTIONS", "HEAD", "PATCH"]);
 
   return {
     registry,
+    batch({ operations, seconds }) {
+      batchOperations.observe(operations);
+      batchSeconds.observe(seconds);
+    },
     watch(request, response) {
       const startedAt = process.hrtime.bigint();
       response.once("close", () => {

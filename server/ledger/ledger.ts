@@ -8,7 +8,7 @@ import type { Ledger, LedgerOperation, ResultOf } from "./operations.ts";
 import { createSheet } from "./sheet.ts";
 import { load, save } from "./store.ts";
 import { validateOperation } from "./validate.ts";
-import { createWriter, type WriterLimits } from "./writer.ts";
+import { createWriter, type WriterDeps } from "./writer.ts";
 
 /** What the ledger stands on. */
 export interface LedgerDeps {
@@ -20,7 +20,8 @@ export interface LedgerDeps {
   /** Milliseconds since 1970, as Date.now; tests bring their own. */
   readonly now: () => number;
   /** The writer's bounds, where they are not the usual ones. */
-  readonly limits?: Partial<WriterLimits>;
+  readonly limits?: WriterDeps["limits"];
+  readonly onBatch?: WriterDeps["onBatch"];
 }
 
 /** Makes the ledger. `close()` it before the database: it finishes what is queued. */
@@ -48,6 +49,9 @@ export function createLedger(deps: LedgerDeps): Ledger {
       return results;
     },
     changed: announce,
+    get pending() {
+      return writer.pending;
+    },
     close: () => writer.close(),
   };
 }

@@ -180,6 +180,8 @@ export interface Ledger {
   ): Promise<ResultOf<Operation>[]>;
   /** Drops cached balances and tells every instance's `onChange` subscribers. Never throws. */
   changed(userIds: readonly string[]): Promise<void>;
+  /** Operations waiting or under way. */
+  readonly pending: number;
   /** Stops taking operations, finishes what is queued. */
   close(): Promise<void>;
 }

@@ -21,6 +21,8 @@ export interface WriterDeps {
   readonly now: () => number;
   readonly announce: Announce;
   readonly limits?: Partial<WriterLimits>;
+  /** Hears of every batch that became durable, for the metrics. */
+  readonly onBatch?: (batch: { readonly operations: number; readonly seconds: number }) => void;
 }
 
 /** Its bounds. */
@@ -177,8 +179,10 @@ export function createWriter(deps: WriterDeps): Writer {
 
   // 5 · Durable: caches are dropped, then the callers are answered, while the lane goes on with the next batch.
   async function commit(items: readonly Item[]): Promise<void> {
+    const startedAt = performance.now();
     const committed = await transactPatiently(items);
     if (committed === null) return;
+    deps.onBatch?.({ operations: items.length, seconds: (performance.now() - startedAt) / 1000 });
     const { verdicts, changedUserIds } = committed;
     void tell(items, verdicts, changedUserIds);
   }

@@ -4,6 +4,7 @@ import { parseArgs } from "node:util";
 import { benchEmbedded } from "./embedded.ts";
 import { benchHttp } from "./http.ts";
 import { benchLedger } from "./ledger.ts";
+import { benchMemory } from "./memory.ts";
 import { createReport, type Report } from "./report.ts";
 import { benchScale } from "./scale.ts";
 import { benchStart } from "./start.ts";
@@ -11,6 +12,7 @@ import { benchTypes } from "./types.ts";
 
 const GROUPS: Readonly<Record<string, (report: Report, seconds: number) => Promise<void>>> = {
   ledger: benchLedger,
+  memory: benchMemory,
   embedded: benchEmbedded,
   http: benchHttp,
   scale: benchScale,

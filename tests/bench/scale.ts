@@ -2,6 +2,7 @@
 import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { createInterface } from "node:readline";
+import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import type { InstanceTask } from "./instance.process.ts";
 import { closedLoop, type Measured } from "./load.ts";
@@ -18,6 +19,8 @@ import {
 const USERS = 1_000;
 const FEW_ROWS = 10_000;
 const MANY_ROWS = process.env["FULL"] === "1" ? 10_000_000 : 1_000_000;
+const FEW_DIRTY_PAGES = 100;
+const MAX_WRITE_BACK_SECONDS = 180;
 const CHILD = fileURLToPath(new URL("instance.process.ts", import.meta.url));
 
 /** scale.rows and scale.instances. */
@@ -49,6 +52,18 @@ async function fill({ backend }: Instance, total: number): Promise<void> {
   const credits = 1_000_000_001 - perUser;
   await models.user.updateMany({ data: { credits, ledgerSeq: perUser } });
   await models.creditGrant.updateMany({ data: { remaining: credits } });
+  await writtenBack(models);
+}
+
+/** Waits until the server has written the filled pages to disk: the steady state is what is compared. */
+async function writtenBack(models: Instance["backend"]["database"]["models"]): Promise<void> {
+  for (let waited = 0; waited < MAX_WRITE_BACK_SECONDS; waited += 1) {
+    const [dirty] = await models.$queryRawUnsafe<{ Value: string }[]>(
+      "SHOW GLOBAL STATUS LIKE 'Innodb_buffer_pool_pages_dirty'",
+    );
+    if (Number(dirty?.Value) < FEW_DIRTY_PAGES) return;
+    await sleep(1_000);
+  }
 }
 
 async function rows(report: Report, seconds: number): Promise<void> {

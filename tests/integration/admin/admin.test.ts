@@ -187,23 +187,13 @@ for (const available of await availableBackends()) {
       },
     );
 
-    it("adjustCredits refuses credits that would be gone already, and repeats what it gave", async () => {
-      const person = await world.person();
-      const give = (expiresAt: number) =>
-        write("admin.adjustCredits", {
-          userId: person.userId,
-          amount: 5,
-          reason: "r",
-          idempotencyKey: "soon-gone",
-          expiresAt: new Date(expiresAt).toISOString(),
-        });
-      const past = await give(Date.now() - 1_000);
-      expect([past.status, past.code]).toEqual([400, "VALIDATION_FAILED"]);
-      expect(await lines(person.userId)).toEqual([]);
-      const soon = Date.now() + 1_500;
-      expect((await give(soon)).data).toMatchObject({ replayed: false });
-      await new Promise((resolve) => setTimeout(resolve, 1_600));
-      expect((await give(soon)).data).toMatchObject({ replayed: true });
+    it("adjustCredits refuses credits that would be gone already", async () => {
+      const { userId } = await world.person();
+      const terms = { userId, amount: 5, reason: "r", idempotencyKey: "late" };
+      const expiresAt = new Date(Date.now() - 1_000).toISOString();
+      const answer = await write("admin.adjustCredits", { ...terms, expiresAt });
+      expect([answer.status, answer.code]).toEqual([400, "VALIDATION_FAILED"]);
+      expect(await lines(userId)).toEqual([]);
     });
 
     it("shows one user whole", async () => {

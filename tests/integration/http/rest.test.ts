@@ -158,6 +158,8 @@ describe("/metrics", () => {
     const text = await (await scrape("Bearer metrics-token-of-the-suite")).text();
     expect(text).toMatch(/http_request_duration_seconds_count\{route="GET \/api\/auth\/me"/);
     expect(text).toContain('stripe_events_backlog{status="pending"}');
+    expect(text).toMatch(/^ledger_batch_operations_count [1-9]/m);
+    expect(text).toMatch(/^ledger_operations_pending \d/m);
     expect(text).not.toMatch(/rest@example|route="\/nothing/);
   });
 });
