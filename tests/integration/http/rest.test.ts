@@ -155,6 +155,7 @@ describe("/metrics", () => {
   test("needs its token", async () => {
     expect((await scrape()).status).toBe(401);
     expect((await scrape("Bearer metrics-token-of-the-suit")).status).toBe(401);
+    await person.client.credit.spend.mutate({ feature: "chat-flash", idempotencyKey: "metrics" });
     const text = await (await scrape("Bearer metrics-token-of-the-suite")).text();
     expect(text).toMatch(/http_request_duration_seconds_count\{route="GET \/api\/auth\/me"/);
     expect(text).toContain('stripe_events_backlog{status="pending"}');
