@@ -77,9 +77,44 @@ test("cancelling keeps the plan to its end, and can be taken back", async () => 
   await page.getByRole("button", { name: "Cancel plan" }).waitFor();
 });
 
-test("the portal opens and leads back", async () => {
-  await page.getByRole("button", { name: "Card and billing" }).click();
-  await page.waitForURL((url) => url.origin === new URL(world.sandbox.stripe.url).origin);
+test("a refused card is told, and mended in the portal", async () => {
+  const { control } = world.sandbox.stripe;
+  const openPortal = async () => {
+    await page.getByRole("button", { name: "Card and billing" }).click();
+    await page.waitForURL((url) => url.origin === new URL(world.sandbox.stripe.url).origin);
+  };
+  const backToPlan = async () => {
+    await page.getByRole("link", { name: "Back to the app" }).click();
+    await page.getByRole("link", { name: "Plan", exact: true }).click();
+  };
+  await openPortal();
+  await page.getByRole("button", { name: "Use a card that is refused" }).click();
+  await backToPlan();
+  await seeIn(page, "current-plan", "1,500 credits a month");
+  const before = await page.getByTestId("pill-credits").textContent();
+  control.advance({ months: 1, hours: 2 });
+  await control.idle();
+  await page.reload();
+  await page.getByText("The last payment did not go through").waitFor();
+  expect(await page.getByTestId("pill-credits").textContent()).toBe(before);
+
+  await openPortal();
+  await page.getByRole("button", { name: "Use a working card" }).click();
+  await page.getByRole("button", { name: "Pay now" }).click();
+  await control.idle();
+  await backToPlan();
+  await page.getByText("Active", { exact: true }).waitFor();
+  expect(await page.getByText("The last payment did not go through").count()).toBe(0);
+});
+
+test("a plan that was cancelled lapses, and another can be chosen", async () => {
+  await page.getByRole("button", { name: "Cancel plan" }).click();
+  await page.getByRole("dialog").getByRole("button", { name: "Cancel plan" }).click();
+  await page.getByText("Ends soon").waitFor();
+  world.sandbox.stripe.control.advance({ months: 1, hours: 2 });
+  await world.sandbox.stripe.control.idle();
+  await page.reload();
+  await page.getByRole("heading", { name: "Choose a plan" }).waitFor();
   await page.goto(`${world.webUrl}/account`);
 });
 
