@@ -68,7 +68,7 @@ export const LAYERS = [
     name: "express",
     files: /^(server|shared)\//,
     except: /^server\/(http\/|sandbox\/|app\.ts$)/,
-    mayNotImport: /^(express|cors|helmet|pino-http)$/,
+    mayNotImport: /^(express|cors|helmet)$/,
     why: "Express hosts what cannot be tRPC and lives in server/http; context and procedures take plain values, so tests need no HTTP.",
   },
   {

@@ -173,21 +173,23 @@ export function parseConfig(environment: Readonly<Record<string, string | undefi
     if (value !== undefined && value !== "") given[name] = value;
   }
   const production = given["NODE_ENV"] === "production";
-  const port = given["PORT"] ?? FALLBACKS["PORT"] ?? "";
-  const parsed = schema.safeParse({
-    ...FALLBACKS,
-    GOOGLE_CALLBACK_URL: FALLBACKS["GOOGLE_CALLBACK_URL"]?.replace("$PORT", port),
-    ...given,
-  });
+  const values: Record<string, string | undefined> = { ...FALLBACKS, ...given };
+  // A port that is none is one problem, not two.
+  const port = schema.shape.PORT.safeParse(values["PORT"]).success ? values["PORT"] : "0";
+  values["GOOGLE_CALLBACK_URL"] = values["GOOGLE_CALLBACK_URL"]?.replace("$PORT", port ?? "0");
+  const parsed = schema.safeParse(values);
+  // One by one: a mistake elsewhere must not hide what is wrong between these.
+  const seconds = (name: "JWT_EXPIRES_IN" | "REFRESH_TOKEN_EXPIRES_IN" | "SESSION_MAX_AGE") =>
+    schema.shape[name].safeParse(values[name]).data ?? 0;
   const problems = (parsed.error?.issues ?? []).map(
     (issue) => `${issue.path.join(".")} ${issue.message}`,
   );
   const { problems: more, warnings } = applyRules({
     given,
     production,
-    accessTtlSeconds: parsed.data?.JWT_EXPIRES_IN ?? 0,
-    refreshTtlSeconds: parsed.data?.REFRESH_TOKEN_EXPIRES_IN ?? 0,
-    sessionMaxAgeSeconds: parsed.data?.SESSION_MAX_AGE ?? 0,
+    accessTtlSeconds: seconds("JWT_EXPIRES_IN"),
+    refreshTtlSeconds: seconds("REFRESH_TOKEN_EXPIRES_IN"),
+    sessionMaxAgeSeconds: seconds("SESSION_MAX_AGE"),
   });
   if (!parsed.data || problems.length + more.length > 0)
     throw new ConfigError([...new Set([...problems, ...more])]);

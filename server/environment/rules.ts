@@ -132,14 +132,20 @@ function vendors({ given, production }: RuleInput, { problems, warnings }: Findi
   }
   const stripeKey = given["STRIPE_SECRET_KEY"];
   const key = /^(sk|rk)_(test|live)_\S+$/.exec(stripeKey ?? "");
-  if (stripeKey !== undefined && (!key || isPlaceholder(stripeKey)))
+  if (stripeKey !== undefined && !key)
     problems.push(
       "STRIPE_SECRET_KEY is no Stripe key: it starts with sk_test_, sk_live_, rk_test_ or rk_live_",
     );
+  else if (stripeKey !== undefined && isPlaceholder(stripeKey))
+    problems.push(`STRIPE_SECRET_KEY is a placeholder: ${HOW_TO_GET["STRIPE_SECRET_KEY"]}`);
   for (const secret of list(given["STRIPE_WEBHOOK_SECRET"] ?? ""))
-    if (!/^whsec_\S+$/.test(secret) || isPlaceholder(secret))
+    if (!/^whsec_\S+$/.test(secret))
       problems.push(
         "STRIPE_WEBHOOK_SECRET is no signing secret: it starts with whsec_ and comes from Stripe",
+      );
+    else if (isPlaceholder(secret))
+      problems.push(
+        `STRIPE_WEBHOOK_SECRET is a placeholder: ${HOW_TO_GET["STRIPE_WEBHOOK_SECRET"]}`,
       );
   const publishable = given["STRIPE_PUBLISHABLE_KEY"];
   const publishableMode = /^pk_(test|live)_\S+$/.exec(publishable ?? "")?.[1];

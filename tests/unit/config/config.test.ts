@@ -190,6 +190,12 @@ test.each(REFUSED)("production refuses %s", (_name, change, named) => {
   expect(found.filter((problem) => problem.includes(named))).toHaveLength(1);
 });
 
+test("one mistake is one problem, and hides no other", () => {
+  const change = { PORT: "65536", JWT_EXPIRES_IN: "8h", REFRESH_TOKEN_EXPIRES_IN: "4h" };
+  const found = problems({ ...PRODUCTION, GOOGLE_CALLBACK_URL: "", ...change });
+  expect(found.map((problem) => problem.split(" ")[0])).toEqual(["PORT", "JWT_EXPIRES_IN"]);
+});
+
 test("a problem never repeats a secret", () => {
   const secret = "hunter2hunter2hunter2hunter2hunter2";
   const text = problems({
