@@ -1,6 +1,6 @@
 // Owns the sentence that says which back ends a test run covered.
 import { Redis } from "ioredis";
-import { createConnection } from "mariadb";
+import { withMysql } from "./databases.ts";
 
 interface Coverage {
   line: string;
@@ -21,21 +21,7 @@ const SERVERS: readonly Server[] = [
     name: "MariaDB",
     variable: "TEST_DATABASE_URL",
     usualUrl: "mariadb://root@127.0.0.1:3306/",
-    probe: async (url) => {
-      const { hostname, port, username, password } = new URL(url);
-      const connection = await createConnection({
-        host: hostname,
-        port: Number(port || 3306),
-        user: decodeURIComponent(username),
-        password: decodeURIComponent(password),
-        connectTimeout: 2_000,
-      });
-      try {
-        await connection.query("SELECT 1");
-      } finally {
-        await connection.end();
-      }
-    },
+    probe: (url) => withMysql(url, "SELECT 1"),
   },
   {
     name: "Redis",

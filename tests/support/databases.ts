@@ -156,7 +156,8 @@ export function redisConfigOf(text: string): RedisConfig {
   };
 }
 
-async function withMysql(serverUrl: string, sql: string): Promise<void> {
+/** Runs one statement on a server and hangs up. */
+export async function withMysql(serverUrl: string, sql: string): Promise<void> {
   const { hostname, port, username, password } = new URL(serverUrl);
   const connection = await createConnection({
     host: hostname,

@@ -1,6 +1,6 @@
 // Owns disputes: opened, won and lost by control, read by the API.
 import type { Route } from "./api.ts";
-import { createdRange, page } from "./lists.ts";
+import { listOfPayments } from "./lists.ts";
 import { newDispute } from "./shapes-payment.ts";
 import type { Charge, Dispute, Json } from "./types.ts";
 import { badParam } from "./wire.ts";
@@ -80,26 +80,7 @@ export function closeDispute(world: World, dispute: Dispute, outcome: "won" | "l
 
 /** Routes of this file. */
 export const disputeRoutes: Route[] = [
-  {
-    method: "GET",
-    path: "/v1/disputes",
-    handle: ({ world, fields }) => {
-      const charge = fields.text("charge");
-      const intent = fields.text("payment_intent");
-      const created = createdRange(fields);
-      const out = page(
-        fields,
-        "/v1/disputes",
-        world.tables.disputes.values(),
-        (it) =>
-          (charge === undefined || it.charge === charge) &&
-          (intent === undefined || it.payment_intent === intent) &&
-          created(it.created),
-      );
-      fields.done();
-      return { ...out };
-    },
-  },
+  listOfPayments("/v1/disputes", (world) => world.tables.disputes),
   {
     method: "GET",
     path: "/v1/disputes/:id",

@@ -1,6 +1,8 @@
 // Owns cursor lists: newest first, `limit`, `starting_after`, `ending_before` and `created` ranges.
+import type { Route } from "./api.ts";
 import type { StripeObject } from "./types.ts";
 import { badParam, type Fields } from "./wire.ts";
+import type { World } from "./world.ts";
 
 export interface StripeList {
   object: "list";
@@ -72,4 +74,38 @@ export function page<T extends StripeObject>(
 /** A list object around rows already in order. */
 export function list(url: string, data: StripeObject[], hasMore = false): StripeList {
   return { object: "list", data, has_more: hasMore, url };
+}
+
+/** What belongs to a payment: found by its charge or payment intent. */
+type OfPayment = StripeObject & {
+  charge: string | null;
+  payment_intent: string | null;
+  created: number;
+};
+
+/** `GET path?charge=…&payment_intent=…&created=…`, as refunds and disputes are listed. */
+export function listOfPayments(
+  path: string,
+  tableOf: (world: World) => ReadonlyMap<string, OfPayment>,
+): Route {
+  return {
+    method: "GET",
+    path,
+    handle: ({ world, fields }) => {
+      const charge = fields.text("charge");
+      const intent = fields.text("payment_intent");
+      const created = createdRange(fields);
+      const out = page(
+        fields,
+        path,
+        tableOf(world).values(),
+        (it) =>
+          (charge === undefined || it.charge === charge) &&
+          (intent === undefined || it.payment_intent === intent) &&
+          created(it.created),
+      );
+      fields.done();
+      return { ...out };
+    },
+  };
 }

@@ -1,6 +1,6 @@
 // Owns refunds: full, partial, pending, failing, by the API and by control.
 import type { Call, Route } from "./api.ts";
-import { createdRange, page } from "./lists.ts";
+import { listOfPayments } from "./lists.ts";
 import { newRefund } from "./shapes-payment.ts";
 import type { Charge, Json, Metadata, Refund } from "./types.ts";
 import { apiError, badParam, mergeMetadata } from "./wire.ts";
@@ -129,26 +129,7 @@ function create({ world, fields }: Call): Json {
 /** Routes of this file. */
 export const refundRoutes: Route[] = [
   { method: "POST", path: "/v1/refunds", handle: create },
-  {
-    method: "GET",
-    path: "/v1/refunds",
-    handle: ({ world, fields }) => {
-      const charge = fields.text("charge");
-      const intent = fields.text("payment_intent");
-      const created = createdRange(fields);
-      const out = page(
-        fields,
-        "/v1/refunds",
-        world.tables.refunds.values(),
-        (it) =>
-          (charge === undefined || it.charge === charge) &&
-          (intent === undefined || it.payment_intent === intent) &&
-          created(it.created),
-      );
-      fields.done();
-      return { ...out };
-    },
-  },
+  listOfPayments("/v1/refunds", (world) => world.tables.refunds),
   {
     method: "GET",
     path: "/v1/refunds/:id",
