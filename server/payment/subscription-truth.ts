@@ -51,12 +51,20 @@ export function createSubscriptionTruth(
       const paymentIntentId =
         invoice.amountPaid > 0 ? await stripe.findInvoicePaymentIntent(invoice.id) : null;
       if (paymentIntentId !== null && (await stripe.listRefunds(paymentIntentId)).length === 0)
-        await stripe.createRefund(
-          { paymentIntentId, orderKey: `duplicate:${subscription.id}`, reason: "duplicate" },
-          `duplicate-refund:${subscription.id}`,
-        );
+        await giveBack(subscription.id, paymentIntentId);
     }
     return stripe.cancelSubscription(subscription.id, `duplicate:${subscription.id}`);
+  }
+
+  async function giveBack(subscriptionId: string, paymentIntentId: string): Promise<void> {
+    const order = { paymentIntentId, orderKey: `duplicate:${subscriptionId}`, reason: "duplicate" };
+    try {
+      await stripe.createRefund(order, `duplicate-refund:${subscriptionId}`);
+    } catch (error) {
+      // Refused for good: disputed, so the bank has the money. What goes on billing has to end all the same.
+      if (!isRefusal(error, "invalid")) throw error;
+      work.logger.error({ err: error, subscriptionId }, "second subscription not refunded");
+    }
   }
 
   const versionOf = async (subscriptionId: string): Promise<number | null> =>

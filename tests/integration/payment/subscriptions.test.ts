@@ -95,10 +95,8 @@ describe.each(backends)("subscriptions on $name", (available) => {
     });
   });
 
-  it("ends and gives back a second subscription made past us", async () => {
-    const userId = await on.subscriber("BASIC", "month");
-    const first = await on.stripeIdOf(userId);
-    // Somebody in the dashboard opens another subscription for the same customer.
+  /** Somebody in the dashboard opens another checkout for the same customer, past us; answers the session. */
+  async function checkoutPastUs(userId: string): Promise<string> {
     const customer = await world.customerOf(userId);
     await world.payment.syncCatalogue();
     const { stripePriceId: price } = await world.models.plan.findUniqueOrThrow({
@@ -121,7 +119,14 @@ describe.each(backends)("subscriptions on $name", (available) => {
         body: form,
       })
     ).json()) as { id: string };
-    world.sandbox.control.completeCheckout(made.id);
+    return made.id;
+  }
+
+  it("ends and gives back a second subscription made past us", async () => {
+    const userId = await on.subscriber("BASIC", "month");
+    const first = await on.stripeIdOf(userId);
+    const made = await checkoutPastUs(userId);
+    world.sandbox.control.completeCheckout(made);
     await world.settled();
     await world.payment.reconcile();
     await world.settled();
@@ -131,6 +136,24 @@ describe.each(backends)("subscriptions on $name", (available) => {
     expect(await world.credits(userId)).toBe(500);
     const { payments } = await world.payment.history(userId, { limit: 50 });
     expect(payments.map(({ status }) => status).sort()).toEqual(["REFUNDED", "SUCCESS"]);
+    expect(await brokenInvariants(world.models, userId)).toEqual([]);
+  });
+
+  it("ends a second subscription whose payment is disputed, and so cannot be given back", async () => {
+    const userId = await on.subscriber("BASIC", "month");
+    const first = await on.stripeIdOf(userId);
+    const made = await checkoutPastUs(userId);
+    world.sandbox.control.misdeliver({ paused: true });
+    world.sandbox.control.completeCheckout(made);
+    const intent = world.sandbox.control.events("payment_intent.succeeded").at(-1)?.data.object;
+    world.sandbox.control.openDispute((intent as { id: string }).id);
+    world.sandbox.control.wellBehaved();
+    await world.settled();
+    expect((await world.payment.reconcile()).problems).toEqual([]);
+    expect(await on.stripeIdOf(userId)).toBe(first);
+    const rows = await world.models.subscription.findMany({ where: { userId } });
+    expect(rows.map(({ status }) => status).sort()).toEqual(["active", "canceled"]);
+    expect(await world.credits(userId)).toBe(500);
     expect(await brokenInvariants(world.models, userId)).toEqual([]);
   });
 
