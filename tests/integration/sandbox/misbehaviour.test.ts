@@ -178,7 +178,8 @@ describe("event delivery", () => {
     const [event] = world.sandbox.control.events("customer.created").slice(-1);
     world.sandbox.control.wellBehaved();
     await world.sandbox.control.resendEvent(event?.id ?? "");
-    expect(world.receiver.received).toHaveLength(1);
+    // Once by us; on a slow machine a planned retry may have come through as well.
+    expect(new Set(world.receiver.received.map(({ id }) => id))).toEqual(new Set([event?.id]));
   });
 
   it("never calls a host that is not this machine", async () => {
