@@ -30,7 +30,10 @@ export interface Sheet {
   /** Whether there is anything to write. */
   readonly dirty: boolean;
   changes(): Changes;
-  /** Users whose position changed. */
+  /**
+   * Users whose position changed, and those who are answered again: whoever made that change may have died before
+   * telling anybody, so that an older balance is still cached.
+   */
   changedUserIds(): string[];
 }
 
@@ -42,20 +45,23 @@ export function createSheet(loaded: Loaded, nowMs: number): Sheet {
   const entries: Entry[] = [];
   const usage: UsageRow[] = [];
   const newKeys: StoredKey[] = [];
+  const answeredAgain = new Set<string>();
 
   function apply(operation: LedgerOperation, operationId: string): Verdict {
     const account = accounts.get(operation.userId);
     if (account === undefined)
       return { ok: false, error: AppError.of("NOT_FOUND", "There is no such user.") };
     try {
+      const storedKey =
+        "idempotencyKey" in operation
+          ? keys.get(`${operation.userId} ${operation.idempotencyKey}`)
+          : undefined;
+      if (storedKey !== undefined) answeredAgain.add(operation.userId);
       const decision = decide(account, operation, {
         operationId,
         nowMs,
         newId: () => newId(nowMs),
-        storedKey:
-          "idempotencyKey" in operation
-            ? keys.get(`${operation.userId} ${operation.idempotencyKey}`)
-            : undefined,
+        storedKey,
         storedGrant: operation.kind === "grant" ? grants.get(operation.grantKey) : undefined,
       });
       accounts.set(operation.userId, decision.account);
@@ -121,6 +127,8 @@ export function createSheet(loaded: Loaded, nowMs: number): Sheet {
       }
       return changes;
     },
-    changedUserIds: () => changedAccounts().map((account) => account.userId),
+    changedUserIds: () => [
+      ...new Set([...changedAccounts().map((account) => account.userId), ...answeredAgain]),
+    ],
   };
 }

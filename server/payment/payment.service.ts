@@ -185,7 +185,11 @@ export function createPaymentService(deps: PaymentDeps): PaymentService {
       if (checkout === null || checkout.userId !== userId)
         throw AppError.of("NOT_FOUND", "There is no such checkout.");
       const before = await records.outcome(checkout.id, userId);
-      if (before.status !== "PENDING") return before;
+      if (before.status !== "PENDING") {
+        // Whoever settled it may have died before telling: nobody is shown a balance from before it after this.
+        await deps.ledger.changed([userId]);
+        return before;
+      }
       await fulfilment.fulfil({ kind: "checkout", sessionId });
       return records.outcome(checkout.id, userId);
     },

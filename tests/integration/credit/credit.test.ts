@@ -2,6 +2,7 @@
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { creditRouter } from "../../../server/credit/credit.router.ts";
 import { localDate, runsOutAt } from "../../../server/credit/usage.ts";
+import { balanceKey } from "../../../server/ledger/announce.ts";
 import { createCallerFactory, toAppError } from "../../../server/trpc/trpc.ts";
 import { COSTS, type CreditWorld, openCreditWorld } from "../../support/credit-world.ts";
 import { availableBackends } from "../../support/databases.ts";
@@ -94,6 +95,31 @@ describe.each(await availableBackends())("credits on $name", (available) => {
     const balance = await caller.balance();
     expect(balance).toMatchObject({ credits: 25, held: 0, available: 25 });
     expect(balance.grants).toMatchObject([{ source: "SIGNUP", remaining: 25, expiresAt: null }]);
+  });
+
+  test("a server dies before it tells of a spend: whoever repeats the key is shown no older balance", async () => {
+    const { userId, caller } = await person(20);
+    const { cache, pubsub } = world.backend;
+    const nothing = () => Promise.resolve();
+    const dying = world.withParts({
+      cache: { ...cache, set: nothing },
+      pubsub: { ...pubsub, publish: nothing },
+    });
+    // Seconds after the credits came, so that the balance is cached again.
+    await cache.delete(balanceKey(userId));
+    expect((await caller.balance()).credits).toBe(20);
+    await dying.submit({
+      kind: "spend",
+      userId,
+      feature: "chat-pro",
+      amountCredits: 5,
+      priceVersion: (await caller.costs()).version,
+      idempotencyKey: "user:k",
+    });
+    const successor = await world.anotherCredit();
+    const again = await successor.spend(userId, { feature: "chat-pro", idempotencyKey: "k" });
+    expect(again).toMatchObject({ balance: 15, replayed: true });
+    expect((await successor.balance(userId)).credits).toBe(15);
   });
 
   test("a balance shows no credits that have expired, and no dead hold, whatever the jobs do", async () => {

@@ -1,5 +1,6 @@
 // Owns the proof that buying a package gives its credits exactly once, whatever the way the news takes.
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { balanceKey } from "../../../server/ledger/announce.ts";
 import { availableBackends } from "../../support/databases.ts";
 import {
   brokenInvariants,
@@ -51,6 +52,24 @@ describe.each(backends)("buying on $name", (available) => {
       refundedAmount: 0,
     });
     expect(await brokenInvariants(world.models, userId)).toEqual([]);
+  });
+
+  it("shows no older balance on the return page's confirmation, though the server died before it told", async () => {
+    const two = await openPaymentWorld(available, { instances: 2, webhooks: false });
+    try {
+      const [dead, successor] = two.instances;
+      const userId = await two.createUser();
+      const sessionId = await two.buy(userId, small.id);
+      await dead.payment.confirm(userId, { sessionId });
+      const cache = successor?.backend.cache;
+      // What another server cached before, and nobody has dropped.
+      await cache?.set(balanceKey(userId), "{}", 10);
+      const told = await successor?.payment.confirm(userId, { sessionId });
+      expect(told).toMatchObject({ status: "SUCCESS", balance: 100 });
+      expect(await cache?.get(balanceKey(userId))).not.toBe("{}");
+    } finally {
+      await two.close();
+    }
   });
 
   it("shows a pending payment from the moment of checkout, and nobody else's", async () => {
