@@ -27,17 +27,22 @@ export async function freePort(): Promise<number> {
   return port;
 }
 
-/** Starts server/main.ts with `env` alone (and PATH): nothing of this machine's own settings reaches it. */
-export function spawnServer(env: Record<string, string>, cwd = ROOT): ServerProcess {
-  const child = spawn(
-    process.execPath,
-    ["--import", import.meta.resolve("tsx"), `${ROOT}server/main.ts`],
-    {
-      cwd,
-      env: { PATH: process.env["PATH"] ?? "", LOG_LEVEL: "warn", ...env },
-      stdio: ["ignore", "pipe", "pipe"],
-    },
-  );
+const FROM_SOURCE = ["--import", import.meta.resolve("tsx"), `${ROOT}server/main.ts`];
+
+/**
+ * Starts server/main.ts with `env` alone (and PATH): nothing of this machine's own settings reaches it. `program` names
+ * its compiled form where a suite has one.
+ */
+export function spawnServer(
+  env: Record<string, string>,
+  cwd = ROOT,
+  program: readonly string[] = FROM_SOURCE,
+): ServerProcess {
+  const child = spawn(process.execPath, program, {
+    cwd,
+    env: { PATH: process.env["PATH"] ?? "", LOG_LEVEL: "warn", ...env },
+    stdio: ["ignore", "pipe", "pipe"],
+  });
   let output = "";
   child.stdout.on("data", (chunk: Buffer) => (output += chunk.toString()));
   child.stderr.on("data", (chunk: Buffer) => (output += chunk.toString()));

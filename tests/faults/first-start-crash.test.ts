@@ -1,0 +1,122 @@
+// Owns the proof that a server killed in the midst of its first start, migrations and all, starts by itself the next time.
+import { existsSync } from "node:fs";
+import { setTimeout as sleep } from "node:timers/promises";
+import { createConnection } from "mariadb";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { openDatabase } from "../../server/backend/backend.ts";
+import { sqlitePath } from "../../server/backend/embedded.ts";
+import { parseMysqlUrl } from "../../server/backend/mysql-options.ts";
+import { runDoctor } from "../../server/ledger/doctor.ts";
+import { createLogger } from "../../server/logger.ts";
+import { type Built, buildServer } from "../bench/built.ts";
+import {
+  availableServers,
+  type FreshDatabase,
+  freshMysql,
+  freshSqlite,
+} from "../support/databases.ts";
+import { seededRandom } from "../support/payment-world.ts";
+import { freePort } from "../support/process.ts";
+import { createServerLives } from "./server-crash/server-lives.ts";
+
+const ROUNDS = process.env["FULL"] === "1" ? 25 : 3;
+const READY_MS = 5_000;
+/** About as long as the migrations take. */
+const MIGRATION_MS = 250;
+const BEGIN_LIMIT_MS = 10_000;
+const random = seededRandom("first start").next;
+const logger = createLogger({ level: "silent" });
+const { mysql } = await availableServers();
+
+interface Kind {
+  readonly name: "sqlite" | "mysql";
+  fresh(): Promise<FreshDatabase>;
+  /** Looks how far the migrations have come: tables, or on SQLite, which shows nothing before all is done, its log. */
+  watch(url: string): Promise<{ made(): Promise<number>; close(): Promise<void> }>;
+}
+
+const SQLITE: Kind = {
+  name: "sqlite",
+  fresh: freshSqlite,
+  watch: async (url) => ({
+    made: async () => (existsSync(`${sqlitePath(url)}-wal`) ? 1 : 0),
+    close: async () => undefined,
+  }),
+};
+
+const MYSQL: Kind = {
+  name: "mysql",
+  fresh: () => freshMysql(mysql ?? ""),
+  async watch(url) {
+    const connection = await createConnection(parseMysqlUrl(url).connection);
+    return {
+      async made() {
+        const tables: unknown[] = await connection.query("SHOW TABLES");
+        return tables.length;
+      },
+      close: () => connection.end(),
+    };
+  },
+};
+
+let built: Built;
+beforeAll(() => {
+  built = buildServer();
+});
+afterAll(() => built.drop());
+
+describe.each(mysql === null ? [SQLITE] : [SQLITE, MYSQL])("a first start on $name", (kind) => {
+  test(`killed ${ROUNDS} times while it migrates`, { timeout: ROUNDS * 60_000 }, async () => {
+    for (let round = 0; round < ROUNDS; round += 1) {
+      const database = await kind.fresh();
+      try {
+        await killWhileMigrating(kind, database.url);
+      } finally {
+        await database.drop();
+      }
+    }
+  });
+});
+
+async function killWhileMigrating(kind: Kind, url: string): Promise<void> {
+  const lives = createServerLives(built.file("server/main"), {
+    NODE_ENV: "test",
+    PORT: String(await freePort()),
+    JWT_SECRET: "access-secret-of-the-first-start-suite-0123456789",
+    REFRESH_TOKEN_SECRET: "refresh-secret-of-the-first-start-suite-0123456789",
+    GOOGLE_CLIENT_ID: "nobody",
+    GOOGLE_CLIENT_SECRET: "nothing",
+    STRIPE_SECRET_KEY: "sk_test_nobody_calls_stripe_here",
+    STRIPE_WEBHOOK_SECRET: "whsec_nobody_calls_stripe_here",
+    DATABASE_URL: url,
+  });
+  const watch = await kind.watch(url);
+  try {
+    const deadlineMs = Date.now() + BEGIN_LIMIT_MS;
+    await lives.startAndKill(async () => {
+      while ((await watch.made()) === 0 && Date.now() < deadlineMs) await sleep(2);
+      await sleep(random() * MIGRATION_MS);
+    });
+    const made = await watch.made();
+    expect(made).toBeGreaterThan(0);
+    await lives.start();
+    expect(lives.starts.at(-1)?.ownMs).toBeLessThan(READY_MS);
+    const answer = await fetch(`${lives.url}/api/payment/packages`);
+    expect(await answer.json()).toMatchObject({ success: true, packages: [{}, {}, {}] });
+    expect(await lives.stop()).toBe(0);
+    const { database, migrated, close } = await openDatabase({
+      config: { environment: "test", redis: null, database: { kind: kind.name, url } },
+      logger,
+    });
+    try {
+      expect(migrated).toEqual([]);
+      expect(await runDoctor({ database })).toEqual([]);
+      process.stdout.write(`first start, ${kind.name}: ${made} made at the kill\n`);
+    } finally {
+      await close();
+    }
+  } finally {
+    await lives.close();
+    await watch.close();
+  }
+}

@@ -1,0 +1,246 @@
+// Owns the proof that the whole server is crash-proof (promise 9): SIGKILL again and again amid spends, holds, webhooks, refunds, refreshes and checkouts.
+import { setTimeout as sleep } from "node:timers/promises";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { openDatabase } from "../../server/backend/backend.ts";
+import { runDoctor, type Violation } from "../../server/ledger/doctor.ts";
+import { createLogger } from "../../server/logger.ts";
+import { type Sandbox, startSandbox } from "../../server/sandbox/sandbox.ts";
+import { createClient } from "../../shared/src/client.ts";
+import { type Built, buildServer } from "../bench/built.ts";
+import {
+  type AvailableBackend,
+  availableBackends,
+  type OpenedBackend,
+} from "../support/databases.ts";
+import { seededRandom } from "../support/payment-world.ts";
+import { freePort } from "../support/process.ts";
+import {
+  type RedisServer,
+  redisServerInstalled,
+  startRedisServer,
+} from "../support/redis-server.ts";
+import { SERVICE_KEY } from "../support/server.ts";
+import { auditCrash } from "./server-crash/audit.ts";
+import { signInWithCookie } from "./server-crash/cookie-client.ts";
+import { createCustomer } from "./server-crash/customer.ts";
+import { createJournal } from "./server-crash/journal.ts";
+import { createServerLives, type ServerLives } from "./server-crash/server-lives.ts";
+
+const FULL = process.env["FULL"] === "1";
+const KILLS = FULL ? 200 : 6;
+const OPERATIONS = FULL ? 20_000 : 600;
+const CUSTOMERS = FULL ? 24 : 12;
+const READY_MS = 5_000;
+/** Less than the grace in which a lost refresh may be asked for again. */
+const REFRESH_MS = 8_000;
+/** One life's work; many times what it takes. */
+const LIFE_MS = 60_000;
+const ADMIN = "admin@example.com";
+const RETRY_DELAYS_MS = [200, 500, 1_000, 2_000, 4_000, 8_000];
+const logger = createLogger({ level: "silent" });
+
+// As production runs it: what a start takes from sources says nothing about a start.
+let built: Built;
+beforeAll(() => {
+  built = buildServer();
+});
+afterAll(() => built.drop());
+
+describe.each(await availableBackends())("SIGKILL of the whole server on $name", (available) => {
+  const random = seededRandom(`server crash, ${available.name}`).next;
+  let place: Place;
+  beforeAll(async () => {
+    place = await openPlace(available, random);
+  });
+  afterAll(() => place.close());
+
+  test(`${KILLS} kills in ${OPERATIONS} mixed operations: nothing lost, doubled or locked out`, {
+    timeout: KILLS * LIFE_MS,
+  }, async () => {
+    const { lives, sandbox } = place;
+    const journal = createJournal(() => lives.ends);
+    await lives.start();
+    const admin = await signInWithCookie(lives.url, ADMIN);
+    const clients = await Promise.all(
+      Array.from({ length: CUSTOMERS }, (_, n) =>
+        signInWithCookie(lives.url, `customer-${n}@example.com`),
+      ),
+    );
+    const worker = createClient({
+      url: `${lives.url}/api/trpc`,
+      cookies: false,
+      headers: () => ({ authorization: `Bearer ${SERVICE_KEY}` }),
+    });
+    const { packages } = await worker.payment.packages.query();
+    const world = { journal, random, packages, worker, admin: admin.api };
+    const { control } = sandbox.stripe;
+    const customers = clients.map((client) =>
+      createCustomer({ ...world, door: lives.door, stripe: control }, client),
+    );
+
+    /** After a start: what was stored holds, then the customers come back, first of all those who were cut off. */
+    async function resume(): Promise<void> {
+      expect(await place.doctor(), `after kill ${lives.kills}`).toEqual([]);
+      expect(await admin.refresh()).toBe("done");
+      const cutOff = clients.filter((client) => client.isRefreshLost);
+      const isBack = cutOff.map((client) => {
+        const known = client.tokens.length;
+        return () => client.tokens.length > known;
+      });
+      const deadlineMs = Date.now() + REFRESH_MS;
+      lives.openDoor();
+      while (!isBack.every((is) => is())) {
+        expect(journal.wrong).toEqual([]);
+        expect(Date.now(), "the end of the refresh grace").toBeLessThan(deadlineMs);
+        await sleep(5);
+      }
+    }
+
+    async function conduct(): Promise<void> {
+      while (lives.kills < KILLS) {
+        const left = Math.max(0, OPERATIONS - journal.operations) / (KILLS - lives.kills);
+        const target = journal.operations + Math.ceil(left * (0.3 + random()));
+        await within(LIFE_MS, journal.reaches(target), "The customers have stopped");
+        await sleep(random() * 25);
+        await lives.kill();
+        // Some die again before they are ready.
+        if (random() < 0.1 && lives.kills < KILLS)
+          await lives.startAndKill(() => sleep(random() * 1_000));
+        await lives.start();
+        await resume();
+        if (FULL && lives.kills % 10 === 0) place.say(`${lives.kills} kills`, journal.operations);
+      }
+      await within(LIFE_MS, journal.reaches(OPERATIONS), "The customers have stopped");
+    }
+
+    let over = false;
+    lives.openDoor();
+    const work = customers.map((customer) => customer.act(() => over));
+    try {
+      await Promise.race([conduct(), Promise.all(work)]);
+    } finally {
+      over = true;
+    }
+    await Promise.all(work);
+    await Promise.all(customers.map((customer) => customer.clearDoubts()));
+    expect(journal.wrong).toEqual([]);
+
+    // Stripe has sent what it sends; what it never sent is fetched. Nobody mends anything by hand.
+    await control.idle();
+    const reconciled = await lives.command("reconcile");
+    expect(reconciled.code, reconciled.output).toBe(0);
+    const audited = { stripe: sandbox.stripe, journal, clients: [...clients, admin] };
+    const audit = () => place.read((models) => auditCrash({ ...audited, models }));
+    expect(await audit()).toEqual([]);
+
+    // And when Stripe sends it after all, nothing moves.
+    control.wellBehaved();
+    await control.resendUndelivered();
+    await control.idle();
+    expect(await audit()).toEqual([]);
+    for (const client of audited.clients) {
+      expect(await client.refresh()).toBe("done");
+      expect((await client.api.auth.me.query()).user.id).toBe(client.userId);
+    }
+    const doctor = await lives.command("doctor");
+    expect(doctor.code, doctor.output).toBe(0);
+    expect(await lives.stop()).toBe(0);
+
+    const took = lives.starts.map(({ tookMs }) => tookMs).sort((a, b) => a - b);
+    const own = lives.starts.map(({ ownMs }) => ownMs).sort((a, b) => a - b);
+    place.say(
+      `${lives.kills} kills, ${JSON.stringify(Object.fromEntries(journal.sent))},`,
+      `outcomes ${JSON.stringify(journal.outcomes)}, ${control.events().length} Stripe events,`,
+      `${took.length} starts: ${middleAndMost(took)}; their own time: ${middleAndMost(own)};`,
+      `reconcile: ${reconciled.output.replaceAll(/\s+/g, " ")}`,
+    );
+    // A machine that is busy with other things delays a start as it delays everything.
+    expect(own.at(-1)).toBeLessThan(READY_MS);
+    expect(lives.kills).toBe(KILLS);
+    expect(lives.errors()).toEqual({});
+    // Otherwise it was never in the midst of anything.
+    expect(journal.outcomes.inDoubt).toBeGreaterThan(KILLS);
+  });
+});
+
+/** A database, a Redis where there is one, the sandboxes, and the server between them. */
+interface Place {
+  readonly lives: ServerLives;
+  readonly sandbox: Sandbox;
+  doctor(): Promise<Violation[]>;
+  /** Reads the database on a connection of its own, closed afterwards: what a kill leaves in a file stays as it is. */
+  read<T>(work: (models: OpenedBackend["backend"]["database"]["models"]) => Promise<T>): Promise<T>;
+  say(...words: (string | number)[]): void;
+  close(): Promise<void>;
+}
+
+async function openPlace(available: AvailableBackend, random: () => number): Promise<Place> {
+  const opened = await available.open();
+  await opened.backend.close();
+  // A Redis of its own: the server's keys have the same names everywhere.
+  let redis: RedisServer | null = null;
+  if (available.redis && redisServerInstalled) redis = await startRedisServer();
+  const port = String(await freePort());
+  const sandbox = await startSandbox({
+    webhookUrl: `http://127.0.0.1:${port}/api/payment/webhook`,
+    redirectUris: [`http://localhost:${port}/api/auth/google/callback`],
+    stripe: { retryDelaysMs: RETRY_DELAYS_MS, maxEvents: 200_000, random },
+  });
+  // One in twelve events never comes; some come twice.
+  sandbox.stripe.control.misdeliver({ dropShare: 0.08, duplicate: 1 });
+  const lives = createServerLives(built.file("server/main"), {
+    NODE_ENV: "test",
+    PORT: port,
+    JWT_SECRET: "access-secret-of-the-crash-suite-0123456789",
+    REFRESH_TOKEN_SECRET: "refresh-secret-of-the-crash-suite-0123456789",
+    RATE_LIMIT_MAX_REQUESTS: "100000000",
+    DEFAULT_SIGNUP_CREDITS: "300",
+    SERVICE_API_KEYS: `worker:${SERVICE_KEY}`,
+    ADMIN_EMAILS: ADMIN,
+    DATABASE_URL: opened.env["DATABASE_URL"] ?? "",
+    ...(redis === null ? {} : { REDIS_URL: `redis://127.0.0.1:${redis.port}` }),
+    ...sandbox.env,
+  });
+  const read: Place["read"] = async (work) => {
+    const open = await openDatabase({ config: opened.config, logger });
+    try {
+      return await work(open.database.models);
+    } finally {
+      await open.close();
+    }
+  };
+  return {
+    lives,
+    sandbox,
+    read,
+    async doctor() {
+      const open = await openDatabase({ config: opened.config, logger });
+      try {
+        return await runDoctor({ database: open.database });
+      } finally {
+        await open.close();
+      }
+    },
+    say: (...words) =>
+      process.stdout.write(`server crash, ${available.name}: ${words.join(" ")}\n`),
+    async close() {
+      await lives.close();
+      await sandbox.close();
+      await redis?.kill();
+      await opened.close();
+    },
+  };
+}
+
+async function within(limitMs: number, work: Promise<void>, otherwise: string): Promise<void> {
+  const stop = new AbortController();
+  const late = sleep(limitMs, "late", { signal: stop.signal }).catch(() => "stopped");
+  const first = await Promise.race([work, late]);
+  stop.abort();
+  if (first === "late") throw new Error(otherwise);
+}
+
+function middleAndMost(sorted: readonly number[]): string {
+  const ms = (value: number | undefined) => `${Math.round(value ?? 0)} ms`;
+  return `p50 ${ms(sorted[Math.floor(sorted.length / 2)])}, max ${ms(sorted.at(-1))}`;
+}

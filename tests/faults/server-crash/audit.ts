@@ -1,0 +1,216 @@
+// Owns holding what the clients were told against what the database and Stripe have, row by row.
+import type { PrismaModels } from "../../../server/backend/database.ts";
+import { creditShare } from "../../../server/ledger/shares.ts";
+import type { StripeSandbox } from "../../../server/sandbox/stripe/server.ts";
+import type { CookieClient } from "./cookie-client.ts";
+import type { Journal } from "./journal.ts";
+
+/** What an audit compares. */
+export interface AuditedWorld {
+  readonly models: PrismaModels;
+  readonly stripe: StripeSandbox;
+  readonly journal: Journal;
+  readonly clients: readonly CookieClient[];
+}
+
+type Note = (isFine: boolean, sentence: string) => void;
+
+/** Sentences about everything that does not agree; none when all is well. Every payment has to be settled before. */
+export async function auditCrash(world: AuditedWorld): Promise<string[]> {
+  const wrong: string[] = [];
+  const check: Note = (isFine, sentence) => {
+    if (!isFine) wrong.push(sentence);
+  };
+  await auditKeys(world, check);
+  await auditHolds(world, check);
+  await auditPurchases(world, check);
+  await auditRefunds(world, check);
+  await auditSessions(world, check);
+  return wrong;
+}
+
+const idsOf = (world: AuditedWorld) => world.clients.map(({ userId }) => userId);
+
+/** Each spend's key: acknowledged ones with their very numbers, refused ones not at all, doubtful ones at most once. */
+async function auditKeys(world: AuditedWorld, check: Note): Promise<void> {
+  const { models, journal } = world;
+  const userId = { in: idsOf(world) };
+  const [keys, usage] = await Promise.all([
+    models.idempotencyKey.findMany({ where: { userId } }),
+    models.creditLog.findMany({ where: { userId, type: "USAGE", sourceId: null } }),
+  ]);
+  const entries = new Map(usage.map((entry) => [entry.id, entry]));
+  const entryOfKey = new Map<string, string>();
+  const holdKeys = new Set<string>();
+  for (const { key, answer } of keys) {
+    const { t, h } = JSON.parse(answer) as { t: string | null; h?: string };
+    if (h !== undefined) holdKeys.add(key);
+    // Refunds bring keys of the server's own.
+    else if (/^(user|svc):/.test(key)) entryOfKey.set(key, t ?? "");
+  }
+  const asked = new Map(journal.spends.map((spend) => [spend.key, spend]));
+  for (const key of entryOfKey.keys()) check(asked.has(key), `spend ${key}: nobody asked for it`);
+  check(
+    entries.size === entryOfKey.size && new Set(entryOfKey.values()).size === entryOfKey.size,
+    `${entries.size} entries of spends, ${entryOfKey.size} keys`,
+  );
+  for (const { key, userId: owner, outcome, answer } of journal.spends) {
+    const found = entryOfKey.get(key);
+    if (outcome === "refused") check(found === undefined, `spend ${key}: refused, and there`);
+    if (answer === null) continue;
+    const entry = entries.get(found ?? "");
+    check(
+      found === answer.transactionId &&
+        entry?.userId === owner &&
+        entry.amount === -answer.charged &&
+        entry.balance === answer.balance,
+      `spend ${key}: told ${JSON.stringify(answer)}, stored ${JSON.stringify(entry ?? null)}`,
+    );
+  }
+  const reserves = new Set(journal.reserves.map(({ key }) => key));
+  for (const key of holdKeys) check(reserves.has(key), `hold ${key}: nobody asked for it`);
+  for (const { key, outcome } of journal.reserves) {
+    if (outcome === "refused") check(!holdKeys.has(key), `hold ${key}: refused, and there`);
+    if (outcome === "acknowledged") check(holdKeys.has(key), `hold ${key}: told, and not there`);
+  }
+}
+
+/** Each hold once under its key, ended as was told; a doubtful end is the one asked for or none. */
+async function auditHolds(world: AuditedWorld, check: Note): Promise<void> {
+  const { models, journal } = world;
+  const rows = await models.creditHold.findMany({ where: { userId: { in: idsOf(world) } } });
+  const byId = new Map(rows.map((row) => [row.id, row]));
+  const byKey = new Map(rows.map((row) => [row.idempotencyKey, row]));
+  check(byKey.size === rows.length, `${rows.length} holds under ${byKey.size} keys`);
+  for (const { key, answer } of journal.reserves) {
+    if (answer === null) continue;
+    const row = byKey.get(key);
+    check(
+      row?.id === answer.holdId && row.amount === answer.amount,
+      `hold ${key}: told ${answer.holdId} of ${answer.amount}, stored ${JSON.stringify(row ?? null)}`,
+    );
+  }
+  for (const { holdId, end, isEndTold } of journal.holds.values()) {
+    const row = byId.get(holdId);
+    const isAsEnded =
+      row?.status === (end === null ? "RELEASED" : "SETTLED") && row.settledAmount === end;
+    const isOpenOrOver = row?.status === "ACTIVE" || row?.status === "EXPIRED";
+    check(
+      isAsEnded || (!isEndTold && isOpenOrOver),
+      `hold ${holdId}: end ${end} ${isEndTold ? "told" : "in doubt"}, stored ${JSON.stringify(row ?? null)}`,
+    );
+  }
+}
+
+/** Each paid session granted exactly once, nothing else granted, one session and one customer per order at Stripe. */
+async function auditPurchases(world: AuditedWorld, check: Note): Promise<void> {
+  const { models, stripe, journal } = world;
+  const userId = { in: idsOf(world) };
+  const [payments, lots, entries] = await Promise.all([
+    models.payment.findMany({ where: { userId } }),
+    models.creditGrant.findMany({ where: { userId, source: "PURCHASE" } }),
+    models.creditLog.findMany({ where: { userId, type: "PURCHASE" } }),
+  ]);
+  const bySession = new Map(payments.map((payment) => [payment.stripeSessionId, payment]));
+  const paid = [...journal.sessions.values()].filter(({ state }) => state === "paid");
+  check(lots.length === paid.length, `${paid.length} sessions paid, ${lots.length} lots`);
+  check(entries.length === paid.length, `${paid.length} sessions paid, ${entries.length} entries`);
+  for (const { sessionId, paymentId, credits, state } of journal.sessions.values()) {
+    const payment = bySession.get(sessionId);
+    const granted = lots.filter(({ sourceId }) => sourceId === paymentId);
+    const isPaid = state === "paid";
+    check(
+      payment?.id === paymentId && (payment.paidAt !== null) === isPaid,
+      `session ${sessionId}: ${state}, stored ${JSON.stringify(payment ?? null)}`,
+    );
+    check(
+      granted.length === (isPaid ? 1 : 0) && granted.every(({ amount }) => amount === credits),
+      `session ${sessionId}: ${state}, granted ${JSON.stringify(granted)}`,
+    );
+  }
+  const customers = stripe.control.events("customer.created").map(({ data }) => data.object);
+  const owners = customers.map((customer) => JSON.stringify(field(customer, "metadata")));
+  check(new Set(owners).size === owners.length, `${owners.length} customers for fewer users`);
+  const orders = await checkoutsAtStripe(stripe);
+  check(new Set(orders).size === orders.length, `${orders.length} sessions for fewer checkouts`);
+  check(orders.length >= journal.sessions.size, `${orders.length} sessions at Stripe, more known`);
+}
+
+/** Our own reference of every checkout session Stripe has. */
+async function checkoutsAtStripe({ url, secretKey }: StripeSandbox): Promise<string[]> {
+  const references: string[] = [];
+  for (let after = ""; ; ) {
+    const answer = await fetch(`${url}/v1/checkout/sessions?limit=100${after}`, {
+      headers: { authorization: `Bearer ${secretKey}` },
+    });
+    const page = (await answer.json()) as {
+      data: { id: string; client_reference_id: string }[];
+      has_more: boolean;
+    };
+    references.push(...page.data.map((session) => session.client_reference_id));
+    const last = page.data.at(-1);
+    if (!page.has_more || last === undefined) return references;
+    after = `&starting_after=${last.id}`;
+  }
+}
+
+/** Each order once at Stripe, with its audit line, and the credits of all refunds taken once. */
+async function auditRefunds(world: AuditedWorld, check: Note): Promise<void> {
+  const { models, stripe, journal } = world;
+  const userId = { in: idsOf(world) };
+  const [payments, entries, lines] = await Promise.all([
+    models.payment.findMany({ where: { userId, paidAt: { not: null } } }),
+    models.creditLog.findMany({ where: { userId, type: "REFUND" } }),
+    models.auditLog.findMany({ where: { action: "payment.refund" } }),
+  ]);
+  const made = stripe.control.events("refund.created").map(({ data: { object } }) => ({
+    id: String(field(object, "id")),
+    amount: Number(field(object, "amount")),
+    paymentIntentId: String(field(object, "payment_intent")),
+    orderKey: String(field(field(object, "metadata"), "orderKey")),
+  }));
+  const told = new Set(lines.map(({ detail }) => field(JSON.parse(detail ?? "{}"), "refundId")));
+  const orders = new Set(journal.refunds.map(({ key }) => key));
+  for (const { orderKey } of made) check(orders.has(orderKey), `refund ${orderKey}: not ordered`);
+  for (const { key, outcome, answer } of journal.refunds) {
+    const ids = made.filter(({ orderKey }) => orderKey === key).map(({ id }) => id);
+    check(ids.length <= 1, `refund ${key}: ${ids.length} times at Stripe`);
+    if (outcome === "refused") check(ids.length === 0, `refund ${key}: refused, and at Stripe`);
+    if (answer === null) continue;
+    check(ids[0] === answer.refundId, `refund ${key}: told ${answer.refundId}, made ${ids[0]}`);
+    check(told.has(answer.refundId), `refund ${key}: without its audit line`);
+  }
+  for (const payment of payments) {
+    const refunded = made
+      .filter(({ paymentIntentId }) => paymentIntentId === payment.stripePaymentId)
+      .reduce((sum, { amount }) => sum + amount, 0);
+    const taken = entries
+      .filter(({ sourceId }) => sourceId === payment.id)
+      .reduce((sum, { amount }) => sum - amount, 0);
+    const share = creditShare(payment.creditsPurchased, refunded, payment.amount);
+    check(
+      payment.refundedAmount === refunded && payment.refundedCredits === share && taken === share,
+      `payment ${payment.id}: ${refunded} refunded and ${share} credits owed, taken ${taken}, stored ${payment.refundedAmount} and ${payment.refundedCredits}`,
+    );
+  }
+}
+
+/** One family each, alive, exactly as many generations on as its client has tokens. */
+async function auditSessions(world: AuditedWorld, check: Note): Promise<void> {
+  for (const { userId, email, tokens } of world.clients) {
+    const sessions = await world.models.session.findMany({ where: { userId } });
+    const [session] = sessions;
+    check(sessions.length === 1, `${email}: ${sessions.length} sessions`);
+    check(session?.revokedAt === null, `${email}: revoked (${session?.revokedReason})`);
+    check(
+      session?.generation === tokens.length - 1,
+      `${email}: generation ${session?.generation} after ${tokens.length} tokens`,
+    );
+  }
+}
+
+function field(value: unknown, name: string): unknown {
+  return typeof value === "object" && value !== null
+    ? Object.getOwnPropertyDescriptor(value, name)?.value
+    : undefined;
+}

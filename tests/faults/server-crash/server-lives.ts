@@ -1,0 +1,167 @@
+// Owns one server that dies and lives again: the same port, database and environment; SIGKILL by its pid; a door for its clients.
+import { spawn } from "node:child_process";
+import { readFile } from "node:fs/promises";
+import { fileURLToPath } from "node:url";
+import { type ServerProcess, spawnServer } from "../../support/process.ts";
+
+const ROOT = fileURLToPath(new URL("../../..", import.meta.url));
+const COMMAND_LIMIT_MS = 120_000;
+
+/** How long a start took. Milliseconds. */
+export interface Start {
+  readonly tookMs: number;
+  /** Without the time in which it was ready to run and other processes had the processors. */
+  readonly ownMs: number;
+}
+
+/** A server that is killed and started again, again and again. */
+export interface ServerLives {
+  readonly url: string;
+  /** Each start of the process until the first 200 of /ready. */
+  readonly starts: readonly Start[];
+  readonly kills: number;
+  /** How often it has been told to end, in whatever way: raised before the signal is sent. */
+  readonly ends: number;
+  /** Resolves while the door is open, else when it opens again: clients wait here instead of knocking. */
+  door(): Promise<void>;
+  /** Starts it and waits until it is ready. The door stays shut. */
+  start(): Promise<void>;
+  /** Starts it and kills it once `moment` has come, ready or not. */
+  startAndKill(moment: () => Promise<unknown>): Promise<void>;
+  openDoor(): void;
+  /** Shuts the door and kills it as it stands. */
+  kill(): Promise<void>;
+  /** Ends it by SIGTERM; answers its exit code. */
+  stop(): Promise<number>;
+  /** Runs one of server/cli as an operator does. */
+  command(name: "doctor" | "reconcile"): Promise<{ code: number; output: string }>;
+  /** The errors all its lives have logged: each message with its number. */
+  errors(): Record<string, number>;
+  /** Whatever state the test has left it in: nothing of it lives on. */
+  close(): Promise<void>;
+}
+
+/** The server compiled to `main`, with this environment, not started yet. `env.PORT` has to be a free port. */
+export function createServerLives(main: string, env: Record<string, string>): ServerLives {
+  const starts: Start[] = [];
+  const past: string[] = [];
+  let kills = 0;
+  let ends = 0;
+  let life: ServerProcess | null = null;
+  let openDoor: () => void = () => undefined;
+  let door = shutDoor();
+  let isOpen = false;
+
+  function shutDoor(): Promise<void> {
+    return new Promise((resolve) => {
+      openDoor = resolve;
+    });
+  }
+
+  function begin(): ServerProcess {
+    if (life !== null) throw new Error("The server lives already.");
+    life = spawnServer(env, ROOT, [main]);
+    return life;
+  }
+
+  async function end(signal: NodeJS.Signals): Promise<number> {
+    if (isOpen) {
+      isOpen = false;
+      door = shutDoor();
+    }
+    if (life === null) return 0;
+    const ending = life;
+    ends += 1;
+    ending.child.kill(signal);
+    const code = await ending.exited;
+    past.push(ending.output());
+    life = null;
+    return code;
+  }
+
+  async function die(): Promise<void> {
+    const code = await end("SIGKILL");
+    // -1: the signal ended it. Any other code is an end of its own accord, just before.
+    if (code !== -1) throw new Error(`The server ended by itself (${code}):\n${past.at(-1)}`);
+    kills += 1;
+  }
+
+  return {
+    url: `http://127.0.0.1:${env["PORT"] ?? ""}`,
+    starts,
+    get kills() {
+      return kills;
+    },
+    get ends() {
+      return ends;
+    },
+    door: () => door,
+    async start() {
+      const startedAt = performance.now();
+      const { child, ready } = begin();
+      await ready();
+      const tookMs = performance.now() - startedAt;
+      starts.push({ tookMs, ownMs: tookMs - (await starvedMs(child.pid ?? 0)) });
+    },
+    async startAndKill(moment) {
+      begin();
+      await moment();
+      await die();
+    },
+    openDoor() {
+      isOpen = true;
+      openDoor();
+    },
+    kill: die,
+    stop: () => end("SIGTERM"),
+    command: (name) =>
+      new Promise((resolve, reject) => {
+        const child = spawn(
+          process.execPath,
+          ["--import", import.meta.resolve("tsx"), `${ROOT}server/cli/${name}.ts`],
+          {
+            cwd: ROOT,
+            env: { PATH: process.env["PATH"] ?? "", ...env },
+            stdio: ["ignore", "pipe", "pipe"],
+            timeout: COMMAND_LIMIT_MS,
+            killSignal: "SIGKILL",
+          },
+        );
+        let output = "";
+        child.stdout.on("data", (chunk: Buffer) => (output += chunk.toString()));
+        child.stderr.on("data", (chunk: Buffer) => (output += chunk.toString()));
+        child.once("error", reject);
+        child.once("close", (code) => resolve({ code: code ?? -1, output }));
+      }),
+    errors() {
+      const counts: Record<string, number> = {};
+      for (const line of [...past, life?.output() ?? ""].join("\n").split("\n")) {
+        const message = errorIn(line);
+        if (message !== null) counts[message] = (counts[message] ?? 0) + 1;
+      }
+      return counts;
+    },
+    async close() {
+      await end("SIGKILL");
+    },
+  };
+}
+
+/** How long the main thread of `pid` has waited for a processor so far (Linux, proc(5)); 0 where nobody counts it. */
+async function starvedMs(pid: number): Promise<number> {
+  const counts = await readFile(`/proc/${pid}/schedstat`, "utf8").catch(() => "");
+  return Number(counts.split(" ")[1] ?? 0) / 1e6;
+}
+
+const ERROR_LEVEL = 50;
+
+/** The message of a log line that tells of an error; what is no log line is one, too. A kill may cut the last one. */
+function errorIn(line: string): string | null {
+  if (line.trim() === "") return null;
+  try {
+    const { level, msg } = JSON.parse(line) as { level: number; msg: string };
+    return level >= ERROR_LEVEL ? msg : null;
+  } catch {
+    return line.startsWith("{") ? null : line;
+  }
+}
