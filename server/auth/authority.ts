@@ -2,6 +2,7 @@
 import { randomUUID } from "node:crypto";
 import { LRUCache } from "lru-cache";
 import type { Cache } from "../backend/backend.ts";
+import { AppError } from "../errors.ts";
 import type { Authority, SessionStore } from "./ports.ts";
 
 // How it works (docs/decisions/0020): all instances share one random "epoch" in the cache. Every change of authority,
@@ -18,6 +19,8 @@ const EPOCH_TTL_SECONDS = 86_400;
 const REMEMBERED_MS = 1_000;
 const MAX_REMEMBERED = 50_000;
 const MAX_BATCH = 500;
+/** Nobody waits longer for a read, nor for the one before it: a silent database is a 503 within three seconds. */
+const READ_WITHIN_MS = 2_500;
 /** A shared cache that did not answer is left alone this long; the database is asked meanwhile. */
 const AWAY_MS = 1_000;
 /** The least time between two reads of a cache over the network. */
@@ -130,7 +133,7 @@ function batched(store: Pick<SessionStore, "authorities">) {
   return async (wanted: Wanted): Promise<Authority | null> => {
     if (collecting === null || collecting.wanted.size >= MAX_BATCH) {
       const members = new Map<string, Wanted>();
-      const answer = running
+      const answer: Batch["answer"] = running
         .catch(() => undefined)
         .then(() => {
           // From here on the read is under way: whoever comes now belongs to the next one.
@@ -138,10 +141,25 @@ function batched(store: Pick<SessionStore, "authorities">) {
           return store.authorities([...members.values()]);
         });
       running = answer;
-      collecting = { wanted: members, answer };
+      collecting = { wanted: members, answer: inTime(answer) };
     }
     collecting.wanted.set(`${wanted.sessionId}:${wanted.userId}`, wanted);
     const authority = (await collecting.answer).get(wanted.sessionId);
     return authority?.userId === wanted.userId ? authority : null;
   };
+}
+
+async function inTime<T>(read: Promise<T>): Promise<T> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<never>((_resolve, reject) => {
+    timer = setTimeout(() => {
+      const message = "The service cannot answer right now. Please try again in a moment.";
+      reject(AppError.of("SERVICE_UNAVAILABLE", message, { retryAfterSeconds: 1 }));
+    }, READ_WITHIN_MS);
+  });
+  try {
+    return await Promise.race([read, late]);
+  } finally {
+    clearTimeout(timer);
+  }
 }

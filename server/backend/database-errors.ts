@@ -6,32 +6,38 @@ import { AppError } from "../errors.ts";
  * - `conflict`: deadlock, lock wait, busy: nothing has happened, run the transaction again
  * - `unique`: a unique key is taken
  * - `away`: the database cannot be reached or used now; nothing of the transaction is committed
- * - `unknownOutcome`: the connection was lost at COMMIT: it is there or it is not
+ * - `unknownOutcome`: the answer to COMMIT is missing, or says nothing: it is there or it is not
  */
 export type DatabaseErrorClass = "conflict" | "unique" | "away" | "unknownOutcome" | "other";
 
-/** The connection was lost while COMMIT was on its way. */
+/** The connection was lost while COMMIT was on its way, or the answer takes too long to wait for. */
 export class UnknownOutcomeError extends Error {
   override readonly name = "UnknownOutcomeError";
   constructor(cause: unknown) {
-    super("The connection was lost at COMMIT; the transaction may or may not be there", { cause });
+    super("COMMIT was not answered; the transaction may or may not be there", { cause });
   }
 }
 
-// Deadlock 1213, lock wait 1205, record changed 1020, NOWAIT 3572, XA deadlock 1614, group replication 3101,
-// Galera's "error 149 during COMMIT" 1180; TiDB's write conflicts 8002, 8022, 8028, 9007.
-const CONFLICT_NUMBERS = new Set([
-  1213, 1205, 1020, 3572, 1614, 3101, 1180, 8002, 8022, 8028, 9007,
-]);
+// Deadlock 1213 (Galera's conflicts between nodes, too, also at COMMIT), lock wait 1205, record changed 1020,
+// NOWAIT 3572, XA deadlock 1614, group replication 3101; TiDB's write conflicts 8002, 8022, 8028, 9007.
+const CONFLICT_NUMBERS = new Set([1213, 1205, 1020, 3572, 1614, 3101, 8002, 8022, 8028, 9007]);
+
+// COMMIT itself failed. "Got error 149" is a deadlock, and nothing is there. Anything else leaves it open: a Galera node
+// cut off while its COMMIT was on the way to the others ("Not connected to Primary Component") cannot know, nor can a
+// failing disk.
+const ERROR_DURING_COMMIT = 1180;
+const DEADLOCK_DURING_COMMIT = /\berror 149\b/;
 
 const UNIQUE_NUMBERS = new Set([1062, 1586, 1555, 2067]);
 
-// Refused or cut connections, a server starting, stopping, read-only after a failover (1290, 1792, 1836), a Galera
-// node outside its quorum (1047), killed sessions and statements (1317, 1927, 1969, 3024, 3169, 4031).
+// Refused or cut connections, a server starting, stopping, read-only after a failover (1290, 1792, 1836), offline
+// (3032), out of disk or memory (1021, 1037, 1041, 1114), a Galera node outside its quorum (1047), a group that lost its
+// majority (3100), killed sessions and statements (1317, 1927, 1969, 3024, 3169, 4031), ProxySQL without a server behind
+// it and TiDB without its parts (9001 to 9003, 9005).
 const AWAY_NUMBERS = new Set([
-  1040, 1042, 1043, 1044, 1045, 1047, 1049, 1053, 1077, 1078, 1079, 1129, 1152, 1158, 1159, 1160,
-  1161, 1184, 1203, 1226, 1290, 1317, 1792, 1836, 1927, 1969, 2002, 2003, 2006, 2013, 2055, 3024,
-  3159, 3169, 4031,
+  1021, 1037, 1041, 1114, 3032, 3100, 9001, 9002, 9003, 9005, 1040, 1042, 1043, 1044, 1045, 1047,
+  1049, 1053, 1077, 1078, 1079, 1129, 1152, 1158, 1159, 1160, 1161, 1184, 1203, 1226, 1290, 1317,
+  1792, 1836, 1927, 1969, 2002, 2003, 2006, 2013, 2055, 3024, 3159, 3169, 4031,
 ]);
 
 // The MariaDB connector's own numbers for lost, refused, timed-out and closed connections and pools.
@@ -106,7 +112,7 @@ function collect(error: unknown, found: Set<DatabaseErrorClass>, depth: number):
     const { meta } = error;
     if ("driverAdapterError" in meta) collect(meta.driverAdapterError, found, depth + 1);
     // P2010 in Prisma's older shape: the server's number as text.
-    if ("code" in meta) found.add(byNumber(Number(meta.code)));
+    if ("code" in meta) found.add(byNumber(Number(meta.code), textOf(meta)));
   }
 }
 
@@ -121,17 +127,23 @@ function classifyOne(error: object): DatabaseErrorClass {
     if (AWAY_WORDS.has(word) || /^SQLITE_(FULL|IOERR|CANTOPEN|READONLY)/.test(word)) return "away";
   }
   for (const key of ["errno", "originalCode", "code", "rawCode", "extendedCode"]) {
-    const kind = byNumber(Number(record[key]));
+    const kind = byNumber(Number(record[key]), textOf(error));
     if (kind !== "other") return kind;
   }
   // The connector marks every error that ended its connection.
   return record["fatal"] === true ? "away" : "other";
 }
 
-function byNumber(number: number): DatabaseErrorClass {
+function byNumber(number: number, text: string): DatabaseErrorClass {
+  if (number === ERROR_DURING_COMMIT)
+    return DEADLOCK_DURING_COMMIT.test(text) ? "conflict" : "unknownOutcome";
   if (CONFLICT_NUMBERS.has(number)) return "conflict";
   if (UNIQUE_NUMBERS.has(number)) return "unique";
   return AWAY_NUMBERS.has(number) || CLIENT_AWAY_NUMBERS.has(number) ? "away" : "other";
+}
+
+function textOf(error: object): string {
+  return "message" in error && typeof error.message === "string" ? error.message : "";
 }
 
 /** How often and how long a conflict is worth another try. */

@@ -7,6 +7,7 @@ import {
   planMigrations,
   readMigrations,
 } from "./migrate.ts";
+import { type MigrationLock, takeMigrationLock } from "./migrate-lock.ts";
 import { toSqlDate } from "./sql-dates.ts";
 
 // Prisma's own table, word for word, so that `prisma migrate status` and `deploy` agree.
@@ -21,19 +22,17 @@ const MIGRATIONS_TABLE = `CREATE TABLE IF NOT EXISTS _prisma_migrations (
     applied_steps_count     INTEGER UNSIGNED NOT NULL DEFAULT 0
 ) DEFAULT CHARACTER SET utf8mb4 COLLATE utf8mb4_unicode_ci`;
 
-const LOCK_WAIT_SECONDS = 120;
-
 // Table exists 1050, column exists 1060, index exists 1061, cannot drop what is gone 1091, no such table 1051.
 const ALREADY_DONE = new Set([1050, 1060, 1061, 1091, 1051]);
 
 /**
- * Applies what is pending and answers the names. GET_LOCK lets one instance migrate while the others wait and then
+ * Applies what is pending and answers the names. A lock lets one instance migrate while the others wait and then
  * find the work done. DDL is not transactional here, so each statement's number is recorded before the next begins.
  * Throws an Error with a sentence when the operator has to decide.
  */
 export async function migrateMysql(connection: Connection, logger: Logger): Promise<string[]> {
   const migrations = await readMigrations("mysql");
-  await lock(connection);
+  const lock = await takeMigrationLock(connection);
   try {
     await connection.query(MIGRATIONS_TABLE);
     const rows: Row[] = await connection.query(
@@ -49,15 +48,12 @@ export async function migrateMysql(connection: Connection, logger: Logger): Prom
     }));
     const pending = planMigrations(migrations, applied);
     for (const step of pending) {
-      await applyMigration(connection, step);
+      await applyMigration(connection, step, lock);
       logger.info({ migration: step.migration.name, resumed: step.resumed }, "migration applied");
     }
     return pending.map(({ migration }) => migration.name);
   } finally {
-    // The lock ends with the connection in any case.
-    await connection
-      .query("SELECT RELEASE_LOCK(CONCAT('skywork_migrate:', MD5(DATABASE())))")
-      .catch(() => {});
+    await lock.release();
   }
 }
 
@@ -68,20 +64,11 @@ interface Row extends Pick<AppliedMigration, "id" | "migration_name" | "checksum
   applied_steps_count: number | bigint;
 }
 
-/** The lock's name holds a digest of the database's, since a name longer than 64 characters is refused. */
-async function lock(connection: Connection): Promise<void> {
-  const rows: { taken: number | null }[] = await connection.query(
-    "SELECT GET_LOCK(CONCAT('skywork_migrate:', MD5(DATABASE())), ?) AS taken",
-    [LOCK_WAIT_SECONDS],
-  );
-  if (Number(rows[0]?.taken) !== 1) {
-    throw new Error(
-      `Another instance has been migrating this database for more than ${LOCK_WAIT_SECONDS} s. Wait for it, or end its connection, and start again.`,
-    );
-  }
-}
-
-async function applyMigration(connection: Connection, step: PendingMigration): Promise<void> {
+async function applyMigration(
+  connection: Connection,
+  step: PendingMigration,
+  lock: MigrationLock,
+): Promise<void> {
   const { migration, id, from, resumed } = step;
   if (!resumed) {
     await connection.query(
@@ -98,6 +85,7 @@ async function applyMigration(connection: Connection, step: PendingMigration): P
       const doneBefore = resumed && index === from && ALREADY_DONE.has(errnoOf(error));
       if (!doneBefore) throw await explain(connection, step, index, error);
     }
+    await lock.keep();
     await connection.query("UPDATE _prisma_migrations SET applied_steps_count = ? WHERE id = ?", [
       index + 1,
       id,

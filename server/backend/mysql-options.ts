@@ -17,10 +17,11 @@ const DEFAULT_CONNECTION_LIMIT = 10;
 const CONNECT_TIMEOUT_MS = 1_000;
 
 // READ COMMITTED: every statement sees what is committed when it starts, so a read after a row lock is never stale, and
-// no gap locks make unrelated inserts deadlock. A lock is waited for two seconds, not MySQL's fifty.
+// no gap locks make unrelated inserts deadlock. A row's lock is waited for two seconds, not MySQL's fifty; a table's (an
+// ALTER, a backup, a Galera node being copied) likewise, not a year or a day.
 const SESSION = [
   "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED",
-  "SET SESSION time_zone = '+00:00', innodb_lock_wait_timeout = 2, sql_mode = 'TRADITIONAL,NO_ENGINE_SUBSTITUTION'",
+  "SET SESSION time_zone = '+00:00', innodb_lock_wait_timeout = 2, lock_wait_timeout = 2, sql_mode = 'TRADITIONAL,NO_ENGINE_SUBSTITUTION'",
 ];
 
 /** Parses the URL. Throws a plain Error with a sentence; the password is never in it. */

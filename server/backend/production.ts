@@ -28,6 +28,14 @@ import { rawTransaction } from "./mysql-session.ts";
 
 const PRISMA_TRANSACTIONS = { maxWait: 2_500, timeout: 10_000 };
 
+// A request is answered within three seconds, one of which belongs to what came before: the session, a reconnect. So no try
+// begins when a lock wait of two seconds would not fit any longer, and a COMMIT that hangs (a cluster counting its nodes)
+// is left to itself.
+const RETRY_BUDGET_MS = 500;
+const ANSWER_WITHIN_MS = 2_000;
+/** What a COMMIT after long work, a job's, is given at least. */
+const COMMIT_PATIENCE_MS = 1_000;
+
 /**
  * Opens (migrates) the database of a mysql:// or mariadb:// URL. Throws a plain Error with a sentence when it cannot
  * be used. `mayCreate`: a missing database is created (development), else its CREATE DATABASE line is told.
@@ -69,7 +77,8 @@ export async function openProductionDatabase(
     },
     async check() {
       try {
-        await client.$queryRaw`SELECT 1`;
+        // A table: a Galera node outside its quorum still answers SELECT 1, and refuses everything else.
+        await client.$queryRaw`SELECT 1 FROM _prisma_migrations LIMIT 1`;
         return { status: "up" };
       } catch (error) {
         logger.warn({ err: error }, "the database does not answer");
@@ -122,27 +131,46 @@ async function createDatabase(target: MysqlTarget, logger: Logger): Promise<void
   }
 }
 
-async function transaction<T>(
-  client: PrismaClient<never, typeof SECRET_COLUMNS>,
-  work: (tx: { models: PrismaModels; sql: SqlSession }) => Promise<T>,
-): Promise<T> {
+type Work<T> = (tx: { models: PrismaModels; sql: SqlSession }) => Promise<T>;
+type Client = PrismaClient<never, typeof SECRET_COLUMNS>;
+
+async function transaction<T>(client: Client, work: Work<T>): Promise<T> {
+  const startedAt = performance.now();
   try {
-    return await retryConflicts(async () => {
-      let worked = false;
-      try {
-        return await client.$transaction(async (models) => {
-          const result = await work({ models, sql: prismaSession(models) });
-          worked = true;
-          return result;
-        });
-      } catch (error) {
-        // Lost before COMMIT was sent: rolled back. Lost after: nobody knows.
-        if (worked && classifyDatabaseError(error) === "away") throw new UnknownOutcomeError(error);
-        throw error;
-      }
+    return await retryConflicts(() => runOnce(client, work, startedAt), {
+      budgetMs: RETRY_BUDGET_MS,
     });
   } catch (error) {
     throw toServiceUnavailable(error) ?? error;
+  }
+}
+
+/** One try. Rejects with UnknownOutcomeError when COMMIT was sent and its answer is lost, or too long in coming. */
+async function runOnce<T>(client: Client, work: Work<T>, startedAt: number): Promise<T> {
+  let commits = false;
+  let timer: NodeJS.Timeout | undefined;
+  let giveUp: (error: Error) => void = () => {};
+  const late = new Promise<never>((_resolve, reject) => {
+    giveUp = reject;
+  });
+  try {
+    const running = client.$transaction(async (models) => {
+      const result = await work({ models, sql: prismaSession(models) });
+      commits = true;
+      const leftMs = ANSWER_WITHIN_MS - (performance.now() - startedAt);
+      timer = setTimeout(
+        () => giveUp(new UnknownOutcomeError(new Error("COMMIT takes too long"))),
+        Math.max(COMMIT_PATIENCE_MS, leftMs),
+      );
+      return result;
+    });
+    return await Promise.race([running, late]);
+  } catch (error) {
+    // Lost before COMMIT was sent: rolled back. Lost after: nobody knows.
+    if (commits && classifyDatabaseError(error) === "away") throw new UnknownOutcomeError(error);
+    throw error;
+  } finally {
+    clearTimeout(timer);
   }
 }
 

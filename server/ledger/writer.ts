@@ -42,10 +42,13 @@ export interface WriterLimits {
 const DEFAULT_LIMITS: WriterLimits = {
   batchSize: 256,
   queueSize: 20_000,
-  deadlineMs: 2_600,
+  // Leaves a second of the three within which a request is answered to what came before: the session, a reconnect.
+  deadlineMs: 2_000,
   lockPatienceMs: 12,
   attempts: 8,
 };
+/** How often it is looked for callers who have waited long enough. */
+const LOOK_EVERY_MS = 100;
 const LOCK_TTL_MS = 5_000;
 const LOCK_RETRY_MS = 3;
 const MAX_PAUSE_MS = 150;
@@ -109,7 +112,7 @@ export function createWriter(deps: WriterDeps): Writer {
 
   // 2 · While there is work, one batch follows another. What arrives during a batch forms the next one.
   async function runLane(): Promise<void> {
-    const watch = setInterval(answerOverdue, 250);
+    const watch = setInterval(answerOverdue, LOOK_EVERY_MS);
     // Callers of the same tick, a tRPC batch for instance, share the first transaction.
     await Promise.resolve();
     while (queue.size > 0) {

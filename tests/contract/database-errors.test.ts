@@ -1,4 +1,4 @@
-// Owns the table of database errors whose servers cannot be had here (Galera, failover, TiDB), and the retry's bounds.
+// Owns the table of database errors whose servers cannot be had here (failover, group replication, TiDB), and the retry's bounds.
 import { DriverAdapterError } from "@prisma/driver-adapter-utils";
 import { describe, expect, test } from "vitest";
 import {
@@ -27,7 +27,17 @@ describe("classifyDatabaseError", () => {
     ["deadlock, bare driver", sqlError(1213), "conflict"],
     ["lock wait, bare driver", sqlError(1205), "conflict"],
     ["record changed since last read", sqlError(1020), "conflict"],
-    ["Galera: error 149 during COMMIT", sqlError(1180), "conflict"],
+    [
+      "Galera: error 149 during COMMIT",
+      sqlError(1180, { message: 'Got error 149 "Lock deadlock" during COMMIT' }),
+      "conflict",
+    ],
+    [
+      "Galera: cut off during COMMIT",
+      sqlError(1180, { message: "(provider status: Not connected to Primary Component)" }),
+      "unknownOutcome",
+    ],
+    ["a failing disk during COMMIT", adapterError(1180), "unknownOutcome"],
     ["TiDB write conflict", sqlError(9007), "conflict"],
     ["Prisma P2034", withFields({ code: "P2034" }), "conflict"],
     [
@@ -59,6 +69,12 @@ describe("classifyDatabaseError", () => {
     ],
     ["Galera: node not ready", sqlError(1047), "away"],
     ["read-only after a failover", sqlError(1290), "away"],
+    ["offline for maintenance", sqlError(3032), "away"],
+    ["group replication without a majority", sqlError(3100), "away"],
+    ["table full: no disk left", sqlError(1114), "away"],
+    ["statement interrupted", sqlError(1317), "away"],
+    ["connection lost during the query", sqlError(2013), "away"],
+    ["ProxySQL has no server to ask", sqlError(9001), "away"],
     ["connection killed", sqlError(1927), "away"],
     ["disconnected for inactivity", sqlError(4031), "away"],
     ["server shutting down", sqlError(1053), "away"],

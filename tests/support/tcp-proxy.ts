@@ -1,4 +1,4 @@
-// Owns a TCP proxy on loopback that can fall silent, cut connections, or cut at a given moment of the conversation.
+// Owns a TCP proxy on loopback that can fall silent, cut connections, move to another server, or act at a given moment of the conversation.
 import { type AddressInfo, connect, createServer, type Socket } from "node:net";
 
 /** A proxy in front of one server. */
@@ -12,6 +12,10 @@ export interface TcpProxy {
   restore(): void;
   /** Cuts the connection on which the client next sends `bytes`: `before` or `after` the server got them. */
   cutOn(bytes: string, when: "before" | "after"): void;
+  /** Calls `react` when a client next sends `bytes`: `before` or `after` they are passed on. The conversation goes on. */
+  onceSent(bytes: string, when: "before" | "after", react: () => void): void;
+  /** Cuts every connection; new ones go to `port`. */
+  moveTo(port: number): void;
   close(): Promise<void>;
 }
 
@@ -19,11 +23,13 @@ export interface TcpProxy {
 export async function startTcpProxy(host: string, port: number): Promise<TcpProxy> {
   const pairs = new Set<[Socket, Socket]>();
   let mode: "forward" | "silent" | "refuse" = "forward";
+  let target = port;
   let cut: { bytes: string; when: "before" | "after" } | undefined;
+  let awaited: { bytes: string; when: "before" | "after"; react: () => void } | undefined;
 
   const server = createServer((client) => {
     if (mode === "refuse") return void client.destroy();
-    const upstream = connect(port, host);
+    const upstream = connect(target, host);
     const pair: [Socket, Socket] = [client, upstream];
     pairs.add(pair);
     const destroy = () => {
@@ -35,7 +41,14 @@ export async function startTcpProxy(host: string, port: number): Promise<TcpProx
     client.on("data", (data) => {
       if (mode === "silent") return;
       const hit = cut !== undefined && data.includes(cut.bytes);
-      if (!hit) return void upstream.write(data);
+      if (!hit) {
+        const seen = awaited !== undefined && data.includes(awaited.bytes) ? awaited : undefined;
+        if (seen !== undefined) awaited = undefined;
+        if (seen?.when === "before") seen.react();
+        upstream.write(data);
+        if (seen?.when === "after") seen.react();
+        return;
+      }
       const { when } = cut ?? { when: "before" };
       cut = undefined;
       if (when === "before") destroy();
@@ -72,6 +85,13 @@ export async function startTcpProxy(host: string, port: number): Promise<TcpProx
     },
     cutOn(bytes, when) {
       cut = { bytes, when };
+    },
+    onceSent(bytes, when, react) {
+      awaited = { bytes, when, react };
+    },
+    moveTo(next) {
+      target = next;
+      cutAll();
     },
     async close() {
       cutAll();

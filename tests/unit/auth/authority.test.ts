@@ -1,5 +1,5 @@
 // Owns the proof that authority is remembered without ever being older than the request that asks.
-import { describe, expect, it } from "vitest";
+import { describe, expect, it, vi } from "vitest";
 import { createAuthorities } from "../../../server/auth/authority.ts";
 import type { Authority } from "../../../server/auth/ports.ts";
 import type { Cache } from "../../../server/backend/backend.ts";
@@ -162,5 +162,30 @@ describe("authority", () => {
     await one.of(WANTED);
     expect(await one.of({ sessionId: "s1", userId: "u2" })).toBeNull();
     expect(await one.of({ sessionId: "nobody", userId: "u1" })).toBeNull();
+  });
+
+  it("is refused in time to whoever comes while a silent database keeps an earlier read waiting", async () => {
+    vi.useFakeTimers();
+    try {
+      const silent = createAuthorities({
+        store: { authorities: () => new Promise(() => {}) },
+        sharedCache: null,
+        now: Date.now,
+      });
+      const refusedAfterMs = async () => {
+        const startedAtMs = Date.now();
+        await expect(silent.of(WANTED)).rejects.toMatchObject({ code: "SERVICE_UNAVAILABLE" });
+        return Date.now() - startedAtMs;
+      };
+      const refusals: Promise<number>[] = [];
+      for (let caller = 0; caller < 30; caller++) {
+        refusals.push(refusedAfterMs());
+        await vi.advanceTimersByTimeAsync(100);
+      }
+      await vi.advanceTimersByTimeAsync(3_000);
+      for (const ms of await Promise.all(refusals)) expect(ms).toBeLessThan(2_700);
+    } finally {
+      vi.useRealTimers();
+    }
   });
 });

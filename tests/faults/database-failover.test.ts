@@ -1,0 +1,91 @@
+// Owns the proof of promise 10 on MariaDB: killed in mid-transaction again and again, and frozen, under load.
+import { setTimeout as sleep } from "node:timers/promises";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { auditFailover } from "../support/failover-audit.ts";
+import type { Recovery } from "../support/failover-load.ts";
+import { recoveryLine } from "../support/failover-report.ts";
+import { atCommit, type FailoverWorld, openFailoverWorld } from "../support/failover-world.ts";
+import {
+  type MariadbServer,
+  mariadbMissing,
+  startMariadbServer,
+} from "../support/mariadb-server.ts";
+import { startTcpProxy, type TcpProxy } from "../support/tcp-proxy.ts";
+
+const FULL = Boolean(process.env["FULL"]);
+const KILLS = FULL ? 50 : 4;
+const FREEZES = FULL ? 5 : 1;
+const RECOVERS_WITHIN_MS = 10_000;
+/** How long the database stays away, in turn: shorter and longer than a request is kept waiting. */
+const AWAY_MS = [0, 500, 1_000, 3_500];
+/** Longer than a request is kept waiting for a database that says nothing. */
+const FROZEN_MS = 4_000;
+/** When it is killed, in turn, beside whenever the last recovery is over: at the COMMIT of a batch. */
+const MOMENTS = ["before", "after", "any"] as const;
+
+if (mariadbMissing !== null) console.log(`Failover of MariaDB is not covered: ${mariadbMissing}`);
+test.runIf(mariadbMissing !== null && process.env["CI"])(
+  "CI covers the failover of MariaDB",
+  () => {
+    expect(mariadbMissing).toBeNull();
+  },
+);
+
+describe.runIf(mariadbMissing === null)("MariaDB", () => {
+  let database: MariadbServer;
+  let proxy: TcpProxy;
+  let world: FailoverWorld;
+  let databaseUrl: string;
+  beforeAll(async () => {
+    database = await startMariadbServer();
+    databaseUrl = `${database.url}skywork_failover`;
+    proxy = await startTcpProxy("127.0.0.1", database.port);
+    world = await openFailoverWorld(databaseUrl.replace(String(database.port), String(proxy.port)));
+  });
+  afterAll(async () => {
+    await world?.close();
+    await proxy?.close();
+    await database?.close();
+  });
+
+  /** The ledger's transactions are one after another, so `any` moment lies in one, too. */
+  function kill(moment: (typeof MOMENTS)[number]): Promise<void> {
+    return moment === "any" ? database.kill() : atCommit(proxy, moment, () => database.kill());
+  }
+
+  test(`killed ${KILLS} and frozen ${FREEZES} times: nothing acknowledged is lost, and the errors end`, {
+    timeout: (KILLS + FREEZES) * 40_000,
+  }, async () => {
+    const { load } = world;
+    const kills: Recovery[] = [];
+    const freezes: Recovery[] = [];
+    for (let round = 0; round < KILLS + FREEZES; round += 1) {
+      await load.flows(150);
+      const frozen = round % 10 === 3 && freezes.length < FREEZES;
+      const faultAtMs = Date.now();
+      if (frozen) database.freeze();
+      else await kill(MOMENTS[kills.length % MOMENTS.length] ?? "any");
+      await sleep(frozen ? FROZEN_MS : AWAY_MS[kills.length % AWAY_MS.length]);
+      if (frozen) database.thaw();
+      else await database.start();
+      const recovery = await load.recovery(faultAtMs, Date.now(), RECOVERS_WITHIN_MS);
+      (frozen ? freezes : kills).push(recovery);
+      expect(world.complaints()).toEqual([]);
+      expect(load.book.wrong).toEqual([]);
+      expect((await fetch(`${world.server.url}/ready`)).status).toBe(200);
+      if (FULL) console.log(`round ${round + 1}: ${JSON.stringify(recovery)}`);
+    }
+    await load.stop();
+    const audit = await auditFailover(load, databaseUrl);
+    console.log(recoveryLine("MariaDB killed", kills));
+    console.log(recoveryLine("MariaDB frozen", freezes));
+    console.log(
+      `${audit.acknowledged} spends acknowledged, ${audit.lost} of them lost; ${audit.inDoubt} in doubt, ${audit.inDoubtThere} of them there; ${load.refusals} refusals, the slowest after ${load.slowestRefusalMs} ms`,
+    );
+    expect(audit.broken).toEqual([]);
+    expect(audit.acknowledged).toBeGreaterThan(100 * KILLS);
+    // Otherwise nothing was asked while the database was away, and the kills have shown nothing.
+    expect(load.refusals).toBeGreaterThan(KILLS);
+    expect(world.complaints()).toEqual([]);
+  });
+});

@@ -1,0 +1,181 @@
+// Owns the proof of promise 10 on Galera: nodes killed and cut off under load behind a proxy that checks their health.
+import { randomUUID } from "node:crypto";
+import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
+import { type Backend, openBackend } from "../../server/backend/backend.ts";
+import type { SqlSession } from "../../server/backend/database.ts";
+import { classifyDatabaseError } from "../../server/backend/database-errors.ts";
+import { createLogger } from "../../server/logger.ts";
+import { auditFailover } from "../support/failover-audit.ts";
+import type { Recovery } from "../support/failover-load.ts";
+import { recoveryLine } from "../support/failover-report.ts";
+import { atCommit, type FailoverWorld, openFailoverWorld } from "../support/failover-world.ts";
+import {
+  type GaleraCluster,
+  type GaleraNode,
+  galeraMissing,
+  startGaleraCluster,
+} from "../support/galera-cluster.ts";
+import { type GaleraProxy, startGaleraProxy } from "../support/galera-proxy.ts";
+
+const FULL = Boolean(process.env["FULL"]);
+const KILLS = FULL ? 20 : 2;
+const CUTS = FULL ? 10 : 1;
+const RECOVERS_WITHIN_MS = 10_000;
+
+if (galeraMissing !== null) console.log(`Failover of Galera is not covered: ${galeraMissing}`);
+test.runIf(galeraMissing !== null && process.env["CI"])("CI covers the failover of Galera", () => {
+  expect(galeraMissing).toBeNull();
+});
+
+describe.runIf(galeraMissing === null)("Galera", () => {
+  let cluster: GaleraCluster;
+  beforeAll(async () => {
+    cluster = await startGaleraCluster();
+  });
+  afterAll(() => cluster?.close());
+
+  async function openOn({ url }: GaleraNode): Promise<Backend> {
+    const database = { kind: "mysql", url: `${url}skywork_direct` } as const;
+    const config = { environment: "test", redis: null, database } as const;
+    return openBackend({ config, logger: createLogger({ level: "silent" }) });
+  }
+  const insert = (id: string) => (sql: SqlSession) =>
+    sql.execute("INSERT INTO users (id, email, updatedAt) VALUES (?, ?, ?)", [id, id, new Date()]);
+  const failureOf = (work: Promise<unknown>): Promise<unknown> =>
+    work.then(
+      () => Promise.reject(new Error("it should have failed")),
+      (error: unknown) => error,
+    );
+
+  test("instances that start on different nodes migrate once, after one that died in the middle, too", async () => {
+    const [first] = cluster.nodes;
+    for (const backend of await Promise.all(cluster.nodes.map(openOn))) {
+      expect(await backend.database.models.plan.count()).toBe(6);
+      await backend.close();
+    }
+    await first?.query(
+      "INSERT INTO skywork_direct._skywork_migration_lock VALUES ('migrate', 'dead', UTC_TIMESTAMP(3) - INTERVAL 1 SECOND)",
+    );
+    const startedAtMs = Date.now();
+    for (const backend of await Promise.all(cluster.nodes.map(openOn))) await backend.close();
+    expect(Date.now() - startedAtMs).toBeLessThan(10_000);
+  });
+
+  test("two nodes that change one row: the later COMMIT is a conflict, and runs again", async () => {
+    const [one, other] = await Promise.all(cluster.nodes.slice(0, 2).map(openOn));
+    if (one === undefined || other === undefined) throw new Error("There are three nodes.");
+    try {
+      await one.database.rawTransaction(insert("both"));
+      const where = { id: "both" };
+      await expect
+        .poll(() => other.database.models.user.count({ where }), { timeout: 5_000 })
+        .toBe(1);
+      const add = (sql: SqlSession) =>
+        sql.execute("UPDATE users SET credits = credits + 1 WHERE id = ?", ["both"]);
+
+      const late = other.database.rawTransaction(async (sql) => {
+        await add(sql);
+        await one.database.rawTransaction(add);
+      });
+      expect(classifyDatabaseError(await failureOf(late))).toBe("conflict");
+
+      let tries = 0;
+      await other.database.transaction(async ({ sql }) => {
+        await add(sql);
+        tries += 1;
+        if (tries === 1) await one.database.rawTransaction(add);
+      });
+      expect(tries).toBe(2);
+      const row = await other.database.models.user.findUnique({ where });
+      expect(row?.credits).toBe(3);
+    } finally {
+      await Promise.all([one.close(), other.close()]);
+    }
+  });
+
+  /** Cuts `node` off, and looks at it as a back end does that is connected to it and to no other. */
+  async function cutOffAndLook(node: GaleraNode): Promise<void> {
+    const backend = await openOn(node);
+    const { database } = backend;
+    const id = randomUUID().slice(0, 8);
+    try {
+      await node.cutOff();
+      const startedAtMs = Date.now();
+      const raw = failureOf(database.rawTransaction(insert(`${id} 1`)));
+      const mixed = await failureOf(database.transaction(({ sql }) => insert(`${id} 2`)(sql)));
+      // COMMIT hangs for as long as the node waits for the others. Nobody else waits that long.
+      expect(Date.now() - startedAtMs).toBeLessThan(3_000);
+      expect(mixed).toMatchObject({ code: "SERVICE_UNAVAILABLE" });
+      expect([await raw, mixed].map(classifyDatabaseError)).toEqual([
+        "unknownOutcome",
+        "unknownOutcome",
+      ]);
+      const shapes = await Promise.all([
+        failureOf(database.models.user.count()),
+        failureOf(database.rawTransaction(insert(`${id} 3`))),
+        failureOf(database.transaction(({ sql }) => insert(`${id} 3`)(sql))),
+      ]);
+      expect(shapes.map(classifyDatabaseError)).toEqual(["away", "away", "away"]);
+      expect(await backend.check()).toMatchObject({ database: { status: "down" } });
+    } finally {
+      await backend.close();
+    }
+  }
+
+  describe("behind a proxy", () => {
+    let proxy: GaleraProxy;
+    let world: FailoverWorld;
+    beforeAll(async () => {
+      proxy = await startGaleraProxy(cluster);
+      world = await openFailoverWorld(`mysql://root@127.0.0.1:${proxy.port}/skywork_failover`);
+    });
+    afterAll(async () => {
+      await world?.close();
+      await proxy?.close();
+    });
+
+    test(`${KILLS} nodes killed and ${CUTS} cut off: nothing acknowledged is lost, and the errors end`, {
+      timeout: (KILLS + CUTS) * 90_000,
+    }, async () => {
+      const { load } = world;
+      const recoveries = { kill: [] as Recovery[], cut: [] as Recovery[] };
+      const returns: Recovery[] = [];
+      for (let round = 0; round < KILLS + CUTS; round += 1) {
+        await load.flows(100);
+        const how = round % 3 === 1 && recoveries.cut.length < CUTS ? "cut" : "kill";
+        const victim = proxy.node;
+        // Every other one while its COMMIT is on the way to the others.
+        const kill = () =>
+          recoveries.kill.length % 2 === 0
+            ? atCommit(proxy.conversation, "after", () => victim.kill())
+            : victim.kill();
+        const moved = () =>
+          vi.waitFor(() => expect(proxy.node).not.toBe(victim), { timeout: 30_000, interval: 20 });
+        const faultAtMs = Date.now();
+        await Promise.all([how === "cut" ? cutOffAndLook(victim) : kill(), moved()]);
+        const recovery = await load.recovery(faultAtMs, proxy.movedAtMs, RECOVERS_WITHIN_MS);
+        recoveries[how].push(recovery);
+        const returnsAtMs = Date.now();
+        await (how === "cut" ? victim.heal() : victim.rejoin());
+        returns.push(await load.recovery(returnsAtMs, Date.now(), RECOVERS_WITHIN_MS));
+        expect(world.complaints()).toEqual([]);
+        expect(load.book.wrong).toEqual([]);
+        expect((await fetch(`${world.server.url}/ready`)).status).toBe(200);
+        if (FULL) console.log(`round ${round + 1}, ${how}: ${JSON.stringify(recovery)}`);
+      }
+      await load.stop();
+      const [node] = cluster.nodes;
+      const audit = await auditFailover(load, `${node?.url}skywork_failover`);
+      console.log(recoveryLine("Galera node killed", recoveries.kill));
+      console.log(recoveryLine("Galera node cut off", recoveries.cut));
+      console.log(recoveryLine("Galera node back", returns));
+      console.log(
+        `${audit.acknowledged} spends acknowledged, ${audit.lost} of them lost; ${audit.inDoubt} in doubt, ${audit.inDoubtThere} of them there; ${load.refusals} refusals, the slowest after ${load.slowestRefusalMs} ms`,
+      );
+      expect(audit.broken).toEqual([]);
+      expect(audit.acknowledged).toBeGreaterThan(100 * (KILLS + CUTS));
+      expect(load.refusals).toBeGreaterThan(KILLS);
+      expect(world.complaints()).toEqual([]);
+    });
+  });
+});

@@ -1,0 +1,261 @@
+// Owns a load of spends, holds and reads on a running server while its database comes and goes, and the book of what was answered.
+import { setTimeout as sleep } from "node:timers/promises";
+import { SERVICE_KEY, type SignedIn } from "./server.ts";
+
+const SPENDERS = 12;
+const HOLDERS = 3;
+/** Somebody else comes this often, however long those before them are kept waiting. */
+const PASSER_BY_EVERY_MS = 50;
+/** The outage's answers have to be there by then: DESIGN.md, section 5. */
+const REFUSAL_WITHIN_MS = 3_000;
+const ANSWER_WITHIN_MS = 15_000;
+const HOLD_CREDITS = 10;
+const SETTLED_CREDITS = 7;
+
+/** One spend as its client knows it: null means that it was refused or not answered, so it may or may not be there. */
+export interface AskedSpend {
+  readonly user: SignedIn;
+  transactionId: string | null;
+}
+
+/** One hold as the worker knows it. */
+export interface AskedHold {
+  readonly userId: string;
+  holdId: string | null;
+  /** `perhaps`: asked for, and no answer that says so. */
+  settled: "no" | "perhaps" | "yes";
+}
+
+/** What was asked and answered. */
+export interface Book {
+  readonly spends: Map<string, AskedSpend>;
+  readonly holds: Map<string, AskedHold>;
+  /** By user: the last number of their name that was acknowledged. */
+  readonly names: Map<string, number>;
+  /** Sentences about answers that nobody may get. */
+  readonly wrong: string[];
+}
+
+/** How an outage looked from outside, in milliseconds. */
+export interface Recovery {
+  /** From the fault to the last refusal; 0 when nobody was refused. */
+  readonly errorsMs: number;
+  /** From the moment the database could be used again to the first spend answered, and to the last refusal. */
+  readonly firstSuccessMs: number;
+  readonly errorsAfterMs: number;
+  readonly refusals: number;
+}
+
+/** A load under way. */
+export interface FailoverLoad {
+  readonly book: Book;
+  readonly slowestRefusalMs: number;
+  readonly refusals: number;
+  /** Resolves after `count` more successes; rejects after `withinMs`. */
+  flows(count: number, withinMs?: number): Promise<void>;
+  /**
+   * Waits until credits are spent again and refusals have ended for a while; rejects when that takes more than
+   * `withinMs` from `usableAtMs`.
+   */
+  recovery(faultAtMs: number, usableAtMs: number, withinMs: number): Promise<Recovery>;
+  /** Ends after the calls under way. */
+  stop(): Promise<void>;
+  /** One spend outside of the load, for the repeats at the end. */
+  spend(key: string, user: SignedIn): Promise<{ replayed: boolean; transactionId: string } | null>;
+}
+
+const ENDED_AFTER_MS = 1_000;
+
+/** Starts the load. Half of the clients repeat what was refused at once, with the same key; the others leave it in doubt. */
+export function startFailoverLoad(url: string, users: readonly SignedIn[]): FailoverLoad {
+  const book: Book = { spends: new Map(), holds: new Map(), names: new Map(), wrong: [] };
+  let successes = 0;
+  const spent: { startedAtMs: number; answeredAtMs: number }[] = [];
+  const refusalsMs: number[] = [];
+  let slowestRefusalMs = 0;
+  let stopping = false;
+  let made = 0;
+
+  function wrong(sentence: string): void {
+    // The first ones tell the story.
+    if (book.wrong.length < 20) book.wrong.push(sentence);
+  }
+
+  /** The answer's data, its status where `known` says it is fine, null when it was refused for the outage's sake. */
+  async function call(
+    path: string,
+    token: string,
+    input: object | undefined,
+    known: readonly number[] = [200],
+  ): Promise<{ status: number; data: Record<string, unknown> } | null> {
+    const startedAtMs = Date.now();
+    try {
+      const answer = await fetch(`${url}/api/trpc/${path}`, {
+        method: input === undefined ? "GET" : "POST",
+        headers: { authorization: `Bearer ${token}`, "content-type": "application/json" },
+        signal: AbortSignal.timeout(ANSWER_WITHIN_MS),
+        ...(input === undefined ? {} : { body: JSON.stringify(input) }),
+      });
+      const text = await answer.text();
+      const tookMs = Date.now() - startedAtMs;
+      if (known.includes(answer.status)) {
+        successes += 1;
+        if (path === "credit.spend") spent.push({ startedAtMs, answeredAtMs: Date.now() });
+        const body = JSON.parse(text) as { result?: { data: Record<string, unknown> } };
+        return { status: answer.status, data: body.result?.data ?? {} };
+      }
+      refusalsMs.push(Date.now());
+      slowestRefusalMs = Math.max(slowestRefusalMs, tookMs);
+      const retryAfter = Number(answer.headers.get("retry-after"));
+      if (answer.status !== 503 || !(retryAfter >= 1) || !text.includes("SERVICE_UNAVAILABLE"))
+        wrong(`${path}: ${answer.status}, Retry-After ${retryAfter}, ${text.slice(0, 300)}`);
+      if (tookMs > REFUSAL_WITHIN_MS) wrong(`${path}: refused after ${tookMs} ms`);
+    } catch (error) {
+      wrong(`${path}: no answer after ${Date.now() - startedAtMs} ms: ${String(error)}`);
+    }
+    return null;
+  }
+
+  async function spend(key: string, user: SignedIn) {
+    const input = { feature: "chat-flash", idempotencyKey: key, metadata: { key } };
+    const answer = await call("credit.spend", user.accessToken, input);
+    if (answer === null) return null;
+    const { transactionId, replayed } = answer.data;
+    if (typeof transactionId !== "string") wrong(`credit.spend: no transactionId for ${key}`);
+    return { transactionId: String(transactionId), replayed: replayed === true };
+  }
+
+  const userAt = (index: number) => users[index % users.length] as SignedIn;
+
+  async function spender(index: number): Promise<void> {
+    while (!stopping) {
+      made += 1;
+      const key = `spend-${made}`;
+      const asked: AskedSpend = { user: userAt(made), transactionId: null };
+      book.spends.set(key, asked);
+      do {
+        const answer = await spend(key, asked.user);
+        asked.transactionId = answer?.transactionId ?? null;
+        await sleep(answer === null ? 100 : 8);
+      } while (asked.transactionId === null && index % 2 === 0 && !stopping);
+    }
+  }
+
+  async function passersBy(): Promise<void> {
+    const waiting = new Set<Promise<void>>();
+    while (!stopping) {
+      made += 1;
+      const key = `spend-${made}`;
+      const asked: AskedSpend = { user: userAt(made), transactionId: null };
+      book.spends.set(key, asked);
+      const one = spend(key, asked.user).then((answer) => {
+        asked.transactionId = answer?.transactionId ?? null;
+        waiting.delete(one);
+      });
+      waiting.add(one);
+      await sleep(PASSER_BY_EVERY_MS);
+    }
+    await Promise.all(waiting);
+  }
+
+  async function holder(): Promise<void> {
+    while (!stopping) {
+      made += 1;
+      const asked: AskedHold = { userId: userAt(made).userId, holdId: null, settled: "no" };
+      const key = `hold-${made}`;
+      book.holds.set(key, asked);
+      while (asked.holdId === null && !stopping) {
+        const input = { userId: asked.userId, amount: HOLD_CREDITS, idempotencyKey: key };
+        const answer = await call("service.reserve", SERVICE_KEY, { ...input, ttlSeconds: 86_400 });
+        if (answer !== null) asked.holdId = String(answer.data["holdId"]);
+        await sleep(answer === null ? 100 : 8);
+      }
+      while (asked.holdId !== null && asked.settled !== "yes" && !stopping) {
+        const input = { holdId: asked.holdId, amount: SETTLED_CREDITS };
+        // Only where an earlier answer is missing may it have been settled before.
+        const known = asked.settled === "perhaps" ? [200, 409] : [200];
+        asked.settled = "perhaps";
+        if ((await call("service.settle", SERVICE_KEY, input, known)) !== null)
+          asked.settled = "yes";
+        await sleep(asked.settled === "yes" ? 8 : 100);
+      }
+    }
+  }
+
+  /** Reads, and writes outside of the ledger's lane. */
+  async function neighbour(): Promise<void> {
+    for (let number = 1; !stopping; number += 1) {
+      const { accessToken, userId } = userAt(number);
+      const name = await call("user.update", accessToken, { name: `Name ${number}` });
+      if (name !== null) book.names.set(userId, number);
+      await call("credit.balance", accessToken, undefined);
+      await call("credit.history", accessToken, undefined);
+      await sleep(50);
+    }
+  }
+
+  /** /health touches no dependency: it never notices. */
+  async function prober(): Promise<void> {
+    while (!stopping) {
+      const startedAtMs = Date.now();
+      const status = await fetch(`${url}/health`, { signal: AbortSignal.timeout(2_000) })
+        .then(async (answer) => {
+          await answer.body?.cancel();
+          return answer.status;
+        })
+        .catch(String);
+      if (status !== 200) wrong(`/health: ${status} after ${Date.now() - startedAtMs} ms`);
+      await sleep(100);
+    }
+  }
+
+  const clients = [
+    ...Array.from({ length: SPENDERS }, (_, index) => spender(index)),
+    ...Array.from({ length: HOLDERS }, holder),
+    passersBy(),
+    neighbour(),
+    prober(),
+  ];
+  return {
+    book,
+    get slowestRefusalMs() {
+      return slowestRefusalMs;
+    },
+    get refusals() {
+      return refusalsMs.length;
+    },
+    async flows(count, withinMs = 20_000) {
+      const wanted = successes + count;
+      const giveUpAtMs = Date.now() + withinMs;
+      while (successes < wanted) {
+        if (Date.now() > giveUpAtMs)
+          throw new Error(`Fewer than ${count} successes in ${withinMs} ms`);
+        await sleep(20);
+      }
+    },
+    async recovery(faultAtMs, usableAtMs, withinMs) {
+      // A spend that begins now has to come through; those that hung may only have been waited for.
+      const comesThrough = () => (spent.at(-1)?.startedAtMs ?? 0) >= usableAtMs;
+      const lastRefusalMs = () => refusalsMs.at(-1) ?? 0;
+      while (!comesThrough() || Date.now() - lastRefusalMs() < ENDED_AFTER_MS) {
+        if (Date.now() - usableAtMs > withinMs + ENDED_AFTER_MS)
+          throw new Error(
+            `Errors go on ${withinMs} ms after the database could be used again: a spend comes through: ${comesThrough()}, last refusal ${Date.now() - lastRefusalMs()} ms ago`,
+          );
+        await sleep(20);
+      }
+      const first = spent.find(({ answeredAtMs }) => answeredAtMs >= usableAtMs);
+      return {
+        errorsMs: Math.max(0, lastRefusalMs() - faultAtMs),
+        firstSuccessMs: (first?.answeredAtMs ?? 0) - usableAtMs,
+        errorsAfterMs: Math.max(0, lastRefusalMs() - usableAtMs),
+        refusals: refusalsMs.filter((at) => at >= faultAtMs).length,
+      };
+    },
+    async stop() {
+      stopping = true;
+      await Promise.all(clients);
+    },
+    spend,
+  };
+}

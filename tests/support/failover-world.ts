@@ -1,0 +1,118 @@
+// Owns the world of a database failover: the real server as a process, its Redis, people with credits, and a load on it all.
+import { startSandbox } from "../../server/sandbox/sandbox.ts";
+import { type FailoverLoad, startFailoverLoad } from "./failover-load.ts";
+import { freePort, type ServerProcess, spawnServer } from "./process.ts";
+import { redisServerInstalled, startRedisServer } from "./redis-server.ts";
+import { SERVICE_KEY, type SignedIn, signIn } from "./server.ts";
+import type { TcpProxy } from "./tcp-proxy.ts";
+
+const ADMIN = "admin@example.com";
+const USERS = 6;
+const CREDITS_EACH = 1_000_000;
+
+/** A server under load. */
+export interface FailoverWorld {
+  readonly server: ServerProcess;
+  readonly load: FailoverLoad;
+  /** Sentences about the process: it is to live, as the same one, and to have met nothing it did not expect. */
+  complaints(): string[];
+  close(): Promise<void>;
+}
+
+/** Starts the server on `databaseUrl` (its database is created), signs people in, gives them credits, and begins the load. */
+export async function openFailoverWorld(databaseUrl: string): Promise<FailoverWorld> {
+  const closing: (() => Promise<unknown>)[] = [];
+  const close = async () => {
+    for (const end of closing.reverse()) await end();
+  };
+  try {
+    const port = String(await freePort());
+    const sandbox = await startSandbox({
+      redirectUris: [`http://localhost:${port}/api/auth/google/callback`],
+    });
+    closing.push(() => sandbox.close());
+    const redis = redisServerInstalled ? await startRedisServer() : null;
+    if (redis !== null) closing.push(() => redis.kill());
+    const server = spawnServer({
+      NODE_ENV: "test",
+      PORT: port,
+      DATABASE_URL: databaseUrl,
+      ...(redis === null ? {} : { REDIS_URL: `redis://127.0.0.1:${redis.port}` }),
+      JWT_SECRET: "access-secret-of-the-failover-suite-0123456789",
+      JWT_EXPIRES_IN: "24h",
+      REFRESH_TOKEN_SECRET: "refresh-secret-of-the-failover-suite-0123456789",
+      RATE_LIMIT_MAX_REQUESTS: "100000000",
+      SERVICE_API_KEYS: `worker:${SERVICE_KEY}`,
+      ADMIN_EMAILS: ADMIN,
+      ...sandbox.env,
+    });
+    closing.push(async () => {
+      server.child.kill("SIGKILL");
+      await server.exited;
+    });
+    await server.ready();
+    const load = startFailoverLoad(server.url, await people(server.url));
+    closing.push(() => load.stop());
+    const { pid } = server.child;
+    return {
+      server,
+      load,
+      complaints() {
+        const { child } = server;
+        const lives = child.exitCode === null && child.signalCode === null && child.pid === pid;
+        // What main.ts writes when an error reached nobody.
+        const stray = server
+          .output()
+          .split("\n")
+          .filter((line) => /unhandled rejection|uncaught/.test(line));
+        return [
+          ...(lives ? [] : [`the server has ended:\n${server.output().slice(-2_000)}`]),
+          ...stray,
+        ];
+      },
+      close,
+    };
+  } catch (error) {
+    await close();
+    throw error;
+  }
+}
+
+/** The packet of a COMMIT; its length would stand before it. */
+const COMMIT = "\u0003COMMIT";
+
+/**
+ * Acts in the middle of the load's next transaction: when its COMMIT reaches the proxy, `before` or `after` it is passed
+ * on. Rejects when nobody commits.
+ */
+export function atCommit(
+  conversation: Pick<TcpProxy, "onceSent">,
+  when: "before" | "after",
+  act: () => Promise<void>,
+): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const limit = setTimeout(() => reject(new Error("nobody commits")), 5_000);
+    conversation.onceSent(COMMIT, when, () => {
+      clearTimeout(limit);
+      act().then(resolve, reject);
+    });
+  });
+}
+
+async function people(url: string): Promise<SignedIn[]> {
+  // A name the sandbox's redirect address fits.
+  const local = url.replace("127.0.0.1", "localhost");
+  const admin = await signIn(local, ADMIN);
+  const users: SignedIn[] = [];
+  for (let number = 1; number <= USERS; number += 1) {
+    const user = await signIn(local, `user-${number}@example.com`);
+    await admin.client.admin.adjustCredits.mutate({
+      userId: user.userId,
+      amount: CREDITS_EACH,
+      reason: "Plenty for a failover",
+      idempotencyKey: `plenty-${number}`,
+    });
+    users.push(user);
+  }
+  return users;
+}

@@ -1,0 +1,159 @@
+// Owns a Galera cluster of three nodes of a test's own; each may be killed, cut off from the others, and come back.
+import { existsSync } from "node:fs";
+import { setTimeout as sleep } from "node:timers/promises";
+import {
+  createMariadbServer,
+  isInstalled,
+  lastingPort,
+  type MariadbServer,
+  mariadbMissing,
+} from "./mariadb-server.ts";
+
+const PROVIDER = [
+  "/usr/lib/galera/libgalera_smm.so",
+  "/usr/lib64/galera-4/libgalera_smm.so",
+  "/usr/lib/galera-4/libgalera_smm.so",
+].find(existsSync);
+
+const SYNCED_WITHIN_MS = 60_000;
+
+/** Why no cluster can be started here; null where one can. */
+export const galeraMissing =
+  mariadbMissing ??
+  (PROVIDER === undefined ? "Galera (galera-4) is not installed here" : null) ??
+  (isInstalled("rsync") ? null : "rsync, which Galera copies nodes with, is not installed here") ??
+  (isInstalled("lsof", "-v") || isInstalled("ss")
+    ? null
+    : "lsof, which Galera's rsync needs, is not installed here");
+
+/** One node. */
+export interface GaleraNode {
+  readonly name: string;
+  readonly port: number;
+  /** For root, without a database. */
+  readonly url: string;
+  /** What a proxy's health check asks: does it answer, belong to the primary component, and is it in step? */
+  isHealthy(): Promise<boolean>;
+  /** kill -9, at once. */
+  kill(): Promise<void>;
+  /** Starts it after a kill; resolves once it has caught up. */
+  rejoin(): Promise<void>;
+  /** It neither hears nor is heard by the other nodes; clients still reach it. */
+  cutOff(): Promise<void>;
+  /** Ends the cut; resolves once it has caught up. */
+  heal(): Promise<void>;
+  query<Row>(sql: string): Promise<Row[]>;
+}
+
+/** Three nodes in step. */
+export interface GaleraCluster {
+  readonly nodes: readonly GaleraNode[];
+  /** Ends every process and removes the data. */
+  close(): Promise<void>;
+}
+
+/** Starts a cluster with Galera's own time limits: 5 s without a sign of life, and a node is out. */
+export async function startGaleraCluster(): Promise<GaleraCluster> {
+  const ports = await Promise.all(
+    ["n1", "n2", "n3"].map(async (name) => ({
+      name,
+      client: await lastingPort(),
+      group: await lastingPort(),
+      increments: await lastingPort(),
+      copies: await lastingPort(),
+    })),
+  );
+  const members = ports.map(({ group }) => `127.0.0.1:${group}`).join(",");
+  const servers = await Promise.all(
+    ports.map(({ name, client, group, increments, copies }, index) =>
+      createMariadbServer({
+        port: client,
+        withTables: index === 0,
+        settings: {
+          wsrep_on: "ON",
+          wsrep_provider: PROVIDER ?? "",
+          wsrep_cluster_name: `skywork-${ports[0]?.group ?? ""}`,
+          wsrep_cluster_address: `gcomm://${members}`,
+          wsrep_node_name: name,
+          wsrep_node_address: `127.0.0.1:${group}`,
+          wsrep_provider_options: `"base_port=${group};gmcast.listen_addr=tcp://127.0.0.1:${group};ist.recv_addr=127.0.0.1:${increments};gcache.size=64M"`,
+          wsrep_sst_method: "rsync",
+          wsrep_sst_receive_address: `127.0.0.1:${copies}`,
+          wsrep_slave_threads: 2,
+          binlog_format: "ROW",
+          innodb_autoinc_lock_mode: 2,
+        },
+      }),
+    ),
+  );
+  const close = async () => void (await Promise.all(servers.map((server) => server.close())));
+  const start = async (server: MariadbServer, args: readonly string[] = []) => {
+    await server.start(args);
+    await untilHealthy(server);
+  };
+  try {
+    const [first, ...others] = servers as [MariadbServer, ...MariadbServer[]];
+    await start(first, ["--wsrep-new-cluster"]);
+    // The second is copied from the first while the third waits for its turn.
+    await Promise.all(others.map((server) => start(server)));
+  } catch (error) {
+    await close();
+    throw error;
+  }
+  return {
+    nodes: servers.map((server, index) => nodeOf(ports[index]?.name ?? "", server)),
+    close,
+  };
+}
+
+function nodeOf(name: string, server: MariadbServer): GaleraNode {
+  const isolate = (value: 0 | 1) =>
+    server.query(`SET GLOBAL wsrep_provider_options = 'gmcast.isolate=${value}'`);
+  return {
+    name,
+    port: server.port,
+    url: server.url,
+    isHealthy: () => isHealthy(server),
+    kill: () => server.kill(),
+    async rejoin() {
+      // As systemd does it: where its log ends, so that only what it missed is sent, and no other node is copied whole.
+      const output = await server.runOnce(["--wsrep-recover"]);
+      const position = /Recovered position:\s*([0-9a-f-]+:-?\d+)/.exec(output)?.[1];
+      await server.start(position === undefined ? [] : [`--wsrep_start_position=${position}`]);
+      await untilHealthy(server);
+    },
+    async cutOff() {
+      await isolate(1);
+    },
+    async heal() {
+      await isolate(0);
+      await untilHealthy(server);
+    },
+    query: (sql) => server.query(sql),
+  };
+}
+
+async function isHealthy(server: MariadbServer): Promise<boolean> {
+  try {
+    const rows = await server.query<{ Variable_name: string; Value: string }>(
+      "SHOW GLOBAL STATUS WHERE Variable_name IN ('wsrep_ready', 'wsrep_cluster_status', 'wsrep_local_state_comment')",
+    );
+    const status = new Map(rows.map((row) => [row.Variable_name, row.Value]));
+    return (
+      status.get("wsrep_ready") === "ON" &&
+      status.get("wsrep_cluster_status") === "Primary" &&
+      status.get("wsrep_local_state_comment") === "Synced"
+    );
+  } catch {
+    return false;
+  }
+}
+
+async function untilHealthy(server: MariadbServer): Promise<void> {
+  const giveUpAtMs = Date.now() + SYNCED_WITHIN_MS;
+  while (!(await isHealthy(server))) {
+    if (Date.now() > giveUpAtMs)
+      throw new Error(`The Galera node at ${server.port} is not in step`);
+    await sleep(100);
+  }
+}
