@@ -13,6 +13,7 @@ const SUITES: readonly Suite[] = [
   { name: "unit", timeoutMs: 20_000, parallel: true },
   { name: "contract", timeoutMs: 30_000, parallel: true },
   { name: "integration", timeoutMs: 60_000, parallel: true },
+  { name: "simulation", timeoutMs: 60_000, parallel: true },
   { name: "e2e", timeoutMs: 60_000, parallel: true },
   { name: "consumer", timeoutMs: 120_000, parallel: true },
   { name: "faults", timeoutMs: 600_000, parallel: false },

@@ -33,7 +33,10 @@ const CHECKS: readonly Check[] = [
 
 /** The suites of each command. `npm test -- ledger` runs only the files whose path contains "ledger", unchecked. */
 const COMMANDS: Record<string, { checks: readonly Check[]; suites: readonly string[] }> = {
-  all: { checks: CHECKS, suites: ["unit", "contract", "integration", "e2e", "consumer"] },
+  all: {
+    checks: CHECKS,
+    suites: ["unit", "contract", "integration", "simulation", "e2e", "consumer"],
+  },
   faults: { checks: [], suites: ["faults"] },
   browser: { checks: [], suites: ["browser"] },
 };

@@ -29,22 +29,32 @@ export interface StripeAdapterConfig {
   readonly apiBase: string;
 }
 
-/** Makes the adapter. `limits` are for tests. */
+/** Carries the SDK's requests. */
+export type StripeHttpClient = NonNullable<
+  NonNullable<ConstructorParameters<typeof Stripe>[1]>["httpClient"]
+>;
+
+function nodeHttpClient(protocol: "http" | "https"): StripeHttpClient {
+  const options = { keepAlive: true, maxSockets: 64, timeout: 60_000 };
+  return Stripe.createNodeHttpClient(
+    protocol === "http" ? new HttpAgent(options) : new HttpsAgent(options),
+  );
+}
+
+/** Makes the adapter. `limits` and `httpClient` are for tests. */
 export function createStripeAdapter(
   config: StripeAdapterConfig,
   limits: CallLimits = CALL_LIMITS,
+  httpClient?: StripeHttpClient,
 ): StripePort {
   const base = new URL(config.apiBase);
   const protocol = base.protocol === "http:" ? "http" : "https";
-  const agentOptions = { keepAlive: true, maxSockets: 64, timeout: 60_000 };
   const stripe = new Stripe(config.secretKey, {
     apiVersion: STRIPE_API_VERSION,
     protocol,
     host: base.hostname,
     port: base.port === "" ? (protocol === "http" ? 80 : 443) : Number(base.port),
-    httpClient: Stripe.createNodeHttpClient(
-      protocol === "http" ? new HttpAgent(agentOptions) : new HttpsAgent(agentOptions),
-    ),
+    httpClient: httpClient ?? nodeHttpClient(protocol),
     maxNetworkRetries: 0,
     timeout: limits.attemptTimeoutMs,
     telemetry: false,

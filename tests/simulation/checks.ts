@@ -1,0 +1,144 @@
+// Owns what has to hold at every moment, read from the committed rows: CONTRACT.md section 6.
+import { doctorChecks, ENTRY_COUNTS } from "../../server/ledger/doctor-checks.ts";
+import type { Store } from "./store.ts";
+
+interface Entry {
+  userId: string;
+  seq: number;
+  id: string;
+  amount: number;
+  balance: number;
+  type: string;
+  sourceId: string | null;
+  description: string | null;
+  metadata: string | null;
+  lots: string | null;
+  createdAt: string;
+}
+
+interface Lot {
+  id: string;
+  amount: number;
+  remaining: number;
+  expiresAt: string | null;
+}
+
+/** Watches one seed's rows. */
+export interface Watch {
+  /** Sentences of what is broken now; empty most of the time. */
+  broken(): string[];
+}
+
+const FROM = "";
+const TO = "\u{10FFFF}";
+const DOCTOR = doctorChecks("sqlite");
+
+/** Starts to watch an empty store. */
+export function createWatch(store: Store): Watch {
+  // Entries as they were first seen: none may change or go.
+  const seen = new Map<string, string>();
+
+  function doctor(): string[] {
+    const found: string[] = [];
+    for (const { invariant, sql } of DOCTOR) {
+      const range = Array.from({ length: sql.split("?").length - 1 }, (_, i) =>
+        i % 2 ? TO : FROM,
+      );
+      for (const row of store.rows<{ userId: string; detail: string }>(sql, ...range))
+        found.push(`${invariant}: ${row.userId} ${row.detail}`);
+    }
+    return found;
+  }
+
+  function counts(): string[] {
+    const counted = new Map<string, { stored: string; counts: Record<string, number> }>();
+    const rows = store.rows<{
+      userId: string;
+      entryCounts: string;
+      type: string | null;
+      n: number;
+    }>(ENTRY_COUNTS, FROM, TO);
+    for (const { userId, entryCounts, type, n } of rows) {
+      const user = counted.get(userId) ?? { stored: entryCounts, counts: {} };
+      if (type !== null) user.counts[type] = n;
+      counted.set(userId, user);
+    }
+    return [...counted].flatMap(([userId, user]) => {
+      const stored = JSON.parse(user.stored) as Record<string, number>;
+      const types = new Set([...Object.keys(stored), ...Object.keys(user.counts)]);
+      const same = [...types].every((type) => stored[type] === user.counts[type]);
+      return same ? [] : [`${userId}: entryCounts ${user.stored}`];
+    });
+  }
+
+  /** Entries stay; a key, named in the entry or hold it made, is there once; lots are what the entries made of them. */
+  function history(): string[] {
+    const found: string[] = [];
+    const entries = store.rows<Entry>("SELECT * FROM credit_logs ORDER BY userId, seq");
+    const byKey = new Set<string>();
+    const left = new Map<string, number>();
+    const lots = new Map(
+      store
+        .rows<Lot>("SELECT id, amount, remaining, expiresAt FROM credit_grants")
+        .map((lot) => [lot.id, lot]),
+    );
+    for (const entry of entries) {
+      const place = `${entry.userId} ${entry.seq}`;
+      const text = JSON.stringify(entry);
+      if ((seen.get(place) ?? text) !== text) found.push(`entry ${place} was changed: ${text}`);
+      seen.set(place, text);
+      const key = keyOf(entry);
+      if (key !== null) {
+        if (byKey.has(key)) found.push(`${key} took effect twice`);
+        byKey.add(key);
+      }
+      for (const [lotId, credits] of JSON.parse(entry.lots ?? "[]") as [string, number][]) {
+        const isGiven = entry.amount > 0;
+        left.set(lotId, (left.get(lotId) ?? 0) + (isGiven ? credits : -credits));
+        const expiresAt = lots.get(lotId)?.expiresAt ?? null;
+        if (entry.type === "EXPIRY" && (expiresAt === null || expiresAt > entry.createdAt))
+          found.push(`entry ${place} expired lot ${lotId}, whose time is ${expiresAt}`);
+      }
+    }
+    if (entries.length < seen.size) found.push(`${seen.size - entries.length} entries are gone`);
+    for (const [id, { remaining }] of lots)
+      if (left.get(id) !== remaining)
+        found.push(`lot ${id} has ${remaining}, its entries leave ${left.get(id)}`);
+    return found;
+  }
+
+  function holds(): string[] {
+    return store
+      .rows<{ userId: string; idempotencyKey: string }>(
+        `SELECT userId, idempotencyKey FROM credit_holds
+         GROUP BY userId, idempotencyKey HAVING COUNT(*) > 1`,
+      )
+      .map(({ userId, idempotencyKey }) => `${userId} ${idempotencyKey} made two holds`);
+  }
+
+  /** Credits under a hold stay in their lots until it ends, but for what a refund, dispute or administrator takes. */
+  function held(): string[] {
+    return store
+      .rows<{ userId: string; lotId: string; held: number; remaining: number }>(
+        `SELECT h.userId, g.id AS lotId, SUM(json_extract(share.value, '$[1]')) AS held, g.remaining
+         FROM credit_holds h, json_each(h.lots) AS share
+         JOIN credit_grants g ON g.id = json_extract(share.value, '$[0]')
+         WHERE h.status = 'ACTIVE' AND NOT EXISTS (
+           SELECT 1 FROM credit_logs e WHERE e.userId = h.userId AND e.amount < 0
+           AND e.type IN ('REFUND', 'DISPUTE', 'ADMIN_ADJUST'))
+         GROUP BY h.userId, g.id, g.remaining HAVING held > g.remaining`,
+      )
+      .map((row) => `${row.userId}: lot ${row.lotId} has ${row.remaining}, ${row.held} are held`);
+  }
+
+  return { broken: () => [...doctor(), ...counts(), ...history(), ...holds(), ...held()] };
+}
+
+/** The key a client's entry came from: it is kept in the entry, longer than the key itself. */
+export function keyOf(
+  entry: Pick<Entry, "userId" | "type" | "metadata" | "description">,
+): string | null {
+  if (entry.type === "ADMIN_ADJUST") return `${entry.userId} ${entry.description}`;
+  if (entry.type !== "USAGE" || entry.metadata === null) return null;
+  return `${entry.userId} ${(JSON.parse(entry.metadata) as { key: string }).key}`;
+}

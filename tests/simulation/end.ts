@@ -1,0 +1,67 @@
+// Owns the end of a run: the faults stop, what is on its way arrives, time and the jobs do their work; then the reckoning.
+import type { Book } from "./book.ts";
+import { pass, reconcile } from "./passing.ts";
+import { backlogOf, reckonWhereQuiet } from "./quiet.ts";
+import { reckonKeys } from "./reckon-keys.ts";
+import { reckonMoney } from "./reckon-money.ts";
+import { JOBS } from "./server.ts";
+import type { World } from "./world.ts";
+
+const HOUR_MS = 3_600_000;
+const MAX_ROUNDS = 8;
+
+/** Brings the world to rest and compares it with what clients and Stripe know. */
+export async function endOf(world: World, book: Book, settleDelayed: () => void): Promise<void> {
+  const { random, scheduler, faults } = world;
+  faults.calm = true;
+  world.note("--- calm ---");
+  world.startAll();
+  await scheduler.runWhile(() => world.busy);
+  settleDelayed();
+  // Deliveries are tried for three days, holds and checkouts last a day at most; some plans see another month or two.
+  const days = random.chance(0.3) ? random.between(20, 70) : 4;
+  await pass(world, days * 24 * HOUR_MS);
+
+  // Without reconcile as long as events alone may do.
+  const others = JOBS.filter((name) => name !== "reconcile");
+  for (let round = 0; round < MAX_ROUNDS && world.broken.length === 0; round += 1) {
+    await runJobs(world, others);
+    if (round > 0 && backlogOf(world) === 0) break;
+    // The longest pause before an event is tried again.
+    await pass(world, 8 * HOUR_MS);
+  }
+  if (backlogOf(world) > 0) world.broke(`${backlogOf(world)} events are still not settled`);
+  await scheduler.runUntil(scheduler.nowMs + HOUR_MS / 6);
+  await scheduler.runWhile(() => world.busy);
+  reckonWhereQuiet(world);
+  await runJobs(world, ["reconcile"]);
+  await reconcile(world);
+  await runJobs(world, others);
+  await isAtRest(world);
+  if (world.broken.length > 0) return;
+  for (const sentence of [...reckonKeys(world, book), ...reckonMoney(world)]) world.broke(sentence);
+}
+
+async function runJobs(world: World, names: readonly (typeof JOBS)[number][]): Promise<void> {
+  for (const name of names) {
+    world.launch(async () => {
+      const answer = await world.ask(`job ${name}`, ({ jobs }) => jobs.runNow(name));
+      if (answer.kind === "done" && answer.value?.ok === false)
+        world.broke(`the job ${name} failed in calm weather: ${JSON.stringify(answer.value)}`);
+    });
+    await world.scheduler.runWhile(() => world.busy);
+  }
+}
+
+/** Everything is known: one more reconcile finds nothing to mend. */
+async function isAtRest(world: World): Promise<void> {
+  world.launch(async () => {
+    const answer = await world.ask("reconcile once more", ({ payment }) => payment.reconcile());
+    if (answer.kind !== "done") return world.broke("reconcile fails in calm weather");
+    const { eventsSeen: _seen, problems, ...repairs } = answer.value;
+    const mended = Object.values(repairs).reduce((sum, count) => sum + count, 0);
+    if (mended > 0 || problems.length > 0)
+      world.broke(`a second reconcile still mends: ${JSON.stringify(answer.value)}`);
+  });
+  await world.scheduler.runWhile(() => world.busy);
+}

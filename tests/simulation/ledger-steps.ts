@@ -1,0 +1,212 @@
+// Owns what clients do with credits: spend, reserve, settle, release, look; with keys said once, twice and late.
+import type { HoldResult, OperationResult } from "../../server/ledger/operations.ts";
+import type { Book, KeyRecord } from "./book.ts";
+import type { World } from "./world.ts";
+
+const FEATURES = [
+  ["chat-flash", 1],
+  ["chat-pro", 5],
+  ["ppt-edit", 5],
+  ["ppt-generate", 10],
+] as const;
+const PRICE_VERSION = "v1";
+const DAY_MS = 86_400_000;
+const TTLS_SECONDS = [60, 300, 900, 3_600];
+const LASTS_MS = [null, 60_000, 600_000, 31 * DAY_MS];
+/** Keys are kept for 90 days; nobody repeats one that may be forgotten. */
+const KEY_LIFE_MS = 80 * DAY_MS;
+
+/** The steps, each a thing one client does. */
+export function createLedgerSteps(world: World, book: Book) {
+  const { random, scheduler, store } = world;
+  let made = 0;
+
+  /** A key of this user used before, or null for a new one. */
+  function former(userId: string, kind: KeyRecord["kind"]): KeyRecord | null {
+    if (!random.chance(0.3)) return null;
+    const known = book.keys.filter(
+      (record) =>
+        record.userId === userId &&
+        record.kind === kind &&
+        scheduler.nowMs - record.startedAtMs < KEY_LIFE_MS,
+    );
+    return known.length === 0 ? null : world.recent(known);
+  }
+
+  function newRecord(userId: string, kind: KeyRecord["kind"], amount: number): KeyRecord {
+    made += 1;
+    return book.begin({ userId, kind, amount, key: `${kind}-${made}` }, scheduler.nowMs);
+  }
+
+  function check(wrong: string | null): void {
+    if (wrong !== null) world.broke(wrong);
+  }
+
+  /** What was acknowledged is there, now. */
+  function requireEntry(record: KeyRecord, result: OperationResult): void {
+    const [entry] = store.rows<{ amount: number; seq: number }>(
+      "SELECT amount, seq FROM credit_logs WHERE userId = ? AND id = ?",
+      record.userId,
+      result.transactionId,
+    );
+    const wanted = record.kind === "adjust" ? record.amount : -record.amount;
+    if (entry?.amount !== wanted)
+      world.broke(`${record.key} was acknowledged and its entry is ${JSON.stringify(entry)}`);
+    told(record.userId, result.seq);
+  }
+
+  function told(userId: string, seq: number): void {
+    book.seqs.set(userId, Math.max(book.seqs.get(userId) ?? 0, seq));
+  }
+
+  async function spend(record: KeyRecord, times: number): Promise<void> {
+    const [feature] = FEATURES.find(([, credits]) => credits === record.amount) ?? FEATURES[0];
+    const ask = async () => {
+      const answer = await world.ask(
+        `spend ${record.userId} ${record.key} ${record.amount}`,
+        ({ ledger }) =>
+          ledger.submit({
+            kind: "spend",
+            userId: record.userId,
+            feature,
+            amountCredits: record.amount,
+            priceVersion: PRICE_VERSION,
+            idempotencyKey: record.key,
+            metadata: { key: record.key },
+          }),
+      );
+      check(
+        book.heard(record, answer, ({ transactionId, replayed }) => ({
+          id: transactionId ?? "nothing",
+          first: !replayed,
+        })),
+      );
+      if (answer.kind === "done") requireEntry(record, answer.value);
+    };
+    await Promise.all(Array.from({ length: times }, ask));
+  }
+
+  async function reserve(record: KeyRecord): Promise<void> {
+    const { userId, amount } = record;
+    const answer = await world.ask(`reserve ${userId} ${record.key} ${amount}`, ({ ledger }) =>
+      ledger.submit({
+        kind: "reserve",
+        userId,
+        feature: null,
+        amountCredits: amount,
+        priceVersion: null,
+        idempotencyKey: record.key,
+        ttlSeconds: TTLS_SECONDS[amount % TTLS_SECONDS.length] ?? 300,
+      }),
+    );
+    check(
+      book.heard(record, answer, ({ holdId, replayed }: HoldResult) => ({
+        id: holdId,
+        first: !replayed,
+      })),
+    );
+    if (answer.kind !== "done") return;
+    const { holdId } = answer.value;
+    const [row] = store.rows<{ amount: number }>(
+      "SELECT amount FROM credit_holds WHERE id = ?",
+      holdId,
+    );
+    if (row?.amount !== amount) world.broke(`hold ${holdId} was acknowledged and is not there`);
+    if (!book.holds.some((known) => known.holdId === holdId))
+      book.holds.push({ userId, holdId, amount, ends: [], unsure: 0 });
+  }
+
+  /** Settles or releases; what was acknowledged is there. */
+  async function endHold(settle: boolean): Promise<void> {
+    if (book.holds.length === 0) return;
+    const hold = world.recent(book.holds);
+    const { userId, holdId } = hold;
+    const amountCredits = random.between(0, hold.amount);
+    const what = settle ? `settle ${holdId} at ${amountCredits}` : `release ${holdId}`;
+    hold.unsure += 1;
+    const answer = await world.ask(what, ({ ledger }) =>
+      settle
+        ? ledger.submit({ kind: "settle", userId, holdId, amountCredits })
+        : ledger.submit({ kind: "release", userId, holdId }),
+    );
+    if (answer.kind === "unknown") return;
+    hold.unsure -= 1;
+    const [row] = store.rows<{ state: string }>(
+      `SELECT CASE status WHEN 'SETTLED' THEN status || ' ' || settledAmount ELSE status END AS state
+       FROM credit_holds WHERE id = ?`,
+      holdId,
+    );
+    if (answer.kind === "refused") {
+      if (answer.code === "HOLD_NOT_ACTIVE" && row?.state === "ACTIVE")
+        world.broke(`${what} was refused, and the hold is active`);
+      return;
+    }
+    const end = settle ? `SETTLED ${amountCredits}` : "RELEASED";
+    hold.ends.push(end);
+    if (row?.state !== end) world.broke(`${what} was acknowledged and the hold is ${row?.state}`);
+    told(userId, answer.value.seq);
+  }
+
+  return {
+    spend: () => {
+      const userId = world.someUser();
+      const known = former(userId, "spend");
+      const times = random.chance(0.15) ? random.between(2, 3) : 1;
+      const record = known ?? newRecord(userId, "spend", random.pick(FEATURES)[1]);
+      for (let more = known === null ? 1 : 0; more < times; more += 1) book.again(record);
+      return spend(record, times);
+    },
+    reserve: () => {
+      const userId = world.someUser();
+      const known = former(userId, "reserve");
+      if (known !== null) book.again(known);
+      return reserve(known ?? newRecord(userId, "reserve", random.between(1, 15)));
+    },
+    settle: () => endHold(true),
+    release: () => endHold(false),
+    adjust: async () => {
+      const userId = world.someUser();
+      const known = former(userId, "adjust");
+      if (known !== null) book.again(known);
+      const amount = random.chance(0.7) ? random.between(1, 30) : -random.between(1, 20);
+      const record = known ?? newRecord(userId, "adjust", amount);
+      // Some of what is given lasts minutes, some of it a month, some for ever: said the same way every time.
+      const lasts = LASTS_MS[Math.abs(record.amount) % LASTS_MS.length] ?? null;
+      const expiresAt =
+        lasts === null || record.amount < 0 ? null : new Date(record.startedAtMs + lasts);
+      const answer = await world.ask(`adjust ${userId} ${record.key} ${record.amount}`, (server) =>
+        server.ledger.submit({
+          kind: "adjust",
+          userId,
+          amountCredits: record.amount,
+          actorId: "admin",
+          reason: record.key,
+          idempotencyKey: record.key,
+          expiresAt,
+        }),
+      );
+      check(
+        book.heard(record, answer, ({ transactionId, replayed }) => ({
+          id: transactionId ?? "nothing",
+          first: !replayed,
+        })),
+      );
+      if (answer.kind === "done") requireEntry(record, answer.value);
+    },
+    /** Nobody is shown a balance older than what they were told before they asked. */
+    look: async () => {
+      const userId = world.someUser();
+      const seq = book.seqs.get(userId) ?? 0;
+      const answer = await world.ask(`look ${userId}`, ({ balances }) => balances.get(userId));
+      if (answer.kind !== "done") return;
+      const since = store.rows<{ balance: number }>(
+        "SELECT balance FROM credit_logs WHERE userId = ? AND seq >= ?",
+        userId,
+        BigInt(seq),
+      );
+      const { credits } = answer.value;
+      const isFresh = seq === 0 || since.some(({ balance }) => balance === credits);
+      if (!isFresh) world.broke(`${userId} was shown ${credits} after being told of entry ${seq}`);
+    },
+  };
+}

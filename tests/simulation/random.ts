@@ -1,0 +1,52 @@
+// Owns the simulation's only source of chance: one integer seed, one stream.
+
+/** Chance that can be walked again. */
+export interface Random {
+  /** 0 <= x < 1. */
+  next(): number;
+  /** A whole number from `min` to `max`, both included. */
+  between(min: number, max: number): number;
+  chance(probability: number): boolean;
+  /** One of `items`; throws on an empty list. */
+  pick<T>(items: readonly T[]): T;
+  /** One of `choices` ([item, weight]), as often as its weight says. */
+  weighted<T>(choices: readonly (readonly [T, number])[]): T;
+}
+
+/** The stream of a seed. */
+export function createRandom(seed: number): Random {
+  // Seeds are small numbers in a row: mixed first, so that neighbours have nothing in common.
+  let state = Math.imul(seed ^ 0x9e3779b9, 0x85ebca6b) >>> 0;
+
+  // mulberry32
+  function next(): number {
+    state = (state + 0x6d2b79f5) >>> 0;
+    let t = state;
+    t = Math.imul(t ^ (t >>> 15), t | 1);
+    t ^= t + Math.imul(t ^ (t >>> 7), t | 61);
+    return ((t ^ (t >>> 14)) >>> 0) / 4_294_967_296;
+  }
+
+  function weighted<T>(choices: readonly (readonly [T, number])[]): T {
+    let left = next() * choices.reduce((sum, [, weight]) => sum + weight, 0);
+    for (const [item, weight] of choices) {
+      left -= weight;
+      if (left < 0) return item;
+    }
+    const last = choices.at(-1);
+    if (last === undefined) throw new Error("nothing to choose from");
+    return last[0];
+  }
+
+  return {
+    next,
+    between: (min, max) => min + Math.floor(next() * (max - min + 1)),
+    chance: (probability) => next() < probability,
+    pick: (items) => {
+      const item = items[Math.floor(next() * items.length)];
+      if (item === undefined) throw new Error("nothing to pick from");
+      return item;
+    },
+    weighted,
+  };
+}

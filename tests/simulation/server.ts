@@ -1,0 +1,89 @@
+// Owns one simulated server: the real ledger, payment service and jobs of a process, on lines that may break.
+import type { Database } from "../../server/backend/database.ts";
+import { type Balances, createBalances } from "../../server/credit/balances.ts";
+import { createCreditStore } from "../../server/credit/credit.store.ts";
+import { expiryJobs } from "../../server/jobs/expiry.ts";
+import { monthlyGrantsJob } from "../../server/jobs/monthly-grants.ts";
+import { reconcileJob } from "../../server/jobs/reconcile.ts";
+import { createJobRunner, type JobRunner } from "../../server/jobs/runner.ts";
+import { stripeEventPruneJob, stripeEventRetryJob } from "../../server/jobs/stripe-events.ts";
+import { createExpiryStore } from "../../server/ledger/expiry.store.ts";
+import { createLedger } from "../../server/ledger/ledger.ts";
+import type { Ledger } from "../../server/ledger/operations.ts";
+import type { Logger } from "../../server/logger.ts";
+import { createPaymentService, type PaymentService } from "../../server/payment/payment.service.ts";
+import { createDatabaseLine } from "./database.ts";
+import type { Life, Stage } from "./process.ts";
+import type { RedisLine } from "./redis.ts";
+import type { SimulatedStripe } from "./stripe.ts";
+import { running } from "./surroundings.ts";
+
+/** A server process: everything here is lost when its life ends. */
+export interface SimulatedServer {
+  readonly life: Life;
+  readonly ledger: Ledger;
+  readonly balances: Balances;
+  readonly payment: PaymentService;
+  readonly jobs: JobRunner;
+}
+
+/** What the processes share: the database, Redis, Stripe. */
+export interface Shared {
+  readonly database: Database;
+  readonly redis: (life: Life) => RedisLine;
+  readonly stripe: SimulatedStripe;
+  readonly logger: Logger;
+}
+
+/** Every job whose work is money. */
+export const JOBS = [
+  "stripe-events-retry",
+  "stripe-events-prune",
+  "monthly-grants",
+  "reconcile",
+  "expire-holds",
+  "expire-lots",
+  "prune-keys",
+] as const;
+
+/** Starts a server; its clock is off by `skewMs`. */
+export function startServer(
+  stage: Stage,
+  shared: Shared,
+  life: Life,
+  skewMs: number,
+): SimulatedServer {
+  return running.run(life, () => {
+    const { logger } = shared;
+    const now = () => stage.scheduler.nowMs + skewMs;
+    const database = createDatabaseLine(shared.database, stage, life);
+    const redis = shared.redis(life);
+    const { cache } = redis;
+    const ledger = createLedger({ ...redis, database, logger, now });
+    const payment = createPaymentService({
+      database,
+      ledger,
+      stripe: shared.stripe.portOf(life),
+      logger,
+      now,
+      frontendUrl: "http://localhost:3000",
+      signingSecrets: ["a-secret-of-thirty-two-characters"],
+      // As in production: what Stripe does not know is never closed for that alone.
+      sandbox: false,
+    });
+    const jobs = createJobRunner({
+      database,
+      logger,
+      now,
+      jobs: [
+        stripeEventRetryJob(payment),
+        stripeEventPruneJob(payment),
+        monthlyGrantsJob(payment),
+        reconcileJob(payment),
+        ...expiryJobs({ store: createExpiryStore(database), ledger, now }),
+      ],
+    });
+    const balances = createBalances({ store: createCreditStore(database), ledger, cache, now });
+    return { life, ledger, balances, payment, jobs };
+  });
+}

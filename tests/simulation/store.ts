@@ -1,0 +1,64 @@
+// Owns the simulation's database: the real embedded one, in memory where the machine has a place for that, emptied for
+// every seed, and a reader of its own that sees what is committed without disturbing anybody.
+import { existsSync } from "node:fs";
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { seedCatalogue } from "../../prisma/seed.ts";
+import type { OpenDatabase } from "../../server/backend/database.ts";
+import { openEmbeddedDatabase } from "../../server/backend/embedded.ts";
+import { openSqliteConnection } from "../../server/backend/sqlite-connection.ts";
+import type { SqliteValue } from "../../server/backend/sqlite-values.ts";
+import { createLogger } from "../../server/logger.ts";
+
+/** One file, used by one seed after the other. */
+export interface Store {
+  readonly open: OpenDatabase;
+  /** Committed rows, at once. */
+  rows<Row>(sql: string, ...args: readonly SqliteValue[]): Row[];
+  /** Changes whenever somebody commits. */
+  version(): number;
+  /** No rows but the catalogue's. */
+  empty(): Promise<void>;
+  close(): Promise<void>;
+}
+
+const MEMORY = "/dev/shm";
+
+/** Opens a fresh file. */
+export async function openStore(): Promise<Store> {
+  const parent = existsSync(MEMORY) ? MEMORY : tmpdir();
+  const folder = await mkdtemp(join(parent, "skywork-simulation-"));
+  const path = join(folder, "simulation.db");
+  const open = await openEmbeddedDatabase(`file:${path}`, createLogger({ level: "silent" }));
+  await seedCatalogue(open.database.models);
+  const reader = openSqliteConnection(path, "reader");
+
+  function rows<Row>(sql: string, ...args: readonly SqliteValue[]): Row[] {
+    const { columns, rows: found } = reader.run(sql, args);
+    return found.map(
+      (row) => Object.fromEntries(columns.map((column, at) => [column, row[at]])) as Row,
+    );
+  }
+  const tables = rows<{ name: string }>(
+    `SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE '\\_%' ESCAPE '\\'
+     AND name NOT LIKE 'sqlite%' AND name NOT IN ('credit_packages', 'plans')`,
+  );
+
+  return {
+    open,
+    rows,
+    version: () => rows<{ data_version: number }>("PRAGMA data_version")[0]?.data_version ?? 0,
+    empty: () =>
+      open.database.rawTransaction(async (session) => {
+        for (const { name } of tables) await session.execute(`DELETE FROM ${name}`, []);
+        await session.execute("UPDATE plans SET stripePriceId = NULL", []);
+        await session.execute("UPDATE credit_packages SET stripePriceId = NULL", []);
+      }),
+    close: async () => {
+      reader.close();
+      await open.close();
+      await rm(folder, { recursive: true, force: true });
+    },
+  };
+}
