@@ -169,7 +169,7 @@ export function createInvoiceTruth(
     // Our version first, Stripe's truth second: whoever writes in between makes this look stale.
     const known = await models.payment.findUnique({
       where: { stripeInvoiceId: invoiceId },
-      select: { refundedAmount: true, disputedCredits: true, version: true },
+      select: { status: true, paidAt: true, version: true },
     });
     let invoice: StripeInvoice;
     try {
@@ -204,8 +204,9 @@ export function createInvoiceTruth(
         seenVersion: known?.version ?? null,
       }),
     };
-    // A new month of a payment that is partly given back: the share of the new credits goes back with it.
-    const hasGoneBack = known !== null && (known.refundedAmount > 0 || known.disputedCredits > 0);
+    // A new month of a payment that is partly given back: the share of the new credits goes back with it. The status
+    // tells, not the credits taken: an upgrade may be disputed before any of its credits are due.
+    const hasGoneBack = known !== null && known.paidAt !== null && known.status !== "SUCCESS";
     if (!hasGoneBack || paymentIntentId === null) return allOf(userId, [state, paid]);
     return allOf(userId, [state, paid, await moneyBack.ofInvoice(invoice.id, paymentIntentId)]);
   };

@@ -172,4 +172,31 @@ describe.each(backends)("money back on $name", (available) => {
     expect(await world.credits(subscriber)).toBe(0);
     expect(await brokenInvariants(world.models, subscriber)).toEqual([]);
   });
+
+  it("owes the months of an upgrade that was disputed before any of its credits came", async () => {
+    const subscriber = await world.createUser();
+    const { plans } = await world.payment.plans();
+    const basic = (interval: string) =>
+      plans.find((plan) => plan.tier === "BASIC" && plan.interval === interval)?.id ?? "";
+    await world.subscribe(subscriber, basic("month"));
+    await world.settled();
+    const planId = basic("year");
+    const { previewToken } = await world.payment.previewPlanChange(subscriber, { planId });
+    await world.payment.changePlan(subscriber, { planId, previewToken });
+    await world.settled();
+    // The first month is the one bought before: the year's own credits begin with its second.
+    const year = await world.models.payment.findFirstOrThrow({
+      where: { userId: subscriber, creditsPurchased: 0 },
+    });
+    const dispute = world.sandbox.control.openDispute(year.stripePaymentId ?? "");
+    await world.settled();
+    world.travel({ months: 1 });
+    await world.payment.grantMonthly();
+    const { credits } = await world.models.user.findUniqueOrThrow({ where: { id: subscriber } });
+    expect(credits).toBe(500);
+    world.sandbox.control.closeDispute(dispute.id, "won");
+    await world.settled();
+    expect(await world.credits(subscriber)).toBe(1_000);
+    expect(await brokenInvariants(world.models, subscriber)).toEqual([]);
+  });
 });
