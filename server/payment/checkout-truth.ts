@@ -1,12 +1,11 @@
 // Owns what a checkout session came to: closes our checkout, settles its payment, grants what was bought.
-import type { DatabaseTransaction, PrismaModels } from "../backend/database.ts";
+import type { DatabaseTransaction } from "../backend/database.ts";
 import { AppError } from "../errors.ts";
+import { type CheckoutRow, checkoutOf } from "./checkout-row.ts";
 import type { InvoiceTruth } from "./invoice-truth.ts";
 import type { StripeCheckout } from "./stripe-port.ts";
 import { isRefusal } from "./stripe-refusal.ts";
 import { allOf, type PaymentWork, type Truth } from "./work.ts";
-
-type CheckoutRow = NonNullable<Awaited<ReturnType<PrismaModels["checkout"]["findUnique"]>>>;
 
 /** After this long nothing unpaid is expected to be paid any more. */
 const GRACE_MS = 3 * 86_400_000;
@@ -31,21 +30,6 @@ export function createCheckoutTruth(
 ): CheckoutTruth {
   const { stripe } = work;
   const { models } = work.database;
-
-  /** Our row for a session. A lost answer may have left the session's id unknown; then our own reference finds it. */
-  async function rowOf(session: StripeCheckout): Promise<CheckoutRow | null> {
-    const known = await models.checkout.findUnique({ where: { stripeSessionId: session.id } });
-    if (known !== null || session.clientReferenceId === null) return known;
-    const claimed = await models.checkout.findUnique({ where: { id: session.clientReferenceId } });
-    if (claimed === null || claimed.stripeSessionId !== null) return null;
-    // A payment link can carry anybody's reference, but not our user's customer.
-    const user = await models.user.findUnique({
-      where: { id: claimed.userId },
-      select: { stripeCustomerId: true },
-    });
-    const ours = user?.stripeCustomerId ?? null;
-    return ours !== null && ours === session.customerId ? claimed : null;
-  }
 
   /** The fate of a delayed payment that has not been paid: still under way, or over. */
   async function hasFailed(session: StripeCheckout): Promise<boolean> {
@@ -173,7 +157,7 @@ export function createCheckoutTruth(
       if (!isRefusal(error, "missing")) throw error;
       return unknownSession(sessionId);
     }
-    const row = await rowOf(session);
+    const row = await checkoutOf(models, session);
     if (row === null)
       return { kind: "ignored", reason: "This checkout session was not opened by this server." };
     const closed: Truth = {

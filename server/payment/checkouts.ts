@@ -1,16 +1,14 @@
 // Owns opening a Stripe Checkout: our row first, one live checkout per user and offer, the same one for a second click.
-import type { PrismaModels } from "../backend/database.ts";
 import { AppError } from "../errors.ts";
 import { newId } from "../ledger/ids.ts";
 import type { Catalogue, PackageOffer, PlanOffer } from "./catalogue.ts";
+import type { CheckoutRow } from "./checkout-row.ts";
 import { matchesOffer, pendingPayment } from "./checkout-truth.ts";
 import type { Customers } from "./customers.ts";
 import type { Fulfilment } from "./fulfil.ts";
 import type { CheckoutPrice, StripeCheckout } from "./stripe-port.ts";
 import { isRefusal, refusalOf } from "./stripe-refusal.ts";
 import { lockUser, type PaymentWork } from "./work.ts";
-
-type CheckoutRow = NonNullable<Awaited<ReturnType<PrismaModels["checkout"]["findUnique"]>>>;
 
 /** What somebody wants to buy. */
 export type Wanted =

@@ -3,6 +3,7 @@ import type { DatabaseTransaction } from "../backend/database.ts";
 import { newId } from "../ledger/ids.ts";
 import type { GrantOperation } from "../ledger/operations.ts";
 import type { Catalogue } from "./catalogue.ts";
+import { checkoutOf } from "./checkout-row.ts";
 import { type PaidLine, type Slice, slicesOf } from "./entitlement.ts";
 import type { StripeInvoice, StripeSubscription } from "./stripe-port.ts";
 import { isRefusal } from "./stripe-refusal.ts";
@@ -68,11 +69,8 @@ export function createInvoiceTruth(
     if (invoice.billingReason !== "subscription_create") return null;
     const session = await stripe.findCheckoutBySubscription(subscriptionId);
     if (session === null) return null;
-    const row = await models.checkout.findUnique({ where: { stripeSessionId: session.id } });
-    if (row !== null || session.clientReferenceId === null) return row?.id ?? null;
-    // The answer to our order was lost: then our own reference names the row, if it is this user's.
-    const claimed = await models.checkout.findUnique({ where: { id: session.clientReferenceId } });
-    return claimed?.stripeSessionId === null && claimed.userId === userId ? claimed.id : null;
+    const row = await checkoutOf(models, session);
+    return row?.userId === userId ? row.id : null;
   }
 
   function applyPaid(

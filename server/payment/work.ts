@@ -58,6 +58,9 @@ export async function lockUser(tx: DatabaseTransaction, userId: string): Promise
 
 const MAX_LOOKS = 6;
 
+/** Rolls back what a truth found out of date has written so far: all of it happens, or none. */
+class Stale extends Error {}
+
 /**
  * Looks at the truth and writes it, with `commitWith` in the same transaction; looks again while our row was changed in
  * between, so that an older truth never overwrites a newer one. Throws SERVICE_UNAVAILABLE when that does not end.
@@ -75,13 +78,18 @@ export async function settleTruth(
       return settled;
     }
     const settled: Settled = { outcome: "done", userId: truth.userId };
-    const outcome = await work.database.transaction(async (tx) => {
-      await lockUser(tx, truth.userId);
-      const applied = await truth.apply(tx);
-      if (applied === "done") await commitWith?.(tx, settled);
-      return applied;
-    });
-    if (outcome === "done") {
+    const written = await work.database
+      .transaction(async (tx) => {
+        await lockUser(tx, truth.userId);
+        if ((await truth.apply(tx)) === "stale") throw new Stale();
+        await commitWith?.(tx, settled);
+        return true;
+      })
+      .catch((error: unknown) => {
+        if (error instanceof Stale) return false;
+        throw error;
+      });
+    if (written) {
       await work.ledger.changed([truth.userId]);
       return settled;
     }

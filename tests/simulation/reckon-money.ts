@@ -92,7 +92,15 @@ export function reckonMoney(world: World, { monthsGranted = true } = {}): string
     const reference = session.client_reference_id ?? "";
     check(!ordered.has(reference), `checkout ${reference} has two sessions at Stripe`);
     ordered.set(reference, session.id);
-    if (session.mode !== "payment") continue;
+    if (session.mode !== "payment") {
+      const invoice = tables.invoices.get(session.invoice ?? "");
+      const made = payments.find(({ stripeInvoiceId }) => stripeInvoiceId === invoice?.id);
+      check(
+        invoice?.status !== "paid" || made?.id === reference,
+        `invoice ${invoice?.id} was paid by checkout ${reference} and settled as ${made?.id}`,
+      );
+      continue;
+    }
     const row = payments.find(({ id }) => id === reference);
     if (session.status === "complete" && session.payment_status === "paid") {
       const offer = offers.get(checkouts.get(reference)?.offerId ?? "");

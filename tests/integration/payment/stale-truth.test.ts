@@ -1,5 +1,6 @@
 // Owns the proof that an answer of Stripe that was overtaken on its way never overwrites the newer one.
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { checkoutOf } from "../../../server/payment/checkout-row.ts";
 import type { StripePort } from "../../../server/payment/stripe-port.ts";
 import { availableBackends } from "../../support/databases.ts";
 import {
@@ -16,8 +17,16 @@ interface Gate {
   open(): void;
 }
 
+/** `target` with one of its members replaced; Prisma's objects cannot be spread. */
+function replaced<T extends object>(target: T, name: string, member: unknown): T {
+  return new Proxy(target, {
+    get: (_, asked): unknown => (asked === name ? member : Reflect.get(target, asked)),
+  });
+}
+
 describe.each(backends)("overtaken answers on $name", (available) => {
   let world: PaymentWorld;
+  let stripe: StripePort;
   const gates = new Map<string, { arrive: () => void; opened: Promise<void> }>();
 
   function holdNext(call: "listRefunds" | "getSubscription"): Gate {
@@ -49,11 +58,14 @@ describe.each(backends)("overtaken answers on $name", (available) => {
     world = await openPaymentWorld(available, {
       instances: 2,
       webhooks: false,
-      wrapStripe: (port: StripePort): StripePort => ({
-        ...port,
-        listRefunds: (id) => pass("listRefunds", port.listRefunds(id)),
-        getSubscription: (id) => pass("getSubscription", port.getSubscription(id)),
-      }),
+      wrapStripe: (port: StripePort): StripePort => {
+        stripe = port;
+        return {
+          ...port,
+          listRefunds: (id) => pass("listRefunds", port.listRefunds(id)),
+          getSubscription: (id) => pass("getSubscription", port.getSubscription(id)),
+        };
+      },
     });
   });
   afterAll(() => world.close());
@@ -118,5 +130,24 @@ describe.each(backends)("overtaken answers on $name", (available) => {
     expect(
       await world.models.subscription.findUniqueOrThrow({ where: { id: row.id } }),
     ).toMatchObject({ status: "canceled", liveKey: null });
+  });
+
+  it("knows a session whose id another look writes between its two reads", async () => {
+    const userId = await world.createUser();
+    const { sessionId } = await world.payment.checkout(userId, { packageId: "pkg_small" });
+    const { checkout } = world.models;
+    const row = await checkout.findUniqueOrThrow({ where: { stripeSessionId: sessionId } });
+    const write = (stripeSessionId: string | null) =>
+      checkout.update({ where: { id: row.id }, data: { stripeSessionId } });
+    // As if Stripe's answer had been lost: only our reference at Stripe names the row.
+    await write(null);
+    const overtaken = async (...args: Parameters<typeof checkout.findUnique>) => {
+      const found = await checkout.findUnique(...args);
+      if (found === null) await write(sessionId);
+      return found;
+    };
+    const models = replaced(world.models, "checkout", replaced(checkout, "findUnique", overtaken));
+    const session = await stripe.getCheckout(sessionId);
+    expect(await checkoutOf(models, session)).toMatchObject({ id: row.id });
   });
 });
