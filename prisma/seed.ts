@@ -1,5 +1,6 @@
 // Owns the default catalogue (CONTRACT.md section 7): what is for sale before an operator changes it.
 import type { PrismaModels } from "../server/backend/database.ts";
+import { retryConflicts } from "../server/backend/database-errors.ts";
 
 const PACKAGES = [
   { id: "pkg_small", name: "Small", credits: 100, price: 500 },
@@ -57,11 +58,15 @@ export async function seedCatalogue(
   }
 }
 
-/** SQLite's client has no `skipDuplicates`, so another instance's insert in between is recognised by its result. */
+/**
+ * SQLite's client has no `skipDuplicates`, so another instance's insert in between is recognised by its result; on another
+ * Galera node it is a conflict.
+ */
 async function absent(count: () => Promise<number>, insert: () => Promise<unknown>): Promise<void> {
-  if ((await count()) > 0) return;
   try {
-    await insert();
+    await retryConflicts(async () => {
+      if ((await count()) === 0) await insert();
+    });
   } catch (error) {
     if ((await count()) === 0) throw error;
   }

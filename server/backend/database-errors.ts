@@ -154,6 +154,8 @@ export interface RetryOptions {
   firstPauseMs?: number;
   /** No try begins later than this after the first one; 2,500 ms unless told. */
   budgetMs?: number;
+  /** A try that took longer is not repeated; without a bound unless told. */
+  longestTryMs?: number;
 }
 
 /** Runs `work` again while it fails with a conflict: bounded in number and time, with full jitter. Rethrows the last error. */
@@ -161,13 +163,15 @@ export async function retryConflicts<T>(
   work: (attempt: number) => Promise<T>,
   options: RetryOptions = {},
 ): Promise<T> {
-  const { attempts = 6, firstPauseMs = 4, budgetMs = 2_500 } = options;
+  const { attempts = 6, firstPauseMs = 4, budgetMs = 2_500, longestTryMs = Infinity } = options;
   const giveUpAt = Date.now() + budgetMs;
   for (let attempt = 1; ; attempt += 1) {
+    const repeatableUntil = Date.now() + longestTryMs;
     try {
       return await work(attempt);
     } catch (error) {
       if (classifyDatabaseError(error) !== "conflict" || attempt >= attempts) throw error;
+      if (Date.now() > repeatableUntil) throw error;
       const pauseMs = Math.random() * firstPauseMs * 2 ** attempt;
       if (Date.now() + pauseMs > giveUpAt) throw error;
       await sleep(pauseMs);

@@ -28,10 +28,10 @@ import { rawTransaction } from "./mysql-session.ts";
 
 const PRISMA_TRANSACTIONS = { maxWait: 2_500, timeout: 10_000 };
 
-// A request is answered within three seconds, one of which belongs to what came before: the session, a reconnect. So no try
-// begins when a lock wait of two seconds would not fit any longer, and a COMMIT that hangs (a cluster counting its nodes)
-// is left to itself.
-const RETRY_BUDGET_MS = 500;
+// A request is answered within three seconds, one of which belongs to what came before: the session, a reconnect. So a try
+// that waited for a lock until it was refused is not repeated, and a COMMIT that hangs (a cluster counting its nodes) is
+// left to itself.
+const RETRIES = { budgetMs: 2_000, longestTryMs: 1_500 };
 const ANSWER_WITHIN_MS = 2_000;
 /** What a COMMIT after long work, a job's, is given at least. */
 const COMMIT_PATIENCE_MS = 1_000;
@@ -137,9 +137,7 @@ type Client = PrismaClient<never, typeof SECRET_COLUMNS>;
 async function transaction<T>(client: Client, work: Work<T>): Promise<T> {
   const startedAt = performance.now();
   try {
-    return await retryConflicts(() => runOnce(client, work, startedAt), {
-      budgetMs: RETRY_BUDGET_MS,
-    });
+    return await retryConflicts(() => runOnce(client, work, startedAt), RETRIES);
   } catch (error) {
     throw toServiceUnavailable(error) ?? error;
   }

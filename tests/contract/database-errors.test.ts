@@ -1,4 +1,5 @@
 // Owns the table of database errors whose servers cannot be had here (failover, group replication, TiDB), and the retry's bounds.
+import { setTimeout as sleep } from "node:timers/promises";
 import { DriverAdapterError } from "@prisma/driver-adapter-utils";
 import { describe, expect, test } from "vitest";
 import {
@@ -146,6 +147,14 @@ describe("retryConflicts", () => {
       retryConflicts(always, { attempts: 1_000, firstPauseMs: 50, budgetMs: 200 }),
     ).rejects.toMatchObject({ errno: 1213 });
     expect(calls).toBeLessThan(30);
+    calls = 0;
+    const slow = async () => {
+      calls += 1;
+      await sleep(40);
+      throw sqlError(1205);
+    };
+    await expect(retryConflicts(slow, { longestTryMs: 20 })).rejects.toMatchObject({ errno: 1205 });
+    expect(calls).toBe(1);
   });
 
   test("anything else is not repeated", async () => {

@@ -20,6 +20,7 @@ import { type GaleraProxy, startGaleraProxy } from "../support/galera-proxy.ts";
 const FULL = Boolean(process.env["FULL"]);
 const KILLS = FULL ? 20 : 2;
 const CUTS = FULL ? 10 : 1;
+const STARTS = FULL ? 20 : 3;
 const RECOVERS_WITHIN_MS = 10_000;
 
 if (galeraMissing !== null) console.log(`Failover of Galera is not covered: ${galeraMissing}`);
@@ -34,8 +35,8 @@ describe.runIf(galeraMissing === null)("Galera", () => {
   });
   afterAll(() => cluster?.close());
 
-  async function openOn({ url }: GaleraNode): Promise<Backend> {
-    const database = { kind: "mysql", url: `${url}skywork_direct` } as const;
+  async function openOn({ url }: GaleraNode, name = "skywork_direct"): Promise<Backend> {
+    const database = { kind: "mysql", url: `${url}${name}` } as const;
     const config = { environment: "test", redis: null, database } as const;
     return openBackend({ config, logger: createLogger({ level: "silent" }) });
   }
@@ -47,22 +48,31 @@ describe.runIf(galeraMissing === null)("Galera", () => {
       (error: unknown) => error,
     );
 
-  test("instances that start on different nodes migrate once, after one that died in the middle, too", async () => {
+  test("instances that start on different nodes migrate once, also where one died with the lock", async () => {
     const [first] = cluster.nodes;
-    for (const backend of await Promise.all(cluster.nodes.map(openOn))) {
-      expect(await backend.database.models.plan.count()).toBe(6);
-      await backend.close();
-    }
+    const openEverywhere = async (name: string) => {
+      const opened = await Promise.allSettled(cluster.nodes.map((node) => openOn(node, name)));
+      const backends = opened.flatMap((one) => (one.status === "fulfilled" ? [one.value] : []));
+      const plans = await Promise.all(backends.map(({ database }) => database.models.plan.count()));
+      await Promise.all(backends.map((backend) => backend.close()));
+      const reasons = opened.flatMap((one) =>
+        one.status === "rejected" ? [String(one.reason)] : [],
+      );
+      expect(reasons).toEqual([]);
+      expect(plans).toEqual([6, 6, 6]);
+    };
+    for (let start = 0; start < STARTS; start += 1) await openEverywhere(`skywork_start_${start}`);
+
     await first?.query(
-      "INSERT INTO skywork_direct._skywork_migration_lock VALUES ('migrate', 'dead', UTC_TIMESTAMP(3) - INTERVAL 1 SECOND)",
+      "INSERT INTO skywork_start_0._skywork_migration_lock VALUES ('migrate', 'dead', UTC_TIMESTAMP(3) - INTERVAL 1 SECOND)",
     );
     const startedAtMs = Date.now();
-    for (const backend of await Promise.all(cluster.nodes.map(openOn))) await backend.close();
+    await openEverywhere("skywork_start_0");
     expect(Date.now() - startedAtMs).toBeLessThan(10_000);
   });
 
   test("two nodes that change one row: the later COMMIT is a conflict, and runs again", async () => {
-    const [one, other] = await Promise.all(cluster.nodes.slice(0, 2).map(openOn));
+    const [one, other] = await Promise.all(cluster.nodes.slice(0, 2).map((node) => openOn(node)));
     if (one === undefined || other === undefined) throw new Error("There are three nodes.");
     try {
       await one.database.rawTransaction(insert("both"));
