@@ -13,7 +13,7 @@
  * @property {string} why
  */
 
-const FEATURES = "server/(auth|user|credit|payment|service|admin)";
+const FEATURES = "server/(auth|user|credit|payment|workers|admin|ai)";
 const PRISMA = "prisma/generated/|@prisma/";
 const DRIVERS = "mariadb|ioredis|@libsql/client|better-sqlite3";
 
@@ -21,48 +21,47 @@ const DRIVERS = "mariadb|ioredis|@libsql/client|better-sqlite3";
 export const LAYERS = [
   {
     name: "router",
-    files: /^server\/.*\.router\.ts$/,
+    files: /^server\/routers\//,
     mayNotImport: new RegExp(
-      `^server/(?!trpc/|errors\\.ts$)(?!.*\\.service\\.ts$)|^(express|stripe|arctic|jose|${DRIVERS})$|^(${PRISMA})`,
+      `^server/(?!trpc/|routers/|lib/)(?!.*\\.service\\.ts$)|^(express|stripe|arctic|jose|${DRIVERS})$|^(${PRISMA})`,
     ),
     why: "A router names input, output and one service call; whatever else it touches, a service should do, where it can be tested without tRPC.",
   },
   {
     name: "service",
     files: new RegExp(`^${FEATURES}/`),
-    except: /\.(router|store)\.ts$/,
+    except: /\.store\.ts$/,
     mayNotImport: new RegExp(
-      `^@trpc/|^server/(http|adapters|cli)/|^(express|stripe|arctic|${DRIVERS})$|^(${PRISMA})|\\.(router|store)\\.ts$`,
+      `^@trpc/|^server/(http|adapters|cli)/|^(express|stripe|arctic|${DRIVERS})$|^(${PRISMA})|\\.store\\.ts$|^server/routers/`,
     ),
     why: "A service declares the ports it needs and knows neither tRPC, Express, Prisma nor a vendor's SDK: that is what lets it run on any back end and under test without them.",
   },
   {
     name: "service and tRPC",
     files: new RegExp(`^${FEATURES}/`),
-    except: /\.router\.ts$/,
-    mayNotImport: /^server\/trpc\//,
+    mayNotImport: /^server\/(trpc|routers)\//,
     why: "Features do not know who calls them: tRPC, REST, a job and a webhook call the same service.",
   },
   {
     name: "store",
     files: /^server\/.*\.store\.ts$/,
     mayNotImport:
-      /^@trpc\/|^server\/(trpc|http|adapters|cli|jobs)\/|^(express|stripe|arctic)$|\.router\.ts$/,
+      /^@trpc\/|^server\/(trpc|http|adapters|cli|jobs|routers)\/|^(express|stripe|arctic)$/,
     why: "A store implements a port over the database and returns domain shapes; it calls nobody.",
   },
   {
     name: "arctic",
     files: /^server\//,
-    except: /^server\/adapters\/google[^/]*\.ts$/,
+    except: /^server\/adapters\/google\//,
     mayNotImport: /^arctic$/,
-    why: "arctic is archived upstream, so it stays behind adapters/google*.ts, where one file replaces it.",
+    why: "arctic is archived upstream, so it stays behind adapters/google/, where one file replaces it.",
   },
   {
     name: "stripe",
     files: /^(server|shared|prisma)\//,
-    except: /^server\/adapters\/stripe[^/]*\.ts$/,
+    except: /^server\/adapters\/stripe\//,
     mayNotImport: /^stripe(\/|$)/,
-    why: "Only adapters/stripe*.ts knows Stripe's SDK: there every call gets its timeout, its idempotency key and a check of its answer.",
+    why: "Only adapters/stripe/ knows Stripe's SDK: there every call gets its timeout, its idempotency key and a check of its answer.",
   },
   {
     name: "express",
@@ -74,14 +73,14 @@ export const LAYERS = [
   {
     name: "generated clients",
     files: /^(server|shared)\//,
-    except: /^server\/backend\/|\.store\.ts$/,
+    except: /^server\/database\/|\.store\.ts$/,
     mayNotImport: new RegExp(`^(${PRISMA})`),
-    why: "Only the back end and the stores see Prisma: everyone else sees a port, the same on MySQL and SQLite.",
+    why: "Only server/database and the stores see Prisma: everyone else sees a port, the same on MySQL and SQLite.",
   },
   {
     name: "drivers",
     files: /^(server|shared)\//,
-    except: /^server\/backend\//,
+    except: /^server\/(database|kv)\//,
     mayNotImport: new RegExp(`^(${DRIVERS})$`),
     why: "openBackend is the only place that knows which database and which key-value store is there.",
   },
@@ -89,22 +88,21 @@ export const LAYERS = [
     name: "ledger",
     files: /^server\/ledger\//,
     mayNotImport: /^server\//,
-    unless:
-      /^server\/(ledger\/.*|errors\.ts|logger\.ts|clock\.ts|backend\/(backend|database|conflicts|errors|retry|sql)[^/]*\.ts)$/,
+    unless: /^server\/(ledger\/.*|lib\/.*|database\/[^/]*\.ts|kv\/ports\.ts)$/,
     why: "The ledger is the heart: the farther from it may import the nearer, never the reverse, so credits can be reasoned about alone.",
   },
   {
     name: "back end",
-    files: /^server\/backend\//,
+    files: /^server\/(database|kv)\//,
     mayNotImport: /^server\//,
-    unless: /^server\/(backend\/.*|config\.ts|environment\/.*|errors\.ts|logger\.ts|clock\.ts)$/,
+    unless: /^server\/(database\/.*|kv\/.*|config\/.*|lib\/.*)$/,
     why: "The back end serves the features and knows none of them.",
   },
   {
     name: "adapter",
     files: /^server\/adapters\//,
     mayNotImport: new RegExp(
-      `^server/(trpc|http|jobs|cli|ledger|sandbox)/|^@trpc/|^express$|^(${PRISMA})|\\.(router|store)\\.ts$`,
+      `^server/(trpc|http|jobs|cli|ledger|sandbox|routers)/|^@trpc/|^express$|^(${PRISMA})|\\.store\\.ts$`,
     ),
     why: "An adapter speaks to one vendor and answers in domain shapes; deciding what follows is a service's work.",
   },
@@ -112,20 +110,20 @@ export const LAYERS = [
     name: "tRPC core",
     files: /^server\/trpc\//,
     mayNotImport: new RegExp(
-      `^server/(http|adapters|jobs|cli|sandbox)/|^(express|stripe|arctic|${DRIVERS}|node:http)$|^(${PRISMA})|\\.store\\.ts$`,
+      `^server/(http|adapters|jobs|cli|sandbox|routers)/|^(express|stripe|arctic|${DRIVERS}|node:http)$|^(${PRISMA})|\\.store\\.ts$`,
     ),
     why: "The context holds plain values and services: no Express, no vendor types, so a procedure can be called without HTTP.",
   },
   {
     name: "jobs",
     files: /^server\/jobs\//,
-    mayNotImport: /^server\/(http|trpc|cli)\/|^(express|stripe|arctic)$|\.router\.ts$/,
+    mayNotImport: /^server\/(http|trpc|cli|routers)\/|^(express|stripe|arctic)$/,
     why: "A job is one more caller of the services, beside tRPC and HTTP, not on top of them.",
   },
   {
     name: "sandbox in production",
     files: /^(server|shared|prisma)\//,
-    except: /^server\/(sandbox\/|cli\/(dev|demo|sandbox)[^/]*\.ts$)/,
+    except: /^server\/(sandbox\/|cli\/(dev\/|demo|commands\/sandbox))/,
     mayNotImport: /^server\/sandbox\/|^oidc-provider$/,
     valuesOnly: true,
     staticOnly: true,

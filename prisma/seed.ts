@@ -1,6 +1,6 @@
 // Owns the default catalogue (CONTRACT.md section 7): what is for sale before an operator changes it.
-import type { PrismaModels } from "../server/backend/database.ts";
-import { retryConflicts } from "../server/backend/database-errors.ts";
+import type { PrismaModels } from "../server/database/database.ts";
+import { retryConflicts } from "../server/database/errors.ts";
 
 const PACKAGES = [
   { id: "pkg_small", name: "Small", credits: 100, price: 500 },

@@ -1,11 +1,11 @@
 // Owns starting and stopping: the only file with side effects. env -> config -> back end -> app -> listen -> drain.
 import { setTimeout as delay } from "node:timers/promises";
 import { createApp } from "./app.ts";
-import { openBackend } from "./backend/backend.ts";
-import { type Config, ConfigError, parseConfig } from "./config.ts";
-import { loadDevelopmentSecrets } from "./environment/secrets.ts";
+import { openBackend } from "./infrastructure.ts";
+import { type Config, ConfigError, parseConfig } from "./config/config.ts";
+import { loadDevelopmentSecrets } from "./config/dev-secrets.ts";
 import { createHttpServer } from "./http/server.ts";
-import { createLogger, type Logger } from "./logger.ts";
+import { createLogger, type Logger } from "./lib/logger.ts";
 
 /** A stop that takes longer is cut: the promise is 10 s. */
 const STOP_LIMIT_MS = 9_500;
@@ -43,7 +43,7 @@ async function completeForDevelopment(given: Environment): Promise<{
   if (config.google.clientId !== "" && config.stripe.secretKey !== "")
     return { environment, close: nothing };
   // Loaded only here: production has no development dependencies.
-  const { startSandbox } = await import("./sandbox/sandbox.ts");
+  const { startSandbox } = await import("./sandbox/src/sandbox.ts");
   const sandbox = await startSandbox({
     webhookUrl: `http://localhost:${config.port}/api/payment/webhook`,
     redirectUris: [config.google.callbackUrl],

@@ -3,8 +3,8 @@ import type { z } from "zod";
 import type { adminContract } from "../../shared/src/admin.ts";
 import type { Role } from "../../shared/src/auth.ts";
 import type { Principal } from "../auth/auth.service.ts";
-import { AppError } from "../errors.ts";
-import type { AdjustOperation, Ledger } from "../ledger/operations.ts";
+import { AppError } from "../lib/errors.ts";
+import type { AdjustOperation, Ledger } from "../ledger/ports.ts";
 
 type In<Name extends keyof typeof adminContract> = z.output<(typeof adminContract)[Name]["input"]>;
 type Out<Name extends keyof typeof adminContract> = z.output<

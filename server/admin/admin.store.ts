@@ -1,10 +1,10 @@
 // Owns the rows administration writes, each with its audit line in the same transaction.
 import { lockUser } from "../auth/lock-user.ts";
 import { toRole } from "../auth/person.ts";
-import type { Database, DatabaseTransaction } from "../backend/database.ts";
-import { AppError, assert } from "../errors.ts";
-import { newId } from "../ledger/ids.ts";
-import type { Ledger } from "../ledger/operations.ts";
+import type { Database, DatabaseTransaction } from "../database/database.ts";
+import { AppError, assert } from "../lib/errors.ts";
+import { newId } from "../lib/ids.ts";
+import type { Ledger } from "../ledger/ports.ts";
 import { readStats, readUser, readUsers, toUserLine } from "./reads.store.ts";
 import type { AdminStore, AuditLine, UserLine } from "./admin.service.ts";
 

@@ -2,8 +2,8 @@
 import type { z } from "zod";
 import type { adminContract } from "../../shared/src/admin.ts";
 import { toRole } from "../auth/person.ts";
-import type { PrismaModels } from "../backend/database.ts";
-import { AppError } from "../errors.ts";
+import type { PrismaModels } from "../database/database.ts";
+import { AppError } from "../lib/errors.ts";
 import type { AdminStore, UserLine } from "./admin.service.ts";
 
 type Filter = z.output<(typeof adminContract)["users"]["input"]>;

@@ -1,15 +1,15 @@
 // Owns what signing in, staying signed in and signing out mean: the service's face and the ports it needs.
 import type { Role } from "../../shared/src/auth.ts";
 import type { SignInError } from "../../shared/src/errors.ts";
-import type { Cache } from "../backend/backend.ts";
-import type { Config } from "../config.ts";
-import type { Logger } from "../logger.ts";
-import { createAccess } from "./access.ts";
-import type { AttemptCookie } from "./attempt.ts";
+import type { Cache } from "../kv/ports.ts";
+import type { Config } from "../config/config.ts";
+import type { Logger } from "../lib/logger.ts";
+import { createAccess } from "./session/authenticate.ts";
+import type { AttemptCookie } from "./sign-in/sign-in-state.ts";
 import type { SessionStore, SignInStore } from "./ports.ts";
-import { createRefresh } from "./refresh.ts";
-import { createSessions, type SessionLine } from "./sessions.ts";
-import { createSignIn } from "./sign-in.ts";
+import { createRefresh } from "./session/refresh.ts";
+import { createSessions, type SessionLine } from "./session/sessions.ts";
+import { createSignIn } from "./sign-in/sign-in.ts";
 
 /** Who a request speaks for, known to be signed in, enabled and of this role at this moment. */
 export interface Principal {

@@ -7,11 +7,11 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { z } from "zod";
 import { createClient } from "../../shared/src/client.ts";
 import { createApp } from "../app.ts";
-import { type Backend, openBackend } from "../backend/backend.ts";
-import { parseConfig } from "../config.ts";
+import { type Backend, openBackend } from "../infrastructure.ts";
+import { parseConfig } from "../config/config.ts";
 import { createHttpServer } from "../http/server.ts";
-import { createLogger } from "../logger.ts";
-import { type Sandbox, startSandbox } from "../sandbox/sandbox.ts";
+import { createLogger } from "../lib/logger.ts";
+import { type Sandbox, startSandbox } from "../sandbox/src/sandbox.ts";
 import { type Browser, createBrowser, type Page } from "./demo-browser.ts";
 
 /** The typed client. */

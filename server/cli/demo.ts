@@ -1,7 +1,7 @@
 // Owns `npm run demo`: the whole story through the typed client, against a server, a sandbox and a database of its own.
 import { setTimeout as sleep } from "node:timers/promises";
-import { ConfigError } from "../config.ts";
-import { runDoctor } from "../ledger/doctor.ts";
+import { ConfigError } from "../config/config.ts";
+import { runDoctor } from "../ledger/audit/audit.ts";
 import { buying, moneyBack, runningShort } from "./demo-buying.ts";
 import { liveBalance, signingIn, spending, workers } from "./demo-credits.ts";
 import { subscribing } from "./demo-plan.ts";

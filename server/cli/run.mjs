@@ -4,10 +4,10 @@ import { fileURLToPath } from "node:url";
 
 const COMMANDS = {
   start: "server/main",
-  doctor: "server/cli/doctor",
-  migrate: "server/cli/migrate",
-  reconcile: "server/cli/reconcile",
-  "stripe-sync": "server/cli/stripe-sync",
+  doctor: "server/cli/commands/doctor",
+  migrate: "server/cli/commands/migrate",
+  reconcile: "server/cli/commands/reconcile",
+  "stripe-sync": "server/cli/commands/stripe-sync",
 };
 
 const name = process.argv[2] ?? "";

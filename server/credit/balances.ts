@@ -1,8 +1,8 @@
 // Owns reading a balance: from the cache when it is certainly current, else from the database.
-import type { Cache } from "../backend/backend.ts";
-import { AppError } from "../errors.ts";
-import { balanceKey, MAX_READ_MS, TOMBSTONE } from "../ledger/announce.ts";
-import type { Ledger } from "../ledger/operations.ts";
+import type { Cache } from "../kv/ports.ts";
+import { AppError } from "../lib/errors.ts";
+import { balanceKey, MAX_READ_MS, TOMBSTONE } from "../ledger/balance-cache.ts";
+import type { Ledger } from "../ledger/ports.ts";
 import type { BalanceRecord, CreditStore } from "./credit.service.ts";
 
 const CACHE_SECONDS = 10;
@@ -31,7 +31,7 @@ export interface BalancesDeps {
   readonly now: () => number;
 }
 
-/** A reader whose cache is invalidated by server/ledger/announce.ts. */
+/** A reader whose cache is invalidated by server/ledger/balance-cache.ts. */
 export function createBalances({ store, ledger, cache, now }: BalancesDeps): Balances {
   async function stored(userId: string): Promise<BalanceRecord> {
     const record = await store.balance(userId);

@@ -2,9 +2,9 @@
 import type { z } from "zod";
 import type { creditContract, EntryType } from "../../shared/src/credit.ts";
 import type { Feature } from "../../shared/src/features.ts";
-import type { Cache, PubSub } from "../backend/backend.ts";
-import type { Ledger } from "../ledger/operations.ts";
-import type { Logger } from "../logger.ts";
+import type { Cache, PubSub } from "../kv/ports.ts";
+import type { Ledger } from "../ledger/ports.ts";
+import type { Logger } from "../lib/logger.ts";
 import { createBalances } from "./balances.ts";
 import { createHistory } from "./history.ts";
 import { createLiveBalances } from "./live.ts";

@@ -1,8 +1,8 @@
 // Owns what the credit service reads out of the database. Credits are written by server/ledger alone.
 import type { EntryType } from "../../shared/src/credit.ts";
-import type { Database } from "../backend/database.ts";
-import { fromSqlDate, fromSqlDateOrNull, toSqlDate } from "../backend/sql-dates.ts";
-import { bySpendOrder } from "../ledger/lots.ts";
+import type { Database } from "../database/database.ts";
+import { fromSqlDate, fromSqlDateOrNull, toSqlDate } from "../database/sql-dates.ts";
+import { bySpendOrder } from "../ledger/model/lots.ts";
 import type { BalanceRecord, CreditStore, UsageBucket } from "./credit.service.ts";
 
 const BUCKET_SECONDS = 900;

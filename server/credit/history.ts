@@ -1,5 +1,5 @@
 // Owns pages of the credit history: keyset on (user, seq), and a total that nobody has to count.
-import { AppError } from "../errors.ts";
+import { AppError } from "../lib/errors.ts";
 import type { CreditService, CreditStore } from "./credit.service.ts";
 
 // Without a type, seq itself says where an offset lies. With one, skipping walks the index: bounded.

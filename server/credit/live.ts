@@ -1,8 +1,8 @@
 // Owns live balances: one subscription per instance, woken by announcements, correct even when they are lost.
-import type { PubSub } from "../backend/backend.ts";
-import { AppError, isAppError } from "../errors.ts";
-import { CREDIT_CHANNEL } from "../ledger/announce.ts";
-import type { Logger } from "../logger.ts";
+import type { PubSub } from "../kv/ports.ts";
+import { AppError, isAppError } from "../lib/errors.ts";
+import { CREDIT_CHANNEL } from "../ledger/balance-cache.ts";
+import type { Logger } from "../lib/logger.ts";
 import type { Balances } from "./balances.ts";
 
 const DEFAULT_POLL_MS = 30_000;

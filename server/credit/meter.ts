@@ -2,9 +2,9 @@
 import { randomUUID } from "node:crypto";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Feature } from "../../shared/src/features.ts";
-import { isAppError } from "../errors.ts";
-import type { Ledger } from "../ledger/operations.ts";
-import type { Logger } from "../logger.ts";
+import { isAppError } from "../lib/errors.ts";
+import type { Ledger } from "../ledger/ports.ts";
+import type { Logger } from "../lib/logger.ts";
 import type { PackageSuggestions } from "./credit.service.ts";
 import { type Prices, priceVersion } from "./prices.ts";
 import { suggesting } from "./suggestion.ts";

@@ -1,5 +1,5 @@
 // Owns the kind part of a refusal: which package would help.
-import { AppError, isAppError } from "../errors.ts";
+import { AppError, isAppError } from "../lib/errors.ts";
 import type { PackageSuggestions } from "./credit.service.ts";
 
 /** Runs `work`; an INSUFFICIENT_CREDITS refusal leaves with the package that covers the shortfall. */

@@ -1,5 +1,5 @@
 // Owns what usage adds up to: by feature, by day in the caller's time zone, and when the credits will be gone.
-import { AppError } from "../errors.ts";
+import { AppError } from "../lib/errors.ts";
 import type { Balances } from "./balances.ts";
 import type { BalanceRecord, CreditService, CreditStore, UsageBucket } from "./credit.service.ts";
 

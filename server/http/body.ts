@@ -1,6 +1,6 @@
 // Owns reading a request's JSON: its type, its size, its depth.
 import type { IncomingMessage } from "node:http";
-import { AppError } from "../errors.ts";
+import { AppError } from "../lib/errors.ts";
 
 /** Largest JSON body: everything a caller may send fits many times over. */
 export const MAX_JSON_BYTES = 100_000;

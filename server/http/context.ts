@@ -1,11 +1,11 @@
 // Owns turning an HTTP request into the plain facts procedures see.
 import type { IncomingMessage, ServerResponse } from "node:http";
 import type { Principal } from "../auth/auth.service.ts";
-import type { Config } from "../config.ts";
-import type { Logger } from "../logger.ts";
+import type { Config } from "../config/config.ts";
+import type { Logger } from "../lib/logger.ts";
 import type { Context, Reply, Services } from "../trpc/context.ts";
 import type { RateLimits } from "../trpc/limits.ts";
-import { requestIdOf } from "./answer.ts";
+import { requestIdOf } from "./response.ts";
 import { readRefreshCookies, refreshCookie } from "./cookies.ts";
 
 /** No honest header is longer; a longer one is not even looked at. */

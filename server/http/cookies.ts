@@ -1,6 +1,6 @@
 // Owns cookies on the wire: reading them with their duplicates, and the one set of attributes ours have.
-import type { AttemptCookie } from "../auth/attempt.ts";
-import type { Config } from "../config.ts";
+import type { AttemptCookie } from "../auth/sign-in/sign-in-state.ts";
+import type { Config } from "../config/config.ts";
 
 type CookieConfig = Config["cookies"];
 

@@ -1,9 +1,10 @@
 // Owns the catalogue of rate limits by tier, and the RateLimits port over the back end's limiter.
 import { isIPv6 } from "node:net";
 import { LRUCache } from "lru-cache";
-import type { Backend, Limiter } from "../backend/backend.ts";
-import type { Config } from "../config.ts";
-import { AppError } from "../errors.ts";
+import type { Backend } from "../infrastructure.ts";
+import type { Limiter } from "../kv/ports.ts";
+import type { Config } from "../config/config.ts";
+import { AppError } from "../lib/errors.ts";
 import type { RateLimits, RateTier } from "../trpc/limits.ts";
 
 /** One line of the catalogue. */

@@ -1,18 +1,18 @@
 // Owns everything Express answers: what is not tRPC, the 404, and the last error handler.
 import type { IncomingMessage, ServerResponse } from "node:http";
 import express, { type Express, type NextFunction, type Request, type Response } from "express";
-import type { Config } from "../config.ts";
-import { AppError } from "../errors.ts";
-import type { Logger } from "../logger.ts";
+import type { Config } from "../config/config.ts";
+import { AppError } from "../lib/errors.ts";
+import type { Logger } from "../lib/logger.ts";
 import type { Context, Services } from "../trpc/context.ts";
-import { sendError, sendJson, setRoute } from "./answer.ts";
-import { DOCS_CSP, docsPage } from "./docs.ts";
-import { createGoogleRoutes } from "./google.ts";
-import { health, type Readiness } from "./health.ts";
-import type { Metrics } from "./metrics.ts";
-import { createOpenApi } from "./openapi.ts";
-import { createRest } from "./rest.ts";
-import { createStripeWebhook } from "./stripe-webhook.ts";
+import { sendError, sendJson, setRoute } from "./response.ts";
+import { DOCS_CSP, docsPage } from "./openapi/docs.ts";
+import { createGoogleRoutes } from "./routes/google.ts";
+import { health, type Readiness } from "./routes/health.ts";
+import type { Metrics } from "./routes/metrics.ts";
+import { createOpenApi } from "./openapi/openapi.ts";
+import { createRest } from "./rest/rest.ts";
+import { createStripeWebhook } from "./routes/stripe-webhook.ts";
 
 /** What the routes stand on. */
 export interface RoutesDeps {

@@ -5,14 +5,14 @@ import type { IncomingMessage, ServerResponse } from "node:http";
 import { getTRPCErrorFromUnknown, getTRPCErrorShape, TRPCError } from "@trpc/server";
 import { nodeHTTPRequestHandler } from "@trpc/server/adapters/node-http";
 import { getHTTPStatusCode } from "@trpc/server/http";
-import { AppError, isAppError } from "../errors.ts";
-import type { Logger } from "../logger.ts";
-import { appRouter } from "../router.ts";
+import { AppError, isAppError } from "../lib/errors.ts";
+import type { Logger } from "../lib/logger.ts";
+import { appRouter } from "../routers/app.ts";
 import type { Context } from "../trpc/context.ts";
 import { asTrpcError, toAppError } from "../trpc/trpc.ts";
-import { requestIdOf, setRoute } from "./answer.ts";
+import { requestIdOf, setRoute } from "./response.ts";
 import { isJson, MAX_JSON_BYTES, readText, refuseHostile } from "./body.ts";
-import { pathOf } from "./edge.ts";
+import { pathOf } from "./middleware.ts";
 
 /** Where the router is mounted. */
 export const TRPC_PREFIX = "/api/trpc/";

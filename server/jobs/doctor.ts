@@ -1,6 +1,6 @@
 // Owns the daily audit of the ledger; /ready tells its last result.
-import type { Violation } from "../ledger/doctor.ts";
-import type { Logger } from "../logger.ts";
+import type { Violation } from "../ledger/audit/audit.ts";
+import type { Logger } from "../lib/logger.ts";
 import type { Job } from "./runner.ts";
 
 /** Daily, and ten minutes after a first start. A violation fails the run and is logged, a line each. */

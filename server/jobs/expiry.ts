@@ -1,6 +1,6 @@
 // Owns what time ends: holds past their time, credits past theirs, idempotency keys after 90 days.
-import type { ExpiryStore } from "../ledger/expiry.store.ts";
-import type { Ledger, LedgerOperation } from "../ledger/operations.ts";
+import type { ExpiryStore } from "../ledger/store/expiry.store.ts";
+import type { Ledger, LedgerOperation } from "../ledger/ports.ts";
 import type { Job } from "./runner.ts";
 
 /** What these jobs work with. */

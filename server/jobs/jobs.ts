@@ -1,7 +1,7 @@
 // Owns the list of jobs: everything that runs on a clock.
 import type { AuthService } from "../auth/auth.service.ts";
-import type { Violation } from "../ledger/doctor.ts";
-import type { Logger } from "../logger.ts";
+import type { Violation } from "../ledger/audit/audit.ts";
+import type { Logger } from "../lib/logger.ts";
 import type { PaymentService } from "../payment/payment.service.ts";
 import { doctorJob } from "./doctor.ts";
 import { type ExpiryDeps, expiryJobs } from "./expiry.ts";

@@ -1,7 +1,7 @@
 // Owns what runs on a clock: each job on one instance at a time, elected by a lease in the database.
 import { randomUUID } from "node:crypto";
-import type { Database } from "../backend/database.ts";
-import type { Logger } from "../logger.ts";
+import type { Database } from "../database/database.ts";
+import type { Logger } from "../lib/logger.ts";
 
 /** Something done again and again. */
 export interface Job {

@@ -1,14 +1,14 @@
 // Owns the ledger as the rest of the server sees it: the sole writer of credits.
-import type { Cache, Locks, PubSub } from "../backend/backend.ts";
-import type { Database } from "../backend/database.ts";
-import type { Logger } from "../logger.ts";
-import { createAnnounce } from "./announce.ts";
-import { newId } from "./ids.ts";
-import type { Ledger, LedgerOperation, ResultOf } from "./operations.ts";
-import { createSheet } from "./sheet.ts";
-import { load, save } from "./store.ts";
-import { validateOperation } from "./validate.ts";
-import { createWriter, type WriterDeps } from "./writer.ts";
+import type { Cache, Locks, PubSub } from "../kv/ports.ts";
+import type { Database } from "../database/database.ts";
+import type { Logger } from "../lib/logger.ts";
+import { createAnnounce } from "./balance-cache.ts";
+import { newId } from "../lib/ids.ts";
+import type { Ledger, LedgerOperation, ResultOf } from "./ports.ts";
+import { createSheet } from "./writer/batch-state.ts";
+import { load, save } from "./store/accounts.store.ts";
+import { validateOperation } from "./writer/validate.ts";
+import { createWriter, type WriterDeps } from "./writer/writer.ts";
 
 /** What the ledger stands on. */
 export interface LedgerDeps {

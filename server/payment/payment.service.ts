@@ -2,22 +2,22 @@
 import type { z } from "zod";
 import type { adminContract } from "../../shared/src/admin.ts";
 import type { paymentContract } from "../../shared/src/payment.ts";
-import type { Database } from "../backend/database.ts";
-import { AppError } from "../errors.ts";
-import type { Ledger } from "../ledger/operations.ts";
-import type { Logger } from "../logger.ts";
-import { createCatalogue } from "./catalogue.ts";
-import { createCheckouts } from "./checkouts.ts";
-import { createCustomers } from "./customers.ts";
-import { createEvents } from "./events.ts";
-import { createFulfilment } from "./fulfil.ts";
-import { createMonthlyGrants } from "./monthly-grants.ts";
-import { createPlanChanges } from "./plan-changes.ts";
-import { createReconcile } from "./reconcile.ts";
+import type { Database } from "../database/database.ts";
+import { AppError } from "../lib/errors.ts";
+import type { Ledger } from "../ledger/ports.ts";
+import type { Logger } from "../lib/logger.ts";
+import { createCatalogue } from "./catalog/catalog.ts";
+import { createCheckouts } from "./checkout/checkouts.ts";
+import { createCustomers } from "./checkout/customers.ts";
+import { createEvents } from "./events/events.ts";
+import { createFulfilment } from "./sync/sync.ts";
+import { createMonthlyGrants } from "./subscription/monthly-grants.ts";
+import { createPlanChanges } from "./subscription/plan-changes.ts";
+import { createReconcile } from "./events/reconcile.ts";
 import { createRecords, stateOf } from "./records.ts";
-import { createRefundOrders } from "./refund-orders.ts";
-import type { StripePort } from "./stripe-port.ts";
-import { createSubscriptions } from "./subscriptions.ts";
+import { createRefundOrders } from "./refunds.ts";
+import type { StripePort } from "./stripe/port.ts";
+import { createSubscriptions } from "./subscription/subscriptions.ts";
 
 type In<Name extends keyof typeof paymentContract> = z.output<
   (typeof paymentContract)[Name]["input"]

@@ -2,8 +2,8 @@
 import { z } from "zod";
 import { type EventState, eventState } from "../../shared/src/admin.ts";
 import { type PaymentState, paymentState } from "../../shared/src/payment.ts";
-import type { PrismaModels } from "../backend/database.ts";
-import { AppError } from "../errors.ts";
+import type { PrismaModels } from "../database/database.ts";
+import { AppError } from "../lib/errors.ts";
 
 /** A stored payment status as the contract's. */
 export function stateOf(status: string): PaymentState {

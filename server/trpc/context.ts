@@ -2,9 +2,9 @@
 import type { AdminService } from "../admin/admin.service.ts";
 import type { AuthService, Principal } from "../auth/auth.service.ts";
 import type { CreditService } from "../credit/credit.service.ts";
-import type { Logger } from "../logger.ts";
+import type { Logger } from "../lib/logger.ts";
 import type { PaymentService } from "../payment/payment.service.ts";
-import type { ServiceService } from "../service/service.service.ts";
+import type { ServiceService } from "../workers/workers.service.ts";
 import type { UserService } from "../user/user.service.ts";
 import type { RateLimits } from "./limits.ts";
 

@@ -4,9 +4,9 @@ import { initTRPC, TRPCError } from "@trpc/server";
 import { ZodError, z } from "zod";
 import { type AppErrorData, ERROR_CODES, type ErrorCode } from "../../shared/src/errors.ts";
 import type { Principal } from "../auth/auth.service.ts";
-import { toServiceUnavailable } from "../backend/database-errors.ts";
-import { AppError, isAppError } from "../errors.ts";
-import type { ServiceCaller } from "../service/service.service.ts";
+import { toServiceUnavailable } from "../database/errors.ts";
+import { AppError, isAppError } from "../lib/errors.ts";
+import type { ServiceCaller } from "../workers/workers.service.ts";
 import type { Context } from "./context.ts";
 import type { RateTier } from "./limits.ts";
 

@@ -1,5 +1,5 @@
 // Owns what `user.export` holds: every row about the person, whole lists, no secrets.
-import type { PrismaModels } from "../backend/database.ts";
+import type { PrismaModels } from "../database/database.ts";
 
 /** Everything stored about the user as one JSON document; null when there is no such user or the user was deleted. */
 export async function exportUser(

@@ -1,7 +1,7 @@
 // Owns what a person may do with their own account: see it, change it, take it along, leave.
 import type { Principal, UserView } from "../auth/auth.service.ts";
-import { AppError } from "../errors.ts";
-import type { Logger } from "../logger.ts";
+import { AppError } from "../lib/errors.ts";
+import type { Logger } from "../lib/logger.ts";
 
 /** Rows of the user's own, as the database keeps them. */
 export interface UserStore {

@@ -1,9 +1,9 @@
 // Owns the user's own rows: profile, export, erasure.
-import type { Database } from "../backend/database.ts";
+import type { Database } from "../database/database.ts";
 import { lockUser } from "../auth/lock-user.ts";
 import { toUserView } from "../auth/person.ts";
-import { AppError } from "../errors.ts";
-import { newId } from "../ledger/ids.ts";
+import { AppError } from "../lib/errors.ts";
+import { newId } from "../lib/ids.ts";
 import { exportUser } from "./export.store.ts";
 import type { UserStore } from "./user.service.ts";
 

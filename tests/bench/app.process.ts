@@ -1,9 +1,9 @@
 // Owns the measured app: the real one on its real back end, under Redis keys of this run's own.
 import { createApp } from "../../server/app.ts";
-import { openBackend } from "../../server/backend/backend.ts";
-import { parseConfig } from "../../server/config.ts";
+import { openBackend } from "../../server/infrastructure.ts";
+import { parseConfig } from "../../server/config/config.ts";
 import { createHttpServer } from "../../server/http/server.ts";
-import { createLogger } from "../../server/logger.ts";
+import { createLogger } from "../../server/lib/logger.ts";
 import { serve } from "./serve.ts";
 
 const { PATH: _path, BENCH_KEY_PREFIX: keyPrefix = "skywork_bench", ...given } = process.env;

@@ -1,7 +1,7 @@
 // Owns the rows http.spend and http.balance: the real app in a process of its own, against tRPC's bare Express adapter.
 import { randomBytes, randomUUID } from "node:crypto";
 import { Redis } from "ioredis";
-import { createAccessTokens } from "../../server/auth/access-token.ts";
+import { createAccessTokens } from "../../server/auth/session/access-token.ts";
 import { buildServer } from "./built.ts";
 import { type Child, startChild } from "./child.ts";
 import type { LoadAnswer, LoadOrder } from "./http-load.process.ts";

@@ -1,9 +1,9 @@
 // Owns the surroundings of a benchmark: a database of its own with users in it, dropped afterwards.
 import { randomBytes, randomUUID } from "node:crypto";
-import { type Backend, openBackend } from "../../server/backend/backend.ts";
+import { type Backend, openBackend } from "../../server/infrastructure.ts";
 import { createLedger } from "../../server/ledger/ledger.ts";
-import type { Ledger, SpendOperation } from "../../server/ledger/operations.ts";
-import { createLogger } from "../../server/logger.ts";
+import type { Ledger, SpendOperation } from "../../server/ledger/ports.ts";
+import { createLogger } from "../../server/lib/logger.ts";
 import {
   availableServers,
   type BackendConfig,

@@ -1,10 +1,10 @@
 // Owns what the production database does when its server is away, silent, cuts a connection, or contends for rows.
 import { setTimeout as sleep } from "node:timers/promises";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { type Backend, openBackend } from "../../server/backend/backend.ts";
-import type { SqlSession } from "../../server/backend/database.ts";
-import { classifyDatabaseError } from "../../server/backend/database-errors.ts";
-import { createLogger } from "../../server/logger.ts";
+import { type Backend, openBackend } from "../../server/infrastructure.ts";
+import type { SqlSession } from "../../server/database/database.ts";
+import { classifyDatabaseError } from "../../server/database/errors.ts";
+import { createLogger } from "../../server/lib/logger.ts";
 import { availableServers, type FreshDatabase, freshMysql } from "../support/databases.ts";
 import { startTcpProxy, type TcpProxy } from "../support/tcp-proxy.ts";
 

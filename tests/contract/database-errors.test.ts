@@ -7,8 +7,8 @@ import {
   retryConflicts,
   toServiceUnavailable,
   UnknownOutcomeError,
-} from "../../server/backend/database-errors.ts";
-import { createMutex, MutexTimeoutError } from "../../server/backend/mutex.ts";
+} from "../../server/database/errors.ts";
+import { createMutex, MutexTimeoutError } from "../../server/database/sqlite/write-mutex.ts";
 
 const withFields = (fields: object, cause?: unknown) =>
   Object.assign(new Error("x", { cause }), fields);

@@ -2,11 +2,15 @@
 import { createHash } from "node:crypto";
 import { readFile } from "node:fs/promises";
 import { describe, expect, test } from "vitest";
-import { type Backend, openBackend } from "../../server/backend/backend.ts";
-import { migrateMysql } from "../../server/backend/migrate-mysql.ts";
-import { parseMysqlUrl } from "../../server/backend/mysql-options.ts";
-import { planMigrations, readMigrations, splitStatements } from "../../server/backend/migrate.ts";
-import { createLogger } from "../../server/logger.ts";
+import { type Backend, openBackend } from "../../server/infrastructure.ts";
+import { migrateMysql } from "../../server/database/migrations/mysql.ts";
+import { parseMysqlUrl } from "../../server/database/mysql/options.ts";
+import {
+  planMigrations,
+  readMigrations,
+  splitStatements,
+} from "../../server/database/migrations/plan.ts";
+import { createLogger } from "../../server/lib/logger.ts";
 import { createConnection } from "mariadb";
 import {
   availableServers,

@@ -1,8 +1,8 @@
 // Owns what the key-value side does while Redis is killed, frozen, flushed or absent from the start.
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
-import type { KeyValues } from "../../server/backend/backend.ts";
-import { openRedis } from "../../server/backend/redis.ts";
-import { createLogger } from "../../server/logger.ts";
+import type { KeyValues } from "../../server/kv/ports.ts";
+import { openRedis } from "../../server/kv/redis/open.ts";
+import { createLogger } from "../../server/lib/logger.ts";
 import {
   freePort,
   type RedisServer,

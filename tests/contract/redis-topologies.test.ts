@@ -5,10 +5,10 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
-import type { KeyValues } from "../../server/backend/backend.ts";
-import { openRedis } from "../../server/backend/redis.ts";
-import type { RedisConfig } from "../../server/config.ts";
-import { createLogger } from "../../server/logger.ts";
+import type { KeyValues } from "../../server/kv/ports.ts";
+import { openRedis } from "../../server/kv/redis/open.ts";
+import type { RedisConfig } from "../../server/config/config.ts";
+import { createLogger } from "../../server/lib/logger.ts";
 import { freePort, redisServerInstalled } from "../support/redis-server.ts";
 import { uniqueKey } from "./support.ts";
 

@@ -5,8 +5,8 @@ import { once } from "node:events";
 import { fileURLToPath } from "node:url";
 import Libsql from "libsql";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import type { SqlSession } from "../../server/backend/database.ts";
-import { sqlitePath } from "../../server/backend/embedded.ts";
+import type { SqlSession } from "../../server/database/database.ts";
+import { sqlitePath } from "../../server/database/sqlite/open.ts";
 import { describeBackend, type OpenedBackend } from "../support/databases.ts";
 
 const LOCKER = fileURLToPath(new URL("../support/sqlite-locker.mjs", import.meta.url));

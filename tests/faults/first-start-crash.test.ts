@@ -3,11 +3,11 @@ import { existsSync } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
 import { createConnection } from "mariadb";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { openDatabase } from "../../server/backend/backend.ts";
-import { sqlitePath } from "../../server/backend/embedded.ts";
-import { parseMysqlUrl } from "../../server/backend/mysql-options.ts";
-import { runDoctor } from "../../server/ledger/doctor.ts";
-import { createLogger } from "../../server/logger.ts";
+import { openDatabase } from "../../server/infrastructure.ts";
+import { sqlitePath } from "../../server/database/sqlite/open.ts";
+import { parseMysqlUrl } from "../../server/database/mysql/options.ts";
+import { runDoctor } from "../../server/ledger/audit/audit.ts";
+import { createLogger } from "../../server/lib/logger.ts";
 import { type Built, buildServer } from "../bench/built.ts";
 import {
   availableServers,

@@ -1,10 +1,10 @@
 // Owns the proof of promise 10 on Galera: nodes killed and cut off under load behind a proxy that checks their health.
 import { randomUUID } from "node:crypto";
 import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
-import { type Backend, openBackend } from "../../server/backend/backend.ts";
-import type { SqlSession } from "../../server/backend/database.ts";
-import { classifyDatabaseError } from "../../server/backend/database-errors.ts";
-import { createLogger } from "../../server/logger.ts";
+import { type Backend, openBackend } from "../../server/infrastructure.ts";
+import type { SqlSession } from "../../server/database/database.ts";
+import { classifyDatabaseError } from "../../server/database/errors.ts";
+import { createLogger } from "../../server/lib/logger.ts";
 import { auditFailover } from "../support/failover-audit.ts";
 import type { Recovery } from "../support/failover-load.ts";
 import { recoveryLine } from "../support/failover-report.ts";

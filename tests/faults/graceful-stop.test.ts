@@ -3,7 +3,7 @@ import { Agent, request } from "node:http";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { describeBackend, type OpenedBackend } from "../support/databases.ts";
 import { freePort, type ServerProcess, spawnServer } from "../support/process.ts";
-import { startSandbox } from "../../server/sandbox/sandbox.ts";
+import { startSandbox } from "../../server/sandbox/src/sandbox.ts";
 import { SERVICE_KEY, signIn } from "../support/server.ts";
 
 const ROUNDS = process.env["FULL"] ? 50 : 4;

@@ -2,10 +2,10 @@
 import { randomUUID } from "node:crypto";
 import { writeSync } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
-import { openBackend } from "../../server/backend/backend.ts";
-import { isAppError } from "../../server/errors.ts";
+import { openBackend } from "../../server/infrastructure.ts";
+import { isAppError } from "../../server/lib/errors.ts";
 import { createLedger } from "../../server/ledger/ledger.ts";
-import { createLogger } from "../../server/logger.ts";
+import { createLogger } from "../../server/lib/logger.ts";
 import type { BackendConfig } from "../support/databases.ts";
 
 interface Task {

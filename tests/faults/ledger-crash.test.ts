@@ -5,7 +5,7 @@ import { createInterface } from "node:readline";
 import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { runDoctor } from "../../server/ledger/doctor.ts";
+import { runDoctor } from "../../server/ledger/audit/audit.ts";
 import { availableBackends } from "../support/databases.ts";
 import { type LedgerWorld, openLedgerWorld } from "../support/ledger-world.ts";
 

@@ -1,10 +1,10 @@
 // Owns the proof that the whole server is crash-proof (promise 9): SIGKILL again and again amid spends, holds, webhooks, refunds, refreshes and checkouts.
 import { setTimeout as sleep } from "node:timers/promises";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { openDatabase } from "../../server/backend/backend.ts";
-import { runDoctor, type Violation } from "../../server/ledger/doctor.ts";
-import { createLogger } from "../../server/logger.ts";
-import { type Sandbox, startSandbox } from "../../server/sandbox/sandbox.ts";
+import { openDatabase } from "../../server/infrastructure.ts";
+import { runDoctor, type Violation } from "../../server/ledger/audit/audit.ts";
+import { createLogger } from "../../server/lib/logger.ts";
+import { type Sandbox, startSandbox } from "../../server/sandbox/src/sandbox.ts";
 import { createClient } from "../../shared/src/client.ts";
 import { type Built, buildServer } from "../bench/built.ts";
 import {

@@ -1,5 +1,5 @@
 // Owns what has to hold at every moment, read from the committed rows: CONTRACT.md section 6.
-import { doctorChecks, ENTRY_COUNTS } from "../../server/ledger/doctor-checks.ts";
+import { doctorChecks, ENTRY_COUNTS } from "../../server/ledger/audit/checks.ts";
 import type { Store } from "./store.ts";
 
 interface Entry {

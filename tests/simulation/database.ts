@@ -4,8 +4,8 @@ import type {
   DatabaseTransaction,
   PrismaModels,
   SqlSession,
-} from "../../server/backend/database.ts";
-import { toServiceUnavailable, UnknownOutcomeError } from "../../server/backend/database-errors.ts";
+} from "../../server/database/database.ts";
+import { toServiceUnavailable, UnknownOutcomeError } from "../../server/database/errors.ts";
 import type { Life, Stage } from "./process.ts";
 import { ProcessDied, silence } from "./scheduler.ts";
 

@@ -1,5 +1,9 @@
 // Owns the reckoning of money: an independent account of every payment and subscription, made from Stripe's tables alone.
-import type { CheckoutSession, Invoice, Subscription } from "../../server/sandbox/stripe/types.ts";
+import type {
+  CheckoutSession,
+  Invoice,
+  Subscription,
+} from "../../server/sandbox/src/stripe/types.ts";
 import type { World } from "./world.ts";
 
 interface PaymentRow {

@@ -1,7 +1,7 @@
 // Owns the key-value side the simulated servers share, as Redis gives it: a cache and locks that end by virtual time.
 // (The in-process one sets aside room for 200,000 entries, for every seed anew.)
 import { randomUUID } from "node:crypto";
-import type { Cache, Locks, PubSub } from "../../server/backend/backend.ts";
+import type { Cache, Locks, PubSub } from "../../server/kv/ports.ts";
 import type { Life, Stage } from "./process.ts";
 
 /** What one process sees of it. */
@@ -51,7 +51,7 @@ export function createRedis(stage: Stage): (life: Life) => RedisLine {
       },
     },
     locks: {
-      // Where it does not answer, everything counts as taken (server/backend/redis-locks.ts).
+      // Where it does not answer, everything counts as taken (server/kv/redis/locks.ts).
       acquire: async (keys, ttlMs) => {
         await life.cross("redis", "locks acquire");
         if (faults.redisAway())

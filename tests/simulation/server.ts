@@ -1,5 +1,5 @@
 // Owns one simulated server: the real ledger, payment service and jobs of a process, on lines that may break.
-import type { Database } from "../../server/backend/database.ts";
+import type { Database } from "../../server/database/database.ts";
 import { type Balances, createBalances } from "../../server/credit/balances.ts";
 import { createCreditStore } from "../../server/credit/credit.store.ts";
 import { expiryJobs } from "../../server/jobs/expiry.ts";
@@ -7,10 +7,10 @@ import { monthlyGrantsJob } from "../../server/jobs/monthly-grants.ts";
 import { reconcileJob } from "../../server/jobs/reconcile.ts";
 import { createJobRunner, type JobRunner } from "../../server/jobs/runner.ts";
 import { stripeEventPruneJob, stripeEventRetryJob } from "../../server/jobs/stripe-events.ts";
-import { createExpiryStore } from "../../server/ledger/expiry.store.ts";
+import { createExpiryStore } from "../../server/ledger/store/expiry.store.ts";
 import { createLedger } from "../../server/ledger/ledger.ts";
-import type { Ledger } from "../../server/ledger/operations.ts";
-import type { Logger } from "../../server/logger.ts";
+import type { Ledger } from "../../server/ledger/ports.ts";
+import type { Logger } from "../../server/lib/logger.ts";
 import { createPaymentService, type PaymentService } from "../../server/payment/payment.service.ts";
 import { createDatabaseLine } from "./database.ts";
 import type { Life, Stage } from "./process.ts";

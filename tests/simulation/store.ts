@@ -5,11 +5,11 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { seedCatalogue } from "../../prisma/seed.ts";
-import type { OpenDatabase } from "../../server/backend/database.ts";
-import { openEmbeddedDatabase } from "../../server/backend/embedded.ts";
-import { openSqliteConnection } from "../../server/backend/sqlite-connection.ts";
-import type { SqliteValue } from "../../server/backend/sqlite-values.ts";
-import { createLogger } from "../../server/logger.ts";
+import type { OpenDatabase } from "../../server/database/database.ts";
+import { openEmbeddedDatabase } from "../../server/database/sqlite/open.ts";
+import { openSqliteConnection } from "../../server/database/sqlite/connection.ts";
+import type { SqliteValue } from "../../server/database/sqlite/values.ts";
+import { createLogger } from "../../server/lib/logger.ts";
 
 /** One file, used by one seed after the other. */
 export interface Store {

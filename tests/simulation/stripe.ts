@@ -4,26 +4,26 @@ import {
   createStripeAdapter,
   STRIPE_API_VERSION,
   type StripeHttpClient,
-} from "../../server/adapters/stripe.ts";
-import { CALL_LIMITS } from "../../server/adapters/stripe-calls.ts";
-import type { StripePort } from "../../server/payment/stripe-port.ts";
-import { accountRoutes } from "../../server/sandbox/stripe/account.ts";
-import { type ApiAnswer, createApi } from "../../server/sandbox/stripe/api.ts";
-import { catalogRoutes } from "../../server/sandbox/stripe/catalog.ts";
-import { checkoutRoutes } from "../../server/sandbox/stripe/checkout.ts";
-import { createControl, type StripeControl } from "../../server/sandbox/stripe/control.ts";
-import { couponRoutes } from "../../server/sandbox/stripe/coupons.ts";
-import { customerRoutes } from "../../server/sandbox/stripe/customers.ts";
-import { createDeliverer, signatureHeader } from "../../server/sandbox/stripe/delivery.ts";
-import { disputeRoutes } from "../../server/sandbox/stripe/disputes.ts";
-import { createEventLog, type LoggedEvent } from "../../server/sandbox/stripe/events.ts";
-import { invoiceRoutes } from "../../server/sandbox/stripe/invoices.ts";
-import { createMisbehaviour } from "../../server/sandbox/stripe/misbehaviour.ts";
-import { paymentRoutes } from "../../server/sandbox/stripe/payments.ts";
-import { portalRoutes } from "../../server/sandbox/stripe/portal.ts";
-import { refundRoutes } from "../../server/sandbox/stripe/refunds.ts";
-import { subscriptionRoutes } from "../../server/sandbox/stripe/subscriptions.ts";
-import { createWorld, emptyState, type Tables } from "../../server/sandbox/stripe/world.ts";
+} from "../../server/adapters/stripe/stripe.ts";
+import { CALL_LIMITS } from "../../server/adapters/stripe/calls.ts";
+import type { StripePort } from "../../server/payment/stripe/port.ts";
+import { accountRoutes } from "../../server/sandbox/src/stripe/account.ts";
+import { type ApiAnswer, createApi } from "../../server/sandbox/src/stripe/api.ts";
+import { catalogRoutes } from "../../server/sandbox/src/stripe/catalog.ts";
+import { checkoutRoutes } from "../../server/sandbox/src/stripe/checkout.ts";
+import { createControl, type StripeControl } from "../../server/sandbox/src/stripe/control.ts";
+import { couponRoutes } from "../../server/sandbox/src/stripe/coupons.ts";
+import { customerRoutes } from "../../server/sandbox/src/stripe/customers.ts";
+import { createDeliverer, signatureHeader } from "../../server/sandbox/src/stripe/delivery.ts";
+import { disputeRoutes } from "../../server/sandbox/src/stripe/disputes.ts";
+import { createEventLog, type LoggedEvent } from "../../server/sandbox/src/stripe/events.ts";
+import { invoiceRoutes } from "../../server/sandbox/src/stripe/invoices.ts";
+import { createMisbehaviour } from "../../server/sandbox/src/stripe/misbehaviour.ts";
+import { paymentRoutes } from "../../server/sandbox/src/stripe/payments.ts";
+import { portalRoutes } from "../../server/sandbox/src/stripe/portal.ts";
+import { refundRoutes } from "../../server/sandbox/src/stripe/refunds.ts";
+import { subscriptionRoutes } from "../../server/sandbox/src/stripe/subscriptions.ts";
+import { createWorld, emptyState, type Tables } from "../../server/sandbox/src/stripe/world.ts";
 import type { RequestFault } from "./faults.ts";
 import type { Life, Stage } from "./process.ts";
 import { silence } from "./scheduler.ts";

@@ -1,7 +1,7 @@
 // Owns one simulated world: two servers that die and come back, users, Stripe, and how anybody asks a server for anything.
-import { classifyDatabaseError } from "../../server/backend/database-errors.ts";
-import { isAppError } from "../../server/errors.ts";
-import { createLogger } from "../../server/logger.ts";
+import { classifyDatabaseError } from "../../server/database/errors.ts";
+import { isAppError } from "../../server/lib/errors.ts";
+import { createLogger } from "../../server/lib/logger.ts";
 import { createFaults } from "./faults.ts";
 import { createNetwork, type Network } from "./network.ts";
 import { createLife, type Stage } from "./process.ts";

@@ -2,8 +2,8 @@
 import type { Principal } from "../../server/auth/auth.service.ts";
 import { type CreditService, createCreditService } from "../../server/credit/credit.service.ts";
 import { createCreditStore } from "../../server/credit/credit.store.ts";
-import { createServiceService } from "../../server/service/service.service.ts";
-import { createServiceStore } from "../../server/service/service.store.ts";
+import { createServiceService } from "../../server/workers/workers.service.ts";
+import { createServiceStore } from "../../server/workers/workers.store.ts";
 import type { Context, Services } from "../../server/trpc/context.ts";
 import type { AvailableBackend } from "./databases.ts";
 import { type LedgerWorld, openLedgerWorld } from "./ledger-world.ts";

@@ -5,9 +5,9 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Redis } from "ioredis";
 import { createConnection } from "mariadb";
-import { type Backend, type BackendOptions, openBackend } from "../../server/backend/backend.ts";
-import type { RedisConfig } from "../../server/config.ts";
-import { createLogger, type Logger } from "../../server/logger.ts";
+import { type Backend, type BackendOptions, openBackend } from "../../server/infrastructure.ts";
+import type { RedisConfig } from "../../server/config/config.ts";
+import { createLogger, type Logger } from "../../server/lib/logger.ts";
 
 /** What a back end is opened with. */
 export type BackendConfig = BackendOptions["config"];

@@ -1,7 +1,7 @@
 // Owns the comparison of a book of answers with what the database holds in the end.
-import { type Backend, openBackend } from "../../server/backend/backend.ts";
-import { runDoctor } from "../../server/ledger/doctor.ts";
-import { createLogger } from "../../server/logger.ts";
+import { type Backend, openBackend } from "../../server/infrastructure.ts";
+import { runDoctor } from "../../server/ledger/audit/audit.ts";
+import { createLogger } from "../../server/lib/logger.ts";
 import type { Book, FailoverLoad } from "./failover-load.ts";
 
 /** What was found. Everything in `broken` is a broken promise. */

@@ -1,6 +1,6 @@
 // Owns random steps for the ledger's property tests, and their translation into ledger operations.
 import fc from "fast-check";
-import type { LedgerOperation } from "../../server/ledger/operations.ts";
+import type { LedgerOperation } from "../../server/ledger/ports.ts";
 import type { ModelStep } from "./ledger-model.ts";
 
 const amount = fc.integer({ min: 1, max: 20 });

@@ -1,9 +1,9 @@
 // Owns a world for ledger tests: a fresh database, one or more ledgers on it, users, and an audit of every invariant.
 import { randomUUID } from "node:crypto";
-import type { Backend } from "../../server/backend/backend.ts";
+import type { Backend } from "../../server/infrastructure.ts";
 import { createLedger, type LedgerDeps } from "../../server/ledger/ledger.ts";
-import type { Ledger } from "../../server/ledger/operations.ts";
-import { createLogger, type Logger } from "../../server/logger.ts";
+import type { Ledger } from "../../server/ledger/ports.ts";
+import { createLogger, type Logger } from "../../server/lib/logger.ts";
 import type { AvailableBackend, OpenedBackend } from "./databases.ts";
 
 /** One world. Everything in it is dropped by `close`. */

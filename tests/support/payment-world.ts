@@ -2,24 +2,24 @@
 import { createServer, type Server } from "node:http";
 import type { AddressInfo } from "node:net";
 import express from "express";
-import { createStripeAdapter } from "../../server/adapters/stripe.ts";
-import type { CallLimits } from "../../server/adapters/stripe-calls.ts";
-import type { Backend } from "../../server/backend/backend.ts";
-import { createStripeWebhook } from "../../server/http/stripe-webhook.ts";
-import { runDoctor } from "../../server/ledger/doctor.ts";
-import { newId } from "../../server/ledger/ids.ts";
+import { createStripeAdapter } from "../../server/adapters/stripe/stripe.ts";
+import type { CallLimits } from "../../server/adapters/stripe/calls.ts";
+import type { Backend } from "../../server/infrastructure.ts";
+import { createStripeWebhook } from "../../server/http/routes/stripe-webhook.ts";
+import { runDoctor } from "../../server/ledger/audit/audit.ts";
+import { newId } from "../../server/lib/ids.ts";
 import { createLedger } from "../../server/ledger/ledger.ts";
-import type { Ledger } from "../../server/ledger/operations.ts";
-import { createLogger } from "../../server/logger.ts";
+import type { Ledger } from "../../server/ledger/ports.ts";
+import { createLogger } from "../../server/lib/logger.ts";
 import { createPaymentService, type PaymentService } from "../../server/payment/payment.service.ts";
-import { addMonths } from "../../server/payment/months.ts";
-import type { StripePort } from "../../server/payment/stripe-port.ts";
-import { signatureHeader } from "../../server/sandbox/stripe/delivery.ts";
+import { addMonths } from "../../server/payment/catalog/billing-months.ts";
+import type { StripePort } from "../../server/payment/stripe/port.ts";
+import { signatureHeader } from "../../server/sandbox/src/stripe/delivery.ts";
 import {
   type StripeSandbox,
   type StripeSandboxOptions,
   startStripeSandbox,
-} from "../../server/sandbox/stripe/server.ts";
+} from "../../server/sandbox/src/stripe/server.ts";
 import type { AvailableBackend, OpenedBackend } from "./databases.ts";
 
 const SECRET_KEY = "sk_test_payment_world";

@@ -3,10 +3,10 @@ import type { TRPCClient } from "@trpc/client";
 import { createClient } from "../../shared/src/client.ts";
 import type { AppRouter } from "../../shared/src/router.ts";
 import { type App, createApp } from "../../server/app.ts";
-import { type Config, parseConfig } from "../../server/config.ts";
+import { type Config, parseConfig } from "../../server/config/config.ts";
 import { createHttpServer, type HttpServer } from "../../server/http/server.ts";
-import { createLogger, type Logger } from "../../server/logger.ts";
-import { type Sandbox, startSandbox } from "../../server/sandbox/sandbox.ts";
+import { createLogger, type Logger } from "../../server/lib/logger.ts";
+import { type Sandbox, startSandbox } from "../../server/sandbox/src/sandbox.ts";
 import { type AvailableBackend, describeBackend, type OpenedBackend } from "./databases.ts";
 import { driveSignIn } from "./google-sign-in.ts";
 

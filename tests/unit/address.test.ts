@@ -2,7 +2,7 @@
 import { IncomingMessage } from "node:http";
 import { Socket } from "node:net";
 import { expect, test } from "vitest";
-import { createClientAddress } from "../../server/http/address.ts";
+import { createClientAddress } from "../../server/http/client-address.ts";
 import { addressKey } from "../../server/http/rate-limits.ts";
 
 function from(remoteAddress: string, forwarded?: string): IncomingMessage {

@@ -1,7 +1,7 @@
 // Owns the proof that the server's router is exactly the contract: the same names, kinds, inputs and outputs.
 import type { inferRouterInputs, inferRouterOutputs } from "@trpc/server";
 import { expect, expectTypeOf, test } from "vitest";
-import { appRouter } from "../../server/router.ts";
+import { appRouter } from "../../server/routers/app.ts";
 import { contract } from "../../shared/src/contract.ts";
 import type { AnyProcedureContract } from "../../shared/src/procedure.ts";
 import type { AppRouter } from "../../shared/src/router.ts";

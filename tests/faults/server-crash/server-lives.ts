@@ -118,7 +118,7 @@ export function createServerLives(main: string, env: Record<string, string>): Se
       new Promise((resolve, reject) => {
         const child = spawn(
           process.execPath,
-          ["--import", import.meta.resolve("tsx"), `${ROOT}server/cli/${name}.ts`],
+          ["--import", import.meta.resolve("tsx"), `${ROOT}server/cli/commands/${name}.ts`],
           {
             cwd: ROOT,
             env: { PATH: process.env["PATH"] ?? "", ...env },

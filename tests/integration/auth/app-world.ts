@@ -3,12 +3,12 @@ import { randomUUID } from "node:crypto";
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { type App, createApp } from "../../../server/app.ts";
-import { createRefreshTokens } from "../../../server/auth/refresh-token.ts";
-import { createSignInStore } from "../../../server/auth/sign-in.store.ts";
-import { parseConfig } from "../../../server/config.ts";
-import { newId } from "../../../server/ledger/ids.ts";
-import { createLogger } from "../../../server/logger.ts";
-import { type Sandbox, startSandbox } from "../../../server/sandbox/sandbox.ts";
+import { createRefreshTokens } from "../../../server/auth/session/refresh-token.ts";
+import { createSignInStore } from "../../../server/auth/sign-in/sign-in.store.ts";
+import { parseConfig } from "../../../server/config/config.ts";
+import { newId } from "../../../server/lib/ids.ts";
+import { createLogger } from "../../../server/lib/logger.ts";
+import { type Sandbox, startSandbox } from "../../../server/sandbox/src/sandbox.ts";
 import type { AvailableBackend, OpenedBackend } from "../../support/databases.ts";
 
 export const FRONTEND = "http://localhost:3000";

@@ -1,9 +1,9 @@
 // Owns a server that dies between the two steps of a refresh: rotated in the database, nothing answered.
-import { createSessionStore } from "../../../server/auth/session.store.ts";
-import { createRefresh } from "../../../server/auth/refresh.ts";
-import { openBackend } from "../../../server/backend/backend.ts";
-import { parseConfig } from "../../../server/config.ts";
-import { createLogger } from "../../../server/logger.ts";
+import { createSessionStore } from "../../../server/auth/session/session.store.ts";
+import { createRefresh } from "../../../server/auth/session/refresh.ts";
+import { openBackend } from "../../../server/infrastructure.ts";
+import { parseConfig } from "../../../server/config/config.ts";
+import { createLogger } from "../../../server/lib/logger.ts";
 
 const config = parseConfig(process.env);
 const logger = createLogger({ level: "silent" });

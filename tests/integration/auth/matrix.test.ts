@@ -2,7 +2,7 @@
 import { SignJWT } from "jose";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { keyId } from "../../../server/auth/keys.ts";
-import { appRouter } from "../../../server/router.ts";
+import { appRouter } from "../../../server/routers/app.ts";
 import { contract } from "../../../shared/src/contract.ts";
 import { availableBackends } from "../../support/databases.ts";
 import { type AppWorld, FRONTEND, openApp, type Person, SERVICE_KEY } from "./app-world.ts";

@@ -1,7 +1,7 @@
 // Owns what a wrong ID token and a failing provider come to (promises 4 and 12, OpenID Connect Core 3.1.3.7).
 import { randomUUID } from "node:crypto";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
-import { TOKEN_FAULTS, type TokenFault } from "../../../server/sandbox/google/tokens.ts";
+import { TOKEN_FAULTS, type TokenFault } from "../../../server/sandbox/src/google/tokens.ts";
 import { SIGN_IN_ERRORS, type SignInError } from "../../../shared/src/errors.ts";
 import { availableBackends } from "../../support/databases.ts";
 import {

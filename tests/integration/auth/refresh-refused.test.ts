@@ -2,7 +2,7 @@
 import { randomUUID } from "node:crypto";
 import { SignJWT } from "jose";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
-import { createRefreshTokens } from "../../../server/auth/refresh-token.ts";
+import { createRefreshTokens } from "../../../server/auth/session/refresh-token.ts";
 import { createUserStore } from "../../../server/user/user.store.ts";
 import { availableBackends } from "../../support/databases.ts";
 import { codeOf, FRONTEND, fromBrowser, openWorld, REFRESH_SECRET, type World } from "./world.ts";

@@ -2,10 +2,10 @@
 import { randomUUID } from "node:crypto";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 import type { RefreshAnswer } from "../../../server/auth/auth.service.ts";
-import { createRefresh } from "../../../server/auth/refresh.ts";
-import { createRefreshTokens } from "../../../server/auth/refresh-token.ts";
-import { createSessionStore } from "../../../server/auth/session.store.ts";
-import { createLogger } from "../../../server/logger.ts";
+import { createRefresh } from "../../../server/auth/session/refresh.ts";
+import { createRefreshTokens } from "../../../server/auth/session/refresh-token.ts";
+import { createSessionStore } from "../../../server/auth/session/session.store.ts";
+import { createLogger } from "../../../server/lib/logger.ts";
 import { availableBackends } from "../../support/databases.ts";
 import {
   codeOf,

@@ -1,7 +1,7 @@
 // Owns the proof of promise 4: sign-in by RFC 9700 and OpenID Connect, attack by attack, against a real provider.
 import { randomUUID } from "node:crypto";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
-import { userFor } from "../../../server/sandbox/google/users.ts";
+import { userFor } from "../../../server/sandbox/src/google/users.ts";
 import type { SignInError } from "../../../shared/src/errors.ts";
 import { availableBackends } from "../../support/databases.ts";
 import {

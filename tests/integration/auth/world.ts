@@ -5,19 +5,22 @@ import type { AddressInfo } from "node:net";
 import { PassThrough } from "node:stream";
 import express from "express";
 import { expect } from "vitest";
-import { createGoogleIdentityProvider } from "../../../server/adapters/google.ts";
+import { createGoogleIdentityProvider } from "../../../server/adapters/google/google.ts";
 import { type AuthService, createAuthService } from "../../../server/auth/auth.service.ts";
-import { createRefreshTokens } from "../../../server/auth/refresh-token.ts";
-import { createSessionStore } from "../../../server/auth/session.store.ts";
+import { createRefreshTokens } from "../../../server/auth/session/refresh-token.ts";
+import { createSessionStore } from "../../../server/auth/session/session.store.ts";
 import type { SignInStore } from "../../../server/auth/ports.ts";
-import { createSignInStore } from "../../../server/auth/sign-in.store.ts";
-import type { Backend } from "../../../server/backend/backend.ts";
-import { isAppError } from "../../../server/errors.ts";
-import { createGoogleRoutes } from "../../../server/http/google.ts";
+import { createSignInStore } from "../../../server/auth/sign-in/sign-in.store.ts";
+import type { Backend } from "../../../server/infrastructure.ts";
+import { isAppError } from "../../../server/lib/errors.ts";
+import { createGoogleRoutes } from "../../../server/http/routes/google.ts";
 import { createLedger } from "../../../server/ledger/ledger.ts";
-import type { Ledger } from "../../../server/ledger/operations.ts";
-import { createLogger } from "../../../server/logger.ts";
-import { type GoogleSandbox, startGoogleSandbox } from "../../../server/sandbox/google/server.ts";
+import type { Ledger } from "../../../server/ledger/ports.ts";
+import { createLogger } from "../../../server/lib/logger.ts";
+import {
+  type GoogleSandbox,
+  startGoogleSandbox,
+} from "../../../server/sandbox/src/google/server.ts";
 import type { AvailableBackend, OpenedBackend } from "../../support/databases.ts";
 import type { SignInError } from "../../../shared/src/errors.ts";
 import { driveSignIn } from "../../support/google-sign-in.ts";

@@ -1,8 +1,8 @@
 // Shows the `credit` procedures: spend, balance, history, usage, prices and live balances, on both back ends.
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { creditRouter } from "../../../server/credit/credit.router.ts";
+import { creditRouter } from "../../../server/routers/credit.ts";
 import { localDate, runsOutAt } from "../../../server/credit/usage.ts";
-import { balanceKey } from "../../../server/ledger/announce.ts";
+import { balanceKey } from "../../../server/ledger/balance-cache.ts";
 import { createCallerFactory, toAppError } from "../../../server/trpc/trpc.ts";
 import { COSTS, type CreditWorld, openCreditWorld } from "../../support/credit-world.ts";
 import { availableBackends } from "../../support/databases.ts";

@@ -1,6 +1,6 @@
 // Shows the `service` procedures: what AI workers may do with their key, and what one of them may not do to another.
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { serviceRouter } from "../../../server/service/service.router.ts";
+import { serviceRouter } from "../../../server/routers/service.ts";
 import { createCallerFactory, toAppError } from "../../../server/trpc/trpc.ts";
 import {
   type CreditWorld,

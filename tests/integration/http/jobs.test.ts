@@ -1,7 +1,7 @@
 // Owns the proof that a job runs on one instance at a time, when it is due, and that its end is kept.
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { createJobRunner, type Job } from "../../../server/jobs/runner.ts";
-import { createLogger } from "../../../server/logger.ts";
+import { createLogger } from "../../../server/lib/logger.ts";
 import { availableBackends, type OpenedBackend } from "../../support/databases.ts";
 
 const logger = createLogger({ level: "silent" });

@@ -3,7 +3,7 @@ import { readdir, readFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { PassThrough } from "node:stream";
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { createLogger } from "../../../server/logger.ts";
+import { createLogger } from "../../../server/lib/logger.ts";
 import { driveSignIn } from "../../support/google-sign-in.ts";
 import { cookiesOf, SERVICE_KEY, startServer, type TestServer } from "../../support/server.ts";
 

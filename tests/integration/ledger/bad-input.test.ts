@@ -1,7 +1,7 @@
 // Shows that the ledger refuses what is malformed or not the caller's, with a typed error and no effect.
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { isAppError } from "../../../server/errors.ts";
-import type { SpendOperation } from "../../../server/ledger/operations.ts";
+import { isAppError } from "../../../server/lib/errors.ts";
+import type { SpendOperation } from "../../../server/ledger/ports.ts";
 import { availableBackends } from "../../support/databases.ts";
 import { type LedgerWorld, openLedgerWorld } from "../../support/ledger-world.ts";
 

@@ -1,7 +1,7 @@
 // Shows promise 8: spending is exact under contention, over two instances, on both back ends.
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { isAppError } from "../../../server/errors.ts";
-import type { Ledger, SpendOperation } from "../../../server/ledger/operations.ts";
+import { isAppError } from "../../../server/lib/errors.ts";
+import type { Ledger, SpendOperation } from "../../../server/ledger/ports.ts";
 import { availableBackends } from "../../support/databases.ts";
 import { type LedgerWorld, openLedgerWorld } from "../../support/ledger-world.ts";
 

@@ -1,7 +1,7 @@
 // Shows that the doctor is content with a busy, healthy ledger, and finds and names every kind of damage.
 import { randomUUID } from "node:crypto";
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
-import { runDoctor } from "../../../server/ledger/doctor.ts";
+import { runDoctor } from "../../../server/ledger/audit/audit.ts";
 import { availableBackends } from "../../support/databases.ts";
 import { type LedgerWorld, openLedgerWorld } from "../../support/ledger-world.ts";
 

@@ -1,7 +1,7 @@
 // Shows that the jobs end what time has ended: holds, credits and old keys, and nothing else.
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { expireHolds, expireLots, pruneKeys } from "../../../server/jobs/expiry.ts";
-import { createExpiryStore } from "../../../server/ledger/expiry.store.ts";
+import { createExpiryStore } from "../../../server/ledger/store/expiry.store.ts";
 import { availableBackends } from "../../support/databases.ts";
 import { type LedgerWorld, openLedgerWorld } from "../../support/ledger-world.ts";
 

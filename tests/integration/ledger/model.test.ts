@@ -2,7 +2,7 @@
 import { randomUUID } from "node:crypto";
 import fc from "fast-check";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { isAppError } from "../../../server/errors.ts";
+import { isAppError } from "../../../server/lib/errors.ts";
 import { availableBackends } from "../../support/databases.ts";
 import { createModel, type ModelAnswer } from "../../support/ledger-model.ts";
 import { operationOf, steps } from "../../support/ledger-steps.ts";

@@ -1,11 +1,11 @@
 // Shows what the batching writer does when something goes wrong: nothing is lost, nothing happens twice, nobody hangs.
 import { setTimeout as sleep } from "node:timers/promises";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import type { Locks } from "../../../server/backend/backend.ts";
-import type { Database, SqlSession } from "../../../server/backend/database.ts";
-import { UnknownOutcomeError } from "../../../server/backend/database-errors.ts";
-import { isAppError } from "../../../server/errors.ts";
-import type { SpendOperation } from "../../../server/ledger/operations.ts";
+import type { Locks } from "../../../server/kv/ports.ts";
+import type { Database, SqlSession } from "../../../server/database/database.ts";
+import { UnknownOutcomeError } from "../../../server/database/errors.ts";
+import { isAppError } from "../../../server/lib/errors.ts";
+import type { SpendOperation } from "../../../server/ledger/ports.ts";
 import { availableBackends } from "../../support/databases.ts";
 import { type LedgerWorld, openLedgerWorld } from "../../support/ledger-world.ts";
 

@@ -1,6 +1,6 @@
 // Owns the proof that buying a package gives its credits exactly once, whatever the way the news takes.
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { balanceKey } from "../../../server/ledger/announce.ts";
+import { balanceKey } from "../../../server/ledger/balance-cache.ts";
 import { availableBackends } from "../../support/databases.ts";
 import {
   brokenInvariants,

@@ -1,7 +1,7 @@
 // Owns promises 1, 2 and 3: webhooks in any number and order, parallel fulfilment, writes to Stripe that happen once.
 // CI size by default; FULL=1 for the size of PROMISES.md. SEED repeats a run.
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { CALL_LIMITS } from "../../../server/adapters/stripe-calls.ts";
+import { CALL_LIMITS } from "../../../server/adapters/stripe/calls.ts";
 import { availableBackends } from "../../support/databases.ts";
 import {
   brokenInvariants,

@@ -1,7 +1,7 @@
 // Owns the proof that an answer of Stripe that was overtaken on its way never overwrites the newer one.
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { checkoutOf } from "../../../server/payment/checkout-row.ts";
-import type { StripePort } from "../../../server/payment/stripe-port.ts";
+import { checkoutOf } from "../../../server/payment/sync/checkout-lookup.ts";
+import type { StripePort } from "../../../server/payment/stripe/port.ts";
 import { availableBackends } from "../../support/databases.ts";
 import {
   brokenInvariants,

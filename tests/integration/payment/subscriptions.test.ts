@@ -1,6 +1,6 @@
 // Owns the proof of a subscriber's whole life: subscribe, renew, fail, recover, cancel, resume, lapse.
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { addMonths } from "../../../server/payment/months.ts";
+import { addMonths } from "../../../server/payment/catalog/billing-months.ts";
 import { availableBackends } from "../../support/databases.ts";
 import {
   brokenInvariants,

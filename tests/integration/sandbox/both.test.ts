@@ -3,7 +3,7 @@ import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import Stripe from "stripe";
 import { expect, it } from "vitest";
-import { startSandbox } from "../../../server/sandbox/sandbox.ts";
+import { startSandbox } from "../../../server/sandbox/src/sandbox.ts";
 import { driveSignIn } from "../../support/google-sign-in.ts";
 
 const CALLBACK = "http://localhost:5997/api/auth/google/callback";

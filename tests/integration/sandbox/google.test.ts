@@ -8,7 +8,10 @@ import {
   jwtVerify,
 } from "jose";
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
-import { type GoogleSandbox, startGoogleSandbox } from "../../../server/sandbox/google/server.ts";
+import {
+  type GoogleSandbox,
+  startGoogleSandbox,
+} from "../../../server/sandbox/src/google/server.ts";
 import { createCookieJar, driveSignIn } from "../../support/google-sign-in.ts";
 
 const CLIENT = { clientId: "client.apps.example", clientSecret: "client-secret" };

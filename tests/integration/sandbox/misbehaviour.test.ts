@@ -1,7 +1,7 @@
 // Owns the proof that the Stripe stand-in goes wrong exactly as asked, seen through the real SDK.
 import Stripe from "stripe";
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
-import type { ApiRule } from "../../../server/sandbox/stripe/misbehaviour.ts";
+import type { ApiRule } from "../../../server/sandbox/src/stripe/misbehaviour.ts";
 import { sdkFor, startWorld, WEBHOOK_SECRET, type World } from "./support.ts";
 
 let world: World;

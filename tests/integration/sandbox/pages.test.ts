@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type Stripe from "stripe";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { startStripeSandbox } from "../../../server/sandbox/stripe/server.ts";
+import { startStripeSandbox } from "../../../server/sandbox/src/stripe/server.ts";
 import { idOf, SECRET_KEY, sdkFor, startWorld, WEBHOOK_SECRET, type World } from "./support.ts";
 
 let world: World;

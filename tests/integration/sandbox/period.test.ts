@@ -1,8 +1,8 @@
 // Owns the proof that billing periods are counted from their anchor and never drift.
 import * as fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { boundary, periodAt } from "../../../server/sandbox/stripe/period.ts";
-import type { Recurring } from "../../../server/sandbox/stripe/types.ts";
+import { boundary, periodAt } from "../../../server/sandbox/src/stripe/period.ts";
+import type { Recurring } from "../../../server/sandbox/src/stripe/types.ts";
 
 const every = (interval: Recurring["interval"], count = 1): Recurring => ({
   interval,

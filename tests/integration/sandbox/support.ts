@@ -6,7 +6,7 @@ import {
   type StripeSandbox,
   type StripeSandboxOptions,
   startStripeSandbox,
-} from "../../../server/sandbox/stripe/server.ts";
+} from "../../../server/sandbox/src/stripe/server.ts";
 
 export interface Receiver {
   url: string;

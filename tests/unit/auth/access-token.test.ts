@@ -2,9 +2,9 @@
 import { createHmac, generateKeyPairSync } from "node:crypto";
 import { EncryptJWT, SignJWT } from "jose";
 import { describe, expect, it } from "vitest";
-import { createAccessTokens } from "../../../server/auth/access-token.ts";
+import { createAccessTokens } from "../../../server/auth/session/access-token.ts";
 import { keyId } from "../../../server/auth/keys.ts";
-import { isAppError } from "../../../server/errors.ts";
+import { isAppError } from "../../../server/lib/errors.ts";
 
 const SECRET = "a-secret-of-this-test-alone-0123456789abcdef";
 const OLD_SECRET = "the-secret-before-it-0123456789abcdef0123";

@@ -1,6 +1,10 @@
 // Owns the proof that a sign-in attempt can be ended only by the browser that began it, within 10 minutes.
 import { describe, expect, it } from "vitest";
-import { createAttempts, isAttemptCookie, MAX_ATTEMPTS } from "../../../server/auth/attempt.ts";
+import {
+  createAttempts,
+  isAttemptCookie,
+  MAX_ATTEMPTS,
+} from "../../../server/auth/sign-in/sign-in-state.ts";
 
 const SECRET = "a-secret-of-this-test-alone-0123456789abcdef";
 const START_MS = Date.UTC(2026, 0, 1);

@@ -1,8 +1,8 @@
 // Owns the proof that authority is remembered without ever being older than the request that asks.
 import { describe, expect, it, vi } from "vitest";
-import { createAuthorities } from "../../../server/auth/authority.ts";
+import { createAuthorities } from "../../../server/auth/session/session-cache.ts";
 import type { Authority } from "../../../server/auth/ports.ts";
-import type { Cache } from "../../../server/backend/backend.ts";
+import type { Cache } from "../../../server/kv/ports.ts";
 
 const WANTED = { sessionId: "s1", userId: "u1" };
 

@@ -1,8 +1,8 @@
 // Owns the checks of an ID token that no honest provider lets a test reach: other algorithms, parties and words.
 import { createLocalJWKSet, exportJWK, generateKeyPair, type JWTPayload, SignJWT } from "jose";
 import { describe, expect, it } from "vitest";
-import { verifyIdToken } from "../../../server/adapters/id-token.ts";
-import { SignInFailure } from "../../../server/auth/sign-in-failure.ts";
+import { verifyIdToken } from "../../../server/adapters/google/id-token.ts";
+import { SignInFailure } from "../../../server/auth/sign-in/sign-in-error.ts";
 
 const NOW_MS = Date.UTC(2026, 0, 1);
 const NOW = NOW_MS / 1000;

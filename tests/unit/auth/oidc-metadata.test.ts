@@ -3,8 +3,8 @@ import { createServer, type RequestListener, type Server } from "node:http";
 import type { AddressInfo } from "node:net";
 import { exportJWK, generateKeyPair, jwtVerify, SignJWT } from "jose";
 import { afterEach, describe, expect, it } from "vitest";
-import { fetchJson } from "../../../server/adapters/bounded-json.ts";
-import { createOidcMetadata, readMetadata } from "../../../server/adapters/oidc-metadata.ts";
+import { fetchJson } from "../../../server/adapters/google/bounded-json.ts";
+import { createOidcMetadata, readMetadata } from "../../../server/adapters/google/discovery.ts";
 
 const servers: Server[] = [];
 afterEach(() => {

@@ -1,7 +1,7 @@
 // Owns the proof that a refresh token is ours or refused, and that a successor is the same everywhere.
 import { randomUUID } from "node:crypto";
 import { describe, expect, it } from "vitest";
-import { createRefreshTokens } from "../../../server/auth/refresh-token.ts";
+import { createRefreshTokens } from "../../../server/auth/session/refresh-token.ts";
 
 const NEW = "the-new-refresh-secret-0123456789abcdef";
 const OLD = "the-old-refresh-secret-0123456789abcdef";

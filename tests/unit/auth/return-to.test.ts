@@ -1,7 +1,7 @@
 // Owns the proof that no `returnTo` leaves the frontend (PROMISES.md, sign-in: any open-redirect trick).
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { safeReturnTo } from "../../../server/auth/return-to.ts";
+import { safeReturnTo } from "../../../server/auth/sign-in/return-to.ts";
 
 describe("safeReturnTo", () => {
   it.each([

@@ -1,9 +1,9 @@
 // Shows the small pure parts of the ledger: shares, ids, the fair queue.
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { newId } from "../../../server/ledger/ids.ts";
-import { createFairQueue } from "../../../server/ledger/queue.ts";
-import { creditShare } from "../../../server/ledger/shares.ts";
+import { newId } from "../../../server/lib/ids.ts";
+import { createFairQueue } from "../../../server/ledger/writer/fair-queue.ts";
+import { creditShare } from "../../../server/ledger/model/refund-share.ts";
 
 describe("shares", () => {
   test("a refund takes floor(credits x refunded / paid), and partial refunds add up to the same", () => {

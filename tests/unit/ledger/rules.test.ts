@@ -1,8 +1,8 @@
 // Shows that the pure rules do what an independent model does, step for step, and keep every invariant.
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import type { Account, Entry, StoredKey } from "../../../server/ledger/account.ts";
-import { decide } from "../../../server/ledger/rules.ts";
+import type { Account, Entry, StoredKey } from "../../../server/ledger/model/account.ts";
+import { decide } from "../../../server/ledger/operations/decide.ts";
 import { createModel, type ModelAnswer, type ModelStep } from "../../support/ledger-model.ts";
 import { operationOf, steps } from "../../support/ledger-steps.ts";
 

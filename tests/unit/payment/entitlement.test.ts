@@ -1,8 +1,8 @@
 // Owns the proof that credits follow the money: full periods, upgrades at any moment, years by the month.
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { type PaidLine, slicesOf } from "../../../server/payment/entitlement.ts";
-import { addMonths } from "../../../server/payment/months.ts";
+import { type PaidLine, slicesOf } from "../../../server/payment/catalog/invoice-credits.ts";
+import { addMonths } from "../../../server/payment/catalog/billing-months.ts";
 
 interface Plan {
   price: number;

@@ -1,7 +1,11 @@
 // Owns the proof of month arithmetic: month ends, leap days, time of day, and counting from the anchor.
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { addMonths, anchoredBetween, nextAnchored } from "../../../server/payment/months.ts";
+import {
+  addMonths,
+  anchoredBetween,
+  nextAnchored,
+} from "../../../server/payment/catalog/billing-months.ts";
 
 const at = (text: string) => new Date(text);
 const iso = (date: Date) => date.toISOString();

@@ -1,6 +1,6 @@
 // Owns the proof of how Stripe's answers are read where they leave room.
 import { expect, test } from "vitest";
-import { readCheckout } from "../../../server/adapters/stripe-shapes.ts";
+import { readCheckout } from "../../../server/adapters/stripe/parse.ts";
 
 test("a checkout session that is paid counts as complete, whatever it says", () => {
   const session = { id: "cs_1", object: "checkout.session", status: "open", created: 1 };

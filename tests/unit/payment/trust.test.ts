@@ -1,17 +1,17 @@
 // Owns the proof of what is believed: preview tokens, event notices, shares of money back, pauses between attempts.
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { retryAfterMs } from "../../../server/adapters/stripe-calls.ts";
-import { readNotice, verifyEvent } from "../../../server/adapters/stripe-events.ts";
-import { matchesOffer } from "../../../server/payment/checkout-truth.ts";
-import { backoffMs, HANDLED_EVENTS, purchaseOf } from "../../../server/payment/events.ts";
+import { retryAfterMs } from "../../../server/adapters/stripe/calls.ts";
+import { readNotice, verifyEvent } from "../../../server/adapters/stripe/events.ts";
+import { matchesOffer } from "../../../server/payment/sync/checkout.sync.ts";
+import { backoffMs, HANDLED_EVENTS, purchaseOf } from "../../../server/payment/events/events.ts";
 import {
   disputedOf,
   refundedOf,
   statusAfter,
   takenTargets,
-} from "../../../server/payment/money-back.ts";
-import { readPreview, signPreview } from "../../../server/payment/preview-token.ts";
+} from "../../../server/payment/sync/refund.sync.ts";
+import { readPreview, signPreview } from "../../../server/payment/subscription/preview-token.ts";
 
 const secret = "a-secret-of-thirty-two-characters";
 const shown = {

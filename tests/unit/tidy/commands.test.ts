@@ -42,7 +42,7 @@ describe("commands", () => {
     expect(file).not.toBe("");
     const command = /tools\/run\.mjs (\S+)/.exec(script)?.[1];
     if (command === undefined) return;
-    const source = command === "start" ? "server/main.ts" : `server/cli/${command}.ts`;
+    const source = command === "start" ? "server/main.ts" : `server/cli/commands/${command}.ts`;
     expect(existsSync(join(root, source)) ? source : `${source} is missing`).toBe(source);
   });
 

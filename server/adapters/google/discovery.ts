@@ -1,0 +1,148 @@
+// Owns what an OpenID provider publishes about itself: its endpoints and its signing keys, fetched, checked and kept.
+import { createLocalJWKSet, errors, type JWTVerifyGetKey } from "jose";
+import { z } from "zod";
+import { SignInFailure } from "../../auth/sign-in/sign-in-error.ts";
+import { fetchJson, NoAnswerError } from "./bounded-json.ts";
+
+const METADATA_MS = 3_600_000;
+const KEYS_MS = 600_000;
+/** An unknown key makes us look again, but a provider is asked at most this often: a new key waits, it is not refused. */
+const KEYS_APART_MS = 1_000;
+const BOUNDS = { timeoutMs: 4_000, maxBytes: 256 * 1024 };
+
+const metadataSchema = z.object({
+  issuer: z.string(),
+  authorization_endpoint: z.url(),
+  token_endpoint: z.url(),
+  jwks_uri: z.url(),
+  token_endpoint_auth_methods_supported: z.array(z.string()).optional(),
+});
+const jwksSchema = z.object({ keys: z.array(z.looseObject({ kty: z.string() })).max(100) });
+
+/** The endpoints sign-in uses. */
+export interface Metadata {
+  readonly authorizationEndpoint: string;
+  readonly tokenEndpoint: string;
+  readonly jwksUri: string;
+  /** RFC 6749 2.3.1: HTTP Basic unless the provider only takes the secret in the body. */
+  readonly secretInBody: boolean;
+}
+
+/** An issuer's metadata and keys. Both throw SignInFailure when it cannot be asked. */
+export interface OidcMetadata {
+  metadata(): Promise<Metadata>;
+  /** A key resolver for jose that follows key rotation at once. */
+  keys(): JWTVerifyGetKey;
+}
+
+/** Reads an issuer's discovery document (OpenID Connect Discovery 4) and JWKS as they are needed. */
+export function createOidcMetadata(options: { issuer: string; now: () => number }): OidcMetadata {
+  const { issuer, now } = options;
+  const metadata = kept(METADATA_MS, now, () => fetchMetadata(issuer));
+  const keySet = kept(KEYS_MS, now, async () => {
+    const { jwksUri } = await metadata.get();
+    const jwks = jwksSchema.safeParse(await fetchDocument(jwksUri));
+    if (!jwks.success)
+      throw new SignInFailure("provider_error", "the provider's keys are malformed");
+    return createLocalJWKSet(jwks.data);
+  });
+
+  return {
+    metadata: metadata.get,
+    keys: () => async (header, token) => {
+      try {
+        return await (await keySet.get())(header, token);
+      } catch (error) {
+        if (!(error instanceof errors.JWKSNoMatchingKey)) throw error;
+        // jose's remote set would refuse a key that was rotated in within its 30 s cooldown.
+        return (await keySet.renew(KEYS_APART_MS))(header, token);
+      }
+    },
+  };
+}
+
+async function fetchMetadata(issuer: string): Promise<Metadata> {
+  const url = `${issuer.replace(/\/$/, "")}/.well-known/openid-configuration`;
+  return readMetadata(await fetchDocument(url), issuer);
+}
+
+/** The checked contents of a discovery document. Throws SignInFailure provider_error. */
+export function readMetadata(text: unknown, issuer: string): Metadata {
+  const found = metadataSchema.safeParse(text);
+  if (!found.success) {
+    throw new SignInFailure("provider_error", "the discovery document is malformed", found.error);
+  }
+  const document = found.data;
+  if (document.issuer !== issuer) {
+    throw new SignInFailure("provider_error", "the discovery document is of another issuer");
+  }
+  const endpoints = [document.authorization_endpoint, document.token_endpoint, document.jwks_uri];
+  // An https issuer never sends us to a place where codes and secrets travel in the clear.
+  const { protocol } = new URL(issuer);
+  if (endpoints.some((endpoint) => !["https:", protocol].includes(new URL(endpoint).protocol))) {
+    throw new SignInFailure("provider_error", "the discovery document names insecure endpoints");
+  }
+  const methods = document.token_endpoint_auth_methods_supported ?? ["client_secret_basic"];
+  return {
+    authorizationEndpoint: document.authorization_endpoint,
+    tokenEndpoint: document.token_endpoint,
+    jwksUri: document.jwks_uri,
+    secretInBody:
+      !methods.includes("client_secret_basic") && methods.includes("client_secret_post"),
+  };
+}
+
+async function fetchDocument(url: string): Promise<unknown> {
+  try {
+    const { status, json } = await fetchJson(new URL(url), {}, BOUNDS);
+    if (status >= 500) throw new SignInFailure("provider_unavailable", `answered ${status}`);
+    if (status !== 200 || json === undefined) {
+      throw new SignInFailure("provider_error", `answered ${status} without a JSON document`);
+    }
+    return json;
+  } catch (error) {
+    if (!(error instanceof NoAnswerError)) throw error;
+    throw new SignInFailure("provider_unavailable", "the provider does not answer", error);
+  }
+}
+
+/** A value fetched once for many callers, kept for `keepMs`; an old one is better than none. */
+function kept<T>(keepMs: number, now: () => number, fetchValue: () => Promise<T>) {
+  let value: { readonly it: T; readonly atMs: number } | null = null;
+  let fetching: Promise<T> | null = null;
+  let lastFetchMs = Number.NEGATIVE_INFINITY;
+
+  function fetchOnce(): Promise<T> {
+    lastFetchMs = now();
+    fetching ??= fetchValue()
+      .then((it) => {
+        value = { it, atMs: now() };
+        return it;
+      })
+      .finally(() => {
+        fetching = null;
+      });
+    return fetching;
+  }
+
+  return {
+    async get(): Promise<T> {
+      if (value !== null && now() - value.atMs < keepMs) return value.it;
+      try {
+        return await fetchOnce();
+      } catch (error) {
+        if (value !== null) return value.it;
+        throw error;
+      }
+    },
+    /** A value fetched after this call, at least `apartMs` after the fetch before it. */
+    async renew(apartMs: number): Promise<T> {
+      const before = fetching;
+      if (before !== null) await before.catch(() => undefined);
+      const waitMs = lastFetchMs + apartMs - now();
+      if (waitMs > 0)
+        await new Promise((resolve) => setTimeout(resolve, Math.min(waitMs, apartMs)));
+      return fetchOnce();
+    },
+  };
+}

@@ -1,0 +1,125 @@
+// Owns Google (or any OpenID issuer) as the identity provider. The only file that imports arctic.
+import { CodeChallengeMethod, OAuth2Client, OAuth2Tokens } from "arctic";
+import type { IdentityProvider } from "../../auth/auth.service.ts";
+import { SignInFailure } from "../../auth/sign-in/sign-in-error.ts";
+import type { Config } from "../../config/config.ts";
+import { fetchJson, NoAnswerError } from "./bounded-json.ts";
+import { issuerSpellings, verifyIdToken } from "./id-token.ts";
+import { createOidcMetadata, type Metadata } from "./discovery.ts";
+
+const SCOPES = ["openid", "email", "profile"];
+/** One exchange as a whole: discovery, token and keys together stay under the 10 s a browser is made to wait. */
+const EXCHANGE_MS = 9_000;
+const TOKEN_BOUNDS = { timeoutMs: 7_000, maxBytes: 64 * 1024 };
+
+/** The provider at `config.issuer`. Nothing is fetched until somebody signs in. */
+export function createGoogleIdentityProvider(options: {
+  config: Config["google"];
+  now?: () => number;
+}): IdentityProvider {
+  const { clientId, clientSecret, issuer } = options.config;
+  const now = options.now ?? Date.now;
+  const published = createOidcMetadata({ issuer, now });
+
+  /** arctic's own exchange has no timeout, no size limit and follows redirects with our secret, so the request is ours. */
+  async function redeem(
+    { tokenEndpoint, secretInBody }: Metadata,
+    request: { code: string; codeVerifier: string; redirectUri: string },
+  ): Promise<string> {
+    const form = new URLSearchParams({
+      grant_type: "authorization_code",
+      code: request.code,
+      redirect_uri: request.redirectUri,
+      code_verifier: request.codeVerifier,
+    });
+    const headers: Record<string, string> = { "Content-Type": "application/x-www-form-urlencoded" };
+    if (secretInBody) {
+      form.set("client_id", clientId);
+      form.set("client_secret", clientSecret);
+    } else {
+      // RFC 6749 2.3.1: form-encoded first, then Basic.
+      const pair = `${encodeURIComponent(clientId)}:${encodeURIComponent(clientSecret)}`;
+      headers["Authorization"] = `Basic ${Buffer.from(pair).toString("base64")}`;
+    }
+    const { status, json } = await fetchJson(
+      new URL(tokenEndpoint),
+      { method: "POST", headers, body: form.toString() },
+      TOKEN_BOUNDS,
+    );
+    if (status >= 500 || status === 429) {
+      throw new SignInFailure("provider_unavailable", `the token endpoint answered ${status}`);
+    }
+    if (typeof json !== "object" || json === null) {
+      throw new SignInFailure(
+        "provider_error",
+        `the token endpoint answered ${status} without JSON`,
+      );
+    }
+    if (status !== 200) {
+      if ("error" in json && json.error === "invalid_grant") {
+        throw new SignInFailure("code_invalid", "the code is spent, expired or not ours");
+      }
+      throw new SignInFailure("provider_error", `the token endpoint refused with ${status}`);
+    }
+    try {
+      return new OAuth2Tokens(json).idToken();
+    } catch (error) {
+      throw new SignInFailure("provider_error", "the token answer holds no ID token", error);
+    }
+  }
+
+  return {
+    async authorizationUrl({ state, nonce, codeVerifier, redirectUri }) {
+      const { authorizationEndpoint } = await within(EXCHANGE_MS, published.metadata());
+      const client = new OAuth2Client(clientId, null, redirectUri);
+      const url = client.createAuthorizationURLWithPKCE(
+        authorizationEndpoint,
+        state,
+        CodeChallengeMethod.S256,
+        codeVerifier,
+        SCOPES,
+      );
+      url.searchParams.set("nonce", nonce);
+      return url;
+    },
+    async exchange({ nonce, callbackIssuer, ...request }) {
+      // RFC 9207: the answer to a request made here must not come from another issuer (mix-up).
+      if (callbackIssuer !== undefined && !issuerSpellings(issuer).includes(callbackIssuer)) {
+        throw new SignInFailure("identity_invalid", "the callback names another issuer");
+      }
+      return within(
+        EXCHANGE_MS,
+        (async () => {
+          const metadata = await published.metadata();
+          const idToken = await redeem(metadata, request).catch((error: unknown) => {
+            if (!(error instanceof NoAnswerError)) throw error;
+            throw new SignInFailure("provider_unavailable", "the token endpoint is silent", error);
+          });
+          return verifyIdToken(idToken, {
+            issuer,
+            clientId,
+            nonce,
+            keys: published.keys(),
+            nowMs: now(),
+          });
+        })(),
+      );
+    },
+  };
+}
+
+/** `work`, or provider_unavailable after `ms`. What it started ends by its own bounds. */
+async function within<T>(ms: number, work: Promise<T>): Promise<T> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<never>((_, reject) => {
+    timer = setTimeout(
+      () => reject(new SignInFailure("provider_unavailable", `no answer within ${ms} ms`)),
+      ms,
+    );
+  });
+  try {
+    return await Promise.race([work, late]);
+  } finally {
+    clearTimeout(timer);
+  }
+}

@@ -1,0 +1,121 @@
+// Owns the check of an ID token: every claim of OpenID Connect Core 3.1.3.7 that says who signed in, where and when.
+import { errors, type JWTPayload, type JWTVerifyGetKey, jwtVerify } from "jose";
+import { z } from "zod";
+import type { VerifiedIdentity } from "../../auth/auth.service.ts";
+import { equalSecrets } from "../../auth/keys.ts";
+import { SignInFailure } from "../../auth/sign-in/sign-in-error.ts";
+
+/** Google signs with RS256 alone: no `none`, and no HS256 with the public key as its secret (RFC 8725 2.1). */
+const ALGORITHMS = ["RS256"];
+const MAX_LENGTH = 16_384;
+/** Two clocks may differ by this much. */
+const TOLERANCE_SECONDS = 60;
+/** An ID token is used the moment it is issued. */
+const MAX_AGE_SECONDS = 600;
+
+const GOOGLE = "https://accounts.google.com";
+
+const personSchema = z.object({
+  sub: z
+    .string()
+    .min(1)
+    .max(255)
+    .regex(/^[\x20-\x7e]+$/),
+  // At most 254 characters may be an address (RFC 5321); one is enough to be a key.
+  email: z
+    .string()
+    .trim()
+    .toLowerCase()
+    .max(254)
+    .regex(/^[^\s@\p{Cc}]+@[^\s@\p{Cc}]+$/u),
+});
+
+/** What the token must be for. */
+export interface ExpectedToken {
+  readonly issuer: string;
+  readonly clientId: string;
+  readonly nonce: string;
+  readonly keys: JWTVerifyGetKey;
+  readonly nowMs: number;
+}
+
+/** The spellings an issuer may use for itself: Google has two. */
+export function issuerSpellings(issuer: string): string[] {
+  return issuer === GOOGLE ? [GOOGLE, "accounts.google.com"] : [issuer];
+}
+
+/** The identity an ID token vouches for. Throws SignInFailure: identity_invalid, email_not_verified, or the key fetch's. */
+export async function verifyIdToken(
+  idToken: string,
+  expected: ExpectedToken,
+): Promise<VerifiedIdentity> {
+  if (idToken.length > MAX_LENGTH) throw invalid("the ID token is too long");
+  const claims = await verifySignature(idToken, expected);
+  checkParties(claims, expected.clientId);
+  if (typeof claims["nonce"] !== "string" || !equalSecrets(claims["nonce"], expected.nonce)) {
+    throw invalid("the ID token belongs to another sign-in (nonce)");
+  }
+  // Exactly true: "true", 1 and absence are not a promise.
+  if (claims["email_verified"] !== true) {
+    throw new SignInFailure("email_not_verified", "the provider does not vouch for the address");
+  }
+  const person = personSchema.safeParse(claims);
+  if (!person.success) throw invalid("the ID token names nobody", person.error);
+  return {
+    issuer: expected.issuer,
+    subject: person.data.sub,
+    email: person.data.email,
+    name: cleanName(claims["name"]),
+    avatar: httpsUrl(claims["picture"]),
+  };
+}
+
+async function verifySignature(idToken: string, expected: ExpectedToken): Promise<JWTPayload> {
+  try {
+    const { payload } = await jwtVerify(idToken, expected.keys, {
+      algorithms: ALGORITHMS,
+      issuer: issuerSpellings(expected.issuer),
+      audience: expected.clientId,
+      requiredClaims: ["iss", "aud", "sub", "exp", "iat"],
+      clockTolerance: TOLERANCE_SECONDS,
+      maxTokenAge: MAX_AGE_SECONDS,
+      currentDate: new Date(expected.nowMs),
+    });
+    return payload;
+  } catch (error) {
+    if (error instanceof SignInFailure) throw error;
+    if (error instanceof errors.JOSEError || error instanceof TypeError) {
+      throw invalid("the ID token does not verify", error);
+    }
+    throw error;
+  }
+}
+
+/** Core 3.1.3.7 rules 3-5: a token that is also for somebody else must have been issued to us. */
+function checkParties(claims: JWTPayload, clientId: string): void {
+  const azp = claims["azp"];
+  if (azp !== undefined && azp !== clientId)
+    throw invalid("the ID token was issued to another client");
+  if (Array.isArray(claims.aud) && claims.aud.length > 1 && azp === undefined) {
+    throw invalid("the ID token is for several clients and names none of them as its own");
+  }
+}
+
+function cleanName(claim: unknown): string | null {
+  if (typeof claim !== "string") return null;
+  const name = claim
+    .replace(/[\p{Cc}\s]+/gu, " ")
+    .trim()
+    .slice(0, 200);
+  return name === "" ? null : name;
+}
+
+function httpsUrl(claim: unknown): string | null {
+  if (typeof claim !== "string" || claim.length > 2048 || !URL.canParse(claim)) return null;
+  const url = new URL(claim);
+  return url.protocol === "https:" ? url.href.slice(0, 2048) : null;
+}
+
+function invalid(message: string, cause?: unknown): SignInFailure {
+  return new SignInFailure("identity_invalid", message, cause);
+}

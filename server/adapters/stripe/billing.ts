@@ -1,0 +1,174 @@
+// Owns the adapter's half about subscriptions and invoices.
+import type Stripe from "stripe";
+import type { StripePort } from "../../payment/stripe/port.ts";
+import { isRefusal } from "../../payment/stripe/errors.ts";
+import type { Asking } from "./caller.ts";
+import {
+  hasMoreLines,
+  readInvoice,
+  readInvoicePayment,
+  readLine,
+  readList,
+  readSubscription,
+} from "./parse.ts";
+
+type Billing = Pick<
+  StripePort,
+  | "getSubscription"
+  | "listSubscriptions"
+  | "setCancelAtPeriodEnd"
+  | "cancelSubscription"
+  | "changePrice"
+  | "previewPriceChange"
+  | "getInvoice"
+  | "listInvoices"
+  | "findInvoicePaymentIntent"
+  | "findInvoiceByPaymentIntent"
+>;
+
+/** Subscriptions and invoices over the SDK. */
+export function createBilling(stripe: Stripe, { call, listAll }: Asking): Billing {
+  return {
+    getSubscription: (subscriptionId) =>
+      call(
+        "subscriptions.retrieve",
+        (options) => stripe.subscriptions.retrieve(subscriptionId, {}, options),
+        readSubscription,
+      ),
+    listSubscriptions: (customerId) =>
+      listAll(
+        "subscriptions.list",
+        (page, options) => stripe.subscriptions.list({ customer: customerId, ...page }, options),
+        readSubscription,
+      ),
+    setCancelAtPeriodEnd: (subscriptionId, cancel, idempotencyKey) =>
+      call(
+        "subscriptions.update",
+        (options) =>
+          stripe.subscriptions.update(
+            subscriptionId,
+            { cancel_at_period_end: cancel },
+            { ...options, idempotencyKey },
+          ),
+        readSubscription,
+      ),
+    cancelSubscription: async (subscriptionId, idempotencyKey) => {
+      try {
+        return await call(
+          "subscriptions.cancel",
+          (options) =>
+            stripe.subscriptions.cancel(
+              subscriptionId,
+              { prorate: false, invoice_now: false },
+              { ...options, idempotencyKey },
+            ),
+          readSubscription,
+        );
+      } catch (error) {
+        // Stripe answers 404 or 400 when it had ended before: the current object says so.
+        if (!isRefusal(error, "missing") && !isRefusal(error, "invalid")) throw error;
+        const now = await call(
+          "subscriptions.retrieve",
+          (options) => stripe.subscriptions.retrieve(subscriptionId, {}, options),
+          readSubscription,
+        );
+        if (now.endedAt === null && now.status !== "canceled") throw error;
+        return now;
+      }
+    },
+    changePrice: (input, idempotencyKey) =>
+      call(
+        "subscriptions.update",
+        (options) =>
+          stripe.subscriptions.update(
+            input.subscriptionId,
+            {
+              items: [{ id: input.itemId, price: input.priceId }],
+              ...(input.prorate
+                ? {
+                    proration_behavior: "always_invoice" as const,
+                    proration_date: Math.floor(input.prorationDate.getTime() / 1000),
+                    payment_behavior: "error_if_incomplete" as const,
+                  }
+                : { proration_behavior: "none" as const }),
+            },
+            { ...options, idempotencyKey },
+          ),
+        readSubscription,
+      ),
+    previewPriceChange: (input) =>
+      call(
+        "invoices.createPreview",
+        (options) =>
+          stripe.invoices.createPreview(
+            {
+              customer: input.customerId,
+              subscription: input.subscriptionId,
+              subscription_details: {
+                items: [{ id: input.itemId, price: input.priceId }],
+                proration_behavior: "always_invoice",
+                ...(input.prorationDate === undefined
+                  ? {}
+                  : { proration_date: Math.floor(input.prorationDate.getTime() / 1000) }),
+              },
+            },
+            options,
+          ),
+        readInvoice,
+      ),
+
+    getInvoice: async (invoiceId) => {
+      const { invoice, more } = await call(
+        "invoices.retrieve",
+        (options) => stripe.invoices.retrieve(invoiceId, {}, options),
+        (answer) => ({ invoice: readInvoice(answer), more: hasMoreLines(answer) }),
+      );
+      if (!more) return invoice;
+      // Ten lines come with an invoice; credits are counted over all of them.
+      const lines = await listAll(
+        "invoices.listLineItems",
+        (page, options) => stripe.invoices.listLineItems(invoiceId, page, options),
+        readLine,
+      );
+      return { ...invoice, lines };
+    },
+    listInvoices: (filter) =>
+      listAll(
+        "invoices.list",
+        (page, options) =>
+          stripe.invoices.list(
+            {
+              ...(filter.customerId === undefined ? {} : { customer: filter.customerId }),
+              ...(filter.status === undefined ? {} : { status: filter.status }),
+              ...(filter.createdSince === undefined
+                ? {}
+                : { created: { gte: Math.floor(filter.createdSince.getTime() / 1000) } }),
+              ...page,
+            },
+            options,
+          ),
+        readInvoice,
+        filter.limit,
+      ),
+    findInvoicePaymentIntent: (invoiceId) =>
+      call(
+        "invoicePayments.list",
+        (options) => stripe.invoicePayments.list({ invoice: invoiceId, limit: 10 }, options),
+        (answer) => {
+          const payments = readList(answer, readInvoicePayment).items;
+          const paid = payments.find((payment) => payment.status === "paid") ?? payments[0];
+          return paid?.paymentIntentId ?? null;
+        },
+      ),
+    findInvoiceByPaymentIntent: (paymentIntentId) =>
+      call(
+        "invoicePayments.list",
+        (options) =>
+          stripe.invoicePayments.list(
+            { payment: { type: "payment_intent", payment_intent: paymentIntentId }, limit: 1 },
+            options,
+          ),
+        (answer) => readList(answer, readInvoicePayment).items[0]?.invoiceId ?? null,
+      ),
+  };
+}

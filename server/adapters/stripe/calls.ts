@@ -1,0 +1,130 @@
+// Owns how Stripe is called: a time limit per attempt and per call, bounded retries with jitter, and what each failure means.
+import { setTimeout as sleep } from "node:timers/promises";
+import Stripe from "stripe";
+import { isAppError } from "../../lib/errors.ts";
+import type { RefusalKind } from "../../payment/stripe/port.ts";
+import { stripeError } from "../../payment/stripe/errors.ts";
+
+/** The limits of one call. */
+export interface CallLimits {
+  readonly attemptTimeoutMs: number;
+  readonly deadlineMs: number;
+  readonly maxAttempts: number;
+  readonly baseDelayMs: number;
+}
+
+export const CALL_LIMITS: CallLimits = {
+  attemptTimeoutMs: 8_000,
+  deadlineMs: 20_000,
+  maxAttempts: 4,
+  baseDelayMs: 250,
+};
+
+/** An answer that is not what the API documents: `{}` from a proxy, half a body, another object. */
+export function malformed(what: string): Error {
+  return Object.assign(new Error(`Malformed answer: ${what}`), { malformed: true });
+}
+
+interface Failure {
+  readonly refusal: RefusalKind;
+  readonly retry: boolean;
+  readonly retryAfterMs: number | null;
+  readonly detail: string;
+  readonly stripeCode: string | null;
+  readonly param: string | null;
+  readonly requestId: string | null;
+}
+
+/** Retry-After in milliseconds: seconds or a date (RFC 9110, 10.2.3); null when absent or nonsense. */
+export function retryAfterMs(header: unknown, nowMs: number): number | null {
+  if (typeof header !== "string") return null;
+  const seconds = Number(header);
+  if (header.trim() !== "" && Number.isFinite(seconds)) return Math.max(0, seconds * 1000);
+  const at = Date.parse(header);
+  return Number.isNaN(at) ? null : Math.max(0, at - nowMs);
+}
+
+function kindOf(error: InstanceType<typeof Stripe.errors.StripeError>): [RefusalKind, boolean] {
+  const { statusCode, code } = error;
+  if (error instanceof Stripe.errors.StripeConnectionError) return ["unavailable", true];
+  if (statusCode === 429 || statusCode === 409) return ["unavailable", true];
+  if (statusCode === undefined || statusCode >= 500) return ["unavailable", true];
+  if (statusCode === 402) return ["declined", false];
+  if (error instanceof Stripe.errors.StripeIdempotencyError) return ["keyReused", false];
+  if (statusCode === 404 || code === "resource_missing") return ["missing", false];
+  return ["invalid", false];
+}
+
+function failureOf(error: unknown, nowMs: number): Failure {
+  if (!(error instanceof Stripe.errors.StripeError)) {
+    const detail = error instanceof Error ? error.message : "unknown failure";
+    return {
+      refusal: "unavailable",
+      retry: true,
+      retryAfterMs: null,
+      detail,
+      stripeCode: null,
+      param: null,
+      requestId: null,
+    };
+  }
+  const [refusal, retry] = kindOf(error);
+  return {
+    refusal,
+    retry,
+    retryAfterMs: retryAfterMs(error.headers?.["retry-after"], nowMs),
+    detail: `${error.type} ${error.statusCode ?? ""} ${error.message}`.slice(0, 500),
+    stripeCode: error.code ?? null,
+    param: error.param ?? null,
+    requestId: error.requestId ?? null,
+  };
+}
+
+async function bounded<T>(work: Promise<T>, timeoutMs: number): Promise<T> {
+  const stop = new AbortController();
+  const tooLate = sleep(timeoutMs, undefined, { signal: stop.signal, ref: false }).then(() => {
+    throw malformed(`none within ${timeoutMs} ms`);
+  });
+  tooLate.catch(() => undefined);
+  try {
+    return await Promise.race([work, tooLate]);
+  } finally {
+    stop.abort();
+  }
+}
+
+/**
+ * Runs one call and reads its answer. The SDK's own retries are off: it never retries 429 and takes `{}` for an answer.
+ * Throws PAYMENT_PROVIDER_ERROR, never later than `deadlineMs`.
+ */
+export async function callStripe<T>(
+  name: string,
+  limits: CallLimits,
+  run: (options: { timeout: number; maxNetworkRetries: 0 }) => Promise<unknown>,
+  read: (answer: unknown) => T,
+): Promise<T> {
+  const startedAt = Date.now();
+  for (let attempt = 1; ; attempt += 1) {
+    const leftMs = limits.deadlineMs - (Date.now() - startedAt);
+    const timeout = Math.max(1, Math.min(limits.attemptTimeoutMs, leftMs));
+    try {
+      return read(await bounded(run({ timeout, maxNetworkRetries: 0 }), timeout));
+    } catch (error) {
+      if (isAppError(error)) throw error;
+      const failure = failureOf(error, Date.now());
+      const backoffMs = limits.baseDelayMs * 2 ** (attempt - 1) * (0.5 + Math.random());
+      const delayMs = Math.max(failure.retryAfterMs ?? 0, backoffMs);
+      const spentMs = Date.now() - startedAt;
+      if (!failure.retry || attempt >= limits.maxAttempts || spentMs + delayMs >= limits.deadlineMs)
+        throw stripeError({
+          refusal: failure.refusal,
+          call: name,
+          detail: failure.detail,
+          stripeCode: failure.stripeCode,
+          param: failure.param,
+          requestId: failure.requestId,
+        });
+      await sleep(delayMs);
+    }
+  }
+}

@@ -1,0 +1,100 @@
+// Owns the trust in incoming events: signature, age, mode, account, and the few fields that are read from them.
+import { createHmac, timingSafeEqual } from "node:crypto";
+import type { StripeEventNotice, VerifiedEvent } from "../../payment/stripe/port.ts";
+import { idOrNull, objectOf, textOrNull } from "./parse.ts";
+
+/** Stripe's own tolerance; here it holds for timestamps from the future too, which `constructEvent` accepts. */
+const TOLERANCE_SECONDS = 300;
+const MAX_SIGNATURES = 20;
+
+const ID = /^[A-Za-z0-9_]{1,255}$/;
+
+/** `t=…,v1=…[,v1=…]`: the time and the v1 signatures; null when it is not that. `v0` never counts. */
+function parseHeader(header: string): { timestamp: number; signatures: Buffer[] } | null {
+  if (header.length > 4096) return null;
+  let timestamp: number | null = null;
+  const signatures: Buffer[] = [];
+  for (const part of header.split(",")) {
+    const [name, value] = part.trim().split("=", 2);
+    if (value === undefined) continue;
+    if (name === "t") {
+      if (timestamp !== null || !/^\d{1,12}$/.test(value)) return null;
+      timestamp = Number(value);
+    }
+    if (name === "v1" && /^[0-9a-f]{64}$/.test(value) && signatures.length < MAX_SIGNATURES)
+      signatures.push(Buffer.from(value, "hex"));
+  }
+  return timestamp === null ? null : { timestamp, signatures };
+}
+
+/**
+ * Reads the notice out of an event object, signed or listed by the API; null when a field is missing or odd.
+ * `signedAtSeconds` stands in for a `created` that is not there.
+ */
+export function readNotice(value: unknown, signedAtSeconds?: number): StripeEventNotice | null {
+  if (typeof value !== "object" || value === null || Array.isArray(value)) return null;
+  const raw = objectOf(value, "event");
+  const data = Object.hasOwn(raw, "data") ? raw.data : undefined;
+  if (typeof data !== "object" || data === null || !Object.hasOwn(data, "object")) return null;
+  const object = (data as { object?: unknown }).object;
+  if (typeof object !== "object" || object === null || Array.isArray(object)) return null;
+  const it = objectOf(object, "event object");
+  const id = textOrNull(raw, "id");
+  const type = textOrNull(raw, "type");
+  const created = Object.hasOwn(raw, "created") ? raw.created : signedAtSeconds;
+  const objectId = textOrNull(it, "id");
+  const objectType = textOrNull(it, "object");
+  if (id === null || !ID.test(id) || type === null || type.length > 100) return null;
+  if ((objectType?.length ?? 0) > 100 || (objectId?.length ?? 0) > 255) return null;
+  if (!Number.isSafeInteger(created) || (created as number) < 0 || (created as number) > 8.64e12)
+    return null;
+  const paymentIntentId = idOrNull(it, "payment_intent");
+  const chargeId = objectType === "charge" ? objectId : idOrNull(it, "charge");
+  return {
+    id,
+    type,
+    createdAt: new Date((created as number) * 1000),
+    objectId,
+    objectType,
+    paymentIntentId: paymentIntentId !== null && ID.test(paymentIntentId) ? paymentIntentId : null,
+    chargeId: chargeId !== null && ID.test(chargeId) ? chargeId : null,
+  };
+}
+
+/**
+ * Verifies one delivery. Any of `secrets` may have signed; the time may be off by 5 minutes either way.
+ * Refuses the other mode's events and those of a connected account. Never throws.
+ */
+export function verifyEvent(
+  rawBody: Buffer,
+  signatureHeader: string | null,
+  options: { secrets: readonly string[]; livemode: boolean; nowMs: number },
+): VerifiedEvent {
+  if (signatureHeader === null) return { ok: false, reason: "The signature is missing." };
+  const header = parseHeader(signatureHeader);
+  if (header === null) return { ok: false, reason: "The signature cannot be read." };
+  if (Math.abs(options.nowMs / 1000 - header.timestamp) > TOLERANCE_SECONDS)
+    return { ok: false, reason: "The signature is too old or from the future." };
+  const matches = options.secrets.some((secret) => {
+    const expected = createHmac("sha256", secret)
+      .update(`${header.timestamp}.`)
+      .update(rawBody)
+      .digest();
+    return header.signatures.some((signature) => timingSafeEqual(signature, expected));
+  });
+  if (!matches) return { ok: false, reason: "The signature is wrong." };
+  let parsed: unknown;
+  try {
+    parsed = JSON.parse(rawBody.toString("utf8"));
+  } catch {
+    return { ok: false, reason: "The body is not JSON." };
+  }
+  const event = readNotice(parsed, header.timestamp);
+  if (event === null) return { ok: false, reason: "The body is not an event." };
+  const { livemode, account } = parsed as { livemode?: unknown; account?: unknown };
+  if (typeof livemode === "boolean" && livemode !== options.livemode)
+    return { ok: false, reason: "The event is of another mode." };
+  if (account !== undefined && account !== null)
+    return { ok: false, reason: "The event is of another account." };
+  return { ok: true, event };
+}

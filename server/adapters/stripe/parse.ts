@@ -1,0 +1,261 @@
+// Owns reading Stripe's answers: every field we use is checked, and comes out in our own words.
+import type {
+  StripeCheckout,
+  StripeDispute,
+  StripeInvoice,
+  StripeInvoiceLine,
+  StripePrice,
+  StripeRefund,
+  StripeSubscription,
+} from "../../payment/stripe/port.ts";
+import { malformed } from "./calls.ts";
+
+type Raw = Readonly<Record<string, unknown>>;
+
+/** A JSON object, or the answer is malformed. */
+export function objectOf(value: unknown, what: string): Raw {
+  if (typeof value !== "object" || value === null || Array.isArray(value)) throw malformed(what);
+  return value as Raw;
+}
+
+/** An own property; what a prototype would answer is never believed. */
+function own(raw: Raw, name: string): unknown {
+  return Object.hasOwn(raw, name) ? raw[name] : undefined;
+}
+
+function resource(value: unknown, object: string): Raw {
+  const raw = objectOf(value, object);
+  if (own(raw, "object") !== object) throw malformed(`expected ${object}`);
+  text(raw, "id");
+  return raw;
+}
+
+function text(raw: Raw, name: string): string {
+  const value = own(raw, name);
+  if (typeof value !== "string" || value === "") throw malformed(name);
+  return value;
+}
+
+/** A string, or null when absent. */
+export function textOrNull(raw: Raw, name: string): string | null {
+  const value = own(raw, name);
+  return typeof value === "string" && value !== "" ? value : null;
+}
+
+/** The id of a reference, expanded or not. */
+export function idOrNull(raw: Raw, name: string): string | null {
+  const value = own(raw, name);
+  if (typeof value === "string" && value !== "") return value;
+  if (typeof value === "object" && value !== null) return textOrNull(value as Raw, "id");
+  return null;
+}
+
+function integer(raw: Raw, name: string): number {
+  const value = own(raw, name);
+  if (!Number.isSafeInteger(value)) throw malformed(name);
+  return value as number;
+}
+
+function integerOrNull(raw: Raw, name: string): number | null {
+  const value = own(raw, name);
+  return Number.isSafeInteger(value) ? (value as number) : null;
+}
+
+function flag(raw: Raw, name: string): boolean {
+  const value = own(raw, name);
+  if (typeof value !== "boolean") throw malformed(name);
+  return value;
+}
+
+function date(raw: Raw, name: string): Date {
+  return new Date(integer(raw, name) * 1000);
+}
+
+function dateOrNull(raw: Raw, name: string): Date | null {
+  const seconds = integerOrNull(raw, name);
+  return seconds === null ? null : new Date(seconds * 1000);
+}
+
+function oneOf<Word extends string>(raw: Raw, name: string, words: readonly Word[]): Word {
+  const value = text(raw, name);
+  const word = words.find((candidate) => candidate === value);
+  if (word === undefined) throw malformed(name);
+  return word;
+}
+
+/** Whether an invoice has more lines than came with it. */
+export function hasMoreLines(value: unknown): boolean {
+  return readList(own(objectOf(value, "invoice"), "lines"), (line) => line).more;
+}
+
+/** The data and `has_more` of a list, each item read. */
+export function readList<T>(value: unknown, read: (item: unknown) => T) {
+  const raw = objectOf(value, "list");
+  const data = own(raw, "data");
+  if (own(raw, "object") !== "list" || !Array.isArray(data)) throw malformed("list");
+  return { items: data.map(read), more: own(raw, "has_more") === true };
+}
+
+/** Just the id of an object of this type. */
+export function readId(value: unknown, object: string): { id: string } {
+  return { id: text(resource(value, object), "id") };
+}
+
+export function readCheckout(value: unknown): StripeCheckout {
+  const raw = resource(value, "checkout.session");
+  const status = oneOf(raw, "status", ["open", "complete", "expired"]);
+  const paymentStatus = oneOf(raw, "payment_status", ["paid", "unpaid", "no_payment_required"]);
+  return {
+    id: text(raw, "id"),
+    url: textOrNull(raw, "url"),
+    // What is paid is complete.
+    status: status === "open" && paymentStatus === "paid" ? "complete" : status,
+    paymentStatus,
+    customerId: idOrNull(raw, "customer"),
+    paymentIntentId: idOrNull(raw, "payment_intent"),
+    subscriptionId: idOrNull(raw, "subscription"),
+    invoiceId: idOrNull(raw, "invoice"),
+    clientReferenceId: textOrNull(raw, "client_reference_id"),
+    amountSubtotal: integerOrNull(raw, "amount_subtotal"),
+    amountTotal: integerOrNull(raw, "amount_total"),
+    currency: textOrNull(raw, "currency")?.toLowerCase() ?? null,
+    createdAt: date(raw, "created"),
+  };
+}
+
+export function readSubscription(value: unknown): StripeSubscription {
+  const raw = resource(value, "subscription");
+  const [first] = readList(own(raw, "items"), (item) => resource(item, "subscription_item")).items;
+  if (first === undefined) throw malformed("subscription without items");
+  const price = resource(own(first, "price"), "price");
+  return {
+    id: text(raw, "id"),
+    customerId: idOrNull(raw, "customer") ?? text(raw, "customer"),
+    status: text(raw, "status"),
+    itemId: text(first, "id"),
+    priceId: text(price, "id"),
+    currency: text(price, "currency"),
+    // Since the 2025 API the period is the item's; older shapes had it on the subscription.
+    currentPeriodStart:
+      dateOrNull(first, "current_period_start") ?? date(raw, "current_period_start"),
+    currentPeriodEnd: dateOrNull(first, "current_period_end") ?? date(raw, "current_period_end"),
+    billingAnchor: date(raw, "billing_cycle_anchor"),
+    cancelAtPeriodEnd: flag(raw, "cancel_at_period_end") || dateOrNull(raw, "cancel_at") !== null,
+    canceledAt: dateOrNull(raw, "canceled_at"),
+    endedAt: dateOrNull(raw, "ended_at"),
+    createdAt: date(raw, "created"),
+    latestInvoiceId: idOrNull(raw, "latest_invoice"),
+  };
+}
+
+function nested(raw: Raw, ...path: string[]): Raw | null {
+  let at: unknown = raw;
+  for (const name of path) {
+    if (typeof at !== "object" || at === null) return null;
+    at = own(at as Raw, name);
+  }
+  return typeof at === "object" && at !== null ? (at as Raw) : null;
+}
+
+/** One line of an invoice, with the id lists are walked by. */
+export function readLine(value: unknown): StripeInvoiceLine & { id: string } {
+  const raw = objectOf(value, "invoice line");
+  const period = objectOf(own(raw, "period"), "line period");
+  const details = nested(raw, "pricing", "price_details");
+  const item =
+    nested(raw, "parent", "subscription_item_details") ??
+    nested(raw, "parent", "invoice_item_details");
+  return {
+    id: text(raw, "id"),
+    amount: integer(raw, "amount"),
+    priceId: (details && idOrNull(details, "price")) ?? idOrNull(raw, "price"),
+    proration: (item ? own(item, "proration") : own(raw, "proration")) === true,
+    periodStart: date(period, "start"),
+    periodEnd: date(period, "end"),
+  };
+}
+
+export function readInvoice(value: unknown): StripeInvoice {
+  const raw = objectOf(value, "invoice");
+  if (own(raw, "object") !== "invoice") throw malformed("expected invoice");
+  const parent = nested(raw, "parent", "subscription_details");
+  const lines = readList(own(raw, "lines"), readLine);
+  const transitions = nested(raw, "status_transitions");
+  return {
+    // A preview has no id of its own.
+    id: textOrNull(raw, "id") ?? "preview",
+    customerId: idOrNull(raw, "customer"),
+    subscriptionId: (parent && idOrNull(parent, "subscription")) ?? idOrNull(raw, "subscription"),
+    paymentIntentId: idOrNull(raw, "payment_intent"),
+    status: textOrNull(raw, "status") ?? "draft",
+    billingReason: textOrNull(raw, "billing_reason"),
+    number: textOrNull(raw, "number"),
+    amountDue: integer(raw, "amount_due"),
+    amountPaid: integer(raw, "amount_paid"),
+    total: integer(raw, "total"),
+    currency: text(raw, "currency"),
+    createdAt: date(raw, "created"),
+    paidAt: transitions && dateOrNull(transitions, "paid_at"),
+    hostedInvoiceUrl: textOrNull(raw, "hosted_invoice_url"),
+    lines: lines.items,
+  };
+}
+
+export function readPrice(value: unknown): StripePrice {
+  const raw = resource(value, "price");
+  const recurring = nested(raw, "recurring");
+  const interval = recurring && textOrNull(recurring, "interval");
+  const metadata = nested(raw, "metadata");
+  return {
+    id: text(raw, "id"),
+    active: flag(raw, "active"),
+    productId: idOrNull(raw, "product") ?? text(raw, "product"),
+    unitAmount: integerOrNull(raw, "unit_amount") ?? 0,
+    currency: text(raw, "currency"),
+    interval: interval === "month" || interval === "year" ? interval : null,
+    lookupKey: textOrNull(raw, "lookup_key"),
+    offerId: metadata && textOrNull(metadata, "offerId"),
+  };
+}
+
+export function readRefund(value: unknown): StripeRefund {
+  const raw = resource(value, "refund");
+  const metadata = nested(raw, "metadata");
+  return {
+    id: text(raw, "id"),
+    amount: integer(raw, "amount"),
+    status: textOrNull(raw, "status") ?? "succeeded",
+    paymentIntentId: idOrNull(raw, "payment_intent"),
+    orderKey: metadata && textOrNull(metadata, "orderKey"),
+  };
+}
+
+export function readDispute(value: unknown): StripeDispute {
+  const raw = resource(value, "dispute");
+  return { id: text(raw, "id"), amount: integer(raw, "amount"), status: text(raw, "status") };
+}
+
+/** invoice and payment intent of an invoice payment. */
+export function readInvoicePayment(value: unknown) {
+  const raw = resource(value, "invoice_payment");
+  const payment = nested(raw, "payment");
+  return {
+    invoiceId: idOrNull(raw, "invoice"),
+    paymentIntentId: payment && idOrNull(payment, "payment_intent"),
+    status: textOrNull(raw, "status"),
+  };
+}
+
+export function readPortal(value: unknown): { url: string } {
+  return { url: text(resource(value, "billing_portal.session"), "url") };
+}
+
+/** The payment intent of a charge. */
+export function readCharge(value: unknown): string | null {
+  return idOrNull(resource(value, "charge"), "payment_intent");
+}
+
+/** The status of a payment intent. */
+export function readPaymentIntentStatus(value: unknown): string {
+  return text(resource(value, "payment_intent"), "status");
+}

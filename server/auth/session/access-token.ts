@@ -1,0 +1,141 @@
+// Owns access tokens: signed JWTs (RFC 8725, RFC 9068), verified once and then remembered until they expire.
+import { createSecretKey, hash, type KeyObject } from "node:crypto";
+import { errors, jwtVerify, SignJWT } from "jose";
+import { LRUCache } from "lru-cache";
+import { AppError } from "../../lib/errors.ts";
+import { keyId } from "../keys.ts";
+
+const ISSUER = "skywork";
+const AUDIENCE = "skywork-api";
+/** RFC 9068 2.1: an ID token or a refresh token can never pass for an access token. */
+const TYPE = "at+jwt";
+const ALGORITHM = "HS256";
+/** Ours are about 350 characters; anything longer is refused before it costs a parse. */
+const MAX_TOKEN_LENGTH = 2048;
+const MAX_REMEMBERED = 50_000;
+/** Clocks of two instances may differ by this much before a token counts as issued in the future. */
+const ISSUED_AHEAD_SECONDS = 60;
+
+/** What an access token says. */
+export interface AccessClaims {
+  readonly userId: string;
+  readonly sessionId: string;
+  /** users.authVersion when it was signed: an older one is refused. */
+  readonly authVersion: number;
+  readonly expiresAtMs: number;
+}
+
+/** Signs and verifies access tokens. */
+export interface AccessTokens {
+  /** `notAfterMs`: the token never outlives its sign-in. */
+  sign(
+    claims: Omit<AccessClaims, "expiresAtMs">,
+    notAfterMs: number,
+  ): Promise<{ token: string; expiresAt: Date }>;
+  /** Throws UNAUTHENTICATED, or TOKEN_EXPIRED for a token that was once good. Answers what is remembered at once. */
+  verify(token: string): AccessClaims | Promise<AccessClaims>;
+  /** Forgets a token whose session has ended. */
+  forget(token: string): void;
+}
+
+const refused = (cause?: unknown) =>
+  AppError.of("UNAUTHENTICATED", "Please sign in.", undefined, cause);
+const expired = () => AppError.of("TOKEN_EXPIRED", "The access token has expired. Refresh it.");
+
+/** Access tokens under `secrets`: the first signs, all verify. */
+export function createAccessTokens(options: {
+  secrets: readonly string[];
+  ttlSeconds: number;
+  now: () => number;
+}): AccessTokens {
+  const { now, ttlSeconds } = options;
+  const keys = new Map<string, KeyObject>(
+    options.secrets.map((secret) => [keyId(secret), createSecretKey(secret, "utf8")]),
+  );
+  const [signing] = keys;
+  if (signing === undefined) throw new Error("JWT_SECRET holds no secret.");
+  const [signingKeyId, signingKey] = signing;
+  // Keyed by hash: a heap dump shows no token, and the memory per entry is bounded.
+  const remembered = new LRUCache<string, AccessClaims>({ max: MAX_REMEMBERED });
+  const fingerprint = (token: string) => hash("sha256", token, "base64");
+
+  async function verifySlowly(token: string, print: string): Promise<AccessClaims> {
+    const claims = await check(token);
+    remembered.set(print, claims);
+    return claims;
+  }
+
+  async function check(token: string): Promise<AccessClaims> {
+    const nowMs = now();
+    try {
+      const { payload } = await jwtVerify(
+        token,
+        (header) => {
+          const key = header.kid === undefined ? undefined : keys.get(header.kid);
+          if (key === undefined) throw refused();
+          return key;
+        },
+        {
+          algorithms: [ALGORITHM],
+          typ: TYPE,
+          issuer: ISSUER,
+          audience: AUDIENCE,
+          requiredClaims: ["exp", "iat", "sub", "sid", "ver"],
+          currentDate: new Date(nowMs),
+        },
+      );
+      const { sub, sid, ver, exp, iat } = payload;
+      if (
+        typeof sub !== "string" ||
+        typeof sid !== "string" ||
+        !Number.isSafeInteger(ver) ||
+        exp === undefined ||
+        iat === undefined ||
+        iat > nowMs / 1000 + ISSUED_AHEAD_SECONDS
+      ) {
+        throw refused();
+      }
+      return {
+        userId: sub,
+        sessionId: sid,
+        authVersion: ver as number,
+        expiresAtMs: exp * 1000,
+      };
+    } catch (error) {
+      // jose checks the signature before the time, so only a token that we signed can be "expired".
+      if (error instanceof errors.JWTExpired) throw expired();
+      throw error instanceof AppError ? error : refused(error);
+    }
+  }
+
+  return {
+    async sign({ userId, sessionId, authVersion }, notAfterMs) {
+      const issuedAtSeconds = Math.floor(now() / 1000);
+      const expiresAtSeconds = Math.min(
+        issuedAtSeconds + ttlSeconds,
+        Math.floor(notAfterMs / 1000),
+      );
+      const token = await new SignJWT({ sid: sessionId, ver: authVersion })
+        .setProtectedHeader({ alg: ALGORITHM, typ: TYPE, kid: signingKeyId })
+        .setIssuer(ISSUER)
+        .setAudience(AUDIENCE)
+        .setSubject(userId)
+        .setIssuedAt(issuedAtSeconds)
+        .setExpirationTime(expiresAtSeconds)
+        .sign(signingKey);
+      return { token, expiresAt: new Date(expiresAtSeconds * 1000) };
+    },
+    verify(token) {
+      if (token.length > MAX_TOKEN_LENGTH) throw refused();
+      const print = fingerprint(token);
+      const known = remembered.get(print);
+      if (known === undefined) return verifySlowly(token, print);
+      if (known.expiresAtMs > now()) return known;
+      remembered.delete(print);
+      throw expired();
+    },
+    forget(token) {
+      remembered.delete(fingerprint(token));
+    },
+  };
+}

@@ -1,0 +1,111 @@
+// Owns refresh tokens: opaque to clients, derivable only by this server, provably ours or refused (RFC 9700 4.14).
+import { randomBytes } from "node:crypto";
+import { deriveKey, equalSecrets, hmac } from "../keys.ts";
+
+// prefix + base64url(session id 16 | generation 4 | secret 32 | tag 16)
+const PREFIX = "skr_";
+const BYTES = { id: 16, generation: 4, secret: 32, tag: 16 };
+const SIGNED_BYTES = BYTES.id + BYTES.generation + BYTES.secret;
+const TOTAL_BYTES = SIGNED_BYTES + BYTES.tag;
+const TOKEN_LENGTH = PREFIX.length + Math.ceil((TOTAL_BYTES * 4) / 3);
+
+/** A token that this server issued once, whether or not it is still good. */
+export interface RefreshToken {
+  readonly text: string;
+  readonly sessionId: string;
+  /** 0 at sign-in, one more at every rotation. */
+  readonly generation: number;
+  readonly secret: Buffer;
+}
+
+/** Makes and recognises refresh tokens. */
+export interface RefreshTokens {
+  /** The first token of a session (`sessionId` is a UUID). */
+  first(sessionId: string): RefreshToken;
+  /** The one token that follows `token`, the same at every call and on every instance. */
+  successor(token: RefreshToken): RefreshToken;
+  /** The same under every key still in use: what an instance with the former key made. */
+  successors(token: RefreshToken): RefreshToken[];
+  /**
+   * The token, or null when it is not exactly one of ours. The tag makes a token that merely names a session
+   * worthless: only one that was really issued can count as reuse.
+   */
+  parse(text: string): RefreshToken | null;
+  /** What the database keeps of a token, under the first key. */
+  hash(token: RefreshToken): string;
+  /** Whether `storedHash` is of this token, under any key still in use. */
+  matches(token: RefreshToken, storedHash: string): boolean;
+}
+
+interface Keys {
+  tag: Buffer;
+  hash: Buffer;
+  successor: Buffer;
+}
+
+/** Refresh tokens under `secrets`: the first makes new ones, all recognise. */
+export function createRefreshTokens(secrets: readonly string[]): RefreshTokens {
+  const keys: Keys[] = secrets.map((secret) => ({
+    tag: deriveKey(secret, "refresh tag"),
+    hash: deriveKey(secret, "refresh hash"),
+    successor: deriveKey(secret, "refresh successor"),
+  }));
+  const [current] = keys;
+  if (current === undefined) throw new Error("REFRESH_TOKEN_SECRET holds no secret.");
+
+  const tagOf = (key: Keys, signed: Buffer) => hmac(key.tag, signed).subarray(0, BYTES.tag);
+  const hashOf = (key: Keys, token: RefreshToken) => hmac(key.hash, token.text).toString("hex");
+
+  function write(key: Keys, sessionId: string, generation: number, secret: Buffer): RefreshToken {
+    const id = Buffer.from(sessionId.replaceAll("-", ""), "hex");
+    if (id.length !== BYTES.id) throw new Error("A session id must be a UUID.");
+    const number = Buffer.alloc(BYTES.generation);
+    number.writeUInt32BE(generation);
+    const signed = Buffer.concat([id, number, secret]);
+    const text = PREFIX + Buffer.concat([signed, tagOf(key, signed)]).toString("base64url");
+    return { text, sessionId, generation, secret };
+  }
+
+  function follow(key: Keys, token: RefreshToken): RefreshToken {
+    const generation = token.generation + 1;
+    const secret = hmac(key.successor, `${token.sessionId}:${generation}:`, token.secret);
+    return write(key, token.sessionId, generation, secret);
+  }
+
+  return {
+    first: (sessionId) => write(current, sessionId, 0, randomBytes(BYTES.secret)),
+    successor: (token) => follow(current, token),
+    successors: (token) => keys.map((key) => follow(key, token)),
+    parse(text) {
+      if (text.length !== TOKEN_LENGTH || !text.startsWith(PREFIX)) return null;
+      const bytes = Buffer.from(text.slice(PREFIX.length), "base64url");
+      // base64url has spare bits and ignored characters: only the one spelling counts.
+      if (bytes.length !== TOTAL_BYTES || PREFIX + bytes.toString("base64url") !== text)
+        return null;
+      const signed = bytes.subarray(0, SIGNED_BYTES);
+      const tag = bytes.subarray(SIGNED_BYTES);
+      if (!keys.some((key) => equalSecrets(tagOf(key, signed), tag))) return null;
+      return {
+        text,
+        sessionId: uuid(bytes.subarray(0, BYTES.id)),
+        generation: bytes.readUInt32BE(BYTES.id),
+        secret: bytes.subarray(BYTES.id + BYTES.generation, SIGNED_BYTES),
+      };
+    },
+    hash: (token) => hashOf(current, token),
+    matches: (token, storedHash) =>
+      keys.some((key) => equalSecrets(hashOf(key, token), storedHash)),
+  };
+}
+
+/** 16 bytes in the UUID spelling. */
+export function uuid(bytes: Buffer): string {
+  const hex = bytes.toString("hex");
+  return [
+    hex.slice(0, 8),
+    hex.slice(8, 12),
+    hex.slice(12, 16),
+    hex.slice(16, 20),
+    hex.slice(20, 32),
+  ].join("-");
+}

@@ -1,0 +1,165 @@
+// Owns the question "is this session still good?": answered from memory, never later than the last change anywhere.
+import { randomUUID } from "node:crypto";
+import { LRUCache } from "lru-cache";
+import type { Cache } from "../../kv/ports.ts";
+import { AppError } from "../../lib/errors.ts";
+import type { Authority, SessionStore } from "../ports.ts";
+
+// How it works (docs/decisions/0020): all instances share one random "epoch" in the cache. Every change of authority,
+// once committed, deletes it; whoever misses it makes a new one. A request first learns the epoch, by a read begun after
+// the request arrived, and only then trusts what this instance remembers from the same epoch. Requests that arrive while
+// a read is under way share the next one, so a busy instance makes a few hundred reads a second however many it serves.
+
+const EPOCH_KEY = "auth:epoch";
+const EPOCH_TTL_SECONDS = 86_400;
+/**
+ * The bound where the deletion did not reach everyone: Redis unreachable for the one instance that changed something,
+ * a failover to a replica that had not seen it, or a second process on one embedded database.
+ */
+const REMEMBERED_MS = 1_000;
+const MAX_REMEMBERED = 50_000;
+const MAX_BATCH = 500;
+/** Nobody waits longer for a read, nor for the one before it: a silent database is a 503 within three seconds. */
+const READ_WITHIN_MS = 2_500;
+/** A shared cache that did not answer is left alone this long; the database is asked meanwhile. */
+const AWAY_MS = 1_000;
+/** The least time between two reads of a cache over the network. */
+const PACE_MS = 2;
+
+/** Whom a token names. */
+export interface Wanted {
+  readonly sessionId: string;
+  readonly userId: string;
+}
+
+/** Current authority of sessions. */
+export interface Authorities {
+  /** Null when there is no such session of that user. Throws SERVICE_UNAVAILABLE when the database is away. */
+  of(wanted: Wanted): Promise<Authority | null>;
+  /** Makes every instance look again. Call after the commit; never throws. */
+  changed(): Promise<void>;
+}
+
+/** Authorities read from `store`, remembered as far as `sharedCache` allows (null: not at all). */
+export function createAuthorities(deps: {
+  store: Pick<SessionStore, "authorities">;
+  sharedCache: Cache | null;
+  now: () => number;
+}): Authorities {
+  const { store, sharedCache, now } = deps;
+  const remembered = new LRUCache<string, { authority: Authority; epoch: string; untilMs: number }>(
+    {
+      max: MAX_REMEMBERED,
+    },
+  );
+  const read = batched(store);
+  const epoch = sharedCache === null ? async () => null : sharedEpoch(sharedCache, now);
+  return {
+    async of(wanted) {
+      const current = await epoch();
+      if (current === null) return read(wanted);
+      const known = remembered.get(wanted.sessionId);
+      if (
+        known !== undefined &&
+        known.epoch === current &&
+        known.untilMs > now() &&
+        known.authority.userId === wanted.userId
+      ) {
+        return known.authority;
+      }
+      // The epoch was read before the row: a change in between shows as a newer epoch to the next request.
+      const authority = await read(wanted);
+      if (authority !== null) {
+        const untilMs = now() + REMEMBERED_MS;
+        remembered.set(wanted.sessionId, { authority, epoch: current, untilMs });
+      }
+      return authority;
+    },
+    async changed() {
+      // A deletion that Redis does not hear of is made good before this instance believes Redis again (redis-cache.ts).
+      await sharedCache?.delete(EPOCH_KEY);
+    },
+  };
+}
+
+/** Reads the shared epoch; null = unknown, ask the database. Every caller gets a read begun after its call. */
+function sharedEpoch(cache: Cache, now: () => number): () => Promise<string | null> {
+  let awayUntilMs = 0;
+  let lastStartMs = 0;
+  async function readNow(): Promise<string | null> {
+    lastStartMs = performance.now();
+    const current = await cache.get(EPOCH_KEY);
+    if (current !== undefined) return current;
+    // Absent or away: the two differ in whether it can be set. Never trusted in the same breath.
+    const fresh = randomUUID();
+    const set = await cache.setIfAbsent(EPOCH_KEY, fresh, EPOCH_TTL_SECONDS);
+    if (set === undefined) awayUntilMs = now() + AWAY_MS;
+    return set === true ? fresh : null;
+  }
+  let running: Promise<string | null> | null = null;
+  let waiting: Promise<string | null> | null = null;
+  function start(): Promise<string | null> {
+    const mine = readNow().finally(() => {
+      if (running === mine) running = null;
+    });
+    running = mine;
+    return mine;
+  }
+  return () => {
+    if (now() < awayUntilMs) return Promise.resolve(null);
+    if (running === null) return start();
+    waiting ??= running
+      .then(() => pace(PACE_MS - (performance.now() - lastStartMs)))
+      .then(() => {
+        waiting = null;
+        return start();
+      });
+    return waiting;
+  };
+}
+
+function pace(ms: number): Promise<void> | undefined {
+  return ms <= 0 ? undefined : new Promise((resolve) => setTimeout(resolve, ms));
+}
+
+/** Joins reads that arrive while one is under way into the next one. */
+function batched(store: Pick<SessionStore, "authorities">) {
+  interface Batch {
+    readonly wanted: Map<string, Wanted>;
+    readonly answer: Promise<Map<string, Authority>>;
+  }
+  let running: Promise<unknown> = Promise.resolve();
+  let collecting: Batch | null = null;
+  return async (wanted: Wanted): Promise<Authority | null> => {
+    if (collecting === null || collecting.wanted.size >= MAX_BATCH) {
+      const members = new Map<string, Wanted>();
+      const answer: Batch["answer"] = running
+        .catch(() => undefined)
+        .then(() => {
+          // From here on the read is under way: whoever comes now belongs to the next one.
+          if (collecting?.wanted === members) collecting = null;
+          return store.authorities([...members.values()]);
+        });
+      running = answer;
+      collecting = { wanted: members, answer: inTime(answer) };
+    }
+    collecting.wanted.set(`${wanted.sessionId}:${wanted.userId}`, wanted);
+    const authority = (await collecting.answer).get(wanted.sessionId);
+    return authority?.userId === wanted.userId ? authority : null;
+  };
+}
+
+async function inTime<T>(read: Promise<T>): Promise<T> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<never>((_resolve, reject) => {
+    timer = setTimeout(() => {
+      const message = "The service cannot answer right now. Please try again in a moment.";
+      reject(AppError.of("SERVICE_UNAVAILABLE", message, { retryAfterSeconds: 1 }));
+    }, READ_WITHIN_MS);
+  });
+  try {
+    return await Promise.race([read, late]);
+  } finally {
+    clearTimeout(timer);
+  }
+}

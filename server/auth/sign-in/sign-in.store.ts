@@ -1,0 +1,222 @@
+// Owns what a sign-in writes: the person, the identity, the session and the signup bonus, all or nothing.
+import { createHash } from "node:crypto";
+import type { Database, DatabaseTransaction } from "../../database/database.ts";
+import { classifyDatabaseError } from "../../database/errors.ts";
+import { newId } from "../../lib/ids.ts";
+import type { Logger } from "../../lib/logger.ts";
+import type { Ledger } from "../../ledger/ports.ts";
+import { lockUser } from "../lock-user.ts";
+import type { SignedIn, SignIn, SignInStore } from "../ports.ts";
+import { SignInFailure } from "./sign-in-error.ts";
+
+type Models = DatabaseTransaction["models"];
+
+/** A sign-in of the same person at the same moment may win a unique key: read again, then it is found. */
+const MAX_TRIES = 4;
+
+/** The key of an identity: issuer and subject, in no form a person can be told by. */
+export function identityId(issuer: string, subject: string): string {
+  return createHash("sha256")
+    .update(JSON.stringify([issuer, subject]))
+    .digest("hex");
+}
+
+/** The store over either database. */
+export function createSignInStore(deps: {
+  database: Database;
+  ledger: Pick<Ledger, "applyIn" | "changed">;
+  logger: Logger;
+}): SignInStore {
+  const { database, ledger, logger } = deps;
+
+  async function attempt(request: SignIn): Promise<SignedIn & { granted: boolean }> {
+    return database.transaction(async (tx) => {
+      const { models } = tx;
+      const id = identityId(request.identity.issuer, request.identity.subject);
+      const identity = await models.identity.findUnique({ where: { id } });
+      let userId = identity?.userId ?? null;
+      let created = false;
+      let granted = false;
+      if (userId === null) {
+        userId = await findByEmail(models, request.identity.email);
+        if (userId === null) {
+          userId = await createUser(models, request);
+          created = true;
+        }
+        const mayHaveBonus = created && (identity?.signupGrantedAt ?? null) === null;
+        await keepIdentity(models, id, userId, request, mayHaveBonus);
+        if (mayHaveBonus && request.signupCredits > 0) {
+          await ledger.applyIn(tx, [
+            {
+              kind: "grant",
+              userId,
+              amountCredits: request.signupCredits,
+              source: "SIGNUP",
+              sourceId: null,
+              // Of the identity, not of the user: who deletes the account and returns is not given it again.
+              grantKey: `signup:${id}`,
+              expiresAt: null,
+              description: "Welcome credits",
+            },
+          ]);
+          granted = true;
+        }
+      }
+      const authorityChanged = await bringUpToDate(tx, userId, request, logger);
+      await addSession(models, userId, request);
+      return { userId, created, authorityChanged, granted };
+    });
+  }
+
+  return {
+    async signIn(request) {
+      for (let tries = 1; ; tries++) {
+        try {
+          const { granted, ...signedIn } = await attempt(request);
+          if (granted) await ledger.changed([signedIn.userId]);
+          return signedIn;
+        } catch (error) {
+          if (classifyDatabaseError(error) !== "unique") throw error;
+          const session = await database.models.session.count({
+            where: { id: request.session.id },
+          });
+          if (session > 0) {
+            throw new SignInFailure("state_invalid", "this sign-in has its session already", error);
+          }
+          if (tries >= MAX_TRIES) throw error;
+        }
+      }
+    },
+  };
+}
+
+/** The account of this verified address, if its own address was verified too: otherwise whoever typed it first owns it. */
+async function findByEmail(models: Models, email: string): Promise<string | null> {
+  const user = await models.user.findUnique({
+    where: { email },
+    select: { id: true, emailVerifiedAt: true },
+  });
+  if (user === null) return null;
+  if (user.emailVerifiedAt === null) {
+    throw new SignInFailure("account_conflict", "an account with an unverified address exists");
+  }
+  return user.id;
+}
+
+async function createUser(models: Models, { identity, session }: SignIn): Promise<string> {
+  const id = newId(session.startedAt.getTime());
+  await models.user.create({
+    data: {
+      id,
+      email: identity.email,
+      emailVerifiedAt: session.startedAt,
+      name: identity.name,
+      avatar: identity.avatar,
+      createdAt: session.startedAt,
+    },
+    select: { id: true },
+  });
+  return id;
+}
+
+async function keepIdentity(
+  models: Models,
+  id: string,
+  userId: string,
+  { identity, session }: SignIn,
+  bonus: boolean,
+): Promise<void> {
+  const bonusMark = bonus ? { signupGrantedAt: session.startedAt } : {};
+  await models.identity.upsert({
+    where: { id },
+    create: {
+      id,
+      userId,
+      issuer: identity.issuer,
+      subject: identity.subject,
+      createdAt: session.startedAt,
+      ...bonusMark,
+    },
+    update: { userId, subject: identity.subject, ...bonusMark },
+  });
+}
+
+/** Locks the account and lets it follow the identity: address, missing name and picture, role. True when tokens ended. */
+async function bringUpToDate(
+  tx: DatabaseTransaction,
+  userId: string,
+  { identity, session, isAdmin }: SignIn,
+  logger: Logger,
+): Promise<boolean> {
+  await lockUser(tx, userId);
+  const user = await tx.models.user.findUnique({ where: { id: userId } });
+  if (user === null || user.deletedAt !== null) {
+    throw new SignInFailure("account_conflict", "the identity points at an account that is gone");
+  }
+  if (user.disabledAt !== null)
+    throw new SignInFailure("account_disabled", "the account is disabled");
+  const becomesAdmin = isAdmin && user.role !== "ADMIN";
+  const email = await nextEmail(tx.models, user, identity.email, logger);
+  await tx.models.user.update({
+    where: { id: userId },
+    data: {
+      ...(email === null ? {} : { email, emailVerifiedAt: session.startedAt }),
+      ...(user.name === null ? { name: identity.name } : {}),
+      ...(user.avatar === null ? { avatar: identity.avatar } : {}),
+      ...(becomesAdmin ? { role: "ADMIN", authVersion: { increment: 1 } } : {}),
+    },
+    select: { id: true },
+  });
+  if (becomesAdmin) {
+    await tx.models.auditLog.create({
+      data: {
+        id: newId(session.startedAt.getTime()),
+        actorId: null,
+        action: "user.setRole",
+        targetType: "user",
+        targetId: userId,
+        reason: "The verified address is one of ADMIN_EMAILS.",
+        detail: JSON.stringify({ role: "ADMIN" }),
+        ipAddress: session.client.ip,
+        createdAt: session.startedAt,
+      },
+    });
+  }
+  return becomesAdmin;
+}
+
+/** The address the account takes now; null = it keeps the one it has, because the new one is another account's. */
+async function nextEmail(
+  models: Models,
+  user: { id: string; email: string },
+  email: string,
+  logger: Logger,
+): Promise<string | null> {
+  if (user.email === email) return email;
+  const holder = await models.user.findUnique({ where: { email }, select: { id: true } });
+  if (holder === null) return email;
+  // Identity is issuer and subject: the person is signed in all the same, and no account changes hands.
+  logger.warn(
+    { userId: user.id },
+    "a changed address belongs to another account: the old one is kept",
+  );
+  return null;
+}
+
+async function addSession(models: Models, userId: string, { session }: SignIn): Promise<void> {
+  await models.session.create({
+    data: {
+      id: session.id,
+      userId,
+      refreshTokenHash: session.tokenHash,
+      userAgent: session.client.userAgent,
+      ipAddress: session.client.ip,
+      createdAt: session.startedAt,
+      rotatedAt: session.startedAt,
+      lastUsedAt: session.startedAt,
+      expiresAt: session.expiresAt,
+      absoluteExpiresAt: session.absoluteExpiresAt,
+    },
+    select: { id: true },
+  });
+}

@@ -1,0 +1,67 @@
+// Owns how a command opens the server's parts: environment -> config -> back end -> app, run one thing, close.
+import { type App, createApp } from "../../app.ts";
+import { type Backend, openBackend } from "../../infrastructure.ts";
+import { ConfigError, parseConfig } from "../../config/config.ts";
+import { loadDevelopmentSecrets } from "../../config/dev-secrets.ts";
+import { isAppError } from "../../lib/errors.ts";
+import { createLogger } from "../../lib/logger.ts";
+import { refusalOf } from "../../payment/stripe/errors.ts";
+
+type Environment = Record<string, string | undefined>;
+
+/** Development fills in what it lacks: its kept secrets, and the sandbox that `npm run dev` has running. */
+async function completed(given: Environment): Promise<Environment> {
+  if (given["NODE_ENV"] === "production") return given;
+  const needsSecrets =
+    given["JWT_SECRET"] === undefined || given["REFRESH_TOKEN_SECRET"] === undefined;
+  const environment = { ...(needsSecrets ? loadDevelopmentSecrets(".data") : {}), ...given };
+  if (given["STRIPE_SECRET_KEY"] !== undefined) return environment;
+  // Loaded only here: production has no development dependencies.
+  const { SANDBOX_DEFAULTS } = await import("../../sandbox/src/sandbox.ts");
+  const { port } = parseConfig(environment);
+  return {
+    ...environment,
+    STRIPE_SECRET_KEY: SANDBOX_DEFAULTS.secretKey,
+    STRIPE_WEBHOOK_SECRET: SANDBOX_DEFAULTS.webhookSecret,
+    STRIPE_API_BASE: `http://127.0.0.1:${port + 2}`,
+  };
+}
+
+/**
+ * Runs `work` on a whole app without a socket and ends the process: exit code 0 when it answers true, 1 when false or
+ * failed. A wrong environment is told in full.
+ */
+export async function runCommand(
+  work: (app: App, backend: Backend) => Promise<boolean>,
+): Promise<void> {
+  try {
+    try {
+      process.loadEnvFile(".env");
+    } catch (error) {
+      if (!(error instanceof Error && "code" in error && error.code === "ENOENT")) throw error;
+    }
+    const given = Object.fromEntries(
+      Object.entries(process.env).filter(([, value]) => value !== ""),
+    );
+    const config = parseConfig(await completed(given));
+    const logger = createLogger({ level: given["LOG_LEVEL"] ?? "fatal" });
+    const backend = await openBackend({ config, logger });
+    const app = createApp({ config, backend, logger });
+    try {
+      process.exitCode = (await work(app, backend)) ? 0 : 1;
+    } finally {
+      await app.close();
+      await backend.close();
+    }
+  } catch (error) {
+    const isPlain =
+      error instanceof ConfigError || isAppError(error) || error?.constructor === Error;
+    const text = error instanceof Error ? (isPlain ? error.message : error.stack) : String(error);
+    // An operator may read what Stripe said (a wrong key, say); a caller of the API may not.
+    const detail = refusalOf(error)?.detail;
+    process.stderr.write(`${text ?? "failed"}${detail === undefined ? "" : ` (${detail})`}\n`);
+    process.exitCode = 1;
+  }
+  // Keep-alive connections to Stripe would hold the process for a minute.
+  process.exit();
+}

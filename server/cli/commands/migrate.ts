@@ -1,0 +1,34 @@
+// Owns `npm run prisma:migrate`: applies pending migrations to the database of DATABASE_URL, offline, and says which.
+import { openDatabase } from "../../infrastructure.ts";
+import { FALLBACKS } from "../../config/variables.ts";
+import { createLogger } from "../../lib/logger.ts";
+
+/** Needs no other part of the environment than DATABASE_URL, so that it runs before the rest is set up. */
+async function main(): Promise<void> {
+  try {
+    process.loadEnvFile(".env");
+  } catch (error) {
+    if (!(error instanceof Error && "code" in error && error.code === "ENOENT")) throw error;
+  }
+  const url = process.env["DATABASE_URL"] || FALLBACKS["DATABASE_URL"] || "";
+  const kind = /^(mysql|mariadb):/.test(url) ? "mysql" : "sqlite";
+  if (kind === "sqlite" && !url.startsWith("file:")) {
+    throw new Error("DATABASE_URL has to begin with mysql://, mariadb:// or file:");
+  }
+  const environment = process.env["NODE_ENV"] === "production" ? "production" : "development";
+  const logger = createLogger({ level: process.env["LOG_LEVEL"] || "fatal" });
+  const open = await openDatabase({
+    config: { environment, database: { kind, url }, redis: null },
+    logger,
+  });
+  for (const name of open.migrated) process.stdout.write(`applied ${name}\n`);
+  if (open.migrated.length === 0) process.stdout.write("The database is up to date.\n");
+  await open.close();
+}
+
+try {
+  await main();
+} catch (error) {
+  process.stderr.write(`${error instanceof Error ? error.message : String(error)}\n`);
+  process.exitCode = 1;
+}

@@ -1,0 +1,88 @@
+// Owns `npm run sandbox`: both stand-ins alone, on fixed loopback ports, for other people's apps and tests.
+import { type Sandbox, startSandbox } from "../../sandbox/src/sandbox.ts";
+
+const STRIPE_PORT = 12111;
+const GOOGLE_PORT = 12112;
+
+function port(name: string, fallback: number): number {
+  const given = process.env[name];
+  if (given === undefined || given === "") return fallback;
+  const value = Number(given);
+  if (!Number.isInteger(value) || value < 0 || value > 65_535) {
+    throw new Error(`${name}=${given} is not a port (0 to 65535).`);
+  }
+  return value;
+}
+
+function list(name: string, fallback: string): string[] {
+  return (process.env[name] || fallback)
+    .split(",")
+    .map((it) => it.trim())
+    .filter((it) => it !== "");
+}
+
+function describe(sandbox: Sandbox, webhookUrl: string, redirectUris: string[]): string {
+  const stripe = sandbox.stripe.url;
+  const google = sandbox.google.issuer;
+  const env = Object.entries(sandbox.env).map(([name, value]) => `  ${name}=${value}`);
+  return `
+Stripe sandbox   ${stripe}   (open it in a browser: checkout, clock, refunds, events)
+Google sandbox   ${google}
+
+Point your app at them (paste into its .env):
+${env.join("\n")}
+
+Events are sent to  ${webhookUrl}   (SANDBOX_WEBHOOK_URL)
+Google returns to   ${redirectUris.join(", ")}   (SANDBOX_REDIRECT_URIS, comma-separated)
+Ports: SANDBOX_STRIPE_PORT, SANDBOX_GOOGLE_PORT. Beyond loopback: SANDBOX_HOST, SANDBOX_ALLOW_HOSTS.
+ Keep Stripe's state over a restart: SANDBOX_DATA_DIR=.data/sandbox
+
+Make Stripe misbehave (all commands: curl ${stripe}/_sandbox):
+  curl -X POST ${stripe}/_sandbox/api -d '{"fault":"cut-after","times":1,"path":"/v1/refunds"}'
+  curl -X POST ${stripe}/_sandbox/api -d '{"fault":"429","times":3,"retryAfterSeconds":2}'
+  curl -X POST ${stripe}/_sandbox/delivery -d '{"duplicate":2,"reorder":5,"dropShare":0.2}'
+  curl -X POST ${stripe}/_sandbox/clock -d '{"months":1,"hours":2}'
+  curl -X POST ${stripe}/_sandbox/card -d '{"customer":"cus_...","card":"failing"}'
+  curl -X POST ${stripe}/_sandbox/refund -d '{"id":"pi_...","amount":100}'
+  curl -X POST ${stripe}/_sandbox/dispute -d '{"id":"pi_..."}'
+  curl -X POST ${stripe}/_sandbox/well-behaved
+Make Google misbehave (what there is: curl ${google}/_sandbox):
+  curl -X POST '${google}/_sandbox?token=wrong-aud&times=1'
+  curl -X POST '${google}/_sandbox?endpoint=token&fault=hang'
+  curl -X POST '${google}/_sandbox?rotate=1'
+  curl -X POST '${google}/_sandbox?reset=1'
+
+Ctrl-C ends both.
+`;
+}
+
+async function main(): Promise<void> {
+  const [webhookUrl = ""] = list(
+    "SANDBOX_WEBHOOK_URL",
+    "http://localhost:5000/api/payment/webhook",
+  );
+  const redirectUris = list(
+    "SANDBOX_REDIRECT_URIS",
+    "http://localhost:5000/api/auth/google/callback",
+  );
+  const sandbox = await startSandbox({
+    host: process.env.SANDBOX_HOST || undefined,
+    stripePort: port("SANDBOX_STRIPE_PORT", STRIPE_PORT),
+    googlePort: port("SANDBOX_GOOGLE_PORT", GOOGLE_PORT),
+    webhookUrl,
+    redirectUris,
+    dataDir: process.env.SANDBOX_DATA_DIR || undefined,
+    allowHosts: list("SANDBOX_ALLOW_HOSTS", ""),
+  });
+  console.log(describe(sandbox, webhookUrl, redirectUris));
+  const stop = (): void => {
+    void sandbox.close().then(() => process.exit(0));
+  };
+  process.once("SIGINT", stop);
+  process.once("SIGTERM", stop);
+}
+
+main().catch((error: unknown) => {
+  console.error(error instanceof Error ? error.message : String(error));
+  process.exit(1);
+});

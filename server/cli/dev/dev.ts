@@ -1,0 +1,189 @@
+// Owns `npm run dev`: sandbox, API and frontend together, with no credentials and no services, restarted on change.
+import { existsSync, watch } from "node:fs";
+import { createRequire } from "node:module";
+import { dirname, join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { startGoogleSandbox } from "../../sandbox/src/google/server.ts";
+import { SANDBOX_DEFAULTS } from "../../sandbox/src/sandbox.ts";
+import { startStripeSandbox } from "../../sandbox/src/stripe/server.ts";
+import { createChild } from "./child.ts";
+import { complain, paint, say, welcome } from "./output.ts";
+import { watchParents } from "./parents.ts";
+import {
+  busyPorts,
+  readEnvironment,
+  type Surroundings,
+  surveySurroundings,
+} from "./surroundings.ts";
+
+const ROOT = fileURLToPath(new URL("../../../", import.meta.url));
+const WEB = join(ROOT, "examples/web");
+const LEASH = new URL("exit-with-parent.mjs", import.meta.url).href;
+const SETTLE_MS = 150;
+const PATIENCE_MS = 12_000;
+
+/** The stand-ins live here, in the parent: a restart of the API finds its payments and people again. */
+async function startStandIns(found: Surroundings) {
+  const stripe =
+    found.stripePort === null
+      ? null
+      : await startStripeSandbox({
+          port: found.stripePort,
+          dataDir: join(ROOT, ".data/sandbox"),
+          secretKey: SANDBOX_DEFAULTS.secretKey,
+          webhookSecret: SANDBOX_DEFAULTS.webhookSecret,
+          webhookUrl: found.webhookUrl,
+        });
+  const google =
+    found.googlePort === null
+      ? null
+      : await startGoogleSandbox({
+          port: found.googlePort,
+          clientId: SANDBOX_DEFAULTS.clientId,
+          clientSecret: SANDBOX_DEFAULTS.clientSecret,
+          redirectUris: [found.callbackUrl],
+        });
+  return {
+    stripe,
+    google,
+    environment: {
+      ...(stripe && {
+        STRIPE_API_BASE: stripe.url,
+        STRIPE_SECRET_KEY: stripe.secretKey,
+        STRIPE_WEBHOOK_SECRET: stripe.webhookSecret,
+      }),
+      ...(google && {
+        GOOGLE_ISSUER: google.issuer,
+        GOOGLE_CLIENT_ID: google.clientId,
+        GOOGLE_CLIENT_SECRET: google.clientSecret,
+      }),
+    },
+    close: async () => {
+      await Promise.all([stripe?.close(), google?.close()]);
+    },
+  };
+}
+
+/** Resolves once `url` answers 200; never while it does not. */
+async function answers(url: string, stopped: () => boolean): Promise<void> {
+  while (!stopped()) {
+    try {
+      const answer = await fetch(url, { signal: AbortSignal.timeout(2_000) });
+      await answer.body?.cancel();
+      if (answer.ok) return;
+    } catch {
+      // Not yet.
+    }
+    await new Promise((resolve) => setTimeout(resolve, 80));
+  }
+}
+
+/** Calls `onChange` once for a burst of changes in what the API is made of. */
+function watchSources(onChange: (file: string) => void): () => void {
+  let timer: NodeJS.Timeout | undefined;
+  const changed = (file: string) => {
+    clearTimeout(timer);
+    timer = setTimeout(() => onChange(file), SETTLE_MS);
+  };
+  const watchers = ["server", "shared/src", "prisma/generated"].map((folder) =>
+    watch(join(ROOT, folder), { recursive: true }, (_event, file) => {
+      if (file?.endsWith(".ts")) changed(join(folder, file));
+    }),
+  );
+  watchers.push(
+    watch(ROOT, (_event, file) => {
+      if (file === ".env") changed(".env");
+    }),
+  );
+  return () => {
+    clearTimeout(timer);
+    for (const watcher of watchers) watcher.close();
+  };
+}
+
+async function main(): Promise<void> {
+  const startedAt = performance.now();
+  process.chdir(ROOT);
+  const found = surveySurroundings(readEnvironment());
+  const busy = await busyPorts(found);
+  if (busy !== null) throw new Error(busy);
+
+  let stopping: Promise<void> | null = null;
+  const standIns = await startStandIns(found);
+  const apiEnvironment = () => ({ ...readEnvironment(), ...standIns.environment });
+
+  const api = createChild({
+    args: ["--import", "tsx", "--import", LEASH, "server/main.ts"],
+    environment: apiEnvironment,
+    onLine: (line) => say("api", line),
+    onCrash: (how) =>
+      complain(
+        `The API stopped (${how}). Mend it and save: it starts again by itself. Ctrl-C ends.`,
+      ),
+  });
+  const viteBin = join(
+    dirname(createRequire(join(WEB, "package.json")).resolve("vite/package.json")),
+    "bin/vite.js",
+  );
+  const web = createChild({
+    args: [
+      "--import",
+      LEASH,
+      viteBin,
+      "--port",
+      String(found.webPort ?? 0),
+      "--strictPort",
+      "--logLevel",
+      "warn",
+    ],
+    cwd: WEB,
+    environment: () => ({ VITE_API_URL: found.apiUrl, ...found.environment }),
+    onLine: (line) => line.trim() !== "" && say("web", line),
+    onCrash: (how) => complain(`The frontend's server stopped (${how}). Ctrl-C and start again.`),
+  });
+
+  const stop = (): Promise<void> => {
+    stopping ??= (async () => {
+      unwatch();
+      await Promise.all([api.stop(), web.stop()]);
+      await standIns.close();
+    })();
+    return stopping;
+  };
+  const unwatch = watchSources((file) => {
+    say("api", paint("dim", `${file} changed, restarting`));
+    void api.restart();
+  });
+  const end = () => {
+    if (stopping === null) process.stdout.write("\nStopping…\n");
+    void stop().then(() => process.exit(0));
+  };
+  for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) process.on(signal, end);
+  // Whoever read the output may be gone before us; a broken pipe must not leave children behind.
+  for (const stream of [process.stdout, process.stderr]) stream.on("error", end);
+  watchParents(end);
+
+  api.start();
+  if (found.webPort !== null && existsSync(viteBin)) web.start();
+  const isStopping = () => stopping !== null;
+  const patience = setTimeout(() => {
+    if (api.running()) complain("Still starting: the API is not ready yet; its own lines say why.");
+  }, PATIENCE_MS);
+  await Promise.all([
+    answers(`${found.apiUrl}/ready`, isStopping),
+    found.webPort === null ? undefined : answers(found.frontendUrl, isStopping),
+  ]);
+  clearTimeout(patience);
+  if (isStopping()) return;
+  process.stdout.write(
+    welcome(found, (performance.now() - startedAt) / 1000, {
+      google: standIns.google?.issuer,
+      stripe: standIns.stripe?.url,
+    }),
+  );
+}
+
+main().catch((error: unknown) => {
+  complain(error instanceof Error ? error.message : String(error));
+  process.exit(1);
+});

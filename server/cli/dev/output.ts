@@ -1,0 +1,115 @@
+// Owns what `npm run dev` writes: prefixed lines, the server's JSON log made readable, and the list of addresses.
+import { styleText } from "node:util";
+import { prettyFactory } from "pino-pretty";
+import { z } from "zod";
+import type { Surroundings } from "./surroundings.ts";
+
+type Colour = "cyan" | "magenta" | "yellow" | "red" | "green" | "dim" | "bold";
+
+/** `text` in colour where a person reads it, plain in a file or a pipe. */
+export function paint(colour: Colour, text: string): string {
+  return process.stdout.isTTY ? styleText(colour, text) : text;
+}
+
+const requestLine = z.object({
+  req: z.object({ method: z.string(), url: z.string() }),
+  res: z.object({ statusCode: z.number() }),
+  responseTime: z.number().optional(),
+});
+
+const pretty = prettyFactory({
+  colorize: process.stdout.isTTY,
+  singleLine: true,
+  translateTime: "SYS:HH:MM:ss",
+  ignore: "pid,hostname,req,res,responseTime,requestId,reqId",
+  messageFormat: (log, messageKey) => {
+    const request = requestLine.safeParse(log);
+    const message = log[messageKey];
+    if (!request.success) return typeof message === "string" ? message : "";
+    const { req, res, responseTime } = request.data;
+    const took = responseTime === undefined ? "" : ` ${Math.round(responseTime)} ms`;
+    // Inputs of tRPC calls stand in the address; the name of the call says enough here.
+    return `${req.method} ${req.url.split("?", 1)[0] ?? req.url} ${res.statusCode}${took}`;
+  },
+});
+
+/** Writes one line of a part, made readable when it is a log line. */
+export function say(part: "api" | "web" | "sandbox", line: string): void {
+  const colours = { api: "cyan", web: "magenta", sandbox: "yellow" } as const;
+  const text = (line.startsWith("{") ? pretty(line) : line).trimEnd();
+  for (const row of text.split("\n"))
+    process.stdout.write(`${paint(colours[part], part.padEnd(7))} ${row}\n`);
+}
+
+/** Writes a problem and what to do about it. */
+export function complain(text: string): void {
+  process.stderr.write(`${paint("red", "✗")} ${text}\n`);
+}
+
+/** The list of addresses, once everything answers. */
+export function welcome(
+  found: Surroundings,
+  seconds: number,
+  addresses: { google?: string; stripe?: string },
+): string {
+  const { environment } = found;
+  const database = environment["DATABASE_URL"] ?? "file:./.data/skywork.db";
+  const redis = environment["REDIS_URL"] ?? environment["REDIS_HOST"];
+  const rows: [string, string, string][] = [
+    [
+      "Frontend",
+      found.frontendUrl,
+      found.webPort === null ? "yours, started by you" : "sign in here",
+    ],
+    ["API", `${found.apiUrl}/api/trpc`, ""],
+    ["API docs", `${found.apiUrl}/api/docs`, ""],
+    ["Health", `${found.apiUrl}/health`, "and /ready"],
+    addresses.google === undefined
+      ? [
+          "Google",
+          environment["GOOGLE_ISSUER"] ?? "https://accounts.google.com",
+          "real, from your settings",
+        ]
+      : ["Google", addresses.google, "sandbox: any address signs in, no password"],
+    addresses.stripe === undefined
+      ? [
+          "Stripe",
+          environment["STRIPE_API_BASE"] ?? "https://api.stripe.com",
+          "real, from your settings",
+        ]
+      : ["Stripe", addresses.stripe, "sandbox: payments, clock, refunds, disputes, events"],
+    [
+      "Database",
+      database.replace(/\/\/[^@/]*@/, "//…@"),
+      database.startsWith("file:") ? "embedded SQLite" : "",
+    ],
+    [
+      "Redis",
+      redis?.replace(/\/\/[^@/]*@/, "//…@") ?? "none",
+      redis === undefined ? "everything in this process" : "",
+    ],
+  ];
+  const width = Math.max(...rows.map(([, address]) => address.length)) + 2;
+  const list = rows.map(
+    ([name, address, note]) =>
+      `  ${paint("dim", name.padEnd(10))}${paint("cyan", address.padEnd(width))}${paint("dim", note)}`,
+  );
+  const hints = [
+    ...(addresses.stripe === undefined
+      ? [`Webhooks from real Stripe: stripe listen --forward-to ${found.webhookUrl}`]
+      : [
+          "On the payment page: Visa 4242 pays, 0002 is declined, bank debit settles later; code FREE100 is free.",
+        ]),
+    "Ctrl-C stops everything; what you did is kept in .data/.",
+  ];
+  return [
+    "",
+    `  ${paint("bold", "Skywork is ready")} ${paint("dim", `in ${seconds.toFixed(1)} s`)}`,
+    "",
+    ...list,
+    "",
+    ...hints.map((hint) => `  ${paint("dim", hint)}`),
+    "",
+    "",
+  ].join("\n");
+}

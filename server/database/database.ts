@@ -1,0 +1,73 @@
+// Owns the Database handle: the Prisma client, its transactions, and a raw SQL session for the ledger.
+import type { PrismaClient as MysqlClient } from "../../prisma/generated/mysql/client.ts";
+import type { PrismaClient as SqliteClient } from "../../prisma/generated/sqlite/client.ts";
+import type { DependencyState } from "../kv/ports.ts";
+
+/** Columns Prisma leaves out unless a query selects them by name, so that no answer or log can carry them by accident. */
+export const SECRET_COLUMNS = {
+  session: { refreshTokenHash: true, previousTokenHash: true },
+} as const;
+
+/** The client both back ends are seen as. */
+export type ServerPrismaClient = MysqlClient<never, typeof SECRET_COLUMNS>;
+
+type NotInTransactions = "$connect" | "$disconnect" | "$on" | "$transaction" | "$extends";
+
+/** Prisma's typed models, inside or outside a transaction. Secret columns stay in the stores. */
+export type PrismaModels = Omit<ServerPrismaClient, NotInTransactions>;
+
+/**
+ * Raw SQL on one connection, in one transaction. Placeholders are `?`; parameters are null, string, number, bigint,
+ * boolean or Date. Write dates with `toSqlDate(dialect, date)` and read them with `fromSqlDate(dialect, value)` of
+ * sql-dates.ts, and always give them yourself: a column's own default has another form on SQLite.
+ */
+export interface SqlSession {
+  readonly dialect: "mysql" | "sqlite";
+  /** Rows as plain objects; integers, sums and counts as numbers. */
+  query<Row>(sql: string, params: readonly unknown[]): Promise<Row[]>;
+  /** Number of rows matched (also where the new value equals the old one). */
+  execute(sql: string, params: readonly unknown[]): Promise<number>;
+}
+
+/** A Prisma transaction with the raw session of the same connection beside it. */
+export interface DatabaseTransaction {
+  readonly models: PrismaModels;
+  readonly sql: SqlSession;
+}
+
+/**
+ * The database as the server uses it. Isolation is READ COMMITTED on MySQL (SQLite: serialized), so a row read before
+ * it is locked may have changed: lock first (`SELECT … FOR UPDATE`), or write conditionally.
+ */
+export interface Database {
+  readonly dialect: "mysql" | "sqlite";
+  /** Typed reads and single-statement writes. Never use them for writes inside `transaction`: they would wait for it. */
+  readonly models: PrismaModels;
+  /**
+   * Runs `work` in one short transaction; never do I/O other than SQL inside. Conflicts (deadlock, lock wait,
+   * busy) run `work` again, a bounded number of times with jitter, so `work` must be free of other effects.
+   * Throws SERVICE_UNAVAILABLE when the database is away or stays contended; other errors pass through unchanged.
+   */
+  transaction<T>(work: (tx: DatabaseTransaction) => Promise<T>): Promise<T>;
+  /**
+   * The ledger writer's own lane: one bare-driver transaction, no retry, no Prisma (DESIGN.md 4, the hot path).
+   * Rejects with the driver's error; `classifyDatabaseError` tells what it means.
+   */
+  rawTransaction<T>(work: (session: SqlSession) => Promise<T>): Promise<T>;
+}
+
+/** An open database with what its owner needs beside it. */
+export interface OpenDatabase {
+  readonly database: Database;
+  /** Names of the migrations that opening it applied. */
+  readonly migrated: readonly string[];
+  /** Asks the database for a sign of life; bounded to about a second; never throws. */
+  check(): Promise<DependencyState>;
+  /** Waits for what is in flight; safe to call twice. */
+  close(): Promise<void>;
+}
+
+/** The two generated clients differ only in filters SQLite lacks (full-text search), which nobody uses: the one cast. */
+export function asServerClient(client: SqliteClient<never, typeof SECRET_COLUMNS>) {
+  return client as unknown as ServerPrismaClient;
+}

@@ -1,0 +1,84 @@
+// Owns the lock under which one instance migrates MySQL, MariaDB or Galera while the others wait.
+import { randomUUID } from "node:crypto";
+import { setTimeout as sleep } from "node:timers/promises";
+import type { Connection } from "mariadb";
+import { retryConflicts } from "../errors.ts";
+
+/** A lock that is held. */
+export interface MigrationLock {
+  /** Call after each statement, before noting it. Throws when another instance has gone on in our place. */
+  keep(): Promise<void>;
+  release(): Promise<void>;
+}
+
+const WAIT_SECONDS = 120;
+const LOOK_EVERY_MS = 250;
+
+/** Waits for the lock, two minutes at most. */
+export async function takeMigrationLock(connection: Connection): Promise<MigrationLock> {
+  const [galera]: { Value: string }[] = await connection.query("SHOW VARIABLES LIKE 'wsrep_on'");
+  return galera?.Value === "ON" ? takeRow(connection) : takeName(connection);
+}
+
+function tooLong(): Error {
+  return new Error(
+    `Another instance has been migrating this database for more than ${WAIT_SECONDS} s. Wait for it, or end its connection, and start again.`,
+  );
+}
+
+/** GET_LOCK ends with the connection. Its name holds a digest of the database's: more than 64 characters are refused. */
+async function takeName(connection: Connection): Promise<MigrationLock> {
+  const name = "CONCAT('skywork_migrate:', MD5(DATABASE()))";
+  const rows: { taken: number | null }[] = await connection.query(
+    `SELECT GET_LOCK(${name}, ?) AS taken`,
+    [WAIT_SECONDS],
+  );
+  if (Number(rows[0]?.taken) !== 1) throw tooLong();
+  return {
+    keep: () => Promise.resolve(),
+    async release() {
+      await connection.query(`SELECT RELEASE_LOCK(${name})`).catch(() => {});
+    },
+  };
+}
+
+// A Galera node knows only its own GET_LOCKs (and Percona's refuses them). There the lock is a row with a term: of two
+// nodes that take it at once, one fails at COMMIT.
+const TABLE = `CREATE TABLE IF NOT EXISTS _skywork_migration_lock (
+    name      VARCHAR(20) PRIMARY KEY NOT NULL,
+    holder    VARCHAR(36) NOT NULL,
+    expiresAt DATETIME(3) NOT NULL
+) ENGINE InnoDB DEFAULT CHARACTER SET utf8mb4 COLLATE utf8mb4_bin`;
+const TERM = "UTC_TIMESTAMP(3) + INTERVAL 60 SECOND";
+// Assignments are made from left to right: the second sees whether the first took it.
+const TAKE = `INSERT INTO _skywork_migration_lock (name, holder, expiresAt) VALUES ('migrate', ?, ${TERM})
+  ON DUPLICATE KEY UPDATE holder = IF(expiresAt < UTC_TIMESTAMP(3), VALUES(holder), holder),
+    expiresAt = IF(holder = VALUES(holder), VALUES(expiresAt), expiresAt)`;
+
+async function takeRow(connection: Connection): Promise<MigrationLock> {
+  await connection.query(TABLE);
+  const holder = randomUUID();
+  const take = async () => {
+    await retryConflicts(() => connection.query(TAKE, [holder]));
+    const rows: unknown[] = await connection.query(
+      "SELECT 1 FROM _skywork_migration_lock WHERE holder = ?",
+      [holder],
+    );
+    return rows.length === 1;
+  };
+  const giveUpAtMs = Date.now() + WAIT_SECONDS * 1000;
+  while (!(await take())) {
+    if (Date.now() > giveUpAtMs) throw tooLong();
+    await sleep(LOOK_EVERY_MS);
+  }
+  return {
+    async keep() {
+      // A statement longer than the term stops the whole cluster; whoever waited for it may be quicker afterwards.
+      if (!(await take())) throw new Error("Another instance goes on with this migration.");
+    },
+    async release() {
+      const sql = "DELETE FROM _skywork_migration_lock WHERE holder = ?";
+      await retryConflicts(() => connection.query(sql, [holder])).catch(() => {});
+    },
+  };
+}

@@ -1,0 +1,194 @@
+// Owns the production database: MySQL or MariaDB through Prisma, with a small pool of the bare driver for the ledger.
+import { PrismaMariaDb } from "@prisma/adapter-mariadb";
+import { createConnection, type Connection } from "mariadb";
+import { PrismaClient } from "../../../prisma/generated/mysql/client.ts";
+import type { Logger } from "../../lib/logger.ts";
+import {
+  type OpenDatabase,
+  type PrismaModels,
+  SECRET_COLUMNS,
+  type SqlSession,
+} from "../database.ts";
+import {
+  classifyDatabaseError,
+  retryConflicts,
+  toServiceUnavailable,
+  UnknownOutcomeError,
+} from "../errors.ts";
+import { migrateMysql } from "../migrations/mysql.ts";
+import {
+  createDatabaseSql,
+  explainMysqlError,
+  type MysqlTarget,
+  parseMysqlUrl,
+  rootErrno,
+} from "./options.ts";
+import { createMysqlPool, type MysqlPool } from "./pool.ts";
+import { rawTransaction } from "./session.ts";
+
+const PRISMA_TRANSACTIONS = { maxWait: 2_500, timeout: 10_000 };
+
+// A request is answered within three seconds, one of which belongs to what came before: the session, a reconnect. So a try
+// that waited for a lock until it was refused is not repeated, and a COMMIT that hangs (a cluster counting its nodes) is
+// left to itself.
+const RETRIES = { budgetMs: 2_000, longestTryMs: 1_500 };
+const ANSWER_WITHIN_MS = 2_000;
+/** What a COMMIT after long work, a job's, is given at least. */
+const COMMIT_PATIENCE_MS = 1_000;
+
+/**
+ * Opens (migrates) the database of a mysql:// or mariadb:// URL. Throws a plain Error with a sentence when it cannot
+ * be used. `mayCreate`: a missing database is created (development), else its CREATE DATABASE line is told.
+ */
+export async function openProductionDatabase(
+  url: string,
+  options: { logger: Logger; mayCreate: boolean },
+): Promise<OpenDatabase> {
+  const { logger, mayCreate } = options;
+  const target = parseMysqlUrl(url);
+  const migrated = await migrate(target, options);
+  // The ledger has one lane; the second connection lets it go on while the first is being replaced.
+  const rawLimit = target.connectionLimit >= 4 ? 2 : 1;
+  const raw = createMysqlPool(target, { connectionLimit: rawLimit, lane: "ledger", logger });
+  const pool = createMysqlPool(target, {
+    connectionLimit: Math.max(target.connectionLimit - rawLimit, 1),
+    lane: "prisma",
+    logger,
+  });
+  const client = new PrismaClient({
+    // The text protocol costs one round trip and leaves no prepared statements on the server (docs/decisions).
+    adapter: new PrismaMariaDb(pool.forPrisma, {
+      database: target.database,
+      useTextProtocol: true,
+    }),
+    omit: SECRET_COLUMNS,
+    errorFormat: "minimal",
+    transactionOptions: PRISMA_TRANSACTIONS,
+  });
+  logger.debug({ database: target.label, mayCreate }, "database open");
+  let closing: Promise<void> | undefined;
+  return {
+    migrated,
+    database: {
+      dialect: "mysql",
+      models: client,
+      transaction: (work) => transaction(client, work),
+      rawTransaction: (work) => rawTransaction(raw, work),
+    },
+    async check() {
+      try {
+        // A table: a Galera node outside its quorum still answers SELECT 1, and refuses everything else.
+        await client.$queryRaw`SELECT 1 FROM _prisma_migrations LIMIT 1`;
+        return { status: "up" };
+      } catch (error) {
+        logger.warn({ err: error }, "the database does not answer");
+        return { status: "down", detail: explainMysqlError(target, error).message };
+      }
+    },
+    close() {
+      closing ??= close([pool, raw], client);
+      return closing;
+    },
+  };
+}
+
+async function close(pools: readonly MysqlPool[], client: { $disconnect(): Promise<void> }) {
+  await client.$disconnect();
+  await Promise.all(pools.map((pool) => pool.close()));
+}
+
+async function migrate(
+  target: MysqlTarget,
+  { logger, mayCreate }: { logger: Logger; mayCreate: boolean },
+): Promise<string[]> {
+  let connection: Connection;
+  try {
+    connection = await createConnection(target.connection).catch(async (error: unknown) => {
+      if (rootErrno(error) !== 1049 || !mayCreate) throw error;
+      await createDatabase(target, logger);
+      return createConnection(target.connection);
+    });
+  } catch (error) {
+    throw explainMysqlError(target, error);
+  }
+  connection.on("error", (error) => logger.warn({ err: error }, "migration connection lost"));
+  try {
+    return await migrateMysql(connection, logger);
+  } finally {
+    await connection.end().catch(() => connection.destroy());
+  }
+}
+
+async function createDatabase(target: MysqlTarget, logger: Logger): Promise<void> {
+  const connection = await createConnection({ ...target.connection, database: undefined });
+  try {
+    await connection.query(
+      createDatabaseSql(target.database).replace("DATABASE", "DATABASE IF NOT EXISTS"),
+    );
+    logger.info({ database: target.label }, "database created");
+  } finally {
+    await connection.end();
+  }
+}
+
+type Work<T> = (tx: { models: PrismaModels; sql: SqlSession }) => Promise<T>;
+type Client = PrismaClient<never, typeof SECRET_COLUMNS>;
+
+async function transaction<T>(client: Client, work: Work<T>): Promise<T> {
+  const startedAt = performance.now();
+  try {
+    return await retryConflicts(() => runOnce(client, work, startedAt), RETRIES);
+  } catch (error) {
+    throw toServiceUnavailable(error) ?? error;
+  }
+}
+
+/** One try. Rejects with UnknownOutcomeError when COMMIT was sent and its answer is lost, or too long in coming. */
+async function runOnce<T>(client: Client, work: Work<T>, startedAt: number): Promise<T> {
+  let commits = false;
+  let timer: NodeJS.Timeout | undefined;
+  let giveUp: (error: Error) => void = () => {};
+  const late = new Promise<never>((_resolve, reject) => {
+    giveUp = reject;
+  });
+  try {
+    const running = client.$transaction(async (models) => {
+      const result = await work({ models, sql: prismaSession(models) });
+      commits = true;
+      const leftMs = ANSWER_WITHIN_MS - (performance.now() - startedAt);
+      timer = setTimeout(
+        () => giveUp(new UnknownOutcomeError(new Error("COMMIT takes too long"))),
+        Math.max(COMMIT_PATIENCE_MS, leftMs),
+      );
+      return result;
+    });
+    return await Promise.race([running, late]);
+  } catch (error) {
+    // Lost before COMMIT was sent: rolled back. Lost after: nobody knows.
+    if (commits && classifyDatabaseError(error) === "away") throw new UnknownOutcomeError(error);
+    throw error;
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+/** Raw SQL on the connection of a Prisma transaction, with numbers as numbers. */
+function prismaSession(models: PrismaModels): SqlSession {
+  return {
+    dialect: "mysql",
+    async query<Row>(sql: string, params: readonly unknown[]) {
+      const rows = await models.$queryRawUnsafe<Record<string, unknown>[]>(sql, ...params);
+      return rows.map((row) => {
+        for (const [column, value] of Object.entries(row)) {
+          if (typeof value === "bigint" || isDecimal(value)) row[column] = Number(value);
+        }
+        return row as Row;
+      });
+    },
+    execute: (sql, params) => models.$executeRawUnsafe(sql, ...params),
+  };
+}
+
+function isDecimal(value: unknown): boolean {
+  return typeof value === "object" && value !== null && "toDecimalPlaces" in value;
+}

@@ -1,0 +1,148 @@
+// Owns pools of MySQL connections: bounded waits, survived losses, and not waiting for a server that has gone silent.
+import type { Socket } from "node:net";
+import { setTimeout as sleep } from "node:timers/promises";
+import type { PrismaMariaDb } from "@prisma/adapter-mariadb";
+import { createPool, type PoolConnection, type QueryOptions } from "mariadb";
+import type { Logger } from "../../lib/logger.ts";
+import type { MysqlTarget } from "./options.ts";
+import { createWatchdog, DatabaseAwayError, type Watchdog } from "./watchdog.ts";
+
+/** What @prisma/adapter-mariadb takes for a pool. */
+export type AdapterPool = Exclude<
+  ConstructorParameters<typeof PrismaMariaDb>[0],
+  string | { connectionLimit?: number }
+>;
+
+/** A pool and the ways into it. Every statement sent through it is watched. */
+export interface MysqlPool {
+  /** For @prisma/adapter-mariadb: the few calls it makes. */
+  readonly forPrisma: AdapterPool;
+  /** A connection, within about two seconds or not at all. Give it back with `release`. */
+  acquire(): Promise<WatchedConnection>;
+  /** Ends every connection, after what is in flight. Safe to call twice. */
+  close(): Promise<void>;
+}
+
+/** A pool's connection whose statements end when the server has gone silent. */
+export interface WatchedConnection {
+  query<T>(sql: string | QueryOptions, values?: unknown): Promise<T>;
+  execute<T>(sql: string | QueryOptions, values?: unknown): Promise<T>;
+  on(event: string, listener: (error: Error) => void): void;
+  off(event: string, listener: (error: Error) => void): void;
+  release(): Promise<void>;
+  destroy(): void;
+}
+
+const ACQUIRE_TIMEOUT_MS = 2_000;
+const CLOSE_WITHIN_MS = 5_000;
+
+/** Counts and sums as numbers; Prisma does its own conversion. */
+const PLAIN_NUMBERS = { bigIntAsNumber: true, decimalAsNumber: true, insertIdAsNumber: true };
+
+/** A pool of at most `connectionLimit` connections. Those of the ledger's lane have autocommit off. */
+export function createMysqlPool(
+  target: MysqlTarget,
+  options: { connectionLimit: number; lane: "ledger" | "prisma"; logger: Logger },
+): MysqlPool {
+  const { connectionLimit, lane, logger } = options;
+  const watchdog = createWatchdog(target.connection, logger);
+  const pool = createPool({
+    ...target.connection,
+    initSql: [...target.sessionSql, `SET SESSION autocommit = ${lane === "ledger" ? 0 : 1}`],
+    connectionLimit,
+    acquireTimeout: ACQUIRE_TIMEOUT_MS,
+    // The rest is opened when needed and kept for a while.
+    minimumIdle: 1,
+    idleTimeout: 300,
+    dateStrings: true,
+    autoJsonMap: false,
+    ...(lane === "ledger" ? PLAIN_NUMBERS : {}),
+  });
+  // Without a listener the connector's lost connections would end the process.
+  const events = pool as unknown as NodeJS.EventEmitter;
+  events.on("error", (error) =>
+    logger.warn({ err: error, database: target.label }, "database connection lost"),
+  );
+
+  // The connector's own `destroy` asks the server to KILL the statement, without a limit in time and with a rejection
+  // nobody can catch; closing the socket is all that is wanted. Only the events show the connection that has it.
+  const sockets = new Map<number, Socket>();
+  events.on("acquire", (inner: { threadId: number; getSocket(): Socket }) =>
+    sockets.set(inner.threadId, inner.getSocket()),
+  );
+
+  async function acquire(): Promise<WatchedConnection> {
+    const pending = pool.getConnection();
+    const connection = await within(pending, ACQUIRE_TIMEOUT_MS + 200, () => {
+      // Pinging idle connections to a silent server can take longer than the pool's own limit.
+      pending.then((late) => late.release()).catch(() => {});
+    });
+    const thread = connection.threadId ?? 0;
+    const socket = sockets.get(thread);
+    sockets.delete(thread);
+    return watch(connection, watchdog, socket);
+  }
+
+  async function once<T>(work: (connection: WatchedConnection) => Promise<T>): Promise<T> {
+    const connection = await acquire();
+    try {
+      return await work(connection);
+    } finally {
+      await connection.release();
+    }
+  }
+
+  const forPrisma = {
+    getConnection: acquire,
+    query: (sql: QueryOptions, values?: unknown) =>
+      once((connection) => connection.query(sql, values)),
+    execute: (sql: QueryOptions, values?: unknown) =>
+      once((connection) => connection.execute(sql, values)),
+  };
+  let closing: Promise<void> | undefined;
+  return {
+    forPrisma: forPrisma as unknown as AdapterPool,
+    acquire,
+    close() {
+      closing ??= (async () => {
+        // A silent server never answers the farewell of its connections.
+        await Promise.race([pool.end(), sleep(CLOSE_WITHIN_MS, undefined, { ref: false })]);
+        watchdog.stop();
+      })();
+      return closing;
+    },
+  };
+}
+
+function watch(
+  connection: PoolConnection,
+  watchdog: Watchdog,
+  socket: Socket | undefined,
+): WatchedConnection {
+  const destroy = () => void socket?.destroy(new DatabaseAwayError("The connection was given up"));
+  const emitter = connection as unknown as NodeJS.EventEmitter;
+  return {
+    query: (sql, values) => watchdog.run(() => connection.query(sql, values), destroy),
+    execute: (sql, values) => watchdog.run(() => connection.execute(sql, values), destroy),
+    on: (event, listener) => void emitter.on(event, listener),
+    off: (event, listener) => void emitter.off(event, listener),
+    // Giving a connection back rolls back what it left open, which a silent server would never answer.
+    release: () => watchdog.run(() => connection.release(), destroy),
+    destroy,
+  };
+}
+
+async function within<T>(running: Promise<T>, ms: number, onLate: () => void): Promise<T> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<never>((_resolve, reject) => {
+    timer = setTimeout(() => {
+      onLate();
+      reject(new DatabaseAwayError(`No database connection within ${ms} ms`));
+    }, ms);
+  });
+  try {
+    return await Promise.race([running, late]);
+  } finally {
+    clearTimeout(timer);
+  }
+}

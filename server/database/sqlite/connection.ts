@@ -1,0 +1,144 @@
+// Owns one SQLite connection: its PRAGMAs, its prepared statements, and closing it for good after an error it cannot mend.
+import Libsql from "libsql";
+import { LRUCache } from "lru-cache";
+import type { SqliteValue } from "./values.ts";
+
+/** What a statement answered. */
+export interface SqliteResult {
+  columns: string[];
+  declaredTypes: (string | null)[];
+  rows: unknown[][];
+  changes: number;
+}
+
+/** One connection. Every call is synchronous: SQLite works on this thread. */
+export interface SqliteConnection {
+  /** Runs one statement to its end, so that no half-read statement keeps a snapshot or a lock. */
+  run(sql: string, args: readonly SqliteValue[]): SqliteResult;
+  /**
+   * Runs a script. BEGIN, COMMIT and ROLLBACK go this way too: a prepared BEGIN that met a lock would stay in progress
+   * and make the next COMMIT fail, while a script's statements are finalised whatever happens.
+   */
+  script(sql: string): void;
+  readonly inTransaction: boolean;
+  /** Drops the connection; the next call opens a new one with the same PRAGMAs. */
+  reset(): void;
+  close(): void;
+}
+
+/** How long SQLite itself may block the event loop for another process's lock; the rest is waited for asynchronously. */
+const BLOCKING_BUSY_MS = 5;
+const MAX_STATEMENTS = 300;
+
+// WAL lets readers and the writer work side by side; FULL makes every commit durable before it is acknowledged.
+// A checkpoint each 32 MiB instead of each 4: a batch touches some hundred pages, most of them again in the next one
+// (`npm run bench -- --only embedded`: a third more spends). The pages in hand are then kept in 16 MiB, not 2.
+const PRAGMAS = [
+  `busy_timeout = ${BLOCKING_BUSY_MS}`,
+  "synchronous = FULL",
+  "foreign_keys = ON",
+  "temp_store = MEMORY",
+  "wal_autocheckpoint = 8000",
+  "cache_size = -16384",
+  "journal_size_limit = 67108864",
+];
+
+/**
+ * Opens `path`. A `reader` refuses to write, whatever it is asked. Connections are opened here alone, so that the
+ * PRAGMAs hold on each of them: @libsql/client opens further ones by itself without them, which is why it is not used.
+ */
+export function openSqliteConnection(path: string, role: "reader" | "writer"): SqliteConnection {
+  let closed = false;
+  let database: Libsql.Database | undefined;
+  let statements = new LRUCache<string, PreparedStatement>({ max: MAX_STATEMENTS });
+
+  function live(): Libsql.Database {
+    if (closed) throw new SqliteClosedError("The database is closed");
+    if (database === undefined) database = open(path, role);
+    return database;
+  }
+
+  function prepare(sql: string): PreparedStatement {
+    const known = statements.get(sql);
+    if (known !== undefined) return known;
+    const statement = live().prepare(sql);
+    const prepared = statement.reader
+      ? { reader: true, statement: statement.raw() }
+      : { reader: false, statement };
+    statements.set(sql, prepared);
+    return prepared;
+  }
+
+  function reset(): void {
+    const old = database;
+    database = undefined;
+    statements = new LRUCache({ max: MAX_STATEMENTS });
+    old?.close();
+  }
+
+  return {
+    run(sql, args) {
+      live();
+      const { reader, statement } = prepare(sql);
+      try {
+        if (!reader) {
+          const { changes } = statement.run(args);
+          return { columns: [], declaredTypes: [], rows: [], changes };
+        }
+        const rows = statement.all(args) as unknown[][];
+        const columns = statement.columns();
+        return {
+          columns: columns.map(({ name }) => name),
+          declaredTypes: columns.map(({ type }) => type),
+          rows,
+          // `RETURNING` gives one row for each row changed.
+          changes: rows.length,
+        };
+      } catch (error) {
+        statements.delete(sql);
+        // A reader is in no transaction, so a fresh connection is the surest end of a statement that failed halfway.
+        if (role === "reader") reset();
+        throw error;
+      }
+    },
+    script(sql) {
+      live().exec(sql);
+    },
+    get inTransaction() {
+      return database?.inTransaction ?? false;
+    },
+    reset,
+    close() {
+      if (closed) return;
+      closed = true;
+      reset();
+    },
+  };
+}
+
+/** Asked for something after `close`. */
+export class SqliteClosedError extends Error {
+  override readonly name = "SqliteClosedError";
+}
+
+interface PreparedStatement {
+  reader: boolean;
+  statement: Libsql.Statement<unknown[]>;
+}
+
+function open(path: string, role: "reader" | "writer"): Libsql.Database {
+  const database = new Libsql(path);
+  try {
+    for (const pragma of PRAGMAS) database.exec(`PRAGMA ${pragma}`);
+    // Without WAL a mere reader could make a COMMIT busy; network file systems refuse it.
+    const [mode] = database.prepare("PRAGMA journal_mode = WAL").raw().all() as [[string]];
+    if (mode[0] !== "wal") {
+      throw new Error("its file system does not support SQLite's write-ahead log");
+    }
+    if (role === "reader") database.exec("PRAGMA query_only = ON");
+  } catch (error) {
+    database.close();
+    throw error;
+  }
+  return database;
+}

@@ -1,0 +1,140 @@
+// Owns the embedded database: SQLite in a file, through Prisma and, for the ledger, directly.
+import { mkdir } from "node:fs/promises";
+import { dirname, resolve } from "node:path";
+import { fileURLToPath } from "node:url";
+import type { Logger } from "../../lib/logger.ts";
+import {
+  asServerClient,
+  type DatabaseTransaction,
+  type OpenDatabase,
+  SECRET_COLUMNS,
+  type SqlSession,
+} from "../database.ts";
+import { retryConflicts, toServiceUnavailable } from "../errors.ts";
+import { migrateSqlite } from "../migrations/sqlite.ts";
+import { createSqliteAdapter } from "./adapter.ts";
+import { openSqliteEngine, type SqliteEngine, type SqliteTransaction } from "./engine.ts";
+import { toSqliteValue } from "./values.ts";
+
+// Longer than the engine's own patience (about 5 s), so that a transaction never starts after Prisma gave up on it.
+const PRISMA_TRANSACTIONS = { maxWait: 12_000, timeout: 10_000 };
+
+/** Opens (creates, migrates) the file of a `file:` URL. Throws a plain Error with a sentence when it cannot be used. */
+export async function openEmbeddedDatabase(url: string, logger: Logger): Promise<OpenDatabase> {
+  const path = sqlitePath(url);
+  const engine = await openFile(path);
+  try {
+    const migrated = await migrateSqlite(engine, logger);
+    const { PrismaClient } = await import("../../../prisma/generated/sqlite/client.ts");
+    const client = asServerClient(
+      new PrismaClient({
+        adapter: createSqliteAdapter(engine),
+        omit: SECRET_COLUMNS,
+        errorFormat: "minimal",
+        transactionOptions: PRISMA_TRANSACTIONS,
+      }),
+    );
+    let closing: Promise<void> | undefined;
+    return {
+      migrated,
+      database: {
+        dialect: "sqlite",
+        models: client,
+        transaction: (work) =>
+          unavailable(
+            retryConflicts(() =>
+              client.$transaction((models) => work({ models, sql: currentSession(engine) })),
+            ),
+          ),
+        rawTransaction: (work) => rawTransaction(engine, work),
+      },
+      async check() {
+        try {
+          await engine.read("SELECT 1", []);
+          return { status: "up" };
+        } catch (error) {
+          logger.warn({ err: error }, "the embedded database does not answer");
+          return { status: "down", detail: "The database file cannot be read." };
+        }
+      },
+      close() {
+        closing ??= client.$disconnect().then(() => engine.close());
+        return closing;
+      },
+    };
+  } catch (error) {
+    await engine.close();
+    throw error;
+  }
+}
+
+/** The path in a `file:` URL; relative ones are relative to the working directory. */
+export function sqlitePath(url: string): string {
+  const [withoutQuery = ""] = url.split("?");
+  if (withoutQuery.startsWith("file://")) return fileURLToPath(withoutQuery);
+  const path = withoutQuery.replace(/^file:/, "");
+  if (path === "" || path === ":memory:") {
+    throw new Error(
+      `DATABASE_URL=${url} names no file. Write for example DATABASE_URL=file:./.data/skywork.db`,
+    );
+  }
+  return resolve(path);
+}
+
+async function openFile(path: string): Promise<SqliteEngine> {
+  try {
+    await mkdir(dirname(path), { recursive: true });
+    return await openSqliteEngine(path);
+  } catch (error) {
+    const reason = error instanceof Error ? error.message : String(error);
+    throw new Error(
+      `The database file ${path} cannot be used (${reason}). Check that DATABASE_URL names a writable SQLite file, or delete the file to start afresh.`,
+      { cause: error },
+    );
+  }
+}
+
+async function unavailable<T>(running: Promise<T>): Promise<T> {
+  try {
+    return await running;
+  } catch (error) {
+    throw toServiceUnavailable(error) ?? error;
+  }
+}
+
+/** The transaction that has the turn is the one Prisma has just begun: nobody else can have it at the same time. */
+function currentSession(engine: SqliteEngine): SqlSession {
+  if (engine.current === undefined) throw new Error("No transaction has the turn");
+  return sessionOf(engine.current);
+}
+
+async function rawTransaction<T>(
+  engine: SqliteEngine,
+  work: (session: DatabaseTransaction["sql"]) => Promise<T>,
+): Promise<T> {
+  const transaction = await engine.begin();
+  try {
+    const result = await work(sessionOf(transaction));
+    transaction.commit();
+    return result;
+  } finally {
+    transaction.rollback();
+  }
+}
+
+function sessionOf(transaction: SqliteTransaction): SqlSession {
+  return {
+    dialect: "sqlite",
+    async query<Row>(sql: string, params: readonly unknown[]) {
+      const { columns, rows } = transaction.run(sql, params.map(toSqliteValue));
+      return rows.map((row) => {
+        const record: Record<string, unknown> = {};
+        for (const [index, column] of columns.entries()) record[column] = row[index];
+        return record as Row;
+      });
+    },
+    async execute(sql, params) {
+      return transaction.run(sql, params.map(toSqliteValue)).changes;
+    },
+  };
+}

@@ -1,0 +1,84 @@
+// Owns how answers outside tRPC are written: JSON bodies, the REST error shape, the request id.
+import type { IncomingMessage, ServerResponse } from "node:http";
+import { type AppError, isAppError } from "../lib/errors.ts";
+import { toAppError } from "../trpc/trpc.ts";
+
+const requestIds = new WeakMap<IncomingMessage, string>();
+
+/** Remembers the id the edge gave this request. */
+export function setRequestId(request: IncomingMessage, id: string): void {
+  requestIds.set(request, id);
+}
+
+/** The id the edge gave this request. */
+export function requestIdOf(request: IncomingMessage): string {
+  return requestIds.get(request) ?? "unknown";
+}
+
+const routes = new WeakMap<IncomingMessage, string>();
+
+/** Names the route for the metrics: a fixed, small set of words, never the caller's text. */
+export function setRoute(request: IncomingMessage, route: string): void {
+  routes.set(request, route);
+}
+
+/** The route's name for the metrics. */
+export function routeOf(request: IncomingMessage): string {
+  return routes.get(request) ?? "other";
+}
+
+/** Writes a JSON answer once; nothing happens when one was already begun or the client is gone. */
+export function sendJson(response: ServerResponse, status: number, body: unknown): void {
+  if (response.headersSent || response.destroyed) return;
+  const text = JSON.stringify(body);
+  response.statusCode = status;
+  response.setHeader("Content-Type", "application/json; charset=utf-8");
+  response.setHeader("Content-Length", Buffer.byteLength(text));
+  response.end(text);
+}
+
+/** The REST form of an error: `{"success":false,code,message,statusCode,…details}`. */
+export function restError(error: AppError, requestId: string, statusCode = error.httpStatus) {
+  const message =
+    error.code === "INTERNAL"
+      ? `Something went wrong on our side. Please try again; if it stays, report request ${requestId}.`
+      : error.message;
+  return { success: false, code: error.code, message, statusCode, requestId, ...error.details };
+}
+
+/** Body-parser, Express and router errors carry their status in `status` or `statusCode`. */
+function statusOf(error: unknown): number | null {
+  if (typeof error !== "object" || error === null || isAppError(error)) return null;
+  const status = "statusCode" in error ? error.statusCode : "status" in error ? error.status : null;
+  return typeof status === "number" && status >= 400 && status < 500 ? status : null;
+}
+
+const STATUS_CODES: Readonly<Record<number, "NOT_FOUND" | "PAYLOAD_TOO_LARGE" | "FORBIDDEN">> = {
+  403: "FORBIDDEN",
+  404: "NOT_FOUND",
+  413: "PAYLOAD_TOO_LARGE",
+};
+
+/** Any error as its REST answer, with `Retry-After` where it has one. Nothing of an unexpected error's text passes. */
+export function sendError(
+  request: IncomingMessage,
+  response: ServerResponse,
+  error: unknown,
+): void {
+  const requestId = requestIdOf(request);
+  const status = statusOf(error);
+  if (status !== null) {
+    const code = STATUS_CODES[status] ?? "VALIDATION_FAILED";
+    const details = code === "VALIDATION_FAILED" ? { fields: {} } : {};
+    sendJson(response, status, {
+      ...{ success: false, code, message: "The request could not be understood." },
+      ...{ statusCode: status, requestId, ...details },
+    });
+    return;
+  }
+  const appError = toAppError(error);
+  const { retryAfterSeconds } = appError.details;
+  if (typeof retryAfterSeconds === "number" && !response.headersSent)
+    response.setHeader("Retry-After", String(retryAfterSeconds));
+  sendJson(response, appError.httpStatus, restError(appError, requestId));
+}

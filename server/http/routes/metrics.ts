@@ -1,0 +1,111 @@
+// Owns /metrics: what Prometheus may know of this process, and who may ask.
+import { createHash, timingSafeEqual } from "node:crypto";
+import type { IncomingMessage, ServerResponse } from "node:http";
+import { collectDefaultMetrics, Gauge, Histogram, Registry } from "prom-client";
+import type { Config } from "../../config/config.ts";
+import { routeOf } from "../response.ts";
+
+/** The metrics of one app. */
+export interface Metrics {
+  readonly registry: Registry;
+  /** Counts one durable batch of the ledger. */
+  batch(batch: { readonly operations: number; readonly seconds: number }): void;
+  /** Times a request until its answer is out. */
+  watch(request: IncomingMessage, response: ServerResponse): void;
+  /** Stops measuring the process. */
+  close(): void;
+  /** The Prometheus text, or null when this caller may not see it. */
+  render(
+    authorization: string | undefined,
+  ): Promise<"off" | "refused" | { text: string; type: string }>;
+}
+
+function digest(text: string): Buffer {
+  return createHash("sha256").update(text).digest();
+}
+
+/**
+ * Metrics in a registry of their own, so that two apps in one process do not meet. `backlog` and `ledgerPending` are
+ * asked at each scrape.
+ * In production without METRICS_TOKEN they are off; in development without one they are open.
+ */
+export function createMetrics(deps: {
+  config: Pick<Config, "environment" | "metricsToken">;
+  backlog: () => Promise<{ pending: number; failed: number }>;
+  ledgerPending: () => number;
+}): Metrics {
+  const registry = new Registry();
+  collectDefaultMetrics({ register: registry });
+  const durations = new Histogram({
+    name: "http_request_duration_seconds",
+    help: "Duration of HTTP requests by route and status class.",
+    labelNames: ["route", "method", "status"] as const,
+    buckets: [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10],
+    registers: [registry],
+  });
+  new Gauge({
+    name: "stripe_events_backlog",
+    help: "Stripe events not processed yet, by state.",
+    labelNames: ["status"] as const,
+    registers: [registry],
+    async collect() {
+      const counts = await deps.backlog().catch(() => null);
+      if (!counts) return;
+      this.set({ status: "pending" }, counts.pending);
+      this.set({ status: "failed" }, counts.failed);
+    },
+  });
+  const batchOperations = new Histogram({
+    name: "ledger_batch_operations",
+    help: "Credit operations that became durable together, in one transaction.",
+    buckets: [1, 2, 4, 8, 16, 32, 64, 128, 256],
+    registers: [registry],
+  });
+  const batchSeconds = new Histogram({
+    name: "ledger_batch_duration_seconds",
+    help: "Duration of a batch's transaction, with its retries.",
+    buckets: [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5],
+    registers: [registry],
+  });
+  new Gauge({
+    name: "ledger_operations_pending",
+    help: "Credit operations waiting or under way.",
+    registers: [registry],
+    collect() {
+      this.set(deps.ledgerPending());
+    },
+  });
+  const { metricsToken, environment } = deps.config;
+  const expected = metricsToken === null ? null : digest(`Bearer ${metricsToken}`);
+  const methods = new Set(["GET", "POST", "OPTIONS", "HEAD", "PATCH"]);
+
+  return {
+    registry,
+    batch({ operations, seconds }) {
+      batchOperations.observe(operations);
+      batchSeconds.observe(seconds);
+    },
+    watch(request, response) {
+      const startedAt = process.hrtime.bigint();
+      response.once("close", () => {
+        const seconds = Number(process.hrtime.bigint() - startedAt) / 1e9;
+        const method = methods.has(request.method ?? "") ? (request.method ?? "") : "other";
+        // Streams live for minutes and would drown the durations of calls.
+        if (response.getHeader("content-type") === "text/event-stream") return;
+        durations.observe(
+          { route: routeOf(request), method, status: `${Math.floor(response.statusCode / 100)}xx` },
+          seconds,
+        );
+      });
+    },
+    close() {
+      registry.clear();
+    },
+    async render(authorization) {
+      if (expected === null && environment === "production") return "off";
+      if (expected !== null && !timingSafeEqual(digest(authorization ?? ""), expected))
+        return "refused";
+      return { text: await registry.metrics(), type: registry.contentType };
+    },
+  };
+}

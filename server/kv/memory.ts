@@ -1,0 +1,146 @@
+// Owns the in-process key-value side: cache, locks, limits and messages of a single instance, all bounded.
+import { EventEmitter } from "node:events";
+import { LRUCache } from "lru-cache";
+import { RateLimiterMemory, RateLimiterRes } from "rate-limiter-flexible";
+import type {
+  Cache,
+  KeyValues,
+  Limiter,
+  LimiterRule,
+  LimitResult,
+  Locks,
+  PubSub,
+} from "./ports.ts";
+
+const MAX_CACHE_ENTRIES = 50_000;
+const MAX_LOCKS = 100_000;
+const MAX_LIMITER_KEYS = 50_000;
+
+/** A key-value side that lives and dies with this process. */
+export function openMemory(): KeyValues {
+  const emitter = new EventEmitter().setMaxListeners(0);
+  return {
+    cache: createMemoryCache(),
+    locks: createMemoryLocks(),
+    pubsub: createMemoryPubSub(emitter),
+    limiter: createMemoryLimiter,
+    check: () => Promise.resolve({ status: "up", detail: "in-process" }),
+    close() {
+      emitter.removeAllListeners();
+      return Promise.resolve();
+    },
+  };
+}
+
+/** A cache that forgets the least recently used beyond 50,000 entries. */
+export function createMemoryCache(): Cache {
+  const entries = new LRUCache<string, string>({ max: MAX_CACHE_ENTRIES });
+  return {
+    get: (key) => Promise.resolve(entries.get(key)),
+    set(key, value, ttlSeconds) {
+      entries.set(key, value, { ttl: ttlMsOf(ttlSeconds) });
+      return Promise.resolve();
+    },
+    setIfAbsent(key, value, ttlSeconds) {
+      const absent = !entries.has(key);
+      if (absent) entries.set(key, value, { ttl: ttlMsOf(ttlSeconds) });
+      return Promise.resolve(absent);
+    },
+    delete(...keys) {
+      for (const key of keys) entries.delete(key);
+      return Promise.resolve();
+    },
+  };
+}
+
+/** Milliseconds of a time to live; never zero, which the stores would take for "forever". */
+export function ttlMsOf(ttlSeconds: number): number {
+  return Math.max(1, Math.round(ttlSeconds * 1000));
+}
+
+function createMemoryLocks(): Locks {
+  const held = new LRUCache<string, symbol>({ max: MAX_LOCKS });
+  return {
+    acquire(keys, ttlMs) {
+      const token = Symbol("lease");
+      const acquired = new Set<string>();
+      for (const key of keys) {
+        if (held.has(key)) continue;
+        held.set(key, token, { ttl: ttlMs });
+        acquired.add(key);
+      }
+      return Promise.resolve({
+        acquired,
+        release() {
+          for (const key of acquired) if (held.get(key) === token) held.delete(key);
+          return Promise.resolve();
+        },
+      });
+    },
+  };
+}
+
+function createMemoryPubSub(emitter: EventEmitter): PubSub {
+  return {
+    publish(channel, message) {
+      // Like over the wire: a listener never runs inside its publisher's call.
+      setImmediate(() => emitter.emit(channel, message));
+      return Promise.resolve();
+    },
+    subscribe(channel, listener) {
+      emitter.on(channel, listener);
+      return Promise.resolve(() => {
+        emitter.off(channel, listener);
+        return Promise.resolve();
+      });
+    },
+  };
+}
+
+/** A limiter that counts in this process, for 50,000 keys at most. */
+export function createMemoryLimiter(rule: LimiterRule): Limiter {
+  const limiter = new RateLimiterMemory({
+    points: rule.points,
+    duration: windowSecondsOf(rule),
+    keyPrefix: rule.name,
+  });
+  const recent = new LRUCache<string, true>({
+    max: MAX_LIMITER_KEYS,
+    dispose: (_value, key) => void limiter.delete(key),
+  });
+  return {
+    consume(key, points) {
+      recent.set(key, true, { noDisposeOnSet: true });
+      return toLimitResult(rule, limiter.consume(key, points));
+    },
+    async reward(key, points) {
+      await limiter.reward(key, points);
+    },
+  };
+}
+
+/** A window in whole seconds, as the library counts; at least one. */
+export function windowSecondsOf(rule: LimiterRule): number {
+  return Math.max(1, Math.ceil(rule.windowMs / 1000));
+}
+
+/** The library resolves what is allowed and rejects what is not; errors of the store pass through. */
+export async function toLimitResult(
+  rule: LimiterRule,
+  consumption: Promise<RateLimiterRes>,
+): Promise<LimitResult> {
+  const answer = await consumption.then(
+    (result) => ({ allowed: true, result }),
+    (error: unknown) => {
+      if (error instanceof RateLimiterRes) return { allowed: false, result: error };
+      throw error;
+    },
+  );
+  const { remainingPoints, msBeforeNext } = answer.result;
+  return {
+    allowed: answer.allowed,
+    limit: rule.points,
+    remaining: Math.min(rule.points, Math.max(0, remainingPoints)),
+    resetMs: Math.max(0, msBeforeNext),
+  };
+}

@@ -1,0 +1,75 @@
+// The small interfaces the rest of the server sees instead of Redis, and their in-process stand-in.
+/** Bounded key-value store for things that may be lost at any time. A failing store misses; it never throws. */
+export interface Cache {
+  /** The value under `key`, or undefined (absent, expired, or the store is away). */
+  get(key: string): Promise<string | undefined>;
+  /** Keeps `value` for `ttlSeconds` at most. */
+  set(key: string, value: string, ttlSeconds: number): Promise<void>;
+  /** Sets only if absent; true when this call set it. When the store is away: `undefined` (unknown). */
+  setIfAbsent(key: string, value: string, ttlSeconds: number): Promise<boolean | undefined>;
+  delete(...keys: string[]): Promise<void>;
+}
+
+/** Advisory per-user locks: speed, never correctness (DESIGN.md 3.5). */
+export interface Locks {
+  /**
+   * Tries to take all of `keys` in one round trip for `ttlMs`.
+   * Returns what was taken and a way to give it back. When the store is away, everything counts as taken.
+   */
+  acquire(keys: readonly string[], ttlMs: number): Promise<LockLease>;
+}
+
+/** Locks held by this caller until `release` or the end of their time. */
+export interface LockLease {
+  readonly acquired: ReadonlySet<string>;
+  /** Compare-and-delete: a lock that expired and was taken by another stays theirs. Never throws. */
+  release(): Promise<void>;
+}
+
+/** Fire-and-forget messages between instances. Lost messages are allowed; subscribers re-read the database. */
+export interface PubSub {
+  publish(channel: string, message: string): Promise<void>;
+  /** Calls `listener` for each message until the returned function is called. */
+  subscribe(channel: string, listener: (message: string) => void): Promise<() => Promise<void>>;
+}
+
+/** What a limiter says of one consumption. */
+export interface LimitResult {
+  allowed: boolean;
+  limit: number;
+  remaining: number;
+  /** Milliseconds until the window is over. */
+  resetMs: number;
+}
+
+/** Counts points per key in fixed windows. Falls back to memory when Redis is away. */
+export interface Limiter {
+  consume(key: string, points: number): Promise<LimitResult>;
+  /** Gives points back (a concurrency slot freed, an attempt that should not count). */
+  reward(key: string, points: number): Promise<void>;
+}
+
+/** A limiter's shape: `points` per `windowMs`, under a name of its own. */
+export interface LimiterRule {
+  name: string;
+  points: number;
+  windowMs: number;
+}
+
+/** The state of one dependency, for /ready. */
+export interface DependencyState {
+  status: "up" | "degraded" | "down";
+  /** Kind words for an operator, without secrets. */
+  detail?: string;
+}
+
+/** The key-value side as each of its implementations provides it. */
+export interface KeyValues {
+  readonly cache: Cache;
+  readonly locks: Locks;
+  readonly pubsub: PubSub;
+  limiter(rule: LimiterRule): Limiter;
+  /** Answers within about a second. */
+  check(): Promise<DependencyState>;
+  close(): Promise<void>;
+}

@@ -1,0 +1,68 @@
+// Owns the cache in Redis, and that a change Redis did not hear of is made good before the cache is believed again.
+import type { Cache } from "../ports.ts";
+import { ttlMsOf } from "../memory.ts";
+import type { RedisCircuit } from "./circuit-breaker.ts";
+
+const MAX_UNHEARD = 10_000;
+/** After an outage: long enough for every other instance to notice its end and carry out what it remembers. */
+const CATCH_UP_MS = 2_000;
+
+/** A cache under `keyPrefix`. Misses while Redis is away. */
+export function createRedisCache(circuit: RedisCircuit, keyPrefix: string): Cache {
+  // Deletions and writes that failed: their keys miss here until Redis has dropped the older value.
+  const unheard = new Set<string>();
+  let longestTtlMs = 0;
+  // When more failed than are remembered, nothing is believed until all of that time's entries are over.
+  let blindUntilMs = 0;
+  const full = (key: string) => `${keyPrefix}:${key}`;
+
+  circuit.onRecovery(async (client) => {
+    const keys = [...unheard];
+    await Promise.all(keys.map((key) => client.del(key)));
+    for (const key of keys) unheard.delete(key);
+    blindUntilMs = Math.max(blindUntilMs, Date.now() + CATCH_UP_MS);
+  });
+
+  function remember(keys: readonly string[]): void {
+    for (const key of keys) unheard.add(key);
+    if (unheard.size <= MAX_UNHEARD) return;
+    unheard.clear();
+    blindUntilMs = Date.now() + longestTtlMs;
+  }
+
+  return {
+    async get(key) {
+      if (unheard.has(full(key)) || Date.now() < blindUntilMs) return undefined;
+      const value = await circuit.ask<string | null>(
+        (client) => client.get(full(key)),
+        () => null,
+      );
+      return value ?? undefined;
+    },
+    async set(key, value, ttlSeconds) {
+      const ttlMs = ttlMsOf(ttlSeconds);
+      longestTtlMs = Math.max(longestTtlMs, ttlMs);
+      await circuit.ask<unknown>(
+        (client) => client.set(full(key), value, "PX", ttlMs),
+        () => remember([full(key)]),
+      );
+    },
+    setIfAbsent: (key, value, ttlSeconds) =>
+      circuit.ask<boolean | undefined>(
+        async (client) => {
+          const answer = await client.set(full(key), value, "PX", ttlMsOf(ttlSeconds), "NX");
+          return answer === "OK";
+        },
+        () => undefined,
+      ),
+    async delete(...keys) {
+      if (keys.length === 0) return;
+      const names = keys.map(full);
+      await circuit.ask<unknown>(
+        // One command for each, sent together: in a cluster they may live on different nodes.
+        (client) => Promise.all(names.map((name) => client.del(name))),
+        () => remember(names),
+      );
+    },
+  };
+}

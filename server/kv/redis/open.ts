@@ -1,0 +1,109 @@
+// Owns the key-value side over Redis: what several instances share, and what they do while Redis is away.
+import { setTimeout as sleep } from "node:timers/promises";
+import { RateLimiterRedis } from "rate-limiter-flexible";
+import type { RedisConfig } from "../../config/config.ts";
+import type { Logger } from "../../lib/logger.ts";
+import type { DependencyState, KeyValues, Limiter, LimiterRule } from "../ports.ts";
+import { createMemoryLimiter, toLimitResult, windowSecondsOf } from "../memory.ts";
+import { createRedisCache } from "./cache.ts";
+import { createRedisCircuit, type RedisCircuit } from "./circuit-breaker.ts";
+import { createRedisClient, type RedisClient } from "./client.ts";
+import { createRedisLocks } from "./locks.ts";
+import { createRedisPubSub } from "./pubsub.ts";
+
+const START_WAIT_MS = 1_000;
+
+/**
+ * Connects to Redis and answers within about a second, connected or not: while Redis is away limits are counted in
+ * memory, locks count as taken, the cache misses and messages are not delivered; it comes back by itself.
+ */
+export async function openRedis(
+  config: RedisConfig,
+  options: { logger: Logger; keyPrefix: string },
+): Promise<KeyValues> {
+  const { logger, keyPrefix } = options;
+  const client = quiet(createRedisClient(config), logger);
+  const subscriber = quiet(createRedisClient(config), logger);
+  const circuit = createRedisCircuit(client, logger);
+  const pubsub = createRedisPubSub({ circuit, subscriber, keyPrefix, logger });
+  await Promise.race([Promise.all([ready(client), ready(subscriber)]), sleep(START_WAIT_MS)]);
+  await circuit.probe();
+  let closing: Promise<void> | undefined;
+  return {
+    cache: createRedisCache(circuit, keyPrefix),
+    locks: createRedisLocks(circuit, keyPrefix),
+    pubsub,
+    limiter: (rule) => createRedisLimiter({ rule, circuit, client, keyPrefix }),
+    check: () => check(circuit),
+    close() {
+      closing ??= (async () => {
+        circuit.stop();
+        pubsub.stop();
+        await Promise.all([end(client), end(subscriber)]);
+      })();
+      return closing;
+    },
+  };
+}
+
+/** Without a listener a lost connection would end the process; ioredis reports each failed attempt. */
+function quiet(client: RedisClient, logger: Logger): RedisClient {
+  client.on("error", (error) => logger.debug({ err: error }, "Redis connection"));
+  return client;
+}
+
+function ready(client: RedisClient): Promise<void> {
+  if (client.status === "ready") return Promise.resolve();
+  return new Promise((resolve) => client.once("ready", () => resolve()));
+}
+
+/** QUIT lets commands in flight finish; a server that does not answer is hung up on. */
+async function end(client: RedisClient): Promise<void> {
+  const politely = client.status === "ready" ? client.quit() : Promise.resolve();
+  await Promise.race([politely.catch(() => {}), sleep(500, undefined, { ref: false })]);
+  client.disconnect();
+}
+
+async function check(circuit: RedisCircuit): Promise<DependencyState> {
+  if (!circuit.open && (await circuit.probe())) return { status: "up" };
+  return {
+    status: "degraded",
+    detail:
+      "Redis does not answer: limits are counted per instance and live updates pause until it is back.",
+  };
+}
+
+function createRedisLimiter(options: {
+  rule: LimiterRule;
+  circuit: RedisCircuit;
+  client: RedisClient;
+  keyPrefix: string;
+}): Limiter {
+  const { rule, circuit, client, keyPrefix } = options;
+  const settings = {
+    storeClient: client,
+    points: rule.points,
+    duration: windowSecondsOf(rule),
+    keyPrefix: `${keyPrefix}:limit:${rule.name}`,
+  };
+  const counting = new RateLimiterRedis(settings);
+  // Who is over the limit is refused from memory until the window ends, so a flood costs Redis nothing. Not so where
+  // points come back (slots, forgiven attempts): that would not reopen a key that is refused from memory.
+  const blocking = new RateLimiterRedis({ ...settings, inMemoryBlockOnConsumed: rule.points + 1 });
+  const inMemory = createMemoryLimiter(rule);
+  let givesBack = false;
+  return {
+    consume: (key, points) =>
+      circuit.ask(
+        () => toLimitResult(rule, (givesBack ? counting : blocking).consume(key, points)),
+        () => inMemory.consume(key, points),
+      ),
+    async reward(key, points) {
+      givesBack = true;
+      await circuit.ask<unknown>(
+        () => counting.reward(key, points),
+        () => inMemory.reward(key, points),
+      );
+    },
+  };
+}

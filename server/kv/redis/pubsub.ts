@@ -1,0 +1,80 @@
+// Owns messages between instances over Redis: one subscribing connection, subscribed again whenever it comes back.
+import { setTimeout as sleep } from "node:timers/promises";
+import type { Logger } from "../../lib/logger.ts";
+import type { PubSub } from "../ports.ts";
+import type { RedisCircuit } from "./circuit-breaker.ts";
+import { COMMAND_TIMEOUT_MS, type RedisClient } from "./client.ts";
+
+const HEARTBEAT_EVERY_MS = 5_000;
+
+/** Pub/sub over a publishing circuit and a subscribing client of its own. */
+export function createRedisPubSub(options: {
+  circuit: RedisCircuit;
+  subscriber: RedisClient;
+  keyPrefix: string;
+  logger: Logger;
+}): PubSub & { stop(): void } {
+  const { circuit, subscriber, keyPrefix, logger } = options;
+  const listeners = new Map<string, Set<(message: string) => void>>();
+
+  subscriber.on("message", (channel: string, message: string) => {
+    for (const listener of listeners.get(channel) ?? []) {
+      try {
+        listener(message);
+      } catch (error) {
+        logger.error({ err: error }, "a listener of a Redis channel failed");
+      }
+    }
+  });
+  subscriber.on("ready", () => {
+    if (listeners.size > 0) void subscribeNow([...listeners.keys()]);
+  });
+
+  /** Failure is no matter: "ready" will come and subscribe everything. */
+  async function subscribeNow(channels: string[]): Promise<void> {
+    try {
+      await subscriber.subscribe(...channels);
+    } catch (error) {
+      logger.warn({ err: error }, "subscribing to Redis channels has to wait");
+    }
+  }
+
+  async function hangUpIfSilent(): Promise<void> {
+    const late = sleep(COMMAND_TIMEOUT_MS * 2).then(() => "late");
+    const answer = await Promise.race([subscriber.ping(), late]).catch(() => "late");
+    if (answer === "late" && subscriber.status === "ready") subscriber.disconnect(true);
+  }
+
+  // A silent peer is noticed by nobody on a connection that only listens.
+  const heartbeat = setInterval(() => {
+    if (subscriber.status !== "ready" || listeners.size === 0) return;
+    void hangUpIfSilent();
+  }, HEARTBEAT_EVERY_MS);
+  heartbeat.unref();
+
+  return {
+    async publish(channel, message) {
+      await circuit.ask<unknown>(
+        (client) => client.publish(`${keyPrefix}:${channel}`, message),
+        () => undefined,
+      );
+    },
+    async subscribe(channel, listener) {
+      const name = `${keyPrefix}:${channel}`;
+      const known = listeners.get(name);
+      if (known !== undefined) known.add(listener);
+      else {
+        listeners.set(name, new Set([listener]));
+        if (subscriber.status === "ready") await subscribeNow([name]);
+      }
+      return async () => {
+        const left = listeners.get(name);
+        left?.delete(listener);
+        if (left?.size !== 0) return;
+        listeners.delete(name);
+        await subscriber.unsubscribe(name).catch(() => {});
+      };
+    },
+    stop: () => clearInterval(heartbeat),
+  };
+}

@@ -1,0 +1,113 @@
+// Owns idempotency: what counts as the same input, and how the first answer is kept and given again.
+import { createHash } from "node:crypto";
+import { AppError } from "../lib/errors.ts";
+import type { StoredKey } from "./model/account.ts";
+import type {
+  AdjustOperation,
+  HoldResult,
+  OperationResult,
+  ReserveOperation,
+  SpendOperation,
+  TakeBackOperation,
+} from "./ports.ts";
+
+/** The operations that carry an idempotency key. */
+export type KeyedOperation =
+  | SpendOperation
+  | ReserveOperation
+  | TakeBackOperation
+  | AdjustOperation;
+
+/**
+ * What the caller asked for, as text. A price is the server's, not the caller's: a retry after a price change
+ * is still the same input, and answers the first charge.
+ */
+function inputOf(operation: KeyedOperation): unknown[] {
+  switch (operation.kind) {
+    case "spend":
+      return ["spend", operation.feature, sorted(operation.metadata)];
+    case "reserve":
+      return [
+        "reserve",
+        operation.feature,
+        operation.feature === null ? operation.amountCredits : null,
+        operation.ttlSeconds,
+      ];
+    case "takeBack":
+      return ["takeBack", operation.type, operation.amountCredits, operation.sourceId];
+    case "adjust":
+      return [
+        "adjust",
+        operation.amountCredits,
+        operation.reason,
+        operation.expiresAt?.toISOString() ?? null,
+      ];
+  }
+}
+
+function sorted(metadata: Readonly<Record<string, unknown>> | undefined): unknown {
+  if (metadata === undefined) return null;
+  return Object.entries(metadata).sort(([a], [b]) => (a < b ? -1 : 1));
+}
+
+/** SHA-256 (43 characters of base64url) of the operation's input. */
+export function inputHash(operation: KeyedOperation): string {
+  return createHash("sha256")
+    .update(JSON.stringify(inputOf(operation)))
+    .digest("base64url");
+}
+
+interface StoredAnswer {
+  /** transactionId, holdId and the hold's end in milliseconds. */
+  t: string | null;
+  h?: string;
+  e?: number;
+  a: number;
+  c: number;
+  d: number;
+  q: number;
+  p: string | null;
+}
+
+/** A result as it is stored under its key. */
+export function encodeAnswer(result: OperationResult | HoldResult): string {
+  const answer: StoredAnswer = {
+    t: result.transactionId,
+    ...("holdId" in result ? { h: result.holdId, e: result.expiresAt.getTime() } : {}),
+    a: result.amountCredits,
+    c: result.credits,
+    d: result.held,
+    q: result.seq,
+    p: result.priceVersion,
+  };
+  return JSON.stringify(answer);
+}
+
+/**
+ * The first answer again. `replayed` is false when the stored effect is this very operation's own: its commit was
+ * reported lost, and reading the key has resolved it. Throws IDEMPOTENCY_CONFLICT when the input differs.
+ */
+export function replay(
+  stored: StoredKey,
+  hash: string,
+  operationId: string,
+): OperationResult | HoldResult {
+  if (stored.inputHash !== hash)
+    throw AppError.of(
+      "IDEMPOTENCY_CONFLICT",
+      "This idempotency key was used before for something else. Use a new key for a new action.",
+    );
+  const answer = JSON.parse(stored.answer) as StoredAnswer;
+  const result: OperationResult = {
+    transactionId: answer.t,
+    replayed: (answer.t ?? answer.h) !== operationId,
+    amountCredits: answer.a,
+    priceVersion: answer.p,
+    credits: answer.c,
+    held: answer.d,
+    available: answer.c - answer.d,
+    seq: answer.q,
+  };
+  if (answer.h === undefined) return result;
+  return { ...result, holdId: answer.h, expiresAt: new Date(answer.e ?? 0) };
+}

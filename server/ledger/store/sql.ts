@@ -1,0 +1,217 @@
+// Owns the ledger's SQL: constant texts, each with one JSON parameter that carries the whole batch.
+import type { SqlSession } from "../../database/database.ts";
+
+type Dialect = SqlSession["dialect"];
+
+/** MySQL types of what a JSON parameter carries. Ids, keys and words compare byte by byte, like their columns. */
+const TYPES = {
+  id: "VARCHAR(36) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin",
+  key: "VARCHAR(255) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin",
+  text: "VARCHAR(8000) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin",
+  long: "MEDIUMTEXT CHARACTER SET utf8mb4 COLLATE utf8mb4_bin",
+  int: "INT",
+  date: "DATETIME(3)",
+} as const;
+
+type Columns = Readonly<Record<string, keyof typeof TYPES>>;
+
+/** The JSON parameter `[[…], …]` as a table `j` with `columns`. */
+function jsonTable(dialect: Dialect, columns: Columns): string {
+  const named = Object.entries(columns);
+  if (dialect === "sqlite") {
+    const selected = named.map(([name], i) => `json_extract(value, '$[${i}]') AS ${name}`);
+    return `(SELECT ${selected.join(", ")} FROM json_each(?)) AS j`;
+  }
+  // Without ERROR ON ERROR a value that does not fit would silently become NULL.
+  const typed = named.map(
+    ([name, type], i) => `\`${name}\` ${TYPES[type]} PATH '$[${i}]' ERROR ON ERROR`,
+  );
+  return `JSON_TABLE(?, '$[*]' COLUMNS (${typed.join(", ")})) AS j`;
+}
+
+/**
+ * `columns` of `table` for every row of the parameter that matches, by way of `index`: on fresh tables the optimizer
+ * would rather scan, and lock what it scans. The parameter's order is the locking order.
+ */
+function select(
+  dialect: Dialect,
+  columns: string,
+  parameter: Columns,
+  table: string,
+  index: string,
+  condition: string,
+): string {
+  const first = dialect === "mysql" ? "SELECT STRAIGHT_JOIN" : "SELECT";
+  const join = dialect === "mysql" ? "JOIN" : "CROSS JOIN";
+  return `${first} ${columns} FROM ${jsonTable(dialect, parameter)} ${join} ${table} AS t${forced(dialect, index)} ON ${condition}`;
+}
+
+function forced(dialect: Dialect, index: string): string {
+  return dialect === "mysql" ? ` FORCE INDEX (${index})` : "";
+}
+
+function insert(dialect: Dialect, table: string, columns: Columns): string {
+  const names = Object.keys(columns);
+  const quoted = names.map((name) => (dialect === "mysql" ? `\`${name}\`` : `"${name}"`));
+  const from = names.map((name) => `j.${dialect === "mysql" ? `\`${name}\`` : `"${name}"`}`);
+  const source = jsonTable(dialect, columns);
+  return `INSERT INTO ${table} (${quoted.join(", ")}) SELECT ${from.join(", ")} FROM ${source} WHERE 1 = 1`;
+}
+
+/** Sets every column but `id` of the rows with these ids. */
+function update(dialect: Dialect, table: string, columns: Columns): string {
+  const names = Object.keys(columns).filter((name) => name !== "id");
+  if (dialect === "mysql") {
+    const set = names.map((name) => `t.${name} = j.${name}`).join(", ");
+    return `UPDATE ${jsonTable(dialect, columns)} STRAIGHT_JOIN ${table} AS t FORCE INDEX (PRIMARY) ON t.id = j.id SET ${set}`;
+  }
+  const set = names.map((name) => `${name} = j.${name}`).join(", ");
+  return `UPDATE ${table} SET ${set} FROM ${jsonTable(dialect, columns)} WHERE ${table}.id = j.id`;
+}
+
+function statements(dialect: Dialect) {
+  const lot = [
+    "t.id, t.userId, t.amount, t.remaining, t.source, t.sourceId, t.grantKey",
+    "t.expiresAt",
+    "t.createdAt",
+  ].join(", ");
+  const hold = [
+    "t.id, t.userId, t.amount, t.status, t.settledAmount, t.feature, t.priceVersion",
+    "t.idempotencyKey, t.transactionId, t.lots, t.endedBy",
+    "t.expiresAt",
+    "t.createdAt",
+    "t.endedAt",
+  ].join(", ");
+  const user =
+    "t.id, t.credits, t.heldCredits, t.ledgerSeq, t.entryCounts, t.deletedAt IS NOT NULL AS deleted, t.disabledAt IS NOT NULL AS disabled";
+  const lock = dialect === "mysql" ? " FOR UPDATE" : "";
+  return {
+    /** Parameter: [[userId], …] in ascending order, so that two batches never wait for each other in a circle. */
+    lockUsers: select(dialect, user, { id: "id" }, "users", "PRIMARY", "t.id = j.id") + lock,
+    /** Parameter: [[userId], …] */
+    openLots: select(
+      dialect,
+      lot,
+      { id: "id" },
+      "credit_grants",
+      "credit_grants_userId_isOpen_idx",
+      "t.userId = j.id AND t.isOpen = 1",
+    ),
+    /** Parameter: [[grantKey], …] */
+    lotsByGrantKey: select(
+      dialect,
+      lot,
+      { id: "key" },
+      "credit_grants",
+      "credit_grants_grantKey_key",
+      "t.grantKey = j.id",
+    ),
+    /** Parameter: [[userId, key], …] */
+    keys: select(
+      dialect,
+      "t.userId, t.`key` AS storedKey, t.inputHash, t.answer",
+      { userId: "id", name: "key" },
+      "idempotency_keys",
+      "PRIMARY",
+      "t.userId = j.userId AND t.`key` = j.name",
+    ),
+    /** Parameter: [[userId], …] */
+    activeHolds: select(
+      dialect,
+      hold,
+      { id: "id" },
+      "credit_holds",
+      "credit_holds_userId_status_idx",
+      "t.userId = j.id AND t.status = 'ACTIVE'",
+    ),
+    /** Parameter: [[holdId, userId], …] */
+    holdsById: select(
+      dialect,
+      hold,
+      { id: "id", userId: "id" },
+      "credit_holds",
+      "PRIMARY",
+      "t.id = j.id AND t.userId = j.userId",
+    ),
+    updateUsers: update(dialect, "users", {
+      id: "id",
+      credits: "int",
+      heldCredits: "int",
+      ledgerSeq: "int",
+      entryCounts: "text",
+    }),
+    insertLots: insert(dialect, "credit_grants", {
+      id: "id",
+      userId: "id",
+      amount: "int",
+      remaining: "int",
+      isOpen: "int",
+      source: "key",
+      sourceId: "key",
+      grantKey: "key",
+      expiresAt: "date",
+      createdAt: "date",
+    }),
+    updateLots: update(dialect, "credit_grants", { id: "id", remaining: "int", isOpen: "int" }),
+    insertHolds: insert(dialect, "credit_holds", {
+      id: "id",
+      userId: "id",
+      amount: "int",
+      settledAmount: "int",
+      status: "key",
+      feature: "key",
+      priceVersion: "key",
+      idempotencyKey: "key",
+      transactionId: "id",
+      lots: "long",
+      endedBy: "id",
+      expiresAt: "date",
+      createdAt: "date",
+      endedAt: "date",
+    }),
+    updateHolds: update(dialect, "credit_holds", {
+      id: "id",
+      status: "key",
+      settledAmount: "int",
+      transactionId: "id",
+      endedBy: "id",
+      endedAt: "date",
+    }),
+    insertEntries: insert(dialect, "credit_logs", {
+      userId: "id",
+      seq: "int",
+      id: "id",
+      amount: "int",
+      balance: "int",
+      type: "key",
+      feature: "key",
+      description: "text",
+      lots: "long",
+      priceVersion: "key",
+      sourceId: "key",
+      metadata: "text",
+      createdAt: "date",
+    }),
+    insertUsage: insert(dialect, "usage_logs", {
+      id: "id",
+      userId: "id",
+      feature: "key",
+      model: "key",
+      credits: "int",
+      durationMs: "int",
+      success: "int",
+      error: "text",
+      createdAt: "date",
+    }),
+    insertKeys: insert(dialect, "idempotency_keys", {
+      userId: "id",
+      key: "key",
+      inputHash: "key",
+      answer: "text",
+      createdAt: "date",
+    }),
+  } as const;
+}
+
+/** Every statement of the ledger, per dialect. */
+export const LEDGER_SQL = { mysql: statements("mysql"), sqlite: statements("sqlite") } as const;

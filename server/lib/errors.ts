@@ -1,0 +1,46 @@
+// Owns AppError: the one way the server says no. Codes and statuses are the closed list of shared/src/errors.ts.
+import { type DetailsOf, ERROR_CODES, type ErrorCode } from "../../shared/src/errors.ts";
+
+/** An error meant for the caller: a code of the closed list, a kind sentence, the code's details. */
+export class AppError extends Error {
+  readonly code: ErrorCode;
+  readonly details: Record<string, unknown>;
+
+  private constructor(
+    code: ErrorCode,
+    message: string,
+    details: Record<string, unknown>,
+    cause?: unknown,
+  ) {
+    super(message, cause === undefined ? undefined : { cause });
+    this.name = "AppError";
+    this.code = code;
+    this.details = details;
+  }
+
+  /** HTTP status of this code. */
+  get httpStatus(): number {
+    return ERROR_CODES[this.code].httpStatus;
+  }
+
+  /** Typed constructor: `details` are exactly what the code promises. `cause` goes to the log, never to the caller. */
+  static of<Code extends ErrorCode>(
+    code: Code,
+    message: string,
+    ...rest: keyof DetailsOf<Code> extends never
+      ? [details?: undefined, cause?: unknown]
+      : [details: DetailsOf<Code>, cause?: unknown]
+  ): AppError {
+    return new AppError(code, message, { ...rest[0] }, rest[1]);
+  }
+}
+
+/** Whether `error` is an AppError, of `code` if one is given. */
+export function isAppError(error: unknown, code?: ErrorCode): error is AppError {
+  return error instanceof AppError && (code === undefined || error.code === code);
+}
+
+/** Throws INTERNAL when a thing that cannot happen has happened; states what was believed. */
+export function assert(condition: unknown, belief: string): asserts condition {
+  if (!condition) throw AppError.of("INTERNAL", `Assertion failed: ${belief}`);
+}

@@ -1,0 +1,63 @@
+// Owns the Stripe customer of a user: made once, stored before anything is sold.
+import { createHash } from "node:crypto";
+import { AppError } from "../../lib/errors.ts";
+import { isRefusal } from "../stripe/errors.ts";
+import type { PaymentWork } from "../sync/sync-transaction.ts";
+
+/** The customers of our users. */
+export interface Customers {
+  /** The user's customer id, made at Stripe if need be. Calls at once make one. Throws NOT_FOUND for a deleted user. */
+  ensure(userId: string): Promise<string>;
+  /** The user's customer id, or null. */
+  find(userId: string): Promise<string | null>;
+  /** Forgets a customer that Stripe does not know any more. */
+  forget(userId: string, customerId: string): Promise<void>;
+}
+
+/** Makes the customers part. */
+export function createCustomers(work: PaymentWork): Customers {
+  const { models } = work.database;
+  // Rare (a sandbox started anew, a customer deleted by hand), so bounded by those few.
+  const forgotten = new Map<string, string>();
+
+  const userOf = (userId: string) =>
+    models.user.findUnique({
+      where: { id: userId },
+      select: { email: true, name: true, stripeCustomerId: true, deletedAt: true },
+    });
+
+  return {
+    find: async (userId) => (await userOf(userId))?.stripeCustomerId ?? null,
+    forget: async (userId, customerId) => {
+      await models.user.updateMany({
+        where: { id: userId, stripeCustomerId: customerId },
+        data: { stripeCustomerId: null },
+      });
+      forgotten.set(userId, customerId);
+    },
+    ensure: async (userId) => {
+      const user = await userOf(userId);
+      if (user === null || user.deletedAt !== null)
+        throw AppError.of("NOT_FOUND", "There is no such user.");
+      if (user.stripeCustomerId !== null) return user.stripeCustomerId;
+      const person = { userId, email: user.email, name: user.name };
+      // One key per user makes one customer, whoever calls however often. A customer that vanished needs a new key.
+      const former = forgotten.get(userId);
+      const key = `customer:${userId}${former === undefined ? "" : `:after:${former}`}`;
+      const customer = await work.stripe.createCustomer(person, key).catch((error: unknown) => {
+        // Name or address changed between a lost answer and now: the details become part of the key.
+        if (!isRefusal(error, "keyReused")) throw error;
+        const details = createHash("sha256").update(`${user.email}\n${user.name ?? ""}`);
+        return work.stripe.createCustomer(person, `${key}:${details.digest("hex").slice(0, 16)}`);
+      });
+      await models.user.updateMany({
+        where: { id: userId, stripeCustomerId: null },
+        data: { stripeCustomerId: customer.id },
+      });
+      forgotten.delete(userId);
+      const stored = (await userOf(userId))?.stripeCustomerId;
+      if (!stored) throw AppError.of("NOT_FOUND", "There is no such user.");
+      return stored;
+    },
+  };
+}

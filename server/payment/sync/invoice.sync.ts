@@ -1,0 +1,211 @@
+// Owns what a subscription's invoice came to: when paid, its payment row and its credits, slice by slice, each once.
+import type { DatabaseTransaction } from "../../database/database.ts";
+import { newId } from "../../lib/ids.ts";
+import type { GrantOperation } from "../../ledger/ports.ts";
+import type { Catalogue } from "../catalog/catalog.ts";
+import { checkoutOf } from "./checkout-lookup.ts";
+import { type PaidLine, type Slice, slicesOf } from "../catalog/invoice-credits.ts";
+import type { StripeInvoice, StripeSubscription } from "../stripe/port.ts";
+import { isRefusal } from "../stripe/errors.ts";
+import { isGranting, type SubscriptionTruth } from "./subscription.sync.ts";
+import { allOf, type PaymentWork, type Truth } from "./sync-transaction.ts";
+
+/** Looks at one invoice. */
+export type InvoiceTruth = (invoiceId: string) => Promise<Truth>;
+
+/** The lines of an invoice with what their prices stand for; lines of prices that are not ours give nothing. */
+export async function paidLines(
+  catalogue: Catalogue,
+  invoice: Pick<StripeInvoice, "lines">,
+): Promise<PaidLine[]> {
+  const lines: PaidLine[] = [];
+  for (const line of invoice.lines) {
+    if (line.priceId === null) continue;
+    const priced = await catalogue.planOfPrice(line.priceId);
+    if (priced === null) continue;
+    lines.push({
+      amount: line.amount,
+      unitAmount: priced.price.unitAmount,
+      interval: priced.price.interval ?? priced.plan.interval,
+      monthlyCredits: priced.plan.credits,
+      periodStart: line.periodStart,
+      periodEnd: line.periodEnd,
+    });
+  }
+  return lines;
+}
+
+/** The ledger's key of a slice: the payment's own for the first, one per month for the others. */
+export function sliceKey(paymentId: string, slice: Pick<Slice, "index">): string {
+  return slice.index === 0 ? `payment:${paymentId}` : `payment:${paymentId}:month:${slice.index}`;
+}
+
+/** Makes the look at an invoice. */
+export function createInvoiceTruth(
+  work: PaymentWork,
+  catalogue: Catalogue,
+  subscriptions: SubscriptionTruth,
+  moneyBack: { ofInvoice(invoiceId: string, paymentIntentId: string): Promise<Truth> },
+): InvoiceTruth {
+  const { stripe } = work;
+  const { models } = work.database;
+
+  /** Invoices of older API versions name their payment intent themselves. */
+  async function paymentIntentOf(invoice: StripeInvoice): Promise<string | null> {
+    if (invoice.paymentIntentId !== null) return invoice.paymentIntentId;
+    return stripe.findInvoicePaymentIntent(invoice.id).catch((error: unknown) => {
+      // The invoice is paid all the same; a refund finds its way by the payment intent later.
+      if (isRefusal(error, "missing")) return null;
+      throw error;
+    });
+  }
+
+  /** The payment opened with the checkout that began the subscription. */
+  async function checkoutPaymentId(
+    invoice: StripeInvoice,
+    subscriptionId: string,
+    userId: string,
+  ): Promise<string | null> {
+    if (invoice.billingReason !== "subscription_create") return null;
+    const session = await stripe.findCheckoutBySubscription(subscriptionId);
+    if (session === null) return null;
+    const row = await checkoutOf(models, session);
+    return row?.userId === userId ? row.id : null;
+  }
+
+  function applyPaid(
+    invoice: StripeInvoice,
+    subscription: StripeSubscription,
+    facts: {
+      slices: Slice[];
+      checkoutId: string | null;
+      paymentIntentId: string | null;
+      userId: string;
+      /** Our payment's version when the look began; null: there was none. */
+      seenVersion: number | null;
+    },
+  ) {
+    return async (tx: DatabaseTransaction): Promise<"done" | "stale"> => {
+      const now = work.now();
+      const ours = await tx.models.subscription.findUnique({
+        where: { stripeSubscriptionId: subscription.id },
+        select: { id: true, status: true, planId: true },
+      });
+      const known =
+        (await tx.models.payment.findUnique({ where: { stripeInvoiceId: invoice.id } })) ??
+        (facts.checkoutId === null
+          ? null
+          : await tx.models.payment.findFirst({
+              where: { id: facts.checkoutId, stripeInvoiceId: null },
+            }));
+      // Money went back since we looked: a new month owes its share of that too.
+      if (known !== null && known.version !== (facts.seenVersion ?? 0)) return "stale";
+      const isTaken =
+        known === null &&
+        facts.checkoutId !== null &&
+        (await tx.models.payment.count({ where: { id: facts.checkoutId } })) > 0;
+      const paymentId = known?.id ?? (isTaken ? null : facts.checkoutId) ?? newId(now);
+      // All of it is back: no more months. Should it come again (a won dispute), so do they.
+      const isGivenBack =
+        known !== null &&
+        known.creditsPurchased > 0 &&
+        known.refundedCredits + known.disputedCredits >= known.creditsPurchased;
+      const goesOn = isGranting(subscription.status) && !isGivenBack;
+      // The first slice is what the payment itself bought; later months depend on the subscription going on.
+      const due = facts.slices.filter(
+        (slice) =>
+          slice.credits > 0 && (slice.index === 0 || (goesOn && slice.dueAt.getTime() <= now)),
+      );
+      const keys = due.map((slice) => sliceKey(paymentId, slice));
+      const granted = await tx.models.creditGrant.findMany({
+        where: { grantKey: { in: keys } },
+        select: { grantKey: true },
+      });
+      const have = new Set(granted.map(({ grantKey }) => grantKey));
+      const missing = due.filter((slice) => !have.has(sliceKey(paymentId, slice)));
+      const newCredits = missing.reduce((sum, slice) => sum + slice.credits, 0);
+      if (known === null || known.paidAt === null) {
+        const data = {
+          status: "SUCCESS",
+          amount: invoice.amountPaid,
+          currency: invoice.currency,
+          stripeInvoiceId: invoice.id,
+          stripePaymentId: facts.paymentIntentId,
+          subscriptionId: ours?.id ?? null,
+          creditsPurchased: newCredits,
+          paidAt: invoice.paidAt ?? new Date(now),
+        };
+        if (known === null)
+          await tx.models.payment.create({
+            data: { ...data, id: paymentId, userId: facts.userId, createdAt: invoice.createdAt },
+          });
+        else await tx.models.payment.update({ where: { id: paymentId }, data });
+      } else if (newCredits > 0) {
+        await tx.models.payment.update({
+          where: { id: paymentId },
+          data: { creditsPurchased: { increment: newCredits } },
+        });
+      }
+      const grants = missing.map(
+        (slice): GrantOperation => ({
+          kind: "grant",
+          userId: facts.userId,
+          amountCredits: slice.credits,
+          source: "SUBSCRIPTION",
+          sourceId: paymentId,
+          grantKey: sliceKey(paymentId, slice),
+          expiresAt: slice.expiresAt,
+          description: `Plan credits for the month from ${slice.dueAt.toISOString().slice(0, 10)}`,
+        }),
+      );
+      if (grants.length > 0) await work.ledger.applyIn(tx, grants);
+      return "done";
+    };
+  }
+
+  return async (invoiceId) => {
+    // Our version first, Stripe's truth second: whoever writes in between makes this look stale.
+    const known = await models.payment.findUnique({
+      where: { stripeInvoiceId: invoiceId },
+      select: { status: true, paidAt: true, version: true },
+    });
+    let invoice: StripeInvoice;
+    try {
+      invoice = await stripe.getInvoice(invoiceId);
+    } catch (error) {
+      if (isRefusal(error, "missing"))
+        return { kind: "ignored", reason: "Stripe does not know this invoice." };
+      throw error;
+    }
+    if (invoice.subscriptionId === null || invoice.customerId === null)
+      return { kind: "ignored", reason: "The invoice is not for a subscription." };
+    const version = await subscriptions.versionOf(invoice.subscriptionId);
+    const subscription = await stripe.getSubscription(invoice.subscriptionId);
+    const state = await subscriptions.truthOf(subscription, version);
+    if (state.kind === "ignored") return state;
+    if (invoice.status !== "paid") return state;
+
+    const { userId } = state;
+    const lines = await paidLines(catalogue, invoice);
+    const paymentIntentId = invoice.amountPaid > 0 ? await paymentIntentOf(invoice) : null;
+    const checkoutId =
+      known === null ? await checkoutPaymentId(invoice, invoice.subscriptionId, userId) : null;
+    const slices = slicesOf(lines, subscription.billingAnchor);
+    const paid: Truth = {
+      kind: "effect",
+      userId,
+      apply: applyPaid(invoice, subscription, {
+        slices,
+        checkoutId,
+        paymentIntentId,
+        userId,
+        seenVersion: known?.version ?? null,
+      }),
+    };
+    // A new month of a payment that is partly given back: the share of the new credits goes back with it. The status
+    // tells, not the credits taken: an upgrade may be disputed before any of its credits are due.
+    const hasGoneBack = known !== null && known.paidAt !== null && known.status !== "SUCCESS";
+    if (!hasGoneBack || paymentIntentId === null) return allOf(userId, [state, paid]);
+    return allOf(userId, [state, paid, await moneyBack.ofInvoice(invoice.id, paymentIntentId)]);
+  };
+}

@@ -1,0 +1,161 @@
+// Owns our copy of a Stripe subscription: converged from Stripe's current object, never from the order of events.
+import type { PrismaModels } from "../../database/database.ts";
+import { newId } from "../../lib/ids.ts";
+import type { Catalogue } from "../catalog/catalog.ts";
+import { nextAnchored } from "../catalog/billing-months.ts";
+import type { StripeSubscription } from "../stripe/port.ts";
+import { isRefusal } from "../stripe/errors.ts";
+import { allOf, type PaymentWork, type Truth } from "./sync-transaction.ts";
+
+/** The statuses that end a subscription for good. */
+const ENDED = new Set(["canceled", "incomplete_expired"]);
+
+/** Whether a subscription in this status still binds the user: at most one such per user. */
+export function isLive(status: string): boolean {
+  return !ENDED.has(status);
+}
+
+/** Whether paid-for months go on being granted. Past due grants nothing. */
+export function isGranting(status: string): boolean {
+  return status === "active" || status === "trialing";
+}
+
+/** The subscription part that looks at Stripe. */
+export interface SubscriptionTruth {
+  truth(subscriptionId: string): Promise<Truth>;
+  /** The same, of an object just fetched after our row was read at `version` (null: there was none). */
+  truthOf(subscription: StripeSubscription, version: number | null): Promise<Truth>;
+  versionOf(subscriptionId: string): Promise<number | null>;
+}
+
+/** Makes the look at a subscription. */
+export function createSubscriptionTruth(
+  work: PaymentWork,
+  catalogue: Catalogue,
+): SubscriptionTruth {
+  const { stripe } = work;
+  const { models } = work.database;
+
+  const liveOther = (source: PrismaModels, userId: string, stripeSubscriptionId: string) =>
+    source.subscription.findFirst({
+      where: { liveKey: userId, NOT: { stripeSubscriptionId } },
+      select: { stripeSubscriptionId: true },
+    });
+
+  /** Two tabs, two subscriptions: the second is ended at Stripe and its payment given back. */
+  async function endDuplicate(subscription: StripeSubscription): Promise<StripeSubscription> {
+    work.logger.warn({ subscriptionId: subscription.id }, "second live subscription ended");
+    // Money first: if this stops half-way the subscription is still live and the next look goes on.
+    if (subscription.latestInvoiceId !== null) {
+      const invoice = await stripe.getInvoice(subscription.latestInvoiceId);
+      const paymentIntentId =
+        invoice.amountPaid > 0 ? await stripe.findInvoicePaymentIntent(invoice.id) : null;
+      if (paymentIntentId !== null && (await stripe.listRefunds(paymentIntentId)).length === 0)
+        await giveBack(subscription.id, paymentIntentId);
+    }
+    return stripe.cancelSubscription(subscription.id, `duplicate:${subscription.id}`);
+  }
+
+  async function giveBack(subscriptionId: string, paymentIntentId: string): Promise<void> {
+    const order = { paymentIntentId, orderKey: `duplicate:${subscriptionId}`, reason: "duplicate" };
+    try {
+      await stripe.createRefund(order, `duplicate-refund:${subscriptionId}`);
+    } catch (error) {
+      // Refused for good: disputed, so the bank has the money. What goes on billing has to end all the same.
+      if (!isRefusal(error, "invalid")) throw error;
+      work.logger.error({ err: error, subscriptionId }, "second subscription not refunded");
+    }
+  }
+
+  const versionOf = async (subscriptionId: string): Promise<number | null> =>
+    (
+      await models.subscription.findUnique({
+        where: { stripeSubscriptionId: subscriptionId },
+        select: { version: true },
+      })
+    )?.version ?? null;
+
+  async function truthOf(fetched: StripeSubscription, version: number | null): Promise<Truth> {
+    let subscription = fetched;
+    const user = await models.user.findUnique({
+      where: { stripeCustomerId: subscription.customerId },
+      select: { id: true },
+    });
+    if (user === null) return { kind: "ignored", reason: "The customer is not one of ours." };
+    const priced = await catalogue.planOfPrice(subscription.priceId);
+    if (priced === null)
+      return { kind: "ignored", reason: "The subscription's price is not in the catalogue." };
+    const other = isLive(fetched.status) ? await liveOther(models, user.id, subscription.id) : null;
+    let before: Truth | null = null;
+    if (other !== null) {
+      // Ours may only be out of date: nothing is ended before Stripe itself says that both are live.
+      const otherVersion = await versionOf(other.stripeSubscriptionId);
+      const otherNow = await stripe.getSubscription(other.stripeSubscriptionId);
+      if (isLive(otherNow.status)) subscription = await endDuplicate(subscription);
+      else before = await truthOf(otherNow, otherVersion);
+    }
+
+    const effect: Truth = {
+      kind: "effect",
+      userId: user.id,
+      apply: async (tx) => {
+        const row = await tx.models.subscription.findUnique({
+          where: { stripeSubscriptionId: subscription.id },
+        });
+        if ((row?.version ?? null) !== version) return "stale";
+        const live = isLive(subscription.status);
+        if (live && (await liveOther(tx.models, user.id, subscription.id)) !== null) return "stale";
+        const facts = {
+          planId: priced.plan.id,
+          stripeCustomerId: subscription.customerId,
+          status: subscription.status,
+          liveKey: live ? user.id : null,
+          currentPeriodStart: subscription.currentPeriodStart,
+          currentPeriodEnd: subscription.currentPeriodEnd,
+          cancelAtPeriodEnd: subscription.cancelAtPeriodEnd,
+          canceledAt: subscription.canceledAt,
+          endedAt: subscription.endedAt,
+          nextGrantAt:
+            live && priced.plan.interval === "year"
+              ? (row?.nextGrantAt ??
+                nextAnchored(subscription.billingAnchor, subscription.currentPeriodStart))
+              : null,
+        };
+        if (row === null)
+          await tx.models.subscription.create({
+            data: {
+              ...facts,
+              id: newId(work.now()),
+              userId: user.id,
+              stripeSubscriptionId: subscription.id,
+              version: 0,
+              createdAt: subscription.createdAt,
+            },
+          });
+        else
+          await tx.models.subscription.update({
+            where: { id: row.id },
+            data: { ...facts, version: row.version + 1 },
+          });
+        return "done";
+      },
+    };
+    return before === null ? effect : allOf(user.id, [before, effect]);
+  }
+
+  return {
+    versionOf,
+    truthOf,
+    truth: async (subscriptionId) => {
+      // Our version first, Stripe's truth second: whoever writes in between makes this look stale.
+      const version = await versionOf(subscriptionId);
+      try {
+        return await truthOf(await stripe.getSubscription(subscriptionId), version);
+      } catch (error) {
+        if (isRefusal(error, "missing"))
+          return { kind: "ignored", reason: "Stripe does not know this subscription." };
+        throw error;
+      }
+    },
+  };
+}

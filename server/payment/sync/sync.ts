@@ -1,0 +1,78 @@
+// Owns fulfil(purchase): the one way anything bought, renewed, given back or ended becomes true here.
+import type { DatabaseTransaction } from "../../database/database.ts";
+import type { Catalogue } from "../catalog/catalog.ts";
+import { createCheckoutTruth } from "./checkout.sync.ts";
+import { createInvoiceTruth, type InvoiceTruth } from "./invoice.sync.ts";
+import { createMoneyBackTruth } from "./refund.sync.ts";
+import type { StripeSubscription } from "../stripe/port.ts";
+import { createSubscriptionTruth } from "./subscription.sync.ts";
+import { type PaymentWork, type Settled, settleTruth, type Truth } from "./sync-transaction.ts";
+
+/** What to look at; the current truth is fetched from Stripe, so ids are all there is. */
+export type Purchase =
+  | { readonly kind: "checkout"; readonly sessionId: string }
+  | { readonly kind: "invoice"; readonly invoiceId: string }
+  | { readonly kind: "subscription"; readonly subscriptionId: string }
+  | { readonly kind: "moneyBack"; readonly paymentIntentId: string }
+  | { readonly kind: "charge"; readonly chargeId: string };
+
+/** Fulfilment, for the webhook, the return page, reconcile, the jobs and the administrator alike. */
+export interface Fulfilment {
+  /**
+   * Fetches Stripe's truth outside any transaction, then writes it in one: payment, checkout, subscription and ledger
+   * entries, with `commitWith` (the event's row). Safe to repeat and to run in parallel: each paid purchase or invoice
+   * is granted once. Throws PAYMENT_PROVIDER_ERROR, SERVICE_UNAVAILABLE.
+   */
+  fulfil(
+    purchase: Purchase,
+    commitWith?: (tx: DatabaseTransaction, settled: Settled) => Promise<void>,
+  ): Promise<Settled>;
+  /** Writes a subscription just changed through us. `version` = our row's before the change. */
+  keep(subscription: StripeSubscription, version: number | null): Promise<Settled>;
+  subscriptionVersion(stripeSubscriptionId: string): Promise<number | null>;
+}
+
+/** Makes fulfilment. */
+export function createFulfilment(work: PaymentWork, catalogue: Catalogue): Fulfilment {
+  const subscriptions = createSubscriptionTruth(work, catalogue);
+  // Invoices and refunds settle each other when their events come in the other order.
+  const moneyBack = createMoneyBackTruth(work, {
+    checkout: (sessionId) => checkout(sessionId),
+    invoice: (invoiceId) => invoice(invoiceId),
+  });
+  const invoice: InvoiceTruth = createInvoiceTruth(work, catalogue, subscriptions, moneyBack);
+  const checkout = createCheckoutTruth(work, { truth: invoice }, subscriptions);
+
+  async function look(purchase: Purchase): Promise<Truth> {
+    switch (purchase.kind) {
+      case "checkout":
+        return checkout(purchase.sessionId);
+      case "invoice":
+        return invoice(purchase.invoiceId);
+      case "subscription":
+        return subscriptions.truth(purchase.subscriptionId);
+      case "moneyBack":
+        return moneyBack.truth(purchase.paymentIntentId);
+      case "charge": {
+        const paymentIntentId = await work.stripe.getChargePaymentIntent(purchase.chargeId);
+        if (paymentIntentId === null)
+          return { kind: "ignored", reason: "The charge is not for a payment of this server." };
+        return moneyBack.truth(paymentIntentId);
+      }
+    }
+  }
+
+  return {
+    fulfil: (purchase, commitWith) => settleTruth(work, () => look(purchase), commitWith),
+    keep: (subscription, version) => {
+      let first = true;
+      return settleTruth(work, () => {
+        // The answer to our own order is the truth of this moment; after a lost race only a new look is.
+        if (!first) return subscriptions.truth(subscription.id);
+        first = false;
+        return subscriptions.truthOf(subscription, version);
+      });
+    },
+    subscriptionVersion: subscriptions.versionOf,
+  };
+}

@@ -1,0 +1,17 @@
+// Owns the list of sub-routers. Their contract, input by output, is shared/src/contract.ts.
+import { adminRouter } from "./admin.ts";
+import { authRouter } from "./auth.ts";
+import { creditRouter } from "./credit.ts";
+import { paymentRouter } from "./payment.ts";
+import { serviceRouter } from "./service.ts";
+import { router } from "../trpc/trpc.ts";
+import { userRouter } from "./user.ts";
+
+export const appRouter = router({
+  auth: authRouter,
+  user: userRouter,
+  credit: creditRouter,
+  payment: paymentRouter,
+  service: serviceRouter,
+  admin: adminRouter,
+});

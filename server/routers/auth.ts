@@ -1,0 +1,75 @@
+// Owns the `auth` procedures: input, output and one service call each (shared/src/auth.ts).
+import { authContract } from "../../shared/src/auth.ts";
+import type { Context } from "../trpc/context.ts";
+import { publicProcedure, router, userProcedure } from "../trpc/trpc.ts";
+import type { RefreshRequest } from "../auth/auth.service.ts";
+
+const NO_STORE = ["Cache-Control", "no-store"] as const;
+
+function refreshRequest(
+  ctx: Context,
+  input: { refreshToken?: string } | undefined,
+): RefreshRequest {
+  const { refreshCookies, origin, userAgent, ip } = ctx.request;
+  return { cookieTokens: refreshCookies, bodyToken: input?.refreshToken, origin, userAgent, ip };
+}
+
+export const authRouter = router({
+  config: publicProcedure
+    .input(authContract.config.input)
+    .output(authContract.config.output)
+    .query(({ ctx }) => ctx.services.auth.config()),
+
+  refresh: publicProcedure
+    .meta({ tier: "refresh" })
+    .input(authContract.refresh.input)
+    .output(authContract.refresh.output)
+    .mutation(async ({ ctx, input }) => {
+      ctx.reply.setHeader(...NO_STORE);
+      const { accessToken, expiresAt, ...renewed } = await ctx.services.auth.refresh(
+        refreshRequest(ctx, input),
+      );
+      if (renewed.transport === "body") {
+        return { accessToken, expiresAt, refreshToken: renewed.refreshToken };
+      }
+      ctx.reply.setRefreshCookie(renewed.refreshToken, renewed.maxAgeSeconds);
+      return { accessToken, expiresAt };
+    }),
+
+  logout: publicProcedure
+    .meta({ tier: "refresh" })
+    .input(authContract.logout.input)
+    .output(authContract.logout.output)
+    .mutation(async ({ ctx, input }) => {
+      await ctx.services.auth.logout(refreshRequest(ctx, input));
+      if (ctx.request.refreshCookies.length > 0) ctx.reply.setRefreshCookie(null, 0);
+      return {};
+    }),
+
+  logoutAll: userProcedure
+    .input(authContract.logoutAll.input)
+    .output(authContract.logoutAll.output)
+    .mutation(async ({ ctx }) => {
+      const answer = await ctx.services.auth.logoutAll(ctx.user);
+      if (ctx.request.refreshCookies.length > 0) ctx.reply.setRefreshCookie(null, 0);
+      return answer;
+    }),
+
+  me: userProcedure
+    .input(authContract.me.input)
+    .output(authContract.me.output)
+    .query(({ ctx }) => ctx.services.auth.me(ctx.user)),
+
+  sessions: userProcedure
+    .input(authContract.sessions.input)
+    .output(authContract.sessions.output)
+    .query(({ ctx }) => ctx.services.auth.sessions(ctx.user)),
+
+  revokeSession: userProcedure
+    .input(authContract.revokeSession.input)
+    .output(authContract.revokeSession.output)
+    .mutation(async ({ ctx, input }) => {
+      await ctx.services.auth.revokeSession(ctx.user, input);
+      return {};
+    }),
+});
