@@ -26,9 +26,12 @@ function tooLong(): Error {
   );
 }
 
-/** GET_LOCK ends with the connection. Its name holds a digest of the database's: more than 64 characters are refused. */
+/**
+ * GET_LOCK ends with the connection. Its name holds a digest of the database's: more than 64 characters are refused.
+ * SHA2, because MySQL 9.6 moved MD5 and SHA1 into a component that is not there unless somebody installs it.
+ */
 async function takeName(connection: Connection): Promise<MigrationLock> {
-  const name = "CONCAT('skywork_migrate:', MD5(DATABASE()))";
+  const name = "CONCAT('skywork_migrate:', LEFT(SHA2(DATABASE(), 256), 32))";
   const rows: { taken: number | null }[] = await connection.query(
     `SELECT GET_LOCK(${name}, ?) AS taken`,
     [WAIT_SECONDS],

@@ -15,18 +15,18 @@ const TYPES = {
 
 type Columns = Readonly<Record<string, keyof typeof TYPES>>;
 
-/** The JSON parameter `[[…], …]` as a table `j` with `columns`. */
-function jsonTable(dialect: Dialect, columns: Columns): string {
+/** The JSON parameter `[[…], …]` as a table `alias` with `columns`. */
+function jsonTable(dialect: Dialect, columns: Columns, alias = "j"): string {
   const named = Object.entries(columns);
   if (dialect === "sqlite") {
     const selected = named.map(([name], i) => `json_extract(value, '$[${i}]') AS ${name}`);
-    return `(SELECT ${selected.join(", ")} FROM json_each(?)) AS j`;
+    return `(SELECT ${selected.join(", ")} FROM json_each(?)) AS ${alias}`;
   }
   // Without ERROR ON ERROR a value that does not fit would silently become NULL.
   const typed = named.map(
     ([name, type], i) => `\`${name}\` ${TYPES[type]} PATH '$[${i}]' ERROR ON ERROR`,
   );
-  return `JSON_TABLE(?, '$[*]' COLUMNS (${typed.join(", ")})) AS j`;
+  return `JSON_TABLE(?, '$[*]' COLUMNS (${typed.join(", ")})) AS ${alias}`;
 }
 
 /**
@@ -41,13 +41,11 @@ function select(
   index: string,
   condition: string,
 ): string {
-  const first = dialect === "mysql" ? "SELECT STRAIGHT_JOIN" : "SELECT";
-  const join = dialect === "mysql" ? "JOIN" : "CROSS JOIN";
-  return `${first} ${columns} FROM ${jsonTable(dialect, parameter)} ${join} ${table} AS t${forced(dialect, index)} ON ${condition}`;
-}
-
-function forced(dialect: Dialect, index: string): string {
-  return dialect === "mysql" ? ` FORCE INDEX (${index})` : "";
+  const from = jsonTable(dialect, parameter);
+  if (dialect === "sqlite") {
+    return `SELECT ${columns} FROM ${from} CROSS JOIN ${table} AS t ON ${condition}`;
+  }
+  return `SELECT STRAIGHT_JOIN ${columns} FROM ${from} JOIN ${table} AS t FORCE INDEX (${index}) ON ${condition}`;
 }
 
 function insert(dialect: Dialect, table: string, columns: Columns): string {
@@ -56,6 +54,20 @@ function insert(dialect: Dialect, table: string, columns: Columns): string {
   const from = names.map((name) => `j.${dialect === "mysql" ? `\`${name}\`` : `"${name}"`}`);
   const source = jsonTable(dialect, columns);
   return `INSERT INTO ${table} (${quoted.join(", ")}) SELECT ${from.join(", ")} FROM ${source} WHERE 1 = 1`;
+}
+
+/**
+ * `columns` of the users named by the parameter, their rows locked. The JSON table stands inside a subquery, because
+ * MySQL refuses a locking clause beside it (error 3569), and MariaDB has no `FOR UPDATE OF`; only user rows are locked.
+ */
+function lockUsers(dialect: Dialect, columns: string): string {
+  const parameter = { id: "id" } as const;
+  // One writer at a time: SQLite has no row locks, and needs none.
+  if (dialect === "sqlite") {
+    return select(dialect, columns, parameter, "users", "PRIMARY", "t.id = j.id");
+  }
+  const wanted = `(SELECT n.id FROM ${jsonTable(dialect, parameter, "n")}) AS j`;
+  return `SELECT STRAIGHT_JOIN ${columns} FROM ${wanted} JOIN users AS t FORCE INDEX (PRIMARY) ON t.id = j.id FOR UPDATE`;
 }
 
 /** Sets every column but `id` of the rows with these ids. */
@@ -84,10 +96,9 @@ function statements(dialect: Dialect) {
   ].join(", ");
   const user =
     "t.id, t.credits, t.heldCredits, t.ledgerSeq, t.entryCounts, t.deletedAt IS NOT NULL AS deleted, t.disabledAt IS NOT NULL AS disabled";
-  const lock = dialect === "mysql" ? " FOR UPDATE" : "";
   return {
     /** Parameter: [[userId], …] in ascending order, so that two batches never wait for each other in a circle. */
-    lockUsers: select(dialect, user, { id: "id" }, "users", "PRIMARY", "t.id = j.id") + lock,
+    lockUsers: lockUsers(dialect, user),
     /** Parameter: [[userId], …] */
     openLots: select(
       dialect,
