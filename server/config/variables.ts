@@ -226,7 +226,8 @@ export const ENVIRONMENT: readonly VariableGroup[] = [
       {
         name: "RATE_LIMIT_MAX_REQUESTS",
         fallback: "100",
-        meaning: "Calls per client and window; every call of a batch counts.",
+        meaning:
+          "Anonymous calls per address, and signed-in writes per user, in one window; signed-in reads have ten times as many. Every call of a batch counts.",
       },
       {
         name: "ADMIN_EMAILS",

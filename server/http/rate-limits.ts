@@ -20,7 +20,12 @@ interface Tier {
  */
 export const RATE_LIMIT_TIERS: Readonly<Record<RateTier, Tier>> = {
   anonymous: { share: 1, counts: "address" },
+  // What a signed-in user changes.
   user: { share: 1, counts: "user" },
+  // What a signed-in user looks at. Apart from the writes, so that a busy page never costs its user a purchase.
+  userRead: { share: 10, counts: "user" },
+  // Everything stored about a person is a great deal of reading, and nobody needs it often.
+  export: { share: 0.1, counts: "user" },
   // One sign-in is two requests (start and callback); a household or an office shares one address.
   signIn: { share: 1, counts: "address" },
   // Every tab and laptop of an office refreshes from one address, once per access token's life.

@@ -14,6 +14,7 @@ export const userRouter = router({
     .mutation(({ ctx, input }) => ctx.services.user.update(ctx.user, input)),
 
   export: userProcedure
+    .meta({ tier: "export" })
     .input(userContract.export.input)
     .output(userContract.export.output)
     .query(({ ctx }) => ctx.services.user.export(ctx.user)),

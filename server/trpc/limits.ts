@@ -1,7 +1,15 @@
 // Owns the port the rate-limit middleware calls; http/rate-limits.ts implements it over the back end's limiter.
 
 /** A tier of the catalogue in http/rate-limits.ts. */
-export type RateTier = "anonymous" | "user" | "signIn" | "refresh" | "checkout" | "service";
+export type RateTier =
+  | "anonymous"
+  | "user"
+  | "userRead"
+  | "export"
+  | "signIn"
+  | "refresh"
+  | "checkout"
+  | "service";
 
 /** Where a client stands in its window after a call was counted. */
 export interface RateState {

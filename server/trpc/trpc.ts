@@ -175,7 +175,7 @@ const limitedByAddress = t.middleware(async ({ ctx, meta, type, next }) => {
   return next();
 });
 
-/** Counts the call against the user, then looks at its origin. Who cannot be told is counted by address, so that guessing tokens is not free. */
+/** Counts the call against the user, reads apart from writes, then looks at its origin. Who cannot be told is counted by address, so that guessing tokens is not free. */
 const limitedByUser = t.middleware(async ({ ctx, meta, type, next }) => {
   let user: Principal;
   try {
@@ -184,7 +184,7 @@ const limitedByUser = t.middleware(async ({ ctx, meta, type, next }) => {
     await count(ctx, "anonymous", ctx.request.ip);
     throw error;
   }
-  await count(ctx, "user", user.userId);
+  await count(ctx, type === "mutation" ? "user" : "userRead", user.userId);
   if (meta?.tier) await count(ctx, meta.tier, user.userId);
   requireOwnOrigin(ctx, type);
   return next({ ctx: { user } });
