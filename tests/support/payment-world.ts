@@ -21,6 +21,7 @@ import {
   startStripeSandbox,
 } from "../../server/sandbox/src/stripe/server.ts";
 import type { AvailableBackend, OpenedBackend } from "./databases.ts";
+import { type StripeProxy, startStripeProxy } from "./stripe-proxy.ts";
 
 const SECRET_KEY = "sk_test_payment_world";
 export const WEBHOOK_SECRET = "whsec_payment_world";
@@ -47,6 +48,8 @@ export interface PaymentWorld {
   readonly payment: PaymentService;
   readonly models: Backend["database"]["models"];
   readonly sandbox: StripeSandbox;
+  /** Between the servers and the sandbox. */
+  readonly proxy: StripeProxy;
   /** Milliseconds; sandbox and servers share it. */
   now(): number;
   /** Moves everybody's clock. */
@@ -72,7 +75,7 @@ const log = createLogger({ level: process.env["TEST_LOG"] ?? "silent" });
 
 async function startInstance(
   backend: Backend,
-  sandbox: StripeSandbox,
+  apiBase: string,
   now: () => number,
   limits: CallLimits,
   wrapStripe: (port: StripePort) => StripePort,
@@ -87,7 +90,7 @@ async function startInstance(
         {
           secretKey: SECRET_KEY,
           webhookSecrets: ["whsec_former", WEBHOOK_SECRET],
-          apiBase: sandbox.url,
+          apiBase,
         },
         limits,
       ),
@@ -128,6 +131,8 @@ export async function openPaymentWorld(
     frozen?: boolean;
     sandbox?: Partial<StripeSandboxOptions>;
     limits?: CallLimits;
+    /** The servers reach the sandbox through `proxy`. */
+    proxied?: boolean;
     /** Comes between the service and the adapter: holds an answer back, say. */
     wrapStripe?: (port: StripePort) => StripePort;
   } = {},
@@ -144,13 +149,14 @@ export async function openPaymentWorld(
     maxEvents: 200_000,
     ...options.sandbox,
   });
+  const proxy = await startStripeProxy(sandbox.url);
   const instances: Instance[] = [];
   for (let index = 0; index < (options.instances ?? 1); index += 1) {
     const backend = index === 0 ? opened.backend : await opened.openAnother();
     instances.push(
       await startInstance(
         backend,
-        sandbox,
+        options.proxied === true ? proxy.url : sandbox.url,
         now,
         options.limits ?? TEST_LIMITS,
         options.wrapStripe ?? ((port) => port),
@@ -168,6 +174,7 @@ export async function openPaymentWorld(
     payment: first.payment,
     models,
     sandbox,
+    proxy,
     now,
     travel: ({ months = 0, days = 0, minutes = 0 }) => {
       const target = addMonths(new Date(now()), months).getTime();
@@ -216,6 +223,7 @@ export async function openPaymentWorld(
     },
     settled: () => sandbox.control.idle(),
     close: async () => {
+      await proxy.close();
       await sandbox.close();
       for (const instance of instances) await instance.close();
       const violations = await runDoctor({ database: opened.backend.database });

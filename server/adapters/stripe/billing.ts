@@ -1,6 +1,6 @@
 // Owns the adapter's half about subscriptions and invoices.
 import type Stripe from "stripe";
-import type { StripePort } from "../../payment/stripe/port.ts";
+import type { StripePort, StripeSubscription } from "../../payment/stripe/port.ts";
 import { isRefusal } from "../../payment/stripe/errors.ts";
 import type { Asking } from "./caller.ts";
 import {
@@ -27,59 +27,68 @@ type Billing = Pick<
 >;
 
 /** Subscriptions and invoices over the SDK. */
-export function createBilling(stripe: Stripe, { call, listAll }: Asking): Billing {
+export function createBilling(stripe: Stripe, { call, write, listAll }: Asking): Billing {
+  const getSubscription = (subscriptionId: string) =>
+    call(
+      "subscriptions.retrieve",
+      (options) => stripe.subscriptions.retrieve(subscriptionId, {}, options),
+      readSubscription,
+    );
+  const hasEnded = (subscription: StripeSubscription): boolean =>
+    subscription.endedAt !== null || subscription.status === "canceled";
+  /** The subscription as it is now, if it is what a write wanted it to be. */
+  const findSubscription = async (
+    subscriptionId: string,
+    isDone: (subscription: StripeSubscription) => boolean,
+  ): Promise<StripeSubscription | null> => {
+    const now = await getSubscription(subscriptionId);
+    return isDone(now) ? now : null;
+  };
+
   return {
-    getSubscription: (subscriptionId) =>
-      call(
-        "subscriptions.retrieve",
-        (options) => stripe.subscriptions.retrieve(subscriptionId, {}, options),
-        readSubscription,
-      ),
+    getSubscription,
     listSubscriptions: (customerId) =>
       listAll(
         "subscriptions.list",
         (page, options) => stripe.subscriptions.list({ customer: customerId, ...page }, options),
         readSubscription,
       ),
-    setCancelAtPeriodEnd: (subscriptionId, cancel, idempotencyKey) =>
-      call(
-        "subscriptions.update",
-        (options) =>
-          stripe.subscriptions.update(
-            subscriptionId,
-            { cancel_at_period_end: cancel },
-            { ...options, idempotencyKey },
-          ),
-        readSubscription,
-      ),
-    cancelSubscription: async (subscriptionId, idempotencyKey) => {
+    setCancelAtPeriodEnd: (subscriptionId, cancel, key) =>
+      write({
+        name: "subscriptions.update",
+        key,
+        run: (options) =>
+          stripe.subscriptions.update(subscriptionId, { cancel_at_period_end: cancel }, options),
+        read: readSubscription,
+        find: () => findSubscription(subscriptionId, (now) => now.cancelAtPeriodEnd === cancel),
+      }),
+    cancelSubscription: async (subscriptionId, key) => {
       try {
-        return await call(
-          "subscriptions.cancel",
-          (options) =>
+        return await write({
+          name: "subscriptions.cancel",
+          key,
+          run: (options) =>
             stripe.subscriptions.cancel(
               subscriptionId,
               { prorate: false, invoice_now: false },
-              { ...options, idempotencyKey },
+              options,
             ),
-          readSubscription,
-        );
+          read: readSubscription,
+          find: () => findSubscription(subscriptionId, hasEnded),
+        });
       } catch (error) {
         // Stripe answers 404 or 400 when it had ended before: the current object says so.
         if (!isRefusal(error, "missing") && !isRefusal(error, "invalid")) throw error;
-        const now = await call(
-          "subscriptions.retrieve",
-          (options) => stripe.subscriptions.retrieve(subscriptionId, {}, options),
-          readSubscription,
-        );
-        if (now.endedAt === null && now.status !== "canceled") throw error;
+        const now = await findSubscription(subscriptionId, hasEnded);
+        if (now === null) throw error;
         return now;
       }
     },
-    changePrice: (input, idempotencyKey) =>
-      call(
-        "subscriptions.update",
-        (options) =>
+    changePrice: (input, key) =>
+      write({
+        name: "subscriptions.update",
+        key,
+        run: (options) =>
           stripe.subscriptions.update(
             input.subscriptionId,
             {
@@ -92,10 +101,15 @@ export function createBilling(stripe: Stripe, { call, listAll }: Asking): Billin
                   }
                 : { proration_behavior: "none" as const }),
             },
-            { ...options, idempotencyKey },
+            options,
           ),
-        readSubscription,
-      ),
+        read: readSubscription,
+        find: () =>
+          findSubscription(
+            input.subscriptionId,
+            (now) => now.itemId === input.itemId && now.priceId === input.priceId,
+          ),
+      }),
     previewPriceChange: (input) =>
       call(
         "invoices.createPreview",

@@ -1,6 +1,7 @@
-// Owns the two ways the adapter asks Stripe: one bounded call, and a list walked page by page.
+// Owns the ways the adapter asks Stripe: one bounded call, one write, and a list walked page by page.
 import { type CallLimits, callStripe } from "./calls.ts";
 import { readList } from "./parse.ts";
+import { type Write, writeStripe } from "./write.ts";
 
 export const PAGE = 100;
 /** Refunds, disputes, subscriptions of one object: a bound, far above what happens. */
@@ -12,13 +13,15 @@ interface CallOptions {
   maxNetworkRetries: 0;
 }
 
-/** The two ways. */
+/** The three ways. */
 export interface Asking {
   call<T>(
     name: string,
     run: (options: CallOptions) => Promise<unknown>,
     read: (answer: unknown) => T,
   ): Promise<T>;
+  /** See writeStripe. */
+  write<T>(write: Write<T>): Promise<T>;
   /** Until the list ends or `max` items are there. */
   listAll<T extends { id: string }>(
     name: string,
@@ -31,11 +34,12 @@ export interface Asking {
   ): Promise<T[]>;
 }
 
-/** Makes both within `limits`. */
+/** Makes them within `limits`. */
 export function createAsking(limits: CallLimits): Asking {
   const call: Asking["call"] = (name, run, read) => callStripe(name, limits, run, read);
   return {
     call,
+    write: (write) => writeStripe(limits, write),
     listAll: async <T extends { id: string }>(
       name: string,
       run: (

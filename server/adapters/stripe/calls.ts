@@ -28,6 +28,8 @@ export function malformed(what: string): Error {
 interface Failure {
   readonly refusal: RefusalKind;
   readonly retry: boolean;
+  /** Stripe repeats an answer it saved under this idempotency key: it stays the same for a day. */
+  readonly replayed: boolean;
   readonly retryAfterMs: number | null;
   readonly detail: string;
   readonly stripeCode: string | null;
@@ -44,15 +46,21 @@ export function retryAfterMs(header: unknown, nowMs: number): number | null {
   return Number.isNaN(at) ? null : Math.max(0, at - nowMs);
 }
 
+/** The error codes the adapter acts on; a test holds them against the SDK's own list. */
+export const STRIPE_CODES = { missing: "resource_missing" } as const;
+
 function kindOf(error: InstanceType<typeof Stripe.errors.StripeError>): [RefusalKind, boolean] {
   const { statusCode, code } = error;
   if (error instanceof Stripe.errors.StripeConnectionError) return ["unavailable", true];
   if (statusCode === 429 || statusCode === 409) return ["unavailable", true];
   if (statusCode === undefined || statusCode >= 500) return ["unavailable", true];
+  // The key is wrong, expired or lacks a permission: this says nothing about the object asked for.
+  if (statusCode === 401 || statusCode === 403) return ["forbidden", false];
   if (statusCode === 402) return ["declined", false];
   if (error instanceof Stripe.errors.StripeIdempotencyError) return ["keyReused", false];
-  if (statusCode === 404 || code === "resource_missing") return ["missing", false];
-  return ["invalid", false];
+  if (code === STRIPE_CODES.missing) return ["missing", false];
+  // A 404 without that code is about the URL (a proxy, another API), not about the object.
+  return [statusCode === 400 ? "invalid" : "unavailable", false];
 }
 
 function failureOf(error: unknown, nowMs: number): Failure {
@@ -61,6 +69,7 @@ function failureOf(error: unknown, nowMs: number): Failure {
     return {
       refusal: "unavailable",
       retry: true,
+      replayed: false,
       retryAfterMs: null,
       detail,
       stripeCode: null,
@@ -69,9 +78,11 @@ function failureOf(error: unknown, nowMs: number): Failure {
     };
   }
   const [refusal, retry] = kindOf(error);
+  const replayed = error.headers?.["idempotent-replayed"] === "true";
   return {
     refusal,
-    retry,
+    retry: retry && !replayed,
+    replayed,
     retryAfterMs: retryAfterMs(error.headers?.["retry-after"], nowMs),
     detail: `${error.type} ${error.statusCode ?? ""} ${error.message}`.slice(0, 500),
     stripeCode: error.code ?? null,
@@ -123,6 +134,8 @@ export async function callStripe<T>(
           stripeCode: failure.stripeCode,
           param: failure.param,
           requestId: failure.requestId,
+          replayed: failure.replayed,
+          attempts: attempt,
         });
       await sleep(delayMs);
     }

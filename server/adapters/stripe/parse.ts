@@ -101,6 +101,13 @@ export function readId(value: unknown, object: string): { id: string } {
   return { id: text(resource(value, object), "id") };
 }
 
+/** A customer and the user of ours it was made for. */
+export function readCustomer(value: unknown): { id: string; userId: string | null } {
+  const raw = resource(value, "customer");
+  const metadata = nested(raw, "metadata");
+  return { id: text(raw, "id"), userId: metadata && textOrNull(metadata, "userId") };
+}
+
 export function readCheckout(value: unknown): StripeCheckout {
   const raw = resource(value, "checkout.session");
   const status = oneOf(raw, "status", ["open", "complete", "expired"]);

@@ -11,17 +11,24 @@ type Prices = Pick<
 >;
 
 /** Products and prices over the SDK. */
-export function createPrices(stripe: Stripe, { call }: Asking): Prices {
+export function createPrices(stripe: Stripe, { call, write }: Asking): Prices {
+  const getProduct = (id: string) =>
+    call(
+      "products.retrieve",
+      (options) => stripe.products.retrieve(id, {}, options),
+      (answer) => readId(answer, "product"),
+    );
+  const findPrices = (lookupKeys: readonly string[]) =>
+    call(
+      "prices.list",
+      (options) =>
+        stripe.prices.list({ lookup_keys: [...lookupKeys], active: true, limit: PAGE }, options),
+      (answer) => readList(answer, readPrice).items,
+    );
   return {
     getPrice: (priceId) =>
       call("prices.retrieve", (options) => stripe.prices.retrieve(priceId, {}, options), readPrice),
-    findPrices: (lookupKeys) =>
-      call(
-        "prices.list",
-        (options) =>
-          stripe.prices.list({ lookup_keys: [...lookupKeys], active: true, limit: PAGE }, options),
-        (answer) => readList(answer, readPrice).items,
-      ),
+    findPrices,
     ensureProduct: async ({ id, name }) => {
       const known = await call(
         "products.update",
@@ -32,25 +39,27 @@ export function createPrices(stripe: Stripe, { call }: Asking): Prices {
         throw error;
       });
       if (known !== null) return;
-      await call(
-        "products.create",
-        (options) =>
-          stripe.products.create({ id, name }, { ...options, idempotencyKey: `product:${id}` }),
-        (answer) => readId(answer, "product"),
-      ).catch(async (error: unknown) => {
+      await write({
+        name: "products.create",
+        key: `product:${id}`,
+        run: (options) => stripe.products.create({ id, name }, options),
+        read: (answer) => readId(answer, "product"),
+        find: () =>
+          getProduct(id).catch((error: unknown) => {
+            if (isRefusal(error, "missing")) return null;
+            throw error;
+          }),
+      }).catch(async (error: unknown) => {
         // Made by another instance a moment ago, or under this key with its former name.
         if (!isRefusal(error, "invalid") && !isRefusal(error, "keyReused")) throw error;
-        await call(
-          "products.retrieve",
-          (options) => stripe.products.retrieve(id, {}, options),
-          (answer) => readId(answer, "product"),
-        );
+        await getProduct(id);
       });
     },
-    createPrice: (input, idempotencyKey) =>
-      call(
-        "prices.create",
-        (options) =>
+    createPrice: (input, key) =>
+      write({
+        name: "prices.create",
+        key,
+        run: (options) =>
           stripe.prices.create(
             {
               product: input.productId,
@@ -61,10 +70,22 @@ export function createPrices(stripe: Stripe, { call }: Asking): Prices {
               transfer_lookup_key: true,
               metadata: { offerId: input.offerId },
             },
-            { ...options, idempotencyKey },
+            options,
           ),
-        readPrice,
-      ),
+        read: readPrice,
+        find: async () => {
+          const made = await findPrices([input.lookupKey]);
+          return (
+            made.find(
+              (price) =>
+                price.productId === input.productId &&
+                price.unitAmount === input.unitAmount &&
+                price.currency === input.currency &&
+                price.interval === input.interval,
+            ) ?? null
+          );
+        },
+      }),
     archivePrice: async (priceId) => {
       await call(
         "prices.update",

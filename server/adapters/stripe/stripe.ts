@@ -11,6 +11,7 @@ import { createPrices } from "./prices.ts";
 import {
   readCharge,
   readCheckout,
+  readCustomer,
   readDispute,
   readId,
   readList,
@@ -62,28 +63,51 @@ export function createStripeAdapter(
   const livemode = /^(sk|rk)_live_/.test(config.secretKey);
 
   const asking = createAsking(limits);
-  const { call, listAll } = asking;
+  const { call, write, listAll } = asking;
+  const getCheckout = (sessionId: string) =>
+    call(
+      "checkout.sessions.retrieve",
+      (options) => stripe.checkout.sessions.retrieve(sessionId, {}, options),
+      readCheckout,
+    );
+  const listRefunds = (paymentIntentId: string) =>
+    listAll(
+      "refunds.list",
+      (page, options) => stripe.refunds.list({ payment_intent: paymentIntentId, ...page }, options),
+      readRefund,
+    );
   return {
     ...createBilling(stripe, asking),
     ...createPrices(stripe, asking),
     verifyEvent: (rawBody, signatureHeader, nowMs) =>
       verifyEvent(rawBody, signatureHeader, { secrets: config.webhookSecrets, livemode, nowMs }),
 
-    createCustomer: ({ userId, email, name }, idempotencyKey) =>
-      call(
-        "customers.create",
-        (options) =>
+    createCustomer: ({ userId, email, name }, key) =>
+      write({
+        name: "customers.create",
+        key,
+        run: (options) =>
           stripe.customers.create(
             { email, ...(name === null ? {} : { name }), metadata: { userId } },
-            { ...options, idempotencyKey },
+            options,
           ),
-        (answer) => readId(answer, "customer"),
-      ),
+        read: (answer) => readId(answer, "customer"),
+        find: async () => {
+          const named = await listAll(
+            "customers.list",
+            (page, options) => stripe.customers.list({ email, ...page }, options),
+            readCustomer,
+          );
+          return named.find((customer) => customer.userId === userId) ?? null;
+        },
+        findOnReuse: true,
+      }),
 
-    createCheckout: (input, idempotencyKey) =>
-      call(
-        "checkout.sessions.create",
-        (options) =>
+    createCheckout: (input, key) =>
+      write({
+        name: "checkout.sessions.create",
+        key,
+        run: (options) =>
           stripe.checkout.sessions.create(
             {
               mode: input.mode,
@@ -107,27 +131,31 @@ export function createStripeAdapter(
               metadata: { checkoutId: input.checkoutId },
               allow_promotion_codes: true,
             },
-            { ...options, idempotencyKey },
+            options,
           ),
-        readCheckout,
-      ),
-    getCheckout: (sessionId) =>
-      call(
-        "checkout.sessions.retrieve",
-        (options) => stripe.checkout.sessions.retrieve(sessionId, {}, options),
-        readCheckout,
-      ),
+        read: readCheckout,
+        find: async () => {
+          const opened = await listAll(
+            "checkout.sessions.list",
+            (page, options) =>
+              stripe.checkout.sessions.list({ customer: input.customerId, ...page }, options),
+            readCheckout,
+          );
+          return opened.find((session) => session.clientReferenceId === input.checkoutId) ?? null;
+        },
+      }),
+    getCheckout,
     expireCheckout: (sessionId) =>
-      call(
-        "checkout.sessions.expire",
-        (options) =>
-          stripe.checkout.sessions.expire(
-            sessionId,
-            {},
-            { ...options, idempotencyKey: `expire:${sessionId}` },
-          ),
-        readCheckout,
-      ),
+      write({
+        name: "checkout.sessions.expire",
+        key: `expire:${sessionId}`,
+        run: (options) => stripe.checkout.sessions.expire(sessionId, {}, options),
+        read: readCheckout,
+        find: async () => {
+          const now = await getCheckout(sessionId);
+          return now.status === "open" ? null : now;
+        },
+      }),
     findCheckoutByPaymentIntent: (paymentIntentId) =>
       call(
         "checkout.sessions.list",
@@ -155,13 +183,7 @@ export function createStripeAdapter(
         (options) => stripe.charges.retrieve(chargeId, {}, options),
         readCharge,
       ),
-    listRefunds: (paymentIntentId) =>
-      listAll(
-        "refunds.list",
-        (page, options) =>
-          stripe.refunds.list({ payment_intent: paymentIntentId, ...page }, options),
-        readRefund,
-      ),
+    listRefunds,
     listDisputes: (paymentIntentId) =>
       listAll(
         "disputes.list",
@@ -169,10 +191,11 @@ export function createStripeAdapter(
           stripe.disputes.list({ payment_intent: paymentIntentId, ...page }, options),
         readDispute,
       ),
-    createRefund: (input, idempotencyKey) =>
-      call(
-        "refunds.create",
-        (options) =>
+    createRefund: (input, key) =>
+      write({
+        name: "refunds.create",
+        key,
+        run: (options) =>
           stripe.refunds.create(
             {
               payment_intent: input.paymentIntentId,
@@ -182,10 +205,14 @@ export function createStripeAdapter(
                 ...(input.reason === null ? {} : { reason: input.reason }),
               },
             },
-            { ...options, idempotencyKey },
+            options,
           ),
-        readRefund,
-      ),
+        read: readRefund,
+        find: async () => {
+          const made = await listRefunds(input.paymentIntentId);
+          return made.find((refund) => refund.orderKey === input.orderKey) ?? null;
+        },
+      }),
 
     createPortalSession: (customerId, returnUrl) =>
       call(

@@ -11,10 +11,15 @@ export interface StripeRefusal {
   /** The request parameter Stripe complained about. */
   readonly param: string | null;
   readonly requestId: string | null;
+  /** Stripe repeated an answer saved under the idempotency key. */
+  readonly replayed: boolean;
+  /** How often it was asked under this key in this call. */
+  readonly attempts: number;
 }
 
 const SENTENCES: Record<RefusalKind, string> = {
   unavailable: "The payment provider does not answer right now. Please try again in a moment.",
+  forbidden: "The payment provider does not accept this server's key.",
   missing: "The payment provider does not know this object.",
   declined: "The payment was declined. Nothing has changed; please use another card.",
   keyReused: "The payment provider saw this request before with other details.",

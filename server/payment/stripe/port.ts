@@ -1,7 +1,16 @@
 // Owns the port to Stripe: the few questions and orders the payment service has, in its own words. adapters/stripe.ts implements it.
 
-/** Why Stripe said no. `unavailable` = nobody knows whether it happened; repeat with the same key. */
-export type RefusalKind = "unavailable" | "missing" | "declined" | "keyReused" | "invalid";
+/**
+ * Why Stripe said no. `unavailable` = nobody knows whether it happened; repeat with the same key. `forbidden` = this
+ * server's key is refused, which says nothing about the object. Only `missing` means that there is none.
+ */
+export type RefusalKind =
+  | "unavailable"
+  | "forbidden"
+  | "missing"
+  | "declined"
+  | "keyReused"
+  | "invalid";
 
 /** A checkout session as it is now. Money in minor units. */
 export interface StripeCheckout {
@@ -134,7 +143,7 @@ export type VerifiedEvent =
 
 /**
  * Stripe. Every call is bounded in time and retried a bounded number of times; every write carries the idempotency key
- * it is given. A failure is PAYMENT_PROVIDER_ERROR; `refusalKind` (stripe-refusal.ts) tells why.
+ * it is given, and goes on under a next one when Stripe has saved a failure under it. A failure is PAYMENT_PROVIDER_ERROR; `refusalKind` (stripe-refusal.ts) tells why.
  */
 export interface StripePort {
   /** Checks the signature (all secrets, 5 minutes either way), the mode and the account, and reads the notice. */
