@@ -2,6 +2,7 @@
 import type { Call, Route } from "./api.ts";
 import { addProduct, readCurrency, readRecurring, readUnitAmount } from "./catalog.ts";
 import { createdRange, page } from "./lists.ts";
+import { activePrice } from "./prices.ts";
 import { applyDiscount, expireIfDue, expireSession } from "./paying.ts";
 import { newPrice } from "./shapes-catalog.ts";
 import { newCheckoutLine, newSession } from "./shapes-checkout.ts";
@@ -29,14 +30,7 @@ function readLine(
     );
   }
   if (data === undefined) {
-    const price = need(world.tables.prices, "price", priceId ?? "", fields.param("price"));
-    if (!price.active) {
-      throw badParam(
-        `The price specified is inactive. This field only accepts active prices.`,
-        fields.param("price"),
-        "price_inactive",
-      );
-    }
+    const price = activePrice(world, priceId ?? "", fields.param("price"));
     return {
       price,
       quantity,

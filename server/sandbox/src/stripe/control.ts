@@ -14,18 +14,13 @@ import {
   type RefundOutcome,
   succeedRefund,
 } from "./refunds.ts";
-import { collect, endSubscription, runBillingUntil } from "./subscribing.ts";
+import { runBillingUntil } from "./billing-clock.ts";
+import { collect, endSubscription } from "./subscribing.ts";
 import { badParam } from "./wire.ts";
 import type { PaymentOutcome } from "./payments.ts";
 import { newWebhookEndpoint } from "./shapes-catalog.ts";
-import type {
-  CheckoutSession,
-  Dispute,
-  Metadata,
-  Refund,
-  StripeEvent,
-  Subscription,
-} from "./types.ts";
+import type { CheckoutSession, Dispute, Metadata, Refund, StripeEvent } from "./types.ts";
+import type { Subscription } from "./types-billing.ts";
 import { need, type World } from "./world.ts";
 
 export interface StripeControl {

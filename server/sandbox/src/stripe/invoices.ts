@@ -3,10 +3,12 @@ import type { Call, Route } from "./api.ts";
 import { balanceShare, customerOf, makeLines, voidInvoice } from "./invoicing.ts";
 import { createdRange, page } from "./lists.ts";
 import { periodAt } from "./period.ts";
+import { renewalPhase } from "./phases.ts";
 import { type LineDraft, newInvoice } from "./shapes-invoice.ts";
 import { collect, currentPeriod, periodLine, recurringOf } from "./subscribing.ts";
 import { PRORATION_BEHAVIORS } from "./subscriptions.ts";
-import type { Invoice, Json } from "./types.ts";
+import type { Json } from "./types.ts";
+import type { Invoice } from "./types-billing.ts";
 import { planChange, readItems } from "./updating.ts";
 import { apiError, badParam } from "./wire.ts";
 import { need } from "./world.ts";
@@ -116,11 +118,14 @@ function preview({ world, fields }: Call): Json {
       });
     }
     at = period.end;
-    const next = periodAt(subscription.billing_cycle_anchor, recurringOf(subscription), period.end);
-    drafts = [
-      ...drafts,
-      ...plan.items.map((item) => periodLine(world, item, next.start, next.end)),
-    ];
+    const scheduled = renewalPhase(world, subscription, period.end);
+    const items = scheduled?.items ?? plan.items;
+    const next = periodAt(
+      scheduled?.anchor ?? subscription.billing_cycle_anchor,
+      items[0]?.price.recurring ?? recurringOf(subscription),
+      period.end,
+    );
+    drafts = [...drafts, ...items.map((item) => periodLine(world, item, next.start, next.end))];
   }
   const waiting = plan.invoiceNow ? [] : (world.hidden.pendingLines.get(subscription.id) ?? []);
   const lines = [...waiting.map((line) => structuredClone(line)), ...makeLines(world, id, drafts)];

@@ -3,15 +3,14 @@ import { cardOf } from "./customers.ts";
 import { discountOn } from "./checkout-discount.ts";
 import { confirmIntent, createIntent } from "./payments.ts";
 import { type LineDraft, newInvoice, newInvoiceLine, newInvoicePayment } from "./shapes-invoice.ts";
+import type { Coupon, Customer } from "./types.ts";
 import type {
   BillingReason,
-  Coupon,
-  Customer,
   Invoice,
   InvoiceLine,
   InvoicePayment,
   Subscription,
-} from "./types.ts";
+} from "./types-billing.ts";
 import { change, need, type World } from "./world.ts";
 
 const DAY_SECONDS = 86_400;

@@ -4,7 +4,8 @@ import { type Html, html, moment, money, originOf, redirect, sendPage } from "..
 import type { Route } from "./api.ts";
 import { collect, currentPeriod } from "./subscribing.ts";
 import { setCancellation } from "./subscriptions.ts";
-import type { Customer, PortalSession, Price, Subscription } from "./types.ts";
+import type { Customer, PortalSession, Price } from "./types.ts";
+import type { Subscription } from "./types-billing.ts";
 import { applyChange, dropPending, planChange } from "./updating.ts";
 import { isApiError } from "./wire.ts";
 import { change, need, type World } from "./world.ts";

@@ -28,6 +28,7 @@ import { createPersistence } from "./persist.ts";
 import { handlePaperPage, handlePortalPage, portalRoutes } from "./portal.ts";
 import { paymentRoutes } from "./payments.ts";
 import { refundRoutes } from "./refunds.ts";
+import { scheduleRoutes } from "./schedules.ts";
 import { subscriptionRoutes } from "./subscriptions.ts";
 import { newCoupon, newPromotionCode } from "./shapes-catalog.ts";
 import { createWorld, emptyState, type Hidden, type Tables, type World } from "./world.ts";
@@ -180,6 +181,7 @@ export async function startStripeSandbox(options: StripeSandboxOptions): Promise
       ...checkoutRoutes,
       ...paymentRoutes,
       ...subscriptionRoutes,
+      ...scheduleRoutes,
       ...invoiceRoutes,
       ...refundRoutes,
       ...disputeRoutes,

@@ -1,5 +1,6 @@
 // Owns freshly made subscriptions and their items, with every field of the real API.
-import type { Json, Metadata, Price, Subscription, SubscriptionItem } from "./types.ts";
+import type { Json, Metadata, Price } from "./types.ts";
+import type { Subscription, SubscriptionItem } from "./types-billing.ts";
 
 /** The old `plan` object that subscription items still carry. */
 function planOf(price: Price): { [field: string]: Json } {

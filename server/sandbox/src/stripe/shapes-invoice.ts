@@ -1,14 +1,13 @@
 // Owns freshly made invoices, their lines and payments, with every field of the real API.
+import type { Customer, Price } from "./types.ts";
 import type {
   BillingReason,
-  Customer,
   Invoice,
   InvoiceLine,
   InvoicePayment,
-  Price,
   Subscription,
   SubscriptionItem,
-} from "./types.ts";
+} from "./types-billing.ts";
 
 export type LineDraft = {
   item: SubscriptionItem;

@@ -11,22 +11,15 @@ import {
   voidInvoice,
 } from "./invoicing.ts";
 import { boundary, periodAt } from "./period.ts";
+import { closeSchedule, enterPhaseAtRenewal } from "./phases.ts";
 import { newSubscription, newSubscriptionItem } from "./shapes-billing.ts";
 import type { LineDraft } from "./shapes-invoice.ts";
-import type {
-  CheckoutLine,
-  Coupon,
-  Customer,
-  Invoice,
-  Metadata,
-  Recurring,
-  Subscription,
-  SubscriptionItem,
-} from "./types.ts";
+import type { CheckoutLine, Coupon, Customer, Metadata, Recurring } from "./types.ts";
+import type { Invoice, Subscription, SubscriptionItem } from "./types-billing.ts";
 import { change, type World } from "./world.ts";
 
-const ENDED = new Set(["canceled", "incomplete_expired"]);
-const MAX_STEPS = 200_000;
+/** Statuses a subscription never leaves. */
+export const ENDED = new Set(["canceled", "incomplete_expired"]);
 
 /** The interval all items of a subscription share. */
 export function recurringOf(subscription: Subscription): Recurring {
@@ -135,8 +128,11 @@ export function endSubscription(world: World, subscription: Subscription, reason
   subscription.pending_update = null;
   subscription.cancellation_details = {
     ...subscription.cancellation_details,
-    reason: subscription.cancellation_details.reason ?? reason,
+    reason:
+      subscription.cancellation_details.reason ??
+      (reason === "schedule_completed" ? "cancellation_requested" : reason),
   };
+  closeSchedule(world, subscription, reason === "schedule_completed" ? "completed" : "canceled");
   world.emit("customer.subscription.deleted", subscription);
   world.hidden.pendingLines.delete(subscription.id);
   for (const invoice of unfinished(world, subscription.id)) {
@@ -192,10 +188,12 @@ export function afterAttempt(world: World, invoice: Invoice, paid: boolean): voi
   }
 }
 
-function renew(world: World, subscription: Subscription): void {
+/** Starts the next period with its invoice, at the prices a schedule's phase that begins now names. */
+export function renew(world: World, subscription: Subscription): void {
   const from = currentPeriod(subscription);
-  const next = periodAt(subscription.billing_cycle_anchor, recurringOf(subscription), from.end);
   const before = structuredClone(subscription);
+  enterPhaseAtRenewal(world, subscription, from.end);
+  const next = periodAt(subscription.billing_cycle_anchor, recurringOf(subscription), from.end);
   for (const item of subscription.items.data) {
     item.current_period_start = next.start;
     item.current_period_end = next.end;
@@ -247,55 +245,4 @@ export function collect(world: World, invoice: Invoice): boolean {
   }
   afterAttempt(world, invoice, paid);
   return paid;
-}
-
-type Due = { at: number; run(): void };
-
-function nextDueOf(world: World, subscription: Subscription): Due | undefined {
-  const dues: Due[] = [];
-  for (const invoice of unfinished(world, subscription.id)) {
-    if (invoice.status === "draft" && invoice.automatically_finalizes_at !== null) {
-      dues.push({
-        at: invoice.automatically_finalizes_at,
-        run: () => void collect(world, invoice),
-      });
-    } else if (invoice.status === "open" && invoice.next_payment_attempt !== null) {
-      dues.push({ at: invoice.next_payment_attempt, run: () => void collect(world, invoice) });
-    }
-  }
-  if (!ENDED.has(subscription.status) && subscription.status !== "incomplete") {
-    const { end } = currentPeriod(subscription);
-    const pending = subscription.pending_update;
-    if (pending !== null)
-      dues.push({
-        at: pending.expires_at,
-        run: () => endPendingUpdate(world, subscription, false),
-      });
-    const cancelAt = subscription.cancel_at_period_end ? end : subscription.cancel_at;
-    if (cancelAt !== null && cancelAt <= end) {
-      dues.push({
-        at: cancelAt,
-        run: () => endSubscription(world, subscription, "cancellation_requested"),
-      });
-    } else dues.push({ at: end, run: () => renew(world, subscription) });
-  }
-  return dues.reduce<Due | undefined>(
-    (best, due) => (best === undefined || due.at < best.at ? due : best),
-    undefined,
-  );
-}
-
-/** Does everything that falls due up to `until` (unix seconds), each at its own moment. Answers how many steps. */
-export function runBillingUntil(world: World, until: number): number {
-  for (let steps = 0; steps < MAX_STEPS; steps += 1) {
-    let next: Due | undefined;
-    for (const subscription of world.tables.subscriptions.values()) {
-      const due = nextDueOf(world, subscription);
-      if (due !== undefined && due.at <= until && (next === undefined || due.at < next.at))
-        next = due;
-    }
-    if (next === undefined) return steps;
-    world.atBillingTime(next.at, next.run);
-  }
-  throw new Error("The billing clock did not come to rest.");
 }

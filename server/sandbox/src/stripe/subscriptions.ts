@@ -1,8 +1,10 @@
 // Owns the subscriptions API: read, list, change, cancel.
 import type { Call, Route } from "./api.ts";
 import { createdRange, page } from "./lists.ts";
+import { followSubscription } from "./phases.ts";
 import { endSubscription } from "./subscribing.ts";
-import type { Json, Subscription } from "./types.ts";
+import type { Json } from "./types.ts";
+import type { Subscription } from "./types-billing.ts";
 import { apiError, badParam, type Fields, mergeMetadata } from "./wire.ts";
 import { applyChange, dropPending, type ItemChange, planChange, readItems } from "./updating.ts";
 import { change, need, type World } from "./world.ts";
@@ -57,6 +59,13 @@ function updateSubscription({ world, ids, fields }: Call): Json {
     subscription.metadata = mergeMetadata(subscription.metadata, metadata);
     return subscription;
   }
+  if (subscription.schedule !== null && (atPeriodEnd !== undefined || cancelAt !== undefined)) {
+    throw apiError({
+      status: 400,
+      type: "invalid_request_error",
+      message: `The subscription is managed by the subscription schedule \`${subscription.schedule}\`, and updating any cancelation behavior directly is not allowed. Please update the schedule instead.`,
+    });
+  }
   if (payment === "pending_if_incomplete") {
     if (metadata !== undefined || atPeriodEnd !== undefined || method !== undefined) {
       throw badParam(
@@ -93,6 +102,8 @@ function updateSubscription({ world, ids, fields }: Call): Json {
       it.cancellation_details = { ...it.cancellation_details, ...details };
     setCancellation(it, atPeriodEnd, cancelAt, now);
   });
+  if (plan?.changed === true && subscription.pending_update === null)
+    followSubscription(world, subscription);
   return subscription;
 }
 

@@ -8,12 +8,13 @@ import {
   voidInvoice,
 } from "./invoicing.ts";
 import { boundary } from "./period.ts";
+import { activePrice } from "./prices.ts";
 import { newSubscriptionItem } from "./shapes-billing.ts";
 import type { LineDraft } from "./shapes-invoice.ts";
 import { afterAttempt, currentPeriod, periodLine, recurringOf } from "./subscribing.ts";
-import type { Subscription, SubscriptionItem } from "./types.ts";
+import type { Subscription, SubscriptionItem } from "./types-billing.ts";
 import { apiError, badParam, type Fields, mergeMetadata } from "./wire.ts";
-import { need, type World } from "./world.ts";
+import type { World } from "./world.ts";
 
 export type ProrationBehavior = "always_invoice" | "create_prorations" | "none";
 export type PaymentBehavior =
@@ -40,6 +41,8 @@ interface ItemWish {
   quantity: number | undefined;
   deleted: boolean;
   metadata: ReturnType<Fields["metadata"]>;
+  /** A price chosen earlier (by a schedule), which may have been archived since. */
+  settled?: boolean;
 }
 
 /** Reads `items[…]` of an update or a preview. */
@@ -63,7 +66,8 @@ function wishedItems(
 ): SubscriptionItem[] {
   const items = structuredClone(subscription.items.data);
   const period = currentPeriod(subscription);
-  for (const wish of wishes) {
+  const known = new Set(items.map((item) => item.price.id));
+  for (const [index, wish] of wishes.entries()) {
     const at = items.findIndex((item) => item.id === wish.id);
     if (wish.id !== undefined && at < 0)
       throw badParam(`No such subscription_item: '${wish.id}'`, "items", "resource_missing");
@@ -72,10 +76,11 @@ function wishedItems(
       continue;
     }
     const old = items[at];
+    if (wish.settled === true && wish.price !== undefined) known.add(wish.price);
     const price =
       wish.price === undefined
         ? old?.price
-        : need(world.tables.prices, "price", wish.price, "items[0][price]");
+        : activePrice(world, wish.price, `items[${index}][price]`, known);
     if (price === undefined || price.recurring === null)
       throw badParam("The price must be recurring.", "items[0][price]", "price_not_recurring");
     const item = newSubscriptionItem(old?.id ?? world.newId("si", 14), {

@@ -7,9 +7,6 @@ import type {
   Coupon,
   Customer,
   Dispute,
-  Invoice,
-  InvoiceLine,
-  InvoicePayment,
   Json,
   Metadata,
   PaymentIntent,
@@ -20,9 +17,15 @@ import type {
   PromotionCode,
   Refund,
   StripeObject,
-  Subscription,
   WebhookEndpoint,
 } from "./types.ts";
+import type {
+  Invoice,
+  InvoiceLine,
+  InvoicePayment,
+  Subscription,
+  SubscriptionSchedule,
+} from "./types-billing.ts";
 import { missing } from "./wire.ts";
 
 /** What a checkout session carries besides its public object. */
@@ -50,6 +53,7 @@ export type Tables = {
   refunds: Map<string, Refund>;
   disputes: Map<string, Dispute>;
   subscriptions: Map<string, Subscription>;
+  schedules: Map<string, SubscriptionSchedule>;
   invoices: Map<string, Invoice>;
   invoicePayments: Map<string, InvoicePayment>;
   portalSessions: Map<string, PortalSession>;
@@ -127,6 +131,7 @@ export function emptyState(): { tables: Tables; hidden: Hidden } {
       refunds: new Map(),
       disputes: new Map(),
       subscriptions: new Map(),
+      schedules: new Map(),
       invoices: new Map(),
       invoicePayments: new Map(),
       portalSessions: new Map(),
