@@ -143,7 +143,9 @@ export function createCheckouts(
       if ("priceId" in price) await catalogue.forgetPrice(price.priceId);
     } catch (error) {
       const refusal = refusalOf(error);
-      const missing = refusal?.refusal === "missing" || refusal?.stripeCode === "price_inactive";
+      // An archived price has no code at Stripe, only words and the parameter that named it.
+      const archived = refusal?.param?.endsWith("[price]") === true;
+      const missing = refusal?.refusal === "missing" || archived;
       if (missing && refusal.param === "customer") await customers.forget(row.userId, customerId);
       else if (missing && "priceId" in price) await catalogue.forgetPrice(price.priceId);
       else if (refusal?.refusal !== "keyReused") throw error;
