@@ -4,6 +4,7 @@ import type { adminContract } from "../../shared/src/admin.ts";
 import type { Role } from "../../shared/src/auth.ts";
 import type { Principal } from "../auth/auth.service.ts";
 import { AppError } from "../lib/errors.ts";
+import { scopedKey } from "../ledger/idempotency-key.ts";
 import type { AdjustOperation, Ledger } from "../ledger/ports.ts";
 
 type In<Name extends keyof typeof adminContract> = z.output<(typeof adminContract)[Name]["input"]>;
@@ -130,7 +131,7 @@ export function createAdminService(deps: AdminServiceDeps): AdminService {
           amountCredits: input.amount,
           actorId: principal.userId,
           reason: input.reason,
-          idempotencyKey: input.idempotencyKey,
+          idempotencyKey: scopedKey("admin", input.idempotencyKey),
           expiresAt: input.expiresAt === undefined ? null : new Date(input.expiresAt),
         },
         {

@@ -3,6 +3,7 @@ import type { z } from "zod";
 import type { creditContract, EntryType } from "../../shared/src/credit.ts";
 import type { Feature } from "../../shared/src/features.ts";
 import type { Cache, PubSub } from "../kv/ports.ts";
+import { scopedKey } from "../ledger/idempotency-key.ts";
 import type { Ledger } from "../ledger/ports.ts";
 import type { Logger } from "../lib/logger.ts";
 import { createBalances } from "./balances.ts";
@@ -118,7 +119,7 @@ export function createCreditService(deps: CreditDeps): CreditService {
           feature,
           amountCredits: costs[feature],
           priceVersion: version,
-          idempotencyKey: `user:${idempotencyKey}`,
+          idempotencyKey: scopedKey("user", idempotencyKey),
           ...(metadata === undefined ? {} : { metadata }),
         }),
       );

@@ -3,6 +3,7 @@ import { randomUUID } from "node:crypto";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Feature } from "../../shared/src/features.ts";
 import { isAppError } from "../lib/errors.ts";
+import { scopedKey } from "../ledger/idempotency-key.ts";
 import type { Ledger } from "../ledger/ports.ts";
 import type { Logger } from "../lib/logger.ts";
 import type { PackageSuggestions } from "./credit.service.ts";
@@ -81,7 +82,7 @@ export function createMeter(deps: {
           feature,
           amountCredits: priceCredits,
           priceVersion: version,
-          idempotencyKey: `metered:${randomUUID()}`,
+          idempotencyKey: scopedKey("metered", randomUUID()),
           ttlSeconds: HOLD_SECONDS,
           scopeLimit: MAX_IN_FLIGHT,
         }),

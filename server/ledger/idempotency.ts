@@ -4,6 +4,7 @@ import { AppError } from "../lib/errors.ts";
 import type { StoredKey } from "./model/account.ts";
 import type {
   AdjustOperation,
+  CarryDebtOperation,
   HoldResult,
   OperationResult,
   ReserveOperation,
@@ -16,7 +17,8 @@ export type KeyedOperation =
   | SpendOperation
   | ReserveOperation
   | TakeBackOperation
-  | AdjustOperation;
+  | AdjustOperation
+  | CarryDebtOperation;
 
 /**
  * What the caller asked for, as text. A price is the server's, not the caller's: a retry after a price change
@@ -42,6 +44,8 @@ function inputOf(operation: KeyedOperation): unknown[] {
         operation.reason,
         operation.expiresAt?.toISOString() ?? null,
       ];
+    case "carryDebt":
+      return ["carryDebt", operation.amountCredits, operation.sourceId];
   }
 }
 

@@ -2,10 +2,11 @@
 import type { EntryType } from "../../shared/src/credit.ts";
 import type { Feature } from "../../shared/src/features.ts";
 import type { DatabaseTransaction } from "../database/database.ts";
+import type { IdempotencyKey } from "./idempotency-key.ts";
 
 /*
- * Keys. `idempotencyKey` is unique per user and scoped by its caller with a prefix (`user:`, `service:<name>:`,
- * `admin:` …), so that two kinds of callers can neither collide with nor replay one another. `grantKey` is unique
+ * Keys. `idempotencyKey` is unique per user and carries its scope (idempotency-key.ts), so
+ * that two kinds of callers can neither collide with nor replay one another. `grantKey` is unique
  * over all users and names the cause: `payment:<paymentId>`, `signup:<identityId>`, …
  * The grant of a payment MUST be keyed `payment:<paymentId>`: the doctor pairs them by it.
  */
@@ -17,7 +18,7 @@ export interface SpendOperation {
   readonly feature: Feature;
   readonly amountCredits: number;
   readonly priceVersion: string;
-  readonly idempotencyKey: string;
+  readonly idempotencyKey: IdempotencyKey;
   readonly metadata?: Readonly<Record<string, unknown>>;
 }
 
@@ -28,7 +29,7 @@ export interface ReserveOperation {
   readonly amountCredits: number;
   readonly feature: Feature | null;
   readonly priceVersion: string | null;
-  readonly idempotencyKey: string;
+  readonly idempotencyKey: IdempotencyKey;
   readonly ttlSeconds: number;
   /**
    * At most this many ACTIVE holds of the user whose keys share this key's scope (the part before the first `:`);
@@ -92,11 +93,11 @@ export interface TakeBackOperation {
   readonly type: Extract<EntryType, "REFUND" | "DISPUTE">;
   readonly sourceId: string;
   readonly grantKey: string;
-  readonly idempotencyKey: string;
+  readonly idempotencyKey: IdempotencyKey;
   readonly description: string;
 }
 
-/** An administrator's correction, either way; into debt if need be. */
+/** An administrator's correction, either way; into debt if need be. NOT_FOUND for a deleted account. */
 export interface AdjustOperation {
   readonly kind: "adjust";
   readonly userId: string;
@@ -104,8 +105,21 @@ export interface AdjustOperation {
   readonly amountCredits: number;
   readonly actorId: string;
   readonly reason: string;
-  readonly idempotencyKey: string;
+  readonly idempotencyKey: IdempotencyKey;
   readonly expiresAt: Date | null;
+}
+
+/**
+ * One side of moving an erased account's debt to its person's new account: positive on the erased side, negative on
+ * the new one. Both sides belong in one transaction.
+ */
+export interface CarryDebtOperation {
+  readonly kind: "carryDebt";
+  readonly userId: string;
+  readonly amountCredits: number;
+  /** The account on the other side. */
+  readonly sourceId: string;
+  readonly idempotencyKey: IdempotencyKey;
 }
 
 /** Takes what is left of the user's lots that have expired and are not under a hold. */
@@ -128,6 +142,7 @@ export type LedgerOperation =
   | GrantOperation
   | TakeBackOperation
   | AdjustOperation
+  | CarryDebtOperation
   | ExpireLotsOperation
   | ExpireHoldsOperation;
 

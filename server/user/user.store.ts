@@ -56,7 +56,15 @@ export function createUserStore(database: Database): UserStore {
           },
           select: { id: true },
         });
-        // The identity's hash stays, so that the signup bonus is not given twice; whose it was does not.
+        // The identity's hash stays, so that neither the signup bonus is given twice nor a debt washed off; the
+        // account it leads to has no person any more.
+        const identities = await tx.models.identity.findMany({
+          where: { userId },
+          select: { id: true },
+        });
+        await tx.models.formerAccount.createMany({
+          data: identities.map(({ id }) => ({ identityId: id, erasedUserId: userId })),
+        });
         await tx.models.identity.updateMany({
           where: { userId },
           data: { userId: null, subject: null },

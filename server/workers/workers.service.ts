@@ -6,6 +6,7 @@ import type { PackageSuggestions } from "../credit/credit.service.ts";
 import { type Prices, priceVersion } from "../credit/prices.ts";
 import { suggesting } from "../credit/suggestion.ts";
 import { AppError } from "../lib/errors.ts";
+import { keyPrefix, scopedKey } from "../ledger/idempotency-key.ts";
 import type { Ledger } from "../ledger/ports.ts";
 
 type Input<Name extends keyof typeof serviceContract> = z.output<
@@ -60,7 +61,7 @@ export function createServiceService(deps: ServiceDeps): ServiceService {
   async function userOf(caller: ServiceCaller, holdId: string): Promise<string> {
     const hold = await store.hold(holdId);
     // Another worker's hold is nobody's business, not even that it exists.
-    if (hold === null || !hold.idempotencyKey?.startsWith(scope(caller)))
+    if (hold === null || !hold.idempotencyKey?.startsWith(keyPrefix("svc", caller.name)))
       throw AppError.of("NOT_FOUND", "There is no such hold.");
     return hold.userId;
   }
@@ -85,7 +86,7 @@ export function createServiceService(deps: ServiceDeps): ServiceService {
           feature: feature ?? null,
           amountCredits: feature === undefined ? (amount ?? 0) : costs[feature],
           priceVersion: feature === undefined ? null : version,
-          idempotencyKey: scope(caller) + idempotencyKey,
+          idempotencyKey: scopedKey("svc", idempotencyKey, caller.name),
           ttlSeconds,
         }),
       );
@@ -126,7 +127,7 @@ export function createServiceService(deps: ServiceDeps): ServiceService {
           feature,
           amountCredits: costs[feature],
           priceVersion: version,
-          idempotencyKey: scope(caller) + idempotencyKey,
+          idempotencyKey: scopedKey("svc", idempotencyKey, caller.name),
         }),
       );
       return {
@@ -139,9 +140,4 @@ export function createServiceService(deps: ServiceDeps): ServiceService {
       };
     },
   };
-}
-
-/** Keys of different workers can neither collide nor replay one another. Names hold no colon, and 50 + 200 characters fit. */
-function scope(caller: ServiceCaller): string {
-  return `svc:${caller.name}:`;
 }

@@ -12,6 +12,7 @@ import {
   freshSqlite,
   redisConfigOf,
 } from "../support/databases.ts";
+import { rawKey } from "../support/raw-key.ts";
 
 /** Callers at once in every throughput row. */
 export const IN_FLIGHT = 64;
@@ -98,6 +99,6 @@ export function spendOf(userId: string): SpendOperation {
     feature: "chat-flash",
     amountCredits: 1,
     priceVersion: "bench",
-    idempotencyKey: `user:${randomUUID()}`,
+    idempotencyKey: rawKey(`user:${randomUUID()}`),
   };
 }

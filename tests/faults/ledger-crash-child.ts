@@ -7,6 +7,7 @@ import { isAppError } from "../../server/lib/errors.ts";
 import { createLedger } from "../../server/ledger/ledger.ts";
 import { createLogger } from "../../server/lib/logger.ts";
 import type { BackendConfig } from "../support/databases.ts";
+import { rawKey } from "../support/raw-key.ts";
 
 interface Task {
   readonly config: BackendConfig;
@@ -34,7 +35,7 @@ async function spend(userId: string): Promise<void> {
     feature: "chat-pro" as const,
     amountCredits,
     priceVersion: "v1",
-    idempotencyKey: key,
+    idempotencyKey: rawKey(key),
   };
   tell("asked", key, userId);
   await ledger.submit(operation);
@@ -49,7 +50,7 @@ async function hold(userId: string): Promise<void> {
     feature: "ppt-edit",
     amountCredits: 10,
     priceVersion: "v1",
-    idempotencyKey: `svc:x:${randomUUID()}`,
+    idempotencyKey: rawKey(`svc:x:${randomUUID()}`),
     ttlSeconds: Math.random() < 0.5 ? 1 : 600,
   });
   tell("held", holdId, userId);
@@ -88,7 +89,7 @@ async function grantAndTakeBack(userId: string): Promise<void> {
     type: "REFUND",
     sourceId: "crash",
     grantKey,
-    idempotencyKey: `refund:${grantKey}`,
+    idempotencyKey: rawKey(`refund:${grantKey}`),
     description: "crash test",
   });
 }

@@ -2,6 +2,7 @@
 import type { HoldResult, OperationResult } from "../../server/ledger/ports.ts";
 import type { Book, KeyRecord } from "./book.ts";
 import type { World } from "./world.ts";
+import { rawKey } from "../support/raw-key.ts";
 
 const FEATURES = [
   ["chat-flash", 1],
@@ -71,7 +72,7 @@ export function createLedgerSteps(world: World, book: Book) {
             feature,
             amountCredits: record.amount,
             priceVersion: PRICE_VERSION,
-            idempotencyKey: record.key,
+            idempotencyKey: rawKey(record.key),
             metadata: { key: record.key },
           }),
       );
@@ -95,7 +96,7 @@ export function createLedgerSteps(world: World, book: Book) {
         feature: null,
         amountCredits: amount,
         priceVersion: null,
-        idempotencyKey: record.key,
+        idempotencyKey: rawKey(record.key),
         ttlSeconds: TTLS_SECONDS[amount % TTLS_SECONDS.length] ?? 300,
       }),
     );
@@ -181,7 +182,7 @@ export function createLedgerSteps(world: World, book: Book) {
           amountCredits: record.amount,
           actorId: "admin",
           reason: record.key,
-          idempotencyKey: record.key,
+          idempotencyKey: rawKey(record.key),
           expiresAt,
         }),
       );

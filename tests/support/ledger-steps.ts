@@ -2,6 +2,7 @@
 import fc from "fast-check";
 import type { LedgerOperation } from "../../server/ledger/ports.ts";
 import type { ModelStep } from "./ledger-model.ts";
+import { rawKey } from "./raw-key.ts";
 
 const amount = fc.integer({ min: 1, max: 20 });
 const key = fc.integer({ min: 1, max: 60 }).map((n) => `k${n}`);
@@ -110,7 +111,7 @@ export function operationOf(
         amountCredits: one.amount,
         feature: "chat-pro",
         priceVersion: "v1",
-        idempotencyKey: one.key,
+        idempotencyKey: rawKey(one.key),
         metadata: { amount: one.amount },
       };
     case "reserve":
@@ -120,7 +121,7 @@ export function operationOf(
         amountCredits: one.amount,
         feature: null,
         priceVersion: null,
-        idempotencyKey: one.key,
+        idempotencyKey: rawKey(one.key),
         ttlSeconds: one.ttl,
       };
     case "settle":
@@ -140,7 +141,7 @@ export function operationOf(
         type: "REFUND",
         sourceId: one.lot,
         grantKey: `${userId}:${one.lot}`,
-        idempotencyKey: one.key,
+        idempotencyKey: rawKey(one.key),
         description: "test",
       };
     case "adjust":
@@ -150,7 +151,7 @@ export function operationOf(
         amountCredits: one.amount,
         actorId: "admin",
         reason: "test",
-        idempotencyKey: one.key,
+        idempotencyKey: rawKey(one.key),
         expiresAt: null,
       };
   }

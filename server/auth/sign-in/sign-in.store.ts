@@ -7,6 +7,7 @@ import type { Logger } from "../../lib/logger.ts";
 import type { Ledger } from "../../ledger/ports.ts";
 import { lockUser } from "../lock-user.ts";
 import type { SignedIn, SignIn, SignInStore } from "../ports.ts";
+import { carryDebt } from "./debt.ts";
 import { SignInFailure } from "./sign-in-error.ts";
 
 type Models = DatabaseTransaction["models"];
@@ -62,6 +63,7 @@ export function createSignInStore(deps: {
           granted = true;
         }
       }
+      if (await carryDebt(tx, ledger, id, userId)) granted = true;
       const authorityChanged = await bringUpToDate(tx, userId, request, logger);
       await addSession(models, userId, request);
       return { userId, created, authorityChanged, granted };

@@ -9,7 +9,7 @@ import {
   type UsageRow,
 } from "../model/account.ts";
 import { draft, type Effect, type Facts } from "../model/operation-effect.ts";
-import { adjust, grant, takeBack } from "./grant.ts";
+import { adjust, carryDebt, grant, takeBack } from "./grant.ts";
 import {
   chargeHold,
   checkScopeLimit,
@@ -130,6 +130,8 @@ function apply(account: Account, operation: LedgerOperation, facts: Facts): Effe
       return takeBack(account, operation, facts);
     case "adjust":
       return adjust(account, operation, facts);
+    case "carryDebt":
+      return carryDebt(account, operation, facts);
     case "expireLots":
     case "expireHolds":
       // The sweep before every decision has done it.

@@ -9,7 +9,12 @@ import {
 } from "../model/account.ts";
 import { draft, type Effect, type Facts } from "../model/operation-effect.ts";
 import { addLot, freeIn, mergeShares, pick, without } from "../model/lots.ts";
-import type { AdjustOperation, GrantOperation, TakeBackOperation } from "../ports.ts";
+import type {
+  AdjustOperation,
+  CarryDebtOperation,
+  GrantOperation,
+  TakeBackOperation,
+} from "../ports.ts";
 
 /**
  * Credits come in, once per grantKey. A repeat answers the first lot with the position of now.
@@ -73,9 +78,10 @@ export function takeBack(account: Account, operation: TakeBackOperation, facts: 
 
 /**
  * An administrator gives (a lot of its own) or takes (lots in spend order, then debt).
- * Throws VALIDATION_FAILED when what is given would be gone already.
+ * Throws NOT_FOUND for a deleted account, VALIDATION_FAILED when what is given would be gone already.
  */
 export function adjust(account: Account, operation: AdjustOperation, facts: Facts): Effect {
+  if (account.deleted) throw AppError.of("NOT_FOUND", "There is no such user.");
   const { actorId: sourceId, reason: description, amountCredits } = operation;
   const terms = { type: "ADMIN_ADJUST" as const, description, sourceId };
   if (amountCredits < 0) return take(account, [], -amountCredits, terms, facts);
@@ -84,6 +90,16 @@ export function adjust(account: Account, operation: AdjustOperation, facts: Fact
       fields: { expiresAt: ["Name a moment in the future."] },
     });
   return give(account, operation, { ...terms, grantKey: `adjust:${facts.operationId}` }, facts);
+}
+
+/** Debt leaves an erased account (positive) or arrives at its person's new one (negative). */
+export function carryDebt(account: Account, operation: CarryDebtOperation, facts: Facts): Effect {
+  const { sourceId, amountCredits } = operation;
+  const description = "Debt of a deleted account";
+  const terms = { type: "ADMIN_ADJUST" as const, description, sourceId };
+  if (amountCredits < 0) return take(account, [], -amountCredits, terms, facts);
+  const lot = { amountCredits, expiresAt: null };
+  return give(account, lot, { ...terms, grantKey: `debt:${facts.operationId}` }, facts);
 }
 
 /** Takes credits whether they are there or not: `first` lots, then the others, then debt. */

@@ -3,6 +3,8 @@ import { AppError } from "../../lib/errors.ts";
 import type { LedgerOperation } from "../ports.ts";
 
 const MAX_AMOUNT_CREDITS = 1_000_000_000;
+/** A debt as a whole may be larger than any one operation that made it. */
+const MAX_DEBT_CREDITS = 2_000_000_000;
 const MAX_TTL_SECONDS = 86_400;
 const MAX_KEY_LENGTH = 255;
 const MAX_ID_LENGTH = 36;
@@ -72,6 +74,9 @@ export function validateOperation(operation: LedgerOperation): void {
       requireKey("actorId", operation.actorId);
       requireInteger("amount", operation.amountCredits, -MAX_AMOUNT_CREDITS, MAX_AMOUNT_CREDITS);
       if (operation.amountCredits === 0) refuse("amount", "0 changes nothing.");
+      return;
+    case "carryDebt":
+      requireInteger("amount", operation.amountCredits, -MAX_DEBT_CREDITS, MAX_DEBT_CREDITS);
       return;
     case "expireLots":
     case "expireHolds":

@@ -1,5 +1,6 @@
 // Owns money that went back: refunds and disputes of a payment, and the credits that go with them, either way.
 import type { DatabaseTransaction, PrismaModels } from "../../database/database.ts";
+import { scopedKey } from "../../ledger/idempotency-key.ts";
 import type { LedgerOperation } from "../../ledger/ports.ts";
 import { creditShare } from "../../ledger/model/refund-share.ts";
 import type { StripeDispute, StripeRefund } from "../stripe/port.ts";
@@ -119,7 +120,11 @@ export function createMoneyBackTruth(
       type,
       sourceId: payment.id,
       grantKey,
-      idempotencyKey: `${type.toLowerCase()}:${payment.id}:${payment.version + 1}`,
+      idempotencyKey: scopedKey(
+        type === "REFUND" ? "refund" : "dispute",
+        String(payment.version + 1),
+        payment.id,
+      ),
       description,
     });
     const give = (source: "REFUND" | "DISPUTE_REVERSAL", credits: number, description: string) => ({

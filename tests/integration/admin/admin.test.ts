@@ -4,6 +4,7 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { createAdminStore } from "../../../server/admin/admin.store.ts";
 import { availableBackends } from "../../support/databases.ts";
 import { type AppWorld, openApp, type Person } from "../auth/app-world.ts";
+import { rawKey } from "../../support/raw-key.ts";
 
 interface Page {
   users: { id: string; email: string; role: string; credits: number; disabledAt: string | null }[];
@@ -286,7 +287,7 @@ for (const available of await availableBackends()) {
             amountCredits: 5,
             actorId: admin.userId,
             reason: "never",
-            idempotencyKey: randomUUID(),
+            idempotencyKey: rawKey(randomUUID()),
             expiresAt: null,
           },
           line,

@@ -6,6 +6,7 @@ import { balanceKey } from "../../../server/ledger/balance-cache.ts";
 import { createCallerFactory, toAppError } from "../../../server/trpc/trpc.ts";
 import { COSTS, type CreditWorld, openCreditWorld } from "../../support/credit-world.ts";
 import { availableBackends } from "../../support/databases.ts";
+import { rawKey } from "../../support/raw-key.ts";
 
 const createCaller = createCallerFactory(creditRouter);
 
@@ -114,7 +115,7 @@ describe.each(await availableBackends())("credits on $name", (available) => {
       feature: "chat-pro",
       amountCredits: 5,
       priceVersion: (await caller.costs()).version,
-      idempotencyKey: "user:k",
+      idempotencyKey: rawKey("user:k"),
     });
     const successor = await world.anotherCredit();
     const again = await successor.spend(userId, { feature: "chat-pro", idempotencyKey: "k" });
@@ -140,7 +141,7 @@ describe.each(await availableBackends())("credits on $name", (available) => {
       feature: null,
       amountCredits: 8,
       priceVersion: null,
-      idempotencyKey: "svc:x:1",
+      idempotencyKey: rawKey("svc:x:1"),
       ttlSeconds: 90,
     });
     expect(await caller.balance()).toMatchObject({ credits: 25, held: 8, available: 17 });

@@ -4,6 +4,7 @@ import { isAppError } from "../../../server/lib/errors.ts";
 import type { SpendOperation } from "../../../server/ledger/ports.ts";
 import { availableBackends } from "../../support/databases.ts";
 import { type LedgerWorld, openLedgerWorld } from "../../support/ledger-world.ts";
+import { rawKey } from "../../support/raw-key.ts";
 
 function spend(userId: string, key: string): SpendOperation {
   return {
@@ -12,7 +13,7 @@ function spend(userId: string, key: string): SpendOperation {
     feature: "chat-flash",
     amountCredits: 1,
     priceVersion: "v1",
-    idempotencyKey: key,
+    idempotencyKey: rawKey(key),
   };
 }
 
@@ -73,7 +74,7 @@ describe.each(await availableBackends())("bad input on $name", (available) => {
       feature: null,
       amountCredits: 5,
       priceVersion: null,
-      idempotencyKey: "h",
+      idempotencyKey: rawKey("h"),
       ttlSeconds: 5,
     });
     const settle = (userId: string, id: string) =>

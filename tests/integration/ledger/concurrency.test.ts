@@ -4,6 +4,7 @@ import { isAppError } from "../../../server/lib/errors.ts";
 import type { Ledger, SpendOperation } from "../../../server/ledger/ports.ts";
 import { availableBackends } from "../../support/databases.ts";
 import { type LedgerWorld, openLedgerWorld } from "../../support/ledger-world.ts";
+import { rawKey } from "../../support/raw-key.ts";
 
 const FULL = process.env["FULL"] === "1";
 
@@ -14,7 +15,7 @@ function spend(userId: string, key: string, amountCredits = 1): SpendOperation {
     feature: "chat-flash",
     amountCredits,
     priceVersion: "v1",
-    idempotencyKey: key,
+    idempotencyKey: rawKey(key),
   };
 }
 
@@ -119,7 +120,7 @@ describe.each(await availableBackends())("contention on $name", (available) => {
       feature: null,
       amountCredits: 40,
       priceVersion: null,
-      idempotencyKey: "h",
+      idempotencyKey: rawKey("h"),
       ttlSeconds: 60,
     });
     const { holdId } = hold;

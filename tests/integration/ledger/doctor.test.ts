@@ -4,6 +4,7 @@ import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest"
 import { runDoctor } from "../../../server/ledger/audit/audit.ts";
 import { availableBackends } from "../../support/databases.ts";
 import { type LedgerWorld, openLedgerWorld } from "../../support/ledger-world.ts";
+import { rawKey } from "../../support/raw-key.ts";
 
 type Models = LedgerWorld["backend"]["database"]["models"];
 
@@ -187,7 +188,7 @@ describe.each(await availableBackends())("the doctor on $name", (available) => {
         feature: "chat-pro",
         amountCredits: 10,
         priceVersion: "v1",
-        idempotencyKey: `svc:x:${key}`,
+        idempotencyKey: rawKey(`svc:x:${key}`),
         ttlSeconds: 600,
       });
     for (const n of [1, 2, 3])
@@ -197,7 +198,7 @@ describe.each(await availableBackends())("the doctor on $name", (available) => {
         feature: "chat-flash",
         amountCredits: n,
         priceVersion: "v1",
-        idempotencyKey: `user:${n}`,
+        idempotencyKey: rawKey(`user:${n}`),
       });
     const [settled, released] = [await hold("a"), await hold("b"), await hold("c")];
     await ledger.submit({ kind: "settle", userId: id, holdId: settled.holdId, amountCredits: 4 });
@@ -244,7 +245,7 @@ describe.each(await availableBackends())("the doctor on $name", (available) => {
       feature: null,
       amountCredits: 10,
       priceVersion: null,
-      idempotencyKey: "svc:x:1",
+      idempotencyKey: rawKey("svc:x:1"),
       ttlSeconds: 600,
     });
     await world.ledger.submit({
@@ -253,7 +254,7 @@ describe.each(await availableBackends())("the doctor on $name", (available) => {
       amountCredits: -25,
       actorId: "admin",
       reason: "Chargeback",
-      idempotencyKey: "admin:1",
+      idempotencyKey: rawKey("admin:1"),
       expiresAt: null,
     });
     const steps: number[] = [];

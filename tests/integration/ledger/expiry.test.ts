@@ -4,6 +4,7 @@ import { expireHolds, expireLots, pruneKeys } from "../../../server/jobs/expiry.
 import { createExpiryStore } from "../../../server/ledger/store/expiry.store.ts";
 import { availableBackends } from "../../support/databases.ts";
 import { type LedgerWorld, openLedgerWorld } from "../../support/ledger-world.ts";
+import { rawKey } from "../../support/raw-key.ts";
 
 describe.each(await availableBackends())("expiry on $name", (available) => {
   let world: LedgerWorld;
@@ -38,7 +39,7 @@ describe.each(await availableBackends())("expiry on $name", (available) => {
       feature: null,
       amountCredits: 12,
       priceVersion: null,
-      idempotencyKey: "svc:x:1",
+      idempotencyKey: rawKey("svc:x:1"),
       ttlSeconds: 300,
     });
     const position = async () => {

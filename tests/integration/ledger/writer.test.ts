@@ -8,6 +8,7 @@ import { isAppError } from "../../../server/lib/errors.ts";
 import type { SpendOperation } from "../../../server/ledger/ports.ts";
 import { availableBackends } from "../../support/databases.ts";
 import { type LedgerWorld, openLedgerWorld } from "../../support/ledger-world.ts";
+import { rawKey } from "../../support/raw-key.ts";
 
 function spend(userId: string, key: string): SpendOperation {
   return {
@@ -16,7 +17,7 @@ function spend(userId: string, key: string): SpendOperation {
     feature: "chat-flash",
     amountCredits: 1,
     priceVersion: "v1",
-    idempotencyKey: key,
+    idempotencyKey: rawKey(key),
   };
 }
 
@@ -175,7 +176,7 @@ describe.each(await availableBackends())("the writer on $name", (available) => {
       feature: "chat-pro",
       amountCredits: 20,
       priceVersion: "v1",
-      idempotencyKey: "u2",
+      idempotencyKey: rawKey("u2"),
       ttlSeconds: 60,
     });
     expect(hold).toMatchObject({ replayed: false, held: 20 });
@@ -192,7 +193,7 @@ describe.each(await availableBackends())("the writer on $name", (available) => {
       feature: "chat-pro",
       amountCredits: 20,
       priceVersion: "v1",
-      idempotencyKey: "u3",
+      idempotencyKey: rawKey("u3"),
       ttlSeconds: 60,
     });
     await ledger.submit({ kind: "release", userId, holdId: second.holdId });

@@ -6,6 +6,7 @@ import {
   openPaymentWorld,
   type PaymentWorld,
 } from "../../support/payment-world.ts";
+import { rawKey } from "../../support/raw-key.ts";
 
 const backends = await availableBackends();
 
@@ -48,7 +49,7 @@ describe.each(backends)("money back on $name", (available) => {
       feature: "chat-pro",
       amountCredits,
       priceVersion: "test",
-      idempotencyKey: `spend-${amountCredits}`,
+      idempotencyKey: rawKey(`spend-${amountCredits}`),
     });
 
   it("takes shares of partial refunds that add up without rounding twice", async () => {

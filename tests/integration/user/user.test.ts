@@ -6,9 +6,8 @@ import { createUserStore } from "../../../server/user/user.store.ts";
 import { AppError } from "../../../server/lib/errors.ts";
 import { createLogger } from "../../../server/lib/logger.ts";
 import { availableBackends } from "../../support/databases.ts";
-import { driveSignIn } from "../../support/google-sign-in.ts";
 import { type AppWorld, openApp, type Person } from "../auth/app-world.ts";
-import { Browser, landingOf } from "../auth/world.ts";
+import { googleUser, signInByGoogle } from "./google-person.ts";
 
 for (const available of await availableBackends()) {
   describe(`user on ${available.name}`, () => {
@@ -155,15 +154,7 @@ for (const available of await availableBackends()) {
     });
 
     it("welcomes who returns as somebody new, without a second bonus", async () => {
-      const subject = randomUUID();
-      const email = `${subject}@example.com`;
-      world.sandbox.google.control.setUser({
-        sub: subject,
-        email,
-        name: "Returner",
-        picture: "https://img.example/r.png",
-        email_verified: true,
-      });
+      const email = googleUser(world);
       const first = await signInByGoogle(world, email);
       const bearer = { authorization: `Bearer ${first.accessToken}` };
       const gone = await world.call("user.delete", "mutation", { confirmEmail: email }, bearer);
@@ -244,21 +235,4 @@ for (const available of await availableBackends()) {
       ).toBe(1);
     });
   });
-}
-
-/** A whole sign-in over HTTP; answers the access token and the account. */
-async function signInByGoogle(world: AppWorld, email: string) {
-  const browser = new Browser();
-  const out = await browser.get(`${world.url}/api/auth/google`);
-  const back = await browser.get(await driveSignIn(out.headers.get("location") ?? "", { email }));
-  if (landingOf(back).error !== null) throw new Error(`not signed in: ${landingOf(back).error}`);
-  const renewed = await world.call("auth.refresh", "mutation", undefined, {
-    cookie: `refresh=${browser.refreshToken}`,
-    origin: "http://localhost:3000",
-  });
-  const { accessToken } = renewed.data as { accessToken: string };
-  const me = await world.call("auth.me", "query", undefined, {
-    authorization: `Bearer ${accessToken}`,
-  });
-  return { accessToken, user: (me.data as { user: { id: string } }).user };
 }

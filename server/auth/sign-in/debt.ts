@@ -1,0 +1,45 @@
+// Owns what follows a person who deleted their account in debt and came back: the debt.
+import type { DatabaseTransaction } from "../../database/database.ts";
+import { scopedKey } from "../../ledger/idempotency-key.ts";
+import type { Ledger } from "../../ledger/ports.ts";
+import { lockUser } from "../lock-user.ts";
+
+/** More accounts than any honest person has deleted; the rest of them follow at the next sign-ins. */
+const MAX_ACCOUNTS = 20;
+
+/**
+ * Moves the debt of every account this identity had before to `userId`, in the sign-in's own transaction. Also what
+ * became debt after the deletion (a dispute takes months). True when anything moved.
+ */
+export async function carryDebt(
+  tx: DatabaseTransaction,
+  ledger: Pick<Ledger, "applyIn">,
+  identityId: string,
+  userId: string,
+): Promise<boolean> {
+  const former = await tx.models.formerAccount.findMany({ where: { identityId } });
+  if (former.length === 0) return false;
+  const where = { id: { in: former.map((row) => row.erasedUserId) }, credits: { lt: 0 } };
+  const owing = await tx.models.user.findMany({ where, select: { id: true }, take: MAX_ACCOUNTS });
+  if (owing.length === 0) return false;
+  // In the order of ids, as everybody locks several accounts.
+  const ids = owing.map(({ id }) => id);
+  for (const id of [...ids, userId].sort()) await lockUser(tx, id);
+  const owed = await tx.models.user.findMany({
+    where,
+    select: { id: true, credits: true, ledgerSeq: true },
+    take: MAX_ACCOUNTS,
+  });
+  for (const { id, credits, ledgerSeq } of owed) {
+    // The debtor's own sequence number makes the key one of a kind: after the move it is another.
+    const move = (account: string, other: string, amountCredits: number) => ({
+      kind: "carryDebt" as const,
+      userId: account,
+      amountCredits,
+      sourceId: other,
+      idempotencyKey: scopedKey("debt", String(ledgerSeq), id),
+    });
+    await ledger.applyIn(tx, [move(id, userId, -credits), move(userId, id, credits)]);
+  }
+  return owed.length > 0;
+}
