@@ -16,6 +16,7 @@ import { createPlanChanges } from "./subscription/plan-changes.ts";
 import { createReconcile } from "./events/reconcile.ts";
 import { createRecords, stateOf } from "./records.ts";
 import { createRefundOrders } from "./refunds.ts";
+import { unlessMissing } from "./stripe/errors.ts";
 import type { StripePort } from "./stripe/port.ts";
 import { createSubscriptions } from "./subscription/subscriptions.ts";
 
@@ -208,12 +209,16 @@ export function createPaymentService(deps: PaymentDeps): PaymentService {
     resumeSubscription: async (userId) => ({
       subscription: await subscriptions.setCancelAtPeriodEnd(userId, false),
     }),
-    portal: async (userId) =>
-      deps.stripe.createPortalSession(await customers.ensure(userId), deps.frontendUrl),
+    portal: (userId) =>
+      customers.using(userId, (customerId) =>
+        deps.stripe.createPortalSession(customerId, deps.frontendUrl),
+      ),
     invoices: async (userId) => {
       const customerId = await customers.find(userId);
       const invoices =
-        customerId === null ? [] : await deps.stripe.listInvoices({ customerId, limit: 100 });
+        customerId === null
+          ? []
+          : await unlessMissing(deps.stripe.listInvoices({ customerId, limit: 100 }), []);
       return {
         invoices: invoices.map((invoice) => ({
           id: invoice.id,

@@ -213,10 +213,12 @@ export function readPrice(value: unknown): StripePrice {
   const recurring = nested(raw, "recurring");
   const interval = recurring && textOrNull(recurring, "interval");
   const metadata = nested(raw, "metadata");
+  const product = nested(raw, "product");
   return {
     id: text(raw, "id"),
     active: flag(raw, "active"),
     productId: idOrNull(raw, "product") ?? text(raw, "product"),
+    productActive: product === null || own(product, "active") !== false,
     unitAmount: integerOrNull(raw, "unit_amount") ?? 0,
     currency: text(raw, "currency"),
     interval: interval === "month" || interval === "year" ? interval : null,

@@ -7,7 +7,7 @@ import { readId, readList, readPrice } from "./parse.ts";
 
 type Prices = Pick<
   StripePort,
-  "getPrice" | "findPrices" | "ensureProduct" | "createPrice" | "archivePrice"
+  "getPrice" | "findPrices" | "findLatestPrice" | "ensureProduct" | "createPrice" | "archivePrice"
 >;
 
 /** Products and prices over the SDK. */
@@ -27,8 +27,18 @@ export function createPrices(stripe: Stripe, { call, write }: Asking): Prices {
     );
   return {
     getPrice: (priceId) =>
-      call("prices.retrieve", (options) => stripe.prices.retrieve(priceId, {}, options), readPrice),
+      call(
+        "prices.retrieve",
+        (options) => stripe.prices.retrieve(priceId, { expand: ["product"] }, options),
+        readPrice,
+      ),
     findPrices,
+    findLatestPrice: (productId) =>
+      call(
+        "prices.list",
+        (options) => stripe.prices.list({ product: productId, limit: 1 }, options),
+        (answer) => readList(answer, readPrice).items[0] ?? null,
+      ),
     ensureProduct: async ({ id, name }) => {
       const known = await call(
         "products.update",

@@ -1,6 +1,7 @@
 // Owns what is for sale: packages and plans as stored, their prices at Stripe, and which plan a price stands for.
 import type { PrismaModels } from "../../database/database.ts";
 import { AppError } from "../../lib/errors.ts";
+import { isRefusal, unlessMissing } from "../stripe/errors.ts";
 import type { StripePort, StripePrice } from "../stripe/port.ts";
 
 /** A package as sold. */
@@ -39,6 +40,13 @@ export interface Catalogue {
   planPrice(plan: PlanOffer): Promise<string>;
   /** Forgets a price id that Stripe does not know (another account, a sandbox started anew). */
   forgetPrice(priceId: string): Promise<void>;
+  /**
+   * Whether Stripe refused an order because of its price: one it does not know, or an archived one, which it tells in
+   * words only. Such a price is forgotten; the next order is made with a fresh one.
+   */
+  isPriceAtFault(error: unknown, priceId: string): Promise<boolean>;
+  /** Orders something with the plan's price, and once more with a fresh one when Stripe does not sell by that price. */
+  withPlanPrice<T>(plan: PlanOffer, order: (priceId: string) => Promise<T>): Promise<T>;
   /** The plan a price stands for, also a former price; null when it is not ours. */
   planOfPrice(priceId: string): Promise<PricedPlan | null>;
   /** Creates or updates products and prices at Stripe. Answers a line per offer. */
@@ -109,6 +117,8 @@ export function createCatalogue(deps: {
       current.interval === interval
     )
       return { priceId: current.id, done: "up to date" };
+    // An archived price is not found by its key, and must not be what the new one's order is answered with.
+    const former = current ?? (await stripe.findLatestPrice(productId));
     const price = await stripe.createPrice(
       {
         productId,
@@ -119,7 +129,7 @@ export function createCatalogue(deps: {
         interval,
       },
       // Named after the price it follows, so that going back to a former price is a new one too.
-      `price:${offer.id}:${offer.currency}:${offer.price}:${interval ?? "once"}:${current?.id ?? "first"}`,
+      `price:${offer.id}:${offer.currency}:${offer.price}:${interval ?? "once"}:${former?.id ?? "first"}`,
     );
     // Those who subscribed at the former price keep it; nobody new gets it.
     if (current !== undefined) await stripe.archivePrice(current.id);
@@ -134,6 +144,28 @@ export function createCatalogue(deps: {
         data: { stripePriceId: synced.priceId },
       });
     return synced;
+  }
+
+  async function planPrice(plan: PlanOffer): Promise<string> {
+    // As stored now: the id at hand may be one that was just forgotten.
+    const row = await models.plan.findUnique({ where: { id: plan.id } });
+    return row?.stripePriceId ?? (await syncPlan({ ...plan, stripePriceId: null })).priceId;
+  }
+
+  async function forgetPrice(priceId: string): Promise<void> {
+    knownPrices.delete(priceId);
+    const where = { stripePriceId: priceId };
+    await models.plan.updateMany({ where, data: { stripePriceId: null } });
+    await models.creditPackage.updateMany({ where, data: { stripePriceId: null } });
+  }
+
+  async function isPriceAtFault(error: unknown, priceId: string): Promise<boolean> {
+    if (!isRefusal(error, "missing") && !isRefusal(error, "invalid")) return false;
+    // Not from memory: whether it is active changes under its id.
+    const price = await unlessMissing(stripe.getPrice(priceId), null);
+    if (price?.active === true && price.productActive) return false;
+    await forgetPrice(priceId);
+    return true;
   }
 
   return {
@@ -159,24 +191,21 @@ export function createCatalogue(deps: {
       const enough = bySize.find((offer) => offer.credits >= shortfallCredits) ?? bySize.at(-1);
       return enough?.id ?? null;
     },
-    planPrice: async (plan) => {
-      // As stored now: the id at hand may be one that was just forgotten.
-      const row = await models.plan.findUnique({ where: { id: plan.id } });
-      return row?.stripePriceId ?? (await syncPlan({ ...plan, stripePriceId: null })).priceId;
-    },
-    forgetPrice: async (priceId) => {
-      knownPrices.delete(priceId);
-      await models.plan.updateMany({
-        where: { stripePriceId: priceId },
-        data: { stripePriceId: null },
-      });
-      await models.creditPackage.updateMany({
-        where: { stripePriceId: priceId },
-        data: { stripePriceId: null },
-      });
+    planPrice,
+    forgetPrice,
+    isPriceAtFault,
+    withPlanPrice: async (plan, order) => {
+      const priceId = await planPrice(plan);
+      try {
+        return await order(priceId);
+      } catch (error) {
+        if (!(await isPriceAtFault(error, priceId))) throw error;
+        return order(await planPrice(plan));
+      }
     },
     planOfPrice: async (priceId) => {
-      const price = await priceOf(priceId);
+      const price = await unlessMissing(priceOf(priceId), null);
+      if (price === null) return null;
       const row =
         (await models.plan.findFirst({ where: { stripePriceId: priceId } })) ??
         (price.offerId === null

@@ -143,12 +143,13 @@ export function createCheckouts(
       if ("priceId" in price) await catalogue.forgetPrice(price.priceId);
     } catch (error) {
       const refusal = refusalOf(error);
-      // An archived price has no code at Stripe, only words and the parameter that named it.
-      const archived = refusal?.param?.endsWith("[price]") === true;
-      const missing = refusal?.refusal === "missing" || archived;
-      if (missing && refusal.param === "customer") await customers.forget(row.userId, customerId);
-      else if (missing && "priceId" in price) await catalogue.forgetPrice(price.priceId);
-      else if (refusal?.refusal !== "keyReused") throw error;
+      if (refusal?.refusal === "missing" && refusal.param === "customer")
+        await customers.forget(row.userId, customerId);
+      else if (
+        refusal?.refusal !== "keyReused" &&
+        !("priceId" in price && (await catalogue.isPriceAtFault(error, price.priceId)))
+      )
+        throw error;
     }
     // An order that came to nothing has used up its key: the next one is a row of its own.
     await closeRow(row);

@@ -44,6 +44,16 @@ export function refusalOf(error: unknown): StripeRefusal | null {
   return cause as unknown as StripeRefusal;
 }
 
+/** The answer, or `none` when Stripe does not know the object. Throws every other error on: only missing means none. */
+export async function unlessMissing<T, None>(answer: Promise<T>, none: None): Promise<T | None> {
+  try {
+    return await answer;
+  } catch (error) {
+    if (!isRefusal(error, "missing")) throw error;
+    return none;
+  }
+}
+
 /** Whether an error of the Stripe port is of this kind. */
 export function isRefusal(error: unknown, kind: RefusalKind): boolean {
   return refusalOf(error)?.refusal === kind;

@@ -83,6 +83,8 @@ export interface StripePrice {
   readonly id: string;
   readonly active: boolean;
   readonly productId: string;
+  /** False when its product is archived, so that the price cannot be sold either. */
+  readonly productActive: boolean;
   readonly unitAmount: number;
   readonly currency: string;
   readonly interval: "month" | "year" | null;
@@ -218,7 +220,10 @@ export interface StripePort {
   createPortalSession(customerId: string, returnUrl: string): Promise<{ url: string }>;
 
   getPrice(priceId: string): Promise<StripePrice>;
+  /** Those that are active. */
   findPrices(lookupKeys: readonly string[]): Promise<StripePrice[]>;
+  /** The price made last for a product, archived or not; null when there is none. */
+  findLatestPrice(productId: string): Promise<StripePrice | null>;
   /** Creates or renames the product with this id of ours. */
   ensureProduct(input: { id: string; name: string }): Promise<void>;
   /** Creates a price and moves the lookup key to it. */

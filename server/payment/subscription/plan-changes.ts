@@ -36,6 +36,11 @@ function kindOfChange(from: PlanOffer, to: PlanOffer): "now" | "atRenewal" | "ne
   return to.interval === "year" ? "now" : "never";
 }
 
+/** One key per preview; another price, the first being archived, is another order. */
+function changeKey(previewToken: string, priceId: string): string {
+  return `change:${createHash("sha256").update(`${previewToken}\n${priceId}`).digest("hex")}`;
+}
+
 /** Makes plan changes. */
 export function createPlanChanges(
   work: PaymentWork & { readonly signingSecrets: readonly string[] },
@@ -78,13 +83,7 @@ export function createPlanChanges(
         prorationDate: at,
       }),
     });
-    const stored = await catalogue.planPrice(to);
-    const { priceId, invoice } = await ask(stored).catch(async (error: unknown) => {
-      if (!isRefusal(error, "missing")) throw error;
-      // The subscription is there, so the stored price is of another account or of a sandbox since started anew.
-      await catalogue.forgetPrice(stored);
-      return ask(await catalogue.planPrice(to));
-    });
+    const { priceId, invoice } = await catalogue.withPlanPrice(to, ask);
     const starts = invoice.lines.map((line) => line.periodStart.getTime());
     const prorationDate = at ?? new Date(starts.length === 0 ? work.now() : Math.min(...starts));
     return { invoice, priceId, prorationDate };
@@ -147,18 +146,21 @@ export function createPlanChanges(
         const kind = refuseWhenNotPossible(subscription, from.plan, to);
         const prorationDate = new Date(shown.prorationAt * 1000);
         const prorate = kind === "now";
-        const priceId = prorate
-          ? await freshPrice(subscription, to, prorationDate, shown.amountDue)
-          : await catalogue.planPrice(to);
-        const order = {
-          subscriptionId: subscription.id,
-          itemId: subscription.itemId,
-          priceId,
-          prorate,
-          prorationDate,
-        };
-        const key = `change:${createHash("sha256").update(previewToken).digest("hex")}`;
-        await stripe.changePrice(order, key).catch((error: unknown) => {
+        const order = (priceId: string) =>
+          stripe.changePrice(
+            {
+              subscriptionId: subscription.id,
+              itemId: subscription.itemId,
+              priceId,
+              prorate,
+              prorationDate,
+            },
+            changeKey(previewToken, priceId),
+          );
+        const ordered = prorate
+          ? freshPrice(subscription, to, prorationDate, shown.amountDue).then(order)
+          : catalogue.withPlanPrice(to, order);
+        await ordered.catch((error: unknown) => {
           if (!isRefusal(error, "declined")) throw error;
           throw AppError.of(
             "CONFLICT",

@@ -7,7 +7,7 @@ import type { Catalogue } from "../catalog/catalog.ts";
 import type { Checkouts, OpenCheckout } from "../checkout/checkouts.ts";
 import type { Customers } from "../checkout/customers.ts";
 import type { Fulfilment } from "../sync/sync.ts";
-import { isRefusal } from "../stripe/errors.ts";
+import { isRefusal, unlessMissing } from "../stripe/errors.ts";
 import { isLive } from "../sync/subscription.sync.ts";
 import { lockUser, type PaymentWork } from "../sync/sync-transaction.ts";
 
@@ -111,10 +111,7 @@ export function createSubscriptions(
     }
     const customerId = await customers.find(userId);
     if (customerId === null) return;
-    const live = await stripe.listSubscriptions(customerId).catch((error: unknown) => {
-      if (isRefusal(error, "missing") || isRefusal(error, "invalid")) return [];
-      throw error;
-    });
+    const live = await unlessMissing(stripe.listSubscriptions(customerId), []);
     for (const { id } of live)
       if (id !== row?.stripeSubscriptionId)
         await fulfilment.fulfil({ kind: "subscription", subscriptionId: id });
@@ -157,10 +154,8 @@ export function createSubscriptions(
       await checkouts.closeAll(userId);
       const customerId = await customers.find(userId);
       if (customerId !== null) {
-        const live = await stripe.listSubscriptions(customerId).catch((error: unknown) => {
-          if (isRefusal(error, "missing") || isRefusal(error, "invalid")) return [];
-          throw error;
-        });
+        // Only an unknown customer has none: a refused key must not let the deletion go on.
+        const live = await unlessMissing(stripe.listSubscriptions(customerId), []);
         for (const { id } of live) ids.add(id);
       }
       for (const id of ids) {

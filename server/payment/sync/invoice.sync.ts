@@ -6,7 +6,7 @@ import type { Catalogue } from "../catalog/catalog.ts";
 import { checkoutOf } from "./checkout-lookup.ts";
 import { type PaidLine, type Slice, slicesOf } from "../catalog/invoice-credits.ts";
 import type { StripeInvoice, StripeSubscription } from "../stripe/port.ts";
-import { isRefusal } from "../stripe/errors.ts";
+import { isRefusal, unlessMissing } from "../stripe/errors.ts";
 import { isGranting, type SubscriptionTruth } from "./subscription.sync.ts";
 import { allOf, type PaymentWork, type Truth } from "./sync-transaction.ts";
 
@@ -180,7 +180,9 @@ export function createInvoiceTruth(
     if (invoice.subscriptionId === null || invoice.customerId === null)
       return { kind: "ignored", reason: "The invoice is not for a subscription." };
     const version = await subscriptions.versionOf(invoice.subscriptionId);
-    const subscription = await stripe.getSubscription(invoice.subscriptionId);
+    const subscription = await unlessMissing(stripe.getSubscription(invoice.subscriptionId), null);
+    if (subscription === null)
+      return { kind: "ignored", reason: "Stripe does not know the invoice's subscription." };
     const state = await subscriptions.truthOf(subscription, version);
     if (state.kind === "ignored") return state;
     if (invoice.status !== "paid") return state;

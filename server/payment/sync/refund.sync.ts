@@ -4,7 +4,7 @@ import { scopedKey } from "../../ledger/idempotency-key.ts";
 import type { LedgerOperation } from "../../ledger/ports.ts";
 import { creditShare } from "../../ledger/model/refund-share.ts";
 import type { StripeDispute, StripeRefund } from "../stripe/port.ts";
-import { isRefusal } from "../stripe/errors.ts";
+import { isRefusal, unlessMissing } from "../stripe/errors.ts";
 import { allOf, type PaymentWork, type Truth } from "./sync-transaction.ts";
 
 type PaymentRow = NonNullable<Awaited<ReturnType<PrismaModels["payment"]["findUnique"]>>>;
@@ -199,13 +199,19 @@ export function createMoneyBackTruth(
             : { stripeInvoiceId: known.stripeInvoiceId };
         return lookAt(where, paymentIntentId, null, known.userId);
       }
-      const session = await stripe.findCheckoutByPaymentIntent(paymentIntentId);
+      const session = await unlessMissing(
+        stripe.findCheckoutByPaymentIntent(paymentIntentId),
+        null,
+      );
       if (session !== null) {
         const purchase = await purchases.checkout(session.id);
         if (purchase.kind === "ignored") return purchase;
         return lookAt({ stripeSessionId: session.id }, paymentIntentId, purchase, purchase.userId);
       }
-      const invoiceId = await stripe.findInvoiceByPaymentIntent(paymentIntentId);
+      const invoiceId = await unlessMissing(
+        stripe.findInvoiceByPaymentIntent(paymentIntentId),
+        null,
+      );
       if (invoiceId === null)
         return { kind: "ignored", reason: "The payment is not one of this server's." };
       const purchase = await purchases.invoice(invoiceId);

@@ -4,6 +4,7 @@ import type { Catalogue } from "../catalog/catalog.ts";
 import { createCheckoutTruth } from "./checkout.sync.ts";
 import { createInvoiceTruth, type InvoiceTruth } from "./invoice.sync.ts";
 import { createMoneyBackTruth } from "./refund.sync.ts";
+import { unlessMissing } from "../stripe/errors.ts";
 import type { StripeSubscription } from "../stripe/port.ts";
 import { createSubscriptionTruth } from "./subscription.sync.ts";
 import { type PaymentWork, type Settled, settleTruth, type Truth } from "./sync-transaction.ts";
@@ -54,7 +55,10 @@ export function createFulfilment(work: PaymentWork, catalogue: Catalogue): Fulfi
       case "moneyBack":
         return moneyBack.truth(purchase.paymentIntentId);
       case "charge": {
-        const paymentIntentId = await work.stripe.getChargePaymentIntent(purchase.chargeId);
+        const paymentIntentId = await unlessMissing(
+          work.stripe.getChargePaymentIntent(purchase.chargeId),
+          null,
+        );
         if (paymentIntentId === null)
           return { kind: "ignored", reason: "The charge is not for a payment of this server." };
         return moneyBack.truth(paymentIntentId);
