@@ -1,8 +1,12 @@
 // Owns `npm test`, `test:faults` and `test:browser`: which checks and suites run, and the lines a reader (or CI) ends on.
+// --engine sqlite|mysql|mariadb runs them on that engine alone, which is started where none of it answers.
 import { spawn } from "node:child_process";
 import { fileURLToPath } from "node:url";
+import { parseArgs } from "node:util";
 import { startVitest, type TestModule } from "vitest/node";
-import { backendCoverage } from "./support/coverage.ts";
+import { coverageOf, recordCoverage } from "./support/coverage.ts";
+import { type EngineName, parseEngine } from "./support/engine-choice.ts";
+import { prepareServers } from "./support/prepare-servers.ts";
 
 const root = fileURLToPath(new URL("..", import.meta.url));
 
@@ -31,14 +35,24 @@ const CHECKS: readonly Check[] = [
   { name: "dead code", script: "knip/bin/knip.js", args: ["--no-progress"] },
 ];
 
+interface Command {
+  name: string;
+  checks: readonly Check[];
+  suites: readonly string[];
+  /** Whether MySQL and MariaDB are started where they do not answer already. */
+  startsEngines: boolean;
+}
+
 /** The suites of each command. `npm test -- ledger` runs only the files whose path contains "ledger", unchecked. */
-const COMMANDS: Record<string, { checks: readonly Check[]; suites: readonly string[] }> = {
+const COMMANDS: Record<string, Command> = {
   all: {
+    name: "all",
+    startsEngines: false,
     checks: CHECKS,
     suites: ["unit", "contract", "integration", "simulation", "e2e", "consumer"],
   },
-  faults: { checks: [], suites: ["faults"] },
-  browser: { checks: [], suites: ["browser"] },
+  faults: { name: "faults", checks: [], suites: ["faults"], startsEngines: true },
+  browser: { name: "browser", checks: [], suites: ["browser"], startsEngines: false },
 };
 
 async function runCheck(check: Check): Promise<boolean> {
@@ -116,18 +130,42 @@ async function runSuites(
   await vitest.close();
 }
 
-async function main(): Promise<void> {
-  const [name = "all", ...filters] = process.argv.slice(2);
-  const command = Object.hasOwn(COMMANDS, name) ? COMMANDS[name] : undefined;
-  if (command === undefined) {
-    console.error(`Usage: tests/run.ts ${Object.keys(COMMANDS).join("|")} [path filter …]`);
-    process.exit(2);
+interface Arguments {
+  readonly command: (typeof COMMANDS)[string];
+  readonly choice: EngineName | null;
+  readonly filters: string[];
+}
+
+function readArguments(): Arguments {
+  try {
+    const { values, positionals } = parseArgs({
+      options: { engine: { type: "string" } },
+      allowPositionals: true,
+    });
+    const [name = "all", ...filters] = positionals;
+    const command = Object.hasOwn(COMMANDS, name) ? COMMANDS[name] : undefined;
+    if (command === undefined) throw new Error(`There is no command "${name}".`);
+    return { command, choice: parseEngine(values.engine), filters };
+  } catch (error) {
+    console.error(error instanceof Error ? error.message : error);
+    const commands = Object.keys(COMMANDS).join("|");
+    console.error(`Usage: tests/run.ts ${commands} [--engine NAME] [path filter …]`);
+    return process.exit(2);
   }
+}
+
+async function main(): Promise<void> {
+  const { command, choice, filters } = readArguments();
+  const servers = await prepareServers({ choice, everyEngine: command.startsEngines });
+  // The suites run in processes of their own: what was found here is what they use.
+  process.env["TEST_SERVERS"] = JSON.stringify(servers);
+  process.env["TEST_ENGINE"] = choice ?? "";
   const tally: Tally = { passed: 0, failed: 0, skipped: 0 };
   if (filters.length === 0) await runChecks(command.checks, tally);
   await runSuites(command.suites, filters, tally);
-  const coverage = await backendCoverage(process.env);
+  const coverage = coverageOf(servers, choice);
   console.log(coverage.line);
+  recordCoverage(process.env["TEST_COVERAGE_FILE"], { suites: command.name, filters }, coverage);
   if (coverage.fails) tally.failed += 1;
   console.log(`${tally.passed} passed, ${tally.failed} failed, ${tally.skipped} skipped`);
   process.exit(tally.failed === 0 ? 0 : 1);

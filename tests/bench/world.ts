@@ -35,12 +35,21 @@ export interface Instance {
 export async function createPlace(
   kind: "mysql" | "sqlite",
 ): Promise<(Place & { drop(): Promise<void> }) | null> {
-  const { mysql, redis } = await availableServers();
-  if (kind === "mysql" && mysql === null) return null;
-  const fresh: FreshDatabase = await (kind === "mysql" ? freshMysql(mysql ?? "") : freshSqlite());
+  const { databases, redis } = await availableServers();
+  // More than one answers where several are named: a row is about the first, or about that of --engine.
+  const [server] = databases;
+  if (kind === "mysql" && server === undefined) return null;
+  const fresh: FreshDatabase = await (kind === "mysql"
+    ? freshMysql(server?.url ?? "")
+    : freshSqlite());
   const databaseUrl = kind === "mysql" ? `${fresh.url}?connection_limit=20` : fresh.url;
   const keyPrefix = `skywork_bench_${randomBytes(4).toString("hex")}`;
-  return { databaseUrl, redisUrl: kind === "mysql" ? redis : null, keyPrefix, drop: fresh.drop };
+  return {
+    databaseUrl,
+    redisUrl: kind === "mysql" ? (redis?.url ?? null) : null,
+    keyPrefix,
+    drop: fresh.drop,
+  };
 }
 
 /** Opens the production wiring on `place`: real locks, cache, announcements; everything on. */

@@ -8,9 +8,9 @@ import { createLogger } from "../../server/lib/logger.ts";
 import { availableServers, type FreshDatabase, freshMysql } from "../support/databases.ts";
 import { startTcpProxy, type TcpProxy } from "../support/tcp-proxy.ts";
 
-const { mysql } = await availableServers();
+const { databases } = await availableServers();
 
-describe.runIf(mysql !== null)("MySQL behind a bad network", () => {
+describe.each(databases)("$name behind a bad network", ({ url: serverUrl }) => {
   let fresh: FreshDatabase;
   let proxy: TcpProxy;
   let backend: Backend;
@@ -23,7 +23,7 @@ describe.runIf(mysql !== null)("MySQL behind a bad network", () => {
   }
 
   beforeAll(async () => {
-    const server = new URL(mysql ?? "");
+    const server = new URL(serverUrl);
     fresh = await freshMysql(server.href);
     proxy = await startTcpProxy(server.hostname, Number(server.port || 3306));
     const through = new URL(fresh.url);
@@ -234,10 +234,10 @@ describe("a DATABASE_URL that cannot be used is explained without its password",
     expect(message).not.toMatch(/geheim/);
   });
 
-  test.runIf(mysql !== null)(
-    "a missing database: production tells the line to run, development creates it",
-    async () => {
-      const fresh = await freshMysql(mysql ?? "");
+  test.each(databases)(
+    "a missing database of $name: production tells the line to run, development creates it",
+    async (server) => {
+      const fresh = await freshMysql(server.url);
       await fresh.drop();
       await expect(open("mysql", fresh.url)).rejects.toThrow(/CREATE DATABASE `skywork_test_/);
       const backend = await open("mysql", fresh.url, "test");
@@ -247,8 +247,8 @@ describe("a DATABASE_URL that cannot be used is explained without its password",
     },
   );
 
-  test.runIf(mysql !== null)("a wrong password names the user, not the password", async () => {
-    const url = new URL(mysql ?? "");
+  test.each(databases)("a wrong password of $name names the user, not itself", async (server) => {
+    const url = new URL(server.url);
     Object.assign(url, { username: "nobody_here", password: "geheim", pathname: "/skywork" });
     const error = await open("mysql", url.href).then(
       () => undefined,

@@ -20,7 +20,7 @@ import {
 } from "../support/databases.ts";
 
 const logger = createLogger({ level: "silent" });
-const { mysql } = await availableServers();
+const { databases } = await availableServers();
 
 interface Row {
   migration_name: string;
@@ -56,13 +56,16 @@ async function expectMigratedOnce(backend: Backend): Promise<void> {
   expect(await backend.database.models.creditPackage.count()).toBe(3);
 }
 
-const FRESH: [string, boolean, () => Promise<FreshDatabase>][] = [
-  ["SQLite", true, freshSqlite],
-  ["MySQL", mysql !== null, () => freshMysql(mysql ?? "")],
+const FRESH: [string, () => Promise<FreshDatabase>][] = [
+  ["SQLite", freshSqlite],
+  ...databases.map(({ name, url }): [string, () => Promise<FreshDatabase>] => [
+    name,
+    () => freshMysql(url),
+  ]),
 ];
 
-for (const [name, available, fresh] of FRESH) {
-  describe.runIf(available)(`migrating ${name}`, () => {
+for (const [name, fresh] of FRESH) {
+  describe(`migrating ${name}`, () => {
     test("four instances that start at once on an empty database", async () => {
       const database = await fresh();
       const backends = await Promise.all(Array.from({ length: 4 }, () => open(database.url)));
@@ -104,14 +107,14 @@ for (const [name, available, fresh] of FRESH) {
   });
 }
 
-describe.runIf(mysql !== null)("a migration of MySQL that stopped halfway", () => {
+describe.each(databases)("a migration of $name that stopped halfway", (server) => {
   async function connect(url: string) {
     return createConnection(parseMysqlUrl(url).connection);
   }
 
   /** Leaves the database as a crash in the first migration would: `done` statements run, `noted` of them remembered. */
   async function crashed(done: number, noted: number): Promise<FreshDatabase> {
-    const database = await freshMysql(mysql ?? "");
+    const database = await freshMysql(server.url);
     const connection = await connect(database.url);
     await migrateMysql(connection, logger);
     const [migration] = await readMigrations("mysql");

@@ -1,15 +1,14 @@
-// Owns the proof of promise 10 on MariaDB: killed in mid-transaction again and again, and frozen, under load.
+// Owns the proof of promise 10 on MySQL and on MariaDB: killed in mid-transaction again and again, and frozen, under load.
 import { setTimeout as sleep } from "node:timers/promises";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { auditFailover } from "../support/failover-audit.ts";
 import type { Recovery } from "../support/failover-load.ts";
 import { recoveryLine } from "../support/failover-report.ts";
 import { atCommit, type FailoverWorld, openFailoverWorld } from "../support/failover-world.ts";
-import {
-  type MariadbServer,
-  mariadbMissing,
-  startMariadbServer,
-} from "../support/mariadb-server.ts";
+import { chosenEngine } from "../support/databases.ts";
+import { isChosen } from "../support/engine-choice.ts";
+import { sqlProgram } from "../support/engines/programs.ts";
+import { type SqlServer, startSqlServer } from "../support/engines/sql-server.ts";
 import { startTcpProxy, type TcpProxy } from "../support/tcp-proxy.ts";
 
 const FULL = Boolean(process.env["FULL"]);
@@ -23,21 +22,31 @@ const FROZEN_MS = 4_000;
 /** When it is killed, in turn, beside whenever the last recovery is over: at the COMMIT of a batch. */
 const MOMENTS = ["before", "after", "any"] as const;
 
-if (mariadbMissing !== null) console.log(`Failover of MariaDB is not covered: ${mariadbMissing}`);
-test.runIf(mariadbMissing !== null && process.env["CI"])(
-  "CI covers the failover of MariaDB",
-  () => {
-    expect(mariadbMissing).toBeNull();
-  },
+const ENGINES = [
+  { engine: "mysql", name: "MySQL" },
+  { engine: "mariadb", name: "MariaDB" },
+] as const;
+const candidates = await Promise.all(
+  ENGINES.filter(({ engine }) => isChosen(engine, chosenEngine())).map(async (candidate) => {
+    // Fetches it, where it is not installed and not in the cache.
+    const missing = await sqlProgram(candidate.engine).then(() => null, String);
+    return { ...candidate, missing };
+  }),
 );
 
-describe.runIf(mariadbMissing === null)("MariaDB", () => {
-  let database: MariadbServer;
+for (const { name, missing } of candidates)
+  if (missing !== null) console.log(`Failover of ${name} is not covered: ${missing}`);
+test.runIf(Boolean(process.env["CI"]))("CI covers the failover of every engine", () => {
+  expect(candidates.filter(({ missing }) => missing !== null)).toEqual([]);
+});
+
+describe.each(candidates.filter(({ missing }) => missing === null))("$name", ({ engine, name }) => {
+  let database: SqlServer;
   let proxy: TcpProxy;
   let world: FailoverWorld;
   let databaseUrl: string;
   beforeAll(async () => {
-    database = await startMariadbServer();
+    database = await startSqlServer(engine);
     databaseUrl = `${database.url}skywork_failover`;
     proxy = await startTcpProxy("127.0.0.1", database.port);
     world = await openFailoverWorld(databaseUrl.replace(String(database.port), String(proxy.port)));
@@ -77,8 +86,8 @@ describe.runIf(mariadbMissing === null)("MariaDB", () => {
     }
     await load.stop();
     const audit = await auditFailover(load, databaseUrl);
-    console.log(recoveryLine("MariaDB killed", kills));
-    console.log(recoveryLine("MariaDB frozen", freezes));
+    console.log(recoveryLine(`${name} killed`, kills));
+    console.log(recoveryLine(`${name} frozen`, freezes));
     console.log(
       `${audit.acknowledged} spends acknowledged, ${audit.lost} of them lost; ${audit.inDoubt} in doubt, ${audit.inDoubtThere} of them there; ${load.refusals} refusals, the slowest after ${load.slowestRefusalMs} ms`,
     );

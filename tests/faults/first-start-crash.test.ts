@@ -11,12 +11,15 @@ import { createLogger } from "../../server/lib/logger.ts";
 import { type Built, buildServer } from "../bench/built.ts";
 import {
   availableServers,
+  chosenEngine,
   type FreshDatabase,
   freshMysql,
   freshSqlite,
 } from "../support/databases.ts";
+import { isChosen } from "../support/engine-choice.ts";
 import { seededRandom } from "../support/payment-world.ts";
 import { freePort } from "../support/process.ts";
+import type { FoundServer } from "../support/servers.ts";
 import { createServerLives } from "./server-crash/server-lives.ts";
 
 const ROUNDS = process.env["FULL"] === "1" ? 25 : 3;
@@ -26,17 +29,19 @@ const MIGRATION_MS = 250;
 const BEGIN_LIMIT_MS = 10_000;
 const random = seededRandom("first start").next;
 const logger = createLogger({ level: "silent" });
-const { mysql } = await availableServers();
+const { databases } = await availableServers();
 
 interface Kind {
-  readonly name: "sqlite" | "mysql";
+  readonly name: string;
+  readonly dialect: "sqlite" | "mysql";
   fresh(): Promise<FreshDatabase>;
   /** Looks how far the migrations have come: tables, or on SQLite, which shows nothing before all is done, its log. */
   watch(url: string): Promise<{ made(): Promise<number>; close(): Promise<void> }>;
 }
 
 const SQLITE: Kind = {
-  name: "sqlite",
+  name: "SQLite",
+  dialect: "sqlite",
   fresh: freshSqlite,
   watch: async (url) => ({
     made: async () => (existsSync(`${sqlitePath(url)}-wal`) ? 1 : 0),
@@ -44,9 +49,10 @@ const SQLITE: Kind = {
   }),
 };
 
-const MYSQL: Kind = {
-  name: "mysql",
-  fresh: () => freshMysql(mysql ?? ""),
+const kindOf = (server: FoundServer): Kind => ({
+  name: server.name,
+  dialect: "mysql",
+  fresh: () => freshMysql(server.url),
   async watch(url) {
     const connection = await createConnection(parseMysqlUrl(url).connection);
     return {
@@ -57,7 +63,12 @@ const MYSQL: Kind = {
       close: () => connection.end(),
     };
   },
-};
+});
+
+const KINDS = [
+  ...(isChosen("sqlite", chosenEngine()) ? [SQLITE] : []),
+  ...databases.map((server) => kindOf(server)),
+];
 
 let built: Built;
 beforeAll(() => {
@@ -65,7 +76,7 @@ beforeAll(() => {
 });
 afterAll(() => built.drop());
 
-describe.each(mysql === null ? [SQLITE] : [SQLITE, MYSQL])("a first start on $name", (kind) => {
+describe.each(KINDS)("a first start on $name", (kind) => {
   test(`killed ${ROUNDS} times while it migrates`, { timeout: ROUNDS * 60_000 }, async () => {
     for (let round = 0; round < ROUNDS; round += 1) {
       const database = await kind.fresh();
@@ -105,7 +116,7 @@ async function killWhileMigrating(kind: Kind, url: string): Promise<void> {
     expect(await answer.json()).toMatchObject({ success: true, packages: [{}, {}, {}] });
     expect(await lives.stop()).toBe(0);
     const { database, migrated, close } = await openDatabase({
-      config: { environment: "test", redis: null, database: { kind: kind.name, url } },
+      config: { environment: "test", redis: null, database: { kind: kind.dialect, url } },
       logger,
     });
     try {

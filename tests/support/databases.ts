@@ -8,6 +8,8 @@ import { createConnection } from "mariadb";
 import { type Backend, type BackendOptions, openBackend } from "../../server/infrastructure.ts";
 import type { RedisConfig } from "../../server/config/config.ts";
 import { createLogger, type Logger } from "../../server/lib/logger.ts";
+import { type EngineName, isChosen, parseEngine } from "./engine-choice.ts";
+import { findServers, type FoundServer, type Servers } from "./servers.ts";
 
 /** What a back end is opened with. */
 export type BackendConfig = BackendOptions["config"];
@@ -33,42 +35,50 @@ export interface AvailableBackend {
   open(logger?: Logger): Promise<OpenedBackend>;
 }
 
-const USUAL_MYSQL = "mysql://root@127.0.0.1:3306/";
-const USUAL_REDIS = "redis://127.0.0.1:6379";
-
-/** A server's URL, null where none can be used (tests/support/coverage.ts says so, and fails CI). */
-export interface Servers {
-  mysql: string | null;
-  redis: string | null;
-}
-
 let servers: Promise<Servers> | undefined;
 
-/** The servers named by TEST_DATABASE_URL and TEST_REDIS_URL, else those on the usual loopback ports. */
+/**
+ * The servers this run may use: those tests/run.ts has found (it passes them on, so that every file of a run covers the
+ * same), else those found now. Only the chosen engine's where TEST_ENGINE (`--engine`) names one.
+ */
 export function availableServers(): Promise<Servers> {
   servers ??= (async () => {
-    const mysql = process.env["TEST_DATABASE_URL"] || USUAL_MYSQL;
-    const redis = process.env["TEST_REDIS_URL"] || USUAL_REDIS;
-    const [mysqlAnswers, redisAnswers] = await Promise.all([
-      answers(() => withMysql(mysql, "SELECT 1")),
-      answers(() => withRedis(redis, (client) => client.ping())),
-    ]);
-    return { mysql: mysqlAnswers ? mysql : null, redis: redisAnswers ? redis : null };
+    const passedOn = process.env["TEST_SERVERS"];
+    const found =
+      passedOn === undefined ? await findServers(process.env) : (JSON.parse(passedOn) as Servers);
+    const choice = chosenEngine();
+    return {
+      ...found,
+      databases: found.databases.filter(({ engine }) => isChosen(engine, choice)),
+    };
   })();
   return servers;
 }
 
+/** The one engine this run is about; null for all. */
+export const chosenEngine = (): EngineName | null => parseEngine(process.env["TEST_ENGINE"]);
+
 /**
- * The back ends to run a suite on: always `embedded` (SQLite, in-process); `production` (MySQL/MariaDB and Redis) where
- * both servers answer, else the one that does beside its in-process or embedded counterpart.
+ * The back ends to run a suite on, each with engine and version in its name: SQLite with everything else in this
+ * process, and every database server there is, with Redis where one answers. Redis without a database goes with SQLite.
  */
 export async function availableBackends(): Promise<AvailableBackend[]> {
-  const { mysql, redis } = await availableServers();
-  const backends = [describeBackend("embedded", null, null)];
-  if (mysql !== null && redis !== null) backends.push(describeBackend("production", mysql, redis));
-  else if (mysql !== null) backends.push(describeBackend("mysql without redis", mysql, null));
-  else if (redis !== null) backends.push(describeBackend("embedded with redis", null, redis));
+  const { databases, redis } = await availableServers();
+  const redisUrl = redis?.url ?? null;
+  const beside = redis === null ? "without Redis" : `and ${shortName(redis)}`;
+  const backends = databases.map((server) =>
+    describeBackend(`${shortName(server)} ${beside}`, server.url, redisUrl),
+  );
+  if (!isChosen("sqlite", chosenEngine())) return backends;
+  backends.unshift(describeBackend("SQLite", null, null));
+  if (databases.length === 0 && redis !== null)
+    backends.push(describeBackend(`SQLite ${beside}`, null, redisUrl));
   return backends;
+}
+
+/** Engine, major and minor version: a name for a row of a suite that the next security update does not change. */
+export function shortName({ name }: FoundServer): string {
+  return name.replace(/(\d+\.\d+)\.\d+.*$/, "$1");
 }
 
 /** A back end over the given servers; null means SQLite in a temporary file, and in-process. */
@@ -192,14 +202,5 @@ async function removeKeys(client: Redis, prefix: string): Promise<void> {
   for await (const keys of client.scanStream({ match: `${prefix}:*`, count: 1_000 })) {
     const found = keys as string[];
     if (found.length > 0) await client.unlink(...found);
-  }
-}
-
-async function answers(probe: () => Promise<void>): Promise<boolean> {
-  try {
-    await probe();
-    return true;
-  } catch {
-    return false;
   }
 }

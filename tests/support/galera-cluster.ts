@@ -1,13 +1,9 @@
 // Owns a Galera cluster of three nodes of a test's own; each may be killed, cut off from the others, and come back.
 import { existsSync } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
-import {
-  createMariadbServer,
-  isInstalled,
-  lastingPort,
-  type MariadbServer,
-  mariadbMissing,
-} from "./mariadb-server.ts";
+import { lastingPort } from "./engines/ports.ts";
+import { debianMariadb, engineMissing, isInstalled } from "./engines/programs.ts";
+import { createSqlServer, type SqlServer } from "./engines/sql-server.ts";
 
 const PROVIDER = [
   "/usr/lib/galera/libgalera_smm.so",
@@ -19,7 +15,7 @@ const SYNCED_WITHIN_MS = 60_000;
 
 /** Why no cluster can be started here; null where one can. */
 export const galeraMissing =
-  mariadbMissing ??
+  engineMissing("mariadb") ??
   (PROVIDER === undefined ? "Galera (galera-4) is not installed here" : null) ??
   (isInstalled("rsync") ? null : "rsync, which Galera copies nodes with, is not installed here") ??
   (isInstalled("lsof", "-v") || isInstalled("ss")
@@ -66,7 +62,8 @@ export async function startGaleraCluster(): Promise<GaleraCluster> {
   const members = ports.map(({ group }) => `127.0.0.1:${group}`).join(",");
   const servers = await Promise.all(
     ports.map(({ name, client, group, increments, copies }, index) =>
-      createMariadbServer({
+      createSqlServer({
+        program: debianMariadb(),
         port: client,
         withTables: index === 0,
         settings: {
@@ -87,12 +84,12 @@ export async function startGaleraCluster(): Promise<GaleraCluster> {
     ),
   );
   const close = async () => void (await Promise.all(servers.map((server) => server.close())));
-  const start = async (server: MariadbServer, args: readonly string[] = []) => {
+  const start = async (server: SqlServer, args: readonly string[] = []) => {
     await server.start(args);
     await untilHealthy(server);
   };
   try {
-    const [first, ...others] = servers as [MariadbServer, ...MariadbServer[]];
+    const [first, ...others] = servers as [SqlServer, ...SqlServer[]];
     await start(first, ["--wsrep-new-cluster"]);
     // The second is copied from the first while the third waits for its turn.
     await Promise.all(others.map((server) => start(server)));
@@ -106,7 +103,7 @@ export async function startGaleraCluster(): Promise<GaleraCluster> {
   };
 }
 
-function nodeOf(name: string, server: MariadbServer): GaleraNode {
+function nodeOf(name: string, server: SqlServer): GaleraNode {
   const isolate = (value: 0 | 1) =>
     server.query(`SET GLOBAL wsrep_provider_options = 'gmcast.isolate=${value}'`);
   return {
@@ -133,7 +130,7 @@ function nodeOf(name: string, server: MariadbServer): GaleraNode {
   };
 }
 
-async function isHealthy(server: MariadbServer): Promise<boolean> {
+async function isHealthy(server: SqlServer): Promise<boolean> {
   try {
     const rows = await server.query<{ Variable_name: string; Value: string }>(
       "SHOW GLOBAL STATUS WHERE Variable_name IN ('wsrep_ready', 'wsrep_cluster_status', 'wsrep_local_state_comment')",
@@ -149,7 +146,7 @@ async function isHealthy(server: MariadbServer): Promise<boolean> {
   }
 }
 
-async function untilHealthy(server: MariadbServer): Promise<void> {
+async function untilHealthy(server: SqlServer): Promise<void> {
   const giveUpAtMs = Date.now() + SYNCED_WITHIN_MS;
   while (!(await isHealthy(server))) {
     if (Date.now() > giveUpAtMs)

@@ -3,14 +3,21 @@ import { randomUUID } from "node:crypto";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { createAdminStore } from "../../../server/admin/admin.store.ts";
 import type { Principal } from "../../../server/auth/auth.service.ts";
-import { availableBackends, availableServers, describeBackend } from "../../support/databases.ts";
+import {
+  availableBackends,
+  availableServers,
+  describeBackend,
+  shortName,
+} from "../../support/databases.ts";
 import { codeOf, fromBrowser, openWorld, type World } from "./world.ts";
 
 const servers = await availableServers();
 const backends = [
   ...(await availableBackends()),
-  // Two instances on one MySQL without Redis: nothing is shared but the database.
-  ...(servers.mysql === null ? [] : [describeBackend("mysql without redis", servers.mysql, null)]),
+  // Two instances on one database server without Redis: nothing is shared but the database.
+  ...servers.databases.map((server) =>
+    describeBackend(`${shortName(server)} without Redis`, server.url, null),
+  ),
 ];
 
 for (const available of backends) {

@@ -1,7 +1,9 @@
-// Owns the rule of which missing servers a test run may do without.
+// Owns the rule of which missing servers a test run may do without, and of what its coverage line says.
 import { createServer, type Server } from "node:net";
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { backendCoverage } from "../../support/coverage.ts";
+import { coverageOf } from "../../support/coverage.ts";
+import { parseEngine, serversFor } from "../../support/engine-choice.ts";
+import { findServers, type FoundServer, type Servers } from "../../support/servers.ts";
 
 /** Takes connections and hangs up: a server that is there and cannot be used. */
 let rude: Server;
@@ -18,12 +20,55 @@ afterAll(async () => {
   await new Promise((resolve) => rude.close(resolve));
 });
 
-test("a server that was asked for by name and cannot be used is named, and fails the run", async () => {
-  const { line, fails } = await backendCoverage({
-    TEST_DATABASE_URL: `mysql://root:secret@127.0.0.1:${rudePort}/`,
+const mysql: FoundServer = {
+  url: "mysql://root@127.0.0.1:2/",
+  engine: "mysql",
+  version: "9.7.4",
+  name: "MySQL 9.7.4",
+};
+const mariadb: FoundServer = {
+  url: "mysql://root@127.0.0.1:3/",
+  engine: "mariadb",
+  version: "10.11.14",
+  name: "MariaDB 10.11.14",
+};
+const both: Servers = { sqlite: "3.45.1", databases: [mysql, mariadb], redis: null, missing: [] };
+const startNothing = () => Promise.reject(new Error("nothing is started here"));
+
+test("servers that were named and cannot be used are each named, without a password, and fail the run", async () => {
+  const servers = await findServers({
+    TEST_DATABASE_URL: `mysql://root:secret@127.0.0.1:${rudePort}/, mysql://root:secret@127.0.0.1:1/`,
     TEST_REDIS_URL: "redis://127.0.0.1:1",
   });
-  expect(line).toMatch(/^Back ends covered: embedded; not covered: MariaDB \(.+\), Redis \(nobody/);
+  const { line, fails } = coverageOf(servers, null);
+  expect(line).toMatch(/^Engines covered: SQLite 3\.[\d.]+; not covered: /);
+  expect(line).toMatch(new RegExp(`mysql://127\\.0\\.0\\.1:${rudePort} \\(.+\\)`));
+  expect(line).toMatch(/mysql:\/\/127\.0\.0\.1:1 \(nobody answers there\)/);
+  expect(line).toMatch(/redis:\/\/127\.0\.0\.1:1 \(nobody answers there\)/);
   expect(line).not.toContain("secret");
   expect(fails).toBe(true);
+});
+
+test("the line names every engine with its version", () => {
+  const { line, fails } = coverageOf(both, null);
+  expect(line).toBe("Engines covered: SQLite 3.45.1, MySQL 9.7.4, MariaDB 10.11.14");
+  expect(fails).toBe(false);
+});
+
+test("--engine keeps that engine alone, and starts it where none answers", async () => {
+  const chosen = await serversFor("mysql", both, startNothing);
+  expect(chosen.databases).toEqual([mysql]);
+  expect(coverageOf(chosen, "mysql").line).toBe("Engines covered: MySQL 9.7.4");
+  expect(coverageOf(await serversFor("sqlite", both, startNothing), "sqlite").line).toBe(
+    "Engines covered: SQLite 3.45.1",
+  );
+  const without: Servers = { ...both, databases: [mysql] };
+  const started = await serversFor("mariadb", without, async () => mariadb);
+  expect(started.databases).toEqual([mariadb]);
+  await expect(serversFor("mariadb", without, startNothing)).rejects.toThrow(/nothing is started/);
+});
+
+test("an engine nobody knows is refused with those there are", () => {
+  expect(() => parseEngine("oracle")).toThrow(/oracle.*sqlite, mysql, mariadb/);
+  expect(parseEngine("")).toBeNull();
 });

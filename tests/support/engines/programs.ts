@@ -1,0 +1,134 @@
+// Owns how each SQL engine is run: its command line, the user it runs as, and how its data directory is made.
+import { type ChildProcess, execFile, spawn, spawnSync } from "node:child_process";
+import { once } from "node:events";
+import { mkdir, readFile } from "node:fs/promises";
+import { join } from "node:path";
+import { promisify } from "node:util";
+import { cannotFetch, installEngine } from "./install.ts";
+
+/** `mariadb` and `redis` are those installed on this machine; the others are fetched. */
+export type SqlEngine = "mysql" | "mariadb" | "mariadb-11";
+
+/** One engine's program. */
+export interface SqlProgram {
+  readonly engine: SqlEngine;
+  /** The executable, and the arguments before --defaults-file. */
+  readonly command: readonly string[];
+  /** The arguments after --defaults-file. */
+  readonly args: readonly string[];
+  /** Lines of the configuration it needs beyond what every engine gets. */
+  readonly settings: Readonly<Record<string, string | number>>;
+  readonly identity: { readonly uid: number; readonly gid: number } | undefined;
+  /** Fills a data directory that does not exist or is empty; root gets no password. */
+  initialise(data: string): Promise<void>;
+}
+
+// Debian keeps servers where only root looks by itself.
+export const ENV = {
+  ...process.env,
+  PATH: `${process.env["PATH"] ?? ""}:/usr/sbin:/usr/local/sbin`,
+};
+const INITIALISED_WITHIN_MS = 90_000;
+const LAST_LINES = 15;
+
+/** Whether this program can be started here. */
+export function isInstalled(program: string, versionFlag = "--version"): boolean {
+  return spawnSync(program, [versionFlag], { env: ENV, stdio: "ignore" }).error === undefined;
+}
+
+/** Why no server of `engine` can be started here; null where one can. */
+export function engineMissing(engine: SqlEngine): string | null {
+  if (engine !== "mariadb") return cannotFetch(engine);
+  return isInstalled("mariadbd") && isInstalled("mariadb-install-db", "--help")
+    ? null
+    : "mariadbd is not installed here";
+}
+
+/** The program of `engine`, fetched first where that is needed. Throws with the reason where it cannot be had. */
+export async function sqlProgram(engine: SqlEngine): Promise<SqlProgram> {
+  const missing = engineMissing(engine);
+  if (missing !== null) throw new Error(missing);
+  return engine === "mariadb" ? debianMariadb() : fetchedProgram(engine);
+}
+
+/** MariaDB as this machine's Debian packages it. */
+export function debianMariadb(): SqlProgram {
+  // It refuses to run as root, and Galera's rsync gives root's rights away: there it runs as the package's own user.
+  const identity = process.getuid?.() === 0 ? identityOf("mysql") : undefined;
+  return {
+    engine: "mariadb",
+    command: ["mariadbd"],
+    args: [],
+    settings: {},
+    identity,
+    async initialise(data) {
+      const args = [
+        "--no-defaults",
+        `--datadir=${data}`,
+        "--skip-test-db",
+        "--auth-root-authentication-method=normal",
+      ];
+      const options = { ...identity, env: ENV, timeout: INITIALISED_WITHIN_MS };
+      await promisify(execFile)("mariadb-install-db", args, options);
+    },
+  };
+}
+
+async function fetchedProgram(engine: "mysql" | "mariadb-11"): Promise<SqlProgram> {
+  const { root, command } = await installEngine(engine);
+  const share = join(root, "usr/share", engine === "mysql" ? "mysql" : "mariadb");
+  const args = [
+    `--basedir=${root}/usr`,
+    `--lc-messages-dir=${share}`,
+    `--character-sets-dir=${share}/charsets`,
+    `--plugin-dir=${root}/usr/lib/mysql/plugin`,
+    // Nobody made a user for it: its data is a test's own, on loopback.
+    ...(process.getuid?.() === 0 ? ["--user=root"] : []),
+  ];
+  const initialise = async (data: string): Promise<void> => {
+    const base = [...command.slice(1), "--no-defaults", ...args, `--datadir=${data}`];
+    if (engine === "mysql") return runToEnd(command[0], [...base, "--initialize-insecure"], "");
+    await mkdir(join(data, "mysql"), { recursive: true });
+    return runToEnd(command[0], [...base, "--bootstrap"], await mariadbTables(share));
+  };
+  // MySQL's second protocol would want a port of its own.
+  const settings: Readonly<Record<string, string>> =
+    engine === "mysql" ? { mysqlx: "OFF", "secure-file-priv": "NULL" } : {};
+  return { engine, command, args, settings, identity: undefined, initialise };
+}
+
+/** What mariadb-install-db feeds the server, without its script, which wants an installed system. */
+async function mariadbTables(share: string): Promise<string> {
+  const files = ["mariadb_system_tables.sql", "mariadb_system_tables_data.sql"];
+  const scripts = await Promise.all(files.map((name) => readFile(join(share, name), "utf8")));
+  const before = [
+    "CREATE DATABASE IF NOT EXISTS mysql;",
+    "USE mysql;",
+    "SET @auth_root_socket=NULL;",
+  ];
+  return [...before, ...scripts].join("\n");
+}
+
+async function runToEnd(file: string, args: readonly string[], input: string): Promise<void> {
+  const child: ChildProcess = spawn(file, args, {
+    stdio: ["pipe", "pipe", "pipe"],
+    timeout: INITIALISED_WITHIN_MS,
+    killSignal: "SIGKILL",
+  });
+  let output = "";
+  child.stdout?.on("data", (chunk: Buffer) => (output += chunk.toString()));
+  child.stderr?.on("data", (chunk: Buffer) => (output += chunk.toString()));
+  // A server that ends early stops reading: its exit code tells.
+  child.stdin?.on("error", () => undefined).end(input);
+  const [code] = (await once(child, "close")) as [number | null];
+  if (code === 0) return;
+  const told = output.trimEnd().split("\n").slice(-LAST_LINES).join("\n");
+  throw new Error(`${file} cannot make its data directory (exit ${code}):\n${told}`);
+}
+
+function identityOf(user: string): { uid: number; gid: number } {
+  const [uid, gid] = ["-u", "-g"].map((flag) =>
+    Number(spawnSync("id", [flag, user], { encoding: "utf8" }).stdout || Number.NaN),
+  ) as [number, number];
+  return Number.isInteger(uid) && Number.isInteger(gid) ? { uid, gid } : { uid: 0, gid: 0 };
+}

@@ -1,0 +1,39 @@
+// Owns the servers of a whole run: found once, and started where the run needs an engine that does not answer.
+import { type EngineName, serversFor } from "./engine-choice.ts";
+import { startSqlServer } from "./engines/sql-server.ts";
+import { findServers, probeDatabase, type FoundServer, type Servers } from "./servers.ts";
+
+/** What the run is about. */
+export interface RunNeeds {
+  /** The one engine of `--engine`; null for all. */
+  readonly choice: EngineName | null;
+  /** Whether MySQL and MariaDB are needed even where neither is chosen. */
+  readonly everyEngine: boolean;
+}
+
+/**
+ * The servers of this run. What it starts ends with this process. An engine that was chosen and cannot be started
+ * throws; one that was not is named as missing, which fails CI alone.
+ */
+export async function prepareServers({ choice, everyEngine }: RunNeeds): Promise<Servers> {
+  const found = await findServers(process.env);
+  if (choice !== null) return serversFor(choice, found, startEngine);
+  if (!everyEngine) return found;
+  const databases = [...found.databases];
+  const missing = [...found.missing];
+  for (const engine of ["mysql", "mariadb"] as const) {
+    if (databases.some((server) => server.engine === engine)) continue;
+    try {
+      databases.push(await startEngine(engine));
+    } catch (error) {
+      const reason = error instanceof Error ? error.message : String(error);
+      missing.push({ name: engine, reason, fails: Boolean(process.env["CI"]) });
+    }
+  }
+  return { ...found, databases, missing };
+}
+
+async function startEngine(engine: "mysql" | "mariadb"): Promise<FoundServer> {
+  const { url } = await startSqlServer(engine);
+  return probeDatabase(url);
+}

@@ -1,0 +1,159 @@
+// Owns which servers the suites may use here: those that are named, else those on the usual loopback ports, each asked once who it is.
+import Libsql from "libsql";
+import { Redis } from "ioredis";
+import { createConnection } from "mariadb";
+
+const USUAL_DATABASE = "mysql://root@127.0.0.1:3306/";
+const USUAL_REDIS = "redis://127.0.0.1:6379";
+const CONNECT_WITHIN_MS = 3_000;
+const ANSWER_WITHIN_MS = 5_000;
+
+/** A server that answered. */
+export interface FoundServer {
+  readonly url: string;
+  readonly engine: "mysql" | "mariadb" | "redis" | "valkey";
+  readonly version: string;
+  /** Engine and version, as people say them: `MySQL 9.7.4`. */
+  readonly name: string;
+}
+
+/** A server that was named, or is there, and cannot be used. */
+export interface MissingServer {
+  readonly name: string;
+  readonly reason: string;
+  readonly fails: boolean;
+}
+
+/** What the suites of a run use. */
+export interface Servers {
+  readonly sqlite: string;
+  readonly databases: readonly FoundServer[];
+  readonly redis: FoundServer | null;
+  readonly missing: readonly MissingServer[];
+}
+
+type Env = Readonly<Record<string, string | undefined>>;
+
+const TITLES = { mysql: "MySQL", mariadb: "MariaDB", redis: "Redis", valkey: "Valkey" } as const;
+
+/**
+ * Asks every server of TEST_DATABASE_URL (comma-separated) and TEST_REDIS_URL, or the usual loopback ports where
+ * nothing is named. One that cannot be used is `missing`; it `fails` the run if it was named, or in CI unless nobody
+ * listens there at all.
+ */
+export async function findServers(env: Env): Promise<Servers> {
+  const named = (env["TEST_DATABASE_URL"] ?? "").split(",").map((url) => url.trim());
+  const urls = named.filter((url) => url !== "");
+  const missing: MissingServer[] = [];
+  const find = async (url: string, isNamed: boolean, probe: Probe): Promise<FoundServer | null> => {
+    try {
+      return await probe(url);
+    } catch (error) {
+      const isAbsent = isRefused(error);
+      const reason = isAbsent ? "nobody answers there" : firstLine(error);
+      const fails = isNamed || (Boolean(env["CI"]) && !isAbsent);
+      missing.push({ name: placeOf(url), reason, fails });
+      return null;
+    }
+  };
+  const databases = await Promise.all(
+    (urls.length === 0 ? [USUAL_DATABASE] : urls).map((url) =>
+      find(url, urls.length > 0, probeDatabase),
+    ),
+  );
+  const redisUrl = env["TEST_REDIS_URL"] || USUAL_REDIS;
+  const redis = await find(redisUrl, Boolean(env["TEST_REDIS_URL"]), probeRedis);
+  return {
+    sqlite: sqliteVersion(),
+    databases: databases.filter((found) => found !== null),
+    redis,
+    missing,
+  };
+}
+
+type Probe = (url: string) => Promise<FoundServer>;
+
+/** Asks a database server who it is. Throws where it cannot be used. */
+export async function probeDatabase(url: string): Promise<FoundServer> {
+  const { hostname, port, username, password } = new URL(url);
+  const connection = await createConnection({
+    host: hostname,
+    port: Number(port || 3306),
+    user: decodeURIComponent(username),
+    password: decodeURIComponent(password),
+    connectTimeout: CONNECT_WITHIN_MS,
+    socketTimeout: ANSWER_WITHIN_MS,
+  });
+  connection.on("error", () => undefined);
+  try {
+    const [row] = await connection.query<{ version: string; comment: string }[]>(
+      "SELECT VERSION() AS version, @@version_comment AS comment",
+    );
+    const told = `${row?.version} ${row?.comment}`;
+    return found(url, /mariadb/i.test(told) ? "mariadb" : "mysql", row?.version ?? "");
+  } finally {
+    connection.destroy();
+  }
+}
+
+async function probeRedis(url: string): Promise<FoundServer> {
+  const client = new Redis(url, {
+    lazyConnect: true,
+    connectTimeout: CONNECT_WITHIN_MS,
+    commandTimeout: ANSWER_WITHIN_MS,
+    retryStrategy: () => null,
+  });
+  // The event has the reason; the rejection only says that the connection is closed.
+  let reason: Error | undefined;
+  client.on("error", (error: Error) => {
+    reason = error;
+  });
+  try {
+    await client.connect();
+    const info = await client.info("server");
+    const valkey = /^valkey_version:(\S+)/m.exec(info)?.[1];
+    const redis = /^redis_version:(\S+)/m.exec(info)?.[1];
+    return found(url, valkey === undefined ? "redis" : "valkey", valkey ?? redis ?? "");
+  } catch (error) {
+    throw reason ?? error;
+  } finally {
+    client.disconnect();
+  }
+}
+
+function sqliteVersion(): string {
+  const database = new Libsql(":memory:");
+  try {
+    const row: unknown = database.prepare("SELECT sqlite_version() AS version").get();
+    return (row as { version: string }).version;
+  } finally {
+    database.close();
+  }
+}
+
+function found(url: string, engine: FoundServer["engine"], told: string): FoundServer {
+  const version = /\d+(\.\d+)+/.exec(told)?.[0] ?? "of no known version";
+  return { url, engine, version, name: `${TITLES[engine]} ${version}` };
+}
+
+/** Host and port, without what goes before them: it may be a password. */
+function placeOf(url: string): string {
+  try {
+    const { hostname, port, protocol } = new URL(url);
+    return `${protocol}//${hostname}${port === "" ? "" : `:${port}`}`;
+  } catch {
+    return "a server whose URL cannot be read";
+  }
+}
+
+function isRefused(error: unknown): boolean {
+  for (let at = error; at instanceof Error; at = at.cause) {
+    if ("code" in at && at.code === "ECONNREFUSED") return true;
+    if (at.message.includes("ECONNREFUSED")) return true;
+  }
+  return false;
+}
+
+function firstLine(error: unknown): string {
+  return (error instanceof Error ? error.message : String(error)).split("\n")[0] ?? "";
+}
