@@ -4,6 +4,7 @@ import { createApp } from "./app.ts";
 import { openBackend } from "./infrastructure.ts";
 import { type Config, ConfigError, parseConfig } from "./config/config.ts";
 import { loadDevelopmentSecrets } from "./config/dev-secrets.ts";
+import { secretsOf } from "./config/secrets-of.ts";
 import { createHttpServer } from "./http/server.ts";
 import { createLogger, type Logger } from "./lib/logger.ts";
 
@@ -83,6 +84,7 @@ async function main(): Promise<void> {
   const logger = createLogger({
     level: config.logLevel,
     batched: config.environment === "production",
+    secrets: secretsOf(config),
   });
   for (const warning of config.warnings) logger.warn(warning);
   const backend = await openBackend({ config, logger });

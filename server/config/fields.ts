@@ -1,6 +1,7 @@
 // Owns how single environment values are read: numbers, durations, lists, endpoints, URLs. Each refusal says how to mend it.
 import { isIP } from "node:net";
 import { z } from "zod";
+import { asciiLowerCase } from "../lib/text.ts";
 
 /** A host and a port. */
 export interface Endpoint {
@@ -139,12 +140,12 @@ export const trustProxy = z.string().transform((text, ctx): false | number | str
   return z.NEVER;
 });
 
-/** E-mail addresses, comma-separated, in lower case. */
+/** E-mail addresses of ASCII characters, comma-separated, in lower case. */
 export const emails = z.string().transform((text, ctx) => {
-  const found = list(text).map((part) => part.toLowerCase());
-  const wrong = found.find((part) => !/^[^\s@]+@[^\s@]+$/.test(part));
+  const found = list(text).map(asciiLowerCase);
+  const wrong = found.find((part) => !/^[\x21-\x3f\x41-\x7e]+@[\x21-\x3f\x41-\x7e]+$/.test(part));
   if (wrong === undefined) return found;
-  ctx.addIssue(`holds "${wrong}", which is no e-mail address`);
+  ctx.addIssue(`holds "${wrong}", which is no e-mail address of ASCII characters`);
   return z.NEVER;
 });
 

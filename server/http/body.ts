@@ -1,6 +1,7 @@
 // Owns reading a request's JSON: its type, its size, its depth.
 import type { IncomingMessage } from "node:http";
 import { AppError } from "../lib/errors.ts";
+import { asciiLowerCase, trimOptionalWhitespace } from "../lib/text.ts";
 
 /** Largest JSON body: everything a caller may send fits many times over. */
 export const MAX_JSON_BYTES = 100_000;
@@ -12,7 +13,9 @@ export const MAX_JSON_DEPTH = 32;
 export function isJson(request: IncomingMessage): boolean {
   const type = request.headers["content-type"];
   if (type === undefined || request.headers["content-encoding"] !== undefined) return false;
-  const [media = "", ...parameters] = type.split(";").map((part) => part.trim().toLowerCase());
+  const [media = "", ...parameters] = type
+    .split(";")
+    .map((part) => asciiLowerCase(trimOptionalWhitespace(part)));
   return (
     media === "application/json" &&
     parameters.every((part) => part === "" || /^charset="?utf-?8"?$/.test(part))

@@ -2,6 +2,7 @@
 import type { IncomingMessage } from "node:http";
 import { BlockList, isIP } from "node:net";
 import type { Config } from "../config/config.ts";
+import { trimOptionalWhitespace } from "../lib/text.ts";
 
 /** Longest chain looked at; a longer one is noise or an attack. */
 const MAX_HOPS = 32;
@@ -60,7 +61,7 @@ export function createClientAddress(
     const header = request.headers["x-forwarded-for"];
     const chain = (Array.isArray(header) ? header.join(",") : (header ?? "")).split(",");
     for (let hop = 0; hop < Math.min(chain.length, MAX_HOPS); hop += 1) {
-      const next = plain((chain[chain.length - 1 - hop] ?? "").trim());
+      const next = plain(trimOptionalWhitespace(chain[chain.length - 1 - hop] ?? ""));
       if (!isTrusted(address, hop) || isIP(next) === 0) return address;
       address = next;
     }

@@ -1,26 +1,33 @@
 // Owns cookies on the wire: reading them with their duplicates, and the one set of attributes ours have.
 import type { AttemptCookie } from "../auth/sign-in/sign-in-state.ts";
 import type { Config } from "../config/config.ts";
+import { trimOptionalWhitespace } from "../lib/text.ts";
 
 type CookieConfig = Config["cookies"];
 
 /** More than any browser sends us; the rest of a cookie bomb is not looked at. */
 const MAX_COOKIES = 100;
+/** RFC 6265 4.1.1: a cookie's name is a token. With other bytes around it, it is another cookie. */
+const NAME = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/;
 
 /** `__Host-` (https) ties the cookie to this host and path: no sibling domain can plant one (RFC 6265bis 4.1.3.2). */
 export function refreshCookieName(cookies: CookieConfig): string {
   return cookies.secure ? "__Host-refresh" : "refresh";
 }
 
-/** Every cookie of a Cookie header in the order sent, duplicates included. Values are taken as they are. */
+/**
+ * Every cookie of a Cookie header in the order sent, duplicates included. Values are taken as they are; what has no
+ * proper name is left out, because a sibling domain can set `0xA0 + __Host-refresh`, and a browser sends it.
+ */
 export function readCookies(header: string | undefined): AttemptCookie[] {
   if (header === undefined) return [];
   const found: AttemptCookie[] = [];
   for (const part of header.split(";", MAX_COOKIES)) {
     const equals = part.indexOf("=");
     if (equals < 1) continue;
-    const name = part.slice(0, equals).trim();
-    const value = part.slice(equals + 1).trim();
+    const name = trimOptionalWhitespace(part.slice(0, equals));
+    if (!NAME.test(name)) continue;
+    const value = trimOptionalWhitespace(part.slice(equals + 1));
     found.push({ name, value: /^".*"$/.test(value) ? value.slice(1, -1) : value });
   }
   return found;

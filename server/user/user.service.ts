@@ -2,6 +2,7 @@
 import type { Principal, UserView } from "../auth/auth.service.ts";
 import { AppError } from "../lib/errors.ts";
 import type { Logger } from "../lib/logger.ts";
+import { asciiLowerCase } from "../lib/text.ts";
 
 /** Rows of the user's own, as the database keeps them. */
 export interface UserStore {
@@ -77,7 +78,7 @@ export function createUserService(deps: UserServiceDeps): UserService {
     async delete(principal, input) {
       const user = await deps.users.find(principal.userId);
       if (user !== null) {
-        if (input.confirmEmail.trim().toLowerCase() !== user.email.toLowerCase()) {
+        if (asciiLowerCase(input.confirmEmail.trim()) !== asciiLowerCase(user.email)) {
           throw AppError.of("VALIDATION_FAILED", "Type your own e-mail address to confirm.", {
             fields: { confirmEmail: ["This is not the address of your account."] },
           });

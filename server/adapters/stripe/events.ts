@@ -1,5 +1,6 @@
 // Owns the trust in incoming events: signature, age, mode, account, and the few fields that are read from them.
 import { createHmac, timingSafeEqual } from "node:crypto";
+import { trimOptionalWhitespace } from "../../lib/text.ts";
 import type { StripeEventNotice, VerifiedEvent } from "../../payment/stripe/port.ts";
 import { idOrNull, objectOf, textOrNull } from "./parse.ts";
 
@@ -15,7 +16,7 @@ function parseHeader(header: string): { timestamp: number; signatures: Buffer[] 
   let timestamp: number | null = null;
   const signatures: Buffer[] = [];
   for (const part of header.split(",")) {
-    const [name, value] = part.trim().split("=", 2);
+    const [name, value] = trimOptionalWhitespace(part).split("=", 2);
     if (value === undefined) continue;
     if (name === "t") {
       if (timestamp !== null || !/^\d{1,12}$/.test(value)) return null;

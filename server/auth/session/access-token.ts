@@ -3,6 +3,7 @@ import { createSecretKey, hash, type KeyObject } from "node:crypto";
 import { errors, jwtVerify, SignJWT } from "jose";
 import { LRUCache } from "lru-cache";
 import { AppError } from "../../lib/errors.ts";
+import { isStrictJws } from "../../lib/jws.ts";
 import { keyId } from "../keys.ts";
 
 const ISSUER = "skywork";
@@ -14,7 +15,7 @@ const ALGORITHM = "HS256";
 const MAX_TOKEN_LENGTH = 2048;
 const MAX_REMEMBERED = 50_000;
 /** Clocks of two instances may differ by this much before a token counts as issued in the future. */
-const ISSUED_AHEAD_SECONDS = 60;
+const ISSUED_AHEAD_SECONDS = 600;
 
 /** What an access token says. */
 export interface AccessClaims {
@@ -66,6 +67,7 @@ export function createAccessTokens(options: {
   }
 
   async function check(token: string): Promise<AccessClaims> {
+    if (!isStrictJws(token)) throw refused();
     const nowMs = now();
     try {
       const { payload } = await jwtVerify(

@@ -73,7 +73,7 @@ export function createRefresh(
     }
     // The tag vouches for it, yet the database never heard of it (restored from an older backup): not a theft.
     if (token.generation > session.generation) throw unknown();
-    if (isWithinGrace(token, session, nowMs)) {
+    if (await isWithinGrace(token, session)) {
       const next = tokens
         .successors(token)
         .find((successor) => tokens.matches(successor, session.tokenHash));
@@ -106,13 +106,13 @@ export function createRefresh(
     return rotated ? { next, expiresAt } : null;
   }
 
-  function isWithinGrace(token: RefreshToken, session: SessionRecord, nowMs: number): boolean {
+  async function isWithinGrace(token: RefreshToken, session: SessionRecord): Promise<boolean> {
     return (
       token.generation === session.generation - 1 &&
       session.previousTokenHash !== null &&
       tokens.matches(token, session.previousTokenHash) &&
       // Unsealed: the server died after rotating, so nobody may ever have got the successor.
-      (session.graceEndsAt === null || nowMs <= session.graceEndsAt.getTime())
+      (session.graceEndsAt === null || (await sessions.clock()) <= session.graceEndsAt)
     );
   }
 
@@ -137,9 +137,8 @@ export function createRefresh(
    * successor, so a crash between the two steps locks nobody out; afterwards it is good for 10 s and then a theft.
    */
   function sealSoon(token: RefreshToken): void {
-    const graceEndsAt = new Date(now() + GRACE_SECONDS * 1000);
     const work = sessions
-      .seal(token.sessionId, token.generation, graceEndsAt)
+      .seal(token.sessionId, token.generation, GRACE_SECONDS)
       .catch((error: unknown) => deps.logger.warn({ err: error }, "could not end a refresh grace"))
       .finally(() => unfinished.delete(work));
     unfinished.add(work);

@@ -1,5 +1,6 @@
 // Owns the rows of `sessions`: sign-ins, their rotations and their ends. Raw refresh tokens never come here.
 import type { Database } from "../../database/database.ts";
+import { databaseNow } from "../../database/clock.ts";
 import { newId } from "../../lib/ids.ts";
 import { toRole, toUserView } from "../person.ts";
 import type { Authority, RevocationReason, SessionStore } from "../ports.ts";
@@ -123,11 +124,13 @@ export function createSessionStore(database: Database): SessionStore {
       );
       return count === 1;
     },
-    async seal(sessionId, generation, graceEndsAt) {
+    clock: () => databaseNow(database),
+    async seal(sessionId, generation, graceSeconds) {
+      const at = await databaseNow(database);
       await write(({ session }) =>
         session.updateMany({
           where: { id: sessionId, generation, graceEndsAt: null },
-          data: { graceEndsAt },
+          data: { graceEndsAt: new Date(at.getTime() + graceSeconds * 1000) },
         }),
       );
     },

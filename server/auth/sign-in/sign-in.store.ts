@@ -7,6 +7,7 @@ import type { Logger } from "../../lib/logger.ts";
 import type { Ledger } from "../../ledger/ports.ts";
 import { lockUser } from "../lock-user.ts";
 import type { SignedIn, SignIn, SignInStore } from "../ports.ts";
+import { auditTakenAddress, claimAddress, mayBeRaised } from "./address-claim.ts";
 import { carryDebt } from "./debt.ts";
 import { SignInFailure } from "./sign-in-error.ts";
 
@@ -30,7 +31,9 @@ export function createSignInStore(deps: {
 }): SignInStore {
   const { database, ledger, logger } = deps;
 
-  async function attempt(request: SignIn): Promise<SignedIn & { granted: boolean }> {
+  async function attempt(
+    request: SignIn,
+  ): Promise<SignedIn & { granted: boolean; takenFrom: string | null }> {
     return database.transaction(async (tx) => {
       const { models } = tx;
       const id = identityId(request.identity.issuer, request.identity.subject);
@@ -38,12 +41,15 @@ export function createSignInStore(deps: {
       let userId = identity?.userId ?? null;
       let created = false;
       let granted = false;
+      let takenFrom: string | null = null;
       if (userId === null) {
-        userId = await findByEmail(models, request.identity.email);
+        const claim = await claimAddress(tx, request, id);
+        ({ linkTo: userId, takenFrom } = claim);
         if (userId === null) {
-          userId = await createUser(models, request);
+          userId = await createUser(models, request, takenFrom !== null);
           created = true;
         }
+        if (takenFrom !== null) await auditTakenAddress(models, request, userId);
         const mayHaveBonus = created && (identity?.signupGrantedAt ?? null) === null;
         await keepIdentity(models, id, userId, request, mayHaveBonus);
         if (mayHaveBonus && request.signupCredits > 0) {
@@ -66,7 +72,7 @@ export function createSignInStore(deps: {
       if (await carryDebt(tx, ledger, id, userId)) granted = true;
       const authorityChanged = await bringUpToDate(tx, userId, request, logger);
       await addSession(models, userId, request);
-      return { userId, created, authorityChanged, granted };
+      return { userId, created, authorityChanged, granted, takenFrom };
     });
   }
 
@@ -74,7 +80,13 @@ export function createSignInStore(deps: {
     async signIn(request) {
       for (let tries = 1; ; tries++) {
         try {
-          const { granted, ...signedIn } = await attempt(request);
+          const { granted, takenFrom, ...signedIn } = await attempt(request);
+          if (takenFrom !== null) {
+            logger.warn(
+              { event: "address taken", userId: signedIn.userId, formerUserId: takenFrom },
+              "an address is another person's now: the former account lost it",
+            );
+          }
           if (granted) await ledger.changed([signedIn.userId]);
           return signedIn;
         } catch (error) {
@@ -92,26 +104,18 @@ export function createSignInStore(deps: {
   };
 }
 
-/** The account of this verified address, if its own address was verified too: otherwise whoever typed it first owns it. */
-async function findByEmail(models: Models, email: string): Promise<string | null> {
-  const user = await models.user.findUnique({
-    where: { email },
-    select: { id: true, emailVerifiedAt: true },
-  });
-  if (user === null) return null;
-  if (user.emailVerifiedAt === null) {
-    throw new SignInFailure("account_conflict", "an account with an unverified address exists");
-  }
-  return user.id;
-}
-
-async function createUser(models: Models, { identity, session }: SignIn): Promise<string> {
+async function createUser(
+  models: Models,
+  { identity, session }: SignIn,
+  addressTaken: boolean,
+): Promise<string> {
   const id = newId(session.startedAt.getTime());
   await models.user.create({
     data: {
       id,
       email: identity.email,
       emailVerifiedAt: session.startedAt,
+      addressTakenAt: addressTaken ? session.startedAt : null,
       name: identity.name,
       avatar: identity.avatar,
       createdAt: session.startedAt,
@@ -157,8 +161,13 @@ async function bringUpToDate(
   }
   if (user.disabledAt !== null)
     throw new SignInFailure("account_disabled", "the account is disabled");
-  const becomesAdmin = isAdmin && user.role !== "ADMIN";
   const email = await nextEmail(tx.models, user, identity.email, logger);
+  const known = { id: identityId(identity.issuer, identity.subject), issuer: identity.issuer };
+  const becomesAdmin =
+    isAdmin &&
+    user.role !== "ADMIN" &&
+    email !== null &&
+    (await mayBeRaised(tx.models, user, known));
   await tx.models.user.update({
     where: { id: userId },
     data: {

@@ -2,6 +2,7 @@
 import { createHash } from "node:crypto";
 import type { SignInError } from "../../../shared/src/errors.ts";
 import { isAppError } from "../../lib/errors.ts";
+import { asciiLowerCase } from "../../lib/text.ts";
 import { ATTEMPT_TTL_SECONDS, type Attempt, createAttempts } from "./sign-in-state.ts";
 import type {
   AuthService,
@@ -152,7 +153,7 @@ export function createSignIn(
             client: clientFacts({ userAgent, ip }),
           },
           signupCredits: config.credits.signup,
-          isAdmin: config.adminEmails.some((email) => email.toLowerCase() === identity.email),
+          isAdmin: config.adminEmails.some((email) => asciiLowerCase(email) === identity.email),
         });
         const replaced = await endFormer(refreshCookies, startedAt);
         if (authorityChanged || replaced) await deps.changed();

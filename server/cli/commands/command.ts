@@ -5,6 +5,7 @@ import { ConfigError, parseConfig } from "../../config/config.ts";
 import { loadDevelopmentSecrets } from "../../config/dev-secrets.ts";
 import { isAppError } from "../../lib/errors.ts";
 import { createLogger } from "../../lib/logger.ts";
+import { secretsOf } from "../../config/secrets-of.ts";
 import { refusalOf } from "../../payment/stripe/errors.ts";
 
 type Environment = Record<string, string | undefined>;
@@ -44,7 +45,10 @@ export async function runCommand(
       Object.entries(process.env).filter(([, value]) => value !== ""),
     );
     const config = parseConfig(await completed(given));
-    const logger = createLogger({ level: given["LOG_LEVEL"] ?? "fatal" });
+    const logger = createLogger({
+      level: given["LOG_LEVEL"] ?? "fatal",
+      secrets: secretsOf(config),
+    });
     const backend = await openBackend({ config, logger });
     const app = createApp({ config, backend, logger });
     try {

@@ -6,6 +6,10 @@ import type { EventReceipt } from "../payment.service.ts";
 import type { StripeEventNotice } from "../stripe/port.ts";
 import { refusalOf } from "../stripe/errors.ts";
 import type { PaymentWork, Settled } from "../sync/sync-transaction.ts";
+import { createScrub } from "../../lib/scrub.ts";
+
+/** What Stripe says in an error may repeat a key; the row is kept for months. */
+const scrub = createScrub();
 
 /** Every type that means something here, for the webhook's settings and for reconcile's list. */
 export const HANDLED_EVENTS = [
@@ -192,7 +196,7 @@ export function createEvents(work: PaymentWork, fulfilment: Fulfilment): Events 
         data: {
           status: "FAILED",
           attempts,
-          lastError: reason,
+          lastError: scrub(reason),
           nextAttemptAt: delayMs === null ? null : new Date(work.now() + delayMs),
         },
       });

@@ -8,6 +8,7 @@ import {
   Browser,
   expectRefused,
   fromBrowser,
+  fromNative,
   landingOf,
   openWorld,
   sessionCount,
@@ -185,7 +186,7 @@ for (const available of await availableBackends()) {
 
     it("links another identity by e-mail only where both sides have verified it", async () => {
       const linked = newEmail();
-      const { userId } = await world.person({ email: linked });
+      const { userId } = await world.person({ email: linked, issuer: "https://former.example" });
       expect((await signIn(linked)).error).toBeNull();
       expect(await userOf(linked)).toMatchObject({ id: userId, credits: 100, ledgerSeq: 1 });
 
@@ -195,13 +196,99 @@ for (const available of await availableBackends()) {
       expect(await sessionsOf(unverified)).toBe(0);
 
       const claimed = newEmail();
-      await world.person({ email: claimed });
+      await world.person({ email: claimed, issuer: "https://former.example" });
       world.google.control.setUser(userFor(claimed, { email_verified: false }));
       const browser = new Browser();
       const url = await toCallback(world, browser, { email: claimed });
       await refused("email_not_verified", browser, url);
       expect(await sessionsOf(claimed)).toBe(1);
     });
+
+    it("makes a second sub of one issuer another person, and moves the address to them", async () => {
+      const email = newEmail();
+      const former = await world.person({ email });
+      expect((await signIn(email)).error).toBeNull();
+      const newcomer = await userOf(email);
+      expect(newcomer?.id).not.toBe(former.userId);
+      expect(newcomer).toMatchObject({ credits: 100, role: "USER" });
+      const old = await models().user.findUniqueOrThrow({ where: { id: former.userId } });
+      expect(old).toMatchObject({
+        email: `released-${former.userId}@released.invalid`,
+        emailVerifiedAt: null,
+        credits: 100,
+      });
+      const identities = await models().identity.findMany({
+        where: { userId: { in: [former.userId, newcomer?.id ?? ""] } },
+      });
+      expect(new Set(identities.map((identity) => identity.userId)).size).toBe(2);
+      // The former owner is still signed in, and still who they were.
+      expect(
+        (await world.instances[0].auth.refresh(fromNative(former.refreshToken))).accessToken,
+      ).not.toBe("");
+      const actions = async (targetId: string) =>
+        (await models().auditLog.findMany({ where: { targetId } })).map((line) => line.action);
+      expect(await actions(former.userId)).toEqual(["user.addressReleased"]);
+      expect(await actions(newcomer?.id ?? "")).toEqual(["user.addressTaken"]);
+    });
+
+    it("lets only one of three new subs link an imported account at once; the others are other people", async () => {
+      const email = newEmail();
+      const account = await world.person({ email, issuer: "https://former.example" });
+      const subjects = Array.from({ length: 3 }, () => randomUUID());
+      const people = await Promise.all(subjects.map((subject) => world.person({ email, subject })));
+      const linked = await models().identity.count({
+        where: { userId: account.userId, issuer: world.google.issuer },
+      });
+      expect(linked).toBe(1);
+      expect(new Set(people.map((person) => person.userId)).size).toBe(subjects.length);
+    });
+
+    it("never makes an administrator by an address that is or was another sub's", async () => {
+      const email = newEmail();
+      await world.person({ email });
+      world.adminEmails.push(email);
+      await signIn(email);
+      expect(await userOf(email)).toMatchObject({ role: "USER" });
+      await signIn(email);
+      expect(await userOf(email)).toMatchObject({ role: "USER" });
+
+      // Somebody known already, whose address at the provider changes to one another sub has here.
+      const [mine, taken] = [newEmail(), newEmail()];
+      await signIn(mine);
+      await world.person({ email: taken });
+      world.adminEmails.push(taken);
+      const me = world.google.control.users().find((user) => user.email === mine);
+      world.google.control.setUser(userFor(taken, { sub: me?.sub }));
+      expect((await signIn(taken)).error).toBeNull();
+      expect(await userOf(mine)).toMatchObject({ role: "USER" });
+
+      // An account that two subs of the issuer lead to, from the time when addresses linked them.
+      const shared = newEmail();
+      const owner = await world.person({ email: shared, issuer: "https://former.example" });
+      await signIn(shared);
+      await models().identity.create({
+        data: { id: randomUUID(), userId: owner.userId, issuer: world.google.issuer, subject: "x" },
+      });
+      world.adminEmails.push(shared);
+      await signIn(shared);
+      expect(await userOf(shared)).toMatchObject({ role: "USER" });
+    });
+
+    it.each([
+      ["U+212A", "\u212a"],
+      ["U+017F", "\u017f"],
+    ])(
+      "takes an address with %s for another one than its ASCII look-alike",
+      async (_name, sign) => {
+        const local = `k${randomUUID()}s`;
+        const admin = `${local}@example.com`;
+        world.adminEmails.push(admin);
+        const alike = `${local.replace(sign === "\u212a" ? "k" : "s", sign)}@example.com`;
+        expect((await signIn(alike)).error).toBeNull();
+        expect(await userOf(alike)).toMatchObject({ email: alike, role: "USER" });
+        expect(await userOf(admin)).toBeNull();
+      },
+    );
 
     it("makes ADMIN_EMAILS administrators, with an audit line", async () => {
       const email = newEmail();

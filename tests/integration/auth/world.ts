@@ -45,11 +45,13 @@ export interface World {
   google: GoogleSandbox;
   /** Moved by tests; every instance reads it. */
   clock: { aheadMs: number };
+  /** Moves the end of every sealed grace into the past: the database's clock is nobody's to move. */
+  endGrace(sessionId: string): Promise<void>;
   adminEmails: string[];
   /** Everything every instance has logged. */
   logged(): string;
   /** A person with a session, made without the provider. */
-  person(options?: { email?: string; subject?: string }): Promise<{
+  person(options?: { email?: string; subject?: string; issuer?: string }): Promise<{
     userId: string;
     sessionId: string;
     email: string;
@@ -61,7 +63,13 @@ export interface World {
 /** Opens a world on `available`; `secureCookies`: as behind https. */
 export async function openWorld(
   available: AvailableBackend,
-  options: { instances?: number; signupCredits?: number; secureCookies?: boolean } = {},
+  options: {
+    instances?: number;
+    signupCredits?: number;
+    secureCookies?: boolean;
+    /** How far each instance's clock is ahead of this machine's. */
+    skewMs?: readonly number[];
+  } = {},
 ): Promise<World> {
   const clock = { aheadMs: 0 };
   const now = () => Date.now() + clock.aheadMs;
@@ -114,6 +122,7 @@ export async function openWorld(
     const alone = index === 0 || available.dialect === "sqlite";
     const backend = alone ? opened.backend : await opened.openAnother();
     const { database, locks, cache, pubsub } = backend;
+    const skewed = () => now() + (options.skewMs?.[index] ?? 0);
     const ledger = createLedger({ database, locks, cache, pubsub, logger, now });
     const signIns = createSignInStore({ database, ledger, logger });
     const auth = createAuthService({
@@ -123,7 +132,7 @@ export async function openWorld(
       sharedCache: available.redis || available.dialect === "sqlite" ? cache : null,
       identityProvider: createGoogleIdentityProvider({ config: config.google, now }),
       logger,
-      now,
+      now: skewed,
     });
     app.use(createGoogleRoutes({ auth, config, logger }));
     instances.push({ backend, auth, ledger, signIns, url });
@@ -138,11 +147,23 @@ export async function openWorld(
     clock,
     adminEmails,
     logged: () => Buffer.concat(lines).toString(),
-    async person({ email = `${randomUUID()}@example.com`, subject = randomUUID() } = {}) {
+    async endGrace(sessionId) {
+      const { models } = first.backend.database;
+      const { count } = await models.session.updateMany({
+        where: { id: sessionId, graceEndsAt: { not: null } },
+        data: { graceEndsAt: new Date(Date.now() - 1) },
+      });
+      if (count !== 1) throw new Error("no sealed grace to end");
+    },
+    async person({
+      email = `${randomUUID()}@example.com`,
+      subject = randomUUID(),
+      issuer = google.issuer,
+    } = {}) {
       const token = refreshTokens.first(randomUUID());
       const startedAt = new Date(now());
       const { userId } = await first.signIns.signIn({
-        identity: { issuer: google.issuer, subject, email, name: "Test Person", avatar: null },
+        identity: { issuer, subject, email, name: "Test Person", avatar: null },
         session: {
           id: token.sessionId,
           tokenHash: refreshTokens.hash(token),

@@ -52,6 +52,14 @@ function forge(
     .sign(new TextEncoder().encode(change.secret ?? SECRET));
 }
 
+/** A token of ours whose payload is written in another way, and signed so. */
+async function forgeBytes(rewrite: (json: string) => string): Promise<string> {
+  const [header = "", payload = ""] = (await forge()).split(".");
+  const json = rewrite(Buffer.from(payload, "base64url").toString());
+  const input = `${header}.${Buffer.from(json).toString("base64url")}`;
+  return `${input}.${createHmac("sha256", SECRET).update(input).digest("base64url")}`;
+}
+
 describe("access tokens", () => {
   it("come back as they were signed, at first and from memory", async () => {
     const tokens = make();
@@ -143,6 +151,13 @@ describe("access tokens", () => {
     "no version": () => forge({ claims: { ver: undefined } }),
     "a version that is text": () => forge({ claims: { ver: "3" } }),
     "no exp": () => forge({ claims: { exp: undefined } }),
+    "with padding": async () => `${await forge()}=`,
+    "with a padded payload": async () => (await forge()).replace(/\.([^.]+)\./, ".$1=."),
+    "with a space in a segment": async () => (await forge()).replace(".", " ."),
+    "with a byte order mark": () => forgeBytes((json) => `\ufeff${json}`),
+    "with a fraction in exp": () => forge({ claims: { exp: NOW_MS / 1000 + 900.5 } }),
+    "with a fraction in iat": () => forge({ claims: { iat: NOW_MS / 1000 - 0.5 } }),
+    "with exp as text": () => forgeBytes((json) => json.replace(/"exp":(\d+)/, '"exp":"$1"')),
     "no iat": () => forge({ claims: { iat: undefined } }),
     "issued in the future": () => forge({ claims: { iat: NOW_MS / 1000 + 3600 } }),
     "not valid yet": () => forge({ claims: { nbf: NOW_MS / 1000 + 3600 } }),

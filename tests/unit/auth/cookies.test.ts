@@ -43,6 +43,28 @@ describe("cookies", () => {
     expect(readRefreshCookies(undefined, https)).toEqual([]);
   });
 
+  it.each([
+    "\u00a0",
+    "\ufeff",
+    "\u00ef\u00bb\u00bf",
+    "\v",
+    "\f",
+    "\u2003",
+    "\u0085",
+    "\0",
+    "\r",
+    '"',
+    "/",
+  ])("with %j around the name are no cookies of ours", (byte) => {
+    for (const name of [`${byte}__Host-refresh`, `__Host-refresh${byte}`, `${byte} __Host-refresh`])
+      expect(readRefreshCookies(`${name}=planted; a=1`, https)).toEqual([]);
+  });
+
+  it("are found with spaces and tabs around name and value, which are no part of either", () => {
+    expect(readRefreshCookies("a=1;\t __Host-refresh \t= one\t; b=2", https)).toEqual(["one"]);
+    expect(readCookies("a=\u00a0x")).toEqual([{ name: "a", value: "\u00a0x" }]);
+  });
+
   it("stop being read after a hundred", () => {
     const bomb = Array.from({ length: 5_000 }, (_, index) => `c${index}=1`).join("; ");
     expect(readCookies(bomb)).toHaveLength(100);

@@ -1,5 +1,12 @@
 // Owns the checks of an ID token that no honest provider lets a test reach: other algorithms, parties and words.
-import { createLocalJWKSet, exportJWK, generateKeyPair, type JWTPayload, SignJWT } from "jose";
+import {
+  CompactSign,
+  createLocalJWKSet,
+  exportJWK,
+  generateKeyPair,
+  type JWTPayload,
+  SignJWT,
+} from "jose";
 import { describe, expect, it } from "vitest";
 import { verifyIdToken } from "../../../server/adapters/google/id-token.ts";
 import { SignInFailure } from "../../../server/auth/sign-in/sign-in-error.ts";
@@ -70,6 +77,58 @@ describe("ID tokens", () => {
     expect(await codeOf(await sign(other), "https://issuer.example")).toBe("identity_invalid");
   });
 
+  it.each(["RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "EdDSA"])(
+    "signed by %s with a published key that fits are refused",
+    async (alg) => {
+      const pair = await generateKeyPair(alg, { extractable: true });
+      const jwk = { ...(await exportJWK(pair.publicKey)), kid: "fits" };
+      const token = await new SignJWT(CLAIMS)
+        .setProtectedHeader({ alg, kid: "fits" })
+        .sign(pair.privateKey);
+      const fitting = createLocalJWKSet({ keys: [jwk] });
+      const expected = { issuer: GOOGLE, clientId: CLIENT, nonce: "the-nonce", nowMs: NOW_MS };
+      await expect(verifyIdToken(token, { ...expected, keys: fitting })).rejects.toMatchObject({
+        code: "identity_invalid",
+      });
+    },
+  );
+
+  it("signed by HS256 are refused, even where the key is at hand", async () => {
+    const secret = new TextEncoder().encode("a-secret-of-this-test-alone-0123456789abcdef");
+    const token = await new SignJWT(CLAIMS).setProtectedHeader({ alg: "HS256" }).sign(secret);
+    const expected = { issuer: GOOGLE, clientId: CLIENT, nonce: "the-nonce", nowMs: NOW_MS };
+    await expect(verifyIdToken(token, { ...expected, keys: () => secret })).rejects.toMatchObject({
+      code: "identity_invalid",
+    });
+  });
+
+  it.each<[string, (token: string) => string]>([
+    ["with padding", (token) => `${token}==`],
+    ["with a padded payload", (token) => token.replace(/\.([^.]+)\./, ".$1=.")],
+    ["with a line break", (token) => token.replace(".", ".\n")],
+  ])("%s are refused", async (_name, rewrite) => {
+    expect(await codeOf(rewrite(await sign(CLAIMS)))).toBe("identity_invalid");
+  });
+
+  it("that begin with a byte order mark are refused, though properly signed", async () => {
+    const bytes = new TextEncoder().encode(`\ufeff${JSON.stringify(CLAIMS)}`);
+    const token = await new CompactSign(bytes)
+      .setProtectedHeader({ alg: "RS256", kid: "rsa" })
+      .sign(rsa.privateKey);
+    expect(await codeOf(token)).toBe("identity_invalid");
+  });
+
+  it("fold an address in ASCII only, and take no space away from it", async () => {
+    const emailOf = async (email: string) => (await verify(await sign({ ...CLAIMS, email }))).email;
+    expect(await emailOf("Boris.\u212a@Example.com")).toBe("boris.\u212a@example.com");
+    expect(await emailOf("JE\u017fS@Example.com")).toBe("je\u017fs@example.com");
+    expect(await emailOf("\u0130@Example.com")).toBe("\u0130@example.com");
+    for (const space of ["\u00a0", "\ufeff", " ", "\u200b"])
+      expect(await codeOf(await sign({ ...CLAIMS, email: `${space}ada@example.com` }))).toBe(
+        "identity_invalid",
+      );
+  });
+
   it("signed in any way but RS256 are refused, even with a published key", async () => {
     expect(await codeOf(await sign(CLAIMS, { alg: "ES256", kid: "ec" }))).toBe("identity_invalid");
     const pss = await generateKeyPair("PS256", { extractable: true });
@@ -99,6 +158,8 @@ describe("ID tokens", () => {
     ["with a nonce of another type", { nonce: ["the-nonce"] }],
     ["older than 10 minutes", { iat: NOW - 700 }],
     ["from the future", { iat: NOW + 120 }],
+    ["with a fraction in exp", { exp: NOW + 3600.5 }],
+    ["with a fraction in iat", { iat: NOW - 0.5 }],
     ["over", { iat: NOW - 500, exp: NOW - 61 }],
     ["without end", { exp: undefined }],
     ["without beginning", { iat: undefined }],

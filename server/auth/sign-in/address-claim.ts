@@ -1,0 +1,125 @@
+// Owns whose account a verified address leads to. Mailboxes and domains change hands, so an address alone is no identity:
+// it links only where the account has no identity of that issuer; a second `sub` of one issuer is another person.
+import type { DatabaseTransaction } from "../../database/database.ts";
+import { newId } from "../../lib/ids.ts";
+import { lockUser } from "../lock-user.ts";
+import type { SignIn } from "../ports.ts";
+import { SignInFailure } from "./sign-in-error.ts";
+
+type Models = DatabaseTransaction["models"];
+
+/** What an address comes to for somebody whose `sub` is new here. */
+export interface AddressClaim {
+  /** The account to link; null = a new one. */
+  readonly linkTo: string | null;
+  /** The account that has lost the address to the newcomer. */
+  readonly takenFrom: string | null;
+}
+
+/** The holder may change between being found and being locked; twice in a row is nobody's bad luck. */
+const MAX_LOOKS = 5;
+
+/** The address of an account that lost its own: unique, and of a domain that never receives mail (RFC 2606). */
+export function releasedEmail(userId: string): string {
+  return `released-${userId}@released.invalid`;
+}
+
+/**
+ * Decides between linking and a new account, and frees the address for the newcomer where another `sub` had it.
+ * Throws SignInFailure account_conflict: an account holds the address, and nobody ever verified it.
+ */
+export async function claimAddress(
+  tx: DatabaseTransaction,
+  request: SignIn,
+  ownIdentityId: string,
+): Promise<AddressClaim> {
+  const { email, issuer } = request.identity;
+  for (let look = 0; look < MAX_LOOKS; look++) {
+    const holder = await tx.models.user.findUnique({ where: { email }, select: { id: true } });
+    if (holder === null) return { linkTo: null, takenFrom: null };
+    await lockUser(tx, holder.id);
+    const locked = await tx.models.user.findUnique({
+      where: { id: holder.id },
+      select: { id: true, email: true, emailVerifiedAt: true },
+    });
+    if (locked?.email !== email) continue;
+    const known = await tx.models.identity.findMany({
+      where: { userId: locked.id, issuer },
+      select: { id: true },
+    });
+    // The same person's other tab was a moment faster.
+    if (known.some(({ id }) => id === ownIdentityId)) return { linkTo: locked.id, takenFrom: null };
+    if (known.length > 0) {
+      await releaseAddress(tx.models, locked.id, request);
+      return { linkTo: null, takenFrom: locked.id };
+    }
+    // Otherwise whoever typed the address first would own the account of whoever proves it.
+    if (locked.emailVerifiedAt === null) {
+      throw new SignInFailure("account_conflict", "an account with an unverified address exists");
+    }
+    return { linkTo: locked.id, takenFrom: null };
+  }
+  throw new SignInFailure("account_conflict", "the address keeps changing hands");
+}
+
+async function releaseAddress(models: Models, userId: string, request: SignIn): Promise<void> {
+  await models.user.update({
+    where: { id: userId },
+    data: { email: releasedEmail(userId), emailVerifiedAt: null },
+    select: { id: true },
+  });
+  await auditAddress(models, request, {
+    userId,
+    action: "user.addressReleased",
+    reason: "The issuer vouches for this address with another subject: it is another person's now.",
+  });
+}
+
+/** The newcomer's line, beside the former holder's. */
+export async function auditTakenAddress(
+  models: Models,
+  request: SignIn,
+  userId: string,
+): Promise<void> {
+  await auditAddress(models, request, {
+    userId,
+    action: "user.addressTaken",
+    reason:
+      "The address was another account's until now. ADMIN_EMAILS does not raise this account.",
+  });
+}
+
+async function auditAddress(
+  models: Models,
+  { session }: SignIn,
+  line: { userId: string; action: string; reason: string },
+): Promise<void> {
+  await models.auditLog.create({
+    data: {
+      id: newId(session.startedAt.getTime()),
+      actorId: null,
+      action: line.action,
+      targetType: "user",
+      targetId: line.userId,
+      reason: line.reason,
+      ipAddress: session.client.ip,
+      createdAt: session.startedAt,
+    },
+  });
+}
+
+/**
+ * Whether ADMIN_EMAILS may raise this account by its address: the address is its own, was never taken over from
+ * another `sub`, and no other `sub` of the issuer leads to the account.
+ */
+export async function mayBeRaised(
+  models: Models,
+  user: { id: string; addressTakenAt: Date | null },
+  identity: { id: string; issuer: string },
+): Promise<boolean> {
+  if (user.addressTakenAt !== null) return false;
+  const others = await models.identity.count({
+    where: { userId: user.id, issuer: identity.issuer, NOT: { id: identity.id } },
+  });
+  return others === 0;
+}
