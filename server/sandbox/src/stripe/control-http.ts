@@ -122,6 +122,11 @@ export const COMMANDS: { [path: string]: Command } = {
     z.object({ dispute: text, outcome: z.enum(["won", "lost"]) }),
     (control, it) => control.closeDispute(it.dispute, it.outcome),
   ),
+  "portal/settings": command(
+    '{"saved":false}: as if the portal settings had never been saved',
+    z.object({ saved: flag }),
+    (control, it) => control.savePortalSettings(it.saved),
+  ),
   "event/resend": command('{"event":"evt_…"}', z.object({ event: text }), (control, it) =>
     control.resendEvent(it.event),
   ),

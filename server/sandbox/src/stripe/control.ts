@@ -7,6 +7,7 @@ import { closeDispute, openDispute } from "./disputes.ts";
 import type { EventLog } from "./events.ts";
 import type { ApiRule, Misbehaviour } from "./misbehaviour.ts";
 import { boundary } from "./period.ts";
+import { savePortalSettings } from "./portal-configurations.ts";
 import {
   chargeOf,
   createRefund,
@@ -77,6 +78,8 @@ export interface StripeControl {
   closeDispute(disputeId: string, outcome: "won" | "lost"): Dispute;
   /** Cancels at once, as from the dashboard. */
   cancelSubscription(subscriptionId: string): Subscription;
+  /** The portal's settings in the dashboard: saved with the plan switch on (as at the start), or never saved. */
+  savePortalSettings(saved: boolean): void;
   /** All recorded events, oldest first. */
   events(type?: string): StripeEvent[];
   /** Resolves when no delivery is queued or in flight (planned retries do not count). */
@@ -200,6 +203,7 @@ export function createControl(given: {
         endSubscription(world, subscription, "cancellation_requested");
       return subscription;
     },
+    savePortalSettings: (saved) => savePortalSettings(world, saved),
     events: (type) =>
       [...log.events.values()]
         .filter((event) => type === undefined || event.type === type)

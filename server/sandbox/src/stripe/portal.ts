@@ -2,15 +2,19 @@
 import type { ServerResponse } from "node:http";
 import { type Html, html, moment, money, originOf, redirect, sendPage } from "../html.ts";
 import type { Route } from "./api.ts";
-import { collect, currentPeriod } from "./subscribing.ts";
-import { setCancellation } from "./subscriptions.ts";
-import type { Customer, PortalSession, Price } from "./types.ts";
+import {
+  actInPortal,
+  offeredPrices,
+  offersQuantity,
+  type PortalProblem,
+} from "./portal-actions.ts";
+import { defaultConfiguration } from "./portal-configurations.ts";
+import { newPortalSession } from "./shapes-portal.ts";
+import { currentPeriod } from "./subscribing.ts";
+import type { Customer, PortalFeatures, PortalSession, Price } from "./types.ts";
 import type { Subscription } from "./types-billing.ts";
-import { applyChange, dropPending, planChange } from "./updating.ts";
-import { isApiError } from "./wire.ts";
-import { change, need, type World } from "./world.ts";
-
-const SHOWN_PLANS = 20;
+import { badParam } from "./wire.ts";
+import { need, type World } from "./world.ts";
 
 /** Routes of this file. */
 export const portalRoutes: Route[] = [
@@ -19,27 +23,33 @@ export const portalRoutes: Route[] = [
     path: "/v1/billing_portal/sessions",
     handle: ({ world, fields }) => {
       const customer = fields.needText("customer");
-      const returnUrl = fields.text("return_url") ?? null;
+      const returnUrl = fields.text("return_url");
       const locale = fields.text("locale") ?? null;
-      fields.ignore("configuration", "flow_data", "on_behalf_of");
+      const wanted = fields.text("configuration");
+      fields.ignore("flow_data", "on_behalf_of");
       fields.done();
       need(world.tables.customers, "customer", customer, "customer");
+      const configuration =
+        wanted === undefined
+          ? defaultConfiguration(world)
+          : need(world.tables.portalConfigurations, "configuration", wanted, "configuration");
+      if (!configuration.active) {
+        throw badParam(
+          `The configuration ${configuration.id} is inactive. You can only use active configurations.`,
+          "configuration",
+          "parameter_invalid",
+        );
+      }
       const secret = world.newId("test", 40);
-      const session: PortalSession = {
-        id: world.newId("bps"),
-        object: "billing_portal.session",
-        configuration: "bpc_sandbox_default",
-        created: world.wallNow(),
+      const session = newPortalSession(world.newId("bps"), world.wallNow(), {
         customer,
-        customer_account: null,
-        flow: null,
-        livemode: false,
+        configuration: configuration.id,
+        returnUrl: returnUrl ?? configuration.default_return_url,
         locale,
-        on_behalf_of: null,
-        return_url: returnUrl,
         url: `${world.publicUrl}/p/session/${secret}`,
-      };
+      });
       world.tables.portalSessions.set(secret, session);
+      world.emit("billing_portal.session.created", session);
       return session;
     },
   },
@@ -61,28 +71,40 @@ function action(
   )}<button>${label}</button></form>`;
 }
 
-function subscriptionCard(world: World, base: string, subscription: Subscription): Html {
+function cancelButtons(base: string, features: PortalFeatures, subscription: Subscription): Html {
+  const settings = features.subscription_cancel;
+  const id = { subscription: subscription.id };
+  if (!settings.enabled) return html``;
+  if (subscription.cancel_at !== null) return action(base, "resume", "Keep my plan", id);
+  return settings.mode === "immediately"
+    ? action(base, "cancel", "Cancel now", id)
+    : action(base, "cancel", "Cancel at the end of the period", id);
+}
+
+function subscriptionCard(
+  world: World,
+  base: string,
+  features: PortalFeatures,
+  subscription: Subscription,
+): Html {
   const [item] = subscription.items.data;
   if (item === undefined) return html``;
-  const until = moment(currentPeriod(subscription).end);
-  const plans = [...world.tables.prices.values()]
-    .filter(
-      (price) =>
-        price.active &&
-        price.recurring !== null &&
-        price.id !== item.price.id &&
-        price.currency === subscription.currency,
-    )
-    .slice(-SHOWN_PLANS);
-  const id = { subscription: subscription.id };
+  const plans = offeredPrices(world, features, subscription);
+  const hidden = html`<input type="hidden" name="subscription" value="${subscription.id}">`;
+  const times = item.quantity > 1 ? `${item.quantity} × ` : "";
   const ending = subscription.cancel_at !== null;
-  return html`<section class="card"><h1>${planName(world, item.price)}</h1>
+  const until = moment(subscription.cancel_at ?? currentPeriod(subscription).end);
+  return html`<section class="card"><h1>${times}${planName(world, item.price)}</h1>
 <p class="soft">${subscription.status === "active" ? "Active" : subscription.status.replaceAll("_", " ")} · ${ending ? `ends ${until}` : `renews ${until}`}</p>
-${ending ? action(base, "resume", "Keep my plan", id) : action(base, "cancel", "Cancel at the end of the period", id)}
+${cancelButtons(base, features, subscription)}
 ${
   plans.length > 0 &&
-  html`<h2>Switch plan</h2><form method="post" action="${base}/switch" class="inline"><input type="hidden" name="subscription" value="${subscription.id}">
+  html`<h2>Switch plan</h2><form method="post" action="${base}/switch" class="inline">${hidden}
 <select name="price" aria-label="Plan">${plans.map((price) => html`<option value="${price.id}">${planName(world, price)}</option>`)}</select><button>Switch</button></form>`
+}${
+  offersQuantity(features) &&
+  html`<h2>Quantity</h2><form method="post" action="${base}/quantity" class="inline">${hidden}
+<input name="quantity" type="number" min="1" value="${String(item.quantity)}" aria-label="Quantity"><button>Change</button></form>`
 }</section>`;
 }
 
@@ -90,27 +112,34 @@ function showPortal(
   res: ServerResponse,
   world: World,
   base: string,
-  session: PortalSession,
-  customer: Customer,
-  problem: string | null,
+  shown: {
+    session: PortalSession;
+    customer: Customer;
+    features: PortalFeatures;
+    problem: PortalProblem | null;
+  },
 ): void {
+  const { session, customer, features, problem } = shown;
   const subscriptions = [...world.tables.subscriptions.values()].filter(
     (it) => it.customer === customer.id && it.status !== "canceled",
   );
   const invoices = [...world.tables.invoices.values()]
-    .filter((it) => it.customer === customer.id)
+    .filter((it) => features.invoice_history.enabled && it.customer === customer.id)
     .reverse()
     .slice(0, 24);
   const failing = world.hidden.failingCards.has(customer.id);
-  sendPage(res, problem === null ? 200 : 402, {
+  sendPage(res, problem?.status ?? 200, {
     title: "Billing",
     formTargets: originOf(session.return_url),
     main: html`${session.return_url !== null && html`<p><a href="${session.return_url}">← Back to the app</a></p>`}
-${problem !== null && html`<p class="note bad" role="alert">${problem}</p>`}
-${subscriptions.map((it) => subscriptionCard(world, base, it))}
+${problem !== null && html`<p class="note bad" role="alert">${problem.message}</p>`}
+${subscriptions.map((it) => subscriptionCard(world, base, features, it))}
 ${subscriptions.length === 0 && html`<section class="card"><h1>No plan</h1><p class="soft">${customer.email ?? customer.id} has no running subscription.</p></section>`}
-<section class="card"><h2>Payment method</h2><p>${failing ? "Visa •••• 0341, which is refused" : "Visa •••• 4242"}</p>
-${failing ? action(base, "card", "Use a working card", { card: "ok" }) : action(base, "card", "Use a card that is refused", { card: "failing" })}</section>
+${
+  features.payment_method_update.enabled &&
+  html`<section class="card"><h2>Payment method</h2><p>${failing ? "Visa •••• 0341, which is refused" : "Visa •••• 4242"}</p>
+${failing ? action(base, "card", "Use a working card", { card: "ok" }) : action(base, "card", "Use a card that is refused", { card: "failing" })}</section>`
+}
 <section class="card"><h2>Invoices</h2>${invoices.length === 0 && html`<p class="soft">None yet.</p>`}
 ${invoices.map(
   (
@@ -119,64 +148,6 @@ ${invoices.map(
 <span>${money(it.total, it.currency)}${it.status === "open" && action(base, "pay", "Pay now", { invoice: it.id })}</span></div>`,
 )}</section>`,
   });
-}
-
-function act(world: World, customer: Customer, name: string, form: URLSearchParams): string | null {
-  const own = (id: string | null): Subscription | undefined => {
-    const found = world.tables.subscriptions.get(id ?? "");
-    return found?.customer === customer.id && found.status !== "canceled" ? found : undefined;
-  };
-  const subscription = own(form.get("subscription"));
-  switch (name) {
-    case "cancel":
-    case "resume":
-      if (subscription !== undefined) {
-        change(world, subscription, "customer.subscription.updated", (it) =>
-          setCancellation(it, name === "cancel", undefined, world.billingNow()),
-        );
-      }
-      return null;
-    case "card":
-      if (form.get("card") === "failing") world.hidden.failingCards.add(customer.id);
-      else world.hidden.failingCards.delete(customer.id);
-      return null;
-    case "pay": {
-      const invoice = world.tables.invoices.get(form.get("invoice") ?? "");
-      if (invoice?.customer !== customer.id || invoice.status !== "open") return null;
-      return collect(world, invoice) ? null : "Your card was declined.";
-    }
-    case "switch": {
-      const item = subscription?.items.data[0];
-      if (subscription === undefined || item === undefined) return null;
-      const wishes = [
-        {
-          id: item.id,
-          price: form.get("price") ?? "",
-          quantity: undefined,
-          deleted: false,
-          metadata: undefined,
-        },
-      ];
-      try {
-        const plan = planChange(world, subscription, {
-          wishes,
-          behavior: "always_invoice",
-          prorationDate: undefined,
-          resetAnchor: false,
-        });
-        dropPending(world, subscription);
-        change(world, subscription, "customer.subscription.updated", (it) =>
-          applyChange(world, it, plan, "error_if_incomplete"),
-        );
-        return null;
-      } catch (error) {
-        if (isApiError(error)) return error.message;
-        throw error;
-      }
-    }
-    default:
-      return null;
-  }
 }
 
 /** Answers `/p/session/:secret` and its forms. */
@@ -198,9 +169,14 @@ export function handlePortalPage(
     return;
   }
   const base = `/p/session/${secret}`;
-  const problem = method === "POST" ? act(world, customer, name, new URLSearchParams(body)) : null;
+  const { features } =
+    world.tables.portalConfigurations.get(session.configuration) ?? defaultConfiguration(world);
+  const problem =
+    method === "POST"
+      ? actInPortal(world, customer, features, { name, form: new URLSearchParams(body) })
+      : null;
   if (method === "POST" && problem === null) redirect(res, base);
-  else showPortal(res, world, base, session, customer, problem);
+  else showPortal(res, world, base, { session, customer, features, problem });
 }
 
 /** Answers `/invoices/:id` and `/receipts/:id`: what the hosted links lead to. */

@@ -25,6 +25,7 @@ import { disputeRoutes } from "./disputes.ts";
 import { invoiceRoutes } from "./invoices.ts";
 import { createMisbehaviour } from "./misbehaviour.ts";
 import { createPersistence } from "./persist.ts";
+import { portalConfigurationRoutes, savePortalSettings } from "./portal-configurations.ts";
 import { handlePaperPage, handlePortalPage, portalRoutes } from "./portal.ts";
 import { paymentRoutes } from "./payments.ts";
 import { refundRoutes } from "./refunds.ts";
@@ -170,6 +171,8 @@ export async function startStripeSandbox(options: StripeSandboxOptions): Promise
   });
   control.setWebhookUrl(options.webhookUrl ?? null);
   if (state.tables.coupons.size === 0) addSampleCodes(world);
+  // An older state knows no configurations: the default one is made for it.
+  if (saved?.tables.portalConfigurations === undefined) savePortalSettings(world, true);
   deliverer.resume();
 
   const api = createApi({
@@ -186,6 +189,7 @@ export async function startStripeSandbox(options: StripeSandboxOptions): Promise
       ...refundRoutes,
       ...disputeRoutes,
       ...portalRoutes,
+      ...portalConfigurationRoutes,
       ...accountRoutes(log, STRIPE_API_VERSION),
     ],
     secretKey: options.secretKey,

@@ -55,6 +55,56 @@ export function periodLine(
   };
 }
 
+function day(seconds: number): string {
+  return new Date(seconds * 1000).toLocaleDateString("en-GB", {
+    day: "numeric",
+    month: "short",
+    year: "numeric",
+    timeZone: "UTC",
+  });
+}
+
+function prorated(
+  world: World,
+  item: SubscriptionItem,
+  given: { at: number; sign: 1 | -1; words: string },
+): LineDraft {
+  const { current_period_start: start, current_period_end: end } = item;
+  const name = world.tables.products.get(item.price.product)?.name ?? "Subscription";
+  const times = item.quantity > 1 ? `${item.quantity} × ` : "";
+  const share = (end - given.at) / (end - start);
+  return {
+    item,
+    price: item.price,
+    amount: given.sign * Math.round(item.price.unit_amount * item.quantity * share),
+    quantity: item.quantity,
+    description: `${given.words} ${times}${name} after ${day(given.at)}`,
+    start: given.at,
+    end,
+    proration: true,
+  };
+}
+
+/** The line that gives back what is left of an item's period; none when nothing is left. */
+export function unusedTime(
+  world: World,
+  subscription: Subscription,
+  item: SubscriptionItem,
+  at: number,
+): LineDraft[] {
+  const paidBy = world.tables.invoices.get(subscription.latest_invoice ?? "");
+  const draft = prorated(world, item, { at, sign: -1, words: "Unused time on" });
+  if (draft.amount === 0) return [];
+  const lines = paidBy?.lines.data.map((line) => line.id) ?? [];
+  return [{ ...draft, credits: paidBy && { invoice: paidBy.id, lines } }];
+}
+
+/** The line that charges an item for what is left of its period; none when nothing is left. */
+export function remainingTime(world: World, item: SubscriptionItem, at: number): LineDraft[] {
+  const draft = prorated(world, item, { at, sign: 1, words: "Remaining time on" });
+  return draft.amount === 0 ? [] : [draft];
+}
+
 /** Starts and pays a subscription. The caller made sure that the card works. */
 export function startSubscription(
   world: World,

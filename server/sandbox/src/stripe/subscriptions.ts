@@ -1,5 +1,6 @@
 // Owns the subscriptions API: read, list, change, cancel.
 import type { Call, Route } from "./api.ts";
+import { cancelNow } from "./canceling.ts";
 import { createdRange, page } from "./lists.ts";
 import { followSubscription } from "./phases.ts";
 import { endSubscription } from "./subscribing.ts";
@@ -185,7 +186,8 @@ export const subscriptionRoutes: Route[] = [
     handle: ({ world, ids, fields }) => {
       const subscription = readSubscription(world, ids[0] ?? "");
       const details = cancelDetails(fields);
-      fields.ignore("invoice_now", "prorate");
+      const prorate = fields.bool("prorate") ?? false;
+      const invoiceNow = fields.bool("invoice_now") ?? false;
       fields.done();
       if (subscription.status === "canceled") {
         throw apiError({
@@ -197,7 +199,7 @@ export const subscriptionRoutes: Route[] = [
         });
       }
       subscription.cancellation_details = { ...subscription.cancellation_details, ...details };
-      endSubscription(world, subscription, "cancellation_requested");
+      cancelNow(world, subscription, { prorate, invoiceNow });
       return subscription;
     },
   },

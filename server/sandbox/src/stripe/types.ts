@@ -191,8 +191,60 @@ export interface PaymentMethod extends StripeObject {
   created: number;
 }
 
+export type Proration = "always_invoice" | "create_prorations" | "none";
+
+/** What a portal page offers. `products` null = every active price. */
+export type PortalFeatures = {
+  customer_update: { allowed_updates: string[]; enabled: boolean };
+  invoice_history: { enabled: boolean };
+  payment_method_update: { enabled: boolean; payment_method_configuration: null };
+  subscription_cancel: {
+    cancellation_reason: { enabled: boolean; feedback_options: null; options: string[] };
+    enabled: boolean;
+    mode: "at_period_end" | "immediately";
+    proration_behavior: Proration;
+  };
+  subscription_pause: {
+    duration: { interval_options: Json[]; type: string };
+    enabled: boolean;
+  };
+  subscription_update: {
+    billing_cycle_anchor: "now" | "unchanged" | null;
+    default_allowed_updates: string[];
+    enabled: boolean;
+    products:
+      | {
+          adjustable_quantity: { enabled: boolean; maximum: number | null; minimum: number };
+          prices: string[];
+          product: string;
+        }[]
+      | null;
+    proration_behavior: Proration;
+    schedule_at_period_end: { conditions: { type: string }[] };
+    trial_update_behavior: "continue_trial" | "end_trial";
+  };
+};
+
+export interface PortalConfiguration extends StripeObject {
+  object: "billing_portal.configuration";
+  active: boolean;
+  business_profile: {
+    headline: string | null;
+    privacy_policy_url: string | null;
+    terms_of_service_url: string | null;
+  };
+  created: number;
+  default_return_url: string | null;
+  features: PortalFeatures;
+  is_default: boolean;
+  metadata: Metadata;
+  name: string | null;
+  updated: number;
+}
+
 export interface PortalSession extends StripeObject {
   object: "billing_portal.session";
+  configuration: string;
   customer: string;
   created: number;
   return_url: string | null;

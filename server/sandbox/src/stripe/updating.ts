@@ -11,7 +11,14 @@ import { boundary } from "./period.ts";
 import { activePrice } from "./prices.ts";
 import { newSubscriptionItem } from "./shapes-billing.ts";
 import type { LineDraft } from "./shapes-invoice.ts";
-import { afterAttempt, currentPeriod, periodLine, recurringOf } from "./subscribing.ts";
+import {
+  afterAttempt,
+  currentPeriod,
+  periodLine,
+  recurringOf,
+  remainingTime,
+  unusedTime,
+} from "./subscribing.ts";
 import type { Subscription, SubscriptionItem } from "./types-billing.ts";
 import { apiError, badParam, type Fields, mergeMetadata } from "./wire.ts";
 import type { World } from "./world.ts";
@@ -105,15 +112,6 @@ function wishedItems(
   return items;
 }
 
-function day(seconds: number): string {
-  return new Date(seconds * 1000).toLocaleDateString("en-GB", {
-    day: "numeric",
-    month: "short",
-    year: "numeric",
-    timeZone: "UTC",
-  });
-}
-
 /** Works out what a change of items would do at `at`, without doing it. 400 for impossible wishes. */
 export function planChange(
   world: World,
@@ -158,43 +156,15 @@ export function planChange(
   });
   const gone = subscription.items.data.filter((item) => !items.some((it) => it.id === item.id));
   const changed = touched.length > 0 || gone.length > 0 || given.resetAnchor;
-  const share = (period.end - at) / (period.end - period.start);
   const drafts: LineDraft[] = [];
-  const name = (item: SubscriptionItem): string =>
-    world.tables.products.get(item.price.product)?.name ?? "Subscription";
   if (changed && given.behavior !== "none") {
-    const paidBy =
-      subscription.latest_invoice === null
-        ? undefined
-        : world.tables.invoices.get(subscription.latest_invoice);
     const credited = newCycle
       ? subscription.items.data
       : [...touched.flatMap((item) => old.get(item.id) ?? []), ...gone];
-    for (const item of credited) {
-      drafts.push({
-        item,
-        price: item.price,
-        amount: -Math.round(item.price.unit_amount * item.quantity * share),
-        quantity: item.quantity,
-        description: `Unused time on ${name(item)} after ${day(at)}`,
-        start: at,
-        end: period.end,
-        proration: true,
-        credits: paidBy && { invoice: paidBy.id, lines: paidBy.lines.data.map((line) => line.id) },
-      });
-    }
-    for (const item of newCycle ? [] : touched) {
-      drafts.push({
-        item,
-        price: item.price,
-        amount: Math.round(item.price.unit_amount * item.quantity * share),
-        quantity: item.quantity,
-        description: `Remaining time on ${name(item)} after ${day(at)}`,
-        start: at,
-        end: period.end,
-        proration: true,
-      });
-    }
+    drafts.push(
+      ...credited.flatMap((item) => unusedTime(world, subscription, item, at)),
+      ...(newCycle ? [] : touched).flatMap((item) => remainingTime(world, item, at)),
+    );
   }
   if (newCycle && changed) {
     const end = boundary(now, after, 1);
@@ -206,7 +176,7 @@ export function planChange(
   }
   return {
     items,
-    drafts: drafts.filter((draft) => draft.amount !== 0 || !draft.proration),
+    drafts,
     newAnchor: newCycle && changed ? now : null,
     invoiceNow: changed && (newCycle || given.behavior === "always_invoice"),
     changed,

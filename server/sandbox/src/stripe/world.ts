@@ -11,6 +11,7 @@ import type {
   Metadata,
   PaymentIntent,
   PaymentMethod,
+  PortalConfiguration,
   PortalSession,
   Price,
   Product,
@@ -56,6 +57,7 @@ export type Tables = {
   schedules: Map<string, SubscriptionSchedule>;
   invoices: Map<string, Invoice>;
   invoicePayments: Map<string, InvoicePayment>;
+  portalConfigurations: Map<string, PortalConfiguration>;
   portalSessions: Map<string, PortalSession>;
   webhookEndpoints: Map<string, WebhookEndpoint>;
 };
@@ -134,6 +136,7 @@ export function emptyState(): { tables: Tables; hidden: Hidden } {
       schedules: new Map(),
       invoices: new Map(),
       invoicePayments: new Map(),
+      portalConfigurations: new Map(),
       portalSessions: new Map(),
       webhookEndpoints: new Map(),
     },
