@@ -123,6 +123,7 @@ export function createApp(deps: AppDeps): App {
     }),
     credit: createCreditService({
       store: createCreditStore(database),
+      packages,
       ledger,
       // Without Redis nothing tells other processes on the same database of a change: read, and look often.
       ...(config.redis === null ? { cache: null, livePollMs: 2_000 } : { cache }),

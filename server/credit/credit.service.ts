@@ -49,14 +49,14 @@ export interface UsageBucket {
   readonly calls: number;
 }
 
-/** Finds the package to suggest to somebody who is short. */
+/** Finds the package to suggest to somebody who is short. The catalogue implements it, and nobody else. */
 export interface PackageSuggestions {
   /** Id of the smallest active package of at least `shortfallCredits` credits, else of the largest; null when there is none. */
   suggest(shortfallCredits: number): Promise<string | null>;
 }
 
 /** What the credit service reads. credit.store.ts implements it. */
-export interface CreditStore extends PackageSuggestions {
+export interface CreditStore {
   /** Null when there is no such user. */
   balance(userId: string): Promise<BalanceRecord | null>;
   /** Entries with `seq` < `beforeSeq`, newest first, the first `skip` of them left out. */
@@ -70,6 +70,7 @@ export interface CreditStore extends PackageSuggestions {
 /** What the credit service stands on. */
 export interface CreditDeps {
   readonly store: CreditStore;
+  readonly packages: PackageSuggestions;
   readonly ledger: Ledger;
   /** Shared by all instances, or null: a memory of one process would not hear of what the others change. */
   readonly cache: Cache | null;
@@ -112,7 +113,7 @@ export function createCreditService(deps: CreditDeps): CreditService {
     history: createHistory(store),
     costs: () => table,
     async spend(userId, { feature, idempotencyKey, metadata }) {
-      const result = await suggesting(store, () =>
+      const result = await suggesting(deps.packages, () =>
         ledger.submit({
           kind: "spend",
           userId,

@@ -109,21 +109,5 @@ export function createCreditStore({ models, dialect }: Database): CreditStore {
         }),
       );
     },
-
-    async suggest(shortfallCredits) {
-      const enough = await models.creditPackage.findFirst({
-        where: { isActive: true, credits: { gte: shortfallCredits } },
-        orderBy: [{ credits: "asc" }, { price: "asc" }, { id: "asc" }],
-        select: { id: true },
-      });
-      const best =
-        enough ??
-        (await models.creditPackage.findFirst({
-          where: { isActive: true },
-          orderBy: [{ credits: "desc" }, { price: "asc" }, { id: "asc" }],
-          select: { id: true },
-        }));
-      return best?.id ?? null;
-    },
   };
 }

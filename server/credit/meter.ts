@@ -49,7 +49,7 @@ export interface Meter {
 /** Makes a meter. */
 export function createMeter(deps: {
   readonly ledger: Ledger;
-  readonly store: PackageSuggestions;
+  readonly packages: PackageSuggestions;
   readonly costs: Prices;
   readonly logger: Logger;
 }): Meter {
@@ -75,7 +75,7 @@ export function createMeter(deps: {
   return {
     async begin(userId, feature, clientSignal) {
       const priceCredits = costs[feature];
-      const { holdId } = await suggesting(deps.store, () =>
+      const { holdId } = await suggesting(deps.packages, () =>
         ledger.submit({
           kind: "reserve",
           userId,

@@ -17,7 +17,7 @@ export const userRouter = router({
     .meta({ tier: "export" })
     .input(userContract.export.input)
     .output(userContract.export.output)
-    .query(({ ctx }) => ctx.services.user.export(ctx.user)),
+    .query(({ ctx, signal }) => ctx.services.user.export(ctx.user, signal)),
 
   delete: userProcedure
     .input(userContract.delete.input)

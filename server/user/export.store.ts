@@ -1,62 +1,113 @@
-// Owns what `user.export` holds: every row about the person, whole lists, no secrets.
+// Owns what `user.export` holds: every row about the person, without secrets, read a page at a time.
+import { setImmediate as breathe } from "node:timers/promises";
 import type { PrismaModels } from "../database/database.ts";
+
+/** Rows of one statement: others' statements run between two pages. */
+const PAGE_ROWS = 500;
+/** Rows of one list: memory stays bounded. A list that is longer is named in `incomplete`. */
+const MAX_LIST_ROWS = 100_000;
+
+type Row = Record<string, unknown>;
+/** The next page after `last`, the last row of the page before; undefined asks for the first. */
+type ReadPage = (last: Row | undefined) => Promise<Row[]>;
 
 /** Everything stored about the user as one JSON document; null when there is no such user or the user was deleted. */
 export async function exportUser(
   models: PrismaModels,
   userId: string,
+  signal?: AbortSignal,
 ): Promise<Record<string, unknown> | null> {
   const user = await models.user.findUnique({ where: { id: userId } });
   if (user === null || user.deletedAt !== null) return null;
-  const own = { where: { userId } };
-  const byTime = { ...own, orderBy: { createdAt: "asc" } } as const;
-  const [
-    identities,
-    sessions,
-    creditLogs,
-    creditGrants,
-    creditHolds,
-    usageLogs,
-    idempotencyKeys,
-    checkouts,
-    payments,
-    subscriptions,
-    auditLogs,
-  ] = await Promise.all([
-    models.identity.findMany(byTime),
-    // Token hashes are left out by the client itself (SECRET_COLUMNS).
-    models.session.findMany(byTime),
-    models.creditLog.findMany({ ...own, orderBy: { seq: "asc" } }),
-    models.creditGrant.findMany(byTime),
-    models.creditHold.findMany(byTime),
-    models.usageLog.findMany(byTime),
-    models.idempotencyKey.findMany({ ...byTime, select: { key: true, createdAt: true } }),
-    models.checkout.findMany(byTime),
-    models.payment.findMany(byTime),
-    models.subscription.findMany(byTime),
-    // What was done to the account and why; by whom is another person's data.
-    models.auditLog.findMany({
-      where: { targetType: "user", targetId: userId },
-      orderBy: { createdAt: "asc" },
-      select: { id: true, action: true, reason: true, detail: true, createdAt: true },
-    }),
-  ]);
-  const document = {
+  const document: Record<string, unknown> = {
     format: "skywork-export-1",
-    exportedAt: new Date(),
-    user,
-    identities,
-    sessions,
-    creditLogs,
-    creditGrants,
-    creditHolds,
-    usageLogs,
-    idempotencyKeys,
-    checkouts,
-    payments,
-    subscriptions,
-    auditLogs,
+    exportedAt: new Date().toISOString(),
+    user: plain(user),
   };
-  // Through JSON once: dates become ISO 8601 here, and not somewhere on the way out.
-  return JSON.parse(JSON.stringify(document)) as Record<string, unknown>;
+  const incomplete: string[] = [];
+  // One after another: one export is one statement at a time, however much there is.
+  for (const [name, read] of Object.entries(lists(models, userId))) {
+    const { rows, whole } = await collect(read, signal);
+    document[name] = rows;
+    if (!whole) incomplete.push(name);
+  }
+  return incomplete.length === 0 ? document : { ...document, incomplete };
+}
+
+async function collect(
+  read: ReadPage,
+  signal: AbortSignal | undefined,
+): Promise<{ rows: Row[]; whole: boolean }> {
+  const rows: Row[] = [];
+  let last: Row | undefined;
+  while (rows.length < MAX_LIST_ROWS) {
+    signal?.throwIfAborted();
+    const page = await read(last);
+    for (const row of page) rows.push(plain(row));
+    if (page.length < PAGE_ROWS) return { rows, whole: true };
+    last = page.at(-1);
+    await breathe();
+  }
+  return { rows, whole: false };
+}
+
+/** A row with its dates as ISO 8601. */
+function plain(row: object): Row {
+  return Object.fromEntries(
+    Object.entries(row).map(([name, value]: [string, unknown]) => [
+      name,
+      value instanceof Date ? value.toISOString() : value,
+    ]),
+  );
+}
+
+/** Behind `last` in the order of creation. The id breaks ties; every list's index leads here. */
+function later(last: Row | undefined) {
+  if (last === undefined) return {};
+  const { createdAt, id } = last as { createdAt: Date; id: string };
+  return {
+    createdAt: { gte: createdAt },
+    OR: [{ createdAt: { gt: createdAt } }, { id: { gt: id } }],
+  };
+}
+
+function lists(models: PrismaModels, userId: string): Readonly<Record<string, ReadPage>> {
+  const inOrder = () => [{ createdAt: "asc" as const }, { id: "asc" as const }];
+  const page = (last: Row | undefined) => ({
+    where: { userId, ...later(last) },
+    orderBy: inOrder(),
+    take: PAGE_ROWS,
+  });
+  return {
+    identities: (last) => models.identity.findMany(page(last)),
+    // Token hashes are left out by the client itself (SECRET_COLUMNS).
+    sessions: (last) => models.session.findMany(page(last)),
+    creditLogs: (last) =>
+      models.creditLog.findMany({
+        where: { userId, seq: { gt: Number(last?.["seq"] ?? 0) } },
+        orderBy: { seq: "asc" },
+        take: PAGE_ROWS,
+      }),
+    creditGrants: (last) => models.creditGrant.findMany(page(last)),
+    creditHolds: (last) => models.creditHold.findMany(page(last)),
+    usageLogs: (last) => models.usageLog.findMany(page(last)),
+    idempotencyKeys: (last) =>
+      models.idempotencyKey.findMany({
+        where: { userId, key: { gt: String(last?.["key"] ?? "") } },
+        orderBy: { key: "asc" },
+        take: PAGE_ROWS,
+        select: { key: true, createdAt: true },
+      }),
+    checkouts: (last) => models.checkout.findMany(page(last)),
+    payments: (last) => models.payment.findMany(page(last)),
+    subscriptions: (last) => models.subscription.findMany(page(last)),
+    // What was done to the account and why; by whom is another person's data.
+    auditLogs: (last) =>
+      models.auditLog.findMany({
+        where: { targetType: "user", targetId: userId, ...later(last) },
+        orderBy: inOrder(),
+        take: PAGE_ROWS,
+        select: { id: true, action: true, reason: true, detail: true, createdAt: true },
+      }),
+  };
 }

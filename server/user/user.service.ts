@@ -1,6 +1,7 @@
 // Owns what a person may do with their own account: see it, change it, take it along, leave.
 import type { Principal, UserView } from "../auth/auth.service.ts";
 import { AppError } from "../lib/errors.ts";
+import { createGate } from "../lib/gate.ts";
 import type { Logger } from "../lib/logger.ts";
 import { asciiLowerCase } from "../lib/text.ts";
 
@@ -11,7 +12,7 @@ export interface UserStore {
   /** Throws NOT_FOUND. */
   update(userId: string, change: ProfileChange): Promise<UserView>;
   /** Everything stored about the user, without secrets. Null when there is no such user. */
-  exportAll(userId: string): Promise<Record<string, unknown> | null>;
+  exportAll(userId: string, signal?: AbortSignal): Promise<Record<string, unknown> | null>;
   /**
    * Erases the person and ends every session, in one transaction; money records stay. Safe to repeat.
    * False while a live subscription stands in the way.
@@ -31,8 +32,11 @@ export interface UserService {
   profile(principal: Principal): Promise<{ user: UserView }>;
   /** Throws NOT_FOUND. */
   update(principal: Principal, change: ProfileChange): Promise<{ user: UserView }>;
-  /** Everything stored about the caller, one JSON document. */
-  export(principal: Principal): Promise<Record<string, unknown>>;
+  /**
+   * Everything stored about the caller, one JSON document. One at a time per user and few per server: throws
+   * RATE_LIMITED, SERVICE_UNAVAILABLE. Stops reading when `signal` aborts.
+   */
+  export(principal: Principal, signal?: AbortSignal): Promise<Record<string, unknown>>;
   /**
    * Ends the subscription at Stripe, then erases the person and every session. Safe to repeat after any failure.
    * Throws VALIDATION_FAILED (another e-mail), PAYMENT_PROVIDER_ERROR (nothing erased yet), CONFLICT (a subscription
@@ -55,11 +59,15 @@ export interface UserServiceDeps {
   readonly now?: () => number;
 }
 
+/** An export reads everything a person has: two of them leave the database to everybody else. */
+export const EXPORTS = { atOnce: 2, perKey: 1, maxWaiting: 20, maxWaitMs: 10_000 } as const;
+
 const gone = () => AppError.of("NOT_FOUND", "There is no such account.");
 
 /** Makes the service. */
 export function createUserService(deps: UserServiceDeps): UserService {
   const now = deps.now ?? Date.now;
+  const exports = createGate(EXPORTS);
   const find = async (userId: string): Promise<UserView> => {
     const user = await deps.users.find(userId);
     if (user === null) throw gone();
@@ -70,8 +78,8 @@ export function createUserService(deps: UserServiceDeps): UserService {
     update: async (principal, change) => ({
       user: await deps.users.update(principal.userId, change),
     }),
-    async export(principal) {
-      const document = await deps.users.exportAll(principal.userId);
+    async export({ userId }, signal) {
+      const document = await exports.run(userId, () => deps.users.exportAll(userId, signal));
       if (document === null) throw gone();
       return document;
     },

@@ -35,7 +35,7 @@ export function createUserStore(database: Database): UserStore {
       }
       return toUserView(row);
     },
-    exportAll: (userId) => exportUser(models, userId),
+    exportAll: (userId, signal) => exportUser(models, userId, signal),
     erase: (userId, at) =>
       database.transaction(async (tx) => {
         await lockUser(tx, userId);

@@ -17,7 +17,10 @@ export const userContract = {
     }),
     output: z.object({ user }),
   }),
-  /** Everything stored about the caller, one JSON document. Lists are whole, not pages. */
+  /**
+   * Everything stored about the caller, one JSON document. Lists are whole, not pages; one of more than 100,000 rows
+   * ends there and is named in `incomplete`. One at a time.
+   */
   export: query({ input: nothing, output: z.record(z.string(), z.unknown()) }),
   delete: mutation({
     input: z.strictObject({ confirmEmail: z.string().max(320) }),

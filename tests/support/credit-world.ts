@@ -2,6 +2,7 @@
 import type { Principal } from "../../server/auth/auth.service.ts";
 import { type CreditService, createCreditService } from "../../server/credit/credit.service.ts";
 import { createCreditStore } from "../../server/credit/credit.store.ts";
+import { suggestedPackage } from "../../server/payment/catalog/suggestion.ts";
 import { createServiceService } from "../../server/workers/workers.service.ts";
 import { createServiceStore } from "../../server/workers/workers.store.ts";
 import type { Context, Services } from "../../server/trpc/context.ts";
@@ -25,10 +26,16 @@ export interface CreditWorld extends LedgerWorld {
 export async function openCreditWorld(available: AvailableBackend): Promise<CreditWorld> {
   const world = await openLedgerWorld(available);
   const { backend, ledger, logger, now } = world;
-  const store = createCreditStore(backend.database);
+  const packagesOf = ({ database: { models } }: typeof backend) => ({
+    suggest: async (shortfallCredits: number) => {
+      const offers = await models.creditPackage.findMany({ where: { isActive: true } });
+      return suggestedPackage(offers, shortfallCredits)?.id ?? null;
+    },
+  });
   const make = (on: typeof backend, writer: typeof ledger) =>
     createCreditService({
       store: createCreditStore(on.database),
+      packages: packagesOf(on),
       ledger: writer,
       cache: available.redis ? on.cache : null,
       pubsub: on.pubsub,
@@ -42,7 +49,7 @@ export async function openCreditWorld(available: AvailableBackend): Promise<Cred
     store: createServiceStore(backend.database),
     ledger,
     costs: COSTS,
-    packages: store,
+    packages: packagesOf(backend),
     serviceKeys: [
       { name: "worker", key: SERVICE_KEY },
       { name: "other", key: OTHER_SERVICE_KEY },

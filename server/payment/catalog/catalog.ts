@@ -2,6 +2,7 @@
 import type { PrismaModels } from "../../database/database.ts";
 import { AppError } from "../../lib/errors.ts";
 import { isRefusal, unlessMissing } from "../stripe/errors.ts";
+import { suggestedPackage } from "./suggestion.ts";
 import type { StripePort, StripePrice } from "../stripe/port.ts";
 
 /** A package as sold. */
@@ -184,12 +185,9 @@ export function createCatalogue(deps: {
     },
     suggestPackage: async (shortfallCredits) => {
       if (suggestions === null || suggestions.until <= deps.now()) {
-        const all = [...(await packages())].sort((a, b) => a.credits - b.credits);
-        suggestions = { packages: all, until: deps.now() + SUGGESTION_TTL_MS };
+        suggestions = { packages: await packages(), until: deps.now() + SUGGESTION_TTL_MS };
       }
-      const { packages: bySize } = suggestions;
-      const enough = bySize.find((offer) => offer.credits >= shortfallCredits) ?? bySize.at(-1);
-      return enough?.id ?? null;
+      return suggestedPackage(suggestions.packages, shortfallCredits)?.id ?? null;
     },
     planPrice,
     forgetPrice,

@@ -1,0 +1,85 @@
+// Owns letting costly work in a little at a time: so many at once, so many of one caller, and the rest waits or goes.
+import { AppError } from "./errors.ts";
+
+/** What a gate lets in. */
+export interface GateBounds {
+  /** Pieces of work under way at once. */
+  readonly atOnce: number;
+  /** Pieces of one key that may be under way or wait; another is refused with RATE_LIMITED. */
+  readonly perKey: number;
+  /** Pieces that may wait; another is refused with SERVICE_UNAVAILABLE. */
+  readonly maxWaiting: number;
+  /** Longest wait, in milliseconds; then SERVICE_UNAVAILABLE. */
+  readonly maxWaitMs: number;
+}
+
+/** Lets work in, first come, first served. */
+export interface Gate {
+  /** Runs `work` when its turn comes. Throws RATE_LIMITED, SERVICE_UNAVAILABLE, or what `work` throws. */
+  run<T>(key: string, work: () => Promise<T>): Promise<T>;
+}
+
+const RETRY_AFTER_SECONDS = 2;
+
+/** Makes a gate of this process. */
+export function createGate(bounds: GateBounds): Gate {
+  const inside = new Map<string, number>();
+  const waiting: (() => void)[] = [];
+  let running = 0;
+
+  function busy(): AppError {
+    return AppError.of("SERVICE_UNAVAILABLE", "The server is busy. Please try again in a moment.", {
+      retryAfterSeconds: RETRY_AFTER_SECONDS,
+    });
+  }
+
+  function turn(): Promise<void> {
+    if (running < bounds.atOnce) {
+      running += 1;
+      return Promise.resolve();
+    }
+    if (waiting.length >= bounds.maxWaiting) return Promise.reject(busy());
+    return new Promise((resolve, reject) => {
+      const enter = () => {
+        clearTimeout(timer);
+        resolve();
+      };
+      const timer = setTimeout(() => {
+        const place = waiting.indexOf(enter);
+        if (place !== -1) waiting.splice(place, 1);
+        reject(busy());
+      }, bounds.maxWaitMs);
+      waiting.push(enter);
+    });
+  }
+
+  function leave(): void {
+    // Whoever is next takes the place over, so that nobody slips in between.
+    const next = waiting.shift();
+    if (next === undefined) running -= 1;
+    else next();
+  }
+
+  return {
+    async run(key, work) {
+      const mine = inside.get(key) ?? 0;
+      if (mine >= bounds.perKey)
+        throw AppError.of("RATE_LIMITED", "This is under way already. Please wait for it to end.", {
+          retryAfterSeconds: RETRY_AFTER_SECONDS,
+        });
+      inside.set(key, mine + 1);
+      try {
+        await turn();
+        try {
+          return await work();
+        } finally {
+          leave();
+        }
+      } finally {
+        const left = (inside.get(key) ?? 1) - 1;
+        if (left === 0) inside.delete(key);
+        else inside.set(key, left);
+      }
+    },
+  };
+}
