@@ -1,4 +1,4 @@
-// Owns how text from outside is trimmed and folded: by the rules of its protocol, never by Unicode's.
+// Owns text from outside: comparing and trimming it as its protocol means, and cutting it between characters.
 
 /**
  * `text` without the spaces and tabs around it (the "optional whitespace" of RFC 9110 5.6.3). `String.trim` would also
@@ -11,4 +11,22 @@ export function trimOptionalWhitespace(text: string): string {
 /** `text` with A-Z in lower case and nothing else changed: `toLowerCase` makes a plain k of the Kelvin sign (U+212A). */
 export function asciiLowerCase(text: string): string {
   return text.replace(/[A-Z]/g, (letter) => letter.toLowerCase());
+}
+const characters = new Intl.Segmenter("en", { granularity: "grapheme" });
+
+/**
+ * At most the first `maxLength` UTF-16 units of `text`, ending where a character as people see it ends. Half of a
+ * surrogate pair that stands alone becomes U+FFFD. A single character longer than that is cut between code points.
+ */
+export function cutText(text: string, maxLength: number): string {
+  // One more than fits tells where the last character ends; what lies behind is not even looked at.
+  const whole = text.slice(0, maxLength + 64).replace(/\p{Cs}/gu, "\u{fffd}");
+  if (whole.length <= maxLength) return whole;
+  let end = 0;
+  for (const { index, segment } of characters.segment(whole)) {
+    if (index + segment.length > maxLength) break;
+    end = index + segment.length;
+  }
+  if (end > 0) return whole.slice(0, end);
+  return whole.slice(0, maxLength).replace(/\p{Cs}$/u, "");
 }

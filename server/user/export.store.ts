@@ -93,7 +93,7 @@ function lists(models: PrismaModels, userId: string): Readonly<Record<string, Re
     usageLogs: (last) => models.usageLog.findMany(page(last)),
     idempotencyKeys: (last) =>
       models.idempotencyKey.findMany({
-        where: { userId, key: { gt: String(last?.["key"] ?? "") } },
+        where: { userId, key: { gt: (last as { key: string } | undefined)?.key ?? "" } },
         orderBy: { key: "asc" },
         take: PAGE_ROWS,
         select: { key: true, createdAt: true },

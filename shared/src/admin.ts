@@ -12,6 +12,7 @@ import {
   limit,
   minorUnits,
   plainText,
+  text,
   stripeId,
 } from "./primitives.ts";
 import { mutation, query } from "./procedure.ts";
@@ -37,7 +38,7 @@ export const adminContract = {
   users: query({
     input: z
       .strictObject({
-        search: z.string().trim().max(200).optional(),
+        search: text().trim().max(200).optional(),
         role: role.optional(),
         limit,
         cursor,

@@ -1,6 +1,6 @@
 // Owns the contract of the `auth` procedures: who is signed in, with which sessions.
 import { z } from "zod";
-import { credits, empty, id, isoDate, nothing } from "./primitives.ts";
+import { credits, empty, id, isoDate, nothing, text } from "./primitives.ts";
 import { mutation, query } from "./procedure.ts";
 
 export const ROLES = ["USER", "ADMIN"] as const;
@@ -20,9 +20,7 @@ export const user = z.object({
 });
 
 /** For clients without cookies; a browser sends its cookie and leaves it out. Malformed tokens get the 401 of a wrong one. */
-const refreshTokenInput = z
-  .strictObject({ refreshToken: z.string().max(1024).optional() })
-  .optional();
+const refreshTokenInput = z.strictObject({ refreshToken: text().max(1024).optional() }).optional();
 
 export const authContract = {
   config: query({

@@ -10,6 +10,7 @@ import {
   limit,
   nothing,
   offset,
+  text,
 } from "./primitives.ts";
 import { mutation, query, subscription } from "./procedure.ts";
 
@@ -38,13 +39,17 @@ export type Metadata = Record<string, z.core.util.JSONType>;
 
 const MAX_METADATA_DEPTH = 8;
 
-/** Whether prototype keys stand anywhere in `value`, or it is too deep to look. */
+const HALF_CHARACTER = /\p{Cs}/u;
+
+/** Whether prototype keys or halves of characters stand anywhere in `value`, or it is too deep to look. */
 function isHostile(value: unknown, depth = 0): boolean {
+  if (typeof value === "string") return HALF_CHARACTER.test(value);
   if (typeof value !== "object" || value === null) return false;
   if (depth >= MAX_METADATA_DEPTH) return true;
   return Object.entries(Object.getOwnPropertyDescriptors(value)).some(
     ([key, { value: inner }]) =>
       ["__proto__", "constructor", "prototype"].includes(key) ||
+      HALF_CHARACTER.test(key) ||
       isHostile(inner as unknown, depth + 1),
   );
 }
@@ -53,7 +58,7 @@ function isHostile(value: unknown, depth = 0): boolean {
 export const metadata = z
   // Looked at before z.record, which would leave `__proto__` out without a word.
   .custom<Metadata>((value) => !isHostile(value), {
-    error: `Metadata may not use prototype keys, nor nest deeper than ${MAX_METADATA_DEPTH}.`,
+    error: `Metadata may not use prototype keys or halves of surrogate pairs, nor nest deeper than ${MAX_METADATA_DEPTH}.`,
   })
   .pipe(
     z
@@ -140,7 +145,7 @@ export const creditContract = {
         /** A moment, or a date in `timeZone`: from its beginning, to its end. */
         from: z.union([isoDate, z.iso.date()]).optional(),
         to: z.union([isoDate, z.iso.date()]).optional(),
-        timeZone: z.string().min(1).max(64).default("UTC"),
+        timeZone: text().min(1).max(64).default("UTC"),
       })
       .prefault({}),
     output: z.object({

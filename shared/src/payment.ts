@@ -10,6 +10,7 @@ import {
   nothing,
   offset,
   stripeId,
+  text,
 } from "./primitives.ts";
 import { mutation, query } from "./procedure.ts";
 
@@ -123,7 +124,7 @@ export const paymentContract = {
   changePlan: mutation({
     input: z.strictObject({
       planId: id,
-      previewToken: z.string().min(1).max(1024),
+      previewToken: text().min(1).max(1024),
     }),
     output: z.object({ subscription: subscriptionState }),
   }),

@@ -7,6 +7,14 @@ export const nothing = z.strictObject({}).optional();
 /** The answer of a procedure that has nothing to say. */
 export const empty = z.object({});
 
+/**
+ * Any text. Half of a surrogate pair is no character: databases, hashes and other languages each make something else
+ * of it, so it is refused wherever a caller's text comes in.
+ */
+export function text() {
+  return z.string().regex(/^\P{Cs}*$/u, "Use whole Unicode characters.");
+}
+
 /** An id made by this server. Bounded so that a forged one cannot cost an index scan. */
 export const id = z
   .string()
@@ -53,12 +61,11 @@ export const limit = z.int().min(1).max(100).default(50);
 export const offset = z.int().min(0).max(1_000_000_000).optional();
 
 /** An opaque place in a list, as `nextCursor` gave it. */
-export const cursor = z.string().min(1).max(200).optional();
+export const cursor = text().min(1).max(200).optional();
 
 /** Text a person wrote, without control characters. */
 export function plainText(maxLength: number) {
-  return z
-    .string()
+  return text()
     .trim()
     .min(1)
     .max(maxLength)

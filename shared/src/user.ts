@@ -1,7 +1,7 @@
 // Owns the contract of the `user` procedures: the profile, everything stored, the way out.
 import { z } from "zod";
 import { user } from "./auth.ts";
-import { empty, nothing, plainText } from "./primitives.ts";
+import { empty, nothing, plainText, text } from "./primitives.ts";
 import { mutation, query } from "./procedure.ts";
 
 export const userContract = {
@@ -23,7 +23,7 @@ export const userContract = {
    */
   export: query({ input: nothing, output: z.record(z.string(), z.unknown()) }),
   delete: mutation({
-    input: z.strictObject({ confirmEmail: z.string().max(320) }),
+    input: z.strictObject({ confirmEmail: text().max(320) }),
     output: empty,
   }),
 };

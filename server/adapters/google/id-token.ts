@@ -5,7 +5,7 @@ import type { VerifiedIdentity } from "../../auth/auth.service.ts";
 import { equalSecrets } from "../../auth/keys.ts";
 import { SignInFailure } from "../../auth/sign-in/sign-in-error.ts";
 import { isStrictJws } from "../../lib/jws.ts";
-import { asciiLowerCase } from "../../lib/text.ts";
+import { asciiLowerCase, cutText } from "../../lib/text.ts";
 
 /** Google signs with RS256 alone: no `none`, and no HS256 with the public key as its secret (RFC 8725 2.1). */
 const ALGORITHMS = ["RS256"];
@@ -106,10 +106,7 @@ function checkParties(claims: JWTPayload, clientId: string): void {
 
 function cleanName(claim: unknown): string | null {
   if (typeof claim !== "string") return null;
-  const name = claim
-    .replace(/[\p{Cc}\s]+/gu, " ")
-    .trim()
-    .slice(0, 200);
+  const name = cutText(claim.replace(/[\p{Cc}\s]+/gu, " ").trim(), 200).trim();
   return name === "" ? null : name;
 }
 

@@ -1,4 +1,5 @@
 // Owns reading accounts out of the database and writing decisions into it. The only place that writes credits.
+import { cutText } from "../../lib/text.ts";
 import type { SqlSession } from "../../database/database.ts";
 import { fromSqlDate, fromSqlDateOrNull, toSqlDate } from "../../database/sql-dates.ts";
 import type { Account, EntryCounts, Hold, Lot, LotShare, StoredKey } from "../model/account.ts";
@@ -243,7 +244,7 @@ function groupBy<Row extends { userId: string }>(rows: readonly Row[]): Map<stri
 
 /** What a person wrote, cut to its column; half a surrogate pair would make the whole batch's JSON unreadable. */
 function text(value: string | null, maxLength: number): string | null {
-  return value === null ? null : Buffer.from(value.slice(0, maxLength)).toString();
+  return value === null ? null : cutText(value, maxLength);
 }
 
 /** Each row once: a key used twice in a batch must not come back as two rows. */

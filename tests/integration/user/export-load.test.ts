@@ -71,7 +71,9 @@ for (const available of await availableBackends()) {
       open = false;
       await spending;
       const whole = outcomes.filter(({ status }) => status === "fulfilled");
-      const refused = outcomes.flatMap((one) => (one.status === "rejected" ? [one.reason] : []));
+      const refused = outcomes.flatMap((one) =>
+        one.status === "rejected" ? [one.reason as unknown] : [],
+      );
       // By the rule and not by the clock: what came while one was under way was refused, kindly.
       expect(whole.length).toBeGreaterThanOrEqual(1);
       expect(whole.length).toBeLessThanOrEqual(EXPORTERS / 2);
