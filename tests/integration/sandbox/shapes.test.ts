@@ -1,6 +1,7 @@
 // Owns the proof that the sandbox's objects carry the fields of the real API, measured by Stripe's own fixtures.
 import { readFileSync } from "node:fs";
 import { afterAll, beforeAll, expect, it } from "vitest";
+import type Stripe from "stripe";
 import { idOf, startWorld, type World } from "./support.ts";
 
 type Bag = { [field: string]: unknown };
@@ -14,6 +15,8 @@ const ONLY_ON_REQUEST: { [name: string]: string[] } = {
   charge: ["refunds"],
   // Of API versions before ours (`parent.subscription_details.subscription` now).
   invoice: ["subscription"],
+  // An item of the customer's, of no invoice line.
+  credit_note_line_item: ["invoice_line_item"],
 };
 /** Objects whose inner keys are filled by chance in the fixtures (oneOf branches all at once). */
 const INNER: { [name: string]: string[] } = {
@@ -32,10 +35,47 @@ const INNER: { [name: string]: string[] } = {
   charge: ["billing_details", "outcome"],
   dispute: ["evidence", "evidence_details"],
   event: ["data", "request"],
+  subscription_schedule: ["current_phase", "default_settings"],
+  "billing_portal.configuration": ["features", "business_profile", "login_page"],
+  credit_note: ["lines"],
+  invoiceitem: ["period", "pricing"],
 };
 
 let world: World;
 const objects = new Map<string, Bag>();
+
+/** What schedules, credit and the portal are made of. */
+async function keepBillingObjects(
+  keep: (name: string, object: unknown) => void,
+  of: { customer: string; subscription: Stripe.Subscription; invoice: Stripe.Invoice },
+): Promise<void> {
+  const { stripe } = world;
+  keep(
+    "subscription_schedule",
+    await stripe.subscriptionSchedules.create({ from_subscription: of.subscription.id }),
+  );
+  keep(
+    "billing_portal.configuration",
+    await stripe.billingPortal.configurations.create({
+      features: { invoice_history: { enabled: true } },
+    }),
+  );
+  keep(
+    "customer_balance_transaction",
+    await stripe.customers.createBalanceTransaction(of.customer, { amount: -5, currency: "usd" }),
+  );
+  keep(
+    "invoiceitem",
+    await stripe.invoiceItems.create({ customer: of.customer, amount: 5, currency: "usd" }),
+  );
+  const note = await stripe.creditNotes.create({
+    invoice: of.invoice.id,
+    lines: [{ type: "custom_line_item", description: "Sorry", quantity: 1, unit_amount: 5 }],
+    credit_amount: 5,
+  });
+  keep("credit_note", note);
+  keep("credit_note_line_item", note.lines.data[0]);
+}
 
 beforeAll(async () => {
   world = await startWorld();
@@ -78,6 +118,7 @@ beforeAll(async () => {
   keep("customer", await stripe.customers.retrieve(customer.id));
   keep("refund", await stripe.refunds.create({ payment_intent: intent.id, amount: 100 }));
   keep("dispute", sandbox.control.openDispute(intent.id));
+  await keepBillingObjects(keep, { customer: customer.id, subscription, invoice });
   const coupon = await stripe.coupons.create({ percent_off: 20, duration: "once" });
   keep("coupon", coupon);
   keep(
@@ -117,3 +158,24 @@ it.each(Object.keys(resources).filter((name) => name !== "account" && name !== "
     }
   },
 );
+
+it("objects carry what the SDK's types call required, deep inside too", async () => {
+  const inside = (name: string, path: string): unknown =>
+    path.split(".").reduce<unknown>((at, key) => (at as Bag | undefined)?.[key], objects.get(name));
+  const account = (await world.stripe.accounts.retrieveCurrent()) as unknown as Bag;
+  objects.set("account", account);
+  for (const [name, path] of [
+    ["charge", "payment_method_details.card.electronic_commerce_indicator"],
+    ["subscription", "trial_settings.end_behavior.billing_cycle_anchor"],
+    ["dispute", "evidence_details.submission_method"],
+    ["account", "business_profile.support_url"],
+    ["account", "business_profile.minority_owned_business_designation"],
+    ["account", "settings.branding.icon"],
+    ["account", "settings.card_payments.statement_descriptor_prefix"],
+    ["account", "settings.payments.statement_descriptor"],
+    ["subscription_schedule", "pause_schedules"],
+    ["billing_portal.configuration", "features.subscription_pause.duration.type"],
+  ] as const) {
+    expect(inside(name, path), `${name}.${path}`).not.toBeUndefined();
+  }
+});

@@ -61,6 +61,10 @@ function bearer(authorization: string): string {
   return "";
 }
 
+function serverError(): ReturnType<typeof apiError> {
+  return apiError({ status: 500, type: "api_error", message: "An unknown error occurred" });
+}
+
 /** Path parameters as text; a malformed escape is no known id. */
 function decode(part: string): string {
   try {
@@ -85,7 +89,11 @@ export function createApi(given: {
   apiVersion: string;
   /** Answers kept by idempotency key. */
   stored: Map<string, StoredAnswer>;
-}): { answer(request: ApiRequest): ApiAnswer; busyKeys: Set<string> } {
+}): {
+  /** `failing`: the request ends in a 500 that is kept under its key, before or after its effect. */
+  answer(request: ApiRequest, failing?: "before" | "after"): ApiAnswer;
+  busyKeys: Set<string>;
+} {
   const { world, stored } = given;
   const busyKeys = new Set<string>();
   const compiled = given.routes.map((route) => ({
@@ -174,7 +182,7 @@ export function createApi(given: {
 
   return {
     busyKeys,
-    answer: (request) => {
+    answer: (request, failing) => {
       const requestId = world.newId("req", 14);
       const headers: ApiAnswer["headers"] = {
         "Content-Type": "application/json",
@@ -205,13 +213,15 @@ export function createApi(given: {
           };
         }
         world.request = { id: requestId, idempotencyKey: key };
+        if (failing === "before") throw serverError();
         body = `${JSON.stringify(run(request), null, 2)}\n`;
+        if (failing === "after") throw serverError();
         keep = true;
       } catch (error) {
         if (!isApiError(error)) throw error;
         status = error.status;
         // Stripe keeps the outcome once an endpoint began to execute (a declined card), not failed validation.
-        keep = status === 402;
+        keep = status === 402 || status === 500;
         body = errorBody(error, requestId);
       } finally {
         world.request = { id: null, idempotencyKey: null };

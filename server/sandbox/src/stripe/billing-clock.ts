@@ -1,15 +1,9 @@
 // Owns what the billing clock makes happen: renewals, retries, ends, and the phases of schedules, each at its own moment.
+import { cancelNow } from "./canceling.ts";
 import { unfinished } from "./invoicing.ts";
 import { nextPhaseChange, scheduleOf } from "./phases.ts";
 import { changePhase, finishSchedule } from "./scheduling.ts";
-import {
-  collect,
-  currentPeriod,
-  ENDED,
-  endPendingUpdate,
-  endSubscription,
-  renew,
-} from "./subscribing.ts";
+import { collect, currentPeriod, ENDED, endPendingUpdate, renew } from "./subscribing.ts";
 import type { Subscription } from "./types-billing.ts";
 import type { World } from "./world.ts";
 
@@ -55,7 +49,8 @@ function subscriptionDues(world: World, subscription: Subscription): Due[] {
   if (cancelAt !== null && cancelAt <= end) {
     dues.push({
       at: cancelAt,
-      run: () => endSubscription(world, subscription, "cancellation_requested"),
+      // What still waits is collected with the end, as at Stripe.
+      run: () => cancelNow(world, subscription, { prorate: false, invoiceNow: true }),
     });
   } else dues.push({ at: end, run: () => renew(world, subscription) });
   return dues;

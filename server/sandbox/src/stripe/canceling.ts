@@ -1,5 +1,6 @@
 // Owns ending a subscription at once, with what the unused time is worth given back when asked for.
-import { createInvoice, finalizeInvoice, makeLines, tryInvoice } from "./invoicing.ts";
+import { createInvoice, customerOf, finalizeInvoice, makeLines, tryInvoice } from "./invoicing.ts";
+import { addPending, pendingOf, takePending } from "./pending.ts";
 import { endSubscription, unusedTime } from "./subscribing.ts";
 import type { Subscription } from "./types-billing.ts";
 import type { World } from "./world.ts";
@@ -17,14 +18,12 @@ export function cancelNow(
   const drafts = given.prorate
     ? subscription.items.data.flatMap((item) => unusedTime(world, subscription, item, now))
     : [];
-  const waiting = world.hidden.pendingLines.get(subscription.id) ?? [];
-  if (given.invoiceNow && drafts.length + waiting.length > 0) {
-    world.hidden.pendingLines.delete(subscription.id);
+  if (given.invoiceNow && drafts.length + pendingOf(world, subscription).length > 0) {
     const invoice = createInvoice(world, {
       subscription,
       reason: "subscription_update",
       drafts,
-      waiting,
+      waiting: takePending(world, subscription),
       periodStart: now,
       periodEnd: now,
       coupon: undefined,
@@ -35,6 +34,6 @@ export function cancelNow(
     return;
   }
   endSubscription(world, subscription, "cancellation_requested");
-  if (drafts.length > 0)
-    world.hidden.pendingLines.set(subscription.id, [...waiting, ...makeLines(world, "", drafts)]);
+  const customer = customerOf(world, subscription);
+  addPending(world, customer, subscription, makeLines(world, "", drafts));
 }

@@ -2,7 +2,7 @@
 import type { Call, Route } from "./api.ts";
 import { addProduct, readCurrency, readRecurring, readUnitAmount } from "./catalog.ts";
 import { createdRange, page } from "./lists.ts";
-import { activePrice } from "./prices.ts";
+import { activePrice, refuseMixedCurrency } from "./prices.ts";
 import { applyDiscount, expireIfDue, expireSession } from "./paying.ts";
 import { newPrice } from "./shapes-catalog.ts";
 import { newCheckoutLine, newSession } from "./shapes-checkout.ts";
@@ -194,6 +194,8 @@ function createSession({ world, fields }: Call): Json {
       "parameter_invalid",
     );
   }
+  if (mode === "subscription" && customerId !== undefined)
+    refuseMixedCurrency(world, customerId, currency);
   const subtotal = lines.reduce((sum, line) => sum + line.price.unit_amount * line.quantity, 0);
   const id = `cs_test_${world.newId("a", 58).slice(2)}`;
   const session = newSession(id, now, {

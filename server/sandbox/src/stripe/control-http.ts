@@ -3,37 +3,18 @@ import type { ServerResponse } from "node:http";
 import { z } from "zod";
 import { redirect } from "../html.ts";
 import type { StripeControl } from "./control.ts";
+import { type Command, command, flag, MERCHANT_COMMANDS, text, whole } from "./merchant-http.ts";
 import { API_FAULTS } from "./misbehaviour.ts";
 import { isApiError } from "./wire.ts";
 
-const whole = z.coerce.number().int();
 const count = whole.min(0).max(1_000_000);
-const flag = z.union([
-  z.boolean(),
-  z
-    .enum(["true", "false", "1", "0", "on"])
-    .transform((it) => it === "true" || it === "1" || it === "on"),
-]);
-const text = z.string().min(1).max(500);
 /** A form sends an empty field where nothing was typed. */
 const optional = <T extends z.ZodType>(type: T) =>
   z.preprocess((it) => (it === "" ? undefined : it), type.optional());
 
-interface Command {
-  help: string;
-  run(control: StripeControl, input: unknown): unknown;
-}
-
-function command<T extends z.ZodType>(
-  help: string,
-  schema: T,
-  run: (control: StripeControl, input: z.output<T>) => unknown,
-): Command {
-  return { help, run: (control, input) => run(control, schema.parse(input)) };
-}
-
 /** Every command with an example of its input. */
 export const COMMANDS: { [path: string]: Command } = {
+  ...MERCHANT_COMMANDS,
   clock: command(
     '{"months":1,"hours":2} or {"to":"2027-03-01T00:00:00Z"}: moves the billing clock; renewals and retries happen on the way',
     z.object({
@@ -152,7 +133,7 @@ export const COMMANDS: { [path: string]: Command } = {
       ),
   ),
   api: command(
-    `{"fault":"cut-after","times":1,"method":"POST","path":"/v1/refunds","delayMs":1000,"retryAfterSeconds":1}; faults: ${API_FAULTS.join(" ")}`,
+    `{"fault":"cut-after","times":1,"method":"POST","path":"/v1/refunds","delayMs":1000,"retryAfterSeconds":1,"saved":true}; saved: a 500 is kept under its idempotency key for a day; faults: ${API_FAULTS.join(" ")}`,
     z.object({
       fault: z.enum(API_FAULTS),
       times: optional(whole.min(1)),
@@ -160,6 +141,7 @@ export const COMMANDS: { [path: string]: Command } = {
       path: optional(text),
       delayMs: optional(count),
       retryAfterSeconds: optional(count),
+      saved: optional(flag),
     }),
     (control, it) => control.misbehave(it),
   ),

@@ -5,6 +5,7 @@ import type { Deliverer, DeliveryMisbehaviour } from "./delivery.ts";
 import { WELL_BEHAVED } from "./delivery.ts";
 import { closeDispute, openDispute } from "./disputes.ts";
 import type { EventLog } from "./events.ts";
+import { createMerchant, type MerchantControl } from "./merchant.ts";
 import type { ApiRule, Misbehaviour } from "./misbehaviour.ts";
 import { boundary } from "./period.ts";
 import { savePortalSettings } from "./portal-configurations.ts";
@@ -24,7 +25,7 @@ import type { CheckoutSession, Dispute, Metadata, Refund, StripeEvent } from "./
 import type { Subscription } from "./types-billing.ts";
 import { need, type World } from "./world.ts";
 
-export interface StripeControl {
+export interface StripeControl extends MerchantControl {
   /** What pressing the button on the hosted page does; answers the session as it is then. */
   completeCheckout(sessionId: string, outcome?: PaymentOutcome, email?: string): CheckoutSession;
   /** Ends a delayed payment; false when none is under way. */
@@ -112,6 +113,7 @@ export function createControl(given: {
     return 0;
   };
   return {
+    ...createMerchant(world),
     completeCheckout: (id, outcome = "paid", email) => {
       paySession(world, session(id), outcome, email);
       return session(id);

@@ -1,5 +1,6 @@
 // Owns customers and their saved cards.
 import type { Call, Route } from "./api.ts";
+import { moveBalance } from "./balance.ts";
 import { createdRange, page } from "./lists.ts";
 import { newCard, newCustomer } from "./shapes-catalog.ts";
 import type { Customer, Json } from "./types.ts";
@@ -51,11 +52,17 @@ function updateCustomer({ world, ids, fields }: Call): Json {
   const method = settings?.text("default_payment_method");
   fields.ignore(...ignoredCustomerFields);
   fields.done();
+  if (balance !== undefined && balance !== customer.balance) {
+    moveBalance(world, customer, {
+      amount: balance - customer.balance,
+      type: "adjustment",
+      currency: customer.currency ?? "usd",
+    });
+  }
   change(world, customer, "customer.updated", (it) => {
     for (const [name, value] of Object.entries(given)) {
       if (value !== undefined) it[name] = value === "" ? null : value;
     }
-    if (balance !== undefined) it.balance = balance;
     if (method !== undefined) {
       it.invoice_settings = { ...it.invoice_settings, default_payment_method: method || null };
     }
@@ -77,12 +84,16 @@ export const customerRoutes: Route[] = [
         description: fields.text("description"),
         metadata: mergeMetadata({}, fields.metadata()),
       };
-      fields.ignore(...ignoredCustomerFields, "balance", "invoice_settings");
+      const balance = fields.int("balance") ?? 0;
+      fields.ignore(...ignoredCustomerFields, "invoice_settings");
       fields.done();
       if (given.email !== undefined && !given.email.includes("@")) {
         throw badParam(`Invalid email address: ${given.email}`, "email", "email_invalid");
       }
-      return addCustomer(world, given);
+      const made = addCustomer(world, given);
+      if (balance !== 0)
+        moveBalance(world, made, { amount: balance, type: "adjustment", currency: "usd" });
+      return made;
     },
   },
   {

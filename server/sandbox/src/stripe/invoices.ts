@@ -2,6 +2,7 @@
 import type { Call, Route } from "./api.ts";
 import { balanceShare, customerOf, makeLines, voidInvoice } from "./invoicing.ts";
 import { createdRange, page } from "./lists.ts";
+import { pendingOf } from "./pending.ts";
 import { periodAt } from "./period.ts";
 import { renewalPhase } from "./phases.ts";
 import { type LineDraft, newInvoice } from "./shapes-invoice.ts";
@@ -127,7 +128,7 @@ function preview({ world, fields }: Call): Json {
     );
     drafts = [...drafts, ...items.map((item) => periodLine(world, item, next.start, next.end))];
   }
-  const waiting = plan.invoiceNow ? [] : (world.hidden.pendingLines.get(subscription.id) ?? []);
+  const waiting = pendingOf(world, subscription);
   const lines = [...waiting.map((line) => structuredClone(line)), ...makeLines(world, id, drafts)];
   const invoice = newInvoice(id, at, {
     customer,

@@ -1,7 +1,9 @@
 // Owns the life of an invoice: draft, finalised, tried, paid or failed, and the dunning that follows.
 import { cardOf } from "./customers.ts";
 import { discountOn } from "./checkout-discount.ts";
-import { confirmIntent, createIntent } from "./payments.ts";
+import { moveBalance } from "./balance.ts";
+import { cancelIntent, confirmIntent, createIntent } from "./payments.ts";
+import { markInvoiced, returnPending } from "./pending.ts";
 import { type LineDraft, newInvoice, newInvoiceLine, newInvoicePayment } from "./shapes-invoice.ts";
 import type { Coupon, Customer } from "./types.ts";
 import type {
@@ -69,6 +71,7 @@ export function createInvoice(
   const id = world.newId("in");
   const waiting = given.waiting ?? [];
   for (const line of waiting) line.invoice = id;
+  markInvoiced(world, waiting, id);
   const lines = [...waiting, ...makeLines(world, id, given.drafts)];
   const discountable = lines
     .filter((line) => line.discountable === true)
@@ -110,8 +113,11 @@ export function finalizeInvoice(world: World, invoice: Invoice): void {
   invoice.invoice_pdf = `${world.publicUrl}/invoices/${invoice.id}`;
   customer.next_invoice_sequence += 1;
   if (applied !== 0) {
-    change(world, customer, "customer.updated", (it) => {
-      it.balance += applied;
+    moveBalance(world, customer, {
+      amount: applied,
+      type: "applied_to_invoice",
+      currency: invoice.currency,
+      invoice: invoice.id,
     });
   }
   if (invoice.amount_due > 0) {
@@ -206,6 +212,33 @@ export function tryInvoice(world: World, invoice: Invoice): boolean {
   return false;
 }
 
+function changeDue(world: World, invoice: Invoice, by: number): void {
+  change(world, invoice, "invoice.updated", (it) => {
+    it.amount_due += by;
+    it.amount_remaining += by;
+  });
+  const payment = paymentOf(world, invoice);
+  const intent = world.tables.paymentIntents.get(payment?.payment.payment_intent ?? "");
+  if (payment !== undefined) payment.amount_requested += by;
+  if (intent !== undefined) intent.amount += by;
+}
+
+/** A credit note takes `amount` off an open invoice; one with nothing left to pay is paid. */
+export function lowerDue(world: World, invoice: Invoice, amount: number): void {
+  changeDue(world, invoice, -amount);
+  if (invoice.amount_remaining > 0) return;
+  const payment = paymentOf(world, invoice);
+  const intent = world.tables.paymentIntents.get(payment?.payment.payment_intent ?? "");
+  if (intent !== undefined) cancelIntent(world, intent);
+  if (payment !== undefined) payment.status = "canceled";
+  markPaid(world, invoice, undefined);
+}
+
+/** A voided credit note puts `amount` back on an open invoice. */
+export function raiseDue(world: World, invoice: Invoice, amount: number): void {
+  changeDue(world, invoice, amount);
+}
+
 /** Ends an open or draft invoice without payment. */
 export function voidInvoice(world: World, invoice: Invoice): void {
   if (invoice.status !== "open" && invoice.status !== "draft") return;
@@ -219,8 +252,13 @@ export function voidInvoice(world: World, invoice: Invoice): void {
     it.status_transitions.voided_at = world.billingNow();
   });
   track(world, invoice);
-  if (used !== 0)
-    change(world, customer, "customer.updated", (it) => {
-      it.balance -= used;
+  returnPending(world, invoice, invoice.parent.subscription_details.subscription);
+  if (used !== 0) {
+    moveBalance(world, customer, {
+      amount: -used,
+      type: "unapplied_from_invoice",
+      currency: invoice.currency,
+      invoice: invoice.id,
     });
+  }
 }

@@ -3,6 +3,8 @@ import type { ServerResponse } from "node:http";
 import type { ApiAnswer } from "./api.ts";
 
 export const API_FAULTS = [
+  "401",
+  "403",
   "429",
   "500",
   "500-after",
@@ -32,6 +34,11 @@ export interface ApiRule {
   path?: string;
   /** For `slow`; default 1000. */
   delayMs?: number;
+  /**
+   * For `500` and `500-after`: the failure is kept under the request's idempotency key, and every
+   * request with that key is answered so for a day, as Stripe does.
+   */
+  saved?: boolean;
   /** For `429`; default 1. */
   retryAfterSeconds?: number;
 }
@@ -46,10 +53,13 @@ export interface Misbehaviour {
   answer(
     rule: ApiRule,
     res: ServerResponse,
-    work: () => ApiAnswer,
+    work: (failing?: FailingWork) => ApiAnswer,
     hold: (busy: boolean) => void,
   ): Promise<void>;
 }
+
+/** Whether a request that fails for good fails before or after its effect. */
+export type FailingWork = "before" | "after";
 
 const MAX_RULES = 100;
 
@@ -88,7 +98,24 @@ export function createMisbehaviour(): Misbehaviour {
       return rule;
     },
     answer: async (rule, res, work, hold) => {
+      if (rule.saved === true && (rule.fault === "500" || rule.fault === "500-after")) {
+        send(res, work(rule.fault === "500" ? "before" : "after"));
+        return;
+      }
       switch (rule.fault) {
+        case "401":
+          send(res, json(401, "invalid_request_error", "Invalid API Key provided: sk_test_****"));
+          return;
+        case "403":
+          send(
+            res,
+            json(
+              403,
+              "invalid_request_error",
+              "The provided key 'rk_test_****' does not have the required permissions for this endpoint on account 'acct_1SandboxSkywork'.",
+            ),
+          );
+          return;
         case "429": {
           const refusal = json(
             429,

@@ -11,6 +11,7 @@ import {
 } from "../http.ts";
 import { accountRoutes } from "./account.ts";
 import { createApi, type StoredAnswer } from "./api.ts";
+import { balanceRoutes } from "./balance.ts";
 import { catalogRoutes } from "./catalog.ts";
 import { checkoutRoutes } from "./checkout.ts";
 import { handleCheckoutPage } from "./checkout-page.ts";
@@ -18,10 +19,12 @@ import { createControl, type StripeControl } from "./control.ts";
 import { handleControl } from "./control-http.ts";
 import { showControlPage } from "./control-page.ts";
 import { couponRoutes } from "./coupons.ts";
+import { creditNoteRoutes } from "./credit-notes.ts";
 import { customerRoutes } from "./customers.ts";
 import { createDeliverer } from "./delivery.ts";
 import { createEventLog, type LoggedEvent } from "./events.ts";
 import { disputeRoutes } from "./disputes.ts";
+import { invoiceItemRoutes } from "./invoice-items.ts";
 import { invoiceRoutes } from "./invoices.ts";
 import { createMisbehaviour } from "./misbehaviour.ts";
 import { createPersistence } from "./persist.ts";
@@ -179,6 +182,7 @@ export async function startStripeSandbox(options: StripeSandboxOptions): Promise
     world,
     routes: [
       ...customerRoutes,
+      ...balanceRoutes,
       ...catalogRoutes,
       ...couponRoutes,
       ...checkoutRoutes,
@@ -186,6 +190,8 @@ export async function startStripeSandbox(options: StripeSandboxOptions): Promise
       ...subscriptionRoutes,
       ...scheduleRoutes,
       ...invoiceRoutes,
+      ...invoiceItemRoutes,
+      ...creditNoteRoutes,
       ...refundRoutes,
       ...disputeRoutes,
       ...portalRoutes,
@@ -205,17 +211,20 @@ export async function startStripeSandbox(options: StripeSandboxOptions): Promise
   ): Promise<void> => {
     const method = req.method ?? "GET";
     const idempotencyKey = header(req, "idempotency-key");
-    const work = () =>
-      api.answer({
-        method,
-        path: target.pathname,
-        query: target.search.slice(1),
-        body,
-        contentType: header(req, "content-type") ?? "",
-        authorization: header(req, "authorization") ?? "",
-        idempotencyKey,
-        stripeVersion: header(req, "stripe-version"),
-      });
+    const work = (failing?: "before" | "after") =>
+      api.answer(
+        {
+          method,
+          path: target.pathname,
+          query: target.search.slice(1),
+          body,
+          contentType: header(req, "content-type") ?? "",
+          authorization: header(req, "authorization") ?? "",
+          idempotencyKey,
+          stripeVersion: header(req, "stripe-version"),
+        },
+        failing,
+      );
     const rule = misbehaviour.take(method, target.pathname);
     if (rule === undefined) {
       const answer = work();

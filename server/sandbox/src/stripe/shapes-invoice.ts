@@ -1,5 +1,5 @@
 // Owns freshly made invoices, their lines and payments, with every field of the real API.
-import type { Customer, Price } from "./types.ts";
+import type { Metadata, Customer, Price } from "./types.ts";
 import type {
   BillingReason,
   Invoice,
@@ -70,6 +70,59 @@ export function newInvoiceLine(
     quantity_decimal: String(draft.quantity),
     subscription: draft.item.subscription,
     subtotal: draft.amount,
+    taxes: [],
+  };
+}
+
+/** The line of an invoice item that stands for itself: a single charge or credit. */
+export function newManualLine(
+  id: string,
+  invoiceItem: string,
+  given: {
+    amount: number;
+    currency: string;
+    description: string | null;
+    metadata: Metadata;
+    now: number;
+    quantity: number;
+    price: Price | null;
+    subscription: string | null;
+  },
+): InvoiceLine {
+  return {
+    id,
+    object: "line_item",
+    amount: given.amount,
+    currency: given.currency,
+    description: given.description,
+    discount_amounts: [],
+    discountable: given.amount > 0,
+    discounts: [],
+    invoice: "",
+    livemode: false,
+    metadata: given.metadata,
+    parent: {
+      type: "invoice_item_details",
+      invoice_item_details: {
+        invoice_item: invoiceItem,
+        proration: false,
+        proration_details: null,
+        subscription: given.subscription,
+      },
+      subscription_item_details: null,
+    },
+    period: { start: given.now, end: given.now },
+    pretax_credit_amounts: [],
+    pricing: {
+      type: "price_details",
+      price_details:
+        given.price === null ? null : { price: given.price.id, product: given.price.product },
+      unit_amount_decimal: String(given.price?.unit_amount ?? given.amount / given.quantity),
+    },
+    quantity: given.quantity,
+    quantity_decimal: String(given.quantity),
+    subscription: given.subscription,
+    subtotal: given.amount,
     taxes: [],
   };
 }

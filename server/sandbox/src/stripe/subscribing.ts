@@ -11,6 +11,7 @@ import {
   voidInvoice,
 } from "./invoicing.ts";
 import { boundary, periodAt } from "./period.ts";
+import { takePending } from "./pending.ts";
 import { closeSchedule, enterPhaseAtRenewal } from "./phases.ts";
 import { newSubscription, newSubscriptionItem } from "./shapes-billing.ts";
 import type { LineDraft } from "./shapes-invoice.ts";
@@ -184,7 +185,6 @@ export function endSubscription(world: World, subscription: Subscription, reason
   };
   closeSchedule(world, subscription, reason === "schedule_completed" ? "completed" : "canceled");
   world.emit("customer.subscription.deleted", subscription);
-  world.hidden.pendingLines.delete(subscription.id);
   for (const invoice of unfinished(world, subscription.id)) {
     if (invoice.status === "draft") voidInvoice(world, invoice);
     else {
@@ -248,8 +248,7 @@ export function renew(world: World, subscription: Subscription): void {
     item.current_period_start = next.start;
     item.current_period_end = next.end;
   }
-  const waiting = world.hidden.pendingLines.get(subscription.id) ?? [];
-  world.hidden.pendingLines.delete(subscription.id);
+  const waiting = takePending(world, subscription);
   const invoice = createInvoice(world, {
     subscription,
     reason: "subscription_cycle",

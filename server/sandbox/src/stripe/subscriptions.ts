@@ -60,6 +60,9 @@ function updateSubscription({ world, ids, fields }: Call): Json {
     subscription.metadata = mergeMetadata(subscription.metadata, metadata);
     return subscription;
   }
+  if (typeof cancelAt === "number" && cancelAt <= world.billingNow()) {
+    throw badParam("`cancel_at` must be in the future.", "cancel_at", "parameter_invalid");
+  }
   if (subscription.schedule !== null && (atPeriodEnd !== undefined || cancelAt !== undefined)) {
     throw apiError({
       status: 400,
@@ -156,9 +159,8 @@ function listSubscriptions({ world, fields }: Call): Json {
   return { ...out };
 }
 
-/** Deletes a customer: its subscriptions end at once. */
-function deleteCustomer({ world, ids }: Call): Json {
-  const id = ids[0] ?? "";
+/** Deletes a customer: its subscriptions end at once. 404 when there is none. */
+export function removeCustomer(world: World, id: string): Json {
   const customer = need(world.tables.customers, "customer", id);
   for (const subscription of world.tables.subscriptions.values()) {
     if (subscription.customer === id && subscription.status !== "canceled") {
@@ -203,5 +205,9 @@ export const subscriptionRoutes: Route[] = [
       return subscription;
     },
   },
-  { method: "DELETE", path: "/v1/customers/:id", handle: deleteCustomer },
+  {
+    method: "DELETE",
+    path: "/v1/customers/:id",
+    handle: ({ world, ids }) => removeCustomer(world, ids[0] ?? ""),
+  },
 ];

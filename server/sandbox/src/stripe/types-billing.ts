@@ -98,21 +98,26 @@ export interface InvoiceLine extends StripeObject {
   amount: number;
   subtotal: number;
   currency: string;
-  description: string;
+  description: string | null;
   discount_amounts: { amount: number; discount: string }[];
   invoice: string;
   period: { start: number; end: number };
   quantity: number;
   parent: {
-    type: "subscription_item_details";
-    invoice_item_details: null;
+    type: "subscription_item_details" | "invoice_item_details";
+    invoice_item_details: {
+      invoice_item: string;
+      proration: boolean;
+      proration_details: null;
+      subscription: string | null;
+    } | null;
     subscription_item_details: {
       invoice_item: string | null;
       proration: boolean;
       proration_details: { credited_items: Json } | null;
       subscription: string;
       subscription_item: string;
-    };
+    } | null;
   };
 }
 
@@ -141,6 +146,8 @@ export interface Invoice extends StripeObject {
   number: string | null;
   period_start: number;
   period_end: number;
+  post_payment_credit_notes_amount: number;
+  pre_payment_credit_notes_amount: number;
   starting_balance: number;
   status: "draft" | "open" | "paid" | "void" | "uncollectible";
   status_transitions: {

@@ -7,6 +7,7 @@ import {
   tryInvoice,
   voidInvoice,
 } from "./invoicing.ts";
+import { addPending, pendingOf, takePending } from "./pending.ts";
 import { boundary } from "./period.ts";
 import { activePrice } from "./prices.ts";
 import { newSubscriptionItem } from "./shapes-billing.ts";
@@ -90,6 +91,14 @@ function wishedItems(
         : activePrice(world, wish.price, `items[${index}][price]`, known);
     if (price === undefined || price.recurring === null)
       throw badParam("The price must be recurring.", "items[0][price]", "price_not_recurring");
+    if (price.currency !== subscription.currency) {
+      throw apiError({
+        status: 400,
+        type: "invalid_request_error",
+        message: `The price specified only supports \`${price.currency}\`. This doesn't match the expected currency: \`${subscription.currency}\`.`,
+        param: `items[${index}][price]`,
+      });
+    }
     const item = newSubscriptionItem(old?.id ?? world.newId("si", 14), {
       subscription: subscription.id,
       price,
@@ -210,18 +219,19 @@ export function applyChange(
   if (!plan.changed || !plan.invoiceNow || plan.drafts.length === 0) {
     commit();
     if (plan.drafts.length > 0) {
-      const waiting = world.hidden.pendingLines.get(subscription.id) ?? [];
-      world.hidden.pendingLines.set(subscription.id, [
-        ...waiting,
-        ...makeLines(world, "", plan.drafts),
-      ]);
+      addPending(
+        world,
+        customerOf(world, subscription),
+        subscription,
+        makeLines(world, "", plan.drafts),
+      );
     }
     return;
   }
   const now = world.billingNow();
   const failing = world.hidden.failingCards.has(subscription.customer);
   const total =
-    plan.drafts.reduce((sum, draft) => sum + draft.amount, 0) +
+    [...pendingOf(world, subscription), ...plan.drafts].reduce((sum, it) => sum + it.amount, 0) +
     customerOf(world, subscription).balance;
   if (failing && total > 0 && behavior === "error_if_incomplete")
     throw refused("Your card was declined.");
@@ -233,6 +243,7 @@ export function applyChange(
     subscription,
     reason: "subscription_update",
     drafts: plan.drafts,
+    waiting: takePending(world, subscription),
     periodStart: now,
     periodEnd: plan.newAnchor === null ? now : period.end,
     coupon: undefined,

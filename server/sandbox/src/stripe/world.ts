@@ -27,6 +27,7 @@ import type {
   Subscription,
   SubscriptionSchedule,
 } from "./types-billing.ts";
+import type { CreditNote, CustomerBalanceTransaction, InvoiceItem } from "./types-credit.ts";
 import { missing } from "./wire.ts";
 
 /** What a checkout session carries besides its public object. */
@@ -57,6 +58,9 @@ export type Tables = {
   schedules: Map<string, SubscriptionSchedule>;
   invoices: Map<string, Invoice>;
   invoicePayments: Map<string, InvoicePayment>;
+  invoiceItems: Map<string, InvoiceItem>;
+  creditNotes: Map<string, CreditNote>;
+  balanceTransactions: Map<string, CustomerBalanceTransaction>;
   portalConfigurations: Map<string, PortalConfiguration>;
   portalSessions: Map<string, PortalSession>;
   webhookEndpoints: Map<string, WebhookEndpoint>;
@@ -67,7 +71,7 @@ export interface Hidden {
   sessionDetails: Map<string, SessionDetails>;
   /** Customers whose card is refused from now on. */
   failingCards: Set<string>;
-  /** Proration lines waiting for the subscription's next invoice, by subscription. */
+  /** Lines that wait for the next invoice, by subscription, or by customer for any of its subscriptions. */
   pendingLines: Map<string, InvoiceLine[]>;
   /** Drafts and open invoices by subscription: what the billing clock still has to look at. */
   unfinishedInvoices: Map<string, Set<string>>;
@@ -136,6 +140,9 @@ export function emptyState(): { tables: Tables; hidden: Hidden } {
       schedules: new Map(),
       invoices: new Map(),
       invoicePayments: new Map(),
+      invoiceItems: new Map(),
+      creditNotes: new Map(),
+      balanceTransactions: new Map(),
       portalConfigurations: new Map(),
       portalSessions: new Map(),
       webhookEndpoints: new Map(),
