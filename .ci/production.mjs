@@ -1,4 +1,5 @@
-// Owns the smoke test of production: a clean copy is installed, built, pruned and started against MariaDB and Redis.
+// Owns the smoke test of production: a clean copy is installed, built, pruned and started against every database server of
+// TEST_DATABASE_URL with Redis, and on SQLite.
 import { execFileSync, spawn, spawnSync } from "node:child_process";
 import { randomBytes } from "node:crypto";
 import { cpSync, existsSync, mkdirSync, mkdtempSync, rmSync } from "node:fs";
@@ -11,7 +12,9 @@ import { fileURLToPath } from "node:url";
 const root = fileURLToPath(new URL("..", import.meta.url));
 const copy = mkdtempSync(join(tmpdir(), "skywork-production-"));
 const databaseName = `skywork_smoke_${process.pid}`;
-const server = new URL(process.env.TEST_DATABASE_URL || "mariadb://root@127.0.0.1:3306/");
+const servers = (process.env.TEST_DATABASE_URL || "mysql://root@127.0.0.1:3306/")
+  .split(",")
+  .map((url) => new URL(url.trim()));
 const tally = { passed: 0, failed: 0 };
 
 function check(what, held, detail = "") {
@@ -51,7 +54,7 @@ async function freePort() {
   return port;
 }
 
-async function sql(text) {
+async function sql(server, text) {
   // The copy's own driver: it has to be there without development dependencies.
   const { createConnection } = createRequire(join(copy, "package.json"))("mariadb");
   const connection = await createConnection({
@@ -60,8 +63,11 @@ async function sql(text) {
     user: decodeURIComponent(server.username),
     password: decodeURIComponent(server.password),
   });
-  await connection.query(text);
-  await connection.end();
+  try {
+    return await connection.query(text);
+  } finally {
+    await connection.end();
+  }
 }
 
 async function get(url, init) {
@@ -158,15 +164,21 @@ try {
     GOOGLE_ISSUER: "http://127.0.0.1:9",
     STRIPE_API_BASE: "http://127.0.0.1:9",
   };
-  const backends = {
-    "MariaDB and Redis": {
-      DATABASE_URL: Object.assign(new URL(server), { pathname: `/${databaseName}` }).href,
-      REDIS_URL: process.env.TEST_REDIS_URL || "redis://127.0.0.1:6379",
-    },
-    "the embedded database": { DATABASE_URL: `file:${join(copy, ".data/smoke.db")}` },
-  };
-  await sql(`CREATE DATABASE ${databaseName}`);
-  for (const [name, backend] of Object.entries(backends)) {
+  const backends = [
+    ["the embedded database", { DATABASE_URL: `file:${join(copy, ".data/smoke.db")}` }],
+  ];
+  for (const server of servers) {
+    const [{ version }] = await sql(server, "SELECT VERSION() AS version");
+    await sql(server, `CREATE DATABASE ${databaseName}`);
+    backends.push([
+      `${/mariadb/i.test(version) ? "MariaDB" : "MySQL"} ${version} and Redis`,
+      {
+        DATABASE_URL: Object.assign(new URL(server), { pathname: `/${databaseName}` }).href,
+        REDIS_URL: process.env.TEST_REDIS_URL || "redis://127.0.0.1:6379",
+      },
+    ]);
+  }
+  for (const [name, backend] of backends) {
     console.log(`On ${name}:`);
     const env = { ...common, ...backend, PORT: String(await freePort()) };
     const production = { ...env, NODE_ENV: "production" };
@@ -180,7 +192,8 @@ try {
   check("the smoke test ran to its end", false, error?.stack ?? String(error));
 } finally {
   if (existsSync(join(copy, "node_modules/mariadb"))) {
-    await sql(`DROP DATABASE IF EXISTS ${databaseName}`).catch(console.error);
+    for (const server of servers)
+      await sql(server, `DROP DATABASE IF EXISTS ${databaseName}`).catch(console.error);
   }
   rmSync(copy, { recursive: true, force: true });
 }

@@ -6,7 +6,7 @@ import { parseArgs } from "node:util";
 import { startVitest, type TestModule } from "vitest/node";
 import { coverageOf, recordCoverage } from "./support/coverage.ts";
 import { type EngineName, parseEngine } from "./support/engine-choice.ts";
-import { prepareServers } from "./support/prepare-servers.ts";
+import { type EngineNeeds, prepareServers } from "./support/prepare-servers.ts";
 
 const root = fileURLToPath(new URL("..", import.meta.url));
 
@@ -39,20 +39,19 @@ interface Command {
   name: string;
   checks: readonly Check[];
   suites: readonly string[];
-  /** Whether MySQL and MariaDB are started where they do not answer already. */
-  startsEngines: boolean;
+  engines: EngineNeeds;
 }
 
 /** The suites of each command. `npm test -- ledger` runs only the files whose path contains "ledger", unchecked. */
 const COMMANDS: Record<string, Command> = {
   all: {
     name: "all",
-    startsEngines: false,
+    engines: "found",
     checks: CHECKS,
     suites: ["unit", "contract", "integration", "simulation", "e2e", "consumer"],
   },
-  faults: { name: "faults", checks: [], suites: ["faults"], startsEngines: true },
-  browser: { name: "browser", checks: [], suites: ["browser"], startsEngines: false },
+  faults: { name: "faults", checks: [], suites: ["faults"], engines: "every" },
+  browser: { name: "browser", checks: [], suites: ["browser"], engines: "sqlite" },
 };
 
 async function runCheck(check: Check): Promise<boolean> {
@@ -156,7 +155,7 @@ function readArguments(): Arguments {
 
 async function main(): Promise<void> {
   const { command, choice, filters } = readArguments();
-  const servers = await prepareServers({ choice, everyEngine: command.startsEngines });
+  const servers = await prepareServers({ choice, needs: command.engines });
   // The suites run in processes of their own: what was found here is what they use.
   process.env["TEST_SERVERS"] = JSON.stringify(servers);
   process.env["TEST_ENGINE"] = choice ?? "";

@@ -42,7 +42,7 @@ if (unknown.length > 0 || !(seconds > 0) || !engines.includes(values.engine)) {
   process.exit(2);
 }
 const choice = parseEngine(values.engine);
-const servers = await prepareServers({ choice, everyEngine: false });
+const servers = await prepareServers({ choice, needs: "found" });
 process.env["TEST_SERVERS"] = JSON.stringify(servers);
 process.env["TEST_ENGINE"] = choice ?? "";
 const report = createReport();

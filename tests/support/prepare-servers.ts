@@ -1,24 +1,33 @@
 // Owns the servers of a whole run: found once, and started where the run needs an engine that does not answer.
 import { type EngineName, serversFor } from "./engine-choice.ts";
 import { startSqlServer } from "./engines/sql-server.ts";
-import { findServers, probeDatabase, type FoundServer, type Servers } from "./servers.ts";
+import {
+  findServers,
+  onlySqlite,
+  probeDatabase,
+  type FoundServer,
+  type Servers,
+} from "./servers.ts";
+
+/** SQLite alone; or the servers that are found, too; or MySQL and MariaDB even where they have to be started. */
+export type EngineNeeds = "sqlite" | "found" | "every";
 
 /** What the run is about. */
 export interface RunNeeds {
   /** The one engine of `--engine`; null for all. */
   readonly choice: EngineName | null;
-  /** Whether MySQL and MariaDB are needed even where neither is chosen. */
-  readonly everyEngine: boolean;
+  readonly needs: EngineNeeds;
 }
 
 /**
  * The servers of this run. What it starts ends with this process. An engine that was chosen and cannot be started
  * throws; one that was not is named as missing, which fails CI alone.
  */
-export async function prepareServers({ choice, everyEngine }: RunNeeds): Promise<Servers> {
+export async function prepareServers({ choice, needs }: RunNeeds): Promise<Servers> {
+  if (needs === "sqlite") return onlySqlite();
   const found = await findServers(process.env);
   if (choice !== null) return serversFor(choice, found, startEngine);
-  if (!everyEngine) return found;
+  if (needs === "found") return found;
   const databases = [...found.databases];
   const missing = [...found.missing];
   for (const engine of ["mysql", "mariadb"] as const) {

@@ -71,6 +71,14 @@ export async function findServers(env: Env): Promise<Servers> {
   };
 }
 
+/** No server at all. */
+export const onlySqlite = (): Servers => ({
+  sqlite: sqliteVersion(),
+  databases: [],
+  redis: null,
+  missing: [],
+});
+
 type Probe = (url: string) => Promise<FoundServer>;
 
 /** Asks a database server who it is. Throws where it cannot be used. */

@@ -1,0 +1,32 @@
+// Owns `npm run coverage:write`: the README's table of engines, written from what the last .ci/run covered. --check compares.
+import { readFileSync, writeFileSync } from "node:fs";
+import { coverageTable, readRuns } from "./coverage-table.ts";
+
+const ROOT = new URL("../../", import.meta.url);
+const README = new URL("README.md", ROOT);
+const RECORD = new URL(".data/coverage.jsonl", ROOT);
+const TABLE = /(<!-- engines -->\n)[\s\S]*?(\n<!-- \/engines -->)/;
+
+function recorded(): string {
+  try {
+    return coverageTable(readRuns(readFileSync(RECORD, "utf8")));
+  } catch (error) {
+    const reason = error instanceof Error ? error.message : String(error);
+    process.stderr.write(`There is no record of a run of .ci/run: ${reason}\n`);
+    return process.exit(1);
+  }
+}
+
+const table = recorded();
+const readme = readFileSync(README, "utf8");
+const written = readme.replace(
+  TABLE,
+  (_, before: string, after: string) => `${before}${table}${after}`,
+);
+if (!process.argv.includes("--check")) writeFileSync(README, written);
+else if (written !== readme) {
+  process.stderr.write(
+    `The README's table of engines is not what was tested. Run npm run coverage:write, and commit:\n${table}\n`,
+  );
+  process.exitCode = 1;
+}
