@@ -165,22 +165,22 @@ try {
     STRIPE_API_BASE: "http://127.0.0.1:9",
   };
   const backends = [
-    ["the embedded database", { DATABASE_URL: `file:${join(copy, ".data/smoke.db")}` }],
+    { name: "SQLite", variables: { DATABASE_URL: `file:${join(copy, ".data/smoke.db")}` } },
   ];
   for (const server of servers) {
     const [{ version }] = await sql(server, "SELECT VERSION() AS version");
     await sql(server, `CREATE DATABASE ${databaseName}`);
-    backends.push([
-      `${/mariadb/i.test(version) ? "MariaDB" : "MySQL"} ${version} and Redis`,
-      {
+    backends.push({
+      name: `${/mariadb/i.test(version) ? "MariaDB" : "MySQL"} ${version} and Redis`,
+      variables: {
         DATABASE_URL: Object.assign(new URL(server), { pathname: `/${databaseName}` }).href,
         REDIS_URL: process.env.TEST_REDIS_URL || "redis://127.0.0.1:6379",
       },
-    ]);
+    });
   }
-  for (const [name, backend] of backends) {
+  for (const { name, variables } of backends) {
     console.log(`On ${name}:`);
-    const env = { ...common, ...backend, PORT: String(await freePort()) };
+    const env = { ...common, ...variables, PORT: String(await freePort()) };
     const production = { ...env, NODE_ENV: "production" };
     const migrate = run("npm", ["run", "prisma:migrate"], production);
     check("npm run prisma:migrate", migrate.ok, migrate.output);
