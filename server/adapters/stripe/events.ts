@@ -28,6 +28,26 @@ function parseHeader(header: string): { timestamp: number; signatures: Buffer[] 
   return timestamp === null ? null : { timestamp, signatures };
 }
 
+/** An event of the v2 API names its object but does not carry it; none of ours come that way. */
+const THIN_EVENT = "v2.core.event";
+
+function readThinNotice(raw: Readonly<Record<string, unknown>>): StripeEventNotice | null {
+  const id = textOrNull(raw, "id");
+  const type = textOrNull(raw, "type");
+  const createdAt = Date.parse(textOrNull(raw, "created") ?? "");
+  if (id === null || !ID.test(id) || type === null || type.length > 100) return null;
+  if (Number.isNaN(createdAt)) return null;
+  return {
+    id,
+    type,
+    createdAt: new Date(createdAt),
+    objectId: null,
+    objectType: null,
+    paymentIntentId: null,
+    chargeId: null,
+  };
+}
+
 /**
  * Reads the notice out of an event object, signed or listed by the API; null when a field is missing or odd.
  * `signedAtSeconds` stands in for a `created` that is not there.
@@ -35,6 +55,7 @@ function parseHeader(header: string): { timestamp: number; signatures: Buffer[] 
 export function readNotice(value: unknown, signedAtSeconds?: number): StripeEventNotice | null {
   if (typeof value !== "object" || value === null || Array.isArray(value)) return null;
   const raw = objectOf(value, "event");
+  if (raw["object"] === THIN_EVENT) return readThinNotice(raw);
   const data = Object.hasOwn(raw, "data") ? raw.data : undefined;
   if (typeof data !== "object" || data === null || !Object.hasOwn(data, "object")) return null;
   const object = (data as { object?: unknown }).object;

@@ -1,0 +1,182 @@
+// Owns the proof that signed events about what is not ours, or not known at Stripe, are ignored with 200 and never tried
+// again: every kind of event the SDK lists.
+import { readFileSync } from "node:fs";
+import { createHmac } from "node:crypto";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { availableBackends } from "../../support/databases.ts";
+import {
+  eachOf,
+  openPaymentWorld,
+  type PaymentWorld,
+  WEBHOOK_SECRET,
+} from "../../support/payment-world.ts";
+
+const backends = await availableBackends();
+
+const snake = (name: string): string =>
+  name
+    .split(".")
+    .map((part) => part.replace(/([a-z0-9])([A-Z])/g, "$1_$2").toLowerCase())
+    .join(".");
+
+/** Every event type of the SDK with the name of its object's type. */
+function sdkEvents(): { type: string; object: string }[] {
+  const file = new URL(import.meta.resolve("stripe"));
+  const text = readFileSync(new URL("resources/Events.d.ts", file), "utf8");
+  const pattern =
+    /type: '([^']+)';\s+data: \w+\.Data;[^}]*\}[^{]*\{\s+interface Data extends Event\.Data \{\s+object: ([\w.]+)/g;
+  return [...text.matchAll(pattern)].map(([, type = "", object = ""]) => ({
+    type,
+    object: snake(object),
+  }));
+}
+
+describe.each(backends)("events about what is not ours, on $name", (available) => {
+  let world: PaymentWorld;
+  let sent = 0;
+
+  beforeAll(async () => {
+    world = await openPaymentWorld(available, { webhooks: false, proxied: true });
+  });
+  afterAll(() => world.close());
+
+  async function post(event: object): Promise<number> {
+    const body = JSON.stringify(event);
+    const at = Math.floor(world.now() / 1000);
+    const mac = createHmac("sha256", WEBHOOK_SECRET).update(`${at}.${body}`).digest("hex");
+    const answer = await fetch(world.instances[0].webhookUrl, {
+      method: "POST",
+      headers: { "Content-Type": "application/json", "Stripe-Signature": `t=${at},v1=${mac}` },
+      body,
+    });
+    await answer.text();
+    return answer.status;
+  }
+
+  const eventOf = (type: string, object: object) => {
+    sent += 1;
+    return {
+      id: `evt_foreign${sent}`,
+      object: "event",
+      api_version: "2026-10-28.endive",
+      created: Math.floor(world.now() / 1000),
+      livemode: false,
+      type,
+      data: { object },
+    };
+  };
+
+  const atStripe = async (path: string, fields: Record<string, string>): Promise<string> => {
+    const answer = await fetch(`${world.sandbox.url}/v1/${path}`, {
+      method: "POST",
+      headers: { Authorization: "Bearer sk_test_payment_world" },
+      body: new URLSearchParams(fields),
+    });
+    const made = (await answer.json()) as { id?: string };
+    if (made.id === undefined) throw new Error(JSON.stringify(made));
+    return made.id;
+  };
+
+  const notIgnored = () =>
+    world.models.stripeEvent.findMany({
+      where: { status: { not: "IGNORED" } },
+      select: { type: true, status: true, lastError: true },
+    });
+
+  it("answers 200 and IGNORED for every event type of the SDK about objects nobody knows", async () => {
+    const kinds = sdkEvents();
+    expect(kinds.length).toBeGreaterThan(250);
+    const references = [
+      // As sent for a payment intent, for a charge without one, and for an object that refers to nothing.
+      { payment_intent: "pi_unknown", charge: "ch_unknown" },
+      { payment_intent: null, charge: "ch_unknown" },
+      { payment_intent: null, charge: null },
+    ];
+    const events = kinds.flatMap(({ type, object }) =>
+      references.map((refs, index) =>
+        eventOf(type, {
+          ...(object.startsWith("balance")
+            ? {}
+            : { id: `obj_${object.replace(".", "_")}${index}` }),
+          object,
+          ...refs,
+          customer: "cus_unknown",
+          subscription: "sub_unknown",
+          invoice: "in_unknown",
+        }),
+      ),
+    );
+    const bad: string[] = [];
+    await eachOf(events, 8, async (event) => {
+      const status = await post(event);
+      if (status !== 200) bad.push(`${event.type}: ${status}`);
+    });
+    expect(bad).toEqual([]);
+    expect(await notIgnored()).toEqual([]);
+  }, 120_000);
+
+  it("ignores an event of the newer kind, which carries no object", async () => {
+    const event = {
+      id: "evt_v2_foreign",
+      object: "v2.core.event",
+      type: "v1.billing.meter.error_report_triggered",
+      created: new Date(world.now()).toISOString(),
+      livemode: false,
+      related_object: { id: "mtr_1", type: "billing.meter", url: "/v1/billing/meters/mtr_1" },
+    };
+    expect(await post(event)).toBe(200);
+    expect(await notIgnored()).toEqual([]);
+  });
+
+  it("answers 200 for all events of another shop's purchases in the same account", async () => {
+    const before = world.sandbox.control.events().length;
+    const customer = await atStripe("customers", { email: "foreign@example.com" });
+    for (const mode of ["payment", "subscription"]) {
+      const session = await atStripe("checkout/sessions", {
+        mode,
+        customer,
+        "line_items[0][quantity]": "1",
+        "line_items[0][price_data][currency]": "usd",
+        "line_items[0][price_data][unit_amount]": "700",
+        "line_items[0][price_data][product_data][name]": "Something else",
+        ...(mode === "payment"
+          ? {}
+          : { "line_items[0][price_data][recurring][interval]": "month" }),
+        success_url: "https://elsewhere.example/",
+        client_reference_id: "theirs",
+      });
+      world.sandbox.control.completeCheckout(session);
+    }
+    const paid = world.sandbox.control.events("payment_intent.succeeded").slice(-2);
+    for (const event of paid) {
+      const { id = "" } = event.data.object as { id?: string };
+      await atStripe("refunds", { payment_intent: id, amount: "100" });
+      world.sandbox.control.openDispute(id);
+    }
+    const events = world.sandbox.control.events().slice(before);
+    expect(events.map(({ type }) => type)).toContain("charge.dispute.created");
+    expect(events.map(({ type }) => type)).toContain("invoice.paid");
+    for (const event of events) expect(await world.deliver(event), event.type).toBe(200);
+    expect(await notIgnored()).toEqual([]);
+  });
+
+  it("ignores an invoice whose subscription Stripe does not know", async () => {
+    const invoice = world.sandbox.control.events("invoice.paid").at(-1);
+    if (invoice === undefined) throw new Error("no invoice");
+    const body = JSON.stringify(invoice.data.object);
+    const subscription = /"sub_[A-Za-z0-9]+"/.exec(body)?.[0].slice(1, -1) ?? "";
+    world.proxy.add({
+      path: `/v1/subscriptions/${subscription}`,
+      status: 404,
+      times: 50,
+      error: {
+        type: "invalid_request_error",
+        code: "resource_missing",
+        message: "No such subscription",
+      },
+    });
+    expect(await world.deliver(invoice, 0, "evt_unknown_subscription")).toBe(200);
+    world.proxy.clear();
+    expect(await notIgnored()).toEqual([]);
+  });
+});
