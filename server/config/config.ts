@@ -181,6 +181,7 @@ export function parseConfig(environment: Readonly<Record<string, string | undefi
   );
   const { problems: more, warnings } = applyRules({
     given,
+    names: Object.keys(environment),
     production,
     accessTtlSeconds: seconds("JWT_EXPIRES_IN"),
     refreshTtlSeconds: seconds("REFRESH_TOKEN_EXPIRES_IN"),

@@ -1,6 +1,7 @@
 // Owns what is wrong with an environment as a whole: missing, weak and contradictory settings, each with how to mend it.
 import { httpUrl, isLoopback, list } from "./fields.ts";
 import { isPlaceholder, weakness } from "./dev-secrets.ts";
+import { misspeltVariables } from "./misspelt.ts";
 import { ENVIRONMENT } from "./variables.ts";
 
 /** What the rules found. Problems stop the start; warnings are logged. */
@@ -12,6 +13,8 @@ export interface Findings {
 /** The environment without empty values, and what of it has been understood. */
 export interface RuleInput {
   readonly given: Readonly<Record<string, string>>;
+  /** The names of all variables of the environment, ours and others. */
+  readonly names: readonly string[];
   readonly production: boolean;
   readonly accessTtlSeconds: number;
   readonly refreshTtlSeconds: number;
@@ -38,6 +41,8 @@ export function applyRules(input: RuleInput): Findings {
   const findings: Findings = { problems: [], warnings: [] };
   const strict = input.production ? findings.problems : findings.warnings;
   missing(input, findings);
+  emptyLists(input, findings);
+  findings.warnings.push(...misspeltVariables(input.names, input.given));
   secrets(input, strict);
   lifetimes(input, strict, findings.warnings);
   redis(input, findings);
@@ -52,6 +57,13 @@ function missing({ given, production }: RuleInput, { problems }: Findings): void
     if (!variable.required || given[variable.name] !== undefined) continue;
     problems.push(`${variable.name} is missing: ${HOW_TO_GET[variable.name] ?? variable.meaning}`);
   }
+}
+
+/** A list without an entry would be no secret at all. */
+function emptyLists({ given }: RuleInput, { problems }: Findings): void {
+  for (const name of ["JWT_SECRET", "REFRESH_TOKEN_SECRET", "STRIPE_WEBHOOK_SECRET"])
+    if (given[name] !== undefined && list(given[name]).length === 0)
+      problems.push(`${name} is an empty list: ${HOW_TO_GET[name]}`);
 }
 
 function secrets({ given }: RuleInput, strict: string[]): void {

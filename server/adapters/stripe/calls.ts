@@ -2,6 +2,7 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import Stripe from "stripe";
 import { isAppError } from "../../lib/errors.ts";
+import { createScrub } from "../../lib/scrub.ts";
 import type { RefusalKind } from "../../payment/stripe/port.ts";
 import { stripeError } from "../../payment/stripe/errors.ts";
 
@@ -25,6 +26,9 @@ export function malformed(what: string): Error {
   return Object.assign(new Error(`Malformed answer: ${what}`), { malformed: true });
 }
 
+/** Stripe's texts repeat keys and card numbers; they go to logs, to the command line and into rows. */
+const scrub = createScrub();
+
 interface Failure {
   readonly refusal: RefusalKind;
   readonly retry: boolean;
@@ -32,6 +36,7 @@ interface Failure {
   readonly replayed: boolean;
   readonly retryAfterMs: number | null;
   readonly detail: string;
+  readonly statusCode: number | null;
   readonly stripeCode: string | null;
   readonly param: string | null;
   readonly requestId: string | null;
@@ -65,13 +70,14 @@ function kindOf(error: InstanceType<typeof Stripe.errors.StripeError>): [Refusal
 
 function failureOf(error: unknown, nowMs: number): Failure {
   if (!(error instanceof Stripe.errors.StripeError)) {
-    const detail = error instanceof Error ? error.message : "unknown failure";
+    const detail = scrub(error instanceof Error ? error.message : "unknown failure");
     return {
       refusal: "unavailable",
       retry: true,
       replayed: false,
       retryAfterMs: null,
       detail,
+      statusCode: null,
       stripeCode: null,
       param: null,
       requestId: null,
@@ -84,7 +90,8 @@ function failureOf(error: unknown, nowMs: number): Failure {
     retry: retry && !replayed,
     replayed,
     retryAfterMs: retryAfterMs(error.headers?.["retry-after"], nowMs),
-    detail: `${error.type} ${error.statusCode ?? ""} ${error.message}`.slice(0, 500),
+    detail: scrub(`${error.type} ${error.statusCode ?? ""} ${error.message}`).slice(0, 500),
+    statusCode: error.statusCode ?? null,
     stripeCode: error.code ?? null,
     param: error.param ?? null,
     requestId: error.requestId ?? null,
@@ -131,6 +138,7 @@ export async function callStripe<T>(
           refusal: failure.refusal,
           call: name,
           detail: failure.detail,
+          statusCode: failure.statusCode,
           stripeCode: failure.stripeCode,
           param: failure.param,
           requestId: failure.requestId,

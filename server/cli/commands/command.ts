@@ -6,6 +6,7 @@ import { loadDevelopmentSecrets } from "../../config/dev-secrets.ts";
 import { isAppError } from "../../lib/errors.ts";
 import { createLogger } from "../../lib/logger.ts";
 import { secretsOf } from "../../config/secrets-of.ts";
+import { explainRefusal } from "../../payment/stripe/advice.ts";
 import { refusalOf } from "../../payment/stripe/errors.ts";
 
 type Environment = Record<string, string | undefined>;
@@ -62,8 +63,8 @@ export async function runCommand(
       error instanceof ConfigError || isAppError(error) || error?.constructor === Error;
     const text = error instanceof Error ? (isPlain ? error.message : error.stack) : String(error);
     // An operator may read what Stripe said (a wrong key, say); a caller of the API may not.
-    const detail = refusalOf(error)?.detail;
-    process.stderr.write(`${text ?? "failed"}${detail === undefined ? "" : ` (${detail})`}\n`);
+    const refusal = refusalOf(error);
+    process.stderr.write(`${refusal === null ? (text ?? "failed") : explainRefusal(refusal)}\n`);
     process.exitCode = 1;
   }
   // Keep-alive connections to Stripe would hold the process for a minute.

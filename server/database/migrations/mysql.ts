@@ -3,6 +3,7 @@ import type { Connection } from "mariadb";
 import type { Logger } from "../../lib/logger.ts";
 import {
   type AppliedMigration,
+  type Migration,
   type PendingMigration,
   planMigrations,
   readMigrations,
@@ -25,6 +26,31 @@ const MIGRATIONS_TABLE = `CREATE TABLE IF NOT EXISTS _prisma_migrations (
 // Table exists 1050, column exists 1060, index exists 1061, cannot drop what is gone 1091, no such table 1051.
 const ALREADY_DONE = new Set([1050, 1060, 1061, 1091, 1051]);
 
+/** No such table. */
+const NO_TABLE = 1146;
+/** The user may not do this to the database (1044), a table (1142). */
+const DENIED = new Set([1044, 1142]);
+
+/** What has been applied; null before the first migration. Needs no more than SELECT. */
+async function readApplied(connection: Connection): Promise<AppliedMigration[] | null> {
+  try {
+    const rows: Row[] = await connection.query(
+      `SELECT id, migration_name, checksum, finished_at IS NOT NULL AS finished,
+              rolled_back_at IS NOT NULL AS rolledBack, applied_steps_count
+         FROM _prisma_migrations`,
+    );
+    return rows.map((row) => ({
+      ...row,
+      finished: Number(row.finished) === 1,
+      rolledBack: Number(row.rolledBack) === 1,
+      applied_steps_count: Number(row.applied_steps_count),
+    }));
+  } catch (error) {
+    if (errnoOf(error) !== NO_TABLE) throw error;
+    return null;
+  }
+}
+
 /**
  * Applies what is pending and answers the names. A lock lets one instance migrate while the others wait and then
  * find the work done. DDL is not transactional here, so each statement's number is recorded before the next begins.
@@ -32,21 +58,31 @@ const ALREADY_DONE = new Set([1050, 1060, 1061, 1091, 1051]);
  */
 export async function migrateMysql(connection: Connection, logger: Logger): Promise<string[]> {
   const migrations = await readMigrations("mysql");
+  // A user who may only read and write rows starts on a migrated database: no lock, no table is needed for nothing.
+  const before = await readApplied(connection);
+  if (before !== null && planMigrations(migrations, before).length === 0) return [];
+  try {
+    return await applyPending(connection, migrations, logger);
+  } catch (error) {
+    const denied = error instanceof Error && (error.cause ?? error);
+    if (!DENIED.has(errnoOf(denied))) throw error;
+    throw new Error(
+      "The database has migrations to apply, and the user of DATABASE_URL may not change tables. Run `npm run prisma:migrate` " +
+        "with one that has CREATE, ALTER, DROP, INDEX and REFERENCES, then start again.",
+      { cause: error },
+    );
+  }
+}
+
+async function applyPending(
+  connection: Connection,
+  migrations: readonly Migration[],
+  logger: Logger,
+): Promise<string[]> {
   const lock = await takeMigrationLock(connection);
   try {
-    await connection.query(MIGRATIONS_TABLE);
-    const rows: Row[] = await connection.query(
-      `SELECT id, migration_name, checksum, finished_at IS NOT NULL AS finished,
-              rolled_back_at IS NOT NULL AS rolledBack, applied_steps_count
-         FROM _prisma_migrations`,
-    );
-    const applied: AppliedMigration[] = rows.map((row) => ({
-      ...row,
-      finished: Number(row.finished) === 1,
-      rolledBack: Number(row.rolledBack) === 1,
-      applied_steps_count: Number(row.applied_steps_count),
-    }));
-    const pending = planMigrations(migrations, applied);
+    if ((await readApplied(connection)) === null) await connection.query(MIGRATIONS_TABLE);
+    const pending = planMigrations(migrations, (await readApplied(connection)) ?? []);
     for (const step of pending) {
       await applyMigration(connection, step, lock);
       logger.info({ migration: step.migration.name, resumed: step.resumed }, "migration applied");

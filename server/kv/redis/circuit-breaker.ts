@@ -1,6 +1,7 @@
 // Owns the decision whether Redis is asked at all: after one failure nobody waits for it until it answers again.
 import type { Logger } from "../../lib/logger.ts";
 import { COMMAND_TIMEOUT_MS, type RedisClient } from "./client.ts";
+import { reasonOf } from "./failure.ts";
 
 /** A gate in front of one client. */
 export interface RedisCircuit {
@@ -29,11 +30,17 @@ export function createRedisCircuit(client: RedisClient, logger: Logger): RedisCi
   let stopped = false;
   let timer: NodeJS.Timeout | undefined;
   let failedProbes = 0;
+  let connectionError: unknown;
+  client.on("error", (error) => {
+    connectionError = error;
+  });
 
   function trip(error: unknown): void {
     if (open || stopped) return;
     open = true;
-    logger.warn({ err: error }, "Redis is away: going on without it");
+    // While there is no connection, why there is none says more than the command that could not be sent.
+    const cause = client.status === "ready" ? error : (connectionError ?? error);
+    logger.warn({ reason: reasonOf(cause) }, "Redis is away: going on without it");
     scheduleProbe();
   }
 
@@ -51,7 +58,7 @@ export function createRedisCircuit(client: RedisClient, logger: Logger): RedisCi
         logger.info("Redis is back");
         return;
       } catch (error) {
-        logger.warn({ err: error }, "Redis answers, but catching up with it failed");
+        logger.warn({ reason: reasonOf(error) }, "Redis answers, but catching up with it failed");
       }
     }
     scheduleProbe();
@@ -82,7 +89,7 @@ export function createRedisCircuit(client: RedisClient, logger: Logger): RedisCi
         return await bounded(question(client), COMMAND_TIMEOUT_MS);
       } catch (error) {
         // An answer, even an error, shows that Redis is there; only silence and lost connections open the circuit.
-        if (isReply(error)) logger.warn({ err: error }, "Redis refused a command");
+        if (isReply(error)) logger.warn({ reason: reasonOf(error) }, "Redis refused a command");
         else trip(error);
         return fallback();
       }

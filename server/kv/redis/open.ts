@@ -8,6 +8,7 @@ import { createMemoryLimiter, toLimitResult, windowSecondsOf } from "../memory.t
 import { createRedisCache } from "./cache.ts";
 import { createRedisCircuit, type RedisCircuit } from "./circuit-breaker.ts";
 import { createRedisClient, type RedisClient } from "./client.ts";
+import { addressOf, reasonOf } from "./failure.ts";
 import { createRedisLocks } from "./locks.ts";
 import { createRedisPubSub } from "./pubsub.ts";
 
@@ -21,7 +22,8 @@ export async function openRedis(
   config: RedisConfig,
   options: { logger: Logger; keyPrefix: string },
 ): Promise<KeyValues> {
-  const { logger, keyPrefix } = options;
+  const { keyPrefix } = options;
+  const logger = options.logger.child({ redis: addressOf(config) });
   const client = quiet(createRedisClient(config), logger);
   const subscriber = quiet(createRedisClient(config), logger);
   const circuit = createRedisCircuit(client, logger);
@@ -48,7 +50,7 @@ export async function openRedis(
 
 /** Without a listener a lost connection would end the process; ioredis reports each failed attempt. */
 function quiet(client: RedisClient, logger: Logger): RedisClient {
-  client.on("error", (error) => logger.debug({ err: error }, "Redis connection"));
+  client.on("error", (error) => logger.debug({ reason: reasonOf(error) }, "Redis connection"));
   return client;
 }
 

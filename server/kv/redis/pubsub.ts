@@ -4,6 +4,7 @@ import type { Logger } from "../../lib/logger.ts";
 import type { PubSub } from "../ports.ts";
 import type { RedisCircuit } from "./circuit-breaker.ts";
 import { COMMAND_TIMEOUT_MS, type RedisClient } from "./client.ts";
+import { reasonOf } from "./failure.ts";
 
 const HEARTBEAT_EVERY_MS = 5_000;
 
@@ -35,7 +36,7 @@ export function createRedisPubSub(options: {
     try {
       await subscriber.subscribe(...channels);
     } catch (error) {
-      logger.warn({ err: error }, "subscribing to Redis channels has to wait");
+      logger.warn({ reason: reasonOf(error) }, "subscribing to Redis channels has to wait");
     }
   }
 

@@ -3,6 +3,8 @@ import { isAppError } from "../../lib/errors.ts";
 import { type Events, HANDLED_EVENTS } from "./events.ts";
 import type { Fulfilment } from "../sync/sync.ts";
 import type { ReconcileReport } from "../payment.service.ts";
+import { explainRefusal } from "../stripe/advice.ts";
+import { refusalOf } from "../stripe/errors.ts";
 import type { StripeEventNotice } from "../stripe/port.ts";
 import type { Subscriptions } from "../subscription/subscriptions.ts";
 import type { PaymentWork } from "../sync/sync-transaction.ts";
@@ -174,7 +176,9 @@ export function createReconcile(
       await step();
     } catch (error) {
       work.logger.error({ err: error, what }, "reconcile step failed");
-      problem(`${what}: ${isAppError(error) ? error.message : "unexpected failure"}`);
+      const refusal = refusalOf(error);
+      const reason = isAppError(error) ? error.message : "unexpected failure";
+      problem(`${what}: ${refusal === null ? reason : explainRefusal(refusal)}`);
     }
   }
 

@@ -7,6 +7,8 @@ export interface StripeRefusal {
   readonly refusal: RefusalKind;
   readonly call: string;
   readonly detail: string;
+  /** Null when there was no answer. */
+  readonly statusCode: number | null;
   readonly stripeCode: string | null;
   /** The request parameter Stripe complained about. */
   readonly param: string | null;

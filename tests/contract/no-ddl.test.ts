@@ -1,0 +1,60 @@
+// Owns the proof that a database user who may only read and write rows starts on a migrated database, and is told what to
+// do on one that is not.
+import { randomBytes } from "node:crypto";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { openBackend } from "../../server/infrastructure.ts";
+import { createLogger } from "../../server/lib/logger.ts";
+import {
+  availableServers,
+  type FreshDatabase,
+  freshMysql,
+  withMysql,
+} from "../support/databases.ts";
+
+const { mysql } = await availableServers();
+
+describe.runIf(mysql !== null)("a database user without the right to change tables", () => {
+  const user = `skywork_dml_${randomBytes(4).toString("hex")}`;
+  let database: FreshDatabase;
+  let limited: string;
+
+  const open = (url: string) =>
+    openBackend({
+      logger: createLogger({ level: "silent" }),
+      config: { environment: "test", redis: null, database: { kind: "mysql", url } },
+    });
+
+  beforeAll(async () => {
+    database = await freshMysql(mysql ?? "");
+    const url = new URL(database.url);
+    const name = url.pathname.slice(1);
+    for (const sql of [
+      `CREATE USER '${user}'@'%' IDENTIFIED BY 'a-password-1A'`,
+      `GRANT SELECT, INSERT, UPDATE, DELETE ON ${name}.* TO '${user}'@'%'`,
+    ])
+      await withMysql(mysql ?? "", sql);
+    url.username = user;
+    url.password = "a-password-1A";
+    limited = url.href;
+  });
+  afterAll(async () => {
+    await withMysql(mysql ?? "", `DROP USER IF EXISTS '${user}'@'%'`);
+    await database.drop();
+  });
+
+  test("is told to have the migrations applied when there are some", async () => {
+    await expect(open(limited)).rejects.toThrow(/npm run prisma:migrate/);
+  });
+
+  test("starts when the database is migrated, and reads and writes", async () => {
+    await (await open(database.url)).close();
+    const backend = await open(limited);
+    try {
+      expect(backend.database.dialect).toBe("mysql");
+      expect(await backend.database.models.plan.count()).toBeGreaterThan(0);
+      await backend.database.models.user.create({ data: { id: "dml", email: "dml@example.com" } });
+    } finally {
+      await backend.close();
+    }
+  });
+});

@@ -1,0 +1,80 @@
+// Owns the proof that a command that Stripe refuses names the call and what to do, and shows no key and no stack.
+import { spawn } from "node:child_process";
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { afterAll, beforeAll, expect, it } from "vitest";
+import {
+  type StripeSandbox,
+  startStripeSandbox,
+} from "../../../server/sandbox/src/stripe/server.ts";
+import { type StripeProxy, startStripeProxy } from "../../support/stripe-proxy.ts";
+
+const KEY = "sk_test_commandErrors0000";
+const RUN = fileURLToPath(new URL("../../../server/cli/run.mjs", import.meta.url));
+let folder: string;
+let sandbox: StripeSandbox;
+let proxy: StripeProxy;
+
+beforeAll(async () => {
+  folder = await mkdtemp(join(tmpdir(), "skywork-command-"));
+  sandbox = await startStripeSandbox({ secretKey: KEY, webhookSecret: "whsec_commandErrors" });
+  proxy = await startStripeProxy(sandbox.url);
+});
+afterAll(async () => {
+  await proxy.close();
+  await sandbox.close();
+  await rm(folder, { recursive: true, force: true });
+});
+
+function run(command: string): Promise<{ code: number | null; out: string; err: string }> {
+  const child = spawn(process.execPath, [RUN, command], {
+    cwd: fileURLToPath(new URL("../../../", import.meta.url)),
+    env: {
+      PATH: process.env["PATH"],
+      NODE_ENV: "test",
+      DATABASE_URL: `file:${join(folder, "commands.db")}`,
+      JWT_SECRET: "Zk3v9QmT1xW7rB5nC8yL2pH6sD4fG0aJ",
+      REFRESH_TOKEN_SECRET: "pL2mK9jN4hB7gV1cF6xD3zS8aQ5wE0rT",
+      STRIPE_SECRET_KEY: KEY,
+      STRIPE_WEBHOOK_SECRET: "whsec_commandErrors",
+      STRIPE_API_BASE: proxy.url,
+    },
+  });
+  let [out, err] = ["", ""];
+  child.stdout.on("data", (chunk) => (out += String(chunk)));
+  child.stderr.on("data", (chunk) => (err += String(chunk)));
+  return new Promise((resolve) => child.on("close", (code) => resolve({ code, out, err })));
+}
+
+it("names the call, what Stripe said and what to do when the key is refused", async () => {
+  proxy.add({
+    path: "/v1/",
+    times: 20,
+    status: 401,
+    error: { type: "invalid_request_error", message: `Invalid API Key provided: ${KEY}` },
+  });
+  const { code, err } = await run("stripe-sync");
+  proxy.clear();
+  expect(code).toBe(1);
+  expect(err).toContain("products.update");
+  expect(err).toContain("Invalid API Key provided");
+  expect(err).toContain("copy the key from https://dashboard.stripe.com/apikeys");
+  expect(err).not.toContain(KEY);
+  expect(err).not.toMatch(/\n\s+at /);
+});
+
+it("tells the same of what reconcile could not mend", async () => {
+  proxy.add({
+    path: "/v1/events",
+    times: 20,
+    status: 403,
+    error: { type: "invalid_request_error", message: "The provided key lacks permissions." },
+  });
+  const { code, out } = await run("reconcile");
+  proxy.clear();
+  expect(code).toBe(1);
+  expect(out).toMatch(/PROBLEM +events: Stripe, events\.list: .*lacks permissions/);
+  expect(out).toContain("has no permission for events.list");
+});
