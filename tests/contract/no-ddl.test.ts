@@ -11,9 +11,9 @@ import {
   withMysql,
 } from "../support/databases.ts";
 
-const { mysql } = await availableServers();
+const { databases } = await availableServers();
 
-describe.runIf(mysql !== null)("a database user without the right to change tables", () => {
+describe.each(databases)("a user of $name who may not change tables", (server) => {
   const user = `skywork_dml_${randomBytes(4).toString("hex")}`;
   let database: FreshDatabase;
   let limited: string;
@@ -25,20 +25,20 @@ describe.runIf(mysql !== null)("a database user without the right to change tabl
     });
 
   beforeAll(async () => {
-    database = await freshMysql(mysql ?? "");
+    database = await freshMysql(server.url);
     const url = new URL(database.url);
     const name = url.pathname.slice(1);
     for (const sql of [
       `CREATE USER '${user}'@'%' IDENTIFIED BY 'a-password-1A'`,
       `GRANT SELECT, INSERT, UPDATE, DELETE ON ${name}.* TO '${user}'@'%'`,
     ])
-      await withMysql(mysql ?? "", sql);
+      await withMysql(server.url, sql);
     url.username = user;
     url.password = "a-password-1A";
     limited = url.href;
   });
   afterAll(async () => {
-    await withMysql(mysql ?? "", `DROP USER IF EXISTS '${user}'@'%'`);
+    await withMysql(server.url, `DROP USER IF EXISTS '${user}'@'%'`);
     await database.drop();
   });
 
