@@ -31,6 +31,7 @@ describe.each(backends)("promises of payments on $name", (available) => {
     world = await openPaymentWorld(available, {
       instances: 2,
       webhooks: false,
+      proxied: true,
       // Real ones: at full size the machine itself may be slow.
       limits: { ...CALL_LIMITS, attemptTimeoutMs: 4_000 },
     });
@@ -131,7 +132,7 @@ describe.each(backends)("promises of payments on $name", (available) => {
     await expectGranted(users, 100);
   });
 
-  it("3: makes one customer, one session, one refund per action though the answer was cut off", {
+  it("3: makes one customer, one session, one refund per action though the answer was cut off or a failure saved", {
     timeout: TIMEOUT_MS,
   }, async () => {
     const { control } = world.sandbox;
@@ -145,6 +146,11 @@ describe.each(backends)("promises of payments on $name", (available) => {
       // Most rounds cut the connection, as promised; the others go wrong in the other ways.
       const fault = round % 4 < 3 ? "cut-after" : (faults[(round >> 2) % 4] ?? "cut-after");
       const userId = await world.createUser();
+      // Every fourth: the failure is saved under its key and replayed for a day, with or without the work being done.
+      const isSaved = round % 4 === 2;
+      const save = (path: string) =>
+        world.proxy.add({ method: "POST", path, status: 500, saved: true, after: round % 8 === 2 });
+      if (isSaved) ["/v1/customers", "/v1/checkout/sessions", "/v1/refunds"].forEach(save);
       control.misbehave({ fault, method: "POST", path: "/v1/customers" });
       control.misbehave({ fault, method: "POST", path: "/v1/checkout/sessions" });
       const tries = await Promise.allSettled(
