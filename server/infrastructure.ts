@@ -14,6 +14,7 @@ export interface Backend {
   readonly cache: KeyValues["cache"];
   readonly locks: KeyValues["locks"];
   readonly pubsub: KeyValues["pubsub"];
+  readonly runOutput: KeyValues["runOutput"];
   readonly limiter: KeyValues["limiter"];
   /** Bounded to about a second. */
   check(): Promise<{ database: DependencyState; redis: DependencyState }>;
@@ -85,6 +86,7 @@ function assemble(options: BackendOptions, open: OpenDatabase, keyValues: KeyVal
     cache: keyValues.cache,
     locks: keyValues.locks,
     pubsub: keyValues.pubsub,
+    runOutput: keyValues.runOutput,
     limiter: keyValues.limiter,
     async check() {
       const [database, redis] = await Promise.all([

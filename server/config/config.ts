@@ -1,6 +1,6 @@
 // Owns the environment: every variable parsed once into one frozen Config, every problem told at once.
 import { z } from "zod";
-import type { Feature } from "../../shared/src/features.ts";
+import { FEATURE_TABLE, FEATURES, type Feature } from "../../shared/src/features.ts";
 import {
   type Endpoint,
   durationSeconds,
@@ -77,6 +77,12 @@ export interface Config {
     readonly signup: number;
     readonly costs: Readonly<Record<Feature, number>>;
   };
+  /** The model provider, any OpenAI-compatible API; null = no AI features. */
+  readonly ai: {
+    readonly baseUrl: string;
+    readonly apiKey: string | null;
+    readonly models: { readonly flash: string | null; readonly pro: string | null };
+  } | null;
   readonly rateLimit: {
     readonly windowMs: number;
     readonly maxRequests: number;
@@ -106,7 +112,15 @@ export class ConfigError extends Error {
   }
 }
 
+type PriceVariable = (typeof FEATURE_TABLE)[Feature]["priceVariable"];
+
+/** The price of each feature, under the variable that the table of features names. */
+const priceFields = Object.fromEntries(
+  FEATURES.map((feature) => [FEATURE_TABLE[feature].priceVariable, integer(1, 1_000_000)]),
+) as Record<PriceVariable, ReturnType<typeof integer>>;
+
 const schema = z.object({
+  ...priceFields,
   NODE_ENV: z.enum(["development", "production", "test"], {
     error: "must be development, test or production",
   }),
@@ -145,10 +159,10 @@ const schema = z.object({
     .pipe(z.enum(["lax", "strict", "none"], { error: "must be lax, strict or none" })),
   TRUST_PROXY: trustProxy,
   DEFAULT_SIGNUP_CREDITS: integer(0, 1_000_000_000),
-  CHAT_COST_FLASH: integer(1, 1_000_000),
-  CHAT_COST_PRO: integer(1, 1_000_000),
-  PPT_GENERATE_COST: integer(1, 1_000_000),
-  PPT_EDIT_COST: integer(1, 1_000_000),
+  AI_BASE_URL: url.optional(),
+  AI_API_KEY: z.string().optional(),
+  AI_MODEL_FLASH: z.string().max(100).optional(),
+  AI_MODEL_PRO: z.string().max(100).optional(),
   RATE_LIMIT_WINDOW_MS: integer(100, 86_400_000),
   RATE_LIMIT_MAX_REQUESTS: integer(1, 1_000_000_000),
   ADMIN_EMAILS: emails.default([]),
@@ -233,13 +247,9 @@ function toConfig(values: z.output<typeof schema>, warnings: readonly string[]):
     trustProxy: values.TRUST_PROXY,
     credits: {
       signup: values.DEFAULT_SIGNUP_CREDITS,
-      costs: {
-        "chat-flash": values.CHAT_COST_FLASH,
-        "chat-pro": values.CHAT_COST_PRO,
-        "ppt-generate": values.PPT_GENERATE_COST,
-        "ppt-edit": values.PPT_EDIT_COST,
-      },
+      costs: featureCosts(values),
     },
+    ai: toAi(values),
     rateLimit: {
       windowMs: values.RATE_LIMIT_WINDOW_MS,
       maxRequests: values.RATE_LIMIT_MAX_REQUESTS,
@@ -249,6 +259,21 @@ function toConfig(values: z.output<typeof schema>, warnings: readonly string[]):
     metricsToken: values.METRICS_TOKEN ?? null,
     sandbox: values.NODE_ENV !== "production" && (!configured || pointsHere),
     warnings,
+  };
+}
+
+function featureCosts(values: z.output<typeof schema>): Config["credits"]["costs"] {
+  const costs = FEATURES.map((feature) => [feature, values[FEATURE_TABLE[feature].priceVariable]]);
+  return Object.fromEntries(costs) as Config["credits"]["costs"];
+}
+
+/** Null where no provider is named: then there are no AI features. */
+function toAi(values: z.output<typeof schema>): Config["ai"] {
+  if (values.AI_BASE_URL === undefined) return null;
+  return {
+    baseUrl: values.AI_BASE_URL.replace(/\/+$/, ""),
+    apiKey: values.AI_API_KEY ?? null,
+    models: { flash: values.AI_MODEL_FLASH ?? null, pro: values.AI_MODEL_PRO ?? null },
   };
 }
 

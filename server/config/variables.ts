@@ -1,5 +1,7 @@
 // Owns the list of environment variables: names, defaults and what each means. The parser, `.env.example` and the README's
 // table are all held to this list by tests/unit/config.
+import { FEATURE_TABLE } from "../../shared/src/features.ts";
+
 export interface Variable {
   readonly name: string;
   /** The text used when the variable is unset or empty; null = none. */
@@ -213,10 +215,42 @@ export const ENVIRONMENT: readonly VariableGroup[] = [
     title: "Credits",
     variables: [
       { name: "DEFAULT_SIGNUP_CREDITS", fallback: "100", meaning: "Given once to a new account." },
-      { name: "CHAT_COST_FLASH", fallback: "1", meaning: "Credits of one chat-flash call." },
-      { name: "CHAT_COST_PRO", fallback: "5", meaning: "Credits of one chat-pro call." },
-      { name: "PPT_GENERATE_COST", fallback: "10", meaning: "Credits of one ppt-generate call." },
-      { name: "PPT_EDIT_COST", fallback: "5", meaning: "Credits of one ppt-edit call." },
+      ...Object.entries(FEATURE_TABLE).map(([feature, { priceVariable, defaultPriceCredits }]) => ({
+        name: priceVariable,
+        fallback: String(defaultPriceCredits),
+        meaning: `Credits of one ${feature} call.`,
+      })),
+    ],
+  },
+  {
+    title: "AI models (unset in development = a stand-in; unset in production = no AI features)",
+    variables: [
+      {
+        name: "AI_BASE_URL",
+        fallback: null,
+        meaning:
+          "Any OpenAI-compatible API, /v1 included: OpenAI, Gemini, OpenRouter, vLLM, Ollama.",
+        example: "https://api.openai.com/v1",
+      },
+      {
+        name: "AI_API_KEY",
+        fallback: null,
+        meaning: "Its key, where it wants one.",
+        example: "",
+        secret: true,
+      },
+      {
+        name: "AI_MODEL_FLASH",
+        fallback: null,
+        meaning: "The model of chat-flash.",
+        example: "gpt-5-mini",
+      },
+      {
+        name: "AI_MODEL_PRO",
+        fallback: null,
+        meaning: "The model of chat-pro and of slides.",
+        example: "gpt-5",
+      },
     ],
   },
   {

@@ -11,6 +11,7 @@ import type {
   Locks,
   PubSub,
 } from "./ports.ts";
+import { createMemoryRunOutput } from "./memory-run-output.ts";
 
 const MAX_CACHE_ENTRIES = 50_000;
 const MAX_LOCKS = 100_000;
@@ -19,14 +20,17 @@ const MAX_LIMITER_KEYS = 50_000;
 /** A key-value side that lives and dies with this process. */
 export function openMemory(): KeyValues {
   const emitter = new EventEmitter().setMaxListeners(0);
+  const runOutput = createMemoryRunOutput();
   return {
     cache: createMemoryCache(),
     locks: createMemoryLocks(),
     pubsub: createMemoryPubSub(emitter),
+    runOutput,
     limiter: createMemoryLimiter,
     check: () => Promise.resolve({ status: "up", detail: "in-process" }),
     close() {
       emitter.removeAllListeners();
+      runOutput.close();
       return Promise.resolve();
     },
   };

@@ -68,8 +68,49 @@ export interface KeyValues {
   readonly cache: Cache;
   readonly locks: Locks;
   readonly pubsub: PubSub;
+  readonly runOutput: RunOutput;
   limiter(rule: LimiterRule): Limiter;
   /** Answers within about a second. */
   check(): Promise<DependencyState>;
   close(): Promise<void>;
+}
+
+/** One event of a run as it is kept: numbered from 1, in the order produced. */
+export interface OutputEvent {
+  readonly seq: number;
+  readonly data: string;
+}
+
+/** What a look at a run's output found. */
+export interface OutputPage {
+  readonly events: readonly OutputEvent[];
+  /** Number of the last event there is; 0 when there is none or nothing is known of the run. */
+  readonly lastSeq: number;
+  /** False when the store does not answer: nothing can be said, look again. */
+  readonly reachable: boolean;
+  /** True where the run is produced: then nothing beyond `lastSeq` exists anywhere. */
+  readonly isProducer: boolean;
+}
+
+/**
+ * What metered runs have produced, kept for readers on any instance until a while after the run's end. It is written
+ * where the run is produced and nowhere else, but for the last event of a run whose producer died.
+ */
+export interface RunOutput {
+  /** Begins a run produced here. Its output is kept at most `ttlSeconds`, whatever becomes of it. */
+  begin(runId: string, ttlSeconds: number): void;
+  /** Appends to a run begun here; returns the event's number. Readers elsewhere get it when the store is reachable. */
+  append(runId: string, data: string): number;
+  /** The run is over: keeps its output for `ttlSeconds` more. */
+  finish(runId: string, ttlSeconds: number): void;
+  /** Appends the last event of a run produced by a process that is gone. Never throws. */
+  appendAfterCrash(runId: string, data: string, ttlSeconds: number): Promise<void>;
+  /** Events after `afterSeq`, oldest first, in pages. Never throws. */
+  read(runId: string, afterSeq: number): Promise<OutputPage>;
+  /** Calls `listener` when something was appended, on any instance. Wake-ups may be lost: look again now and then. */
+  watch(runId: string, listener: () => void): Promise<() => Promise<void>>;
+  /** A reader is there now. Never throws. */
+  noteReader(runId: string): Promise<void>;
+  /** Milliseconds since the epoch when a reader was last there; null = never; undefined = the store cannot tell. */
+  lastReaderAt(runId: string): Promise<number | null | undefined>;
 }

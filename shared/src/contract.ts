@@ -1,5 +1,6 @@
 // Owns the list of everything a client may call. The server implements exactly this; the compiler checks it.
 import { adminContract } from "./admin.ts";
+import { aiContract } from "./ai.ts";
 import { authContract } from "./auth.ts";
 import { creditContract } from "./credit.ts";
 import { paymentContract } from "./payment.ts";
@@ -11,6 +12,7 @@ export const contract = {
   user: userContract,
   credit: creditContract,
   payment: paymentContract,
+  ai: aiContract,
   service: serviceContract,
   admin: adminContract,
 };

@@ -18,6 +18,7 @@ export const ERROR_CODES = {
   PAYLOAD_TOO_LARGE: { trpc: "PAYLOAD_TOO_LARGE", httpStatus: 413 },
   BATCH_TOO_LARGE: { trpc: "BAD_REQUEST", httpStatus: 400 },
   PAYMENT_PROVIDER_ERROR: { trpc: "BAD_GATEWAY", httpStatus: 502 },
+  AI_PROVIDER_ERROR: { trpc: "BAD_GATEWAY", httpStatus: 502 },
   IDENTITY_PROVIDER_ERROR: { trpc: "BAD_GATEWAY", httpStatus: 502 },
   SERVICE_UNAVAILABLE: { trpc: "SERVICE_UNAVAILABLE", httpStatus: 503 },
   INTERNAL: { trpc: "INTERNAL_SERVER_ERROR", httpStatus: 500 },

@@ -1,4 +1,13 @@
 // Owns what a client of the Skywork backend may import: one flat door, because this is a package.
+export {
+  AI_LIMITS,
+  type ChatMessage,
+  type Deck,
+  RUN_OUTCOMES,
+  type RunEvent,
+  type RunOutcome,
+  type Slide,
+} from "./ai.ts";
 export type { Role } from "./auth.ts";
 export type { EntryType, HoldState } from "./credit.ts";
 export { ENTRY_TYPES, HOLD_STATES } from "./credit.ts";
@@ -11,6 +20,6 @@ export type {
   SignInError,
 } from "./errors.ts";
 export { ERROR_CODES, SIGN_IN_ERRORS } from "./errors.ts";
-export { FEATURES, type Feature } from "./features.ts";
+export { FEATURES, FEATURE_TABLE, type Feature, type FeatureDefinition } from "./features.ts";
 export { PAYMENT_STATES, type PaymentState } from "./payment.ts";
 export type { AppErrorShape, AppRouter } from "./router.ts";

@@ -1,9 +1,12 @@
 // Owns the three words a contract is written in: query, mutation and subscription.
 import type { z } from "zod";
 
+/** How a procedure is called. `trackedSubscription` = a stream whose events carry ids, so that it can be resumed. */
+export type ProcedureKind = "query" | "mutation" | "subscription" | "trackedSubscription";
+
 /** One procedure of the contract: its kind and the zod schemas of what goes in and what comes out. */
 export interface ProcedureContract<
-  Kind extends "query" | "mutation" | "subscription",
+  Kind extends ProcedureKind,
   Input extends z.ZodType,
   Output extends z.ZodType,
 > {
@@ -13,11 +16,7 @@ export interface ProcedureContract<
 }
 
 /** Any procedure, whatever its schemas. */
-export type AnyProcedureContract = ProcedureContract<
-  "query" | "mutation" | "subscription",
-  z.ZodType,
-  z.ZodType
->;
+export type AnyProcedureContract = ProcedureContract<ProcedureKind, z.ZodType, z.ZodType>;
 
 interface Shapes<Input extends z.ZodType, Output extends z.ZodType> {
   input: Input;
@@ -43,4 +42,14 @@ export function subscription<Input extends z.ZodType, Output extends z.ZodType>(
   shapes: Shapes<Input, Output>,
 ): ProcedureContract<"subscription", Input, Output> {
   return { kind: "subscription", ...shapes };
+}
+
+/**
+ * A stream of `output` values over server-sent events, each with an id. A client that lost its connection goes on after
+ * the last id it saw (https://trpc.io/docs/server/subscriptions#tracked); `input` must be an object with `lastEventId?`.
+ */
+export function trackedSubscription<Input extends z.ZodType, Output extends z.ZodType>(
+  shapes: Shapes<Input, Output>,
+): ProcedureContract<"trackedSubscription", Input, Output> {
+  return { kind: "trackedSubscription", ...shapes };
 }

@@ -5,6 +5,7 @@ import type {
   TRPCMutationProcedure,
   TRPCQueryProcedure,
   TRPCSubscriptionProcedure,
+  TrackedEnvelope,
 } from "@trpc/server";
 import type { z } from "zod";
 import type { contract } from "./contract.ts";
@@ -28,9 +29,15 @@ type Procedure<Contract extends AnyProcedureContract> = Contract["kind"] extends
     ? TRPCMutationProcedure<Def<Contract>>
     : TRPCSubscriptionProcedure<{
         input: z.input<Contract["input"]>;
-        output: AsyncIterable<z.output<Contract["output"]>, void, unknown>;
+        output: AsyncIterable<Streamed<Contract>, void, unknown>;
         meta: unknown;
       }>;
+
+/** One event of a stream: tracked ones reach the client as `{ id, data }`. */
+type Streamed<Contract extends AnyProcedureContract> =
+  Contract["kind"] extends "trackedSubscription"
+    ? TrackedEnvelope<z.output<Contract["output"]>>
+    : z.output<Contract["output"]>;
 
 type Procedures<Contracts> = {
   [Name in keyof Contracts]: Contracts[Name] extends AnyProcedureContract

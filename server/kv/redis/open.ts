@@ -11,6 +11,7 @@ import { createRedisClient, type RedisClient } from "./client.ts";
 import { addressOf, reasonOf } from "./failure.ts";
 import { createRedisLocks } from "./locks.ts";
 import { createRedisPubSub } from "./pubsub.ts";
+import { createRedisRunOutput } from "./run-output.ts";
 
 const START_WAIT_MS = 1_000;
 
@@ -28,6 +29,7 @@ export async function openRedis(
   const subscriber = quiet(createRedisClient(config), logger);
   const circuit = createRedisCircuit(client, logger);
   const pubsub = createRedisPubSub({ circuit, subscriber, keyPrefix, logger });
+  const runOutput = createRedisRunOutput({ circuit, pubsub, keyPrefix, logger });
   await Promise.race([Promise.all([ready(client), ready(subscriber)]), sleep(START_WAIT_MS)]);
   await circuit.probe();
   let closing: Promise<void> | undefined;
@@ -35,10 +37,12 @@ export async function openRedis(
     cache: createRedisCache(circuit, keyPrefix),
     locks: createRedisLocks(circuit, keyPrefix),
     pubsub,
+    runOutput,
     limiter: (rule) => createRedisLimiter({ rule, circuit, client, keyPrefix }),
     check: () => check(circuit),
     close() {
       closing ??= (async () => {
+        runOutput.close();
         circuit.stop();
         pubsub.stop();
         await Promise.all([end(client), end(subscriber)]);

@@ -1,0 +1,76 @@
+// Slides out of a model's JSON while it is still being written: each as soon as its closing brace is there.
+import { JSONParser } from "@streamparser/json";
+import { type Slide, slide } from "../../shared/src/ai.ts";
+import { AppError } from "../lib/errors.ts";
+
+/** Takes a model's text piece by piece. */
+export interface DeckParser {
+  /** Slides completed by this piece. Throws AI_PROVIDER_ERROR when the text is no deck. */
+  push(text: string): Slide[];
+}
+
+/** A parser of `{"title": …, "slides": [{"title", "bullets", "notes"?}, …]}`; text around the JSON is skipped. */
+export function createDeckParser(): DeckParser {
+  const parser = new JSONParser({ paths: ["$.slides.*"], keepStack: false });
+  let found: Slide[] = [];
+  let begun = false;
+  let over = false;
+  parser.onValue = ({ value }) => {
+    found.push(toSlide(value));
+  };
+  parser.onEnd = () => {
+    over = true;
+  };
+  parser.onError = (error) => {
+    throw notADeck(error);
+  };
+  return {
+    push(text) {
+      let json = text;
+      if (!begun) {
+        // Some models put a fence or a sentence before the JSON.
+        const start = text.indexOf("{");
+        if (start === -1) return [];
+        begun = true;
+        json = text.slice(start);
+      }
+      if (over) return [];
+      try {
+        parser.write(json);
+      } catch (error) {
+        // The closing brace is there: whatever a model adds after it is not ours to read.
+        if (!over) throw notADeck(error);
+      }
+      const slides = found;
+      found = [];
+      return slides;
+    },
+  };
+}
+
+/** A slide in the contract's bounds: what a model wrote too long is cut, what is no slide is refused. */
+function toSlide(value: unknown): Slide {
+  if (typeof value !== "object" || value === null) throw notADeck();
+  const { title, bullets, notes } = value as Record<string, unknown>;
+  const parsed = slide.safeParse({
+    title: cut(title, 500),
+    bullets: Array.isArray(bullets) ? bullets.slice(0, 30).map((one) => cut(one, 2_000)) : [],
+    ...(typeof notes === "string" && notes !== "" ? { notes: cut(notes, 10_000) } : {}),
+  });
+  if (!parsed.success) throw notADeck(parsed.error);
+  return parsed.data;
+}
+
+function cut(value: unknown, maxLength: number): unknown {
+  return typeof value === "string" ? value.slice(0, maxLength).toWellFormed() : value;
+}
+
+function notADeck(cause?: unknown): AppError {
+  return AppError.of(
+    "AI_PROVIDER_ERROR",
+    "The model did not answer with slides. Please try again.",
+    undefined,
+    // The parser's own message quotes what the model wrote.
+    cause instanceof Error ? cause.name : undefined,
+  );
+}

@@ -1,0 +1,93 @@
+// What metered runs need of the outside: a model, and a place for runs.
+import type { ErrorCode } from "../../shared/src/errors.ts";
+import type { Feature } from "../../shared/src/features.ts";
+import type { EndedRun, Run, RunEnding } from "./ai.types.ts";
+
+/** One message to the model. */
+export interface ModelMessage {
+  readonly role: "system" | "user" | "assistant";
+  readonly content: string;
+}
+
+/** What to ask of the model. */
+export interface ModelRequest {
+  readonly model: string;
+  readonly messages: readonly ModelMessage[];
+  /** The answer shall be JSON of this JSON Schema. */
+  readonly json?: { readonly name: string; readonly schema: Readonly<Record<string, unknown>> };
+  readonly signal: AbortSignal;
+  /** How long the provider may send nothing, from the request on. */
+  readonly silenceMs: number;
+}
+
+/** A piece of an answer. */
+export type ModelPart =
+  | { readonly type: "text"; readonly text: string }
+  | {
+      readonly type: "usage";
+      readonly inputTokens: number | null;
+      readonly outputTokens: number | null;
+    };
+
+/** Any provider of language models. adapters/model.ts implements it. */
+export interface ModelPort {
+  /**
+   * Streams one answer; `signal` ends it. Throws AI_PROVIDER_ERROR when the provider refuses, fails, is silent for
+   * `silenceMs` or breaks off before it said that the answer is complete.
+   */
+  stream(request: ModelRequest): AsyncIterable<ModelPart>;
+}
+
+/** Which model answers which feature; no entry = not configured. */
+export type FeatureModels = Readonly<Partial<Record<Feature, string>>>;
+
+/** Credits of each feature, and the version of that price list. */
+export interface FeaturePrices {
+  readonly credits: Readonly<Record<Feature, number>>;
+  readonly version: string;
+}
+
+/** The rows of `ai_runs`. runs.store.ts implements it. */
+export interface RunStore {
+  find(runId: string): Promise<Run | null>;
+  /**
+   * Holds the price and stores the run, in one transaction; the first caller of a run id makes it, later ones get it.
+   * Throws INSUFFICIENT_CREDITS, RATE_LIMITED (too many at once), NOT_FOUND, FORBIDDEN.
+   */
+  create(order: RunOrder): Promise<{ readonly run: Run; readonly isNew: boolean }>;
+  /** Says that the producer lives, and what its output is worth; tells whether somebody asked it to stop. */
+  renewLease(
+    runId: string,
+    lease: { readonly expiresAt: Date; readonly producedCredits: number },
+  ): Promise<"running" | "stopRequested" | "ended">;
+  requestStop(runId: string): Promise<void>;
+  /**
+   * Settles the hold and ends the run, in one transaction; exactly one caller ends a run, the others get what that one
+   * made of it. A hold that has expired meanwhile charges nothing.
+   */
+  end(run: Run, ending: RunEnding): Promise<EndedRun>;
+  /** Running runs whose producer has not renewed its lease. */
+  abandoned(nowMs: number, limit: number): Promise<readonly Run[]>;
+  /** Forgets runs that ended before; returns how many. */
+  prune(endedBefore: Date, limit: number): Promise<number>;
+}
+
+/** A run to be made. */
+export interface RunOrder {
+  readonly runId: string;
+  readonly userId: string;
+  readonly feature: Feature;
+  readonly inputHash: string;
+  readonly priceCredits: number;
+  readonly priceVersion: string;
+  /** At most so many runs of a user at once. */
+  readonly maxConcurrent: number;
+  readonly holdSeconds: number;
+  readonly leaseExpiresAt: Date;
+}
+
+/** Adds the package that would do to an INSUFFICIENT_CREDITS error. */
+export type WithPackageSuggestion = <T>(work: () => Promise<T>) => Promise<T>;
+
+/** A refusal's code, for what is stored of a failed run. */
+export type FailureCode = ErrorCode;
