@@ -1,15 +1,22 @@
 // Owns the composition: config and back end in, stores -> services -> routers -> HTTP out. Nothing here listens or reads files.
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { createGoogleIdentityProvider } from "./adapters/google/google.ts";
+import { createModelAdapter } from "./adapters/model.ts";
 import { createStripeAdapter } from "./adapters/stripe/stripe.ts";
 import { createAdminService } from "./admin/admin.service.ts";
 import { createAdminStore } from "./admin/admin.store.ts";
+import { createAiService } from "./ai/ai.service.ts";
+import type { RunTimings } from "./ai/ai.types.ts";
+import type { FeatureModels, ModelPort } from "./ai/ports.ts";
+import { createRunStore } from "./ai/runs.store.ts";
 import { createAuthService, type IdentityProvider } from "./auth/auth.service.ts";
 import { createSessionStore } from "./auth/session/session.store.ts";
 import { createSignInStore } from "./auth/sign-in/sign-in.store.ts";
 import type { Backend } from "./infrastructure.ts";
 import type { Config } from "./config/config.ts";
 import { createCreditService } from "./credit/credit.service.ts";
+import { priceVersion } from "./credit/prices.ts";
+import { suggesting } from "./credit/suggestion.ts";
 import { createCreditStore } from "./credit/credit.store.ts";
 import { createClientAddress } from "./http/client-address.ts";
 import { sendError } from "./http/response.ts";
@@ -45,9 +52,12 @@ export interface AppDeps {
   readonly adapters?: {
     readonly stripe?: StripePort;
     readonly identityProvider?: IdentityProvider;
+    readonly model?: ModelPort;
   };
   /** Milliseconds since the epoch; Date.now unless told. */
   readonly clock?: () => number;
+  /** Tests bring shorter ones. */
+  readonly runTimings?: Partial<RunTimings>;
   /** Tests turn the lean tRPC path off to compare. */
   readonly leanPath?: boolean;
 }
@@ -133,6 +143,18 @@ export function createApp(deps: AppDeps): App {
       costs,
     }),
     payment,
+    ai: createAiService({
+      store: createRunStore({ database, ledger, now }),
+      output: backend.runOutput,
+      pubsub,
+      model: deps.adapters?.model ?? createModelAdapter(config.ai ?? { baseUrl: "", apiKey: null }),
+      models: featureModels(config),
+      prices: { credits: costs, version: priceVersion(costs) },
+      withPackageSuggestion: (work) => suggesting(packages, work),
+      logger,
+      now,
+      ...(deps.runTimings === undefined ? {} : { timings: deps.runTimings }),
+    }),
     service: createServiceService({
       store: createServiceStore(database),
       ledger,
@@ -160,6 +182,7 @@ export function createApp(deps: AppDeps): App {
     jobs: createJobs({
       payment,
       auth,
+      ai: services.ai,
       expiry: { store: createExpiryStore(database), ledger, now },
       audit: (signal) => runDoctor({ database, signal }),
       logger,
@@ -213,10 +236,21 @@ export function createApp(deps: AppDeps): App {
     async close() {
       shuttingDown = true;
       await jobs.close();
+      await services.ai.close();
       await auth.close();
       await ledger.close();
       metrics.close();
     },
+  };
+}
+
+/** Which model answers which feature: the quick chat has its own, everything else the stronger one. */
+function featureModels({ ai }: Config): FeatureModels {
+  if (ai === null) return {};
+  const { flash, pro } = ai.models;
+  return {
+    ...(flash === null ? {} : { "chat-flash": flash }),
+    ...(pro === null ? {} : { "chat-pro": pro, "ppt-generate": pro, "ppt-edit": pro }),
   };
 }
 

@@ -41,8 +41,9 @@ async function completeForDevelopment(given: Environment): Promise<{
   const secrets = needsSecrets ? loadDevelopmentSecrets(".data") : {};
   const environment = { ...secrets, ...given };
   const config = parseConfig(environment);
-  if (config.google.clientId !== "" && config.stripe.secretKey !== "")
-    return { environment, close: nothing };
+  const isComplete =
+    config.google.clientId !== "" && config.stripe.secretKey !== "" && config.ai !== null;
+  if (isComplete) return { environment, close: nothing };
   // Loaded only here: production has no development dependencies.
   const { startSandbox } = await import("./sandbox/src/sandbox.ts");
   const sandbox = await startSandbox({
@@ -51,16 +52,18 @@ async function completeForDevelopment(given: Environment): Promise<{
     // The issuer's address is part of who somebody is, so it must survive a restart.
     googlePort: config.port === 0 ? 0 : config.port + 1,
     stripePort: config.port === 0 ? 0 : config.port + 2,
+    modelPort: config.port === 0 ? 0 : config.port + 3,
     dataDir: ".data/sandbox",
   });
   return { environment: { ...environment, ...chosen(sandbox.env, config) }, close: sandbox.close };
 }
 
-/** Only the half that is unset comes from the sandbox. */
+/** Only what is unset comes from the sandbox. */
 function chosen(sandbox: Environment, config: Config): Environment {
   const prefixes = [
     ...(config.google.clientId === "" ? ["GOOGLE_"] : []),
     ...(config.stripe.secretKey === "" ? ["STRIPE_"] : []),
+    ...(config.ai === null ? ["AI_"] : []),
   ];
   return Object.fromEntries(
     Object.entries(sandbox).filter(([name]) => prefixes.some((prefix) => name.startsWith(prefix))),

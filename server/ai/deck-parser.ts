@@ -62,7 +62,12 @@ function toSlide(value: unknown): Slide {
 }
 
 function cut(value: unknown, maxLength: number): unknown {
-  return typeof value === "string" ? value.slice(0, maxLength).toWellFormed() : value;
+  return typeof value === "string" ? wellFormed(value.slice(0, maxLength)) : value;
+}
+
+/** Without the half of a character that a cut may leave at the end. */
+function wellFormed(text: string): string {
+  return text.replace(/\p{Surrogate}/gu, "");
 }
 
 function notADeck(cause?: unknown): AppError {

@@ -3,8 +3,8 @@ import type { IncomingMessage } from "node:http";
 import { AppError } from "../lib/errors.ts";
 import { asciiLowerCase, trimOptionalWhitespace } from "../lib/text.ts";
 
-/** Largest JSON body: everything a caller may send fits many times over. */
-export const MAX_JSON_BYTES = 100_000;
+/** Largest JSON body: a slide deck of 100 kB or a conversation of 32,000 characters fits, however it is escaped. */
+export const MAX_JSON_BYTES = 300_000;
 
 /** Deepest nesting of arrays and objects; no input of the contract is deeper than 4. */
 export const MAX_JSON_DEPTH = 32;

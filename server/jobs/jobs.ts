@@ -1,8 +1,10 @@
 // Owns the list of jobs: everything that runs on a clock.
+import type { AiService } from "../ai/ai.service.ts";
 import type { AuthService } from "../auth/auth.service.ts";
 import type { Violation } from "../ledger/audit/audit.ts";
 import type { Logger } from "../lib/logger.ts";
 import type { PaymentService } from "../payment/payment.service.ts";
+import { aiRunJobs } from "./ai-runs.ts";
 import { doctorJob } from "./doctor.ts";
 import { type ExpiryDeps, expiryJobs } from "./expiry.ts";
 import { monthlyGrantsJob } from "./monthly-grants.ts";
@@ -15,6 +17,7 @@ import { stripeEventPruneJob, stripeEventRetryJob } from "./stripe-events.ts";
 export interface JobDeps {
   readonly payment: PaymentService;
   readonly auth: Pick<AuthService, "pruneSessions">;
+  readonly ai: Pick<AiService, "endAbandoned" | "prune">;
   readonly expiry: ExpiryDeps;
   /** Everything wrong with the ledger. */
   readonly audit: (signal: AbortSignal) => Promise<readonly Violation[]>;
@@ -30,6 +33,7 @@ export function createJobs(deps: JobDeps): Job[] {
     monthlyGrantsJob(payment),
     reconcileJob(payment),
     sessionPruneJob(deps.auth),
+    ...aiRunJobs(deps.ai),
     ...expiryJobs(expiry),
     doctorJob(deps),
   ];

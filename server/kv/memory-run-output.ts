@@ -34,8 +34,7 @@ export function createMemoryRunOutput(): MemoryRunOutput {
 
   function page(runId: string, afterSeq: number): OutputPage {
     const buffer = buffers.get(runId);
-    if (buffer === undefined)
-      return { events: [], lastSeq: 0, reachable: true, isProducer: false };
+    if (buffer === undefined) return { events: [], lastSeq: 0, reachable: true, isProducer: false };
     const events = buffer.events
       .slice(afterSeq, afterSeq + OUTPUT_PAGE_SIZE)
       .map((data, index) => ({ seq: afterSeq + index + 1, data }));

@@ -46,6 +46,9 @@ export interface UsageFacts {
   readonly success: boolean;
   /** A short reason when it failed; never a stack or a secret. */
   readonly error: string | null;
+  /** As the provider counted them; left out where nobody did. */
+  readonly inputTokens?: number | null;
+  readonly outputTokens?: number | null;
 }
 
 /** Ends a hold by taking 0..held credits (all of it when `amountCredits` is left out). HOLD_NOT_ACTIVE when it ended before. */

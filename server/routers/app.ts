@@ -1,5 +1,6 @@
 // Owns the list of sub-routers. Their contract, input by output, is shared/src/contract.ts.
 import { adminRouter } from "./admin.ts";
+import { aiRouter } from "./ai.ts";
 import { authRouter } from "./auth.ts";
 import { creditRouter } from "./credit.ts";
 import { paymentRouter } from "./payment.ts";
@@ -12,6 +13,7 @@ export const appRouter = router({
   user: userRouter,
   credit: creditRouter,
   payment: paymentRouter,
+  ai: aiRouter,
   service: serviceRouter,
   admin: adminRouter,
 });

@@ -1,4 +1,5 @@
 // Owns what every procedure gets: plain values and services. No Express, no vendor types, so tests need no HTTP.
+import type { AiService } from "../ai/ai.service.ts";
 import type { AdminService } from "../admin/admin.service.ts";
 import type { AuthService, Principal } from "../auth/auth.service.ts";
 import type { CreditService } from "../credit/credit.service.ts";
@@ -14,6 +15,7 @@ export interface Services {
   readonly user: UserService;
   readonly credit: CreditService;
   readonly payment: PaymentService;
+  readonly ai: AiService;
   readonly service: ServiceService;
   readonly admin: AdminService;
 }

@@ -1,4 +1,5 @@
 // Owns checking what a procedure streams: every value against its schema, as `.output()` does for a single answer.
+import { isTrackedEnvelope, tracked, type TrackedEnvelope } from "@trpc/server";
 import { z } from "zod";
 
 /**
@@ -10,6 +11,24 @@ export function streamOf<Value extends z.ZodType>(value: Value) {
     .custom<AsyncIterable<z.input<Value>>>(isAsyncIterable, { error: "Not a stream" })
     .transform(async function* parsed(source): AsyncGenerator<z.output<Value>, void, unknown> {
       for await (const item of source) yield value.parse(item);
+    });
+}
+
+/** The same for a stream of `tracked(id, value)` events, which a client resumes after the last id it saw. */
+export function trackedStreamOf<Value extends z.ZodType>(value: Value) {
+  return z
+    .custom<AsyncIterable<TrackedEnvelope<z.input<Value>>>>(isAsyncIterable, {
+      error: "Not a stream",
+    })
+    .transform(async function* parsed(source): AsyncGenerator<
+      TrackedEnvelope<z.output<Value>>,
+      void,
+      unknown
+    > {
+      for await (const item of source) {
+        if (!isTrackedEnvelope(item)) throw new TypeError("An event without an id");
+        yield tracked(item[0], value.parse(item[1]));
+      }
     });
 }
 

@@ -5,7 +5,6 @@ import type {
   TRPCMutationProcedure,
   TRPCQueryProcedure,
   TRPCSubscriptionProcedure,
-  TrackedEnvelope,
 } from "@trpc/server";
 import type { z } from "zod";
 import type { contract } from "./contract.ts";
@@ -36,7 +35,7 @@ type Procedure<Contract extends AnyProcedureContract> = Contract["kind"] extends
 /** One event of a stream: tracked ones reach the client as `{ id, data }`. */
 type Streamed<Contract extends AnyProcedureContract> =
   Contract["kind"] extends "trackedSubscription"
-    ? TrackedEnvelope<z.output<Contract["output"]>>
+    ? { id: string; data: z.output<Contract["output"]> }
     : z.output<Contract["output"]>;
 
 type Procedures<Contracts> = {

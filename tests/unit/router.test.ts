@@ -29,7 +29,9 @@ test.each(promised)(
   "%s is of the promised kind and reads the promised input",
   (path, procedure) => {
     const def = served.find(([name]) => name === path)?.[1]._def;
-    expect(def?.type).toBe(procedure.kind);
+    expect(def?.type).toBe(
+      procedure.kind === "trackedSubscription" ? "subscription" : procedure.kind,
+    );
     expect(def?.inputs).toEqual([procedure.input]);
   },
 );

@@ -1,8 +1,9 @@
-// Owns `npm run sandbox`: both stand-ins alone, on fixed loopback ports, for other people's apps and tests.
+// Owns `npm run sandbox`: the stand-ins alone, on fixed loopback ports, for other people's apps and tests.
 import { type Sandbox, startSandbox } from "../../sandbox/src/sandbox.ts";
 
 const STRIPE_PORT = 12111;
 const GOOGLE_PORT = 12112;
+const MODEL_PORT = 12113;
 
 function port(name: string, fallback: number): number {
   const given = process.env[name];
@@ -24,17 +25,19 @@ function list(name: string, fallback: string): string[] {
 function describe(sandbox: Sandbox, webhookUrl: string, redirectUris: string[]): string {
   const stripe = sandbox.stripe.url;
   const google = sandbox.google.issuer;
+  const model = sandbox.model.url.replace(/\/v1$/, "");
   const env = Object.entries(sandbox.env).map(([name, value]) => `  ${name}=${value}`);
   return `
 Stripe sandbox   ${stripe}   (open it in a browser: checkout, clock, refunds, events)
 Google sandbox   ${google}
+Stand-in model   ${sandbox.model.url}   (OpenAI-compatible)
 
 Point your app at them (paste into its .env):
 ${env.join("\n")}
 
 Events are sent to  ${webhookUrl}   (SANDBOX_WEBHOOK_URL)
 Google returns to   ${redirectUris.join(", ")}   (SANDBOX_REDIRECT_URIS, comma-separated)
-Ports: SANDBOX_STRIPE_PORT, SANDBOX_GOOGLE_PORT. Beyond loopback: SANDBOX_HOST, SANDBOX_ALLOW_HOSTS.
+Ports: SANDBOX_STRIPE_PORT, SANDBOX_GOOGLE_PORT, SANDBOX_MODEL_PORT. Beyond loopback: SANDBOX_HOST, SANDBOX_ALLOW_HOSTS.
  Keep Stripe's state over a restart: SANDBOX_DATA_DIR=.data/sandbox
 
 Make Stripe misbehave (all commands: curl ${stripe}/_sandbox):
@@ -51,8 +54,11 @@ Make Google misbehave (what there is: curl ${google}/_sandbox):
   curl -X POST '${google}/_sandbox?endpoint=token&fault=hang'
   curl -X POST '${google}/_sandbox?rotate=1'
   curl -X POST '${google}/_sandbox?reset=1'
+Make the model misbehave (rateLimit, error, hang, cut, malformed, refusal ...):
+  curl -X POST ${model}/_sandbox/misbehave -d '{"fault":"cut","times":1,"afterChunks":20}'
+  curl -X POST ${model}/_sandbox/speed -d '{"tokensPerSecond":500}'
 
-Ctrl-C ends both.
+Ctrl-C ends them.
 `;
 }
 
@@ -69,6 +75,7 @@ async function main(): Promise<void> {
     host: process.env.SANDBOX_HOST || undefined,
     stripePort: port("SANDBOX_STRIPE_PORT", STRIPE_PORT),
     googlePort: port("SANDBOX_GOOGLE_PORT", GOOGLE_PORT),
+    modelPort: port("SANDBOX_MODEL_PORT", MODEL_PORT),
     webhookUrl,
     redirectUris,
     dataDir: process.env.SANDBOX_DATA_DIR || undefined,

@@ -3,6 +3,7 @@ import { existsSync, watch } from "node:fs";
 import { createRequire } from "node:module";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { startModelSandbox } from "../../sandbox/src/model/server.ts";
 import { startGoogleSandbox } from "../../sandbox/src/google/server.ts";
 import { SANDBOX_DEFAULTS } from "../../sandbox/src/sandbox.ts";
 import { startStripeSandbox } from "../../sandbox/src/stripe/server.ts";
@@ -43,9 +44,12 @@ async function startStandIns(found: Surroundings) {
           clientSecret: SANDBOX_DEFAULTS.clientSecret,
           redirectUris: [found.callbackUrl],
         });
+  const model =
+    found.modelPort === null ? null : await startModelSandbox({ port: found.modelPort });
   return {
     stripe,
     google,
+    model,
     environment: {
       ...(stripe && {
         STRIPE_API_BASE: stripe.url,
@@ -57,9 +61,14 @@ async function startStandIns(found: Surroundings) {
         GOOGLE_CLIENT_ID: google.clientId,
         GOOGLE_CLIENT_SECRET: google.clientSecret,
       }),
+      ...(model && {
+        AI_BASE_URL: model.url,
+        AI_MODEL_FLASH: model.models.flash,
+        AI_MODEL_PRO: model.models.pro,
+      }),
     },
     close: async () => {
-      await Promise.all([stripe?.close(), google?.close()]);
+      await Promise.all([stripe?.close(), google?.close(), model?.close()]);
     },
   };
 }

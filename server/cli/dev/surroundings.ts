@@ -18,6 +18,7 @@ export interface Surroundings {
   /** Ports of the stand-ins; null where the user has real credentials. */
   readonly googlePort: number | null;
   readonly stripePort: number | null;
+  readonly modelPort: number | null;
 }
 
 /** `.env` under the process's own environment, empty values as unset. Read anew at each start of the API. */
@@ -33,7 +34,7 @@ export function readEnvironment(): Environment {
 /** Decides from the environment what has to be started. Throws a sentence when PORT or FRONTEND_URL make no sense. */
 export function surveySurroundings(environment: Environment): Surroundings {
   const apiPort = Number(environment["PORT"] ?? "5000");
-  if (!Number.isInteger(apiPort) || apiPort < 1 || apiPort > 65_533)
+  if (!Number.isInteger(apiPort) || apiPort < 1 || apiPort > 65_532)
     throw new Error(`PORT=${environment["PORT"]} is not a port. Use a number such as 5000.`);
   const frontendUrl = (environment["FRONTEND_URL"] ?? "http://localhost:3000")
     .split(",")[0]
@@ -58,6 +59,7 @@ export function surveySurroundings(environment: Environment): Surroundings {
     googlePort:
       environment["GOOGLE_CLIENT_ID"] || environment["GOOGLE_ISSUER"] ? null : apiPort + 1,
     stripePort: environment["STRIPE_SECRET_KEY"] ? null : apiPort + 2,
+    modelPort: environment["AI_BASE_URL"] ? null : apiPort + 3,
   };
 }
 
@@ -67,6 +69,7 @@ export async function busyPorts(found: Surroundings): Promise<string | null> {
     [found.apiPort, "the API"],
     [found.googlePort, "the Google sandbox, PORT + 1"],
     [found.stripePort, "the Stripe sandbox, PORT + 2"],
+    [found.modelPort, "the stand-in model, PORT + 3"],
   ];
   const taken: string[] = [];
   const remedies: string[] = [];

@@ -90,8 +90,7 @@ export function createRedisRunOutput(options: {
   ): Promise<number | undefined> {
     const head = [String(firstSeq), String(Math.ceil(ttlMs)), String(MAX_STREAM_LENGTH)];
     return circuit.ask<number | undefined>(
-      async (client) =>
-        Number(await client.eval(APPEND, 1, streamKey(runId), ...head, ...events)),
+      async (client) => Number(await client.eval(APPEND, 1, streamKey(runId), ...head, ...events)),
       () => undefined,
     );
   }
@@ -99,7 +98,10 @@ export function createRedisRunOutput(options: {
   function retryLater(runId: string, state: Mirror): void {
     clearTimeout(state.timer);
     if (closed) return;
-    state.timer = setTimeout(() => void mirror(runId), MIRROR_RETRY_MS * (0.75 + Math.random() / 2));
+    state.timer = setTimeout(
+      () => void mirror(runId),
+      MIRROR_RETRY_MS * (0.75 + Math.random() / 2),
+    );
     state.timer.unref();
   }
 
@@ -117,7 +119,10 @@ export function createRedisRunOutput(options: {
           client.xrevrange(streamKey(runId), "+", "-", "COUNT", 1),
         ]);
         return {
-          events: page.map(([streamId, fields]) => ({ seq: seqOf(streamId), data: fields[1] ?? "" })),
+          events: page.map(([streamId, fields]) => ({
+            seq: seqOf(streamId),
+            data: fields[1] ?? "",
+          })),
           lastSeq: newest[0] === undefined ? 0 : seqOf(newest[0][0]),
           reachable: true,
           isProducer: false,

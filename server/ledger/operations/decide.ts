@@ -234,6 +234,8 @@ function settle(account: Account, operation: SettleOperation, facts: Facts): Eff
       durationMs: operation.usage?.durationMs ?? Math.max(0, facts.nowMs - hold.createdAtMs),
       success: operation.usage?.success ?? true,
       error: operation.usage?.error ?? null,
+      inputTokens: operation.usage?.inputTokens ?? null,
+      outputTokens: operation.usage?.outputTokens ?? null,
       createdAtMs: facts.nowMs,
     },
     amountCredits,

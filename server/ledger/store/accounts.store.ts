@@ -182,6 +182,8 @@ export async function save(session: SqlSession, sheet: Sheet): Promise<void> {
         Math.round(row.durationMs),
         row.success ? 1 : 0,
         text(row.error, 500),
+        row.inputTokens ?? null,
+        row.outputTokens ?? null,
         date(row.createdAtMs),
       ]),
     ),

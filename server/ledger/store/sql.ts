@@ -212,6 +212,8 @@ function statements(dialect: Dialect) {
       durationMs: "int",
       success: "int",
       error: "text",
+      inputTokens: "int",
+      outputTokens: "int",
       createdAt: "date",
     }),
     insertKeys: insert(dialect, "idempotency_keys", {

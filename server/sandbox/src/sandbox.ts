@@ -14,6 +14,7 @@
 // Tests sign in without a browser with `driveSignIn` (tests/support/google-sign-in.ts).
 import { type GoogleSandbox, startGoogleSandbox } from "./google/server.ts";
 import type { GoogleUser } from "./google/users.ts";
+import { type ModelSandbox, type ModelSandboxOptions, startModelSandbox } from "./model/server.ts";
 import {
   type StripeSandbox,
   type StripeSandboxOptions,
@@ -25,6 +26,7 @@ export interface SandboxOptions {
   /** 0 (default) = any free port. */
   stripePort?: number;
   googlePort?: number;
+  modelPort?: number;
   /** Where Stripe's events go, e.g. `http://localhost:5000/api/payment/webhook`. */
   webhookUrl?: string;
   /** Callback addresses Google accepts, e.g. `http://localhost:5000/api/auth/google/callback`. */
@@ -41,11 +43,14 @@ export interface SandboxOptions {
   clock?: () => Date;
   /** Everything else the Stripe stand-in takes. */
   stripe?: Partial<StripeSandboxOptions>;
+  /** Everything else the model stand-in takes. */
+  model?: Partial<ModelSandboxOptions>;
 }
 
 export interface Sandbox {
   stripe: StripeSandbox;
   google: GoogleSandbox;
+  model: ModelSandbox;
   env: { [name: string]: string };
   close(): Promise<void>;
 }
@@ -57,20 +62,15 @@ export const SANDBOX_DEFAULTS = {
   clientSecret: "GOCSPX-skywork-sandbox-secret",
 };
 
-/** Starts both stand-ins. If one cannot start, the other is closed again. */
+/** Starts the stand-ins. If one cannot start, the others are closed again. */
 export async function startSandbox(options: SandboxOptions): Promise<Sandbox> {
-  const stripe = await startStripeSandbox({
-    ...options.stripe,
-    port: options.stripePort ?? options.stripe?.port,
-    host: options.host ?? options.stripe?.host,
-    dataDir: options.dataDir ?? options.stripe?.dataDir,
-    webhookUrl: options.webhookUrl ?? options.stripe?.webhookUrl,
-    clock: options.clock ?? options.stripe?.clock,
-    allowHosts: options.allowHosts ?? options.stripe?.allowHosts,
-    secretKey: options.secretKey ?? SANDBOX_DEFAULTS.secretKey,
-    webhookSecret: options.webhookSecret ?? SANDBOX_DEFAULTS.webhookSecret,
-  });
+  const started: { close(): Promise<void> }[] = [];
+  const closeAll = async () => {
+    await Promise.all(started.map((one) => one.close()));
+  };
   try {
+    const stripe = await startStripeSandbox(stripeOptions(options));
+    started.push(stripe);
     const google = await startGoogleSandbox({
       port: options.googlePort,
       host: options.host,
@@ -80,23 +80,44 @@ export async function startSandbox(options: SandboxOptions): Promise<Sandbox> {
       users: options.users,
       allowHosts: options.allowHosts,
     });
-    return {
-      stripe,
-      google,
-      env: {
-        STRIPE_API_BASE: stripe.url,
-        STRIPE_SECRET_KEY: stripe.secretKey,
-        STRIPE_WEBHOOK_SECRET: stripe.webhookSecret,
-        GOOGLE_ISSUER: google.issuer,
-        GOOGLE_CLIENT_ID: google.clientId,
-        GOOGLE_CLIENT_SECRET: google.clientSecret,
-      },
-      close: async () => {
-        await Promise.all([stripe.close(), google.close()]);
-      },
-    };
+    started.push(google);
+    const model = await startModelSandbox({
+      ...options.model,
+      ...(options.modelPort === undefined ? {} : { port: options.modelPort }),
+      ...(options.host === undefined ? {} : { host: options.host }),
+    });
+    started.push(model);
+    return { stripe, google, model, env: environmentOf(stripe, google, model), close: closeAll };
   } catch (error) {
-    await stripe.close();
+    await closeAll();
     throw error;
   }
+}
+
+function stripeOptions(options: SandboxOptions): StripeSandboxOptions {
+  return {
+    ...options.stripe,
+    port: options.stripePort ?? options.stripe?.port,
+    host: options.host ?? options.stripe?.host,
+    dataDir: options.dataDir ?? options.stripe?.dataDir,
+    webhookUrl: options.webhookUrl ?? options.stripe?.webhookUrl,
+    clock: options.clock ?? options.stripe?.clock,
+    allowHosts: options.allowHosts ?? options.stripe?.allowHosts,
+    secretKey: options.secretKey ?? SANDBOX_DEFAULTS.secretKey,
+    webhookSecret: options.webhookSecret ?? SANDBOX_DEFAULTS.webhookSecret,
+  };
+}
+
+function environmentOf(stripe: StripeSandbox, google: GoogleSandbox, model: ModelSandbox) {
+  return {
+    STRIPE_API_BASE: stripe.url,
+    STRIPE_SECRET_KEY: stripe.secretKey,
+    STRIPE_WEBHOOK_SECRET: stripe.webhookSecret,
+    GOOGLE_ISSUER: google.issuer,
+    GOOGLE_CLIENT_ID: google.clientId,
+    GOOGLE_CLIENT_SECRET: google.clientSecret,
+    AI_BASE_URL: model.url,
+    AI_MODEL_FLASH: model.models.flash,
+    AI_MODEL_PRO: model.models.pro,
+  };
 }

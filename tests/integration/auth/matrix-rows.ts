@@ -11,6 +11,7 @@ export interface Others {
   /** Another one, who may be disabled, promoted or refunded by the administrators of these rows. */
   victim: Person;
   checkoutSession: string;
+  otherRun: string;
 }
 
 /** One procedure of the matrix. */
@@ -92,6 +93,31 @@ export const rows: Record<string, Row> = {
   "payment.resumeSubscription": { caller: "user", foreign: ownOnly },
   "payment.portal": { caller: "user", foreign: ownOnly },
   "payment.invoices": { caller: "user", foreign: ownOnly },
+  "ai.models": { caller: "public", foreign: open },
+  "ai.start": {
+    caller: "user",
+    input: () => ({
+      feature: "chat-flash",
+      messages: [{ role: "user", content: "Hello" }],
+      idempotencyKey: randomUUID(),
+    }),
+    foreign: { none: "keys belong to the caller: the id of a run is made of both" },
+  },
+  "ai.stream": {
+    caller: "user",
+    input: () => ({ runId: "run_nobodys" }),
+    foreign: ({ otherRun }) => ({ runId: otherRun }),
+  },
+  "ai.stop": {
+    caller: "user",
+    input: () => ({ runId: "run_nobodys" }),
+    foreign: ({ otherRun }) => ({ runId: otherRun }),
+  },
+  "ai.run": {
+    caller: "user",
+    input: () => ({ runId: "run_nobodys" }),
+    foreign: ({ otherRun }) => ({ runId: otherRun }),
+  },
   "service.reserve": {
     caller: "service",
     input: ({ other }) => ({

@@ -3,6 +3,7 @@ import { SignJWT } from "jose";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { keyId } from "../../../server/auth/keys.ts";
 import { appRouter } from "../../../server/routers/app.ts";
+import type { ProcedureKind } from "../../../shared/src/procedure.ts";
 import { contract } from "../../../shared/src/contract.ts";
 import { availableBackends } from "../../support/databases.ts";
 import { type AppWorld, FRONTEND, openApp, type Person, SERVICE_KEY } from "./app-world.ts";
@@ -12,11 +13,12 @@ const REFUSALS = ["UNAUTHENTICATED", "TOKEN_EXPIRED", "SESSION_REVOKED", "FORBID
 
 function kindOf(path: string): "query" | "mutation" | "subscription" {
   const [group = "", name = ""] = path.split(".");
-  const procedures: Record<string, { kind: "query" | "mutation" | "subscription" }> | undefined =
-    Object.entries(contract).find(([key]) => key === group)?.[1];
+  const procedures: Record<string, { kind: ProcedureKind }> | undefined = Object.entries(
+    contract,
+  ).find(([key]) => key === group)?.[1];
   const found = procedures?.[name];
   if (found === undefined) throw new Error(`${path} is not in the contract`);
-  return found.kind;
+  return found.kind === "trackedSubscription" ? "subscription" : found.kind;
 }
 
 describe("the authorisation matrix", () => {
@@ -35,7 +37,13 @@ describe("the authorisation matrix", () => {
     const withOwnIds = paths.filter((path) => {
       const row = rows[path];
       if (row?.caller !== "user" || row.foreign === catalogue) return false;
-      const input = row.input?.({ other: nobody, victim: nobody, checkoutSession: "" }) ?? {};
+      const input =
+        row.input?.({
+          other: nobody,
+          victim: nobody,
+          checkoutSession: "",
+          otherRun: "",
+        }) ?? {};
       return Object.keys(input).some((key) => key.endsWith("Id"));
     });
     for (const path of withOwnIds) expect(rows[path]?.foreign, path).toBeTypeOf("function");
@@ -67,7 +75,18 @@ for (const available of await availableBackends()) {
         bearer(other.accessToken),
       );
       const { sessionId: checkout } = bought.data as { sessionId: string };
-      others = { other, victim: await world.person(), checkoutSession: checkout };
+      const started = await world.call(
+        "ai.start",
+        "mutation",
+        {
+          feature: "chat-flash",
+          messages: [{ role: "user", content: "Hello" }],
+          idempotencyKey: "matrix",
+        },
+        bearer(other.accessToken),
+      );
+      const { runId: otherRun } = started.data as { runId: string };
+      others = { other, victim: await world.person(), checkoutSession: checkout, otherRun };
       user = await world.person();
       admin = await world.person("ADMIN");
     });

@@ -1,0 +1,171 @@
+// The model provider: any OpenAI-compatible API, through the `openai` client (docs/decisions). The only file that imports it.
+import OpenAI, { APIConnectionError, APIError } from "openai";
+import type { ModelPart, ModelPort, ModelRequest } from "../ai/ports.ts";
+import { AppError, isAppError } from "../lib/errors.ts";
+
+/** How to reach the provider. */
+export interface ModelAdapterOptions {
+  /** `/v1` included; `/chat/completions` is appended. */
+  readonly baseUrl: string;
+  /** Null for providers that want none (Ollama, vLLM). */
+  readonly apiKey: string | null;
+}
+
+type Chunk = OpenAI.Chat.Completions.ChatCompletionChunk;
+type Format = OpenAI.Chat.Completions.ChatCompletionCreateParamsStreaming["response_format"];
+
+/** The provider as a ModelPort; one call is one request: a repeated one could be produced and paid twice. */
+export function createModelAdapter(options: ModelAdapterOptions): ModelPort {
+  return { stream: (request) => streamAnswer(options, request) };
+}
+
+async function* streamAnswer(
+  options: ModelAdapterOptions,
+  request: ModelRequest,
+): AsyncGenerator<ModelPart, void, void> {
+  const watch = watchForSilence(request.silenceMs);
+  const signal = AbortSignal.any([request.signal, watch.signal]);
+  const client = new OpenAI({
+    baseURL: options.baseUrl,
+    apiKey: options.apiKey ?? "none",
+    maxRetries: 0,
+    timeout: request.silenceMs,
+    logLevel: "off",
+    fetch: tappedFetch(watch.heard),
+  });
+  let isComplete = false;
+  try {
+    const chunks = await ask(client, request, signal);
+    for await (const chunk of chunks) {
+      const choice = chunk.choices?.[0];
+      if (choice?.finish_reason === "content_filter") throw refused();
+      if (choice?.finish_reason) isComplete = true;
+      yield* partsOf(chunk);
+    }
+  } catch (error) {
+    throw providerError(error, watch.signal.aborted);
+  } finally {
+    watch.end();
+  }
+  if (request.signal.aborted) throw providerError(null, false);
+  if (watch.signal.aborted) throw providerError(null, true);
+  if (!isComplete) throw brokenOff();
+}
+
+/** Asks for JSON as strictly as the provider can: by schema, as JSON at all, or by the prompt alone. */
+async function ask(
+  client: OpenAI,
+  request: ModelRequest,
+  signal: AbortSignal,
+): Promise<AsyncIterable<Chunk>> {
+  const formats = request.json === undefined ? [undefined] : formatsOf(request.json);
+  for (const [index, format] of formats.entries()) {
+    try {
+      return await client.chat.completions.create(
+        {
+          model: request.model,
+          messages: request.messages.map(({ role, content }) => ({ role, content })),
+          stream: true,
+          stream_options: { include_usage: true },
+          ...(format === undefined ? {} : { response_format: format }),
+        },
+        { signal },
+      );
+    } catch (error) {
+      // 400 or 422: it does not know this format. Nothing was produced, so the next one may be tried.
+      const isUnknownFormat =
+        error instanceof APIError && (error.status === 400 || error.status === 422);
+      if (!isUnknownFormat || index === formats.length - 1) throw error;
+    }
+  }
+  throw brokenOff();
+}
+
+function formatsOf(json: NonNullable<ModelRequest["json"]>): Format[] {
+  return [
+    {
+      type: "json_schema",
+      json_schema: { name: json.name, strict: true, schema: { ...json.schema } },
+    },
+    { type: "json_object" },
+    undefined,
+  ];
+}
+
+function* partsOf(chunk: Chunk): Generator<ModelPart, void, void> {
+  const delta = chunk.choices?.[0]?.delta;
+  // A refusal is the model's answer, too.
+  const text = delta?.content ?? delta?.refusal ?? "";
+  if (typeof text === "string" && text !== "") yield { type: "text", text };
+  if (chunk.usage)
+    yield {
+      type: "usage",
+      inputTokens: countOf(chunk.usage.prompt_tokens),
+      outputTokens: countOf(chunk.usage.completion_tokens),
+    };
+}
+
+function countOf(tokens: unknown): number | null {
+  return typeof tokens === "number" && Number.isSafeInteger(tokens) && tokens >= 0 ? tokens : null;
+}
+
+/** Aborts when nothing was heard for `silenceMs`. */
+function watchForSilence(silenceMs: number) {
+  const silent = new AbortController();
+  const timer = setTimeout(() => silent.abort(), silenceMs);
+  timer.unref();
+  return {
+    signal: silent.signal,
+    heard: () => void timer.refresh(),
+    end: () => clearTimeout(timer),
+  };
+}
+
+/** A fetch that tells of every byte: providers send comments to keep a slow answer alive, which the client drops. */
+function tappedFetch(heard: () => void): typeof fetch {
+  return async (input, init) => {
+    const response = await fetch(input, init);
+    heard();
+    if (response.body === null) return response;
+    const tap = new TransformStream<Uint8Array, Uint8Array>({
+      transform(bytes, controller) {
+        heard();
+        controller.enqueue(bytes);
+      },
+    });
+    const { status, statusText, headers } = response;
+    return new Response(response.body.pipeThrough(tap), { status, statusText, headers });
+  };
+}
+
+/** AI_PROVIDER_ERROR with a sentence for the user; the provider's own words may quote the prompt and stay out. */
+function providerError(error: unknown, isSilent: boolean): AppError {
+  if (isAppError(error)) return error;
+  if (isSilent) return failure("The model did not answer in time. Please try again.", "silent");
+  if (error instanceof APIConnectionError)
+    return failure("The model provider cannot be reached. Please try again.", "unreachable");
+  if (error instanceof APIError && typeof error.status === "number")
+    return failure(sentenceFor(error.status), `status ${error.status}`);
+  return brokenOff();
+}
+
+function sentenceFor(status: number): string {
+  if (status === 429) return "The model provider is busy. Please try again in a moment.";
+  if (status === 401 || status === 403)
+    return "The model provider refused this server's key. The operator has to look at AI_API_KEY.";
+  if (status === 404)
+    return "The model provider does not know this model. The operator has to look at AI_MODEL_FLASH and AI_MODEL_PRO.";
+  return "The model provider failed. Please try again.";
+}
+
+function refused(): AppError {
+  return failure("The model provider's filter stopped this answer.", "content filter");
+}
+
+function brokenOff(): AppError {
+  return failure("The model's answer broke off. Please try again.", "broken off");
+}
+
+function failure(sentence: string, cause: string): AppError {
+  return AppError.of("AI_PROVIDER_ERROR", sentence, undefined, cause);
+}

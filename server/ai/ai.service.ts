@@ -1,0 +1,168 @@
+// The AI features on the meter: what the `ai` procedures, the jobs and the server's stop ask of them.
+import { FEATURES } from "../../shared/src/features.ts";
+import type { RunOutput, PubSub } from "../kv/ports.ts";
+import type { Logger } from "../lib/logger.ts";
+import { type ActiveRuns, createActiveRuns } from "./active-runs.ts";
+import type {
+  ModelList,
+  RunTimings,
+  RunView,
+  StartInput,
+  StartResult,
+  StopResult,
+  TrackedRunEvent,
+} from "./ai.types.ts";
+import type {
+  FeatureModels,
+  FeaturePrices,
+  ModelPort,
+  RunStore,
+  WithPackageSuggestion,
+} from "./ports.ts";
+import { findOwnRun, readRun } from "./read-run.ts";
+import { startRun } from "./start-run.ts";
+import { endAbandonedRuns, STOP_CHANNEL, stopRun } from "./stop-run.ts";
+
+/** Dependencies of the service. */
+export interface AiDeps {
+  readonly store: RunStore;
+  readonly output: RunOutput;
+  readonly pubsub: PubSub;
+  readonly model: ModelPort;
+  readonly models: FeatureModels;
+  readonly prices: FeaturePrices;
+  readonly withPackageSuggestion: WithPackageSuggestion;
+  readonly logger: Logger;
+  /** Milliseconds since 1970. */
+  readonly now: () => number;
+  /** Defaults to the bounds of CONTRACT.md section 4. */
+  readonly timings?: Partial<RunTimings>;
+}
+
+/** The `ai` procedures' work. */
+export interface AiService {
+  models(): ModelList;
+  /** Throws INSUFFICIENT_CREDITS, RATE_LIMITED, IDEMPOTENCY_CONFLICT, AI_PROVIDER_ERROR, SERVICE_UNAVAILABLE. */
+  start(userId: string, input: StartInput): Promise<StartResult>;
+  /** Throws NOT_FOUND, VALIDATION_FAILED. */
+  stream(
+    userId: string,
+    input: { runId: string; lastEventId?: string | undefined },
+    signal: AbortSignal,
+  ): AsyncGenerator<TrackedRunEvent, void, void>;
+  /** Throws NOT_FOUND, SERVICE_UNAVAILABLE. */
+  stop(userId: string, runId: string): Promise<StopResult>;
+  /** Throws NOT_FOUND. */
+  run(userId: string, runId: string): Promise<RunView>;
+  /** Job: ends runs whose producer died. Returns how many. */
+  endAbandoned(): Promise<number>;
+  /** Job: forgets runs that ended 90 days ago. Returns how many. */
+  prune(signal: AbortSignal): Promise<number>;
+  /** Runs produced by this process now. */
+  readonly activeRuns: number;
+  /** Ends the runs of this process, settled for what they have produced. */
+  close(): Promise<void>;
+}
+
+const DEFAULT_TIMINGS: RunTimings = {
+  readerGraceMs: 30_000,
+  maxRunMs: 600_000,
+  modelSilenceMs: 60_000,
+  keepOutputMs: 120_000,
+  leaseMs: 20_000,
+  tickMs: 2_000,
+};
+const KEEP_RUNS_MS = 90 * 86_400_000;
+const PRUNE_CHUNK = 500;
+/** Runs that are nearly done when the server stops may still end by themselves. */
+const CLOSE_GRACE_MS = 2_000;
+
+/** Makes the service. `close()` it before the ledger: it settles what runs. */
+export function createAiService(options: AiDeps): AiService {
+  const active = createActiveRuns();
+  let closing = false;
+  const timings = { ...DEFAULT_TIMINGS, ...options.timings };
+  const deps = { ...options, timings, active, isClosing: () => closing };
+  const stopListening = listenForStops(deps);
+  return {
+    models: () => listModels(deps.models),
+    start: (userId, input) => startRun(deps, userId, input),
+    stream: (userId, { runId, lastEventId }, signal) =>
+      readRun(
+        deps,
+        { userId, runId, ...(lastEventId === undefined ? {} : { lastEventId }) },
+        signal,
+      ),
+    stop: (userId, runId) => stopRun(deps, userId, runId),
+    run: (userId, runId) => viewRun(deps, userId, runId),
+    endAbandoned: () => endAbandonedRuns(deps),
+    prune: (signal) => pruneRuns(deps, signal),
+    get activeRuns() {
+      return active.size;
+    },
+    async close() {
+      closing = true;
+      await Promise.all([endAll(active), stopListening()]);
+    },
+  };
+}
+
+function listModels(models: FeatureModels): ModelList {
+  return {
+    models: FEATURES.flatMap((feature) => {
+      const model = models[feature];
+      return model === undefined ? [] : [{ feature, model }];
+    }),
+  };
+}
+
+async function viewRun(deps: AiDeps, userId: string, runId: string): Promise<RunView> {
+  const run = await findOwnRun(deps.store, userId, runId);
+  return {
+    runId: run.id,
+    feature: run.feature,
+    state: run.state,
+    heldCredits: run.heldCredits,
+    charged: run.charged,
+    createdAt: run.createdAt.toISOString(),
+    endedAt: run.endedAt?.toISOString() ?? null,
+    code: run.code,
+  };
+}
+
+/** Hears of stops asked for on other instances. Returns how to leave. */
+function listenForStops(deps: AiDeps & { readonly active: ActiveRuns }): () => Promise<void> {
+  const joined = deps.pubsub.subscribe(STOP_CHANNEL, (runId) => {
+    deps.active.get(runId)?.stop("stopped");
+  });
+  joined.catch((error: unknown) => {
+    // The row says so too, and the producer looks at it with every renewal of its lease.
+    deps.logger.warn({ err: error }, "stops of runs are heard of late");
+  });
+  return async () => {
+    const leave = await joined.catch(() => null);
+    await leave?.();
+  };
+}
+
+async function pruneRuns(deps: AiDeps, signal: AbortSignal): Promise<number> {
+  let pruned = 0;
+  while (!signal.aborted) {
+    const count = await deps.store.prune(new Date(deps.now() - KEEP_RUNS_MS), PRUNE_CHUNK);
+    pruned += count;
+    if (count < PRUNE_CHUNK) break;
+  }
+  return pruned;
+}
+
+async function endAll(active: ActiveRuns): Promise<void> {
+  const running = active.all();
+  if (running.length === 0) return;
+  const allDone = Promise.all(running.map(({ done }) => done));
+  let timer: NodeJS.Timeout | undefined;
+  const grace = new Promise<void>((resolve) => (timer = setTimeout(resolve, CLOSE_GRACE_MS)));
+  await Promise.race([allDone, grace]);
+  clearTimeout(timer);
+  for (const run of running) run.stop("shutdown");
+  await allDone;
+}

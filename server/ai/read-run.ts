@@ -1,0 +1,161 @@
+// Reading a run, on any instance: replay what is there after the reader's last event, follow what comes, end with the end.
+import { setTimeout as sleep } from "node:timers/promises";
+import { type RunEvent, runEvent } from "../../shared/src/ai.ts";
+import type { OutputPage, RunOutput } from "../kv/ports.ts";
+import { AppError } from "../lib/errors.ts";
+import type { EndedRun, Run, RunTimings, TrackedRunEvent } from "./ai.types.ts";
+import { eventId, foreignEventId, seqOfEventId } from "./event-ids.ts";
+import type { RunStore } from "./ports.ts";
+import { endEvent } from "./produce-run.ts";
+
+/** Dependencies of a reader. */
+export interface ReadDeps {
+  readonly store: RunStore;
+  readonly output: RunOutput;
+  readonly timings: RunTimings;
+  /** Milliseconds since 1970. */
+  readonly now: () => number;
+}
+
+/** Wake-ups may be lost: a reader with nothing to do looks again after this. */
+const LOOK_AGAIN_MS = 1_000;
+/** With Redis unavailable a reader on another instance gets its end from the database, this long after it. */
+const END_WITHOUT_OUTPUT_MS = 2_000;
+
+/**
+ * Events of the user's run after `lastEventId` (all of them when left out), up to `end`. Throws NOT_FOUND (no such run of
+ * this user, or its output is gone), VALIDATION_FAILED (an event id that is not of this run).
+ */
+export async function* readRun(
+  deps: ReadDeps,
+  reader: { readonly userId: string; readonly runId: string; readonly lastEventId?: string },
+  signal: AbortSignal,
+): AsyncGenerator<TrackedRunEvent, void, void> {
+  const { runId } = reader;
+  const run = await findOwnRun(deps.store, reader.userId, runId);
+  requireKept(deps, run);
+  let seq = seqOfEventId(runId, reader.lastEventId);
+  const waiter = createWaiter(signal);
+  const unwatch = await deps.output.watch(runId, waiter.wake);
+  const presence = announce(deps, runId, signal);
+  try {
+    if (seq > 0 && (await isPastTheEnd(deps, run, seq))) return;
+    let page = await deps.output.read(runId, seq);
+    while (!signal.aborted) {
+      for (const { seq: number, data } of page.events) {
+        // The stored number counts, not the place in the page: a gap is waited for, never skipped.
+        if (number !== seq + 1) break;
+        seq = number;
+        const event = runEvent.parse(JSON.parse(data));
+        yield { id: eventId(runId, seq), event };
+        if (event.type === "end") return;
+      }
+      const ended = page.events.length > 0 ? null : await endWithoutOutput(deps, runId, page, seq);
+      if (ended !== null) {
+        yield { id: eventId(runId, seq + 1), event: ended };
+        return;
+      }
+      if (page.events.length === 0) await waiter.wait(LOOK_AGAIN_MS);
+      page = await deps.output.read(runId, seq);
+    }
+  } finally {
+    presence.end();
+    waiter.close();
+    await unwatch();
+    await deps.output.noteReader(runId);
+  }
+}
+
+/** The user's run. Throws NOT_FOUND, the same for another user's as for none. */
+export async function findOwnRun(store: RunStore, userId: string, runId: string): Promise<Run> {
+  const run = await store.find(runId);
+  if (run === null || run.userId !== userId) throw AppError.of("NOT_FOUND", "No such run.");
+  return run;
+}
+
+/** Throws NOT_FOUND once the output of an ended run is not kept any more. */
+function requireKept({ timings, now }: ReadDeps, run: Run): void {
+  if (run.endedAt !== null && now() - run.endedAt.getTime() > timings.keepOutputMs)
+    throw AppError.of("NOT_FOUND", "The output of this run is not kept any more.");
+}
+
+/**
+ * Whether the reader has seen the end already. Throws VALIDATION_FAILED for an event that cannot have been received: one
+ * beyond the last, where all of them are known.
+ */
+async function isPastTheEnd({ output }: ReadDeps, run: Run, seq: number): Promise<boolean> {
+  const page = await output.read(run.id, seq - 1);
+  const isWhole = page.isProducer || (run.endedAt !== null && page.lastSeq > 0);
+  if (isWhole && seq > page.lastSeq) throw foreignEventId();
+  const last = page.events[0];
+  return last !== undefined && runEvent.parse(JSON.parse(last.data)).type === "end";
+}
+
+/**
+ * The end from the database, when the run has ended and no output will come any more: its producer died without a mirror,
+ * or Redis is unavailable. Null while output may still come.
+ */
+async function endWithoutOutput(
+  deps: ReadDeps,
+  runId: string,
+  page: OutputPage,
+  seq: number,
+): Promise<RunEvent | null> {
+  // What is known to be there is on its way.
+  if (page.lastSeq > seq || (page.isProducer && page.lastSeq > 0)) return null;
+  const run = await deps.store.find(runId);
+  if (run === null || run.endedAt === null || run.state === "running") return null;
+  if (deps.now() - run.endedAt.getTime() < END_WITHOUT_OUTPUT_MS) return null;
+  return endEvent(endedRun(run));
+}
+
+/** How a run that is not running any more has ended. */
+export function endedRun(run: Run): EndedRun {
+  return {
+    outcome: run.state === "running" ? "failed" : run.state,
+    charged: run.charged,
+    balance: run.balance ?? 0,
+    code: run.code,
+  };
+}
+
+/** Says again and again that somebody reads, so that the producer goes on. */
+function announce({ output, timings }: ReadDeps, runId: string, signal: AbortSignal) {
+  const over = new AbortController();
+  const either = AbortSignal.any([over.signal, signal]);
+  async function loop(): Promise<void> {
+    while (!either.aborted) {
+      await output.noteReader(runId);
+      await sleep(timings.tickMs, undefined, { signal: either, ref: false }).catch(() => {});
+    }
+  }
+  void loop();
+  return { end: () => over.abort() };
+}
+
+/** A wait that an appended event or the end of the request cuts short. A wake-up between two waits is not lost. */
+function createWaiter(signal: AbortSignal) {
+  let woken = false;
+  let resume: (() => void) | null = null;
+  const wake = () => {
+    woken = true;
+    resume?.();
+  };
+  signal.addEventListener("abort", wake);
+  return {
+    wake,
+    close: () => signal.removeEventListener("abort", wake),
+    async wait(ms: number): Promise<void> {
+      if (!woken && !signal.aborted) {
+        let timer: NodeJS.Timeout | undefined;
+        await new Promise<void>((resolve) => {
+          resume = resolve;
+          timer = setTimeout(resolve, ms);
+        });
+        clearTimeout(timer);
+        resume = null;
+      }
+      woken = false;
+    },
+  };
+}

@@ -1,0 +1,234 @@
+// The rows of `ai_runs`: each is made with its hold and ended with its charge, in one transaction.
+import { FEATURES } from "../../shared/src/features.ts";
+import { ERROR_CODES, type ErrorCode } from "../../shared/src/errors.ts";
+import type { Database, DatabaseTransaction } from "../database/database.ts";
+import { classifyDatabaseError } from "../database/errors.ts";
+import { isAppError } from "../lib/errors.ts";
+import type { Ledger } from "../ledger/ports.ts";
+import type { EndedRun, Run, RunEnding } from "./ai.types.ts";
+import type { RunOrder, RunStore } from "./ports.ts";
+
+/** Dependencies of the store. */
+export interface RunStoreDeps {
+  readonly database: Database;
+  readonly ledger: Pick<Ledger, "applyIn" | "changed">;
+  /** Milliseconds since 1970. */
+  readonly now: () => number;
+}
+
+/** The store over Prisma and the ledger. */
+export function createRunStore(deps: RunStoreDeps): RunStore {
+  const { models } = deps.database;
+  return {
+    find: (runId) => findRun(deps, runId),
+    create: (order) => createRun(deps, order),
+    renewLease: (runId, lease) => renewLease(deps, runId, lease),
+    async requestStop(runId) {
+      await models.aiRun.updateMany({
+        where: { id: runId, state: "running", stopRequestedAt: null },
+        data: { stopRequestedAt: new Date(deps.now()) },
+      });
+    },
+    end: (run, ending) => endRun(deps, run, ending),
+    async abandoned(nowMs, limit) {
+      const rows = await models.aiRun.findMany({
+        where: { state: "running", leaseExpiresAt: { lt: new Date(nowMs) } },
+        orderBy: { leaseExpiresAt: "asc" },
+        take: limit,
+      });
+      return rows.map(toRun);
+    },
+    async prune(endedBefore, limit) {
+      const old = await models.aiRun.findMany({
+        where: { endedAt: { lt: endedBefore } },
+        select: { id: true },
+        take: limit,
+      });
+      const ids = old.map(({ id }) => id);
+      return ids.length === 0
+        ? 0
+        : (await models.aiRun.deleteMany({ where: { id: { in: ids } } })).count;
+    },
+  };
+}
+
+async function findRun({ database }: RunStoreDeps, runId: string): Promise<Run | null> {
+  const row = await database.models.aiRun.findUnique({ where: { id: runId } });
+  return row === null ? null : toRun(row);
+}
+
+async function createRun(
+  deps: RunStoreDeps,
+  order: RunOrder,
+): Promise<{ run: Run; isNew: boolean }> {
+  try {
+    const run = await deps.database.transaction((tx) => insertRun(deps, tx, order));
+    await deps.ledger.changed([order.userId]);
+    return { run, isNew: true };
+  } catch (error) {
+    // Of two callers with one key the second finds the first one's run, and its own hold is rolled back.
+    if (classifyDatabaseError(error) !== "unique") throw error;
+    const run = await findRun(deps, order.runId);
+    if (run === null) throw error;
+    return { run, isNew: false };
+  }
+}
+
+async function insertRun(
+  { ledger, now }: RunStoreDeps,
+  tx: DatabaseTransaction,
+  order: RunOrder,
+): Promise<Run> {
+  const [hold] = await ledger.applyIn(tx, [
+    {
+      kind: "reserve",
+      userId: order.userId,
+      feature: order.feature,
+      amountCredits: order.priceCredits,
+      priceVersion: order.priceVersion,
+      idempotencyKey: `ai:${order.runId}`,
+      ttlSeconds: order.holdSeconds,
+      scopeLimit: order.maxConcurrent,
+    },
+  ]);
+  const row = await tx.models.aiRun.create({
+    data: {
+      id: order.runId,
+      userId: order.userId,
+      feature: order.feature,
+      inputHash: order.inputHash,
+      holdId: hold?.holdId ?? "",
+      heldCredits: order.priceCredits,
+      state: "running",
+      leaseExpiresAt: order.leaseExpiresAt,
+      createdAt: new Date(now()),
+    },
+  });
+  return toRun(row);
+}
+
+async function renewLease(
+  { database }: RunStoreDeps,
+  runId: string,
+  { expiresAt, producedCredits }: { readonly expiresAt: Date; readonly producedCredits: number },
+): Promise<"running" | "stopRequested" | "ended"> {
+  const { count } = await database.models.aiRun.updateMany({
+    where: { id: runId, state: "running" },
+    data: { leaseExpiresAt: expiresAt, producedCredits },
+  });
+  if (count === 0) return "ended";
+  const row = await database.models.aiRun.findUnique({
+    where: { id: runId },
+    select: { stopRequestedAt: true },
+  });
+  return row === null || row.stopRequestedAt === null ? "running" : "stopRequested";
+}
+
+async function endRun(deps: RunStoreDeps, run: Run, ending: RunEnding): Promise<EndedRun> {
+  const ended = await deps.database.transaction((tx) => settleAndEnd(deps, tx, run, ending));
+  await deps.ledger.changed([run.userId]);
+  return ended;
+}
+
+async function settleAndEnd(
+  deps: RunStoreDeps,
+  tx: DatabaseTransaction,
+  run: Run,
+  ending: RunEnding,
+): Promise<EndedRun> {
+  // The ledger takes the user's row first, as everywhere; under it nobody else can end this run.
+  const balance = await chargeRun(deps, tx, run, ending);
+  if (balance === null) {
+    const row = await tx.models.aiRun.findUniqueOrThrow({ where: { id: run.id } });
+    const current = toRun(row);
+    if (current.state !== "running")
+      return {
+        outcome: current.state,
+        charged: current.charged,
+        balance: current.balance ?? 0,
+        code: current.code,
+      };
+  }
+  const charged = balance === null ? 0 : ending.chargeCredits;
+  const credits = balance ?? (await balanceOf(tx, run.userId));
+  await tx.models.aiRun.update({
+    where: { id: run.id },
+    data: {
+      state: ending.outcome,
+      charged,
+      balance: credits,
+      code: ending.code,
+      model: ending.model,
+      endedAt: new Date(deps.now()),
+    },
+  });
+  return { outcome: ending.outcome, charged, balance: credits, code: ending.code };
+}
+
+/** The balance after the charge; null when the hold is not active any more. */
+async function chargeRun(
+  { ledger }: RunStoreDeps,
+  tx: DatabaseTransaction,
+  run: Run,
+  ending: RunEnding,
+): Promise<number | null> {
+  const { userId, holdId } = run;
+  const usage = {
+    model: ending.model,
+    durationMs: ending.durationMs,
+    success: ending.outcome === "completed",
+    error: ending.outcome === "completed" ? null : (ending.code ?? ending.outcome),
+    inputTokens: ending.inputTokens,
+    outputTokens: ending.outputTokens,
+  };
+  const amountCredits = ending.chargeCredits;
+  try {
+    const [result] =
+      amountCredits === 0
+        ? await ledger.applyIn(tx, [{ kind: "release", userId, holdId, usage }])
+        : await ledger.applyIn(tx, [{ kind: "settle", userId, holdId, amountCredits, usage }]);
+    return result?.credits ?? 0;
+  } catch (error) {
+    if (isAppError(error, "HOLD_NOT_ACTIVE") || isAppError(error, "NOT_FOUND")) return null;
+    throw error;
+  }
+}
+
+async function balanceOf(tx: DatabaseTransaction, userId: string): Promise<number> {
+  const user = await tx.models.user.findUnique({
+    where: { id: userId },
+    select: { credits: true },
+  });
+  return user?.credits ?? 0;
+}
+
+interface RunRow {
+  id: string;
+  userId: string;
+  feature: string;
+  inputHash: string;
+  holdId: string;
+  heldCredits: number;
+  state: string;
+  producedCredits: number;
+  charged: number;
+  balance: number | null;
+  code: string | null;
+  stopRequestedAt: Date | null;
+  leaseExpiresAt: Date;
+  createdAt: Date;
+  endedAt: Date | null;
+}
+
+const STATES = ["running", "completed", "stopped", "failed"] as const;
+
+function toRun({ stopRequestedAt, ...row }: RunRow): Run {
+  const codes = Object.keys(ERROR_CODES) as ErrorCode[];
+  return {
+    ...row,
+    feature: FEATURES.find((feature) => feature === row.feature) ?? FEATURES[0],
+    state: STATES.find((state) => state === row.state) ?? "failed",
+    code: codes.find((code) => code === row.code) ?? null,
+    stopRequested: stopRequestedAt !== null,
+  };
+}

@@ -1,0 +1,78 @@
+// Stopping a run on any instance, and ending the runs of producers that are gone.
+import { setTimeout as sleep } from "node:timers/promises";
+import type { PubSub } from "../kv/ports.ts";
+import { AppError } from "../lib/errors.ts";
+import type { ActiveRuns } from "./active-runs.ts";
+import type { Run, StopResult } from "./ai.types.ts";
+import type { RunEnding } from "./ai.types.ts";
+import { endEvent } from "./produce-run.ts";
+import { endedRun, findOwnRun, type ReadDeps } from "./read-run.ts";
+
+/** Where an instance asks the others to stop a run it does not produce. */
+export const STOP_CHANNEL = "ai-run-stop";
+
+/** Dependencies of stopping. */
+export interface StopDeps extends ReadDeps {
+  readonly active: ActiveRuns;
+  readonly pubsub: PubSub;
+}
+
+/** A stop is answered within this, or the caller is told to try again. */
+const STOP_WAIT_MS = 15_000;
+const LOOK_EVERY_MS = 200;
+/** Runs ended in one round of the job. */
+const REAP_LIMIT = 100;
+
+/**
+ * Stops the user's run, settles it for what was produced, and returns how it ended; a run that has ended already is
+ * returned as it ended. Throws NOT_FOUND, SERVICE_UNAVAILABLE.
+ */
+export async function stopRun(deps: StopDeps, userId: string, runId: string): Promise<StopResult> {
+  let run = await findOwnRun(deps.store, userId, runId);
+  if (run.state === "running") {
+    // The row first: it is heard of even where the message is lost.
+    await deps.store.requestStop(runId);
+    deps.active.get(runId)?.stop("stopped");
+    await deps.pubsub.publish(STOP_CHANNEL, runId);
+    run = await waitForEnd(deps, userId, runId);
+  }
+  const { outcome, charged, balance } = endedRun(run);
+  return { outcome, charged, balance };
+}
+
+async function waitForEnd(deps: StopDeps, userId: string, runId: string): Promise<Run> {
+  const giveUpAt = performance.now() + STOP_WAIT_MS;
+  while (performance.now() < giveUpAt) {
+    const here = deps.active.get(runId);
+    if (here === undefined) await sleep(LOOK_EVERY_MS);
+    else await Promise.race([here.done, sleep(LOOK_EVERY_MS * 5)]);
+    const run = await findOwnRun(deps.store, userId, runId);
+    if (run.state !== "running") return run;
+    if (run.leaseExpiresAt.getTime() < deps.now()) await endAbandoned(deps, run);
+  }
+  throw AppError.of("SERVICE_UNAVAILABLE", "The run is being stopped. Please look again.", {
+    retryAfterSeconds: 2,
+  });
+}
+
+/** Job: ends the runs whose producer died, for the share last written down. Returns how many. */
+export async function endAbandonedRuns(deps: StopDeps): Promise<number> {
+  const runs = await deps.store.abandoned(deps.now(), REAP_LIMIT);
+  for (const run of runs) await endAbandoned(deps, run);
+  return runs.length;
+}
+
+async function endAbandoned(deps: StopDeps, run: Run): Promise<void> {
+  const ending: RunEnding = {
+    outcome: "failed",
+    code: "SERVICE_UNAVAILABLE",
+    chargeCredits: run.producedCredits,
+    model: null,
+    inputTokens: null,
+    outputTokens: null,
+    durationMs: Math.max(0, deps.now() - run.createdAt.getTime()),
+  };
+  const ended = await deps.store.end(run, ending);
+  const event = JSON.stringify(endEvent(ended));
+  await deps.output.appendAfterCrash(run.id, event, deps.timings.keepOutputMs / 1000);
+}

@@ -1,0 +1,95 @@
+// One or more app instances with a stand-in model, signed-in people, and a reader that speaks the wire of `ai.stream`.
+import type { RunEvent } from "../../shared/src/ai.ts";
+import { type AppWorld, openApp } from "../integration/auth/app-world.ts";
+import type { AvailableBackend } from "./databases.ts";
+
+/** An event as it came over the wire. */
+export interface WireEvent {
+  readonly id: string;
+  readonly event: RunEvent;
+}
+
+/** What a reader of a run got. */
+export interface Reading {
+  readonly events: readonly WireEvent[];
+  /** Text of all `text` events. */
+  readonly text: string;
+  /** The `end` event, or null when the reader left before it. */
+  readonly end: Extract<RunEvent, { type: "end" }> | null;
+  /** The error code the stream began with. */
+  readonly code: string | null;
+}
+
+/** Opens an app whose stand-in model writes as fast as the wire carries it. */
+export async function openAiApp(
+  available: AvailableBackend,
+  env: Record<string, string> = {},
+): Promise<AppWorld> {
+  const world = await openApp(available, env);
+  world.sandbox.model.control.setSpeed(Number.POSITIVE_INFINITY);
+  return world;
+}
+
+/** Reads a run over `ai.stream` until its end, or until `leaveAfter` events. */
+export async function readRun(
+  url: string,
+  token: string,
+  input: { runId: string; lastEventId?: string },
+  leaveAfter = Number.POSITIVE_INFINITY,
+): Promise<Reading> {
+  const target = new URL("/api/trpc/ai.stream", url);
+  target.searchParams.set("input", JSON.stringify(input));
+  const abort = new AbortController();
+  const response = await fetch(target, {
+    headers: { accept: "text/event-stream", authorization: `Bearer ${token}` },
+    signal: abort.signal,
+  });
+  const events: WireEvent[] = [];
+  let code: string | null = null;
+  for await (const { name, id, data } of eventsOf(response)) {
+    if (name === "serialized-error")
+      code = (JSON.parse(data) as { data: { app: { code: string } } }).data.app.code;
+    if (name === "return" || name === "serialized-error") break;
+    if (name !== "message" || id === "") continue;
+    const event = JSON.parse(data) as RunEvent;
+    events.push({ id, event });
+    if (event.type === "end" || events.length >= leaveAfter) break;
+  }
+  abort.abort();
+  const last = events.at(-1)?.event;
+  return {
+    events,
+    text: events.map(({ event }) => (event.type === "text" ? event.text : "")).join(""),
+    end: last?.type === "end" ? last : null,
+    code,
+  };
+}
+
+interface SentEvent {
+  name: string;
+  id: string;
+  data: string;
+}
+
+async function* eventsOf(response: Response): AsyncGenerator<SentEvent> {
+  const decoder = new TextDecoder();
+  let buffer = "";
+  try {
+    for await (const bytes of (response.body ?? []) as AsyncIterable<Uint8Array>) {
+      buffer += decoder.decode(bytes, { stream: true });
+      const blocks = buffer.split("\n\n");
+      buffer = blocks.pop() ?? "";
+      for (const block of blocks) {
+        const field = (name: string) =>
+          block
+            .split("\n")
+            .filter((line) => line.startsWith(`${name}:`))
+            .map((line) => line.slice(name.length + 1).trimStart())
+            .join("\n");
+        yield { name: field("event") || "message", id: field("id"), data: field("data") };
+      }
+    }
+  } catch (error) {
+    if (!(error instanceof Error && error.name === "AbortError")) throw error;
+  }
+}
