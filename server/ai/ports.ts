@@ -1,5 +1,4 @@
 // What metered runs need of the outside: a model, and a place for runs.
-import type { ErrorCode } from "../../shared/src/errors.ts";
 import type { Feature } from "../../shared/src/features.ts";
 import type { EndedRun, Run, RunEnding } from "./ai.types.ts";
 
@@ -88,6 +87,3 @@ export interface RunOrder {
 
 /** Adds the package that would do to an INSUFFICIENT_CREDITS error. */
 export type WithPackageSuggestion = <T>(work: () => Promise<T>) => Promise<T>;
-
-/** A refusal's code, for what is stored of a failed run. */
-export type FailureCode = ErrorCode;

@@ -1,6 +1,5 @@
 // What each feature asks of the model.
-import { z } from "zod";
-import { deck } from "../../shared/src/ai.ts";
+import type { Deck } from "../../shared/src/ai.ts";
 import type { StartInput } from "./ai.types.ts";
 import type { ModelMessage, ModelRequest } from "./ports.ts";
 
@@ -85,6 +84,6 @@ export function promptOf(input: StartInput): FeaturePrompt {
   }
 }
 
-function serialize(value: z.output<typeof deck>): string {
+function serialize(value: Deck): string {
   return JSON.stringify(value);
 }

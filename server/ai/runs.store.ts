@@ -4,6 +4,7 @@ import { ERROR_CODES, type ErrorCode } from "../../shared/src/errors.ts";
 import type { Database, DatabaseTransaction } from "../database/database.ts";
 import { classifyDatabaseError } from "../database/errors.ts";
 import { isAppError } from "../lib/errors.ts";
+import { scopedKey } from "../ledger/idempotency-key.ts";
 import type { Ledger } from "../ledger/ports.ts";
 import type { EndedRun, Run, RunEnding } from "./ai.types.ts";
 import type { RunOrder, RunStore } from "./ports.ts";
@@ -86,7 +87,7 @@ async function insertRun(
       feature: order.feature,
       amountCredits: order.priceCredits,
       priceVersion: order.priceVersion,
-      idempotencyKey: `ai:${order.runId}`,
+      idempotencyKey: scopedKey("ai", order.runId),
       ttlSeconds: order.holdSeconds,
       scopeLimit: order.maxConcurrent,
     },

@@ -147,8 +147,8 @@ async function complete(state: State, req: IncomingMessage, res: ServerResponse)
   });
   const order = nextOrder(state);
   if (refuse(order?.fault, request, res)) return;
-  const messages = request?.messages;
-  if (!Array.isArray(messages) || messages.length === 0)
+  const messages = (Array.isArray(request?.messages) ? request.messages : []) as WireMessage[];
+  if (messages.length === 0)
     return sendError(res, 400, "invalid_request_error", "'messages' must be a list.");
   if (request?.stream !== true)
     return sendError(res, 400, "invalid_request_error", "The stand-in only streams.");

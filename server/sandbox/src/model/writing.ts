@@ -113,6 +113,6 @@ function textOf(message: WireMessage | undefined): string {
 /** The words of a text on one line, cut between characters. */
 function quote(text: string, maxLength = MAX_QUOTE): string {
   const line = text.replace(/\s+/g, " ").trim();
-  const characters = [...line];
+  const characters = Array.from(line);
   return characters.length <= maxLength ? line : `${characters.slice(0, maxLength - 1).join("")}…`;
 }
