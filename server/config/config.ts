@@ -15,6 +15,7 @@ import {
   trustProxy,
   url,
 } from "./fields.ts";
+import { freeze } from "../lib/freeze.ts";
 import { applyRules } from "./rules.ts";
 import { FALLBACKS, VARIABLE_NAMES } from "./variables.ts";
 
@@ -343,10 +344,4 @@ function toRedis(values: z.output<typeof schema>): RedisConfig | null {
       ...password,
     };
   return values.REDIS_URL ?? null;
-}
-
-function freeze<T>(value: T): T {
-  if (typeof value !== "object" || value === null) return value;
-  for (const inner of Object.values(value)) freeze(inner);
-  return Object.freeze(value);
 }
