@@ -34,8 +34,15 @@ function plus(a: Fraction, b: Fraction): Fraction {
   return { top: a.top * b.bottom + b.top * a.bottom, bottom: a.bottom * b.bottom };
 }
 
-function floorAtZero({ top, bottom }: Fraction): number {
-  return top <= 0n ? 0 : Number(top / bottom);
+/** Rounded down, below zero too: what is given back takes the whole credit it began. */
+function floorOf({ top, bottom }: Fraction): number {
+  const whole = top / bottom;
+  return Number(top < 0n && top % bottom !== 0n ? whole - 1n : whole);
+}
+
+/** All that an invoice's lines buy, later months included; negative when it gives back more than it sells. */
+export function worthOf(lines: readonly PaidLine[]): number {
+  return floorOf(lines.map(totalOf).reduce(plus, ZERO));
 }
 
 /** All the credits of a line: the plan's credits for the share of the price that the line is. */
@@ -55,37 +62,65 @@ function dueOf(line: PaidLine, monthsLeft: number): Fraction {
   return plus(total, { top: -later, bottom: 1n });
 }
 
+/** What has fallen due by a moment, over all lines; below zero while more was given back than sold. */
+interface Due {
+  readonly dueAt: Date;
+  readonly periodEnd: Date;
+  readonly credits: number;
+}
+
+function duesOf(lines: readonly PaidLine[], anchor: Date): Due[] {
+  if (lines.length === 0) return [];
+  const start = new Date(Math.min(...lines.map((line) => line.periodStart.getTime())));
+  const end = new Date(Math.max(...lines.map((line) => line.periodEnd.getTime())));
+  const yearly = lines.filter((line) => line.interval === "year");
+  const yearlyEnd = Math.max(...yearly.map((line) => line.periodEnd.getTime()));
+  const laterStarts =
+    yearly.length === 0 ? [] : anchoredBetween(anchor, start, new Date(yearlyEnd));
+  return [start, ...laterStarts].map((dueAt, index) => ({
+    dueAt,
+    periodEnd: laterStarts[index] ?? end,
+    credits: floorOf(
+      lines.map((line) => dueOf(line, monthsLeft(line, anchor, dueAt))).reduce(plus, ZERO),
+    ),
+  }));
+}
+
 /**
- * The credits of a paid invoice.
+ * The credits a paid invoice gives.
  *
  * Each line is worth `credits per month x months of the interval x amount / price`: a full line the plan's credits, a
  * prorated one its share, money given back for unused time a negative one. So an upgrade at share r of the period gives
  * floor((new - old) x r): exactly what was paid for, however late it comes and whatever came before it.
  * A monthly line is due at once. A yearly line is due month by month on the anchor's day: after its last k months are
  * taken off, `total - k x credits per month` is due, so that the sum is exact and every whole month gives the plan's
- * credits. What is due never falls, is never below zero, and ends at floor(sum of all lines).
- * Credits expire one month after the month they are for.
+ * credits. What is given never falls and is never below zero; what an invoice gives back is `signedSlicesOf`'s.
+ * Credits expire one month after the month they are for, or one month after `paidAt`, whichever is later.
  */
-export function slicesOf(lines: readonly PaidLine[], anchor: Date): Slice[] {
-  if (lines.length === 0) return [];
-  const start = new Date(Math.min(...lines.map((line) => line.periodStart.getTime())));
-  const ends = lines.map((line) => line.periodEnd.getTime());
-  const yearly = lines.filter((line) => line.interval === "year");
-  const yearlyEnd = Math.max(...yearly.map((line) => line.periodEnd.getTime()));
-  const laterStarts =
-    yearly.length === 0 ? [] : anchoredBetween(anchor, start, new Date(yearlyEnd));
-  const total = floorAtZero(lines.map(totalOf).reduce(plus, ZERO));
-
+export function slicesOf(lines: readonly PaidLine[], anchor: Date, paidAt?: Date): Slice[] {
+  const worth = worthOf(lines);
   let granted = 0;
-  return [start, ...laterStarts].map((dueAt, index) => {
-    const due = lines
-      .map((line) => dueOf(line, monthsLeft(line, anchor, dueAt)))
-      .reduce(plus, ZERO);
-    const upToNow = Math.min(total, Math.max(granted, floorAtZero(due)));
+  return duesOf(lines, anchor).map(({ dueAt, periodEnd, credits: due }, index) => {
+    // An invoice that gives back in all may still sell something first: a year that became months.
+    const upToNow = Math.max(granted, worth < 0 ? due : Math.min(worth, due));
     const credits = upToNow - granted;
     granted = upToNow;
-    const periodEnd = laterStarts[index] ?? new Date(Math.max(...ends));
-    return { index, credits, dueAt, expiresAt: oneMonthAfter(anchor, periodEnd) };
+    const expiresAt = oneMonthAfter(anchor, periodEnd);
+    const paidUntil = paidAt === undefined ? expiresAt : addMonths(paidAt, 1);
+    return { index, credits, dueAt, expiresAt: paidUntil > expiresAt ? paidUntil : expiresAt };
+  });
+}
+
+/** The same moments with what each adds or, below zero, gives back; together `worthOf`. */
+export function signedSlicesOf(
+  lines: readonly PaidLine[],
+  anchor: Date,
+): Pick<Slice, "index" | "credits" | "dueAt">[] {
+  let before = 0;
+  return duesOf(lines, anchor).map(({ dueAt, credits: due }, index) => {
+    const credits = due - before;
+    before = due;
+    return { index, credits, dueAt };
   });
 }
 

@@ -1,0 +1,11 @@
+ALTER TABLE "payments" ADD COLUMN "total" INTEGER;
+ALTER TABLE "payments" ADD COLUMN "creditedAmount" INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE "payments" ADD COLUMN "disputedAmount" INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE "payments" ADD COLUMN "creditsWorth" INTEGER;
+ALTER TABLE "payments" ADD COLUMN "invoiceLines" TEXT;
+ALTER TABLE "subscriptions" ADD COLUMN "quantity" INTEGER NOT NULL DEFAULT 1;
+ALTER TABLE "subscriptions" ADD COLUMN "cancelAt" DATETIME;
+ALTER TABLE "subscriptions" ADD COLUMN "pendingPlanId" TEXT;
+ALTER TABLE "subscriptions" ADD COLUMN "pendingPlanAt" DATETIME;
+ALTER TABLE "subscriptions" ADD COLUMN "stripeScheduleId" TEXT;
+ALTER TABLE "subscriptions" ADD COLUMN "returnedCredits" INTEGER NOT NULL DEFAULT 0;
