@@ -13,6 +13,7 @@ import { createEvents } from "./events/events.ts";
 import { createFulfilment } from "./sync/sync.ts";
 import { createMonthlyGrants } from "./subscription/monthly-grants.ts";
 import { createPlanChanges } from "./subscription/plan-changes.ts";
+import { createPortal } from "./subscription/portal.ts";
 import { createReconcile } from "./events/reconcile.ts";
 import { createRecords, stateOf } from "./records.ts";
 import { createRefundOrders } from "./refunds.ts";
@@ -83,6 +84,8 @@ export interface PaymentService {
   ): Promise<Out<"previewPlanChange">>;
   /** Throws PREVIEW_STALE, NOT_FOUND, CONFLICT (declined), PAYMENT_PROVIDER_ERROR. */
   changePlan(userId: string, input: In<"changePlan">): Promise<Out<"changePlan">>;
+  /** Keeps the current plan: a change that waits for the period's end is undone, free of charge. Throws NOT_FOUND. */
+  cancelPlanChange(userId: string): Promise<Out<"cancelPlanChange">>;
   cancelSubscription(userId: string): Promise<Out<"cancelSubscription">>;
   resumeSubscription(userId: string): Promise<Out<"resumeSubscription">>;
   portal(userId: string): Promise<Out<"portal">>;
@@ -145,6 +148,7 @@ export function createPaymentService(deps: PaymentDeps): PaymentService {
     fulfilment,
   });
   const planChanges = createPlanChanges(deps, { catalogue, subscriptions, fulfilment });
+  const portal = createPortal(deps, customers);
   const events = createEvents(deps, fulfilment);
   const records = createRecords(models);
   const refund = createRefundOrders(deps, fulfilment);
@@ -173,7 +177,7 @@ export function createPaymentService(deps: PaymentDeps): PaymentService {
       ),
     }),
     suggestPackage: catalogue.suggestPackage,
-    syncCatalogue: catalogue.sync,
+    syncCatalogue: async () => [...(await catalogue.sync()), await portal.sync()],
 
     checkout: async (userId, { packageId }) =>
       checkouts.open(userId, { kind: "PACKAGE", offer: await catalogue.package(packageId) }),
@@ -203,16 +207,16 @@ export function createPaymentService(deps: PaymentDeps): PaymentService {
       await planChanges.change(userId, planId, previewToken);
       return { subscription: await subscriptions.state(userId) };
     },
+    cancelPlanChange: async (userId) => ({
+      subscription: await subscriptions.cancelPlanChange(userId),
+    }),
     cancelSubscription: async (userId) => ({
       subscription: await subscriptions.setCancelAtPeriodEnd(userId, true),
     }),
     resumeSubscription: async (userId) => ({
       subscription: await subscriptions.setCancelAtPeriodEnd(userId, false),
     }),
-    portal: (userId) =>
-      customers.using(userId, (customerId) =>
-        deps.stripe.createPortalSession(customerId, deps.frontendUrl),
-      ),
+    portal: portal.open,
     invoices: async (userId) => {
       const customerId = await customers.find(userId);
       const invoices =

@@ -1,6 +1,7 @@
 // Owns refunds ordered by an administrator: once per key, at Stripe first, then settled like any other refund.
 import { AppError } from "../lib/errors.ts";
 import type { Fulfilment } from "./sync/sync.ts";
+import { paidInAll } from "./catalog/kept-credits.ts";
 import { refundedOf } from "./sync/refund.sync.ts";
 import type { StripeRefund } from "./stripe/port.ts";
 import { refusalOf } from "./stripe/errors.ts";
@@ -70,7 +71,10 @@ export function createRefundOrders(work: PaymentWork, fulfilment: Fulfilment) {
       before.amount !== order.amountMinorUnits
     )
       throw AppError.of("IDEMPOTENCY_CONFLICT", "This key was used for another amount.");
-    const leftAmount = payment.amount - refundedOf(refunds);
+    const refunded = refundedOf(refunds);
+    // What a credit note has given back is not refunded once more.
+    const keptAmount = paidInAll(payment) - payment.creditedAmount - refunded;
+    const leftAmount = Math.min(payment.amount - refunded, keptAmount);
     const refund = before ?? (await orderNew(paymentIntentId, order, orderKey, leftAmount));
     await fulfilment.fulfil({ kind: "moneyBack", paymentIntentId }, async (tx) => {
       // Once per refund, with the rows it changed; the order's own line is the administrator's service's.

@@ -41,6 +41,10 @@ export const paymentRouter = router({
     .input(contract.changePlan.input)
     .output(contract.changePlan.output)
     .mutation(({ ctx, input }) => ctx.services.payment.changePlan(ctx.user.userId, input)),
+  cancelPlanChange: userProcedure
+    .input(contract.cancelPlanChange.input)
+    .output(contract.cancelPlanChange.output)
+    .mutation(({ ctx }) => ctx.services.payment.cancelPlanChange(ctx.user.userId)),
   cancelSubscription: userProcedure
     .input(contract.cancelSubscription.input)
     .output(contract.cancelSubscription.output)

@@ -68,7 +68,12 @@ export const subscriptionState = z.object({
   currency,
   currentPeriodStart: isoDate,
   currentPeriodEnd: isoDate,
+  /** It ends with this period. */
   cancelAtPeriodEnd: z.boolean(),
+  /** When it ends, this period or later; null while it goes on. */
+  cancelAt: isoDate.nullable(),
+  /** The cheaper plan that follows when the paid period ends; until then it can be undone free of charge. */
+  pendingPlan: z.object({ planId: id, name: z.string(), effectiveAt: isoDate }).nullable(),
 });
 
 const checkoutAnswer = z.object({
@@ -126,6 +131,10 @@ export const paymentContract = {
       planId: id,
       previewToken: text().min(1).max(1024),
     }),
+    output: z.object({ subscription: subscriptionState }),
+  }),
+  cancelPlanChange: mutation({
+    input: nothing,
     output: z.object({ subscription: subscriptionState }),
   }),
   cancelSubscription: mutation({

@@ -23,7 +23,8 @@ import {
 import type { AvailableBackend, OpenedBackend } from "./databases.ts";
 import { type StripeProxy, startStripeProxy } from "./stripe-proxy.ts";
 
-const SECRET_KEY = "sk_test_payment_world";
+/** The key the sandbox takes; for orders of a merchant, past this server. */
+export const SECRET_KEY = "sk_test_payment_world";
 export const WEBHOOK_SECRET = "whsec_payment_world";
 
 /** Short, so that tests of failures end soon. */

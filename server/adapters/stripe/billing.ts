@@ -5,6 +5,7 @@ import { isRefusal } from "../../payment/stripe/errors.ts";
 import type { Asking } from "./caller.ts";
 import {
   hasMoreLines,
+  readCreditNote,
   readInvoice,
   readInvoicePayment,
   readLine,
@@ -16,7 +17,9 @@ type Billing = Pick<
   StripePort,
   | "getSubscription"
   | "listSubscriptions"
-  | "setCancelAtPeriodEnd"
+  | "setCancellation"
+  | "listCreditNotes"
+  | "getCreditNote"
   | "cancelSubscription"
   | "changePrice"
   | "previewPriceChange"
@@ -53,14 +56,26 @@ export function createBilling(stripe: Stripe, { call, write, listAll }: Asking):
         (page, options) => stripe.subscriptions.list({ customer: customerId, ...page }, options),
         readSubscription,
       ),
-    setCancelAtPeriodEnd: (subscriptionId, cancel, key) =>
+    setCancellation: (subscriptionId, change, key) =>
       write({
         name: "subscriptions.update",
         key,
         run: (options) =>
-          stripe.subscriptions.update(subscriptionId, { cancel_at_period_end: cancel }, options),
+          stripe.subscriptions.update(
+            subscriptionId,
+            // Stripe takes one of the two at a time; an end at the period's end takes the place of any date.
+            change === "clearDate"
+              ? { cancel_at: "" }
+              : { cancel_at_period_end: change === "atPeriodEnd" },
+            options,
+          ),
         read: readSubscription,
-        find: () => findSubscription(subscriptionId, (now) => now.cancelAtPeriodEnd === cancel),
+        find: () =>
+          findSubscription(subscriptionId, (now) =>
+            change === "clearDate"
+              ? now.cancelAt === null
+              : now.cancelAtPeriodEnd === (change === "atPeriodEnd"),
+          ),
       }),
     cancelSubscription: async (subscriptionId, key) => {
       try {
@@ -93,21 +108,16 @@ export function createBilling(stripe: Stripe, { call, write, listAll }: Asking):
             input.subscriptionId,
             {
               items: [{ id: input.itemId, price: input.priceId }],
-              ...(input.prorate
-                ? {
-                    proration_behavior: "always_invoice" as const,
-                    proration_date: Math.floor(input.prorationDate.getTime() / 1000),
-                    payment_behavior: "error_if_incomplete" as const,
-                  }
-                : { proration_behavior: "none" as const }),
+              proration_behavior: "always_invoice",
+              proration_date: Math.floor(input.prorationDate.getTime() / 1000),
+              payment_behavior: "error_if_incomplete",
             },
             options,
           ),
         read: readSubscription,
         find: () =>
-          findSubscription(
-            input.subscriptionId,
-            (now) => now.itemId === input.itemId && now.priceId === input.priceId,
+          findSubscription(input.subscriptionId, (now) =>
+            now.items.some(({ id, priceId }) => id === input.itemId && priceId === input.priceId),
           ),
       }),
     previewPriceChange: (input) =>
@@ -129,6 +139,21 @@ export function createBilling(stripe: Stripe, { call, write, listAll }: Asking):
             options,
           ),
         readInvoice,
+      ),
+
+    listCreditNotes: async (invoiceId) => {
+      const notes = await listAll(
+        "creditNotes.list",
+        (page, options) => stripe.creditNotes.list({ invoice: invoiceId, ...page }, options),
+        readCreditNote,
+      );
+      return notes.filter(({ isIssued }) => isIssued);
+    },
+    getCreditNote: (creditNoteId) =>
+      call(
+        "creditNotes.retrieve",
+        (options) => stripe.creditNotes.retrieve(creditNoteId, {}, options),
+        readCreditNote,
       ),
 
     getInvoice: async (invoiceId) => {

@@ -1,12 +1,15 @@
 // Owns reading Stripe's answers: every field we use is checked, and comes out in our own words.
 import type {
   StripeCheckout,
+  StripeCreditNote,
   StripeDispute,
   StripeInvoice,
   StripeInvoiceLine,
   StripePrice,
   StripeRefund,
+  StripeSchedule,
   StripeSubscription,
+  StripeSubscriptionItem,
 } from "../../payment/stripe/port.ts";
 import { malformed } from "./calls.ts";
 
@@ -130,24 +133,35 @@ export function readCheckout(value: unknown): StripeCheckout {
   };
 }
 
+function readItem(value: unknown, subscription: Raw): StripeSubscriptionItem {
+  const item = resource(value, "subscription_item");
+  const price = resource(own(item, "price"), "price");
+  return {
+    id: text(item, "id"),
+    priceId: text(price, "id"),
+    currency: text(price, "currency"),
+    quantity: integerOrNull(item, "quantity") ?? 1,
+    // Since the 2025 API the period is the item's; older shapes had it on the subscription.
+    currentPeriodStart:
+      dateOrNull(item, "current_period_start") ?? date(subscription, "current_period_start"),
+    currentPeriodEnd:
+      dateOrNull(item, "current_period_end") ?? date(subscription, "current_period_end"),
+  };
+}
+
 export function readSubscription(value: unknown): StripeSubscription {
   const raw = resource(value, "subscription");
-  const [first] = readList(own(raw, "items"), (item) => resource(item, "subscription_item")).items;
+  const [first, ...others] = readList(own(raw, "items"), (item) => readItem(item, raw)).items;
   if (first === undefined) throw malformed("subscription without items");
-  const price = resource(own(first, "price"), "price");
   return {
     id: text(raw, "id"),
     customerId: idOrNull(raw, "customer") ?? text(raw, "customer"),
     status: text(raw, "status"),
-    itemId: text(first, "id"),
-    priceId: text(price, "id"),
-    currency: text(price, "currency"),
-    // Since the 2025 API the period is the item's; older shapes had it on the subscription.
-    currentPeriodStart:
-      dateOrNull(first, "current_period_start") ?? date(raw, "current_period_start"),
-    currentPeriodEnd: dateOrNull(first, "current_period_end") ?? date(raw, "current_period_end"),
+    items: [first, ...others],
     billingAnchor: date(raw, "billing_cycle_anchor"),
-    cancelAtPeriodEnd: flag(raw, "cancel_at_period_end") || dateOrNull(raw, "cancel_at") !== null,
+    cancelAtPeriodEnd: flag(raw, "cancel_at_period_end"),
+    cancelAt: dateOrNull(raw, "cancel_at"),
+    scheduleId: idOrNull(raw, "schedule"),
     canceledAt: dateOrNull(raw, "canceled_at"),
     endedAt: dateOrNull(raw, "ended_at"),
     createdAt: date(raw, "created"),
@@ -200,6 +214,9 @@ export function readInvoice(value: unknown): StripeInvoice {
     amountDue: integer(raw, "amount_due"),
     amountPaid: integer(raw, "amount_paid"),
     total: integer(raw, "total"),
+    creditNotesAmount:
+      (integerOrNull(raw, "pre_payment_credit_notes_amount") ?? 0) +
+      (integerOrNull(raw, "post_payment_credit_notes_amount") ?? 0),
     currency: text(raw, "currency"),
     createdAt: date(raw, "created"),
     paidAt: transitions && dateOrNull(transitions, "paid_at"),
@@ -253,6 +270,59 @@ export function readInvoicePayment(value: unknown) {
     paymentIntentId: payment && idOrNull(payment, "payment_intent"),
     status: textOrNull(raw, "status"),
   };
+}
+
+export function readSchedule(value: unknown): StripeSchedule {
+  const raw = resource(value, "subscription_schedule");
+  const status = text(raw, "status");
+  const phases = own(raw, "phases");
+  if (!Array.isArray(phases)) throw malformed("phases");
+  return {
+    id: text(raw, "id"),
+    subscriptionId: idOrNull(raw, "subscription") ?? textOrNull(raw, "released_subscription"),
+    isRunning: status === "active" || status === "not_started",
+    phases: phases.map((value) => {
+      const phase = objectOf(value, "phase");
+      const items = own(phase, "items");
+      if (!Array.isArray(items)) throw malformed("phase items");
+      return {
+        startsAt: date(phase, "start_date"),
+        endsAt: dateOrNull(phase, "end_date"),
+        items: items.map((it) => {
+          const item = objectOf(it, "phase item");
+          const priceId = idOrNull(item, "price");
+          if (priceId === null) throw malformed("phase item price");
+          return { priceId, quantity: integerOrNull(item, "quantity") ?? 1 };
+        }),
+      };
+    }),
+  };
+}
+
+/** `isIssued` false: it was voided and counts for nothing. */
+export function readCreditNote(value: unknown): StripeCreditNote & { isIssued: boolean } {
+  const raw = resource(value, "credit_note");
+  const refunds = own(raw, "refunds");
+  const refunded = (Array.isArray(refunds) ? refunds : []).reduce(
+    (sum: number, it: unknown) => sum + integer(objectOf(it, "refund"), "amount_refunded"),
+    0,
+  );
+  const invoiceId = idOrNull(raw, "invoice");
+  if (invoiceId === null) throw malformed("credit note without invoice");
+  const pre = integerOrNull(raw, "pre_payment_amount") ?? 0;
+  const post = integerOrNull(raw, "post_payment_amount") ?? 0;
+  return {
+    id: text(raw, "id"),
+    invoiceId,
+    creditedAmount: Math.max(0, pre + post - refunded),
+    isIssued: textOrNull(raw, "status") !== "void",
+  };
+}
+
+export function readPortalConfiguration(value: unknown): { id: string; madeBy: string | null } {
+  const raw = resource(value, "billing_portal.configuration");
+  const metadata = nested(raw, "metadata");
+  return { id: text(raw, "id"), madeBy: metadata && textOrNull(metadata, "skywork") };
 }
 
 export function readPortal(value: unknown): { url: string } {

@@ -7,7 +7,9 @@ import { createAsking, PAGE } from "./caller.ts";
 import { createBilling } from "./billing.ts";
 import { CALL_LIMITS, type CallLimits, malformed } from "./calls.ts";
 import { readNotice, verifyEvent } from "./events.ts";
+import { createPortal } from "./portal.ts";
 import { createPrices } from "./prices.ts";
+import { createSchedules } from "./schedules.ts";
 import {
   readCharge,
   readCheckout,
@@ -16,7 +18,6 @@ import {
   readId,
   readList,
   readPaymentIntentStatus,
-  readPortal,
   readRefund,
 } from "./parse.ts";
 
@@ -79,6 +80,8 @@ export function createStripeAdapter(
   return {
     ...createBilling(stripe, asking),
     ...createPrices(stripe, asking),
+    ...createSchedules(stripe, asking),
+    ...createPortal(stripe, asking),
     verifyEvent: (rawBody, signatureHeader, nowMs) =>
       verifyEvent(rawBody, signatureHeader, { secrets: config.webhookSecrets, livemode, nowMs }),
 
@@ -213,17 +216,6 @@ export function createStripeAdapter(
           return made.find((refund) => refund.orderKey === input.orderKey) ?? null;
         },
       }),
-
-    createPortalSession: (customerId, returnUrl) =>
-      call(
-        "billingPortal.sessions.create",
-        (options) =>
-          stripe.billingPortal.sessions.create(
-            { customer: customerId, return_url: returnUrl },
-            options,
-          ),
-        readPortal,
-      ),
 
     listEvents: (filter) =>
       call(

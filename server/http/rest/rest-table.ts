@@ -125,6 +125,13 @@ export const REST_OPERATIONS: readonly RestOperation[] = [
   },
   {
     method: "POST",
+    path: "/api/payment/subscription/cancel-change",
+    procedure: "payment.cancelPlanChange",
+    summary: "Keep the current plan: undo a change that waits for the period's end",
+    access: "user",
+  },
+  {
+    method: "POST",
     path: "/api/service/reserve",
     procedure: "service.reserve",
     summary: "Set a user's credits aside before work begins",

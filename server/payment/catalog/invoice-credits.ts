@@ -111,6 +111,11 @@ export function slicesOf(lines: readonly PaidLine[], anchor: Date, paidAt?: Date
   });
 }
 
+/** The ledger's key of a slice: the payment's own for the first, one per month for the others. */
+export function sliceKey(paymentId: string, slice: Pick<Slice, "index">): string {
+  return slice.index === 0 ? `payment:${paymentId}` : `payment:${paymentId}:month:${slice.index}`;
+}
+
 /** The same moments with what each adds or, below zero, gives back; together `worthOf`. */
 export function signedSlicesOf(
   lines: readonly PaidLine[],

@@ -1,7 +1,7 @@
 // Owns how many credits a subscription's payments may keep: what the money that stayed buys, never more (docs/decisions).
 import { z } from "zod";
 import { creditShare } from "../../ledger/model/refund-share.ts";
-import { type PaidLine, signedSlicesOf, worthOf } from "./invoice-credits.ts";
+import { type PaidLine, signedSlicesOf } from "./invoice-credits.ts";
 
 const storedLines = z.object({
   anchor: z.iso.datetime().transform((text) => new Date(text)),
@@ -24,8 +24,8 @@ export interface InvoiceLines {
 }
 
 /** The lines as a payment keeps them. */
-export function encodeLines(lines: InvoiceLines): string {
-  return JSON.stringify(lines);
+export function encodeLines(invoice: InvoiceLines): string {
+  return JSON.stringify(invoice);
 }
 
 /** The lines a payment keeps; null for one that keeps none. */
@@ -60,11 +60,7 @@ export function takenTargets(
   const { creditsPurchased } = payment;
   const whole = paidInAll(payment);
   const byRefunds = creditShare(creditsPurchased, back.refunded + back.credited, whole);
-  const inAll = creditShare(
-    creditsPurchased,
-    back.refunded + back.credited + back.disputed,
-    whole,
-  );
+  const inAll = creditShare(creditsPurchased, back.refunded + back.credited + back.disputed, whole);
   return { byRefunds, byDisputes: inAll - byRefunds };
 }
 
@@ -83,8 +79,7 @@ export function creditsToReturn(payments: readonly KeptPayment[], upTo: Date): n
   for (const payment of payments) {
     const stored = decodeLines(payment.invoiceLines);
     const worth = payment.creditsWorth ?? payment.creditsPurchased;
-    const left =
-      payment.creditsPurchased - payment.refundedCredits - payment.disputedCredits;
+    const left = payment.creditsPurchased - payment.refundedCredits - payment.disputedCredits;
     given += left;
     if (worth < 0 && stored !== null) {
       due += signedSlicesOf(stored.lines, stored.anchor)
@@ -98,9 +93,4 @@ export function creditsToReturn(payments: readonly KeptPayment[], upTo: Date): n
     }
   }
   return Math.max(0, given - Math.min(due, bought));
-}
-
-/** What an invoice's lines buy in all. */
-export function worthOfInvoice(invoice: InvoiceLines): number {
-  return worthOf(invoice.lines);
 }

@@ -30,23 +30,56 @@ export interface StripeCheckout {
   readonly createdAt: Date;
 }
 
+/** One thing a subscription bills, with its own period. */
+export interface StripeSubscriptionItem {
+  readonly id: string;
+  readonly priceId: string;
+  readonly currency: string;
+  readonly quantity: number;
+  readonly currentPeriodStart: Date;
+  readonly currentPeriodEnd: Date;
+}
+
 /** A subscription as it is now. */
 export interface StripeSubscription {
   readonly id: string;
   readonly customerId: string;
   readonly status: string;
-  readonly itemId: string;
-  readonly priceId: string;
-  readonly currency: string;
-  readonly currentPeriodStart: Date;
-  readonly currentPeriodEnd: Date;
+  /** At least one; the plan's may stand anywhere among them. */
+  readonly items: readonly [StripeSubscriptionItem, ...StripeSubscriptionItem[]];
   /** Every billing period starts on this day of the month (as far as the month has it). */
   readonly billingAnchor: Date;
   readonly cancelAtPeriodEnd: boolean;
+  /** When it ends, also when that is the period's end; null when it goes on. */
+  readonly cancelAt: Date | null;
+  /** The schedule that will change it, if one is in place. */
+  readonly scheduleId: string | null;
   readonly canceledAt: Date | null;
   readonly endedAt: Date | null;
   readonly createdAt: Date;
   readonly latestInvoiceId: string | null;
+}
+
+/** A subscription schedule as it is now: what its subscription becomes, phase by phase. */
+export interface StripeSchedule {
+  readonly id: string;
+  /** Its subscription, also after the schedule let go of it. */
+  readonly subscriptionId: string | null;
+  /** Whether it still decides over the subscription. */
+  readonly isRunning: boolean;
+  readonly phases: readonly {
+    readonly startsAt: Date;
+    readonly endsAt: Date | null;
+    readonly items: readonly { readonly priceId: string; readonly quantity: number }[];
+  }[];
+}
+
+/** A credit note: less money for an invoice than it asked for. */
+export interface StripeCreditNote {
+  readonly id: string;
+  readonly invoiceId: string;
+  /** Given back other than by a refund: to the customer's balance, out of band, or never asked for. */
+  readonly creditedAmount: number;
 }
 
 /** One line of an invoice. `amount` is negative for money given back. */
@@ -71,6 +104,8 @@ export interface StripeInvoice {
   readonly amountDue: number;
   readonly amountPaid: number;
   readonly total: number;
+  /** All credit notes on it, refunds included. */
+  readonly creditNotesAmount: number;
   readonly currency: string;
   readonly createdAt: Date;
   readonly paidAt: Date | null;
@@ -166,20 +201,20 @@ export interface StripePort {
   getSubscription(subscriptionId: string): Promise<StripeSubscription>;
   /** Those that have not ended. */
   listSubscriptions(customerId: string): Promise<StripeSubscription[]>;
-  setCancelAtPeriodEnd(
+  /** `atPeriodEnd`: it ends then, whatever end was set. `resume` and `clearDate` take the one or the other end back. */
+  setCancellation(
     subscriptionId: string,
-    cancel: boolean,
+    change: "atPeriodEnd" | "resume" | "clearDate",
     idempotencyKey: string,
   ): Promise<StripeSubscription>;
   /** Ends it now, without proration. Answers the ended subscription, also when it had ended before. */
   cancelSubscription(subscriptionId: string, idempotencyKey: string): Promise<StripeSubscription>;
-  /** Changes the price. `prorate`: the difference is paid now or nothing changes (`declined`). */
+  /** Changes the price: the difference is paid now or nothing changes (`declined`). */
   changePrice(
     input: {
       subscriptionId: string;
       itemId: string;
       priceId: string;
-      prorate: boolean;
       prorationDate: Date;
     },
     idempotencyKey: string,
@@ -192,6 +227,27 @@ export interface StripePort {
     priceId: string;
     prorationDate?: Date;
   }): Promise<StripeInvoice>;
+
+  getSchedule(scheduleId: string): Promise<StripeSchedule>;
+  /** Puts a running subscription under a schedule of one phase, as it is now. */
+  createSchedule(subscriptionId: string, idempotencyKey: string): Promise<StripeSchedule>;
+  /** The items stay until `changeAt`, then become `after`; at the end the schedule lets go. */
+  setSchedule(
+    input: {
+      scheduleId: string;
+      startsAt: Date;
+      changeAt: Date;
+      now: readonly { priceId: string; quantity: number }[];
+      after: readonly { priceId: string; quantity: number }[];
+    },
+    idempotencyKey: string,
+  ): Promise<StripeSchedule>;
+  /** Ends the schedule, the subscription goes on as it is. Also when it had let go before. */
+  releaseSchedule(scheduleId: string, idempotencyKey: string): Promise<StripeSchedule>;
+
+  /** Issued ones, not voided. */
+  listCreditNotes(invoiceId: string): Promise<StripeCreditNote[]>;
+  getCreditNote(creditNoteId: string): Promise<StripeCreditNote>;
 
   getInvoice(invoiceId: string): Promise<StripeInvoice>;
   /** Newest first, at most `limit`. */
@@ -217,7 +273,13 @@ export interface StripePort {
     idempotencyKey: string,
   ): Promise<StripeRefund>;
 
-  createPortalSession(customerId: string, returnUrl: string): Promise<{ url: string }>;
+  createPortalSession(
+    customerId: string,
+    returnUrl: string,
+    configurationId: string,
+  ): Promise<{ url: string }>;
+  /** Our portal configuration, made or brought up to date: card and invoices, cancelling at the period's end, no more. */
+  ensurePortalConfiguration(): Promise<{ id: string; done: "created" | "updated" }>;
 
   getPrice(priceId: string): Promise<StripePrice>;
   /** Those that are active. */

@@ -5,11 +5,13 @@ import type { paymentContract } from "../../../shared/src/payment.ts";
 import type { PrismaModels } from "../../database/database.ts";
 import { AppError } from "../../lib/errors.ts";
 import type { Catalogue, PlanOffer, PricedPlan } from "../catalog/catalog.ts";
+import { planItemOf } from "../catalog/plan-item.ts";
 import { slicesOf } from "../catalog/invoice-credits.ts";
 import type { Fulfilment } from "../sync/sync.ts";
 import { paidLines } from "../sync/invoice.sync.ts";
-import { readPreview, signPreview } from "./preview-token.ts";
-import type { StripeSubscription } from "../stripe/port.ts";
+import { releasePending, scheduleDowngrade } from "./downgrades.ts";
+import { readPreview, type Shown, signPreview } from "./preview-token.ts";
+import type { StripeSubscription, StripeSubscriptionItem } from "../stripe/port.ts";
 import { isRefusal } from "../stripe/errors.ts";
 import type { Subscriptions } from "./subscriptions.ts";
 import type { PaymentWork } from "../sync/sync-transaction.ts";
@@ -26,19 +28,42 @@ export interface PlanChanges {
 
 const STALE = "This offer is out of date. Please look at the new price.";
 
-/**
- * `now`: more is paid per interval, or a month becomes a year: the difference is paid at once, credits follow it.
- * `atRenewal`: a cheaper plan of the same interval: the period that is paid for stays as it is.
- * `never`: a year cannot become months half-way; it is cancelled and left to end.
- */
-function kindOfChange(from: PlanOffer, to: PlanOffer): "now" | "atRenewal" | "never" {
-  if (from.interval === to.interval) return to.price > from.price ? "now" : "atRenewal";
-  return to.interval === "year" ? "now" : "never";
+/** Both ends of a change, and where it is made. */
+interface Ends {
+  readonly to: PlanOffer;
+  readonly from: PricedPlan;
+  readonly subscription: StripeSubscription;
+  /** The plan's item among the subscription's. */
+  readonly item: StripeSubscriptionItem;
 }
 
-/** One key per preview; another price, the first being archived, is another order. */
-function changeKey(previewToken: string, priceId: string): string {
-  return `change:${createHash("sha256").update(`${previewToken}\n${priceId}`).digest("hex")}`;
+/**
+ * `now`: more is paid per interval, or a month becomes a year: the difference is paid at once, credits follow it.
+ * `atRenewal`: a cheaper plan of the same interval: what is paid for stays until its period ends.
+ * `undo`: the current plan again, while a cheaper one is waiting.
+ * Throws CONFLICT when the change is not possible. A year cannot become months: it is cancelled and left to end.
+ */
+function kindOfChange(
+  subscription: StripeSubscription,
+  from: PlanOffer,
+  to: PlanOffer,
+): "now" | "atRenewal" | "undo" {
+  if (from.id === to.id && subscription.scheduleId === null)
+    throw AppError.of("CONFLICT", "You are on this plan already.");
+  if (from.id === to.id) return "undo";
+  if (subscription.status !== "active" && subscription.status !== "trialing")
+    throw AppError.of("CONFLICT", "Please settle the open invoice first, then change the plan.");
+  if (from.interval === to.interval) return to.price > from.price ? "now" : "atRenewal";
+  if (to.interval === "year") return "now";
+  throw AppError.of(
+    "CONFLICT",
+    "A yearly plan runs to its end: cancel it, and subscribe to a monthly plan afterwards.",
+  );
+}
+
+/** One key per offer taken; another price, the first being archived, is another order. */
+function keyOf(orderKey: string, priceId: string): string {
+  return `change:${createHash("sha256").update(`${orderKey}\n${priceId}`).digest("hex")}`;
 }
 
 /** Makes plan changes. */
@@ -50,35 +75,22 @@ export function createPlanChanges(
   const { catalogue, subscriptions, fulfilment } = parts;
 
   /** Both ends of the change, from Stripe's current object. */
-  async function ends(row: SubscriptionRow, planId: string) {
+  async function ends(row: SubscriptionRow, planId: string): Promise<Ends> {
     const to = await catalogue.plan(planId);
     const subscription = await stripe.getSubscription(row.stripeSubscriptionId);
-    const from: PricedPlan | null = await catalogue.planOfPrice(subscription.priceId);
+    const { item, priced: from } = await planItemOf(catalogue, subscription);
     if (from === null) throw AppError.of("CONFLICT", "This subscription is managed elsewhere.");
-    return { to, subscription, from };
-  }
-
-  function refuseWhenNotPossible(subscription: StripeSubscription, from: PlanOffer, to: PlanOffer) {
-    if (from.id === to.id) throw AppError.of("CONFLICT", "You are on this plan already.");
-    if (subscription.status !== "active" && subscription.status !== "trialing")
-      throw AppError.of("CONFLICT", "Please settle the open invoice first, then change the plan.");
-    const kind = kindOfChange(from, to);
-    if (kind === "never")
-      throw AppError.of(
-        "CONFLICT",
-        "A yearly plan runs to its end: cancel it, and subscribe to a monthly plan afterwards.",
-      );
-    return kind;
+    return { to, subscription, item, from };
   }
 
   /** What the change costs. Prorated to `at`, or to now by Stripe's own clock. */
-  async function quote(subscription: StripeSubscription, to: PlanOffer, at: Date | undefined) {
+  async function quote({ subscription, item, to }: Ends, at: Date | undefined) {
     const ask = async (priceId: string) => ({
       priceId,
       invoice: await stripe.previewPriceChange({
         customerId: subscription.customerId,
         subscriptionId: subscription.id,
-        itemId: subscription.itemId,
+        itemId: item.id,
         priceId,
         prorationDate: at,
       }),
@@ -89,30 +101,89 @@ export function createPlanChanges(
     return { invoice, priceId, prorationDate };
   }
 
+  /** The price of the change, still what was shown. Throws PREVIEW_STALE. */
+  async function freshPrice(change: Ends, at: Date, amountShown: number): Promise<string> {
+    const { invoice, priceId } = await quote(change, at).catch((error: unknown) => {
+      // The period it was shown for is over.
+      if (isRefusal(error, "invalid")) throw AppError.of("PREVIEW_STALE", STALE, undefined, error);
+      throw error;
+    });
+    if (invoice.amountDue !== amountShown) throw AppError.of("PREVIEW_STALE", STALE);
+    return priceId;
+  }
+
+  async function upgrade(change: Ends, row: SubscriptionRow, shown: Shown, orderKey: string) {
+    const { subscription, item } = change;
+    const prorationDate = new Date(shown.prorationAt * 1000);
+    const priceId = await freshPrice(change, prorationDate, shown.amountDue);
+    // The schedule would bring the cheaper plan all the same when the period ends.
+    const hadSchedule = await releasePending(stripe, subscription);
+    const order = { subscriptionId: subscription.id, itemId: item.id, priceId, prorationDate };
+    await stripe.changePrice(order, keyOf(orderKey, priceId)).catch(async (error: unknown) => {
+      if (!isRefusal(error, "declined")) throw error;
+      if (hadSchedule) await restorePending(change, row, orderKey);
+      throw AppError.of(
+        "CONFLICT",
+        "The payment was declined. Nothing has changed.",
+        undefined,
+        error,
+      );
+    });
+  }
+
+  /** Puts the change that was pending before a declined upgrade back. */
+  async function restorePending(
+    change: Ends,
+    row: SubscriptionRow,
+    orderKey: string,
+  ): Promise<void> {
+    if (row.pendingPlanId === null) return;
+    const priceId = await catalogue.planPrice(await catalogue.plan(row.pendingPlanId));
+    const subscription = await stripe.getSubscription(change.subscription.id);
+    const key = keyOf(`${orderKey}\nagain`, priceId);
+    await scheduleDowngrade(stripe, { subscription, item: change.item, priceId, key });
+  }
+
+  async function order(change: Ends, row: SubscriptionRow, shown: Shown, orderKey: string) {
+    const { subscription, item, from, to } = change;
+    switch (kindOfChange(subscription, from.plan, to)) {
+      case "now":
+        return upgrade(change, row, shown, orderKey);
+      case "atRenewal":
+        return catalogue.withPlanPrice(to, (priceId) =>
+          scheduleDowngrade(stripe, { subscription, item, priceId, key: keyOf(orderKey, priceId) }),
+        );
+      case "undo":
+        await releasePending(stripe, subscription);
+    }
+  }
+
   return {
     preview: async (userId, planId) => {
       const row = await subscriptions.liveRow(userId);
-      const { to, from, subscription } = await ends(row, planId);
-      const kind = refuseWhenNotPossible(subscription, from.plan, to);
+      const change = await ends(row, planId);
+      const { to, from, subscription, item } = change;
+      const kind = kindOfChange(subscription, from.plan, to);
       const shownAt = Math.floor(work.now() / 1000);
       const facts = {
         user: userId,
         subscription: subscription.id,
-        fromPrice: subscription.priceId,
+        fromPrice: item.priceId,
         plan: to.id,
         shownAt,
       };
-      if (kind === "atRenewal") {
+      if (kind !== "now") {
         const shown = { ...facts, amountDue: 0, currency: to.currency, prorationAt: shownAt };
+        const effectiveAt = kind === "undo" ? new Date(work.now()) : item.currentPeriodEnd;
         return {
           amountDue: 0,
           currency: to.currency,
           creditsNow: 0,
-          effectiveAt: subscription.currentPeriodEnd.toISOString(),
+          effectiveAt: effectiveAt.toISOString(),
           previewToken: signPreview(shown, work.signingSecrets),
         };
       }
-      const { invoice, prorationDate } = await quote(subscription, to, undefined);
+      const { invoice, prorationDate } = await quote(change, undefined);
       // A change of interval begins a new cycle: its months are counted from the change.
       const anchor =
         from.plan.interval === to.interval ? subscription.billingAnchor : prorationDate;
@@ -138,37 +209,16 @@ export function createPlanChanges(
       if (shown === null || shown.user !== userId || shown.plan !== planId) throw stale();
       const row = await subscriptions.liveRow(userId);
       if (row.stripeSubscriptionId !== shown.subscription) throw stale();
-      const { to, from, subscription } = await ends(row, planId);
+      const change = await ends(row, planId);
+      const { to, from, item, subscription } = change;
       // Said twice: the first time did it.
-      const isDone = from.plan.id === to.id && subscription.priceId !== shown.fromPrice;
+      const isDone =
+        from.plan.id === to.id &&
+        (item.priceId !== shown.fromPrice || subscription.scheduleId === null);
       if (!isDone) {
-        if (subscription.priceId !== shown.fromPrice) throw stale();
-        const kind = refuseWhenNotPossible(subscription, from.plan, to);
-        const prorationDate = new Date(shown.prorationAt * 1000);
-        const prorate = kind === "now";
-        const order = (priceId: string) =>
-          stripe.changePrice(
-            {
-              subscriptionId: subscription.id,
-              itemId: subscription.itemId,
-              priceId,
-              prorate,
-              prorationDate,
-            },
-            changeKey(previewToken, priceId),
-          );
-        const ordered = prorate
-          ? freshPrice(subscription, to, prorationDate, shown.amountDue).then(order)
-          : catalogue.withPlanPrice(to, order);
-        await ordered.catch((error: unknown) => {
-          if (!isRefusal(error, "declined")) throw error;
-          throw AppError.of(
-            "CONFLICT",
-            "The payment was declined. Nothing has changed.",
-            undefined,
-            error,
-          );
-        });
+        if (item.priceId !== shown.fromPrice) throw stale();
+        // The row's version: the same offer taken again after it was undone is an order of its own.
+        await order(change, row, shown, `${previewToken}\n${row.version}`);
       }
       const settled = await stripe.getSubscription(subscription.id);
       await fulfilment.fulfil(
@@ -178,19 +228,4 @@ export function createPlanChanges(
       );
     },
   };
-
-  async function freshPrice(
-    subscription: StripeSubscription,
-    to: PlanOffer,
-    at: Date,
-    amountShown: number,
-  ): Promise<string> {
-    const { invoice, priceId } = await quote(subscription, to, at).catch((error: unknown) => {
-      // The period it was shown for is over.
-      if (isRefusal(error, "invalid")) throw AppError.of("PREVIEW_STALE", STALE, undefined, error);
-      throw error;
-    });
-    if (invoice.amountDue !== amountShown) throw AppError.of("PREVIEW_STALE", STALE);
-    return priceId;
-  }
 }

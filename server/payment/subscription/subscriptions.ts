@@ -8,7 +8,9 @@ import type { Checkouts, OpenCheckout } from "../checkout/checkouts.ts";
 import type { Customers } from "../checkout/customers.ts";
 import type { Fulfilment } from "../sync/sync.ts";
 import { isRefusal, unlessMissing } from "../stripe/errors.ts";
+import type { StripeSubscription } from "../stripe/port.ts";
 import { isLive } from "../sync/subscription.sync.ts";
+import { releasePending } from "./downgrades.ts";
 import { lockUser, type PaymentWork } from "../sync/sync-transaction.ts";
 
 type SubscriptionRow = NonNullable<Awaited<ReturnType<PrismaModels["subscription"]["findUnique"]>>>;
@@ -24,9 +26,18 @@ export interface Subscriptions {
   /** The live subscription as callers see it. Throws NOT_FOUND. */
   state(userId: string): Promise<SubscriptionState>;
   setCancelAtPeriodEnd(userId: string, cancel: boolean): Promise<SubscriptionState>;
+  /** Takes a change that waits for the period's end back. Safe to repeat. */
+  cancelPlanChange(userId: string): Promise<SubscriptionState>;
   end(userId: string): Promise<void>;
   /** Closes our copy of a subscription that Stripe does not know any more. */
   close(row: SubscriptionRow): Promise<void>;
+}
+
+/** What has to be ordered so that it ends with its period, or does not end; null when it is so already. */
+function cancellationChange(now: StripeSubscription, cancel: boolean) {
+  if (cancel) return now.cancelAtPeriodEnd ? null : "atPeriodEnd";
+  if (now.cancelAtPeriodEnd) return "resume";
+  return now.cancelAt === null ? null : "clearDate";
 }
 
 /** Makes the subscriber's part. */
@@ -57,18 +68,28 @@ export function createSubscriptions(
     if (row === null) return null;
     const plan = await models.plan.findUnique({ where: { id: row.planId } });
     if (plan === null) return null;
+    const next =
+      row.pendingPlanId === null
+        ? null
+        : await models.plan.findUnique({ where: { id: row.pendingPlanId } });
     return {
       id: row.id,
       planId: row.planId,
       tier: plan.tier,
       interval: plan.interval === "year" ? "year" : "month",
       status: row.status,
-      credits: plan.credits,
-      price: plan.price,
+      // All that is paid and granted, should a merchant have sold several.
+      credits: plan.credits * row.quantity,
+      price: plan.price * row.quantity,
       currency: plan.currency,
       currentPeriodStart: row.currentPeriodStart.toISOString(),
       currentPeriodEnd: row.currentPeriodEnd.toISOString(),
       cancelAtPeriodEnd: row.cancelAtPeriodEnd,
+      cancelAt: row.cancelAt?.toISOString() ?? null,
+      pendingPlan:
+        next === null || row.pendingPlanAt === null
+          ? null
+          : { planId: next.id, name: next.name, effectiveAt: row.pendingPlanAt.toISOString() },
     };
   }
 
@@ -117,6 +138,24 @@ export function createSubscriptions(
         await fulfilment.fulfil({ kind: "subscription", subscriptionId: id });
   }
 
+  async function orderCancellation(
+    row: SubscriptionRow,
+    now: StripeSubscription,
+    change: "atPeriodEnd" | "resume" | "clearDate",
+  ): Promise<StripeSubscription> {
+    // Stripe refuses this while a schedule decides; what ends does not change its plan any more.
+    await releasePending(stripe, now);
+    // The row's version makes a double click one order, and cancel-resume-cancel three.
+    const key = `${change === "atPeriodEnd" ? "cancel" : "resume"}:${row.id}:${row.version}`;
+    return stripe
+      .setCancellation(row.stripeSubscriptionId, change, key)
+      .catch(async (error: unknown) => {
+        if (!isRefusal(error, "invalid") && !isRefusal(error, "missing")) throw error;
+        // It ended in the meantime: converge and say so.
+        return stripe.getSubscription(row.stripeSubscriptionId);
+      });
+  }
+
   return {
     current,
     state,
@@ -131,18 +170,21 @@ export function createSubscriptions(
     },
     setCancelAtPeriodEnd: async (userId, cancel) => {
       const row = await liveRow(userId);
-      if (row.cancelAtPeriodEnd !== cancel) {
-        // The row's version makes a double click one order, and cancel-resume-cancel three.
-        const key = `${cancel ? "cancel" : "resume"}:${row.id}:${row.version}`;
-        const subscription = await stripe
-          .setCancelAtPeriodEnd(row.stripeSubscriptionId, cancel, key)
-          .catch(async (error: unknown) => {
-            if (!isRefusal(error, "invalid") && !isRefusal(error, "missing")) throw error;
-            // It ended in the meantime: converge and say so.
-            return stripe.getSubscription(row.stripeSubscriptionId);
-          });
-        await fulfilment.keep(subscription, row.version);
-      }
+      // Stripe's own object tells which end is set: this period's, or a date of the merchant's.
+      const now = await stripe.getSubscription(row.stripeSubscriptionId);
+      const change = cancellationChange(now, cancel);
+      const changed =
+        change === null || !isLive(now.status) ? now : await orderCancellation(row, now, change);
+      await fulfilment.keep(changed, row.version);
+      return state(userId);
+    },
+    cancelPlanChange: async (userId) => {
+      const row = await liveRow(userId);
+      await releasePending(stripe, await stripe.getSubscription(row.stripeSubscriptionId));
+      await fulfilment.fulfil({
+        kind: "subscription",
+        subscriptionId: row.stripeSubscriptionId,
+      });
       return state(userId);
     },
     end: async (userId) => {
@@ -161,6 +203,7 @@ export function createSubscriptions(
       for (const id of ids) {
         const version = await fulfilment.subscriptionVersion(id);
         try {
+          await releasePending(stripe, await stripe.getSubscription(id));
           const ended = await stripe.cancelSubscription(id, `end:${id}`);
           await fulfilment.keep(ended, version);
         } catch (error) {

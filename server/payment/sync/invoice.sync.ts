@@ -4,9 +4,12 @@ import { newId } from "../../lib/ids.ts";
 import type { GrantOperation } from "../../ledger/ports.ts";
 import type { Catalogue } from "../catalog/catalog.ts";
 import { checkoutOf } from "./checkout-lookup.ts";
-import { type PaidLine, type Slice, slicesOf } from "../catalog/invoice-credits.ts";
+import { type PaidLine, sliceKey, slicesOf, worthOf } from "../catalog/invoice-credits.ts";
+import { decodeLines, encodeLines, type InvoiceLines } from "../catalog/kept-credits.ts";
 import type { StripeInvoice, StripeSubscription } from "../stripe/port.ts";
 import { isRefusal, unlessMissing } from "../stripe/errors.ts";
+import type { MoneyBackTruth } from "./refund.sync.ts";
+import { returnsTruth } from "./returns.sync.ts";
 import { isGranting, type SubscriptionTruth } from "./subscription.sync.ts";
 import { allOf, type PaymentWork, type Truth } from "./sync-transaction.ts";
 
@@ -17,8 +20,8 @@ export type InvoiceTruth = (invoiceId: string) => Promise<Truth>;
 export async function paidLines(
   catalogue: Catalogue,
   invoice: Pick<StripeInvoice, "lines">,
-): Promise<PaidLine[]> {
-  const lines: PaidLine[] = [];
+): Promise<(PaidLine & { readonly planId: string })[]> {
+  const lines: (PaidLine & { readonly planId: string })[] = [];
   for (const line of invoice.lines) {
     if (line.priceId === null) continue;
     const priced = await catalogue.planOfPrice(line.priceId);
@@ -30,14 +33,10 @@ export async function paidLines(
       monthlyCredits: priced.plan.credits,
       periodStart: line.periodStart,
       periodEnd: line.periodEnd,
+      planId: priced.plan.id,
     });
   }
   return lines;
-}
-
-/** The ledger's key of a slice: the payment's own for the first, one per month for the others. */
-export function sliceKey(paymentId: string, slice: Pick<Slice, "index">): string {
-  return slice.index === 0 ? `payment:${paymentId}` : `payment:${paymentId}:month:${slice.index}`;
 }
 
 /** Makes the look at an invoice. */
@@ -45,7 +44,7 @@ export function createInvoiceTruth(
   work: PaymentWork,
   catalogue: Catalogue,
   subscriptions: SubscriptionTruth,
-  moneyBack: { ofInvoice(invoiceId: string, paymentIntentId: string): Promise<Truth> },
+  moneyBack: Pick<MoneyBackTruth, "ofInvoice">,
 ): InvoiceTruth {
   const { stripe } = work;
   const { models } = work.database;
@@ -77,7 +76,7 @@ export function createInvoiceTruth(
     invoice: StripeInvoice,
     subscription: StripeSubscription,
     facts: {
-      slices: Slice[];
+      bought: InvoiceLines;
       checkoutId: string | null;
       paymentIntentId: string | null;
       userId: string;
@@ -100,6 +99,8 @@ export function createInvoiceTruth(
             }));
       // Money went back since we looked: a new month owes its share of that too.
       if (known !== null && known.version !== (facts.seenVersion ?? 0)) return "stale";
+      const paidAt = known?.paidAt ?? invoice.paidAt ?? new Date(now);
+      const slices = slicesOf(facts.bought.lines, facts.bought.anchor, paidAt);
       const isTaken =
         known === null &&
         facts.checkoutId !== null &&
@@ -112,7 +113,7 @@ export function createInvoiceTruth(
         known.refundedCredits + known.disputedCredits >= known.creditsPurchased;
       const goesOn = isGranting(subscription.status) && !isGivenBack;
       // The first slice is what the payment itself bought; later months depend on the subscription going on.
-      const due = facts.slices.filter(
+      const due = slices.filter(
         (slice) =>
           slice.credits > 0 && (slice.index === 0 || (goesOn && slice.dueAt.getTime() <= now)),
       );
@@ -132,18 +133,22 @@ export function createInvoiceTruth(
           stripeInvoiceId: invoice.id,
           stripePaymentId: facts.paymentIntentId,
           subscriptionId: ours?.id ?? null,
+          ...boughtBy(invoice, facts.bought),
           creditsPurchased: newCredits,
-          paidAt: invoice.paidAt ?? new Date(now),
+          paidAt,
         };
         if (known === null)
           await tx.models.payment.create({
             data: { ...data, id: paymentId, userId: facts.userId, createdAt: invoice.createdAt },
           });
         else await tx.models.payment.update({ where: { id: paymentId }, data });
-      } else if (newCredits > 0) {
+      } else if (newCredits > 0 || known.invoiceLines === null) {
         await tx.models.payment.update({
           where: { id: paymentId },
-          data: { creditsPurchased: { increment: newCredits } },
+          data: {
+            creditsPurchased: { increment: newCredits },
+            ...(known.invoiceLines === null ? boughtBy(invoice, facts.bought) : {}),
+          },
         });
       }
       const grants = missing.map(
@@ -163,41 +168,58 @@ export function createInvoiceTruth(
     };
   }
 
+  /** What the invoice bought: as kept when it was paid, else by today's catalogue. */
+  async function boughtOf(
+    invoice: StripeInvoice,
+    subscription: StripeSubscription,
+    kept: string | null,
+  ): Promise<InvoiceLines & { planId?: string }> {
+    const stored = decodeLines(kept);
+    if (stored !== null) return stored;
+    const lines = await paidLines(catalogue, invoice);
+    const planId = (lines.find(({ amount }) => amount >= 0) ?? lines[0])?.planId;
+    return { anchor: subscription.billingAnchor, lines, planId };
+  }
+
+  async function lookAtSubscription(
+    invoice: StripeInvoice,
+    subscriptionId: string,
+    kept: string | null,
+  ) {
+    const version = await subscriptions.versionOf(subscriptionId);
+    const subscription = await unlessMissing(stripe.getSubscription(subscriptionId), null);
+    if (subscription === null) return null;
+    const bought = await boughtOf(invoice, subscription, kept);
+    const state = await subscriptions.truthOf(subscription, version, bought.planId);
+    return { subscription, bought, state };
+  }
+
   return async (invoiceId) => {
     // Our version first, Stripe's truth second: whoever writes in between makes this look stale.
     const known = await models.payment.findUnique({
       where: { stripeInvoiceId: invoiceId },
-      select: { status: true, paidAt: true, version: true },
+      select: { status: true, paidAt: true, version: true, invoiceLines: true },
     });
-    let invoice: StripeInvoice;
-    try {
-      invoice = await stripe.getInvoice(invoiceId);
-    } catch (error) {
-      if (isRefusal(error, "missing"))
-        return { kind: "ignored", reason: "Stripe does not know this invoice." };
-      throw error;
-    }
+    const invoice = await unlessMissing(stripe.getInvoice(invoiceId), null);
+    if (invoice === null) return { kind: "ignored", reason: "Stripe does not know this invoice." };
     if (invoice.subscriptionId === null || invoice.customerId === null)
       return { kind: "ignored", reason: "The invoice is not for a subscription." };
-    const version = await subscriptions.versionOf(invoice.subscriptionId);
-    const subscription = await unlessMissing(stripe.getSubscription(invoice.subscriptionId), null);
-    if (subscription === null)
-      return { kind: "ignored", reason: "Stripe does not know the invoice's subscription." };
-    const state = await subscriptions.truthOf(subscription, version);
-    if (state.kind === "ignored") return state;
-    if (invoice.status !== "paid") return state;
+    const kept = known?.invoiceLines ?? null;
+    const found = await lookAtSubscription(invoice, invoice.subscriptionId, kept);
+    if (found === null)
+      return { kind: "ignored", reason: "Stripe does not know this invoice's subscription." };
+    const { subscription, bought, state } = found;
+    if (state.kind === "ignored" || invoice.status !== "paid") return state;
 
     const { userId } = state;
-    const lines = await paidLines(catalogue, invoice);
     const paymentIntentId = invoice.amountPaid > 0 ? await paymentIntentOf(invoice) : null;
     const checkoutId =
       known === null ? await checkoutPaymentId(invoice, invoice.subscriptionId, userId) : null;
-    const slices = slicesOf(lines, subscription.billingAnchor);
     const paid: Truth = {
       kind: "effect",
       userId,
       apply: applyPaid(invoice, subscription, {
-        slices,
+        bought: { anchor: bought.anchor, lines: bought.lines },
         checkoutId,
         paymentIntentId,
         userId,
@@ -206,8 +228,19 @@ export function createInvoiceTruth(
     };
     // A new month of a payment that is partly given back: the share of the new credits goes back with it. The status
     // tells, not the credits taken: an upgrade may be disputed before any of its credits are due.
-    const hasGoneBack = known !== null && known.paidAt !== null && known.status !== "SUCCESS";
-    if (!hasGoneBack || paymentIntentId === null) return allOf(userId, [state, paid]);
-    return allOf(userId, [state, paid, await moneyBack.ofInvoice(invoice.id, paymentIntentId)]);
+    const hasGoneBack =
+      invoice.creditNotesAmount > 0 ||
+      (known !== null && known.paidAt !== null && known.status !== "SUCCESS");
+    const back = hasGoneBack ? [await moneyBack.ofInvoice(invoice, paymentIntentId, userId)] : [];
+    return allOf(userId, [state, paid, ...back, returnsTruth(work, userId, invoice.id)]);
+  };
+}
+
+/** What a payment keeps of the invoice it stands for. */
+function boughtBy(invoice: StripeInvoice, bought: InvoiceLines) {
+  return {
+    total: invoice.total,
+    creditsWorth: worthOf(bought.lines),
+    invoiceLines: encodeLines(bought),
   };
 }

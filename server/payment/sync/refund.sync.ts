@@ -2,9 +2,10 @@
 import type { DatabaseTransaction, PrismaModels } from "../../database/database.ts";
 import { scopedKey } from "../../ledger/idempotency-key.ts";
 import type { LedgerOperation } from "../../ledger/ports.ts";
-import { creditShare } from "../../ledger/model/refund-share.ts";
-import type { StripeDispute, StripeRefund } from "../stripe/port.ts";
+import { paidInAll, takenTargets } from "../catalog/kept-credits.ts";
+import type { StripeDispute, StripeInvoice, StripeRefund } from "../stripe/port.ts";
 import { isRefusal, unlessMissing } from "../stripe/errors.ts";
+import { returnsTruth } from "./returns.sync.ts";
 import { allOf, type PaymentWork, type Truth } from "./sync-transaction.ts";
 
 type PaymentRow = NonNullable<Awaited<ReturnType<PrismaModels["payment"]["findUnique"]>>>;
@@ -12,6 +13,8 @@ type PaymentRow = NonNullable<Awaited<ReturnType<PrismaModels["payment"]["findUn
 /** How much money is back now. Minor units. */
 export interface MoneyBack {
   readonly refunded: number;
+  /** By credit notes other than as refunds: to the customer's balance, out of band, never asked for. */
+  readonly credited: number;
   readonly disputed: number;
 }
 
@@ -31,29 +34,27 @@ export function disputedOf(disputes: readonly StripeDispute[]): number {
     .reduce((sum, { amount }) => sum + amount, 0);
 }
 
-/** What should be taken of a payment's credits in all: by refunds their share, by disputes theirs of the rest. */
-export function takenTargets(
-  payment: Pick<PaymentRow, "amount" | "creditsPurchased">,
-  back: MoneyBack,
-): { byRefunds: number; byDisputes: number } {
-  const { creditsPurchased, amount } = payment;
-  const byRefunds = creditShare(creditsPurchased, back.refunded, amount);
-  const inAll = creditShare(creditsPurchased, back.refunded + back.disputed, amount);
-  return { byRefunds, byDisputes: inAll - byRefunds };
-}
-
 /** What the payment's history shows. */
-export function statusAfter(payment: Pick<PaymentRow, "amount">, back: MoneyBack): string {
+export function statusAfter(
+  payment: Pick<PaymentRow, "amount" | "total">,
+  back: MoneyBack,
+): string {
   if (back.disputed > 0) return "DISPUTED";
-  if (back.refunded <= 0) return "SUCCESS";
-  return back.refunded >= payment.amount ? "REFUNDED" : "PARTIALLY_REFUNDED";
+  const given = back.refunded + back.credited;
+  if (given <= 0) return "SUCCESS";
+  return given >= paidInAll(payment) ? "REFUNDED" : "PARTIALLY_REFUNDED";
 }
 
 /** Looks at what went back of a payment. */
 export interface MoneyBackTruth {
   /** By payment intent, whatever it paid for; the purchase itself is settled with it, should its event be late. */
   truth(paymentIntentId: string): Promise<Truth>;
-  ofInvoice(invoiceId: string, paymentIntentId: string): Promise<Truth>;
+  /** Of an invoice just fetched, whose payment is settled by the caller first. */
+  ofInvoice(
+    invoice: Pick<StripeInvoice, "id" | "creditNotesAmount">,
+    paymentIntentId: string | null,
+    userId: string,
+  ): Promise<Truth>;
 }
 
 /** Makes the look at refunds and disputes. `purchases` settles the purchase a refund came before. */
@@ -82,6 +83,8 @@ export function createMoneyBackTruth(
     if (
       payment.status === status &&
       payment.refundedAmount === back.refunded &&
+      payment.creditedAmount === back.credited &&
+      payment.disputedAmount === back.disputed &&
       payment.refundedCredits === byRefunds &&
       payment.disputedCredits === byDisputes
     )
@@ -92,6 +95,8 @@ export function createMoneyBackTruth(
       data: {
         status,
         refundedAmount: back.refunded,
+        creditedAmount: back.credited,
+        disputedAmount: back.disputed,
         refundedCredits: byRefunds,
         disputedCredits: byDisputes,
         version: payment.version + 1,
@@ -150,54 +155,64 @@ export function createMoneyBackTruth(
   }
 
   /** One of the two lists may be unknown to a Stripe stand-in; a payment intent nobody knows is an error, not "nothing". */
-  async function backOf(paymentIntentId: string): Promise<MoneyBack> {
+  async function backOf(
+    paymentIntentId: string | null,
+    invoice: Pick<StripeInvoice, "id" | "creditNotesAmount"> | null,
+  ): Promise<MoneyBack> {
     let missing: unknown;
     const orNone = (error: unknown): [] => {
       if (!isRefusal(error, "missing") || missing !== undefined) throw error;
       missing = error;
       return [];
     };
+    const notes =
+      invoice === null || invoice.creditNotesAmount === 0
+        ? []
+        : await stripe.listCreditNotes(invoice.id);
+    const credited = notes.reduce((sum, { creditedAmount }) => sum + creditedAmount, 0);
+    if (paymentIntentId === null) return { refunded: 0, credited, disputed: 0 };
     const refunded = refundedOf(await stripe.listRefunds(paymentIntentId).catch(orNone));
     const disputed = disputedOf(await stripe.listDisputes(paymentIntentId).catch(orNone));
-    return { refunded, disputed };
+    return { refunded, credited, disputed };
   }
 
-  /** `purchase` null: it is settled already or comes with the caller. */
+  /** The change of one payment's money back. */
   async function lookAt(
     where: { stripeSessionId: string } | { stripeInvoiceId: string },
-    paymentIntentId: string,
-    purchase: Truth | null,
+    paymentIntentId: string | null,
+    invoice: Pick<StripeInvoice, "id" | "creditNotesAmount"> | null,
     userId: string,
   ): Promise<Truth> {
     const seen = await models.payment.findUnique({ where, select: { version: true } });
-    const back = await backOf(paymentIntentId);
-    const moved: Truth = {
-      kind: "effect",
-      userId,
-      apply: (tx) => apply(tx, where, seen?.version ?? 0, back),
-    };
-    return purchase === null ? moved : allOf(userId, [purchase, moved]);
+    const back = await backOf(paymentIntentId, invoice);
+    return { kind: "effect", userId, apply: (tx) => apply(tx, where, seen?.version ?? 0, back) };
+  }
+
+  /** The same of an invoice's payment, with what it means for the subscription's other payments. */
+  async function lookAtInvoice(
+    invoiceId: string,
+    paymentIntentId: string,
+    userId: string,
+  ): Promise<Truth[]> {
+    // Gone at Stripe (a sandbox started anew): its refunds may still be known.
+    const invoice = await unlessMissing(stripe.getInvoice(invoiceId), null);
+    const moved = await lookAt({ stripeInvoiceId: invoiceId }, paymentIntentId, invoice, userId);
+    return [moved, returnsTruth(work, userId, invoiceId)];
   }
 
   return {
-    ofInvoice: async (invoiceId, paymentIntentId) => {
-      const payment = await models.payment.findUnique({
-        where: { stripeInvoiceId: invoiceId },
-        select: { userId: true },
-      });
-      if (payment === null) return { kind: "ignored", reason: "The invoice has no payment here." };
-      return lookAt({ stripeInvoiceId: invoiceId }, paymentIntentId, null, payment.userId);
-    },
+    ofInvoice: (invoice, paymentIntentId, userId) =>
+      lookAt({ stripeInvoiceId: invoice.id }, paymentIntentId, invoice, userId),
     truth: async (paymentIntentId) => {
       const known = await models.payment.findUnique({
         where: { stripePaymentId: paymentIntentId },
       });
       if (known !== null && known.paidAt !== null) {
-        const where =
-          known.stripeInvoiceId === null
-            ? { stripeSessionId: known.stripeSessionId ?? "" }
-            : { stripeInvoiceId: known.stripeInvoiceId };
-        return lookAt(where, paymentIntentId, null, known.userId);
+        const { userId, stripeInvoiceId, stripeSessionId } = known;
+        if (stripeInvoiceId !== null)
+          return allOf(userId, await lookAtInvoice(stripeInvoiceId, paymentIntentId, userId));
+        const where = { stripeSessionId: stripeSessionId ?? "" };
+        return lookAt(where, paymentIntentId, null, userId);
       }
       const session = await unlessMissing(
         stripe.findCheckoutByPaymentIntent(paymentIntentId),
@@ -206,7 +221,9 @@ export function createMoneyBackTruth(
       if (session !== null) {
         const purchase = await purchases.checkout(session.id);
         if (purchase.kind === "ignored") return purchase;
-        return lookAt({ stripeSessionId: session.id }, paymentIntentId, purchase, purchase.userId);
+        const { userId } = purchase;
+        const where = { stripeSessionId: session.id };
+        return allOf(userId, [purchase, await lookAt(where, paymentIntentId, null, userId)]);
       }
       const invoiceId = await unlessMissing(
         stripe.findInvoiceByPaymentIntent(paymentIntentId),
@@ -216,7 +233,11 @@ export function createMoneyBackTruth(
         return { kind: "ignored", reason: "The payment is not one of this server's." };
       const purchase = await purchases.invoice(invoiceId);
       if (purchase.kind === "ignored") return purchase;
-      return lookAt({ stripeInvoiceId: invoiceId }, paymentIntentId, purchase, purchase.userId);
+      const { userId } = purchase;
+      return allOf(userId, [
+        purchase,
+        ...(await lookAtInvoice(invoiceId, paymentIntentId, userId)),
+      ]);
     },
   };
 }

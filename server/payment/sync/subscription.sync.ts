@@ -3,8 +3,11 @@ import type { PrismaModels } from "../../database/database.ts";
 import { newId } from "../../lib/ids.ts";
 import type { Catalogue } from "../catalog/catalog.ts";
 import { nextAnchored } from "../catalog/billing-months.ts";
+import { type PlanItem, planItemOf } from "../catalog/plan-item.ts";
 import type { StripeSubscription } from "../stripe/port.ts";
 import { isRefusal } from "../stripe/errors.ts";
+import { checkoutOf } from "./checkout-lookup.ts";
+import { pendingPlanOf } from "./pending-plan.ts";
 import { allOf, type PaymentWork, type Truth } from "./sync-transaction.ts";
 
 /** The statuses that end a subscription for good. */
@@ -24,8 +27,37 @@ export function isGranting(status: string): boolean {
 export interface SubscriptionTruth {
   truth(subscriptionId: string): Promise<Truth>;
   /** The same, of an object just fetched after our row was read at `version` (null: there was none). */
-  truthOf(subscription: StripeSubscription, version: number | null): Promise<Truth>;
+  truthOf(
+    subscription: StripeSubscription,
+    version: number | null,
+    /** The plan an invoice of it was for, should its price be none of ours (any more). */
+    paidPlanId?: string,
+  ): Promise<Truth>;
   versionOf(subscriptionId: string): Promise<number | null>;
+}
+
+/** What our row says of Stripe's object. `nextGrantAt` = the row's so far. */
+function factsOf(subscription: StripeSubscription, current: PlanItem, nextGrantAt: Date | null) {
+  const { item, priced } = current;
+  const { cancelAt } = subscription;
+  const isYearly = priced === null ? nextGrantAt !== null : priced.plan.interval === "year";
+  return {
+    stripeCustomerId: subscription.customerId,
+    status: subscription.status,
+    quantity: item.quantity,
+    currentPeriodStart: item.currentPeriodStart,
+    currentPeriodEnd: item.currentPeriodEnd,
+    // A date months ahead is an end too, but not this period's.
+    cancelAtPeriodEnd:
+      subscription.cancelAtPeriodEnd || (cancelAt !== null && cancelAt <= item.currentPeriodEnd),
+    cancelAt: cancelAt ?? (subscription.cancelAtPeriodEnd ? item.currentPeriodEnd : null),
+    canceledAt: subscription.canceledAt,
+    endedAt: subscription.endedAt,
+    nextGrantAt:
+      isLive(subscription.status) && isYearly
+        ? (nextGrantAt ?? nextAnchored(subscription.billingAnchor, item.currentPeriodStart))
+        : null,
+  };
 }
 
 /** Makes the look at a subscription. */
@@ -75,17 +107,39 @@ export function createSubscriptionTruth(
       })
     )?.version ?? null;
 
-  async function truthOf(fetched: StripeSubscription, version: number | null): Promise<Truth> {
-    let subscription = fetched;
+  /** Whose it is: as our row says, by the customer, or by the checkout it began with (the customer may be a former one). */
+  async function ownerOf(
+    subscription: StripeSubscription,
+    row: { userId: string } | null,
+  ): Promise<string | null> {
+    if (row !== null) return row.userId;
     const user = await models.user.findUnique({
       where: { stripeCustomerId: subscription.customerId },
       select: { id: true },
     });
-    if (user === null) return { kind: "ignored", reason: "The customer is not one of ours." };
-    const priced = await catalogue.planOfPrice(subscription.priceId);
-    if (priced === null)
+    if (user !== null) return user.id;
+    const session = await stripe.findCheckoutBySubscription(subscription.id);
+    return session === null ? null : ((await checkoutOf(models, session))?.userId ?? null);
+  }
+
+  async function truthOf(
+    fetched: StripeSubscription,
+    version: number | null,
+    paidPlanId?: string,
+  ): Promise<Truth> {
+    let subscription = fetched;
+    const known = await models.subscription.findUnique({
+      where: { stripeSubscriptionId: subscription.id },
+      select: { userId: true, planId: true },
+    });
+    const userId = await ownerOf(subscription, known);
+    if (userId === null) return { kind: "ignored", reason: "The customer is not one of ours." };
+    const current = await planItemOf(catalogue, subscription);
+    // What we know as ours is followed to its end, whatever it is moved to.
+    const planId = current.priced?.plan.id ?? known?.planId ?? paidPlanId;
+    if (planId === undefined)
       return { kind: "ignored", reason: "The subscription's price is not in the catalogue." };
-    const other = isLive(fetched.status) ? await liveOther(models, user.id, subscription.id) : null;
+    const other = isLive(fetched.status) ? await liveOther(models, userId, subscription.id) : null;
     let before: Truth | null = null;
     if (other !== null) {
       // Ours may only be out of date: nothing is ended before Stripe itself says that both are live.
@@ -95,38 +149,29 @@ export function createSubscriptionTruth(
       else before = await truthOf(otherNow, otherVersion);
     }
 
+    const pending = await pendingPlanOf({ stripe, catalogue }, subscription, current);
     const effect: Truth = {
       kind: "effect",
-      userId: user.id,
+      userId,
       apply: async (tx) => {
         const row = await tx.models.subscription.findUnique({
           where: { stripeSubscriptionId: subscription.id },
         });
         if ((row?.version ?? null) !== version) return "stale";
         const live = isLive(subscription.status);
-        if (live && (await liveOther(tx.models, user.id, subscription.id)) !== null) return "stale";
+        if (live && (await liveOther(tx.models, userId, subscription.id)) !== null) return "stale";
         const facts = {
-          planId: priced.plan.id,
-          stripeCustomerId: subscription.customerId,
-          status: subscription.status,
-          liveKey: live ? user.id : null,
-          currentPeriodStart: subscription.currentPeriodStart,
-          currentPeriodEnd: subscription.currentPeriodEnd,
-          cancelAtPeriodEnd: subscription.cancelAtPeriodEnd,
-          canceledAt: subscription.canceledAt,
-          endedAt: subscription.endedAt,
-          nextGrantAt:
-            live && priced.plan.interval === "year"
-              ? (row?.nextGrantAt ??
-                nextAnchored(subscription.billingAnchor, subscription.currentPeriodStart))
-              : null,
+          ...factsOf(subscription, current, row?.nextGrantAt ?? null),
+          ...pending,
+          planId,
+          liveKey: live ? userId : null,
         };
         if (row === null)
           await tx.models.subscription.create({
             data: {
               ...facts,
               id: newId(work.now()),
-              userId: user.id,
+              userId,
               stripeSubscriptionId: subscription.id,
               version: 0,
               createdAt: subscription.createdAt,
@@ -140,7 +185,7 @@ export function createSubscriptionTruth(
         return "done";
       },
     };
-    return before === null ? effect : allOf(user.id, [before, effect]);
+    return before === null ? effect : allOf(userId, [before, effect]);
   }
 
   return {

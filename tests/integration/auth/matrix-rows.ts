@@ -89,6 +89,7 @@ export const rows: Record<string, Row> = {
     input: () => ({ planId: "no-such-plan", previewToken: "x" }),
     foreign: catalogue,
   },
+  "payment.cancelPlanChange": { caller: "user", foreign: ownOnly },
   "payment.cancelSubscription": { caller: "user", foreign: ownOnly },
   "payment.resumeSubscription": { caller: "user", foreign: ownOnly },
   "payment.portal": { caller: "user", foreign: ownOnly },

@@ -5,12 +5,8 @@ import { retryAfterMs } from "../../../server/adapters/stripe/calls.ts";
 import { readNotice, verifyEvent } from "../../../server/adapters/stripe/events.ts";
 import { matchesOffer } from "../../../server/payment/sync/checkout.sync.ts";
 import { backoffMs, HANDLED_EVENTS, purchaseOf } from "../../../server/payment/events/events.ts";
-import {
-  disputedOf,
-  refundedOf,
-  statusAfter,
-  takenTargets,
-} from "../../../server/payment/sync/refund.sync.ts";
+import { takenTargets } from "../../../server/payment/catalog/kept-credits.ts";
+import { disputedOf, refundedOf, statusAfter } from "../../../server/payment/sync/refund.sync.ts";
 import { readPreview, signPreview } from "../../../server/payment/subscription/preview-token.ts";
 
 const secret = "a-secret-of-thirty-two-characters";
@@ -128,7 +124,8 @@ describe("money back", () => {
     const money = fc.nat(1_000_000);
     fc.assert(
       fc.property(money, fc.nat(1_000_000), money, money, (amount, credits, refunded, disputed) => {
-        const taken = takenTargets({ amount, creditsPurchased: credits }, { refunded, disputed });
+        const payment = { amount, total: null, creditsPurchased: credits };
+        const taken = takenTargets(payment, { refunded, credited: 0, disputed });
         const all = taken.byRefunds + taken.byDisputes;
         expect(taken.byRefunds).toBeGreaterThanOrEqual(0);
         expect(taken.byDisputes).toBeGreaterThanOrEqual(0);
@@ -141,7 +138,7 @@ describe("money back", () => {
 
   it("names the state", () => {
     const of = (refunded: number, disputed: number) =>
-      statusAfter({ amount: 500 }, { refunded, disputed });
+      statusAfter({ amount: 500, total: null }, { refunded, credited: 0, disputed });
     expect([of(0, 0), of(1, 0), of(500, 0), of(500, 1)]).toEqual([
       ...["SUCCESS", "PARTIALLY_REFUNDED", "REFUNDED", "DISPUTED"],
     ]);

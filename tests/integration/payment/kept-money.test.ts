@@ -1,0 +1,125 @@
+// Owns the proof that credits follow the money when it goes back by invoice lines: portal, merchant, quantity, proration.
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { availableBackends } from "../../support/databases.ts";
+import { merchantOf } from "../../support/merchant.ts";
+import {
+  brokenInvariants,
+  openPaymentWorld,
+  type PaymentWorld,
+} from "../../support/payment-world.ts";
+import { subscribersIn } from "../../support/subscribers.ts";
+
+const backends = await availableBackends();
+
+describe.each(backends)("kept money on $name", (available) => {
+  let world: PaymentWorld;
+  let on: Awaited<ReturnType<typeof subscribersIn>>;
+  let merchant: ReturnType<typeof merchantOf>;
+  const price = new Map<string, string>();
+
+  beforeAll(async () => {
+    world = await openPaymentWorld(available, { frozen: true });
+    on = await subscribersIn(world);
+    merchant = merchantOf(world);
+    for (const tier of ["BASIC", "PRO", "TEAM"])
+      for (const interval of ["month", "year"] as const) {
+        // The first subscriber of a plan makes its price.
+        await on.subscriber(tier, interval);
+        price.set(`${tier} ${interval}`, await merchant.priceOf(on.plan(tier, interval).id));
+      }
+  });
+  afterAll(() => world.close());
+
+  const priceOf = (tier: string, interval = "month") => price.get(`${tier} ${interval}`) ?? "";
+  /** Credits given by plans and not taken back. */
+  const kept = async (userId: string): Promise<number> => {
+    const { _sum } = await world.models.creditLog.aggregate({
+      where: { userId, type: { in: ["SUBSCRIPTION", "REFUND", "DISPUTE", "DISPUTE_REVERSAL"] } },
+      _sum: { amount: true },
+    });
+    expect(await brokenInvariants(world.models, userId)).toEqual([]);
+    return _sum.amount ?? 0;
+  };
+
+  it("gives no more than the money buys when plans are switched there and back in the portal", async () => {
+    const userId = await on.subscriber("BASIC", "month");
+    const id = await on.stripeIdOf(userId);
+    for (const round of [1, 2, 3]) {
+      await merchant.change(id, { price: priceOf("TEAM") });
+      expect(await kept(userId), `round ${round}`).toBe(5_000);
+      await merchant.change(id, { price: priceOf("BASIC") });
+      expect(await kept(userId), `round ${round}`).toBe(500);
+    }
+    // The balance of $40 pays the next four months: each gives its credits, none gives more.
+    world.travel({ months: 1 });
+    await world.settled();
+    expect(await kept(userId)).toBe(1_000);
+  });
+
+  it("follows a quantity of 5, 1, 5, 1", async () => {
+    const userId = await on.subscriber("BASIC", "month");
+    const id = await on.stripeIdOf(userId);
+    for (const quantity of [5, 1, 5, 1]) {
+      await merchant.change(id, { quantity });
+      expect(await kept(userId)).toBe(500 * quantity);
+      expect(await on.state(userId)).toMatchObject({
+        credits: 500 * quantity,
+        price: 999 * quantity,
+      });
+    }
+  });
+
+  it("takes the unused part of a plan back when the merchant moves it down with prorations", async () => {
+    const userId = await on.subscriber("TEAM", "month");
+    const id = await on.stripeIdOf(userId);
+    await merchant.change(id, { price: priceOf("BASIC") }, "create_prorations");
+    // Nothing has gone back yet: the lines wait for the next invoice.
+    expect(await kept(userId)).toBe(5_000);
+    world.travel({ months: 1 });
+    await world.settled();
+    expect(await kept(userId)).toBe(5_000 - 4_500 + 500);
+  });
+
+  it("follows a year that becomes a smaller year, month by month", async () => {
+    const userId = await on.subscriber("TEAM", "year");
+    const id = await on.stripeIdOf(userId);
+    await merchant.change(id, { price: priceOf("BASIC", "year") });
+    expect(await kept(userId)).toBe(500);
+    for (let months = 2; months <= 12; months += 1) {
+      world.travel({ months: 1 });
+      await world.payment.grantMonthly();
+      expect(await kept(userId), `after ${months} months`).toBe(500 * months);
+    }
+  });
+
+  it("follows a year that becomes a month, and back", async () => {
+    const userId = await on.subscriber("BASIC", "year");
+    const id = await on.stripeIdOf(userId);
+    await merchant.change(id, { price: priceOf("TEAM") });
+    expect(await kept(userId)).toBe(5_000);
+    await merchant.change(id, { price: priceOf("BASIC", "year") });
+    // The TEAM month went back whole; what it gave is paid back out of the year, whose money stays.
+    expect(await kept(userId)).toBeLessThanOrEqual(6_000);
+    for (let months = 2; months <= 12; months += 1) {
+      world.travel({ months: 1 });
+      await world.payment.grantMonthly();
+      expect(await kept(userId)).toBeLessThanOrEqual(6_000);
+    }
+    expect(await kept(userId)).toBe(6_000);
+  });
+
+  it("takes a refund of the upgrade and the unused time of the same upgrade one by one", async () => {
+    const userId = await on.subscriber("BASIC", "month");
+    const id = await on.stripeIdOf(userId);
+    await merchant.change(id, { price: priceOf("TEAM") });
+    await merchant.change(id, { price: priceOf("BASIC") });
+    await merchant.change(id, { price: priceOf("TEAM") });
+    expect(await kept(userId)).toBe(5_000);
+    const upgrade = await world.models.payment.findFirstOrThrow({
+      where: { userId, amount: 4_000 },
+    });
+    world.sandbox.control.refund(upgrade.stripePaymentId ?? "");
+    await world.settled();
+    expect(await kept(userId)).toBe(500);
+  });
+});

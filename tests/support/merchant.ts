@@ -1,0 +1,73 @@
+// Owns what a merchant does at Stripe past this server: calls to the sandbox's API with its key, in Stripe's own words.
+import { type PaymentWorld, SECRET_KEY } from "./payment-world.ts";
+
+type Answer = { id: string } & Record<string, unknown>;
+
+/** Stripe's API as a merchant's tools or the dashboard use it. Throws Stripe's message when it refuses. */
+export function merchantOf(world: PaymentWorld) {
+  async function call(method: string, path: string, fields: Record<string, string>) {
+    const body = new URLSearchParams(fields).toString();
+    const answer = await fetch(
+      `${world.sandbox.url}/v1/${path}${method === "GET" && body !== "" ? `?${body}` : ""}`,
+      {
+        method,
+        headers: {
+          Authorization: `Bearer ${SECRET_KEY}`,
+          "Content-Type": "application/x-www-form-urlencoded",
+        },
+        ...(method === "GET" ? {} : { body }),
+      },
+    );
+    const json = (await answer.json()) as Answer & { error?: { message: string } };
+    if (json.error !== undefined) throw new Error(json.error.message);
+    return json;
+  }
+
+  const get = (path: string, fields: Record<string, string> = {}) => call("GET", path, fields);
+  const post = (path: string, fields: Record<string, string> = {}) => call("POST", path, fields);
+
+  /** The first item of a subscription. */
+  async function itemOf(subscriptionId: string): Promise<string> {
+    const { items } = await get(`subscriptions/${subscriptionId}`);
+    return (items as { data: { id: string }[] }).data[0]?.id ?? "";
+  }
+
+  return {
+    get,
+    post,
+    itemOf,
+
+    /** Changes price or quantity, as the billing portal's plan switch does unless told otherwise. */
+    async change(
+      subscriptionId: string,
+      to: { price?: string; quantity?: number },
+      proration = "always_invoice",
+    ): Promise<void> {
+      await post(`subscriptions/${subscriptionId}`, {
+        "items[0][id]": await itemOf(subscriptionId),
+        ...(to.price === undefined ? {} : { "items[0][price]": to.price }),
+        ...(to.quantity === undefined ? {} : { "items[0][quantity]": String(to.quantity) }),
+        proration_behavior: proration,
+      });
+      await world.settled();
+    },
+
+    /** The price of one of our plans. */
+    async priceOf(planId: string): Promise<string> {
+      const { data } = await get("prices", { "lookup_keys[]": `skywork_${planId}` });
+      return (data as { id: string }[])[0]?.id ?? "";
+    },
+
+    /** A price that is none of ours. */
+    async foreignPrice(amount: number): Promise<string> {
+      const product = await post("products", { name: "Something else" });
+      const price = await post("prices", {
+        product: product.id,
+        unit_amount: String(amount),
+        currency: "usd",
+        "recurring[interval]": "month",
+      });
+      return price.id;
+    },
+  };
+}
