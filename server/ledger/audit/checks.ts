@@ -1,5 +1,6 @@
 // Owns the doctor's questions: one SQL statement each, over the users of one range of ids, answering only what is wrong.
 import type { Database } from "../../database/database.ts";
+import { moneyChecks } from "./money-checks.ts";
 
 type Dialect = Database["dialect"];
 
@@ -145,6 +146,7 @@ export function doctorChecks(dialect: Dialect): readonly Check[] {
         WHERE ${IN_RANGE("g.userId")} AND g.source IN ('PURCHASE', 'SUBSCRIPTION')
         AND (p.id IS NULL OR (g.grantKey <> ${text("'payment:'", "p.id")} AND g.grantKey NOT LIKE ${text("'payment:'", "p.id", "':%'")}))`,
     },
+    ...moneyChecks(dialect, text),
     ...["credit_logs", "credit_grants", "credit_holds"].map((table) => ({
       invariant: `1 nothing without its user: ${table}`,
       sql: `SELECT DISTINCT t.userId, 'rows of a user who is not there' AS detail

@@ -1,5 +1,6 @@
 // Owns the credits that go back because later invoices gave unused time back: the subscription's payments taken together.
 import type { DatabaseTransaction, PrismaModels } from "../../database/database.ts";
+import { scopedKey } from "../../ledger/idempotency-key.ts";
 import type { LedgerOperation } from "../../ledger/ports.ts";
 import { sliceKey, slicesOf } from "../catalog/invoice-credits.ts";
 import { creditsToReturn, decodeLines } from "../catalog/kept-credits.ts";
@@ -29,7 +30,7 @@ function movement(
   found: { readonly lotKey: string; readonly expiresAt: Date | null },
 ): LedgerOperation {
   const delta = target - subscription.returnedCredits;
-  const cause = `returned:${subscription.id}:${subscription.version + 1}`;
+  const change = String(subscription.version + 1);
   if (delta > 0)
     return {
       kind: "takeBack",
@@ -38,7 +39,7 @@ function movement(
       type: "REFUND",
       sourceId: subscription.id,
       grantKey: found.lotKey,
-      idempotencyKey: cause,
+      idempotencyKey: scopedKey("refund", change, "returned", subscription.id),
       description: "Unused time of a plan was given back",
     };
   return {
@@ -47,7 +48,7 @@ function movement(
     amountCredits: -delta,
     source: "REFUND",
     sourceId: subscription.id,
-    grantKey: cause,
+    grantKey: `returned:${subscription.id}:${change}`,
     expiresAt: found.expiresAt,
     description: "Time of a plan that had been given back was paid for",
   };
