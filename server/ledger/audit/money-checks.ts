@@ -62,7 +62,8 @@ export function moneyChecks(
         WHERE ${IN_RANGE("p.userId")} AND p.paidAt IS NOT NULL AND COALESCE(e.amount, 0) <> ${LEFT}`,
     },
     {
-      invariant: "5 credits follow the money: what a subscription returned is what its entries took",
+      invariant:
+        "5 credits follow the money: what a subscription returned is what its entries took",
       sql: `SELECT s.userId, ${text("'subscription '", "s.id", "': '", "s.returnedCredits", "' returned, the entries took '", "COALESCE(-e.amount, 0)")} AS detail
         FROM subscriptions s LEFT JOIN (
           SELECT userId, sourceId, SUM(amount) AS amount FROM credit_logs

@@ -51,7 +51,8 @@ describe.each(backends)("kept money on $name", (available) => {
       expect(await kept(userId), `round ${round}`).toBe(500);
     }
     // The balance of $40 pays the next four months: each gives its credits, none gives more.
-    world.travel({ months: 1 });
+    // Renewals are drafts for an hour.
+    world.travel({ months: 1, minutes: 61 });
     await world.settled();
     expect(await kept(userId)).toBe(1_000);
   });
@@ -75,7 +76,8 @@ describe.each(backends)("kept money on $name", (available) => {
     await merchant.change(id, { price: priceOf("BASIC") }, "create_prorations");
     // Nothing has gone back yet: the lines wait for the next invoice.
     expect(await kept(userId)).toBe(5_000);
-    world.travel({ months: 1 });
+    // Renewals are drafts for an hour.
+    world.travel({ months: 1, minutes: 61 });
     await world.settled();
     expect(await kept(userId)).toBe(5_000 - 4_500 + 500);
   });

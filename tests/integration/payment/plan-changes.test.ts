@@ -37,12 +37,17 @@ describe.each(backends)("plan changes on $name", (available) => {
     expect((await on.state(userId))?.tier).toBe("TEAM");
     const down = await on.upgrade(userId, on.plan("BASIC", "month").id);
     expect(down.preview).toMatchObject({ amountDue: 0, creditsNow: 0 });
-    expect(down.subscription.tier).toBe("BASIC");
+    // What is paid for stays until its period ends.
+    expect(down.subscription).toMatchObject({
+      tier: "TEAM",
+      pendingPlan: { planId: on.plan("BASIC", "month").id, effectiveAt: down.preview.effectiveAt },
+    });
     expect(await world.credits(userId)).toBe(before + second.preview.creditsNow);
     const beforeRenewal = await world.credits(userId);
     world.travel({ days: 17 });
     await world.settled();
     expect(await world.credits(userId)).toBe(beforeRenewal + 500);
+    expect(await on.state(userId)).toMatchObject({ tier: "BASIC", pendingPlan: null });
     expect(await brokenInvariants(world.models, userId)).toEqual([]);
   });
 

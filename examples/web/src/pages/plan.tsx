@@ -55,6 +55,10 @@ function Current({ current }: { current: CurrentPlan }) {
     mutationFn: () => api.payment.resumeSubscription.mutate(),
     onSuccess: show,
   });
+  const keep = useMutation({
+    mutationFn: () => api.payment.cancelPlanChange.mutate(),
+    onSuccess: show,
+  });
   const words = subscriptionWords(current.status);
   const live = isLive(current);
   return (
@@ -78,13 +82,24 @@ function Current({ current }: { current: CurrentPlan }) {
           </dd>
         </div>
         <div>
-          <dt>{!live ? "Ended" : current.cancelAtPeriodEnd ? "Ends on" : "Renews on"}</dt>
-          <dd>{date(current.currentPeriodEnd)}</dd>
+          <dt>{!live ? "Ended" : current.cancelAt !== null ? "Ends on" : "Renews on"}</dt>
+          <dd>{date(current.cancelAt ?? current.currentPeriodEnd)}</dd>
         </div>
       </dl>
       {current.status === "past_due" && (
         <Notice tone="bad" title="The last payment did not go through">
           Check your card in the customer portal. The month's credits arrive as soon as it is paid.
+        </Notice>
+      )}
+      {current.pendingPlan !== null && (
+        <Notice
+          tone="warn"
+          title={`${current.pendingPlan.name} from ${date(current.pendingPlan.effectiveAt)}`}
+        >
+          <p>Until then you keep {tierName(current.tier)}, which is paid for.</p>
+          <Button busy={keep.isPending} onClick={() => keep.mutate()}>
+            Stay on {tierName(current.tier)}
+          </Button>
         </Notice>
       )}
       {live && (
@@ -101,7 +116,7 @@ function Current({ current }: { current: CurrentPlan }) {
           </Button>
         </div>
       )}
-      <Failure error={cancel.error ?? resume.error ?? portal.error} />
+      <Failure error={cancel.error ?? resume.error ?? keep.error ?? portal.error} />
       {asking && (
         <Dialog
           title="Cancel your plan?"

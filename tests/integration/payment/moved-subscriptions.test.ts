@@ -1,0 +1,117 @@
+// Owns the proof that a subscription of ours is followed whatever a merchant makes of it, and late payers get their time.
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { availableBackends } from "../../support/databases.ts";
+import { merchantOf } from "../../support/merchant.ts";
+import { openPaymentWorld, type PaymentWorld } from "../../support/payment-world.ts";
+import { subscribersIn } from "../../support/subscribers.ts";
+
+const backends = await availableBackends();
+
+describe.each(backends)("moved subscriptions on $name", (available) => {
+  let world: PaymentWorld;
+  let on: Awaited<ReturnType<typeof subscribersIn>>;
+  let merchant: ReturnType<typeof merchantOf>;
+
+  beforeAll(async () => {
+    world = await openPaymentWorld(available, { frozen: true });
+    on = await subscribersIn(world);
+    merchant = merchantOf(world);
+  });
+  afterAll(() => world.close());
+
+  it("is followed to its end after the merchant moved it to a price of another kind", async () => {
+    const userId = await on.subscriber("BASIC", "month");
+    const id = await on.stripeIdOf(userId);
+    await merchant.change(id, { price: await merchant.foreignPrice(700) }, "none");
+    expect(await on.state(userId)).toMatchObject({ tier: "BASIC", status: "active" });
+    world.travel({ months: 1, minutes: 61 });
+    await world.settled();
+    // Paid for something else: no credits.
+    expect(await on.granted(userId)).toBe(500);
+    world.sandbox.control.cancelSubscription(id);
+    await world.settled();
+    expect(await on.state(userId)).toBeNull();
+    const { sessionId } = await world.payment.subscribe(userId, {
+      planId: on.plan("PRO", "month").id,
+    });
+    world.sandbox.control.completeCheckout(sessionId);
+    await world.settled();
+    expect(await on.granted(userId)).toBe(2_000);
+    await world.payment.endSubscription(userId);
+  });
+
+  it("grants an invoice for one of our prices though the subscription has moved since", async () => {
+    world.sandbox.control.misdeliver({ paused: true });
+    const userId = await on.subscriber("BASIC", "month").catch(() => "");
+    const [subscription] = await world.models.subscription.findMany({ where: { userId } });
+    expect(subscription).toBeUndefined();
+    const customer = await world.customerOf(userId);
+    const list = (await merchant.get("subscriptions", { customer }))["data"];
+    const id = (list as { id: string }[])[0]?.id ?? "";
+    await merchant.change(id, { price: await merchant.foreignPrice(700) }, "none");
+    world.sandbox.control.wellBehaved();
+    await world.settled();
+    expect(await on.granted(userId)).toBe(500);
+    expect(await on.state(userId)).toMatchObject({ tier: "BASIC", status: "active" });
+  });
+
+  it("renews a plan whose add-on is listed first", async () => {
+    const userId = await on.subscriber("BASIC", "month");
+    const id = await on.stripeIdOf(userId);
+    const addOn = await merchant.foreignPrice(300);
+    const basic = await merchant.priceOf(on.plan("BASIC", "month").id);
+    // The plan's item becomes the add-on's, and the plan is added behind it.
+    await merchant.post(`subscriptions/${id}`, {
+      "items[0][id]": await merchant.itemOf(id),
+      "items[0][price]": addOn,
+      "items[1][price]": basic,
+      proration_behavior: "none",
+    });
+    await world.settled();
+    expect(await on.state(userId)).toMatchObject({ tier: "BASIC" });
+    world.travel({ months: 1, minutes: 61 });
+    await world.settled();
+    expect(await on.granted(userId)).toBe(1_000);
+    // Changing the plan changes the plan's item, not the add-on.
+    const { subscription } = await on.upgrade(userId, on.plan("PRO", "month").id);
+    expect(subscription.tier).toBe("PRO");
+  });
+
+  it("strands nobody whose customer was deleted and made anew", async () => {
+    const userId = await on.subscriber("BASIC", "month");
+    const former = await world.customerOf(userId);
+    await world.models.user.update({
+      where: { id: userId },
+      data: { stripeCustomerId: `${former}_anew` },
+    });
+    const id = await on.stripeIdOf(userId);
+    world.travel({ months: 1, minutes: 61 });
+    await world.settled();
+    expect(await on.granted(userId)).toBe(1_000);
+    world.sandbox.control.cancelSubscription(id);
+    await world.settled();
+    expect(await on.state(userId)).toBeNull();
+  });
+
+  it("gives a late payer's credits a month from the payment", async () => {
+    world.sandbox.control.setDunning({ retryAfterDays: [], end: "unpaid" });
+    const userId = await on.subscriber("BASIC", "month");
+    const customer = await world.customerOf(userId);
+    world.sandbox.control.setCard(customer, "failing");
+    world.travel({ months: 1, minutes: 61 });
+    await world.settled();
+    expect(await on.granted(userId)).toBe(500);
+    const list = (await merchant.get("invoices", { customer, status: "open" }))["data"];
+    const invoiceId = (list as { id: string }[])[0]?.id ?? "";
+    world.travel({ days: 75 });
+    world.sandbox.control.setCard(customer, "ok");
+    world.sandbox.control.payInvoice(invoiceId);
+    await world.settled();
+    const lot = await world.models.creditGrant.findFirstOrThrow({
+      where: { userId, remaining: 500 },
+    });
+    const daysLeft = ((lot.expiresAt?.getTime() ?? 0) - world.now()) / 86_400_000;
+    expect(daysLeft).toBeGreaterThanOrEqual(28);
+    expect(daysLeft).toBeLessThanOrEqual(31);
+  });
+});

@@ -1,0 +1,142 @@
+// Owns the proof of downgrades that wait: the paid plan stays, undoing is free, nobody pays twice for one period.
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { availableBackends } from "../../support/databases.ts";
+import { merchantOf } from "../../support/merchant.ts";
+import {
+  brokenInvariants,
+  openPaymentWorld,
+  type PaymentWorld,
+} from "../../support/payment-world.ts";
+import { subscribersIn } from "../../support/subscribers.ts";
+
+const backends = await availableBackends();
+
+describe.each(backends)("a plan that waits on $name", (available) => {
+  let world: PaymentWorld;
+  let on: Awaited<ReturnType<typeof subscribersIn>>;
+  let merchant: ReturnType<typeof merchantOf>;
+
+  beforeAll(async () => {
+    world = await openPaymentWorld(available, { frozen: true });
+    on = await subscribersIn(world);
+    merchant = merchantOf(world);
+  });
+  afterAll(() => world.close());
+
+  const id = (tier: string) => on.plan(tier, "month").id;
+  const paid = async (userId: string): Promise<number> => {
+    const { _sum } = await world.models.payment.aggregate({
+      where: { userId },
+      _sum: { amount: true },
+    });
+    return _sum.amount ?? 0;
+  };
+
+  it("costs nothing to go down and up again, round after round", async () => {
+    const userId = await on.subscriber("TEAM", "month");
+    for (const round of [1, 2, 3]) {
+      const { subscription } = await on.upgrade(userId, id("BASIC"));
+      expect(subscription, `round ${round}`).toMatchObject({
+        tier: "TEAM",
+        credits: 5_000,
+        pendingPlan: { planId: id("BASIC"), name: on.plan("BASIC", "month").name },
+      });
+      expect(subscription.pendingPlan?.effectiveAt).toBe(subscription.currentPeriodEnd);
+      // Choosing the current plan again undoes it.
+      const back = await on.upgrade(userId, id("TEAM"));
+      expect(back.preview).toMatchObject({ amountDue: 0, creditsNow: 0 });
+      expect(back.subscription).toMatchObject({ tier: "TEAM", pendingPlan: null });
+    }
+    await on.upgrade(userId, id("PRO"));
+    const kept = await world.payment.cancelPlanChange(userId);
+    expect(kept.subscription).toMatchObject({ tier: "TEAM", pendingPlan: null });
+    // Safe to repeat.
+    expect(await world.payment.cancelPlanChange(userId)).toEqual(kept);
+    expect(await paid(userId)).toBe(4_999);
+    expect(await world.credits(userId)).toBe(5_000);
+    world.travel({ months: 1, minutes: 61 });
+    await world.settled();
+    expect(await on.state(userId)).toMatchObject({ tier: "TEAM" });
+    expect(await paid(userId)).toBe(2 * 4_999);
+    expect(await brokenInvariants(world.models, userId)).toEqual([]);
+  });
+
+  it("takes only what is not paid for an upgrade while a cheaper plan waits", async () => {
+    const userId = await on.subscriber("PRO", "month");
+    await on.upgrade(userId, id("BASIC"));
+    const { preview, subscription } = await on.upgrade(userId, id("TEAM"));
+    expect(preview).toMatchObject({ amountDue: 3_000, creditsNow: 3_500 });
+    expect(subscription).toMatchObject({ tier: "TEAM", pendingPlan: null });
+    expect(await paid(userId)).toBe(4_999);
+    expect(await world.credits(userId)).toBe(5_000);
+  });
+
+  it("keeps the cheaper plan waiting when the card for an upgrade is declined", async () => {
+    const userId = await on.subscriber("PRO", "month");
+    await on.upgrade(userId, id("BASIC"));
+    world.sandbox.control.setCard(await world.customerOf(userId), "failing");
+    await expect(on.upgrade(userId, id("TEAM"))).rejects.toMatchObject({ code: "CONFLICT" });
+    await world.settled();
+    expect(await on.state(userId)).toMatchObject({
+      tier: "PRO",
+      pendingPlan: { planId: id("BASIC") },
+    });
+  });
+
+  it("changes its mind about the cheaper plan, and takes one offer once", async () => {
+    const userId = await on.subscriber("TEAM", "month");
+    const { previewToken } = await world.payment.previewPlanChange(userId, { planId: id("PRO") });
+    const order = { planId: id("PRO"), previewToken };
+    await Promise.all([
+      world.payment.changePlan(userId, order),
+      world.payment.changePlan(userId, order),
+    ]);
+    await world.settled();
+    await on.upgrade(userId, id("BASIC"));
+    world.travel({ months: 1, minutes: 61 });
+    await world.settled();
+    expect(await on.state(userId)).toMatchObject({ tier: "BASIC", pendingPlan: null });
+    expect(await paid(userId)).toBe(4_999 + 999);
+    world.travel({ months: 1, minutes: 61 });
+    await world.settled();
+    expect(await on.state(userId)).toMatchObject({ tier: "BASIC", pendingPlan: null });
+  });
+
+  it("is cancelled, resumed and ended while a cheaper plan waits", async () => {
+    const userId = await on.subscriber("PRO", "month");
+    await on.upgrade(userId, id("BASIC"));
+    const cancelled = await world.payment.cancelSubscription(userId);
+    expect(cancelled.subscription).toMatchObject({ cancelAtPeriodEnd: true, pendingPlan: null });
+    await expect(on.upgrade(userId, id("BASIC"))).rejects.toMatchObject({ code: "CONFLICT" });
+    const resumed = await world.payment.resumeSubscription(userId);
+    expect(resumed.subscription).toMatchObject({ cancelAtPeriodEnd: false, tier: "PRO" });
+    await on.upgrade(userId, id("BASIC"));
+    await world.payment.endSubscription(userId);
+    expect(await on.state(userId)).toBeNull();
+  });
+
+  it("shows and takes back an end months ahead", async () => {
+    const userId = await on.subscriber("BASIC", "month");
+    const stripeId = await on.stripeIdOf(userId);
+    const end = new Date((Math.floor(world.now() / 1000) + 95 * 86_400) * 1000);
+    const set = async () => {
+      await merchant.post(`subscriptions/${stripeId}`, { cancel_at: String(end.getTime() / 1000) });
+      await world.settled();
+    };
+    await set();
+    expect(await on.state(userId)).toMatchObject({
+      cancelAtPeriodEnd: false,
+      cancelAt: end.toISOString(),
+    });
+    const resumed = await world.payment.resumeSubscription(userId);
+    expect(resumed.subscription).toMatchObject({ cancelAtPeriodEnd: false, cancelAt: null });
+    expect((await merchant.get(`subscriptions/${stripeId}`))["cancel_at"]).toBeNull();
+    await set();
+    const { subscription } = await world.payment.cancelSubscription(userId);
+    expect(subscription).toMatchObject({
+      cancelAtPeriodEnd: true,
+      cancelAt: subscription.currentPeriodEnd,
+    });
+    expect((await merchant.get(`subscriptions/${stripeId}`))["cancel_at_period_end"]).toBe(true);
+  });
+});
