@@ -1,5 +1,5 @@
 // Owns the proof that credits follow the money when it goes back by invoice lines: portal, merchant, quantity, proration.
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 import { availableBackends } from "../../support/databases.ts";
 import { merchantOf } from "../../support/merchant.ts";
 import {
@@ -21,12 +21,15 @@ describe.each(backends)("kept money on $name", (available) => {
     world = await openPaymentWorld(available, { frozen: true });
     on = await subscribersIn(world);
     merchant = merchantOf(world);
-    for (const tier of ["BASIC", "PRO", "TEAM"])
-      for (const interval of ["month", "year"] as const) {
-        // The first subscriber of a plan makes its price.
-        await on.subscriber(tier, interval);
-        price.set(`${tier} ${interval}`, await merchant.priceOf(on.plan(tier, interval).id));
-      }
+    await world.payment.syncCatalogue();
+    for (const { id, tier, interval } of on.plans)
+      price.set(`${tier} ${interval}`, await merchant.priceOf(id));
+  });
+  // Nobody's renewals in another test's months.
+  afterEach(async () => {
+    const live = await world.models.subscription.findMany({ where: { liveKey: { not: null } } });
+    for (const { userId } of live) await world.payment.endSubscription(userId);
+    await world.settled();
   });
   afterAll(() => world.close());
 
@@ -87,7 +90,7 @@ describe.each(backends)("kept money on $name", (available) => {
     const id = await on.stripeIdOf(userId);
     await merchant.change(id, { price: priceOf("BASIC", "year") });
     expect(await kept(userId)).toBe(500);
-    for (let months = 2; months <= 12; months += 1) {
+    for (let months = 2; months <= 4; months += 1) {
       world.travel({ months: 1 });
       await world.payment.grantMonthly();
       expect(await kept(userId), `after ${months} months`).toBe(500 * months);
