@@ -67,7 +67,8 @@ async function openMigrated({ config, logger }: BackendOptions): Promise<OpenDat
     case "mysql": {
       const { openProductionDatabase } = await import("./database/mysql/open.ts");
       const mayCreate = config.environment !== "production";
-      return openProductionDatabase(config.database.url, { logger, mayCreate });
+      const { url, sslCa } = config.database;
+      return openProductionDatabase(url, { logger, mayCreate, sslCa });
     }
   }
 }

@@ -3,6 +3,7 @@ import { z } from "zod";
 import { FEATURE_TABLE, FEATURES, type Feature } from "../../shared/src/features.ts";
 import {
   type Endpoint,
+  certificates,
   durationSeconds,
   emails,
   endpoints,
@@ -44,6 +45,8 @@ export interface Config {
   readonly database: {
     readonly kind: "sqlite" | "mysql";
     readonly url: string;
+    /** Certificates in PEM form: the CA of a mysql:// database. */
+    readonly sslCa?: string;
   };
   readonly redis: RedisConfig | null;
   readonly tokens: {
@@ -132,6 +135,7 @@ const schema = z.object({
   }),
   SHUTDOWN_DELAY_MS: integer(0, 5_000),
   DATABASE_URL: z.string().transform(parseDatabase),
+  DATABASE_SSL_CA: certificates.optional(),
   REDIS_URL: z.string().transform(parseRedisUrl).optional(),
   REDIS_HOST: z.string().max(255).optional(),
   REDIS_PORT: integer(1, 65_535),
@@ -218,7 +222,10 @@ function toConfig(values: z.output<typeof schema>, warnings: readonly string[]):
     host: values.HOST,
     logLevel: values.LOG_LEVEL,
     shutdownDelayMs: values.SHUTDOWN_DELAY_MS,
-    database: values.DATABASE_URL,
+    database: {
+      ...values.DATABASE_URL,
+      ...(values.DATABASE_SSL_CA === undefined ? {} : { sslCa: values.DATABASE_SSL_CA }),
+    },
     redis: toRedis(values),
     tokens: {
       accessSecrets: values.JWT_SECRET,

@@ -2,6 +2,7 @@
 import { isIP } from "node:net";
 import { z } from "zod";
 import { asciiLowerCase } from "../lib/text.ts";
+import { readCertificates } from "../lib/pem.ts";
 
 /** A host and a port. */
 export interface Endpoint {
@@ -169,4 +170,14 @@ export const serviceKeys = z.string().transform((text, ctx) => {
     else found.push({ name, key });
   }
   return found;
+});
+
+/** Certificates in PEM form. */
+export const certificates = z.string().transform((text, ctx) => {
+  const found = readCertificates(text);
+  if (found !== null) return found;
+  ctx.addIssue(
+    "holds no certificate in PEM form (-----BEGIN CERTIFICATE-----); to name a file, write ?sslca=/path/to/ca.pem in DATABASE_URL",
+  );
+  return z.NEVER;
 });

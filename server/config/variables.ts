@@ -52,10 +52,18 @@ export const ENVIRONMENT: readonly VariableGroup[] = [
       {
         name: "DATABASE_URL",
         fallback: "file:./.data/skywork.db",
-        meaning: "file: = SQLite; mysql:// or mariadb:// = MySQL 8 / MariaDB 10.6 or later.",
+        meaning:
+          "file: = SQLite; mysql:// or mariadb:// = MySQL 8 / MariaDB 10.6 or later. TLS: ?ssl=verify, verify-ca or no-verify, and sslca=FILE.",
         example: "mysql://skywork:PASSWORD@127.0.0.1:3306/skywork?connection_limit=10",
         required: true,
         secret: true,
+      },
+      {
+        name: "DATABASE_SSL_CA",
+        fallback: null,
+        meaning:
+          "PEM of the CA that signed the database's TLS certificate. Instead of sslca=FILE in DATABASE_URL.",
+        example: "-----BEGIN CERTIFICATE-----\\nMIIB…\\n-----END CERTIFICATE-----",
       },
       {
         name: "REDIS_URL",

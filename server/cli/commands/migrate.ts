@@ -3,7 +3,7 @@ import { openDatabase } from "../../infrastructure.ts";
 import { FALLBACKS } from "../../config/variables.ts";
 import { createLogger } from "../../lib/logger.ts";
 
-/** Needs no other part of the environment than DATABASE_URL, so that it runs before the rest is set up. */
+/** Needs no other part of the environment than the database's, so that it runs before the rest is set up. */
 async function main(): Promise<void> {
   try {
     process.loadEnvFile(".env");
@@ -15,10 +15,11 @@ async function main(): Promise<void> {
   if (kind === "sqlite" && !url.startsWith("file:")) {
     throw new Error("DATABASE_URL has to begin with mysql://, mariadb:// or file:");
   }
+  const sslCa = process.env["DATABASE_SSL_CA"];
   const environment = process.env["NODE_ENV"] === "production" ? "production" : "development";
   const logger = createLogger({ level: process.env["LOG_LEVEL"] || "fatal" });
   const open = await openDatabase({
-    config: { environment, database: { kind, url }, redis: null },
+    config: { environment, database: { kind, url, ...(sslCa && { sslCa }) }, redis: null },
     logger,
   });
   for (const name of open.migrated) process.stdout.write(`applied ${name}\n`);

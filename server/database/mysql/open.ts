@@ -16,13 +16,8 @@ import {
   UnknownOutcomeError,
 } from "../errors.ts";
 import { migrateMysql } from "../migrations/mysql.ts";
-import {
-  createDatabaseSql,
-  explainMysqlError,
-  type MysqlTarget,
-  parseMysqlUrl,
-  rootErrno,
-} from "./options.ts";
+import { explainMigrationError, explainMysqlError, explainRefusal, rootErrno } from "./explain.ts";
+import { createDatabaseSql, type MysqlTarget, parseMysqlUrl } from "./options.ts";
 import { createMysqlPool, type MysqlPool } from "./pool.ts";
 import { rawTransaction } from "./session.ts";
 
@@ -38,14 +33,15 @@ const COMMIT_PATIENCE_MS = 1_000;
 
 /**
  * Opens (migrates) the database of a mysql:// or mariadb:// URL. Throws a plain Error with a sentence when it cannot
- * be used. `mayCreate`: a missing database is created (development), else its CREATE DATABASE line is told.
+ * be used. `mayCreate`: a missing database is created (development), else its CREATE DATABASE line is told. `sslCa`: the PEM
+ * of DATABASE_SSL_CA.
  */
 export async function openProductionDatabase(
   url: string,
-  options: { logger: Logger; mayCreate: boolean },
+  options: { logger: Logger; mayCreate: boolean; sslCa?: string | undefined },
 ): Promise<OpenDatabase> {
   const { logger, mayCreate } = options;
-  const target = parseMysqlUrl(url);
+  const target = parseMysqlUrl(url, options.sslCa);
   const migrated = await migrate(target, options);
   // The ledger has one lane; the second connection lets it go on while the first is being replaced.
   const rawLimit = target.connectionLimit >= 4 ? 2 : 1;
@@ -109,11 +105,13 @@ async function migrate(
       return createConnection(target.connection);
     });
   } catch (error) {
-    throw explainMysqlError(target, error);
+    throw await explainRefusal(target, error);
   }
   connection.on("error", (error) => logger.warn({ err: error }, "migration connection lost"));
   try {
     return await migrateMysql(connection, logger);
+  } catch (error) {
+    throw explainMigrationError(target, error);
   } finally {
     await connection.end().catch(() => connection.destroy());
   }

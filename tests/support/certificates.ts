@@ -1,0 +1,55 @@
+// Owns certificates for tests, made by openssl: an authority of its own, and server certificates signed by it.
+import { execFileSync, spawnSync } from "node:child_process";
+import { chmodSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+
+/** Why no certificates can be made here; null where they can. */
+export const opensslMissing =
+  spawnSync("openssl", ["version"], { stdio: "ignore" }).error === undefined
+    ? null
+    : "openssl is not installed here";
+
+/** An authority with the paths of its files; `issue` writes a server's certificate over the one before. */
+export interface Authority {
+  readonly caFile: string;
+  readonly caPem: string;
+  readonly certificateFile: string;
+  readonly keyFile: string;
+  /** `names` as openssl writes them: `DNS:localhost`, `IP:127.0.0.1`. */
+  issue(names: string): void;
+  remove(): void;
+}
+
+/** Makes an authority in a temporary folder that other users, such as a database's, may read. */
+export function createAuthority(): Authority {
+  const folder = mkdtempSync(join(tmpdir(), "skywork-ca-"));
+  chmodSync(folder, 0o755);
+  const file = (name: string) => join(folder, name);
+  const openssl = (...args: string[]) =>
+    execFileSync("openssl", args, { cwd: folder, stdio: "ignore", timeout: 20_000 });
+  const newKey = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"];
+  openssl(
+    ...["req", "-x509", ...newKey, "-days", "2", "-subj", "/CN=Skywork test CA"],
+    ...["-keyout", "ca-key.pem", "-out", "ca.pem"],
+  );
+  return {
+    caFile: file("ca.pem"),
+    caPem: readFileSync(file("ca.pem"), "utf8"),
+    certificateFile: file("server.pem"),
+    keyFile: file("server-key.pem"),
+    issue(names) {
+      writeFileSync(file("names"), `subjectAltName = ${names}\n`);
+      openssl(
+        ...["req", ...newKey, "-subj", "/CN=skywork-test-database"],
+        ...["-keyout", "server-key.pem", "-out", "server.csr"],
+      );
+      openssl(
+        ...["x509", "-req", "-in", "server.csr", "-CA", "ca.pem", "-CAkey", "ca-key.pem"],
+        ...["-CAcreateserial", "-days", "2", "-extfile", "names", "-out", "server.pem"],
+      );
+      for (const name of ["server.pem", "server-key.pem", "ca.pem"]) chmodSync(file(name), 0o644);
+    },
+    remove: () => rmSync(folder, { recursive: true, force: true }),
+  };
+}
