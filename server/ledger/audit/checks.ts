@@ -125,9 +125,10 @@ export function doctorChecks(dialect: Dialect): readonly Check[] {
     },
     {
       invariant: "4 keys take effect once: no two keys share an entry",
-      sql: `SELECT k.userId, ${text("'entry '", json("t"))} AS detail
-        FROM idempotency_keys k WHERE ${IN_RANGE("k.userId")} AND ${json("t")} IS NOT NULL
-        GROUP BY k.userId, ${json("t")} HAVING COUNT(*) > 1`,
+      // The entry is a column of its own: ONLY_FULL_GROUP_BY of MariaDB knows no expression again that was grouped by.
+      sql: `SELECT x.userId, ${text("'entry '", "x.entry")} AS detail
+        FROM (SELECT k.userId, ${json("t")} AS entry FROM idempotency_keys k WHERE ${IN_RANGE("k.userId")}) x
+        WHERE x.entry IS NOT NULL GROUP BY x.userId, x.entry HAVING COUNT(*) > 1`,
     },
     {
       invariant: "4 payments are granted once: a paid payment has exactly its credits",

@@ -1,0 +1,167 @@
+// Owns the proof that every raw statement of the program runs on MySQL and MariaDB as they come, and locks what is meant, no more.
+import { randomBytes } from "node:crypto";
+import { type Connection, createConnection } from "mariadb";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { migrateMysql } from "../../server/database/migrations/mysql.ts";
+import { parseMysqlUrl } from "../../server/database/mysql/options.ts";
+import { LEDGER_SQL } from "../../server/ledger/store/sql.ts";
+import { createLogger } from "../../server/lib/logger.ts";
+import { availableServers, withMysql } from "../support/databases.ts";
+import { sourceStatements, statementsOf } from "../support/sql-source.ts";
+import { listStatements, type Statement } from "../support/statement-list.ts";
+
+const logger = createLogger({ level: "silent" });
+const CREATED = `skywork_test_${randomBytes(6).toString("hex")}`;
+const list = await listStatements(CREATED);
+const { databases } = await availableServers();
+
+test("every statement in the server's source has a row in tests/support/statement-list.ts", () => {
+  // Those for SQLite alone: every suite on SQLite runs them.
+  const sqlite = [
+    ...Object.values(LEDGER_SQL.sqlite),
+    "SELECT strftime('%Y-%m-%dT%H:%M:%f+00:00', 'now') AS now",
+  ];
+  const known = [...list.map(({ sql }) => sql), ...sqlite];
+  const source = sourceStatements();
+  expect(source.length).toBeGreaterThan(40);
+  const missing = source.filter((found) => !known.some((sql) => found.matches(sql)));
+  expect(missing.map(({ where }) => where)).toEqual([]);
+});
+
+test("a statement is found wherever it is written, and does not pass for another", () => {
+  const found = statementsOf(
+    "x.ts",
+    [
+      "const a = `\\n  SELECT id FROM users\\n WHERE id = ${id}`;",
+      'await tx.sql.query("select 1", []);',
+      "await client.$queryRaw`TABLE plans`;",
+      "const said = 'COMMIT takes too long';",
+    ].join("\n"),
+  );
+  expect(found.map(({ where }) => where)).toEqual([
+    "x.ts: SELECT id FROM users WHERE id = …",
+    "x.ts: select 1",
+    "x.ts: TABLE plans",
+  ]);
+  expect(found[0]?.matches("SELECT id FROM users WHERE id = ?")).toBe(true);
+  expect(found[0]?.matches("SELECT id FROM users")).toBe(false);
+});
+
+const TABLES = ["users", "credit_grants", "credit_holds", "credit_logs", "usage_logs"];
+const USER = "INSERT INTO users (id, email, role, updatedAt) VALUES (?, ?, ?, UTC_TIMESTAMP(3))";
+const LOT =
+  "INSERT INTO credit_grants (id, userId, amount, remaining, isOpen, source, grantKey, createdAt) VALUES (?, ?, 5, 5, 1, 'GIFT', ?, UTC_TIMESTAMP(3))";
+const HOLD =
+  "INSERT INTO credit_holds (id, userId, amount, status, lots, expiresAt, createdAt) VALUES (?, ?, 1, 'ACTIVE', '[]', UTC_TIMESTAMP(3), UTC_TIMESTAMP(3))";
+
+async function fill(connection: Connection): Promise<void> {
+  for (const n of [1, 2, 3, 4]) {
+    await connection.query(USER, [`u${n}`, `u${n}@example.com`, n === 2 ? "ADMIN" : "USER"]);
+    await connection.query(LOT, [`g${n}`, `u${n}`, `key-g${n}`]);
+    await connection.query(HOLD, [`h${n}`, `u${n}`]);
+  }
+}
+
+describe.each(databases)("statements on $name", ({ url: serverUrl, engine }) => {
+  const name = `skywork_test_${randomBytes(6).toString("hex")}`;
+  const user = name.slice(0, 25);
+  const collation = engine === "mysql" ? " COLLATE utf8mb4_0900_ai_ci" : "";
+  // MySQL's own default; MariaDB has it as an option of late versions only.
+  const plugin = engine === "mysql" ? "IDENTIFIED WITH caching_sha2_password BY" : "IDENTIFIED BY";
+  let root: Connection;
+  let connection: Connection;
+
+  beforeAll(async () => {
+    await withMysql(serverUrl, `CREATE DATABASE ${name}${collation}`);
+    await withMysql(serverUrl, `CREATE USER '${user}'@'%' ${plugin} 'geheim-1'`);
+    await withMysql(serverUrl, `GRANT ALL ON ${name}.* TO '${user}'@'%'`);
+    await withMysql(serverUrl, `GRANT CREATE, DROP ON ${CREATED}.* TO '${user}'@'%'`);
+    const url = new URL(serverUrl);
+    url.pathname = `/${name}`;
+    root = await createConnection(parseMysqlUrl(url.href).connection);
+    await root.query("SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED");
+    Object.assign(url, { username: user, password: "geheim-1" });
+    const target = parseMysqlUrl(url.href);
+    connection = await createConnection(target.connection);
+    await migrateMysql(connection, logger);
+    await fill(connection);
+    for (const { sql } of list.filter(({ name: row }) => row === "lock table"))
+      await connection.query(sql);
+  });
+  afterAll(async () => {
+    await connection?.end();
+    await root?.end();
+    await withMysql(serverUrl, `DROP DATABASE IF EXISTS ${CREATED}`);
+    await withMysql(serverUrl, `DROP DATABASE IF EXISTS ${name}`);
+    await withMysql(serverUrl, `DROP USER IF EXISTS '${user}'@'%'`);
+  });
+
+  async function setMode(mode: string): Promise<void> {
+    for (const sql of parseMysqlUrl("mysql://x/x").sessionSql) await connection.query(sql);
+    await connection.query("SET SESSION autocommit = 1");
+    await connection.query(`SET SESSION sql_mode = ${mode}`);
+  }
+
+  test.each([
+    ["the program's own", "@@sql_mode"],
+    ["the server's default", "@@global.sql_mode"],
+    ["ONLY_FULL_GROUP_BY", "CONCAT(@@sql_mode, ',ONLY_FULL_GROUP_BY')"],
+  ])("each is prepared and runs with sql_mode %s", async (_mode, mode) => {
+    const failed: string[] = [];
+    await connection.query(`DROP DATABASE IF EXISTS ${CREATED}`);
+    for (const { name: row, sql, params, alone } of list) {
+      await setMode(mode);
+      if (!alone) await connection.query("BEGIN");
+      await connection
+        .execute(sql, [...params])
+        .catch((error: unknown) => failed.push(`${row}: ${String(error)}`));
+      if (!alone) await connection.query("ROLLBACK");
+    }
+    expect(failed).toEqual([]);
+  });
+
+  /** The rows another transaction finds locked. */
+  async function lockedRows(): Promise<Record<string, string[]>> {
+    const locked: Record<string, string[]> = {};
+    for (const table of TABLES) {
+      const all: { id: string }[] = await root.query(`SELECT id FROM ${table} ORDER BY id`);
+      await root.query("BEGIN");
+      const free: { id: string }[] = await root.query(
+        `SELECT id FROM ${table} FORCE INDEX (PRIMARY) FOR UPDATE SKIP LOCKED`,
+      );
+      await root.query("ROLLBACK");
+      const ids = new Set(free.map(({ id }) => id));
+      const held = all.map(({ id }) => id).filter((id) => !ids.has(id));
+      if (held.length > 0) locked[table] = held;
+    }
+    return locked;
+  }
+
+  /** MySQL tells each lock: none may be of a gap, where nothing stands yet. */
+  async function gapLocks(): Promise<string[]> {
+    const rows: { lockText: string }[] = await root.query(
+      `SELECT CONCAT(l.OBJECT_NAME, ' ', l.INDEX_NAME, ' ', l.LOCK_MODE, ' ', l.LOCK_DATA) AS lockText
+         FROM performance_schema.data_locks l JOIN performance_schema.threads t ON t.THREAD_ID = l.THREAD_ID
+        WHERE t.PROCESSLIST_ID = ? AND l.LOCK_TYPE = 'RECORD' AND l.LOCK_MODE NOT LIKE '%REC_NOT_GAP%'`,
+      [connection.threadId],
+    );
+    return rows.map(({ lockText }) => lockText);
+  }
+
+  test("each locks the rows that are meant, and no others", async () => {
+    await setMode("@@sql_mode");
+    const wrong: unknown[] = [];
+    for (const row of list.filter(({ alone }: Statement) => !alone)) {
+      await connection.query("BEGIN");
+      await connection.query(row.sql, [...row.params]);
+      const [locked, gaps] = [await lockedRows(), engine === "mysql" ? await gapLocks() : []];
+      await connection.query("ROLLBACK");
+      try {
+        expect({ locked, gaps }).toEqual({ locked: row.locks, gaps: [] });
+      } catch {
+        wrong.push({ name: row.name, meant: row.locks, locked, gaps });
+      }
+    }
+    expect(wrong).toEqual([]);
+  });
+});

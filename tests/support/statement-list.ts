@@ -1,0 +1,190 @@
+// Owns the list of the program's raw SQL for MySQL and MariaDB: each statement with parameters, and the rows it is meant to lock.
+import type { Database } from "../../server/database/database.ts";
+import { databaseNow } from "../../server/database/clock.ts";
+import { createSessionStore } from "../../server/auth/session/session.store.ts";
+import { createCreditStore } from "../../server/credit/credit.store.ts";
+import { createDatabaseSql, parseMysqlUrl } from "../../server/database/mysql/options.ts";
+import { doctorChecks, ENTRY_COUNTS } from "../../server/ledger/audit/checks.ts";
+import { createExpiryStore } from "../../server/ledger/store/expiry.store.ts";
+import { LEDGER_SQL } from "../../server/ledger/store/sql.ts";
+
+/** One statement. */
+export interface Statement {
+  readonly name: string;
+  readonly sql: string;
+  readonly params: readonly unknown[];
+  /** The ids of the rows it is meant to lock, by table; of rows that were there before it. Nothing unless told. */
+  readonly locks: Readonly<Record<string, readonly string[]>>;
+  /** True where it may not stand in a transaction, or ends it. */
+  readonly alone: boolean;
+}
+
+type Options = Partial<Pick<Statement, "locks" | "alone">>;
+
+const statement = (
+  name: string,
+  sql: string,
+  params: readonly unknown[] = [],
+  { locks = {}, alone = false }: Options = {},
+): Statement => ({ name, sql, params, locks, alone });
+
+const AT = "2026-01-31 12:00:00.000";
+const json = (...rows: readonly unknown[][]) => [JSON.stringify(rows)];
+
+/** Parameters and locks of the ledger's statements: the compiler misses a name that is not here. */
+const LEDGER: Record<keyof typeof LEDGER_SQL.mysql, [readonly unknown[], Statement["locks"]?]> = {
+  lockUsers: [json(["u1"], ["u3"]), { users: ["u1", "u3"] }],
+  openLots: [json(["u1"])],
+  lotsByGrantKey: [json(["key-g1"])],
+  keys: [json(["u1", "k1"])],
+  activeHolds: [json(["u1"])],
+  holdsById: [json(["h1", "u1"])],
+  updateUsers: [json(["u2", 5, 0, 1, "{}"]), { users: ["u2"] }],
+  insertLots: [json(["g9", "u1", 5, 5, 1, "GIFT", null, "key-g9", null, AT])],
+  updateLots: [json(["g1", 3, 1]), { credit_grants: ["g1"] }],
+  insertHolds: [
+    json(["h9", "u1", 1, null, "ACTIVE", "chat-pro", "v", "k", null, "[]", null, AT, AT, null]),
+  ],
+  updateHolds: [json(["h1", "SETTLED", 1, "t1", "k1", AT]), { credit_holds: ["h1"] }],
+  insertEntries: [json(["u1", 9, "e9", 5, 5, "GIFT", null, null, "[]", null, null, null, AT])],
+  insertUsage: [json(["x9", "u1", "chat-pro", "m", 5, 10, 1, null, AT])],
+  insertKeys: [json(["u1", "k9", "hash", "{}", AT])],
+};
+
+/** What `work` sends as raw queries; they find nothing. */
+async function recorded(
+  name: string,
+  work: (database: Database) => Promise<unknown>,
+): Promise<Statement> {
+  const sent: Statement[] = [];
+  const models = {
+    $queryRawUnsafe: (sql: string, ...params: unknown[]) => {
+      sent.push(statement(name, sql, params));
+      return Promise.resolve([{ now: AT, lotId: null, entryCounts: "{}" }]);
+    },
+  };
+  await work({ dialect: "mysql", models } as unknown as Database);
+  const [first] = sent;
+  if (first === undefined || sent.length !== 1) throw new Error(`${name} sent ${sent.length}`);
+  return first;
+}
+
+/** Every statement; `created` is the name of the database one of them creates. */
+export async function listStatements(created: string): Promise<Statement[]> {
+  const range = (sql: string) =>
+    Array.from({ length: sql.split("?").length - 1 }, (_, i) => (i % 2 ? "\u{10FFFF}" : ""));
+  const from = new Date(0);
+  const to = new Date(Date.UTC(2030, 0));
+  return [
+    ...Object.entries(LEDGER).map(([name, [params, locks = {}]]) =>
+      statement(`ledger ${name}`, LEDGER_SQL.mysql[name as keyof typeof LEDGER], params, { locks }),
+    ),
+    ...doctorChecks("mysql").map(({ invariant, sql }) =>
+      statement(`doctor ${invariant}`, `${sql} LIMIT 100`, range(sql)),
+    ),
+    statement("doctor entry counts", ENTRY_COUNTS, range(ENTRY_COUNTS)),
+    await recorded("overdue holds", (db) => createExpiryStore(db).usersWithOverdueHolds(1, "", 10)),
+    await recorded("expired lots", (db) => createExpiryStore(db).usersWithExpiredLots(1, "", 10)),
+    await recorded("balance", (db) => createCreditStore(db).balance("u1")),
+    await recorded("usage", (db) =>
+      createCreditStore(db)
+        .usage("u1", from, to)
+        .catch(() => []),
+    ),
+    await recorded("clock", (db) => databaseNow(db)),
+    await recorded("authorities", (db) =>
+      createSessionStore(db)
+        .authorities([{ sessionId: "s1" }, { sessionId: "s2" }] as never)
+        .catch(() => []),
+    ),
+    statement("one user's lock", "SELECT id FROM users WHERE id = ? FOR UPDATE", ["u1"], {
+      locks: { users: ["u1"] },
+    }),
+    statement(
+      "administrators' locks",
+      "SELECT id FROM users WHERE role = ? AND disabledAt IS NULL AND deletedAt IS NULL ORDER BY id FOR UPDATE",
+      ["ADMIN"],
+      { locks: { users: ["u2"] } },
+    ),
+    ...migrationStatements(),
+    ...parseMysqlUrl("mysql://localhost/any").sessionSql.map((sql) =>
+      statement("session", sql, [], { alone: true }),
+    ),
+    statement("lane", "SET SESSION autocommit = 1", [], { alone: true }),
+    statement("commit", "COMMIT", [], { alone: true }),
+    statement("rollback", "ROLLBACK", [], { alone: true }),
+    statement("sign of life", "SELECT 1"),
+    statement("check", "SELECT 1 FROM _prisma_migrations LIMIT 1"),
+    statement("create database", createDatabaseSql(created), [], { alone: true }),
+  ];
+}
+
+/** Run for real by migrating; here once more, prepared. */
+function migrationStatements(): Statement[] {
+  const name = "CONCAT('skywork_migrate:', LEFT(SHA2(DATABASE(), 256), 32))";
+  const term = "UTC_TIMESTAMP(3) + INTERVAL 60 SECOND";
+  const id = "00000000-0000-0000-0000-000000000000";
+  return [
+    statement("Galera?", "SHOW VARIABLES LIKE 'wsrep_on'"),
+    statement("name lock", `SELECT GET_LOCK(${name}, ?) AS taken`, [1]),
+    statement("name unlock", `SELECT RELEASE_LOCK(${name})`),
+    statement(
+      "lock table",
+      `CREATE TABLE IF NOT EXISTS _skywork_migration_lock (
+        name      VARCHAR(20) PRIMARY KEY NOT NULL,
+        holder    VARCHAR(36) NOT NULL,
+        expiresAt DATETIME(3) NOT NULL
+      ) ENGINE InnoDB DEFAULT CHARACTER SET utf8mb4 COLLATE utf8mb4_bin`,
+      [],
+      { alone: true },
+    ),
+    statement(
+      "row lock",
+      `INSERT INTO _skywork_migration_lock (name, holder, expiresAt) VALUES ('migrate', ?, ${term})
+        ON DUPLICATE KEY UPDATE holder = IF(expiresAt < UTC_TIMESTAMP(3), VALUES(holder), holder),
+        expiresAt = IF(holder = VALUES(holder), VALUES(expiresAt), expiresAt)`,
+      [id],
+    ),
+    statement("row held?", "SELECT 1 FROM _skywork_migration_lock WHERE holder = ?", [id]),
+    statement("row unlock", "DELETE FROM _skywork_migration_lock WHERE holder = ?", [id]),
+    statement(
+      "migrations table",
+      `CREATE TABLE IF NOT EXISTS _prisma_migrations (
+        id                      VARCHAR(36) PRIMARY KEY NOT NULL,
+        checksum                VARCHAR(64) NOT NULL,
+        finished_at             DATETIME(3),
+        migration_name          VARCHAR(255) NOT NULL,
+        logs                    TEXT,
+        rolled_back_at          DATETIME(3),
+        started_at              DATETIME(3) NOT NULL DEFAULT CURRENT_TIMESTAMP(3),
+        applied_steps_count     INTEGER UNSIGNED NOT NULL DEFAULT 0
+      ) DEFAULT CHARACTER SET utf8mb4 COLLATE utf8mb4_unicode_ci`,
+      [],
+      { alone: true },
+    ),
+    statement(
+      "migrations applied",
+      `SELECT id, migration_name, checksum, finished_at IS NOT NULL AS finished,
+              rolled_back_at IS NOT NULL AS rolledBack, applied_steps_count
+         FROM _prisma_migrations`,
+    ),
+    statement(
+      "migration begun",
+      "INSERT INTO _prisma_migrations (id, checksum, migration_name, started_at, applied_steps_count) VALUES (?, ?, ?, ?, 0)",
+      [id, "c", "n", AT],
+    ),
+    statement("step done", "UPDATE _prisma_migrations SET applied_steps_count = ? WHERE id = ?", [
+      1,
+      id,
+    ]),
+    statement(
+      "migration done",
+      "UPDATE _prisma_migrations SET finished_at = ?, applied_steps_count = 1, logs = NULL WHERE id = ?",
+      [AT, id],
+    ),
+    statement("migration failed", "UPDATE _prisma_migrations SET logs = ? WHERE id = ?", [
+      "why",
+      id,
+    ]),
+  ];
+}
