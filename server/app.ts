@@ -171,6 +171,7 @@ export function createApp(deps: AppDeps): App {
       },
       ledger,
       authorityChanged: auth.authorityChanged,
+      logger,
       now,
     }),
   };

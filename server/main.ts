@@ -103,6 +103,7 @@ async function main(): Promise<void> {
     fail(explainListenError(error, config));
   }
   app.jobs.start();
+  void app.services.auth.checkIdentityProvider();
   logger.info(
     { port, database: config.database.kind, redis: config.redis?.kind ?? null },
     "listening",

@@ -6,6 +6,8 @@ import type { Principal } from "../auth/auth.service.ts";
 import { AppError } from "../lib/errors.ts";
 import { scopedKey } from "../ledger/idempotency-key.ts";
 import type { AdjustOperation, Ledger } from "../ledger/ports.ts";
+import type { Logger } from "../lib/logger.ts";
+import { recordingWrites } from "./recording.ts";
 
 type In<Name extends keyof typeof adminContract> = z.output<(typeof adminContract)[Name]["input"]>;
 type Out<Name extends keyof typeof adminContract> = z.output<
@@ -111,6 +113,7 @@ export interface AdminServiceDeps {
   readonly ledger: Pick<Ledger, "changed">;
   /** AuthService.authorityChanged. */
   readonly authorityChanged: () => Promise<void>;
+  readonly logger: Logger;
   readonly now?: () => number;
 }
 
@@ -119,7 +122,8 @@ const STATS_DAYS = 30;
 /** Makes the service. */
 export function createAdminService(deps: AdminServiceDeps): AdminService {
   const now = deps.now ?? Date.now;
-  const { store, payments } = deps;
+  const { payments } = deps;
+  const store = recordingWrites(deps.store, deps.logger);
   return {
     users: (filter) => store.users(filter),
     user: (input) => store.user(input.userId),

@@ -5,6 +5,7 @@ import type { Cache } from "../kv/ports.ts";
 import type { Config } from "../config/config.ts";
 import type { Logger } from "../lib/logger.ts";
 import { createAccess } from "./session/authenticate.ts";
+import { type AuthorityWatch, createAuthorityWatch } from "./session/authority-watch.ts";
 import type { AttemptCookie } from "./sign-in/sign-in-state.ts";
 import type { SessionStore, SignInStore } from "./ports.ts";
 import { createRefresh } from "./session/refresh.ts";
@@ -84,6 +85,8 @@ export interface VerifiedIdentity {
 
 /** The identity provider, as sign-in needs it. Every call ends within 10 s. Throws SignInFailure. */
 export interface IdentityProvider {
+  /** Whether sign-in can work with this provider, as far as it says itself. Throws SignInFailure with the reason. */
+  check(): Promise<void>;
   authorizationUrl(request: {
     state: string;
     nonce: string;
@@ -105,6 +108,8 @@ export interface IdentityProvider {
 export interface AuthService {
   /** Who the bearer is, right now. Throws UNAUTHENTICATED, TOKEN_EXPIRED, SESSION_REVOKED, SERVICE_UNAVAILABLE. */
   authenticate(bearer: string | null): Promise<Principal>;
+  /** Watches a bearer for as long as a stream is open: its signal aborts, with the refusal, once `authenticate` would refuse. */
+  watchAuthority(bearer: string | null): AuthorityWatch;
   /** The ways to sign in; `url` is absolute. */
   config(): { providers: { id: "google"; url: string }[]; sandbox: boolean };
   /**
@@ -124,10 +129,13 @@ export interface AuthService {
   revokeSession(principal: Principal, input: { sessionId: string }): Promise<void>;
   /** Refuses a state-changing request that carries the refresh cookie from an origin that is not ours: FORBIDDEN. */
   requireOwnOrigin(request: { origin: string | null; refreshCookies: readonly string[] }): void;
+  /** Asks the identity provider at start, and logs why sign-in cannot work, or cannot work yet. Never throws. */
+  checkIdentityProvider(): Promise<void>;
   /** Begins one sign-in attempt. Never throws for what a browser or the provider may do wrong. */
   startSignIn(request: {
     returnTo: unknown;
     attemptCookies: readonly AttemptCookie[];
+    ip: string;
   }): Promise<SignInRedirect>;
   /** Ends one sign-in attempt: a session, or a redirect with a code of SIGN_IN_ERRORS. Never throws. */
   finishSignIn(request: {
@@ -174,6 +182,7 @@ export function createAuthService(deps: AuthServiceDeps): AuthService {
   const signIn = createSignIn({ ...deps, now, changed: access.changed });
   return {
     authenticate: access.authenticate,
+    watchAuthority: createAuthorityWatch(access),
     authorityChanged: access.changed,
     config: () => ({
       providers: [

@@ -46,6 +46,7 @@ export function createContextFactory(deps: {
       limits,
       logger: deps.logger,
       principal: () => (principal ??= services.auth.authenticate(bearer)),
+      watchAuthority: () => services.auth.watchAuthority(bearer),
     };
   };
 }

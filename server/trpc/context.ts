@@ -2,6 +2,7 @@
 import type { AiService } from "../ai/ai.service.ts";
 import type { AdminService } from "../admin/admin.service.ts";
 import type { AuthService, Principal } from "../auth/auth.service.ts";
+import type { AuthorityWatch } from "../auth/session/authority-watch.ts";
 import type { CreditService } from "../credit/credit.service.ts";
 import type { Logger } from "../lib/logger.ts";
 import type { PaymentService } from "../payment/payment.service.ts";
@@ -50,4 +51,6 @@ export interface Context {
   readonly logger: Logger;
   /** Who the bearer is; looked up once per request. Throws UNAUTHENTICATED, TOKEN_EXPIRED, SESSION_REVOKED. */
   principal(): Promise<Principal>;
+  /** Watches the bearer from now on; every caller gets a watch of its own and stops it. */
+  watchAuthority(): AuthorityWatch;
 }

@@ -29,23 +29,42 @@ import { userProcedure } from "./trpc.ts";
  */
 export function meteredProcedure(feature: Feature) {
   return userProcedure.use(async ({ ctx, next, signal }) => {
-    const call = await ctx.services.credit.meter.begin(ctx.user.userId, feature, signal);
+    const cut = new AbortController();
+    const signals = signal === undefined ? [cut.signal] : [signal, cut.signal];
+    const call = await ctx.services.credit.meter.begin(
+      ctx.user.userId,
+      feature,
+      AbortSignal.any(signals),
+    );
     const result = await next({ ctx: { meter: call } });
     if (!result.ok) {
       // Input that does not parse is refused behind the hold; it is no call, and a release without usage is enough.
       await call.end("failed", result.error);
       return result;
     }
-    if (isAsyncIterable(result.data)) return { ...result, data: meteredStream(result.data, call) };
+    if (isAsyncIterable(result.data)) {
+      // The stream itself is ended by userProcedure; the provider behind it has to hear of it too.
+      const authority = ctx.watchAuthority();
+      authority.signal.addEventListener("abort", () => cut.abort(), { once: true });
+      const data = meteredStream(result.data, call, () => authority.stop());
+      return { ...result, data };
+    }
     await call.end("completed");
     return result;
   });
 }
 
 /** Passes the stream on and ends the call with it, however it ends: at its end, by an error, or by being left. */
-function meteredStream(source: AsyncIterable<unknown>, call: MeteredCall): AsyncIterable<unknown> {
+function meteredStream(
+  source: AsyncIterable<unknown>,
+  call: MeteredCall,
+  ended: () => void,
+): AsyncIterable<unknown> {
   // A stream that nobody ever reads runs no `finally`; the signal tells of its reader's end all the same.
-  const abandon = () => void call.end("aborted");
+  const abandon = () => {
+    ended();
+    void call.end("aborted");
+  };
   if (call.signal.aborted) abandon();
   else call.signal.addEventListener("abort", abandon, { once: true });
 
@@ -60,6 +79,7 @@ function meteredStream(source: AsyncIterable<unknown>, call: MeteredCall): Async
       await call.end(call.signal.aborted ? "aborted" : "failed", error);
       throw error;
     } finally {
+      ended();
       call.signal.removeEventListener("abort", abandon);
       await call.end("aborted");
     }

@@ -7,8 +7,10 @@ import type { Principal } from "../auth/auth.service.ts";
 import { toServiceUnavailable } from "../database/errors.ts";
 import { AppError, isAppError } from "../lib/errors.ts";
 import type { ServiceCaller } from "../workers/workers.service.ts";
+import { whileAuthorised } from "./authority-stream.ts";
 import type { Context } from "./context.ts";
 import type { RateTier } from "./limits.ts";
+import { isAsyncIterable } from "./stream.ts";
 
 /** Per-procedure facts the middleware reads. */
 interface Meta {
@@ -132,11 +134,45 @@ export function validationError(error: ZodError): AppError {
   );
 }
 
+/** Refusals by who the caller is: each is on record with who, what and from where, and with no token. */
+const DENIALS: ReadonlySet<ErrorCode> = new Set([
+  "UNAUTHENTICATED",
+  "TOKEN_EXPIRED",
+  "SESSION_REVOKED",
+  "REFRESH_REUSED",
+  "FORBIDDEN",
+]);
+
+async function logDenial(
+  ctx: Context,
+  denial: { code: ErrorCode; path: string; type: string },
+): Promise<void> {
+  if (!DENIALS.has(denial.code)) return;
+  const { requestId, ip, origin } = ctx.request;
+  // Known already, or the very thing that was refused: it costs no second look.
+  const caller = await ctx.principal().catch(() => null);
+  ctx.logger.warn(
+    {
+      event: "access denied",
+      why: denial.code,
+      path: denial.path,
+      type: denial.type,
+      userId: caller?.userId ?? null,
+      sessionId: caller?.sessionId ?? null,
+      ip,
+      origin: origin?.slice(0, 200) ?? null,
+      requestId,
+    },
+    "access denied",
+  );
+}
+
 /** Maps whatever a procedure throws, logs what is ours to mend, and says when to come back. */
 const errors = t.middleware(async ({ ctx, path, type, next }) => {
   const result = await next();
   if (result.ok) return result;
   const appError = toAppError(result.error);
+  await logDenial(ctx, { code: appError.code, path, type });
   if (appError.httpStatus >= 500) {
     ctx.logger.error(
       {
@@ -187,7 +223,9 @@ const limitedByUser = t.middleware(async ({ ctx, meta, type, next }) => {
   await count(ctx, type === "mutation" ? "user" : "userRead", user.userId);
   if (meta?.tier) await count(ctx, meta.tier, user.userId);
   requireOwnOrigin(ctx, type);
-  return next({ ctx: { user } });
+  const result = await next({ ctx: { user } });
+  if (!result.ok || !isAsyncIterable(result.data)) return result;
+  return { ...result, data: whileAuthorised(result.data, ctx.watchAuthority()) };
 });
 
 const adminOnly = t.middleware(async ({ ctx, next }) => {

@@ -89,15 +89,17 @@ function renewing(session: ClientSession): TRPCLink<AppRouter> {
         let stop: () => void = () => undefined;
 
         function attempt(): void {
-          const startedAtMs = Date.now();
+          let startedAtMs = Date.now();
           const subscription = next(op).subscribe({
             next(envelope) {
               const { result } = envelope;
               if ("data" in result) {
                 if (op.path === "auth.refresh") session.accept(result.data);
                 if (op.path === "auth.logout" || op.path === "auth.logoutAll") session.forget();
-                // A stream that has brought something may need a new token again, hours later.
+                // A stream that has brought something may need a new token again, hours later; a renewal from before
+                // it did is no help then.
                 mayRenew = !isSignIn;
+                if (op.type === "subscription") startedAtMs = Date.now();
               }
               observer.next(envelope);
             },

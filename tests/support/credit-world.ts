@@ -82,6 +82,7 @@ export async function openCreditWorld(available: AvailableBackend): Promise<Cred
       logger,
       principal: (): Promise<Principal> =>
         Promise.resolve({ userId: userId ?? "", sessionId: "s", role: "USER" }),
+      watchAuthority: () => ({ signal: new AbortController().signal, stop: () => undefined }),
     }),
   };
 }

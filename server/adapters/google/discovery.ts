@@ -3,6 +3,7 @@ import { createLocalJWKSet, errors, type JWTVerifyGetKey } from "jose";
 import { z } from "zod";
 import { SignInFailure } from "../../auth/sign-in/sign-in-error.ts";
 import { fetchJson, NoAnswerError } from "./bounded-json.ts";
+import { demandsSchema, unfitness } from "./issuer-fitness.ts";
 
 const METADATA_MS = 3_600_000;
 const KEYS_MS = 600_000;
@@ -15,7 +16,7 @@ const metadataSchema = z.object({
   authorization_endpoint: z.url(),
   token_endpoint: z.url(),
   jwks_uri: z.url(),
-  token_endpoint_auth_methods_supported: z.array(z.string()).optional(),
+  ...demandsSchema.shape,
 });
 const jwksSchema = z.object({ keys: z.array(z.looseObject({ kty: z.string() })).max(100) });
 
@@ -81,6 +82,13 @@ export function readMetadata(text: unknown, issuer: string): Metadata {
   const { protocol } = new URL(issuer);
   if (endpoints.some((endpoint) => !["https:", protocol].includes(new URL(endpoint).protocol))) {
     throw new SignInFailure("provider_error", "the discovery document names insecure endpoints");
+  }
+  const reasons = unfitness(document);
+  if (reasons.length > 0) {
+    throw new SignInFailure(
+      "provider_error",
+      `sign-in cannot work with the issuer ${issuer}: ${reasons.join("; ")}`,
+    );
   }
   const methods = document.token_endpoint_auth_methods_supported ?? ["client_secret_basic"];
   return {

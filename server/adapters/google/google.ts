@@ -69,6 +69,9 @@ export function createGoogleIdentityProvider(options: {
   }
 
   return {
+    async check() {
+      await within(EXCHANGE_MS, published.metadata());
+    },
     async authorizationUrl({ state, nonce, codeVerifier, redirectUri }) {
       const { authorizationEndpoint } = await within(EXCHANGE_MS, published.metadata());
       const client = new OAuth2Client(clientId, null, redirectUri);

@@ -52,11 +52,17 @@ export async function verifyIdToken(
   expected: ExpectedToken,
 ): Promise<VerifiedIdentity> {
   if (idToken.length > MAX_LENGTH) throw invalid("the ID token is too long");
+  if (idToken.split(".").length === 5) {
+    throw unusable("it encrypts ID tokens (JWE): register this client for signed ones only");
+  }
   if (!isStrictJws(idToken)) throw invalid("the ID token is no strictly written JWS");
   const claims = await verifySignature(idToken, expected);
   checkParties(claims, expected.clientId);
   if (typeof claims["nonce"] !== "string" || !equalSecrets(claims["nonce"], expected.nonce)) {
     throw invalid("the ID token belongs to another sign-in (nonce)");
+  }
+  if (claims["email"] === undefined && claims["email_verified"] === undefined) {
+    throw unusable("its ID tokens carry no e-mail claims (at its userinfo endpoint only, perhaps)");
   }
   // Exactly true: "true", 1 and absence are not a promise.
   if (claims["email_verified"] !== true) {
@@ -114,6 +120,11 @@ function httpsUrl(claim: unknown): string | null {
   if (typeof claim !== "string" || claim.length > 2048 || !URL.canParse(claim)) return null;
   const url = new URL(claim);
   return url.protocol === "https:" ? url.href.slice(0, 2048) : null;
+}
+
+/** The person did nothing wrong: the issuer works in a way this server does not. */
+function unusable(reason: string): SignInFailure {
+  return new SignInFailure("provider_error", `sign-in cannot work with this issuer: ${reason}`);
 }
 
 function invalid(message: string, cause?: unknown): SignInFailure {

@@ -81,7 +81,7 @@ export function createRefresh(
       // Rotated by an instance whose first secret this one does not have yet: no theft, ask another instance.
       throw tryAgain();
     }
-    throw await reused(token, session);
+    throw await reused(token, session, request);
   }
 
   async function rotate(
@@ -116,12 +116,18 @@ export function createRefresh(
     );
   }
 
-  async function reused(token: RefreshToken, session: SessionRecord): Promise<AppError> {
+  async function reused(
+    token: RefreshToken,
+    session: SessionRecord,
+    request: RefreshRequest,
+  ): Promise<AppError> {
     if (await sessions.revoke(session.sessionId, "reuse", new Date(now()), session.userId)) {
       deps.logger.warn(
         {
+          event: "refresh token reused",
           userId: session.userId,
           sessionId: session.sessionId,
+          ip: clientFacts(request).ip,
           generation: token.generation,
           currentGeneration: session.generation,
         },

@@ -26,7 +26,7 @@ export function createSignIn(
     AuthServiceDeps,
     "config" | "sessions" | "signIns" | "sharedCache" | "identityProvider" | "logger"
   > & { now: () => number; changed: () => Promise<void> },
-): Pick<AuthService, "startSignIn" | "finishSignIn"> {
+): Pick<AuthService, "checkIdentityProvider" | "startSignIn" | "finishSignIn"> {
   const { config, identityProvider, logger, now } = deps;
   const attempts = createAttempts({
     secrets: config.tokens.accessSecrets,
@@ -34,7 +34,7 @@ export function createSignIn(
     now,
   });
   const refreshTokens = createRefreshTokens(config.tokens.refreshSecrets);
-  const redirectUri = config.google.callbackUrl;
+  const { callbackUrl: redirectUri, issuer } = config.google;
 
   /** The frontend's page that ends every sign-in. No token and nobody else's text is ever in it. */
   function landing(parameter: { error: SignInError } | { returnTo: string | null }): string {
@@ -45,10 +45,14 @@ export function createSignIn(
     return url.href;
   }
 
-  function failed(error: unknown, clearAttempts: readonly string[]): SignInRedirect {
+  function failed(
+    error: unknown,
+    { clearAttempts, ip }: { clearAttempts: readonly string[]; ip: string },
+  ): SignInRedirect {
     const code = codeOf(error);
-    if (code === "server_error") logger.error({ err: error }, "sign-in failed");
-    else logger.info({ signInError: code, err: error }, "sign-in refused");
+    const line = { event: "sign-in refused", signInError: code, why: whyOf(error), ip };
+    if (code === "server_error") logger.error({ ...line, err: error }, "sign-in failed");
+    else logger.warn({ ...line, err: error }, "sign-in refused");
     return {
       location: landing({ error: code }),
       setAttempt: null,
@@ -109,7 +113,17 @@ export function createSignIn(
   }
 
   return {
-    async startSignIn({ returnTo, attemptCookies }) {
+    async checkIdentityProvider() {
+      try {
+        await identityProvider.check();
+      } catch (error) {
+        const isAway = error instanceof SignInFailure && error.code === "provider_unavailable";
+        const line = { event: "identity provider unfit", why: whyOf(error), issuer, err: error };
+        if (isAway) logger.warn(line, "the identity provider does not answer yet");
+        else logger.error(line, "nobody can sign in: GOOGLE_ISSUER cannot work");
+      }
+    },
+    async startSignIn({ returnTo, attemptCookies, ip }) {
       const clearAttempts = attempts.surplus(attemptCookies);
       try {
         const { attempt, cookie } = attempts.begin(safeReturnTo(returnTo));
@@ -128,7 +142,7 @@ export function createSignIn(
           error: null,
         };
       } catch (error) {
-        return failed(error, clearAttempts);
+        return failed(error, { clearAttempts, ip });
       }
     },
     async finishSignIn({ query, attemptCookies, refreshCookies, userAgent, ip }) {
@@ -142,7 +156,8 @@ export function createSignIn(
         const { refreshTtlSeconds, sessionMaxAgeSeconds } = config.tokens;
         const maxAgeSeconds = Math.min(refreshTtlSeconds, sessionMaxAgeSeconds);
         const token = refreshTokens.first(attempts.sessionId(attempt));
-        const { authorityChanged } = await deps.signIns.signIn({
+        const client = clientFacts({ userAgent, ip });
+        const { authorityChanged, userId, created } = await deps.signIns.signIn({
           identity,
           session: {
             id: token.sessionId,
@@ -150,13 +165,18 @@ export function createSignIn(
             startedAt,
             expiresAt: new Date(startedAt.getTime() + maxAgeSeconds * 1000),
             absoluteExpiresAt: new Date(startedAt.getTime() + sessionMaxAgeSeconds * 1000),
-            client: clientFacts({ userAgent, ip }),
+            client,
           },
           signupCredits: config.credits.signup,
           isAdmin: config.adminEmails.some((email) => asciiLowerCase(email) === identity.email),
         });
         const replaced = await endFormer(refreshCookies, startedAt);
         if (authorityChanged || replaced) await deps.changed();
+        const { sessionId } = token;
+        logger.info(
+          { event: "signed in", how: "google", userId, sessionId, created, ip: client.ip },
+          "signed in",
+        );
         return {
           location: landing({ returnTo: attempt.returnTo }),
           setAttempt: null,
@@ -165,10 +185,14 @@ export function createSignIn(
           error: null,
         };
       } catch (error) {
-        return failed(error, clearAttempts);
+        return failed(error, { clearAttempts, ip });
       }
     },
   };
+}
+
+function whyOf(error: unknown): string | null {
+  return error instanceof SignInFailure ? error.message : null;
 }
 
 function codeOf(error: unknown): SignInError {

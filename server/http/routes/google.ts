@@ -67,7 +67,9 @@ export function createGoogleRoutes(deps: GoogleRoutesDeps): Router {
         send(response, await work(request));
       } catch (error) {
         const limited = isAppError(error, "RATE_LIMITED");
-        if (!limited) deps.logger.error({ err: error }, "sign-in failed");
+        const line = { event: "sign-in refused", ip: request.ip ?? "" };
+        if (limited) deps.logger.warn({ ...line, signInError: "rate_limited" }, "sign-in refused");
+        else deps.logger.error({ ...line, err: error }, "sign-in failed");
         refuse(response, limited ? "rate_limited" : "server_error");
       }
     };
@@ -76,7 +78,11 @@ export function createGoogleRoutes(deps: GoogleRoutesDeps): Router {
   routes.get(
     "/api/auth/google",
     handle((request) =>
-      auth.startSignIn({ returnTo: once(request, "returnTo"), attemptCookies: attempts(request) }),
+      auth.startSignIn({
+        returnTo: once(request, "returnTo"),
+        attemptCookies: attempts(request),
+        ip: request.ip ?? "",
+      }),
     ),
   );
   routes.get(

@@ -37,6 +37,10 @@ export interface AppWorld {
   readonly opened: OpenedBackend;
   readonly sandbox: Sandbox;
   readonly url: string;
+  /** A second instance over the same databases; its services are called directly. */
+  another(): Promise<App>;
+  /** Every line logged so far. */
+  logged(): Record<string, unknown>[];
   readonly clock: { aheadMs: number };
   /** A signed-in person; `role` as the database shall have it. */
   person(role?: "USER" | "ADMIN"): Promise<Person>;
@@ -81,7 +85,17 @@ export async function openApp(
     RATE_LIMIT_MAX_REQUESTS: "1000000",
     ...env,
   });
-  const logger = createLogger({ level: process.env["TEST_LOG"] ?? "silent" });
+  const lines: string[] = [];
+  const logger = createLogger({
+    level: "info",
+    destination: {
+      write: (line) => {
+        lines.push(line);
+        if (process.env["TEST_LOG"] !== undefined) process.stderr.write(line);
+      },
+    },
+  });
+  const others: App[] = [];
   const now = () => Date.now() + clock.aheadMs;
   const app = createApp({ config, backend: opened.backend, logger, clock: now });
   handle = app.handle;
@@ -121,6 +135,15 @@ export async function openApp(
     opened,
     sandbox,
     url,
+    async another() {
+      // As in world.ts: embedded instances of one process share the back end.
+      const alone = available.dialect === "sqlite";
+      const backend = alone ? opened.backend : await opened.openAnother();
+      const other = createApp({ config, backend, logger, clock: now });
+      others.push(other);
+      return other;
+    },
+    logged: () => lines.map((line) => JSON.parse(line) as Record<string, unknown>),
     clock,
     person: (role = "USER") => {
       const subject = randomUUID();
@@ -157,6 +180,7 @@ export async function openApp(
       };
     },
     async close() {
+      await Promise.all(others.map((other) => other.close()));
       await app.close();
       server.closeAllConnections();
       await new Promise((resolve) => server.close(resolve));

@@ -60,9 +60,9 @@ for (const available of await availableBackends()) {
       "email-unverified": "email_not_verified",
       "email-verified-missing": "email_not_verified",
       "email-verified-string": "email_not_verified",
-      "no-email": "email_not_verified",
+      "no-email": "provider_error",
       "not-a-jwt": "identity_invalid",
-      "jwe-shaped": "identity_invalid",
+      "jwe-shaped": "provider_error",
       oversized: "provider_unavailable",
       missing: "provider_error",
     };

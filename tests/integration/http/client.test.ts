@@ -130,3 +130,63 @@ test("a stream outlives its access token and the loss of its connection", async 
   expect(credits.at(-1)).toBe(98);
   expect(seen.calls.every((path) => !path.includes("token"))).toBe(true);
 });
+
+test("a stream goes on past the end of its token, again and again, and loses no change", async () => {
+  const person = await server.signIn("long-stream@example.com");
+  const seen = counting();
+  const client = createClient({
+    url: `${server.url}/api/trpc`,
+    refreshToken: person.refreshToken,
+    fetch: seen.fetch,
+  });
+  const credits: number[] = [];
+  const errors: unknown[] = [];
+  const subscription = client.credit.onChange.subscribe(undefined, {
+    onData: (change) => credits.push(change.credits),
+    onError: (error) => errors.push(error),
+  });
+  // Another client spends, so that nothing but the stream itself renews this one's token.
+  const spender = createClient({
+    url: `${server.url}/api/trpc`,
+    refreshToken: (await server.signIn("long-stream@example.com")).refreshToken,
+  });
+  for (let spent = 0; spent < 16; spent++) {
+    await spender.credit.spend.mutate({ feature: "chat-flash", idempotencyKey: `long-${spent}` });
+    await pause(500);
+  }
+  const deadlineMs = Date.now() + 5_000;
+  while (credits.at(-1) !== 84 && Date.now() < deadlineMs) await pause(20);
+  subscription.unsubscribe();
+  expect(errors).toEqual([]);
+  expect(credits.at(-1)).toBe(84);
+  expect(credits).toEqual([...credits].sort((a, b) => b - a));
+  // Eight seconds with tokens of three: opened, and opened again at each end.
+  expect(seen.refreshes()).toBeGreaterThanOrEqual(3);
+});
+
+test("a stream whose session was revoked ends with the refusal, and is not opened again", async () => {
+  const person = await server.signIn("revoked-stream@example.com");
+  const seen = counting();
+  const client = createClient({
+    url: `${server.url}/api/trpc`,
+    refreshToken: person.refreshToken,
+    fetch: seen.fetch,
+  });
+  const codes: unknown[] = [];
+  let opened = false;
+  client.credit.onChange.subscribe(undefined, {
+    onData: () => (opened = true),
+    onError: (error) => codes.push(error.data?.app.code),
+  });
+  const until = async (done: () => boolean, ms: number) => {
+    const deadlineMs = Date.now() + ms;
+    while (!done() && Date.now() < deadlineMs) await pause(20);
+  };
+  await until(() => opened, 10_000);
+  await client.auth.logoutAll.mutate();
+  await until(() => codes.length > 0, 3_000);
+  expect(codes).toEqual(["SESSION_REVOKED"]);
+  const calls = seen.calls.length;
+  await pause(1_500);
+  expect(seen.calls).toHaveLength(calls);
+});

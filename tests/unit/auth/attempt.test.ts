@@ -20,6 +20,18 @@ function world(options: { secrets?: string[]; secure?: boolean } = {}) {
 }
 
 describe("sign-in attempts", () => {
+  it("lead to one session each: the same id at every call, on every instance, for no other attempt", () => {
+    const { attempts } = world();
+    const { attempt } = attempts.begin(null);
+    const id = attempts.sessionId(attempt);
+    expect(id).toMatch(/^[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/);
+    expect(attempts.sessionId(attempt)).toBe(id);
+    expect(
+      world({ secrets: ["another-secret-0123456789abcdef", SECRET] }).attempts.sessionId(attempt),
+    ).toBe(id);
+    expect(attempts.sessionId(attempts.begin(null).attempt)).not.toBe(id);
+  });
+
   it("open again in the browser that holds their cookie, two tabs side by side", () => {
     const { attempts } = world();
     const [one, two] = [attempts.begin("/one"), attempts.begin(null)];

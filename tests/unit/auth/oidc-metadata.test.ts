@@ -66,6 +66,47 @@ describe("a discovery document", () => {
     );
   });
 
+  it.each<[string, Record<string, unknown>, RegExp]>([
+    ["signs by ES256 only", { id_token_signing_alg_values_supported: ["ES256"] }, /RS256.*ES256/],
+    ["requires PAR", { require_pushed_authorization_requests: true }, /PAR/],
+    ["requires signed requests", { require_signed_request_object: true }, /JAR/],
+    [
+      "takes client_secret_jwt only",
+      { token_endpoint_auth_methods_supported: ["client_secret_jwt"] },
+      /client_secret_basic.*client_secret_jwt/,
+    ],
+    ["has no claim email", { claims_supported: ["sub", "email_verified"] }, /claim email/],
+    ["has no claim email_verified", { claims_supported: ["sub", "email"] }, /email_verified/],
+    ["has no scope email", { scopes_supported: ["openid"] }, /scope email/],
+    ["has no code flow", { response_types_supported: ["id_token"] }, /code flow/],
+    ["answers in a form only", { response_modes_supported: ["form_post"] }, /query/],
+    ["has no PKCE by S256", { code_challenge_methods_supported: ["plain"] }, /S256/],
+    ["has no grant of codes", { grant_types_supported: ["implicit"] }, /authorization_code/],
+  ])("of an issuer that %s names the reason", (_name, demand, reason) => {
+    const read = () => readMetadata({ ...documentOf(issuer), ...demand }, issuer);
+    expect(read).toThrow(reason);
+    expect(read).toThrow(expect.objectContaining({ code: "provider_error" }));
+    expect(read).toThrow(issuer);
+  });
+
+  it("names every reason at once", () => {
+    const demands = {
+      require_pushed_authorization_requests: true,
+      id_token_signing_alg_values_supported: ["EdDSA"],
+    };
+    expect(() => readMetadata({ ...documentOf(issuer), ...demands }, issuer)).toThrow(/PAR.*EdDSA/);
+  });
+
+  it("of an issuer that offers more than is needed is taken", () => {
+    const offers = {
+      id_token_signing_alg_values_supported: ["ES256", "RS256"],
+      response_modes_supported: ["form_post", "query"],
+      claims_supported: ["sub", "email", "email_verified"],
+      require_pushed_authorization_requests: false,
+    };
+    expect(readMetadata({ ...documentOf(issuer), ...offers }, issuer).secretInBody).toBe(false);
+  });
+
   it("is fetched once for many, and kept when the provider goes away", async () => {
     let asked = 0;
     let isAway = false;

@@ -1,0 +1,54 @@
+// Owns how long a stream may go on: until its caller's authority ends, on whatever instance that was decided.
+import { isAppError } from "../../lib/errors.ts";
+
+/** The standing of one bearer while a stream is open. */
+export interface AuthorityWatch {
+  /** Aborts once the bearer would be refused; the reason is the refusal (SESSION_REVOKED, TOKEN_EXPIRED …). */
+  readonly signal: AbortSignal;
+  /** Ends the watch without a verdict. Safe to repeat. */
+  stop(): void;
+}
+
+/** Half a second leaves the other half of the promised second to the look itself. */
+const LOOK_EVERY_MS = 400;
+
+/**
+ * Makes the function that watches bearers. Every open stream asks the very question a new request would ask, so revoked
+ * sessions, disabled or deleted users, new roles and expired tokens end it alike. The looks of one instance share their
+ * reads (session-cache.ts). A database that is away decides nothing: the stream goes on until its token expires.
+ */
+export function createAuthorityWatch(deps: {
+  authenticate: (bearer: string | null) => Promise<unknown>;
+  lookEveryMs?: number;
+}): (bearer: string | null) => AuthorityWatch {
+  const watched = new Map<AbortController, string | null>();
+  let timer: NodeJS.Timeout | null = null;
+
+  async function judge(watch: AbortController, bearer: string | null): Promise<void> {
+    try {
+      await deps.authenticate(bearer);
+    } catch (error) {
+      if (!isAppError(error) || error.httpStatus >= 500 || !watched.delete(watch)) return;
+      watch.abort(error);
+    }
+  }
+
+  function lookSoon(): void {
+    if (timer !== null || watched.size === 0) return;
+    timer = setTimeout(() => {
+      const looks = Array.from(watched, ([watch, bearer]) => judge(watch, bearer));
+      void Promise.all(looks).then(() => {
+        timer = null;
+        lookSoon();
+      });
+    }, deps.lookEveryMs ?? LOOK_EVERY_MS);
+    timer.unref();
+  }
+
+  return (bearer) => {
+    const watch = new AbortController();
+    watched.set(watch, bearer);
+    lookSoon();
+    return { signal: watch.signal, stop: () => void watched.delete(watch) };
+  };
+}

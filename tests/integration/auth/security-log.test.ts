@@ -1,0 +1,116 @@
+// Owns the proof that what matters to security is on record (ASVS 16.3): who, what, from where and why, and no secret.
+import { randomUUID } from "node:crypto";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { availableBackends } from "../../support/databases.ts";
+import { driveSignIn } from "../../support/google-sign-in.ts";
+import { type AppWorld, openApp } from "./app-world.ts";
+import { Browser } from "./world.ts";
+
+const [available] = await availableBackends();
+if (available === undefined) throw new Error("SQLite is always there");
+
+describe("the log", () => {
+  let world: AppWorld;
+  beforeAll(async () => {
+    world = await openApp(available, { JWT_EXPIRES_IN: "15m" });
+  });
+  afterAll(() => world.close());
+
+  const events = (name: string) => world.logged().filter((line) => line["event"] === name);
+  const bearer = (token: string) => ({ authorization: `Bearer ${token}` });
+
+  async function callbackOf(browser: Browser, choice: { email?: string; deny?: boolean }) {
+    const out = await browser.get(`${world.url}/api/auth/google`);
+    return driveSignIn(out.headers.get("location") ?? "", choice);
+  }
+
+  it("tells of a sign-in: who, how, from where, and no address or token", async () => {
+    const browser = new Browser();
+    const email = `${randomUUID()}@example.com`;
+    await browser.get(await callbackOf(browser, { email }));
+    const user = await world.opened.backend.database.models.user.findUniqueOrThrow({
+      where: { email },
+    });
+    const [line] = events("signed in").filter((one) => one["userId"] === user.id);
+    expect(line).toMatchObject({ how: "google", created: true, ip: "127.0.0.1" });
+    expect(JSON.stringify(world.logged())).not.toContain(browser.refreshToken);
+    expect(JSON.stringify(world.logged())).not.toContain(email);
+  });
+
+  it.each([
+    ["the person declined", "access_denied", { deny: true }],
+    ["this browser did not begin this sign-in", "state_invalid", { email: "x@example.com" }],
+  ])("tells of a refused sign-in, and that %s", async (why, signInError, choice) => {
+    const browser = new Browser();
+    const url = await callbackOf(browser, choice);
+    await (signInError === "state_invalid" ? new Browser() : browser).get(url);
+    const line = events("sign-in refused").at(-1);
+    expect(line).toMatchObject({ msg: "sign-in refused", signInError, why, ip: "127.0.0.1" });
+  });
+
+  it("tells of every denied authorisation: who, what, from where", async () => {
+    const person = await world.person();
+    const denied = async (path: string, kind: "query" | "mutation", headers = {}) => {
+      const before = events("access denied").length;
+      await world.call(path, kind, kind === "query" ? undefined : {}, headers);
+      const lines = events("access denied").slice(before);
+      expect(lines).toHaveLength(1);
+      return lines[0];
+    };
+    expect(await denied("auth.me", "query")).toMatchObject({
+      why: "UNAUTHENTICATED",
+      path: "auth.me",
+      userId: null,
+      ip: "127.0.0.1",
+    });
+    expect(await denied("admin.stats", "query", bearer(person.accessToken))).toMatchObject({
+      why: "FORBIDDEN",
+      path: "admin.stats",
+      userId: person.userId,
+      sessionId: person.sessionId,
+    });
+    expect(await denied("service.spend", "mutation", bearer("not-a-key"))).toMatchObject({
+      why: "UNAUTHENTICATED",
+      path: "service.spend",
+    });
+    const foreign = { origin: "https://evil.example", cookie: `refresh=${person.refreshToken}` };
+    expect(await denied("auth.refresh", "mutation", foreign)).toMatchObject({
+      why: "FORBIDDEN",
+      origin: "https://evil.example",
+    });
+    await world.app.services.auth.logoutAll({ ...person, role: "USER" });
+    expect(await denied("auth.me", "query", bearer(person.accessToken))).toMatchObject({
+      why: "SESSION_REVOKED",
+    });
+    expect(JSON.stringify(world.logged())).not.toContain(person.accessToken);
+  });
+
+  it("tells of a refresh token used again, and of an administrator's writes", async () => {
+    const person = await world.person();
+    const admin = await world.person("ADMIN");
+    const renew = (refreshToken: string) =>
+      world.call("auth.refresh", "mutation", { refreshToken });
+    const next = (await renew(person.refreshToken)).data as { refreshToken: string };
+    await renew(next.refreshToken);
+    expect((await renew(person.refreshToken)).code).toBe("REFRESH_REUSED");
+    expect(events("refresh token reused").at(-1)).toMatchObject({
+      userId: person.userId,
+      ip: "127.0.0.1",
+    });
+    const headers = bearer(admin.accessToken);
+    const input = { userId: person.userId, role: "ADMIN" };
+    expect((await world.call("admin.setRole", "mutation", input, headers)).code).toBeNull();
+    expect(events("admin write").at(-1)).toMatchObject({
+      action: "user.setRole",
+      actorId: admin.userId,
+      targetId: person.userId,
+      outcome: "done",
+    });
+    const nobody = { userId: "nobody", role: "ADMIN" };
+    await world.call("admin.setRole", "mutation", nobody, headers);
+    expect(events("admin write").at(-1)).toMatchObject({
+      targetId: "nobody",
+      outcome: "NOT_FOUND",
+    });
+  });
+});
