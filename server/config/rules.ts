@@ -1,7 +1,7 @@
 // Owns what is wrong with an environment as a whole: missing, weak and contradictory settings, each with how to mend it.
 import { httpUrl, isLoopback, list } from "./fields.ts";
-import { isPlaceholder, weakness } from "./dev-secrets.ts";
 import { misspeltVariables } from "./misspelt.ts";
+import { isPlaceholder, weakness } from "./weak-secrets.ts";
 import { ENVIRONMENT } from "./variables.ts";
 
 /** What the rules found. Problems stop the start; warnings are logged. */
@@ -200,13 +200,8 @@ function browserSide({ given, production }: RuleInput, { problems, warnings }: F
     strict.push(
       "GOOGLE_CALLBACK_URL is plain http: Google and secure cookies need https outside this machine",
     );
-  if (production && !callback)
-    warnings.push("GOOGLE_CALLBACK_URL is unset: Google sends people back to localhost");
-  if (production && given["FRONTEND_URL"] === undefined)
-    warnings.push(
-      "FRONTEND_URL is unset: only http://localhost:3000 may call this API from a browser",
-    );
   const frontends = list(given["FRONTEND_URL"] ?? "").flatMap((origin) => httpUrl(origin) ?? []);
+  if (production) localhost({ given, callback, frontends }, { problems, warnings });
   for (const frontend of frontends)
     if (frontend.protocol === "http:" && !isLoopback(frontend))
       strict.push(`FRONTEND_URL holds ${frontend.origin}: use https outside this machine`);
@@ -218,4 +213,30 @@ function browserSide({ given, production }: RuleInput, { problems, warnings }: F
     strict.push(
       "COOKIE_SAMESITE is none without https: browsers refuse such a cookie; serve the API (GOOGLE_CALLBACK_URL) by https",
     );
+}
+
+/** Production on this machine alone: sensible only where the identity provider is here too, as when the sandbox is tried. */
+function localhost(
+  found: { given: RuleInput["given"]; callback: URL | null; frontends: readonly URL[] },
+  { problems, warnings }: Findings,
+): void {
+  const issuer = httpUrl(found.given["GOOGLE_ISSUER"] ?? "");
+  const told = issuer !== null && isLoopback(issuer) ? warnings : problems;
+  if (found.given["GOOGLE_CALLBACK_URL"] === undefined)
+    told.push(
+      "GOOGLE_CALLBACK_URL is unset, and its default is localhost: set it to https://YOUR-API/api/auth/google/callback",
+    );
+  else if (found.callback && isLoopback(found.callback))
+    told.push(
+      "GOOGLE_CALLBACK_URL is on localhost: Google would send people to their own machine; set it to https://YOUR-API/api/auth/google/callback",
+    );
+  if (found.given["FRONTEND_URL"] === undefined)
+    told.push(
+      "FRONTEND_URL is unset, and its default is http://localhost:3000: set it to the origin of your frontend",
+    );
+  for (const frontend of found.frontends)
+    if (isLoopback(frontend))
+      told.push(
+        `FRONTEND_URL holds ${frontend.origin}: whatever runs there on a visitor's machine could use their sign-in; leave it out`,
+      );
 }

@@ -156,7 +156,7 @@ export const ENVIRONMENT: readonly VariableGroup[] = [
         name: "GOOGLE_CALLBACK_URL",
         fallback: "http://localhost:$PORT/api/auth/google/callback",
         meaning:
-          "The authorised redirect URI, exactly as entered at Google; https outside this machine.",
+          "The authorised redirect URI, exactly as entered at Google; https outside this machine. Production refuses localhost, unless GOOGLE_ISSUER is there too.",
       },
       {
         name: "GOOGLE_ISSUER",
@@ -204,7 +204,8 @@ export const ENVIRONMENT: readonly VariableGroup[] = [
       {
         name: "FRONTEND_URL",
         fallback: "http://localhost:3000",
-        meaning: "Exact origins, comma-separated; the first is where redirects go.",
+        meaning:
+          "Exact origins, comma-separated; the first is where redirects go. Production refuses localhost, unless GOOGLE_ISSUER is there too.",
       },
       {
         name: "COOKIE_SAMESITE",

@@ -93,9 +93,12 @@ for (const available of await availableBackends()) {
         "deletion",
         "SESSION_REVOKED",
         ({ userId, sessionId, email }) =>
-          other.services.user.delete({ userId, sessionId, role: "USER" }, {
-            confirmEmail: email,
-          } as never),
+          other.services.user.delete(
+            { userId, sessionId, role: "USER" },
+            {
+              confirmEmail: email,
+            },
+          ),
       ],
       [
         "a change of role",

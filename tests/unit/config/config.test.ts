@@ -193,7 +193,28 @@ test.each(REFUSED)("production refuses %s", (_name, change, named) => {
 test("one mistake is one problem, and hides no other", () => {
   const change = { PORT: "65536", JWT_EXPIRES_IN: "8h", REFRESH_TOKEN_EXPIRES_IN: "4h" };
   const found = problems({ ...PRODUCTION, GOOGLE_CALLBACK_URL: "", ...change });
-  expect(found.map((problem) => problem.split(" ")[0])).toEqual(["PORT", "JWT_EXPIRES_IN"]);
+  expect(found.map((problem) => problem.split(" ")[0])).toEqual([
+    "PORT",
+    "JWT_EXPIRES_IN",
+    "GOOGLE_CALLBACK_URL",
+  ]);
+});
+
+describe("production on localhost", () => {
+  const sandbox = { GOOGLE_ISSUER: "http://localhost:5001" };
+  test.each([
+    ["GOOGLE_CALLBACK_URL", "http://localhost:5000/api/auth/google/callback"],
+    ["GOOGLE_CALLBACK_URL", "http://127.0.0.1:5000/api/auth/google/callback"],
+    ["GOOGLE_CALLBACK_URL", "https://api.localhost/api/auth/google/callback"],
+    ["GOOGLE_CALLBACK_URL", ""],
+    ["FRONTEND_URL", "http://localhost:3000"],
+    ["FRONTEND_URL", "https://skywork.dev,http://[::1]:3000"],
+    ["FRONTEND_URL", ""],
+  ])("refuses %s=%s, and takes it where the issuer is on loopback too", (name, value) => {
+    const environment = { ...PRODUCTION, [name]: value };
+    expect(problems(environment).map((problem) => problem.split(" ")[0])).toEqual([name]);
+    expect(parseConfig({ ...environment, ...sandbox }).warnings.join()).toContain(name);
+  });
 });
 
 test("a problem never repeats a secret", () => {

@@ -3,7 +3,8 @@ import { mkdtempSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
-import { loadDevelopmentSecrets, weakness } from "../../../server/config/dev-secrets.ts";
+import { loadDevelopmentSecrets } from "../../../server/config/dev-secrets.ts";
+import { weakness } from "../../../server/config/weak-secrets.ts";
 
 let folder: string;
 beforeEach(() => {
