@@ -178,7 +178,8 @@ describe("fetchJson", () => {
     const url = await serve((_request, response) => {
       response.end("x".repeat(5_000_000));
     });
-    await expect(fetchJson(new URL(url), {}, bounds)).rejects.toThrow("exceeds 1000 bytes");
+    const patient = { ...bounds, timeoutMs: 10_000 };
+    await expect(fetchJson(new URL(url), {}, patient)).rejects.toThrow("exceeds 1000 bytes");
   });
 
   it("follows nobody elsewhere, least of all with a secret in its hands", async () => {
@@ -201,6 +202,7 @@ describe("fetchJson", () => {
     const url = await serve((_request, response) => {
       response.writeHead(502, { "Content-Type": "text/html" }).end("<html>");
     });
-    expect(await fetchJson(new URL(url), {}, bounds)).toEqual({ status: 502, json: undefined });
+    const patient = { ...bounds, timeoutMs: 10_000 };
+    expect(await fetchJson(new URL(url), {}, patient)).toEqual({ status: 502, json: undefined });
   });
 });
