@@ -75,16 +75,21 @@ await onEveryBackend("schema", (subject, { dialect }) => {
   );
 });
 
-/** A table as both sides are written down for comparing: columns in order, "name type nullability default". */
+/** A table as both sides are written down for comparing: "name type nullability default". */
 interface TableText {
   name: string;
   columns: string[];
   indexes: string[];
 }
 
+/** A migration adds its columns at the end, and the model has them where they belong: their order says nothing. */
 function sorted(list: TableText[]): TableText[] {
   return list
-    .map((table) => ({ ...table, indexes: [...table.indexes].sort() }))
+    .map(({ name, columns, indexes }) => ({
+      name,
+      columns: [...columns].sort(),
+      indexes: [...indexes].sort(),
+    }))
     .sort((a, b) => a.name.localeCompare(b.name));
 }
 

@@ -47,7 +47,7 @@ const LEDGER: Record<keyof typeof LEDGER_SQL.mysql, [readonly unknown[], Stateme
   ],
   updateHolds: [json(["h1", "SETTLED", 1, "t1", "k1", AT]), { credit_holds: ["h1"] }],
   insertEntries: [json(["u1", 9, "e9", 5, 5, "GIFT", null, null, "[]", null, null, null, AT])],
-  insertUsage: [json(["x9", "u1", "chat-pro", "m", 5, 10, 1, null, AT])],
+  insertUsage: [json(["x9", "u1", "chat-pro", "m", 5, 10, 1, null, 7, null, AT])],
   insertKeys: [json(["u1", "k9", "hash", "{}", AT])],
 };
 
