@@ -14,14 +14,17 @@ import { createSessionStore } from "./auth/session/session.store.ts";
 import { createSignInStore } from "./auth/sign-in/sign-in.store.ts";
 import type { Backend } from "./infrastructure.ts";
 import type { Config } from "./config/config.ts";
+import type { CommonHeaders } from "./http/unreadable.ts";
 import { createCreditService } from "./credit/credit.service.ts";
 import { priceVersion } from "./credit/prices.ts";
 import { suggesting } from "./credit/suggestion.ts";
 import { createCreditStore } from "./credit/credit.store.ts";
+import { createBodyReader } from "./http/body-reader.ts";
+import { createCrossSiteCheck } from "./http/cross-site.ts";
 import { createClientAddress } from "./http/client-address.ts";
 import { sendError } from "./http/response.ts";
 import { createContextFactory } from "./http/context.ts";
-import { createEdge, pathOf } from "./http/middleware.ts";
+import { createCommonHeaders, createEdge, pathOf } from "./http/middleware.ts";
 import { createReadiness } from "./http/routes/health.ts";
 import { createMetrics } from "./http/routes/metrics.ts";
 import { createRateLimits } from "./http/rate-limits.ts";
@@ -66,6 +69,8 @@ export interface AppDeps {
 export interface App {
   /** Answers any request; for http.createServer. */
   handle(request: IncomingMessage, response: ServerResponse): void;
+  /** The headers of answers that no handler gives. */
+  readonly commonHeaders: CommonHeaders;
   readonly services: Services;
   readonly payment: PaymentService;
   readonly ledger: Ledger;
@@ -190,19 +195,28 @@ export function createApp(deps: AppDeps): App {
     }),
   });
   let shuttingDown = false;
+  const clientAddress = createClientAddress(config.trustProxy);
   const createContext = createContextFactory({
     services,
     limits: createRateLimits({ backend, config, now }),
     logger,
     config,
-    clientAddress: createClientAddress(config.trustProxy),
+    clientAddress,
   });
+  const bodies = createBodyReader({ clientAddress });
   const edge = createEdge({ config, logger });
-  const trpc = createTrpcHandler({ createContext, logger, lean: deps.leanPath ?? true });
+  const trpc = createTrpcHandler({
+    createContext,
+    bodies,
+    refuseCrossSite: createCrossSiteCheck(config.frontendOrigins),
+    logger,
+    lean: deps.leanPath ?? true,
+  });
   const routes = createRoutes({
     config,
     services,
     createContext,
+    bodies,
     metrics,
     logger,
     readiness: createReadiness({
@@ -226,6 +240,7 @@ export function createApp(deps: AppDeps): App {
         else sendError(request, response, { statusCode: 400 });
       });
     },
+    commonHeaders: createCommonHeaders(config),
     services,
     payment,
     ledger,

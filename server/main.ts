@@ -92,7 +92,10 @@ async function main(): Promise<void> {
   for (const warning of config.warnings) logger.warn(warning);
   const backend = await openBackend({ config, logger });
   const app = createApp({ config, backend, logger });
-  const server = createHttpServer(app.handle);
+  const server = createHttpServer(app.handle, {
+    trustProxy: config.trustProxy,
+    commonHeaders: app.commonHeaders,
+  });
   let port: number;
   try {
     port = await server.listen(config.port, config.host);

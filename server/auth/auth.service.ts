@@ -117,6 +117,8 @@ export interface AuthService {
    * Throws UNAUTHENTICATED, TOKEN_EXPIRED, SESSION_REVOKED, REFRESH_REUSED; FORBIDDEN for a cookie from a foreign origin.
    */
   refresh(request: RefreshRequest): Promise<RefreshAnswer>;
+  /** The session of the refresh token shown, from the token alone: null when it is none that this server issued. */
+  refreshSession(request: Pick<RefreshRequest, "cookieTokens" | "bodyToken">): string | null;
   /** Ends the session of the token; a token that ends nothing is no error. FORBIDDEN as for refresh. */
   logout(request: RefreshRequest): Promise<void>;
   /** Ends every session of the caller, this one too; `revoked` counts them. */

@@ -20,7 +20,10 @@ const source = new URL(`../../${COMMANDS[name]}.ts`, import.meta.url);
 const built = new URL(`../../dist/${COMMANDS[name]}.js`, import.meta.url);
 
 // `npm start` is production and so must run what `npm run build` made, never the sources.
-if (name === "start") process.env.NODE_ENV ??= "production";
+if (name === "start") {
+  process.env.NODE_ENV ??= "production";
+  stopWithNpm();
+}
 const tsx = name === "start" || !existsSync(source) ? undefined : await loadTsx();
 if (tsx === undefined && !existsSync(built)) {
   console.error(`${fileURLToPath(built)} is missing: run \`npm run build\` first.`);
@@ -32,6 +35,18 @@ const entry = tsx === undefined ? built : source;
 process.argv.splice(1, 2, fileURLToPath(entry));
 tsx?.register();
 await import(entry.href);
+
+/** npm hands SIGTERM and SIGINT on (package.json says `exec`), but killed outright it cannot: then the server stops too. */
+function stopWithNpm() {
+  const npm = process.ppid;
+  if (process.env.npm_lifecycle_event !== "start" || npm <= 1) return;
+  const timer = setInterval(() => {
+    if (process.ppid === npm) return;
+    clearInterval(timer);
+    process.kill(process.pid, "SIGTERM");
+  }, 500);
+  timer.unref();
+}
 
 /** tsx is a development dependency; without it the answer is undefined. */
 async function loadTsx() {

@@ -1,4 +1,4 @@
-// Owns reading a request's JSON: its type, its size, its depth.
+// Owns what a JSON body may be: its type, its size, its depth.
 import type { IncomingMessage } from "node:http";
 import { AppError } from "../lib/errors.ts";
 import { asciiLowerCase, trimOptionalWhitespace } from "../lib/text.ts";
@@ -20,48 +20,6 @@ export function isJson(request: IncomingMessage): boolean {
     media === "application/json" &&
     parameters.every((part) => part === "" || /^charset="?utf-?8"?$/.test(part))
   );
-}
-
-/** The body as text. Throws PAYLOAD_TOO_LARGE (the rest is not read), VALIDATION_FAILED when it is no UTF-8 or broke off. */
-export async function readText(
-  request: IncomingMessage,
-  maxBytes = MAX_JSON_BYTES,
-): Promise<string> {
-  const bytes = await readBytes(request, maxBytes);
-  try {
-    return new TextDecoder("utf-8", { fatal: true }).decode(bytes);
-  } catch {
-    throw malformed("The body is not UTF-8.");
-  }
-}
-
-function readBytes(request: IncomingMessage, maxBytes: number): Promise<Uint8Array> {
-  return new Promise((resolve, reject) => {
-    const tooLarge = () => AppError.of("PAYLOAD_TOO_LARGE", `Send at most ${maxBytes} bytes.`);
-    if (Number(request.headers["content-length"] ?? 0) > maxBytes) {
-      reject(tooLarge());
-      return;
-    }
-    const chunks: Buffer[] = [];
-    let size = 0;
-    request.on("data", (chunk: Buffer) => {
-      size += chunk.length;
-      if (size <= maxBytes) chunks.push(chunk);
-      else {
-        request.removeAllListeners("data");
-        request.pause();
-        reject(tooLarge());
-      }
-    });
-    request.once("end", () =>
-      resolve(chunks.length === 1 && chunks[0] ? chunks[0] : Buffer.concat(chunks)),
-    );
-    request.once("error", () => reject(malformed("The body broke off.")));
-    request.once("close", () => {
-      // It comes after every request; an error nobody hears of would still cost its stack.
-      if (!request.readableEnded) reject(malformed("The body broke off."));
-    });
-  });
 }
 
 /**
@@ -123,6 +81,7 @@ function tooDeep(text: string): boolean {
   return false;
 }
 
-function malformed(message: string): AppError {
+/** The refusal of a body or an input that cannot be understood. */
+export function malformed(message: string): AppError {
   return AppError.of("VALIDATION_FAILED", message, { fields: {} });
 }

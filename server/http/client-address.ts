@@ -1,6 +1,6 @@
 // Owns who the client is: its address, as far as TRUST_PROXY allows X-Forwarded-For to be believed.
 import type { IncomingMessage } from "node:http";
-import { BlockList, isIP } from "node:net";
+import { BlockList, isIP, isIPv6 } from "node:net";
 import type { Config } from "../config/config.ts";
 import { trimOptionalWhitespace } from "../lib/text.ts";
 
@@ -24,10 +24,22 @@ const NAMED_RANGES: Readonly<Record<string, readonly (readonly [string, number])
   ],
 };
 
+/** An address in its one spelling here: without a zone, and an IPv4 mapped into IPv6 (RFC 4291 2.5.5.2) as the IPv4 it is. */
 function plain(address: string): string {
-  return address.replace(/^::ffff:(?=\d+\.\d+\.\d+\.\d+$)/i, "").replace(/%.*$/, "");
+  const unzoned = address.replace(/%.*$/, "");
+  const dotted = /^::ffff:(\d+\.\d+\.\d+\.\d+)$/i.exec(unzoned)?.[1];
+  if (dotted !== undefined) return dotted;
+  // Only `::ffff:` has this group; the WHATWG parser knows the address under every other spelling.
+  if (!/ffff:/i.test(unzoned) || !isIPv6(unzoned)) return unzoned;
+  const mapped = /^\[::ffff:([0-9a-f]{1,4}):([0-9a-f]{1,4})\]$/.exec(
+    new URL(`http://[${unzoned}]`).hostname,
+  );
+  if (mapped === null) return unzoned;
+  const bits = Number.parseInt(mapped[1] ?? "", 16) * 65_536 + Number.parseInt(mapped[2] ?? "", 16);
+  return [bits >>> 24, (bits >>> 16) & 255, (bits >>> 8) & 255, bits & 255].join(".");
 }
 
+/** Whether an address is one of `list` (TRUST_PROXY's form). */
 function trusted(list: string): (address: string) => boolean {
   const ranges = new BlockList();
   for (const part of list.split(",")) {
@@ -67,4 +79,25 @@ export function createClientAddress(
     }
     return address;
   };
+}
+
+/** The key an address is counted under: IPv4 whole, IPv6 by /64, since one subscriber holds at least that much. */
+export function addressKey(address: string): string {
+  const client = plain(address).toLowerCase();
+  if (!isIPv6(client)) return client;
+  const [head = "", tail = ""] = client.split("::");
+  const before = head === "" ? [] : head.split(":");
+  const after = tail === "" ? [] : tail.split(":");
+  // A dotted IPv4 ending takes the room of two groups; it never reaches the first four.
+  const missing = client.includes("::") ? 8 - before.length - after.length : 0;
+  const groups = [...before, ...Array<string>(Math.max(missing, 0)).fill("0"), ...after];
+  const network = groups.slice(0, 4).map((group) => Number.parseInt(group, 16).toString(16));
+  return `${network.join(":")}::/64`;
+}
+
+/** Whether the other end of a connection is a proxy that speaks for many clients. With a number of hops the first one is. */
+export function createProxyCheck(trustProxy: Config["trustProxy"]): (address: string) => boolean {
+  if (typeof trustProxy !== "string") return () => trustProxy !== false && trustProxy > 0;
+  const isTrusted = trusted(trustProxy);
+  return (address) => isTrusted(plain(address));
 }

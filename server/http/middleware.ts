@@ -6,7 +6,8 @@ import cors from "cors";
 import helmet from "helmet";
 import type { Config } from "../config/config.ts";
 import type { Logger } from "../lib/logger.ts";
-import { setRequestId } from "./response.ts";
+import { sendError, setRequestId } from "./response.ts";
+import type { CommonHeaders } from "./unreadable.ts";
 
 /** Handles a request or leaves it to `next`. */
 export type EdgeMiddleware = (
@@ -23,6 +24,30 @@ export function pathOf(url: string | undefined): string {
   const path = url ?? "/";
   const end = path.search(/[?#]/);
   return end === -1 ? path : path.slice(0, end);
+}
+
+/** The request target as a path: a proxy's form (`GET http://host/path`, RFC 9112 3.2.2) names the same thing. */
+function originForm(target: string): string {
+  const rest = /^https?:\/\/[^/?#]*(.*)$/is.exec(target)?.[1];
+  if (rest === undefined) return target;
+  return rest.startsWith("/") ? rest : `/${rest}`;
+}
+
+const METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"];
+
+/** Answers what is refused whatever it is for; false when the request may go on. */
+function isInadmissible(request: IncomingMessage, response: ServerResponse): boolean {
+  if (request.headers.host === undefined && request.httpVersion === "1.1") {
+    response.setHeader("Connection", "close");
+    sendError(request, response, { statusCode: 400 });
+    return true;
+  }
+  if (METHODS.includes(request.method ?? "")) return false;
+  // TRACE would send headers back that scripts must not see.
+  response.setHeader("Allow", METHODS.join(", "));
+  response.setHeader("Connection", "close");
+  sendError(request, response, { statusCode: 405 });
+  return true;
 }
 
 /** The id the client sent, when it is a sane one, else a new one. */
@@ -76,8 +101,38 @@ function securityHeaders(https: boolean): [string, string][] {
   return Object.entries(response.getHeaders()).map(([name, value]) => [name, String(value)]);
 }
 
+const EXPOSED_HEADERS = [
+  "x-request-id",
+  "ratelimit-limit",
+  "ratelimit-remaining",
+  "ratelimit-reset",
+  "retry-after",
+];
+
+/** The edge's headers for answers that are no request's: a page of ours must be able to read those too. */
+export function createCommonHeaders(
+  config: Pick<Config, "google" | "frontendOrigins">,
+): CommonHeaders {
+  const security = securityHeaders(config.google.callbackUrl.startsWith("https:"));
+  return (origin) => {
+    // Where the origin was not understood, the first of ours is named: a browser of any other still reads nothing.
+    const allowed = origin ?? config.frontendOrigins[0];
+    return [
+      ...security,
+      ["X-Request-Id", randomUUID()],
+      ["Cache-Control", "no-store"],
+      ["Vary", "Origin"],
+      ["Access-Control-Allow-Credentials", "true"],
+      ["Access-Control-Expose-Headers", EXPOSED_HEADERS.join(",")],
+      ...(config.frontendOrigins.includes(allowed)
+        ? [["Access-Control-Allow-Origin", allowed] as const]
+        : []),
+    ];
+  };
+}
+
 /**
- * The edge: echoes a sane X-Request-Id or makes one, sets the security headers, answers CORS preflights, logs one line at the
+ * The edge: takes a proxy's form of the target for the path it names, refuses TRACE and what names no host, echoes a sane X-Request-Id or makes one, sets the security headers, answers CORS preflights, logs one line at the
  * end of each request (method, path without query, status, duration).
  */
 export function createEdge(deps: {
@@ -95,17 +150,14 @@ export function createEdge(deps: {
       "trpc-accept",
       "x-request-id",
       "last-event-id",
+      // Some of tRPC's own clients send it.
+      "x-trpc-source",
     ],
-    exposedHeaders: [
-      "x-request-id",
-      "ratelimit-limit",
-      "ratelimit-remaining",
-      "ratelimit-reset",
-      "retry-after",
-    ],
+    exposedHeaders: EXPOSED_HEADERS,
     maxAge: 600,
   });
   return (request, response, next) => {
+    request.url = originForm(request.url ?? "/");
     const requestId = idOf(request);
     setRequestId(request, requestId);
     response.setHeader("X-Request-Id", requestId);
@@ -113,6 +165,8 @@ export function createEdge(deps: {
     for (const [name, value] of headers) response.setHeader(name, value);
     // Answers here are about one person or about money; the few that may be kept say so themselves.
     response.setHeader("Cache-Control", "no-store");
-    allowOrigins(request, response, next);
+    allowOrigins(request, response, () => {
+      if (!isInadmissible(request, response)) next();
+    });
   };
 }

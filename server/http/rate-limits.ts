@@ -1,17 +1,18 @@
 // Owns the catalogue of rate limits by tier, and the RateLimits port over the back end's limiter.
-import { isIPv6 } from "node:net";
 import { LRUCache } from "lru-cache";
 import type { Backend } from "../infrastructure.ts";
 import type { Limiter } from "../kv/ports.ts";
 import type { Config } from "../config/config.ts";
-import { AppError } from "../lib/errors.ts";
-import type { RateLimits, RateTier } from "../trpc/limits.ts";
+import { AppError, isAppError } from "../lib/errors.ts";
+import type { Context } from "../trpc/context.ts";
+import { countCall, type RateLimits, type RateTier } from "../trpc/limits.ts";
+import { addressKey } from "./client-address.ts";
 
 /** One line of the catalogue. */
 interface Tier {
   /** Calls per window, as a multiple of RATE_LIMIT_MAX_REQUESTS. */
   readonly share: number;
-  readonly counts: "address" | "user" | "service";
+  readonly counts: "address" | "user" | "session" | "service";
 }
 
 /**
@@ -28,8 +29,10 @@ export const RATE_LIMIT_TIERS: Readonly<Record<RateTier, Tier>> = {
   export: { share: 0.1, counts: "user" },
   // One sign-in is two requests (start and callback); a household or an office shares one address.
   signIn: { share: 1, counts: "address" },
-  // Every tab and laptop of an office refreshes from one address, once per access token's life.
+  // Refreshes and logouts that show no token of ours.
   refresh: { share: 3, counts: "address" },
+  // A refresh or a logout that shows a token of ours: nobody else can use up what is left of it.
+  session: { share: 1, counts: "session" },
   // Opening a checkout costs calls to Stripe.
   checkout: { share: 0.25, counts: "user" },
   // A worker calls on behalf of many users.
@@ -38,22 +41,6 @@ export const RATE_LIMIT_TIERS: Readonly<Record<RateTier, Tier>> = {
 
 /** Addresses remembered as refused, so that a flood costs neither Redis nor the database anything. */
 const MAX_BLOCKED_CLIENTS = 50_000;
-
-/** The key an address is counted under: IPv4 whole, IPv6 by /64, since one subscriber holds at least that much. */
-export function addressKey(address: string): string {
-  const plain = address.toLowerCase().replace(/%.*$/, "");
-  const mapped = /^(?:::ffff:|0:0:0:0:0:ffff:)(\d+\.\d+\.\d+\.\d+)$/.exec(plain);
-  if (mapped?.[1]) return mapped[1];
-  if (!isIPv6(plain)) return plain;
-  const [head = "", tail = ""] = plain.split("::");
-  const before = head === "" ? [] : head.split(":");
-  const after = tail === "" ? [] : tail.split(":");
-  // A dotted IPv4 ending takes the room of two groups; it never reaches the first four.
-  const missing = plain.includes("::") ? 8 - before.length - after.length : 0;
-  const groups = [...before, ...Array<string>(Math.max(missing, 0)).fill("0"), ...after];
-  const network = groups.slice(0, 4).map((group) => Number.parseInt(group, 16).toString(16));
-  return `${network.join(":")}::/64`;
-}
 
 /**
  * RateLimits over the back end's limiter. A refused client is remembered in this process until its window ends.
@@ -94,4 +81,20 @@ export function createRateLimits(deps: {
       });
     },
   };
+}
+
+/**
+ * Counts a request that was refused before any procedure could count it (no JSON, too large, broken off). Answers what to
+ * tell its client: the refusal, or RATE_LIMITED. What another site sent does not count, nor what is the server's own doing.
+ */
+export async function countRefused(ctx: Context, refused: unknown): Promise<unknown> {
+  const uncounted =
+    isAppError(refused) && (refused.code === "FORBIDDEN" || refused.code === "RATE_LIMITED");
+  if (uncounted || (isAppError(refused) && refused.httpStatus >= 500)) return refused;
+  try {
+    await countCall(ctx, "anonymous", ctx.request.ip);
+    return refused;
+  } catch (limited) {
+    return limited;
+  }
 }

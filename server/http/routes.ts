@@ -5,6 +5,8 @@ import type { Config } from "../config/config.ts";
 import { AppError } from "../lib/errors.ts";
 import type { Logger } from "../lib/logger.ts";
 import type { Context, Services } from "../trpc/context.ts";
+import { countCall } from "../trpc/limits.ts";
+import { createCrossSiteCheck } from "./cross-site.ts";
 import { sendError, sendJson, setRoute } from "./response.ts";
 import { DOCS_CSP, docsPage } from "./openapi/docs.ts";
 import { createGoogleRoutes } from "./routes/google.ts";
@@ -13,12 +15,14 @@ import type { Metrics } from "./routes/metrics.ts";
 import { createOpenApi } from "./openapi/openapi.ts";
 import { createRest } from "./rest/rest.ts";
 import { createStripeWebhook } from "./routes/stripe-webhook.ts";
+import type { BodyReader } from "./body-reader.ts";
 
 /** What the routes stand on. */
 export interface RoutesDeps {
   readonly config: Config;
   readonly services: Services;
   readonly createContext: (request: IncomingMessage, response: ServerResponse) => Context;
+  readonly bodies: BodyReader;
   readonly readiness: () => Promise<Readiness>;
   readonly metrics: Metrics;
   readonly logger: Logger;
@@ -27,6 +31,7 @@ export interface RoutesDeps {
 /** The Express app behind the edge. */
 export function createRoutes(deps: RoutesDeps): Express {
   const { config, services, logger } = deps;
+  const refuseCrossSite = createCrossSiteCheck(config.frontendOrigins);
   const app = express();
   app.disable("x-powered-by");
   app.disable("etag");
@@ -56,7 +61,10 @@ export function createRoutes(deps: RoutesDeps): Express {
   describeApi(app, new URL(config.google.callbackUrl).origin);
 
   app.use("/api/payment/webhook", named("/api/payment/webhook"));
-  app.post("/api/payment/webhook", createStripeWebhook({ payment: services.payment, logger }));
+  app.post(
+    "/api/payment/webhook",
+    createStripeWebhook({ payment: services.payment, bodies: deps.bodies, logger }),
+  );
   app.use("/api/auth/google/callback", named("/api/auth/google/callback"));
   app.use("/api/auth/google", named("/api/auth/google"));
   app.use(
@@ -65,16 +73,18 @@ export function createRoutes(deps: RoutesDeps): Express {
       config,
       logger,
       limit: async (request, response) => {
-        const { request: facts, reply, limits } = deps.createContext(request, response);
-        await limits.consume("signIn", facts.ip, ({ limit, remaining, resetSeconds }) => {
-          reply.setHeader("RateLimit-Limit", String(limit));
-          reply.setHeader("RateLimit-Remaining", String(remaining));
-          reply.setHeader("RateLimit-Reset", String(resetSeconds));
-        });
+        const ctx = deps.createContext(request, response);
+        await countCall(ctx, "signIn", ctx.request.ip);
       },
     }),
   );
-  app.use(createRest({ createContext: deps.createContext }));
+  app.use(createRest({ createContext: deps.createContext, bodies: deps.bodies, refuseCrossSite }));
+  app.use("/api/", async (request, response, next) => {
+    refuseCrossSite(request);
+    const ctx = deps.createContext(request, response);
+    await countCall(ctx, "anonymous", ctx.request.ip);
+    next();
+  });
 
   app.use((request, response) => {
     sendError(request, response, AppError.of("NOT_FOUND", "There is nothing here."));

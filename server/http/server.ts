@@ -6,8 +6,13 @@ import {
   type Server,
   type ServerResponse,
 } from "node:http";
-import { type AddressInfo, Server as NetServer } from "node:net";
+import { type AddressInfo, Server as NetServer, type Socket } from "node:net";
+import type { Duplex } from "node:stream";
 import { setTimeout as delay } from "node:timers/promises";
+import type { Config } from "../config/config.ts";
+import { addressKey, createProxyCheck } from "./client-address.ts";
+import { type ConnectionLimits, createConnections } from "./connections.ts";
+import { type CommonHeaders, createUnreadable } from "./unreadable.ts";
 
 /** Bounds of what one client may take. */
 const LIMITS = {
@@ -20,8 +25,9 @@ const LIMITS = {
   checkEveryMs: 2_000,
   /** Longer than the 60 s after which common load balancers drop an idle connection, so that they drop it first. */
   keepAliveTimeoutMs: 65_000,
-  maxConnections: 10_000,
 } as const;
+
+const CONNECTIONS: ConnectionLimits = { total: 10_000, perAddress: 2_000, pipelined: 32 };
 
 /** Nobody new for this long: the kernel's queue of new connections is empty. */
 const QUIET_MS = 50;
@@ -42,9 +48,30 @@ export interface HttpServer {
   stop(): Promise<void>;
 }
 
+/** What a server may know beside its handler. */
+export interface HttpServerOptions {
+  /** Proxies speak for many clients: their connections are not counted as one client's. */
+  readonly trustProxy?: Config["trustProxy"];
+  /** The headers of answers that no handler gives. */
+  readonly commonHeaders?: CommonHeaders;
+  readonly connections?: ConnectionLimits;
+}
+
+/** The client a connection is counted under; null for a proxy. */
+function createClientOf(trustProxy: Config["trustProxy"]): (socket: Socket) => string | null {
+  const isProxy = createProxyCheck(trustProxy);
+  return ({ remoteAddress = "" }) => (isProxy(remoteAddress) ? null : addressKey(remoteAddress));
+}
+
 /** Wraps `handler` in a server with limits. */
-export function createHttpServer(handler: RequestListener): HttpServer {
-  const inFlight = new Set<ServerResponse>();
+export function createHttpServer(
+  handler: RequestListener,
+  options: HttpServerOptions = {},
+): HttpServer {
+  const connections = createConnections(
+    options.connections ?? CONNECTIONS,
+    createClientOf(options.trustProxy ?? false),
+  );
   let draining = false;
   /** While the listener is about to close, requests wait here. */
   let held: (() => void)[] | null = null;
@@ -56,23 +83,31 @@ export function createHttpServer(handler: RequestListener): HttpServer {
       requestTimeout: LIMITS.requestTimeoutMs,
       connectionsCheckingInterval: LIMITS.checkEveryMs,
       keepAliveTimeout: LIMITS.keepAliveTimeoutMs,
-      requireHostHeader: true,
+      // Node.js would refuse with an empty answer; the edge says it in JSON.
+      requireHostHeader: false,
       noDelay: true,
     },
     (request: IncomingMessage, response: ServerResponse) => {
-      inFlight.add(response);
-      response.once("close", () => inFlight.delete(response));
+      const { socket } = request;
+      if (!connections.began(socket, response)) return;
+      response.once("close", () => connections.ended(socket, response));
       if (draining) response.setHeader("Connection", "close");
       if (held) held.push(() => handler(request, response));
       else handler(request, response);
     },
   );
-  server.on("connection", () => {
+  server.on("connection", (socket: Socket) => {
     lastConnectionAtMs = Date.now();
+    connections.opened(socket);
   });
   server.maxHeadersCount = LIMITS.maxHeaders;
-  server.maxConnections = LIMITS.maxConnections;
-  server.on("clientError", refuseUnreadable);
+  const unreadable = createUnreadable(options.commonHeaders ?? (() => []));
+  server.on("clientError", unreadable);
+  // Node.js would close the connection without a word.
+  server.on("connect", (_request: IncomingMessage, socket: Duplex) => {
+    socket.on("error", () => undefined);
+    unreadable(new Error("CONNECT is no method here."), socket);
+  });
 
   const waitUntil = async (done: () => boolean, deadlineMs: number): Promise<void> => {
     while (!done() && Date.now() < deadlineMs) await delay(20);
@@ -89,7 +124,7 @@ export function createHttpServer(handler: RequestListener): HttpServer {
       }),
     beginDrain() {
       draining = true;
-      for (const response of inFlight)
+      for (const response of connections.responses())
         if (!response.headersSent) response.setHeader("Connection", "close");
     },
     async stop() {
@@ -110,9 +145,9 @@ export function createHttpServer(handler: RequestListener): HttpServer {
       const waiting = held;
       held = null;
       for (const begin of waiting) begin();
-      await waitUntil(() => inFlight.size === 0, deadlineMs);
+      await waitUntil(() => connections.inFlight === 0, deadlineMs);
       await waitUntil(() => false, Math.min(Date.now() + IDLE_GRACE_MS, deadlineMs));
-      await waitUntil(() => inFlight.size === 0, deadlineMs);
+      await waitUntil(() => connections.inFlight === 0, deadlineMs);
       server.closeIdleConnections();
       await Promise.race([closed, waitUntil(() => false, deadlineMs)]);
       server.closeAllConnections();
@@ -120,31 +155,4 @@ export function createHttpServer(handler: RequestListener): HttpServer {
       server.close(() => undefined);
     },
   };
-}
-
-/** Answers what is no HTTP, too long or too slow, in JSON and without a word of the parser's. */
-function refuseUnreadable(
-  error: NodeJS.ErrnoException,
-  socket: import("node:stream").Duplex,
-): void {
-  if (error.code === "ECONNRESET" || !socket.writable) {
-    socket.destroy();
-    return;
-  }
-  const status =
-    error.code === "HPE_HEADER_OVERFLOW"
-      ? "431 Request Header Fields Too Large"
-      : error.code === "ERR_HTTP_REQUEST_TIMEOUT"
-        ? "408 Request Timeout"
-        : "400 Bad Request";
-  const body = JSON.stringify({
-    success: false,
-    code: "VALIDATION_FAILED",
-    message: "The request could not be understood.",
-    statusCode: Number(status.slice(0, 3)),
-    fields: {},
-  });
-  socket.end(
-    `HTTP/1.1 ${status}\r\nConnection: close\r\nContent-Type: application/json; charset=utf-8\r\nX-Content-Type-Options: nosniff\r\nContent-Length: ${Buffer.byteLength(body)}\r\n\r\n${body}`,
-  );
 }

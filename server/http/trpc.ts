@@ -9,9 +9,13 @@ import { AppError, isAppError } from "../lib/errors.ts";
 import type { Logger } from "../lib/logger.ts";
 import { appRouter } from "../routers/app.ts";
 import type { Context } from "../trpc/context.ts";
+import { countCall } from "../trpc/limits.ts";
+import { countRefused } from "./rate-limits.ts";
 import { asTrpcError, toAppError } from "../trpc/trpc.ts";
 import { requestIdOf, setRoute } from "./response.ts";
-import { isJson, MAX_JSON_BYTES, readText, refuseHostile } from "./body.ts";
+import type { RefuseCrossSite } from "./cross-site.ts";
+import { isJson, MAX_JSON_BYTES, refuseHostile } from "./body.ts";
+import type { BodyReader } from "./body-reader.ts";
 import { pathOf } from "./middleware.ts";
 
 /** Where the router is mounted. */
@@ -59,6 +63,8 @@ interface LeanCall {
 /** Makes the handler. `createContext` is called once per request, so a batch shares its context. */
 export function createTrpcHandler(deps: {
   createContext: (request: IncomingMessage, response: ServerResponse) => Context;
+  bodies: Pick<BodyReader, "text">;
+  refuseCrossSite: RefuseCrossSite;
   logger: Logger;
   /** Tests turn the lean path off to compare. */
   lean?: boolean;
@@ -69,17 +75,19 @@ export function createTrpcHandler(deps: {
     const path = pathOf(request.url).slice(TRPC_PREFIX.length);
     const query = (request.url ?? "").slice(TRPC_PREFIX.length + path.length + 1);
     nameRoute(request, path);
+    deps.refuseCrossSite(request);
     let body = "";
     if (request.method === "POST") {
       // Only this type makes a browser ask before sending it across sites; forms and files have no use here.
       if (!isJson(request)) throw new TRPCError({ code: "UNSUPPORTED_MEDIA_TYPE" });
-      body = await readText(request, MAX_JSON_BYTES);
+      body = await deps.bodies.text(request);
       refuseHostile(body);
     }
     const search = new URLSearchParams(query);
     refuseHostile(search.get("input") ?? "");
     const call = deps.lean === false ? null : leanCall(request, path, search, body);
     if (call) return lean(request, response, call);
+    await countUnknown(request, response, { path, batch: search.get("batch") === "1" });
     await stock(request, response, path, body);
   }
 
@@ -165,9 +173,22 @@ export function createTrpcHandler(deps: {
     });
   }
 
+  /** Procedures count their own calls; a call of one that does not exist, or not by this method, counts here. */
+  async function countUnknown(
+    request: IncomingMessage,
+    response: ServerResponse,
+    { path, batch }: { path: string; batch: boolean },
+  ): Promise<void> {
+    const names = batch ? path.split(",", MAX_BATCH_SIZE) : [path];
+    const unknown = names.filter((name) => !isCallable(request.method, procedures.get(name)));
+    const ctx = deps.createContext(request, response);
+    for (const _name of unknown) await countCall(ctx, "anonymous", ctx.request.ip);
+  }
+
   return {
     handle(request, response) {
-      answer(request, response).catch((cause: unknown) => {
+      answer(request, response).catch(async (refused: unknown) => {
+        const cause = await countRefused(deps.createContext(request, response), refused);
         const error = getTRPCErrorFromUnknown(cause);
         if (error.code === "INTERNAL_SERVER_ERROR" && !isAppError(cause))
           deps.logger.error({ err: cause }, "tRPC request failed");
@@ -179,6 +200,11 @@ export function createTrpcHandler(deps: {
       for (const request of streams) request.emit("aborted");
     },
   };
+}
+
+function isCallable(method: string | undefined, procedure: Procedure | undefined): boolean {
+  if (procedure === undefined) return false;
+  return (procedure._def.type === "mutation") === (method === "POST");
 }
 
 /** The call, when it is one of the ordinary kind; null leaves it to the stock handler and its words of refusal. */
@@ -246,6 +272,9 @@ function send(response: ServerResponse, status: number, body: unknown): void {
 function refuse(request: IncomingMessage, response: ServerResponse, error: TRPCError): void {
   // What is left of an unread body would be taken for the next request.
   if (!request.readableEnded) response.setHeader("Connection", "close");
+  const { retryAfterSeconds } = toAppError(error).details;
+  if (typeof retryAfterSeconds === "number" && !response.headersSent)
+    response.setHeader("Retry-After", String(retryAfterSeconds));
   const wrapped =
     error.code === "UNSUPPORTED_MEDIA_TYPE"
       ? new TRPCError({

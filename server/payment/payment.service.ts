@@ -117,6 +117,8 @@ export interface PaymentService {
   replayEvent(eventId: string): Promise<AdminOut<"replayEvent">>;
   /** Id of the smallest active package of at least `shortfallCredits`, else of the largest; null when there is none. */
   suggestPackage(shortfallCredits: number): Promise<string | null>;
+  /** Why a webhook with this signature header is refused before its body is read; null = read on. */
+  signatureRefusal(signatureHeader: string | null): string | null;
   /** The webhook: answers once the effect is stored. Never throws. */
   receiveEvent(rawBody: Buffer, signatureHeader: string | null): Promise<EventReceipt>;
   /** Events not yet processed, for /ready and /metrics. */
@@ -252,6 +254,7 @@ export function createPaymentService(deps: PaymentDeps): PaymentService {
       await events.replay(eventId);
       return records.event(eventId);
     },
+    signatureRefusal: (header) => deps.stripe.signatureRefusal(header, deps.now()),
     receiveEvent: events.receive,
     eventBacklog: records.eventBacklog,
     retryEvents: events.retryDue,

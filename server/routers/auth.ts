@@ -37,7 +37,7 @@ export const authRouter = router({
     }),
 
   logout: publicProcedure
-    .meta({ tier: "refresh" })
+    .meta({ tier: "refresh", logout: true })
     .input(authContract.logout.input)
     .output(authContract.logout.output)
     .mutation(async ({ ctx, input }) => {
@@ -47,6 +47,7 @@ export const authRouter = router({
     }),
 
   logoutAll: userProcedure
+    .meta({ logout: true })
     .input(authContract.logoutAll.input)
     .output(authContract.logoutAll.output)
     .mutation(async ({ ctx }) => {

@@ -8,6 +8,7 @@ export type RateTier =
   | "export"
   | "signIn"
   | "refresh"
+  | "session"
   | "checkout"
   | "service";
 
@@ -25,4 +26,17 @@ export interface RateLimits {
    * for a refused call too. `client` is an address (IPv6 counts by /64), a user id or a service's name.
    */
   consume(tier: RateTier, client: string, onState?: (state: RateState) => void): Promise<RateState>;
+}
+
+/** Counts one call and says in the answer's headers where the client stands. Throws RATE_LIMITED. */
+export async function countCall(
+  ctx: { limits: RateLimits; reply: { setHeader(name: string, value: string): void } },
+  tier: RateTier,
+  client: string,
+): Promise<void> {
+  await ctx.limits.consume(tier, client, ({ limit, remaining, resetSeconds }) => {
+    ctx.reply.setHeader("RateLimit-Limit", String(limit));
+    ctx.reply.setHeader("RateLimit-Remaining", String(remaining));
+    ctx.reply.setHeader("RateLimit-Reset", String(resetSeconds));
+  });
 }

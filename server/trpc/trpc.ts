@@ -9,13 +9,15 @@ import { AppError, isAppError } from "../lib/errors.ts";
 import type { ServiceCaller } from "../workers/workers.service.ts";
 import { whileAuthorised } from "./authority-stream.ts";
 import type { Context } from "./context.ts";
-import type { RateTier } from "./limits.ts";
+import { countCall, type RateTier } from "./limits.ts";
 import { isAsyncIterable } from "./stream.ts";
 
 /** Per-procedure facts the middleware reads. */
 interface Meta {
   /** The rate-limit tier, when it is not the caller's usual one. */
   tier?: RateTier;
+  /** Ends sign-ins: never refused because of what else was called. */
+  logout?: true;
 }
 
 const t = initTRPC
@@ -196,33 +198,48 @@ function requireOwnOrigin(ctx: Context, type: "query" | "mutation" | "subscripti
   if (type === "mutation") ctx.services.auth.requireOwnOrigin(ctx.request);
 }
 
-async function count(ctx: Context, tier: RateTier, client: string): Promise<void> {
-  await ctx.limits.consume(tier, client, ({ limit, remaining, resetSeconds }) => {
-    ctx.reply.setHeader("RateLimit-Limit", String(limit));
-    ctx.reply.setHeader("RateLimit-Remaining", String(remaining));
-    ctx.reply.setHeader("RateLimit-Reset", String(resetSeconds));
-  });
+/** The `refreshToken` of an input that is not checked yet. */
+async function bodyToken(getRawInput: () => Promise<unknown>): Promise<string | undefined> {
+  // Input that cannot be read is refused where it is parsed; until then it shows no token.
+  const input = await getRawInput().catch(() => undefined);
+  if (typeof input !== "object" || input === null || !("refreshToken" in input)) return undefined;
+  return typeof input.refreshToken === "string" ? input.refreshToken : undefined;
 }
 
-/** Counts the call against the caller's address, then looks at its origin. */
-const limitedByAddress = t.middleware(async ({ ctx, meta, type, next }) => {
-  await count(ctx, meta?.tier ?? "anonymous", ctx.request.ip);
+/** The key of a session's logouts: they are counted apart, so that nothing else can use them up. */
+const logoutOf = (sessionId: string) => `${sessionId}:logout`;
+
+/**
+ * Looks at the origin, then counts the call against the caller's address. A call that shows a refresh token of ours counts
+ * against its session instead: neighbours behind one address cannot keep each other from renewing or ending a sign-in.
+ */
+const limitedByAddress = t.middleware(async ({ ctx, meta, type, getRawInput, next }) => {
   requireOwnOrigin(ctx, type);
+  const sessionId =
+    meta?.tier === "refresh"
+      ? ctx.services.auth.refreshSession({
+          cookieTokens: ctx.request.refreshCookies,
+          bodyToken: await bodyToken(getRawInput),
+        })
+      : null;
+  if (sessionId === null) await countCall(ctx, meta?.tier ?? "anonymous", ctx.request.ip);
+  else await countCall(ctx, "session", meta?.logout ? logoutOf(sessionId) : sessionId);
   return next();
 });
 
-/** Counts the call against the user, reads apart from writes, then looks at its origin. Who cannot be told is counted by address, so that guessing tokens is not free. */
+/** Looks at the origin, then counts the call against the user, reads apart from writes. Who cannot be told is counted by address, so that guessing tokens is not free. */
 const limitedByUser = t.middleware(async ({ ctx, meta, type, next }) => {
+  requireOwnOrigin(ctx, type);
   let user: Principal;
   try {
     user = await ctx.principal();
   } catch (error) {
-    await count(ctx, "anonymous", ctx.request.ip);
+    await countCall(ctx, "anonymous", ctx.request.ip);
     throw error;
   }
-  await count(ctx, type === "mutation" ? "user" : "userRead", user.userId);
-  if (meta?.tier) await count(ctx, meta.tier, user.userId);
-  requireOwnOrigin(ctx, type);
+  if (meta?.logout) await countCall(ctx, "session", logoutOf(user.sessionId));
+  else await countCall(ctx, type === "mutation" ? "user" : "userRead", user.userId);
+  if (meta?.tier) await countCall(ctx, meta.tier, user.userId);
   const result = await next({ ctx: { user } });
   if (!result.ok || !isAsyncIterable(result.data)) return result;
   return { ...result, data: whileAuthorised(result.data, ctx.watchAuthority()) };
@@ -240,10 +257,10 @@ const serviceKey = t.middleware(async ({ ctx, next }) => {
   try {
     caller = ctx.services.service.authenticate(ctx.request.bearer);
   } catch (error) {
-    await count(ctx, "anonymous", ctx.request.ip);
+    await countCall(ctx, "anonymous", ctx.request.ip);
     throw error;
   }
-  await count(ctx, "service", caller.name);
+  await countCall(ctx, "service", caller.name);
   return next({ ctx: { caller } });
 });
 

@@ -155,5 +155,9 @@ export const creditContract = {
       runsOutOn: z.iso.date().nullable(),
     }),
   }),
-  onChange: subscription({ input: nothing, output: balanceChange }),
+  onChange: subscription({
+    // A stream that was cut is opened again with the last id it had: whoever opens it is told where things stand anyway.
+    input: z.strictObject({ lastEventId: z.string().max(200).nullish() }).optional(),
+    output: balanceChange,
+  }),
 };

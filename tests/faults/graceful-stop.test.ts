@@ -1,6 +1,10 @@
 // Owns promise 13: a SIGTERM under load. Readiness fails first, requests in flight finish, exit 0 within 10 s, no reset connection.
+import { execFileSync } from "node:child_process";
+import { existsSync, realpathSync } from "node:fs";
 import { Agent, request } from "node:http";
-import { afterAll, beforeAll, expect, test } from "vitest";
+import { delimiter, dirname, join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { describeBackend, type OpenedBackend } from "../support/databases.ts";
 import { freePort, type ServerProcess, spawnServer } from "../support/process.ts";
 import { startSandbox } from "../../server/sandbox/src/sandbox.ts";
@@ -191,4 +195,91 @@ test("a bad environment is told in full, and the process ends with 1", async () 
   ])
     expect(server.output()).toContain(name);
   expect(server.output()).not.toContain("changeme");
+});
+
+const ROOT = fileURLToPath(new URL("../..", import.meta.url));
+
+/** npm's own program: under `npm test` it says where it is, else it lies on the PATH. */
+function npmProgram(): string {
+  const told = process.env["npm_execpath"];
+  if (told !== undefined) return told;
+  const folders = [dirname(process.execPath), ...(process.env["PATH"] ?? "").split(delimiter)];
+  const found = folders.map((folder) => join(folder, "npm")).find((path) => existsSync(path));
+  if (found === undefined) throw new Error("npm is not on the PATH.");
+  return realpathSync(found);
+}
+
+async function stopsListening(url: string, withinMs: number): Promise<boolean> {
+  const deadlineMs = Date.now() + withinMs;
+  while (Date.now() < deadlineMs) {
+    const answer = await fetch(`${url}/health`).catch(() => null);
+    await answer?.body?.cancel();
+    if (answer === null) return true;
+    await new Promise((resolve) => setTimeout(resolve, 100));
+  }
+  return false;
+}
+
+describe("through npm", () => {
+  const npm = npmProgram();
+  const spawnNpm = async (script: string, more: Record<string, string> = {}) =>
+    spawnServer(
+      { HOME: process.env["HOME"] ?? "", ...env, PORT: String(await freePort()), ...more },
+      ROOT,
+      [npm, "run", script],
+    );
+  beforeAll(() => {
+    execFileSync(process.execPath, ["server/cli/build.mjs"], { cwd: ROOT });
+  }, 120_000);
+
+  test("npm start: SIGTERM under load breaks no request, and npm ends with the server's 0", async () => {
+    const server = await spawnNpm("start");
+    await server.ready();
+    const tally = await stopUnderLoad(server);
+    expect(tally.broken, server.output()).toEqual([]);
+    expect(tally.afterSignal).toBeGreaterThan(0);
+    expect(await stopsListening(server.url, 1)).toBe(true);
+  }, 60_000);
+
+  test("npm start: SIGINT ends the server in order", async () => {
+    const server = await spawnNpm("start");
+    await server.ready();
+    server.child.kill("SIGINT");
+    expect(await server.exited).toBe(0);
+    expect(await stopsListening(server.url, 1)).toBe(true);
+  }, 60_000);
+
+  test("npm start: the server stops when npm is killed outright", async () => {
+    const server = await spawnNpm("start");
+    await server.ready();
+    server.child.kill("SIGKILL");
+    expect(await stopsListening(server.url, 10_000)).toBe(true);
+  }, 60_000);
+
+  test.each(["SIGTERM", "SIGINT"] as const)(
+    "npm run dev: %s ends the API, the stand-ins and the frontend",
+    async (signal) => {
+      // The stand-ins take the two ports after it.
+      const port = 20_000 + Math.floor(Math.random() * 10_000);
+      const frontend = `http://localhost:${await freePort()}`;
+      const server = await spawnNpm("dev", {
+        PORT: String(port),
+        FRONTEND_URL: frontend,
+        NODE_ENV: "development",
+        GOOGLE_CLIENT_ID: "",
+        GOOGLE_CLIENT_SECRET: "",
+        STRIPE_SECRET_KEY: "",
+        STRIPE_WEBHOOK_SECRET: "",
+      });
+      await server.ready(60_000);
+      server.child.kill(signal);
+      await server.exited;
+      for (const address of [port, port + 1, port + 2])
+        expect(await stopsListening(`http://localhost:${address}`, 10_000), `${address}`).toBe(
+          true,
+        );
+      expect(await stopsListening(frontend, 10_000)).toBe(true);
+    },
+    120_000,
+  );
 });

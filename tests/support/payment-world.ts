@@ -5,6 +5,7 @@ import express from "express";
 import { createStripeAdapter } from "../../server/adapters/stripe/stripe.ts";
 import type { CallLimits } from "../../server/adapters/stripe/calls.ts";
 import type { Backend } from "../../server/infrastructure.ts";
+import { createBodyReader } from "../../server/http/body-reader.ts";
 import { createStripeWebhook } from "../../server/http/routes/stripe-webhook.ts";
 import { runDoctor } from "../../server/ledger/audit/audit.ts";
 import { newId } from "../../server/lib/ids.ts";
@@ -102,8 +103,11 @@ async function startInstance(
     signingSecrets: ["a-secret-of-thirty-two-characters"],
     sandbox: true,
   });
+  const bodies = createBodyReader({
+    clientAddress: (request) => request.socket.remoteAddress ?? "",
+  });
   const app = express();
-  app.post("/api/payment/webhook", createStripeWebhook({ payment, logger: log }));
+  app.post("/api/payment/webhook", createStripeWebhook({ payment, bodies, logger: log }));
   const server = await new Promise<Server>((resolve) => {
     const listening = createServer(app).listen(0, "127.0.0.1", () => resolve(listening));
   });

@@ -4,7 +4,11 @@ import { createClient } from "../../shared/src/client.ts";
 import type { AppRouter } from "../../shared/src/router.ts";
 import { type App, createApp } from "../../server/app.ts";
 import { type Config, parseConfig } from "../../server/config/config.ts";
-import { createHttpServer, type HttpServer } from "../../server/http/server.ts";
+import {
+  createHttpServer,
+  type HttpServer,
+  type HttpServerOptions,
+} from "../../server/http/server.ts";
 import { createLogger, type Logger } from "../../server/lib/logger.ts";
 import { type Sandbox, startSandbox } from "../../server/sandbox/src/sandbox.ts";
 import { type AvailableBackend, describeBackend, type OpenedBackend } from "./databases.ts";
@@ -59,6 +63,8 @@ export interface TestServerOptions {
   logger?: Logger;
   clock?: () => number;
   leanPath?: boolean;
+  /** What the socket's server is told instead of the usual. */
+  http?: HttpServerOptions;
 }
 
 /** Starts a server. Limits are wide open unless `env` sets RATE_LIMIT_MAX_REQUESTS. */
@@ -67,9 +73,13 @@ export async function startServer(options: TestServerOptions = {}): Promise<Test
   const logger = options.logger ?? createLogger({ level: "silent" });
   const opened = await available.open(logger);
   const handlers: App["handle"][] = [];
+  const headers: App["commonHeaders"][] = [];
   const sockets = await Promise.all(
     Array.from({ length: options.instances ?? 1 }, async (_, index) => {
-      const http = createHttpServer((request, response) => handlers[index]?.(request, response));
+      const http = createHttpServer((request, response) => handlers[index]?.(request, response), {
+        commonHeaders: (origin) => headers[index]?.(origin) ?? [],
+        ...options.http,
+      });
       return { http, url: `http://localhost:${await http.listen(0, "127.0.0.1")}` };
     }),
   );
@@ -103,6 +113,7 @@ export async function startServer(options: TestServerOptions = {}): Promise<Test
       ...(options.leanPath === undefined ? {} : { leanPath: options.leanPath }),
     });
     handlers[index] = app.handle;
+    headers[index] = app.commonHeaders;
     if (options.jobs) app.jobs.start();
     instances.push({ ...socket, app });
   }

@@ -2,8 +2,8 @@
 import { IncomingMessage } from "node:http";
 import { Socket } from "node:net";
 import { expect, test } from "vitest";
-import { createClientAddress } from "../../server/http/client-address.ts";
-import { addressKey } from "../../server/http/rate-limits.ts";
+import { addressKey, createClientAddress } from "../../server/http/client-address.ts";
+
 
 function from(remoteAddress: string, forwarded?: string): IncomingMessage {
   const socket = new Socket();

@@ -48,6 +48,20 @@ function readThinNotice(raw: Readonly<Record<string, unknown>>): StripeEventNoti
   };
 }
 
+/** What can be said of a delivery by its signature header alone: presence, shape and age, with the reason of a refusal. */
+export function readSignature(
+  signatureHeader: string | null,
+  nowMs: number,
+): { timestamp: number; signatures: Buffer[] } | { refusal: string } {
+  if (signatureHeader === null) return { refusal: "The signature is missing." };
+  const header = parseHeader(signatureHeader);
+  if (header === null) return { refusal: "The signature cannot be read." };
+  if (header.signatures.length === 0) return { refusal: "The signature is missing." };
+  if (Math.abs(nowMs / 1000 - header.timestamp) > TOLERANCE_SECONDS)
+    return { refusal: "The signature is too old or from the future." };
+  return header;
+}
+
 /**
  * Reads the notice out of an event object, signed or listed by the API; null when a field is missing or odd.
  * `signedAtSeconds` stands in for a `created` that is not there.
@@ -92,11 +106,8 @@ export function verifyEvent(
   signatureHeader: string | null,
   options: { secrets: readonly string[]; livemode: boolean; nowMs: number },
 ): VerifiedEvent {
-  if (signatureHeader === null) return { ok: false, reason: "The signature is missing." };
-  const header = parseHeader(signatureHeader);
-  if (header === null) return { ok: false, reason: "The signature cannot be read." };
-  if (Math.abs(options.nowMs / 1000 - header.timestamp) > TOLERANCE_SECONDS)
-    return { ok: false, reason: "The signature is too old or from the future." };
+  const header = readSignature(signatureHeader, options.nowMs);
+  if ("refusal" in header) return { ok: false, reason: header.refusal };
   const matches = options.secrets.some((secret) => {
     const expected = createHmac("sha256", secret)
       .update(`${header.timestamp}.`)

@@ -6,7 +6,7 @@ import type { StripePort } from "../../payment/stripe/port.ts";
 import { createAsking, PAGE } from "./caller.ts";
 import { createBilling } from "./billing.ts";
 import { CALL_LIMITS, type CallLimits, malformed } from "./calls.ts";
-import { readNotice, verifyEvent } from "./events.ts";
+import { readNotice, readSignature, verifyEvent } from "./events.ts";
 import { createPortal } from "./portal.ts";
 import { createPrices } from "./prices.ts";
 import { createSchedules } from "./schedules.ts";
@@ -82,6 +82,10 @@ export function createStripeAdapter(
     ...createPrices(stripe, asking),
     ...createSchedules(stripe, asking),
     ...createPortal(stripe, asking),
+    signatureRefusal(signatureHeader, nowMs) {
+      const header = readSignature(signatureHeader, nowMs);
+      return "refusal" in header ? header.refusal : null;
+    },
     verifyEvent: (rawBody, signatureHeader, nowMs) =>
       verifyEvent(rawBody, signatureHeader, { secrets: config.webhookSecrets, livemode, nowMs }),
 

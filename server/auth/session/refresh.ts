@@ -27,7 +27,7 @@ export function createRefresh(
     now: () => number;
     access: Pick<Access, "sign" | "changed">;
   },
-): Pick<AuthService, "refresh" | "logout" | "requireOwnOrigin" | "close"> {
+): Pick<AuthService, "refresh" | "refreshSession" | "logout" | "requireOwnOrigin" | "close"> {
   const { sessions, now, access } = deps;
   const { refreshSecrets, refreshTtlSeconds } = deps.config.tokens;
   const tokens = createRefreshTokens(refreshSecrets);
@@ -44,8 +44,10 @@ export function createRefresh(
   }
 
   /** The token of the request. A body token stands for itself; cookies must agree. */
-  function presented(request: RefreshRequest): { token: RefreshToken | null; inBody: boolean } {
-    requireOwnOrigin({ origin: request.origin, refreshCookies: request.cookieTokens });
+  function shown(request: Pick<RefreshRequest, "bodyToken" | "cookieTokens">): {
+    token: RefreshToken | null;
+    inBody: boolean;
+  } {
     if (request.bodyToken !== undefined) {
       return { token: tokens.parse(request.bodyToken), inBody: true };
     }
@@ -54,6 +56,11 @@ export function createRefresh(
     const [first, ...others] = new Set(request.cookieTokens);
     if (first === undefined || others.length > 0) return { token: null, inBody: false };
     return { token: tokens.parse(first), inBody: false };
+  }
+
+  function presented(request: RefreshRequest): { token: RefreshToken | null; inBody: boolean } {
+    requireOwnOrigin({ origin: request.origin, refreshCookies: request.cookieTokens });
+    return shown(request);
   }
 
   /** Decides what `token` is to its session; null = read again, another refresh came in between. */
@@ -152,6 +159,7 @@ export function createRefresh(
 
   return {
     requireOwnOrigin,
+    refreshSession: (request) => shown(request).token?.sessionId ?? null,
     async refresh(request): Promise<RefreshAnswer> {
       const { token, inBody } = presented(request);
       if (token === null) throw unknown();

@@ -1,4 +1,4 @@
-// Owns noticing that whoever ran `npm run dev` is gone: npm hands a SIGTERM to a shell that keeps it to itself.
+// Owns noticing that whoever ran `npm run dev` is gone without a word: killed outright, npm passes no signal on.
 import { execFileSync } from "node:child_process";
 
 const LOOK_EVERY_MS = 500;

@@ -5,13 +5,19 @@ import { type IRouter, Router } from "express";
 import { AppError } from "../../lib/errors.ts";
 import { appRouter } from "../../routers/app.ts";
 import type { Context } from "../../trpc/context.ts";
+import { countCall } from "../../trpc/limits.ts";
+import { countRefused } from "../rate-limits.ts";
 import { sendError, sendJson, setRoute } from "../response.ts";
-import { isJson, parseJson, readText } from "../body.ts";
+import { isJson, parseJson } from "../body.ts";
+import type { BodyReader } from "../body-reader.ts";
+import type { RefuseCrossSite } from "../cross-site.ts";
 import { REST_OPERATIONS, type RestOperation } from "./rest-table.ts";
 
 /** An Express router with every operation of REST_OPERATIONS. */
 export function createRest(deps: {
   createContext: (request: IncomingMessage, response: ServerResponse) => Context;
+  bodies: Pick<BodyReader, "text">;
+  refuseCrossSite: RefuseCrossSite;
 }): IRouter {
   const router = Router({ caseSensitive: true, strict: true });
   const allowed = new Map<string, string[]>();
@@ -21,7 +27,16 @@ export function createRest(deps: {
     router[method](operation.path, async (request, response) => {
       setRoute(request, `${operation.method} ${operation.path}`);
       try {
-        await answer(operation, request, response, deps.createContext(request, response));
+        deps.refuseCrossSite(request);
+        const input = await readInput(operation, request, deps.bodies).catch(
+          async (error: unknown) => {
+            throw await countRefused(deps.createContext(request, response), error);
+          },
+        );
+        await answer(operation, response, {
+          input,
+          ctx: deps.createContext(request, response),
+        });
       } catch (error) {
         if (!request.readableEnded && operation.method !== "GET")
           response.setHeader("Connection", "close");
@@ -30,7 +45,10 @@ export function createRest(deps: {
     });
   }
   for (const [path, methods] of allowed)
-    router.all(path, (request, response) => {
+    router.all(path, async (request, response) => {
+      deps.refuseCrossSite(request);
+      const ctx = deps.createContext(request, response);
+      await countCall(ctx, "anonymous", ctx.request.ip);
       response.setHeader("Allow", methods.join(", "));
       sendError(request, response, { statusCode: 405 });
     });
@@ -39,16 +57,13 @@ export function createRest(deps: {
 
 async function answer(
   operation: RestOperation,
-  request: IncomingMessage,
   response: ServerResponse,
-  ctx: Context,
+  { input, ctx }: { input: unknown; ctx: Context },
 ): Promise<void> {
   const abort = new AbortController();
   response.once("close", () => {
     if (!response.writableEnded) abort.abort();
   });
-  const input =
-    operation.method === "GET" ? queryInput(operation, request) : await bodyInput(request);
   const output: unknown = await callTRPCProcedure({
     router: appRouter,
     path: operation.procedure,
@@ -59,6 +74,15 @@ async function answer(
     batchIndex: 0,
   });
   sendJson(response, 200, { success: true, ...(output as object) });
+}
+
+function readInput(
+  operation: RestOperation,
+  request: IncomingMessage,
+  bodies: Pick<BodyReader, "text">,
+): Promise<unknown> {
+  if (operation.method !== "GET") return bodyInput(request, bodies);
+  return Promise.resolve().then(() => queryInput(operation, request));
 }
 
 /** The query as the procedure's input: each name once, numbers where the contract has them. */
@@ -79,8 +103,11 @@ function queryInput(operation: RestOperation, request: IncomingMessage): unknown
 }
 
 /** The JSON body; none at all counts as no input. A body of another type is refused, whatever it holds. */
-async function bodyInput(request: IncomingMessage): Promise<unknown> {
-  const text = await readText(request);
+async function bodyInput(
+  request: IncomingMessage,
+  bodies: Pick<BodyReader, "text">,
+): Promise<unknown> {
+  const text = await bodies.text(request);
   if (text === "") return undefined;
   if (!isJson(request)) throw unsupportedType();
   return parseJson(text);

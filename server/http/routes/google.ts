@@ -6,6 +6,8 @@ import type { AuthService, SignInRedirect } from "../../auth/auth.service.ts";
 import type { Config } from "../../config/config.ts";
 import { isAppError } from "../../lib/errors.ts";
 import type { Logger } from "../../lib/logger.ts";
+import { refuseUnlessNavigation } from "../cross-site.ts";
+import { sendError } from "../response.ts";
 import { attemptCookie, readCookies, readRefreshCookies, refreshCookie } from "../cookies.ts";
 
 /** What the routes need. */
@@ -60,6 +62,12 @@ export function createGoogleRoutes(deps: GoogleRoutesDeps): Router {
       if (request.method !== "GET") {
         response.setHeader("Allow", "GET");
         response.status(405).end();
+        return;
+      }
+      try {
+        refuseUnlessNavigation(request);
+      } catch (error) {
+        sendError(request, response, error);
         return;
       }
       try {

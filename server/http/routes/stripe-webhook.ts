@@ -1,13 +1,18 @@
-// Owns POST /api/payment/webhook: the raw body in, 200 only once the effect is stored.
-import { type RequestHandler, raw, Router } from "express";
+// Owns POST /api/payment/webhook: a believable signature first, then the raw body, 200 only once the effect is stored.
+import type { IncomingMessage, ServerResponse } from "node:http";
+import { isAppError } from "../../lib/errors.ts";
 import type { Logger } from "../../lib/logger.ts";
 import type { EventReceipt } from "../../payment/payment.service.ts";
+import type { BodyReader } from "../body-reader.ts";
+import { sendJson } from "../response.ts";
 
 /** What the webhook stands on. */
 export interface StripeWebhookDeps {
   readonly payment: {
+    signatureRefusal(signatureHeader: string | null): string | null;
     receiveEvent(rawBody: Buffer, signatureHeader: string | null): Promise<EventReceipt>;
   };
+  readonly bodies: Pick<BodyReader, "bytes">;
   readonly logger: Logger;
 }
 
@@ -16,50 +21,51 @@ const MAX_BODY_BYTES = 1_048_576;
 
 /**
  * The handler for `POST /api/payment/webhook`; mount it before any body parser (`app.post(path, handler)`).
- * 200 `{"received":true}` once stored · 400 bad signature or body · 413 over 1 MB · 415 compressed · 500 retry.
+ * 200 `{"received":true}` once stored · 400 bad signature or body · 413 over 1 MB · 415 compressed · 500, 503 send it again.
  */
-export function createStripeWebhook(deps: StripeWebhookDeps): RequestHandler {
-  const router = Router();
-  // Never inflated: Stripe does not compress, and a bomb is refused by its header alone.
-  router.use(raw({ type: () => true, limit: MAX_BODY_BYTES, inflate: false }));
-  router.use(async (req, res) => {
-    const header = req.headers["stripe-signature"];
-    const body: unknown = req.body;
-    const receipt = await deps.payment.receiveEvent(
-      Buffer.isBuffer(body) ? body : Buffer.alloc(0),
-      typeof header === "string" ? header : null,
-    );
-    res.setHeader("Cache-Control", "no-store");
-    switch (receipt.outcome) {
-      case "refused":
-        deps.logger.warn({ reason: receipt.reason }, "webhook refused");
-        res.status(400).json({ received: false, error: receipt.reason });
-        return;
-      case "retry":
-        res.status(500).json({ received: false, error: "Not stored yet. Please send it again." });
-        return;
-      default:
-        res.status(200).json({ received: true });
+export function createStripeWebhook(
+  deps: StripeWebhookDeps,
+): (request: IncomingMessage, response: ServerResponse) => Promise<void> {
+  const { payment, bodies, logger } = deps;
+
+  /** Ends the connection where the body was not read: what is left of it would be taken for the next request. */
+  function refuse(
+    request: IncomingMessage,
+    response: ServerResponse,
+    { status, reason }: { status: number; reason: string },
+  ): void {
+    logger.warn({ reason }, "webhook refused");
+    if (!request.readableEnded) response.setHeader("Connection", "close");
+    if (status === 503) response.setHeader("Retry-After", "2");
+    sendJson(response, status, { received: false, error: reason });
+  }
+
+  return async (request, response) => {
+    response.setHeader("Cache-Control", "no-store");
+    const given = request.headers["stripe-signature"];
+    const header = typeof given === "string" ? given : null;
+    // Anybody may post here. Who shows no fresh signature is refused before a byte of the body is read.
+    const refusal = payment.signatureRefusal(header);
+    if (refusal !== null) return refuse(request, response, { status: 400, reason: refusal });
+    // Never inflated: Stripe does not compress, and a bomb is refused by its header alone.
+    if ((request.headers["content-encoding"] ?? "identity") !== "identity")
+      return refuse(request, response, { status: 415, reason: "Send it uncompressed." });
+    let body: Buffer;
+    try {
+      body = await bodies.bytes(request, MAX_BODY_BYTES);
+    } catch (error) {
+      const status = isAppError(error) ? error.httpStatus : 400;
+      const reason = isAppError(error) ? error.message : "The body broke off.";
+      return refuse(request, response, { status, reason });
     }
-  });
-  // Body-parser's refusals (413, 415, aborted, bad length) end here, without a stack.
-  router.use(
-    (
-      error: unknown,
-      _req: unknown,
-      res: Parameters<RequestHandler>[1],
-      next: (e?: unknown) => void,
-    ) => {
-      const status =
-        typeof error === "object" && error !== null && "status" in error ? error.status : 500;
-      if (res.headersSent) return next(error);
-      const known = typeof status === "number" && status >= 400 && status < 500 ? status : 500;
-      if (known === 500) deps.logger.error({ err: error }, "webhook failed");
-      res.status(known).json({
+    const receipt = await payment.receiveEvent(body, header);
+    if (receipt.outcome === "refused")
+      return refuse(request, response, { status: 400, reason: receipt.reason });
+    if (receipt.outcome === "retry")
+      return sendJson(response, 500, {
         received: false,
-        error: known === 500 ? "Not stored yet. Please send it again." : "The request was refused.",
+        error: "Not stored yet. Please send it again.",
       });
-    },
-  );
-  return router;
+    sendJson(response, 200, { received: true });
+  };
 }

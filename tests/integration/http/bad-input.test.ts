@@ -1,4 +1,5 @@
 // Owns the proof that bad input over tRPC and HTTP is refused in kind: a 4xx of the documented code, nothing changed, no crash.
+import { connect } from "node:net";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { type SignedIn, startServer, type TestServer } from "../../support/server.ts";
 import { sendRaw } from "./raw.ts";
@@ -281,12 +282,58 @@ describe("requests", () => {
     expect(answer.body).not.toMatch(/HPE_|node:|Error:/);
   });
 
-  test("an absolute address as path", async () => {
+  test.each(["/health", "/api/trpc/credit.costs", "/api/auth/config", "/api/docs"])(
+    "%s by its whole address, as a proxy asks for it, is the same; whose name it bears means nothing",
+    async (path) => {
+      for (const host of ["http://x", "HTTP://evil.example:80", "https://x:8443"]) {
+        const answer = await sendRaw(
+          server.url,
+          `GET ${host}${path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n`,
+        );
+        expect(answer.status).toBe(200);
+      }
+    },
+  );
+
+  test.each(["/health", "/api/trpc/credit.costs", "/api/auth/me", "/api/payment/webhook", "/no"])(
+    "returns 405 for TRACE %s, without its headers",
+    async (path) => {
+      const answer = await sendRaw(
+        server.url,
+        `TRACE ${path} HTTP/1.1\r\nHost: x\r\nCookie: refresh=secret\r\n\r\n`,
+      );
+      expect(answer.status).toBe(405);
+      expect(answer.headers.get("allow")).toContain("GET");
+      expect(answer.body).not.toContain("secret");
+    },
+  );
+
+  test.each([
+    ["CONNECT", "CONNECT x:443 HTTP/1.1\r\nHost: x\r\n\r\n", 400],
+    ["no Host", "GET /health HTTP/1.1\r\n\r\n", 400],
+  ])("%s is refused in JSON", async (_name, text, status) => {
+    const answer = await sendRaw(server.url, text);
+    expect(answer.status).toBe(status);
+    expect(JSON.parse(answer.body)).toMatchObject({ success: false, statusCode: status });
+  });
+
+  test("an upgrade nobody offers is answered as if it had not been asked for", async () => {
     const answer = await sendRaw(
       server.url,
-      "GET http://evil.example/api/trpc/credit.costs HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n",
+      "GET /health HTTP/1.1\r\nHost: x\r\nConnection: Upgrade, close\r\nUpgrade: websocket\r\nSec-WebSocket-Key: eA==\r\nSec-WebSocket-Version: 13\r\n\r\n",
     );
-    expect(answer.status).toBe(404);
+    expect(answer.status).toBe(200);
+  });
+
+  test("a client that has closed its half still gets its answer", async () => {
+    const { hostname, port } = new URL(server.url);
+    const socket = connect({ host: hostname, port: Number(port), allowHalfOpen: true });
+    let text = "";
+    socket.on("data", (chunk: Buffer) => (text += chunk.toString()));
+    socket.end("GET /api/trpc/credit.costs HTTP/1.1\r\nHost: x\r\n\r\n");
+    await new Promise((resolve) => socket.once("end", resolve));
+    socket.destroy();
+    expect(text).toMatch(/^HTTP\/1.1 200 /);
   });
 
   test("an unknown method at a known place says what is allowed", async () => {

@@ -37,10 +37,10 @@ const COMMANDS = [
 describe("commands", () => {
   test.each(COMMANDS)("npm run %s starts a file that is there", (name) => {
     const script = manifest.scripts[name] ?? "";
-    const file = /^(?:node|tsx) (\S+)/.exec(script)?.[1] ?? "";
+    const file = /^(?:exec )?(?:node|tsx) (\S+)/.exec(script)?.[1] ?? "";
     expect(existsSync(join(root, file)) ? file : `${script}: no such file`).toBe(file);
     expect(file).not.toBe("");
-    const command = /tools\/run\.mjs (\S+)/.exec(script)?.[1];
+    const command = /cli\/run\.mjs (\S+)/.exec(script)?.[1];
     if (command === undefined) return;
     const source = command === "start" ? "server/main.ts" : `server/cli/commands/${command}.ts`;
     expect(existsSync(join(root, source)) ? source : `${source} is missing`).toBe(source);

@@ -1,0 +1,37 @@
+// Owns what a page of another site may make a browser send here: nothing that counts.
+import type { IncomingMessage } from "node:http";
+import { AppError } from "../lib/errors.ts";
+
+/** Throws FORBIDDEN for a request that a page of another site made a browser send. */
+export type RefuseCrossSite = (request: IncomingMessage) => void;
+
+/**
+ * Makes the check. It comes before the request is counted, so that no page can use up its visitor's limits. What the browser
+ * says of itself decides: `Origin` with every POST and every CORS request (Fetch standard), `Sec-Fetch-Site` with the rest,
+ * images and frames included. An Authorization header is its sender's own: no page can add it without a preflight.
+ */
+export function createCrossSiteCheck(frontendOrigins: readonly string[]): RefuseCrossSite {
+  const own = new Set(frontendOrigins);
+  return ({ headers }) => {
+    if (headers.authorization !== undefined) return;
+    const { origin } = headers;
+    const site = headers["sec-fetch-site"];
+    const foreign =
+      origin === undefined
+        ? site === "cross-site" || site === "same-site"
+        : !own.has(origin) && site !== "same-origin";
+    if (foreign) throw refusal();
+  };
+}
+
+/** Throws FORBIDDEN when a page of another site asks, unless to go there: no person begins a sign-in by an image or a frame. */
+export function refuseUnlessNavigation({ headers }: IncomingMessage): void {
+  const site = headers["sec-fetch-site"];
+  if (site !== "cross-site" && site !== "same-site") return;
+  if (headers["sec-fetch-mode"] !== "navigate" || headers["sec-fetch-dest"] !== "document")
+    throw refusal();
+}
+
+function refusal(): AppError {
+  return AppError.of("FORBIDDEN", "This request must come from our own pages.");
+}
