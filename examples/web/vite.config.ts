@@ -1,16 +1,64 @@
 // Owns how the reference frontend is served and built.
 import { fileURLToPath } from "node:url";
 import react from "@vitejs/plugin-react";
-import { defineConfig } from "vite";
+import { defineConfig, loadEnv, type Plugin } from "vite";
 
-export default defineConfig({
-  plugins: [react()],
-  resolve: {
-    // Inside this repository the package is read from its sources; elsewhere install @skywork/shared.
-    alias: {
-      "@skywork/shared": fileURLToPath(new URL("../../shared/src/index.ts", import.meta.url)),
+const FOLDER = fileURLToPath(new URL(".", import.meta.url));
+
+/** What the built pages may load and reach: their own files, the API, and people's pictures. Nothing inline runs. */
+function policyFor(apiUrl: string): string {
+  const api = new URL(apiUrl).origin;
+  // In development pictures come from a stand-in on this machine.
+  const pictures = api.startsWith("https:") ? "https:" : "https: http://localhost:*";
+  return [
+    "default-src 'none'",
+    "script-src 'self'",
+    "style-src 'self'",
+    "font-src 'self'",
+    `img-src 'self' data: ${pictures}`,
+    `connect-src ${api}`,
+    "base-uri 'none'",
+    "form-action 'none'",
+  ].join("; ");
+}
+
+/** Ships the policy within the page, so that it holds whatever serves it. */
+function contentSecurityPolicy(policy: string): Plugin {
+  return {
+    name: "content-security-policy",
+    // In development Vite itself runs inline scripts.
+    apply: "build",
+    transformIndexHtml: () => [
+      {
+        tag: "meta",
+        attrs: { "http-equiv": "Content-Security-Policy", content: policy },
+        injectTo: "head-prepend",
+      },
+    ],
+  };
+}
+
+export default defineConfig(({ mode }) => {
+  const given = loadEnv(mode, FOLDER, "VITE_")["VITE_API_URL"];
+  const policy = policyFor(given ?? "http://localhost:5000");
+  return {
+    plugins: [react(), contentSecurityPolicy(policy)],
+    resolve: {
+      // Inside this repository the package is read from its sources; elsewhere install @skywork/shared.
+      alias: {
+        "@skywork/shared": fileURLToPath(new URL("../../shared/src/index.ts", import.meta.url)),
+      },
     },
-  },
-  server: { host: "localhost", port: 3000, strictPort: true },
-  preview: { host: "localhost", port: 3000, strictPort: true },
+    server: { host: "localhost", port: 3000, strictPort: true },
+    preview: {
+      host: "localhost",
+      port: 3000,
+      strictPort: true,
+      // A page cannot forbid its framing by itself: whoever serves it has to send these two as headers.
+      headers: {
+        "Content-Security-Policy": `${policy}; frame-ancestors 'none'`,
+        "X-Content-Type-Options": "nosniff",
+      },
+    },
+  };
 });

@@ -136,3 +136,84 @@ test("who trickles headers is cut off in time", async () => {
   expect(Date.now() - startedAtMs).toBeLessThan(20_000);
   expect(text).toMatch(/^HTTP\/1.1 408 /);
 });
+
+const FLOOD = FULL ? 1_000 : 400;
+const MEGABYTE = Buffer.alloc(1_048_576 - 1_024, "a");
+
+/** Connections that send a megabyte to the webhook and never the last byte. */
+function flood(signature: () => string): Socket[] {
+  return Array.from({ length: FLOOD }, () => {
+    const socket = open();
+    socket.write(
+      `POST /api/payment/webhook HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n${signature()}Content-Length: 1048576\r\n\r\n`,
+    );
+    socket.write(MEGABYTE);
+    socket.resume();
+    return socket;
+  });
+}
+
+/** Asks for as long as `during` lasts; the slowest answer in ms and the peak of the server's memory. */
+async function watchServer(
+  duringMs: number,
+  path: string,
+): Promise<{ p99Ms: number; peakMb: number }> {
+  const endAtMs = Date.now() + duringMs;
+  const durationsMs: number[] = [];
+  let peakMb = 0;
+  while (Date.now() < endAtMs) {
+    const startedAt = performance.now();
+    const answer = await fetch(`${server.url}${path}`);
+    expect(answer.status).toBe(200);
+    await answer.text();
+    durationsMs.push(performance.now() - startedAt);
+    peakMb = Math.max(peakMb, residentMb());
+    await pause(10);
+  }
+  durationsMs.sort((a, b) => a - b);
+  return { p99Ms: durationsMs[Math.floor(durationsMs.length * 0.99)] ?? 0, peakMb };
+}
+
+test.each([
+  ["without a signature", () => ""],
+  [
+    "with a forged one of this moment",
+    () => `Stripe-Signature: t=${Math.floor(Date.now() / 1000)},v1=${"a".repeat(64)}\r\n`,
+  ],
+])(
+  `${FLOOD} webhook bodies of 1 MB %s add at most 150 MB`,
+  { timeout: 120_000 },
+  async (_name, signature) => {
+    await watchServer(500, "/api/trpc/credit.costs");
+    const beforeMb = residentMb();
+    const sockets = flood(signature);
+    const { p99Ms, peakMb } = await watchServer(6_000, "/api/trpc/credit.costs");
+    for (const socket of sockets) socket.destroy();
+    console.log(
+      `webhook flood: ${Math.round(peakMb - beforeMb)} MB more, p99 ${Math.round(p99Ms)} ms`,
+    );
+    expect(peakMb - beforeMb).toBeLessThan(150);
+    expect(p99Ms).toBeLessThan(1_000);
+  },
+);
+
+const IDLE_CONNECTIONS = FULL ? 10_000 : 3_000;
+
+test(`${IDLE_CONNECTIONS} idle connections of one client leave everybody else alone`, {
+  timeout: 120_000,
+}, async () => {
+  const beforeMb = residentMb();
+  const sockets: Socket[] = [];
+  for (let count = 0; count < IDLE_CONNECTIONS; count += 100) {
+    for (let more = 0; more < 100; more += 1) sockets.push(open());
+    await pause(5);
+  }
+  const { p99Ms, peakMb } = await watchServer(3_000, "/health");
+  console.log(
+    `idle connections: ${Math.round(peakMb - beforeMb)} MB more, p99 ${Math.round(p99Ms)} ms`,
+  );
+  expect(sockets.filter((socket) => !socket.destroyed).length).toBeLessThanOrEqual(2_000);
+  for (const socket of sockets) socket.destroy();
+  expect(p99Ms).toBeLessThan(1_000);
+  expect(peakMb - beforeMb).toBeLessThan(150);
+});

@@ -2,8 +2,11 @@
 import { IncomingMessage } from "node:http";
 import { Socket } from "node:net";
 import { expect, test } from "vitest";
-import { addressKey, createClientAddress } from "../../server/http/client-address.ts";
-
+import {
+  addressKey,
+  createClientAddress,
+  createProxyCheck,
+} from "../../server/http/client-address.ts";
 
 function from(remoteAddress: string, forwarded?: string): IncomingMessage {
   const socket = new Socket();
@@ -26,6 +29,8 @@ test.each([
   ["10.0.0.0/8", "8.8.8.8", "1.1.1.1", "8.8.8.8"],
   ["loopback", "::1", "2001:db8::1", "2001:db8::1"],
   ["loopback", "::ffff:127.0.0.1", "1.1.1.1", "1.1.1.1"],
+  ["loopback", "::ffff:7f00:1", "1.1.1.1", "1.1.1.1"],
+  ["loopback", "127.0.0.1", "::ffff:cb00:713c", "203.0.113.60"],
   ["uniquelocal,loopback", "127.0.0.1", "1.1.1.1, 192.168.0.5, fd00::1", "1.1.1.1"],
 ] as const)("trust %s, socket %s, X-Forwarded-For %s: %s", (trust, socket, forwarded, client) => {
   expect(createClientAddress(trust)(from(socket, forwarded))).toBe(client);
@@ -41,6 +46,25 @@ test.each([
   ["::1", "0:0:0:0::/64"],
   ["2001:db8::1:2:3:4", "2001:db8:0:0::/64"],
   ["fe80::1%eth0", "fe80:0:0:0::/64"],
+  ["::ffff:cb00:713c", "203.0.113.60"],
+  ["::FFFF:CB00:713C", "203.0.113.60"],
+  ["0:0:0:0:0:ffff:cb00:713c", "203.0.113.60"],
+  ["0000:0000:0000:0000:0000:ffff:203.0.113.60", "203.0.113.60"],
+  ["::ffff:7f00:1", "127.0.0.1"],
+  ["::ffff:0:1", "0.0.0.1"],
+  ["::ffff:0:203.0.113.60", "0:0:0:0::/64"],
+  ["64:ffff::1", "64:ffff:0:0::/64"],
 ])("%s counts as %s", (address, key) => {
   expect(addressKey(address)).toBe(key);
+});
+
+test.each([
+  [false, "10.0.0.1", false],
+  [1, "203.0.113.9", true],
+  ["loopback", "127.0.0.1", true],
+  ["loopback", "::ffff:7f00:1", true],
+  ["loopback", "203.0.113.9", false],
+  ["10.0.0.0/8", "::ffff:10.1.2.3", true],
+] as const)("trust %s: a connection from %s is a proxy's: %s", (trust, address, isProxy) => {
+  expect(createProxyCheck(trust)(address)).toBe(isProxy);
 });

@@ -1,5 +1,7 @@
 // Owns the proof of the headers every answer carries: security, CORS, request ids, caching.
+import { createHash } from "node:crypto";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { sendRaw } from "./raw.ts";
 import { startServer, type TestServer } from "../../support/server.ts";
 
 const ALLOWED = "https://app.example.com";
@@ -26,15 +28,92 @@ const PATHS = [
   "/api/trpc/auth.refresh",
 ];
 
-test.each(PATHS)("security headers at %s", async (path) => {
-  const { headers } = await fetch(`${server.url}${path}`);
-  expect(headers.get("x-content-type-options")).toBe("nosniff");
-  expect(headers.get("referrer-policy")).toBe("no-referrer");
-  expect(headers.get("strict-transport-security")).toMatch(/^max-age=31536000/);
-  expect(headers.get("x-powered-by")).toBeNull();
-  expect(headers.get("content-security-policy")).toMatch(/^default-src 'none'/);
-  expect(headers.get("content-security-policy")).toContain("frame-ancestors 'none'");
-  expect(headers.get("vary")?.toLowerCase()).toContain("origin");
+const CSP = "default-src 'none';base-uri 'none';form-action 'none';frame-ancestors 'none'";
+
+/** The whole set: a header that goes missing, or one that appears, has to be meant. */
+const SECURITY_HEADERS: Record<string, string> = {
+  "content-security-policy": CSP,
+  "cross-origin-opener-policy": "same-origin",
+  "cross-origin-resource-policy": "same-origin",
+  "origin-agent-cluster": "?1",
+  "referrer-policy": "no-referrer",
+  "strict-transport-security": "max-age=31536000; includeSubDomains",
+  "x-content-type-options": "nosniff",
+  "x-dns-prefetch-control": "off",
+  "x-download-options": "noopen",
+  "x-frame-options": "DENY",
+  "x-permitted-cross-domain-policies": "none",
+  "x-xss-protection": "0",
+};
+
+/** What else an answer may carry; nothing that tells what it is made of. */
+const OTHERS = new Set([
+  ..."access-control-allow-credentials access-control-allow-origin access-control-expose-headers".split(
+    " ",
+  ),
+  ..."cache-control connection content-length content-type date keep-alive vary x-request-id".split(
+    " ",
+  ),
+  ..."ratelimit-limit ratelimit-remaining ratelimit-reset allow transfer-encoding".split(" "),
+]);
+
+function expectWholeSet(headers: Iterable<[string, string]>, csp = CSP): void {
+  const found = new Map(headers);
+  for (const [name, value] of Object.entries({
+    ...SECURITY_HEADERS,
+    "content-security-policy": csp,
+  }))
+    expect(found.get(name), name).toBe(value);
+  const unknown = [...found.keys()].filter(
+    (name) => !Object.hasOwn(SECURITY_HEADERS, name) && !OTHERS.has(name),
+  );
+  expect(unknown).toEqual([]);
+  expect(found.get("vary")?.toLowerCase()).toContain("origin");
+  expect(found.get("x-request-id")).toMatch(/^[\w.:-]{1,64}$/);
+}
+
+test.each(PATHS)("the whole set of security headers at %s", async (path) => {
+  const answer = await fetch(`${server.url}${path}`);
+  const style = /<style>(.*?)<\/style>/s.exec(await answer.text())?.[1];
+  // The page of the API's description brings this one style and nothing else.
+  const hash = createHash("sha256")
+    .update(style ?? "")
+    .digest("base64");
+  const docs = `default-src 'none'; style-src 'sha256-${hash}'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'`;
+  expect(style !== undefined).toBe(path === "/api/docs");
+  expectWholeSet(answer.headers, style === undefined ? CSP : docs);
+});
+
+describe("refusals of the parser carry what every answer carries", () => {
+  const bomb = `X-Long: ${"x".repeat(20_000)}`;
+  const refusals: [status: number, text: string][] = [
+    [431, `GET /health HTTP/1.1\r\nHost: x\r\nOrigin: ${ALLOWED}\r\n${bomb}\r\n\r\n`],
+    [400, `GET /health HTTP/1.1\r\nHost: x\r\nOrigin: ${ALLOWED}\r\nBad Header: x\r\n\r\n`],
+    [400, `GET /health HTTP/1.1\r\nOrigin: ${ALLOWED}\r\n\r\n`],
+    [408, "POST /api/trpc/auth.refresh HTTP/1.1\r\nHost: x\r\nX-Slow: "],
+  ];
+
+  test.each(refusals)(
+    "%i",
+    async (status, text) => {
+      const answer = await sendRaw(server.url, text, 20_000);
+      expect(answer.status).toBe(status);
+      expectWholeSet(answer.headers);
+      expect(answer.headers.get("access-control-allow-origin")).toBe(ALLOWED);
+      expect(answer.headers.get("access-control-allow-credentials")).toBe("true");
+      expect(JSON.parse(answer.body)).toMatchObject({ success: false, statusCode: status });
+    },
+    30_000,
+  );
+
+  test("and name no origin that is not ours", async () => {
+    const answer = await sendRaw(
+      server.url,
+      `GET /health HTTP/1.1\r\nHost: x\r\nOrigin: https://evil.example\r\n${bomb}\r\n\r\n`,
+    );
+    expect(answer.status).toBe(431);
+    expect(answer.headers.has("access-control-allow-origin")).toBe(false);
+  });
 });
 
 test("no HSTS on plain http", async () => {
@@ -79,6 +158,17 @@ describe("CORS", () => {
     const call = await fetch(`${server.url}/api/trpc/credit.costs`, { headers: { origin } });
     expect(call.headers.get("access-control-allow-origin")).toBeNull();
   });
+});
+
+test("the headers a page of ours may send are these and no others", async () => {
+  const answer = await fetch(`${server.url}/api/trpc/credit.spend`, {
+    method: "OPTIONS",
+    headers: { origin: ALLOWED, "access-control-request-method": "POST" },
+  });
+  expect(answer.headers.get("access-control-allow-headers")).toBe(
+    "authorization,content-type,trpc-accept,x-request-id,last-event-id,x-trpc-source",
+  );
+  expect(answer.headers.get("access-control-allow-methods")).toBe("GET,POST");
 });
 
 describe("request ids", () => {

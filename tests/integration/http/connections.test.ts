@@ -1,0 +1,142 @@
+// Owns the proof that one client's connections and bodies leave room for everybody else's.
+import { connect, type Socket } from "node:net";
+import { afterEach, describe, expect, test } from "vitest";
+import { startServer, type TestServer } from "../../support/server.ts";
+
+let server: TestServer | undefined;
+const sockets: Socket[] = [];
+afterEach(async () => {
+  for (const socket of sockets.splice(0)) socket.destroy();
+  await server?.close();
+  server = undefined;
+});
+
+const LIMITS = { total: 40, perAddress: 20, pipelined: 8 };
+const pause = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
+
+/** An open connection from one of this machine's own addresses. */
+async function open(url: string, localAddress = "127.0.0.1"): Promise<Socket> {
+  const { port } = new URL(url);
+  const socket = connect({ host: "127.0.0.1", port: Number(port), localAddress });
+  socket.on("error", () => undefined);
+  sockets.push(socket);
+  await new Promise((resolve) => socket.once("connect", resolve).once("close", resolve));
+  return socket;
+}
+
+/** The status of a request over a connection of its own from `localAddress`; 0 when it was cut. */
+async function health(url: string, localAddress: string): Promise<number> {
+  const socket = await open(url, localAddress);
+  let text = "";
+  socket.on("data", (chunk: Buffer) => (text += chunk.toString()));
+  socket.write("GET /health HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
+  await new Promise((resolve) => socket.once("close", resolve));
+  return Number(/^HTTP\/1.1 (\d+)/.exec(text)?.[1] ?? 0);
+}
+
+const openOnes = () => sockets.filter((socket) => !socket.destroyed).length;
+
+describe("idle connections", () => {
+  test("of one client are held up to its share; its own newcomers and everybody else are served", async () => {
+    server = await startServer({ http: { connections: LIMITS } });
+    const { url } = server;
+    for (let count = 0; count < 100; count += 1) await open(url);
+    await pause(100);
+    expect(openOnes()).toBe(LIMITS.perAddress);
+    expect(await health(url, "127.0.0.1")).toBe(200);
+    expect(await health(url, "127.0.0.2")).toBe(200);
+  });
+
+  test("of many clients are held up to the total, the longest idle ones going first", async () => {
+    server = await startServer({ http: { connections: LIMITS } });
+    const { url } = server;
+    const first = await open(url, "127.0.0.9");
+    for (let count = 0; count < 100; count += 1) await open(url, `127.0.1.${1 + (count % 50)}`);
+    await pause(100);
+    expect(first.destroyed).toBe(true);
+    expect(openOnes()).toBe(LIMITS.total);
+    expect(await health(url, "127.0.0.2")).toBe(200);
+  });
+
+  test("of a trusted proxy are everybody's and count in the total only", async () => {
+    const http = { connections: LIMITS, trustProxy: "loopback" };
+    server = await startServer({ http, env: { TRUST_PROXY: "loopback" } });
+    for (let count = 0; count < 30; count += 1) await open(server.url);
+    await pause(100);
+    expect(openOnes()).toBe(30);
+  });
+});
+
+test("a connection at work is not closed for a newcomer; the newcomer is", async () => {
+  server = await startServer({ http: { connections: { ...LIMITS, perAddress: 3 } } });
+  const { url } = server;
+  const busy = [];
+  for (let count = 0; count < 3; count += 1) {
+    const socket = await open(url);
+    socket.write(
+      "POST /api/trpc/auth.refresh HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{",
+    );
+    busy.push(socket);
+  }
+  await pause(100);
+  expect(await health(url, "127.0.0.1")).toBe(0);
+  expect(await health(url, "127.0.0.2")).toBe(200);
+  expect(busy.map((socket) => socket.destroyed)).toEqual([false, false, false]);
+});
+
+test("a connection that asks for too much at once is cut, and a stop does not wait for it", async () => {
+  server = await startServer({ http: { connections: LIMITS } });
+  const { url } = server;
+  const socket = await open(url);
+  socket.write("GET /ready HTTP/1.1\r\nHost: x\r\n\r\n".repeat(500));
+  await new Promise((resolve) => socket.once("close", resolve).resume());
+  expect(await health(url, "127.0.0.1")).toBe(200);
+  const startedAtMs = Date.now();
+  await server.close();
+  server = undefined;
+  expect(Date.now() - startedAtMs).toBeLessThan(6_000);
+});
+
+describe("bodies", () => {
+  const head = (path: string, length: number, more = "") =>
+    `POST ${path} HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n${more}Content-Length: ${length}\r\n\r\n`;
+  const read = async (socket: Socket): Promise<{ text: string; ms: number }> => {
+    let text = "";
+    const startedAtMs = Date.now();
+    socket.on("data", (chunk: Buffer) => (text += chunk.toString()));
+    await new Promise((resolve) => socket.once("close", resolve));
+    return { text, ms: Date.now() - startedAtMs };
+  };
+  const fresh = (hex: string) =>
+    `Stripe-Signature: t=${Math.floor(Date.now() / 1000)},v1=${hex}\r\n`;
+  const WEBHOOK = "/api/payment/webhook";
+
+  test.each([
+    ["/api/trpc/auth.refresh", "", 400],
+    ["/api/auth/refresh", "", 400],
+    [WEBHOOK, fresh("a".repeat(64)), 400],
+  ])("%s: one that stands still is given up within 8 s", async (path, more, status) => {
+    server = await startServer();
+    const socket = await open(server.url);
+    socket.write(`${head(path, 5_000, more)}{`);
+    const { text, ms } = await read(socket);
+    expect(text).toMatch(new RegExp(`^HTTP/1.1 ${status} `));
+    expect(ms).toBeLessThan(8_000);
+  });
+
+  test.each([
+    ["no signature", ""],
+    ["a signature of no form", "Stripe-Signature: nonsense\r\n"],
+    ["a time without a signature", `Stripe-Signature: t=${Math.floor(Date.now() / 1000)}\r\n`],
+    ["an old signature", `Stripe-Signature: t=1000000000,v1=${"a".repeat(64)}\r\n`],
+    ["a signature from the future", `Stripe-Signature: t=9000000000,v1=${"a".repeat(64)}\r\n`],
+  ])("the webhook refuses %s before it has seen the body", async (_name, more) => {
+    server = await startServer();
+    const socket = await open(server.url);
+    socket.write(head(WEBHOOK, 1_000_000, more));
+    const { text, ms } = await read(socket);
+    expect(text).toMatch(/^HTTP\/1.1 400 /);
+    expect(text).toContain("signature");
+    expect(ms).toBeLessThan(2_000);
+  });
+});
