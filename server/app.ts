@@ -204,11 +204,16 @@ export function createApp(deps: AppDeps): App {
     clientAddress,
   });
   const bodies = createBodyReader({ clientAddress });
+  const refuseCrossSite = createCrossSiteCheck({
+    frontendOrigins: config.frontendOrigins,
+    clientAddress,
+    logger,
+  });
   const edge = createEdge({ config, logger });
   const trpc = createTrpcHandler({
     createContext,
     bodies,
-    refuseCrossSite: createCrossSiteCheck(config.frontendOrigins),
+    refuseCrossSite,
     logger,
     lean: deps.leanPath ?? true,
   });
@@ -217,6 +222,7 @@ export function createApp(deps: AppDeps): App {
     services,
     createContext,
     bodies,
+    refuseCrossSite,
     metrics,
     logger,
     readiness: createReadiness({

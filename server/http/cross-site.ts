@@ -1,6 +1,9 @@
 // Owns what a page of another site may make a browser send here: nothing that counts.
 import type { IncomingMessage } from "node:http";
 import { AppError } from "../lib/errors.ts";
+import type { Logger } from "../lib/logger.ts";
+import { pathOf } from "./middleware.ts";
+import { requestIdOf } from "./response.ts";
 
 /** Throws FORBIDDEN for a request that a page of another site made a browser send. */
 export type RefuseCrossSite = (request: IncomingMessage) => void;
@@ -10,9 +13,14 @@ export type RefuseCrossSite = (request: IncomingMessage) => void;
  * says of itself decides: `Origin` with every POST and every CORS request (Fetch standard), `Sec-Fetch-Site` with the rest,
  * images and frames included. An Authorization header is its sender's own: no page can add it without a preflight.
  */
-export function createCrossSiteCheck(frontendOrigins: readonly string[]): RefuseCrossSite {
-  const own = new Set(frontendOrigins);
-  return ({ headers }) => {
+export function createCrossSiteCheck(deps: {
+  frontendOrigins: readonly string[];
+  clientAddress: (request: IncomingMessage) => string;
+  logger: Logger;
+}): RefuseCrossSite {
+  const own = new Set(deps.frontendOrigins);
+  return (request) => {
+    const { headers } = request;
     if (headers.authorization !== undefined) return;
     const { origin } = headers;
     const site = headers["sec-fetch-site"];
@@ -20,7 +28,17 @@ export function createCrossSiteCheck(frontendOrigins: readonly string[]): Refuse
       origin === undefined
         ? site === "cross-site" || site === "same-site"
         : !own.has(origin) && site !== "same-origin";
-    if (foreign) throw refusal();
+    if (!foreign) return;
+    const denial = {
+      event: "access denied",
+      why: "FORBIDDEN",
+      path: pathOf(request.url).slice(0, 200),
+      ip: deps.clientAddress(request),
+      origin: origin?.slice(0, 200) ?? null,
+      requestId: requestIdOf(request),
+    };
+    deps.logger.warn(denial, "access denied");
+    throw refusal();
   };
 }
 

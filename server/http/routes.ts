@@ -6,7 +6,7 @@ import { AppError } from "../lib/errors.ts";
 import type { Logger } from "../lib/logger.ts";
 import type { Context, Services } from "../trpc/context.ts";
 import { countCall } from "../trpc/limits.ts";
-import { createCrossSiteCheck } from "./cross-site.ts";
+import type { RefuseCrossSite } from "./cross-site.ts";
 import { sendError, sendJson, setRoute } from "./response.ts";
 import { DOCS_CSP, docsPage } from "./openapi/docs.ts";
 import { createGoogleRoutes } from "./routes/google.ts";
@@ -23,6 +23,7 @@ export interface RoutesDeps {
   readonly services: Services;
   readonly createContext: (request: IncomingMessage, response: ServerResponse) => Context;
   readonly bodies: BodyReader;
+  readonly refuseCrossSite: RefuseCrossSite;
   readonly readiness: () => Promise<Readiness>;
   readonly metrics: Metrics;
   readonly logger: Logger;
@@ -31,7 +32,7 @@ export interface RoutesDeps {
 /** The Express app behind the edge. */
 export function createRoutes(deps: RoutesDeps): Express {
   const { config, services, logger } = deps;
-  const refuseCrossSite = createCrossSiteCheck(config.frontendOrigins);
+  const { refuseCrossSite } = deps;
   const app = express();
   app.disable("x-powered-by");
   app.disable("etag");

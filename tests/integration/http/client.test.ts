@@ -192,3 +192,20 @@ test("a stream whose session was revoked ends with the refusal, and is not opene
   await pause(1_500);
   expect(seen.calls).toHaveLength(calls);
 });
+
+test("a stream that is opened again with the last id it had goes on", async () => {
+  const { accessToken } = await server.signIn("resumes@example.com");
+  const stop = new AbortController();
+  const answer = await fetch(`${server.url}/api/trpc/credit.onChange`, {
+    headers: { authorization: `Bearer ${accessToken}`, "last-event-id": "41" },
+    signal: stop.signal,
+  });
+  expect(answer.status).toBe(200);
+  let text = "";
+  for await (const chunk of answer.body ?? []) {
+    text += Buffer.from(chunk).toString();
+    if (text.includes('"credits":100') || text.includes("serialized-error")) break;
+  }
+  stop.abort();
+  expect(text).toContain('"credits":100');
+});
