@@ -18,15 +18,15 @@ export const HANDLED_EVENTS = [
   "checkout.session.async_payment_failed",
   "checkout.session.expired",
   "invoice.paid",
-  "invoice.payment_succeeded",
   "invoice.payment_failed",
-  "invoice.voided",
-  "invoice.marked_uncollectible",
   "customer.subscription.created",
   "customer.subscription.updated",
   "customer.subscription.deleted",
+  "subscription_schedule.updated",
+  "credit_note.created",
+  "credit_note.updated",
+  "credit_note.voided",
   "charge.refunded",
-  "charge.refund.updated",
   "refund.created",
   "refund.updated",
   "refund.failed",
@@ -37,6 +37,16 @@ export const HANDLED_EVENTS = [
 
 const HANDLED: ReadonlySet<string> = new Set([
   ...HANDLED_EVENTS,
+  // Each comes with another one of the list, which a look back asks for at most twenty types.
+  "invoice.payment_succeeded",
+  "invoice.voided",
+  "invoice.marked_uncollectible",
+  "charge.refund.updated",
+  "subscription_schedule.created",
+  "subscription_schedule.released",
+  "subscription_schedule.canceled",
+  "subscription_schedule.completed",
+  "subscription_schedule.aborted",
   "customer.subscription.paused",
   "customer.subscription.resumed",
   "charge.dispute.funds_withdrawn",
@@ -60,6 +70,10 @@ export function purchaseOf(notice: StoredNotice): Purchase | null {
       return { kind: "invoice", invoiceId: objectId };
     case "subscription":
       return { kind: "subscription", subscriptionId: objectId };
+    case "subscription_schedule":
+      return { kind: "schedule", scheduleId: objectId };
+    case "credit_note":
+      return { kind: "creditNote", creditNoteId: objectId };
     case "charge":
     case "refund":
     case "dispute": {

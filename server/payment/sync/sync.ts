@@ -14,6 +14,8 @@ export type Purchase =
   | { readonly kind: "checkout"; readonly sessionId: string }
   | { readonly kind: "invoice"; readonly invoiceId: string }
   | { readonly kind: "subscription"; readonly subscriptionId: string }
+  | { readonly kind: "schedule"; readonly scheduleId: string }
+  | { readonly kind: "creditNote"; readonly creditNoteId: string }
   | { readonly kind: "moneyBack"; readonly paymentIntentId: string }
   | { readonly kind: "charge"; readonly chargeId: string };
 
@@ -52,6 +54,18 @@ export function createFulfilment(work: PaymentWork, catalogue: Catalogue): Fulfi
         return invoice(purchase.invoiceId);
       case "subscription":
         return subscriptions.truth(purchase.subscriptionId);
+      case "schedule": {
+        const schedule = await unlessMissing(work.stripe.getSchedule(purchase.scheduleId), null);
+        if (schedule === null || schedule.subscriptionId === null)
+          return { kind: "ignored", reason: "The schedule has no subscription." };
+        return subscriptions.truth(schedule.subscriptionId);
+      }
+      case "creditNote": {
+        const note = await unlessMissing(work.stripe.getCreditNote(purchase.creditNoteId), null);
+        if (note === null)
+          return { kind: "ignored", reason: "Stripe does not know this credit note." };
+        return invoice(note.invoiceId);
+      }
       case "moneyBack":
         return moneyBack.truth(purchase.paymentIntentId);
       case "charge": {

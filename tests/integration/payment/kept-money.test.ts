@@ -113,6 +113,35 @@ describe.each(backends)("kept money on $name", (available) => {
     expect(await kept(userId)).toBe(6_000);
   });
 
+  it("takes the share of a credit note, wherever its money went", async () => {
+    const userId = await on.subscriber("TEAM", "month");
+    const payment = await world.models.payment.findFirstOrThrow({ where: { userId } });
+    const note = async (to: Record<string, string>) => {
+      await merchant.post("credit_notes", {
+        invoice: payment.stripeInvoiceId ?? "",
+        ...to,
+      });
+      await world.settled();
+    };
+    await note({ amount: "1000", credit_amount: "1000" });
+    expect(await kept(userId)).toBe(5_000 - 1_000);
+    await note({ amount: "1000", refund_amount: "1000" });
+    expect(await kept(userId)).toBe(5_000 - 2_000);
+    await note({ amount: "999", out_of_band_amount: "999" });
+    expect(await kept(userId)).toBe(5_000 - 2_999);
+    expect(await world.payment.history(userId, { limit: 1 })).toMatchObject({
+      payments: [{ status: "PARTIALLY_REFUNDED" }],
+    });
+    // No more than what is left is given back by an administrator.
+    await world.payment.refundPayment({
+      paymentId: payment.id,
+      idempotencyKey: "rest",
+      actorId: "a",
+    });
+    await world.settled();
+    expect(await kept(userId)).toBe(0);
+  });
+
   it("takes a refund of the upgrade and the unused time of the same upgrade one by one", async () => {
     const userId = await on.subscriber("BASIC", "month");
     const id = await on.stripeIdOf(userId);

@@ -66,6 +66,8 @@ test("the statuses acted on are among Stripe's", () => {
     "unpaid",
     "no_payment_required",
   ];
+  const schedule: Stripe.SubscriptionSchedule.Status[] = ["active", "not_started"];
+  const creditNote: Stripe.CreditNote.Status[] = ["void"];
   const dispute: Stripe.Dispute.Status[] = ["won", "prevented", "warning_closed"];
   // A refund's status is a plain string in the SDK: https://docs.stripe.com/api/refunds/object
   const refund = ["failed", "canceled", "pending", "succeeded"];
@@ -75,6 +77,8 @@ test("the statuses acted on are among Stripe's", () => {
     ...invoice,
     ...session,
     ...payment,
+    ...schedule,
+    ...creditNote,
     ...dispute,
     ...refund,
   ]);

@@ -69,6 +69,8 @@ describe("event notices", () => {
       if (type.startsWith("checkout")) return "checkout.session";
       if (type.startsWith("invoice")) return "invoice";
       if (type.startsWith("customer")) return "subscription";
+      if (type.startsWith("subscription_schedule")) return "subscription_schedule";
+      if (type.startsWith("credit_note")) return "credit_note";
       if (type.includes("dispute")) return "dispute";
       return type === "charge.refunded" ? "charge" : "refund";
     };
