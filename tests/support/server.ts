@@ -2,7 +2,7 @@
 import type { TRPCClient } from "@trpc/client";
 import { createClient } from "../../shared/src/client.ts";
 import type { AppRouter } from "../../shared/src/router.ts";
-import { type App, createApp } from "../../server/app.ts";
+import { type App, type AppDeps, createApp } from "../../server/app.ts";
 import { type Config, parseConfig } from "../../server/config/config.ts";
 import {
   createHttpServer,
@@ -65,6 +65,8 @@ export interface TestServerOptions {
   leanPath?: boolean;
   /** What the socket's server is told instead of the usual. */
   http?: HttpServerOptions;
+  /** Bounds of metered runs, where they shall be shorter. */
+  runTimings?: AppDeps["runTimings"];
 }
 
 /** Starts a server. Limits are wide open unless `env` sets RATE_LIMIT_MAX_REQUESTS. */
@@ -111,6 +113,7 @@ export async function startServer(options: TestServerOptions = {}): Promise<Test
       logger,
       ...(options.clock ? { clock: options.clock } : {}),
       ...(options.leanPath === undefined ? {} : { leanPath: options.leanPath }),
+      ...(options.runTimings === undefined ? {} : { runTimings: options.runTimings }),
     });
     handlers[index] = app.handle;
     headers[index] = app.commonHeaders;
