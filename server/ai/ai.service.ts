@@ -19,6 +19,7 @@ import type {
   RunStore,
   WithPackageSuggestion,
 } from "./ports.ts";
+import { createOpenStreams } from "./open-streams.ts";
 import { findOwnRun, readRun } from "./read-run.ts";
 import { startRun } from "./start-run.ts";
 import { endAbandonedRuns, STOP_CHANNEL, stopRun } from "./stop-run.ts";
@@ -44,7 +45,7 @@ export interface AiService {
   models(): ModelList;
   /** Throws INSUFFICIENT_CREDITS, RATE_LIMITED, IDEMPOTENCY_CONFLICT, AI_PROVIDER_ERROR, SERVICE_UNAVAILABLE. */
   start(userId: string, input: StartInput): Promise<StartResult>;
-  /** Throws NOT_FOUND, VALIDATION_FAILED. */
+  /** Throws NOT_FOUND, VALIDATION_FAILED, RATE_LIMITED beyond 20 streams of the user on this instance. */
   stream(
     userId: string,
     input: { runId: string; lastEventId?: string | undefined },
@@ -80,6 +81,7 @@ const CLOSE_GRACE_MS = 2_000;
 /** Makes the service. `close()` it before the ledger: it settles what runs. */
 export function createAiService(options: AiDeps): AiService {
   const active = createActiveRuns();
+  const streams = createOpenStreams();
   let closing = false;
   const timings = { ...DEFAULT_TIMINGS, ...options.timings };
   const deps = { ...options, timings, active, isClosing: () => closing };
@@ -88,10 +90,13 @@ export function createAiService(options: AiDeps): AiService {
     models: () => listModels(deps.models),
     start: (userId, input) => startRun(deps, userId, input),
     stream: (userId, { runId, lastEventId }, signal) =>
-      readRun(
-        deps,
-        { userId, runId, ...(lastEventId === undefined ? {} : { lastEventId }) },
-        signal,
+      streams.hold(
+        userId,
+        readRun(
+          deps,
+          { userId, runId, ...(lastEventId === undefined ? {} : { lastEventId }) },
+          signal,
+        ),
       ),
     stop: (userId, runId) => stopRun(deps, userId, runId),
     run: (userId, runId) => viewRun(deps, userId, runId),

@@ -117,6 +117,10 @@ export const origins = z.string().transform((text, ctx): [string, ...string[]] =
   return z.NEVER;
 });
 
+function isPrefix(bits: string, most: number): boolean {
+  return /^[1-9]\d{0,2}$/.test(bits) && Number(bits) <= most;
+}
+
 const NAMED_PROXY_RANGES = ["loopback", "linklocal", "uniquelocal"];
 
 /** Express's `trust proxy`: false, hops, or addresses. `true` is refused: it would believe anyone. */
@@ -130,9 +134,8 @@ export const trustProxy = z.string().transform((text, ctx): false | number | str
     const family = isIP(address);
     if (NAMED_PROXY_RANGES.includes(part)) return true;
     if (family === 0 || more.length > 0) return false;
-    return (
-      bits === undefined || (/^\d{1,3}$/.test(bits) && Number(bits) <= (family === 4 ? 32 : 128))
-    );
+    // A prefix of 0 would believe anyone, as "true" would.
+    return bits === undefined || isPrefix(bits, family === 4 ? 32 : 128);
   });
   if (known && parts.length > 0) return parts.join(",");
   ctx.addIssue(

@@ -35,6 +35,8 @@ export const RATE_LIMIT_TIERS: Readonly<Record<RateTier, Tier>> = {
   session: { share: 1, counts: "session" },
   // Opening a checkout costs calls to Stripe.
   checkout: { share: 0.25, counts: "user" },
+  // Reads that call Stripe cost as much as a write, but a page that polls one must not cost its user a purchase.
+  stripeRead: { share: 1, counts: "user" },
   // A worker calls on behalf of many users.
   service: { share: 100, counts: "service" },
 };

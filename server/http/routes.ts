@@ -6,6 +6,7 @@ import { AppError } from "../lib/errors.ts";
 import type { Logger } from "../lib/logger.ts";
 import type { Context, Services } from "../trpc/context.ts";
 import { countCall } from "../trpc/limits.ts";
+import { createTrustedProxy } from "./client-address.ts";
 import type { RefuseCrossSite } from "./cross-site.ts";
 import { sendError, sendJson, setRoute } from "./response.ts";
 import { DOCS_CSP, docsPage } from "./openapi/docs.ts";
@@ -36,7 +37,7 @@ export function createRoutes(deps: RoutesDeps): Express {
   const app = express();
   app.disable("x-powered-by");
   app.disable("etag");
-  app.set("trust proxy", config.trustProxy);
+  app.set("trust proxy", createTrustedProxy(config.trustProxy));
   app.set("query parser", "simple");
   app.enable("case sensitive routing");
 

@@ -3,6 +3,7 @@ import { paymentContract as contract } from "../../shared/src/payment.ts";
 import { publicProcedure, router, userProcedure } from "../trpc/trpc.ts";
 
 const checkoutProcedure = userProcedure.meta({ tier: "checkout" });
+const stripeReadProcedure = userProcedure.meta({ tier: "stripeRead" });
 
 export const paymentRouter = router({
   packages: publicProcedure
@@ -33,7 +34,7 @@ export const paymentRouter = router({
     .input(contract.subscription.input)
     .output(contract.subscription.output)
     .query(({ ctx }) => ctx.services.payment.subscription(ctx.user.userId)),
-  previewPlanChange: userProcedure
+  previewPlanChange: stripeReadProcedure
     .input(contract.previewPlanChange.input)
     .output(contract.previewPlanChange.output)
     .query(({ ctx, input }) => ctx.services.payment.previewPlanChange(ctx.user.userId, input)),
@@ -57,7 +58,7 @@ export const paymentRouter = router({
     .input(contract.portal.input)
     .output(contract.portal.output)
     .mutation(({ ctx }) => ctx.services.payment.portal(ctx.user.userId)),
-  invoices: userProcedure
+  invoices: stripeReadProcedure
     .input(contract.invoices.input)
     .output(contract.invoices.output)
     .query(({ ctx }) => ctx.services.payment.invoices(ctx.user.userId)),

@@ -10,6 +10,7 @@ export type RateTier =
   | "refresh"
   | "session"
   | "checkout"
+  | "stripeRead"
   | "service";
 
 /** Where a client stands in its window after a call was counted. */

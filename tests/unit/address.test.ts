@@ -2,10 +2,12 @@
 import { IncomingMessage } from "node:http";
 import { Socket } from "node:net";
 import { expect, test } from "vitest";
+import express, { type Request } from "express";
 import {
   addressKey,
   createClientAddress,
   createProxyCheck,
+  createTrustedProxy,
 } from "../../server/http/client-address.ts";
 
 function from(remoteAddress: string, forwarded?: string): IncomingMessage {
@@ -31,6 +33,12 @@ test.each([
   ["loopback", "::ffff:127.0.0.1", "1.1.1.1", "1.1.1.1"],
   ["loopback", "::ffff:7f00:1", "1.1.1.1", "1.1.1.1"],
   ["loopback", "127.0.0.1", "::ffff:cb00:713c", "203.0.113.60"],
+  ["loopback", "127.0.0.1", "1.1.1.1,\t::1", "1.1.1.1"],
+  ["loopback", "127.0.0.1", "9.9.9.9, 1.1.1.1, 127.1", "127.0.0.1"],
+  ["loopback", "127.0.0.1", "9.9.9.9, 2130706433", "127.0.0.1"],
+  ["10.0.0.0/8,fd00::/8", "fd00::9", "9.9.9.9, 1.1.1.1, ::ffff:a01:203", "1.1.1.1"],
+  ["10.0.0.7", "10.0.0.7", "1.1.1.1, 10.0.0.8", "10.0.0.8"],
+  [3, "10.0.0.1", Array(200).fill("1.1.1.1").join(","), "1.1.1.1"],
   ["uniquelocal,loopback", "127.0.0.1", "1.1.1.1, 192.168.0.5, fd00::1", "1.1.1.1"],
 ] as const)("trust %s, socket %s, X-Forwarded-For %s: %s", (trust, socket, forwarded, client) => {
   expect(createClientAddress(trust)(from(socket, forwarded))).toBe(client);
@@ -68,3 +76,22 @@ test.each([
 ] as const)("trust %s: a connection from %s is a proxy's: %s", (trust, address, isProxy) => {
   expect(createProxyCheck(trust)(address)).toBe(isProxy);
 });
+
+test.each([
+  [false, "10.0.0.1", "1.1.1.1"],
+  [2, "10.0.0.1", "9.9.9.9, 1.1.1.1"],
+  [2, "10.0.0.1", "9.9.9.9, 8.8.8.8, 1.1.1.1"],
+  ["loopback", "127.0.0.1", "9.9.9.9, 1.1.1.1, 127.0.0.2"],
+  ["10.0.0.0/8", "8.8.8.8", "1.1.1.1"],
+  ["10.0.0.0/8,fd00::/8", "fd00::9", "9.9.9.9, 1.1.1.1, ::ffff:a01:203"],
+] as const)(
+  "Express's req.ip is the same client: trust %s, socket %s, %s",
+  (trust, socket, chain) => {
+    const app = express();
+    app.set("trust proxy", createTrustedProxy(trust));
+    const request = from(socket, chain);
+    const client = createClientAddress(trust)(request);
+    const seen = Object.assign(Object.create(app.request) as Request, request);
+    expect(seen.ip).toBe(client);
+  },
+);

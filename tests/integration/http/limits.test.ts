@@ -117,6 +117,32 @@ test("returns RATE_LIMITED for exports on a tier of their own", async () => {
   expect((await fetch(`${server.url}/api/auth/me`, { headers })).status).toBe(200);
 });
 
+test.each([
+  ["payment.invoices", undefined],
+  ["payment.previewPlanChange", { planId: "basic-monthly" }],
+])(
+  "returns RATE_LIMITED for %s, which calls Stripe, after as many calls as writes have",
+  async (path, input) => {
+    server = await startServer({ env });
+    const person = await server.signIn("caller@example.com");
+    const headers = {
+      authorization: `Bearer ${person.accessToken}`,
+      "content-type": "application/json",
+    };
+    const query = input === undefined ? "" : `?input=${encodeURIComponent(JSON.stringify(input))}`;
+    const statuses: number[] = [];
+    for (let call = 0; call < N + 3; call += 1)
+      statuses.push((await fetch(`${server.url}/api/trpc/${path}${query}`, { headers })).status);
+    expect(statuses.indexOf(429)).toBe(N);
+    expect(statuses.slice(N)).toEqual([429, 429, 429]);
+    // Neither other reads nor a purchase are lost with them.
+    expect((await fetch(`${server.url}/api/auth/me`, { headers })).status).toBe(200);
+    const body = JSON.stringify({ feature: "chat-flash", idempotencyKey: "after" });
+    const spend = { method: "POST", headers, body };
+    expect((await fetch(`${server.url}/api/trpc/credit.spend`, spend)).status).toBe(200);
+  },
+);
+
 test("guessing tokens is counted by address", async () => {
   server = await startServer({ env });
   const statuses: number[] = [];

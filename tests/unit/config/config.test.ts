@@ -167,6 +167,7 @@ const REFUSED: readonly (readonly [string, Record<string, string>, string])[] = 
   ["an origin with a path", { FRONTEND_URL: "https://skywork.dev/app" }, "FRONTEND_URL"],
   ["any origin", { FRONTEND_URL: "*" }, "FRONTEND_URL"],
   ["a proxy that is anybody", { TRUST_PROXY: "true" }, "TRUST_PROXY"],
+  ["a proxy range of every address", { TRUST_PROXY: "0.0.0.0/0" }, "TRUST_PROXY"],
   ["a proxy by name", { TRUST_PROXY: "proxy.internal" }, "TRUST_PROXY"],
   ["a worker without a key", { SERVICE_API_KEYS: "worker" }, "SERVICE_API_KEYS"],
   ["a worker with a short key", { SERVICE_API_KEYS: "worker:short" }, "SERVICE_API_KEYS"],

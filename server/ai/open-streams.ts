@@ -1,0 +1,33 @@
+// How many streams of runs one user has open on this instance.
+import { AppError } from "../lib/errors.ts";
+
+/** As many as `credit.onChange` allows: every tab of a busy person, and none of a flood. */
+const MAX_STREAMS_PER_USER = 20;
+
+/** Counts open streams. */
+export interface OpenStreams {
+  /** Passes `source` on and counts it until it ends. Throws RATE_LIMITED for a stream too many. */
+  hold<T>(userId: string, source: AsyncGenerator<T, void, void>): AsyncGenerator<T, void, void>;
+}
+
+/** Counts the streams of this instance. */
+export function createOpenStreams(): OpenStreams {
+  const open = new Map<string, number>();
+  return {
+    async *hold(userId, source) {
+      const mine = open.get(userId) ?? 0;
+      if (mine >= MAX_STREAMS_PER_USER)
+        throw AppError.of("RATE_LIMITED", "Too many streams are open for this account.", {
+          retryAfterSeconds: 60,
+        });
+      open.set(userId, mine + 1);
+      try {
+        yield* source;
+      } finally {
+        const left = (open.get(userId) ?? 1) - 1;
+        if (left === 0) open.delete(userId);
+        else open.set(userId, left);
+      }
+    },
+  };
+}
