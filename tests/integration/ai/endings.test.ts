@@ -1,0 +1,192 @@
+// How a metered run ends when nobody is there, on whichever instance; with bounds short enough to wait for.
+import { randomUUID } from "node:crypto";
+import { setTimeout as sleep } from "node:timers/promises";
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
+import type { RunEvent } from "../../../shared/src/ai.ts";
+import { readRun } from "../../support/ai-world.ts";
+import { availableBackends } from "../../support/databases.ts";
+import { type SignedIn, startServer, type TestServer } from "../../support/server.ts";
+import { startTcpProxy } from "../../support/tcp-proxy.ts";
+
+const TIMINGS = {
+  readerGraceMs: 1_500,
+  maxRunMs: 8_000,
+  modelSilenceMs: 1_500,
+  keepOutputMs: 3_000,
+  leaseMs: 3_000,
+  tickMs: 200,
+};
+
+for (const available of await availableBackends()) {
+  describe(`the end of a run on ${available.name}`, () => {
+    let server: TestServer;
+    let person: SignedIn;
+    beforeAll(async () => {
+      server = await startServer({ available, instances: 2, runTimings: TIMINGS });
+    });
+    beforeEach(async () => {
+      server.sandbox.model.control.reset();
+      server.sandbox.model.control.setSpeed(20);
+      person = await server.signIn(`${randomUUID()}@example.com`);
+    });
+    afterAll(() => server.close());
+
+    const start = () =>
+      server.client(person.accessToken).ai.start.mutate({
+        feature: "chat-pro",
+        messages: [{ role: "user", content: "Go on and on" }],
+        idempotencyKey: randomUUID(),
+      });
+    const view = (runId: string) => server.client(person.accessToken).ai.run.query({ runId });
+    const ended = async (runId: string) => {
+      for (let looks = 0; looks < 200; looks += 1) {
+        const run = await view(runId);
+        if (run.state !== "running") return run;
+        await sleep(50);
+      }
+      throw new Error("the run did not end");
+    };
+    const second = () => server.instances[1]?.url ?? "";
+    const balance = () => server.client(person.accessToken).credit.balance.query();
+
+    it("is stopped when nobody reads it, and costs what was produced", async () => {
+      const { runId } = await start();
+      expect(await ended(runId)).toMatchObject({ state: "stopped", charged: 1, code: null });
+      expect(await balance()).toMatchObject({ credits: 99, held: 0 });
+    });
+
+    it("goes on while somebody reads it on another instance", async () => {
+      const { runId } = await start();
+      const reading = readRun(second(), person.accessToken, { runId });
+      await sleep(TIMINGS.readerGraceMs * 2);
+      expect((await view(runId)).state).toBe("running");
+      const stopped = await server.client(person.accessToken).ai.stop.mutate({ runId });
+      expect((await reading).end).toEqual({ type: "end", ...stopped });
+    });
+
+    it("is stopped from another instance", async () => {
+      const { runId } = await start();
+      const answer = await fetch(`${second()}/api/trpc/ai.stop`, {
+        method: "POST",
+        headers: {
+          "content-type": "application/json",
+          authorization: `Bearer ${person.accessToken}`,
+        },
+        body: JSON.stringify({ runId }),
+      });
+      expect(await answer.json()).toMatchObject({ result: { data: { outcome: "stopped" } } });
+      expect((await view(runId)).state).toBe("stopped");
+    });
+
+    it("comes when the run has taken too long", async () => {
+      const { runId } = await start();
+      const { end } = await readRun(server.url, person.accessToken, { runId });
+      expect(end).toMatchObject({ outcome: "stopped", charged: 1 });
+    });
+
+    it.each([
+      ["hang", 0],
+      ["stall", 1],
+    ] as const)("is a failure when the model falls silent (%s)", async (fault, charged) => {
+      server.sandbox.model.control.misbehave({ fault });
+      const { runId } = await start();
+      const { end } = await readRun(server.url, person.accessToken, { runId });
+      expect(end).toMatchObject({ outcome: "failed", charged, code: "AI_PROVIDER_ERROR" });
+    });
+
+    it("is kept for a while, then NOT_FOUND", async () => {
+      server.sandbox.model.control.setSpeed(Number.POSITIVE_INFINITY);
+      const { runId } = await start();
+      await readRun(server.url, person.accessToken, { runId });
+      await sleep(TIMINGS.keepOutputMs + 300);
+      expect((await readRun(server.url, person.accessToken, { runId })).code).toBe("NOT_FOUND");
+      expect((await readRun(second(), person.accessToken, { runId })).code).toBe("NOT_FOUND");
+      expect((await view(runId)).state).toBe("completed");
+    });
+
+    it("leaves no reader behind after signing out", async () => {
+      const { runId } = await start();
+      const reading = readRun(server.url, person.accessToken, { runId });
+      await sleep(300);
+      await server.client(person.accessToken).auth.logoutAll.mutate();
+      const signedOutAt = performance.now();
+      expect(["SESSION_REVOKED", "UNAUTHENTICATED"]).toContain((await reading).code);
+      expect(performance.now() - signedOutAt).toBeLessThan(1_500);
+    });
+
+    it("reaches the typed client once, through a connection that is cut", async () => {
+      server.sandbox.model.control.setSpeed(300);
+      const proxy = await startTcpProxy("127.0.0.1", Number(new URL(server.url).port));
+      const { createClient } = await import("../../../shared/src/client.ts");
+      const client = createClient({
+        url: `http://127.0.0.1:${proxy.port}/api/trpc`,
+        cookies: false,
+        getAccessToken: () => person.accessToken,
+      });
+      const { runId } = await start();
+      const cutting = setInterval(() => {
+        proxy.refuse();
+        proxy.restore();
+      }, 400);
+      const events = await new Promise<RunEvent[]>((resolve, reject) => {
+        const received: RunEvent[] = [];
+        const subscription = client.ai.stream.subscribe(
+          { runId },
+          {
+            onData({ data }) {
+              received.push(data);
+              if (data.type !== "end") return;
+              subscription.unsubscribe();
+              resolve(received);
+            },
+            onError: reject,
+          },
+        );
+      });
+      clearInterval(cutting);
+      await proxy.close();
+      const text = events.map((event) => (event.type === "text" ? event.text : "")).join("");
+      const whole = await readRun(server.url, person.accessToken, { runId });
+      expect(text).toBe(whole.text);
+      expect(events.at(-1)).toMatchObject({ type: "end", outcome: "completed", charged: 5 });
+    });
+  });
+}
+
+describe("a server that stops", () => {
+  it("settles its runs for what they have produced, and tells why", async () => {
+    const server = await startServer();
+    server.sandbox.model.control.setSpeed(20);
+    const person = await server.signIn("stopping@example.com");
+    const { runId } = await server.client(person.accessToken).ai.start.mutate({
+      feature: "chat-pro",
+      messages: [{ role: "user", content: "Go on" }],
+      idempotencyKey: "stopping",
+    });
+    const { models } = server.opened.backend.database;
+    await sleep(500);
+    await server.app.services.ai.close();
+    const run = await models.aiRun.findUniqueOrThrow({ where: { id: runId } });
+    expect(run).toMatchObject({ state: "failed", charged: 1, code: "SERVICE_UNAVAILABLE" });
+    expect(await models.creditHold.findFirst({ where: { status: "ACTIVE" } })).toBeNull();
+    await server.close();
+  });
+});
+
+describe("a server without a model", () => {
+  it("lists none, and says so to whoever starts a run", async () => {
+    const server = await startServer({ env: { AI_BASE_URL: "" } });
+    const person = await server.signIn("nobody@example.com");
+    const client = server.client(person.accessToken);
+    expect(await client.ai.models.query()).toEqual({ models: [] });
+    await expect(
+      client.ai.start.mutate({
+        feature: "chat-flash",
+        messages: [{ role: "user", content: "Anybody there?" }],
+        idempotencyKey: "none",
+      }),
+    ).rejects.toMatchObject({ data: { app: { code: "AI_PROVIDER_ERROR" } } });
+    expect((await client.credit.balance.query()).held).toBe(0);
+    await server.close();
+  });
+});
