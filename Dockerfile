@@ -7,6 +7,7 @@ WORKDIR /app
 # Manifests first: packages are installed again only when one of these changes.
 COPY package.json package-lock.json .npmrc ./
 COPY shared/package.json shared/
+COPY server/sandbox/package.json server/sandbox/
 COPY examples/web/package.json examples/web/
 
 FROM manifests AS build

@@ -5,6 +5,8 @@ interface Suite {
   name: string;
   /** For one test; hooks get twice as long, because they start servers. */
   timeoutMs: number;
+  /** Where its files are; defaults to `tests/NAME`. */
+  folder?: string;
   /** False where the suite starts servers of its own, or kills them: two at once would fight for 2 cores. */
   parallel: boolean;
 }
@@ -12,6 +14,7 @@ interface Suite {
 const SUITES: readonly Suite[] = [
   { name: "unit", timeoutMs: 20_000, parallel: true },
   { name: "contract", timeoutMs: 30_000, parallel: true },
+  { name: "sandbox", folder: "server/sandbox/test", timeoutMs: 60_000, parallel: true },
   { name: "integration", timeoutMs: 60_000, parallel: true },
   { name: "simulation", timeoutMs: 60_000, parallel: true },
   { name: "e2e", timeoutMs: 60_000, parallel: true },
@@ -23,11 +26,11 @@ const SUITES: readonly Suite[] = [
 export default defineConfig({
   test: {
     maxWorkers: 2,
-    projects: SUITES.map(({ name, timeoutMs, parallel }, index) => ({
+    projects: SUITES.map(({ name, folder, timeoutMs, parallel }, index) => ({
       extends: true as const,
       test: {
         name,
-        include: [`tests/${name}/**/*.test.ts`],
+        include: [`${folder ?? `tests/${name}`}/**/*.test.ts`],
         pool: "forks" as const,
         fileParallelism: parallel,
         testTimeout: timeoutMs,

@@ -59,7 +59,7 @@ export const LAYERS = [
   {
     name: "stripe",
     files: /^(server|shared|prisma)\//,
-    except: /^server\/adapters\/stripe\//,
+    except: /^server\/(adapters\/stripe|sandbox\/test)\//,
     mayNotImport: /^stripe(\/|$)/,
     why: "Only adapters/stripe/ knows Stripe's SDK: there every call gets its timeout, its idempotency key and a check of its answer.",
   },
@@ -131,9 +131,9 @@ export const LAYERS = [
   },
   {
     name: "sandbox",
-    files: /^server\/sandbox\//,
+    files: /^server\/sandbox\/src\//,
     mayNotImport: /^server\/|^stripe(\/|$)/,
-    unless: /^server\/sandbox\//,
+    unless: /^server\/sandbox\/src\//,
     why: "The sandbox stands in for Google and Stripe at the wire; sharing code with the server would let both be wrong together.",
   },
   {
@@ -146,6 +146,7 @@ export const LAYERS = [
   {
     name: "server's surroundings",
     files: /^(server|prisma)\//,
+    except: /^server\/sandbox\/test\//,
     mayNotImport: /^(tests|examples|tools)\/|^@skywork\/shared$|^vitest/,
     why: "The server stands alone: tests and examples depend on it, and it reads shared/src by relative path (docs/decisions/0003).",
   },

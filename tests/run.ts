@@ -48,7 +48,7 @@ const COMMANDS: Record<string, Command> = {
     name: "all",
     engines: "found",
     checks: CHECKS,
-    suites: ["unit", "contract", "integration", "simulation", "e2e", "consumer"],
+    suites: ["unit", "contract", "sandbox", "integration", "simulation", "e2e", "consumer"],
   },
   faults: { name: "faults", checks: [], suites: ["faults"], engines: "every" },
   browser: { name: "browser", checks: [], suites: ["browser"], engines: "sqlite" },

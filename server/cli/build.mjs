@@ -24,5 +24,7 @@ cpSync(`${root}prisma/sqlite/migrations`, `${root}dist/prisma/sqlite/migrations`
 const COPIED = new Set([".html", ".css", ".js", ".svg", ".json", ".sql"]);
 cpSync(`${root}server`, `${root}dist/server`, {
   recursive: true,
-  filter: (from) => extname(from) === "" || COPIED.has(extname(from)),
+  filter: (from) =>
+    !from.startsWith(`${root}server/sandbox`) &&
+    (extname(from) === "" || COPIED.has(extname(from))),
 });

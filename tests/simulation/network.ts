@@ -1,6 +1,6 @@
 // Owns the way of events from Stripe to a server: some are told twice, late, under another id, or never; what is not
 // taken is told again for three days.
-import type { LoggedEvent } from "../../server/sandbox/src/stripe/events.ts";
+import type { LoggedEvent } from "../../server/sandbox/src/stripe/events/events.ts";
 import type { World } from "./world.ts";
 
 /** Telling of events. */

@@ -1,5 +1,5 @@
 // Owns what happens around our servers: people pay, banks refund and dispute, cards fail, processes die, time passes.
-import type { CheckoutSession } from "../../server/sandbox/src/stripe/types.ts";
+import type { CheckoutSession } from "../../server/sandbox/src/stripe/objects/types.ts";
 import { spread } from "./faults.ts";
 import type { World } from "./world.ts";
 import { JOBS } from "./server.ts";

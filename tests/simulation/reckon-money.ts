@@ -1,6 +1,9 @@
 // Owns the reckoning of money: an independent account of every payment and subscription, made from Stripe's tables alone.
-import type { CheckoutSession } from "../../server/sandbox/src/stripe/types.ts";
-import type { Invoice, Subscription } from "../../server/sandbox/src/stripe/types-billing.ts";
+import type { CheckoutSession } from "../../server/sandbox/src/stripe/objects/types.ts";
+import type {
+  Invoice,
+  Subscription,
+} from "../../server/sandbox/src/stripe/objects/types-billing.ts";
 import type { World } from "./world.ts";
 
 interface PaymentRow {

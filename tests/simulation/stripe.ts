@@ -7,23 +7,33 @@ import {
 } from "../../server/adapters/stripe/stripe.ts";
 import { CALL_LIMITS } from "../../server/adapters/stripe/calls.ts";
 import type { StripePort } from "../../server/payment/stripe/port.ts";
-import { accountRoutes } from "../../server/sandbox/src/stripe/account.ts";
-import { type ApiAnswer, createApi } from "../../server/sandbox/src/stripe/api.ts";
-import { catalogRoutes } from "../../server/sandbox/src/stripe/catalog.ts";
-import { checkoutRoutes } from "../../server/sandbox/src/stripe/checkout.ts";
-import { createControl, type StripeControl } from "../../server/sandbox/src/stripe/control.ts";
-import { couponRoutes } from "../../server/sandbox/src/stripe/coupons.ts";
-import { customerRoutes } from "../../server/sandbox/src/stripe/customers.ts";
-import { createDeliverer, signatureHeader } from "../../server/sandbox/src/stripe/delivery.ts";
-import { disputeRoutes } from "../../server/sandbox/src/stripe/disputes.ts";
-import { createEventLog, type LoggedEvent } from "../../server/sandbox/src/stripe/events.ts";
-import { invoiceRoutes } from "../../server/sandbox/src/stripe/invoices.ts";
-import { createMisbehaviour } from "../../server/sandbox/src/stripe/misbehaviour.ts";
-import { paymentRoutes } from "../../server/sandbox/src/stripe/payments.ts";
-import { portalRoutes } from "../../server/sandbox/src/stripe/portal.ts";
-import { refundRoutes } from "../../server/sandbox/src/stripe/refunds.ts";
-import { subscriptionRoutes } from "../../server/sandbox/src/stripe/subscriptions.ts";
-import { createWorld, emptyState, type Tables } from "../../server/sandbox/src/stripe/world.ts";
+import { accountRoutes } from "../../server/sandbox/src/stripe/events/account.ts";
+import { type ApiAnswer, createApi } from "../../server/sandbox/src/stripe/api/api.ts";
+import { catalogRoutes } from "../../server/sandbox/src/stripe/catalog/catalog.ts";
+import { checkoutRoutes } from "../../server/sandbox/src/stripe/checkout/checkout.ts";
+import {
+  createControl,
+  type StripeControl,
+} from "../../server/sandbox/src/stripe/control/control.ts";
+import { couponRoutes } from "../../server/sandbox/src/stripe/catalog/coupons.ts";
+import { customerRoutes } from "../../server/sandbox/src/stripe/customers/customers.ts";
+import {
+  createDeliverer,
+  signatureHeader,
+} from "../../server/sandbox/src/stripe/events/delivery.ts";
+import { disputeRoutes } from "../../server/sandbox/src/stripe/payments/disputes.ts";
+import { createEventLog, type LoggedEvent } from "../../server/sandbox/src/stripe/events/events.ts";
+import { invoiceRoutes } from "../../server/sandbox/src/stripe/invoices/invoices.ts";
+import { createMisbehaviour } from "../../server/sandbox/src/stripe/api/misbehaviour.ts";
+import { paymentRoutes } from "../../server/sandbox/src/stripe/payments/payments.ts";
+import { portalRoutes } from "../../server/sandbox/src/stripe/portal/portal.ts";
+import { refundRoutes } from "../../server/sandbox/src/stripe/payments/refunds.ts";
+import { subscriptionRoutes } from "../../server/sandbox/src/stripe/billing/subscriptions.ts";
+import {
+  createWorld,
+  emptyState,
+  type Tables,
+} from "../../server/sandbox/src/stripe/state/world.ts";
 import type { RequestFault } from "./faults.ts";
 import type { Life, Stage } from "./process.ts";
 import { silence } from "./scheduler.ts";

@@ -15,7 +15,7 @@ import { createLogger } from "../../server/lib/logger.ts";
 import { createPaymentService, type PaymentService } from "../../server/payment/payment.service.ts";
 import { addMonths } from "../../server/payment/catalog/billing-months.ts";
 import type { StripePort } from "../../server/payment/stripe/port.ts";
-import { signatureHeader } from "../../server/sandbox/src/stripe/delivery.ts";
+import { signatureHeader } from "../../server/sandbox/src/stripe/events/delivery.ts";
 import {
   type StripeSandbox,
   type StripeSandboxOptions,

@@ -1,7 +1,7 @@
 // Owns what one customer of a dying server does: one action after another, each written down, doubts cleared by asking again.
 import { randomUUID } from "node:crypto";
 import type { TRPCClient } from "@trpc/client";
-import type { StripeControl } from "../../../server/sandbox/src/stripe/control.ts";
+import type { StripeControl } from "../../../server/sandbox/src/stripe/control/control.ts";
 import { FEATURES } from "../../../shared/src/features.ts";
 import type { AppRouter } from "../../../shared/src/router.ts";
 import type { CookieClient } from "./cookie-client.ts";

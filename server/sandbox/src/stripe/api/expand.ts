@@ -1,0 +1,99 @@
+// Owns `expand[]`: replacing ids by objects along a path, and adding the lists that answers leave out.
+import { list } from "./lists.ts";
+import type { Json, StripeObject } from "../objects/types.ts";
+import { badParam } from "./wire.ts";
+import type { World } from "../state/world.ts";
+
+type Bag = { [field: string]: Json };
+
+const MAX_DEPTH = 4;
+
+/** Finds any object by its id, whatever its kind. */
+function lookup(world: World, id: string): StripeObject | undefined {
+  for (const table of Object.values(world.tables)) {
+    const found: StripeObject | undefined = table.get(id);
+    if (found !== undefined) return found;
+  }
+  return undefined;
+}
+
+function isBag(value: Json): value is Bag {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
+}
+
+/** Lists that exist on an object only when asked for. */
+function includable(world: World, owner: Bag, field: string): Json {
+  const id = typeof owner.id === "string" ? owner.id : "";
+  const kind = typeof owner.object === "string" ? owner.object : "";
+  const { tables, hidden } = world;
+  const of = <T extends StripeObject>(table: Map<string, T>, keep: (row: T) => boolean) =>
+    [...table.values()].filter(keep).reverse();
+  switch (`${kind}.${field}`) {
+    case "checkout.session.line_items":
+      return {
+        ...list(
+          `/v1/checkout/sessions/${id}/line_items`,
+          hidden.sessionDetails.get(id)?.lines ?? [],
+        ),
+      };
+    case "invoice.payments":
+      return {
+        ...list(
+          "/v1/invoice_payments",
+          of(tables.invoicePayments, (row) => row.invoice === id),
+        ),
+      };
+    case "charge.refunds":
+      return {
+        ...list(
+          `/v1/charges/${id}/refunds`,
+          of(tables.refunds, (row) => row.charge === id),
+        ),
+      };
+    case "customer.subscriptions":
+      return {
+        ...list(
+          `/v1/customers/${id}/subscriptions`,
+          of(tables.subscriptions, (row) => row.customer === id && row.status !== "canceled"),
+        ),
+      };
+    default:
+      return undefined;
+  }
+}
+
+function expandPath(world: World, target: Json, path: string[]): Json {
+  const [head, ...rest] = path;
+  if (head === undefined) return target;
+  if (Array.isArray(target)) return target.map((item) => expandPath(world, item, path));
+  if (!isBag(target)) return target;
+  const value = target[head] ?? includable(world, target, head);
+  if (value === undefined) {
+    throw badParam(
+      `This property cannot be expanded (${path.join(".")}).`,
+      "expand",
+      "property_cannot_be_expanded",
+    );
+  }
+  const resolve = (item: Json): Json =>
+    typeof item === "string"
+      ? { ...lookup(world, item) }.id
+        ? { ...lookup(world, item) }
+        : item
+      : item;
+  const opened = Array.isArray(value) ? value.map(resolve) : resolve(value);
+  return { ...target, [head]: expandPath(world, opened, rest) };
+}
+
+/** Applies every `expand` path to an answer without changing the stored objects. 400 for a path that leads nowhere. */
+export function expand(world: World, answer: Json, paths: string[]): Json {
+  let out = answer;
+  for (const path of paths) {
+    const parts = path.split(".");
+    if (parts.length > MAX_DEPTH + 1) {
+      throw badParam(`You cannot expand more than ${MAX_DEPTH} levels of a property.`, "expand");
+    }
+    out = expandPath(world, out, parts);
+  }
+  return out;
+}

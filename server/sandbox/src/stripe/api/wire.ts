@@ -1,0 +1,277 @@
+// Owns Stripe's wire conventions: bracketed form bodies, typed reading of parameters, and the error envelope.
+import type { Metadata } from "../objects/types.ts";
+
+export type FormValue = string | FormMap;
+export interface FormMap {
+  [key: string]: FormValue;
+}
+
+/** An answer other than 2xx, in the real error shape (`docs.stripe.com/api/errors`). */
+export interface ApiError {
+  readonly kind: "stripe-api-error";
+  status: number;
+  type: string;
+  message: string;
+  code?: string;
+  param?: string;
+  declineCode?: string;
+  extra?: { [field: string]: unknown };
+}
+
+/** Builds an error to throw from a handler; `status` is the HTTP status it is answered with. */
+export function apiError(fields: Omit<ApiError, "kind">): ApiError {
+  return { kind: "stripe-api-error", ...fields };
+}
+
+/** Tells an `apiError` from a programming mistake. */
+export function isApiError(thrown: unknown): thrown is ApiError {
+  return (
+    typeof thrown === "object" &&
+    thrown !== null &&
+    "kind" in thrown &&
+    thrown.kind === "stripe-api-error"
+  );
+}
+
+/** 400 `invalid_request_error` about one parameter. */
+export function badParam(
+  message: string,
+  param?: string,
+  code = "parameter_invalid_empty",
+): ApiError {
+  return apiError({ status: 400, type: "invalid_request_error", message, code, param });
+}
+
+/** `resource_missing`: 404 when the id is in the path, 400 when it came as a parameter. */
+export function missing(what: string, id: string, param = "id"): ApiError {
+  return apiError({
+    status: param === "id" ? 404 : 400,
+    type: "invalid_request_error",
+    code: "resource_missing",
+    message: `No such ${what}: '${id}'`,
+    param,
+  });
+}
+
+/** The JSON body of an error answer. */
+export function errorBody(error: ApiError, requestId: string): string {
+  return `${JSON.stringify(
+    {
+      error: {
+        ...(error.code ? { code: error.code } : {}),
+        ...(error.declineCode ? { decline_code: error.declineCode } : {}),
+        ...(error.code ? { doc_url: `https://stripe.com/docs/error-codes/${error.code}` } : {}),
+        message: error.message,
+        ...(error.param ? { param: error.param } : {}),
+        request_log_url: `https://dashboard.stripe.com/test/logs/${requestId}`,
+        type: error.type,
+        ...error.extra,
+      },
+    },
+    null,
+    2,
+  )}\n`;
+}
+
+const MAX_PAIRS = 2000;
+const MAX_DEPTH = 8;
+
+function newMap(): FormMap {
+  // No prototype, so that a key such as `__proto__` is only a key.
+  return Object.create(null) as FormMap;
+}
+
+/**
+ * Decodes `a[b][0]=c` into nested maps (list items keyed by their index).
+ * Throws `apiError` 400 on hopeless input.
+ */
+export function parseForm(text: string): FormMap {
+  const root = newMap();
+  let pairs = 0;
+  for (const [key, value] of new URLSearchParams(text)) {
+    pairs += 1;
+    if (pairs > MAX_PAIRS)
+      throw badParam("Too many parameters.", undefined, "parameters_exclusive");
+    const parts = key.split(/[[\]]+/).filter((part, i) => i === 0 || part !== "");
+    if (key.endsWith("[]")) parts.push("");
+    if (parts.length > MAX_DEPTH) throw badParam(`Invalid object: ${key}`, key);
+    let here = root;
+    for (const [i, rawPart] of parts.entries()) {
+      const part = rawPart === "" && i > 0 ? String(Object.keys(here).length) : rawPart;
+      if (i === parts.length - 1) {
+        here[part] = value;
+        break;
+      }
+      const next = here[part];
+      if (typeof next === "object") {
+        here = next;
+      } else {
+        const made = newMap();
+        here[part] = made;
+        here = made;
+      }
+    }
+  }
+  return root;
+}
+
+/** Reads parameters one by one; `done()` refuses those nobody read, as the real API does. */
+export interface Fields {
+  has(name: string): boolean;
+  text(name: string): string | undefined;
+  needText(name: string): string;
+  int(name: string): number | undefined;
+  needInt(name: string): number;
+  bool(name: string): boolean | undefined;
+  oneOf<T extends string>(name: string, allowed: readonly T[]): T | undefined;
+  map(name: string): Fields | undefined;
+  /** Child maps of a list such as `items[0][price]`. */
+  maps(name: string): Fields[];
+  texts(name: string): string[];
+  /** Metadata to merge; an empty string marks a key for removal. */
+  metadata(name?: string): Metadata | undefined;
+  ignore(...names: string[]): void;
+  param(name: string): string;
+  done(): void;
+}
+
+/** Wraps a decoded form. `prefix` is the parameter path used in error messages. */
+export function fieldsOf(form: FormMap, prefix = ""): Fields {
+  const read = new Set<string>();
+  const children: Fields[] = [];
+  const param = (name: string): string => (prefix === "" ? name : `${prefix}[${name}]`);
+  const get = (name: string): FormValue | undefined => {
+    read.add(name);
+    return form[name];
+  };
+  const text = (name: string): string | undefined => {
+    const value = get(name);
+    if (typeof value === "object") throw badParam(`Invalid string: ${param(name)}`, param(name));
+    return value;
+  };
+  const int = (name: string): number | undefined => {
+    const value = text(name);
+    if (value === undefined || value === "") return undefined;
+    if (!/^-?\d{1,15}$/.test(value)) {
+      throw badParam(`Invalid integer: ${value}`, param(name), "parameter_invalid_integer");
+    }
+    return Number(value);
+  };
+  const child = (name: string, value: FormValue): Fields => {
+    if (typeof value !== "object") throw badParam(`Invalid object`, param(name));
+    const made = fieldsOf(value, param(name));
+    children.push(made);
+    return made;
+  };
+  const need = <T>(name: string, value: T | undefined): T => {
+    if (value === undefined) {
+      throw badParam(`Missing required param: ${param(name)}.`, param(name), "parameter_missing");
+    }
+    return value;
+  };
+  return {
+    has: (name) => form[name] !== undefined,
+    text,
+    needText: (name) => {
+      const value = need(name, text(name));
+      if (value === "") {
+        throw badParam(
+          `You passed an empty string for '${param(name)}'. We assume empty values are an attempt to unset a parameter; however '${param(name)}' cannot be unset.`,
+          param(name),
+        );
+      }
+      return value;
+    },
+    int,
+    needInt: (name) => need(name, int(name)),
+    bool: (name) => {
+      const value = text(name);
+      if (value === undefined || value === "") return undefined;
+      if (value !== "true" && value !== "false") {
+        throw badParam(`Invalid boolean: ${value}`, param(name), "parameter_invalid_boolean");
+      }
+      return value === "true";
+    },
+    oneOf: (name, allowed) => {
+      const value = text(name);
+      if (value === undefined || value === "") return undefined;
+      const found = allowed.find((candidate) => candidate === value);
+      if (found === undefined) {
+        throw badParam(
+          `Invalid ${param(name)}: must be one of ${allowed.join(", ")}`,
+          param(name),
+          "parameter_invalid",
+        );
+      }
+      return found;
+    },
+    map: (name) => {
+      const value = get(name);
+      return value === undefined || value === "" ? undefined : child(name, value);
+    },
+    maps: (name) => {
+      const value = get(name);
+      if (value === undefined || value === "") return [];
+      if (typeof value !== "object") throw badParam("Invalid array", param(name));
+      return Object.entries(value).map(([key, item]) => {
+        if (typeof item !== "object") throw badParam("Invalid array", param(name));
+        const made = fieldsOf(item, `${param(name)}[${key}]`);
+        children.push(made);
+        return made;
+      });
+    },
+    texts: (name) => {
+      const value = get(name);
+      if (value === undefined || value === "") return [];
+      if (typeof value !== "object") throw badParam("Invalid array", param(name));
+      return Object.values(value).map((item) => {
+        if (typeof item !== "string") throw badParam("Invalid array", param(name));
+        return item;
+      });
+    },
+    metadata: (name = "metadata") => {
+      const value = get(name);
+      if (value === undefined || value === "") return undefined;
+      if (typeof value !== "object") throw badParam("Invalid object", param(name));
+      const out: Metadata = {};
+      for (const [key, item] of Object.entries(value)) {
+        if (typeof item !== "string" || key.length > 40 || item.length > 500) {
+          throw badParam(
+            "Metadata values must be strings of at most 500 characters, keys of at most 40.",
+            param(name),
+          );
+        }
+        Object.defineProperty(out, key, {
+          value: item,
+          enumerable: true,
+          writable: true,
+          configurable: true,
+        });
+      }
+      if (Object.keys(out).length > 50) throw badParam("Too many metadata keys.", param(name));
+      return out;
+    },
+    ignore: (...names) => {
+      for (const name of names) read.add(name);
+    },
+    param,
+    done: () => {
+      const unknown = Object.keys(form).find((name) => !read.has(name));
+      if (unknown !== undefined) {
+        throw badParam(
+          `Received unknown parameter: ${param(unknown)}`,
+          param(unknown),
+          "parameter_unknown",
+        );
+      }
+      for (const made of children) made.done();
+    },
+  };
+}
+
+/** Metadata as Stripe merges it: given keys win, empty strings remove. */
+export function mergeMetadata(current: Metadata, given: Metadata | undefined): Metadata {
+  const merged = { ...current, ...given };
+  for (const [key, value] of Object.entries(merged)) if (value === "") delete merged[key];
+  return merged;
+}

@@ -1,0 +1,84 @@
+// Owns what the billing clock makes happen: renewals, retries, ends, and the phases of schedules, each at its own moment.
+import { cancelNow } from "./canceling.ts";
+import { unfinished } from "../invoices/invoicing.ts";
+import { nextPhaseChange, scheduleOf } from "./phases.ts";
+import { changePhase, finishSchedule } from "./scheduling.ts";
+import { collect, currentPeriod, ENDED, endPendingUpdate, renew } from "./subscribing.ts";
+import type { Subscription } from "../objects/types-billing.ts";
+import type { World } from "../state/world.ts";
+
+const MAX_STEPS = 200_000;
+
+type Due = { at: number; run(): void };
+
+function invoiceDues(world: World, subscription: Subscription): Due[] {
+  return unfinished(world, subscription.id).flatMap((invoice): Due[] => {
+    const at =
+      invoice.status === "draft"
+        ? invoice.automatically_finalizes_at
+        : invoice.next_payment_attempt;
+    return at === null ? [] : [{ at, run: () => void collect(world, invoice) }];
+  });
+}
+
+/** The phase change of a schedule in mid-period; one at the period's end is part of the renewal. */
+function scheduleDue(world: World, subscription: Subscription, end: number): Due | undefined {
+  const schedule = scheduleOf(world, subscription);
+  if (schedule === undefined) return undefined;
+  const next = nextPhaseChange(schedule);
+  if (next === undefined) return undefined;
+  if (next.phase === undefined) {
+    return { at: next.at, run: () => finishSchedule(world, subscription, schedule) };
+  }
+  const { phase } = next;
+  return next.at < end
+    ? { at: next.at, run: () => changePhase(world, subscription, schedule, phase) }
+    : undefined;
+}
+
+function subscriptionDues(world: World, subscription: Subscription): Due[] {
+  const { end } = currentPeriod(subscription);
+  const dues: Due[] = [];
+  const scheduled = scheduleDue(world, subscription, end);
+  if (scheduled !== undefined) dues.push(scheduled);
+  const pending = subscription.pending_update;
+  if (pending !== null) {
+    dues.push({ at: pending.expires_at, run: () => endPendingUpdate(world, subscription, false) });
+  }
+  const cancelAt = subscription.cancel_at_period_end ? end : subscription.cancel_at;
+  if (cancelAt !== null && cancelAt <= end) {
+    dues.push({
+      at: cancelAt,
+      // What still waits is collected with the end, as at Stripe.
+      run: () => cancelNow(world, subscription, { prorate: false, invoiceNow: true }),
+    });
+  } else dues.push({ at: end, run: () => renew(world, subscription) });
+  return dues;
+}
+
+function nextDueOf(world: World, subscription: Subscription): Due | undefined {
+  const running = !ENDED.has(subscription.status) && subscription.status !== "incomplete";
+  const dues = [
+    ...invoiceDues(world, subscription),
+    ...(running ? subscriptionDues(world, subscription) : []),
+  ];
+  return dues.reduce<Due | undefined>(
+    (best, due) => (best === undefined || due.at < best.at ? due : best),
+    undefined,
+  );
+}
+
+/** Does everything that falls due up to `until` (unix seconds), each at its own moment. Returns how many steps. */
+export function runBillingUntil(world: World, until: number): number {
+  for (let steps = 0; steps < MAX_STEPS; steps += 1) {
+    let next: Due | undefined;
+    for (const subscription of world.tables.subscriptions.values()) {
+      const due = nextDueOf(world, subscription);
+      if (due !== undefined && due.at <= until && (next === undefined || due.at < next.at))
+        next = due;
+    }
+    if (next === undefined) return steps;
+    world.atBillingTime(next.at, next.run);
+  }
+  throw new Error("The billing clock did not come to rest.");
+}

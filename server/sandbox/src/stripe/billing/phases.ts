@@ -1,0 +1,150 @@
+// Owns the phases of a subscription schedule: which one runs, which comes next, and what entering one changes.
+import { newSubscriptionItem } from "../objects/new-billing.ts";
+import { newPhase, newPhaseItem } from "../objects/new-schedule.ts";
+import type {
+  SchedulePhase,
+  Subscription,
+  SubscriptionItem,
+  SubscriptionSchedule,
+} from "../objects/types-billing.ts";
+import { mergeMetadata } from "../api/wire.ts";
+import { change, need, type World } from "../state/world.ts";
+
+/** The schedule that manages a subscription, if any. */
+export function scheduleOf(
+  world: World,
+  subscription: Subscription,
+): SubscriptionSchedule | undefined {
+  return world.tables.schedules.get(subscription.schedule ?? "");
+}
+
+/** When the running phase ends and what follows it; `phase` is undefined when it is the last one. */
+export function nextPhaseChange(
+  schedule: SubscriptionSchedule,
+): { at: number; phase: SchedulePhase | undefined } | undefined {
+  const { current_phase: current } = schedule;
+  if (current === null) return undefined;
+  const at = schedule.phases.findIndex((phase) => phase.start_date === current.start_date);
+  return { at: current.end_date, phase: schedule.phases[at + 1] };
+}
+
+/** The items a phase asks for. One that has the same price already keeps its id, as at Stripe. */
+export function itemsOfPhase(
+  world: World,
+  subscription: Subscription,
+  phase: SchedulePhase,
+): SubscriptionItem[] {
+  const free = [...subscription.items.data];
+  const [first] = free;
+  return phase.items.map((wanted) => {
+    const at = free.findIndex((item) => item.price.id === wanted.price);
+    const [kept] = at < 0 ? [] : free.splice(at, 1);
+    return newSubscriptionItem(kept?.id ?? world.newId("si", 14), {
+      subscription: subscription.id,
+      price: need(world.tables.prices, "price", wanted.price),
+      quantity: wanted.quantity,
+      created: kept?.created ?? world.billingNow(),
+      start: first?.current_period_start ?? 0,
+      end: first?.current_period_end ?? 0,
+      metadata: mergeMetadata(kept?.metadata ?? {}, wanted.metadata),
+    });
+  });
+}
+
+/** Marks `phase` as the running one. */
+export function markPhase(
+  world: World,
+  schedule: SubscriptionSchedule,
+  phase: SchedulePhase,
+): void {
+  change(world, schedule, "subscription_schedule.updated", (it) => {
+    it.current_phase = { end_date: phase.end_date, start_date: phase.start_date };
+  });
+}
+
+/** The phase that begins with the renewal at `at`, what it makes of the items, and of the billing anchor. */
+export function renewalPhase(
+  world: World,
+  subscription: Subscription,
+  at: number,
+): { phase: SchedulePhase; items: SubscriptionItem[]; anchor: number } | undefined {
+  const schedule = scheduleOf(world, subscription);
+  const next = schedule && nextPhaseChange(schedule);
+  if (next?.phase === undefined || next.at !== at) return undefined;
+  const { phase } = next;
+  const items = itemsOfPhase(world, subscription, phase);
+  const before = subscription.items.data[0]?.price.recurring;
+  const after = items[0]?.price.recurring;
+  const anew =
+    phase.billing_cycle_anchor === "phase_start" ||
+    before?.interval !== after?.interval ||
+    before?.interval_count !== after?.interval_count;
+  return { phase, items, anchor: anew ? at : subscription.billing_cycle_anchor };
+}
+
+/**
+ * Puts the items of a phase that begins with the renewal at `at` in place: the new period is charged
+ * at the new price and nothing is prorated. The subscription's event is the caller's.
+ */
+export function enterPhaseAtRenewal(world: World, subscription: Subscription, at: number): void {
+  const schedule = scheduleOf(world, subscription);
+  const next = renewalPhase(world, subscription, at);
+  if (schedule === undefined || next === undefined) return;
+  subscription.items.data = next.items;
+  subscription.billing_cycle_anchor = next.anchor;
+  subscription.metadata = mergeMetadata(subscription.metadata, next.phase.metadata);
+  markPhase(world, schedule, next.phase);
+}
+
+/** Ends a schedule and lets go of its subscription, whose own event is the caller's. */
+export function closeSchedule(
+  world: World,
+  subscription: Subscription,
+  status: "completed" | "released" | "canceled",
+): void {
+  const schedule = scheduleOf(world, subscription);
+  if (schedule === undefined) return;
+  const before = structuredClone(schedule);
+  const now = world.billingNow();
+  schedule.status = status;
+  schedule[`${status}_at`] = now;
+  schedule.current_phase = null;
+  schedule.subscription = null;
+  if (status === "released") schedule.released_subscription = subscription.id;
+  subscription.schedule = null;
+  world.emit(`subscription_schedule.${status}`, schedule, before);
+}
+
+/** After a change made past the schedule, its running phase says what the subscription is now. */
+export function followSubscription(world: World, subscription: Subscription): void {
+  const schedule = scheduleOf(world, subscription);
+  const start = schedule?.current_phase?.start_date;
+  const at = schedule?.phases.findIndex((phase) => phase.start_date === start) ?? -1;
+  const phase = schedule?.phases[at];
+  if (schedule === undefined || phase === undefined) return;
+  const now = world.billingNow();
+  const items = subscription.items.data.map((item) =>
+    newPhaseItem(item.price.id, item.quantity, item.metadata),
+  );
+  change(world, schedule, "subscription_schedule.updated", (it) => {
+    const changed = { ...structuredClone(phase), items };
+    if (now > phase.start_date) {
+      const first = { ...structuredClone(phase), end_date: now };
+      it.phases.splice(at, 1, first, { ...changed, start_date: now });
+      it.current_phase = { start_date: now, end_date: phase.end_date };
+    } else it.phases.splice(at, 1, changed);
+  });
+}
+
+/** The only phase of a schedule made from a subscription as it stands. */
+export function phaseOf(subscription: Subscription): SchedulePhase {
+  const [first] = subscription.items.data;
+  return newPhase({
+    currency: subscription.currency,
+    items: subscription.items.data.map((item) =>
+      newPhaseItem(item.price.id, item.quantity, item.metadata),
+    ),
+    start: first?.current_period_start ?? 0,
+    end: first?.current_period_end ?? 0,
+  });
+}

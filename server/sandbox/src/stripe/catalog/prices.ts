@@ -1,0 +1,46 @@
+// Owns which prices may be sold: an archived one is refused wherever a price is newly chosen.
+import { ENDED } from "../billing/subscribing.ts";
+import type { Price } from "../objects/types.ts";
+import { apiError } from "../api/wire.ts";
+import { need, type World } from "../state/world.ts";
+
+/**
+ * 400 when a customer who is billed by the period in one currency would be in another.
+ * One-time payments are free of this.
+ */
+export function refuseMixedCurrency(world: World, customer: string, currency: string): void {
+  const { subscriptions, invoiceItems, sessions } = world.tables;
+  const held = [
+    ...[...subscriptions.values()].filter((it) => !ENDED.has(it.status)),
+    ...[...invoiceItems.values()].filter((it) => it.invoice === null),
+    ...[...sessions.values()].filter((it) => it.status === "open" && it.mode === "subscription"),
+  ].find((it) => it.customer === customer && it.currency !== currency);
+  if (held === undefined) return;
+  throw apiError({
+    status: 400,
+    type: "invalid_request_error",
+    message: `You cannot combine currencies on a single customer. This customer has an active subscription, subscription schedule, discount, quote, invoice item or active subscription mode checkout session with currency ${held.currency}.`,
+  });
+}
+
+/**
+ * The price with this id. 400 when it is missing, or archived and not among `known` (prices already
+ * in use go on). Stripe has no code for an archived price, only words.
+ */
+export function activePrice(
+  world: World,
+  id: string,
+  param: string,
+  known: ReadonlySet<string> = new Set(),
+): Price {
+  const price = need(world.tables.prices, "price", id, param);
+  if (!price.active && !known.has(id)) {
+    throw apiError({
+      status: 400,
+      type: "invalid_request_error",
+      message: "The price specified is inactive. This field only accepts active prices.",
+      param,
+    });
+  }
+  return price;
+}

@@ -1,0 +1,215 @@
+// Owns the typed in-process controls of the Stripe stand-in: what a test or a person may make happen from outside.
+import { expireIfDue, expireSession, paySession, settleSession } from "../checkout/paying.ts";
+import { successUrl } from "../checkout/page.ts";
+import type { Deliverer, DeliveryMisbehaviour } from "../events/delivery.ts";
+import { WELL_BEHAVED } from "../events/delivery.ts";
+import { closeDispute, openDispute } from "../payments/disputes.ts";
+import type { EventLog } from "../events/events.ts";
+import { createMerchant, type MerchantControl } from "./merchant.ts";
+import type { ApiRule, Misbehaviour } from "../api/misbehaviour.ts";
+import { boundary } from "../state/period.ts";
+import { savePortalSettings } from "../portal/configurations.ts";
+import {
+  chargeOf,
+  createRefund,
+  failRefund,
+  type RefundOutcome,
+  succeedRefund,
+} from "../payments/refunds.ts";
+import { runBillingUntil } from "../billing/billing-clock.ts";
+import { collect, endSubscription } from "../billing/subscribing.ts";
+import { badParam } from "../api/wire.ts";
+import type { PaymentOutcome } from "../payments/payments.ts";
+import { newWebhookEndpoint } from "../objects/new-catalog.ts";
+import type { CheckoutSession, Dispute, Metadata, Refund, StripeEvent } from "../objects/types.ts";
+import type { Subscription } from "../objects/types-billing.ts";
+import { need, type World } from "../state/world.ts";
+
+export interface StripeControl extends MerchantControl {
+  /** What pressing the button on the hosted page does; answers the session as it is then. */
+  completeCheckout(sessionId: string, outcome?: PaymentOutcome, email?: string): CheckoutSession;
+  /** Ends a delayed payment; false when none is under way. */
+  settleDelayedPayment(sessionId: string, paid: boolean): boolean;
+  expireCheckout(sessionId: string): CheckoutSession;
+  /** Where the browser goes after paying. */
+  successUrl(sessionId: string): string;
+  /** Points the default webhook endpoint elsewhere; `null` = record events only. */
+  setWebhookUrl(url: string | null): void;
+  /** Changes how events are delivered; unnamed settings stay. `{}` after `wellBehaved()` = all good. */
+  misdeliver(settings: Partial<DeliveryMisbehaviour>): DeliveryMisbehaviour;
+  /** Makes the API misbehave for the requests a rule matches; rules are used in the order they were given. */
+  misbehave(rule: ApiRule): void;
+  /** What is set to go wrong now. */
+  misbehaviours(): { api: ApiRule[]; delivery: DeliveryMisbehaviour };
+  /** Ends every misbehaviour and sends what a pause held back. */
+  wellBehaved(): void;
+  /** Sends one event again. */
+  resendEvent(eventId: string): Promise<void>;
+  /** Sends every event that was dropped or failed, oldest first. */
+  resendUndelivered(): Promise<number>;
+  /** The billing clock. */
+  now(): Date;
+  /** Moves the billing clock forward; everything due on the way happens at its own moment. Answers how many steps. */
+  advance(by: { months?: number; days?: number; hours?: number; seconds?: number }): number;
+  /** Moves the billing clock forward to a moment. */
+  advanceTo(moment: Date): number;
+  /** Does what is due by now; call it after moving an injected clock. */
+  tick(): number;
+  /** Wall clock of the sandbox minus the real one: signatures and `created` are off by this. */
+  setClockOffset(seconds: number): void;
+  /** From now on the customer's card works or is refused. */
+  setCard(customerId: string, card: "ok" | "failing"): void;
+  /** How unpaid invoices are retried, and what happens to the subscription after the last attempt. */
+  setDunning(settings: { retryAfterDays?: number[]; end?: "cancel" | "unpaid" }): void;
+  /** Collects an open invoice now; false when the card is refused. */
+  payInvoice(invoiceId: string): boolean;
+  /** Refunds as from the dashboard, by charge or payment intent. */
+  refund(
+    id: string,
+    options?: { amount?: number; reason?: string; metadata?: Metadata; outcome?: RefundOutcome },
+  ): Refund;
+  /** How the next refunds made by the API go. */
+  nextRefunds(...outcomes: RefundOutcome[]): void;
+  settleRefund(refundId: string, succeeded: boolean): Refund;
+  /** A cardholder disputes a charge or payment intent; `inquiry` takes no funds yet. */
+  openDispute(
+    id: string,
+    options?: { amount?: number; reason?: string; inquiry?: boolean },
+  ): Dispute;
+  closeDispute(disputeId: string, outcome: "won" | "lost"): Dispute;
+  /** Cancels at once, as from the dashboard. */
+  cancelSubscription(subscriptionId: string): Subscription;
+  /** The portal's settings in the dashboard: saved with the plan switch on (as at the start), or never saved. */
+  savePortalSettings(saved: boolean): void;
+  /** All recorded events, oldest first. */
+  events(type?: string): StripeEvent[];
+  /** Resolves when no delivery is queued or in flight (planned retries do not count). */
+  idle(): Promise<void>;
+}
+
+export const DEFAULT_ENDPOINT_ID = "we_sandbox_default";
+
+/** Creates the controls that need only the world, the log and the deliverer. */
+export function createControl(given: {
+  world: World;
+  log: EventLog;
+  deliverer: Deliverer;
+  misbehaviour: Misbehaviour;
+  webhookSecret: string;
+  apiVersion: string;
+}): StripeControl {
+  const { world, log, deliverer } = given;
+  const session = (id: string): CheckoutSession =>
+    need(world.tables.sessions, "checkout.session", id);
+  const advanceTo = (until: number): number => {
+    if (until < world.billingNow())
+      throw badParam("The billing clock only moves forward.", "frozen_time");
+    const steps = runBillingUntil(world, until);
+    world.hidden.billingOffsetSeconds += until - world.billingNow();
+    return steps;
+  };
+  const expireSessions = (): number => {
+    for (const it of world.tables.sessions.values()) expireIfDue(world, it);
+    return 0;
+  };
+  return {
+    ...createMerchant(world),
+    completeCheckout: (id, outcome = "paid", email) => {
+      paySession(world, session(id), outcome, email);
+      return session(id);
+    },
+    settleDelayedPayment: (id, paid) => settleSession(world, session(id), paid),
+    expireCheckout: (id) => {
+      expireSession(world, session(id));
+      return session(id);
+    },
+    successUrl: (id) => successUrl(session(id)),
+    setWebhookUrl: (url) => {
+      if (url === null) {
+        world.tables.webhookEndpoints.delete(DEFAULT_ENDPOINT_ID);
+        return;
+      }
+      world.tables.webhookEndpoints.set(
+        DEFAULT_ENDPOINT_ID,
+        newWebhookEndpoint(DEFAULT_ENDPOINT_ID, world.wallNow(), {
+          url,
+          secret: given.webhookSecret,
+          enabledEvents: ["*"],
+          apiVersion: given.apiVersion,
+        }),
+      );
+    },
+    misdeliver: (settings) => Object.assign(deliverer.misbehaviour, settings),
+    misbehave: (rule) => given.misbehaviour.add(rule),
+    misbehaviours: () => ({
+      api: given.misbehaviour.rules(),
+      delivery: { ...deliverer.misbehaviour },
+    }),
+    wellBehaved: () => {
+      given.misbehaviour.clear();
+      const wasPaused = deliverer.misbehaviour.paused;
+      Object.assign(deliverer.misbehaviour, WELL_BEHAVED);
+      if (wasPaused) deliverer.resume();
+    },
+    resendEvent: async (id) => deliverer.resend(need(log.events, "event", id)),
+    resendUndelivered: async () => {
+      const late = [...log.events.values()].filter((event) => log.pending(event) > 0);
+      for (const event of late) await deliverer.resend(event);
+      return late.length;
+    },
+    now: () => new Date(world.billingNow() * 1000),
+    advance: ({ months = 0, days = 0, hours = 0, seconds = 0 }) => {
+      const start = world.billingNow();
+      const monthly = {
+        interval: "month",
+        interval_count: 1,
+        meter: null,
+        trial_period_days: null,
+        usage_type: "licensed",
+      } as const;
+      return advanceTo(boundary(start, monthly, months) + days * 86_400 + hours * 3600 + seconds);
+    },
+    advanceTo: (moment) => advanceTo(Math.floor(moment.getTime() / 1000)),
+    tick: () => runBillingUntil(world, world.billingNow()) + expireSessions(),
+    setClockOffset: (seconds) => {
+      // Only the wall clock is off; the billing clock stays where it is.
+      world.hidden.billingOffsetSeconds -= seconds - world.hidden.wallOffsetSeconds;
+      world.hidden.wallOffsetSeconds = seconds;
+    },
+    setCard: (id, card) => {
+      need(world.tables.customers, "customer", id);
+      if (card === "failing") world.hidden.failingCards.add(id);
+      else world.hidden.failingCards.delete(id);
+    },
+    setDunning: (settings) => Object.assign(world.dunning, settings),
+    payInvoice: (id) => collect(world, need(world.tables.invoices, "invoice", id)),
+    refund: (id, options = {}) => createRefund(world, chargeOf(world, id, "charge"), options),
+    nextRefunds: (...outcomes) => {
+      world.hidden.nextRefunds.push(...outcomes);
+    },
+    settleRefund: (id, succeeded) => {
+      const refund = need(world.tables.refunds, "refund", id);
+      if (succeeded) succeedRefund(world, refund);
+      else failRefund(world, refund);
+      return refund;
+    },
+    openDispute: (id, options) => openDispute(world, chargeOf(world, id, "charge"), options),
+    closeDispute: (id, outcome) => {
+      const dispute = need(world.tables.disputes, "dispute", id);
+      closeDispute(world, dispute, outcome);
+      return dispute;
+    },
+    cancelSubscription: (id) => {
+      const subscription = need(world.tables.subscriptions, "subscription", id);
+      if (subscription.status !== "canceled")
+        endSubscription(world, subscription, "cancellation_requested");
+      return subscription;
+    },
+    savePortalSettings: (saved) => savePortalSettings(world, saved),
+    events: (type) =>
+      [...log.events.values()]
+        .filter((event) => type === undefined || event.type === type)
+        .map((event) => log.toObject(event)),
+    idle: () => deliverer.idle(),
+  };
+}

@@ -1,0 +1,181 @@
+// Owns what the sandbox's tests share: a sandbox of their own, the real SDK pointed at it, and a webhook receiver.
+import { createServer } from "node:http";
+import type { AddressInfo } from "node:net";
+import Stripe from "stripe";
+import {
+  type StripeSandbox,
+  type StripeSandboxOptions,
+  startStripeSandbox,
+} from "../src/stripe/server.ts";
+
+export interface Receiver {
+  url: string;
+  /** Events in order of arrival, already checked with the SDK's `constructEvent`. */
+  received: Stripe.Event[];
+  /** What to answer from now on. */
+  answer: { status: number };
+  types(): string[];
+  clear(): void;
+  close(): Promise<void>;
+}
+
+export interface World {
+  sandbox: StripeSandbox;
+  stripe: Stripe;
+  receiver: Receiver;
+  close(): Promise<void>;
+}
+
+export const SECRET_KEY = "sk_test_of_the_sandbox_tests";
+export const WEBHOOK_SECRET = "whsec_of_the_sandbox_tests";
+
+/** The real SDK, pointed at a sandbox. */
+export function sdkFor(
+  sandbox: StripeSandbox,
+  config: { maxNetworkRetries?: number; timeout?: number; key?: string } = {},
+): Stripe {
+  return new Stripe(config.key ?? SECRET_KEY, {
+    host: "127.0.0.1",
+    port: sandbox.port,
+    protocol: "http",
+    telemetry: false,
+    maxNetworkRetries: config.maxNetworkRetries ?? 0,
+    timeout: config.timeout ?? 10_000,
+  });
+}
+
+/** A webhook endpoint that verifies every signature; a bad one is a 400 and is not kept. */
+export async function startReceiver(): Promise<Receiver> {
+  const received: Stripe.Event[] = [];
+  const answer = { status: 200 };
+  const verifier = new Stripe("sk_test_unused");
+  const server = createServer((req, res) => {
+    const chunks: Buffer[] = [];
+    req.on("data", (chunk: Buffer) => chunks.push(chunk));
+    req.on("end", () => {
+      try {
+        const event = verifier.webhooks.constructEvent(
+          Buffer.concat(chunks),
+          String(req.headers["stripe-signature"]),
+          WEBHOOK_SECRET,
+        );
+        if (answer.status < 300) received.push(event);
+        res.writeHead(answer.status).end("{}");
+      } catch {
+        res.writeHead(400).end("bad signature");
+      }
+    });
+  });
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  const { port } = server.address() as AddressInfo;
+  return {
+    url: `http://127.0.0.1:${port}/webhook`,
+    received,
+    answer,
+    types: () => received.map((event) => event.type),
+    clear: () => received.splice(0),
+    close: () =>
+      new Promise((resolve) => {
+        server.close(() => resolve());
+        server.closeAllConnections();
+      }),
+  };
+}
+
+/** A sandbox, an SDK and a receiver that belong together. Deliveries come strictly in order. */
+export async function startWorld(options: Partial<StripeSandboxOptions> = {}): Promise<World> {
+  const receiver = await startReceiver();
+  const sandbox = await startStripeSandbox({
+    secretKey: SECRET_KEY,
+    webhookSecret: WEBHOOK_SECRET,
+    webhookUrl: receiver.url,
+    retryDelaysMs: [20, 40, 80],
+    deliveryConcurrency: 1,
+    ...options,
+  });
+  return {
+    sandbox,
+    stripe: sdkFor(sandbox),
+    receiver,
+    close: async () => {
+      await sandbox.close();
+      await receiver.close();
+    },
+  };
+}
+
+export interface Plans {
+  basic: Stripe.Price;
+  pro: Stripe.Price;
+  proYearly: Stripe.Price;
+}
+
+/** Two monthly prices (10 and 30 dollars) and the dearer one by the year. */
+export async function makePlans(stripe: Stripe): Promise<Plans> {
+  const monthly = (name: string, amount: number): Promise<Stripe.Price> =>
+    stripe.prices.create({
+      currency: "usd",
+      unit_amount: amount,
+      recurring: { interval: "month" },
+      product_data: { name },
+    });
+  const basic = await monthly("Basic", 1000);
+  const pro = await monthly("Pro", 3000);
+  const proYearly = await stripe.prices.create({
+    currency: "usd",
+    unit_amount: 30_000,
+    recurring: { interval: "year" },
+    product: idOf(pro.product),
+  });
+  return { basic, pro, proYearly };
+}
+
+/** A customer of its own, subscribed and paid through checkout. */
+export async function subscribe(
+  { stripe, sandbox }: World,
+  price: Stripe.Price,
+): Promise<{
+  subscription: Stripe.Subscription;
+  customer: string;
+  session: Stripe.Checkout.Session;
+}> {
+  const customer = await stripe.customers.create({ email: "member@example.com" });
+  const open = await stripe.checkout.sessions.create({
+    mode: "subscription",
+    customer: customer.id,
+    line_items: [{ price: price.id, quantity: 1 }],
+    success_url: "http://localhost:3000/done",
+    subscription_data: { metadata: { userId: "u1" } },
+  });
+  sandbox.control.completeCheckout(open.id);
+  const session = await stripe.checkout.sessions.retrieve(open.id, {
+    expand: ["subscription", "invoice.payments"],
+  });
+  return {
+    subscription: session.subscription as Stripe.Subscription,
+    customer: customer.id,
+    session,
+  };
+}
+
+/** The only item of a subscription. */
+export function itemOf(subscription: Stripe.Subscription): Stripe.SubscriptionItem {
+  const [first] = subscription.items.data;
+  if (first === undefined) throw new Error("no item");
+  return first;
+}
+
+/** All invoices of a subscription, newest first. */
+export async function invoicesOf(
+  stripe: Stripe,
+  subscription: Stripe.Subscription,
+): Promise<Stripe.Invoice[]> {
+  return (await stripe.invoices.list({ subscription: subscription.id, limit: 100 })).data;
+}
+
+/** The id behind a field that may be expanded. */
+export function idOf(field: string | { id?: string } | null | undefined): string {
+  const id = typeof field === "string" ? field : field?.id;
+  if (id === undefined) throw new Error("the field is empty");
+  return id;
+}
