@@ -1,4 +1,4 @@
-// Owns telling everybody that balances changed: the shared cache first, then every instance's subscribers.
+// Announces changed balances: the shared cache first, then every instance's subscribers.
 import { LRUCache } from "lru-cache";
 import type { Cache, PubSub } from "../kv/ports.ts";
 import type { Logger } from "../lib/logger.ts";

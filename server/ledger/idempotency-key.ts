@@ -1,4 +1,4 @@
-// Owns the form of an idempotency key: who asked, then the caller's own words, so that two kinds of callers never meet.
+// The form of an idempotency key: who asked, then the caller's own words, so that two kinds of callers never meet.
 import { assert } from "../lib/errors.ts";
 
 declare const scoped: unique symbol;

@@ -1,4 +1,4 @@
-// Owns idempotency: what counts as the same input, and how the first answer is kept and given again.
+// Idempotency: what counts as the same input, and how the first answer is kept and given again.
 import { createHash } from "node:crypto";
 import { AppError } from "../lib/errors.ts";
 import type { StoredKey } from "./model/account.ts";

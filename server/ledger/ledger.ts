@@ -1,16 +1,16 @@
-// Owns the ledger as the rest of the server sees it: the sole writer of credits.
-import type { Cache, Locks, PubSub } from "../kv/ports.ts";
+// The ledger as the rest of the server sees it: the sole writer of credits.
 import type { Database } from "../database/database.ts";
+import type { Cache, Locks, PubSub } from "../kv/ports.ts";
+import { newId } from "../lib/ids.ts";
 import type { Logger } from "../lib/logger.ts";
 import { createAnnounce } from "./balance-cache.ts";
-import { newId } from "../lib/ids.ts";
 import type { Ledger, LedgerOperation, ResultOf } from "./ports.ts";
-import { createSheet } from "./writer/batch-state.ts";
-import { load, save } from "./store/accounts.store.ts";
+import { loadBatch, saveBatch } from "./store/accounts.store.ts";
+import { createBatchState } from "./writer/batch-state.ts";
 import { validateOperation } from "./writer/validate.ts";
 import { createWriter, type WriterDeps } from "./writer/writer.ts";
 
-/** What the ledger stands on. */
+/** Dependencies of the ledger. */
 export interface LedgerDeps {
   readonly database: Database;
   readonly locks: Locks;
@@ -33,25 +33,28 @@ export function createLedger(deps: LedgerDeps): Ledger {
       validateOperation(operation);
       return (await writer.submit(operation)) as ResultOf<Operation>;
     },
-    async applyIn<Operation extends LedgerOperation>(
-      { sql }: Parameters<Ledger["applyIn"]>[0],
-      operations: readonly Operation[],
-    ) {
-      for (const operation of operations) validateOperation(operation);
-      const sheet = createSheet(await load(sql, operations), deps.now());
-      const results = operations.map((operation) => {
-        const verdict = sheet.apply(operation, newId(deps.now()));
-        // The caller's transaction ends here: all of its operations happen, or none.
-        if (!verdict.ok) throw verdict.error;
-        return verdict.result as ResultOf<Operation>;
-      });
-      if (sheet.dirty) await save(sql, sheet);
-      return results;
-    },
+    applyIn: (tx, operations) => applyIn(deps, tx, operations),
     changed: announce,
     get pending() {
       return writer.pending;
     },
     close: () => writer.close(),
   };
+}
+
+async function applyIn<Operation extends LedgerOperation>(
+  { now }: Pick<LedgerDeps, "now">,
+  { sql }: Parameters<Ledger["applyIn"]>[0],
+  operations: readonly Operation[],
+): Promise<ResultOf<Operation>[]> {
+  for (const operation of operations) validateOperation(operation);
+  const batch = createBatchState(await loadBatch(sql, operations), now());
+  const results = operations.map((operation) => {
+    const verdict = batch.apply(operation, newId(now()));
+    // The caller's transaction ends here: all of its operations happen, or none.
+    if (!verdict.ok) throw verdict.error;
+    return verdict.result as ResultOf<Operation>;
+  });
+  if (batch.dirty) await saveBatch(sql, batch.writes());
+  return results;
 }

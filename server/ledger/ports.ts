@@ -1,4 +1,4 @@
-// Owns the words of the ledger: every operation that may move credits, and what each answers.
+// The ledger's operations, what each answers, and the port through which the rest of the server uses it.
 import type { EntryType } from "../../shared/src/credit.ts";
 import type { Feature } from "../../shared/src/features.ts";
 import type { DatabaseTransaction } from "../database/database.ts";

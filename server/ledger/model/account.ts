@@ -1,4 +1,4 @@
-// Owns the shapes the rules work on: one user's account in memory, and the rows a decision adds.
+// The shapes the rules work on: one user's account in memory, and the rows a decision adds.
 import type { EntryType, HoldState } from "../../../shared/src/credit.ts";
 import type { UsageFacts } from "../ports.ts";
 

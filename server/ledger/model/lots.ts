@@ -1,4 +1,4 @@
-// Owns the lots: in which order they are spent, which credits are free, what expires when.
+// Lots: in which order they are spent, which credits are free, what expires when.
 import type { Account, Hold, Lot, LotShare } from "./account.ts";
 import { availableCredits } from "./account.ts";
 

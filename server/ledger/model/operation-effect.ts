@@ -1,8 +1,10 @@
-// Owns what a rule is told beside the account, and what it answers.
+// What an operation is told beside the account, and what it returns. Pure data.
+import type { AppError } from "../../lib/errors.ts";
+import type { HoldResult, LedgerOperation, OperationResult } from "../ports.ts";
 import type { Account, Entry, EntryDraft, Lot, LotShare, StoredKey, UsageRow } from "./account.ts";
 
-/** What a decision may look at beside the account. */
-export interface Facts {
+/** What an operation may look at beside the account. */
+export interface OperationContext {
   /** This operation's id: becomes the id of the entry, lot or hold it makes, and so tells its own effect again. */
   readonly operationId: string;
   readonly nowMs: number;
@@ -25,14 +27,35 @@ export interface Effect {
   readonly hold?: { readonly holdId: string; readonly expiresAt: Date };
 }
 
+/** One kind of operation. Throws an AppError to refuse it; anything else thrown is a defect. */
+export type OperationHandler<Kind extends LedgerOperation["kind"]> = (
+  account: Account,
+  operation: Extract<LedgerOperation, { kind: Kind }>,
+  context: OperationContext,
+) => Effect;
+
+/** Result, or the refusal the caller gets. */
+export type Outcome =
+  | { readonly ok: true; readonly result: OperationResult | HoldResult }
+  | { readonly ok: false; readonly error: AppError };
+
+/** What came of one operation. A refusal may still have expired holds and lots. */
+export interface Decision {
+  readonly account: Account;
+  readonly entries: readonly Entry[];
+  readonly usage: UsageRow | null;
+  readonly key: StoredKey | null;
+  readonly outcome: Outcome;
+}
+
 /** An entry of the operation at hand, its other fields still empty. */
-export function draft(
-  facts: Facts,
+export function draftEntry(
+  context: OperationContext,
   amount: number,
   lots: readonly LotShare[],
 ): Omit<EntryDraft, "type"> {
   return {
-    id: facts.operationId,
+    id: context.operationId,
     amount,
     feature: null,
     description: null,
@@ -40,6 +63,6 @@ export function draft(
     priceVersion: null,
     sourceId: null,
     metadata: null,
-    createdAtMs: facts.nowMs,
+    createdAtMs: context.nowMs,
   };
 }

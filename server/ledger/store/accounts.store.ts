@@ -1,64 +1,39 @@
-// Owns reading accounts out of the database and writing decisions into it. The only place that writes credits.
-import { cutText } from "../../lib/text.ts";
+// Reads accounts from the database and writes decisions to it. The only place that writes credits.
 import type { SqlSession } from "../../database/database.ts";
-import { fromSqlDate, fromSqlDateOrNull, toSqlDate } from "../../database/sql-dates.ts";
-import type { Account, EntryCounts, Hold, Lot, LotShare, StoredKey } from "../model/account.ts";
-import { bySpendOrder } from "../model/lots.ts";
+import type { BatchWrites, LoadedBatch } from "../model/batch.ts";
 import type { LedgerOperation } from "../ports.ts";
-import type { Sheet } from "../writer/batch-state.ts";
+import {
+  changedHoldValues,
+  changedLotValues,
+  createDateWriter,
+  entryValues,
+  type HoldRow,
+  type KeyRow,
+  keyValues,
+  type LotRow,
+  newHoldValues,
+  newLotValues,
+  toAccount,
+  toHold,
+  toLot,
+  toStoredKey,
+  usageValues,
+  type UserRow,
+  userValues,
+} from "./rows.ts";
 import { LEDGER_SQL } from "./sql.ts";
-
-/** Everything a batch needs to decide, read under the users' row locks. */
-export interface Loaded {
-  readonly accounts: ReadonlyMap<string, Account>;
-  /** By `userId key` (ids hold no spaces). */
-  readonly keys: ReadonlyMap<string, StoredKey>;
-  readonly grants: ReadonlyMap<string, Lot>;
-}
-
-interface UserRow {
-  id: string;
-  credits: number;
-  heldCredits: number;
-  ledgerSeq: number;
-  entryCounts: string;
-  deleted: number;
-  disabled: number;
-}
-type LotRow = Omit<Lot, "expiresAtMs" | "createdAtMs"> & { expiresAt: unknown; createdAt: unknown };
-type HoldRow = Omit<Hold, "lots" | "expiresAtMs" | "createdAtMs" | "endedAtMs"> & {
-  lots: string;
-  expiresAt: unknown;
-  createdAt: unknown;
-  endedAt: unknown;
-};
-interface KeyRow {
-  userId: string;
-  storedKey: string;
-  inputHash: string;
-  answer: string;
-}
 
 /**
  * Locks the operations' users in id order and reads what their decisions depend on. The reads are sent behind the
  * lock on the same connection without waiting for it: they run after it all the same, one round trip in all.
  */
-export async function load(
+export async function loadBatch(
   session: SqlSession,
   operations: readonly LedgerOperation[],
-): Promise<Loaded> {
+): Promise<LoadedBatch> {
   const sql = LEDGER_SQL[session.dialect];
-  const userIds = new Set<string>();
-  const keys: [string, string][] = [];
-  const grantKeys: [string][] = [];
-  const holdIds: [string, string][] = [];
-  for (const operation of operations) {
-    userIds.add(operation.userId);
-    if ("idempotencyKey" in operation) keys.push([operation.userId, operation.idempotencyKey]);
-    if (operation.kind === "grant") grantKeys.push([operation.grantKey]);
-    if ("holdId" in operation) holdIds.push([operation.holdId, operation.userId]);
-  }
-  const users = JSON.stringify([...userIds].sort().map((id) => [id]));
+  const { userIds, keys, grantKeys, holdIds } = referencesOf(operations);
+  const users = JSON.stringify(userIds.map((id) => [id]));
   const read = <Row>(text: string, wanted: readonly unknown[]): Promise<Row[]> =>
     wanted.length === 0
       ? Promise.resolve([])
@@ -75,166 +50,54 @@ export async function load(
   const holders = userRows.filter((row) => row.heldCredits !== 0).map((row) => [row.id]);
   const activeHolds = await read<HoldRow>(sql.activeHolds, holders);
 
-  const lots = groupBy(lotRows.map((row) => toLot(session, row)));
+  const lots = groupByUser(lotRows.map((row) => toLot(session, row)));
   const holdRows = new Map([...activeHolds, ...namedHolds].map((row) => [row.id, row]));
-  const holds = groupBy([...holdRows.values()].map((row) => toHold(session, row)));
+  const holds = groupByUser([...holdRows.values()].map((row) => toHold(session, row)));
   return {
     accounts: new Map(
       userRows.map((row) => [row.id, toAccount(row, lots.get(row.id), holds.get(row.id))]),
     ),
-    keys: new Map(
-      keyRows.map(({ userId, storedKey, inputHash, answer }) => [
-        `${userId} ${storedKey}`,
-        { userId, key: storedKey, inputHash, answer, createdAtMs: 0 },
-      ]),
-    ),
+    keys: new Map(keyRows.map((row) => [`${row.userId} ${row.storedKey}`, toStoredKey(row)])),
     grants: new Map(grantRows.map((row) => [row.grantKey, toLot(session, row)])),
   };
 }
 
 /** Writes what a batch decided: one multi-row statement per table, all sent at once. */
-export async function save(session: SqlSession, sheet: Sheet): Promise<void> {
+export async function saveBatch(session: SqlSession, writes: BatchWrites): Promise<void> {
   const sql = LEDGER_SQL[session.dialect];
-  const date = dateWriter(session.dialect);
-  const write = (text: string, rows: readonly unknown[][]): Promise<number> =>
-    rows.length === 0 ? Promise.resolve(0) : session.execute(text, [JSON.stringify(rows)]);
-  const changes = sheet.changes();
+  const date = createDateWriter(session.dialect);
+  const write = <Row>(text: string, rows: readonly Row[], values: (row: Row) => unknown[]) =>
+    rows.length === 0
+      ? Promise.resolve(0)
+      : session.execute(text, [JSON.stringify(rows.map(values))]);
   await allDone([
-    write(
-      sql.updateUsers,
-      changes.accounts.map((a) => [a.userId, a.credits, a.held, a.seq, JSON.stringify(a.counts)]),
-    ),
-    write(
-      sql.insertLots,
-      changes.newLots.map((lot) => [
-        lot.id,
-        lot.userId,
-        lot.amount,
-        lot.remaining,
-        lot.remaining > 0 ? 1 : 0,
-        lot.source,
-        lot.sourceId,
-        lot.grantKey,
-        date(lot.expiresAtMs),
-        date(lot.createdAtMs),
-      ]),
-    ),
-    write(
-      sql.updateLots,
-      changes.changedLots.map((lot) => [lot.id, lot.remaining, lot.remaining > 0 ? 1 : 0]),
-    ),
-    write(
-      sql.insertHolds,
-      changes.newHolds.map((hold) => [
-        hold.id,
-        hold.userId,
-        hold.amount,
-        hold.settledAmount,
-        hold.status,
-        hold.feature,
-        hold.priceVersion,
-        hold.idempotencyKey,
-        hold.transactionId,
-        JSON.stringify(hold.lots),
-        hold.endedBy,
-        date(hold.expiresAtMs),
-        date(hold.createdAtMs),
-        date(hold.endedAtMs),
-      ]),
-    ),
-    write(
-      sql.updateHolds,
-      changes.changedHolds.map((hold) => [
-        hold.id,
-        hold.status,
-        hold.settledAmount,
-        hold.transactionId,
-        hold.endedBy,
-        date(hold.endedAtMs),
-      ]),
-    ),
-    write(
-      sql.insertEntries,
-      sheet.entries.map((entry) => [
-        entry.userId,
-        entry.seq,
-        entry.id,
-        entry.amount,
-        entry.balance,
-        entry.type,
-        entry.feature,
-        text(entry.description, 500),
-        JSON.stringify(entry.lots),
-        entry.priceVersion,
-        entry.sourceId,
-        entry.metadata,
-        date(entry.createdAtMs),
-      ]),
-    ),
-    write(
-      sql.insertUsage,
-      sheet.usage.map((row) => [
-        row.id,
-        row.userId,
-        row.feature,
-        text(row.model, 100),
-        row.credits,
-        Math.round(row.durationMs),
-        row.success ? 1 : 0,
-        text(row.error, 500),
-        row.inputTokens ?? null,
-        row.outputTokens ?? null,
-        date(row.createdAtMs),
-      ]),
-    ),
-    write(
-      sql.insertKeys,
-      sheet.newKeys.map((key) => [
-        key.userId,
-        key.key,
-        key.inputHash,
-        key.answer,
-        date(key.createdAtMs),
-      ]),
-    ),
+    write(sql.updateUsers, writes.accounts, userValues),
+    write(sql.insertLots, writes.newLots, (lot) => newLotValues(lot, date)),
+    write(sql.updateLots, writes.changedLots, changedLotValues),
+    write(sql.insertHolds, writes.newHolds, (hold) => newHoldValues(hold, date)),
+    write(sql.updateHolds, writes.changedHolds, (hold) => changedHoldValues(hold, date)),
+    write(sql.insertEntries, writes.entries, (entry) => entryValues(entry, date)),
+    write(sql.insertUsage, writes.usage, (row) => usageValues(row, date)),
+    write(sql.insertKeys, writes.newKeys, (key) => keyValues(key, date)),
   ]);
 }
 
-function toAccount(row: UserRow, lots: Lot[] = [], holds: Hold[] = []): Account {
-  return {
-    userId: row.id,
-    credits: row.credits,
-    held: row.heldCredits,
-    seq: row.ledgerSeq,
-    counts: JSON.parse(row.entryCounts) as EntryCounts,
-    deleted: row.deleted === 1,
-    disabled: row.disabled === 1,
-    lots: lots.sort(bySpendOrder),
-    holds,
-  };
+/** What the operations name, users in ascending order so that two batches never wait for each other in a circle. */
+function referencesOf(operations: readonly LedgerOperation[]) {
+  const userIds = new Set<string>();
+  const keys: [string, string][] = [];
+  const grantKeys: [string][] = [];
+  const holdIds: [string, string][] = [];
+  for (const operation of operations) {
+    userIds.add(operation.userId);
+    if ("idempotencyKey" in operation) keys.push([operation.userId, operation.idempotencyKey]);
+    if (operation.kind === "grant") grantKeys.push([operation.grantKey]);
+    if ("holdId" in operation) holdIds.push([operation.holdId, operation.userId]);
+  }
+  return { userIds: [...userIds].sort(), keys, grantKeys, holdIds };
 }
 
-function toLot({ dialect }: SqlSession, row: LotRow): Lot {
-  const { expiresAt, createdAt, ...rest } = row;
-  return {
-    ...rest,
-    expiresAtMs: fromSqlDateOrNull(dialect, expiresAt)?.getTime() ?? null,
-    createdAtMs: fromSqlDate(dialect, createdAt).getTime(),
-  };
-}
-
-function toHold({ dialect }: SqlSession, row: HoldRow): Hold {
-  const { expiresAt, createdAt, endedAt, lots, ...rest } = row;
-  return {
-    ...rest,
-    lots: JSON.parse(lots) as LotShare[],
-    expiresAtMs: fromSqlDate(dialect, expiresAt).getTime(),
-    createdAtMs: fromSqlDate(dialect, createdAt).getTime(),
-    endedAtMs: fromSqlDateOrNull(dialect, endedAt)?.getTime() ?? null,
-  };
-}
-
-function groupBy<Row extends { userId: string }>(rows: readonly Row[]): Map<string, Row[]> {
+function groupByUser<Row extends { userId: string }>(rows: readonly Row[]): Map<string, Row[]> {
   const groups = new Map<string, Row[]>();
   for (const row of rows) {
     const group = groups.get(row.userId);
@@ -244,28 +107,9 @@ function groupBy<Row extends { userId: string }>(rows: readonly Row[]): Map<stri
   return groups;
 }
 
-/** What a person wrote, cut to its column; half a surrogate pair would make the whole batch's JSON unreadable. */
-function text(value: string | null, maxLength: number): string | null {
-  return value === null ? null : cutText(value, maxLength);
-}
-
 /** Each row once: a key used twice in a batch must not come back as two rows. */
 function unique(rows: readonly unknown[]): unknown[] {
   return [...new Map(rows.map((row) => [JSON.stringify(row), row])).values()];
-}
-
-/** Dates as SQL, written once per distinct moment: the rows of a batch share theirs. */
-function dateWriter(dialect: SqlSession["dialect"]): (ms: number | null) => string | null {
-  const known = new Map<number, string>();
-  return (ms) => {
-    if (ms === null) return null;
-    let text = known.get(ms);
-    if (text === undefined) {
-      text = toSqlDate(dialect, new Date(ms));
-      known.set(ms, text);
-    }
-    return text;
-  };
 }
 
 /** Like Promise.all, but fails only when every statement has ended, so that a rollback finds none of them under way. */

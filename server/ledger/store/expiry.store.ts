@@ -1,4 +1,4 @@
-// Owns finding what time has ended: lots, holds, old keys. Ending them is the ledger's work.
+// Finds what is overdue: lots, holds, old keys. Ending them is the ledger's work.
 import type { Database } from "../../database/database.ts";
 import { toSqlDate } from "../../database/sql-dates.ts";
 

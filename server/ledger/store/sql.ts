@@ -1,4 +1,4 @@
-// Owns the ledger's SQL: constant texts, each with one JSON parameter that carries the whole batch.
+// The ledger's SQL: constant texts, each with one JSON parameter that carries the whole batch.
 import type { SqlSession } from "../../database/database.ts";
 
 type Dialect = SqlSession["dialect"];
@@ -29,18 +29,21 @@ function jsonTable(dialect: Dialect, columns: Columns, alias = "j"): string {
   return `JSON_TABLE(?, '$[*]' COLUMNS (${typed.join(", ")})) AS ${alias}`;
 }
 
+/** Which rows of a table a JSON parameter asks for. */
+interface Lookup {
+  readonly columns: string;
+  readonly parameter: Columns;
+  readonly table: string;
+  readonly index: string;
+  readonly condition: string;
+}
+
 /**
  * `columns` of `table` for every row of the parameter that matches, by way of `index`: on fresh tables the optimizer
  * would rather scan, and lock what it scans. The parameter's order is the locking order.
  */
-function select(
-  dialect: Dialect,
-  columns: string,
-  parameter: Columns,
-  table: string,
-  index: string,
-  condition: string,
-): string {
+function select(dialect: Dialect, lookup: Lookup): string {
+  const { columns, parameter, table, index, condition } = lookup;
   const from = jsonTable(dialect, parameter);
   if (dialect === "sqlite") {
     return `SELECT ${columns} FROM ${from} CROSS JOIN ${table} AS t ON ${condition}`;
@@ -64,7 +67,8 @@ function lockUsers(dialect: Dialect, columns: string): string {
   const parameter = { id: "id" } as const;
   // One writer at a time: SQLite has no row locks, and needs none.
   if (dialect === "sqlite") {
-    return select(dialect, columns, parameter, "users", "PRIMARY", "t.id = j.id");
+    const condition = "t.id = j.id";
+    return select(dialect, { columns, parameter, table: "users", index: "PRIMARY", condition });
   }
   const wanted = `(SELECT n.id FROM ${jsonTable(dialect, parameter, "n")}) AS j`;
   return `SELECT STRAIGHT_JOIN ${columns} FROM ${wanted} JOIN users AS t FORCE INDEX (PRIMARY) ON t.id = j.id FOR UPDATE`;
@@ -81,148 +85,154 @@ function update(dialect: Dialect, table: string, columns: Columns): string {
   return `UPDATE ${table} SET ${set} FROM ${jsonTable(dialect, columns)} WHERE ${table}.id = j.id`;
 }
 
+const USER_COLUMNS =
+  "t.id, t.credits, t.heldCredits, t.ledgerSeq, t.entryCounts, t.deletedAt IS NOT NULL AS deleted, t.disabledAt IS NOT NULL AS disabled";
+const LOT_COLUMNS =
+  "t.id, t.userId, t.amount, t.remaining, t.source, t.sourceId, t.grantKey, t.expiresAt, t.createdAt";
+const HOLD_COLUMNS =
+  "t.id, t.userId, t.amount, t.status, t.settledAmount, t.feature, t.priceVersion, t.idempotencyKey, t.transactionId, t.lots, t.endedBy, t.expiresAt, t.createdAt, t.endedAt";
+
+const LOOKUPS = {
+  /** Parameter: [[userId], …] */
+  openLots: {
+    columns: LOT_COLUMNS,
+    parameter: { id: "id" },
+    table: "credit_grants",
+    index: "credit_grants_userId_isOpen_idx",
+    condition: "t.userId = j.id AND t.isOpen = 1",
+  },
+  /** Parameter: [[grantKey], …] */
+  lotsByGrantKey: {
+    columns: LOT_COLUMNS,
+    parameter: { id: "key" },
+    table: "credit_grants",
+    index: "credit_grants_grantKey_key",
+    condition: "t.grantKey = j.id",
+  },
+  /** Parameter: [[userId, key], …] */
+  keys: {
+    columns: "t.userId, t.`key` AS storedKey, t.inputHash, t.answer",
+    parameter: { userId: "id", name: "key" },
+    table: "idempotency_keys",
+    index: "PRIMARY",
+    condition: "t.userId = j.userId AND t.`key` = j.name",
+  },
+  /** Parameter: [[userId], …] */
+  activeHolds: {
+    columns: HOLD_COLUMNS,
+    parameter: { id: "id" },
+    table: "credit_holds",
+    index: "credit_holds_userId_status_idx",
+    condition: "t.userId = j.id AND t.status = 'ACTIVE'",
+  },
+  /** Parameter: [[holdId, userId], …] */
+  holdsById: {
+    columns: HOLD_COLUMNS,
+    parameter: { id: "id", userId: "id" },
+    table: "credit_holds",
+    index: "PRIMARY",
+    condition: "t.id = j.id AND t.userId = j.userId",
+  },
+} as const satisfies Readonly<Record<string, Lookup>>;
+
+// What the rows of each writing statement hold, in the order in which rows.ts writes them.
+const NEW_LOT: Columns = {
+  id: "id",
+  userId: "id",
+  amount: "int",
+  remaining: "int",
+  isOpen: "int",
+  source: "key",
+  sourceId: "key",
+  grantKey: "key",
+  expiresAt: "date",
+  createdAt: "date",
+};
+const NEW_HOLD: Columns = {
+  id: "id",
+  userId: "id",
+  amount: "int",
+  settledAmount: "int",
+  status: "key",
+  feature: "key",
+  priceVersion: "key",
+  idempotencyKey: "key",
+  transactionId: "id",
+  lots: "long",
+  endedBy: "id",
+  expiresAt: "date",
+  createdAt: "date",
+  endedAt: "date",
+};
+const NEW_ENTRY: Columns = {
+  userId: "id",
+  seq: "int",
+  id: "id",
+  amount: "int",
+  balance: "int",
+  type: "key",
+  feature: "key",
+  description: "text",
+  lots: "long",
+  priceVersion: "key",
+  sourceId: "key",
+  metadata: "text",
+  createdAt: "date",
+};
+const NEW_USAGE: Columns = {
+  id: "id",
+  userId: "id",
+  feature: "key",
+  model: "key",
+  credits: "int",
+  durationMs: "int",
+  success: "int",
+  error: "text",
+  inputTokens: "int",
+  outputTokens: "int",
+  createdAt: "date",
+};
+const NEW_KEY: Columns = {
+  userId: "id",
+  key: "key",
+  inputHash: "key",
+  answer: "text",
+  createdAt: "date",
+};
+const CHANGED_USER: Columns = {
+  id: "id",
+  credits: "int",
+  heldCredits: "int",
+  ledgerSeq: "int",
+  entryCounts: "text",
+};
+const CHANGED_LOT: Columns = { id: "id", remaining: "int", isOpen: "int" };
+const CHANGED_HOLD: Columns = {
+  id: "id",
+  status: "key",
+  settledAmount: "int",
+  transactionId: "id",
+  endedBy: "id",
+  endedAt: "date",
+};
+
 function statements(dialect: Dialect) {
-  const lot = [
-    "t.id, t.userId, t.amount, t.remaining, t.source, t.sourceId, t.grantKey",
-    "t.expiresAt",
-    "t.createdAt",
-  ].join(", ");
-  const hold = [
-    "t.id, t.userId, t.amount, t.status, t.settledAmount, t.feature, t.priceVersion",
-    "t.idempotencyKey, t.transactionId, t.lots, t.endedBy",
-    "t.expiresAt",
-    "t.createdAt",
-    "t.endedAt",
-  ].join(", ");
-  const user =
-    "t.id, t.credits, t.heldCredits, t.ledgerSeq, t.entryCounts, t.deletedAt IS NOT NULL AS deleted, t.disabledAt IS NOT NULL AS disabled";
   return {
     /** Parameter: [[userId], …] in ascending order, so that two batches never wait for each other in a circle. */
-    lockUsers: lockUsers(dialect, user),
-    /** Parameter: [[userId], …] */
-    openLots: select(
-      dialect,
-      lot,
-      { id: "id" },
-      "credit_grants",
-      "credit_grants_userId_isOpen_idx",
-      "t.userId = j.id AND t.isOpen = 1",
-    ),
-    /** Parameter: [[grantKey], …] */
-    lotsByGrantKey: select(
-      dialect,
-      lot,
-      { id: "key" },
-      "credit_grants",
-      "credit_grants_grantKey_key",
-      "t.grantKey = j.id",
-    ),
-    /** Parameter: [[userId, key], …] */
-    keys: select(
-      dialect,
-      "t.userId, t.`key` AS storedKey, t.inputHash, t.answer",
-      { userId: "id", name: "key" },
-      "idempotency_keys",
-      "PRIMARY",
-      "t.userId = j.userId AND t.`key` = j.name",
-    ),
-    /** Parameter: [[userId], …] */
-    activeHolds: select(
-      dialect,
-      hold,
-      { id: "id" },
-      "credit_holds",
-      "credit_holds_userId_status_idx",
-      "t.userId = j.id AND t.status = 'ACTIVE'",
-    ),
-    /** Parameter: [[holdId, userId], …] */
-    holdsById: select(
-      dialect,
-      hold,
-      { id: "id", userId: "id" },
-      "credit_holds",
-      "PRIMARY",
-      "t.id = j.id AND t.userId = j.userId",
-    ),
-    updateUsers: update(dialect, "users", {
-      id: "id",
-      credits: "int",
-      heldCredits: "int",
-      ledgerSeq: "int",
-      entryCounts: "text",
-    }),
-    insertLots: insert(dialect, "credit_grants", {
-      id: "id",
-      userId: "id",
-      amount: "int",
-      remaining: "int",
-      isOpen: "int",
-      source: "key",
-      sourceId: "key",
-      grantKey: "key",
-      expiresAt: "date",
-      createdAt: "date",
-    }),
-    updateLots: update(dialect, "credit_grants", { id: "id", remaining: "int", isOpen: "int" }),
-    insertHolds: insert(dialect, "credit_holds", {
-      id: "id",
-      userId: "id",
-      amount: "int",
-      settledAmount: "int",
-      status: "key",
-      feature: "key",
-      priceVersion: "key",
-      idempotencyKey: "key",
-      transactionId: "id",
-      lots: "long",
-      endedBy: "id",
-      expiresAt: "date",
-      createdAt: "date",
-      endedAt: "date",
-    }),
-    updateHolds: update(dialect, "credit_holds", {
-      id: "id",
-      status: "key",
-      settledAmount: "int",
-      transactionId: "id",
-      endedBy: "id",
-      endedAt: "date",
-    }),
-    insertEntries: insert(dialect, "credit_logs", {
-      userId: "id",
-      seq: "int",
-      id: "id",
-      amount: "int",
-      balance: "int",
-      type: "key",
-      feature: "key",
-      description: "text",
-      lots: "long",
-      priceVersion: "key",
-      sourceId: "key",
-      metadata: "text",
-      createdAt: "date",
-    }),
-    insertUsage: insert(dialect, "usage_logs", {
-      id: "id",
-      userId: "id",
-      feature: "key",
-      model: "key",
-      credits: "int",
-      durationMs: "int",
-      success: "int",
-      error: "text",
-      inputTokens: "int",
-      outputTokens: "int",
-      createdAt: "date",
-    }),
-    insertKeys: insert(dialect, "idempotency_keys", {
-      userId: "id",
-      key: "key",
-      inputHash: "key",
-      answer: "text",
-      createdAt: "date",
-    }),
+    lockUsers: lockUsers(dialect, USER_COLUMNS),
+    openLots: select(dialect, LOOKUPS.openLots),
+    lotsByGrantKey: select(dialect, LOOKUPS.lotsByGrantKey),
+    keys: select(dialect, LOOKUPS.keys),
+    activeHolds: select(dialect, LOOKUPS.activeHolds),
+    holdsById: select(dialect, LOOKUPS.holdsById),
+    updateUsers: update(dialect, "users", CHANGED_USER),
+    insertLots: insert(dialect, "credit_grants", NEW_LOT),
+    updateLots: update(dialect, "credit_grants", CHANGED_LOT),
+    insertHolds: insert(dialect, "credit_holds", NEW_HOLD),
+    updateHolds: update(dialect, "credit_holds", CHANGED_HOLD),
+    insertEntries: insert(dialect, "credit_logs", NEW_ENTRY),
+    insertUsage: insert(dialect, "usage_logs", NEW_USAGE),
+    insertKeys: insert(dialect, "idempotency_keys", NEW_KEY),
   } as const;
 }
 

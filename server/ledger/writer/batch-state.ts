@@ -1,35 +1,24 @@
-// Owns one batch in memory: the accounts as loaded, every operation decided on them in order, what has to be written.
+// One batch in memory: the accounts as loaded, every operation decided on them in order, what has to be written.
 import { AppError } from "../../lib/errors.ts";
-import type { Account, Entry, Hold, Lot, StoredKey, UsageRow } from "../model/account.ts";
 import { newId } from "../../lib/ids.ts";
-import type { HoldResult, LedgerOperation, OperationResult } from "../ports.ts";
+import type { Account, Entry, Hold, Lot, StoredKey, UsageRow } from "../model/account.ts";
+import type { BatchWrites, LoadedBatch } from "../model/batch.ts";
+import type { Decision } from "../model/operation-effect.ts";
 import { decide } from "../operations/decide.ts";
-import type { Loaded } from "../store/accounts.store.ts";
+import type { HoldResult, LedgerOperation, OperationResult } from "../ports.ts";
 
 /** What a decided operation answers: its result, the caller's refusal, or the defect it tripped over. */
 export type Verdict =
   | { readonly ok: true; readonly result: OperationResult | HoldResult }
   | { readonly ok: false; readonly error: Error };
 
-/** What the store has to write beside entries, usage and keys. */
-export interface Changes {
-  readonly accounts: readonly Account[];
-  readonly newLots: readonly Lot[];
-  readonly changedLots: readonly Lot[];
-  readonly newHolds: readonly Hold[];
-  readonly changedHolds: readonly Hold[];
-}
-
 /** One batch. Operations see the effects of those before them. */
-export interface Sheet {
-  readonly entries: readonly Entry[];
-  readonly usage: readonly UsageRow[];
-  readonly newKeys: readonly StoredKey[];
+export interface BatchState {
   /** Decides one operation. Never throws: a defect in one must not take the batch down. */
   apply(operation: LedgerOperation, operationId: string): Verdict;
   /** Whether there is anything to write. */
   readonly dirty: boolean;
-  changes(): Changes;
+  writes(): BatchWrites;
   /**
    * Users whose position changed, and those who are answered again: whoever made that change may have died before
    * telling anybody, so that an older balance is still cached.
@@ -37,98 +26,119 @@ export interface Sheet {
   changedUserIds(): string[];
 }
 
-/** A sheet over what `load` read, at the moment `nowMs`. */
-export function createSheet(loaded: Loaded, nowMs: number): Sheet {
-  const accounts = new Map(loaded.accounts);
-  const keys = new Map(loaded.keys);
-  const grants = new Map(loaded.grants);
-  const entries: Entry[] = [];
-  const usage: UsageRow[] = [];
-  const newKeys: StoredKey[] = [];
-  const answeredAgain = new Set<string>();
+interface State {
+  readonly loaded: LoadedBatch;
+  readonly nowMs: number;
+  readonly accounts: Map<string, Account>;
+  readonly keys: Map<string, StoredKey>;
+  readonly grants: Map<string, Lot>;
+  readonly entries: Entry[];
+  readonly usage: UsageRow[];
+  readonly newKeys: StoredKey[];
+  readonly replayedUserIds: Set<string>;
+}
 
-  function apply(operation: LedgerOperation, operationId: string): Verdict {
-    const account = accounts.get(operation.userId);
-    if (account === undefined)
-      return { ok: false, error: AppError.of("NOT_FOUND", "There is no such user.") };
-    try {
-      const storedKey =
-        "idempotencyKey" in operation
-          ? keys.get(`${operation.userId} ${operation.idempotencyKey}`)
-          : undefined;
-      if (storedKey !== undefined) answeredAgain.add(operation.userId);
-      const decision = decide(account, operation, {
-        operationId,
-        nowMs,
-        newId: () => newId(nowMs),
-        storedKey,
-        storedGrant: operation.kind === "grant" ? grants.get(operation.grantKey) : undefined,
-      });
-      accounts.set(operation.userId, decision.account);
-      entries.push(...decision.entries);
-      if (decision.usage !== null) usage.push(decision.usage);
-      if (decision.key !== null) {
-        keys.set(`${decision.key.userId} ${decision.key.key}`, decision.key);
-        newKeys.push(decision.key);
-      }
-      if (operation.kind === "grant") {
-        const made = decision.account.lots.find((lot) => lot.id === operationId);
-        if (made !== undefined) grants.set(made.grantKey, made);
-      }
-      return decision.outcome;
-    } catch (error) {
-      return { ok: false, error: error instanceof Error ? error : new Error(String(error)) };
-    }
-  }
-
-  /** The rows of `after` that are new, and those that are not the object that was loaded. */
-  function difference<Row extends { id: string }>(
-    before: readonly Row[],
-    after: readonly Row[],
-    added: Row[],
-    changed: Row[],
-  ): void {
-    if (before === after) return;
-    const known = new Map(before.map((row) => [row.id, row]));
-    for (const row of after) {
-      const old = known.get(row.id);
-      if (old === undefined) added.push(row);
-      else if (old !== row) changed.push(row);
-    }
-  }
-
-  function changedAccounts(): Account[] {
-    return [...accounts.values()].filter((account) => {
-      return account !== loaded.accounts.get(account.userId);
-    });
-  }
-
+/** A batch over what was loaded, at the moment `nowMs`. */
+export function createBatchState(loaded: LoadedBatch, nowMs: number): BatchState {
+  const state: State = {
+    loaded,
+    nowMs,
+    accounts: new Map(loaded.accounts),
+    keys: new Map(loaded.keys),
+    grants: new Map(loaded.grants),
+    entries: [],
+    usage: [],
+    newKeys: [],
+    replayedUserIds: new Set(),
+  };
   return {
-    entries,
-    usage,
-    newKeys,
-    apply,
+    apply: (operation, operationId) => apply(state, operation, operationId),
     get dirty() {
-      return newKeys.length > 0 || changedAccounts().length > 0;
+      return state.newKeys.length > 0 || changedAccounts(state).length > 0;
     },
-    changes() {
-      const changed = changedAccounts();
-      const changes = {
-        accounts: changed,
-        newLots: [] as Lot[],
-        changedLots: [] as Lot[],
-        newHolds: [] as Hold[],
-        changedHolds: [] as Hold[],
-      };
-      for (const account of changed) {
-        const before = loaded.accounts.get(account.userId);
-        difference(before?.lots ?? [], account.lots, changes.newLots, changes.changedLots);
-        difference(before?.holds ?? [], account.holds, changes.newHolds, changes.changedHolds);
-      }
-      return changes;
-    },
+    writes: () => collectWrites(state),
     changedUserIds: () => [
-      ...new Set([...changedAccounts().map((account) => account.userId), ...answeredAgain]),
+      ...new Set([
+        ...changedAccounts(state).map((account) => account.userId),
+        ...state.replayedUserIds,
+      ]),
     ],
   };
+}
+
+function apply(state: State, operation: LedgerOperation, operationId: string): Verdict {
+  const { accounts, keys, grants, nowMs } = state;
+  const account = accounts.get(operation.userId);
+  if (account === undefined)
+    return { ok: false, error: AppError.of("NOT_FOUND", "There is no such user.") };
+  try {
+    const storedKey =
+      "idempotencyKey" in operation
+        ? keys.get(`${operation.userId} ${operation.idempotencyKey}`)
+        : undefined;
+    if (storedKey !== undefined) state.replayedUserIds.add(operation.userId);
+    const decision = decide(account, operation, {
+      operationId,
+      nowMs,
+      newId: () => newId(nowMs),
+      storedKey,
+      storedGrant: operation.kind === "grant" ? grants.get(operation.grantKey) : undefined,
+    });
+    record(state, decision);
+    if (operation.kind === "grant") {
+      const made = decision.account.lots.find((lot) => lot.id === operationId);
+      if (made !== undefined) grants.set(made.grantKey, made);
+    }
+    return decision.outcome;
+  } catch (error) {
+    return { ok: false, error: error instanceof Error ? error : new Error(String(error)) };
+  }
+}
+
+function record(state: State, decision: Decision): void {
+  const { account, entries, usage, key } = decision;
+  state.accounts.set(account.userId, account);
+  state.entries.push(...entries);
+  if (usage !== null) state.usage.push(usage);
+  if (key !== null) {
+    state.keys.set(`${key.userId} ${key.key}`, key);
+    state.newKeys.push(key);
+  }
+}
+
+function changedAccounts({ accounts, loaded }: State): Account[] {
+  return [...accounts.values()].filter(
+    (account) => account !== loaded.accounts.get(account.userId),
+  );
+}
+
+function collectWrites(state: State): BatchWrites {
+  const newLots: Lot[] = [];
+  const changedLots: Lot[] = [];
+  const newHolds: Hold[] = [];
+  const changedHolds: Hold[] = [];
+  const accounts = changedAccounts(state);
+  for (const account of accounts) {
+    const before = state.loaded.accounts.get(account.userId);
+    addDifference(before?.lots ?? [], account.lots, newLots, changedLots);
+    addDifference(before?.holds ?? [], account.holds, newHolds, changedHolds);
+  }
+  const { entries, usage, newKeys } = state;
+  return { accounts, newLots, changedLots, newHolds, changedHolds, entries, usage, newKeys };
+}
+
+/** The rows of `after` that are new, and those that are not the object that was loaded. */
+function addDifference<Row extends { id: string }>(
+  before: readonly Row[],
+  after: readonly Row[],
+  added: Row[],
+  changed: Row[],
+): void {
+  if (before === after) return;
+  const known = new Map(before.map((row) => [row.id, row]));
+  for (const row of after) {
+    const old = known.get(row.id);
+    if (old === undefined) added.push(row);
+    else if (old !== row) changed.push(row);
+  }
 }

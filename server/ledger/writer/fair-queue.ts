@@ -1,4 +1,4 @@
-// Owns the order of waiting work: first come, first served for each user, and no user starves another.
+// The order of waiting work: first come, first served for each user, and no user starves another.
 
 /** Something a user waits for. */
 export interface Queued {
@@ -18,7 +18,7 @@ export interface FairQueue<Item extends Queued> {
    * equal part first, and those with something left go to the end of the round.
    */
   take(most: number, mayRun: (userId: string) => boolean): Item[];
-  /** Removes and answers the items that fit. */
+  /** Removes and returns the items that fit. */
   remove(fits: (item: Item) => boolean): Item[];
 }
 

@@ -1,4 +1,4 @@
-// Owns the ledger's own check of what it is given: nothing malformed is queued, whoever calls.
+// The ledger's own check of what it is given: nothing malformed is queued, whoever calls.
 import { AppError } from "../../lib/errors.ts";
 import type { LedgerOperation } from "../ports.ts";
 

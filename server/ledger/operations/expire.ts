@@ -1,0 +1,45 @@
+// Expiry: ends holds past their time and takes credits past theirs.
+import { type Account, append, type Entry } from "../model/account.ts";
+import { endHold } from "../model/holds.ts";
+import { expirable, without } from "../model/lots.ts";
+import type { Effect, OperationContext } from "../model/operation-effect.ts";
+
+/**
+ * Ends holds past their time, then takes expired credits as one EXPIRY entry. Runs before every decision, so that
+ * nobody spends expired credits or is refused because of a dead hold, whether or not the jobs have come round.
+ */
+export function expireOverdue(
+  account: Account,
+  context: Pick<OperationContext, "newId" | "nowMs">,
+): { readonly account: Account; readonly entries: readonly Entry[] } {
+  const { nowMs } = context;
+  let current = account;
+  for (const hold of account.holds) {
+    if (hold.status !== "ACTIVE" || hold.expiresAtMs > nowMs) continue;
+    const end = { settledAmount: null, transactionId: null, endedBy: null };
+    current = endHold(current, hold, { status: "EXPIRED", ...end }, nowMs);
+  }
+  const { shares, total } = expirable(current, nowMs);
+  if (total === 0) return { account: current, entries: [] };
+  const { account: expired, entry } = append(
+    { ...current, lots: without(current.lots, shares) },
+    {
+      id: context.newId(),
+      amount: -total,
+      type: "EXPIRY",
+      feature: null,
+      description: "Credits expired",
+      lots: shares,
+      priceVersion: null,
+      sourceId: null,
+      metadata: null,
+      createdAtMs: nowMs,
+    },
+  );
+  return { account: expired, entries: [entry] };
+}
+
+/** The jobs' own operations. `decide` has called `expireOverdue` before it came here, so nothing is left to do. */
+export function expire(account: Account): Effect {
+  return { account, amountCredits: 0, transactionId: null };
+}

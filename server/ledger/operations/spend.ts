@@ -1,0 +1,68 @@
+// Spend: takes credits now, in spend order, for one use of a feature. Never into debt.
+import { AppError, assert } from "../../lib/errors.ts";
+import { type Account, append, availableCredits } from "../model/account.ts";
+import { freeIn, pick, without } from "../model/lots.ts";
+import { draftEntry, type Effect, type OperationContext } from "../model/operation-effect.ts";
+import type { SpendOperation } from "../ports.ts";
+
+/** Throws NOT_FOUND for a deleted account, FORBIDDEN for a disabled one, INSUFFICIENT_CREDITS when `available` is short. */
+export function spend(
+  account: Account,
+  operation: SpendOperation,
+  context: OperationContext,
+): Effect {
+  requireSpender(account);
+  requireAvailable(account, operation.amountCredits);
+  const { shares, total } = pick(account.lots, operation.amountCredits, freeIn(account.holds));
+  assert(total === operation.amountCredits, "available credits lie free in open lots");
+  const { account: after, entry } = append(
+    { ...account, lots: without(account.lots, shares) },
+    {
+      ...draftEntry(context, -operation.amountCredits, shares),
+      type: "USAGE",
+      feature: operation.feature,
+      priceVersion: operation.priceVersion,
+      metadata: operation.metadata === undefined ? null : JSON.stringify(operation.metadata),
+    },
+  );
+  return {
+    account: after,
+    entries: [entry],
+    usage: {
+      id: context.operationId,
+      userId: account.userId,
+      feature: operation.feature,
+      credits: operation.amountCredits,
+      model: null,
+      durationMs: 0,
+      success: true,
+      error: null,
+      createdAtMs: context.nowMs,
+    },
+    amountCredits: operation.amountCredits,
+    transactionId: entry.id,
+    priceVersion: operation.priceVersion,
+  };
+}
+
+/** Throws NOT_FOUND for a deleted account, FORBIDDEN for a disabled one. */
+export function requireSpender(account: Account): void {
+  if (account.deleted) throw AppError.of("NOT_FOUND", "There is no such user.");
+  if (account.disabled) throw AppError.of("FORBIDDEN", "This account is disabled.");
+}
+
+/** Whether `available` covers `amountCredits`. Throws INSUFFICIENT_CREDITS; the caller adds a package to suggest. */
+export function requireAvailable(account: Account, amountCredits: number): void {
+  const available = availableCredits(account);
+  if (available >= amountCredits) return;
+  throw AppError.of(
+    "INSUFFICIENT_CREDITS",
+    `This needs ${amountCredits} credits and ${available} are available.`,
+    {
+      required: amountCredits,
+      available,
+      shortfall: amountCredits - available,
+      suggestedPackageId: null,
+    },
+  );
+}

@@ -1,0 +1,57 @@
+// Take-back: a refund or a dispute takes its share of a purchase, into debt if need be.
+import { AppError } from "../../lib/errors.ts";
+import {
+  type Account,
+  append,
+  type Entry,
+  type Lot,
+  MAX_BALANCE_CREDITS,
+} from "../model/account.ts";
+import { freeIn, mergeShares, pick, without } from "../model/lots.ts";
+import { draftEntry, type Effect, type OperationContext } from "../model/operation-effect.ts";
+import type { TakeBackOperation } from "../ports.ts";
+
+/** What goes out, and what its entry says of it. */
+export interface DebitTerms extends Pick<Entry, "type" | "description" | "sourceId"> {
+  readonly amountCredits: number;
+  /** Lots to take from before the others. */
+  readonly firstLots?: readonly Lot[];
+}
+
+/** Takes from the purchase's own lot, then the other lots, then debt. */
+export function takeBack(
+  account: Account,
+  operation: TakeBackOperation,
+  context: OperationContext,
+): Effect {
+  const firstLots = account.lots.filter((lot) => lot.grantKey === operation.grantKey);
+  const { amountCredits, type, description, sourceId } = operation;
+  return takeCredits(account, { amountCredits, type, description, sourceId, firstLots }, context);
+}
+
+/**
+ * Takes credits whether they are there or not: `firstLots`, then free credits of the others, then held ones, then
+ * debt. Throws VALIDATION_FAILED past the largest debt.
+ */
+export function takeCredits(
+  account: Account,
+  terms: DebitTerms,
+  context: OperationContext,
+): Effect {
+  const { amountCredits, type, description, sourceId, firstLots = [] } = terms;
+  if (account.credits - amountCredits < -MAX_BALANCE_CREDITS)
+    throw AppError.of("VALIDATION_FAILED", "The debt would grow too large.", {
+      fields: { amount: [`A debt may come to ${MAX_BALANCE_CREDITS} credits at most.`] },
+    });
+  const own = pick(firstLots, amountCredits, (lot) => lot.remaining);
+  const rest = without(account.lots, own.shares);
+  const free = pick(rest, amountCredits - own.total, freeIn(account.holds));
+  const unheld = without(rest, free.shares);
+  const last = pick(unheld, amountCredits - own.total - free.total, (lot) => lot.remaining);
+  const shares = mergeShares(own.shares, free.shares, last.shares);
+  const { account: after, entry } = append(
+    { ...account, lots: without(account.lots, shares) },
+    { ...draftEntry(context, -amountCredits, shares), type, description, sourceId },
+  );
+  return { account: after, entries: [entry], amountCredits, transactionId: entry.id };
+}

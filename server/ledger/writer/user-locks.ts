@@ -1,0 +1,85 @@
+// The users' Redis locks: taken for a whole batch in one round trip. They spare instances from queueing for one row in
+// the database; correctness rests on the row lock alone.
+import type { LockLease, Locks } from "../../kv/ports.ts";
+
+const LOCK_TTL_MS = 5_000;
+const RETRY_MS = 3;
+const MAX_PAUSE_MS = 50;
+const FORGET_AFTER_MS = 60_000;
+
+/** A user whose lock another instance holds. */
+interface LockWait {
+  readonly sinceMs: number;
+  readonly retryAtMs: number;
+}
+
+/** The locks, and who waits for one. */
+export interface UserLocks {
+  readonly locks: Locks;
+  /** How long a user's lock is waited for before the row lock alone has to do. */
+  readonly patienceMs: number;
+  readonly waits: Map<string, LockWait>;
+}
+
+/** Nobody waits yet. */
+export function createUserLocks(locks: Locks, patienceMs: number): UserLocks {
+  return { locks, patienceMs, waits: new Map() };
+}
+
+/** Tries the users' locks. Returns whose operations may run now, and the lease to release afterwards. Never throws. */
+export async function acquireUserLocks(
+  userLocks: UserLocks,
+  userIds: ReadonlySet<string>,
+): Promise<{ lease: LockLease; granted: ReadonlySet<string> }> {
+  const { locks, waits } = userLocks;
+  const impatient = new Set([...userIds].filter((id) => isImpatient(userLocks, id)));
+  const keys = [...userIds].filter((id) => !impatient.has(id)).map(lockKey);
+  const lease = await locks.acquire(keys, LOCK_TTL_MS).catch(() => allGranted(keys));
+  const granted = new Set(
+    [...userIds].filter((id) => lease.acquired.has(lockKey(id)) || impatient.has(id)),
+  );
+  const nowMs = performance.now();
+  for (const id of userIds) {
+    if (granted.has(id)) waits.delete(id);
+    else
+      waits.set(id, {
+        sinceMs: waits.get(id)?.sinceMs ?? nowMs,
+        retryAtMs: nowMs + RETRY_MS * (0.5 + Math.random()),
+      });
+  }
+  return { lease, granted };
+}
+
+/** Whether the user waits for no lock, or it is time to try again. */
+export function mayTry(userLocks: UserLocks, userId: string): boolean {
+  const wait = userLocks.waits.get(userId);
+  return (
+    wait === undefined || wait.retryAtMs <= performance.now() || isImpatient(userLocks, userId)
+  );
+}
+
+/** Milliseconds until the next lock is worth another try. */
+export function pauseUntilRetryMs({ waits }: UserLocks): number {
+  let next = Number.POSITIVE_INFINITY;
+  for (const { retryAtMs } of waits.values()) next = Math.min(next, retryAtMs);
+  return Math.min(Math.max(next - performance.now(), 0), MAX_PAUSE_MS);
+}
+
+/** Drops waits nobody has asked about for a minute. */
+export function forgetOldWaits({ waits }: UserLocks, nowMs: number): void {
+  for (const [id, { sinceMs }] of waits) if (nowMs - sinceMs > FORGET_AFTER_MS) waits.delete(id);
+}
+
+/** The row lock queues fairly where a Redis lock is taken by whoever asks at the right moment: so none starves. */
+function isImpatient({ waits, patienceMs }: UserLocks, userId: string): boolean {
+  const wait = waits.get(userId);
+  return wait !== undefined && performance.now() - wait.sinceMs >= patienceMs;
+}
+
+function lockKey(userId: string): string {
+  return `credit-lock:{${userId}}`;
+}
+
+function allGranted(keys: readonly string[]): LockLease {
+  return { acquired: new Set(keys), release: () => Promise.resolve() };
+}
