@@ -23,7 +23,7 @@ export const LAYERS = [
     name: "router",
     files: /^server\/routers\//,
     mayNotImport: new RegExp(
-      `^server/(?!trpc/|routers/|lib/)(?!.*\\.service\\.ts$)|^(express|stripe|arctic|jose|${DRIVERS})$|^(${PRISMA})`,
+      `^server/(?!trpc/|routers/|lib/)(?!.*\\.(service|types)\\.ts$)|^(express|stripe|arctic|jose|${DRIVERS})$|^(${PRISMA})`,
     ),
     why: "A router names input, output and one service call; whatever else it touches, a service should do, where it can be tested without tRPC.",
   },

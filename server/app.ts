@@ -9,7 +9,8 @@ import { createAiService } from "./ai/ai.service.ts";
 import type { RunTimings } from "./ai/ai.types.ts";
 import type { FeatureModels, ModelPort } from "./ai/ports.ts";
 import { createRunStore } from "./ai/runs.store.ts";
-import { createAuthService, type IdentityProvider } from "./auth/auth.service.ts";
+import { createAuthService } from "./auth/auth.service.ts";
+import type { IdentityProvider } from "./auth/ports.ts";
 import { createSessionStore } from "./auth/session/session.store.ts";
 import { createSignInStore } from "./auth/sign-in/sign-in.store.ts";
 import type { Backend } from "./infrastructure.ts";
@@ -132,7 +133,7 @@ export function createApp(deps: AppDeps): App {
     user: createUserService({
       users: createUserStore(database),
       endSubscription: payment.endSubscription,
-      authorityChanged: auth.authorityChanged,
+      invalidateSessions: auth.invalidateSessions,
       logger,
       now,
     }),
@@ -175,7 +176,7 @@ export function createApp(deps: AppDeps): App {
         replayEvent: ({ eventId }) => payment.replayEvent(eventId),
       },
       ledger,
-      authorityChanged: auth.authorityChanged,
+      invalidateSessions: auth.invalidateSessions,
       logger,
       now,
     }),

@@ -2,7 +2,7 @@
 import type { z } from "zod";
 import type { adminContract } from "../../shared/src/admin.ts";
 import type { Role } from "../../shared/src/auth.ts";
-import type { Principal } from "../auth/auth.service.ts";
+import type { Principal } from "../auth/auth.types.ts";
 import { AppError } from "../lib/errors.ts";
 import { scopedKey } from "../ledger/idempotency-key.ts";
 import type { AdjustOperation, Ledger } from "../ledger/ports.ts";
@@ -111,8 +111,8 @@ export interface AdminServiceDeps {
   readonly store: AdminStore;
   readonly payments: AdminPayments;
   readonly ledger: Pick<Ledger, "changed">;
-  /** AuthService.authorityChanged. */
-  readonly authorityChanged: () => Promise<void>;
+  /** AuthService.invalidateSessions. */
+  readonly invalidateSessions: () => Promise<void>;
   readonly logger: Logger;
   readonly now?: () => number;
 }
@@ -161,7 +161,7 @@ export function createAdminService(deps: AdminServiceDeps): AdminService {
         reason: input.reason ?? null,
         detail: { role: input.role },
       });
-      await deps.authorityChanged();
+      await deps.invalidateSessions();
       return { user };
     },
     async disableUser(principal, input, ip) {
@@ -173,7 +173,7 @@ export function createAdminService(deps: AdminServiceDeps): AdminService {
         targetId: input.userId,
         reason: input.reason ?? null,
       });
-      await deps.authorityChanged();
+      await deps.invalidateSessions();
       return { user };
     },
     async enableUser(principal, input, ip) {
@@ -185,7 +185,7 @@ export function createAdminService(deps: AdminServiceDeps): AdminService {
         targetId: input.userId,
         reason: input.reason ?? null,
       });
-      await deps.authorityChanged();
+      await deps.invalidateSessions();
       return { user };
     },
     async refundPayment(principal, input, ip) {

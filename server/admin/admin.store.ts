@@ -1,6 +1,6 @@
 // Owns the rows administration writes, each with its audit line in the same transaction.
-import { lockUser } from "../auth/lock-user.ts";
-import { toRole } from "../auth/person.ts";
+import { lockUser } from "../database/lock-user.ts";
+import { toRole } from "../auth/user-view.ts";
 import type { Database, DatabaseTransaction } from "../database/database.ts";
 import { AppError, assert } from "../lib/errors.ts";
 import { newId } from "../lib/ids.ts";

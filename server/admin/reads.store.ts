@@ -1,7 +1,7 @@
 // Owns what administrators look at: users, one user, figures. Every read is bounded.
 import type { z } from "zod";
 import type { adminContract } from "../../shared/src/admin.ts";
-import { toRole } from "../auth/person.ts";
+import { toRole } from "../auth/user-view.ts";
 import type { PrismaModels } from "../database/database.ts";
 import { AppError } from "../lib/errors.ts";
 import type { AdminStore, UserLine } from "./admin.service.ts";

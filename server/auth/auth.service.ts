@@ -1,108 +1,31 @@
-// Owns what signing in, staying signed in and signing out mean: the service's face and the ports it needs.
-import type { Role } from "../../shared/src/auth.ts";
-import type { SignInError } from "../../shared/src/errors.ts";
+// Signing in, staying signed in and signing out.
 import type { Cache } from "../kv/ports.ts";
 import type { Config } from "../config/config.ts";
 import type { Logger } from "../lib/logger.ts";
-import { createAccess } from "./session/authenticate.ts";
-import { type AuthorityWatch, createAuthorityWatch } from "./session/authority-watch.ts";
-import type { AttemptCookie } from "./sign-in/sign-in-state.ts";
-import type { SessionStore, SignInStore } from "./ports.ts";
-import { createRefresh } from "./session/refresh.ts";
-import { createSessions, type SessionLine } from "./session/sessions.ts";
-import { createSignIn } from "./sign-in/sign-in.ts";
-
-/** Who a request speaks for, known to be signed in, enabled and of this role at this moment. */
-export interface Principal {
-  readonly userId: string;
-  readonly sessionId: string;
-  readonly role: Role;
-}
-
-/** A person as they see themselves (`user` of shared/src/auth.ts). */
-export interface UserView {
-  id: string;
-  email: string;
-  name: string | null;
-  avatar: string | null;
-  role: Role;
-  credits: number;
-  /** ISO 8601, UTC. */
-  createdAt: string;
-}
-
-/** The facts of a request that carries (or may carry) a refresh token. */
-export interface RefreshRequest {
-  /** Every value sent under the refresh cookie's name. */
-  readonly cookieTokens: readonly string[];
-  /** The token a client without cookies sent in the body. */
-  readonly bodyToken?: string | undefined;
-  /** The Origin header as sent. */
-  readonly origin: string | null;
-  readonly userAgent: string | null;
-  readonly ip: string;
-}
-
-/** A renewed sign-in. The refresh token goes back the way the old one came. */
-export interface RefreshAnswer {
-  readonly accessToken: string;
-  /** ISO 8601, UTC: end of the access token. */
-  readonly expiresAt: string;
-  readonly refreshToken: string;
-  /** `cookie`: set it again for `maxAgeSeconds`; `body`: answer it as `refreshToken`. */
-  readonly transport: "cookie" | "body";
-  readonly maxAgeSeconds: number;
-}
-
-/** Where a browser goes next, and the attempt cookies to set and to clear on the way. */
-export interface SignInRedirect {
-  readonly location: string;
-  readonly setAttempt: AttemptCookie | null;
-  readonly clearAttempts: readonly string[];
-  /** Present when somebody was signed in. */
-  readonly refresh: { readonly token: string; readonly maxAgeSeconds: number } | null;
-  /** Present when it failed: what `?error=` says. */
-  readonly error: SignInError | null;
-}
-
-/** The callback's query, each undefined unless sent exactly once as a string. */
-export interface CallbackQuery {
-  readonly state: string | undefined;
-  readonly code: string | undefined;
-  readonly error: string | undefined;
-  readonly issuer: string | undefined;
-}
-
-/** What the identity provider vouches for. The e-mail is verified, or there is no identity. */
-export interface VerifiedIdentity {
-  readonly issuer: string;
-  readonly subject: string;
-  /** Lower case. */
-  readonly email: string;
-  readonly name: string | null;
-  readonly avatar: string | null;
-}
-
-/** The identity provider, as sign-in needs it. Every call ends within 10 s. Throws SignInFailure. */
-export interface IdentityProvider {
-  /** Whether sign-in can work with this provider, as far as it says itself. Throws SignInFailure with the reason. */
-  check(): Promise<void>;
-  authorizationUrl(request: {
-    state: string;
-    nonce: string;
-    codeVerifier: string;
-    redirectUri: string;
-  }): Promise<URL>;
-  /** Redeems the code and verifies the ID token against `nonce`. */
-  exchange(request: {
-    code: string;
-    codeVerifier: string;
-    nonce: string;
-    redirectUri: string;
-    /** The callback's own `iss` (RFC 9207), when it sent one. */
-    callbackIssuer: string | undefined;
-  }): Promise<VerifiedIdentity>;
-}
+import type {
+  AuthorityWatch,
+  CallbackQuery,
+  Principal,
+  RefreshRequest,
+  RefreshResult,
+  SessionLine,
+  SignInCookie,
+  SignInRedirect,
+  UserView,
+} from "./auth.types.ts";
+import type { IdentityProvider, SessionStore, SignInStore } from "./ports.ts";
+import { createAccessTokens } from "./session/access-token.ts";
+import { authenticate } from "./session/authenticate.ts";
+import { createAuthorityWatch } from "./session/authority-watch.ts";
+import { createRefreshTokens } from "./session/refresh-token.ts";
+import { logout, presentedSession, requireOwnOrigin } from "./session/presented-token.ts";
+import { rotateRefreshToken } from "./session/rotate-refresh-token.ts";
+import { createSessionCache } from "./session/session-cache.ts";
+import { getMe, listSessions, pruneSessions, revokeAll, revokeOne } from "./session/sessions.ts";
+import { checkIdentityProvider } from "./sign-in/check-provider.ts";
+import { finishSignIn } from "./sign-in/finish-sign-in.ts";
+import { createSignInStates } from "./sign-in/sign-in-state.ts";
+import { startSignIn } from "./sign-in/start-sign-in.ts";
 
 /** Sign-in, sessions and who a bearer is. */
 export interface AuthService {
@@ -116,8 +39,8 @@ export interface AuthService {
    * Rotates the refresh token and signs an access token.
    * Throws UNAUTHENTICATED, TOKEN_EXPIRED, SESSION_REVOKED, REFRESH_REUSED; FORBIDDEN for a cookie from a foreign origin.
    */
-  refresh(request: RefreshRequest): Promise<RefreshAnswer>;
-  /** The session of the refresh token shown, from the token alone: null when it is none that this server issued. */
+  refresh(request: RefreshRequest): Promise<RefreshResult>;
+  /** The session of the refresh token shown, from the token alone: null when this server did not issue it. */
   refreshSession(request: Pick<RefreshRequest, "cookieTokens" | "bodyToken">): string | null;
   /** Ends the session of the token; a token that ends nothing is no error. FORBIDDEN as for refresh. */
   logout(request: RefreshRequest): Promise<void>;
@@ -133,30 +56,30 @@ export interface AuthService {
   requireOwnOrigin(request: { origin: string | null; refreshCookies: readonly string[] }): void;
   /** Asks the identity provider at start, and logs why sign-in cannot work, or cannot work yet. Never throws. */
   checkIdentityProvider(): Promise<void>;
-  /** Begins one sign-in attempt. Never throws for what a browser or the provider may do wrong. */
+  /** Begins one sign-in. Never throws for what a browser or the provider may do wrong. */
   startSignIn(request: {
     returnTo: unknown;
-    attemptCookies: readonly AttemptCookie[];
+    stateCookies: readonly SignInCookie[];
     ip: string;
   }): Promise<SignInRedirect>;
-  /** Ends one sign-in attempt: a session, or a redirect with a code of SIGN_IN_ERRORS. Never throws. */
+  /** Ends one sign-in: a session, or a redirect with a code of SIGN_IN_ERRORS. Never throws. */
   finishSignIn(request: {
     query: CallbackQuery;
-    attemptCookies: readonly AttemptCookie[];
+    stateCookies: readonly SignInCookie[];
     /** Every value sent under the refresh cookie's name: that sign-in ends when the new one begins. */
     refreshCookies: readonly string[];
     userAgent: string | null;
     ip: string;
   }): Promise<SignInRedirect>;
-  /** Tells every instance that sessions, roles or accounts have changed. Call after the commit. Never throws. */
-  authorityChanged(): Promise<void>;
-  /** Job: forgets sign-ins whose absolute end is more than a day ago. Answers how many. */
+  /** Makes every instance read sessions, roles and accounts again. Call after the commit. Never throws. */
+  invalidateSessions(): Promise<void>;
+  /** Job: deletes sign-ins whose absolute end is more than a day ago. Returns how many. */
   pruneSessions(): Promise<number>;
   /** Waits for what is still being written after an answer. */
   close(): Promise<void>;
 }
 
-/** What the service is made of. */
+/** Dependencies of the service. */
 export interface AuthServiceDeps {
   readonly config: Pick<
     Config,
@@ -165,35 +88,60 @@ export interface AuthServiceDeps {
   readonly sessions: SessionStore;
   readonly signIns: SignInStore;
   /**
-   * Where all instances learn that authority has changed: the back end's cache when every instance shares it
+   * Where all instances learn that sessions have changed: the back end's cache when every instance shares it
    * (Redis, or one embedded process); null = ask the database at every request.
    */
   readonly sharedCache: Cache | null;
   readonly identityProvider: IdentityProvider;
   readonly logger: Logger;
-  /** Milliseconds since the epoch. */
+  /** Milliseconds since the epoch; defaults to Date.now. */
   readonly now?: () => number;
 }
 
-/** Makes the service; nothing is opened until it is used. */
-export function createAuthService(deps: AuthServiceDeps): AuthService {
-  const now = deps.now ?? Date.now;
-  const access = createAccess({ ...deps, now });
-  const refresh = createRefresh({ ...deps, now, access });
-  const sessions = createSessions({ ...deps, now, access });
-  const signIn = createSignIn({ ...deps, now, changed: access.changed });
+/** Returns the service; nothing is opened until it is used. */
+export function createAuthService(options: AuthServiceDeps): AuthService {
+  const deps = withState(options);
   return {
-    authenticate: access.authenticate,
-    watchAuthority: createAuthorityWatch(access),
-    authorityChanged: access.changed,
-    config: () => ({
-      providers: [
-        { id: "google", url: new URL("/api/auth/google", deps.config.google.callbackUrl).href },
-      ],
-      sandbox: deps.config.sandbox,
-    }),
-    ...refresh,
-    ...sessions,
-    ...signIn,
+    authenticate: (bearer) => authenticate(deps, bearer),
+    watchAuthority: createAuthorityWatch({ authenticate: (bearer) => authenticate(deps, bearer) }),
+    config: () => listProviders(deps.config),
+    refresh: (request) => rotateRefreshToken(deps, request),
+    refreshSession: (request) => presentedSession(deps, request),
+    logout: (request) => logout(deps, request),
+    logoutAll: (principal) => revokeAll(deps, principal),
+    me: (principal) => getMe(deps, principal),
+    sessions: (principal) => listSessions(deps, principal),
+    revokeSession: (principal, { sessionId }) => revokeOne(deps, principal, sessionId),
+    requireOwnOrigin: (request) => requireOwnOrigin(deps.config.frontendOrigins, request),
+    checkIdentityProvider: () => checkIdentityProvider(deps),
+    startSignIn: (request) => startSignIn(deps, request),
+    finishSignIn: (request) => finishSignIn(deps, request),
+    invalidateSessions: () => deps.sessionCache.invalidate(),
+    pruneSessions: () => pruneSessions(deps),
+    close: async () => void (await Promise.all(deps.pendingSeals)),
   };
+}
+
+/** The dependencies with what the service keeps itself: token keys, caches, and writes that outlive an answer. */
+function withState(deps: AuthServiceDeps) {
+  const { config, sessions, sharedCache, now = Date.now } = deps;
+  const { accessSecrets, accessTtlSeconds, refreshSecrets } = config.tokens;
+  return {
+    ...deps,
+    now,
+    accessTokens: createAccessTokens({ secrets: accessSecrets, ttlSeconds: accessTtlSeconds, now }),
+    refreshTokens: createRefreshTokens(refreshSecrets),
+    sessionCache: createSessionCache({ store: sessions, sharedCache, now }),
+    signInStates: createSignInStates({
+      secrets: accessSecrets,
+      secure: config.cookies.secure,
+      now,
+    }),
+    pendingSeals: new Set<Promise<void>>(),
+  };
+}
+
+function listProviders({ google, sandbox }: Pick<Config, "google" | "sandbox">) {
+  const url = new URL("/api/auth/google", google.callbackUrl).href;
+  return { providers: [{ id: "google" as const, url }], sandbox };
 }

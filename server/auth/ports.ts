@@ -1,66 +1,43 @@
-// Owns the rows sign-in and sessions need, as the service asks for them; the stores implement these.
-import type { Role } from "../../shared/src/auth.ts";
-import type { UserView, VerifiedIdentity } from "./auth.service.ts";
+// What authentication needs from outside: an identity provider, and stores for sessions and sign-ins.
+import type {
+  LiveSession,
+  RevocationReason,
+  Rotation,
+  SessionRecord,
+  SessionStatus,
+  SignedIn,
+  SignIn,
+  UserView,
+  VerifiedIdentity,
+} from "./auth.types.ts";
 
-/** What decides whether a token of this session is good at this moment. */
-export interface Authority {
-  readonly sessionId: string;
-  readonly userId: string;
-  readonly role: Role;
-  readonly authVersion: number;
-  /** Revoked, or its user is disabled or deleted. */
-  readonly ended: boolean;
-  /** It ended because the same browser signed in anew. */
-  readonly replaced: boolean;
+/** The identity provider, as sign-in needs it. Every call ends within 10 s. Throws SignInFailure. */
+export interface IdentityProvider {
+  /** Whether sign-in can work with this provider, as far as it says itself. Throws SignInFailure with the reason. */
+  check(): Promise<void>;
+  authorizationUrl(request: {
+    state: string;
+    nonce: string;
+    codeVerifier: string;
+    redirectUri: string;
+  }): Promise<URL>;
+  /** Redeems the code and verifies the ID token against `nonce`. */
+  exchange(request: {
+    code: string;
+    codeVerifier: string;
+    nonce: string;
+    redirectUri: string;
+    /** The callback's own `iss` (RFC 9207), when it sent one. */
+    callbackIssuer: string | undefined;
+  }): Promise<VerifiedIdentity>;
 }
-
-/** A session as rotation needs it. */
-export interface SessionRecord extends Authority {
-  readonly tokenHash: string;
-  readonly previousTokenHash: string | null;
-  readonly generation: number;
-  /** Until when the previous token still gets its successor; null = the last rotation was never sealed. */
-  readonly graceEndsAt: Date | null;
-  readonly expiresAt: Date;
-  readonly absoluteExpiresAt: Date;
-}
-
-/** Where a refresh came from, for the person who looks at their sessions. */
-export interface ClientFacts {
-  readonly userAgent: string | null;
-  readonly ip: string | null;
-}
-
-/** One step of rotation, valid only from exactly the state it names. */
-export interface Rotation {
-  readonly sessionId: string;
-  readonly fromGeneration: number;
-  readonly fromHash: string;
-  readonly toHash: string;
-  readonly at: Date;
-  readonly expiresAt: Date;
-  readonly client: ClientFacts;
-}
-
-/** A live session for its owner's list. */
-export interface LiveSession {
-  readonly id: string;
-  readonly userAgent: string | null;
-  readonly ipAddress: string | null;
-  readonly createdAt: Date;
-  readonly lastUsedAt: Date;
-  readonly expiresAt: Date;
-}
-
-/** Why a session ended. */
-export type RevocationReason = "logout" | "logoutAll" | "revoked" | "replaced" | "reuse";
 
 /** Rows of sessions, and of users as far as sessions depend on them. */
 export interface SessionStore {
-  /** The authority of many sessions in one go; absent = no such session of that user. */
-  authorities(
+  /** Status of many sessions in one read; a session that is absent is not one of that user. */
+  statuses(
     wanted: readonly { sessionId: string; userId: string }[],
-  ): Promise<Map<string, Authority>>;
+  ): Promise<Map<string, SessionStatus>>;
   find(sessionId: string): Promise<SessionRecord | null>;
   /** False when the session was no longer in the state the rotation starts from. */
   rotate(rotation: Rotation): Promise<boolean>;
@@ -75,34 +52,10 @@ export interface SessionStore {
   /** Ends every session of the user and every access token signed before. */
   revokeAll(userId: string, at: Date): Promise<number>;
   live(userId: string, now: Date): Promise<LiveSession[]>;
-  /** Deletes sessions whose absolute end was before `before`; answers how many. */
+  /** Deletes sessions whose absolute end was before `before`; returns how many. */
   prune(before: Date): Promise<number>;
   /** Null when deleted or unknown. */
   findUser(userId: string): Promise<UserView | null>;
-}
-
-/** A verified identity and the session it shall get. */
-export interface SignIn {
-  readonly identity: VerifiedIdentity;
-  readonly session: {
-    readonly id: string;
-    readonly tokenHash: string;
-    readonly startedAt: Date;
-    readonly expiresAt: Date;
-    readonly absoluteExpiresAt: Date;
-    readonly client: ClientFacts;
-  };
-  readonly signupCredits: number;
-  /** The verified address is one of ADMIN_EMAILS. */
-  readonly isAdmin: boolean;
-}
-
-/** What came of it. */
-export interface SignedIn {
-  readonly userId: string;
-  readonly created: boolean;
-  /** Older access tokens of this user have ended (a new role): tell every instance. */
-  readonly authorityChanged: boolean;
 }
 
 /** Rows of people and identities, as sign-in writes them. */

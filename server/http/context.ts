@@ -1,6 +1,6 @@
 // Owns turning an HTTP request into the plain facts procedures see.
 import type { IncomingMessage, ServerResponse } from "node:http";
-import type { Principal } from "../auth/auth.service.ts";
+import type { Principal } from "../auth/auth.types.ts";
 import type { Config } from "../config/config.ts";
 import type { Logger } from "../lib/logger.ts";
 import type { Context, Reply, Services } from "../trpc/context.ts";

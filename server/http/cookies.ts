@@ -1,5 +1,5 @@
 // Owns cookies on the wire: reading them with their duplicates, and the one set of attributes ours have.
-import type { AttemptCookie } from "../auth/sign-in/sign-in-state.ts";
+import type { SignInCookie } from "../auth/auth.types.ts";
 import type { Config } from "../config/config.ts";
 import { trimOptionalWhitespace } from "../lib/text.ts";
 
@@ -19,9 +19,9 @@ export function refreshCookieName(cookies: CookieConfig): string {
  * Every cookie of a Cookie header in the order sent, duplicates included. Values are taken as they are; what has no
  * proper name is left out, because a sibling domain can set `0xA0 + __Host-refresh`, and a browser sends it.
  */
-export function readCookies(header: string | undefined): AttemptCookie[] {
+export function readCookies(header: string | undefined): SignInCookie[] {
   if (header === undefined) return [];
-  const found: AttemptCookie[] = [];
+  const found: SignInCookie[] = [];
   for (const part of header.split(";", MAX_COOKIES)) {
     const equals = part.indexOf("=");
     if (equals < 1) continue;
@@ -51,8 +51,8 @@ export function refreshCookie(
   return serialize(refreshCookieName(cookies), token, maxAgeSeconds, sameSite, cookies.secure);
 }
 
-/** The Set-Cookie value of a sign-in attempt; null clears it. Lax, because Google's redirect back is cross-site. */
-export function attemptCookie(
+/** The Set-Cookie value of a sign-in state; null clears it. Lax, because Google's redirect back is cross-site. */
+export function stateCookie(
   name: string,
   value: string | null,
   maxAgeSeconds: number,

@@ -2,7 +2,7 @@
 import { authContract } from "../../shared/src/auth.ts";
 import type { Context } from "../trpc/context.ts";
 import { publicProcedure, router, userProcedure } from "../trpc/trpc.ts";
-import type { RefreshRequest } from "../auth/auth.service.ts";
+import type { RefreshRequest } from "../auth/auth.types.ts";
 
 const NO_STORE = ["Cache-Control", "no-store"] as const;
 

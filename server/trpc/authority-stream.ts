@@ -1,5 +1,5 @@
 // Owns the end of a stream whose caller may no longer have it.
-import type { AuthorityWatch } from "../auth/session/authority-watch.ts";
+import type { AuthorityWatch } from "../auth/auth.types.ts";
 
 /**
  * `source` for as long as `authority` lasts; then the stream fails with the refusal a new request would get, at once and

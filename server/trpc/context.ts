@@ -1,8 +1,9 @@
 // Owns what every procedure gets: plain values and services. No Express, no vendor types, so tests need no HTTP.
 import type { AiService } from "../ai/ai.service.ts";
 import type { AdminService } from "../admin/admin.service.ts";
-import type { AuthService, Principal } from "../auth/auth.service.ts";
-import type { AuthorityWatch } from "../auth/session/authority-watch.ts";
+import type { AuthService } from "../auth/auth.service.ts";
+import type { Principal } from "../auth/auth.types.ts";
+import type { AuthorityWatch } from "../auth/auth.types.ts";
 import type { CreditService } from "../credit/credit.service.ts";
 import type { Logger } from "../lib/logger.ts";
 import type { PaymentService } from "../payment/payment.service.ts";

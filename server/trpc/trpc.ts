@@ -3,7 +3,7 @@
 import { initTRPC, TRPCError } from "@trpc/server";
 import { ZodError, z } from "zod";
 import { type AppErrorData, ERROR_CODES, type ErrorCode } from "../../shared/src/errors.ts";
-import type { Principal } from "../auth/auth.service.ts";
+import type { Principal } from "../auth/auth.types.ts";
 import { toServiceUnavailable } from "../database/errors.ts";
 import { AppError, isAppError } from "../lib/errors.ts";
 import type { ServiceCaller } from "../workers/workers.service.ts";

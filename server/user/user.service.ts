@@ -1,5 +1,5 @@
 // Owns what a person may do with their own account: see it, change it, take it along, leave.
-import type { Principal, UserView } from "../auth/auth.service.ts";
+import type { Principal, UserView } from "../auth/auth.types.ts";
 import { AppError } from "../lib/errors.ts";
 import { createGate } from "../lib/gate.ts";
 import type { Logger } from "../lib/logger.ts";
@@ -53,8 +53,8 @@ export interface UserServiceDeps {
    * no error. Throws PAYMENT_PROVIDER_ERROR.
    */
   readonly endSubscription: (userId: string) => Promise<void>;
-  /** AuthService.authorityChanged. */
-  readonly authorityChanged: () => Promise<void>;
+  /** AuthService.invalidateSessions. */
+  readonly invalidateSessions: () => Promise<void>;
   readonly logger: Logger;
   readonly now?: () => number;
 }
@@ -99,7 +99,7 @@ export function createUserService(deps: UserServiceDeps): UserService {
         }
         deps.logger.info({ userId: principal.userId }, "account deleted");
       }
-      await deps.authorityChanged();
+      await deps.invalidateSessions();
     },
   };
 }

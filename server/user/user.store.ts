@@ -1,7 +1,7 @@
 // Owns the user's own rows: profile, export, erasure.
 import type { Database } from "../database/database.ts";
-import { lockUser } from "../auth/lock-user.ts";
-import { toUserView } from "../auth/person.ts";
+import { lockUser } from "../database/lock-user.ts";
+import { toUserView } from "../auth/user-view.ts";
 import { AppError } from "../lib/errors.ts";
 import { newId } from "../lib/ids.ts";
 import { exportUser } from "./export.store.ts";

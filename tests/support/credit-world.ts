@@ -1,5 +1,5 @@
 // Owns a world for tests of the credit and service procedures: a ledger world, the services on it, callers of a router.
-import type { Principal } from "../../server/auth/auth.service.ts";
+import type { Principal } from "../../server/auth/auth.types.ts";
 import { type CreditService, createCreditService } from "../../server/credit/credit.service.ts";
 import { createCreditStore } from "../../server/credit/credit.store.ts";
 import { suggestedPackage } from "../../server/payment/catalog/suggestion.ts";

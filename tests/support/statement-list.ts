@@ -94,7 +94,7 @@ export async function listStatements(created: string): Promise<Statement[]> {
     await recorded("clock", (db) => databaseNow(db)),
     await recorded("authorities", (db) =>
       createSessionStore(db)
-        .authorities([{ sessionId: "s1" }, { sessionId: "s2" }] as never)
+        .statuses([{ sessionId: "s1" }, { sessionId: "s2" }] as never)
         .catch(() => []),
     ),
     statement("one user's lock", "SELECT id FROM users WHERE id = ? FOR UPDATE", ["u1"], {

@@ -1,6 +1,6 @@
 // Owns Google (or any OpenID issuer) as the identity provider. The only file that imports arctic.
 import { CodeChallengeMethod, OAuth2Client, OAuth2Tokens } from "arctic";
-import type { IdentityProvider } from "../../auth/auth.service.ts";
+import type { IdentityProvider } from "../../auth/ports.ts";
 import { SignInFailure } from "../../auth/sign-in/sign-in-error.ts";
 import type { Config } from "../../config/config.ts";
 import { fetchJson, NoAnswerError } from "./bounded-json.ts";

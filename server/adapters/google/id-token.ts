@@ -1,8 +1,8 @@
 // Owns the check of an ID token: every claim of OpenID Connect Core 3.1.3.7 that says who signed in, where and when.
 import { errors, type JWTPayload, type JWTVerifyGetKey, jwtVerify } from "jose";
 import { z } from "zod";
-import type { VerifiedIdentity } from "../../auth/auth.service.ts";
-import { equalSecrets } from "../../auth/keys.ts";
+import type { VerifiedIdentity } from "../../auth/auth.types.ts";
+import { equalSecrets } from "../../lib/keys.ts";
 import { SignInFailure } from "../../auth/sign-in/sign-in-error.ts";
 import { isStrictJws } from "../../lib/jws.ts";
 import { asciiLowerCase, cutText } from "../../lib/text.ts";

@@ -1,10 +1,10 @@
-// Owns access tokens: signed JWTs (RFC 8725, RFC 9068), verified once and then remembered until they expire.
+// Access tokens: signed JWTs (RFC 8725, RFC 9068), verified once and then remembered until they expire.
 import { createSecretKey, hash, type KeyObject } from "node:crypto";
-import { errors, jwtVerify, SignJWT } from "jose";
+import { errors, type JWTPayload, jwtVerify, SignJWT } from "jose";
 import { LRUCache } from "lru-cache";
 import { AppError } from "../../lib/errors.ts";
 import { isStrictJws } from "../../lib/jws.ts";
-import { keyId } from "../keys.ts";
+import { keyId } from "../../lib/keys.ts";
 
 const ISSUER = "skywork";
 const AUDIENCE = "skywork-api";
@@ -33,7 +33,7 @@ export interface AccessTokens {
     claims: Omit<AccessClaims, "expiresAtMs">,
     notAfterMs: number,
   ): Promise<{ token: string; expiresAt: Date }>;
-  /** Throws UNAUTHENTICATED, or TOKEN_EXPIRED for a token that was once good. Answers what is remembered at once. */
+  /** Throws UNAUTHENTICATED, or TOKEN_EXPIRED for a token that was once good. Returns what is remembered at once. */
   verify(token: string): AccessClaims | Promise<AccessClaims>;
   /** Forgets a token whose session has ended. */
   forget(token: string): void;
@@ -50,94 +50,111 @@ export function createAccessTokens(options: {
   now: () => number;
 }): AccessTokens {
   const { now, ttlSeconds } = options;
-  const keys = new Map<string, KeyObject>(
-    options.secrets.map((secret) => [keyId(secret), createSecretKey(secret, "utf8")]),
-  );
-  const [signing] = keys;
-  if (signing === undefined) throw new Error("JWT_SECRET holds no secret.");
-  const [signingKeyId, signingKey] = signing;
+  const keys = readKeys(options.secrets);
   // Keyed by hash: a heap dump shows no token, and the memory per entry is bounded.
   const remembered = new LRUCache<string, AccessClaims>({ max: MAX_REMEMBERED });
-  const fingerprint = (token: string) => hash("sha256", token, "base64");
 
-  async function verifySlowly(token: string, print: string): Promise<AccessClaims> {
-    const claims = await check(token);
+  async function verifyAndRemember(token: string, print: string): Promise<AccessClaims> {
+    const claims = await verifyJwt(keys.byId, token, now());
     remembered.set(print, claims);
     return claims;
   }
 
-  async function check(token: string): Promise<AccessClaims> {
-    if (!isStrictJws(token)) throw refused();
-    const nowMs = now();
-    try {
-      const { payload } = await jwtVerify(
-        token,
-        (header) => {
-          const key = header.kid === undefined ? undefined : keys.get(header.kid);
-          if (key === undefined) throw refused();
-          return key;
-        },
-        {
-          algorithms: [ALGORITHM],
-          typ: TYPE,
-          issuer: ISSUER,
-          audience: AUDIENCE,
-          requiredClaims: ["exp", "iat", "sub", "sid", "ver"],
-          currentDate: new Date(nowMs),
-        },
-      );
-      const { sub, sid, ver, exp, iat } = payload;
-      if (
-        typeof sub !== "string" ||
-        typeof sid !== "string" ||
-        !Number.isSafeInteger(ver) ||
-        exp === undefined ||
-        iat === undefined ||
-        iat > nowMs / 1000 + ISSUED_AHEAD_SECONDS
-      ) {
-        throw refused();
-      }
-      return {
-        userId: sub,
-        sessionId: sid,
-        authVersion: ver as number,
-        expiresAtMs: exp * 1000,
-      };
-    } catch (error) {
-      // jose checks the signature before the time, so only a token that we signed can be "expired".
-      if (error instanceof errors.JWTExpired) throw expired();
-      throw error instanceof AppError ? error : refused(error);
-    }
-  }
-
   return {
-    async sign({ userId, sessionId, authVersion }, notAfterMs) {
+    sign(claims, notAfterMs) {
       const issuedAtSeconds = Math.floor(now() / 1000);
-      const expiresAtSeconds = Math.min(
-        issuedAtSeconds + ttlSeconds,
-        Math.floor(notAfterMs / 1000),
-      );
-      const token = await new SignJWT({ sid: sessionId, ver: authVersion })
-        .setProtectedHeader({ alg: ALGORITHM, typ: TYPE, kid: signingKeyId })
-        .setIssuer(ISSUER)
-        .setAudience(AUDIENCE)
-        .setSubject(userId)
-        .setIssuedAt(issuedAtSeconds)
-        .setExpirationTime(expiresAtSeconds)
-        .sign(signingKey);
-      return { token, expiresAt: new Date(expiresAtSeconds * 1000) };
+      const endsAtSeconds = Math.min(issuedAtSeconds + ttlSeconds, Math.floor(notAfterMs / 1000));
+      return signJwt(keys.signing, claims, { issuedAtSeconds, endsAtSeconds });
     },
     verify(token) {
       if (token.length > MAX_TOKEN_LENGTH) throw refused();
       const print = fingerprint(token);
       const known = remembered.get(print);
-      if (known === undefined) return verifySlowly(token, print);
+      if (known === undefined) return verifyAndRemember(token, print);
       if (known.expiresAtMs > now()) return known;
       remembered.delete(print);
       throw expired();
     },
-    forget(token) {
-      remembered.delete(fingerprint(token));
-    },
+    forget: (token) => void remembered.delete(fingerprint(token)),
   };
+}
+
+interface SigningKey {
+  readonly id: string;
+  readonly key: KeyObject;
+}
+
+function readKeys(secrets: readonly string[]) {
+  const all = secrets.map((secret) => ({
+    id: keyId(secret),
+    key: createSecretKey(secret, "utf8"),
+  }));
+  const [signing] = all;
+  if (signing === undefined) throw new Error("JWT_SECRET holds no secret.");
+  return { signing, byId: new Map(all.map(({ id, key }) => [id, key])) };
+}
+
+function fingerprint(token: string): string {
+  return hash("sha256", token, "base64");
+}
+
+async function signJwt(
+  { id, key }: SigningKey,
+  { userId, sessionId, authVersion }: Omit<AccessClaims, "expiresAtMs">,
+  life: { issuedAtSeconds: number; endsAtSeconds: number },
+): Promise<{ token: string; expiresAt: Date }> {
+  const token = await new SignJWT({ sid: sessionId, ver: authVersion })
+    .setProtectedHeader({ alg: ALGORITHM, typ: TYPE, kid: id })
+    .setIssuer(ISSUER)
+    .setAudience(AUDIENCE)
+    .setSubject(userId)
+    .setIssuedAt(life.issuedAtSeconds)
+    .setExpirationTime(life.endsAtSeconds)
+    .sign(key);
+  return { token, expiresAt: new Date(life.endsAtSeconds * 1000) };
+}
+
+async function verifyJwt(
+  keys: ReadonlyMap<string, KeyObject>,
+  token: string,
+  nowMs: number,
+): Promise<AccessClaims> {
+  if (!isStrictJws(token)) throw refused();
+  try {
+    const { payload } = await jwtVerify(
+      token,
+      ({ kid }) => {
+        const key = kid === undefined ? undefined : keys.get(kid);
+        if (key === undefined) throw refused();
+        return key;
+      },
+      {
+        algorithms: [ALGORITHM],
+        typ: TYPE,
+        issuer: ISSUER,
+        audience: AUDIENCE,
+        requiredClaims: ["exp", "iat", "sub", "sid", "ver"],
+        currentDate: new Date(nowMs),
+      },
+    );
+    return readClaims(payload, nowMs);
+  } catch (error) {
+    // jose checks the signature before the time, so only a token that we signed can be "expired".
+    if (error instanceof errors.JWTExpired) throw expired();
+    throw error instanceof AppError ? error : refused(error);
+  }
+}
+
+function readClaims({ sub, sid, ver, exp, iat }: JWTPayload, nowMs: number): AccessClaims {
+  if (
+    typeof sub !== "string" ||
+    typeof sid !== "string" ||
+    !Number.isSafeInteger(ver) ||
+    exp === undefined ||
+    iat === undefined ||
+    iat > nowMs / 1000 + ISSUED_AHEAD_SECONDS
+  ) {
+    throw refused();
+  }
+  return { userId: sub, sessionId: sid, authVersion: ver as number, expiresAtMs: exp * 1000 };
 }

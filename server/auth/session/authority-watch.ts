@@ -1,13 +1,6 @@
-// Owns how long a stream may go on: until its caller's authority ends, on whatever instance that was decided.
+// How long a stream may go on: until its caller would be refused, on whatever instance that was decided.
 import { isAppError } from "../../lib/errors.ts";
-
-/** The standing of one bearer while a stream is open. */
-export interface AuthorityWatch {
-  /** Aborts once the bearer would be refused; the reason is the refusal (SESSION_REVOKED, TOKEN_EXPIRED …). */
-  readonly signal: AbortSignal;
-  /** Ends the watch without a verdict. Safe to repeat. */
-  stop(): void;
-}
+import type { AuthorityWatch } from "../auth.types.ts";
 
 /** Half a second leaves the other half of the promised second to the look itself. */
 const LOOK_EVERY_MS = 400;

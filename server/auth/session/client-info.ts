@@ -1,5 +1,5 @@
-// Owns what is kept of a client's own words about itself: short, printable, harmless.
-import type { ClientFacts } from "../ports.ts";
+// What is kept of what a client says about itself: short, printable, harmless.
+import type { ClientFacts } from "../auth.types.ts";
 
 const MAX_USER_AGENT_LENGTH = 512;
 const MAX_IP_LENGTH = 45;

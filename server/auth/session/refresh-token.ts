@@ -1,6 +1,6 @@
-// Owns refresh tokens: opaque to clients, derivable only by this server, provably ours or refused (RFC 9700 4.14).
+// Refresh tokens: opaque to clients, derivable only by this server, provably ours or refused (RFC 9700 4.14).
 import { randomBytes } from "node:crypto";
-import { deriveKey, equalSecrets, hmac } from "../keys.ts";
+import { deriveKey, equalSecrets, hmac } from "../../lib/keys.ts";
 
 // prefix + base64url(session id 16 | generation 4 | secret 32 | tag 16)
 const PREFIX = "skr_";
@@ -52,49 +52,55 @@ export function createRefreshTokens(secrets: readonly string[]): RefreshTokens {
   }));
   const [current] = keys;
   if (current === undefined) throw new Error("REFRESH_TOKEN_SECRET holds no secret.");
-
-  const tagOf = (key: Keys, signed: Buffer) => hmac(key.tag, signed).subarray(0, BYTES.tag);
-  const hashOf = (key: Keys, token: RefreshToken) => hmac(key.hash, token.text).toString("hex");
-
-  function write(key: Keys, sessionId: string, generation: number, secret: Buffer): RefreshToken {
-    const id = Buffer.from(sessionId.replaceAll("-", ""), "hex");
-    if (id.length !== BYTES.id) throw new Error("A session id must be a UUID.");
-    const number = Buffer.alloc(BYTES.generation);
-    number.writeUInt32BE(generation);
-    const signed = Buffer.concat([id, number, secret]);
-    const text = PREFIX + Buffer.concat([signed, tagOf(key, signed)]).toString("base64url");
-    return { text, sessionId, generation, secret };
-  }
-
-  function follow(key: Keys, token: RefreshToken): RefreshToken {
-    const generation = token.generation + 1;
-    const secret = hmac(key.successor, `${token.sessionId}:${generation}:`, token.secret);
-    return write(key, token.sessionId, generation, secret);
-  }
-
   return {
-    first: (sessionId) => write(current, sessionId, 0, randomBytes(BYTES.secret)),
-    successor: (token) => follow(current, token),
-    successors: (token) => keys.map((key) => follow(key, token)),
-    parse(text) {
-      if (text.length !== TOKEN_LENGTH || !text.startsWith(PREFIX)) return null;
-      const bytes = Buffer.from(text.slice(PREFIX.length), "base64url");
-      // base64url has spare bits and ignored characters: only the one spelling counts.
-      if (bytes.length !== TOTAL_BYTES || PREFIX + bytes.toString("base64url") !== text)
-        return null;
-      const signed = bytes.subarray(0, SIGNED_BYTES);
-      const tag = bytes.subarray(SIGNED_BYTES);
-      if (!keys.some((key) => equalSecrets(tagOf(key, signed), tag))) return null;
-      return {
-        text,
-        sessionId: uuid(bytes.subarray(0, BYTES.id)),
-        generation: bytes.readUInt32BE(BYTES.id),
-        secret: bytes.subarray(BYTES.id + BYTES.generation, SIGNED_BYTES),
-      };
-    },
-    hash: (token) => hashOf(current, token),
+    first: (sessionId) =>
+      writeToken(current, { sessionId, generation: 0, secret: randomBytes(BYTES.secret) }),
+    successor: (token) => writeSuccessor(current, token),
+    successors: (token) => keys.map((key) => writeSuccessor(key, token)),
+    parse: (text) => parseToken(keys, text),
+    hash: (token) => hashToken(current, token),
     matches: (token, storedHash) =>
-      keys.some((key) => equalSecrets(hashOf(key, token), storedHash)),
+      keys.some((key) => equalSecrets(hashToken(key, token), storedHash)),
+  };
+}
+
+function tagOf(key: Keys, signed: Buffer): Buffer {
+  return hmac(key.tag, signed).subarray(0, BYTES.tag);
+}
+
+function hashToken(key: Keys, token: RefreshToken): string {
+  return hmac(key.hash, token.text).toString("hex");
+}
+
+function writeToken(key: Keys, parts: Omit<RefreshToken, "text">): RefreshToken {
+  const id = Buffer.from(parts.sessionId.replaceAll("-", ""), "hex");
+  if (id.length !== BYTES.id) throw new Error("A session id must be a UUID.");
+  const generation = Buffer.alloc(BYTES.generation);
+  generation.writeUInt32BE(parts.generation);
+  const signed = Buffer.concat([id, generation, parts.secret]);
+  const text = PREFIX + Buffer.concat([signed, tagOf(key, signed)]).toString("base64url");
+  return { ...parts, text };
+}
+
+function writeSuccessor(key: Keys, { sessionId, generation, secret }: RefreshToken): RefreshToken {
+  const next = generation + 1;
+  const nextSecret = hmac(key.successor, `${sessionId}:${next}:`, secret);
+  return writeToken(key, { sessionId, generation: next, secret: nextSecret });
+}
+
+function parseToken(keys: readonly Keys[], text: string): RefreshToken | null {
+  if (text.length !== TOKEN_LENGTH || !text.startsWith(PREFIX)) return null;
+  const bytes = Buffer.from(text.slice(PREFIX.length), "base64url");
+  // base64url has spare bits and ignored characters: only the one spelling counts.
+  if (bytes.length !== TOTAL_BYTES || PREFIX + bytes.toString("base64url") !== text) return null;
+  const signed = bytes.subarray(0, SIGNED_BYTES);
+  const tag = bytes.subarray(SIGNED_BYTES);
+  if (!keys.some((key) => equalSecrets(tagOf(key, signed), tag))) return null;
+  return {
+    text,
+    sessionId: uuid(bytes.subarray(0, BYTES.id)),
+    generation: bytes.readUInt32BE(BYTES.id),
+    secret: bytes.subarray(BYTES.id + BYTES.generation, SIGNED_BYTES),
   };
 }
 

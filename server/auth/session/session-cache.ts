@@ -1,12 +1,13 @@
-// Owns the question "is this session still good?": answered from memory, never later than the last change anywhere.
+// Whether a session is still good, answered from memory and never staler than the last change on any instance.
 import { randomUUID } from "node:crypto";
 import { LRUCache } from "lru-cache";
 import type { Cache } from "../../kv/ports.ts";
 import { AppError } from "../../lib/errors.ts";
-import type { Authority, SessionStore } from "../ports.ts";
+import type { SessionStatus } from "../auth.types.ts";
+import type { SessionStore } from "../ports.ts";
 
-// How it works (docs/decisions/0020): all instances share one random "epoch" in the cache. Every change of authority,
-// once committed, deletes it; whoever misses it makes a new one. A request first learns the epoch, by a read begun after
+// How it works (docs/decisions/0020): all instances share one random "epoch" in the cache. Every change of a session, role or
+// account, once committed, deletes it; whoever misses it makes a new one. A request first learns the epoch, by a read begun after
 // the request arrived, and only then trusts what this instance remembers from the same epoch. Requests that arrive while
 // a read is under way share the next one, so a busy instance makes a few hundred reads a second however many it serves.
 
@@ -32,30 +33,31 @@ export interface Wanted {
   readonly userId: string;
 }
 
-/** Current authority of sessions. */
-export interface Authorities {
+/** The current status of sessions. */
+export interface SessionCache {
   /** Null when there is no such session of that user. Throws SERVICE_UNAVAILABLE when the database is away. */
-  of(wanted: Wanted): Promise<Authority | null>;
-  /** Makes every instance look again. Call after the commit; never throws. */
-  changed(): Promise<void>;
+  get(wanted: Wanted): Promise<SessionStatus | null>;
+  /** Makes every instance read again. Call after the commit; never throws. */
+  invalidate(): Promise<void>;
 }
 
-/** Authorities read from `store`, remembered as far as `sharedCache` allows (null: not at all). */
-export function createAuthorities(deps: {
-  store: Pick<SessionStore, "authorities">;
+/** Session statuses read from `store`, kept as far as `sharedCache` allows (null: not at all). */
+export function createSessionCache(deps: {
+  store: Pick<SessionStore, "statuses">;
   sharedCache: Cache | null;
   now: () => number;
-}): Authorities {
+}): SessionCache {
   const { store, sharedCache, now } = deps;
-  const remembered = new LRUCache<string, { authority: Authority; epoch: string; untilMs: number }>(
-    {
-      max: MAX_REMEMBERED,
-    },
-  );
+  const remembered = new LRUCache<
+    string,
+    { status: SessionStatus; epoch: string; untilMs: number }
+  >({
+    max: MAX_REMEMBERED,
+  });
   const read = batched(store);
   const epoch = sharedCache === null ? async () => null : sharedEpoch(sharedCache, now);
   return {
-    async of(wanted) {
+    async get(wanted) {
       const current = await epoch();
       if (current === null) return read(wanted);
       const known = remembered.get(wanted.sessionId);
@@ -63,19 +65,19 @@ export function createAuthorities(deps: {
         known !== undefined &&
         known.epoch === current &&
         known.untilMs > now() &&
-        known.authority.userId === wanted.userId
+        known.status.userId === wanted.userId
       ) {
-        return known.authority;
+        return known.status;
       }
       // The epoch was read before the row: a change in between shows as a newer epoch to the next request.
-      const authority = await read(wanted);
-      if (authority !== null) {
+      const status = await read(wanted);
+      if (status !== null) {
         const untilMs = now() + REMEMBERED_MS;
-        remembered.set(wanted.sessionId, { authority, epoch: current, untilMs });
+        remembered.set(wanted.sessionId, { status, epoch: current, untilMs });
       }
-      return authority;
+      return status;
     },
-    async changed() {
+    async invalidate() {
       // A deletion that Redis does not hear of is made good before this instance believes Redis again (redis-cache.ts).
       await sharedCache?.delete(EPOCH_KEY);
     },
@@ -123,14 +125,14 @@ function pace(ms: number): Promise<void> | undefined {
 }
 
 /** Joins reads that arrive while one is under way into the next one. */
-function batched(store: Pick<SessionStore, "authorities">) {
+function batched(store: Pick<SessionStore, "statuses">) {
   interface Batch {
     readonly wanted: Map<string, Wanted>;
-    readonly answer: Promise<Map<string, Authority>>;
+    readonly answer: Promise<Map<string, SessionStatus>>;
   }
   let running: Promise<unknown> = Promise.resolve();
   let collecting: Batch | null = null;
-  return async (wanted: Wanted): Promise<Authority | null> => {
+  return async (wanted: Wanted): Promise<SessionStatus | null> => {
     if (collecting === null || collecting.wanted.size >= MAX_BATCH) {
       const members = new Map<string, Wanted>();
       const answer: Batch["answer"] = running
@@ -138,14 +140,14 @@ function batched(store: Pick<SessionStore, "authorities">) {
         .then(() => {
           // From here on the read is under way: whoever comes now belongs to the next one.
           if (collecting?.wanted === members) collecting = null;
-          return store.authorities([...members.values()]);
+          return store.statuses([...members.values()]);
         });
       running = answer;
       collecting = { wanted: members, answer: inTime(answer) };
     }
     collecting.wanted.set(`${wanted.sessionId}:${wanted.userId}`, wanted);
-    const authority = (await collecting.answer).get(wanted.sessionId);
-    return authority?.userId === wanted.userId ? authority : null;
+    const status = (await collecting.answer).get(wanted.sessionId);
+    return status?.userId === wanted.userId ? status : null;
   };
 }
 

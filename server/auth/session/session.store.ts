@@ -1,9 +1,17 @@
-// Owns the rows of `sessions`: sign-ins, their rotations and their ends. Raw refresh tokens never come here.
-import type { Database } from "../../database/database.ts";
+// The rows of `sessions`: sign-ins, their rotations and their ends. Raw refresh tokens never come here.
+import type { Database, DatabaseTransaction } from "../../database/database.ts";
 import { databaseNow } from "../../database/clock.ts";
 import { newId } from "../../lib/ids.ts";
-import { toRole, toUserView } from "../person.ts";
-import type { Authority, RevocationReason, SessionStore } from "../ports.ts";
+import { toRole, toUserView } from "../user-view.ts";
+import type {
+  LiveSession,
+  RevocationReason,
+  Rotation,
+  SessionRecord,
+  SessionStatus,
+  UserView,
+} from "../auth.types.ts";
+import type { SessionStore } from "../ports.ts";
 
 const MAX_LISTED = 200;
 /** Short transactions: a million old rows never hold up a sign-in. */
@@ -21,13 +29,21 @@ const userSelect = {
   deletedAt: true,
 } as const;
 
+const statusSelect = {
+  id: true,
+  role: true,
+  authVersion: true,
+  disabledAt: true,
+  deletedAt: true,
+} as const;
+
 // Every busy user's session is asked for once a second: one plain statement costs a fraction of two of Prisma's.
-const STANDING = `
+const STATUSES = `
   SELECT s.id AS sessionId, s.userId, s.revokedAt, s.revokedReason, u.role, u.authVersion, u.disabledAt, u.deletedAt
   FROM sessions s JOIN users u ON u.id = s.userId
   WHERE s.id IN`;
 
-interface StandingRow {
+interface StatusRow {
   sessionId: string;
   userId: string;
   /** Dates as the database writes them; only whether they are there counts. */
@@ -41,171 +57,209 @@ interface StandingRow {
 
 /** The store over either database. */
 export function createSessionStore(database: Database): SessionStore {
-  const { models } = database;
-  // Even one statement may meet a conflict: `transaction` runs it again and gives its errors their names.
-  const write = <T>(work: (own: typeof models) => Promise<T>) =>
-    database.transaction((tx) => work(tx.models));
-  const authority = { id: true, role: true, authVersion: true, disabledAt: true, deletedAt: true };
-  const standing = (
-    session: { revokedAt: unknown; revokedReason: string | null },
-    user: { disabledAt: unknown; deletedAt: unknown },
-  ) => {
-    const userIsGone = user.disabledAt !== null || user.deletedAt !== null;
-    return {
-      ended: session.revokedAt !== null || userIsGone,
-      replaced: session.revokedReason === ("replaced" satisfies RevocationReason) && !userIsGone,
-    };
-  };
   return {
-    async authorities(wanted) {
-      const rows = await models.$queryRawUnsafe<StandingRow[]>(
-        `${STANDING} (${wanted.map(() => "?").join()})`,
-        ...wanted.map((one) => one.sessionId),
-      );
-      const found = new Map<string, Authority>();
-      for (const row of rows) {
-        found.set(row.sessionId, {
-          sessionId: row.sessionId,
-          userId: row.userId,
-          role: toRole(row.role),
-          authVersion: row.authVersion,
-          ...standing(row, row),
-        });
-      }
-      return found;
-    },
-    async find(sessionId) {
-      const session = await models.session.findUnique({
-        where: { id: sessionId },
-        omit: { refreshTokenHash: false, previousTokenHash: false },
-      });
-      if (session === null) return null;
-      const user = await models.user.findUnique({
-        where: { id: session.userId },
-        select: authority,
-      });
-      if (user === null) return null;
-      return {
-        sessionId: session.id,
-        userId: user.id,
-        role: toRole(user.role),
-        authVersion: user.authVersion,
-        ...standing(session, user),
-        tokenHash: session.refreshTokenHash,
-        previousTokenHash: session.previousTokenHash,
-        generation: session.generation,
-        graceEndsAt: session.graceEndsAt,
-        expiresAt: session.expiresAt,
-        absoluteExpiresAt: session.absoluteExpiresAt,
-      };
-    },
-    async rotate({ sessionId, fromGeneration, fromHash, toHash, at, expiresAt, client }) {
-      // One conditional UPDATE: of any number of parallel refreshes exactly one finds this row as it was.
-      const { count } = await write(({ session }) =>
-        session.updateMany({
-          where: {
-            id: sessionId,
-            generation: fromGeneration,
-            refreshTokenHash: fromHash,
-            revokedAt: null,
-          },
-          data: {
-            refreshTokenHash: toHash,
-            previousTokenHash: fromHash,
-            generation: fromGeneration + 1,
-            graceEndsAt: null,
-            rotatedAt: at,
-            lastUsedAt: at,
-            expiresAt,
-            userAgent: client.userAgent,
-            ipAddress: client.ip,
-          },
-        }),
-      );
-      return count === 1;
-    },
+    statuses: (wanted) => readStatuses(database, wanted),
+    find: (sessionId) => findSession(database, sessionId),
+    rotate: (rotation) => rotateSession(database, rotation),
     clock: () => databaseNow(database),
-    async seal(sessionId, generation, graceSeconds) {
-      const at = await databaseNow(database);
-      await write(({ session }) =>
-        session.updateMany({
-          where: { id: sessionId, generation, graceEndsAt: null },
-          data: { graceEndsAt: new Date(at.getTime() + graceSeconds * 1000) },
-        }),
-      );
-    },
+    seal: (sessionId, generation, graceSeconds) =>
+      sealGrace(database, { sessionId, generation, graceSeconds }),
     revoke: (sessionId, reason, at, userId) =>
-      write(async (own) => {
-        const { count } = await own.session.updateMany({
-          where: { id: sessionId, revokedAt: null, ...(userId === undefined ? {} : { userId }) },
-          data: { revokedAt: at, revokedReason: reason },
-        });
-        if (count === 1 && reason === "reuse" && userId !== undefined) {
-          await own.auditLog.create({
-            data: {
-              id: newId(at.getTime()),
-              actorId: null,
-              action: "session.reuse",
-              targetType: "user",
-              targetId: userId,
-              reason: "A refresh token was used again after its time.",
-              detail: JSON.stringify({ sessionId }),
-              createdAt: at,
-            },
-          });
-        }
-        return count === 1;
-      }),
-    async owns(userId, sessionId) {
-      return (await models.session.count({ where: { id: sessionId, userId } })) === 1;
-    },
-    revokeAll: (userId, at) =>
-      database.transaction(async (tx) => {
-        // The user's row first: every writer that touches both locks in this order.
-        await tx.models.user.updateMany({
-          where: { id: userId },
-          data: { authVersion: { increment: 1 } },
-        });
-        const { count } = await tx.models.session.updateMany({
-          where: { userId, revokedAt: null },
-          data: { revokedAt: at, revokedReason: "logoutAll" satisfies RevocationReason },
-        });
-        return count;
-      }),
-    live: (userId, now) =>
-      models.session.findMany({
-        where: { userId, revokedAt: null, expiresAt: { gt: now } },
-        orderBy: { lastUsedAt: "desc" },
-        take: MAX_LISTED,
-        select: {
-          id: true,
-          userAgent: true,
-          ipAddress: true,
-          createdAt: true,
-          lastUsedAt: true,
-          expiresAt: true,
-        },
-      }),
-    async prune(before) {
-      let forgotten = 0;
-      for (let round = 0; round < MAX_PRUNE_ROUNDS; round++) {
-        const old = await models.session.findMany({
-          where: { absoluteExpiresAt: { lt: before } },
-          select: { id: true },
-          take: PRUNE_BATCH,
-        });
-        if (old.length === 0) break;
-        const ids = old.map((session) => session.id);
-        const { count } = await write(({ session }) =>
-          session.deleteMany({ where: { id: { in: ids } } }),
-        );
-        forgotten += count;
-      }
-      return forgotten;
-    },
-    async findUser(userId) {
-      const row = await models.user.findUnique({ where: { id: userId }, select: userSelect });
-      return row === null || row.deletedAt !== null ? null : toUserView(row);
-    },
+      revokeSession(database, { sessionId, reason, at, userId }),
+    owns: async (userId, sessionId) =>
+      (await database.models.session.count({ where: { id: sessionId, userId } })) === 1,
+    revokeAll: (userId, at) => revokeAllSessions(database, userId, at),
+    live: (userId, now) => readLiveSessions(database, userId, now),
+    prune: (before) => pruneSessions(database, before),
+    findUser: (userId) => findUser(database, userId),
   };
+}
+
+/** Even one statement may meet a conflict: `transaction` runs it again and gives its errors their names. */
+function write<T>(
+  database: Database,
+  work: (models: DatabaseTransaction["models"]) => Promise<T>,
+): Promise<T> {
+  return database.transaction((tx) => work(tx.models));
+}
+
+function endOf(
+  session: { revokedAt: unknown; revokedReason: string | null },
+  user: { disabledAt: unknown; deletedAt: unknown },
+): Pick<SessionStatus, "ended" | "replaced"> {
+  const userIsGone = user.disabledAt !== null || user.deletedAt !== null;
+  return {
+    ended: session.revokedAt !== null || userIsGone,
+    replaced: session.revokedReason === ("replaced" satisfies RevocationReason) && !userIsGone,
+  };
+}
+
+async function readStatuses(
+  { models }: Database,
+  wanted: readonly { sessionId: string; userId: string }[],
+): Promise<Map<string, SessionStatus>> {
+  const rows = await models.$queryRawUnsafe<StatusRow[]>(
+    `${STATUSES} (${wanted.map(() => "?").join()})`,
+    ...wanted.map((one) => one.sessionId),
+  );
+  const found = new Map<string, SessionStatus>();
+  for (const row of rows) {
+    const { sessionId, userId, authVersion } = row;
+    const status = { sessionId, userId, role: toRole(row.role), authVersion, ...endOf(row, row) };
+    found.set(sessionId, status);
+  }
+  return found;
+}
+
+async function findSession({ models }: Database, sessionId: string): Promise<SessionRecord | null> {
+  const session = await models.session.findUnique({
+    where: { id: sessionId },
+    omit: { refreshTokenHash: false, previousTokenHash: false },
+  });
+  if (session === null) return null;
+  const user = await models.user.findUnique({
+    where: { id: session.userId },
+    select: statusSelect,
+  });
+  if (user === null) return null;
+  return {
+    sessionId: session.id,
+    userId: user.id,
+    role: toRole(user.role),
+    authVersion: user.authVersion,
+    ...endOf(session, user),
+    tokenHash: session.refreshTokenHash,
+    previousTokenHash: session.previousTokenHash,
+    generation: session.generation,
+    graceEndsAt: session.graceEndsAt,
+    expiresAt: session.expiresAt,
+    absoluteExpiresAt: session.absoluteExpiresAt,
+  };
+}
+
+async function rotateSession(database: Database, rotation: Rotation): Promise<boolean> {
+  const { sessionId, fromGeneration, fromHash, toHash, at, expiresAt, client } = rotation;
+  // One conditional UPDATE: of any number of parallel refreshes exactly one finds this row as it was.
+  const { count } = await write(database, ({ session }) =>
+    session.updateMany({
+      where: {
+        id: sessionId,
+        generation: fromGeneration,
+        refreshTokenHash: fromHash,
+        revokedAt: null,
+      },
+      data: {
+        refreshTokenHash: toHash,
+        previousTokenHash: fromHash,
+        generation: fromGeneration + 1,
+        graceEndsAt: null,
+        rotatedAt: at,
+        lastUsedAt: at,
+        expiresAt,
+        userAgent: client.userAgent,
+        ipAddress: client.ip,
+      },
+    }),
+  );
+  return count === 1;
+}
+
+async function sealGrace(
+  database: Database,
+  seal: { sessionId: string; generation: number; graceSeconds: number },
+): Promise<void> {
+  const at = await databaseNow(database);
+  await write(database, ({ session }) =>
+    session.updateMany({
+      where: { id: seal.sessionId, generation: seal.generation, graceEndsAt: null },
+      data: { graceEndsAt: new Date(at.getTime() + seal.graceSeconds * 1000) },
+    }),
+  );
+}
+
+function revokeSession(
+  database: Database,
+  revocation: {
+    sessionId: string;
+    reason: RevocationReason;
+    at: Date;
+    userId: string | undefined;
+  },
+): Promise<boolean> {
+  const { sessionId, reason, at, userId } = revocation;
+  return write(database, async (models) => {
+    const { count } = await models.session.updateMany({
+      where: { id: sessionId, revokedAt: null, ...(userId === undefined ? {} : { userId }) },
+      data: { revokedAt: at, revokedReason: reason },
+    });
+    if (count === 1 && reason === "reuse" && userId !== undefined) {
+      await models.auditLog.create({
+        data: {
+          id: newId(at.getTime()),
+          actorId: null,
+          action: "session.reuse",
+          targetType: "user",
+          targetId: userId,
+          reason: "A refresh token was used again after its time.",
+          detail: JSON.stringify({ sessionId }),
+          createdAt: at,
+        },
+      });
+    }
+    return count === 1;
+  });
+}
+
+function revokeAllSessions(database: Database, userId: string, at: Date): Promise<number> {
+  return write(database, async (models) => {
+    // The user's row first: every writer that touches both locks in this order.
+    await models.user.updateMany({
+      where: { id: userId },
+      data: { authVersion: { increment: 1 } },
+    });
+    const { count } = await models.session.updateMany({
+      where: { userId, revokedAt: null },
+      data: { revokedAt: at, revokedReason: "logoutAll" satisfies RevocationReason },
+    });
+    return count;
+  });
+}
+
+function readLiveSessions({ models }: Database, userId: string, now: Date): Promise<LiveSession[]> {
+  return models.session.findMany({
+    where: { userId, revokedAt: null, expiresAt: { gt: now } },
+    orderBy: { lastUsedAt: "desc" },
+    take: MAX_LISTED,
+    select: {
+      id: true,
+      userAgent: true,
+      ipAddress: true,
+      createdAt: true,
+      lastUsedAt: true,
+      expiresAt: true,
+    },
+  });
+}
+
+async function pruneSessions(database: Database, before: Date): Promise<number> {
+  let deleted = 0;
+  for (let round = 0; round < MAX_PRUNE_ROUNDS; round++) {
+    const old = await database.models.session.findMany({
+      where: { absoluteExpiresAt: { lt: before } },
+      select: { id: true },
+      take: PRUNE_BATCH,
+    });
+    if (old.length === 0) break;
+    const ids = old.map((session) => session.id);
+    const { count } = await write(database, ({ session }) =>
+      session.deleteMany({ where: { id: { in: ids } } }),
+    );
+    deleted += count;
+  }
+  return deleted;
+}
+
+async function findUser({ models }: Database, userId: string): Promise<UserView | null> {
+  const row = await models.user.findUnique({ where: { id: userId }, select: userSelect });
+  return row === null || row.deletedAt !== null ? null : toUserView(row);
 }

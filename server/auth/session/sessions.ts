@@ -1,62 +1,72 @@
-// Owns what a person sees of their own sign-ins, and how they end them.
+// What people see of their own sign-ins, and how they end them.
 import { AppError } from "../../lib/errors.ts";
-import type { Access } from "./authenticate.ts";
-import type { AuthService, AuthServiceDeps } from "../auth.service.ts";
+import type { Principal, SessionLine, UserView } from "../auth.types.ts";
+import type { SessionStore } from "../ports.ts";
+import type { SessionCache } from "./session-cache.ts";
 
-/** One live session of the caller (`auth.sessions`). Dates are ISO 8601, UTC. */
-export interface SessionLine {
-  id: string;
-  current: boolean;
-  userAgent: string | null;
-  ipAddress: string | null;
-  createdAt: string;
-  lastUsedAt: string;
-  expiresAt: string;
+// A day later than its end, so that clocks may differ and a late token still hears why it is refused.
+const PRUNE_AFTER_MS = 86_400_000;
+
+interface Deps {
+  readonly sessions: SessionStore;
+  readonly sessionCache: Pick<SessionCache, "invalidate">;
+  readonly now: () => number;
 }
 
-/** Makes the sessions side of the auth service. */
-export function createSessions(
-  deps: Pick<AuthServiceDeps, "sessions"> & {
-    now: () => number;
-    access: Pick<Access, "changed">;
-  },
-): Pick<AuthService, "me" | "sessions" | "revokeSession" | "logoutAll" | "pruneSessions"> {
-  const { sessions, now, access } = deps;
+/** Returns the caller's account. Throws NOT_FOUND when it is gone. */
+export async function getMe(
+  { sessions }: Pick<Deps, "sessions">,
+  principal: Principal,
+): Promise<{ user: UserView }> {
+  const user = await sessions.findUser(principal.userId);
+  if (user === null) throw AppError.of("NOT_FOUND", "There is no such account.");
+  return { user };
+}
+
+/** Returns the caller's live sessions, last used first. */
+export async function listSessions(
+  { sessions, now }: Pick<Deps, "sessions" | "now">,
+  principal: Principal,
+): Promise<{ sessions: SessionLine[] }> {
+  const live = await sessions.live(principal.userId, new Date(now()));
   return {
-    async me(principal) {
-      const user = await sessions.findUser(principal.userId);
-      if (user === null) throw AppError.of("NOT_FOUND", "There is no such account.");
-      return { user };
-    },
-    async sessions(principal) {
-      const live = await sessions.live(principal.userId, new Date(now()));
-      return {
-        sessions: live.map((session) => ({
-          id: session.id,
-          current: session.id === principal.sessionId,
-          userAgent: session.userAgent,
-          ipAddress: session.ipAddress,
-          createdAt: session.createdAt.toISOString(),
-          lastUsedAt: session.lastUsedAt.toISOString(),
-          expiresAt: session.expiresAt.toISOString(),
-        })),
-      };
-    },
-    async revokeSession(principal, { sessionId }) {
-      const at = new Date(now());
-      if (await sessions.revoke(sessionId, "revoked", at, principal.userId)) {
-        await access.changed();
-      } else if (!(await sessions.owns(principal.userId, sessionId))) {
-        // Another's session and no session look the same from outside.
-        throw AppError.of("NOT_FOUND", "There is no such session.");
-      }
-    },
-    // A day later than its end, so that clocks may differ and a late token still hears why it is refused.
-    pruneSessions: () => sessions.prune(new Date(now() - 86_400_000)),
-    async logoutAll(principal) {
-      const revoked = await sessions.revokeAll(principal.userId, new Date(now()));
-      await access.changed();
-      return { revoked };
-    },
+    sessions: live.map((session) => ({
+      id: session.id,
+      current: session.id === principal.sessionId,
+      userAgent: session.userAgent,
+      ipAddress: session.ipAddress,
+      createdAt: session.createdAt.toISOString(),
+      lastUsedAt: session.lastUsedAt.toISOString(),
+      expiresAt: session.expiresAt.toISOString(),
+    })),
   };
+}
+
+/** Ends one of the caller's own sessions. Safe to repeat. Throws NOT_FOUND for any other session. */
+export async function revokeOne(
+  { sessions, sessionCache, now }: Deps,
+  principal: Principal,
+  sessionId: string,
+): Promise<void> {
+  if (await sessions.revoke(sessionId, "revoked", new Date(now()), principal.userId)) {
+    await sessionCache.invalidate();
+  } else if (!(await sessions.owns(principal.userId, sessionId))) {
+    // Another's session and no session look the same from outside.
+    throw AppError.of("NOT_FOUND", "There is no such session.");
+  }
+}
+
+/** Ends every session of the caller, this one too. Returns how many. */
+export async function revokeAll(
+  { sessions, sessionCache, now }: Deps,
+  principal: Principal,
+): Promise<{ revoked: number }> {
+  const revoked = await sessions.revokeAll(principal.userId, new Date(now()));
+  await sessionCache.invalidate();
+  return { revoked };
+}
+
+/** Deletes sessions whose absolute end is more than a day ago. Returns how many. */
+export function pruneSessions({ sessions, now }: Pick<Deps, "sessions" | "now">): Promise<number> {
+  return sessions.prune(new Date(now() - PRUNE_AFTER_MS));
 }

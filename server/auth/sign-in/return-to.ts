@@ -1,4 +1,4 @@
-// Owns which `returnTo` may follow a sign-in: a path on the frontend, and nothing a browser reads as more.
+// Which `returnTo` may follow a sign-in: a path on the frontend, and nothing a browser reads as more.
 
 const MAX_LENGTH = 512;
 const MAX_DECODINGS = 3;

@@ -1,4 +1,4 @@
-// Owns SignInFailure: why a sign-in ended without a session, in a word of SIGN_IN_ERRORS.
+// Why a sign-in ended without a session, in a word of SIGN_IN_ERRORS.
 import type { SignInError } from "../../../shared/src/errors.ts";
 
 /** Thrown inside a sign-in; the browser sees `code` alone, the log sees the cause. */

@@ -1,14 +1,15 @@
-// Owns what a sign-in writes: the person, the identity, the session and the signup bonus, all or nothing.
+// What a sign-in writes: the person, the identity, the session and the signup bonus, all or nothing.
 import { createHash } from "node:crypto";
 import type { Database, DatabaseTransaction } from "../../database/database.ts";
 import { classifyDatabaseError } from "../../database/errors.ts";
+import { lockUser } from "../../database/lock-user.ts";
 import { newId } from "../../lib/ids.ts";
 import type { Logger } from "../../lib/logger.ts";
 import type { Ledger } from "../../ledger/ports.ts";
-import { lockUser } from "../lock-user.ts";
-import type { SignedIn, SignIn, SignInStore } from "../ports.ts";
-import { auditTakenAddress, claimAddress, mayBeRaised } from "./address-claim.ts";
-import { carryDebt } from "./debt.ts";
+import type { SignedIn, SignIn } from "../auth.types.ts";
+import type { SignInStore } from "../ports.ts";
+import { auditTakenAddress, claimAddress, mayBeRaised } from "./address-claim.store.ts";
+import { carryDebt } from "./carry-debt.store.ts";
 import { SignInFailure } from "./sign-in-error.ts";
 
 type Models = DatabaseTransaction["models"];
@@ -23,85 +24,102 @@ export function identityId(issuer: string, subject: string): string {
     .digest("hex");
 }
 
+interface Deps {
+  readonly database: Database;
+  readonly ledger: Pick<Ledger, "applyIn" | "changed">;
+  readonly logger: Logger;
+}
+
+/** What one transaction did. */
+interface Outcome extends SignedIn {
+  /** Credits moved: announce it once it is committed. */
+  readonly granted: boolean;
+  /** The account that has lost the address to this person. */
+  readonly takenFrom: string | null;
+}
+
 /** The store over either database. */
-export function createSignInStore(deps: {
-  database: Database;
-  ledger: Pick<Ledger, "applyIn" | "changed">;
-  logger: Logger;
-}): SignInStore {
+export function createSignInStore(deps: Deps): SignInStore {
+  return { signIn: (request) => signIn(deps, request) };
+}
+
+async function signIn(deps: Deps, request: SignIn): Promise<SignedIn> {
   const { database, ledger, logger } = deps;
-
-  async function attempt(
-    request: SignIn,
-  ): Promise<SignedIn & { granted: boolean; takenFrom: string | null }> {
-    return database.transaction(async (tx) => {
-      const { models } = tx;
-      const id = identityId(request.identity.issuer, request.identity.subject);
-      const identity = await models.identity.findUnique({ where: { id } });
-      let userId = identity?.userId ?? null;
-      let created = false;
-      let granted = false;
-      let takenFrom: string | null = null;
-      if (userId === null) {
-        const claim = await claimAddress(tx, request, id);
-        ({ linkTo: userId, takenFrom } = claim);
-        if (userId === null) {
-          userId = await createUser(models, request, takenFrom !== null);
-          created = true;
-        }
-        if (takenFrom !== null) await auditTakenAddress(models, request, userId);
-        const mayHaveBonus = created && (identity?.signupGrantedAt ?? null) === null;
-        await keepIdentity(models, id, userId, request, mayHaveBonus);
-        if (mayHaveBonus && request.signupCredits > 0) {
-          await ledger.applyIn(tx, [
-            {
-              kind: "grant",
-              userId,
-              amountCredits: request.signupCredits,
-              source: "SIGNUP",
-              sourceId: null,
-              // Of the identity, not of the user: who deletes the account and returns is not given it again.
-              grantKey: `signup:${id}`,
-              expiresAt: null,
-              description: "Welcome credits",
-            },
-          ]);
-          granted = true;
-        }
+  for (let tries = 1; ; tries++) {
+    try {
+      const { granted, takenFrom, ...signedIn } = await database.transaction((tx) =>
+        signInWithin(tx, deps, request),
+      );
+      if (takenFrom !== null) {
+        logger.warn(
+          { event: "address taken", userId: signedIn.userId, formerUserId: takenFrom },
+          "an address is another person's now: the former account lost it",
+        );
       }
-      if (await carryDebt(tx, ledger, id, userId)) granted = true;
-      const authorityChanged = await bringUpToDate(tx, userId, request, logger);
-      await addSession(models, userId, request);
-      return { userId, created, authorityChanged, granted, takenFrom };
-    });
+      if (granted) await ledger.changed([signedIn.userId]);
+      return signedIn;
+    } catch (error) {
+      if (classifyDatabaseError(error) !== "unique") throw error;
+      const session = await database.models.session.count({ where: { id: request.session.id } });
+      if (session > 0) {
+        throw new SignInFailure("state_invalid", "this sign-in has its session already", error);
+      }
+      if (tries >= MAX_TRIES) throw error;
+    }
   }
+}
 
-  return {
-    async signIn(request) {
-      for (let tries = 1; ; tries++) {
-        try {
-          const { granted, takenFrom, ...signedIn } = await attempt(request);
-          if (takenFrom !== null) {
-            logger.warn(
-              { event: "address taken", userId: signedIn.userId, formerUserId: takenFrom },
-              "an address is another person's now: the former account lost it",
-            );
-          }
-          if (granted) await ledger.changed([signedIn.userId]);
-          return signedIn;
-        } catch (error) {
-          if (classifyDatabaseError(error) !== "unique") throw error;
-          const session = await database.models.session.count({
-            where: { id: request.session.id },
-          });
-          if (session > 0) {
-            throw new SignInFailure("state_invalid", "this sign-in has its session already", error);
-          }
-          if (tries >= MAX_TRIES) throw error;
-        }
-      }
-    },
-  };
+async function signInWithin(
+  tx: DatabaseTransaction,
+  deps: Pick<Deps, "ledger" | "logger">,
+  request: SignIn,
+): Promise<Outcome> {
+  const id = identityId(request.identity.issuer, request.identity.subject);
+  const identity = await tx.models.identity.findUnique({ where: { id } });
+  const linkedTo = identity?.userId ?? null;
+  const hadBonus = (identity?.signupGrantedAt ?? null) !== null;
+  const account =
+    linkedTo === null
+      ? await openAccount(tx, deps.ledger, request, { id, hadBonus })
+      : { userId: linkedTo, created: false, granted: false, takenFrom: null };
+  const { userId } = account;
+  const owed = await carryDebt(tx, deps.ledger, id, userId);
+  const roleChanged = await followIdentity(tx, userId, request, deps.logger);
+  await addSession(tx.models, userId, request);
+  return { ...account, granted: account.granted || owed, roleChanged };
+}
+
+/** Links the new identity to the account its address leads to, or to a new one with the signup bonus. */
+async function openAccount(
+  tx: DatabaseTransaction,
+  ledger: Pick<Ledger, "applyIn">,
+  request: SignIn,
+  identity: { id: string; hadBonus: boolean },
+): Promise<Omit<Outcome, "roleChanged">> {
+  const { models } = tx;
+  const { linkTo, takenFrom } = await claimAddress(tx, request, identity.id);
+  const created = linkTo === null;
+  const userId = linkTo ?? (await createUser(models, request, takenFrom !== null));
+  if (takenFrom !== null) await auditTakenAddress(models, request, userId);
+  const bonus = created && !identity.hadBonus;
+  await saveIdentity(models, request, { id: identity.id, userId, bonus });
+  const granted = bonus && request.signupCredits > 0;
+  if (granted) {
+    await ledger.applyIn(tx, [
+      {
+        kind: "grant",
+        userId,
+        amountCredits: request.signupCredits,
+        source: "SIGNUP",
+        sourceId: null,
+        // Of the identity, not of the user: who deletes the account and returns is not given it again.
+        grantKey: `signup:${identity.id}`,
+        expiresAt: null,
+        description: "Welcome credits",
+      },
+    ]);
+  }
+  return { userId, created, granted, takenFrom };
 }
 
 async function createUser(
@@ -125,30 +143,23 @@ async function createUser(
   return id;
 }
 
-async function keepIdentity(
+async function saveIdentity(
   models: Models,
-  id: string,
-  userId: string,
   { identity, session }: SignIn,
-  bonus: boolean,
+  account: { id: string; userId: string; bonus: boolean },
 ): Promise<void> {
-  const bonusMark = bonus ? { signupGrantedAt: session.startedAt } : {};
+  const { id, userId } = account;
+  const { issuer, subject } = identity;
+  const bonusMark = account.bonus ? { signupGrantedAt: session.startedAt } : {};
   await models.identity.upsert({
     where: { id },
-    create: {
-      id,
-      userId,
-      issuer: identity.issuer,
-      subject: identity.subject,
-      createdAt: session.startedAt,
-      ...bonusMark,
-    },
-    update: { userId, subject: identity.subject, ...bonusMark },
+    create: { id, userId, issuer, subject, createdAt: session.startedAt, ...bonusMark },
+    update: { userId, subject, ...bonusMark },
   });
 }
 
 /** Locks the account and lets it follow the identity: address, missing name and picture, role. True when tokens ended. */
-async function bringUpToDate(
+async function followIdentity(
   tx: DatabaseTransaction,
   userId: string,
   { identity, session, isAdmin }: SignIn,
@@ -178,22 +189,28 @@ async function bringUpToDate(
     },
     select: { id: true },
   });
-  if (becomesAdmin) {
-    await tx.models.auditLog.create({
-      data: {
-        id: newId(session.startedAt.getTime()),
-        actorId: null,
-        action: "user.setRole",
-        targetType: "user",
-        targetId: userId,
-        reason: "The verified address is one of ADMIN_EMAILS.",
-        detail: JSON.stringify({ role: "ADMIN" }),
-        ipAddress: session.client.ip,
-        createdAt: session.startedAt,
-      },
-    });
-  }
+  if (becomesAdmin) await auditNewAdmin(tx.models, userId, session);
   return becomesAdmin;
+}
+
+async function auditNewAdmin(
+  models: Models,
+  userId: string,
+  session: SignIn["session"],
+): Promise<void> {
+  await models.auditLog.create({
+    data: {
+      id: newId(session.startedAt.getTime()),
+      actorId: null,
+      action: "user.setRole",
+      targetType: "user",
+      targetId: userId,
+      reason: "The verified address is one of ADMIN_EMAILS.",
+      detail: JSON.stringify({ role: "ADMIN" }),
+      ipAddress: session.client.ip,
+      createdAt: session.startedAt,
+    },
+  });
 }
 
 /** The address the account takes now; null = it keeps the one it has, because the new one is another account's. */

@@ -1,14 +1,15 @@
 // Owns the two redirects of a Google sign-in, which cannot be tRPC: out to the issuer and back to the frontend.
 import { type Request, type Response, Router } from "express";
 import type { SignInError } from "../../../shared/src/errors.ts";
-import { ATTEMPT_TTL_SECONDS, isAttemptCookie } from "../../auth/sign-in/sign-in-state.ts";
-import type { AuthService, SignInRedirect } from "../../auth/auth.service.ts";
+import { STATE_TTL_SECONDS, isStateCookie } from "../../auth/sign-in/sign-in-state.ts";
+import type { AuthService } from "../../auth/auth.service.ts";
+import type { SignInRedirect } from "../../auth/auth.types.ts";
 import type { Config } from "../../config/config.ts";
 import { isAppError } from "../../lib/errors.ts";
 import type { Logger } from "../../lib/logger.ts";
 import { refuseUnlessNavigation } from "../cross-site.ts";
 import { sendError } from "../response.ts";
-import { attemptCookie, readCookies, readRefreshCookies, refreshCookie } from "../cookies.ts";
+import { stateCookie, readCookies, readRefreshCookies, refreshCookie } from "../cookies.ts";
 
 /** What the routes need. */
 export interface GoogleRoutesDeps {
@@ -24,15 +25,12 @@ export function createGoogleRoutes(deps: GoogleRoutesDeps): Router {
   const { auth, config } = deps;
 
   function send(response: Response, redirect: SignInRedirect): void {
-    for (const name of redirect.clearAttempts) {
-      response.append("Set-Cookie", attemptCookie(name, null, 0, config.cookies));
+    for (const name of redirect.clearStateCookies) {
+      response.append("Set-Cookie", stateCookie(name, null, 0, config.cookies));
     }
-    if (redirect.setAttempt !== null) {
-      const { name, value } = redirect.setAttempt;
-      response.append(
-        "Set-Cookie",
-        attemptCookie(name, value, ATTEMPT_TTL_SECONDS, config.cookies),
-      );
+    if (redirect.setStateCookie !== null) {
+      const { name, value } = redirect.setStateCookie;
+      response.append("Set-Cookie", stateCookie(name, value, STATE_TTL_SECONDS, config.cookies));
     }
     if (redirect.refresh !== null) {
       const { token, maxAgeSeconds } = redirect.refresh;
@@ -88,7 +86,7 @@ export function createGoogleRoutes(deps: GoogleRoutesDeps): Router {
     handle((request) =>
       auth.startSignIn({
         returnTo: once(request, "returnTo"),
-        attemptCookies: attempts(request),
+        stateCookies: stateCookies(request),
         ip: request.ip ?? "",
       }),
     ),
@@ -103,7 +101,7 @@ export function createGoogleRoutes(deps: GoogleRoutesDeps): Router {
           error: once(request, "error"),
           issuer: once(request, "iss"),
         },
-        attemptCookies: attempts(request),
+        stateCookies: stateCookies(request),
         refreshCookies: readRefreshCookies(request.headers.cookie, config.cookies),
         userAgent: request.get("user-agent") ?? null,
         ip: request.ip ?? "",
@@ -121,6 +119,6 @@ function once(request: Request, name: string): string | undefined {
   return values.length === 1 ? values[0] : undefined;
 }
 
-function attempts(request: Request) {
-  return readCookies(request.headers.cookie).filter((cookie) => isAttemptCookie(cookie.name));
+function stateCookies(request: Request) {
+  return readCookies(request.headers.cookie).filter((cookie) => isStateCookie(cookie.name));
 }

@@ -1,7 +1,7 @@
 // Owns promise 7: every procedure against every kind of caller. The rows are made from the router: one without a row fails.
 import { SignJWT } from "jose";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { keyId } from "../../../server/auth/keys.ts";
+import { keyId } from "../../../server/lib/keys.ts";
 import { appRouter } from "../../../server/routers/app.ts";
 import type { ProcedureKind } from "../../../shared/src/procedure.ts";
 import { contract } from "../../../shared/src/contract.ts";

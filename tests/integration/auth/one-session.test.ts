@@ -1,7 +1,8 @@
 // Owns the proof that one attempt makes one session by the database alone: no cache, and a provider that takes codes twice.
 import { randomUUID } from "node:crypto";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { createAuthService, type IdentityProvider } from "../../../server/auth/auth.service.ts";
+import { createAuthService } from "../../../server/auth/auth.service.ts";
+import type { IdentityProvider } from "../../../server/auth/ports.ts";
 import { createSessionStore } from "../../../server/auth/session/session.store.ts";
 import { parseConfig } from "../../../server/config/config.ts";
 import { createLogger } from "../../../server/lib/logger.ts";
@@ -39,12 +40,12 @@ for (const available of await availableBackends()) {
         identityProvider,
         logger: createLogger({ level: "silent" }),
       });
-      const out = await auth.startSignIn({ returnTo: null, attemptCookies: [], ip: "127.0.0.1" });
+      const out = await auth.startSignIn({ returnTo: null, stateCookies: [], ip: "127.0.0.1" });
       const state = new URL(out.location).searchParams.get("state") ?? "";
       const finish = () =>
         auth.finishSignIn({
           query: { state, code: "code", error: undefined, issuer: undefined },
-          attemptCookies: out.setAttempt === null ? [] : [out.setAttempt],
+          stateCookies: out.setStateCookie === null ? [] : [out.setStateCookie],
           refreshCookies: [],
           userAgent: null,
           ip: "127.0.0.1",

@@ -1,9 +1,12 @@
 // Owns the proof of promise 6: refresh never locks an honest user out and always cuts a thief off.
 import { randomUUID } from "node:crypto";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
-import type { RefreshAnswer } from "../../../server/auth/auth.service.ts";
-import { createRefresh } from "../../../server/auth/session/refresh.ts";
+import type { RefreshRequest, RefreshResult } from "../../../server/auth/auth.types.ts";
 import { createRefreshTokens } from "../../../server/auth/session/refresh-token.ts";
+import {
+  type RefreshDeps,
+  rotateRefreshToken,
+} from "../../../server/auth/session/rotate-refresh-token.ts";
 import { createSessionStore } from "../../../server/auth/session/session.store.ts";
 import { createLogger } from "../../../server/lib/logger.ts";
 import { availableBackends } from "../../support/databases.ts";
@@ -182,26 +185,22 @@ for (const available of await availableBackends()) {
 
     it("changes its secret without signing anybody out, and gives two tabs one successor across the change", async () => {
       const { database } = world.opened.backend;
-      const withSecrets = (...refreshSecrets: string[]) =>
-        createRefresh({
-          config: {
-            tokens: {
-              accessSecrets: ["a".repeat(32)],
-              accessTtlSeconds: 900,
-              refreshSecrets,
-              refreshTtlSeconds: 604_800,
-              sessionMaxAgeSeconds: 2_592_000,
-            },
-            frontendOrigins: [FRONTEND],
-          },
+      const withSecrets = (...refreshSecrets: string[]) => {
+        const deps: RefreshDeps = {
+          config: { tokens: { refreshTtlSeconds: 604_800 }, frontendOrigins: [FRONTEND] },
+          refreshTokens: createRefreshTokens(refreshSecrets),
           sessions: createSessionStore(database),
           logger: createLogger({ level: "silent" }),
           now: Date.now,
-          access: {
-            sign: () => Promise.resolve({ token: "signed", expiresAt: new Date() }),
-            changed: () => Promise.resolve(),
-          },
-        });
+          accessTokens: { sign: () => Promise.resolve({ token: "signed", expiresAt: new Date() }) },
+          sessionCache: { invalidate: () => Promise.resolve() },
+          pendingSeals: new Set(),
+        };
+        return {
+          refresh: (request: RefreshRequest) => rotateRefreshToken(deps, request),
+          close: () => Promise.all(deps.pendingSeals),
+        };
+      };
       const next = "the-next-refresh-secret-0123456789abcdefghij";
       const [before, during, after] = [
         withSecrets(REFRESH_SECRET),
@@ -226,7 +225,7 @@ for (const available of await availableBackends()) {
 
     it("slides for 7 days, ends for good after 30", async () => {
       const { refreshToken } = await world.person();
-      let answer: RefreshAnswer = await auth().refresh(fromBrowser(refreshToken));
+      let answer: RefreshResult = await auth().refresh(fromBrowser(refreshToken));
       // A laptop that wakes up every six days.
       for (const day of [6, 12, 18, 24, 29]) {
         await settle();

@@ -2,7 +2,7 @@
 import { randomUUID } from "node:crypto";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { createAdminStore } from "../../../server/admin/admin.store.ts";
-import type { Principal } from "../../../server/auth/auth.service.ts";
+import type { Principal } from "../../../server/auth/auth.types.ts";
 import {
   availableBackends,
   availableServers,
@@ -115,10 +115,10 @@ for (const available of backends) {
         disabledAt,
         adminLine("user.disable", person.userId),
       );
-      await instance(0).authorityChanged();
+      await instance(0).invalidateSessions();
       expect(await codeOf(instance(1).authenticate(person.token))).toBe("SESSION_REVOKED");
       await adminStore().setDisabled(person.userId, null, adminLine("user.enable", person.userId));
-      await instance(0).authorityChanged();
+      await instance(0).invalidateSessions();
       expect(await codeOf(instance(1).authenticate(person.token))).toBe("SESSION_REVOKED");
       expect(await codeOf(instance(1).refresh(fromBrowser(person.refreshToken)))).toBe(
         "SESSION_REVOKED",
@@ -133,12 +133,12 @@ for (const available of backends) {
         adminLine("user.setRole", another.userId),
       );
       await adminStore().setRole(person.userId, "ADMIN", adminLine("user.setRole", person.userId));
-      await instance(0).authorityChanged();
+      await instance(0).invalidateSessions();
       expect(await codeOf(instance(1).authenticate(person.token))).toBe("TOKEN_EXPIRED");
       const renewed = await instance(1).refresh(fromBrowser(person.refreshToken));
       expect(await instance(0).authenticate(renewed.accessToken)).toMatchObject({ role: "ADMIN" });
       await adminStore().setRole(person.userId, "USER", adminLine("user.setRole", person.userId));
-      await instance(0).authorityChanged();
+      await instance(0).invalidateSessions();
       expect(await codeOf(instance(1).authenticate(renewed.accessToken))).toBe("TOKEN_EXPIRED");
     }, 60_000);
 

@@ -175,7 +175,7 @@ for (const available of await availableBackends()) {
           if (stripeIsAway) throw AppError.of("PAYMENT_PROVIDER_ERROR", "Stripe is away.");
           ended += 1;
         },
-        authorityChanged: world.app.services.auth.authorityChanged,
+        invalidateSessions: world.app.services.auth.invalidateSessions,
         logger: createLogger({ level: "silent" }),
       });
       const principal = {

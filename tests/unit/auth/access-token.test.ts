@@ -3,7 +3,7 @@ import { createHmac, generateKeyPairSync } from "node:crypto";
 import { EncryptJWT, SignJWT } from "jose";
 import { describe, expect, it } from "vitest";
 import { createAccessTokens } from "../../../server/auth/session/access-token.ts";
-import { keyId } from "../../../server/auth/keys.ts";
+import { keyId } from "../../../server/lib/keys.ts";
 import { isAppError } from "../../../server/lib/errors.ts";
 
 const SECRET = "a-secret-of-this-test-alone-0123456789abcdef";

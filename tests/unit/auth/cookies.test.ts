@@ -1,7 +1,7 @@
 // Owns the proof of the cookie attributes PROMISES.md asks for, and of reading duplicates as they came.
 import { describe, expect, it } from "vitest";
 import {
-  attemptCookie,
+  stateCookie,
   readCookies,
   readRefreshCookies,
   refreshCookie,
@@ -30,7 +30,7 @@ describe("cookies", () => {
   });
 
   it("of a sign-in are Lax whatever the refresh cookie is, or the way back from Google would lose them", () => {
-    expect(attemptCookie("__Host-signin_a", "v", 600, { sameSite: "strict", secure: true })).toBe(
+    expect(stateCookie("__Host-signin_a", "v", 600, { sameSite: "strict", secure: true })).toBe(
       "__Host-signin_a=v; Path=/; Max-Age=600; HttpOnly; Secure; SameSite=Lax",
     );
   });

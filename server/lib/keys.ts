@@ -1,4 +1,4 @@
-// Owns how keys come out of configured secrets: one per purpose, so that no token can stand in for another.
+// Keys derived from configured secrets: one per purpose, so that no token can stand in for another.
 import { createHmac, hkdfSync, timingSafeEqual } from "node:crypto";
 
 /** A 32-byte key for one `purpose` (HKDF, RFC 5869). */

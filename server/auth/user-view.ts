@@ -1,6 +1,6 @@
-// Owns how a users row is shown to its owner.
+// A users row as its owner sees it.
 import type { Role } from "../../shared/src/auth.ts";
-import type { UserView } from "./auth.service.ts";
+import type { UserView } from "./auth.types.ts";
 
 /** A users row as its owner sees it. */
 export function toUserView(row: {

@@ -1,5 +1,5 @@
-// Owns the lock that orders everything done to one account: the user's row, always before any other.
-import type { DatabaseTransaction } from "../database/database.ts";
+// The lock that orders everything done to one account: the user's row, always before any other.
+import type { DatabaseTransaction } from "./database.ts";
 
 /** Locks the user's row until the transaction ends. SQLite has one writer at a time anyway. */
 export async function lockUser(tx: DatabaseTransaction, userId: string): Promise<void> {

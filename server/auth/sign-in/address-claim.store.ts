@@ -1,9 +1,9 @@
-// Owns whose account a verified address leads to. Mailboxes and domains change hands, so an address alone is no identity:
+// Whose account a verified address leads to. Mailboxes and domains change hands, so an address alone is no identity:
 // it links only where the account has no identity of that issuer; a second `sub` of one issuer is another person.
 import type { DatabaseTransaction } from "../../database/database.ts";
+import { lockUser } from "../../database/lock-user.ts";
 import { newId } from "../../lib/ids.ts";
-import { lockUser } from "../lock-user.ts";
-import type { SignIn } from "../ports.ts";
+import type { SignIn } from "../auth.types.ts";
 import { SignInFailure } from "./sign-in-error.ts";
 
 type Models = DatabaseTransaction["models"];

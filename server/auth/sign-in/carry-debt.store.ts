@@ -1,8 +1,8 @@
-// Owns what follows a person who deleted their account in debt and came back: the debt.
+// The debt of a deleted account follows the person who comes back.
 import type { DatabaseTransaction } from "../../database/database.ts";
+import { lockUser } from "../../database/lock-user.ts";
 import { scopedKey } from "../../ledger/idempotency-key.ts";
 import type { Ledger } from "../../ledger/ports.ts";
-import { lockUser } from "../lock-user.ts";
 
 /** More accounts than any honest person has deleted; the rest of them follow at the next sign-ins. */
 const MAX_ACCOUNTS = 20;

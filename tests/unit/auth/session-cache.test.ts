@@ -1,14 +1,14 @@
 // Owns the proof that authority is remembered without ever being older than the request that asks.
 import { describe, expect, it, vi } from "vitest";
-import { createAuthorities } from "../../../server/auth/session/session-cache.ts";
-import type { Authority } from "../../../server/auth/ports.ts";
+import { createSessionCache } from "../../../server/auth/session/session-cache.ts";
+import type { SessionStatus } from "../../../server/auth/auth.types.ts";
 import type { Cache } from "../../../server/kv/ports.ts";
 
 const WANTED = { sessionId: "s1", userId: "u1" };
 
 /** A table of sessions and a cache of two instances, with the times they take. */
 function world(options: { cacheMs?: number; away?: boolean } = {}) {
-  const table = new Map<string, Authority>();
+  const table = new Map<string, SessionStatus>();
   const put = (sessionId: string, userId: string, ended = false) =>
     table.set(sessionId, {
       sessionId,
@@ -47,9 +47,9 @@ function world(options: { cacheMs?: number; away?: boolean } = {}) {
     },
   };
   const instance = (sharedCache: Cache | null = cache) =>
-    createAuthorities({
+    createSessionCache({
       store: {
-        async authorities(wanted) {
+        async statuses(wanted) {
           count.reads += 1;
           count.rows += wanted.length;
           await wait();
@@ -71,7 +71,7 @@ describe("authority", () => {
   it("is read once and remembered", async () => {
     const { instance, count } = world();
     const one = instance();
-    for (let round = 0; round < 20; round++) expect((await one.of(WANTED))?.userId).toBe("u1");
+    for (let round = 0; round < 20; round++) expect((await one.get(WANTED))?.userId).toBe("u1");
     expect(count.reads).toBe(1);
   });
 
@@ -80,30 +80,30 @@ describe("authority", () => {
     const [one, two] = [instance(), instance()];
     for (let round = 0; round < 20; round++) {
       put("s1", "u1", false);
-      await one.changed();
-      expect((await two.of(WANTED))?.ended).toBe(false);
-      expect((await one.of(WANTED))?.ended).toBe(false);
+      await one.invalidate();
+      expect((await two.get(WANTED))?.ended).toBe(false);
+      expect((await one.get(WANTED))?.ended).toBe(false);
       put("s1", "u1", true);
-      await one.changed();
-      expect((await two.of(WANTED))?.ended).toBe(true);
-      expect((await one.of(WANTED))?.ended).toBe(true);
+      await one.invalidate();
+      expect((await two.get(WANTED))?.ended).toBe(true);
+      expect((await one.get(WANTED))?.ended).toBe(true);
     }
   });
 
   it("is never older than the request, whatever was under way when it came", async () => {
     const { instance, put } = world({ cacheMs: 3 });
     const [one, two] = [instance(), instance()];
-    await two.of(WANTED);
+    await two.get(WANTED);
     // Readers all the time, so that the reads of others are under way at every moment.
     let running = true;
     const readers = Array.from({ length: 5 }, async () => {
-      while (running) await two.of(WANTED);
+      while (running) await two.get(WANTED);
     });
     for (let round = 0; round < 30; round++) {
       const ended = round % 2 === 0;
       put("s1", "u1", ended);
-      await one.changed();
-      expect((await two.of(WANTED))?.ended, `round ${round}`).toBe(ended);
+      await one.invalidate();
+      expect((await two.get(WANTED))?.ended, `round ${round}`).toBe(ended);
     }
     running = false;
     await Promise.all(readers);
@@ -115,7 +115,7 @@ describe("authority", () => {
     const one = instance();
     const answers = await Promise.all(
       Array.from({ length: 1_000 }, (_, index) =>
-        one.of({ sessionId: `s${index % 100}`, userId: `u${index % 100}` }),
+        one.get({ sessionId: `s${index % 100}`, userId: `u${index % 100}` }),
       ),
     );
     for (const [index, answer] of answers.entries()) expect(answer?.userId).toBe(`u${index % 100}`);
@@ -126,55 +126,55 @@ describe("authority", () => {
   it("without a shared cache is read for every request that begins", async () => {
     const { instance, put } = world();
     const alone = instance(null);
-    expect((await alone.of(WANTED))?.ended).toBe(false);
+    expect((await alone.get(WANTED))?.ended).toBe(false);
     put("s1", "u1", true);
-    expect((await alone.of(WANTED))?.ended).toBe(true);
+    expect((await alone.get(WANTED))?.ended).toBe(true);
   });
 
   it("with the cache away is the database's, and the cache is left in peace for a second", async () => {
     const { instance, put, count, state, clock } = world({ away: true });
     const one = instance();
-    await one.of(WANTED);
+    await one.get(WANTED);
     const { gets } = count;
     put("s1", "u1", true);
-    expect((await one.of(WANTED))?.ended).toBe(true);
+    expect((await one.get(WANTED))?.ended).toBe(true);
     expect(count.gets).toBe(gets);
     state.away = false;
     clock.nowMs += 1_001;
-    await one.of(WANTED);
+    await one.get(WANTED);
     expect(count.gets).toBe(gets + 1);
   });
 
   it("is looked up again after a second even if nobody told of a change", async () => {
     const { instance, put, clock } = world();
     const one = instance();
-    await one.of(WANTED);
+    await one.get(WANTED);
     put("s1", "u1", true);
-    expect((await one.of(WANTED))?.ended).toBe(false);
+    expect((await one.get(WANTED))?.ended).toBe(false);
     clock.nowMs += 1_001;
-    expect((await one.of(WANTED))?.ended).toBe(true);
+    expect((await one.get(WANTED))?.ended).toBe(true);
   });
 
   it("is nobody's for a session of another user, remembered or not", async () => {
     const { instance } = world();
     const one = instance();
-    expect(await one.of({ sessionId: "s1", userId: "u2" })).toBeNull();
-    await one.of(WANTED);
-    expect(await one.of({ sessionId: "s1", userId: "u2" })).toBeNull();
-    expect(await one.of({ sessionId: "nobody", userId: "u1" })).toBeNull();
+    expect(await one.get({ sessionId: "s1", userId: "u2" })).toBeNull();
+    await one.get(WANTED);
+    expect(await one.get({ sessionId: "s1", userId: "u2" })).toBeNull();
+    expect(await one.get({ sessionId: "nobody", userId: "u1" })).toBeNull();
   });
 
   it("is refused in time to whoever comes while a silent database keeps an earlier read waiting", async () => {
     vi.useFakeTimers();
     try {
-      const silent = createAuthorities({
-        store: { authorities: () => new Promise(() => {}) },
+      const silent = createSessionCache({
+        store: { statuses: () => new Promise(() => {}) },
         sharedCache: null,
         now: Date.now,
       });
       const refusedAfterMs = async () => {
         const startedAtMs = Date.now();
-        await expect(silent.of(WANTED)).rejects.toMatchObject({ code: "SERVICE_UNAVAILABLE" });
+        await expect(silent.get(WANTED)).rejects.toMatchObject({ code: "SERVICE_UNAVAILABLE" });
         return Date.now() - startedAtMs;
       };
       const refusals: Promise<number>[] = [];

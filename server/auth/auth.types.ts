@@ -1,0 +1,176 @@
+// Shapes of signing in and staying signed in.
+import type { Role } from "../../shared/src/auth.ts";
+import type { SignInError } from "../../shared/src/errors.ts";
+
+/** Who a request speaks for, known to be signed in, enabled and of this role at this moment. */
+export interface Principal {
+  readonly userId: string;
+  readonly sessionId: string;
+  readonly role: Role;
+}
+
+/** A person as they see themselves (`user` of shared/src/auth.ts). */
+export interface UserView {
+  id: string;
+  email: string;
+  name: string | null;
+  avatar: string | null;
+  role: Role;
+  credits: number;
+  /** ISO 8601, UTC. */
+  createdAt: string;
+}
+
+/** The facts of a request that carries (or may carry) a refresh token. */
+export interface RefreshRequest {
+  /** Every value sent under the refresh cookie's name. */
+  readonly cookieTokens: readonly string[];
+  /** The token a client without cookies sent in the body. */
+  readonly bodyToken?: string | undefined;
+  /** The Origin header as sent. */
+  readonly origin: string | null;
+  readonly userAgent: string | null;
+  readonly ip: string;
+}
+
+/** A renewed sign-in. The refresh token goes back the way the old one came. */
+export interface RefreshResult {
+  readonly accessToken: string;
+  /** ISO 8601, UTC: end of the access token. */
+  readonly expiresAt: string;
+  readonly refreshToken: string;
+  /** `cookie`: set it again for `maxAgeSeconds`; `body`: answer it as `refreshToken`. */
+  readonly transport: "cookie" | "body";
+  readonly maxAgeSeconds: number;
+}
+
+/** Where a browser goes next, and the state cookies to set and to clear on the way. */
+export interface SignInRedirect {
+  readonly location: string;
+  readonly setStateCookie: SignInCookie | null;
+  readonly clearStateCookies: readonly string[];
+  /** Present when somebody was signed in. */
+  readonly refresh: { readonly token: string; readonly maxAgeSeconds: number } | null;
+  /** Present when it failed: what `?error=` says. */
+  readonly error: SignInError | null;
+}
+
+/** The callback's query, each undefined unless sent exactly once as a string. */
+export interface CallbackQuery {
+  readonly state: string | undefined;
+  readonly code: string | undefined;
+  readonly error: string | undefined;
+  readonly issuer: string | undefined;
+}
+
+/** What the identity provider vouches for. The e-mail is verified, or there is no identity. */
+export interface VerifiedIdentity {
+  readonly issuer: string;
+  readonly subject: string;
+  /** Lower case. */
+  readonly email: string;
+  readonly name: string | null;
+  readonly avatar: string | null;
+}
+
+/** One live session of the caller (`auth.sessions`). Dates are ISO 8601, UTC. */
+export interface SessionLine {
+  id: string;
+  current: boolean;
+  userAgent: string | null;
+  ipAddress: string | null;
+  createdAt: string;
+  lastUsedAt: string;
+  expiresAt: string;
+}
+
+/** The standing of one bearer while a stream is open. */
+export interface AuthorityWatch {
+  /** Aborts once the bearer would be refused; the reason is the refusal (SESSION_REVOKED, TOKEN_EXPIRED …). */
+  readonly signal: AbortSignal;
+  /** Ends the watch without a verdict. Safe to repeat. */
+  stop(): void;
+}
+
+/** A cookie by name and value. */
+export interface SignInCookie {
+  readonly name: string;
+  readonly value: string;
+}
+
+/** What decides whether a token of this session is good at this moment. */
+export interface SessionStatus {
+  readonly sessionId: string;
+  readonly userId: string;
+  readonly role: Role;
+  readonly authVersion: number;
+  /** Revoked, or its user is disabled or deleted. */
+  readonly ended: boolean;
+  /** It ended because the same browser signed in anew. */
+  readonly replaced: boolean;
+}
+
+/** A session as rotation needs it. */
+export interface SessionRecord extends SessionStatus {
+  readonly tokenHash: string;
+  readonly previousTokenHash: string | null;
+  readonly generation: number;
+  /** Until when the previous token still gets its successor; null = the last rotation was never sealed. */
+  readonly graceEndsAt: Date | null;
+  readonly expiresAt: Date;
+  readonly absoluteExpiresAt: Date;
+}
+
+/** Where a refresh came from, for the person who looks at their sessions. */
+export interface ClientFacts {
+  readonly userAgent: string | null;
+  readonly ip: string | null;
+}
+
+/** One step of rotation, valid only from exactly the state it names. */
+export interface Rotation {
+  readonly sessionId: string;
+  readonly fromGeneration: number;
+  readonly fromHash: string;
+  readonly toHash: string;
+  readonly at: Date;
+  readonly expiresAt: Date;
+  readonly client: ClientFacts;
+}
+
+/** A live session for its owner's list. */
+export interface LiveSession {
+  readonly id: string;
+  readonly userAgent: string | null;
+  readonly ipAddress: string | null;
+  readonly createdAt: Date;
+  readonly lastUsedAt: Date;
+  readonly expiresAt: Date;
+}
+
+/** Why a session ended. */
+export type RevocationReason = "logout" | "logoutAll" | "revoked" | "replaced" | "reuse";
+
+/** A verified identity and the session it gets. */
+export interface SignIn {
+  readonly identity: VerifiedIdentity;
+  readonly session: {
+    readonly id: string;
+    readonly tokenHash: string;
+    readonly startedAt: Date;
+    readonly expiresAt: Date;
+    readonly absoluteExpiresAt: Date;
+    readonly client: ClientFacts;
+  };
+  readonly signupCredits: number;
+  /** The verified address is one of ADMIN_EMAILS. */
+  readonly isAdmin: boolean;
+}
+
+/** What came of it. */
+export interface SignedIn {
+  readonly userId: string;
+  readonly created: boolean;
+  /** Older access tokens of this user have ended (a new role): tell every instance. */
+  readonly roleChanged: boolean;
+}

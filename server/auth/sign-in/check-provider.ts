@@ -1,0 +1,24 @@
+// Asking the identity provider at start whether sign-in can work with it.
+import type { Config } from "../../config/config.ts";
+import type { Logger } from "../../lib/logger.ts";
+import type { IdentityProvider } from "../ports.ts";
+import { reasonOf } from "./outcome.ts";
+import { SignInFailure } from "./sign-in-error.ts";
+
+/** Logs why sign-in cannot work, or cannot work yet. Never throws. */
+export async function checkIdentityProvider(deps: {
+  readonly config: { readonly google: Pick<Config["google"], "issuer"> };
+  readonly identityProvider: Pick<IdentityProvider, "check">;
+  readonly logger: Logger;
+}): Promise<void> {
+  const { identityProvider, logger } = deps;
+  const { issuer } = deps.config.google;
+  try {
+    await identityProvider.check();
+  } catch (error) {
+    const isAway = error instanceof SignInFailure && error.code === "provider_unavailable";
+    const line = { event: "identity provider unfit", why: reasonOf(error), issuer, err: error };
+    if (isAway) logger.warn(line, "the identity provider does not answer yet");
+    else logger.error(line, "nobody can sign in: GOOGLE_ISSUER cannot work");
+  }
+}
