@@ -123,7 +123,7 @@ export const LAYERS = [
   {
     name: "sandbox in production",
     files: /^(server|shared|prisma)\//,
-    except: /^server\/(sandbox\/|cli\/(dev\/|demo|commands\/sandbox))/,
+    except: /^server\/(sandbox\/|cli\/(dev\/|commands\/sandbox))/,
     mayNotImport: /^server\/sandbox\/|^oidc-provider$/,
     valuesOnly: true,
     staticOnly: true,
@@ -153,8 +153,16 @@ export const LAYERS = [
   {
     name: "frontend",
     files: /^examples\//,
+    except: /^examples\/demo\//,
     mayNotImport: /^(server|prisma|tests|tools|shared)\//,
     why: "The reference frontend uses what any consumer can: @skywork/shared and HTTP.",
+  },
+  {
+    name: "demo",
+    files: /^examples\/demo\//,
+    mayNotImport: /^(server|prisma|tests|tools)\/|^@prisma\//,
+    unless: /^server\/(cli\/dev\/embedded\.ts$|sandbox\/src\/)/,
+    why: "The demo starts a server inside its own process by the development entry, and from there on uses what any client can.",
   },
   {
     name: "composition root",

@@ -5,9 +5,9 @@ import { fileURLToPath } from "node:url";
 import { parseSync, Visitor } from "oxc-parser";
 
 const ROOT = fileURLToPath(new URL("../../", import.meta.url));
-// SQLite's own connection and migrations, the sandbox (no database) and the demo (no part of the server).
+// SQLite's own connection and migrations, the sandbox (no database) and the development commands.
 const ELSEWHERE =
-  /^server\/(sandbox\/|database\/sqlite\/|database\/migrations\/sqlite\.ts|cli\/(dev|demo))/;
+  /^server\/(sandbox\/|database\/sqlite\/|database\/migrations\/sqlite\.ts|cli\/dev)/;
 const BEGINS_AS_SQL =
   /^\s*(?:(?:SELECT|INSERT|REPLACE|UPDATE|DELETE|WITH|SET|SHOW|CREATE|ALTER|DROP|TRUNCATE|LOCK|UNLOCK|KILL|CALL|START|SAVEPOINT|RELEASE|DO)\s|(?:COMMIT|ROLLBACK|BEGIN)\s*$)/;
 const RAW_QUERY = new Set([

@@ -63,6 +63,7 @@ const FORBIDDEN: ReadonlyArray<readonly [string, string, string]> = [
   ["server's surroundings", "server/app.ts", "@skywork/shared"],
   ["server's surroundings", "server/app.ts", "../tests/support/world.ts"],
   ["frontend", "examples/web/src/main.tsx", "../../../server/routers/app.ts"],
+  ["demo", "examples/demo/world.ts", "../../server/app.ts"],
   ["composition root", "server/jobs/run.ts", "../app.ts"],
   ["environment", "server/config/config.ts", "node:process"],
 ];
@@ -80,6 +81,7 @@ const ALLOWED: ReadonlyArray<readonly [string, string, typeof VALUE]> = [
   ["server/main.ts", "./sandbox/src/sandbox.ts", DYNAMIC],
   ["server/cli/dev/dev.ts", "../../sandbox/src/sandbox.ts", VALUE],
   ["server/sandbox/test/support.ts", "stripe", VALUE],
+  ["examples/demo/world.ts", "../../server/cli/dev/embedded.ts", VALUE],
   ["shared/src/client.ts", "@trpc/client", VALUE],
   ["server/main.ts", "./app.ts", VALUE],
   ["examples/web/src/main.tsx", "@skywork/shared", VALUE],

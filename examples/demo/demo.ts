@@ -1,13 +1,13 @@
 // Owns `npm run demo`: the whole story through the typed client, against a server, a sandbox and a database of its own.
 import { setTimeout as sleep } from "node:timers/promises";
-import { ConfigError } from "../config/config.ts";
-import { runDoctor } from "../ledger/audit/audit.ts";
-import { buying, moneyBack, runningShort } from "./demo-buying.ts";
-import { liveBalance, signingIn, spending, workers } from "./demo-credits.ts";
-import { subscribing } from "./demo-plan.ts";
-import { refreshing, signingOut } from "./demo-sessions.ts";
-import { createTranscript, StepFailed, type Transcript } from "./demo-transcript.ts";
-import { type DemoWorld, openDemoWorld } from "./demo-world.ts";
+import { answers } from "./answers.ts";
+import { buying, runningShort } from "./buying.ts";
+import { liveBalance, signingIn, spending, workers } from "./credits.ts";
+import { disputing, refunding } from "./money-back.ts";
+import { changingPlans, monthsGoBy, subscribing } from "./plan.ts";
+import { refreshing, signingOut } from "./sessions.ts";
+import { createTranscript, StepFailed, type Transcript } from "./transcript.ts";
+import { type DemoWorld, openDemoWorld } from "./world.ts";
 
 const TIME_LIMIT_MS = 120_000;
 const CLOSE_LIMIT_MS = 10_000;
@@ -21,26 +21,23 @@ async function tell(world: DemoWorld, transcript: Transcript): Promise<void> {
   await liveBalance(world, transcript, ada); // 566
   await runningShort(transcript, ada); // 6
   await refreshing(world, transcript, ada);
-  await subscribing(world, transcript, ada); // 1506, and what the upgrade brought
-  await moneyBack(world, transcript, ada); // 150 less
+  await subscribing(world, transcript, ada); // 506
+  await monthsGoBy(world, transcript, ada); // 1506
+  await changingPlans(world, transcript, ada); // and what the upgrade brought
+  await answers(world, transcript, ada); // 5 for an answer, and a share of 10 for slides
+  await refunding(world, transcript, ada); // 250 less
+  await disputing(world, transcript, ada); // 100 more
   await signingOut(world, transcript, ada);
   await audit(world, transcript);
 }
 
 async function audit(world: DemoWorld, { act, step }: Transcript): Promise<void> {
   act("The doctor looks at every credit");
-  let users = 0;
   await step(
     "audits the whole database",
-    () =>
-      runDoctor({
-        database: world.database,
-        onProgress: (progress) => {
-          users = progress.totalUsers;
-        },
-      }),
-    [],
-    () => `sound: ${users} users, every invariant holds`,
+    () => world.audit(),
+    { violations: [] },
+    ({ users }) => `sound: ${users} users, every invariant holds`,
   );
 }
 
@@ -75,7 +72,8 @@ try {
 } catch (error) {
   process.exitCode = 1;
   transcript.breakOff();
-  const isPlain = error instanceof ConfigError || error?.constructor === Error;
+  const isPlain =
+    error instanceof Error && (error.constructor === Error || error.name === "ConfigError");
   const text = error instanceof Error ? (isPlain ? error.message : error.stack) : String(error);
   transcript.say(
     error instanceof StepFailed

@@ -1,8 +1,8 @@
 // Owns the acts of the demo about credits: the sign-in that brings the first ones, spending, workers, live balances.
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Feature } from "../../shared/src/features.ts";
-import type { Transcript } from "./demo-transcript.ts";
-import type { DemoWorld, Person } from "./demo-world.ts";
+import type { Transcript } from "./transcript.ts";
+import type { DemoWorld, Person } from "./world.ts";
 
 /** Ada signs in for the first time. Answers her, with 100 credits. */
 export async function signingIn(world: DemoWorld, { act, step }: Transcript): Promise<Person> {

@@ -1,25 +1,27 @@
-// Owns the act of the demo about plans: the whole life of a subscriber, on Stripe's own clock.
-import type { Transcript } from "./demo-transcript.ts";
-import type { DemoWorld, Person } from "./demo-world.ts";
+// The acts of the demo about plans: the whole life of a subscriber, on Stripe's own clock.
+import type { Transcript } from "./transcript.ts";
+import type { DemoWorld, Person } from "./world.ts";
 
 /** A renewal's invoice is a draft for an hour before it is paid. */
 const A_MONTH_LATER = { months: 1, hours: 2 };
 
-/** 6 credits and a year's worth of events. Nothing bought is touched. */
+/** A month passes on Stripe's clock, and its events arrive. */
+async function monthPasses(world: DemoWorld): Promise<void> {
+  world.stripe.advance(A_MONTH_LATER);
+  await world.delivered();
+}
+
+async function planOf({ client }: Person) {
+  return (await client.payment.subscription.query()).subscription;
+}
+
+/** 6 credits become 506. */
 export async function subscribing(
   world: DemoWorld,
   { act, step, refused }: Transcript,
   ada: Person,
 ): Promise<void> {
   const { client } = ada;
-  const { stripe } = world;
-  const credits = () => client.credit.balance.query();
-  const plan = async () => (await client.payment.subscription.query()).subscription;
-  const passes = async () => {
-    stripe.advance(A_MONTH_LATER);
-    await world.delivered();
-  };
-
   act("She subscribes to Basic: 500 credits a month for $9.99");
   const basic = { planId: "plan_basic_month" };
   const { checkoutUrl } = await client.payment.subscribe.mutate(basic);
@@ -33,11 +35,16 @@ export async function subscribing(
   await world.delivered();
   await step(
     "looks at her plan",
-    plan,
+    () => planOf(ada),
     { planId: "plan_basic_month", status: "active", cancelAtPeriodEnd: false },
     "BASIC, active",
   );
-  await step("looks at her balance", credits, { credits: 506 }, "6 + 500 = 506");
+  await step(
+    "looks at her balance",
+    () => client.credit.balance.query(),
+    { credits: 506 },
+    "6 + 500 = 506",
+  );
   await refused(
     "subscribes once more, in another tab",
     () => client.payment.subscribe.mutate(basic),
@@ -50,13 +57,24 @@ export async function subscribing(
     { status: 200 },
     "cards and invoices, hosted by Stripe",
   );
+}
 
+/** 506 credits become 1506: one renewal, and one after its card was refused. */
+export async function monthsGoBy(
+  world: DemoWorld,
+  { act, step }: Transcript,
+  ada: Person,
+): Promise<void> {
+  const { client } = ada;
+  const { stripe } = world;
+  const credits = () => client.credit.balance.query();
+  const plan = () => planOf(ada);
   act("Months go by");
-  await passes();
+  await monthPasses(world);
   await step("a month later the plan renews", credits, { credits: 1006 }, "506 + 500 = 1006");
   const { id: customerId } = world.newest("customer.created");
   stripe.setCard(customerId, "failing");
-  await passes();
+  await monthPasses(world);
   await step("next month her card is refused", plan, { status: "past_due" }, "past_due");
   await step("looks at her balance", credits, { credits: 1006 }, "unpaid months grant nothing");
   stripe.setCard(customerId, "ok");
@@ -71,13 +89,32 @@ export async function subscribing(
   await world.delivered();
   await step("looks at her plan", plan, { status: "active" }, "active again");
   await step("looks at her balance", credits, { credits: 1506 }, "1006 + 500, granted once");
+}
 
-  act("She changes her mind a few times");
-  const preview = (planId: string) => client.payment.previewPlanChange.query({ planId });
+/** 1506 credits and what the upgrade brings; in the end there is no plan. */
+export async function changingPlans(
+  world: DemoWorld,
+  transcript: Transcript,
+  ada: Person,
+): Promise<void> {
+  transcript.act("She changes her mind a few times");
+  await upgrading(world, transcript, ada);
+  await waiting(transcript, ada);
+  await cancelling(world, transcript, ada);
+}
+
+async function upgrading(
+  world: DemoWorld,
+  { step, refused }: Transcript,
+  { client }: Person,
+): Promise<void> {
   const pro = "plan_pro_month";
   const shown = await step(
     "asks what an upgrade to Pro would cost today",
-    () => preview(pro).then((offer) => ({ ...offer, isPart: isPartOfTheDifference(offer) })),
+    () =>
+      client.payment.previewPlanChange
+        .query({ planId: pro })
+        .then((offer) => ({ ...offer, isPart: isPartOfTheDifference(offer) })),
     { currency: "usd", isPart: true },
     ({ amountDue, creditsNow }) => `$${amountDue / 100} now, for ${creditsNow} credits now`,
   );
@@ -101,7 +138,7 @@ export async function subscribing(
   const upgraded = 1506 + shown.creditsNow;
   await step(
     "looks at her balance",
-    credits,
+    () => client.credit.balance.query(),
     { credits: upgraded },
     `1506 + ${shown.creditsNow} = ${upgraded}`,
   );
@@ -111,6 +148,43 @@ export async function subscribing(
     { status: "paid", amountPaid: shown.amountDue },
     `$${shown.amountDue / 100}, as shown`,
   );
+}
+
+/** A cheaper plan waits for the end of what is paid, and is undone free of charge. */
+async function waiting({ step }: Transcript, ada: Person): Promise<void> {
+  const { client } = ada;
+  const planId = "plan_basic_month";
+  const offer = await step(
+    "asks what going back to Basic would cost",
+    () => client.payment.previewPlanChange.query({ planId }),
+    { amountDue: 0, creditsNow: 0 },
+    ({ effectiveAt }) => `nothing; it would begin on ${effectiveAt.slice(0, 10)}`,
+  );
+  await step(
+    "agrees",
+    () => client.payment.changePlan.mutate({ planId, previewToken: offer.previewToken }),
+    {
+      subscription: {
+        planId: "plan_pro_month",
+        pendingPlan: { planId, effectiveAt: offer.effectiveAt },
+      },
+    },
+    "PRO for the month she paid for, BASIC waits",
+  );
+  await step(
+    "undoes it, twice",
+    async () => {
+      await client.payment.cancelPlanChange.mutate();
+      return client.payment.cancelPlanChange.mutate();
+    },
+    { subscription: { planId: "plan_pro_month", pendingPlan: null } },
+    "PRO goes on; nothing paid, nothing lost",
+  );
+}
+
+async function cancelling(world: DemoWorld, { step }: Transcript, ada: Person): Promise<void> {
+  const { client } = ada;
+  const { credits } = await client.credit.balance.query();
   await step(
     "cancels",
     () => client.payment.cancelSubscription.mutate(),
@@ -124,9 +198,14 @@ export async function subscribing(
     "goes on as before",
   );
   await client.payment.cancelSubscription.mutate();
-  await passes();
-  await step("cancels for good; the month ends", plan, null, "no plan");
-  await step("looks at her balance", credits, { credits: upgraded }, "no renewal, nothing taken");
+  await monthPasses(world);
+  await step("cancels for good; the month ends", () => planOf(ada), null, "no plan");
+  await step(
+    "looks at her balance",
+    () => client.credit.balance.query(),
+    { credits },
+    "no renewal, nothing taken",
+  );
 }
 
 /** Basic to Pro within the first hours of a month: nearly all of $10, and of 1000 credits, and never more. */

@@ -1,7 +1,7 @@
 // Owns the acts of the demo about sessions: tabs that refresh at once, a stolen token, signing out.
 import { createClient } from "../../shared/src/client.ts";
-import type { Transcript } from "./demo-transcript.ts";
-import type { DemoWorld, Person } from "./demo-world.ts";
+import type { Transcript } from "./transcript.ts";
+import type { DemoWorld, Person } from "./world.ts";
 
 /** Ada stays signed in on her laptop throughout. */
 export async function refreshing(
