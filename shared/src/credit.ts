@@ -66,7 +66,8 @@ export const metadata = z
       .refine((value) => new TextEncoder().encode(JSON.stringify(value)).length <= 4096, {
         error: "Metadata may hold 4 kB of JSON at most.",
       }),
-  );
+  )
+  .meta({ "x-typescript": "Metadata" });
 
 /** The answer to a spend; the same again, with `replayed: true`, when the key is repeated. */
 export const spendAnswer = z.object({

@@ -1,4 +1,4 @@
-// Owns AppRouter: the tRPC router's type, made from the contract alone, so that no server type can leak into it.
+// Owns AppRouter: the tRPC router's type, made from plain types written from the contract, so that no server type can leak into it.
 import type {
   TRPCBuiltRouter,
   TRPCDefaultErrorShape,
@@ -6,46 +6,48 @@ import type {
   TRPCQueryProcedure,
   TRPCSubscriptionProcedure,
 } from "@trpc/server";
-import type { z } from "zod";
-import type { contract } from "./contract.ts";
 import type { AppErrorData } from "./errors.ts";
-import type { AnyProcedureContract } from "./procedure.ts";
+import type { ProcedureTypes } from "./procedure-types.ts";
+import type { ProcedureKind } from "./procedure.ts";
 
 /** An error as the client receives it: tRPC's own shape plus `data.app`. */
 export interface AppErrorShape extends TRPCDefaultErrorShape {
   data: TRPCDefaultErrorShape["data"] & { app: AppErrorData };
 }
 
-interface Def<Contract extends AnyProcedureContract> {
-  input: z.input<Contract["input"]>;
-  output: z.output<Contract["output"]>;
+interface AnyProcedureTypes {
+  kind: ProcedureKind;
+  input: unknown;
+  output: unknown;
+}
+
+interface Def<Types extends AnyProcedureTypes> {
+  input: Types["input"];
+  output: Types["output"];
   meta: unknown;
 }
 
-type Procedure<Contract extends AnyProcedureContract> = Contract["kind"] extends "query"
-  ? TRPCQueryProcedure<Def<Contract>>
-  : Contract["kind"] extends "mutation"
-    ? TRPCMutationProcedure<Def<Contract>>
+type Procedure<Types extends AnyProcedureTypes> = Types["kind"] extends "query"
+  ? TRPCQueryProcedure<Def<Types>>
+  : Types["kind"] extends "mutation"
+    ? TRPCMutationProcedure<Def<Types>>
     : TRPCSubscriptionProcedure<{
-        input: z.input<Contract["input"]>;
-        output: AsyncIterable<Streamed<Contract>, void, unknown>;
+        input: Types["input"];
+        output: AsyncIterable<Streamed<Types>, void, unknown>;
         meta: unknown;
       }>;
 
 /** One event of a stream: tracked ones reach the client as `{ id, data }`. */
-type Streamed<Contract extends AnyProcedureContract> =
-  Contract["kind"] extends "trackedSubscription"
-    ? { id: string; data: z.output<Contract["output"]> }
-    : z.output<Contract["output"]>;
+type Streamed<Types extends AnyProcedureTypes> = Types["kind"] extends "trackedSubscription"
+  ? { id: string; data: Types["output"] }
+  : Types["output"];
 
-type Procedures<Contracts> = {
-  [Name in keyof Contracts]: Contracts[Name] extends AnyProcedureContract
-    ? Procedure<Contracts[Name]>
-    : never;
+type Procedures<Router> = {
+  [Name in keyof Router]: Router[Name] extends AnyProcedureTypes ? Procedure<Router[Name]> : never;
 };
 
 /** The type to give to `createTRPCClient<AppRouter>` or `createTRPCReact<AppRouter>`. */
 export type AppRouter = TRPCBuiltRouter<
   { ctx: object; meta: object; errorShape: AppErrorShape; transformer: false },
-  { [Name in keyof typeof contract]: Procedures<(typeof contract)[Name]> }
+  { [Name in keyof ProcedureTypes]: Procedures<ProcedureTypes[Name]> }
 >;
