@@ -9,6 +9,7 @@ COPY package.json package-lock.json .npmrc ./
 COPY shared/package.json shared/
 COPY server/sandbox/package.json server/sandbox/
 COPY examples/web/package.json examples/web/
+COPY tests/contract/openapi/package.json tests/contract/openapi/
 
 FROM manifests AS build
 COPY prisma prisma

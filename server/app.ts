@@ -30,6 +30,7 @@ import { createReadiness } from "./http/routes/health.ts";
 import { createMetrics } from "./http/routes/metrics.ts";
 import { createRateLimits } from "./http/rate-limits.ts";
 import { createRoutes } from "./http/routes.ts";
+import { createRest } from "./http/rest/rest.ts";
 import { createTrpcHandler, TRPC_PREFIX } from "./http/trpc.ts";
 import { createJobs } from "./jobs/jobs.ts";
 import { createJobRunner, type JobRunner } from "./jobs/runner.ts";
@@ -218,7 +219,9 @@ export function createApp(deps: AppDeps): App {
     logger,
     lean: deps.leanPath ?? true,
   });
+  const rest = createRest({ createContext, bodies, refuseCrossSite });
   const routes = createRoutes({
+    rest: rest.router,
     config,
     services,
     createContext,
@@ -255,7 +258,10 @@ export function createApp(deps: AppDeps): App {
     beginShutdown() {
       shuttingDown = true;
     },
-    endStreams: trpc.endStreams,
+    endStreams() {
+      trpc.endStreams();
+      rest.endStreams();
+    },
     async close() {
       shuttingDown = true;
       await jobs.close();

@@ -143,7 +143,7 @@ export function createEdge(deps: {
   const allowOrigins = cors({
     origin: [...deps.config.frontendOrigins],
     credentials: true,
-    methods: ["GET", "POST"],
+    methods: ["GET", "POST", "PATCH", "DELETE"],
     allowedHeaders: [
       "authorization",
       "content-type",

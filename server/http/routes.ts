@@ -1,6 +1,12 @@
 // Owns everything Express answers: what is not tRPC, the 404, and the last error handler.
 import type { IncomingMessage, ServerResponse } from "node:http";
-import express, { type Express, type NextFunction, type Request, type Response } from "express";
+import express, {
+  type Express,
+  type IRouter,
+  type NextFunction,
+  type Request,
+  type Response,
+} from "express";
 import type { Config } from "../config/config.ts";
 import { AppError } from "../lib/errors.ts";
 import type { Logger } from "../lib/logger.ts";
@@ -9,12 +15,11 @@ import { countCall } from "../trpc/limits.ts";
 import { createTrustedProxy } from "./client-address.ts";
 import type { RefuseCrossSite } from "./cross-site.ts";
 import { sendError, sendJson, setRoute } from "./response.ts";
-import { DOCS_CSP, docsPage } from "./openapi/docs.ts";
+import { createDocs } from "./openapi/docs.ts";
 import { createGoogleRoutes } from "./routes/google.ts";
 import { health, type Readiness } from "./routes/health.ts";
 import type { Metrics } from "./routes/metrics.ts";
 import { createOpenApi } from "./openapi/openapi.ts";
-import { createRest } from "./rest/rest.ts";
 import { createStripeWebhook } from "./routes/stripe-webhook.ts";
 import type { BodyReader } from "./body-reader.ts";
 
@@ -25,6 +30,7 @@ export interface RoutesDeps {
   readonly createContext: (request: IncomingMessage, response: ServerResponse) => Context;
   readonly bodies: BodyReader;
   readonly refuseCrossSite: RefuseCrossSite;
+  readonly rest: IRouter;
   readonly readiness: () => Promise<Readiness>;
   readonly metrics: Metrics;
   readonly logger: Logger;
@@ -60,7 +66,7 @@ export function createRoutes(deps: RoutesDeps): Express {
     response.end(answer.text);
   });
 
-  describeApi(app, new URL(config.google.callbackUrl).origin);
+  app.use(createDocs(createOpenApi(new URL(config.google.callbackUrl).origin)));
 
   app.use("/api/payment/webhook", named("/api/payment/webhook"));
   app.post(
@@ -80,7 +86,7 @@ export function createRoutes(deps: RoutesDeps): Express {
       },
     }),
   );
-  app.use(createRest({ createContext: deps.createContext, bodies: deps.bodies, refuseCrossSite }));
+  app.use(deps.rest);
   app.use("/api/", async (request, response, next) => {
     refuseCrossSite(request);
     const ctx = deps.createContext(request, response);
@@ -111,21 +117,4 @@ function named(route: string) {
     if (request.res) request.res.locals["route"] = route;
     next();
   };
-}
-
-function describeApi(app: Express, origin: string): void {
-  const document = createOpenApi(origin);
-  const page = docsPage(document);
-  app.get("/api/openapi.json", (request, response) => {
-    setRoute(request, "/api/openapi.json");
-    response.setHeader("Cache-Control", "no-cache");
-    sendJson(response, 200, document);
-  });
-  app.get("/api/docs", (request, response) => {
-    setRoute(request, "/api/docs");
-    response.setHeader("Cache-Control", "no-cache");
-    response.setHeader("Content-Security-Policy", DOCS_CSP);
-    response.setHeader("Content-Type", "text/html; charset=utf-8");
-    response.end(page);
-  });
 }

@@ -9,16 +9,39 @@ const NEVER = new AbortController().signal;
 
 export const aiRouter = router({
   models: publicProcedure
+    .meta({
+      rest: {
+        method: "GET",
+        path: "/api/ai/models",
+        summary: "List the model behind each feature",
+      },
+    })
     .input(aiContract.models.input)
     .output(aiContract.models.output)
     .query(({ ctx }) => ctx.services.ai.models()),
 
   start: userProcedure
+    .meta({
+      rest: {
+        method: "POST",
+        path: "/api/ai/runs",
+        summary: "Start a run, once per idempotencyKey",
+        errors: ["INSUFFICIENT_CREDITS", "IDEMPOTENCY_CONFLICT", "NOT_FOUND", "AI_PROVIDER_ERROR"],
+      },
+    })
     .input(aiContract.start.input)
     .output(aiContract.start.output)
     .mutation(({ ctx, input }) => ctx.services.ai.start(ctx.user.userId, input)),
 
   stream: userProcedure
+    .meta({
+      rest: {
+        method: "GET",
+        path: "/api/ai/runs/{runId}/events",
+        summary: "Stream the output of a run",
+        errors: ["NOT_FOUND"],
+      },
+    })
     .input(aiContract.stream.input)
     .output(trackedStreamOf(aiContract.stream.output))
     .subscription(async function* ({ ctx, input, signal }) {
@@ -31,11 +54,27 @@ export const aiRouter = router({
     }),
 
   stop: userProcedure
+    .meta({
+      rest: {
+        method: "POST",
+        path: "/api/ai/runs/{runId}/stop",
+        summary: "Stop a run and settle it for what it has produced",
+        errors: ["NOT_FOUND"],
+      },
+    })
     .input(aiContract.stop.input)
     .output(aiContract.stop.output)
     .mutation(({ ctx, input }) => ctx.services.ai.stop(ctx.user.userId, input.runId)),
 
   run: userProcedure
+    .meta({
+      rest: {
+        method: "GET",
+        path: "/api/ai/runs/{runId}",
+        summary: "Get the state of a run",
+        errors: ["NOT_FOUND"],
+      },
+    })
     .input(aiContract.run.input)
     .output(aiContract.run.output)
     .query(({ ctx, input }) => ctx.services.ai.run(ctx.user.userId, input.runId)),

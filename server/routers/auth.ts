@@ -16,12 +16,25 @@ function refreshRequest(
 
 export const authRouter = router({
   config: publicProcedure
+    .meta({
+      rest: { method: "GET", path: "/api/auth/config", summary: "List the ways to sign in" },
+    })
     .input(authContract.config.input)
     .output(authContract.config.output)
     .query(({ ctx }) => ctx.services.auth.config()),
 
   refresh: publicProcedure
-    .meta({ tier: "refresh" })
+    .meta({
+      tier: "refresh",
+      rest: {
+        method: "POST",
+        path: "/api/auth/refresh",
+        summary:
+          "Exchange the refresh cookie, or the refreshToken in the body, for an access token",
+        errors: ["UNAUTHENTICATED", "TOKEN_EXPIRED", "SESSION_REVOKED", "REFRESH_REUSED"],
+        takesCookie: true,
+      },
+    })
     .input(authContract.refresh.input)
     .output(authContract.refresh.output)
     .mutation(async ({ ctx, input }) => {
@@ -37,7 +50,16 @@ export const authRouter = router({
     }),
 
   logout: publicProcedure
-    .meta({ tier: "refresh", logout: true })
+    .meta({
+      tier: "refresh",
+      logout: true,
+      rest: {
+        method: "POST",
+        path: "/api/auth/logout",
+        summary: "End the session of the refresh cookie, or of the refreshToken in the body",
+        takesCookie: true,
+      },
+    })
     .input(authContract.logout.input)
     .output(authContract.logout.output)
     .mutation(async ({ ctx, input }) => {
@@ -47,7 +69,14 @@ export const authRouter = router({
     }),
 
   logoutAll: userProcedure
-    .meta({ logout: true })
+    .meta({
+      logout: true,
+      rest: {
+        method: "POST",
+        path: "/api/auth/logout-all",
+        summary: "End every session of the signed-in user",
+      },
+    })
     .input(authContract.logoutAll.input)
     .output(authContract.logoutAll.output)
     .mutation(async ({ ctx }) => {
@@ -57,16 +86,35 @@ export const authRouter = router({
     }),
 
   me: userProcedure
+    .meta({
+      rest: {
+        method: "GET",
+        path: "/api/auth/me",
+        summary: "Get the signed-in user",
+        errors: ["NOT_FOUND"],
+      },
+    })
     .input(authContract.me.input)
     .output(authContract.me.output)
     .query(({ ctx }) => ctx.services.auth.me(ctx.user)),
 
   sessions: userProcedure
+    .meta({
+      rest: { method: "GET", path: "/api/auth/sessions", summary: "List the active sessions" },
+    })
     .input(authContract.sessions.input)
     .output(authContract.sessions.output)
     .query(({ ctx }) => ctx.services.auth.sessions(ctx.user)),
 
   revokeSession: userProcedure
+    .meta({
+      rest: {
+        method: "DELETE",
+        path: "/api/auth/sessions/{sessionId}",
+        summary: "End one session",
+        errors: ["NOT_FOUND"],
+      },
+    })
     .input(authContract.revokeSession.input)
     .output(authContract.revokeSession.output)
     .mutation(async ({ ctx, input }) => {

@@ -4,22 +4,49 @@ import { router, userProcedure } from "../trpc/trpc.ts";
 
 export const userRouter = router({
   profile: userProcedure
+    .meta({
+      rest: { method: "GET", path: "/api/user", summary: "Get the profile", errors: ["NOT_FOUND"] },
+    })
     .input(userContract.profile.input)
     .output(userContract.profile.output)
     .query(({ ctx }) => ctx.services.user.profile(ctx.user)),
 
   update: userProcedure
+    .meta({
+      rest: {
+        method: "PATCH",
+        path: "/api/user",
+        summary: "Change the name or the avatar",
+        errors: ["NOT_FOUND"],
+      },
+    })
     .input(userContract.update.input)
     .output(userContract.update.output)
     .mutation(({ ctx, input }) => ctx.services.user.update(ctx.user, input)),
 
   export: userProcedure
-    .meta({ tier: "export" })
+    .meta({
+      tier: "export",
+      rest: {
+        method: "GET",
+        path: "/api/user/export",
+        summary: "Export everything stored about the user",
+        errors: ["NOT_FOUND"],
+      },
+    })
     .input(userContract.export.input)
     .output(userContract.export.output)
     .query(({ ctx, signal }) => ctx.services.user.export(ctx.user, signal)),
 
   delete: userProcedure
+    .meta({
+      rest: {
+        method: "DELETE",
+        path: "/api/user",
+        summary: "Delete the account",
+        errors: ["CONFLICT", "PAYMENT_PROVIDER_ERROR"],
+      },
+    })
     .input(userContract.delete.input)
     .output(userContract.delete.output)
     .mutation(async ({ ctx, input }) => {

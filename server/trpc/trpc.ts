@@ -9,20 +9,13 @@ import { AppError, isAppError } from "../lib/errors.ts";
 import type { ServiceCaller } from "../workers/workers.service.ts";
 import { whileAuthorised } from "./authority-stream.ts";
 import type { Context } from "./context.ts";
-import { countCall, type RateTier } from "./limits.ts";
+import { countCall } from "./limits.ts";
+import type { ProcedureMeta } from "./meta.ts";
 import { isAsyncIterable } from "./stream.ts";
-
-/** Per-procedure facts the middleware reads. */
-interface Meta {
-  /** The rate-limit tier, when it is not the caller's usual one. */
-  tier?: RateTier;
-  /** Ends sign-ins: never refused because of what else was called. */
-  logout?: true;
-}
 
 const t = initTRPC
   .context<Context>()
-  .meta<Meta>()
+  .meta<ProcedureMeta>()
   .create({
     isDev: false,
     sse: {
@@ -268,13 +261,16 @@ export const router = t.router;
 export const createCallerFactory = t.createCallerFactory;
 
 /** Anyone; limited by address. */
-export const publicProcedure = t.procedure.use(errors).use(limitedByAddress);
+export const publicProcedure = t.procedure
+  .meta({ access: "public" })
+  .use(errors)
+  .use(limitedByAddress);
 
 /** A signed-in user, as `ctx.user`; limited by user. */
-export const userProcedure = t.procedure.use(errors).use(limitedByUser);
+export const userProcedure = t.procedure.meta({ access: "user" }).use(errors).use(limitedByUser);
 
 /** An administrator, as `ctx.user`. */
-export const adminProcedure = userProcedure.use(adminOnly);
+export const adminProcedure = userProcedure.meta({ access: "admin" }).use(adminOnly);
 
 /** An AI worker with a service key, as `ctx.caller`. */
-export const serviceProcedure = t.procedure.use(errors).use(serviceKey);
+export const serviceProcedure = t.procedure.meta({ access: "service" }).use(errors).use(serviceKey);

@@ -1,77 +1,82 @@
-// Owns the OpenAPI 3.1 description of the REST surface, made from the contract's own schemas.
-import { z } from "zod";
-import { contract } from "../../../shared/src/contract.ts";
-import { ERROR_CODES, type ErrorCode } from "../../../shared/src/errors.ts";
-import type { AnyProcedureContract } from "../../../shared/src/procedure.ts";
-import { REST_OPERATIONS, type RestOperation } from "../rest/rest-table.ts";
+// Owns the OpenAPI 3.1 description of the REST surface, made from the procedures' metadata and the contract's schemas.
+import type { ErrorCode } from "../../../shared/src/errors.ts";
+import { type JsonSchema, jsonSchemaOf } from "../rest/json-schema.ts";
+import { REST_OPERATIONS, type RestOperation } from "../rest/operations.ts";
+import { exampleOf } from "./examples.ts";
+import { codesByStatus, errorSchemas, type ResponseObject, responsesOf } from "./responses.ts";
 
-/** A JSON schema, as far as this file and the docs page look into it. */
-export interface JsonSchema {
-  type?: string | string[];
+interface ParameterObject {
+  name: string;
+  in: "query" | "path" | "header";
+  required: boolean;
   description?: string;
-  format?: string;
-  enum?: readonly unknown[];
-  const?: unknown;
-  properties?: Record<string, JsonSchema>;
-  required?: string[];
-  items?: JsonSchema;
-  anyOf?: JsonSchema[];
-  [keyword: string]: unknown;
+  schema: JsonSchema;
 }
 
 /** One operation as described. */
-export interface OperationObject {
+interface OperationObject {
   operationId: string;
   summary: string;
+  description: string;
   tags: string[];
   security: Record<string, string[]>[];
-  parameters?: { name: string; in: "query"; required: boolean; schema: JsonSchema }[];
-  requestBody?: { required: boolean; content: Record<string, { schema: JsonSchema }> };
-  responses: Record<string, object>;
+  parameters?: ParameterObject[];
+  requestBody?: {
+    required: boolean;
+    content: Record<string, { schema: JsonSchema; example: unknown }>;
+  };
+  responses: Record<string, ResponseObject>;
 }
 
 /** The document. */
 export interface OpenApiDocument {
   openapi: "3.1.0";
-  info: { title: string; version: string; description: string };
+  info: object;
   servers: { url: string }[];
+  tags: { name: string; description: string }[];
   paths: Record<string, Record<string, OperationObject>>;
   components: Record<string, Record<string, object>>;
 }
 
-/** Codes an operation of each kind of access may answer. */
-const CODES: Readonly<Record<RestOperation["access"], readonly ErrorCode[]>> = {
-  public: ["VALIDATION_FAILED", "RATE_LIMITED", "SERVICE_UNAVAILABLE", "INTERNAL"],
-  user: [
-    "VALIDATION_FAILED",
-    "UNAUTHENTICATED",
-    "INSUFFICIENT_CREDITS",
-    "FORBIDDEN",
-    "NOT_FOUND",
-    "CONFLICT",
-    "RATE_LIMITED",
-    "SERVICE_UNAVAILABLE",
-    "INTERNAL",
-  ],
-  service: [
-    "VALIDATION_FAILED",
-    "UNAUTHENTICATED",
-    "INSUFFICIENT_CREDITS",
-    "NOT_FOUND",
-    "CONFLICT",
-    "RATE_LIMITED",
-    "SERVICE_UNAVAILABLE",
-    "INTERNAL",
-  ],
+const TAGS = [
+  { name: "auth", description: "Signing in and out, and the sessions that follow from it." },
+  { name: "user", description: "The profile, the export of everything stored, and the deletion." },
+  { name: "credit", description: "The balance, its history, and spending it." },
+  { name: "payment", description: "Packages, plans, subscriptions and invoices." },
+  { name: "ai", description: "Runs of a model, charged by what they produce." },
+  { name: "service", description: "For AI workers with a service key that act for a user." },
+];
+
+const SECURITY_SCHEMES = {
+  accessToken: {
+    type: "http",
+    scheme: "bearer",
+    bearerFormat: "JWT",
+    description: "The accessToken of `POST /api/auth/refresh`.",
+  },
+  serviceKey: {
+    type: "http",
+    scheme: "bearer",
+    description: "One of the keys of SERVICE_API_KEYS.",
+  },
+  refreshCookie: {
+    type: "apiKey",
+    in: "cookie",
+    name: "refresh",
+    description: "Set by the sign-in; named `__Host-refresh` over HTTPS.",
+  },
 };
 
-/** The document for an API at `origin`. */
+/** The document for an API at `origin`. A local origin is left out: the document's own host stands for it. */
 export function createOpenApi(origin: string): OpenApiDocument {
   const paths: OpenApiDocument["paths"] = {};
+  const codes = new Set<ErrorCode>();
   for (const operation of REST_OPERATIONS) {
-    const item = paths[operation.path] ?? {};
-    item[operation.method.toLowerCase()] = describe(operation);
-    paths[operation.path] = item;
+    paths[operation.path] = {
+      ...paths[operation.path],
+      [operation.method.toLowerCase()]: describe(operation),
+    };
+    for (const some of codesByStatus(operation).values()) for (const code of some) codes.add(code);
   }
   return {
     openapi: "3.1.0",
@@ -79,109 +84,76 @@ export function createOpenApi(origin: string): OpenApiDocument {
       title: "Skywork API",
       version: "1.0.0",
       description:
-        "For clients that are not TypeScript; those have the typed tRPC router at /api/trpc. Dates are ISO 8601 UTC, money is an integer in minor units, credits are integers.",
+        "For clients that are not TypeScript; those have the typed tRPC router at /api/trpc. Sign in at /api/auth/google in a browser, exchange the cookie at `POST /api/auth/refresh`, then send `Authorization: Bearer` with the access token. Dates are ISO 8601 UTC, money is an integer in minor units, credits are integers.",
+      contact: { name: "Skywork backend" },
+      license: { name: "MIT", identifier: "MIT" },
     },
-    servers: [{ url: origin }],
+    servers: [{ url: origin.startsWith("https:") ? origin : "/" }],
+    tags: TAGS,
     paths,
-    components: {
-      securitySchemes: {
-        accessToken: { type: "http", scheme: "bearer", bearerFormat: "JWT" },
-        serviceKey: { type: "http", scheme: "bearer" },
-      },
-      schemas: { Error: errorSchema() },
-    },
+    components: { securitySchemes: SECURITY_SCHEMES, schemas: errorSchemas(codes) },
   };
 }
 
 function describe(operation: RestOperation): OperationObject {
-  const procedure = find(operation.procedure);
-  const input = schemaOf(procedure.input, "input");
-  const object = input.anyOf?.find((part) => part.type === "object") ?? input;
-  const output = schemaOf(procedure.output, "output");
-  const described: OperationObject = {
+  const input = jsonSchemaOf(operation.input, "input");
+  const parameters = parametersOf(operation, input);
+  const requestBody = bodyOf(operation, input);
+  return {
     operationId: operation.procedure.replace(".", "_"),
     summary: operation.summary,
-    tags: [operation.path.split("/")[2] ?? "api"],
-    security:
-      operation.access === "public"
-        ? []
-        : [operation.access === "user" ? { accessToken: [] } : { serviceKey: [] }],
-    responses: {
-      "200": {
-        description: "Done",
-        content: {
-          "application/json": {
-            schema: {
-              ...output,
-              properties: { success: { const: true }, ...output.properties },
-              required: ["success", ...(output.required ?? [])],
-            },
-          },
-        },
-      },
-      ...errors(operation.access),
-    },
+    description: `${operation.summary}. The same as the tRPC procedure \`${operation.procedure}\`.`,
+    tags: [operation.procedure.split(".")[0] ?? "api"],
+    security: securityOf(operation),
+    ...(parameters.length > 0 ? { parameters } : {}),
+    ...(requestBody === undefined ? {} : { requestBody }),
+    responses: responsesOf(operation),
   };
-  const properties = Object.entries(object.properties ?? {});
-  if (operation.method === "GET") {
-    if (properties.length > 0)
-      described.parameters = properties.map(([name, schema]) => ({
-        name,
-        in: "query",
-        required: object.required?.includes(name) ?? false,
+}
+
+function securityOf({ access, takesCookie }: RestOperation): Record<string, string[]>[] {
+  if (access === "user") return [{ accessToken: [] }];
+  if (access === "service") return [{ serviceKey: [] }];
+  return takesCookie ? [{}, { refreshCookie: [] }] : [];
+}
+
+function parametersOf(operation: RestOperation, input: JsonSchema): ParameterObject[] {
+  const parameters: ParameterObject[] = [];
+  for (const [name, schema] of Object.entries(input.properties ?? {})) {
+    const inPath = operation.pathParameters.includes(name);
+    if (!inPath && operation.method !== "GET") continue;
+    const required = inPath || (input.required?.includes(name) ?? false);
+    parameters.push({ name, in: inPath ? "path" : "query", required, schema });
+    if (name === "lastEventId")
+      parameters.push({
+        name: "Last-Event-ID",
+        in: "header",
+        required: false,
+        description: "As browsers send it when they reconnect; wins over lastEventId.",
         schema,
-      }));
-  } else if (properties.length > 0) {
-    described.requestBody = {
-      required: (object.required?.length ?? 0) > 0,
-      content: { "application/json": { schema: object } },
-    };
+      });
   }
-  return described;
+  return parameters;
 }
 
-function find(path: string): AnyProcedureContract {
-  const [router = "", name = ""] = path.split(".");
-  const routers: Record<string, Record<string, AnyProcedureContract>> = contract;
-  const procedure = routers[router]?.[name];
-  if (!procedure) throw new Error(`The REST table names ${path}, which the contract lacks.`);
-  return procedure;
-}
-
-function schemaOf(schema: z.ZodType, io: "input" | "output"): JsonSchema {
-  const { $schema: _, ...rest } = z.toJSONSchema(schema, { io, unrepresentable: "any" });
-  return rest as JsonSchema;
-}
-
-function errors(access: RestOperation["access"]): Record<string, object> {
-  const byStatus = new Map<number, ErrorCode[]>();
-  for (const code of CODES[access]) {
-    const { httpStatus } = ERROR_CODES[code];
-    byStatus.set(httpStatus, [...(byStatus.get(httpStatus) ?? []), code]);
-  }
-  return Object.fromEntries(
-    [...byStatus].map(([status, codes]) => [
-      String(status),
-      {
-        description: codes.join(" or "),
-        content: { "application/json": { schema: { $ref: "#/components/schemas/Error" } } },
-      },
-    ]),
-  );
-}
-
-function errorSchema(): JsonSchema {
+function bodyOf(operation: RestOperation, input: JsonSchema): OperationObject["requestBody"] {
+  if (operation.method === "GET") return undefined;
+  const schema = withoutProperties(input, operation.pathParameters);
+  const alternatives = schema.anyOf ?? schema.oneOf;
+  if (!alternatives && Object.keys(schema.properties ?? {}).length === 0) return undefined;
   return {
-    type: "object",
-    description:
-      "Beside these, `fields` for VALIDATION_FAILED, `required`, `available`, `shortfall`, `suggestedPackageId` for INSUFFICIENT_CREDITS, `retryAfterSeconds` for RATE_LIMITED and SERVICE_UNAVAILABLE.",
-    properties: {
-      success: { const: false },
-      code: { type: "string", enum: Object.keys(ERROR_CODES) },
-      message: { type: "string" },
-      statusCode: { type: "integer" },
-      requestId: { type: "string" },
-    },
-    required: ["success", "code", "message", "statusCode"],
+    required: alternatives !== undefined || (schema.required?.length ?? 0) > 0,
+    content: { "application/json": { schema, example: exampleOf(schema, "", true) } },
+  };
+}
+
+function withoutProperties(schema: JsonSchema, names: readonly string[]): JsonSchema {
+  if (names.length === 0) return schema;
+  return {
+    ...schema,
+    properties: Object.fromEntries(
+      Object.entries(schema.properties ?? {}).filter(([name]) => !names.includes(name)),
+    ),
+    required: (schema.required ?? []).filter((name) => !names.includes(name)),
   };
 }

@@ -1,0 +1,87 @@
+// Example values for the OpenAPI document, made from its schemas and from what people would see under each name.
+import type { JsonSchema } from "../rest/json-schema.ts";
+
+/** By property name; used where the schema allows any text or number. */
+const BY_NAME: Readonly<Record<string, unknown>> = {
+  accessToken: "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJ1c3JfMSJ9.c2lnbmF0dXJl",
+  amount: 500,
+  amountDue: 500,
+  amountPaid: 500,
+  available: 100,
+  avatar: "https://example.com/ada.png",
+  balance: 95,
+  charged: 5,
+  checkoutUrl: "https://checkout.stripe.com/c/pay/cs_test_1",
+  confirmEmail: "ada@example.com",
+  content: "What is a monad?",
+  credits: 100,
+  currency: "usd",
+  email: "ada@example.com",
+  holdId: "hold_1",
+  hostedInvoiceUrl: "https://invoice.stripe.com/i/acct_1/test_1",
+  id: "id_1",
+  idempotencyKey: "7b0c5b2e-6f0a-4f4e-9a55-2f7d9a3f1c11",
+  instruction: "Make the titles shorter.",
+  ipAddress: "203.0.113.7",
+  message: "Please try again.",
+  model: "gemini-2.5-flash",
+  name: "Ada Lovelace",
+  number: "A1B2-0001",
+  packageId: "pkg_small",
+  planId: "plan_pro_month",
+  price: 500,
+  previewToken: "eyJwbGFuIjoicHJvIn0.c2lnbmF0dXJl",
+  priceVersion: "2026-01",
+  refreshToken: "rt_0123456789abcdef",
+  requestId: "0b9f6c1e-8a67-4d52-b1a5-5a4d5d1f2a34",
+  runId: "run_1",
+  sessionId: "cs_test_1",
+  status: "active",
+  text: "A monad is a pattern for chaining steps.",
+  tier: "pro",
+  timeZone: "Europe/Berlin",
+  title: "A short history of computing",
+  topic: "A short history of computing",
+  transactionId: "txn_1",
+  url: "https://example.com",
+  userAgent: "Mozilla/5.0",
+  userId: "usr_1",
+};
+
+const BY_FORMAT: Readonly<Record<string, string>> = {
+  "date-time": "2026-01-31T12:00:00.000Z",
+  date: "2026-01-31",
+  uri: "https://example.com",
+};
+
+/** A value that the schema accepts. Optional fields are left out of inputs. */
+export function exampleOf(schema: JsonSchema, name = "", isInput = false): unknown {
+  if (schema.const !== undefined) return schema.const;
+  if (schema.enum !== undefined) return schema.enum[0];
+  const alternative = (schema.anyOf ?? schema.oneOf)?.[0];
+  if (alternative !== undefined) return exampleOf(alternative, name, isInput);
+  const type = Array.isArray(schema.type) ? schema.type[0] : schema.type;
+  if (type === "object") return objectExample(schema, isInput);
+  if (type === "array") return schema.items ? [exampleOf(schema.items, name, isInput)] : [];
+  if (type === "boolean") return false;
+  if (type === "null") return null;
+  if (type === "integer" || type === "number") return numberExample(schema, name);
+  const { format } = schema;
+  if (format !== undefined && Object.hasOwn(BY_FORMAT, format)) return BY_FORMAT[format];
+  return typeof BY_NAME[name] === "string" ? BY_NAME[name] : "text";
+}
+
+function objectExample(schema: JsonSchema, isInput: boolean): Record<string, unknown> {
+  const required = new Set(schema.required);
+  return Object.fromEntries(
+    Object.entries(schema.properties ?? {})
+      .filter(([name]) => !isInput || required.has(name) || required.size === 0)
+      .map(([name, property]) => [name, exampleOf(property, name, isInput)]),
+  );
+}
+
+function numberExample({ minimum = 0, maximum }: JsonSchema, name: string): number {
+  const value = BY_NAME[name];
+  const wanted = typeof value === "number" ? value : 1;
+  return Math.min(Math.max(wanted, minimum), maximum ?? wanted);
+}

@@ -1,0 +1,103 @@
+// A procedure's stream as server-sent events (https://html.spec.whatwg.org/multipage/server-sent-events.html).
+import type { IncomingMessage, ServerResponse } from "node:http";
+import { isTrackedEnvelope } from "@trpc/server";
+import { toAppError } from "../../trpc/trpc.ts";
+import { requestIdOf, restError } from "../response.ts";
+
+/** A proxy that drops silent connections after 30 s or more lets these pass. */
+const PING_MS = 15_000;
+/** Who the caller is gets asked when a stream opens, so it has to open again now and then. */
+const MAX_DURATION_MS = 10 * 60_000;
+/** Errors come before the first event; after this long without either the stream begins, so that clients see it open. */
+const FIRST_EVENT_MS = 1_000;
+const RETRY_MS = 1_000;
+
+/**
+ * Writes `source` to the response until it ends, `signal` aborts or ten minutes have passed. Each event has its id, where
+ * the stream has ids, and JSON data. Rejects while nothing is written yet; later errors arrive as an event named `failure`.
+ * A stream that is over before its first event is answered 204, upon which a browser's EventSource stops reconnecting.
+ */
+export async function sendEvents(
+  request: IncomingMessage,
+  response: ServerResponse,
+  source: AsyncIterable<unknown>,
+  signal: AbortSignal,
+): Promise<void> {
+  const events = source[Symbol.asyncIterator]();
+  const over = AbortSignal.any([signal, AbortSignal.timeout(MAX_DURATION_MS)]);
+  try {
+    const pending = events.next();
+    const early = await Promise.race([pending, after(FIRST_EVENT_MS), aborted(over)]);
+    if (early?.done === true) {
+      response.statusCode = 204;
+      response.end();
+      return;
+    }
+    begin(response);
+    if (request.method !== "HEAD") await follow(request, response, { events, pending, over });
+    response.end();
+  } finally {
+    // Not awaited: a generator that waits for its next event hears of `signal`, and only then of this.
+    events.return?.().catch(() => undefined);
+  }
+}
+
+interface Following {
+  readonly events: AsyncIterator<unknown>;
+  /** The first event, asked for already. */
+  readonly pending: Promise<IteratorResult<unknown>>;
+  readonly over: AbortSignal;
+}
+
+async function follow(
+  request: IncomingMessage,
+  response: ServerResponse,
+  { events, pending, over }: Following,
+): Promise<void> {
+  const ping = setInterval(() => response.write(": ping\n\n"), PING_MS);
+  const ended = aborted(over);
+  try {
+    for (let next = pending; ; next = events.next()) {
+      const result = await Promise.race([next, ended]);
+      if (result === undefined || result.done === true) return;
+      if (!response.write(format(result.value))) await Promise.race([drained(response), ended]);
+    }
+  } catch (error) {
+    const data = JSON.stringify(restError(toAppError(error), requestIdOf(request)));
+    response.write(`event: failure\ndata: ${data}\n\n`);
+  } finally {
+    clearInterval(ping);
+  }
+}
+
+function begin(response: ServerResponse): void {
+  response.statusCode = 200;
+  response.setHeader("Content-Type", "text/event-stream; charset=utf-8");
+  // nginx would gather events into pages of its own.
+  response.setHeader("X-Accel-Buffering", "no");
+  response.write(`retry: ${RETRY_MS}\n\n`);
+}
+
+function format(value: unknown): string {
+  if (!isTrackedEnvelope(value)) return `data: ${JSON.stringify(value)}\n\n`;
+  return `id: ${value[0]}\ndata: ${JSON.stringify(value[1])}\n\n`;
+}
+
+function after(ms: number): Promise<undefined> {
+  return new Promise((resolve) => {
+    setTimeout(resolve, ms, undefined).unref();
+  });
+}
+
+function aborted(signal: AbortSignal): Promise<undefined> {
+  return new Promise((resolve) => {
+    if (signal.aborted) resolve(undefined);
+    else signal.addEventListener("abort", () => resolve(undefined), { once: true });
+  });
+}
+
+function drained(response: ServerResponse): Promise<undefined> {
+  return new Promise((resolve) => {
+    response.once("drain", () => resolve(undefined));
+  });
+}

@@ -1,0 +1,98 @@
+// The input of a procedure, put together from a REST request: path parameters, query or body, and Last-Event-ID.
+import type { IncomingMessage } from "node:http";
+import { AppError } from "../../lib/errors.ts";
+import { isJson, parseJson } from "../body.ts";
+import type { BodyReader } from "../body-reader.ts";
+import { type JsonSchema, jsonSchemaOf } from "./json-schema.ts";
+import type { RestOperation } from "./operations.ts";
+
+/** Reads the input of one operation. Throws VALIDATION_FAILED, PAYLOAD_TOO_LARGE, or 415. */
+export type InputReader = (
+  request: IncomingMessage,
+  pathParameters: Readonly<Record<string, unknown>>,
+) => Promise<unknown>;
+
+/** Makes the reader for an operation; its schema is looked into once. */
+export function createInputReader(
+  operation: RestOperation,
+  bodies: Pick<BodyReader, "text">,
+): InputReader {
+  const properties = jsonSchemaOf(operation.input, "input").properties ?? {};
+  return async (request, pathParameters) => {
+    const given =
+      operation.method === "GET" ? readQuery(request, properties) : await readBody(request, bodies);
+    const merged = withPath(operation, given, pathParameters);
+    return "lastEventId" in properties ? withLastEventId(merged, request) : merged;
+  };
+}
+
+/** The query: each name once, numbers and booleans as the schema has them. */
+function readQuery(
+  request: IncomingMessage,
+  properties: Readonly<Record<string, JsonSchema>>,
+): unknown {
+  const url = request.url ?? "";
+  const start = url.indexOf("?");
+  const input = new Map<string, unknown>();
+  for (const [name, value] of new URLSearchParams(start === -1 ? "" : url.slice(start + 1))) {
+    if (input.has(name)) throw refused(name, "Give it only once.");
+    const schema = Object.hasOwn(properties, name) ? properties[name] : undefined;
+    input.set(name, typed(value, schema));
+  }
+  return input.size === 0 ? undefined : Object.fromEntries(input);
+}
+
+/** A query value as its schema's type. What does not look like it stays text, and the schema refuses it. */
+function typed(value: string, schema: JsonSchema | undefined): unknown {
+  const type = schema?.type;
+  if ((type === "integer" || type === "number") && /^-?\d{1,15}$/.test(value)) return Number(value);
+  if (type === "boolean" && /^(?:true|false)$/.test(value)) return value === "true";
+  return value;
+}
+
+/** The JSON body; none at all counts as no input. A body of another type is refused, whatever it holds. */
+async function readBody(
+  request: IncomingMessage,
+  bodies: Pick<BodyReader, "text">,
+): Promise<unknown> {
+  const text = await bodies.text(request);
+  if (text === "") return undefined;
+  if (!isJson(request)) throw unsupportedType();
+  return parseJson(text);
+}
+
+function unsupportedType(): unknown {
+  return { statusCode: 415 };
+}
+
+function withPath(
+  { pathParameters: names }: RestOperation,
+  input: unknown,
+  values: Readonly<Record<string, unknown>>,
+): unknown {
+  if (names.length === 0) return input;
+  // What is no object is left for the schema to refuse.
+  if (input !== undefined && !isObject(input)) return input;
+  for (const name of names)
+    if (input !== undefined && Object.hasOwn(input, name))
+      throw refused(name, "Give it in the path only.");
+  return { ...input, ...Object.fromEntries(names.map((name) => [name, values[name]])) };
+}
+
+/** The header wins: a browser that reconnects sends it beside the address it was first given. */
+function withLastEventId(input: unknown, request: IncomingMessage): unknown {
+  const lastEventId = request.headers["last-event-id"];
+  if (typeof lastEventId !== "string" || lastEventId === "") return input;
+  return isObject(input) || input === undefined ? { ...input, lastEventId } : input;
+}
+
+function isObject(value: unknown): value is Record<string, unknown> {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
+}
+
+function refused(name: string, sentence: string): AppError {
+  const field = name.slice(0, 50);
+  return AppError.of("VALIDATION_FAILED", `Please check the input: ${field}: ${sentence}`, {
+    fields: { [field]: [sentence] },
+  });
+}
