@@ -27,7 +27,7 @@ export interface BalanceRecord {
   readonly held: number;
   readonly seq: number;
   readonly entryCounts: Readonly<Partial<Record<EntryType, number>>>;
-  /** Open lots in spend order. */
+  /** Open lots in spend order, the 200 that are spent first. */
   readonly lots: readonly {
     readonly id: string;
     readonly source: string;
@@ -41,10 +41,12 @@ export interface BalanceRecord {
 /** An entry as history shows it. */
 export type HistoryLine = Output<"history">["logs"][number];
 
-/** Usage of one feature within one quarter of an hour. */
-export interface UsageBucket {
+/** Usage of one feature within 24 hours. */
+export interface UsageLine {
   readonly feature: string;
-  readonly startsAtMs: number;
+  /** Whole 24 hours since the origin asked for. */
+  readonly day: number;
+  readonly firstAtMs: number;
   readonly credits: number;
   readonly calls: number;
 }
@@ -64,7 +66,11 @@ export interface CreditStore {
     userId: string,
     page: { type?: EntryType; beforeSeq: number; skip: number; limit: number },
   ): Promise<HistoryLine[]>;
-  usage(userId: string, from: Date, to: Date): Promise<UsageBucket[]>;
+  /** Usage in [fromMs, toMs), added up by feature and by 24 hours since `originMs`, which is not after `fromMs`. */
+  usage(
+    userId: string,
+    range: { originMs: number; fromMs: number; toMs: number },
+  ): Promise<UsageLine[]>;
 }
 
 /** What the credit service stands on. */
@@ -93,7 +99,10 @@ export interface CreditService {
   costs(): Output<"costs">;
   /** Throws INSUFFICIENT_CREDITS (with the package to buy), IDEMPOTENCY_CONFLICT, SERVICE_UNAVAILABLE. */
   spend(userId: string, input: Input<"spend">): Promise<Output<"spend">>;
-  /** Throws VALIDATION_FAILED for a time zone nobody knows or a range that is empty or over 366 days. */
+  /**
+   * Throws VALIDATION_FAILED for a time zone nobody knows or a range that is empty or over 366 days, RATE_LIMITED beyond
+   * 20 calls of the user at once, SERVICE_UNAVAILABLE when too many wait.
+   */
   usage(userId: string, input: Input<"usage">): Promise<Output<"usage">>;
   /** The position at once and after every change, until `signal` aborts. RATE_LIMITED beyond 20 streams per user. */
   onChange(userId: string, signal: AbortSignal): AsyncGenerator<Output<"onChange">, void, void>;

@@ -3,24 +3,31 @@ import type { EntryType } from "../../shared/src/credit.ts";
 import type { Database } from "../database/database.ts";
 import { fromSqlDate, fromSqlDateOrNull, toSqlDate } from "../database/sql-dates.ts";
 import { bySpendOrder } from "../ledger/model/lots.ts";
-import type { BalanceRecord, CreditStore, UsageBucket } from "./credit.service.ts";
+import type { BalanceRecord, CreditStore, UsageLine } from "./credit.service.ts";
 
-const BUCKET_SECONDS = 900;
+/** Lots a balance lists: those spent first. Who has more is shown the rest as these are used up. */
+const MAX_LISTED_LOTS = 200;
 
-// One statement sees one moment: the lots it reads add up to the balance it reads.
+// One statement sees one moment: lots and balance fit. Ordered as model/lots.ts spends.
 const BALANCE = `
   SELECT u.credits, u.heldCredits, u.ledgerSeq, u.entryCounts,
     CASE WHEN u.heldCredits = 0 THEN NULL ELSE
       (SELECT MIN(h.expiresAt) FROM credit_holds h WHERE h.userId = u.id AND h.status = 'ACTIVE')
     END AS holdEndsAt,
     g.id AS lotId, g.source, g.remaining, g.expiresAt, g.createdAt
-  FROM users u LEFT JOIN credit_grants g ON g.userId = u.id AND g.isOpen = 1
+  FROM users u LEFT JOIN (
+    SELECT id, userId, source, remaining, expiresAt, createdAt
+    FROM credit_grants WHERE userId = ? AND isOpen = 1
+    ORDER BY expiresAt IS NULL, expiresAt, source = 'PURCHASE', createdAt, id
+    LIMIT ${MAX_LISTED_LOTS}
+  ) g ON g.userId = u.id
   WHERE u.id = ?`;
 
-// Quarters of an hour: every time zone's days begin on one, so days are cut later, in any zone.
-const BUCKET = {
-  mysql: `TIMESTAMPDIFF(SECOND, '1970-01-01 00:00:00', createdAt) DIV ${BUCKET_SECONDS}`,
-  sqlite: `CAST(strftime('%s', createdAt) AS INTEGER) / ${BUCKET_SECONDS}`,
+// Days of 24 hours since the first parameter. Which days have 24 hours is known outside: databases know no zones.
+const DAY = {
+  mysql: "TIMESTAMPDIFF(SECOND, ?, createdAt) DIV 86400",
+  sqlite:
+    "(CAST(strftime('%s', createdAt) AS INTEGER) - CAST(strftime('%s', ?) AS INTEGER)) / 86400",
 } as const;
 
 interface BalanceRow {
@@ -40,7 +47,7 @@ interface BalanceRow {
 export function createCreditStore({ models, dialect }: Database): CreditStore {
   return {
     async balance(userId) {
-      const rows = await models.$queryRawUnsafe<BalanceRow[]>(BALANCE, userId);
+      const rows = await models.$queryRawUnsafe<BalanceRow[]>(BALANCE, userId, userId);
       const [user] = rows;
       if (user === undefined) return null;
       const lots = rows
@@ -91,19 +98,25 @@ export function createCreditStore({ models, dialect }: Database): CreditStore {
       }));
     },
 
-    async usage(userId, from, to) {
+    async usage(userId, { originMs, fromMs, toMs }) {
+      const [origin, from, to] = [originMs, fromMs, toMs].map((ms) =>
+        toSqlDate(dialect, new Date(ms)),
+      );
       const rows = await models.$queryRawUnsafe<Record<string, unknown>[]>(
-        `SELECT feature, ${BUCKET[dialect]} AS bucket, SUM(credits) AS credits, COUNT(*) AS calls
+        `SELECT feature, ${DAY[dialect]} AS dayNumber, MIN(createdAt) AS firstAt,
+           SUM(credits) AS credits, COUNT(*) AS calls
          FROM usage_logs WHERE userId = ? AND createdAt >= ? AND createdAt < ?
-         GROUP BY feature, bucket`,
+         GROUP BY feature, dayNumber`,
+        origin,
         userId,
-        toSqlDate(dialect, from),
-        toSqlDate(dialect, to),
+        from,
+        to,
       );
       return rows.map(
-        (row): UsageBucket => ({
+        (row): UsageLine => ({
           feature: String(row["feature"]),
-          startsAtMs: Number(row["bucket"]) * BUCKET_SECONDS * 1000,
+          day: Number(row["dayNumber"]),
+          firstAtMs: fromSqlDate(dialect, row["firstAt"]).getTime(),
           credits: Number(row["credits"]),
           calls: Number(row["calls"]),
         }),

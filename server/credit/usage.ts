@@ -1,12 +1,33 @@
 // Owns what usage adds up to: by feature, by day in the caller's time zone, and when the credits will be gone.
 import { AppError } from "../lib/errors.ts";
+import { createGate } from "../lib/gate.ts";
 import type { Balances } from "./balances.ts";
-import type { BalanceRecord, CreditService, CreditStore, UsageBucket } from "./credit.service.ts";
+import type { BalanceRecord, CreditService, CreditStore, UsageLine } from "./credit.service.ts";
+import { DAY_MS, type LocalClock, localClock } from "./local-days.ts";
 
-const DAY_MS = 86_400_000;
 const DEFAULT_DAYS = 30;
 const MAX_DAYS = 366;
+/** A year in which a country put its clocks back for good is that much longer. */
+const CLOCK_CHANGE_MS = 3 * 3_600_000;
 const FORESEEABLE_DAYS = 3_650;
+/** Nothing was used before, and databases write no later year. */
+const EARLIEST_MS = Date.UTC(1970, 0, 1);
+const LATEST_MS = Date.UTC(9999, 0, 1);
+
+/** A year is up to a dozen statements: they leave most connections to everybody else. */
+const GATE = { atOnce: 4, perKey: 20, maxWaiting: 200, maxWaitMs: 10_000 };
+
+type Input = Parameters<CreditService["usage"]>[1];
+
+interface Range {
+  readonly fromMs: number;
+  readonly toMs: number;
+}
+
+/** What was used of one feature on one local day. */
+interface DatedLine extends UsageLine {
+  readonly date: string;
+}
 
 /** `credit.usage` over a store. Days without usage are left out. */
 export function createUsage(deps: {
@@ -14,80 +35,74 @@ export function createUsage(deps: {
   readonly balances: Balances;
   readonly now: () => number;
 }): CreditService["usage"] {
+  const gate = createGate(GATE);
   return async (userId, input) => {
     const nowMs = deps.now();
-    const dateOf = localDate(input.timeZone);
-    const momentOf = (text: string, daysLater: number): number =>
-      text.includes("T") ? Date.parse(text) : startOfDay(text, daysLater, dateOf);
-    const toMs = input.to === undefined ? nowMs : momentOf(input.to, 1);
-    const fromMs =
-      input.from === undefined ? toMs - DEFAULT_DAYS * DAY_MS : momentOf(input.from, 0);
-    if (fromMs >= toMs) throw invalid("from", "It has to lie before `to`.");
-    if (toMs - fromMs > MAX_DAYS * DAY_MS) throw invalid("from", `At most ${MAX_DAYS} days.`);
-    const [buckets, balance] = await Promise.all([
-      // Without an end nothing is cut off, not even what an instance with a faster clock has just written.
-      deps.store.usage(
-        userId,
-        new Date(fromMs),
-        new Date(input.to === undefined ? toMs + DAY_MS : toMs),
-      ),
-      deps.balances.read(userId),
-    ]);
-    const perDay = creditsPerDay(buckets, Math.min(toMs, nowMs));
+    const clock = localClock(input.timeZone);
+    const range = rangeOf(input, clock, nowMs);
+    // Without an end nothing is cut off, not even what an instance with a faster clock has just written.
+    const readToMs = input.to === undefined ? range.toMs + DAY_MS : range.toMs;
+    const lines = await gate.run(userId, () =>
+      readLines(deps.store, userId, { fromMs: range.fromMs, toMs: readToMs }, clock),
+    );
+    const balance = await deps.balances.read(userId);
+    const perDay = creditsPerDay(lines, Math.min(range.toMs, nowMs));
     const endMs = runsOutAt(balance, perDay, nowMs);
     return {
-      totalCredits: sum(buckets),
-      byFeature: byFeature(buckets),
-      daily: daily(buckets, dateOf),
-      runsOutOn: endMs === null ? null : dateOf(endMs),
+      totalCredits: sum(lines),
+      byFeature: byFeature(lines),
+      daily: daily(lines),
+      runsOutOn: endMs === null ? null : clock.dateOf(endMs),
     };
   };
 }
 
-/** The date of a moment in `timeZone`, daylight saving included. Throws VALIDATION_FAILED for an unknown zone. */
-export function localDate(timeZone: string): (ms: number) => string {
-  let format: Intl.DateTimeFormat;
-  try {
-    format = new Intl.DateTimeFormat("en-CA", {
-      timeZone,
-      year: "numeric",
-      month: "2-digit",
-      day: "2-digit",
-    });
-  } catch {
-    throw invalid("timeZone", "Use a name such as Europe/Vienna or UTC.");
-  }
-  return (ms) => {
-    const parts = format.formatToParts(ms);
-    const part = (type: string) => parts.find((one) => one.type === type)?.value ?? "";
-    return `${part("year").padStart(4, "0")}-${part("month")}-${part("day")}`;
+/** Throws VALIDATION_FAILED for a range that is empty, longer than a year, or out of this world. */
+function rangeOf({ from, to }: Input, clock: LocalClock, nowMs: number): Range {
+  const momentOf = (field: string, text: string, daysLater: number): number => {
+    const roughMs = Date.parse(text);
+    if (!(roughMs >= EARLIEST_MS && roughMs < LATEST_MS))
+      throw invalid(field, "Use a year between 1970 and 9998.");
+    return text.includes("T") ? roughMs : clock.startOf(text, daysLater);
   };
+  const toMs = to === undefined ? nowMs : momentOf("to", to, 1);
+  const fromMs = from === undefined ? toMs - DEFAULT_DAYS * DAY_MS : momentOf("from", from, 0);
+  if (fromMs >= toMs) throw invalid("from", "It has to lie before `to`.");
+  if (toMs - fromMs > MAX_DAYS * DAY_MS + CLOCK_CHANGE_MS)
+    throw invalid("from", `At most ${MAX_DAYS} days.`);
+  return { fromMs, toMs };
 }
 
-const MINUTE_MS = 60_000;
-
-/** The first minute of a local date, `daysLater` after it: daylight saving may move it, or take midnight away. */
-function startOfDay(date: string, daysLater: number, dateOf: (ms: number) => string): number {
-  const utcMs = Date.parse(date) + daysLater * DAY_MS;
-  const wanted = new Date(utcMs).toISOString().slice(0, 10);
-  // No zone is further than 14 hours from UTC.
-  let beforeMs = utcMs - 15 * 60 * MINUTE_MS;
-  let inMs = utcMs + 15 * 60 * MINUTE_MS;
-  while (inMs - beforeMs > MINUTE_MS) {
-    const middleMs = beforeMs + Math.floor((inMs - beforeMs) / MINUTE_MS / 2) * MINUTE_MS;
-    if (dateOf(middleMs) < wanted) beforeMs = middleMs;
-    else inMs = middleMs;
+/** Added up by the database, so that a year of calls is at most as many rows as days and features. */
+async function readLines(
+  store: CreditStore,
+  userId: string,
+  range: Range,
+  clock: LocalClock,
+): Promise<DatedLine[]> {
+  const lines: DatedLine[] = [];
+  for (const { startMs, endMs, dates } of clock.runs(range.fromMs, range.toMs)) {
+    const rows = await store.usage(userId, {
+      originMs: startMs,
+      fromMs: Math.max(startMs, range.fromMs),
+      toMs: Math.min(endMs, range.toMs),
+    });
+    for (const row of rows) {
+      // The hours a last day has beyond 24 are still its own.
+      const date = dates[Math.min(row.day, dates.length - 1)] ?? "";
+      lines.push({ ...row, date });
+    }
   }
-  return inMs;
+  return lines;
 }
 
-function sum(buckets: readonly UsageBucket[]): number {
-  return buckets.reduce((total, { credits }) => total + credits, 0);
+function sum(lines: readonly UsageLine[]): number {
+  return lines.reduce((total, { credits }) => total + credits, 0);
 }
 
-function byFeature(buckets: readonly UsageBucket[]) {
+function byFeature(lines: readonly UsageLine[]) {
   const features = new Map<string, { feature: string; credits: number; calls: number }>();
-  for (const { feature, credits, calls } of buckets) {
+  for (const { feature, credits, calls } of lines) {
     const line = features.get(feature) ?? { feature, credits: 0, calls: 0 };
     features.set(feature, {
       feature,
@@ -100,22 +115,19 @@ function byFeature(buckets: readonly UsageBucket[]) {
   );
 }
 
-function daily(buckets: readonly UsageBucket[], dateOf: (ms: number) => string) {
+function daily(lines: readonly DatedLine[]) {
   const days = new Map<string, number>();
-  for (const { startsAtMs, credits } of buckets) {
-    const date = dateOf(startsAtMs);
-    days.set(date, (days.get(date) ?? 0) + credits);
-  }
+  for (const { date, credits } of lines) days.set(date, (days.get(date) ?? 0) + credits);
   return [...days]
     .map(([date, credits]) => ({ date, credits }))
     .sort((a, b) => (a.date < b.date ? -1 : 1));
 }
 
 /** The pace since the first use in the range, over a day at least, so that one busy hour is not taken for a habit. */
-function creditsPerDay(buckets: readonly UsageBucket[], untilMs: number): number {
-  if (buckets.length === 0) return 0;
-  const firstMs = buckets.reduce((first, { startsAtMs }) => Math.min(first, startsAtMs), untilMs);
-  return sum(buckets) / Math.max(1, (untilMs - firstMs) / DAY_MS);
+function creditsPerDay(lines: readonly UsageLine[], untilMs: number): number {
+  if (lines.length === 0) return 0;
+  const firstMs = lines.reduce((first, { firstAtMs }) => Math.min(first, firstAtMs), untilMs);
+  return sum(lines) / Math.max(1, (untilMs - firstMs) / DAY_MS);
 }
 
 /**
@@ -130,10 +142,14 @@ export function runsOutAt(
   if (balance.credits <= 0) return nowMs;
   if (perDay <= 0) return null;
   let atMs = nowMs;
+  let left = balance.credits;
   for (const { remaining, expiresAtMs } of balance.lots) {
     const emptyMs = atMs + (remaining / perDay) * DAY_MS;
     atMs = Math.max(atMs, Math.min(emptyMs, expiresAtMs ?? Number.POSITIVE_INFINITY));
+    left -= remaining;
   }
+  // What lies in lots beyond those a balance lists is spent last.
+  if (left > 0) atMs += (left / perDay) * DAY_MS;
   return atMs - nowMs > FORESEEABLE_DAYS * DAY_MS ? null : atMs;
 }
 

@@ -94,6 +94,7 @@ export const creditContract = {
       credits,
       held: credits,
       available: credits,
+      /** The lots with credits left, in the order they are spent; the first 200 of them. */
       grants: z.array(
         z.object({
           id,

@@ -73,8 +73,6 @@ async function recorded(
 export async function listStatements(created: string): Promise<Statement[]> {
   const range = (sql: string) =>
     Array.from({ length: sql.split("?").length - 1 }, (_, i) => (i % 2 ? "\u{10FFFF}" : ""));
-  const from = new Date(0);
-  const to = new Date(Date.UTC(2030, 0));
   return [
     ...Object.entries(LEDGER).map(([name, [params, locks = {}]]) =>
       statement(`ledger ${name}`, LEDGER_SQL.mysql[name as keyof typeof LEDGER], params, { locks }),
@@ -88,7 +86,7 @@ export async function listStatements(created: string): Promise<Statement[]> {
     await recorded("balance", (db) => createCreditStore(db).balance("u1")),
     await recorded("usage", (db) =>
       createCreditStore(db)
-        .usage("u1", from, to)
+        .usage("u1", { originMs: 0, fromMs: 0, toMs: Date.UTC(2030, 0) })
         .catch(() => []),
     ),
     await recorded("clock", (db) => databaseNow(db)),

@@ -1,7 +1,8 @@
 // Shows the `credit` procedures: spend, balance, history, usage, prices and live balances, on both back ends.
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { creditRouter } from "../../../server/routers/credit.ts";
-import { localDate, runsOutAt } from "../../../server/credit/usage.ts";
+import { localClock } from "../../../server/credit/local-days.ts";
+import { runsOutAt } from "../../../server/credit/usage.ts";
 import { balanceKey } from "../../../server/ledger/balance-cache.ts";
 import { createCallerFactory, toAppError } from "../../../server/trpc/trpc.ts";
 import { COSTS, type CreditWorld, openCreditWorld } from "../../support/credit-world.ts";
@@ -278,9 +279,11 @@ describe("projections", () => {
 
   test("dates are local, over a change of clocks and across the date line", () => {
     const at = Date.parse("2026-03-29T00:30:00Z");
-    expect(localDate("Europe/Vienna")(at)).toBe("2026-03-29");
-    expect(localDate("Pacific/Kiritimati")(at)).toBe("2026-03-29");
-    expect(localDate("Pacific/Pago_Pago")(at)).toBe("2026-03-28");
-    expect(localDate("Asia/Kathmandu")(Date.parse("2026-03-28T18:15:00Z"))).toBe("2026-03-29");
+    expect(localClock("Europe/Vienna").dateOf(at)).toBe("2026-03-29");
+    expect(localClock("Pacific/Kiritimati").dateOf(at)).toBe("2026-03-29");
+    expect(localClock("Pacific/Pago_Pago").dateOf(at)).toBe("2026-03-28");
+    expect(localClock("Asia/Kathmandu").dateOf(Date.parse("2026-03-28T18:15:00Z"))).toBe(
+      "2026-03-29",
+    );
   });
 });
