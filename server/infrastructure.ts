@@ -1,11 +1,13 @@
-// Owns the choice of back end and the small interfaces the rest of the server sees instead of MySQL, SQLite and Redis.
-import { setTimeout as sleep } from "node:timers/promises";
+// The choice of back end: which database and which key-value side stand behind the ports.
 import { seedCatalogue } from "../prisma/seed.ts";
 import type { Config } from "./config/config.ts";
 import type { Logger } from "./lib/logger.ts";
+import { withFallback } from "./lib/timeout.ts";
 import type { Database, OpenDatabase } from "./database/database.ts";
 import { openMemory } from "./kv/memory.ts";
 import type { DependencyState, KeyValues } from "./kv/ports.ts";
+
+const CHECK_MS = 1_000;
 
 /** Everything the composition root gets from its surroundings. Owned and closed by whoever opened it. */
 export interface Backend {
@@ -91,8 +93,14 @@ function assemble(options: BackendOptions, open: OpenDatabase, keyValues: KeyVal
     limiter: keyValues.limiter,
     async check() {
       const [database, redis] = await Promise.all([
-        soon(open.check(), { status: "down", detail: "The database does not answer." }),
-        soon(keyValues.check(), { status: "degraded", detail: "Redis does not answer." }),
+        withFallback<DependencyState>(open.check(), CHECK_MS, {
+          status: "down",
+          detail: "The database does not answer.",
+        }),
+        withFallback<DependencyState>(keyValues.check(), CHECK_MS, {
+          status: "degraded",
+          detail: "Redis does not answer.",
+        }),
       ]);
       return { database, redis };
     },
@@ -105,13 +113,4 @@ function assemble(options: BackendOptions, open: OpenDatabase, keyValues: KeyVal
       return closing;
     },
   };
-}
-
-/** A check's answer, or what its silence means after a second. */
-async function soon(check: Promise<DependencyState>, silent: DependencyState) {
-  const stop = new AbortController();
-  const late = sleep(1_000, silent, { signal: stop.signal }).catch(() => silent);
-  const state = await Promise.race([check, late]);
-  stop.abort();
-  return state;
 }

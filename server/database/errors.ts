@@ -1,5 +1,6 @@
 // Owns the meaning of a database error, in every shape the two drivers and Prisma give it.
 import { setTimeout as sleep } from "node:timers/promises";
+import { fullJitterMs } from "../lib/backoff.ts";
 import { AppError } from "../lib/errors.ts";
 
 /**
@@ -148,13 +149,13 @@ function textOf(error: object): string {
 
 /** How often and how long a conflict is worth another try. */
 export interface RetryOptions {
-  /** Tries in all; 6 unless told. */
+  /** Tries in all; defaults to 6. */
   attempts?: number;
-  /** First pause at most, doubled each time; 4 ms unless told. */
+  /** First pause at most, doubled each time; defaults to 4 ms. */
   firstPauseMs?: number;
-  /** No try begins later than this after the first one; 2,500 ms unless told. */
+  /** No try begins later than this after the first one; defaults to 2,500 ms. */
   budgetMs?: number;
-  /** A try that took longer is not repeated; without a bound unless told. */
+  /** A try that took longer is not repeated; defaults to no bound. */
   longestTryMs?: number;
 }
 
@@ -172,7 +173,7 @@ export async function retryConflicts<T>(
     } catch (error) {
       if (classifyDatabaseError(error) !== "conflict" || attempt >= attempts) throw error;
       if (Date.now() > repeatableUntil) throw error;
-      const pauseMs = Math.random() * firstPauseMs * 2 ** attempt;
+      const pauseMs = fullJitterMs(attempt, { firstMs: firstPauseMs, maxMs: budgetMs });
       if (Date.now() + pauseMs > giveUpAt) throw error;
       await sleep(pauseMs);
     }

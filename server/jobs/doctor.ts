@@ -1,4 +1,4 @@
-// Owns the daily audit of the ledger; /ready tells its last result.
+// The daily audit of the ledger; /ready reports its last result.
 import type { Violation } from "../ledger/audit/audit.ts";
 import type { Logger } from "../lib/logger.ts";
 import type { Job } from "./runner.ts";

@@ -1,9 +1,9 @@
-// Owns what time ends: holds past their time, credits past theirs, idempotency keys after 90 days.
+// Expiry: holds past their time, credits past theirs, idempotency keys after 90 days.
 import type { ExpiryStore } from "../ledger/store/expiry.store.ts";
 import type { Ledger, LedgerOperation } from "../ledger/ports.ts";
 import type { Job } from "./runner.ts";
 
-/** What these jobs work with. */
+/** Dependencies of these jobs. */
 export interface ExpiryDeps {
   readonly store: ExpiryStore;
   readonly ledger: Pick<Ledger, "submit">;
@@ -43,17 +43,17 @@ async function sweep(
   return { users, failed };
 }
 
-/** Releases holds past their time. Answers how many users had some. */
+/** Releases holds past their time. Returns how many users had some. */
 export function expireHolds(deps: ExpiryDeps, signal: AbortSignal) {
   return sweep(deps, (...args) => deps.store.usersWithOverdueHolds(...args), "expireHolds", signal);
 }
 
-/** Takes credits past their time, except those under a hold. Answers how many users had some. */
+/** Takes credits past their time, except those under a hold. Returns how many users had some. */
 export function expireLots(deps: ExpiryDeps, signal: AbortSignal) {
   return sweep(deps, (...args) => deps.store.usersWithExpiredLots(...args), "expireLots", signal);
 }
 
-/** Forgets idempotency keys after 90 days (DESIGN.md 4). Answers how many. */
+/** Forgets idempotency keys after 90 days (DESIGN.md 4). Returns how many. */
 export async function pruneKeys({ store, now }: ExpiryDeps, signal: AbortSignal): Promise<number> {
   let pruned = 0;
   while (pruned < MAX_PER_RUN && !signal.aborted) {

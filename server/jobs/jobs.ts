@@ -1,4 +1,4 @@
-// Owns the list of jobs: everything that runs on a clock.
+// The list of jobs: everything that runs on a clock.
 import type { AiService } from "../ai/ai.service.ts";
 import type { AuthService } from "../auth/auth.service.ts";
 import type { Violation } from "../ledger/audit/audit.ts";
@@ -13,7 +13,7 @@ import type { Job } from "./runner.ts";
 import { sessionPruneJob } from "./sessions.ts";
 import { stripeEventPruneJob, stripeEventRetryJob } from "./stripe-events.ts";
 
-/** What the jobs work with. */
+/** Dependencies of the jobs. */
 export interface JobDeps {
   readonly payment: PaymentService;
   readonly auth: Pick<AuthService, "pruneSessions">;

@@ -1,4 +1,4 @@
-// Owns the job that grants the months of yearly plans as they begin.
+// Grants the months of yearly plans as they begin.
 import type { PaymentService } from "../payment/payment.service.ts";
 import type { Job } from "./runner.ts";
 

@@ -1,4 +1,4 @@
-// Owns the hourly catching up with Stripe.
+// The hourly reconciliation with Stripe.
 import type { PaymentService } from "../payment/payment.service.ts";
 import type { Job } from "./runner.ts";
 

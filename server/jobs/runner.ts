@@ -1,18 +1,20 @@
-// Owns what runs on a clock: each job on one instance at a time, elected by a lease in the database.
+// Runs jobs on a clock: each on one instance at a time, elected by a lease in the database.
 import { randomUUID } from "node:crypto";
 import type { Database } from "../database/database.ts";
 import type { Logger } from "../lib/logger.ts";
+import { withFallback } from "../lib/timeout.ts";
+import { createJobLeaseStore, type JobLeaseStore } from "./job-lease.store.ts";
 
-/** Something done again and again. */
+/** Work that is repeated on a clock. */
 export interface Job {
   /** At most 60 characters; names the lease. */
   readonly name: string;
   readonly everySeconds: number;
-  /** A run that takes longer is told to stop and loses its lease to whoever comes. */
+  /** A run that takes longer is aborted, and its lease runs out. */
   readonly maxSeconds: number;
-  /** First look after the start of an instance; `everySeconds` when left out. */
+  /** First look after the start of an instance; defaults to `everySeconds`. */
   readonly firstAfterSeconds?: number;
-  /** Must be safe to repeat and to run beside itself: a lease can be lost. Answers a few words or figures for the log. */
+  /** Must be safe to repeat and to run beside itself: a lease can be lost. Returns a few words or figures for the log. */
   run(signal: AbortSignal): Promise<unknown>;
 }
 
@@ -44,148 +46,137 @@ const JITTER = 0.1;
 /** A run counts as due a little early, or clocks that differ by a moment would skip every other turn. */
 const DUE_AFTER = 0.9;
 const MAX_OUTCOME_LENGTH = 4_000;
-const NEVER = new Date(0);
+
+/** Dependencies of the runner. */
+export interface JobRunnerDeps {
+  readonly database: Database;
+  readonly logger: Logger;
+  readonly jobs: readonly Job[];
+  /** Milliseconds since 1970; defaults to Date.now. */
+  readonly now?: () => number;
+}
+
+interface State {
+  readonly leases: JobLeaseStore;
+  readonly logger: Logger;
+  readonly jobs: readonly Job[];
+  readonly now: () => number;
+  readonly stopping: AbortController;
+  readonly timers: Set<NodeJS.Timeout>;
+  readonly running: Set<Promise<unknown>>;
+}
 
 /** Makes the runner; nothing happens before `start`. */
-export function createJobRunner(deps: {
-  database: Database;
-  logger: Logger;
-  jobs: readonly Job[];
-  now?: () => number;
-}): JobRunner {
-  const { models } = deps.database;
-  const now = deps.now ?? Date.now;
-  const holder = randomUUID();
-  const stopping = new AbortController();
-  const timers = new Set<NodeJS.Timeout>();
-  const running = new Set<Promise<unknown>>();
-
-  async function acquire(job: Job, force: boolean): Promise<boolean> {
-    const at = now();
-    const take = {
-      where: {
-        name: job.name,
-        expiresAt: { lte: new Date(at) },
-        ...(force
-          ? {}
-          : {
-              OR: [
-                { lastRunAt: null },
-                { lastRunAt: { lte: new Date(at - job.everySeconds * 1000 * DUE_AFTER) } },
-              ],
-            }),
-      },
-      data: { holder, expiresAt: new Date(at + LEASE_MS) },
-    };
-    if ((await models.jobLease.updateMany(take)).count === 1) return true;
-    if ((await models.jobLease.count({ where: { name: job.name } })) > 0) return false;
-    // The first run of all. Whoever loses this race finds the row next time.
-    const made = await models.jobLease
-      .create({ data: { name: job.name, holder: null, expiresAt: NEVER } })
-      .then(() => true)
-      .catch(() => false);
-    return made && (await models.jobLease.updateMany(take)).count === 1;
-  }
-
-  async function runJob(job: Job, force: boolean): Promise<JobOutcome | null> {
-    if (!(await acquire(job, force))) return null;
-    const startedAt = now();
-    const abort = new AbortController();
-    const stop = () => abort.abort();
-    stopping.signal.addEventListener("abort", stop, { once: true });
-    const limit = setTimeout(stop, job.maxSeconds * 1000);
-    const renewal = setInterval(() => {
-      models.jobLease
-        .updateMany({
-          where: { name: job.name, holder },
-          data: { expiresAt: new Date(now() + LEASE_MS) },
-        })
-        .then(({ count }) => count === 0 && stop())
-        .catch((error: unknown) =>
-          deps.logger.warn({ err: error, job: job.name }, "lease not renewed"),
-        );
-    }, RENEW_MS);
-    let outcome: JobOutcome;
-    try {
-      const result = (await job.run(abort.signal)) ?? null;
-      outcome = { ok: true, at: iso(startedAt), durationMs: now() - startedAt, result };
-      deps.logger.debug({ job: job.name, ...outcome }, "job done");
-    } catch (error) {
-      const result = error instanceof Error ? error.message.slice(0, 500) : "failed";
-      outcome = { ok: false, at: iso(startedAt), durationMs: now() - startedAt, result };
-      deps.logger.error({ err: error, job: job.name }, "job failed");
-    } finally {
-      clearTimeout(limit);
-      clearInterval(renewal);
-      stopping.signal.removeEventListener("abort", stop);
-    }
-    await models.jobLease.updateMany({
-      where: { name: job.name, holder },
-      data: {
-        holder: null,
-        expiresAt: NEVER,
-        lastRunAt: new Date(startedAt),
-        lastOutcome: bounded(outcome),
-      },
-    });
-    return outcome;
-  }
-
-  function track<T>(work: Promise<T>): Promise<T> {
-    running.add(work);
-    const forget = () => running.delete(work);
-    work.then(forget, forget);
-    return work;
-  }
-
-  function schedule(job: Job, afterSeconds: number): void {
-    if (stopping.signal.aborted) return;
-    const timer = setTimeout(
-      () => {
-        timers.delete(timer);
-        track(runJob(job, false))
-          // The database may be away; the next turn comes anyway.
-          .catch((error: unknown) => deps.logger.warn({ err: error, job: job.name }, "job not run"))
-          .finally(() => schedule(job, job.everySeconds));
-      },
-      afterSeconds * 1000 * (1 + Math.random() * JITTER),
-    );
-    timer.unref();
-    timers.add(timer);
-  }
-
+export function createJobRunner(deps: JobRunnerDeps): JobRunner {
+  const state: State = {
+    leases: createJobLeaseStore(deps.database.models, randomUUID()),
+    logger: deps.logger,
+    jobs: deps.jobs,
+    now: deps.now ?? Date.now,
+    stopping: new AbortController(),
+    timers: new Set(),
+    running: new Set(),
+  };
   return {
     start() {
-      for (const job of deps.jobs) schedule(job, job.firstAfterSeconds ?? job.everySeconds);
+      for (const job of state.jobs) schedule(state, job, job.firstAfterSeconds ?? job.everySeconds);
     },
-    async runNow(name) {
-      const job = deps.jobs.find((candidate) => candidate.name === name);
-      if (!job) throw new Error(`There is no job named ${name}.`);
-      return track(runJob(job, true));
-    },
+    runNow: (name) => runNow(state, name),
     async lastOutcome(name) {
-      const lease = await models.jobLease.findUnique({ where: { name } });
-      return lease?.lastOutcome ? (JSON.parse(lease.lastOutcome) as JobOutcome) : null;
+      const outcome = await state.leases.lastOutcome(name);
+      return outcome === null ? null : (JSON.parse(outcome) as JobOutcome);
     },
-    async close(waitMs = 3_000) {
-      stopping.abort();
-      for (const timer of timers) clearTimeout(timer);
-      timers.clear();
-      let timer: NodeJS.Timeout | undefined;
-      const patience = new Promise((resolve) => {
-        timer = setTimeout(resolve, waitMs);
-      });
-      await Promise.race([Promise.allSettled(running), patience]);
-      clearTimeout(timer);
-    },
+    close: (waitMs = 3_000) => close(state, waitMs),
   };
 }
 
-function iso(ms: number): string {
-  return new Date(ms).toISOString();
+function schedule(state: State, job: Job, afterSeconds: number): void {
+  const { logger, stopping, timers } = state;
+  if (stopping.signal.aborted) return;
+  const timer = setTimeout(
+    () => {
+      timers.delete(timer);
+      track(state, runJob(state, job, false))
+        // The database may be away; the next turn comes anyway.
+        .catch((error: unknown) => logger.warn({ err: error, job: job.name }, "job not run"))
+        .finally(() => schedule(state, job, job.everySeconds));
+    },
+    afterSeconds * 1000 * (1 + Math.random() * JITTER),
+  );
+  timer.unref();
+  timers.add(timer);
 }
 
-function bounded(outcome: JobOutcome): string {
+async function runNow(state: State, name: string): Promise<JobOutcome | null> {
+  const job = state.jobs.find((candidate) => candidate.name === name);
+  if (!job) throw new Error(`There is no job named ${name}.`);
+  return track(state, runJob(state, job, true));
+}
+
+function track<T>({ running }: State, work: Promise<T>): Promise<T> {
+  running.add(work);
+  const forget = () => running.delete(work);
+  work.then(forget, forget);
+  return work;
+}
+
+/** Takes the lease, runs, notes the outcome. Null when another instance is at it, or (not `forced`) it is not due. */
+async function runJob(state: State, job: Job, forced: boolean): Promise<JobOutcome | null> {
+  const { leases, now } = state;
+  const startedAtMs = now();
+  const dueBefore = forced ? null : new Date(startedAtMs - job.everySeconds * 1000 * DUE_AFTER);
+  const lease = { at: new Date(startedAtMs), expiresAt: new Date(startedAtMs + LEASE_MS) };
+  if (!(await leases.acquire(job.name, lease, dueBefore))) return null;
+  const outcome = await runUnderLease(state, job);
+  await leases.finish(job.name, new Date(outcome.at), toStoredOutcome(outcome));
+  return outcome;
+}
+
+/** Runs the job, its lease being renewed; aborts it when its time is over, the lease is lost or the server stops. */
+async function runUnderLease(state: State, job: Job): Promise<JobOutcome> {
+  const { logger, now, stopping } = state;
+  const startedAtMs = now();
+  const abort = new AbortController();
+  const stop = () => abort.abort();
+  stopping.signal.addEventListener("abort", stop, { once: true });
+  const limit = setTimeout(stop, job.maxSeconds * 1000);
+  const renewal = setInterval(() => void renew(state, job, stop), RENEW_MS);
+  const finished = (ok: boolean, result: unknown): JobOutcome => ({
+    ok,
+    at: new Date(startedAtMs).toISOString(),
+    durationMs: now() - startedAtMs,
+    result,
+  });
+  try {
+    const outcome = finished(true, (await job.run(abort.signal)) ?? null);
+    logger.debug({ job: job.name, ...outcome }, "job done");
+    return outcome;
+  } catch (error) {
+    logger.error({ err: error, job: job.name }, "job failed");
+    return finished(false, error instanceof Error ? error.message.slice(0, 500) : "failed");
+  } finally {
+    clearTimeout(limit);
+    clearInterval(renewal);
+    stopping.signal.removeEventListener("abort", stop);
+  }
+}
+
+async function renew({ leases, logger, now }: State, job: Job, stop: () => void): Promise<void> {
+  try {
+    if (!(await leases.renew(job.name, new Date(now() + LEASE_MS)))) stop();
+  } catch (error) {
+    logger.warn({ err: error, job: job.name }, "lease not renewed");
+  }
+}
+
+async function close({ stopping, timers, running }: State, waitMs: number): Promise<void> {
+  stopping.abort();
+  for (const timer of timers) clearTimeout(timer);
+  timers.clear();
+  await withFallback<unknown>(Promise.allSettled(running), waitMs, undefined);
+}
+
+function toStoredOutcome(outcome: JobOutcome): string {
   const text = JSON.stringify(outcome);
   return text.length <= MAX_OUTCOME_LENGTH
     ? text

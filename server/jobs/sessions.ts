@@ -1,4 +1,4 @@
-// Owns the job on sign-ins: those that ended long ago are forgotten.
+// Deletes sessions that ended long ago.
 import type { AuthService } from "../auth/auth.service.ts";
 import type { Job } from "./runner.ts";
 

@@ -1,4 +1,4 @@
-// Owns the jobs on Stripe's events: failed ones are tried again, old ones forgotten.
+// Retries Stripe's failed events and deletes old ones.
 import type { PaymentService } from "../payment/payment.service.ts";
 import type { Job } from "./runner.ts";
 

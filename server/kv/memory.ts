@@ -1,4 +1,4 @@
-// Owns the in-process key-value side: cache, locks, limits and messages of a single instance, all bounded.
+// The in-process key-value side: cache, locks, limits and messages of a single instance, all bounded.
 import { EventEmitter } from "node:events";
 import { LRUCache } from "lru-cache";
 import { RateLimiterMemory, RateLimiterRes } from "rate-limiter-flexible";

@@ -1,4 +1,5 @@
-// The small interfaces the rest of the server sees instead of Redis, and their in-process stand-in.
+// What the rest of the server sees instead of Redis or its in-process fallback.
+
 /** Bounded key-value store for things that may be lost at any time. A failing store misses; it never throws. */
 export interface Cache {
   /** The value under `key`, or undefined (absent, expired, or the store is away). */
@@ -59,7 +60,7 @@ export interface LimiterRule {
 /** The state of one dependency, for /ready. */
 export interface DependencyState {
   status: "up" | "degraded" | "down";
-  /** Kind words for an operator, without secrets. */
+  /** A sentence for the operator, without secrets. */
   detail?: string;
 }
 

@@ -1,4 +1,4 @@
-// Owns AppError: the one way the server says no. Codes and statuses are the closed list of shared/src/errors.ts.
+// AppError: the one way the server refuses. Codes and statuses are the closed list of shared/src/errors.ts.
 import { type DetailsOf, ERROR_CODES, type ErrorCode } from "../../shared/src/errors.ts";
 
 /** An error meant for the caller: a code of the closed list, a kind sentence, the code's details. */

@@ -1,4 +1,4 @@
-// Owns letting costly work in a little at a time: so many at once, so many of one caller, and the rest waits or goes.
+// A semaphore for costly work: bounded in all and per caller; the rest waits, bounded too, or is refused.
 import { AppError } from "./errors.ts";
 
 /** What a gate lets in. */

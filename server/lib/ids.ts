@@ -1,4 +1,4 @@
-// Owns the ids of ledger rows: UUID version 7, so that rows written together lie together.
+// Ids of ledger rows: UUID version 7, so that rows written together lie together.
 import { randomFillSync } from "node:crypto";
 
 const HEX = Array.from({ length: 256 }, (_, byte) => byte.toString(16).padStart(2, "0"));

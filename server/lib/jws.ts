@@ -1,4 +1,4 @@
-// Owns the strict reading of a compact JWS: jose decodes leniently, and two spellings of one token are two tokens too many.
+// Strict reading of a compact JWS: jose decodes leniently, and one token must have one spelling.
 
 const SEGMENT = /^[A-Za-z0-9_-]+$/;
 const TIMES = ["exp", "iat", "nbf"] as const;

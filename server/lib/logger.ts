@@ -1,4 +1,4 @@
-// Owns the logger: pino, with every secret-bearing field redacted at any depth, and every line scrubbed of keys.
+// The logger: pino, with every secret-bearing field redacted at any depth, and every line scrubbed of keys.
 import { type DestinationStream, type Logger as PinoLogger, pino } from "pino";
 import { createScrub, redactFields } from "./scrub.ts";
 
@@ -9,7 +9,7 @@ export type Logger = PinoLogger;
 const BATCH_BYTES = 4_096;
 
 /**
- * A JSON logger at `level`; `destination` is stdout unless told. `batched` gathers lines for a moment; they are written at
+ * A JSON logger at `level`; `destination` defaults to stdout. `batched` gathers lines for a moment; they are written at
  * exit, but a SIGKILL loses the last second's.
  */
 export function createLogger(options: {

@@ -1,4 +1,4 @@
-// Owns reading certificates in PEM form, as files and environment variables hold them.
+// Reads certificates in PEM form, as files and environment variables hold them.
 import { X509Certificate } from "node:crypto";
 
 const CERTIFICATE = /-----BEGIN CERTIFICATE-----[\s\S]+?-----END CERTIFICATE-----/g;

@@ -1,4 +1,4 @@
-// Owns what is taken out of text before it is logged or kept: configured secrets, and whatever looks like a key or token.
+// Takes secrets out of text before it is logged or kept: configured ones, and whatever looks like a key or token.
 
 const HIDDEN = "[redacted]";
 /** A configured value shorter than this would take ordinary words out of every line. */

@@ -1,4 +1,4 @@
-// Owns text from outside: comparing and trimming it as its protocol means, and cutting it between characters.
+// Text from outside: compared and trimmed as its protocol means, and cut between characters.
 
 /**
  * `text` without the spaces and tabs around it (the "optional whitespace" of RFC 9110 5.6.3). `String.trim` would also

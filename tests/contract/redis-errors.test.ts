@@ -19,7 +19,7 @@ describe("a Redis that cannot be reached", () => {
     );
     await store.cache.get("key");
     await store.close();
-    const away = lines.find((line) => line.includes("Redis is away")) ?? "{}";
+    const away = lines.find((line) => line.includes("Redis unavailable")) ?? "{}";
     expect(JSON.parse(away)).toMatchObject({ redis: `127.0.0.1:${port}` });
     expect(away).toMatch(/"reason":"[^"]*ECONNREFUSED/);
     expect(lines.join("\n")).not.toMatch(/"stack"|node_modules|a-password/);

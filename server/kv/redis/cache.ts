@@ -1,4 +1,4 @@
-// Owns the cache in Redis, and that a change Redis did not hear of is made good before the cache is believed again.
+// The cache in Redis. A change Redis missed is applied before the cache is believed again.
 import type { Cache } from "../ports.ts";
 import { ttlMsOf } from "../memory.ts";
 import type { RedisCircuit } from "./circuit-breaker.ts";

@@ -1,9 +1,11 @@
-// Owns the decision whether Redis is asked at all: after one failure nobody waits for it until it answers again.
+// Decides whether Redis is asked at all: after one failure nobody waits for it until it answers again.
+import { jitteredMs } from "../../lib/backoff.ts";
 import type { Logger } from "../../lib/logger.ts";
+import { withTimeout } from "../../lib/timeout.ts";
 import { COMMAND_TIMEOUT_MS, type RedisClient } from "./client.ts";
 import { reasonOf } from "./failure.ts";
 
-/** A gate in front of one client. */
+/** A circuit breaker in front of one client. */
 export interface RedisCircuit {
   /** True while Redis is believed to be away; `ask` answers with its fallback at once. */
   readonly open: boolean;
@@ -23,97 +25,117 @@ const PROBE_EVERY_MS = 500;
 /** Unanswered probes after which the connection itself is taken for dead (a firewall that swallows packets). */
 const PROBES_BEFORE_RECONNECT = 4;
 
+interface CircuitState {
+  readonly client: RedisClient;
+  readonly logger: Logger;
+  readonly recoveries: ((client: RedisClient) => Promise<void>)[];
+  open: boolean;
+  stopped: boolean;
+  timer: NodeJS.Timeout | undefined;
+  failedProbes: number;
+  connectionError: unknown;
+}
+
 /** A circuit over `client`; it starts closed. */
 export function createRedisCircuit(client: RedisClient, logger: Logger): RedisCircuit {
-  const recoveries: ((client: RedisClient) => Promise<void>)[] = [];
-  let open = false;
-  let stopped = false;
-  let timer: NodeJS.Timeout | undefined;
-  let failedProbes = 0;
-  let connectionError: unknown;
+  const state: CircuitState = {
+    client,
+    logger,
+    recoveries: [],
+    open: false,
+    stopped: false,
+    timer: undefined,
+    failedProbes: 0,
+    connectionError: undefined,
+  };
   client.on("error", (error) => {
-    connectionError = error;
+    state.connectionError = error;
   });
-
-  function trip(error: unknown): void {
-    if (open || stopped) return;
-    open = true;
-    // While there is no connection, why there is none says more than the command that could not be sent.
-    const cause = client.status === "ready" ? error : (connectionError ?? error);
-    logger.warn({ reason: reasonOf(cause) }, "Redis is away: going on without it");
-    scheduleProbe();
-  }
-
-  function scheduleProbe(): void {
-    if (stopped) return;
-    timer = setTimeout(() => void recover(), PROBE_EVERY_MS * (0.75 + Math.random() / 2));
-    timer.unref();
-  }
-
-  async function recover(): Promise<void> {
-    if (await probe()) {
-      try {
-        for (const work of recoveries) await bounded(work(client), COMMAND_TIMEOUT_MS * 2);
-        open = false;
-        logger.info("Redis is back");
-        return;
-      } catch (error) {
-        logger.warn({ reason: reasonOf(error) }, "Redis answers, but catching up with it failed");
-      }
-    }
-    scheduleProbe();
-  }
-
-  async function probe(): Promise<boolean> {
-    try {
-      await bounded(client.ping(), COMMAND_TIMEOUT_MS);
-      failedProbes = 0;
-      return true;
-    } catch (error) {
-      failedProbes += 1;
-      trip(error);
-      if (failedProbes % PROBES_BEFORE_RECONNECT === 0 && client.status === "ready") {
-        client.disconnect(true);
-      }
-      return false;
-    }
-  }
-
   return {
     get open() {
-      return open;
+      return state.open;
     },
-    async ask(question, fallback) {
-      if (open) return fallback();
-      try {
-        return await bounded(question(client), COMMAND_TIMEOUT_MS);
-      } catch (error) {
-        // An answer, even an error, shows that Redis is there; only silence and lost connections open the circuit.
-        if (isReply(error)) logger.warn({ reason: reasonOf(error) }, "Redis refused a command");
-        else trip(error);
-        return fallback();
-      }
-    },
-    onRecovery: (work) => void recoveries.push(work),
-    probe,
+    ask: (question, fallback) => ask(state, question, fallback),
+    onRecovery: (work) => void state.recoveries.push(work),
+    probe: () => probe(state),
     stop() {
-      stopped = true;
-      clearTimeout(timer);
+      state.stopped = true;
+      clearTimeout(state.timer);
     },
   };
 }
 
+async function ask<T>(
+  state: CircuitState,
+  question: (client: RedisClient) => Promise<T>,
+  fallback: () => T | Promise<T>,
+): Promise<T> {
+  if (state.open) return fallback();
+  try {
+    return await bounded(question(state.client), COMMAND_TIMEOUT_MS);
+  } catch (error) {
+    // An answer, even an error, shows that Redis is there; only silence and lost connections open the circuit.
+    if (isReply(error)) state.logger.warn({ reason: reasonOf(error) }, "Redis refused a command");
+    else trip(state, error);
+    return fallback();
+  }
+}
+
+function trip(state: CircuitState, error: unknown): void {
+  if (state.open || state.stopped) return;
+  state.open = true;
+  // While there is no connection, why there is none says more than the command that could not be sent.
+  const cause = state.client.status === "ready" ? error : (state.connectionError ?? error);
+  state.logger.warn(
+    { reason: reasonOf(cause) },
+    "Redis unavailable, using the in-process fallback",
+  );
+  scheduleProbe(state);
+}
+
+function scheduleProbe(state: CircuitState): void {
+  if (state.stopped) return;
+  state.timer = setTimeout(() => void recover(state), jitteredMs(PROBE_EVERY_MS));
+  state.timer.unref();
+}
+
+async function recover(state: CircuitState): Promise<void> {
+  if (await probe(state)) {
+    try {
+      for (const work of state.recoveries)
+        await bounded(work(state.client), COMMAND_TIMEOUT_MS * 2);
+      state.open = false;
+      state.logger.info("Redis available again");
+      return;
+    } catch (error) {
+      state.logger.warn(
+        { reason: reasonOf(error) },
+        "Redis answers, but missed changes could not be applied yet",
+      );
+    }
+  }
+  scheduleProbe(state);
+}
+
+async function probe(state: CircuitState): Promise<boolean> {
+  const { client } = state;
+  try {
+    await bounded(client.ping(), COMMAND_TIMEOUT_MS);
+    state.failedProbes = 0;
+    return true;
+  } catch (error) {
+    state.failedProbes += 1;
+    trip(state, error);
+    if (state.failedProbes % PROBES_BEFORE_RECONNECT === 0 && client.status === "ready") {
+      client.disconnect(true);
+    }
+    return false;
+  }
+}
+
 /** Cluster retries and Sentinel look-ups have delays of their own beside the command's timeout; this bounds the sum. */
 function bounded<T>(running: Promise<T>, timeoutMs: number): Promise<T> {
-  return new Promise((resolve, reject) => {
-    const timer = setTimeout(
-      () => reject(new Error(`No answer within ${timeoutMs} ms`)),
-      timeoutMs,
-    );
-    const stopTimer = () => clearTimeout(timer);
-    running.then(stopTimer, stopTimer);
-    running.then(resolve, reject);
-  });
+  return withTimeout(running, timeoutMs, () => new Error(`No answer within ${timeoutMs} ms`));
 }
 
 /** LOADING, CLUSTERDOWN and the like are replies too, but from a server that cannot serve. */

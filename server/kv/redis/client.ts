@@ -1,4 +1,4 @@
-// Owns how ioredis is set up, so that no command ever waits long for a Redis that is away, slow or failing over.
+// How ioredis is set up, so that no command ever waits long for a Redis that is away, slow or failing over.
 import { Cluster, Redis, type RedisOptions } from "ioredis";
 import type { RedisConfig } from "../../config/config.ts";
 
@@ -16,7 +16,7 @@ const COMMON = {
   maxRetriesPerRequest: 0,
   autoResendUnfulfilledCommands: false,
   enableReadyCheck: true,
-  // Channels are subscribed again by redis-pubsub.ts, which knows who still listens.
+  // Channels are subscribed again by pubsub.ts, which knows who still listens.
   autoResubscribe: false,
   // A master that became a replica answers READONLY until the connection is made anew.
   reconnectOnError: (error: Error) => error.message.startsWith("READONLY"),

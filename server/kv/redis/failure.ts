@@ -1,4 +1,4 @@
-// Owns how a Redis failure is told: the address and one sentence, without a stack that points into ioredis.
+// How a Redis failure is reported: the address and one sentence, without a stack that points into ioredis.
 import type { RedisConfig } from "../../config/config.ts";
 
 /** Where Redis is expected, without credentials. */

@@ -1,4 +1,4 @@
-// Owns advisory locks in Redis: random token, expiry, compare-and-delete; many keys in one round trip.
+// Advisory locks in Redis: random token, expiry, compare-and-delete; many keys in one round trip.
 import { randomBytes } from "node:crypto";
 import { Cluster, type Redis } from "ioredis";
 import type { LockLease, Locks } from "../ports.ts";

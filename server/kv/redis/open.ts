@@ -1,4 +1,4 @@
-// Owns the key-value side over Redis: what several instances share, and what they do while Redis is away.
+// The key-value side over Redis: what several instances share, and what they do while Redis is away.
 import { setTimeout as sleep } from "node:timers/promises";
 import { RateLimiterRedis } from "rate-limiter-flexible";
 import type { RedisConfig } from "../../config/config.ts";
@@ -16,7 +16,7 @@ import { createRedisRunOutput } from "./run-output.ts";
 const START_WAIT_MS = 1_000;
 
 /**
- * Connects to Redis and answers within about a second, connected or not: while Redis is away limits are counted in
+ * Connects to Redis and returns within about a second, connected or not: while Redis is away limits are counted in
  * memory, locks count as taken, the cache misses and messages are not delivered; it comes back by itself.
  */
 export async function openRedis(

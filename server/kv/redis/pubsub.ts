@@ -1,4 +1,4 @@
-// Owns messages between instances over Redis: one subscribing connection, subscribed again whenever it comes back.
+// Messages between instances over Redis: one subscribing connection, subscribed again whenever it comes back.
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Logger } from "../../lib/logger.ts";
 import type { PubSub } from "../ports.ts";
@@ -36,7 +36,10 @@ export function createRedisPubSub(options: {
     try {
       await subscriber.subscribe(...channels);
     } catch (error) {
-      logger.warn({ reason: reasonOf(error) }, "subscribing to Redis channels has to wait");
+      logger.warn(
+        { reason: reasonOf(error) },
+        "Redis channels are not subscribed yet; retrying when it is available",
+      );
     }
   }
 

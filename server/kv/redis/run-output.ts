@@ -1,10 +1,14 @@
 // Output of metered runs over Redis: the producer keeps its own copy and mirrors it into one stream per run, so that readers
 // on other instances can replay and follow it. While Redis is unavailable the run goes on; the mirror catches up afterwards.
+import { jitteredMs } from "../../lib/backoff.ts";
 import type { Logger } from "../../lib/logger.ts";
-import { createMemoryRunOutput, OUTPUT_PAGE_SIZE } from "../memory-run-output.ts";
+import {
+  createMemoryRunOutput,
+  type MemoryRunOutput,
+  OUTPUT_PAGE_SIZE,
+} from "../memory-run-output.ts";
 import type { OutputPage, PubSub, RunOutput } from "../ports.ts";
 import type { RedisCircuit } from "./circuit-breaker.ts";
-import type { RedisClient } from "./client.ts";
 
 /** Events sent in one command, so that catching up never holds Redis for long. */
 const MIRROR_CHUNK = 200;
@@ -31,6 +35,16 @@ end
 redis.call('pexpire', KEYS[1], ARGV[2])
 return last`;
 
+/** Dependencies of the store. */
+export interface RedisRunOutputDeps {
+  readonly circuit: RedisCircuit;
+  /** Carries the wake-ups. */
+  readonly pubsub: PubSub;
+  readonly keyPrefix: string;
+  readonly logger: Logger;
+}
+
+/** How far Redis has one run that is produced here. */
 interface Mirror {
   /** Number of the last event known to be in Redis. */
   mirroredSeq: number;
@@ -39,162 +53,191 @@ interface Mirror {
   timer: NodeJS.Timeout | undefined;
 }
 
+interface State {
+  readonly deps: RedisRunOutputDeps;
+  readonly local: MemoryRunOutput;
+  readonly mirrors: Map<string, Mirror>;
+  closed: boolean;
+}
+
 /** The store over `circuit`; wake-ups travel over `pubsub`. */
-export function createRedisRunOutput(options: {
-  circuit: RedisCircuit;
-  pubsub: PubSub;
-  keyPrefix: string;
-  logger: Logger;
-}): RunOutput & { close(): void } {
-  const { circuit, pubsub, keyPrefix, logger } = options;
+export function createRedisRunOutput(deps: RedisRunOutputDeps): RunOutput & { close(): void } {
+  const { pubsub } = deps;
   const local = createMemoryRunOutput();
-  const mirrors = new Map<string, Mirror>();
-  let closed = false;
-  // The hash tag keeps the keys of one run on one node of a cluster.
-  const streamKey = (runId: string) => `${keyPrefix}:run:{${runId}}:events`;
-  const readerKey = (runId: string) => `${keyPrefix}:run:{${runId}}:reader`;
-
-  async function mirror(runId: string): Promise<void> {
-    const state = mirrors.get(runId);
-    if (state === undefined || state.sending || closed) return;
-    state.sending = true;
-    try {
-      // Callers of one turn of the event loop share the command.
-      await Promise.resolve();
-      await sendMissing(runId, state);
-    } finally {
-      state.sending = false;
-    }
-  }
-
-  async function sendMissing(runId: string, state: Mirror): Promise<void> {
-    for (;;) {
-      const events = local.eventsFrom(runId, state.mirroredSeq + 1).slice(0, MIRROR_CHUNK);
-      const ttlMs = state.expiresAtMs - Date.now();
-      if (ttlMs <= 0) return forget(runId, state);
-      if (events.length === 0) return;
-      const last = await append(runId, state.mirroredSeq + 1, events, ttlMs);
-      if (last === undefined) return retryLater(runId, state);
-      if (last < state.mirroredSeq)
-        logger.warn({ runId, last }, "Redis lost the output of a run; it is sent again");
-      state.mirroredSeq = last;
-      await pubsub.publish(`run:${runId}`, String(last));
-    }
-  }
-
-  function append(
-    runId: string,
-    firstSeq: number,
-    events: readonly string[],
-    ttlMs: number,
-  ): Promise<number | undefined> {
-    const head = [String(firstSeq), String(Math.ceil(ttlMs)), String(MAX_STREAM_LENGTH)];
-    return circuit.ask<number | undefined>(
-      async (client) => Number(await client.eval(APPEND, 1, streamKey(runId), ...head, ...events)),
-      () => undefined,
-    );
-  }
-
-  function retryLater(runId: string, state: Mirror): void {
-    clearTimeout(state.timer);
-    if (closed) return;
-    state.timer = setTimeout(
-      () => void mirror(runId),
-      MIRROR_RETRY_MS * (0.75 + Math.random() / 2),
-    );
-    state.timer.unref();
-  }
-
-  function forget(runId: string, state: Mirror): void {
-    clearTimeout(state.timer);
-    mirrors.delete(runId);
-  }
-
-  async function readRemote(runId: string, afterSeq: number): Promise<OutputPage> {
-    const unreachable = { events: [], lastSeq: 0, reachable: false, isProducer: false };
-    return circuit.ask<OutputPage>(
-      async (client) => {
-        const [page, newest] = await Promise.all([
-          client.xrange(streamKey(runId), `${afterSeq + 1}-0`, "+", "COUNT", OUTPUT_PAGE_SIZE),
-          client.xrevrange(streamKey(runId), "+", "-", "COUNT", 1),
-        ]);
-        return {
-          events: page.map(([streamId, fields]) => ({
-            seq: seqOf(streamId),
-            data: fields[1] ?? "",
-          })),
-          lastSeq: newest[0] === undefined ? 0 : seqOf(newest[0][0]),
-          reachable: true,
-          isProducer: false,
-        };
-      },
-      () => unreachable,
-    );
-  }
-
+  const state: State = { deps, local, mirrors: new Map(), closed: false };
   return {
-    begin(runId, ttlSeconds) {
-      local.begin(runId, ttlSeconds);
-      for (const [id, state] of mirrors) if (state.expiresAtMs < Date.now()) forget(id, state);
-      mirrors.set(runId, {
-        mirroredSeq: 0,
-        expiresAtMs: Date.now() + ttlSeconds * 1000,
-        sending: false,
-        timer: undefined,
-      });
-    },
+    begin: (runId, ttlSeconds) => begin(state, runId, ttlSeconds),
     append(runId, data) {
       const seq = local.append(runId, data);
-      void mirror(runId);
+      void mirror(state, runId);
       return seq;
     },
-    finish(runId, ttlSeconds) {
-      local.finish(runId, ttlSeconds);
-      const state = mirrors.get(runId);
-      if (state === undefined) return;
-      state.expiresAtMs = Date.now() + ttlSeconds * 1000;
-      void expireStream(runId, ttlSeconds);
-      void mirror(runId);
-    },
-    async appendAfterCrash(runId, data, ttlSeconds) {
-      const last = await append(runId, 0, [data], ttlSeconds * 1000);
-      if (last !== undefined) await pubsub.publish(`run:${runId}`, String(last));
-    },
+    finish: (runId, ttlSeconds) => finish(state, runId, ttlSeconds),
+    appendAfterCrash: (runId, data, ttlSeconds) => appendAfterCrash(deps, runId, data, ttlSeconds),
     read: (runId, afterSeq) =>
-      local.has(runId) ? local.read(runId, afterSeq) : readRemote(runId, afterSeq),
+      local.has(runId) ? local.read(runId, afterSeq) : readRemote(deps, runId, afterSeq),
     watch: (runId, listener) =>
-      local.has(runId) ? local.watch(runId, listener) : pubsub.subscribe(`run:${runId}`, listener),
-    async noteReader(runId) {
-      if (local.has(runId)) return local.noteReader(runId);
-      await circuit.ask<unknown>(
-        (client) => client.set(readerKey(runId), "1", "PX", READER_TTL_MS),
-        () => undefined,
-      );
-    },
-    async lastReaderAt(runId) {
-      const here = await local.lastReaderAt(runId);
-      // The key's age by Redis's own clock: those of two instances may differ by minutes.
-      const leftMs = await circuit.ask<number | undefined>(
-        (client) => client.pttl(readerKey(runId)),
-        () => undefined,
-      );
-      if (leftMs === undefined) return undefined;
-      if (leftMs < 0) return here;
-      return Math.max(here ?? 0, Date.now() - (READER_TTL_MS - leftMs));
-    },
+      local.has(runId)
+        ? local.watch(runId, listener)
+        : pubsub.subscribe(channelOf(runId), listener),
+    noteReader: (runId) =>
+      local.has(runId) ? local.noteReader(runId) : noteRemoteReader(deps, runId),
+    lastReaderAt: (runId) => lastReaderAt(state, runId),
     close() {
-      closed = true;
-      for (const [runId, state] of mirrors) forget(runId, state);
+      state.closed = true;
+      for (const runId of state.mirrors.keys()) forget(state, runId);
       local.close();
     },
   };
+}
 
-  function expireStream(runId: string, ttlSeconds: number): Promise<unknown> {
-    return circuit.ask<unknown>(
-      (client: RedisClient) => client.pexpire(streamKey(runId), ttlSeconds * 1000),
-      () => undefined,
-    );
+// The hash tag keeps the keys of one run on one node of a cluster.
+function streamKey({ keyPrefix }: RedisRunOutputDeps, runId: string): string {
+  return `${keyPrefix}:run:{${runId}}:events`;
+}
+
+function readerKey({ keyPrefix }: RedisRunOutputDeps, runId: string): string {
+  return `${keyPrefix}:run:{${runId}}:reader`;
+}
+
+function channelOf(runId: string): string {
+  return `run:${runId}`;
+}
+
+function begin(state: State, runId: string, ttlSeconds: number): void {
+  const { local, mirrors } = state;
+  local.begin(runId, ttlSeconds);
+  for (const [id, { expiresAtMs }] of mirrors) if (expiresAtMs < Date.now()) forget(state, id);
+  const expiresAtMs = Date.now() + ttlSeconds * 1000;
+  mirrors.set(runId, { mirroredSeq: 0, expiresAtMs, sending: false, timer: undefined });
+}
+
+function finish(state: State, runId: string, ttlSeconds: number): void {
+  const { deps, local, mirrors } = state;
+  local.finish(runId, ttlSeconds);
+  const progress = mirrors.get(runId);
+  if (progress === undefined) return;
+  progress.expiresAtMs = Date.now() + ttlSeconds * 1000;
+  void deps.circuit.ask<unknown>(
+    (client) => client.pexpire(streamKey(deps, runId), ttlSeconds * 1000),
+    () => undefined,
+  );
+  void mirror(state, runId);
+}
+
+/** Sends Redis what it lacks of a run, one sender at a time. */
+async function mirror(state: State, runId: string): Promise<void> {
+  const progress = state.mirrors.get(runId);
+  if (progress === undefined || progress.sending || state.closed) return;
+  progress.sending = true;
+  try {
+    // Callers of one turn of the event loop share the command.
+    await Promise.resolve();
+    await sendMissing(state, runId, progress);
+  } finally {
+    progress.sending = false;
   }
+}
+
+async function sendMissing(state: State, runId: string, progress: Mirror): Promise<void> {
+  const { deps, local } = state;
+  for (;;) {
+    const events = local.eventsFrom(runId, progress.mirroredSeq + 1).slice(0, MIRROR_CHUNK);
+    const ttlMs = progress.expiresAtMs - Date.now();
+    if (ttlMs <= 0) return forget(state, runId);
+    if (events.length === 0) return;
+    const last = await append(deps, runId, events, { firstSeq: progress.mirroredSeq + 1, ttlMs });
+    if (last === undefined) return retryLater(state, runId, progress);
+    if (last < progress.mirroredSeq)
+      deps.logger.warn({ runId, last }, "Redis lost the output of a run; it is sent again");
+    progress.mirroredSeq = last;
+    await deps.pubsub.publish(channelOf(runId), String(last));
+  }
+}
+
+/** Returns the number of the last event Redis has; undefined while it is unavailable. */
+function append(
+  deps: RedisRunOutputDeps,
+  runId: string,
+  events: readonly string[],
+  { firstSeq, ttlMs }: { firstSeq: number; ttlMs: number },
+): Promise<number | undefined> {
+  const head = [String(firstSeq), String(Math.ceil(ttlMs)), String(MAX_STREAM_LENGTH)];
+  const key = streamKey(deps, runId);
+  return deps.circuit.ask<number | undefined>(
+    async (client) => Number(await client.eval(APPEND, 1, key, ...head, ...events)),
+    () => undefined,
+  );
+}
+
+function retryLater(state: State, runId: string, progress: Mirror): void {
+  clearTimeout(progress.timer);
+  if (state.closed) return;
+  progress.timer = setTimeout(() => void mirror(state, runId), jitteredMs(MIRROR_RETRY_MS));
+  progress.timer.unref();
+}
+
+function forget({ mirrors }: State, runId: string): void {
+  clearTimeout(mirrors.get(runId)?.timer);
+  mirrors.delete(runId);
+}
+
+async function appendAfterCrash(
+  deps: RedisRunOutputDeps,
+  runId: string,
+  data: string,
+  ttlSeconds: number,
+): Promise<void> {
+  const last = await append(deps, runId, [data], { firstSeq: 0, ttlMs: ttlSeconds * 1000 });
+  if (last !== undefined) await deps.pubsub.publish(channelOf(runId), String(last));
+}
+
+async function readRemote(
+  deps: RedisRunOutputDeps,
+  runId: string,
+  afterSeq: number,
+): Promise<OutputPage> {
+  const key = streamKey(deps, runId);
+  return deps.circuit.ask<OutputPage>(
+    async (client) => {
+      const [page, newest] = await Promise.all([
+        client.xrange(key, `${afterSeq + 1}-0`, "+", "COUNT", OUTPUT_PAGE_SIZE),
+        client.xrevrange(key, "+", "-", "COUNT", 1),
+      ]);
+      return {
+        events: page.map(([streamId, fields]) => ({
+          seq: seqOf(streamId),
+          data: fields[1] ?? "",
+        })),
+        lastSeq: newest[0] === undefined ? 0 : seqOf(newest[0][0]),
+        reachable: true,
+        isProducer: false,
+      };
+    },
+    () => ({ events: [], lastSeq: 0, reachable: false, isProducer: false }),
+  );
+}
+
+async function noteRemoteReader(deps: RedisRunOutputDeps, runId: string): Promise<void> {
+  await deps.circuit.ask<unknown>(
+    (client) => client.set(readerKey(deps, runId), "1", "PX", READER_TTL_MS),
+    () => undefined,
+  );
+}
+
+async function lastReaderAt(
+  { deps, local }: State,
+  runId: string,
+): Promise<number | null | undefined> {
+  const here = await local.lastReaderAt(runId);
+  // The key's age by Redis's own clock: those of two instances may differ by minutes.
+  const leftMs = await deps.circuit.ask<number | undefined>(
+    (client) => client.pttl(readerKey(deps, runId)),
+    () => undefined,
+  );
+  if (leftMs === undefined) return undefined;
+  if (leftMs < 0) return here;
+  return Math.max(here ?? 0, Date.now() - (READER_TTL_MS - leftMs));
 }
 
 /** The event's number in a stream id `7-0`. */

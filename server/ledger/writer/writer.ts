@@ -2,6 +2,7 @@
 // submit -> next batch -> locks -> transaction (load, decide, save) -> answers; below that, what may go wrong.
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Database } from "../../database/database.ts";
+import { fullJitterMs } from "../../lib/backoff.ts";
 import { isAppError } from "../../lib/errors.ts";
 import { newId } from "../../lib/ids.ts";
 import type { Logger } from "../../lib/logger.ts";
@@ -64,7 +65,7 @@ const DEFAULT_LIMITS: WriterLimits = {
 };
 /** How often the writer looks for callers who have waited too long. */
 const OVERDUE_CHECK_MS = 100;
-const MAX_RETRY_PAUSE_MS = 150;
+const RETRY_PAUSE = { firstMs: 2, maxMs: 150 };
 
 /** The lane. */
 export interface Writer {
@@ -256,7 +257,7 @@ async function transactWithRetry(
         for (const item of items) item.answer({ ok: false, error: toCallerError(kind, cause) });
         return null;
       }
-      await sleep(Math.random() * Math.min(MAX_RETRY_PAUSE_MS, 2 ** attempt * 2));
+      await sleep(fullJitterMs(attempt, RETRY_PAUSE));
     }
   }
 }

@@ -1,0 +1,58 @@
+// Leases of jobs in the database: whoever holds one runs the job. One row per job, made on its first run.
+import type { PrismaModels } from "../database/database.ts";
+
+/** The leases as one instance sees them. */
+export interface JobLeaseStore {
+  /** Takes a lease that is free, of a job whose last run was at `dueBefore` or earlier (null: whenever it was). */
+  acquire(
+    name: string,
+    lease: { readonly at: Date; readonly expiresAt: Date },
+    dueBefore: Date | null,
+  ): Promise<boolean>;
+  /** False when another instance has taken the lease meanwhile. */
+  renew(name: string, expiresAt: Date): Promise<boolean>;
+  /** Frees the lease and keeps how the run ended; does nothing when the lease was lost. */
+  finish(name: string, lastRunAt: Date, lastOutcome: string): Promise<void>;
+  /** As `finish` was given it. */
+  lastOutcome(name: string): Promise<string | null>;
+}
+
+const NEVER = new Date(0);
+
+/** The store over Prisma; `holder` names this instance. */
+export function createJobLeaseStore(
+  { jobLease }: Pick<PrismaModels, "jobLease">,
+  holder: string,
+): JobLeaseStore {
+  return {
+    async acquire(name, { at, expiresAt }, dueBefore) {
+      const isDue =
+        dueBefore === null ? {} : { OR: [{ lastRunAt: null }, { lastRunAt: { lte: dueBefore } }] };
+      const take = {
+        where: { name, expiresAt: { lte: at }, ...isDue },
+        data: { holder, expiresAt },
+      };
+      if ((await jobLease.updateMany(take)).count === 1) return true;
+      if ((await jobLease.count({ where: { name } })) > 0) return false;
+      // The first run of all. Whoever loses this race finds the row next time.
+      const made = await jobLease
+        .create({ data: { name, holder: null, expiresAt: NEVER } })
+        .then(() => true)
+        .catch(() => false);
+      return made && (await jobLease.updateMany(take)).count === 1;
+    },
+    async renew(name, expiresAt) {
+      const { count } = await jobLease.updateMany({ where: { name, holder }, data: { expiresAt } });
+      return count > 0;
+    },
+    async finish(name, lastRunAt, lastOutcome) {
+      await jobLease.updateMany({
+        where: { name, holder },
+        data: { holder: null, expiresAt: NEVER, lastRunAt, lastOutcome },
+      });
+    },
+    async lastOutcome(name) {
+      return (await jobLease.findUnique({ where: { name } }))?.lastOutcome ?? null;
+    },
+  };
+}
