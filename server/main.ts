@@ -1,32 +1,25 @@
-// Owns starting and stopping: the only file with side effects. env -> config -> back end -> app -> listen -> drain.
+// Starts and stops the server: environment -> config -> back end -> app -> listen -> drain. The only file with side effects.
 import { setTimeout as delay } from "node:timers/promises";
-import { createApp } from "./app.ts";
-import { openBackend } from "./infrastructure.ts";
-import { type Config, ConfigError, parseConfig } from "./config/config.ts";
-import { loadDevelopmentSecrets } from "./config/dev-secrets.ts";
-import { secretsOf } from "./config/secrets-of.ts";
-import { createHttpServer } from "./http/server.ts";
+import { type App, createApp } from "./app.ts";
+import { type Backend, openBackend } from "./infrastructure.ts";
+import type { Config } from "./config/config.ts";
+import { ConfigError, parseConfig } from "./config/parse-config.ts";
+import {
+  DATA_DIRECTORY,
+  type Environment,
+  readEnvironment,
+  withDevelopmentSecrets,
+} from "./config/environment.ts";
+import { createHttpServer, type HttpServer } from "./http/server.ts";
 import { createLogger, type Logger } from "./lib/logger.ts";
 
 /** A stop that takes longer is cut: the promise is 10 s. */
 const STOP_LIMIT_MS = 9_500;
 
-type Environment = Record<string, string | undefined>;
-
 /** Says it to whoever started us and ends. */
 function fail(message: string): never {
   process.stderr.write(`${message}\n`);
   process.exit(1);
-}
-
-function readEnvironment(): Environment {
-  try {
-    process.loadEnvFile(".env");
-  } catch (error) {
-    if (!(error instanceof Error && "code" in error && error.code === "ENOENT")) throw error;
-  }
-  const given = Object.entries(process.env).filter(([, value]) => value !== "");
-  return Object.fromEntries(given);
 }
 
 /** Development makes the secrets it lacks, and starts the sandbox where Google or Stripe are unset. */
@@ -36,10 +29,7 @@ async function completeForDevelopment(given: Environment): Promise<{
 }> {
   const nothing = () => Promise.resolve();
   if (given["NODE_ENV"] === "production") return { environment: given, close: nothing };
-  const needsSecrets =
-    given["JWT_SECRET"] === undefined || given["REFRESH_TOKEN_SECRET"] === undefined;
-  const secrets = needsSecrets ? loadDevelopmentSecrets(".data") : {};
-  const environment = { ...secrets, ...given };
+  const environment = withDevelopmentSecrets(given);
   const config = parseConfig(environment);
   const isComplete =
     config.google.clientId !== "" && config.stripe.secretKey !== "" && config.ai !== null;
@@ -53,7 +43,7 @@ async function completeForDevelopment(given: Environment): Promise<{
     googlePort: config.port === 0 ? 0 : config.port + 1,
     stripePort: config.port === 0 ? 0 : config.port + 2,
     modelPort: config.port === 0 ? 0 : config.port + 3,
-    dataDir: ".data/sandbox",
+    dataDir: `${DATA_DIRECTORY}/sandbox`,
   });
   return { environment: { ...environment, ...chosen(sandbox.env, config) }, close: sandbox.close };
 }
@@ -81,13 +71,23 @@ function explainListenError(error: unknown, config: Pick<Config, "host" | "port"
   return error instanceof Error ? error.message : String(error);
 }
 
+/** Everything that runs, in the order in which it is stopped. */
+interface Running {
+  readonly config: Config;
+  readonly logger: Logger;
+  readonly server: HttpServer;
+  readonly app: App;
+  readonly backend: Backend;
+  readonly closeSandbox: () => Promise<void>;
+}
+
 async function main(): Promise<void> {
   const { environment, close: closeSandbox } = await completeForDevelopment(readEnvironment());
   const config = parseConfig(environment);
   const logger = createLogger({
     level: config.logLevel,
     batched: config.environment === "production",
-    secrets: secretsOf(config),
+    secrets: config.secrets,
   });
   for (const warning of config.warnings) logger.warn(warning);
   const backend = await openBackend({ config, logger });
@@ -96,51 +96,63 @@ async function main(): Promise<void> {
     trustProxy: config.trustProxy,
     commonHeaders: app.commonHeaders,
   });
-  let port: number;
-  try {
-    port = await server.listen(config.port, config.host);
-  } catch (error) {
-    await app.close();
-    await backend.close();
-    await closeSandbox();
-    fail(explainListenError(error, config));
-  }
+  const running: Running = { config, logger, server, app, backend, closeSandbox };
+  const port = await listen(running);
   app.jobs.start();
   void app.services.auth.checkIdentityProvider();
   logger.info(
     { port, database: config.database.kind, redis: config.redis?.kind ?? null },
     "listening",
   );
+  stopOnSignals(running);
+  watchForMistakes(logger);
+}
 
-  let stopping = false;
-  const stop = async (signal: string): Promise<void> => {
-    if (stopping) return;
-    stopping = true;
-    logger.info({ signal }, "stopping");
-    setTimeout(() => {
-      logger.error("the stop took too long; what is left is cut off");
-      process.exit(1);
-    }, STOP_LIMIT_MS).unref();
-    app.beginShutdown();
-    server.beginDrain();
-    await delay(config.shutdownDelayMs);
-    app.endStreams();
-    await server.stop();
+/** Returns the port. Where the socket cannot be had, everything is closed again and the process ends with a sentence. */
+async function listen({ config, server, app, backend, closeSandbox }: Running): Promise<number> {
+  try {
+    return await server.listen(config.port, config.host);
+  } catch (error) {
     await app.close();
     await backend.close();
     await closeSandbox();
-    logger.info("stopped");
-    process.exit(0);
-  };
-  const stopOn = (signal: string) => {
-    stop(signal).catch((error: unknown) => {
-      logger.error({ err: error }, "the stop failed");
+    return fail(explainListenError(error, config));
+  }
+}
+
+/** Stops on the first SIGTERM or SIGINT. */
+function stopOnSignals(running: Running): void {
+  let stopping = false;
+  const onSignal = (signal: string): void => {
+    if (stopping) return;
+    stopping = true;
+    running.logger.info({ signal }, "stopping");
+    stop(running).catch((error: unknown) => {
+      running.logger.error({ err: error }, "the stop failed");
       process.exit(1);
     });
   };
-  process.on("SIGTERM", () => stopOn("SIGTERM"));
-  process.on("SIGINT", () => stopOn("SIGINT"));
-  watchForMistakes(logger);
+  process.on("SIGTERM", () => onSignal("SIGTERM"));
+  process.on("SIGINT", () => onSignal("SIGINT"));
+}
+
+/** Drains, closes everything and ends the process. */
+async function stop(running: Running): Promise<never> {
+  const { config, logger, server, app, backend, closeSandbox } = running;
+  setTimeout(() => {
+    logger.error("the stop took too long; what is left is cut off");
+    process.exit(1);
+  }, STOP_LIMIT_MS).unref();
+  app.beginShutdown();
+  server.beginDrain();
+  await delay(config.shutdownDelayMs);
+  app.endStreams();
+  await server.stop();
+  await app.close();
+  await backend.close();
+  await closeSandbox();
+  logger.info("stopped");
+  process.exit(0);
 }
 
 /**

@@ -1,14 +1,9 @@
-// Owns how single environment values are read: numbers, durations, lists, endpoints, URLs. Each refusal says how to mend it.
+// How the text of one environment variable is read: numbers, durations, lists, endpoints, URLs. Each refusal says how to mend it.
 import { isIP } from "node:net";
 import { z } from "zod";
 import { asciiLowerCase } from "../lib/text.ts";
 import { readCertificates } from "../lib/pem.ts";
-
-/** A host and a port. */
-export interface Endpoint {
-  host: string;
-  port: number;
-}
+import type { Endpoint } from "./config.ts";
 
 const DURATION_UNITS_SECONDS: Readonly<Record<string, number>> = {
   s: 1,

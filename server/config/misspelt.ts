@@ -1,4 +1,4 @@
-// Owns finding variables that look like ours and are not: nothing reads them, and nobody would notice.
+// Finds variables that look like ours and are not: nothing reads them, and nobody would notice.
 import { VARIABLE_NAMES } from "./variables.ts";
 
 /** Shorter names are too near to those of other programs for a guess. */

@@ -1,6 +1,6 @@
-// Owns the command that writes what the environment table says into `.env.example` and the README: `npm run env:write`.
+// Writes what the definitions of the variables say into `.env.example` and the README: `npm run env:write`.
 import { readFileSync, writeFileSync } from "node:fs";
-import { exampleFile, readmeTable } from "./variables.ts";
+import { exampleFile, readmeTable } from "./docs.ts";
 
 const root = new URL("../../", import.meta.url);
 const readme = new URL("README.md", root);

@@ -1,7 +1,7 @@
 // Owns the measured app: the real one on its real back end, under Redis keys of this run's own.
 import { createApp } from "../../server/app.ts";
 import { openBackend } from "../../server/infrastructure.ts";
-import { parseConfig } from "../../server/config/config.ts";
+import { parseConfig } from "../../server/config/parse-config.ts";
 import { createHttpServer } from "../../server/http/server.ts";
 import { createLogger } from "../../server/lib/logger.ts";
 import { serve } from "./serve.ts";

@@ -10,7 +10,7 @@ import { dirname, extname, join } from "node:path";
 import { promisify } from "node:util";
 import { type BrowserContext, chromium, type Page } from "playwright-core";
 import { createApp } from "../../server/app.ts";
-import { parseConfig } from "../../server/config/config.ts";
+import { parseConfig } from "../../server/config/parse-config.ts";
 import { createHttpServer, type HttpServer } from "../../server/http/server.ts";
 import { createLogger } from "../../server/lib/logger.ts";
 import { type Sandbox, startSandbox } from "../../server/sandbox/src/sandbox.ts";

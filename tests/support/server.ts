@@ -3,7 +3,8 @@ import type { TRPCClient } from "@trpc/client";
 import { createClient } from "../../shared/src/client.ts";
 import type { AppRouter } from "../../shared/src/router.ts";
 import { type App, type AppDeps, createApp } from "../../server/app.ts";
-import { type Config, parseConfig } from "../../server/config/config.ts";
+import type { Config } from "../../server/config/config.ts";
+import { parseConfig } from "../../server/config/parse-config.ts";
 import {
   createHttpServer,
   type HttpServer,

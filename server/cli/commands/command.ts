@@ -1,22 +1,21 @@
-// Owns how a command opens the server's parts: environment -> config -> back end -> app, run one thing, close.
+// How a command opens the server's parts: environment -> config -> back end -> app, run one thing, close.
 import { type App, createApp } from "../../app.ts";
 import { type Backend, openBackend } from "../../infrastructure.ts";
-import { ConfigError, parseConfig } from "../../config/config.ts";
-import { loadDevelopmentSecrets } from "../../config/dev-secrets.ts";
+import { ConfigError, parseConfig } from "../../config/parse-config.ts";
+import {
+  type Environment,
+  readEnvironment,
+  withDevelopmentSecrets,
+} from "../../config/environment.ts";
 import { isAppError } from "../../lib/errors.ts";
 import { createLogger } from "../../lib/logger.ts";
-import { secretsOf } from "../../config/secrets-of.ts";
 import { explainRefusal } from "../../payment/stripe/advice.ts";
 import { refusalOf } from "../../payment/stripe/errors.ts";
 
-type Environment = Record<string, string | undefined>;
-
 /** Development fills in what it lacks: its kept secrets, and the sandbox that `npm run dev` has running. */
-async function completed(given: Environment): Promise<Environment> {
+async function completeForDevelopment(given: Environment): Promise<Environment> {
   if (given["NODE_ENV"] === "production") return given;
-  const needsSecrets =
-    given["JWT_SECRET"] === undefined || given["REFRESH_TOKEN_SECRET"] === undefined;
-  const environment = { ...(needsSecrets ? loadDevelopmentSecrets(".data") : {}), ...given };
+  const environment = withDevelopmentSecrets(given);
   if (given["STRIPE_SECRET_KEY"] !== undefined) return environment;
   // Loaded only here: production has no development dependencies.
   const { SANDBOX_DEFAULTS } = await import("../../sandbox/src/sandbox.ts");
@@ -37,18 +36,11 @@ export async function runCommand(
   work: (app: App, backend: Backend) => Promise<boolean>,
 ): Promise<void> {
   try {
-    try {
-      process.loadEnvFile(".env");
-    } catch (error) {
-      if (!(error instanceof Error && "code" in error && error.code === "ENOENT")) throw error;
-    }
-    const given = Object.fromEntries(
-      Object.entries(process.env).filter(([, value]) => value !== ""),
-    );
-    const config = parseConfig(await completed(given));
+    const given = readEnvironment();
+    const config = parseConfig(await completeForDevelopment(given));
     const logger = createLogger({
       level: given["LOG_LEVEL"] ?? "fatal",
-      secrets: secretsOf(config),
+      secrets: config.secrets,
     });
     const backend = await openBackend({ config, logger });
     const app = createApp({ config, backend, logger });

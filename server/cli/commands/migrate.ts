@@ -1,22 +1,19 @@
 // Owns `npm run prisma:migrate`: applies pending migrations to the database of DATABASE_URL, offline, and says which.
 import { openDatabase } from "../../infrastructure.ts";
-import { FALLBACKS } from "../../config/variables.ts";
+import { readEnvironment } from "../../config/environment.ts";
+import { DEFAULTS } from "../../config/variables.ts";
 import { createLogger } from "../../lib/logger.ts";
 
 /** Needs no other part of the environment than the database's, so that it runs before the rest is set up. */
 async function main(): Promise<void> {
-  try {
-    process.loadEnvFile(".env");
-  } catch (error) {
-    if (!(error instanceof Error && "code" in error && error.code === "ENOENT")) throw error;
-  }
-  const url = process.env["DATABASE_URL"] || FALLBACKS["DATABASE_URL"] || "";
+  const given = { ...DEFAULTS, ...readEnvironment() };
+  const url = given["DATABASE_URL"] ?? "";
   const kind = /^(mysql|mariadb):/.test(url) ? "mysql" : "sqlite";
   if (kind === "sqlite" && !url.startsWith("file:")) {
     throw new Error("DATABASE_URL has to begin with mysql://, mariadb:// or file:");
   }
-  const sslCa = process.env["DATABASE_SSL_CA"];
-  const environment = process.env["NODE_ENV"] === "production" ? "production" : "development";
+  const sslCa = given["DATABASE_SSL_CA"];
+  const environment = given["NODE_ENV"] === "production" ? "production" : "development";
   const logger = createLogger({ level: process.env["LOG_LEVEL"] || "fatal" });
   const open = await openDatabase({
     config: { environment, database: { kind, url, ...(sslCa && { sslCa }) }, redis: null },

@@ -1,6 +1,7 @@
 // A whole development server inside this process, on a free port with stand-ins of its own: for the demo in examples/demo.
 import { createApp } from "../../app.ts";
-import { type Config, parseConfig } from "../../config/config.ts";
+import type { Config } from "../../config/config.ts";
+import { parseConfig } from "../../config/parse-config.ts";
 import { createHttpServer } from "../../http/server.ts";
 import { type Backend, openBackend } from "../../infrastructure.ts";
 import { runDoctor } from "../../ledger/audit/audit.ts";

@@ -5,7 +5,7 @@ import type { AddressInfo } from "node:net";
 import { type App, createApp } from "../../../server/app.ts";
 import { createRefreshTokens } from "../../../server/auth/session/refresh-token.ts";
 import { createSignInStore } from "../../../server/auth/sign-in/sign-in.store.ts";
-import { parseConfig } from "../../../server/config/config.ts";
+import { parseConfig } from "../../../server/config/parse-config.ts";
 import { newId } from "../../../server/lib/ids.ts";
 import { createLogger } from "../../../server/lib/logger.ts";
 import { type Sandbox, startSandbox } from "../../../server/sandbox/src/sandbox.ts";

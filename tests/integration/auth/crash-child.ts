@@ -3,7 +3,7 @@ import { createSessionStore } from "../../../server/auth/session/session.store.t
 import { createRefreshTokens } from "../../../server/auth/session/refresh-token.ts";
 import { rotateRefreshToken } from "../../../server/auth/session/rotate-refresh-token.ts";
 import { openBackend } from "../../../server/infrastructure.ts";
-import { parseConfig } from "../../../server/config/config.ts";
+import { parseConfig } from "../../../server/config/parse-config.ts";
 import { createLogger } from "../../../server/lib/logger.ts";
 
 const config = parseConfig(process.env);

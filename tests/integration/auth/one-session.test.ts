@@ -4,7 +4,7 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { createAuthService } from "../../../server/auth/auth.service.ts";
 import type { IdentityProvider } from "../../../server/auth/ports.ts";
 import { createSessionStore } from "../../../server/auth/session/session.store.ts";
-import { parseConfig } from "../../../server/config/config.ts";
+import { parseConfig } from "../../../server/config/parse-config.ts";
 import { createLogger } from "../../../server/lib/logger.ts";
 import { availableBackends } from "../../support/databases.ts";
 import { ACCESS_SECRET, openWorld, REFRESH_SECRET, type World } from "./world.ts";

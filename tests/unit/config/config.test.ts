@@ -2,8 +2,9 @@
 import { readFileSync } from "node:fs";
 import { parseEnv } from "node:util";
 import { describe, expect, test } from "vitest";
-import { ConfigError, parseConfig } from "../../../server/config/config.ts";
-import { exampleFile, readmeTable, VARIABLE_NAMES } from "../../../server/config/variables.ts";
+import { ConfigError, parseConfig } from "../../../server/config/parse-config.ts";
+import { exampleFile, readmeTable } from "../../../server/config/docs.ts";
+import { VARIABLE_NAMES } from "../../../server/config/variables.ts";
 
 const PRODUCTION = {
   NODE_ENV: "production",

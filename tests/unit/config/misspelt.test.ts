@@ -1,7 +1,7 @@
 // Owns the proof that a variable that looks like ours is told, and one that is another program's is not; and that a list
 // of secrets without an entry is refused.
 import { describe, expect, test } from "vitest";
-import { ConfigError, parseConfig } from "../../../server/config/config.ts";
+import { ConfigError, parseConfig } from "../../../server/config/parse-config.ts";
 import { VARIABLE_NAMES } from "../../../server/config/variables.ts";
 
 const told = (environment: Record<string, string>): string[] =>

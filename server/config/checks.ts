@@ -1,0 +1,59 @@
+// Checks of single values that several variables share, and how the secret part of a text is found.
+import { httpUrl, isLoopback, list } from "./fields.ts";
+import type { CheckContext, Finding } from "./variable.ts";
+import { isPlaceholder, weakness } from "./weak-secrets.ts";
+
+/** The whole text is the secret. */
+export const wholeText = (text: string): string[] => [text];
+
+/** The password of an address. */
+export function passwordOf(address: string): string[] {
+  if (!URL.canParse(address)) return [];
+  const { password } = new URL(address);
+  if (password === "") return [];
+  try {
+    return [decodeURIComponent(password)];
+  } catch {
+    return [password];
+  }
+}
+
+/** A list without an entry would be no secret at all. */
+export function checkNotEmptyList(text: string, { howToGet }: CheckContext): Finding[] {
+  return list(text).length > 0 ? [] : [{ level: "problem", text: `is an empty list: ${howToGet}` }];
+}
+
+/** Token secrets, the first of which signs: none of them may be guessable. */
+export function checkTokenSecrets(text: string, context: CheckContext): Finding[] {
+  const weak = list(text).flatMap((value, index): Finding[] => {
+    const reason = weakness(value);
+    const which = index === 0 ? "" : `(entry ${index + 1}) `;
+    return reason === null
+      ? []
+      : [{ level: "weak", text: `${which}${reason}: ${context.howToGet}` }];
+  });
+  return [...checkNotEmptyList(text, context), ...weak];
+}
+
+/** Text left over from an example works in development alone. */
+export function checkPlaceholder(text: string, { production, howToGet }: CheckContext): Finding[] {
+  return production && isPlaceholder(text)
+    ? [{ level: "problem", text: `is a placeholder: ${howToGet}` }]
+    : [];
+}
+
+/** The address of a service that gets secrets of ours: https, and in production another machine's. */
+export function checkServiceAddress(text: string, { production }: CheckContext): Finding[] {
+  const address = httpUrl(text);
+  if (!address) return [];
+  if (address.protocol === "http:" && !isLoopback(address))
+    return [
+      {
+        level: "problem",
+        text: "is plain http: secrets would travel in the clear; use https",
+      },
+    ];
+  return production && isLoopback(address)
+    ? [{ level: "warning", text: "points at this machine: a sandbox, not the real service" }]
+    : [];
+}

@@ -1,0 +1,26 @@
+// The environment as the process was given it: the one place outside the commands that reads `process.env`.
+import { loadDevelopmentSecrets } from "./dev-secrets.ts";
+
+/** Variables by name; unset and empty ones are absent. */
+export type Environment = Record<string, string | undefined>;
+
+/** Where development keeps what it makes for itself. */
+export const DATA_DIRECTORY = ".data";
+
+/** Returns the variables that are not empty, with those of `.env` in the working directory under them. */
+export function readEnvironment(): Environment {
+  try {
+    process.loadEnvFile(".env");
+  } catch (error) {
+    if (!(error instanceof Error && "code" in error && error.code === "ENOENT")) throw error;
+  }
+  const given = Object.entries(process.env).filter(([, value]) => value !== "");
+  return Object.fromEntries(given);
+}
+
+/** Returns `given` with the token secrets that development keeps for itself, where one is unset. */
+export function withDevelopmentSecrets(given: Environment): Environment {
+  const isComplete =
+    given["JWT_SECRET"] !== undefined && given["REFRESH_TOKEN_SECRET"] !== undefined;
+  return isComplete ? given : { ...loadDevelopmentSecrets(DATA_DIRECTORY), ...given };
+}
