@@ -3,169 +3,11 @@ import { randomUUID } from "node:crypto";
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import { runDoctor } from "../../../server/ledger/audit/audit.ts";
 import { availableBackends } from "../../support/databases.ts";
+import { DAMAGES } from "../../support/ledger-damages.ts";
 import { type LedgerWorld, openLedgerWorld } from "../../support/ledger-world.ts";
 import { rawKey } from "../../support/raw-key.ts";
 
-type Models = LedgerWorld["backend"]["database"]["models"];
-
-interface Damage {
-  what: string;
-  /** Part of the invariant's name. */
-  named: RegExp;
-  damage(models: Models, userId: string): Promise<unknown>;
-}
-
 const at = new Date();
-
-const DAMAGES: readonly Damage[] = [
-  {
-    what: "a changed balance",
-    named: /users\.credits is the sum/,
-    damage: (models, id) => models.user.update({ where: { id }, data: { credits: 1_000 } }),
-  },
-  {
-    what: "a changed entry",
-    named: /balance is the one before it/,
-    damage: (models, userId) =>
-      models.creditLog.update({ where: { userId_seq: { userId, seq: 2 } }, data: { amount: -2 } }),
-  },
-  {
-    what: "a changed running balance at the end",
-    named: /last entry's balance/,
-    damage: (models, userId) =>
-      models.creditLog.updateMany({ where: { userId, seq: 6 }, data: { balance: 7 } }),
-  },
-  {
-    what: "a lost entry",
-    named: /seq runs 1\.\.n/,
-    damage: (models, userId) =>
-      models.creditLog.delete({ where: { userId_seq: { userId, seq: 3 } } }),
-  },
-  {
-    what: "a changed lot",
-    named: /open lots add up/,
-    damage: (models, userId) =>
-      models.creditGrant.updateMany({ where: { userId, isOpen: true }, data: { remaining: 1 } }),
-  },
-  {
-    what: "a lot closed with credits in it",
-    named: /open exactly while something remains/,
-    damage: (models, userId) =>
-      models.creditGrant.updateMany({ where: { userId, isOpen: true }, data: { isOpen: false } }),
-  },
-  {
-    what: "a changed sum of holds",
-    named: /heldCredits is the sum/,
-    damage: (models, id) => models.user.update({ where: { id }, data: { heldCredits: 3 } }),
-  },
-  {
-    what: "more held than there is",
-    named: /never more held/,
-    damage: async (models, id) => {
-      await models.creditHold.updateMany({
-        where: { userId: id, status: "ACTIVE" },
-        data: { amount: 900 },
-      });
-      await models.user.update({ where: { id }, data: { heldCredits: 900 } });
-    },
-  },
-  {
-    what: "a spend into debt",
-    named: /spend or an expiry never/,
-    damage: (models, userId) =>
-      models.creditLog.update({ where: { userId_seq: { userId, seq: 2 } }, data: { balance: -1 } }),
-  },
-  {
-    what: "a settle into debt",
-    named: /settle takes the balance below zero only/,
-    damage: (models, userId) =>
-      models.creditLog.updateMany({
-        where: { userId, sourceId: { not: null }, type: "USAGE" },
-        data: { balance: -1 },
-      }),
-  },
-  {
-    what: "a charge of a hold that was released",
-    named: /a charge names its settled hold/,
-    damage: (models, userId) =>
-      models.creditHold.updateMany({
-        where: { userId, status: "SETTLED" },
-        data: { status: "RELEASED", settledAmount: null },
-      }),
-  },
-  {
-    what: "a settled hold without its charge",
-    named: /every settled hold was charged/,
-    damage: (models, userId) =>
-      models.creditHold.updateMany({
-        where: { userId, status: "RELEASED" },
-        data: { status: "SETTLED", settledAmount: 1 },
-      }),
-  },
-  {
-    what: "a hold that ended and is active",
-    named: /state and its end agree/,
-    damage: (models, userId) =>
-      models.creditHold.updateMany({ where: { userId, status: "ACTIVE" }, data: { endedAt: at } }),
-  },
-  {
-    what: "a key that points at somebody else's entry",
-    named: /points at its own entry/,
-    damage: (models, userId) =>
-      models.idempotencyKey.updateMany({
-        where: { userId, key: "user:1" },
-        data: { answer: JSON.stringify({ t: randomUUID(), a: 1, c: 1, d: 0, q: 2, p: null }) },
-      }),
-  },
-  {
-    what: "two keys for one entry",
-    named: /no two keys share/,
-    damage: async (models, userId) => {
-      const key = await models.idempotencyKey.findUniqueOrThrow({
-        where: { userId_key: { userId, key: "user:1" } },
-      });
-      await models.idempotencyKey.create({ data: { ...key, key: "user:other" } });
-    },
-  },
-  {
-    what: "a payment without its grant",
-    named: /a paid payment has exactly its credits/,
-    damage: (models, userId) =>
-      models.payment.create({
-        data: {
-          id: randomUUID(),
-          userId,
-          amount: 500,
-          currency: "usd",
-          status: "SUCCESS",
-          creditsPurchased: 100,
-          createdAt: at,
-          updatedAt: at,
-        },
-      }),
-  },
-  {
-    what: "a grant of a payment that failed",
-    named: /a paid payment has exactly its credits/,
-    damage: (models, userId) =>
-      models.payment.updateMany({ where: { userId }, data: { status: "FAILED" } }),
-  },
-  {
-    what: "a grant without its payment",
-    named: /every bought lot has its payment/,
-    damage: (models, userId) => models.payment.deleteMany({ where: { userId } }),
-  },
-  {
-    what: "wrong counts",
-    named: /counted by type/,
-    damage: (models, id) => models.user.update({ where: { id }, data: { entryCounts: "{}" } }),
-  },
-  {
-    what: "entries of nobody",
-    named: /without its user: credit_logs/,
-    damage: (models, id) => models.user.delete({ where: { id } }),
-  },
-];
 
 describe.each(await availableBackends())("the doctor on $name", (available) => {
   let world: LedgerWorld;
@@ -282,6 +124,7 @@ describe.each(await availableBackends())("the doctor on $name", (available) => {
     await models.creditHold.deleteMany({ where });
     await models.idempotencyKey.deleteMany({ where });
     await models.payment.deleteMany({ where });
+    await models.subscription.deleteMany({ where });
     await models.user.deleteMany({ where: { id: userId } });
   });
 });

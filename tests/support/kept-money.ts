@@ -1,0 +1,86 @@
+// Owns an account of its own of what a subscription's kept money buys: from Stripe's objects alone, in floating point,
+// sharing nothing with the server's reckoning.
+import type { CreditNote } from "../../server/sandbox/src/stripe/objects/types-credit.ts";
+import type { Invoice } from "../../server/sandbox/src/stripe/objects/types-billing.ts";
+import type { Dispute, Refund } from "../../server/sandbox/src/stripe/objects/types.ts";
+
+/** A plan as far as its credits go. */
+export interface OfferedPlan {
+  readonly id: string;
+  readonly credits: number;
+  readonly interval: string | null;
+}
+
+/** What went back of an invoice, as Stripe has it. */
+export interface BackAtStripe {
+  readonly refunds: readonly Refund[];
+  readonly disputes: readonly Dispute[];
+  readonly notes: readonly CreditNote[];
+}
+
+/** Money back of one payment. Minor units. */
+export interface MoneyBackAtStripe {
+  readonly refunded: number;
+  readonly credited: number;
+  readonly disputed: number;
+}
+
+/** One invoice's part in the account. */
+export interface InvoiceWorth {
+  /** What its lines buy, before anything went back; negative: it gives back. */
+  readonly worth: number;
+  /** What the money that stayed of it buys. */
+  readonly stays: number;
+  readonly hasYear: boolean;
+}
+
+/** Sums the objects up: pending refunds count, failed ones do not; open and lost disputes hold the money. */
+export function moneyBackAtStripe({ refunds, disputes, notes }: BackAtStripe): MoneyBackAtStripe {
+  const sum = (amounts: number[]): number => amounts.reduce((all, amount) => all + amount, 0);
+  return {
+    refunded: sum(
+      refunds
+        .filter(({ status }) => status !== "failed" && status !== "canceled")
+        .map(({ amount }) => amount),
+    ),
+    disputed: sum(
+      disputes
+        .filter(({ status }) => /^(needs_response|under_review|lost)$/.test(status))
+        .map(({ amount }) => amount),
+    ),
+    // What a note gave as a refund is among the refunds.
+    credited: sum(
+      notes
+        .filter(({ status }) => status === "issued")
+        .map((note) => {
+          const given = note.refunds as unknown as { amount_refunded: number }[];
+          return note.amount - sum(given.map(({ amount_refunded }) => amount_refunded));
+        }),
+    ),
+  };
+}
+
+/** What a paid invoice buys: each line the share of its plan that its money is of the price. */
+export function invoiceWorth(
+  invoice: Pick<Invoice, "lines" | "total" | "amount_paid">,
+  plans: ReadonlyMap<string, OfferedPlan>,
+  back: MoneyBackAtStripe,
+): InvoiceWorth {
+  let worth = 0;
+  let hasYear = false;
+  for (const line of invoice.lines.data) {
+    const { pricing } = line as unknown as {
+      pricing: { price_details: { product: string }; unit_amount_decimal: string };
+    };
+    const plan = plans.get(pricing.price_details.product.replace("skywork_plan_", ""));
+    if (plan === undefined) continue;
+    const isYear = plan.interval === "year";
+    hasYear ||= isYear;
+    const whole = plan.credits * (isYear ? 12 : 1);
+    worth += (whole * line.amount) / Number(pricing.unit_amount_decimal);
+  }
+  const given = back.refunded + back.credited + back.disputed;
+  // A customer balance may have paid a part: shares are of the invoice's total.
+  const share = given <= 0 ? 0 : Math.min(1, given / Math.max(invoice.total, invoice.amount_paid));
+  return { worth, stays: worth <= 0 ? worth : worth * (1 - share), hasYear };
+}
