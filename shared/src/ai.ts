@@ -3,7 +3,7 @@ import { z } from "zod";
 import type { ErrorCode } from "./errors.ts";
 import { ERROR_CODES } from "./errors.ts";
 import { feature } from "./features.ts";
-import { credits, id, idempotencyKey, isoDate } from "./primitives.ts";
+import { credits, id, idempotencyKey, isoDate, text } from "./primitives.ts";
 import { mutation, query, trackedSubscription } from "./procedure.ts";
 
 /** Bounds of what a run may be given; lengths in UTF-16 units, as JavaScript counts. */
@@ -16,24 +16,15 @@ export const AI_LIMITS = {
 } as const;
 
 const NOT_BLANK = /\S/u;
-const LONE_SURROGATE = /\p{Surrogate}/u;
 
-/** Text a person wrote for a model: line breaks are welcome; blank text and half characters are not. */
+/** Text a person wrote for a model: line breaks are welcome, blank text is not. */
 function prompt(maxLength: number) {
-  return z
-    .string()
-    .min(1)
-    .max(maxLength)
-    .regex(NOT_BLANK, "Write something.")
-    .refine((text) => !LONE_SURROGATE.test(text), { error: "The text holds half a character." });
+  return text().min(1).max(maxLength).regex(NOT_BLANK, "Write something.");
 }
 
 /** Text of a slide; may be empty. */
 function slideText(maxLength: number) {
-  return z
-    .string()
-    .max(maxLength)
-    .refine((text) => !LONE_SURROGATE.test(text), { error: "The text holds half a character." });
+  return text().max(maxLength);
 }
 
 /** One slide. */
@@ -138,7 +129,7 @@ export const aiContract = {
     output: z.object({ runId: id, feature, heldCredits: credits, replayed: z.boolean() }),
   }),
   stream: trackedSubscription({
-    input: z.strictObject({ runId: id, lastEventId: z.string().max(200).optional() }),
+    input: z.strictObject({ runId: id, lastEventId: text().max(200).optional() }),
     output: runEvent,
   }),
   stop: mutation({

@@ -159,7 +159,7 @@ export const creditContract = {
   }),
   onChange: subscription({
     // A stream that was cut is opened again with the last id it had: whoever opens it is told where things stand anyway.
-    input: z.strictObject({ lastEventId: z.string().max(200).nullish() }).optional(),
+    input: z.strictObject({ lastEventId: text().max(200).nullish() }).optional(),
     output: balanceChange,
   }),
 };
