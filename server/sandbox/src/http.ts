@@ -24,6 +24,14 @@ export function targetOf(req: IncomingMessage): URL {
   return new URL(URL.canParse(asked) ? asked : "http://sandbox/");
 }
 
+/** A request to a hosted page. */
+export interface PageRequest {
+  method: string;
+  path: string;
+  /** A form, for POST. */
+  body: string;
+}
+
 /** One header as text. */
 export function header(req: IncomingMessage, name: string): string | null {
   const value = req.headers[name];

@@ -1,5 +1,5 @@
 // Owns the controls of the Google stand-in: what a test, or a person with curl, may make happen from outside.
-import type { IncomingMessage, ServerResponse } from "node:http";
+import type { ServerResponse } from "node:http";
 import type { JWTPayload } from "jose";
 import {
   ENDPOINT_FAULTS,
@@ -131,9 +131,8 @@ async function obey(control: GoogleControl, query: URLSearchParams): Promise<boo
 export async function handleControl(
   control: GoogleControl,
   faults: GoogleFaults,
-  req: IncomingMessage,
   res: ServerResponse,
-  query: URLSearchParams,
+  { method, query }: { method: string | undefined; query: URLSearchParams },
 ): Promise<void> {
   const known = {
     commands: [
@@ -148,7 +147,7 @@ export async function handleControl(
     endpoints: Object.values(ENDPOINTS),
     endpointFaults: ENDPOINT_FAULTS,
   };
-  const posted = req.method === "POST";
+  const posted = method === "POST";
   const done = posted && (await obey(control, query));
   const state = {
     users: control.users(),

@@ -155,7 +155,7 @@ export async function startGoogleSandbox(options: GoogleSandboxOptions): Promise
     const [, uid] = /^\/interaction\/([\w-]+)$/.exec(target.pathname) ?? [];
     if (uid !== undefined) await interaction(req, res, uid);
     else if (target.pathname === "/_sandbox")
-      await handleControl(control, faults, req, res, target.searchParams);
+      await handleControl(control, faults, res, { method: req.method, query: target.searchParams });
     else {
       forgetSession(req);
       await callback(req, res);

@@ -260,9 +260,10 @@ export async function startStripeSandbox(options: StripeSandboxOptions): Promise
       return;
     }
     if (method !== "GET") persistence.touch();
-    if (pathname.startsWith("/c/pay/")) handleCheckoutPage(world, res, method, pathname, body);
+    if (pathname.startsWith("/c/pay/"))
+      handleCheckoutPage(world, res, { method, path: pathname, body });
     else if (pathname.startsWith("/p/session/"))
-      handlePortalPage(world, res, method, pathname, body);
+      handlePortalPage(world, res, { method, path: pathname, body });
     else if (/^\/(invoices|receipts)\//.test(pathname)) handlePaperPage(world, res, pathname);
     else if (/^\/_sandbox(\/|$)/.test(pathname)) {
       await handleControl(control, res, {

@@ -65,162 +65,174 @@ function redact(key: string): string {
   return key.length < 12 ? "****" : `${key.slice(0, 8)}${"*".repeat(8)}${key.slice(-4)}`;
 }
 
-/**
- * Creates the API. `answer` handles one request; `busyKeys` holds idempotency keys whose request
- * is being held up by a misbehaviour, so that a second one gets 409 as at Stripe.
- */
-export function createApi(given: {
+/** What the API works with. */
+interface ApiDeps {
   world: World;
   routes: Route[];
   secretKey: string;
   apiVersion: string;
   /** Answers kept by idempotency key. */
   stored: Map<string, StoredAnswer>;
-}): {
+}
+
+interface ApiState extends ApiDeps {
+  compiled: { route: Route; pattern: RegExp }[];
+  busyKeys: Set<string>;
+}
+
+/** Whether a request that fails for good fails before or after its effect. */
+export type FailingWork = "before" | "after";
+
+/**
+ * Creates the API. `answer` handles one request; `busyKeys` holds idempotency keys whose request
+ * is being held up by a misbehaviour, so that a second one gets 409 as at Stripe.
+ */
+export function createApi(given: ApiDeps): {
   /** `failing`: the request ends in a 500 that is kept under its key, before or after its effect. */
-  answer(request: ApiRequest, failing?: "before" | "after"): ApiAnswer;
+  answer(request: ApiRequest, failing?: FailingWork): ApiAnswer;
   busyKeys: Set<string>;
 } {
-  const { world, stored } = given;
-  const busyKeys = new Set<string>();
   const compiled = given.routes.map((route) => ({
     route,
     pattern: new RegExp(`^${route.path.replace(/:[a-z]+/g, "([^/]+)")}$`),
   }));
-
-  const authenticate = (request: ApiRequest): void => {
-    const key = bearer(request.authorization);
-    if (key === "") {
-      throw apiError({
-        status: 401,
-        type: "invalid_request_error",
-        message:
-          "You did not provide an API key. You need to provide your API key in the Authorization header, using Bearer auth (e.g. 'Authorization: Bearer YOUR_SECRET_KEY').",
-      });
-    }
-    if (!sameSecret(key, given.secretKey)) {
-      throw apiError({
-        status: 401,
-        type: "invalid_request_error",
-        message: `Invalid API Key provided: ${redact(key)}`,
-      });
-    }
-  };
-
-  const run = (request: ApiRequest): Json => {
-    for (const { route, pattern } of compiled) {
-      if (route.method !== request.method) continue;
-      const match = pattern.exec(request.path);
-      if (match === null) continue;
-      if (request.body !== "" && !request.contentType.includes("x-www-form-urlencoded")) {
-        throw apiError({
-          status: 400,
-          type: "invalid_request_error",
-          message:
-            "Invalid request (check that your POST content type is application/x-www-form-urlencoded).",
-        });
-      }
-      const fields = fieldsOf(
-        parseForm(request.method === "POST" ? request.body : request.query || request.body),
-      );
-      const paths = fields.texts("expand");
-      const call: Call = { world, ids: match.slice(1).map(decode), fields };
-      const out = route.handle(call);
-      return paths.length === 0 ? out : expand(world, out, paths);
-    }
-    throw apiError({
-      status: 404,
-      type: "invalid_request_error",
-      message: `Unrecognized request URL (${request.method}: ${request.path}). The sandbox speaks the part of Stripe's API that this project uses.`,
-    });
-  };
-
-  const replay = (request: ApiRequest, fingerprint: string): StoredAnswer | undefined => {
-    const key = request.idempotencyKey;
-    if (key === null) return undefined;
-    if (key.length > 255) {
-      throw apiError({
-        status: 400,
-        type: "idempotency_error",
-        message: "Idempotency keys must be at most 255 characters long.",
-      });
-    }
-    if (busyKeys.has(key)) {
-      throw apiError({
-        status: 409,
-        type: "idempotency_error",
-        code: "idempotency_key_in_use",
-        message:
-          "There is currently another in-progress request using this Idempotent Key (that probably means you submitted twice, and the other request is still going through). Please try again later.",
-      });
-    }
-    const found = stored.get(key);
-    if (found === undefined || found.storedAt < world.wallNow() - KEY_LIFE_SECONDS)
-      return undefined;
-    if (found.fingerprint !== fingerprint) {
-      throw apiError({
-        status: 400,
-        type: "idempotency_error",
-        message: `Keys for idempotent requests can only be used with the same parameters they were first used with. Try using a key other than '${key}' if you meant to execute a different request.`,
-      });
-    }
-    return found;
-  };
-
+  const state: ApiState = { ...given, compiled, busyKeys: new Set() };
   return {
-    busyKeys,
-    answer: (request, failing) => {
-      const requestId = world.newId("req", 14);
-      const headers: ApiAnswer["headers"] = {
-        "Content-Type": "application/json",
-        "Request-Id": requestId,
-        "Stripe-Version": request.stripeVersion ?? given.apiVersion,
-        "Cache-Control": "no-cache, no-store",
-      };
-      const key = request.method === "POST" ? request.idempotencyKey : null;
-      if (key !== null) headers["Idempotency-Key"] = key;
-      const fingerprint = createHash("sha256")
-        .update(`${request.method} ${request.path}?${request.query}\n${request.body}`)
-        .digest("base64");
-      let keep = false;
-      let status = 200;
-      let body: string;
-      try {
-        authenticate(request);
-        const before = key === null ? undefined : replay(request, fingerprint);
-        if (before !== undefined) {
-          return {
-            status: before.status,
-            headers: {
-              ...headers,
-              "Idempotent-Replayed": "true",
-              "Original-Request": before.requestId,
-            },
-            body: before.body,
-          };
-        }
-        world.request = { id: requestId, idempotencyKey: key };
-        if (failing === "before") throw serverError();
-        body = `${JSON.stringify(run(request), null, 2)}\n`;
-        if (failing === "after") throw serverError();
-        keep = true;
-      } catch (error) {
-        if (!isApiError(error)) throw error;
-        status = error.status;
-        // Stripe keeps the outcome once an endpoint began to execute (a declined card), not failed validation.
-        keep = status === 402 || status === 500;
-        body = errorBody(error, requestId);
-      } finally {
-        world.request = { id: null, idempotencyKey: null };
-      }
-      if (keep && key !== null) {
-        stored.set(key, { fingerprint, status, body, requestId, storedAt: world.wallNow() });
-        for (const oldest of stored.keys()) {
-          if (stored.size <= MAX_KEYS) break;
-          stored.delete(oldest);
-        }
-      }
-      return { status, headers, body };
-    },
+    busyKeys: state.busyKeys,
+    answer: (request, failing) => answer(state, request, failing),
   };
+}
+
+function authenticate(request: ApiRequest, secretKey: string): void {
+  const key = bearer(request.authorization);
+  if (key === "") {
+    throw apiError({
+      status: 401,
+      type: "invalid_request_error",
+      message:
+        "You did not provide an API key. You need to provide your API key in the Authorization header, using Bearer auth (e.g. 'Authorization: Bearer YOUR_SECRET_KEY').",
+    });
+  }
+  if (!sameSecret(key, secretKey)) {
+    throw apiError({
+      status: 401,
+      type: "invalid_request_error",
+      message: `Invalid API Key provided: ${redact(key)}`,
+    });
+  }
+}
+
+/** Calls the endpoint that the request names. */
+function run({ world, compiled }: ApiState, request: ApiRequest): Json {
+  for (const { route, pattern } of compiled) {
+    if (route.method !== request.method) continue;
+    const match = pattern.exec(request.path);
+    if (match === null) continue;
+    if (request.body !== "" && !request.contentType.includes("x-www-form-urlencoded")) {
+      throw apiError({
+        status: 400,
+        type: "invalid_request_error",
+        message:
+          "Invalid request (check that your POST content type is application/x-www-form-urlencoded).",
+      });
+    }
+    const fields = fieldsOf(
+      parseForm(request.method === "POST" ? request.body : request.query || request.body),
+    );
+    const paths = fields.texts("expand");
+    const call: Call = { world, ids: match.slice(1).map(decode), fields };
+    const out = route.handle(call);
+    return paths.length === 0 ? out : expand(world, out, paths);
+  }
+  throw apiError({
+    status: 404,
+    type: "invalid_request_error",
+    message: `Unrecognized request URL (${request.method}: ${request.path}). The sandbox speaks the part of Stripe's API that this project uses.`,
+  });
+}
+
+/** The answer kept under the request's idempotency key. Throws 409 while its first request runs, 400 for other parameters. */
+function keptAnswer(
+  { world, stored, busyKeys }: ApiState,
+  key: string,
+  fingerprint: string,
+): StoredAnswer | undefined {
+  if (key.length > 255) {
+    throw apiError({
+      status: 400,
+      type: "idempotency_error",
+      message: "Idempotency keys must be at most 255 characters long.",
+    });
+  }
+  if (busyKeys.has(key)) {
+    throw apiError({
+      status: 409,
+      type: "idempotency_error",
+      code: "idempotency_key_in_use",
+      message:
+        "There is currently another in-progress request using this Idempotent Key (that probably means you submitted twice, and the other request is still going through). Please try again later.",
+    });
+  }
+  const found = stored.get(key);
+  if (found === undefined || found.storedAt < world.wallNow() - KEY_LIFE_SECONDS) return undefined;
+  if (found.fingerprint !== fingerprint) {
+    throw apiError({
+      status: 400,
+      type: "idempotency_error",
+      message: `Keys for idempotent requests can only be used with the same parameters they were first used with. Try using a key other than '${key}' if you meant to execute a different request.`,
+    });
+  }
+  return found;
+}
+
+function keep(stored: Map<string, StoredAnswer>, key: string, kept: StoredAnswer): void {
+  stored.set(key, kept);
+  for (const oldest of stored.keys()) {
+    if (stored.size <= MAX_KEYS) break;
+    stored.delete(oldest);
+  }
+}
+
+function answer(state: ApiState, request: ApiRequest, failing?: FailingWork): ApiAnswer {
+  const { world, stored } = state;
+  const requestId = world.newId("req", 14);
+  const key = request.method === "POST" ? request.idempotencyKey : null;
+  const headers: ApiAnswer["headers"] = {
+    "Content-Type": "application/json",
+    "Request-Id": requestId,
+    "Stripe-Version": request.stripeVersion ?? state.apiVersion,
+    "Cache-Control": "no-cache, no-store",
+    ...(key === null ? {} : { "Idempotency-Key": key }),
+  };
+  const fingerprint = createHash("sha256")
+    .update(`${request.method} ${request.path}?${request.query}\n${request.body}`)
+    .digest("base64");
+  let isKept = false;
+  let status = 200;
+  let body: string;
+  try {
+    authenticate(request, state.secretKey);
+    const before = key === null ? undefined : keptAnswer(state, key, fingerprint);
+    if (before !== undefined) {
+      const replayed = { "Idempotent-Replayed": "true", "Original-Request": before.requestId };
+      return { status: before.status, headers: { ...headers, ...replayed }, body: before.body };
+    }
+    world.request = { id: requestId, idempotencyKey: key };
+    if (failing === "before") throw serverError();
+    body = `${JSON.stringify(run(state, request), null, 2)}\n`;
+    if (failing === "after") throw serverError();
+    isKept = true;
+  } catch (error) {
+    if (!isApiError(error)) throw error;
+    status = error.status;
+    // Stripe keeps the outcome once an endpoint began to execute (a declined card), not failed validation.
+    isKept = status === 402 || status === 500;
+    body = errorBody(error, requestId);
+  } finally {
+    world.request = { id: null, idempotencyKey: null };
+  }
+  if (isKept && key !== null) {
+    keep(stored, key, { fingerprint, status, body, requestId, storedAt: world.wallNow() });
+  }
+  return { status, headers, body };
 }

@@ -1,6 +1,6 @@
 // Owns how the API goes wrong on request: refusals, broken bodies, silence, and connections cut before or after the work.
 import type { ServerResponse } from "node:http";
-import type { ApiAnswer } from "./api.ts";
+import type { ApiAnswer, FailingWork } from "./api.ts";
 
 export const API_FAULTS = [
   "401",
@@ -58,9 +58,6 @@ export interface Misbehaviour {
   ): Promise<void>;
 }
 
-/** Whether a request that fails for good fails before or after its effect. */
-export type FailingWork = "before" | "after";
-
 const MAX_RULES = 100;
 
 function json(status: number, type: string, message: string, code?: string): ApiAnswer {
@@ -97,89 +94,79 @@ export function createMisbehaviour(): Misbehaviour {
       if (rule.left <= 0) rules = rules.filter((it) => it !== rule);
       return rule;
     },
-    answer: async (rule, res, work, hold) => {
-      if (rule.saved === true && (rule.fault === "500" || rule.fault === "500-after")) {
-        send(res, work(rule.fault === "500" ? "before" : "after"));
-        return;
-      }
-      switch (rule.fault) {
-        case "401":
-          send(res, json(401, "invalid_request_error", "Invalid API Key provided: sk_test_****"));
-          return;
-        case "403":
-          send(
-            res,
-            json(
-              403,
-              "invalid_request_error",
-              "The provided key 'rk_test_****' does not have the required permissions for this endpoint on account 'acct_1SandboxSkywork'.",
-            ),
-          );
-          return;
-        case "429": {
-          const refusal = json(
-            429,
-            "invalid_request_error",
-            "Too many requests hit the API too quickly.",
-            "rate_limit",
-          );
-          send(res, {
-            ...refusal,
-            headers: { ...refusal.headers, "Retry-After": String(rule.retryAfterSeconds ?? 1) },
-          });
-          return;
-        }
-        case "500-after":
-          work();
-          send(res, json(500, "api_error", "An unknown error occurred"));
-          return;
-        case "500":
-          send(res, json(500, "api_error", "An unknown error occurred"));
-          return;
-        case "502-empty":
-          send(res, { status: 502, headers: { "Content-Type": "application/json" }, body: "{}" });
-          return;
-        case "html":
-        case "html-200":
-          send(res, {
-            status: rule.fault === "html" ? 503 : 200,
-            headers: { "Content-Type": "text/html" },
-            body: "<html><body><h1>We are down for maintenance</h1></body></html>",
-          });
-          return;
-        case "half": {
-          const answer = work();
-          res.writeHead(answer.status, {
-            ...answer.headers,
-            "Content-Length": String(Buffer.byteLength(answer.body)),
-          });
-          res.write(answer.body.slice(0, Math.floor(answer.body.length / 2)), () =>
-            res.socket?.destroy(),
-          );
-          return;
-        }
-        case "hang":
-          return;
-        case "hang-after":
-          work();
-          return;
-        case "cut-before":
-          res.socket?.destroy();
-          return;
-        case "cut-after":
-          work();
-          res.socket?.destroy();
-          return;
-        case "slow":
-          hold(true);
-          try {
-            await new Promise((wake) => setTimeout(wake, rule.delayMs ?? 1000));
-          } finally {
-            hold(false);
-          }
-          send(res, work());
-          return;
-      }
-    },
+    answer: misanswer,
   };
 }
+
+const UNKNOWN_ERROR = json(500, "api_error", "An unknown error occurred");
+
+/** The answer that a fault gives in the place of a good one; undefined for faults of the connection. */
+function refusalOf({ fault, retryAfterSeconds = 1 }: ApiRule): ApiAnswer | undefined {
+  switch (fault) {
+    case "401":
+      return json(401, "invalid_request_error", "Invalid API Key provided: sk_test_****");
+    case "403":
+      return json(
+        403,
+        "invalid_request_error",
+        "The provided key 'rk_test_****' does not have the required permissions for this endpoint on account 'acct_1SandboxSkywork'.",
+      );
+    case "429": {
+      const refusal = json(
+        429,
+        "invalid_request_error",
+        "Too many requests hit the API too quickly.",
+        "rate_limit",
+      );
+      const headers = { ...refusal.headers, "Retry-After": String(retryAfterSeconds) };
+      return { ...refusal, headers };
+    }
+    case "500":
+    case "500-after":
+      return UNKNOWN_ERROR;
+    case "502-empty":
+      return { status: 502, headers: { "Content-Type": "application/json" }, body: "{}" };
+    case "html":
+    case "html-200":
+      return {
+        status: fault === "html" ? 503 : 200,
+        headers: { "Content-Type": "text/html" },
+        body: "<html><body><h1>We are down for maintenance</h1></body></html>",
+      };
+    case "half":
+    case "hang":
+    case "hang-after":
+    case "cut-before":
+    case "cut-after":
+    case "slow":
+      return undefined;
+  }
+}
+
+function sendHalf(res: ServerResponse, { status, headers, body }: ApiAnswer): void {
+  res.writeHead(status, { ...headers, "Content-Length": String(Buffer.byteLength(body)) });
+  res.write(body.slice(0, Math.floor(body.length / 2)), () => res.socket?.destroy());
+}
+
+const misanswer: Misbehaviour["answer"] = async (rule, res, work, hold) => {
+  const { fault } = rule;
+  if (rule.saved === true && (fault === "500" || fault === "500-after")) {
+    send(res, work(fault === "500" ? "before" : "after"));
+    return;
+  }
+  if (fault.endsWith("-after")) work();
+  const refusal = refusalOf(rule);
+  if (refusal !== undefined) send(res, refusal);
+  else if (fault === "half") sendHalf(res, work());
+  else if (fault === "cut-before" || fault === "cut-after") res.socket?.destroy();
+  else if (fault === "slow") {
+    hold(true);
+    try {
+      await new Promise((wake) => setTimeout(wake, rule.delayMs ?? 1000));
+    } finally {
+      hold(false);
+    }
+    send(res, work());
+  }
+  // "hang" and "hang-after" say nothing.
+};

@@ -135,6 +135,74 @@ export interface Fields {
   done(): void;
 }
 
+function parseWhole(value: string, param: string): number {
+  if (!/^-?\d{1,15}$/.test(value)) {
+    throw badParam(`Invalid integer: ${value}`, param, "parameter_invalid_integer");
+  }
+  return Number(value);
+}
+
+function parseFlag(value: string, param: string): boolean {
+  if (value !== "true" && value !== "false") {
+    throw badParam(`Invalid boolean: ${value}`, param, "parameter_invalid_boolean");
+  }
+  return value === "true";
+}
+
+function parseOneOf<T extends string>(value: string, allowed: readonly T[], param: string): T {
+  const found = allowed.find((candidate) => candidate === value);
+  if (found === undefined) {
+    throw badParam(
+      `Invalid ${param}: must be one of ${allowed.join(", ")}`,
+      param,
+      "parameter_invalid",
+    );
+  }
+  return found;
+}
+
+/** The items of a list by their index, each with its parameter path. */
+function itemsOf(value: FormValue | undefined, param: string): [string, FormValue][] {
+  if (value === undefined || value === "") return [];
+  if (typeof value !== "object") throw badParam("Invalid array", param);
+  return Object.entries(value).map(([key, item]) => [`${param}[${key}]`, item]);
+}
+
+function parseMetadata(value: FormValue | undefined, param: string): Metadata | undefined {
+  if (value === undefined || value === "") return undefined;
+  if (typeof value !== "object") throw badParam("Invalid object", param);
+  const out: Metadata = {};
+  for (const [key, item] of Object.entries(value)) {
+    if (typeof item !== "string" || key.length > 40 || item.length > 500) {
+      throw badParam(
+        "Metadata values must be strings of at most 500 characters, keys of at most 40.",
+        param,
+      );
+    }
+    // Not by assignment, so that `__proto__` is only a key.
+    Object.defineProperty(out, key, {
+      value: item,
+      enumerable: true,
+      writable: true,
+      configurable: true,
+    });
+  }
+  if (Object.keys(out).length > 50) throw badParam("Too many metadata keys.", param);
+  return out;
+}
+
+function needed<T>(value: T | undefined, param: string): T {
+  if (value === undefined)
+    throw badParam(`Missing required param: ${param}.`, param, "parameter_missing");
+  if (value === "") {
+    throw badParam(
+      `You passed an empty string for '${param}'. We assume empty values are an attempt to unset a parameter; however '${param}' cannot be unset.`,
+      param,
+    );
+  }
+  return value;
+}
+
 /** Wraps a decoded form. `prefix` is the parameter path used in error messages. */
 export function fieldsOf(form: FormMap, prefix = ""): Fields {
   const read = new Set<string>();
@@ -151,106 +219,45 @@ export function fieldsOf(form: FormMap, prefix = ""): Fields {
   };
   const int = (name: string): number | undefined => {
     const value = text(name);
-    if (value === undefined || value === "") return undefined;
-    if (!/^-?\d{1,15}$/.test(value)) {
-      throw badParam(`Invalid integer: ${value}`, param(name), "parameter_invalid_integer");
-    }
-    return Number(value);
+    return value === undefined || value === "" ? undefined : parseWhole(value, param(name));
   };
-  const child = (name: string, value: FormValue): Fields => {
-    if (typeof value !== "object") throw badParam(`Invalid object`, param(name));
-    const made = fieldsOf(value, param(name));
+  const child = (value: FormMap, path: string): Fields => {
+    const made = fieldsOf(value, path);
     children.push(made);
     return made;
-  };
-  const need = <T>(name: string, value: T | undefined): T => {
-    if (value === undefined) {
-      throw badParam(`Missing required param: ${param(name)}.`, param(name), "parameter_missing");
-    }
-    return value;
   };
   return {
     has: (name) => form[name] !== undefined,
     text,
-    needText: (name) => {
-      const value = need(name, text(name));
-      if (value === "") {
-        throw badParam(
-          `You passed an empty string for '${param(name)}'. We assume empty values are an attempt to unset a parameter; however '${param(name)}' cannot be unset.`,
-          param(name),
-        );
-      }
-      return value;
-    },
+    needText: (name) => needed(text(name), param(name)),
     int,
-    needInt: (name) => need(name, int(name)),
+    needInt: (name) => needed(int(name), param(name)),
     bool: (name) => {
       const value = text(name);
-      if (value === undefined || value === "") return undefined;
-      if (value !== "true" && value !== "false") {
-        throw badParam(`Invalid boolean: ${value}`, param(name), "parameter_invalid_boolean");
-      }
-      return value === "true";
+      return value === undefined || value === "" ? undefined : parseFlag(value, param(name));
     },
     oneOf: (name, allowed) => {
       const value = text(name);
       if (value === undefined || value === "") return undefined;
-      const found = allowed.find((candidate) => candidate === value);
-      if (found === undefined) {
-        throw badParam(
-          `Invalid ${param(name)}: must be one of ${allowed.join(", ")}`,
-          param(name),
-          "parameter_invalid",
-        );
-      }
-      return found;
+      return parseOneOf(value, allowed, param(name));
     },
     map: (name) => {
       const value = get(name);
-      return value === undefined || value === "" ? undefined : child(name, value);
-    },
-    maps: (name) => {
-      const value = get(name);
-      if (value === undefined || value === "") return [];
-      if (typeof value !== "object") throw badParam("Invalid array", param(name));
-      return Object.entries(value).map(([key, item]) => {
-        if (typeof item !== "object") throw badParam("Invalid array", param(name));
-        const made = fieldsOf(item, `${param(name)}[${key}]`);
-        children.push(made);
-        return made;
-      });
-    },
-    texts: (name) => {
-      const value = get(name);
-      if (value === undefined || value === "") return [];
-      if (typeof value !== "object") throw badParam("Invalid array", param(name));
-      return Object.values(value).map((item) => {
-        if (typeof item !== "string") throw badParam("Invalid array", param(name));
-        return item;
-      });
-    },
-    metadata: (name = "metadata") => {
-      const value = get(name);
       if (value === undefined || value === "") return undefined;
       if (typeof value !== "object") throw badParam("Invalid object", param(name));
-      const out: Metadata = {};
-      for (const [key, item] of Object.entries(value)) {
-        if (typeof item !== "string" || key.length > 40 || item.length > 500) {
-          throw badParam(
-            "Metadata values must be strings of at most 500 characters, keys of at most 40.",
-            param(name),
-          );
-        }
-        Object.defineProperty(out, key, {
-          value: item,
-          enumerable: true,
-          writable: true,
-          configurable: true,
-        });
-      }
-      if (Object.keys(out).length > 50) throw badParam("Too many metadata keys.", param(name));
-      return out;
+      return child(value, param(name));
     },
+    maps: (name) =>
+      itemsOf(get(name), param(name)).map(([path, item]) => {
+        if (typeof item !== "object") throw badParam("Invalid array", param(name));
+        return child(item, path);
+      }),
+    texts: (name) =>
+      itemsOf(get(name), param(name)).map(([, item]) => {
+        if (typeof item !== "string") throw badParam("Invalid array", param(name));
+        return item;
+      }),
+    metadata: (name = "metadata") => parseMetadata(get(name), param(name)),
     ignore: (...names) => {
       for (const name of names) read.add(name);
     },

@@ -1,5 +1,6 @@
 // Owns the hosted checkout page: what a person sees and clicks to pay, fail, pay later, use a code, or go back.
 import { html, type Html, money, originOf, redirect, sendPage } from "../../html.ts";
+import type { PageRequest } from "../../http.ts";
 import type { ServerResponse } from "node:http";
 import { applyDiscount, expireIfDue, findCode, paySession } from "./paying.ts";
 import type { CheckoutLine, CheckoutSession } from "../objects/types.ts";
@@ -80,8 +81,7 @@ function show(
   res: ServerResponse,
   world: World,
   session: CheckoutSession,
-  problem: string | null,
-  status = 200,
+  { problem = null, status = 200 }: { problem?: string | null; status?: number } = {},
 ): void {
   const formTargets = [...originOf(session.success_url), ...originOf(session.cancel_url)];
   if (session.status === "open") {
@@ -110,9 +110,7 @@ function show(
 export function handleCheckoutPage(
   world: World,
   res: ServerResponse,
-  method: string,
-  path: string,
-  body: string,
+  { method, path, body }: PageRequest,
 ): void {
   const [, id = "", action = ""] = /^\/c\/pay\/([^/]+)(?:\/(pay|code))?$/.exec(path) ?? [];
   const session = world.tables.sessions.get(id);
@@ -125,7 +123,7 @@ export function handleCheckoutPage(
   }
   expireIfDue(world, session);
   if (method !== "POST" || session.status === "expired") {
-    show(res, world, session, null);
+    show(res, world, session);
     return;
   }
   if (session.status === "complete") {
@@ -137,7 +135,7 @@ export function handleCheckoutPage(
     const found =
       session.allow_promotion_codes === true ? findCode(world, form.get("code") ?? "") : undefined;
     if (found === undefined) {
-      show(res, world, session, "This promotion code is not valid.", 422);
+      show(res, world, session, { problem: "This promotion code is not valid.", status: 422 });
       return;
     }
     if (session.total_details.amount_discount === 0)
@@ -154,7 +152,7 @@ export function handleCheckoutPage(
   paySession(world, session, outcome, form.get("email") ?? undefined);
   // `open` still: the attempt was refused.
   if ((session.status as CheckoutSession["status"]) === "open") {
-    show(res, world, session, "Your card was declined. Try another one.", 402);
+    show(res, world, session, { problem: "Your card was declined. Try another one.", status: 402 });
     return;
   }
   redirect(res, successUrl(session));

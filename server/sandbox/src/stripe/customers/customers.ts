@@ -20,7 +20,11 @@ export function cardOf(world: World, customer: Customer): { id: string; last4: s
   const last4 = world.hidden.failingCards.has(customer.id) ? "0341" : "4242";
   const saved = customer.invoice_settings.default_payment_method;
   if (typeof saved === "string") return { id: saved, last4 };
-  const card = newCard(world.newId("pm"), world.wallNow(), customer.id, customer.email, last4);
+  const card = newCard(world.newId("pm"), world.wallNow(), {
+    customer: customer.id,
+    email: customer.email,
+    last4,
+  });
   world.tables.paymentMethods.set(card.id, card);
   world.emit("payment_method.attached", card);
   change(world, customer, "customer.updated", (it) => {

@@ -1,7 +1,8 @@
 // Owns the account's own endpoints: who it is, its balance, its events and its webhook endpoints.
-import type { Route } from "../api/route.ts";
+import type { Call, Route } from "../api/route.ts";
 import type { EventLog } from "./events.ts";
 import { createdRange, page } from "../api/lists.ts";
+import type { Json } from "../objects/types.ts";
 import { newWebhookEndpoint } from "../objects/new-catalog.ts";
 import { badParam, missing } from "../api/wire.ts";
 import { need } from "../state/world.ts";
@@ -71,135 +72,125 @@ function typeMatches(pattern: string, type: string): boolean {
     : pattern === type;
 }
 
+function getBalance({ world }: Call): Json {
+  const totals = new Map<string, number>([["usd", 0]]);
+  for (const charge of world.tables.charges.values()) {
+    if (charge.status !== "succeeded") continue;
+    totals.set(
+      charge.currency,
+      (totals.get(charge.currency) ?? 0) + charge.amount - charge.amount_refunded,
+    );
+  }
+  const amounts = [...totals].map(([currency, amount]) => ({
+    amount,
+    currency,
+    source_types: { card: amount },
+  }));
+  return {
+    object: "balance",
+    available: amounts,
+    connect_reserved: [],
+    livemode: false,
+    pending: [],
+  };
+}
+
+function listEvents({ fields }: Call, log: EventLog): Json {
+  const type = fields.text("type");
+  const types = fields.texts("types");
+  const success = fields.bool("delivery_success");
+  const created = createdRange(fields);
+  if (type !== undefined && types.length > 0) {
+    throw badParam(
+      "You may only specify one of these parameters: type, types.",
+      "type",
+      "parameters_exclusive",
+    );
+  }
+  const wanted = type === undefined ? types : [type];
+  const rows = [...log.events.values()]
+    .filter(
+      (event) =>
+        (wanted.length === 0 || wanted.some((pattern) => typeMatches(pattern, event.type))) &&
+        (success === undefined || (log.pending(event) === 0) === success) &&
+        created(event.created),
+    )
+    .map((event) => ({ id: event.id, object: "event" }));
+  const out = page(fields, "/v1/events", rows, () => true);
+  fields.done();
+  return {
+    ...out,
+    data: out.data.map((row) => {
+      const event = log.events.get(row.id);
+      return event === undefined ? row : log.toObject(event);
+    }),
+  };
+}
+
+function getEvent({ ids }: Call, log: EventLog): Json {
+  const event = log.events.get(ids[0] ?? "");
+  if (event === undefined) throw missing("event", ids[0] ?? "");
+  return log.toObject(event);
+}
+
+function createEndpoint({ world, fields }: Call, apiVersion: string): Json {
+  const url = fields.needText("url");
+  const enabledEvents = fields.texts("enabled_events");
+  fields.ignore("description", "metadata", "api_version", "connect");
+  fields.done();
+  if (!URL.canParse(url)) throw badParam("Invalid URL", "url", "url_invalid");
+  if (enabledEvents.length === 0)
+    throw badParam(
+      "Missing required param: enabled_events.",
+      "enabled_events",
+      "parameter_missing",
+    );
+  const endpoint = newWebhookEndpoint(world.newId("we"), world.wallNow(), {
+    url,
+    secret: world.newId("whsec", 32),
+    enabledEvents,
+    apiVersion,
+  });
+  world.tables.webhookEndpoints.set(endpoint.id, endpoint);
+  return endpoint;
+}
+
+function listEndpoints({ world, fields }: Call): Json {
+  const out = page(
+    fields,
+    "/v1/webhook_endpoints",
+    world.tables.webhookEndpoints.values(),
+    () => true,
+  );
+  fields.done();
+  return { ...out, data: out.data.map(({ secret: _secret, ...rest }) => rest) };
+}
+
+function deleteEndpoint({ world, ids }: Call): Json {
+  const endpoint = need(world.tables.webhookEndpoints, "webhook endpoint", ids[0] ?? "");
+  world.tables.webhookEndpoints.delete(endpoint.id);
+  return { id: endpoint.id, object: "webhook_endpoint", deleted: true };
+}
+
+function getAccount({ ids }: Call): Json {
+  if (ids[0] !== SANDBOX_ACCOUNT_ID) throw missing("account", ids[0] ?? "");
+  return ACCOUNT;
+}
+
 /** Routes of this file; they need the event log beside the world. */
 export function accountRoutes(log: EventLog, apiVersion: string): Route[] {
   return [
     { method: "GET", path: "/v1/account", handle: () => ACCOUNT },
-    {
-      method: "GET",
-      path: "/v1/accounts/:id",
-      handle: ({ ids }) => {
-        if (ids[0] !== SANDBOX_ACCOUNT_ID) throw missing("account", ids[0] ?? "");
-        return ACCOUNT;
-      },
-    },
-    {
-      method: "GET",
-      path: "/v1/balance",
-      handle: ({ world }) => {
-        const totals = new Map<string, number>([["usd", 0]]);
-        for (const charge of world.tables.charges.values()) {
-          if (charge.status !== "succeeded") continue;
-          totals.set(
-            charge.currency,
-            (totals.get(charge.currency) ?? 0) + charge.amount - charge.amount_refunded,
-          );
-        }
-        const amounts = [...totals].map(([currency, amount]) => ({
-          amount,
-          currency,
-          source_types: { card: amount },
-        }));
-        return {
-          object: "balance",
-          available: amounts,
-          connect_reserved: [],
-          livemode: false,
-          pending: [],
-        };
-      },
-    },
-    {
-      method: "GET",
-      path: "/v1/events",
-      handle: ({ fields }) => {
-        const type = fields.text("type");
-        const types = fields.texts("types");
-        const success = fields.bool("delivery_success");
-        const created = createdRange(fields);
-        if (type !== undefined && types.length > 0) {
-          throw badParam(
-            "You may only specify one of these parameters: type, types.",
-            "type",
-            "parameters_exclusive",
-          );
-        }
-        const wanted = type === undefined ? types : [type];
-        const rows = [...log.events.values()]
-          .filter(
-            (event) =>
-              (wanted.length === 0 || wanted.some((pattern) => typeMatches(pattern, event.type))) &&
-              (success === undefined || (log.pending(event) === 0) === success) &&
-              created(event.created),
-          )
-          .map((event) => ({ id: event.id, object: "event" }));
-        const out = page(fields, "/v1/events", rows, () => true);
-        fields.done();
-        return {
-          ...out,
-          data: out.data.map((row) => {
-            const event = log.events.get(row.id);
-            return event === undefined ? row : log.toObject(event);
-          }),
-        };
-      },
-    },
-    {
-      method: "GET",
-      path: "/v1/events/:id",
-      handle: ({ ids }) => {
-        const event = log.events.get(ids[0] ?? "");
-        if (event === undefined) throw missing("event", ids[0] ?? "");
-        return log.toObject(event);
-      },
-    },
+    { method: "GET", path: "/v1/accounts/:id", handle: getAccount },
+    { method: "GET", path: "/v1/balance", handle: getBalance },
+    { method: "GET", path: "/v1/events", handle: (call) => listEvents(call, log) },
+    { method: "GET", path: "/v1/events/:id", handle: (call) => getEvent(call, log) },
     {
       method: "POST",
       path: "/v1/webhook_endpoints",
-      handle: ({ world, fields }) => {
-        const url = fields.needText("url");
-        const enabledEvents = fields.texts("enabled_events");
-        fields.ignore("description", "metadata", "api_version", "connect");
-        fields.done();
-        if (!URL.canParse(url)) throw badParam("Invalid URL", "url", "url_invalid");
-        if (enabledEvents.length === 0)
-          throw badParam(
-            "Missing required param: enabled_events.",
-            "enabled_events",
-            "parameter_missing",
-          );
-        const endpoint = newWebhookEndpoint(world.newId("we"), world.wallNow(), {
-          url,
-          secret: world.newId("whsec", 32),
-          enabledEvents,
-          apiVersion,
-        });
-        world.tables.webhookEndpoints.set(endpoint.id, endpoint);
-        return endpoint;
-      },
+      handle: (call) => createEndpoint(call, apiVersion),
     },
-    {
-      method: "GET",
-      path: "/v1/webhook_endpoints",
-      handle: ({ world, fields }) => {
-        const out = page(
-          fields,
-          "/v1/webhook_endpoints",
-          world.tables.webhookEndpoints.values(),
-          () => true,
-        );
-        fields.done();
-        return { ...out, data: out.data.map(({ secret: _secret, ...rest }) => rest) };
-      },
-    },
-    {
-      method: "DELETE",
-      path: "/v1/webhook_endpoints/:id",
-      handle: ({ world, ids }) => {
-        const endpoint = need(world.tables.webhookEndpoints, "webhook endpoint", ids[0] ?? "");
-        world.tables.webhookEndpoints.delete(endpoint.id);
-        return { id: endpoint.id, object: "webhook_endpoint", deleted: true };
-      },
-    },
+    { method: "GET", path: "/v1/webhook_endpoints", handle: listEndpoints },
+    { method: "DELETE", path: "/v1/webhook_endpoints/:id", handle: deleteEndpoint },
   ];
 }

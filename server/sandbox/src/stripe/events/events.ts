@@ -50,6 +50,44 @@ function publicCopy(object: StripeObject): Json {
   return rest;
 }
 
+function deliveriesFor(type: string, endpoints: Iterable<WebhookEndpoint>): Delivery[] {
+  return [...endpoints]
+    .filter(
+      (endpoint) =>
+        endpoint.status === "enabled" &&
+        (endpoint.enabled_events.includes("*") || endpoint.enabled_events.includes(type)),
+    )
+    .map((endpoint) => ({
+      endpointId: endpoint.id,
+      url: endpoint.url,
+      state: "pending",
+      attempts: 0,
+      lastStatus: null,
+      lastError: null,
+      nextAttemptAt: null,
+    }));
+}
+
+function pending(event: LoggedEvent): number {
+  return event.deliveries.filter((delivery) => delivery.state !== "delivered").length;
+}
+
+function envelopeOf(event: LoggedEvent, apiVersion: string): string {
+  const head = JSON.stringify({
+    id: event.id,
+    object: "event",
+    api_version: apiVersion,
+    created: event.created,
+  });
+  const tail = JSON.stringify({
+    livemode: false,
+    pending_webhooks: pending(event),
+    request: { id: event.request.id, idempotency_key: event.request.idempotencyKey },
+    type: event.type,
+  });
+  return `${head.slice(0, -1)},"data":${event.data},${tail.slice(1)}`;
+}
+
 /** Creates the log. The oldest events go when there are more than `maxEvents`. */
 export function createEventLog(given: {
   apiVersion: string;
@@ -66,39 +104,7 @@ export function createEventLog(given: {
     }
     return event;
   };
-  const deliveriesFor = (type: string): Delivery[] =>
-    [...given.endpoints()]
-      .filter(
-        (endpoint) =>
-          endpoint.status === "enabled" &&
-          (endpoint.enabled_events.includes("*") || endpoint.enabled_events.includes(type)),
-      )
-      .map((endpoint) => ({
-        endpointId: endpoint.id,
-        url: endpoint.url,
-        state: "pending",
-        attempts: 0,
-        lastStatus: null,
-        lastError: null,
-        nextAttemptAt: null,
-      }));
-  const pending = (event: LoggedEvent): number =>
-    event.deliveries.filter((delivery) => delivery.state !== "delivered").length;
-  const envelope = (event: LoggedEvent): string => {
-    const head = JSON.stringify({
-      id: event.id,
-      object: "event",
-      api_version: given.apiVersion,
-      created: event.created,
-    });
-    const tail = JSON.stringify({
-      livemode: false,
-      pending_webhooks: pending(event),
-      request: { id: event.request.id, idempotency_key: event.request.idempotencyKey },
-      type: event.type,
-    });
-    return `${head.slice(0, -1)},"data":${event.data},${tail.slice(1)}`;
-  };
+  const envelope = (event: LoggedEvent): string => envelopeOf(event, given.apiVersion);
   return {
     events,
     record: ({ type, object, before, created, request }) => {
@@ -113,10 +119,15 @@ export function createEventLog(given: {
         objectId: object.id,
         data: JSON.stringify(data),
         request,
-        deliveries: deliveriesFor(type),
+        deliveries: deliveriesFor(type, given.endpoints()),
       });
     },
-    copy: (event) => add({ ...event, id: given.newId(), deliveries: deliveriesFor(event.type) }),
+    copy: (event) =>
+      add({
+        ...event,
+        id: given.newId(),
+        deliveries: deliveriesFor(event.type, given.endpoints()),
+      }),
     pending,
     envelope,
     toObject: (event) => JSON.parse(envelope(event)) as StripeEvent,

@@ -196,9 +196,7 @@ export function newPromotionCode(
 export function newCard(
   id: string,
   created: number,
-  customer: string | null,
-  email: string | null,
-  last4: string,
+  { customer, email, last4 }: { customer: string | null; email: string | null; last4: string },
 ): PaymentMethod {
   return {
     id,

@@ -42,27 +42,18 @@ export type NewSession = Pick<
   | "url"
 > & { customer_creation: string | null; locale: string | null };
 
-/** A new open checkout session; times in unix seconds, amounts in minor units. */
-export function newSession(id: string, created: number, given: NewSession): CheckoutSession {
+/** The fields of a checkout session that nothing has filled yet. */
+function blankSession() {
   return {
-    id,
-    object: "checkout.session",
     adaptive_pricing: { enabled: false },
     after_expiration: null,
-    allow_promotion_codes: given.allow_promotion_codes,
     allowed_payment_method_types: null,
-    amount_subtotal: given.amount_subtotal,
-    amount_total: given.amount_total,
     automatic_tax: { enabled: false, liability: null, provider: null, status: null },
     billing_address_collection: null,
-    cancel_url: given.cancel_url,
-    client_reference_id: given.client_reference_id,
     client_secret: null,
     collected_information: null,
     consent: null,
     consent_collection: null,
-    created,
-    currency: given.currency,
     currency_conversion: null,
     custom_fields: [],
     custom_text: {
@@ -71,15 +62,47 @@ export function newSession(id: string, created: number, given: NewSession): Chec
       submit: null,
       terms_of_service_acceptance: null,
     },
-    customer: given.customer,
     customer_account: null,
-    customer_creation: given.customer_creation,
     customer_details: null,
+    integration_identifier: null,
+    invoice: null,
+    livemode: false,
+    managed_payments: { enabled: false },
+    origin_context: null,
+    payment_intent: null,
+    payment_link: null,
+    payment_method_configuration_details: null,
+    permissions: null,
+    phone_number_collection: { enabled: false },
+    recovered_from: null,
+    setup_intent: null,
+    shipping_address_collection: null,
+    shipping_cost: null,
+    shipping_options: [],
+    submit_type: null,
+    subscription: null,
+    wallet_options: null,
+  };
+}
+
+/** A new open checkout session; times in unix seconds, amounts in minor units. */
+export function newSession(id: string, created: number, given: NewSession): CheckoutSession {
+  return {
+    id,
+    object: "checkout.session",
+    ...blankSession(),
+    allow_promotion_codes: given.allow_promotion_codes,
+    amount_subtotal: given.amount_subtotal,
+    amount_total: given.amount_total,
+    cancel_url: given.cancel_url,
+    client_reference_id: given.client_reference_id,
+    created,
+    currency: given.currency,
+    customer: given.customer,
+    customer_creation: given.customer_creation,
     customer_email: given.customer_email,
     discounts: given.discounts,
     expires_at: given.expires_at,
-    integration_identifier: null,
-    invoice: null,
     invoice_creation:
       given.mode === "payment"
         ? {
@@ -95,22 +118,13 @@ export function newSession(id: string, created: number, given: NewSession): Chec
             },
           }
         : null,
-    livemode: false,
     locale: given.locale,
-    managed_payments: { enabled: false },
     metadata: given.metadata,
     mode: given.mode,
-    origin_context: null,
-    payment_intent: null,
-    payment_link: null,
     payment_method_collection: given.mode === "subscription" ? "always" : "if_required",
-    payment_method_configuration_details: null,
     payment_method_options: { card: { request_three_d_secure: "automatic" } },
     payment_method_types: ["card"],
     payment_status: "unpaid",
-    permissions: null,
-    phone_number_collection: { enabled: false },
-    recovered_from: null,
     saved_payment_method_options:
       given.mode === "subscription"
         ? {
@@ -119,13 +133,7 @@ export function newSession(id: string, created: number, given: NewSession): Chec
             payment_method_save: null,
           }
         : null,
-    setup_intent: null,
-    shipping_address_collection: null,
-    shipping_cost: null,
-    shipping_options: [],
     status: "open",
-    submit_type: null,
-    subscription: null,
     success_url: given.success_url,
     total_details: {
       amount_discount: given.amount_subtotal - given.amount_total,
@@ -134,6 +142,5 @@ export function newSession(id: string, created: number, given: NewSession): Chec
     },
     ui_mode: "hosted_page",
     url: given.url,
-    wallet_options: null,
   };
 }

@@ -70,6 +70,62 @@ export function newPaymentIntent(
   };
 }
 
+/** The fields of a charge that nothing has filled yet. */
+function blankCharge() {
+  return {
+    amount_refunded: 0,
+    application: null,
+    application_fee: null,
+    application_fee_amount: null,
+    disputed: false,
+    failure_balance_transaction: null,
+    fraud_details: {},
+    livemode: false,
+    on_behalf_of: null,
+    receipt_email: null,
+    receipt_number: null,
+    refunded: false,
+    review: null,
+    shipping: null,
+    source: null,
+    source_transfer: null,
+    statement_descriptor: null,
+    statement_descriptor_suffix: null,
+    transfer_data: null,
+    transfer_group: null,
+  };
+}
+
+/** The card as a charge shows it. */
+function chargedCard(amount: number, last4: string, failed: boolean) {
+  return {
+    amount_authorized: failed ? null : amount,
+    authorization_code: failed ? null : "123456",
+    brand: "visa",
+    checks: { address_line1_check: null, address_postal_code_check: null, cvc_check: "pass" },
+    country: "US",
+    electronic_commerce_indicator: null,
+    exp_month: 12,
+    exp_year: 2034,
+    extended_authorization: { status: "disabled" },
+    fingerprint: "SandboxCard42424",
+    funding: "credit",
+    incremental_authorization: { status: "unavailable" },
+    installments: null,
+    last4,
+    mandate: null,
+    multicapture: { status: "unavailable" },
+    network: "visa",
+    network_token: { used: false },
+    network_transaction_id: "104102110109955",
+    overcapture: { maximum_amount_capturable: amount, status: "unavailable" },
+    regulated_status: "unregulated",
+    three_d_secure: null,
+    transaction_link_id: null,
+    wallet: null,
+  };
+}
+
 /** A new charge of a payment intent in the given state. */
 export function newCharge(
   id: string,
@@ -89,12 +145,9 @@ export function newCharge(
   return {
     id,
     object: "charge",
+    ...blankCharge(),
     amount: given.intent.amount,
     amount_captured: failed ? 0 : given.intent.amount,
-    amount_refunded: 0,
-    application: null,
-    application_fee: null,
-    application_fee_amount: null,
     balance_transaction: given.balanceTransaction,
     billing_details: {
       address: EMPTY_ADDRESS,
@@ -109,14 +162,9 @@ export function newCharge(
     currency: given.intent.currency,
     customer: given.intent.customer,
     description: given.intent.description,
-    disputed: false,
-    failure_balance_transaction: null,
     failure_code: failed ? "card_declined" : null,
     failure_message: failed ? "Your card was declined." : null,
-    fraud_details: {},
-    livemode: false,
     metadata: { ...given.intent.metadata },
-    on_behalf_of: null,
     outcome: {
       advice_code: null,
       network_advice_code: null,
@@ -134,47 +182,11 @@ export function newCharge(
     payment_intent: given.intent.id,
     payment_method: given.paymentMethod,
     payment_method_details: {
-      card: {
-        amount_authorized: failed ? null : given.intent.amount,
-        authorization_code: failed ? null : "123456",
-        brand: "visa",
-        checks: { address_line1_check: null, address_postal_code_check: null, cvc_check: "pass" },
-        country: "US",
-        electronic_commerce_indicator: null,
-        exp_month: 12,
-        exp_year: 2034,
-        extended_authorization: { status: "disabled" },
-        fingerprint: "SandboxCard42424",
-        funding: "credit",
-        incremental_authorization: { status: "unavailable" },
-        installments: null,
-        last4: given.last4,
-        mandate: null,
-        multicapture: { status: "unavailable" },
-        network: "visa",
-        network_token: { used: false },
-        network_transaction_id: "104102110109955",
-        overcapture: { maximum_amount_capturable: given.intent.amount, status: "unavailable" },
-        regulated_status: "unregulated",
-        three_d_secure: null,
-        transaction_link_id: null,
-        wallet: null,
-      },
+      card: chargedCard(given.intent.amount, given.last4, failed),
       type: "card",
     },
-    receipt_email: null,
-    receipt_number: null,
     receipt_url: given.receiptUrl,
-    refunded: false,
-    review: null,
-    shipping: null,
-    source: null,
-    source_transfer: null,
-    statement_descriptor: null,
-    statement_descriptor_suffix: null,
     status: given.status,
-    transfer_data: null,
-    transfer_group: null,
   };
 }
 

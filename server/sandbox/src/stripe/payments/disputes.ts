@@ -11,9 +11,7 @@ const FEE_MINOR = 1500;
 function transaction(
   world: World,
   dispute: Dispute,
-  amount: number,
-  fee: number,
-  category: string,
+  { amount, fee, category }: { amount: number; fee: number; category: string },
 ): { [field: string]: Json } {
   return {
     id: world.newId("txn"),
@@ -53,7 +51,7 @@ export function openDispute(
   charge.disputed = true;
   if (given.inquiry !== true) {
     dispute.balance_transactions.push(
-      transaction(world, dispute, -dispute.amount, FEE_MINOR, "dispute"),
+      transaction(world, dispute, { amount: -dispute.amount, fee: FEE_MINOR, category: "dispute" }),
     );
   }
   world.emit("charge.dispute.created", dispute);
@@ -70,7 +68,7 @@ export function closeDispute(world: World, dispute: Dispute, outcome: "won" | "l
   dispute.status = inquiry && outcome === "won" ? "warning_closed" : outcome;
   if (outcome === "won" && !inquiry) {
     dispute.balance_transactions.push(
-      transaction(world, dispute, dispute.amount, 0, "dispute_reversal"),
+      transaction(world, dispute, { amount: dispute.amount, fee: 0, category: "dispute_reversal" }),
     );
   }
   world.emit("charge.dispute.updated", dispute, before);

@@ -33,15 +33,21 @@ export function createIntent(
 function makeCharge(
   world: World,
   intent: PaymentIntent,
-  status: Charge["status"],
-  customer: Customer | undefined,
-  created: number,
+  {
+    status,
+    customer,
+    created,
+  }: { status: Charge["status"]; customer: Customer | undefined; created: number },
 ): Charge {
   const id = world.newId("ch");
   const failing = status === "failed";
   let card = { id: "", last4: failing ? "0341" : "4242" };
   if (customer === undefined) {
-    const loose = newCard(world.newId("pm"), created, null, null, card.last4);
+    const loose = newCard(world.newId("pm"), created, {
+      customer: null,
+      email: null,
+      last4: card.last4,
+    });
     world.tables.paymentMethods.set(loose.id, loose);
     card.id = loose.id;
   } else {
@@ -70,7 +76,7 @@ export function confirmIntent(
   const customer =
     intent.customer === null ? undefined : world.tables.customers.get(intent.customer);
   const status = outcome === "paid" ? "succeeded" : outcome === "declined" ? "failed" : "pending";
-  const charge = makeCharge(world, intent, status, customer, created);
+  const charge = makeCharge(world, intent, { status, customer, created });
   world.emit(`charge.${status}`, charge);
   intent.latest_charge = charge.id;
   if (outcome === "paid") {

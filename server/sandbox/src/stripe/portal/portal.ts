@@ -1,6 +1,7 @@
 // Owns the billing portal: its API and its hosted page (cancel, resume, card, plan, invoices).
 import type { ServerResponse } from "node:http";
 import { type Html, html, moment, money, originOf, redirect, sendPage } from "../../html.ts";
+import type { PageRequest } from "../../http.ts";
 import type { Route } from "../api/route.ts";
 import { actInPortal, offeredPrices, offersQuantity, type PortalProblem } from "./actions.ts";
 import { defaultConfiguration } from "./configurations.ts";
@@ -149,9 +150,7 @@ ${invoices.map(
 export function handlePortalPage(
   world: World,
   res: ServerResponse,
-  method: string,
-  path: string,
-  body: string,
+  { method, path, body }: PageRequest,
 ): void {
   const [, secret = "", name = ""] = /^\/p\/session\/([^/]+)(?:\/([a-z]+))?$/.exec(path) ?? [];
   const session = world.tables.portalSessions.get(secret);
