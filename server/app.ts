@@ -18,7 +18,7 @@ import type { Config } from "./config/config.ts";
 import type { CommonHeaders } from "./http/unreadable.ts";
 import { createCreditService } from "./credit/credit.service.ts";
 import { priceVersion } from "./credit/prices.ts";
-import { suggesting } from "./credit/suggestion.ts";
+import { withPackageSuggestion } from "./credit/package-suggestion.ts";
 import { createCreditStore } from "./credit/credit.store.ts";
 import { createBodyReader } from "./http/body-reader.ts";
 import { createCrossSiteCheck } from "./http/cross-site.ts";
@@ -157,7 +157,7 @@ export function createApp(deps: AppDeps): App {
       model: deps.adapters?.model ?? createModelAdapter(config.ai ?? { baseUrl: "", apiKey: null }),
       models: featureModels(config),
       prices: { credits: costs, version: priceVersion(costs) },
-      withPackageSuggestion: (work) => suggesting(packages, work),
+      withPackageSuggestion: (work) => withPackageSuggestion(packages, work),
       logger,
       now,
       ...(deps.runTimings === undefined ? {} : { timings: deps.runTimings }),

@@ -1,19 +1,12 @@
-// Owns reading a balance: from the cache when it is certainly current, else from the database.
+// Reading a balance: from the cache when it is certainly current, else from the database.
 import type { Cache } from "../kv/ports.ts";
 import { AppError } from "../lib/errors.ts";
 import { balanceKey, MAX_READ_MS, TOMBSTONE } from "../ledger/balance-cache.ts";
 import type { Ledger } from "../ledger/ports.ts";
-import type { BalanceRecord, CreditStore } from "./credit.service.ts";
+import type { Balance, BalanceRecord } from "./credit.types.ts";
+import type { CreditStore } from "./ports.ts";
 
 const CACHE_SECONDS = 10;
-
-/** A balance as `credit.balance` answers it. */
-export interface Balance {
-  credits: number;
-  held: number;
-  available: number;
-  grants: { id: string; source: string; remaining: number; expiresAt: string | null }[];
-}
 
 /** Reads balances. */
 export interface Balances {
@@ -23,47 +16,53 @@ export interface Balances {
   read(userId: string): Promise<BalanceRecord>;
 }
 
-/** What reading balances needs. */
+/** Dependencies of reading balances. */
 export interface BalancesDeps {
-  readonly store: CreditStore;
+  readonly store: Pick<CreditStore, "balance">;
   readonly ledger: Ledger;
   readonly cache: Cache | null;
   readonly now: () => number;
 }
 
-/** A reader whose cache is invalidated by server/ledger/balance-cache.ts. */
-export function createBalances({ store, ledger, cache, now }: BalancesDeps): Balances {
-  async function stored(userId: string): Promise<BalanceRecord> {
-    const record = await store.balance(userId);
-    if (record === null) throw AppError.of("NOT_FOUND", "There is no such user.");
-    return record;
-  }
-
-  async function read(userId: string): Promise<BalanceRecord> {
-    const record = await stored(userId);
-    if (!isOverdue(record, now())) return record;
-    // The jobs have not come round yet; what has expired is taken now, so that nobody is shown it.
-    await ledger.submit({ kind: "expireLots", userId });
-    return stored(userId);
-  }
-
+/** Returns a reader whose cache is invalidated by server/ledger/balance-cache.ts. */
+export function createBalances(deps: BalancesDeps): Balances {
   return {
-    read,
-    async get(userId) {
-      if (cache === null) return toBalance(await read(userId));
-      const key = balanceKey(userId);
-      const cached = await cache.get(key);
-      if (cached !== undefined && cached !== TOMBSTONE) return JSON.parse(cached) as Balance;
-      const startedAt = performance.now();
-      const record = await read(userId);
-      const balance = toBalance(record);
-      const seconds = cacheSeconds(record, now());
-      // Set-if-absent behind a change's tombstone, and only what was read a moment ago: see announce.ts.
-      if (cached === undefined && seconds > 0 && performance.now() - startedAt < MAX_READ_MS)
-        await cache.setIfAbsent(key, JSON.stringify(balance), seconds);
-      return balance;
-    },
+    get: (userId) => getBalance(deps, userId),
+    read: (userId) => readBalance(deps, userId),
   };
+}
+
+async function getBalance(deps: BalancesDeps, userId: string): Promise<Balance> {
+  const { cache, now } = deps;
+  if (cache === null) return toBalance(await readBalance(deps, userId));
+  const key = balanceKey(userId);
+  const cached = await cache.get(key);
+  if (cached !== undefined && cached !== TOMBSTONE) return JSON.parse(cached) as Balance;
+  const startedAt = performance.now();
+  const record = await readBalance(deps, userId);
+  const balance = toBalance(record);
+  const seconds = cacheSeconds(record, now());
+  // Set-if-absent behind a change's tombstone, and only what was read a moment ago: see announce.ts.
+  if (cached === undefined && seconds > 0 && performance.now() - startedAt < MAX_READ_MS)
+    await cache.setIfAbsent(key, JSON.stringify(balance), seconds);
+  return balance;
+}
+
+async function readBalance(deps: BalancesDeps, userId: string): Promise<BalanceRecord> {
+  const record = await findBalance(deps.store, userId);
+  if (!isOverdue(record, deps.now())) return record;
+  // The jobs have not come round yet; what has expired is taken now, so that nobody is shown it.
+  await deps.ledger.submit({ kind: "expireLots", userId });
+  return findBalance(deps.store, userId);
+}
+
+async function findBalance(
+  store: Pick<CreditStore, "balance">,
+  userId: string,
+): Promise<BalanceRecord> {
+  const record = await store.balance(userId);
+  if (record === null) throw AppError.of("NOT_FOUND", "There is no such user.");
+  return record;
 }
 
 function isOverdue(record: BalanceRecord, nowMs: number): boolean {

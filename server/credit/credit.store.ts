@@ -1,9 +1,10 @@
-// Owns what the credit service reads out of the database. Credits are written by server/ledger alone.
+// What the credit service reads from the database. Credits are written by server/ledger alone.
 import type { EntryType } from "../../shared/src/credit.ts";
 import type { Database } from "../database/database.ts";
 import { fromSqlDate, fromSqlDateOrNull, toSqlDate } from "../database/sql-dates.ts";
 import { bySpendOrder } from "../ledger/model/lots.ts";
-import type { BalanceRecord, CreditStore, UsageLine } from "./credit.service.ts";
+import type { BalanceRecord, HistoryLine, UsageLine } from "./credit.types.ts";
+import type { CreditStore } from "./ports.ts";
 
 /** Lots a balance lists: those spent first. Who has more is shown the rest as these are used up. */
 const MAX_LISTED_LOTS = 200;
@@ -44,83 +45,96 @@ interface BalanceRow {
 }
 
 /** The store over Prisma, the same on both databases. */
-export function createCreditStore({ models, dialect }: Database): CreditStore {
+export function createCreditStore(database: Database): CreditStore {
   return {
-    async balance(userId) {
-      const rows = await models.$queryRawUnsafe<BalanceRow[]>(BALANCE, userId, userId);
-      const [user] = rows;
-      if (user === undefined) return null;
-      const lots = rows
-        .filter((row) => row.lotId !== null)
-        .map((row) => ({
-          id: row.lotId ?? "",
-          userId,
-          amount: 0,
-          remaining: row.remaining,
-          source: row.source,
-          sourceId: null,
-          grantKey: "",
-          expiresAtMs: fromSqlDateOrNull(dialect, row.expiresAt)?.getTime() ?? null,
-          createdAtMs: fromSqlDate(dialect, row.createdAt).getTime(),
-        }))
-        .sort(bySpendOrder);
-      return {
-        credits: user.credits,
-        held: user.heldCredits,
-        seq: user.ledgerSeq,
-        entryCounts: JSON.parse(user.entryCounts) as BalanceRecord["entryCounts"],
-        lots,
-        nextHoldEndsAtMs: fromSqlDateOrNull(dialect, user.holdEndsAt)?.getTime() ?? null,
-      };
-    },
-
-    async entries(userId, { type, beforeSeq, skip, limit }) {
-      const rows = await models.creditLog.findMany({
-        where: { userId, seq: { lt: beforeSeq }, ...(type === undefined ? {} : { type }) },
-        orderBy: { seq: "desc" },
-        skip,
-        take: limit,
-        select: {
-          id: true,
-          seq: true,
-          amount: true,
-          balance: true,
-          type: true,
-          feature: true,
-          description: true,
-          createdAt: true,
-        },
-      });
-      return rows.map((row) => ({
-        ...row,
-        type: row.type as EntryType,
-        createdAt: row.createdAt.toISOString(),
-      }));
-    },
-
-    async usage(userId, { originMs, fromMs, toMs }) {
-      const [origin, from, to] = [originMs, fromMs, toMs].map((ms) =>
-        toSqlDate(dialect, new Date(ms)),
-      );
-      const rows = await models.$queryRawUnsafe<Record<string, unknown>[]>(
-        `SELECT feature, ${DAY[dialect]} AS dayNumber, MIN(createdAt) AS firstAt,
-           SUM(credits) AS credits, COUNT(*) AS calls
-         FROM usage_logs WHERE userId = ? AND createdAt >= ? AND createdAt < ?
-         GROUP BY feature, dayNumber`,
-        origin,
-        userId,
-        from,
-        to,
-      );
-      return rows.map(
-        (row): UsageLine => ({
-          feature: String(row["feature"]),
-          day: Number(row["dayNumber"]),
-          firstAtMs: fromSqlDate(dialect, row["firstAt"]).getTime(),
-          credits: Number(row["credits"]),
-          calls: Number(row["calls"]),
-        }),
-      );
-    },
+    balance: (userId) => readBalance(database, userId),
+    entries: (userId, page) => readEntries(database, userId, page),
+    usage: (userId, range) => readUsage(database, userId, range),
   };
+}
+
+async function readBalance(
+  { models, dialect }: Database,
+  userId: string,
+): Promise<BalanceRecord | null> {
+  const rows = await models.$queryRawUnsafe<BalanceRow[]>(BALANCE, userId, userId);
+  const [user] = rows;
+  if (user === undefined) return null;
+  const lots = rows
+    .filter((row) => row.lotId !== null)
+    .map((row) => ({
+      id: row.lotId ?? "",
+      userId,
+      amount: 0,
+      remaining: row.remaining,
+      source: row.source,
+      sourceId: null,
+      grantKey: "",
+      expiresAtMs: fromSqlDateOrNull(dialect, row.expiresAt)?.getTime() ?? null,
+      createdAtMs: fromSqlDate(dialect, row.createdAt).getTime(),
+    }))
+    .sort(bySpendOrder);
+  return {
+    credits: user.credits,
+    held: user.heldCredits,
+    seq: user.ledgerSeq,
+    entryCounts: JSON.parse(user.entryCounts) as BalanceRecord["entryCounts"],
+    lots,
+    nextHoldEndsAtMs: fromSqlDateOrNull(dialect, user.holdEndsAt)?.getTime() ?? null,
+  };
+}
+
+async function readEntries(
+  { models }: Database,
+  userId: string,
+  { type, beforeSeq, skip, limit }: Parameters<CreditStore["entries"]>[1],
+): Promise<HistoryLine[]> {
+  const rows = await models.creditLog.findMany({
+    where: { userId, seq: { lt: beforeSeq }, ...(type === undefined ? {} : { type }) },
+    orderBy: { seq: "desc" },
+    skip,
+    take: limit,
+    select: {
+      id: true,
+      seq: true,
+      amount: true,
+      balance: true,
+      type: true,
+      feature: true,
+      description: true,
+      createdAt: true,
+    },
+  });
+  return rows.map((row) => ({
+    ...row,
+    type: row.type as EntryType,
+    createdAt: row.createdAt.toISOString(),
+  }));
+}
+
+async function readUsage(
+  { models, dialect }: Database,
+  userId: string,
+  { originMs, fromMs, toMs }: Parameters<CreditStore["usage"]>[1],
+): Promise<UsageLine[]> {
+  const [origin, from, to] = [originMs, fromMs, toMs].map((ms) => toSqlDate(dialect, new Date(ms)));
+  const rows = await models.$queryRawUnsafe<Record<string, unknown>[]>(
+    `SELECT feature, ${DAY[dialect]} AS dayNumber, MIN(createdAt) AS firstAt,
+       SUM(credits) AS credits, COUNT(*) AS calls
+     FROM usage_logs WHERE userId = ? AND createdAt >= ? AND createdAt < ?
+     GROUP BY feature, dayNumber`,
+    origin,
+    userId,
+    from,
+    to,
+  );
+  return rows.map(
+    (row): UsageLine => ({
+      feature: String(row["feature"]),
+      day: Number(row["dayNumber"]),
+      firstAtMs: fromSqlDate(dialect, row["firstAt"]).getTime(),
+      credits: Number(row["credits"]),
+      calls: Number(row["calls"]),
+    }),
+  );
 }

@@ -1,36 +1,39 @@
-// Owns pages of the credit history: keyset on (user, seq), and a total that nobody has to count.
+// Pages of the credit history: keyset on (user, seq), and a total that nobody has to count.
 import { AppError } from "../lib/errors.ts";
-import type { CreditService, CreditStore } from "./credit.service.ts";
+import type { CreditInput, CreditOutput } from "./credit.types.ts";
+import type { CreditStore } from "./ports.ts";
 
 // Without a type, seq itself says where an offset lies. With one, skipping walks the index: bounded.
 const MAX_SKIP = 100_000;
 
-/** `credit.history` over a store. */
-export function createHistory(store: CreditStore): CreditService["history"] {
-  return async (userId, { limit, offset, cursor, type }) => {
-    if (offset !== undefined && cursor !== undefined)
-      throw invalid("cursor", "Give either offset or cursor.");
-    const fromCursor = cursor === undefined ? undefined : decodeCursor(cursor);
-    const account = await store.balance(userId);
-    if (account === null) throw AppError.of("NOT_FOUND", "There is no such user.");
-    const skip = offset ?? 0;
-    if (type !== undefined && skip > MAX_SKIP)
-      throw invalid("offset", `At most ${MAX_SKIP} with a type; go on with cursor.`);
-    const total = type === undefined ? account.seq : (account.entryCounts[type] ?? 0);
-    const logs =
-      skip >= total
-        ? []
-        : await store.entries(userId, {
-            ...(type === undefined ? {} : { type }),
-            beforeSeq: fromCursor ?? account.seq + 1 - (type === undefined ? skip : 0),
-            skip: type === undefined ? 0 : skip,
-            limit: limit + 1,
-          });
-    const page = logs.slice(0, limit);
-    const last = page.at(-1);
-    const nextCursor = logs.length > limit && last !== undefined ? encodeCursor(last.seq) : null;
-    return { logs: page, total, limit, offset: skip, nextCursor };
-  };
+/** Returns one page, newest first. Throws VALIDATION_FAILED for a cursor that is not ours, NOT_FOUND. */
+export async function readHistory(
+  store: Pick<CreditStore, "balance" | "entries">,
+  userId: string,
+  { limit, offset, cursor, type }: CreditInput<"history">,
+): Promise<CreditOutput<"history">> {
+  if (offset !== undefined && cursor !== undefined)
+    throw invalid("cursor", "Give either offset or cursor.");
+  const fromCursor = cursor === undefined ? undefined : decodeCursor(cursor);
+  const account = await store.balance(userId);
+  if (account === null) throw AppError.of("NOT_FOUND", "There is no such user.");
+  const skip = offset ?? 0;
+  if (type !== undefined && skip > MAX_SKIP)
+    throw invalid("offset", `At most ${MAX_SKIP} with a type; go on with cursor.`);
+  const total = type === undefined ? account.seq : (account.entryCounts[type] ?? 0);
+  const logs =
+    skip >= total
+      ? []
+      : await store.entries(userId, {
+          ...(type === undefined ? {} : { type }),
+          beforeSeq: fromCursor ?? account.seq + 1 - (type === undefined ? skip : 0),
+          skip: type === undefined ? 0 : skip,
+          limit: limit + 1,
+        });
+  const page = logs.slice(0, limit);
+  const last = page.at(-1);
+  const nextCursor = logs.length > limit && last !== undefined ? encodeCursor(last.seq) : null;
+  return { logs: page, total, limit, offset: skip, nextCursor };
 }
 
 function encodeCursor(seq: number): string {

@@ -1,4 +1,4 @@
-// Owns days in a time zone: the date of a moment, where a day begins, and which days in a row have 24 hours.
+// Days in a time zone: the date of a moment, where a day begins, and which days in a row have 24 hours.
 import { AppError } from "../lib/errors.ts";
 
 export const DAY_MS = 86_400_000;

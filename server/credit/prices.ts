@@ -1,4 +1,4 @@
-// Owns the price table and its version: each charge keeps the version it was made under.
+// The price table and its version: each charge keeps the version it was made under.
 import { createHash } from "node:crypto";
 import { FEATURES, type Feature } from "../../shared/src/features.ts";
 

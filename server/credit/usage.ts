@@ -1,9 +1,10 @@
-// Owns what usage adds up to: by feature, by day in the caller's time zone, and when the credits will be gone.
+// What usage adds up to: by feature, by day in the caller's time zone, and when the credits will be gone.
 import { AppError } from "../lib/errors.ts";
-import { createGate } from "../lib/gate.ts";
+import { createGate, type Gate } from "../lib/gate.ts";
 import type { Balances } from "./balances.ts";
-import type { BalanceRecord, CreditService, CreditStore, UsageLine } from "./credit.service.ts";
+import type { BalanceRecord, CreditInput, CreditOutput, UsageLine } from "./credit.types.ts";
 import { DAY_MS, type LocalClock, localClock } from "./local-days.ts";
+import type { CreditStore } from "./ports.ts";
 
 const DEFAULT_DAYS = 30;
 const MAX_DAYS = 366;
@@ -17,7 +18,7 @@ const LATEST_MS = Date.UTC(9999, 0, 1);
 /** A year is up to a dozen statements: they leave most connections to everybody else. */
 const GATE = { atOnce: 4, perKey: 20, maxWaiting: 200, maxWaitMs: 10_000 };
 
-type Input = Parameters<CreditService["usage"]>[1];
+type Input = CreditInput<"usage">;
 
 interface Range {
   readonly fromMs: number;
@@ -29,31 +30,42 @@ interface DatedLine extends UsageLine {
   readonly date: string;
 }
 
-/** `credit.usage` over a store. Days without usage are left out. */
-export function createUsage(deps: {
-  readonly store: CreditStore;
-  readonly balances: Balances;
+interface Deps {
+  readonly store: Pick<CreditStore, "usage">;
+  readonly balances: Pick<Balances, "read">;
   readonly now: () => number;
-}): CreditService["usage"] {
+}
+
+/** Returns `credit.usage`, of which few run at once. Days without usage are left out. */
+export function createUsage(
+  deps: Deps,
+): (userId: string, input: Input) => Promise<CreditOutput<"usage">> {
   const gate = createGate(GATE);
-  return async (userId, input) => {
-    const nowMs = deps.now();
-    const clock = localClock(input.timeZone);
-    const range = rangeOf(input, clock, nowMs);
-    // Without an end nothing is cut off, not even what an instance with a faster clock has just written.
-    const readToMs = input.to === undefined ? range.toMs + DAY_MS : range.toMs;
-    const lines = await gate.run(userId, () =>
-      readLines(deps.store, userId, { fromMs: range.fromMs, toMs: readToMs }, clock),
-    );
-    const balance = await deps.balances.read(userId);
-    const perDay = creditsPerDay(lines, Math.min(range.toMs, nowMs));
-    const endMs = runsOutAt(balance, perDay, nowMs);
-    return {
-      totalCredits: sum(lines),
-      byFeature: byFeature(lines),
-      daily: daily(lines),
-      runsOutOn: endMs === null ? null : clock.dateOf(endMs),
-    };
+  return (userId, input) => readUsage(deps, gate, userId, input);
+}
+
+async function readUsage(
+  deps: Deps,
+  gate: Gate,
+  userId: string,
+  input: Input,
+): Promise<CreditOutput<"usage">> {
+  const nowMs = deps.now();
+  const clock = localClock(input.timeZone);
+  const range = rangeOf(input, clock, nowMs);
+  // Without an end nothing is cut off, not even what an instance with a faster clock has just written.
+  const readToMs = input.to === undefined ? range.toMs + DAY_MS : range.toMs;
+  const lines = await gate.run(userId, () =>
+    readLines(deps.store, userId, { fromMs: range.fromMs, toMs: readToMs }, clock),
+  );
+  const balance = await deps.balances.read(userId);
+  const perDay = creditsPerDay(lines, Math.min(range.toMs, nowMs));
+  const endMs = runsOutAt(balance, perDay, nowMs);
+  return {
+    totalCredits: sum(lines),
+    byFeature: byFeature(lines),
+    daily: daily(lines),
+    runsOutOn: endMs === null ? null : clock.dateOf(endMs),
   };
 }
 
@@ -75,7 +87,7 @@ function rangeOf({ from, to }: Input, clock: LocalClock, nowMs: number): Range {
 
 /** Added up by the database, so that a year of calls is at most as many rows as days and features. */
 async function readLines(
-  store: CreditStore,
+  store: Pick<CreditStore, "usage">,
   userId: string,
   range: Range,
   clock: LocalClock,

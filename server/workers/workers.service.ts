@@ -2,9 +2,9 @@
 import { createHmac, randomBytes, timingSafeEqual } from "node:crypto";
 import type { z } from "zod";
 import type { serviceContract } from "../../shared/src/service.ts";
-import type { PackageSuggestions } from "../credit/credit.service.ts";
+import type { PackageSuggestions } from "../credit/ports.ts";
 import { type Prices, priceVersion } from "../credit/prices.ts";
-import { suggesting } from "../credit/suggestion.ts";
+import { withPackageSuggestion } from "../credit/package-suggestion.ts";
 import { AppError } from "../lib/errors.ts";
 import { keyPrefix, scopedKey } from "../ledger/idempotency-key.ts";
 import type { Ledger } from "../ledger/ports.ts";
@@ -79,7 +79,7 @@ export function createServiceService(deps: ServiceDeps): ServiceService {
     },
 
     async reserve(caller, { userId, feature, amount, idempotencyKey, ttlSeconds }) {
-      const result = await suggesting(packages, () =>
+      const result = await withPackageSuggestion(packages, () =>
         ledger.submit({
           kind: "reserve",
           userId,
@@ -120,7 +120,7 @@ export function createServiceService(deps: ServiceDeps): ServiceService {
     },
 
     async spend(caller, { userId, feature, idempotencyKey }) {
-      const result = await suggesting(packages, () =>
+      const result = await withPackageSuggestion(packages, () =>
         ledger.submit({
           kind: "spend",
           userId,

@@ -2,31 +2,26 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { z } from "zod";
-import type { MeterReading } from "../../../server/credit/meter.ts";
+import type { MeterReading } from "../../../server/credit/credit.types.ts";
 import { meteredProcedure } from "../../../server/trpc/metered.ts";
-import { streamOf } from "../../../server/trpc/stream.ts";
 import { createCallerFactory, router, toAppError } from "../../../server/trpc/trpc.ts";
 import { type CreditWorld, openCreditWorld } from "../../support/credit-world.ts";
 import { availableBackends } from "../../support/databases.ts";
 
-type Handler = (meter: MeterReading) => Promise<string>;
-type Streamer = (meter: MeterReading) => AsyncGenerator<string, void, void>;
+type Handler = (meter: MeterReading) => Promise<unknown>;
 
-/** Two AI features as a developer would add them; what they do is the test's. */
-function features(handler: Handler, streamer: Streamer) {
+/** An AI feature as a developer would add it, as a mutation and as a query; what it does is the test's. */
+function features(handler: Handler) {
+  const feature = meteredProcedure("ppt-generate")
+    .input(z.strictObject({ topic: z.string().min(1) }))
+    .output(z.unknown());
   return router({
-    once: meteredProcedure("ppt-generate")
-      .input(z.strictObject({ topic: z.string().min(1) }))
-      .output(z.string())
-      .mutation(({ ctx }) => handler(ctx.meter)),
-    stream: meteredProcedure("ppt-generate")
-      .output(streamOf(z.string()))
-      .mutation(({ ctx }) => streamer(ctx.meter)),
+    once: feature.mutation(({ ctx }) => handler(ctx.meter)),
+    look: feature.query(({ ctx }) => handler(ctx.meter)),
   });
 }
 
 const unused: Handler = () => Promise.reject(new Error("unused"));
-async function* silent(): AsyncGenerator<string, void, void> {}
 
 describe.each(await availableBackends())("metered calls on $name", (available) => {
   let world: CreditWorld;
@@ -35,8 +30,8 @@ describe.each(await availableBackends())("metered calls on $name", (available) =
   });
   afterAll(() => world.close());
 
-  function callerOf(userId: string, handler: Handler, streamer: Streamer, signal?: AbortSignal) {
-    const create = createCallerFactory(features(handler, streamer));
+  function callerOf(userId: string, handler: Handler, signal?: AbortSignal) {
+    const create = createCallerFactory(features(handler));
     return create(world.context({ userId }), signal === undefined ? {} : { signal });
   }
 
@@ -64,17 +59,13 @@ describe.each(await availableBackends())("metered calls on $name", (available) =
 
   test("a call that answers costs its price and leaves a usage row", async () => {
     const userId = await world.user(30);
-    const caller = callerOf(
-      userId,
-      async (meter) => {
-        meter.usedModel("gemini-pro");
-        const { heldCredits } = await world.backend.database.models.user.findUniqueOrThrow({
-          where: { id: userId },
-        });
-        return `held ${heldCredits} of ${meter.priceCredits}`;
-      },
-      silent,
-    );
+    const caller = callerOf(userId, async (meter) => {
+      meter.usedModel("gemini-pro");
+      const { heldCredits } = await world.backend.database.models.user.findUniqueOrThrow({
+        where: { id: userId },
+      });
+      return `held ${heldCredits} of ${meter.priceCredits}`;
+    });
     expect(await caller.once({ topic: "x" })).toBe("held 10 of 10");
     expect(await outcome(userId)).toEqual({
       credits: 20,
@@ -85,23 +76,26 @@ describe.each(await availableBackends())("metered calls on $name", (available) =
   test("who is short is refused before any work", async () => {
     const userId = await world.user(9);
     let worked = false;
-    const caller = callerOf(
-      userId,
-      () => {
-        worked = true;
-        return Promise.resolve("");
-      },
-      silent,
-    );
+    const caller = callerOf(userId, () => {
+      worked = true;
+      return Promise.resolve("");
+    });
     const error = await caller.once({ topic: "x" }).catch(toAppError);
     expect(error).toMatchObject({ code: "INSUFFICIENT_CREDITS" });
     expect(worked).toBe(false);
     expect(await outcome(userId)).toEqual({ credits: 9, usage: [] });
   });
 
-  test("a failure before any output is free, one after it costs what was produced", async () => {
+  test("a query costs its price too", async () => {
+    const userId = await world.user(30);
+    const caller = callerOf(userId, () => Promise.resolve("seen"));
+    expect(await caller.look({ topic: "x" })).toBe("seen");
+    expect(await outcome(userId)).toMatchObject({ credits: 20, usage: [{ credits: 10 }] });
+  });
+
+  test("a failure is free, or costs what the handler says was produced by then, rounded up", async () => {
     const free = await world.user(30);
-    const broken = callerOf(free, () => Promise.reject(new TypeError("provider")), silent);
+    const broken = callerOf(free, () => Promise.reject(new TypeError("provider")));
     await expect(broken.once({ topic: "x" })).rejects.toThrow();
     expect(await outcome(free)).toEqual({
       credits: 30,
@@ -109,85 +103,68 @@ describe.each(await availableBackends())("metered calls on $name", (available) =
     });
 
     const partly = await world.user(30);
-    const half = callerOf(partly, unused, async function* (meter) {
-      yield "one";
+    const half = callerOf(partly, (meter) => {
       meter.produced(3.2);
-      yield "two";
-      throw new Error("provider");
+      return Promise.reject(new Error("provider"));
     });
-    const got: string[] = [];
-    const reading = (async () => {
-      for await (const part of await half.stream()) got.push(part);
-    })();
-    await expect(reading).rejects.toThrow();
-    expect(got).toEqual(["one", "two"]);
+    await expect(half.once({ topic: "x" })).rejects.toThrow();
     expect(await outcome(partly)).toMatchObject({
       credits: 26,
       usage: [{ credits: 4, success: false }],
     });
-  });
 
-  test("a stream read to its end costs the price", async () => {
-    const userId = await world.user(30);
-    const caller = callerOf(userId, unused, async function* () {
-      yield "a";
-      yield "b";
+    const wrongly = await world.user(30);
+    const more = callerOf(wrongly, (meter) => {
+      for (const credits of [-5, Number.NaN, 1_000]) meter.produced(credits);
+      return Promise.reject(new Error("provider"));
     });
-    const got: string[] = [];
-    for await (const part of await caller.stream()) got.push(part);
-    expect(got).toEqual(["a", "b"]);
-    expect(await outcome(userId)).toMatchObject({ credits: 20, usage: [{ credits: 10 }] });
+    await expect(more.once({ topic: "x" })).rejects.toThrow();
+    expect(await outcome(wrongly)).toMatchObject({ credits: 20, usage: [{ credits: 10 }] });
   });
 
-  test("a client that leaves a stream pays for what was produced, at least 1, and the provider is told", async () => {
+  test("the provider is told when the client leaves, which pays for what was produced", async () => {
     const userId = await world.user(30);
     const client = new AbortController();
-    let told = false;
     const caller = callerOf(
       userId,
-      unused,
-      async function* (meter) {
-        meter.signal.addEventListener("abort", () => {
-          told = true;
-        });
-        for (let n = 0; !meter.signal.aborted; n += 1) {
-          yield `part ${n}`;
-          await sleep(5);
-        }
-      },
+      (meter) =>
+        new Promise((_resolve, reject) => {
+          meter.produced(0.2);
+          meter.signal.addEventListener("abort", () => reject(new Error("the provider stopped")));
+          client.abort();
+        }),
       client.signal,
     );
-    for await (const part of await caller.stream()) {
-      if (part !== "part 2") continue;
-      client.abort();
-      break;
-    }
+    await expect(caller.once({ topic: "x" })).rejects.toThrow();
     expect(await outcome(userId)).toEqual({
       credits: 29,
       usage: [{ credits: 1, success: false, error: "aborted", model: null }],
     });
-    expect(told).toBe(true);
   });
 
-  test("a stream that nobody reads, left before its first part, is free", async () => {
-    const userId = await world.user(30);
-    const client = new AbortController();
-    const caller = callerOf(
-      userId,
-      unused,
-      async function* () {
-        yield "never read";
-      },
-      client.signal,
-    );
-    await caller.stream();
-    client.abort();
-    expect(await outcome(userId)).toMatchObject({ credits: 30, usage: [{ credits: 0 }] });
+  // Each time a client lost its connection and came back it would be charged again and hear everything again.
+  test("a handler that returns a stream fails and charges nothing, as a query and as a mutation", async () => {
+    let began = false;
+    const streams: Handler = async () =>
+      (async function* () {
+        began = true;
+        yield "part";
+      })();
+    for (const form of ["once", "look"] as const) {
+      const userId = await world.user(30);
+      const error = await callerOf(userId, streams)[form]({ topic: "x" }).catch(toAppError);
+      expect(error).toMatchObject({ code: "INTERNAL" });
+      expect(await outcome(userId)).toEqual({
+        credits: 30,
+        usage: [{ credits: 0, success: false, error: "TypeError", model: null }],
+      });
+    }
+    expect(began).toBe(false);
   });
 
   test("bad input costs nothing", async () => {
     const userId = await world.user(30);
-    const caller = callerOf(userId, unused, silent);
+    const caller = callerOf(userId, unused);
     const error = await caller.once({ topic: "" }).catch(toAppError);
     expect(error).toMatchObject({ code: "VALIDATION_FAILED" });
     expect((await outcome(userId)).credits).toBe(30);
@@ -199,7 +176,7 @@ describe.each(await availableBackends())("metered calls on $name", (available) =
     const gate = new Promise<void>((resolve) => {
       open = resolve;
     });
-    const caller = callerOf(userId, () => gate.then(() => "done"), silent);
+    const caller = callerOf(userId, () => gate.then(() => "done"));
     const outcomes = Array.from({ length: 11 }, () =>
       caller.once({ topic: "x" }).catch((error: unknown) => toAppError(error).code),
     );
@@ -213,7 +190,7 @@ describe.each(await availableBackends())("metered calls on $name", (available) =
 
   test("a process that dies holds nothing for ever: the hold expires", async () => {
     const userId = await world.user(30);
-    await world.credit.meter.begin(userId, "ppt-generate");
+    await world.credit.beginCall(userId, "ppt-generate");
     expect((await world.credit.balance(userId)).available).toBe(20);
     world.advance(1_000);
     await world.ledger.changed([userId]);

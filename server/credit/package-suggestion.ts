@@ -1,9 +1,9 @@
-// Owns the kind part of a refusal: which package would help.
+// Which package would help somebody who is short.
 import { AppError, isAppError } from "../lib/errors.ts";
-import type { PackageSuggestions } from "./credit.service.ts";
+import type { PackageSuggestions } from "./ports.ts";
 
 /** Runs `work`; an INSUFFICIENT_CREDITS refusal leaves with the package that covers the shortfall. */
-export async function suggesting<T>(
+export async function withPackageSuggestion<T>(
   packages: PackageSuggestions,
   work: () => Promise<T>,
 ): Promise<T> {

@@ -1,0 +1,157 @@
+// Live balances: one subscription per instance, woken by announcements, correct even when they are lost.
+import type { PubSub } from "../kv/ports.ts";
+import { AppError, isAppError } from "../lib/errors.ts";
+import { CREDIT_CHANNEL } from "../ledger/balance-cache.ts";
+import type { Logger } from "../lib/logger.ts";
+import type { Balances } from "./balances.ts";
+import type { LivePosition } from "./credit.types.ts";
+
+const DEFAULT_POLL_MS = 30_000;
+const RETRY_MS = 2_000;
+const MAX_STREAMS_PER_USER = 20;
+
+/** Streams of positions. */
+export interface LiveBalances {
+  watch(userId: string, signal: AbortSignal): AsyncGenerator<LivePosition, void, void>;
+}
+
+interface Deps {
+  readonly pubsub: PubSub;
+  readonly balances: Pick<Balances, "read">;
+  readonly logger: Logger;
+  readonly livePollMs?: number;
+}
+
+interface Sleeper {
+  wake(): void;
+}
+
+/** Who is watching on this instance. It listens to the channel while anybody is. */
+interface Hub {
+  join(userId: string, sleeper: Sleeper): void;
+  leave(userId: string, sleeper: Sleeper): void;
+  /** Resolves once announcements are heard, or are known not to be. */
+  listening(): Promise<unknown>;
+}
+
+/** Returns the streams of this instance. */
+export function createLiveBalances(deps: Deps): LiveBalances {
+  const hub = createHub(deps);
+  return { watch: (userId, signal) => watchBalance(deps, hub, userId, signal) };
+}
+
+async function* watchBalance(
+  deps: Deps,
+  hub: Hub,
+  userId: string,
+  signal: AbortSignal,
+): AsyncGenerator<LivePosition, void, void> {
+  const pollMs = deps.livePollMs ?? DEFAULT_POLL_MS;
+  const alarm = createAlarm(signal);
+  hub.join(userId, alarm);
+  try {
+    await hub.listening();
+    let last: LivePosition | null = null;
+    while (!signal.aborted) {
+      const position = await readPosition(deps, userId, last !== null);
+      if (position !== null && !isSame(position, last)) {
+        last = position;
+        yield position;
+      }
+      await alarm.sleep(position === null ? RETRY_MS : pollMs * (0.8 + 0.4 * Math.random()));
+    }
+  } finally {
+    hub.leave(userId, alarm);
+    alarm.close();
+  }
+}
+
+function createHub({ pubsub, logger }: Pick<Deps, "pubsub" | "logger">): Hub {
+  const watchers = new Map<string, Set<Sleeper>>();
+  let channel: Promise<() => Promise<void>> | null = null;
+
+  function onMessage(message: string): void {
+    try {
+      for (const userId of JSON.parse(message) as string[])
+        for (const sleeper of watchers.get(userId) ?? []) sleeper.wake();
+    } catch (error) {
+      logger.warn({ err: error }, "an unreadable balance announcement");
+    }
+  }
+
+  return {
+    listening: () => Promise.resolve(channel),
+    join(userId, sleeper) {
+      const mine = watchers.get(userId) ?? new Set();
+      if (mine.size >= MAX_STREAMS_PER_USER)
+        throw AppError.of("RATE_LIMITED", "Too many live balances are open for this account.", {
+          retryAfterSeconds: 60,
+        });
+      watchers.set(userId, mine.add(sleeper));
+      channel ??= pubsub.subscribe(CREDIT_CHANNEL, onMessage).catch((error: unknown) => {
+        // The slow poll goes on without it; the next watcher tries again.
+        logger.warn({ err: error }, "live balances fall back to polling");
+        channel = null;
+        return () => Promise.resolve();
+      });
+    },
+    leave(userId, sleeper) {
+      const mine = watchers.get(userId);
+      mine?.delete(sleeper);
+      if (mine?.size === 0) watchers.delete(userId);
+      if (watchers.size > 0 || channel === null) return;
+      const closing = channel;
+      channel = null;
+      closing
+        .then((unsubscribe) => unsubscribe())
+        .catch((error: unknown) => logger.warn({ err: error }, "could not leave the channel"));
+    },
+  };
+}
+
+/** Null when the database is away and the stream may wait for it. */
+async function readPosition(
+  { balances, logger }: Pick<Deps, "balances" | "logger">,
+  userId: string,
+  mayWait: boolean,
+): Promise<LivePosition | null> {
+  try {
+    const { credits, held, seq } = await balances.read(userId);
+    return { credits, held, available: credits - held, seq };
+  } catch (error) {
+    if (!mayWait || isAppError(error, "NOT_FOUND")) throw error;
+    logger.warn({ err: error }, "a live balance could not be read");
+    return null;
+  }
+}
+
+function isSame(a: LivePosition, b: LivePosition | null): boolean {
+  return b !== null && a.credits === b.credits && a.held === b.held && a.seq === b.seq;
+}
+
+/** A sleep that a message or the end of the request cuts short. A message between two sleeps is not lost. */
+function createAlarm(signal: AbortSignal) {
+  let rung = false;
+  let ring: (() => void) | null = null;
+  const wake = () => {
+    rung = true;
+    ring?.();
+  };
+  signal.addEventListener("abort", wake);
+  return {
+    wake,
+    close: () => signal.removeEventListener("abort", wake),
+    async sleep(ms: number): Promise<void> {
+      if (!rung) {
+        let timer: NodeJS.Timeout | undefined;
+        await new Promise<void>((resolve) => {
+          ring = resolve;
+          timer = setTimeout(resolve, ms);
+        });
+        clearTimeout(timer);
+        ring = null;
+      }
+      rung = signal.aborted;
+    },
+  };
+}

@@ -1,0 +1,154 @@
+// One metered call: hold before, charge after, and what happens when it does not end well (DESIGN.md 4).
+import { randomUUID } from "node:crypto";
+import { setTimeout as sleep } from "node:timers/promises";
+import type { Feature } from "../../shared/src/features.ts";
+import { isAppError } from "../lib/errors.ts";
+import { scopedKey } from "../ledger/idempotency-key.ts";
+import type { Ledger } from "../ledger/ports.ts";
+import type { Logger } from "../lib/logger.ts";
+import type { CallEnd, MeteredCall } from "./credit.types.ts";
+import { withPackageSuggestion } from "./package-suggestion.ts";
+import type { PackageSuggestions } from "./ports.ts";
+import type { Prices } from "./prices.ts";
+
+/** Calls of one user that may run at once, over all instances. */
+const MAX_IN_FLIGHT = 10;
+const HOLD_SECONDS = 900;
+/** The call is stopped a while before its hold ends, so that it can still be charged. */
+const DEADLINE_MS = (HOLD_SECONDS - 30) * 1000;
+const SETTLE_PAUSES_MS = [100, 500, 2_000];
+
+/** Dependencies of metered calls. */
+export interface MeteredCallDeps {
+  readonly ledger: Ledger;
+  readonly packages: PackageSuggestions;
+  readonly costs: Prices;
+  readonly priceVersion: string;
+  readonly logger: Logger;
+}
+
+interface CallRequest {
+  readonly userId: string;
+  readonly feature: Feature;
+  readonly clientSignal: AbortSignal | undefined;
+}
+
+/** A call under way: what is held, and what the handler has said so far. */
+interface CallState {
+  readonly userId: string;
+  readonly holdId: string;
+  readonly priceCredits: number;
+  readonly startedAt: number;
+  producedCredits: number;
+  model: string | null;
+}
+
+/** Holds the feature's price. Throws INSUFFICIENT_CREDITS, RATE_LIMITED (10 in flight), SERVICE_UNAVAILABLE. */
+export async function beginMeteredCall(
+  deps: MeteredCallDeps,
+  request: CallRequest,
+): Promise<MeteredCall> {
+  const state: CallState = {
+    ...(await holdPrice(deps, request)),
+    userId: request.userId,
+    startedAt: performance.now(),
+    producedCredits: 0,
+    model: null,
+  };
+  const deadline = new AbortController();
+  const timer = setTimeout(() => deadline.abort(), DEADLINE_MS);
+  timer.unref();
+  const signals = request.clientSignal === undefined ? [] : [request.clientSignal];
+  let ending: Promise<void> | null = null;
+  return {
+    priceCredits: state.priceCredits,
+    signal: AbortSignal.any([...signals, deadline.signal]),
+    produced(credits) {
+      if (Number.isFinite(credits))
+        state.producedCredits = Math.max(state.producedCredits, credits);
+    },
+    usedModel(name) {
+      state.model = name;
+    },
+    end(how, error) {
+      clearTimeout(timer);
+      ending ??= endCall(deps, state, how, error);
+      return ending;
+    },
+  };
+}
+
+async function holdPrice(deps: MeteredCallDeps, { userId, feature }: CallRequest) {
+  const priceCredits = deps.costs[feature];
+  const { holdId } = await withPackageSuggestion(deps.packages, () =>
+    deps.ledger.submit({
+      kind: "reserve",
+      userId,
+      feature,
+      amountCredits: priceCredits,
+      priceVersion: deps.priceVersion,
+      idempotencyKey: scopedKey("metered", randomUUID()),
+      ttlSeconds: HOLD_SECONDS,
+      scopeLimit: MAX_IN_FLIGHT,
+    }),
+  );
+  return { holdId, priceCredits };
+}
+
+async function endCall(
+  { ledger, logger }: MeteredCallDeps,
+  state: CallState,
+  how: CallEnd,
+  error: unknown,
+): Promise<void> {
+  const { userId, holdId } = state;
+  const usage = {
+    model: state.model,
+    durationMs: performance.now() - state.startedAt,
+    success: how === "completed",
+    error: how === "completed" ? null : reasonOf(how, error),
+  };
+  const amountCredits = chargeFor(how, state);
+  await endHold(logger, () =>
+    amountCredits === 0
+      ? ledger.submit({ kind: "release", userId, holdId, usage })
+      : ledger.submit({ kind: "settle", userId, holdId, amountCredits, usage }),
+  );
+}
+
+/** Past a database that is briefly away. A hold that is gone means an earlier try went through, or its time was over. */
+async function endHold(logger: Logger, end: () => Promise<unknown>): Promise<void> {
+  for (const pauseMs of [...SETTLE_PAUSES_MS, null]) {
+    try {
+      await end();
+      return;
+    } catch (error) {
+      const final = pauseMs === null || !isAppError(error, "SERVICE_UNAVAILABLE");
+      if (final && !isAppError(error, "HOLD_NOT_ACTIVE"))
+        logger.error({ err: error }, "a metered call was not charged; its hold will expire");
+      if (final) return;
+      await sleep(pauseMs);
+    }
+  }
+}
+
+/**
+ * Credits for a call that ended so. Whole: the price. Broken off: what was produced, rounded up and at most the price;
+ * nothing when nothing was.
+ */
+function chargeFor(
+  how: CallEnd,
+  call: { readonly priceCredits: number; readonly producedCredits: number },
+): number {
+  if (how === "completed") return call.priceCredits;
+  return Math.min(call.priceCredits, Math.max(0, Math.ceil(call.producedCredits)));
+}
+
+/** A word for the usage log: an error's code or name, never its text, which may quote what the user wrote. */
+function reasonOf(how: CallEnd, error: unknown): string {
+  if (how === "aborted") return "aborted";
+  if (isAppError(error)) return error.code;
+  const cause = error instanceof Error && error.cause instanceof Error ? error.cause : error;
+  if (isAppError(cause)) return cause.code;
+  return cause instanceof Error ? cause.name : "failed";
+}
