@@ -1,5 +1,5 @@
 // Owns the default catalogue (CONTRACT.md section 7): what is for sale before an operator changes it.
-import type { PrismaModels } from "../server/database/database.ts";
+import type { PrismaModels } from "../server/database/ports.ts";
 import { retryConflicts } from "../server/database/errors.ts";
 
 const PACKAGES = [

@@ -1,11 +1,10 @@
 // The choice of back end: which database and which key-value side stand behind the ports.
-import { seedCatalogue } from "../prisma/seed.ts";
-import type { Config } from "./config/config.ts";
-import type { Logger } from "./lib/logger.ts";
+import { type DatabaseOptions, openDatabase } from "./database/open.ts";
+import type { Database, OpenDatabase } from "./database/ports.ts";
+import { type KeyValueOptions, openKeyValues } from "./kv/open.ts";
+import type { KeyValues } from "./kv/ports.ts";
+import type { DependencyState } from "./lib/dependency-state.ts";
 import { withFallback } from "./lib/timeout.ts";
-import type { Database, OpenDatabase } from "./database/database.ts";
-import { openMemory } from "./kv/memory.ts";
-import type { DependencyState, KeyValues } from "./kv/ports.ts";
 
 const CHECK_MS = 1_000;
 
@@ -24,13 +23,8 @@ export interface Backend {
   close(): Promise<void>;
 }
 
-/** What a back end needs from its opener. */
-export interface BackendOptions {
-  config: Pick<Config, "database" | "redis" | "environment">;
-  logger: Logger;
-  /** Prefix of every Redis key; tests use their own. */
-  keyPrefix?: string;
-}
+/** What opening a back end needs. */
+export type BackendOptions = DatabaseOptions & KeyValueOptions;
 
 /**
  * Opens the database (migrated, catalogue seeded) and the key-value side: SQLite or MySQL by DATABASE_URL, in-process
@@ -46,39 +40,6 @@ export async function openBackend(options: BackendOptions): Promise<Backend> {
     await database.close();
     throw error;
   }
-}
-
-/** Opens the database alone, migrated and with its catalogue: for commands that need nothing else. */
-export async function openDatabase(options: BackendOptions): Promise<OpenDatabase> {
-  const open = await openMigrated(options);
-  try {
-    await seedCatalogue(open.database.models);
-    return open;
-  } catch (error) {
-    await open.close();
-    throw error;
-  }
-}
-
-async function openMigrated({ config, logger }: BackendOptions): Promise<OpenDatabase> {
-  switch (config.database.kind) {
-    case "sqlite": {
-      const { openEmbeddedDatabase } = await import("./database/sqlite/open.ts");
-      return openEmbeddedDatabase(config.database.url, logger);
-    }
-    case "mysql": {
-      const { openProductionDatabase } = await import("./database/mysql/open.ts");
-      const mayCreate = config.environment !== "production";
-      const { url, sslCa } = config.database;
-      return openProductionDatabase(url, { logger, mayCreate, sslCa });
-    }
-  }
-}
-
-async function openKeyValues({ config, logger, keyPrefix }: BackendOptions): Promise<KeyValues> {
-  if (config.redis === null) return openMemory();
-  const { openRedis } = await import("./kv/redis/open.ts");
-  return openRedis(config.redis, { logger, keyPrefix: keyPrefix ?? "skywork" });
 }
 
 function assemble(options: BackendOptions, open: OpenDatabase, keyValues: KeyValues): Backend {

@@ -1,7 +1,7 @@
 // Owns the rows administration writes, each with its audit line in the same transaction.
 import { lockUser } from "../database/lock-user.ts";
 import { toRole } from "../auth/user-view.ts";
-import type { Database, DatabaseTransaction } from "../database/database.ts";
+import type { Database, DatabaseTransaction } from "../database/ports.ts";
 import { AppError, assert } from "../lib/errors.ts";
 import { newId } from "../lib/ids.ts";
 import type { Ledger } from "../ledger/ports.ts";

@@ -2,7 +2,7 @@
 import type { z } from "zod";
 import type { adminContract } from "../../shared/src/admin.ts";
 import { toRole } from "../auth/user-view.ts";
-import type { PrismaModels } from "../database/database.ts";
+import type { PrismaModels } from "../database/ports.ts";
 import { AppError } from "../lib/errors.ts";
 import type { AdminStore, UserLine } from "./admin.service.ts";
 

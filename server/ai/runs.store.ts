@@ -1,7 +1,7 @@
 // The rows of `ai_runs`: each is made with its hold and ended with its charge, in one transaction.
 import { FEATURES } from "../../shared/src/features.ts";
 import { ERROR_CODES, type ErrorCode } from "../../shared/src/errors.ts";
-import type { Database, DatabaseTransaction } from "../database/database.ts";
+import type { Database, DatabaseTransaction } from "../database/ports.ts";
 import { classifyDatabaseError } from "../database/errors.ts";
 import { isAppError } from "../lib/errors.ts";
 import { scopedKey } from "../ledger/idempotency-key.ts";

@@ -1,7 +1,7 @@
 // What the credit service reads from the database. Credits are written by server/ledger alone.
 import type { EntryType } from "../../shared/src/credit.ts";
-import type { Database } from "../database/database.ts";
-import { fromSqlDate, fromSqlDateOrNull, toSqlDate } from "../database/sql-dates.ts";
+import type { Database } from "../database/ports.ts";
+import { fromSqlDate, fromSqlDateOrNull, toSqlDate } from "../database/dates.ts";
 import { bySpendOrder } from "../ledger/model/lots.ts";
 import type { BalanceRecord, HistoryLine, UsageLine } from "./credit.types.ts";
 import type { CreditStore } from "./ports.ts";

@@ -1,6 +1,6 @@
-// Owns the one clock all instances share: the database's. Servers differ by minutes, and short terms must not.
-import type { Database } from "./database.ts";
-import { fromSqlDate } from "./sql-dates.ts";
+// The one clock all instances share: the database's. Servers differ by minutes, and short terms must not.
+import type { Database } from "./ports.ts";
+import { fromSqlDate } from "./dates.ts";
 
 const NOW = {
   mysql: "SELECT UTC_TIMESTAMP(3) AS now",

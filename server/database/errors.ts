@@ -1,4 +1,4 @@
-// Owns the meaning of a database error, in every shape the two drivers and Prisma give it.
+// What a database error means, in every shape the two drivers and Prisma give it.
 import { setTimeout as sleep } from "node:timers/promises";
 import { fullJitterMs } from "../lib/backoff.ts";
 import { AppError } from "../lib/errors.ts";

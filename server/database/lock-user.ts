@@ -1,5 +1,5 @@
 // The lock that orders everything done to one account: the user's row, always before any other.
-import type { DatabaseTransaction } from "./database.ts";
+import type { DatabaseTransaction } from "./ports.ts";
 
 /** Locks the user's row until the transaction ends. SQLite has one writer at a time anyway. */
 export async function lockUser(tx: DatabaseTransaction, userId: string): Promise<void> {

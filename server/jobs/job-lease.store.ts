@@ -1,5 +1,5 @@
 // Leases of jobs in the database: whoever holds one runs the job. One row per job, made on its first run.
-import type { PrismaModels } from "../database/database.ts";
+import type { PrismaModels } from "../database/ports.ts";
 
 /** The leases as one instance sees them. */
 export interface JobLeaseStore {

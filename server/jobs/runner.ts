@@ -1,6 +1,6 @@
 // Runs jobs on a clock: each on one instance at a time, elected by a lease in the database.
 import { randomUUID } from "node:crypto";
-import type { Database } from "../database/database.ts";
+import type { Database } from "../database/ports.ts";
 import type { Logger } from "../lib/logger.ts";
 import { withFallback } from "../lib/timeout.ts";
 import { createJobLeaseStore, type JobLeaseStore } from "./job-lease.store.ts";

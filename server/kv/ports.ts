@@ -1,4 +1,5 @@
 // What the rest of the server sees instead of Redis or its in-process fallback.
+import type { DependencyState } from "../lib/dependency-state.ts";
 
 /** Bounded key-value store for things that may be lost at any time. A failing store misses; it never throws. */
 export interface Cache {
@@ -55,13 +56,6 @@ export interface LimiterRule {
   name: string;
   points: number;
   windowMs: number;
-}
-
-/** The state of one dependency, for /ready. */
-export interface DependencyState {
-  status: "up" | "degraded" | "down";
-  /** A sentence for the operator, without secrets. */
-  detail?: string;
 }
 
 /** The key-value side as each of its implementations provides it. */

@@ -1,5 +1,5 @@
 // The ledger as the rest of the server sees it: the sole writer of credits.
-import type { Database } from "../database/database.ts";
+import type { Database } from "../database/ports.ts";
 import type { Cache, Locks, PubSub } from "../kv/ports.ts";
 import { newId } from "../lib/ids.ts";
 import type { Logger } from "../lib/logger.ts";

@@ -1,7 +1,7 @@
 // The ledger's operations, what each answers, and the port through which the rest of the server uses it.
 import type { EntryType } from "../../shared/src/credit.ts";
 import type { Feature } from "../../shared/src/features.ts";
-import type { DatabaseTransaction } from "../database/database.ts";
+import type { DatabaseTransaction } from "../database/ports.ts";
 import type { IdempotencyKey } from "./idempotency-key.ts";
 
 /*

@@ -2,7 +2,7 @@
 import type { z } from "zod";
 import type { adminContract } from "../../shared/src/admin.ts";
 import type { paymentContract } from "../../shared/src/payment.ts";
-import type { Database } from "../database/database.ts";
+import type { Database } from "../database/ports.ts";
 import { AppError } from "../lib/errors.ts";
 import type { Ledger } from "../ledger/ports.ts";
 import type { Logger } from "../lib/logger.ts";

@@ -2,7 +2,7 @@
 import { z } from "zod";
 import { type EventState, eventState } from "../../shared/src/admin.ts";
 import { type PaymentState, paymentState } from "../../shared/src/payment.ts";
-import type { PrismaModels } from "../database/database.ts";
+import type { PrismaModels } from "../database/ports.ts";
 import { AppError } from "../lib/errors.ts";
 
 /** A stored payment status as the contract's. */

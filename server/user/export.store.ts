@@ -1,6 +1,6 @@
 // Owns what `user.export` holds: every row about the person, without secrets, read a page at a time.
 import { setImmediate as breathe } from "node:timers/promises";
-import type { PrismaModels } from "../database/database.ts";
+import type { PrismaModels } from "../database/ports.ts";
 
 /** Rows of one statement: others' statements run between two pages. */
 const PAGE_ROWS = 500;

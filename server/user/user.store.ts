@@ -1,5 +1,5 @@
 // Owns the user's own rows: profile, export, erasure.
-import type { Database } from "../database/database.ts";
+import type { Database } from "../database/ports.ts";
 import { lockUser } from "../database/lock-user.ts";
 import { toUserView } from "../auth/user-view.ts";
 import { AppError } from "../lib/errors.ts";

@@ -1,5 +1,5 @@
 // Owns what the service procedures read: whose hold it is.
-import type { Database } from "../database/database.ts";
+import type { Database } from "../database/ports.ts";
 import type { ServiceStore } from "./workers.service.ts";
 
 /** The store over Prisma. */

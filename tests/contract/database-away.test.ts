@@ -2,7 +2,7 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { type Backend, openBackend } from "../../server/infrastructure.ts";
-import type { SqlSession } from "../../server/database/database.ts";
+import type { SqlSession } from "../../server/database/ports.ts";
 import { classifyDatabaseError } from "../../server/database/errors.ts";
 import { createLogger } from "../../server/lib/logger.ts";
 import { availableServers, type FreshDatabase, freshMysql } from "../support/databases.ts";

@@ -1,9 +1,9 @@
 // Owns the contract of Database: transactions, raw sessions, dates, keys, isolation and retries.
 import { randomUUID } from "node:crypto";
 import { expect, test } from "vitest";
-import type { SqlSession } from "../../server/database/database.ts";
+import type { SqlSession } from "../../server/database/ports.ts";
 import { classifyDatabaseError } from "../../server/database/errors.ts";
-import { fromSqlDate, toSqlDate } from "../../server/database/sql-dates.ts";
+import { fromSqlDate, toSqlDate } from "../../server/database/dates.ts";
 import { createUser, onEveryBackend } from "./support.ts";
 
 const CREDITS = "SELECT credits FROM users WHERE id = ?";

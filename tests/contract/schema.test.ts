@@ -4,7 +4,7 @@ import { readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { expect, test } from "vitest";
 import { deriveSqliteSchema } from "../../prisma/derive.mjs";
-import type { SqlSession } from "../../server/database/database.ts";
+import type { SqlSession } from "../../server/database/ports.ts";
 import { readPrismaSchema, type SchemaColumn, type SchemaTable } from "../support/prisma-schema.ts";
 import { onEveryBackend } from "./support.ts";
 

@@ -5,7 +5,7 @@ import { once } from "node:events";
 import { fileURLToPath } from "node:url";
 import Libsql from "libsql";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import type { SqlSession } from "../../server/database/database.ts";
+import type { SqlSession } from "../../server/database/ports.ts";
 import { sqlitePath } from "../../server/database/sqlite/open.ts";
 import { describeBackend, type OpenedBackend } from "../support/databases.ts";
 

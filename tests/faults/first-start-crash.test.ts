@@ -3,7 +3,7 @@ import { existsSync } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
 import { createConnection } from "mariadb";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { openDatabase } from "../../server/infrastructure.ts";
+import { openDatabase } from "../../server/database/open.ts";
 import { sqlitePath } from "../../server/database/sqlite/open.ts";
 import { parseMysqlUrl } from "../../server/database/mysql/options.ts";
 import { runDoctor } from "../../server/ledger/audit/audit.ts";
@@ -116,7 +116,7 @@ async function killWhileMigrating(kind: Kind, url: string): Promise<void> {
     expect(await answer.json()).toMatchObject({ success: true, packages: [{}, {}, {}] });
     expect(await lives.stop()).toBe(0);
     const { database, migrated, close } = await openDatabase({
-      config: { environment: "test", redis: null, database: { kind: kind.dialect, url } },
+      config: { environment: "test", database: { kind: kind.dialect, url } },
       logger,
     });
     try {

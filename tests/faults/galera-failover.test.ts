@@ -2,7 +2,7 @@
 import { randomUUID } from "node:crypto";
 import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
 import { type Backend, openBackend } from "../../server/infrastructure.ts";
-import type { SqlSession } from "../../server/database/database.ts";
+import type { SqlSession } from "../../server/database/ports.ts";
 import { classifyDatabaseError } from "../../server/database/errors.ts";
 import { createLogger } from "../../server/lib/logger.ts";
 import { auditFailover } from "../support/failover-audit.ts";

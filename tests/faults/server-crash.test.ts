@@ -1,7 +1,7 @@
 // Owns the proof that the whole server is crash-proof (promise 9): SIGKILL again and again amid spends, holds, webhooks, refunds, refreshes and checkouts.
 import { setTimeout as sleep } from "node:timers/promises";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { openDatabase } from "../../server/infrastructure.ts";
+import { openDatabase } from "../../server/database/open.ts";
 import { runDoctor, type Violation } from "../../server/ledger/audit/audit.ts";
 import { createLogger } from "../../server/lib/logger.ts";
 import { type Sandbox, startSandbox } from "../../server/sandbox/src/sandbox.ts";

@@ -4,7 +4,7 @@ import type {
   DatabaseTransaction,
   PrismaModels,
   SqlSession,
-} from "../../server/database/database.ts";
+} from "../../server/database/ports.ts";
 import { toServiceUnavailable, UnknownOutcomeError } from "../../server/database/errors.ts";
 import type { Life, Stage } from "./process.ts";
 import { ProcessDied, silence } from "./scheduler.ts";

@@ -5,7 +5,7 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { seedCatalogue } from "../../prisma/seed.ts";
-import type { OpenDatabase } from "../../server/database/database.ts";
+import type { OpenDatabase } from "../../server/database/ports.ts";
 import { openEmbeddedDatabase } from "../../server/database/sqlite/open.ts";
 import { openSqliteConnection } from "../../server/database/sqlite/connection.ts";
 import type { SqliteValue } from "../../server/database/sqlite/values.ts";

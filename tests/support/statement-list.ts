@@ -1,5 +1,5 @@
 // Owns the list of the program's raw SQL for MySQL and MariaDB: each statement with parameters, and the rows it is meant to lock.
-import type { Database } from "../../server/database/database.ts";
+import type { Database } from "../../server/database/ports.ts";
 import { databaseNow } from "../../server/database/clock.ts";
 import { createSessionStore } from "../../server/auth/session/session.store.ts";
 import { createCreditStore } from "../../server/credit/credit.store.ts";

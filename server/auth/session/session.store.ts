@@ -1,5 +1,5 @@
 // The rows of `sessions`: sign-ins, their rotations and their ends. Raw refresh tokens never come here.
-import type { Database, DatabaseTransaction } from "../../database/database.ts";
+import type { Database, DatabaseTransaction } from "../../database/ports.ts";
 import { databaseNow } from "../../database/clock.ts";
 import { newId } from "../../lib/ids.ts";
 import { toRole, toUserView } from "../user-view.ts";

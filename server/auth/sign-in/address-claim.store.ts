@@ -1,6 +1,6 @@
 // Whose account a verified address leads to. Mailboxes and domains change hands, so an address alone is no identity:
 // it links only where the account has no identity of that issuer; a second `sub` of one issuer is another person.
-import type { DatabaseTransaction } from "../../database/database.ts";
+import type { DatabaseTransaction } from "../../database/ports.ts";
 import { lockUser } from "../../database/lock-user.ts";
 import { newId } from "../../lib/ids.ts";
 import type { SignIn } from "../auth.types.ts";

@@ -1,5 +1,5 @@
 // The debt of a deleted account follows the person who comes back.
-import type { DatabaseTransaction } from "../../database/database.ts";
+import type { DatabaseTransaction } from "../../database/ports.ts";
 import { lockUser } from "../../database/lock-user.ts";
 import { scopedKey } from "../../ledger/idempotency-key.ts";
 import type { Ledger } from "../../ledger/ports.ts";

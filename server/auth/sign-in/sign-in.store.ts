@@ -1,6 +1,6 @@
 // What a sign-in writes: the person, the identity, the session and the signup bonus, all or nothing.
 import { createHash } from "node:crypto";
-import type { Database, DatabaseTransaction } from "../../database/database.ts";
+import type { Database, DatabaseTransaction } from "../../database/ports.ts";
 import { classifyDatabaseError } from "../../database/errors.ts";
 import { lockUser } from "../../database/lock-user.ts";
 import { newId } from "../../lib/ids.ts";

@@ -1,7 +1,7 @@
 // Owns `npm run prisma:migrate`: applies pending migrations to the database of DATABASE_URL, offline, and says which.
-import { openDatabase } from "../../infrastructure.ts";
 import { readEnvironment } from "../../config/environment.ts";
 import { DEFAULTS } from "../../config/variables.ts";
+import { openDatabase } from "../../database/open.ts";
 import { createLogger } from "../../lib/logger.ts";
 
 /** Needs no other part of the environment than the database's, so that it runs before the rest is set up. */
@@ -16,7 +16,7 @@ async function main(): Promise<void> {
   const environment = given["NODE_ENV"] === "production" ? "production" : "development";
   const logger = createLogger({ level: process.env["LOG_LEVEL"] || "fatal" });
   const open = await openDatabase({
-    config: { environment, database: { kind, url, ...(sslCa && { sslCa }) }, redis: null },
+    config: { environment, database: { kind, url, ...(sslCa && { sslCa }) } },
     logger,
   });
   for (const name of open.migrated) process.stdout.write(`applied ${name}\n`);

@@ -1,4 +1,4 @@
-// Owns the lock under which one instance migrates MySQL, MariaDB or Galera while the others wait.
+// The lock under which one instance migrates MySQL, MariaDB or Galera while the others wait.
 import { randomUUID } from "node:crypto";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Connection } from "mariadb";

@@ -9,7 +9,7 @@ import {
   readMigrations,
 } from "./plan.ts";
 import { type MigrationLock, takeMigrationLock } from "./mysql-lock.ts";
-import { toSqlDate } from "../sql-dates.ts";
+import { toSqlDate } from "../dates.ts";
 
 // Prisma's own table, word for word, so that `prisma migrate status` and `deploy` agree.
 const MIGRATIONS_TABLE = `CREATE TABLE IF NOT EXISTS _prisma_migrations (
@@ -52,7 +52,7 @@ async function readApplied(connection: Connection): Promise<AppliedMigration[] |
 }
 
 /**
- * Applies what is pending and answers the names. A lock lets one instance migrate while the others wait and then
+ * Applies what is pending and returns their names. A lock lets one instance migrate while the others wait and then
  * find the work done. DDL is not transactional here, so each statement's number is recorded before the next begins.
  * Throws an Error with a sentence when the operator has to decide.
  */

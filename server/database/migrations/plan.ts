@@ -1,4 +1,4 @@
-// Owns what a migration is: the folder, the checksums, and which ones are still to be applied. Talks to no database.
+// What a migration is: the folder, the checksums, and which ones are still to be applied. Talks to no database.
 import { createHash, randomUUID } from "node:crypto";
 import { existsSync } from "node:fs";
 import { readdir, readFile } from "node:fs/promises";

@@ -1,4 +1,4 @@
-// Owns migrating the embedded database: everything in one transaction, so nothing can stay half done.
+// Migrates the embedded database: everything in one transaction, so nothing can stay half done.
 import type { Logger } from "../../lib/logger.ts";
 import { type AppliedMigration, planMigrations, readMigrations } from "./plan.ts";
 import type { SqliteEngine } from "../sqlite/engine.ts";
@@ -16,7 +16,7 @@ const MIGRATIONS_TABLE = `CREATE TABLE IF NOT EXISTS "_prisma_migrations" (
 )`;
 
 /**
- * Applies what is pending and answers the names. Two processes at once are safe: BEGIN IMMEDIATE lets one in, and the
+ * Applies what is pending and returns their names. Two processes at once are safe: BEGIN IMMEDIATE lets one in, and the
  * other finds the work done. Throws an Error with a sentence when the operator has to decide.
  */
 export async function migrateSqlite(engine: SqliteEngine, logger: Logger): Promise<string[]> {

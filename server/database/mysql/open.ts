@@ -3,12 +3,8 @@ import { PrismaMariaDb } from "@prisma/adapter-mariadb";
 import { createConnection, type Connection } from "mariadb";
 import { PrismaClient } from "../../../prisma/generated/mysql/client.ts";
 import type { Logger } from "../../lib/logger.ts";
-import {
-  type OpenDatabase,
-  type PrismaModels,
-  SECRET_COLUMNS,
-  type SqlSession,
-} from "../database.ts";
+import { SECRET_COLUMNS } from "../client.ts";
+import type { OpenDatabase, PrismaModels, SqlSession } from "../ports.ts";
 import {
   classifyDatabaseError,
   retryConflicts,

@@ -1,8 +1,8 @@
 // Owns the bare driver's transaction: what the ledger's writer runs its batches in.
-import type { SqlSession } from "../database.ts";
+import type { SqlSession } from "../ports.ts";
 import { classifyDatabaseError, UnknownOutcomeError } from "../errors.ts";
 import type { MysqlPool, WatchedConnection } from "./pool.ts";
-import { toSqlDate } from "../sql-dates.ts";
+import { toSqlDate } from "../dates.ts";
 
 /**
  * `work` and COMMIT on one connection, once. The pool's connections have autocommit off, so the first statement begins

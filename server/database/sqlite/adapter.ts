@@ -1,4 +1,4 @@
-// Owns the driver adapter through which Prisma uses the embedded database.
+// The driver adapter through which Prisma uses the embedded database.
 import type {
   SqlDriverAdapter,
   SqlDriverAdapterFactory,

@@ -1,4 +1,4 @@
-// Owns one SQLite connection: its PRAGMAs, its prepared statements, and closing it for good after an error it cannot mend.
+// One SQLite connection: its PRAGMAs, its prepared statements, and closing it for good after an error it cannot mend.
 import Libsql from "libsql";
 import { LRUCache } from "lru-cache";
 import type { SqliteValue } from "./values.ts";

@@ -1,8 +1,8 @@
-// Owns the order of SQLite's work in this process: one writer at a time, readers beside it, patience with other processes.
+// The order of SQLite's work in this process: one writer at a time, readers beside it, retries past other processes.
 import { setTimeout as sleep } from "node:timers/promises";
-import { createMutex } from "./write-mutex.ts";
-import { openSqliteConnection, type SqliteResult } from "./connection.ts";
+import { openSqliteConnection, type SqliteConnection, type SqliteResult } from "./connection.ts";
 import { isBusy, type SqliteValue } from "./values.ts";
+import { createMutex, type Mutex } from "./write-mutex.ts";
 
 /** A write transaction. `run` refuses once it has ended, so that nothing can leak into the next one. */
 export interface SqliteTransaction {
@@ -32,6 +32,14 @@ export interface SqliteEngine {
 const WRITE_WAIT_MS = 5_000;
 const MAX_WAITING_WRITERS = 10_000;
 
+interface EngineState {
+  readonly writer: SqliteConnection;
+  readonly reader: SqliteConnection;
+  /** Whose turn it is to write. */
+  readonly turn: Mutex;
+  current: SqliteTransaction | undefined;
+}
+
 /**
  * Opens the file at `path` with one writer and one reader connection.
  *
@@ -41,103 +49,114 @@ const MAX_WAITING_WRITERS = 10_000;
  * so a failed commit can never swallow later, acknowledged ones (prisma#29933).
  */
 export async function openSqliteEngine(path: string): Promise<SqliteEngine> {
-  const writer = openSqliteConnection(path, "writer");
-  const reader = openSqliteConnection(path, "reader");
-  const turn = createMutex(MAX_WAITING_WRITERS);
-  let current: SqliteTransaction | undefined;
+  const state: EngineState = {
+    writer: openSqliteConnection(path, "writer"),
+    reader: openSqliteConnection(path, "reader"),
+    turn: createMutex(MAX_WAITING_WRITERS),
+    current: undefined,
+  };
+  const { writer, reader } = state;
   // Opens the file (and meets a first-time switch to WAL by another process) before anybody relies on it.
-  await patiently(() => writer.run("SELECT 1", []), WRITE_WAIT_MS);
-
-  function endTransaction(): void {
-    if (!writer.inTransaction) return;
-    try {
-      writer.script("ROLLBACK");
-    } catch {
-      // The connection is not to be trusted any more; closing it rolls back whatever it held.
-      writer.reset();
-    }
-  }
-
-  async function begin(): Promise<SqliteTransaction> {
-    const deadline = Date.now() + WRITE_WAIT_MS;
-    const endTurn = await turn.acquire(WRITE_WAIT_MS);
-    try {
-      await patiently(
-        () => writer.script("BEGIN IMMEDIATE"),
-        Math.max(deadline - Date.now(), 1_000),
-      );
-    } catch (error) {
-      endTransaction();
-      endTurn();
-      throw error;
-    }
-    let open = true;
-    const finish = () => {
-      open = false;
-      current = undefined;
-      endTransaction();
-      endTurn();
-    };
-    const transaction: SqliteTransaction = {
-      get open() {
-        return open;
-      },
-      run(sql, args) {
-        if (!open) throw new Error("The transaction has ended");
-        return writer.run(sql, args);
-      },
-      commit() {
-        if (!open) throw new Error("The transaction has ended");
-        try {
-          writer.script("COMMIT");
-        } finally {
-          finish();
-        }
-      },
-      rollback() {
-        if (open) finish();
-      },
-    };
-    current = transaction;
-    return transaction;
-  }
-
+  await retryWhileBusy(() => writer.run("SELECT 1", []), WRITE_WAIT_MS);
   return {
     get current() {
-      return current;
+      return state.current;
     },
-    begin,
-    read: (sql, args) => patiently(() => reader.run(sql, args), WRITE_WAIT_MS),
-    async write(sql, args) {
-      const transaction = await begin();
+    begin: () => begin(state),
+    read: (sql, args) => retryWhileBusy(() => reader.run(sql, args), WRITE_WAIT_MS),
+    write: (sql, args) => inTransaction(state, (transaction) => transaction.run(sql, args)),
+    script: (sql) => inTransaction(state, () => writer.script(sql)),
+    close: () => close(state),
+  };
+}
+
+/** Takes the turn, then SQLite's lock. */
+async function begin(state: EngineState): Promise<SqliteTransaction> {
+  const { writer, turn } = state;
+  const deadlineMs = Date.now() + WRITE_WAIT_MS;
+  const endTurn = await turn.acquire(WRITE_WAIT_MS);
+  try {
+    await retryWhileBusy(
+      () => writer.script("BEGIN IMMEDIATE"),
+      Math.max(deadlineMs - Date.now(), 1_000),
+    );
+  } catch (error) {
+    endTransaction(writer);
+    endTurn();
+    throw error;
+  }
+  const transaction = createTransaction(writer, () => {
+    state.current = undefined;
+    endTransaction(writer);
+    endTurn();
+  });
+  state.current = transaction;
+  return transaction;
+}
+
+/** The transaction that `writer` has just begun; `onEnd` runs once, when it ends. */
+function createTransaction(writer: SqliteConnection, onEnd: () => void): SqliteTransaction {
+  let open = true;
+  const finish = () => {
+    open = false;
+    onEnd();
+  };
+  return {
+    get open() {
+      return open;
+    },
+    run(sql, args) {
+      if (!open) throw new Error("The transaction has ended");
+      return writer.run(sql, args);
+    },
+    commit() {
+      if (!open) throw new Error("The transaction has ended");
       try {
-        const result = transaction.run(sql, args);
-        transaction.commit();
-        return result;
+        writer.script("COMMIT");
       } finally {
-        transaction.rollback();
+        finish();
       }
     },
-    async script(sql) {
-      const transaction = await begin();
-      try {
-        writer.script(sql);
-        transaction.commit();
-      } finally {
-        transaction.rollback();
-      }
-    },
-    async close() {
-      const endTurn = await turn.acquire(WRITE_WAIT_MS * 3).catch(() => undefined);
-      reader.close();
-      writer.close();
-      endTurn?.();
+    rollback() {
+      if (open) finish();
     },
   };
 }
 
+/** Rolls back whatever is still open on the connection. */
+function endTransaction(writer: SqliteConnection): void {
+  if (!writer.inTransaction) return;
+  try {
+    writer.script("ROLLBACK");
+  } catch {
+    // The connection is not to be trusted any more; closing it rolls back whatever it held.
+    writer.reset();
+  }
+}
+
+async function inTransaction<T>(
+  state: EngineState,
+  work: (transaction: SqliteTransaction) => T,
+): Promise<T> {
+  const transaction = await begin(state);
+  try {
+    const result = work(transaction);
+    transaction.commit();
+    return result;
+  } finally {
+    transaction.rollback();
+  }
+}
+
+async function close({ writer, reader, turn }: EngineState): Promise<void> {
+  const endTurn = await turn.acquire(WRITE_WAIT_MS * 3).catch(() => undefined);
+  reader.close();
+  writer.close();
+  endTurn?.();
+}
+
 /** Tries again while another process holds the lock, with growing, jittered pauses, for `waitMs` at most. */
-async function patiently<T>(attempt: () => T, waitMs: number): Promise<T> {
+async function retryWhileBusy<T>(attempt: () => T, waitMs: number): Promise<T> {
   const deadline = Date.now() + waitMs;
   for (let pauseMs = 2; ; pauseMs = Math.min(pauseMs * 1.5, 20)) {
     try {

@@ -1,15 +1,10 @@
-// Owns the embedded database: SQLite in a file, through Prisma and, for the ledger, directly.
+// The embedded database: SQLite in a file, through Prisma and, for the ledger, directly.
 import { mkdir } from "node:fs/promises";
 import { dirname, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import type { Logger } from "../../lib/logger.ts";
-import {
-  asServerClient,
-  type DatabaseTransaction,
-  type OpenDatabase,
-  SECRET_COLUMNS,
-  type SqlSession,
-} from "../database.ts";
+import { asServerClient, SECRET_COLUMNS } from "../client.ts";
+import type { DatabaseTransaction, OpenDatabase, SqlSession } from "../ports.ts";
 import { retryConflicts, toServiceUnavailable } from "../errors.ts";
 import { migrateSqlite } from "../migrations/sqlite.ts";
 import { createSqliteAdapter } from "./adapter.ts";

@@ -1,4 +1,4 @@
-// Owns the conversion of values between JavaScript, SQLite and Prisma.
+// Converts values between JavaScript, SQLite and Prisma.
 import {
   type ArgType,
   type ColumnType,
@@ -6,7 +6,7 @@ import {
   DriverAdapterError,
   type SqlQuery,
 } from "@prisma/driver-adapter-utils";
-import { toSqlDate } from "../sql-dates.ts";
+import { toSqlDate } from "../dates.ts";
 
 /** What the driver may be given. Anything else aborts the whole process: its native side panics on a boolean. */
 export type SqliteValue = null | string | number | bigint | Buffer;

@@ -1,9 +1,9 @@
-// Owns the queue in front of SQLite's single writer.
+// The queue in front of SQLite's single writer.
 
 /** First come, first served; one holder at a time. */
 export interface Mutex {
   /**
-   * Waits for the turn, `waitMs` at most, and answers the function that ends it (idempotent).
+   * Waits for the turn, `waitMs` at most, and returns the function that ends it (idempotent).
    * Rejects with `MutexTimeoutError`; a waiter that gave up never gets the turn.
    */
   acquire(waitMs: number): Promise<() => void>;

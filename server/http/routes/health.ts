@@ -1,6 +1,6 @@
 // Owns /health and /ready: whether this process lives, and whether it should be sent work.
 import type { Backend } from "../../infrastructure.ts";
-import type { DependencyState } from "../../kv/ports.ts";
+import type { DependencyState } from "../../lib/dependency-state.ts";
 import type { JobOutcome } from "../../jobs/runner.ts";
 
 /** The answer to /ready. */

@@ -2,8 +2,9 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { RateLimiterRedis } from "rate-limiter-flexible";
 import type { RedisConfig } from "../../config/config.ts";
+import type { DependencyState } from "../../lib/dependency-state.ts";
 import type { Logger } from "../../lib/logger.ts";
-import type { DependencyState, KeyValues, Limiter, LimiterRule } from "../ports.ts";
+import type { KeyValues, Limiter, LimiterRule } from "../ports.ts";
 import { createMemoryLimiter, toLimitResult, windowSecondsOf } from "../memory.ts";
 import { createRedisCache } from "./cache.ts";
 import { createRedisCircuit, type RedisCircuit } from "./circuit-breaker.ts";

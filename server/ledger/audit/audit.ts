@@ -1,5 +1,5 @@
 // Owns the audit of the ledger: every invariant, over any number of rows, in bounded memory, while the server runs.
-import type { Database } from "../../database/database.ts";
+import type { Database } from "../../database/ports.ts";
 import { doctorChecks, ENTRY_COUNTS } from "./checks.ts";
 
 /** One thing that is wrong. */

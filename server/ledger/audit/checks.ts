@@ -1,5 +1,5 @@
 // Owns the doctor's questions: one SQL statement each, over the users of one range of ids, answering only what is wrong.
-import type { Database } from "../../database/database.ts";
+import type { Database } from "../../database/ports.ts";
 import { moneyChecks } from "./money-checks.ts";
 
 type Dialect = Database["dialect"];

@@ -1,5 +1,5 @@
 // Owns the doctor's questions about money: credits granted for purchases and plans never exceed what the money kept buys.
-import type { Database } from "../../database/database.ts";
+import type { Database } from "../../database/ports.ts";
 
 /** One question, as in checks.ts. */
 interface MoneyCheck {

@@ -1,5 +1,5 @@
 // Reads accounts from the database and writes decisions to it. The only place that writes credits.
-import type { SqlSession } from "../../database/database.ts";
+import type { SqlSession } from "../../database/ports.ts";
 import type { BatchWrites, LoadedBatch } from "../model/batch.ts";
 import type { LedgerOperation } from "../ports.ts";
 import {

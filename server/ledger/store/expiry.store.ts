@@ -1,6 +1,6 @@
 // Finds what is overdue: lots, holds, old keys. Ending them is the ledger's work.
-import type { Database } from "../../database/database.ts";
-import { toSqlDate } from "../../database/sql-dates.ts";
+import type { Database } from "../../database/ports.ts";
+import { toSqlDate } from "../../database/dates.ts";
 
 /** Finds users with something overdue. Each list is in id order and bounded by `limit`. */
 export interface ExpiryStore {

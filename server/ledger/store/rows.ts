@@ -1,6 +1,6 @@
 // Rows of the ledger's tables: from SQL to the model's shapes and back, in the order of the columns in sql.ts.
-import type { SqlSession } from "../../database/database.ts";
-import { fromSqlDate, fromSqlDateOrNull, toSqlDate } from "../../database/sql-dates.ts";
+import type { SqlSession } from "../../database/ports.ts";
+import { fromSqlDate, fromSqlDateOrNull, toSqlDate } from "../../database/dates.ts";
 import { cutText } from "../../lib/text.ts";
 import type {
   Account,

@@ -1,5 +1,5 @@
 // The ledger's SQL: constant texts, each with one JSON parameter that carries the whole batch.
-import type { SqlSession } from "../../database/database.ts";
+import type { SqlSession } from "../../database/ports.ts";
 
 type Dialect = SqlSession["dialect"];
 

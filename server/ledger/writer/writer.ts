@@ -1,7 +1,7 @@
 // The one lane through which credits change. Read it from top to bottom to follow one batch:
 // submit -> next batch -> locks -> transaction (load, decide, save) -> answers; below that, what may go wrong.
 import { setTimeout as sleep } from "node:timers/promises";
-import type { Database } from "../../database/database.ts";
+import type { Database } from "../../database/ports.ts";
 import { fullJitterMs } from "../../lib/backoff.ts";
 import { isAppError } from "../../lib/errors.ts";
 import { newId } from "../../lib/ids.ts";

@@ -1,5 +1,5 @@
 // Owns what is for sale: packages and plans as stored, their prices at Stripe, and which plan a price stands for.
-import type { PrismaModels } from "../../database/database.ts";
+import type { PrismaModels } from "../../database/ports.ts";
 import { AppError } from "../../lib/errors.ts";
 import { isRefusal, unlessMissing } from "../stripe/errors.ts";
 import { suggestedPackage } from "./suggestion.ts";

@@ -1,5 +1,5 @@
 // Owns Stripe's events: stored under their own id, their effect committed with them, failures kept and tried again.
-import type { DatabaseTransaction } from "../../database/database.ts";
+import type { DatabaseTransaction } from "../../database/ports.ts";
 import { AppError, isAppError } from "../../lib/errors.ts";
 import type { Fulfilment, Purchase } from "../sync/sync.ts";
 import type { EventReceipt } from "../payment.service.ts";

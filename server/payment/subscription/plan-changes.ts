@@ -2,7 +2,7 @@
 import { createHash } from "node:crypto";
 import type { z } from "zod";
 import type { paymentContract } from "../../../shared/src/payment.ts";
-import type { PrismaModels } from "../../database/database.ts";
+import type { PrismaModels } from "../../database/ports.ts";
 import { AppError } from "../../lib/errors.ts";
 import type { Catalogue, PlanOffer, PricedPlan } from "../catalog/catalog.ts";
 import { planItemOf } from "../catalog/plan-item.ts";

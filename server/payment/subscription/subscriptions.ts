@@ -1,7 +1,7 @@
 // Owns what a subscriber does: subscribe, look, cancel, resume, and end for good.
 import type { z } from "zod";
 import type { subscriptionState } from "../../../shared/src/payment.ts";
-import type { PrismaModels } from "../../database/database.ts";
+import type { PrismaModels } from "../../database/ports.ts";
 import { AppError } from "../../lib/errors.ts";
 import type { Catalogue } from "../catalog/catalog.ts";
 import type { Checkouts, OpenCheckout } from "../checkout/checkouts.ts";

@@ -1,5 +1,5 @@
 // Owns which of our checkouts a session at Stripe is.
-import type { PrismaModels } from "../../database/database.ts";
+import type { PrismaModels } from "../../database/ports.ts";
 import type { StripeCheckout } from "../stripe/port.ts";
 
 /** A row of `checkouts`. */

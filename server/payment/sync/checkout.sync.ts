@@ -1,5 +1,5 @@
 // Owns what a checkout session came to: closes our checkout, settles its payment, grants what was bought.
-import type { DatabaseTransaction } from "../../database/database.ts";
+import type { DatabaseTransaction } from "../../database/ports.ts";
 import { AppError } from "../../lib/errors.ts";
 import { type CheckoutRow, checkoutOf } from "./checkout-lookup.ts";
 import type { InvoiceTruth } from "./invoice.sync.ts";

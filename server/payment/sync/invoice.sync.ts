@@ -1,5 +1,5 @@
 // Owns what a subscription's invoice came to: when paid, its payment row and its credits, slice by slice, each once.
-import type { DatabaseTransaction } from "../../database/database.ts";
+import type { DatabaseTransaction } from "../../database/ports.ts";
 import { newId } from "../../lib/ids.ts";
 import type { GrantOperation } from "../../ledger/ports.ts";
 import type { Catalogue } from "../catalog/catalog.ts";

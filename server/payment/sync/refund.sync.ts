@@ -1,5 +1,5 @@
 // Owns money that went back: refunds and disputes of a payment, and the credits that go with them, either way.
-import type { DatabaseTransaction, PrismaModels } from "../../database/database.ts";
+import type { DatabaseTransaction, PrismaModels } from "../../database/ports.ts";
 import { scopedKey } from "../../ledger/idempotency-key.ts";
 import type { LedgerOperation } from "../../ledger/ports.ts";
 import { paidInAll, takenTargets } from "../catalog/kept-credits.ts";

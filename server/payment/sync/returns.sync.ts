@@ -1,5 +1,5 @@
 // Owns the credits that go back because later invoices gave unused time back: the subscription's payments taken together.
-import type { DatabaseTransaction, PrismaModels } from "../../database/database.ts";
+import type { DatabaseTransaction, PrismaModels } from "../../database/ports.ts";
 import { scopedKey } from "../../ledger/idempotency-key.ts";
 import type { LedgerOperation } from "../../ledger/ports.ts";
 import { sliceKey, slicesOf } from "../catalog/invoice-credits.ts";

@@ -1,5 +1,5 @@
 // Owns our copy of a Stripe subscription: converged from Stripe's current object, never from the order of events.
-import type { PrismaModels } from "../../database/database.ts";
+import type { PrismaModels } from "../../database/ports.ts";
 import { newId } from "../../lib/ids.ts";
 import type { Catalogue } from "../catalog/catalog.ts";
 import { nextAnchored } from "../catalog/billing-months.ts";

@@ -1,5 +1,5 @@
 // Owns what all parts of payments share: their dependencies, the user's lock, and effects that commit together.
-import type { Database, DatabaseTransaction } from "../../database/database.ts";
+import type { Database, DatabaseTransaction } from "../../database/ports.ts";
 import { AppError } from "../../lib/errors.ts";
 import type { Ledger } from "../../ledger/ports.ts";
 import type { Logger } from "../../lib/logger.ts";

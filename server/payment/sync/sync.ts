@@ -1,5 +1,5 @@
 // Owns fulfil(purchase): the one way anything bought, renewed, given back or ended becomes true here.
-import type { DatabaseTransaction } from "../../database/database.ts";
+import type { DatabaseTransaction } from "../../database/ports.ts";
 import type { Catalogue } from "../catalog/catalog.ts";
 import { createCheckoutTruth } from "./checkout.sync.ts";
 import { createInvoiceTruth, type InvoiceTruth } from "./invoice.sync.ts";

@@ -2,7 +2,7 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { Locks } from "../../../server/kv/ports.ts";
-import type { Database, SqlSession } from "../../../server/database/database.ts";
+import type { Database, SqlSession } from "../../../server/database/ports.ts";
 import { UnknownOutcomeError } from "../../../server/database/errors.ts";
 import { isAppError } from "../../../server/lib/errors.ts";
 import type { SpendOperation } from "../../../server/ledger/ports.ts";

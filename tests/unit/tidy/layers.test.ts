@@ -77,7 +77,7 @@ const ALLOWED: ReadonlyArray<readonly [string, string, typeof VALUE]> = [
   ["server/adapters/stripe/errors.ts", "stripe", VALUE],
   ["server/http/middleware.ts", "express", VALUE],
   ["server/kv/redis/open.ts", "ioredis", VALUE],
-  ["server/ledger/writer/writer.ts", "../../database/database.ts", TYPE],
+  ["server/ledger/writer/writer.ts", "../../database/ports.ts", TYPE],
   ["server/main.ts", "./sandbox/src/sandbox.ts", DYNAMIC],
   ["server/cli/dev/dev.ts", "../../sandbox/src/sandbox.ts", VALUE],
   ["server/sandbox/test/support.ts", "stripe", VALUE],

@@ -1,4 +1,4 @@
-// Owns how dates are written in SQL, so that Prisma's writes and raw statements compare and sort alike.
+// How dates are written in SQL, so that Prisma's writes and raw statements compare and sort alike.
 
 /** The two databases. */
 export type SqlDialect = "mysql" | "sqlite";

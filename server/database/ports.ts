@@ -1,15 +1,6 @@
-// Owns the Database handle: the Prisma client, its transactions, and a raw SQL session for the ledger.
-import type { PrismaClient as MysqlClient } from "../../prisma/generated/mysql/client.ts";
-import type { PrismaClient as SqliteClient } from "../../prisma/generated/sqlite/client.ts";
-import type { DependencyState } from "../kv/ports.ts";
-
-/** Columns Prisma leaves out unless a query selects them by name, so that no answer or log can carry them by accident. */
-export const SECRET_COLUMNS = {
-  session: { refreshTokenHash: true, previousTokenHash: true },
-} as const;
-
-/** The client both back ends are seen as. */
-export type ServerPrismaClient = MysqlClient<never, typeof SECRET_COLUMNS>;
+// The database as the server sees it: Prisma's models, transactions, and a raw SQL session for the ledger.
+import type { DependencyState } from "../lib/dependency-state.ts";
+import type { ServerPrismaClient } from "./client.ts";
 
 type NotInTransactions = "$connect" | "$disconnect" | "$on" | "$transaction" | "$extends";
 
@@ -19,7 +10,7 @@ export type PrismaModels = Omit<ServerPrismaClient, NotInTransactions>;
 /**
  * Raw SQL on one connection, in one transaction. Placeholders are `?`; parameters are null, string, number, bigint,
  * boolean or Date. Write dates with `toSqlDate(dialect, date)` and read them with `fromSqlDate(dialect, value)` of
- * sql-dates.ts, and always give them yourself: a column's own default has another form on SQLite.
+ * dates.ts, and always give them yourself: a column's own default has another form on SQLite.
  */
 export interface SqlSession {
   readonly dialect: "mysql" | "sqlite";
@@ -65,9 +56,4 @@ export interface OpenDatabase {
   check(): Promise<DependencyState>;
   /** Waits for what is in flight; safe to call twice. */
   close(): Promise<void>;
-}
-
-/** The two generated clients differ only in filters SQLite lacks (full-text search), which nobody uses: the one cast. */
-export function asServerClient(client: SqliteClient<never, typeof SECRET_COLUMNS>) {
-  return client as unknown as ServerPrismaClient;
 }

@@ -1,0 +1,41 @@
+// Opens the database DATABASE_URL names: SQLite or MySQL, migrated, with its catalogue.
+import { seedCatalogue } from "../../prisma/seed.ts";
+import type { Config } from "../config/config.ts";
+import type { Logger } from "../lib/logger.ts";
+import type { OpenDatabase } from "./ports.ts";
+
+/** What opening the database needs. */
+export interface DatabaseOptions {
+  readonly config: Pick<Config, "database" | "environment">;
+  readonly logger: Logger;
+}
+
+/**
+ * Opens, migrates and seeds the database. The other engine is not even loaded.
+ * Throws a plain Error with a sentence for the operator when it cannot be used.
+ */
+export async function openDatabase(options: DatabaseOptions): Promise<OpenDatabase> {
+  const open = await openMigrated(options);
+  try {
+    await seedCatalogue(open.database.models);
+    return open;
+  } catch (error) {
+    await open.close();
+    throw error;
+  }
+}
+
+async function openMigrated({ config, logger }: DatabaseOptions): Promise<OpenDatabase> {
+  switch (config.database.kind) {
+    case "sqlite": {
+      const { openEmbeddedDatabase } = await import("./sqlite/open.ts");
+      return openEmbeddedDatabase(config.database.url, logger);
+    }
+    case "mysql": {
+      const { openProductionDatabase } = await import("./mysql/open.ts");
+      const mayCreate = config.environment !== "production";
+      const { url, sslCa } = config.database;
+      return openProductionDatabase(url, { logger, mayCreate, sslCa });
+    }
+  }
+}
