@@ -19,6 +19,14 @@ export function bearerOf(request: IncomingMessage): string | null {
   return /^Bearer +([^\s]+) *$/i.exec(header)?.[1] ?? null;
 }
 
+/**
+ * The Origin header; null for a request that a browser says a page of this very host sent. Pages cannot set Sec-Fetch-Site,
+ * and the only page here is /api/docs.
+ */
+function originOf({ headers }: IncomingMessage): string | null {
+  return headers["sec-fetch-site"] === "same-origin" ? null : (headers.origin ?? null);
+}
+
 /** Makes the function that gives each request its context. */
 export function createContextFactory(deps: {
   services: Services;
@@ -37,7 +45,7 @@ export function createContextFactory(deps: {
         requestId,
         ip: deps.clientAddress(request),
         userAgent: request.headers["user-agent"]?.slice(0, MAX_USER_AGENT_LENGTH) ?? null,
-        origin: request.headers.origin ?? null,
+        origin: originOf(request),
         bearer,
         refreshCookies: readRefreshCookies(request.headers.cookie, deps.config.cookies),
       },

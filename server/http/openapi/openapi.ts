@@ -141,9 +141,11 @@ function bodyOf(operation: RestOperation, input: JsonSchema): OperationObject["r
   const schema = withoutProperties(input, operation.pathParameters);
   const alternatives = schema.anyOf ?? schema.oneOf;
   if (!alternatives && Object.keys(schema.properties ?? {}).length === 0) return undefined;
+  // Whoever tries it in a browser has the cookie; a made-up token would stand in its way.
+  const example = operation.takesCookie ? {} : exampleOf(schema, "", true);
   return {
     required: alternatives !== undefined || (schema.required?.length ?? 0) > 0,
-    content: { "application/json": { schema, example: exampleOf(schema, "", true) } },
+    content: { "application/json": { schema, example } },
   };
 }
 

@@ -98,12 +98,27 @@ describe("the seed's paths", () => {
       });
     expect((await refresh({ origin: "https://evil.example" })).status).toBe(403);
     expect((await refresh({ origin: "null" })).status).toBe(403);
+    for (const site of ["same-site", "cross-site", "none"])
+      expect((await refresh({ origin: server.url, "sec-fetch-site": site })).status).toBe(403);
     const answer = await refresh({ origin: "http://localhost:3000" });
     expect(answer.status).toBe(200);
     expect(await answer.json()).not.toHaveProperty("refreshToken");
     const [cookie = ""] = answer.headers.getSetCookie();
     expect(cookie).toMatch(/^refresh=[^;]+; Path=\/; Max-Age=\d+; HttpOnly; SameSite=Lax$/);
   });
+});
+
+test("returns an access token to the docs page for the refresh cookie", async () => {
+  const session = await server.signIn("docs@example.com");
+  const answer = await fetch(`${server.url}/api/auth/refresh`, {
+    method: "POST",
+    headers: {
+      cookie: `refresh=${session.refreshToken}`,
+      origin: server.url,
+      "sec-fetch-site": "same-origin",
+    },
+  });
+  expect([answer.status, await answer.json()]).toMatchObject([200, { success: true }]);
 });
 
 describe("the description", () => {

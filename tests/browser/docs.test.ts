@@ -1,0 +1,52 @@
+// Owns the proof that /api/docs lets a person try calls, under its own policy, and loads nothing from elsewhere.
+import { chromium } from "playwright-core";
+import { expect, test } from "vitest";
+import { startServer } from "../support/server.ts";
+
+test("returns answers to calls tried on /api/docs, signed in by the cookie", async () => {
+  const server = await startServer();
+  const browser = await chromium.launch({
+    executablePath: process.env["CHROMIUM_PATH"] ?? "/usr/bin/chromium",
+  });
+  try {
+    const session = await server.signIn("docs@example.com");
+    const context = await browser.newContext();
+    await context.addCookies([
+      { name: "refresh", value: session.refreshToken, url: server.url, httpOnly: true },
+    ]);
+    const page = await context.newPage();
+    const complaints: string[] = [];
+    page.on("console", (message) => {
+      if (message.type() !== "log") complaints.push(message.text());
+    });
+    page.on("pageerror", (error) => complaints.push(error.message));
+    page.on("request", (request) => {
+      if (![server.url, "data:"].some((own) => request.url().startsWith(own)))
+        complaints.push(request.url());
+    });
+    const tryCall = async (tag: string, operation: string): Promise<string> => {
+      const block = page.locator(`#operations-${tag}-${operation}`);
+      await block.locator(".opblock-summary-control").first().click();
+      await block.locator(".execute").click();
+      const answer = block.locator(".live-responses-table .response").first();
+      await answer.waitFor();
+      return answer.innerText();
+    };
+
+    await page.goto(server.url);
+    await page.locator(".opblock").first().waitFor();
+    expect(page.url()).toBe(`${server.url}/api/docs`);
+    const renewed = await tryCall("auth", "auth_refresh");
+    const token = /"accessToken": "([^"]+)"/.exec(renewed)?.[1] ?? "";
+    await page.getByRole("button", { name: "Authorize" }).first().click();
+    await page.locator(".auth-container input").first().fill(token);
+    await page.locator(".auth-container button.authorize").first().click();
+    await page.locator(".btn-done").first().click();
+    expect(await tryCall("user", "user_update")).toContain('"name": "Ada Lovelace"');
+    expect(await tryCall("credit", "credit_balance")).toContain('"available": 100');
+    expect(complaints).toEqual([]);
+  } finally {
+    await browser.close();
+    await server.close();
+  }
+});

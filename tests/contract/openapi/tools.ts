@@ -1,0 +1,62 @@
+// Runs the command of a package of this workspace, wherever npm has put it.
+import { execFile } from "node:child_process";
+import { existsSync, readFileSync } from "node:fs";
+import { dirname, join } from "node:path";
+import { fileURLToPath } from "node:url";
+
+/** This workspace. */
+export const here = dirname(fileURLToPath(import.meta.url));
+/** The whole project. */
+export const root = join(here, "../../..");
+
+/** How a command ended. */
+export interface Ended {
+  readonly code: number;
+  readonly stdout: string;
+  readonly output: string;
+}
+
+/** Runs a script of Node's in `cwd`, for 50 s at most. */
+export function run(
+  script: string,
+  parameters: readonly string[],
+  options: { cwd: string; env?: Record<string, string> },
+): Promise<Ended> {
+  return new Promise((resolve) => {
+    execFile(
+      process.execPath,
+      [script, ...parameters],
+      {
+        cwd: options.cwd,
+        // None of these may ask the network for news or tell it of us.
+        env: {
+          ...process.env,
+          NO_COLOR: "1",
+          REDOCLY_TELEMETRY: "off",
+          REDOCLY_SUPPRESS_UPDATE_NOTICE: "true",
+          ...options.env,
+        },
+        timeout: 50_000,
+        maxBuffer: 50_000_000,
+      },
+      (error, stdout, stderr) => {
+        const code = error === null ? 0 : typeof error.code === "number" ? error.code : 1;
+        resolve({ code, stdout, output: `${stdout}${stderr}` });
+      },
+    );
+  });
+}
+
+/** The script behind a package's command. */
+export function commandOf(packageName: string, command: string): string {
+  const folder = [here, root]
+    .map((base) => join(base, "node_modules", packageName))
+    .find((path) => existsSync(path));
+  if (folder === undefined) throw new Error(`${packageName} is not installed.`);
+  const manifest = JSON.parse(readFileSync(join(folder, "package.json"), "utf8")) as {
+    bin: string | Record<string, string>;
+  };
+  const path = typeof manifest.bin === "string" ? manifest.bin : manifest.bin[command];
+  if (path === undefined) throw new Error(`${packageName} has no command ${command}.`);
+  return join(folder, path);
+}
