@@ -1,4 +1,4 @@
-// Owns the composition: config and back end in, stores -> services -> routers -> HTTP out. Nothing here listens or reads files.
+// The composition root: config and back end in, stores -> services -> routers -> HTTP out. Nothing here listens or reads files.
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { createGoogleIdentityProvider } from "./adapters/google/google.ts";
 import { createModelAdapter } from "./adapters/model.ts";
@@ -15,23 +15,15 @@ import { createSessionStore } from "./auth/session/session.store.ts";
 import { createSignInStore } from "./auth/sign-in/sign-in.store.ts";
 import type { Backend } from "./infrastructure.ts";
 import type { Config } from "./config/config.ts";
-import type { CommonHeaders } from "./http/unreadable.ts";
+import type { CommonHeaders } from "./http/client-errors.ts";
 import { createCreditService } from "./credit/credit.service.ts";
 import { priceVersion } from "./credit/prices.ts";
 import { withPackageSuggestion } from "./credit/package-suggestion.ts";
 import { createCreditStore } from "./credit/credit.store.ts";
-import { createBodyReader } from "./http/body-reader.ts";
-import { createCrossSiteCheck } from "./http/cross-site.ts";
-import { createClientAddress } from "./http/client-address.ts";
-import { sendError } from "./http/response.ts";
-import { createContextFactory } from "./http/context.ts";
-import { createCommonHeaders, createEdge, pathOf } from "./http/middleware.ts";
+import { createHttpHandler } from "./http/http.ts";
+import { createCommonHeaders } from "./http/middleware.ts";
 import { createReadiness } from "./http/routes/health.ts";
 import { createMetrics } from "./http/routes/metrics.ts";
-import { createRateLimits } from "./http/rate-limits.ts";
-import { createRoutes } from "./http/routes.ts";
-import { createRest } from "./http/rest/rest.ts";
-import { createTrpcHandler, TRPC_PREFIX } from "./http/trpc.ts";
 import { createJobs } from "./jobs/jobs.ts";
 import { createJobRunner, type JobRunner } from "./jobs/runner.ts";
 import { runDoctor } from "./ledger/audit/audit.ts";
@@ -47,19 +39,19 @@ import type { Services } from "./trpc/context.ts";
 import { createUserService } from "./user/user.service.ts";
 import { createUserStore } from "./user/user.store.ts";
 
-/** What an app is made of. */
+/** Dependencies of an app. */
 export interface AppDeps {
   readonly config: Config;
   /** Stays the caller's: close it after the app. */
   readonly backend: Backend;
   readonly logger: Logger;
-  /** The outside world, where it shall not be what the configuration says. */
+  /** Default to the vendors that the configuration names. */
   readonly adapters?: {
     readonly stripe?: StripePort;
     readonly identityProvider?: IdentityProvider;
     readonly model?: ModelPort;
   };
-  /** Milliseconds since the epoch; Date.now unless told. */
+  /** Milliseconds since the epoch; defaults to Date.now. */
   readonly clock?: () => number;
   /** Tests bring shorter ones. */
   readonly runTimings?: Partial<RunTimings>;
@@ -85,51 +77,82 @@ export interface App {
   close(): Promise<void>;
 }
 
-/** Puts the app together; jobs run once `jobs.start()` is called. */
+/** Puts the app together: stores, services, routers, HTTP. Jobs run once `jobs.start()` is called. */
 export function createApp(deps: AppDeps): App {
   const { config, backend, logger } = deps;
   const now = deps.clock ?? Date.now;
   const { database, cache, locks, pubsub } = backend;
-
   const metrics = createMetrics({
     config,
     backlog: () => payment.eventBacklog(),
     ledgerPending: () => ledger.pending,
   });
-  const ledger = createLedger({
-    database,
-    locks,
-    cache,
-    pubsub,
-    logger,
-    now,
-    onBatch: metrics.batch,
+  const onBatch = metrics.batch;
+  const ledger = createLedger({ database, locks, cache, pubsub, logger, now, onBatch });
+  const parts: Parts = { ...deps, now, ledger };
+  const payment = createPayment(parts);
+  const services = createServices(parts, payment);
+  const jobs = createAppJobs(parts, services);
+  let shuttingDown = false;
+  const http = createHttpHandler({
+    ...{ config, backend, services, metrics, logger, now },
+    lean: deps.leanPath ?? true,
+    readiness: createReadiness({
+      backend,
+      backlog: payment.eventBacklog,
+      lastDoctor: () => jobs.lastOutcome("doctor"),
+      isShuttingDown: () => shuttingDown,
+    }),
   });
-  const payment = createPaymentService({
-    database,
+
+  return {
+    handle: http.handle,
+    commonHeaders: createCommonHeaders(config),
+    services,
+    payment,
     ledger,
-    stripe: deps.adapters?.stripe ?? createStripeAdapter(config.stripe),
+    jobs,
+    beginShutdown() {
+      shuttingDown = true;
+    },
+    endStreams: http.endStreams,
+    async close() {
+      shuttingDown = true;
+      await jobs.close();
+      await services.ai.close();
+      await services.auth.close();
+      await ledger.close();
+      metrics.close();
+    },
+  };
+}
+
+/** What every service is made from. */
+interface Parts extends AppDeps {
+  readonly now: () => number;
+  readonly ledger: Ledger;
+}
+
+function createPayment({ config, backend, adapters, ledger, logger, now }: Parts): PaymentService {
+  return createPaymentService({
+    database: backend.database,
+    ledger,
+    stripe: adapters?.stripe ?? createStripeAdapter(config.stripe),
     logger,
     now,
     frontendUrl: config.frontendOrigins[0],
     signingSecrets: config.tokens.accessSecrets,
     sandbox: config.sandbox,
   });
-  const packages = { suggest: payment.suggestPackage };
-  const auth = createAuthService({
-    config,
-    sessions: createSessionStore(database),
-    signIns: createSignInStore({ database, ledger, logger }),
-    // A memory of one process's own would not hear of what other processes on the same database revoke.
-    sharedCache: config.redis === null ? null : cache,
-    identityProvider:
-      deps.adapters?.identityProvider ??
-      createGoogleIdentityProvider({ config: config.google, now }),
-    logger,
-    now,
-  });
+}
+
+function createServices(parts: Parts, payment: PaymentService): Services {
+  const { config, backend, ledger, logger, now } = parts;
+  const { database } = backend;
   const { costs } = config.credits;
-  const services: Services = {
+  const packages = { suggest: payment.suggestPackage };
+  const auth = createAuth(parts);
+  return {
     auth,
     user: createUserService({
       users: createUserStore(database),
@@ -138,30 +161,9 @@ export function createApp(deps: AppDeps): App {
       logger,
       now,
     }),
-    credit: createCreditService({
-      store: createCreditStore(database),
-      packages,
-      ledger,
-      // Without Redis nothing tells other processes on the same database of a change: read, and look often.
-      ...(config.redis === null ? { cache: null, livePollMs: 2_000 } : { cache }),
-      pubsub,
-      logger,
-      now,
-      costs,
-    }),
+    credit: createCredit(parts, packages),
     payment,
-    ai: createAiService({
-      store: createRunStore({ database, ledger, now }),
-      output: backend.runOutput,
-      pubsub,
-      model: deps.adapters?.model ?? createModelAdapter(config.ai ?? { baseUrl: "", apiKey: null }),
-      models: featureModels(config),
-      prices: { credits: costs, version: priceVersion(costs) },
-      withPackageSuggestion: (work) => withPackageSuggestion(packages, work),
-      logger,
-      now,
-      ...(deps.runTimings === undefined ? {} : { timings: deps.runTimings }),
-    }),
+    ai: createAi(parts, packages),
     service: createServiceService({
       store: createServiceStore(database),
       ledger,
@@ -182,95 +184,81 @@ export function createApp(deps: AppDeps): App {
       now,
     }),
   };
+}
 
-  const jobs = createJobRunner({
+function createAuth({ config, backend, adapters, ledger, logger, now }: Parts): Services["auth"] {
+  return createAuthService({
+    config,
+    sessions: createSessionStore(backend.database),
+    signIns: createSignInStore({ database: backend.database, ledger, logger }),
+    // A memory of one process's own would not hear of what other processes on the same database revoke.
+    sharedCache: config.redis === null ? null : backend.cache,
+    identityProvider:
+      adapters?.identityProvider ?? createGoogleIdentityProvider({ config: config.google, now }),
+    logger,
+    now,
+  });
+}
+
+/** Suggests the package that would cover a shortage. */
+interface Packages {
+  readonly suggest: PaymentService["suggestPackage"];
+}
+
+function createCredit(
+  { config, backend, ledger, logger, now }: Parts,
+  packages: Packages,
+): Services["credit"] {
+  return createCreditService({
+    store: createCreditStore(backend.database),
+    packages,
+    ledger,
+    // Without Redis nothing tells other processes on the same database of a change: read, and look often.
+    ...(config.redis === null ? { cache: null, livePollMs: 2_000 } : { cache: backend.cache }),
+    pubsub: backend.pubsub,
+    logger,
+    now,
+    costs: config.credits.costs,
+  });
+}
+
+function createAi(
+  { config, backend, adapters, ledger, logger, now, runTimings }: Parts,
+  packages: Packages,
+): Services["ai"] {
+  const { costs } = config.credits;
+  return createAiService({
+    store: createRunStore({ database: backend.database, ledger, now }),
+    output: backend.runOutput,
+    pubsub: backend.pubsub,
+    model: adapters?.model ?? createModelAdapter(config.ai ?? { baseUrl: "", apiKey: null }),
+    models: featureModels(config),
+    prices: { credits: costs, version: priceVersion(costs) },
+    withPackageSuggestion: (work) => withPackageSuggestion(packages, work),
+    logger,
+    now,
+    ...(runTimings === undefined ? {} : { timings: runTimings }),
+  });
+}
+
+function createAppJobs(
+  { backend, ledger, logger, now }: Parts,
+  { payment, auth, ai }: Pick<App, "payment"> & Services,
+): JobRunner {
+  const { database } = backend;
+  return createJobRunner({
     database,
     logger,
     now,
     jobs: createJobs({
       payment,
       auth,
-      ai: services.ai,
+      ai,
       expiry: { store: createExpiryStore(database), ledger, now },
       audit: (signal) => runDoctor({ database, signal }),
       logger,
     }),
   });
-  let shuttingDown = false;
-  const clientAddress = createClientAddress(config.trustProxy);
-  const createContext = createContextFactory({
-    services,
-    limits: createRateLimits({ backend, config, now }),
-    logger,
-    config,
-    clientAddress,
-  });
-  const bodies = createBodyReader({ clientAddress });
-  const refuseCrossSite = createCrossSiteCheck({
-    frontendOrigins: config.frontendOrigins,
-    clientAddress,
-    logger,
-  });
-  const edge = createEdge({ config, logger });
-  const trpc = createTrpcHandler({
-    createContext,
-    bodies,
-    refuseCrossSite,
-    logger,
-    lean: deps.leanPath ?? true,
-  });
-  const rest = createRest({ createContext, bodies, refuseCrossSite });
-  const routes = createRoutes({
-    rest: rest.router,
-    config,
-    services,
-    createContext,
-    bodies,
-    refuseCrossSite,
-    metrics,
-    logger,
-    readiness: createReadiness({
-      backend,
-      backlog: payment.eventBacklog,
-      lastDoctor: () => jobs.lastOutcome("doctor"),
-      isShuttingDown: () => shuttingDown,
-    }),
-  });
-
-  return {
-    handle(request, response) {
-      metrics.watch(request, response);
-      // A client that leaves in the middle is its own affair and must not end the process.
-      response.on("error", () => undefined);
-      edge(request, response, () => {
-        // tRPC is the hot path and needs nothing of Express (docs/decisions/0010-lean-trpc-path.md).
-        const path = pathOf(request.url);
-        if (path.startsWith(TRPC_PREFIX)) trpc.handle(request, response);
-        else if (isDecodable(path)) routes(request, response);
-        else sendError(request, response, { statusCode: 400 });
-      });
-    },
-    commonHeaders: createCommonHeaders(config),
-    services,
-    payment,
-    ledger,
-    jobs,
-    beginShutdown() {
-      shuttingDown = true;
-    },
-    endStreams() {
-      trpc.endStreams();
-      rest.endStreams();
-    },
-    async close() {
-      shuttingDown = true;
-      await jobs.close();
-      await services.ai.close();
-      await auth.close();
-      await ledger.close();
-      metrics.close();
-    },
-  };
 }
 
 /** Which model answers which feature: the quick chat has its own, everything else the stronger one. */
@@ -281,14 +269,4 @@ function featureModels({ ai }: Config): FeatureModels {
     ...(flash === null ? {} : { "chat-flash": flash }),
     ...(pro === null ? {} : { "chat-pro": pro, "ppt-generate": pro, "ppt-edit": pro }),
   };
-}
-
-/** Whether the percent-encoding of a path holds: what it does not mean must not be guessed. */
-function isDecodable(path: string): boolean {
-  try {
-    decodeURIComponent(path);
-    return true;
-  } catch {
-    return false;
-  }
 }

@@ -28,7 +28,7 @@ export function isJson(request: IncomingMessage): boolean {
  */
 export function parseJson(text: string): unknown {
   if (text === "") return undefined;
-  if (tooDeep(text)) throw malformed(`JSON may be nested ${MAX_JSON_DEPTH} deep at most.`);
+  if (isTooDeep(text)) throw malformed(`JSON may be nested ${MAX_JSON_DEPTH} deep at most.`);
   let value: unknown;
   try {
     value = JSON.parse(text);
@@ -40,9 +40,9 @@ export function parseJson(text: string): unknown {
   return value;
 }
 
-/** Whether text must be refused before anybody else parses it; throws what parseJson throws. */
-export function refuseHostile(text: string): void {
-  if (tooDeep(text)) throw malformed(`JSON may be nested ${MAX_JSON_DEPTH} deep at most.`);
+/** Throws what parseJson throws for JSON that is too deep or has a prototype key; text that is no JSON passes. */
+export function assertSafeJson(text: string): void {
+  if (isTooDeep(text)) throw malformed(`JSON may be nested ${MAX_JSON_DEPTH} deep at most.`);
   if (!/__proto__|\\u/i.test(text)) return;
   let value: unknown;
   try {
@@ -64,7 +64,7 @@ const QUOTE = 34;
 const BACKSLASH = 92;
 
 /** Whether text that may be JSON opens more than MAX_JSON_DEPTH brackets at once, outside strings. */
-function tooDeep(text: string): boolean {
+function isTooDeep(text: string): boolean {
   let depth = 0;
   let inString = false;
   for (let index = 0; index < text.length; index += 1) {

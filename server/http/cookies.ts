@@ -1,4 +1,4 @@
-// Owns cookies on the wire: reading them with their duplicates, and the one set of attributes ours have.
+// Cookies on the wire: reading them with their duplicates, and the one set of attributes ours have.
 import type { SignInCookie } from "../auth/auth.types.ts";
 import type { Config } from "../config/config.ts";
 import { trimOptionalWhitespace } from "../lib/text.ts";
@@ -47,8 +47,9 @@ export function refreshCookie(
   maxAgeSeconds: number,
   cookies: CookieConfig,
 ): string {
-  const sameSite = { lax: "Lax", strict: "Strict", none: "None" }[cookies.sameSite];
-  return serialize(refreshCookieName(cookies), token, maxAgeSeconds, sameSite, cookies.secure);
+  const sameSite = ({ lax: "Lax", strict: "Strict", none: "None" } as const)[cookies.sameSite];
+  const { secure } = cookies;
+  return serialize(refreshCookieName(cookies), token, { maxAgeSeconds, sameSite, secure });
 }
 
 /** The Set-Cookie value of a sign-in state; null clears it. Lax, because Google's redirect back is cross-site. */
@@ -58,15 +59,20 @@ export function stateCookie(
   maxAgeSeconds: number,
   cookies: CookieConfig,
 ): string {
-  return serialize(name, value, maxAgeSeconds, "Lax", cookies.secure);
+  const { secure } = cookies;
+  return serialize(name, value, { maxAgeSeconds, sameSite: "Lax", secure });
+}
+
+interface Attributes {
+  readonly maxAgeSeconds: number;
+  readonly sameSite: "Lax" | "Strict" | "None";
+  readonly secure: boolean;
 }
 
 function serialize(
   name: string,
   value: string | null,
-  maxAgeSeconds: number,
-  sameSite: string,
-  secure: boolean,
+  { maxAgeSeconds, sameSite, secure }: Attributes,
 ): string {
   const kept = value === null ? 0 : Math.max(0, Math.floor(maxAgeSeconds));
   return [

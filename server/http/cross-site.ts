@@ -6,18 +6,18 @@ import { pathOf } from "./middleware.ts";
 import { requestIdOf } from "./response.ts";
 
 /** Throws FORBIDDEN for a request that a page of another site made a browser send. */
-export type RefuseCrossSite = (request: IncomingMessage) => void;
+export type AssertSameSite = (request: IncomingMessage) => void;
 
 /**
  * Makes the check. It comes before the request is counted, so that no page can use up its visitor's limits. What the browser
  * says of itself decides: `Origin` with every POST and every CORS request (Fetch standard), `Sec-Fetch-Site` with the rest,
  * images and frames included. An Authorization header is its sender's own: no page can add it without a preflight.
  */
-export function createCrossSiteCheck(deps: {
+export function createSameSiteCheck(deps: {
   frontendOrigins: readonly string[];
   clientAddress: (request: IncomingMessage) => string;
   logger: Logger;
-}): RefuseCrossSite {
+}): AssertSameSite {
   const own = new Set(deps.frontendOrigins);
   return (request) => {
     const { headers } = request;
@@ -43,7 +43,7 @@ export function createCrossSiteCheck(deps: {
 }
 
 /** Throws FORBIDDEN when a page of another site asks, unless to go there: no person begins a sign-in by an image or a frame. */
-export function refuseUnlessNavigation({ headers }: IncomingMessage): void {
+export function assertNavigation({ headers }: IncomingMessage): void {
   const site = headers["sec-fetch-site"];
   if (site !== "cross-site" && site !== "same-site") return;
   if (headers["sec-fetch-mode"] !== "navigate" || headers["sec-fetch-dest"] !== "document")

@@ -1,4 +1,4 @@
-// Owns what every request passes first, whatever it is for: its id, the security headers, CORS, the log line.
+// What every request passes first, whatever it is for: its id, the security headers, CORS, the log line.
 import { randomUUID } from "node:crypto";
 import { IncomingMessage, ServerResponse } from "node:http";
 import { Socket } from "node:net";
@@ -7,10 +7,10 @@ import helmet from "helmet";
 import type { Config } from "../config/config.ts";
 import type { Logger } from "../lib/logger.ts";
 import { sendError, setRequestId } from "./response.ts";
-import type { CommonHeaders } from "./unreadable.ts";
+import type { CommonHeaders } from "./client-errors.ts";
 
 /** Handles a request or leaves it to `next`. */
-export type EdgeMiddleware = (
+export type HttpMiddleware = (
   request: IncomingMessage,
   response: ServerResponse,
   next: () => void,
@@ -109,7 +109,7 @@ const EXPOSED_HEADERS = [
   "retry-after",
 ];
 
-/** The edge's headers for answers that are no request's: a page of ours must be able to read those too. */
+/** The headers of answers that are no request's: a page of ours must be able to read those too. */
 export function createCommonHeaders(
   config: Pick<Config, "google" | "frontendOrigins">,
 ): CommonHeaders {
@@ -132,13 +132,14 @@ export function createCommonHeaders(
 }
 
 /**
- * The edge: takes a proxy's form of the target for the path it names, refuses TRACE and what names no host, echoes a sane X-Request-Id or makes one, sets the security headers, answers CORS preflights, logs one line at the
- * end of each request (method, path without query, status, duration).
+ * The middleware of every request: takes a proxy's form of the target for the path it names, refuses TRACE and what names
+ * no host, echoes a sane X-Request-Id or makes one, sets the security headers, answers CORS preflights, and logs one line
+ * at the end (method, path without query, status, duration).
  */
-export function createEdge(deps: {
+export function createMiddleware(deps: {
   config: Pick<Config, "google" | "frontendOrigins">;
   logger: Logger;
-}): EdgeMiddleware {
+}): HttpMiddleware {
   const headers = securityHeaders(deps.config.google.callbackUrl.startsWith("https:"));
   const allowOrigins = cors({
     origin: [...deps.config.frontendOrigins],

@@ -5,12 +5,12 @@ import { toAppError } from "../trpc/trpc.ts";
 
 const requestIds = new WeakMap<IncomingMessage, string>();
 
-/** Remembers the id the edge gave this request. */
+/** Remembers the id the middleware gave this request. */
 export function setRequestId(request: IncomingMessage, id: string): void {
   requestIds.set(request, id);
 }
 
-/** The id the edge gave this request. */
+/** The id the middleware gave this request. */
 export function requestIdOf(request: IncomingMessage): string {
   return requestIds.get(request) ?? "unknown";
 }

@@ -1,4 +1,4 @@
-// Owns everything Express answers: what is not tRPC, the 404, and the last error handler.
+// Everything Express answers: what is not tRPC, the 404, and the last error handler.
 import type { IncomingMessage, ServerResponse } from "node:http";
 import express, {
   type Express,
@@ -13,7 +13,7 @@ import type { Logger } from "../lib/logger.ts";
 import type { Context, Services } from "../trpc/context.ts";
 import { countCall } from "../trpc/limits.ts";
 import { createTrustedProxy } from "./client-address.ts";
-import type { RefuseCrossSite } from "./cross-site.ts";
+import type { AssertSameSite } from "./cross-site.ts";
 import { sendError, sendJson, setRoute } from "./response.ts";
 import { createDocs } from "./openapi/docs.ts";
 import { createGoogleRoutes } from "./routes/google.ts";
@@ -23,81 +23,100 @@ import { createOpenApi } from "./openapi/openapi.ts";
 import { createStripeWebhook } from "./routes/stripe-webhook.ts";
 import type { BodyReader } from "./body-reader.ts";
 
-/** What the routes stand on. */
+/** Dependencies of the routes. */
 export interface RoutesDeps {
   readonly config: Config;
   readonly services: Services;
   readonly createContext: (request: IncomingMessage, response: ServerResponse) => Context;
   readonly bodies: BodyReader;
-  readonly refuseCrossSite: RefuseCrossSite;
+  readonly assertSameSite: AssertSameSite;
   readonly rest: IRouter;
   readonly readiness: () => Promise<Readiness>;
   readonly metrics: Metrics;
   readonly logger: Logger;
 }
 
-/** The Express app behind the edge. */
+/** The Express app: everything that is not tRPC, in the order in which it is asked. */
 export function createRoutes(deps: RoutesDeps): Express {
-  const { config, services, logger } = deps;
-  const { refuseCrossSite } = deps;
+  const app = createExpress(deps.config);
+  app.get("/health", (request, response) => {
+    setRoute(request, "/health");
+    sendJson(response, 200, health());
+  });
+  app.get("/ready", (request, response) => sendReadiness(deps, request, response));
+  app.get("/metrics", (request, response) => sendMetrics(deps, request, response));
+  app.use(createDocs(createOpenApi(new URL(deps.config.google.callbackUrl).origin)));
+  app.use("/api/payment/webhook", named("/api/payment/webhook"));
+  app.post(
+    "/api/payment/webhook",
+    createStripeWebhook({ ...deps, payment: deps.services.payment }),
+  );
+  app.use("/api/auth/google/callback", named("/api/auth/google/callback"));
+  app.use("/api/auth/google", named("/api/auth/google"));
+  app.use(createSignInRoutes(deps));
+  app.use(deps.rest);
+  app.use("/api/", async (request, response, next) => {
+    deps.assertSameSite(request);
+    const ctx = deps.createContext(request, response);
+    await countCall(ctx, "anonymous", ctx.request.ip);
+    next();
+  });
+  app.use((request, response) => {
+    sendError(request, response, AppError.of("NOT_FOUND", "Not found."));
+  });
+  app.use(createErrorHandler(deps.logger));
+  return app;
+}
+
+function createExpress(config: RoutesDeps["config"]): Express {
   const app = express();
   app.disable("x-powered-by");
   app.disable("etag");
   app.set("trust proxy", createTrustedProxy(config.trustProxy));
   app.set("query parser", "simple");
   app.enable("case sensitive routing");
+  return app;
+}
 
-  app.get("/health", (request, response) => {
-    setRoute(request, "/health");
-    sendJson(response, 200, health());
-  });
-  app.get("/ready", async (request, response) => {
-    setRoute(request, "/ready");
-    const readiness = await deps.readiness();
-    sendJson(response, readiness.ready ? 200 : 503, readiness);
-  });
-  app.get("/metrics", async (request, response) => {
-    setRoute(request, "/metrics");
-    const answer = await deps.metrics.render(request.headers.authorization);
-    if (answer === "off") throw AppError.of("NOT_FOUND", "There is nothing here.");
-    if (answer === "refused")
-      throw AppError.of("UNAUTHENTICATED", "Send Authorization: Bearer METRICS_TOKEN.");
-    response.setHeader("Content-Type", answer.type);
-    response.end(answer.text);
-  });
+async function sendReadiness(
+  deps: RoutesDeps,
+  request: Request,
+  response: Response,
+): Promise<void> {
+  setRoute(request, "/ready");
+  const readiness = await deps.readiness();
+  sendJson(response, readiness.ready ? 200 : 503, readiness);
+}
 
-  app.use(createDocs(createOpenApi(new URL(config.google.callbackUrl).origin)));
+async function sendMetrics(
+  { metrics }: RoutesDeps,
+  request: Request,
+  response: Response,
+): Promise<void> {
+  setRoute(request, "/metrics");
+  const answer = await metrics.render(request.headers.authorization);
+  if (answer === "off") throw AppError.of("NOT_FOUND", "Not found.");
+  if (answer === "refused")
+    throw AppError.of("UNAUTHENTICATED", "Send Authorization: Bearer METRICS_TOKEN.");
+  response.setHeader("Content-Type", answer.type);
+  response.end(answer.text);
+}
 
-  app.use("/api/payment/webhook", named("/api/payment/webhook"));
-  app.post(
-    "/api/payment/webhook",
-    createStripeWebhook({ payment: services.payment, bodies: deps.bodies, logger }),
-  );
-  app.use("/api/auth/google/callback", named("/api/auth/google/callback"));
-  app.use("/api/auth/google", named("/api/auth/google"));
-  app.use(
-    createGoogleRoutes({
-      auth: services.auth,
-      config,
-      logger,
-      limit: async (request, response) => {
-        const ctx = deps.createContext(request, response);
-        await countCall(ctx, "signIn", ctx.request.ip);
-      },
-    }),
-  );
-  app.use(deps.rest);
-  app.use("/api/", async (request, response, next) => {
-    refuseCrossSite(request);
-    const ctx = deps.createContext(request, response);
-    await countCall(ctx, "anonymous", ctx.request.ip);
-    next();
+function createSignInRoutes({ services, config, logger, createContext }: RoutesDeps) {
+  return createGoogleRoutes({
+    auth: services.auth,
+    config,
+    logger,
+    limit: async (request, response) => {
+      const ctx = createContext(request, response);
+      await countCall(ctx, "signIn", ctx.request.ip);
+    },
   });
+}
 
-  app.use((request, response) => {
-    sendError(request, response, AppError.of("NOT_FOUND", "There is nothing here."));
-  });
-  app.use((error: unknown, request: Request, response: Response, _next: NextFunction) => {
+function createErrorHandler(logger: Logger) {
+  // Express tells an error handler by its four parameters.
+  return (error: unknown, request: Request, response: Response, _next: NextFunction): void => {
     // A malformed path is the caller's fault, whatever Express calls it.
     const known = error instanceof URIError ? { statusCode: 400 } : error;
     if (response.headersSent) {
@@ -106,8 +125,7 @@ export function createRoutes(deps: RoutesDeps): Express {
     }
     sendError(request, response, known);
     if (response.statusCode >= 500) logger.error({ err: error }, "request failed");
-  });
-  return app;
+  };
 }
 
 function named(route: string) {

@@ -1,18 +1,18 @@
-// Owns the listening socket: limits against slow and greedy clients, and the graceful stop.
+// The listening socket: limits against slow and greedy clients, and the graceful stop.
 import {
   createServer,
   type IncomingMessage,
   type RequestListener,
   type Server,
-  type ServerResponse,
+  type ServerOptions,
 } from "node:http";
 import { type AddressInfo, Server as NetServer, type Socket } from "node:net";
 import type { Duplex } from "node:stream";
 import { setTimeout as delay } from "node:timers/promises";
 import type { Config } from "../config/config.ts";
 import { addressKey, createProxyCheck } from "./client-address.ts";
-import { type ConnectionLimits, createConnections } from "./connections.ts";
-import { type CommonHeaders, createUnreadable } from "./unreadable.ts";
+import { type ConnectionLimits, type Connections, createConnections } from "./connections.ts";
+import { type CommonHeaders, createClientErrorHandler } from "./client-errors.ts";
 
 /** Bounds of what one client may take. */
 const LIMITS = {
@@ -26,6 +26,17 @@ const LIMITS = {
   /** Longer than the 60 s after which common load balancers drop an idle connection, so that they drop it first. */
   keepAliveTimeoutMs: 65_000,
 } as const;
+
+const SERVER_OPTIONS: ServerOptions = {
+  maxHeaderSize: LIMITS.maxHeaderBytes,
+  headersTimeout: LIMITS.headersTimeoutMs,
+  requestTimeout: LIMITS.requestTimeoutMs,
+  connectionsCheckingInterval: LIMITS.checkEveryMs,
+  keepAliveTimeout: LIMITS.keepAliveTimeoutMs,
+  // Node.js would refuse with an empty answer; the middleware says it in JSON.
+  requireHostHeader: false,
+  noDelay: true,
+};
 
 const CONNECTIONS: ConnectionLimits = { total: 10_000, perAddress: 2_000, pipelined: 32 };
 
@@ -63,6 +74,16 @@ function createClientOf(trustProxy: Config["trustProxy"]): (socket: Socket) => s
   return ({ remoteAddress = "" }) => (isProxy(remoteAddress) ? null : addressKey(remoteAddress));
 }
 
+/** What the server knows of itself while it runs. */
+interface ServerState {
+  readonly server: Server;
+  readonly connections: Connections;
+  draining: boolean;
+  /** While the listener is about to close, requests wait here. */
+  held: (() => void)[] | null;
+  lastConnectionAtMs: number;
+}
+
 /** Wraps `handler` in a server with limits. */
 export function createHttpServer(
   handler: RequestListener,
@@ -72,87 +93,91 @@ export function createHttpServer(
     options.connections ?? CONNECTIONS,
     createClientOf(options.trustProxy ?? false),
   );
-  let draining = false;
-  /** While the listener is about to close, requests wait here. */
-  let held: (() => void)[] | null = null;
-  let lastConnectionAtMs = 0;
-  const server: Server = createServer(
-    {
-      maxHeaderSize: LIMITS.maxHeaderBytes,
-      headersTimeout: LIMITS.headersTimeoutMs,
-      requestTimeout: LIMITS.requestTimeoutMs,
-      connectionsCheckingInterval: LIMITS.checkEveryMs,
-      keepAliveTimeout: LIMITS.keepAliveTimeoutMs,
-      // Node.js would refuse with an empty answer; the edge says it in JSON.
-      requireHostHeader: false,
-      noDelay: true,
-    },
-    (request: IncomingMessage, response: ServerResponse) => {
-      const { socket } = request;
-      if (!connections.began(socket, response)) return;
-      response.once("close", () => connections.ended(socket, response));
-      if (draining) response.setHeader("Connection", "close");
-      if (held) held.push(() => handler(request, response));
-      else handler(request, response);
-    },
-  );
+  const server = createServer(SERVER_OPTIONS, (request, response) => {
+    const { socket } = request;
+    if (!connections.began(socket, response)) return;
+    response.once("close", () => connections.ended(socket, response));
+    if (state.draining) response.setHeader("Connection", "close");
+    if (state.held) state.held.push(() => handler(request, response));
+    else handler(request, response);
+  });
+  const state: ServerState = {
+    ...{ server, connections, draining: false, held: null, lastConnectionAtMs: 0 },
+  };
+  server.maxHeadersCount = LIMITS.maxHeaders;
   server.on("connection", (socket: Socket) => {
-    lastConnectionAtMs = Date.now();
+    state.lastConnectionAtMs = Date.now();
     connections.opened(socket);
   });
-  server.maxHeadersCount = LIMITS.maxHeaders;
-  const unreadable = createUnreadable(options.commonHeaders ?? (() => []));
-  server.on("clientError", unreadable);
+  answerClientErrors(server, options.commonHeaders ?? (() => []));
+  return {
+    listen: (port, host) => listen(server, port, host),
+    beginDrain: () => beginDrain(state),
+    stop: () => stop(state),
+  };
+}
+
+function answerClientErrors(server: Server, commonHeaders: CommonHeaders): void {
+  const onClientError = createClientErrorHandler(commonHeaders);
+  server.on("clientError", onClientError);
   // Node.js would close the connection without a word.
   server.on("connect", (_request: IncomingMessage, socket: Duplex) => {
     socket.on("error", () => undefined);
-    unreadable(new Error("CONNECT is no method here."), socket);
+    onClientError(new Error("CONNECT is no method here."), socket);
   });
+}
 
-  const waitUntil = async (done: () => boolean, deadlineMs: number): Promise<void> => {
-    while (!done() && Date.now() < deadlineMs) await delay(20);
-  };
+function listen(server: Server, port: number, host: string): Promise<number> {
+  return new Promise((resolve, reject) => {
+    server.once("error", reject);
+    server.listen({ port, host, backlog: 1024 }, () => {
+      server.off("error", reject);
+      resolve((server.address() as AddressInfo).port);
+    });
+  });
+}
 
-  return {
-    listen: (port, host) =>
-      new Promise((resolve, reject) => {
-        server.once("error", reject);
-        server.listen({ port, host, backlog: 1024 }, () => {
-          server.off("error", reject);
-          resolve((server.address() as AddressInfo).port);
-        });
-      }),
-    beginDrain() {
-      draining = true;
-      for (const response of connections.responses())
-        if (!response.headersSent) response.setHeader("Connection", "close");
-    },
-    async stop() {
-      this.beginDrain();
-      const deadlineMs = Date.now() + DRAIN_LIMIT_MS;
-      // A connection that the kernel has taken but we have not would be reset when the listener closes. Every answer makes
-      // its client connect anew, so for a moment none is given: the clients wait with us, and the queue runs empty.
-      held = [];
-      lastConnectionAtMs = Date.now();
-      await waitUntil(
-        () => Date.now() - lastConnectionAtMs > QUIET_MS,
-        Date.now() + QUIET_LIMIT_MS,
-      );
-      const closed = new Promise<void>((resolve) => {
-        // Server.close would also cut idle keep-alive connections, whose next request may be on its way.
-        NetServer.prototype.close.call(server, () => resolve());
-      });
-      const waiting = held;
-      held = null;
-      for (const begin of waiting) begin();
-      await waitUntil(() => connections.inFlight === 0, deadlineMs);
-      await waitUntil(() => false, Math.min(Date.now() + IDLE_GRACE_MS, deadlineMs));
-      await waitUntil(() => connections.inFlight === 0, deadlineMs);
-      server.closeIdleConnections();
-      await Promise.race([closed, waitUntil(() => false, deadlineMs)]);
-      server.closeAllConnections();
-      // Stops the timer that looks for slow clients; the socket is closed already.
-      server.close(() => undefined);
-    },
-  };
+function beginDrain(state: ServerState): void {
+  state.draining = true;
+  for (const response of state.connections.responses())
+    if (!response.headersSent) response.setHeader("Connection", "close");
+}
+
+async function stop(state: ServerState): Promise<void> {
+  const { server, connections } = state;
+  beginDrain(state);
+  const deadlineMs = Date.now() + DRAIN_LIMIT_MS;
+  await emptyConnectionQueue(state);
+  const closed = new Promise<void>((resolve) => {
+    // Server.close would also cut idle keep-alive connections, whose next request may be on its way.
+    NetServer.prototype.close.call(server, () => resolve());
+  });
+  const waiting = state.held ?? [];
+  state.held = null;
+  for (const begin of waiting) begin();
+  await waitUntil(() => connections.inFlight === 0, deadlineMs);
+  await waitUntil(() => false, Math.min(Date.now() + IDLE_GRACE_MS, deadlineMs));
+  await waitUntil(() => connections.inFlight === 0, deadlineMs);
+  server.closeIdleConnections();
+  await Promise.race([closed, waitUntil(() => false, deadlineMs)]);
+  server.closeAllConnections();
+  // Stops the timer that looks for slow clients; the socket is closed already.
+  server.close(() => undefined);
+}
+
+/**
+ * A connection that the kernel has taken but we have not would be reset when the listener closes. Every answer makes its
+ * client connect anew, so for a moment none is given: the clients wait with us, and the queue runs empty.
+ */
+async function emptyConnectionQueue(state: ServerState): Promise<void> {
+  state.held = [];
+  state.lastConnectionAtMs = Date.now();
+  await waitUntil(
+    () => Date.now() - state.lastConnectionAtMs > QUIET_MS,
+    Date.now() + QUIET_LIMIT_MS,
+  );
+}
+
+async function waitUntil(done: () => boolean, deadlineMs: number): Promise<void> {
+  while (!done() && Date.now() < deadlineMs) await delay(20);
 }

@@ -34,7 +34,7 @@ const EXAMPLE_MESSAGES: Readonly<Record<ErrorCode, string>> = {
   REFRESH_REUSED: "This session has ended. Please sign in again.",
   FORBIDDEN: "This request must come from our own pages.",
   VALIDATION_FAILED: "Please check the input.",
-  NOT_FOUND: "There is nothing here.",
+  NOT_FOUND: "Not found.",
   INSUFFICIENT_CREDITS: "This costs 5 credits; 2 are available.",
   IDEMPOTENCY_CONFLICT: "This key was used for another request.",
   HOLD_NOT_ACTIVE: "This hold has ended.",

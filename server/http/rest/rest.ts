@@ -9,7 +9,7 @@ import { countCall } from "../../trpc/limits.ts";
 import { countRefused } from "../rate-limits.ts";
 import { sendError, sendJson, setRoute } from "../response.ts";
 import type { BodyReader } from "../body-reader.ts";
-import type { RefuseCrossSite } from "../cross-site.ts";
+import type { AssertSameSite } from "../cross-site.ts";
 import { sendEvents } from "./events.ts";
 import { createInputReader, type InputReader } from "./input.ts";
 import { REST_OPERATIONS, type RestOperation } from "./operations.ts";
@@ -24,7 +24,7 @@ export interface Rest {
 interface RestDeps {
   readonly createContext: (request: IncomingMessage, response: ServerResponse) => Context;
   readonly bodies: Pick<BodyReader, "text">;
-  readonly refuseCrossSite: RefuseCrossSite;
+  readonly assertSameSite: AssertSameSite;
 }
 
 /** An Express router with every operation of REST_OPERATIONS. */
@@ -50,7 +50,7 @@ export function createRest(deps: RestDeps): Rest {
   }
   for (const [path, methods] of allowed)
     router.all(path, async (request, response) => {
-      deps.refuseCrossSite(request);
+      deps.assertSameSite(request);
       const ctx = deps.createContext(request, response);
       await countCall(ctx, "anonymous", ctx.request.ip);
       response.setHeader("Allow", methods.join(", "));
@@ -81,7 +81,7 @@ async function answer(
     streams.delete(abort);
     if (!response.writableEnded) abort.abort();
   });
-  deps.refuseCrossSite(request);
+  deps.assertSameSite(request);
   const input = await readInput(request, request.params).catch(async (error: unknown) => {
     throw await countRefused(deps.createContext(request, response), error);
   });

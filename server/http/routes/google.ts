@@ -1,4 +1,4 @@
-// Owns the two redirects of a Google sign-in, which cannot be tRPC: out to the issuer and back to the frontend.
+// The two redirects of a Google sign-in, which cannot be tRPC: out to the issuer and back to the frontend.
 import { type Request, type Response, Router } from "express";
 import type { SignInError } from "../../../shared/src/errors.ts";
 import { STATE_TTL_SECONDS, isStateCookie } from "../../auth/sign-in/sign-in-state.ts";
@@ -7,11 +7,11 @@ import type { SignInRedirect } from "../../auth/auth.types.ts";
 import type { Config } from "../../config/config.ts";
 import { isAppError } from "../../lib/errors.ts";
 import type { Logger } from "../../lib/logger.ts";
-import { refuseUnlessNavigation } from "../cross-site.ts";
+import { assertNavigation } from "../cross-site.ts";
 import { sendError } from "../response.ts";
 import { stateCookie, readCookies, readRefreshCookies, refreshCookie } from "../cookies.ts";
 
-/** What the routes need. */
+/** Dependencies of the routes. */
 export interface GoogleRoutesDeps {
   readonly auth: Pick<AuthService, "startSignIn" | "finishSignIn">;
   readonly config: Pick<Config, "cookies" | "frontendOrigins">;
@@ -22,93 +22,97 @@ export interface GoogleRoutesDeps {
 
 /** `GET /api/auth/google` and `GET /api/auth/google/callback`. Every answer is a redirect that nothing may cache. */
 export function createGoogleRoutes(deps: GoogleRoutesDeps): Router {
-  const { auth, config } = deps;
-
-  function send(response: Response, redirect: SignInRedirect): void {
-    for (const name of redirect.clearStateCookies) {
-      response.append("Set-Cookie", stateCookie(name, null, 0, config.cookies));
-    }
-    if (redirect.setStateCookie !== null) {
-      const { name, value } = redirect.setStateCookie;
-      response.append("Set-Cookie", stateCookie(name, value, STATE_TTL_SECONDS, config.cookies));
-    }
-    if (redirect.refresh !== null) {
-      const { token, maxAgeSeconds } = redirect.refresh;
-      response.append("Set-Cookie", refreshCookie(token, maxAgeSeconds, config.cookies));
-    }
-    go(response, redirect.location);
-  }
-
-  function go(response: Response, location: string): void {
-    response.setHeader("Cache-Control", "no-store");
-    // Written as it is: response.redirect() would add a page that repeats the address.
-    response.statusCode = 302;
-    response.setHeader("Location", location);
-    response.end();
-  }
-
-  function refuse(response: Response, error: SignInError): void {
-    const url = new URL("/auth/callback", config.frontendOrigins[0]);
-    url.searchParams.set("error", error);
-    go(response, url.href);
-  }
-
-  const handle =
-    (work: (request: Request) => Promise<SignInRedirect>) =>
-    async (request: Request, response: Response): Promise<void> => {
-      // Express answers HEAD with the GET handler; a link checker must not use up somebody's sign-in.
-      if (request.method !== "GET") {
-        response.setHeader("Allow", "GET");
-        response.status(405).end();
-        return;
-      }
-      try {
-        refuseUnlessNavigation(request);
-      } catch (error) {
-        sendError(request, response, error);
-        return;
-      }
-      try {
-        await deps.limit?.(request, response);
-        send(response, await work(request));
-      } catch (error) {
-        const limited = isAppError(error, "RATE_LIMITED");
-        const line = { event: "sign-in refused", ip: request.ip ?? "" };
-        if (limited) deps.logger.warn({ ...line, signInError: "rate_limited" }, "sign-in refused");
-        else deps.logger.error({ ...line, err: error }, "sign-in failed");
-        refuse(response, limited ? "rate_limited" : "server_error");
-      }
-    };
-
   const routes = Router();
-  routes.get(
-    "/api/auth/google",
-    handle((request) =>
-      auth.startSignIn({
-        returnTo: once(request, "returnTo"),
-        stateCookies: stateCookies(request),
-        ip: request.ip ?? "",
-      }),
-    ),
-  );
-  routes.get(
-    "/api/auth/google/callback",
-    handle((request) =>
-      auth.finishSignIn({
-        query: {
-          state: once(request, "state"),
-          code: once(request, "code"),
-          error: once(request, "error"),
-          issuer: once(request, "iss"),
-        },
-        stateCookies: stateCookies(request),
-        refreshCookies: readRefreshCookies(request.headers.cookie, config.cookies),
-        userAgent: request.get("user-agent") ?? null,
-        ip: request.ip ?? "",
-      }),
-    ),
-  );
+  routes.get("/api/auth/google", redirecting(deps, startSignIn));
+  routes.get("/api/auth/google/callback", redirecting(deps, finishSignIn));
   return routes;
+}
+
+function startSignIn({ auth }: GoogleRoutesDeps, request: Request): Promise<SignInRedirect> {
+  return auth.startSignIn({
+    returnTo: once(request, "returnTo"),
+    stateCookies: stateCookies(request),
+    ip: request.ip ?? "",
+  });
+}
+
+function finishSignIn(
+  { auth, config }: GoogleRoutesDeps,
+  request: Request,
+): Promise<SignInRedirect> {
+  return auth.finishSignIn({
+    query: {
+      state: once(request, "state"),
+      code: once(request, "code"),
+      error: once(request, "error"),
+      issuer: once(request, "iss"),
+    },
+    stateCookies: stateCookies(request),
+    refreshCookies: readRefreshCookies(request.headers.cookie, config.cookies),
+    userAgent: request.get("user-agent") ?? null,
+    ip: request.ip ?? "",
+  });
+}
+
+/** A handler that answers with the redirect of `step`, or with one that carries a sign-in error. */
+function redirecting(
+  deps: GoogleRoutesDeps,
+  step: (deps: GoogleRoutesDeps, request: Request) => Promise<SignInRedirect>,
+) {
+  return async (request: Request, response: Response): Promise<void> => {
+    // Express answers HEAD with the GET handler; a link checker must not use up somebody's sign-in.
+    if (request.method !== "GET") {
+      response.setHeader("Allow", "GET");
+      response.status(405).end();
+      return;
+    }
+    try {
+      assertNavigation(request);
+    } catch (error) {
+      sendError(request, response, error);
+      return;
+    }
+    try {
+      await deps.limit?.(request, response);
+      sendRedirect(response, await step(deps, request), deps.config.cookies);
+    } catch (error) {
+      const signInError = isAppError(error, "RATE_LIMITED") ? "rate_limited" : "server_error";
+      const line = { event: "sign-in refused", ip: request.ip ?? "" };
+      if (signInError === "rate_limited") deps.logger.warn({ ...line, signInError }, line.event);
+      else deps.logger.error({ ...line, err: error }, "sign-in failed");
+      redirect(response, errorPage(deps.config.frontendOrigins[0], signInError));
+    }
+  };
+}
+
+function sendRedirect(
+  response: Response,
+  { clearStateCookies, setStateCookie, refresh, location }: SignInRedirect,
+  cookies: Config["cookies"],
+): void {
+  for (const name of clearStateCookies)
+    response.append("Set-Cookie", stateCookie(name, null, 0, cookies));
+  if (setStateCookie !== null) {
+    const { name, value } = setStateCookie;
+    response.append("Set-Cookie", stateCookie(name, value, STATE_TTL_SECONDS, cookies));
+  }
+  if (refresh !== null)
+    response.append("Set-Cookie", refreshCookie(refresh.token, refresh.maxAgeSeconds, cookies));
+  redirect(response, location);
+}
+
+function errorPage(frontendOrigin: string, error: SignInError): string {
+  const url = new URL("/auth/callback", frontendOrigin);
+  url.searchParams.set("error", error);
+  return url.href;
+}
+
+function redirect(response: Response, location: string): void {
+  response.setHeader("Cache-Control", "no-store");
+  // Written as it is: response.redirect() would add a page that repeats the address.
+  response.statusCode = 302;
+  response.setHeader("Location", location);
+  response.end();
 }
 
 /** A query parameter that was sent exactly once; doubled ones count as none. Read from the raw query: no parser's guesses. */

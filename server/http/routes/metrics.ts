@@ -1,4 +1,4 @@
-// Owns /metrics: what Prometheus may know of this process, and who may ask.
+// /metrics: what Prometheus may know of this process, and who may ask.
 import { createHash, timingSafeEqual } from "node:crypto";
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { collectDefaultMetrics, Gauge, Histogram, Registry } from "prom-client";
@@ -14,7 +14,7 @@ export interface Metrics {
   watch(request: IncomingMessage, response: ServerResponse): void;
   /** Stops measuring the process. */
   close(): void;
-  /** The Prometheus text, or null when this caller may not see it. */
+  /** The Prometheus text, or why this caller may not see it. */
   render(
     authorization: string | undefined,
   ): Promise<"off" | "refused" | { text: string; type: string }>;
@@ -24,18 +24,42 @@ function digest(text: string): Buffer {
   return createHash("sha256").update(text).digest();
 }
 
+/** Dependencies of the metrics; `backlog` and `ledgerPending` are asked at each scrape. */
+export interface MetricsDeps {
+  readonly config: Pick<Config, "environment" | "metricsToken">;
+  readonly backlog: () => Promise<{ pending: number; failed: number }>;
+  readonly ledgerPending: () => number;
+}
+
 /**
- * Metrics in a registry of their own, so that two apps in one process do not meet. `backlog` and `ledgerPending` are
- * asked at each scrape.
- * In production without METRICS_TOKEN they are off; in development without one they are open.
+ * Makes metrics with a registry of their own, so that two apps in one process do not meet. In production without
+ * METRICS_TOKEN they are off; in development without one they are open.
  */
-export function createMetrics(deps: {
-  config: Pick<Config, "environment" | "metricsToken">;
-  backlog: () => Promise<{ pending: number; failed: number }>;
-  ledgerPending: () => number;
-}): Metrics {
+export function createMetrics(deps: MetricsDeps): Metrics {
   const registry = new Registry();
   collectDefaultMetrics({ register: registry });
+  const watch = timeRequests(registry);
+  registerBacklog(registry, deps.backlog);
+  const batch = measureBatches(registry);
+  registerPending(registry, deps.ledgerPending);
+  const access = accessCheck(deps.config);
+  return {
+    registry,
+    batch,
+    watch,
+    close: () => registry.clear(),
+    async render(authorization) {
+      const refusal = access(authorization);
+      if (refusal !== null) return refusal;
+      return { text: await registry.metrics(), type: registry.contentType };
+    },
+  };
+}
+
+/** Any other word of a caller's would be a label of its own. */
+const METHODS = new Set(["GET", "POST", "OPTIONS", "HEAD", "PATCH"]);
+
+function timeRequests(registry: Registry): Metrics["watch"] {
   const durations = new Histogram({
     name: "http_request_duration_seconds",
     help: "Duration of HTTP requests by route and status class.",
@@ -43,18 +67,37 @@ export function createMetrics(deps: {
     buckets: [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10],
     registers: [registry],
   });
+  return (request, response) => {
+    const startedAt = process.hrtime.bigint();
+    response.once("close", () => {
+      const seconds = Number(process.hrtime.bigint() - startedAt) / 1e9;
+      const method = METHODS.has(request.method ?? "") ? (request.method ?? "") : "other";
+      // Streams live for minutes and would drown the durations of calls.
+      if (response.getHeader("content-type") === "text/event-stream") return;
+      durations.observe(
+        { route: routeOf(request), method, status: `${Math.floor(response.statusCode / 100)}xx` },
+        seconds,
+      );
+    });
+  };
+}
+
+function registerBacklog(registry: Registry, backlog: MetricsDeps["backlog"]): void {
   new Gauge({
     name: "stripe_events_backlog",
     help: "Stripe events not processed yet, by state.",
     labelNames: ["status"] as const,
     registers: [registry],
     async collect() {
-      const counts = await deps.backlog().catch(() => null);
+      const counts = await backlog().catch(() => null);
       if (!counts) return;
       this.set({ status: "pending" }, counts.pending);
       this.set({ status: "failed" }, counts.failed);
     },
   });
+}
+
+function measureBatches(registry: Registry): Metrics["batch"] {
   const batchOperations = new Histogram({
     name: "ledger_batch_operations",
     help: "Credit operations that became durable together, in one transaction.",
@@ -67,45 +110,28 @@ export function createMetrics(deps: {
     buckets: [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5],
     registers: [registry],
   });
+  return ({ operations, seconds }) => {
+    batchOperations.observe(operations);
+    batchSeconds.observe(seconds);
+  };
+}
+
+function registerPending(registry: Registry, pending: () => number): void {
   new Gauge({
     name: "ledger_operations_pending",
     help: "Credit operations waiting or under way.",
     registers: [registry],
     collect() {
-      this.set(deps.ledgerPending());
+      this.set(pending());
     },
   });
-  const { metricsToken, environment } = deps.config;
-  const expected = metricsToken === null ? null : digest(`Bearer ${metricsToken}`);
-  const methods = new Set(["GET", "POST", "OPTIONS", "HEAD", "PATCH"]);
+}
 
-  return {
-    registry,
-    batch({ operations, seconds }) {
-      batchOperations.observe(operations);
-      batchSeconds.observe(seconds);
-    },
-    watch(request, response) {
-      const startedAt = process.hrtime.bigint();
-      response.once("close", () => {
-        const seconds = Number(process.hrtime.bigint() - startedAt) / 1e9;
-        const method = methods.has(request.method ?? "") ? (request.method ?? "") : "other";
-        // Streams live for minutes and would drown the durations of calls.
-        if (response.getHeader("content-type") === "text/event-stream") return;
-        durations.observe(
-          { route: routeOf(request), method, status: `${Math.floor(response.statusCode / 100)}xx` },
-          seconds,
-        );
-      });
-    },
-    close() {
-      registry.clear();
-    },
-    async render(authorization) {
-      if (expected === null && environment === "production") return "off";
-      if (expected !== null && !timingSafeEqual(digest(authorization ?? ""), expected))
-        return "refused";
-      return { text: await registry.metrics(), type: registry.contentType };
-    },
+/** Null when the caller may see the metrics. */
+function accessCheck({ metricsToken, environment }: MetricsDeps["config"]) {
+  const expected = metricsToken === null ? null : digest(`Bearer ${metricsToken}`);
+  return (authorization: string | undefined): "off" | "refused" | null => {
+    if (expected === null) return environment === "production" ? "off" : null;
+    return timingSafeEqual(digest(authorization ?? ""), expected) ? null : "refused";
   };
 }

@@ -29,7 +29,7 @@ function originIn(packet: Buffer | undefined): string | null {
 }
 
 /** Makes the listener of `clientError`: a JSON answer with the headers of any other, then the end of the connection. */
-export function createUnreadable(headersFor: CommonHeaders) {
+export function createClientErrorHandler(headersFor: CommonHeaders) {
   return (error: ClientError, socket: Duplex): void => {
     if (error.code === "ECONNRESET" || !socket.writable) {
       socket.destroy();

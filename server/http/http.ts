@@ -1,0 +1,95 @@
+// What answers every request: the middleware, then tRPC by its own path or Express for everything else.
+import type { IncomingMessage, ServerResponse } from "node:http";
+import type { Config } from "../config/config.ts";
+import type { Backend } from "../infrastructure.ts";
+import type { Logger } from "../lib/logger.ts";
+import type { Services } from "../trpc/context.ts";
+import { createBodyReader } from "./body-reader.ts";
+import { createClientAddress } from "./client-address.ts";
+import { createContextFactory } from "./context.ts";
+import { createSameSiteCheck } from "./cross-site.ts";
+import { createMiddleware, pathOf } from "./middleware.ts";
+import { createRateLimits } from "./rate-limits.ts";
+import { sendError } from "./response.ts";
+import { createRest } from "./rest/rest.ts";
+import { createRoutes } from "./routes.ts";
+import type { Readiness } from "./routes/health.ts";
+import type { Metrics } from "./routes/metrics.ts";
+import { createTrpcHandler } from "./trpc/handler.ts";
+import { TRPC_PREFIX } from "./trpc/procedures.ts";
+
+/** Dependencies of the handler. */
+export interface HttpHandlerDeps {
+  readonly config: Config;
+  readonly backend: Pick<Backend, "limiter">;
+  readonly services: Services;
+  readonly metrics: Metrics;
+  readonly readiness: () => Promise<Readiness>;
+  readonly logger: Logger;
+  readonly now: () => number;
+  /** False turns the lean tRPC path off. */
+  readonly lean: boolean;
+}
+
+/** The handler for http.createServer. */
+export interface HttpHandler {
+  handle(request: IncomingMessage, response: ServerResponse): void;
+  /** Ends open streams in good order. */
+  endStreams(): void;
+}
+
+/** Puts middleware, context, tRPC, REST and the other routes together. */
+export function createHttpHandler(deps: HttpHandlerDeps): HttpHandler {
+  const { config, services, logger, metrics } = deps;
+  const clientAddress = createClientAddress(config.trustProxy);
+  const { frontendOrigins } = config;
+  const shared = {
+    bodies: createBodyReader({ clientAddress }),
+    assertSameSite: createSameSiteCheck({ frontendOrigins, clientAddress, logger }),
+    createContext: createContextFactory({
+      ...{ services, logger, config, clientAddress },
+      limits: createRateLimits(deps),
+    }),
+    logger,
+  };
+  const middleware = createMiddleware({ config, logger });
+  const trpc = createTrpcHandler({ ...shared, lean: deps.lean });
+  const rest = createRest(shared);
+  const { readiness } = deps;
+  const routes = createRoutes({
+    ...shared,
+    config,
+    services,
+    metrics,
+    readiness,
+    rest: rest.router,
+  });
+  return {
+    handle(request, response) {
+      metrics.watch(request, response);
+      // A client that leaves in the middle is its own affair and must not end the process.
+      response.on("error", () => undefined);
+      middleware(request, response, () => {
+        // tRPC is the hot path and needs nothing of Express (docs/decisions/0010-lean-trpc-path.md).
+        const path = pathOf(request.url);
+        if (path.startsWith(TRPC_PREFIX)) trpc.handle(request, response);
+        else if (isDecodable(path)) routes(request, response);
+        else sendError(request, response, { statusCode: 400 });
+      });
+    },
+    endStreams() {
+      trpc.endStreams();
+      rest.endStreams();
+    },
+  };
+}
+
+/** Whether the percent-encoding of a path holds: what it does not mean must not be guessed. */
+function isDecodable(path: string): boolean {
+  try {
+    decodeURIComponent(path);
+    return true;
+  } catch {
+    return false;
+  }
+}

@@ -1,0 +1,195 @@
+// /api/trpc: a lean path for ordinary calls, and tRPC's own handler for everything else, with the same wire format.
+// Why two: the stock handler builds web streams for every call and costs four times the CPU of the call itself
+// (docs/decisions/0010-lean-trpc-path.md).
+import type { IncomingMessage, ServerResponse } from "node:http";
+import { getTRPCErrorFromUnknown, getTRPCErrorShape, TRPCError } from "@trpc/server";
+import { nodeHTTPRequestHandler } from "@trpc/server/adapters/node-http";
+import { AppError, isAppError } from "../../lib/errors.ts";
+import type { Logger } from "../../lib/logger.ts";
+import { appRouter } from "../../routers/app.ts";
+import type { Context } from "../../trpc/context.ts";
+import { countCall } from "../../trpc/limits.ts";
+import { asTrpcError, toAppError } from "../../trpc/trpc.ts";
+import { assertSafeJson, isJson, MAX_JSON_BYTES } from "../body.ts";
+import type { BodyReader } from "../body-reader.ts";
+import type { AssertSameSite } from "../cross-site.ts";
+import { pathOf } from "../middleware.ts";
+import { countRefused } from "../rate-limits.ts";
+import { requestIdOf, setRoute } from "../response.ts";
+import { answerLeanCall, sendTrpc, toLeanCall, type TrpcRequest } from "./lean-path.ts";
+import {
+  MAX_BATCH_SIZE,
+  type Procedure,
+  procedures,
+  routerConfig,
+  TRPC_PREFIX,
+} from "./procedures.ts";
+
+/** `/api/trpc` and its open streams. */
+export interface TrpcHandler {
+  /** Answers one request under TRPC_PREFIX. Never throws. */
+  handle(request: IncomingMessage, response: ServerResponse): void;
+  /** Ends every subscription in good order; clients connect again, elsewhere. */
+  endStreams(): void;
+}
+
+/** Dependencies of the handler. */
+export interface TrpcHandlerDeps {
+  /** Called once per request, so a batch shares its context. */
+  readonly createContext: (request: IncomingMessage, response: ServerResponse) => Context;
+  readonly bodies: Pick<BodyReader, "text">;
+  readonly assertSameSite: AssertSameSite;
+  readonly logger: Logger;
+  /** Defaults to true; tests turn the lean path off to compare. */
+  readonly lean?: boolean;
+}
+
+/** One request and its answer to be. */
+interface Exchange {
+  readonly request: IncomingMessage;
+  readonly response: ServerResponse;
+}
+
+/** Makes the handler; its state is the set of open streams. */
+export function createTrpcHandler(deps: TrpcHandlerDeps): TrpcHandler {
+  const streams = new Set<IncomingMessage>();
+  return {
+    handle(request, response) {
+      const exchange = { request, response };
+      answer(deps, streams, exchange).catch((cause: unknown) => refuse(deps, exchange, cause));
+    },
+    endStreams() {
+      // The stock handler ends a stream cleanly, chunk by chunk, when its request says that the client left.
+      for (const request of streams) request.emit("aborted");
+    },
+  };
+}
+
+async function answer(
+  deps: TrpcHandlerDeps,
+  streams: Set<IncomingMessage>,
+  exchange: Exchange,
+): Promise<void> {
+  const { request, response } = exchange;
+  const asked = await readRequest(deps, request);
+  const call = deps.lean === false ? null : toLeanCall(request, asked);
+  if (call) return answerLeanCall(call, deps.createContext(request, response), response);
+  await countUnknown(deps, exchange, asked);
+  if (request.method === "GET" && procedures.get(asked.path)?._def.type === "subscription") {
+    streams.add(request);
+    response.once("close", () => streams.delete(request));
+  }
+  await answerStock(deps, exchange, asked);
+}
+
+/** Takes the request apart. Throws what every call is refused for, whatever procedure it names. */
+async function readRequest(deps: TrpcHandlerDeps, request: IncomingMessage): Promise<TrpcRequest> {
+  const path = pathOf(request.url).slice(TRPC_PREFIX.length);
+  const query = (request.url ?? "").slice(TRPC_PREFIX.length + path.length + 1);
+  nameRoute(request, path);
+  deps.assertSameSite(request);
+  let body = "";
+  if (request.method === "POST") {
+    // Only this type makes a browser ask before sending it across sites; forms and files have no use here.
+    if (!isJson(request)) throw new TRPCError({ code: "UNSUPPORTED_MEDIA_TYPE" });
+    body = await deps.bodies.text(request);
+    assertSafeJson(body);
+  }
+  const search = new URLSearchParams(query);
+  assertSafeJson(search.get("input") ?? "");
+  return { path, search, body };
+}
+
+/** Names the procedure for the metrics; a caller's own words never become a label. */
+function nameRoute(request: IncomingMessage, path: string): void {
+  if (procedures.has(path)) setRoute(request, `trpc ${path}`);
+  else setRoute(request, path.includes(",") ? "trpc batch" : "trpc other");
+}
+
+/** Procedures count their own calls; a call of one that does not exist, or not by this method, counts here. */
+async function countUnknown(
+  deps: TrpcHandlerDeps,
+  { request, response }: Exchange,
+  { path, search }: TrpcRequest,
+): Promise<void> {
+  const names = search.get("batch") === "1" ? path.split(",", MAX_BATCH_SIZE) : [path];
+  const unknown = names.filter((name) => !isCallable(request.method, procedures.get(name)));
+  const ctx = deps.createContext(request, response);
+  for (const _name of unknown) await countCall(ctx, "anonymous", ctx.request.ip);
+}
+
+function isCallable(method: string | undefined, procedure: Procedure | undefined): boolean {
+  if (procedure === undefined) return false;
+  return (procedure._def.type === "mutation") === (method === "POST");
+}
+
+/** tRPC's own handler: subscriptions, streamed batches, and its words of refusal for malformed calls. */
+async function answerStock(
+  deps: TrpcHandlerDeps,
+  { request, response }: Exchange,
+  { path, body }: TrpcRequest,
+): Promise<void> {
+  if (request.method === "POST") Object.assign(request, { body });
+  await nodeHTTPRequestHandler({
+    req: request,
+    res: response,
+    path,
+    router: appRouter,
+    maxBatchSize: MAX_BATCH_SIZE,
+    maxBodySize: MAX_JSON_BYTES,
+    createContext: () => deps.createContext(request, response),
+    // The handler overwrites these two headers of the middleware's; said again here they stand beside its own.
+    responseMeta: () => ({
+      headers: new Headers([
+        ["vary", "Origin"],
+        ["cache-control", "no-store"],
+      ]),
+    }),
+    onError: ({ error, path: failed }) => {
+      if (error.code === "INTERNAL_SERVER_ERROR" && !isAppError(error.cause))
+        deps.logger.error({ err: error, path: failed?.slice(0, 100) }, "call failed");
+    },
+  });
+}
+
+/** Counts and answers what was refused before any procedure was reached. */
+async function refuse(
+  deps: TrpcHandlerDeps,
+  { request, response }: Exchange,
+  refused: unknown,
+): Promise<void> {
+  const cause = await countRefused(deps.createContext(request, response), refused);
+  const error = getTRPCErrorFromUnknown(cause);
+  if (error.code === "INTERNAL_SERVER_ERROR" && !isAppError(cause))
+    deps.logger.error({ err: cause }, "tRPC request failed");
+  sendRefusal(request, response, error);
+}
+
+/** Writes the refusal in tRPC's shape. */
+function sendRefusal(request: IncomingMessage, response: ServerResponse, error: TRPCError): void {
+  // What is left of an unread body would be taken for the next request.
+  if (!request.readableEnded) response.setHeader("Connection", "close");
+  const { retryAfterSeconds } = toAppError(error).details;
+  if (typeof retryAfterSeconds === "number" && !response.headersSent)
+    response.setHeader("Retry-After", String(retryAfterSeconds));
+  const wrapped =
+    error.code === "UNSUPPORTED_MEDIA_TYPE"
+      ? new TRPCError({
+          code: "UNSUPPORTED_MEDIA_TYPE",
+          cause: AppError.of("VALIDATION_FAILED", "Send application/json in UTF-8, uncompressed.", {
+            fields: {},
+          }),
+        })
+      : asTrpcError(toAppError(error));
+  const shape = getTRPCErrorShape({
+    config: routerConfig,
+    error: wrapped,
+    type: "unknown",
+    path: undefined,
+    input: undefined,
+    ctx: undefined,
+  });
+  // No procedure, hence no context, was reached to say which request this is.
+  const app = { ...shape.data.app, requestId: requestIdOf(request) };
+  sendTrpc(response, shape.data.httpStatus, { error: { ...shape, data: { ...shape.data, app } } });
+}
