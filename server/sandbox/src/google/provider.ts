@@ -66,6 +66,30 @@ async function loadLibrary(): Promise<typeof import("oidc-provider")> {
   }
 }
 
+/** Google shows its account chooser; so do we at every sign-in, rather than signing the last person in silently. */
+function choosingPolicy(policies: typeof import("oidc-provider")["interactionPolicy"]) {
+  const { Check } = policies;
+  const policy = policies.base();
+  policy
+    .get("login")
+    ?.checks.add(
+      new Check("choose_account", "Choose an account", (ctx) =>
+        ctx.oidc.result?.login === undefined ? Check.REQUEST_PROMPT : Check.NO_NEED_TO_PROMPT,
+      ),
+    );
+  return policy;
+}
+
+async function findAccount(users: Users, sub: string) {
+  const user = users.bySub(sub);
+  if (user === undefined) return undefined;
+  const [first = "", ...rest] = user.name.split(" ");
+  return {
+    accountId: sub,
+    claims: async () => ({ ...user, given_name: first, family_name: rest.join(" ") }),
+  };
+}
+
 /** Creates the provider for one client. `renderError` shows errors that cannot be sent to the client. */
 export async function createProvider(given: {
   issuer: string;
@@ -78,16 +102,6 @@ export async function createProvider(given: {
   renderError(ctx: OidcContext, out: { error: string; error_description?: string }): void;
 }): Promise<Provider> {
   const { Provider: OidcProvider, interactionPolicy } = await loadLibrary();
-  const { Check } = interactionPolicy;
-  const policy = interactionPolicy.base();
-  // Google shows its account chooser; so do we at every sign-in, rather than signing the last person in silently.
-  policy
-    .get("login")
-    ?.checks.add(
-      new Check("choose_account", "Choose an account", (ctx) =>
-        ctx.oidc.result?.login === undefined ? Check.REQUEST_PROMPT : Check.NO_NEED_TO_PROMPT,
-      ),
-    );
   const provider: Provider = new OidcProvider(given.issuer, {
     // The client is looked up each time, because callback addresses may be added while running.
     adapter: createAdapterFactory(() => ({
@@ -109,7 +123,7 @@ export async function createProvider(given: {
     pkce: { required: () => false },
     responseTypes: ["code"],
     interactions: {
-      policy,
+      policy: choosingPolicy(interactionPolicy),
       url: (_ctx: unknown, interaction: { uid: string }) => `/interaction/${interaction.uid}`,
     },
     features: { devInteractions: { enabled: false }, rpInitiatedLogout: { enabled: false } },
@@ -121,15 +135,7 @@ export async function createProvider(given: {
       Session: 86_400,
       Grant: 86_400,
     },
-    findAccount: async (_ctx: unknown, sub: string) => {
-      const user = given.users.bySub(sub);
-      if (user === undefined) return undefined;
-      const [first = "", ...rest] = user.name.split(" ");
-      return {
-        accountId: sub,
-        claims: async () => ({ ...user, given_name: first, family_name: rest.join(" ") }),
-      };
-    },
+    findAccount: (_ctx: unknown, sub: string) => findAccount(given.users, sub),
     // Consent is given by choosing the account, as for a first-party client.
     loadExistingGrant: async (ctx: OidcContext) => {
       const clientId = ctx.oidc.client?.clientId ?? "";

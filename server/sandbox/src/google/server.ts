@@ -2,22 +2,23 @@
 import { randomBytes } from "node:crypto";
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { decodeJwt } from "jose";
-import type { OidcContext } from "oidc-provider";
+import type { OidcContext, Provider } from "oidc-provider";
 import { closeServer, hostAllowed, isCrossSite, listen, readBody, targetOf } from "../http.ts";
 import { originOf } from "../html.ts";
 import { errorPage, showChooser } from "./chooser.ts";
 import {
   createControl,
   type GoogleControl,
+  type GoogleFaults,
   handleControl,
   noFaults,
   takeFault,
 } from "./control.ts";
 import { ENDPOINTS, failWith } from "./endpoints.ts";
-import { createKeyRing } from "./keys.ts";
+import { createKeyRing, type KeyRing } from "./keys.ts";
 import { createProvider } from "./provider.ts";
 import { signIdToken } from "./tokens.ts";
-import { createUsers, type GoogleUser, SAMPLE_USERS } from "./users.ts";
+import { createUsers, type GoogleUser, SAMPLE_USERS, type Users } from "./users.ts";
 
 export interface GoogleSandboxOptions {
   /** 0 (default) = any free port. */
@@ -45,6 +46,109 @@ export interface GoogleSandbox {
 function forgetSession(req: IncomingMessage): void {
   const kept = (req.headers.cookie ?? "").split("; ").filter((it) => !it.startsWith("_session"));
   req.headers.cookie = kept.join("; ");
+}
+
+/** What a running stand-in works with. */
+interface GoogleState {
+  issuer: string;
+  clientId: string;
+  allowHosts: string[];
+  redirectUris: Set<string>;
+  ring: KeyRing;
+  users: Users;
+  faults: GoogleFaults;
+  control: GoogleControl;
+  provider: Provider;
+}
+
+/** Signs every ID token with our own keys, so that rotation and faults work on real answers. */
+async function signAnswers(
+  { issuer, clientId, ring, faults }: GoogleState,
+  ctx: OidcContext,
+): Promise<void> {
+  const body = ctx.body;
+  if (ctx.path === "/jwks") {
+    ctx.body = ring.jwks();
+  } else if (
+    ctx.path === "/token" &&
+    typeof body === "object" &&
+    body !== null &&
+    "id_token" in body
+  ) {
+    const fault = faults.tokens.shift();
+    const original = decodeJwt(String(body.id_token));
+    const claims = {
+      ...original,
+      azp: clientId,
+      iat: (original.iat ?? 0) + faults.clockOffsetSeconds,
+      exp: (original.exp ?? 0) + faults.clockOffsetSeconds,
+      ...faults.claims,
+    };
+    const token = await signIdToken(ring, claims, fault, issuer);
+    const { id_token: _replaced, ...rest } = body;
+    ctx.body = token === undefined ? rest : { ...rest, id_token: token };
+  }
+}
+
+/** The account chooser: shows it, and takes what was chosen there. */
+async function interact(
+  { provider, redirectUris, users, clientId }: GoogleState,
+  req: IncomingMessage,
+  res: ServerResponse,
+  uid: string,
+): Promise<void> {
+  const details = await provider.interactionDetails(req, res).catch(() => undefined);
+  if (details === undefined || details.uid !== uid) {
+    res.writeHead(400, { "Content-Type": "text/html; charset=utf-8" });
+    res.end(errorPage("This sign-in has ended", "Start again from the app."));
+    return;
+  }
+  const hint = typeof details.params.login_hint === "string" ? details.params.login_hint : "";
+  const formTargets = [...new Set([...redirectUris].flatMap(originOf))];
+  const page = { uid, users: users.all(), clientId: clientId, formTargets, hint };
+  if (req.method !== "POST") {
+    showChooser(res, page);
+    return;
+  }
+  const form = new URLSearchParams((await readBody(req)) ?? "");
+  const email = (form.get("email") ?? "").trim();
+  if (!form.has("deny") && !/^[^\s@<>"]+@[^\s@<>"]+$/.test(email)) {
+    showChooser(res, { ...page, problem: "Enter an e-mail address." });
+    return;
+  }
+  const result = form.has("deny")
+    ? { error: "access_denied", error_description: "The person denied access." }
+    : { login: { accountId: users.signIn(email).sub, remember: false } };
+  const to = await provider.interactionResult(req, res, result, {
+    mergeWithLastSubmission: false,
+  });
+  res.writeHead(303, { Location: to, "Cache-Control": "no-store" }).end();
+}
+
+/** Answers what is not the provider's own; false = the provider answers. */
+async function handled(
+  state: GoogleState,
+  req: IncomingMessage,
+  res: ServerResponse,
+): Promise<boolean> {
+  const { allowHosts, faults, control } = state;
+  const { pathname, searchParams } = targetOf(req);
+  if (!hostAllowed(req, allowHosts) || (pathname === "/_sandbox" && isCrossSite(req))) {
+    res.writeHead(403, { "Content-Type": "text/plain" }).end("Not from here.\n");
+    return true;
+  }
+  const endpoint = ENDPOINTS[pathname];
+  if (endpoint !== undefined) {
+    faults.counts[endpoint] += 1;
+    const fault = takeFault(faults, endpoint);
+    if (fault !== undefined && (await failWith(fault, res))) return true;
+  }
+  const [, uid] = /^\/interaction\/([\w-]+)$/.exec(pathname) ?? [];
+  if (uid !== undefined) await interact(state, req, res, uid);
+  else if (pathname === "/_sandbox")
+    await handleControl(control, faults, res, { method: req.method, query: searchParams });
+  else return false;
+  return true;
 }
 
 /** Starts the stand-in. Rejects with a clear sentence when the port is taken. */
@@ -75,91 +179,26 @@ export async function startGoogleSandbox(options: GoogleSandboxOptions): Promise
     },
   });
 
-  // Every ID token is signed here, with our own keys, so that rotation and faults work on real answers.
+  const state: GoogleState = {
+    issuer,
+    clientId: options.clientId,
+    allowHosts,
+    redirectUris,
+    ring,
+    users,
+    faults,
+    control,
+    provider,
+  };
   provider.use(async (ctx, next) => {
     await next();
-    const body = ctx.body;
-    if (ctx.path === "/jwks") {
-      ctx.body = ring.jwks();
-    } else if (
-      ctx.path === "/token" &&
-      typeof body === "object" &&
-      body !== null &&
-      "id_token" in body
-    ) {
-      const fault = faults.tokens.shift();
-      const original = decodeJwt(String(body.id_token));
-      const token = await signIdToken(
-        ring,
-        {
-          ...original,
-          azp: options.clientId,
-          iat: (original.iat ?? 0) + faults.clockOffsetSeconds,
-          exp: (original.exp ?? 0) + faults.clockOffsetSeconds,
-          ...faults.claims,
-        },
-        fault,
-        issuer,
-      );
-      const { id_token: _replaced, ...rest } = body;
-      ctx.body = token === undefined ? rest : { ...rest, id_token: token };
-    }
+    await signAnswers(state, ctx);
   });
   const callback = provider.callback();
-
-  const interaction = async (
-    req: IncomingMessage,
-    res: ServerResponse,
-    uid: string,
-  ): Promise<void> => {
-    const details = await provider.interactionDetails(req, res).catch(() => undefined);
-    if (details === undefined || details.uid !== uid) {
-      res.writeHead(400, { "Content-Type": "text/html; charset=utf-8" });
-      res.end(errorPage("This sign-in has ended", "Start again from the app."));
-      return;
-    }
-    const hint = typeof details.params.login_hint === "string" ? details.params.login_hint : "";
-    const formTargets = [...new Set([...redirectUris].flatMap(originOf))];
-    const page = { uid, users: users.all(), clientId: options.clientId, formTargets, hint };
-    if (req.method !== "POST") {
-      showChooser(res, page);
-      return;
-    }
-    const form = new URLSearchParams((await readBody(req)) ?? "");
-    const email = (form.get("email") ?? "").trim();
-    if (!form.has("deny") && !/^[^\s@<>"]+@[^\s@<>"]+$/.test(email)) {
-      showChooser(res, { ...page, problem: "Enter an e-mail address." });
-      return;
-    }
-    const result = form.has("deny")
-      ? { error: "access_denied", error_description: "The person denied access." }
-      : { login: { accountId: users.signIn(email).sub, remember: false } };
-    const to = await provider.interactionResult(req, res, result, {
-      mergeWithLastSubmission: false,
-    });
-    res.writeHead(303, { Location: to, "Cache-Control": "no-store" }).end();
-  };
-
   handler = async (req, res) => {
-    const target = targetOf(req);
-    if (!hostAllowed(req, allowHosts) || (target.pathname === "/_sandbox" && isCrossSite(req))) {
-      res.writeHead(403, { "Content-Type": "text/plain" }).end("Not from here.\n");
-      return;
-    }
-    const endpoint = ENDPOINTS[target.pathname];
-    if (endpoint !== undefined) {
-      faults.counts[endpoint] += 1;
-      const fault = takeFault(faults, endpoint);
-      if (fault !== undefined && (await failWith(fault, res))) return;
-    }
-    const [, uid] = /^\/interaction\/([\w-]+)$/.exec(target.pathname) ?? [];
-    if (uid !== undefined) await interaction(req, res, uid);
-    else if (target.pathname === "/_sandbox")
-      await handleControl(control, faults, res, { method: req.method, query: target.searchParams });
-    else {
-      forgetSession(req);
-      await callback(req, res);
-    }
+    if (await handled(state, req, res)) return;
+    forgetSession(req);
+    await callback(req, res);
   };
 
   return {

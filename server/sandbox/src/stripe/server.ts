@@ -10,7 +10,7 @@ import {
   targetOf,
 } from "../http.ts";
 import { accountRoutes } from "./events/account.ts";
-import { createApi, type StoredAnswer } from "./api/api.ts";
+import { type ApiRequest, createApi, type FailingWork, type StoredAnswer } from "./api/api.ts";
 import { balanceRoutes } from "./customers/balance.ts";
 import { catalogRoutes } from "./catalog/catalog.ts";
 import { checkoutRoutes } from "./checkout/checkout.ts";
@@ -18,15 +18,17 @@ import { handleCheckoutPage } from "./checkout/page.ts";
 import { createControl, type StripeControl } from "./control/control.ts";
 import { handleControl } from "./control/http.ts";
 import { showControlPage } from "./control/page.ts";
+import { addSampleCodes } from "./catalog/sample-codes.ts";
 import { couponRoutes } from "./catalog/coupons.ts";
 import { creditNoteRoutes } from "./invoices/credit-notes.ts";
 import { customerRoutes } from "./customers/customers.ts";
-import { createDeliverer } from "./events/delivery.ts";
-import { createEventLog, type LoggedEvent } from "./events/events.ts";
+import { createDeliverer, type Deliverer } from "./events/delivery.ts";
+import { createEventLog, type EventLog, type LoggedEvent } from "./events/events.ts";
 import { disputeRoutes } from "./payments/disputes.ts";
 import { invoiceItemRoutes } from "./invoices/invoice-items.ts";
 import { invoiceRoutes } from "./invoices/invoices.ts";
-import { createMisbehaviour } from "./api/misbehaviour.ts";
+import { createMisbehaviour, type Misbehaviour } from "./api/misbehaviour.ts";
+import type { Route } from "./api/route.ts";
 import { createPersistence } from "./state/persist.ts";
 import { portalConfigurationRoutes, savePortalSettings } from "./portal/configurations.ts";
 import { handlePaperPage, handlePortalPage, portalRoutes } from "./portal/portal.ts";
@@ -34,7 +36,6 @@ import { paymentRoutes } from "./payments/payments.ts";
 import { refundRoutes } from "./payments/refunds.ts";
 import { scheduleRoutes } from "./billing/schedules.ts";
 import { subscriptionRoutes } from "./billing/subscriptions.ts";
-import { newCoupon, newPromotionCode } from "./objects/new-catalog.ts";
 import { createWorld, emptyState, type Hidden, type Tables, type World } from "./state/world.ts";
 
 /** The API version the project's SDK is pinned to (`stripe/esm/apiVersion.js`). */
@@ -77,30 +78,6 @@ export interface StripeSandbox {
 
 const RETRY_DELAYS_MS = [500, 2_000, 5_000, 15_000, 60_000, 300_000, 900_000, 3_600_000];
 
-function addSampleCodes(world: World): void {
-  const codes = [
-    { id: "SANDBOXFREE", code: "FREE100", percentOff: 100 },
-    { id: "SANDBOXHALF", code: "HALF50", percentOff: 50 },
-  ];
-  for (const { id, code, percentOff } of codes) {
-    world.tables.coupons.set(
-      id,
-      newCoupon(id, world.wallNow(), {
-        percentOff,
-        amountOff: null,
-        currency: null,
-        duration: "once",
-        name: `${percentOff}% off`,
-        metadata: {},
-      }),
-    );
-    world.tables.promotionCodes.set(
-      `promo_${id}`,
-      newPromotionCode(`promo_${id}`, world.wallNow(), { code, coupon: id, metadata: {} }),
-    );
-  }
-}
-
 interface Saved {
   tables: Tables;
   hidden: Hidden;
@@ -110,59 +87,102 @@ interface Saved {
 
 const TICK_MS = 1_000;
 
-/** Starts the stand-in for api.stripe.com and its hosted pages. Rejects with a clear sentence when the port is taken. */
-export async function startStripeSandbox(options: StripeSandboxOptions): Promise<StripeSandbox> {
-  const host = options.host ?? "127.0.0.1";
-  const allowHosts = (options.allowHosts ?? []).map((name) => name.toLowerCase());
-  const persistence = createPersistence(
-    options.dataDir,
-    "stripe-sandbox.json",
-    (): Saved => ({ ...state, events: log.events, keys }),
-  );
-  let handler: (req: IncomingMessage, res: ServerResponse) => Promise<void> = async () => undefined;
-  const { server, port } = await listen("Stripe sandbox", options.port ?? 0, host, (req, res) =>
-    handler(req, res),
-  );
-  const url = options.publicUrl ?? `http://${host === "0.0.0.0" ? "localhost" : host}:${port}`;
+/** What a running stand-in works with. */
+interface StripeState {
+  url: string;
+  allowHosts: string[];
+  world: World;
+  log: EventLog;
+  deliverer: Deliverer;
+  misbehaviour: Misbehaviour;
+  control: StripeControl;
+  api: ReturnType<typeof createApi>;
+  /** Plans writing the state to its file. */
+  touch(): void;
+}
 
-  const saved = persistence.load() as Saved | undefined;
+/** The state that was kept, or an empty one. Tables that a newer version added start empty. */
+function restore(saved: Saved | undefined) {
   const empty = emptyState();
-  // Tables that a newer version added start empty.
-  const state = {
+  return {
     tables: { ...empty.tables, ...saved?.tables },
     hidden: { ...empty.hidden, ...saved?.hidden },
+    keys: saved?.keys ?? new Map<string, StoredAnswer>(),
   };
-  const keys = saved?.keys ?? new Map<string, StoredAnswer>();
-  const endpoints = state.tables.webhookEndpoints;
+}
+
+type Restored = ReturnType<typeof restore>;
+
+function openLog(options: StripeSandboxOptions, saved: Saved | undefined, world: () => World) {
   const log = createEventLog({
     apiVersion: STRIPE_API_VERSION,
     maxEvents: options.maxEvents ?? 20_000,
-    newId: () => world.newId("evt"),
-    endpoints: () => endpoints.values(),
+    newId: () => world().newId("evt"),
+    endpoints: () => world().tables.webhookEndpoints.values(),
   });
   for (const event of saved?.events.values() ?? []) {
     for (const delivery of event.deliveries) delivery.nextAttemptAt = null;
     log.events.set(event.id, event);
   }
-  const world: World = createWorld({
-    clock: options.clock ?? (() => new Date()),
-    publicUrl: url,
-    state,
-    record: (given) => {
-      deliverer.dispatch(log.record(given));
-      persistence.touch();
-    },
-  });
-  const deliverer = createDeliverer({
+  return log;
+}
+
+function openDeliverer(
+  options: StripeSandboxOptions,
+  given: Pick<StripeState, "allowHosts" | "log" | "world" | "touch">,
+): Deliverer {
+  const { allowHosts, log, world, touch } = given;
+  return createDeliverer({
     log,
-    endpoint: (id) => endpoints.get(id),
+    endpoint: (id) => world.tables.webhookEndpoints.get(id),
     wallNow: world.wallNow,
     retryDelaysMs: options.retryDelaysMs ?? RETRY_DELAYS_MS,
     concurrency: options.deliveryConcurrency ?? 4,
     allowHosts,
     random: options.random ?? Math.random,
-    onChange: persistence.touch,
+    onChange: touch,
   });
+}
+
+function allRoutes(log: EventLog): Route[] {
+  return [
+    ...customerRoutes,
+    ...balanceRoutes,
+    ...catalogRoutes,
+    ...couponRoutes,
+    ...checkoutRoutes,
+    ...paymentRoutes,
+    ...subscriptionRoutes,
+    ...scheduleRoutes,
+    ...invoiceRoutes,
+    ...invoiceItemRoutes,
+    ...creditNoteRoutes,
+    ...refundRoutes,
+    ...disputeRoutes,
+    ...portalRoutes,
+    ...portalConfigurationRoutes,
+    ...accountRoutes(log, STRIPE_API_VERSION),
+  ];
+}
+
+/** Joins the parts around the kept state. */
+function assemble(
+  options: StripeSandboxOptions,
+  place: Pick<StripeState, "url" | "allowHosts" | "touch">,
+  saved: Saved | undefined,
+  { tables, hidden, keys }: Restored,
+): StripeState {
+  const log = openLog(options, saved, () => world);
+  const world: World = createWorld({
+    clock: options.clock ?? (() => new Date()),
+    publicUrl: place.url,
+    state: { tables, hidden },
+    record: (given) => {
+      deliverer.dispatch(log.record(given));
+      place.touch();
+    },
+  });
+  const deliverer = openDeliverer(options, { ...place, log, world });
   const misbehaviour = createMisbehaviour();
   const control = createControl({
     world,
@@ -172,110 +192,89 @@ export async function startStripeSandbox(options: StripeSandboxOptions): Promise
     webhookSecret: options.webhookSecret,
     apiVersion: STRIPE_API_VERSION,
   });
-  control.setWebhookUrl(options.webhookUrl ?? null);
-  if (state.tables.coupons.size === 0) addSampleCodes(world);
-  // An older state knows no configurations: the default one is made for it.
-  if (saved?.tables.portalConfigurations === undefined) savePortalSettings(world, true);
-  deliverer.resume();
-
   const api = createApi({
     world,
-    routes: [
-      ...customerRoutes,
-      ...balanceRoutes,
-      ...catalogRoutes,
-      ...couponRoutes,
-      ...checkoutRoutes,
-      ...paymentRoutes,
-      ...subscriptionRoutes,
-      ...scheduleRoutes,
-      ...invoiceRoutes,
-      ...invoiceItemRoutes,
-      ...creditNoteRoutes,
-      ...refundRoutes,
-      ...disputeRoutes,
-      ...portalRoutes,
-      ...portalConfigurationRoutes,
-      ...accountRoutes(log, STRIPE_API_VERSION),
-    ],
+    routes: allRoutes(log),
     secretKey: options.secretKey,
     apiVersion: STRIPE_API_VERSION,
     stored: keys,
   });
+  control.setWebhookUrl(options.webhookUrl ?? null);
+  if (tables.coupons.size === 0) addSampleCodes(world);
+  // An older state knows no configurations: the default one is made for it.
+  if (saved?.tables.portalConfigurations === undefined) savePortalSettings(world, true);
+  deliverer.resume();
+  return { ...place, world, log, deliverer, misbehaviour, control, api };
+}
 
-  const handleApi = async (
-    req: IncomingMessage,
-    res: ServerResponse,
-    target: URL,
-    body: string,
-  ): Promise<void> => {
-    const method = req.method ?? "GET";
-    const idempotencyKey = header(req, "idempotency-key");
-    const work = (failing?: "before" | "after") =>
-      api.answer(
-        {
-          method,
-          path: target.pathname,
-          query: target.search.slice(1),
-          body,
-          contentType: header(req, "content-type") ?? "",
-          authorization: header(req, "authorization") ?? "",
-          idempotencyKey,
-          stripeVersion: header(req, "stripe-version"),
-        },
-        failing,
-      );
-    const rule = misbehaviour.take(method, target.pathname);
-    if (rule === undefined) {
-      const answer = work();
-      res.writeHead(answer.status, answer.headers).end(answer.body);
-    } else {
-      await misbehaviour.answer(rule, res, work, (busy) => {
-        if (idempotencyKey === null) return;
-        if (busy) api.busyKeys.add(idempotencyKey);
-        else api.busyKeys.delete(idempotencyKey);
-      });
-    }
-    if (method !== "GET") persistence.touch();
+/** A request to the API, answered well or as a misbehaviour says. */
+async function handleApi(
+  { api, misbehaviour, touch }: StripeState,
+  req: IncomingMessage,
+  res: ServerResponse,
+  { target, body }: { target: URL; body: string },
+): Promise<void> {
+  const method = req.method ?? "GET";
+  const idempotencyKey = header(req, "idempotency-key");
+  const request: ApiRequest = {
+    method,
+    path: target.pathname,
+    query: target.search.slice(1),
+    body,
+    contentType: header(req, "content-type") ?? "",
+    authorization: header(req, "authorization") ?? "",
+    idempotencyKey,
+    stripeVersion: header(req, "stripe-version"),
   };
+  const work = (failing?: FailingWork) => api.answer(request, failing);
+  const rule = misbehaviour.take(method, target.pathname);
+  if (rule === undefined) {
+    const answer = work();
+    res.writeHead(answer.status, answer.headers).end(answer.body);
+  } else {
+    await misbehaviour.answer(rule, res, work, (busy) => {
+      if (idempotencyKey === null) return;
+      if (busy) api.busyKeys.add(idempotencyKey);
+      else api.busyKeys.delete(idempotencyKey);
+    });
+  }
+  if (method !== "GET") touch();
+}
 
-  handler = async (req, res) => {
-    const target = targetOf(req);
-    const { pathname } = target;
-    const method = req.method ?? "GET";
-    const body = await readBody(req);
-    if (body === undefined) {
-      res.writeHead(413).end();
-      return;
-    }
-    if (pathname.startsWith("/v1/")) {
-      await handleApi(req, res, target, body);
-      return;
-    }
-    if (
-      !hostAllowed(req, [...allowHosts, new URL(url).hostname]) ||
-      (method === "POST" && isCrossSite(req))
-    ) {
-      res.writeHead(403, { "Content-Type": "text/plain" }).end("Not from here.\n");
-      return;
-    }
-    if (method !== "GET") persistence.touch();
-    if (pathname.startsWith("/c/pay/"))
-      handleCheckoutPage(world, res, { method, path: pathname, body });
-    else if (pathname.startsWith("/p/session/"))
-      handlePortalPage(world, res, { method, path: pathname, body });
-    else if (/^\/(invoices|receipts)\//.test(pathname)) handlePaperPage(world, res, pathname);
-    else if (/^\/_sandbox(\/|$)/.test(pathname)) {
-      await handleControl(control, res, {
-        method,
-        path: pathname,
-        body,
-        contentType: header(req, "content-type") ?? "",
-      });
-    } else if (pathname === "/") showControlPage(res, world, log, control);
-    else res.writeHead(404, { "Content-Type": "text/plain" }).end("Nothing here.\n");
-  };
+async function handle(state: StripeState, req: IncomingMessage, res: ServerResponse) {
+  const { world, log, control, url, allowHosts, touch } = state;
+  const target = targetOf(req);
+  const path = target.pathname;
+  const method = req.method ?? "GET";
+  const body = await readBody(req);
+  if (body === undefined) {
+    res.writeHead(413).end();
+    return;
+  }
+  if (path.startsWith("/v1/")) {
+    await handleApi(state, req, res, { target, body });
+    return;
+  }
+  if (
+    !hostAllowed(req, [...allowHosts, new URL(url).hostname]) ||
+    (method === "POST" && isCrossSite(req))
+  ) {
+    res.writeHead(403, { "Content-Type": "text/plain" }).end("Not from here.\n");
+    return;
+  }
+  if (method !== "GET") touch();
+  if (path.startsWith("/c/pay/")) handleCheckoutPage(world, res, { method, path, body });
+  else if (path.startsWith("/p/session/")) handlePortalPage(world, res, { method, path, body });
+  else if (/^\/(invoices|receipts)\//.test(path)) handlePaperPage(world, res, path);
+  else if (/^\/_sandbox(\/|$)/.test(path)) {
+    const contentType = header(req, "content-type") ?? "";
+    await handleControl(control, res, { method, path, body, contentType });
+  } else if (path === "/") showControlPage(res, world, log, control);
+  else res.writeHead(404, { "Content-Type": "text/plain" }).end("Nothing here.\n");
+}
 
+/** Lets what is due happen, once a second. */
+function startTicking(control: StripeControl): NodeJS.Timeout {
   const ticking = setInterval(() => {
     try {
       control.tick();
@@ -283,16 +282,43 @@ export async function startStripeSandbox(options: StripeSandboxOptions): Promise
       console.error("Stripe sandbox: the billing clock failed:", error);
     }
   }, TICK_MS);
-  ticking.unref();
+  return ticking.unref();
+}
+
+/** Starts the stand-in for api.stripe.com and its hosted pages. Rejects with a clear sentence when the port is taken. */
+export async function startStripeSandbox(options: StripeSandboxOptions): Promise<StripeSandbox> {
+  const host = options.host ?? "127.0.0.1";
+  const allowHosts = (options.allowHosts ?? []).map((name) => name.toLowerCase());
+  const persistence = createPersistence(
+    options.dataDir,
+    "stripe-sandbox.json",
+    (): Saved => ({
+      tables: restored.tables,
+      hidden: restored.hidden,
+      events: state.log.events,
+      keys: restored.keys,
+    }),
+  );
+  let handler: (req: IncomingMessage, res: ServerResponse) => Promise<void> = async () => undefined;
+  const { server, port } = await listen("Stripe sandbox", options.port ?? 0, host, (req, res) =>
+    handler(req, res),
+  );
+  const url = options.publicUrl ?? `http://${host === "0.0.0.0" ? "localhost" : host}:${port}`;
+  const saved = persistence.load() as Saved | undefined;
+  const restored = restore(saved);
+  const place = { url, allowHosts, touch: persistence.touch };
+  const state = assemble(options, place, saved, restored);
+  handler = (req, res) => handle(state, req, res);
+  const ticking = startTicking(state.control);
   return {
     url,
     port,
     secretKey: options.secretKey,
     webhookSecret: options.webhookSecret,
-    control,
+    control: state.control,
     close: async () => {
       clearInterval(ticking);
-      await deliverer.close();
+      await state.deliverer.close();
       await closeServer(server);
       await persistence.close();
     },

@@ -203,6 +203,20 @@ function needed<T>(value: T | undefined, param: string): T {
   return value;
 }
 
+function refuseUnknown(
+  form: FormMap,
+  read: ReadonlySet<string>,
+  param: (name: string) => string,
+): void {
+  const unknown = Object.keys(form).find((name) => !read.has(name));
+  if (unknown === undefined) return;
+  throw badParam(
+    `Received unknown parameter: ${param(unknown)}`,
+    param(unknown),
+    "parameter_unknown",
+  );
+}
+
 /** Wraps a decoded form. `prefix` is the parameter path used in error messages. */
 export function fieldsOf(form: FormMap, prefix = ""): Fields {
   const read = new Set<string>();
@@ -217,9 +231,11 @@ export function fieldsOf(form: FormMap, prefix = ""): Fields {
     if (typeof value === "object") throw badParam(`Invalid string: ${param(name)}`, param(name));
     return value;
   };
+  /** An empty text stands for none. */
+  const filled = (name: string): string | undefined => text(name) || undefined;
   const int = (name: string): number | undefined => {
-    const value = text(name);
-    return value === undefined || value === "" ? undefined : parseWhole(value, param(name));
+    const value = filled(name);
+    return value === undefined ? undefined : parseWhole(value, param(name));
   };
   const child = (value: FormMap, path: string): Fields => {
     const made = fieldsOf(value, path);
@@ -233,17 +249,16 @@ export function fieldsOf(form: FormMap, prefix = ""): Fields {
     int,
     needInt: (name) => needed(int(name), param(name)),
     bool: (name) => {
-      const value = text(name);
-      return value === undefined || value === "" ? undefined : parseFlag(value, param(name));
+      const value = filled(name);
+      return value === undefined ? undefined : parseFlag(value, param(name));
     },
     oneOf: (name, allowed) => {
-      const value = text(name);
-      if (value === undefined || value === "") return undefined;
-      return parseOneOf(value, allowed, param(name));
+      const value = filled(name);
+      return value === undefined ? undefined : parseOneOf(value, allowed, param(name));
     },
     map: (name) => {
-      const value = get(name);
-      if (value === undefined || value === "") return undefined;
+      const value = get(name) || undefined;
+      if (value === undefined) return undefined;
       if (typeof value !== "object") throw badParam("Invalid object", param(name));
       return child(value, param(name));
     },
@@ -263,14 +278,7 @@ export function fieldsOf(form: FormMap, prefix = ""): Fields {
     },
     param,
     done: () => {
-      const unknown = Object.keys(form).find((name) => !read.has(name));
-      if (unknown !== undefined) {
-        throw badParam(
-          `Received unknown parameter: ${param(unknown)}`,
-          param(unknown),
-          "parameter_unknown",
-        );
-      }
+      refuseUnknown(form, read, param);
       for (const made of children) made.done();
     },
   };

@@ -33,8 +33,8 @@ function cancelDetails(fields: Fields): { comment?: string | null; feedback?: st
   };
 }
 
-function updateSubscription({ world, ids, fields }: Call): Json {
-  const subscription = readSubscription(world, ids[0] ?? "");
+/** Reads what is to be changed. */
+function readUpdate(fields: Fields) {
   const wishes = readItems(fields);
   const behavior = fields.oneOf("proration_behavior", PRORATION_BEHAVIORS) ?? "create_prorations";
   const payment = fields.oneOf("payment_behavior", PAYMENT_BEHAVIORS) ?? "allow_incomplete";
@@ -49,17 +49,26 @@ function updateSubscription({ world, ids, fields }: Call): Json {
   const details = cancelDetails(fields);
   fields.ignore("off_session", "payment_settings", "collection_method", "trial_settings");
   fields.done();
-  if (subscription.status === "canceled") {
-    if (wishes.length > 0 || atPeriodEnd !== undefined) {
-      throw badParam(
-        "A canceled subscription can only update its cancellation_details and metadata.",
-        "items",
-        "invalid_canceled_subscription_fields",
-      );
-    }
-    subscription.metadata = mergeMetadata(subscription.metadata, metadata);
-    return subscription;
-  }
+  return {
+    wishes,
+    behavior,
+    payment,
+    prorationDate,
+    resetAnchor: anchor === "now",
+    atPeriodEnd,
+    cancelAt,
+    metadata,
+    method,
+    description,
+    details,
+  };
+}
+
+type Update = ReturnType<typeof readUpdate>;
+
+/** Throws 400 for what a subscription in its state, or the parameters together, do not allow. */
+function checkUpdate(world: World, subscription: Subscription, update: Update): void {
+  const { wishes, behavior, payment, atPeriodEnd, cancelAt, metadata, method } = update;
   if (typeof cancelAt === "number" && cancelAt <= world.billingNow()) {
     throw badParam("`cancel_at` must be in the future.", "cancel_at", "parameter_invalid");
   }
@@ -86,15 +95,26 @@ function updateSubscription({ world, ids, fields }: Call): Json {
       );
     }
   }
-  let plan: ItemChange | undefined;
-  if (wishes.length > 0 || anchor === "now") {
-    plan = planChange(world, subscription, {
-      wishes,
-      behavior,
-      prorationDate,
-      resetAnchor: anchor === "now",
-    });
+}
+
+function updateSubscription({ world, ids, fields }: Call): Json {
+  const subscription = readSubscription(world, ids[0] ?? "");
+  const update = readUpdate(fields);
+  const { wishes, payment, metadata, method, description, details } = update;
+  if (subscription.status === "canceled") {
+    if (wishes.length > 0 || update.atPeriodEnd !== undefined) {
+      throw badParam(
+        "A canceled subscription can only update its cancellation_details and metadata.",
+        "items",
+        "invalid_canceled_subscription_fields",
+      );
+    }
+    subscription.metadata = mergeMetadata(subscription.metadata, metadata);
+    return subscription;
   }
+  checkUpdate(world, subscription, update);
+  const plan: ItemChange | undefined =
+    wishes.length > 0 || update.resetAnchor ? planChange(world, subscription, update) : undefined;
   if (plan !== undefined) dropPending(world, subscription);
   const now = world.billingNow();
   change(world, subscription, "customer.subscription.updated", (it) => {
@@ -104,7 +124,7 @@ function updateSubscription({ world, ids, fields }: Call): Json {
     if (description !== undefined) it.description = description || null;
     if (Object.keys(details).length > 0)
       it.cancellation_details = { ...it.cancellation_details, ...details };
-    setCancellation(it, atPeriodEnd, cancelAt, now);
+    setCancellation(it, update.atPeriodEnd, update.cancelAt, now);
   });
   if (plan?.changed === true && subscription.pending_update === null)
     followSubscription(world, subscription);

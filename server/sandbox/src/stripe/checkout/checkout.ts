@@ -90,13 +90,41 @@ function readDiscounts(
   return { coupon: need(world.tables.coupons, "coupon", id, "discounts"), code: code?.id ?? null };
 }
 
-function createSession({ world, fields }: Call): Json {
-  const mode = fields.oneOf("mode", ["payment", "subscription"]);
-  if (mode === undefined)
-    throw badParam("Missing required param: mode.", "mode", "parameter_missing");
-  const successUrl = fields.needText("success_url");
-  const cancelUrl = fields.text("cancel_url") ?? null;
-  for (const url of [successUrl, cancelUrl]) {
+/** Parameters that the sandbox takes and that change nothing here. */
+const IGNORED = [
+  "billing_address_collection",
+  "payment_method_types",
+  "submit_type",
+  "ui_mode",
+  "automatic_tax",
+  "customer_update",
+  "payment_method_collection",
+  "phone_number_collection",
+  "tax_id_collection",
+  "consent_collection",
+  "custom_text",
+  "invoice_creation",
+  "adaptive_pricing",
+  "payment_method_options",
+  "managed_payments",
+  "saved_payment_method_options",
+  "currency",
+  "origin_context",
+  "after_expiration",
+  "branding_settings",
+  "custom_fields",
+  "name_collection",
+  "integration_identifier",
+] as const;
+
+function missingParam(param: string) {
+  return badParam(`Missing required param: ${param}.`, param, "parameter_missing");
+}
+
+function readUrls(fields: Fields): { success_url: string; cancel_url: string | null } {
+  const success = fields.needText("success_url");
+  const cancel = fields.text("cancel_url") ?? null;
+  for (const url of [success, cancel]) {
     if (url !== null && !/^https?:\/\/[^\s]+$/.test(url)) {
       throw badParam(
         `Invalid URL: An explicit scheme (such as https) must be provided.`,
@@ -105,9 +133,10 @@ function createSession({ world, fields }: Call): Json {
       );
     }
   }
-  const customerId = fields.text("customer");
-  const email = fields.text("customer_email");
-  const now = world.wallNow();
+  return { success_url: success, cancel_url: cancel };
+}
+
+function readExpiry(fields: Fields, now: number): number {
   const expiresAt = fields.int("expires_at") ?? now + DAY_SECONDS;
   if (expiresAt < now + 30 * 60 - 60 || expiresAt > now + DAY_SECONDS + 60) {
     throw badParam(
@@ -116,15 +145,11 @@ function createSession({ world, fields }: Call): Json {
       "parameter_invalid_integer",
     );
   }
-  const discount = readDiscounts(world, fields);
-  const allowCodes = fields.bool("allow_promotion_codes");
-  if (discount !== undefined && allowCodes === true) {
-    throw badParam(
-      "You may only specify one of these parameters: allow_promotion_codes, discounts.",
-      "allow_promotion_codes",
-      "parameters_exclusive",
-    );
-  }
+  return expiresAt;
+}
+
+/** What the payment or the subscription that follows gets from the session. */
+function readDetails(fields: Fields) {
   const intentData = fields.map("payment_intent_data");
   const subscriptionData = fields.map("subscription_data");
   const details = {
@@ -136,41 +161,13 @@ function createSession({ world, fields }: Call): Json {
   };
   intentData?.ignore("receipt_email", "statement_descriptor", "statement_descriptor_suffix");
   subscriptionData?.ignore("description", "billing_mode", "proration_behavior");
-  const metadata = mergeMetadata({}, fields.metadata());
-  const reference = fields.text("client_reference_id") ?? null;
-  const creation = fields.text("customer_creation") ?? null;
-  const locale = fields.text("locale") ?? null;
-  const lines = fields.maps("line_items").map((line) => readLine(world, line));
-  fields.ignore(
-    "billing_address_collection",
-    "payment_method_types",
-    "submit_type",
-    "ui_mode",
-    "automatic_tax",
-    "customer_update",
-    "payment_method_collection",
-    "phone_number_collection",
-    "tax_id_collection",
-    "consent_collection",
-    "custom_text",
-    "invoice_creation",
-    "adaptive_pricing",
-    "payment_method_options",
-    "managed_payments",
-    "saved_payment_method_options",
-    "currency",
-    "origin_context",
-    "after_expiration",
-    "branding_settings",
-    "custom_fields",
-    "name_collection",
-    "integration_identifier",
-  );
-  fields.done();
-  if (customerId !== undefined) need(world.tables.customers, "customer", customerId, "customer");
+  return details;
+}
+
+/** The one currency of the lines. Throws 400 for lines that do not go together or not with the mode. */
+function checkLines(mode: "payment" | "subscription", lines: readonly { price: Price }[]): string {
   const [first] = lines;
-  if (first === undefined)
-    throw badParam("Missing required param: line_items.", "line_items", "parameter_missing");
+  if (first === undefined) throw missingParam("line_items");
   const currency = first.price.currency;
   for (const line of lines) {
     if (line.price.currency !== currency)
@@ -194,6 +191,36 @@ function createSession({ world, fields }: Call): Json {
       "parameter_invalid",
     );
   }
+  return currency;
+}
+
+function createSession({ world, fields }: Call): Json {
+  const mode = fields.oneOf("mode", ["payment", "subscription"]);
+  if (mode === undefined) throw missingParam("mode");
+  const urls = readUrls(fields);
+  const customerId = fields.text("customer");
+  const email = fields.text("customer_email");
+  const now = world.wallNow();
+  const expiresAt = readExpiry(fields, now);
+  const discount = readDiscounts(world, fields);
+  const allowCodes = fields.bool("allow_promotion_codes");
+  if (discount !== undefined && allowCodes === true) {
+    throw badParam(
+      "You may only specify one of these parameters: allow_promotion_codes, discounts.",
+      "allow_promotion_codes",
+      "parameters_exclusive",
+    );
+  }
+  const details = readDetails(fields);
+  const metadata = mergeMetadata({}, fields.metadata());
+  const reference = fields.text("client_reference_id") ?? null;
+  const creation = fields.text("customer_creation") ?? null;
+  const locale = fields.text("locale") ?? null;
+  const lines = fields.maps("line_items").map((line) => readLine(world, line));
+  fields.ignore(...IGNORED);
+  fields.done();
+  if (customerId !== undefined) need(world.tables.customers, "customer", customerId, "customer");
+  const currency = checkLines(mode, lines);
   if (mode === "subscription" && customerId !== undefined)
     refuseMixedCurrency(world, customerId, currency);
   const subtotal = lines.reduce((sum, line) => sum + line.price.unit_amount * line.quantity, 0);
@@ -207,8 +234,7 @@ function createSession({ world, fields }: Call): Json {
     customer_email: email ?? null,
     client_reference_id: reference,
     metadata,
-    success_url: successUrl,
-    cancel_url: cancelUrl,
+    ...urls,
     expires_at: expiresAt,
     allow_promotion_codes: allowCodes ?? null,
     discounts: [],

@@ -89,29 +89,109 @@ export interface StripeControl extends MerchantControl {
 
 export const DEFAULT_ENDPOINT_ID = "we_sandbox_default";
 
-/** Creates the controls that need only the world, the log and the deliverer. */
-export function createControl(given: {
+/** What the controls move. */
+interface ControlDeps {
   world: World;
   log: EventLog;
   deliverer: Deliverer;
   misbehaviour: Misbehaviour;
   webhookSecret: string;
   apiVersion: string;
-}): StripeControl {
-  const { world, log, deliverer } = given;
+}
+
+function setWebhookUrl({ world, webhookSecret, apiVersion }: ControlDeps, url: string | null) {
+  if (url === null) {
+    world.tables.webhookEndpoints.delete(DEFAULT_ENDPOINT_ID);
+    return;
+  }
+  world.tables.webhookEndpoints.set(
+    DEFAULT_ENDPOINT_ID,
+    newWebhookEndpoint(DEFAULT_ENDPOINT_ID, world.wallNow(), {
+      url,
+      secret: webhookSecret,
+      enabledEvents: ["*"],
+      apiVersion,
+    }),
+  );
+}
+
+function endMisbehaviour({ misbehaviour, deliverer }: ControlDeps): void {
+  misbehaviour.clear();
+  const wasPaused = deliverer.misbehaviour.paused;
+  Object.assign(deliverer.misbehaviour, WELL_BEHAVED);
+  if (wasPaused) deliverer.resume();
+}
+
+async function resendUndelivered({ log, deliverer }: ControlDeps): Promise<number> {
+  const late = [...log.events.values()].filter((event) => log.pending(event) > 0);
+  for (const event of late) await deliverer.resend(event);
+  return late.length;
+}
+
+function advanceTo(world: World, until: number): number {
+  if (until < world.billingNow())
+    throw badParam("The billing clock only moves forward.", "frozen_time");
+  const steps = runBillingUntil(world, until);
+  world.hidden.billingOffsetSeconds += until - world.billingNow();
+  return steps;
+}
+
+function advance(world: World, by: Parameters<StripeControl["advance"]>[0]): number {
+  const { months = 0, days = 0, hours = 0, seconds = 0 } = by;
+  const monthly = {
+    interval: "month",
+    interval_count: 1,
+    meter: null,
+    trial_period_days: null,
+    usage_type: "licensed",
+  } as const;
+  const inMonths = boundary(world.billingNow(), monthly, months);
+  return advanceTo(world, inMonths + days * 86_400 + hours * 3600 + seconds);
+}
+
+function tick(world: World): number {
+  const steps = runBillingUntil(world, world.billingNow());
+  for (const session of world.tables.sessions.values()) expireIfDue(world, session);
+  return steps;
+}
+
+/** Only the wall clock is off; the billing clock stays where it is. */
+function setClockOffset({ hidden }: World, seconds: number): void {
+  hidden.billingOffsetSeconds -= seconds - hidden.wallOffsetSeconds;
+  hidden.wallOffsetSeconds = seconds;
+}
+
+function setCard(world: World, customerId: string, card: "ok" | "failing"): void {
+  need(world.tables.customers, "customer", customerId);
+  if (card === "failing") world.hidden.failingCards.add(customerId);
+  else world.hidden.failingCards.delete(customerId);
+}
+
+function settleRefund(world: World, refundId: string, succeeded: boolean): Refund {
+  const refund = need(world.tables.refunds, "refund", refundId);
+  if (succeeded) succeedRefund(world, refund);
+  else failRefund(world, refund);
+  return refund;
+}
+
+function endDispute(world: World, disputeId: string, outcome: "won" | "lost"): Dispute {
+  const dispute = need(world.tables.disputes, "dispute", disputeId);
+  closeDispute(world, dispute, outcome);
+  return dispute;
+}
+
+function cancelSubscription(world: World, subscriptionId: string): Subscription {
+  const subscription = need(world.tables.subscriptions, "subscription", subscriptionId);
+  if (subscription.status !== "canceled")
+    endSubscription(world, subscription, "cancellation_requested");
+  return subscription;
+}
+
+/** Creates the controls. */
+export function createControl(deps: ControlDeps): StripeControl {
+  const { world, log, deliverer, misbehaviour } = deps;
   const session = (id: string): CheckoutSession =>
     need(world.tables.sessions, "checkout.session", id);
-  const advanceTo = (until: number): number => {
-    if (until < world.billingNow())
-      throw badParam("The billing clock only moves forward.", "frozen_time");
-    const steps = runBillingUntil(world, until);
-    world.hidden.billingOffsetSeconds += until - world.billingNow();
-    return steps;
-  };
-  const expireSessions = (): number => {
-    for (const it of world.tables.sessions.values()) expireIfDue(world, it);
-    return 0;
-  };
   return {
     ...createMerchant(world),
     completeCheckout: (id, outcome = "paid", email) => {
@@ -124,87 +204,32 @@ export function createControl(given: {
       return session(id);
     },
     successUrl: (id) => successUrl(session(id)),
-    setWebhookUrl: (url) => {
-      if (url === null) {
-        world.tables.webhookEndpoints.delete(DEFAULT_ENDPOINT_ID);
-        return;
-      }
-      world.tables.webhookEndpoints.set(
-        DEFAULT_ENDPOINT_ID,
-        newWebhookEndpoint(DEFAULT_ENDPOINT_ID, world.wallNow(), {
-          url,
-          secret: given.webhookSecret,
-          enabledEvents: ["*"],
-          apiVersion: given.apiVersion,
-        }),
-      );
-    },
+    setWebhookUrl: (url) => setWebhookUrl(deps, url),
     misdeliver: (settings) => Object.assign(deliverer.misbehaviour, settings),
-    misbehave: (rule) => given.misbehaviour.add(rule),
+    misbehave: (rule) => misbehaviour.add(rule),
     misbehaviours: () => ({
-      api: given.misbehaviour.rules(),
+      api: misbehaviour.rules(),
       delivery: { ...deliverer.misbehaviour },
     }),
-    wellBehaved: () => {
-      given.misbehaviour.clear();
-      const wasPaused = deliverer.misbehaviour.paused;
-      Object.assign(deliverer.misbehaviour, WELL_BEHAVED);
-      if (wasPaused) deliverer.resume();
-    },
+    wellBehaved: () => endMisbehaviour(deps),
     resendEvent: async (id) => deliverer.resend(need(log.events, "event", id)),
-    resendUndelivered: async () => {
-      const late = [...log.events.values()].filter((event) => log.pending(event) > 0);
-      for (const event of late) await deliverer.resend(event);
-      return late.length;
-    },
+    resendUndelivered: () => resendUndelivered(deps),
     now: () => new Date(world.billingNow() * 1000),
-    advance: ({ months = 0, days = 0, hours = 0, seconds = 0 }) => {
-      const start = world.billingNow();
-      const monthly = {
-        interval: "month",
-        interval_count: 1,
-        meter: null,
-        trial_period_days: null,
-        usage_type: "licensed",
-      } as const;
-      return advanceTo(boundary(start, monthly, months) + days * 86_400 + hours * 3600 + seconds);
-    },
-    advanceTo: (moment) => advanceTo(Math.floor(moment.getTime() / 1000)),
-    tick: () => runBillingUntil(world, world.billingNow()) + expireSessions(),
-    setClockOffset: (seconds) => {
-      // Only the wall clock is off; the billing clock stays where it is.
-      world.hidden.billingOffsetSeconds -= seconds - world.hidden.wallOffsetSeconds;
-      world.hidden.wallOffsetSeconds = seconds;
-    },
-    setCard: (id, card) => {
-      need(world.tables.customers, "customer", id);
-      if (card === "failing") world.hidden.failingCards.add(id);
-      else world.hidden.failingCards.delete(id);
-    },
+    advance: (by) => advance(world, by),
+    advanceTo: (moment) => advanceTo(world, Math.floor(moment.getTime() / 1000)),
+    tick: () => tick(world),
+    setClockOffset: (seconds) => setClockOffset(world, seconds),
+    setCard: (id, card) => setCard(world, id, card),
     setDunning: (settings) => Object.assign(world.dunning, settings),
     payInvoice: (id) => collect(world, need(world.tables.invoices, "invoice", id)),
     refund: (id, options = {}) => createRefund(world, chargeOf(world, id, "charge"), options),
     nextRefunds: (...outcomes) => {
       world.hidden.nextRefunds.push(...outcomes);
     },
-    settleRefund: (id, succeeded) => {
-      const refund = need(world.tables.refunds, "refund", id);
-      if (succeeded) succeedRefund(world, refund);
-      else failRefund(world, refund);
-      return refund;
-    },
+    settleRefund: (id, succeeded) => settleRefund(world, id, succeeded),
     openDispute: (id, options) => openDispute(world, chargeOf(world, id, "charge"), options),
-    closeDispute: (id, outcome) => {
-      const dispute = need(world.tables.disputes, "dispute", id);
-      closeDispute(world, dispute, outcome);
-      return dispute;
-    },
-    cancelSubscription: (id) => {
-      const subscription = need(world.tables.subscriptions, "subscription", id);
-      if (subscription.status !== "canceled")
-        endSubscription(world, subscription, "cancellation_requested");
-      return subscription;
-    },
+    closeDispute: (id, outcome) => endDispute(world, id, outcome),
+    cancelSubscription: (id) => cancelSubscription(world, id),
     savePortalSettings: (saved) => savePortalSettings(world, saved),
     events: (type) =>
       [...log.events.values()]

@@ -1,6 +1,7 @@
 // Owns sending events to webhook endpoints: signature, timeout, retries with backoff, and misdelivery on request.
 import { createHmac } from "node:crypto";
 import type { Delivery, EventLog, LoggedEvent } from "./events.ts";
+import { createSendQueue, type SendQueue } from "./send-queue.ts";
 import type { WebhookEndpoint } from "../objects/types.ts";
 
 /** How deliveries go wrong on purpose. All off by default. */
@@ -64,8 +65,8 @@ function isLoopback(hostname: string): boolean {
   return bare === "localhost" || bare === "::1" || /^127(\.\d{1,3}){3}$/.test(bare);
 }
 
-/** Creates the deliverer. Only loopback and `allowHosts` are ever called. */
-export function createDeliverer(given: {
+/** What the deliverer works with. */
+interface DelivererDeps {
   log: EventLog;
   endpoint(id: string): WebhookEndpoint | undefined;
   wallNow(): number;
@@ -75,192 +76,179 @@ export function createDeliverer(given: {
   /** Decides what `dropShare` drops; 0..1. */
   random: () => number;
   onChange(): void;
-}): Deliverer {
-  const misbehaviour: DeliveryMisbehaviour = { ...WELL_BEHAVED };
-  const queue: (() => Promise<void>)[] = [];
-  const timers = new Set<NodeJS.Timeout>();
-  const waiting = new Set<NodeJS.Timeout>();
-  const idlers: (() => void)[] = [];
-  const stop = new AbortController();
-  let held: (() => void)[] = [];
-  let holdTimer: NodeJS.Timeout | undefined;
-  let inFlight = 0;
+}
 
-  const isIdle = (): boolean =>
-    queue.length === 0 && inFlight === 0 && held.length === 0 && waiting.size === 0;
-  const settle = (): void => {
-    if (isIdle()) for (const wake of idlers.splice(0)) wake();
-  };
-  const pump = (): void => {
-    while (inFlight < given.concurrency && !stop.signal.aborted) {
-      const job = queue.shift();
-      if (job === undefined) break;
-      inFlight += 1;
-      void job().finally(() => {
-        inFlight -= 1;
-        given.onChange();
-        pump();
-      });
-    }
-    settle();
-  };
-  const later = (delayMs: number, counts: boolean, work: () => void): void => {
-    const timer = setTimeout(() => {
-      timers.delete(timer);
-      waiting.delete(timer);
-      work();
-      settle();
-    }, delayMs);
-    timer.unref();
-    timers.add(timer);
-    if (counts) waiting.add(timer);
-  };
+interface DelivererState extends DelivererDeps {
+  misbehaviour: DeliveryMisbehaviour;
+  queue: SendQueue;
+  held: HeldBack;
+}
 
-  const post = async (
-    event: LoggedEvent,
-    delivery: Delivery,
-    endpoint: WebhookEndpoint,
-  ): Promise<void> => {
-    // The endpoint may have moved since the event was made (a restart on another port).
-    delivery.url = endpoint.url;
-    delivery.attempts += 1;
-    delivery.nextAttemptAt = null;
-    const target = new URL(delivery.url);
-    if (!isLoopback(target.hostname) && !given.allowHosts.includes(target.hostname)) {
-      delivery.lastError = `The sandbox only calls loopback addresses, not ${target.hostname} (allowHosts).`;
-      return;
-    }
-    const body = given.log.envelope(event);
-    const timestamp = given.wallNow() + misbehaviour.signatureSkewSeconds;
-    try {
-      const answer = await fetch(target, {
-        method: "POST",
-        redirect: "manual",
-        headers: {
-          "Content-Type": "application/json; charset=utf-8",
-          "User-Agent": "Stripe/1.0 (+https://stripe.com/docs/webhooks)",
-          "Stripe-Signature": signatureHeader(body, endpoint.secret, timestamp),
-        },
-        body,
-        signal: AbortSignal.any([stop.signal, AbortSignal.timeout(ANSWER_TIMEOUT_MS)]),
-      });
-      delivery.lastStatus = answer.status;
-      delivery.lastError = answer.ok ? null : (await answer.text()).slice(0, 300);
-      if (answer.ok) {
-        await answer.body?.cancel();
-        delivery.state = "delivered";
-      }
-    } catch (error) {
-      delivery.lastStatus = null;
-      delivery.lastError = error instanceof Error ? `${error.name}: ${error.message}` : "failed";
-    }
-  };
+/** Sends held back until enough wait to be sent in reverse. */
+interface HeldBack {
+  sends: (() => void)[];
+  timer: NodeJS.Timeout | undefined;
+}
 
-  const attempt = async (event: LoggedEvent, delivery: Delivery, retry: boolean): Promise<void> => {
-    const endpoint = given.endpoint(delivery.endpointId);
-    if (endpoint === undefined) {
-      delivery.state = "failed";
-      return;
-    }
-    await post(event, delivery, endpoint);
-    if (delivery.state === "delivered" || !retry || stop.signal.aborted) return;
-    const delayMs = given.retryDelaysMs[delivery.attempts - 1];
-    if (delayMs === undefined) {
-      delivery.state = "failed";
-      return;
-    }
-    delivery.nextAttemptAt = Date.now() + delayMs;
-    later(delayMs, false, () => {
-      if (delivery.state === "delivered") return;
-      enqueue(event, delivery);
-    });
-  };
-
-  const enqueue = (event: LoggedEvent, delivery: Delivery): void => {
-    if (misbehaviour.paused) return;
-    queue.push(() => attempt(event, delivery, true));
-    pump();
-  };
-
-  const releaseHeld = (): void => {
-    clearTimeout(holdTimer);
-    holdTimer = undefined;
-    const batch = held.reverse();
-    held = [];
-    for (const send of batch) send();
-    settle();
-  };
-
-  const send = (event: LoggedEvent): void => {
-    for (const delivery of event.deliveries) {
-      enqueue(event, delivery);
-      for (let i = 0; i < misbehaviour.duplicate; i += 1) {
-        queue.push(() => attempt(event, delivery, false));
-      }
-    }
-    pump();
-  };
-
-  const affected = (event: LoggedEvent): boolean =>
-    misbehaviour.types.length === 0 || misbehaviour.types.includes(event.type);
-
-  const dispatch = (event: LoggedEvent): void => {
-    if (event.deliveries.length === 0) return;
-    if (!affected(event)) {
-      for (const delivery of event.deliveries) enqueue(event, delivery);
-      return;
-    }
-    if (misbehaviour.dropNext > 0 || given.random() < misbehaviour.dropShare) {
-      if (misbehaviour.dropNext > 0) misbehaviour.dropNext -= 1;
-      for (const delivery of event.deliveries) delivery.state = "dropped";
-      return;
-    }
-    const go = (): void => {
-      if (misbehaviour.delayMs > 0) later(misbehaviour.delayMs, true, () => send(event));
-      else send(event);
-    };
-    if (misbehaviour.reorder > 1) {
-      held.push(go);
-      if (held.length >= misbehaviour.reorder) releaseHeld();
-      else if (holdTimer === undefined) {
-        holdTimer = setTimeout(releaseHeld, REORDER_HOLD_MS);
-        holdTimer.unref();
-      }
-      return;
-    }
-    go();
-  };
-
+/** Creates the deliverer. Only loopback and `allowHosts` are ever called. */
+export function createDeliverer(given: DelivererDeps): Deliverer {
+  const held: HeldBack = { sends: [], timer: undefined };
+  const queue = createSendQueue({
+    concurrency: given.concurrency,
+    hasMore: () => held.sends.length > 0,
+    onDone: () => given.onChange(),
+  });
+  const state: DelivererState = { ...given, misbehaviour: { ...WELL_BEHAVED }, queue, held };
+  const { misbehaviour } = state;
   return {
     misbehaviour,
     dispatch: (event) => {
-      dispatch(event);
-      if (misbehaviour.secondId && affected(event)) dispatch(given.log.copy(event));
+      dispatch(state, event);
+      if (misbehaviour.secondId && isAffected(misbehaviour, event))
+        dispatch(state, given.log.copy(event));
     },
     resend: async (event) => {
-      await Promise.all(event.deliveries.map((delivery) => attempt(event, delivery, false)));
+      await Promise.all(event.deliveries.map((delivery) => attempt(state, event, delivery, false)));
       given.onChange();
     },
     resume: () => {
       for (const event of given.log.events.values()) {
         for (const delivery of event.deliveries) {
-          if (delivery.state === "pending" && delivery.nextAttemptAt === null) {
-            enqueue(event, delivery);
-          }
+          if (delivery.state === "pending" && delivery.nextAttemptAt === null)
+            enqueue(state, event, delivery);
         }
       }
     },
-    idle: () => (isIdle() ? Promise.resolve() : new Promise((wake) => idlers.push(wake))),
+    idle: () => queue.idle(),
     close: async () => {
-      stop.abort();
-      queue.length = 0;
-      held = [];
-      clearTimeout(holdTimer);
-      for (const timer of timers) clearTimeout(timer);
-      timers.clear();
-      waiting.clear();
-      while (inFlight > 0) await new Promise((wake) => setTimeout(wake, 5));
-      settle();
+      held.sends = [];
+      clearTimeout(held.timer);
+      await queue.close();
     },
   };
+}
+
+/** One POST; what came of it stands in `delivery`. */
+async function post(
+  { log, wallNow, allowHosts, misbehaviour, queue }: DelivererState,
+  event: LoggedEvent,
+  delivery: Delivery,
+  endpoint: WebhookEndpoint,
+): Promise<void> {
+  // The endpoint may have moved since the event was made (a restart on another port).
+  delivery.url = endpoint.url;
+  delivery.attempts += 1;
+  delivery.nextAttemptAt = null;
+  const target = new URL(delivery.url);
+  if (!isLoopback(target.hostname) && !allowHosts.includes(target.hostname)) {
+    delivery.lastError = `The sandbox only calls loopback addresses, not ${target.hostname} (allowHosts).`;
+    return;
+  }
+  const body = log.envelope(event);
+  const timestamp = wallNow() + misbehaviour.signatureSkewSeconds;
+  try {
+    const answer = await fetch(target, {
+      method: "POST",
+      redirect: "manual",
+      headers: {
+        "Content-Type": "application/json; charset=utf-8",
+        "User-Agent": "Stripe/1.0 (+https://stripe.com/docs/webhooks)",
+        "Stripe-Signature": signatureHeader(body, endpoint.secret, timestamp),
+      },
+      body,
+      signal: AbortSignal.any([queue.signal, AbortSignal.timeout(ANSWER_TIMEOUT_MS)]),
+    });
+    delivery.lastStatus = answer.status;
+    delivery.lastError = answer.ok ? null : (await answer.text()).slice(0, 300);
+    if (answer.ok) {
+      await answer.body?.cancel();
+      delivery.state = "delivered";
+    }
+  } catch (error) {
+    delivery.lastStatus = null;
+    delivery.lastError = error instanceof Error ? `${error.name}: ${error.message}` : "failed";
+  }
+}
+
+/** Posts once, and plans the next attempt when `retry` and it was not answered well. */
+async function attempt(
+  state: DelivererState,
+  event: LoggedEvent,
+  delivery: Delivery,
+  retry: boolean,
+): Promise<void> {
+  const endpoint = state.endpoint(delivery.endpointId);
+  if (endpoint === undefined) {
+    delivery.state = "failed";
+    return;
+  }
+  await post(state, event, delivery, endpoint);
+  if (delivery.state === "delivered" || !retry || state.queue.signal.aborted) return;
+  const delayMs = state.retryDelaysMs[delivery.attempts - 1];
+  if (delayMs === undefined) {
+    delivery.state = "failed";
+    return;
+  }
+  delivery.nextAttemptAt = Date.now() + delayMs;
+  state.queue.later(delayMs, false, () => {
+    if (delivery.state !== "delivered") enqueue(state, event, delivery);
+  });
+}
+
+function enqueue(state: DelivererState, event: LoggedEvent, delivery: Delivery): void {
+  if (state.misbehaviour.paused) return;
+  state.queue.push(() => attempt(state, event, delivery, true));
+  state.queue.pump();
+}
+
+function releaseHeld({ held, queue }: DelivererState): void {
+  clearTimeout(held.timer);
+  held.timer = undefined;
+  const batch = held.sends.reverse();
+  held.sends = [];
+  for (const send of batch) send();
+  queue.pump();
+}
+
+/** Sends an event to every endpoint, as many extra times as is asked for. */
+function send(state: DelivererState, event: LoggedEvent): void {
+  for (const delivery of event.deliveries) {
+    enqueue(state, event, delivery);
+    for (let i = 0; i < state.misbehaviour.duplicate; i += 1)
+      state.queue.push(() => attempt(state, event, delivery, false));
+  }
+  state.queue.pump();
+}
+
+function isAffected({ types }: DeliveryMisbehaviour, event: LoggedEvent): boolean {
+  return types.length === 0 || types.includes(event.type);
+}
+
+/** Sends a new event, in the way the misbehaviour says. */
+function dispatch(state: DelivererState, event: LoggedEvent): void {
+  const { misbehaviour, held, queue } = state;
+  if (event.deliveries.length === 0) return;
+  if (!isAffected(misbehaviour, event)) {
+    for (const delivery of event.deliveries) enqueue(state, event, delivery);
+    return;
+  }
+  if (misbehaviour.dropNext > 0 || state.random() < misbehaviour.dropShare) {
+    if (misbehaviour.dropNext > 0) misbehaviour.dropNext -= 1;
+    for (const delivery of event.deliveries) delivery.state = "dropped";
+    return;
+  }
+  const go = (): void => {
+    if (misbehaviour.delayMs > 0) queue.later(misbehaviour.delayMs, true, () => send(state, event));
+    else send(state, event);
+  };
+  if (misbehaviour.reorder <= 1) {
+    go();
+    return;
+  }
+  held.sends.push(go);
+  if (held.sends.length >= misbehaviour.reorder) releaseHeld(state);
+  else if (held.timer === undefined) {
+    held.timer = setTimeout(() => releaseHeld(state), REORDER_HOLD_MS);
+    held.timer.unref();
+  }
 }

@@ -8,11 +8,11 @@ import { renewalPhase } from "../billing/phases.ts";
 import { type LineDraft, newInvoice } from "../objects/new-invoice.ts";
 import { collect, currentPeriod, periodLine, recurringOf } from "../billing/subscribing.ts";
 import { PRORATION_BEHAVIORS } from "../billing/subscriptions.ts";
-import type { Json } from "../objects/types.ts";
-import type { Invoice } from "../objects/types-billing.ts";
-import { planChange, readItems } from "../billing/updating.ts";
+import type { Customer, Json } from "../objects/types.ts";
+import type { Invoice, Subscription } from "../objects/types-billing.ts";
+import { type ItemChange, planChange, readItems } from "../billing/updating.ts";
 import { apiError, badParam } from "../api/wire.ts";
-import { need } from "../state/world.ts";
+import { need, type World } from "../state/world.ts";
 
 function listInvoices({ world, fields }: Call): Json {
   const customer = fields.text("customer");
@@ -62,18 +62,21 @@ function payInvoice({ world, ids, fields }: Call): Json {
   return invoice;
 }
 
-/** `POST /v1/invoices/create_preview` for a subscription, with or without a change of items. Stores nothing. */
-function preview({ world, fields }: Call): Json {
-  const customerId = fields.text("customer");
-  const subscriptionId = fields.text("subscription");
-  const details = fields.map("subscription_details");
-  const wishes = details === undefined ? [] : readItems(details);
-  const behavior = details?.oneOf("proration_behavior", PRORATION_BEHAVIORS) ?? "create_prorations";
-  const prorationDate = details?.int("proration_date");
-  const resetAnchor = details?.text("billing_cycle_anchor") === "now";
-  details?.ignore("cancel_at_period_end", "cancel_at", "cancel_now");
-  fields.ignore("preview_mode", "automatic_tax", "currency");
-  fields.done();
+function noUpcoming() {
+  return apiError({
+    status: 404,
+    type: "invalid_request_error",
+    code: "invoice_upcoming_none",
+    message: "No upcoming invoices for customer",
+  });
+}
+
+/** The subscription a preview is of. Throws 400 without one or for another customer's, 404 for one that has ended. */
+function previewed(
+  world: World,
+  subscriptionId: string | undefined,
+  customerId: string | undefined,
+): { subscription: Subscription; customer: Customer } {
   if (subscriptionId === undefined) {
     throw badParam(
       "The sandbox previews invoices of an existing subscription: pass `subscription`.",
@@ -88,12 +91,7 @@ function preview({ world, fields }: Call): Json {
     "subscription",
   );
   if (subscription.status === "canceled") {
-    throw apiError({
-      status: 404,
-      type: "invalid_request_error",
-      code: "invoice_upcoming_none",
-      message: "No upcoming invoices for customer",
-    });
+    throw noUpcoming();
   }
   const customer = customerOf(world, subscription);
   if (customerId !== undefined && customerId !== customer.id) {
@@ -103,31 +101,41 @@ function preview({ world, fields }: Call): Json {
       "resource_missing",
     );
   }
+  return { subscription, customer };
+}
+
+/** What the next renewal would charge, with what waits for it. Throws 404 when there is none. */
+function renewalDrafts(world: World, subscription: Subscription, plan: ItemChange): LineDraft[] {
+  if (subscription.cancel_at_period_end && plan.drafts.length === 0) throw noUpcoming();
+  const { end } = currentPeriod(subscription);
+  const scheduled = renewalPhase(world, subscription, end);
+  const items = scheduled?.items ?? plan.items;
+  const next = periodAt(
+    scheduled?.anchor ?? subscription.billing_cycle_anchor,
+    items[0]?.price.recurring ?? recurringOf(subscription),
+    end,
+  );
+  return [...plan.drafts, ...items.map((item) => periodLine(world, item, next.start, next.end))];
+}
+
+/** `POST /v1/invoices/create_preview` for a subscription, with or without a change of items. Stores nothing. */
+function preview({ world, fields }: Call): Json {
+  const customerId = fields.text("customer");
+  const subscriptionId = fields.text("subscription");
+  const details = fields.map("subscription_details");
+  const wishes = details === undefined ? [] : readItems(details);
+  const behavior = details?.oneOf("proration_behavior", PRORATION_BEHAVIORS) ?? "create_prorations";
+  const prorationDate = details?.int("proration_date");
+  const resetAnchor = details?.text("billing_cycle_anchor") === "now";
+  details?.ignore("cancel_at_period_end", "cancel_at", "cancel_now");
+  fields.ignore("preview_mode", "automatic_tax", "currency");
+  fields.done();
+  const { subscription, customer } = previewed(world, subscriptionId, customerId);
   const plan = planChange(world, subscription, { wishes, behavior, prorationDate, resetAnchor });
   const id = `upcoming_${world.newId("in")}`;
   const period = currentPeriod(subscription);
-  let drafts: LineDraft[] = plan.drafts;
-  let at = world.billingNow();
-  if (!plan.invoiceNow) {
-    // The next renewal, with what waits for it.
-    if (subscription.cancel_at_period_end && drafts.length === 0) {
-      throw apiError({
-        status: 404,
-        type: "invalid_request_error",
-        code: "invoice_upcoming_none",
-        message: "No upcoming invoices for customer",
-      });
-    }
-    at = period.end;
-    const scheduled = renewalPhase(world, subscription, period.end);
-    const items = scheduled?.items ?? plan.items;
-    const next = periodAt(
-      scheduled?.anchor ?? subscription.billing_cycle_anchor,
-      items[0]?.price.recurring ?? recurringOf(subscription),
-      period.end,
-    );
-    drafts = [...drafts, ...items.map((item) => periodLine(world, item, next.start, next.end))];
-  }
+  const at = plan.invoiceNow ? world.billingNow() : period.end;
+  const drafts = plan.invoiceNow ? plan.drafts : renewalDrafts(world, subscription, plan);
   const waiting = pendingOf(world, subscription);
   const lines = [...waiting.map((line) => structuredClone(line)), ...makeLines(world, id, drafts)];
   const invoice = newInvoice(id, at, {

@@ -1,0 +1,77 @@
+// The queue that events are sent from: so many at a time, with planned retries beside it.
+
+/** Work that waits, work that is under way, and timers. */
+export interface SendQueue {
+  push(job: () => Promise<void>): void;
+  /** Starts what may start. */
+  pump(): void;
+  /** Does `work` later; `counts` = nothing is idle until then. */
+  later(delayMs: number, counts: boolean, work: () => void): void;
+  /** Resolves when nothing is queued or in flight. */
+  idle(): Promise<void>;
+  /** Aborted by `close`. */
+  readonly signal: AbortSignal;
+  /** Drops what waits and resolves when nothing is in flight. */
+  close(): Promise<void>;
+}
+
+/** Creates an empty queue. `hasMore` tells of work held back elsewhere; `onDone` is called after each job. */
+export function createSendQueue(given: {
+  concurrency: number;
+  hasMore(): boolean;
+  onDone(): void;
+}): SendQueue {
+  const queue: (() => Promise<void>)[] = [];
+  const timers = new Set<NodeJS.Timeout>();
+  const waiting = new Set<NodeJS.Timeout>();
+  const idlers: (() => void)[] = [];
+  const stop = new AbortController();
+  let inFlight = 0;
+
+  const isIdle = (): boolean =>
+    queue.length === 0 && inFlight === 0 && !given.hasMore() && waiting.size === 0;
+  const settle = (): void => {
+    if (isIdle()) for (const wake of idlers.splice(0)) wake();
+  };
+  const pump = (): void => {
+    while (inFlight < given.concurrency && !stop.signal.aborted) {
+      const job = queue.shift();
+      if (job === undefined) break;
+      inFlight += 1;
+      void job().finally(() => {
+        inFlight -= 1;
+        given.onDone();
+        pump();
+      });
+    }
+    settle();
+  };
+  return {
+    signal: stop.signal,
+    push: (job) => {
+      queue.push(job);
+    },
+    pump,
+    later: (delayMs, counts, work) => {
+      const timer = setTimeout(() => {
+        timers.delete(timer);
+        waiting.delete(timer);
+        work();
+        settle();
+      }, delayMs);
+      timer.unref();
+      timers.add(timer);
+      if (counts) waiting.add(timer);
+    },
+    idle: () => (isIdle() ? Promise.resolve() : new Promise((wake) => idlers.push(wake))),
+    close: async () => {
+      stop.abort();
+      queue.length = 0;
+      for (const timer of timers) clearTimeout(timer);
+      timers.clear();
+      waiting.clear();
+      while (inFlight > 0) await new Promise((wake) => setTimeout(wake, 5));
+      settle();
+    },
+  };
+}
