@@ -4,6 +4,7 @@ import type { adminContract } from "../../shared/src/admin.ts";
 import type { Role } from "../../shared/src/auth.ts";
 import type { Principal } from "../auth/auth.types.ts";
 import { AppError } from "../lib/errors.ts";
+import { createGate } from "../lib/gate.ts";
 import { scopedKey } from "../ledger/idempotency-key.ts";
 import type { AdjustOperation, Ledger } from "../ledger/ports.ts";
 import type { Logger } from "../lib/logger.ts";
@@ -102,7 +103,10 @@ export interface AdminService {
     input: In<"replayEvent">,
     ip: string | null,
   ): Promise<Out<"replayEvent">>;
-  /** Figures of `from`..`to`; the last 30 days unless told. VALIDATION_FAILED when from is after to. */
+  /**
+   * Figures of `from`..`to`; the last 30 days unless told. VALIDATION_FAILED when from is after to, or more than 366 days
+   * before it; SERVICE_UNAVAILABLE or RATE_LIMITED when too many wait for figures.
+   */
   stats(input: In<"stats">): Promise<Out<"stats">>;
 }
 
@@ -118,12 +122,17 @@ export interface AdminServiceDeps {
 }
 
 const STATS_DAYS = 30;
+const MAX_STATS_DAYS = 366;
+const DAY_MS = 86_400_000;
+/** Figures read through much of the database: one at a time per instance, the next ones wait. */
+const STATS_GATE = { atOnce: 1, perKey: 21, maxWaiting: 20, maxWaitMs: 15_000 };
 
 /** Makes the service. */
 export function createAdminService(deps: AdminServiceDeps): AdminService {
   const now = deps.now ?? Date.now;
   const { payments } = deps;
   const store = recordingWrites(deps.store, deps.logger);
+  const statsGate = createGate(STATS_GATE);
   return {
     users: (filter) => store.users(filter),
     user: (input) => store.user(input.userId),
@@ -223,18 +232,20 @@ export function createAdminService(deps: AdminServiceDeps): AdminService {
       const to = input.to === undefined ? new Date(now()) : new Date(input.to);
       const from =
         input.from === undefined
-          ? new Date(to.getTime() - STATS_DAYS * 86_400_000)
+          ? new Date(to.getTime() - STATS_DAYS * DAY_MS)
           : new Date(input.from);
       if (from > to) {
         throw AppError.of("VALIDATION_FAILED", "`from` must not be after `to`.", {
           fields: { from: ["Must not be after `to`."] },
         });
       }
-      return {
-        from: from.toISOString(),
-        to: to.toISOString(),
-        ...(await store.stats(from, to)),
-      };
+      if (to.getTime() - from.getTime() > MAX_STATS_DAYS * DAY_MS) {
+        throw AppError.of("VALIDATION_FAILED", `At most ${MAX_STATS_DAYS} days at once.`, {
+          fields: { from: [`At most ${MAX_STATS_DAYS} days before \`to\`.`] },
+        });
+      }
+      const figures = await statsGate.run("stats", () => store.stats(from, to));
+      return { from: from.toISOString(), to: to.toISOString(), ...figures };
     },
   };
 }

@@ -5,7 +5,8 @@ import type { Database, DatabaseTransaction } from "../database/ports.ts";
 import { AppError, assert } from "../lib/errors.ts";
 import { newId } from "../lib/ids.ts";
 import type { Ledger } from "../ledger/ports.ts";
-import { readStats, readUser, readUsers, toUserLine } from "./reads.store.ts";
+import { readUser, readUsers, toUserLine } from "./reads.store.ts";
+import { readStats } from "./stats.store.ts";
 import type { AdminStore, AuditLine, UserLine } from "./admin.service.ts";
 
 type Models = DatabaseTransaction["models"];

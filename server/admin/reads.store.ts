@@ -1,4 +1,5 @@
-// Owns what administrators look at: users, one user, figures. Every read is bounded.
+// Owns what administrators look at: users and one user. Every read is bounded.
+import { setImmediate as breathe } from "node:timers/promises";
 import type { z } from "zod";
 import type { adminContract } from "../../shared/src/admin.ts";
 import { toRole } from "../auth/user-view.ts";
@@ -8,13 +9,25 @@ import type { AdminStore, UserLine } from "./admin.service.ts";
 
 type Filter = z.output<(typeof adminContract)["users"]["input"]>;
 type UserDetail = Awaited<ReturnType<AdminStore["user"]>>;
-type Stats = Awaited<ReturnType<AdminStore["stats"]>>;
 
 /** A search reads rows in order and compares here: no wildcard of the database's ever sees the caller's text. */
 const SEARCH_CHUNK = 1_000;
-/** Rows one search call looks at; `nextCursor` goes on from there. */
-const SEARCH_ROWS = 20_000;
+/** Rows one search call looks at; `nextCursor` goes on from there. High, since an empty page would look like the end. */
+const SEARCH_ROWS = 500_000;
 const MAX_DETAIL_ROWS = 100;
+
+/** What is shown of a user, and nothing else, is read. */
+const USER_LINE = {
+  id: true,
+  email: true,
+  name: true,
+  role: true,
+  credits: true,
+  heldCredits: true,
+  disabledAt: true,
+  deletedAt: true,
+  createdAt: true,
+} as const;
 
 /** A users row as administrators see it. */
 export function toUserLine(row: {
@@ -59,9 +72,12 @@ function fromCursor(cursor: string): Place {
   return { createdAt, id: parts[2] };
 }
 
-/** One page of users after `place`, newest first. */
-function page(models: PrismaModels, role: string | undefined, place: Place | null, take: number) {
-  return models.user.findMany({
+/** What a search compares and goes on from. */
+const SEARCHED = { id: true, email: true, name: true, createdAt: true } as const;
+
+/** Users after `place`, newest first. */
+function after(role: string | undefined, place: Place | null, take: number) {
+  return {
     where: {
       ...(role === undefined ? {} : { role }),
       ...(place === null
@@ -71,9 +87,9 @@ function page(models: PrismaModels, role: string | undefined, place: Place | nul
             OR: [{ createdAt: { lt: place.createdAt } }, { id: { lt: place.id } }],
           }),
     },
-    orderBy: [{ createdAt: "desc" }, { id: "desc" }],
+    orderBy: [{ createdAt: "desc" as const }, { id: "desc" as const }],
     take,
-  });
+  };
 }
 
 /** AdminStore.users. `search`: an id, or a part of e-mail or name in any case. */
@@ -85,7 +101,10 @@ export async function readUsers(
   const place = filter.cursor === undefined ? null : fromCursor(filter.cursor);
   const search = filter.search?.toLowerCase() ?? "";
   if (search === "") {
-    const rows = await page(models, role, place, limit + 1);
+    const rows = await models.user.findMany({
+      ...after(role, place, limit + 1),
+      select: USER_LINE,
+    });
     const shown = rows.slice(0, limit);
     const last = rows.length > limit ? shown.at(-1) : undefined;
     return { users: shown.map(toUserLine), nextCursor: last ? toCursor(last) : null };
@@ -102,31 +121,48 @@ async function searchUsers(
     // Who is named exactly is found at once, however many newer accounts there are.
     const exact = await models.user.findFirst({
       where: { OR: [{ id: search }, { email: search }], ...(role === undefined ? {} : { role }) },
+      select: USER_LINE,
     });
     if (exact !== null) return { users: [toUserLine(exact)], nextCursor: null };
   }
-  const users: UserLine[] = [];
+  const found: string[] = [];
+  const pageOf = async (nextCursor: string | null) => ({
+    users: await readLines(models, found),
+    nextCursor,
+  });
   let place = wanted.place;
-  for (let seen = 0; seen < SEARCH_ROWS; seen += SEARCH_CHUNK) {
-    const rows = await page(models, role, place, SEARCH_CHUNK);
+  for (let seen = 0; seen < SEARCH_ROWS; ) {
+    const rows = await models.user.findMany({
+      ...after(role, place, SEARCH_CHUNK),
+      select: SEARCHED,
+    });
+    seen += rows.length;
     for (const row of rows) {
+      const isFound = [row.id, row.email, row.name ?? ""].some((text) =>
+        text.toLowerCase().includes(search),
+      );
+      // One more than asked for: a cursor is given only where somebody follows.
+      if (isFound && found.length === limit) return pageOf(place && toCursor(place));
+      if (isFound) found.push(row.id);
       place = row;
-      if (
-        ![row.id, row.email, row.name ?? ""].some((text) => text.toLowerCase().includes(search))
-      ) {
-        continue;
-      }
-      users.push(toUserLine(row));
-      if (users.length === limit) return { users, nextCursor: toCursor(row) };
     }
-    if (rows.length < SEARCH_CHUNK) return { users, nextCursor: null };
+    if (rows.length < SEARCH_CHUNK) return pageOf(null);
+    await breathe();
   }
-  return { users, nextCursor: place === null ? null : toCursor(place) };
+  return pageOf(place && toCursor(place));
+}
+
+/** The users of `ids`, in that order. */
+async function readLines(models: PrismaModels, ids: readonly string[]): Promise<UserLine[]> {
+  if (ids.length === 0) return [];
+  const rows = await models.user.findMany({ where: { id: { in: [...ids] } }, select: USER_LINE });
+  const byId = new Map(rows.map((row) => [row.id, toUserLine(row)]));
+  return ids.flatMap((id) => byId.get(id) ?? []);
 }
 
 /** AdminStore.user. */
 export async function readUser(models: PrismaModels, userId: string): Promise<UserDetail> {
-  const user = await models.user.findUnique({ where: { id: userId } });
+  const user = await models.user.findUnique({ where: { id: userId }, select: USER_LINE });
   if (user === null) throw AppError.of("NOT_FOUND", "There is no such user.");
   const newest = { orderBy: { createdAt: "desc" }, take: MAX_DETAIL_ROWS } as const;
   const [grants, payments, subscription, audit] = await Promise.all([
@@ -168,54 +204,5 @@ export async function readUser(models: PrismaModels, userId: string): Promise<Us
       reason,
       createdAt: createdAt.toISOString(),
     })),
-  };
-}
-
-/** AdminStore.stats: what happened in [from, to), and what is there now. */
-export async function readStats(models: PrismaModels, from: Date, to: Date): Promise<Stats> {
-  const createdAt = { gte: from, lt: to };
-  const [total, created, disabled, granted, spent, outstanding, payments, live, pending, failed] =
-    await Promise.all([
-      models.user.count({ where: { deletedAt: null } }),
-      models.user.count({ where: { createdAt } }),
-      models.user.count({ where: { disabledAt: { not: null }, deletedAt: null } }),
-      models.creditLog.aggregate({
-        where: { createdAt, amount: { gt: 0 } },
-        _sum: { amount: true },
-      }),
-      models.creditLog.aggregate({
-        where: { createdAt, type: "USAGE" },
-        _sum: { amount: true },
-      }),
-      models.user.aggregate({ where: { credits: { gt: 0 } }, _sum: { credits: true } }),
-      models.payment.groupBy({
-        by: ["currency"],
-        where: {
-          createdAt,
-          status: { in: ["SUCCESS", "REFUNDED", "PARTIALLY_REFUNDED", "DISPUTED"] },
-        },
-        _count: { _all: true },
-        _sum: { amount: true, refundedAmount: true },
-        orderBy: { currency: "asc" },
-      }),
-      models.subscription.count({ where: { liveKey: { not: null } } }),
-      models.stripeEvent.count({ where: { status: "PENDING" } }),
-      models.stripeEvent.count({ where: { status: "FAILED" } }),
-    ]);
-  return {
-    users: { total, created, disabled },
-    credits: {
-      granted: granted._sum.amount ?? 0,
-      spent: Math.abs(spent._sum.amount ?? 0),
-      outstanding: outstanding._sum.credits ?? 0,
-    },
-    payments: payments.map((group) => ({
-      currency: group.currency,
-      count: group._count._all,
-      amount: group._sum.amount ?? 0,
-      refundedAmount: group._sum.refundedAmount ?? 0,
-    })),
-    subscriptions: { live },
-    events: { pending, failed },
   };
 }

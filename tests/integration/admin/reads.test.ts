@@ -1,0 +1,106 @@
+// Shows that what administrators look at is bounded, and complete within its bounds.
+import { randomUUID } from "node:crypto";
+import { setTimeout as sleep } from "node:timers/promises";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { createAdminService } from "../../../server/admin/admin.service.ts";
+import { createAdminStore } from "../../../server/admin/admin.store.ts";
+import type { Database } from "../../../server/database/database.ts";
+import { newId } from "../../../server/lib/ids.ts";
+import { availableBackends } from "../../support/databases.ts";
+import { type LedgerWorld, openLedgerWorld } from "../../support/ledger-world.ts";
+
+describe.each(await availableBackends())("administrators' reads on $name", (available) => {
+  let world: LedgerWorld;
+  let database: Database;
+  beforeAll(async () => {
+    world = await openLedgerWorld(available);
+    ({ database } = world.backend);
+  });
+  afterAll(() => world.close());
+
+  const storeOf = () => createAdminStore({ database, ledger: world.ledger });
+  const serviceOn = (store: ReturnType<typeof storeOf>) =>
+    createAdminService({
+      store,
+      payments: {} as never,
+      ledger: world.ledger,
+      logger: world.logger,
+      invalidateSessions: () => Promise.resolve(),
+    });
+
+  async function people(count: number, name: string, createdAtMs: number): Promise<string[]> {
+    const rows = Array.from({ length: count }, (_, n) => ({
+      id: newId(createdAtMs + n),
+      email: `${randomUUID()}@example.com`,
+      name,
+      createdAt: new Date(createdAtMs + n),
+    }));
+    for (let at = 0; at < count; at += 2_000)
+      await database.models.user.createMany({ data: rows.slice(at, at + 2_000) });
+    return rows.map(({ id }) => id).toReversed();
+  }
+
+  test("a search returns a user behind more rows than one call used to look at, not an empty page with a cursor", async () => {
+    const mark = randomUUID();
+    const [wanted] = await people(1, `Old ${mark}`, Date.UTC(2020, 0));
+    await people(22_000, "Somebody", Date.UTC(2021, 0));
+    const { users } = await storeOf().users({ search: mark, limit: 50 });
+    expect(users.map(({ id }) => id)).toEqual([wanted]);
+  });
+
+  test("a search returns a cursor exactly where more users follow, and no user twice", async () => {
+    const mark = randomUUID();
+    const ids = await people(4, `One of ${mark}`, Date.UTC(2022, 0));
+    const store = storeOf();
+    const first = await store.users({ search: mark, limit: 2 });
+    expect(first.nextCursor).not.toBeNull();
+    const second = await store.users({ search: mark, limit: 2, cursor: first.nextCursor ?? "" });
+    expect(second.nextCursor).toBeNull();
+    expect([...first.users, ...second.users].map(({ id }) => id)).toEqual(ids);
+  });
+
+  test("figures are added up one after another, over a year at most", async () => {
+    const store = storeOf();
+    let running = 0;
+    let most = 0;
+    const counted = {
+      ...store,
+      async stats(from: Date, to: Date) {
+        running += 1;
+        most = Math.max(most, running);
+        await sleep(5);
+        const figures = await store.stats(from, to);
+        running -= 1;
+        return figures;
+      },
+    };
+    const service = serviceOn(counted);
+    const from = "2025-01-01T00:00:00.000Z";
+    const year = { from, to: "2026-01-01T00:00:00.000Z" };
+    const answers = await Promise.all(Array.from({ length: 5 }, () => service.stats(year)));
+    expect(answers).toHaveLength(5);
+    expect(most).toBe(1);
+    await expect(service.stats({ from, to: "2026-01-03T00:00:00.000Z" })).rejects.toMatchObject({
+      code: "VALIDATION_FAILED",
+    });
+  });
+
+  test("figures over months are the sum of the entries", async () => {
+    const store = storeOf();
+    const userId = await world.user(0);
+    const day = (n: number) => new Date(Date.UTC(2019, 0, 1 + n));
+    let balance = 0;
+    const rows = Array.from({ length: 120 }, (_, n) => {
+      const amount = n % 3 === 0 ? 10 : -2;
+      balance += amount;
+      const type = amount > 0 ? "PURCHASE" : n % 3 === 1 ? "USAGE" : "EXPIRY";
+      return { userId, seq: 1_000 + n, id: randomUUID(), amount, balance, type, createdAt: day(n) };
+    });
+    await database.models.creditLog.createMany({ data: rows });
+    const { credits } = await store.stats(day(5), day(100));
+    const inside = rows.slice(5, 100);
+    const given = inside.filter(({ amount }) => amount > 0).length * 10;
+    const used = inside.filter(({ type }) => type === "USAGE").length * 2;
+    expect([credits.granted, credits.spent]).toEqual([given, used]);
+  });
+});
