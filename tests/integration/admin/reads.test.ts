@@ -4,7 +4,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { createAdminService } from "../../../server/admin/admin.service.ts";
 import { createAdminStore } from "../../../server/admin/admin.store.ts";
-import type { Database } from "../../../server/database/database.ts";
+import type { Database } from "../../../server/database/ports.ts";
 import { newId } from "../../../server/lib/ids.ts";
 import { availableBackends } from "../../support/databases.ts";
 import { type LedgerWorld, openLedgerWorld } from "../../support/ledger-world.ts";
