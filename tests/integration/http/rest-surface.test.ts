@@ -121,6 +121,30 @@ describe("runs", () => {
     ).toMatchObject(refusal(404, "NOT_FOUND"));
   });
 
+  test("ends a stream with a failure when its session is over", async () => {
+    const { accessToken: token } = await server.signIn("surface-watcher@example.com");
+    const answer = await send("GET", "/api/user/credits/events", { token });
+    expect(answer.status).toBe(200);
+    const whole = answer.text();
+    await rest("POST", "/api/auth/logout-all", { token });
+    const [, failure = ""] = /^event: failure\ndata: (.*)$/m.exec(await whole) ?? [];
+    expect(JSON.parse(failure)).toMatchObject(refusal(401, "SESSION_REVOKED").body);
+  });
+
+  test("returns the headers of a stream alone to HEAD", async () => {
+    const answer = await send("HEAD", "/api/user/credits/events");
+    expect(answer.status).toBe(200);
+    expect(await answer.text()).toBe("");
+  });
+
+  test("lets the frontend's origin send every method", async () => {
+    const preflight = await fetch(`${server.url}/api/user`, {
+      method: "OPTIONS",
+      headers: { origin: "http://localhost:3000", "access-control-request-method": "PATCH" },
+    });
+    expect(preflight.headers.get("access-control-allow-methods")).toMatch(/PATCH,DELETE/);
+  });
+
   test("ends streams when the server is about to stop", async () => {
     const answer = await send("GET", "/api/user/credits/events");
     const reader = answer.body?.pipeThrough(new TextDecoderStream()).getReader();
