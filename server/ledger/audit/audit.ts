@@ -1,4 +1,4 @@
-// Owns the audit of the ledger: every invariant, over any number of rows, in bounded memory, while the server runs.
+// The audit of the ledger (the doctor): every invariant, over any number of rows, in bounded memory, while the server runs.
 import type { Database } from "../../database/ports.ts";
 import { doctorChecks, ENTRY_COUNTS } from "./checks.ts";
 
@@ -17,12 +17,12 @@ export interface DoctorProgress {
   readonly violations: number;
 }
 
-/** What the doctor needs. */
+/** Dependencies of the doctor. */
 export interface DoctorDeps {
   readonly database: Database;
   readonly onProgress?: (progress: DoctorProgress) => void;
   readonly signal?: AbortSignal;
-  /** Users looked at in one statement; 500 unless told. */
+  /** Users looked at in one statement; defaults to 500. */
   readonly usersPerStep?: number;
 }
 

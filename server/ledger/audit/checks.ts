@@ -1,37 +1,40 @@
-// Owns the doctor's questions: one SQL statement each, over the users of one range of ids, answering only what is wrong.
+// The doctor's checks of the ledger: one SQL statement each, over the users of one range of ids, returning only what is wrong.
 import type { Database } from "../../database/ports.ts";
+import { type Check, inRange, type SqlWords, sqlWords } from "./check.ts";
 import { moneyChecks } from "./money-checks.ts";
 
-type Dialect = Database["dialect"];
-
-/** One question. `sql` has the range's two ends as its only parameters and answers rows of `userId` and `detail`. */
-export interface Check {
-  /** The invariant of CONTRACT.md section 6 it belongs to. */
-  readonly invariant: string;
-  readonly sql: string;
-}
-
-const IN_RANGE = (column: string) => `${column} > ? AND ${column} <= ?`;
 const PAID = "('SUCCESS', 'REFUNDED', 'PARTIALLY_REFUNDED', 'DISPUTED')";
 const TAKES = "type IN ('REFUND', 'DISPUTE', 'ADMIN_ADJUST') AND amount < 0";
 
 /** Every check, in the words of `dialect`. */
-export function doctorChecks(dialect: Dialect): readonly Check[] {
-  const text = (...parts: string[]) =>
-    dialect === "mysql" ? `CONCAT(${parts.join(", ")})` : parts.map((p) => `(${p})`).join(" || ");
-  const json = (path: string) =>
-    dialect === "mysql"
-      ? `NULLIF(JSON_UNQUOTE(JSON_EXTRACT(k.answer, '$.${path}')), 'null')`
-      : `json_extract(k.answer, '$.${path}')`;
-  const debtless = (credits: string) => `CASE WHEN ${credits} > 0 THEN ${credits} ELSE 0 END`;
+export function doctorChecks(dialect: Database["dialect"]): readonly Check[] {
+  const words = sqlWords(dialect);
+  return [
+    ...balanceChecks(words),
+    ...lotAndHoldChecks(words),
+    ...debtChecks(words),
+    ...holdEndChecks(words),
+    ...keyChecks(words),
+    ...paymentChecks(words),
+    ...moneyChecks(words),
+    ...orphanChecks(),
+  ];
+}
 
+/** Debt counts as nothing. */
+function debtless(credits: string): string {
+  return `CASE WHEN ${credits} > 0 THEN ${credits} ELSE 0 END`;
+}
+
+/** The balance is the sum of the entries, which follow one another without a gap. */
+function balanceChecks({ text }: SqlWords): Check[] {
   return [
     {
       invariant: "1 balance: users.credits is the sum of the entries, seq runs 1..n",
       sql: `SELECT u.id AS userId, ${text("'credits '", "u.credits", "', entries add up to '", "l.total", "'; ledgerSeq '", "u.ledgerSeq", "', '", "l.n", "' entries up to seq '", "l.last")} AS detail
         FROM users u JOIN (
           SELECT x.id, COALESCE(SUM(e.amount), 0) AS total, COUNT(e.seq) AS n, COALESCE(MAX(e.seq), 0) AS last, COALESCE(MIN(e.seq), 1) AS first
-          FROM users x LEFT JOIN credit_logs e ON e.userId = x.id WHERE ${IN_RANGE("x.id")} GROUP BY x.id
+          FROM users x LEFT JOIN credit_logs e ON e.userId = x.id WHERE ${inRange("x.id")} GROUP BY x.id
         ) l ON l.id = u.id
         WHERE u.credits <> l.total OR u.ledgerSeq <> l.n OR l.last <> l.n OR l.first <> 1`,
     },
@@ -39,27 +42,33 @@ export function doctorChecks(dialect: Dialect): readonly Check[] {
       invariant: "1 balance: each entry's balance is the one before it plus its amount",
       sql: `SELECT e.userId, ${text("'entry '", "e.seq", "': balance '", "e.balance", "' after '", "COALESCE(p.balance, 0)", "' and '", "e.amount")} AS detail
         FROM credit_logs e LEFT JOIN credit_logs p ON p.userId = e.userId AND p.seq = e.seq - 1
-        WHERE ${IN_RANGE("e.userId")} AND e.balance <> COALESCE(p.balance, 0) + e.amount`,
+        WHERE ${inRange("e.userId")} AND e.balance <> COALESCE(p.balance, 0) + e.amount`,
     },
     {
       invariant: "1 balance: users.credits is the last entry's balance",
       sql: `SELECT u.id AS userId, ${text("'credits '", "u.credits", "', last balance '", "e.balance")} AS detail
         FROM users u JOIN credit_logs e ON e.userId = u.id AND e.seq = u.ledgerSeq
-        WHERE ${IN_RANGE("u.id")} AND e.balance <> u.credits`,
+        WHERE ${inRange("u.id")} AND e.balance <> u.credits`,
     },
+  ];
+}
+
+/** Lots add up to the credits, holds to what is held. */
+function lotAndHoldChecks({ text }: SqlWords): Check[] {
+  return [
     {
       invariant: "2 lots: open lots add up to the credits",
       sql: `SELECT u.id AS userId, ${text("'credits '", "u.credits", "', open lots hold '", "g.total")} AS detail
         FROM users u JOIN (
           SELECT x.id, COALESCE(SUM(l.remaining), 0) AS total
-          FROM users x LEFT JOIN credit_grants l ON l.userId = x.id AND l.isOpen = 1 WHERE ${IN_RANGE("x.id")} GROUP BY x.id
+          FROM users x LEFT JOIN credit_grants l ON l.userId = x.id AND l.isOpen = 1 WHERE ${inRange("x.id")} GROUP BY x.id
         ) g ON g.id = u.id
         WHERE g.total <> ${debtless("u.credits")}`,
     },
     {
       invariant: "2 lots: 0 <= remaining <= amount, open exactly while something remains",
       sql: `SELECT userId, ${text("'lot '", "id", "': '", "remaining", "' of '", "amount", "', isOpen '", "isOpen")} AS detail
-        FROM credit_grants WHERE ${IN_RANGE("userId")}
+        FROM credit_grants WHERE ${inRange("userId")}
         AND (remaining < 0 OR remaining > amount OR isOpen <> CASE WHEN remaining > 0 THEN 1 ELSE 0 END)`,
     },
     {
@@ -67,76 +76,100 @@ export function doctorChecks(dialect: Dialect): readonly Check[] {
       sql: `SELECT u.id AS userId, ${text("'heldCredits '", "u.heldCredits", "', active holds '", "h.total")} AS detail
         FROM users u JOIN (
           SELECT x.id, COALESCE(SUM(a.amount), 0) AS total
-          FROM users x LEFT JOIN credit_holds a ON a.userId = x.id AND a.status = 'ACTIVE' WHERE ${IN_RANGE("x.id")} GROUP BY x.id
+          FROM users x LEFT JOIN credit_holds a ON a.userId = x.id AND a.status = 'ACTIVE' WHERE ${inRange("x.id")} GROUP BY x.id
         ) h ON h.id = u.id
         WHERE u.heldCredits <> h.total`,
     },
     {
       invariant: "2 holds: never more held than there is, unless a refund or dispute cut it",
       sql: `SELECT u.id AS userId, ${text("'held '", "u.heldCredits", "' of '", "u.credits")} AS detail
-        FROM users u WHERE ${IN_RANGE("u.id")} AND u.heldCredits > ${debtless("u.credits")}
+        FROM users u WHERE ${inRange("u.id")} AND u.heldCredits > ${debtless("u.credits")}
         AND NOT EXISTS (SELECT 1 FROM credit_logs e WHERE e.userId = u.id AND e.${TAKES})`,
     },
+  ];
+}
+
+/** Use never makes debt. */
+function debtChecks({ text }: SqlWords): Check[] {
+  return [
     {
       invariant: "3 no debt by use: a spend or an expiry never takes the balance below zero",
       sql: `SELECT userId, ${text("'entry '", "seq", "' ('", "type", "'): balance '", "balance")} AS detail
-        FROM credit_logs WHERE ${IN_RANGE("userId")} AND balance < 0
+        FROM credit_logs WHERE ${inRange("userId")} AND balance < 0
         AND (type = 'EXPIRY' OR (type = 'USAGE' AND sourceId IS NULL))`,
     },
     {
       invariant:
         "3 no debt by use: a settle takes the balance below zero only after a refund or dispute",
       sql: `SELECT e.userId, ${text("'entry '", "e.seq", "': balance '", "e.balance")} AS detail
-        FROM credit_logs e WHERE ${IN_RANGE("e.userId")} AND e.balance < 0 AND e.type = 'USAGE' AND e.sourceId IS NOT NULL
+        FROM credit_logs e WHERE ${inRange("e.userId")} AND e.balance < 0 AND e.type = 'USAGE' AND e.sourceId IS NOT NULL
         AND NOT EXISTS (SELECT 1 FROM credit_logs c WHERE c.userId = e.userId AND c.seq < e.seq AND c.${TAKES})`,
     },
+  ];
+}
+
+/** A hold ends once. */
+function holdEndChecks({ text }: SqlWords): Check[] {
+  return [
     {
       invariant: "4 holds end once: a charge names its settled hold, and the hold names the charge",
       sql: `SELECT e.userId, ${text("'entry '", "e.seq", "' of hold '", "e.sourceId", "': '", "COALESCE(h.status, 'missing')", "' at '", "COALESCE(h.settledAmount, 0)")} AS detail
         FROM credit_logs e LEFT JOIN credit_holds h ON h.id = e.sourceId AND h.userId = e.userId
-        WHERE ${IN_RANGE("e.userId")} AND e.type = 'USAGE' AND e.sourceId IS NOT NULL
+        WHERE ${inRange("e.userId")} AND e.type = 'USAGE' AND e.sourceId IS NOT NULL
         AND (h.id IS NULL OR h.status <> 'SETTLED' OR h.transactionId IS NULL OR h.transactionId <> e.id OR h.settledAmount <> -e.amount)`,
     },
     {
       invariant: "4 holds end once: every settled hold was charged",
       sql: `SELECT s.userId, ${text("s.n", "' holds settled for more than 0, '", "COALESCE(c.n, 0)", "' charges'")} AS detail
-        FROM (SELECT userId, COUNT(*) AS n FROM credit_holds WHERE ${IN_RANGE("userId")} AND status = 'SETTLED' AND settledAmount > 0 GROUP BY userId) s
-        LEFT JOIN (SELECT userId, COUNT(*) AS n FROM credit_logs WHERE ${IN_RANGE("userId")} AND type = 'USAGE' AND sourceId IS NOT NULL GROUP BY userId) c
+        FROM (SELECT userId, COUNT(*) AS n FROM credit_holds WHERE ${inRange("userId")} AND status = 'SETTLED' AND settledAmount > 0 GROUP BY userId) s
+        LEFT JOIN (SELECT userId, COUNT(*) AS n FROM credit_logs WHERE ${inRange("userId")} AND type = 'USAGE' AND sourceId IS NOT NULL GROUP BY userId) c
         ON c.userId = s.userId WHERE COALESCE(c.n, 0) <> s.n`,
     },
     {
       invariant: "4 holds end once: a hold's state and its end agree",
       sql: `SELECT userId, ${text("'hold '", "id", "': '", "status")} AS detail
-        FROM credit_holds WHERE ${IN_RANGE("userId")} AND (
+        FROM credit_holds WHERE ${inRange("userId")} AND (
           status NOT IN ('ACTIVE', 'SETTLED', 'RELEASED', 'EXPIRED')
           OR (status = 'ACTIVE') <> (endedAt IS NULL)
           OR (status = 'SETTLED') <> (settledAmount IS NOT NULL)
           OR settledAmount < 0 OR settledAmount > amount)`,
     },
+  ];
+}
+
+/** A key takes effect once. */
+function keyChecks({ text, answerAt }: SqlWords): Check[] {
+  return [
     {
       invariant: "4 keys take effect once: an answered key points at its own entry or hold",
       sql: `SELECT k.userId, ${text("'key '", "k.`key`")} AS detail
         FROM idempotency_keys k
-        LEFT JOIN credit_logs e ON e.userId = k.userId AND e.seq = ${json("q")}
-        LEFT JOIN credit_holds h ON h.id = ${json("h")}
-        WHERE ${IN_RANGE("k.userId")} AND CASE
-          WHEN ${json("h")} IS NOT NULL THEN h.id IS NULL OR h.userId <> k.userId
-          ELSE e.id IS NULL OR e.id <> ${json("t")} END`,
+        LEFT JOIN credit_logs e ON e.userId = k.userId AND e.seq = ${answerAt("q")}
+        LEFT JOIN credit_holds h ON h.id = ${answerAt("h")}
+        WHERE ${inRange("k.userId")} AND CASE
+          WHEN ${answerAt("h")} IS NOT NULL THEN h.id IS NULL OR h.userId <> k.userId
+          ELSE e.id IS NULL OR e.id <> ${answerAt("t")} END`,
     },
     {
       invariant: "4 keys take effect once: no two keys share an entry",
       // The entry is a column of its own: ONLY_FULL_GROUP_BY of MariaDB knows no expression again that was grouped by.
       sql: `SELECT x.userId, ${text("'entry '", "x.entry")} AS detail
-        FROM (SELECT k.userId, ${json("t")} AS entry FROM idempotency_keys k WHERE ${IN_RANGE("k.userId")}) x
+        FROM (SELECT k.userId, ${answerAt("t")} AS entry FROM idempotency_keys k WHERE ${inRange("k.userId")}) x
         WHERE x.entry IS NOT NULL GROUP BY x.userId, x.entry HAVING COUNT(*) > 1`,
     },
+  ];
+}
+
+/** A payment is granted once. */
+function paymentChecks({ text }: SqlWords): Check[] {
+  return [
     {
       invariant: "4 payments are granted once: a paid payment has exactly its credits",
       sql: `SELECT p.userId, ${text("'payment '", "p.id", "' ('", "p.status", "'): '", "p.creditsPurchased", "' credits paid, '", "p.granted", "' granted'")} AS detail
         FROM (
           SELECT p.id, p.userId, p.status, p.creditsPurchased, COALESCE(SUM(g.amount), 0) AS granted
           FROM payments p LEFT JOIN credit_grants g ON g.userId = p.userId AND g.sourceId = p.id AND g.source IN ('PURCHASE', 'SUBSCRIPTION')
-          WHERE ${IN_RANGE("p.userId")} GROUP BY p.id, p.userId, p.status, p.creditsPurchased
+          WHERE ${inRange("p.userId")} GROUP BY p.id, p.userId, p.status, p.creditsPurchased
         ) p WHERE p.granted <> CASE WHEN p.status IN ${PAID} THEN p.creditsPurchased ELSE 0 END`,
     },
     {
@@ -144,20 +177,23 @@ export function doctorChecks(dialect: Dialect): readonly Check[] {
         "4 payments are granted once: every bought lot has its payment, under the payment's key",
       sql: `SELECT g.userId, ${text("'lot '", "g.id", "' ('", "g.source", "'), key '", "g.grantKey")} AS detail
         FROM credit_grants g LEFT JOIN payments p ON p.id = g.sourceId AND p.userId = g.userId
-        WHERE ${IN_RANGE("g.userId")} AND g.source IN ('PURCHASE', 'SUBSCRIPTION')
+        WHERE ${inRange("g.userId")} AND g.source IN ('PURCHASE', 'SUBSCRIPTION')
         AND (p.id IS NULL OR (g.grantKey <> ${text("'payment:'", "p.id")} AND g.grantKey NOT LIKE ${text("'payment:'", "p.id", "':%'")}))`,
     },
-    ...moneyChecks(dialect, text),
-    ...["credit_logs", "credit_grants", "credit_holds"].map((table) => ({
-      invariant: `1 nothing without its user: ${table}`,
-      sql: `SELECT DISTINCT t.userId, 'rows of a user who is not there' AS detail
-        FROM ${table} t LEFT JOIN users u ON u.id = t.userId WHERE ${IN_RANGE("t.userId")} AND u.id IS NULL`,
-    })),
   ];
+}
+
+/** No row without its user. */
+function orphanChecks(): Check[] {
+  return ["credit_logs", "credit_grants", "credit_holds"].map((table) => ({
+    invariant: `1 nothing without its user: ${table}`,
+    sql: `SELECT DISTINCT t.userId, 'rows of a user who is not there' AS detail
+        FROM ${table} t LEFT JOIN users u ON u.id = t.userId WHERE ${inRange("t.userId")} AND u.id IS NULL`,
+  }));
 }
 
 /** Rows of `userId`, `entryCounts`, `type`, `n`: compared outside SQL, because the counts are JSON. */
 export const ENTRY_COUNTS = `
   SELECT u.id AS userId, u.entryCounts, e.type, COUNT(e.seq) AS n
   FROM users u LEFT JOIN credit_logs e ON e.userId = u.id
-  WHERE ${IN_RANGE("u.id")} GROUP BY u.id, u.entryCounts, e.type`;
+  WHERE ${inRange("u.id")} GROUP BY u.id, u.entryCounts, e.type`;

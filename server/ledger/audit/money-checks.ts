@@ -1,13 +1,6 @@
-// Owns the doctor's questions about money: credits granted for purchases and plans never exceed what the money kept buys.
-import type { Database } from "../../database/ports.ts";
+// The doctor's checks of money: credits granted for purchases and plans never exceed what the money kept buys.
+import { type Check, inRange, type SqlWords } from "./check.ts";
 
-/** One question, as in checks.ts. */
-interface MoneyCheck {
-  readonly invariant: string;
-  readonly sql: string;
-}
-
-const IN_RANGE = (column: string) => `${column} > ? AND ${column} <= ?`;
 const GIVEN = "('PURCHASE', 'SUBSCRIPTION', 'REFUND', 'DISPUTE', 'DISPUTE_REVERSAL')";
 /** Money in minor units: what is back of a payment, and what its shares are shares of. */
 const BACK = "(p.refundedAmount + p.creditedAmount + p.disputedAmount)";
@@ -16,29 +9,26 @@ const WHOLE =
 const LEFT = "(p.creditsPurchased - p.refundedCredits - p.disputedCredits)";
 const WORTH = "COALESCE(p.creditsWorth, p.creditsPurchased)";
 
-/** The share of `credits` that went back, as creditShare reckons it. */
-function shareOf(credits: string, dialect: Database["dialect"]): string {
+/** The share of `credits` that went back, as creditShare computes it. */
+function shareOf(credits: string, dialect: SqlWords["dialect"]): string {
   const floor = dialect === "mysql" ? "DIV" : "/";
   return `CASE WHEN ${WHOLE} <= 0 OR ${BACK} <= 0 OR ${credits} <= 0 THEN 0 WHEN ${BACK} >= ${WHOLE} THEN ${credits}
     ELSE (${credits} * ${BACK}) ${floor} ${WHOLE} END`;
 }
 
-/** The questions, in the words of `dialect`; `text` joins parts of a sentence. */
-export function moneyChecks(
-  dialect: Database["dialect"],
-  text: (...parts: string[]) => string,
-): readonly MoneyCheck[] {
+/** Credits follow the money. */
+export function moneyChecks({ dialect, text }: SqlWords): readonly Check[] {
   return [
     {
       invariant: "5 credits follow the money: what went back of a payment took its share",
       sql: `SELECT p.userId, ${text("'payment '", "p.id", "': '", BACK, "' of '", WHOLE, "' is back, '", LEFT, "' of '", "p.creditsPurchased", "' credits are left'")} AS detail
-        FROM payments p WHERE ${IN_RANGE("p.userId")}
+        FROM payments p WHERE ${inRange("p.userId")}
         AND p.refundedCredits + p.disputedCredits < ${shareOf("p.creditsPurchased", dialect)}`,
     },
     {
       invariant: "5 credits follow the money: never more than the lines of an invoice buy",
       sql: `SELECT p.userId, ${text("'payment '", "p.id", "': '", "p.creditsPurchased", "' credits of '", "p.creditsWorth")} AS detail
-        FROM payments p WHERE ${IN_RANGE("p.userId")}
+        FROM payments p WHERE ${inRange("p.userId")}
         AND p.creditsWorth >= 0 AND p.creditsPurchased > p.creditsWorth`,
     },
     {
@@ -49,7 +39,7 @@ export function moneyChecks(
           SELECT s.userId, s.id, SUM(${LEFT}) - s.returnedCredits AS kept,
             SUM(${WORTH} - (${shareOf(WORTH, dialect)})) AS bought
           FROM subscriptions s JOIN payments p ON p.userId = s.userId AND p.subscriptionId = s.id AND p.paidAt IS NOT NULL
-          WHERE ${IN_RANGE("s.userId")} GROUP BY s.userId, s.id, s.returnedCredits
+          WHERE ${inRange("s.userId")} GROUP BY s.userId, s.id, s.returnedCredits
         ) k WHERE k.kept > k.bought`,
     },
     {
@@ -57,9 +47,9 @@ export function moneyChecks(
       sql: `SELECT p.userId, ${text("'payment '", "p.id", "': '", LEFT, "' credits may stay, the entries leave '", "COALESCE(e.amount, 0)")} AS detail
         FROM payments p LEFT JOIN (
           SELECT userId, sourceId, SUM(amount) AS amount FROM credit_logs
-          WHERE ${IN_RANGE("userId")} AND type IN ${GIVEN} AND sourceId IS NOT NULL GROUP BY userId, sourceId
+          WHERE ${inRange("userId")} AND type IN ${GIVEN} AND sourceId IS NOT NULL GROUP BY userId, sourceId
         ) e ON e.userId = p.userId AND e.sourceId = p.id
-        WHERE ${IN_RANGE("p.userId")} AND p.paidAt IS NOT NULL AND COALESCE(e.amount, 0) <> ${LEFT}`,
+        WHERE ${inRange("p.userId")} AND p.paidAt IS NOT NULL AND COALESCE(e.amount, 0) <> ${LEFT}`,
     },
     {
       invariant:
@@ -67,9 +57,9 @@ export function moneyChecks(
       sql: `SELECT s.userId, ${text("'subscription '", "s.id", "': '", "s.returnedCredits", "' returned, the entries took '", "COALESCE(-e.amount, 0)")} AS detail
         FROM subscriptions s LEFT JOIN (
           SELECT userId, sourceId, SUM(amount) AS amount FROM credit_logs
-          WHERE ${IN_RANGE("userId")} AND type IN ${GIVEN} AND sourceId IS NOT NULL GROUP BY userId, sourceId
+          WHERE ${inRange("userId")} AND type IN ${GIVEN} AND sourceId IS NOT NULL GROUP BY userId, sourceId
         ) e ON e.userId = s.userId AND e.sourceId = s.id
-        WHERE ${IN_RANGE("s.userId")} AND COALESCE(-e.amount, 0) <> s.returnedCredits`,
+        WHERE ${inRange("s.userId")} AND COALESCE(-e.amount, 0) <> s.returnedCredits`,
     },
   ];
 }
