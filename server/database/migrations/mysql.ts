@@ -1,4 +1,4 @@
-// Owns migrating MySQL or MariaDB: one instance at a time, statement by statement, resumable where it stopped.
+// Migrates MySQL or MariaDB: one instance at a time, statement by statement, resumable where it stopped.
 import type { Connection } from "mariadb";
 import type { Logger } from "../../lib/logger.ts";
 import {

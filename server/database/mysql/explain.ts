@@ -1,4 +1,4 @@
-// Owns plain words for the operator when MySQL or MariaDB cannot be used.
+// Plain sentences for the operator when MySQL or MariaDB cannot be used.
 import { createConnection } from "mariadb";
 import { createDatabaseSql, type MysqlTarget } from "./options.ts";
 

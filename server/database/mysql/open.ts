@@ -1,4 +1,4 @@
-// Owns the production database: MySQL or MariaDB through Prisma, with a small pool of the bare driver for the ledger.
+// The production database: MySQL or MariaDB through Prisma, with a small pool of the bare driver for the ledger.
 import { PrismaMariaDb } from "@prisma/adapter-mariadb";
 import { createConnection, type Connection } from "mariadb";
 import { PrismaClient } from "../../../prisma/generated/mysql/client.ts";
@@ -29,8 +29,8 @@ const COMMIT_PATIENCE_MS = 1_000;
 
 /**
  * Opens (migrates) the database of a mysql:// or mariadb:// URL. Throws a plain Error with a sentence when it cannot
- * be used. `mayCreate`: a missing database is created (development), else its CREATE DATABASE line is told. `sslCa`: the PEM
- * of DATABASE_SSL_CA.
+ * be used. `mayCreate`: a missing database is created (development), otherwise the error names the CREATE DATABASE line.
+ * `sslCa`: the PEM of DATABASE_SSL_CA.
  */
 export async function openProductionDatabase(
   url: string,

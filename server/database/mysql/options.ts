@@ -1,4 +1,4 @@
-// Owns DATABASE_URL for MySQL: what may stand in it.
+// Parses DATABASE_URL for MySQL and MariaDB.
 import type { ConnectionConfig } from "mariadb";
 import { type MysqlTls, parseTls } from "./tls.ts";
 

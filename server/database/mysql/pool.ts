@@ -1,9 +1,10 @@
-// Owns pools of MySQL connections: bounded waits, survived losses, and not waiting for a server that has gone silent.
+// Pools of MySQL connections: bounded waits, lost connections replaced, no waiting for a server that has gone silent.
 import type { Socket } from "node:net";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { PrismaMariaDb } from "@prisma/adapter-mariadb";
 import { createPool, type PoolConnection, type QueryOptions } from "mariadb";
 import type { Logger } from "../../lib/logger.ts";
+import { withTimeout } from "../../lib/timeout.ts";
 import type { MysqlTarget } from "./options.ts";
 import { createWatchdog, DatabaseAwayError, type Watchdog } from "./watchdog.ts";
 
@@ -34,6 +35,7 @@ export interface WatchedConnection {
 }
 
 const ACQUIRE_TIMEOUT_MS = 2_000;
+const ACQUIRE_WITHIN_MS = ACQUIRE_TIMEOUT_MS + 200;
 const CLOSE_WITHIN_MS = 5_000;
 
 /** Counts and sums as numbers; Prisma does its own conversion. */
@@ -73,9 +75,10 @@ export function createMysqlPool(
 
   async function acquire(): Promise<WatchedConnection> {
     const pending = pool.getConnection();
-    const connection = await within(pending, ACQUIRE_TIMEOUT_MS + 200, () => {
-      // Pinging idle connections to a silent server can take longer than the pool's own limit.
+    // Pinging idle connections to a silent server can take longer than the pool's own limit.
+    const connection = await withTimeout(pending, ACQUIRE_WITHIN_MS, () => {
       pending.then((late) => late.release()).catch(() => {});
+      return new DatabaseAwayError(`No database connection within ${ACQUIRE_WITHIN_MS} ms`);
     });
     const thread = connection.threadId ?? 0;
     const socket = sockets.get(thread);
@@ -130,19 +133,4 @@ function watch(
     release: () => watchdog.run(() => connection.release(), destroy),
     destroy,
   };
-}
-
-async function within<T>(running: Promise<T>, ms: number, onLate: () => void): Promise<T> {
-  let timer: NodeJS.Timeout | undefined;
-  const late = new Promise<never>((_resolve, reject) => {
-    timer = setTimeout(() => {
-      onLate();
-      reject(new DatabaseAwayError(`No database connection within ${ms} ms`));
-    }, ms);
-  });
-  try {
-    return await Promise.race([running, late]);
-  } finally {
-    clearTimeout(timer);
-  }
 }

@@ -1,4 +1,4 @@
-// Owns the bare driver's transaction: what the ledger's writer runs its batches in.
+// The bare driver's transaction: what the ledger's writer runs its batches in.
 import type { SqlSession } from "../ports.ts";
 import { classifyDatabaseError, UnknownOutcomeError } from "../errors.ts";
 import type { MysqlPool, WatchedConnection } from "./pool.ts";
@@ -7,8 +7,7 @@ import { toSqlDate } from "../dates.ts";
 /**
  * `work` and COMMIT on one connection, once. The pool's connections have autocommit off, so the first statement begins
  * the transaction by itself: no round trip for BEGIN, and nothing can ever run outside a transaction.
- * A lost connection at COMMIT rejects with UnknownOutcomeError; whatever
- * else goes wrong has rolled back.
+ * A lost connection at COMMIT rejects with UnknownOutcomeError; whatever else goes wrong has rolled back.
  */
 export async function rawTransaction<T>(
   pool: MysqlPool,

@@ -1,4 +1,4 @@
-// Owns the TLS part of DATABASE_URL: how the server's certificate is checked, and against which CA.
+// The TLS part of DATABASE_URL: how the server's certificate is checked, and against which CA.
 import { readFileSync } from "node:fs";
 import { isIP } from "node:net";
 import { checkServerIdentity, type ConnectionOptions } from "node:tls";

@@ -1,4 +1,4 @@
-// Owns telling a slow statement from a server that has gone silent (stopped, cut off, failing over without a word).
+// Tells a slow statement from a server that has gone silent (stopped, cut off, failing over without a word).
 import { type ConnectionConfig, createConnection } from "mariadb";
 import type { Logger } from "../../lib/logger.ts";
 
@@ -49,8 +49,8 @@ export function createWatchdog(target: ConnectionConfig, logger: Logger): Watchd
       await signOfLife(target);
       lastSignMs = Date.now();
     } catch (error) {
-      logger.warn({ err: error }, "the database has gone silent: its statements are given up");
-      const away = new DatabaseAwayError("The database has gone silent", { cause: error });
+      logger.warn({ err: error }, "the database does not answer; its statements are abandoned");
+      const away = new DatabaseAwayError("The database does not answer", { cause: error });
       for (const statement of watched) {
         if (statement.startedAtMs <= askedAtMs) statement.fail(away);
       }
