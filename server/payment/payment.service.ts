@@ -18,6 +18,7 @@ import { createReconcile } from "./events/reconcile.ts";
 import { createRecords, stateOf } from "./records.ts";
 import { createRefundOrders } from "./refunds.ts";
 import { unlessMissing } from "./stripe/errors.ts";
+import type { EventReceipt, ReconcileReport } from "./payment.types.ts";
 import type { StripePort } from "./stripe/port.ts";
 import { createSubscriptions } from "./subscription/subscriptions.ts";
 
@@ -31,8 +32,8 @@ type AdminOut<Name extends "refundPayment" | "events" | "replayEvent"> = z.outpu
   (typeof adminContract)[Name]["output"]
 >;
 
-/** What the payment service stands on. */
-export interface PaymentDeps {
+/** Dependencies of the payment service. */
+export interface PaymentServiceDeps {
   readonly database: Database;
   readonly ledger: Ledger;
   readonly stripe: StripePort;
@@ -45,24 +46,6 @@ export interface PaymentDeps {
   readonly signingSecrets: readonly string[];
   /** True when Stripe is the sandbox, whose objects may vanish with a restart. */
   readonly sandbox: boolean;
-}
-
-/** What a webhook delivery came to. `refused` = 400, `retry` = 5xx. */
-export type EventReceipt =
-  | { readonly outcome: "processed" | "ignored" | "known" }
-  | { readonly outcome: "refused"; readonly reason: string }
-  | { readonly outcome: "retry"; readonly reason: string };
-
-/** What reconcile found and mended. */
-export interface ReconcileReport {
-  readonly eventsSeen: number;
-  readonly eventsRecovered: number;
-  readonly paymentsRepaired: number;
-  readonly invoicesRepaired: number;
-  readonly subscriptionsRepaired: number;
-  readonly checkoutsClosed: number;
-  /** What could not be mended, a sentence each. */
-  readonly problems: readonly string[];
 }
 
 /** The `payment` procedures' work, and what the rest of the server needs of payments. */
@@ -137,7 +120,7 @@ export interface PaymentService {
 }
 
 /** Makes the payment service. */
-export function createPaymentService(deps: PaymentDeps): PaymentService {
+export function createPaymentService(deps: PaymentServiceDeps): PaymentService {
   const { models } = deps.database;
   const catalogue = createCatalogue({ models, stripe: deps.stripe, now: deps.now });
   const customers = createCustomers(deps);

@@ -5,7 +5,7 @@ import { paidInAll } from "./catalog/kept-credits.ts";
 import { refundedOf } from "./sync/refund.sync.ts";
 import type { StripeRefund } from "./stripe/port.ts";
 import { refusalOf } from "./stripe/errors.ts";
-import type { PaymentWork } from "./sync/sync-transaction.ts";
+import type { PaymentDeps } from "./sync/sync-transaction.ts";
 
 /** What is ordered. Without an amount: all that is left. */
 export interface RefundOrder {
@@ -17,7 +17,7 @@ export interface RefundOrder {
 }
 
 /** Makes the order of refunds. */
-export function createRefundOrders(work: PaymentWork, fulfilment: Fulfilment) {
+export function createRefundOrders(work: PaymentDeps, fulfilment: Fulfilment) {
   const { stripe } = work;
   const { models } = work.database;
 

@@ -2,7 +2,7 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { isAppError } from "../../lib/errors.ts";
 import type { Logger } from "../../lib/logger.ts";
-import type { EventReceipt } from "../../payment/payment.service.ts";
+import type { EventReceipt } from "../../payment/payment.types.ts";
 import type { BodyReader } from "../body-reader.ts";
 import { sendJson } from "../response.ts";
 

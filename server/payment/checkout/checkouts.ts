@@ -8,7 +8,7 @@ import type { Customers } from "./customers.ts";
 import type { Fulfilment } from "../sync/sync.ts";
 import type { CheckoutPrice, StripeCheckout } from "../stripe/port.ts";
 import { isRefusal, refusalOf } from "../stripe/errors.ts";
-import { lockUser, type PaymentWork } from "../sync/sync-transaction.ts";
+import { lockUser, type PaymentDeps } from "../sync/sync-transaction.ts";
 
 /** What somebody wants to buy. */
 export type Wanted =
@@ -37,7 +37,7 @@ export interface Checkouts {
 
 /** Makes the checkouts part. */
 export function createCheckouts(
-  work: PaymentWork & { readonly frontendUrl: string },
+  work: PaymentDeps & { readonly frontendUrl: string },
   parts: { catalogue: Catalogue; customers: Customers; fulfilment: Fulfilment },
 ): Checkouts {
   const { stripe, database } = work;

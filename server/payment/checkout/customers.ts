@@ -2,7 +2,7 @@
 import { createHash } from "node:crypto";
 import { AppError } from "../../lib/errors.ts";
 import { isRefusal, refusalOf } from "../stripe/errors.ts";
-import type { PaymentWork } from "../sync/sync-transaction.ts";
+import type { PaymentDeps } from "../sync/sync-transaction.ts";
 
 /** The customers of our users. */
 export interface Customers {
@@ -26,7 +26,7 @@ function isCustomerMissing(error: unknown): boolean {
 }
 
 /** Makes the customers part. */
-export function createCustomers(work: PaymentWork): Customers {
+export function createCustomers(work: PaymentDeps): Customers {
   const { models } = work.database;
   // Rare (a sandbox started anew, a customer deleted by hand), so bounded by those few.
   const forgotten = new Map<string, string>();

@@ -2,10 +2,10 @@
 import type { DatabaseTransaction } from "../../database/ports.ts";
 import { AppError, isAppError } from "../../lib/errors.ts";
 import type { Fulfilment, Purchase } from "../sync/sync.ts";
-import type { EventReceipt } from "../payment.service.ts";
+import type { EventReceipt } from "../payment.types.ts";
 import type { StripeEventNotice } from "../stripe/port.ts";
 import { refusalOf } from "../stripe/errors.ts";
-import type { PaymentWork, Settled } from "../sync/sync-transaction.ts";
+import type { PaymentDeps, SyncResult } from "../sync/sync-transaction.ts";
 import { createScrub } from "../../lib/scrub.ts";
 
 /** What Stripe says in an error may repeat a key; the row is kept for months. */
@@ -127,7 +127,7 @@ const RETRY_BATCH = 100;
 const KEEP_MS = 90 * 86_400_000;
 
 /** Makes the handling of events. */
-export function createEvents(work: PaymentWork, fulfilment: Fulfilment): Events {
+export function createEvents(work: PaymentDeps, fulfilment: Fulfilment): Events {
   const { models } = work.database;
   // The same id many times at once is one piece of work on this instance; between instances the database decides.
   const running = new Map<string, Promise<"settled" | "failed">>();
@@ -170,7 +170,7 @@ export function createEvents(work: PaymentWork, fulfilment: Fulfilment): Events 
     return null;
   }
 
-  const mark = (eventId: string) => async (tx: DatabaseTransaction, settled: Settled) => {
+  const mark = (eventId: string) => async (tx: DatabaseTransaction, settled: SyncResult) => {
     await tx.models.stripeEvent.update({
       where: { id: eventId },
       data: {

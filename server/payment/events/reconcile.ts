@@ -2,12 +2,12 @@
 import { isAppError } from "../../lib/errors.ts";
 import { type Events, HANDLED_EVENTS } from "./events.ts";
 import type { Fulfilment } from "../sync/sync.ts";
-import type { ReconcileReport } from "../payment.service.ts";
+import type { ReconcileReport } from "../payment.types.ts";
 import { explainRefusal } from "../stripe/advice.ts";
 import { refusalOf } from "../stripe/errors.ts";
 import type { StripeEventNotice } from "../stripe/port.ts";
 import type { Subscriptions } from "../subscription/subscriptions.ts";
-import type { PaymentWork } from "../sync/sync-transaction.ts";
+import type { PaymentDeps } from "../sync/sync-transaction.ts";
 
 const HOUR_MS = 3_600_000;
 const DAY_MS = 24 * HOUR_MS;
@@ -25,7 +25,7 @@ type Counts = { -readonly [Name in keyof Omit<ReconcileReport, "problems">]: num
 
 /** Makes reconcile. Running it twice, or beside webhooks, changes nothing more. */
 export function createReconcile(
-  work: PaymentWork & { readonly sandbox: boolean },
+  work: PaymentDeps & { readonly sandbox: boolean },
   parts: { fulfilment: Fulfilment; events: Events; subscriptions: Subscriptions },
 ) {
   const { stripe } = work;

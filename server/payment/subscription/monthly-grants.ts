@@ -2,14 +2,14 @@
 import type { Fulfilment } from "../sync/sync.ts";
 import { addMonths, nextAnchored } from "../catalog/billing-months.ts";
 import { isGranting } from "../sync/subscription.sync.ts";
-import { lockUser, type PaymentWork } from "../sync/sync-transaction.ts";
+import { lockUser, type PaymentDeps } from "../sync/sync-transaction.ts";
 
 const BATCH = 200;
 /** Longer than a year: what the next month may still be owed from. */
 const LOOK_BACK_MONTHS = 13;
 
 /** Makes the job's work: grants what is due on yearly plans; answers how many grants were made. Safe to repeat. */
-export function createMonthlyGrants(work: PaymentWork, fulfilment: Fulfilment) {
+export function createMonthlyGrants(work: PaymentDeps, fulfilment: Fulfilment) {
   const { models } = work.database;
 
   async function grantOne(row: {

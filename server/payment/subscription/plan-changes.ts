@@ -14,7 +14,7 @@ import { readPreview, type Shown, signPreview } from "./preview-token.ts";
 import type { StripeSubscription, StripeSubscriptionItem } from "../stripe/port.ts";
 import { isRefusal } from "../stripe/errors.ts";
 import type { Subscriptions } from "./subscriptions.ts";
-import type { PaymentWork } from "../sync/sync-transaction.ts";
+import type { PaymentDeps } from "../sync/sync-transaction.ts";
 
 type SubscriptionRow = NonNullable<Awaited<ReturnType<PrismaModels["subscription"]["findUnique"]>>>;
 type Preview = z.output<(typeof paymentContract)["previewPlanChange"]["output"]>;
@@ -68,7 +68,7 @@ function keyOf(orderKey: string, priceId: string): string {
 
 /** Makes plan changes. */
 export function createPlanChanges(
-  work: PaymentWork & { readonly signingSecrets: readonly string[] },
+  work: PaymentDeps & { readonly signingSecrets: readonly string[] },
   parts: { catalogue: Catalogue; subscriptions: Subscriptions; fulfilment: Fulfilment },
 ): PlanChanges {
   const { stripe } = work;

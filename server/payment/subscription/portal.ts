@@ -1,11 +1,11 @@
 // Owns the way to Stripe's billing portal: under our own configuration, so that plans change only where credits follow.
 import { refusalOf } from "../stripe/errors.ts";
 import type { Customers } from "../checkout/customers.ts";
-import type { PaymentWork } from "../sync/sync-transaction.ts";
+import type { PaymentDeps } from "../sync/sync-transaction.ts";
 
 /** Makes the portal part. */
 export function createPortal(
-  { stripe, frontendUrl }: Pick<PaymentWork, "stripe"> & { readonly frontendUrl: string },
+  { stripe, frontendUrl }: Pick<PaymentDeps, "stripe"> & { readonly frontendUrl: string },
   customers: Customers,
 ) {
   // Made once per account, so it may be remembered until Stripe says otherwise.

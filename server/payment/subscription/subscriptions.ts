@@ -11,7 +11,7 @@ import { isRefusal, unlessMissing } from "../stripe/errors.ts";
 import type { StripeSubscription } from "../stripe/port.ts";
 import { isLive } from "../sync/subscription.sync.ts";
 import { releasePending } from "./downgrades.ts";
-import { lockUser, type PaymentWork } from "../sync/sync-transaction.ts";
+import { lockUser, type PaymentDeps } from "../sync/sync-transaction.ts";
 
 type SubscriptionRow = NonNullable<Awaited<ReturnType<PrismaModels["subscription"]["findUnique"]>>>;
 type SubscriptionState = z.output<typeof subscriptionState>;
@@ -42,7 +42,7 @@ function cancellationChange(now: StripeSubscription, cancel: boolean) {
 
 /** Makes the subscriber's part. */
 export function createSubscriptions(
-  work: PaymentWork & { readonly sandbox: boolean },
+  work: PaymentDeps & { readonly sandbox: boolean },
   parts: {
     catalogue: Catalogue;
     customers: Customers;

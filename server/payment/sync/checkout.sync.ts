@@ -2,16 +2,16 @@
 import type { DatabaseTransaction } from "../../database/ports.ts";
 import { AppError } from "../../lib/errors.ts";
 import { type CheckoutRow, checkoutOf } from "./checkout-lookup.ts";
-import type { InvoiceTruth } from "./invoice.sync.ts";
+import type { InvoiceSync } from "./invoice.sync.ts";
 import type { StripeCheckout } from "../stripe/port.ts";
 import { isRefusal } from "../stripe/errors.ts";
-import { allOf, type PaymentWork, type Truth } from "./sync-transaction.ts";
+import { allOf, type PaymentDeps, type SyncEffect } from "./sync-transaction.ts";
 
 /** After this long nothing unpaid is expected to be paid any more. */
 const GRACE_MS = 3 * 86_400_000;
 
 /** Looks at one checkout session. */
-export type CheckoutTruth = (sessionId: string) => Promise<Truth>;
+export type CheckoutSync = (sessionId: string) => Promise<SyncEffect>;
 
 /** Whether what Stripe charged for is what we offered: the recorded offer counts, metadata never does. */
 export function matchesOffer(
@@ -23,11 +23,11 @@ export function matchesOffer(
 }
 
 /** Makes the look at a checkout session. */
-export function createCheckoutTruth(
-  work: PaymentWork,
-  invoices: { truth: InvoiceTruth },
-  subscriptions: { truth(subscriptionId: string): Promise<Truth> },
-): CheckoutTruth {
+export function createCheckoutSync(
+  work: PaymentDeps,
+  invoices: { effect: InvoiceSync },
+  subscriptions: { effect(subscriptionId: string): Promise<SyncEffect> },
+): CheckoutSync {
   const { stripe } = work;
   const { models } = work.database;
 
@@ -45,7 +45,7 @@ export function createCheckoutTruth(
   }
 
   /** A session Stripe does not know, long after its time: nobody can pay it any more. */
-  async function unknownSession(sessionId: string): Promise<Truth> {
+  async function unknownSession(sessionId: string): Promise<SyncEffect> {
     const row = await models.checkout.findUnique({ where: { stripeSessionId: sessionId } });
     if (row === null)
       return { kind: "ignored", reason: "Stripe does not know this checkout session." };
@@ -160,7 +160,7 @@ export function createCheckoutTruth(
     const row = await checkoutOf(models, session);
     if (row === null)
       return { kind: "ignored", reason: "This checkout session was not opened by this server." };
-    const closed: Truth = {
+    const closed: SyncEffect = {
       kind: "effect",
       userId: row.userId,
       apply: async (tx) => {
@@ -169,12 +169,12 @@ export function createCheckoutTruth(
       },
     };
     if (row.kind === "PLAN") {
-      const effects: Truth[] = [closed];
+      const effects: SyncEffect[] = [closed];
       if (session.subscriptionId !== null)
         effects.push(
           session.invoiceId === null
-            ? await subscriptions.truth(session.subscriptionId)
-            : await invoices.truth(session.invoiceId),
+            ? await subscriptions.effect(session.subscriptionId)
+            : await invoices.effect(session.invoiceId),
         );
       return allOf(row.userId, effects);
     }

@@ -8,13 +8,13 @@ import { type PaidLine, sliceKey, slicesOf, worthOf } from "../catalog/invoice-c
 import { decodeLines, encodeLines, type InvoiceLines } from "../catalog/kept-credits.ts";
 import type { StripeInvoice, StripeSubscription } from "../stripe/port.ts";
 import { isRefusal, unlessMissing } from "../stripe/errors.ts";
-import type { MoneyBackTruth } from "./refund.sync.ts";
-import { returnsTruth } from "./returns.sync.ts";
-import { isGranting, type SubscriptionTruth } from "./subscription.sync.ts";
-import { allOf, type PaymentWork, type Truth } from "./sync-transaction.ts";
+import type { MoneyBackSync } from "./refund.sync.ts";
+import { returnsEffect } from "./returns.sync.ts";
+import { isGranting, type SubscriptionSync } from "./subscription.sync.ts";
+import { allOf, type PaymentDeps, type SyncEffect } from "./sync-transaction.ts";
 
 /** Looks at one invoice. */
-export type InvoiceTruth = (invoiceId: string) => Promise<Truth>;
+export type InvoiceSync = (invoiceId: string) => Promise<SyncEffect>;
 
 /** The lines of an invoice with what their prices stand for; lines of prices that are not ours give nothing. */
 export async function paidLines(
@@ -40,12 +40,12 @@ export async function paidLines(
 }
 
 /** Makes the look at an invoice. */
-export function createInvoiceTruth(
-  work: PaymentWork,
+export function createInvoiceSync(
+  work: PaymentDeps,
   catalogue: Catalogue,
-  subscriptions: SubscriptionTruth,
-  moneyBack: Pick<MoneyBackTruth, "ofInvoice">,
-): InvoiceTruth {
+  subscriptions: SubscriptionSync,
+  moneyBack: Pick<MoneyBackSync, "ofInvoice">,
+): InvoiceSync {
   const { stripe } = work;
   const { models } = work.database;
 
@@ -190,7 +190,7 @@ export function createInvoiceTruth(
     const subscription = await unlessMissing(stripe.getSubscription(subscriptionId), null);
     if (subscription === null) return null;
     const bought = await boughtOf(invoice, subscription, kept);
-    const state = await subscriptions.truthOf(subscription, version, bought.planId);
+    const state = await subscriptions.effectOfFetched(subscription, version, bought.planId);
     return { subscription, bought, state };
   }
 
@@ -215,7 +215,7 @@ export function createInvoiceTruth(
     const paymentIntentId = invoice.amountPaid > 0 ? await paymentIntentOf(invoice) : null;
     const checkoutId =
       known === null ? await checkoutPaymentId(invoice, invoice.subscriptionId, userId) : null;
-    const paid: Truth = {
+    const paid: SyncEffect = {
       kind: "effect",
       userId,
       apply: applyPaid(invoice, subscription, {
@@ -232,7 +232,7 @@ export function createInvoiceTruth(
       invoice.creditNotesAmount > 0 ||
       (known !== null && known.paidAt !== null && known.status !== "SUCCESS");
     const back = hasGoneBack ? [await moneyBack.ofInvoice(invoice, paymentIntentId, userId)] : [];
-    return allOf(userId, [state, paid, ...back, returnsTruth(work, userId, invoice.id)]);
+    return allOf(userId, [state, paid, ...back, returnsEffect(work, userId, invoice.id)]);
   };
 }
 

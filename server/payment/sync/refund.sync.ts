@@ -5,8 +5,8 @@ import type { LedgerOperation } from "../../ledger/ports.ts";
 import { paidInAll, takenTargets } from "../catalog/kept-credits.ts";
 import type { StripeDispute, StripeInvoice, StripeRefund } from "../stripe/port.ts";
 import { isRefusal, unlessMissing } from "../stripe/errors.ts";
-import { returnsTruth } from "./returns.sync.ts";
-import { allOf, type PaymentWork, type Truth } from "./sync-transaction.ts";
+import { returnsEffect } from "./returns.sync.ts";
+import { allOf, type PaymentDeps, type SyncEffect } from "./sync-transaction.ts";
 
 type PaymentRow = NonNullable<Awaited<ReturnType<PrismaModels["payment"]["findUnique"]>>>;
 
@@ -46,25 +46,25 @@ export function statusAfter(
 }
 
 /** Looks at what went back of a payment. */
-export interface MoneyBackTruth {
+export interface MoneyBackSync {
   /** By payment intent, whatever it paid for; the purchase itself is settled with it, should its event be late. */
-  truth(paymentIntentId: string): Promise<Truth>;
+  effect(paymentIntentId: string): Promise<SyncEffect>;
   /** Of an invoice just fetched, whose payment is settled by the caller first. */
   ofInvoice(
     invoice: Pick<StripeInvoice, "id" | "creditNotesAmount">,
     paymentIntentId: string | null,
     userId: string,
-  ): Promise<Truth>;
+  ): Promise<SyncEffect>;
 }
 
 /** Makes the look at refunds and disputes. `purchases` settles the purchase a refund came before. */
-export function createMoneyBackTruth(
-  work: PaymentWork,
+export function createMoneyBackSync(
+  work: PaymentDeps,
   purchases: {
-    checkout(sessionId: string): Promise<Truth>;
-    invoice(invoiceId: string): Promise<Truth>;
+    checkout(sessionId: string): Promise<SyncEffect>;
+    invoice(invoiceId: string): Promise<SyncEffect>;
   },
-): MoneyBackTruth {
+): MoneyBackSync {
   const { stripe } = work;
   const { models } = work.database;
 
@@ -182,7 +182,7 @@ export function createMoneyBackTruth(
     paymentIntentId: string | null,
     invoice: Pick<StripeInvoice, "id" | "creditNotesAmount"> | null,
     userId: string,
-  ): Promise<Truth> {
+  ): Promise<SyncEffect> {
     const seen = await models.payment.findUnique({ where, select: { version: true } });
     const back = await backOf(paymentIntentId, invoice);
     return { kind: "effect", userId, apply: (tx) => apply(tx, where, seen?.version ?? 0, back) };
@@ -193,17 +193,17 @@ export function createMoneyBackTruth(
     invoiceId: string,
     paymentIntentId: string,
     userId: string,
-  ): Promise<Truth[]> {
+  ): Promise<SyncEffect[]> {
     // Gone at Stripe (a sandbox started anew): its refunds may still be known.
     const invoice = await unlessMissing(stripe.getInvoice(invoiceId), null);
     const moved = await lookAt({ stripeInvoiceId: invoiceId }, paymentIntentId, invoice, userId);
-    return [moved, returnsTruth(work, userId, invoiceId)];
+    return [moved, returnsEffect(work, userId, invoiceId)];
   }
 
   return {
     ofInvoice: (invoice, paymentIntentId, userId) =>
       lookAt({ stripeInvoiceId: invoice.id }, paymentIntentId, invoice, userId),
-    truth: async (paymentIntentId) => {
+    effect: async (paymentIntentId) => {
       const known = await models.payment.findUnique({
         where: { stripePaymentId: paymentIntentId },
       });

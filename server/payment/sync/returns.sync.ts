@@ -4,7 +4,7 @@ import { scopedKey } from "../../ledger/idempotency-key.ts";
 import type { LedgerOperation } from "../../ledger/ports.ts";
 import { sliceKey, slicesOf } from "../catalog/invoice-credits.ts";
 import { creditsToReturn, decodeLines } from "../catalog/kept-credits.ts";
-import type { PaymentWork, Truth } from "./sync-transaction.ts";
+import type { PaymentDeps, SyncEffect } from "./sync-transaction.ts";
 
 type PaymentRow = Awaited<ReturnType<PrismaModels["payment"]["findMany"]>>[number];
 type SubscriptionRow = NonNullable<Awaited<ReturnType<PrismaModels["subscription"]["findUnique"]>>>;
@@ -55,7 +55,7 @@ function movement(
 }
 
 async function settle(
-  work: PaymentWork,
+  work: PaymentDeps,
   tx: DatabaseTransaction,
   subscription: SubscriptionRow,
 ): Promise<void> {
@@ -91,7 +91,7 @@ async function settle(
 }
 
 /** Settles what an invoice's subscription has to give back; last, after the invoice and what came back of it. */
-export function returnsTruth(work: PaymentWork, userId: string, invoiceId: string): Truth {
+export function returnsEffect(work: PaymentDeps, userId: string, invoiceId: string): SyncEffect {
   return {
     kind: "effect",
     userId,

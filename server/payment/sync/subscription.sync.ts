@@ -8,7 +8,7 @@ import type { StripeSubscription } from "../stripe/port.ts";
 import { isRefusal } from "../stripe/errors.ts";
 import { checkoutOf } from "./checkout-lookup.ts";
 import { pendingPlanOf } from "./pending-plan.ts";
-import { allOf, type PaymentWork, type Truth } from "./sync-transaction.ts";
+import { allOf, type PaymentDeps, type SyncEffect } from "./sync-transaction.ts";
 
 /** The statuses that end a subscription for good. */
 const ENDED = new Set(["canceled", "incomplete_expired"]);
@@ -24,15 +24,15 @@ export function isGranting(status: string): boolean {
 }
 
 /** The subscription part that looks at Stripe. */
-export interface SubscriptionTruth {
-  truth(subscriptionId: string): Promise<Truth>;
+export interface SubscriptionSync {
+  effect(subscriptionId: string): Promise<SyncEffect>;
   /** The same, of an object just fetched after our row was read at `version` (null: there was none). */
-  truthOf(
+  effectOfFetched(
     subscription: StripeSubscription,
     version: number | null,
     /** The plan an invoice of it was for, should its price be none of ours (any more). */
     paidPlanId?: string,
-  ): Promise<Truth>;
+  ): Promise<SyncEffect>;
   versionOf(subscriptionId: string): Promise<number | null>;
 }
 
@@ -61,10 +61,7 @@ function factsOf(subscription: StripeSubscription, current: PlanItem, nextGrantA
 }
 
 /** Makes the look at a subscription. */
-export function createSubscriptionTruth(
-  work: PaymentWork,
-  catalogue: Catalogue,
-): SubscriptionTruth {
+export function createSubscriptionSync(work: PaymentDeps, catalogue: Catalogue): SubscriptionSync {
   const { stripe } = work;
   const { models } = work.database;
 
@@ -122,11 +119,11 @@ export function createSubscriptionTruth(
     return session === null ? null : ((await checkoutOf(models, session))?.userId ?? null);
   }
 
-  async function truthOf(
+  async function effectOfFetched(
     fetched: StripeSubscription,
     version: number | null,
     paidPlanId?: string,
-  ): Promise<Truth> {
+  ): Promise<SyncEffect> {
     let subscription = fetched;
     const known = await models.subscription.findUnique({
       where: { stripeSubscriptionId: subscription.id },
@@ -140,17 +137,17 @@ export function createSubscriptionTruth(
     if (planId === undefined)
       return { kind: "ignored", reason: "The subscription's price is not in the catalogue." };
     const other = isLive(fetched.status) ? await liveOther(models, userId, subscription.id) : null;
-    let before: Truth | null = null;
+    let before: SyncEffect | null = null;
     if (other !== null) {
       // Ours may only be out of date: nothing is ended before Stripe itself says that both are live.
       const otherVersion = await versionOf(other.stripeSubscriptionId);
       const otherNow = await stripe.getSubscription(other.stripeSubscriptionId);
       if (isLive(otherNow.status)) subscription = await endDuplicate(subscription);
-      else before = await truthOf(otherNow, otherVersion);
+      else before = await effectOfFetched(otherNow, otherVersion);
     }
 
     const pending = await pendingPlanOf({ stripe, catalogue }, subscription, current);
-    const effect: Truth = {
+    const effect: SyncEffect = {
       kind: "effect",
       userId,
       apply: async (tx) => {
@@ -190,12 +187,12 @@ export function createSubscriptionTruth(
 
   return {
     versionOf,
-    truthOf,
-    truth: async (subscriptionId) => {
+    effectOfFetched,
+    effect: async (subscriptionId) => {
       // Our version first, Stripe's truth second: whoever writes in between makes this look stale.
       const version = await versionOf(subscriptionId);
       try {
-        return await truthOf(await stripe.getSubscription(subscriptionId), version);
+        return await effectOfFetched(await stripe.getSubscription(subscriptionId), version);
       } catch (error) {
         if (isRefusal(error, "missing"))
           return { kind: "ignored", reason: "Stripe does not know this subscription." };

@@ -5,8 +5,8 @@ import type { Ledger } from "../../ledger/ports.ts";
 import type { Logger } from "../../lib/logger.ts";
 import type { StripePort } from "../stripe/port.ts";
 
-/** What every part of payments stands on. */
-export interface PaymentWork {
+/** Dependencies of every part of payments. */
+export interface PaymentDeps {
   readonly database: Database;
   readonly ledger: Ledger;
   readonly stripe: StripePort;
@@ -14,26 +14,26 @@ export interface PaymentWork {
   readonly now: () => number;
 }
 
-/** What one look at Stripe's truth came to. */
-export type Truth =
+/** What has to be written here for us to agree with Stripe, as one look at Stripe found it. */
+export type SyncEffect =
   | { readonly kind: "ignored"; readonly reason: string }
   | {
       readonly kind: "effect";
       readonly userId: string;
       /**
-       * Writes the truth, under the user's lock. `stale`: our row changed after the truth was fetched; fetch again.
+       * Writes the effect, under the user's lock. `stale`: our row changed after Stripe was asked; ask again.
        * Must be free of effects outside `tx`, as transactions may run again.
        */
       apply(tx: DatabaseTransaction): Promise<"done" | "stale">;
     };
 
-/** What settling came to. */
-export type Settled =
+/** What a synchronisation did. */
+export type SyncResult =
   | { readonly outcome: "done"; readonly userId: string }
   | { readonly outcome: "ignored"; readonly reason: string };
 
 /** Several effects of one user as one: applied in order, in one transaction. */
-export function allOf(userId: string, effects: readonly Truth[]): Truth {
+export function allOf(userId: string, effects: readonly SyncEffect[]): SyncEffect {
   return {
     kind: "effect",
     userId,
@@ -58,39 +58,39 @@ export async function lockUser(tx: DatabaseTransaction, userId: string): Promise
 
 const MAX_LOOKS = 6;
 
-/** Rolls back what a truth found out of date has written so far: all of it happens, or none. */
-class Stale extends Error {}
+/** Rolls back what an outdated effect has written so far: all of it happens, or none. */
+class StaleError extends Error {}
 
 /**
- * Looks at the truth and writes it, with `commitWith` in the same transaction; looks again while our row was changed in
- * between, so that an older truth never overwrites a newer one. Throws SERVICE_UNAVAILABLE when that does not end.
+ * Looks at Stripe and writes what it found, with `commitWith` in the same transaction; looks again while our row was changed in
+ * between, so that an older answer never overwrites a newer one. Throws SERVICE_UNAVAILABLE when that does not end.
  */
-export async function settleTruth(
-  work: PaymentWork,
-  look: () => Promise<Truth>,
-  commitWith?: (tx: DatabaseTransaction, settled: Settled) => Promise<void>,
-): Promise<Settled> {
+export async function applySync(
+  work: PaymentDeps,
+  look: () => Promise<SyncEffect>,
+  commitWith?: (tx: DatabaseTransaction, settled: SyncResult) => Promise<void>,
+): Promise<SyncResult> {
   for (let looks = 0; looks < MAX_LOOKS; looks += 1) {
-    const truth = await look();
-    if (truth.kind === "ignored") {
-      const settled: Settled = { outcome: "ignored", reason: truth.reason };
+    const effect = await look();
+    if (effect.kind === "ignored") {
+      const settled: SyncResult = { outcome: "ignored", reason: effect.reason };
       if (commitWith) await work.database.transaction((tx) => commitWith(tx, settled));
       return settled;
     }
-    const settled: Settled = { outcome: "done", userId: truth.userId };
+    const settled: SyncResult = { outcome: "done", userId: effect.userId };
     const written = await work.database
       .transaction(async (tx) => {
-        await lockUser(tx, truth.userId);
-        if ((await truth.apply(tx)) === "stale") throw new Stale();
+        await lockUser(tx, effect.userId);
+        if ((await effect.apply(tx)) === "stale") throw new StaleError();
         await commitWith?.(tx, settled);
         return true;
       })
       .catch((error: unknown) => {
-        if (error instanceof Stale) return false;
+        if (error instanceof StaleError) return false;
         throw error;
       });
     if (written) {
-      await work.ledger.changed([truth.userId]);
+      await work.ledger.changed([effect.userId]);
       return settled;
     }
   }

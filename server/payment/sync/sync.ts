@@ -1,13 +1,18 @@
 // Owns fulfil(purchase): the one way anything bought, renewed, given back or ended becomes true here.
 import type { DatabaseTransaction } from "../../database/ports.ts";
 import type { Catalogue } from "../catalog/catalog.ts";
-import { createCheckoutTruth } from "./checkout.sync.ts";
-import { createInvoiceTruth, type InvoiceTruth } from "./invoice.sync.ts";
-import { createMoneyBackTruth } from "./refund.sync.ts";
+import { createCheckoutSync } from "./checkout.sync.ts";
+import { createInvoiceSync, type InvoiceSync } from "./invoice.sync.ts";
+import { createMoneyBackSync } from "./refund.sync.ts";
 import { unlessMissing } from "../stripe/errors.ts";
 import type { StripeSubscription } from "../stripe/port.ts";
-import { createSubscriptionTruth } from "./subscription.sync.ts";
-import { type PaymentWork, type Settled, settleTruth, type Truth } from "./sync-transaction.ts";
+import { createSubscriptionSync } from "./subscription.sync.ts";
+import {
+  type PaymentDeps,
+  type SyncResult,
+  applySync,
+  type SyncEffect,
+} from "./sync-transaction.ts";
 
 /** What to look at; the current truth is fetched from Stripe, so ids are all there is. */
 export type Purchase =
@@ -28,37 +33,37 @@ export interface Fulfilment {
    */
   fulfil(
     purchase: Purchase,
-    commitWith?: (tx: DatabaseTransaction, settled: Settled) => Promise<void>,
-  ): Promise<Settled>;
+    commitWith?: (tx: DatabaseTransaction, settled: SyncResult) => Promise<void>,
+  ): Promise<SyncResult>;
   /** Writes a subscription just changed through us. `version` = our row's before the change. */
-  keep(subscription: StripeSubscription, version: number | null): Promise<Settled>;
+  keep(subscription: StripeSubscription, version: number | null): Promise<SyncResult>;
   subscriptionVersion(stripeSubscriptionId: string): Promise<number | null>;
 }
 
 /** Makes fulfilment. */
-export function createFulfilment(work: PaymentWork, catalogue: Catalogue): Fulfilment {
-  const subscriptions = createSubscriptionTruth(work, catalogue);
+export function createFulfilment(work: PaymentDeps, catalogue: Catalogue): Fulfilment {
+  const subscriptions = createSubscriptionSync(work, catalogue);
   // Invoices and refunds settle each other when their events come in the other order.
-  const moneyBack = createMoneyBackTruth(work, {
+  const moneyBack = createMoneyBackSync(work, {
     checkout: (sessionId) => checkout(sessionId),
     invoice: (invoiceId) => invoice(invoiceId),
   });
-  const invoice: InvoiceTruth = createInvoiceTruth(work, catalogue, subscriptions, moneyBack);
-  const checkout = createCheckoutTruth(work, { truth: invoice }, subscriptions);
+  const invoice: InvoiceSync = createInvoiceSync(work, catalogue, subscriptions, moneyBack);
+  const checkout = createCheckoutSync(work, { effect: invoice }, subscriptions);
 
-  async function look(purchase: Purchase): Promise<Truth> {
+  async function look(purchase: Purchase): Promise<SyncEffect> {
     switch (purchase.kind) {
       case "checkout":
         return checkout(purchase.sessionId);
       case "invoice":
         return invoice(purchase.invoiceId);
       case "subscription":
-        return subscriptions.truth(purchase.subscriptionId);
+        return subscriptions.effect(purchase.subscriptionId);
       case "schedule": {
         const schedule = await unlessMissing(work.stripe.getSchedule(purchase.scheduleId), null);
         if (schedule === null || schedule.subscriptionId === null)
           return { kind: "ignored", reason: "The schedule has no subscription." };
-        return subscriptions.truth(schedule.subscriptionId);
+        return subscriptions.effect(schedule.subscriptionId);
       }
       case "creditNote": {
         const note = await unlessMissing(work.stripe.getCreditNote(purchase.creditNoteId), null);
@@ -67,7 +72,7 @@ export function createFulfilment(work: PaymentWork, catalogue: Catalogue): Fulfi
         return invoice(note.invoiceId);
       }
       case "moneyBack":
-        return moneyBack.truth(purchase.paymentIntentId);
+        return moneyBack.effect(purchase.paymentIntentId);
       case "charge": {
         const paymentIntentId = await unlessMissing(
           work.stripe.getChargePaymentIntent(purchase.chargeId),
@@ -75,20 +80,20 @@ export function createFulfilment(work: PaymentWork, catalogue: Catalogue): Fulfi
         );
         if (paymentIntentId === null)
           return { kind: "ignored", reason: "The charge is not for a payment of this server." };
-        return moneyBack.truth(paymentIntentId);
+        return moneyBack.effect(paymentIntentId);
       }
     }
   }
 
   return {
-    fulfil: (purchase, commitWith) => settleTruth(work, () => look(purchase), commitWith),
+    fulfil: (purchase, commitWith) => applySync(work, () => look(purchase), commitWith),
     keep: (subscription, version) => {
       let first = true;
-      return settleTruth(work, () => {
+      return applySync(work, () => {
         // The answer to our own order is the truth of this moment; after a lost race only a new look is.
-        if (!first) return subscriptions.truth(subscription.id);
+        if (!first) return subscriptions.effect(subscription.id);
         first = false;
-        return subscriptions.truthOf(subscription, version);
+        return subscriptions.effectOfFetched(subscription, version);
       });
     },
     subscriptionVersion: subscriptions.versionOf,
