@@ -48,4 +48,5 @@ export type Feature = keyof typeof FEATURE_TABLE;
 export const FEATURES = Object.keys(FEATURE_TABLE) as [Feature, ...Feature[]];
 
 /** One of FEATURES. */
-export const feature = z.enum(FEATURES);
+// Marked pure so that a frontend that reads only the table does not bundle the schema library.
+export const feature = /* @__PURE__ */ z.enum(FEATURES);

@@ -102,7 +102,7 @@ export async function startBrowserWorld(options: BrowserWorldOptions = {}): Prom
       redirectUris: [`${apiUrl}/api/auth/google/callback`],
     });
     closers.push(() => sandbox.close());
-    const logger = createLogger({ level: "silent" });
+    const logger = createLogger({ level: (process.env["LOOK_LOG"] ?? "silent") as "silent" });
     const opened = await describeBackend("embedded", null, null).open(logger);
     const config = parseConfig({
       NODE_ENV: "test",

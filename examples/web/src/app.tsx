@@ -1,6 +1,5 @@
 // Owns which page is shown: by whether somebody is signed in, then by the path.
-import type { ComponentType } from "react";
-import { useEffect } from "react";
+import { type ComponentType, lazy, Suspense, useEffect } from "react";
 import { useSessionStatus, useSkywork } from "./data/skywork.tsx";
 import { Account } from "./pages/account.tsx";
 import { Activity } from "./pages/activity.tsx";
@@ -10,10 +9,15 @@ import { PaymentCancel, PaymentSuccess } from "./pages/payment-return.tsx";
 import { PlanPage } from "./pages/plan.tsx";
 import { AuthCallback, SignIn, Starting, Unreachable } from "./pages/sign-in.tsx";
 import { Link, safePath, usePageTitle, usePath } from "./router.tsx";
+import { Skeleton } from "./ui/basics.tsx";
 import { Shell } from "./ui/shell.tsx";
+
+// Markdown, files and tables are for those who open these pages.
+const Chat = lazy(() => import("./pages/chat.tsx").then((file) => ({ default: file.ChatPage })));
 
 const PAGES: Record<string, ComponentType> = {
   "/": Home,
+  "/goodbye": Home,
   "/credits": Credits,
   "/plan": PlanPage,
   "/activity": Activity,
@@ -36,14 +40,25 @@ export function App() {
   if (onCallback) return <AuthCallback />;
   if (status === "starting") return <Starting />;
   if (status === "signedOut") {
+    if (path === "/goodbye") return <SignIn returnTo="/" isGoodbye />;
     return <SignIn returnTo={safePath(window.location.pathname + window.location.search)} />;
   }
-  const Page = PAGES[path.replace(/(.)\/+$/, "$1")] ?? NotFound;
+  const Page = PAGES[path.replace(/(.)\/+$/, "$1")] ?? sectionOf(path) ?? NotFound;
   return (
     <Shell>
-      <Page />
+      <Suspense fallback={<Skeleton lines={6} />}>
+        <Page />
+      </Suspense>
     </Shell>
   );
+}
+
+/** Pages with addresses below their own: `/chat/ID`. */
+const SECTIONS: Record<string, ComponentType> = { chat: Chat };
+
+function sectionOf(path: string): ComponentType | undefined {
+  const name = path.split("/")[1] ?? "";
+  return Object.hasOwn(SECTIONS, name) ? SECTIONS[name] : undefined;
 }
 
 function NotFound() {

@@ -6,6 +6,7 @@ import { createSkywork, SkyworkProvider } from "./data/skywork.tsx";
 import "./styles/base.css";
 import "./styles/parts.css";
 import "./styles/pages.css";
+import "./styles/chat.css";
 
 const skywork = createSkywork(import.meta.env.VITE_API_URL ?? "http://localhost:5000");
 

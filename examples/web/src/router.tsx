@@ -54,9 +54,26 @@ export function Link({ to, ...rest }: AnchorHTMLAttributes<HTMLAnchorElement> & 
   );
 }
 
-/** Names the page in the tab and moves the focus to its heading, so that a screen reader says it. */
+let isFirstPage = true;
+
+/**
+ * Names the page in the tab and moves the focus to its heading, so that a screen reader says it and the keyboard goes on
+ * from there. Not on the first page: there the browser's own place is right.
+ */
 export function usePageTitle(title: string): void {
   useEffect(() => {
     document.title = `${title} · Skywork`;
   }, [title]);
+  useEffect(() => {
+    if (!isFirstPage) focusHeading();
+    isFirstPage = false;
+  }, []);
+}
+
+/** Moves the focus to the page's heading. */
+export function focusHeading(): void {
+  const heading = document.querySelector<HTMLElement>("main h1") ?? document.querySelector("main");
+  if (heading === null) return;
+  heading.tabIndex = -1;
+  heading.focus({ preventScroll: true });
 }

@@ -1,12 +1,13 @@
 // Owns every word the app uses for the server's codes: errors, sign-in failures, features, states.
 import { TRPCClientError } from "@trpc/client";
-import type {
-  AppErrorData,
-  EntryType,
-  ErrorCode,
-  Feature,
-  PaymentState,
-  SignInError,
+import {
+  type AppErrorData,
+  type EntryType,
+  type ErrorCode,
+  FEATURE_TABLE,
+  type Feature,
+  type PaymentState,
+  type SignInError,
 } from "@skywork/shared";
 
 /** The typed part of a server's refusal, or null when the answer never came or was not ours. */
@@ -31,6 +32,14 @@ export function isUncertain(error: unknown): boolean {
 export function errorText(error: unknown): string {
   const app = appError(error);
   if (app === null) return "We could not reach Skywork. Check your connection and try again.";
+  return (
+    refusalText(app) ??
+    (error instanceof Error ? error.message : "Something went wrong. Please try again.")
+  );
+}
+
+/** The sentence for a refusal; null for codes whose own message says it best. */
+export function refusalText(app: AppErrorData): string | null {
   switch (app.code) {
     case "RATE_LIMITED":
       return `You have been quick! To keep things fair for everyone there is a pause now: please go on in ${waitText(app.retryAfterSeconds)}. Nothing was charged.`;
@@ -49,8 +58,10 @@ export function errorText(error: unknown): string {
     case "SESSION_REVOKED":
     case "REFRESH_REUSED":
       return "You are signed out. Please sign in again.";
+    case "AI_PROVIDER_ERROR":
+      return "The AI model did not answer as it should. Please try again in a moment.";
     default:
-      return error instanceof Error ? error.message : "Something went wrong. Please try again.";
+      return null;
   }
 }
 
@@ -88,21 +99,13 @@ export function signInSentence(code: string): string {
     : "The sign-in did not work. Please try again.";
 }
 
-/** What each feature is called and does. */
-export const FEATURE_WORDS: Record<Feature, { name: string; text: string; action: string }> = {
-  "chat-flash": { name: "Chat Flash", text: "Quick answers for everyday questions", action: "Ask" },
-  "chat-pro": { name: "Chat Pro", text: "Deep reasoning for hard problems", action: "Ask" },
-  "ppt-generate": { name: "New slides", text: "A full deck from one sentence", action: "Generate" },
-  "ppt-edit": { name: "Edit slides", text: "Change a deck by saying how", action: "Edit" },
-};
-
-/** The features in the order they are shown. Read from the words, so that no schema is bundled for a list of names. */
-export const FEATURE_NAMES = Object.keys(FEATURE_WORDS) as Feature[];
+/** The features in the table's order. */
+export const FEATURE_NAMES = Object.keys(FEATURE_TABLE) as Feature[];
 
 /** A feature's name; features this build does not know keep their own. Amounts charged without one are `other`. */
 export function featureName(feature: string): string {
   if (feature === "other") return "Other work";
-  return Object.hasOwn(FEATURE_WORDS, feature) ? FEATURE_WORDS[feature as Feature].name : feature;
+  return Object.hasOwn(FEATURE_TABLE, feature) ? FEATURE_TABLE[feature as Feature].label : feature;
 }
 
 /** Why an entry is in the history. */

@@ -33,11 +33,9 @@ export function showBalance(
   queryClient.setQueryData<Balance>([...keys.balance], (old) => old && { ...old, ...totals });
 }
 
-/** After a spend of this tab: the answer has told most of it, only the lots are fetched again. */
+/** After credits were held or spent by this tab. */
 export function afterSpend(queryClient: QueryClient): void {
-  refreshSoon(queryClient, keys.balance);
-  refreshSoon(queryClient, keys.history);
-  void queryClient.invalidateQueries({ queryKey: [...keys.usage], refetchType: "none" });
+  for (const key of [keys.balance, keys.history, keys.usage]) refreshSoon(queryClient, key);
 }
 
 /** After credits moved for a reason this tab does not know: a purchase, a renewal, another tab. */
@@ -69,19 +67,20 @@ export function useLiveBalance(): boolean {
       onStarted: () => setLive(true),
       onData: (change) => {
         const before = queryClient.getQueryData<Balance>([...keys.balance]);
-        const spending = queryClient.isMutating({ mutationKey: ["spend"] }) > 0;
         showBalance(queryClient, change);
         const moved =
           lastSeq === null
             ? before !== undefined && before.credits !== change.credits
             : lastSeq !== change.seq;
         lastSeq = change.seq;
-        // An own spend announces itself with its answer: its number is on screen already.
-        if (moved && !spending && before?.credits !== change.credits)
-          afterMoveElsewhere(queryClient);
+        if (moved && before?.credits !== change.credits) afterMoveElsewhere(queryClient);
       },
       onConnectionStateChange: (state) => setLive(state.state === "pending"),
-      onError: () => setLive(false),
+      onError: () => {
+        setLive(false);
+        // Closed for good, as when this device was signed out from another one: the next read says why.
+        void queryClient.invalidateQueries({ queryKey: [...keys.balance] });
+      },
     });
     return () => stream.unsubscribe();
   }, [api, queryClient]);

@@ -2,10 +2,15 @@
 import { useMutation } from "@tanstack/react-query";
 import { useSkywork } from "./skywork.tsx";
 
-/** Makes the session, then leaves for the hosted page. Stays "pending" until the browser is gone. */
-function leaveFor(url: string): Promise<never> {
+/**
+ * Leaves for the hosted page. Stays "pending" until the browser is gone; a page that Back brings out of the browser's memory
+ * is ready for another press.
+ */
+function leaveFor(url: string): Promise<void> {
   window.location.assign(url);
-  return new Promise(() => {});
+  return new Promise((resolve) => {
+    window.addEventListener("pageshow", (event) => event.persisted && resolve(), { once: true });
+  });
 }
 
 /** Buys a package. Pressing twice is harmless: the server gives the same open checkout again. */

@@ -13,6 +13,7 @@ export const keys = {
   me: ["me"],
   sessions: ["sessions"],
   costs: ["costs"],
+  models: ["models"],
   balance: ["balance"],
   history: ["history"],
   usage: ["usage"],
@@ -41,6 +42,12 @@ export function useSessions() {
 export function useCosts() {
   const { api } = useSkywork();
   return useQuery({ queryKey: keys.costs, queryFn: () => api.credit.costs.query() });
+}
+
+/** Which features have a model behind them on this server. */
+export function useModels() {
+  const { api } = useSkywork();
+  return useQuery({ queryKey: keys.models, queryFn: () => api.ai.models.query() });
 }
 
 /** Kept current by the live stream (data/changes.ts). */

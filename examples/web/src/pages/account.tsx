@@ -4,7 +4,7 @@ import { type FormEvent, useState } from "react";
 import { keys, useMe, useSessions } from "../data/queries.ts";
 import { useSkywork } from "../data/skywork.tsx";
 import { date, dateTime } from "../format.ts";
-import { usePageTitle } from "../router.tsx";
+import { navigate, usePageTitle } from "../router.tsx";
 import { Badge, Button, Card, Failure, Loaded } from "../ui/basics.tsx";
 import { Icon } from "../ui/icons.tsx";
 import { Face } from "../ui/shell.tsx";
@@ -151,13 +151,18 @@ function Sessions() {
     mutationFn: (sessionId: string) => api.auth.revokeSession.mutate({ sessionId }),
     onSuccess: () => queryClient.invalidateQueries({ queryKey: [...keys.sessions] }),
   });
+  const leave = () => {
+    // The next person to sign in here begins at home.
+    navigate("/", { replace: true });
+    session.accept(null);
+  };
   const signOut = useMutation({
     mutationFn: () => api.auth.logout.mutate(),
-    onSuccess: () => session.accept(null),
+    onSuccess: leave,
   });
   const signOutAll = useMutation({
     mutationFn: () => api.auth.logoutAll.mutate(),
-    onSuccess: () => session.accept(null),
+    onSuccess: leave,
   });
   return (
     <Card title="Where you are signed in">

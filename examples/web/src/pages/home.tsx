@@ -1,14 +1,13 @@
-// Owns the dashboard: the balance, the four features, the lots, and what happened lately.
-import { useState } from "react";
-import { useBalance, useCosts, useHistory, useMe, useUsage } from "../data/queries.ts";
-import { usePendingCredits } from "../data/spend.ts";
+// Owns the dashboard: the balance, the way to the features, the lots, and what happened lately.
+import { FEATURE_TABLE, type Feature } from "@skywork/shared";
+import { useBalance, useHistory, useMe, useUsage } from "../data/queries.ts";
 import { credits, date, day, number } from "../format.ts";
 import { Link, usePageTitle } from "../router.tsx";
 import { Card, Empty, Loaded } from "../ui/basics.tsx";
 import { everyDay, localToday, UsageChart } from "../ui/chart.tsx";
 import { FEATURE_NAMES, sourceName } from "../words.ts";
+import { Icon } from "../ui/icons.tsx";
 import { Entries } from "./entries.tsx";
-import { FeatureCard, SpendReport, type SpendOutcome } from "./spend-panel.tsx";
 
 const CHART_DAYS = 30;
 
@@ -29,18 +28,16 @@ function Hero() {
   const me = useMe();
   const balance = useBalance();
   const usage = useUsage(CHART_DAYS);
-  const pending = usePendingCredits();
   const name = me.data?.user.name?.split(" ")[0];
-  const shown = balance.data && balance.data.available - pending;
+  const shown = balance.data?.available;
   return (
     <section className="hero" aria-labelledby="hero-title">
       <h1 id="hero-title">{name === undefined ? "Hello" : `Hello, ${name}`}</h1>
-      <p className={pending > 0 ? "amount moving" : "amount"} data-testid="available">
+      <p className="amount" data-testid="available">
         {shown === undefined ? "–" : number(shown)}
         <small>{shown === 1 ? "credit to spend" : "credits to spend"}</small>
       </p>
       <p className="hero-facts">
-        {pending > 0 && <span>{credits(pending)} on the way out…</span>}
         {balance.data !== undefined && balance.data.held > 0 && (
           <span>
             {number(balance.data.credits)} in all, {number(balance.data.held)} held for work in
@@ -68,26 +65,36 @@ function Hero() {
   );
 }
 
+/** Where each feature is used. One without a page of its own has no card. */
+const FEATURE_PLACES: Partial<Record<Feature, { to: string; action: string }>> = {
+  "chat-flash": { to: "/chat", action: "Ask" },
+  "chat-pro": { to: "/chat?model=chat-pro", action: "Ask in depth" },
+  "ppt-generate": { to: "/slides", action: "Make slides" },
+  "ppt-edit": { to: "/slides", action: "Edit slides" },
+};
+
 function Create() {
-  const costs = useCosts();
-  const [outcome, setOutcome] = useState<SpendOutcome | null>(null);
   return (
     <Card title="Create something" className="create">
-      <Loaded query={costs} lines={4}>
-        {(data) => (
-          <div className="features">
-            {FEATURE_NAMES.map((feature) => {
-              const cost = data.features.find((entry) => entry.feature === feature)?.credits;
-              return (
-                cost !== undefined && (
-                  <FeatureCard key={feature} feature={feature} cost={cost} onOutcome={setOutcome} />
-                )
-              );
-            })}
-          </div>
-        )}
-      </Loaded>
-      <SpendReport outcome={outcome} onOutcome={setOutcome} />
+      <div className="features">
+        {FEATURE_NAMES.map((feature) => {
+          const place = FEATURE_PLACES[feature];
+          if (place === undefined) return null;
+          const { label, description } = FEATURE_TABLE[feature];
+          return (
+            <article className={`feature ${feature}`} key={feature}>
+              <span className="feature-icon">
+                <Icon name={feature} size={22} />
+              </span>
+              <h3>{label}</h3>
+              <p className="soft">{description}</p>
+              <Link to={place.to} className="button">
+                {place.action}
+              </Link>
+            </article>
+          );
+        })}
+      </div>
     </Card>
   );
 }
@@ -132,7 +139,13 @@ function Usage() {
       aside={usage.data && <span className="soft">{credits(usage.data.totalCredits)} used</span>}
     >
       <Loaded query={usage}>
-        {(data) => <UsageChart days={everyDay(data.daily, CHART_DAYS, localToday())} />}
+        {(data) =>
+          data.totalCredits === 0 ? (
+            <Empty>Nothing used yet. Every day you use credits gets a bar here.</Empty>
+          ) : (
+            <UsageChart days={everyDay(data.daily, CHART_DAYS, localToday())} />
+          )
+        }
       </Loaded>
     </Card>
   );

@@ -8,7 +8,16 @@ import { GoogleMark, Mark } from "../ui/icons.tsx";
 import { signInSentence } from "../words.ts";
 
 /** What a signed-out person sees wherever they go; `returnTo` is where they wanted to. */
-export function SignIn({ returnTo, errorCode }: { returnTo: string; errorCode?: string }) {
+export function SignIn({
+  returnTo,
+  errorCode,
+  isGoodbye = false,
+}: {
+  returnTo: string;
+  errorCode?: string;
+  /** The account was deleted just now. */
+  isGoodbye?: boolean;
+}) {
   usePageTitle("Sign in");
   const config = useConfig();
   const [leaving, setLeaving] = useState(false);
@@ -18,6 +27,11 @@ export function SignIn({ returnTo, errorCode }: { returnTo: string; errorCode?: 
       <section className="door-card">
         <Mark size={52} />
         <h1>Welcome to Skywork</h1>
+        {isGoodbye && (
+          <Notice tone="good" title="Your account is deleted">
+            Everything personal is erased. You are welcome back whenever you like.
+          </Notice>
+        )}
         <p className="soft">Chat and slides, paid by the piece. Your first credits are on us.</p>
         {errorCode !== undefined && (
           <Notice tone="bad" title="That did not work">

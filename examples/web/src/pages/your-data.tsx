@@ -2,6 +2,8 @@
 import { useMutation } from "@tanstack/react-query";
 import { type FormEvent, useState } from "react";
 import { useSkywork } from "../data/skywork.tsx";
+import { eraseWorkspace } from "../data/workspace.ts";
+import { navigate } from "../router.tsx";
 import { Button, Card, Failure } from "../ui/basics.tsx";
 import { Dialog } from "../ui/dialog.tsx";
 
@@ -43,7 +45,11 @@ function DeleteAccount({ email, onClose }: { email: string; onClose: () => void 
   const [typed, setTyped] = useState("");
   const remove = useMutation({
     mutationFn: () => api.user.delete.mutate({ confirmEmail: typed.trim() }),
-    onSuccess: () => session.accept(null),
+    onSuccess: () => {
+      eraseWorkspace();
+      navigate("/goodbye", { replace: true });
+      session.accept(null);
+    },
   });
   const submit = (event: FormEvent) => {
     event.preventDefault();
@@ -64,8 +70,8 @@ function DeleteAccount({ email, onClose }: { email: string; onClose: () => void 
     >
       <form id="delete-account" onSubmit={submit}>
         <p>
-          Your plan is cancelled, your credits are lost and everything personal is erased. This
-          cannot be undone.
+          Your plan is cancelled, your credits are lost and everything personal is erased, your
+          conversations and decks in this browser included. This cannot be undone.
         </p>
         <label className="field">
           <span>

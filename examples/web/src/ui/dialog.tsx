@@ -1,5 +1,6 @@
 // Owns the dialog: the browser's own <dialog>, which keeps the focus inside and closes on Escape.
 import { type ReactNode, useEffect, useId, useRef } from "react";
+import { focusHeading } from "../router.tsx";
 
 /** Open for as long as it is mounted; `onClose` is called for Escape, the backdrop and the buttons. */
 export function Dialog(props: {
@@ -12,8 +13,18 @@ export function Dialog(props: {
   const id = useId();
   useEffect(() => {
     const dialog = ref.current;
+    const opener = document.activeElement;
     dialog?.showModal();
-    return () => dialog?.close();
+    return () => {
+      dialog?.close();
+      // The browser gives the focus back only to a dialog that is still in the page, and React has removed this one. The
+      // opener may be gone too ("Cancel plan" has become "Keep my plan").
+      window.setTimeout(() => {
+        if (document.querySelector("dialog[open]") !== null) return;
+        if (opener instanceof HTMLElement && opener.isConnected) opener.focus();
+        else focusHeading();
+      });
+    };
   }, []);
   return (
     <dialog

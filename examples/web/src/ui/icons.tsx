@@ -44,6 +44,17 @@ const PATHS = {
       <path d="M12 7.5V12l3 2" />
     </>
   ),
+  plus: <path d="M12 5v14M5 12h14" />,
+  cross: <path d="m6 6 12 12M18 6 6 18" />,
+  copy: (
+    <>
+      <rect x="9" y="9" width="10.5" height="10.5" rx="2" />
+      <path d="M5.5 15H5a1.5 1.5 0 0 1-1.5-1.5V5A1.5 1.5 0 0 1 5 3.5h8.5A1.5 1.5 0 0 1 15 5v.5" />
+    </>
+  ),
+  again: <path d="M19 12a7 7 0 1 1-2.2-5.1M19.5 4v4.5H15" />,
+  play: <path d="M8 5.5v13l10.5-6.5z" />,
+  shield: <path d="M12 3.5 5 6v5.5c0 4.3 2.9 7.3 7 9 4.1-1.7 7-4.7 7-9V6zM9 12l2.2 2.2L15.2 10" />,
   out: <path d="M14 5h4a1 1 0 0 1 1 1v12a1 1 0 0 1-1 1h-4M10 8l-4 4 4 4m-4-4h9" />,
 } satisfies Record<string, ReactNode>;
 

@@ -2,12 +2,15 @@
 import { type ReactNode, useState } from "react";
 import { useLiveBalance } from "../data/changes.ts";
 import { useBalance, useMe } from "../data/queries.ts";
+import { useRunsInBackground } from "../data/workspace.ts";
 import { number } from "../format.ts";
 import { Link, usePath } from "../router.tsx";
 import { Icon, type IconName, Mark } from "./icons.tsx";
 
 const PLACES: readonly { to: string; label: string; icon: IconName }[] = [
   { to: "/", label: "Home", icon: "home" },
+  { to: "/chat", label: "Chat", icon: "chat-pro" },
+  { to: "/slides", label: "Slides", icon: "ppt-generate" },
   { to: "/credits", label: "Credits", icon: "coins" },
   { to: "/plan", label: "Plan", icon: "plan" },
   { to: "/activity", label: "Activity", icon: "activity" },
@@ -17,6 +20,7 @@ const PLACES: readonly { to: string; label: string; icon: IconName }[] = [
 export function Shell({ children }: { children: ReactNode }) {
   const path = usePath();
   const live = useLiveBalance();
+  useRunsInBackground();
   return (
     <>
       <a className="skip" href="#main">
@@ -31,7 +35,7 @@ export function Shell({ children }: { children: ReactNode }) {
             <Link
               key={place.to}
               to={place.to}
-              aria-current={path === place.to ? "page" : undefined}
+              aria-current={isAt(path, place.to) ? "page" : undefined}
             >
               <Icon name={place.icon} />
               <span>{place.label}</span>
@@ -45,6 +49,11 @@ export function Shell({ children }: { children: ReactNode }) {
       </main>
     </>
   );
+}
+
+/** Whether `path` is this place or below it. */
+function isAt(path: string, place: string): boolean {
+  return path === place || (place !== "/" && path.startsWith(`${place}/`));
 }
 
 /** The balance wherever one is, announced when it changes, with a dot that tells whether it is live. */

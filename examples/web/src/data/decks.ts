@@ -1,0 +1,193 @@
+// Owns slide decks: their shape, generating one and editing one. What a run has sent so far is kept beside the deck.
+import type { AI_LIMITS, Deck, Slide } from "@skywork/shared";
+import { newKey } from "../format.ts";
+import { createLocalStore, type Kept, type LocalStore } from "./local-store.ts";
+import { isUnderWay, newRun, type Runner, type RunState, type RunTarget } from "./runs.ts";
+
+export interface StoredDeck extends Kept {
+  readonly topic: string;
+  readonly slideCount: number;
+  /** The deck as it stands. While it is generated: the slides that are there. */
+  readonly slides: readonly Slide[];
+  readonly run: RunState;
+  /** The edit under way or done last. */
+  readonly edit: DeckEdit | null;
+  /** What was there before the last edit. */
+  readonly before: readonly Slide[] | null;
+}
+
+export interface DeckEdit {
+  readonly instruction: string;
+  /** The slides sent so far; they take the places of the old ones when the run ends. */
+  readonly slides: readonly Slide[];
+  readonly run: RunState;
+}
+
+/** The server's own limits; the type keeps them true. */
+export const LIMITS: Pick<typeof AI_LIMITS, "slides" | "instructionLength"> = {
+  slides: 30,
+  instructionLength: 4_000,
+};
+
+const MAX_DECKS = 30;
+const TITLE_LENGTH = 200;
+
+/** The decks of one person in this browser. */
+export function openDecks(userId: string): LocalStore<StoredDeck> {
+  return createLocalStore<StoredDeck>({
+    prefix: `skywork.deck.${userId}.`,
+    max: MAX_DECKS,
+    isItem: (value): value is StoredDeck =>
+      typeof value === "object" && value !== null && "slides" in value && "id" in value,
+  });
+}
+
+/** What the deck is called: its first slide's title, else what was asked for. */
+export function deckTitle({ slides, topic }: Pick<StoredDeck, "slides" | "topic">): string {
+  const title = slides[0]?.title.trim() ?? "";
+  return Array.from(title === "" ? topic.trim() : title)
+    .slice(0, TITLE_LENGTH)
+    .join("");
+}
+
+/** The deck as files and the server take it. */
+export function asDeck(stored: Pick<StoredDeck, "slides" | "topic">): Deck {
+  return { title: deckTitle(stored), slides: [...stored.slides] };
+}
+
+/** The slides to show: with an edit under way, its slides before the old ones that are not replaced yet. */
+export function shownSlides({ slides, edit }: StoredDeck): readonly Slide[] {
+  if (edit === null || !isUnderWay(edit.run)) return slides;
+  return [...edit.slides, ...slides.slice(edit.slides.length)];
+}
+
+/** Whether a run of this deck is under way. */
+export function isBusy(deck: StoredDeck): boolean {
+  return isUnderWay(deck.run) || isUnderWay(deck.edit?.run);
+}
+
+interface Place {
+  readonly decks: LocalStore<StoredDeck>;
+  readonly runner: Runner;
+}
+
+/** Begins a deck. Returns its id. */
+export function generate(
+  { decks, runner }: Place,
+  asked: { topic: string; slideCount: number },
+): string {
+  const deck: StoredDeck = {
+    ...asked,
+    id: newKey(),
+    updatedAt: Date.now(),
+    slides: [],
+    run: newRun(newKey()),
+    edit: null,
+    before: null,
+  };
+  decks.put(deck, { now: true });
+  runner.drive(targetOf(decks, deck.id, deck.run.key));
+  return deck.id;
+}
+
+/** Begins an edit of the whole deck. */
+export function edit({ decks, runner }: Place, deck: StoredDeck, instruction: string): void {
+  if (isBusy(deck)) return;
+  const run = newRun(newKey());
+  decks.put(
+    { ...deck, updatedAt: Date.now(), edit: { instruction, slides: [], run } },
+    { now: true },
+  );
+  runner.drive(targetOf(decks, deck.id, run.key));
+}
+
+/** Puts back what was there before the last edit. */
+export function undoEdit(decks: LocalStore<StoredDeck>, deck: StoredDeck): void {
+  if (deck.before === null || isBusy(deck)) return;
+  decks.put({ ...deck, slides: deck.before, before: null, edit: null }, { now: true });
+}
+
+/** Asks again for the same press, with its key: charged once at most. */
+export function askSame({ decks, runner }: Place, deck: StoredDeck, run: RunState): void {
+  const target = targetOf(decks, deck.id, run.key);
+  target.update({ phase: "starting", refusal: null });
+  runner.drive(target);
+}
+
+/** Goes on with every deck that was under way when this browser last knew. */
+export function resumeDecks({ decks, runner }: Place): void {
+  for (const deck of decks.all())
+    for (const run of [deck.run, deck.edit?.run])
+      if (run !== undefined && isUnderWay(run))
+        runner.drive(targetOf(decks, deck.id, run.key));
+}
+
+/** The run with this key: the deck's own, or its edit's. */
+export function targetOf(decks: LocalStore<StoredDeck>, deckId: string, key: string): RunTarget {
+  const find = () => {
+    const deck = decks.get(deckId);
+    return deck?.run.key === key || deck?.edit?.run.key === key ? deck : undefined;
+  };
+  const begun = find();
+  return {
+    input: inputOf(begun, key),
+    state() {
+      const deck = find();
+      return (deck?.run.key === key ? deck.run : deck?.edit?.run) ?? null;
+    },
+    update(patch) {
+      const deck = find();
+      if (deck !== undefined) decks.put(withRun(deck, key, patch), { now: true });
+    },
+    take(event, lastEventId) {
+      const deck = find();
+      if (deck === undefined || event.type !== "slide") return;
+      const placed = withSlide(deck, key, event);
+      decks.put(withRun(placed, key, { phase: "running", lastEventId }));
+    },
+  };
+}
+
+function inputOf(deck: StoredDeck | undefined, key: string): RunTarget["input"] {
+  if (deck?.edit?.run.key === key)
+    return {
+      feature: "ppt-edit",
+      deck: asDeck(deck),
+      instruction: deck.edit.instruction,
+      idempotencyKey: key,
+    };
+  return {
+    feature: "ppt-generate",
+    topic: deck?.topic ?? "",
+    slideCount: deck?.slideCount,
+    idempotencyKey: key,
+  };
+}
+
+function withSlide(
+  deck: StoredDeck,
+  key: string,
+  { index, slide }: { index: number; slide: Slide },
+): StoredDeck {
+  const place = (slides: readonly Slide[]) => [...slides.slice(0, index), slide];
+  if (deck.edit?.run.key === key)
+    return { ...deck, edit: { ...deck.edit, slides: place(deck.edit.slides) } };
+  return { ...deck, slides: place(deck.slides) };
+}
+
+/** The deck with a change of this run; an edit that has ended takes its place in the deck. */
+function withRun(deck: StoredDeck, key: string, patch: Partial<RunState>): StoredDeck {
+  if (deck.edit?.run.key !== key) return { ...deck, run: { ...deck.run, ...patch } };
+  const edited = { ...deck.edit, run: { ...deck.edit.run, ...patch } };
+  const isNewlyEnded = patch.phase === "ended" && deck.edit.run.phase !== "ended";
+  if (!isNewlyEnded || edited.slides.length === 0) return { ...deck, edit: edited };
+  // A whole edit may have fewer slides than before; of one that ended early the rest stays as it was.
+  const rest =
+    edited.run.outcome === "completed" ? [] : deck.slides.slice(edited.slides.length);
+  return {
+    ...deck,
+    before: deck.slides,
+    slides: [...edited.slides, ...rest],
+    edit: { ...edited, slides: edited.slides },
+  };
+}

@@ -1,0 +1,127 @@
+// Owns what is said about a run: what it cost, why it ended early, and what one can do about it.
+import { type AppErrorData, FEATURE_TABLE, type Feature } from "@skywork/shared";
+import { useBuy } from "../data/checkout.ts";
+import { usePackages } from "../data/queries.ts";
+import type { Connection, RunState } from "../data/runs.ts";
+import { credits, money, number } from "../format.ts";
+import { Link } from "../router.tsx";
+import { refusalText } from "../words.ts";
+import { Button, Failure, Notice } from "./basics.tsx";
+
+interface RunReportProps {
+  readonly run: RunState;
+  readonly feature: Feature;
+  readonly connection: Connection;
+  /** Asks again for the same press, with its key. */
+  readonly onAskSame: () => void;
+}
+
+/** Everything there is to say about a run beside its output. */
+export function RunReport({ run, feature, connection, onAskSame }: RunReportProps) {
+  if (run.phase === "unsure") return <Unsure run={run} onAskSame={onAskSame} />;
+  if (run.phase === "refused") return <Refused refusal={run.refusal} feature={feature} />;
+  if (run.phase === "running" && connection === "lost")
+    return (
+      <Notice tone="warn" title="The connection was lost">
+        It goes on by itself from here as soon as the connection is back.
+      </Notice>
+    );
+  if (run.phase !== "ended") return null;
+  if (run.isOutputGone)
+    return (
+      <Notice tone="soft" title="This ended while nobody was here">
+        Its output is kept for two minutes only. {chargedText(run)}
+      </Notice>
+    );
+  if (run.outcome !== "failed") return null;
+  return (
+    <Notice tone="bad" title="It broke off">
+      {run.code === "AI_PROVIDER_ERROR"
+        ? refusalText({ code: run.code })
+        : "The work could not be finished."}{" "}
+      {chargedText(run)}
+    </Notice>
+  );
+}
+
+/** What a run came to: `1 credit charged · 99 left`; empty while it runs. */
+export function chargeLine({ phase, charged, balance, outcome }: RunState): string {
+  if (phase !== "ended" || charged === null) return "";
+  const parts = [charged === 0 ? "Nothing charged" : `${credits(charged)} charged`];
+  if (outcome === "stopped") parts.unshift("Stopped");
+  if (balance !== null) parts.push(`${number(balance)} left`);
+  return parts.join(" · ");
+}
+
+function chargedText({ charged }: RunState): string {
+  if (charged === null) return "";
+  return charged === 0
+    ? "Nothing was charged."
+    : `${credits(charged)} ${charged === 1 ? "was" : "were"} charged for what arrived.`;
+}
+
+function Unsure({ run, onAskSame }: { run: RunState; onAskSame: () => void }) {
+  return (
+    <Notice
+      tone="warn"
+      title="We are not sure this went through"
+      actions={
+        <Button kind="main" onClick={onAskSame}>
+          Ask again
+        </Button>
+      }
+    >
+      {(run.refusal === null ? null : refusalText(run.refusal)) ??
+        "No answer came. Check your connection."}{" "}
+      Asking again is safe: it is charged once at most.
+    </Notice>
+  );
+}
+
+function Refused({ refusal, feature }: { refusal: AppErrorData | null; feature: Feature }) {
+  if (refusal?.code === "INSUFFICIENT_CREDITS")
+    return <Short name={FEATURE_TABLE[feature].label} {...refusal} />;
+  const text = (refusal === null ? null : refusalText(refusal)) ?? "This could not be started.";
+  return (
+    <Notice tone={refusal?.code === "RATE_LIMITED" ? "warn" : "bad"}>
+      {text} {!text.includes("charged") && "Nothing was charged."}
+    </Notice>
+  );
+}
+
+/** Not enough credits: how many are missing, and the package that mends it, one press away. */
+function Short(props: {
+  name: string;
+  required: number;
+  available: number;
+  shortfall: number;
+  suggestedPackageId: string | null;
+}) {
+  const packages = usePackages({ enabled: props.suggestedPackageId !== null });
+  const buy = useBuy();
+  const suggested = packages.data?.packages.find((offer) => offer.id === props.suggestedPackageId);
+  return (
+    <>
+      <Notice
+        tone="warn"
+        title={`${credits(props.shortfall)} short`}
+        actions={
+          <>
+            {suggested && (
+              <Button kind="main" busy={buy.isPending} onClick={() => buy.mutate(suggested.id)}>
+                Buy {credits(suggested.credits)} for {money(suggested.price, suggested.currency)}
+              </Button>
+            )}
+            <Link to="/credits" className="button">
+              All packages
+            </Link>
+          </>
+        }
+      >
+        {props.name} costs {credits(props.required)} and you have {number(props.available)} to
+        spend. Nothing was charged.
+      </Notice>
+      <Failure error={buy.error} />
+    </>
+  );
+}
