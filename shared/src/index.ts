@@ -8,6 +8,7 @@ export {
   type RunOutcome,
   type Slide,
 } from "./ai.ts";
+export type { EventState } from "./admin.ts";
 export type { Role } from "./auth.ts";
 export type { EntryType, HoldState } from "./credit.ts";
 export { ENTRY_TYPES, HOLD_STATES } from "./credit.ts";

@@ -2,7 +2,7 @@
 import { readFile } from "node:fs/promises";
 import type { BrowserContext, Page } from "playwright-core";
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { type BrowserWorld, seeIn, signInAs, startBrowserWorld } from "./world.ts";
+import { ask, type BrowserWorld, goTo, seeIn, signInAs, startBrowserWorld } from "./world.ts";
 
 let world: BrowserWorld;
 let person: BrowserContext;
@@ -31,22 +31,24 @@ test("a sign-in comes back to the page one wanted, and a plan is subscribed to",
   await page.getByText("From your plan").waitFor();
 });
 
-test("a click whose answer is lost is asked for again and charged once", async () => {
+test("a press whose answer is lost is asked for again and charged once", async () => {
   const keys: string[] = [];
-  await page.route(/credit\.spend/, async (route) => {
+  await page.route(/ai\.start/, async (route) => {
     keys.push(route.request().postData() ?? "");
     // The server does its work; its first answer never arrives.
     if (keys.length > 1) return route.continue();
     await route.fetch();
     return route.abort();
   });
-  await page.getByTestId("spend-ppt-generate").click();
-  await seeIn(page, "spend-report", "10 credits charged, 590 left");
-  await page.unroute(/credit\.spend/);
+  await goTo(page, "Chat");
+  await ask(page, "What is lost?", "Pro chat");
+  await seeIn(page, "charge", "5 credits charged · 595 left");
+  await page.unroute(/ai\.start/);
   expect(keys.length).toBe(2);
   expect(keys[1]).toBe(keys[0]);
-  await seeIn(page, "available", "590");
-  await seeIn(page, "entries", "−10");
+  await goTo(page, "Home");
+  await seeIn(page, "available", "595");
+  await seeIn(page, "entries", "−5");
 });
 
 test("an upgrade shows what it costs before it is agreed to", async () => {
@@ -73,6 +75,7 @@ test("cancelling keeps the plan to its end, and can be taken back", async () => 
   await page.getByRole("button", { name: "Cancel plan" }).click();
   await page.getByRole("dialog").getByRole("button", { name: "Cancel plan" }).click();
   await page.getByText("Ends soon").waitFor();
+  await expect.poll(() => page.evaluate("document.activeElement.textContent")).toBe("Plan");
   await page.getByRole("button", { name: "Keep my plan" }).click();
   await page.getByRole("button", { name: "Cancel plan" }).waitFor();
 });
@@ -127,7 +130,7 @@ test("the profile is saved, and a wrong picture is refused beside its field", as
   await page.getByText("Use an https:// address.").waitFor();
 });
 
-test("another device is signed out from here", async () => {
+test("another device is signed out from here, and shows it at once", async () => {
   const phone = await world.newPerson();
   const phonePage = await phone.newPage();
   await phonePage.goto(world.webUrl);
@@ -137,7 +140,6 @@ test("another device is signed out from here", async () => {
   await sessions.getByText("This device").waitFor();
   await sessions.getByRole("button", { name: /^Sign out Chrome/ }).click();
   await expect.poll(() => sessions.getByRole("listitem").count()).toBe(1);
-  await phonePage.reload();
   await phonePage.getByRole("button", { name: "Continue with Google" }).waitFor();
   await phone.close();
 });
@@ -155,5 +157,8 @@ test("a copy of the data can be taken, and the account deleted", async () => {
   await dialog.getByRole("alert").waitFor();
   await dialog.getByRole("textbox").fill("subscriber@example.com");
   await dialog.getByRole("button", { name: "Delete for good" }).click();
+  await page.getByText("Your account is deleted").waitFor();
   await page.getByRole("button", { name: "Continue with Google" }).waitFor();
+  expect(new URL(page.url()).pathname).toBe("/goodbye");
+  expect(await page.evaluate("localStorage.length")).toBe(0);
 });

@@ -1,7 +1,18 @@
 // Owns the story a newcomer lives through in a real Chromium, under the usual limit of 100 calls.
 import type { BrowserContext, Page } from "playwright-core";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { type BrowserWorld, DESKTOP, PHONE, seeIn, signInAs, startBrowserWorld } from "./world.ts";
+import {
+  ask,
+  type BrowserWorld,
+  DESKTOP,
+  goTo,
+  makeSlides,
+  PHONE,
+  seeIn,
+  seriousProblems,
+  signInAs,
+  startBrowserWorld,
+} from "./world.ts";
 
 let world: BrowserWorld;
 beforeAll(async () => {
@@ -68,21 +79,26 @@ describe.each([
     expect(await page.evaluate("localStorage.length + sessionStorage.length")).toBe(0);
   });
 
-  test("spends on each feature", async () => {
-    let left = 100;
-    for (const [feature, cost] of [
-      ["chat-flash", 1],
-      ["chat-pro", 5],
-      ["ppt-generate", 10],
-      ["ppt-edit", 5],
-    ] as const) {
-      left -= cost;
-      await page.getByTestId(`spend-${feature}`).click();
-      await seeIn(page, "spend-report", new RegExp(`${cost} credits? charged, ${left} left`));
-    }
-    await seeIn(page, "available", "79");
+  test("asks, makes slides and changes them, each charged once", async () => {
+    world.sandbox.model.control.setSpeed(Number.POSITIVE_INFINITY);
+    await goTo(page, "Chat");
+    await ask(page, "How do I make tea?");
+    await seeIn(page, "charge", "1 credit charged · 99 left");
+    await ask(page, "And coffee?", "Pro chat");
+    await seeIn(page, "charge", "5 credits charged · 94 left");
+    expect(await overflow(page)).toBe(0);
+    await goTo(page, "Slides");
+    await makeSlides(page, "Tea and coffee", 3);
+    await seeIn(page, "charge-ppt-generate", "10 credits charged · 84 left");
+    await page.getByLabel("What should be different?").fill("Shorter");
+    await page.getByRole("button", { name: /^Change slides/ }).dblclick();
+    await seeIn(page, "charge-ppt-edit", "5 credits charged · 79 left");
     await seeIn(page, "pill-credits", "79");
     expect(await overflow(page)).toBe(0);
+    await goTo(page, "Home");
+    await seeIn(page, "available", "79");
+    // The chart follows what was used, without a reload.
+    await page.getByText("21 credits used").waitFor();
   });
 
   test("buys 500, pressing pay twice, and sees them arrive once", async () => {
@@ -120,9 +136,10 @@ describe.each([
     await seeIn(second, "pill-credits", "579");
     await world.workerSpends(await userIdOf(page), 575);
     await Promise.all([seeIn(page, "available", "4"), seeIn(second, "pill-credits", /^4$/)]);
-    await page.getByTestId("spend-chat-pro").click();
-    await seeIn(page, "spend-report", "1 credit short");
-    await seeIn(page, "spend-report", "Chat Pro costs 5 credits and you have 4 to spend");
+    await goTo(page, "Chat");
+    await ask(page, "What now?", "Pro chat");
+    await seeIn(page, "answer", "1 credit short");
+    await seeIn(page, "answer", "Pro chat costs 5 credits and you have 4 to spend");
     await page.getByRole("button", { name: "Buy 100 credits for $5.00" }).click();
     await page.getByRole("link", { name: "Cancel and go back" }).click();
     await page.getByText("Nothing was charged").waitFor();
@@ -135,6 +152,10 @@ describe.each([
     await page.getByText("The card is declined").click();
     await page.getByRole("button", { name: "Pay $5.00" }).click();
     await page.getByText("Your card was declined").waitFor();
+    // Back, and the shop is ready for another press.
+    while (new URL(page.url()).origin !== world.webUrl) await page.goBack();
+    await page.getByRole("button", { name: "Buy 100 credits for $5.00" }).click();
+    await page.getByRole("button", { name: "Pay $5.00" }).waitFor();
     await page.goto(`${world.apiUrl}/api/auth/google/callback?code=made-up&state=made-up`);
     await page.getByText("This sign-in was not started in this browser").waitFor();
     await page.goto(`${world.webUrl}/auth/callback?error=made-up`);
@@ -147,6 +168,8 @@ describe.each([
   test("every page fits", async () => {
     const places = page.getByRole("navigation", { name: "Main" });
     for (const [place, heading] of [
+      ["Chat", "Chat"],
+      ["Slides", "Slides"],
       ["Credits", "Credits"],
       ["Plan", "Plan"],
       ["Activity", "Activity"],
@@ -154,9 +177,13 @@ describe.each([
       ["Home", /^Hello/],
     ] as const) {
       await places.getByRole("link", { name: place }).click();
-      await page.getByRole("heading", { level: 1, name: heading }).waitFor();
+      const title = page.getByRole("heading", { level: 1, name: heading });
+      await title.waitFor();
+      // The keyboard goes on from the heading of the new page.
+      await expect.poll(() => title.evaluate("(h1) => h1 === document.activeElement")).toBe(true);
       await expect.poll(() => page.locator(".skeleton").count()).toBe(0);
       expect([place, await overflow(page)]).toEqual([place, 0]);
+      if (viewport === DESKTOP) expect([place, await seriousProblems(page)]).toEqual([place, []]);
     }
     await page.goto(`${world.webUrl}/nowhere`);
     await page.getByRole("heading", { name: "There is no such page" }).waitFor();

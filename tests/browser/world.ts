@@ -16,6 +16,7 @@ import { createLogger } from "../../server/lib/logger.ts";
 import { type Sandbox, startSandbox } from "../../server/sandbox/src/sandbox.ts";
 import { createClient } from "../../shared/src/client.ts";
 import { describeBackend } from "../support/databases.ts";
+import { startTcpProxy, type TcpProxy } from "../support/tcp-proxy.ts";
 
 const WEB = join(import.meta.dirname, "../../examples/web");
 const WORKER_KEY = "worker-key-of-the-browser-tests-0123456789";
@@ -48,6 +49,8 @@ export interface BrowserWorld {
   readonly webUrl: string;
   readonly apiUrl: string;
   readonly sandbox: Sandbox;
+  /** Between the browser and the API, where asked for. */
+  readonly proxy: TcpProxy | null;
   /** A person's browser: its own cookies. */
   newPerson(viewport?: { width: number; height: number }): Promise<BrowserContext>;
   /** Takes credits away as an AI worker would. */
@@ -59,6 +62,8 @@ export interface BrowserWorldOptions {
   env?: Record<string, string>;
   /** The frontend and the API on two https sites, as SameSite=None needs. */
   crossSite?: boolean;
+  /** A proxy before the API whose connections a test can cut. */
+  proxied?: boolean;
 }
 
 /** Where Chromium is; a sentence when it is not there. */
@@ -87,10 +92,12 @@ export async function startBrowserWorld(options: BrowserWorldOptions = {}): Prom
     let handle: Parameters<typeof createHttpServer>[0] = (_request, response) => response.end();
     const http = createHttpServer((request, response) => handle(request, response));
     const apiPort = await http.listen(0, "127.0.0.1");
+    const proxy = options.proxied ? await startTcpProxy("127.0.0.1", apiPort) : null;
+    closers.push(async () => proxy?.close());
     const tls = options.crossSite ? makeCertificate(folder) : null;
     const apiUrl = tls
       ? `https://localhost:${await front(tls, apiPort, closers)}`
-      : `http://localhost:${apiPort}`;
+      : `http://localhost:${proxy?.port ?? apiPort}`;
 
     const webPort = await startFrontend(folder, apiUrl, closers);
     const webUrl = tls
@@ -102,7 +109,7 @@ export async function startBrowserWorld(options: BrowserWorldOptions = {}): Prom
       redirectUris: [`${apiUrl}/api/auth/google/callback`],
     });
     closers.push(() => sandbox.close());
-    const logger = createLogger({ level: (process.env["LOOK_LOG"] ?? "silent") as "silent" });
+    const logger = createLogger({ level: "silent" });
     const opened = await describeBackend("embedded", null, null).open(logger);
     const config = parseConfig({
       NODE_ENV: "test",
@@ -132,6 +139,7 @@ export async function startBrowserWorld(options: BrowserWorldOptions = {}): Prom
       webUrl,
       apiUrl,
       sandbox,
+      proxy,
       newPerson: async (viewport = DESKTOP) => prepared(await newContext(viewport)),
       async workerSpends(userId, amountCredits) {
         const { holdId } = await worker.service.reserve.mutate({
@@ -216,7 +224,7 @@ async function startFrontend(
     const { pathname } = new URL(request.url ?? "/", "http://web");
     const file = join(
       outDir,
-      /^\/(assets\/)?[\w-]+\.\w+$/.test(pathname) ? pathname : "index.html",
+      /^\/(assets\/)?[\w.-]+\.\w+$/.test(pathname) ? pathname : "index.html",
     );
     if (!existsSync(file)) {
       response.writeHead(404).end();
@@ -295,4 +303,46 @@ export async function signInAs(page: Page, email: string): Promise<void> {
 /** Waits until the text of `testId` contains `text`. */
 export async function seeIn(page: Page, testId: string, text: string | RegExp): Promise<void> {
   await page.getByTestId(testId).filter({ hasText: text }).first().waitFor();
+}
+
+/** Goes to a page by the main navigation. */
+export async function goTo(page: Page, place: string): Promise<void> {
+  await page.getByRole("navigation", { name: "Main" }).getByRole("link", { name: place }).click();
+}
+
+/** Asks on the chat page that is open, as a person who clicks twice. */
+export async function ask(page: Page, question: string, model = "Quick chat"): Promise<void> {
+  // The radio button itself is drawn by its label.
+  await page.getByRole("radio", { name: new RegExp(`^${model}`) }).check({ force: true });
+  await page.getByLabel("Your question").fill(question);
+  await page.getByRole("button", { name: /^Ask/ }).dblclick();
+}
+
+/** Asks for a deck on the slides page that is open. */
+export async function makeSlides(page: Page, topic: string, slides: number): Promise<void> {
+  await page.getByLabel("What is it about?").fill(topic);
+  await page.getByLabel("Slides", { exact: true }).fill(String(slides));
+  await page.getByRole("button", { name: /^Make slides/ }).dblclick();
+}
+
+/** What axe finds serious or worse on the page, in both colour schemes, on a phone and on a wide screen. */
+export async function seriousProblems(page: Page): Promise<string[]> {
+  const axe = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
+  const before = page.viewportSize() ?? DESKTOP;
+  const found: string[] = [];
+  for (const colorScheme of ["light", "dark"] as const)
+    for (const width of [390, 1440]) {
+      await page.emulateMedia({ colorScheme, reducedMotion: "reduce" });
+      await page.setViewportSize({ width, height: 900 });
+      await page.evaluate(axe);
+      const violations = (await page.evaluate(
+        `axe.run(document).then(({ violations }) => violations
+          .filter(({ impact }) => impact === "serious" || impact === "critical")
+          .map(({ id, nodes }) => id + ": " + nodes.map(({ target }) => target.join(" ")).join(", ")))`,
+      )) as string[];
+      found.push(...violations.map((violation) => `${colorScheme} ${width}: ${violation}`));
+    }
+  await page.emulateMedia({ colorScheme: null, reducedMotion: null });
+  await page.setViewportSize(before);
+  return found;
 }

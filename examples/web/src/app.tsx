@@ -14,6 +14,12 @@ import { Shell } from "./ui/shell.tsx";
 
 // Markdown, files and tables are for those who open these pages.
 const Chat = lazy(() => import("./pages/chat.tsx").then((file) => ({ default: file.ChatPage })));
+const Slides = lazy(() =>
+  import("./pages/slides.tsx").then((file) => ({ default: file.SlidesPage })),
+);
+const Admin = lazy(() =>
+  import("./pages/admin/admin.tsx").then((file) => ({ default: file.AdminPage })),
+);
 
 const PAGES: Record<string, ComponentType> = {
   "/": Home,
@@ -53,8 +59,8 @@ export function App() {
   );
 }
 
-/** Pages with addresses below their own: `/chat/ID`. */
-const SECTIONS: Record<string, ComponentType> = { chat: Chat };
+/** Pages with addresses below their own: `/chat/ID`, `/slides/ID`. */
+const SECTIONS: Record<string, ComponentType> = { chat: Chat, slides: Slides, admin: Admin };
 
 function sectionOf(path: string): ComponentType | undefined {
   const name = path.split("/")[1] ?? "";

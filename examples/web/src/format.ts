@@ -15,8 +15,13 @@ export function credits(value: number): string {
 /** Minor units as money: `500, "usd"` → `$5.00`; `500, "jpy"` → `¥500`. */
 export function money(minorUnits: number, currency: string): string {
   const format = new Intl.NumberFormat(undefined, { style: "currency", currency });
-  const digits = format.resolvedOptions().maximumFractionDigits ?? 2;
-  return format.format(minorUnits / 10 ** digits);
+  return format.format(minorUnits / 10 ** moneyDigits(currency));
+}
+
+/** How many digits of `currency` stand after the point: 2 for `usd`, 0 for `jpy`. */
+export function moneyDigits(currency: string): number {
+  const format = new Intl.NumberFormat(undefined, { style: "currency", currency });
+  return format.resolvedOptions().maximumFractionDigits ?? 2;
 }
 
 /** `2026-11-22T…` → `22 Nov 2026` in the reader's own order. */

@@ -7,6 +7,7 @@ import "./styles/base.css";
 import "./styles/parts.css";
 import "./styles/pages.css";
 import "./styles/chat.css";
+import "./styles/admin.css";
 
 const skywork = createSkywork(import.meta.env.VITE_API_URL ?? "http://localhost:5000");
 

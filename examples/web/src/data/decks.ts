@@ -118,8 +118,7 @@ export function askSame({ decks, runner }: Place, deck: StoredDeck, run: RunStat
 export function resumeDecks({ decks, runner }: Place): void {
   for (const deck of decks.all())
     for (const run of [deck.run, deck.edit?.run])
-      if (run !== undefined && isUnderWay(run))
-        runner.drive(targetOf(decks, deck.id, run.key));
+      if (run !== undefined && isUnderWay(run)) runner.drive(targetOf(decks, deck.id, run.key));
 }
 
 /** The run with this key: the deck's own, or its edit's. */
@@ -182,8 +181,7 @@ function withRun(deck: StoredDeck, key: string, patch: Partial<RunState>): Store
   const isNewlyEnded = patch.phase === "ended" && deck.edit.run.phase !== "ended";
   if (!isNewlyEnded || edited.slides.length === 0) return { ...deck, edit: edited };
   // A whole edit may have fewer slides than before; of one that ended early the rest stays as it was.
-  const rest =
-    edited.run.outcome === "completed" ? [] : deck.slides.slice(edited.slides.length);
+  const rest = edited.run.outcome === "completed" ? [] : deck.slides.slice(edited.slides.length);
   return {
     ...deck,
     before: deck.slides,

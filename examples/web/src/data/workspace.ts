@@ -53,10 +53,7 @@ export function eraseWorkspace(): void {
 export function useWorkspace(): Workspace | null {
   const skywork = useSkywork();
   const userId = useMe().data?.user.id;
-  return useMemo(
-    () => (userId === undefined ? null : open(skywork, userId)),
-    [skywork, userId],
-  );
+  return useMemo(() => (userId === undefined ? null : open(skywork, userId)), [skywork, userId]);
 }
 
 /** Opens the workspace on every page, so that runs go on wherever one is, and closes it at sign-out. */

@@ -24,7 +24,7 @@ export function ChatTurn(props: ChatTurnProps) {
   if (turn.role === "assistant") return <AnswerTurn {...props} answer={turn} />;
   return (
     <li className="turn question">
-      <span className="visually-hidden">You asked: </span>
+      <h2 className="visually-hidden">You asked</h2>
       {turn.content}
     </li>
   );
@@ -44,7 +44,7 @@ function AnswerTurn({
   const charge = chargeLine(run);
   return (
     <li className="turn answer" data-testid="answer" aria-busy={busy}>
-      <span className="visually-hidden">{FEATURE_TABLE[feature].label} answered: </span>
+      <h2 className="visually-hidden">{FEATURE_TABLE[feature].label} answered</h2>
       {content !== "" && <Markdown text={content} />}
       {busy && (
         <p className="writing">

@@ -120,11 +120,7 @@ function Conversation({ workspace, chat }: { workspace: Workspace; chat: Chat | 
               if (chat === undefined) navigate(`/chat/${id}`, { replace: true });
             })
           }
-          onStop={() =>
-            new Promise((resolve, reject) => {
-              press(() => void stopAnswers(workspace, chat).then(resolve, reject));
-            })
-          }
+          onStop={() => stopAnswers(workspace, chat)}
         />
       )}
     </section>
@@ -161,8 +157,7 @@ function Turns(props: { chat: Chat; children: (turn: Chat["turns"][number]) => R
   const wasNearEnd = useRef(true);
   useEffect(() => {
     const look = () => {
-      const left =
-        document.documentElement.scrollHeight - window.scrollY - window.innerHeight;
+      const left = document.documentElement.scrollHeight - window.scrollY - window.innerHeight;
       wasNearEnd.current = left < NEAR_END_PX;
     };
     window.addEventListener("scroll", look, { passive: true });

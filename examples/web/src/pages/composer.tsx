@@ -1,6 +1,6 @@
 // Owns the box one writes a question in: model and price, ask, stop.
 import { FEATURE_TABLE } from "@skywork/shared";
-import { type FormEvent, type KeyboardEvent, useRef, useState } from "react";
+import { type FormEvent, type KeyboardEvent, type MouseEvent, useRef, useState } from "react";
 import { type ChatFeature, LIMITS } from "../data/chats.ts";
 import { credits } from "../format.ts";
 import { Button, Failure } from "../ui/basics.tsx";
@@ -28,7 +28,9 @@ export function Composer(props: ComposerProps) {
     setText("");
     box.current?.focus();
   };
-  const stop = () => {
+  const stop = (event: MouseEvent) => {
+    // The second click of a double click on Ask, whose place Stop has taken, is no wish to stop.
+    if (event.detail > 1) return;
     setStopError(null);
     props.onStop().catch(setStopError);
   };

@@ -1,27 +1,23 @@
 // Owns the copy of one's data and the deletion of the account.
 import { useMutation } from "@tanstack/react-query";
 import { type FormEvent, useState } from "react";
+import { saveFile } from "../data/deck-files.ts";
 import { useSkywork } from "../data/skywork.tsx";
 import { eraseWorkspace } from "../data/workspace.ts";
 import { navigate } from "../router.tsx";
 import { Button, Card, Failure } from "../ui/basics.tsx";
 import { Dialog } from "../ui/dialog.tsx";
 
-function saveFile(name: string, text: string): void {
-  const url = URL.createObjectURL(new Blob([text], { type: "application/json" }));
-  const link = document.createElement("a");
-  link.href = url;
-  link.download = name;
-  link.click();
-  URL.revokeObjectURL(url);
-}
-
 export function YourData({ email }: { email: string }) {
   const { api } = useSkywork();
   const [asking, setAsking] = useState(false);
   const download = useMutation({
     mutationFn: () => api.user.export.query(),
-    onSuccess: (everything) => saveFile("skywork-data.json", JSON.stringify(everything, null, 2)),
+    onSuccess: (everything) =>
+      saveFile(
+        "skywork-data.json",
+        new Blob([JSON.stringify(everything, null, 2)], { type: "application/json" }),
+      ),
   });
   return (
     <Card title="Your data">

@@ -39,7 +39,7 @@ export function Button({
       type="button"
       {...rest}
       className={`button ${kind} ${rest.className ?? ""}`}
-      aria-disabled={busy || undefined}
+      aria-disabled={busy || rest["aria-disabled"]}
       aria-busy={busy || undefined}
       onClick={busy ? (event) => event.preventDefault() : rest.onClick}
     >

@@ -11,20 +11,11 @@ export function Dialog(props: {
 }) {
   const ref = useRef<HTMLDialogElement>(null);
   const id = useId();
+  useReturnOfFocus();
   useEffect(() => {
     const dialog = ref.current;
-    const opener = document.activeElement;
     dialog?.showModal();
-    return () => {
-      dialog?.close();
-      // The browser gives the focus back only to a dialog that is still in the page, and React has removed this one. The
-      // opener may be gone too ("Cancel plan" has become "Keep my plan").
-      window.setTimeout(() => {
-        if (document.querySelector("dialog[open]") !== null) return;
-        if (opener instanceof HTMLElement && opener.isConnected) opener.focus();
-        else focusHeading();
-      });
-    };
+    return () => dialog?.close();
   }, []);
   return (
     <dialog
@@ -45,4 +36,21 @@ export function Dialog(props: {
       </div>
     </dialog>
   );
+}
+
+/**
+ * Gives the focus back to whatever had it when the component came. The browser does so only for a dialog that is still in
+ * the page, and React has removed this one; the opener may be gone too ("Cancel plan" has become "Keep my plan").
+ */
+export function useReturnOfFocus(): void {
+  useEffect(() => {
+    const opener = document.activeElement;
+    return () => {
+      window.setTimeout(() => {
+        if (document.querySelector("dialog[open]") !== null) return;
+        if (opener instanceof HTMLElement && opener.isConnected) opener.focus();
+        else focusHeading();
+      });
+    };
+  }, []);
 }

@@ -9,9 +9,9 @@ const PLUGINS = [remarkGfm];
 // what, this person reads. Wide things scroll by keyboard too.
 const COMPONENTS: Components = {
   h1: ({ children }) => <h3>{children}</h3>,
-  h2: ({ children }) => <h4>{children}</h4>,
-  h3: ({ children }) => <h5>{children}</h5>,
-  h4: ({ children }) => <h6>{children}</h6>,
+  h2: ({ children }) => <h3>{children}</h3>,
+  h3: ({ children }) => <h4>{children}</h4>,
+  h4: ({ children }) => <h5>{children}</h5>,
   h5: ({ children }) => <h6>{children}</h6>,
   a: ({ href, children }) => (
     <a href={href} target="_blank" rel="noreferrer nofollow ugc">
@@ -23,9 +23,7 @@ const COMPONENTS: Components = {
       {alt === undefined || alt === "" ? "Picture" : alt}
     </a>
   ),
-  pre: ({ children }) => (
-    <pre tabIndex={0}>{children}</pre>
-  ),
+  pre: ({ children }) => <pre tabIndex={0}>{children}</pre>,
   table: ({ children }) => (
     <div className="scroll" tabIndex={0} role="region" aria-label="Table">
       <table>{children}</table>

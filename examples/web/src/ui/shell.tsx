@@ -7,7 +7,15 @@ import { number } from "../format.ts";
 import { Link, usePath } from "../router.tsx";
 import { Icon, type IconName, Mark } from "./icons.tsx";
 
-const PLACES: readonly { to: string; label: string; icon: IconName }[] = [
+interface Place {
+  readonly to: string;
+  readonly label: string;
+  readonly icon: IconName;
+}
+
+const ADMIN_PLACE: Place = { to: "/admin", label: "Admin", icon: "shield" };
+
+const PLACES: readonly Place[] = [
   { to: "/", label: "Home", icon: "home" },
   { to: "/chat", label: "Chat", icon: "chat-pro" },
   { to: "/slides", label: "Slides", icon: "ppt-generate" },
@@ -21,6 +29,8 @@ export function Shell({ children }: { children: ReactNode }) {
   const path = usePath();
   const live = useLiveBalance();
   useRunsInBackground();
+  const isAdmin = useMe().data?.user.role === "ADMIN";
+  const places = isAdmin ? [...PLACES, ADMIN_PLACE] : PLACES;
   return (
     <>
       <a className="skip" href="#main">
@@ -31,7 +41,7 @@ export function Shell({ children }: { children: ReactNode }) {
           <Mark /> Skywork
         </Link>
         <nav className="places" aria-label="Main">
-          {PLACES.map((place) => (
+          {places.map((place) => (
             <Link
               key={place.to}
               to={place.to}

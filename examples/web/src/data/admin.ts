@@ -1,0 +1,88 @@
+// Owns the reads of the admin area and what to fetch again after a write.
+import type { AppRouter, EventState } from "@skywork/shared";
+import { keepPreviousData, type QueryClient, useQuery } from "@tanstack/react-query";
+import type { inferRouterOutputs } from "@trpc/server";
+import { useSkywork } from "./skywork.tsx";
+
+type Outputs = inferRouterOutputs<AppRouter>["admin"];
+export type UserLine = Outputs["users"]["users"][number];
+export type UserPage = Outputs["user"];
+export type Stats = Outputs["stats"];
+
+const DAY_MS = 86_400_000;
+const PAGE = 20;
+
+export function useUsers(search: string, cursor: string | undefined) {
+  const { api } = useSkywork();
+  return useQuery({
+    queryKey: ["admin", "users", search, cursor],
+    queryFn: () =>
+      api.admin.users.query({ limit: PAGE, cursor, ...(search === "" ? {} : { search }) }),
+    placeholderData: keepPreviousData,
+    staleTime: 0,
+  });
+}
+
+export function useUser(userId: string) {
+  const { api } = useSkywork();
+  return useQuery({
+    queryKey: ["admin", "user", userId],
+    queryFn: () => api.admin.user.query({ userId }),
+    staleTime: 0,
+  });
+}
+
+export function useEvents(status: EventState | undefined, cursor: string | undefined) {
+  const { api } = useSkywork();
+  return useQuery({
+    queryKey: ["admin", "events", status, cursor],
+    queryFn: () => api.admin.events.query({ limit: PAGE, cursor, status }),
+    placeholderData: keepPreviousData,
+    staleTime: 0,
+  });
+}
+
+/** The last `days` days, and as many before them. */
+export function useStats(days: number) {
+  const { api } = useSkywork();
+  return useQuery({
+    queryKey: ["admin", "stats", days],
+    queryFn: async () => {
+      const now = Date.now();
+      const from = new Date(now - days * DAY_MS).toISOString();
+      const before = new Date(now - 2 * days * DAY_MS).toISOString();
+      const [current, previous] = await Promise.all([
+        api.admin.stats.query({ from }),
+        api.admin.stats.query({ from: before, to: from }),
+      ]);
+      return { current, previous };
+    },
+    placeholderData: keepPreviousData,
+    staleTime: 0,
+  });
+}
+
+/** What /ready tells of the last audit of the books. */
+export interface Books {
+  readonly at: string;
+  readonly ok: boolean;
+}
+
+/** The last audit; null when there was none yet. /ready is outside the API's own limits. */
+export function useBooks() {
+  const { apiUrl } = useSkywork();
+  return useQuery({
+    queryKey: ["admin", "books"],
+    queryFn: async (): Promise<Books | null> => {
+      // 503 while something is down: the body is the same.
+      const answer = await fetch(`${apiUrl}/ready`);
+      return ((await answer.json()) as { doctor: Books | null }).doctor;
+    },
+    staleTime: 0,
+  });
+}
+
+/** After an administrator's write everything of the area may have changed. */
+export function afterAdminWrite(queryClient: QueryClient): Promise<void> {
+  return queryClient.invalidateQueries({ queryKey: ["admin"] });
+}

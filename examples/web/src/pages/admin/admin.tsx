@@ -1,0 +1,49 @@
+// Owns the admin area: its tabs, and that only an administrator sees it. The server decides again at every call.
+import { useMe } from "../../data/queries.ts";
+import { Link, usePageTitle, usePath } from "../../router.tsx";
+import { Card, Skeleton } from "../../ui/basics.tsx";
+import { Events } from "./events.tsx";
+import { Overview } from "./overview.tsx";
+import { UserDetail } from "./user-detail.tsx";
+import { UserSearch } from "./user-search.tsx";
+
+const TABS = [
+  { to: "/admin", label: "Overview" },
+  { to: "/admin/users", label: "People" },
+  { to: "/admin/events", label: "Stripe events" },
+] as const;
+
+export function AdminPage() {
+  const me = useMe();
+  const [, , tab, id] = usePath().split("/");
+  const title = id === undefined ? `Admin${tab === undefined ? "" : `: ${tab}`}` : "Admin: person";
+  usePageTitle(title);
+  if (me.data === undefined) return <Skeleton lines={6} />;
+  if (me.data.user.role !== "ADMIN")
+    return (
+      <Card title="For administrators" className="center">
+        <h1>This area is for administrators</h1>
+        <p className="soft">
+          Whoever runs this server names them in <code>ADMIN_EMAILS</code>.
+        </p>
+      </Card>
+    );
+  const here = tab === undefined || tab === "" ? "/admin" : `/admin/${tab}`;
+  return (
+    <div className="page">
+      <header className="page-head with-actions">
+        <h1>Admin</h1>
+        <nav className="tabs" aria-label="Admin">
+          {TABS.map(({ to, label }) => (
+            <Link key={to} to={to} aria-current={to === here ? "page" : undefined}>
+              {label}
+            </Link>
+          ))}
+        </nav>
+      </header>
+      {here === "/admin" && <Overview />}
+      {here === "/admin/users" && (id === undefined ? <UserSearch /> : <UserDetail userId={id} />)}
+      {here === "/admin/events" && <Events />}
+    </div>
+  );
+}

@@ -1,0 +1,121 @@
+// Owns a person's payments and giving money back. The credits of that money go back with it, by the server's own rule.
+import { useMutation, useQueryClient } from "@tanstack/react-query";
+import { type FormEvent, useState } from "react";
+import { afterAdminWrite, type UserPage } from "../../data/admin.ts";
+import { useActionKey, usePress } from "../../data/presses.ts";
+import { useSkywork } from "../../data/skywork.tsx";
+import { credits, dateTime, money, moneyDigits } from "../../format.ts";
+import { Badge, Button, Card, Empty, Failure } from "../../ui/basics.tsx";
+import { Dialog } from "../../ui/dialog.tsx";
+import { isUncertain, PAYMENT_WORDS } from "../../words.ts";
+
+type Payment = UserPage["payments"][number];
+
+export function Payments({ payments }: { payments: readonly Payment[] }) {
+  const [refunding, setRefunding] = useState<Payment | null>(null);
+  return (
+    <Card title="Payments">
+      {payments.length === 0 && <Empty>No payments.</Empty>}
+      <ul className="list" data-testid="admin-payments">
+        {payments.map((payment) => {
+          const paid = money(payment.amount, payment.currency);
+          const left = payment.amount - payment.refundedAmount;
+          const words = PAYMENT_WORDS[payment.status];
+          return (
+            <li key={payment.id}>
+              <span>
+                <b>{paid}</b> <Badge tone={words.tone}>{words.text}</Badge>
+                <span className="soft">
+                  {dateTime(payment.createdAt)} · {credits(payment.creditsPurchased)}
+                  {payment.refundedAmount > 0 &&
+                    ` · ${money(payment.refundedAmount, payment.currency)} given back`}
+                </span>
+              </span>
+              {left > 0 && ["SUCCESS", "PARTIALLY_REFUNDED"].includes(payment.status) && (
+                <Button onClick={() => setRefunding(payment)}>
+                  Refund
+                  <span className="visually-hidden">
+                    {" "}
+                    {paid} of {dateTime(payment.createdAt)}
+                  </span>
+                </Button>
+              )}
+            </li>
+          );
+        })}
+      </ul>
+      {refunding !== null && <Refund payment={refunding} onClose={() => setRefunding(null)} />}
+    </Card>
+  );
+}
+
+function Refund({ payment, onClose }: { payment: Payment; onClose: () => void }) {
+  const { api } = useSkywork();
+  const queryClient = useQueryClient();
+  const press = usePress();
+  const key = useActionKey();
+  const { currency } = payment;
+  const unit = 10 ** moneyDigits(currency);
+  const left = payment.amount - payment.refundedAmount;
+  const [amount, setAmount] = useState((left / unit).toFixed(moneyDigits(currency)));
+  const [reason, setReason] = useState("");
+  const refund = useMutation({
+    mutationFn: (input: { paymentId: string; amount: number; reason?: string }) =>
+      api.admin.refundPayment.mutate({ ...input, idempotencyKey: key.keyFor(input) }),
+    retry: (attempts, error) => attempts < 2 && isUncertain(error),
+    onSuccess: () => {
+      key.settled();
+      onClose();
+      return afterAdminWrite(queryClient);
+    },
+  });
+  const submit = (event: FormEvent) => {
+    event.preventDefault();
+    if (refund.isPending) return;
+    const input = {
+      paymentId: payment.id,
+      amount: Math.round(Number(amount) * unit),
+      ...(reason.trim() === "" ? {} : { reason: reason.trim() }),
+    };
+    press(() => refund.mutate(input));
+  };
+  return (
+    <Dialog
+      title={`Refund ${money(payment.amount, currency)}`}
+      onClose={onClose}
+      actions={
+        <>
+          <Button onClick={onClose}>Not now</Button>
+          <Button type="submit" form="refund" kind="danger" busy={refund.isPending}>
+            Give money back
+          </Button>
+        </>
+      }
+    >
+      <form id="refund" onSubmit={submit}>
+        <p>Its share of the credits goes back too, even if some of them are used.</p>
+        <label className="field short">
+          <span>Amount in {currency.toUpperCase()}</span>
+          <input
+            type="number"
+            required
+            min={1 / unit}
+            max={left / unit}
+            step={1 / unit}
+            value={amount}
+            onChange={(event) => setAmount(event.target.value)}
+          />
+        </label>
+        <label className="field">
+          <span>Reason, kept on record</span>
+          <input
+            value={reason}
+            maxLength={500}
+            onChange={(event) => setReason(event.target.value)}
+          />
+        </label>
+        <Failure error={refund.error} />
+      </form>
+    </Dialog>
+  );
+}

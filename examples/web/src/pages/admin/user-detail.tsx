@@ -1,0 +1,189 @@
+// Owns one person as an administrator sees them: balance and lots, payments with refund, authority, what was done and why.
+import { useMutation, useQueryClient } from "@tanstack/react-query";
+import { type FormEvent, useState } from "react";
+import { afterAdminWrite, type UserLine, type UserPage, useUser } from "../../data/admin.ts";
+import { useActionKey, usePress } from "../../data/presses.ts";
+import { useSkywork } from "../../data/skywork.tsx";
+import { credits, date, dateTime, number } from "../../format.ts";
+import { Badge, Button, Card, Empty, Failure, Loaded } from "../../ui/basics.tsx";
+import { isUncertain, sourceName } from "../../words.ts";
+import { Authority } from "./authority.tsx";
+import { Payments } from "./payments.tsx";
+
+export function UserDetail({ userId }: { userId: string }) {
+  const user = useUser(userId);
+  return (
+    <Loaded query={user} lines={8}>
+      {(data) => (
+        <>
+          <Person data={data} />
+          {data.user.deletedAt === null && (
+            <>
+              <Adjust user={data.user} />
+              <Authority user={data.user} />
+            </>
+          )}
+          <Payments payments={data.payments} />
+          <Lots grants={data.grants} />
+          <Record audit={data.audit} />
+        </>
+      )}
+    </Loaded>
+  );
+}
+
+function Person({ data: { user, subscription } }: { data: UserPage }) {
+  return (
+    <Card
+      title={user.name ?? user.email}
+      aside={
+        <span>
+          {user.role === "ADMIN" && <Badge tone="soft">Administrator</Badge>}{" "}
+          {user.disabledAt !== null && <Badge tone="bad">Disabled</Badge>}{" "}
+          {user.deletedAt !== null && <Badge tone="soft">Deleted</Badge>}
+        </span>
+      }
+    >
+      <dl className="facts" data-testid="person">
+        <div>
+          <dt>Credits</dt>
+          <dd>{number(user.credits)}</dd>
+        </div>
+        <div>
+          <dt>Held for work in progress</dt>
+          <dd>{number(user.held)}</dd>
+        </div>
+        <div>
+          <dt>Plan</dt>
+          <dd>
+            {subscription === null
+              ? "None"
+              : `${subscription.planId}, ${subscription.status}, to ${date(subscription.currentPeriodEnd)}`}
+          </dd>
+        </div>
+        <div>
+          <dt>E-mail address</dt>
+          <dd>{user.email}</dd>
+        </div>
+        <div>
+          <dt>Since</dt>
+          <dd>{date(user.createdAt)}</dd>
+        </div>
+        <div>
+          <dt>Id</dt>
+          <dd>
+            <code>{user.id}</code>
+          </dd>
+        </div>
+      </dl>
+    </Card>
+  );
+}
+
+function Adjust({ user }: { user: UserLine }) {
+  const { api } = useSkywork();
+  const queryClient = useQueryClient();
+  const press = usePress();
+  const key = useActionKey();
+  const [amount, setAmount] = useState("");
+  const [reason, setReason] = useState("");
+  const adjust = useMutation({
+    mutationFn: (input: { amount: number; reason: string }) =>
+      api.admin.adjustCredits.mutate({
+        ...input,
+        userId: user.id,
+        idempotencyKey: key.keyFor({ ...input, userId: user.id }),
+      }),
+    retry: (attempts, error) => attempts < 2 && isUncertain(error),
+    onSuccess: () => {
+      key.settled();
+      setAmount("");
+      setReason("");
+      return afterAdminWrite(queryClient);
+    },
+  });
+  const submit = (event: FormEvent) => {
+    event.preventDefault();
+    if (adjust.isPending) return;
+    press(() => adjust.mutate({ amount: Number(amount), reason: reason.trim() }));
+  };
+  return (
+    <Card title="Give or take credits">
+      <form className="row-form" onSubmit={submit}>
+        <label className="field short">
+          <span>Credits</span>
+          <input
+            type="number"
+            required
+            step={1}
+            value={amount}
+            placeholder="50 or -50"
+            onChange={(event) => setAmount(event.target.value)}
+          />
+        </label>
+        <label className="field">
+          <span>Reason</span>
+          <input
+            required
+            maxLength={500}
+            value={reason}
+            placeholder="Kept on record"
+            onChange={(event) => setReason(event.target.value)}
+          />
+        </label>
+        <Button type="submit" kind="main" busy={adjust.isPending}>
+          Adjust
+        </Button>
+      </form>
+      <p role="status" className="soft">
+        {adjust.data !== undefined && `Done. The balance is ${credits(adjust.data.balance)}.`}
+      </p>
+      <Failure error={adjust.error} />
+    </Card>
+  );
+}
+
+function Lots({ grants }: { grants: UserPage["grants"] }) {
+  return (
+    <Card title="Credits by origin">
+      {grants.length === 0 && <Empty>No credits were ever given.</Empty>}
+      <ul className="list">
+        {grants.map((grant) => (
+          <li key={grant.id}>
+            <span>
+              <b>{sourceName(grant.source)}</b>
+              <span className="soft">
+                {grant.expiresAt === null ? "Never expires" : `Until ${date(grant.expiresAt)}`}
+              </span>
+            </span>
+            <span className="figure">
+              {number(grant.remaining)} <span className="soft">of {number(grant.amount)}</span>
+            </span>
+          </li>
+        ))}
+      </ul>
+    </Card>
+  );
+}
+
+function Record({ audit }: { audit: UserPage["audit"] }) {
+  return (
+    <Card title="What was done, and why">
+      {audit.length === 0 && <Empty>Nothing by an administrator.</Empty>}
+      <ul className="list" data-testid="audit">
+        {audit.map((line) => (
+          <li key={line.id}>
+            <span>
+              <b>{line.action}</b>
+              <span className="soft">
+                {line.reason ?? "No reason given"}
+                {line.actorId !== null && ` · by ${line.actorId}`}
+              </span>
+            </span>
+            <span className="soft">{dateTime(line.createdAt)}</span>
+          </li>
+        ))}
+      </ul>
+    </Card>
+  );
+}

@@ -1,0 +1,137 @@
+// The chat page in a real Chromium: streaming, stop, a cut connection, a reload, two tabs, a model that fails.
+import type { BrowserContext, Page } from "playwright-core";
+import { afterAll, beforeAll, expect, test } from "vitest";
+import type { TcpProxy } from "../support/tcp-proxy.ts";
+import { ask, type BrowserWorld, goTo, seeIn, signInAs, startBrowserWorld } from "./world.ts";
+
+let world: BrowserWorld;
+let proxy: TcpProxy;
+let person: BrowserContext;
+let page: Page;
+let left = 100;
+
+beforeAll(async () => {
+  world = await startBrowserWorld({ proxied: true, env: { RATE_LIMIT_MAX_REQUESTS: "400" } });
+  if (world.proxy === null) throw new Error("The world has no proxy.");
+  proxy = world.proxy;
+  person = await world.newPerson();
+  page = await person.newPage();
+  await page.goto(world.webUrl);
+  await signInAs(page, "talker@example.com");
+  await goTo(page, "Chat");
+});
+afterAll(async () => {
+  await person?.close();
+  await world?.close();
+});
+
+/** The words of the last answer, without spaces. */
+async function lastAnswer(from: Page = page): Promise<string> {
+  const text = await from.getByTestId("answer").last().locator(".markdown").textContent();
+  return (text ?? "").replace(/\s+/g, "");
+}
+
+/** Waits until the last answer has some words. */
+async function seeWords(from: Page = page): Promise<void> {
+  await from.getByTestId("answer").last().getByText("stand-in model").waitFor();
+}
+
+/** Waits until the last answer has its charge. */
+async function seeCharge(from: Page = page): Promise<void> {
+  await from
+    .getByTestId("charge")
+    .last()
+    .getByText(/charged/)
+    .waitFor({ timeout: 60_000 });
+}
+
+let whole = "";
+
+test("an answer arrives as Markdown, is charged once for two clicks, and can be copied", async () => {
+  await ask(page, "Tell me <b>about</b> tea");
+  await seeWords();
+  await page.getByRole("button", { name: "Stop" }).waitFor();
+  await seeCharge();
+  left -= 1;
+  await seeIn(page, "charge", `1 credit charged · ${left} left`);
+  expect(await page.getByTestId("answer").count()).toBe(1);
+  // The model repeats the question: its markup is text, not HTML.
+  expect(await page.locator(".markdown b").count()).toBe(0);
+  expect(await page.locator(".markdown strong").count()).toBeGreaterThan(0);
+  whole = await lastAnswer();
+  await person.grantPermissions(["clipboard-read", "clipboard-write"]);
+  await page.getByRole("button", { name: "Copy" }).click();
+  await page.getByText("Copied").waitFor();
+  expect(await page.evaluate("navigator.clipboard.readText()")).toContain("**stand-in model**");
+});
+
+test("a connection cut in the middle loses nothing and charges once", async () => {
+  await page.getByRole("link", { name: "New chat" }).click();
+  await ask(page, "Tell me <b>about</b> tea");
+  await seeWords();
+  for (let cut = 0; cut < 3; cut += 1) {
+    proxy.refuse();
+    await page.getByText("The connection was lost").waitFor();
+    proxy.restore();
+    await page.getByText("The connection was lost").waitFor({ state: "detached" });
+  }
+  await seeCharge();
+  left -= 1;
+  await seeIn(page, "charge", `1 credit charged · ${left} left`);
+  expect(await lastAnswer()).toBe(whole);
+});
+
+test("a reload in the middle goes on where it was, and another tab watches", async () => {
+  await page.getByRole("link", { name: "New chat" }).click();
+  await ask(page, "Tell me <b>about</b> tea");
+  await seeWords();
+  const second = await person.newPage();
+  await second.goto(page.url());
+  await seeWords(second);
+  await page.reload();
+  await seeWords();
+  await Promise.all([seeCharge(), seeCharge(second)]);
+  left -= 1;
+  expect(await lastAnswer()).toBe(whole);
+  expect(await lastAnswer(second)).toBe(whole);
+  await seeIn(page, "pill-credits", String(left));
+  await second.close();
+});
+
+test("stop ends it, charges for what arrived, and a new try is a new charge", async () => {
+  await page.getByRole("link", { name: "New chat" }).click();
+  await ask(page, "Something long, please", "Pro chat");
+  await seeWords();
+  await page.getByRole("button", { name: "Stop" }).click();
+  await seeIn(page, "charge", /Stopped · \d credits? charged/);
+  const stopped = Number(
+    /(\d+) left/.exec((await page.getByTestId("charge").last().textContent()) ?? "")?.[1],
+  );
+  expect(stopped).toBeLessThan(left);
+  world.sandbox.model.control.setSpeed(Number.POSITIVE_INFINITY);
+  await page.getByRole("button", { name: /^Try again/ }).click();
+  await seeIn(page, "charge", `5 credits charged · ${stopped - 5} left`);
+  expect(await page.getByTestId("answer").count()).toBe(1);
+  left = stopped - 5;
+});
+
+test("a model that fails before its first word costs nothing and says so", async () => {
+  world.sandbox.model.control.misbehave({ fault: "error", times: 20 });
+  await ask(page, "Will this work?");
+  await seeIn(page, "answer", "The AI model did not answer as it should");
+  await seeIn(page, "answer", "Nothing was charged");
+  world.sandbox.model.control.reset();
+  await seeIn(page, "pill-credits", String(left));
+});
+
+test("conversations are kept in this browser until they are cleared", async () => {
+  const kept = page.getByRole("navigation", { name: "Conversations" });
+  expect(await kept.getByRole("listitem").count()).toBe(4);
+  await page.getByRole("button", { name: "Clear all" }).click();
+  await page.keyboard.press("Escape");
+  await expect.poll(() => page.evaluate("document.activeElement.textContent")).toBe("Clear all");
+  await page.keyboard.press("Enter");
+  await page.getByRole("dialog").getByRole("button", { name: "Clear all" }).click();
+  await page.getByText("What is on your mind?").waitFor();
+  expect(await page.evaluate("localStorage.length")).toBe(0);
+});

@@ -1,0 +1,86 @@
+// The slides page in a real Chromium: a deck that appears slide by slide, is changed, presented and taken along.
+import { readFile } from "node:fs/promises";
+import type { BrowserContext, Page } from "playwright-core";
+import { afterAll, beforeAll, expect, test } from "vitest";
+import {
+  type BrowserWorld,
+  goTo,
+  makeSlides,
+  seeIn,
+  signInAs,
+  startBrowserWorld,
+} from "./world.ts";
+
+let world: BrowserWorld;
+let person: BrowserContext;
+let page: Page;
+
+beforeAll(async () => {
+  world = await startBrowserWorld({ env: { RATE_LIMIT_MAX_REQUESTS: "400" } });
+  person = await world.newPerson();
+  page = await person.newPage();
+  await page.goto(world.webUrl);
+  await signInAs(page, "presenter@example.com");
+  await goTo(page, "Slides");
+});
+afterAll(async () => {
+  await person?.close();
+  await world?.close();
+});
+
+async function titles(): Promise<string[]> {
+  return page.getByTestId("outline").locator("h3").allTextContents();
+}
+
+test("a deck appears slide by slide, over a reload, and is charged once for two clicks", async () => {
+  await makeSlides(page, "Waste less bread", 5);
+  await page.getByText(/^[1-3] of 5 slides$/).waitFor();
+  await page.reload();
+  await seeIn(page, "charge-ppt-generate", "10 credits charged · 90 left");
+  expect(await titles()).toHaveLength(5);
+});
+
+test("a change by instruction replaces the slides and can be undone", async () => {
+  world.sandbox.model.control.setSpeed(Number.POSITIVE_INFINITY);
+  await page.getByLabel("What should be different?").fill("Name a number");
+  await page.getByRole("button", { name: /^Change slides/ }).dblclick();
+  await seeIn(page, "charge-ppt-edit", "5 credits charged · 85 left");
+  expect(await page.getByText("Changed as asked: Name a number").count()).toBe(5);
+  await page.getByRole("button", { name: "Undo the change" }).click();
+  expect(await page.getByText("Changed as asked: Name a number").count()).toBe(0);
+  expect(await titles()).toHaveLength(5);
+});
+
+test("it is presented by keyboard over the whole screen, and Escape gives the focus back", async () => {
+  const [first, second] = await titles();
+  await page.getByRole("button", { name: "Present" }).focus();
+  await page.keyboard.press("Enter");
+  await seeIn(page, "stage", first ?? "");
+  await page.keyboard.press("ArrowRight");
+  await seeIn(page, "stage", second ?? "");
+  await page.keyboard.press("End");
+  await page.getByText("5 / 5").waitFor();
+  await page.keyboard.press("Home");
+  await page.getByText("1 / 5").waitFor();
+  await page.keyboard.press("Escape");
+  await page.getByTestId("stage").waitFor({ state: "detached" });
+  await expect.poll(() => page.evaluate("document.activeElement.textContent")).toContain("Present");
+});
+
+test("it is taken along as Markdown and as PowerPoint", async () => {
+  const save = async (name: string) => {
+    const [download] = await Promise.all([
+      page.waitForEvent("download"),
+      page.getByRole("button", { name }).click(),
+    ]);
+    return { name: download.suggestedFilename(), bytes: await readFile(await download.path()) };
+  };
+  const markdown = await save("Download Markdown");
+  expect(markdown.name).toBe("waste-less-bread.md");
+  expect(markdown.bytes.toString().match(/^## /gm)).toHaveLength(5);
+  const pptx = await save("Download PowerPoint");
+  expect(pptx.name).toBe("waste-less-bread.pptx");
+  // A zip with one file per slide.
+  expect(pptx.bytes.subarray(0, 2).toString()).toBe("PK");
+  expect(pptx.bytes.includes("ppt/slides/slide5.xml")).toBe(true);
+});
