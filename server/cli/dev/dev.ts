@@ -5,6 +5,7 @@ import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { startModelSandbox } from "../../sandbox/src/model/server.ts";
 import { startGoogleSandbox } from "../../sandbox/src/google/server.ts";
+import { SANDBOX_ADMIN_EMAIL } from "../../sandbox/src/google/users.ts";
 import { SANDBOX_DEFAULTS } from "../../sandbox/src/sandbox.ts";
 import { startStripeSandbox } from "../../sandbox/src/stripe/server.ts";
 import { createChild } from "./child.ts";
@@ -119,7 +120,12 @@ async function main(): Promise<void> {
 
   let stopping: Promise<void> | null = null;
   const standIns = await startStandIns(found);
-  const apiEnvironment = () => ({ ...readEnvironment(), ...standIns.environment });
+  const apiEnvironment = () => ({
+    // One of the people the stand-in for Google offers is an administrator, so that the admin area can be seen.
+    ...(standIns.google && { ADMIN_EMAILS: SANDBOX_ADMIN_EMAIL }),
+    ...readEnvironment(),
+    ...standIns.environment,
+  });
 
   const api = createChild({
     args: ["--import", "tsx", "--import", LEASH, "server/main.ts"],

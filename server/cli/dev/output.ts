@@ -70,7 +70,11 @@ export function welcome(
           environment["GOOGLE_ISSUER"] ?? "https://accounts.google.com",
           "real, from your settings",
         ]
-      : ["Google", addresses.google, "sandbox: any address signs in, no password"],
+      : [
+          "Google",
+          addresses.google,
+          "sandbox: any address signs in; admin@example.com is an administrator",
+        ],
     addresses.stripe === undefined
       ? [
           "Stripe",

@@ -143,7 +143,7 @@ export function sendPage(
   const document = html`<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width,initial-scale=1">
 <title>${given.title}</title><link rel="icon" href="data:,"><style>${{ markup: CSS }}</style></head>
-<body><div class="banner">${given.banner ?? "Sandbox: nothing here is real, no money moves."}</div>
+<body><header class="banner">${given.banner ?? "Sandbox: nothing here is real, no money moves."}</header>
 <main class="${layout}">${given.main}</main></body></html>`;
   res.writeHead(status, {
     "Content-Type": "text/html; charset=utf-8",

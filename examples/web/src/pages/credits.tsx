@@ -40,15 +40,18 @@ function Packages() {
                 </p>
                 <p className="soft">
                   {money((offer.price / offer.credits) * 100, offer.currency)} per 100 credits
+                  <Saving offer={offer} offers={offers} />
                 </p>
                 <Button
                   kind="main"
                   busy={buy.isPending && buy.variables === offer.id}
                   disabled={buy.isPending && buy.variables !== offer.id}
-                  aria-label={`Buy ${credits(offer.credits)} for ${money(offer.price, offer.currency)}`}
                   onClick={() => buy.mutate(offer.id)}
                 >
-                  {money(offer.price, offer.currency)}
+                  <span>
+                    Buy <span className="visually-hidden">{credits(offer.credits)} </span>for{" "}
+                    {money(offer.price, offer.currency)}
+                  </span>
                 </Button>
               </article>
             ))}
@@ -63,6 +66,26 @@ function Packages() {
         </p>
       )}
     </Card>
+  );
+}
+
+type Offer = NonNullable<ReturnType<typeof usePackages>["data"]>["packages"][number];
+
+/** What the package saves against buying as many credits by the dearest one. */
+function Saving({ offer, offers }: { offer: Offer; offers: readonly Offer[] }) {
+  const rate = ({ price, credits: amount }: Offer) => price / amount;
+  const same = offers.filter((one) => one.currency === offer.currency);
+  const dearest = Math.max(...same.map(rate));
+  const percent = Math.round((1 - rate(offer) / dearest) * 100);
+  if (percent < 1) return null;
+  const isBest = rate(offer) === Math.min(...same.map(rate));
+  return (
+    <>
+      {" "}
+      <Badge tone="good">
+        {percent} % less{isBest && same.length > 2 ? ", best value" : ""}
+      </Badge>
+    </>
   );
 }
 

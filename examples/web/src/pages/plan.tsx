@@ -154,7 +154,13 @@ function Plans({ current }: { current: CurrentPlan | null }) {
   return (
     <Card
       title={current === null ? "Choose a plan" : "Change your plan"}
-      aside={<IntervalSwitch value={interval} onChange={setInterval} />}
+      aside={
+        <IntervalSwitch
+          value={interval}
+          saving={bestSaving(plans.data?.plans ?? [])}
+          onChange={setInterval}
+        />
+      }
     >
       <Loaded query={plans}>
         {(data) => (
@@ -170,7 +176,10 @@ function Plans({ current }: { current: CurrentPlan | null }) {
                   <p className="offer-amount">
                     {money(plan.price, plan.currency)} <small>a {plan.interval}</small>
                   </p>
-                  <p className="soft">{credits(plan.credits)} every month</p>
+                  <div className="soft">
+                    <p>{credits(plan.credits)} every month</p>
+                    <YearComparison plan={plan} plans={data.plans} />
+                  </div>
                   {plan.id === current?.planId ? (
                     <p className="mine-mark">Your plan</p>
                   ) : (
@@ -178,12 +187,14 @@ function Plans({ current }: { current: CurrentPlan | null }) {
                       kind="main"
                       busy={subscribe.isPending && subscribe.variables === plan.id}
                       disabled={subscribe.isPending && subscribe.variables !== plan.id}
-                      aria-label={`${current === null ? "Choose" : "Change to"} ${plan.name}, ${money(plan.price, plan.currency)} a ${plan.interval}`}
                       onClick={() =>
                         current === null ? subscribe.mutate(plan.id) : setChangingTo(plan)
                       }
                     >
-                      {current === null ? "Choose" : "Change to this"}
+                      {current === null ? "Choose" : "Change to"} {plan.name}
+                      <span className="visually-hidden">
+                        , {money(plan.price, plan.currency)} a {plan.interval}
+                      </span>
                     </Button>
                   )}
                 </article>
@@ -197,8 +208,55 @@ function Plans({ current }: { current: CurrentPlan | null }) {
   );
 }
 
+/** The same plan by the other interval, if it is offered. */
+function counterpart(plan: Plan, plans: readonly Plan[]): Plan | undefined {
+  return plans.find(
+    (one) =>
+      one.tier === plan.tier && one.currency === plan.currency && one.interval !== plan.interval,
+  );
+}
+
+/** What a year costs less by the yearly plan, in minor units; null where it is not offered or not cheaper. */
+function yearSaving(plan: Plan, plans: readonly Plan[]): number | null {
+  const other = counterpart(plan, plans);
+  if (other === undefined) return null;
+  const [month, year] = plan.interval === "month" ? [plan, other] : [other, plan];
+  const saving = month.price * 12 - year.price;
+  return saving > 0 ? saving : null;
+}
+
+/** `17` for the plan that saves most in percent by the year; null when none does. */
+function bestSaving(plans: readonly Plan[]): number | null {
+  const percents = plans
+    .filter(({ interval, price }) => interval === "month" && price > 0)
+    .map((plan) => ((yearSaving(plan, plans) ?? 0) / (plan.price * 12)) * 100);
+  const best = Math.floor(Math.max(0, ...percents));
+  return best > 0 ? best : null;
+}
+
+/** Monthly and yearly side by side: which is cheaper, by how much, and what a month comes to. */
+function YearComparison({ plan, plans }: { plan: Plan; plans: readonly Plan[] }) {
+  const saving = yearSaving(plan, plans);
+  const other = counterpart(plan, plans);
+  if (saving === null || other === undefined) return null;
+  if (plan.interval === "month")
+    return (
+      <p>
+        By the year: {money(other.price, other.currency)}, {money(saving, plan.currency)} less
+      </p>
+    );
+  return (
+    <p>
+      {money(Math.round(plan.price / 12), plan.currency)} a month.{" "}
+      <b className="plus">{money(saving, plan.currency)} less</b> than twelve months at{" "}
+      {money(other.price, other.currency)}
+    </p>
+  );
+}
+
 function IntervalSwitch(props: {
   value: Plan["interval"];
+  saving: number | null;
   onChange: (interval: Plan["interval"]) => void;
 }) {
   return (
@@ -212,7 +270,11 @@ function IntervalSwitch(props: {
             checked={props.value === interval}
             onChange={() => props.onChange(interval)}
           />
-          <span>{interval === "month" ? "Monthly" : "Yearly · 2 months free"}</span>
+          <span>
+            {interval === "month"
+              ? "Monthly"
+              : `Yearly${props.saving === null ? "" : ` · up to ${props.saving} % less`}`}
+          </span>
         </label>
       ))}
     </fieldset>

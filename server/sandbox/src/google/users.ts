@@ -41,10 +41,13 @@ export function userFor(email: string, given: Partial<GoogleUser> = {}): GoogleU
   };
 }
 
+/** The person whom `npm run dev` makes an administrator, unless ADMIN_EMAILS says otherwise. */
+export const SANDBOX_ADMIN_EMAIL = "admin@example.com";
+
 export const SAMPLE_USERS: GoogleUser[] = [
   userFor("ada.lovelace@example.com"),
   userFor("grace.hopper@example.com"),
-  userFor("admin@example.com", { name: "Admin Person" }),
+  userFor(SANDBOX_ADMIN_EMAIL, { name: "Admin Person" }),
 ];
 
 export interface Users {
