@@ -75,9 +75,7 @@ test("cancelling keeps the plan to its end, and can be taken back", async () => 
   await page.getByRole("button", { name: "Cancel plan" }).click();
   await page.getByRole("dialog").getByRole("button", { name: "Cancel plan" }).click();
   await page.getByText("Ends soon").waitFor();
-  await expect
-    .poll(() => page.evaluate("document.activeElement.textContent"))
-    .toBe("Keep my plan");
+  await expect.poll(() => page.evaluate("document.activeElement.textContent")).toBe("Keep my plan");
   await page.getByRole("button", { name: "Keep my plan" }).click();
   await page.getByRole("button", { name: "Cancel plan" }).waitFor();
 });

@@ -5,13 +5,17 @@ import { newKey } from "../format.ts";
 /** A double click, or a tap that a phone reports twice. */
 const SAME_PRESS_MS = 600;
 
-/** A guard for buttons that stand in one place: `press(act)` calls `act` unless it is the last press again. */
-export function usePress(): (act: () => void) => void {
-  const lastAt = useRef(Number.NEGATIVE_INFINITY);
-  return (act) => {
-    const now = performance.now();
-    if (now - lastAt.current < SAME_PRESS_MS) return;
-    lastAt.current = now;
+/** Calls the action unless the press is the last one again: the same intent within SAME_PRESS_MS. */
+export type Press = (intent: string, act: () => void) => void;
+
+/** A guard for buttons that do one thing; `intent` says which, what is typed included. */
+export function usePress(): Press {
+  const last = useRef({ intent: "", at: Number.NEGATIVE_INFINITY });
+  return (intent, act) => {
+    const at = performance.now();
+    const isSame = last.current.intent === intent && at - last.current.at < SAME_PRESS_MS;
+    if (isSame) return;
+    last.current = { intent, at };
     act();
   };
 }

@@ -97,8 +97,10 @@ function Conversation({ workspace, chat }: { workspace: Workspace; chat: Chat | 
               runner={workspace.runner}
               cost={turn.role === "assistant" ? cost(turn.feature) : undefined}
               isLast={turn.id === chat.turns.at(-1)?.id}
-              onAskSame={(answer) => press(() => askSame(workspace, chat, answer))}
-              onAskAnew={() => press(() => askAnew(workspace, chat, feature))}
+              onAskSame={(answer) =>
+                press(`same ${answer.id}`, () => askSame(workspace, chat, answer))
+              }
+              onAskAnew={() => press(`anew ${chat.id}`, () => askAnew(workspace, chat, feature))}
             />
           )}
         </Turns>
@@ -115,7 +117,7 @@ function Conversation({ workspace, chat }: { workspace: Workspace; chat: Chat | 
           cost={cost}
           isBusy={busy}
           onAsk={(text) =>
-            press(() => {
+            press(`ask ${text}`, () => {
               const id = ask(workspace, { chatId: chat?.id ?? null, feature, text });
               if (chat === undefined) navigate(`/chat/${id}`, { replace: true });
             })

@@ -15,6 +15,7 @@ import {
   targetOf,
   undoEdit,
 } from "../data/decks.ts";
+import type { Press } from "../data/presses.ts";
 import { useCosts } from "../data/queries.ts";
 import { isUnderWay, type RunState } from "../data/runs.ts";
 import { useConnection, type Workspace } from "../data/workspace.ts";
@@ -27,7 +28,7 @@ import { Present } from "./present.tsx";
 interface DeckViewProps {
   readonly workspace: Workspace;
   readonly deck: StoredDeck;
-  readonly press: (act: () => void) => void;
+  readonly press: Press;
 }
 
 export function DeckView({ workspace, deck, press }: DeckViewProps) {
@@ -103,7 +104,7 @@ function RunWords({
         run={run}
         feature={feature}
         connection={connection}
-        onAskSame={() => press(() => askSame(workspace, deck, run))}
+        onAskSame={() => press(`same ${run.key}`, () => askSame(workspace, deck, run))}
       />
       {chargeLine(run) !== "" && (
         <p className="soft" data-testid={`charge-${feature}`}>
@@ -177,7 +178,7 @@ function EditDeck({ workspace, deck, press }: DeckViewProps) {
   const submit = (event: FormEvent) => {
     event.preventDefault();
     if (instruction.trim() === "" || isBusy(deck)) return;
-    press(() => {
+    press(`edit ${instruction}`, () => {
       edit(workspace, deck, instruction.trim());
       setInstruction("");
     });

@@ -53,7 +53,9 @@ function Decks({ workspace }: { workspace: Workspace }) {
       {deck === undefined ? (
         <NewDeck
           onGenerate={(asked) =>
-            press(() => navigate(`/slides/${generate(workspace, asked)}`, { replace: true }))
+            press(`make ${asked.topic}`, () =>
+              navigate(`/slides/${generate(workspace, asked)}`, { replace: true }),
+            )
           }
         />
       ) : (

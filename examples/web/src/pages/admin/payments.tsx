@@ -77,7 +77,7 @@ function Refund({ payment, onClose }: { payment: Payment; onClose: () => void })
       amount: Math.round(Number(amount) * unit),
       ...(reason.trim() === "" ? {} : { reason: reason.trim() }),
     };
-    press(() => refund.mutate(input));
+    press(amount, () => refund.mutate(input));
   };
   return (
     <Dialog

@@ -105,7 +105,9 @@ function Adjust({ user }: { user: UserLine }) {
   const submit = (event: FormEvent) => {
     event.preventDefault();
     if (adjust.isPending) return;
-    press(() => adjust.mutate({ amount: Number(amount), reason: reason.trim() }));
+    press(`${amount} ${reason}`, () =>
+      adjust.mutate({ amount: Number(amount), reason: reason.trim() }),
+    );
   };
   return (
     <Card title="Give or take credits">
