@@ -8,6 +8,7 @@ import type { AddressInfo, Server } from "node:net";
 import { tmpdir } from "node:os";
 import { dirname, extname, join } from "node:path";
 import { promisify } from "node:util";
+import axe from "axe-core";
 import { type BrowserContext, chromium, type Page } from "playwright-core";
 import { createApp } from "../../server/app.ts";
 import { parseConfig } from "../../server/config/parse-config.ts";
@@ -327,14 +328,13 @@ export async function makeSlides(page: Page, topic: string, slides: number): Pro
 
 /** What axe finds serious or worse on the page, in both colour schemes, on a phone and on a wide screen. */
 export async function seriousProblems(page: Page): Promise<string[]> {
-  const axe = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
   const before = page.viewportSize() ?? DESKTOP;
   const found: string[] = [];
   for (const colorScheme of ["light", "dark"] as const)
     for (const width of [390, 1440]) {
       await page.emulateMedia({ colorScheme, reducedMotion: "reduce" });
       await page.setViewportSize({ width, height: 900 });
-      await page.evaluate(axe);
+      await page.evaluate(axe.source);
       const violations = (await page.evaluate(
         `axe.run(document).then(({ violations }) => violations
           .filter(({ impact }) => impact === "serious" || impact === "critical")

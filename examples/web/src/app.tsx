@@ -32,6 +32,13 @@ const PAGES: Record<string, ComponentType> = {
   "/payment/cancel": PaymentCancel,
 };
 
+/** Pages with addresses below their own: `/chat/ID`, `/slides/ID`, `/admin/users/ID`. */
+const SECTIONS: Record<string, ComponentType> = {
+  "/chat": Chat,
+  "/slides": Slides,
+  "/admin": Admin,
+};
+
 export function App() {
   const path = usePath();
   const status = useSessionStatus();
@@ -49,7 +56,7 @@ export function App() {
     if (path === "/goodbye") return <SignIn returnTo="/" isGoodbye />;
     return <SignIn returnTo={safePath(window.location.pathname + window.location.search)} />;
   }
-  const Page = PAGES[path.replace(/(.)\/+$/, "$1")] ?? sectionOf(path) ?? NotFound;
+  const Page = PAGES[path.replace(/(.)\/+$/, "$1")] ?? SECTIONS[sectionOf(path)] ?? NotFound;
   return (
     <Shell>
       <Suspense fallback={<Skeleton lines={6} />}>
@@ -59,12 +66,9 @@ export function App() {
   );
 }
 
-/** Pages with addresses below their own: `/chat/ID`, `/slides/ID`. */
-const SECTIONS: Record<string, ComponentType> = { chat: Chat, slides: Slides, admin: Admin };
-
-function sectionOf(path: string): ComponentType | undefined {
-  const name = path.split("/")[1] ?? "";
-  return Object.hasOwn(SECTIONS, name) ? SECTIONS[name] : undefined;
+/** `/chat/ID` → `/chat`. */
+function sectionOf(path: string): string {
+  return `/${path.split("/")[1] ?? ""}`;
 }
 
 function NotFound() {

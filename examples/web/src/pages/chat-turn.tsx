@@ -79,19 +79,21 @@ function AnswerTurn({
 function CopyButton({ text }: { text: string }) {
   const [state, setState] = useState<"idle" | "copied" | "refused">("idle");
   return (
-    <Button
-      kind="quiet"
-      onClick={() =>
-        // Not there on plain http from another machine, and browsers may refuse it.
-        void Promise.resolve(navigator.clipboard?.writeText(text) ?? Promise.reject())
-          .then(() => setState("copied"))
-          .catch(() => setState("refused"))
-      }
-    >
+    <Button kind="quiet" onClick={() => void copy(text).then(setState)}>
       <Icon name={state === "copied" ? "check" : "copy"} size={17} />
       <span aria-live="polite">
         {state === "idle" ? "Copy" : state === "copied" ? "Copied" : "Copying is not allowed here"}
       </span>
     </Button>
   );
+}
+
+/** The clipboard is not there on plain http from another machine, and browsers may refuse it. */
+async function copy(text: string): Promise<"copied" | "refused"> {
+  try {
+    await navigator.clipboard.writeText(text);
+    return "copied";
+  } catch {
+    return "refused";
+  }
 }

@@ -72,7 +72,9 @@ export function Present({ slides, onClose }: { slides: readonly Slide[]; onClose
 /** Opens the dialog and fills the screen with it where the browser lets; leaving full screen closes the presentation. */
 function useFullScreen(stage: React.RefObject<HTMLDialogElement | null>, onClose: () => void) {
   const close = useRef(onClose);
-  close.current = onClose;
+  useEffect(() => {
+    close.current = onClose;
+  }, [onClose]);
   useEffect(() => {
     const dialog = stage.current;
     dialog?.showModal();
