@@ -33,8 +33,8 @@ import type { Ledger } from "./ledger/ports.ts";
 import type { Logger } from "./lib/logger.ts";
 import { createPaymentService, type PaymentService } from "./payment/payment.service.ts";
 import type { StripePort } from "./payment/stripe/port.ts";
-import { createServiceService } from "./workers/workers.service.ts";
-import { createServiceStore } from "./workers/workers.store.ts";
+import { createWorkersService } from "./workers/workers.service.ts";
+import { createWorkersStore } from "./workers/workers.store.ts";
 import type { Services } from "./trpc/context.ts";
 import { createUserService } from "./user/user.service.ts";
 import { createUserStore } from "./user/user.store.ts";
@@ -164,8 +164,8 @@ function createServices(parts: Parts, payment: PaymentService): Services {
     credit: createCredit(parts, packages),
     payment,
     ai: createAi(parts, packages),
-    service: createServiceService({
-      store: createServiceStore(database),
+    service: createWorkersService({
+      store: createWorkersStore(database),
       ledger,
       costs,
       packages,

@@ -7,7 +7,7 @@ import type { AuthorityWatch } from "../auth/auth.types.ts";
 import type { CreditService } from "../credit/credit.service.ts";
 import type { Logger } from "../lib/logger.ts";
 import type { PaymentService } from "../payment/payment.service.ts";
-import type { ServiceService } from "../workers/workers.service.ts";
+import type { WorkersService } from "../workers/workers.service.ts";
 import type { UserService } from "../user/user.service.ts";
 import type { RateLimits } from "./limits.ts";
 
@@ -18,7 +18,7 @@ export interface Services {
   readonly credit: CreditService;
   readonly payment: PaymentService;
   readonly ai: AiService;
-  readonly service: ServiceService;
+  readonly service: WorkersService;
   readonly admin: AdminService;
 }
 

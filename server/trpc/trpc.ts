@@ -6,7 +6,7 @@ import { type AppErrorData, ERROR_CODES, type ErrorCode } from "../../shared/src
 import type { Principal } from "../auth/auth.types.ts";
 import { toServiceUnavailable } from "../database/errors.ts";
 import { AppError, isAppError } from "../lib/errors.ts";
-import type { ServiceCaller } from "../workers/workers.service.ts";
+import type { ServiceCaller } from "../workers/workers.types.ts";
 import { whileAuthorised } from "./authority-stream.ts";
 import type { Context } from "./context.ts";
 import { countCall } from "./limits.ts";

@@ -1,4 +1,4 @@
-// Owns what `user.export` holds: every row about the person, without secrets, read a page at a time.
+// What `user.export` holds: every row about the person, without secrets, read a page at a time.
 import { setImmediate as breathe } from "node:timers/promises";
 import type { PrismaModels } from "../database/ports.ts";
 
@@ -91,6 +91,7 @@ function lists(models: PrismaModels, userId: string): Readonly<Record<string, Re
     creditGrants: (last) => models.creditGrant.findMany(page(last)),
     creditHolds: (last) => models.creditHold.findMany(page(last)),
     usageLogs: (last) => models.usageLog.findMany(page(last)),
+    aiRuns: (last) => models.aiRun.findMany(page(last)),
     idempotencyKeys: (last) =>
       models.idempotencyKey.findMany({
         where: { userId, key: { gt: (last as { key: string } | undefined)?.key ?? "" } },

@@ -1,9 +1,9 @@
-// Owns what the service procedures read: whose hold it is.
+// Whose hold it is.
 import type { Database } from "../database/ports.ts";
-import type { ServiceStore } from "./workers.service.ts";
+import type { WorkersStore } from "./ports.ts";
 
 /** The store over Prisma. */
-export function createServiceStore({ models }: Database): ServiceStore {
+export function createWorkersStore({ models }: Database): WorkersStore {
   return {
     hold: (holdId) =>
       models.creditHold.findUnique({

@@ -3,8 +3,8 @@ import type { Principal } from "../../server/auth/auth.types.ts";
 import { type CreditService, createCreditService } from "../../server/credit/credit.service.ts";
 import { createCreditStore } from "../../server/credit/credit.store.ts";
 import { suggestedPackage } from "../../server/payment/catalog/suggestion.ts";
-import { createServiceService } from "../../server/workers/workers.service.ts";
-import { createServiceStore } from "../../server/workers/workers.store.ts";
+import { createWorkersService } from "../../server/workers/workers.service.ts";
+import { createWorkersStore } from "../../server/workers/workers.store.ts";
 import type { Context, Services } from "../../server/trpc/context.ts";
 import type { AvailableBackend } from "./databases.ts";
 import { type LedgerWorld, openLedgerWorld } from "./ledger-world.ts";
@@ -45,8 +45,8 @@ export async function openCreditWorld(available: AvailableBackend): Promise<Cred
       livePollMs: available.redis ? 60_000 : 50,
     });
   const credit = make(backend, ledger);
-  const service = createServiceService({
-    store: createServiceStore(backend.database),
+  const service = createWorkersService({
+    store: createWorkersStore(backend.database),
     ledger,
     costs: COSTS,
     packages: packagesOf(backend),

@@ -1,0 +1,112 @@
+// What a worker does with credits on a user's behalf: reserve, settle, release, spend.
+import { withPackageSuggestion } from "../credit/package-suggestion.ts";
+import type { PackageSuggestions } from "../credit/ports.ts";
+import type { Prices } from "../credit/prices.ts";
+import { AppError } from "../lib/errors.ts";
+import { keyPrefix, scopedKey } from "../ledger/idempotency-key.ts";
+import type { Ledger } from "../ledger/ports.ts";
+import type { WorkersStore } from "./ports.ts";
+import type { ServiceCaller, WorkersInput, WorkersOutput } from "./workers.types.ts";
+
+interface Deps {
+  readonly store: WorkersStore;
+  readonly ledger: Ledger;
+  readonly costs: Prices;
+  readonly priceVersion: string;
+  readonly packages: PackageSuggestions;
+}
+
+/** Holds credits. Throws INSUFFICIENT_CREDITS, IDEMPOTENCY_CONFLICT, NOT_FOUND, FORBIDDEN (disabled user). */
+export async function reserve(
+  deps: Deps,
+  caller: ServiceCaller,
+  input: WorkersInput<"reserve">,
+): Promise<WorkersOutput<"reserve">> {
+  const { userId, feature, amount, idempotencyKey, ttlSeconds } = input;
+  const result = await withPackageSuggestion(deps.packages, () =>
+    deps.ledger.submit({
+      kind: "reserve",
+      userId,
+      feature: feature ?? null,
+      amountCredits: feature === undefined ? (amount ?? 0) : deps.costs[feature],
+      priceVersion: feature === undefined ? null : deps.priceVersion,
+      idempotencyKey: scopedKey("svc", idempotencyKey, caller.name),
+      ttlSeconds,
+    }),
+  );
+  return {
+    holdId: result.holdId,
+    amount: result.amountCredits,
+    expiresAt: result.expiresAt.toISOString(),
+    available: result.available,
+  };
+}
+
+/** Charges a hold. Throws HOLD_NOT_ACTIVE, NOT_FOUND (no such hold of this worker), VALIDATION_FAILED. */
+export async function settle(
+  { store, ledger }: Pick<Deps, "store" | "ledger">,
+  caller: ServiceCaller,
+  { holdId, amount }: WorkersInput<"settle">,
+): Promise<WorkersOutput<"settle">> {
+  const result = await ledger.submit({
+    kind: "settle",
+    userId: await findHolder(store, caller, holdId),
+    holdId,
+    ...(amount === undefined ? {} : { amountCredits: amount }),
+  });
+  return {
+    holdId,
+    charged: result.amountCredits,
+    transactionId: result.transactionId,
+    available: result.available,
+  };
+}
+
+/** Gives a hold back. Throws HOLD_NOT_ACTIVE, NOT_FOUND. */
+export async function release(
+  { store, ledger }: Pick<Deps, "store" | "ledger">,
+  caller: ServiceCaller,
+  { holdId }: WorkersInput<"release">,
+): Promise<WorkersOutput<"release">> {
+  const userId = await findHolder(store, caller, holdId);
+  const result = await ledger.submit({ kind: "release", userId, holdId });
+  return { holdId, available: result.available };
+}
+
+/** Takes the price of a feature at once. Throws as `reserve` does. */
+export async function spendFor(
+  deps: Deps,
+  caller: ServiceCaller,
+  { userId, feature, idempotencyKey }: WorkersInput<"spend">,
+): Promise<WorkersOutput<"spend">> {
+  const result = await withPackageSuggestion(deps.packages, () =>
+    deps.ledger.submit({
+      kind: "spend",
+      userId,
+      feature,
+      amountCredits: deps.costs[feature],
+      priceVersion: deps.priceVersion,
+      idempotencyKey: scopedKey("svc", idempotencyKey, caller.name),
+    }),
+  );
+  return {
+    transactionId: result.transactionId ?? "",
+    feature,
+    charged: result.amountCredits,
+    balance: result.credits,
+    priceVersion: result.priceVersion ?? deps.priceVersion,
+    replayed: result.replayed,
+  };
+}
+
+async function findHolder(
+  store: WorkersStore,
+  caller: ServiceCaller,
+  holdId: string,
+): Promise<string> {
+  const hold = await store.hold(holdId);
+  // Another worker's hold is nobody's business, not even that it exists.
+  if (hold === null || !hold.idempotencyKey?.startsWith(keyPrefix("svc", caller.name)))
+    throw AppError.of("NOT_FOUND", "There is no such hold.");
+  return hold.userId;
+}
