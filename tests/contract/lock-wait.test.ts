@@ -1,7 +1,7 @@
 // A row that stays locked for longer than a request may wait: SERVICE_UNAVAILABLE, whatever kind of statement waited.
 import { randomUUID } from "node:crypto";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import type { DatabaseTransaction } from "../../server/database/database.ts";
+import type { DatabaseTransaction } from "../../server/database/ports.ts";
 import { toServiceUnavailable } from "../../server/database/errors.ts";
 import { availableBackends, type OpenedBackend } from "../support/databases.ts";
 
