@@ -17,7 +17,7 @@ export interface Network {
 
 /** The events the README tells an operator to send. */
 const WANTED =
-  /^(checkout\.session|customer\.subscription|invoice|charge\.dispute|refund)\.|^charge\.refunded$/;
+  /^(checkout\.session|customer\.subscription|subscription_schedule|invoice|credit_note|charge\.dispute|refund)\.|^charge\.refunded$/;
 const RETRY_MS = [60_000, 600_000, 3_600_000, 6 * 3_600_000, 24 * 3_600_000, 40 * 3_600_000];
 /** No server waits longer before it asks by itself. */
 const OVERDUE_MS = 86_400_000;

@@ -1,10 +1,14 @@
 // Owns what happens around our servers: people pay, banks refund and dispute, cards fail, processes die, time passes.
 import type { CheckoutSession } from "../../server/sandbox/src/stripe/objects/types.ts";
+import { isApiError } from "../../server/sandbox/src/stripe/api/wire.ts";
 import { spread } from "./faults.ts";
 import type { World } from "./world.ts";
 import { JOBS } from "./server.ts";
 
 const DAY_MS = 86_400_000;
+
+/** Does what happens at Stripe without us; what makes no sense is refused, as there. */
+export type AtStripe = (what: string, work: () => void) => void;
 
 /** The steps. */
 export function createOutsideSteps(world: World) {
@@ -14,17 +18,16 @@ export function createOutsideSteps(world: World) {
   const all = <T>(table: Map<string, T>, fits: (row: T) => boolean): T[] =>
     [...table.values()].filter(fits);
 
-  /** What happens at Stripe without us; refused where it makes no sense, as there. */
-  function atStripe(what: string, work: () => void): void {
+  const atStripe: AtStripe = (what, work) => {
     note(`at Stripe: ${what}`);
     try {
       control.tick();
       work();
     } catch (error) {
-      const { message } = error as { message?: string };
-      note(`at Stripe: refused (${message ?? "?"})`);
+      if (!isApiError(error)) throw error;
+      note(`at Stripe: refused (${error.message})`);
     }
-  }
+  };
 
   function pay(session: CheckoutSession): void {
     const outcome =
@@ -47,6 +50,7 @@ export function createOutsideSteps(world: World) {
   const charged = () => all(tables.charges, ({ status }) => status === "succeeded");
 
   return {
+    atStripe,
     paySession: (sessionId: string) => {
       const session = tables.sessions.get(sessionId);
       if (session !== undefined) pay(session);

@@ -7,6 +7,7 @@ const PACKAGES = ["pkg_small", "pkg_medium"] as const;
 const PLANS = [
   ["plan_basic_month", 3],
   ["plan_pro_month", 2],
+  ["plan_team_month", 1],
   ["plan_basic_year", 1],
 ] as const;
 
@@ -39,6 +40,7 @@ export function createPaymentSteps(world: World, book: Book, pay: (sessionId: st
       const thoughts = [
         () => changePlan(userId),
         () => ofSubscriber("cancel", userId),
+        () => ofSubscriber("cancelChange", userId),
         () => ofSubscriber("end", userId),
       ];
       await random.pick(thoughts)();
@@ -140,7 +142,10 @@ export function createPaymentSteps(world: World, book: Book, pay: (sessionId: st
     return book.begin(of, scheduler.nowMs);
   }
 
-  async function ofSubscriber(what: "cancel" | "resume" | "end", userId: string): Promise<void> {
+  async function ofSubscriber(
+    what: "cancel" | "resume" | "cancelChange" | "end",
+    userId: string,
+  ): Promise<void> {
     const live = () =>
       store
         .rows<{ id: string }>(
@@ -152,6 +157,7 @@ export function createPaymentSteps(world: World, book: Book, pay: (sessionId: st
     const answer = await world.ask(`${userId} ${what}s the plan`, async ({ payment }) => {
       if (what === "cancel") await payment.cancelSubscription(userId);
       else if (what === "resume") await payment.resumeSubscription(userId);
+      else if (what === "cancelChange") await payment.cancelPlanChange(userId);
       else await payment.endSubscription(userId);
     });
     if (answer.kind !== "done" || what !== "end") return;
@@ -169,6 +175,7 @@ export function createPaymentSteps(world: World, book: Book, pay: (sessionId: st
     refund,
     cancel: () => ofSubscriber("cancel", world.someUser()),
     resume: () => ofSubscriber("resume", world.someUser()),
+    cancelChange: () => ofSubscriber("cancelChange", world.someUser()),
     end: () => ofSubscriber("end", world.someUser()),
   };
 }

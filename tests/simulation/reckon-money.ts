@@ -4,6 +4,7 @@ import type {
   Invoice,
   Subscription,
 } from "../../server/sandbox/src/stripe/objects/types-billing.ts";
+import { invoiceWorth, type MoneyBackAtStripe, moneyBackAtStripe } from "../support/kept-money.ts";
 import type { World } from "./world.ts";
 
 interface PaymentRow {
@@ -16,6 +17,7 @@ interface PaymentRow {
   status: string;
   creditsPurchased: number;
   refundedAmount: number;
+  creditedAmount: number;
 }
 
 interface Offer {
@@ -52,43 +54,42 @@ export function reckonMoney(world: World, { monthsGranted = true } = {}): string
   const settled = new Set<string>();
 
   /** What went back of a payment, as Stripe has it. */
-  function backOf(intent: string | null): { refunded: number; disputed: number } {
-    let refunded = 0;
-    let disputed = 0;
-    for (const it of tables.refunds.values())
-      if (it.payment_intent === intent && it.status !== "failed" && it.status !== "canceled")
-        refunded += it.amount;
-    for (const it of tables.disputes.values())
-      if (it.payment_intent === intent && /^(needs_response|under_review|lost)$/.test(it.status))
-        disputed += it.amount;
-    return { refunded, disputed };
+  function backOf(intent: string | null, invoiceId?: string): MoneyBackAtStripe {
+    const of = <T>(table: Map<string, T>, fits: (row: T) => boolean): T[] =>
+      [...table.values()].filter(fits);
+    return moneyBackAtStripe({
+      refunds: of(tables.refunds, (it) => it.payment_intent === intent),
+      disputes: of(tables.disputes, (it) => it.payment_intent === intent),
+      notes: of(tables.creditNotes, (it) => it.invoice === invoiceId),
+    });
   }
 
   /** A paid payment: its state, and the credits that are left of it after all that went back. */
-  function paid(row: PaymentRow, amount: number, intent: string | null): void {
+  function paid(
+    row: PaymentRow,
+    amount: number,
+    back: MoneyBackAtStripe,
+    total: number = amount,
+  ): void {
     settled.add(row.id);
-    const { refunded, disputed } = backOf(intent);
-    const back = refunded + disputed;
-    const state =
-      disputed > 0 ? "DISPUTED" : refunded >= amount ? "REFUNDED" : "PARTIALLY_REFUNDED";
-    const status = amount === 0 || back === 0 ? "SUCCESS" : state;
+    const { refunded, credited, disputed } = back;
+    const given = refunded + credited;
+    // A customer balance may have paid a part: shares are of the whole.
+    const whole = Math.max(total, amount);
+    const state = disputed > 0 ? "DISPUTED" : given >= whole ? "REFUNDED" : "PARTIALLY_REFUNDED";
+    const status = whole <= 0 || given + disputed === 0 ? "SUCCESS" : state;
+    const gone = given + disputed;
     const share =
-      back >= amount ? row.creditsPurchased : Math.floor((row.creditsPurchased * back) / amount);
-    const left = row.creditsPurchased - (back === 0 ? 0 : share);
-    const [sum] = store.rows<{ credits: number | null }>(
-      `SELECT SUM(amount) AS credits FROM credit_logs WHERE sourceId = ? AND type IN ${GIVEN}`,
-      row.id,
-    );
+      gone >= whole ? row.creditsPurchased : Math.floor((row.creditsPurchased * gone) / whole);
+    const left = row.creditsPurchased - (gone === 0 ? 0 : share);
+    const sum = givenBy(world, [row.id]);
     check(row.amount === amount, `payment ${row.id} is of ${row.amount}, Stripe took ${amount}`);
     check(
-      row.refundedAmount === refunded,
-      `payment ${row.id}: ${row.refundedAmount} refunded, Stripe says ${refunded}`,
+      row.refundedAmount === refunded && row.creditedAmount === credited,
+      `payment ${row.id}: ${row.refundedAmount} refunded and ${row.creditedAmount} credited, Stripe says ${refunded} and ${credited}`,
     );
     check(row.status === status, `payment ${row.id} is ${row.status} instead of ${status}`);
-    check(
-      (sum?.credits ?? 0) === left,
-      `payment ${row.id}: ${sum?.credits ?? 0} credits are left, ${left} should be`,
-    );
+    check(sum === left, `payment ${row.id}: ${sum} credits are left, ${left} should be`);
   }
 
   const ordered = new Map<string, string>();
@@ -112,7 +113,7 @@ export function reckonMoney(world: World, { monthsGranted = true } = {}): string
         row?.creditsPurchased === offer?.credits,
         `session ${session.id} is paid and gave ${row?.creditsPurchased} of ${offer?.credits}`,
       );
-      if (row !== undefined) paid(row, session.amount_total, session.payment_intent);
+      if (row !== undefined) paid(row, session.amount_total, backOf(session.payment_intent));
     } else if (session.status !== "open" && row !== undefined && !isUnderWay(session))
       check(row.status === "FAILED", `session ${session.id} is over, its payment ${row.status}`);
   }
@@ -122,6 +123,7 @@ export function reckonMoney(world: World, { monthsGranted = true } = {}): string
     return tables.paymentIntents.get(session.payment_intent ?? "")?.status === "processing";
   }
 
+  const kept = keptBySubscription(world, offers);
   for (const invoice of tables.invoices.values()) {
     if (invoice.status !== "paid") continue;
     const row = payments.find(({ stripeInvoiceId }) => stripeInvoiceId === invoice.id);
@@ -132,13 +134,16 @@ export function reckonMoney(world: World, { monthsGranted = true } = {}): string
     const intent =
       [...tables.invoicePayments.values()].find((it) => it.invoice === invoice.id)?.payment
         .payment_intent ?? null;
-    const { least, most } = worth(invoice, offers, scheduler.nowMs, goesOn(invoice, intent));
+    const back = backOf(intent, invoice.id);
+    const { least, most } = worth(invoice, offers, scheduler.nowMs, goesOn(invoice, back));
+    kept.add(invoice, row, back);
     check(
       row.creditsPurchased >= least && row.creditsPurchased <= most,
       `invoice ${invoice.id} gave ${row.creditsPurchased} credits, not ${least} to ${most}`,
     );
-    paid(row, invoice.amount_paid, intent);
+    paid(row, invoice.amount_paid, back, invoice.total);
   }
+  wrong.push(...kept.wrong());
   for (const row of payments)
     check(
       settled.has(row.id) || row.status === "PENDING" || row.status === "FAILED",
@@ -146,18 +151,63 @@ export function reckonMoney(world: World, { monthsGranted = true } = {}): string
     );
 
   /** Whether the later months of a yearly invoice come. */
-  function goesOn(invoice: Invoice, intent: string | null): boolean {
-    const { refunded, disputed } = backOf(intent);
+  function goesOn(invoice: Invoice, back: MoneyBackAtStripe): boolean {
     const id = invoice.parent.subscription_details.subscription;
+    const subscription = tables.subscriptions.get(id);
     return (
       monthsGranted &&
-      tables.subscriptions.get(id)?.status === "active" &&
-      refunded + disputed < invoice.amount_paid
+      subscription?.status === "active" &&
+      subscription.items.data[0]?.price.recurring?.interval === "year" &&
+      back.refunded + back.credited + back.disputed < Math.max(invoice.total, invoice.amount_paid)
     );
   }
 
   wrong.push(...subscriptions(world), ...customers(world));
   return wrong;
+}
+
+/** Credits the ledger gave and did not take back, for these sources. */
+function givenBy({ store }: World, sourceIds: readonly string[]): number {
+  const [sum] = store.rows<{ credits: number | null }>(
+    `SELECT SUM(amount) AS credits FROM credit_logs
+     WHERE sourceId IN (${sourceIds.map(() => "?").join()}) AND type IN ${GIVEN}`,
+    ...sourceIds,
+  );
+  return sum?.credits ?? 0;
+}
+
+/** The sum over all invoices of each subscription: what it keeps is at most what the money that stayed buys. */
+function keptBySubscription(world: World, offers: ReadonlyMap<string, Offer>) {
+  const sums = new Map<
+    string,
+    { bought: number; slack: number; isMonthly: boolean; sources: string[] }
+  >();
+  return {
+    add: (invoice: Invoice, row: PaymentRow, back: MoneyBackAtStripe): void => {
+      const id = invoice.parent.subscription_details.subscription;
+      const sum = sums.get(id) ?? { bought: 0, slack: 0, isMonthly: true, sources: [] };
+      sums.set(id, sum);
+      const { stays, hasYear } = invoiceWorth(invoice, offers, back);
+      sum.bought += stays;
+      // A share taken is rounded for the customer; what is given, for the house.
+      sum.slack += back.refunded + back.credited + back.disputed > 0 ? 1 : 0;
+      sum.isMonthly &&= !hasYear;
+      sum.sources.push(row.id);
+    },
+    wrong: (): string[] =>
+      [...sums].flatMap(([stripeId, { bought, slack, isMonthly, sources }]) => {
+        const [row] = world.store.rows<{ id: string }>(
+          "SELECT id FROM subscriptions WHERE stripeSubscriptionId = ?",
+          stripeId,
+        );
+        const keeps = givenBy(world, [...sources, row?.id ?? ""]);
+        const words = `subscription ${stripeId} keeps ${keeps} credits, its money buys ${bought}`;
+        const isMore = keeps > bought + slack + 1e-6;
+        // Months of a year come later; everything else is there.
+        const isLess = isMonthly && keeps < bought - 2 * sources.length - 1e-6;
+        return isMore || isLess ? [words] : [];
+      }),
+  };
 }
 
 /** The credits an invoice gives: each line the share of its plan that its money is of the price. */
@@ -170,6 +220,7 @@ function worth(
   let top = 0n;
   let bottom = 1n;
   let monthly = 0;
+  let sold = 0;
   for (const line of invoice.lines.data) {
     const { pricing } = line as unknown as {
       pricing: { price_details: { product: string }; unit_amount_decimal: string };
@@ -177,16 +228,20 @@ function worth(
     const plan = offers.get(pricing.price_details.product.replace("skywork_plan_", ""));
     if (plan === undefined) continue;
     const months = plan.interval === "year" ? 12 : 1;
-    if (plan.interval === "year") monthly = plan.credits;
+    if (plan.interval === "year") monthly = plan.credits * line.quantity;
     const unit = BigInt(pricing.unit_amount_decimal);
-    top = top * unit + BigInt(line.amount) * BigInt(plan.credits * months) * bottom;
+    const credits = BigInt(line.amount) * BigInt(plan.credits * months);
+    if (credits > 0n) sold += Number(credits / unit) + 1;
+    top = top * unit + credits * bottom;
     bottom *= unit;
   }
   const whole = top > 0n ? Number(top / bottom) : 0;
   if (monthly === 0) return { least: whole, most: whole };
   const [line] = invoice.lines.data;
-  // Made of several plans: only the whole of it is plain.
-  if (invoice.lines.data.length > 1 || line === undefined) return { least: 0, most: whole };
+  // Made of several plans: only the whole of it is plain. A year given back may first have sold something, and its
+  // months count from an anchor that moved since: the sum over the subscription's invoices tells.
+  if (invoice.lines.data.length > 1 || line === undefined || line.amount <= 0)
+    return { least: 0, most: whole > 0 ? whole : sold + monthly };
   const due = monthly * monthsBegun(line.period.start * 1000, nowMs);
   return { least: goesOn ? Math.min(whole, due) : monthly, most: Math.min(whole, due) };
 }
@@ -212,7 +267,10 @@ function subscriptions({ store, stripe }: World): string[] {
     status: string;
     liveKey: string | null;
     planId: string;
+    quantity: number;
     cancelAtPeriodEnd: number;
+    cancelAt: string | null;
+    pendingPlanId: string | null;
     currentPeriodEnd: string;
   }>("SELECT * FROM subscriptions");
   const live = new Map<string, number>();
@@ -224,10 +282,13 @@ function subscriptions({ store, stripe }: World): string[] {
       status: row.status,
       live: row.liveKey !== null,
       plan: row.planId,
+      quantity: row.quantity,
       cancel: row.cancelAtPeriodEnd === 1,
+      cancelAt: row.cancelAt === null ? null : Date.parse(row.cancelAt),
+      pending: row.pendingPlanId,
       end: Date.parse(row.currentPeriodEnd),
     };
-    const theirs = { status: it.status, live: isLive, ...currentOf(it) };
+    const theirs = { status: it.status, live: isLive, ...currentOf(stripe.tables, it) };
     if (JSON.stringify(ours) !== JSON.stringify(theirs))
       wrong.push(`subscription ${it.id}: ${JSON.stringify(ours)}, not ${JSON.stringify(theirs)}`);
   }
@@ -236,14 +297,27 @@ function subscriptions({ store, stripe }: World): string[] {
   return wrong;
 }
 
-function currentOf(it: Subscription): { plan: string; cancel: boolean; end: number } {
+function currentOf(tables: World["stripe"]["tables"], it: Subscription) {
   const [item] = it.items.data;
+  const end = item?.current_period_end ?? 0;
+  const endsAt = it.cancel_at ?? (it.cancel_at_period_end ? end : null);
+  const plan = planOf(item?.price.product);
+  const schedule = tables.schedules.get(it.schedule ?? "");
+  const next = schedule?.phases
+    .filter(({ start_date }) => start_date > (item?.current_period_start ?? 0))
+    .map(({ items }) => planOf(tables.prices.get(items[0]?.price ?? "")?.product))
+    .find((id) => id !== plan);
   return {
-    plan: item?.price.product.replace("skywork_plan_", "") ?? "",
-    cancel: it.cancel_at_period_end,
-    end: (item?.current_period_end ?? 0) * 1000,
+    plan,
+    quantity: item?.quantity ?? 0,
+    cancel: it.cancel_at_period_end || (it.cancel_at !== null && it.cancel_at <= end),
+    cancelAt: endsAt === null ? null : endsAt * 1000,
+    pending: next ?? null,
+    end: end * 1000,
   };
 }
+
+const planOf = (product = ""): string => product.replace("skywork_plan_", "");
 
 /**
  * One customer for each user. Where the answer to the first order was lost and nobody asked again while Stripe knew its

@@ -4,6 +4,7 @@ import { createWatch } from "./checks.ts";
 import { endOf } from "./end.ts";
 import { spread } from "./faults.ts";
 import { createLedgerSteps } from "./ledger-steps.ts";
+import { createMerchantSteps } from "./merchant-steps.ts";
 import { createOutsideSteps } from "./outside-steps.ts";
 import { gapMs, pass } from "./passing.ts";
 import { createPaymentSteps } from "./payment-steps.ts";
@@ -73,6 +74,7 @@ async function live(world: World, look: () => void): Promise<void> {
   const acts = weighed(world, {
     ...createLedgerSteps(world, book),
     ...createPaymentSteps(world, book, outside.paySession),
+    ...createMerchantSteps(world, outside.atStripe),
     ...outside,
   });
 
@@ -118,16 +120,29 @@ const WEIGHTS = {
   adjust: 4,
   look: 4,
   shop: 8,
-  shopPlan: 5,
+  shopPlan: 8,
   buy: 2,
   subscribe: 1,
   pay: 3,
   confirm: 4,
-  changePlan: 3,
+  changePlan: 6,
   refund: 6,
   cancel: 1,
   resume: 1,
+  cancelChange: 1,
   end: 0.5,
+  portalSwitch: 1.5,
+  portalQuantity: 0.7,
+  portalCancel: 0.3,
+  move: 1.5,
+  quantity: 1,
+  toAndFro: 1,
+  creditNote: 2,
+  lowerOpen: 0.5,
+  voidNote: 0.5,
+  balance: 1,
+  cancelAt: 0.5,
+  cancelNow: 0.3,
   settleDelayed: 1,
   expire: 0.5,
   bankRefund: 5,

@@ -7,8 +7,8 @@ const IS_FULL = process.env["FULL"] === "1";
 /** One seed alone, its whole trace printed. */
 const ONLY = process.env["SEED"] === undefined ? null : Number(process.env["SEED"]);
 const FIRST = Number(process.env["FROM"] ?? 1);
-const COUNT = IS_FULL ? 10_000 : 150;
-const TIMEOUT_MS = IS_FULL ? 4 * 3_600_000 : 300_000;
+const COUNT = Number(process.env["SEEDS"] ?? (IS_FULL ? 10_000 : 100));
+const TIMEOUT_MS = IS_FULL ? 4 * 3_600_000 : 600_000;
 /** More of them rarely tell more. */
 const MAX_BROKEN = 3;
 const LAST_LINES = 60;
@@ -22,6 +22,14 @@ const SIGNS = {
   "statements on a lost connection": /: away$/,
   "requests Stripe refused": /stripe .*: (429|409|500|502|html)/,
   "answers of Stripe cut off": /stripe .*: (cut-after|half|500-after)/,
+  "plans switched in a portal": /in the portal: switch/,
+  "plans and quantities moved by a merchant": / is moved /,
+  "plans switched there and back": / switches to price_/,
+  "credit notes": /at Stripe: credit note of/,
+  "balances given": / balance -?\d+$/,
+  "ends set by a merchant": / is to end in \d+ days$/,
+  "waiting changes undone": / cancelChanges the plan/,
+  "events of schedules": / subscription_schedule\./,
   "events lost": / is lost$/,
   "events taken": /^.* = \{kind=done value=\{outcome=processed/,
 } as const;

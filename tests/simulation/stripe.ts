@@ -15,7 +15,9 @@ import {
   createControl,
   type StripeControl,
 } from "../../server/sandbox/src/stripe/control/control.ts";
+import { balanceRoutes } from "../../server/sandbox/src/stripe/customers/balance.ts";
 import { couponRoutes } from "../../server/sandbox/src/stripe/catalog/coupons.ts";
+import { creditNoteRoutes } from "../../server/sandbox/src/stripe/invoices/credit-notes.ts";
 import { customerRoutes } from "../../server/sandbox/src/stripe/customers/customers.ts";
 import {
   createDeliverer,
@@ -26,12 +28,18 @@ import { createEventLog, type LoggedEvent } from "../../server/sandbox/src/strip
 import { invoiceRoutes } from "../../server/sandbox/src/stripe/invoices/invoices.ts";
 import { createMisbehaviour } from "../../server/sandbox/src/stripe/api/misbehaviour.ts";
 import { paymentRoutes } from "../../server/sandbox/src/stripe/payments/payments.ts";
+import { actInPortal, type PortalProblem } from "../../server/sandbox/src/stripe/portal/actions.ts";
+import { portalConfigurationRoutes } from "../../server/sandbox/src/stripe/portal/configurations.ts";
+import { SAVED_FEATURES } from "../../server/sandbox/src/stripe/objects/new-portal.ts";
+import type { PortalFeatures } from "../../server/sandbox/src/stripe/objects/types.ts";
 import { portalRoutes } from "../../server/sandbox/src/stripe/portal/portal.ts";
 import { refundRoutes } from "../../server/sandbox/src/stripe/payments/refunds.ts";
+import { scheduleRoutes } from "../../server/sandbox/src/stripe/billing/schedules.ts";
 import { subscriptionRoutes } from "../../server/sandbox/src/stripe/billing/subscriptions.ts";
 import {
   createWorld,
   emptyState,
+  need,
   type Tables,
 } from "../../server/sandbox/src/stripe/state/world.ts";
 import type { RequestFault } from "./faults.ts";
@@ -53,6 +61,12 @@ export interface SimulatedStripe {
   /** The truth about money: what the end is compared with. */
   readonly tables: Tables;
   readonly control: StripeControl;
+  /** The billing portal as many a merchant has it: plan switch and quantity, with `update`'s settings for both. */
+  inPortal(
+    customerId: string,
+    update: Partial<PortalFeatures["subscription_update"]>,
+    act: { readonly name: string; readonly form: Readonly<Record<string, string>> },
+  ): PortalProblem | null;
   /** The real adapter of one process. */
   portOf(life: Life): StripePort;
   /** `id`: told under another id. */
@@ -101,15 +115,19 @@ export function createStripe(
     world,
     routes: [
       ...customerRoutes,
+      ...balanceRoutes,
       ...catalogRoutes,
       ...couponRoutes,
       ...checkoutRoutes,
       ...paymentRoutes,
       ...subscriptionRoutes,
+      ...scheduleRoutes,
       ...invoiceRoutes,
+      ...creditNoteRoutes,
       ...refundRoutes,
       ...disputeRoutes,
       ...portalRoutes,
+      ...portalConfigurationRoutes,
       ...accountRoutes(log, STRIPE_API_VERSION),
     ],
     secretKey: SECRET_KEY,
@@ -150,6 +168,14 @@ export function createStripe(
   return {
     tables: state.tables,
     control,
+    inPortal: (customerId, update, { name, form }) => {
+      const customer = need(state.tables.customers, "customer", customerId);
+      const features = {
+        ...SAVED_FEATURES,
+        subscription_update: { ...SAVED_FEATURES.subscription_update, ...update },
+      };
+      return actInPortal(world, customer, features, { name, form: new URLSearchParams(form) });
+    },
     portOf: (life) =>
       createStripeAdapter(
         { secretKey: SECRET_KEY, webhookSecrets: [WEBHOOK_SECRET], apiBase: API_BASE },
