@@ -50,7 +50,7 @@ export function createMerchantSteps(world: World, atStripe: AtStripe) {
       proration_behavior: random.pick(PRORATIONS),
       schedule_at_period_end: {
         conditions: random.pick(WAITS).map((type) => ({ type })),
-      } as PortalFeatures["subscription_update"]["schedule_at_period_end"],
+      },
     };
     const words = `${name} ${JSON.stringify({ ...form, ...update })}`;
     atStripe(`${subscription.id} in the portal: ${words}`, () => {
