@@ -70,8 +70,8 @@ export interface TestServerOptions {
   runTimings?: AppDeps["runTimings"];
 }
 
-/** Starts a server. Limits are wide open unless `env` sets RATE_LIMIT_MAX_REQUESTS. */
-export async function startServer(options: TestServerOptions = {}): Promise<TestServer> {
+/** Opens the app under test, on one instance or more. Limits are wide open unless `env` sets RATE_LIMIT_MAX_REQUESTS. */
+export async function openTestApp(options: TestServerOptions = {}): Promise<TestServer> {
   const available = options.available ?? describeBackend("embedded", null, null);
   const logger = options.logger ?? createLogger({ level: "silent" });
   const opened = await available.open(logger);
@@ -150,6 +150,9 @@ export async function startServer(options: TestServerOptions = {}): Promise<Test
     },
   };
 }
+
+/** The former name of openTestApp. */
+export const startServer = openTestApp;
 
 /** Signs in at the server of `url` as a browser would, following its redirects by hand. */
 export async function signIn(url: string, email: string): Promise<SignedIn> {

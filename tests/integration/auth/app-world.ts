@@ -1,17 +1,14 @@
 // Owns a whole app for authority tests: real HTTP, both sandboxes, a real database, callers of every kind.
 import { randomUUID } from "node:crypto";
-import { createServer } from "node:http";
-import type { AddressInfo } from "node:net";
 import { type App, createApp } from "../../../server/app.ts";
 import { createRefreshTokens } from "../../../server/auth/session/refresh-token.ts";
 import { createSignInStore } from "../../../server/auth/sign-in/sign-in.store.ts";
-import { parseConfig } from "../../../server/config/parse-config.ts";
 import { newId } from "../../../server/lib/ids.ts";
 import { createLogger } from "../../../server/lib/logger.ts";
-import { type Sandbox, startSandbox } from "../../../server/sandbox/src/sandbox.ts";
+import type { Sandbox } from "../../../server/sandbox/src/sandbox.ts";
 import type { AvailableBackend, OpenedBackend } from "../../support/databases.ts";
+import { openTestApp } from "../../support/server.ts";
 
-export const FRONTEND = "http://localhost:3000";
 export const SERVICE_KEY = "service-key-of-the-auth-suites-0123456789abcdef";
 const REFRESH_SECRET = "9f3c1d7a-refresh-5b2e-of-the-8d4f-suites-61aa";
 
@@ -61,30 +58,7 @@ export async function openApp(
   available: AvailableBackend,
   env: Record<string, string> = {},
 ): Promise<AppWorld> {
-  const opened = await available.open();
   const clock = { aheadMs: 0 };
-  let handle: App["handle"] = () => undefined;
-  const server = createServer((request, response) => handle(request, response));
-  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
-  const url = `http://localhost:${(server.address() as AddressInfo).port}`;
-  const callback = `${url}/api/auth/google/callback`;
-  const sandbox = await startSandbox({
-    redirectUris: [callback],
-    webhookUrl: `${url}/api/payment/webhook`,
-  });
-  const config = parseConfig({
-    NODE_ENV: "test",
-    ...opened.env,
-    ...sandbox.env,
-    STRIPE_PUBLISHABLE_KEY: "pk_test_suite",
-    JWT_SECRET: "0d1b7c3e-access-4f6a-of-the-2c9d-suites-77be",
-    REFRESH_TOKEN_SECRET: REFRESH_SECRET,
-    GOOGLE_CALLBACK_URL: callback,
-    FRONTEND_URL: FRONTEND,
-    SERVICE_API_KEYS: `worker:${SERVICE_KEY}`,
-    RATE_LIMIT_MAX_REQUESTS: "1000000",
-    ...env,
-  });
   const lines: string[] = [];
   const logger = createLogger({
     level: "info",
@@ -97,8 +71,19 @@ export async function openApp(
   });
   const others: App[] = [];
   const now = () => Date.now() + clock.aheadMs;
-  const app = createApp({ config, backend: opened.backend, logger, clock: now });
-  handle = app.handle;
+  const server = await openTestApp({
+    available,
+    logger,
+    clock: now,
+    env: {
+      STRIPE_PUBLISHABLE_KEY: "pk_test_suite",
+      JWT_SECRET: "0d1b7c3e-access-4f6a-of-the-2c9d-suites-77be",
+      REFRESH_TOKEN_SECRET: REFRESH_SECRET,
+      SERVICE_API_KEYS: `worker:${SERVICE_KEY}`,
+      ...env,
+    },
+  });
+  const { app, config, opened, sandbox, url } = server;
   const { database } = opened.backend;
   const signIns = createSignInStore({ database, ledger: app.ledger, logger });
   const tokens = createRefreshTokens([REFRESH_SECRET]);
@@ -181,11 +166,7 @@ export async function openApp(
     },
     async close() {
       await Promise.all(others.map((other) => other.close()));
-      await app.close();
-      server.closeAllConnections();
-      await new Promise((resolve) => server.close(resolve));
-      await sandbox.close();
-      await opened.close();
+      await server.close();
     },
   };
 }

@@ -1,7 +1,8 @@
 // Owns the proof of the refresh cookie over real HTTP: set, renewed and cleared as PROMISES.md says, and never by GET.
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { availableBackends } from "../../support/databases.ts";
-import { type AppWorld, FRONTEND, openApp } from "./app-world.ts";
+import { FRONTEND } from "../../support/server.ts";
+import { type AppWorld, openApp } from "./app-world.ts";
 
 for (const available of await availableBackends()) {
   describe(`the refresh cookie on ${available.name}`, () => {

@@ -6,7 +6,8 @@ import { appRouter } from "../../../server/routers/app.ts";
 import type { ProcedureKind } from "../../../shared/src/procedure.ts";
 import { contract } from "../../../shared/src/contract.ts";
 import { availableBackends } from "../../support/databases.ts";
-import { type AppWorld, FRONTEND, openApp, type Person, SERVICE_KEY } from "./app-world.ts";
+import { FRONTEND } from "../../support/server.ts";
+import { type AppWorld, openApp, type Person, SERVICE_KEY } from "./app-world.ts";
 import { catalogue, type Others, rows } from "./matrix-rows.ts";
 
 const REFUSALS = ["UNAUTHENTICATED", "TOKEN_EXPIRED", "SESSION_REVOKED", "FORBIDDEN"];
