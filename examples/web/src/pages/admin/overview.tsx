@@ -60,7 +60,7 @@ function Figures({ current, previous }: { current: Stats; previous: Stats }) {
         return (
           <Comparison
             key={currency}
-            label={`Paid in ${currency.toUpperCase()}, ${number(count)} payments${
+            label={`Paid in ${currency.toUpperCase()}, ${number(count)} ${count === 1 ? "payment" : "payments"}${
               refundedAmount > 0 ? `, ${money(refundedAmount, currency)} given back` : ""
             }`}
             now={amount}
