@@ -151,8 +151,10 @@ export async function openTestApp(options: TestServerOptions = {}): Promise<Test
   };
 }
 
-/** The former name of openTestApp. */
-export const startServer = openTestApp;
+/** The former name of openTestApp, for suites that still use it. */
+export function startServer(options?: TestServerOptions): Promise<TestServer> {
+  return openTestApp(options);
+}
 
 /** Signs in at the server of `url` as a browser would, following its redirects by hand. */
 export async function signIn(url: string, email: string): Promise<SignedIn> {
