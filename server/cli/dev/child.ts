@@ -1,4 +1,4 @@
-// Owns one child process of `npm run dev`: started, its output prefixed, restarted on request, always ended by its pid.
+// One child process of `npm run dev`: started, its output prefixed, restarted on request, always ended by its pid.
 import { type ChildProcess, spawn } from "node:child_process";
 import { createInterface } from "node:readline";
 
@@ -35,7 +35,7 @@ export function createChild(options: ChildOptions): Child {
     const started = spawn(process.execPath, options.args, {
       cwd: options.cwd,
       env: { ...options.environment() },
-      // The channel is the leash (dev-leash.mjs).
+      // The child ends when this channel closes (exit-with-parent.mjs).
       stdio: ["ignore", "pipe", "pipe", "ipc"],
     });
     child = started;

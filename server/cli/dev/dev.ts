@@ -1,4 +1,4 @@
-// Owns `npm run dev`: sandbox, API and frontend together, with no credentials and no services, restarted on change.
+// `npm run dev`: sandbox, API and frontend together, with no credentials and no services, restarted on change.
 import { existsSync, watch } from "node:fs";
 import { createRequire } from "node:module";
 import { dirname, join } from "node:path";
@@ -8,24 +8,24 @@ import { startGoogleSandbox } from "../../sandbox/src/google/server.ts";
 import { SANDBOX_ADMIN_EMAIL } from "../../sandbox/src/google/users.ts";
 import { SANDBOX_DEFAULTS } from "../../sandbox/src/sandbox.ts";
 import { startStripeSandbox } from "../../sandbox/src/stripe/server.ts";
-import { createChild } from "./child.ts";
+import { type Child, createChild } from "./child.ts";
 import { complain, paint, say, welcome } from "./output.ts";
-import { watchParents } from "./parents.ts";
+import { watchParentProcesses } from "./parent-processes.ts";
 import {
   busyPorts,
   readEnvironment,
-  type Surroundings,
-  surveySurroundings,
-} from "./surroundings.ts";
+  type DevelopmentPlan,
+  planDevelopment,
+} from "./environment.ts";
 
 const ROOT = fileURLToPath(new URL("../../../", import.meta.url));
 const WEB = join(ROOT, "examples/web");
-const LEASH = new URL("exit-with-parent.mjs", import.meta.url).href;
+const EXIT_WITH_PARENT = new URL("exit-with-parent.mjs", import.meta.url).href;
 const SETTLE_MS = 150;
-const PATIENCE_MS = 12_000;
+const SLOW_START_MS = 12_000;
 
-/** The stand-ins live here, in the parent: a restart of the API finds its payments and people again. */
-async function startStandIns(found: Surroundings) {
+/** The sandboxes live here, in the parent: a restart of the API finds its payments and people again. */
+async function startSandboxes(found: DevelopmentPlan) {
   const stripe =
     found.stripePort === null
       ? null
@@ -75,7 +75,7 @@ async function startStandIns(found: Surroundings) {
 }
 
 /** Resolves once `url` answers 200; never while it does not. */
-async function answers(url: string, stopped: () => boolean): Promise<void> {
+async function waitUntilReady(url: string, stopped: () => boolean): Promise<void> {
   while (!stopped()) {
     try {
       const answer = await fetch(url, { signal: AbortSignal.timeout(2_000) });
@@ -111,24 +111,43 @@ function watchSources(onChange: (file: string) => void): () => void {
   };
 }
 
+function findVite(): string {
+  const manifest = createRequire(join(WEB, "package.json")).resolve("vite/package.json");
+  return join(dirname(manifest), "bin/vite.js");
+}
+
+/** The reference frontend's own development server. */
+function createFrontend(found: DevelopmentPlan, vite: string): Child {
+  return createChild({
+    args: [
+      ...["--import", EXIT_WITH_PARENT, vite],
+      ...["--port", String(found.webPort ?? 0), "--strictPort", "--logLevel", "warn"],
+    ],
+    cwd: WEB,
+    environment: () => ({ VITE_API_URL: found.apiUrl, ...found.environment }),
+    onLine: (line) => line.trim() !== "" && say("web", line),
+    onCrash: (how) => complain(`The frontend's server stopped (${how}). Ctrl-C and start again.`),
+  });
+}
+
 async function main(): Promise<void> {
   const startedAt = performance.now();
   process.chdir(ROOT);
-  const found = surveySurroundings(readEnvironment());
+  const found = planDevelopment(readEnvironment());
   const busy = await busyPorts(found);
   if (busy !== null) throw new Error(busy);
 
   let stopping: Promise<void> | null = null;
-  const standIns = await startStandIns(found);
+  const sandboxes = await startSandboxes(found);
   const apiEnvironment = () => ({
-    // One of the people the stand-in for Google offers is an administrator, so that the admin area can be seen.
-    ...(standIns.google && { ADMIN_EMAILS: SANDBOX_ADMIN_EMAIL }),
+    // One of the people the Google sandbox offers is an administrator, so that the admin area can be seen.
+    ...(sandboxes.google && { ADMIN_EMAILS: SANDBOX_ADMIN_EMAIL }),
     ...readEnvironment(),
-    ...standIns.environment,
+    ...sandboxes.environment,
   });
 
   const api = createChild({
-    args: ["--import", "tsx", "--import", LEASH, "server/main.ts"],
+    args: ["--import", "tsx", "--import", EXIT_WITH_PARENT, "server/main.ts"],
     environment: apiEnvironment,
     onLine: (line) => say("api", line),
     onCrash: (how) =>
@@ -136,32 +155,14 @@ async function main(): Promise<void> {
         `The API stopped (${how}). Mend it and save: it starts again by itself. Ctrl-C ends.`,
       ),
   });
-  const viteBin = join(
-    dirname(createRequire(join(WEB, "package.json")).resolve("vite/package.json")),
-    "bin/vite.js",
-  );
-  const web = createChild({
-    args: [
-      "--import",
-      LEASH,
-      viteBin,
-      "--port",
-      String(found.webPort ?? 0),
-      "--strictPort",
-      "--logLevel",
-      "warn",
-    ],
-    cwd: WEB,
-    environment: () => ({ VITE_API_URL: found.apiUrl, ...found.environment }),
-    onLine: (line) => line.trim() !== "" && say("web", line),
-    onCrash: (how) => complain(`The frontend's server stopped (${how}). Ctrl-C and start again.`),
-  });
+  const vite = findVite();
+  const web = createFrontend(found, vite);
 
   const stop = (): Promise<void> => {
     stopping ??= (async () => {
       unwatch();
       await Promise.all([api.stop(), web.stop()]);
-      await standIns.close();
+      await sandboxes.close();
     })();
     return stopping;
   };
@@ -176,24 +177,24 @@ async function main(): Promise<void> {
   for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) process.on(signal, end);
   // Whoever read the output may be gone before us; a broken pipe must not leave children behind.
   for (const stream of [process.stdout, process.stderr]) stream.on("error", end);
-  watchParents(end);
+  watchParentProcesses(end);
 
   api.start();
-  if (found.webPort !== null && existsSync(viteBin)) web.start();
+  if (found.webPort !== null && existsSync(vite)) web.start();
   const isStopping = () => stopping !== null;
-  const patience = setTimeout(() => {
+  const slowStart = setTimeout(() => {
     if (api.running()) complain("Still starting: the API is not ready yet; its own lines say why.");
-  }, PATIENCE_MS);
+  }, SLOW_START_MS);
   await Promise.all([
-    answers(`${found.apiUrl}/ready`, isStopping),
-    found.webPort === null ? undefined : answers(found.frontendUrl, isStopping),
+    waitUntilReady(`${found.apiUrl}/ready`, isStopping),
+    found.webPort === null ? undefined : waitUntilReady(found.frontendUrl, isStopping),
   ]);
-  clearTimeout(patience);
+  clearTimeout(slowStart);
   if (isStopping()) return;
   process.stdout.write(
     welcome(found, (performance.now() - startedAt) / 1000, {
-      google: standIns.google?.issuer,
-      stripe: standIns.stripe?.url,
+      google: sandboxes.google?.issuer,
+      stripe: sandboxes.stripe?.url,
     }),
   );
 }

@@ -2,7 +2,7 @@
 import { styleText } from "node:util";
 import { prettyFactory } from "pino-pretty";
 import { z } from "zod";
-import type { Surroundings } from "./surroundings.ts";
+import type { DevelopmentPlan } from "./environment.ts";
 
 type Colour = "cyan" | "magenta" | "yellow" | "red" | "green" | "dim" | "bold";
 
@@ -48,7 +48,7 @@ export function complain(text: string): void {
 
 /** The list of addresses, once everything answers. */
 export function welcome(
-  found: Surroundings,
+  found: DevelopmentPlan,
   seconds: number,
   addresses: { google?: string; stripe?: string },
 ): string {

@@ -42,11 +42,6 @@ describe("house rules", () => {
     expect(files.length).toBeGreaterThan(50);
   });
 
-  test("every file opens with a line on what it owns, so a reader knows where to stop reading", () => {
-    const mute = files.filter(({ text }) => !/^(#!.*\n)?(\/\/ |\/\*\* |\/\/\/ )\S/.test(text));
-    expect(mute.map(({ path }) => path)).toEqual([]);
-  });
-
   test("nothing silences a tool: a rule that is wrong is changed in its configuration, for everyone", () => {
     const silenced = files.filter(({ text }) => SILENCERS.test(text));
     expect(silenced.map(({ path }) => path)).toEqual([]);

@@ -1,4 +1,4 @@
-// Owns what `npm run dev` finds around it: the user's own settings, the ports, and which stand-ins are needed.
+// What `npm run dev` starts and where, from the user's own settings: ports, addresses, and which sandboxes are needed.
 import { existsSync, readFileSync } from "node:fs";
 import { createServer } from "node:net";
 import { parseEnv } from "node:util";
@@ -6,7 +6,7 @@ import { parseEnv } from "node:util";
 type Environment = Readonly<Record<string, string | undefined>>;
 
 /** What to start, and where. */
-export interface Surroundings {
+export interface DevelopmentPlan {
   readonly environment: Environment;
   readonly apiUrl: string;
   readonly apiPort: number;
@@ -15,7 +15,7 @@ export interface Surroundings {
   readonly frontendUrl: string;
   readonly callbackUrl: string;
   readonly webhookUrl: string;
-  /** Ports of the stand-ins; null where the user has real credentials. */
+  /** Ports of the sandboxes; null where the user has real credentials. */
   readonly googlePort: number | null;
   readonly stripePort: number | null;
   readonly modelPort: number | null;
@@ -31,8 +31,8 @@ export function readEnvironment(): Environment {
   };
 }
 
-/** Decides from the environment what has to be started. Throws a sentence when PORT or FRONTEND_URL make no sense. */
-export function surveySurroundings(environment: Environment): Surroundings {
+/** Returns what has to be started. Throws a sentence when PORT or FRONTEND_URL make no sense. */
+export function planDevelopment(environment: Environment): DevelopmentPlan {
   const apiPort = Number(environment["PORT"] ?? "5000");
   if (!Number.isInteger(apiPort) || apiPort < 1 || apiPort > 65_532)
     throw new Error(`PORT=${environment["PORT"]} is not a port. Use a number such as 5000.`);
@@ -64,7 +64,7 @@ export function surveySurroundings(environment: Environment): Surroundings {
 }
 
 /** Every port that is taken, and the way to others, in a few sentences; null when all are free. */
-export async function busyPorts(found: Surroundings): Promise<string | null> {
+export async function busyPorts(found: DevelopmentPlan): Promise<string | null> {
   const apiParts: [number | null, string][] = [
     [found.apiPort, "the API"],
     [found.googlePort, "the Google sandbox, PORT + 1"],

@@ -1,4 +1,4 @@
-// Owns noticing that whoever ran `npm run dev` is gone without a word: killed outright, npm passes no signal on.
+// Notices that whoever ran `npm run dev` is gone without a word: killed outright, npm passes no signal on.
 import { execFileSync } from "node:child_process";
 
 const LOOK_EVERY_MS = 500;
@@ -35,7 +35,7 @@ function isAlive(pid: number): boolean {
 }
 
 /** Calls `onGone` once when a process between us and npm has ended. */
-export function watchParents(onGone: () => void): void {
+export function watchParentProcesses(onGone: () => void): void {
   const ancestors = ancestorsUpToNpm();
   if (ancestors.length === 0) return;
   const timer = setInterval(() => {
