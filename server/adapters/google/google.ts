@@ -1,4 +1,4 @@
-// Owns Google (or any OpenID issuer) as the identity provider. The only file that imports arctic.
+// Google (or any OpenID issuer) as the identity provider. The only file that imports arctic.
 import { CodeChallengeMethod, OAuth2Client, OAuth2Tokens } from "arctic";
 import type { IdentityProvider } from "../../auth/ports.ts";
 import { SignInFailure } from "../../auth/sign-in/sign-in-error.ts";
@@ -17,56 +17,9 @@ export function createGoogleIdentityProvider(options: {
   config: Config["google"];
   now?: () => number;
 }): IdentityProvider {
-  const { clientId, clientSecret, issuer } = options.config;
+  const { clientId, issuer } = options.config;
   const now = options.now ?? Date.now;
   const published = createOidcMetadata({ issuer, now });
-
-  /** arctic's own exchange has no timeout, no size limit and follows redirects with our secret, so the request is ours. */
-  async function redeem(
-    { tokenEndpoint, secretInBody }: Metadata,
-    request: { code: string; codeVerifier: string; redirectUri: string },
-  ): Promise<string> {
-    const form = new URLSearchParams({
-      grant_type: "authorization_code",
-      code: request.code,
-      redirect_uri: request.redirectUri,
-      code_verifier: request.codeVerifier,
-    });
-    const headers: Record<string, string> = { "Content-Type": "application/x-www-form-urlencoded" };
-    if (secretInBody) {
-      form.set("client_id", clientId);
-      form.set("client_secret", clientSecret);
-    } else {
-      // RFC 6749 2.3.1: form-encoded first, then Basic.
-      const pair = `${encodeURIComponent(clientId)}:${encodeURIComponent(clientSecret)}`;
-      headers["Authorization"] = `Basic ${Buffer.from(pair).toString("base64")}`;
-    }
-    const { status, json } = await fetchJson(
-      new URL(tokenEndpoint),
-      { method: "POST", headers, body: form.toString() },
-      TOKEN_BOUNDS,
-    );
-    if (status >= 500 || status === 429) {
-      throw new SignInFailure("provider_unavailable", `the token endpoint answered ${status}`);
-    }
-    if (typeof json !== "object" || json === null) {
-      throw new SignInFailure(
-        "provider_error",
-        `the token endpoint answered ${status} without JSON`,
-      );
-    }
-    if (status !== 200) {
-      if ("error" in json && json.error === "invalid_grant") {
-        throw new SignInFailure("code_invalid", "the code is spent, expired or not ours");
-      }
-      throw new SignInFailure("provider_error", `the token endpoint refused with ${status}`);
-    }
-    try {
-      return new OAuth2Tokens(json).idToken();
-    } catch (error) {
-      throw new SignInFailure("provider_error", "the token answer holds no ID token", error);
-    }
-  }
 
   return {
     async check() {
@@ -94,10 +47,16 @@ export function createGoogleIdentityProvider(options: {
         EXCHANGE_MS,
         (async () => {
           const metadata = await published.metadata();
-          const idToken = await redeem(metadata, request).catch((error: unknown) => {
-            if (!(error instanceof NoAnswerError)) throw error;
-            throw new SignInFailure("provider_unavailable", "the token endpoint is silent", error);
-          });
+          const idToken = await redeemCode(options.config, metadata, request).catch(
+            (error: unknown) => {
+              if (!(error instanceof NoAnswerError)) throw error;
+              throw new SignInFailure(
+                "provider_unavailable",
+                "the token endpoint is silent",
+                error,
+              );
+            },
+          );
           return verifyIdToken(idToken, {
             issuer,
             clientId,
@@ -109,6 +68,55 @@ export function createGoogleIdentityProvider(options: {
       );
     },
   };
+}
+
+/** arctic's own exchange has no timeout, no size limit and follows redirects with our secret, so the request is ours. */
+async function redeemCode(
+  { clientId, clientSecret }: Config["google"],
+  { tokenEndpoint, secretInBody }: Metadata,
+  request: { code: string; codeVerifier: string; redirectUri: string },
+): Promise<string> {
+  const form = new URLSearchParams({
+    grant_type: "authorization_code",
+    code: request.code,
+    redirect_uri: request.redirectUri,
+    code_verifier: request.codeVerifier,
+  });
+  const headers: Record<string, string> = { "Content-Type": "application/x-www-form-urlencoded" };
+  if (secretInBody) {
+    form.set("client_id", clientId);
+    form.set("client_secret", clientSecret);
+  } else {
+    // RFC 6749 2.3.1: form-encoded first, then Basic.
+    const pair = `${encodeURIComponent(clientId)}:${encodeURIComponent(clientSecret)}`;
+    headers["Authorization"] = `Basic ${Buffer.from(pair).toString("base64")}`;
+  }
+  const { status, json } = await fetchJson(
+    new URL(tokenEndpoint),
+    { method: "POST", headers, body: form.toString() },
+    TOKEN_BOUNDS,
+  );
+  return readIdToken(status, json);
+}
+
+function readIdToken(status: number, json: unknown): string {
+  if (status >= 500 || status === 429) {
+    throw new SignInFailure("provider_unavailable", `the token endpoint answered ${status}`);
+  }
+  if (typeof json !== "object" || json === null) {
+    throw new SignInFailure("provider_error", `the token endpoint answered ${status} without JSON`);
+  }
+  if (status !== 200) {
+    if ("error" in json && json.error === "invalid_grant") {
+      throw new SignInFailure("code_invalid", "the code is spent, expired or not ours");
+    }
+    throw new SignInFailure("provider_error", `the token endpoint refused with ${status}`);
+  }
+  try {
+    return new OAuth2Tokens(json).idToken();
+  } catch (error) {
+    throw new SignInFailure("provider_error", "the token answer holds no ID token", error);
+  }
 }
 
 /** `work`, or provider_unavailable after `ms`. What it started ends by its own bounds. */
