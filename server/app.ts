@@ -1,4 +1,5 @@
 // The composition root: config and back end in, stores -> services -> routers -> HTTP out. Nothing here listens or reads files.
+import { FEATURES } from "../shared/src/features.ts";
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { createGoogleIdentityProvider } from "./adapters/google/google.ts";
 import { createModelAdapter } from "./adapters/model.ts";
@@ -265,8 +266,6 @@ function createAppJobs(
 function featureModels({ ai }: Config): FeatureModels {
   if (ai === null) return {};
   const { flash, pro } = ai.models;
-  return {
-    ...(flash === null ? {} : { "chat-flash": flash }),
-    ...(pro === null ? {} : { "chat-pro": pro, "ppt-generate": pro, "ppt-edit": pro }),
-  };
+  const models = FEATURES.map((feature) => [feature, feature === "chat-flash" ? flash : pro]);
+  return Object.fromEntries(models.filter(([, model]) => model !== null)) as FeatureModels;
 }

@@ -1,6 +1,6 @@
 // Owns the acts of the demo about credits: the sign-in that brings the first ones, spending, workers, live balances.
 import { setTimeout as sleep } from "node:timers/promises";
-import type { Feature } from "../../shared/src/features.ts";
+import { FEATURE_TABLE, FEATURES, type Feature } from "../../shared/src/features.ts";
 import type { Transcript } from "./transcript.ts";
 import type { DemoWorld, Person } from "./world.ts";
 
@@ -65,12 +65,10 @@ export async function spending(
     "looks at the prices",
     () => client.credit.costs.query(),
     {
-      features: [
-        { feature: "chat-flash", credits: 1 },
-        { feature: "chat-pro", credits: 5 },
-        { feature: "ppt-generate", credits: 10 },
-        { feature: "ppt-edit", credits: 5 },
-      ],
+      features: FEATURES.map((feature) => ({
+        feature,
+        credits: FEATURE_TABLE[feature].defaultPriceCredits,
+      })),
     },
     ({ features }) => features.map(({ feature, credits }) => `${feature} ${credits}`).join(", "),
   );

@@ -8,8 +8,8 @@ import { createWorkersStore } from "../../server/workers/workers.store.ts";
 import type { Context, Services } from "../../server/trpc/context.ts";
 import type { AvailableBackend } from "./databases.ts";
 import { type LedgerWorld, openLedgerWorld } from "./ledger-world.ts";
+import { COSTS } from "./prices.ts";
 
-export const COSTS = { "chat-flash": 1, "chat-pro": 5, "ppt-generate": 10, "ppt-edit": 5 } as const;
 export const SERVICE_KEY = "k".repeat(40);
 export const OTHER_SERVICE_KEY = "o".repeat(40);
 

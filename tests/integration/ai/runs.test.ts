@@ -2,6 +2,7 @@
 import { randomUUID } from "node:crypto";
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { contract } from "../../../shared/src/contract.ts";
+import { FEATURES } from "../../../shared/src/features.ts";
 import { openAiApp, readRun } from "../../support/ai-world.ts";
 import { availableBackends } from "../../support/databases.ts";
 import type { AppWorld, Person } from "../auth/app-world.ts";
@@ -56,12 +57,10 @@ for (const available of await availableBackends()) {
     it("lists the configured models", async () => {
       const answer = await world.call("ai.models", "query", undefined, {});
       expect(answer.data).toEqual({
-        models: [
-          { feature: "chat-flash", model: "stand-in-flash" },
-          { feature: "chat-pro", model: "stand-in-pro" },
-          { feature: "ppt-generate", model: "stand-in-pro" },
-          { feature: "ppt-edit", model: "stand-in-pro" },
-        ],
+        models: FEATURES.map((feature) => ({
+          feature,
+          model: feature === "chat-flash" ? "stand-in-flash" : "stand-in-pro",
+        })),
       });
     });
 

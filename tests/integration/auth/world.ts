@@ -24,6 +24,7 @@ import {
 import type { AvailableBackend, OpenedBackend } from "../../support/databases.ts";
 import type { SignInError } from "../../../shared/src/errors.ts";
 import { driveSignIn } from "../../support/google-sign-in.ts";
+import { COSTS } from "../../support/prices.ts";
 
 export const FRONTEND = "http://localhost:3000";
 export const REFRESH_SECRET = "refresh-secret-of-the-auth-suites-0123456789";
@@ -108,10 +109,7 @@ export async function openWorld(
     },
     frontendOrigins: [FRONTEND, "https://app.example"] as const,
     adminEmails,
-    credits: {
-      signup: options.signupCredits ?? 100,
-      costs: { "chat-flash": 1, "chat-pro": 5, "ppt-generate": 10, "ppt-edit": 5 },
-    },
+    credits: { signup: options.signupCredits ?? 100, costs: COSTS },
     cookies: { sameSite: "lax" as const, secure: options.secureCookies ?? false },
     sandbox: true,
   };

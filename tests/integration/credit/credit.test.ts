@@ -5,7 +5,8 @@ import { localClock } from "../../../server/credit/local-days.ts";
 import { runsOutAt } from "../../../server/credit/usage.ts";
 import { balanceKey } from "../../../server/ledger/balance-cache.ts";
 import { createCallerFactory, toAppError } from "../../../server/trpc/trpc.ts";
-import { COSTS, type CreditWorld, openCreditWorld } from "../../support/credit-world.ts";
+import { type CreditWorld, openCreditWorld } from "../../support/credit-world.ts";
+import { COSTS } from "../../support/prices.ts";
 import { availableBackends } from "../../support/databases.ts";
 import { rawKey } from "../../support/raw-key.ts";
 

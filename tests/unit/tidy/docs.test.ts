@@ -1,0 +1,55 @@
+// The documents name only what exists: relative links, npm scripts and paths of this repository.
+import { existsSync, readdirSync, readFileSync } from "node:fs";
+import { dirname, join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { describe, expect, test } from "vitest";
+
+const ROOT = fileURLToPath(new URL("../../../", import.meta.url));
+const { scripts } = JSON.parse(readFileSync(join(ROOT, "package.json"), "utf8")) as {
+  scripts: Record<string, string>;
+};
+
+const DOCUMENTS = [
+  "README.md",
+  "CONTRIBUTING.md",
+  "CHANGELOG.md",
+  "SECURITY.md",
+  "llms.txt",
+  ...readdirSync(join(ROOT, "docs"), { recursive: true, encoding: "utf8" })
+    .filter((name) => name.endsWith(".md"))
+    .map((name) => `docs/${name}`),
+].filter((name) => existsSync(join(ROOT, name)));
+
+const LINK = /\]\(([^)\s]+)\)/g;
+const NPM_RUN = /\bnpm run ([a-z][\w:-]*)/g;
+const PATH = /`((?:server|shared|prisma|tests|examples|docs|\.ci|\.github)\/[\w./-]*)`/g;
+
+/** A decision is a record of its time: files it names may have moved since. */
+const keepsOldPaths = (document: string) => /^docs\/decisions\/\d/.test(document);
+
+const all = (pattern: RegExp, text: string) =>
+  Array.from(text.matchAll(pattern), (match) => match[1] ?? "");
+
+/** What `text`, standing at `document`, names and the repository lacks. */
+function missing(document: string, text: string): string[] {
+  const links = all(LINK, text)
+    .filter((target) => !/^(?:[a-z]+:|#)/.test(target))
+    .map((target) => target.replace(/#.*$/, ""))
+    .filter((target) => !existsSync(join(ROOT, dirname(document), target)));
+  const commands = all(NPM_RUN, text).filter((name) => !Object.hasOwn(scripts, name));
+  const paths = keepsOldPaths(document)
+    ? []
+    : all(PATH, text).filter((path) => !existsSync(join(ROOT, path)));
+  return [...links, ...commands, ...paths];
+}
+
+describe("documents", () => {
+  test.each(DOCUMENTS)("%s names only what exists", (document) => {
+    expect(missing(document, readFileSync(join(ROOT, document), "utf8"))).toEqual([]);
+  });
+
+  test("finds a broken link, command and path", () => {
+    const text = "[a](gone.md) [b](../README.md#x) `npm run gone` `server/gone.ts` `server/ledger`";
+    expect(missing("docs/x.md", text)).toEqual(["gone.md", "gone", "server/gone.ts"]);
+  });
+});
