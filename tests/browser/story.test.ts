@@ -180,7 +180,9 @@ describe.each([
       const title = page.getByRole("heading", { level: 1, name: heading });
       await title.waitFor();
       // The keyboard goes on from the heading of the new page.
-      await expect.poll(() => title.evaluate("(h1) => h1 === document.activeElement")).toBe(true);
+      await expect
+        .poll(() => page.evaluate("document.querySelector('main h1') === document.activeElement"))
+        .toBe(true);
       await expect.poll(() => page.locator(".skeleton").count()).toBe(0);
       expect([place, await overflow(page)]).toEqual([place, 0]);
       if (viewport === DESKTOP) expect([place, await seriousProblems(page)]).toEqual([place, []]);
