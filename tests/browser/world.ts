@@ -334,6 +334,10 @@ export async function seriousProblems(page: Page): Promise<string[]> {
     for (const width of [390, 1440]) {
       await page.emulateMedia({ colorScheme, reducedMotion: "reduce" });
       await page.setViewportSize({ width, height: 900 });
+      // Colours and places of the old size must be gone before they are measured.
+      await page.evaluate(
+        "new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(() => setTimeout(done, 150))))",
+      );
       await page.evaluate(axe.source);
       const violations = (await page.evaluate(
         `axe.run(document).then(({ violations }) => violations
