@@ -1,4 +1,4 @@
-// What the definitions of the environment variables say to people: `.env.example` and the README's table.
+// What the definitions of the environment variables say to people: `.env.example` and the table of docs/reference/environment.md.
 import { GROUPS } from "./variables.ts";
 
 /** Returns the text of `.env.example`. Every line is commented out: the defaults already hold. */
@@ -19,8 +19,8 @@ export function exampleFile(): string {
   return `${lines.join("\n")}\n`;
 }
 
-/** Returns the README's table: one line a variable, a bold line a group. */
-export function readmeTable(): string {
+/** Returns the table of docs/reference/environment.md: one line a variable, a bold line a group. */
+export function environmentTable(): string {
   const lines = ["| name | default | meaning |", "|---|---|---|"];
   for (const { title, variables } of GROUPS) {
     lines.push(`| **${title}** | | |`);

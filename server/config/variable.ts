@@ -21,7 +21,7 @@ export interface Variable {
   readonly schema: z.ZodType;
   /** The text used when the variable is unset or empty. */
   readonly default?: string;
-  /** For the README and `.env.example`. */
+  /** For docs/reference/environment.md and `.env.example`. */
   readonly description: string;
   /** Shown commented out in `.env.example`; defaults to the default. */
   readonly example?: string;
@@ -35,7 +35,7 @@ export interface Variable {
   readonly check?: (text: string, context: CheckContext) => readonly Finding[];
 }
 
-/** A heading of the README and `.env.example`, and the variables under it by name. */
+/** A heading of docs/reference/environment.md and `.env.example`, and the variables under it by name. */
 export interface VariableGroup<
   Variables extends Record<string, Variable> = Record<string, Variable>,
 > {

@@ -1,4 +1,4 @@
-// Every environment variable the server reads. Each is defined once, in a file of variables/; the parser, the README's table,
+// Every environment variable the server reads. Each is defined once, in a file of variables/; the parser, docs/reference/environment.md,
 // `.env.example`, the list of secrets and the hints at misspelt names are all made from these definitions.
 import type { z } from "zod";
 import type { Variable, VariableGroup } from "./variable.ts";

@@ -1,15 +1,15 @@
-// Writes what the definitions of the variables say into `.env.example` and the README: `npm run env:write`.
+// Writes what the definitions of the variables say into `.env.example` and docs/reference/environment.md: `npm run env:write`.
 import { readFileSync, writeFileSync } from "node:fs";
-import { exampleFile, readmeTable } from "./docs.ts";
+import { exampleFile, environmentTable } from "./docs.ts";
 
 const root = new URL("../../", import.meta.url);
-const readme = new URL("README.md", root);
+const page = new URL("docs/reference/environment.md", root);
 
 writeFileSync(new URL(".env.example", root), exampleFile());
 writeFileSync(
-  readme,
-  readFileSync(readme, "utf8").replace(
+  page,
+  readFileSync(page, "utf8").replace(
     /(<!-- environment -->\n)[\s\S]*(\n<!-- \/environment -->)/,
-    (_, before: string, after: string) => `${before}${readmeTable()}${after}`,
+    (_, before: string, after: string) => `${before}${environmentTable()}${after}`,
   ),
 );

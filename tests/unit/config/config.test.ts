@@ -3,7 +3,7 @@ import { readFileSync } from "node:fs";
 import { parseEnv } from "node:util";
 import { describe, expect, test } from "vitest";
 import { ConfigError, parseConfig } from "../../../server/config/parse-config.ts";
-import { exampleFile, readmeTable } from "../../../server/config/docs.ts";
+import { exampleFile, environmentTable } from "../../../server/config/docs.ts";
 import { VARIABLE_NAMES } from "../../../server/config/variables.ts";
 
 const PRODUCTION = {
@@ -326,7 +326,9 @@ describe(".env.example", () => {
   });
 });
 
-test("the README's table of the environment is what the table makes", () => {
-  const readme = readFileSync(new URL("../../../README.md", import.meta.url), "utf8");
-  expect(readme).toContain(`<!-- environment -->\n${readmeTable()}\n<!-- /environment -->`);
+test("docs/reference/environment.md is what the definitions make", () => {
+  const url = new URL("../../../docs/reference/environment.md", import.meta.url);
+  expect(readFileSync(url, "utf8")).toContain(
+    `<!-- environment -->\n${environmentTable()}\n<!-- /environment -->`,
+  );
 });

@@ -27,6 +27,8 @@ const PATH = /`((?:server|shared|prisma|tests|examples|docs|\.ci|\.github)\/[\w.
 /** A decision is a record of its time: files it names may have moved since. */
 const keepsOldPaths = (document: string) => /^docs\/decisions\/\d/.test(document);
 
+const isBuilt = (path: string) => /(?:^|\/)dist(?:\/|$)/.test(path);
+
 const all = (pattern: RegExp, text: string) =>
   Array.from(text.matchAll(pattern), (match) => match[1] ?? "");
 
@@ -39,7 +41,7 @@ function missing(document: string, text: string): string[] {
   const commands = all(NPM_RUN, text).filter((name) => !Object.hasOwn(scripts, name));
   const paths = keepsOldPaths(document)
     ? []
-    : all(PATH, text).filter((path) => !existsSync(join(ROOT, path)));
+    : all(PATH, text).filter((path) => !isBuilt(path) && !existsSync(join(ROOT, path)));
   return [...links, ...commands, ...paths];
 }
 
