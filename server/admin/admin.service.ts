@@ -1,113 +1,54 @@
 // Owns what administrators may do. Every write leaves an audit line: who, what, why.
-import type { z } from "zod";
-import type { adminContract } from "../../shared/src/admin.ts";
-import type { Role } from "../../shared/src/auth.ts";
 import type { Principal } from "../auth/auth.types.ts";
 import { AppError } from "../lib/errors.ts";
 import { createGate } from "../lib/gate.ts";
 import { scopedKey } from "../ledger/idempotency-key.ts";
-import type { AdjustOperation, Ledger } from "../ledger/ports.ts";
+import type { Ledger } from "../ledger/ports.ts";
 import type { Logger } from "../lib/logger.ts";
+import type { AdminInput, AdminOutput } from "./admin.types.ts";
+import type { AdminPayments, AdminStore } from "./ports.ts";
 import { recordingWrites } from "./recording.ts";
-
-type In<Name extends keyof typeof adminContract> = z.output<(typeof adminContract)[Name]["input"]>;
-type Out<Name extends keyof typeof adminContract> = z.output<
-  (typeof adminContract)[Name]["output"]
->;
-
-/** One user as administrators see them. */
-export type UserLine = Out<"users">["users"][number];
-
-/** What an administrator asked to be refunded. */
-export interface RefundRequest {
-  readonly paymentId: string;
-  /** Left out: all that is not refunded yet. */
-  readonly amountMinorUnits?: number | undefined;
-  readonly idempotencyKey: string;
-  readonly reason?: string | undefined;
-  readonly actorId: string;
-}
-
-/** The payment service's side of administration. */
-export interface AdminPayments {
-  /**
-   * Refunds at Stripe and takes the credits back.
-   * Throws NOT_FOUND, CONFLICT (not refundable), VALIDATION_FAILED, IDEMPOTENCY_CONFLICT, PAYMENT_PROVIDER_ERROR.
-   */
-  refundPayment(request: RefundRequest): Promise<Out<"refundPayment">>;
-  /** Stripe events, newest first. VALIDATION_FAILED for a forged cursor. */
-  listEvents(filter: In<"events">): Promise<Out<"events">>;
-  /** Handles one stored event again, whatever its state; NOT_FOUND. */
-  replayEvent(request: { eventId: string }): Promise<Out<"replayEvent">>;
-}
-
-/** Who asked, for the audit line. */
-export interface Actor {
-  readonly actorId: string;
-  readonly ip: string | null;
-}
-
-/** A line of the audit log. */
-export interface AuditLine extends Actor {
-  readonly action: string;
-  readonly targetType: string;
-  readonly targetId: string;
-  readonly reason: string | null;
-  readonly detail?: Readonly<Record<string, unknown>>;
-}
-
-/** Rows as administration reads and writes them. */
-export interface AdminStore {
-  /** Users, newest first. VALIDATION_FAILED for a forged cursor. */
-  users(filter: In<"users">): Promise<Out<"users">>;
-  /** Throws NOT_FOUND. */
-  user(userId: string): Promise<Out<"user">>;
-  /** The role, the audit line and the end of older access tokens in one transaction. NOT_FOUND, CONFLICT (last admin). */
-  setRole(userId: string, role: Role, line: AuditLine): Promise<UserLine>;
-  /** Disables or enables; disabling ends every session. NOT_FOUND, CONFLICT (last admin). */
-  setDisabled(userId: string, disabledAt: Date | null, line: AuditLine): Promise<UserLine>;
-  /** Applies the correction and its audit line in one transaction. Throws what Ledger.submit throws. */
-  adjust(operation: AdjustOperation, line: AuditLine): Promise<Out<"adjustCredits">>;
-  audit(line: AuditLine): Promise<void>;
-  stats(from: Date, to: Date): Promise<Omit<Out<"stats">, "from" | "to">>;
-}
 
 /** The `admin` procedures. `ip` is the administrator's address, for the audit line. */
 export interface AdminService {
-  users(filter: In<"users">): Promise<Out<"users">>;
-  user(input: In<"user">): Promise<Out<"user">>;
+  users(filter: AdminInput<"users">): Promise<AdminOutput<"users">>;
+  user(input: AdminInput<"user">): Promise<AdminOutput<"user">>;
   adjustCredits(
     principal: Principal,
-    input: In<"adjustCredits">,
+    input: AdminInput<"adjustCredits">,
     ip: string | null,
-  ): Promise<Out<"adjustCredits">>;
-  setRole(principal: Principal, input: In<"setRole">, ip: string | null): Promise<Out<"setRole">>;
+  ): Promise<AdminOutput<"adjustCredits">>;
+  setRole(
+    principal: Principal,
+    input: AdminInput<"setRole">,
+    ip: string | null,
+  ): Promise<AdminOutput<"setRole">>;
   disableUser(
     principal: Principal,
-    input: In<"disableUser">,
+    input: AdminInput<"disableUser">,
     ip: string | null,
-  ): Promise<Out<"disableUser">>;
+  ): Promise<AdminOutput<"disableUser">>;
   enableUser(
     principal: Principal,
-    input: In<"enableUser">,
+    input: AdminInput<"enableUser">,
     ip: string | null,
-  ): Promise<Out<"enableUser">>;
+  ): Promise<AdminOutput<"enableUser">>;
   refundPayment(
     principal: Principal,
-    input: In<"refundPayment">,
+    input: AdminInput<"refundPayment">,
     ip: string | null,
-  ): Promise<Out<"refundPayment">>;
-  events(filter: In<"events">): Promise<Out<"events">>;
+  ): Promise<AdminOutput<"refundPayment">>;
+  events(filter: AdminInput<"events">): Promise<AdminOutput<"events">>;
   replayEvent(
     principal: Principal,
-    input: In<"replayEvent">,
+    input: AdminInput<"replayEvent">,
     ip: string | null,
-  ): Promise<Out<"replayEvent">>;
+  ): Promise<AdminOutput<"replayEvent">>;
   /**
    * Figures of `from`..`to`; the last 30 days unless told. VALIDATION_FAILED when from is after to, or more than 366 days
    * before it; SERVICE_UNAVAILABLE or RATE_LIMITED when too many wait for figures.
    */
-  stats(input: In<"stats">): Promise<Out<"stats">>;
+  stats(input: AdminInput<"stats">): Promise<AdminOutput<"stats">>;
 }
 
 /** What the service is made of. */

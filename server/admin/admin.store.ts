@@ -7,7 +7,8 @@ import { newId } from "../lib/ids.ts";
 import type { Ledger } from "../ledger/ports.ts";
 import { readUser, readUsers, toUserLine } from "./reads.store.ts";
 import { readStats } from "./stats.store.ts";
-import type { AdminStore, AuditLine, UserLine } from "./admin.service.ts";
+import type { AdminStore } from "./ports.ts";
+import type { AuditLine, UserLine } from "./admin.types.ts";
 
 type Models = DatabaseTransaction["models"];
 

@@ -5,7 +5,8 @@ import type { adminContract } from "../../shared/src/admin.ts";
 import { toRole } from "../auth/user-view.ts";
 import type { PrismaModels } from "../database/ports.ts";
 import { AppError } from "../lib/errors.ts";
-import type { AdminStore, UserLine } from "./admin.service.ts";
+import type { AdminStore } from "./ports.ts";
+import type { UserLine } from "./admin.types.ts";
 
 type Filter = z.output<(typeof adminContract)["users"]["input"]>;
 type UserDetail = Awaited<ReturnType<AdminStore["user"]>>;

@@ -1,7 +1,8 @@
 // Owns the log line of each administrator's write, beside its line in the audit table: done, or refused and why.
 import { isAppError } from "../lib/errors.ts";
 import type { Logger } from "../lib/logger.ts";
-import type { AdminStore, AuditLine } from "./admin.service.ts";
+import type { AdminStore } from "./ports.ts";
+import type { AuditLine } from "./admin.types.ts";
 
 /** `store`, with every write told to `logger`. Reasons and details stay in the database: people write them. */
 export function recordingWrites(store: AdminStore, logger: Logger): AdminStore {

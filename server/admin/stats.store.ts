@@ -1,7 +1,7 @@
 // Owns the figures administrators look at. One statement at a time, each served by an index.
 import { setImmediate as breathe } from "node:timers/promises";
 import type { PrismaModels } from "../database/ports.ts";
-import type { AdminStore } from "./admin.service.ts";
+import type { AdminStore } from "./ports.ts";
 
 type Stats = Awaited<ReturnType<AdminStore["stats"]>>;
 

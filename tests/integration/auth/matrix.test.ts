@@ -161,7 +161,9 @@ for (const available of await availableBackends()) {
     it.each(foreignRows)("$path does not know another person's things", async (row) => {
       const headers = bearer(user.accessToken);
       const answer = await world.call(row.path, kindOf(row.path), row.foreign(others), headers);
-      expect([answer.status, answer.code]).toEqual([404, "NOT_FOUND"]);
+      // A stream says it inside: tRPC opens it before it asks whose it is.
+      const status = kindOf(row.path) === "subscription" ? 200 : 404;
+      expect([answer.status, answer.code]).toEqual([status, "NOT_FOUND"]);
     });
 
     it("refuses a token that says ADMIN of itself", async () => {

@@ -23,10 +23,9 @@ const COMPONENTS: Components = {
       {alt === undefined || alt === "" ? "Picture" : alt}
     </a>
   ),
-  // oxlint-disable-next-line jsx-a11y/no-noninteractive-tabindex -- not every browser scrolls by keyboard without it
+  // Not every browser scrolls by keyboard without the tabindex.
   pre: ({ children }) => <pre tabIndex={0}>{children}</pre>,
   table: ({ children }) => (
-    // oxlint-disable-next-line jsx-a11y/no-noninteractive-tabindex -- as above
     <div className="scroll" tabIndex={0} role="region" aria-label="Table">
       <table>{children}</table>
     </div>

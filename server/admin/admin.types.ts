@@ -1,0 +1,38 @@
+// Shapes of administration.
+import type { z } from "zod";
+import type { adminContract } from "../../shared/src/admin.ts";
+
+export type AdminInput<Name extends keyof typeof adminContract> = z.output<
+  (typeof adminContract)[Name]["input"]
+>;
+export type AdminOutput<Name extends keyof typeof adminContract> = z.output<
+  (typeof adminContract)[Name]["output"]
+>;
+
+/** One user as administrators see them. */
+export type UserLine = AdminOutput<"users">["users"][number];
+
+/** What an administrator asked to be refunded. */
+export interface RefundRequest {
+  readonly paymentId: string;
+  /** Left out: all that is not refunded yet. */
+  readonly amountMinorUnits?: number | undefined;
+  readonly idempotencyKey: string;
+  readonly reason?: string | undefined;
+  readonly actorId: string;
+}
+
+/** Who asked, for the audit line. */
+export interface Actor {
+  readonly actorId: string;
+  readonly ip: string | null;
+}
+
+/** A line of the audit log. */
+export interface AuditLine extends Actor {
+  readonly action: string;
+  readonly targetType: string;
+  readonly targetId: string;
+  readonly reason: string | null;
+  readonly detail?: Readonly<Record<string, unknown>>;
+}

@@ -1,0 +1,33 @@
+// What administration needs of the payment service and the database.
+import type { Role } from "../../shared/src/auth.ts";
+import type { AdjustOperation } from "../ledger/ports.ts";
+import type { AdminInput, AdminOutput, AuditLine, RefundRequest, UserLine } from "./admin.types.ts";
+
+/** The payment service's side of administration. */
+export interface AdminPayments {
+  /**
+   * Refunds at Stripe and takes the credits back.
+   * Throws NOT_FOUND, CONFLICT (not refundable), VALIDATION_FAILED, IDEMPOTENCY_CONFLICT, PAYMENT_PROVIDER_ERROR.
+   */
+  refundPayment(request: RefundRequest): Promise<AdminOutput<"refundPayment">>;
+  /** Stripe events, newest first. VALIDATION_FAILED for a forged cursor. */
+  listEvents(filter: AdminInput<"events">): Promise<AdminOutput<"events">>;
+  /** Handles one stored event again, whatever its state; NOT_FOUND. */
+  replayEvent(request: { eventId: string }): Promise<AdminOutput<"replayEvent">>;
+}
+
+/** Rows as administration reads and writes them. */
+export interface AdminStore {
+  /** Users, newest first. VALIDATION_FAILED for a forged cursor. */
+  users(filter: AdminInput<"users">): Promise<AdminOutput<"users">>;
+  /** Throws NOT_FOUND. */
+  user(userId: string): Promise<AdminOutput<"user">>;
+  /** The role, the audit line and the end of older access tokens in one transaction. NOT_FOUND, CONFLICT (last admin). */
+  setRole(userId: string, role: Role, line: AuditLine): Promise<UserLine>;
+  /** Disables or enables; disabling ends every session. NOT_FOUND, CONFLICT (last admin). */
+  setDisabled(userId: string, disabledAt: Date | null, line: AuditLine): Promise<UserLine>;
+  /** Applies the correction and its audit line in one transaction. Throws what Ledger.submit throws. */
+  adjust(operation: AdjustOperation, line: AuditLine): Promise<AdminOutput<"adjustCredits">>;
+  audit(line: AuditLine): Promise<void>;
+  stats(from: Date, to: Date): Promise<Omit<AdminOutput<"stats">, "from" | "to">>;
+}
