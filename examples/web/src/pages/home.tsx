@@ -6,7 +6,7 @@ import { Link, usePageTitle } from "../router.tsx";
 import { Card, Empty, Loaded } from "../ui/basics.tsx";
 import { everyDay, localToday, UsageChart } from "../ui/chart.tsx";
 import { FEATURE_NAMES, sourceName } from "../words.ts";
-import { Icon } from "../ui/icons.tsx";
+import { Icon, type IconName } from "../ui/icons.tsx";
 import { Entries } from "./entries.tsx";
 
 const CHART_DAYS = 30;
@@ -66,11 +66,11 @@ function Hero() {
 }
 
 /** Where each feature is used. One without a page of its own has no card. */
-const FEATURE_PLACES: Partial<Record<Feature, { to: string; action: string }>> = {
-  "chat-flash": { to: "/chat", action: "Ask" },
-  "chat-pro": { to: "/chat?model=chat-pro", action: "Ask in depth" },
-  "ppt-generate": { to: "/slides", action: "Make slides" },
-  "ppt-edit": { to: "/slides", action: "Edit slides" },
+const FEATURE_PLACES: Partial<Record<Feature, { to: string; action: string; icon: IconName }>> = {
+  "chat-flash": { to: "/chat", action: "Ask", icon: "chat-flash" },
+  "chat-pro": { to: "/chat?model=chat-pro", action: "Ask in depth", icon: "chat-pro" },
+  "ppt-generate": { to: "/slides", action: "Make slides", icon: "ppt-generate" },
+  "ppt-edit": { to: "/slides", action: "Edit slides", icon: "ppt-edit" },
 };
 
 function Create() {
@@ -84,7 +84,7 @@ function Create() {
           return (
             <article className={`feature ${feature}`} key={feature}>
               <span className="feature-icon">
-                <Icon name={feature} size={22} />
+                <Icon name={place.icon} size={22} />
               </span>
               <h3>{label}</h3>
               <p className="soft">{description}</p>
