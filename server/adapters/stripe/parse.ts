@@ -190,6 +190,8 @@ export function readLine(value: unknown): StripeInvoiceLine & { id: string } {
     id: text(raw, "id"),
     amount: integer(raw, "amount"),
     priceId: (details && idOrNull(details, "price")) ?? idOrNull(raw, "price"),
+    // Null on lines without one, and 0 on a line for nothing: both are worth what their amount says.
+    quantity: Math.max(1, integerOrNull(raw, "quantity") ?? 1),
     proration: (item ? own(item, "proration") : own(raw, "proration")) === true,
     periodStart: date(period, "start"),
     periodEnd: date(period, "end"),

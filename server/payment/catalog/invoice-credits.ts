@@ -9,6 +9,8 @@ export interface PaidLine {
   readonly interval: "month" | "year";
   /** Credits the plan gives per month. */
   readonly monthlyCredits: number;
+  /** How many of the plan the line is for; defaults to 1. */
+  readonly quantity?: number;
   readonly periodStart: Date;
   readonly periodEnd: Date;
 }
@@ -58,7 +60,8 @@ function dueOf(line: PaidLine, monthsLeft: number): Fraction {
   const total = totalOf(line);
   if (line.interval === "month") return total;
   const sign = line.amount < 0 ? -1n : 1n;
-  const later = sign * BigInt(line.monthlyCredits) * BigInt(monthsLeft);
+  const perMonth = BigInt(line.monthlyCredits) * BigInt(line.quantity ?? 1);
+  const later = sign * perMonth * BigInt(monthsLeft);
   return plus(total, { top: -later, bottom: 1n });
 }
 
@@ -93,7 +96,7 @@ function duesOf(lines: readonly PaidLine[], anchor: Date): Due[] {
  * prorated one its share, money given back for unused time a negative one. So an upgrade at share r of the period gives
  * floor((new - old) x r): exactly what was paid for, however late it comes and whatever came before it.
  * A monthly line is due at once. A yearly line is due month by month on the anchor's day: after its last k months are
- * taken off, `total - k x credits per month` is due, so that the sum is exact and every whole month gives the plan's
+ * taken off, `total - k x credits per month x quantity` is due, so that the sum is exact and every whole month gives the plan's
  * credits. What is given never falls and is never below zero; what an invoice gives back is `signedSlicesOf`'s.
  * Credits expire one month after the month they are for, or one month after `paidAt`, whichever is later.
  */

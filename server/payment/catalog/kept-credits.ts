@@ -11,6 +11,7 @@ const storedLines = z.object({
       unitAmount: z.int(),
       interval: z.enum(["month", "year"]),
       monthlyCredits: z.int(),
+      quantity: z.int().min(1).default(1),
       periodStart: z.iso.datetime().transform((text) => new Date(text)),
       periodEnd: z.iso.datetime().transform((text) => new Date(text)),
     }),

@@ -86,6 +86,7 @@ export interface StripeCreditNote {
 export interface StripeInvoiceLine {
   readonly amount: number;
   readonly priceId: string | null;
+  readonly quantity: number;
   readonly proration: boolean;
   readonly periodStart: Date;
   readonly periodEnd: Date;

@@ -31,6 +31,7 @@ export async function paidLines(
       unitAmount: priced.price.unitAmount,
       interval: priced.price.interval ?? priced.plan.interval,
       monthlyCredits: priced.plan.credits,
+      quantity: line.quantity,
       periodStart: line.periodStart,
       periodEnd: line.periodEnd,
       planId: priced.plan.id,

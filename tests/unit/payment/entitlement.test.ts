@@ -45,6 +45,12 @@ const pair = fc.constantFrom([BASIC, PRO], [PRO, TEAM], [BASIC, TEAM]) as fc.Arb
   [Plan, Plan]
 >;
 
+it("gives every month of a year its credits for each of the quantity", () => {
+  const three = { ...line(BASIC, "year", BASIC.price * 10 * 3), quantity: 3 };
+  const slices = slicesOf([three], start);
+  expect(slices.map(({ credits }) => credits)).toEqual(Array.from({ length: 12 }, () => 1_500));
+});
+
 describe("entitlement", () => {
   it("gives a full month its plan's credits, until one month after it", () => {
     const [slice, ...more] = slicesOf([line(PRO, "month", 1999)], start);
