@@ -3,6 +3,8 @@ import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { describe, expect, test } from "vitest";
+import { HANDLED_EVENTS } from "../../../server/payment/events/events.ts";
+import { ERROR_CODES } from "../../../shared/src/errors.ts";
 
 const ROOT = fileURLToPath(new URL("../../../", import.meta.url));
 const { scripts } = JSON.parse(readFileSync(join(ROOT, "package.json"), "utf8")) as {
@@ -53,5 +55,16 @@ describe("documents", () => {
   test("finds a broken link, command and path", () => {
     const text = "[a](gone.md) [b](../README.md#x) `npm run gone` `server/gone.ts` `server/ledger`";
     expect(missing("docs/x.md", text)).toEqual(["gone.md", "gone", "server/gone.ts"]);
+  });
+
+  test("the Stripe guide lists the events that are handled", () => {
+    const guide = readFileSync(join(ROOT, "docs/guides/stripe.md"), "utf8");
+    const table = guide.slice(guide.indexOf("| group | events |"), guide.indexOf("Other events"));
+    expect(all(/`([a-z_.]+)`/g, table).sort()).toEqual([...HANDLED_EVENTS].sort());
+  });
+
+  test("troubleshooting knows every error code", () => {
+    const page = readFileSync(join(ROOT, "docs/troubleshooting.md"), "utf8");
+    expect(Object.keys(ERROR_CODES).filter((code) => !page.includes(`\`${code}\``))).toEqual([]);
   });
 });
