@@ -1,14 +1,8 @@
 // The admin area in a real Chromium: an administrator finds a person, corrects, refunds, disables, replays; others see nothing.
 import type { BrowserContext, Page } from "playwright-core";
 import { afterAll, beforeAll, expect, test } from "vitest";
-import {
-  type BrowserWorld,
-  goTo,
-  seeIn,
-  seriousProblems,
-  signInAs,
-  startBrowserWorld,
-} from "./world.ts";
+import { goTo, seeIn, seriousProblems, signInAs } from "./person.ts";
+import { type BrowserWorld, startBrowserWorld } from "./world.ts";
 
 let world: BrowserWorld;
 let customer: BrowserContext;

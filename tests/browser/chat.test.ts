@@ -2,7 +2,8 @@
 import type { BrowserContext, Page } from "playwright-core";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import type { TcpProxy } from "../support/tcp-proxy.ts";
-import { ask, type BrowserWorld, goTo, seeIn, signInAs, startBrowserWorld } from "./world.ts";
+import { ask, goTo, seeIn, signInAs } from "./person.ts";
+import { type BrowserWorld, startBrowserWorld } from "./world.ts";
 
 let world: BrowserWorld;
 let proxy: TcpProxy;

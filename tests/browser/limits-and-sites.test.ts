@@ -1,6 +1,7 @@
 // Owns two surroundings of the frontend: a user who calls too often, and an API on another site.
 import { describe, expect, test } from "vitest";
-import { ask, goTo, seeIn, signInAs, startBrowserWorld } from "./world.ts";
+import { ask, goTo, seeIn, signInAs } from "./person.ts";
+import { startBrowserWorld } from "./world.ts";
 
 describe("with few calls allowed", () => {
   test("whoever is too quick is told kindly, and charged nothing for it", async () => {

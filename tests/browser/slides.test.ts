@@ -2,14 +2,8 @@
 import { readFile } from "node:fs/promises";
 import type { BrowserContext, Page } from "playwright-core";
 import { afterAll, beforeAll, expect, test } from "vitest";
-import {
-  type BrowserWorld,
-  goTo,
-  makeSlides,
-  seeIn,
-  signInAs,
-  startBrowserWorld,
-} from "./world.ts";
+import { goTo, makeSlides, seeIn, signInAs } from "./person.ts";
+import { type BrowserWorld, startBrowserWorld } from "./world.ts";
 
 let world: BrowserWorld;
 let person: BrowserContext;

@@ -1,18 +1,8 @@
 // Owns the story a newcomer lives through in a real Chromium, under the usual limit of 100 calls.
 import type { BrowserContext, Page } from "playwright-core";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import {
-  ask,
-  type BrowserWorld,
-  DESKTOP,
-  goTo,
-  makeSlides,
-  PHONE,
-  seeIn,
-  seriousProblems,
-  signInAs,
-  startBrowserWorld,
-} from "./world.ts";
+import { ask, goTo, makeSlides, seeIn, seriousProblems, signInAs } from "./person.ts";
+import { type BrowserWorld, DESKTOP, PHONE, startBrowserWorld } from "./world.ts";
 
 let world: BrowserWorld;
 beforeAll(async () => {
