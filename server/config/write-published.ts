@@ -7,7 +7,7 @@ import { publishedMark } from "./weak-secrets.ts";
 
 /** Shorter ones are refused by their length wherever they are used. */
 const MIN_BYTES = 16;
-const MARKS_PER_LINE = 5;
+const MARKS_PER_LINE = 8;
 
 const marks = new Set(PUBLISHED);
 for (const list of process.argv.slice(2))
