@@ -5,8 +5,8 @@ import proxyAddr from "proxy-addr";
 import type { Config } from "../config/config.ts";
 import { trimOptionalWhitespace } from "../lib/text.ts";
 
-/** Whether the peer `hop` places from this server is a proxy whose X-Forwarded-For is believed. Express takes it as is. */
-export type TrustedProxy = (address: string, hop: number) => boolean;
+/** Whether the peer `hop` places from this server is a proxy whose X-Forwarded-For is believed. */
+type TrustedProxy = (address: string, hop: number) => boolean;
 
 /** An address in its one spelling here: without a zone, and an IPv4 mapped into IPv6 (RFC 4291 2.5.5.2) as the IPv4 it is. */
 function plain(address: string): string {
@@ -23,8 +23,8 @@ function plain(address: string): string {
   return [bits >>> 24, (bits >>> 16) & 255, (bits >>> 8) & 255, bits & 255].join(".");
 }
 
-/** The one rule about proxies: for the client's address, for Express's `trust proxy` and for connections. */
-export function createTrustedProxy(trustProxy: Config["trustProxy"]): TrustedProxy {
+/** The one rule about proxies: for the client's address and for connections. */
+function createTrustedProxy(trustProxy: Config["trustProxy"]): TrustedProxy {
   if (trustProxy === false) return () => false;
   const trusts: TrustedProxy =
     typeof trustProxy === "number"

@@ -58,6 +58,7 @@ export function createHttpHandler(deps: HttpHandlerDeps): HttpHandler {
   const { readiness } = deps;
   const routes = createRoutes({
     ...shared,
+    clientAddress,
     config,
     services,
     metrics,

@@ -12,7 +12,6 @@ import { AppError } from "../lib/errors.ts";
 import type { Logger } from "../lib/logger.ts";
 import type { Context, Services } from "../trpc/context.ts";
 import { countCall } from "../trpc/limits.ts";
-import { createTrustedProxy } from "./client-address.ts";
 import type { AssertSameSite } from "./cross-site.ts";
 import { sendError, sendJson, setRoute } from "./response.ts";
 import { createDocs } from "./openapi/docs.ts";
@@ -28,6 +27,7 @@ export interface RoutesDeps {
   readonly config: Config;
   readonly services: Services;
   readonly createContext: (request: IncomingMessage, response: ServerResponse) => Context;
+  readonly clientAddress: (request: IncomingMessage) => string;
   readonly bodies: BodyReader;
   readonly assertSameSite: AssertSameSite;
   readonly rest: IRouter;
@@ -38,7 +38,7 @@ export interface RoutesDeps {
 
 /** The Express app: everything that is not tRPC, in the order in which it is asked. */
 export function createRoutes(deps: RoutesDeps): Express {
-  const app = createExpress(deps.config);
+  const app = createExpress();
   app.get("/health", (request, response) => {
     setRoute(request, "/health");
     sendJson(response, 200, health());
@@ -68,11 +68,10 @@ export function createRoutes(deps: RoutesDeps): Express {
   return app;
 }
 
-function createExpress(config: RoutesDeps["config"]): Express {
+function createExpress(): Express {
   const app = express();
   app.disable("x-powered-by");
   app.disable("etag");
-  app.set("trust proxy", createTrustedProxy(config.trustProxy));
   app.set("query parser", "simple");
   app.enable("case sensitive routing");
   return app;
@@ -102,11 +101,18 @@ async function sendMetrics(
   response.end(answer.text);
 }
 
-function createSignInRoutes({ services, config, logger, createContext }: RoutesDeps) {
+function createSignInRoutes({
+  services,
+  config,
+  logger,
+  createContext,
+  clientAddress,
+}: RoutesDeps) {
   return createGoogleRoutes({
     auth: services.auth,
     config,
     logger,
+    clientAddress,
     limit: async (request, response) => {
       const ctx = createContext(request, response);
       await countCall(ctx, "signIn", ctx.request.ip);

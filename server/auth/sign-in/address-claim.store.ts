@@ -4,6 +4,7 @@ import type { DatabaseTransaction } from "../../database/ports.ts";
 import { lockUser } from "../../database/lock-user.ts";
 import { newId } from "../../lib/ids.ts";
 import type { SignIn } from "../auth.types.ts";
+import { markAddress, releasedEmail, wasHeldByAnother } from "./address-mark.store.ts";
 import { SignInFailure } from "./sign-in-error.ts";
 
 type Models = DatabaseTransaction["models"];
@@ -18,11 +19,6 @@ export interface AddressClaim {
 
 /** The holder may change between being found and being locked; twice in a row is nobody's bad luck. */
 const MAX_LOOKS = 5;
-
-/** The address of an account that lost its own: unique, and of a domain that never receives mail (RFC 2606). */
-export function releasedEmail(userId: string): string {
-  return `released-${userId}@released.invalid`;
-}
 
 /**
  * Decides between linking and a new account, and frees the address for the newcomer where another `sub` had it.
@@ -40,7 +36,7 @@ export async function claimAddress(
     await lockUser(tx, holder.id);
     const locked = await tx.models.user.findUnique({
       where: { id: holder.id },
-      select: { id: true, email: true, emailVerifiedAt: true },
+      select: { id: true, email: true, emailVerifiedAt: true, addressTakenAt: true },
     });
     if (locked?.email !== email) continue;
     const known = await tx.models.identity.findMany({
@@ -50,7 +46,7 @@ export async function claimAddress(
     // The same person's other tab was a moment faster.
     if (known.some(({ id }) => id === ownIdentityId)) return { linkTo: locked.id, takenFrom: null };
     if (known.length > 0) {
-      await releaseAddress(tx.models, locked.id, request);
+      await releaseAddress(tx.models, locked, request);
       return { linkTo: null, takenFrom: locked.id };
     }
     // Otherwise whoever typed the address first would own the account of whoever proves it.
@@ -62,7 +58,13 @@ export async function claimAddress(
   throw new SignInFailure("account_conflict", "the address keeps changing hands");
 }
 
-async function releaseAddress(models: Models, userId: string, request: SignIn): Promise<void> {
+async function releaseAddress(
+  models: Models,
+  holder: { id: string; email: string; addressTakenAt: Date | null },
+  request: SignIn,
+): Promise<void> {
+  const userId = holder.id;
+  await markAddress(models, holder, request.session.startedAt);
   await models.user.update({
     where: { id: userId },
     data: { email: releasedEmail(userId), emailVerifiedAt: null },
@@ -109,15 +111,16 @@ async function auditAddress(
 }
 
 /**
- * Whether ADMIN_EMAILS may raise this account by its address: the address is its own, was never taken over from
- * another `sub`, and no other `sub` of the issuer leads to the account.
+ * Whether ADMIN_EMAILS may raise this account by its address: the address is its own, no other `sub` of the
+ * issuer holds or held it, and no other `sub` of the issuer leads to the account.
  */
 export async function mayBeRaised(
   models: Models,
-  user: { id: string; addressTakenAt: Date | null },
+  user: { id: string; email: string; addressTakenAt: Date | null },
   identity: { id: string; issuer: string },
 ): Promise<boolean> {
   if (user.addressTakenAt !== null) return false;
+  if (await wasHeldByAnother(models, user.email, identity)) return false;
   const others = await models.identity.count({
     where: { userId: user.id, issuer: identity.issuer, NOT: { id: identity.id } },
   });

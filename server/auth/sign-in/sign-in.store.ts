@@ -9,6 +9,7 @@ import type { Ledger } from "../../ledger/ports.ts";
 import type { SignedIn, SignIn } from "../auth.types.ts";
 import type { SignInStore } from "../ports.ts";
 import { auditTakenAddress, claimAddress, mayBeRaised } from "./address-claim.store.ts";
+import { markAddress, wasHeldByAnother } from "./address-mark.store.ts";
 import { carryDebt } from "./carry-debt.store.ts";
 import { SignInFailure } from "./sign-in-error.ts";
 
@@ -99,7 +100,14 @@ async function openAccount(
   const { models } = tx;
   const { linkTo, takenFrom } = await claimAddress(tx, request, identity.id);
   const created = linkTo === null;
-  const userId = linkTo ?? (await createUser(models, request, takenFrom !== null));
+  const { issuer, email } = request.identity;
+  const userId =
+    linkTo ??
+    (await createUser(
+      models,
+      request,
+      takenFrom !== null || (await wasHeldByAnother(models, email, { id: identity.id, issuer })),
+    ));
   if (takenFrom !== null) await auditTakenAddress(models, request, userId);
   const bonus = created && !identity.hadBonus;
   await saveIdentity(models, request, { id: identity.id, userId, bonus });
@@ -173,12 +181,15 @@ async function followIdentity(
   if (user.disabledAt !== null)
     throw new SignInFailure("account_disabled", "the account is disabled");
   const email = await nextEmail(tx.models, user, identity.email, logger);
+  if (email !== null && email !== user.email) {
+    await markAddress(tx.models, user, session.startedAt);
+  }
   const known = { id: identityId(identity.issuer, identity.subject), issuer: identity.issuer };
   const becomesAdmin =
     isAdmin &&
     user.role !== "ADMIN" &&
     email !== null &&
-    (await mayBeRaised(tx.models, user, known));
+    (await mayBeRaised(tx.models, { ...user, email }, known));
   await tx.models.user.update({
     where: { id: userId },
     data: {

@@ -1,4 +1,5 @@
 // The two redirects of a Google sign-in, which cannot be tRPC: out to the issuer and back to the frontend.
+import type { IncomingMessage } from "node:http";
 import { type Request, type Response, Router } from "express";
 import type { SignInError } from "../../../shared/src/errors.ts";
 import { STATE_TTL_SECONDS, isStateCookie } from "../../auth/sign-in/sign-in-state.ts";
@@ -16,6 +17,7 @@ export interface GoogleRoutesDeps {
   readonly auth: Pick<AuthService, "startSignIn" | "finishSignIn">;
   readonly config: Pick<Config, "cookies" | "frontendOrigins">;
   readonly logger: Logger;
+  readonly clientAddress: (request: IncomingMessage) => string;
   /** Counts one sign-in request of the client; throws RATE_LIMITED. */
   readonly limit?: (request: Request, response: Response) => Promise<void>;
 }
@@ -28,16 +30,19 @@ export function createGoogleRoutes(deps: GoogleRoutesDeps): Router {
   return routes;
 }
 
-function startSignIn({ auth }: GoogleRoutesDeps, request: Request): Promise<SignInRedirect> {
+function startSignIn(
+  { auth, clientAddress }: GoogleRoutesDeps,
+  request: Request,
+): Promise<SignInRedirect> {
   return auth.startSignIn({
     returnTo: once(request, "returnTo"),
     stateCookies: stateCookies(request),
-    ip: request.ip ?? "",
+    ip: clientAddress(request),
   });
 }
 
 function finishSignIn(
-  { auth, config }: GoogleRoutesDeps,
+  { auth, config, clientAddress }: GoogleRoutesDeps,
   request: Request,
 ): Promise<SignInRedirect> {
   return auth.finishSignIn({
@@ -50,7 +55,7 @@ function finishSignIn(
     stateCookies: stateCookies(request),
     refreshCookies: readRefreshCookies(request.headers.cookie, config.cookies),
     userAgent: request.get("user-agent") ?? null,
-    ip: request.ip ?? "",
+    ip: clientAddress(request),
   });
 }
 
@@ -77,7 +82,7 @@ function redirecting(
       sendRedirect(response, await step(deps, request), deps.config.cookies);
     } catch (error) {
       const signInError = isAppError(error, "RATE_LIMITED") ? "rate_limited" : "server_error";
-      const line = { event: "sign-in refused", ip: request.ip ?? "" };
+      const line = { event: "sign-in refused", ip: deps.clientAddress(request) };
       if (signInError === "rate_limited") deps.logger.warn({ ...line, signInError }, line.event);
       else deps.logger.error({ ...line, err: error }, "sign-in failed");
       redirect(response, errorPage(deps.config.frontendOrigins[0], signInError));

@@ -13,6 +13,7 @@ import type { SignInStore } from "../../../server/auth/ports.ts";
 import { createSignInStore } from "../../../server/auth/sign-in/sign-in.store.ts";
 import type { Backend } from "../../../server/infrastructure.ts";
 import { isAppError } from "../../../server/lib/errors.ts";
+import { createClientAddress } from "../../../server/http/client-address.ts";
 import { createGoogleRoutes } from "../../../server/http/routes/google.ts";
 import { createLedger } from "../../../server/ledger/ledger.ts";
 import type { Ledger } from "../../../server/ledger/ports.ts";
@@ -132,7 +133,8 @@ export async function openWorld(
       logger,
       now: skewed,
     });
-    app.use(createGoogleRoutes({ auth, config, logger }));
+    const clientAddress = createClientAddress(false);
+    app.use(createGoogleRoutes({ auth, config, logger, clientAddress }));
     instances.push({ backend, auth, ledger, signIns, url });
   }
   const [first, ...others] = instances;
@@ -171,7 +173,7 @@ export async function openWorld(
           client: { userAgent: "suite", ip: "127.0.0.1" },
         },
         signupCredits: config.credits.signup,
-        isAdmin: false,
+        isAdmin: adminEmails.includes(email),
       });
       return { userId, sessionId: token.sessionId, email, refreshToken: token.text };
     },

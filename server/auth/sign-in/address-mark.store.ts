@@ -1,0 +1,93 @@
+// Who held an address before: the mark belongs to the address and outlives the accounts, so that nobody sheds it by
+// deleting an account and coming back.
+import { createHash } from "node:crypto";
+import type { DatabaseTransaction } from "../../database/ports.ts";
+import { newId } from "../../lib/ids.ts";
+import { asciiLowerCase } from "../../lib/text.ts";
+
+type Models = DatabaseTransaction["models"];
+
+const TARGET_TYPE = "address";
+/** More people than any honest mailbox has had; beyond it the address counts as another's. */
+const MAX_HOLDERS = 50;
+
+/** An account as it is about to lose its address. */
+interface Holder {
+  readonly id: string;
+  readonly email: string;
+  readonly addressTakenAt: Date | null;
+}
+
+/** The address of an account that lost its own: unique, and of a domain that never receives mail (RFC 2606). */
+export function releasedEmail(userId: string): string {
+  return `released-${userId}@released.invalid`;
+}
+
+/** Writes down who held the account's address. Call before the address or the account's identities change. */
+export async function markAddress(models: Models, holder: Holder, at: Date): Promise<void> {
+  if (holder.email === releasedEmail(holder.id)) return;
+  const targetId = addressHash(holder.email);
+  const identities = await models.identity.findMany({
+    where: { userId: holder.id },
+    select: { id: true },
+  });
+  const holders: (string | null)[] = identities.map(({ id }) => id);
+  // Taken over: from somebody whose identity may not be on record any more.
+  if (holder.addressTakenAt !== null) holders.push(null);
+  const known = await findMarks(models, targetId);
+  if (known.length >= MAX_HOLDERS) return;
+  for (const identityId of holders) {
+    const detail = JSON.stringify({ identityId });
+    if (known.includes(detail)) continue;
+    await models.auditLog.create({
+      data: {
+        id: newId(at.getTime()),
+        actorId: null,
+        action: "address.held",
+        targetType: TARGET_TYPE,
+        targetId,
+        reason: "ADMIN_EMAILS raises nobody else by this address.",
+        detail,
+        createdAt: at,
+      },
+    });
+  }
+}
+
+/** Whether another `sub` of the identity's issuer is known to have held the address. */
+export async function wasHeldByAnother(
+  models: Models,
+  email: string,
+  identity: { id: string; issuer: string },
+): Promise<boolean> {
+  const marks = await findMarks(models, addressHash(email));
+  if (marks.length >= MAX_HOLDERS) return true;
+  const holders = marks.map((detail) => holderOf(detail));
+  const ids = holders.filter((id) => id !== null);
+  if (ids.length < holders.length) return true;
+  const others = ids.filter((id) => id !== identity.id);
+  if (others.length === 0) return false;
+  const { issuer } = identity;
+  return (await models.identity.count({ where: { id: { in: others }, issuer } })) > 0;
+}
+
+/** The address in no form that says whose it is. */
+function addressHash(email: string): string {
+  return createHash("sha256").update(asciiLowerCase(email)).digest("hex");
+}
+
+async function findMarks(models: Models, targetId: string): Promise<(string | null)[]> {
+  const lines = await models.auditLog.findMany({
+    where: { targetType: TARGET_TYPE, targetId },
+    select: { detail: true },
+    take: MAX_HOLDERS,
+  });
+  return lines.map(({ detail }) => detail);
+}
+
+/** The identity a mark names; null = somebody unknown. */
+function holderOf(detail: string | null): string | null {
+  const mark: unknown = JSON.parse(detail ?? "null");
+  if (typeof mark !== "object" || mark === null || !("identityId" in mark)) return null;
+  return typeof mark.identityId === "string" ? mark.identityId : null;
+}
