@@ -31,7 +31,8 @@ export const RATE_LIMIT_TIERS: Readonly<Record<RateTier, Tier>> = {
   signIn: { share: 1, counts: "address" },
   // Refreshes and logouts that show no token of ours.
   refresh: { share: 3, counts: "address" },
-  // A refresh or a logout that shows a token of ours: nobody else can use up what is left of it.
+  // A refresh that shows a token of ours (a logout that does is not counted), and logging out everywhere: nobody else can
+  // use up what is left of it.
   session: { share: 1, counts: "session" },
   // Opening a checkout costs calls to Stripe.
   checkout: { share: 0.25, counts: "user" },

@@ -199,12 +199,10 @@ async function bodyToken(getRawInput: () => Promise<unknown>): Promise<string | 
   return typeof input.refreshToken === "string" ? input.refreshToken : undefined;
 }
 
-/** The key of a session's logouts: they are counted apart, so that nothing else can use them up. */
-const logoutOf = (sessionId: string) => `${sessionId}:logout`;
-
 /**
  * Looks at the origin, then counts the call against the caller's address. A call that shows a refresh token of ours counts
- * against its session instead: neighbours behind one address cannot keep each other from renewing or ending a sign-in.
+ * against its session instead: neighbours behind one address cannot keep each other from renewing a sign-in. A logout
+ * that shows one is not counted at all: nothing may keep anybody from ending a sign-in.
  */
 const limitedByAddress = t.middleware(async ({ ctx, meta, type, getRawInput, next }) => {
   requireOwnOrigin(ctx, type);
@@ -216,7 +214,7 @@ const limitedByAddress = t.middleware(async ({ ctx, meta, type, getRawInput, nex
         })
       : null;
   if (sessionId === null) await countCall(ctx, meta?.tier ?? "anonymous", ctx.request.ip);
-  else await countCall(ctx, "session", meta?.logout ? logoutOf(sessionId) : sessionId);
+  else if (!meta?.logout) await countCall(ctx, "session", sessionId);
   return next();
 });
 
@@ -230,7 +228,8 @@ const limitedByUser = t.middleware(async ({ ctx, meta, type, next }) => {
     await countCall(ctx, "anonymous", ctx.request.ip);
     throw error;
   }
-  if (meta?.logout) await countCall(ctx, "session", logoutOf(user.sessionId));
+  // A logout is counted apart, so that nothing else can use it up.
+  if (meta?.logout) await countCall(ctx, "session", `${user.sessionId}:logout`);
   else await countCall(ctx, type === "mutation" ? "user" : "userRead", user.userId);
   if (meta?.tier) await countCall(ctx, meta.tier, user.userId);
   const result = await next({ ctx: { user } });

@@ -1,7 +1,9 @@
 // Owns the proof that N calls per window pass and no more: over two instances, in batches, by address and by user.
 import { afterAll, afterEach, describe, expect, test } from "vitest";
 import { availableBackends } from "../../support/databases.ts";
-import { startServer, type TestServer } from "../../support/server.ts";
+import { driveSignIn } from "../../support/google-sign-in.ts";
+import { cookiesOf, startServer, type TestServer } from "../../support/server.ts";
+import { openApp } from "../auth/app-world.ts";
 
 let server: TestServer | undefined;
 afterEach(async () => {
@@ -72,6 +74,32 @@ describe.each(await availableBackends())("on $name", (available) => {
     expect((await ask(server.url)).status).toBe(200);
     for (let probe = 0; probe < N + 5; probe += 1)
       expect((await fetch(`${server.url}/health`)).status).toBe(200);
+  });
+
+  test("a logout that shows a token of ours is never refused, however many there are", async () => {
+    const world = await openApp(available, { ...env, RATE_LIMIT_MAX_REQUESTS: "1" });
+    try {
+      const person = await world.person();
+      const logout = async (path: string, refreshToken: string) => {
+        const headers = { "content-type": "application/json" };
+        const init = { method: "POST", headers, body: JSON.stringify({ refreshToken }) };
+        return (await fetch(world.url + path, init)).status;
+      };
+      for (const path of ["/api/auth/logout", "/api/trpc/auth.logout"])
+        for (let call = 0; call < 3; call += 1)
+          expect(await logout(path, person.refreshToken)).toBe(200);
+      // One that shows none of ours counts against the address, three to a window here.
+      const statuses: number[] = [];
+      for (let call = 0; call < 4; call += 1)
+        statuses.push(await logout("/api/auth/logout", "skr_x"));
+      expect(statuses).toEqual([200, 200, 200, 429]);
+      const other = await world.person();
+      expect(await logout("/api/auth/logout", other.refreshToken)).toBe(200);
+      const { models } = world.opened.backend.database;
+      expect(await models.session.count({ where: { revokedReason: "logout" } })).toBe(2);
+    } finally {
+      await world.close();
+    }
   });
 });
 
@@ -176,6 +204,26 @@ describe("X-Forwarded-For", () => {
     expect(refused).toBeGreaterThanOrEqual(9);
     expect((await ask(server.url, from("203.0.113.8"))).status).toBe(200);
   });
+
+  test.each([
+    ["203.0.113.7", "203.0.113.7"],
+    ["::ffff:203.0.113.7", "203.0.113.7"],
+    ["not-an-address, 203.0.113.7", "203.0.113.7"],
+  ])(
+    "of a sign-in (%s) is read by the same rule: the session is from %s",
+    async (chain, client) => {
+      server = await startServer({ env: { ...env, TRUST_PROXY: "2" } });
+      const init = { redirect: "manual", headers: from(chain) } as const;
+      const out = await fetch(`${server.url}/api/auth/google`, init);
+      const email = "forwarded@example.com";
+      const callback = await driveSignIn(out.headers.get("location") ?? "", { email });
+      const cookie = cookiesOf(out).join("; ");
+      await fetch(callback, { ...init, headers: { ...init.headers, cookie } });
+      const { models } = server.opened.backend.database;
+      const sessions = await models.session.findMany({ select: { ipAddress: true } });
+      expect(sessions).toEqual([{ ipAddress: client }]);
+    },
+  );
 
   test("counts IPv6 by /64", async () => {
     server = await startServer({ env: { ...env, TRUST_PROXY: "loopback" } });
