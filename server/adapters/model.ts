@@ -59,23 +59,28 @@ async function ask(
   signal: AbortSignal,
 ): Promise<AsyncIterable<Chunk>> {
   const formats = request.json === undefined ? [undefined] : formatsOf(request.json);
-  for (const [index, format] of formats.entries()) {
+  // The last try asks for nothing that an old provider may not know.
+  const tries = [
+    ...formats.map((format) => ({ format, usage: true })),
+    { format: undefined, usage: false },
+  ];
+  for (const [index, { format, usage }] of tries.entries()) {
     try {
       return await client.chat.completions.create(
         {
           model: request.model,
           messages: request.messages.map(({ role, content }) => ({ role, content })),
           stream: true,
-          stream_options: { include_usage: true },
+          ...(usage ? { stream_options: { include_usage: true } } : {}),
           ...(format === undefined ? {} : { response_format: format }),
         },
         { signal },
       );
     } catch (error) {
-      // 400 or 422: it does not know this format. Nothing was produced, so the next one may be tried.
+      // 400 or 422: it does not know one of these fields. Nothing was produced, so the next one may be tried.
       const isUnknownFormat =
         error instanceof APIError && (error.status === 400 || error.status === 422);
-      if (!isUnknownFormat || index === formats.length - 1) throw error;
+      if (!isUnknownFormat || index === tries.length - 1) throw error;
     }
   }
   throw brokenOff();

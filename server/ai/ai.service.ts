@@ -56,7 +56,7 @@ export interface AiService {
   /** Throws NOT_FOUND. */
   run(userId: string, runId: string): Promise<RunView>;
   /** Job: ends runs whose producer died. Returns how many. */
-  endAbandoned(): Promise<number>;
+  endAbandoned(signal: AbortSignal): Promise<number>;
   /** Job: forgets runs that ended 90 days ago. Returns how many. */
   prune(signal: AbortSignal): Promise<number>;
   /** Runs produced by this process now. */
@@ -73,7 +73,8 @@ const DEFAULT_TIMINGS: RunTimings = {
   leaseMs: 20_000,
   tickMs: 2_000,
 };
-const KEEP_RUNS_MS = 90 * 86_400_000;
+// A day longer than the ledger keeps the key of the hold: a key is forgotten by both or by neither.
+const KEEP_RUNS_MS = 91 * 86_400_000;
 const PRUNE_CHUNK = 500;
 /** Runs that are nearly done when the server stops may still end by themselves. */
 const CLOSE_GRACE_MS = 2_000;
@@ -100,7 +101,7 @@ export function createAiService(options: AiDeps): AiService {
       ),
     stop: (userId, runId) => stopRun(deps, userId, runId),
     run: (userId, runId) => viewRun(deps, userId, runId),
-    endAbandoned: () => endAbandonedRuns(deps),
+    endAbandoned: (signal) => endAbandonedRuns(deps, signal),
     prune: (signal) => pruneRuns(deps, signal),
     get activeRuns() {
       return active.size;

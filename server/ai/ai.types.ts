@@ -32,7 +32,8 @@ export interface Run {
   /** The balance after the charge; null while it runs. */
   readonly balance: number | null;
   readonly code: ErrorCode | null;
-  readonly stopRequested: boolean;
+  /** Number of the last event; null while it runs, and where its producer died. */
+  readonly lastSeq: number | null;
   readonly leaseExpiresAt: Date;
   readonly createdAt: Date;
   readonly endedAt: Date | null;
@@ -52,6 +53,8 @@ export interface RunEnding extends TokenCounts {
   readonly chargeCredits: number;
   readonly model: string | null;
   readonly durationMs: number;
+  /** Number of the event that will tell of the end. */
+  readonly lastSeq: number;
 }
 
 /** How it ended. */

@@ -7,13 +7,18 @@ import { AppError } from "../lib/errors.ts";
 export interface DeckParser {
   /** Slides completed by this piece. Throws AI_PROVIDER_ERROR when the text is no deck. */
   push(text: string): Slide[];
+  /** Whether the JSON was closed. */
+  readonly isWhole: boolean;
 }
+
+/** What may stand before the JSON. */
+const MAX_PREFACE_LENGTH = 10_000;
 
 /** A parser of `{"title": …, "slides": [{"title", "bullets", "notes"?}, …]}`; text around the JSON is skipped. */
 export function createDeckParser(): DeckParser {
   const parser = new JSONParser({ paths: ["$.slides.*"], keepStack: false });
   let found: Slide[] = [];
-  let begun = false;
+  let preface: string | null = "";
   let over = false;
   parser.onValue = ({ value }) => {
     found.push(toSlide(value));
@@ -25,16 +30,21 @@ export function createDeckParser(): DeckParser {
     throw notADeck(error);
   };
   return {
+    get isWhole() {
+      return over;
+    },
     push(text) {
-      let json = text;
-      if (!begun) {
-        // Some models put a fence or a sentence before the JSON.
-        const start = text.indexOf("{");
-        if (start === -1) return [];
-        begun = true;
-        json = text.slice(start);
-      }
       if (over) return [];
+      let json = text;
+      if (preface !== null) {
+        // Some models put a fence or a sentence before the JSON; the sentence may hold braces.
+        preface += text;
+        const start = /\{\s*"/.exec(preface);
+        if (start === null && preface.length > MAX_PREFACE_LENGTH) throw notADeck();
+        if (start === null) return [];
+        json = preface.slice(start.index);
+        preface = null;
+      }
       try {
         parser.write(json);
       } catch (error) {

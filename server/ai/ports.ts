@@ -57,7 +57,7 @@ export interface RunStore {
   /** Says that the producer lives, and what its output is worth; tells whether somebody asked it to stop. */
   renewLease(
     runId: string,
-    lease: { readonly expiresAt: Date; readonly producedCredits: number },
+    lease: { readonly leaseMs: number; readonly producedCredits: number },
   ): Promise<"running" | "stopRequested" | "ended">;
   requestStop(runId: string): Promise<void>;
   /**
@@ -65,8 +65,12 @@ export interface RunStore {
    * made of it. A hold that has expired meanwhile charges nothing.
    */
   end(run: Run, ending: RunEnding): Promise<EndedRun>;
-  /** Running runs whose producer has not renewed its lease. */
-  abandoned(nowMs: number, limit: number): Promise<readonly Run[]>;
+  /** Running runs whose producer has not renewed its lease, oldest first. */
+  abandoned(limit: number): Promise<readonly Run[]>;
+  /** Ends such a run as failed, for the share last written down; null when its producer has renewed the lease meanwhile. */
+  endAbandoned(run: Run): Promise<EndedRun | null>;
+  /** The clock that leases and ends are measured by: the database's, for those of instances differ. */
+  now(): Promise<Date>;
   /** Forgets runs that ended before; returns how many. */
   prune(endedBefore: Date, limit: number): Promise<number>;
 }
@@ -82,7 +86,7 @@ export interface RunOrder {
   /** At most so many runs of a user at once. */
   readonly maxConcurrent: number;
   readonly holdSeconds: number;
-  readonly leaseExpiresAt: Date;
+  readonly leaseMs: number;
 }
 
 /** Adds the package that would do to an INSUFFICIENT_CREDITS error. */

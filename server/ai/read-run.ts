@@ -1,6 +1,6 @@
 // Reading a run, on any instance: replay what is there after the reader's last event, follow what comes, end with the end.
 import { setTimeout as sleep } from "node:timers/promises";
-import { type RunEvent, runEvent } from "../../shared/src/ai.ts";
+import { runEvent } from "../../shared/src/ai.ts";
 import type { OutputPage, RunOutput } from "../kv/ports.ts";
 import { AppError } from "../lib/errors.ts";
 import type { EndedRun, Run, RunTimings, TrackedRunEvent } from "./ai.types.ts";
@@ -13,8 +13,6 @@ export interface ReadDeps {
   readonly store: RunStore;
   readonly output: RunOutput;
   readonly timings: RunTimings;
-  /** Milliseconds since 1970. */
-  readonly now: () => number;
 }
 
 /** Wake-ups may be lost: a reader with nothing to do looks again after this. */
@@ -33,7 +31,7 @@ export async function* readRun(
 ): AsyncGenerator<TrackedRunEvent, void, void> {
   const { runId } = reader;
   const run = await findOwnRun(deps.store, reader.userId, runId);
-  requireKept(deps, run);
+  await requireKept(deps, run);
   let seq = seqOfEventId(runId, reader.lastEventId);
   const waiter = createWaiter(signal);
   const unwatch = await deps.output.watch(runId, waiter.wake);
@@ -52,7 +50,7 @@ export async function* readRun(
       }
       const ended = page.events.length > 0 ? null : await endWithoutOutput(deps, runId, page, seq);
       if (ended !== null) {
-        yield { id: eventId(runId, seq + 1), event: ended };
+        yield ended;
         return;
       }
       if (page.events.length === 0) await waiter.wait(LOOK_AGAIN_MS);
@@ -66,6 +64,11 @@ export async function* readRun(
   }
 }
 
+/** By the clock that ends are written by. */
+async function msSince(store: RunStore, moment: Date): Promise<number> {
+  return (await store.now()).getTime() - moment.getTime();
+}
+
 /** The user's run. Throws NOT_FOUND, the same for another user's as for none. */
 export async function findOwnRun(store: RunStore, userId: string, runId: string): Promise<Run> {
   const run = await store.find(runId);
@@ -74,8 +77,8 @@ export async function findOwnRun(store: RunStore, userId: string, runId: string)
 }
 
 /** Throws NOT_FOUND once the output of an ended run is not kept any more. */
-function requireKept({ timings, now }: ReadDeps, run: Run): void {
-  if (run.endedAt !== null && now() - run.endedAt.getTime() > timings.keepOutputMs)
+async function requireKept({ timings, store }: ReadDeps, run: Run): Promise<void> {
+  if (run.endedAt !== null && (await msSince(store, run.endedAt)) > timings.keepOutputMs)
     throw AppError.of("NOT_FOUND", "The output of this run is not kept any more.");
 }
 
@@ -84,7 +87,13 @@ function requireKept({ timings, now }: ReadDeps, run: Run): void {
  * beyond the last, where all of them are known.
  */
 async function isPastTheEnd({ output }: ReadDeps, run: Run, seq: number): Promise<boolean> {
+  if (run.lastSeq !== null) {
+    if (seq > run.lastSeq) throw foreignEventId();
+    return seq === run.lastSeq;
+  }
   const page = await output.read(run.id, seq - 1);
+  // The end of a run whose producer died stands nowhere but in the database; its reader was given the next number.
+  if (run.endedAt !== null && !page.isProducer && seq === page.lastSeq + 1) return true;
   const isWhole = page.isProducer || (run.endedAt !== null && page.lastSeq > 0);
   if (isWhole && seq > page.lastSeq) throw foreignEventId();
   const last = page.events[0];
@@ -100,13 +109,16 @@ async function endWithoutOutput(
   runId: string,
   page: OutputPage,
   seq: number,
-): Promise<RunEvent | null> {
+): Promise<TrackedRunEvent | null> {
   // What is known to be there is on its way.
-  if (page.lastSeq > seq || (page.isProducer && page.lastSeq > 0)) return null;
+  if (page.lastSeq > seq) return null;
   const run = await deps.store.find(runId);
   if (run === null || run.endedAt === null || run.state === "running") return null;
-  if (deps.now() - run.endedAt.getTime() < END_WITHOUT_OUTPUT_MS) return null;
-  return endEvent(endedRun(run));
+  // The rest of the text is with a producer that lives: it comes as soon as Redis answers again.
+  const isMissingText = run.lastSeq !== null && seq < run.lastSeq - 1;
+  const patienceMs = isMissingText ? deps.timings.keepOutputMs / 2 : END_WITHOUT_OUTPUT_MS;
+  if ((await msSince(deps.store, run.endedAt)) < patienceMs) return null;
+  return { id: eventId(runId, run.lastSeq ?? seq + 1), event: endEvent(endedRun(run)) };
 }
 
 /** How a run that is not running any more has ended. */

@@ -3,7 +3,9 @@ import { FEATURES } from "../../shared/src/features.ts";
 import { ERROR_CODES, type ErrorCode } from "../../shared/src/errors.ts";
 import type { Database, DatabaseTransaction } from "../database/ports.ts";
 import { classifyDatabaseError } from "../database/errors.ts";
-import { isAppError } from "../lib/errors.ts";
+import { databaseNow } from "../database/clock.ts";
+import { lockUser } from "../database/lock-user.ts";
+import { AppError, isAppError } from "../lib/errors.ts";
 import { scopedKey } from "../ledger/idempotency-key.ts";
 import type { Ledger } from "../ledger/ports.ts";
 import type { EndedRun, Run, RunEnding } from "./ai.types.ts";
@@ -30,10 +32,12 @@ export function createRunStore(deps: RunStoreDeps): RunStore {
         data: { stopRequestedAt: new Date(deps.now()) },
       });
     },
+    endAbandoned: (run) => endAbandonedRun(deps, run),
+    now: () => databaseNow(deps.database),
     end: (run, ending) => endRun(deps, run, ending),
-    async abandoned(nowMs, limit) {
+    async abandoned(limit) {
       const rows = await models.aiRun.findMany({
-        where: { state: "running", leaseExpiresAt: { lt: new Date(nowMs) } },
+        where: { state: "running", leaseExpiresAt: { lt: await databaseNow(deps.database) } },
         orderBy: { leaseExpiresAt: "asc" },
         take: limit,
       });
@@ -58,27 +62,54 @@ async function findRun({ database }: RunStoreDeps, runId: string): Promise<Run |
   return row === null ? null : toRun(row);
 }
 
+/** Rolls a start back whose key the ledger knows already: the run is there, or was forgotten after 90 days. */
+class KeyUsed extends Error {}
+
 async function createRun(
   deps: RunStoreDeps,
   order: RunOrder,
 ): Promise<{ run: Run; isNew: boolean }> {
+  const leaseExpiresAt = new Date((await databaseNow(deps.database)).getTime() + order.leaseMs);
+  let made: Run | null = null;
   try {
-    const run = await deps.database.transaction((tx) => insertRun(deps, tx, order));
+    const run = await deps.database.transaction(async (tx) => {
+      made = await insertRun(deps, tx, { ...order, leaseExpiresAt });
+      return made;
+    });
     await deps.ledger.changed([order.userId]);
     return { run, isNew: true };
   } catch (error) {
-    // Of two callers with one key the second finds the first one's run, and its own hold is rolled back.
-    if (classifyDatabaseError(error) !== "unique") throw error;
-    const run = await findRun(deps, order.runId);
-    if (run === null) throw error;
-    return { run, isNew: false };
+    return await existingRun(deps, order, made, error);
   }
+}
+
+/** The run that is there after a start that did not go through; throws the error where there is none. */
+async function existingRun(
+  deps: RunStoreDeps,
+  order: RunOrder,
+  made: Run | null,
+  error: unknown,
+): Promise<{ run: Run; isNew: boolean }> {
+  const isUsed = error instanceof KeyUsed || classifyDatabaseError(error) === "unique";
+  const isUnknown = isAppError(error, "SERVICE_UNAVAILABLE");
+  if (!isUsed && !isUnknown) throw error;
+  const run = await findRun(deps, order.runId);
+  // Of two callers with one key the second finds the first one's run, and its own hold is rolled back.
+  if (run !== null && isUsed) return { run, isNew: false };
+  // The answer to our COMMIT was lost, but it took effect: this caller is the one who produces.
+  if (run !== null && run.holdId === made?.holdId) return { run, isNew: true };
+  if (error instanceof KeyUsed)
+    throw AppError.of(
+      "IDEMPOTENCY_CONFLICT",
+      "This idempotency key was used long ago. Use a new key.",
+    );
+  throw error;
 }
 
 async function insertRun(
   { ledger, now }: RunStoreDeps,
   tx: DatabaseTransaction,
-  order: RunOrder,
+  order: RunOrder & { readonly leaseExpiresAt: Date },
 ): Promise<Run> {
   const [hold] = await ledger.applyIn(tx, [
     {
@@ -92,6 +123,7 @@ async function insertRun(
       scopeLimit: order.maxConcurrent,
     },
   ]);
+  if (hold === undefined || hold.replayed) throw new KeyUsed();
   const row = await tx.models.aiRun.create({
     data: {
       id: order.runId,
@@ -111,11 +143,12 @@ async function insertRun(
 async function renewLease(
   { database }: RunStoreDeps,
   runId: string,
-  { expiresAt, producedCredits }: { readonly expiresAt: Date; readonly producedCredits: number },
+  { leaseMs, producedCredits }: { readonly leaseMs: number; readonly producedCredits: number },
 ): Promise<"running" | "stopRequested" | "ended"> {
+  const leaseExpiresAt = new Date((await databaseNow(database)).getTime() + leaseMs);
   const { count } = await database.models.aiRun.updateMany({
     where: { id: runId, state: "running" },
-    data: { leaseExpiresAt: expiresAt, producedCredits },
+    data: { leaseExpiresAt, producedCredits },
   });
   if (count === 0) return "ended";
   const row = await database.models.aiRun.findUnique({
@@ -125,8 +158,43 @@ async function renewLease(
   return row === null || row.stopRequestedAt === null ? "running" : "stopRequested";
 }
 
+/** Ends a run whose producer died, unless it has been heard of since it was listed. */
+async function endAbandonedRun(deps: RunStoreDeps, { id, userId }: Run): Promise<EndedRun | null> {
+  const now = await databaseNow(deps.database);
+  const ended = await deps.database.transaction(async (tx) => {
+    // The user's row first, as the ledger takes it; under it the run cannot change.
+    await lockUser(tx, userId);
+    const row = await tx.models.aiRun.findUnique({ where: { id } });
+    if (row === null || row.state !== "running" || row.leaseExpiresAt > now) return null;
+    const run = toRun(row);
+    return settleAndEnd(deps, tx, run, {
+      outcome: "failed",
+      code: "SERVICE_UNAVAILABLE",
+      chargeCredits: run.producedCredits,
+      model: null,
+      inputTokens: null,
+      outputTokens: null,
+      durationMs: Math.max(0, now.getTime() - run.createdAt.getTime()),
+      lastSeq: null,
+      endedAt: now,
+    });
+  });
+  if (ended !== null) await deps.ledger.changed([userId]);
+  return ended;
+}
+
+/** How a run is to end; a producer that died left no number for the last event. */
+type Ending = Omit<RunEnding, "lastSeq"> & {
+  readonly lastSeq: number | null;
+  readonly endedAt: Date;
+};
+
 async function endRun(deps: RunStoreDeps, run: Run, ending: RunEnding): Promise<EndedRun> {
-  const ended = await deps.database.transaction((tx) => settleAndEnd(deps, tx, run, ending));
+  // Asked before the transaction: inside one it would take a second connection.
+  const endedAt = await databaseNow(deps.database);
+  const ended = await deps.database.transaction((tx) =>
+    settleAndEnd(deps, tx, run, { ...ending, endedAt }),
+  );
   await deps.ledger.changed([run.userId]);
   return ended;
 }
@@ -135,7 +203,7 @@ async function settleAndEnd(
   deps: RunStoreDeps,
   tx: DatabaseTransaction,
   run: Run,
-  ending: RunEnding,
+  ending: Ending,
 ): Promise<EndedRun> {
   // The ledger takes the user's row first, as everywhere; under it nobody else can end this run.
   const balance = await chargeRun(deps, tx, run, ending);
@@ -160,7 +228,8 @@ async function settleAndEnd(
       balance: credits,
       code: ending.code,
       model: ending.model,
-      endedAt: new Date(deps.now()),
+      lastSeq: ending.lastSeq,
+      endedAt: ending.endedAt,
     },
   });
   return { outcome: ending.outcome, charged, balance: credits, code: ending.code };
@@ -171,7 +240,7 @@ async function chargeRun(
   { ledger }: RunStoreDeps,
   tx: DatabaseTransaction,
   run: Run,
-  ending: RunEnding,
+  ending: Ending,
 ): Promise<number | null> {
   const { userId, holdId } = run;
   const usage = {
@@ -215,6 +284,7 @@ interface RunRow {
   charged: number;
   balance: number | null;
   code: string | null;
+  lastSeq: number | null;
   stopRequestedAt: Date | null;
   leaseExpiresAt: Date;
   createdAt: Date;
@@ -223,13 +293,12 @@ interface RunRow {
 
 const STATES = ["running", "completed", "stopped", "failed"] as const;
 
-function toRun({ stopRequestedAt, ...row }: RunRow): Run {
+function toRun({ stopRequestedAt: _asked, ...row }: RunRow): Run {
   const codes = Object.keys(ERROR_CODES) as ErrorCode[];
   return {
     ...row,
     feature: FEATURES.find((feature) => feature === row.feature) ?? FEATURES[0],
     state: STATES.find((state) => state === row.state) ?? "failed",
     code: codes.find((code) => code === row.code) ?? null,
-    stopRequested: stopRequestedAt !== null,
   };
 }

@@ -50,7 +50,7 @@ export async function startRun(
       priceVersion: deps.prices.version,
       maxConcurrent: MAX_RUNS_PER_USER,
       holdSeconds: Math.ceil((deps.timings.maxRunMs + HOLD_MARGIN_MS) / 1000),
-      leaseExpiresAt: new Date(deps.now() + deps.timings.leaseMs),
+      leaseMs: deps.timings.leaseMs,
     }),
   );
   if (!isNew) return replay(run, inputHash);

@@ -2,9 +2,9 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import type { PubSub } from "../kv/ports.ts";
 import { AppError } from "../lib/errors.ts";
+import type { Logger } from "../lib/logger.ts";
 import type { ActiveRuns } from "./active-runs.ts";
 import type { Run, StopResult } from "./ai.types.ts";
-import type { RunEnding } from "./ai.types.ts";
 import { endEvent } from "./produce-run.ts";
 import { endedRun, findOwnRun, type ReadDeps } from "./read-run.ts";
 
@@ -15,6 +15,7 @@ export const STOP_CHANNEL = "ai-run-stop";
 export interface StopDeps extends ReadDeps {
   readonly active: ActiveRuns;
   readonly pubsub: PubSub;
+  readonly logger: Logger;
 }
 
 /** A stop is answered within this, or the caller is told to try again. */
@@ -48,31 +49,43 @@ async function waitForEnd(deps: StopDeps, userId: string, runId: string): Promis
     else await Promise.race([here.done, sleep(LOOK_EVERY_MS * 5)]);
     const run = await findOwnRun(deps.store, userId, runId);
     if (run.state !== "running") return run;
-    if (run.leaseExpiresAt.getTime() < deps.now()) await endAbandoned(deps, run);
+    if (here === undefined && run.leaseExpiresAt < (await deps.store.now()))
+      await endAbandoned(deps, run);
   }
   throw AppError.of("SERVICE_UNAVAILABLE", "The run is being stopped. Please look again.", {
     retryAfterSeconds: 2,
   });
 }
 
-/** Job: ends the runs whose producer died, for the share last written down. Returns how many. */
-export async function endAbandonedRuns(deps: StopDeps): Promise<number> {
-  const runs = await deps.store.abandoned(deps.now(), REAP_LIMIT);
-  for (const run of runs) await endAbandoned(deps, run);
-  return runs.length;
+/**
+ * Job: ends the runs whose producer died, for the share last written down. One that cannot be ended now does not hold up
+ * the others. Returns how many.
+ */
+export async function endAbandonedRuns(deps: StopDeps, signal: AbortSignal): Promise<number> {
+  let total = 0;
+  for (;;) {
+    const runs = await deps.store.abandoned(REAP_LIMIT);
+    let ended = 0;
+    for (const run of runs) {
+      if (signal.aborted) return total;
+      // A run of this very process lives, however late its lease is renewed.
+      if (deps.active.get(run.id) !== undefined) continue;
+      try {
+        if (await endAbandoned(deps, run)) ended += 1;
+      } catch (error) {
+        deps.logger.warn({ err: error, runId: run.id }, "an abandoned run could not be ended yet");
+      }
+    }
+    total += ended;
+    if (runs.length < REAP_LIMIT || ended === 0) return total;
+  }
 }
 
-async function endAbandoned(deps: StopDeps, run: Run): Promise<void> {
-  const ending: RunEnding = {
-    outcome: "failed",
-    code: "SERVICE_UNAVAILABLE",
-    chargeCredits: run.producedCredits,
-    model: null,
-    inputTokens: null,
-    outputTokens: null,
-    durationMs: Math.max(0, deps.now() - run.createdAt.getTime()),
-  };
-  const ended = await deps.store.end(run, ending);
+/** False when the producer turned out to be alive. */
+async function endAbandoned(deps: StopDeps, run: Run): Promise<boolean> {
+  const ended = await deps.store.endAbandoned(run);
+  if (ended === null) return false;
   const event = JSON.stringify(endEvent(ended));
   await deps.output.appendAfterCrash(run.id, event, deps.timings.keepOutputMs / 1000);
+  return true;
 }

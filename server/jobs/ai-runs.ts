@@ -10,7 +10,7 @@ export function aiRunJobs(ai: Pick<AiService, "endAbandoned" | "prune">): Job[] 
       everySeconds: 10,
       firstAfterSeconds: 5,
       maxSeconds: 60,
-      run: async () => ({ ended: await ai.endAbandoned() }),
+      run: async (signal) => ({ ended: await ai.endAbandoned(signal) }),
     },
     {
       name: "ai-runs-prune",

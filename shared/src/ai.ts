@@ -22,16 +22,11 @@ function prompt(maxLength: number) {
   return text().min(1).max(maxLength).regex(NOT_BLANK, "Write something.");
 }
 
-/** Text of a slide; may be empty. */
-function slideText(maxLength: number) {
-  return text().max(maxLength);
-}
-
 /** One slide. */
 export const slide = z.strictObject({
-  title: slideText(500),
-  bullets: z.array(slideText(2_000)).max(30),
-  notes: slideText(10_000).optional(),
+  title: text(),
+  bullets: z.array(text()),
+  notes: text().optional(),
 });
 /** One slide. */
 export type Slide = z.infer<typeof slide>;
@@ -39,7 +34,7 @@ export type Slide = z.infer<typeof slide>;
 /** A slide deck of at most 30 slides and 100 kB of JSON. */
 export const deck = z
   .strictObject({
-    title: slideText(500).regex(NOT_BLANK, "Give the deck a title."),
+    title: text().regex(NOT_BLANK, "Give the deck a title."),
     slides: z.array(slide).min(1).max(AI_LIMITS.slides),
   })
   .refine(

@@ -3,6 +3,7 @@ import {
   createTRPCClient,
   httpBatchLink,
   httpSubscriptionLink,
+  type Operation,
   splitLink,
   type TRPCClient,
   TRPCClientError,
@@ -87,12 +88,15 @@ function renewing(session: ClientSession): TRPCLink<AppRouter> {
         let mayRenew = !isSignIn;
         let ended = false;
         let stop: () => void = () => undefined;
+        // A new attempt is a new connection to tRPC's link, which then knows nothing of the events of the old one.
+        let lastEventId: string | undefined;
 
         function attempt(): void {
           let startedAtMs = Date.now();
-          const subscription = next(op).subscribe({
+          const subscription = next(resumed(op, lastEventId)).subscribe({
             next(envelope) {
               const { result } = envelope;
+              if ("id" in result && typeof result.id === "string") lastEventId = result.id;
               if ("data" in result) {
                 if (op.path === "auth.refresh") session.accept(result.data);
                 if (op.path === "auth.logout" || op.path === "auth.logoutAll") session.forget();
@@ -126,4 +130,10 @@ function renewing(session: ClientSession): TRPCLink<AppRouter> {
           stop();
         };
       });
+}
+
+/** The operation going on after an event of a tracked stream; as it was where none has arrived. */
+function resumed(op: Operation, lastEventId: string | undefined): Operation {
+  if (lastEventId === undefined) return op;
+  return { ...op, input: { ...(op.input as object | undefined), lastEventId } };
 }

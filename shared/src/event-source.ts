@@ -118,6 +118,7 @@ export class FetchEventSource {
     const decoder = new TextDecoder();
     let buffer = "";
     let type = "";
+    let id = this.#lastEventId;
     let data: string[] = [];
     for (;;) {
       const { done, value } = await reader.read();
@@ -127,6 +128,8 @@ export class FetchEventSource {
       buffer = lines.pop() ?? "";
       for (const line of lines) {
         if (line === "") {
+          // Only a whole event moves the place to resume from (the specification's "dispatch the event").
+          this.#lastEventId = id;
           if (data.length > 0) this.#dispatch(type || "message", data.join("\n"));
           type = "";
           data = [];
@@ -137,7 +140,7 @@ export class FetchEventSource {
         const text = colon === -1 ? "" : line.slice(colon + 1).replace(/^ /, "");
         if (field === "event") type = text;
         else if (field === "data") data.push(text);
-        else if (field === "id" && !text.includes("\0")) this.#lastEventId = text;
+        else if (field === "id" && !text.includes("\0")) id = text;
       }
     }
   }

@@ -16,6 +16,7 @@ CREATE TABLE `ai_runs` (
     `balance` INTEGER NULL,
     `code` VARCHAR(40) NULL,
     `model` VARCHAR(100) NULL,
+    `lastSeq` INTEGER NULL,
     `stopRequestedAt` DATETIME(3) NULL,
     `leaseExpiresAt` DATETIME(3) NOT NULL,
     `createdAt` DATETIME(3) NOT NULL,

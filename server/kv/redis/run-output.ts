@@ -65,6 +65,14 @@ export function createRedisRunOutput(deps: RedisRunOutputDeps): RunOutput & { cl
   const { pubsub } = deps;
   const local = createMemoryRunOutput();
   const state: State = { deps, local, mirrors: new Map(), closed: false };
+  // Redis may have lost what it had: everything is offered again, and what is there is not appended twice.
+  deps.circuit.onRecovery(() => {
+    for (const [runId, progress] of state.mirrors) {
+      progress.mirroredSeq = 0;
+      void mirror(state, runId);
+    }
+    return Promise.resolve();
+  });
   return {
     begin: (runId, ttlSeconds) => begin(state, runId, ttlSeconds),
     append(runId, data) {

@@ -3,6 +3,8 @@ import { randomUUID } from "node:crypto";
 import { setTimeout as sleep } from "node:timers/promises";
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import type { RunEvent } from "../../../shared/src/ai.ts";
+import { scopedKey } from "../../../server/ledger/idempotency-key.ts";
+import { createClient } from "../../../shared/src/client.ts";
 import { readRun } from "../../support/ai-world.ts";
 import { availableBackends } from "../../support/databases.ts";
 import { type SignedIn, startServer, type TestServer } from "../../support/server.ts";
@@ -117,7 +119,6 @@ for (const available of await availableBackends()) {
     it("reaches the typed client once, through a connection that is cut", async () => {
       server.sandbox.model.control.setSpeed(300);
       const proxy = await startTcpProxy("127.0.0.1", Number(new URL(server.url).port));
-      const { createClient } = await import("../../../shared/src/client.ts");
       const client = createClient({
         url: `http://127.0.0.1:${proxy.port}/api/trpc`,
         cookies: false,
@@ -187,6 +188,81 @@ describe("a server without a model", () => {
       }),
     ).rejects.toMatchObject({ data: { app: { code: "AI_PROVIDER_ERROR" } } });
     expect((await client.credit.balance.query()).held).toBe(0);
+    await server.close();
+  });
+});
+
+describe("a reader whose access token ends in the middle", () => {
+  it("goes on with a renewed token and gets the text once", async () => {
+    const server = await startServer({ env: { JWT_EXPIRES_IN: "2s" } });
+    server.sandbox.model.control.setSpeed(60);
+    const person = await server.signIn("short-token@example.com");
+    const client = createClient({
+      url: `${server.url}/api/trpc`,
+      refreshToken: person.refreshToken,
+    });
+    const { runId } = await client.ai.start.mutate({
+      feature: "chat-pro",
+      messages: [{ role: "user", content: "Longer than a token lives" }],
+      idempotencyKey: "short-token",
+    });
+    const ids: string[] = [];
+    await new Promise<void>((resolve, reject) => {
+      const subscription = client.ai.stream.subscribe(
+        { runId },
+        {
+          onData({ id, data }) {
+            ids.push(id);
+            if (data.type !== "end") return;
+            subscription.unsubscribe();
+            resolve();
+          },
+          onError: reject,
+        },
+      );
+    });
+    expect(new Set(ids).size).toBe(ids.length);
+    expect(ids.at(-1)).toBe(`${runId}.${ids.length}`);
+    await server.close();
+  });
+});
+
+describe("the job that ends abandoned runs", () => {
+  it("leaves a run alone whose producer lives, and ends one whose producer does not", async () => {
+    const server = await startServer();
+    server.sandbox.model.control.setSpeed(10);
+    const person = await server.signIn("reaped@example.com");
+    const { runId } = await server.client(person.accessToken).ai.start.mutate({
+      feature: "chat-pro",
+      messages: [{ role: "user", content: "Slowly" }],
+      idempotencyKey: "reaped",
+    });
+    const { models } = server.opened.backend.database;
+    const never = new AbortController().signal;
+    const late = { leaseExpiresAt: new Date(0) };
+    await models.aiRun.update({ where: { id: runId }, data: late });
+    expect(await server.app.services.ai.endAbandoned(never)).toBe(0);
+    const dead = { ...(await models.aiRun.findUniqueOrThrow({ where: { id: runId } })) };
+    // A run that no process produces, under the hold of the living one.
+    await server.app.services.ai.close();
+    const hold = await server.app.ledger.submit({
+      kind: "reserve",
+      userId: person.userId,
+      feature: "chat-pro",
+      amountCredits: 5,
+      priceVersion: "test",
+      idempotencyKey: scopedKey("ai", "run_dead"),
+      ttlSeconds: 600,
+    });
+    await models.aiRun.create({
+      data: { ...dead, ...late, id: "run_dead", holdId: hold.holdId, producedCredits: 2 },
+    });
+    expect(await server.app.services.ai.endAbandoned(never)).toBe(1);
+    expect(await models.aiRun.findUnique({ where: { id: "run_dead" } })).toMatchObject({
+      state: "failed",
+      charged: 2,
+      code: "SERVICE_UNAVAILABLE",
+    });
     await server.close();
   });
 });

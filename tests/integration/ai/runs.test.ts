@@ -218,6 +218,21 @@ for (const available of await availableBackends()) {
       expect((await read(runId)).end).toMatchObject({ outcome: "completed" });
     });
 
+    it("fails a deck that the provider cut short, and charges the slides that are there", async () => {
+      world.sandbox.model.control.misbehave({ fault: "length", afterChunks: 130 });
+      const { runId } = await start({
+        feature: "ppt-generate",
+        topic: "Cut short",
+        slideCount: 10,
+        idempotencyKey: randomUUID(),
+      });
+      const { events, end } = await read(runId);
+      const slides = events.filter(({ event }) => event.type === "slide").length;
+      expect(slides).toBeGreaterThan(0);
+      expect(slides).toBeLessThan(10);
+      expect(end).toMatchObject({ outcome: "failed", charged: slides, code: "AI_PROVIDER_ERROR" });
+    });
+
     it("fails a deck that is none, and charges nothing", async () => {
       world.sandbox.model.control.misbehave({ fault: "notJson" });
       const { runId } = await start({

@@ -44,6 +44,15 @@ describe("the deck parser", () => {
     );
   });
 
+  it("is not misled by braces in a sentence before it, and tells when the JSON is closed", () => {
+    const parser = createDeckParser();
+    expect(parser.push("Use {braces} here: {")).toEqual([]);
+    expect(parser.push(text.slice(1, -1))).toEqual(slides);
+    expect(parser.isWhole).toBe(false);
+    parser.push("}");
+    expect(parser.isWhole).toBe(true);
+  });
+
   it("cuts what is too long for a slide", () => {
     const long = JSON.stringify({
       slides: [

@@ -18,6 +18,7 @@ CREATE TABLE "ai_runs" (
     "balance" INTEGER,
     "code" TEXT,
     "model" TEXT,
+    "lastSeq" INTEGER,
     "stopRequestedAt" DATETIME,
     "leaseExpiresAt" DATETIME NOT NULL,
     "createdAt" DATETIME NOT NULL,

@@ -24,6 +24,8 @@ export const MODEL_FAULTS = [
   "refusal",
   /** The provider's filter ends the answer in the middle. */
   "contentFilter",
+  /** The provider ends the answer in the middle because it is long enough. */
+  "length",
   /** 200 with a page of HTML. */
   "html",
   /** Text where JSON was asked for. */

@@ -279,6 +279,10 @@ function strikes(
       void send({ error: { message: "Overloaded", type: "server_error", code: 503 } });
       res.end();
       return true;
+    case "length":
+      void send({ choices: [choice({}, "length")] });
+      res.end("data: [DONE]\n\n");
+      return true;
     case "contentFilter":
       void send({ choices: [choice({}, "content_filter")] });
       res.end("data: [DONE]\n\n");
