@@ -31,9 +31,11 @@ async function completeForDevelopment(given: Environment): Promise<{
   if (given["NODE_ENV"] === "production") return { environment: given, close: nothing };
   const environment = withDevelopmentSecrets(given);
   const config = parseConfig(environment);
-  const isComplete =
-    config.google.clientId !== "" && config.stripe.secretKey !== "" && config.ai !== null;
-  if (isComplete) return { environment, close: nothing };
+  const hasVendors = config.google.clientId !== "" && config.stripe.secretKey !== "";
+  // A test names the model it wants; development has one to talk to.
+  if (hasVendors && (config.ai !== null || config.environment === "test"))
+    return { environment, close: nothing };
+  if (hasVendors) return withStandInModel(environment, config.port);
   // Loaded only here: production has no development dependencies.
   const { startSandbox } = await import("./sandbox/src/sandbox.ts");
   const sandbox = await startSandbox({
@@ -46,6 +48,18 @@ async function completeForDevelopment(given: Environment): Promise<{
     dataDir: `${DATA_DIRECTORY}/sandbox`,
   });
   return { environment: { ...environment, ...chosen(sandbox.env, config) }, close: sandbox.close };
+}
+
+/** The stand-in model alone, for a server that has the real Google and Stripe. */
+async function withStandInModel(environment: Environment, port: number) {
+  const { startModelSandbox } = await import("./sandbox/src/model/server.ts");
+  const model = await startModelSandbox({ port: port === 0 ? 0 : port + 3 });
+  const ai = {
+    AI_BASE_URL: model.url,
+    AI_MODEL_FLASH: model.models.flash,
+    AI_MODEL_PRO: model.models.pro,
+  };
+  return { environment: { ...environment, ...ai }, close: model.close };
 }
 
 /** Only what is unset comes from the sandbox. */

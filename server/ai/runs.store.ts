@@ -79,7 +79,7 @@ async function createRun(
     await deps.ledger.changed([order.userId]);
     return { run, isNew: true };
   } catch (error) {
-    return await existingRun(deps, order, made, error);
+    return existingRun(deps, order, made, error);
   }
 }
 

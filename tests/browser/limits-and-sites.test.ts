@@ -13,7 +13,7 @@ describe("with few calls allowed", () => {
       await seeIn(page, "available", "100");
       await goTo(page, "Chat");
       world.sandbox.model.control.setSpeed(Number.POSITIVE_INFINITY);
-      for (let asked = 0; asked < 16; asked += 1) {
+      for (let asked = 0; asked < 20; asked += 1) {
         await ask(page, `Question ${asked}`);
         await page
           .getByTestId("answer")

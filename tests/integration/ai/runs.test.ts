@@ -1,7 +1,6 @@
 // A metered run from start to end: produced once, read from anywhere, charged by the stated rule.
 import { randomUUID } from "node:crypto";
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
-import { contract } from "../../../shared/src/contract.ts";
 import { FEATURES } from "../../../shared/src/features.ts";
 import { openAiApp, readRun } from "../../support/ai-world.ts";
 import { availableBackends } from "../../support/databases.ts";
@@ -338,16 +337,3 @@ for (const available of await availableBackends()) {
     });
   });
 }
-
-describe("the contract of ai.start", () => {
-  it("takes what is exactly at its limits", () => {
-    const full = Array.from({ length: 50 }, () => ({ role: "user", content: "x".repeat(640) }));
-    expect(
-      contract.ai.start.input.safeParse({
-        feature: "chat-pro",
-        messages: full,
-        idempotencyKey: "k",
-      }).success,
-    ).toBe(true);
-  });
-});
