@@ -72,7 +72,7 @@ export interface App {
   readonly jobs: JobRunner;
   /** From now on /ready says no. */
   beginShutdown(): void;
-  /** Ends open streams in good order. */
+  /** Ends open streams cleanly. */
   endStreams(): void;
   /** Stops jobs, finishes what the ledger and the sessions still write. The back end may be closed after it. */
   close(): Promise<void>;

@@ -45,7 +45,7 @@ export interface AdminService {
     ip: string | null,
   ): Promise<AdminOutput<"replayEvent">>;
   /**
-   * Figures of `from`..`to`; the last 30 days unless told. VALIDATION_FAILED when from is after to, or more than 366 days
+   * Figures of `from`..`to`; defaults to the last 30 days. VALIDATION_FAILED when from is after to, or more than 366 days
    * before it; SERVICE_UNAVAILABLE or RATE_LIMITED when too many wait for figures.
    */
   stats(input: AdminInput<"stats">): Promise<AdminOutput<"stats">>;

@@ -109,7 +109,7 @@ function createHub({ pubsub, logger }: Pick<Deps, "pubsub" | "logger">): Hub {
   };
 }
 
-/** Null when the database is away and the stream may wait for it. */
+/** Null when the database is unavailable and the stream may wait for it. */
 async function readPosition(
   { balances, logger }: Pick<Deps, "balances" | "logger">,
   userId: string,

@@ -37,7 +37,7 @@ export interface Database {
   /**
    * Runs `work` in one short transaction; never do I/O other than SQL inside. Conflicts (deadlock, lock wait,
    * busy) run `work` again, a bounded number of times with jitter, so `work` must be free of other effects.
-   * Throws SERVICE_UNAVAILABLE when the database is away or stays contended; other errors pass through unchanged.
+   * Throws SERVICE_UNAVAILABLE when the database is unavailable or stays contended; other errors pass through unchanged.
    */
   transaction<T>(work: (tx: DatabaseTransaction) => Promise<T>): Promise<T>;
   /**

@@ -34,7 +34,7 @@ export interface HttpHandlerDeps {
 /** The handler for http.createServer. */
 export interface HttpHandler {
   handle(request: IncomingMessage, response: ServerResponse): void;
-  /** Ends open streams in good order. */
+  /** Ends open streams cleanly. */
   endStreams(): void;
 }
 

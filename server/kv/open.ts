@@ -12,7 +12,7 @@ export interface KeyValueOptions {
   readonly keyPrefix?: string;
 }
 
-/** Never throws because Redis is away. The Redis client is loaded only where it is used. */
+/** Never throws because Redis is unavailable. The Redis client is loaded only where it is used. */
 export async function openKeyValues(options: KeyValueOptions): Promise<KeyValues> {
   const { config, logger, keyPrefix = "skywork" } = options;
   if (config.redis === null) return openMemory();

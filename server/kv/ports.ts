@@ -3,11 +3,11 @@ import type { DependencyState } from "../lib/dependency-state.ts";
 
 /** Bounded key-value store for things that may be lost at any time. A failing store misses; it never throws. */
 export interface Cache {
-  /** The value under `key`, or undefined (absent, expired, or the store is away). */
+  /** The value under `key`, or undefined (absent, expired, or the store is unavailable). */
   get(key: string): Promise<string | undefined>;
   /** Keeps `value` for `ttlSeconds` at most. */
   set(key: string, value: string, ttlSeconds: number): Promise<void>;
-  /** Sets only if absent; true when this call set it. When the store is away: `undefined` (unknown). */
+  /** Sets only if absent; true when this call set it. When the store is unavailable: `undefined` (unknown). */
   setIfAbsent(key: string, value: string, ttlSeconds: number): Promise<boolean | undefined>;
   delete(...keys: string[]): Promise<void>;
 }
@@ -16,7 +16,7 @@ export interface Cache {
 export interface Locks {
   /**
    * Tries to take all of `keys` in one round trip for `ttlMs`.
-   * Returns what was taken and a way to give it back. When the store is away, everything counts as taken.
+   * Returns what was taken and a way to give it back. When the store is unavailable, everything counts as taken.
    */
   acquire(keys: readonly string[], ttlMs: number): Promise<LockLease>;
 }
@@ -44,7 +44,7 @@ export interface LimitResult {
   resetMs: number;
 }
 
-/** Counts points per key in fixed windows. Falls back to memory when Redis is away. */
+/** Counts points per key in fixed windows. Falls back to memory when Redis is unavailable. */
 export interface Limiter {
   consume(key: string, points: number): Promise<LimitResult>;
   /** Gives points back (a concurrency slot freed, an attempt that should not count). */

@@ -92,7 +92,7 @@ export function toAppError(error: unknown): AppError {
         error,
       );
   }
-  // A database that is away, contended or of unknown outcome is "not now", wherever it was met.
+  // A database that is unavailable, contended or of unknown outcome is "not now", wherever it was met.
   return (
     toServiceUnavailable(error) ?? AppError.of("INTERNAL", "Unexpected error", undefined, error)
   );

@@ -54,7 +54,7 @@ export const idempotencyKey = z
   .max(200)
   .regex(/^[\x21-\x7e]+$/, "Use 1 to 200 printable ASCII characters without spaces.");
 
-/** Page size: 50 unless told, 100 at most. */
+/** Page size: defaults to 50, at most 100. */
 export const limit = z.int().min(1).max(100).default(50);
 
 /** How many rows to skip. */

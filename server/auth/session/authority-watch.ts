@@ -8,7 +8,7 @@ const LOOK_EVERY_MS = 400;
 /**
  * Makes the function that watches bearers. Every open stream asks the very question a new request would ask, so revoked
  * sessions, disabled or deleted users, new roles and expired tokens end it alike. The looks of one instance share their
- * reads (session-cache.ts). A database that is away decides nothing: the stream goes on until its token expires.
+ * reads (session-cache.ts). A database that is unavailable decides nothing: the stream goes on until its token expires.
  */
 export function createAuthorityWatch(deps: {
   authenticate: (bearer: string | null) => Promise<unknown>;

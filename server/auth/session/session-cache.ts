@@ -35,7 +35,7 @@ export interface Wanted {
 
 /** The current status of sessions. */
 export interface SessionCache {
-  /** Null when there is no such session of that user. Throws SERVICE_UNAVAILABLE when the database is away. */
+  /** Null when there is no such session of that user. Throws SERVICE_UNAVAILABLE when the database is unavailable. */
   get(wanted: Wanted): Promise<SessionStatus | null>;
   /** Makes every instance read again. Call after the commit; never throws. */
   invalidate(): Promise<void>;

@@ -17,7 +17,7 @@ import { REST_OPERATIONS, type RestOperation } from "./operations.ts";
 /** The REST surface and its open streams. */
 export interface Rest {
   readonly router: IRouter;
-  /** Ends every stream in good order; clients connect again, elsewhere. */
+  /** Ends every stream cleanly; clients connect again, elsewhere. */
   endStreams(): void;
 }
 

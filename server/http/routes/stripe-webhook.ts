@@ -6,7 +6,7 @@ import type { EventReceipt } from "../../payment/payment.types.ts";
 import type { BodyReader } from "../body-reader.ts";
 import { sendJson } from "../response.ts";
 
-/** What the webhook stands on. */
+/** Dependencies of the webhook. */
 export interface StripeWebhookDeps {
   readonly payment: {
     signatureRefusal(signatureHeader: string | null): string | null;

@@ -29,7 +29,7 @@ import {
 export interface TrpcHandler {
   /** Answers one request under TRPC_PREFIX. Never throws. */
   handle(request: IncomingMessage, response: ServerResponse): void;
-  /** Ends every subscription in good order; clients connect again, elsewhere. */
+  /** Ends every subscription cleanly; clients connect again, elsewhere. */
   endStreams(): void;
 }
 

@@ -7,7 +7,7 @@ const MAX_UNHEARD = 10_000;
 /** After an outage: long enough for every other instance to notice its end and carry out what it remembers. */
 const CATCH_UP_MS = 2_000;
 
-/** A cache under `keyPrefix`. Misses while Redis is away. */
+/** A cache under `keyPrefix`. Misses while Redis is unavailable. */
 export function createRedisCache(circuit: RedisCircuit, keyPrefix: string): Cache {
   // Deletions and writes that failed: their keys miss here until Redis has dropped the older value.
   const unheard = new Set<string>();

@@ -10,7 +10,7 @@ export interface RedisCircuit {
   /** True while Redis is believed to be away; `ask` answers with its fallback at once. */
   readonly open: boolean;
   /**
-   * What Redis answers, or `fallback()` when it is away, silent for 0.4 s, or answers with an error.
+   * What Redis answers, or `fallback()` when it is unavailable, silent for 0.4 s, or answers with an error.
    * A request thus waits for a hanging Redis once at most, however many questions it has.
    */
   ask<T>(question: (client: RedisClient) => Promise<T>, fallback: () => T | Promise<T>): Promise<T>;

@@ -1,4 +1,4 @@
-// How ioredis is set up, so that no command ever waits long for a Redis that is away, slow or failing over.
+// How ioredis is set up, so that no command ever waits long for a Redis that is unavailable, slow or failing over.
 import { Cluster, Redis, type RedisOptions } from "ioredis";
 import type { RedisConfig } from "../../config/config.ts";
 

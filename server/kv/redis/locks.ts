@@ -18,7 +18,7 @@ for _, key in ipairs(KEYS) do
 end
 return freed`;
 
-/** Locks under `keyPrefix`. While Redis is away everything counts as taken by the asker. */
+/** Locks under `keyPrefix`. While Redis is unavailable everything counts as taken by the asker. */
 export function createRedisLocks(circuit: RedisCircuit, keyPrefix: string): Locks {
   const full = (key: string) => `${keyPrefix}:lock:${key}`;
   return {

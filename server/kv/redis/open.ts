@@ -1,4 +1,4 @@
-// The key-value side over Redis: what several instances share, and what they do while Redis is away.
+// The key-value side over Redis: what several instances share, and what they do while Redis is unavailable.
 import { setTimeout as sleep } from "node:timers/promises";
 import { RateLimiterRedis } from "rate-limiter-flexible";
 import type { RedisConfig } from "../../config/config.ts";
@@ -17,7 +17,7 @@ import { createRedisRunOutput } from "./run-output.ts";
 const START_WAIT_MS = 1_000;
 
 /**
- * Connects to Redis and returns within about a second, connected or not: while Redis is away limits are counted in
+ * Connects to Redis and returns within about a second, connected or not: while Redis is unavailable limits are counted in
  * memory, locks count as taken, the cache misses and messages are not delivered; it comes back by itself.
  */
 export async function openRedis(
@@ -64,7 +64,7 @@ function ready(client: RedisClient): Promise<void> {
   return new Promise((resolve) => client.once("ready", () => resolve()));
 }
 
-/** QUIT lets commands in flight finish; a server that does not answer is hung up on. */
+/** QUIT lets commands in flight finish; a server that does not answer is disconnected. */
 async function end(client: RedisClient): Promise<void> {
   const politely = client.status === "ready" ? client.quit() : Promise.resolve();
   await Promise.race([politely.catch(() => {}), sleep(500, undefined, { ref: false })]);

@@ -160,7 +160,7 @@ async function runLane(state: WriterState): Promise<void> {
     else await sleep(pauseUntilRetryMs(userLocks));
   }
   clearInterval(watch);
-  // No await between the last look at the queue and this: nobody can be left behind.
+  // No await between the last look at the queue and this: no caller is missed.
   state.lane = null;
 }
 

@@ -215,7 +215,7 @@ export function createEvents(work: PaymentDeps, fulfilment: Fulfilment): Events 
         },
       });
     } catch (error) {
-      // The database is away too: Stripe hears 5xx and sends the event again.
+      // The database is unavailable too: Stripe hears 5xx and sends the event again.
       work.logger.error({ err: error, eventId }, "event's failure not kept");
     }
   }
