@@ -75,20 +75,24 @@ export function createSubscriptionSync(work: PaymentDeps, catalogue: Catalogue):
   async function endDuplicate(subscription: StripeSubscription): Promise<StripeSubscription> {
     work.logger.warn({ subscriptionId: subscription.id }, "second live subscription ended");
     // Money first: if this stops half-way the subscription is still live and the next look goes on.
-    if (subscription.latestInvoiceId !== null) {
-      const invoice = await stripe.getInvoice(subscription.latestInvoiceId);
-      const paymentIntentId =
-        invoice.amountPaid > 0 ? await stripe.findInvoicePaymentIntent(invoice.id) : null;
-      if (paymentIntentId !== null && (await stripe.listRefunds(paymentIntentId)).length === 0)
-        await giveBack(subscription.id, paymentIntentId);
-    }
+    // All of it: it may have been switched or renewed before it was heard of.
+    const filter = { customerId: subscription.customerId, status: "paid", limit: 100 } as const;
+    for (const invoice of await stripe.listInvoices(filter))
+      if (invoice.subscriptionId === subscription.id && invoice.amountPaid > 0)
+        await giveInvoiceBack(subscription, invoice.id);
     return stripe.cancelSubscription(subscription.id, `duplicate:${subscription.id}`);
   }
 
-  async function giveBack(subscriptionId: string, paymentIntentId: string): Promise<void> {
-    const order = { paymentIntentId, orderKey: `duplicate:${subscriptionId}`, reason: "duplicate" };
+  async function giveInvoiceBack(
+    { id: subscriptionId, latestInvoiceId }: StripeSubscription,
+    invoiceId: string,
+  ): Promise<void> {
+    const paymentIntentId = await stripe.findInvoicePaymentIntent(invoiceId);
+    if (paymentIntentId === null || (await stripe.listRefunds(paymentIntentId)).length > 0) return;
+    const of = invoiceId === latestInvoiceId ? subscriptionId : invoiceId;
+    const order = { paymentIntentId, orderKey: `duplicate:${of}`, reason: "duplicate" };
     try {
-      await stripe.createRefund(order, `duplicate-refund:${subscriptionId}`);
+      await stripe.createRefund(order, `duplicate-refund:${of}`);
     } catch (error) {
       // Refused for good: disputed, so the bank has the money. What goes on billing has to end all the same.
       if (!isRefusal(error, "invalid")) throw error;
