@@ -8,7 +8,8 @@ import type { Customers } from "./customers.ts";
 import type { Fulfilment } from "../sync/sync.ts";
 import type { CheckoutPrice, StripeCheckout } from "../stripe/port.ts";
 import { isRefusal, refusalOf } from "../stripe/errors.ts";
-import { lockUser, type PaymentDeps } from "../sync/sync-transaction.ts";
+import { lockUser } from "../../database/lock-user.ts";
+import type { PaymentDeps } from "../sync/sync-transaction.ts";
 
 /** What somebody wants to buy. */
 export type Wanted =

@@ -2,7 +2,8 @@
 import type { Fulfilment } from "../sync/sync.ts";
 import { addMonths, nextAnchored } from "../catalog/billing-months.ts";
 import { isGranting } from "../sync/subscription.sync.ts";
-import { lockUser, type PaymentDeps } from "../sync/sync-transaction.ts";
+import { lockUser } from "../../database/lock-user.ts";
+import type { PaymentDeps } from "../sync/sync-transaction.ts";
 
 const BATCH = 200;
 /** Longer than a year: what the next month may still be owed from. */

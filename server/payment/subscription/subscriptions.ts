@@ -11,7 +11,8 @@ import { isRefusal, unlessMissing } from "../stripe/errors.ts";
 import type { StripeSubscription } from "../stripe/port.ts";
 import { isLive } from "../sync/subscription.sync.ts";
 import { releasePending } from "./downgrades.ts";
-import { lockUser, type PaymentDeps } from "../sync/sync-transaction.ts";
+import { lockUser } from "../../database/lock-user.ts";
+import type { PaymentDeps } from "../sync/sync-transaction.ts";
 
 type SubscriptionRow = NonNullable<Awaited<ReturnType<PrismaModels["subscription"]["findUnique"]>>>;
 type SubscriptionState = z.output<typeof subscriptionState>;

@@ -1,5 +1,6 @@
 // Owns what all parts of payments share: their dependencies, the user's lock, and effects that commit together.
 import type { Database, DatabaseTransaction } from "../../database/ports.ts";
+import { lockUser } from "../../database/lock-user.ts";
 import { AppError } from "../../lib/errors.ts";
 import type { Ledger } from "../../ledger/ports.ts";
 import type { Logger } from "../../lib/logger.ts";
@@ -44,16 +45,6 @@ export function allOf(userId: string, effects: readonly SyncEffect[]): SyncEffec
       return "done";
     },
   };
-}
-
-/**
- * Takes the user's row lock: every write of payments, checkouts and subscriptions happens under it, so that of two at
- * once the second sees the first. It comes first in each transaction, as in the ledger: one order, no deadlock.
- */
-export async function lockUser(tx: DatabaseTransaction, userId: string): Promise<void> {
-  // SQLite's transactions are one at a time from their start.
-  if (tx.sql.dialect === "mysql")
-    await tx.sql.query("SELECT id FROM users WHERE id = ? FOR UPDATE", [userId]);
 }
 
 const MAX_LOOKS = 6;
