@@ -1,4 +1,4 @@
-// Owns month arithmetic: billing periods are counted from an anchor, in UTC, never from the period before.
+// Billing periods are counted from an anchor, in UTC, never from the period before.
 
 /**
  * `anchor` plus `months`, on the anchor's day and time or the month's last day where there is no such day:
@@ -30,6 +30,11 @@ export function nextAnchored(anchor: Date, moment: Date): Date {
   // At most three steps: the guess is at most one month early and a clamped day adds one.
   while (addMonths(anchor, months) <= moment) months += 1;
   return addMonths(anchor, months);
+}
+
+/** Whether `moment` is `anchor` plus a whole number of months. */
+export function isAnchored(anchor: Date, moment: Date): boolean {
+  return nextAnchored(anchor, new Date(moment.getTime() - 1)).getTime() === moment.getTime();
 }
 
 /** Every anchored moment strictly between `from` and `to`, oldest first; at most 120. */

@@ -1,5 +1,4 @@
-// Owns how many credits a paid invoice is worth, and when: credits follow the money, line by line (docs/decisions).
-import { addMonths, anchoredBetween, nextAnchored } from "./billing-months.ts";
+import { addMonths, anchoredBetween, isAnchored, nextAnchored } from "./billing-months.ts";
 
 /** One line of a paid invoice with what its price stands for. Money in minor units, negative when given back. */
 export interface PaidLine {
@@ -76,17 +75,43 @@ function duesOf(lines: readonly PaidLine[], anchor: Date): Due[] {
   if (lines.length === 0) return [];
   const start = new Date(Math.min(...lines.map((line) => line.periodStart.getTime())));
   const end = new Date(Math.max(...lines.map((line) => line.periodEnd.getTime())));
-  const yearly = lines.filter((line) => line.interval === "year");
-  const yearlyEnd = Math.max(...yearly.map((line) => line.periodEnd.getTime()));
+  const longest = longestYearOf(lines);
   const laterStarts =
-    yearly.length === 0 ? [] : anchoredBetween(anchor, start, new Date(yearlyEnd));
-  return [start, ...laterStarts].map((dueAt, index) => ({
-    dueAt,
-    periodEnd: laterStarts[index] ?? end,
-    credits: floorOf(
-      lines.map((line) => dueOf(line, monthsLeft(line, anchor, dueAt))).reduce(plus, ZERO),
-    ),
-  }));
+    longest === undefined
+      ? []
+      : anchoredBetween(anchorOf(longest, anchor), start, longest.periodEnd);
+  const moments = [start, ...laterStarts];
+  return moments.map((dueAt, index) => {
+    const isLast = index === moments.length - 1;
+    // A line whose months begin on another day has none left either once the last month of the longest begins.
+    const due = lines.map((line) => dueOf(line, isLast ? 0 : monthsLeft(line, anchor, dueAt)));
+    return {
+      dueAt,
+      periodEnd: laterStarts[index] ?? end,
+      credits: floorOf(due.reduce(plus, ZERO)),
+    };
+  });
+}
+
+/** The yearly line that ends last: its months are the invoice's. */
+function longestYearOf(lines: readonly PaidLine[]): PaidLine | undefined {
+  return lines
+    .filter(({ interval }) => interval === "year")
+    .reduce<PaidLine | undefined>(
+      (longest, line) =>
+        longest === undefined || line.periodEnd > longest.periodEnd ? line : longest,
+      undefined,
+    );
+}
+
+/**
+ * The day a line's months are counted from. That is the subscription's anchor, unless the anchor has moved since the line
+ * was billed (a switch of interval moves it, and invoices are looked at later): then the line's own period tells.
+ */
+function anchorOf(line: PaidLine, anchor: Date): Date {
+  if (isAnchored(anchor, line.periodEnd)) return anchor;
+  const isWholeYear = addMonths(line.periodStart, 12).getTime() === line.periodEnd.getTime();
+  return isWholeYear ? line.periodStart : line.periodEnd;
 }
 
 /**
@@ -102,13 +127,15 @@ function duesOf(lines: readonly PaidLine[], anchor: Date): Due[] {
  */
 export function slicesOf(lines: readonly PaidLine[], anchor: Date, paidAt?: Date): Slice[] {
   const worth = worthOf(lines);
+  const longest = longestYearOf(lines);
+  const monthsFrom = longest === undefined ? anchor : anchorOf(longest, anchor);
   let granted = 0;
   return duesOf(lines, anchor).map(({ dueAt, periodEnd, credits: due }, index) => {
     // An invoice that gives back in all may still sell something first: a year that became months.
     const upToNow = Math.max(granted, worth < 0 ? due : Math.min(worth, due));
     const credits = upToNow - granted;
     granted = upToNow;
-    const expiresAt = oneMonthAfter(anchor, periodEnd);
+    const expiresAt = oneMonthAfter(monthsFrom, periodEnd);
     const paidUntil = paidAt === undefined ? expiresAt : addMonths(paidAt, 1);
     return { index, credits, dueAt, expiresAt: paidUntil > expiresAt ? paidUntil : expiresAt };
   });
@@ -135,12 +162,10 @@ export function signedSlicesOf(
 function monthsLeft(line: PaidLine, anchor: Date, now: Date): number {
   if (line.interval === "month") return 0;
   const from = now > line.periodStart ? now : line.periodStart;
-  return anchoredBetween(anchor, from, line.periodEnd).length;
+  return anchoredBetween(anchorOf(line, anchor), from, line.periodEnd).length;
 }
 
 /** One month after a period's end: the next anchored day, or a plain month when the end is not on the anchor's days. */
 function oneMonthAfter(anchor: Date, periodEnd: Date): Date {
-  const next = nextAnchored(anchor, periodEnd);
-  const onAnchor = nextAnchored(anchor, new Date(periodEnd.getTime() - 1)).getTime();
-  return onAnchor === periodEnd.getTime() ? next : addMonths(periodEnd, 1);
+  return isAnchored(anchor, periodEnd) ? nextAnchored(anchor, periodEnd) : addMonths(periodEnd, 1);
 }

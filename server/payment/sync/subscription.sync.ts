@@ -1,4 +1,4 @@
-// Owns our copy of a Stripe subscription: converged from Stripe's current object, never from the order of events.
+// Our copy of a Stripe subscription is converged from Stripe's current object, never from the order of events.
 import type { PrismaModels } from "../../database/ports.ts";
 import { newId } from "../../lib/ids.ts";
 import type { Catalogue } from "../catalog/catalog.ts";
@@ -79,20 +79,16 @@ export function createSubscriptionSync(work: PaymentDeps, catalogue: Catalogue):
     const filter = { customerId: subscription.customerId, status: "paid", limit: 100 } as const;
     for (const invoice of await stripe.listInvoices(filter))
       if (invoice.subscriptionId === subscription.id && invoice.amountPaid > 0)
-        await giveInvoiceBack(subscription, invoice.id);
+        await giveInvoiceBack(subscription.id, invoice.id);
     return stripe.cancelSubscription(subscription.id, `duplicate:${subscription.id}`);
   }
 
-  async function giveInvoiceBack(
-    { id: subscriptionId, latestInvoiceId }: StripeSubscription,
-    invoiceId: string,
-  ): Promise<void> {
+  async function giveInvoiceBack(subscriptionId: string, invoiceId: string): Promise<void> {
     const paymentIntentId = await stripe.findInvoicePaymentIntent(invoiceId);
     if (paymentIntentId === null || (await stripe.listRefunds(paymentIntentId)).length > 0) return;
-    const of = invoiceId === latestInvoiceId ? subscriptionId : invoiceId;
-    const order = { paymentIntentId, orderKey: `duplicate:${of}`, reason: "duplicate" };
+    const order = { paymentIntentId, orderKey: `duplicate:${invoiceId}`, reason: "duplicate" };
     try {
-      await stripe.createRefund(order, `duplicate-refund:${of}`);
+      await stripe.createRefund(order, `duplicate-refund:${invoiceId}`);
     } catch (error) {
       // Refused for good: disputed, so the bank has the money. What goes on billing has to end all the same.
       if (!isRefusal(error, "invalid")) throw error;

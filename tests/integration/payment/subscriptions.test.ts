@@ -1,4 +1,3 @@
-// Owns the proof of a subscriber's whole life: subscribe, renew, fail, recover, cancel, resume, lapse.
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { addMonths } from "../../../server/payment/catalog/billing-months.ts";
 import { availableBackends } from "../../support/databases.ts";
@@ -7,6 +6,7 @@ import {
   openPaymentWorld,
   type PaymentWorld,
 } from "../../support/payment-world.ts";
+import { merchantOf } from "../../support/merchant.ts";
 import { subscribersIn } from "../../support/subscribers.ts";
 
 const backends = await availableBackends();
@@ -14,10 +14,12 @@ const backends = await availableBackends();
 describe.each(backends)("subscriptions on $name", (available) => {
   let world: PaymentWorld;
   let on: Awaited<ReturnType<typeof subscribersIn>>;
+  let merchant: ReturnType<typeof merchantOf>;
 
   beforeAll(async () => {
     world = await openPaymentWorld(available);
     on = await subscribersIn(world);
+    merchant = merchantOf(world);
   });
   afterAll(() => world.close());
 
@@ -136,6 +138,83 @@ describe.each(backends)("subscriptions on $name", (available) => {
     expect(await world.credits(userId)).toBe(500);
     const { payments } = await world.payment.history(userId, { limit: 50 });
     expect(payments.map(({ status }) => status).sort()).toEqual(["REFUNDED", "SUCCESS"]);
+    expect(await brokenInvariants(world.models, userId)).toEqual([]);
+  });
+
+  /** A paid second subscription that this server has not heard of yet; events wait until `wellBehaved`. */
+  async function unheardSecond(userId: string): Promise<string> {
+    const first = await on.stripeIdOf(userId);
+    const made = await checkoutPastUs(userId);
+    world.sandbox.control.misdeliver({ paused: true });
+    world.sandbox.control.completeCheckout(made);
+    const { data } = await merchant.get("subscriptions", {
+      customer: await world.customerOf(userId),
+    });
+    return (data as { id: string }[]).find(({ id }) => id !== first)?.id ?? "";
+  }
+
+  const switchTo = async (id: string, tier: string) =>
+    merchant.post(`subscriptions/${id}`, {
+      "items[0][id]": await merchant.itemOf(id),
+      "items[0][price]": await merchant.priceOf(on.plan(tier, "month").id),
+      proration_behavior: "always_invoice",
+    });
+
+  /** What Stripe took and gave back for a subscription, invoice by invoice. */
+  async function paidAndRefunded(subscription: string): Promise<[number, number][]> {
+    const invoices = (await merchant.get("invoices", { subscription, status: "paid" }))["data"];
+    return Promise.all(
+      (invoices as { id: string; amount_paid: number }[]).map(async ({ id, amount_paid: paid }) => {
+        const payments = (await merchant.get("invoice_payments", { invoice: id }))["data"];
+        const [payment] = payments as { payment: { payment_intent: string } }[];
+        const intent = payment?.payment.payment_intent ?? "";
+        const refunds = (await merchant.get("refunds", { payment_intent: intent }))["data"];
+        const back = (refunds as { amount: number }[]).reduce((sum, one) => sum + one.amount, 0);
+        return [paid, back];
+      }),
+    );
+  }
+
+  // Simulation seed 1393: only its latest invoice was given back.
+  it("gives back everything that a second subscription was paid, switched before it was heard of", async () => {
+    const userId = await on.subscriber("BASIC", "month");
+    const second = await unheardSecond(userId);
+    await switchTo(second, "TEAM");
+    world.sandbox.control.wellBehaved();
+    await world.settled();
+    expect((await world.payment.reconcile()).problems).toEqual([]);
+    await world.settled();
+    const money = await paidAndRefunded(second);
+    expect(money).toHaveLength(2);
+    expect(money.every(([paid, back]) => paid > 0 && back === paid)).toBe(true);
+    expect(await world.credits(userId)).toBe(500);
+    expect(await brokenInvariants(world.models, userId)).toEqual([]);
+  });
+
+  it("ends a second subscription that was switched after its first refund, before it could be ended", async () => {
+    const userId = await on.subscriber("BASIC", "month");
+    const second = await unheardSecond(userId);
+    const path = `/v1/subscriptions/${second}`;
+    world.sandbox.control.misbehave({ fault: "500", method: "DELETE", path, times: 4 });
+    const created = world.sandbox.control
+      .events("customer.subscription.created")
+      .find(({ data }) => (data.object as { id: string }).id === second);
+    if (created === undefined) throw new Error("the second subscription has no event");
+    expect(await world.deliver(created)).toBe(500);
+    expect(await paidAndRefunded(second)).toEqual([[1999, 1999]]);
+    await switchTo(second, "TEAM");
+    world.sandbox.control.wellBehaved();
+    await world.settled();
+    expect((await world.payment.reconcile()).problems).toEqual([]);
+    await world.settled();
+    const money = await paidAndRefunded(second);
+    expect(money).toHaveLength(2);
+    expect(money.every(([paid, back]) => back === paid)).toBe(true);
+    const row = await world.models.subscription.findUnique({
+      where: { stripeSubscriptionId: second },
+    });
+    expect(row?.status).toBe("canceled");
+    expect(await world.credits(userId)).toBe(500);
     expect(await brokenInvariants(world.models, userId)).toEqual([]);
   });
 

@@ -1,7 +1,10 @@
-// Owns the proof that credits follow the money: full periods, upgrades at any moment, years by the month.
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { type PaidLine, slicesOf } from "../../../server/payment/catalog/invoice-credits.ts";
+import {
+  type PaidLine,
+  slicesOf,
+  worthOf,
+} from "../../../server/payment/catalog/invoice-credits.ts";
 import { addMonths } from "../../../server/payment/catalog/billing-months.ts";
 
 interface Plan {
@@ -75,6 +78,42 @@ describe("entitlement", () => {
     expect(slices.map(({ credits }) => credits)).toEqual(Array(12).fill(500));
     expect(slices.at(-1)?.dueAt.toISOString().slice(0, 10)).toBe("2029-01-29");
     expect(slices.at(-1)?.expiresAt.toISOString().slice(0, 10)).toBe("2029-03-29");
+  });
+
+  // Simulation seed 1233: a switch to a year and away again moves the anchor before the invoice is looked at.
+  it("gives a year its first month at once though the subscription's anchor has moved since", () => {
+    const movedBy = fc.oneof(
+      fc.integer({ min: 1_000, max: 60_000 }),
+      fc.integer({ min: 60_000, max: 330 * 86_400_000 }),
+    );
+    fc.assert(
+      fc.property(movedBy, (milliseconds) => {
+        const moved = new Date(start.getTime() + milliseconds);
+        expect(slicesOf([line(BASIC, "year", 9990)], moved)).toEqual(
+          slicesOf([line(BASIC, "year", 9990)], start),
+        );
+      }),
+      { numRuns: 500 },
+    );
+  });
+
+  it("gives all that an invoice is worth by its last month, wherever its lines' months begin", () => {
+    const offset = fc.integer({ min: 0, max: 400 * 86_400_000 });
+    fc.assert(
+      fc.property(offset, offset, pair, share, (oldMs, anchorMs, [from, to], left) => {
+        const oldStart = new Date(start.getTime() - oldMs);
+        const unused = {
+          ...line(from, "year", -Math.round(from.price * 10 * left)),
+          periodEnd: addMonths(oldStart, 14),
+        };
+        const lines = [unused, line(to, "year", to.price * 10)];
+        const slices = slicesOf(lines, new Date(start.getTime() + anchorMs));
+        const sum = slices.reduce((all, { credits }) => all + credits, 0);
+        expect(sum).toBe(worthOf(lines));
+        expect(slices.every(({ credits }) => credits >= 0)).toBe(true);
+      }),
+      { numRuns: 500 },
+    );
   });
 
   it("gives an upgrade the share that was paid, whenever it comes", () => {
