@@ -5,13 +5,15 @@ import type { RedisConfig } from "../../config/config.ts";
 /** One client: a single server, the master behind Sentinels, or a cluster. */
 export type RedisClient = Redis | Cluster;
 
-/** A command that has no answer by then fails. */
+/** Whoever asks gives a command up after this. */
 export const COMMAND_TIMEOUT_MS = 400;
+/** ioredis drops it by a timer that knows nothing of a blocked event loop, so later. */
+const FORGET_COMMAND_AFTER_MS = 4 * COMMAND_TIMEOUT_MS;
 const CONNECT_TIMEOUT_MS = 1_000;
 
 // ioredis's own defaults queue commands while offline and resend them for up to 20 reconnects: many seconds of waiting.
 const COMMON = {
-  commandTimeout: COMMAND_TIMEOUT_MS,
+  commandTimeout: FORGET_COMMAND_AFTER_MS,
   connectTimeout: CONNECT_TIMEOUT_MS,
   maxRetriesPerRequest: 0,
   autoResendUnfulfilledCommands: false,

@@ -1,6 +1,6 @@
 // Messages between instances over Redis: one subscribing connection, subscribed again whenever it comes back.
-import { setTimeout as sleep } from "node:timers/promises";
 import type { Logger } from "../../lib/logger.ts";
+import { withFallback, withTimeout } from "../../lib/timeout.ts";
 import type { PubSub } from "../ports.ts";
 import type { RedisCircuit } from "./circuit-breaker.ts";
 import { COMMAND_TIMEOUT_MS, type RedisClient } from "./client.ts";
@@ -34,7 +34,8 @@ export function createRedisPubSub(options: {
   /** Failure is no matter: "ready" will come and subscribe everything. */
   async function subscribeNow(channels: string[]): Promise<void> {
     try {
-      await subscriber.subscribe(...channels);
+      const late = () => new Error(`No answer within ${COMMAND_TIMEOUT_MS} ms`);
+      await withTimeout(subscriber.subscribe(...channels), COMMAND_TIMEOUT_MS, late);
     } catch (error) {
       logger.warn(
         { reason: reasonOf(error) },
@@ -44,8 +45,8 @@ export function createRedisPubSub(options: {
   }
 
   async function hangUpIfSilent(): Promise<void> {
-    const late = sleep(COMMAND_TIMEOUT_MS * 2).then(() => "late");
-    const answer = await Promise.race([subscriber.ping(), late]).catch(() => "late");
+    const ping = subscriber.ping().catch(() => "late");
+    const answer = await withFallback(ping, COMMAND_TIMEOUT_MS * 2, "late");
     if (answer === "late" && subscriber.status === "ready") subscriber.disconnect(true);
   }
 
