@@ -1,6 +1,6 @@
 # syntax=docker/dockerfile:1
-# Owns the production image: dist/, production packages and the launcher, run by an unprivileged user.
-ARG NODE_VERSION=22
+# The production image: dist/, production packages and the launcher, run by an unprivileged user.
+ARG NODE_VERSION=24
 
 FROM node:${NODE_VERSION}-bookworm-slim AS manifests
 WORKDIR /app

@@ -1,5 +1,5 @@
-// Owns the smoke test of production: a clean copy is installed, built, pruned and started against every database server of
-// TEST_DATABASE_URL with Redis, and on SQLite.
+// The smoke test of production: a clean copy is installed, built, pruned and started against every database server of
+// TEST_DATABASE_URL with Redis, and on SQLite with every supported Node.js.
 import { execFileSync, spawn, spawnSync } from "node:child_process";
 import { randomBytes } from "node:crypto";
 import { cpSync, existsSync, mkdirSync, mkdtempSync, rmSync } from "node:fs";
@@ -11,10 +11,13 @@ import { fileURLToPath } from "node:url";
 
 const root = fileURLToPath(new URL("..", import.meta.url));
 const copy = mkdtempSync(join(tmpdir(), "skywork-production-"));
+const nodes = mkdtempSync(join(tmpdir(), "skywork-nodes-"));
 const databaseName = `skywork_smoke_${process.pid}`;
 const servers = (process.env.TEST_DATABASE_URL || "mysql://root@127.0.0.1:3306/")
   .split(",")
   .map((url) => new URL(url.trim()));
+/** The floor of package.json's `engines` and the current releases of the lines above it, from npm's `node-PLATFORM` packages. */
+const NODE_VERSIONS = ["20.19.0", "22", "24"];
 const tally = { passed: 0, failed: 0 };
 
 function check(what, held, detail = "") {
@@ -79,10 +82,22 @@ async function get(url, init) {
   }
 }
 
-async function serves(env) {
+/** The path of that Node.js, installed into a folder of its own. */
+function installNode(version) {
+  const name = `node-${process.platform}-${process.arch}`;
+  const folder = join(nodes, version);
+  mkdirSync(folder, { recursive: true });
+  const options = ["--no-save", "--no-audit", "--no-fund", "--prefix", folder];
+  // With this machine's environment: a mirror's address and certificate may stand there.
+  const { ok, output } = run("npm", ["install", ...options, `${name}@${version}`], process.env);
+  if (!ok) throw new Error(`${name}@${version} cannot be installed:\n${output}`);
+  return join(folder, "node_modules", name, "bin/node");
+}
+
+async function serves(env, node = process.execPath) {
   const base = `http://127.0.0.1:${env.PORT}`;
   // Without npm between, so that a signal reaches the process itself.
-  const child = spawn(process.execPath, ["server/cli/run.mjs", "start"], {
+  const child = spawn(node, ["server/cli/run.mjs", "start"], {
     cwd: copy,
     env: { PATH: process.env.PATH, ...env },
     stdio: ["ignore", "pipe", "pipe"],
@@ -188,6 +203,12 @@ try {
     const doctor = run("npm", ["run", "doctor"], production);
     check("npm run doctor", doctor.ok, doctor.output);
   }
+  for (const version of NODE_VERSIONS) {
+    const node = installNode(version);
+    console.log(`On Node.js ${execFileSync(node, ["--version"], { encoding: "utf8" }).trim()}:`);
+    const database = `file:${join(copy, ".data", `node-${version}.db`)}`;
+    await serves({ ...common, DATABASE_URL: database, PORT: String(await freePort()) }, node);
+  }
 } catch (error) {
   check("the smoke test ran to its end", false, error?.stack ?? String(error));
 } finally {
@@ -195,7 +216,7 @@ try {
     for (const server of servers)
       await sql(server, `DROP DATABASE IF EXISTS ${databaseName}`).catch(console.error);
   }
-  rmSync(copy, { recursive: true, force: true });
+  for (const folder of [copy, nodes]) rmSync(folder, { recursive: true, force: true });
 }
 console.log(`${tally.passed} passed, ${tally.failed} failed`);
 process.exit(tally.failed === 0 ? 0 : 1);
