@@ -1,6 +1,10 @@
-// Owns the processes a benchmark measures: started with an environment of their own, asked by message, ended with the run.
-import { type ChildProcess, fork } from "node:child_process";
+// The processes a benchmark measures: started with an environment of their own, ended with the run.
+import { type ChildProcess, fork, spawn } from "node:child_process";
 import { once } from "node:events";
+import { setTimeout as delay } from "node:timers/promises";
+import { freePort } from "../support/process.ts";
+
+const READY_WITHIN_MS = 30_000;
 
 /** A process that answers messages one at a time. */
 export interface Child {
@@ -10,14 +14,10 @@ export interface Child {
 }
 
 /** Starts a compiled file of tests/bench. What it prints to stdout is dropped, as a log collector's cost is not ours. */
-export function startChild(
-  file: string,
-  env: Readonly<Record<string, string>> = {},
-  nodeArguments: readonly string[] = [],
-): Child {
+export function startChild(file: string, env: Readonly<Record<string, string>> = {}): Child {
   const child: ChildProcess = fork(file, [], {
     env: { PATH: process.env["PATH"] ?? "", ...env },
-    execArgv: [...nodeArguments],
+    execArgv: [],
     stdio: ["ignore", "ignore", "inherit", "ipc"],
   });
   const ended = once(child, "exit");
@@ -36,6 +36,45 @@ export function startChild(
       // Each of them ends by itself when its parent lets go.
       child.disconnect();
       await ended;
+    },
+  };
+}
+
+/** A server as an operator runs it. */
+export interface RunningServer {
+  readonly port: number;
+  readonly pid: number;
+  /** SIGTERM, and waits for the end. Throws when it was not a clean one. */
+  stop(): Promise<void>;
+}
+
+/** Starts a compiled server/main with `env` and waits until it is ready. */
+export async function startServer(
+  file: string,
+  env: Readonly<Record<string, string>>,
+): Promise<RunningServer> {
+  const port = await freePort();
+  const child = spawn(process.execPath, [file], {
+    env: { PATH: process.env["PATH"] ?? "", ...env, HOST: "127.0.0.1", PORT: String(port) },
+    stdio: ["ignore", "ignore", "inherit"],
+  });
+  const ended = once(child, "exit") as Promise<[number | null]>;
+  const deadlineMs = performance.now() + READY_WITHIN_MS;
+  for (;;) {
+    if (child.exitCode !== null) throw new Error(`The server ended with ${child.exitCode}.`);
+    const answer = await fetch(`http://127.0.0.1:${port}/ready`).catch(() => null);
+    await answer?.body?.cancel();
+    if (answer?.status === 200) break;
+    if (performance.now() > deadlineMs) throw new Error("The server did not get ready.");
+    await delay(20);
+  }
+  return {
+    port,
+    pid: child.pid ?? 0,
+    async stop() {
+      child.kill("SIGTERM");
+      const [code] = await ended;
+      if (code !== 0) throw new Error(`The server ended with ${code} when it was stopped.`);
     },
   };
 }

@@ -1,29 +1,43 @@
-// Owns the callers of the HTTP rows, in a process of their own: raw keep-alive connections, so that little CPU goes to asking.
+// The callers of the HTTP rows, in a process of their own: raw keep-alive connections, because a client library costs more
+// than the server it calls. What they cost themselves is in their answer.
 import { randomUUID } from "node:crypto";
 import { connect, type Socket } from "node:net";
 import { closedLoop, type Measured } from "./load.ts";
 
+/** One request. */
+export interface LoadRequest {
+  readonly method: "GET" | "POST";
+  readonly path: string;
+  /** Sent as JSON; `KEY` in it becomes a new UUID at each call. */
+  readonly body?: string;
+}
+
 /** What to call, for how long. */
 export interface LoadOrder {
   readonly port: number;
-  readonly method: "GET" | "POST";
-  readonly path: string;
-  /** Each call is by one of them, in turn by chance; empty = nobody. */
+  readonly request: LoadRequest;
+  /** Each call is by one of them, by chance. */
   readonly tokens: readonly string[];
-  /** The body; `KEY` in it becomes a new UUID at each call. */
-  readonly body: string;
+  /** Then the run that was started is read to its end, on the same connection. */
+  readonly readsRun?: boolean;
   readonly inFlight: number;
   readonly seconds: number;
 }
 
-/** What came of it. `refused` counts the answers that were not 200. */
+/** What came of it. `refused` counts the answers that were not as they should be. */
 export interface LoadAnswer extends Measured {
   readonly refused: number;
   readonly firstRefusal: string;
+  readonly cpuMicroseconds: number;
 }
 
-/** One connection; one request at a time on it. Resolves with the whole answer. */
-function open(port: number): Promise<{ ask(text: string): Promise<string>; socket: Socket }> {
+/** A connection; one request at a time on it. Resolves with the whole answer. */
+interface Connection {
+  ask(text: string): Promise<string>;
+  readonly socket: Socket;
+}
+
+function open(port: number): Promise<Connection> {
   return new Promise((resolve, reject) => {
     let waiting: { resolve: (answer: string) => void; reject: (error: Error) => void } | null =
       null;
@@ -49,7 +63,7 @@ function open(port: number): Promise<{ ask(text: string): Promise<string>; socke
         ask: (text) =>
           new Promise((done, broken) => {
             waiting = { resolve: done, reject: broken };
-            socket.write(text);
+            socket.write(text, "latin1");
           }),
       }),
     );
@@ -64,33 +78,57 @@ function isWhole(answer: string): boolean {
   return answer.length >= headEnd + 4 + Number(length);
 }
 
-async function load(order: LoadOrder): Promise<LoadAnswer> {
-  const { port, method, path, tokens, body, inFlight, seconds } = order;
-  const length = Buffer.byteLength(body.replaceAll("KEY", randomUUID()));
+/** Headers up to those of one caller. `accept` and the rest are what a browser sends; a server has to read them. */
+function startOf({ method, path, body }: LoadRequest, port: number, accept = "*/*"): string {
+  const length = Buffer.byteLength((body ?? "").replace("KEY", randomUUID()));
   const about =
     method === "GET" ? "" : `content-type: application/json\r\ncontent-length: ${length}\r\n`;
-  // What a browser sends beside it; a server has to read it.
-  const start = `${method} ${path} HTTP/1.1\r\nhost: 127.0.0.1:${port}\r\nuser-agent: bench\r\naccept: */*\r\n${about}`;
+  return `${method} ${path} HTTP/1.1\r\nhost: 127.0.0.1:${port}\r\nuser-agent: bench\r\naccept: ${accept}\r\n${about}`;
+}
+
+const isOk = (answer: string) => answer.startsWith("HTTP/1.1 200 ");
+
+/** Reads the run that `started` tells of; answers what is wrong with it, or null. */
+async function readRun(connection: Connection, token: string, port: number, started: string) {
+  const runId = /"runId":"([^"]+)"/.exec(started)?.[1] ?? "";
+  const input = encodeURIComponent(JSON.stringify({ runId }));
+  const path = `/api/trpc/ai.stream?input=${input}`;
+  const head = startOf({ method: "GET", path }, port, "text/event-stream");
+  const stream = await connection.ask(`${head}authorization: Bearer ${token}\r\n\r\n`);
+  return isOk(stream) && stream.includes('"outcome":"completed"') ? null : stream;
+}
+
+async function load(order: LoadOrder): Promise<LoadAnswer> {
+  const { port, request, tokens, inFlight, seconds } = order;
+  const start = startOf(request, port);
   const heads = tokens.map((token) => `${start}authorization: Bearer ${token}\r\n\r\n`);
-  if (heads.length === 0) heads.push(`${start}\r\n`);
   const connections = await Promise.all(Array.from({ length: inFlight }, () => open(port)));
+  const { body } = request;
   let refused = 0;
   let firstRefusal = "";
+  const cpu = process.cpuUsage();
   try {
     const measured = await closedLoop({
       inFlight,
       seconds,
       async work(caller) {
-        const head = heads[Math.floor(Math.random() * heads.length)] ?? "";
-        const answer = await connections[caller]?.ask(
-          method === "GET" ? head : head + body.replace("KEY", randomUUID()),
+        const who = Math.floor(Math.random() * heads.length);
+        const head = heads[who] ?? "";
+        const connection = connections[caller];
+        if (connection === undefined) return;
+        const answer = await connection.ask(
+          body === undefined ? head : head + body.replace("KEY", randomUUID()),
         );
-        if (answer?.startsWith("HTTP/1.1 200 ")) return;
+        let refusal = isOk(answer) ? null : answer;
+        if (refusal === null && order.readsRun === true)
+          refusal = await readRun(connection, tokens[who] ?? "", port, answer);
+        if (refusal === null) return;
         refused += 1;
-        firstRefusal ||= answer ?? "";
+        firstRefusal ||= refusal;
       },
     });
-    return { ...measured, refused, firstRefusal };
+    const { user, system } = process.cpuUsage(cpu);
+    return { ...measured, refused, firstRefusal, cpuMicroseconds: user + system };
   } finally {
     for (const { socket } of connections) {
       socket.removeAllListeners("close");

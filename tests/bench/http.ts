@@ -1,169 +1,189 @@
-// Owns the rows http.spend and http.balance: the real app in a process of its own, against tRPC's bare Express adapter.
-import { randomBytes, randomUUID } from "node:crypto";
-import { Redis } from "ioredis";
-import { createAccessTokens } from "../../server/auth/session/access-token.ts";
-import { buildServer } from "./built.ts";
-import { type Child, startChild } from "./child.ts";
-import type { LoadAnswer, LoadOrder } from "./http-load.process.ts";
+// The rows over HTTP: the real program in a process of its own, against an empty procedure on the official stack.
+import type { Metered } from "./cpu.ts";
+import type { LoadAnswer, LoadOrder, LoadRequest } from "./http-load.process.ts";
+import { type HttpStage, openHttpStage, type Target } from "./http-stage.ts";
 import { type Measured, middle } from "./load.ts";
-import type { Report } from "./report.ts";
-import type { CpuAnswer, PortAnswer } from "./serve.ts";
-import { createPlace, createUsers, IN_FLIGHT, openInstance, type Place } from "./world.ts";
+import type { CpuMicros, Report } from "./report.ts";
+import { IN_FLIGHT } from "./world.ts";
 
 const USERS = 1_000;
 const ROUNDS = 3;
-const SPEND_BODY = JSON.stringify({ feature: "chat-flash", idempotencyKey: "KEY" });
+const WARM_UP_SECONDS = 1.5;
+/** Each run is two requests and a stream of hundreds of events; more of them only wait. */
+const RUNS_IN_FLIGHT = 16;
+/** A row with more refusals than this says nothing about speed. */
+const TOLERATED_REFUSALS = 0.01;
 
-/** An environment a production server starts with; no vendor is ever called. */
-export function productionEnv(place: Place): Record<string, string> {
-  const secret = () => randomBytes(32).toString("base64");
-  return {
-    NODE_ENV: "production",
-    DATABASE_URL: place.databaseUrl,
-    ...(place.redisUrl === null ? {} : { REDIS_URL: place.redisUrl }),
-    JWT_SECRET: secret(),
-    REFRESH_TOKEN_SECRET: secret(),
-    GOOGLE_CLIENT_ID: "nobody.apps.googleusercontent.com",
-    GOOGLE_CLIENT_SECRET: secret(),
-    GOOGLE_CALLBACK_URL: "https://api.bench.test/api/auth/google/callback",
-    FRONTEND_URL: "https://bench.test",
-    STRIPE_SECRET_KEY: "sk_test_nobody_calls_stripe_here",
-    STRIPE_WEBHOOK_SECRET: "whsec_nobody_calls_stripe_here",
-    STRIPE_API_BASE: "http://127.0.0.1:9",
-    RATE_LIMIT_MAX_REQUESTS: "100000000",
-  };
+const post = (path: string, body: object): LoadRequest => ({
+  method: "POST",
+  path,
+  body: JSON.stringify(body),
+});
+const SPEND = post("/api/trpc/credit.spend", { feature: "chat-flash", idempotencyKey: "KEY" });
+const BALANCE: LoadRequest = { method: "GET", path: "/api/trpc/credit.balance" };
+const NOOP = post("/api/trpc/noop", {});
+const START_RUN = post("/api/trpc/ai.start", {
+  feature: "chat-flash",
+  messages: [{ role: "user", content: "Why is the sky blue?" }],
+  idempotencyKey: "KEY",
+});
+
+interface HttpRow {
+  readonly name: string;
+  readonly target: Target;
+  readonly request: LoadRequest;
+  readonly tokens: readonly string[];
+  readonly readsRun?: boolean;
+  readonly inFlight: number;
+  /** Credits that one call costs. */
+  readonly credits: number;
+  readonly note: string;
 }
 
-/** http.noop, http.spend and http.balance: 64 keep-alive callers, 1,000 users with tokens of their own. */
+/** http.noop, http.balance, http.spend, http.run and physical.*: 64 keep-alive callers, 1,000 users with tokens of their own. */
 export async function benchHttp(report: Report, seconds: number): Promise<void> {
-  const place = (await createPlace("mysql")) ?? (await createPlace("sqlite"));
-  if (place === null) return report.say("http: no database");
-  const env = productionEnv(place);
-  const built = buildServer();
-  const children: Child[] = [];
-  const start = (name: string, childEnv = {}, nodeArguments: readonly string[] = []) => {
-    const child = startChild(built.file(`tests/bench/${name}.process`), childEnv, nodeArguments);
-    children.push(child);
-    return child;
+  const stage = await openHttpStage();
+  if (stage === null) return report.say("http: no database");
+  try {
+    report.say(`http: ${costsFrom(stage)}`);
+    const rows = await openRows(stage);
+    const before = await stage.credits();
+    const results = await measureInTurns(stage, rows, seconds);
+    const noop = middle(results.find(({ row }) => row.name === "http.noop")?.runs ?? []);
+    for (const { row, runs, cpu, calls, refused, firstRefusal } of results) {
+      if (refused > 0) report.say(`${row.name}: ${refused} refused, first: ${firstRefusal}`);
+      if (refused > calls * TOLERATED_REFUSALS) continue;
+      const mine = middle(runs);
+      const ratio = row.name === "http.noop" ? null : mine.opsPerSecond / noop.opsPerSecond;
+      report.add(row.name, mine, ratio, row.note, perCall(cpu, calls));
+    }
+    checkCredits(results, before - (await stage.credits()));
+  } finally {
+    await stage.close();
+  }
+}
+
+/** A benchmark that is fast because it loses money measures nothing. A refused run may have been charged its share. */
+function checkCredits(results: readonly Result[], taken: number): void {
+  const sum = (of: (result: Result) => number) =>
+    results.reduce((total, result) => total + of(result) * result.row.credits, 0);
+  const due = sum(({ answered }) => answered);
+  const unclear = sum(({ row, refused }) => (row.readsRun === true ? refused : 0));
+  if (taken < due || taken > due + unclear)
+    throw new Error(`${due} credits were due, ${taken} were taken.`);
+}
+
+/** Says whose CPU is counted, and whose cannot be. */
+function costsFrom({ database, redis, usesMysql, usesRedis }: HttpStage): string {
+  const absent = "not on this machine, or not ours to see";
+  const databaseName = usesMysql ? (database?.name ?? absent) : "part of the server";
+  const redisName = usesRedis ? (redis?.name ?? absent) : "part of the server";
+  return `CPU of the database: ${databaseName}; of Redis: ${redisName}`;
+}
+
+async function openRows(stage: HttpStage): Promise<HttpRow[]> {
+  // Whoever has just spent is answered from the database: readers, spenders and the rest are not the same people.
+  const readers = await stage.signIn(USERS);
+  const spenders = await stage.signIn(USERS);
+  const askers = await stage.signIn(USERS);
+  const model = await stage.startStack("model");
+  const app = await stage.startServer({
+    AI_BASE_URL: `http://127.0.0.1:${model.port}/v1`,
+    AI_MODEL_FLASH: "stand-in-flash",
+    AI_MODEL_PRO: "stand-in-pro",
+  });
+  const echo = post("/echo", { ok: true });
+  const bare = async (stack: string) => stage.startStack("physical", { STACK: stack });
+  const row = (name: string, target: Target, request: LoadRequest, note = "") => ({
+    ...{ name, target, request, note, tokens: readers, inFlight: IN_FLIGHT, credits: 0 },
+  });
+  return [
+    row("physical.node", await bare("node"), echo, "bare node:http that echoes JSON"),
+    row("physical.express", await bare("express"), echo, "bare Express that echoes JSON"),
+    row("physical.trpc", await bare("trpc"), NOOP, "tRPC's own Express adapter, nothing else"),
+    row("http.noop", await stage.startStack("noop"), NOOP),
+    row("http.balance", app, BALANCE),
+    { ...row("http.spend", app, SPEND), tokens: spenders, credits: 1 },
+    {
+      ...row(
+        "http.run",
+        app,
+        START_RUN,
+        `start, and read to the end; ${RUNS_IN_FLIGHT} callers, a stand-in model`,
+      ),
+      ...{ tokens: askers, readsRun: true, inFlight: RUNS_IN_FLIGHT, credits: 1 },
+    },
+  ];
+}
+
+/** What has been measured of a row. */
+interface Result {
+  readonly row: HttpRow;
+  readonly runs: Measured[];
+  calls: number;
+  /** Calls of the warm-up, too. */
+  answered: number;
+  refused: number;
+  firstRefusal: string;
+  cpu: CpuMicros;
+}
+
+/** In turns, so that what else the machine does meets all; the first round only warms up. */
+async function measureInTurns(
+  stage: HttpStage,
+  rows: readonly HttpRow[],
+  seconds: number,
+): Promise<Result[]> {
+  const nothing: CpuMicros = { server: 0, database: 0, redis: 0, callers: 0 };
+  const results = rows.map((row): Result => {
+    return { row, runs: [], calls: 0, answered: 0, refused: 0, firstRefusal: "", cpu: nothing };
+  });
+  for (let round = 0; round <= ROUNDS; round += 1) {
+    for (const result of results) {
+      const length = round === 0 ? Math.min(seconds, WARM_UP_SECONDS) : seconds / 2;
+      const { answer, cpu } = await measureOnce(stage, result.row, length);
+      result.answered += answer.operations - answer.refused;
+      result.refused += answer.refused;
+      result.firstRefusal ||= answer.firstRefusal.slice(0, 15);
+      if (round === 0) continue;
+      result.runs.push(answer);
+      result.calls += answer.operations;
+      result.cpu = combine(result.cpu, cpu, (sum, one) => sum + one);
+    }
+  }
+  return results;
+}
+
+async function measureOnce(stage: HttpStage, row: HttpRow, seconds: number) {
+  const { target, request, tokens, inFlight, readsRun = false } = row;
+  const read = (metered: Metered | null) => metered?.cpuMicroseconds() ?? null;
+  const readAll = () => ({
+    server: read(target.process),
+    database: read(stage.database),
+    redis: read(stage.redis),
+  });
+  const before = { ...readAll(), callers: 0 };
+  const order: LoadOrder = {
+    ...{ port: target.port, request, tokens, readsRun, inFlight, seconds },
   };
-  try {
-    // Who has just spent is answered from the database: readers and spenders are not the same people.
-    const readers = await signedInUsers(place, env["JWT_SECRET"] ?? "");
-    const spenders = await signedInUsers(place, env["JWT_SECRET"] ?? "");
-    const before = await creditsLeft(place);
-    const app = start("app", { ...env, BENCH_KEY_PREFIX: place.keyPrefix });
-    const noop = start("noop");
-    const callers = start("http-load");
-    const { port } = await app.ask<PortAnswer>(null);
-    const base = await noop.ask<PortAnswer>(null);
-
-    const common = { inFlight: IN_FLIGHT, tokens: readers, body: "" };
-    const rows = [
-      {
-        name: "http.noop",
-        server: noop,
-        order: { port: base.port, method: "POST", path: "/api/trpc/noop", body: "{}", tokens: [] },
-      },
-      {
-        name: "http.spend",
-        server: app,
-        order: {
-          port,
-          method: "POST",
-          path: "/api/trpc/credit.spend",
-          body: SPEND_BODY,
-          tokens: spenders,
-        },
-      },
-      {
-        name: "http.balance",
-        server: app,
-        order: { port, method: "GET", path: "/api/trpc/credit.balance" },
-      },
-    ] as const;
-    const runs = rows.map(() => ({ measured: [] as Measured[], cpuUs: 0, calls: 0 }));
-    let spent = 0;
-    // In turns, so that what else the machine does meets all; the first round only warms up.
-    for (let round = 0; round <= ROUNDS; round += 1) {
-      for (const [index, { name, server, order }] of rows.entries()) {
-        const run = runs[index];
-        const length = round === 0 ? Math.min(seconds, 2) : seconds / 2;
-        const cpu = async () => (await server.ask<CpuAnswer>("cpu")).cpuMicroseconds;
-        const cpuBefore = await cpu();
-        const asked: LoadOrder = { ...common, ...order, seconds: length };
-        const answer = await callers.ask<LoadAnswer>(asked);
-        if (answer.refused > 0 || run === undefined)
-          throw new Error(`${name}: ${answer.refused} refused, first: ${answer.firstRefusal}`);
-        if (name === "http.spend") spent += answer.operations;
-        if (round === 0) continue;
-        run.measured.push(answer);
-        run.cpuUs += (await cpu()) - cpuBefore;
-        run.calls += answer.operations;
-      }
-    }
-    const noopMiddle = middle(runs[0]?.measured ?? []);
-    for (const [index, { name }] of rows.entries()) {
-      const { measured, cpuUs, calls } = runs[index] ?? { measured: [], cpuUs: 0, calls: 1 };
-      const mine = middle(measured);
-      const ratio = index === 0 ? null : mine.opsPerSecond / noopMiddle.opsPerSecond;
-      report.add(name, mine, ratio, `${Math.round(cpuUs / calls)} us of the server's CPU a call`);
-    }
-    const taken = before - (await creditsLeft(place));
-    if (taken !== spent) throw new Error(`${spent} spends were answered, ${taken} credits taken.`);
-  } finally {
-    await Promise.all(children.map((child) => child.stop()));
-    built.drop();
-    if (place.redisUrl !== null) await removeKeys(place.redisUrl, place.keyPrefix);
-    await place.drop();
-  }
+  const answer = await stage.callers.ask<LoadAnswer>(order);
+  const after = { ...readAll(), callers: answer.cpuMicroseconds };
+  return { answer, cpu: combine(after, before, (one, other) => one - other) };
 }
 
-/** Access tokens of so many users, each with a session, as if they had signed in. */
-async function signedInUsers(place: Place, secret: string): Promise<string[]> {
-  const instance = await openInstance(place);
-  try {
-    const userIds = await createUsers(instance, USERS);
-    const sessions = userIds.map((userId) => ({ id: randomUUID(), userId }));
-    const endsAt = new Date(Date.now() + 86_400_000);
-    await instance.backend.database.models.session.createMany({
-      data: sessions.map((session) => ({
-        ...session,
-        refreshTokenHash: randomBytes(32).toString("hex"),
-        expiresAt: endsAt,
-        absoluteExpiresAt: endsAt,
-      })),
-    });
-    const tokens = createAccessTokens({ secrets: [secret], ttlSeconds: 900, now: Date.now });
-    const signed = sessions.map(({ id: sessionId, userId }) =>
-      tokens.sign({ userId, sessionId, authVersion: 0 }, endsAt.getTime()),
-    );
-    return (await Promise.all(signed)).map(({ token }) => token);
-  } finally {
-    await instance.close();
-  }
+function combine(
+  one: CpuMicros,
+  other: CpuMicros,
+  by: (one: number, other: number) => number,
+): CpuMicros {
+  const both = (a: number | null, b: number | null) => (a === null || b === null ? null : by(a, b));
+  return {
+    server: both(one.server, other.server),
+    database: both(one.database, other.database),
+    redis: both(one.redis, other.redis),
+    callers: both(one.callers, other.callers),
+  };
 }
 
-/** All users' credits together. */
-async function creditsLeft(place: Place): Promise<number> {
-  const instance = await openInstance(place);
-  try {
-    const { _sum } = await instance.backend.database.models.user.aggregate({
-      _sum: { credits: true },
-    });
-    return _sum.credits ?? 0;
-  } finally {
-    await instance.close();
-  }
-}
-
-async function removeKeys(redisUrl: string, prefix: string): Promise<void> {
-  const client = new Redis(redisUrl);
-  try {
-    for await (const keys of client.scanStream({ match: `${prefix}:*`, count: 1_000 })) {
-      const found = keys as string[];
-      if (found.length > 0) await client.unlink(...found);
-    }
-  } finally {
-    client.disconnect();
-  }
-}
+const perCall = (cpu: CpuMicros, calls: number): CpuMicros =>
+  combine(cpu, cpu, (total) => Math.round((total / calls) * 10) / 10);

@@ -1,6 +1,15 @@
-// Owns the rows of the benchmark: one printed line and one JSON object each (CONTRACT.md section 8).
-import { writeFile } from "node:fs/promises";
+// The rows of the benchmark: one printed line and one JSON object each (CONTRACT.md section 8).
+import { readFile, writeFile } from "node:fs/promises";
 import type { Measured } from "./load.ts";
+
+/** Microseconds of CPU for each call, user and system; null where it cannot be known. */
+export interface CpuMicros {
+  readonly server: number | null;
+  readonly database: number | null;
+  readonly redis: number | null;
+  /** What asking costs, on the same cores. */
+  readonly callers: number | null;
+}
 
 /** A row. `ratio` is against the row's baseline in the same run; null for the baselines themselves. */
 export interface Row {
@@ -9,6 +18,16 @@ export interface Row {
   readonly p50Ms: number;
   readonly p99Ms: number;
   readonly ratio: number | null;
+  readonly note?: string;
+  readonly cpuMicros?: CpuMicros;
+}
+
+/** What `--json` writes and `--compare` reads. */
+export interface Run {
+  readonly machine: string;
+  /** ISO 8601. */
+  readonly date: string;
+  readonly rows: readonly Row[];
 }
 
 /** Collects rows. */
@@ -19,28 +38,67 @@ export interface Report {
     measured: Omit<Measured, "operations">,
     ratio: number | null,
     note?: string,
+    cpuMicros?: CpuMicros,
   ): void;
   /** A line that is no row. */
   say(text: string): void;
-  save(file: string): Promise<void>;
+  readonly rows: readonly Row[];
 }
+
+const cell = (value: number | null | undefined, digits: number) =>
+  (value === null || value === undefined ? "" : value.toFixed(digits)).padStart(10);
+const heading = (...names: string[]) => names.map((name) => name.padStart(10)).join("");
 
 /** A report that prints as it grows. */
 export function createReport(): Report {
   const rows: Row[] = [];
-  const number = (value: number, digits: number) => value.toFixed(digits).padStart(10);
-  console.log(
-    `${"".padEnd(26)}${"ops/s".padStart(10)}${"p50 ms".padStart(10)}${"p99 ms".padStart(10)}${"ratio".padStart(10)}`,
-  );
+  console.log(`${"".padEnd(26)}${heading("ops/s", "p50 ms", "p99 ms", "ratio")}`);
   return {
-    add(name, { opsPerSecond, p50Ms, p99Ms }, ratio, note = "") {
-      rows.push({ name, opsPerSecond, p50Ms, p99Ms, ratio });
-      const figures = number(opsPerSecond, 0) + number(p50Ms, 2) + number(p99Ms, 2);
-      console.log(
-        `${name.padEnd(26)}${figures}${ratio === null ? "".padStart(10) : number(ratio, 2)}  ${note}`,
-      );
+    rows,
+    add(name, { opsPerSecond, p50Ms, p99Ms }, ratio, note = "", cpuMicros) {
+      rows.push({ name, opsPerSecond, p50Ms, p99Ms, ratio, note, cpuMicros });
+      const figures = cell(opsPerSecond, 0) + cell(p50Ms, 2) + cell(p99Ms, 2) + cell(ratio, 2);
+      console.log(`${name.padEnd(26)}${figures}  ${note}`);
+      if (cpuMicros !== undefined) console.log(`${"".padEnd(28)}${cpuLine(cpuMicros)}`);
     },
     say: (text) => console.log(text),
-    save: (file) => writeFile(file, `${JSON.stringify({ rows }, null, 2)}\n`),
   };
+}
+
+function cpuLine(cpu: CpuMicros): string {
+  const parts = Object.entries(cpu).flatMap(([who, micros]: [string, number | null]) =>
+    micros === null ? [] : [`${who} ${micros.toFixed(0)}`],
+  );
+  return `CPU a call, us: ${parts.join(", ")}`;
+}
+
+/** Writes a run for `readRun`. */
+export async function saveRun(file: string, run: Run): Promise<void> {
+  await writeFile(file, `${JSON.stringify(run, null, 2)}\n`);
+}
+
+/** Reads what `--json` wrote. Throws a sentence when the file holds no run. */
+export async function readRun(file: string): Promise<Run> {
+  const run = JSON.parse(await readFile(file, "utf8")) as Partial<Run>;
+  if (!Array.isArray(run.rows)) throw new Error(`${file} was not written by --json.`);
+  return { machine: run.machine ?? "unknown", date: run.date ?? "unknown", rows: run.rows };
+}
+
+/** Prints two runs side by side: those rows that both have. */
+export function printComparison(then: Run, now: Run): void {
+  console.log(`\nthen: ${then.date}, ${then.machine}\nnow:  ${now.date}, ${now.machine}`);
+  const columns = heading("ratio then", "now", "ops/s then", "now", "p99 then", "now", "CPU then");
+  console.log(`${"".padEnd(26)}${columns}${"now".padStart(10)}`);
+  for (const row of now.rows) {
+    const old = then.rows.find(({ name }) => name === row.name);
+    if (old === undefined) continue;
+    const pairs = [
+      [old.ratio, row.ratio, 2],
+      [old.opsPerSecond, row.opsPerSecond, 0],
+      [old.p99Ms, row.p99Ms, 2],
+      [old.cpuMicros?.server, row.cpuMicros?.server, 0],
+    ] as const;
+    const cells = pairs.map(([one, other, digits]) => cell(one, digits) + cell(other, digits));
+    console.log(`${row.name.padEnd(26)}${cells.join("")}`);
+  }
 }

@@ -1,14 +1,21 @@
-// Owns `npm run bench`: the groups of rows, each a ratio against its baseline measured in the same run.
-// --engine mysql|mariadb|sqlite measures that engine, which is started where none of it answers; --only GROUP runs one group; --json FILE writes the rows; --seconds N sets the length of one measurement.
+// `npm run bench`: the groups of rows, each a ratio against its baseline measured in the same run.
 import { parseArgs } from "node:util";
-import { benchEmbedded } from "./embedded.ts";
-import { benchHttp } from "./http.ts";
-import { benchLedger } from "./ledger.ts";
-import { benchMemory } from "./memory.ts";
 import { coverageOf } from "../support/coverage.ts";
 import { ENGINE_NAMES, parseEngine } from "../support/engine-choice.ts";
 import { prepareServers } from "../support/prepare-servers.ts";
-import { createReport, type Report } from "./report.ts";
+import { benchEmbedded } from "./embedded.ts";
+import { benchHttp } from "./http.ts";
+import { benchLedger } from "./ledger.ts";
+import { busyWarning, describeMachine } from "./machine.ts";
+import { benchMemory } from "./memory.ts";
+import {
+  createReport,
+  printComparison,
+  readRun,
+  type Report,
+  type Run,
+  saveRun,
+} from "./report.ts";
 import { benchScale } from "./scale.ts";
 import { benchStart } from "./start.ts";
 import { benchTypes } from "./types.ts";
@@ -23,29 +30,59 @@ const GROUPS: Readonly<Record<string, (report: Report, seconds: number) => Promi
   start: benchStart,
 };
 
-const { values } = parseArgs({
-  options: {
-    only: { type: "string" },
-    engine: { type: "string" },
-    json: { type: "string" },
-    seconds: { type: "string", default: "4" },
-  },
-});
-const seconds = Number(values.seconds);
-const chosen = values.only === undefined ? Object.keys(GROUPS) : values.only.split(",");
-const unknown = chosen.filter((name) => !Object.hasOwn(GROUPS, name));
-const engines: readonly (string | undefined)[] = [undefined, ...ENGINE_NAMES];
-if (unknown.length > 0 || !(seconds > 0) || !engines.includes(values.engine)) {
-  console.error(
-    `Usage: npm run bench -- [--only ${Object.keys(GROUPS).join("|")}] [--engine ${ENGINE_NAMES.join("|")}] [--json FILE] [--seconds N]`,
-  );
-  process.exit(2);
+const USAGE = `Usage: npm run bench -- [OPTIONS]
+  --only GROUP[,GROUP]  ${Object.keys(GROUPS).join(", ")}
+  --engine NAME         ${ENGINE_NAMES.join(", ")}; started where none of it answers
+  --seconds N           length of one measurement (4)
+  --brief               the ledger for half a second each: that it runs, not how fast
+  --json FILE           writes the rows
+  --compare FILE        prints the rows beside those of a FILE that --json wrote`;
+
+function readArguments() {
+  const { values } = parseArgs({
+    options: {
+      only: { type: "string" },
+      engine: { type: "string" },
+      json: { type: "string" },
+      compare: { type: "string" },
+      seconds: { type: "string" },
+      brief: { type: "boolean", default: false },
+    },
+  });
+  const only = values.only ?? (values.brief ? "ledger" : Object.keys(GROUPS).join(","));
+  const groups = only.split(",");
+  const seconds = Number(values.seconds ?? (values.brief ? "0.5" : "4"));
+  const engines: readonly (string | undefined)[] = [undefined, ...ENGINE_NAMES];
+  const isKnown = groups.every((name) => Object.hasOwn(GROUPS, name));
+  if (!isKnown || !(seconds > 0) || !engines.includes(values.engine)) throw new Error("unknown");
+  return { ...values, groups, seconds };
 }
-const choice = parseEngine(values.engine);
+
+function argumentsOrUsage() {
+  try {
+    return readArguments();
+  } catch {
+    console.error(USAGE);
+    return process.exit(2);
+  }
+}
+
+const options = argumentsOrUsage();
+const then = options.compare === undefined ? null : await readRun(options.compare);
+const choice = parseEngine(options.engine);
 const servers = await prepareServers({ choice, needs: "found" });
 process.env["TEST_SERVERS"] = JSON.stringify(servers);
 process.env["TEST_ENGINE"] = choice ?? "";
+const names = [
+  ...servers.databases.slice(0, 1),
+  ...(servers.redis === null ? [] : [servers.redis]),
+];
+const machine = describeMachine(names.map(({ name }) => name));
 const report = createReport();
-report.say(coverageOf(servers, choice).line);
-for (const name of chosen) await GROUPS[name]?.(report, seconds);
-if (values.json !== undefined) await report.save(values.json);
+report.say(`${coverageOf(servers, choice).line}\n${machine}`);
+const warning = busyWarning();
+if (warning !== null) report.say(warning);
+for (const group of options.groups) await GROUPS[group]?.(report, options.seconds);
+const run: Run = { machine, date: new Date().toISOString(), rows: report.rows };
+if (options.json !== undefined) await saveRun(options.json, run);
+if (then !== null) printComparison(then, run);

@@ -1,21 +1,13 @@
-// Owns what every measured server process does: says its port, tells the CPU it has used, ends with its parent.
+// What every measured process does: says its port and its process id, ends with its parent.
 
-/** Microseconds of CPU, user and system, since the process began. */
-export interface CpuAnswer {
-  readonly cpuMicroseconds: number;
-}
-
-/** What a server process says first. */
+/** What a process says first. */
 export interface PortAnswer {
   readonly port: number;
+  readonly pid: number;
 }
 
-/** Answers the parent until it lets go. */
+/** Tells the parent, and ends when it lets go. */
 export function serve(port: number): void {
-  process.on("message", () => {
-    const { user, system } = process.cpuUsage();
-    process.send?.({ cpuMicroseconds: user + system } satisfies CpuAnswer);
-  });
   process.once("disconnect", () => process.exit(0));
-  process.send?.({ port } satisfies PortAnswer);
+  process.send?.({ port, pid: process.pid } satisfies PortAnswer);
 }

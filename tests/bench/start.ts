@@ -4,7 +4,7 @@ import { once } from "node:events";
 import { setTimeout as delay } from "node:timers/promises";
 import { freePort } from "../support/process.ts";
 import { buildServer } from "./built.ts";
-import { productionEnv } from "./http.ts";
+import { productionEnv } from "./production.ts";
 import { summarise } from "./load.ts";
 import type { Report } from "./report.ts";
 import { createPlace, openInstance } from "./world.ts";

@@ -1,0 +1,96 @@
+// What processes cost, read from /proc: other systems than Linux cannot say, and a server on another machine neither.
+import { readdirSync, readFileSync, readlinkSync } from "node:fs";
+
+/** The kernel shows times in these, whatever its own clock ticks at (proc(5)). */
+const TICKS_PER_SECOND = 100;
+const LISTENING = "0A";
+
+/** Processes whose CPU is counted together. */
+export interface Metered {
+  /** How the process calls itself, for the reader of a row. */
+  readonly name: string;
+  /** Microseconds of CPU so far, user and system, of the process and of those it has started. Null where nobody can say. */
+  cpuMicroseconds(): number | null;
+}
+
+/** The process `pid` and its descendants. */
+export function meterProcess(pid: number): Metered {
+  return {
+    name: `${readText(`/proc/${pid}/comm`)?.trim() ?? "?"} ${pid}`,
+    cpuMicroseconds() {
+      const all = familyOf(pid).map(cpuOf);
+      return all.includes(null) ? null : all.reduce<number>((sum, one) => sum + (one ?? 0), 0);
+    },
+  };
+}
+
+/** The process on this machine that listens at the address of `url`; null when there is none or we may not see it. */
+export function meterListener(url: string): Metered | null {
+  const { hostname, port, protocol } = new URL(url);
+  if (!["127.0.0.1", "localhost", "[::1]"].includes(hostname)) return null;
+  const pid = listenerAt(Number(port || (protocol === "redis:" ? 6379 : 3306)));
+  return pid === null ? null : meterProcess(pid);
+}
+
+function readText(file: string): string | null {
+  try {
+    return readFileSync(file, "latin1");
+  } catch {
+    return null;
+  }
+}
+
+/** The fields of /proc/PID/stat after the name, which may hold spaces: state, parent … */
+function statOf(pid: number): string[] | null {
+  const text = readText(`/proc/${pid}/stat`);
+  return text === null ? null : text.slice(text.lastIndexOf(")") + 2).split(" ");
+}
+
+function cpuOf(pid: number): number | null {
+  const fields = statOf(pid);
+  if (fields === null) return null;
+  return ((Number(fields[11]) + Number(fields[12])) * 1e6) / TICKS_PER_SECOND;
+}
+
+function allPids(): number[] {
+  try {
+    return readdirSync("/proc").map(Number).filter(Number.isInteger);
+  } catch {
+    return [];
+  }
+}
+
+function familyOf(pid: number): number[] {
+  const parents = new Map(allPids().map((one) => [one, Number(statOf(one)?.[1])]));
+  const family = [pid];
+  for (const member of family)
+    family.push(...[...parents].filter(([, parent]) => parent === member).map(([child]) => child));
+  return family;
+}
+
+function listenerAt(port: number): number | null {
+  const suffix = `:${port.toString(16).toUpperCase().padStart(4, "0")}`;
+  const sockets = new Set<string>();
+  for (const table of ["/proc/net/tcp", "/proc/net/tcp6"])
+    for (const line of (readText(table) ?? "").split("\n").slice(1)) {
+      const fields = line.trim().split(/\s+/);
+      if (fields[1]?.endsWith(suffix) && fields[3] === LISTENING)
+        sockets.add(`socket:[${fields[9]}]`);
+    }
+  return allPids().find((pid) => holdsOne(pid, sockets)) ?? null;
+}
+
+function holdsOne(pid: number, sockets: ReadonlySet<string>): boolean {
+  const folder = `/proc/${pid}/fd`;
+  try {
+    return readdirSync(folder).some((fd) => {
+      try {
+        return sockets.has(readlinkSync(`${folder}/${fd}`));
+      } catch {
+        return false;
+      }
+    });
+  } catch {
+    return false;
+  }
+}

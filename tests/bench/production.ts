@@ -1,0 +1,103 @@
+// What a production server is given in a benchmark: an environment, people who are signed in, a part of Redis to itself.
+import { randomBytes, randomUUID } from "node:crypto";
+import { Redis } from "ioredis";
+import { createAccessTokens } from "../../server/auth/session/access-token.ts";
+import { createUsers, openInstance, type Place } from "./world.ts";
+
+const TOKEN_SECONDS = 3_600;
+/** Redis has so many numbered databases unless it is told otherwise; 0 is everybody's. */
+const REDIS_DATABASES = 16;
+
+/** An environment a production server starts with; no vendor is ever called. */
+export function productionEnv(
+  place: Pick<Place, "databaseUrl" | "redisUrl">,
+): Record<string, string> {
+  const secret = () => randomBytes(32).toString("base64");
+  return {
+    NODE_ENV: "production",
+    DATABASE_URL: place.databaseUrl,
+    ...(place.redisUrl === null ? {} : { REDIS_URL: place.redisUrl }),
+    JWT_SECRET: secret(),
+    REFRESH_TOKEN_SECRET: secret(),
+    GOOGLE_CLIENT_ID: "nobody.apps.googleusercontent.com",
+    GOOGLE_CLIENT_SECRET: secret(),
+    GOOGLE_CALLBACK_URL: "https://api.bench.test/api/auth/google/callback",
+    FRONTEND_URL: "https://bench.test",
+    STRIPE_SECRET_KEY: "sk_test_nobody_calls_stripe_here",
+    STRIPE_WEBHOOK_SECRET: "whsec_nobody_calls_stripe_here",
+    STRIPE_API_BASE: "http://127.0.0.1:9",
+    RATE_LIMIT_MAX_REQUESTS: "100000000",
+  };
+}
+
+/** Access tokens of so many users, each with a session, as if they had signed in. */
+export async function signedInUsers(
+  place: Place,
+  secret: string,
+  count: number,
+): Promise<string[]> {
+  const instance = await openInstance(place);
+  try {
+    const userIds = await createUsers(instance, count);
+    const sessions = userIds.map((userId) => ({ id: randomUUID(), userId }));
+    const endsAt = new Date(Date.now() + 86_400_000);
+    await instance.backend.database.models.session.createMany({
+      data: sessions.map((session) => ({
+        ...session,
+        refreshTokenHash: randomBytes(32).toString("hex"),
+        expiresAt: endsAt,
+        absoluteExpiresAt: endsAt,
+      })),
+    });
+    const tokens = createAccessTokens({
+      secrets: [secret],
+      ttlSeconds: TOKEN_SECONDS,
+      now: Date.now,
+    });
+    const signed = sessions.map(({ id: sessionId, userId }) =>
+      tokens.sign({ userId, sessionId, authVersion: 0 }, endsAt.getTime()),
+    );
+    return (await Promise.all(signed)).map(({ token }) => token);
+  } finally {
+    await instance.close();
+  }
+}
+
+/** All users' credits together. */
+export async function creditsLeft(place: Place): Promise<number> {
+  const instance = await openInstance(place);
+  try {
+    const { _sum } = await instance.backend.database.models.user.aggregate({
+      _sum: { credits: true },
+    });
+    return _sum.credits ?? 0;
+  } finally {
+    await instance.close();
+  }
+}
+
+/** A numbered database of this Redis that nobody uses: the program's own keys have one prefix everywhere. */
+export async function ownRedis(redisUrl: string): Promise<{ url: string; drop(): Promise<void> }> {
+  const client = new Redis(redisUrl);
+  try {
+    for (let number = REDIS_DATABASES - 1; number > 0; number -= 1) {
+      await client.select(number);
+      if ((await client.dbsize()) > 0) continue;
+      const url = new URL(redisUrl);
+      url.pathname = `/${number}`;
+      return { url: url.href, drop: () => emptyDatabase(url.href) };
+    }
+  } finally {
+    client.disconnect();
+  }
+  throw new Error(`Every numbered database of the Redis at ${new URL(redisUrl).host} is in use.`);
+}
+
+async function emptyDatabase(url: string): Promise<void> {
+  const client = new Redis(url);
+  try {
+    await client.flushdb();
+  } finally {
+    client.disconnect();
+  }
+}
