@@ -1,5 +1,5 @@
 // Ids of a run's events: the run's own id and a number, so that an id of another run is recognised.
-import { AppError } from "../lib/errors.ts";
+import { type AppError, invalidField } from "../lib/errors.ts";
 
 /** The id of a run's event number `seq`. */
 export function eventId(runId: string, seq: number): string {
@@ -16,7 +16,9 @@ export function seqOfEventId(runId: string, lastEventId: string | undefined): nu
 
 /** The refusal of an event id that is not of this run. */
 export function foreignEventId(): AppError {
-  return AppError.of("VALIDATION_FAILED", "This is not an event of this run.", {
-    fields: { lastEventId: ["Use the id of an event of this run."] },
-  });
+  return invalidField(
+    "lastEventId",
+    "Use the id of an event of this run.",
+    "This is not an event of this run.",
+  );
 }

@@ -1,10 +1,13 @@
 // Pages of the credit history: keyset on (user, seq), and a total that nobody has to count.
-import { AppError } from "../lib/errors.ts";
+import { decodeCursor, encodeCursor, foreignCursor } from "../lib/cursor.ts";
+import { AppError, invalidField } from "../lib/errors.ts";
 import type { CreditInput, CreditOutput } from "./credit.types.ts";
 import type { CreditStore } from "./ports.ts";
 
 // Without a type, seq itself says where an offset lies. With one, skipping walks the index: bounded.
 const MAX_SKIP = 100_000;
+/** The largest value of the column. */
+const MAX_SEQ = 2_147_483_647;
 
 /** Returns one page, newest first. Throws VALIDATION_FAILED for a cursor that is not ours, NOT_FOUND. */
 export async function readHistory(
@@ -13,13 +16,13 @@ export async function readHistory(
   { limit, offset, cursor, type }: CreditInput<"history">,
 ): Promise<CreditOutput<"history">> {
   if (offset !== undefined && cursor !== undefined)
-    throw invalid("cursor", "Give either offset or cursor.");
-  const fromCursor = cursor === undefined ? undefined : decodeCursor(cursor);
+    throw invalidField("cursor", "Give either offset or cursor.");
+  const fromCursor = cursor === undefined ? undefined : seqOfCursor(cursor);
   const account = await store.balance(userId);
   if (account === null) throw AppError.of("NOT_FOUND", "There is no such user.");
   const skip = offset ?? 0;
   if (type !== undefined && skip > MAX_SKIP)
-    throw invalid("offset", `At most ${MAX_SKIP} with a type; go on with cursor.`);
+    throw invalidField("offset", `At most ${MAX_SKIP} with a type; go on with cursor.`);
   const total = type === undefined ? account.seq : (account.entryCounts[type] ?? 0);
   const logs =
     skip >= total
@@ -32,25 +35,13 @@ export async function readHistory(
         });
   const page = logs.slice(0, limit);
   const last = page.at(-1);
-  const nextCursor = logs.length > limit && last !== undefined ? encodeCursor(last.seq) : null;
+  const nextCursor =
+    logs.length > limit && last !== undefined ? encodeCursor(`seq:${last.seq}`) : null;
   return { logs: page, total, limit, offset: skip, nextCursor };
 }
 
-function encodeCursor(seq: number): string {
-  return Buffer.from(`seq:${seq}`).toString("base64url");
-}
-
-function decodeCursor(cursor: string): number {
-  const [, seq] = /^seq:([1-9]\d{0,9})$/.exec(Buffer.from(cursor, "base64url").toString()) ?? [];
-  const value = Number(seq);
-  // Decoding is lenient; a cursor of ours comes out of encoding again as it went in.
-  if (!Number.isSafeInteger(value) || value > 2_147_483_647 || encodeCursor(value) !== cursor)
-    throw invalid("cursor", "Use nextCursor as the last answer gave it.");
-  return value;
-}
-
-function invalid(field: string, sentence: string): AppError {
-  return AppError.of("VALIDATION_FAILED", `Please check ${field}: ${sentence}`, {
-    fields: { [field]: [sentence] },
-  });
+function seqOfCursor(cursor: string): number {
+  const seq = Number(decodeCursor(cursor, /^seq:([1-9]\d{0,9})$/)[0]);
+  if (seq > MAX_SEQ) throw foreignCursor();
+  return seq;
 }

@@ -1,5 +1,5 @@
 // Days in a time zone: the date of a moment, where a day begins, and which days in a row have 24 hours.
-import { AppError } from "../lib/errors.ts";
+import { invalidField } from "../lib/errors.ts";
 
 export const DAY_MS = 86_400_000;
 const MINUTE_MS = 60_000;
@@ -79,10 +79,7 @@ function formatOf(timeZone: string): Intl.DateTimeFormat {
       minute: digits,
     });
   } catch {
-    const sentence = "Use a name such as Europe/Vienna or UTC.";
-    throw AppError.of("VALIDATION_FAILED", `Please check timeZone: ${sentence}`, {
-      fields: { timeZone: [sentence] },
-    });
+    throw invalidField("timeZone", "Use a name such as Europe/Vienna or UTC.");
   }
 }
 

@@ -1,5 +1,5 @@
 // What usage adds up to: by feature, by day in the caller's time zone, and when the credits will be gone.
-import { AppError } from "../lib/errors.ts";
+import { invalidField } from "../lib/errors.ts";
 import { createGate, type Gate } from "../lib/gate.ts";
 import type { Balances } from "./balances.ts";
 import type { BalanceRecord, CreditInput, CreditOutput, UsageLine } from "./credit.types.ts";
@@ -74,14 +74,14 @@ function rangeOf({ from, to }: Input, clock: LocalClock, nowMs: number): Range {
   const momentOf = (field: string, text: string, daysLater: number): number => {
     const roughMs = Date.parse(text);
     if (!(roughMs >= EARLIEST_MS && roughMs < LATEST_MS))
-      throw invalid(field, "Use a year between 1970 and 9998.");
+      throw invalidField(field, "Use a year between 1970 and 9998.");
     return text.includes("T") ? roughMs : clock.startOf(text, daysLater);
   };
   const toMs = to === undefined ? nowMs : momentOf("to", to, 1);
   const fromMs = from === undefined ? toMs - DEFAULT_DAYS * DAY_MS : momentOf("from", from, 0);
-  if (fromMs >= toMs) throw invalid("from", "It has to lie before `to`.");
+  if (fromMs >= toMs) throw invalidField("from", "It has to lie before `to`.");
   if (toMs - fromMs > MAX_DAYS * DAY_MS + CLOCK_CHANGE_MS)
-    throw invalid("from", `At most ${MAX_DAYS} days.`);
+    throw invalidField("from", `At most ${MAX_DAYS} days.`);
   return { fromMs, toMs };
 }
 
@@ -163,10 +163,4 @@ export function runsOutAt(
   // What lies in lots beyond those a balance lists is spent last.
   if (left > 0) atMs += (left / perDay) * DAY_MS;
   return atMs - nowMs > FORESEEABLE_DAYS * DAY_MS ? null : atMs;
-}
-
-function invalid(field: string, sentence: string): AppError {
-  return AppError.of("VALIDATION_FAILED", `Please check ${field}: ${sentence}`, {
-    fields: { [field]: [sentence] },
-  });
 }

@@ -35,6 +35,15 @@ export class AppError extends Error {
   }
 }
 
+/** VALIDATION_FAILED for one field; `sentence` says what it should be. */
+export function invalidField(
+  field: string,
+  sentence: string,
+  message = `Please check ${field}: ${sentence}`,
+): AppError {
+  return AppError.of("VALIDATION_FAILED", message, { fields: { [field]: [sentence] } });
+}
+
 /** Whether `error` is an AppError, of `code` if one is given. */
 export function isAppError(error: unknown, code?: ErrorCode): error is AppError {
   return error instanceof AppError && (code === undefined || error.code === code);

@@ -1,6 +1,6 @@
 // What people may do with their own account: see it, change it, export it, delete it.
 import type { Principal, UserView } from "../auth/auth.types.ts";
-import { AppError } from "../lib/errors.ts";
+import { AppError, invalidField } from "../lib/errors.ts";
 import { createGate, type Gate } from "../lib/gate.ts";
 import type { Logger } from "../lib/logger.ts";
 import { asciiLowerCase } from "../lib/text.ts";
@@ -84,9 +84,11 @@ async function deleteAccount(
   const user = await deps.users.find(userId);
   if (user !== null) {
     if (asciiLowerCase(confirmEmail.trim()) !== asciiLowerCase(user.email)) {
-      throw AppError.of("VALIDATION_FAILED", "Type your own e-mail address to confirm.", {
-        fields: { confirmEmail: ["This is not the address of your account."] },
-      });
+      throw invalidField(
+        "confirmEmail",
+        "This is not the address of your account.",
+        "Type your own e-mail address to confirm.",
+      );
     }
     // Stripe first: a person who is gone here must not be billed there. Both steps may be repeated,
     // so a failure anywhere leaves an account that can simply be deleted again.

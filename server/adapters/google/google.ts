@@ -3,6 +3,7 @@ import { CodeChallengeMethod, OAuth2Client, OAuth2Tokens } from "arctic";
 import type { IdentityProvider } from "../../auth/ports.ts";
 import { SignInFailure } from "../../auth/sign-in/sign-in-error.ts";
 import type { Config } from "../../config/config.ts";
+import { withTimeout } from "../../lib/timeout.ts";
 import { fetchJson, NoAnswerError } from "./bounded-json.ts";
 import { issuerSpellings, verifyIdToken } from "./id-token.ts";
 import { createOidcMetadata, type Metadata } from "./discovery.ts";
@@ -23,10 +24,10 @@ export function createGoogleIdentityProvider(options: {
 
   return {
     async check() {
-      await within(EXCHANGE_MS, published.metadata());
+      await withinExchange(published.metadata());
     },
     async authorizationUrl({ state, nonce, codeVerifier, redirectUri }) {
-      const { authorizationEndpoint } = await within(EXCHANGE_MS, published.metadata());
+      const { authorizationEndpoint } = await withinExchange(published.metadata());
       const client = new OAuth2Client(clientId, null, redirectUri);
       const url = client.createAuthorizationURLWithPKCE(
         authorizationEndpoint,
@@ -43,8 +44,7 @@ export function createGoogleIdentityProvider(options: {
       if (callbackIssuer !== undefined && !issuerSpellings(issuer).includes(callbackIssuer)) {
         throw new SignInFailure("identity_invalid", "the callback names another issuer");
       }
-      return within(
-        EXCHANGE_MS,
+      return withinExchange(
         (async () => {
           const metadata = await published.metadata();
           const idToken = await redeemCode(options.config, metadata, request).catch(
@@ -119,18 +119,11 @@ function readIdToken(status: number, json: unknown): string {
   }
 }
 
-/** `work`, or provider_unavailable after `ms`. What it started ends by its own bounds. */
-async function within<T>(ms: number, work: Promise<T>): Promise<T> {
-  let timer: NodeJS.Timeout | undefined;
-  const late = new Promise<never>((_, reject) => {
-    timer = setTimeout(
-      () => reject(new SignInFailure("provider_unavailable", `no answer within ${ms} ms`)),
-      ms,
-    );
-  });
-  try {
-    return await Promise.race([work, late]);
-  } finally {
-    clearTimeout(timer);
-  }
+/** `work`, or provider_unavailable. What it started ends by its own bounds. */
+function withinExchange<T>(work: Promise<T>): Promise<T> {
+  return withTimeout(
+    work,
+    EXCHANGE_MS,
+    () => new SignInFailure("provider_unavailable", `no answer within ${EXCHANGE_MS} ms`),
+  );
 }

@@ -3,6 +3,7 @@ import { randomUUID } from "node:crypto";
 import { LRUCache } from "lru-cache";
 import type { Cache } from "../../kv/ports.ts";
 import { AppError } from "../../lib/errors.ts";
+import { withTimeout } from "../../lib/timeout.ts";
 import type { SessionStatus } from "../auth.types.ts";
 import type { SessionStore } from "../ports.ts";
 
@@ -143,7 +144,7 @@ function batched(store: Pick<SessionStore, "statuses">) {
           return store.statuses([...members.values()]);
         });
       running = answer;
-      collecting = { wanted: members, answer: inTime(answer) };
+      collecting = { wanted: members, answer: withTimeout(answer, READ_WITHIN_MS, unavailable) };
     }
     collecting.wanted.set(`${wanted.sessionId}:${wanted.userId}`, wanted);
     const status = (await collecting.answer).get(wanted.sessionId);
@@ -151,17 +152,7 @@ function batched(store: Pick<SessionStore, "statuses">) {
   };
 }
 
-async function inTime<T>(read: Promise<T>): Promise<T> {
-  let timer: NodeJS.Timeout | undefined;
-  const late = new Promise<never>((_resolve, reject) => {
-    timer = setTimeout(() => {
-      const message = "The service cannot answer right now. Please try again in a moment.";
-      reject(AppError.of("SERVICE_UNAVAILABLE", message, { retryAfterSeconds: 1 }));
-    }, READ_WITHIN_MS);
-  });
-  try {
-    return await Promise.race([read, late]);
-  } finally {
-    clearTimeout(timer);
-  }
+function unavailable(): AppError {
+  const message = "The service cannot answer right now. Please try again in a moment.";
+  return AppError.of("SERVICE_UNAVAILABLE", message, { retryAfterSeconds: 1 });
 }

@@ -1,6 +1,6 @@
 // The input of a procedure, put together from a REST request: path parameters, query or body, and Last-Event-ID.
 import type { IncomingMessage } from "node:http";
-import { AppError } from "../../lib/errors.ts";
+import { type AppError, invalidField } from "../../lib/errors.ts";
 import { isJson, parseJson } from "../body.ts";
 import type { BodyReader } from "../body-reader.ts";
 import { type JsonSchema, jsonSchemaOf } from "./json-schema.ts";
@@ -92,7 +92,5 @@ function isObject(value: unknown): value is Record<string, unknown> {
 
 function refused(name: string, sentence: string): AppError {
   const field = name.slice(0, 50);
-  return AppError.of("VALIDATION_FAILED", `Please check the input: ${field}: ${sentence}`, {
-    fields: { [field]: [sentence] },
-  });
+  return invalidField(field, sentence, `Please check the input: ${field}: ${sentence}`);
 }

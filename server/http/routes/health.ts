@@ -1,6 +1,7 @@
-// Owns /health and /ready: whether this process lives, and whether it should be sent work.
+// /health and /ready: whether this process lives, and whether it should be sent work.
 import type { Backend } from "../../infrastructure.ts";
 import type { DependencyState } from "../../lib/dependency-state.ts";
+import { withFallback } from "../../lib/timeout.ts";
 import type { JobOutcome } from "../../jobs/runner.ts";
 
 /** The answer to /ready. */
@@ -25,21 +26,13 @@ function remembered<T>(ttlMs: number, ask: () => Promise<T>, otherwise: T): () =
   return () => {
     if (answer && Date.now() - at < ttlMs) return answer;
     at = Date.now();
-    answer = within(
-      PROBE_MS,
+    answer = withFallback(
       ask().catch(() => otherwise),
+      PROBE_MS,
       otherwise,
     );
     return answer;
   };
-}
-
-function within<T>(ms: number, work: Promise<T>, otherwise: T): Promise<T> {
-  let timer: NodeJS.Timeout | undefined;
-  const patience = new Promise<T>((resolve) => {
-    timer = setTimeout(() => resolve(otherwise), ms);
-  });
-  return Promise.race([work, patience]).finally(() => clearTimeout(timer));
 }
 
 /** The body of /health; touches nothing. */

@@ -1,5 +1,5 @@
 // Adjust: an administrator's correction, and moving the debt of an erased account. Either way, into debt if need be.
-import { AppError } from "../../lib/errors.ts";
+import { AppError, invalidField } from "../../lib/errors.ts";
 import type { Account } from "../model/account.ts";
 import type { Effect, OperationContext } from "../model/operation-effect.ts";
 import type { AdjustOperation, CarryDebtOperation } from "../ports.ts";
@@ -21,9 +21,11 @@ export function adjust(
   if (amountCredits < 0)
     return takeCredits(account, { ...terms, amountCredits: -amountCredits }, context);
   if (expiresAt !== null && expiresAt.getTime() <= context.nowMs)
-    throw AppError.of("VALIDATION_FAILED", "These credits would have expired already.", {
-      fields: { expiresAt: ["Name a moment in the future."] },
-    });
+    throw invalidField(
+      "expiresAt",
+      "Name a moment in the future.",
+      "These credits would have expired already.",
+    );
   const grantKey = `adjust:${context.operationId}`;
   return addCredits(account, { ...terms, amountCredits, expiresAt, grantKey }, context);
 }

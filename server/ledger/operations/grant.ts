@@ -1,5 +1,5 @@
 // Grant: credits come in as a lot of their own. Debt is paid first.
-import { AppError } from "../../lib/errors.ts";
+import { AppError, invalidField } from "../../lib/errors.ts";
 import {
   type Account,
   append,
@@ -48,9 +48,11 @@ export function addCredits(
 ): Effect {
   const { amountCredits, type, description, sourceId } = terms;
   if (account.credits + amountCredits > MAX_BALANCE_CREDITS)
-    throw AppError.of("VALIDATION_FAILED", "The balance would grow too large.", {
-      fields: { amount: [`A balance may hold ${MAX_BALANCE_CREDITS} credits at most.`] },
-    });
+    throw invalidField(
+      "amount",
+      `A balance may hold ${MAX_BALANCE_CREDITS} credits at most.`,
+      "The balance would grow too large.",
+    );
   // Debt is paid first: only what is left of the grant becomes a lot that can be spent.
   const remaining = Math.max(0, amountCredits - Math.max(0, -account.credits));
   const lot: Lot = {

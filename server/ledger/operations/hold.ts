@@ -1,5 +1,5 @@
 // The life of a hold: reserve, then exactly one of settle, release and (expire.ts) expiry.
-import { AppError, assert } from "../../lib/errors.ts";
+import { AppError, assert, invalidField } from "../../lib/errors.ts";
 import { type Account, append, type Entry, type Hold, type UsageRow } from "../model/account.ts";
 import { countActive, endHold, findHold, requireActive } from "../model/holds.ts";
 import { freeIn, mergeShares, pick, without } from "../model/lots.ts";
@@ -74,10 +74,10 @@ export function settle(
   requireActive(hold);
   const amountCredits = operation.amountCredits ?? hold.amount;
   if (amountCredits > hold.amount)
-    throw AppError.of(
-      "VALIDATION_FAILED",
+    throw invalidField(
+      "amount",
+      `At most ${hold.amount}.`,
       `At most the ${hold.amount} held credits can be taken.`,
-      { fields: { amount: [`At most ${hold.amount}.`] } },
     );
   const charged = chargeHold(account, hold, amountCredits, context);
   const after = expireOverdue(charged.account, context);

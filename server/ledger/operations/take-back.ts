@@ -1,5 +1,5 @@
 // Take-back: a refund or a dispute takes its share of a purchase, into debt if need be.
-import { AppError } from "../../lib/errors.ts";
+import { invalidField } from "../../lib/errors.ts";
 import {
   type Account,
   append,
@@ -40,9 +40,11 @@ export function takeCredits(
 ): Effect {
   const { amountCredits, type, description, sourceId, firstLots = [] } = terms;
   if (account.credits - amountCredits < -MAX_BALANCE_CREDITS)
-    throw AppError.of("VALIDATION_FAILED", "The debt would grow too large.", {
-      fields: { amount: [`A debt may come to ${MAX_BALANCE_CREDITS} credits at most.`] },
-    });
+    throw invalidField(
+      "amount",
+      `A debt may come to ${MAX_BALANCE_CREDITS} credits at most.`,
+      "The debt would grow too large.",
+    );
   const own = pick(firstLots, amountCredits, (lot) => lot.remaining);
   const rest = without(account.lots, own.shares);
   const free = pick(rest, amountCredits - own.total, freeIn(account.holds));

@@ -1,5 +1,5 @@
 // The ledger's own check of what it is given: nothing malformed is queued, whoever calls.
-import { AppError } from "../../lib/errors.ts";
+import { invalidField } from "../../lib/errors.ts";
 import type { LedgerOperation } from "../ports.ts";
 
 const MAX_AMOUNT_CREDITS = 1_000_000_000;
@@ -12,9 +12,7 @@ const MAX_PRICE_VERSION_LENGTH = 32;
 const MAX_METADATA_BYTES = 4096;
 
 function refuse(field: string, sentence: string): never {
-  throw AppError.of("VALIDATION_FAILED", `Please check ${field}: ${sentence}`, {
-    fields: { [field]: [sentence] },
-  });
+  throw invalidField(field, sentence);
 }
 
 function requireInteger(field: string, value: unknown, min: number, max: number): void {
