@@ -1,8 +1,9 @@
-// Owns how Stripe is called: a time limit per attempt and per call, bounded retries with jitter, and what each failure means.
+// How Stripe is called: a time limit per attempt and per call, bounded retries with jitter, and what each failure means.
 import { setTimeout as sleep } from "node:timers/promises";
 import Stripe from "stripe";
 import { isAppError } from "../../lib/errors.ts";
 import { createScrub } from "../../lib/scrub.ts";
+import { withTimeout } from "../../lib/timeout.ts";
 import type { RefusalKind } from "../../payment/stripe/port.ts";
 import { stripeError } from "../../payment/stripe/errors.ts";
 
@@ -54,7 +55,9 @@ export function retryAfterMs(header: unknown, nowMs: number): number | null {
 /** The error codes the adapter acts on; a test holds them against the SDK's own list. */
 export const STRIPE_CODES = { missing: "resource_missing" } as const;
 
-function kindOf(error: InstanceType<typeof Stripe.errors.StripeError>): [RefusalKind, boolean] {
+function refusalKind(
+  error: InstanceType<typeof Stripe.errors.StripeError>,
+): [RefusalKind, boolean] {
   const { statusCode, code } = error;
   if (error instanceof Stripe.errors.StripeConnectionError) return ["unavailable", true];
   if (statusCode === 429 || statusCode === 409) return ["unavailable", true];
@@ -68,7 +71,7 @@ function kindOf(error: InstanceType<typeof Stripe.errors.StripeError>): [Refusal
   return [statusCode === 400 ? "invalid" : "unavailable", false];
 }
 
-function failureOf(error: unknown, nowMs: number): Failure {
+function toFailure(error: unknown, nowMs: number): Failure {
   if (!(error instanceof Stripe.errors.StripeError)) {
     const detail = scrub(error instanceof Error ? error.message : "unknown failure");
     return {
@@ -83,7 +86,7 @@ function failureOf(error: unknown, nowMs: number): Failure {
       requestId: null,
     };
   }
-  const [refusal, retry] = kindOf(error);
+  const [refusal, retry] = refusalKind(error);
   const replayed = error.headers?.["idempotent-replayed"] === "true";
   return {
     refusal,
@@ -98,17 +101,10 @@ function failureOf(error: unknown, nowMs: number): Failure {
   };
 }
 
-async function bounded<T>(work: Promise<T>, timeoutMs: number): Promise<T> {
-  const stop = new AbortController();
-  const tooLate = sleep(timeoutMs, undefined, { signal: stop.signal, ref: false }).then(() => {
-    throw malformed(`none within ${timeoutMs} ms`);
-  });
-  tooLate.catch(() => undefined);
-  try {
-    return await Promise.race([work, tooLate]);
-  } finally {
-    stop.abort();
-  }
+/** What the SDK is told with each call. */
+export interface CallOptions {
+  timeout: number;
+  maxNetworkRetries: 0;
 }
 
 /**
@@ -118,7 +114,7 @@ async function bounded<T>(work: Promise<T>, timeoutMs: number): Promise<T> {
 export async function callStripe<T>(
   name: string,
   limits: CallLimits,
-  run: (options: { timeout: number; maxNetworkRetries: 0 }) => Promise<unknown>,
+  run: (options: CallOptions) => Promise<unknown>,
   read: (answer: unknown) => T,
 ): Promise<T> {
   const startedAt = Date.now();
@@ -126,10 +122,12 @@ export async function callStripe<T>(
     const leftMs = limits.deadlineMs - (Date.now() - startedAt);
     const timeout = Math.max(1, Math.min(limits.attemptTimeoutMs, leftMs));
     try {
-      return read(await bounded(run({ timeout, maxNetworkRetries: 0 }), timeout));
+      const answer = run({ timeout, maxNetworkRetries: 0 });
+      const tooLate = () => malformed(`none within ${timeout} ms`);
+      return read(await withTimeout(answer, timeout, tooLate));
     } catch (error) {
       if (isAppError(error)) throw error;
-      const failure = failureOf(error, Date.now());
+      const failure = toFailure(error, Date.now());
       const backoffMs = limits.baseDelayMs * 2 ** (attempt - 1) * (0.5 + Math.random());
       const delayMs = Math.max(failure.retryAfterMs ?? 0, backoffMs);
       const spentMs = Date.now() - startedAt;

@@ -1,8 +1,10 @@
-// Owns the trust in incoming events: signature, age, mode, account, and the few fields that are read from them.
+// Which incoming events are trusted: signature, age, mode, account, and the few fields that are read from them.
 import { createHmac, timingSafeEqual } from "node:crypto";
 import { trimOptionalWhitespace } from "../../lib/text.ts";
-import type { StripeEventNotice, VerifiedEvent } from "../../payment/stripe/port.ts";
-import { idOrNull, objectOf, textOrNull } from "./parse.ts";
+import type { StripeEventNotice, StripePort, VerifiedEvent } from "../../payment/stripe/port.ts";
+import { malformed } from "./calls.ts";
+import { PAGE, type StripeClient, unixSeconds } from "./client.ts";
+import { idOrNull, objectOf, readList, textOrNull } from "./parse.ts";
 
 /** Stripe's own tolerance; here it holds for timestamps from the future too, which `constructEvent` accepts. */
 const TOLERANCE_SECONDS = 300;
@@ -48,8 +50,14 @@ function readThinNotice(raw: Readonly<Record<string, unknown>>): StripeEventNoti
   };
 }
 
+/** See StripePort. */
+export function signatureRefusal(signatureHeader: string | null, nowMs: number): string | null {
+  const header = readSignature(signatureHeader, nowMs);
+  return "refusal" in header ? header.refusal : null;
+}
+
 /** What can be said of a delivery by its signature header alone: presence, shape and age, with the reason of a refusal. */
-export function readSignature(
+function readSignature(
   signatureHeader: string | null,
   nowMs: number,
 ): { timestamp: number; signatures: Buffer[] } | { refusal: string } {
@@ -130,4 +138,34 @@ export function verifyEvent(
   if (account !== undefined && account !== null)
     return { ok: false, reason: "The event is of another account." };
   return { ok: true, event };
+}
+
+/** See StripePort. */
+export function listEvents(
+  { sdk, call }: StripeClient,
+  filter: Parameters<StripePort["listEvents"]>[0],
+): ReturnType<StripePort["listEvents"]> {
+  return call(
+    "events.list",
+    (options) =>
+      sdk.events.list(
+        {
+          created: { gte: unixSeconds(filter.createdSince) },
+          types: [...filter.types],
+          limit: PAGE,
+          ...(filter.after === null ? {} : { starting_after: filter.after }),
+        },
+        options,
+      ),
+    (answer) => {
+      const { items, more } = readList(answer, readListedNotice);
+      return { events: items, more };
+    },
+  );
+}
+
+function readListedNotice(item: unknown): StripeEventNotice {
+  const notice = readNotice(item);
+  if (notice === null) throw malformed("event");
+  return notice;
 }

@@ -1,4 +1,4 @@
-// Owns reading Stripe's answers: every field we use is checked, and comes out in our own words.
+// Reads Stripe's answers: every field we use is checked, and comes out in the port's terms.
 import type {
   StripeCheckout,
   StripeCreditNote,

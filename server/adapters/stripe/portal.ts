@@ -1,10 +1,7 @@
-// Owns the adapter's part about the billing portal: our own configuration, and sessions that use it.
-import type Stripe from "stripe";
+// The billing portal: our own configuration, and sessions that use it.
 import type { StripePort } from "../../payment/stripe/port.ts";
-import type { Asking } from "./caller.ts";
+import { listAll, type StripeClient } from "./client.ts";
 import { readId, readPortal, readPortalConfiguration } from "./parse.ts";
-
-type Portal = Pick<StripePort, "createPortalSession" | "ensurePortalConfiguration">;
 
 /** Tells ours from others of the account. */
 const MADE_BY = { skywork: "billing" };
@@ -18,53 +15,56 @@ const FEATURES = {
 };
 const MAX_CONFIGURATIONS = 100;
 
-/** The portal over the SDK. */
-export function createPortal(stripe: Stripe, { call, write, listAll }: Asking): Portal {
-  const findOurs = async () => {
-    const all = await listAll(
-      "billingPortal.configurations.list",
-      (page, options) =>
-        stripe.billingPortal.configurations.list({ active: true, ...page }, options),
-      readPortalConfiguration,
-      MAX_CONFIGURATIONS,
-    );
-    return all.find(({ madeBy }) => madeBy === MADE_BY.skywork) ?? null;
-  };
-  return {
-    createPortalSession: (customerId, returnUrl, configurationId) =>
-      call(
-        "billingPortal.sessions.create",
-        (options) =>
-          stripe.billingPortal.sessions.create(
-            { customer: customerId, return_url: returnUrl, configuration: configurationId },
-            options,
-          ),
-        readPortal,
+/** See StripePort. */
+export function createPortalSession(
+  { sdk, call }: StripeClient,
+  customerId: string,
+  returnUrl: string,
+  configurationId: string,
+): Promise<{ url: string }> {
+  return call(
+    "billingPortal.sessions.create",
+    (options) =>
+      sdk.billingPortal.sessions.create(
+        { customer: customerId, return_url: returnUrl, configuration: configurationId },
+        options,
       ),
-    ensurePortalConfiguration: async () => {
-      const known = await findOurs();
-      if (known === null) {
-        const { id } = await write({
-          name: "billingPortal.configurations.create",
-          key: "portal-configuration",
-          run: (options) =>
-            stripe.billingPortal.configurations.create(
-              { features: FEATURES, metadata: MADE_BY },
-              options,
-            ),
-          read: readPortalConfiguration,
-          find: findOurs,
-          findOnReuse: true,
-        });
-        return { id, done: "created" };
-      }
-      const { id } = await call(
-        "billingPortal.configurations.update",
-        (options) =>
-          stripe.billingPortal.configurations.update(known.id, { features: FEATURES }, options),
-        (answer) => readId(answer, "billing_portal.configuration"),
-      );
-      return { id, done: "updated" };
-    },
-  };
+    readPortal,
+  );
+}
+
+/** See StripePort. */
+export async function ensurePortalConfiguration(
+  client: StripeClient,
+): ReturnType<StripePort["ensurePortalConfiguration"]> {
+  const { configurations } = client.sdk.billingPortal;
+  const known = await findOurConfiguration(client);
+  if (known === null) {
+    const { id } = await client.write({
+      name: "billingPortal.configurations.create",
+      key: "portal-configuration",
+      run: (options) => configurations.create({ features: FEATURES, metadata: MADE_BY }, options),
+      read: readPortalConfiguration,
+      find: () => findOurConfiguration(client),
+      findOnReuse: true,
+    });
+    return { id, done: "created" };
+  }
+  const { id } = await client.call(
+    "billingPortal.configurations.update",
+    (options) => configurations.update(known.id, { features: FEATURES }, options),
+    (answer) => readId(answer, "billing_portal.configuration"),
+  );
+  return { id, done: "updated" };
+}
+
+async function findOurConfiguration(client: StripeClient) {
+  const all = await listAll(client, {
+    name: "billingPortal.configurations.list",
+    run: (page, options) =>
+      client.sdk.billingPortal.configurations.list({ active: true, ...page }, options),
+    read: readPortalConfiguration,
+    max: MAX_CONFIGURATIONS,
+  });
+  return all.find(({ madeBy }) => madeBy === MADE_BY.skywork) ?? null;
 }

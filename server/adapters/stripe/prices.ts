@@ -1,107 +1,114 @@
-// Owns the adapter's part about products and prices.
-import type Stripe from "stripe";
-import type { StripePort } from "../../payment/stripe/port.ts";
-import { isRefusal } from "../../payment/stripe/errors.ts";
-import { type Asking, PAGE } from "./caller.ts";
+// Products and prices.
+import type { StripePort, StripePrice } from "../../payment/stripe/port.ts";
+import { isRefusal, unlessMissing } from "../../payment/stripe/errors.ts";
+import { PAGE, type StripeClient } from "./client.ts";
 import { readId, readList, readPrice } from "./parse.ts";
 
-type Prices = Pick<
-  StripePort,
-  "getPrice" | "findPrices" | "findLatestPrice" | "ensureProduct" | "createPrice" | "archivePrice"
->;
+/** See StripePort. */
+export function getPrice({ sdk, call }: StripeClient, priceId: string): Promise<StripePrice> {
+  return call(
+    "prices.retrieve",
+    (options) => sdk.prices.retrieve(priceId, { expand: ["product"] }, options),
+    readPrice,
+  );
+}
 
-/** Products and prices over the SDK. */
-export function createPrices(stripe: Stripe, { call, write }: Asking): Prices {
-  const getProduct = (id: string) =>
-    call(
-      "products.retrieve",
-      (options) => stripe.products.retrieve(id, {}, options),
-      (answer) => readId(answer, "product"),
-    );
-  const findPrices = (lookupKeys: readonly string[]) =>
-    call(
-      "prices.list",
-      (options) =>
-        stripe.prices.list({ lookup_keys: [...lookupKeys], active: true, limit: PAGE }, options),
-      (answer) => readList(answer, readPrice).items,
-    );
-  return {
-    getPrice: (priceId) =>
-      call(
-        "prices.retrieve",
-        (options) => stripe.prices.retrieve(priceId, { expand: ["product"] }, options),
-        readPrice,
-      ),
-    findPrices,
-    findLatestPrice: (productId) =>
-      call(
-        "prices.list",
-        (options) => stripe.prices.list({ product: productId, limit: 1 }, options),
-        (answer) => readList(answer, readPrice).items[0] ?? null,
-      ),
-    ensureProduct: async ({ id, name }) => {
-      const known = await call(
-        "products.update",
-        (options) => stripe.products.update(id, { name, active: true }, options),
-        (answer) => readId(answer, "product"),
-      ).catch((error: unknown) => {
-        if (isRefusal(error, "missing")) return null;
-        throw error;
-      });
-      if (known !== null) return;
-      await write({
-        name: "products.create",
-        key: `product:${id}`,
-        run: (options) => stripe.products.create({ id, name }, options),
-        read: (answer) => readId(answer, "product"),
-        find: () =>
-          getProduct(id).catch((error: unknown) => {
-            if (isRefusal(error, "missing")) return null;
-            throw error;
-          }),
-      }).catch(async (error: unknown) => {
-        // Made by another instance a moment ago, or under this key with its former name.
-        if (!isRefusal(error, "invalid") && !isRefusal(error, "keyReused")) throw error;
-        await getProduct(id);
-      });
-    },
-    createPrice: (input, key) =>
-      write({
-        name: "prices.create",
-        key,
-        run: (options) =>
-          stripe.prices.create(
-            {
-              product: input.productId,
-              unit_amount: input.unitAmount,
-              currency: input.currency,
-              ...(input.interval === null ? {} : { recurring: { interval: input.interval } }),
-              lookup_key: input.lookupKey,
-              transfer_lookup_key: true,
-              metadata: { offerId: input.offerId },
-            },
-            options,
-          ),
-        read: readPrice,
-        find: async () => {
-          const made = await findPrices([input.lookupKey]);
-          return (
-            made.find(
-              (price) =>
-                price.productId === input.productId &&
-                price.unitAmount === input.unitAmount &&
-                price.currency === input.currency &&
-                price.interval === input.interval,
-            ) ?? null
-          );
+/** See StripePort. */
+export function findPrices(
+  { sdk, call }: StripeClient,
+  lookupKeys: readonly string[],
+): Promise<StripePrice[]> {
+  return call(
+    "prices.list",
+    (options) =>
+      sdk.prices.list({ lookup_keys: [...lookupKeys], active: true, limit: PAGE }, options),
+    (answer) => readList(answer, readPrice).items,
+  );
+}
+
+/** See StripePort. */
+export function findLatestPrice(
+  { sdk, call }: StripeClient,
+  productId: string,
+): Promise<StripePrice | null> {
+  return call(
+    "prices.list",
+    (options) => sdk.prices.list({ product: productId, limit: 1 }, options),
+    (answer) => readList(answer, readPrice).items[0] ?? null,
+  );
+}
+
+/** See StripePort. */
+export async function ensureProduct(
+  client: StripeClient,
+  { id, name }: Parameters<StripePort["ensureProduct"]>[0],
+): Promise<void> {
+  const { products } = client.sdk;
+  const readProduct = (answer: unknown) => readId(answer, "product");
+  const update = client.call(
+    "products.update",
+    (options) => products.update(id, { name, active: true }, options),
+    readProduct,
+  );
+  if ((await unlessMissing(update, null)) !== null) return;
+  const getProduct = () =>
+    client.call("products.retrieve", (options) => products.retrieve(id, {}, options), readProduct);
+  await client
+    .write({
+      name: "products.create",
+      key: `product:${id}`,
+      run: (options) => products.create({ id, name }, options),
+      read: readProduct,
+      find: () => unlessMissing(getProduct(), null),
+    })
+    .catch(async (error: unknown) => {
+      // Made by another instance a moment ago, or under this key with its former name.
+      if (!isRefusal(error, "invalid") && !isRefusal(error, "keyReused")) throw error;
+      await getProduct();
+    });
+}
+
+/** See StripePort. */
+export function createPrice(
+  client: StripeClient,
+  input: Parameters<StripePort["createPrice"]>[0],
+  key: string,
+): Promise<StripePrice> {
+  const { productId, unitAmount, currency, interval, lookupKey, offerId } = input;
+  return client.write({
+    name: "prices.create",
+    key,
+    run: (options) =>
+      client.sdk.prices.create(
+        {
+          product: productId,
+          unit_amount: unitAmount,
+          currency,
+          ...(interval === null ? {} : { recurring: { interval } }),
+          lookup_key: lookupKey,
+          transfer_lookup_key: true,
+          metadata: { offerId },
         },
-      }),
-    archivePrice: async (priceId) => {
-      await call(
-        "prices.update",
-        (options) => stripe.prices.update(priceId, { active: false }, options),
-        readPrice,
-      );
+        options,
+      ),
+    read: readPrice,
+    find: async () => {
+      const made = await findPrices(client, [lookupKey]);
+      const isOrdered = (price: StripePrice) =>
+        price.productId === productId &&
+        price.unitAmount === unitAmount &&
+        price.currency === currency &&
+        price.interval === interval;
+      return made.find(isOrdered) ?? null;
     },
-  };
+  });
+}
+
+/** See StripePort. */
+export async function archivePrice({ sdk, call }: StripeClient, priceId: string): Promise<void> {
+  await call(
+    "prices.update",
+    (options) => sdk.prices.update(priceId, { active: false }, options),
+    readPrice,
+  );
 }

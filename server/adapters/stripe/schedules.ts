@@ -1,101 +1,107 @@
-// Owns the adapter's part about subscription schedules: a plan that changes when its period ends.
-import type Stripe from "stripe";
+// Subscription schedules: a plan that changes when its period ends.
 import type { StripePort, StripeSchedule } from "../../payment/stripe/port.ts";
 import { isRefusal } from "../../payment/stripe/errors.ts";
-import type { Asking } from "./caller.ts";
-import { readSchedule, readSubscription } from "./parse.ts";
+import { type StripeClient, unixSeconds } from "./client.ts";
+import { readSchedule } from "./parse.ts";
+import { getSubscription } from "./subscriptions.ts";
 
-type Schedules = Pick<
-  StripePort,
-  "getSchedule" | "createSchedule" | "setSchedule" | "releaseSchedule"
->;
 type Items = readonly { priceId: string; quantity: number }[];
 
-const seconds = (moment: Date): number => Math.floor(moment.getTime() / 1000);
-const itemsOf = (items: Items) =>
+const toItems = (items: Items) =>
   items.map(({ priceId, quantity }) => ({ price: priceId, quantity }));
 const isSame = (a: Items | undefined, b: Items): boolean =>
-  JSON.stringify(a && itemsOf(a)) === JSON.stringify(itemsOf(b));
+  JSON.stringify(a && toItems(a)) === JSON.stringify(toItems(b));
 
-/** Schedules over the SDK. */
-export function createSchedules(stripe: Stripe, { call, write }: Asking): Schedules {
-  const getSchedule = (scheduleId: string): Promise<StripeSchedule> =>
-    call(
-      "subscriptionSchedules.retrieve",
-      (options) => stripe.subscriptionSchedules.retrieve(scheduleId, {}, options),
-      readSchedule,
-    );
+/** See StripePort. */
+export function getSchedule(
+  { sdk, call }: StripeClient,
+  scheduleId: string,
+): Promise<StripeSchedule> {
+  return call(
+    "subscriptionSchedules.retrieve",
+    (options) => sdk.subscriptionSchedules.retrieve(scheduleId, {}, options),
+    readSchedule,
+  );
+}
 
-  /** The schedule a subscription is under now. */
-  async function scheduleOf(subscriptionId: string): Promise<StripeSchedule | null> {
-    const { scheduleId } = await call(
-      "subscriptions.retrieve",
-      (options) => stripe.subscriptions.retrieve(subscriptionId, {}, options),
-      readSubscription,
-    );
-    return scheduleId === null ? null : getSchedule(scheduleId);
-  }
-
-  return {
-    getSchedule,
-    createSchedule: (subscriptionId, key) =>
-      write({
-        name: "subscriptionSchedules.create",
-        key,
-        run: (options) =>
-          stripe.subscriptionSchedules.create({ from_subscription: subscriptionId }, options),
-        read: readSchedule,
-        find: () => scheduleOf(subscriptionId),
-      }),
-    setSchedule: (input, key) =>
-      write({
-        name: "subscriptionSchedules.update",
-        key,
-        run: (options) =>
-          stripe.subscriptionSchedules.update(
-            input.scheduleId,
-            {
-              end_behavior: "release",
-              proration_behavior: "none",
-              phases: [
-                {
-                  items: itemsOf(input.now),
-                  start_date: seconds(input.startsAt),
-                  end_date: seconds(input.changeAt),
-                  proration_behavior: "none",
-                },
-                // Without an end it lasts one billing period; then the schedule lets go.
-                { items: itemsOf(input.after), proration_behavior: "none" },
-              ],
-            },
-            options,
-          ),
-        read: readSchedule,
-        find: async () => {
-          const now = await getSchedule(input.scheduleId);
-          return isSame(now.phases.at(-1)?.items, input.after) ? now : null;
-        },
-      }),
-    releaseSchedule: async (scheduleId, key) => {
-      const find = async () => {
-        const now = await getSchedule(scheduleId);
-        return now.isRunning ? null : now;
-      };
-      try {
-        return await write({
-          name: "subscriptionSchedules.release",
-          key,
-          run: (options) => stripe.subscriptionSchedules.release(scheduleId, {}, options),
-          read: readSchedule,
-          find,
-        });
-      } catch (error) {
-        // Refused because it is over already: that is what was wanted.
-        if (!isRefusal(error, "invalid")) throw error;
-        const now = await find();
-        if (now === null) throw error;
-        return now;
-      }
+/** See StripePort. */
+export function createSchedule(
+  client: StripeClient,
+  subscriptionId: string,
+  key: string,
+): Promise<StripeSchedule> {
+  return client.write({
+    name: "subscriptionSchedules.create",
+    key,
+    run: (options) =>
+      client.sdk.subscriptionSchedules.create({ from_subscription: subscriptionId }, options),
+    read: readSchedule,
+    find: async () => {
+      const { scheduleId } = await getSubscription(client, subscriptionId);
+      return scheduleId === null ? null : getSchedule(client, scheduleId);
     },
+  });
+}
+
+/** See StripePort. */
+export function setSchedule(
+  client: StripeClient,
+  input: Parameters<StripePort["setSchedule"]>[0],
+  key: string,
+): Promise<StripeSchedule> {
+  return client.write({
+    name: "subscriptionSchedules.update",
+    key,
+    run: (options) =>
+      client.sdk.subscriptionSchedules.update(
+        input.scheduleId,
+        {
+          end_behavior: "release",
+          proration_behavior: "none",
+          phases: [
+            {
+              items: toItems(input.now),
+              start_date: unixSeconds(input.startsAt),
+              end_date: unixSeconds(input.changeAt),
+              proration_behavior: "none",
+            },
+            // Without an end it lasts one billing period; then the schedule lets go.
+            { items: toItems(input.after), proration_behavior: "none" },
+          ],
+        },
+        options,
+      ),
+    read: readSchedule,
+    find: async () => {
+      const current = await getSchedule(client, input.scheduleId);
+      return isSame(current.phases.at(-1)?.items, input.after) ? current : null;
+    },
+  });
+}
+
+/** See StripePort. */
+export async function releaseSchedule(
+  client: StripeClient,
+  scheduleId: string,
+  key: string,
+): Promise<StripeSchedule> {
+  const findReleased = async () => {
+    const current = await getSchedule(client, scheduleId);
+    return current.isRunning ? null : current;
   };
+  try {
+    return await client.write({
+      name: "subscriptionSchedules.release",
+      key,
+      run: (options) => client.sdk.subscriptionSchedules.release(scheduleId, {}, options),
+      read: readSchedule,
+      find: findReleased,
+    });
+  } catch (error) {
+    // Refused because it is over already: that is what was wanted.
+    if (!isRefusal(error, "invalid")) throw error;
+    const released = await findReleased();
+    if (released === null) throw error;
+    return released;
+  }
 }

@@ -1,25 +1,18 @@
-// Owns the Stripe adapter: the port of payment/stripe-port.ts over the SDK, pinned to one API version.
+// The Stripe adapter: the port of payment/stripe/port.ts over the SDK, pinned to one API version.
 import { Agent as HttpAgent } from "node:http";
 import { Agent as HttpsAgent } from "node:https";
 import Stripe from "stripe";
 import type { StripePort } from "../../payment/stripe/port.ts";
-import { createAsking, PAGE } from "./caller.ts";
-import { createBilling } from "./billing.ts";
-import { CALL_LIMITS, type CallLimits, malformed } from "./calls.ts";
-import { readNotice, readSignature, verifyEvent } from "./events.ts";
-import { createPortal } from "./portal.ts";
-import { createPrices } from "./prices.ts";
-import { createSchedules } from "./schedules.ts";
-import {
-  readCharge,
-  readCheckout,
-  readCustomer,
-  readDispute,
-  readId,
-  readList,
-  readPaymentIntentStatus,
-  readRefund,
-} from "./parse.ts";
+import { CALL_LIMITS, type CallLimits } from "./calls.ts";
+import * as checkouts from "./checkouts.ts";
+import { createStripeClient } from "./client.ts";
+import { listEvents, signatureRefusal, verifyEvent } from "./events.ts";
+import * as invoices from "./invoices.ts";
+import * as payments from "./payments.ts";
+import * as portal from "./portal.ts";
+import * as prices from "./prices.ts";
+import * as schedules from "./schedules.ts";
+import * as subscriptions from "./subscriptions.ts";
 
 /** The version all requests name, whatever the account's default. Raised together with the SDK. */
 export const STRIPE_API_VERSION = "2026-10-28.endive";
@@ -36,22 +29,73 @@ export type StripeHttpClient = NonNullable<
   NonNullable<ConstructorParameters<typeof Stripe>[1]>["httpClient"]
 >;
 
-function nodeHttpClient(protocol: "http" | "https"): StripeHttpClient {
-  const options = { keepAlive: true, maxSockets: 64, timeout: 60_000 };
-  return Stripe.createNodeHttpClient(
-    protocol === "http" ? new HttpAgent(options) : new HttpsAgent(options),
-  );
-}
-
-/** Makes the adapter. `limits` and `httpClient` are for tests. */
+/** Returns the adapter. `limits` and `httpClient` are for tests. */
 export function createStripeAdapter(
   config: StripeAdapterConfig,
   limits: CallLimits = CALL_LIMITS,
   httpClient?: StripeHttpClient,
 ): StripePort {
+  const client = createStripeClient(createSdk(config, limits, httpClient), limits);
+  const livemode = /^(sk|rk)_live_/.test(config.secretKey);
+  return {
+    signatureRefusal,
+    verifyEvent: (rawBody, signatureHeader, nowMs) =>
+      verifyEvent(rawBody, signatureHeader, { secrets: config.webhookSecrets, livemode, nowMs }),
+    listEvents: (filter) => listEvents(client, filter),
+
+    createCustomer: (input, key) => checkouts.createCustomer(client, input, key),
+    createCheckout: (input, key) => checkouts.createCheckout(client, input, key),
+    getCheckout: (id) => checkouts.getCheckout(client, id),
+    expireCheckout: (id) => checkouts.expireCheckout(client, id),
+    findCheckoutByPaymentIntent: (id) => checkouts.findCheckout(client, { payment_intent: id }),
+    findCheckoutBySubscription: (id) => checkouts.findCheckout(client, { subscription: id }),
+
+    getSubscription: (id) => subscriptions.getSubscription(client, id),
+    listSubscriptions: (customerId) => subscriptions.listSubscriptions(client, customerId),
+    setCancellation: (id, change, key) => subscriptions.setCancellation(client, id, change, key),
+    cancelSubscription: (id, key) => subscriptions.cancelSubscription(client, id, key),
+    changePrice: (input, key) => subscriptions.changePrice(client, input, key),
+    previewPriceChange: (input) => subscriptions.previewPriceChange(client, input),
+
+    getSchedule: (id) => schedules.getSchedule(client, id),
+    createSchedule: (subscriptionId, key) => schedules.createSchedule(client, subscriptionId, key),
+    setSchedule: (input, key) => schedules.setSchedule(client, input, key),
+    releaseSchedule: (id, key) => schedules.releaseSchedule(client, id, key),
+
+    getInvoice: (id) => invoices.getInvoice(client, id),
+    listInvoices: (filter) => invoices.listInvoices(client, filter),
+    findInvoicePaymentIntent: (id) => invoices.findInvoicePaymentIntent(client, id),
+    findInvoiceByPaymentIntent: (id) => invoices.findInvoiceByPaymentIntent(client, id),
+    listCreditNotes: (invoiceId) => invoices.listCreditNotes(client, invoiceId),
+    getCreditNote: (id) => invoices.getCreditNote(client, id),
+
+    getPaymentIntentStatus: (id) => payments.getPaymentIntentStatus(client, id),
+    getChargePaymentIntent: (chargeId) => payments.getChargePaymentIntent(client, chargeId),
+    listRefunds: (paymentIntentId) => payments.listRefunds(client, paymentIntentId),
+    listDisputes: (paymentIntentId) => payments.listDisputes(client, paymentIntentId),
+    createRefund: (input, key) => payments.createRefund(client, input, key),
+
+    createPortalSession: (customerId, returnUrl, configurationId) =>
+      portal.createPortalSession(client, customerId, returnUrl, configurationId),
+    ensurePortalConfiguration: () => portal.ensurePortalConfiguration(client),
+
+    getPrice: (id) => prices.getPrice(client, id),
+    findPrices: (lookupKeys) => prices.findPrices(client, lookupKeys),
+    findLatestPrice: (productId) => prices.findLatestPrice(client, productId),
+    ensureProduct: (input) => prices.ensureProduct(client, input),
+    createPrice: (input, key) => prices.createPrice(client, input, key),
+    archivePrice: (id) => prices.archivePrice(client, id),
+  };
+}
+
+function createSdk(
+  config: StripeAdapterConfig,
+  limits: CallLimits,
+  httpClient?: StripeHttpClient,
+): Stripe {
   const base = new URL(config.apiBase);
   const protocol = base.protocol === "http:" ? "http" : "https";
-  const stripe = new Stripe(config.secretKey, {
+  return new Stripe(config.secretKey, {
     apiVersion: STRIPE_API_VERSION,
     protocol,
     host: base.hostname,
@@ -61,187 +105,11 @@ export function createStripeAdapter(
     timeout: limits.attemptTimeoutMs,
     telemetry: false,
   });
-  const livemode = /^(sk|rk)_live_/.test(config.secretKey);
+}
 
-  const asking = createAsking(limits);
-  const { call, write, listAll } = asking;
-  const getCheckout = (sessionId: string) =>
-    call(
-      "checkout.sessions.retrieve",
-      (options) => stripe.checkout.sessions.retrieve(sessionId, {}, options),
-      readCheckout,
-    );
-  const listRefunds = (paymentIntentId: string) =>
-    listAll(
-      "refunds.list",
-      (page, options) => stripe.refunds.list({ payment_intent: paymentIntentId, ...page }, options),
-      readRefund,
-    );
-  return {
-    ...createBilling(stripe, asking),
-    ...createPrices(stripe, asking),
-    ...createSchedules(stripe, asking),
-    ...createPortal(stripe, asking),
-    signatureRefusal(signatureHeader, nowMs) {
-      const header = readSignature(signatureHeader, nowMs);
-      return "refusal" in header ? header.refusal : null;
-    },
-    verifyEvent: (rawBody, signatureHeader, nowMs) =>
-      verifyEvent(rawBody, signatureHeader, { secrets: config.webhookSecrets, livemode, nowMs }),
-
-    createCustomer: ({ userId, email, name }, key) =>
-      write({
-        name: "customers.create",
-        key,
-        run: (options) =>
-          stripe.customers.create(
-            { email, ...(name === null ? {} : { name }), metadata: { userId } },
-            options,
-          ),
-        read: (answer) => readId(answer, "customer"),
-        find: async () => {
-          const named = await listAll(
-            "customers.list",
-            (page, options) => stripe.customers.list({ email, ...page }, options),
-            readCustomer,
-          );
-          return named.find((customer) => customer.userId === userId) ?? null;
-        },
-        findOnReuse: true,
-      }),
-
-    createCheckout: (input, key) =>
-      write({
-        name: "checkout.sessions.create",
-        key,
-        run: (options) =>
-          stripe.checkout.sessions.create(
-            {
-              mode: input.mode,
-              customer: input.customerId,
-              client_reference_id: input.checkoutId,
-              line_items: [
-                "priceId" in input.price
-                  ? { price: input.price.priceId, quantity: 1 }
-                  : {
-                      price_data: {
-                        currency: input.price.currency,
-                        unit_amount: input.price.amount,
-                        product_data: { name: input.price.name },
-                      },
-                      quantity: 1,
-                    },
-              ],
-              success_url: input.successUrl,
-              cancel_url: input.cancelUrl,
-              expires_at: Math.floor(input.expiresAt.getTime() / 1000),
-              metadata: { checkoutId: input.checkoutId },
-              allow_promotion_codes: true,
-            },
-            options,
-          ),
-        read: readCheckout,
-        find: async () => {
-          const opened = await listAll(
-            "checkout.sessions.list",
-            (page, options) =>
-              stripe.checkout.sessions.list({ customer: input.customerId, ...page }, options),
-            readCheckout,
-          );
-          return opened.find((session) => session.clientReferenceId === input.checkoutId) ?? null;
-        },
-      }),
-    getCheckout,
-    expireCheckout: (sessionId) =>
-      write({
-        name: "checkout.sessions.expire",
-        key: `expire:${sessionId}`,
-        run: (options) => stripe.checkout.sessions.expire(sessionId, {}, options),
-        read: readCheckout,
-        find: async () => {
-          const now = await getCheckout(sessionId);
-          return now.status === "open" ? null : now;
-        },
-      }),
-    findCheckoutByPaymentIntent: (paymentIntentId) =>
-      call(
-        "checkout.sessions.list",
-        (options) =>
-          stripe.checkout.sessions.list({ payment_intent: paymentIntentId, limit: 1 }, options),
-        (answer) => readList(answer, readCheckout).items[0] ?? null,
-      ),
-    findCheckoutBySubscription: (subscriptionId) =>
-      call(
-        "checkout.sessions.list",
-        (options) =>
-          stripe.checkout.sessions.list({ subscription: subscriptionId, limit: 1 }, options),
-        (answer) => readList(answer, readCheckout).items[0] ?? null,
-      ),
-
-    getPaymentIntentStatus: (paymentIntentId) =>
-      call(
-        "paymentIntents.retrieve",
-        (options) => stripe.paymentIntents.retrieve(paymentIntentId, {}, options),
-        readPaymentIntentStatus,
-      ),
-    getChargePaymentIntent: (chargeId) =>
-      call(
-        "charges.retrieve",
-        (options) => stripe.charges.retrieve(chargeId, {}, options),
-        readCharge,
-      ),
-    listRefunds,
-    listDisputes: (paymentIntentId) =>
-      listAll(
-        "disputes.list",
-        (page, options) =>
-          stripe.disputes.list({ payment_intent: paymentIntentId, ...page }, options),
-        readDispute,
-      ),
-    createRefund: (input, key) =>
-      write({
-        name: "refunds.create",
-        key,
-        run: (options) =>
-          stripe.refunds.create(
-            {
-              payment_intent: input.paymentIntentId,
-              ...(input.amount === undefined ? {} : { amount: input.amount }),
-              metadata: {
-                orderKey: input.orderKey,
-                ...(input.reason === null ? {} : { reason: input.reason }),
-              },
-            },
-            options,
-          ),
-        read: readRefund,
-        find: async () => {
-          const made = await listRefunds(input.paymentIntentId);
-          return made.find((refund) => refund.orderKey === input.orderKey) ?? null;
-        },
-      }),
-
-    listEvents: (filter) =>
-      call(
-        "events.list",
-        (options) =>
-          stripe.events.list(
-            {
-              created: { gte: Math.floor(filter.createdSince.getTime() / 1000) },
-              types: [...filter.types],
-              limit: PAGE,
-              ...(filter.after === null ? {} : { starting_after: filter.after }),
-            },
-            options,
-          ),
-        (answer) => {
-          const { items, more } = readList(answer, (item) => {
-            const notice = readNotice(item);
-            if (notice === null) throw malformed("event");
-            return notice;
-          });
-          return { events: items, more };
-        },
-      ),
-  };
+function nodeHttpClient(protocol: "http" | "https"): StripeHttpClient {
+  const options = { keepAlive: true, maxSockets: 64, timeout: 60_000 };
+  return Stripe.createNodeHttpClient(
+    protocol === "http" ? new HttpAgent(options) : new HttpsAgent(options),
+  );
 }

@@ -1,20 +1,13 @@
-// Owns writes to Stripe: an idempotency key each, and what to do when Stripe has saved a failure under that key.
+// Writes to Stripe: an idempotency key each, and what to do when Stripe has saved a failure under that key.
 import { refusalOf } from "../../payment/stripe/errors.ts";
-import { type CallLimits, callStripe } from "./calls.ts";
-
-/** What the SDK is told with each write. */
-export interface WriteOptions {
-  timeout: number;
-  maxNetworkRetries: 0;
-  idempotencyKey: string;
-}
+import { type CallLimits, type CallOptions, callStripe } from "./calls.ts";
 
 /** One write. */
 export interface Write<T> {
   readonly name: string;
   /** Derived from our own row, so that every instance and every repetition uses the same one. */
   readonly key: string;
-  run(options: WriteOptions): Promise<unknown>;
+  run(options: CallOptions & { idempotencyKey: string }): Promise<unknown>;
   read(answer: unknown): T;
   /** Looks at Stripe whether the write happened although its answer was a failure; null when it did not. */
   find(): Promise<T | null>;

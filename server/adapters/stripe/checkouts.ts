@@ -1,0 +1,117 @@
+// Customers and the Checkout sessions they pay in.
+import type { NewCheckout, StripeCheckout, StripePort } from "../../payment/stripe/port.ts";
+import { listAll, type StripeClient, unixSeconds } from "./client.ts";
+import { readCheckout, readCustomer, readId, readList } from "./parse.ts";
+
+/** See StripePort. */
+export function createCustomer(
+  client: StripeClient,
+  { userId, email, name }: Parameters<StripePort["createCustomer"]>[0],
+  key: string,
+): Promise<{ id: string }> {
+  return client.write({
+    name: "customers.create",
+    key,
+    run: (options) =>
+      client.sdk.customers.create(
+        { email, ...(name === null ? {} : { name }), metadata: { userId } },
+        options,
+      ),
+    read: (answer) => readId(answer, "customer"),
+    find: async () => {
+      const namesakes = await listAll(client, {
+        name: "customers.list",
+        run: (page, options) => client.sdk.customers.list({ email, ...page }, options),
+        read: readCustomer,
+      });
+      return namesakes.find((customer) => customer.userId === userId) ?? null;
+    },
+    findOnReuse: true,
+  });
+}
+
+/** See StripePort. */
+export function createCheckout(
+  client: StripeClient,
+  input: NewCheckout,
+  key: string,
+): Promise<StripeCheckout> {
+  return client.write({
+    name: "checkout.sessions.create",
+    key,
+    run: (options) =>
+      client.sdk.checkout.sessions.create(
+        {
+          mode: input.mode,
+          customer: input.customerId,
+          client_reference_id: input.checkoutId,
+          line_items: [{ ...lineItem(input.price), quantity: 1 }],
+          success_url: input.successUrl,
+          cancel_url: input.cancelUrl,
+          expires_at: unixSeconds(input.expiresAt),
+          metadata: { checkoutId: input.checkoutId },
+          allow_promotion_codes: true,
+        },
+        options,
+      ),
+    read: readCheckout,
+    find: async () => {
+      const opened = await listAll(client, {
+        name: "checkout.sessions.list",
+        run: (page, options) =>
+          client.sdk.checkout.sessions.list({ customer: input.customerId, ...page }, options),
+        read: readCheckout,
+      });
+      return opened.find((session) => session.clientReferenceId === input.checkoutId) ?? null;
+    },
+  });
+}
+
+function lineItem(price: NewCheckout["price"]) {
+  if ("priceId" in price) return { price: price.priceId };
+  return {
+    price_data: {
+      currency: price.currency,
+      unit_amount: price.amount,
+      product_data: { name: price.name },
+    },
+  };
+}
+
+/** See StripePort. */
+export function getCheckout(
+  { sdk, call }: StripeClient,
+  sessionId: string,
+): Promise<StripeCheckout> {
+  return call(
+    "checkout.sessions.retrieve",
+    (options) => sdk.checkout.sessions.retrieve(sessionId, {}, options),
+    readCheckout,
+  );
+}
+
+/** See StripePort. */
+export function expireCheckout(client: StripeClient, sessionId: string): Promise<StripeCheckout> {
+  return client.write({
+    name: "checkout.sessions.expire",
+    key: `expire:${sessionId}`,
+    run: (options) => client.sdk.checkout.sessions.expire(sessionId, {}, options),
+    read: readCheckout,
+    find: async () => {
+      const current = await getCheckout(client, sessionId);
+      return current.status === "open" ? null : current;
+    },
+  });
+}
+
+/** The one checkout session of a payment intent or a subscription. */
+export function findCheckout(
+  { sdk, call }: StripeClient,
+  by: { payment_intent: string } | { subscription: string },
+): Promise<StripeCheckout | null> {
+  return call(
+    "checkout.sessions.list",
+    (options) => sdk.checkout.sessions.list({ ...by, limit: 1 }, options),
+    (answer) => readList(answer, readCheckout).items[0] ?? null,
+  );
+}

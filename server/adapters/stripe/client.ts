@@ -1,0 +1,72 @@
+// The ways the adapter calls Stripe: one bounded call, one write, and a list read page by page.
+import type Stripe from "stripe";
+import { type CallLimits, type CallOptions, callStripe } from "./calls.ts";
+import { readList } from "./parse.ts";
+import { type Write, writeStripe } from "./write.ts";
+
+/** Items of one page: the most Stripe gives. */
+export const PAGE = 100;
+/** Refunds, disputes, subscriptions of one object: a bound, far above what happens. */
+const MAX_PAGES = 10;
+
+/** Stripe's SDK with the limits of every call. */
+export interface StripeClient {
+  readonly sdk: Stripe;
+  /** See callStripe. */
+  call<T>(
+    name: string,
+    run: (options: CallOptions) => Promise<unknown>,
+    read: (answer: unknown) => T,
+  ): Promise<T>;
+  /** See writeStripe. */
+  write<T>(write: Write<T>): Promise<T>;
+}
+
+/** Returns the client that keeps `limits`. */
+export function createStripeClient(sdk: Stripe, limits: CallLimits): StripeClient {
+  return {
+    sdk,
+    call: (name, run, read) => callStripe(name, limits, run, read),
+    write: (write) => writeStripe(limits, write),
+  };
+}
+
+/** A list at Stripe. */
+interface List<T> {
+  readonly name: string;
+  readonly run: (
+    page: { limit: number; starting_after?: string },
+    options: CallOptions,
+  ) => Promise<unknown>;
+  readonly read: (item: unknown) => T;
+  /** Defaults to ten pages. */
+  readonly max?: number;
+}
+
+/** The items of a list, until it ends or `max` are there. */
+export async function listAll<T extends { id: string }>(
+  client: StripeClient,
+  { name, run, read, max = PAGE * MAX_PAGES }: List<T>,
+): Promise<T[]> {
+  const found: T[] = [];
+  while (found.length < max) {
+    const last = found.at(-1);
+    const page = {
+      limit: Math.min(PAGE, max - found.length),
+      ...(last === undefined ? {} : { starting_after: last.id }),
+    };
+    const { items, more } = await client.call(
+      name,
+      (options) => run(page, options),
+      (answer) => readList(answer, read),
+    );
+    found.push(...items);
+    if (!more || items.length === 0) break;
+  }
+  return found;
+}
+
+/** A moment as Stripe writes it. */
+export function unixSeconds(moment: Date): number {
+  return Math.floor(moment.getTime() / 1000);
+}

@@ -1,0 +1,109 @@
+// Invoices, their payments and their credit notes.
+import type { StripeCreditNote, StripeInvoice, StripePort } from "../../payment/stripe/port.ts";
+import { listAll, type StripeClient, unixSeconds } from "./client.ts";
+import {
+  hasMoreLines,
+  readCreditNote,
+  readInvoice,
+  readInvoicePayment,
+  readLine,
+  readList,
+} from "./parse.ts";
+
+/** See StripePort. */
+export async function getInvoice(client: StripeClient, invoiceId: string): Promise<StripeInvoice> {
+  const { invoice, more } = await client.call(
+    "invoices.retrieve",
+    (options) => client.sdk.invoices.retrieve(invoiceId, {}, options),
+    (answer) => ({ invoice: readInvoice(answer), more: hasMoreLines(answer) }),
+  );
+  if (!more) return invoice;
+  // Ten lines come with an invoice; credits are counted over all of them.
+  const lines = await listAll(client, {
+    name: "invoices.listLineItems",
+    run: (page, options) => client.sdk.invoices.listLineItems(invoiceId, page, options),
+    read: readLine,
+  });
+  return { ...invoice, lines };
+}
+
+/** See StripePort. */
+export function listInvoices(
+  client: StripeClient,
+  filter: Parameters<StripePort["listInvoices"]>[0],
+): Promise<StripeInvoice[]> {
+  return listAll(client, {
+    name: "invoices.list",
+    run: (page, options) =>
+      client.sdk.invoices.list(
+        {
+          ...(filter.customerId === undefined ? {} : { customer: filter.customerId }),
+          ...(filter.status === undefined ? {} : { status: filter.status }),
+          ...(filter.createdSince === undefined
+            ? {}
+            : { created: { gte: unixSeconds(filter.createdSince) } }),
+          ...page,
+        },
+        options,
+      ),
+    read: readInvoice,
+    max: filter.limit,
+  });
+}
+
+/** See StripePort. */
+export function findInvoicePaymentIntent(
+  { sdk, call }: StripeClient,
+  invoiceId: string,
+): Promise<string | null> {
+  return call(
+    "invoicePayments.list",
+    (options) => sdk.invoicePayments.list({ invoice: invoiceId, limit: 10 }, options),
+    (answer) => {
+      const payments = readList(answer, readInvoicePayment).items;
+      const paid = payments.find((payment) => payment.status === "paid") ?? payments[0];
+      return paid?.paymentIntentId ?? null;
+    },
+  );
+}
+
+/** See StripePort. */
+export function findInvoiceByPaymentIntent(
+  { sdk, call }: StripeClient,
+  paymentIntentId: string,
+): Promise<string | null> {
+  return call(
+    "invoicePayments.list",
+    (options) =>
+      sdk.invoicePayments.list(
+        { payment: { type: "payment_intent", payment_intent: paymentIntentId }, limit: 1 },
+        options,
+      ),
+    (answer) => readList(answer, readInvoicePayment).items[0]?.invoiceId ?? null,
+  );
+}
+
+/** See StripePort. */
+export async function listCreditNotes(
+  client: StripeClient,
+  invoiceId: string,
+): Promise<StripeCreditNote[]> {
+  const notes = await listAll(client, {
+    name: "creditNotes.list",
+    run: (page, options) => client.sdk.creditNotes.list({ invoice: invoiceId, ...page }, options),
+    read: readCreditNote,
+  });
+  return notes.filter(({ isIssued }) => isIssued);
+}
+
+/** See StripePort. */
+export function getCreditNote(
+  { sdk, call }: StripeClient,
+  creditNoteId: string,
+): Promise<StripeCreditNote> {
+  return call(
+    "creditNotes.retrieve",
+    (options) => sdk.creditNotes.retrieve(creditNoteId, {}, options),
+    readCreditNote,
+  );
+}

@@ -1,0 +1,81 @@
+// Payment intents, and the refunds and disputes that take their money back.
+import type { StripeDispute, StripePort, StripeRefund } from "../../payment/stripe/port.ts";
+import { listAll, type StripeClient } from "./client.ts";
+import { readCharge, readDispute, readPaymentIntentStatus, readRefund } from "./parse.ts";
+
+/** See StripePort. */
+export function getPaymentIntentStatus(
+  { sdk, call }: StripeClient,
+  paymentIntentId: string,
+): Promise<string> {
+  return call(
+    "paymentIntents.retrieve",
+    (options) => sdk.paymentIntents.retrieve(paymentIntentId, {}, options),
+    readPaymentIntentStatus,
+  );
+}
+
+/** See StripePort. */
+export function getChargePaymentIntent(
+  { sdk, call }: StripeClient,
+  chargeId: string,
+): Promise<string | null> {
+  return call(
+    "charges.retrieve",
+    (options) => sdk.charges.retrieve(chargeId, {}, options),
+    readCharge,
+  );
+}
+
+/** See StripePort. */
+export function listRefunds(
+  client: StripeClient,
+  paymentIntentId: string,
+): Promise<StripeRefund[]> {
+  return listAll(client, {
+    name: "refunds.list",
+    run: (page, options) =>
+      client.sdk.refunds.list({ payment_intent: paymentIntentId, ...page }, options),
+    read: readRefund,
+  });
+}
+
+/** See StripePort. */
+export function listDisputes(
+  client: StripeClient,
+  paymentIntentId: string,
+): Promise<StripeDispute[]> {
+  return listAll(client, {
+    name: "disputes.list",
+    run: (page, options) =>
+      client.sdk.disputes.list({ payment_intent: paymentIntentId, ...page }, options),
+    read: readDispute,
+  });
+}
+
+/** See StripePort. */
+export function createRefund(
+  client: StripeClient,
+  input: Parameters<StripePort["createRefund"]>[0],
+  key: string,
+): Promise<StripeRefund> {
+  const { paymentIntentId, amount, orderKey, reason } = input;
+  return client.write({
+    name: "refunds.create",
+    key,
+    run: (options) =>
+      client.sdk.refunds.create(
+        {
+          payment_intent: paymentIntentId,
+          ...(amount === undefined ? {} : { amount }),
+          metadata: { orderKey, ...(reason === null ? {} : { reason }) },
+        },
+        options,
+      ),
+    read: readRefund,
+    find: async () => {
+      const made = await listRefunds(client, paymentIntentId);
+      return made.find((refund) => refund.orderKey === orderKey) ?? null;
+    },
+  });
+}

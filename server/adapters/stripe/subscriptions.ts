@@ -1,0 +1,157 @@
+// Subscriptions: read, cancelled, moved to another price.
+import type { StripePort, StripeSubscription } from "../../payment/stripe/port.ts";
+import { isRefusal } from "../../payment/stripe/errors.ts";
+import { listAll, type StripeClient, unixSeconds } from "./client.ts";
+import { readInvoice, readSubscription } from "./parse.ts";
+
+/** See StripePort. */
+export function getSubscription(
+  { sdk, call }: StripeClient,
+  subscriptionId: string,
+): Promise<StripeSubscription> {
+  return call(
+    "subscriptions.retrieve",
+    (options) => sdk.subscriptions.retrieve(subscriptionId, {}, options),
+    readSubscription,
+  );
+}
+
+/** See StripePort. */
+export function listSubscriptions(
+  client: StripeClient,
+  customerId: string,
+): Promise<StripeSubscription[]> {
+  return listAll(client, {
+    name: "subscriptions.list",
+    run: (page, options) =>
+      client.sdk.subscriptions.list({ customer: customerId, ...page }, options),
+    read: readSubscription,
+  });
+}
+
+/** The subscription as it is now, if it is what a write wanted it to be. */
+async function findSubscription(
+  client: StripeClient,
+  subscriptionId: string,
+  isDone: (subscription: StripeSubscription) => boolean,
+): Promise<StripeSubscription | null> {
+  const current = await getSubscription(client, subscriptionId);
+  return isDone(current) ? current : null;
+}
+
+/** See StripePort. */
+export function setCancellation(
+  client: StripeClient,
+  subscriptionId: string,
+  change: Parameters<StripePort["setCancellation"]>[1],
+  key: string,
+): Promise<StripeSubscription> {
+  return client.write({
+    name: "subscriptions.update",
+    key,
+    run: (options) =>
+      client.sdk.subscriptions.update(
+        subscriptionId,
+        // Stripe takes one of the two at a time; an end at the period's end takes the place of any date.
+        change === "clearDate"
+          ? { cancel_at: "" }
+          : { cancel_at_period_end: change === "atPeriodEnd" },
+        options,
+      ),
+    read: readSubscription,
+    find: () =>
+      findSubscription(client, subscriptionId, (current) =>
+        change === "clearDate"
+          ? current.cancelAt === null
+          : current.cancelAtPeriodEnd === (change === "atPeriodEnd"),
+      ),
+  });
+}
+
+/** See StripePort. */
+export async function cancelSubscription(
+  client: StripeClient,
+  subscriptionId: string,
+  key: string,
+): Promise<StripeSubscription> {
+  const findEnded = () => findSubscription(client, subscriptionId, hasEnded);
+  try {
+    return await client.write({
+      name: "subscriptions.cancel",
+      key,
+      run: (options) =>
+        client.sdk.subscriptions.cancel(
+          subscriptionId,
+          { prorate: false, invoice_now: false },
+          options,
+        ),
+      read: readSubscription,
+      find: findEnded,
+    });
+  } catch (error) {
+    // Stripe answers 404 or 400 when it had ended before: the current object says so.
+    if (!isRefusal(error, "missing") && !isRefusal(error, "invalid")) throw error;
+    const ended = await findEnded();
+    if (ended === null) throw error;
+    return ended;
+  }
+}
+
+function hasEnded({ endedAt, status }: StripeSubscription): boolean {
+  return endedAt !== null || status === "canceled";
+}
+
+/** See StripePort. */
+export function changePrice(
+  client: StripeClient,
+  input: Parameters<StripePort["changePrice"]>[0],
+  key: string,
+): Promise<StripeSubscription> {
+  const { subscriptionId, itemId, priceId, prorationDate } = input;
+  return client.write({
+    name: "subscriptions.update",
+    key,
+    run: (options) =>
+      client.sdk.subscriptions.update(
+        subscriptionId,
+        {
+          items: [{ id: itemId, price: priceId }],
+          proration_behavior: "always_invoice",
+          proration_date: unixSeconds(prorationDate),
+          payment_behavior: "error_if_incomplete",
+        },
+        options,
+      ),
+    read: readSubscription,
+    find: () =>
+      findSubscription(client, subscriptionId, ({ items }) =>
+        items.some((item) => item.id === itemId && item.priceId === priceId),
+      ),
+  });
+}
+
+/** See StripePort. */
+export function previewPriceChange(
+  { sdk, call }: StripeClient,
+  input: Parameters<StripePort["previewPriceChange"]>[0],
+): ReturnType<StripePort["previewPriceChange"]> {
+  return call(
+    "invoices.createPreview",
+    (options) =>
+      sdk.invoices.createPreview(
+        {
+          customer: input.customerId,
+          subscription: input.subscriptionId,
+          subscription_details: {
+            items: [{ id: input.itemId, price: input.priceId }],
+            proration_behavior: "always_invoice",
+            ...(input.prorationDate === undefined
+              ? {}
+              : { proration_date: unixSeconds(input.prorationDate) }),
+          },
+        },
+        options,
+      ),
+    readInvoice,
+  );
+}
