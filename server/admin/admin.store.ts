@@ -1,117 +1,150 @@
-// Owns the rows administration writes, each with its audit line in the same transaction.
+// The rows administration writes, each with its audit line in the same transaction.
+import type { Role } from "../../shared/src/auth.ts";
 import { lockUser } from "../database/lock-user.ts";
 import { toRole } from "../auth/user-view.ts";
 import type { Database, DatabaseTransaction } from "../database/ports.ts";
 import { AppError, assert } from "../lib/errors.ts";
 import { newId } from "../lib/ids.ts";
-import type { Ledger } from "../ledger/ports.ts";
+import type { AdjustOperation, Ledger } from "../ledger/ports.ts";
 import { readUser, readUsers, toUserLine } from "./reads.store.ts";
 import { readStats } from "./stats.store.ts";
 import type { AdminStore } from "./ports.ts";
 import type { AuditLine, UserLine } from "./admin.types.ts";
 
-type Models = DatabaseTransaction["models"];
-
 const noUser = () => AppError.of("NOT_FOUND", "There is no such user.");
 
+interface Deps {
+  readonly database: Database;
+  readonly ledger: Pick<Ledger, "applyIn">;
+  readonly now: () => number;
+}
+
 /** The store over either database. */
-export function createAdminStore(deps: {
-  database: Database;
-  ledger: Pick<Ledger, "applyIn">;
-  now?: () => number;
-}): AdminStore {
+export function createAdminStore(
+  options: Omit<Deps, "now"> & { readonly now?: () => number },
+): AdminStore {
+  const deps = { ...options, now: options.now ?? Date.now };
   const { database } = deps;
-  const { models } = database;
-  const now = deps.now ?? Date.now;
-
-  const writeAudit = (target: Models, line: AuditLine) =>
-    target.auditLog.create({
-      data: {
-        id: newId(now()),
-        actorId: line.actorId,
-        action: line.action,
-        targetType: line.targetType,
-        targetId: line.targetId,
-        reason: line.reason,
-        detail: line.detail === undefined ? null : JSON.stringify(line.detail),
-        ipAddress: line.ip,
-        createdAt: new Date(now()),
-      },
-    });
-
-  /** Changes one account under its lock. `takesAdmin`: the change may take an administrator away. */
-  const changeUser = (
-    userId: string,
-    takesAdmin: boolean,
-    line: AuditLine,
-    work: (
-      tx: DatabaseTransaction,
-      user: { role: string; disabledAt: Date | null },
-    ) => Promise<void>,
-  ): Promise<UserLine> =>
-    database.transaction(async (tx) => {
-      const admins = takesAdmin ? await lockAdmins(tx) : new Set<string>();
-      await lockUser(tx, userId);
-      const user = await tx.models.user.findUnique({ where: { id: userId } });
-      if (user === null || user.deletedAt !== null) throw noUser();
-      if (admins.has(userId) && admins.size === 1) {
-        throw AppError.of("CONFLICT", "This is the last administrator. Make another one first.");
-      }
-      await work(tx, user);
-      await writeAudit(tx.models, line);
-      const changed = await tx.models.user.findUnique({ where: { id: userId } });
-      assert(changed !== null, "a locked user stays");
-      return toUserLine(changed);
-    });
-
   return {
-    users: (filter) => readUsers(models, filter),
-    user: (userId) => readUser(models, userId),
-    stats: (from, to) => readStats(models, from, to),
-    audit: async (line) => {
-      await database.transaction((tx) => writeAudit(tx.models, line));
-    },
-    setRole: (userId, role, line) =>
-      changeUser(userId, role !== "ADMIN", line, async (tx, user) => {
-        if (toRole(user.role) === role) return;
-        await tx.models.user.update({
-          where: { id: userId },
-          // Access tokens signed before are refused: the next one carries the new role.
-          data: { role, authVersion: { increment: 1 } },
-          select: { id: true },
-        });
-      }),
-    setDisabled: (userId, disabledAt, line) =>
-      changeUser(userId, disabledAt !== null, line, async (tx, user) => {
-        if (disabledAt === null) {
-          await tx.models.user.update({
-            where: { id: userId },
-            data: { disabledAt: null },
-            select: { id: true },
-          });
-          return;
-        }
-        await tx.models.user.update({
-          where: { id: userId },
-          data: { disabledAt: user.disabledAt ?? disabledAt, authVersion: { increment: 1 } },
-          select: { id: true },
-        });
-        // For good: enabling the account again does not bring old sign-ins back.
-        await tx.models.session.updateMany({
-          where: { userId, revokedAt: null },
-          data: { revokedAt: disabledAt, revokedReason: "disabled" },
-        });
-      }),
-    adjust: (operation, line) =>
-      database.transaction(async (tx) => {
-        const [result] = await deps.ledger.applyIn(tx, [operation]);
-        assert(result !== undefined && result.transactionId !== null, "an adjustment is an entry");
-        // A repeated key has its line already.
-        if (!result.replayed) await writeAudit(tx.models, line);
-        const { transactionId, credits, replayed } = result;
-        return { transactionId, balance: credits, replayed };
-      }),
+    users: (filter) => readUsers(database.models, filter),
+    user: (userId) => readUser(database.models, userId),
+    stats: (from, to) => readStats(database.models, from, to),
+    audit: (line) => database.transaction((tx) => writeAudit(tx, deps, line)),
+    setRole: (userId, role, line) => setRole(deps, userId, role, line),
+    setDisabled: (userId, disabledAt, line) => setDisabled(deps, userId, disabledAt, line),
+    adjust: (operation, line) => adjust(deps, operation, line),
   };
+}
+
+async function writeAudit(
+  { models }: DatabaseTransaction,
+  { now }: Pick<Deps, "now">,
+  line: AuditLine,
+): Promise<void> {
+  await models.auditLog.create({
+    data: {
+      id: newId(now()),
+      actorId: line.actorId,
+      action: line.action,
+      targetType: line.targetType,
+      targetId: line.targetId,
+      reason: line.reason,
+      detail: line.detail === undefined ? null : JSON.stringify(line.detail),
+      ipAddress: line.ip,
+      createdAt: new Date(now()),
+    },
+  });
+}
+
+/** A change of one account. */
+interface UserChange {
+  readonly userId: string;
+  /** Whether it may take an administrator away. */
+  readonly takesAdmin: boolean;
+  readonly line: AuditLine;
+  apply(tx: DatabaseTransaction, user: { role: string; disabledAt: Date | null }): Promise<void>;
+}
+
+/** Applies a change under the account's lock, with its audit line. NOT_FOUND, CONFLICT (last admin). */
+function changeUser(
+  deps: Deps,
+  { userId, takesAdmin, line, apply }: UserChange,
+): Promise<UserLine> {
+  return deps.database.transaction(async (tx) => {
+    const admins = takesAdmin ? await lockAdmins(tx) : new Set<string>();
+    await lockUser(tx, userId);
+    const user = await tx.models.user.findUnique({ where: { id: userId } });
+    if (user === null || user.deletedAt !== null) throw noUser();
+    if (admins.has(userId) && admins.size === 1) {
+      throw AppError.of("CONFLICT", "This is the last administrator. Make another one first.");
+    }
+    await apply(tx, user);
+    await writeAudit(tx, deps, line);
+    const changed = await tx.models.user.findUnique({ where: { id: userId } });
+    assert(changed !== null, "a locked user stays");
+    return toUserLine(changed);
+  });
+}
+
+function setRole(deps: Deps, userId: string, role: Role, line: AuditLine): Promise<UserLine> {
+  return changeUser(deps, {
+    userId,
+    takesAdmin: role !== "ADMIN",
+    line,
+    apply: async (tx, user) => {
+      if (toRole(user.role) === role) return;
+      await tx.models.user.update({
+        where: { id: userId },
+        // Access tokens signed before are refused: the next one carries the new role.
+        data: { role, authVersion: { increment: 1 } },
+        select: { id: true },
+      });
+    },
+  });
+}
+
+function setDisabled(
+  deps: Deps,
+  userId: string,
+  disabledAt: Date | null,
+  line: AuditLine,
+): Promise<UserLine> {
+  return changeUser(deps, {
+    userId,
+    takesAdmin: disabledAt !== null,
+    line,
+    apply: async (tx, user) => {
+      await tx.models.user.update({
+        where: { id: userId },
+        data:
+          disabledAt === null
+            ? { disabledAt: null }
+            : { disabledAt: user.disabledAt ?? disabledAt, authVersion: { increment: 1 } },
+        select: { id: true },
+      });
+      if (disabledAt === null) return;
+      // For good: enabling the account again does not bring old sign-ins back.
+      await tx.models.session.updateMany({
+        where: { userId, revokedAt: null },
+        data: { revokedAt: disabledAt, revokedReason: "disabled" },
+      });
+    },
+  });
+}
+
+function adjust(
+  deps: Deps,
+  operation: AdjustOperation,
+  line: AuditLine,
+): ReturnType<AdminStore["adjust"]> {
+  return deps.database.transaction(async (tx) => {
+    const [result] = await deps.ledger.applyIn(tx, [operation]);
+    assert(result !== undefined && result.transactionId !== null, "an adjustment is an entry");
+    // A repeated key has its line already.
+    if (!result.replayed) await writeAudit(tx, deps, line);
+    const { transactionId, credits, replayed } = result;
+    return { transactionId, balance: credits, replayed };
+  });
 }
 
 /** Locks every enabled administrator, in id order, so that two of them cannot remove each other at once. */

@@ -1,9 +1,10 @@
-// Owns what administrators look at: users and one user. Every read is bounded.
+// What administrators look at: users and one user. Every read is bounded.
 import { setImmediate as breathe } from "node:timers/promises";
 import type { z } from "zod";
 import type { adminContract } from "../../shared/src/admin.ts";
 import { toRole } from "../auth/user-view.ts";
 import type { PrismaModels } from "../database/ports.ts";
+import { decodeTimePlace, encodeTimePlace, type TimePlace } from "../lib/cursor.ts";
 import { AppError } from "../lib/errors.ts";
 import type { AdminStore } from "./ports.ts";
 import type { UserLine } from "./admin.types.ts";
@@ -55,37 +56,24 @@ export function toUserLine(row: {
   };
 }
 
-interface Place {
-  createdAt: Date;
-  id: string;
-}
-
-const toCursor = (place: Place) => `${place.createdAt.getTime()}_${place.id}`;
-
-function fromCursor(cursor: string): Place {
-  const parts = /^(\d{1,15})_([A-Za-z0-9_-]{1,64})$/.exec(cursor);
-  const createdAt = new Date(Number(parts?.[1]));
-  if (parts?.[2] === undefined || Number.isNaN(createdAt.getTime())) {
-    throw AppError.of("VALIDATION_FAILED", "Use the cursor as the server gave it.", {
-      fields: { cursor: ["Not a cursor of this list."] },
-    });
-  }
-  return { createdAt, id: parts[2] };
-}
-
 /** What a search compares and goes on from. */
 const SEARCHED = { id: true, email: true, name: true, createdAt: true } as const;
 
+const toPlace = (row: { createdAt: Date; id: string }): TimePlace => ({
+  at: row.createdAt,
+  id: row.id,
+});
+
 /** Users after `place`, newest first. */
-function after(role: string | undefined, place: Place | null, take: number) {
+function after(role: string | undefined, place: TimePlace | null, take: number) {
   return {
     where: {
       ...(role === undefined ? {} : { role }),
       ...(place === null
         ? {}
         : {
-            createdAt: { lte: place.createdAt },
-            OR: [{ createdAt: { lt: place.createdAt } }, { id: { lt: place.id } }],
+            createdAt: { lte: place.at },
+            OR: [{ createdAt: { lt: place.at } }, { id: { lt: place.id } }],
           }),
     },
     orderBy: [{ createdAt: "desc" as const }, { id: "desc" as const }],
@@ -99,7 +87,7 @@ export async function readUsers(
   filter: Filter,
 ): Promise<{ users: UserLine[]; nextCursor: string | null }> {
   const { role, limit } = filter;
-  const place = filter.cursor === undefined ? null : fromCursor(filter.cursor);
+  const place = filter.cursor === undefined ? null : decodeTimePlace(filter.cursor);
   const search = filter.search?.toLowerCase() ?? "";
   if (search === "") {
     const rows = await models.user.findMany({
@@ -108,14 +96,17 @@ export async function readUsers(
     });
     const shown = rows.slice(0, limit);
     const last = rows.length > limit ? shown.at(-1) : undefined;
-    return { users: shown.map(toUserLine), nextCursor: last ? toCursor(last) : null };
+    return {
+      users: shown.map(toUserLine),
+      nextCursor: last ? encodeTimePlace(toPlace(last)) : null,
+    };
   }
   return searchUsers(models, { search, role, limit, place });
 }
 
 async function searchUsers(
   models: PrismaModels,
-  wanted: { search: string; role: string | undefined; limit: number; place: Place | null },
+  wanted: { search: string; role: string | undefined; limit: number; place: TimePlace | null },
 ): Promise<{ users: UserLine[]; nextCursor: string | null }> {
   const { search, role, limit } = wanted;
   if (wanted.place === null) {
@@ -143,14 +134,14 @@ async function searchUsers(
         text.toLowerCase().includes(search),
       );
       // One more than asked for: a cursor is given only where somebody follows.
-      if (isFound && found.length === limit) return pageOf(place && toCursor(place));
+      if (isFound && found.length === limit) return pageOf(place && encodeTimePlace(place));
       if (isFound) found.push(row.id);
-      place = row;
+      place = toPlace(row);
     }
     if (rows.length < SEARCH_CHUNK) return pageOf(null);
     await breathe();
   }
-  return pageOf(place && toCursor(place));
+  return pageOf(place && encodeTimePlace(place));
 }
 
 /** The users of `ids`, in that order. */

@@ -1,4 +1,4 @@
-// Owns the figures administrators look at. One statement at a time, each served by an index.
+// The figures administrators look at. One statement at a time, each served by an index.
 import { setImmediate as breathe } from "node:timers/promises";
 import type { PrismaModels } from "../database/ports.ts";
 import type { AdminStore } from "./ports.ts";
