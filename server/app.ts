@@ -29,6 +29,8 @@ import { createJobs } from "./jobs/jobs.ts";
 import { createJobRunner, type JobRunner } from "./jobs/runner.ts";
 import { runDoctor } from "./ledger/audit/audit.ts";
 import { createExpiryStore } from "./ledger/store/expiry.store.ts";
+import { createCreditTotalsStore } from "./ledger/totals/credit-totals.store.ts";
+import { createUsageTotalsStore } from "./ledger/totals/usage-totals.store.ts";
 import { createLedger } from "./ledger/ledger.ts";
 import type { Ledger } from "./ledger/ports.ts";
 import type { Logger } from "./lib/logger.ts";
@@ -256,6 +258,11 @@ function createAppJobs(
       auth,
       ai,
       expiry: { store: createExpiryStore(database), ledger, now },
+      rollUps: {
+        credits: createCreditTotalsStore(database),
+        usage: createUsageTotalsStore(database),
+        now,
+      },
       audit: (signal) => runDoctor({ database, signal }),
       logger,
     }),

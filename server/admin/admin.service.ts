@@ -30,7 +30,8 @@ export interface AdminService {
   readonly events: Read<"events">;
   readonly replayEvent: Write<"replayEvent">;
   /**
-   * Figures of `from`..`to`; defaults to the last 30 days. VALIDATION_FAILED when from is after to, or more than 366 days
+   * Figures of `from`..`to`; ends before the current quarter of an hour are moved outwards to whole quarters, as the
+   * answer says. Defaults to the last 30 days. VALIDATION_FAILED when from is after to, or more than 366 days
    * before it; SERVICE_UNAVAILABLE or RATE_LIMITED when too many wait for figures.
    */
   readonly stats: Read<"stats">;
@@ -209,6 +210,5 @@ async function readStats(
       `At most ${MAX_STATS_DAYS} days before \`to\`.`,
       `At most ${MAX_STATS_DAYS} days at once.`,
     );
-  const figures = await statsGate.run("stats", () => store.stats(from, to));
-  return { from: from.toISOString(), to: to.toISOString(), ...figures };
+  return statsGate.run("stats", () => store.stats(from, to));
 }

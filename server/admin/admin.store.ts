@@ -28,7 +28,7 @@ export function createAdminStore(
   return {
     users: (filter) => readUsers(database.models, filter),
     user: (userId) => readUser(database.models, userId),
-    stats: (from, to) => readStats(database.models, from, to),
+    stats: (from, to) => readStats(database, from, to),
     audit: (line) => database.transaction((tx) => writeAudit(tx, deps, line)),
     setRole: (userId, role, line) => setRole(deps, userId, role, line),
     setDisabled: (userId, disabledAt, line) => setDisabled(deps, userId, disabledAt, line),

@@ -29,5 +29,6 @@ export interface AdminStore {
   /** Applies the correction and its audit line in one transaction. Throws what Ledger.submit throws. */
   adjust(operation: AdjustOperation, line: AuditLine): Promise<AdminOutput<"adjustCredits">>;
   audit(line: AuditLine): Promise<void>;
-  stats(from: Date, to: Date): Promise<Omit<AdminOutput<"stats">, "from" | "to">>;
+  /** What happened in [from, to), or in what the answer says: see CreditTotalsStore.movements. */
+  stats(from: Date, to: Date): Promise<AdminOutput<"stats">>;
 }

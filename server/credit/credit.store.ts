@@ -1,9 +1,9 @@
-// What the credit service reads from the database. Credits are written by server/ledger alone.
 import type { EntryType } from "../../shared/src/credit.ts";
 import type { Database } from "../database/ports.ts";
-import { fromSqlDate, fromSqlDateOrNull, toSqlDate } from "../database/dates.ts";
+import { fromSqlDate, fromSqlDateOrNull } from "../database/dates.ts";
 import { bySpendOrder } from "../ledger/model/lots.ts";
-import type { BalanceRecord, HistoryLine, UsageLine } from "./credit.types.ts";
+import { createUsageTotalsStore } from "../ledger/totals/usage-totals.store.ts";
+import type { BalanceRecord, HistoryLine } from "./credit.types.ts";
 import type { CreditStore } from "./ports.ts";
 
 /** Lots a balance lists: those spent first. Who has more is shown the rest as these are used up. */
@@ -24,13 +24,6 @@ const BALANCE = `
   ) g ON g.userId = u.id
   WHERE u.id = ?`;
 
-// Days of 24 hours since the first parameter. Which days have 24 hours is known outside: databases know no zones.
-const DAY = {
-  mysql: "TIMESTAMPDIFF(SECOND, ?, createdAt) DIV 86400",
-  sqlite:
-    "(CAST(strftime('%s', createdAt) AS INTEGER) - CAST(strftime('%s', ?) AS INTEGER)) / 86400",
-} as const;
-
 interface BalanceRow {
   credits: number;
   heldCredits: number;
@@ -49,7 +42,7 @@ export function createCreditStore(database: Database): CreditStore {
   return {
     balance: (userId) => readBalance(database, userId),
     entries: (userId, page) => readEntries(database, userId, page),
-    usage: (userId, range) => readUsage(database, userId, range),
+    usage: createUsageTotalsStore(database).read,
   };
 }
 
@@ -110,31 +103,4 @@ async function readEntries(
     type: row.type as EntryType,
     createdAt: row.createdAt.toISOString(),
   }));
-}
-
-async function readUsage(
-  { models, dialect }: Database,
-  userId: string,
-  { originMs, fromMs, toMs }: Parameters<CreditStore["usage"]>[1],
-): Promise<UsageLine[]> {
-  const [origin, from, to] = [originMs, fromMs, toMs].map((ms) => toSqlDate(dialect, new Date(ms)));
-  const rows = await models.$queryRawUnsafe<Record<string, unknown>[]>(
-    `SELECT feature, ${DAY[dialect]} AS dayNumber, MIN(createdAt) AS firstAt,
-       SUM(credits) AS credits, COUNT(*) AS calls
-     FROM usage_logs WHERE userId = ? AND createdAt >= ? AND createdAt < ?
-     GROUP BY feature, dayNumber`,
-    origin,
-    userId,
-    from,
-    to,
-  );
-  return rows.map(
-    (row): UsageLine => ({
-      feature: String(row["feature"]),
-      day: Number(row["dayNumber"]),
-      firstAtMs: fromSqlDate(dialect, row["firstAt"]).getTime(),
-      credits: Number(row["credits"]),
-      calls: Number(row["calls"]),
-    }),
-  );
 }

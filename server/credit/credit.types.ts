@@ -29,16 +29,6 @@ export interface BalanceRecord {
 /** An entry as history shows it. */
 export type HistoryLine = CreditOutput<"history">["logs"][number];
 
-/** Usage of one feature within 24 hours. */
-export interface UsageLine {
-  readonly feature: string;
-  /** Whole 24 hours since the origin asked for. */
-  readonly day: number;
-  readonly firstAtMs: number;
-  readonly credits: number;
-  readonly calls: number;
-}
-
 /** A balance as `credit.balance` returns it. */
 export interface Balance {
   credits: number;

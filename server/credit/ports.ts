@@ -1,6 +1,7 @@
 // What the credit service needs from outside: a store, and the catalogue's suggestion.
 import type { EntryType } from "../../shared/src/credit.ts";
-import type { BalanceRecord, HistoryLine, UsageLine } from "./credit.types.ts";
+import type { UsageLine, UsageRange } from "../ledger/totals/ports.ts";
+import type { BalanceRecord, HistoryLine } from "./credit.types.ts";
 
 /** Finds the package to suggest to somebody who is short. The catalogue implements it, and nobody else. */
 export interface PackageSuggestions {
@@ -18,8 +19,5 @@ export interface CreditStore {
     page: { type?: EntryType; beforeSeq: number; skip: number; limit: number },
   ): Promise<HistoryLine[]>;
   /** Usage in [fromMs, toMs), added up by feature and by 24 hours since `originMs`, which is not after `fromMs`. */
-  usage(
-    userId: string,
-    range: { originMs: number; fromMs: number; toMs: number },
-  ): Promise<UsageLine[]>;
+  usage(userId: string, range: UsageRange): Promise<UsageLine[]>;
 }

@@ -2,7 +2,8 @@
 import { invalidField } from "../lib/errors.ts";
 import { createGate, type Gate } from "../lib/gate.ts";
 import type { Balances } from "./balances.ts";
-import type { BalanceRecord, CreditInput, CreditOutput, UsageLine } from "./credit.types.ts";
+import type { UsageLine } from "../ledger/totals/ports.ts";
+import type { BalanceRecord, CreditInput, CreditOutput } from "./credit.types.ts";
 import { DAY_MS, type LocalClock, localClock } from "./local-days.ts";
 import type { CreditStore } from "./ports.ts";
 

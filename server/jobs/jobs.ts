@@ -9,6 +9,7 @@ import { doctorJob } from "./doctor.ts";
 import { type ExpiryDeps, expiryJobs } from "./expiry.ts";
 import { monthlyGrantsJob } from "./monthly-grants.ts";
 import { reconcileJob } from "./reconcile.ts";
+import { type RollUpDeps, rollUpJobs } from "./roll-ups.ts";
 import type { Job } from "./runner.ts";
 import { sessionPruneJob } from "./sessions.ts";
 import { stripeEventPruneJob, stripeEventRetryJob } from "./stripe-events.ts";
@@ -19,6 +20,7 @@ export interface JobDeps {
   readonly auth: Pick<AuthService, "pruneSessions">;
   readonly ai: Pick<AiService, "endAbandoned" | "prune">;
   readonly expiry: ExpiryDeps;
+  readonly rollUps: RollUpDeps;
   /** Everything wrong with the ledger. */
   readonly audit: (signal: AbortSignal) => Promise<readonly Violation[]>;
   readonly logger: Logger;
@@ -35,6 +37,7 @@ export function createJobs(deps: JobDeps): Job[] {
     sessionPruneJob(deps.auth),
     ...aiRunJobs(deps.ai),
     ...expiryJobs(expiry),
+    ...rollUpJobs(deps.rollUps),
     doctorJob(deps),
   ];
 }

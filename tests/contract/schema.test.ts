@@ -101,7 +101,7 @@ const columnText = (name: string, type: string, nullable: boolean, fallback: str
 
 function mysqlTable(table: SchemaTable): TableText {
   const type = ({ scalar, native }: SchemaColumn) =>
-    native?.toLowerCase() ?? (scalar === "Boolean" ? "tinyint" : "int");
+    native?.toLowerCase() ?? { Boolean: "tinyint", BigInt: "bigint" }[scalar] ?? "int";
   const fallback = (column: SchemaColumn) => {
     if (column.default === "now()") return "current_timestamp(3)";
     if (column.scalar === "Boolean") return column.default === "true" ? "1" : "0";
@@ -157,7 +157,7 @@ async function readMysql(sql: SqlSession): Promise<TableText[]> {
         .filter(({ tableName }) => tableName === name)
         .map((column) => {
           // MySQL and MariaDB differ in the display width of integers and in quoting defaults.
-          const type = column.type.toLowerCase().replace(/^(int|tinyint)\(\d+\)/, "$1");
+          const type = column.type.toLowerCase().replace(/^(int|bigint|tinyint)\(\d+\)/, "$1");
           const fallback =
             (column.fallback ?? "NULL").toLowerCase() === "null" ? "none" : column.fallback;
           const text = (fallback ?? "none").replaceAll("'", "").replace(/^CURRENT/i, "current");
@@ -184,6 +184,7 @@ function sqliteTable(table: SchemaTable): TableText {
   const types: Record<string, string> = {
     String: "TEXT",
     Int: "INTEGER",
+    BigInt: "BIGINT",
     DateTime: "DATETIME",
     Boolean: "BOOLEAN",
   };

@@ -5,6 +5,8 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { migrateMysql } from "../../server/database/migrations/mysql.ts";
 import { parseMysqlUrl } from "../../server/database/mysql/options.ts";
 import { LEDGER_SQL } from "../../server/ledger/store/sql.ts";
+import { CREDIT_TOTALS_SQL } from "../../server/ledger/totals/credit-totals.store.ts";
+import { USAGE_TOTALS_SQL } from "../../server/ledger/totals/usage-totals.store.ts";
 import { createLogger } from "../../server/lib/logger.ts";
 import { availableServers, withMysql } from "../support/databases.ts";
 import { sourceStatements, statementsOf } from "../support/sql-source.ts";
@@ -19,6 +21,8 @@ test("every statement in the server's source has a row in tests/support/statemen
   // Those for SQLite alone: every suite on SQLite runs them.
   const sqlite = [
     ...Object.values(LEDGER_SQL.sqlite),
+    ...Object.values(CREDIT_TOTALS_SQL.sqlite),
+    ...Object.values(USAGE_TOTALS_SQL.sqlite),
     "SELECT strftime('%Y-%m-%dT%H:%M:%f+00:00', 'now') AS now",
   ];
   const known = [...list.map(({ sql }) => sql), ...sqlite];

@@ -55,7 +55,7 @@ function readLine(table: SchemaTable, line: string): void {
   }
   const [, name = "", scalar = "", optional = "", rest = ""] =
     /^(\w+)\s+(\w+)(\?)?\s*(.*)$/.exec(line) ?? [];
-  if (!["String", "Int", "DateTime", "Boolean"].includes(scalar)) {
+  if (!["String", "Int", "BigInt", "DateTime", "Boolean"].includes(scalar)) {
     throw new Error(`prisma-schema: unknown line in ${table.name}: ${line}`);
   }
   table.columns.push({

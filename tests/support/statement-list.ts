@@ -7,6 +7,8 @@ import { createDatabaseSql, parseMysqlUrl } from "../../server/database/mysql/op
 import { doctorChecks, ENTRY_COUNTS } from "../../server/ledger/audit/checks.ts";
 import { createExpiryStore } from "../../server/ledger/store/expiry.store.ts";
 import { LEDGER_SQL } from "../../server/ledger/store/sql.ts";
+import { CREDIT_TOTALS_SQL } from "../../server/ledger/totals/credit-totals.store.ts";
+import { USAGE_TOTALS_SQL } from "../../server/ledger/totals/usage-totals.store.ts";
 
 /** One statement. */
 export interface Statement {
@@ -58,6 +60,7 @@ async function recorded(
 ): Promise<Statement> {
   const sent: Statement[] = [];
   const models = {
+    rollUp: { findUnique: () => Promise.resolve({ rolledTo: new Date(AT) }) },
     $queryRawUnsafe: (sql: string, ...params: unknown[]) => {
       sent.push(statement(name, sql, params));
       return Promise.resolve([{ now: AT, lotId: null, entryCounts: "{}" }]);
@@ -86,9 +89,21 @@ export async function listStatements(created: string): Promise<Statement[]> {
     await recorded("balance", (db) => createCreditStore(db).balance("u1")),
     await recorded("usage", (db) =>
       createCreditStore(db)
-        .usage("u1", { originMs: 0, fromMs: 0, toMs: Date.UTC(2030, 0) })
+        .usage("u1", { originMs: 0, fromMs: 1, toMs: Date.UTC(2030, 0) })
         .catch(() => []),
     ),
+    statement("usage counted", USAGE_TOTALS_SQL.mysql.count, [AT, AT, "", "u9"]),
+    statement("usage by calls", USAGE_TOTALS_SQL.mysql.calls, [AT, "u1", AT, AT]),
+    statement("usage by totals", USAGE_TOTALS_SQL.mysql.totals, [0, "u1", 0, 9]),
+    statement("entries added up", CREDIT_TOTALS_SQL.mysql.add, json(["u1", 0, 1])),
+    statement("entries marked as added up", CREDIT_TOTALS_SQL.mysql.advance, json(["u1", 0, 1]), {
+      locks: { users: ["u1"] },
+    }),
+    statement("entries of this quarter", CREDIT_TOTALS_SQL.mysql.first, [
+      ...json(["u1", 0, 1]),
+      AT,
+    ]),
+    statement("movements", CREDIT_TOTALS_SQL.mysql.movements, [0, 9, AT, AT]),
     await recorded("clock", (db) => databaseNow(db)),
     await recorded("authorities", (db) =>
       createSessionStore(db)

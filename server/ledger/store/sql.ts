@@ -16,7 +16,7 @@ const TYPES = {
 type Columns = Readonly<Record<string, keyof typeof TYPES>>;
 
 /** The JSON parameter `[[…], …]` as a table `alias` with `columns`. */
-function jsonTable(dialect: Dialect, columns: Columns, alias = "j"): string {
+export function jsonTable(dialect: Dialect, columns: Columns, alias = "j"): string {
   const named = Object.entries(columns);
   if (dialect === "sqlite") {
     const selected = named.map(([name], i) => `json_extract(value, '$[${i}]') AS ${name}`);

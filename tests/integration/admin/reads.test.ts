@@ -97,6 +97,7 @@ describe.each(await availableBackends())("administrators' reads on $name", (avai
       return { userId, seq: 1_000 + n, id: randomUUID(), amount, balance, type, createdAt: day(n) };
     });
     await database.models.creditLog.createMany({ data: rows });
+    await database.models.user.update({ where: { id: userId }, data: { ledgerSeq: 1_119 } });
     const { credits } = await store.stats(day(5), day(100));
     const inside = rows.slice(5, 100);
     const given = inside.filter(({ amount }) => amount > 0).length * 10;

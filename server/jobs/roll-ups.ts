@@ -1,0 +1,140 @@
+import type { CreditTotalsStore, EntrySpan, UsageTotalsStore } from "../ledger/totals/ports.ts";
+import { quarterStart } from "../ledger/totals/quarters.ts";
+import { inPieces } from "./pace.ts";
+import type { Job } from "./runner.ts";
+
+/** Dependencies of these jobs. */
+export interface RollUpDeps {
+  readonly credits: CreditTotalsStore;
+  readonly usage: UsageTotalsStore;
+  /** Milliseconds since 1970. */
+  readonly now: () => number;
+}
+
+const DAY_MS = 86_400_000;
+const USERS_PER_PAGE = 2_000;
+/** Entries added up in one transaction. */
+const MAX_ENTRIES = 5_000;
+/** A call is dated before its commit, by clocks that differ: none comes this late. */
+const SETTLED_MS = 2 * 3_600_000;
+/** Counted again each time, so that a call which came later still is found a day later. */
+const AGAIN_MS = DAY_MS;
+/** What one pass through all users covers. */
+const WINDOW_MS = 31 * DAY_MS;
+
+/**
+ * Adds every user's entries up to the current quarter of an hour to the totals, once: a user's seq says which are in.
+ * Entries are committed in the order of their seq, so none comes late. Answers how many were added.
+ */
+export async function rollCredits(
+  { credits, now }: Pick<RollUpDeps, "credits" | "now">,
+  signal: AbortSignal,
+): Promise<{ entries: number }> {
+  let entries = 0;
+  const endMs = quarterStart(now());
+  await credits.advance(endMs);
+  let pending: EntrySpan[] = [];
+  let after: string | null = "";
+  await inPieces(signal, async () => {
+    if (pending.length === 0 && after !== null) {
+      const page: Awaited<ReturnType<CreditTotalsStore["unrolled"]>> = await credits.unrolled(
+        after,
+        USERS_PER_PAGE,
+      );
+      pending = page.spans;
+      after = page.last;
+    }
+    const { front, rest } = takeEntries(pending, MAX_ENTRIES);
+    const due = await credits.before(front, endMs);
+    // Whose span was cut in two goes on only where the front half is due whole.
+    const last = front.at(-1);
+    const goesOn = (span: EntrySpan) =>
+      span.userId !== last?.userId ||
+      due.some((one) => one.userId === last.userId && one.toSeq === last.toSeq);
+    pending = rest.filter(goesOn);
+    // False where another instance was faster: these entries are in the totals by its hand.
+    if (due.length > 0 && (await credits.roll(due)))
+      entries += due.reduce((sum, { fromSeq, toSeq }) => sum + toSeq - fromSeq, 0);
+    return { rows: due.length, isLast: pending.length === 0 && after === null };
+  });
+  return { entries };
+}
+
+/** Cuts off the front of `spans` what comes to `limit` entries, a long span into two. */
+export function takeEntries(
+  spans: readonly EntrySpan[],
+  limit: number,
+): { front: EntrySpan[]; rest: EntrySpan[] } {
+  const front: EntrySpan[] = [];
+  const rest: EntrySpan[] = [];
+  let room = limit;
+  for (const span of spans) {
+    const middle = Math.min(span.toSeq, span.fromSeq + room);
+    if (middle > span.fromSeq) front.push({ ...span, toSeq: middle });
+    if (middle < span.toSeq) rest.push({ ...span, fromSeq: middle });
+    room -= middle - span.fromSeq;
+  }
+  return { front, rest };
+}
+
+/**
+ * Counts the calls of every user since the last run, and moves the mark up to which reads take totals once all users
+ * are counted; what was counted before is written again as it was, so a run may break off anywhere.
+ */
+export async function rollUsage(
+  { usage, now }: Pick<RollUpDeps, "usage" | "now">,
+  signal: AbortSignal,
+): Promise<{ days: number }> {
+  const endMs = quarterStart(now() - SETTLED_MS);
+  const firstMs = await usage.firstUserAt();
+  let rolledMs = await usage.rolledTo();
+  let days = 0;
+  while (firstMs !== null && rolledMs < endMs) {
+    // The first pass takes everything there was before the first user came, too.
+    const startMs = Math.max(rolledMs, quarterStart(firstMs));
+    const toMs = Math.min(endMs, startMs + WINDOW_MS);
+    if (!(await countAll(usage, Math.max(0, rolledMs - AGAIN_MS), toMs, signal))) break;
+    await usage.advance(toMs);
+    days += Math.ceil((toMs - startMs) / DAY_MS);
+    rolledMs = toMs;
+  }
+  return { days };
+}
+
+/** Counts [fromMs, toMs) of every user. False when it was told to stop. */
+async function countAll(
+  usage: UsageTotalsStore,
+  fromMs: number,
+  toMs: number,
+  signal: AbortSignal,
+): Promise<boolean> {
+  let after = "";
+  const { isDone } = await inPieces(signal, async (users) => {
+    const last = await usage.lastOfPage(after, users);
+    if (last === null) return { rows: 0, isLast: true };
+    await usage.count({ after, last }, fromMs, toMs);
+    after = last;
+    return { rows: users, isLast: false };
+  });
+  return isDone;
+}
+
+/** The jobs. Figures are exact between their runs, too: reads add what is not in the totals yet. */
+export function rollUpJobs(deps: RollUpDeps): Job[] {
+  return [
+    {
+      name: "roll-up-credits",
+      everySeconds: 300,
+      maxSeconds: 7_200,
+      firstAfterSeconds: 30,
+      run: (signal) => rollCredits(deps, signal),
+    },
+    {
+      name: "roll-up-usage",
+      everySeconds: 21_600,
+      maxSeconds: 7_200,
+      firstAfterSeconds: 120,
+      run: (signal) => rollUsage(deps, signal),
+    },
+  ];
+}

@@ -1,0 +1,74 @@
+/** Entries of one user that are to be added up: those after `fromSeq` up to `toSeq`. */
+export interface EntrySpan {
+  readonly userId: string;
+  readonly fromSeq: number;
+  readonly toSeq: number;
+}
+
+/** What moved. */
+export interface Movements {
+  readonly fromMs: number;
+  readonly toMs: number;
+  /** Every amount above zero, whatever it was for. */
+  readonly granted: number;
+  readonly spent: number;
+}
+
+/** The totals of credit_logs by quarter of an hour and type. */
+export interface CreditTotalsStore {
+  /** The next users by id with what of theirs is not in the totals yet, and the last user looked at; null at the end. */
+  unrolled(
+    afterUserId: string,
+    users: number,
+  ): Promise<{ spans: EntrySpan[]; last: string | null }>;
+  /** From now on totals may hold what lies before `ms`, the border of two quarters; never moves back. */
+  advance(ms: number): Promise<void>;
+  /** The spans, cut off before their first entry at or after `ms`; those with nothing before it left out. */
+  before(spans: readonly EntrySpan[], ms: number): Promise<EntrySpan[]>;
+  /**
+   * Adds the spans to the totals. False, and nothing is changed, when another instance has added one of them: a user's
+   * `rolledSeq` moves with the totals in one transaction, and only from where it was read.
+   */
+  roll(spans: readonly EntrySpan[]): Promise<boolean>;
+  /**
+   * What moved in [fromMs, toMs): the totals, and every entry that is not in them. Ends that lie in the totals are moved
+   * outwards to borders of quarters, as the answer says; those after them are exact.
+   */
+  movements(fromMs: number, toMs: number): Promise<Movements>;
+}
+
+/** Usage of one feature within 24 hours. */
+export interface UsageLine {
+  readonly feature: string;
+  /** Whole 24 hours since the origin asked for. */
+  readonly day: number;
+  readonly firstAtMs: number;
+  readonly credits: number;
+  readonly calls: number;
+}
+
+/** Moments in milliseconds: [fromMs, toMs), its days counted from `originMs`. */
+export interface UsageRange {
+  readonly originMs: number;
+  readonly fromMs: number;
+  readonly toMs: number;
+}
+
+/** The totals of usage_logs by user, quarter of an hour and feature. */
+export interface UsageTotalsStore {
+  /** Calls before this moment are in the totals; 0 when none are. */
+  rolledTo(): Promise<number>;
+  /** When the first user came; null without users. */
+  firstUserAt(): Promise<number | null>;
+  /** The id of the last of the next `users` users; null when there are none. */
+  lastOfPage(afterUserId: string, users: number): Promise<string | null>;
+  /**
+   * Counts the calls in [fromMs, toMs) of users after `afterUserId` up to `lastUserId`, and writes the totals over what
+   * was there: doing it again changes nothing. Both moments are borders of quarters.
+   */
+  count(users: { after: string; last: string }, fromMs: number, toMs: number): Promise<void>;
+  /** From now on reads take what lies before `ms` from the totals; never moves back. */
+  advance(ms: number): Promise<void>;
+  /** What a user used: the totals as far as they go, the calls themselves beyond and at ragged ends. */
+  read(userId: string, range: UsageRange): Promise<UsageLine[]>;
+}
