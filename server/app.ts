@@ -35,6 +35,7 @@ import { createLedger } from "./ledger/ledger.ts";
 import type { Ledger } from "./ledger/ports.ts";
 import type { Logger } from "./lib/logger.ts";
 import { createPaymentService, type PaymentService } from "./payment/payment.service.ts";
+import { createPaymentStore } from "./payment/payment.store.ts";
 import type { StripePort } from "./payment/stripe/port.ts";
 import { createWorkersService } from "./workers/workers.service.ts";
 import { createWorkersStore } from "./workers/workers.store.ts";
@@ -138,7 +139,7 @@ interface Parts extends AppDeps {
 
 function createPayment({ config, backend, adapters, ledger, logger, now }: Parts): PaymentService {
   return createPaymentService({
-    database: backend.database,
+    store: createPaymentStore({ database: backend.database, ledger }),
     ledger,
     stripe: adapters?.stripe ?? createStripeAdapter(config.stripe),
     logger,
@@ -176,11 +177,7 @@ function createServices(parts: Parts, payment: PaymentService): Services {
     }),
     admin: createAdminService({
       store: createAdminStore({ database, ledger, now }),
-      payments: {
-        refundPayment: payment.refundPayment,
-        listEvents: payment.listEvents,
-        replayEvent: ({ eventId }) => payment.replayEvent(eventId),
-      },
+      payments: payment,
       ledger,
       invalidateSessions: auth.invalidateSessions,
       logger,

@@ -192,7 +192,7 @@ async function replayEvent(
     reason: null,
   };
   await logWrite(logger, line, store.audit(line));
-  return payments.replayEvent({ eventId });
+  return payments.replayEvent(eventId);
 }
 
 async function readStats(

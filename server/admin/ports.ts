@@ -13,7 +13,7 @@ export interface AdminPayments {
   /** Stripe events, newest first. VALIDATION_FAILED for a forged cursor. */
   listEvents(filter: AdminInput<"events">): Promise<AdminOutput<"events">>;
   /** Handles one stored event again, whatever its state; NOT_FOUND. */
-  replayEvent(request: { eventId: string }): Promise<AdminOutput<"replayEvent">>;
+  replayEvent(eventId: string): Promise<AdminOutput<"replayEvent">>;
 }
 
 /** Rows as administration reads and writes them. */

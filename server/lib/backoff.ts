@@ -12,6 +12,6 @@ export function fullJitterMs(attempt: number, { firstMs, maxMs }: Backoff): numb
 }
 
 /** `ms` a quarter more or less: for what is done again and again by many instances. */
-export function jitteredMs(ms: number): number {
-  return ms * (0.75 + Math.random() / 2);
+export function jitteredMs(ms: number, random = Math.random()): number {
+  return ms * (0.75 + random / 2);
 }

@@ -21,7 +21,7 @@ export function createMerchantSteps(world: World, atStripe: AtStripe) {
     return live.length === 0 ? null : world.recent(live);
   };
 
-  /** The catalogue's monthly and yearly prices. */
+  /** The catalog's monthly and yearly prices. */
   const somePrice = (): string => {
     const prices = [...tables.prices.values()].filter(
       ({ recurring, active }) => recurring !== null && active,

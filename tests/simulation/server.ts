@@ -11,6 +11,7 @@ import { createExpiryStore } from "../../server/ledger/store/expiry.store.ts";
 import { createLedger } from "../../server/ledger/ledger.ts";
 import type { Ledger } from "../../server/ledger/ports.ts";
 import type { Logger } from "../../server/lib/logger.ts";
+import { createPaymentStore } from "../../server/payment/payment.store.ts";
 import { createPaymentService, type PaymentService } from "../../server/payment/payment.service.ts";
 import { createDatabaseLine } from "./database.ts";
 import type { Life, Stage } from "./process.ts";
@@ -61,7 +62,7 @@ export function startServer(
     const { cache } = redis;
     const ledger = createLedger({ ...redis, database, logger, now });
     const payment = createPaymentService({
-      database,
+      store: createPaymentStore({ database, ledger }),
       ledger,
       stripe: shared.stripe.portOf(life),
       logger,

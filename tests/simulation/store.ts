@@ -4,7 +4,7 @@ import { existsSync } from "node:fs";
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { seedCatalogue } from "../../prisma/seed.ts";
+import { seedCatalog } from "../../prisma/seed.ts";
 import type { OpenDatabase } from "../../server/database/ports.ts";
 import { openEmbeddedDatabase } from "../../server/database/sqlite/open.ts";
 import { openSqliteConnection } from "../../server/database/sqlite/connection.ts";
@@ -18,7 +18,7 @@ export interface Store {
   rows<Row>(sql: string, ...args: readonly SqliteValue[]): Row[];
   /** Changes whenever somebody commits. */
   version(): number;
-  /** No rows but the catalogue's. */
+  /** No rows but the catalog's. */
   empty(): Promise<void>;
   close(): Promise<void>;
 }
@@ -31,7 +31,7 @@ export async function openStore(): Promise<Store> {
   const folder = await mkdtemp(join(parent, "skywork-simulation-"));
   const path = join(folder, "simulation.db");
   const open = await openEmbeddedDatabase(`file:${path}`, createLogger({ level: "silent" }));
-  await seedCatalogue(open.database.models);
+  await seedCatalog(open.database.models);
   const reader = openSqliteConnection(path, "reader");
 
   function rows<Row>(sql: string, ...args: readonly SqliteValue[]): Row[] {

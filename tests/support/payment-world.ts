@@ -13,6 +13,7 @@ import { createLedger } from "../../server/ledger/ledger.ts";
 import type { Ledger } from "../../server/ledger/ports.ts";
 import { createLogger } from "../../server/lib/logger.ts";
 import { createPaymentService, type PaymentService } from "../../server/payment/payment.service.ts";
+import { createPaymentStore } from "../../server/payment/payment.store.ts";
 import { addMonths } from "../../server/payment/catalog/billing-months.ts";
 import type { StripePort } from "../../server/payment/stripe/port.ts";
 import { signatureHeader } from "../../server/sandbox/src/stripe/events/delivery.ts";
@@ -85,7 +86,7 @@ async function startInstance(
   const { database, locks, cache, pubsub } = backend;
   const ledger = createLedger({ database, locks, cache, pubsub, logger: log, now });
   const payment = createPaymentService({
-    database,
+    store: createPaymentStore({ database, ledger }),
     ledger,
     stripe: wrapStripe(
       createStripeAdapter(

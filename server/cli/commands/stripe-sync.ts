@@ -1,8 +1,8 @@
-// Owns `npm run stripe:sync`: creates or updates products and prices at Stripe from the catalogue. Safe to repeat.
+// `npm run stripe:sync`: creates or updates products and prices at Stripe from the catalog. Safe to repeat.
 import { runCommand } from "./command.ts";
 
 await runCommand(async ({ payment }) => {
-  const lines = await payment.syncCatalogue();
+  const lines = await payment.syncCatalog();
   process.stdout.write(`${lines.join("\n")}\n`);
   return true;
 });

@@ -1,4 +1,4 @@
-// Owns how many credits a subscription's payments may keep: what the money that stayed buys, never more (docs/decisions).
+// How many credits a subscription's payments may keep: what the money that stayed buys, never more (docs/decisions).
 import { z } from "zod";
 import { creditShare } from "../../ledger/model/refund-share.ts";
 import { type PaidLine, signedSlicesOf } from "./invoice-credits.ts";

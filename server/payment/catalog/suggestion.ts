@@ -1,4 +1,4 @@
-// Owns the one rule by which a package is suggested to somebody who is short of credits.
+// The one rule by which a package is suggested to somebody who is short of credits.
 
 interface Offer {
   readonly id: string;

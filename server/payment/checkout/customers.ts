@@ -1,8 +1,9 @@
-// Owns the Stripe customer of a user: made once, stored before anything is sold.
+// The Stripe customer of a user: made once, stored before anything is sold.
 import { createHash } from "node:crypto";
 import { AppError } from "../../lib/errors.ts";
+import type { CustomerRecord, PaymentStore } from "../ports.ts";
 import { isRefusal, refusalOf } from "../stripe/errors.ts";
-import type { PaymentDeps } from "../sync/sync-transaction.ts";
+import type { StripePort } from "../stripe/port.ts";
 
 /** The customers of our users. */
 export interface Customers {
@@ -19,71 +20,91 @@ export interface Customers {
 /** A key Stripe remembers may answer with the vanished customer once more, so one new try is not enough. */
 const MAX_ROUNDS = 3;
 
+interface CustomersState {
+  readonly store: Pick<PaymentStore, "customers">;
+  readonly stripe: StripePort;
+  /** Rare (a sandbox started anew, a customer deleted by hand), so bounded by those few. */
+  readonly forgotten: Map<string, string>;
+}
+
+/** Returns the customers, and remembers whom Stripe has forgotten. */
+export function createCustomers({
+  store,
+  stripe,
+}: Pick<CustomersState, "store" | "stripe">): Customers {
+  const state: CustomersState = { store, stripe, forgotten: new Map() };
+  return {
+    find: async (userId) => (await store.customers.find(userId))?.stripeCustomerId ?? null,
+    ensure: (userId) => ensureCustomer(state, userId),
+    forget: (userId, customerId) => forgetCustomer(state, userId, customerId),
+    using: (userId, use) => withCustomer(state, userId, use),
+  };
+}
+
+async function ensureCustomer(state: CustomersState, userId: string): Promise<string> {
+  const { customers } = state.store;
+  const user = await customers.find(userId);
+  if (user === null || user.deletedAt !== null) throw noUser();
+  if (user.stripeCustomerId !== null) return user.stripeCustomerId;
+  const { id } = await createCustomer(state, userId, user);
+  await customers.setCustomer(userId, id);
+  state.forgotten.delete(userId);
+  const stored = (await customers.find(userId))?.stripeCustomerId;
+  if (!stored) throw noUser();
+  return stored;
+}
+
+function noUser(): AppError {
+  return AppError.of("NOT_FOUND", "There is no such user.");
+}
+
+async function createCustomer(
+  { stripe, forgotten }: CustomersState,
+  userId: string,
+  { email, name }: CustomerRecord,
+): Promise<{ id: string }> {
+  // One key per user makes one customer, whoever calls however often. A customer that vanished needs a new key.
+  const former = forgotten.get(userId);
+  const key = `customer:${userId}${former === undefined ? "" : `:after:${former}`}`;
+  try {
+    return await stripe.createCustomer({ userId, email, name }, key);
+  } catch (error) {
+    // Name or address changed between a lost answer and now: the details become part of the key.
+    if (!isRefusal(error, "keyReused")) throw error;
+    const details = createHash("sha256")
+      .update(`${email}\n${name ?? ""}`)
+      .digest("hex");
+    return stripe.createCustomer({ userId, email, name }, `${key}:${details.slice(0, 16)}`);
+  }
+}
+
+async function forgetCustomer(
+  { store, forgotten }: CustomersState,
+  userId: string,
+  customerId: string,
+): Promise<void> {
+  await store.customers.forgetCustomer(userId, customerId);
+  forgotten.set(userId, customerId);
+}
+
+async function withCustomer<T>(
+  state: CustomersState,
+  userId: string,
+  use: (customerId: string) => Promise<T>,
+): Promise<T> {
+  for (let rounds = 1; ; rounds += 1) {
+    const customerId = await ensureCustomer(state, userId);
+    try {
+      return await use(customerId);
+    } catch (error) {
+      if (!isCustomerMissing(error) || rounds >= MAX_ROUNDS) throw error;
+      await forgetCustomer(state, userId, customerId);
+    }
+  }
+}
+
 /** Whether a refusal says that Stripe does not know the customer. */
 function isCustomerMissing(error: unknown): boolean {
   const refusal = refusalOf(error);
   return refusal?.refusal === "missing" && (refusal.param ?? "customer") === "customer";
-}
-
-/** Makes the customers part. */
-export function createCustomers(work: PaymentDeps): Customers {
-  const { models } = work.database;
-  // Rare (a sandbox started anew, a customer deleted by hand), so bounded by those few.
-  const forgotten = new Map<string, string>();
-
-  const userOf = (userId: string) =>
-    models.user.findUnique({
-      where: { id: userId },
-      select: { email: true, name: true, stripeCustomerId: true, deletedAt: true },
-    });
-
-  async function forget(userId: string, customerId: string): Promise<void> {
-    await models.user.updateMany({
-      where: { id: userId, stripeCustomerId: customerId },
-      data: { stripeCustomerId: null },
-    });
-    forgotten.set(userId, customerId);
-  }
-
-  async function ensure(userId: string): Promise<string> {
-    const user = await userOf(userId);
-    if (user === null || user.deletedAt !== null)
-      throw AppError.of("NOT_FOUND", "There is no such user.");
-    if (user.stripeCustomerId !== null) return user.stripeCustomerId;
-    const person = { userId, email: user.email, name: user.name };
-    // One key per user makes one customer, whoever calls however often. A customer that vanished needs a new key.
-    const former = forgotten.get(userId);
-    const key = `customer:${userId}${former === undefined ? "" : `:after:${former}`}`;
-    const customer = await work.stripe.createCustomer(person, key).catch((error: unknown) => {
-      // Name or address changed between a lost answer and now: the details become part of the key.
-      if (!isRefusal(error, "keyReused")) throw error;
-      const details = createHash("sha256").update(`${user.email}\n${user.name ?? ""}`);
-      return work.stripe.createCustomer(person, `${key}:${details.digest("hex").slice(0, 16)}`);
-    });
-    await models.user.updateMany({
-      where: { id: userId, stripeCustomerId: null },
-      data: { stripeCustomerId: customer.id },
-    });
-    forgotten.delete(userId);
-    const stored = (await userOf(userId))?.stripeCustomerId;
-    if (!stored) throw AppError.of("NOT_FOUND", "There is no such user.");
-    return stored;
-  }
-
-  return {
-    find: async (userId) => (await userOf(userId))?.stripeCustomerId ?? null,
-    forget,
-    ensure,
-    using: async (userId, use) => {
-      for (let rounds = 1; ; rounds += 1) {
-        const customerId = await ensure(userId);
-        try {
-          return await use(customerId);
-        } catch (error) {
-          if (!isCustomerMissing(error) || rounds >= MAX_ROUNDS) throw error;
-          await forget(userId, customerId);
-        }
-      }
-    },
-  };
 }

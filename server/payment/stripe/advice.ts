@@ -1,4 +1,4 @@
-// Owns what an operator is told about a failed Stripe call: which call, what Stripe said, and what to do about it.
+// What an operator is told about a failed Stripe call: which call, what Stripe said, and what to do about it.
 import type { StripeRefusal } from "./errors.ts";
 
 const KEYS = "https://dashboard.stripe.com/apikeys";

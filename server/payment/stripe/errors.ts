@@ -1,4 +1,4 @@
-// Owns the error of a refused or failed Stripe call: PAYMENT_PROVIDER_ERROR for the caller, the kind of refusal for the services.
+// The error of a refused or failed Stripe call: PAYMENT_PROVIDER_ERROR for the caller, the kind of refusal for the services.
 import { AppError, isAppError } from "../../lib/errors.ts";
 import type { RefusalKind } from "./port.ts";
 

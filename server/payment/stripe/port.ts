@@ -1,4 +1,4 @@
-// Owns the port to Stripe: the few questions and orders the payment service has, in its own words. adapters/stripe.ts implements it.
+// The port to Stripe: the few questions and orders the payment service has. adapters/stripe implements it.
 
 /**
  * Why Stripe said no. `unavailable` = nobody knows whether it happened; repeat with the same key. `forbidden` = this
@@ -181,7 +181,7 @@ export type VerifiedEvent =
 
 /**
  * Stripe. Every call is bounded in time and retried a bounded number of times; every write carries the idempotency key
- * it is given, and goes on under a next one when Stripe has saved a failure under it. A failure is PAYMENT_PROVIDER_ERROR; `refusalKind` (stripe-refusal.ts) tells why.
+ * it is given, and goes on under a next one when Stripe has saved a failure under it. A failure is PAYMENT_PROVIDER_ERROR; `isRefusal` (errors.ts) tells why.
  */
 export interface StripePort {
   /** What is wrong with a signature header whose body is not read yet (absent, unreadable, too old); null = read on. */

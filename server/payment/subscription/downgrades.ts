@@ -1,7 +1,11 @@
-// Owns a cheaper plan that waits: a Stripe subscription schedule changes the price when the paid period ends.
+// A cheaper plan that waits: a Stripe subscription schedule changes the price when the paid period ends.
 import { AppError } from "../../lib/errors.ts";
-import type { StripePort, StripeSchedule, StripeSubscription } from "../stripe/port.ts";
-import type { StripeSubscriptionItem } from "../stripe/port.ts";
+import type {
+  StripePort,
+  StripeSchedule,
+  StripeSubscription,
+  StripeSubscriptionItem,
+} from "../stripe/port.ts";
 
 /** What follows the paid period. */
 export interface Downgrade {
@@ -43,7 +47,7 @@ export async function scheduleDowngrade(stripe: StripePort, order: Downgrade): P
   );
 }
 
-/** Lets a pending change go: the subscription stays as it is. Answers whether there was a schedule. */
+/** Lets a pending change go: the subscription stays as it is. Returns whether there was a schedule. */
 export async function releasePending(
   stripe: StripePort,
   { scheduleId }: Pick<StripeSubscription, "scheduleId">,

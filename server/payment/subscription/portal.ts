@@ -1,40 +1,55 @@
-// Owns the way to Stripe's billing portal: under our own configuration, so that plans change only where credits follow.
-import { refusalOf } from "../stripe/errors.ts";
+// The way to Stripe's billing portal: under our own configuration, so that plans change only where credits follow.
 import type { Customers } from "../checkout/customers.ts";
-import type { PaymentDeps } from "../sync/sync-transaction.ts";
+import { refusalOf } from "../stripe/errors.ts";
+import type { StripePort } from "../stripe/port.ts";
 
-/** Makes the portal part. */
-export function createPortal(
-  { stripe, frontendUrl }: Pick<PaymentDeps, "stripe"> & { readonly frontendUrl: string },
-  customers: Customers,
-) {
-  // Made once per account, so it may be remembered until Stripe says otherwise.
-  let configurationId: string | null = null;
+/** The billing portal. */
+export interface Portal {
+  /** A portal session. Throws PAYMENT_PROVIDER_ERROR, NOT_FOUND (deleted user). */
+  open(userId: string): Promise<{ url: string }>;
+  /** stripe:sync: makes or updates the configuration. Returns a line about it. */
+  sync(): Promise<string>;
+}
 
-  async function open(userId: string): Promise<{ url: string }> {
-    const { id } =
-      configurationId === null ? await stripe.ensurePortalConfiguration() : { id: configurationId };
-    configurationId = id;
-    return customers.using(userId, (customerId) =>
-      stripe.createPortalSession(customerId, frontendUrl, id),
-    );
-  }
+interface PortalState {
+  readonly stripe: StripePort;
+  readonly customers: Customers;
+  readonly frontendUrl: string;
+  /** Made once per account, so it may be remembered until Stripe says otherwise. */
+  configurationId: string | null;
+}
 
+/** Returns the portal, which remembers its configuration. */
+export function createPortal(deps: Omit<PortalState, "configurationId">): Portal {
+  const { stripe, customers, frontendUrl } = deps;
+  const state: PortalState = { stripe, customers, frontendUrl, configurationId: null };
   return {
-    /** A portal session. Throws PAYMENT_PROVIDER_ERROR, NOT_FOUND (deleted user). */
-    open: async (userId: string): Promise<{ url: string }> =>
-      open(userId).catch((error: unknown) => {
-        const refusal = refusalOf(error);
-        const isStale = refusal?.refusal === "missing" && refusal.param === "configuration";
-        if (!isStale || configurationId === null) throw error;
-        configurationId = null;
-        return open(userId);
-      }),
-    /** stripe:sync: makes or updates the configuration. Answers a line about it. */
-    sync: async (): Promise<string> => {
+    open: (userId) => openPortal(state, userId),
+    sync: async () => {
       const { id, done } = await stripe.ensurePortalConfiguration();
-      configurationId = id;
+      state.configurationId = id;
       return `portal configuration: ${done} (${id})`;
     },
   };
+}
+
+async function openPortal(state: PortalState, userId: string): Promise<{ url: string }> {
+  try {
+    return await createSession(state, userId);
+  } catch (error) {
+    const refusal = refusalOf(error);
+    const isStale = refusal?.refusal === "missing" && refusal.param === "configuration";
+    if (!isStale || state.configurationId === null) throw error;
+    state.configurationId = null;
+    return createSession(state, userId);
+  }
+}
+
+async function createSession(state: PortalState, userId: string): Promise<{ url: string }> {
+  const { stripe, customers, frontendUrl } = state;
+  const configurationId = state.configurationId ?? (await stripe.ensurePortalConfiguration()).id;
+  state.configurationId = configurationId;
+  return customers.using(userId, (customerId) =>
+    stripe.createPortalSession(customerId, frontendUrl, configurationId),
+  );
 }

@@ -1,213 +1,200 @@
-// Owns what a checkout session came to: closes our checkout, settles its payment, grants what was bought.
-import type { DatabaseTransaction } from "../../database/ports.ts";
+// What a checkout session came to: closes our checkout, settles its payment, grants what was bought.
 import { AppError } from "../../lib/errors.ts";
-import { type CheckoutRow, checkoutOf } from "./checkout-lookup.ts";
-import type { InvoiceSync } from "./invoice.sync.ts";
+import type { Checkout, NewPayment } from "../payment.types.ts";
+import type { PaymentTransaction } from "../ports.ts";
+import { unlessMissing } from "../stripe/errors.ts";
 import type { StripeCheckout } from "../stripe/port.ts";
-import { isRefusal } from "../stripe/errors.ts";
-import { allOf, type PaymentDeps, type SyncEffect } from "./sync-transaction.ts";
+import { allOf, ignored, type SyncDeps, type SyncEffect } from "./apply-sync.ts";
+import { findCheckout } from "./checkout-lookup.ts";
+import { invoiceEffect } from "./invoice.sync.ts";
+import { subscriptionEffect } from "./subscription.sync.ts";
 
 /** After this long nothing unpaid is expected to be paid any more. */
 const GRACE_MS = 3 * 86_400_000;
 
-/** Looks at one checkout session. */
-export type CheckoutSync = (sessionId: string) => Promise<SyncEffect>;
+/** Reads a checkout session at Stripe, with the subscription it began. */
+export async function checkoutEffect(deps: SyncDeps, sessionId: string): Promise<SyncEffect> {
+  const session = await unlessMissing(deps.stripe.getCheckout(sessionId), null);
+  if (session === null) return unknownSessionEffect(deps, sessionId);
+  const checkout = await findCheckout(deps.store, session);
+  if (checkout === null) return ignored("This checkout session was not opened by this server.");
+  return checkout.kind === "PLAN"
+    ? planEffect(deps, checkout, session)
+    : packageEffect(deps, checkout, session);
+}
+
+/** A session Stripe does not know, long after its time: nobody can pay it any more. */
+async function unknownSessionEffect(
+  { store, now }: SyncDeps,
+  sessionId: string,
+): Promise<SyncEffect> {
+  const checkout = await store.checkouts.findBySession(sessionId);
+  if (checkout === null) return ignored("Stripe does not know this checkout session.");
+  // Ours and still open, yet unknown there: the wrong key or account, say. Asked again later, nothing is lost.
+  if (checkout.expiresAt.getTime() + GRACE_MS > now())
+    throw AppError.of("PAYMENT_PROVIDER_ERROR", "Stripe does not know this checkout session yet.");
+  return {
+    kind: "effect",
+    userId: checkout.userId,
+    apply: async (tx) => {
+      await tx.checkouts.close(checkout.id, { status: "EXPIRED", stripeSessionId: sessionId });
+      await tx.payments.failUnpaid(checkout.id);
+      return "done";
+    },
+  };
+}
+
+/** The first invoice makes the payment and its credits. */
+async function planEffect(
+  deps: SyncDeps,
+  checkout: Checkout,
+  session: StripeCheckout,
+): Promise<SyncEffect> {
+  const { userId } = checkout;
+  const closing: SyncEffect = {
+    kind: "effect",
+    userId,
+    apply: async (tx) => {
+      await closeCheckout(deps, tx, checkout, session);
+      return "done";
+    },
+  };
+  if (session.subscriptionId === null) return closing;
+  const begun =
+    session.invoiceId === null
+      ? await subscriptionEffect(deps, session.subscriptionId)
+      : await invoiceEffect(deps, session.invoiceId);
+  return allOf(userId, [closing, begun]);
+}
+
+async function packageEffect(
+  deps: SyncDeps,
+  checkout: Checkout,
+  session: StripeCheckout,
+): Promise<SyncEffect> {
+  if (!matchesOffer(session, checkout)) {
+    deps.logger.error(
+      { sessionId: session.id, checkoutId: checkout.id },
+      "checkout paid at another price",
+    );
+    return ignored("The amount or currency is not what was offered.");
+  }
+  const isOver = session.status === "expired" || (await hasFailed(deps, session));
+  return {
+    kind: "effect",
+    userId: checkout.userId,
+    apply: async (tx) => {
+      await closeCheckout(deps, tx, checkout, session);
+      if (isPaid(session)) await payPackage(deps, tx, checkout, session);
+      else await notePayment(tx, checkout, session, isOver);
+      return "done";
+    },
+  };
+}
 
 /** Whether what Stripe charged for is what we offered: the recorded offer counts, metadata never does. */
 export function matchesOffer(
   session: Pick<StripeCheckout, "amountSubtotal" | "currency">,
-  offer: Pick<CheckoutRow, "amount" | "currency">,
+  offer: Pick<Checkout, "amount" | "currency">,
 ): boolean {
   if (session.currency !== null && session.currency !== offer.currency) return false;
   return session.amountSubtotal === null || session.amountSubtotal === offer.amount;
 }
 
-/** Makes the look at a checkout session. */
-export function createCheckoutSync(
-  work: PaymentDeps,
-  invoices: { effect: InvoiceSync },
-  subscriptions: { effect(subscriptionId: string): Promise<SyncEffect> },
-): CheckoutSync {
-  const { stripe } = work;
-  const { models } = work.database;
+/** The fate of a delayed payment that has not been paid: still under way, or over. */
+async function hasFailed({ stripe }: SyncDeps, session: StripeCheckout): Promise<boolean> {
+  if (session.status !== "complete" || session.paymentStatus !== "unpaid") return false;
+  if (session.paymentIntentId === null) return false;
+  const status = await unlessMissing(stripe.getPaymentIntentStatus(session.paymentIntentId), null);
+  return status === "requires_payment_method" || status === "canceled";
+}
 
-  /** The fate of a delayed payment that has not been paid: still under way, or over. */
-  async function hasFailed(session: StripeCheckout): Promise<boolean> {
-    if (session.status !== "complete" || session.paymentStatus !== "unpaid") return false;
-    if (session.paymentIntentId === null) return false;
-    const status = await stripe
-      .getPaymentIntentStatus(session.paymentIntentId)
-      .catch((error: unknown) => {
-        if (isRefusal(error, "missing")) return null;
-        throw error;
-      });
-    return status === "requires_payment_method" || status === "canceled";
-  }
+/** Once the checkout can no longer be paid, the next one may open. */
+async function closeCheckout(
+  { now }: SyncDeps,
+  tx: PaymentTransaction,
+  checkout: Checkout,
+  session: StripeCheckout,
+): Promise<void> {
+  if (session.status === "open") return;
+  await tx.checkouts.close(checkout.id, {
+    status: session.status === "complete" ? "COMPLETE" : "EXPIRED",
+    stripeSessionId: session.id,
+  });
+  // A plan's first invoice is paid within a day or never; should it be after all, that counts.
+  const isLate = session.createdAt.getTime() + GRACE_MS < now();
+  const isForgotten = checkout.kind === "PLAN" && session.paymentStatus === "unpaid" && isLate;
+  if (session.status === "expired" || isForgotten) await tx.payments.failUnpaid(checkout.id);
+}
 
-  /** A session Stripe does not know, long after its time: nobody can pay it any more. */
-  async function unknownSession(sessionId: string): Promise<SyncEffect> {
-    const row = await models.checkout.findUnique({ where: { stripeSessionId: sessionId } });
-    if (row === null)
-      return { kind: "ignored", reason: "Stripe does not know this checkout session." };
-    // Ours and still open, yet unknown there: the wrong key or account, say. Asked again later, nothing is lost.
-    if (row.expiresAt.getTime() + GRACE_MS > work.now())
-      throw AppError.of(
-        "PAYMENT_PROVIDER_ERROR",
-        "Stripe does not know this checkout session yet.",
-      );
-    return {
-      kind: "effect",
-      userId: row.userId,
-      apply: async (tx) => {
-        await close(tx, row, sessionId, "EXPIRED");
-        await fail(tx, row);
-        return "done";
-      },
-    };
-  }
+function isPaid({ status, paymentStatus }: StripeCheckout): boolean {
+  return (
+    status === "complete" && (paymentStatus === "paid" || paymentStatus === "no_payment_required")
+  );
+}
 
-  /** The checkout can no longer be paid; the next one may open. */
-  const close = (
-    tx: DatabaseTransaction,
-    row: CheckoutRow,
-    sessionId: string,
-    status: "COMPLETE" | "EXPIRED",
-  ) =>
-    tx.models.checkout.update({
-      where: { id: row.id },
-      data: { status, liveKey: null, url: null, stripeSessionId: sessionId },
-    });
-
-  const fail = (tx: DatabaseTransaction, row: CheckoutRow) =>
-    tx.models.payment.updateMany({
-      where: { id: row.id, paidAt: null },
-      data: { status: "FAILED" },
-    });
-
-  async function applyPackage(
-    tx: DatabaseTransaction,
-    row: CheckoutRow,
-    session: StripeCheckout,
-    failed: boolean,
-  ): Promise<void> {
-    const { payment: payments } = tx.models;
-    const payment = await payments.findUnique({ where: { id: row.id } });
-    const paidAt = new Date(work.now());
-    const isPaid =
-      session.status === "complete" &&
-      (session.paymentStatus === "paid" || session.paymentStatus === "no_payment_required");
-    if (isPaid && (payment === null || payment.paidAt === null)) {
-      const facts = {
-        status: "SUCCESS",
-        amount: session.amountTotal ?? row.amount,
-        currency: session.currency ?? row.currency,
-        stripeSessionId: session.id,
-        stripePaymentId: session.paymentIntentId,
-        creditsPurchased: row.credits,
-        paidAt,
-      };
-      await payments.upsert({
-        where: { id: row.id },
-        update: facts,
-        create: { ...facts, ...pendingPayment(row, session.id), ...facts },
-      });
-      await work.ledger.applyIn(tx, [
-        {
-          kind: "grant",
-          userId: row.userId,
-          amountCredits: row.credits,
-          source: "PURCHASE",
-          sourceId: row.id,
-          grantKey: `payment:${row.id}`,
-          expiresAt: null,
-          description: `Bought ${row.credits} credits`,
-        },
-      ]);
-      return;
-    }
-    if (payment === null || payment.paidAt !== null) return;
-    const isOver = session.status === "expired" || failed;
-    await payments.update({
-      where: { id: row.id },
-      data: {
-        ...(isOver ? { status: "FAILED" } : {}),
-        ...(session.paymentIntentId === null ? {} : { stripePaymentId: session.paymentIntentId }),
-      },
-    });
-  }
-
-  async function closeCheckout(
-    tx: DatabaseTransaction,
-    row: CheckoutRow,
-    session: StripeCheckout,
-  ): Promise<void> {
-    if (session.status === "open") return;
-    await close(tx, row, session.id, session.status === "complete" ? "COMPLETE" : "EXPIRED");
-    // A plan's first invoice is paid within a day or never; should it be after all, that counts.
-    const isLate = session.createdAt.getTime() + GRACE_MS < work.now();
-    const isForgotten = row.kind === "PLAN" && session.paymentStatus === "unpaid" && isLate;
-    if (session.status === "expired" || isForgotten) await fail(tx, row);
-  }
-
-  return async (sessionId) => {
-    let session: StripeCheckout;
-    try {
-      session = await stripe.getCheckout(sessionId);
-    } catch (error) {
-      if (!isRefusal(error, "missing")) throw error;
-      return unknownSession(sessionId);
-    }
-    const row = await checkoutOf(models, session);
-    if (row === null)
-      return { kind: "ignored", reason: "This checkout session was not opened by this server." };
-    const closed: SyncEffect = {
-      kind: "effect",
-      userId: row.userId,
-      apply: async (tx) => {
-        await closeCheckout(tx, row, session);
-        return "done";
-      },
-    };
-    if (row.kind === "PLAN") {
-      const effects: SyncEffect[] = [closed];
-      if (session.subscriptionId !== null)
-        effects.push(
-          session.invoiceId === null
-            ? await subscriptions.effect(session.subscriptionId)
-            : await invoices.effect(session.invoiceId),
-        );
-      return allOf(row.userId, effects);
-    }
-    if (!matchesOffer(session, row)) {
-      work.logger.error({ sessionId, checkoutId: row.id }, "checkout paid at another price");
-      return { kind: "ignored", reason: "The amount or currency is not what was offered." };
-    }
-    const failed = await hasFailed(session);
-    return allOf(row.userId, [
-      closed,
-      {
-        kind: "effect",
-        userId: row.userId,
-        apply: async (tx) => {
-          await applyPackage(tx, row, session, failed);
-          return "done";
-        },
-      },
-    ]);
+/** Settles the payment and grants what was bought, once. */
+async function payPackage(
+  { now }: SyncDeps,
+  tx: PaymentTransaction,
+  checkout: Checkout,
+  session: StripeCheckout,
+): Promise<void> {
+  const { id, userId, credits } = checkout;
+  const payment = await tx.payments.find({ id });
+  if (payment !== null && payment.paidAt !== null) return;
+  const paid = {
+    status: "SUCCESS",
+    amount: session.amountTotal ?? checkout.amount,
+    currency: session.currency ?? checkout.currency,
+    stripeSessionId: session.id,
+    stripePaymentId: session.paymentIntentId,
+    creditsPurchased: credits,
+    paidAt: new Date(now()),
   };
+  if (payment === null)
+    await tx.payments.create({ ...pendingPayment(checkout, session.id), ...paid });
+  else await tx.payments.update(id, paid);
+  await tx.applyToLedger([
+    {
+      kind: "grant",
+      userId,
+      amountCredits: credits,
+      source: "PURCHASE",
+      sourceId: id,
+      grantKey: `payment:${id}`,
+      expiresAt: null,
+      description: `Bought ${credits} credits`,
+    },
+  ]);
+}
+
+/** Keeps what is known of a payment that is not paid: its payment intent, and whether it never will be. */
+async function notePayment(
+  tx: PaymentTransaction,
+  checkout: Checkout,
+  session: StripeCheckout,
+  isOver: boolean,
+): Promise<void> {
+  const payment = await tx.payments.find({ id: checkout.id });
+  if (payment === null || payment.paidAt !== null) return;
+  await tx.payments.update(checkout.id, {
+    ...(isOver ? { status: "FAILED" } : {}),
+    ...(session.paymentIntentId === null ? {} : { stripePaymentId: session.paymentIntentId }),
+  });
 }
 
 /** The payment of a checkout before anybody has paid; it has the checkout's own id. */
-export function pendingPayment(row: CheckoutRow, sessionId: string) {
+export function pendingPayment(checkout: Checkout, sessionId: string): NewPayment {
   return {
-    id: row.id,
-    userId: row.userId,
+    id: checkout.id,
+    userId: checkout.userId,
     stripeSessionId: sessionId,
-    packageId: row.kind === "PACKAGE" ? row.offerId : null,
-    amount: row.amount,
-    currency: row.currency,
+    packageId: checkout.kind === "PACKAGE" ? checkout.offerId : null,
+    amount: checkout.amount,
+    currency: checkout.currency,
     status: "PENDING",
-    creditsPurchased: row.credits,
-    createdAt: row.createdAt,
+    creditsPurchased: checkout.credits,
+    createdAt: checkout.createdAt,
   };
 }

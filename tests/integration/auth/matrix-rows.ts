@@ -25,7 +25,7 @@ export interface Row {
 
 const ownOnly = { none: "answers for the caller's own account; takes no id" };
 /** Why a row has no foreign input. */
-export const catalogue = { none: "takes ids of the public catalogue only" };
+export const catalog = { none: "takes ids of the public catalog only" };
 const everyone = { none: "administrators and services act on anybody" };
 const open = { none: "public" };
 
@@ -64,7 +64,7 @@ export const rows: Record<string, Row> = {
   "payment.checkout": {
     caller: "user",
     input: () => ({ packageId: "no-such-package" }),
-    foreign: catalogue,
+    foreign: catalog,
   },
   "payment.confirm": {
     caller: "user",
@@ -76,18 +76,18 @@ export const rows: Record<string, Row> = {
   "payment.subscribe": {
     caller: "user",
     input: () => ({ planId: "no-such-plan" }),
-    foreign: catalogue,
+    foreign: catalog,
   },
   "payment.subscription": { caller: "user", foreign: ownOnly },
   "payment.previewPlanChange": {
     caller: "user",
     input: () => ({ planId: "no-such-plan" }),
-    foreign: catalogue,
+    foreign: catalog,
   },
   "payment.changePlan": {
     caller: "user",
     input: () => ({ planId: "no-such-plan", previewToken: "x" }),
-    foreign: catalogue,
+    foreign: catalog,
   },
   "payment.cancelPlanChange": { caller: "user", foreign: ownOnly },
   "payment.cancelSubscription": { caller: "user", foreign: ownOnly },

@@ -8,7 +8,7 @@ import { contract } from "../../../shared/src/contract.ts";
 import { availableBackends } from "../../support/databases.ts";
 import { FRONTEND } from "../../support/server.ts";
 import { type AppWorld, openApp, type Person, SERVICE_KEY } from "./app-world.ts";
-import { catalogue, type Others, rows } from "./matrix-rows.ts";
+import { catalog, type Others, rows } from "./matrix-rows.ts";
 
 const REFUSALS = ["UNAUTHENTICATED", "TOKEN_EXPIRED", "SESSION_REVOKED", "FORBIDDEN"];
 
@@ -37,7 +37,7 @@ describe("the authorisation matrix", () => {
     const nobody = { userId: "", sessionId: "", email: "", accessToken: "", refreshToken: "" };
     const withOwnIds = paths.filter((path) => {
       const row = rows[path];
-      if (row?.caller !== "user" || row.foreign === catalogue) return false;
+      if (row?.caller !== "user" || row.foreign === catalog) return false;
       const input =
         row.input?.({
           other: nobody,

@@ -88,7 +88,7 @@ describe.each(backends)("convergence on $name", (available) => {
     const { plans } = await world.payment.plans();
     const basic = plans.find(({ tier, interval }) => tier === "BASIC" && interval === "month");
     const team = plans.find(({ tier, interval }) => tier === "TEAM" && interval === "month");
-    await world.payment.syncCatalogue();
+    await world.payment.syncCatalog();
     const teamPrice = await world.models.plan.findUniqueOrThrow({ where: { id: team?.id ?? "" } });
 
     const lives: Life[] = [];

@@ -41,7 +41,7 @@ async function openSequence() {
   const world = await openPaymentWorld(backend, { frozen: true, ...(startAt && { startAt }) });
   const on = await subscribersIn(world);
   const merchant = merchantOf(world);
-  await world.payment.syncCatalogue();
+  await world.payment.syncCatalog();
   const prices = await Promise.all(on.plans.map(({ id }) => merchant.priceOf(id)));
   const userId = await world.createUser();
   // Whether each change so far was charged or given back at once, so that what is charged tells who pays twice.

@@ -21,7 +21,7 @@ describe.each(backends)("kept money on $name", (available) => {
     world = await openPaymentWorld(available, { frozen: true });
     on = await subscribersIn(world);
     merchant = merchantOf(world);
-    await world.payment.syncCatalogue();
+    await world.payment.syncCatalog();
     for (const { id, tier, interval } of on.plans)
       price.set(`${tier} ${interval}`, await merchant.priceOf(id));
   });

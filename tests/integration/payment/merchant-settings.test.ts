@@ -36,7 +36,7 @@ describe.each(await availableBackends())("a merchant's settings on $name", (avai
       subscription_cancel: { enabled: true, mode: "at_period_end" },
     };
     expect(await ours()).toMatchObject([{ features }]);
-    await world.payment.syncCatalogue();
+    await world.payment.syncCatalog();
     expect(await ours()).toMatchObject([{ features }]);
     const subscription = await on.stripeIdOf(userId);
     const act = async (name: string, form: Record<string, string>): Promise<number> => {
@@ -52,7 +52,7 @@ describe.each(await availableBackends())("a merchant's settings on $name", (avai
   });
 
   it("grants the part that is still asked for when a credit note lowers an open invoice", async () => {
-    await world.payment.syncCatalogue();
+    await world.payment.syncCatalog();
     const userId = await on.subscriber("BASIC", "month");
     const customer = await world.customerOf(userId);
     const { control } = world.sandbox;
@@ -69,7 +69,7 @@ describe.each(await availableBackends())("a merchant's settings on $name", (avai
   });
 
   it("shows a change that the merchant's own schedule makes, and follows its events", async () => {
-    await world.payment.syncCatalogue();
+    await world.payment.syncCatalog();
     const userId = await on.subscriber("TEAM", "month");
     const { id } = await merchant.post("subscription_schedules", {
       from_subscription: await on.stripeIdOf(userId),

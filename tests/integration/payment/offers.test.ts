@@ -1,4 +1,4 @@
-// Owns the proof of odd offers: coupons, currencies without cents, changed catalogues, sessions that are not ours.
+// Owns the proof of odd offers: coupons, currencies without cents, changed catalogs, sessions that are not ours.
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { availableBackends } from "../../support/databases.ts";
 import {
@@ -87,7 +87,7 @@ describe.each(backends)("offers on $name", (available) => {
     expect(await world.credits(userId)).toBe(100);
   });
 
-  it("gives what was offered when the catalogue changes before the payment, and the new offer to the next click", async () => {
+  it("gives what was offered when the catalog changes before the payment, and the new offer to the next click", async () => {
     await offer("pkg_moving", 500);
     const userId = await world.createUser();
     const { sessionId } = await world.payment.checkout(userId, { packageId: "pkg_moving" });
@@ -192,8 +192,8 @@ describe.each(backends)("offers on $name", (available) => {
     expect((await world.payment.subscription(userId)).subscription?.tier).toBe("PRO");
   });
 
-  it("never sells at a price Stripe has and the catalogue has left behind", async () => {
-    await world.payment.syncCatalogue();
+  it("never sells at a price Stripe has and the catalog has left behind", async () => {
+    await world.payment.syncCatalog();
     await world.models.creditPackage.update({ where: { id: "pkg_large" }, data: { price: 6000 } });
     await world.models.plan.update({ where: { id: "plan_team_month" }, data: { price: 5999 } });
     const [buyer, subscriber] = [await world.createUser(), await world.createUser()];

@@ -1,4 +1,4 @@
-// Owns the proof that what webhooks missed is found, that finding it twice changes nothing, and that the catalogue syncs.
+// Owns the proof that what webhooks missed is found, that finding it twice changes nothing, and that the catalog syncs.
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { availableBackends } from "../../support/databases.ts";
 import {
@@ -98,26 +98,26 @@ describe.each(backends)("reconcile on $name", (available) => {
     expect(await world.payment.reconcile()).toMatchObject(nothing);
   });
 
-  it("syncs the catalogue, again, and after a price change", async () => {
-    const first = await world.payment.syncCatalogue();
+  it("syncs the catalog, again, and after a price change", async () => {
+    const first = await world.payment.syncCatalog();
     // Nine offers, and the settings of the billing portal.
     const isPortal = (line: string) => line.startsWith("portal configuration");
     expect(first.filter((line) => !isPortal(line))).toHaveLength(9);
     expect(first.filter(isPortal)).toHaveLength(1);
-    const again = await world.payment.syncCatalogue();
+    const again = await world.payment.syncCatalog();
     expect(again.filter((line) => !isPortal(line) && !line.includes("up to date"))).toEqual([]);
     const plan = await world.models.plan.findFirstOrThrow({ where: { tier: "BASIC" } });
     const subscriber = await world.createUser();
     await world.subscribe(subscriber, plan.id);
     await world.payment.reconcile();
     await world.models.plan.update({ where: { id: plan.id }, data: { price: plan.price + 100 } });
-    const changed = await world.payment.syncCatalogue();
+    const changed = await world.payment.syncCatalog();
     expect(changed.filter((line) => line.includes("price changed"))).toHaveLength(1);
     // The subscriber keeps the former price, and it still counts as the plan.
     world.travel({ months: 1, minutes: 90 });
     await world.payment.reconcile();
     expect(await world.credits(subscriber)).toBe(1000);
     await world.models.plan.update({ where: { id: plan.id }, data: { price: plan.price } });
-    expect((await world.payment.syncCatalogue()).join()).toContain("price changed");
+    expect((await world.payment.syncCatalog()).join()).toContain("price changed");
   });
 });

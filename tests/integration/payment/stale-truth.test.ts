@@ -1,6 +1,7 @@
 // Owns the proof that an answer of Stripe that was overtaken on its way never overwrites the newer one.
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { checkoutOf } from "../../../server/payment/sync/checkout-lookup.ts";
+import { paymentTables } from "../../../server/payment/payment.store.ts";
+import { findCheckout } from "../../../server/payment/sync/checkout-lookup.ts";
 import type { StripePort } from "../../../server/payment/stripe/port.ts";
 import { availableBackends } from "../../support/databases.ts";
 import {
@@ -148,6 +149,6 @@ describe.each(backends)("overtaken answers on $name", (available) => {
     };
     const models = replaced(world.models, "checkout", replaced(checkout, "findUnique", overtaken));
     const session = await stripe.getCheckout(sessionId);
-    expect(await checkoutOf(models, session)).toMatchObject({ id: row.id });
+    expect(await findCheckout(paymentTables(models), session)).toMatchObject({ id: row.id });
   });
 });

@@ -19,7 +19,7 @@ describe.each(backends)("what Stripe refuses, on $name", (available) => {
       .filter(({ interval }) => interval === "month")
       .sort((a, b) => a.price - b.price)
       .map(({ id }) => id);
-    await world.payment.syncCatalogue();
+    await world.payment.syncCatalog();
   });
   afterAll(() => world.close());
 
@@ -86,10 +86,10 @@ describe.each(backends)("what Stripe refuses, on $name", (available) => {
     });
 
     it("is replaced by stripe:sync, for packages and plans", async () => {
-      await world.payment.syncCatalogue();
+      await world.payment.syncCatalog();
       const former = await priceOfPlan(dear());
       await archivePrice(former);
-      const lines = await world.payment.syncCatalogue();
+      const lines = await world.payment.syncCatalog();
       expect(lines.find((line) => line.startsWith(`plan ${dear()}:`))).toContain("created");
       const price = await priceOfPlan(dear());
       expect(price).not.toBe(former);

@@ -100,7 +100,7 @@ describe.each(backends)("subscriptions on $name", (available) => {
   /** Somebody in the dashboard opens another checkout for the same customer, past us; answers the session. */
   async function checkoutPastUs(userId: string): Promise<string> {
     const customer = await world.customerOf(userId);
-    await world.payment.syncCatalogue();
+    await world.payment.syncCatalog();
     const { stripePriceId: price } = await world.models.plan.findUniqueOrThrow({
       where: { id: on.plan("PRO", "month").id },
     });

@@ -4,7 +4,7 @@ import { readdirSync, readFileSync } from "node:fs";
 import type Stripe from "stripe";
 import { expect, test } from "vitest";
 import { STRIPE_CODES } from "../../../server/adapters/stripe/calls.ts";
-import { HANDLED_EVENTS } from "../../../server/payment/events/events.ts";
+import { HANDLED_EVENTS } from "../../../server/payment/events/handled-events.ts";
 
 const root = new URL("../../../", import.meta.url);
 const sdk = (name: string): string =>

@@ -4,9 +4,14 @@ import { describe, expect, it } from "vitest";
 import { retryAfterMs } from "../../../server/adapters/stripe/calls.ts";
 import { readNotice, verifyEvent } from "../../../server/adapters/stripe/events.ts";
 import { matchesOffer } from "../../../server/payment/sync/checkout.sync.ts";
-import { backoffMs, HANDLED_EVENTS, purchaseOf } from "../../../server/payment/events/events.ts";
+import { retryDelayMs } from "../../../server/payment/events/events.ts";
+import { HANDLED_EVENTS, toSyncTarget } from "../../../server/payment/events/handled-events.ts";
 import { takenTargets } from "../../../server/payment/catalog/kept-credits.ts";
-import { disputedOf, refundedOf, statusAfter } from "../../../server/payment/sync/refund.sync.ts";
+import {
+  statusAfter,
+  sumDisputes,
+  sumRefunds,
+} from "../../../server/payment/sync/payment-refunds.ts";
 import { readPreview, signPreview } from "../../../server/payment/subscription/preview-token.ts";
 
 const secret = "a-secret-of-thirty-two-characters";
@@ -82,9 +87,9 @@ describe("event notices", () => {
         paymentIntentId: null,
         chargeId: "ch_1",
       };
-      expect(purchaseOf(notice), type).not.toBeNull();
-      expect(purchaseOf({ ...notice, type: "customer.created" })).toBeNull();
-      expect(purchaseOf({ ...notice, objectId: null })).toBeNull();
+      expect(toSyncTarget(notice), type).not.toBeNull();
+      expect(toSyncTarget({ ...notice, type: "customer.created" })).toBeNull();
+      expect(toSyncTarget({ ...notice, objectId: null })).toBeNull();
     }
     expect(HANDLED_EVENTS.length).toBeLessThanOrEqual(20);
   });
@@ -100,7 +105,7 @@ describe("money back", () => {
       orderKey: null,
     });
     expect(
-      refundedOf([
+      sumRefunds([
         refund(1, "succeeded"),
         refund(2, "pending"),
         refund(4, "failed"),
@@ -110,7 +115,7 @@ describe("money back", () => {
     ).toBe(19);
     const dispute = (amount: number, status: string) => ({ id: "dp", amount, status });
     expect(
-      disputedOf([
+      sumDisputes([
         dispute(1, "needs_response"),
         dispute(2, "under_review"),
         dispute(4, "lost"),
@@ -158,10 +163,10 @@ describe("offers", () => {
 
 describe("pauses", () => {
   it("grow, are bounded, and end", () => {
-    const pauses = Array.from({ length: 20 }, (_, n) => backoffMs(n, 0.5));
+    const pauses = Array.from({ length: 20 }, (_, n) => retryDelayMs(n, 0.5));
     expect(pauses.every((pause, n) => (pause ?? 0) >= (pauses[n - 1] ?? 0))).toBe(true);
     expect(Math.max(...pauses.map(Number))).toBeLessThanOrEqual(6 * 3_600_000);
-    expect(backoffMs(20)).toBeNull();
+    expect(retryDelayMs(20)).toBeNull();
   });
 
   it("read Retry-After in seconds and as a date", () => {

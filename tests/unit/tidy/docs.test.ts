@@ -3,7 +3,7 @@ import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { describe, expect, test } from "vitest";
-import { HANDLED_EVENTS } from "../../../server/payment/events/events.ts";
+import { HANDLED_EVENTS } from "../../../server/payment/events/handled-events.ts";
 import { ERROR_CODES } from "../../../shared/src/errors.ts";
 
 const ROOT = fileURLToPath(new URL("../../../", import.meta.url));

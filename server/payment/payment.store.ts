@@ -1,0 +1,75 @@
+// The database of payments: its tables, and transactions that commit them with ledger entries.
+import { lockUser } from "../database/lock-user.ts";
+import type { Database, DatabaseTransaction, PrismaModels } from "../database/ports.ts";
+import type { Ledger } from "../ledger/ports.ts";
+import type { PaymentStore, PaymentTables, PaymentTransaction } from "./ports.ts";
+import { checkoutTable } from "./store/checkouts.store.ts";
+import { customerTable } from "./store/customers.store.ts";
+import { eventTable } from "./store/events.store.ts";
+import { grantTable } from "./store/grants.store.ts";
+import { offerTable } from "./store/offers.store.ts";
+import { paymentTable } from "./store/payments.store.ts";
+import { subscriptionTable } from "./store/subscriptions.store.ts";
+
+interface Deps {
+  readonly database: Database;
+  readonly ledger: Pick<Ledger, "applyIn">;
+}
+
+/** Returns the store over either database. */
+export function createPaymentStore({ database, ledger }: Deps): PaymentStore {
+  return {
+    ...paymentTables(database.models),
+    transaction: (work) => database.transaction((tx) => work(toTransaction(tx, ledger))),
+    lockedTransaction: (userId, work) =>
+      database.transaction(async (tx) => {
+        await lockUser(tx, userId);
+        return work(toTransaction(tx, ledger));
+      }),
+  };
+}
+
+/** Returns the tables as `models` sees them. */
+export function paymentTables(models: PrismaModels): PaymentTables {
+  return {
+    offers: offerTable(models),
+    customers: customerTable(models),
+    checkouts: checkoutTable(models),
+    payments: paymentTable(models),
+    subscriptions: subscriptionTable(models),
+    events: eventTable(models),
+    grants: grantTable(models),
+  };
+}
+
+function toTransaction(tx: DatabaseTransaction, ledger: Deps["ledger"]): PaymentTransaction {
+  return {
+    ...paymentTables(tx.models),
+    applyToLedger: async (operations) => {
+      if (operations.length > 0) await ledger.applyIn(tx, operations);
+    },
+    auditRefund: (line) => auditRefund(tx.models, line),
+  };
+}
+
+async function auditRefund(
+  { auditLog }: PrismaModels,
+  line: Parameters<PaymentTransaction["auditRefund"]>[0],
+): Promise<void> {
+  const { refundId, amount, paymentId, actorId, reason, at } = line;
+  // Once per refund, with the rows it changed; the order's own line is the administrator's service's.
+  const id = refundId.slice(-36);
+  if ((await auditLog.findUnique({ where: { id } })) !== null) return;
+  await auditLog.create({
+    data: {
+      id,
+      actorId,
+      action: "payment.refund",
+      targetType: "payment",
+      targetId: paymentId,
+      reason,
+      detail: JSON.stringify({ refundId, amount }),
+      createdAt: at,
+    },
+  });
+}

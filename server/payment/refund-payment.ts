@@ -1,0 +1,97 @@
+// Refunds ordered by an administrator: once per key, at Stripe first, then synced like any other refund.
+import { paymentState } from "../../shared/src/payment.ts";
+import { AppError, assert, invalidField } from "../lib/errors.ts";
+import { paidInAll } from "./catalog/kept-credits.ts";
+import type { Payment, PaymentAdminOutput, RefundOrder } from "./payment.types.ts";
+import { refusalOf } from "./stripe/errors.ts";
+import type { StripePort, StripeRefund } from "./stripe/port.ts";
+import type { SyncDeps } from "./sync/apply-sync.ts";
+import { sumRefunds } from "./sync/payment-refunds.ts";
+import { syncWithStripe } from "./sync/sync.ts";
+
+/** See PaymentService.refundPayment. */
+export async function refundPayment(
+  deps: SyncDeps,
+  order: RefundOrder,
+): Promise<PaymentAdminOutput<"refundPayment">> {
+  const { store, stripe, now } = deps;
+  const payment = await store.payments.find({ id: order.paymentId });
+  if (payment === null) throw AppError.of("NOT_FOUND", "There is no such payment.");
+  const { id: paymentId, paidAt, stripePaymentId: paymentIntentId } = payment;
+  if (paidAt === null || paymentIntentId === null)
+    throw AppError.of("CONFLICT", "Nothing was paid here, so nothing can be refunded.");
+  const orderKey = `${paymentId}:${order.idempotencyKey}`;
+  const refunds = await stripe.listRefunds(paymentIntentId);
+  const leftAmount = amountLeft(payment, refunds);
+  const refund =
+    findOrdered(refunds, orderKey, order) ??
+    (await createRefund(stripe, paymentIntentId, orderKey, { ...order, leftAmount }));
+  await syncWithStripe(deps, { kind: "refund", paymentIntentId }, (tx) =>
+    tx.auditRefund({
+      refundId: refund.id,
+      amount: refund.amount,
+      paymentId,
+      actorId: order.actorId,
+      reason: order.reason ?? null,
+      at: new Date(now()),
+    }),
+  );
+  const after = await store.payments.find({ id: paymentId });
+  assert(after !== null, "a paid payment stays");
+  return {
+    refundId: refund.id,
+    status: refund.status,
+    paymentStatus: paymentState.parse(after.status),
+    refundedAmount: after.refundedAmount,
+  };
+}
+
+/** Stripe forgets keys after a day or so; the refund itself remembers its order for good. IDEMPOTENCY_CONFLICT. */
+function findOrdered(
+  refunds: readonly StripeRefund[],
+  orderKey: string,
+  { amountMinorUnits }: RefundOrder,
+): StripeRefund | undefined {
+  const ordered = refunds.find((refund) => refund.orderKey === orderKey);
+  if (
+    ordered !== undefined &&
+    amountMinorUnits !== undefined &&
+    ordered.amount !== amountMinorUnits
+  )
+    throw AppError.of("IDEMPOTENCY_CONFLICT", "This key was used for another amount.");
+  return ordered;
+}
+
+/** What is left to refund; what a credit note has given back is not refunded once more. */
+function amountLeft(payment: Payment, refunds: readonly StripeRefund[]): number {
+  const refunded = sumRefunds(refunds);
+  const kept = paidInAll(payment) - payment.creditedAmount - refunded;
+  return Math.min(payment.amount - refunded, kept);
+}
+
+/** Throws CONFLICT (nothing left, refused), VALIDATION_FAILED (more than is left), IDEMPOTENCY_CONFLICT. */
+async function createRefund(
+  stripe: StripePort,
+  paymentIntentId: string,
+  orderKey: string,
+  { amountMinorUnits, leftAmount, reason }: RefundOrder & { readonly leftAmount: number },
+): Promise<StripeRefund> {
+  // All that is left is said as a number: what was looked at is what is ordered.
+  const amount = amountMinorUnits ?? leftAmount;
+  if (leftAmount <= 0) throw AppError.of("CONFLICT", "This payment is refunded already.");
+  const limit = `At most ${leftAmount} is left to refund.`;
+  if (amount > leftAmount) throw invalidField("amount", limit, limit);
+  try {
+    const order = { paymentIntentId, amount, orderKey, reason: reason ?? null };
+    return await stripe.createRefund(order, `refund:${orderKey}`);
+  } catch (error) {
+    const refusal = refusalOf(error)?.refusal;
+    if (refusal === "keyReused") {
+      const message = "This key was used for another refund.";
+      throw AppError.of("IDEMPOTENCY_CONFLICT", message, undefined, error);
+    }
+    if (refusal === "invalid")
+      throw AppError.of("CONFLICT", "Stripe refused this refund.", undefined, error);
+    throw error;
+  }
+}

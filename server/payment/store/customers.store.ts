@@ -1,0 +1,24 @@
+// The users as customers of Stripe's.
+import type { PrismaModels } from "../../database/ports.ts";
+import type { CustomerTable } from "../ports.ts";
+
+/** Returns the table as `models` sees it. */
+export function customerTable({ user: rows }: PrismaModels): CustomerTable {
+  return {
+    find: (id) =>
+      rows.findUnique({
+        where: { id },
+        select: { email: true, name: true, stripeCustomerId: true, deletedAt: true, credits: true },
+      }),
+    findUserId: async (stripeCustomerId) => {
+      const user = await rows.findUnique({ where: { stripeCustomerId }, select: { id: true } });
+      return user?.id ?? null;
+    },
+    setCustomer: async (id, stripeCustomerId) => {
+      await rows.updateMany({ where: { id, stripeCustomerId: null }, data: { stripeCustomerId } });
+    },
+    forgetCustomer: async (id, stripeCustomerId) => {
+      await rows.updateMany({ where: { id, stripeCustomerId }, data: { stripeCustomerId: null } });
+    },
+  };
+}

@@ -1,0 +1,46 @@
+// The table `subscriptions`.
+import type { PrismaModels } from "../../database/ports.ts";
+import type { SubscriptionTable } from "../ports.ts";
+
+/** Returns the table as `models` sees it. */
+export function subscriptionTable({ subscription: rows }: PrismaModels): SubscriptionTable {
+  return {
+    find: (id) => rows.findUnique({ where: { id } }),
+    findByStripeId: (stripeSubscriptionId) => rows.findUnique({ where: { stripeSubscriptionId } }),
+    findLive: (userId) => rows.findUnique({ where: { liveKey: userId } }),
+    ofUser: (userId) => rows.findMany({ where: { userId } }),
+    live: ({ after, take }) =>
+      rows.findMany({
+        where: { id: { gt: after }, liveKey: { not: null } },
+        orderBy: { id: "asc" },
+        take,
+      }),
+    dueForGrant: (dueAt, { after, take }) =>
+      rows.findMany({
+        where: { nextGrantAt: { lte: dueAt }, liveKey: { not: null }, id: { gt: after } },
+        orderBy: { id: "asc" },
+        take,
+      }),
+    create: async (subscription) => {
+      await rows.create({ data: subscription });
+    },
+    update: async (id, change) => {
+      await rows.update({ where: { id }, data: change });
+    },
+    close: async ({ id, version }, endedAt) => {
+      await rows.updateMany({
+        where: { id, version },
+        data: {
+          status: "canceled",
+          liveKey: null,
+          nextGrantAt: null,
+          endedAt,
+          version: version + 1,
+        },
+      });
+    },
+    setNextGrant: async ({ id, nextGrantAt: before }, nextGrantAt) => {
+      await rows.updateMany({ where: { id, nextGrantAt: before }, data: { nextGrantAt } });
+    },
+  };
+}

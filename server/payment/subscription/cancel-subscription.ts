@@ -1,0 +1,67 @@
+// Cancelling at the period's end, and taking that back.
+import type { PaymentOutput, Subscription } from "../payment.types.ts";
+import { isRefusal } from "../stripe/errors.ts";
+import type { StripeSubscription } from "../stripe/port.ts";
+import type { SyncDeps } from "../sync/apply-sync.ts";
+import { isLive } from "../sync/subscription-status.ts";
+import { saveChangedSubscription, syncWithStripe } from "../sync/sync.ts";
+import { releasePending } from "./downgrades.ts";
+import { getLiveSubscription, getSubscriptionState } from "./subscription-state.ts";
+
+type Change = "atPeriodEnd" | "resume" | "clearDate";
+
+/** Makes the subscription end with its period (`cancel`), or go on. Throws NOT_FOUND, PAYMENT_PROVIDER_ERROR. */
+export async function setCancelAtPeriodEnd(
+  deps: SyncDeps,
+  userId: string,
+  cancel: boolean,
+): Promise<PaymentOutput<"cancelSubscription">> {
+  const live = await getLiveSubscription(deps.store, userId);
+  // Stripe's own object tells which end is set: this period's, or a date of the merchant's.
+  const current = await deps.stripe.getSubscription(live.stripeSubscriptionId);
+  const change = neededChange(current, cancel);
+  const changed =
+    change === null || !isLive(current.status)
+      ? current
+      : await orderCancellation(deps, live, current, change);
+  await saveChangedSubscription(deps, changed, live.version);
+  return { subscription: await getSubscriptionState(deps.store, userId) };
+}
+
+/** Keeps the current plan: takes a change that waits for the period's end back. Safe to repeat. Throws NOT_FOUND. */
+export async function cancelPlanChange(
+  deps: SyncDeps,
+  userId: string,
+): Promise<PaymentOutput<"cancelPlanChange">> {
+  const live = await getLiveSubscription(deps.store, userId);
+  const { stripeSubscriptionId: subscriptionId } = live;
+  await releasePending(deps.stripe, await deps.stripe.getSubscription(subscriptionId));
+  await syncWithStripe(deps, { kind: "subscription", subscriptionId });
+  return { subscription: await getSubscriptionState(deps.store, userId) };
+}
+
+/** What has to be ordered so that it ends with its period, or does not end; null when it is so already. */
+function neededChange(current: StripeSubscription, cancel: boolean): Change | null {
+  if (cancel) return current.cancelAtPeriodEnd ? null : "atPeriodEnd";
+  if (current.cancelAtPeriodEnd) return "resume";
+  return current.cancelAt === null ? null : "clearDate";
+}
+
+async function orderCancellation(
+  { stripe }: SyncDeps,
+  live: Subscription,
+  current: StripeSubscription,
+  change: Change,
+): Promise<StripeSubscription> {
+  // Stripe refuses this while a schedule decides; what ends does not change its plan any more.
+  await releasePending(stripe, current);
+  // The row's version makes a double click one order, and cancel-resume-cancel three.
+  const key = `${change === "atPeriodEnd" ? "cancel" : "resume"}:${live.id}:${live.version}`;
+  try {
+    return await stripe.setCancellation(live.stripeSubscriptionId, change, key);
+  } catch (error) {
+    if (!isRefusal(error, "invalid") && !isRefusal(error, "missing")) throw error;
+    // It ended in the meantime: converge and say so.
+    return stripe.getSubscription(live.stripeSubscriptionId);
+  }
+}

@@ -1,0 +1,129 @@
+// Changes the plan as its preview said: at once for the price shown, at the period's end, or back to the current plan.
+import { createHash } from "node:crypto";
+import { AppError } from "../../lib/errors.ts";
+import type { PaymentInput, PaymentOutput, Subscription } from "../payment.types.ts";
+import { isRefusal } from "../stripe/errors.ts";
+import { syncWithStripe } from "../sync/sync.ts";
+import { releasePending, scheduleDowngrade } from "./downgrades.ts";
+import {
+  kindOfChange,
+  type PlanChange,
+  type PlanChangeDeps,
+  quotePlanChange,
+  readPlanChange,
+} from "./plan-change.ts";
+import { type Preview, readPreview } from "./preview-token.ts";
+import { getLiveSubscription, getSubscriptionState } from "./subscription-state.ts";
+
+/** A previewed change that is taken. */
+interface TakenChange extends PlanChange {
+  /** Ours, before the change. */
+  readonly live: Subscription;
+  readonly preview: Preview;
+  /** Makes the order one of a kind. */
+  readonly orderKey: string;
+}
+
+/** Changes the plan. Throws PREVIEW_STALE, NOT_FOUND, CONFLICT (declined), PAYMENT_PROVIDER_ERROR. */
+export async function changePlan(
+  deps: PlanChangeDeps,
+  userId: string,
+  { planId, previewToken }: PaymentInput<"changePlan">,
+): Promise<PaymentOutput<"changePlan">> {
+  const preview = readPreview(previewToken, deps.signingSecrets, deps.now());
+  if (preview === null || preview.user !== userId || preview.plan !== planId) throw stale();
+  const live = await getLiveSubscription(deps.store, userId);
+  if (live.stripeSubscriptionId !== preview.subscription) throw stale();
+  const change = await readPlanChange(deps, live, planId);
+  const { from, to, item, subscription } = change;
+  const hasMoved = item.priceId !== preview.fromPrice;
+  // Said twice: the first time did it.
+  const isDone = from.plan.id === to.id && (hasMoved || subscription.scheduleId === null);
+  if (!isDone) {
+    if (hasMoved) throw stale();
+    // The row's version: the same offer taken again after it was undone is an order of its own.
+    const orderKey = `${previewToken}\n${live.version}`;
+    await orderChange(deps, { ...change, live, preview, orderKey });
+  }
+  const changed = await deps.stripe.getSubscription(subscription.id);
+  await syncWithStripe(
+    deps,
+    changed.latestInvoiceId === null
+      ? { kind: "subscription", subscriptionId: changed.id }
+      : { kind: "invoice", invoiceId: changed.latestInvoiceId },
+  );
+  return { subscription: await getSubscriptionState(deps.store, userId) };
+}
+
+function stale(cause?: unknown): AppError {
+  const message = "This offer is out of date. Please look at the new price.";
+  return AppError.of("PREVIEW_STALE", message, undefined, cause);
+}
+
+async function orderChange(deps: PlanChangeDeps, change: TakenChange): Promise<void> {
+  const { stripe, catalog } = deps;
+  const { subscription, item, to, orderKey } = change;
+  switch (kindOfChange(change)) {
+    case "now":
+      return upgrade(deps, change);
+    case "atRenewal":
+      return catalog.withPlanPrice(to, (priceId) =>
+        scheduleDowngrade(stripe, { subscription, item, priceId, key: keyOf(orderKey, priceId) }),
+      );
+    case "undo":
+      await releasePending(stripe, subscription);
+  }
+}
+
+/** Charges the difference now, exactly as shown, or changes nothing. */
+async function upgrade(deps: PlanChangeDeps, change: TakenChange): Promise<void> {
+  const { stripe } = deps;
+  const { subscription, item, preview, orderKey } = change;
+  const prorationDate = new Date(preview.prorationAt * 1000);
+  const priceId = await checkQuote(deps, change, prorationDate);
+  // The schedule would bring the cheaper plan all the same when the period ends.
+  const hadSchedule = await releasePending(stripe, subscription);
+  const order = { subscriptionId: subscription.id, itemId: item.id, priceId, prorationDate };
+  try {
+    await stripe.changePrice(order, keyOf(orderKey, priceId));
+  } catch (error) {
+    if (!isRefusal(error, "declined")) throw error;
+    if (hadSchedule) await restorePending(deps, change);
+    const message = "The payment was declined. Nothing has changed.";
+    throw AppError.of("CONFLICT", message, undefined, error);
+  }
+}
+
+/** Returns the price of the change, which still costs what was shown. Throws PREVIEW_STALE. */
+async function checkQuote(
+  deps: PlanChangeDeps,
+  change: TakenChange,
+  prorationDate: Date,
+): Promise<string> {
+  try {
+    const { invoice, priceId } = await quotePlanChange(deps, change, prorationDate);
+    if (invoice.amountDue !== change.preview.amountDue) throw stale();
+    return priceId;
+  } catch (error) {
+    // The period it was shown for is over.
+    if (isRefusal(error, "invalid")) throw stale(error);
+    throw error;
+  }
+}
+
+/** Puts the change that was pending before a declined upgrade back. */
+async function restorePending(
+  { stripe, catalog }: PlanChangeDeps,
+  { live, subscription: { id }, item, orderKey }: TakenChange,
+): Promise<void> {
+  if (live.pendingPlanId === null) return;
+  const priceId = await catalog.planPrice(await catalog.plan(live.pendingPlanId));
+  const subscription = await stripe.getSubscription(id);
+  const key = keyOf(`${orderKey}\nagain`, priceId);
+  await scheduleDowngrade(stripe, { subscription, item, priceId, key });
+}
+
+/** One key per offer taken; another price, the first being archived, is another order. */
+function keyOf(orderKey: string, priceId: string): string {
+  return `change:${createHash("sha256").update(`${orderKey}\n${priceId}`).digest("hex")}`;
+}

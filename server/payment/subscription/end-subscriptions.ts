@@ -1,0 +1,45 @@
+// Ends whatever could still bill a user: for an account that is deleted.
+import { type CheckoutDeps, closeCheckouts } from "../checkout/open-checkout.ts";
+import { isRefusal, unlessMissing } from "../stripe/errors.ts";
+import { isLive } from "../sync/subscription-status.ts";
+import { saveChangedSubscription } from "../sync/sync.ts";
+import { readVersion } from "../sync/subscription.sync.ts";
+import { closeSubscription } from "./close-subscription.ts";
+import { releasePending } from "./downgrades.ts";
+
+/** Ends every live subscription at Stripe now and closes open checkouts. Safe to repeat. Throws PAYMENT_PROVIDER_ERROR. */
+export async function endSubscriptions(deps: CheckoutDeps, userId: string): Promise<void> {
+  const { store, stripe, customers } = deps;
+  const known = await store.subscriptions.ofUser(userId);
+  const live = known.filter(({ status }) => isLive(status));
+  const ids = new Set(live.map(({ stripeSubscriptionId }) => stripeSubscriptionId));
+  // Checkouts first: what is paid a moment later would be a subscription nobody ends.
+  await closeCheckouts(deps, userId);
+  const customerId = await customers.find(userId);
+  if (customerId !== null) {
+    // Only an unknown customer has none: a refused key must not let the deletion go on.
+    const listed = await unlessMissing(stripe.listSubscriptions(customerId), []);
+    for (const { id } of listed) ids.add(id);
+  }
+  for (const id of ids) {
+    try {
+      await endSubscription(deps, id);
+    } catch (error) {
+      if (!isRefusal(error, "missing")) throw error;
+      // What Stripe does not know cannot be billed.
+      const ours = known.find(({ stripeSubscriptionId }) => stripeSubscriptionId === id);
+      if (ours !== undefined) await closeSubscription(deps, ours);
+    }
+  }
+}
+
+async function endSubscription(deps: CheckoutDeps, stripeSubscriptionId: string): Promise<void> {
+  const { store, stripe } = deps;
+  const version = await readVersion(store, stripeSubscriptionId);
+  await releasePending(stripe, await stripe.getSubscription(stripeSubscriptionId));
+  const ended = await stripe.cancelSubscription(
+    stripeSubscriptionId,
+    `end:${stripeSubscriptionId}`,
+  );
+  await saveChangedSubscription(deps, ended, version);
+}

@@ -1,0 +1,64 @@
+// The live subscription as its subscriber sees it.
+import type { z } from "zod";
+import type { subscriptionState } from "../../../shared/src/payment.ts";
+import { AppError } from "../../lib/errors.ts";
+import type { Subscription } from "../payment.types.ts";
+import type { PaymentTables } from "../ports.ts";
+
+type SubscriptionState = z.output<typeof subscriptionState>;
+type Tables = Pick<PaymentTables, "subscriptions" | "offers">;
+
+/** The live subscription; null when there is none. */
+export async function findSubscriptionState(
+  { subscriptions, offers }: Tables,
+  userId: string,
+): Promise<SubscriptionState | null> {
+  const live = await subscriptions.findLive(userId);
+  if (live === null) return null;
+  const plan = await offers.findPlan(live.planId);
+  if (plan === null) return null;
+  const next = live.pendingPlanId === null ? null : await offers.findPlan(live.pendingPlanId);
+  return {
+    id: live.id,
+    planId: live.planId,
+    tier: plan.tier,
+    interval: plan.interval,
+    status: live.status,
+    // All that is paid and granted, should a merchant have sold several.
+    credits: plan.credits * live.quantity,
+    price: plan.price * live.quantity,
+    currency: plan.currency,
+    currentPeriodStart: live.currentPeriodStart.toISOString(),
+    currentPeriodEnd: live.currentPeriodEnd.toISOString(),
+    cancelAtPeriodEnd: live.cancelAtPeriodEnd,
+    cancelAt: live.cancelAt?.toISOString() ?? null,
+    pendingPlan:
+      next === null || live.pendingPlanAt === null
+        ? null
+        : { planId: next.id, name: next.name, effectiveAt: live.pendingPlanAt.toISOString() },
+  };
+}
+
+/** The same. Throws NOT_FOUND. */
+export async function getSubscriptionState(
+  tables: Tables,
+  userId: string,
+): Promise<SubscriptionState> {
+  const state = await findSubscriptionState(tables, userId);
+  if (state === null) throw noSubscription();
+  return state;
+}
+
+/** The live subscription as stored. Throws NOT_FOUND. */
+export async function getLiveSubscription(
+  { subscriptions }: Pick<PaymentTables, "subscriptions">,
+  userId: string,
+): Promise<Subscription> {
+  const live = await subscriptions.findLive(userId);
+  if (live === null) throw noSubscription();
+  return live;
+}
+
+function noSubscription(): AppError {
+  return AppError.of("NOT_FOUND", "You have no subscription.");
+}

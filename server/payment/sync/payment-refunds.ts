@@ -1,0 +1,158 @@
+// Money that went back of one payment: refunds, credit notes and disputes, and the credits that go with them, either way.
+import { scopedKey } from "../../ledger/idempotency-key.ts";
+import type { LedgerOperation } from "../../ledger/ports.ts";
+import { paidInAll, takenTargets } from "../catalog/kept-credits.ts";
+import type { Payment, PaymentKey } from "../payment.types.ts";
+import type { PaymentTransaction } from "../ports.ts";
+import { isRefusal } from "../stripe/errors.ts";
+import type { StripeDispute, StripeInvoice, StripePort, StripeRefund } from "../stripe/port.ts";
+import type { SyncDeps, SyncEffect } from "./apply-sync.ts";
+
+/** How much money is back now. Minor units. */
+export interface RefundTotals {
+  readonly refunded: number;
+  /** By credit notes other than as refunds: to the customer's balance, out of band, never asked for. */
+  readonly credited: number;
+  readonly disputed: number;
+}
+
+/** A payment whose money may have gone back. */
+interface RefundedPayment {
+  readonly key: PaymentKey;
+  readonly userId: string;
+  readonly paymentIntentId: string | null;
+  /** Null when it is not an invoice's. */
+  readonly invoice: Pick<StripeInvoice, "id" | "creditNotesAmount"> | null;
+}
+
+/** Refunds on their way count; failed and cancelled ones do not. */
+export function sumRefunds(refunds: readonly StripeRefund[]): number {
+  return refunds
+    .filter(({ status }) => status !== "failed" && status !== "canceled")
+    .reduce((sum, { amount }) => sum + amount, 0);
+}
+
+/** Open and lost disputes hold the money; won ones and inquiries (`warning_…`), which move none, do not. */
+export function sumDisputes(disputes: readonly StripeDispute[]): number {
+  return disputes
+    .filter(
+      ({ status }) => status !== "won" && status !== "prevented" && !status.startsWith("warning_"),
+    )
+    .reduce((sum, { amount }) => sum + amount, 0);
+}
+
+/** What the payment's history shows. */
+export function statusAfter(
+  payment: Pick<Payment, "amount" | "total">,
+  totals: RefundTotals,
+): string {
+  if (totals.disputed > 0) return "DISPUTED";
+  const back = totals.refunded + totals.credited;
+  if (back <= 0) return "SUCCESS";
+  return back >= paidInAll(payment) ? "REFUNDED" : "PARTIALLY_REFUNDED";
+}
+
+/** Reads what has gone back of a payment, which is settled by the caller first. */
+export async function paymentRefundsEffect(
+  { store, stripe }: SyncDeps,
+  { key, userId, paymentIntentId, invoice }: RefundedPayment,
+): Promise<SyncEffect> {
+  const version = (await store.payments.find(key))?.version ?? 0;
+  const totals = await readTotals(stripe, paymentIntentId, invoice);
+  return { kind: "effect", userId, apply: (tx) => writeTotals(tx, key, version, totals) };
+}
+
+/** One of the two lists may be unknown to a Stripe stand-in; a payment intent nobody knows is an error, not "nothing". */
+async function readTotals(
+  stripe: StripePort,
+  paymentIntentId: string | null,
+  invoice: RefundedPayment["invoice"],
+): Promise<RefundTotals> {
+  let missing: unknown;
+  const orNone = (error: unknown): [] => {
+    if (!isRefusal(error, "missing") || missing !== undefined) throw error;
+    missing = error;
+    return [];
+  };
+  const notes =
+    invoice === null || invoice.creditNotesAmount === 0
+      ? []
+      : await stripe.listCreditNotes(invoice.id);
+  const credited = notes.reduce((sum, { creditedAmount }) => sum + creditedAmount, 0);
+  if (paymentIntentId === null) return { refunded: 0, credited, disputed: 0 };
+  const refunded = sumRefunds(await stripe.listRefunds(paymentIntentId).catch(orNone));
+  const disputed = sumDisputes(await stripe.listDisputes(paymentIntentId).catch(orNone));
+  return { refunded, credited, disputed };
+}
+
+async function writeTotals(
+  tx: PaymentTransaction,
+  key: PaymentKey,
+  seenVersion: number,
+  totals: RefundTotals,
+): Promise<"done" | "stale"> {
+  const payment = await tx.payments.find(key);
+  // Never paid as far as anybody knows: there is nothing to take back.
+  if (payment === null || payment.paidAt === null) return "done";
+  if (payment.version !== seenVersion) return "stale";
+  const { byRefunds, byDisputes } = takenTargets(payment, totals);
+  const change = {
+    status: statusAfter(payment, totals),
+    refundedAmount: totals.refunded,
+    creditedAmount: totals.credited,
+    disputedAmount: totals.disputed,
+    refundedCredits: byRefunds,
+    disputedCredits: byDisputes,
+  };
+  const fields = Object.keys(change) as (keyof typeof change)[];
+  if (fields.every((field) => payment[field] === change[field])) return "done";
+  const expiresAt = await tx.grants.expiresAt(`payment:${payment.id}`);
+  await tx.payments.update(payment.id, { ...change, version: payment.version + 1 });
+  await tx.applyToLedger(toMovements(payment, { byRefunds, byDisputes, expiresAt }));
+  return "done";
+}
+
+/** The entries that bring what is taken to where it should be. The version makes each key one of a kind. */
+function toMovements(
+  payment: Payment,
+  target: { byRefunds: number; byDisputes: number; expiresAt: Date | null },
+): LedgerOperation[] {
+  const version = payment.version + 1;
+  const common = { userId: payment.userId, sourceId: payment.id };
+  const take = (type: "REFUND" | "DISPUTE", amountCredits: number, description: string) => ({
+    ...common,
+    kind: "takeBack" as const,
+    amountCredits,
+    type,
+    grantKey: `payment:${payment.id}`,
+    idempotencyKey: scopedKey(
+      type === "REFUND" ? "refund" : "dispute",
+      String(version),
+      payment.id,
+    ),
+    description,
+  });
+  const give = (
+    source: "REFUND" | "DISPUTE_REVERSAL",
+    amountCredits: number,
+    description: string,
+  ) => ({
+    ...common,
+    kind: "grant" as const,
+    amountCredits,
+    source,
+    grantKey: `${source.toLowerCase()}:${payment.id}:${version}`,
+    expiresAt: target.expiresAt,
+    description,
+  });
+  const refundDelta = target.byRefunds - payment.refundedCredits;
+  const disputeDelta = target.byDisputes - payment.disputedCredits;
+  const operations: LedgerOperation[] = [];
+  // What comes back first, so that what goes can be taken of it.
+  if (refundDelta < 0) operations.push(give("REFUND", -refundDelta, "A refund failed"));
+  if (disputeDelta < 0)
+    operations.push(give("DISPUTE_REVERSAL", -disputeDelta, "A dispute was decided"));
+  if (refundDelta > 0) operations.push(take("REFUND", refundDelta, "Refunded"));
+  if (disputeDelta > 0) operations.push(take("DISPUTE", disputeDelta, "Disputed"));
+  return operations;
+}

@@ -1,0 +1,93 @@
+// Credits that go back because later invoices gave unused time back: a subscription's payments taken together.
+import { scopedKey } from "../../ledger/idempotency-key.ts";
+import type { LedgerOperation } from "../../ledger/ports.ts";
+import { sliceKey, slicesOf } from "../catalog/invoice-credits.ts";
+import { creditsToReturn, decodeLines } from "../catalog/kept-credits.ts";
+import type { Payment, Subscription } from "../payment.types.ts";
+import type { PaymentTransaction } from "../ports.ts";
+import type { SyncEffect } from "./apply-sync.ts";
+
+interface Lot {
+  readonly grantKey: string;
+  readonly expiresAt: Date | null;
+}
+
+/** Settles what an invoice's subscription has to give back; last, after the invoice and what came back of it. */
+export function returnedCreditsEffect(userId: string, invoiceId: string): SyncEffect {
+  return {
+    kind: "effect",
+    userId,
+    apply: async (tx) => {
+      const payment = await tx.payments.find({ stripeInvoiceId: invoiceId });
+      if (!payment?.subscriptionId) return "done";
+      const subscription = await tx.subscriptions.find(payment.subscriptionId);
+      if (subscription !== null) await writeReturnedCredits(tx, subscription);
+      return "done";
+    },
+  };
+}
+
+async function writeReturnedCredits(
+  tx: PaymentTransaction,
+  subscription: Subscription,
+): Promise<void> {
+  const payments = await tx.payments.paidOf(subscription);
+  // Only an invoice that gives back more than it sells takes anything of the others.
+  const gaveBack = payments.some(({ creditsWorth }) => (creditsWorth ?? 0) < 0);
+  if (!gaveBack && subscription.returnedCredits === 0) return;
+  const lots = await tx.grants.ofPayments(
+    subscription.userId,
+    payments.map(({ id }) => id),
+  );
+  const target = creditsToReturn(payments, lastGrantedMonth(payments, lots));
+  if (target === subscription.returnedCredits) return;
+  await tx.subscriptions.update(subscription.id, {
+    returnedCredits: target,
+    version: subscription.version + 1,
+  });
+  await tx.applyToLedger([toMovement(subscription, target, lots.at(-1))]);
+}
+
+/** The last month of these payments that was granted; the beginning of time when none was. */
+function lastGrantedMonth(payments: readonly Payment[], lots: readonly Lot[]): Date {
+  const keys = new Set(lots.map(({ grantKey }) => grantKey));
+  const moments = payments.flatMap((payment) => {
+    const stored = decodeLines(payment.invoiceLines);
+    if (stored === null) return [];
+    return slicesOf(stored.lines, stored.anchor)
+      .filter((slice) => slice.index > 0 && keys.has(sliceKey(payment.id, slice)))
+      .map(({ dueAt }) => dueAt.getTime());
+  });
+  return new Date(Math.max(0, ...moments));
+}
+
+/** The entry that brings what is returned to `target`. The version makes each key one of a kind. */
+function toMovement(
+  { id, userId, returnedCredits, version }: Subscription,
+  target: number,
+  lastLot: Lot | undefined,
+): LedgerOperation {
+  const delta = target - returnedCredits;
+  const change = String(version + 1);
+  if (delta > 0)
+    return {
+      kind: "takeBack",
+      userId,
+      amountCredits: delta,
+      type: "REFUND",
+      sourceId: id,
+      grantKey: lastLot?.grantKey ?? "",
+      idempotencyKey: scopedKey("refund", change, "returned", id),
+      description: "Unused time of a plan was given back",
+    };
+  return {
+    kind: "grant",
+    userId,
+    amountCredits: -delta,
+    source: "REFUND",
+    sourceId: id,
+    grantKey: `returned:${id}:${change}`,
+    expiresAt: lastLot?.expiresAt ?? null,
+    description: "Time of a plan that had been given back was paid for",
+  };
+}
