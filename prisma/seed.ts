@@ -1,4 +1,4 @@
-// Owns the default catalogue (CONTRACT.md section 7): what is for sale before an operator changes it.
+// Owns the default catalog (CONTRACT.md section 7): what is for sale before an operator changes it.
 import type { PrismaModels } from "../server/database/ports.ts";
 import { retryConflicts } from "../server/database/errors.ts";
 
@@ -24,7 +24,7 @@ const INTERVALS = [
  * Inserts the packages and plans that are absent. Rows that exist are left as they are: an operator's price, name or
  * `isActive` is never overwritten. Safe to repeat and to run on several instances at once. Prices in US cents.
  */
-export async function seedCatalogue(
+export async function seedCatalog(
   models: Pick<PrismaModels, "creditPackage" | "plan">,
 ): Promise<void> {
   const packages = PACKAGES.map((row, index) => ({

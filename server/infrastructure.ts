@@ -27,7 +27,7 @@ export interface Backend {
 export type BackendOptions = DatabaseOptions & KeyValueOptions;
 
 /**
- * Opens the database (migrated, catalogue seeded) and the key-value side: SQLite or MySQL by DATABASE_URL, in-process
+ * Opens the database (migrated, catalog seeded) and the key-value side: SQLite or MySQL by DATABASE_URL, in-process
  * or Redis by REDIS_*. The two choices are independent. What is not chosen is not even loaded.
  * Throws a plain Error with a sentence for the operator when the database cannot be used. Redis may be away.
  */

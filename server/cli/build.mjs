@@ -1,4 +1,4 @@
-// Owns `npm run build`: dist/ holds everything production needs besides package.json and node_modules.
+// `npm run build`: dist/ holds everything production needs besides package.json and node_modules.
 import { spawnSync } from "node:child_process";
 import { cpSync, existsSync, rmSync } from "node:fs";
 import { extname } from "node:path";

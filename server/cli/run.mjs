@@ -1,4 +1,4 @@
-// Owns how a command of the server starts: from its sources where tsx is installed, from dist/ after `npm prune --omit=dev`.
+// How a command of the server starts: from its sources where tsx is installed, from dist/ after `npm prune --omit=dev`.
 import { existsSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 

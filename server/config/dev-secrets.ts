@@ -1,4 +1,4 @@
-// Owns the secrets development makes for itself.
+// The secrets development makes for itself.
 import { randomBytes } from "node:crypto";
 import { chmodSync, existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";

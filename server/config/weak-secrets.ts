@@ -1,4 +1,4 @@
-// Owns what counts as a weak secret: published, patterned, readable, or of a form that cannot hold enough chance.
+// What counts as a weak secret: published, patterned, readable, or of a form that cannot hold enough chance.
 import { createHash } from "node:crypto";
 import { PUBLISHED } from "./published-secrets.ts";
 

@@ -1,9 +1,9 @@
-// What the credit service needs from outside: a store, and the catalogue's suggestion.
+// What the credit service needs from outside: a store, and the catalog's suggestion.
 import type { EntryType } from "../../shared/src/credit.ts";
 import type { UsageLine, UsageRange } from "../ledger/totals/ports.ts";
 import type { BalanceRecord, HistoryLine } from "./credit.types.ts";
 
-/** Finds the package to suggest to somebody who is short. The catalogue implements it, and nobody else. */
+/** Finds the package to suggest to somebody who is short. The catalog implements it, and nobody else. */
 export interface PackageSuggestions {
   /** Id of the smallest active package of at least `shortfallCredits` credits, else of the largest; null when there is none. */
   suggest(shortfallCredits: number): Promise<string | null>;

@@ -1,5 +1,5 @@
-// Opens the database DATABASE_URL names: SQLite or MySQL, migrated, with its catalogue.
-import { seedCatalogue } from "../../prisma/seed.ts";
+// Opens the database DATABASE_URL names: SQLite or MySQL, migrated, with its catalog.
+import { seedCatalog } from "../../prisma/seed.ts";
 import type { Config } from "../config/config.ts";
 import type { Logger } from "../lib/logger.ts";
 import type { OpenDatabase } from "./ports.ts";
@@ -17,7 +17,7 @@ export interface DatabaseOptions {
 export async function openDatabase(options: DatabaseOptions): Promise<OpenDatabase> {
   const open = await openMigrated(options);
   try {
-    await seedCatalogue(open.database.models);
+    await seedCatalog(open.database.models);
     return open;
   } catch (error) {
     await open.close();

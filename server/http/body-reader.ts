@@ -1,4 +1,4 @@
-// Owns reading bodies: bounds that hold over all connections together, and an end for the ones that stand still.
+// Reads bodies: bounds that hold over all connections together, and an end for the ones that stand still.
 import type { IncomingMessage } from "node:http";
 import { AppError } from "../lib/errors.ts";
 import { malformed, MAX_JSON_BYTES } from "./body.ts";

@@ -1,4 +1,4 @@
-// Owns what a JSON body may be: its type, its size, its depth.
+// What a JSON body may be: its type, its size, its depth.
 import type { IncomingMessage } from "node:http";
 import { AppError } from "../lib/errors.ts";
 import { asciiLowerCase, trimOptionalWhitespace } from "../lib/text.ts";

@@ -1,4 +1,4 @@
-// Owns who the client is: its address, as far as TRUST_PROXY allows X-Forwarded-For to be believed.
+// Who the client is: its address, as far as TRUST_PROXY allows X-Forwarded-For to be believed.
 import type { IncomingMessage } from "node:http";
 import { isIP, isIPv6 } from "node:net";
 import proxyAddr from "proxy-addr";

@@ -1,4 +1,4 @@
-// Owns the answers to what never becomes a request: no HTTP, headers too long, too slow. No word of the parser's passes.
+// The answers to what never becomes a request: no HTTP, headers too long, too slow. No word of the parser's passes.
 import type { Duplex } from "node:stream";
 
 /** The headers every answer carries, for a page of this origin (null when it could not be read). */

@@ -1,4 +1,4 @@
-// Owns how many connections a server holds, in all and for one client: the longest idle one gives way to a newcomer.
+// How many connections a server holds, in all and for one client: the longest idle one gives way to a newcomer.
 import type { ServerResponse } from "node:http";
 import type { Socket } from "node:net";
 

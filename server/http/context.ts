@@ -1,4 +1,4 @@
-// Owns turning an HTTP request into the plain facts procedures see.
+// Turns an HTTP request into the plain facts procedures see.
 import type { IncomingMessage, ServerResponse } from "node:http";
 import type { Principal } from "../auth/auth.types.ts";
 import type { Config } from "../config/config.ts";

@@ -1,4 +1,4 @@
-// Owns what a page of another site may make a browser send here: nothing that counts.
+// What a page of another site may make a browser send here: nothing that counts.
 import type { IncomingMessage } from "node:http";
 import { AppError } from "../lib/errors.ts";
 import type { Logger } from "../lib/logger.ts";

@@ -1,4 +1,4 @@
-// Owns the catalogue of rate limits by tier, and the RateLimits port over the back end's limiter.
+// The catalog of rate limits by tier, and the RateLimits port over the back end's limiter.
 import { LRUCache } from "lru-cache";
 import type { Backend } from "../infrastructure.ts";
 import type { Limiter } from "../kv/ports.ts";
@@ -8,7 +8,7 @@ import type { Context } from "../trpc/context.ts";
 import { countCall, type RateLimits, type RateTier } from "../trpc/limits.ts";
 import { addressKey } from "./client-address.ts";
 
-/** One line of the catalogue. */
+/** One line of the catalog. */
 interface Tier {
   /** Calls per window, as a multiple of RATE_LIMIT_MAX_REQUESTS. */
   readonly share: number;

@@ -1,4 +1,4 @@
-// Owns how answers outside tRPC are written: JSON bodies, the REST error shape, the request id.
+// How answers outside tRPC are written: JSON bodies, the REST error shape, the request id.
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { type AppError, isAppError } from "../lib/errors.ts";
 import { toAppError } from "../trpc/trpc.ts";

@@ -1,4 +1,4 @@
-// Owns the `admin` procedures: input, output and one service call each (shared/src/admin.ts).
+// The `admin` procedures: input, output and one service call each (shared/src/admin.ts).
 import { adminContract } from "../../shared/src/admin.ts";
 import { adminProcedure, router } from "../trpc/trpc.ts";
 

@@ -1,4 +1,4 @@
-// Owns the list of sub-routers. Their contract, input by output, is shared/src/contract.ts.
+// The list of sub-routers. Their contract, input by output, is shared/src/contract.ts.
 import { adminRouter } from "./admin.ts";
 import { aiRouter } from "./ai.ts";
 import { authRouter } from "./auth.ts";

@@ -1,4 +1,4 @@
-// Owns the `auth` procedures: input, output and one service call each (shared/src/auth.ts).
+// The `auth` procedures: input, output and one service call each (shared/src/auth.ts).
 import { authContract } from "../../shared/src/auth.ts";
 import type { Context } from "../trpc/context.ts";
 import { publicProcedure, router, userProcedure } from "../trpc/trpc.ts";

@@ -1,4 +1,4 @@
-// Owns the `credit` procedures: input, output and one service call each (shared/src/credit.ts).
+// The `credit` procedures: input, output and one service call each (shared/src/credit.ts).
 import { creditContract } from "../../shared/src/credit.ts";
 import { streamOf } from "../trpc/stream.ts";
 import { publicProcedure, router, userProcedure } from "../trpc/trpc.ts";

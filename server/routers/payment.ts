@@ -1,4 +1,4 @@
-// Owns the wiring of the `payment` procedures: contract in, one service call, contract out.
+// The wiring of the `payment` procedures: contract in, one service call, contract out.
 import { paymentContract as contract } from "../../shared/src/payment.ts";
 import { publicProcedure, router, userProcedure } from "../trpc/trpc.ts";
 

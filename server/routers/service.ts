@@ -1,4 +1,4 @@
-// Owns the `service` procedures: input, output and one service call each (shared/src/service.ts).
+// The `service` procedures: input, output and one service call each (shared/src/service.ts).
 import { serviceContract } from "../../shared/src/service.ts";
 import { router, serviceProcedure } from "../trpc/trpc.ts";
 

@@ -1,4 +1,4 @@
-// Owns the `user` procedures: input, output and one service call each (shared/src/user.ts).
+// The `user` procedures: input, output and one service call each (shared/src/user.ts).
 import { userContract } from "../../shared/src/user.ts";
 import { router, userProcedure } from "../trpc/trpc.ts";
 

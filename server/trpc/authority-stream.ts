@@ -1,4 +1,4 @@
-// Owns the end of a stream whose caller may no longer have it.
+// The end of a stream whose caller may no longer have it.
 import type { AuthorityWatch } from "../auth/auth.types.ts";
 
 /**

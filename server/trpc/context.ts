@@ -1,4 +1,4 @@
-// Owns what every procedure gets: plain values and services. No Express, no vendor types, so tests need no HTTP.
+// What every procedure gets: plain values and services. No Express, no vendor types, so tests need no HTTP.
 import type { AiService } from "../ai/ai.service.ts";
 import type { AdminService } from "../admin/admin.service.ts";
 import type { AuthService } from "../auth/auth.service.ts";

@@ -1,6 +1,6 @@
-// Owns the port the rate-limit middleware calls; http/rate-limits.ts implements it over the back end's limiter.
+// The port the rate-limit middleware calls; http/rate-limits.ts implements it over the back end's limiter.
 
-/** A tier of the catalogue in http/rate-limits.ts. */
+/** A tier of the catalog in http/rate-limits.ts. */
 export type RateTier =
   | "anonymous"
   | "user"

@@ -1,4 +1,4 @@
-// Owns checking what a procedure streams: every value against its schema, as `.output()` does for a single answer.
+// Checks what a procedure streams: every value against its schema, as `.output()` does for a single answer.
 import { isTrackedEnvelope, tracked, type TrackedEnvelope } from "@trpc/server";
 import { z } from "zod";
 

@@ -1,4 +1,4 @@
-// Owns tRPC itself: initialised once, then the error, limit and authority middleware, then the procedures routers use.
+// tRPC itself: initialised once, then the error, limit and authority middleware, then the procedures routers use.
 // Edit it when a new kind of caller appears; a new feature only needs the procedures at the bottom.
 import { initTRPC, TRPCError } from "@trpc/server";
 import { ZodError, z } from "zod";

@@ -1,4 +1,4 @@
-// Owns asking another server for JSON without trusting it: bounded in time and size, no redirects.
+// Asks another server for JSON without trusting it: bounded in time and size, no redirects.
 
 /** What came back. `json` is undefined when the body was not JSON. */
 export interface JsonAnswer {

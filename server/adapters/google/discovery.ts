@@ -1,4 +1,4 @@
-// Owns what an OpenID provider publishes about itself: its endpoints and its signing keys, fetched, checked and kept.
+// What an OpenID provider publishes about itself: its endpoints and its signing keys, fetched, checked and kept.
 import { createLocalJWKSet, errors, type JWTVerifyGetKey } from "jose";
 import { z } from "zod";
 import { SignInFailure } from "../../auth/sign-in/sign-in-error.ts";

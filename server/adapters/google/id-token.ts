@@ -1,4 +1,4 @@
-// Owns the check of an ID token: every claim of OpenID Connect Core 3.1.3.7 that says who signed in, where and when.
+// The check of an ID token: every claim of OpenID Connect Core 3.1.3.7 that says who signed in, where and when.
 import { errors, type JWTPayload, type JWTVerifyGetKey, jwtVerify } from "jose";
 import { z } from "zod";
 import type { VerifiedIdentity } from "../../auth/auth.types.ts";

@@ -1,4 +1,4 @@
-// Owns which issuers this server can work with, told from their discovery document before anybody has signed in.
+// Which issuers this server can work with, told from their discovery document before anybody has signed in.
 import { z } from "zod";
 
 const words = z.array(z.string()).optional();

@@ -1,4 +1,4 @@
-// Owns `npm run doctor`: audits the ledger of the configured database; a line per violation, exit code 1 if there is any.
+// `npm run doctor`: audits the ledger of the configured database; a line per violation, exit code 1 if there is any.
 import { runDoctor } from "../../ledger/audit/audit.ts";
 import { runCommand } from "./command.ts";
 

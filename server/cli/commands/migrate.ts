@@ -1,4 +1,4 @@
-// Owns `npm run prisma:migrate`: applies pending migrations to the database of DATABASE_URL, offline, and says which.
+// `npm run prisma:migrate`: applies pending migrations to the database of DATABASE_URL, offline, and says which.
 import { readEnvironment } from "../../config/environment.ts";
 import { DEFAULTS } from "../../config/variables.ts";
 import { openDatabase } from "../../database/open.ts";

@@ -1,4 +1,4 @@
-// Owns `npm run reconcile`: catches up with Stripe and prints what it repaired. `--days N` looks back further than needed.
+// `npm run reconcile`: catches up with Stripe and prints what it repaired. `--days N` looks back further than needed.
 import { runCommand } from "./command.ts";
 
 const MAX_DAYS = 30;

@@ -1,4 +1,4 @@
-// Owns `npm run sandbox`: the stand-ins alone, on fixed loopback ports, for other people's apps and tests.
+// `npm run sandbox`: the stand-ins alone, on fixed loopback ports, for other people's apps and tests.
 import { type Sandbox, startSandbox } from "../../sandbox/src/sandbox.ts";
 
 const STRIPE_PORT = 12111;

@@ -1,4 +1,4 @@
-// Owns the end of a child of `npm run dev`: when its parent is gone, however it went, the child goes too. Plain JavaScript,
+// The end of a child of `npm run dev`: when its parent is gone, however it went, the child goes too. Plain JavaScript,
 // because Vite is started without tsx.
 process.once("disconnect", () => {
   process.kill(process.pid, "SIGTERM");

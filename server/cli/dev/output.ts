@@ -1,4 +1,4 @@
-// Owns what `npm run dev` writes: prefixed lines, the server's JSON log made readable, and the list of addresses.
+// What `npm run dev` writes: prefixed lines, the server's JSON log made readable, and the list of addresses.
 import { styleText } from "node:util";
 import { prettyFactory } from "pino-pretty";
 import { z } from "zod";

@@ -1,4 +1,4 @@
-// Owns the OpenAPI 3.1 description of the REST surface, made from the procedures' metadata and the contract's schemas.
+// The OpenAPI 3.1 description of the REST surface, made from the procedures' metadata and the contract's schemas.
 import type { ErrorCode } from "../../../shared/src/errors.ts";
 import { type JsonSchema, jsonSchemaOf } from "../rest/json-schema.ts";
 import { REST_OPERATIONS, type RestOperation } from "../rest/operations.ts";

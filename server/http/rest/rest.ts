@@ -1,4 +1,4 @@
-// Owns the REST handlers: each calls the same procedure as tRPC does, with the same middleware, and rewraps the answer.
+// The REST handlers: each calls the same procedure as tRPC does, with the same middleware, and rewraps the answer.
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { callTRPCProcedure } from "@trpc/server";
 import { type IRouter, type Request, Router } from "express";

@@ -1,4 +1,4 @@
-// Owns POST /api/payment/webhook: a believable signature first, then the raw body, 200 only once the effect is stored.
+// POST /api/payment/webhook: a believable signature first, then the raw body, 200 only once the effect is stored.
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { isAppError } from "../../lib/errors.ts";
 import type { Logger } from "../../lib/logger.ts";

@@ -1,4 +1,4 @@
-// Owns the look and the safety of the sandbox's pages: escaping, one stylesheet, a strict content security policy.
+// The look and the safety of the sandbox's pages: escaping, one stylesheet, a strict content security policy.
 import { createHash } from "node:crypto";
 import type { ServerResponse } from "node:http";
 

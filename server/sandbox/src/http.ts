@@ -1,4 +1,4 @@
-// Owns small HTTP helpers that both stand-ins share: bounded bodies, listening, closing, and who may call.
+// Small HTTP helpers that both stand-ins share: bounded bodies, listening, closing, and who may call.
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
 

@@ -1,4 +1,4 @@
-// Owns starting both stand-ins together, for `npm run dev`, `npm run demo` and tests.
+// Starts both stand-ins together, for `npm run dev`, `npm run demo` and tests.
 //
 //   const sandbox = await startSandbox({ webhookUrl, redirectUris });          // any free ports, state in memory
 //   sandbox.stripe  : { url, port, secretKey, webhookSecret, control, close }  // STRIPE_API_BASE = url

@@ -1,4 +1,4 @@
-// Owns the proof that money owed to a customer on the Stripe stand-in goes where it goes at Stripe: balance, items, credit notes.
+// The proof that money owed to a customer on the Stripe stand-in goes where it goes at Stripe: balance, items, credit notes.
 import type Stripe from "stripe";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import {

@@ -1,4 +1,4 @@
-// Owns the proof that both stand-ins start and stop together, and that a failed start leaves nothing behind.
+// The proof that both stand-ins start and stop together, and that a failed start leaves nothing behind.
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import Stripe from "stripe";

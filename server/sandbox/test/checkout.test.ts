@@ -1,4 +1,4 @@
-// Owns the proof that buying through the Stripe stand-in works as with the real one, by the real SDK.
+// The proof that buying through the Stripe stand-in works as with the real one, by the real SDK.
 import type Stripe from "stripe";
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { idOf, sdkFor, startWorld, type World } from "./support.ts";

@@ -1,4 +1,4 @@
-// Owns the proof that the Google stand-in is a real OpenID provider, and that it can be made to lie.
+// The proof that the Google stand-in is a real OpenID provider, and that it can be made to lie.
 import { createHash, randomBytes } from "node:crypto";
 import {
   createRemoteJWKSet,

@@ -1,4 +1,4 @@
-// Owns the proof that a test can do on the Stripe stand-in what a merchant does behind an app's back, and what Stripe refuses.
+// The proof that a test can do on the Stripe stand-in what a merchant does behind an app's back, and what Stripe refuses.
 import type Stripe from "stripe";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import {

@@ -1,4 +1,4 @@
-// Owns the proof that the Stripe stand-in goes wrong exactly as asked, seen through the real SDK.
+// The proof that the Stripe stand-in goes wrong exactly as asked, seen through the real SDK.
 import Stripe from "stripe";
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import type { ApiRule } from "../src/stripe/api/misbehaviour.ts";

@@ -1,4 +1,4 @@
-// Owns the proof that refunds and disputes on the Stripe stand-in go as with the real one.
+// The proof that refunds and disputes on the Stripe stand-in go as with the real one.
 import type Stripe from "stripe";
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { startWorld, type World } from "./support.ts";

@@ -1,4 +1,4 @@
-// Owns the proof that the portal, the control page and API, and the kept state do what they say.
+// The proof that the portal, the control page and API, and the kept state do what they say.
 import { mkdtemp, readdir, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";

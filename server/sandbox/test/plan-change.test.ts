@@ -1,4 +1,4 @@
-// Owns the proof that a change of plan on the Stripe stand-in costs and waits as with the real one.
+// The proof that a change of plan on the Stripe stand-in costs and waits as with the real one.
 import type Stripe from "stripe";
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import {

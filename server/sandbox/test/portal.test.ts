@@ -1,4 +1,4 @@
-// Owns the proof that the billing portal of the Stripe stand-in offers exactly what its configuration says.
+// The proof that the billing portal of the Stripe stand-in offers exactly what its configuration says.
 import type Stripe from "stripe";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import {

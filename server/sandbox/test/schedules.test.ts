@@ -1,4 +1,4 @@
-// Owns the proof that subscription schedules on the Stripe stand-in change a plan when the real ones would.
+// The proof that subscription schedules on the Stripe stand-in change a plan when the real ones would.
 import type Stripe from "stripe";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import {

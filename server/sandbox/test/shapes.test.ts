@@ -1,4 +1,4 @@
-// Owns the proof that the sandbox's objects carry the fields of the real API, measured by Stripe's own fixtures.
+// The proof that the sandbox's objects carry the fields of the real API, measured by Stripe's own fixtures.
 import { readFileSync } from "node:fs";
 import { afterAll, beforeAll, expect, it } from "vitest";
 import type Stripe from "stripe";

@@ -1,4 +1,4 @@
-// Owns the proof that subscriptions on the Stripe stand-in start, renew, fail, recover and end as with the real one.
+// The proof that subscriptions on the Stripe stand-in start, renew, fail, recover and end as with the real one.
 import type Stripe from "stripe";
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import {

@@ -1,4 +1,4 @@
-// Owns what the sandbox's tests share: a sandbox of their own, the real SDK pointed at it, and a webhook receiver.
+// What the sandbox's tests share: a sandbox of their own, the real SDK pointed at it, and a webhook receiver.
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import Stripe from "stripe";

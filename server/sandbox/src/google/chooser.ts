@@ -1,4 +1,4 @@
-// Owns the account chooser page of the Google stand-in.
+// The account chooser page of the Google stand-in.
 import type { ServerResponse } from "node:http";
 import { escapeHtml, html, sendPage } from "../html.ts";
 import type { GoogleUser } from "./users.ts";

@@ -1,4 +1,4 @@
-// Owns the controls of the Google stand-in: what a test, or a person with curl, may make happen from outside.
+// The controls of the Google stand-in: what a test, or a person with curl, may make happen from outside.
 import type { ServerResponse } from "node:http";
 import type { JWTPayload } from "jose";
 import {

@@ -1,4 +1,4 @@
-// Owns the Google stand-in's endpoints and how each can fail as a whole.
+// The Google stand-in's endpoints and how each can fail as a whole.
 import type { ServerResponse } from "node:http";
 
 /** How an endpoint can fail as a whole. */

@@ -1,4 +1,4 @@
-// Owns the signing keys of the Google stand-in: RS256, rotated on request, published as a JWKS.
+// The signing keys of the Google stand-in: RS256, rotated on request, published as a JWKS.
 import { type CryptoKey, exportJWK, generateKeyPair, type JWK } from "jose";
 
 export interface SigningKey {

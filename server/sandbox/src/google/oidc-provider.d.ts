@@ -1,4 +1,4 @@
-// Owns the few types of oidc-provider (which ships none) that the Google stand-in uses.
+// The few types of oidc-provider (which ships none) that the Google stand-in uses.
 declare module "oidc-provider" {
   import type { IncomingMessage, ServerResponse } from "node:http";
 

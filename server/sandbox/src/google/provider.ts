@@ -1,4 +1,4 @@
-// Owns the real OpenID provider (oidc-provider, a dev dependency) inside the Google stand-in. Loaded lazily: production never needs it.
+// The real OpenID provider (oidc-provider, a dev dependency) inside the Google stand-in. Loaded lazily: production never needs it.
 import type { OidcContext, Provider } from "oidc-provider";
 import type { KeyRing } from "./keys.ts";
 import type { Users } from "./users.ts";

@@ -1,4 +1,4 @@
-// Owns the Google stand-in as a running server: a real OpenID provider behind a front that can misbehave on request.
+// The Google stand-in as a running server: a real OpenID provider behind a front that can misbehave on request.
 import { randomBytes } from "node:crypto";
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { decodeJwt } from "jose";

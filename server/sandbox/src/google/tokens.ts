@@ -1,4 +1,4 @@
-// Owns the ID tokens the Google stand-in hands out: good ones, and every kind of bad one a test may ask for.
+// The ID tokens the Google stand-in hands out: good ones, and every kind of bad one a test may ask for.
 import { createHmac, randomBytes } from "node:crypto";
 import { exportSPKI, type JWTPayload, SignJWT } from "jose";
 import { type KeyRing, makeKey } from "./keys.ts";

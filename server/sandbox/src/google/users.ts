@@ -1,4 +1,4 @@
-// Owns the people who can sign in at the Google stand-in: a stable `sub` per address, any address welcome.
+// The people who can sign in at the Google stand-in: a stable `sub` per address, any address welcome.
 import { createHash } from "node:crypto";
 
 export interface GoogleUser {

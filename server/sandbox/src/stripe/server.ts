@@ -1,4 +1,4 @@
-// Owns the Stripe stand-in as a running server: it joins the API, the hosted pages, the event delivery and the controls.
+// The Stripe stand-in as a running server: it joins the API, the hosted pages, the event delivery and the controls.
 import type { IncomingMessage, ServerResponse } from "node:http";
 import {
   closeServer,

@@ -1,4 +1,4 @@
-// Owns one API request: authentication, routing, idempotency and the answer, all in one synchronous step.
+// One API request: authentication, routing, idempotency and the answer, all in one synchronous step.
 import { createHash, timingSafeEqual } from "node:crypto";
 import { expand } from "./expand.ts";
 import type { Call, Route } from "./route.ts";

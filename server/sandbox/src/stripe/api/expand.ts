@@ -1,4 +1,4 @@
-// Owns `expand[]`: replacing ids by objects along a path, and adding the lists that answers leave out.
+// `expand[]`: replacing ids by objects along a path, and adding the lists that answers leave out.
 import { list } from "./lists.ts";
 import type { Json, StripeObject } from "../objects/types.ts";
 import { badParam } from "./wire.ts";

@@ -1,4 +1,4 @@
-// Owns cursor lists: newest first, `limit`, `starting_after`, `ending_before` and `created` ranges.
+// Cursor lists: newest first, `limit`, `starting_after`, `ending_before` and `created` ranges.
 import type { Route } from "./route.ts";
 import type { StripeObject } from "../objects/types.ts";
 import { badParam, type Fields } from "./wire.ts";

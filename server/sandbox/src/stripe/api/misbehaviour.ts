@@ -1,4 +1,4 @@
-// Owns how the API goes wrong on request: refusals, broken bodies, silence, and connections cut before or after the work.
+// How the API goes wrong on request: refusals, broken bodies, silence, and connections cut before or after the work.
 import type { ServerResponse } from "node:http";
 import type { ApiAnswer, FailingWork } from "./api.ts";
 

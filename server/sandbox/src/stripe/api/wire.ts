@@ -1,4 +1,4 @@
-// Owns Stripe's wire conventions: bracketed form bodies, typed reading of parameters, and the error envelope.
+// Stripe's wire conventions: bracketed form bodies, typed reading of parameters, and the error envelope.
 import type { Metadata } from "../objects/types.ts";
 
 export type FormValue = string | FormMap;

@@ -1,4 +1,4 @@
-// Owns what the billing clock makes happen: renewals, retries, ends, and the phases of schedules, each at its own moment.
+// What the billing clock makes happen: renewals, retries, ends, and the phases of schedules, each at its own moment.
 import { cancelNow } from "./canceling.ts";
 import { unfinished } from "../invoices/invoicing.ts";
 import { nextPhaseChange, scheduleOf } from "./phases.ts";

@@ -1,4 +1,4 @@
-// Owns ending a subscription at once, with what the unused time is worth given back when asked for.
+// Ending a subscription at once, with what the unused time is worth given back when asked for.
 import {
   createInvoice,
   customerOf,

@@ -1,4 +1,4 @@
-// Owns the phases of a subscription schedule: which one runs, which comes next, and what entering one changes.
+// The phases of a subscription schedule: which one runs, which comes next, and what entering one changes.
 import { newSubscriptionItem } from "../objects/new-billing.ts";
 import { newPhase, newPhaseItem } from "../objects/new-schedule.ts";
 import type {

@@ -1,4 +1,4 @@
-// Owns the subscription schedules API: create from a subscription, read, list, change phases, release, cancel.
+// The subscription schedules API: create from a subscription, read, list, change phases, release, cancel.
 import type { Call, Route } from "../api/route.ts";
 import { createdRange, page } from "../api/lists.ts";
 import { boundary } from "../state/period.ts";

@@ -1,4 +1,4 @@
-// Owns what a schedule does to its subscription outside of a renewal: a phase in mid-period, a changed one, the end.
+// What a schedule does to its subscription outside of a renewal: a phase in mid-period, a changed one, the end.
 import { closeSchedule, itemsOfPhase, markPhase } from "./phases.ts";
 import { endSubscription } from "./subscribing.ts";
 import type {

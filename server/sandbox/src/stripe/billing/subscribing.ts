@@ -1,4 +1,4 @@
-// Owns the life of a subscription on the billing clock: start, renewal, past due, recovery, end.
+// The life of a subscription on the billing clock: start, renewal, past due, recovery, end.
 import { money } from "../../html.ts";
 import { cardOf } from "../customers/customers.ts";
 import {

@@ -1,4 +1,4 @@
-// Owns the subscriptions API: read, list, change, cancel.
+// The subscriptions API: read, list, change, cancel.
 import type { Call, Route } from "../api/route.ts";
 import { cancelNow } from "./canceling.ts";
 import { createdRange, page } from "../api/lists.ts";

@@ -1,4 +1,4 @@
-// Owns changing a subscription's items: proration, the invoice it makes, its preview, and what a refused payment means.
+// Changing a subscription's items: proration, the invoice it makes, its preview, and what a refused payment means.
 import {
   createInvoice,
   customerOf,

@@ -1,4 +1,4 @@
-// Owns products and prices: the API's create, read, update and list.
+// Products and prices: the API's create, read, update and list.
 import type { Call, Route } from "../api/route.ts";
 import { createdRange, page } from "../api/lists.ts";
 import { newPrice, newProduct } from "../objects/new-catalog.ts";

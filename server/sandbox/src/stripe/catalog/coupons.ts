@@ -1,4 +1,4 @@
-// Owns coupons and the promotion codes people type for them.
+// Coupons and the promotion codes people type for them.
 import type { Call, Route } from "../api/route.ts";
 import { page } from "../api/lists.ts";
 import { newCoupon, newPromotionCode } from "../objects/new-catalog.ts";

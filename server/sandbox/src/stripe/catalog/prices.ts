@@ -1,4 +1,4 @@
-// Owns which prices may be sold: an archived one is refused wherever a price is newly chosen.
+// Which prices may be sold: an archived one is refused wherever a price is newly chosen.
 import { ENDED } from "../billing/subscribing.ts";
 import type { Price } from "../objects/types.ts";
 import { apiError } from "../api/wire.ts";

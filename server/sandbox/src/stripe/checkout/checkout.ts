@@ -1,4 +1,4 @@
-// Owns the checkout sessions API: create, read, list, expire.
+// The checkout sessions API: create, read, list, expire.
 import type { Call, Route } from "../api/route.ts";
 import { addProduct, readCurrency, readRecurring, readUnitAmount } from "../catalog/catalog.ts";
 import { createdRange, page } from "../api/lists.ts";

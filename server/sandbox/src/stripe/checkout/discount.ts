@@ -1,4 +1,4 @@
-// Owns what a coupon takes off.
+// What a coupon takes off.
 import type { Coupon } from "../objects/types.ts";
 
 /** What a coupon takes off `amount` (minor units), never more than the amount. */

@@ -1,4 +1,4 @@
-// Owns the hosted checkout page: what a person sees and clicks to pay, fail, pay later, use a code, or go back.
+// The hosted checkout page: what a person sees and clicks to pay, fail, pay later, use a code, or go back.
 import { html, type Html, money, originOf, redirect, sendPage } from "../../html.ts";
 import type { PageRequest } from "../../http.ts";
 import type { ServerResponse } from "node:http";

@@ -1,4 +1,4 @@
-// Owns what happens to a checkout session: a discount, a payment, a refusal, a late settlement, the end of its time.
+// What happens to a checkout session: a discount, a payment, a refusal, a late settlement, the end of its time.
 import { addCustomer } from "../customers/customers.ts";
 import { discountOn } from "./discount.ts";
 import {

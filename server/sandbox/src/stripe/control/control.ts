@@ -1,4 +1,4 @@
-// Owns the typed in-process controls of the Stripe stand-in: what a test or a person may make happen from outside.
+// The typed in-process controls of the Stripe stand-in: what a test or a person may make happen from outside.
 import { expireIfDue, expireSession, paySession, settleSession } from "../checkout/paying.ts";
 import { successUrl } from "../checkout/page.ts";
 import type { Deliverer, DeliveryMisbehaviour } from "../events/delivery.ts";

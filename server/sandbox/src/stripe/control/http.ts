@@ -1,4 +1,4 @@
-// Owns the control API under `/_sandbox/*`: the same controls as in the process, for curl, for the page's forms, for other people's tests.
+// The control API under `/_sandbox/*`: the same controls as in the process, for curl, for the page's forms, for other people's tests.
 import type { ServerResponse } from "node:http";
 import { z } from "zod";
 import { redirect } from "../../html.ts";

@@ -1,4 +1,4 @@
-// Owns the merchant's commands of the control API, for curl and for other people's tests.
+// The merchant's commands of the control API, for curl and for other people's tests.
 import { z } from "zod";
 import type { StripeControl } from "./control.ts";
 

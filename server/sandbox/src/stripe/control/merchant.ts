@@ -1,4 +1,4 @@
-// Owns what a merchant does in Stripe's dashboard behind an app's back: moves, credits, adjustments, deletions.
+// What a merchant does in Stripe's dashboard behind an app's back: moves, credits, adjustments, deletions.
 import { moveBalance } from "../customers/balance.ts";
 import { cancelNow } from "../billing/canceling.ts";
 import { type CreditWish, issueCreditNote, voidCreditNote } from "../invoices/crediting.ts";

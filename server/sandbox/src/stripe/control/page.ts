@@ -1,4 +1,4 @@
-// Owns the sandbox's own page at `/`: what there is, what was sent, and buttons to make things happen.
+// The sandbox's own page at `/`: what there is, what was sent, and buttons to make things happen.
 import type { ServerResponse } from "node:http";
 import { type Html, html, moment, money, sendPage } from "../../html.ts";
 import type { StripeControl } from "./control.ts";

@@ -1,4 +1,4 @@
-// Owns the customer's balance: every change of it is a transaction, and the API to read and make them.
+// The customer's balance: every change of it is a transaction, and the API to read and make them.
 import type { Call, Route } from "../api/route.ts";
 import { page } from "../api/lists.ts";
 import type { Customer, Json, Metadata } from "../objects/types.ts";

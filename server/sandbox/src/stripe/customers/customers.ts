@@ -1,4 +1,4 @@
-// Owns customers and their saved cards.
+// Customers and their saved cards.
 import type { Call, Route } from "../api/route.ts";
 import { moveBalance } from "./balance.ts";
 import { createdRange, page } from "../api/lists.ts";

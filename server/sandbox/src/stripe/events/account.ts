@@ -1,4 +1,4 @@
-// Owns the account's own endpoints: who it is, its balance, its events and its webhook endpoints.
+// The account's own endpoints: who it is, its balance, its events and its webhook endpoints.
 import type { Call, Route } from "../api/route.ts";
 import type { EventLog } from "./events.ts";
 import { createdRange, page } from "../api/lists.ts";

@@ -1,4 +1,4 @@
-// Owns sending events to webhook endpoints: signature, timeout, retries with backoff, and misdelivery on request.
+// Sends events to webhook endpoints: signature, timeout, retries with backoff, and misdelivery on request.
 import { createHmac } from "node:crypto";
 import type { Delivery, EventLog, LoggedEvent } from "./events.ts";
 import { createSendQueue, type SendQueue } from "./send-queue.ts";

@@ -1,4 +1,4 @@
-// Owns the event log: what Stripe would announce, in order, bounded, with each event's delivery state.
+// The event log: what Stripe would announce, in order, bounded, with each event's delivery state.
 import type { Json, StripeEvent, StripeObject, WebhookEndpoint } from "../objects/types.ts";
 import { previousAttributes, type RequestStamp } from "../state/world.ts";
 

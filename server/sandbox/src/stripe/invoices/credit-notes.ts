@@ -1,4 +1,4 @@
-// Owns the credit notes API: create, preview, read, list, change, void.
+// The credit notes API: create, preview, read, list, change, void.
 import type { Call, Route } from "../api/route.ts";
 import { type CreditWish, issueCreditNote, planCreditNote, voidCreditNote } from "./crediting.ts";
 import { createdRange, list, page } from "../api/lists.ts";

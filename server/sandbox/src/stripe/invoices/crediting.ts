@@ -1,4 +1,4 @@
-// Owns what a credit note does: it lowers an open invoice, or gives a paid one back as refund, balance, or elsewhere.
+// What a credit note does: it lowers an open invoice, or gives a paid one back as refund, balance, or elsewhere.
 import { moveBalance } from "../customers/balance.ts";
 import { customerOf, lowerDue, raiseDue } from "./invoicing.ts";
 import { chargeOf, createRefund } from "../payments/refunds.ts";

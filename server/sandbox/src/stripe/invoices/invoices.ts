@@ -1,4 +1,4 @@
-// Owns the invoices API: read, list, lines, pay, void, preview, and the payments tied to them.
+// The invoices API: read, list, lines, pay, void, preview, and the payments tied to them.
 import type { Call, Route } from "../api/route.ts";
 import { balanceShare, customerOf, makeLines, voidInvoice } from "./invoicing.ts";
 import { createdRange, page } from "../api/lists.ts";

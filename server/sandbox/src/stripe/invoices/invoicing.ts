@@ -1,4 +1,4 @@
-// Owns the life of an invoice: draft, finalised, tried, paid or failed, and the dunning that follows.
+// The life of an invoice: draft, finalised, tried, paid or failed, and the dunning that follows.
 import { cardOf } from "../customers/customers.ts";
 import { discountOn } from "../checkout/discount.ts";
 import { moveBalance } from "../customers/balance.ts";

@@ -1,4 +1,4 @@
-// Owns pending invoice items: prorations and single charges that wait for a subscription's or customer's next invoice.
+// Pending invoice items: prorations and single charges that wait for a subscription's or customer's next invoice.
 import type { Customer } from "../objects/types.ts";
 import type { InvoiceLine, Subscription } from "../objects/types-billing.ts";
 import type { InvoiceItem } from "../objects/types-credit.ts";

@@ -1,4 +1,4 @@
-// Owns freshly made subscriptions and their items, with every field of the real API.
+// Freshly made subscriptions and their items, with every field of the real API.
 import type { Json, Metadata, Price } from "./types.ts";
 import type { Subscription, SubscriptionItem } from "./types-billing.ts";
 

@@ -1,4 +1,4 @@
-// Owns freshly made customers, products, prices, coupons, promotion codes and payment methods, with every field of the real API.
+// Freshly made customers, products, prices, coupons, promotion codes and payment methods, with every field of the real API.
 import type {
   Coupon,
   Customer,

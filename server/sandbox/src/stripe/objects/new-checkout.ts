@@ -1,4 +1,4 @@
-// Owns freshly made checkout sessions and their lines, with every field of the real API.
+// Freshly made checkout sessions and their lines, with every field of the real API.
 import type { CheckoutLine, CheckoutSession, Price } from "./types.ts";
 
 /** One line of a checkout session. */

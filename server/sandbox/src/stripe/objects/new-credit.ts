@@ -1,4 +1,4 @@
-// Owns freshly made credit notes and their lines, with every field of the real API.
+// Freshly made credit notes and their lines, with every field of the real API.
 import type { Metadata, StripeObject } from "./types.ts";
 import type { Invoice } from "./types-billing.ts";
 import type { CreditNote } from "./types-credit.ts";

@@ -1,4 +1,4 @@
-// Owns freshly made invoices, their lines and payments, with every field of the real API.
+// Freshly made invoices, their lines and payments, with every field of the real API.
 import type { Metadata, Customer, Price } from "./types.ts";
 import type {
   BillingReason,

@@ -1,4 +1,4 @@
-// Owns freshly made payment intents, charges, refunds and disputes, with every field of the real API.
+// Freshly made payment intents, charges, refunds and disputes, with every field of the real API.
 import { EMPTY_ADDRESS } from "./new-catalog.ts";
 import type { Charge, Dispute, Metadata, PaymentIntent, Refund } from "./types.ts";
 

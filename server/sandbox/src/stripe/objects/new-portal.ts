@@ -1,4 +1,4 @@
-// Owns freshly made portal configurations and sessions, with every field of the real API.
+// Freshly made portal configurations and sessions, with every field of the real API.
 import type { Metadata, PortalConfiguration, PortalFeatures, PortalSession } from "./types.ts";
 
 /** A configuration that offers nothing. */

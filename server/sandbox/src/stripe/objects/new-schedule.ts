@@ -1,4 +1,4 @@
-// Owns freshly made subscription schedules and their phases, with every field of the real API.
+// Freshly made subscription schedules and their phases, with every field of the real API.
 import type { Metadata } from "./types.ts";
 import type { SchedulePhase, SchedulePhaseItem, SubscriptionSchedule } from "./types-billing.ts";
 

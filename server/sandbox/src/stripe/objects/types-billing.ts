@@ -1,4 +1,4 @@
-// Owns the shapes of what bills by the period: subscriptions, their schedules, invoices and what ties them to payments.
+// The shapes of what bills by the period: subscriptions, their schedules, invoices and what ties them to payments.
 import type { Json, Metadata, Price, StripeObject } from "./types.ts";
 
 export interface SubscriptionItem extends StripeObject {

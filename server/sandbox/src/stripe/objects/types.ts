@@ -1,4 +1,4 @@
-// Owns the shapes of the objects the Stripe stand-in keeps: the fields it reads or changes are named, the rest is plain JSON.
+// The shapes of the objects the Stripe stand-in keeps: the fields it reads or changes are named, the rest is plain JSON.
 
 export type Json =
   | string

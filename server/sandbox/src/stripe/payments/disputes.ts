@@ -1,4 +1,4 @@
-// Owns disputes: opened, won and lost by control, read by the API.
+// Disputes: opened, won and lost by control, read by the API.
 import type { Route } from "../api/route.ts";
 import { listOfPayments } from "../api/lists.ts";
 import { newDispute } from "../objects/new-payment.ts";

@@ -1,4 +1,4 @@
-// Owns taking money: payment intents, their charges, and the receipts and ledger ids that go with them.
+// Taking money: payment intents, their charges, and the receipts and ledger ids that go with them.
 import type { Route } from "../api/route.ts";
 import { cardOf } from "../customers/customers.ts";
 import { createdRange, page } from "../api/lists.ts";

@@ -1,4 +1,4 @@
-// Owns refunds: full, partial, pending, failing, by the API and by control.
+// Refunds: full, partial, pending, failing, by the API and by control.
 import type { Call, Route } from "../api/route.ts";
 import { listOfPayments } from "../api/lists.ts";
 import { newRefund } from "../objects/new-payment.ts";

@@ -1,4 +1,4 @@
-// Owns what a person may do in the billing portal: only what the session's configuration offers.
+// What a person may do in the billing portal: only what the session's configuration offers.
 import { cancelNow } from "../billing/canceling.ts";
 import { closeSchedule, phaseOf } from "../billing/phases.ts";
 import { boundary } from "../state/period.ts";

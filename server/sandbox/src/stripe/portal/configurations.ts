@@ -1,4 +1,4 @@
-// Owns the portal configurations API: create, read, list, update; and the default one a merchant saves in the dashboard.
+// The portal configurations API: create, read, list, update; and the default one a merchant saves in the dashboard.
 import type { Call, Route } from "../api/route.ts";
 import { page } from "../api/lists.ts";
 import { NO_FEATURES, newPortalConfiguration, SAVED_FEATURES } from "../objects/new-portal.ts";

@@ -1,4 +1,4 @@
-// Owns the billing portal: its API and its hosted page (cancel, resume, card, plan, invoices).
+// The billing portal: its API and its hosted page (cancel, resume, card, plan, invoices).
 import type { ServerResponse } from "node:http";
 import { type Html, html, moment, money, originOf, redirect, sendPage } from "../../html.ts";
 import type { PageRequest } from "../../http.ts";

@@ -1,4 +1,4 @@
-// Owns billing periods: whole intervals counted from the anchor, so that month ends and leap days never drift.
+// Billing periods: whole intervals counted from the anchor, so that month ends and leap days never drift.
 import type { Recurring } from "../objects/types.ts";
 
 const DAY_SECONDS = 86_400;

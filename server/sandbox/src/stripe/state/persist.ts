@@ -1,4 +1,4 @@
-// Owns keeping the sandbox's state in a file: written behind, replaced atomically, read at the start.
+// Keeps the sandbox's state in a file: written behind, replaced atomically, read at the start.
 import { existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { rename, writeFile } from "node:fs/promises";
 import { join } from "node:path";

@@ -1,4 +1,4 @@
-// Owns the state of the Stripe stand-in: the tables, ids, both clocks, and how a change becomes an event.
+// The state of the Stripe stand-in: the tables, ids, both clocks, and how a change becomes an event.
 import { randomInt } from "node:crypto";
 import type {
   Charge,
