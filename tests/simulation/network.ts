@@ -1,7 +1,20 @@
 // Owns the way of events from Stripe to a server: some are told twice, late, under another id, or never; what is not
 // taken is told again for three days.
 import type { LoggedEvent } from "../../server/sandbox/src/stripe/events/events.ts";
-import type { World } from "./world.ts";
+import type { Stage } from "./process.ts";
+import type { Answer, SimulatedServer } from "./server.ts";
+import type { Store } from "./store.ts";
+import type { SimulatedStripe } from "./stripe.ts";
+
+/** What the network needs of the world around it. */
+interface Surroundings extends Pick<Stage, "scheduler" | "faults"> {
+  readonly store: Store;
+  readonly stripe: SimulatedStripe;
+  ask<T>(what: string, work: (server: SimulatedServer) => Promise<T>): Promise<Answer<T>>;
+  launch(work: () => Promise<void>): void;
+  broke(what: string): void;
+  note(line: string): void;
+}
 
 /** Telling of events. */
 export interface Network {
@@ -23,7 +36,7 @@ const RETRY_MS = [60_000, 600_000, 3_600_000, 6 * 3_600_000, 24 * 3_600_000, 40 
 const OVERDUE_MS = 86_400_000;
 
 /** A network that tells `world`'s servers. */
-export function createNetwork(world: World): Network {
+export function createNetwork(world: Surroundings): Network {
   const { scheduler, faults, store } = world;
   /** When each event that nobody has taken was announced. */
   const untold = new Map<string, number>();

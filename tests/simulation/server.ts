@@ -28,6 +28,14 @@ export interface SimulatedServer {
   readonly jobs: JobRunner;
 }
 
+/** What somebody heard of what they asked for. */
+export type Answer<T> =
+  | { readonly kind: "done"; readonly value: T }
+  /** A refusal: nothing has happened. */
+  | { readonly kind: "refused"; readonly code: string }
+  /** Nobody knows: the server died, or cannot say. */
+  | { readonly kind: "unknown" };
+
 /** What the processes share: the database, Redis, Stripe. */
 export interface Shared {
   readonly database: Database;

@@ -8,19 +8,11 @@ import { createLife, type Stage } from "./process.ts";
 import type { Random } from "./random.ts";
 import { createRedis } from "./redis.ts";
 import type { Scheduler } from "./scheduler.ts";
-import { type SimulatedServer, startServer } from "./server.ts";
+import { type Answer, type SimulatedServer, startServer } from "./server.ts";
 import type { Store } from "./store.ts";
 import { createStripe, type SimulatedStripe } from "./stripe.ts";
 import { running } from "./surroundings.ts";
 import { brief, type Trace } from "./trace.ts";
-
-/** What somebody heard of what they asked for. */
-export type Answer<T> =
-  | { readonly kind: "done"; readonly value: T }
-  /** A refusal: nothing has happened. */
-  | { readonly kind: "refused"; readonly code: string }
-  /** Nobody knows: the server died, or cannot say. */
-  | { readonly kind: "unknown" };
 
 /** One world. */
 export interface World extends Stage {
