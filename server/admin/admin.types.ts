@@ -12,16 +12,6 @@ export type AdminOutput<Name extends keyof typeof adminContract> = z.output<
 /** One user as administrators see them. */
 export type UserLine = AdminOutput<"users">["users"][number];
 
-/** What an administrator asked to be refunded. */
-export interface RefundRequest {
-  readonly paymentId: string;
-  /** Left out: all that is not refunded yet. */
-  readonly amountMinorUnits?: number | undefined;
-  readonly idempotencyKey: string;
-  readonly reason?: string | undefined;
-  readonly actorId: string;
-}
-
 /** Who asked, for the audit line. */
 export interface Actor {
   readonly actorId: string;

@@ -1,7 +1,8 @@
 // What administration needs of the payment service and the database.
 import type { Role } from "../../shared/src/auth.ts";
 import type { AdjustOperation } from "../ledger/ports.ts";
-import type { AdminInput, AdminOutput, AuditLine, RefundRequest, UserLine } from "./admin.types.ts";
+import type { RefundOrder } from "../payment/payment.types.ts";
+import type { AdminInput, AdminOutput, AuditLine, UserLine } from "./admin.types.ts";
 
 /** The payment service's side of administration. */
 export interface AdminPayments {
@@ -9,7 +10,7 @@ export interface AdminPayments {
    * Refunds at Stripe and takes the credits back.
    * Throws NOT_FOUND, CONFLICT (not refundable), VALIDATION_FAILED, IDEMPOTENCY_CONFLICT, PAYMENT_PROVIDER_ERROR.
    */
-  refundPayment(request: RefundRequest): Promise<AdminOutput<"refundPayment">>;
+  refundPayment(order: RefundOrder): Promise<AdminOutput<"refundPayment">>;
   /** Stripe events, newest first. VALIDATION_FAILED for a forged cursor. */
   listEvents(filter: AdminInput<"events">): Promise<AdminOutput<"events">>;
   /** Handles one stored event again, whatever its state; NOT_FOUND. */

@@ -3,6 +3,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { runEvent } from "../../shared/src/ai.ts";
 import type { OutputPage, RunOutput } from "../kv/ports.ts";
 import { AppError } from "../lib/errors.ts";
+import { createWaiter } from "../lib/waiter.ts";
 import type { EndedRun, Run, RunTimings, TrackedRunEvent } from "./ai.types.ts";
 import { eventId, foreignEventId, seqOfEventId } from "./event-ids.ts";
 import type { RunStore } from "./ports.ts";
@@ -143,31 +144,4 @@ function announce({ output, timings }: ReadDeps, runId: string, signal: AbortSig
   }
   void loop();
   return { end: () => over.abort() };
-}
-
-/** A wait that an appended event or the end of the request cuts short. A wake-up between two waits is not lost. */
-function createWaiter(signal: AbortSignal) {
-  let woken = false;
-  let resume: (() => void) | null = null;
-  const wake = () => {
-    woken = true;
-    resume?.();
-  };
-  signal.addEventListener("abort", wake);
-  return {
-    wake,
-    close: () => signal.removeEventListener("abort", wake),
-    async wait(ms: number): Promise<void> {
-      if (!woken && !signal.aborted) {
-        let timer: NodeJS.Timeout | undefined;
-        await new Promise<void>((resolve) => {
-          resume = resolve;
-          timer = setTimeout(resolve, ms);
-        });
-        clearTimeout(timer);
-        resume = null;
-      }
-      woken = false;
-    },
-  };
 }

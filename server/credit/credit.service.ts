@@ -1,6 +1,7 @@
 // Credits as a person uses them: see them, spend them, look back.
 import type { Feature } from "../../shared/src/features.ts";
 import type { Cache, PubSub } from "../kv/ports.ts";
+import { scopedKey } from "../ledger/idempotency-key.ts";
 import type { Ledger } from "../ledger/ports.ts";
 import type { Logger } from "../lib/logger.ts";
 import { createBalances } from "./balances.ts";
@@ -67,7 +68,8 @@ export function createCreditService(options: CreditDeps): CreditService {
     balance: (userId) => balances.get(userId),
     history: (userId, input) => readHistory(deps.store, userId, input),
     costs: () => prices,
-    spend: (userId, input) => spend(deps, userId, input),
+    spend: (userId, { idempotencyKey, ...input }) =>
+      spend(deps, { ...input, userId, idempotencyKey: scopedKey("user", idempotencyKey) }),
     usage: createUsage({ ...deps, balances }),
     onChange: (userId, signal) => live.watch(userId, signal),
     beginCall: (userId, feature, clientSignal) =>

@@ -3,6 +3,7 @@ import type { PubSub } from "../kv/ports.ts";
 import { AppError, isAppError } from "../lib/errors.ts";
 import { CREDIT_CHANNEL } from "../ledger/balance-cache.ts";
 import type { Logger } from "../lib/logger.ts";
+import { createWaiter } from "../lib/waiter.ts";
 import type { Balances } from "./balances.ts";
 import type { LivePosition } from "./credit.types.ts";
 
@@ -47,8 +48,8 @@ async function* watchBalance(
   signal: AbortSignal,
 ): AsyncGenerator<LivePosition, void, void> {
   const pollMs = deps.livePollMs ?? DEFAULT_POLL_MS;
-  const alarm = createAlarm(signal);
-  hub.join(userId, alarm);
+  const waiter = createWaiter(signal);
+  hub.join(userId, waiter);
   try {
     await hub.listening();
     let last: LivePosition | null = null;
@@ -58,11 +59,11 @@ async function* watchBalance(
         last = position;
         yield position;
       }
-      await alarm.sleep(position === null ? RETRY_MS : pollMs * (0.8 + 0.4 * Math.random()));
+      await waiter.wait(position === null ? RETRY_MS : pollMs * (0.8 + 0.4 * Math.random()));
     }
   } finally {
-    hub.leave(userId, alarm);
-    alarm.close();
+    hub.leave(userId, waiter);
+    waiter.close();
   }
 }
 
@@ -127,31 +128,4 @@ async function readPosition(
 
 function isSame(a: LivePosition, b: LivePosition | null): boolean {
   return b !== null && a.credits === b.credits && a.held === b.held && a.seq === b.seq;
-}
-
-/** A sleep that a message or the end of the request cuts short. A message between two sleeps is not lost. */
-function createAlarm(signal: AbortSignal) {
-  let rung = false;
-  let ring: (() => void) | null = null;
-  const wake = () => {
-    rung = true;
-    ring?.();
-  };
-  signal.addEventListener("abort", wake);
-  return {
-    wake,
-    close: () => signal.removeEventListener("abort", wake),
-    async sleep(ms: number): Promise<void> {
-      if (!rung) {
-        let timer: NodeJS.Timeout | undefined;
-        await new Promise<void>((resolve) => {
-          ring = resolve;
-          timer = setTimeout(resolve, ms);
-        });
-        clearTimeout(timer);
-        ring = null;
-      }
-      rung = signal.aborted;
-    },
-  };
 }

@@ -1,12 +1,12 @@
 // Spending the price of a feature at once.
 import type { Feature } from "../../shared/src/features.ts";
-import { scopedKey } from "../ledger/idempotency-key.ts";
+import type { IdempotencyKey } from "../ledger/idempotency-key.ts";
 import type { Ledger } from "../ledger/ports.ts";
 import type { CreditInput, CreditOutput } from "./credit.types.ts";
 import { withPackageSuggestion } from "./package-suggestion.ts";
 import type { PackageSuggestions } from "./ports.ts";
 
-/** Takes the price of `feature`. Throws INSUFFICIENT_CREDITS, IDEMPOTENCY_CONFLICT, SERVICE_UNAVAILABLE. */
+/** Takes the price of a feature; the key carries its scope. Throws INSUFFICIENT_CREDITS, IDEMPOTENCY_CONFLICT, SERVICE_UNAVAILABLE. */
 export async function spend(
   deps: {
     readonly ledger: Ledger;
@@ -14,17 +14,21 @@ export async function spend(
     readonly costs: Readonly<Record<Feature, number>>;
     readonly priceVersion: string;
   },
-  userId: string,
-  { feature, idempotencyKey, metadata }: CreditInput<"spend">,
+  order: {
+    readonly userId: string;
+    readonly feature: Feature;
+    readonly idempotencyKey: IdempotencyKey;
+    readonly metadata?: CreditInput<"spend">["metadata"];
+  },
 ): Promise<CreditOutput<"spend">> {
+  const { feature, metadata, ...rest } = order;
   const result = await withPackageSuggestion(deps.packages, () =>
     deps.ledger.submit({
+      ...rest,
       kind: "spend",
-      userId,
       feature,
       amountCredits: deps.costs[feature],
       priceVersion: deps.priceVersion,
-      idempotencyKey: scopedKey("user", idempotencyKey),
       ...(metadata === undefined ? {} : { metadata }),
     }),
   );

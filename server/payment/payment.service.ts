@@ -1,4 +1,5 @@
 // The payment service: what the `payment` procedures, the webhook, the jobs and the other services ask of it.
+import { paymentContract } from "../../shared/src/payment.ts";
 import type { Ledger } from "../ledger/ports.ts";
 import type { Logger } from "../lib/logger.ts";
 import { createCatalog } from "./catalog/catalog.ts";
@@ -7,7 +8,6 @@ import { createCustomers } from "./checkout/customers.ts";
 import { openCheckout } from "./checkout/open-checkout.ts";
 import { pruneEvents, receiveEvent, replayEvent, retryDueEvents } from "./events/events.ts";
 import { reconcile } from "./events/reconcile.ts";
-import { listPackages, listPlans } from "./catalog/list-offers.ts";
 import type {
   EventReceipt,
   PaymentAdminOutput,
@@ -86,7 +86,7 @@ export interface PaymentService {
   refundPayment(order: RefundOrder): Promise<PaymentAdminOutput<"refundPayment">>;
   /** admin.events, newest first. */
   listEvents: EventTable["list"];
-  /** admin.replayEvent: converges on Stripe's current truth once more. Throws NOT_FOUND. */
+  /** admin.replayEvent: reads Stripe's current object once more. Throws NOT_FOUND. */
   replayEvent(eventId: string): Promise<PaymentAdminOutput<"replayEvent">>;
   /** Id of the smallest active package of at least `shortfallCredits`, else of the largest; null when there is none. */
   suggestPackage(shortfallCredits: number): Promise<string | null>;
@@ -109,13 +109,17 @@ export interface PaymentService {
   syncCatalog(): Promise<readonly string[]>;
 }
 
+// What the contract does not name is left out: price ids, and what is not sold any more.
+const packagesOutput = paymentContract.packages.output;
+const plansOutput = paymentContract.plans.output;
+
 /** Returns the service; nothing is read until it is used. */
 export function createPaymentService(options: PaymentServiceDeps): PaymentService {
   const deps = withState(options);
   const { store, catalog, portal } = deps;
   return {
-    packages: () => listPackages(catalog),
-    plans: () => listPlans(catalog),
+    packages: async () => packagesOutput.parse({ packages: await catalog.packages() }),
+    plans: async () => plansOutput.parse({ plans: await catalog.plans() }),
     suggestPackage: (shortfallCredits) => catalog.suggestPackage(shortfallCredits),
     syncCatalog: async () => [...(await catalog.sync()), await portal.sync()],
     checkout: async (userId, { packageId }) =>

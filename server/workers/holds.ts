@@ -2,6 +2,7 @@
 import { withPackageSuggestion } from "../credit/package-suggestion.ts";
 import type { PackageSuggestions } from "../credit/ports.ts";
 import type { Prices } from "../credit/prices.ts";
+import { spend } from "../credit/spend.ts";
 import { AppError } from "../lib/errors.ts";
 import { keyPrefix, scopedKey } from "../ledger/idempotency-key.ts";
 import type { Ledger } from "../ledger/ports.ts";
@@ -74,29 +75,16 @@ export async function release(
 }
 
 /** Takes the price of a feature at once. Throws as `reserve` does. */
-export async function spendFor(
+export function spendFor(
   deps: Deps,
-  caller: ServiceCaller,
+  { name }: ServiceCaller,
   { userId, feature, idempotencyKey }: WorkersInput<"spend">,
 ): Promise<WorkersOutput<"spend">> {
-  const result = await withPackageSuggestion(deps.packages, () =>
-    deps.ledger.submit({
-      kind: "spend",
-      userId,
-      feature,
-      amountCredits: deps.costs[feature],
-      priceVersion: deps.priceVersion,
-      idempotencyKey: scopedKey("svc", idempotencyKey, caller.name),
-    }),
-  );
-  return {
-    transactionId: result.transactionId ?? "",
+  return spend(deps, {
+    userId,
     feature,
-    charged: result.amountCredits,
-    balance: result.credits,
-    priceVersion: result.priceVersion ?? deps.priceVersion,
-    replayed: result.replayed,
-  };
+    idempotencyKey: scopedKey("svc", idempotencyKey, name),
+  });
 }
 
 async function findHolder(

@@ -9,9 +9,9 @@ export interface Write<T> {
   readonly key: string;
   run(options: CallOptions & { idempotencyKey: string }): Promise<unknown>;
   read(answer: unknown): T;
-  /** Looks at Stripe whether the write happened although its answer was a failure; null when it did not. */
+  /** Finds out whether the write happened although its answer was a failure; null when it did not. */
   find(): Promise<T | null>;
-  /** Looks as well when the key was used with other details. */
+  /** Does so as well when the key was used with other details. */
   readonly findOnReuse?: boolean;
 }
 
