@@ -15,12 +15,20 @@ function plain(address: string): string {
   if (dotted !== undefined) return dotted;
   // Only `::ffff:` has this group; the WHATWG parser knows the address under every other spelling.
   if (!/ffff:/i.test(unzoned) || !isIPv6(unzoned)) return unzoned;
-  const mapped = /^\[::ffff:([0-9a-f]{1,4}):([0-9a-f]{1,4})\]$/.exec(
-    new URL(`http://[${unzoned}]`).hostname,
-  );
-  if (mapped === null) return unzoned;
-  const bits = Number.parseInt(mapped[1] ?? "", 16) * 65_536 + Number.parseInt(mapped[2] ?? "", 16);
-  return [bits >>> 24, (bits >>> 16) & 255, (bits >>> 8) & 255, bits & 255].join(".");
+  return embedded(unzoned, MAPPED) ?? unzoned;
+}
+
+/** IPv4 in IPv6, as the WHATWG URL parser spells it. */
+const MAPPED = /^\[::ffff:([0-9a-f]{1,4}):([0-9a-f]{1,4})\]$/;
+/** The well-known prefix of translators from IPv4 to IPv6 (RFC 6052 2.1); zeros of the first half are left out. */
+const TRANSLATED = /^\[64:ff9b::(?:([0-9a-f]{1,4}):)?([0-9a-f]{1,4})\]$/;
+
+/** The IPv4 address inside an IPv6 one of this form, dotted; null when it has another. */
+function embedded(ipv6: string, form: RegExp): string | null {
+  const found = form.exec(new URL(`http://[${ipv6}]`).hostname);
+  if (found === null) return null;
+  const [high, low] = [found[1] ?? "0", found[2] ?? "0"].map((group) => Number.parseInt(group, 16));
+  return [high, low].flatMap((group = 0) => [group >> 8, group & 255]).join(".");
 }
 
 /** The one rule about proxies: for the client's address and for connections. */
@@ -56,10 +64,15 @@ export function createClientAddress(
   };
 }
 
-/** The key an address is counted under: IPv4 whole, IPv6 by /64, since one subscriber holds at least that much. */
+/**
+ * The key an address is counted under: IPv4 whole, IPv6 by /64, since one subscriber holds at least that much. Behind a
+ * translator every IPv4 client comes from one /64, so there the address inside counts.
+ */
 export function addressKey(address: string): string {
   const client = plain(address).toLowerCase();
   if (!isIPv6(client)) return client;
+  const translated = embedded(client, TRANSLATED);
+  if (translated !== null) return translated;
   const [head = "", tail = ""] = client.split("::");
   const before = head === "" ? [] : head.split(":");
   const after = tail === "" ? [] : tail.split(":");

@@ -1,4 +1,3 @@
-// Owns the proof of who a client is taken for: the hops believed, and the key an address is counted under.
 import { IncomingMessage } from "node:http";
 import { Socket } from "node:net";
 import { expect, test } from "vitest";
@@ -37,9 +36,18 @@ test.each([
   ["10.0.0.0/8,fd00::/8", "fd00::9", "9.9.9.9, 1.1.1.1, ::ffff:a01:203", "1.1.1.1"],
   ["10.0.0.7", "10.0.0.7", "1.1.1.1, 10.0.0.8", "10.0.0.8"],
   [3, "10.0.0.1", Array(200).fill("1.1.1.1").join(","), "1.1.1.1"],
+  ["loopback", "127.0.0.1", "evil", "127.0.0.1"],
+  ["loopback", "127.0.0.1", "", "127.0.0.1"],
+  ["loopback", "127.0.0.1", "::ffff:999.1.1.1", "127.0.0.1"],
+  ["loopback", "127.0.0.1", "1.1.1.1:443", "127.0.0.1"],
+  ["loopback", "127.0.0.1%lo", "1.1.1.1", "1.1.1.1"],
   ["uniquelocal,loopback", "127.0.0.1", "1.1.1.1, 192.168.0.5, fd00::1", "1.1.1.1"],
 ] as const)("trust %s, socket %s, X-Forwarded-For %s: %s", (trust, socket, forwarded, client) => {
   expect(createClientAddress(trust)(from(socket, forwarded))).toBe(client);
+});
+
+test("a client that has gone has the address of nobody", () => {
+  expect(createClientAddress(false)(new IncomingMessage(new Socket()))).toBe("0.0.0.0");
 });
 
 test.each([
@@ -60,6 +68,26 @@ test.each([
   ["::ffff:0:1", "0.0.0.1"],
   ["::ffff:0:203.0.113.60", "0:0:0:0::/64"],
   ["64:ffff::1", "64:ffff:0:0::/64"],
+  ["64:ff9b::cb00:713c", "203.0.113.60"],
+  ["64:FF9B::203.0.113.60", "203.0.113.60"],
+  ["64:ff9b:0:0:0:0:cb00:713c", "203.0.113.60"],
+  ["0064:ff9b::7", "0.0.0.7"],
+  ["64:ff9b:1::cb00:713c", "64:ff9b:1:0::/64"],
+  ["64:ff9b::1:cb00:713c", "64:ff9b:0:0::/64"],
+  ["::ffff:cb00:713c%eth0", "203.0.113.60"],
+  [" ::ffff:cb00:713c\t", "203.0.113.60"],
+  ["::ffff:0cb0:0001", "12.176.0.1"],
+  ["::ffff:ffff:ffff", "255.255.255.255"],
+  ["::FFFF:203.0.113.60", "203.0.113.60"],
+  ["1::ffff:203.0.113.60", "1:0:0:0::/64"],
+  ["::ffff:cb00:713c:1", "0:0:0:0::/64"],
+  ["::1:ffff:cb00:713c", "0:0:0:0::/64"],
+  ["1:2:3::4", "1:2:3:0::/64"],
+  ["1:2:3:4:5::", "1:2:3:4::/64"],
+  ["::2:3:4:5:6:7:8", "0:2:3:4::/64"],
+  ["::", "0:0:0:0::/64"],
+  ["2001:db8::ffff:1", "2001:db8:0:0::/64"],
+  ["not an address", "not an address"],
 ])("%s counts as %s", (address, key) => {
   expect(addressKey(address)).toBe(key);
 });

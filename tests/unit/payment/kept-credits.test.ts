@@ -1,4 +1,3 @@
-// Owns the proof that no sequence of invoices and money back keeps more credits than the money that stayed buys.
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { addMonths } from "../../../server/payment/catalog/billing-months.ts";
@@ -9,8 +8,10 @@ import {
 } from "../../../server/payment/catalog/invoice-credits.ts";
 import {
   creditsToReturn,
+  decodeLines,
   encodeLines,
   type KeptPayment,
+  paidInAll,
   takenTargets,
 } from "../../../server/payment/catalog/kept-credits.ts";
 
@@ -128,5 +129,111 @@ describe("kept credits", () => {
       }),
       { numRuns: 1_000 },
     );
+  });
+});
+
+describe("stored lines", () => {
+  it("come back as they were, and none stay none", () => {
+    const lines = [{ ...line({ tier: 1, quantity: 3 }, 0.5, -1), quantity: 3 }];
+    const kept = { anchor: start, lines };
+    expect(decodeLines(encodeLines(kept))).toEqual(kept);
+    expect(decodeLines(null)).toBeNull();
+  });
+
+  it("of before quantities are for one, and nothing malformed is read", () => {
+    const old = encodeLines({ anchor: start, lines: [line({ tier: 0, quantity: 1 }, 1, 1)] });
+    expect(decodeLines(old)?.lines[0]?.quantity).toBe(1);
+    for (const text of ["{}", old.replace("999", "9.5"), old.replace("month", "week")])
+      expect(() => decodeLines(text)).toThrow();
+  });
+});
+
+describe("what is taken back", () => {
+  const payment = { amount: 999, total: 999, creditsPurchased: 500 };
+  const back = { refunded: 0, credited: 0, disputed: 0 };
+
+  it("is the share of refunds and credit notes together, and of a dispute what is left of its own", () => {
+    expect(takenTargets(payment, back)).toEqual({ byRefunds: 0, byDisputes: 0 });
+    expect(takenTargets(payment, { ...back, refunded: 333 })).toEqual({
+      byRefunds: 166,
+      byDisputes: 0,
+    });
+    expect(takenTargets(payment, { ...back, credited: 333 })).toEqual({
+      byRefunds: 166,
+      byDisputes: 0,
+    });
+    expect(takenTargets(payment, { refunded: 333, credited: 333, disputed: 333 })).toEqual({
+      byRefunds: 333,
+      byDisputes: 167,
+    });
+    expect(takenTargets(payment, { ...back, disputed: 999 })).toEqual({
+      byRefunds: 0,
+      byDisputes: 500,
+    });
+  });
+
+  it("is measured against the whole invoice where a customer balance paid a part of it", () => {
+    expect(paidInAll({ amount: 499, total: 999 })).toBe(999);
+    expect(paidInAll({ amount: 999, total: null })).toBe(999);
+    // A balance owed from before was collected with it.
+    expect(paidInAll({ amount: 1_200, total: 999 })).toBe(1_200);
+    const half = { ...payment, amount: 499 };
+    expect(takenTargets(half, { ...back, refunded: 499 }).byRefunds).toBe(249);
+  });
+});
+
+describe("credits to return", () => {
+  const basic = paid([line({ tier: 0, quantity: 1 }, 1, 1)], [0, 0, 0]);
+  const long = new Date("2100-01-01T00:00:00Z");
+
+  it("are none while nothing was given back, whatever was refunded", () => {
+    expect(creditsToReturn([], long)).toBe(0);
+    expect(creditsToReturn([basic], long)).toBe(0);
+    const refunded = paid([line({ tier: 2, quantity: 1 }, 1, 1)], [60, 0, 0]);
+    expect(creditsToReturn([basic, refunded], long)).toBe(0);
+  });
+
+  it("are what an invoice gives back in all, and never more than was given", () => {
+    const down = paid(
+      [line({ tier: 2, quantity: 1 }, 1, -1), line({ tier: 0, quantity: 1 }, 1, 1)],
+      [0, 0, 0],
+    );
+    const team = paid([line({ tier: 2, quantity: 1 }, 1, 1)], [0, 0, 0]);
+    expect(down.creditsWorth).toBe(-4_500);
+    expect(creditsToReturn([team, down], long)).toBe(4_500);
+    // Already taken by a refund: what is left is less than what is to be given back.
+    const back = { ...team, refundedAmount: team.amount, refundedCredits: 5_000 };
+    expect(creditsToReturn([back, down], long)).toBe(4_500);
+    const taken = { ...back, disputedCredits: 0 };
+    expect(creditsToReturn([taken], long)).toBe(0);
+  });
+
+  it("of a payment from before its worth and lines were kept are by its credits alone", () => {
+    const old = { ...basic, creditsWorth: null, invoiceLines: null };
+    expect(creditsToReturn([old], long)).toBe(0);
+    const halfBack = { ...old, refundedAmount: 500, refundedCredits: 250 };
+    expect(creditsToReturn([halfBack], long)).toBe(0);
+    const negative = { ...basic, creditsWorth: -100, creditsPurchased: 0, invoiceLines: null };
+    expect(creditsToReturn([basic, negative], long)).toBe(100);
+  });
+
+  it("of a year that became months go month by month with the months they take the place of", () => {
+    const year = (sign: 1 | -1): PaidLine => ({
+      ...line({ tier: 0, quantity: 1 }, 1, 1),
+      amount: sign * 9_990,
+      unitAmount: 9_990,
+      interval: "year",
+      periodStart: start,
+      periodEnd: addMonths(start, 12),
+    });
+    // Three months of the year are granted when all of it is given back and one month is bought instead.
+    const granted = { ...paid([year(1)], [0, 0, 0]), creditsPurchased: 1_500 };
+    const month = paid([year(-1), line({ tier: 0, quantity: 1 }, 1, 1)], [0, 0, 0]);
+    expect(month.creditsWorth).toBe(-5_500);
+    const given = granted.creditsPurchased + month.creditsPurchased;
+    const kept = (upTo: Date): number => given - creditsToReturn([granted, month], upTo);
+    // The month that was bought is all that stays, once the months granted so far have gone with the year's.
+    expect(kept(addMonths(start, 2))).toBe(500);
+    expect(kept(long)).toBeLessThanOrEqual(500);
   });
 });
