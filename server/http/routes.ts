@@ -45,20 +45,26 @@ export function createRoutes(deps: RoutesDeps): Express {
   });
   app.get("/ready", (request, response) => sendReadiness(deps, request, response));
   app.get("/metrics", (request, response) => sendMetrics(deps, request, response));
+  for (const path of ["/health", "/ready", "/metrics"])
+    app.all(path, named(path), (request, response) =>
+      sendNotAllowed(request, response, "GET, HEAD"),
+    );
   app.use(createDocs(createOpenApi(new URL(deps.config.google.callbackUrl).origin)));
   app.use("/api/payment/webhook", named("/api/payment/webhook"));
   app.post(
     "/api/payment/webhook",
     createStripeWebhook({ ...deps, payment: deps.services.payment }),
   );
+  app.all("/api/payment/webhook", async (request, response) => {
+    await countAnonymous(deps, request, response);
+    sendNotAllowed(request, response, "POST");
+  });
   app.use("/api/auth/google/callback", named("/api/auth/google/callback"));
   app.use("/api/auth/google", named("/api/auth/google"));
   app.use(createSignInRoutes(deps));
   app.use(deps.rest);
   app.use("/api/", async (request, response, next) => {
-    deps.assertSameSite(request);
-    const ctx = deps.createContext(request, response);
-    await countCall(ctx, "anonymous", ctx.request.ip);
+    await countAnonymous(deps, request, response);
     next();
   });
   app.use((request, response) => {
@@ -75,6 +81,22 @@ function createExpress(): Express {
   app.set("query parser", "simple");
   app.enable("case sensitive routing");
   return app;
+}
+
+async function countAnonymous(
+  deps: RoutesDeps,
+  request: Request,
+  response: Response,
+): Promise<void> {
+  deps.assertSameSite(request);
+  const ctx = deps.createContext(request, response);
+  await countCall(ctx, "anonymous", ctx.request.ip);
+}
+
+/** The path is there; the method is not one of its `methods`. */
+function sendNotAllowed(request: Request, response: Response, methods: string): void {
+  response.setHeader("Allow", methods);
+  sendError(request, response, { statusCode: 405 });
 }
 
 async function sendReadiness(

@@ -240,6 +240,8 @@ export interface StripePort {
       scheduleId: string;
       startsAt: Date;
       changeAt: Date;
+      /** The subscription is in a free trial until then: without saying so again the trial would end at once. */
+      isTrial: boolean;
       now: readonly { priceId: string; quantity: number }[];
       after: readonly { priceId: string; quantity: number }[];
     },

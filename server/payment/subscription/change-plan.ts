@@ -6,6 +6,7 @@ import { isRefusal } from "../stripe/errors.ts";
 import { syncWithStripe } from "../sync/sync.ts";
 import { releasePending, scheduleDowngrade } from "./downgrades.ts";
 import {
+  isInTrial,
   kindOfChange,
   type PlanChange,
   type PlanChangeDeps,
@@ -102,7 +103,8 @@ async function checkQuote(
 ): Promise<string> {
   try {
     const { invoice, priceId } = await quotePlanChange(deps, change, prorationDate);
-    if (invoice.amountDue !== change.preview.amountDue) throw stale();
+    const amountDue = isInTrial(change) ? 0 : invoice.amountDue;
+    if (amountDue !== change.preview.amountDue) throw stale();
     return priceId;
   } catch (error) {
     // The period it was shown for is over.

@@ -40,6 +40,7 @@ export async function scheduleDowngrade(stripe: StripePort, order: Downgrade): P
       scheduleId: schedule.id,
       startsAt: runningPhaseStart(schedule, item),
       changeAt: item.currentPeriodEnd,
+      isTrial: subscription.status === "trialing",
       now: subscription.items,
       after: subscription.items.map((it) => (it.id === item.id ? { ...it, priceId } : it)),
     },

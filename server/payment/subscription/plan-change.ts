@@ -57,6 +57,11 @@ export function kindOfChange({
   );
 }
 
+/** Whether nothing has to be paid yet: Stripe then previews the first payment, which a change does not make fall due. */
+export function isInTrial({ subscription }: Pick<PlanChange, "subscription">): boolean {
+  return subscription.status === "trialing";
+}
+
 /** What a change costs now: Stripe's invoice for it. */
 export interface Quote {
   readonly invoice: StripeInvoice;

@@ -3,6 +3,7 @@ import { slicesOf } from "../catalog/invoice-credits.ts";
 import { readPaidLines } from "../catalog/paid-lines.ts";
 import type { PaymentOutput } from "../payment.types.ts";
 import {
+  isInTrial,
   kindOfChange,
   type PlanChangeDeps,
   quotePlanChange,
@@ -29,9 +30,10 @@ export async function previewPlanChange(
     plan: to.id,
     shownAt,
   };
-  if (kind !== "now") {
+  // A trial goes on with the dearer plan; its first payment comes when it ends.
+  if (kind !== "now" || isInTrial(change)) {
     const cost = { amountDue: 0, currency: to.currency };
-    const effectiveAt = kind === "undo" ? new Date(now()) : item.currentPeriodEnd;
+    const effectiveAt = kind === "atRenewal" ? item.currentPeriodEnd : new Date(now());
     return {
       ...cost,
       creditsNow: 0,

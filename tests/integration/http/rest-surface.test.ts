@@ -1,4 +1,3 @@
-// Owns the proof that REST reads its input from path, query, body and headers, streams runs, and refuses in one shape.
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { type SignedIn, startServer, type TestServer } from "../../support/server.ts";
 
@@ -195,6 +194,20 @@ describe("input", () => {
     expect(
       await rest("PATCH", "/api/user", { body: {}, headers: { "content-type": "text/plain" } }),
     ).toMatchObject(refusal(415, "VALIDATION_FAILED"));
+  });
+
+  test.each([
+    ["POST", "/health", "GET, HEAD"],
+    ["DELETE", "/ready", "GET, HEAD"],
+    ["PUT", "/metrics", "GET, HEAD"],
+    ["GET", "/api/payment/webhook", "POST"],
+    ["HEAD", "/api/payment/webhook", "POST"],
+    ["PATCH", "/api/payment/webhook", "POST"],
+  ])("returns 405 for %s %s, with the methods it has", async (method, path, allow) => {
+    const answer = await fetch(`${server.url}${path}`, { method });
+    expect([answer.status, answer.headers.get("allow")]).toEqual([405, allow]);
+    if (method !== "HEAD")
+      expect(await answer.json()).toMatchObject({ success: false, statusCode: 405 });
   });
 
   test("ends sessions and deletes the account", async () => {

@@ -7,6 +7,7 @@ import type {
   SubscriptionItem,
   SubscriptionSchedule,
 } from "../objects/types-billing.ts";
+import { isTrialing } from "./trials.ts";
 import { mergeMetadata } from "../api/wire.ts";
 import { change, need, type World } from "../state/world.ts";
 
@@ -146,5 +147,6 @@ export function phaseOf(subscription: Subscription): SchedulePhase {
     ),
     start: first?.current_period_start ?? 0,
     end: first?.current_period_end ?? 0,
+    trialEnd: isTrialing(subscription) ? subscription.trial_end : null,
   });
 }

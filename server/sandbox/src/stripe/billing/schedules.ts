@@ -132,6 +132,25 @@ function readPhaseEnd(world: World, fields: Fields, start: number, recurring: Re
   return end;
 }
 
+/** Where a phase's trial ends: as given, with the whole phase, or nowhere. */
+function readPhaseTrial(fields: Fields, end: number): number | null {
+  const isWhole = fields.bool("trial");
+  const trialEnd = fields.int("trial_end");
+  if (isWhole !== undefined && trialEnd !== undefined) {
+    throw refusal(
+      "You may only specify one of these parameters: trial, trial_end.",
+      fields.param("trial"),
+    );
+  }
+  if (trialEnd !== undefined && trialEnd > end) {
+    throw refusal(
+      "The `trial_end` of a phase must not be after its `end_date`.",
+      fields.param("trial_end"),
+    );
+  }
+  return isWhole === true ? end : (trialEnd ?? null);
+}
+
 function readPhase(
   world: World,
   fields: Fields,
@@ -153,11 +172,13 @@ function readPhase(
       "phases",
     );
   }
+  const end = readPhaseEnd(world, fields, start, first.recurring);
   const phase = newPhase({
     currency,
     items: items.map((it) => it.item),
     start,
-    end: readPhaseEnd(world, fields, start, first.recurring),
+    end,
+    trialEnd: readPhaseTrial(fields, end),
     metadata: mergeMetadata({}, fields.metadata()),
     proration: fields.oneOf("proration_behavior", BEHAVIORS),
     anchor: fields.oneOf("billing_cycle_anchor", ANCHORS),

@@ -6,6 +6,7 @@ import type {
   Subscription,
   SubscriptionSchedule,
 } from "../objects/types-billing.ts";
+import { isTrialing } from "./trials.ts";
 import { applyChange, planChange, type ProrationBehavior } from "./updating.ts";
 import { mergeMetadata } from "../api/wire.ts";
 import { change, type World } from "../state/world.ts";
@@ -42,6 +43,8 @@ export function applyPhase(
     prorationDate: undefined,
     resetAnchor:
       phase.billing_cycle_anchor === "phase_start" && phase.start_date === world.billingNow(),
+    // As at Stripe, a phase that names no trial ends one that is running, and the first payment falls due.
+    trialEnd: isTrialing(subscription) && phase.trial_end === null ? world.billingNow() : undefined,
   });
   change(world, subscription, "customer.subscription.updated", (it) => {
     if (plan.changed) applyChange(world, it, plan, "allow_incomplete");

@@ -16,7 +16,13 @@ import { closeSchedule, enterPhaseAtRenewal } from "./phases.ts";
 import { newSubscription, newSubscriptionItem } from "../objects/new-billing.ts";
 import type { LineDraft } from "../objects/new-invoice.ts";
 import type { CheckoutLine, Coupon, Customer, Metadata, Recurring } from "../objects/types.ts";
-import type { Invoice, Subscription, SubscriptionItem } from "../objects/types-billing.ts";
+import type {
+  Invoice,
+  Subscription,
+  SubscriptionItem,
+  TrialWish,
+} from "../objects/types-billing.ts";
+import { endOfTrial, giveLateNotice, isTrialing, trialLine } from "./trials.ts";
 import { change, type World } from "../state/world.ts";
 
 /** Statuses a subscription never leaves. */
@@ -86,13 +92,14 @@ function prorated(
   };
 }
 
-/** The line that gives back what is left of an item's period; none when nothing is left. */
+/** The line that gives back what is left of an item's period; none when nothing is left, or nothing was paid. */
 export function unusedTime(
   world: World,
   subscription: Subscription,
   item: SubscriptionItem,
   at: number,
 ): LineDraft[] {
+  if (isTrialing(subscription)) return [];
   const paidBy = world.tables.invoices.get(subscription.latest_invoice ?? "");
   const draft = prorated(world, item, { at, sign: -1, words: "Unused time on" });
   if (draft.amount === 0) return [];
@@ -106,7 +113,7 @@ export function remainingTime(world: World, item: SubscriptionItem, at: number):
   return draft.amount === 0 ? [] : [draft];
 }
 
-/** Starts and pays a subscription. The caller made sure that the card works. */
+/** Starts a subscription and pays it, or starts its free trial. The caller made sure that the card works. */
 export function startSubscription(
   world: World,
   given: {
@@ -114,10 +121,12 @@ export function startSubscription(
     lines: CheckoutLine[];
     metadata: Metadata;
     coupon: Coupon | undefined;
+    trial?: TrialWish;
   },
 ): { subscription: Subscription; invoice: Invoice } {
   const now = world.billingNow();
   const id = world.newId("sub");
+  const trialEnd = given.trial === undefined ? undefined : endOfTrial(given.trial, now);
   const items = given.lines
     .filter((line) => line.price.recurring !== null)
     .map((line) => {
@@ -128,7 +137,7 @@ export function startSubscription(
         quantity: line.quantity,
         created: now,
         start: now,
-        end: boundary(now, recurring, 1),
+        end: trialEnd ?? boundary(now, recurring, 1),
       });
     });
   const card = cardOf(world, given.customer);
@@ -138,14 +147,16 @@ export function startSubscription(
     items,
     metadata: given.metadata,
     paymentMethod: card.id,
+    trialEnd,
   });
   world.tables.subscriptions.set(id, subscription);
   if (given.coupon !== undefined && given.coupon.duration !== "once") {
     world.hidden.lastingCoupons.set(id, given.coupon.id);
     subscription.discounts = [`di_${given.coupon.id}`];
   }
+  const lineOf = trialEnd === undefined ? periodLine : trialLine;
   const drafts = items.map((item) =>
-    periodLine(world, item, item.current_period_start, item.current_period_end),
+    lineOf(world, item, item.current_period_start, item.current_period_end),
   );
   const invoice = createInvoice(world, {
     subscription,
@@ -158,9 +169,11 @@ export function startSubscription(
   world.emit("customer.subscription.created", subscription);
   finalizeInvoice(world, invoice);
   const paid = tryInvoice(world, invoice);
-  change(world, subscription, "customer.subscription.updated", (it) => {
-    it.status = paid ? "active" : "incomplete";
-  });
+  if (trialEnd === undefined)
+    change(world, subscription, "customer.subscription.updated", (it) => {
+      it.status = paid ? "active" : "incomplete";
+    });
+  giveLateNotice(world, subscription);
   return { subscription, invoice };
 }
 
@@ -205,7 +218,7 @@ export function afterAttempt(world: World, invoice: Invoice, paid: boolean): voi
       subscription.latest_invoice === invoice.id ||
       unfinished(world, subscription.id).every((it) => it.status !== "open");
     const customer = customerOf(world, invoice);
-    if (settled && subscription.status !== "active") {
+    if (settled && subscription.status !== "active" && !isTrialing(subscription)) {
       change(world, subscription, "customer.subscription.updated", (it) => {
         it.status = "active";
       });
@@ -242,6 +255,8 @@ export function afterAttempt(world: World, invoice: Invoice, paid: boolean): voi
 export function renew(world: World, subscription: Subscription): void {
   const from = currentPeriod(subscription);
   const before = structuredClone(subscription);
+  // A trial is over with its period; should its first payment fail, it is past due from there.
+  if (isTrialing(subscription)) subscription.status = "active";
   enterPhaseAtRenewal(world, subscription, from.end);
   const next = periodAt(subscription.billing_cycle_anchor, recurringOf(subscription), from.end);
   for (const item of subscription.items.data) {

@@ -7,6 +7,7 @@ import { endSubscription } from "./subscribing.ts";
 import type { Json } from "../objects/types.ts";
 import type { Subscription } from "../objects/types-billing.ts";
 import { apiError, badParam, type Fields, mergeMetadata } from "../api/wire.ts";
+import { giveLateNotice, readNewTrialEnd } from "./trials.ts";
 import { applyChange, dropPending, type ItemChange, planChange, readItems } from "./updating.ts";
 import { change, need, type World } from "../state/world.ts";
 
@@ -34,12 +35,13 @@ function cancelDetails(fields: Fields): { comment?: string | null; feedback?: st
 }
 
 /** Reads what is to be changed. */
-function readUpdate(fields: Fields) {
+function readUpdate(fields: Fields, now: number) {
   const wishes = readItems(fields);
   const behavior = fields.oneOf("proration_behavior", PRORATION_BEHAVIORS) ?? "create_prorations";
   const payment = fields.oneOf("payment_behavior", PAYMENT_BEHAVIORS) ?? "allow_incomplete";
   const prorationDate = fields.int("proration_date");
   const anchor = fields.oneOf("billing_cycle_anchor", ["now", "unchanged"]);
+  const trialEnd = readNewTrialEnd(fields, now);
   const atPeriodEnd = fields.bool("cancel_at_period_end");
   const cancelAtText = fields.text("cancel_at");
   const cancelAt = cancelAtText === "" ? null : fields.int("cancel_at");
@@ -55,6 +57,7 @@ function readUpdate(fields: Fields) {
     payment,
     prorationDate,
     resetAnchor: anchor === "now",
+    trialEnd,
     atPeriodEnd,
     cancelAt,
     metadata,
@@ -99,7 +102,7 @@ function checkUpdate(world: World, subscription: Subscription, update: Update): 
 
 function updateSubscription({ world, ids, fields }: Call): Json {
   const subscription = readSubscription(world, ids[0] ?? "");
-  const update = readUpdate(fields);
+  const update = readUpdate(fields, world.billingNow());
   const { wishes, payment, metadata, method, description, details } = update;
   if (subscription.status === "canceled") {
     if (wishes.length > 0 || update.atPeriodEnd !== undefined) {
@@ -114,7 +117,9 @@ function updateSubscription({ world, ids, fields }: Call): Json {
   }
   checkUpdate(world, subscription, update);
   const plan: ItemChange | undefined =
-    wishes.length > 0 || update.resetAnchor ? planChange(world, subscription, update) : undefined;
+    wishes.length > 0 || update.resetAnchor || update.trialEnd !== undefined
+      ? planChange(world, subscription, update)
+      : undefined;
   if (plan !== undefined) dropPending(world, subscription);
   const now = world.billingNow();
   change(world, subscription, "customer.subscription.updated", (it) => {
@@ -128,6 +133,7 @@ function updateSubscription({ world, ids, fields }: Call): Json {
   });
   if (plan?.changed === true && subscription.pending_update === null)
     followSubscription(world, subscription);
+  giveLateNotice(world, subscription);
   return subscription;
 }
 

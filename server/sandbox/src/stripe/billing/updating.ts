@@ -20,6 +20,7 @@ import {
   remainingTime,
   unusedTime,
 } from "./subscribing.ts";
+import { isTrialing, trialLine } from "./trials.ts";
 import type { Subscription, SubscriptionItem } from "../objects/types-billing.ts";
 import { apiError, badParam, type Fields, mergeMetadata } from "../api/wire.ts";
 import type { World } from "../state/world.ts";
@@ -38,6 +39,8 @@ export interface ItemChange {
   drafts: LineDraft[];
   /** Set when the billing cycle starts anew now. */
   newAnchor: number | null;
+  /** The trial after the change, where the change is about one; `end` in the past or now: it is over. */
+  trial: { start: number; end: number } | undefined;
   /** Whether the change is invoiced at once. */
   invoiceNow: boolean;
   changed: boolean;
@@ -130,6 +133,8 @@ export function planChange(
     behavior: ProrationBehavior;
     prorationDate: number | undefined;
     resetAnchor: boolean;
+    /** A new end of the free trial, unix seconds; now ends it. */
+    trialEnd?: number;
   },
 ): ItemChange {
   const now = world.billingNow();
@@ -154,17 +159,22 @@ export function planChange(
       "parameter_invalid",
     );
   }
+  const trialing = isTrialing(subscription);
+  const trial = newTrial(subscription, given.trialEnd, now);
+  // In a trial the first period begins when it ends, whatever is changed before.
   const newCycle =
-    given.resetAnchor ||
-    after.interval !== before.interval ||
-    after.interval_count !== before.interval_count;
+    trial !== undefined ||
+    (!trialing &&
+      (given.resetAnchor ||
+        after.interval !== before.interval ||
+        after.interval_count !== before.interval_count));
   const old = new Map(subscription.items.data.map((item) => [item.id, item]));
   const touched = items.filter((item) => {
     const was = old.get(item.id);
     return was === undefined || was.price.id !== item.price.id || was.quantity !== item.quantity;
   });
   const gone = subscription.items.data.filter((item) => !items.some((it) => it.id === item.id));
-  const changed = touched.length > 0 || gone.length > 0 || given.resetAnchor;
+  const changed = touched.length > 0 || gone.length > 0 || given.resetAnchor || trial !== undefined;
   const drafts: LineDraft[] = [];
   if (changed && given.behavior !== "none") {
     const credited = newCycle
@@ -172,24 +182,40 @@ export function planChange(
       : [...touched.flatMap((item) => old.get(item.id) ?? []), ...gone];
     drafts.push(
       ...credited.flatMap((item) => unusedTime(world, subscription, item, at)),
-      ...(newCycle ? [] : touched).flatMap((item) => remainingTime(world, item, at)),
+      ...(newCycle || trialing ? [] : touched).flatMap((item) => remainingTime(world, item, at)),
     );
   }
+  const isFree = trial !== undefined && trial.end > now;
   if (newCycle && changed) {
-    const end = boundary(now, after, 1);
+    const start = isFree ? trial.start : now;
+    const end = isFree ? trial.end : boundary(now, after, 1);
     for (const item of items) {
-      item.current_period_start = now;
+      item.current_period_start = start;
       item.current_period_end = end;
-      drafts.push(periodLine(world, item, now, end));
+      // A trial that only lasts longer costs no further invoice of nothing.
+      if (!isFree) drafts.push(periodLine(world, item, start, end));
+      else if (!trialing) drafts.push(trialLine(world, item, start, end));
     }
   }
   return {
     items,
     drafts,
-    newAnchor: newCycle && changed ? now : null,
+    trial,
+    newAnchor: newCycle && changed ? (isFree ? trial.end : now) : null,
     invoiceNow: changed && (newCycle || given.behavior === "always_invoice"),
     changed,
   };
+}
+
+/** The trial that a new end makes; undefined when there is no new end, or none to end. */
+function newTrial(
+  subscription: Subscription,
+  end: number | undefined,
+  now: number,
+): ItemChange["trial"] {
+  const trialing = isTrialing(subscription);
+  if (end === undefined || (!trialing && end <= now)) return undefined;
+  return { start: trialing ? (subscription.trial_start ?? now) : now, end };
 }
 
 function refused(message: string): ReturnType<typeof apiError> {
@@ -215,6 +241,10 @@ export function applyChange(
   const commit = (): void => {
     subscription.items.data = plan.items;
     if (plan.newAnchor !== null) subscription.billing_cycle_anchor = plan.newAnchor;
+    if (plan.trial === undefined) return;
+    subscription.trial_start = plan.trial.start;
+    subscription.trial_end = plan.trial.end;
+    subscription.status = plan.trial.end > world.billingNow() ? "trialing" : "active";
   };
   if (!plan.changed || !plan.invoiceNow || plan.drafts.length === 0) {
     commit();

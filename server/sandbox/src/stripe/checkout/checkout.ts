@@ -6,6 +6,7 @@ import { activePrice, refuseMixedCurrency } from "../catalog/prices.ts";
 import { applyDiscount, expireIfDue, expireSession } from "./paying.ts";
 import { newPrice } from "../objects/new-catalog.ts";
 import { newCheckoutLine, newSession } from "../objects/new-checkout.ts";
+import { readTrialWish } from "../billing/trials.ts";
 import type { CheckoutLine, CheckoutSession, Coupon, Json, Price } from "../objects/types.ts";
 import { apiError, badParam, type Fields, mergeMetadata } from "../api/wire.ts";
 import { need, type World } from "../state/world.ts";
@@ -149,7 +150,7 @@ function readExpiry(fields: Fields, now: number): number {
 }
 
 /** What the payment or the subscription that follows gets from the session. */
-function readDetails(fields: Fields) {
+function readDetails(fields: Fields, now: number) {
   const intentData = fields.map("payment_intent_data");
   const subscriptionData = fields.map("subscription_data");
   const details = {
@@ -157,6 +158,7 @@ function readDetails(fields: Fields) {
     intentDescription: intentData?.text("description") ?? null,
     setupFutureUsage: intentData?.text("setup_future_usage") ?? null,
     subscriptionMetadata: mergeMetadata({}, subscriptionData?.metadata()),
+    trial: subscriptionData && readTrialWish(subscriptionData, now),
     delayed: false,
   };
   intentData?.ignore("receipt_email", "statement_descriptor", "statement_descriptor_suffix");
@@ -211,7 +213,7 @@ function createSession({ world, fields }: Call): Json {
       "parameters_exclusive",
     );
   }
-  const details = readDetails(fields);
+  const details = readDetails(fields, world.billingNow());
   const metadata = mergeMetadata({}, fields.metadata());
   const reference = fields.text("client_reference_id") ?? null;
   const creation = fields.text("customer_creation") ?? null;
@@ -223,7 +225,10 @@ function createSession({ world, fields }: Call): Json {
   const currency = checkLines(mode, lines);
   if (mode === "subscription" && customerId !== undefined)
     refuseMixedCurrency(world, customerId, currency);
-  const subtotal = lines.reduce((sum, line) => sum + line.price.unit_amount * line.quantity, 0);
+  const isFree = (price: Price): boolean => details.trial !== undefined && price.recurring !== null;
+  const subtotal = lines
+    .filter(({ price }) => !isFree(price))
+    .reduce((sum, line) => sum + line.price.unit_amount * line.quantity, 0);
   const id = `cs_test_${world.newId("a", 58).slice(2)}`;
   const session = newSession(id, now, {
     mode,
@@ -247,7 +252,13 @@ function createSession({ world, fields }: Call): Json {
   });
   world.hidden.sessionDetails.set(id, {
     ...details,
-    lines: lines.map((line) => newCheckoutLine(world.newId("li"), { ...line, discountAmount: 0 })),
+    lines: lines.map((line) =>
+      newCheckoutLine(world.newId("li"), {
+        ...line,
+        discountAmount: 0,
+        isFree: isFree(line.price),
+      }),
+    ),
   });
   world.tables.sessions.set(id, session);
   if (discount !== undefined) applyDiscount(world, session, discount.coupon, discount.code);

@@ -33,6 +33,7 @@ export function applyDiscount(
       quantity: line.quantity,
       description: line.description,
       discountAmount: off,
+      isFree: details.trial !== undefined && line.price.recurring !== null,
     });
   });
   session.discounts = [{ coupon: codeId === null ? coupon.id : null, promotion_code: codeId }];
@@ -106,10 +107,11 @@ export function paySession(
       coupon: world.tables.coupons.get(
         session.discounts?.[0]?.coupon ?? promotionCoupon(world, session) ?? "",
       ),
+      trial: hidden.trial,
     });
     session.subscription = made.subscription.id;
     session.invoice = made.invoice.id;
-    session.payment_status = "paid";
+    session.payment_status = hidden.trial === undefined ? "paid" : "no_payment_required";
   } else if (session.amount_total === 0) {
     // A no-cost order has no payment intent.
     session.payment_status = "no_payment_required";

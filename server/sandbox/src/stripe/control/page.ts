@@ -86,7 +86,7 @@ ${hidden.sessionDetails.get(it.id)?.delayed === true && html`${button("checkout/
   });
   const subscriptions = newest(tables.subscriptions).map((it) => {
     const [item] = it.items.data;
-    return html`<tr><td><code>${it.id}</code></td><td>${tables.products.get(item?.price.product ?? "")?.name ?? ""}</td><td class="${it.status === "active" ? "ok" : "bad"}">${it.status}${it.cancel_at !== null && it.status !== "canceled" && " · ending"}</td>
+    return html`<tr><td><code>${it.id}</code></td><td>${tables.products.get(item?.price.product ?? "")?.name ?? ""}</td><td class="${it.status === "active" || it.status === "trialing" ? "ok" : "bad"}">${it.status}${it.cancel_at !== null && it.status !== "canceled" && " · ending"}</td>
 <td>${moment(item?.current_period_end ?? 0)}</td><td>${it.status !== "canceled" && button("subscription/cancel", "cancel now", { subscription: it.id })}</td></tr>`;
   });
   const invoices = newest(tables.invoices).map(

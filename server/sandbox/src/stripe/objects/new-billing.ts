@@ -95,8 +95,6 @@ function blankSubscription() {
     schedule: null,
     test_clock: null,
     transfer_data: null,
-    trial_end: null,
-    trial_start: null,
   };
 }
 
@@ -110,13 +108,15 @@ export function newSubscription(
     items: SubscriptionItem[];
     metadata: Metadata;
     paymentMethod: string | null;
+    /** The end of the free trial it starts with; billing begins there. */
+    trialEnd?: number;
   },
 ): Subscription {
   return {
     id,
     object: "subscription",
     ...blankSubscription(),
-    billing_cycle_anchor: now,
+    billing_cycle_anchor: given.trialEnd ?? now,
     billing_mode: { flexible: null, type: "classic" },
     cancellation_details: { comment: null, feedback: null, feedback_option: null, reason: null },
     collection_method: "charge_automatically",
@@ -138,7 +138,9 @@ export function newSubscription(
       save_default_payment_method: "off",
     },
     start_date: now,
-    status: "incomplete",
+    status: given.trialEnd === undefined ? "incomplete" : "trialing",
+    trial_end: given.trialEnd ?? null,
+    trial_start: given.trialEnd === undefined ? null : now,
     trial_settings: {
       end_behavior: { billing_cycle_anchor: null, missing_payment_method: "create_invoice" },
     },

@@ -4,9 +4,16 @@ import type { CheckoutLine, CheckoutSession, Price } from "./types.ts";
 /** One line of a checkout session. */
 export function newCheckoutLine(
   id: string,
-  given: { price: Price; quantity: number; description: string; discountAmount: number },
+  given: {
+    price: Price;
+    quantity: number;
+    description: string;
+    discountAmount: number;
+    /** Nothing is due today: the subscription starts with a trial. */
+    isFree?: boolean;
+  },
 ): CheckoutLine {
-  const subtotal = given.price.unit_amount * given.quantity;
+  const subtotal = given.isFree === true ? 0 : given.price.unit_amount * given.quantity;
   return {
     id,
     object: "item",

@@ -47,6 +47,7 @@ export function newPhase(given: {
   metadata?: Metadata;
   proration?: SchedulePhase["proration_behavior"];
   anchor?: SchedulePhase["billing_cycle_anchor"];
+  trialEnd?: number | null;
 }): SchedulePhase {
   return {
     add_invoice_items: [],
@@ -67,7 +68,7 @@ export function newPhase(given: {
     proration_behavior: given.proration ?? "create_prorations",
     start_date: given.start,
     transfer_data: null,
-    trial_end: null,
+    trial_end: given.trialEnd ?? null,
   };
 }
 

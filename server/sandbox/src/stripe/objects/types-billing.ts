@@ -15,10 +15,14 @@ export interface SubscriptionItem extends StripeObject {
 export type SubscriptionStatus =
   | "incomplete"
   | "incomplete_expired"
+  | "trialing"
   | "active"
   | "past_due"
   | "canceled"
   | "unpaid";
+
+/** How long a free trial is to last: a number of days from the start, or until a moment in unix seconds. */
+export type TrialWish = { days: number } | { end: number };
 
 export interface Subscription extends StripeObject {
   object: "subscription";
@@ -41,6 +45,9 @@ export interface Subscription extends StripeObject {
   schedule: string | null;
   start_date: number;
   status: SubscriptionStatus;
+  /** The free trial, running or over; unix seconds. */
+  trial_end: number | null;
+  trial_start: number | null;
 }
 
 export type PendingUpdate = {
@@ -74,6 +81,7 @@ export type SchedulePhase = {
   metadata: Metadata;
   proration_behavior: "always_invoice" | "create_prorations" | "none";
   start_date: number;
+  trial_end: number | null;
   [field: string]: Json;
 };
 

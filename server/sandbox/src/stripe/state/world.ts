@@ -26,6 +26,7 @@ import type {
   InvoicePayment,
   Subscription,
   SubscriptionSchedule,
+  TrialWish,
 } from "../objects/types-billing.ts";
 import type {
   CreditNote,
@@ -41,6 +42,8 @@ export interface SessionDetails {
   intentDescription: string | null;
   setupFutureUsage: string | null;
   subscriptionMetadata: Metadata;
+  /** The free trial the subscription is to start with. */
+  trial?: TrialWish;
   /** Set while a delayed payment is under way. */
   delayed: boolean;
 }
@@ -83,6 +86,8 @@ export interface Hidden {
   paymentByInvoice: Map<string, string>;
   /** Coupons that last beyond the first invoice, by subscription. */
   lastingCoupons: Map<string, string>;
+  /** Ends of trials that were announced, by subscription and end. */
+  trialsAnnounced: Set<string>;
   /** How the next refunds go, first come first. */
   nextRefunds: ("succeeded" | "pending" | "failing")[];
   /** Customers that were deleted, so that a retrieve answers `deleted: true`. */
@@ -158,6 +163,7 @@ export function emptyState(): { tables: Tables; hidden: Hidden } {
       unfinishedInvoices: new Map(),
       paymentByInvoice: new Map(),
       lastingCoupons: new Map(),
+      trialsAnnounced: new Set(),
       nextRefunds: [],
       deletedCustomers: new Set(),
       billingOffsetSeconds: 0,

@@ -1,0 +1,125 @@
+// Free trials: how they are asked for, what they cost (nothing), and the notice before they end.
+import type { LineDraft } from "../objects/new-invoice.ts";
+import type { Subscription, SubscriptionItem, TrialWish } from "../objects/types-billing.ts";
+import { apiError, badParam, type Fields } from "../api/wire.ts";
+import type { World } from "../state/world.ts";
+
+const DAY_SECONDS = 86_400;
+const MAX_TRIAL_DAYS = 730;
+/** Checkout takes no end nearer than this: the session itself may stay open for a day. */
+const CHECKOUT_LEAD_SECONDS = 2 * DAY_SECONDS;
+/** `trial_will_end` comes this long before the end, or at once for a shorter trial. */
+const NOTICE_SECONDS = 3 * DAY_SECONDS;
+
+/** Whether a subscription is in its free trial. */
+export const isTrialing = (subscription: Subscription): boolean =>
+  subscription.status === "trialing";
+
+function checkEnd(end: number, now: number, param: string): void {
+  if (end > now + MAX_TRIAL_DAYS * DAY_SECONDS) {
+    throw badParam(
+      `The \`trial_end\` must be at most ${MAX_TRIAL_DAYS} days in the future.`,
+      param,
+      "parameter_invalid_integer",
+    );
+  }
+}
+
+/** Reads `subscription_data` of a checkout. Undefined: no trial. */
+export function readTrialWish(fields: Fields, now: number): TrialWish | undefined {
+  const days = fields.int("trial_period_days");
+  const end = fields.int("trial_end");
+  fields.ignore("trial_settings");
+  if (days !== undefined && end !== undefined) {
+    throw badParam(
+      "You may only specify one of these parameters: trial_end, trial_period_days.",
+      fields.param("trial_end"),
+      "parameters_exclusive",
+    );
+  }
+  if (days !== undefined) {
+    if (days < 1 || days > MAX_TRIAL_DAYS) {
+      throw badParam(
+        `The \`trial_period_days\` must be between 1 and ${MAX_TRIAL_DAYS}.`,
+        fields.param("trial_period_days"),
+        "parameter_invalid_integer",
+      );
+    }
+    return { days };
+  }
+  if (end === undefined) return undefined;
+  if (end < now + CHECKOUT_LEAD_SECONDS) {
+    throw badParam(
+      "The `trial_end` date has to be at least 2 days in the future.",
+      fields.param("trial_end"),
+      "parameter_invalid_integer",
+    );
+  }
+  checkEnd(end, now, fields.param("trial_end"));
+  return { end };
+}
+
+/** When a trial that starts now ends, unix seconds on the billing clock. */
+export function endOfTrial(wish: TrialWish, now: number): number {
+  return "days" in wish ? now + wish.days * DAY_SECONDS : wish.end;
+}
+
+/** Reads `trial_end` of an update: a later moment, `now`, or undefined to leave it. */
+export function readNewTrialEnd(fields: Fields, now: number): number | undefined {
+  if (!fields.has("trial_end")) return undefined;
+  if (fields.text("trial_end") === "now") return now;
+  const end = fields.int("trial_end");
+  if (end === undefined) return undefined;
+  if (end <= now) {
+    throw apiError({
+      status: 400,
+      type: "invalid_request_error",
+      message: "The `trial_end` must be in the future, or `now`.",
+      param: "trial_end",
+    });
+  }
+  checkEnd(end, now, "trial_end");
+  return end;
+}
+
+/** What a trial costs an item: a line of nothing. */
+export function trialLine(
+  world: World,
+  item: SubscriptionItem,
+  start: number,
+  end: number,
+): LineDraft {
+  const name = world.tables.products.get(item.price.product)?.name ?? "Subscription";
+  return {
+    item,
+    price: item.price,
+    amount: 0,
+    quantity: item.quantity,
+    description: `Trial period for ${name}`,
+    start,
+    end,
+    proration: false,
+  };
+}
+
+const noticeKey = (subscription: Subscription): string =>
+  `${subscription.id}:${subscription.trial_end}`;
+
+/** When the notice of a trial's end is due; null when there is none to give (any more). */
+export function noticeDue(world: World, subscription: Subscription): number | null {
+  const { trial_end: end } = subscription;
+  if (end === null || !isTrialing(subscription)) return null;
+  return world.hidden.trialsAnnounced.has(noticeKey(subscription)) ? null : end - NOTICE_SECONDS;
+}
+
+/** Tells of a trial's end, once for each end. */
+export function giveNotice(world: World, subscription: Subscription): void {
+  world.hidden.trialsAnnounced.add(noticeKey(subscription));
+  world.emit("customer.subscription.trial_will_end", subscription);
+}
+
+/** Gives the notice at once where its time is over already. */
+export function giveLateNotice(world: World, subscription: Subscription): void {
+  const at = noticeDue(world, subscription);
+  if (at !== null && at <= world.billingNow()) giveNotice(world, subscription);
+}
