@@ -63,6 +63,7 @@ export function setSchedule(
               items: toItems(input.now),
               start_date: unixSeconds(input.startsAt),
               end_date: unixSeconds(input.changeAt),
+              ...(input.isTrial ? { trial: true } : {}),
               proration_behavior: "none",
             },
             // Without an end it lasts one billing period; then the schedule lets go.
