@@ -6,6 +6,7 @@ import { closeSchedule, phaseOf } from "./phases.ts";
 import { applyPhase } from "./scheduling.ts";
 import { newPhase, newPhaseItem, newSchedule } from "../objects/new-schedule.ts";
 import { ENDED, endSubscription } from "./subscribing.ts";
+import { readPhaseTrial } from "./trials.ts";
 import type { Json, Price, Recurring } from "../objects/types.ts";
 import type {
   SchedulePhase,
@@ -130,25 +131,6 @@ function readPhaseEnd(world: World, fields: Fields, start: number, recurring: Re
     );
   }
   return end;
-}
-
-/** Where a phase's trial ends: as given, with the whole phase, or nowhere. */
-function readPhaseTrial(fields: Fields, end: number): number | null {
-  const isWhole = fields.bool("trial");
-  const trialEnd = fields.int("trial_end");
-  if (isWhole !== undefined && trialEnd !== undefined) {
-    throw refusal(
-      "You may only specify one of these parameters: trial, trial_end.",
-      fields.param("trial"),
-    );
-  }
-  if (trialEnd !== undefined && trialEnd > end) {
-    throw refusal(
-      "The `trial_end` of a phase must not be after its `end_date`.",
-      fields.param("trial_end"),
-    );
-  }
-  return isWhole === true ? end : (trialEnd ?? null);
 }
 
 function readPhase(

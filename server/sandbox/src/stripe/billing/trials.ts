@@ -82,6 +82,27 @@ export function readNewTrialEnd(fields: Fields, now: number): number | undefined
   return end;
 }
 
+/** Where a phase's trial ends: as given, with the whole phase, or nowhere. */
+export function readPhaseTrial(fields: Fields, end: number): number | null {
+  const isWhole = fields.bool("trial");
+  const trialEnd = fields.int("trial_end");
+  if (isWhole !== undefined && trialEnd !== undefined) {
+    throw badParam(
+      "You may only specify one of these parameters: trial, trial_end.",
+      fields.param("trial"),
+      "parameter_invalid",
+    );
+  }
+  if (trialEnd !== undefined && trialEnd > end) {
+    throw badParam(
+      "The `trial_end` of a phase must not be after its `end_date`.",
+      fields.param("trial_end"),
+      "parameter_invalid",
+    );
+  }
+  return isWhole === true ? end : (trialEnd ?? null);
+}
+
 /** What a trial costs an item: a line of nothing. */
 export function trialLine(
   world: World,

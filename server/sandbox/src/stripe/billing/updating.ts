@@ -12,6 +12,7 @@ import { boundary } from "../state/period.ts";
 import { activePrice } from "../catalog/prices.ts";
 import { newSubscriptionItem } from "../objects/new-billing.ts";
 import type { LineDraft } from "../objects/new-invoice.ts";
+import type { Recurring } from "../objects/types.ts";
 import {
   afterAttempt,
   currentPeriod,
@@ -124,6 +125,26 @@ function wishedItems(
   return items;
 }
 
+/** The moment prorations are counted to. 400 outside the current period. */
+function prorationMoment(
+  world: World,
+  period: { start: number; end: number },
+  wished: number | undefined,
+): number {
+  const now = world.billingNow();
+  let at = wished ?? now;
+  // An app that cannot see the moved billing clock stamps wall time: taken as the same moment on our clock.
+  if (at < period.start) at = Math.min(at + world.hidden.billingOffsetSeconds, now);
+  if (at < period.start || at > period.end) {
+    throw badParam(
+      "The `proration_date` must be within the current period.",
+      "subscription_proration_date",
+      "parameter_invalid",
+    );
+  }
+  return at;
+}
+
 /** Works out what a change of items would do at `at`, without doing it. 400 for impossible wishes. */
 export function planChange(
   world: World,
@@ -139,16 +160,7 @@ export function planChange(
 ): ItemChange {
   const now = world.billingNow();
   const period = currentPeriod(subscription);
-  let at = given.prorationDate ?? now;
-  // An app that cannot see the moved billing clock stamps wall time: taken as the same moment on our clock.
-  if (at < period.start) at = Math.min(at + world.hidden.billingOffsetSeconds, now);
-  if (at < period.start || at > period.end) {
-    throw badParam(
-      "The `proration_date` must be within the current period.",
-      "subscription_proration_date",
-      "parameter_invalid",
-    );
-  }
+  const at = prorationMoment(world, period, given.prorationDate);
   const items = wishedItems(world, subscription, given.wishes);
   const before = recurringOf(subscription);
   const after = items[0]?.price.recurring ?? before;
@@ -185,25 +197,42 @@ export function planChange(
       ...(newCycle || trialing ? [] : touched).flatMap((item) => remainingTime(world, item, at)),
     );
   }
-  const isFree = trial !== undefined && trial.end > now;
-  if (newCycle && changed) {
-    const start = isFree ? trial.start : now;
-    const end = isFree ? trial.end : boundary(now, after, 1);
-    for (const item of items) {
-      item.current_period_start = start;
-      item.current_period_end = end;
-      // A trial that only lasts longer costs no further invoice of nothing.
-      if (!isFree) drafts.push(periodLine(world, item, start, end));
-      else if (!trialing) drafts.push(trialLine(world, item, start, end));
-    }
-  }
+  const cycle =
+    newCycle && changed
+      ? beginCycle(world, items, { trial, trialing, recurring: after })
+      : undefined;
+  drafts.push(...(cycle?.drafts ?? []));
   return {
     items,
     drafts,
     trial,
-    newAnchor: newCycle && changed ? (isFree ? trial.end : now) : null,
+    newAnchor: cycle?.anchor ?? null,
     invoiceNow: changed && (newCycle || given.behavior === "always_invoice"),
     changed,
+  };
+}
+
+/** Puts the items into the period that begins now, a trial or a paid one; its lines and its anchor. */
+function beginCycle(
+  world: World,
+  items: readonly SubscriptionItem[],
+  given: { trial: ItemChange["trial"]; trialing: boolean; recurring: Recurring },
+): { drafts: LineDraft[]; anchor: number } {
+  const now = world.billingNow();
+  const { trial } = given;
+  const isFree = trial !== undefined && trial.end > now;
+  const start = isFree ? trial.start : now;
+  const end = isFree ? trial.end : boundary(now, given.recurring, 1);
+  for (const item of items) {
+    item.current_period_start = start;
+    item.current_period_end = end;
+  }
+  // A trial that only lasts longer costs no further invoice of nothing.
+  if (isFree && given.trialing) return { drafts: [], anchor: end };
+  const lineOf = isFree ? trialLine : periodLine;
+  return {
+    drafts: items.map((item) => lineOf(world, item, start, end)),
+    anchor: isFree ? end : now,
   };
 }
 
