@@ -20,7 +20,7 @@ describe.each(backends)("trials on $name", (available) => {
     world = await openPaymentWorld(available, { frozen: true });
     on = await subscribersIn(world);
     merchant = merchantOf(world);
-    await world.payment.syncCatalogue();
+    await world.payment.syncCatalog();
   });
   afterAll(() => world.close());
 
