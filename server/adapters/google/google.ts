@@ -6,68 +6,74 @@ import type { Config } from "../../config/config.ts";
 import { withTimeout } from "../../lib/timeout.ts";
 import { fetchJson, NoAnswerError } from "./bounded-json.ts";
 import { issuerSpellings, verifyIdToken } from "./id-token.ts";
-import { createOidcMetadata, type Metadata } from "./discovery.ts";
+import { createOidcMetadata, type Metadata, type OidcMetadata } from "./discovery.ts";
 
 const SCOPES = ["openid", "email", "profile"];
 /** One exchange as a whole: discovery, token and keys together stay under the 10 s a browser is made to wait. */
 const EXCHANGE_MS = 9_000;
 const TOKEN_BOUNDS = { timeoutMs: 7_000, maxBytes: 64 * 1024 };
 
-/** The provider at `config.issuer`. Nothing is fetched until somebody signs in. */
+interface Deps {
+  readonly config: Config["google"];
+  readonly now: () => number;
+  readonly published: OidcMetadata;
+}
+
+/** Returns the provider at `config.issuer`. Nothing is fetched until somebody signs in. */
 export function createGoogleIdentityProvider(options: {
   config: Config["google"];
   now?: () => number;
 }): IdentityProvider {
-  const { clientId, issuer } = options.config;
-  const now = options.now ?? Date.now;
-  const published = createOidcMetadata({ issuer, now });
-
+  const { config, now = Date.now } = options;
+  const published = createOidcMetadata({ issuer: config.issuer, now });
+  const deps: Deps = { config, now, published };
   return {
-    async check() {
-      await withinExchange(published.metadata());
-    },
-    async authorizationUrl({ state, nonce, codeVerifier, redirectUri }) {
-      const { authorizationEndpoint } = await withinExchange(published.metadata());
-      const client = new OAuth2Client(clientId, null, redirectUri);
-      const url = client.createAuthorizationURLWithPKCE(
-        authorizationEndpoint,
-        state,
-        CodeChallengeMethod.S256,
-        codeVerifier,
-        SCOPES,
-      );
-      url.searchParams.set("nonce", nonce);
-      return url;
-    },
-    async exchange({ nonce, callbackIssuer, ...request }) {
-      // RFC 9207: the answer to a request made here must not come from another issuer (mix-up).
-      if (callbackIssuer !== undefined && !issuerSpellings(issuer).includes(callbackIssuer)) {
-        throw new SignInFailure("identity_invalid", "the callback names another issuer");
-      }
-      return withinExchange(
-        (async () => {
-          const metadata = await published.metadata();
-          const idToken = await redeemCode(options.config, metadata, request).catch(
-            (error: unknown) => {
-              if (!(error instanceof NoAnswerError)) throw error;
-              throw new SignInFailure(
-                "provider_unavailable",
-                "the token endpoint is silent",
-                error,
-              );
-            },
-          );
-          return verifyIdToken(idToken, {
-            issuer,
-            clientId,
-            nonce,
-            keys: published.keys(),
-            nowMs: now(),
-          });
-        })(),
-      );
-    },
+    check: async () => void (await withinExchange(published.metadata())),
+    authorizationUrl: (request) => createAuthorizationUrl(deps, request),
+    exchange: (request) => exchangeCode(deps, request),
   };
+}
+
+async function createAuthorizationUrl(
+  { config, published }: Deps,
+  request: Parameters<IdentityProvider["authorizationUrl"]>[0],
+): Promise<URL> {
+  const { state, nonce, codeVerifier, redirectUri } = request;
+  const { authorizationEndpoint } = await withinExchange(published.metadata());
+  const client = new OAuth2Client(config.clientId, null, redirectUri);
+  const url = client.createAuthorizationURLWithPKCE(
+    authorizationEndpoint,
+    state,
+    CodeChallengeMethod.S256,
+    codeVerifier,
+    SCOPES,
+  );
+  url.searchParams.set("nonce", nonce);
+  return url;
+}
+
+async function exchangeCode(
+  deps: Deps,
+  request: Parameters<IdentityProvider["exchange"]>[0],
+): ReturnType<IdentityProvider["exchange"]> {
+  const { callbackIssuer } = request;
+  // RFC 9207: the answer to a request made here must not come from another issuer (mix-up).
+  if (callbackIssuer !== undefined && !issuerSpellings(deps.config.issuer).includes(callbackIssuer))
+    throw new SignInFailure("identity_invalid", "the callback names another issuer");
+  return withinExchange(redeemAndVerify(deps, request));
+}
+
+async function redeemAndVerify(
+  { config, now, published }: Deps,
+  { nonce, ...request }: Parameters<IdentityProvider["exchange"]>[0],
+): ReturnType<IdentityProvider["exchange"]> {
+  const { clientId, issuer } = config;
+  const metadata = await published.metadata();
+  const idToken = await redeemCode(config, metadata, request).catch((error: unknown) => {
+    if (!(error instanceof NoAnswerError)) throw error;
+    throw new SignInFailure("provider_unavailable", "the token endpoint is silent", error);
+  });
+  return verifyIdToken(idToken, { issuer, clientId, nonce, keys: published.keys(), nowMs: now() });
 }
 
 /** arctic's own exchange has no timeout, no size limit and follows redirects with our secret, so the request is ours. */

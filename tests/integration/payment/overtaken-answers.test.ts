@@ -1,4 +1,4 @@
-// Owns the proof that an answer of Stripe that was overtaken on its way never overwrites the newer one.
+// An answer of Stripe that was overtaken on its way never overwrites the newer one.
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { paymentTables } from "../../../server/payment/payment.store.ts";
 import { findCheckout } from "../../../server/payment/sync/checkout-lookup.ts";
