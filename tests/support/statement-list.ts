@@ -42,15 +42,15 @@ const LEDGER: Record<keyof typeof LEDGER_SQL.mysql, [readonly unknown[], Stateme
   activeHolds: [json(["u1"])],
   holdsById: [json(["h1", "u1"])],
   updateUsers: [json(["u2", 5, 0, 1, "{}"]), { users: ["u2"] }],
-  insertLots: [json(["g9", "u1", 5, 5, 1, "GIFT", null, "key-g9", null, AT])],
+  insertLots: [["g9", "u1", 5, 5, 1, "GIFT", null, "key-g9", null, AT]],
   updateLots: [json(["g1", 3, 1]), { credit_grants: ["g1"] }],
   insertHolds: [
-    json(["h9", "u1", 1, null, "ACTIVE", "chat-pro", "v", "k", null, "[]", null, AT, AT, null]),
+    ["h9", "u1", 1, null, "ACTIVE", "chat-pro", "v", "k", null, "[]", null, AT, AT, null],
   ],
   updateHolds: [json(["h1", "SETTLED", 1, "t1", "k1", AT]), { credit_holds: ["h1"] }],
-  insertEntries: [json(["u1", 9, "e9", 5, 5, "GIFT", null, null, "[]", null, null, null, AT])],
-  insertUsage: [json(["x9", "u1", "chat-pro", "m", 5, 10, 1, null, 7, null, AT])],
-  insertKeys: [json(["u1", "k9", "hash", "{}", AT])],
+  insertEntries: [["u1", 9, "e9", 5, 5, "GIFT", null, null, "[]", null, null, null, AT]],
+  insertUsage: [["x9", "u1", "chat-pro", "m", 5, 10, 1, null, 7, null, AT]],
+  insertKeys: [["u1", "k9", "hash", "{}", AT]],
 };
 
 /** What `work` sends as raw queries; they find nothing. */

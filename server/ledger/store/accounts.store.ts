@@ -21,7 +21,7 @@ import {
   type UserRow,
   userValues,
 } from "./rows.ts";
-import { LEDGER_SQL } from "./sql.ts";
+import { forRows, LEDGER_SQL } from "./sql.ts";
 
 /**
  * Locks the operations' users in id order and reads what their decisions depend on. The reads are sent behind the
@@ -66,19 +66,23 @@ export async function loadBatch(
 export async function saveBatch(session: SqlSession, writes: BatchWrites): Promise<void> {
   const sql = LEDGER_SQL[session.dialect];
   const date = createDateWriter(session.dialect);
-  const write = <Row>(text: string, rows: readonly Row[], values: (row: Row) => unknown[]) =>
+  const update = <Row>(text: string, rows: readonly Row[], values: (row: Row) => unknown[]) =>
     rows.length === 0
       ? Promise.resolve(0)
       : session.execute(text, [JSON.stringify(rows.map(values))]);
+  const insert = <Row>(text: string, rows: readonly Row[], values: (row: Row) => unknown[]) =>
+    rows.length === 0 || session.dialect === "sqlite"
+      ? update(text, rows, values)
+      : session.execute(forRows(text, rows.length), rows.flatMap(values));
   await allDone([
-    write(sql.updateUsers, writes.accounts, userValues),
-    write(sql.insertLots, writes.newLots, (lot) => newLotValues(lot, date)),
-    write(sql.updateLots, writes.changedLots, changedLotValues),
-    write(sql.insertHolds, writes.newHolds, (hold) => newHoldValues(hold, date)),
-    write(sql.updateHolds, writes.changedHolds, (hold) => changedHoldValues(hold, date)),
-    write(sql.insertEntries, writes.entries, (entry) => entryValues(entry, date)),
-    write(sql.insertUsage, writes.usage, (row) => usageValues(row, date)),
-    write(sql.insertKeys, writes.newKeys, (key) => keyValues(key, date)),
+    update(sql.updateUsers, writes.accounts, userValues),
+    insert(sql.insertLots, writes.newLots, (lot) => newLotValues(lot, date)),
+    update(sql.updateLots, writes.changedLots, changedLotValues),
+    insert(sql.insertHolds, writes.newHolds, (hold) => newHoldValues(hold, date)),
+    update(sql.updateHolds, writes.changedHolds, (hold) => changedHoldValues(hold, date)),
+    insert(sql.insertEntries, writes.entries, (entry) => entryValues(entry, date)),
+    insert(sql.insertUsage, writes.usage, (row) => usageValues(row, date)),
+    insert(sql.insertKeys, writes.newKeys, (key) => keyValues(key, date)),
   ]);
 }
 
