@@ -73,7 +73,8 @@ describe.each(await availableBackends())("the writer on $name", (available) => {
       (session) => ({
         ...session,
         execute(sql, params) {
-          if (String(params[0]).includes("poison")) throw new Error("Incorrect string value");
+          if (params.some((value) => String(value).includes("poison")))
+            throw new Error("Incorrect string value");
           return session.execute(sql, params);
         },
       }),
