@@ -22,7 +22,7 @@ import { priceVersion } from "./credit/prices.ts";
 import { withPackageSuggestion } from "./credit/package-suggestion.ts";
 import { createCreditStore } from "./credit/credit.store.ts";
 import { createHttpHandler } from "./http/http.ts";
-import { createCommonHeaders } from "./http/middleware.ts";
+import { createCommonHeaders } from "./http/common-headers.ts";
 import { createReadiness } from "./http/routes/health.ts";
 import { createMetrics } from "./http/routes/metrics.ts";
 import { createJobs } from "./jobs/jobs.ts";

@@ -1,12 +1,13 @@
 // Turns an HTTP request into the plain facts procedures see.
-import type { IncomingMessage, ServerResponse } from "node:http";
+import type { IncomingMessage } from "node:http";
 import type { Principal } from "../auth/auth.types.ts";
 import type { Config } from "../config/config.ts";
 import type { Logger } from "../lib/logger.ts";
-import type { Context, Reply, Services } from "../trpc/context.ts";
+import type { Context, Reply, RequestFacts, Services } from "../trpc/context.ts";
 import type { RateLimits } from "../trpc/limits.ts";
-import { requestIdOf } from "./response.ts";
+import type { ReplyHeaders } from "./answer-headers.ts";
 import { readRefreshCookies, refreshCookie } from "./cookies.ts";
+import { recordOf } from "./request-record.ts";
 
 /** No honest header is longer; a longer one is not even looked at. */
 const MAX_BEARER_LENGTH = 4_096;
@@ -27,52 +28,84 @@ function originOf({ headers }: IncomingMessage): string | null {
   return headers["sec-fetch-site"] === "same-origin" ? null : (headers.origin ?? null);
 }
 
+/** Makes the context of a request; what it replies goes to `headers`. */
+export type CreateContext = (request: IncomingMessage, headers: ReplyHeaders) => Context;
+
+/** Dependencies of contexts. */
+export interface ContextDeps {
+  readonly services: Services;
+  readonly limits: RateLimits;
+  readonly logger: Logger;
+  readonly config: Pick<Config, "cookies">;
+  readonly clientAddress: (request: IncomingMessage) => string;
+}
+
 /** Makes the function that gives each request its context. */
-export function createContextFactory(deps: {
-  services: Services;
-  limits: RateLimits;
-  logger: Logger;
-  config: Pick<Config, "cookies">;
-  clientAddress: (request: IncomingMessage) => string;
-}): (request: IncomingMessage, response: ServerResponse) => Context {
-  const { services, limits } = deps;
-  return (request, response) => {
-    const requestId = requestIdOf(request);
-    const bearer = bearerOf(request);
+export function createContextFactory(deps: ContextDeps): CreateContext {
+  const { services, limits, logger } = deps;
+  return (request, headers) => {
+    const { requestId, notes } = recordOf(request);
+    const facts = new HttpFacts(deps, request, requestId);
     let principal: Promise<Principal> | undefined;
     return {
-      request: {
-        requestId,
-        ip: deps.clientAddress(request),
-        userAgent: request.headers["user-agent"]?.slice(0, MAX_USER_AGENT_LENGTH) ?? null,
-        origin: originOf(request),
-        bearer,
-        refreshCookies: readRefreshCookies(request.headers.cookie, deps.config.cookies),
-      },
-      reply: createReply(response, deps.config.cookies),
+      request: facts,
+      reply: createReply(headers, deps.config.cookies),
       services,
       limits,
-      logger: deps.logger,
-      principal: () => (principal ??= services.auth.authenticate(bearer)),
-      watchAuthority: () => services.auth.watchAuthority(bearer),
+      logger,
+      notes,
+      principal: () => (principal ??= services.auth.authenticate(facts.bearer)),
+      watchAuthority: () => services.auth.watchAuthority(facts.bearer),
     };
   };
 }
 
-function createReply(response: ServerResponse, cookies: Config["cookies"]): Reply {
+/** The facts of a request, looked up when they are asked for: most procedures ask for one or two. */
+class HttpFacts implements RequestFacts {
+  readonly requestId: string;
+  /** Looked up at once: a socket that has gone tells no address any more. */
+  readonly ip: string;
+  private readonly deps: ContextDeps;
+  private readonly source: IncomingMessage;
+
+  constructor(deps: ContextDeps, source: IncomingMessage, requestId: string) {
+    this.deps = deps;
+    this.source = source;
+    this.requestId = requestId;
+    this.ip = deps.clientAddress(source);
+  }
+
+  get userAgent(): string | null {
+    return this.source.headers["user-agent"]?.slice(0, MAX_USER_AGENT_LENGTH) ?? null;
+  }
+
+  get origin(): string | null {
+    return originOf(this.source);
+  }
+
+  get bearer(): string | null {
+    return bearerOf(this.source);
+  }
+
+  get refreshCookies(): readonly string[] {
+    return readRefreshCookies(this.source.headers.cookie, this.deps.config.cookies);
+  }
+}
+
+function createReply(headers: ReplyHeaders, cookies: Config["cookies"]): Reply {
   return {
     setHeader(name, value) {
-      if (response.headersSent) return;
+      if (headers.headersSent) return;
       // Calls of a batch end in any order: what remains is the least that any of them was told.
       if (name === "RateLimit-Remaining") {
-        const before = Number(response.getHeader(name) ?? Number.POSITIVE_INFINITY);
+        const before = Number(headers.getHeader(name) ?? Number.POSITIVE_INFINITY);
         if (before < Number(value)) return;
       }
-      response.setHeader(name, value);
+      headers.setHeader(name, value);
     },
     setRefreshCookie(token, maxAgeSeconds) {
-      if (response.headersSent) return;
-      response.appendHeader("Set-Cookie", refreshCookie(token, maxAgeSeconds, cookies));
+      if (headers.headersSent) return;
+      headers.appendHeader("Set-Cookie", refreshCookie(token, maxAgeSeconds, cookies));
     },
   };
 }

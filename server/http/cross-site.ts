@@ -1,9 +1,7 @@
 // What a page of another site may make a browser send here: nothing that counts.
 import type { IncomingMessage } from "node:http";
 import { AppError } from "../lib/errors.ts";
-import type { Logger } from "../lib/logger.ts";
-import { pathOf } from "./middleware.ts";
-import { requestIdOf } from "./response.ts";
+import { recordOf } from "./request-record.ts";
 
 /** Throws FORBIDDEN for a request that a page of another site made a browser send. */
 export type AssertSameSite = (request: IncomingMessage) => void;
@@ -16,7 +14,6 @@ export type AssertSameSite = (request: IncomingMessage) => void;
 export function createSameSiteCheck(deps: {
   frontendOrigins: readonly string[];
   clientAddress: (request: IncomingMessage) => string;
-  logger: Logger;
 }): AssertSameSite {
   const own = new Set(deps.frontendOrigins);
   return (request) => {
@@ -29,15 +26,7 @@ export function createSameSiteCheck(deps: {
         ? site === "cross-site" || site === "same-site"
         : !own.has(origin) && site !== "same-origin";
     if (!foreign) return;
-    const denial = {
-      event: "access denied",
-      why: "FORBIDDEN",
-      path: pathOf(request.url).slice(0, 200),
-      ip: deps.clientAddress(request),
-      origin: origin?.slice(0, 200) ?? null,
-      requestId: requestIdOf(request),
-    };
-    deps.logger.warn(denial, "access denied");
+    recordOf(request).notes.deniedIp = deps.clientAddress(request);
     throw refusal();
   };
 }

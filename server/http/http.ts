@@ -8,7 +8,8 @@ import { createBodyReader } from "./body-reader.ts";
 import { createClientAddress } from "./client-address.ts";
 import { createContextFactory } from "./context.ts";
 import { createSameSiteCheck } from "./cross-site.ts";
-import { createMiddleware, pathOf } from "./middleware.ts";
+import { createMiddleware } from "./middleware.ts";
+import { pathOf, TRPC_PREFIX } from "./path.ts";
 import { createRateLimits } from "./rate-limits.ts";
 import { sendError } from "./response.ts";
 import { createRest } from "./rest/rest.ts";
@@ -16,7 +17,6 @@ import { createRoutes } from "./routes.ts";
 import type { Readiness } from "./routes/health.ts";
 import type { Metrics } from "./routes/metrics.ts";
 import { createTrpcHandler } from "./trpc/handler.ts";
-import { TRPC_PREFIX } from "./trpc/procedures.ts";
 
 /** Dependencies of the handler. */
 export interface HttpHandlerDeps {
@@ -45,7 +45,7 @@ export function createHttpHandler(deps: HttpHandlerDeps): HttpHandler {
   const { frontendOrigins } = config;
   const shared = {
     bodies: createBodyReader({ clientAddress }),
-    assertSameSite: createSameSiteCheck({ frontendOrigins, clientAddress, logger }),
+    assertSameSite: createSameSiteCheck({ frontendOrigins, clientAddress }),
     createContext: createContextFactory({
       ...{ services, logger, config, clientAddress },
       limits: createRateLimits(deps),
@@ -70,11 +70,15 @@ export function createHttpHandler(deps: HttpHandlerDeps): HttpHandler {
       metrics.watch(request, response);
       // A client that leaves in the middle is its own affair and must not end the process.
       response.on("error", () => undefined);
-      middleware(request, response, () => {
+      middleware(request, response, (headers) => {
         // tRPC is the hot path and needs nothing of Express (docs/decisions/0010-lean-trpc-path.md).
         const path = pathOf(request.url);
-        if (path.startsWith(TRPC_PREFIX)) trpc.handle(request, response);
-        else if (isDecodable(path)) routes(request, response);
+        if (path.startsWith(TRPC_PREFIX)) {
+          trpc.handle(request, headers);
+          return;
+        }
+        headers.handOver();
+        if (isDecodable(path)) routes(request, response);
         else sendError(request, response, { statusCode: 400 });
       });
     },

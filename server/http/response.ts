@@ -1,31 +1,9 @@
-// How answers outside tRPC are written: JSON bodies, the REST error shape, the request id.
+// How answers outside tRPC are written: JSON bodies and the REST error shape.
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { type AppError, isAppError } from "../lib/errors.ts";
+import { noteRefusal } from "../trpc/notes.ts";
 import { toAppError } from "../trpc/trpc.ts";
-
-const requestIds = new WeakMap<IncomingMessage, string>();
-
-/** Remembers the id the middleware gave this request. */
-export function setRequestId(request: IncomingMessage, id: string): void {
-  requestIds.set(request, id);
-}
-
-/** The id the middleware gave this request. */
-export function requestIdOf(request: IncomingMessage): string {
-  return requestIds.get(request) ?? "unknown";
-}
-
-const routes = new WeakMap<IncomingMessage, string>();
-
-/** Names the route for the metrics: a fixed, small set of words, never the caller's text. */
-export function setRoute(request: IncomingMessage, route: string): void {
-  routes.set(request, route);
-}
-
-/** The route's name for the metrics. */
-export function routeOf(request: IncomingMessage): string {
-  return routes.get(request) ?? "other";
-}
+import { recordOf } from "./request-record.ts";
 
 /** Writes a JSON answer once; nothing happens when one was already begun or the client is gone. */
 export function sendJson(response: ServerResponse, status: number, body: unknown): void {
@@ -65,11 +43,12 @@ export function sendError(
   response: ServerResponse,
   error: unknown,
 ): void {
-  const requestId = requestIdOf(request);
+  const { requestId, notes } = recordOf(request);
   const status = statusOf(error);
   if (status !== null) {
     const code = STATUS_CODES[status] ?? "VALIDATION_FAILED";
     const details = code === "VALIDATION_FAILED" ? { fields: {} } : {};
+    notes.code ??= code;
     sendJson(response, status, {
       ...{ success: false, code, message: "The request could not be understood." },
       ...{ statusCode: status, requestId, ...details },
@@ -77,6 +56,7 @@ export function sendError(
     return;
   }
   const appError = toAppError(error);
+  noteRefusal(notes, appError);
   const { retryAfterSeconds } = appError.details;
   if (typeof retryAfterSeconds === "number" && !response.headersSent)
     response.setHeader("Retry-After", String(retryAfterSeconds));

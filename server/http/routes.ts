@@ -1,5 +1,5 @@
 // Everything Express answers: what is not tRPC, the 404, and the last error handler.
-import type { IncomingMessage, ServerResponse } from "node:http";
+import type { IncomingMessage } from "node:http";
 import express, {
   type Express,
   type IRouter,
@@ -10,10 +10,14 @@ import express, {
 import type { Config } from "../config/config.ts";
 import { AppError } from "../lib/errors.ts";
 import type { Logger } from "../lib/logger.ts";
-import type { Context, Services } from "../trpc/context.ts";
+import type { Services } from "../trpc/context.ts";
 import { countCall } from "../trpc/limits.ts";
+import { noteRefusal } from "../trpc/notes.ts";
+import { toAppError } from "../trpc/trpc.ts";
+import type { CreateContext } from "./context.ts";
 import type { AssertSameSite } from "./cross-site.ts";
-import { sendError, sendJson, setRoute } from "./response.ts";
+import { recordOf, setRoute } from "./request-record.ts";
+import { sendError, sendJson } from "./response.ts";
 import { createDocs } from "./openapi/docs.ts";
 import { createGoogleRoutes } from "./routes/google.ts";
 import { health, type Readiness } from "./routes/health.ts";
@@ -26,7 +30,7 @@ import type { BodyReader } from "./body-reader.ts";
 export interface RoutesDeps {
   readonly config: Config;
   readonly services: Services;
-  readonly createContext: (request: IncomingMessage, response: ServerResponse) => Context;
+  readonly createContext: CreateContext;
   readonly clientAddress: (request: IncomingMessage) => string;
   readonly bodies: BodyReader;
   readonly assertSameSite: AssertSameSite;
@@ -70,7 +74,7 @@ export function createRoutes(deps: RoutesDeps): Express {
   app.use((request, response) => {
     sendError(request, response, AppError.of("NOT_FOUND", "Not found."));
   });
-  app.use(createErrorHandler(deps.logger));
+  app.use(handleError);
   return app;
 }
 
@@ -142,18 +146,21 @@ function createSignInRoutes({
   });
 }
 
-function createErrorHandler(logger: Logger) {
-  // Express tells an error handler by its four parameters.
-  return (error: unknown, request: Request, response: Response, _next: NextFunction): void => {
-    // A malformed path is the caller's fault, whatever Express calls it.
-    const known = error instanceof URIError ? { statusCode: 400 } : error;
-    if (response.headersSent) {
-      response.destroy();
-      return;
-    }
+// Express tells an error handler by its four parameters.
+function handleError(
+  error: unknown,
+  request: Request,
+  response: Response,
+  _next: NextFunction,
+): void {
+  // A malformed path is the caller's fault, whatever Express calls it.
+  const known = error instanceof URIError ? { statusCode: 400 } : error;
+  if (!response.headersSent) {
     sendError(request, response, known);
-    if (response.statusCode >= 500) logger.error({ err: error }, "request failed");
-  };
+    return;
+  }
+  noteRefusal(recordOf(request).notes, toAppError(known));
+  response.destroy();
 }
 
 function named(route: string) {

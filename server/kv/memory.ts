@@ -129,7 +129,7 @@ export function windowSecondsOf(rule: LimiterRule): number {
 }
 
 /** The library resolves what is allowed and rejects what is not; errors of the store pass through. */
-export async function toLimitResult(
+async function toLimitResult(
   rule: LimiterRule,
   consumption: Promise<RateLimiterRes>,
 ): Promise<LimitResult> {

@@ -6,11 +6,13 @@ import { createScrub, redactFields } from "./scrub.ts";
 export type Logger = PinoLogger;
 
 /** Lines wait for company up to this many bytes, or a second: a write of its own for each costs as much as the call it tells of. */
-const BATCH_BYTES = 4_096;
+const BATCH_BYTES = 16_384;
+/** pino's number of `error`: from here on a line is written at once, with all that waited before it. */
+const ERROR_LEVEL = 50;
 
 /**
- * A JSON logger at `level`; `destination` defaults to stdout. `batched` gathers lines for a moment; they are written at
- * exit, but a SIGKILL loses the last second's.
+ * A JSON logger at `level`; `destination` defaults to stdout. `batched` gathers lines for a moment; they are written with
+ * the next error, and at exit, but a SIGKILL loses the last second's.
  */
 export function createLogger(options: {
   level: string;
@@ -23,8 +25,14 @@ export function createLogger(options: {
   return pino(
     {
       level: options.level,
-      // The whole line, so that messages, stacks and nested fields of third parties are covered alike.
-      hooks: { streamWrite: (line) => scrub(redactFields(line)) },
+      hooks: {
+        // The whole line, so that messages, stacks and nested fields of third parties are covered alike.
+        streamWrite: (line) => scrub(redactFields(line)),
+        logMethod(line, method, level) {
+          method.apply(this, line);
+          if (level >= ERROR_LEVEL) this.flush();
+        },
+      },
       timestamp: pino.stdTimeFunctions.isoTime,
       formatters: { level: (label) => ({ level: label }) },
     },
@@ -34,5 +42,25 @@ export function createLogger(options: {
           ? { sync: false, minLength: BATCH_BYTES, periodicFlush: 1_000 }
           : { sync: false },
       ),
+  );
+}
+
+/** What pino keeps of a logger: the fields every line of it has, as JSON, and where its lines go. */
+interface Inside {
+  readonly [pino.symbols.chindingsSym]: string;
+  readonly [pino.symbols.streamSym]: DestinationStream;
+}
+
+/**
+ * An info line by hand, a tenth of the cost of pino's and our own scrubbing: for the line that every request has. `fields`
+ * is the inside of a JSON object of our own words alone, for no secret is looked for in it.
+ */
+export function writeInfo(logger: Logger, fields: string, message: string): void {
+  if (!logger.isLevelEnabled("info")) return;
+  const inside = logger as unknown as Inside;
+  const time = new Date().toISOString();
+  const always = inside[pino.symbols.chindingsSym];
+  inside[pino.symbols.streamSym].write(
+    `{"level":"info","time":"${time}"${always},${fields},"msg":"${message}"}\n`,
   );
 }

@@ -10,6 +10,7 @@ import type { PaymentService } from "../payment/payment.service.ts";
 import type { WorkersService } from "../workers/workers.service.ts";
 import type { UserService } from "../user/user.service.ts";
 import type { RateLimits } from "./limits.ts";
+import type { RequestNotes } from "./notes.ts";
 
 /** The services behind the routers, made once by app.ts. */
 export interface Services {
@@ -50,6 +51,8 @@ export interface Context {
   readonly services: Services;
   readonly limits: RateLimits;
   readonly logger: Logger;
+  /** For the request's one log line. */
+  readonly notes: RequestNotes;
   /** Who the bearer is; looked up once per request. Throws UNAUTHENTICATED, TOKEN_EXPIRED, SESSION_REVOKED. */
   principal(): Promise<Principal>;
   /** Watches the bearer from now on; every caller gets a watch of its own and stops it. */

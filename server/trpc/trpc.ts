@@ -11,6 +11,7 @@ import { whileAuthorised } from "./authority-stream.ts";
 import type { Context } from "./context.ts";
 import { countCall } from "./limits.ts";
 import type { ProcedureMeta } from "./meta.ts";
+import { isDenial, noteCredits, noteProcedure, noteRefusal } from "./notes.ts";
 import { isAsyncIterable } from "./stream.ts";
 
 const t = initTRPC
@@ -129,57 +130,30 @@ export function validationError(error: ZodError): AppError {
   );
 }
 
-/** Refusals by who the caller is: each is on record with who, what and from where, and with no token. */
-const DENIALS: ReadonlySet<ErrorCode> = new Set([
-  "UNAUTHENTICATED",
-  "TOKEN_EXPIRED",
-  "SESSION_REVOKED",
-  "REFRESH_REUSED",
-  "FORBIDDEN",
-]);
-
-async function logDenial(
-  ctx: Context,
-  denial: { code: ErrorCode; path: string; type: string },
-): Promise<void> {
-  if (!DENIALS.has(denial.code)) return;
-  const { requestId, ip, origin } = ctx.request;
+/** Who was refused for who they are, and from where: the log line is the record of it. */
+async function noteDenial(ctx: Context): Promise<void> {
+  ctx.notes.deniedIp = ctx.request.ip;
   // Known already, or the very thing that was refused: it costs no second look.
   const caller = await ctx.principal().catch(() => null);
-  ctx.logger.warn(
-    {
-      event: "access denied",
-      why: denial.code,
-      path: denial.path,
-      type: denial.type,
-      userId: caller?.userId ?? null,
-      sessionId: caller?.sessionId ?? null,
-      ip,
-      origin: origin?.slice(0, 200) ?? null,
-      requestId,
-    },
-    "access denied",
-  );
+  if (caller !== null) noteCaller(ctx, caller);
 }
 
-/** Maps whatever a procedure throws, logs what is ours to mend, and says when to come back. */
+function noteCaller({ notes }: Context, { userId, sessionId }: Principal): void {
+  notes.userId = userId;
+  notes.sessionId = sessionId;
+}
+
+/** Maps whatever a procedure throws, notes it for the request's log line, and says when to come back. */
 const errors = t.middleware(async ({ ctx, path, type, next }) => {
+  noteProcedure(ctx.notes, path);
   const result = await next();
-  if (result.ok) return result;
-  const appError = toAppError(result.error);
-  await logDenial(ctx, { code: appError.code, path, type });
-  if (appError.httpStatus >= 500) {
-    ctx.logger.error(
-      {
-        err: appError.cause ?? appError,
-        code: appError.code,
-        path,
-        type,
-        requestId: ctx.request.requestId,
-      },
-      "procedure failed",
-    );
+  if (result.ok) {
+    if (type === "mutation") noteCredits(ctx.notes, result.data);
+    return result;
   }
+  const appError = toAppError(result.error);
+  if (isDenial(appError.code)) await noteDenial(ctx);
+  noteRefusal(ctx.notes, appError);
   const { retryAfterSeconds } = appError.details;
   if (typeof retryAfterSeconds === "number")
     ctx.reply.setHeader("Retry-After", String(retryAfterSeconds));
@@ -228,6 +202,7 @@ const limitedByUser = t.middleware(async ({ ctx, meta, type, next }) => {
     await countCall(ctx, "anonymous", ctx.request.ip);
     throw error;
   }
+  noteCaller(ctx, user);
   // A logout is counted apart, so that nothing else can use it up.
   if (meta?.logout) await countCall(ctx, "session", `${user.sessionId}:logout`);
   else await countCall(ctx, type === "mutation" ? "user" : "userRead", user.userId);
@@ -252,6 +227,7 @@ const serviceKey = t.middleware(async ({ ctx, next }) => {
     await countCall(ctx, "anonymous", ctx.request.ip);
     throw error;
   }
+  ctx.notes.service = caller.name;
   await countCall(ctx, "service", caller.name);
   return next({ ctx: { caller } });
 });

@@ -6,6 +6,7 @@ import { suggestedPackage } from "../../server/payment/catalog/suggestion.ts";
 import { createWorkersService } from "../../server/workers/workers.service.ts";
 import { createWorkersStore } from "../../server/workers/workers.store.ts";
 import type { Context, Services } from "../../server/trpc/context.ts";
+import { emptyNotes } from "../../server/trpc/notes.ts";
 import type { AvailableBackend } from "./databases.ts";
 import { type LedgerWorld, openLedgerWorld } from "./ledger-world.ts";
 import { COSTS } from "./prices.ts";
@@ -80,6 +81,7 @@ export async function openCreditWorld(available: AvailableBackend): Promise<Cred
       } as unknown as Services,
       limits: { consume: () => Promise.resolve({ limit: 1, remaining: 1, resetSeconds: 1 }) },
       logger,
+      notes: emptyNotes(),
       principal: (): Promise<Principal> =>
         Promise.resolve({ userId: userId ?? "", sessionId: "s", role: "USER" }),
       watchAuthority: () => ({ signal: new AbortController().signal, stop: () => undefined }),

@@ -12,24 +12,24 @@ export function paint(colour: Colour, text: string): string {
 }
 
 const requestLine = z.object({
-  req: z.object({ method: z.string(), url: z.string() }),
-  res: z.object({ statusCode: z.number() }),
-  responseTime: z.number().optional(),
+  method: z.string(),
+  path: z.string(),
+  status: z.number(),
+  durationMs: z.number(),
+  code: z.string().optional(),
 });
 
 const pretty = prettyFactory({
   colorize: process.stdout.isTTY,
   singleLine: true,
   translateTime: "SYS:HH:MM:ss",
-  ignore: "pid,hostname,req,res,responseTime,requestId,reqId",
+  ignore: "pid,hostname,requestId,method,path,procedure,status,code,durationMs",
   messageFormat: (log, messageKey) => {
     const request = requestLine.safeParse(log);
     const message = log[messageKey];
     if (!request.success) return typeof message === "string" ? message : "";
-    const { req, res, responseTime } = request.data;
-    const took = responseTime === undefined ? "" : ` ${Math.round(responseTime)} ms`;
-    // Inputs of tRPC calls stand in the address; the name of the call says enough here.
-    return `${req.method} ${req.url.split("?", 1)[0] ?? req.url} ${res.statusCode}${took}`;
+    const { method, path, status, durationMs, code = "" } = request.data;
+    return `${method} ${path} ${status} ${Math.round(durationMs)} ms ${code}`.trimEnd();
   },
 });
 

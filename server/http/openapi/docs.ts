@@ -3,7 +3,8 @@ import { readFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { dirname, join } from "node:path";
 import { type IRouter, Router } from "express";
-import { sendJson, setRoute } from "../response.ts";
+import { setRoute } from "../request-record.ts";
+import { sendJson } from "../response.ts";
 import type { OpenApiDocument } from "./openapi.ts";
 
 /** Scripts and styles of this host alone; the style sheet's own icons are data URLs. */

@@ -2,7 +2,9 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { isTrackedEnvelope } from "@trpc/server";
 import { toAppError } from "../../trpc/trpc.ts";
-import { requestIdOf, restError } from "../response.ts";
+import { noteRefusal } from "../../trpc/notes.ts";
+import { recordOf } from "../request-record.ts";
+import { restError } from "../response.ts";
 
 /** A proxy that drops silent connections after 30 s or more lets these pass. */
 const PING_MS = 15_000;
@@ -63,7 +65,10 @@ async function follow(
       if (!response.write(format(result.value))) await Promise.race([drained(response), ended]);
     }
   } catch (error) {
-    const data = JSON.stringify(restError(toAppError(error), requestIdOf(request)));
+    const { requestId, notes } = recordOf(request);
+    const appError = toAppError(error);
+    noteRefusal(notes, appError);
+    const data = JSON.stringify(restError(appError, requestId));
     response.write(`event: failure\ndata: ${data}\n\n`);
   } finally {
     clearInterval(ping);

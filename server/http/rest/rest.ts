@@ -1,13 +1,14 @@
 // The REST handlers: each calls the same procedure as tRPC does, with the same middleware, and rewraps the answer.
-import type { IncomingMessage, ServerResponse } from "node:http";
+import type { ServerResponse } from "node:http";
 import { callTRPCProcedure } from "@trpc/server";
 import { type IRouter, type Request, Router } from "express";
 import { appRouter } from "../../routers/app.ts";
 import { isAsyncIterable } from "../../trpc/stream.ts";
-import type { Context } from "../../trpc/context.ts";
 import { countCall } from "../../trpc/limits.ts";
+import type { CreateContext } from "../context.ts";
 import { countRefused } from "../rate-limits.ts";
-import { sendError, sendJson, setRoute } from "../response.ts";
+import { setRoute } from "../request-record.ts";
+import { sendError, sendJson } from "../response.ts";
 import type { BodyReader } from "../body-reader.ts";
 import type { AssertSameSite } from "../cross-site.ts";
 import { sendEvents } from "./events.ts";
@@ -22,7 +23,7 @@ export interface Rest {
 }
 
 interface RestDeps {
-  readonly createContext: (request: IncomingMessage, response: ServerResponse) => Context;
+  readonly createContext: CreateContext;
   readonly bodies: Pick<BodyReader, "text">;
   readonly assertSameSite: AssertSameSite;
 }

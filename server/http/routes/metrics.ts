@@ -3,7 +3,7 @@ import { createHash, timingSafeEqual } from "node:crypto";
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { collectDefaultMetrics, Gauge, Histogram, Registry } from "prom-client";
 import type { Config } from "../../config/config.ts";
-import { routeOf } from "../response.ts";
+import { recordOf } from "../request-record.ts";
 
 /** The metrics of one app. */
 export interface Metrics {
@@ -75,7 +75,11 @@ function timeRequests(registry: Registry): Metrics["watch"] {
       // Streams live for minutes and would drown the durations of calls.
       if (response.getHeader("content-type") === "text/event-stream") return;
       durations.observe(
-        { route: routeOf(request), method, status: `${Math.floor(response.statusCode / 100)}xx` },
+        {
+          route: recordOf(request).route,
+          method,
+          status: `${Math.floor(response.statusCode / 100)}xx`,
+        },
         seconds,
       );
     });

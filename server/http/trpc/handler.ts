@@ -1,34 +1,29 @@
 // /api/trpc: a lean path for ordinary calls, and tRPC's own handler for everything else, with the same wire format.
 // Why two: the stock handler builds web streams for every call and costs four times the CPU of the call itself
 // (docs/decisions/0010-lean-trpc-path.md).
-import type { IncomingMessage, ServerResponse } from "node:http";
+import type { IncomingMessage } from "node:http";
 import { getTRPCErrorFromUnknown, getTRPCErrorShape, TRPCError } from "@trpc/server";
 import { nodeHTTPRequestHandler } from "@trpc/server/adapters/node-http";
-import { AppError, isAppError } from "../../lib/errors.ts";
-import type { Logger } from "../../lib/logger.ts";
+import { AppError } from "../../lib/errors.ts";
 import { appRouter } from "../../routers/app.ts";
-import type { Context } from "../../trpc/context.ts";
 import { countCall } from "../../trpc/limits.ts";
+import { noteRefusal } from "../../trpc/notes.ts";
 import { asTrpcError, toAppError } from "../../trpc/trpc.ts";
+import type { AnswerHeaders } from "../answer-headers.ts";
 import { assertSafeJson, isJson, MAX_JSON_BYTES } from "../body.ts";
 import type { BodyReader } from "../body-reader.ts";
+import type { CreateContext } from "../context.ts";
 import type { AssertSameSite } from "../cross-site.ts";
-import { pathOf } from "../middleware.ts";
+import { pathOf, TRPC_PREFIX } from "../path.ts";
 import { countRefused } from "../rate-limits.ts";
-import { requestIdOf, setRoute } from "../response.ts";
-import { answerLeanCall, sendTrpc, toLeanCall, type TrpcRequest } from "./lean-path.ts";
-import {
-  MAX_BATCH_SIZE,
-  type Procedure,
-  procedures,
-  routerConfig,
-  TRPC_PREFIX,
-} from "./procedures.ts";
+import { recordOf, setRoute } from "../request-record.ts";
+import { answerLeanCall, toLeanCall, type TrpcRequest } from "./lean-path.ts";
+import { MAX_BATCH_SIZE, type Procedure, procedures, routerConfig } from "./procedures.ts";
 
 /** `/api/trpc` and its open streams. */
 export interface TrpcHandler {
   /** Answers one request under TRPC_PREFIX. Never throws. */
-  handle(request: IncomingMessage, response: ServerResponse): void;
+  handle(request: IncomingMessage, headers: AnswerHeaders): void;
   /** Ends every subscription cleanly; clients connect again, elsewhere. */
   endStreams(): void;
 }
@@ -36,10 +31,9 @@ export interface TrpcHandler {
 /** Dependencies of the handler. */
 export interface TrpcHandlerDeps {
   /** Called once per request, so a batch shares its context. */
-  readonly createContext: (request: IncomingMessage, response: ServerResponse) => Context;
+  readonly createContext: CreateContext;
   readonly bodies: Pick<BodyReader, "text">;
   readonly assertSameSite: AssertSameSite;
-  readonly logger: Logger;
   /** Defaults to true; tests turn the lean path off to compare. */
   readonly lean?: boolean;
 }
@@ -47,15 +41,15 @@ export interface TrpcHandlerDeps {
 /** One request and its answer to be. */
 interface Exchange {
   readonly request: IncomingMessage;
-  readonly response: ServerResponse;
+  readonly headers: AnswerHeaders;
 }
 
 /** Makes the handler; its state is the set of open streams. */
 export function createTrpcHandler(deps: TrpcHandlerDeps): TrpcHandler {
   const streams = new Set<IncomingMessage>();
   return {
-    handle(request, response) {
-      const exchange = { request, response };
+    handle(request, headers) {
+      const exchange = { request, headers };
       answer(deps, streams, exchange).catch((cause: unknown) => refuse(deps, exchange, cause));
     },
     endStreams() {
@@ -70,17 +64,19 @@ async function answer(
   streams: Set<IncomingMessage>,
   exchange: Exchange,
 ): Promise<void> {
-  const { request, response } = exchange;
+  const { request, headers } = exchange;
   const asked = await readRequest(deps, request);
   const call = deps.lean === false ? null : toLeanCall(request, asked);
-  if (call) return answerLeanCall(call, deps.createContext(request, response), response);
+  if (call) return answerLeanCall(call, deps.createContext(request, headers), headers);
   await countUnknown(deps, exchange, asked);
   if (request.method === "GET" && procedures.get(asked.path)?._def.type === "subscription") {
     streams.add(request);
-    response.once("close", () => streams.delete(request));
+    headers.response.once("close", () => streams.delete(request));
   }
   await answerStock(deps, exchange, asked);
 }
+
+const NOTHING_ASKED = new URLSearchParams();
 
 /** Takes the request apart. Throws what every call is refused for, whatever procedure it names. */
 async function readRequest(deps: TrpcHandlerDeps, request: IncomingMessage): Promise<TrpcRequest> {
@@ -95,8 +91,8 @@ async function readRequest(deps: TrpcHandlerDeps, request: IncomingMessage): Pro
     body = await deps.bodies.text(request);
     assertSafeJson(body);
   }
-  const search = new URLSearchParams(query);
-  assertSafeJson(search.get("input") ?? "");
+  const search = query === "" ? NOTHING_ASKED : new URLSearchParams(query);
+  if (search.size > 0) assertSafeJson(search.get("input") ?? "");
   return { path, search, body };
 }
 
@@ -109,12 +105,12 @@ function nameRoute(request: IncomingMessage, path: string): void {
 /** Procedures count their own calls; a call of one that does not exist, or not by this method, counts here. */
 async function countUnknown(
   deps: TrpcHandlerDeps,
-  { request, response }: Exchange,
+  { request, headers }: Exchange,
   { path, search }: TrpcRequest,
 ): Promise<void> {
   const names = search.get("batch") === "1" ? path.split(",", MAX_BATCH_SIZE) : [path];
   const unknown = names.filter((name) => !isCallable(request.method, procedures.get(name)));
-  const ctx = deps.createContext(request, response);
+  const ctx = deps.createContext(request, headers);
   for (const _name of unknown) await countCall(ctx, "anonymous", ctx.request.ip);
 }
 
@@ -126,18 +122,19 @@ function isCallable(method: string | undefined, procedure: Procedure | undefined
 /** tRPC's own handler: subscriptions, streamed batches, and its words of refusal for malformed calls. */
 async function answerStock(
   deps: TrpcHandlerDeps,
-  { request, response }: Exchange,
+  { request, headers }: Exchange,
   { path, body }: TrpcRequest,
 ): Promise<void> {
+  headers.handOver();
   if (request.method === "POST") Object.assign(request, { body });
   await nodeHTTPRequestHandler({
     req: request,
-    res: response,
+    res: headers.response,
     path,
     router: appRouter,
     maxBatchSize: MAX_BATCH_SIZE,
     maxBodySize: MAX_JSON_BYTES,
-    createContext: () => deps.createContext(request, response),
+    createContext: () => deps.createContext(request, headers),
     // The handler overwrites these two headers of the middleware's; said again here they stand beside its own.
     responseMeta: () => ({
       headers: new Headers([
@@ -145,33 +142,32 @@ async function answerStock(
         ["cache-control", "no-store"],
       ]),
     }),
-    onError: ({ error, path: failed }) => {
-      if (error.code === "INTERNAL_SERVER_ERROR" && !isAppError(error.cause))
-        deps.logger.error({ err: error, path: failed?.slice(0, 100) }, "call failed");
-    },
+    // Whatever no procedure has noted, and what breaks a stream.
+    onError: ({ error }) => noteRefusal(recordOf(request).notes, toAppError(error)),
   });
 }
 
 /** Counts and answers what was refused before any procedure was reached. */
 async function refuse(
   deps: TrpcHandlerDeps,
-  { request, response }: Exchange,
+  { request, headers }: Exchange,
   refused: unknown,
 ): Promise<void> {
-  const cause = await countRefused(deps.createContext(request, response), refused);
-  const error = getTRPCErrorFromUnknown(cause);
-  if (error.code === "INTERNAL_SERVER_ERROR" && !isAppError(cause))
-    deps.logger.error({ err: cause }, "tRPC request failed");
-  sendRefusal(request, response, error);
+  const cause = await countRefused(deps.createContext(request, headers), refused);
+  sendRefusal(request, headers, getTRPCErrorFromUnknown(cause));
 }
 
 /** Writes the refusal in tRPC's shape. */
-function sendRefusal(request: IncomingMessage, response: ServerResponse, error: TRPCError): void {
+function sendRefusal(request: IncomingMessage, headers: AnswerHeaders, error: TRPCError): void {
+  const { requestId, notes } = recordOf(request);
+  const appError = toAppError(error);
+  noteRefusal(notes, appError);
+  if (headers.headersSent) return;
   // What is left of an unread body would be taken for the next request.
-  if (!request.readableEnded) response.setHeader("Connection", "close");
-  const { retryAfterSeconds } = toAppError(error).details;
-  if (typeof retryAfterSeconds === "number" && !response.headersSent)
-    response.setHeader("Retry-After", String(retryAfterSeconds));
+  if (!request.readableEnded) headers.setHeader("Connection", "close");
+  const { retryAfterSeconds } = appError.details;
+  if (typeof retryAfterSeconds === "number")
+    headers.setHeader("Retry-After", String(retryAfterSeconds));
   const wrapped =
     error.code === "UNSUPPORTED_MEDIA_TYPE"
       ? new TRPCError({
@@ -180,7 +176,7 @@ function sendRefusal(request: IncomingMessage, response: ServerResponse, error: 
             fields: {},
           }),
         })
-      : asTrpcError(toAppError(error));
+      : asTrpcError(appError);
   const shape = getTRPCErrorShape({
     config: routerConfig,
     error: wrapped,
@@ -190,6 +186,6 @@ function sendRefusal(request: IncomingMessage, response: ServerResponse, error: 
     ctx: undefined,
   });
   // No procedure, hence no context, was reached to say which request this is.
-  const app = { ...shape.data.app, requestId: requestIdOf(request) };
-  sendTrpc(response, shape.data.httpStatus, { error: { ...shape, data: { ...shape.data, app } } });
+  const app = { ...shape.data.app, requestId };
+  headers.sendTrpc(shape.data.httpStatus, { error: { ...shape, data: { ...shape.data, app } } });
 }

@@ -1,25 +1,47 @@
 // The router's procedures by name, as tRPC's own adapters see them, and the bounds of /api/trpc.
+import type { TRPCError } from "@trpc/server";
 import { appRouter } from "../../routers/app.ts";
 import type { Context } from "../../trpc/context.ts";
-
-/** Where the router is mounted. */
-export const TRPC_PREFIX = "/api/trpc/";
 
 /** Most calls in one batch. */
 export const MAX_BATCH_SIZE = 10;
 
-/** A procedure as tRPC's own adapters call it. */
+/** A procedure as tRPC's builder leaves it: the chain of its middleware, whose last one is the procedure itself. */
 export interface Procedure {
-  readonly _def: { readonly type: "query" | "mutation" | "subscription" };
-  (call: {
-    path: string;
-    getRawInput: () => Promise<unknown>;
-    ctx: Context;
-    type: "query" | "mutation";
-    signal: AbortSignal;
-    batchIndex: number;
-  }): Promise<unknown>;
+  readonly _def: {
+    readonly type: "query" | "mutation" | "subscription";
+    readonly meta: unknown;
+    readonly middlewares: readonly Middleware[];
+  };
 }
+
+/** One link of the chain; whatever went wrong behind it arrives as a result that is not ok. */
+export type Middleware = (given: MiddlewareInput) => Promise<MiddlewareResult>;
+
+/** What tRPC gives a middleware. */
+export interface MiddlewareInput {
+  readonly path: string;
+  readonly type: "query" | "mutation";
+  readonly meta: unknown;
+  readonly ctx: Context;
+  readonly input: unknown;
+  readonly batchIndex: number;
+  readonly signal: AbortSignal;
+  readonly getRawInput: () => Promise<unknown>;
+  readonly next: (changed?: MiddlewareChange) => Promise<MiddlewareResult>;
+}
+
+/** What a middleware changes for those behind it. */
+export interface MiddlewareChange {
+  readonly ctx?: object;
+  readonly input?: unknown;
+  readonly getRawInput?: () => Promise<unknown>;
+}
+
+/** What comes back. */
+export type MiddlewareResult =
+  | { readonly ok: true; readonly data: unknown }
+  | { readonly ok: false; readonly error: TRPCError };
 
 // The types show the routers nested; at run time the names are flat: `credit.spend`.
 export const procedures: ReadonlyMap<string, Procedure> = new Map(

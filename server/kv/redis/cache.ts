@@ -1,7 +1,10 @@
 // The cache in Redis. A change Redis missed is applied before the cache is believed again.
+import { Cluster } from "ioredis";
 import type { Cache } from "../ports.ts";
 import { ttlMsOf } from "../memory.ts";
 import type { RedisCircuit } from "./circuit-breaker.ts";
+import type { RedisClient } from "./client.ts";
+import { gatherPerTurn } from "./gather.ts";
 
 const MAX_UNHEARD = 10_000;
 /** After an outage: long enough for every other instance to notice its end and carry out what it remembers. */
@@ -15,6 +18,13 @@ export function createRedisCache(circuit: RedisCircuit, keyPrefix: string): Cach
   // When more failed than are remembered, nothing is believed until all of that time's entries are over.
   let blindUntilMs = 0;
   const full = (key: string) => `${keyPrefix}:${key}`;
+
+  const read = gatherPerTurn((names: readonly string[]) =>
+    circuit.ask<(string | null)[]>(
+      (client) => readAll(client, names),
+      () => [],
+    ),
+  );
 
   circuit.onRecovery(async (client) => {
     const keys = [...unheard];
@@ -33,11 +43,7 @@ export function createRedisCache(circuit: RedisCircuit, keyPrefix: string): Cach
   return {
     async get(key) {
       if (unheard.has(full(key)) || Date.now() < blindUntilMs) return undefined;
-      const value = await circuit.ask<string | null>(
-        (client) => client.get(full(key)),
-        () => null,
-      );
-      return value ?? undefined;
+      return (await read(full(key))) ?? undefined;
     },
     async set(key, value, ttlSeconds) {
       const ttlMs = ttlMsOf(ttlSeconds);
@@ -65,4 +71,10 @@ export function createRedisCache(circuit: RedisCircuit, keyPrefix: string): Cach
       );
     },
   };
+}
+
+function readAll(client: RedisClient, names: readonly string[]): Promise<(string | null)[]> {
+  // In a cluster they may live on different nodes.
+  if (client instanceof Cluster) return Promise.all(names.map((name) => client.get(name)));
+  return client.mget(...names);
 }

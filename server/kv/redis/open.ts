@@ -1,15 +1,14 @@
 // The key-value side over Redis: what several instances share, and what they do while Redis is unavailable.
 import { setTimeout as sleep } from "node:timers/promises";
-import { RateLimiterRedis } from "rate-limiter-flexible";
 import type { RedisConfig } from "../../config/config.ts";
 import type { DependencyState } from "../../lib/dependency-state.ts";
 import type { Logger } from "../../lib/logger.ts";
-import type { KeyValues, Limiter, LimiterRule } from "../ports.ts";
-import { createMemoryLimiter, toLimitResult, windowSecondsOf } from "../memory.ts";
+import type { KeyValues } from "../ports.ts";
 import { createRedisCache } from "./cache.ts";
 import { createRedisCircuit, type RedisCircuit } from "./circuit-breaker.ts";
 import { createRedisClient, type RedisClient } from "./client.ts";
 import { addressOf, reasonOf } from "./failure.ts";
+import { createRedisLimiters } from "./limiter.ts";
 import { createRedisLocks } from "./locks.ts";
 import { createRedisPubSub } from "./pubsub.ts";
 import { createRedisRunOutput } from "./run-output.ts";
@@ -39,7 +38,7 @@ export async function openRedis(
     locks: createRedisLocks(circuit, keyPrefix),
     pubsub,
     runOutput,
-    limiter: (rule) => createRedisLimiter({ rule, circuit, client, keyPrefix }),
+    limiter: createRedisLimiters(circuit, keyPrefix),
     check: () => check(circuit),
     close() {
       closing ??= (async () => {
@@ -77,40 +76,5 @@ async function check(circuit: RedisCircuit): Promise<DependencyState> {
     status: "degraded",
     detail:
       "Redis does not answer: limits are counted per instance and live updates pause until it is back.",
-  };
-}
-
-function createRedisLimiter(options: {
-  rule: LimiterRule;
-  circuit: RedisCircuit;
-  client: RedisClient;
-  keyPrefix: string;
-}): Limiter {
-  const { rule, circuit, client, keyPrefix } = options;
-  const settings = {
-    storeClient: client,
-    points: rule.points,
-    duration: windowSecondsOf(rule),
-    keyPrefix: `${keyPrefix}:limit:${rule.name}`,
-  };
-  const counting = new RateLimiterRedis(settings);
-  // Who is over the limit is refused from memory until the window ends, so a flood costs Redis nothing. Not so where
-  // points come back (slots, forgiven attempts): that would not reopen a key that is refused from memory.
-  const blocking = new RateLimiterRedis({ ...settings, inMemoryBlockOnConsumed: rule.points + 1 });
-  const inMemory = createMemoryLimiter(rule);
-  let givesBack = false;
-  return {
-    consume: (key, points) =>
-      circuit.ask(
-        () => toLimitResult(rule, (givesBack ? counting : blocking).consume(key, points)),
-        () => inMemory.consume(key, points),
-      ),
-    async reward(key, points) {
-      givesBack = true;
-      await circuit.ask<unknown>(
-        () => counting.reward(key, points),
-        () => inMemory.reward(key, points),
-      );
-    },
   };
 }

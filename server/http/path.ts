@@ -1,0 +1,19 @@
+// The path of a request: what it names, without its query.
+
+/** Where the tRPC router is mounted. */
+export const TRPC_PREFIX = "/api/trpc/";
+
+/** The path of a request line, without its query: a callback's query holds a code. */
+export function pathOf(url: string | undefined): string {
+  const path = url ?? "/";
+  const end = path.search(/[?#]/);
+  return end === -1 ? path : path.slice(0, end);
+}
+
+/** The request target as a path: a proxy's form (`GET http://host/path`, RFC 9112 3.2.2) names the same thing. */
+export function originForm(target: string): string {
+  if (target.startsWith("/")) return target;
+  const rest = /^https?:\/\/[^/?#]*(.*)$/is.exec(target)?.[1];
+  if (rest === undefined) return target;
+  return rest.startsWith("/") ? rest : `/${rest}`;
+}
