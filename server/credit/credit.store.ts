@@ -46,11 +46,9 @@ export function createCreditStore(database: Database): CreditStore {
   };
 }
 
-async function readBalance(
-  { models, dialect }: Database,
-  userId: string,
-): Promise<BalanceRecord | null> {
-  const rows = await models.$queryRawUnsafe<BalanceRow[]>(BALANCE, userId, userId);
+async function readBalance(database: Database, userId: string): Promise<BalanceRecord | null> {
+  const { dialect } = database;
+  const rows = await database.read<BalanceRow>(BALANCE, [userId, userId]);
   const [user] = rows;
   if (user === undefined) return null;
   const lots = rows

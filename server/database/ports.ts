@@ -41,6 +41,11 @@ export interface Database {
    */
   transaction<T>(work: (tx: DatabaseTransaction) => Promise<T>): Promise<T>;
   /**
+   * One SELECT on the bare driver, outside any transaction: for the few reads that most requests make, where Prisma's
+   * conversions cost more than the read. Rows as `SqlSession.query` gives them. Rejects with the driver's error.
+   */
+  read<Row>(sql: string, params: readonly unknown[]): Promise<Row[]>;
+  /**
    * The ledger writer's own lane: one bare-driver transaction, no retry, no Prisma (DESIGN.md 4, the hot path).
    * Rejects with the driver's error; `classifyDatabaseError` tells what it means.
    */

@@ -155,6 +155,8 @@ export function createDatabaseLine(real: Database, stage: Stage, life: Life): Da
   return {
     dialect: real.dialect,
     models: throughLine(real.models, alone),
+    read: <Row>(sql: string, params: readonly unknown[]) =>
+      alone(`sql ${wordsOf(sql)}`, false, () => real.read<Row>(sql, params)) as Promise<Row[]>,
     transaction: async <T>(work: (tx: DatabaseTransaction) => Promise<T>) => {
       const refused = await begin();
       if (refused !== null) throw unavailable(refused);

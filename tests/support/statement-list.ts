@@ -59,14 +59,15 @@ async function recorded(
   work: (database: Database) => Promise<unknown>,
 ): Promise<Statement> {
   const sent: Statement[] = [];
+  const read = (sql: string, params: readonly unknown[]) => {
+    sent.push(statement(name, sql, params));
+    return Promise.resolve([{ now: AT, lotId: null, entryCounts: "{}" }]);
+  };
   const models = {
     rollUp: { findUnique: () => Promise.resolve({ rolledTo: new Date(AT) }) },
-    $queryRawUnsafe: (sql: string, ...params: unknown[]) => {
-      sent.push(statement(name, sql, params));
-      return Promise.resolve([{ now: AT, lotId: null, entryCounts: "{}" }]);
-    },
+    $queryRawUnsafe: (sql: string, ...params: unknown[]) => read(sql, params),
   };
-  await work({ dialect: "mysql", models } as unknown as Database);
+  await work({ dialect: "mysql", models, read } as unknown as Database);
   const [first] = sent;
   if (first === undefined || sent.length !== 1) throw new Error(`${name} sent ${sent.length}`);
   return first;

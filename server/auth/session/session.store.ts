@@ -95,12 +95,12 @@ function endOf(
 }
 
 async function readStatuses(
-  { models }: Database,
+  database: Database,
   wanted: readonly { sessionId: string; userId: string }[],
 ): Promise<Map<string, SessionStatus>> {
-  const rows = await models.$queryRawUnsafe<StatusRow[]>(
+  const rows = await database.read<StatusRow>(
     `${STATUSES} (${wanted.map(() => "?").join()})`,
-    ...wanted.map((one) => one.sessionId),
+    wanted.map((one) => one.sessionId),
   );
   const found = new Map<string, SessionStatus>();
   for (const row of rows) {

@@ -15,7 +15,7 @@ import { migrateMysql } from "../migrations/mysql.ts";
 import { explainMigrationError, explainMysqlError, explainRefusal, rootErrno } from "./explain.ts";
 import { createDatabaseSql, type MysqlTarget, parseMysqlUrl } from "./options.ts";
 import { createMysqlPool, type MysqlPool } from "./pool.ts";
-import { rawTransaction } from "./session.ts";
+import { rawTransaction, readOnce } from "./session.ts";
 
 const PRISMA_TRANSACTIONS = { maxWait: 2_500, timeout: 10_000 };
 
@@ -65,6 +65,7 @@ export async function openProductionDatabase(
       dialect: "mysql",
       models: client,
       transaction: (work) => transaction(client, work),
+      read: (sql, params) => readOnce(pool, sql, params),
       rawTransaction: (work) => rawTransaction(raw, work),
     },
     async check() {

@@ -1,7 +1,7 @@
-// The bare driver's transaction: what the ledger's writer runs its batches in.
+// The bare driver: the transaction of the ledger's batches, and single reads.
 import type { SqlSession } from "../ports.ts";
 import { classifyDatabaseError, UnknownOutcomeError } from "../errors.ts";
-import type { MysqlPool, WatchedConnection } from "./pool.ts";
+import { type MysqlPool, PLAIN_NUMBERS, type WatchedConnection } from "./pool.ts";
 import { toSqlDate } from "../dates.ts";
 
 /**
@@ -21,6 +21,20 @@ export async function rawTransaction<T>(
   } catch (error) {
     await connection.query("ROLLBACK").catch(() => connection.destroy());
     throw error;
+  } finally {
+    await connection.release();
+  }
+}
+
+/** One SELECT, on a connection whose autocommit is on. */
+export async function readOnce<Row>(
+  pool: MysqlPool,
+  sql: string,
+  params: readonly unknown[],
+): Promise<Row[]> {
+  const connection = await pool.acquire();
+  try {
+    return await connection.query<Row[]>({ sql, ...PLAIN_NUMBERS }, params.map(toMysqlValue));
   } finally {
     await connection.release();
   }

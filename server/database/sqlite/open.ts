@@ -8,6 +8,7 @@ import type { DatabaseTransaction, OpenDatabase, SqlSession } from "../ports.ts"
 import { retryConflicts, toServiceUnavailable } from "../errors.ts";
 import { migrateSqlite } from "../migrations/sqlite.ts";
 import { createSqliteAdapter } from "./adapter.ts";
+import type { SqliteResult } from "./connection.ts";
 import { openSqliteEngine, type SqliteEngine, type SqliteTransaction } from "./engine.ts";
 import { toSqliteValue } from "./values.ts";
 
@@ -41,6 +42,8 @@ export async function openEmbeddedDatabase(url: string, logger: Logger): Promise
               client.$transaction((models) => work({ models, sql: currentSession(engine) })),
             ),
           ),
+        read: async <Row>(sql: string, params: readonly unknown[]) =>
+          toRecords<Row>(await engine.read(sql, params.map(toSqliteValue))),
         rawTransaction: (work) => rawTransaction(engine, work),
       },
       async check() {
@@ -121,15 +124,18 @@ function sessionOf(transaction: SqliteTransaction): SqlSession {
   return {
     dialect: "sqlite",
     async query<Row>(sql: string, params: readonly unknown[]) {
-      const { columns, rows } = transaction.run(sql, params.map(toSqliteValue));
-      return rows.map((row) => {
-        const record: Record<string, unknown> = {};
-        for (const [index, column] of columns.entries()) record[column] = row[index];
-        return record as Row;
-      });
+      return toRecords<Row>(transaction.run(sql, params.map(toSqliteValue)));
     },
     async execute(sql, params) {
       return transaction.run(sql, params.map(toSqliteValue)).changes;
     },
   };
+}
+
+function toRecords<Row>({ columns, rows }: Pick<SqliteResult, "columns" | "rows">): Row[] {
+  return rows.map((row) => {
+    const record: Record<string, unknown> = {};
+    for (const [index, column] of columns.entries()) record[column] = row[index];
+    return record as Row;
+  });
 }

@@ -1,6 +1,8 @@
 // The key-value side over Redis: what several instances share, and what they do while Redis is unavailable.
 import { setTimeout as sleep } from "node:timers/promises";
+import { Cluster, type Redis } from "ioredis";
 import type { RedisConfig } from "../../config/config.ts";
+import { sendInBursts } from "../../lib/bursts.ts";
 import type { DependencyState } from "../../lib/dependency-state.ts";
 import type { Logger } from "../../lib/logger.ts";
 import type { KeyValues } from "../ports.ts";
@@ -25,7 +27,7 @@ export async function openRedis(
 ): Promise<KeyValues> {
   const { keyPrefix } = options;
   const logger = options.logger.child({ redis: addressOf(config) });
-  const client = quiet(createRedisClient(config), logger);
+  const client = inBursts(quiet(createRedisClient(config), logger));
   const subscriber = quiet(createRedisClient(config), logger);
   const circuit = createRedisCircuit(client, logger);
   const pubsub = createRedisPubSub({ circuit, subscriber, keyPrefix, logger });
@@ -50,6 +52,13 @@ export async function openRedis(
       return closing;
     },
   };
+}
+
+/** Everything that one turn of the event loop sends to Redis is one system call. */
+function inBursts(client: RedisClient): RedisClient {
+  if (client instanceof Cluster) client.on("+node", (node: Redis) => void inBursts(node));
+  else client.on("connect", () => sendInBursts(client.stream, setImmediate));
+  return client;
 }
 
 /** Without a listener a lost connection would end the process; ioredis reports each failed attempt. */
