@@ -210,6 +210,7 @@ function watchOver(deps: ProduceDeps, active: ActiveRun, worth: () => number): W
   const tooLong = setTimeout(() => active.stop("tooLong"), timings.maxRunMs);
   tooLong.unref();
   let readerSeenAtMs = Date.now();
+  let heardOfReader = false;
 
   async function tick(): Promise<void> {
     const lease = { leaseMs: timings.leaseMs, producedCredits: worth() };
@@ -218,9 +219,11 @@ function watchOver(deps: ProduceDeps, active: ActiveRun, worth: () => number): W
     // Taken for dead and ended by another instance: what is produced from now on is nobody's.
     if (state === "ended") active.stop("leaseLost");
     const readAt = await deps.output.lastReaderAt(active.run.id);
-    // Undefined: Redis cannot say whether somebody reads on another instance, so somebody may; and after an outage a
-    // reader has the whole grace to be heard of again.
-    readerSeenAtMs = readAt === undefined ? Date.now() : Math.max(readerSeenAtMs, readAt ?? 0);
+    // Undefined: Redis cannot say whether somebody reads on another instance, so somebody may. Null after a time: it was
+    // emptied. Either way a reader has the whole grace to be heard of again.
+    const isUnknown = readAt === undefined || (readAt === null && heardOfReader);
+    heardOfReader = typeof readAt === "number";
+    readerSeenAtMs = isUnknown ? Date.now() : Math.max(readerSeenAtMs, readAt ?? 0);
     if (Date.now() - readerSeenAtMs > timings.readerGraceMs) active.stop("abandoned");
   }
 

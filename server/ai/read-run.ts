@@ -23,7 +23,8 @@ const END_WITHOUT_OUTPUT_MS = 2_000;
 
 /**
  * Events of the user's run after `lastEventId` (all of them when left out), up to `end`. Throws NOT_FOUND (no such run of
- * this user, or its output is gone), VALIDATION_FAILED (an event id that is not of this run).
+ * this user, or its output is gone), VALIDATION_FAILED (an event id that is not of this run), SERVICE_UNAVAILABLE (it is
+ * produced by another process and there is no Redis; a new connection may reach that one).
  */
 export async function* readRun(
   deps: ReadDeps,
@@ -49,7 +50,7 @@ export async function* readRun(
         yield { id: eventId(runId, seq), event };
         if (event.type === "end") return;
       }
-      const ended = page.events.length > 0 ? null : await endWithoutOutput(deps, runId, page, seq);
+      const ended = page.events.length > 0 ? null : await endWithoutOutput(deps, run, page, seq);
       if (ended !== null) {
         yield ended;
         return;
@@ -103,23 +104,45 @@ async function isPastTheEnd({ output }: ReadDeps, run: Run, seq: number): Promis
 
 /**
  * The end from the database, when the run has ended and no output will come any more: its producer died without a mirror,
- * or Redis is unavailable. Null while output may still come.
+ * or Redis is unavailable. Null while output may still come; what Redis has lost is asked for.
+ * Throws SERVICE_UNAVAILABLE where it can only come to a reader of another process.
  */
 async function endWithoutOutput(
   deps: ReadDeps,
-  runId: string,
+  { id: runId, leaseExpiresAt }: Run,
   page: OutputPage,
   seq: number,
 ): Promise<TrackedRunEvent | null> {
-  // What is known to be there is on its way.
+  // What is known to be there is on its way; what is not at its producer is nowhere.
   if (page.lastSeq > seq) return null;
   const run = await deps.store.find(runId);
-  if (run === null || run.endedAt === null || run.state === "running") return null;
+  if (run === null) return null;
+  const canMissOutput = !page.isProducer && page.reachable;
+  if (run.endedAt === null || run.state === "running") {
+    // Renewed since this reader came: its producer lives, and not here.
+    const isElsewhere = run.leaseExpiresAt > leaseExpiresAt;
+    if (canMissOutput && isElsewhere && !deps.output.isShared) throw outOfReach();
+    if (canMissOutput && (page.lastSeq < seq || page.lastSeq === 0))
+      await deps.output.requestMissing(runId);
+    return null;
+  }
   // The rest of the text is with a producer that lives: it comes as soon as Redis answers again.
   const isMissingText = run.lastSeq !== null && seq < run.lastSeq - 1;
   const patienceMs = isMissingText ? deps.timings.keepOutputMs / 2 : END_WITHOUT_OUTPUT_MS;
-  if ((await msSince(deps.store, run.endedAt)) < patienceMs) return null;
+  if ((await msSince(deps.store, run.endedAt)) < patienceMs) {
+    if (canMissOutput && isMissingText && !deps.output.isShared) throw outOfReach();
+    if (canMissOutput) await deps.output.requestMissing(runId);
+    return null;
+  }
   return { id: eventId(runId, run.lastSeq ?? seq + 1), event: endEvent(endedRun(run)) };
+}
+
+function outOfReach(): AppError {
+  return AppError.of(
+    "SERVICE_UNAVAILABLE",
+    "This run is produced by another process of the server, and without Redis processes share no output. Please try again.",
+    { retryAfterSeconds: 1 },
+  );
 }
 
 /** How a run that is not running any more has ended. */

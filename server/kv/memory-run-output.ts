@@ -42,6 +42,7 @@ export function createMemoryRunOutput(): MemoryRunOutput {
   }
 
   return {
+    isShared: false,
     has: (runId) => buffers.has(runId),
     eventsFrom: (runId, fromSeq) => buffers.get(runId)?.events.slice(fromSeq - 1) ?? [],
     begin(runId, ttlSeconds) {
@@ -67,6 +68,8 @@ export function createMemoryRunOutput(): MemoryRunOutput {
     // The process that died took the output with it; readers learn the end from the database.
     appendAfterCrash: () => Promise.resolve(),
     read: (runId, afterSeq) => Promise.resolve(page(runId, afterSeq)),
+    // Nothing is lost here but with the process.
+    requestMissing: () => Promise.resolve(),
     watch(runId, listener) {
       appended.on(runId, listener);
       return Promise.resolve(() => {

@@ -92,6 +92,8 @@ export interface OutputPage {
  * where the run is produced and nowhere else, but for the last event of a run whose producer died.
  */
 export interface RunOutput {
+  /** Whether other instances can read what is produced here, and this one what they produce. */
+  readonly isShared: boolean;
   /** Begins a run produced here. Its output is kept at most `ttlSeconds`, whatever becomes of it. */
   begin(runId: string, ttlSeconds: number): void;
   /** Appends to a run begun here; returns the event's number. Readers elsewhere get it when the store is reachable. */
@@ -102,6 +104,8 @@ export interface RunOutput {
   appendAfterCrash(runId: string, data: string, ttlSeconds: number): Promise<void>;
   /** Events after `afterSeq`, oldest first, in pages. Never throws. */
   read(runId: string, afterSeq: number): Promise<OutputPage>;
+  /** Asks a run's producer, wherever it is, to send again what the shared store has lost. May be lost. Never throws. */
+  requestMissing(runId: string): Promise<void>;
   /** Calls `listener` when something was appended, on any instance. Wake-ups may be lost: look again now and then. */
   watch(runId: string, listener: () => void): Promise<() => Promise<void>>;
   /** A reader is there now. Never throws. */

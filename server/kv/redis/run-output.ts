@@ -14,6 +14,8 @@ import type { RedisCircuit } from "./circuit-breaker.ts";
 const MIRROR_CHUNK = 200;
 const MIRROR_RETRY_MS = 500;
 const READER_TTL_MS = 900_000;
+/** Where readers say that Redis lacks output of a run. */
+const MISSING_CHANNEL = "run-missing";
 /** A stream never holds more than this, whatever its producer does. */
 const MAX_STREAM_LENGTH = 50_000;
 
@@ -73,7 +75,13 @@ export function createRedisRunOutput(deps: RedisRunOutputDeps): RunOutput & { cl
     }
     return Promise.resolve();
   });
+  // Redis may also be emptied without ever being away, and after a run's end nothing more is appended that would show it.
+  const listening = pubsub.subscribe(MISSING_CHANNEL, (runId) => void checkMirror(state, runId));
+  listening.catch((error: unknown) => {
+    deps.logger.warn({ err: error }, "lost output of runs is noticed late");
+  });
   return {
+    isShared: true,
     begin: (runId, ttlSeconds) => begin(state, runId, ttlSeconds),
     append(runId, data) {
       const seq = local.append(runId, data);
@@ -84,6 +92,7 @@ export function createRedisRunOutput(deps: RedisRunOutputDeps): RunOutput & { cl
     appendAfterCrash: (runId, data, ttlSeconds) => appendAfterCrash(deps, runId, data, ttlSeconds),
     read: (runId, afterSeq) =>
       local.has(runId) ? local.read(runId, afterSeq) : readRemote(deps, runId, afterSeq),
+    requestMissing: (runId) => pubsub.publish(MISSING_CHANNEL, runId),
     watch: (runId, listener) =>
       local.has(runId)
         ? local.watch(runId, listener)
@@ -145,6 +154,17 @@ async function mirror(state: State, runId: string): Promise<void> {
   } finally {
     progress.sending = false;
   }
+}
+
+/** Asks Redis how far it has a run that is produced here, and sends it the rest. */
+async function checkMirror(state: State, runId: string): Promise<void> {
+  const progress = state.mirrors.get(runId);
+  const ttlMs = (progress?.expiresAtMs ?? 0) - Date.now();
+  if (progress === undefined || progress.sending || state.closed || ttlMs <= 0) return;
+  const last = await append(state.deps, runId, [], { firstSeq: progress.mirroredSeq + 1, ttlMs });
+  if (last === undefined || last >= progress.mirroredSeq) return;
+  progress.mirroredSeq = last;
+  await mirror(state, runId);
 }
 
 async function sendMissing(state: State, runId: string, progress: Mirror): Promise<void> {
