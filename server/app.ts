@@ -156,6 +156,7 @@ function createServices(parts: Parts, payment: PaymentService): Services {
   const { costs } = config.credits;
   const packages = { suggest: payment.suggestPackage };
   const auth = createAuth(parts);
+  const credit = createCredit(parts, packages);
   return {
     auth,
     user: createUserService({
@@ -165,7 +166,7 @@ function createServices(parts: Parts, payment: PaymentService): Services {
       logger,
       now,
     }),
-    credit: createCredit(parts, packages),
+    credit,
     payment,
     ai: createAi(parts, packages),
     service: createWorkersService({
@@ -179,6 +180,7 @@ function createServices(parts: Parts, payment: PaymentService): Services {
       store: createAdminStore({ database, ledger, now }),
       payments: payment,
       ledger,
+      creditHistory: credit.history,
       invalidateSessions: auth.invalidateSessions,
       logger,
       now,

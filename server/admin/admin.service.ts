@@ -42,6 +42,11 @@ export interface AdminServiceDeps {
   readonly store: AdminStore;
   readonly payments: AdminPayments;
   readonly ledger: Pick<Ledger, "changed">;
+  /** CreditService.history. */
+  readonly creditHistory: (
+    userId: string,
+    page: { readonly limit: number; readonly cursor?: string },
+  ) => Promise<AdminOutput<"user">["history"]>;
   /** AuthService.invalidateSessions. */
   readonly invalidateSessions: () => Promise<void>;
   readonly logger: Logger;
@@ -57,13 +62,16 @@ const DAY_MS = 86_400_000;
 /** Figures read through much of the database: one at a time per instance, the next ones wait. */
 const STATS_GATE = { atOnce: 1, perKey: 21, maxWaiting: 20, maxWaitMs: 15_000 };
 
+/** Entries of the credit history in one answer. */
+const HISTORY_PAGE = 20;
+
 /** Returns the service; nothing is read until it is used. */
 export function createAdminService(options: AdminServiceDeps): AdminService {
   const deps = { ...options, now: options.now ?? Date.now, statsGate: createGate(STATS_GATE) };
   const { store, payments } = deps;
   return {
     users: (filter) => store.users(filter),
-    user: ({ userId }) => store.user(userId),
+    user: (input) => readUserPage(deps, input),
     adjustCredits: (principal, input, ip) => adjustCredits(deps, principal, input, ip),
     setRole: (principal, input, ip) => setRole(deps, principal, input, ip),
     disableUser: (principal, input, ip) =>
@@ -211,4 +219,19 @@ async function readStats(
       `At most ${MAX_STATS_DAYS} days at once.`,
     );
   return statsGate.run("stats", () => store.stats(from, to));
+}
+
+async function readUserPage(
+  { store, creditHistory }: AdminServiceDeps,
+  { userId, historyCursor }: AdminInput<"user">,
+): Promise<AdminOutput<"user">> {
+  const page = {
+    limit: HISTORY_PAGE,
+    ...(historyCursor === undefined ? {} : { cursor: historyCursor }),
+  };
+  const [detail, { logs, nextCursor }] = await Promise.all([
+    store.user(userId),
+    creditHistory(userId, page),
+  ]);
+  return { ...detail, history: { logs, nextCursor } };
 }

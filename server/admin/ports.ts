@@ -22,7 +22,7 @@ export interface AdminStore {
   /** Users, newest first. VALIDATION_FAILED for a forged cursor. */
   users(filter: AdminInput<"users">): Promise<AdminOutput<"users">>;
   /** Throws NOT_FOUND. */
-  user(userId: string): Promise<AdminOutput<"user">>;
+  user(userId: string): Promise<Omit<AdminOutput<"user">, "history">>;
   /** The role, the audit line and the end of older access tokens in one transaction. NOT_FOUND, CONFLICT (last admin). */
   setRole(userId: string, role: Role, line: AuditLine): Promise<UserLine>;
   /** Disables or enables; disabling ends every session. NOT_FOUND, CONFLICT (last admin). */

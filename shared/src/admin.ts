@@ -1,6 +1,7 @@
 // Owns the contract of the `admin` procedures. Every write leaves an audit line.
 import { z } from "zod";
 import { role } from "./auth.ts";
+import { historyLine } from "./credit.ts";
 import { paymentLine, paymentState } from "./payment.ts";
 import {
   credits,
@@ -50,9 +51,11 @@ export const adminContract = {
     }),
   }),
   user: query({
-    input: z.strictObject({ userId: id }),
+    /** `historyCursor`: the `history.nextCursor` of the page before; the newest entries without it. */
+    input: z.strictObject({ userId: id, historyCursor: cursor }),
     output: z.object({
       user: userLine,
+      history: z.object({ logs: z.array(historyLine), nextCursor: z.string().nullable() }),
       grants: z.array(
         z.object({
           id,

@@ -87,6 +87,18 @@ export const balanceChange = z.object({
   seq: z.int(),
 });
 
+/** An entry of a credit history. */
+export const historyLine = z.object({
+  id,
+  seq: z.int(),
+  amount: credits,
+  balance: credits,
+  type: entryType,
+  feature: z.string().nullable(),
+  description: z.string().nullable(),
+  createdAt: isoDate,
+});
+
 export const creditContract = {
   balance: query({
     input: nothing,
@@ -108,18 +120,7 @@ export const creditContract = {
   history: query({
     input: z.strictObject({ limit, offset, cursor, type: entryType.optional() }).prefault({}),
     output: z.object({
-      logs: z.array(
-        z.object({
-          id,
-          seq: z.int(),
-          amount: credits,
-          balance: credits,
-          type: entryType,
-          feature: z.string().nullable(),
-          description: z.string().nullable(),
-          createdAt: isoDate,
-        }),
-      ),
+      logs: z.array(historyLine),
       total: z.int(),
       limit: z.int(),
       offset: z.int(),

@@ -756,6 +756,7 @@ export interface AdminProcedures {
     kind: "query";
     input: {
       userId: string;
+      historyCursor?: string | undefined;
     };
     output: {
       user: {
@@ -768,6 +769,28 @@ export interface AdminProcedures {
         disabledAt: string | null;
         deletedAt: string | null;
         createdAt: string;
+      };
+      history: {
+        logs: {
+          id: string;
+          seq: number;
+          amount: number;
+          balance: number;
+          type:
+            | "SIGNUP"
+            | "PURCHASE"
+            | "SUBSCRIPTION"
+            | "USAGE"
+            | "REFUND"
+            | "DISPUTE"
+            | "DISPUTE_REVERSAL"
+            | "EXPIRY"
+            | "ADMIN_ADJUST";
+          feature: string | null;
+          description: string | null;
+          createdAt: string;
+        }[];
+        nextCursor: string | null;
       };
       grants: {
         id: string;

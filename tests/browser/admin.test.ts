@@ -54,6 +54,8 @@ test("a person is found, and given credits once for two clicks, with the reason 
   await page.getByText("The balance is 650 credits").waitFor();
   await seeIn(page, "person", "650");
   await seeIn(page, "audit", "A kind gesture");
+  await seeIn(page, "entries", "A kind gesture");
+  await seeIn(page, "entries", "+500");
   expect(await seriousProblems(page)).toEqual([]);
 });
 

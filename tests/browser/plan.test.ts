@@ -62,6 +62,8 @@ test("an upgrade shows what it costs before it is agreed to", async () => {
 });
 
 test("a renewal arrives live, without a reload", async () => {
+  await page.getByRole("button", { name: "Show invoices" }).click();
+  await page.getByTestId("invoices").waitFor();
   const before = await page.getByTestId("pill-credits").textContent();
   world.sandbox.stripe.control.advance({ months: 1, hours: 2 });
   await world.sandbox.stripe.control.idle();

@@ -24,6 +24,7 @@ describe.each(await availableBackends())("administrators' reads on $name", (avai
       store,
       payments: {} as never,
       ledger: world.ledger,
+      creditHistory: () => Promise.resolve({ logs: [], nextCursor: null }),
       logger: world.logger,
       invalidateSessions: () => Promise.resolve(),
     });

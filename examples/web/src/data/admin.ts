@@ -23,11 +23,13 @@ export function useUsers(search: string, cursor: string | undefined) {
   });
 }
 
-export function useUser(userId: string) {
+/** `historyCursor`: which page of the credit history comes with the person; the newest without it. */
+export function useUser(userId: string, historyCursor: string | undefined) {
   const { api } = useSkywork();
   return useQuery({
-    queryKey: ["admin", "user", userId],
-    queryFn: () => api.admin.user.query({ userId }),
+    queryKey: ["admin", "user", userId, historyCursor],
+    queryFn: () => api.admin.user.query({ userId, historyCursor }),
+    placeholderData: keepPreviousData,
     staleTime: 0,
   });
 }

@@ -1,6 +1,6 @@
 // Owns the subscription: the current plan and what can be done with it, the plans on offer, the invoices.
 import { useMutation, useQueryClient } from "@tanstack/react-query";
-import { useState } from "react";
+import { useEffect, useRef, useState } from "react";
 import { afterPlanChange } from "../data/changes.ts";
 import { usePortal, useSubscribe } from "../data/checkout.ts";
 import { keys, useInvoices, usePlans, useSubscription } from "../data/queries.ts";
@@ -283,10 +283,26 @@ function IntervalSwitch(props: {
 
 const INVOICE_TONES: Record<string, "good" | "warn" | "soft"> = { paid: "good", open: "warn" };
 
+/** Fetched when they are asked for: few visits of this page are about them. */
 function Invoices() {
-  const invoices = useInvoices();
+  const [isShown, setIsShown] = useState(false);
   return (
     <Card title="Invoices">
+      {isShown ? <InvoiceList /> : <Button onClick={() => setIsShown(true)}>Show invoices</Button>}
+    </Card>
+  );
+}
+
+function InvoiceList() {
+  const invoices = useInvoices();
+  const isThere = invoices.data !== undefined;
+  const list = useRef<HTMLDivElement>(null);
+  // The button that had the focus is gone.
+  useEffect(() => {
+    if (isThere) list.current?.focus();
+  }, [isThere]);
+  return (
+    <div ref={list} tabIndex={-1}>
       <Loaded query={invoices}>
         {(data) =>
           data.invoices.length === 0 ? (
@@ -320,6 +336,6 @@ function Invoices() {
           )
         }
       </Loaded>
-    </Card>
+    </div>
   );
 }

@@ -5,13 +5,15 @@ import { afterAdminWrite, type UserLine, type UserPage, useUser } from "../../da
 import { useActionKey, usePress } from "../../data/presses.ts";
 import { useSkywork } from "../../data/skywork.tsx";
 import { credits, date, dateTime, number } from "../../format.ts";
-import { Badge, Button, Card, Empty, Failure, Loaded } from "../../ui/basics.tsx";
+import { Badge, Button, Card, Empty, Failure, Loaded, Pager } from "../../ui/basics.tsx";
 import { isUncertain, sourceName } from "../../words.ts";
+import { Entries } from "../entries.tsx";
 import { Authority } from "./authority.tsx";
 import { Payments } from "./payments.tsx";
 
 export function UserDetail({ userId }: { userId: string }) {
-  const user = useUser(userId);
+  const [cursors, setCursors] = useState<readonly (string | undefined)[]>([undefined]);
+  const user = useUser(userId, cursors.at(-1));
   return (
     <Loaded query={user} lines={8}>
       {(data) => (
@@ -23,6 +25,12 @@ export function UserDetail({ userId }: { userId: string }) {
               <Authority user={data.user} />
             </>
           )}
+          <History
+            history={data.history}
+            busy={user.isFetching}
+            cursors={cursors}
+            onTurn={setCursors}
+          />
           <Payments payments={data.payments} />
           <Lots grants={data.grants} />
           <Record audit={data.audit} />
@@ -141,6 +149,34 @@ function Adjust({ user }: { user: UserLine }) {
         {adjust.data !== undefined && `Done. The balance is ${credits(adjust.data.balance)}.`}
       </p>
       <Failure error={adjust.error} />
+    </Card>
+  );
+}
+
+function History({
+  history,
+  busy,
+  cursors,
+  onTurn,
+}: {
+  history: UserPage["history"];
+  busy: boolean;
+  /** Of the pages walked so far; the first page has none. */
+  cursors: readonly (string | undefined)[];
+  onTurn: (cursors: readonly (string | undefined)[]) => void;
+}) {
+  const { nextCursor } = history;
+  return (
+    <Card title="Credit history">
+      <Entries logs={history.logs} />
+      <Pager
+        label="Pages of the credit history"
+        busy={busy}
+        newer={cursors.length > 1 ? () => onTurn(cursors.slice(0, -1)) : null}
+        older={nextCursor === null ? null : () => onTurn([...cursors, nextCursor])}
+      >
+        Page {cursors.length}
+      </Pager>
     </Card>
   );
 }
