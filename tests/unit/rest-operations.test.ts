@@ -1,5 +1,7 @@
 // Owns the proof that whatever a user or a worker may call over tRPC can be called over REST, at the paths of the contract.
+import { readFileSync } from "node:fs";
 import { expect, test } from "vitest";
+import { apiReference } from "../../server/http/openapi/reference.ts";
 import { REST_OPERATIONS } from "../../server/http/rest/operations.ts";
 import { appRouter } from "../../server/routers/app.ts";
 import type { ProcedureMeta } from "../../server/trpc/meta.ts";
@@ -63,4 +65,9 @@ test.each([
 ])("%s is %s", (name, expected) => {
   const operation = REST_OPERATIONS.find(({ procedure }) => procedure === name);
   expect(`${operation?.method} ${operation?.path}`).toBe(expected);
+});
+
+test("docs/reference/api.md is what the contract makes", () => {
+  const url = new URL("../../docs/reference/api.md", import.meta.url);
+  expect(readFileSync(url, "utf8")).toContain(`<!-- api -->\n${apiReference()}\n<!-- /api -->`);
 });

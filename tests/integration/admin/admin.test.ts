@@ -217,33 +217,6 @@ for (const available of await availableBackends()) {
       expect((await read("admin.user", { userId: randomUUID() })).code).toBe("NOT_FOUND");
     });
 
-    it("shows a person's whole credit history, page by page", async () => {
-      const person = await world.person();
-      for (let spent = 0; spent < 25; spent += 1)
-        await world.call(
-          "credit.spend",
-          "mutation",
-          { feature: "chat-flash", idempotencyKey: `spend-${spent}` },
-          { authorization: `Bearer ${person.accessToken}` },
-        );
-      const seen: number[] = [];
-      let historyCursor: string | null = null;
-      do {
-        const { data } = await read("admin.user", {
-          userId: person.userId,
-          ...(historyCursor === null ? {} : { historyCursor }),
-        });
-        const { history } = data as {
-          history: { logs: { seq: number; balance: number }[]; nextCursor: string | null };
-        };
-        seen.push(...history.logs.map(({ seq }) => seq));
-        historyCursor = history.nextCursor;
-      } while (historyCursor !== null);
-      expect(seen).toEqual(Array.from({ length: 26 }, (_, index) => 26 - index));
-      const forged = await read("admin.user", { userId: person.userId, historyCursor: "forged" });
-      expect(forged.code).toBe("VALIDATION_FAILED");
-    });
-
     it("counts what happened in a time, and what is there", async () => {
       const from = new Date().toISOString();
       const person = await world.person();
