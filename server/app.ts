@@ -26,6 +26,7 @@ import { createCommonHeaders } from "./http/common-headers.ts";
 import { createReadiness } from "./http/routes/health.ts";
 import { createMetrics } from "./http/routes/metrics.ts";
 import { createJobs } from "./jobs/jobs.ts";
+import { createRetentionStore } from "./jobs/retention.store.ts";
 import { createJobRunner, type JobRunner } from "./jobs/runner.ts";
 import { runDoctor } from "./ledger/audit/audit.ts";
 import { createExpiryStore } from "./ledger/store/expiry.store.ts";
@@ -245,7 +246,7 @@ function createAi(
 
 function createAppJobs(
   { backend, ledger, logger, now }: Parts,
-  { payment, auth, ai }: Pick<App, "payment"> & Services,
+  { payment, ai }: Pick<App, "payment"> & Services,
 ): JobRunner {
   const { database } = backend;
   return createJobRunner({
@@ -254,9 +255,9 @@ function createAppJobs(
     now,
     jobs: createJobs({
       payment,
-      auth,
       ai,
       expiry: { store: createExpiryStore(database), ledger, now },
+      retention: { store: createRetentionStore(database), now },
       rollUps: {
         credits: createCreditTotalsStore(database),
         usage: createUsageTotalsStore(database),

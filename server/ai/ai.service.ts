@@ -57,8 +57,6 @@ export interface AiService {
   run(userId: string, runId: string): Promise<RunView>;
   /** Job: ends runs whose producer died. Returns how many. */
   endAbandoned(signal: AbortSignal): Promise<number>;
-  /** Job: forgets runs that ended 90 days ago. Returns how many. */
-  prune(signal: AbortSignal): Promise<number>;
   /** Runs produced by this process now. */
   readonly activeRuns: number;
   /** Ends the runs of this process, settled for what they have produced. */
@@ -74,8 +72,6 @@ const DEFAULT_TIMINGS: RunTimings = {
   tickMs: 2_000,
 };
 // A day longer than the ledger keeps the key of the hold: a key is forgotten by both or by neither.
-const KEEP_RUNS_MS = 91 * 86_400_000;
-const PRUNE_CHUNK = 500;
 /** Runs that are nearly done when the server stops may still end by themselves. */
 const CLOSE_GRACE_MS = 2_000;
 
@@ -102,7 +98,6 @@ export function createAiService(options: AiDeps): AiService {
     stop: (userId, runId) => stopRun(deps, userId, runId),
     run: (userId, runId) => viewRun(deps, userId, runId),
     endAbandoned: (signal) => endAbandonedRuns(deps, signal),
-    prune: (signal) => pruneRuns(deps, signal),
     get activeRuns() {
       return active.size;
     },
@@ -149,16 +144,6 @@ function listenForStops(deps: AiDeps & { readonly active: ActiveRuns }): () => P
     const leave = await joined.catch(() => null);
     await leave?.();
   };
-}
-
-async function pruneRuns(deps: AiDeps, signal: AbortSignal): Promise<number> {
-  let pruned = 0;
-  while (!signal.aborted) {
-    const count = await deps.store.prune(new Date(deps.now() - KEEP_RUNS_MS), PRUNE_CHUNK);
-    pruned += count;
-    if (count < PRUNE_CHUNK) break;
-  }
-  return pruned;
 }
 
 async function endAll(active: ActiveRuns): Promise<void> {

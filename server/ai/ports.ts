@@ -71,8 +71,6 @@ export interface RunStore {
   endAbandoned(run: Run): Promise<EndedRun | null>;
   /** The clock that leases and ends are measured by: the database's, for those of instances differ. */
   now(): Promise<Date>;
-  /** Forgets runs that ended before; returns how many. */
-  prune(endedBefore: Date, limit: number): Promise<number>;
 }
 
 /** A run to be made. */

@@ -43,17 +43,6 @@ export function createRunStore(deps: RunStoreDeps): RunStore {
       });
       return rows.map(toRun);
     },
-    async prune(endedBefore, limit) {
-      const old = await models.aiRun.findMany({
-        where: { endedAt: { lt: endedBefore } },
-        select: { id: true },
-        take: limit,
-      });
-      const ids = old.map(({ id }) => id);
-      return ids.length === 0
-        ? 0
-        : (await models.aiRun.deleteMany({ where: { id: { in: ids } } })).count;
-    },
   };
 }
 

@@ -21,7 +21,7 @@ import { createRefreshTokens } from "./session/refresh-token.ts";
 import { logout, presentedSession, requireOwnOrigin } from "./session/presented-token.ts";
 import { rotateRefreshToken } from "./session/rotate-refresh-token.ts";
 import { createSessionCache } from "./session/session-cache.ts";
-import { getMe, listSessions, pruneSessions, revokeAll, revokeOne } from "./session/sessions.ts";
+import { getMe, listSessions, revokeAll, revokeOne } from "./session/sessions.ts";
 import { checkIdentityProvider } from "./sign-in/check-provider.ts";
 import { finishSignIn } from "./sign-in/finish-sign-in.ts";
 import { createSignInStates } from "./sign-in/sign-in-state.ts";
@@ -73,8 +73,6 @@ export interface AuthService {
   }): Promise<SignInRedirect>;
   /** Makes every instance read sessions, roles and accounts again. Call after the commit. Never throws. */
   invalidateSessions(): Promise<void>;
-  /** Job: deletes sign-ins whose absolute end is more than a day ago. Returns how many. */
-  pruneSessions(): Promise<number>;
   /** Waits for what is still being written after an answer. */
   close(): Promise<void>;
 }
@@ -117,7 +115,6 @@ export function createAuthService(options: AuthServiceDeps): AuthService {
     startSignIn: (request) => startSignIn(deps, request),
     finishSignIn: (request) => finishSignIn(deps, request),
     invalidateSessions: () => deps.sessionCache.invalidate(),
-    pruneSessions: () => pruneSessions(deps),
     close: async () => void (await Promise.all(deps.pendingSeals)),
   };
 }

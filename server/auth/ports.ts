@@ -52,8 +52,6 @@ export interface SessionStore {
   /** Ends every session of the user and every access token signed before. */
   revokeAll(userId: string, at: Date): Promise<number>;
   live(userId: string, now: Date): Promise<LiveSession[]>;
-  /** Deletes sessions whose absolute end was before `before`; returns how many. */
-  prune(before: Date): Promise<number>;
   /** Null when deleted or unknown. */
   findUser(userId: string): Promise<UserView | null>;
 }

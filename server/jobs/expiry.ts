@@ -1,6 +1,6 @@
-// Expiry: holds past their time, credits past theirs, idempotency keys after 90 days.
-import type { ExpiryStore } from "../ledger/store/expiry.store.ts";
+import type { Due, ExpiryStore } from "../ledger/store/expiry.store.ts";
 import type { Ledger, LedgerOperation } from "../ledger/ports.ts";
+import { inPieces } from "./pace.ts";
 import type { Job } from "./runner.ts";
 
 /** Dependencies of these jobs. */
@@ -11,57 +11,57 @@ export interface ExpiryDeps {
   readonly now: () => number;
 }
 
-const PAGE = 200;
-const KEYS_PER_STATEMENT = 500;
-/** A run stops after so many; the next one goes on. */
-const MAX_PER_RUN = 20_000;
-const KEY_LIFE_MS = 90 * 86_400_000;
+/** How a run ended. `lagSeconds`: how long ago the first was due that this run did not come to; 0 when it came to all. */
+export interface Swept {
+  readonly users: number;
+  readonly failed: number;
+  readonly lagSeconds: number;
+}
 
-type Find = (nowMs: number, afterUserId: string, limit: number) => Promise<string[]>;
+// One piece is one batch of the ledger or two; larger ones would make spends wait for it.
+const PACE = { rows: 100, minRows: 20, maxRows: 200, pieceMs: 100, rests: 1 };
 
-/** Submits one operation per user found, a page at a time; users whose operation fails wait for the next run. */
+type Find = (nowMs: number, after: Due | null, limit: number) => Promise<Due[]>;
+
+/** Submits one operation per user found, the longest due first; users whose operation fails wait for the next run. */
 async function sweep(
   deps: ExpiryDeps,
   find: Find,
   kind: Extract<LedgerOperation["kind"], "expireHolds" | "expireLots">,
   signal: AbortSignal,
-): Promise<{ users: number; failed: number }> {
-  let users = 0;
+): Promise<Swept> {
+  const nowMs = deps.now();
   let failed = 0;
-  let after = "";
-  while (users < MAX_PER_RUN && !signal.aborted) {
-    const page = await find(deps.now(), after, PAGE);
-    const done = await Promise.allSettled(
-      page.map((userId) => deps.ledger.submit({ kind, userId })),
-    );
-    users += page.length;
-    failed += done.filter(({ status }) => status === "rejected").length;
-    const last = page.at(-1);
-    if (last === undefined || page.length < PAGE) break;
-    after = last;
-  }
-  return { users, failed };
+  let users = 0;
+  let last: Due | null = null;
+  const { isDone } = await inPieces(
+    signal,
+    async (size) => {
+      const page: Due[] = await find(nowMs, last, size);
+      const userIds = [...new Set(page.map(({ userId }) => userId))];
+      const done = await Promise.allSettled(
+        userIds.map((userId) => deps.ledger.submit({ kind, userId })),
+      );
+      users += userIds.length;
+      failed += done.filter(({ status }) => status === "rejected").length;
+      last = page.at(-1) ?? last;
+      return { rows: page.length, isLast: page.length < size };
+    },
+    PACE,
+  );
+  const [next] = isDone ? [] : await find(nowMs, last, 1);
+  const lagMs = next === undefined ? 0 : nowMs - next.dueAtMs;
+  return { users, failed, lagSeconds: Math.round(lagMs / 1000) };
 }
 
-/** Releases holds past their time. Returns how many users had some. */
-export function expireHolds(deps: ExpiryDeps, signal: AbortSignal) {
-  return sweep(deps, (...args) => deps.store.usersWithOverdueHolds(...args), "expireHolds", signal);
+/** Releases holds past their time. Answers how many users had some. */
+export function expireHolds(deps: ExpiryDeps, signal: AbortSignal): Promise<Swept> {
+  return sweep(deps, deps.store.overdueHolds, "expireHolds", signal);
 }
 
-/** Takes credits past their time, except those under a hold. Returns how many users had some. */
-export function expireLots(deps: ExpiryDeps, signal: AbortSignal) {
-  return sweep(deps, (...args) => deps.store.usersWithExpiredLots(...args), "expireLots", signal);
-}
-
-/** Forgets idempotency keys after 90 days (DESIGN.md 4). Returns how many. */
-export async function pruneKeys({ store, now }: ExpiryDeps, signal: AbortSignal): Promise<number> {
-  let pruned = 0;
-  while (pruned < MAX_PER_RUN && !signal.aborted) {
-    const count = await store.pruneKeys(now() - KEY_LIFE_MS, KEYS_PER_STATEMENT);
-    pruned += count;
-    if (count < KEYS_PER_STATEMENT) break;
-  }
-  return pruned;
+/** Takes credits past their time, except those under a hold. Answers how many users had some. */
+export function expireLots(deps: ExpiryDeps, signal: AbortSignal): Promise<Swept> {
+  return sweep(deps, deps.store.expiredLots, "expireLots", signal);
 }
 
 /** The jobs. Balances are exact between their runs, too: the ledger sweeps a user before every decision. */
@@ -70,20 +70,14 @@ export function expiryJobs(deps: ExpiryDeps): Job[] {
     {
       name: "expire-holds",
       everySeconds: 60,
-      maxSeconds: 300,
+      maxSeconds: 3_600,
       run: (signal) => expireHolds(deps, signal),
     },
     {
       name: "expire-lots",
       everySeconds: 300,
-      maxSeconds: 600,
+      maxSeconds: 3_600,
       run: (signal) => expireLots(deps, signal),
-    },
-    {
-      name: "prune-keys",
-      everySeconds: 3_600,
-      maxSeconds: 600,
-      run: async (signal) => ({ pruned: await pruneKeys(deps, signal) }),
     },
   ];
 }

@@ -34,11 +34,11 @@ export async function inPieces(
   let rows = 0;
   let size = pace.rows;
   while (!signal.aborted) {
-    const startedAt = performance.now();
+    const startedAtMs = Date.now();
     const piece = await work(size);
     rows += piece.rows;
     if (piece.isLast) return { rows, isDone: true };
-    const tookMs = performance.now() - startedAt;
+    const tookMs = Math.max(0, Date.now() - startedAtMs);
     size = nextSize(size, tookMs, pace);
     await sleep(tookMs * pace.rests, undefined, { signal }).catch(() => undefined);
   }

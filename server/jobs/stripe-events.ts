@@ -1,4 +1,3 @@
-// Retries Stripe's failed events and deletes old ones.
 import type { PaymentService } from "../payment/payment.service.ts";
 import type { Job } from "./runner.ts";
 
@@ -8,17 +7,6 @@ export function stripeEventRetryJob(payment: Pick<PaymentService, "retryEvents">
     name: "stripe-events-retry",
     everySeconds: 30,
     maxSeconds: 600,
-    run: async () => ({ settled: await payment.retryEvents() }),
-  };
-}
-
-/** Forgets events received more than 90 days ago. */
-export function stripeEventPruneJob(payment: Pick<PaymentService, "pruneEvents">): Job {
-  return {
-    name: "stripe-events-prune",
-    everySeconds: 86_400,
-    maxSeconds: 600,
-    firstAfterSeconds: 300,
-    run: async () => ({ forgotten: await payment.pruneEvents() }),
+    run: async (signal) => ({ settled: await payment.retryEvents(signal) }),
   };
 }

@@ -6,7 +6,7 @@ import { createCatalog } from "./catalog/catalog.ts";
 import { confirmCheckout } from "./checkout/confirm-checkout.ts";
 import { createCustomers } from "./checkout/customers.ts";
 import { openCheckout } from "./checkout/open-checkout.ts";
-import { pruneEvents, receiveEvent, replayEvent, retryDueEvents } from "./events/events.ts";
+import { receiveEvent, replayEvent, retryDueEvents } from "./events/events.ts";
 import { reconcile } from "./events/reconcile.ts";
 import type {
   EventReceipt,
@@ -98,9 +98,7 @@ export interface PaymentService {
   eventBacklog(): Promise<{ pending: number; failed: number }>;
 
   /** Job: tries pending and failed events again. Returns how many it settled. */
-  retryEvents(): Promise<number>;
-  /** Job: forgets events older than 90 days. Returns how many. */
-  pruneEvents(): Promise<number>;
+  retryEvents(signal?: AbortSignal): Promise<number>;
   /** Job: the monthly credits of yearly plans that are due. Returns how many grants it made. */
   grantMonthly(): Promise<number>;
   /** Job and CLI: catches up with Stripe; checkouts younger than `settleMs` (2 minutes) are left to their webhook. */
@@ -142,8 +140,7 @@ export function createPaymentService(options: PaymentServiceDeps): PaymentServic
     replayEvent: (eventId) => replayEvent(deps, eventId),
     listEvents: (filter) => store.events.list(filter),
     eventBacklog: () => store.events.backlog(),
-    retryEvents: () => retryDueEvents(deps),
-    pruneEvents: () => pruneEvents(deps),
+    retryEvents: (signal) => retryDueEvents(deps, signal),
     grantMonthly: () => grantMonthly(deps),
     reconcile: (window) => reconcile(deps, window),
   };

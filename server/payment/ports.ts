@@ -148,8 +148,6 @@ export interface EventTable {
   ): Promise<void>;
   /** Pending and failed ones due by `now`, the longest due first. */
   due(now: Date, take: number): Promise<StoredEvent[]>;
-  /** Deletes those received before a moment; returns how many. */
-  deleteBefore(receivedBefore: Date): Promise<number>;
   /** Those of `eventIds` that are completed. */
   completed(eventIds: readonly string[]): Promise<Set<string>>;
   /** When Stripe made the event that was received last. */

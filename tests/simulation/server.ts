@@ -5,8 +5,10 @@ import { createCreditStore } from "../../server/credit/credit.store.ts";
 import { expiryJobs } from "../../server/jobs/expiry.ts";
 import { monthlyGrantsJob } from "../../server/jobs/monthly-grants.ts";
 import { reconcileJob } from "../../server/jobs/reconcile.ts";
+import { retentionJobs } from "../../server/jobs/retention.ts";
+import { createRetentionStore } from "../../server/jobs/retention.store.ts";
 import { createJobRunner, type JobRunner } from "../../server/jobs/runner.ts";
-import { stripeEventPruneJob, stripeEventRetryJob } from "../../server/jobs/stripe-events.ts";
+import { stripeEventRetryJob } from "../../server/jobs/stripe-events.ts";
 import { createExpiryStore } from "../../server/ledger/store/expiry.store.ts";
 import { createLedger } from "../../server/ledger/ledger.ts";
 import type { Ledger } from "../../server/ledger/ports.ts";
@@ -86,10 +88,10 @@ export function startServer(
       now,
       jobs: [
         stripeEventRetryJob(payment),
-        stripeEventPruneJob(payment),
         monthlyGrantsJob(payment),
         reconcileJob(payment),
         ...expiryJobs({ store: createExpiryStore(database), ledger, now }),
+        ...retentionJobs({ store: createRetentionStore(database), now }),
       ],
     });
     const balances = createBalances({ store: createCreditStore(database), ledger, cache, now });

@@ -2,6 +2,7 @@
 import type { Database } from "../../server/database/ports.ts";
 import { databaseNow } from "../../server/database/clock.ts";
 import { createSessionStore } from "../../server/auth/session/session.store.ts";
+import { RETENTIONS } from "../../server/jobs/retention.ts";
 import { createCreditStore } from "../../server/credit/credit.store.ts";
 import { createDatabaseSql, parseMysqlUrl } from "../../server/database/mysql/options.ts";
 import { doctorChecks, ENTRY_COUNTS } from "../../server/ledger/audit/checks.ts";
@@ -85,8 +86,22 @@ export async function listStatements(created: string): Promise<Statement[]> {
       statement(`doctor ${invariant}`, `${sql} LIMIT 100`, range(sql)),
     ),
     statement("doctor entry counts", ENTRY_COUNTS, range(ENTRY_COUNTS)),
-    await recorded("overdue holds", (db) => createExpiryStore(db).usersWithOverdueHolds(1, "", 10)),
-    await recorded("expired lots", (db) => createExpiryStore(db).usersWithExpiredLots(1, "", 10)),
+    await recorded("overdue holds", (db) =>
+      createExpiryStore(db)
+        .overdueHolds(1, null, 10)
+        .catch(() => []),
+    ),
+    await recorded("expired lots", (db) =>
+      createExpiryStore(db)
+        .expiredLots(1, null, 10)
+        .catch(() => []),
+    ),
+    ...RETENTIONS.flatMap(({ job, table, since }) => [
+      statement(job, `DELETE FROM ${table} WHERE ${since} < ? ORDER BY ${since} LIMIT 100`, [
+        "2001-01-01 00:00:00.000",
+      ]),
+      statement(`oldest of ${job}`, `SELECT MIN(${since}) AS oldest FROM ${table}`),
+    ]),
     await recorded("balance", (db) => createCreditStore(db).balance("u1")),
     await recorded("usage", (db) =>
       createCreditStore(db)

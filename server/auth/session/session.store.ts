@@ -15,8 +15,6 @@ import type { SessionStore } from "../ports.ts";
 
 const MAX_LISTED = 200;
 /** Short transactions: a million old rows never hold up a sign-in. */
-const PRUNE_BATCH = 1_000;
-const MAX_PRUNE_ROUNDS = 1_000;
 
 const userSelect = {
   id: true,
@@ -70,7 +68,6 @@ export function createSessionStore(database: Database): SessionStore {
       (await database.models.session.count({ where: { id: sessionId, userId } })) === 1,
     revokeAll: (userId, at) => revokeAllSessions(database, userId, at),
     live: (userId, now) => readLiveSessions(database, userId, now),
-    prune: (before) => pruneSessions(database, before),
     findUser: (userId) => findUser(database, userId),
   };
 }
@@ -239,24 +236,6 @@ function readLiveSessions({ models }: Database, userId: string, now: Date): Prom
       expiresAt: true,
     },
   });
-}
-
-async function pruneSessions(database: Database, before: Date): Promise<number> {
-  let deleted = 0;
-  for (let round = 0; round < MAX_PRUNE_ROUNDS; round++) {
-    const old = await database.models.session.findMany({
-      where: { absoluteExpiresAt: { lt: before } },
-      select: { id: true },
-      take: PRUNE_BATCH,
-    });
-    if (old.length === 0) break;
-    const ids = old.map((session) => session.id);
-    const { count } = await write(database, ({ session }) =>
-      session.deleteMany({ where: { id: { in: ids } } }),
-    );
-    deleted += count;
-  }
-  return deleted;
 }
 
 async function findUser({ models }: Database, userId: string): Promise<UserView | null> {

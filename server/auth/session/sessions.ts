@@ -5,7 +5,6 @@ import type { SessionStore } from "../ports.ts";
 import type { SessionCache } from "./session-cache.ts";
 
 // A day later than its end, so that clocks may differ and a late token still hears why it is refused.
-const PRUNE_AFTER_MS = 86_400_000;
 
 interface Deps {
   readonly sessions: SessionStore;
@@ -64,9 +63,4 @@ export async function revokeAll(
   const revoked = await sessions.revokeAll(principal.userId, new Date(now()));
   await sessionCache.invalidate();
   return { revoked };
-}
-
-/** Deletes sessions whose absolute end is more than a day ago. Returns how many. */
-export function pruneSessions({ sessions, now }: Pick<Deps, "sessions" | "now">): Promise<number> {
-  return sessions.prune(new Date(now() - PRUNE_AFTER_MS));
 }

@@ -1,49 +1,43 @@
-// Finds what is overdue: lots, holds, old keys. Ending them is the ledger's work.
 import type { Database } from "../../database/ports.ts";
-import { toSqlDate } from "../../database/dates.ts";
+import { fromSqlDate, toSqlDate } from "../../database/dates.ts";
 
-/** Finds users with something overdue. Each list is in id order and bounded by `limit`. */
+/** Something whose time is over. */
+export interface Due {
+  readonly id: string;
+  readonly userId: string;
+  readonly dueAtMs: number;
+}
+
+/** Finds what is overdue, the longest due first, after `after` and at most `limit`. Ending it is the ledger's work. */
 export interface ExpiryStore {
-  /** Users after `afterUserId` who have ACTIVE holds past their time. */
-  usersWithOverdueHolds(nowMs: number, afterUserId: string, limit: number): Promise<string[]>;
-  /** Users after `afterUserId` who have open lots past their time. */
-  usersWithExpiredLots(nowMs: number, afterUserId: string, limit: number): Promise<string[]>;
-  /** Deletes up to about `limit` idempotency keys older than `beforeMs`; answers how many. */
-  pruneKeys(beforeMs: number, limit: number): Promise<number>;
+  /** ACTIVE holds past their time. */
+  overdueHolds(nowMs: number, after: Due | null, limit: number): Promise<Due[]>;
+  /** Open lots past their time, those under a hold included. */
+  expiredLots(nowMs: number, after: Due | null, limit: number): Promise<Due[]>;
 }
 
 /** The store over Prisma. */
 export function createExpiryStore({ models, dialect }: Database): ExpiryStore {
-  // In SQL, because Prisma makes rows distinct in memory, after reading them all.
-  async function users(from: string, nowMs: number, after: string, limit: number) {
-    const rows = await models.$queryRawUnsafe<{ userId: string }[]>(
-      `SELECT userId FROM ${from} AND expiresAt <= ? AND userId > ?
-       GROUP BY userId ORDER BY userId LIMIT ${Math.trunc(limit)}`,
-      toSqlDate(dialect, new Date(nowMs)),
-      after,
+  // In the order of the index, so that a page reads its own rows and no others, however many are due.
+  async function find(open: string, nowMs: number, after: Due | null, limit: number) {
+    const [now, from] = [nowMs, after?.dueAtMs ?? 0].map((ms) => toSqlDate(dialect, new Date(ms)));
+    const rows = await models.$queryRawUnsafe<{ id: string; userId: string; expiresAt: unknown }[]>(
+      `SELECT id, userId, expiresAt FROM ${open} AND expiresAt <= ? AND expiresAt >= ? AND (expiresAt > ? OR id > ?)
+       ORDER BY expiresAt, id LIMIT ${Math.trunc(limit)}`,
+      now,
+      from,
+      from,
+      after?.id ?? "",
     );
-    return rows.map(({ userId }) => userId);
+    return rows.map(({ id, userId, expiresAt }) => ({
+      id,
+      userId,
+      dueAtMs: fromSqlDate(dialect, expiresAt).getTime(),
+    }));
   }
 
   return {
-    usersWithOverdueHolds: (nowMs, after, limit) =>
-      users("credit_holds WHERE status = 'ACTIVE'", nowMs, after, limit),
-
-    usersWithExpiredLots: (nowMs, after, limit) =>
-      users("credit_grants WHERE isOpen = 1", nowMs, after, limit),
-
-    async pruneKeys(beforeMs, limit) {
-      const old = await models.idempotencyKey.findMany({
-        where: { createdAt: { lt: new Date(beforeMs) } },
-        select: { userId: true, key: true },
-        orderBy: { createdAt: "asc" },
-        take: limit,
-      });
-      if (old.length === 0) return 0;
-      const { count } = await models.idempotencyKey.deleteMany({
-        where: { OR: old, createdAt: { lt: new Date(beforeMs) } },
-      });
-      return count;
-    },
+    overdueHolds: (...args) => find("credit_holds WHERE status = 'ACTIVE'", ...args),
+    expiredLots: (...args) => find("credit_grants WHERE isOpen = 1", ...args),
   };
 }

@@ -30,7 +30,6 @@ const MAX_ATTEMPTS = 20;
 const FIRST_RETRY_MS = 30_000;
 const LAST_RETRY_MS = 6 * 3_600_000;
 const RETRY_BATCH = 100;
-const KEEP_MS = 90 * 86_400_000;
 const MAX_REASON_LENGTH = 1_000;
 
 /** What Stripe says in an error may repeat a key; the row is kept for months. */
@@ -81,17 +80,22 @@ export async function replayEvent(
   return { eventId, status: after.status, lastError: after.lastError };
 }
 
-/** Job: tries what is due again. Returns how many were settled. */
-export async function retryDueEvents(deps: EventDeps): Promise<number> {
+/** Job: tries everything that is due again, until `signal` aborts. Returns how many were settled. */
+export async function retryDueEvents(deps: EventDeps, signal?: AbortSignal): Promise<number> {
+  const dueBy = new Date(deps.now());
+  const tried = new Set<string>();
   let settled = 0;
-  for (const { id, notice } of await deps.store.events.due(new Date(deps.now()), RETRY_BATCH))
-    if ((await processEvent(deps, id, notice)) === "settled") settled += 1;
-  return settled;
-}
-
-/** Job: forgets events older than 90 days. Returns how many. */
-export function pruneEvents({ store, now }: EventDeps): Promise<number> {
-  return store.events.deleteBefore(new Date(now() - KEEP_MS));
+  for (;;) {
+    const due = await deps.store.events.due(dueBy, RETRY_BATCH);
+    const untried = due.filter(({ id }) => !tried.has(id));
+    for (const { id, notice } of untried) {
+      if (signal?.aborted) return settled;
+      tried.add(id);
+      if ((await processEvent(deps, id, notice)) === "settled") settled += 1;
+    }
+    // An event that fails again is due later; one that another instance is at may still be in the list.
+    if (due.length < RETRY_BATCH || untried.length === 0) return settled;
+  }
 }
 
 function noEvent(): AppError {

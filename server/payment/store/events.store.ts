@@ -39,10 +39,6 @@ export function eventTable({ stripeEvent: rows }: PrismaModels): EventTable {
       });
     },
     due: (now, take) => readDue(rows, now, take),
-    deleteBefore: async (receivedBefore) => {
-      const { count } = await rows.deleteMany({ where: { receivedAt: { lt: receivedBefore } } });
-      return count;
-    },
     completed: (eventIds) => readCompleted(rows, eventIds),
     newestCreatedAt: async () => {
       const newest = await rows.findFirst({

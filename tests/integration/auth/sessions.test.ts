@@ -2,6 +2,10 @@
 import { randomUUID } from "node:crypto";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { createAdminStore } from "../../../server/admin/admin.store.ts";
+import { retentionJobs } from "../../../server/jobs/retention.ts";
+import { createRetentionStore } from "../../../server/jobs/retention.store.ts";
+import { createJobRunner } from "../../../server/jobs/runner.ts";
+import { createLogger } from "../../../server/lib/logger.ts";
 import type { Principal } from "../../../server/auth/auth.types.ts";
 import {
   availableBackends,
@@ -151,10 +155,20 @@ for (const available of backends) {
           data: { absoluteExpiresAt: new Date(Date.now() - ms) },
         });
       await endedAgo(86_000_000);
-      await instance(0).pruneSessions();
+      const jobs = createJobRunner({
+        database: world.opened.backend.database,
+        logger: createLogger({ level: "silent" }),
+        jobs: retentionJobs({
+          store: createRetentionStore(world.opened.backend.database),
+          now: Date.now,
+        }),
+      });
+      await jobs.runNow("sessions-prune");
       expect(await models.session.count({ where: { id: sessionId } })).toBe(1);
       await endedAgo(87_000_000);
-      expect(await instance(1).pruneSessions()).toBe(1);
+      expect(await jobs.runNow("sessions-prune")).toMatchObject({
+        result: { deleted: 1, lagSeconds: 0 },
+      });
       expect(await models.session.count({ where: { id: sessionId } })).toBe(0);
     });
 

@@ -1,6 +1,6 @@
-// Shows that the jobs end what time has ended: holds, credits and old keys, and nothing else.
+// Shows that the jobs end what time has ended: holds and credits, and nothing else.
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { expireHolds, expireLots, pruneKeys } from "../../../server/jobs/expiry.ts";
+import { expireHolds, expireLots } from "../../../server/jobs/expiry.ts";
 import { createExpiryStore } from "../../../server/ledger/store/expiry.store.ts";
 import { availableBackends } from "../../support/databases.ts";
 import { type LedgerWorld, openLedgerWorld } from "../../support/ledger-world.ts";
@@ -15,7 +15,7 @@ describe.each(await availableBackends())("expiry on $name", (available) => {
 
   const never = new AbortController().signal;
 
-  test("holds, then the credits they covered, then keys", async () => {
+  test("holds, then the credits they covered", async () => {
     const { ledger, now, backend } = world;
     const deps = { store: createExpiryStore(backend.database), ledger, now };
     const { models } = backend.database;
@@ -46,25 +46,22 @@ describe.each(await availableBackends())("expiry on $name", (available) => {
       const user = await models.user.findUniqueOrThrow({ where: { id: userId } });
       return [user.credits, user.heldCredits];
     };
-    expect(await expireLots(deps, never)).toEqual({ users: 0, failed: 0 });
+    expect(await expireLots(deps, never)).toEqual({ users: 0, failed: 0, lagSeconds: 0 });
 
     world.advance(150);
     // 12 of the 20 are under the hold: they stay until it ends.
-    expect(await expireLots(deps, never)).toEqual({ users: 1, failed: 0 });
+    expect(await expireLots(deps, never)).toEqual({ users: 1, failed: 0, lagSeconds: 0 });
     expect(await position()).toEqual([37, 12]);
-    expect(await expireHolds(deps, never)).toEqual({ users: 0, failed: 0 });
+    expect(await expireHolds(deps, never)).toEqual({ users: 0, failed: 0, lagSeconds: 0 });
 
     world.advance(200);
-    expect(await expireHolds(deps, never)).toEqual({ users: 1, failed: 0 });
+    expect(await expireHolds(deps, never)).toEqual({ users: 1, failed: 0, lagSeconds: 0 });
     expect(await position()).toEqual([25, 0]);
     expect(
       await models.creditHold.findMany({ where: { userId }, select: { status: true } }),
     ).toEqual([{ status: "EXPIRED" }]);
-    expect(await expireLots(deps, never)).toEqual({ users: 0, failed: 0 });
+    expect(await expireLots(deps, never)).toEqual({ users: 0, failed: 0, lagSeconds: 0 });
 
-    expect(await pruneKeys(deps, never)).toBe(0);
-    world.advance(91 * 86_400);
-    expect(await pruneKeys(deps, never)).toBe(1);
     expect(await world.audit()).toEqual([]);
   });
 
@@ -102,6 +99,54 @@ describe.each(await availableBackends())("expiry on $name", (available) => {
       where: { id: { in: users }, credits: { gt: 0 } },
     });
     expect(left).toBe(1);
+    expect(await world.audit()).toEqual([]);
+  });
+
+  test("a run told to stop says how far behind it is; the next one ends the rest, the longest due first", async () => {
+    const { now, backend, ledger } = world;
+    const users = await world.users(250);
+    await Promise.all(
+      users.map((userId, n) =>
+        ledger.submit({
+          kind: "grant",
+          userId,
+          amountCredits: 3,
+          source: "SUBSCRIPTION",
+          sourceId: null,
+          grantKey: `stop:${userId}`,
+          expiresAt: new Date(now() + 1_000_000 + n * 1_000),
+          description: "A moment",
+        }),
+      ),
+    );
+    world.advance(10_000);
+    const store = createExpiryStore(backend.database);
+    const left = async () => {
+      const rows = await backend.database.models.creditGrant.findMany({
+        where: { userId: { in: users }, isOpen: true },
+        select: { userId: true },
+      });
+      return new Set(rows.map(({ userId }) => userId));
+    };
+    const stop = new AbortController();
+    const deps = {
+      store,
+      now,
+      ledger: {
+        submit: ((operation: Parameters<typeof ledger.submit>[0]) => {
+          stop.abort();
+          return ledger.submit(operation);
+        }) as typeof ledger.submit,
+      },
+    };
+    const first = await expireLots(deps, stop.signal);
+    expect(first.users).toBeGreaterThan(0);
+    expect(first.users).toBeLessThan(250);
+    expect(first.lagSeconds).toBeGreaterThan(8_000);
+    const after = await left();
+    expect(users.filter((id) => !after.has(id))).toEqual(users.slice(0, 250 - after.size));
+    expect(await expireLots({ store, now, ledger }, never)).toMatchObject({ lagSeconds: 0 });
+    expect((await left()).size).toBe(0);
     expect(await world.audit()).toEqual([]);
   });
 });

@@ -274,7 +274,7 @@ describe.each(backends)("webhooks on $name", (available) => {
     expect(await world.credits(userId)).toBe(100);
   });
 
-  it("lists events by state and page, and forgets them after 90 days", async () => {
+  it("lists events by state and page", async () => {
     for (let n = 0; n < 5; n += 1) expect(await post(JSON.stringify(event()))).toBe(200);
     const first = await world.payment.listEvents({ limit: 2 });
     expect(first.events).toHaveLength(2);
@@ -292,8 +292,5 @@ describe.each(backends)("webhooks on $name", (available) => {
     await expect(world.payment.replayEvent("evt_none")).rejects.toMatchObject({
       code: "NOT_FOUND",
     });
-    expect(await world.payment.pruneEvents()).toBe(0);
-    world.travel({ days: 91 });
-    expect(await world.payment.pruneEvents()).toBeGreaterThan(4);
   });
 });

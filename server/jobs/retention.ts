@@ -1,0 +1,75 @@
+import { inPieces } from "./pace.ts";
+import type { Kept, RetentionStore } from "./retention.store.ts";
+import type { Job } from "./runner.ts";
+
+/** Dependencies of these jobs. */
+export interface RetentionDeps {
+  readonly store: RetentionStore;
+  /** Milliseconds since 1970. */
+  readonly now: () => number;
+}
+
+/** How long rows of a table are kept, and the job that deletes them afterwards. */
+export interface Retention extends Kept {
+  readonly job: string;
+  readonly days: number;
+  readonly everySeconds: number;
+}
+
+const DAY_MS = 86_400_000;
+
+/** Everything that is forgotten. A new table is a new line here; `since` has to lead an index. */
+export const RETENTIONS: readonly Retention[] = [
+  // One row for each keyed operation: at a thousand a second, 300,000 fall due between two runs.
+  { job: "prune-keys", table: "idempotency_keys", since: "createdAt", days: 90, everySeconds: 300 },
+  {
+    job: "sessions-prune",
+    table: "sessions",
+    since: "absoluteExpiresAt",
+    days: 1,
+    everySeconds: 3_600,
+  },
+  {
+    job: "stripe-events-prune",
+    table: "stripe_events",
+    since: "receivedAt",
+    days: 90,
+    everySeconds: 3_600,
+  },
+  // A day longer than the key that made it.
+  { job: "ai-runs-prune", table: "ai_runs", since: "endedAt", days: 91, everySeconds: 3_600 },
+];
+
+/** How a run ended. `lagSeconds`: how long the oldest row that is still there has been due; 0 when none is. */
+export interface Forgotten {
+  readonly deleted: number;
+  readonly lagSeconds: number;
+}
+
+/** Deletes what is past its time, piece by piece, until nothing is or `signal` aborts. */
+export async function forget(
+  { store, now }: RetentionDeps,
+  retention: Retention,
+  signal: AbortSignal,
+): Promise<Forgotten> {
+  const before = new Date(now() - retention.days * DAY_MS);
+  const { rows, isDone } = await inPieces(signal, async (size) => {
+    const deleted = await store.deleteOldest(retention, before, size);
+    return { rows: deleted, isLast: deleted < size };
+  });
+  const oldest = isDone ? null : await store.oldest(retention);
+  const lagMs = oldest === null ? 0 : before.getTime() - oldest.getTime();
+  return { deleted: rows, lagSeconds: Math.max(0, Math.round(lagMs / 1000)) };
+}
+
+/** A job for each line of the table. */
+export function retentionJobs(deps: RetentionDeps): Job[] {
+  return RETENTIONS.map((retention) => ({
+    name: retention.job,
+    everySeconds: retention.everySeconds,
+    // An hour of pieces and rests; what is left then has a lag, and the next run goes on.
+    maxSeconds: 3_600,
+    firstAfterSeconds: Math.min(600, retention.everySeconds),
+    run: (signal) => forget(deps, retention, signal),
+  }));
+}
