@@ -6,7 +6,7 @@ import { createScrub, redactFields } from "./scrub.ts";
 export type Logger = PinoLogger;
 
 /** Lines wait for company up to this many bytes, or a second: a write of its own for each costs as much as the call it tells of. */
-const BATCH_BYTES = 16_384;
+const BATCH_BYTES = 16_000;
 /** pino's number of `error`: from here on a line is written at once, with all that waited before it. */
 const ERROR_LEVEL = 50;
 

@@ -80,3 +80,7 @@ describe("createScrub", () => {
     expect(createScrub(["short", ""])("a short line")).toBe("a short line");
   });
 });
+
+it("gathers lines in production, as the writer's own bounds allow", () => {
+  expect(() => createLogger({ level: "silent", batched: true })).not.toThrow();
+});
