@@ -60,9 +60,16 @@ export interface AppDeps {
   readonly clock?: () => number;
   /** Tests bring shorter ones. */
   readonly runTimings?: Partial<RunTimings>;
+  /** What this process knows of the other workers of its port; absent = it is alone. */
+  readonly workers?: {
+    workers(): { wanted: number; listening: number; started: boolean };
+    metrics(): Promise<string>;
+  };
   /** Tests turn the lean tRPC path off to compare. */
   readonly leanPath?: boolean;
 }
+
+const ALONE = { wanted: 1, listening: 1, started: true };
 
 /** One whole server without its socket. */
 export interface App {
@@ -91,6 +98,7 @@ export function createApp(deps: AppDeps): App {
     config,
     backlog: () => payment.eventBacklog(),
     ledgerPending: () => ledger.pending,
+    ofAllWorkers: deps.workers?.metrics ?? null,
   });
   const onBatch = metrics.batch;
   const ledger = createLedger({ database, locks, cache, pubsub, logger, now, onBatch });
@@ -107,6 +115,7 @@ export function createApp(deps: AppDeps): App {
       backlog: payment.eventBacklog,
       lastDoctor: () => jobs.lastOutcome("doctor"),
       isShuttingDown: () => shuttingDown,
+      workers: deps.workers?.workers ?? (() => ALONE),
     }),
   });
 

@@ -1,6 +1,9 @@
 // Starts and stops the server: environment -> config -> back end -> app -> listen -> drain. The only file with side effects.
+// With WORKERS=n this file runs n + 1 times: once as their parent, and in each worker.
 import { setTimeout as delay } from "node:timers/promises";
 import { type App, createApp } from "./app.ts";
+import { superviseWorkers } from "./cluster/parent.ts";
+import { openWorkerLink, type WorkerLink } from "./cluster/worker-link.ts";
 import { type Backend, openBackend } from "./infrastructure.ts";
 import type { Config } from "./config/config.ts";
 import { ConfigError, parseConfig } from "./config/parse-config.ts";
@@ -10,7 +13,7 @@ import {
   readEnvironment,
   withDevelopmentSecrets,
 } from "./config/environment.ts";
-import { createHttpServer, type HttpServer } from "./http/server.ts";
+import { connectionShare, createHttpServer, type HttpServer } from "./http/server.ts";
 import { createLogger, type Logger } from "./lib/logger.ts";
 
 /** A stop that takes longer is cut: the promise is 10 s. */
@@ -93,24 +96,65 @@ interface Running {
   readonly app: App;
   readonly backend: Backend;
   readonly closeSandbox: () => Promise<void>;
+  /** Null = no worker of a parent. */
+  readonly link: WorkerLink | null;
 }
 
 async function main(): Promise<void> {
-  const { environment, close: closeSandbox } = await completeForDevelopment(readEnvironment());
+  const link = openWorkerLink();
+  const given = readEnvironment();
+  const nothing = () => Promise.resolve();
+  // A worker's environment was completed by its parent.
+  const { environment, close: closeSandbox } =
+    link === null ? await completeForDevelopment(given) : { environment: given, close: nothing };
   const config = parseConfig(environment);
   const logger = createLogger({
     level: config.logLevel,
     batched: config.environment === "production",
     secrets: config.secrets,
   });
-  for (const warning of config.warnings) logger.warn(warning);
+  if (link === null) for (const warning of config.warnings) logger.warn(warning);
+  if (config.workers > 1 && link === null)
+    return runParent({ config, logger, environment, closeSandbox });
+  return serve({ config, logger, closeSandbox, link });
+}
+
+/** Runs the workers, and ends with them. */
+function runParent(deps: {
+  readonly config: Config;
+  readonly logger: Logger;
+  readonly environment: Environment;
+  readonly closeSandbox: () => Promise<void>;
+}): void {
+  const { config, logger, environment, closeSandbox } = deps;
+  const parent = superviseWorkers({
+    workers: config.workers,
+    environment,
+    logger,
+    end: (exitCode) => {
+      void closeSandbox().finally(() => {
+        if (exitCode === 0) logger.info("stopped");
+        process.exit(exitCode);
+      });
+    },
+  });
+  process.on("SIGTERM", () => parent.stop("SIGTERM"));
+  process.on("SIGINT", () => parent.stop("SIGINT"));
+  watchForMistakes(logger);
+}
+
+async function serve(
+  given: Pick<Running, "config" | "logger" | "closeSandbox" | "link">,
+): Promise<void> {
+  const { config, logger, link } = given;
   const backend = await openBackend({ config, logger });
-  const app = createApp({ config, backend, logger });
+  const app = createApp({ config, backend, logger, ...(link === null ? {} : { workers: link }) });
   const server = createHttpServer(app.handle, {
     trustProxy: config.trustProxy,
     commonHeaders: app.commonHeaders,
+    connections: connectionShare(link === null ? 1 : config.workers),
   });
-  const running: Running = { config, logger, server, app, backend, closeSandbox };
+  const running: Running = { ...given, server, app, backend };
   const port = await listen(running);
   app.jobs.start();
   void app.services.auth.checkIdentityProvider();
@@ -134,25 +178,27 @@ async function listen({ config, server, app, backend, closeSandbox }: Running): 
   }
 }
 
-/** Stops on the first SIGTERM or SIGINT. */
+/** Stops on the first SIGTERM or SIGINT; a worker asks its parent, which may have had the same signal. */
 function stopOnSignals(running: Running): void {
+  const { logger, link } = running;
   let stopping = false;
-  const onSignal = (signal: string): void => {
+  const begin = (signal: string): void => {
     if (stopping) return;
     stopping = true;
-    running.logger.info({ signal }, "stopping");
+    logger.info({ signal }, "stopping");
     stop(running).catch((error: unknown) => {
-      running.logger.error({ err: error }, "the stop failed");
+      logger.error({ err: error }, "the stop failed");
       process.exit(1);
     });
   };
-  process.on("SIGTERM", () => onSignal("SIGTERM"));
-  process.on("SIGINT", () => onSignal("SIGINT"));
+  link?.onStop(() => begin("from the parent"));
+  for (const signal of ["SIGTERM", "SIGINT"])
+    process.on(signal, () => (link === null ? begin(signal) : link.askToStop()));
 }
 
 /** Drains, closes everything and ends the process. */
 async function stop(running: Running): Promise<never> {
-  const { config, logger, server, app, backend, closeSandbox } = running;
+  const { config, logger, server, app, backend, closeSandbox, link } = running;
   setTimeout(() => {
     logger.error("the stop took too long; what is left is cut off");
     process.exit(1);
@@ -161,7 +207,7 @@ async function stop(running: Running): Promise<never> {
   server.beginDrain();
   await delay(config.shutdownDelayMs);
   app.endStreams();
-  await server.stop();
+  await server.stop(link?.meet);
   await app.close();
   await backend.close();
   await closeSandbox();

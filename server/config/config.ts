@@ -26,6 +26,8 @@ export interface Config {
   readonly environment: "development" | "production" | "test";
   readonly port: number;
   readonly host: string;
+  /** Server processes on the one port. */
+  readonly workers: number;
   readonly logLevel: string;
   /** How long to go on accepting after SIGTERM with /ready already false. */
   readonly shutdownDelayMs: number;

@@ -104,6 +104,7 @@ function toConfig(values: Values): Omit<Config, "warnings" | "secrets"> {
     environment: values.NODE_ENV,
     port: values.PORT,
     host: values.HOST,
+    workers: values.WORKERS,
     logLevel: values.LOG_LEVEL,
     shutdownDelayMs: values.SHUTDOWN_DELAY_MS,
     database: {

@@ -23,7 +23,7 @@ const warning = (text: string): Finding => ({ level: "warning", text });
 /** Returns what is wrong with the environment as a whole; each text is a whole sentence. */
 export function applyRules(input: RuleInput): Finding[] {
   const rules = [missing, misspelt, sharedSecret, lifetimes, redis, pairs, stripeModes];
-  return [...rules, sameSite, localhost, ai].flatMap((rule) => rule(input));
+  return [...rules, sameSite, localhost, ai, workers].flatMap((rule) => rule(input));
 }
 
 function missing({ given, production }: RuleInput): Finding[] {
@@ -97,6 +97,29 @@ function redis({ given, production }: RuleInput): Finding[] {
     findings.push(
       warning(
         "no Redis is configured: limits, locks and live updates stay within this one process",
+      ),
+    );
+  return findings;
+}
+
+/** What one process keeps in its memory, or writes to its file, several have to share. */
+function workers({ given, parsed }: RuleInput): Finding[] {
+  const count = parsed.WORKERS ?? 1;
+  if (count === 1) return [];
+  const findings: Finding[] = [];
+  const knowsRedis = ["REDIS_URL", "REDIS_HOST", "REDIS_SENTINELS", "REDIS_CLUSTER_NODES"].some(
+    (name) => given[name] !== undefined,
+  );
+  if (!knowsRedis)
+    findings.push(
+      problem(
+        `WORKERS is ${count} without Redis, through which the processes share limits, sign-outs and live updates: set REDIS_URL, or WORKERS=1`,
+      ),
+    );
+  if (parsed.DATABASE_URL?.kind === "sqlite")
+    findings.push(
+      problem(
+        `WORKERS is ${count} with the embedded database, which one process writes: set DATABASE_URL to MySQL or MariaDB, or WORKERS=1`,
       ),
     );
   return findings;

@@ -40,6 +40,16 @@ const SERVER_OPTIONS: ServerOptions = {
 
 const CONNECTIONS: ConnectionLimits = { total: 10_000, perAddress: 2_000, pipelined: 32 };
 
+/** The share of the port's connections that each of `processes` may hold; they get new ones in turn. */
+export function connectionShare(processes: number): ConnectionLimits {
+  const share = (limit: number) => Math.ceil(limit / processes);
+  return {
+    ...CONNECTIONS,
+    total: share(CONNECTIONS.total),
+    perAddress: share(CONNECTIONS.perAddress),
+  };
+}
+
 /** Nobody new for this long: the kernel's queue of new connections is empty. */
 const QUIET_MS = 50;
 /** Under clients that never pause, the queue is not waited for any longer. */
@@ -49,14 +59,20 @@ const DRAIN_LIMIT_MS = 8_000;
 /** An idle connection may have a request under way: it gets this long to arrive and be answered. */
 const IDLE_GRACE_MS = 500;
 
+/** Resolves when the other servers of the port have come as far. */
+type Meet = (at: "quiet" | "closed") => Promise<void>;
+
 /** A listening server that can be stopped without breaking anybody's request. */
 export interface HttpServer {
   /** Starts listening; answers the port. Rejects with the system's error (EADDRINUSE …). */
   listen(port: number, host: string): Promise<number>;
   /** From now on every answer asks its client to leave (`Connection: close`). */
   beginDrain(): void;
-  /** Stops accepting, lets requests in flight finish, closes idle connections; bounded to 8 s. */
-  stop(): Promise<void>;
+  /**
+   * Stops accepting, lets requests in flight finish, closes idle connections; bounded to 8 s. Servers that share a port
+   * wait for one another by `meet`: while one still listens, whom another sends away would only come to it.
+   */
+  stop(meet?: Meet): Promise<void>;
 }
 
 /** What a server may know beside its handler. */
@@ -113,7 +129,7 @@ export function createHttpServer(
   return {
     listen: (port, host) => listen(server, port, host),
     beginDrain: () => beginDrain(state),
-    stop: () => stop(state),
+    stop: (meet = () => Promise.resolve()) => stop(state, meet),
   };
 }
 
@@ -143,15 +159,17 @@ function beginDrain(state: ServerState): void {
     if (!response.headersSent) response.setHeader("Connection", "close");
 }
 
-async function stop(state: ServerState): Promise<void> {
+async function stop(state: ServerState, meet: Meet): Promise<void> {
   const { server, connections } = state;
   beginDrain(state);
   const deadlineMs = Date.now() + DRAIN_LIMIT_MS;
   await emptyConnectionQueue(state);
+  await meet("quiet");
   const closed = new Promise<void>((resolve) => {
     // Server.close would also cut idle keep-alive connections, whose next request may be on its way.
     NetServer.prototype.close.call(server, () => resolve());
   });
+  await meet("closed");
   const waiting = state.held ?? [];
   state.held = null;
   for (const begin of waiting) begin();

@@ -1,8 +1,15 @@
-// Owns the rows of the ledger's speed against the seed's algorithm, on the same database in the same run.
+// The rows of the ledger's speed against the seed's algorithm, on the same database in the same run.
 import { closedLoop, type Measured, middle } from "./load.ts";
 import type { Report } from "./report.ts";
 import { createSeedBaseline } from "./seed-baseline.ts";
-import { createPlace, createUsers, IN_FLIGHT, openInstance, spendOf } from "./world.ts";
+import {
+  createPlace,
+  createUsers,
+  IN_FLIGHT,
+  type Instance,
+  openInstance,
+  spendOf,
+} from "./world.ts";
 
 const USERS = 1_000;
 const ROUNDS = 3;
@@ -25,6 +32,7 @@ export async function benchLedger(report: Report, seconds: number): Promise<void
       { name: "hot", who: hot, inFlight: IN_FLIGHT },
       { name: "alone", who: any, inFlight: 1 },
     ];
+    report.say(`ledger: ${await describeStore(instance)}`);
     for (const { name, who, inFlight } of cases) {
       const spend = () => instance.ledger.submit(spendOf(who(ours)));
       await closedLoop({ inFlight, seconds: 1, work: spend });
@@ -44,9 +52,20 @@ export async function benchLedger(report: Report, seconds: number): Promise<void
       const note = name === "alone" ? "latency, less is better" : "throughput, more is better";
       report.add(`ledger.${name}`, mine, ratio, note);
     }
+    report.say(`ledger: ${await describeStore(instance)}`);
   } finally {
     await seed.close();
     await instance.close();
     await place.drop();
   }
+}
+
+/** How much there is to search, and how much of it fits into the server's memory. */
+async function describeStore({ backend }: Instance): Promise<string> {
+  const { models } = backend.database;
+  const [pool] = await models.$queryRawUnsafe<{ bytes: bigint | number }[]>(
+    "SELECT @@innodb_buffer_pool_size AS bytes",
+  );
+  const rows = await models.creditLog.count();
+  return `${rows} log rows; a buffer pool of ${Math.round(Number(pool?.bytes) / 1_048_576)} MiB`;
 }

@@ -24,7 +24,11 @@ export interface Row {
 
 /** What `--json` writes and `--compare` reads. */
 export interface Run {
+  /** The database of its rows. */
+  readonly engine: string;
   readonly machine: string;
+  /** True when something else was using the machine. */
+  readonly busy: boolean;
   /** ISO 8601. */
   readonly date: string;
   readonly rows: readonly Row[];
@@ -81,7 +85,8 @@ export async function saveRun(file: string, run: Run): Promise<void> {
 export async function readRun(file: string): Promise<Run> {
   const run = JSON.parse(await readFile(file, "utf8")) as Partial<Run>;
   if (!Array.isArray(run.rows)) throw new Error(`${file} was not written by --json.`);
-  return { machine: run.machine ?? "unknown", date: run.date ?? "unknown", rows: run.rows };
+  const unknown = { engine: "unknown", machine: "unknown", busy: false, date: "unknown" };
+  return { ...unknown, ...run, rows: run.rows };
 }
 
 /** Prints two runs side by side: those rows that both have. */

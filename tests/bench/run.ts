@@ -83,6 +83,13 @@ report.say(`${coverageOf(servers, choice).line}\n${machine}`);
 const warning = busyWarning();
 if (warning !== null) report.say(warning);
 for (const group of options.groups) await GROUPS[group]?.(report, options.seconds);
-const run: Run = { machine, date: new Date().toISOString(), rows: report.rows };
+const engine = servers.databases[0]?.name ?? `SQLite ${servers.sqlite}`;
+const run: Run = {
+  engine,
+  machine,
+  busy: warning !== null,
+  date: new Date().toISOString(),
+  rows: report.rows,
+};
 if (options.json !== undefined) await saveRun(options.json, run);
 if (then !== null) printComparison(then, run);

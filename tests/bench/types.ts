@@ -1,4 +1,4 @@
-// Owns the row types.check: what the router's types cost somebody whose frontend is type-checked against `shared`.
+// The row types.check: what the router's types cost somebody whose frontend is type-checked against `shared`.
 import { spawnSync } from "node:child_process";
 import {
   mkdirSync,
@@ -79,7 +79,8 @@ const router = t.router({});
 export const nothing = z.object({});
 export const known = createTRPCClient<typeof router>({ links: [httpBatchLink({ url: "http://localhost:5000/api/trpc" })] });
 declare const client: any;
-${CALLS}`,
+${CALLS}
+${everyProcedure()}`,
 };
 
 /** types.check against a consumer of an empty router with the same packages. */
@@ -102,11 +103,12 @@ export function benchTypes(report: Report): Promise<void> {
     const rated = (of: typeof typed) => ({ ...of, opsPerSecond: 1000 / of.p50Ms });
     report.add("types.empty", rated(empty), null);
     const ratio = typed.p50Ms / empty.p50Ms;
+    const [few, many] = [countTypes(folder, "empty.ts"), countTypes(folder, "typed.ts")];
     report.add(
       "types.check",
       rated(typed),
       ratio,
-      "time, less is better; against a consumer of an empty router",
+      `time, less is better; against a consumer of an empty router; ${many}, against ${few}`,
     );
   } finally {
     rmSync(folder, { recursive: true, force: true });
@@ -159,9 +161,17 @@ function check(folder: string, file: string): number {
   return performance.now() - startedAt;
 }
 
-function run(compilerArguments: readonly string[]): void {
+/** What the checker had to make, which no other program on the machine changes. */
+function countTypes(folder: string, file: string): string {
+  const told = run(["-p", join(folder, `${file}.json`), "--extendedDiagnostics"]);
+  const count = (name: string) => new RegExp(`^${name}:\\s+(\\d+)`, "m").exec(told)?.[1] ?? "?";
+  return `${count("Types")} types and ${count("Instantiations")} instantiations`;
+}
+
+function run(compilerArguments: readonly string[]): string {
   const { status, stdout } = spawnSync(process.execPath, [TSC, ...compilerArguments], {
     encoding: "utf8",
   });
   if (status !== 0) throw new Error(`tsc ${compilerArguments.join(" ")}:\n${stdout}`);
+  return stdout;
 }

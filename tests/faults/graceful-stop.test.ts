@@ -1,17 +1,17 @@
 // Owns promise 13: a SIGTERM under load. Readiness fails first, requests in flight finish, exit 0 within 10 s, no reset connection.
 import { execFileSync } from "node:child_process";
 import { existsSync, realpathSync } from "node:fs";
-import { Agent, request } from "node:http";
+import { request } from "node:http";
 import { delimiter, dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { describeBackend, type OpenedBackend } from "../support/databases.ts";
-import { freePort, type ServerProcess, spawnServer } from "../support/process.ts";
+import { freePort, spawnServer } from "../support/process.ts";
 import { startSandbox } from "../../server/sandbox/src/sandbox.ts";
 import { SERVICE_KEY, signIn } from "../support/server.ts";
+import { STOP_CLIENTS, stopUnderLoad } from "../support/stop-under-load.ts";
 
 const ROUNDS = process.env["FULL"] ? 50 : 4;
-const CLIENTS = 24;
 
 let opened: OpenedBackend;
 let env: Record<string, string>;
@@ -34,86 +34,13 @@ beforeAll(async () => {
 });
 afterAll(() => opened.close());
 
-interface Tally {
-  answered: number;
-  /** Answers that came after the signal. */
-  afterSignal: number;
-  /** Broken in the middle of a request: the thing that must not happen. */
-  broken: string[];
-  /** Refused because nobody listens any more: a load balancer has been told before. */
-  refused: number;
-}
-
-/** One call over `agent`; what became of it goes into `tally`. */
-function call(url: string, agent: Agent, signalled: () => boolean, tally: Tally): Promise<boolean> {
-  return new Promise((resolve) => {
-    let connected = false;
-    const outgoing = request(
-      `${url}/api/trpc/service.spend`,
-      {
-        agent,
-        method: "POST",
-        headers: { "content-type": "application/json", authorization: `Bearer ${SERVICE_KEY}` },
-      },
-      (answer) => {
-        answer.resume();
-        answer.on("end", () => {
-          tally.answered += 1;
-          if (signalled()) tally.afterSignal += 1;
-          resolve(true);
-        });
-        answer.on("error", (error) => {
-          tally.broken.push(`answer: ${error.message}`);
-          resolve(false);
-        });
-      },
-    );
-    outgoing.on("socket", (socket) => {
-      if (!socket.connecting) connected = true;
-      else socket.once("connect", () => (connected = true));
-    });
-    outgoing.on("error", (error: NodeJS.ErrnoException) => {
-      if (!connected && error.code === "ECONNREFUSED") tally.refused += 1;
-      else tally.broken.push(`${error.code ?? ""} ${error.message}`);
-      resolve(false);
-    });
-    outgoing.end(JSON.stringify({ userId: "nobody", feature: "chat-flash", idempotencyKey: "k" }));
-  });
-}
-
-async function stopUnderLoad(server: ServerProcess): Promise<Tally> {
-  const tally: Tally = { answered: 0, afterSignal: 0, broken: [], refused: 0 };
-  const agent = new Agent({ keepAlive: true, maxSockets: CLIENTS });
-  let signalled = false;
-  const clients = Array.from({ length: CLIENTS }, async () => {
-    while (await call(server.url, agent, () => signalled, tally));
-  });
-  await new Promise((resolve) => setTimeout(resolve, 300 + Math.random() * 300));
-  const signalledAtMs = Date.now();
-  signalled = true;
-  server.child.kill("SIGTERM");
-  const readiness: number[] = [];
-  while (readiness.at(-1) !== 503 && Date.now() - signalledAtMs < 2_000) {
-    const answer = await fetch(`${server.url}/ready`).catch(() => null);
-    if (!answer) break;
-    await answer.body?.cancel();
-    readiness.push(answer.status);
-  }
-  expect(readiness.at(-1), "readiness says no while the port still answers").toBe(503);
-  expect(await server.exited).toBe(0);
-  expect(Date.now() - signalledAtMs).toBeLessThan(10_000);
-  await Promise.all(clients);
-  agent.destroy();
-  return tally;
-}
-
 test(`${ROUNDS} SIGTERMs under load break no request`, { timeout: ROUNDS * 30_000 }, async () => {
   for (let round = 0; round < ROUNDS; round += 1) {
     const server = spawnServer({ ...env, PORT: String(await freePort()) });
     await server.ready();
     const tally = await stopUnderLoad(server);
     expect(tally.broken, server.output()).toEqual([]);
-    expect(tally.answered).toBeGreaterThan(CLIENTS);
+    expect(tally.answered).toBeGreaterThan(STOP_CLIENTS);
     expect(tally.afterSignal).toBeGreaterThan(0);
   }
 });

@@ -21,6 +21,12 @@ export const PROCESS = defineGroup("Process", {
     default: "0.0.0.0",
     description: "Address the API listens on.",
   },
+  WORKERS: {
+    schema: integer(1, 128),
+    default: "1",
+    description:
+      "Server processes on the one port, about as many as there are cores; more than 1 needs Redis, and MySQL or MariaDB.",
+  },
   LOG_LEVEL: {
     schema: z.enum(["fatal", "error", "warn", "info", "debug", "trace", "silent"], {
       error: "must be fatal, error, warn, info, debug, trace or silent",

@@ -10,6 +10,8 @@ export interface Readiness {
   ready: boolean;
   shuttingDown: boolean;
   dependencies: { database: DependencyState; redis: DependencyState };
+  /** Server processes on this port. */
+  workers: { wanted: number; listening: number };
   /** Stripe events that are stored but not processed; null when it could not be told. */
   events: { pending: number; failed: number } | null;
   /** The last audit of the ledger; null when there was none yet. */
@@ -50,6 +52,8 @@ export function createReadiness(deps: {
   backlog: () => Promise<{ pending: number; failed: number }>;
   lastDoctor: () => Promise<JobOutcome | null>;
   isShuttingDown: () => boolean;
+  /** `started`: all of them have listened once. */
+  workers: () => { wanted: number; listening: number; started: boolean };
 }): () => Promise<Readiness> {
   const silent: DependencyState = { status: "down", detail: "no answer in time" };
   const check = remembered(500, () => deps.backend.check(), { database: silent, redis: silent });
@@ -60,12 +64,14 @@ export function createReadiness(deps: {
     const up = dependencies.database.status !== "down";
     const [events, lastDoctor] = up ? await Promise.all([backlog(), doctor()]) : [null, null];
     const shuttingDown = deps.isShuttingDown();
-    const ready = up && !shuttingDown;
+    const { wanted, listening, started } = deps.workers();
+    const ready = up && started && !shuttingDown;
     return {
       success: ready,
       ready,
       shuttingDown,
       dependencies,
+      workers: { wanted, listening },
       events,
       doctor: lastDoctor,
       timestamp: new Date().toISOString(),

@@ -1,7 +1,7 @@
 // /metrics: what Prometheus may know of this process, and who may ask.
 import { createHash, timingSafeEqual } from "node:crypto";
 import type { IncomingMessage, ServerResponse } from "node:http";
-import { collectDefaultMetrics, Gauge, Histogram, Registry } from "prom-client";
+import { AggregatorRegistry, collectDefaultMetrics, Gauge, Histogram, Registry } from "prom-client";
 import type { Config } from "../../config/config.ts";
 import { recordOf } from "../request-record.ts";
 
@@ -29,6 +29,8 @@ export interface MetricsDeps {
   readonly config: Pick<Config, "environment" | "metricsToken">;
   readonly backlog: () => Promise<{ pending: number; failed: number }>;
   readonly ledgerPending: () => number;
+  /** The metrics of all workers of this port together; null = this process is alone. */
+  readonly ofAllWorkers: (() => Promise<string>) | null;
 }
 
 /**
@@ -43,6 +45,8 @@ export function createMetrics(deps: MetricsDeps): Metrics {
   const batch = measureBatches(registry);
   registerPending(registry, deps.ledgerPending);
   const access = accessCheck(deps.config);
+  const { ofAllWorkers } = deps;
+  if (ofAllWorkers !== null) answerParent(registry);
   return {
     registry,
     batch,
@@ -51,9 +55,16 @@ export function createMetrics(deps: MetricsDeps): Metrics {
     async render(authorization) {
       const refusal = access(authorization);
       if (refusal !== null) return refusal;
-      return { text: await registry.metrics(), type: registry.contentType };
+      const text = await (ofAllWorkers ?? registry.metrics.bind(registry))();
+      return { text, type: registry.contentType };
     },
   };
+}
+
+/** From now on this worker sends its metrics when its parent asks for them. */
+function answerParent(registry: Registry): void {
+  AggregatorRegistry.setRegistries([registry]);
+  new AggregatorRegistry();
 }
 
 /** Any other word of a caller's would be a label of its own. */
@@ -92,6 +103,8 @@ function registerBacklog(registry: Registry, backlog: MetricsDeps["backlog"]): v
     help: "Stripe events not processed yet, by state.",
     labelNames: ["status"] as const,
     registers: [registry],
+    // Every worker counts the same rows.
+    aggregator: "max",
     async collect() {
       const counts = await backlog().catch(() => null);
       if (!counts) return;

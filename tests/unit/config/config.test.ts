@@ -133,6 +133,13 @@ const REFUSED: readonly (readonly [string, Record<string, string>, string])[] = 
     },
     "REDIS_CLUSTER_NODES",
   ],
+  [
+    "several workers without Redis",
+    { WORKERS: "4", REDIS_HOST: "", REDIS_PASSWORD: "" },
+    "without Redis",
+  ],
+  ["several workers on SQLite", { WORKERS: "4", DATABASE_URL: "file:x.db" }, "embedded database"],
+  ["no worker at all", { WORKERS: "0" }, "WORKERS"],
   ["a Redis that is no address", { REDIS_HOST: "", REDIS_URL: "http://x" }, "REDIS_URL"],
   [
     "a password that cannot be decoded",

@@ -1,0 +1,200 @@
+// The parent of WORKERS=n: starts the workers in order, starts those again that crash, stops all of them together.
+// It owns the port and hands each new connection to the next worker; requests never pass through it.
+import cluster, { type Worker } from "node:cluster";
+import { AggregatorRegistry } from "prom-client";
+import type { Logger } from "../lib/logger.ts";
+import type { MeetingPoint, ParentMessage, WorkerMessage, WorkersState } from "./messages.ts";
+import { createRestarts, type Restarts } from "./restarts.ts";
+
+/** Later than a worker's own limit (main.ts): whoever is left then does not hear. */
+const STOP_LIMIT_MS = 9_800;
+
+/** What the parent needs. */
+export interface ParentDeps {
+  readonly workers: number;
+  /** The workers' variables. */
+  readonly environment: Readonly<Record<string, string | undefined>>;
+  readonly logger: Logger;
+  /** The last thing that happens. 0 = every worker has stopped in order. */
+  readonly end: (exitCode: number) => void;
+}
+
+/** One of the n places a worker fills. */
+interface Place {
+  readonly number: number;
+  readonly restarts: Restarts;
+  worker: Worker | null;
+  startedAtMs: number;
+  listening: boolean;
+  /** It was told to stop: its end is no crash. */
+  leaving: boolean;
+}
+
+interface State {
+  readonly deps: ParentDeps;
+  readonly places: readonly Place[];
+  readonly metrics: { clusterMetrics(): Promise<string> };
+  readonly arrived: Record<MeetingPoint, Set<Worker>>;
+  started: boolean;
+  stopping: boolean;
+  exitCode: number;
+}
+
+/** The running parent. */
+export interface Parent {
+  /** Stops all workers together. Safe to call again. */
+  stop(signal: string): void;
+}
+
+/**
+ * Starts the workers: the first one alone, because it migrates the database and finds out whether the port can be had; the
+ * others once it listens. When the first cannot start, it has said why, and everything ends with its exit code.
+ */
+export function superviseWorkers(deps: ParentDeps): Parent {
+  const place = (_: unknown, index: number): Place => ({
+    number: index + 1,
+    restarts: createRestarts(),
+    ...{ worker: null, startedAtMs: 0, listening: false, leaving: false },
+  });
+  const state: State = {
+    deps,
+    places: Array.from({ length: deps.workers }, place),
+    metrics: new AggregatorRegistry(),
+    arrived: { quiet: new Set(), closed: new Set() },
+    ...{ started: false, stopping: false, exitCode: 0 },
+  };
+  const [first] = state.places;
+  if (first !== undefined) startWorker(state, first);
+  return { stop: (signal) => stopAll(state, signal) };
+}
+
+function startWorker(state: State, place: Place): void {
+  const worker = cluster.fork(state.deps.environment);
+  Object.assign(place, { worker, startedAtMs: Date.now(), listening: false, leaving: false });
+  worker.on("listening", () => onListening(state, place));
+  worker.on("message", (message: WorkerMessage) => onMessage(state, place, worker, message));
+  // A worker that dies while it is spoken to: its exit says so, too.
+  worker.on("error", () => undefined);
+  worker.on("exit", (code, signal) => onExit(state, place, worker, signal ?? code));
+}
+
+function onListening(state: State, place: Place): void {
+  place.listening = true;
+  // The others start once the first has migrated the database.
+  for (const other of state.places)
+    if (other.worker === null && other.startedAtMs === 0 && !state.stopping)
+      startWorker(state, other);
+  const { wanted, listening } = workersOf(state);
+  if (listening === wanted && !state.started) {
+    state.started = true;
+    state.deps.logger.info({ workers: wanted }, "all workers are listening");
+  }
+  announce(state);
+}
+
+function workersOf({ places, started }: State): WorkersState {
+  const listening = places.filter((place) => place.listening).length;
+  return { wanted: places.length, listening, started };
+}
+
+function announce(state: State): void {
+  const workers = workersOf(state);
+  for (const { worker } of state.places)
+    if (worker !== null) tell(worker, { type: "skywork:workers", workers });
+}
+
+function tell(worker: Worker, message: ParentMessage): void {
+  if (worker.isConnected()) worker.send(message, () => undefined);
+}
+
+function onMessage(state: State, place: Place, worker: Worker, message: WorkerMessage): void {
+  switch (message.type) {
+    case "skywork:may-stop":
+      leave(place);
+      return;
+    case "skywork:arrived":
+      state.arrived[message.at].add(worker);
+      openMeetings(state);
+      return;
+    case "skywork:ask-metrics":
+      void state.metrics
+        .clusterMetrics()
+        .catch(() => null)
+        .then((text) => tell(worker, { type: "skywork:metrics", id: message.id, text }));
+  }
+}
+
+/** Tells a worker to stop. One that does not listen yet has nothing to finish. */
+function leave(place: Place): void {
+  if (place.worker === null) return;
+  place.leaving = true;
+  if (place.listening) tell(place.worker, { type: "skywork:stop" });
+  else place.worker.process.kill("SIGTERM");
+}
+
+/** Lets those go on who wait where everybody who stops has arrived. */
+function openMeetings({ places, arrived }: State): void {
+  const leaving = places.flatMap((place) => (place.leaving && place.worker ? [place.worker] : []));
+  for (const at of ["quiet", "closed"] as const)
+    if (leaving.every((worker) => arrived[at].has(worker)))
+      for (const worker of leaving) tell(worker, { type: "skywork:met", at });
+}
+
+function onExit(state: State, place: Place, worker: Worker, reason: number | string): void {
+  const { leaving, listening, startedAtMs, number } = place;
+  Object.assign(place, { worker: null, listening: false });
+  for (const set of Object.values(state.arrived)) set.delete(worker);
+  openMeetings(state);
+  announce(state);
+  if (state.stopping) {
+    if (reason !== 0 && listening) state.exitCode ||= 1;
+    endWhenAllHaveStopped(state);
+    return;
+  }
+  if (leaving) {
+    state.deps.logger.info({ worker: number, reason }, "a worker was stopped and starts again");
+    startWorker(state, place);
+    return;
+  }
+  // It has told why it cannot start.
+  const isFirstStart = workersOf(state).listening === 0 && !state.started && !listening;
+  if (isFirstStart && state.places.every((other) => other.worker === null))
+    return state.deps.end(typeof reason === "number" && reason !== 0 ? reason : 1);
+  restart(state, place, { livedMs: Date.now() - startedAtMs, reason });
+}
+
+function restart(
+  state: State,
+  place: Place,
+  crash: { readonly livedMs: number; readonly reason: number | string },
+): void {
+  const { logger } = state.deps;
+  const pauseMs = place.restarts.afterCrash(crash.livedMs);
+  const line = { worker: place.number, ...crash, pauseMs };
+  if (pauseMs === null) {
+    logger.fatal(line, "a worker crashes again and again: giving up");
+    state.exitCode = 1;
+    return stopAll(state, "too many crashes");
+  }
+  logger.error(line, "a worker has crashed and starts again");
+  setTimeout(() => {
+    if (!state.stopping) startWorker(state, place);
+  }, pauseMs);
+}
+
+function stopAll(state: State, signal: string): void {
+  if (state.stopping) return;
+  state.stopping = true;
+  state.deps.logger.info({ signal }, "stopping all workers");
+  for (const place of state.places) leave(place);
+  setTimeout(() => {
+    state.deps.logger.error("the stop took too long; what is left is cut off");
+    for (const { worker } of state.places) worker?.process.kill("SIGKILL");
+    state.deps.end(1);
+  }, STOP_LIMIT_MS).unref();
+  endWhenAllHaveStopped(state);
+}
+
+function endWhenAllHaveStopped({ places, deps, exitCode }: State): void {
+  if (places.every(({ worker }) => worker === null)) deps.end(exitCode);
+}

@@ -1,0 +1,310 @@
+// Several workers on one port: promises 8, 13 and 14 through them, and what the parent does when one of them dies.
+import { randomUUID } from "node:crypto";
+import { request } from "node:http";
+import { setTimeout as delay } from "node:timers/promises";
+import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
+import { createLedger } from "../../server/ledger/ledger.ts";
+import { createLogger } from "../../server/lib/logger.ts";
+import { type Built, buildServer } from "../bench/built.ts";
+import { availableServers, describeBackend, type OpenedBackend } from "../support/databases.ts";
+import { freePort, type ServerProcess, spawnServer } from "../support/process.ts";
+import { SERVICE_KEY } from "../support/server.ts";
+import { STOP_CLIENTS, stopUnderLoad } from "../support/stop-under-load.ts";
+
+const WORKERS = 2;
+const STOP_ROUNDS = process.env["FULL"] ? 50 : 2;
+const METRICS_TOKEN = "metrics-token-of-the-workers-suite-0123456789";
+
+const { databases, redis } = await availableServers();
+const [database] = databases;
+const mysqlUrl = database?.url ?? null;
+const redisUrl = redis?.url ?? null;
+// SQLite has one writer, and without Redis the workers would know nothing of one another: such a start is refused.
+const hasBoth = mysqlUrl !== null && redisUrl !== null;
+
+describe.runIf(hasBoth)(`${WORKERS} workers on ${database?.name} and ${redis?.name}`, () => {
+  let opened: OpenedBackend | undefined;
+  let built: Built | undefined;
+  let program: readonly string[];
+  let env: Record<string, string>;
+  const running: ServerProcess[] = [];
+
+  beforeAll(async () => {
+    built = buildServer();
+    program = [built.file("server/main")];
+    opened = await describeBackend("workers", mysqlUrl, redisUrl).open();
+    env = {
+      NODE_ENV: "test",
+      WORKERS: String(WORKERS),
+      LOG_LEVEL: "info",
+      JWT_SECRET: "access-secret-of-the-workers-suite-0123456789",
+      REFRESH_TOKEN_SECRET: "refresh-secret-of-the-workers-suite-0123456789",
+      RATE_LIMIT_MAX_REQUESTS: "1000000",
+      SERVICE_API_KEYS: `worker:${SERVICE_KEY}`,
+      METRICS_TOKEN,
+      GOOGLE_CLIENT_ID: "nobody",
+      GOOGLE_CLIENT_SECRET: "nothing",
+      STRIPE_SECRET_KEY: "sk_test_nobody_calls_stripe_here",
+      STRIPE_WEBHOOK_SECRET: "whsec_nobody_calls_stripe_here",
+      STRIPE_API_BASE: "http://127.0.0.1:9",
+      SHUTDOWN_DELAY_MS: "300",
+      ...opened.env,
+    };
+  }, 600_000);
+  afterEach(async () => {
+    for (const server of running.splice(0)) {
+      server.child.kill("SIGKILL");
+      await server.exited;
+    }
+  });
+  afterAll(async () => {
+    built?.drop();
+    await opened?.close();
+  });
+
+  async function start(more: Record<string, string> = {}): Promise<ServerProcess> {
+    const port = String(await freePort());
+    const server = spawnServer({ ...env, PORT: port, ...more }, undefined, program);
+    running.push(server);
+    await server.ready(300_000);
+    return server;
+  }
+
+  /** A user with so many credits, written by a ledger of the suite's own. */
+  async function userWith(credits: number): Promise<string> {
+    const backend = backendOf(opened);
+    const id = randomUUID();
+    const at = new Date();
+    await backend.database.models.user.create({
+      data: { id, email: `${id}@workers.test`, createdAt: at, updatedAt: at },
+    });
+    const logger = createLogger({ level: "silent" });
+    const ledger = createLedger({ ...backend, logger, now: Date.now });
+    await ledger.submit({
+      kind: "grant",
+      userId: id,
+      amountCredits: credits,
+      source: "SIGNUP",
+      sourceId: null,
+      grantKey: `workers:${id}`,
+      expiresAt: null,
+      description: "For the suite",
+    });
+    await ledger.close();
+    return id;
+  }
+
+  test("promise 8: of 100 spends at once of a balance of 10, 10 succeed", async () => {
+    const server = await start();
+    const userId = await userWith(10);
+    const spend = () => spendOnce(server.url, userId, randomUUID());
+    const answers = await Promise.all(Array.from({ length: 100 }, spend));
+    expect(answers.filter((status) => status === 200)).toHaveLength(10);
+    expect(answers.filter((status) => status === 402)).toHaveLength(90);
+    expect(await processesThatAnswered(server)).toBe(WORKERS);
+    const user = await backendOf(opened).database.models.user.findUniqueOrThrow({
+      where: { id: userId },
+    });
+    expect(user.credits).toBe(0);
+  }, 900_000);
+
+  test(
+    `promise 13: ${STOP_ROUNDS} SIGTERMs under load break no request`,
+    async () => {
+      for (let round = 0; round < STOP_ROUNDS; round += 1) {
+        const server = await start();
+        const tally = await stopUnderLoad(server);
+        expect(tally.broken, server.output()).toEqual([]);
+        expect(tally.answered).toBeGreaterThan(STOP_CLIENTS);
+        expect(tally.afterSignal).toBeGreaterThan(0);
+      }
+    },
+    STOP_ROUNDS * 600_000,
+  );
+
+  test("promise 14: a window lets as many through as it says, whoever of the workers counts", async () => {
+    const limit = 20;
+    // Long enough that no window ends meanwhile, and an address that no other test uses.
+    const server = await start({ RATE_LIMIT_MAX_REQUESTS: String(limit), TRUST_PROXY: "1" });
+    const address = `203.0.113.${1 + Math.floor(Math.random() * 250)}`;
+    const headers = { "x-forwarded-for": address };
+    const costs = () => send(`${server.url}/api/trpc/credit.costs`, { headers });
+    const before = await Promise.all(Array.from({ length: limit * 3 }, costs));
+    const passed = before.filter((status) => status === 200).length;
+    expect(passed).toBeGreaterThanOrEqual(limit - 1);
+    expect(passed).toBeLessThanOrEqual(limit + 1);
+    expect(before.filter((status) => status === 429)).toHaveLength(limit * 3 - passed);
+    expect(await processesThatAnswered(server)).toBe(WORKERS);
+  }, 900_000);
+
+  test("a worker that is killed starts again, and the others go on answering", async () => {
+    const server = await start();
+    const [victim = 0] = listeningPids(server);
+    process.kill(victim, "SIGKILL");
+    await until(() => server.output().includes("a worker has crashed and starts again"));
+    for (let call = 0; call < 20; call += 1) expect(await send(`${server.url}/health`)).toBe(200);
+    await until(() => listeningPids(server).length === WORKERS + 1);
+    await server.ready();
+    expect(await workersOf(server)).toEqual({ wanted: WORKERS, listening: WORKERS });
+    server.child.kill("SIGTERM");
+    expect(await server.exited).toBe(0);
+  }, 900_000);
+
+  test("a worker that is asked to stop does so in order, and another takes its place", async () => {
+    const server = await start();
+    const [leaver = 0] = listeningPids(server);
+    process.kill(leaver, "SIGTERM");
+    await until(() => listeningPids(server).length === WORKERS + 1);
+    expect(server.output()).toContain("a worker was stopped and starts again");
+    expect(server.output()).not.toContain("crashed");
+    server.child.kill("SIGTERM");
+    expect(await server.exited).toBe(0);
+  }, 900_000);
+
+  test("a signal to the whole group, as a terminal sends it, is one stop", async () => {
+    const server = await start();
+    for (const pid of [...listeningPids(server), server.child.pid ?? 0])
+      process.kill(pid, "SIGINT");
+    expect(await server.exited, server.output()).toBe(0);
+    expect(server.output()).not.toContain("crashed");
+  }, 900_000);
+
+  test("a worker that dies at every start ends the program with 1, loudly", async () => {
+    const server = await start();
+    // The newest worker is killed as soon as it is there.
+    const killed = new Set<number>();
+    const [victim = 0] = listeningPids(server);
+    process.kill(victim, "SIGKILL");
+    killed.add(victim);
+    const killing = setInterval(() => {
+      const newest = listeningPids(server).at(-1) ?? 0;
+      if (listeningPids(server).length < WORKERS + killed.size || killed.has(newest)) return;
+      killed.add(newest);
+      process.kill(newest, "SIGKILL");
+    }, 20);
+    const code = await server.exited;
+    clearInterval(killing);
+    expect(code).toBe(1);
+    expect(server.output()).toContain("a worker crashes again and again: giving up");
+    expect(killed.size).toBe(5);
+  }, 900_000);
+
+  test("the workers end with a parent that is killed", async () => {
+    const server = await start();
+    const pids = listeningPids(server);
+    server.child.kill("SIGKILL");
+    await until(() => !pids.some(isAlive));
+  }, 900_000);
+
+  test("metrics are the sum of all workers, whichever is asked", async () => {
+    const server = await start();
+    const calls = 40;
+    for (let call = 0; call < calls; call += 1) await send(`${server.url}/api/trpc/credit.costs`);
+    expect(await processesThatAnswered(server)).toBe(WORKERS);
+    for (let scrape = 0; scrape < WORKERS * 2; scrape += 1) {
+      const text = await metricsOf(server.url);
+      const counts = text.split("\n").filter((line) => isCountOf(line, "credit.costs"));
+      const sum = counts.reduce((total, line) => total + Number(line.split(" ").at(-1)), 0);
+      expect(sum).toBe(calls);
+      // What every worker reads in the same table is no sum.
+      expect(text).toContain('stripe_events_backlog{status="pending"} 0');
+    }
+  }, 900_000);
+
+  test("a port that is taken is one sentence and exit 1, with several workers too", async () => {
+    const first = await start();
+    const { port } = new URL(first.url);
+    const second = spawnServer({ ...env, PORT: port }, undefined, program);
+    expect(await second.exited).toBe(1);
+    expect(second.output()).toContain(`Port ${port} is taken`);
+    expect(second.output()).not.toContain("crashed");
+    expect(await send(`${first.url}/health`)).toBe(200);
+  }, 900_000);
+});
+
+function backendOf(opened: OpenedBackend | undefined): OpenedBackend["backend"] {
+  if (opened === undefined) throw new Error("The suite has not begun.");
+  return opened.backend;
+}
+
+/** A call over a connection of its own, so that the next worker gets it. */
+function send(
+  url: string,
+  options: { method?: string; headers?: Record<string, string>; body?: string } = {},
+): Promise<number> {
+  const { method = "GET", headers = {}, body } = options;
+  return new Promise((resolve, reject) => {
+    const outgoing = request(url, { agent: false, method, headers }, (answer) => {
+      answer.resume();
+      answer.on("end", () => resolve(answer.statusCode ?? 0));
+      answer.on("error", reject);
+    });
+    outgoing.on("error", reject);
+    outgoing.end(body);
+  });
+}
+
+const spendOnce = (url: string, userId: string, idempotencyKey: string) =>
+  send(`${url}/api/trpc/service.spend`, {
+    method: "POST",
+    headers: { "content-type": "application/json", authorization: `Bearer ${SERVICE_KEY}` },
+    body: JSON.stringify({ userId, feature: "chat-flash", idempotencyKey }),
+  });
+
+async function metricsOf(url: string): Promise<string> {
+  const answer = await fetch(`${url}/metrics`, {
+    headers: { authorization: `Bearer ${METRICS_TOKEN}`, connection: "close" },
+  });
+  expect(answer.status).toBe(200);
+  return answer.text();
+}
+
+const isCountOf = (line: string, route: string) =>
+  line.startsWith("http_request_duration_seconds_count{") && line.includes(`"${route}"`);
+
+async function workersOf({ url }: ServerProcess): Promise<unknown> {
+  const answer = (await (await fetch(`${url}/ready`)).json()) as { workers: unknown };
+  return answer.workers;
+}
+
+/** The log's lines; what is no JSON is not one. */
+function logLines(server: ServerProcess): { pid: number; msg?: string }[] {
+  return server
+    .output()
+    .split("\n")
+    .flatMap((line) => {
+      try {
+        return [JSON.parse(line) as { pid: number; msg?: string }];
+      } catch {
+        return [];
+      }
+    });
+}
+
+/** Every worker that has listened so far, the oldest first. */
+const listeningPids = (server: ServerProcess) =>
+  logLines(server).flatMap(({ pid, msg }) => (msg === "listening" ? [pid] : []));
+
+/** How many processes have logged a request: one alone would prove nothing about several. */
+async function processesThatAnswered(server: ServerProcess): Promise<number> {
+  const pids = () =>
+    new Set(logLines(server).flatMap(({ pid, msg }) => (msg === "request completed" ? [pid] : [])));
+  await until(() => pids().size > 1);
+  return pids().size;
+}
+
+function isAlive(pid: number): boolean {
+  try {
+    return process.kill(pid, 0);
+  } catch {
+    return false;
+  }
+}
+
+async function until(isSo: () => boolean, withinMs = 300_000): Promise<void> {
+  const deadlineMs = Date.now() + withinMs;
+  while (!isSo()) {
+    if (Date.now() > deadlineMs) throw new Error("It did not come about.");
+    await delay(20);
+  }
+}
