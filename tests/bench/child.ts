@@ -72,6 +72,7 @@ export async function startServer(
     port,
     pid: child.pid ?? 0,
     async stop() {
+      if (child.exitCode !== null) return;
       child.kill("SIGTERM");
       const [code] = await ended;
       if (code !== 0) throw new Error(`The server ended with ${code} when it was stopped.`);

@@ -81,9 +81,11 @@ export async function saveRun(file: string, run: Run): Promise<void> {
   await writeFile(file, `${JSON.stringify(run, null, 2)}\n`);
 }
 
-/** Reads what `--json` wrote. Throws a sentence when the file holds no run. */
-export async function readRun(file: string): Promise<Run> {
-  const run = JSON.parse(await readFile(file, "utf8")) as Partial<Run>;
+/** Reads what `--json` or bench:write wrote: of several runs that on `engine`. Throws a sentence when there is none. */
+export async function readRun(file: string, engine?: string): Promise<Run> {
+  const written = JSON.parse(await readFile(file, "utf8")) as Partial<Run> & { runs?: Run[] };
+  const runs = written.runs ?? [written];
+  const run = runs.find((one) => one.engine === engine) ?? runs[0] ?? {};
   if (!Array.isArray(run.rows)) throw new Error(`${file} was not written by --json.`);
   const unknown = { engine: "unknown", machine: "unknown", busy: false, date: "unknown" };
   return { ...unknown, ...run, rows: run.rows };

@@ -68,7 +68,6 @@ function argumentsOrUsage() {
 }
 
 const options = argumentsOrUsage();
-const then = options.compare === undefined ? null : await readRun(options.compare);
 const choice = parseEngine(options.engine);
 const servers = await prepareServers({ choice, needs: "found" });
 process.env["TEST_SERVERS"] = JSON.stringify(servers);
@@ -78,12 +77,13 @@ const names = [
   ...(servers.redis === null ? [] : [servers.redis]),
 ];
 const machine = describeMachine(names.map(({ name }) => name));
+const engine = servers.databases[0]?.name ?? `SQLite ${servers.sqlite}`;
+const then = options.compare === undefined ? null : await readRun(options.compare, engine);
 const report = createReport();
 report.say(`${coverageOf(servers, choice).line}\n${machine}`);
 const warning = busyWarning();
 if (warning !== null) report.say(warning);
 for (const group of options.groups) await GROUPS[group]?.(report, options.seconds);
-const engine = servers.databases[0]?.name ?? `SQLite ${servers.sqlite}`;
 const run: Run = {
   engine,
   machine,

@@ -1,4 +1,4 @@
-// Owns the rows about growth: many rows against few, two instances against one.
+// The rows about growth: many rows against few, two instances against one.
 import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { createInterface } from "node:readline";
@@ -7,6 +7,7 @@ import { fileURLToPath } from "node:url";
 import type { InstanceTask } from "./instance.process.ts";
 import { closedLoop, type Measured, middle } from "./load.ts";
 import type { Report } from "./report.ts";
+import { benchWorkers } from "./workers.ts";
 import {
   createPlace,
   createUsers,
@@ -24,10 +25,11 @@ const FEW_DIRTY_PAGES = 500;
 const MAX_WRITE_BACK_SECONDS = 60;
 const CHILD = fileURLToPath(new URL("instance.process.ts", import.meta.url));
 
-/** scale.rows and scale.instances. */
+/** scale.rows, scale.instances and scale.workers. */
 export async function benchScale(report: Report, seconds: number): Promise<void> {
   await rows(report, seconds);
   await instances(report, seconds);
+  await benchWorkers(report, seconds);
 }
 
 /** Gives every user so many entries, as the ledger would have written them; the signup entry becomes the last one. */

@@ -29,6 +29,7 @@ const SAYINGS: readonly (readonly [name: string, text: string, say: (row: Row) =
   ],
   ["scale.instances", "two instances against one, different users", times],
   ["scale.instances.hot", "two instances against one, the same user", times],
+  ["scale.workers", "two workers on one port, against one", times],
   ["ledger.memory", "memory held after ten times as many spends", times],
   ["types.check", "type-checking a client of every procedure, against none", ofTheTime],
 ];
