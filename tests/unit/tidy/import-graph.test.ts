@@ -12,7 +12,7 @@ const LAYERS: readonly (readonly [name: string, files: RegExp])[] = [
   ["main", /^server\/main\.ts$/],
   ["cli", /^server\/cli\//],
   ["app", /^server\/app\.ts$/],
-  ["http, jobs", /^server\/(http|jobs)\//],
+  ["cluster, http, jobs", /^server\/(cluster|http|jobs)\//],
   ["routers", /^server\/routers\//],
   ["trpc", /^server\/trpc\//],
   ["adapters", /^server\/adapters\//],
