@@ -20,6 +20,7 @@ type Write<Name extends keyof AdminService> = (
 
 /** The `admin` procedures. `ip` is the administrator's address, for the audit line. */
 export interface AdminService {
+  /** Newest first; `search` finds a part of id, e-mail or name. SERVICE_UNAVAILABLE when too many searches wait. */
   readonly users: Read<"users">;
   readonly user: Read<"user">;
   readonly adjustCredits: Write<"adjustCredits">;
@@ -54,7 +55,11 @@ export interface AdminServiceDeps {
   readonly now?: () => number;
 }
 
-type Deps = AdminServiceDeps & { readonly now: () => number; readonly statsGate: Gate };
+type Deps = AdminServiceDeps & {
+  readonly now: () => number;
+  readonly statsGate: Gate;
+  readonly searchGate: Gate;
+};
 
 const STATS_DAYS = 30;
 const MAX_STATS_DAYS = 366;
@@ -64,13 +69,20 @@ const STATS_GATE = { atOnce: 1, perKey: 21, maxWaiting: 20, maxWaitMs: 15_000 };
 
 /** Entries of the credit history in one answer. */
 const HISTORY_PAGE = 20;
+/** A search looks at many accounts: two at a time per instance, the next ones wait. */
+const SEARCH_GATE = { atOnce: 2, perKey: 22, maxWaiting: 20, maxWaitMs: 10_000 };
 
 /** Returns the service; nothing is read until it is used. */
 export function createAdminService(options: AdminServiceDeps): AdminService {
-  const deps = { ...options, now: options.now ?? Date.now, statsGate: createGate(STATS_GATE) };
-  const { store, payments } = deps;
+  const deps = {
+    ...options,
+    now: options.now ?? Date.now,
+    statsGate: createGate(STATS_GATE),
+    searchGate: createGate(SEARCH_GATE),
+  };
+  const { payments } = deps;
   return {
-    users: (filter) => store.users(filter),
+    users: (filter) => readUsers(deps, filter),
     user: (input) => readUserPage(deps, input),
     adjustCredits: (principal, input, ip) => adjustCredits(deps, principal, input, ip),
     setRole: (principal, input, ip) => setRole(deps, principal, input, ip),
@@ -201,6 +213,14 @@ async function replayEvent(
   };
   await logWrite(logger, line, store.audit(line));
   return payments.replayEvent(eventId);
+}
+
+async function readUsers(
+  { store, searchGate }: Deps,
+  filter: AdminInput<"users">,
+): Promise<AdminOutput<"users">> {
+  const isSearch = (filter.search ?? "") !== "";
+  return isSearch ? searchGate.run("users", () => store.users(filter)) : store.users(filter);
 }
 
 async function readStats(

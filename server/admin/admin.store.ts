@@ -26,7 +26,7 @@ export function createAdminStore(
   const deps = { ...options, now: options.now ?? Date.now };
   const { database } = deps;
   return {
-    users: (filter) => readUsers(database.models, filter),
+    users: (filter) => readUsers(database, filter),
     user: (userId) => readUser(database.models, userId),
     stats: (from, to) => readStats(database, from, to),
     audit: (line) => database.transaction((tx) => writeAudit(tx, deps, line)),

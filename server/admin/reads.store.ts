@@ -1,21 +1,17 @@
 // What administrators look at: users and one user. Every read is bounded.
-import { setImmediate as breathe } from "node:timers/promises";
 import type { z } from "zod";
 import type { adminContract } from "../../shared/src/admin.ts";
 import { toRole } from "../auth/user-view.ts";
-import type { PrismaModels } from "../database/ports.ts";
+import type { Database, PrismaModels } from "../database/ports.ts";
 import { decodeTimePlace, encodeTimePlace, type TimePlace } from "../lib/cursor.ts";
 import { AppError } from "../lib/errors.ts";
 import type { AdminStore } from "./ports.ts";
+import { type Search, searchUsers } from "./search.store.ts";
 import type { UserLine } from "./admin.types.ts";
 
 type Filter = z.output<(typeof adminContract)["users"]["input"]>;
 type UserDetail = Awaited<ReturnType<AdminStore["user"]>>;
 
-/** A search reads rows in order and compares here: no wildcard of the database's ever sees the caller's text. */
-const SEARCH_CHUNK = 1_000;
-/** Rows one search call looks at; `nextCursor` goes on from there. High, since an empty page would look like the end. */
-const SEARCH_ROWS = 500_000;
 const MAX_DETAIL_ROWS = 100;
 
 /** What is shown of a user, and nothing else, is read. */
@@ -56,9 +52,6 @@ export function toUserLine(row: {
   };
 }
 
-/** What a search compares and goes on from. */
-const SEARCHED = { id: true, email: true, name: true, createdAt: true } as const;
-
 const toPlace = (row: { createdAt: Date; id: string }): TimePlace => ({
   at: row.createdAt,
   id: row.id,
@@ -83,9 +76,10 @@ function after(role: string | undefined, place: TimePlace | null, take: number) 
 
 /** AdminStore.users. `search`: an id, or a part of e-mail or name in any case. */
 export async function readUsers(
-  models: PrismaModels,
+  database: Database,
   filter: Filter,
 ): Promise<{ users: UserLine[]; nextCursor: string | null }> {
+  const { models } = database;
   const { role, limit } = filter;
   const place = filter.cursor === undefined ? null : decodeTimePlace(filter.cursor);
   const search = filter.search?.toLowerCase() ?? "";
@@ -101,47 +95,28 @@ export async function readUsers(
       nextCursor: last ? encodeTimePlace(toPlace(last)) : null,
     };
   }
-  return searchUsers(models, { search, role, limit, place });
+  return readFound(database, { text: search, role, limit, place });
 }
 
-async function searchUsers(
-  models: PrismaModels,
-  wanted: { search: string; role: string | undefined; limit: number; place: TimePlace | null },
+async function readFound(
+  database: Database,
+  wanted: Search,
 ): Promise<{ users: UserLine[]; nextCursor: string | null }> {
-  const { search, role, limit } = wanted;
+  const { models } = database;
+  const { text, role } = wanted;
   if (wanted.place === null) {
     // Who is named exactly is found at once, however many newer accounts there are.
     const exact = await models.user.findFirst({
-      where: { OR: [{ id: search }, { email: search }], ...(role === undefined ? {} : { role }) },
+      where: { OR: [{ id: text }, { email: text }], ...(role === undefined ? {} : { role }) },
       select: USER_LINE,
     });
     if (exact !== null) return { users: [toUserLine(exact)], nextCursor: null };
   }
-  const found: string[] = [];
-  const pageOf = async (nextCursor: string | null) => ({
-    users: await readLines(models, found),
-    nextCursor,
-  });
-  let place = wanted.place;
-  for (let seen = 0; seen < SEARCH_ROWS; ) {
-    const rows = await models.user.findMany({
-      ...after(role, place, SEARCH_CHUNK),
-      select: SEARCHED,
-    });
-    seen += rows.length;
-    for (const row of rows) {
-      const isFound = [row.id, row.email, row.name ?? ""].some((text) =>
-        text.toLowerCase().includes(search),
-      );
-      // One more than asked for: a cursor is given only where somebody follows.
-      if (isFound && found.length === limit) return pageOf(place && encodeTimePlace(place));
-      if (isFound) found.push(row.id);
-      place = toPlace(row);
-    }
-    if (rows.length < SEARCH_CHUNK) return pageOf(null);
-    await breathe();
-  }
-  return pageOf(place && encodeTimePlace(place));
+  const { ids, next } = await searchUsers(database, wanted);
+  return {
+    users: await readLines(models, ids),
+    nextCursor: next === null ? null : encodeTimePlace(next),
+  };
 }
 
 /** The users of `ids`, in that order. */

@@ -2,10 +2,12 @@
 import type { Database } from "../../server/database/ports.ts";
 import { databaseNow } from "../../server/database/clock.ts";
 import { createSessionStore } from "../../server/auth/session/session.store.ts";
+import { searchUsers } from "../../server/admin/search.store.ts";
 import { RETENTIONS } from "../../server/jobs/retention.ts";
 import { createCreditStore } from "../../server/credit/credit.store.ts";
 import { createDatabaseSql, parseMysqlUrl } from "../../server/database/mysql/options.ts";
 import { doctorChecks, ENTRY_COUNTS } from "../../server/ledger/audit/checks.ts";
+import { KEY_SQL } from "../../server/ledger/audit/keys.ts";
 import { createExpiryStore } from "../../server/ledger/store/expiry.store.ts";
 import { LEDGER_SQL } from "../../server/ledger/store/sql.ts";
 import { CREDIT_TOTALS_SQL } from "../../server/ledger/totals/credit-totals.store.ts";
@@ -65,6 +67,7 @@ async function recorded(
     return Promise.resolve([{ now: AT, lotId: null, entryCounts: "{}" }]);
   };
   const models = {
+    user: { findFirst: () => Promise.resolve(null) },
     rollUp: { findUnique: () => Promise.resolve({ rolledTo: new Date(AT) }) },
     $queryRawUnsafe: (sql: string, ...params: unknown[]) => read(sql, params),
   };
@@ -86,6 +89,9 @@ export async function listStatements(created: string): Promise<Statement[]> {
       statement(`doctor ${invariant}`, `${sql} LIMIT 100`, range(sql)),
     ),
     statement("doctor entry counts", ENTRY_COUNTS, range(ENTRY_COUNTS)),
+    statement("doctor keys", KEY_SQL.mysql.ofUsers, ["", "u9"]),
+    statement("doctor keys of one", KEY_SQL.mysql.ofUser, ["u1", ""]),
+    statement("doctor keys astray", KEY_SQL.mysql.astray, json([0, "u1", 1, "e1", null])),
     await recorded("overdue holds", (db) =>
       createExpiryStore(db)
         .overdueHolds(1, null, 10)
@@ -120,6 +126,14 @@ export async function listStatements(created: string): Promise<Statement[]> {
       AT,
     ]),
     statement("movements", CREDIT_TOTALS_SQL.mysql.movements, [0, 9, AT, AT]),
+    await recorded("search", (db) =>
+      searchUsers(db, {
+        text: "ada",
+        role: "USER",
+        limit: 5,
+        place: { at: new Date(), id: "u9" },
+      }).catch(() => []),
+    ),
     await recorded("clock", (db) => databaseNow(db)),
     await recorded("authorities", (db) =>
       createSessionStore(db)

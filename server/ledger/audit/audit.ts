@@ -1,6 +1,7 @@
 // The audit of the ledger (the doctor): every invariant, over any number of rows, in bounded memory, while the server runs.
 import type { Database } from "../../database/ports.ts";
 import { doctorChecks, ENTRY_COUNTS } from "./checks.ts";
+import { wrongKeys } from "./keys.ts";
 
 /** One thing that is wrong. */
 export interface Violation {
@@ -66,6 +67,7 @@ export async function runDoctor(deps: DoctorDeps): Promise<Violation[]> {
         violations.push({ invariant, userId: row.userId, detail: String(row.detail) });
     }
     violations.push(...(await wrongCounts(deps.database, from, to)));
+    violations.push(...(await wrongKeys(deps.database, from, to)));
     users += next.length;
     deps.onProgress?.({ users, totalUsers, violations: violations.length });
     if (last || violations.length >= MAX_VIOLATIONS) return violations.slice(0, MAX_VIOLATIONS);
@@ -75,13 +77,14 @@ export async function runDoctor(deps: DoctorDeps): Promise<Violation[]> {
 
 async function wrongCounts({ models }: Database, from: string, to: string): Promise<Violation[]> {
   const rows = await models.$queryRawUnsafe<
-    { userId: string; entryCounts: string; type: string | null; n: number | bigint }[]
-  >(ENTRY_COUNTS, from, to);
+    { userId: string; entryCounts: string | null; type: string | null; n: number | bigint }[]
+  >(ENTRY_COUNTS, from, to, from, to);
   const counted = new Map<string, { stored: string; counts: Record<string, number> }>();
+  // Users come before their entries; entries of nobody are another check's.
   for (const { userId, entryCounts, type, n } of rows) {
-    const user = counted.get(userId) ?? { stored: entryCounts, counts: {} };
-    if (type !== null) user.counts[type] = Number(n);
-    counted.set(userId, user);
+    if (entryCounts !== null) counted.set(userId, { stored: entryCounts, counts: {} });
+    const user = counted.get(userId);
+    if (user !== undefined && type !== null) user.counts[type] = Number(n);
   }
   const wrong: Violation[] = [];
   for (const [userId, { stored, counts }] of counted) {

@@ -15,8 +15,6 @@ export interface SqlWords {
   readonly dialect: Dialect;
   /** Joins parts of a sentence. */
   text(...parts: string[]): string;
-  /** The value at `path` of a key's stored answer. */
-  answerAt(path: string): string;
 }
 
 /** The words of `dialect`. */
@@ -25,12 +23,10 @@ export function sqlWords(dialect: Dialect): SqlWords {
     ? {
         dialect,
         text: (...parts) => `CONCAT(${parts.join(", ")})`,
-        answerAt: (path) => `NULLIF(JSON_UNQUOTE(JSON_EXTRACT(k.answer, '$.${path}')), 'null')`,
       }
     : {
         dialect,
         text: (...parts) => parts.map((part) => `(${part})`).join(" || "),
-        answerAt: (path) => `json_extract(k.answer, '$.${path}')`,
       };
 }
 

@@ -60,6 +60,48 @@ describe.each(await availableBackends())("administrators' reads on $name", (avai
     expect([...first.users, ...second.users].map(({ id }) => id)).toEqual(ids);
   });
 
+  test("a search finds a part of e-mail, name or id in any case, and no wildcard", async () => {
+    const mark = randomUUID().slice(0, 8);
+    const at = Date.UTC(2023, 0);
+    const made = await Promise.all(
+      [`Özlem %${mark}_ Kaya`, `Zoe ${mark}`, "Nobody"].map(async (name, n) => {
+        const [id = ""] = await people(1, name, at + n);
+        return id;
+      }),
+    );
+    const store = storeOf();
+    const found = async (search: string) =>
+      (await store.users({ search, limit: 50 })).users.map(({ id }) => id);
+    expect(await found(mark.toUpperCase())).toEqual([made[1], made[0]]);
+    expect(await found(`%${mark}_`)).toEqual([made[0]]);
+    expect(await found(`ZOE ${mark}`)).toEqual([made[1]]);
+    expect(await found(`özlem %${mark}`)).toEqual([made[0]]);
+    expect(await found("%")).toEqual([made[0]]);
+    expect(await found((made[2] ?? "").slice(4).toUpperCase())).toEqual([made[2]]);
+    expect(await found(`nobody ${mark}`)).toEqual([]);
+  });
+
+  test("a search for one role finds no other, page by page over users of one moment", async () => {
+    const mark = randomUUID();
+    const at = new Date(Date.UTC(2024, 0));
+    const rows = Array.from({ length: 7 }, (_, n) => ({
+      id: randomUUID(),
+      email: `${n}.${mark}@example.com`,
+      role: n % 2 === 0 ? "ADMIN" : "USER",
+      createdAt: at,
+    }));
+    await database.models.user.createMany({ data: rows });
+    const store = storeOf();
+    const seen: string[] = [];
+    for (let cursor: string | null | undefined; cursor !== null; ) {
+      const page = await store.users({ search: mark, role: "ADMIN", limit: 2, cursor });
+      seen.push(...page.users.map(({ id }) => id));
+      cursor = page.nextCursor;
+    }
+    const admins = rows.filter(({ role }) => role === "ADMIN").map(({ id }) => id);
+    expect(seen).toEqual(admins.toSorted().toReversed());
+  });
+
   test("figures are added up one after another, over a year at most", async () => {
     const store = storeOf();
     let running = 0;

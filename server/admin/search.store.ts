@@ -1,0 +1,113 @@
+import { fromSqlDate, toSqlDate } from "../database/dates.ts";
+import type { Database } from "../database/ports.ts";
+import type { TimePlace } from "../lib/cursor.ts";
+
+/** What is looked for. */
+export interface Search {
+  /** A part of id, e-mail or name, in lower case. */
+  readonly text: string;
+  readonly role: string | undefined;
+  /** Users behind this place, newest first; null: from the beginning. */
+  readonly place: TimePlace | null;
+  readonly limit: number;
+}
+
+/** What was found: users in order, and where to go on; null where nobody follows. */
+export interface Found {
+  readonly ids: readonly string[];
+  readonly next: TimePlace | null;
+}
+
+/** Accounts one statement looks at: others' statements run between two of them. */
+const WINDOW = 10_000;
+/** Accounts one search looks at in all. Only behind so many without a match a page is empty and has a cursor. */
+const MAX_LOOKED_AT = 200_000;
+
+/**
+ * Users with `text` in id, e-mail or name, newest first. The database compares, window by window of an index: what does
+ * not match never leaves it, and no wildcard of its own ever sees the caller's text.
+ */
+export async function searchUsers(database: Database, search: Search): Promise<Found> {
+  const found: TimePlace[] = [];
+  let place = search.place;
+  for (let lookedAt = 0; lookedAt < MAX_LOOKED_AT; lookedAt += WINDOW) {
+    const end = await windowEnd(database, search.role, place);
+    // One more than asked for: a cursor is given only where somebody follows.
+    const wanted = search.limit + 1 - found.length;
+    found.push(...(await matches(database, search, { after: place, end, limit: wanted })));
+    if (found.length > search.limit) {
+      const shown = found.slice(0, search.limit);
+      return { ids: shown.map(({ id }) => id), next: shown.at(-1) ?? null };
+    }
+    place = end;
+    if (end === null) break;
+  }
+  return { ids: found.map(({ id }) => id), next: place };
+}
+
+/** The last of the `WINDOW` users after `place`; null where fewer follow. Read from the index alone. */
+async function windowEnd(
+  { models }: Database,
+  role: string | undefined,
+  place: TimePlace | null,
+): Promise<TimePlace | null> {
+  const row = await models.user.findFirst({
+    where: {
+      ...(role === undefined ? {} : { role }),
+      ...(place === null
+        ? {}
+        : {
+            createdAt: { lte: place.at },
+            OR: [{ createdAt: { lt: place.at } }, { id: { lt: place.id } }],
+          }),
+    },
+    orderBy: [{ createdAt: "desc" }, { id: "desc" }],
+    skip: WINDOW - 1,
+    select: { id: true, createdAt: true },
+  });
+  return row === null ? null : { at: row.createdAt, id: row.id };
+}
+
+/** Those who match after one place and up to another, in order. */
+async function matches(
+  { models, dialect }: Database,
+  { text, role }: Search,
+  range: { after: TimePlace | null; end: TimePlace | null; limit: number },
+): Promise<TimePlace[]> {
+  const conditions: string[] = [];
+  const params: unknown[] = [];
+  const add = (condition: string, ...values: unknown[]) => {
+    conditions.push(condition);
+    params.push(...values);
+  };
+  const date = (place: TimePlace) => toSqlDate(dialect, place.at);
+  if (role !== undefined) add("role = ?", role);
+  if (range.after !== null) {
+    const at = date(range.after);
+    add("createdAt <= ? AND (createdAt < ? OR id < ?)", at, at, range.after.id);
+  }
+  if (range.end !== null) {
+    const at = date(range.end);
+    add("createdAt >= ? AND (createdAt > ? OR id >= ?)", at, at, range.end.id);
+  }
+  const parts = needles(dialect, text).flatMap((needle) =>
+    ["id", "email", "name"].map((column) => ({ sql: `INSTR(LOWER(${column}), ?) > 0`, needle })),
+  );
+  add(`(${parts.map(({ sql }) => sql).join(" OR ")})`, ...parts.map(({ needle }) => needle));
+  const index = role === undefined ? "users_createdAt_id_idx" : "users_role_createdAt_id_idx";
+  const rows = await models.$queryRawUnsafe<{ id: string; createdAt: unknown }[]>(
+    `SELECT id, createdAt FROM users${dialect === "mysql" ? ` FORCE INDEX (${index})` : ""}
+     WHERE ${conditions.join(" AND ")} ORDER BY createdAt DESC, id DESC LIMIT ${Math.trunc(range.limit)}`,
+    ...params,
+  );
+  return rows.map(({ id, createdAt }) => ({ id, at: fromSqlDate(dialect, createdAt) }));
+}
+
+/** What is compared with a text in lower case. SQLite knows the case of ASCII alone, so other letters come in each. */
+function needles(dialect: Database["dialect"], text: string): string[] {
+  if (dialect === "mysql") return [text];
+  const asSqlite = (some: string) => some.replace(/[A-Z]/g, (letter) => letter.toLowerCase());
+  const [first = "", ...rest] = text;
+  const name = first.toUpperCase() + rest.join("");
+  return [...new Set([text, text.toUpperCase(), name].map(asSqlite))];
+}
