@@ -2,8 +2,8 @@
 import type { Writable } from "node:stream";
 
 /**
- * Holds back what is written to `socket` until `whenOver` calls back: `process.nextTick` for what one piece of code sends
- * without waiting in between, `setImmediate` for what all of one turn of the event loop send.
+ * Holds back what is written to `socket` until `whenOver` calls back: `setImmediate` for what all callers of one turn of
+ * the event loop send.
  */
 export function sendInBursts(socket: Writable, whenOver: (send: () => void) => void): void {
   const write = socket.write.bind(socket) as (...chunk: unknown[]) => boolean;

@@ -4,7 +4,6 @@ import { setTimeout as sleep } from "node:timers/promises";
 import type { PrismaMariaDb } from "@prisma/adapter-mariadb";
 import { createPool, type PoolConnection, type QueryOptions } from "mariadb";
 import type { Logger } from "../../lib/logger.ts";
-import { sendInBursts } from "../../lib/bursts.ts";
 import { withTimeout } from "../../lib/timeout.ts";
 import type { MysqlTarget } from "./options.ts";
 import { createWatchdog, DatabaseAwayError, type Watchdog } from "./watchdog.ts";
@@ -74,15 +73,9 @@ export function createMysqlPool(
   // The connector's own `destroy` asks the server to KILL the statement, without a limit in time and with a rejection
   // nobody can catch; closing the socket is all that is wanted. Only the events show the connection that has it.
   const sockets = new Map<number, Socket>();
-  const inBursts = new WeakSet<Socket>();
-  events.on("acquire", (inner: { threadId: number; getSocket(): Socket }) => {
-    const socket = inner.getSocket();
-    sockets.set(inner.threadId, socket);
-    if (lane !== "ledger" || inBursts.has(socket)) return;
-    // A batch sends its reads, and later its writes, without waiting in between.
-    inBursts.add(socket);
-    sendInBursts(socket, process.nextTick);
-  });
+  events.on("acquire", (inner: { threadId: number; getSocket(): Socket }) =>
+    sockets.set(inner.threadId, inner.getSocket()),
+  );
 
   async function acquire(): Promise<WatchedConnection> {
     const pending = pool.getConnection();
