@@ -165,6 +165,8 @@ async function stop(state: ServerState, meet: Meet): Promise<void> {
   const deadlineMs = Date.now() + DRAIN_LIMIT_MS;
   await emptyConnectionQueue(state);
   await meet("quiet");
+  // While the others became quiet, their clients were still sent here.
+  await quiet(state);
   const closed = new Promise<void>((resolve) => {
     // Server.close would also cut idle keep-alive connections, whose next request may be on its way.
     NetServer.prototype.close.call(server, () => resolve());
@@ -190,6 +192,11 @@ async function stop(state: ServerState, meet: Meet): Promise<void> {
 async function emptyConnectionQueue(state: ServerState): Promise<void> {
   state.held = [];
   state.lastConnectionAtMs = Date.now();
+  await quiet(state);
+}
+
+/** Until nobody new has come for a moment. */
+async function quiet(state: ServerState): Promise<void> {
   await waitUntil(
     () => Date.now() - state.lastConnectionAtMs > QUIET_MS,
     Date.now() + QUIET_LIMIT_MS,
