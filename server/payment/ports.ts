@@ -109,6 +109,8 @@ export interface SubscriptionTable {
   findByStripeId(stripeSubscriptionId: string): Promise<Subscription | null>;
   findLive(userId: string): Promise<Subscription | null>;
   ofUser(userId: string): Promise<Subscription[]>;
+  /** The Stripe customers of a user's subscriptions, the latest `take`. */
+  customersOf(userId: string, take: number): Promise<string[]>;
   /** Live ones in the order of ids. */
   live(page: { readonly after: string; readonly take: number }): Promise<Subscription[]>;
   /** Live ones whose next monthly grant is due, in the order of ids. */

@@ -321,10 +321,15 @@ export function readCreditNote(value: unknown): StripeCreditNote & { isIssued: b
   };
 }
 
-export function readPortalConfiguration(value: unknown): { id: string; madeBy: string | null } {
+export function readPortalConfiguration(value: unknown): {
+  id: string;
+  madeBy: string | null;
+  features: unknown;
+} {
   const raw = resource(value, "billing_portal.configuration");
   const metadata = nested(raw, "metadata");
-  return { id: text(raw, "id"), madeBy: metadata && textOrNull(metadata, "skywork") };
+  const madeBy = metadata && textOrNull(metadata, "skywork");
+  return { id: text(raw, "id"), madeBy, features: own(raw, "features") };
 }
 
 export function readPortal(value: unknown): { url: string } {

@@ -50,12 +50,21 @@ export async function ensurePortalConfiguration(
     });
     return { id, done: "created" };
   }
+  if (includes(known.features, FEATURES)) return { id: known.id, done: "unchanged" };
   const { id } = await client.call(
     "billingPortal.configurations.update",
     (options) => configurations.update(known.id, { features: FEATURES }, options),
     (answer) => readId(answer, "billing_portal.configuration"),
   );
   return { id, done: "updated" };
+}
+
+/** Whether `actual` says all that `wanted` says; Stripe fills in more than it was told. */
+function includes(actual: unknown, wanted: unknown): boolean {
+  if (typeof wanted !== "object" || wanted === null) return actual === wanted;
+  if (typeof actual !== "object" || actual === null) return false;
+  const found = new Map(Object.entries(actual));
+  return Object.entries(wanted).every(([name, value]) => includes(found.get(name), value));
 }
 
 async function findOurConfiguration(client: StripeClient) {

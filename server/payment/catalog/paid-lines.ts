@@ -8,16 +8,21 @@ export interface PlanLine extends PaidLine {
   readonly planId: string;
 }
 
-/** Reads the lines of an invoice; those of prices that are not ours give nothing and are left out. */
+/**
+ * Reads the lines of an invoice. Left out are those that give nothing: of prices that are not ours, and prorations of a
+ * free price, whose used and unused time both say 0. A free plan gives its credits with its periods, not with switches.
+ */
 export async function readPaidLines(
-  catalog: Catalog,
+  catalog: Pick<Catalog, "findPricedPlan">,
   invoice: Pick<StripeInvoice, "lines">,
 ): Promise<PlanLine[]> {
   const lines: PlanLine[] = [];
-  for (const { amount, priceId, quantity, periodStart, periodEnd } of invoice.lines) {
+  for (const line of invoice.lines) {
+    const { amount, priceId, quantity, proration, periodStart, periodEnd } = line;
     const priced = priceId === null ? null : await catalog.findPricedPlan(priceId);
     if (priced === null) continue;
     const { plan, price } = priced;
+    if (proration && price.unitAmount <= 0) continue;
     lines.push({
       amount,
       unitAmount: price.unitAmount,

@@ -9,6 +9,15 @@ export function subscriptionTable({ subscription: rows }: PrismaModels): Subscri
     findByStripeId: (stripeSubscriptionId) => rows.findUnique({ where: { stripeSubscriptionId } }),
     findLive: (userId) => rows.findUnique({ where: { liveKey: userId } }),
     ofUser: (userId) => rows.findMany({ where: { userId } }),
+    customersOf: async (userId, take) => {
+      const found = await rows.groupBy({
+        by: ["stripeCustomerId"],
+        where: { userId },
+        orderBy: { _max: { createdAt: "desc" } },
+        take,
+      });
+      return found.map(({ stripeCustomerId }) => stripeCustomerId);
+    },
     live: ({ after, take }) =>
       rows.findMany({
         where: { id: { gt: after }, liveKey: { not: null } },

@@ -284,7 +284,7 @@ export interface StripePort {
     configurationId: string,
   ): Promise<{ url: string }>;
   /** Our portal configuration, made or brought up to date: card and invoices, cancelling at the period's end, no more. */
-  ensurePortalConfiguration(): Promise<{ id: string; done: "created" | "updated" }>;
+  ensurePortalConfiguration(): Promise<{ id: string; done: "created" | "updated" | "unchanged" }>;
 
   getPrice(priceId: string): Promise<StripePrice>;
   /** Those that are active. */

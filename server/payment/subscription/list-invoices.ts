@@ -4,18 +4,30 @@ import type { PaymentOutput } from "../payment.types.ts";
 import { unlessMissing } from "../stripe/errors.ts";
 
 const MAX_INVOICES = 100;
+/** A customer is made anew only when somebody deleted the former one at Stripe; each costs a request. */
+const MAX_FORMER_CUSTOMERS = 5;
 
-/** The latest invoices, newest first. Throws PAYMENT_PROVIDER_ERROR. */
+/**
+ * The latest invoices, newest first: those of the user's customer, and of former ones that were deleted at Stripe, which
+ * keeps their invoices. Throws PAYMENT_PROVIDER_ERROR.
+ */
 export async function listInvoices(
-  { stripe, customers }: Pick<CheckoutDeps, "stripe" | "customers">,
+  { store, stripe, customers }: Pick<CheckoutDeps, "store" | "stripe" | "customers">,
   userId: string,
 ): Promise<PaymentOutput<"invoices">> {
-  const customerId = await customers.find(userId);
-  if (customerId === null) return { invoices: [] };
-  const invoices = await unlessMissing(
-    stripe.listInvoices({ customerId, limit: MAX_INVOICES }),
-    [],
+  const current = await customers.find(userId);
+  // One more: the current customer is mostly among them.
+  const subscribed = await store.subscriptions.customersOf(userId, MAX_FORMER_CUSTOMERS + 1);
+  const customerIds = new Set([...(current === null ? [] : [current]), ...subscribed]);
+  const lists = await Promise.all(
+    [...customerIds].map((customerId) =>
+      unlessMissing(stripe.listInvoices({ customerId, limit: MAX_INVOICES }), []),
+    ),
   );
+  const invoices = lists
+    .flat()
+    .sort((a, b) => b.createdAt.getTime() - a.createdAt.getTime())
+    .slice(0, MAX_INVOICES);
   return {
     invoices: invoices.map((invoice) => ({
       id: invoice.id,

@@ -7,7 +7,7 @@ import type { StripePort } from "../stripe/port.ts";
 export interface Portal {
   /** A portal session. Throws PAYMENT_PROVIDER_ERROR, NOT_FOUND (deleted user). */
   open(userId: string): Promise<{ url: string }>;
-  /** stripe:sync: makes or updates the configuration. Returns a line about it. */
+  /** stripe:sync: makes the configuration, or updates one that differs. Returns a line about it. */
   sync(): Promise<string>;
 }
 

@@ -1,4 +1,3 @@
-// Owns the proof of what a merchant's own settings meet here: our portal configuration, their schedules, notes before payment.
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { availableBackends } from "../../support/databases.ts";
 import { merchantOf } from "../../support/merchant.ts";
@@ -6,6 +5,7 @@ import { openPaymentWorld, type PaymentWorld } from "../../support/payment-world
 import { subscribersIn } from "../../support/subscribers.ts";
 
 interface Configuration {
+  id: string;
   metadata: Record<string, string>;
   features: { subscription_update: { enabled: boolean }; subscription_cancel: { mode: string } };
 }
@@ -25,6 +25,8 @@ describe.each(await availableBackends())("a merchant's settings on $name", (avai
     const { data } = await merchant.get("billing_portal/configurations");
     return (data as Configuration[]).filter(({ metadata }) => metadata["skywork"] === "billing");
   };
+  const portalLine = async (): Promise<string | undefined> =>
+    (await world.payment.syncCatalog()).find((line) => line.startsWith("portal configuration"));
   const priceOf = (tier: string) => merchant.priceOf(on.plan(tier, "month").id);
 
   it("opens the portal under a configuration of our own, made on first use, that switches nothing", async () => {
@@ -36,8 +38,14 @@ describe.each(await availableBackends())("a merchant's settings on $name", (avai
       subscription_cancel: { enabled: true, mode: "at_period_end" },
     };
     expect(await ours()).toMatchObject([{ features }]);
-    await world.payment.syncCatalog();
+    expect(await portalLine()).toContain("unchanged");
+    await merchant.post(`billing_portal/configurations/${(await ours())[0]?.id}`, {
+      "features[subscription_cancel][enabled]": "true",
+      "features[subscription_cancel][mode]": "immediately",
+    });
+    expect(await portalLine()).toContain("updated");
     expect(await ours()).toMatchObject([{ features }]);
+    expect(await portalLine()).toContain("unchanged");
     const subscription = await on.stripeIdOf(userId);
     const act = async (name: string, form: Record<string, string>): Promise<number> => {
       const body = new URLSearchParams({ subscription, ...form });

@@ -184,5 +184,23 @@ describe.each(backends)("what Stripe refuses, on $name", (available) => {
         expect(seen.has(await world.customerOf(userId))).toBe(false);
       }
     });
+
+    it("leaves the invoices of its time among the user's, newest first", async () => {
+      const userId = await subscriber(cheap());
+      const former = await world.customerOf(userId);
+      const [first] = (await world.payment.invoices(userId)).invoices;
+      await atStripe("DELETE", `customers/${former}`);
+      await world.settled();
+      expect((await world.payment.invoices(userId)).invoices).toEqual([first]);
+      await world.payment.portal(userId);
+      expect(await world.customerOf(userId)).not.toBe(former);
+      expect((await world.payment.invoices(userId)).invoices).toEqual([first]);
+      world.travel({ days: 1 });
+      await world.subscribe(userId, cheap());
+      await world.settled();
+      const { invoices } = await world.payment.invoices(userId);
+      expect(invoices).toHaveLength(2);
+      expect(invoices[1]).toEqual(first);
+    });
   });
 });

@@ -1,0 +1,51 @@
+// Plans that cost nothing: their credits come with their periods, however often somebody switches to and fro.
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { availableBackends } from "../../support/databases.ts";
+import { merchantOf } from "../../support/merchant.ts";
+import {
+  brokenInvariants,
+  openPaymentWorld,
+  type PaymentWorld,
+} from "../../support/payment-world.ts";
+import { subscribersIn } from "../../support/subscribers.ts";
+
+const FREE = { id: "plan_free_month", tier: "FREE", name: "Free", credits: 50, price: 0 };
+
+describe.each(await availableBackends())("a free plan on $name", (available) => {
+  let world: PaymentWorld;
+  let on: Awaited<ReturnType<typeof subscribersIn>>;
+  let merchant: ReturnType<typeof merchantOf>;
+
+  beforeAll(async () => {
+    world = await openPaymentWorld(available, { frozen: true });
+    await world.models.plan.create({ data: { ...FREE, interval: "month" } });
+    on = await subscribersIn(world);
+    merchant = merchantOf(world);
+    await world.payment.syncCatalog();
+  });
+  afterAll(() => world.close());
+
+  it("gives its credits once per period, and none again for leaving it or coming back", async () => {
+    const userId = await on.subscriber("FREE", "month");
+    expect(await on.granted(userId)).toBe(50);
+    const { preview } = await on.upgrade(userId, on.plan("BASIC", "month").id);
+    expect(preview).toMatchObject({ amountDue: 999, creditsNow: 500 });
+    expect(await on.granted(userId)).toBe(550);
+    // The merchant's own switches, there and back: what is unused of the paid plan goes back, and nothing comes for 0.
+    const subscription = await on.stripeIdOf(userId);
+    const free = await merchant.priceOf(FREE.id);
+    const basic = await merchant.priceOf(on.plan("BASIC", "month").id);
+    const credits: number[] = [];
+    for (let rounds = 0; rounds < 3; rounds += 1) {
+      await merchant.change(subscription, { price: free });
+      credits.push(await world.credits(userId));
+      await merchant.change(subscription, { price: basic });
+      credits.push(await world.credits(userId));
+    }
+    expect(credits).toEqual([50, 550, 50, 550, 50, 550]);
+    await merchant.change(subscription, { price: free });
+    world.travel({ months: 1, minutes: 61 });
+    await world.settled();
+    expect(await brokenInvariants(world.models, userId)).toEqual([]);
+  });
+});

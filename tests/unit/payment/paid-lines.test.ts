@@ -1,0 +1,54 @@
+import { expect, test } from "vitest";
+import { slicesOf } from "../../../server/payment/catalog/invoice-credits.ts";
+import { readPaidLines } from "../../../server/payment/catalog/paid-lines.ts";
+import type { PricedPlan } from "../../../server/payment/payment.types.ts";
+
+const start = new Date("2027-01-10T12:00:00Z");
+const middle = new Date("2027-01-25T12:00:00Z");
+const end = new Date("2027-02-10T12:00:00Z");
+
+function pricedPlan(id: string, credits: number, price: number): PricedPlan {
+  const sold = { currency: "usd", interval: "month" as const };
+  return {
+    plan: { ...sold, id, name: id, tier: id, credits, price, stripePriceId: id, isActive: true },
+    price: {
+      ...sold,
+      ...{ id, active: true, productId: id, productActive: true, unitAmount: price },
+      ...{ lookupKey: id, offerId: id },
+    },
+  };
+}
+
+const plans = [pricedPlan("free", 50, 0), pricedPlan("basic", 500, 999)];
+const catalog = {
+  findPricedPlan: async (priceId: string) => plans.find(({ plan }) => plan.id === priceId) ?? null,
+};
+
+async function creditsOf(
+  lines: readonly { priceId: string; amount: number; proration: boolean; from?: Date }[],
+): Promise<number> {
+  const invoice = {
+    lines: lines.map(({ from = start, ...line }) => ({
+      ...line,
+      quantity: 1,
+      periodStart: from,
+      periodEnd: end,
+    })),
+  };
+  const paid = await readPaidLines(catalog, invoice);
+  return slicesOf(paid, start).reduce((sum, { credits }) => sum + credits, 0);
+}
+
+test("a free plan gives its credits with its period, and none for leaving it or coming back", async () => {
+  const period = { priceId: "free", amount: 0, proration: false };
+  const prorated = { priceId: "free", amount: 0, proration: true, from: middle };
+  const remaining = { priceId: "basic", amount: 515, proration: true, from: middle };
+  expect(await creditsOf([period])).toBe(50);
+  expect(await creditsOf([prorated])).toBe(0);
+  expect(await creditsOf([prorated, remaining])).toBe(257);
+  expect(await creditsOf([{ ...remaining, amount: -515 }, prorated])).toBe(0);
+});
+
+test("lines of prices that are not in the catalog give nothing", async () => {
+  expect(await creditsOf([{ priceId: "other", amount: 999, proration: false }])).toBe(0);
+});
