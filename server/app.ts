@@ -23,8 +23,7 @@ import { withPackageSuggestion } from "./credit/package-suggestion.ts";
 import { createCreditStore } from "./credit/credit.store.ts";
 import { createHttpHandler } from "./http/http.ts";
 import { createCommonHeaders } from "./http/common-headers.ts";
-import { createReadiness } from "./http/routes/health.ts";
-import { createMetrics } from "./http/routes/metrics.ts";
+import { createReadiness } from "./health/readiness.ts";
 import { createJobs } from "./jobs/jobs.ts";
 import { createRetentionStore } from "./jobs/retention.store.ts";
 import { createJobRunner, type JobRunner } from "./jobs/runner.ts";
@@ -41,6 +40,7 @@ import type { StripePort } from "./payment/stripe/port.ts";
 import { createWorkersService } from "./workers/workers.service.ts";
 import { createWorkersStore } from "./workers/workers.store.ts";
 import type { Services } from "./trpc/context.ts";
+import { createTelemetry, type Telemetry } from "./telemetry/telemetry.ts";
 import { createUserService } from "./user/user.service.ts";
 import { createUserStore } from "./user/user.store.ts";
 
@@ -67,6 +67,8 @@ export interface AppDeps {
   };
   /** Tests turn the lean tRPC path off to compare. */
   readonly leanPath?: boolean;
+  /** How often readiness asks others; tests ask oftener. */
+  readonly lookEveryMs?: number;
 }
 
 const ALONE = { wanted: 1, listening: 1, started: true };
@@ -91,32 +93,40 @@ export interface App {
 
 /** Puts the app together: stores, services, routers, HTTP. Jobs run once `jobs.start()` is called. */
 export function createApp(deps: AppDeps): App {
-  const { config, backend, logger } = deps;
+  const { config, logger } = deps;
   const now = deps.clock ?? Date.now;
-  const { database, cache, locks, pubsub } = backend;
-  const metrics = createMetrics({
-    config,
-    backlog: () => payment.eventBacklog(),
-    ledgerPending: () => ledger.pending,
+  const telemetry = createTelemetry(deps, {
+    payment: () => payment,
+    ledger: () => ledger,
+    jobs: () => jobs,
+    readiness: () => readiness(),
     ofAllWorkers: deps.workers?.metrics ?? null,
   });
-  const onBatch = metrics.batch;
-  const ledger = createLedger({ database, locks, cache, pubsub, logger, now, onBatch });
-  const parts: Parts = { ...deps, now, ledger };
+  const { backend, metrics, onBatch, onApplied } = telemetry;
+  const { database, cache, locks, pubsub } = backend;
+  const ledger = createLedger({
+    ...{ database, locks, cache, pubsub, logger, now },
+    ...{ onBatch, onApplied },
+  });
+  const parts: Parts = { ...deps, backend, now, ledger, telemetry };
   const payment = createPayment(parts);
   const services = createServices(parts, payment);
   const jobs = createAppJobs(parts, services);
   let shuttingDown = false;
+  const readiness = createReadiness({
+    backend,
+    logger,
+    ...outsideWorld(config, payment),
+    backlog: payment.eventBacklog,
+    lastDoctor: () => jobs.lastOutcome("doctor"),
+    isShuttingDown: () => shuttingDown,
+    workers: deps.workers?.workers ?? (() => ALONE),
+    ...(deps.lookEveryMs === undefined ? {} : { lookEveryMs: deps.lookEveryMs }),
+  });
   const http = createHttpHandler({
     ...{ config, backend, services, metrics, logger, now },
     lean: deps.leanPath ?? true,
-    readiness: createReadiness({
-      backend,
-      backlog: payment.eventBacklog,
-      lastDoctor: () => jobs.lastOutcome("doctor"),
-      isShuttingDown: () => shuttingDown,
-      workers: deps.workers?.workers ?? (() => ALONE),
-    }),
+    readiness,
   });
 
   return {
@@ -136,8 +146,17 @@ export function createApp(deps: AppDeps): App {
       await services.ai.close();
       await services.auth.close();
       await ledger.close();
-      metrics.close();
+      telemetry.close();
     },
+  };
+}
+
+/** Whom readiness asks beyond the back end. */
+function outsideWorld({ stripe, google, ai }: Config, payment: PaymentService) {
+  const urls = [stripe.apiBase, google.issuer, ...(ai === null ? [] : [ai.baseUrl])];
+  return {
+    stripe: stripe.secretKey === "" ? null : payment,
+    clocks: urls.filter((url) => URL.canParse(url)).map((url) => new URL(url)),
   };
 }
 
@@ -145,13 +164,18 @@ export function createApp(deps: AppDeps): App {
 interface Parts extends AppDeps {
   readonly now: () => number;
   readonly ledger: Ledger;
+  readonly telemetry: Telemetry;
 }
 
-function createPayment({ config, backend, adapters, ledger, logger, now }: Parts): PaymentService {
+function createPayment(parts: Parts): PaymentService {
+  const { config, backend, adapters, ledger, logger, now, telemetry } = parts;
   return createPaymentService({
-    store: createPaymentStore({ database: backend.database, ledger }),
+    store: createPaymentStore({
+      ...{ database: backend.database, ledger },
+      onMoney: telemetry.onMoney,
+    }),
     ledger,
-    stripe: adapters?.stripe ?? createStripeAdapter(config.stripe),
+    stripe: telemetry.stripe(adapters?.stripe ?? createStripeAdapter(config.stripe)),
     logger,
     now,
     frontendUrl: config.frontendOrigins[0],
@@ -198,18 +222,21 @@ function createServices(parts: Parts, payment: PaymentService): Services {
   };
 }
 
-function createAuth({ config, backend, adapters, ledger, logger, now }: Parts): Services["auth"] {
-  return createAuthService({
+function createAuth(parts: Parts): Services["auth"] {
+  const { config, backend, adapters, ledger, logger, now, telemetry } = parts;
+  const service = createAuthService({
     config,
     sessions: createSessionStore(backend.database),
     signIns: createSignInStore({ database: backend.database, ledger, logger }),
     // A memory of one process's own would not hear of what other processes on the same database revoke.
     sharedCache: config.redis === null ? null : backend.cache,
-    identityProvider:
+    identityProvider: telemetry.google(
       adapters?.identityProvider ?? createGoogleIdentityProvider({ config: config.google, now }),
+    ),
     logger,
     now,
   });
+  return telemetry.auth(service);
 }
 
 /** Suggests the package that would cover a shortage. */
@@ -235,7 +262,7 @@ function createCredit(
 }
 
 function createAi(
-  { config, backend, adapters, ledger, logger, now, runTimings }: Parts,
+  { config, backend, adapters, ledger, logger, now, runTimings, telemetry }: Parts,
   packages: Packages,
 ): Services["ai"] {
   const { costs } = config.credits;
@@ -243,7 +270,9 @@ function createAi(
     store: createRunStore({ database: backend.database, ledger, now }),
     output: backend.runOutput,
     pubsub: backend.pubsub,
-    model: adapters?.model ?? createModelAdapter(config.ai ?? { baseUrl: "", apiKey: null }),
+    model: telemetry.model(
+      adapters?.model ?? createModelAdapter(config.ai ?? { baseUrl: "", apiKey: null }),
+    ),
     models: featureModels(config),
     prices: { credits: costs, version: priceVersion(costs) },
     withPackageSuggestion: (work) => withPackageSuggestion(packages, work),
@@ -254,7 +283,7 @@ function createAi(
 }
 
 function createAppJobs(
-  { backend, ledger, logger, now }: Parts,
+  { backend, ledger, logger, now, telemetry }: Parts,
   { payment, ai }: Pick<App, "payment"> & Services,
 ): JobRunner {
   const { database } = backend;
@@ -262,6 +291,7 @@ function createAppJobs(
     database,
     logger,
     now,
+    onRun: telemetry.metrics.jobs.ran,
     jobs: createJobs({
       payment,
       ai,

@@ -1,12 +1,19 @@
 // The choice of back end: which database and which key-value side stand behind the ports.
+import { probeWrite } from "./database/write-probe.ts";
 import { type DatabaseOptions, openDatabase } from "./database/open.ts";
-import type { Database, OpenDatabase } from "./database/ports.ts";
+import type { Database, OpenDatabase, PoolStats } from "./database/ports.ts";
 import { type KeyValueOptions, openKeyValues } from "./kv/open.ts";
-import type { KeyValues } from "./kv/ports.ts";
+import type { KeyValues, RedisStats } from "./kv/ports.ts";
 import type { DependencyState } from "./lib/dependency-state.ts";
 import { withFallback } from "./lib/timeout.ts";
 
 const CHECK_MS = 1_000;
+
+/** What the back end is doing right now, for the metrics. */
+export interface BackendStats {
+  readonly pools: readonly PoolStats[];
+  readonly redis: RedisStats | null;
+}
 
 /** Everything the composition root gets from its surroundings. Owned and closed by whoever opened it. */
 export interface Backend {
@@ -19,6 +26,13 @@ export interface Backend {
   readonly limiter: KeyValues["limiter"];
   /** Bounded to about a second. */
   check(): Promise<{ database: DependencyState; redis: DependencyState }>;
+  /** Writes one row, and says what came of it. */
+  probeWrite(): Promise<DependencyState>;
+  /** The disk of an embedded database's file; null for a server, whose disk is elsewhere. */
+  diskSpace: OpenDatabase["diskSpace"];
+  stats(): BackendStats;
+  /** Tells `observer` of every statement, until the returned function is called. */
+  onStatement: OpenDatabase["onStatement"];
   /** Closes connections; waits for what is in flight; safe to call twice. */
   close(): Promise<void>;
 }
@@ -57,14 +71,20 @@ function assemble(options: BackendOptions, open: OpenDatabase, keyValues: KeyVal
         withFallback<DependencyState>(open.check(), CHECK_MS, {
           status: "down",
           detail: "The database does not answer.",
+          action: "See whether the database server runs and can be reached from here.",
         }),
         withFallback<DependencyState>(keyValues.check(), CHECK_MS, {
           status: "degraded",
           detail: "Redis does not answer.",
+          action: "See whether Redis runs and can be reached from here.",
         }),
       ]);
       return { database, redis };
     },
+    probeWrite: () => probeWrite(open.database),
+    diskSpace: open.diskSpace,
+    stats: () => ({ pools: open.pools(), redis: keyValues.stats() }),
+    onStatement: open.onStatement,
     close() {
       closing ??= (async () => {
         // What still runs may want to invalidate a cache; nothing in the cache needs the database.

@@ -52,6 +52,19 @@ export interface Database {
   rawTransaction<T>(work: (session: SqlSession) => Promise<T>): Promise<T>;
 }
 
+/** Called when a statement starts; what it returns is called when it ends, with the error if it failed. */
+export type StatementObserver = (sql: string) => (error?: unknown) => void;
+
+/** What a pool of connections is doing. */
+export interface PoolStats {
+  readonly pool: string;
+  readonly active: number;
+  readonly idle: number;
+  readonly limit: number;
+  /** Requests that wait for a connection. */
+  readonly waiting: number;
+}
+
 /** An open database with what its owner needs beside it. */
 export interface OpenDatabase {
   readonly database: Database;
@@ -59,6 +72,12 @@ export interface OpenDatabase {
   readonly migrated: readonly string[];
   /** Asks the database for a sign of life; bounded to about a second; never throws. */
   check(): Promise<DependencyState>;
+  /** The disk of an embedded database's file; null for a server, whose disk is elsewhere. */
+  diskSpace(): Promise<{ freeBytes: number; totalBytes: number; path: string } | null>;
+  /** Its pools; none where there are none. */
+  pools(): readonly PoolStats[];
+  /** Tells `observer` of every statement, until the returned function is called. */
+  onStatement(observer: StatementObserver): () => void;
   /** Waits for what is in flight; safe to call twice. */
   close(): Promise<void>;
 }

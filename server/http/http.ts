@@ -12,10 +12,12 @@ import { createMiddleware } from "./middleware.ts";
 import { pathOf, TRPC_PREFIX } from "./path.ts";
 import { createRateLimits } from "./rate-limits.ts";
 import { sendError } from "./response.ts";
+import { recordOf } from "./request-record.ts";
 import { createRest } from "./rest/rest.ts";
 import { createRoutes } from "./routes.ts";
-import type { Readiness } from "./routes/health.ts";
-import type { Metrics } from "./routes/metrics.ts";
+import type { Readiness } from "../health/health.types.ts";
+import type { RequestFacts } from "../telemetry/http-metrics.ts";
+import type { Metrics } from "../telemetry/metrics.ts";
 import { createTrpcHandler } from "./trpc/handler.ts";
 
 /** Dependencies of the handler. */
@@ -48,7 +50,7 @@ export function createHttpHandler(deps: HttpHandlerDeps): HttpHandler {
     assertSameSite: createSameSiteCheck({ frontendOrigins, clientAddress }),
     createContext: createContextFactory({
       ...{ services, logger, config, clientAddress },
-      limits: createRateLimits(deps),
+      limits: createRateLimits({ ...deps, onLimited: metrics.http.limited }),
     }),
     logger,
   };
@@ -67,7 +69,7 @@ export function createHttpHandler(deps: HttpHandlerDeps): HttpHandler {
   });
   return {
     handle(request, response) {
-      metrics.watch(request, response);
+      metrics.http.watch(request, response, factsOf);
       // A client that leaves in the middle is its own affair and must not end the process.
       response.on("error", () => undefined);
       middleware(request, response, (headers) => {
@@ -87,6 +89,11 @@ export function createHttpHandler(deps: HttpHandlerDeps): HttpHandler {
       rest.endStreams();
     },
   };
+}
+
+function factsOf(request: IncomingMessage): RequestFacts {
+  const { route, notes } = recordOf(request);
+  return { route, refusal: notes.code };
 }
 
 /** Whether the percent-encoding of a path holds: what it does not mean must not be guessed. */

@@ -53,6 +53,8 @@ export function createRateLimits(deps: {
   backend: Pick<Backend, "limiter">;
   config: Pick<Config, "rateLimit">;
   now?: () => number;
+  /** Told of each refusal, for the metrics. */
+  onLimited?: (tier: RateTier) => void;
 }): RateLimits {
   const { windowMs, maxRequests } = deps.config.rateLimit;
   const now = deps.now ?? Date.now;
@@ -78,6 +80,7 @@ export function createRateLimits(deps: {
       const state = { limit: entry.points, remaining: Math.max(0, result.remaining), resetSeconds };
       onState?.(state);
       if (result.allowed) return state;
+      deps.onLimited?.(tier);
       if (blockedMs <= 0) blockedUntilMs.set(blockKey, now() + result.resetMs);
       throw AppError.of("RATE_LIMITED", "Too many requests. Please wait a moment.", {
         retryAfterSeconds: resetSeconds,

@@ -15,6 +15,8 @@ export interface JobLeaseStore {
   finish(name: string, lastRunAt: Date, lastOutcome: string): Promise<void>;
   /** As `finish` was given it. */
   lastOutcome(name: string): Promise<string | null>;
+  /** Of all jobs that ever ran. */
+  outcomes(): Promise<readonly { name: string; lastOutcome: string | null }[]>;
 }
 
 const NEVER = new Date(0);
@@ -54,5 +56,6 @@ export function createJobLeaseStore(
     async lastOutcome(name) {
       return (await jobLease.findUnique({ where: { name } }))?.lastOutcome ?? null;
     },
+    outcomes: () => jobLease.findMany({ select: { name: true, lastOutcome: true } }),
   };
 }

@@ -18,11 +18,26 @@ export interface Job {
   run(signal: AbortSignal): Promise<unknown>;
 }
 
+/** One run, for its log line and the metrics. */
+export interface JobRun {
+  readonly job: string;
+  readonly ok: boolean;
+  readonly durationMs: number;
+  /** Rows it dealt with; null where it does not say. */
+  readonly rows: number | null;
+  /** False when it ended with work left. */
+  readonly isDone: boolean;
+  /** How much later than due it began. */
+  readonly lagMs: number;
+}
+
 /** How the last run of a job ended. */
 export interface JobOutcome {
   readonly ok: boolean;
   /** ISO 8601, UTC. */
   readonly at: string;
+  /** When it last went well, this run or one before; null when it never did. ISO 8601, UTC. */
+  readonly okAt?: string | null;
   readonly durationMs: number;
   readonly result: unknown;
 }
@@ -34,6 +49,8 @@ export interface JobRunner {
   runNow(name: string): Promise<JobOutcome | null>;
   /** How the last run of a job ended, on whichever instance; null when there was none. */
   lastOutcome(name: string): Promise<JobOutcome | null>;
+  /** When each job last went well, on whichever instance; in one read. */
+  lastSuccesses(): Promise<readonly { job: string; ageSeconds: number | null }[]>;
   /** Starts nothing more, tells running jobs to stop and waits for them, `waitMs` at most. */
   close(waitMs?: number): Promise<void>;
 }
@@ -54,6 +71,8 @@ export interface JobRunnerDeps {
   readonly jobs: readonly Job[];
   /** Milliseconds since 1970; defaults to Date.now. */
   readonly now?: () => number;
+  /** Told of each run on this instance, for the metrics. */
+  readonly onRun?: (run: JobRun) => void;
 }
 
 interface State {
@@ -61,6 +80,7 @@ interface State {
   readonly logger: Logger;
   readonly jobs: readonly Job[];
   readonly now: () => number;
+  readonly onRun: (run: JobRun) => void;
   readonly stopping: AbortController;
   readonly timers: Set<NodeJS.Timeout>;
   readonly running: Set<Promise<unknown>>;
@@ -73,6 +93,7 @@ export function createJobRunner(deps: JobRunnerDeps): JobRunner {
     logger: deps.logger,
     jobs: deps.jobs,
     now: deps.now ?? Date.now,
+    onRun: deps.onRun ?? (() => undefined),
     stopping: new AbortController(),
     timers: new Set(),
     running: new Set(),
@@ -86,6 +107,7 @@ export function createJobRunner(deps: JobRunnerDeps): JobRunner {
       const outcome = await state.leases.lastOutcome(name);
       return outcome === null ? null : (JSON.parse(outcome) as JobOutcome);
     },
+    lastSuccesses: () => lastSuccesses(state),
     close: (waitMs = 3_000) => close(state, waitMs),
   };
 }
@@ -127,9 +149,59 @@ async function runJob(state: State, job: Job, forced: boolean): Promise<JobOutco
   const dueBefore = forced ? null : new Date(startedAtMs - job.everySeconds * 1000 * DUE_AFTER);
   const lease = { at: new Date(startedAtMs), expiresAt: new Date(startedAtMs + LEASE_MS) };
   if (!(await leases.acquire(job.name, lease, dueBefore))) return null;
+  const before = await leases.lastOutcome(job.name);
   const outcome = await runUnderLease(state, job);
-  await leases.finish(job.name, new Date(outcome.at), toStoredOutcome(outcome));
+  const previous = before === null ? null : (JSON.parse(before) as JobOutcome);
+  const okAt = outcome.ok ? outcome.at : previous === null ? null : okAtOf(previous);
+  report(state, job, { outcome, previous: forced ? null : previous });
+  await leases.finish(job.name, new Date(outcome.at), toStoredOutcome({ ...outcome, okAt }));
   return outcome;
+}
+
+function okAtOf({ ok, at, okAt }: JobOutcome): string | null {
+  return ok ? at : (okAt ?? null);
+}
+
+/** The one line of a run, and its metrics. */
+function report(
+  { logger, onRun }: State,
+  job: Job,
+  { outcome, previous }: { outcome: JobOutcome; previous: JobOutcome | null },
+): void {
+  const { ok, durationMs, result } = outcome;
+  const dueAtMs = previous === null ? null : Date.parse(previous.at) + job.everySeconds * 1000;
+  const run: JobRun = {
+    job: job.name,
+    ok,
+    durationMs,
+    ...progressOf(result),
+    lagMs: dueAtMs === null ? 0 : Math.max(0, Date.parse(outcome.at) - dueAtMs),
+  };
+  onRun(run);
+  const { ok: _, job: name, ...figures } = run;
+  const line = { job: name, outcome: ok ? "ok" : "failed", ...figures, result };
+  if (ok) logger.info(line, "job run");
+  else logger.error(line, "job run");
+}
+
+/** What a job's answer says of how far it got: a count, or `{ rows, isDone }`. */
+function progressOf(result: unknown): Pick<JobRun, "rows" | "isDone"> {
+  if (typeof result === "number") return { rows: result, isDone: true };
+  if (typeof result !== "object" || result === null) return { rows: null, isDone: true };
+  const rows = "rows" in result && typeof result.rows === "number" ? result.rows : null;
+  return { rows, isDone: !("isDone" in result && result.isDone === false) };
+}
+
+async function lastSuccesses({ leases, jobs, now }: State) {
+  const stored = new Map(
+    (await leases.outcomes()).map(({ name, lastOutcome }) => [name, lastOutcome]),
+  );
+  return jobs.map(({ name }) => {
+    const text = stored.get(name) ?? null;
+    const okAt = text === null ? null : okAtOf(JSON.parse(text) as JobOutcome);
+    const ageSeconds = okAt === null ? null : Math.max(0, (now() - Date.parse(okAt)) / 1000);
+    return { job: name, ageSeconds };
+  });
 }
 
 /** Runs the job, its lease being renewed; aborts it when its time is over, the lease is lost or the server stops. */
@@ -148,9 +220,7 @@ async function runUnderLease(state: State, job: Job): Promise<JobOutcome> {
     result,
   });
   try {
-    const outcome = finished(true, (await job.run(abort.signal)) ?? null);
-    logger.debug({ job: job.name, ...outcome }, "job done");
-    return outcome;
+    return finished(true, (await job.run(abort.signal)) ?? null);
   } catch (error) {
     logger.error({ err: error, job: job.name }, "job failed");
     return finished(false, error instanceof Error ? error.message.slice(0, 500) : "failed");

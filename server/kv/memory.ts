@@ -28,6 +28,7 @@ export function openMemory(): KeyValues {
     runOutput,
     limiter: createMemoryLimiter,
     check: () => Promise.resolve({ status: "up", detail: "in-process" }),
+    stats: () => null,
     close() {
       emitter.removeAllListeners();
       runOutput.close();

@@ -58,6 +58,16 @@ export interface LimiterRule {
   windowMs: number;
 }
 
+/** What Redis's circuit has seen since the start. */
+export interface RedisStats {
+  /** True while everything falls back. */
+  readonly circuitOpen: boolean;
+  /** How often it opened. */
+  readonly opened: number;
+  /** Questions answered without Redis. */
+  readonly fallbacks: number;
+}
+
 /** The key-value side as each of its implementations provides it. */
 export interface KeyValues {
   readonly cache: Cache;
@@ -67,6 +77,8 @@ export interface KeyValues {
   limiter(rule: LimiterRule): Limiter;
   /** Answers within about a second. */
   check(): Promise<DependencyState>;
+  /** Null where there is no Redis. */
+  stats(): RedisStats | null;
   close(): Promise<void>;
 }
 

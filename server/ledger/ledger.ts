@@ -1,10 +1,10 @@
 // The ledger as the rest of the server sees it: the sole writer of credits.
-import type { Database } from "../database/ports.ts";
+import type { Database, DatabaseTransaction } from "../database/ports.ts";
 import type { Cache, Locks, PubSub } from "../kv/ports.ts";
 import { newId } from "../lib/ids.ts";
 import type { Logger } from "../lib/logger.ts";
 import { createAnnounce } from "./balance-cache.ts";
-import type { Ledger, LedgerOperation, ResultOf } from "./ports.ts";
+import type { Ledger, LedgerOperation, OperationResult, ResultOf } from "./ports.ts";
 import { loadBatch, saveBatch } from "./store/accounts.store.ts";
 import { createBatchState } from "./writer/batch-state.ts";
 import { validateOperation } from "./writer/validate.ts";
@@ -22,6 +22,12 @@ export interface LedgerDeps {
   /** The writer's bounds, where they are not the usual ones. */
   readonly limits?: WriterDeps["limits"];
   readonly onBatch?: WriterDeps["onBatch"];
+  /** Told of each operation and its answer, for the metrics; with `tx`, before that transaction commits. */
+  readonly onApplied?: (
+    operation: LedgerOperation,
+    result: OperationResult,
+    tx?: DatabaseTransaction,
+  ) => void;
 }
 
 /** Makes the ledger. `close()` it before the database: it finishes what is queued. */
@@ -31,7 +37,9 @@ export function createLedger(deps: LedgerDeps): Ledger {
   return {
     async submit<Operation extends LedgerOperation>(operation: Operation) {
       validateOperation(operation);
-      return (await writer.submit(operation)) as ResultOf<Operation>;
+      const result = await writer.submit(operation);
+      deps.onApplied?.(operation, result);
+      return result as ResultOf<Operation>;
     },
     applyIn: (tx, operations) => applyIn(deps, tx, operations),
     changed: announce,
@@ -43,16 +51,18 @@ export function createLedger(deps: LedgerDeps): Ledger {
 }
 
 async function applyIn<Operation extends LedgerOperation>(
-  { now }: Pick<LedgerDeps, "now">,
-  { sql }: Parameters<Ledger["applyIn"]>[0],
+  { now, onApplied }: Pick<LedgerDeps, "now" | "onApplied">,
+  tx: DatabaseTransaction,
   operations: readonly Operation[],
 ): Promise<ResultOf<Operation>[]> {
   for (const operation of operations) validateOperation(operation);
+  const { sql } = tx;
   const batch = createBatchState(await loadBatch(sql, operations), now());
   const results = operations.map((operation) => {
     const verdict = batch.apply(operation, newId(now()));
     // The caller's transaction ends here: all of its operations happen, or none.
     if (!verdict.ok) throw verdict.error;
+    onApplied?.(operation, verdict.result, tx);
     return verdict.result as ResultOf<Operation>;
   });
   if (batch.dirty) await saveBatch(sql, batch.writes());

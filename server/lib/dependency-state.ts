@@ -1,6 +1,8 @@
-/** The state of one dependency, for /ready. */
+/** The state of one dependency, for /ready. `down`: this instance cannot do its work without it. */
 export interface DependencyState {
-  status: "up" | "degraded" | "down";
-  /** A sentence for the operator, without secrets. */
-  detail?: string;
+  readonly status: "up" | "degraded" | "down";
+  /** What is wrong: a sentence for the operator, without secrets. */
+  readonly detail?: string;
+  /** What to do about it. */
+  readonly action?: string;
 }

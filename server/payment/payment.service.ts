@@ -94,6 +94,8 @@ export interface PaymentService {
   signatureRefusal(signatureHeader: string | null): string | null;
   /** The webhook: returns once the effect is stored. Never throws. */
   receiveEvent(rawBody: Buffer, signatureHeader: string | null): Promise<EventReceipt>;
+  /** Whether Stripe takes our key. Throws PAYMENT_PROVIDER_ERROR when it cannot be asked. */
+  checkKey: StripePort["checkKey"];
   /** Events not yet processed, for /ready and /metrics. */
   eventBacklog(): Promise<{ pending: number; failed: number }>;
 
@@ -139,6 +141,7 @@ export function createPaymentService(options: PaymentServiceDeps): PaymentServic
     receiveEvent: (rawBody, header) => receiveEvent(deps, rawBody, header),
     replayEvent: (eventId) => replayEvent(deps, eventId),
     listEvents: (filter) => store.events.list(filter),
+    checkKey: () => deps.stripe.checkKey(),
     eventBacklog: () => store.events.backlog(),
     retryEvents: (signal) => retryDueEvents(deps, signal),
     grantMonthly: () => grantMonthly(deps),

@@ -11,20 +11,27 @@ import { offerTable } from "./store/offers.store.ts";
 import { paymentTable } from "./store/payments.store.ts";
 import { subscriptionTable } from "./store/subscriptions.store.ts";
 
-interface Deps {
+/** Dependencies of the store. */
+export interface PaymentStoreDeps {
   readonly database: Database;
   readonly ledger: Pick<Ledger, "applyIn">;
+  /** Told of money before `tx` commits; one that is rolled back or tried again has recorded nothing. */
+  readonly onMoney?: (
+    tx: DatabaseTransaction,
+    money: { readonly minorUnits: number; readonly currency: string },
+  ) => void;
 }
 
 /** Returns the store over either database. */
-export function createPaymentStore({ database, ledger }: Deps): PaymentStore {
+export function createPaymentStore(deps: PaymentStoreDeps): PaymentStore {
+  const { database } = deps;
   return {
     ...paymentTables(database.models),
-    transaction: (work) => database.transaction((tx) => work(toTransaction(tx, ledger))),
+    transaction: (work) => database.transaction((tx) => work(toTransaction(tx, deps))),
     lockedTransaction: (userId, work) =>
       database.transaction(async (tx) => {
         await lockUser(tx, userId);
-        return work(toTransaction(tx, ledger));
+        return work(toTransaction(tx, deps));
       }),
   };
 }
@@ -42,12 +49,16 @@ export function paymentTables(models: PrismaModels): PaymentTables {
   };
 }
 
-function toTransaction(tx: DatabaseTransaction, ledger: Deps["ledger"]): PaymentTransaction {
+function toTransaction(
+  tx: DatabaseTransaction,
+  { ledger, onMoney }: PaymentStoreDeps,
+): PaymentTransaction {
   return {
     ...paymentTables(tx.models),
     applyToLedger: async (operations) => {
       if (operations.length > 0) await ledger.applyIn(tx, operations);
     },
+    noteMoney: (minorUnits, currency) => onMoney?.(tx, { minorUnits, currency }),
     auditRefund: (line) => auditRefund(tx.models, line),
   };
 }

@@ -190,6 +190,8 @@ export interface PaymentTables {
 export interface PaymentTransaction extends PaymentTables {
   /** See Ledger.applyIn; call Ledger.changed once the transaction has committed. */
   applyToLedger(operations: readonly LedgerOperation[]): Promise<void>;
+  /** Notes money recorded as taken (positive) or given back (negative), for the metrics, once this has committed. */
+  noteMoney(minorUnits: number, currency: string): void;
   /** Writes the audit line of a refund, once per refund. */
   auditRefund(line: {
     readonly refundId: string;

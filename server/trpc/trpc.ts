@@ -8,6 +8,7 @@ import { toServiceUnavailable } from "../database/errors.ts";
 import { AppError, isAppError } from "../lib/errors.ts";
 import type { ServiceCaller } from "../workers/workers.types.ts";
 import { whileAuthorised } from "./authority-stream.ts";
+import { begunStream } from "./begun-stream.ts";
 import type { Context } from "./context.ts";
 import { countCall } from "./limits.ts";
 import type { ProcedureMeta } from "./meta.ts";
@@ -143,10 +144,25 @@ function noteCaller({ notes }: Context, { userId, sessionId }: Principal): void 
   notes.sessionId = sessionId;
 }
 
+/** A stream that refuses at its start becomes the refusal of its call. */
+async function begun<Result extends { ok: boolean; data?: unknown }>(
+  result: Result,
+  { notes }: Context,
+  signal: AbortSignal | undefined,
+): Promise<Result | { ok: false; error: unknown }> {
+  if (!result.ok || !isAsyncIterable(result.data)) return result;
+  try {
+    const onFailure = (error: unknown) => noteRefusal(notes, toAppError(error));
+    return { ...result, data: await begunStream(result.data, signal, onFailure) };
+  } catch (error) {
+    return { ok: false, error };
+  }
+}
+
 /** Maps whatever a procedure throws, notes it for the request's log line, and says when to come back. */
-const errors = t.middleware(async ({ ctx, path, type, next }) => {
+const errors = t.middleware(async ({ ctx, path, type, signal, next }) => {
   noteProcedure(ctx.notes, path);
-  const result = await next();
+  const result = await begun(await next(), ctx, signal);
   if (result.ok) {
     if (type === "mutation") noteCredits(ctx.notes, result.data);
     return result;

@@ -74,14 +74,17 @@ export class FetchEventSource {
       let problem = "The connection ended.";
       try {
         const answer = await this.#connect();
-        if (!answer.ok || !answer.body) {
-          problem = `The server answered ${answer.status}.`;
-          await answer.body?.cancel();
-          if (answer.status < 500 && answer.status !== 429) return this.#fail(problem);
-        } else {
+        if (!answer.ok) problem = `The server answered ${answer.status}.`;
+        if (answer.ok && answer.body) {
           this.readyState = this.OPEN;
           retryMs = FIRST_RETRY_MS;
           await this.#read(answer.body);
+        } else if (answer.body && isEventStream(answer)) {
+          // A refusal in tRPC's words: whoever listens to them knows whether to come back, and closes otherwise.
+          await this.#read(answer.body);
+        } else {
+          await answer.body?.cancel();
+          if (answer.status < 500 && answer.status !== 429) return this.#fail(problem);
         }
       } catch (error) {
         if (error instanceof Error) problem = error.message;
@@ -155,4 +158,8 @@ export class FetchEventSource {
       this.#abort.signal.addEventListener("abort", wake, { once: true });
     });
   }
+}
+
+function isEventStream({ headers }: Response): boolean {
+  return headers.get("content-type")?.startsWith("text/event-stream") ?? false;
 }

@@ -68,6 +68,8 @@ export interface TestServerOptions {
   http?: HttpServerOptions;
   /** Bounds of metered runs, where they shall be shorter. */
   runTimings?: AppDeps["runTimings"];
+  /** How often readiness asks others, where it shall be oftener. */
+  lookEveryMs?: number;
 }
 
 /** Opens the app under test, on one instance or more. Limits are wide open unless `env` sets RATE_LIMIT_MAX_REQUESTS. */
@@ -114,6 +116,7 @@ export async function openTestApp(options: TestServerOptions = {}): Promise<Test
       logger,
       ...(options.clock ? { clock: options.clock } : {}),
       ...(options.leanPath === undefined ? {} : { leanPath: options.leanPath }),
+      ...(options.lookEveryMs === undefined ? {} : { lookEveryMs: options.lookEveryMs }),
       ...(options.runTimings === undefined ? {} : { runTimings: options.runTimings }),
     });
     handlers[index] = app.handle;

@@ -4,6 +4,21 @@ import { isRefusal, unlessMissing } from "../../payment/stripe/errors.ts";
 import { PAGE, type StripeClient } from "./client.ts";
 import { readId, readList, readPrice } from "./parse.ts";
 
+/** See StripePort. Prices are read: every key of ours may do that. */
+export async function checkKey({ sdk, call }: StripeClient): Promise<"accepted" | "refused"> {
+  try {
+    await call(
+      "prices.list",
+      (options) => sdk.prices.list({ limit: 1 }, options),
+      () => undefined,
+    );
+    return "accepted";
+  } catch (error) {
+    if (isRefusal(error, "forbidden")) return "refused";
+    throw error;
+  }
+}
+
 /** See StripePort. */
 export function getPrice({ sdk, call }: StripeClient, priceId: string): Promise<StripePrice> {
   return call(

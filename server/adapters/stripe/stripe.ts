@@ -43,6 +43,7 @@ export function createStripeAdapter(
       verifyEvent(rawBody, signatureHeader, { secrets: config.webhookSecrets, livemode, nowMs }),
     listEvents: (filter) => listEvents(client, filter),
 
+    checkKey: () => prices.checkKey(client),
     createCustomer: (input, key) => checkouts.createCustomer(client, input, key),
     createCheckout: (input, key) => checkouts.createCheckout(client, input, key),
     getCheckout: (id) => checkouts.getCheckout(client, id),

@@ -16,6 +16,7 @@ import { explainMigrationError, explainMysqlError, explainRefusal, rootErrno } f
 import { createDatabaseSql, type MysqlTarget, parseMysqlUrl } from "./options.ts";
 import { createMysqlPool, type MysqlPool } from "./pool.ts";
 import { rawTransaction, readOnce } from "./session.ts";
+import { createStatements } from "../statements.ts";
 
 const PRISMA_TRANSACTIONS = { maxWait: 2_500, timeout: 10_000 };
 
@@ -41,11 +42,13 @@ export async function openProductionDatabase(
   const migrated = await migrate(target, options);
   // The ledger has one lane; the second connection lets it go on while the first is being replaced.
   const rawLimit = target.connectionLimit >= 4 ? 2 : 1;
-  const raw = createMysqlPool(target, { connectionLimit: rawLimit, lane: "ledger", logger });
+  const statements = createStatements();
+  const shared = { logger, statements };
+  const raw = createMysqlPool(target, { connectionLimit: rawLimit, lane: "ledger", ...shared });
   const pool = createMysqlPool(target, {
     connectionLimit: Math.max(target.connectionLimit - rawLimit, 1),
     lane: "prisma",
-    logger,
+    ...shared,
   });
   const client = new PrismaClient({
     // The text protocol costs one round trip and leaves no prepared statements on the server (docs/decisions).
@@ -75,9 +78,16 @@ export async function openProductionDatabase(
         return { status: "up" };
       } catch (error) {
         logger.warn({ err: error }, "the database does not answer");
-        return { status: "down", detail: explainMysqlError(target, error).message };
+        return {
+          status: "down",
+          detail: explainMysqlError(target, error).message,
+          action: "See whether the database server runs and can be reached from here.",
+        };
       }
     },
+    diskSpace: () => Promise.resolve(null),
+    pools: () => [raw.stats(), pool.stats()],
+    onStatement: statements.observe,
     close() {
       closing ??= close([pool, raw], client);
       return closing;

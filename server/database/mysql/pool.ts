@@ -2,8 +2,10 @@
 import type { Socket } from "node:net";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { PrismaMariaDb } from "@prisma/adapter-mariadb";
-import { createPool, type PoolConnection, type QueryOptions } from "mariadb";
+import { createPool, type Pool, type PoolConnection, type QueryOptions } from "mariadb";
 import type { Logger } from "../../lib/logger.ts";
+import type { PoolStats } from "../ports.ts";
+import type { Statements } from "../statements.ts";
 import { withTimeout } from "../../lib/timeout.ts";
 import type { MysqlTarget } from "./options.ts";
 import { createWatchdog, DatabaseAwayError, type Watchdog } from "./watchdog.ts";
@@ -20,6 +22,7 @@ export interface MysqlPool {
   readonly forPrisma: AdapterPool;
   /** A connection, within about two seconds or not at all. Give it back with `release`. */
   acquire(): Promise<WatchedConnection>;
+  stats(): PoolStats;
   /** Ends every connection, after what is in flight. Safe to call twice. */
   close(): Promise<void>;
 }
@@ -48,9 +51,14 @@ export const PLAIN_NUMBERS = {
 /** A pool of at most `connectionLimit` connections. Those of the ledger's lane have autocommit off. */
 export function createMysqlPool(
   target: MysqlTarget,
-  options: { connectionLimit: number; lane: "ledger" | "prisma"; logger: Logger },
+  options: {
+    connectionLimit: number;
+    lane: "ledger" | "prisma";
+    logger: Logger;
+    statements: Statements;
+  },
 ): MysqlPool {
-  const { connectionLimit, lane, logger } = options;
+  const { connectionLimit, lane, logger, statements } = options;
   const watchdog = createWatchdog(target.connection, logger);
   const pool = createPool({
     ...target.connection,
@@ -87,11 +95,11 @@ export function createMysqlPool(
     const thread = connection.threadId ?? 0;
     const socket = sockets.get(thread);
     sockets.delete(thread);
-    return watch(connection, watchdog, socket);
+    return watch(connection, { watchdog, statements, socket });
   }
 
   async function once<T>(work: (connection: WatchedConnection) => Promise<T>): Promise<T> {
-    const connection = await acquire();
+    const connection = await statements.watch("CONNECT", acquire);
     try {
       return await work(connection);
     } finally {
@@ -100,7 +108,7 @@ export function createMysqlPool(
   }
 
   const forPrisma = {
-    getConnection: acquire,
+    getConnection: () => statements.watch("CONNECT", acquire),
     query: (sql: QueryOptions, values?: unknown) =>
       once((connection) => connection.query(sql, values)),
     execute: (sql: QueryOptions, values?: unknown) =>
@@ -109,13 +117,10 @@ export function createMysqlPool(
   let closing: Promise<void> | undefined;
   return {
     forPrisma: forPrisma as unknown as AdapterPool,
-    acquire,
+    acquire: () => statements.watch("CONNECT", acquire),
+    stats: () => statsOf(pool, lane, connectionLimit),
     close() {
-      closing ??= (async () => {
-        // A silent server never answers the farewell of its connections.
-        await Promise.race([pool.end(), sleep(CLOSE_WITHIN_MS, undefined, { ref: false })]);
-        watchdog.stop();
-      })();
+      closing ??= closePool(pool, watchdog);
       return closing;
     },
   };
@@ -123,8 +128,11 @@ export function createMysqlPool(
 
 function watch(
   connection: PoolConnection,
-  watchdog: Watchdog,
-  socket: Socket | undefined,
+  {
+    watchdog,
+    statements,
+    socket,
+  }: { watchdog: Watchdog; statements: Statements; socket: Socket | undefined },
 ): WatchedConnection {
   const destroy = () => void socket?.destroy(new DatabaseAwayError("The connection was given up"));
   const emitter = connection as unknown as NodeJS.EventEmitter;
@@ -134,8 +142,10 @@ function watch(
     return watchdog.run(work, destroy);
   };
   return {
-    query: (sql, values) => send(() => connection.query(sql, values)),
-    execute: (sql, values) => send(() => connection.execute(sql, values)),
+    query: (sql, values) =>
+      statements.watch(textOf(sql), () => send(() => connection.query(sql, values))),
+    execute: (sql, values) =>
+      statements.watch(textOf(sql), () => send(() => connection.execute(sql, values))),
     on: (event, listener) => void emitter.on(event, listener),
     off: (event, listener) => void emitter.off(event, listener),
     // Giving a connection back rolls back what it left open, which a silent server would never answer.
@@ -156,4 +166,19 @@ function createGather(socket: Socket | undefined): () => void {
       socket.uncork();
     });
   };
+}
+
+async function closePool(pool: Pool, watchdog: Watchdog): Promise<void> {
+  // A silent server never answers the farewell of its connections.
+  await Promise.race([pool.end(), sleep(CLOSE_WITHIN_MS, undefined, { ref: false })]);
+  watchdog.stop();
+}
+
+function statsOf(pool: Pool, name: string, limit: number): PoolStats {
+  const [active, idle] = [pool.activeConnections(), pool.idleConnections()];
+  return { pool: name, active, idle, limit, waiting: pool.taskQueueSize() };
+}
+
+function textOf(sql: string | QueryOptions): string {
+  return typeof sql === "string" ? sql : sql.sql;
 }

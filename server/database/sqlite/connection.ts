@@ -1,6 +1,7 @@
 // One SQLite connection: its PRAGMAs, its prepared statements, and closing it for good after an error it cannot mend.
 import Libsql from "libsql";
 import { LRUCache } from "lru-cache";
+import { createStatements, type Statements } from "../statements.ts";
 import type { SqliteValue } from "./values.ts";
 
 /** What a statement answered. */
@@ -47,10 +48,14 @@ const PRAGMAS = [
  * Opens `path`. A `reader` refuses to write, whatever it is asked. Connections are opened here alone, so that the
  * PRAGMAs hold on each of them: @libsql/client opens further ones by itself without them, which is why it is not used.
  */
-export function openSqliteConnection(path: string, role: "reader" | "writer"): SqliteConnection {
+export function openSqliteConnection(
+  path: string,
+  role: "reader" | "writer",
+  statements: Statements = createStatements(),
+): SqliteConnection {
   let closed = false;
   let database: Libsql.Database | undefined;
-  let statements = new LRUCache<string, PreparedStatement>({ max: MAX_STATEMENTS });
+  let preparedStatements = new LRUCache<string, PreparedStatement>({ max: MAX_STATEMENTS });
 
   function live(): Libsql.Database {
     if (closed) throw new SqliteClosedError("The database is closed");
@@ -59,50 +64,52 @@ export function openSqliteConnection(path: string, role: "reader" | "writer"): S
   }
 
   function prepare(sql: string): PreparedStatement {
-    const known = statements.get(sql);
+    const known = preparedStatements.get(sql);
     if (known !== undefined) return known;
     const statement = live().prepare(sql);
     const prepared = statement.reader
       ? { reader: true, statement: statement.raw() }
       : { reader: false, statement };
-    statements.set(sql, prepared);
+    preparedStatements.set(sql, prepared);
     return prepared;
   }
 
   function reset(): void {
     const old = database;
     database = undefined;
-    statements = new LRUCache({ max: MAX_STATEMENTS });
+    preparedStatements = new LRUCache({ max: MAX_STATEMENTS });
     old?.close();
   }
 
-  return {
-    run(sql, args) {
-      live();
-      const { reader, statement } = prepare(sql);
-      try {
-        if (!reader) {
-          const { changes } = statement.run(args);
-          return { columns: [], declaredTypes: [], rows: [], changes };
-        }
-        const rows = statement.all(args) as unknown[][];
-        const columns = statement.columns();
-        return {
-          columns: columns.map(({ name }) => name),
-          declaredTypes: columns.map(({ type }) => type),
-          rows,
-          // `RETURNING` gives one row for each row changed.
-          changes: rows.length,
-        };
-      } catch (error) {
-        statements.delete(sql);
-        // A reader is in no transaction, so a fresh connection is the surest end of a statement that failed halfway.
-        if (role === "reader") reset();
-        throw error;
+  function run(sql: string, args: readonly SqliteValue[]): SqliteResult {
+    live();
+    const { reader, statement } = prepare(sql);
+    try {
+      if (!reader) {
+        const { changes } = statement.run(args);
+        return { columns: [], declaredTypes: [], rows: [], changes };
       }
-    },
+      const rows = statement.all(args) as unknown[][];
+      const columns = statement.columns();
+      return {
+        columns: columns.map(({ name }) => name),
+        declaredTypes: columns.map(({ type }) => type),
+        rows,
+        // `RETURNING` gives one row for each row changed.
+        changes: rows.length,
+      };
+    } catch (error) {
+      preparedStatements.delete(sql);
+      // A reader is in no transaction, so a fresh connection is the surest end of a statement that failed halfway.
+      if (role === "reader") reset();
+      throw error;
+    }
+  }
+
+  return {
+    run: (sql, args) => statements.watchSync(sql, () => run(sql, args)),
     script(sql) {
-      live().exec(sql);
+      statements.watchSync(sql, () => live().exec(sql));
     },
     get inTransaction() {
       return database?.inTransaction ?? false;

@@ -1,5 +1,6 @@
 // The order of SQLite's work in this process: one writer at a time, readers beside it, retries past other processes.
 import { setTimeout as sleep } from "node:timers/promises";
+import type { Statements } from "../statements.ts";
 import { openSqliteConnection, type SqliteConnection, type SqliteResult } from "./connection.ts";
 import { isBusy, type SqliteValue } from "./values.ts";
 import { createMutex, type Mutex } from "./write-mutex.ts";
@@ -48,10 +49,13 @@ interface EngineState {
  * fail all the same (disk full, I/O), the transaction is rolled back or the connection replaced before the next turn,
  * so a failed commit can never swallow later, acknowledged ones (prisma#29933).
  */
-export async function openSqliteEngine(path: string): Promise<SqliteEngine> {
+export async function openSqliteEngine(
+  path: string,
+  statements?: Statements,
+): Promise<SqliteEngine> {
   const state: EngineState = {
-    writer: openSqliteConnection(path, "writer"),
-    reader: openSqliteConnection(path, "reader"),
+    writer: openSqliteConnection(path, "writer", statements),
+    reader: openSqliteConnection(path, "reader", statements),
     turn: createMutex(MAX_WAITING_WRITERS),
     current: undefined,
   };

@@ -1,12 +1,14 @@
 // The embedded database: SQLite in a file, through Prisma and, for the ledger, directly.
-import { mkdir } from "node:fs/promises";
+import { mkdir, statfs } from "node:fs/promises";
 import { dirname, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
+import type { DependencyState } from "../../lib/dependency-state.ts";
 import type { Logger } from "../../lib/logger.ts";
 import { asServerClient, SECRET_COLUMNS } from "../client.ts";
 import type { DatabaseTransaction, OpenDatabase, SqlSession } from "../ports.ts";
 import { retryConflicts, toServiceUnavailable } from "../errors.ts";
 import { migrateSqlite } from "../migrations/sqlite.ts";
+import { createStatements, type Statements } from "../statements.ts";
 import { createSqliteAdapter } from "./adapter.ts";
 import type { SqliteResult } from "./connection.ts";
 import { openSqliteEngine, type SqliteEngine, type SqliteTransaction } from "./engine.ts";
@@ -18,7 +20,8 @@ const PRISMA_TRANSACTIONS = { maxWait: 12_000, timeout: 10_000 };
 /** Opens (creates, migrates) the file of a `file:` URL. Throws a plain Error with a sentence when it cannot be used. */
 export async function openEmbeddedDatabase(url: string, logger: Logger): Promise<OpenDatabase> {
   const path = sqlitePath(url);
-  const engine = await openFile(path);
+  const statements = createStatements();
+  const engine = await openFile(path, statements);
   try {
     const migrated = await migrateSqlite(engine, logger);
     const { PrismaClient } = await import("../../../prisma/generated/sqlite/client.ts");
@@ -46,15 +49,11 @@ export async function openEmbeddedDatabase(url: string, logger: Logger): Promise
           toRecords<Row>(await engine.read(sql, params.map(toSqliteValue))),
         rawTransaction: (work) => rawTransaction(engine, work),
       },
-      async check() {
-        try {
-          await engine.read("SELECT 1", []);
-          return { status: "up" };
-        } catch (error) {
-          logger.warn({ err: error }, "the embedded database does not answer");
-          return { status: "down", detail: "The database file cannot be read." };
-        }
-      },
+      check: () => check(engine, path, logger),
+      // Its one writer's queue is no pool.
+      pools: () => [],
+      diskSpace: () => diskSpace(path),
+      onStatement: statements.observe,
       close() {
         closing ??= client.$disconnect().then(() => engine.close());
         return closing;
@@ -64,6 +63,25 @@ export async function openEmbeddedDatabase(url: string, logger: Logger): Promise
     await engine.close();
     throw error;
   }
+}
+
+async function check(engine: SqliteEngine, path: string, logger: Logger): Promise<DependencyState> {
+  try {
+    await engine.read("SELECT 1", []);
+    return { status: "up" };
+  } catch (error) {
+    logger.warn({ err: error }, "the embedded database does not answer");
+    return {
+      status: "down",
+      detail: "The database file cannot be read.",
+      action: `See whether ${path} is there and this process may read and write it.`,
+    };
+  }
+}
+
+async function diskSpace(path: string) {
+  const { bavail, blocks, bsize } = await statfs(dirname(path));
+  return { freeBytes: bavail * bsize, totalBytes: blocks * bsize, path };
 }
 
 /** The path in a `file:` URL; relative ones are relative to the working directory. */
@@ -79,10 +97,10 @@ export function sqlitePath(url: string): string {
   return resolve(path);
 }
 
-async function openFile(path: string): Promise<SqliteEngine> {
+async function openFile(path: string, statements: Statements): Promise<SqliteEngine> {
   try {
     await mkdir(dirname(path), { recursive: true });
-    return await openSqliteEngine(path);
+    return await openSqliteEngine(path, statements);
   } catch (error) {
     const reason = error instanceof Error ? error.message : String(error);
     throw new Error(

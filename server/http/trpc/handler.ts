@@ -4,6 +4,7 @@
 import type { IncomingMessage } from "node:http";
 import { getTRPCErrorFromUnknown, getTRPCErrorShape, TRPCError } from "@trpc/server";
 import { nodeHTTPRequestHandler } from "@trpc/server/adapters/node-http";
+import { ERROR_CODES } from "../../../shared/src/errors.ts";
 import { AppError } from "../../lib/errors.ts";
 import { appRouter } from "../../routers/app.ts";
 import { countCall } from "../../trpc/limits.ts";
@@ -136,7 +137,10 @@ async function answerStock(
     maxBodySize: MAX_JSON_BYTES,
     createContext: () => deps.createContext(request, headers),
     // The handler overwrites these two headers of the middleware's; said again here they stand beside its own.
-    responseMeta: () => ({
+    responseMeta: ({ ctx, type }) => ({
+      ...(type === "subscription" && ctx?.notes.code
+        ? { status: ERROR_CODES[ctx.notes.code].httpStatus }
+        : {}),
       headers: new Headers([
         ["vary", "Origin"],
         ["cache-control", "no-store"],

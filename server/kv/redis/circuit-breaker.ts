@@ -1,4 +1,5 @@
 // Decides whether Redis is asked at all: after one failure nobody waits for it until it answers again.
+import type { RedisStats } from "../ports.ts";
 import { jitteredMs } from "../../lib/backoff.ts";
 import type { Logger } from "../../lib/logger.ts";
 import { withTimeout } from "../../lib/timeout.ts";
@@ -18,6 +19,7 @@ export interface RedisCircuit {
   onRecovery(work: (client: RedisClient) => Promise<void>): void;
   /** One PING by the background prober's rules. */
   probe(): Promise<boolean>;
+  stats(): RedisStats;
   stop(): void;
 }
 
@@ -30,6 +32,8 @@ interface CircuitState {
   readonly logger: Logger;
   readonly recoveries: ((client: RedisClient) => Promise<void>)[];
   open: boolean;
+  opened: number;
+  fallbacks: number;
   stopped: boolean;
   timer: NodeJS.Timeout | undefined;
   failedProbes: number;
@@ -43,6 +47,8 @@ export function createRedisCircuit(client: RedisClient, logger: Logger): RedisCi
     logger,
     recoveries: [],
     open: false,
+    opened: 0,
+    fallbacks: 0,
     stopped: false,
     timer: undefined,
     failedProbes: 0,
@@ -58,6 +64,11 @@ export function createRedisCircuit(client: RedisClient, logger: Logger): RedisCi
     ask: (question, fallback) => ask(state, question, fallback),
     onRecovery: (work) => void state.recoveries.push(work),
     probe: () => probe(state),
+    stats: () => ({
+      circuitOpen: state.open,
+      opened: state.opened,
+      fallbacks: state.fallbacks,
+    }),
     stop() {
       state.stopped = true;
       clearTimeout(state.timer);
@@ -70,13 +81,17 @@ async function ask<T>(
   question: (client: RedisClient) => Promise<T>,
   fallback: () => T | Promise<T>,
 ): Promise<T> {
-  if (state.open) return fallback();
+  if (state.open) {
+    state.fallbacks += 1;
+    return fallback();
+  }
   try {
     return await bounded(question(state.client), COMMAND_TIMEOUT_MS);
   } catch (error) {
     // An answer, even an error, shows that Redis is there; only silence and lost connections open the circuit.
     if (isReply(error)) state.logger.warn({ reason: reasonOf(error) }, "Redis refused a command");
     else trip(state, error);
+    state.fallbacks += 1;
     return fallback();
   }
 }
@@ -84,6 +99,7 @@ async function ask<T>(
 function trip(state: CircuitState, error: unknown): void {
   if (state.open || state.stopped) return;
   state.open = true;
+  state.opened += 1;
   // While there is no connection, why there is none says more than the command that could not be sent.
   const cause = state.client.status === "ready" ? error : (state.connectionError ?? error);
   state.logger.warn(

@@ -42,6 +42,7 @@ export async function openRedis(
     runOutput,
     limiter: createRedisLimiters(circuit, keyPrefix),
     check: () => check(circuit),
+    stats: circuit.stats,
     close() {
       closing ??= (async () => {
         runOutput.close();
@@ -85,5 +86,6 @@ async function check(circuit: RedisCircuit): Promise<DependencyState> {
     status: "degraded",
     detail:
       "Redis does not answer: limits are counted per instance and live updates pause until it is back.",
+    action: "See whether Redis runs and can be reached from here.",
   };
 }

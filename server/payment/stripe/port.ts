@@ -184,6 +184,8 @@ export type VerifiedEvent =
  * it is given, and goes on under a next one when Stripe has saved a failure under it. A failure is PAYMENT_PROVIDER_ERROR; `isRefusal` (errors.ts) tells why.
  */
 export interface StripePort {
+  /** Whether Stripe takes our key. Throws PAYMENT_PROVIDER_ERROR when it cannot be asked. */
+  checkKey(): Promise<"accepted" | "refused">;
   /** What is wrong with a signature header whose body is not read yet (absent, unreadable, too old); null = read on. */
   signatureRefusal(signatureHeader: string | null, nowMs: number): string | null;
   /** Checks the signature (all secrets, 5 minutes either way), the mode and the account, and reads the notice. */

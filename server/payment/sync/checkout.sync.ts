@@ -155,6 +155,7 @@ async function payPackage(
   if (payment === null)
     await tx.payments.create({ ...pendingPayment(checkout, session.id), ...paid });
   else await tx.payments.update(id, paid);
+  tx.noteMoney(paid.amount, paid.currency);
   await tx.applyToLedger([
     {
       kind: "grant",

@@ -188,6 +188,7 @@ async function savePayment(
   };
   if (known !== null) await tx.payments.update(id, data);
   else await tx.payments.create({ ...data, id, userId, createdAt: invoice.createdAt });
+  tx.noteMoney(data.amount, data.currency);
 }
 
 function toGrant(userId: string, paymentId: string, slice: Slice): GrantOperation {

@@ -108,6 +108,9 @@ async function writeTotals(
   if (fields.every((field) => payment[field] === change[field])) return "done";
   const expiresAt = await tx.grants.expiresAt(`payment:${payment.id}`);
   await tx.payments.update(payment.id, { ...change, version: payment.version + 1 });
+  const before = payment.refundedAmount + payment.creditedAmount + payment.disputedAmount;
+  const after = totals.refunded + totals.credited + totals.disputed;
+  if (after !== before) tx.noteMoney(before - after, payment.currency);
   await tx.applyToLedger(toMovements(payment, { byRefunds, byDisputes, expiresAt }));
   return "done";
 }

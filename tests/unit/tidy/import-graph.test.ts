@@ -12,7 +12,7 @@ const LAYERS: readonly (readonly [name: string, files: RegExp])[] = [
   ["main", /^server\/main\.ts$/],
   ["cli", /^server\/cli\//],
   ["app", /^server\/app\.ts$/],
-  ["cluster, http, jobs", /^server\/(cluster|http|jobs)\//],
+  ["cluster, http, jobs, health, telemetry", /^server\/(cluster|http|jobs|health|telemetry)\//],
   ["routers", /^server\/routers\//],
   ["trpc", /^server\/trpc\//],
   ["adapters", /^server\/adapters\//],

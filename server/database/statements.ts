@@ -1,0 +1,46 @@
+// Who is told of every statement: metrics and traces. Nobody by default, and then it costs one comparison.
+import type { StatementObserver } from "./ports.ts";
+
+/** Passes statements by its observers. */
+export interface Statements {
+  /** Tells `observer` of every statement from now on, until the returned function is called. */
+  observe(observer: StatementObserver): () => void;
+  /** Runs a statement. */
+  watch<T>(sql: string, run: () => Promise<T>): Promise<T>;
+  /** Runs a statement on this thread. */
+  watchSync<T>(sql: string, run: () => T): T;
+}
+
+/** Nobody observes yet. */
+export function createStatements(): Statements {
+  const observers = new Set<StatementObserver>();
+  const begin = (sql: string) => [...observers].map((observer) => observer(sql));
+  return {
+    observe(observer) {
+      observers.add(observer);
+      return () => observers.delete(observer);
+    },
+    watch<T>(sql: string, run: () => Promise<T>) {
+      if (observers.size === 0) return run();
+      const ends = begin(sql);
+      const running = run();
+      const end = (error?: unknown) => {
+        for (const tell of ends) tell(error);
+      };
+      running.then(() => end(), end);
+      return running;
+    },
+    watchSync<T>(sql: string, run: () => T): T {
+      if (observers.size === 0) return run();
+      const ends = begin(sql);
+      try {
+        const result = run();
+        for (const end of ends) end();
+        return result;
+      } catch (error) {
+        for (const end of ends) end(error);
+        throw error;
+      }
+    },
+  };
+}

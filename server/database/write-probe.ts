@@ -1,0 +1,29 @@
+// Whether the database can be written: a server that is read-only after a failover, or a disk that is full, reads well.
+import type { DependencyState } from "../lib/dependency-state.ts";
+import { classifyDatabaseError } from "./errors.ts";
+import type { Database } from "./ports.ts";
+
+/** Its row among the leases of the jobs; no job has the name. */
+const PROBE = "write-probe";
+
+/** Writes one row. Never throws: a row that somebody else writes at this moment can be written, too. */
+export async function probeWrite({ models }: Database): Promise<DependencyState> {
+  const at = new Date();
+  try {
+    await models.jobLease.upsert({
+      where: { name: PROBE },
+      update: { lastRunAt: at },
+      create: { name: PROBE, holder: null, expiresAt: at, lastRunAt: at },
+    });
+    return { status: "up" };
+  } catch (error) {
+    const kind = classifyDatabaseError(error);
+    if (kind === "conflict" || kind === "unique") return { status: "up" };
+    return {
+      status: "down",
+      detail: "The database answers, and cannot be written.",
+      action:
+        "See whether its disk is full, it is read-only after a failover, or our user lost its rights.",
+    };
+  }
+}

@@ -1,0 +1,31 @@
+// Space for the embedded database's file.
+import type { DependencyState } from "../lib/dependency-state.ts";
+
+/** The file system of the database's file. */
+export interface DiskSpace {
+  readonly freeBytes: number;
+  readonly totalBytes: number;
+  readonly path: string;
+}
+
+const MEGABYTE = 1_000_000;
+/** SQLite's log grows to 64 MB between two checkpoints. */
+const DEGRADED_BELOW_BYTES = 500 * MEGABYTE;
+const DEGRADED_BELOW_SHARE = 0.05;
+/** A small write may still fit into the log's old pages; the next batch does not. */
+const DOWN_BELOW_BYTES = 5 * MEGABYTE;
+
+/** What is left, in words. A small disk is not degraded for being small: a twentieth of it has to be left. */
+export function diskState({ freeBytes, totalBytes, path }: DiskSpace): DependencyState {
+  const floorBytes = Math.min(
+    DEGRADED_BELOW_BYTES,
+    Math.max(2 * DOWN_BELOW_BYTES, totalBytes * DEGRADED_BELOW_SHARE),
+  );
+  if (freeBytes >= floorBytes) return { status: "up" };
+  const isFull = freeBytes < DOWN_BELOW_BYTES;
+  return {
+    status: isFull ? "down" : "degraded",
+    detail: `${Math.floor(freeBytes / MEGABYTE)} MB are left on the disk of ${path}.`,
+    action: "Free space or enlarge the disk; the database needs room for its log and its growth.",
+  };
+}

@@ -1,0 +1,32 @@
+// What /ready says.
+import type { DependencyState } from "../lib/dependency-state.ts";
+import type { JobOutcome } from "../jobs/runner.ts";
+
+/** What is looked at. `disk` is there with SQLite alone, `stripe` where a key is set. */
+export interface Dependencies {
+  readonly database: DependencyState;
+  readonly redis: DependencyState;
+  readonly disk?: DependencyState;
+  readonly stripe?: DependencyState;
+  readonly clock: DependencyState;
+}
+
+/** The answer to /ready. */
+export interface Readiness {
+  readonly success: boolean;
+  /** Whether this instance should be sent work: 200, else 503. */
+  readonly ready: boolean;
+  /** `degraded`: it works, something does not, and somebody has to look. */
+  readonly state: "ready" | "degraded" | "not ready";
+  readonly shuttingDown: boolean;
+  readonly dependencies: Dependencies;
+  /** What to do, a sentence for each dependency that is not up. */
+  readonly actions: readonly string[];
+  /** Server processes on this port. */
+  readonly workers: { readonly wanted: number; readonly listening: number };
+  /** Stripe events that are stored but not processed; null when it could not be told. */
+  readonly events: { readonly pending: number; readonly failed: number } | null;
+  /** The last audit of the ledger; null when there was none yet. */
+  readonly doctor: JobOutcome | null;
+  readonly timestamp: string;
+}

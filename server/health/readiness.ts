@@ -1,0 +1,162 @@
+// Whether this instance should be sent work, and what somebody has to do about it.
+import type { Backend } from "../infrastructure.ts";
+import type { JobOutcome } from "../jobs/runner.ts";
+import type { DependencyState } from "../lib/dependency-state.ts";
+import type { Logger } from "../lib/logger.ts";
+import { withFallback } from "../lib/timeout.ts";
+import type { StripePort } from "../payment/stripe/port.ts";
+import { inBackground } from "./background.ts";
+import { clockSkewSeconds, clockState } from "./clock.ts";
+import { type DiskSpace, diskState } from "./disk.ts";
+import type { Dependencies, Readiness } from "./health.types.ts";
+
+/** Dependencies of the readiness. */
+export interface ReadinessDeps {
+  readonly backend: Pick<Backend, "check" | "probeWrite" | "diskSpace">;
+  /** Null where no key is set. */
+  readonly stripe: Pick<StripePort, "checkKey"> | null;
+  /** Servers of others whose clocks count. */
+  readonly clocks: readonly URL[];
+  readonly backlog: () => Promise<{ pending: number; failed: number }>;
+  readonly lastDoctor: () => Promise<JobOutcome | null>;
+  readonly isShuttingDown: () => boolean;
+  /** `started`: all of them have listened once. */
+  readonly workers: () => { wanted: number; listening: number; started: boolean };
+  readonly logger: Logger;
+  /** How often others are asked; tests look oftener. */
+  readonly lookEveryMs?: number;
+}
+
+const PROBE_MS = 1_500;
+const LOOK_EVERY_MS = 300_000;
+const LOOK_AGAIN_MS = 30_000;
+const LOOK_TIMEOUT_MS = 25_000;
+
+/** Asks at most once per `ttlMs`, and never more than one question at a time: probes must not become load. */
+function remembered<T>(ttlMs: number, ask: () => Promise<T>, otherwise: T): () => Promise<T> {
+  let at = 0;
+  let answer: Promise<T> | undefined;
+  return () => {
+    if (answer && Date.now() - at < ttlMs) return answer;
+    at = Date.now();
+    const asked = ask().catch(() => otherwise);
+    answer = withFallback(asked, PROBE_MS, otherwise);
+    return answer;
+  };
+}
+
+/**
+ * Makes the function behind /ready. The database and the disk are asked as often as somebody wants to know, within
+ * bounds; Stripe and other people's clocks in the background. Redis away, a refused Stripe key, a filling disk: degraded,
+ * as most of the work goes on. No database, none that can be written, a full disk, a clock that is minutes off: not ready.
+ */
+export function createReadiness(deps: ReadinessDeps): () => Promise<Readiness> {
+  const { backend } = deps;
+  const check = remembered(500, () => backend.check(), { database: SILENT, redis: SILENT });
+  const write = remembered(5_000, () => backend.probeWrite(), SLOW_WRITES);
+  const disk = remembered<DiskSpace | null>(5_000, () => backend.diskSpace(), null);
+  const others = lookAtOthers(deps);
+  const backlog = remembered<Readiness["events"]>(5_000, deps.backlog, null);
+  const doctor = remembered<JobOutcome | null>(30_000, deps.lastDoctor, null);
+  const note = noteChanges(deps.logger);
+  return async () => {
+    const { database: reads, redis } = await check();
+    const isReadable = reads.status !== "down";
+    const database = isReadable ? worse(reads, await write()) : reads;
+    const space = await disk();
+    const dependencies: Dependencies = {
+      database,
+      redis,
+      ...(space === null ? {} : { disk: diskState(space) }),
+      ...others(),
+    };
+    const [events, lastDoctor] = isReadable
+      ? await Promise.all([backlog(), doctor()])
+      : [null, null];
+    const { wanted, listening, started } = deps.workers();
+    const readiness = assemble(dependencies, deps.isShuttingDown(), started);
+    note(readiness);
+    const workers = { wanted, listening };
+    return {
+      ...readiness,
+      workers,
+      events,
+      doctor: lastDoctor,
+      timestamp: new Date().toISOString(),
+    };
+  };
+}
+
+const SILENT: DependencyState = {
+  status: "down",
+  detail: "No answer in time.",
+  action: "See whether the server runs and can be reached from here.",
+};
+const SLOW_WRITES: DependencyState = {
+  status: "degraded",
+  detail: `A write took longer than ${PROBE_MS} ms.`,
+  action: "Look for long transactions, a slow disk or a replica that is waited for.",
+};
+
+type Verdict = Omit<Readiness, "workers" | "events" | "doctor" | "timestamp">;
+
+function assemble(dependencies: Dependencies, shuttingDown: boolean, started: boolean): Verdict {
+  const all = Object.values(dependencies) as DependencyState[];
+  const ready = started && !shuttingDown && all.every(({ status }) => status !== "down");
+  const isWhole = all.every(({ status }) => status === "up");
+  return {
+    success: ready,
+    ready,
+    state: ready ? (isWhole ? "ready" : "degraded") : "not ready",
+    shuttingDown,
+    dependencies,
+    actions: all.flatMap(({ status, action }) => (status === "up" || !action ? [] : [action])),
+  };
+}
+
+function worse(a: DependencyState, b: DependencyState): DependencyState {
+  const rank = { up: 0, degraded: 1, down: 2 };
+  return rank[b.status] > rank[a.status] ? b : a;
+}
+
+/** Stripe's opinion of our key, and the clocks of others: asked every few minutes, told at once. */
+function lookAtOthers({ stripe, clocks, lookEveryMs = LOOK_EVERY_MS }: ReadinessDeps) {
+  const rule = {
+    everyMs: lookEveryMs,
+    everyMsWhileBad: Math.min(lookEveryMs, LOOK_AGAIN_MS),
+    timeoutMs: LOOK_TIMEOUT_MS,
+  };
+  const isBad = ({ status }: DependencyState) => status !== "up";
+  const key =
+    stripe === null
+      ? null
+      : inBackground(async () => keyState(await stripe.checkKey()), isBad, rule);
+  const clock = inBackground(async () => clockState(await clockSkewSeconds(clocks)), isBad, rule);
+  const unknown: DependencyState = { status: "up", detail: "Not looked at yet." };
+  return () => ({
+    ...(key === null ? {} : { stripe: key() ?? unknown }),
+    clock: clock() ?? unknown,
+  });
+}
+
+function keyState(answer: "accepted" | "refused"): DependencyState {
+  if (answer === "accepted") return { status: "up" };
+  return {
+    status: "degraded",
+    detail: "Stripe refuses this server's key: nobody can buy, and no payment is seen.",
+    action: "Set STRIPE_SECRET_KEY to a live key with the permissions of docs/guides/stripe.md.",
+  };
+}
+
+/** One line when the state changes, so that the log tells when it began and ended. */
+function noteChanges(logger: Logger): (verdict: Verdict) => void {
+  let before = "ready";
+  return ({ state, dependencies, shuttingDown }) => {
+    if (state === before || shuttingDown) return;
+    before = state;
+    const bad = Object.entries(dependencies).filter(([, { status }]) => status !== "up");
+    const line = { state, dependencies: Object.fromEntries(bad) };
+    if (state === "ready") logger.info(line, "readiness changed");
+    else logger.warn(line, "readiness changed");
+  };
+}

@@ -1,0 +1,42 @@
+// What is measured of the business: sign-ins and money.
+import { Counter, type Registry } from "prom-client";
+import { SIGN_IN_ERRORS } from "../../shared/src/errors.ts";
+
+/** Records what people do. */
+export interface BusinessMetrics {
+  /** A sign-in ended: `ok`, or what `?error=` says. */
+  signedIn(outcome: string): void;
+  /** Money was recorded as taken (positive) or given back (negative), in minor units of `currency`. */
+  money(minorUnits: number, currency: string): void;
+}
+
+/** Registers them. */
+export function measureBusiness(registry: Registry): BusinessMetrics {
+  const signIns = new Counter({
+    name: "sign_ins_total",
+    help: "Sign-ins that ended, by outcome.",
+    labelNames: ["outcome"] as const,
+    registers: [registry],
+  });
+  for (const outcome of ["ok", ...SIGN_IN_ERRORS]) signIns.inc({ outcome }, 0);
+  const money = (name: string, help: string) =>
+    new Counter({ name, help, labelNames: ["currency"] as const, registers: [registry] });
+  const taken = money(
+    "money_taken_minor_units_total",
+    "Money recorded as paid, in minor units, by currency.",
+  );
+  const givenBack = money(
+    "money_given_back_minor_units_total",
+    "Money recorded as refunded, credited or disputed, in minor units, by currency.",
+  );
+  for (const counter of [taken, givenBack]) counter.inc({ currency: "usd" }, 0);
+  return {
+    signedIn: (outcome) => signIns.inc({ outcome }),
+    money(minorUnits, text) {
+      const currency = /^[a-z]{3}$/.test(text) ? text : "other";
+      // A refund that failed or a dispute that was won is money taken once more.
+      if (minorUnits >= 0) taken.inc({ currency }, minorUnits);
+      else givenBack.inc({ currency }, -minorUnits);
+    },
+  };
+}

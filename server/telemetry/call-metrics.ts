@@ -1,0 +1,49 @@
+// What is measured of calls to others: the database's errors, and every call of Stripe, Google and the model.
+import { Counter, Histogram, type Registry } from "prom-client";
+import { classifyDatabaseError } from "../database/errors.ts";
+
+/** Who is called. */
+export type Vendor = "stripe" | "google" | "model";
+
+/** Records calls to others. */
+export interface CallMetrics {
+  /** A statement, a transaction or a connection failed. */
+  databaseFailed(error: unknown): void;
+  /** One call as a whole, with its retries. `call` and `outcome` are words of ours. */
+  called(vendor: Vendor, call: string, outcome: string, seconds: number): void;
+}
+
+const KINDS = ["conflict", "unique", "away", "unknownOutcome", "other"] as const;
+
+/** Registers them. */
+export function measureCalls(registry: Registry): CallMetrics {
+  const errors = new Counter({
+    name: "database_errors_total",
+    help: "Statements and transactions that failed, by what the error means; each try counts.",
+    labelNames: ["kind"] as const,
+    registers: [registry],
+  });
+  for (const kind of KINDS) errors.inc({ kind }, 0);
+  const calls = new Counter({
+    name: "vendor_calls_total",
+    help: "Calls of Stripe, Google and the model provider, by call and outcome.",
+    labelNames: ["vendor", "call", "outcome"] as const,
+    registers: [registry],
+  });
+  const durations = new Histogram({
+    name: "vendor_call_duration_seconds",
+    help: "Duration of calls of Stripe, Google and the model provider, with their retries.",
+    labelNames: ["vendor", "outcome"] as const,
+    buckets: [0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120],
+    registers: [registry],
+  });
+  return {
+    databaseFailed: (error) => errors.inc({ kind: classifyDatabaseError(error) }),
+    called(vendor, call, outcome, seconds) {
+      // A vendor that has failed from the start has a share of good calls, too: none.
+      calls.inc({ vendor, call, outcome: "ok" }, 0);
+      calls.inc({ vendor, call, outcome });
+      durations.observe({ vendor, outcome: outcome === "ok" ? "ok" : "failed" }, seconds);
+    },
+  };
+}

@@ -1,0 +1,40 @@
+// Notices that this process stood still. What the log says of others in such a moment is this process's own doing.
+import { Counter, type Registry } from "prom-client";
+import type { Logger } from "../lib/logger.ts";
+
+const LOOK_EVERY_MS = 500;
+/** Long enough for somebody to have been blamed for it: Redis is given 400 ms. */
+const STALL_MS = 300;
+
+/** Registers the counters of stalls; the returned function counts one. */
+export function countStalls(registry: Registry): (seconds: number) => void {
+  const stalls = new Counter({
+    name: "event_loop_stalls_total",
+    help: `Times this process stood still for more than ${STALL_MS} ms.`,
+    registers: [registry],
+  });
+  const seconds = new Counter({
+    name: "event_loop_stall_seconds_total",
+    help: "How long it stood still in them.",
+    registers: [registry],
+  });
+  return (stalledSeconds) => {
+    stalls.inc();
+    seconds.inc(stalledSeconds);
+  };
+}
+
+/** Looks at the clock twice a second; says in the log, and to `onStall`, when it was late. Returns how to stop it. */
+export function watchEventLoop(logger: Logger, onStall: (seconds: number) => void): () => void {
+  let dueAtMs = performance.now() + LOOK_EVERY_MS;
+  const timer = setInterval(() => {
+    const nowMs = performance.now();
+    const stalledMs = Math.round(nowMs - dueAtMs);
+    dueAtMs = nowMs + LOOK_EVERY_MS;
+    if (stalledMs < STALL_MS) return;
+    logger.warn({ stalledMs }, "the event loop was blocked: this process did nothing meanwhile");
+    onStall(stalledMs / 1000);
+  }, LOOK_EVERY_MS);
+  timer.unref();
+  return () => clearInterval(timer);
+}

@@ -1,0 +1,122 @@
+// What is measured of requests: durations, refusals, limits, open streams.
+import type { IncomingMessage, ServerResponse } from "node:http";
+import { Counter, Gauge, Histogram, type Registry } from "prom-client";
+import { ERROR_CODES, type ErrorCode } from "../../shared/src/errors.ts";
+
+/** Records requests. */
+export interface HttpMetrics {
+  /** Times a request until its answer is out; `facts` are asked then. */
+  watch(
+    request: IncomingMessage,
+    response: ServerResponse,
+    facts: (request: IncomingMessage) => RequestFacts,
+  ): void;
+  /** A caller was over the limit of this tier. */
+  limited(tier: string): void;
+}
+
+/** What is known of a request when it is over. */
+export interface RequestFacts {
+  /** One of a fixed set of words. */
+  readonly route: string;
+  /** Why it was refused, a stream before or after it had begun; of a batch's calls the one that weighs most. */
+  readonly refusal: ErrorCode | null;
+}
+
+/** Any other word of a caller's would be a label of its own. */
+const METHODS = new Set(["GET", "POST", "OPTIONS", "HEAD", "PATCH", "DELETE"]);
+
+/** Registers the metrics of requests. `tiers` are known from the start, so that a first hit is seen as an increase. */
+export function measureHttp(registry: Registry): HttpMetrics {
+  const refusals = new Counter({
+    name: "refusals_total",
+    help: "Requests and streams refused, by error code; a batch counts once.",
+    labelNames: ["code"] as const,
+    registers: [registry],
+  });
+  for (const code of Object.keys(ERROR_CODES)) refusals.inc({ code }, 0);
+  const limits = new Counter({
+    name: "rate_limit_hits_total",
+    help: "Calls refused because their caller was over a limit, by tier of the limit.",
+    labelNames: ["tier"] as const,
+    registers: [registry],
+  });
+  limits.inc({ tier: "anonymous" }, 0);
+  return {
+    watch: watchRequests(registry, (code) => refusals.inc({ code })),
+    limited: (tier) => limits.inc({ tier }),
+  };
+}
+
+function watchRequests(
+  registry: Registry,
+  refused: (code: ErrorCode) => void,
+): HttpMetrics["watch"] {
+  const durations = new Histogram({
+    name: "http_request_duration_seconds",
+    help: "Duration of HTTP requests by route and status class; streams only where they were refused.",
+    labelNames: ["route", "method", "status"] as const,
+    buckets: [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10],
+    registers: [registry],
+  });
+  const streams = measureStreams(registry);
+  // Node.js writes the head once; a stream is one by what it says there.
+  return (request, response, facts) => {
+    const startedAtMs = performance.now();
+    streams.watch(response);
+    response.once("close", () => {
+      const { route, refusal } = facts(request);
+      if (refusal !== null) refused(refusal);
+      // Streams live for minutes and would drown the durations of calls.
+      if (streams.ended(response)) return;
+      const method = METHODS.has(request.method ?? "") ? (request.method ?? "") : "other";
+      const status = `${Math.floor(response.statusCode / 100)}xx`;
+      durations.observe({ route, method, status }, (performance.now() - startedAtMs) / 1000);
+    });
+  };
+}
+
+/** Open streams are those whose head said so and whose connection is there. */
+function measureStreams(registry: Registry) {
+  const open = new Set<ServerResponse>();
+  const waiting = new Set<ServerResponse>();
+  const opened = new Counter({
+    name: "http_streams_opened_total",
+    help: "Streams of server-sent events that began.",
+    registers: [registry],
+  });
+  function settle(): void {
+    for (const response of waiting) {
+      if (!response.headersSent) continue;
+      waiting.delete(response);
+      if (isStream(response)) {
+        open.add(response);
+        opened.inc();
+      }
+    }
+  }
+  new Gauge({
+    name: "http_streams_open",
+    help: "Streams of server-sent events that are open now.",
+    registers: [registry],
+    collect() {
+      settle();
+      this.set(open.size);
+    },
+  });
+  return {
+    /** Costs a Set entry: which answers are streams is asked at the scrape and at their end. */
+    watch: (response: ServerResponse) => void waiting.add(response),
+    /** Whether it was one; it is none any more. */
+    ended(response: ServerResponse): boolean {
+      if (waiting.delete(response) && isStream(response)) opened.inc();
+      open.delete(response);
+      return isStream(response);
+    },
+  };
+}
+
+function isStream(response: ServerResponse): boolean {
+  if (response.statusCode >= 400) return false;
+  return String(response.getHeader("content-type") ?? "").startsWith("text/event-stream");
+}

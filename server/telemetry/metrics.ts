@@ -1,0 +1,121 @@
+// /metrics: what Prometheus may know of this process, and who may ask.
+import { createHash, timingSafeEqual } from "node:crypto";
+import { AggregatorRegistry, collectDefaultMetrics, Gauge, Registry } from "prom-client";
+import type { Config } from "../config/config.ts";
+import type { Readiness } from "../health/health.types.ts";
+import type { Backend } from "../infrastructure.ts";
+import { type CallMetrics, measureCalls } from "./call-metrics.ts";
+import { registerBackend, registerReadiness } from "./backend-metrics.ts";
+import { type BusinessMetrics, measureBusiness } from "./business-metrics.ts";
+import { countStalls } from "./event-loop.ts";
+import { type HttpMetrics, measureHttp } from "./http-metrics.ts";
+import { type JobMetrics, type LastRun, measureJobs } from "./job-metrics.ts";
+import { type LedgerMetrics, measureLedger } from "./ledger-metrics.ts";
+
+/** The metrics of one app. Recording costs a few additions: label values are resolved beforehand where it is hot. */
+export interface Metrics {
+  readonly registry: Registry;
+  readonly http: HttpMetrics;
+  readonly calls: CallMetrics;
+  readonly ledger: LedgerMetrics;
+  readonly business: BusinessMetrics;
+  readonly jobs: JobMetrics;
+  /** Counts one stop of the event loop. */
+  stalled(seconds: number): void;
+  /** Stops measuring the process. */
+  close(): void;
+  /** The Prometheus text, or why this caller may not see it. */
+  render(
+    authorization: string | undefined,
+  ): Promise<"off" | "refused" | { text: string; type: string }>;
+}
+
+/** What is asked at each scrape. Whatever asks a database remembers its answer for a while. */
+export interface MetricsDeps {
+  readonly config: Pick<Config, "environment" | "metricsToken">;
+  readonly version: string;
+  readonly backend: Pick<Backend, "stats" | "diskSpace">;
+  readonly readiness: () => Promise<Readiness>;
+  readonly backlog: () => Promise<{ pending: number; failed: number }>;
+  readonly ledgerPending: () => number;
+  /** The metrics of all workers of this port together; null = this process is alone. */
+  readonly ofAllWorkers: (() => Promise<string>) | null;
+  readonly lastRuns: () => Promise<readonly LastRun[]>;
+}
+
+/**
+ * Makes metrics with a registry of their own, so that two apps in one process do not meet. In production without
+ * METRICS_TOKEN they are off; in development without one they are open.
+ */
+export function createMetrics(deps: MetricsDeps): Metrics {
+  const registry = new Registry();
+  collectDefaultMetrics({ register: registry });
+  registerBuild(registry, deps.version);
+  registerBackend(registry, deps.backend.stats);
+  registerReadiness(registry, { readiness: deps.readiness, diskSpace: deps.backend.diskSpace });
+  registerBacklog(registry, deps.backlog);
+  const access = accessCheck(deps.config);
+  const { ofAllWorkers } = deps;
+  if (ofAllWorkers !== null) answerParent(registry);
+  return {
+    registry,
+    http: measureHttp(registry),
+    calls: measureCalls(registry),
+    ledger: measureLedger(registry, deps.ledgerPending),
+    business: measureBusiness(registry),
+    jobs: measureJobs(registry, deps.lastRuns),
+    stalled: countStalls(registry),
+    close: () => registry.clear(),
+    async render(authorization) {
+      const refusal = access(authorization);
+      if (refusal !== null) return refusal;
+      const text = await (ofAllWorkers ?? registry.metrics.bind(registry))();
+      return { text, type: registry.contentType };
+    },
+  };
+}
+
+function registerBuild(registry: Registry, version: string): void {
+  new Gauge({
+    name: "build_info",
+    aggregator: "first",
+    help: "Always 1; the labels say which build runs on which Node.js.",
+    labelNames: ["version", "node"] as const,
+    registers: [registry],
+  }).set({ version, node: process.version }, 1);
+}
+
+function registerBacklog(registry: Registry, backlog: MetricsDeps["backlog"]): void {
+  new Gauge({
+    name: "stripe_events_backlog",
+    aggregator: "max",
+    help: "Stripe events not processed yet, by state.",
+    labelNames: ["status"] as const,
+    registers: [registry],
+    async collect() {
+      const counts = await backlog().catch(() => null);
+      if (!counts) return;
+      this.set({ status: "pending" }, counts.pending);
+      this.set({ status: "failed" }, counts.failed);
+    },
+  });
+}
+
+/** From now on this worker sends its metrics when its parent asks for them. */
+function answerParent(registry: Registry): void {
+  AggregatorRegistry.setRegistries([registry]);
+  new AggregatorRegistry();
+}
+
+/** Null when the caller may see the metrics. */
+function accessCheck({ metricsToken, environment }: MetricsDeps["config"]) {
+  const expected = metricsToken === null ? null : digest(`Bearer ${metricsToken}`);
+  return (authorization: string | undefined): "off" | "refused" | null => {
+    if (expected === null) return environment === "production" ? "off" : null;
+    return timingSafeEqual(digest(authorization ?? ""), expected) ? null : "refused";
+  };
+}
+
+function digest(text: string): Buffer {
+  return createHash("sha256").update(text).digest();
+}

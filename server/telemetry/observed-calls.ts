@@ -1,0 +1,69 @@
+// Watches the calls of a port from outside: neither the port nor who calls it notices.
+import type { ModelPort } from "../ai/ports.ts";
+import { SignInFailure } from "../auth/sign-in/sign-in-error.ts";
+import { isAppError } from "../lib/errors.ts";
+import { refusalOf } from "../payment/stripe/errors.ts";
+
+/** Hears of one call when it ends; `error` is what it failed with. */
+export type CallObserver = (call: {
+  readonly name: string;
+  readonly error: unknown;
+  readonly seconds: number;
+}) => void;
+
+/** `port` with every method that answers with a promise watched. Methods that answer at once pass through. */
+export function observeCalls<Port extends object>(port: Port, observe: CallObserver): Port {
+  const watched: Record<string, unknown> = {};
+  for (const [name, method] of Object.entries(port) as [string, unknown][])
+    watched[name] =
+      typeof method === "function" ? watch(name, method as AnyFunction, observe) : method;
+  return watched as Port;
+}
+
+type AnyFunction = (...args: unknown[]) => unknown;
+
+function watch(name: string, method: AnyFunction, observe: CallObserver): AnyFunction {
+  return (...args) => {
+    const startedAtMs = performance.now();
+    const end = (error: unknown) =>
+      observe({ name, error, seconds: (performance.now() - startedAtMs) / 1000 });
+    const answer = method(...args);
+    if (answer instanceof Promise) answer.then(() => end(null), end);
+    return answer;
+  };
+}
+
+/** The model, watched: a call ends with its last piece, or with what it broke off for. */
+export function observeModel(model: ModelPort, observe: CallObserver): ModelPort {
+  return {
+    async *stream(request) {
+      const startedAtMs = performance.now();
+      let end: unknown = STOPPED;
+      try {
+        yield* model.stream(request);
+        end = null;
+      } catch (error) {
+        if (!request.signal.aborted) end = error;
+        throw error;
+      } finally {
+        observe({ name: "stream", error: end, seconds: (performance.now() - startedAtMs) / 1000 });
+      }
+    },
+  };
+}
+
+/** Its reader wanted no more: nobody's failure. */
+const STOPPED = Symbol("stopped");
+
+/** One word for how a call ended: a label of few values, whatever the error says. */
+export function outcomeOf(error: unknown): string {
+  if (error === null) return "ok";
+  if (error === STOPPED) return "stopped";
+  const refusal = refusalOf(error)?.refusal;
+  if (refusal !== undefined) return refusal;
+  if (error instanceof SignInFailure) return error.code;
+  // The model adapter's own words: `silent`, `unreachable`, `status 429`.
+  if (isAppError(error, "AI_PROVIDER_ERROR") && typeof error.cause === "string")
+    return error.cause.replaceAll(" ", "_");
+  return "failed";
+}

@@ -1,0 +1,17 @@
+// Questions that come often and whose answers may be a little old: scrapes and probes must not become load.
+
+/** `ask`, at most once per `ttlMs` and never twice at once. A failed answer is not remembered. */
+export function remembered<T>(ttlMs: number, ask: () => Promise<T>): () => Promise<T> {
+  let askedAtMs = Number.NEGATIVE_INFINITY;
+  let answer: Promise<T> | null = null;
+  return () => {
+    if (answer !== null && performance.now() - askedAtMs < ttlMs) return answer;
+    askedAtMs = performance.now();
+    const asked = ask();
+    answer = asked;
+    asked.catch(() => {
+      if (answer === asked) answer = null;
+    });
+    return asked;
+  };
+}

@@ -1,0 +1,106 @@
+// What app.ts puts between the parts so that they are seen: the parts notice nothing of it.
+import type { ModelPort } from "../ai/ports.ts";
+import type { AuthService } from "../auth/auth.service.ts";
+import type { IdentityProvider } from "../auth/ports.ts";
+import type { Config } from "../config/config.ts";
+import type { Readiness } from "../health/health.types.ts";
+import type { Backend } from "../infrastructure.ts";
+import type { JobRunner } from "../jobs/runner.ts";
+import type { LedgerDeps } from "../ledger/ledger.ts";
+import type { Logger } from "../lib/logger.ts";
+import type { PaymentService } from "../payment/payment.service.ts";
+import type { StripePort } from "../payment/stripe/port.ts";
+import type { PaymentStoreDeps } from "../payment/payment.store.ts";
+import { createAfterCommit } from "./after-commit.ts";
+import type { Vendor } from "./call-metrics.ts";
+import { watchEventLoop } from "./event-loop.ts";
+import { createMetrics, type Metrics, type MetricsDeps } from "./metrics.ts";
+import { type CallObserver, observeCalls, observeModel, outcomeOf } from "./observed-calls.ts";
+import { remembered } from "./remembered.ts";
+import { readVersion } from "./version.ts";
+
+/** The metrics, and the parts as they are seen through them. */
+export interface Telemetry {
+  readonly metrics: Metrics;
+  /** The back end, whose transactions count what they did once they are durable. */
+  readonly backend: Backend;
+  readonly onBatch: NonNullable<LedgerDeps["onBatch"]>;
+  readonly onApplied: NonNullable<LedgerDeps["onApplied"]>;
+  readonly onMoney: NonNullable<PaymentStoreDeps["onMoney"]>;
+  stripe(port: StripePort): StripePort;
+  google(port: IdentityProvider): IdentityProvider;
+  model(port: ModelPort): ModelPort;
+  auth(service: AuthService): AuthService;
+  close(): void;
+}
+
+/** What exists only later and is asked at each scrape. */
+export interface TelemetrySources {
+  readonly payment: () => Pick<PaymentService, "eventBacklog">;
+  readonly ledger: () => { readonly pending: number };
+  readonly jobs: () => Pick<JobRunner, "lastSuccesses">;
+  readonly readiness: () => Promise<Readiness>;
+  readonly ofAllWorkers: MetricsDeps["ofAllWorkers"];
+}
+
+/** A scrape every few seconds must not become load for the database. */
+const REMEMBER_MS = 10_000;
+
+/** Makes it. `sources` are asked at the first scrape, not before. */
+export function createTelemetry(
+  { config, backend, logger }: { config: Config; backend: Backend; logger: Logger },
+  sources: TelemetrySources,
+): Telemetry {
+  const metrics = createMetrics({
+    config,
+    version: readVersion(),
+    backend,
+    readiness: () => sources.readiness(),
+    ofAllWorkers: sources.ofAllWorkers,
+    backlog: remembered(REMEMBER_MS, () => sources.payment().eventBacklog()),
+    ledgerPending: () => sources.ledger().pending,
+    lastRuns: remembered(REMEMBER_MS, () => sources.jobs().lastSuccesses()),
+  });
+  const { calls, ledger, business } = metrics;
+  const afterCommit = createAfterCommit(backend.database);
+  const onStatementEnd = (error?: unknown) => {
+    if (error !== undefined) calls.databaseFailed(error);
+  };
+  const stopObserving = backend.onStatement(() => onStatementEnd);
+  const stopWatching = watchEventLoop(logger, metrics.stalled);
+  const observe =
+    (vendor: Vendor): CallObserver =>
+    ({ name, error, seconds }) =>
+      calls.called(vendor, name, outcomeOf(error), seconds);
+  return {
+    metrics,
+    backend: { ...backend, database: afterCommit.database },
+    onBatch: ledger.batch,
+    onApplied(operation, result, tx) {
+      if (tx === undefined) ledger.moved(operation, result);
+      else afterCommit.on(tx, () => ledger.moved(operation, result));
+    },
+    onMoney: (tx, { minorUnits, currency }) =>
+      afterCommit.on(tx, () => business.money(minorUnits, currency)),
+    stripe: (port) => observeCalls(port, observe("stripe")),
+    google: (port) => observeCalls(port, observe("google")),
+    model: (port) => observeModel(port, observe("model")),
+    auth: (service) => countSignIns(service, metrics),
+    close() {
+      stopWatching();
+      stopObserving();
+      metrics.close();
+    },
+  };
+}
+
+function countSignIns(service: AuthService, { business }: Metrics): AuthService {
+  return {
+    ...service,
+    async finishSignIn(request) {
+      const redirect = await service.finishSignIn(request);
+      business.signedIn(redirect.error ?? "ok");
+      return redirect;
+    },
+  };
+}

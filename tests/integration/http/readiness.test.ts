@@ -1,0 +1,219 @@
+import { spawnSync } from "node:child_process";
+import { mkdtemp, rm, statfs, writeFile } from "node:fs/promises";
+import { createServer } from "node:http";
+import type { AddressInfo } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { createConnection } from "mariadb";
+import { describe, expect, test } from "vitest";
+import type { Readiness } from "../../../server/health/health.types.ts";
+import { createReadiness } from "../../../server/health/readiness.ts";
+import { type Backend, openBackend } from "../../../server/infrastructure.ts";
+import { createLogger } from "../../../server/lib/logger.ts";
+import { availableServers, freshMysql } from "../../support/databases.ts";
+import { openTestApp } from "../../support/server.ts";
+
+const logger = createLogger({ level: "silent" });
+const LOOK_EVERY_MS = 100;
+
+interface Answer {
+  readonly status: number;
+  readonly body: Readiness;
+}
+
+async function ready(url: string): Promise<Answer> {
+  const answer = await fetch(`${url}/ready`);
+  return { status: answer.status, body: (await answer.json()) as Readiness };
+}
+
+function readinessOf(backend: Backend): () => Promise<Readiness> {
+  return createReadiness({
+    ...{ backend, logger, stripe: null, clocks: [] },
+    backlog: () => Promise.resolve({ pending: 0, failed: 0 }),
+    lastDoctor: () => Promise.resolve(null),
+    isShuttingDown: () => false,
+    workers: () => ({ wanted: 1, listening: 1, started: true }),
+  });
+}
+
+/** Servers that are well but for their clock: every answer's Date is `offMs` away from ours. */
+async function startServerWithClock(offMs: number) {
+  const server = createServer((_request, response) => {
+    response.sendDate = false;
+    response.setHeader("Date", new Date(Date.now() + offMs).toUTCString());
+    response.end();
+  });
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  const { port } = server.address() as AddressInfo;
+  return { url: `http://127.0.0.1:${port}`, close: () => server.close() };
+}
+
+describe("/ready", () => {
+  test("a whole server is ready, and what it needs of others is looked at", async () => {
+    const server = await openTestApp({ lookEveryMs: LOOK_EVERY_MS });
+    try {
+      await expect
+        .poll(async () => (await ready(server.url)).body.dependencies, { timeout: 10_000 })
+        .toEqual({
+          database: { status: "up" },
+          redis: { status: "up", detail: "in-process" },
+          disk: { status: "up" },
+          stripe: { status: "up" },
+          clock: { status: "up" },
+        });
+      expect(await ready(server.url)).toMatchObject({
+        status: 200,
+        body: { success: true, ready: true, state: "ready", actions: [] },
+      });
+    } finally {
+      await server.close();
+    }
+  });
+
+  test("a key that Stripe refuses: degraded, with what to do, and still 200", async () => {
+    const server = await openTestApp({
+      lookEveryMs: LOOK_EVERY_MS,
+      env: { STRIPE_SECRET_KEY: "sk_test_of_somebody_elses_account" },
+    });
+    try {
+      await expect
+        .poll(() => ready(server.url), { timeout: 10_000 })
+        .toMatchObject({
+          status: 200,
+          body: {
+            ready: true,
+            state: "degraded",
+            dependencies: { stripe: { status: "degraded" } },
+            actions: [expect.stringContaining("STRIPE_SECRET_KEY")],
+          },
+        });
+    } finally {
+      await server.close();
+    }
+  });
+
+  test.each([
+    ["ten minutes behind", 600_000, 503, "not ready"],
+    ["ten minutes ahead", -600_000, 503, "not ready"],
+    ["a minute ahead", -60_000, 200, "degraded"],
+  ] as const)("a clock %s", async (name, offMs, status, state) => {
+    const others = await startServerWithClock(offMs);
+    const server = await openTestApp({
+      lookEveryMs: LOOK_EVERY_MS,
+      env: {
+        STRIPE_API_BASE: others.url,
+        GOOGLE_ISSUER: others.url,
+        AI_BASE_URL: `${others.url}/v1`,
+      },
+    });
+    try {
+      await expect
+        .poll(() => ready(server.url), { timeout: 10_000 })
+        .toMatchObject({ status, body: { state } });
+      const { actions, dependencies } = (await ready(server.url)).body;
+      expect(dependencies.clock.detail).toContain(name.split(" ").at(-1));
+      expect(actions.join(" ")).toContain("Synchronise this machine's clock");
+    } finally {
+      await server.close();
+      others.close();
+    }
+  });
+
+  test("one clock of several that is wrong is theirs, not ours", async () => {
+    const others = await startServerWithClock(600_000);
+    const server = await openTestApp({
+      lookEveryMs: LOOK_EVERY_MS,
+      env: { AI_BASE_URL: `${others.url}/v1` },
+    });
+    try {
+      await expect
+        .poll(async () => (await ready(server.url)).body.dependencies.clock, { timeout: 10_000 })
+        .toEqual({ status: "up" });
+    } finally {
+      await server.close();
+      others.close();
+    }
+  });
+
+  test("a disk that fills: degraded, then not ready, then ready again", async ({ skip }) => {
+    const folder = await mkdtemp(join(tmpdir(), "skywork-disk-"));
+    const size = "size=32m";
+    const mounted = spawnSync("mount", ["-t", "tmpfs", "-o", size, "tmpfs", folder]).status === 0;
+    if (!mounted) await rm(folder, { recursive: true });
+    skip(!mounted, "a disk of one's own needs the right to mount one");
+    const url = `file:${folder}/skywork.db`;
+    const database = { kind: "sqlite", url } as const;
+    const backend = await openBackend({
+      config: { environment: "test", redis: null, database },
+      logger,
+    });
+    try {
+      const look = readinessOf(backend);
+      const { bavail, bsize } = await statfs(folder);
+      const state = async () => (await look()).state;
+      const fill = (leaveBytes: number) =>
+        writeFile(join(folder, "other"), Buffer.alloc(bavail * bsize - leaveBytes));
+      expect(await state()).toBe("ready");
+      await fill(8_000_000);
+      await expect.poll(state, { timeout: 15_000, interval: 500 }).toBe("degraded");
+      expect((await look()).actions).toEqual([expect.stringContaining("Free space")]);
+      await fill(1_000_000);
+      await expect.poll(state, { timeout: 15_000, interval: 500 }).toBe("not ready");
+      await rm(join(folder, "other"));
+      await expect.poll(state, { timeout: 15_000, interval: 500 }).toBe("ready");
+    } finally {
+      await backend.close();
+      // Lazily: whatever still closes a file there must not keep the mount.
+      spawnSync("umount", ["-l", folder]);
+      await rm(folder, { recursive: true, force: true });
+    }
+  });
+});
+
+const { databases } = await availableServers();
+
+describe.each(databases)("/ready on $name", ({ url }) => {
+  test("a database that can be read and not written: not ready, with what to look for", async () => {
+    const fresh = await freshMysql(url);
+    const { hostname: host, port, username, password } = new URL(url);
+    const root = await createConnection({
+      ...{ host, port: Number(port || 3306), user: username || "root", password },
+      allowPublicKeyRetrieval: true,
+    });
+    const target = new URL(fresh.url);
+    const name = target.pathname.slice(1);
+    const user = `ready_${name.slice(-12)}`;
+    await root.query(`CREATE USER '${user}'@'%' IDENTIFIED BY 'Only-for-this-test-1'`);
+    await root.query(`GRANT ALL ON \`${name}\`.* TO '${user}'@'%'`);
+    target.username = user;
+    target.password = "Only-for-this-test-1";
+    const database = { kind: "mysql", url: target.href } as const;
+    const backend = await openBackend({
+      config: { environment: "test", redis: null, database },
+      logger,
+    });
+    try {
+      const look = readinessOf(backend);
+      expect((await look()).state).toBe("ready");
+      await root.query(`REVOKE INSERT, UPDATE ON \`${name}\`.* FROM '${user}'@'%'`);
+      // What a session may do is settled when it begins.
+      const sessions = await root.query<{ id: number }[]>(
+        "SELECT id FROM information_schema.processlist WHERE user = ?",
+        [user],
+      );
+      for (const { id } of sessions) await root.query(`KILL ${Number(id)}`);
+      await expect.poll(look, { timeout: 20_000, interval: 500 }).toMatchObject({
+        state: "not ready",
+        dependencies: {
+          database: { status: "down", detail: "The database answers, and cannot be written." },
+        },
+        actions: [expect.stringContaining("lost its rights")],
+      });
+    } finally {
+      await backend.close();
+      await root.query(`DROP USER '${user}'@'%'`);
+      await root.end();
+      await fresh.drop();
+    }
+  });
+});

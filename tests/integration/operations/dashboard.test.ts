@@ -1,0 +1,141 @@
+import { spawnSync } from "node:child_process";
+import { readFileSync } from "node:fs";
+import { fileURLToPath } from "node:url";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { availableBackends } from "../../support/databases.ts";
+import { type Prometheus, prometheusInstalled, startPrometheus } from "../../support/prometheus.ts";
+import { openTestApp, type TestServer } from "../../support/server.ts";
+
+const page = (name: string) =>
+  fileURLToPath(new URL(`../../../docs/operations/${name}`, import.meta.url));
+const read = (name: string) => readFileSync(page(name), "utf8");
+
+interface Panel {
+  readonly title: string;
+  readonly targets?: readonly { readonly expr: string }[];
+}
+
+/** Every query of the dashboard; Grafana puts its own interval in. */
+function panelQueries(): [string, string][] {
+  const { panels } = JSON.parse(read("dashboard.json")) as { panels: Panel[] };
+  return panels.flatMap(({ title, targets = [] }) =>
+    targets.map(({ expr }): [string, string] => [
+      title,
+      expr.replaceAll("$__rate_interval", "10s"),
+    ]),
+  );
+}
+
+/** Every alert's condition, its comparisons answering 0 or 1: an alert that does not fire has no series of its own. */
+function alertQueries(): [string, string][] {
+  const rules = /- alert: (\w+)\n\s+expr: (?:\|\n)?([\s\S]*?)\n\s+(?:for|labels):/g;
+  return [...read("alerts.yml").matchAll(rules)].map(([, name = "", expr = ""]) => [
+    name,
+    expr.replaceAll(/ (==|>|<) /g, " $1 bool "),
+  ]);
+}
+
+/** The queries of the objectives. */
+function objectiveQueries(): [string, string][] {
+  const blocks = [...read("slo.md").matchAll(/```promql\n([\s\S]*?)```/g)];
+  return blocks.map(([, query = ""], index) => [`objective ${index + 1}`, query]);
+}
+
+if (!prometheusInstalled)
+  console.log("dashboard and alerts are not checked: there is no Prometheus here");
+
+describe.runIf(prometheusInstalled)("docs/operations", () => {
+  it("promtool finds nothing wrong with the alert rules", () => {
+    const { status, stdout, stderr } = spawnSync("promtool", [
+      "check",
+      "rules",
+      page("alerts.yml"),
+    ]);
+    expect(`${stdout.toString()}${stderr.toString()}`).toContain("SUCCESS");
+    expect(status).toBe(0);
+    expect(alertQueries().length).toBe(read("alerts.yml").match(/- alert:/g)?.length);
+  });
+
+  describe("on a server under load", () => {
+    let server: TestServer;
+    let prometheus: Prometheus;
+    let isLoading = true;
+    let load: Promise<unknown> = Promise.resolve();
+    // The fullest back end there is: with a pool and Redis where they run.
+    let hasPool = false;
+    let hasRedis = false;
+
+    beforeAll(async () => {
+      const backends = await availableBackends();
+      const available =
+        backends.find(({ dialect, redis }) => dialect === "mysql" && redis) ?? backends[0];
+      if (available === undefined) throw new Error("There is always SQLite.");
+      hasPool = available.dialect === "mysql";
+      hasRedis = available.redis;
+      server = await openTestApp({ available });
+      prometheus = await startPrometheus(
+        new URL(server.url).host.replace("localhost", "127.0.0.1"),
+      );
+      load = keepBusy(server, () => isLoading);
+    });
+    afterAll(async () => {
+      isLoading = false;
+      await load;
+      await prometheus.close();
+      await server.close();
+    });
+
+    const isThere = (query: string) =>
+      (hasRedis || !query.includes("redis_")) && (hasPool || !query.includes("database_pool"));
+
+    it("every panel, alert and objective has data", { timeout: 240_000 }, async () => {
+      const open = new Map(
+        [...panelQueries(), ...alertQueries(), ...objectiveQueries()]
+          .filter(([, query]) => isThere(query))
+          .map(([name, query]) => [query, name]),
+      );
+      expect(open.size).toBeGreaterThan(60);
+      await expect
+        .poll(
+          async () => {
+            for (const query of open.keys()) {
+              const series = await prometheus.query(query);
+              if (series.some(({ value }) => Number.isFinite(Number(value)))) open.delete(query);
+            }
+            return [...open].map(([query, name]) => `${name}: ${query}`);
+          },
+          { timeout: 200_000, interval: 2_000 },
+        )
+        .toEqual([]);
+    });
+  });
+});
+
+/** A little of everything, again and again: sign-ins, spends, refusals, a checkout, a stream, jobs, probes. */
+async function keepBusy(server: TestServer, goOn: () => boolean): Promise<void> {
+  const ann = await server.signIn("ann@dashboard.example");
+  const { packages } = await ann.client.payment.packages.query();
+  const stream = await fetch(`${server.url}/api/trpc/credit.onChange`, {
+    headers: { accept: "text/event-stream", authorization: `Bearer ${ann.accessToken}` },
+  });
+  expect(await server.app.jobs.runNow("doctor")).toMatchObject({ ok: true });
+  await ann.client.payment.checkout.mutate({ packageId: packages[0]?.id ?? "" });
+  for (let turn = 0; goOn(); turn += 1) {
+    const work: Promise<unknown>[] = [
+      ann.client.credit.balance.query(),
+      server.client().credit.balance.query(),
+      fetch(`${server.url}/ready`).then((answer) => answer.text()),
+      server.signIn(`person-${turn}@dashboard.example`),
+      server.app.jobs.runNow("sessions-prune"),
+      ann.client.payment.checkout.mutate({ packageId: packages[turn % 2]?.id ?? "" }),
+    ];
+    // Some are refused, as they should be.
+    await Promise.allSettled(work);
+    // Alone: calls that share a batch share its route.
+    await ann.client.credit.spend
+      .mutate({ feature: "chat-flash", idempotencyKey: `turn-${turn}` })
+      .catch(() => undefined);
+    await new Promise((resolve) => setTimeout(resolve, 300));
+  }
+  await stream.body?.cancel();
+}
