@@ -177,6 +177,11 @@ describe.each(await availableBackends())("credits on $name", (available) => {
     const usage = await caller.history({ type: "USAGE", offset: 20, limit: 5 });
     expect([usage.total, usage.logs.length]).toEqual([23, 3]);
     expect((await caller.history({ offset: 1_000_000_000 })).logs).toEqual([]);
+    // Skipping to a type's rows walks the index, so it has a bound.
+    expect((await caller.history({ type: "USAGE", offset: 100_000 })).logs).toEqual([]);
+    expect(await refusal(caller.history({ type: "USAGE", offset: 100_001 }))).toMatchObject({
+      code: "VALIDATION_FAILED",
+    });
     for (const forged of ["x", "c2VxOjA", Buffer.from("seq:99999999999").toString("base64url")])
       expect(await refusal(caller.history({ cursor: forged }))).toMatchObject({
         code: "VALIDATION_FAILED",
