@@ -9,6 +9,9 @@ import { createRestarts, type Restarts } from "./restarts.ts";
 /** Later than a worker's own limit (main.ts): whoever is left then does not hear. */
 const STOP_LIMIT_MS = 9_800;
 
+/** How long this process looks for connections that no worker has seen yet. */
+const HAND_ON_MS = 150;
+
 /** What the parent needs. */
 export interface ParentDeps {
   readonly workers: number;
@@ -135,9 +138,16 @@ function leave(place: Place): void {
 /** Lets those go on who wait where everybody who stops has arrived. */
 function openMeetings({ places, arrived }: State): void {
   const leaving = places.flatMap((place) => (place.leaving && place.worker ? [place.worker] : []));
-  for (const at of ["quiet", "closed"] as const)
-    if (leaving.every((worker) => arrived[at].has(worker)))
+  for (const at of ["quiet", "closed"] as const) {
+    if (!leaving.every((worker) => arrived[at].has(worker))) continue;
+    const open = () => {
       for (const worker of leaving) tell(worker, { type: "skywork:met", at });
+    };
+    // Connections pass through this process: it has to have had the time to hand on those that wait here, before a
+    // worker hears that there are none. Both travel on one channel, in order.
+    if (at === "quiet") setTimeout(open, HAND_ON_MS);
+    else open();
+  }
 }
 
 function onExit(state: State, place: Place, worker: Worker, reason: number | string): void {

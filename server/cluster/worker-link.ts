@@ -5,7 +5,7 @@ import { AppError } from "../lib/errors.ts";
 import type { MeetingPoint, ParentMessage, WorkerMessage, WorkersState } from "./messages.ts";
 
 /** Nobody waits longer for the others: a stop is bounded. */
-const MEETING_LIMIT_MS = 1_500;
+const MEETING_LIMIT_MS = 3_000;
 /** prom-client gives its workers five seconds. */
 const METRICS_LIMIT_MS = 6_000;
 

@@ -260,7 +260,7 @@ async function metricsOf(url: string): Promise<string> {
 }
 
 const isCountOf = (line: string, route: string) =>
-  line.startsWith("http_request_duration_seconds_count{") && line.includes(`"${route}"`);
+  line.startsWith("http_request_duration_seconds_count{") && line.includes(route);
 
 async function workersOf({ url }: ServerProcess): Promise<unknown> {
   const answer = (await (await fetch(`${url}/ready`)).json()) as { workers: unknown };
