@@ -15,7 +15,7 @@ export interface JobMetrics {
   ran(run: JobRun): void;
 }
 
-/** Registers them; `lastRuns` is asked at each scrape. */
+/** Registers them; the label is not `job`, which Prometheus sets itself. `lastRuns` is asked at each scrape. */
 export function measureJobs(
   registry: Registry,
   lastRuns: () => Promise<readonly LastRun[]>,
@@ -24,23 +24,23 @@ export function measureJobs(
     name: "job_last_success_age_seconds",
     aggregator: "max",
     help: "Seconds since the start of the last run that went well, on whichever instance, by job.",
-    labelNames: ["job"] as const,
+    labelNames: ["job_name"] as const,
     registers: [registry],
     async collect() {
       for (const { job, ageSeconds } of await lastRuns().catch(() => []))
-        if (ageSeconds !== null) this.set({ job }, ageSeconds);
+        if (ageSeconds !== null) this.set({ job_name: job }, ageSeconds);
     },
   });
   const runs = new Counter({
     name: "job_runs_total",
     help: "Runs of jobs on this instance, by job and outcome.",
-    labelNames: ["job", "outcome"] as const,
+    labelNames: ["job_name", "outcome"] as const,
     registers: [registry],
   });
   const durations = new Histogram({
     name: "job_duration_seconds",
     help: "Duration of the runs of jobs on this instance, by job.",
-    labelNames: ["job"] as const,
+    labelNames: ["job_name"] as const,
     buckets: [0.01, 0.1, 0.5, 1, 5, 15, 60, 300, 900],
     registers: [registry],
   });
@@ -48,30 +48,30 @@ export function measureJobs(
     name: "job_start_lag_seconds",
     aggregator: "max",
     help: "How much later than due the last run on this instance began, by job.",
-    labelNames: ["job"] as const,
+    labelNames: ["job_name"] as const,
     registers: [registry],
   });
   const rowCounts = new Counter({
     name: "job_rows_total",
     help: "Rows that jobs dealt with on this instance, by job.",
-    labelNames: ["job"] as const,
+    labelNames: ["job_name"] as const,
     registers: [registry],
   });
   const unfinished = new Gauge({
     name: "job_left_work",
     aggregator: "max",
     help: "1 where the last run on this instance ended with work left, else 0, by job.",
-    labelNames: ["job"] as const,
+    labelNames: ["job_name"] as const,
     registers: [registry],
   });
   return {
-    ran({ job, ok, durationMs, lagMs, rows, isDone }) {
-      runs.inc({ job, outcome: ok ? "failed" : "ok" }, 0);
-      runs.inc({ job, outcome: ok ? "ok" : "failed" });
-      durations.observe({ job }, durationMs / 1000);
-      lags.set({ job }, lagMs / 1000);
-      rowCounts.inc({ job }, rows ?? 0);
-      unfinished.set({ job }, isDone ? 0 : 1);
+    ran({ job: job_name, ok, durationMs, lagMs, rows, isDone }) {
+      runs.inc({ job_name, outcome: ok ? "failed" : "ok" }, 0);
+      runs.inc({ job_name, outcome: ok ? "ok" : "failed" });
+      durations.observe({ job_name }, durationMs / 1000);
+      lags.set({ job_name }, lagMs / 1000);
+      rowCounts.inc({ job_name }, rows ?? 0);
+      unfinished.set({ job_name }, isDone ? 0 : 1);
     },
   };
 }

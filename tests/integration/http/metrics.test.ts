@@ -97,7 +97,7 @@ for (const available of await availableBackends()) {
       const samples = await scrape(server.url);
       const names = [...samples.keys()].join("\n");
       expect(samples.get('database_errors_total{kind="other"}')).toBeGreaterThan(0);
-      expect(samples.get('job_runs_total{job="sessions-prune",outcome="ok"}')).toBe(1);
+      expect(samples.get('job_runs_total{job_name="sessions-prune",outcome="ok"}')).toBe(1);
       expect(names).toContain("build_info{version=");
       if (available.dialect === "mysql")
         expect(names).toContain('database_pool_connections{pool="ledger",state="limit"}');
@@ -106,7 +106,9 @@ for (const available of await availableBackends()) {
       await expect
         .poll(
           async () =>
-            (await scrape(server.url)).has('job_last_success_age_seconds{job="sessions-prune"}'),
+            (await scrape(server.url)).has(
+              'job_last_success_age_seconds{job_name="sessions-prune"}',
+            ),
           { timeout: 20_000, interval: 1_000 },
         )
         .toBe(true);
