@@ -15,24 +15,27 @@ export interface Built {
   drop(): void;
 }
 
-/** Compiles the server and the benchmark's own processes. tsx would wrap every closure and measure that, too. */
-export function buildServer(): Built {
+/**
+ * Compiles the server and the benchmark's own processes of the sources under `root`; defaults to these. tsx would wrap
+ * every closure and measure that, too.
+ */
+export function buildServer(root: string = ROOT): Built {
   const folder = mkdtempSync(join(tmpdir(), "skywork-bench-"));
   const drop = () => rmSync(folder, { recursive: true, force: true });
   try {
     symlinkSync(join(ROOT, "node_modules"), join(folder, "node_modules"));
     writeFileSync(join(folder, "package.json"), '{ "type": "module" }');
     const config = {
-      extends: join(ROOT, "tsconfig.build.json"),
-      compilerOptions: { rootDir: ROOT, outDir: folder, sourceMap: false },
+      extends: join(root, "tsconfig.build.json"),
+      compilerOptions: { rootDir: root, outDir: folder, sourceMap: false },
       include: ["server/main.ts", "server/**/*.d.ts", "tests/bench/*.process.ts"].map((path) =>
-        join(ROOT, path),
+        join(root, path),
       ),
     };
     writeFileSync(join(folder, "tsconfig.json"), JSON.stringify(config));
     execFileSync(process.execPath, [TSC, "-p", folder], { stdio: "inherit" });
     for (const path of ["prisma/migrations", "prisma/sqlite/migrations"])
-      cpSync(join(ROOT, path), join(folder, path), { recursive: true });
+      cpSync(join(root, path), join(folder, path), { recursive: true });
   } catch (error) {
     drop();
     throw error;

@@ -51,7 +51,7 @@ export async function openFailoverWorld(databaseUrl: string): Promise<FailoverWo
       await server.exited;
     });
     await server.ready();
-    const load = startFailoverLoad(server.url, await people(server.url));
+    const load = startFailoverLoad(server.url, await signInWithCredits(server.url));
     closing.push(() => load.stop());
     const { pid } = server.child;
     return {
@@ -99,7 +99,8 @@ export function atCommit(
   });
 }
 
-async function people(url: string): Promise<SignedIn[]> {
+/** Signs people in at the server of `url`, whose ADMIN_EMAILS has to name `admin@example.com`, and gives them credits. */
+export async function signInWithCredits(url: string): Promise<SignedIn[]> {
   // A name the sandbox's redirect address fits.
   const local = url.replace("127.0.0.1", "localhost");
   const admin = await signIn(local, ADMIN);

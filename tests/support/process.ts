@@ -57,16 +57,17 @@ export function spawnServer(
     child,
     output: () => output,
     exited,
-    async ready(timeoutMs = 30_000) {
+    async ready(timeoutMs = 120_000) {
       const deadlineMs = Date.now() + timeoutMs;
+      let last = "never asked";
       while (Date.now() < deadlineMs) {
         if (ended) throw new Error(`The server ended:\n${output}`);
         const answer = await fetch(`${url}/ready`).catch(() => null);
-        await answer?.body?.cancel();
+        last = answer === null ? "no answer" : `${answer.status} ${await answer.text()}`;
         if (answer?.status === 200) return;
         await new Promise((resolve) => setTimeout(resolve, 50));
       }
-      throw new Error(`The server is not ready:\n${output}`);
+      throw new Error(`The server is not ready: ${last}\n${output}`);
     },
   };
 }

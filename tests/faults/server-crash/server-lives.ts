@@ -17,6 +17,8 @@ export interface Start {
 /** A server that is killed and started again, again and again. */
 export interface ServerLives {
   readonly url: string;
+  /** Of the process that lives now. */
+  readonly pid: number | undefined;
   /** Each start of the process until the first 200 of /ready. */
   readonly starts: readonly Start[];
   readonly kills: number;
@@ -89,6 +91,9 @@ export function createServerLives(main: string, env: Record<string, string>): Se
   return {
     url: `http://127.0.0.1:${env["PORT"] ?? ""}`,
     starts,
+    get pid() {
+      return life?.child.pid;
+    },
     get kills() {
       return kills;
     },

@@ -1,0 +1,151 @@
+// A rolling deploy from the previous release to this one and back, through the migrations between them, under load.
+import { execFileSync } from "node:child_process";
+import { mkdtempSync, rmSync, symlinkSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, beforeAll, expect, test } from "vitest";
+import { openDatabase } from "../../server/database/open.ts";
+import { runDoctor } from "../../server/ledger/audit/audit.ts";
+import { createLogger } from "../../server/lib/logger.ts";
+import { type Sandbox, startSandbox } from "../../server/sandbox/src/sandbox.ts";
+import { type Built, buildServer, ROOT } from "../bench/built.ts";
+import { type Balancer, startBalancer } from "../support/balancer.ts";
+import { availableServers, type FreshDatabase, freshMysql } from "../support/databases.ts";
+import { auditFailover } from "../support/failover-audit.ts";
+import { startFailoverLoad } from "../support/failover-load.ts";
+import { signInWithCredits } from "../support/failover-world.ts";
+import { freePort } from "../support/process.ts";
+import { type RedisServer, startRedisServer } from "../support/redis-server.ts";
+import { SERVICE_KEY } from "../support/server.ts";
+import { createServerLives, type ServerLives } from "./server-crash/server-lives.ts";
+
+/** The last commit of the release before this one. */
+const PREVIOUS_RELEASE = "668311a66e4f744e5e28aea0f631f2209b6feb54";
+/** So many calls are answered between two steps. */
+const CALLS = 150;
+const CALLS_WITHIN_MS = 120_000;
+const SHUTDOWN_DELAY_MS = 500;
+
+const { databases } = await availableServers();
+const [engine] = databases;
+
+interface Release {
+  readonly name: string;
+  readonly built: Built;
+}
+
+let previous: Release;
+let current: Release;
+let database: FreshDatabase;
+let redis: RedisServer;
+let sandbox: Sandbox;
+let balancer: Balancer;
+const sources = mkdtempSync(join(tmpdir(), "skywork-previous-"));
+const servers: ServerLives[] = [];
+
+beforeAll(async () => {
+  if (engine === undefined) throw new Error("This suite needs a MySQL or MariaDB server.");
+  current = { name: "this release", built: buildServer() };
+  previous = { name: "the previous release", built: buildServer(checkOutPrevious()) };
+  database = await freshMysql(engine.url);
+  redis = await startRedisServer();
+  balancer = await startBalancer();
+  sandbox = await startSandbox({
+    redirectUris: [`http://localhost:${balancer.port}/api/auth/google/callback`],
+  });
+});
+afterAll(async () => {
+  for (const server of servers) await server.close();
+  await balancer.close();
+  await sandbox.close();
+  await redis.kill();
+  await database.drop();
+  for (const { built } of [previous, current]) built.drop();
+  rmSync(sources, { recursive: true, force: true });
+});
+
+test("rolls forward and back under load: nothing refused, lost or doubled", {
+  timeout: 900_000,
+}, async () => {
+  let running = [await startInstance(previous), await startInstance(previous)];
+  const url = `http://localhost:${balancer.port}`;
+  const load = startFailoverLoad(url, await signInWithCredits(url));
+  try {
+    await load.flows(CALLS, CALLS_WITHIN_MS);
+    for (const release of [current, previous, current]) {
+      const old = running;
+      running = [];
+      for (const leaving of old) {
+        running.push(await startInstance(release));
+        // Both releases serve now.
+        await load.flows(CALLS, CALLS_WITHIN_MS);
+        expect(await balancer.drain(leaving, SHUTDOWN_DELAY_MS / 2)).toBe(0);
+        await load.flows(CALLS, CALLS_WITHIN_MS);
+      }
+      expect(await violations(), `after rolling to ${release.name}`).toEqual([]);
+    }
+  } finally {
+    await load.stop();
+  }
+  const audit = await auditFailover(load, database.url);
+  console.log(
+    `rolling deploy: ${audit.acknowledged} spends, ${load.refusals} calls refused, ${servers.length} instances`,
+  );
+  expect(audit.broken).toEqual([]);
+  expect(load.refusals).toBe(0);
+  for (const server of running) expect(await server.stop()).toBe(0);
+  for (const server of servers) expect(server.errors()).toEqual({});
+});
+
+/** The sources of the previous release, with this one's packages and clients of its own schema. */
+function checkOutPrevious(): string {
+  try {
+    const archive = execFileSync("git", ["archive", PREVIOUS_RELEASE], {
+      cwd: ROOT,
+      maxBuffer: 512 * 1024 * 1024,
+    });
+    execFileSync("tar", ["-x", "-C", sources], { input: archive });
+  } catch (error) {
+    throw new Error("The previous release is not in this clone: git fetch --unshallow", {
+      cause: error,
+    });
+  }
+  symlinkSync(join(ROOT, "node_modules"), join(sources, "node_modules"));
+  execFileSync(process.execPath, ["prisma/generate.mjs"], { cwd: sources, stdio: "inherit" });
+  return sources;
+}
+
+/** Starts an instance and sends it traffic once it is ready. */
+async function startInstance({ built }: Release): Promise<ServerLives> {
+  const server = createServerLives(built.file("server/main"), {
+    NODE_ENV: "test",
+    PORT: String(await freePort()),
+    DATABASE_URL: database.url,
+    REDIS_URL: `redis://127.0.0.1:${redis.port}`,
+    JWT_SECRET: "access-secret-of-the-deploy-suite-0123456789",
+    JWT_EXPIRES_IN: "24h",
+    REFRESH_TOKEN_SECRET: "refresh-secret-of-the-deploy-suite-0123456789",
+    RATE_LIMIT_MAX_REQUESTS: "100000000",
+    SERVICE_API_KEYS: `worker:${SERVICE_KEY}`,
+    ADMIN_EMAILS: "admin@example.com",
+    SHUTDOWN_DELAY_MS: String(SHUTDOWN_DELAY_MS),
+    ...sandbox.env,
+    GOOGLE_CALLBACK_URL: `http://localhost:${balancer.port}/api/auth/google/callback`,
+  });
+  servers.push(server);
+  await server.start();
+  balancer.add(server);
+  return server;
+}
+
+async function violations() {
+  const { database: opened, close } = await openDatabase({
+    config: { environment: "test", database: { kind: "mysql", url: database.url } },
+    logger: createLogger({ level: "silent" }),
+  });
+  try {
+    return await runDoctor({ database: opened });
+  } finally {
+    await close();
+  }
+}

@@ -1,0 +1,205 @@
+// `npm run soak -- --minutes 30 --engine mysql`: two instances under load while their neighbours break at random. Ends with
+// the audit of every answer, the doctor, reconcile, and how memory grew in the instance that was never restarted.
+import { setTimeout as sleep } from "node:timers/promises";
+import { parseArgs } from "node:util";
+import { startSandbox } from "../../server/sandbox/src/sandbox.ts";
+import { buildServer } from "../bench/built.ts";
+import { createServerLives, type ServerLives } from "../faults/server-crash/server-lives.ts";
+import { type Balancer, startBalancer } from "../support/balancer.ts";
+import type { SqlEngine } from "../support/engines/programs.ts";
+import { startSqlServer } from "../support/engines/sql-server.ts";
+import { auditFailover } from "../support/failover-audit.ts";
+import { startFailoverLoad } from "../support/failover-load.ts";
+import { signInWithCredits } from "../support/failover-world.ts";
+import { freePort } from "../support/process.ts";
+import { startRedisServer } from "../support/redis-server.ts";
+import { SERVICE_KEY } from "../support/server.ts";
+import { FAULTS } from "./faults.ts";
+import { growthPerHour, type MemorySample, sampleMemory } from "./memory.ts";
+import { startPeople } from "./people.ts";
+
+const { values } = parseArgs({
+  options: {
+    minutes: { type: "string", default: "30" },
+    engine: { type: "string", default: "mysql" },
+  },
+});
+const minutes = Number(values.minutes);
+const SAMPLE_EVERY_MS = 5_000;
+const PAUSE_BETWEEN_FAULTS_MS = 15_000;
+const FIRST_CALLS = 200;
+/** Memory is still being filled before: caches, pools, compiled code. */
+const WARM_UP_SHARE = 0.2;
+const MAX_GROWTH_PER_HOUR = 1;
+
+const closing: (() => Promise<unknown> | void)[] = [];
+const say = (text: string): void => void process.stdout.write(`${text}\n`);
+
+async function main(): Promise<boolean> {
+  const built = buildServer();
+  closing.push(() => built.drop());
+  const database = await startSqlServer(values.engine as SqlEngine);
+  closing.push(() => database.close());
+  const redis = await startRedisServer();
+  closing.push(() => redis.kill());
+  const balancer = await startBalancer();
+  closing.push(() => balancer.close());
+  const sandbox = await startSandbox({
+    webhookUrl: `http://127.0.0.1:${balancer.port}/api/payment/webhook`,
+    redirectUris: [`http://localhost:${balancer.port}/api/auth/google/callback`],
+    stripe: { maxEvents: 1_000_000 },
+  });
+  closing.push(() => sandbox.close());
+  const env = {
+    NODE_ENV: "test",
+    DATABASE_URL: `${database.url}skywork`,
+    REDIS_URL: `redis://127.0.0.1:${redis.port}`,
+    JWT_SECRET: "access-secret-of-the-soak-0123456789",
+    JWT_EXPIRES_IN: "24h",
+    REFRESH_TOKEN_SECRET: "refresh-secret-of-the-soak-0123456789",
+    RATE_LIMIT_MAX_REQUESTS: "100000000",
+    SERVICE_API_KEYS: `worker:${SERVICE_KEY}`,
+    ADMIN_EMAILS: "admin@example.com",
+    SHUTDOWN_DELAY_MS: "500",
+    ...sandbox.env,
+    GOOGLE_CALLBACK_URL: `http://localhost:${balancer.port}/api/auth/google/callback`,
+  };
+  const start = async (): Promise<ServerLives> => {
+    const port = String(await freePort());
+    const server = createServerLives(built.file("server/main"), { ...env, PORT: port });
+    closing.push(() => server.close());
+    await server.start();
+    balancer.add(server);
+    return server;
+  };
+  const steady = await start();
+  const second = createSecond(start, balancer);
+  await second.begin();
+
+  const url = `http://localhost:${balancer.port}`;
+  const users = await signInWithCredits(url);
+  const load = startFailoverLoad(url, users);
+  const endsAtMs = Date.now() + minutes * 60_000;
+  let isOver = false;
+  const people = startPeople({ users, stripe: sandbox.stripe.control, isOver: () => isOver });
+  const samples: MemorySample[] = [];
+  const sampling = sampleUntil(() => isOver, steady, samples);
+  await load.flows(FIRST_CALLS, 60_000);
+  const suffered = await breakThings(endsAtMs, {
+    ...{ database, redis, sandbox },
+    roll: second.roll,
+    kill: second.kill,
+  });
+  // Every outage is over: the last minute has to be clean, and whoever was refused comes through.
+  sandbox.stripe.control.wellBehaved();
+  await load.flows(FIRST_CALLS, 60_000);
+  const refusalsAfterFaults = load.refusals;
+  await sleep(Math.min(60_000, minutes * 6_000));
+  const lateRefusals = load.refusals - refusalsAfterFaults;
+  isOver = true;
+  const tally = await people;
+  await sampling;
+  await load.stop();
+
+  await sandbox.stripe.control.idle();
+  const reconciled = await steady.command("reconcile");
+  const audit = await auditFailover(load, env.DATABASE_URL);
+  const doctor = await steady.command("doctor");
+  const warm = samples.slice(Math.floor(samples.length * WARM_UP_SHARE));
+  const growth = {
+    heap: growthPerHour(warm, (sample) => sample.heapBytes, 60_000),
+    rss: growthPerHour(warm, (sample) => sample.rssBytes, 60_000),
+    handles: growthPerHour(warm, (sample) => sample.handles, 60_000),
+  };
+  const asked = audit.acknowledged + load.refusals;
+  const mebibytes = (bytes = 0) => (bytes / 1_048_576).toFixed(1);
+  say(`faults          ${JSON.stringify(suffered)}`);
+  say(
+    `spends          ${audit.acknowledged} acknowledged, ${audit.lost} lost, ${audit.inDoubt} in doubt`,
+  );
+  say(
+    `error budget    ${load.refusals} calls refused of about ${asked} (${((100 * load.refusals) / asked).toFixed(3)} %), ${lateRefusals} after the last fault`,
+  );
+  say(
+    `people          ${tally.bought} bought, runs ${JSON.stringify(tally.runs)}, refused ${JSON.stringify(tally.refused)}`,
+  );
+  say(`reconcile       ${reconciled.output.trim().replaceAll(/\s+/g, " ")}`);
+  say(`doctor          ${doctor.output.trim().split("\n").at(-1)}`);
+  say(
+    `memory          heap ${mebibytes(warm[0]?.heapBytes)} to ${mebibytes(warm.at(-1)?.heapBytes)} MiB, rss ${mebibytes(warm[0]?.rssBytes)} to ${mebibytes(warm.at(-1)?.rssBytes)} MiB, handles ${warm[0]?.handles} to ${warm.at(-1)?.handles}`,
+  );
+  say(
+    `growth an hour  heap ${growth.heap.toFixed(2)} %, rss ${growth.rss.toFixed(2)} %, handles ${growth.handles.toFixed(2)} %`,
+  );
+  const problems = [
+    ...audit.broken,
+    ...tally.wrong,
+    ...(reconciled.code === 0 ? [] : ["reconcile has problems"]),
+    ...(doctor.code === 0 ? [] : [doctor.output]),
+    ...(lateRefusals === 0 ? [] : [`${lateRefusals} calls were refused after the last fault`]),
+    ...Object.entries(growth)
+      .filter(([, share]) => share > MAX_GROWTH_PER_HOUR)
+      .map(([what, share]) => `${what} grows by ${share.toFixed(2)} % an hour`),
+  ];
+  for (const problem of problems) say(`PROBLEM         ${problem}`);
+  return problems.length === 0;
+}
+
+/** The instance that is rolled and killed, beside the steady one. */
+function createSecond(start: () => Promise<ServerLives>, balancer: Balancer) {
+  let current: ServerLives;
+  return {
+    async begin() {
+      current = await start();
+    },
+    async roll() {
+      const old = current;
+      current = await start();
+      const code = await balancer.drain(old, 250);
+      if (code !== 0) throw new Error(`A rolled instance ended with ${code}.`);
+    },
+    async kill() {
+      await current.kill();
+      balancer.remove(current);
+      await current.start();
+      balancer.add(current);
+    },
+  };
+}
+
+async function sampleUntil(
+  isOver: () => boolean,
+  server: ServerLives,
+  samples: MemorySample[],
+): Promise<void> {
+  while (!isOver()) {
+    const sample = await sampleMemory(server.pid ?? 0, server.url);
+    if (sample !== null) samples.push(sample);
+    await sleep(SAMPLE_EVERY_MS);
+  }
+}
+
+/** One fault after another, at random, until the time is over; how often each came. */
+async function breakThings(
+  endsAtMs: number,
+  broken: Parameters<(typeof FAULTS)[string]>[0],
+): Promise<Record<string, number>> {
+  const names = Object.keys(FAULTS);
+  const suffered: Record<string, number> = {};
+  while (Date.now() < endsAtMs) {
+    await sleep(PAUSE_BETWEEN_FAULTS_MS * (0.5 + Math.random()));
+    const name = names[Math.floor(Math.random() * names.length)] ?? "";
+    suffered[name] = (suffered[name] ?? 0) + 1;
+    say(`${new Date().toISOString()}  ${name}`);
+    await FAULTS[name]?.(broken);
+  }
+  return suffered;
+}
+
+let isSound = false;
+try {
+  isSound = await main();
+} finally {
+  for (const close of closing.reverse()) await close();
+}
+process.exit(isSound ? 0 : 1);

@@ -1,0 +1,70 @@
+// A load balancer of a test's own in front of several instances.
+import { Agent, createServer, request, type Server } from "node:http";
+import type { AddressInfo } from "node:net";
+import { setTimeout as sleep } from "node:timers/promises";
+
+/** One instance behind it. */
+export interface Instance {
+  readonly url: string;
+  /** Ends it by SIGTERM; resolves with its exit code. */
+  stop(): Promise<number>;
+}
+
+/** Asks the next instance where nobody listens, as nginx does, and repeats nothing else. */
+export interface Balancer {
+  readonly port: number;
+  add(server: Instance): void;
+  /** Takes it out, as a failed probe does. */
+  remove(server: Instance): void;
+  /** Tells it to end, takes it out `noticedAfterMs` later, and resolves with its exit code. */
+  drain(server: Instance, noticedAfterMs: number): Promise<number>;
+  close(): Promise<void>;
+}
+
+/** Starts a load balancer without instances on a free loopback port. */
+export async function startBalancer(): Promise<Balancer> {
+  let targets: Instance[] = [];
+  let turn = 0;
+  const agent = new Agent({ keepAlive: false });
+  const front: Server = createServer((incoming, outgoing) => {
+    const chunks: Buffer[] = [];
+    incoming.on("data", (chunk: Buffer) => chunks.push(chunk));
+    incoming.on("end", () => forward(Buffer.concat(chunks), targets.length));
+    function forward(body: Buffer, tries: number): void {
+      turn += 1;
+      const target = targets[turn % targets.length];
+      const sent = request(
+        `${target?.url}${incoming.url}`,
+        { agent, method: incoming.method, headers: incoming.headers },
+        (answer) => {
+          outgoing.writeHead(answer.statusCode ?? 502, answer.headers);
+          answer.pipe(outgoing);
+        },
+      );
+      sent.on("error", (error: NodeJS.ErrnoException) => {
+        if (error.code === "ECONNREFUSED" && tries > 0) return forward(body, tries - 1);
+        // As our own refusals look, so that clients ask again.
+        if (!outgoing.headersSent) outgoing.writeHead(503, { "retry-after": "1" });
+        outgoing.end(`SERVICE_UNAVAILABLE: the instance broke off (${error.message})`);
+      });
+      outgoing.on("close", () => sent.destroy());
+      sent.end(body);
+    }
+  });
+  const remove = (server: Instance): void => {
+    targets = targets.filter((target) => target !== server);
+  };
+  await new Promise<void>((resolve) => front.listen(0, "127.0.0.1", resolve));
+  return {
+    port: (front.address() as AddressInfo).port,
+    add: (server) => void targets.push(server),
+    remove,
+    async drain(server, noticedAfterMs) {
+      const ended = server.stop();
+      await sleep(noticedAfterMs);
+      remove(server);
+      return ended;
+    },
+    close: () => new Promise((resolve) => front.close(() => resolve())),
+  };
+}
