@@ -26,7 +26,8 @@ export async function startBalancer(): Promise<Balancer> {
   let targets: Instance[] = [];
   let turn = 0;
   const agent = new Agent({ keepAlive: false });
-  const front: Server = createServer((incoming, outgoing) => {
+  // Never closed while a client may be sending its next request on it.
+  const front: Server = createServer({ keepAliveTimeout: 600_000 }, (incoming, outgoing) => {
     const chunks: Buffer[] = [];
     incoming.on("data", (chunk: Buffer) => chunks.push(chunk));
     incoming.on("end", () => forward(Buffer.concat(chunks), targets.length));
@@ -37,7 +38,9 @@ export async function startBalancer(): Promise<Balancer> {
         `${target?.url}${incoming.url}`,
         { agent, method: incoming.method, headers: incoming.headers },
         (answer) => {
-          outgoing.writeHead(answer.statusCode ?? 502, answer.headers);
+          // Of this connection, not of the client's.
+          const { connection: _, "keep-alive": __, ...headers } = answer.headers;
+          outgoing.writeHead(answer.statusCode ?? 502, headers);
           answer.pipe(outgoing);
         },
       );
