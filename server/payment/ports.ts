@@ -59,7 +59,7 @@ export interface CheckoutTable {
   findBySession(stripeSessionId: string): Promise<Checkout | null>;
   findLive(liveKey: string): Promise<Checkout | null>;
   open(userId: string): Promise<Checkout[]>;
-  create(checkout: Checkout, liveKey: string): Promise<Checkout>;
+  create(checkout: Checkout, liveKey: string | null): Promise<Checkout>;
   /** Stores the session of an open checkout; false when it has been closed. */
   setSession(checkoutId: string, session: { id: string; url: string | null }): Promise<boolean>;
   /** Expires a checkout that is open still. */

@@ -36,6 +36,7 @@ export function createCheckout(
   input: NewCheckout,
   key: string,
 ): Promise<StripeCheckout> {
+  const { note } = input;
   return client.write({
     name: "checkout.sessions.create",
     key,
@@ -44,12 +45,12 @@ export function createCheckout(
         {
           mode: input.mode,
           customer: input.customerId,
-          client_reference_id: input.checkoutId,
+          client_reference_id: note.checkoutId,
           line_items: [{ ...lineItem(input.price), quantity: 1 }],
           success_url: input.successUrl,
           cancel_url: input.cancelUrl,
           expires_at: unixSeconds(input.expiresAt),
-          metadata: { checkoutId: input.checkoutId },
+          metadata: { ...note, credits: String(note.credits) },
           allow_promotion_codes: true,
         },
         options,
@@ -62,7 +63,7 @@ export function createCheckout(
           client.sdk.checkout.sessions.list({ customer: input.customerId, ...page }, options),
         read: readCheckout,
       });
-      return opened.find((session) => session.clientReferenceId === input.checkoutId) ?? null;
+      return opened.find((session) => session.clientReferenceId === note.checkoutId) ?? null;
     },
   });
 }

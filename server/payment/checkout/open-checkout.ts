@@ -162,14 +162,15 @@ async function orderSession(
   order: Order,
 ): Promise<StripeCheckout | null> {
   const { stripe, catalog, customers, frontendUrl } = deps;
-  const customerId = await customers.ensure(checkout.userId);
+  const { userId, kind, offerId, credits } = checkout;
+  const customerId = await customers.ensure(userId);
   const price = await readPrice(deps, order);
   try {
     const session = await stripe.createCheckout(
       {
         mode: checkout.kind === "PLAN" ? "subscription" : "payment",
         customerId,
-        checkoutId: checkout.id,
+        note: { checkoutId: checkout.id, userId, kind, offerId, credits },
         price,
         successUrl: `${frontendUrl}/payment/success?session_id={CHECKOUT_SESSION_ID}`,
         cancelUrl: `${frontendUrl}/payment/cancel`,

@@ -23,11 +23,22 @@ export interface StripeCheckout {
   readonly subscriptionId: string | null;
   readonly invoiceId: string | null;
   readonly clientReferenceId: string | null;
+  /** What we noted on it when we opened it; null on others' sessions. Only this account's secret key can write it. */
+  readonly note: CheckoutNote | null;
   /** Before discounts and taxes; null when Stripe does not say. */
   readonly amountSubtotal: number | null;
   readonly amountTotal: number | null;
   readonly currency: string | null;
   readonly createdAt: Date;
+}
+
+/** Our checkout as its session remembers it, for a database that was restored to before it. */
+export interface CheckoutNote {
+  readonly checkoutId: string;
+  readonly userId: string;
+  readonly kind: "PACKAGE" | "PLAN";
+  readonly offerId: string;
+  readonly credits: number;
 }
 
 /** One thing a subscription bills, with its own period. */
@@ -167,7 +178,7 @@ export type CheckoutPrice =
 export interface NewCheckout {
   readonly mode: "payment" | "subscription";
   readonly customerId: string;
-  readonly checkoutId: string;
+  readonly note: CheckoutNote;
   readonly price: CheckoutPrice;
   readonly successUrl: string;
   readonly cancelUrl: string;

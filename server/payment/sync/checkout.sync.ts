@@ -5,7 +5,7 @@ import type { PaymentTransaction } from "../ports.ts";
 import { unlessMissing } from "../stripe/errors.ts";
 import type { StripeCheckout } from "../stripe/port.ts";
 import { allOf, ignored, type SyncDeps, type SyncEffect } from "./apply-sync.ts";
-import { findCheckout } from "./checkout-lookup.ts";
+import { findCheckout, recallCheckout } from "./checkout-lookup.ts";
 import { invoiceEffect } from "./invoice.sync.ts";
 import { subscriptionEffect } from "./subscription.sync.ts";
 
@@ -17,7 +17,7 @@ export async function checkoutEffect(deps: SyncDeps, sessionId: string): Promise
   const session = await unlessMissing(deps.stripe.getCheckout(sessionId), null);
   if (session === null) return unknownSessionEffect(deps, sessionId);
   const checkout = await findCheckout(deps.store, session);
-  if (checkout === null) return ignored("This checkout session was not opened by this server.");
+  if (checkout === null) return lostCheckoutEffect(deps, session);
   return checkout.kind === "PLAN"
     ? planEffect(deps, checkout, session)
     : packageEffect(deps, checkout, session);
@@ -39,6 +39,27 @@ async function unknownSessionEffect(
     apply: async (tx) => {
       await tx.checkouts.close(checkout.id, { status: "EXPIRED", stripeSessionId: sessionId });
       await tx.payments.failUnpaid(checkout.id);
+      return "done";
+    },
+  };
+}
+
+/** A paid session of ours that the database has lost is entered again and paid; all others are none of ours. */
+async function lostCheckoutEffect(deps: SyncDeps, session: StripeCheckout): Promise<SyncEffect> {
+  const checkout = isPaid(session) ? await recallCheckout(deps.store, session) : null;
+  if (checkout === null) return ignored("This checkout session was not opened by this server.");
+  deps.logger.warn(
+    { sessionId: session.id, userId: checkout.userId },
+    "a paid checkout was not in the database and is entered again",
+  );
+  return {
+    kind: "effect",
+    userId: checkout.userId,
+    apply: async (tx) => {
+      if ((await tx.checkouts.find(checkout.id)) === null)
+        await tx.checkouts.create(checkout, null);
+      await closeCheckout(deps, tx, checkout, session);
+      await payPackage(deps, tx, checkout, session);
       return "done";
     },
   };

@@ -69,6 +69,28 @@ describe.each(backends)("reconcile on $name", (available) => {
       expect(await brokenInvariants(world.models, userId)).toEqual([]);
   });
 
+  it("enters paid checkouts again that a restored database does not know, for their own customer alone", async () => {
+    const { packages } = await world.payment.packages();
+    const [kept, other] = [await world.createUser(), await world.createUser()];
+    for (const userId of [kept, other]) {
+      await world.buy(userId, packages[0]?.id ?? "");
+      await world.models.checkout.deleteMany({ where: { userId } });
+      await world.models.payment.deleteMany({ where: { userId } });
+    }
+    await world.models.user.update({
+      where: { id: other },
+      data: { stripeCustomerId: "cus_of_somebody" },
+    });
+    expect((await world.payment.reconcile()).problems).toEqual([]);
+    expect(await world.credits(kept)).toBe(100);
+    expect(await world.credits(other)).toBe(0);
+    expect(await world.models.payment.findMany({ where: { userId: kept } })).toMatchObject([
+      { status: "SUCCESS", amount: 500, creditsPurchased: 100 },
+    ]);
+    expect(await world.payment.reconcile()).toMatchObject(nothing);
+    expect(await brokenInvariants(world.models, kept)).toEqual([]);
+  });
+
   it("finds them without any event too: by the checkout, the invoice and the subscription", async () => {
     const { packages } = await world.payment.packages();
     const { plans } = await world.payment.plans();
