@@ -1,5 +1,6 @@
 // Customers and the Checkout sessions they pay in.
 import type { NewCheckout, StripeCheckout, StripePort } from "../../payment/stripe/port.ts";
+import { writeNote } from "./checkout-note.ts";
 import { listAll, type StripeClient, unixSeconds } from "./client.ts";
 import { readCheckout, readCustomer, readId, readList } from "./parse.ts";
 
@@ -50,7 +51,7 @@ export function createCheckout(
           success_url: input.successUrl,
           cancel_url: input.cancelUrl,
           expires_at: unixSeconds(input.expiresAt),
-          metadata: { ...note, credits: String(note.credits) },
+          metadata: writeNote(note),
           allow_promotion_codes: true,
         },
         options,

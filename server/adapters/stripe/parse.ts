@@ -1,6 +1,6 @@
 // Reads Stripe's answers: every field we use is checked, and comes out in the port's terms.
+import { readNote } from "./checkout-note.ts";
 import type {
-  CheckoutNote,
   StripeCheckout,
   StripeCreditNote,
   StripeDispute,
@@ -133,20 +133,6 @@ export function readCheckout(value: unknown): StripeCheckout {
     currency: textOrNull(raw, "currency")?.toLowerCase() ?? null,
     createdAt: date(raw, "created"),
   };
-}
-
-/** What we wrote on a session of ours; null where a part is missing, as on sessions of others. */
-function readNote(metadata: Raw | null): CheckoutNote | null {
-  if (metadata === null) return null;
-  const part = (name: string): string => textOrNull(metadata, name) ?? "";
-  const [checkoutId, userId, offerId] = [part("checkoutId"), part("userId"), part("offerId")];
-  const kind = part("kind");
-  const credits = Number(part("credits"));
-  const isWhole = checkoutId !== "" && userId !== "" && offerId !== "";
-  if (!isWhole || (kind !== "PACKAGE" && kind !== "PLAN")) return null;
-  return Number.isInteger(credits) && credits > 0
-    ? { checkoutId, userId, kind, offerId, credits }
-    : null;
 }
 
 function readItem(value: unknown, subscription: Raw): StripeSubscriptionItem {
