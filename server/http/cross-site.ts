@@ -26,7 +26,7 @@ export function createSameSiteCheck(deps: {
         ? site === "cross-site" || site === "same-site"
         : !own.has(origin) && site !== "same-origin";
     if (!foreign) return;
-    recordOf(request).notes.deniedIp = deps.clientAddress(request);
+    recordOf(request).notes.refusedIp = deps.clientAddress(request);
     throw refusal();
   };
 }

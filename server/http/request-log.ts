@@ -1,6 +1,6 @@
 // The canonical log line: one for each request, when its answer is out or its client gone; a stream's comes at its end.
 // What a request spent in the database or Redis is not in it: one transaction and one round trip serve many requests at
-// once. Metrics tell it of batches (ledger_batch_duration_seconds), traces of single calls.
+// once. Metrics tell it of batches (ledger_batch_duration_seconds).
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { type Logger, writeInfo } from "../lib/logger.ts";
 import { isDenial } from "../trpc/notes.ts";
@@ -78,13 +78,13 @@ function fieldsOf({ request, response, record, path, durationMs }: Ended) {
 
 function writeLine(logger: Logger, ended: Ended): void {
   const { request, response, record } = ended;
-  const { code, error, deniedIp, sessionId } = record.notes;
-  const line = fieldsOf(ended);
+  const { code, error, refusedIp, sessionId } = record.notes;
+  const line = { ...fieldsOf(ended), ...(refusedIp === null ? {} : { ip: refusedIp }) };
   if (response.statusCode >= 500 || error !== undefined) {
     logger.error({ ...line, err: error }, "request failed");
   } else if (code !== null && isDenial(code)) {
     const origin = request.headers.origin?.slice(0, MAX_LENGTH) ?? null;
-    const denial = { event: "access denied", sessionId, ip: deniedIp, origin };
+    const denial = { event: "access denied", sessionId, ip: refusedIp, origin };
     logger.warn({ ...line, ...denial }, "request refused");
   } else if (!response.writableEnded) logger.info(line, "request aborted");
   else logger.info(line, code === null ? "request completed" : "request refused");

@@ -31,13 +31,24 @@ export interface RateLimits {
 
 /** Counts one call and says in the answer's headers where the client stands. Throws RATE_LIMITED. */
 export async function countCall(
-  ctx: { limits: RateLimits; reply: { setHeader(name: string, value: string): void } },
+  ctx: {
+    limits: RateLimits;
+    reply: { setHeader(name: string, value: string): void };
+    request: { ip: string };
+    notes: { refusedIp: string | null };
+  },
   tier: RateTier,
   client: string,
 ): Promise<void> {
-  await ctx.limits.consume(tier, client, ({ limit, remaining, resetSeconds }) => {
-    ctx.reply.setHeader("RateLimit-Limit", String(limit));
-    ctx.reply.setHeader("RateLimit-Remaining", String(remaining));
-    ctx.reply.setHeader("RateLimit-Reset", String(resetSeconds));
-  });
+  try {
+    await ctx.limits.consume(tier, client, ({ limit, remaining, resetSeconds }) => {
+      ctx.reply.setHeader("RateLimit-Limit", String(limit));
+      ctx.reply.setHeader("RateLimit-Remaining", String(remaining));
+      ctx.reply.setHeader("RateLimit-Reset", String(resetSeconds));
+    });
+  } catch (error) {
+    // Who floods has to be found in the log.
+    ctx.notes.refusedIp = ctx.request.ip;
+    throw error;
+  }
 }

@@ -10,8 +10,8 @@ export interface RequestNotes {
   sessionId: string | null;
   /** The name of the service key that called. */
   service: string | null;
-  /** Where a caller was refused for who they are: their address. */
-  deniedIp: string | null;
+  /** Where a caller was refused for who they are, or for asking too often: their address. */
+  refusedIp: string | null;
   /** The code of the refusal; of several the first, and one that is ours to mend before all others. */
   code: ErrorCode | null;
   /** What is ours to mend, with its stack. */
@@ -27,7 +27,7 @@ export function emptyNotes(): RequestNotes {
     userId: null,
     sessionId: null,
     service: null,
-    deniedIp: null,
+    refusedIp: null,
     code: null,
     error: undefined,
     creditsCharged: 0,

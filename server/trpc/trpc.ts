@@ -133,7 +133,7 @@ export function validationError(error: ZodError): AppError {
 
 /** Who was refused for who they are, and from where: the log line is the record of it. */
 async function noteDenial(ctx: Context): Promise<void> {
-  ctx.notes.deniedIp = ctx.request.ip;
+  ctx.notes.refusedIp = ctx.request.ip;
   // Known already, or the very thing that was refused: it costs no second look.
   const caller = await ctx.principal().catch(() => null);
   if (caller !== null) noteCaller(ctx, caller);

@@ -188,3 +188,21 @@ test("a client's own words are looked through for secrets", async () => {
   expect(JSON.stringify(logged)).not.toContain("abcdefghijklmnop");
   expect(logged[0]).toMatchObject({ path: "/api/trpc/[redacted]", requestId: "[redacted]" });
 });
+
+test("whoever asks too often: from where, so that a flood has a name", async () => {
+  const flooded: Line[] = [];
+  const write = (line: string) => void flooded.push(JSON.parse(line) as Line);
+  const limited = await startServer({
+    logger: createLogger({ level: "info", destination: { write } }),
+    env: { RATE_LIMIT_MAX_REQUESTS: "4" },
+  });
+  try {
+    for (let calls = 0; calls < 5; calls += 1)
+      await fetch(`${limited.url}/api/trpc/credit.costs`).then((answer) => answer.text());
+    await expect
+      .poll(() => flooded.filter((line) => line["code"] === "RATE_LIMITED"))
+      .toMatchObject([{ msg: "request refused", status: 429, ip: expect.stringMatching(/1$/) }]);
+  } finally {
+    await limited.close();
+  }
+});
