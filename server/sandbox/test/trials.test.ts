@@ -116,7 +116,8 @@ describe("a trial", () => {
 
   it("whose card fails at the end is past due from there", async () => {
     const subscription = await onTrial(7);
-    world.sandbox.control.setCard(String(subscription.customer), "failing");
+    const { customer } = subscription;
+    world.sandbox.control.setCard(typeof customer === "string" ? customer : customer.id, "failing");
     world.sandbox.control.advance({ days: 7, hours: 2 });
     expect(await again(subscription)).toMatchObject({ status: "past_due" });
   });

@@ -201,7 +201,9 @@ test("whoever asks too often: from where, so that a flood has a name", async () 
       await fetch(`${limited.url}/api/trpc/credit.costs`).then((answer) => answer.text());
     await expect
       .poll(() => flooded.filter((line) => line["code"] === "RATE_LIMITED"))
-      .toMatchObject([{ msg: "request refused", status: 429, ip: expect.stringMatching(/1$/) }]);
+      .toMatchObject([
+        { msg: "request refused", status: 429, ip: expect.stringMatching(/1$/) as string },
+      ]);
   } finally {
     await limited.close();
   }

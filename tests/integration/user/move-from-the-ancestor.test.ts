@@ -106,8 +106,13 @@ describe.each(databases)("the move from the ancestor on $name", ({ name, url }) 
       manual: 7,
     });
     const lots = await models.creditGrant.findMany({ where: { userId: "spender" } });
-    const left = Object.fromEntries(lots.map((lot) => [lot.sourceId, lot.remaining]));
-    expect(left).toEqual({ p2: 30, p3: 100 });
+    const left = new Map(lots.map((lot) => [lot.sourceId, lot.remaining]));
+    expect(left).toEqual(
+      new Map([
+        ["p2", 30],
+        ["p3", 100],
+      ]),
+    );
     const usage = await models.usageLog.findMany({ orderBy: { createdAt: "asc" } });
     expect(usage.map(({ feature }) => feature)).toEqual(["chat-flash", "chat-pro", "ppt-generate"]);
 
