@@ -1,7 +1,7 @@
 // `npm run build`: dist/ holds everything production needs besides package.json and node_modules.
 import { spawnSync } from "node:child_process";
-import { cpSync, existsSync, rmSync } from "node:fs";
-import { extname } from "node:path";
+import { cpSync, existsSync, readdirSync, rmSync, statSync } from "node:fs";
+import { extname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 
 const root = fileURLToPath(new URL("../..", import.meta.url));
@@ -28,3 +28,12 @@ cpSync(`${root}server`, `${root}dist/server`, {
     !from.startsWith(`${root}server/sandbox`) &&
     (extname(from) === "" || COPIED.has(extname(from))),
 });
+
+const sizes = readdirSync(`${root}dist`, { recursive: true, withFileTypes: true })
+  .filter((entry) => entry.isFile())
+  .map((entry) => statSync(join(entry.parentPath, entry.name)).size);
+const megabytes = sizes.reduce((sum, bytes) => sum + bytes, 0) / 1e6;
+console.log(
+  `The server is in dist/: ${sizes.length} files, ${megabytes.toFixed(1)} MB. Run it with: npm start`,
+);
+console.log("The frontend is built apart: npm run build -w examples/web");

@@ -1,4 +1,4 @@
-// Follows docs/guides/add-a-feature.md on a copy of the repository: five files, two commands, and everything compiles.
+// Follows docs/guides/add-a-feature.md on a copy of the repository: five files, three commands, and everything compiles.
 import { execFileSync, spawnSync } from "node:child_process";
 import {
   cpSync,
@@ -74,9 +74,15 @@ test("compiles with a feature added by the guide in five files", () => {
   edit("server/ai/prompts.ts", "export function promptOf", '    case "ppt-generate":');
   edit("examples/web/src/data/chats.ts", "export const CHAT_FEATURES", null);
   edit("examples/web/src/pages/home.tsx", "const FEATURE_PLACES", "};\n");
-  for (const script of ["shared/write-types.ts", "server/config/write-docs.ts"])
+  const generators = [
+    "shared/write-types.ts",
+    "server/config/write-docs.ts",
+    "server/http/openapi/write-reference.ts",
+  ];
+  for (const script of generators)
     execFileSync(process.execPath, ["--import", "tsx", script], { cwd: copy });
   expect(compile("tsconfig.json")).toBe("");
   expect(compile("examples/web/tsconfig.json")).toBe("");
   expect(readFileSync(join(copy, ".env.example"), "utf8")).toContain("#SUMMARISE_COST=2");
+  expect(readFileSync(join(copy, "docs/reference/api.md"), "utf8")).toContain('"summarise"');
 });

@@ -33,10 +33,31 @@ const pretty = prettyFactory({
   },
 });
 
+const jobRun = z.object({ msg: z.literal("job run"), outcome: z.literal("ok") });
+
+/**
+ * Returns a line of the server's log as a person reads it, other lines as they are. Null for a job that went well: there
+ * are several a minute, and nothing to do about them.
+ */
+export function readable(line: string): string | null {
+  if (!line.startsWith("{")) return line.trimEnd();
+  return jobRun.safeParse(parsed(line)).success ? null : pretty(line).trimEnd();
+}
+
+/** What the JSON says, undefined where it is none. */
+function parsed(line: string): unknown {
+  try {
+    return JSON.parse(line);
+  } catch {
+    return undefined;
+  }
+}
+
 /** Writes one line of a part, made readable when it is a log line. */
 export function say(part: "api" | "web" | "sandbox", line: string): void {
   const colours = { api: "cyan", web: "magenta", sandbox: "yellow" } as const;
-  const text = (line.startsWith("{") ? pretty(line) : line).trimEnd();
+  const text = readable(line);
+  if (text === null) return;
   for (const row of text.split("\n"))
     process.stdout.write(`${paint(colours[part], part.padEnd(7))} ${row}\n`);
 }

@@ -21,7 +21,7 @@ function adviceOn(refusal: StripeRefusal): string | null {
   if (statusCode === 404)
     return "STRIPE_API_BASE does not lead to Stripe's API: unset it, or correct it.";
   if (refusal.refusal === "unavailable")
-    return "Check that this machine reaches STRIPE_API_BASE (https://api.stripe.com) and see https://status.stripe.com. Repeating is safe.";
+    return "Check that this machine reaches https://api.stripe.com (or what STRIPE_API_BASE names) and see https://status.stripe.com. Without STRIPE_SECRET_KEY the stand-in of `npm run dev` is asked: start it. Repeating is safe.";
   return null;
 }
 

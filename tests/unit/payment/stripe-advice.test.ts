@@ -59,7 +59,7 @@ test.each([
   [
     "nobody answers",
     { refusal: "unavailable", statusCode: null, detail: "An error occurred with our connection" },
-    ["reaches STRIPE_API_BASE", "status.stripe.com"],
+    ["or what STRIPE_API_BASE names", "npm run dev", "status.stripe.com"],
   ],
 ] as const)("tells the call and what to do when %s", (_when, given, parts) => {
   const text = explainRefusal(refusal(given));

@@ -4,7 +4,7 @@ import { newKey } from "../format.ts";
 import { createLocalStore, type Kept, type LocalStore } from "./local-store.ts";
 import { isUnderWay, newRun, type Runner, type RunState, type RunTarget } from "./runs.ts";
 
-/** The two models one can talk to. */
+/** The features one can talk to, in the order of the choice. */
 export const CHAT_FEATURES = ["chat-flash", "chat-pro"] as const;
 export type ChatFeature = (typeof CHAT_FEATURES)[number];
 
