@@ -85,6 +85,15 @@ export const LAYERS = [
     why: "openBackend is the only place that knows which database and which key-value store is there.",
   },
   {
+    name: "OpenTelemetry",
+    files: /^(server|shared)\//,
+    except: /^server\/telemetry\/otel\.ts$/,
+    mayNotImport: /^@opentelemetry\/|^server\/telemetry\/otel\.ts$/,
+    valuesOnly: true,
+    staticOnly: true,
+    why: "Everybody sees lib/tracer.ts; the SDK stands behind otel.ts, which main.ts imports with import(), and only where a collector is named.",
+  },
+  {
     name: "ledger",
     files: /^server\/ledger\//,
     mayNotImport: /^server\//,

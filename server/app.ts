@@ -34,6 +34,7 @@ import { createUsageTotalsStore } from "./ledger/totals/usage-totals.store.ts";
 import { createLedger } from "./ledger/ledger.ts";
 import type { Ledger } from "./ledger/ports.ts";
 import type { Logger } from "./lib/logger.ts";
+import type { Tracer } from "./lib/tracer.ts";
 import { createPaymentService, type PaymentService } from "./payment/payment.service.ts";
 import { createPaymentStore } from "./payment/payment.store.ts";
 import type { StripePort } from "./payment/stripe/port.ts";
@@ -67,6 +68,8 @@ export interface AppDeps {
   };
   /** Tests turn the lean tRPC path off to compare. */
   readonly leanPath?: boolean;
+  /** Stays the caller's; absent or null = nothing is traced. */
+  readonly tracer?: Tracer | null;
   /** How often readiness asks others; tests ask oftener. */
   readonly lookEveryMs?: number;
 }
@@ -93,7 +96,7 @@ export interface App {
 
 /** Puts the app together: stores, services, routers, HTTP. Jobs run once `jobs.start()` is called. */
 export function createApp(deps: AppDeps): App {
-  const { config, logger } = deps;
+  const { config, logger, tracer = null } = deps;
   const now = deps.clock ?? Date.now;
   const telemetry = createTelemetry(deps, {
     payment: () => payment,
@@ -105,7 +108,7 @@ export function createApp(deps: AppDeps): App {
   const { backend, metrics, onBatch, onApplied } = telemetry;
   const { database, cache, locks, pubsub } = backend;
   const ledger = createLedger({
-    ...{ database, locks, cache, pubsub, logger, now },
+    ...{ database, locks, cache, pubsub, logger, now, tracer },
     ...{ onBatch, onApplied },
   });
   const parts: Parts = { ...deps, backend, now, ledger, telemetry };
@@ -124,7 +127,7 @@ export function createApp(deps: AppDeps): App {
     ...(deps.lookEveryMs === undefined ? {} : { lookEveryMs: deps.lookEveryMs }),
   });
   const http = createHttpHandler({
-    ...{ config, backend, services, metrics, logger, now },
+    ...{ config, backend, services, metrics, logger, now, tracer },
     lean: deps.leanPath ?? true,
     readiness,
   });
@@ -292,19 +295,21 @@ function createAppJobs(
     logger,
     now,
     onRun: telemetry.metrics.jobs.ran,
-    jobs: createJobs({
-      payment,
-      ai,
-      expiry: { store: createExpiryStore(database), ledger, now },
-      retention: { store: createRetentionStore(database), now },
-      rollUps: {
-        credits: createCreditTotalsStore(database),
-        usage: createUsageTotalsStore(database),
-        now,
-      },
-      audit: (signal) => runDoctor({ database, signal }),
-      logger,
-    }),
+    jobs: telemetry.jobs(
+      createJobs({
+        payment,
+        ai,
+        expiry: { store: createExpiryStore(database), ledger, now },
+        retention: { store: createRetentionStore(database), now },
+        rollUps: {
+          credits: createCreditTotalsStore(database),
+          usage: createUsageTotalsStore(database),
+          now,
+        },
+        audit: (signal) => runDoctor({ database, signal }),
+        logger,
+      }),
+    ),
   });
 }
 

@@ -15,6 +15,7 @@ import {
 } from "./config/environment.ts";
 import { connectionShare, createHttpServer, type HttpServer } from "./http/server.ts";
 import { createLogger, type Logger } from "./lib/logger.ts";
+import type { OpenTracer } from "./telemetry/otel.ts";
 
 /** A stop that takes longer is cut: the promise is 10 s. */
 const STOP_LIMIT_MS = 9_500;
@@ -98,6 +99,8 @@ interface Running {
   readonly closeSandbox: () => Promise<void>;
   /** Null = no worker of a parent. */
   readonly link: WorkerLink | null;
+  /** Null = nothing is traced. */
+  readonly tracer: OpenTracer | null;
 }
 
 async function main(): Promise<void> {
@@ -108,15 +111,30 @@ async function main(): Promise<void> {
   const { environment, close: closeSandbox } =
     link === null ? await completeForDevelopment(given) : { environment: given, close: nothing };
   const config = parseConfig(environment);
+  const tracer = await openTracing(config, {
+    isParent: config.workers > 1 && link === null,
+    onTrouble: (reason) => logger.warn({ reason }, "traces do not reach the collector"),
+  });
   const logger = createLogger({
     level: config.logLevel,
     batched: config.environment === "production",
     secrets: config.secrets,
+    ...(tracer === null ? {} : { traceId: () => tracer.current()?.traceId }),
   });
   if (link === null) for (const warning of config.warnings) logger.warn(warning);
   if (config.workers > 1 && link === null)
     return runParent({ config, logger, environment, closeSandbox });
-  return serve({ config, logger, closeSandbox, link });
+  return serve({ config, logger, closeSandbox, link, tracer });
+}
+
+/** Null, and OpenTelemetry not even loaded, where no collector is named. */
+async function openTracing(
+  { tracing }: Config,
+  { isParent, onTrouble }: { isParent: boolean; onTrouble: (reason: string) => void },
+): Promise<OpenTracer | null> {
+  if (tracing === null || isParent) return null;
+  const { openTracer } = await import("./telemetry/otel.ts");
+  return openTracer({ tracing, onTrouble });
 }
 
 /** Runs the workers, and ends with them. */
@@ -143,12 +161,11 @@ function runParent(deps: {
   watchForMistakes(logger);
 }
 
-async function serve(
-  given: Pick<Running, "config" | "logger" | "closeSandbox" | "link">,
-): Promise<void> {
-  const { config, logger, link } = given;
+async function serve(given: Omit<Running, "server" | "app" | "backend">): Promise<void> {
+  const { config, logger, link, tracer } = given;
   const backend = await openBackend({ config, logger });
-  const app = createApp({ config, backend, logger, ...(link === null ? {} : { workers: link }) });
+  const workers = link === null ? {} : { workers: link };
+  const app = createApp({ config, backend, logger, tracer, ...workers });
   const server = createHttpServer(app.handle, {
     trustProxy: config.trustProxy,
     commonHeaders: app.commonHeaders,
@@ -198,7 +215,7 @@ function stopOnSignals(running: Running): void {
 
 /** Drains, closes everything and ends the process. */
 async function stop(running: Running): Promise<never> {
-  const { config, logger, server, app, backend, closeSandbox, link } = running;
+  const { config, logger, server, app, backend, closeSandbox, link, tracer } = running;
   setTimeout(() => {
     logger.error("the stop took too long; what is left is cut off");
     process.exit(1);
@@ -210,6 +227,7 @@ async function stop(running: Running): Promise<never> {
   await server.stop(link?.meet);
   await app.close();
   await backend.close();
+  await tracer?.close();
   await closeSandbox();
   logger.info("stopped");
   process.exit(0);

@@ -21,6 +21,9 @@ export type RedisConfig =
   | { kind: "sentinel"; sentinels: Endpoint[]; name: string; password?: string }
   | { kind: "cluster"; nodes: Endpoint[]; password?: string };
 
+/** The values of OTEL_TRACES_SAMPLER. */
+export type SamplerName = `${"" | "parentbased_"}${"always_on" | "always_off" | "traceidratio"}`;
+
 /** Everything the server knows about its environment. Frozen; durations carry their unit. */
 export interface Config {
   readonly environment: "development" | "production" | "test";
@@ -86,6 +89,15 @@ export interface Config {
     readonly key: string;
   }[];
   readonly metricsToken: string | null;
+  /** Where traces go; null = nothing is traced. */
+  readonly tracing: {
+    /** The full address, /v1/traces included. */
+    readonly url: string;
+    readonly headers: Readonly<Record<string, string>>;
+    readonly serviceName: string;
+    readonly resource: Readonly<Record<string, string>>;
+    readonly sampler: { readonly name: SamplerName; readonly ratio: number };
+  } | null;
   /** True when Google and Stripe are the sandbox's on this machine. */
   readonly sandbox: boolean;
   /** Settings that work but deserve a word in the log. */

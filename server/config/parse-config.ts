@@ -150,6 +150,7 @@ function toConfig(values: Values): Omit<Config, "warnings" | "secrets"> {
     adminEmails: values.ADMIN_EMAILS,
     serviceKeys: values.SERVICE_API_KEYS,
     metricsToken: values.METRICS_TOKEN ?? null,
+    tracing: toTracing(values),
     sandbox: values.NODE_ENV !== "production" && (!configured || pointsHere),
   };
 }
@@ -166,6 +167,22 @@ function toAi(values: Values): Config["ai"] {
     baseUrl: values.AI_BASE_URL.replace(/\/+$/, ""),
     apiKey: values.AI_API_KEY ?? null,
     models: { flash: values.AI_MODEL_FLASH ?? null, pro: values.AI_MODEL_PRO ?? null },
+  };
+}
+
+/** Null where no collector is named. */
+function toTracing(values: Values): Config["tracing"] {
+  const base = values.OTEL_EXPORTER_OTLP_ENDPOINT;
+  const url =
+    values.OTEL_EXPORTER_OTLP_TRACES_ENDPOINT ??
+    (base === undefined ? undefined : `${base.replace(/\/+$/, "")}/v1/traces`);
+  if (url === undefined || values.OTEL_SDK_DISABLED) return null;
+  return {
+    url,
+    headers: values.OTEL_EXPORTER_OTLP_HEADERS,
+    serviceName: values.OTEL_SERVICE_NAME,
+    resource: values.OTEL_RESOURCE_ATTRIBUTES,
+    sampler: { name: values.OTEL_TRACES_SAMPLER, ratio: values.OTEL_TRACES_SAMPLER_ARG },
   };
 }
 

@@ -11,6 +11,7 @@ import { OPERATION } from "./variables/operation.ts";
 import { PROCESS } from "./variables/process.ts";
 import { STRIPE } from "./variables/stripe.ts";
 import { TOKENS } from "./variables/tokens.ts";
+import { TRACING } from "./variables/tracing.ts";
 
 /** The groups in the order of `.env.example`. */
 export const GROUPS: readonly VariableGroup[] = [
@@ -23,6 +24,7 @@ export const GROUPS: readonly VariableGroup[] = [
   CREDITS,
   AI,
   OPERATION,
+  TRACING,
 ];
 
 const DEFINITIONS = {
@@ -35,6 +37,7 @@ const DEFINITIONS = {
   ...CREDITS.variables,
   ...AI.variables,
   ...OPERATION.variables,
+  ...TRACING.variables,
 };
 
 /** The name of a variable. */

@@ -3,6 +3,7 @@ import type { IncomingMessage } from "node:http";
 import type { Principal } from "../auth/auth.types.ts";
 import type { Config } from "../config/config.ts";
 import type { Logger } from "../lib/logger.ts";
+import type { Tracer } from "../lib/tracer.ts";
 import type { Context, Reply, RequestFacts, Services } from "../trpc/context.ts";
 import type { RateLimits } from "../trpc/limits.ts";
 import type { ReplyHeaders } from "./answer-headers.ts";
@@ -36,13 +37,14 @@ export interface ContextDeps {
   readonly services: Services;
   readonly limits: RateLimits;
   readonly logger: Logger;
+  readonly tracer: Tracer | null;
   readonly config: Pick<Config, "cookies">;
   readonly clientAddress: (request: IncomingMessage) => string;
 }
 
 /** Makes the function that gives each request its context. */
 export function createContextFactory(deps: ContextDeps): CreateContext {
-  const { services, limits, logger } = deps;
+  const { services, limits, logger, tracer } = deps;
   return (request, headers) => {
     const { requestId, notes } = recordOf(request);
     const facts = new HttpFacts(deps, request, requestId);
@@ -53,6 +55,7 @@ export function createContextFactory(deps: ContextDeps): CreateContext {
       services,
       limits,
       logger,
+      tracer,
       notes,
       principal: () => (principal ??= services.auth.authenticate(facts.bearer)),
       watchAuthority: () => services.auth.watchAuthority(facts.bearer),

@@ -3,6 +3,7 @@ import type { IncomingMessage, ServerResponse } from "node:http";
 import type { Config } from "../config/config.ts";
 import type { Backend } from "../infrastructure.ts";
 import type { Logger } from "../lib/logger.ts";
+import type { Tracer } from "../lib/tracer.ts";
 import type { Services } from "../trpc/context.ts";
 import { createBodyReader } from "./body-reader.ts";
 import { createClientAddress } from "./client-address.ts";
@@ -15,6 +16,7 @@ import { sendError } from "./response.ts";
 import { recordOf } from "./request-record.ts";
 import { createRest } from "./rest/rest.ts";
 import { createRoutes } from "./routes.ts";
+import { answerTraced } from "./traced.ts";
 import type { Readiness } from "../health/health.types.ts";
 import type { RequestFacts } from "../telemetry/http-metrics.ts";
 import type { Metrics } from "../telemetry/metrics.ts";
@@ -28,6 +30,7 @@ export interface HttpHandlerDeps {
   readonly metrics: Metrics;
   readonly readiness: () => Promise<Readiness>;
   readonly logger: Logger;
+  readonly tracer: Tracer | null;
   readonly now: () => number;
   /** False turns the lean tRPC path off. */
   readonly lean: boolean;
@@ -42,14 +45,14 @@ export interface HttpHandler {
 
 /** Puts middleware, context, tRPC, REST and the other routes together. */
 export function createHttpHandler(deps: HttpHandlerDeps): HttpHandler {
-  const { config, services, logger, metrics } = deps;
+  const { config, services, logger, metrics, tracer } = deps;
   const clientAddress = createClientAddress(config.trustProxy);
   const { frontendOrigins } = config;
   const shared = {
     bodies: createBodyReader({ clientAddress }),
     assertSameSite: createSameSiteCheck({ frontendOrigins, clientAddress }),
     createContext: createContextFactory({
-      ...{ services, logger, config, clientAddress },
+      ...{ services, logger, tracer, config, clientAddress },
       limits: createRateLimits({ ...deps, onLimited: metrics.http.limited }),
     }),
     logger,
@@ -67,22 +70,25 @@ export function createHttpHandler(deps: HttpHandlerDeps): HttpHandler {
     readiness,
     rest: rest.router,
   });
+  const answer: HttpHandler["handle"] = (request, response) =>
+    middleware(request, response, (headers) => {
+      // tRPC is the hot path and needs nothing of Express (docs/decisions/0010-lean-trpc-path.md).
+      const path = pathOf(request.url);
+      if (path.startsWith(TRPC_PREFIX)) {
+        trpc.handle(request, headers);
+        return;
+      }
+      headers.handOver();
+      if (isDecodable(path)) routes(request, response);
+      else sendError(request, response, { statusCode: 400 });
+    });
   return {
     handle(request, response) {
       metrics.http.watch(request, response, factsOf);
       // A client that leaves in the middle is its own affair and must not end the process.
       response.on("error", () => undefined);
-      middleware(request, response, (headers) => {
-        // tRPC is the hot path and needs nothing of Express (docs/decisions/0010-lean-trpc-path.md).
-        const path = pathOf(request.url);
-        if (path.startsWith(TRPC_PREFIX)) {
-          trpc.handle(request, headers);
-          return;
-        }
-        headers.handOver();
-        if (isDecodable(path)) routes(request, response);
-        else sendError(request, response, { statusCode: 400 });
-      });
+      if (tracer === null) answer(request, response);
+      else answerTraced(tracer, { request, response }, () => answer(request, response));
     },
     endStreams() {
       trpc.endStreams();

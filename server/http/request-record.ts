@@ -8,6 +8,8 @@ export interface RequestRecord {
   readonly requestId: string;
   /** For the metrics: one of a fixed, small set of words, never the caller's text. */
   route: string;
+  /** Null where nothing is traced. */
+  traceId: string | null;
   readonly notes: RequestNotes;
 }
 
@@ -17,7 +19,7 @@ type Recorded = IncomingMessage & { [RECORD]?: RequestRecord };
 
 /** Gives the request its record. */
 export function openRecord(request: Recorded, requestId: string): RequestRecord {
-  const record = { requestId, route: "other", notes: emptyNotes() };
+  const record = { requestId, route: "other", traceId: null, notes: emptyNotes() };
   request[RECORD] = record;
   return record;
 }

@@ -22,6 +22,7 @@ export interface LedgerDeps {
   /** The writer's bounds, where they are not the usual ones. */
   readonly limits?: WriterDeps["limits"];
   readonly onBatch?: WriterDeps["onBatch"];
+  readonly tracer?: WriterDeps["tracer"];
   /** Told of each operation and its answer, for the metrics; with `tx`, before that transaction commits. */
   readonly onApplied?: (
     operation: LedgerOperation,

@@ -20,7 +20,10 @@ export function createLogger(options: {
   batched?: boolean;
   /** Configured secrets: no line holds one, whoever put it into a message. */
   secrets?: readonly string[];
+  /** The trace that the code which logs runs under; absent = nothing is traced. */
+  traceId?: () => string | undefined;
 }): Logger {
+  const { traceId } = options;
   const scrub = createScrub(options.secrets);
   return pino(
     {
@@ -33,6 +36,7 @@ export function createLogger(options: {
           if (level >= ERROR_LEVEL) this.flush();
         },
       },
+      ...(traceId === undefined ? {} : { mixin: () => traceField(traceId()) }),
       timestamp: pino.stdTimeFunctions.isoTime,
       formatters: { level: (label) => ({ level: label }) },
     },
@@ -43,6 +47,10 @@ export function createLogger(options: {
           : { sync: false },
       ),
   );
+}
+
+function traceField(traceId: string | undefined): { traceId?: string } {
+  return traceId === undefined ? {} : { traceId };
 }
 
 /** What pino keeps of a logger: the fields every line of it has, as JSON, and where its lines go. */

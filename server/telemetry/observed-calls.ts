@@ -13,24 +13,32 @@ export type CallObserver = (call: {
 
 /** `port` with every method that answers with a promise watched. Methods that answer at once pass through. */
 export function observeCalls<Port extends object>(port: Port, observe: CallObserver): Port {
-  const watched: Record<string, unknown> = {};
-  for (const [name, method] of Object.entries(port) as [string, unknown][])
-    watched[name] =
-      typeof method === "function" ? watch(name, method as AnyFunction, observe) : method;
-  return watched as Port;
+  return aroundCalls(port, (name, call) => {
+    const startedAtMs = performance.now();
+    const end = (error: unknown) =>
+      observe({ name, error, seconds: (performance.now() - startedAtMs) / 1000 });
+    const answer = call();
+    if (answer instanceof Promise) answer.then(() => end(null), end);
+    return answer;
+  });
 }
 
 type AnyFunction = (...args: unknown[]) => unknown;
 
-function watch(name: string, method: AnyFunction, observe: CallObserver): AnyFunction {
-  return (...args) => {
-    const startedAtMs = performance.now();
-    const end = (error: unknown) =>
-      observe({ name, error, seconds: (performance.now() - startedAtMs) / 1000 });
-    const answer = method(...args);
-    if (answer instanceof Promise) answer.then(() => end(null), end);
-    return answer;
-  };
+/** `port` with every method called by `around`, which answers what `call` does. */
+export function aroundCalls<Port extends object>(
+  port: Port,
+  around: (name: string, call: () => unknown) => unknown,
+): Port {
+  const wrapped: Record<string, unknown> = {};
+  for (const [name, member] of Object.entries(port) as [string, unknown][]) {
+    const method = member as AnyFunction;
+    wrapped[name] =
+      typeof member === "function"
+        ? (...args: unknown[]) => around(name, () => method(...args))
+        : member;
+  }
+  return wrapped as Port;
 }
 
 /** The model, watched: a call ends with its last piece, or with what it broke off for. */

@@ -5,9 +5,10 @@ import type { IdentityProvider } from "../auth/ports.ts";
 import type { Config } from "../config/config.ts";
 import type { Readiness } from "../health/health.types.ts";
 import type { Backend } from "../infrastructure.ts";
-import type { JobRunner } from "../jobs/runner.ts";
+import type { Job, JobRunner } from "../jobs/runner.ts";
 import type { LedgerDeps } from "../ledger/ledger.ts";
 import type { Logger } from "../lib/logger.ts";
+import type { Tracer } from "../lib/tracer.ts";
 import type { PaymentService } from "../payment/payment.service.ts";
 import type { StripePort } from "../payment/stripe/port.ts";
 import type { PaymentStoreDeps } from "../payment/payment.store.ts";
@@ -17,9 +18,10 @@ import { watchEventLoop } from "./event-loop.ts";
 import { createMetrics, type Metrics, type MetricsDeps } from "./metrics.ts";
 import { type CallObserver, observeCalls, observeModel, outcomeOf } from "./observed-calls.ts";
 import { remembered } from "./remembered.ts";
+import { createTraces } from "./traces.ts";
 import { readVersion } from "./version.ts";
 
-/** The metrics, and the parts as they are seen through them. */
+/** The metrics, and the parts as they are seen through metrics and traces. */
 export interface Telemetry {
   readonly metrics: Metrics;
   /** The back end, whose transactions count what they did once they are durable. */
@@ -31,6 +33,7 @@ export interface Telemetry {
   google(port: IdentityProvider): IdentityProvider;
   model(port: ModelPort): ModelPort;
   auth(service: AuthService): AuthService;
+  jobs(jobs: readonly Job[]): readonly Job[];
   close(): void;
 }
 
@@ -48,9 +51,11 @@ const REMEMBER_MS = 10_000;
 
 /** Makes it. `sources` are asked at the first scrape, not before. */
 export function createTelemetry(
-  { config, backend, logger }: { config: Config; backend: Backend; logger: Logger },
+  deps: { config: Config; backend: Backend; logger: Logger; tracer?: Tracer | null },
   sources: TelemetrySources,
 ): Telemetry {
+  const { config, backend, logger, tracer = null } = deps;
+  const traces = createTraces(tracer, backend);
   const metrics = createMetrics({
     config,
     version: readVersion(),
@@ -82,13 +87,15 @@ export function createTelemetry(
     },
     onMoney: (tx, { minorUnits, currency }) =>
       afterCommit.on(tx, () => business.money(minorUnits, currency)),
-    stripe: (port) => observeCalls(port, observe("stripe")),
-    google: (port) => observeCalls(port, observe("google")),
-    model: (port) => observeModel(port, observe("model")),
+    stripe: (port) => observeCalls(traces.calls("stripe", port), observe("stripe")),
+    google: (port) => observeCalls(traces.calls("google", port), observe("google")),
+    model: (port) => observeModel(traces.model(port), observe("model")),
     auth: (service) => countSignIns(service, metrics),
+    jobs: traces.jobs,
     close() {
       stopWatching();
       stopObserving();
+      traces.close();
       metrics.close();
     },
   };

@@ -6,6 +6,7 @@ import type { Principal } from "../auth/auth.types.ts";
 import type { AuthorityWatch } from "../auth/auth.types.ts";
 import type { CreditService } from "../credit/credit.service.ts";
 import type { Logger } from "../lib/logger.ts";
+import type { Tracer } from "../lib/tracer.ts";
 import type { PaymentService } from "../payment/payment.service.ts";
 import type { WorkersService } from "../workers/workers.service.ts";
 import type { UserService } from "../user/user.service.ts";
@@ -51,6 +52,8 @@ export interface Context {
   readonly services: Services;
   readonly limits: RateLimits;
   readonly logger: Logger;
+  /** Null = nothing is traced. */
+  readonly tracer: Tracer | null;
   /** For the request's one log line. */
   readonly notes: RequestNotes;
   /** Who the bearer is; looked up once per request. Throws UNAUTHENTICATED, TOKEN_EXPIRED, SESSION_REVOKED. */

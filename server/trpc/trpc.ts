@@ -6,6 +6,7 @@ import { type AppErrorData, ERROR_CODES, type ErrorCode } from "../../shared/src
 import type { Principal } from "../auth/auth.types.ts";
 import { toServiceUnavailable } from "../database/errors.ts";
 import { AppError, isAppError } from "../lib/errors.ts";
+import type { Tracer } from "../lib/tracer.ts";
 import type { ServiceCaller } from "../workers/workers.types.ts";
 import { whileAuthorised } from "./authority-stream.ts";
 import { begunStream } from "./begun-stream.ts";
@@ -159,10 +160,25 @@ async function begun<Result extends { ok: boolean; data?: unknown }>(
   }
 }
 
+/** The call under a span of its own. A refusal is an answer; what is ours to mend is a failure. */
+async function traced<Result extends { ok: boolean; error?: unknown }>(
+  tracer: Tracer,
+  path: string,
+  next: () => Promise<Result>,
+): Promise<Result> {
+  const span = tracer.begin(path);
+  const result = await span.run(next);
+  const refusal = result.ok ? null : toAppError(result.error);
+  if (refusal !== null) span.set({ code: refusal.code });
+  span.end(refusal !== null && refusal.httpStatus >= 500 ? refusal.code : undefined);
+  return result;
+}
+
 /** Maps whatever a procedure throws, notes it for the request's log line, and says when to come back. */
 const errors = t.middleware(async ({ ctx, path, type, signal, next }) => {
   noteProcedure(ctx.notes, path);
-  const result = await begun(await next(), ctx, signal);
+  const called = ctx.tracer === null ? next() : traced(ctx.tracer, path, next);
+  const result = await begun(await called, ctx, signal);
   if (result.ok) {
     if (type === "mutation") noteCredits(ctx.notes, result.data);
     return result;

@@ -74,6 +74,7 @@ export async function openCreditWorld(available: AvailableBackend): Promise<Cred
         refreshCookies: [],
       },
       reply: { setHeader: () => undefined, setRefreshCookie: () => undefined },
+      tracer: null,
       services: {
         credit,
         service,

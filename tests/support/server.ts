@@ -68,6 +68,8 @@ export interface TestServerOptions {
   http?: HttpServerOptions;
   /** Bounds of metered runs, where they shall be shorter. */
   runTimings?: AppDeps["runTimings"];
+  /** Nothing is traced unless told. */
+  tracer?: AppDeps["tracer"];
   /** How often readiness asks others, where it shall be oftener. */
   lookEveryMs?: number;
 }
@@ -116,6 +118,7 @@ export async function openTestApp(options: TestServerOptions = {}): Promise<Test
       logger,
       ...(options.clock ? { clock: options.clock } : {}),
       ...(options.leanPath === undefined ? {} : { leanPath: options.leanPath }),
+      ...(options.tracer === undefined ? {} : { tracer: options.tracer }),
       ...(options.lookEveryMs === undefined ? {} : { lookEveryMs: options.lookEveryMs }),
       ...(options.runTimings === undefined ? {} : { runTimings: options.runTimings }),
     });

@@ -6,6 +6,7 @@ import { fullJitterMs } from "../../lib/backoff.ts";
 import { isAppError } from "../../lib/errors.ts";
 import { newId } from "../../lib/ids.ts";
 import type { Logger } from "../../lib/logger.ts";
+import type { Span, Tracer } from "../../lib/tracer.ts";
 import type { Locks } from "../../kv/ports.ts";
 import type { Announce } from "../balance-cache.ts";
 import type { HoldResult, LedgerOperation, OperationResult } from "../ports.ts";
@@ -20,6 +21,7 @@ import {
   unavailable,
 } from "./errors.ts";
 import { createFairQueue, type FairQueue, type Queued } from "./fair-queue.ts";
+import { traceBatch } from "./traced-batch.ts";
 import {
   acquireUserLocks,
   createUserLocks,
@@ -39,6 +41,8 @@ export interface WriterDeps {
   readonly limits?: Partial<WriterLimits>;
   /** Called for every batch that became durable, for the metrics. */
   readonly onBatch?: (batch: { readonly operations: number; readonly seconds: number }) => void;
+  /** Absent or null = nothing is traced. */
+  readonly tracer?: Tracer | null;
 }
 
 /** Its bounds. */
@@ -80,6 +84,8 @@ interface Item extends Queued {
   /** Stays the same over all tries: by it the effect of a lost COMMIT is recognised. */
   readonly operationId: string;
   readonly deadlineMs: number;
+  /** What it came under. */
+  readonly span: Span | undefined;
   readonly answer: (verdict: Verdict) => void;
 }
 
@@ -135,6 +141,7 @@ function submit(
       operation,
       operationId: newId(deps.now()),
       deadlineMs: performance.now() + limits.deadlineMs,
+      span: deps.tracer?.current(),
       answer(verdict) {
         underWay.delete(item);
         if (verdict.ok) resolve(verdict.result);
@@ -165,7 +172,14 @@ async function runLane(state: WriterState): Promise<void> {
 }
 
 // 3 · One batch: take the users' locks in one round trip; whoever is locked elsewhere waits for the next batch.
-async function runBatch(state: WriterState, items: readonly Item[]): Promise<void> {
+function runBatch(state: WriterState, items: readonly Item[]): Promise<void> {
+  const { tracer } = state.deps;
+  if (!tracer) return lockAndCommit(state, items);
+  const spans = items.map(({ span }) => span);
+  return traceBatch(tracer, spans, () => lockAndCommit(state, items));
+}
+
+async function lockAndCommit(state: WriterState, items: readonly Item[]): Promise<void> {
   const { queue, underWay, userLocks } = state;
   for (const item of items) underWay.add(item);
   const userIds = new Set(items.map((item) => item.userId));

@@ -47,6 +47,8 @@ const FORBIDDEN: ReadonlyArray<readonly [string, string, string]> = [
   ["generated clients", "server/ledger/audit/audit.ts", "@prisma/client"],
   ["drivers", "server/http/ready.ts", "ioredis"],
   ["drivers", "server/ledger/writer/writer.ts", "mariadb"],
+  ["OpenTelemetry", "server/http/traced.ts", "@opentelemetry/api"],
+  ["OpenTelemetry", "server/main.ts", "./telemetry/otel.ts"],
   ["ledger", "server/ledger/spend.ts", "../credit/credit.service.ts"],
   ["ledger", "server/ledger/spend.ts", "../config/config.ts"],
   ["ledger rules", "server/ledger/operations/spend.ts", "../store/accounts.store.ts"],

@@ -1,0 +1,129 @@
+// Spans around what the parts do, put there from outside: statements, Redis commands, vendors' calls and job runs.
+import { tracingChannel } from "node:diagnostics_channel";
+import type { ModelPort } from "../ai/ports.ts";
+import type { Backend } from "../infrastructure.ts";
+import type { Job } from "../jobs/runner.ts";
+import type { Span, SpanAttributes, Tracer } from "../lib/tracer.ts";
+import { aroundCalls, observeModel, outcomeOf } from "./observed-calls.ts";
+
+/** Puts spans around things; with no tracer everything stays as it was. */
+export interface Traces {
+  /** Every method of a vendor's port that answers with a promise. */
+  calls<Port extends object>(vendor: string, port: Port): Port;
+  model(port: ModelPort): ModelPort;
+  jobs(jobs: readonly Job[]): readonly Job[];
+  close(): void;
+}
+
+const NOBODY: Traces = {
+  calls: (_vendor, port) => port,
+  model: (port) => port,
+  jobs: (jobs) => jobs,
+  close: () => undefined,
+};
+
+/** Watches the back end until `close`. */
+export function createTraces(
+  tracer: Tracer | null,
+  backend: Pick<Backend, "database" | "onStatement">,
+): Traces {
+  if (tracer === null) return NOBODY;
+  const stops = [traceStatements(tracer, backend), traceRedis(tracer)];
+  return {
+    calls: (vendor, port) =>
+      aroundCalls(port, (name, call) => traceCall(tracer, `${vendor} ${name}`, call)),
+    model: (port) => traceModel(tracer, port),
+    jobs: (jobs) =>
+      jobs.map((job) => ({
+        ...job,
+        run: (signal) => traceCall(tracer, `job ${job.name}`, () => job.run(signal)),
+      })),
+    close() {
+      for (const stop of stops) stop();
+    },
+  };
+}
+
+function traceStatements(
+  tracer: Tracer,
+  { database, onStatement }: Pick<Backend, "database" | "onStatement">,
+): () => void {
+  const system = database.dialect;
+  return onStatement((sql) => {
+    const span = beginInside(tracer, `sql ${verbOf(sql)}`, {
+      "db.system.name": system,
+      "db.query.text": withoutValues(sql),
+    });
+    return (error) => span?.end(error === undefined ? undefined : outcomeOf(error));
+  });
+}
+
+interface RedisCommand {
+  readonly command?: unknown;
+  span?: Span | undefined;
+}
+
+/** ioredis tells of its commands by this channel (node_modules/ioredis/built/tracing.js) while somebody listens. */
+function traceRedis(tracer: Tracer): () => void {
+  const channel = tracingChannel<unknown, RedisCommand>("ioredis:command");
+  const subscribers = {
+    start(context: RedisCommand) {
+      context.span = beginInside(tracer, `redis ${String(context.command)}`, {
+        "db.system.name": "redis",
+      });
+    },
+    end: () => undefined,
+    asyncStart: () => undefined,
+    asyncEnd: ({ span }: RedisCommand) => span?.end(),
+    error: ({ span }: RedisCommand) => span?.end("failed"),
+  };
+  channel.subscribe(subscribers);
+  return () => channel.unsubscribe(subscribers);
+}
+
+/**
+ * A span only inside of work that is being traced: what the process does by itself, or goes on doing when its request is
+ * over, would be a trace of one span each.
+ */
+function beginInside(tracer: Tracer, name: string, attributes: SpanAttributes): Span | undefined {
+  const parent = tracer.current();
+  if (parent === undefined || parent.isEnded || !parent.isSampled) return undefined;
+  return tracer.begin(name, { kind: "client", attributes });
+}
+
+function traceCall<T>(tracer: Tracer, name: string, call: () => T): T {
+  const span = tracer.begin(name, name.startsWith("job ") ? {} : { kind: "client" });
+  const answer = span.run(call);
+  if (answer instanceof Promise)
+    answer.then(
+      () => span.end(),
+      (error: unknown) => span.end(outcomeOf(error)),
+    );
+  return answer;
+}
+
+function traceModel(tracer: Tracer, model: ModelPort): ModelPort {
+  return {
+    async *stream(request) {
+      const span = tracer.begin("model stream", {
+        kind: "client",
+        attributes: { "gen_ai.request.model": request.model },
+      });
+      const end = ({ error }: { error: unknown }) => {
+        const outcome = outcomeOf(error);
+        span.set({ outcome });
+        span.end(outcome === "ok" || outcome === "stopped" ? undefined : outcome);
+      };
+      yield* observeModel(model, end).stream(request);
+    },
+  };
+}
+
+function verbOf(sql: string): string {
+  return /^\s*([a-z]+)/i.exec(sql)?.[1]?.toUpperCase() ?? "statement";
+}
+
+/** Statements carry placeholders; a text that stands in one all the same is left out. */
+function withoutValues(sql: string): string {
+  return sql.replaceAll(/'(?:[^'\\]|\\.|'')*'/g, "?");
+}

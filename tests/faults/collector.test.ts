@@ -1,0 +1,96 @@
+// A collector that is away or silent disturbs nobody, what is left is sent at the stop, and without one no SDK is loaded.
+import { afterAll, beforeAll, expect, test } from "vitest";
+import { startCollector } from "../support/collector.ts";
+import { describeBackend, type OpenedBackend } from "../support/databases.ts";
+import { freePort, spawnServer } from "../support/process.ts";
+
+let opened: OpenedBackend;
+let env: Record<string, string>;
+beforeAll(async () => {
+  opened = await describeBackend("embedded", null, null).open();
+  await opened.backend.close();
+  env = {
+    NODE_ENV: "test",
+    LOG_LEVEL: "info",
+    JWT_SECRET: "access-secret-of-the-collector-suite-0123456789",
+    REFRESH_TOKEN_SECRET: "refresh-secret-of-the-collector-suite-0123456789",
+    RATE_LIMIT_MAX_REQUESTS: "100000000",
+    GOOGLE_CLIENT_ID: "nobody",
+    GOOGLE_CLIENT_SECRET: "nothing",
+    STRIPE_SECRET_KEY: "sk_test_nobody_calls_stripe_here",
+    STRIPE_WEBHOOK_SECRET: "whsec_nobody_calls_stripe_here",
+    SHUTDOWN_DELAY_MS: "0",
+    ...opened.env,
+  };
+});
+afterAll(() => opened.close());
+
+const ROOT = new URL("../..", import.meta.url).pathname;
+/** Writes at the exit how many files of the SDK the process has loaded, all CommonJS. (prom-client loads the bare API.) */
+const TELL_LOADED = `data:text/javascript,${encodeURIComponent(
+  `import { createRequire } from "node:module";
+  process.on("exit", () => {
+    const files = Object.keys(createRequire(${JSON.stringify(`${ROOT}package.json`)}).cache);
+    process.stderr.write("loaded " + files.filter((file) => /@opentelemetry.(?!api\\b)/.test(file)).length + "\\n");
+  });`,
+)}`;
+const PROGRAM = [
+  "--import",
+  TELL_LOADED,
+  "--import",
+  import.meta.resolve("tsx"),
+  `${ROOT}server/main.ts`,
+];
+
+/** Starts a server, asks it a hundred times, stops it. */
+async function live(more: Record<string, string>) {
+  const server = spawnServer(
+    { ...env, ...more, PORT: String(await freePort()) },
+    undefined,
+    PROGRAM,
+  );
+  await server.ready();
+  for (let call = 0; call < 100; call += 1) {
+    const answer = await fetch(`${server.url}/api/trpc/credit.costs`);
+    expect(answer.status, await answer.text()).toBe(200);
+  }
+  server.child.kill("SIGTERM");
+  // 1 would say that the stop was cut off.
+  expect(await server.exited, server.output()).toBe(0);
+  return { output: server.output(), loaded: Number(/loaded (\d+)/.exec(server.output())?.[1]) };
+}
+
+test("without an endpoint no SDK is loaded", async () => {
+  const { loaded, output } = await live({ OTEL_SERVICE_NAME: "unused" });
+  expect(loaded).toBe(0);
+  expect(output).not.toContain("traceId");
+});
+
+test("with one, what has not been sent by the stop is sent then", async () => {
+  const collector = await startCollector();
+  const { loaded, output } = await live({
+    OTEL_EXPORTER_OTLP_ENDPOINT: `${collector.url}/`,
+    OTEL_EXPORTER_OTLP_HEADERS: "authorization=Basic%20abcdefgh",
+    OTEL_SERVICE_NAME: "named",
+  });
+  await collector.close();
+  expect(loaded).toBeGreaterThan(0);
+  expect(collector.headers[0]?.authorization).toBe("Basic abcdefgh");
+  const requests = collector.spans.filter(({ name }) => name === "trpc credit.costs");
+  expect(requests).toHaveLength(100);
+  expect(requests[0]?.resource["service.name"]).toBe("named");
+  expect(output).toContain(`"traceId":"${requests[0]?.traceId}"`);
+});
+
+test("one that is away disturbs nobody, and the log says so", async () => {
+  const { output } = await live({
+    OTEL_EXPORTER_OTLP_ENDPOINT: `http://127.0.0.1:${await freePort()}`,
+  });
+  expect(output).toContain("traces do not reach the collector");
+});
+
+test("one that never answers holds up no stop", async () => {
+  const collector = await startCollector({ silent: true });
+  await live({ OTEL_EXPORTER_OTLP_TRACES_ENDPOINT: `${collector.url}/v1/traces` });
+  await collector.close();
+});

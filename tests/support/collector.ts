@@ -1,0 +1,102 @@
+// Owns a collector: an OTLP/HTTP receiver on loopback that reads what arrives as the protocol has it (JSON encoding).
+import { createServer, type IncomingMessage } from "node:http";
+import type { AddressInfo } from "node:net";
+
+interface KeyValue {
+  readonly key: string;
+  readonly value: { stringValue?: string; intValue?: number | string; boolValue?: boolean };
+}
+
+interface WireSpan {
+  readonly traceId: string;
+  readonly spanId: string;
+  readonly parentSpanId?: string;
+  readonly name: string;
+  readonly kind: number;
+  readonly startTimeUnixNano: string;
+  readonly endTimeUnixNano: string;
+  readonly attributes?: readonly KeyValue[];
+  readonly links?: readonly { readonly traceId: string; readonly spanId: string }[];
+  readonly status?: { readonly code?: number };
+}
+
+interface ExportRequest {
+  readonly resourceSpans: readonly {
+    readonly resource: { readonly attributes: readonly KeyValue[] };
+    readonly scopeSpans: readonly { readonly spans: readonly WireSpan[] }[];
+  }[];
+}
+
+/** A span as it arrived, with its own attributes and its process's. */
+export interface ReceivedSpan extends Omit<WireSpan, "attributes"> {
+  readonly attributes: Readonly<Record<string, unknown>>;
+  readonly resource: Readonly<Record<string, unknown>>;
+}
+
+/** A running collector. */
+export interface Collector {
+  /** For OTEL_EXPORTER_OTLP_ENDPOINT. */
+  readonly url: string;
+  readonly spans: ReceivedSpan[];
+  /** Headers of each export. */
+  readonly headers: IncomingMessage["headers"][];
+  /** Everything received, as text. */
+  text(): string;
+  close(): Promise<void>;
+}
+
+/** Starts one. `silent`: it takes connections and never answers. */
+export async function startCollector({ silent = false } = {}): Promise<Collector> {
+  const spans: ReceivedSpan[] = [];
+  const headers: IncomingMessage["headers"][] = [];
+  const texts: string[] = [];
+  const server = createServer((request, response) => {
+    if (silent) return;
+    let body = "";
+    request.setEncoding("utf8");
+    request.on("data", (chunk: string) => (body += chunk));
+    request.on("end", () => {
+      if (request.method !== "POST" || request.url !== "/v1/traces") {
+        response.writeHead(404).end();
+        return;
+      }
+      headers.push(request.headers);
+      texts.push(body);
+      spans.push(...read(JSON.parse(body) as ExportRequest));
+      response.writeHead(200, { "content-type": "application/json" }).end("{}");
+    });
+  });
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  return {
+    url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
+    spans,
+    headers,
+    text: () => texts.join("\n"),
+    close() {
+      server.closeAllConnections();
+      return new Promise((resolve) => server.close(() => resolve()));
+    },
+  };
+}
+
+function read({ resourceSpans }: ExportRequest): ReceivedSpan[] {
+  return resourceSpans.flatMap(({ resource, scopeSpans }) =>
+    scopeSpans.flatMap(({ spans }) =>
+      spans.map((span) => ({
+        ...span,
+        attributes: toRecord(span.attributes ?? []),
+        resource: toRecord(resource.attributes),
+      })),
+    ),
+  );
+}
+
+function toRecord(attributes: readonly KeyValue[]): Record<string, unknown> {
+  return Object.fromEntries(
+    attributes.map(({ key, value }) => [
+      key,
+      value.stringValue ??
+        (value.intValue === undefined ? value.boolValue : Number(value.intValue)),
+    ]),
+  );
+}
