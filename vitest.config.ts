@@ -18,7 +18,7 @@ const SUITES: readonly Suite[] = [
   { name: "integration", timeoutMs: 60_000, parallel: true },
   { name: "simulation", timeoutMs: 60_000, parallel: true },
   { name: "e2e", timeoutMs: 60_000, parallel: true },
-  { name: "consumer", timeoutMs: 120_000, parallel: true },
+  { name: "consumer", timeoutMs: 300_000, parallel: true },
   { name: "faults", timeoutMs: 600_000, parallel: false },
   { name: "browser", timeoutMs: 180_000, parallel: false },
 ];

@@ -1,33 +1,12 @@
 // Follows docs/guides/add-a-feature.md on a copy of the repository: five files, three commands, and everything compiles.
 import { execFileSync, spawnSync } from "node:child_process";
-import {
-  cpSync,
-  mkdirSync,
-  mkdtempSync,
-  readdirSync,
-  readFileSync,
-  rmSync,
-  symlinkSync,
-  writeFileSync,
-} from "node:fs";
-import { tmpdir } from "node:os";
+import { readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { fileURLToPath } from "node:url";
-import { afterAll, beforeAll, expect, test } from "vitest";
+import { afterAll, expect, test } from "vitest";
+import { copyRepository, ROOT } from "./copy.ts";
 
-const root = fileURLToPath(new URL("../../", import.meta.url));
-const copy = mkdtempSync(join(tmpdir(), "skywork-feature-"));
-const guide = readFileSync(join(root, "docs/guides/add-a-feature.md"), "utf8");
-
-/** Links every package, but our own, which must be the copy's. */
-function linkPackages(folder: string): void {
-  const packages = join(copy, folder, "node_modules");
-  mkdirSync(join(packages, "@skywork"), { recursive: true });
-  for (const name of readdirSync(join(root, folder, "node_modules")))
-    if (name !== "@skywork" && !name.startsWith(".vite"))
-      symlinkSync(join(root, folder, "node_modules", name), join(packages, name));
-  symlinkSync(join(copy, "shared"), join(packages, "@skywork/shared"));
-}
+const copy = copyRepository();
+const guide = readFileSync(join(ROOT, "docs/guides/add-a-feature.md"), "utf8");
 
 /** The first block of code under the heading that names `file`. */
 function blockFor(file: string): string {
@@ -52,19 +31,11 @@ function edit(file: string, start: string, end: string | null): void {
 function compile(project: string): string {
   const { stdout } = spawnSync(
     process.execPath,
-    [join(root, "node_modules/typescript/bin/tsc"), "--noEmit", "--pretty", "false", "-p", project],
+    [join(ROOT, "node_modules/typescript/bin/tsc"), "--noEmit", "--pretty", "false", "-p", project],
     { cwd: copy, encoding: "utf8" },
   );
   return stdout.trim();
 }
-
-beforeAll(() => {
-  const tracked = execFileSync("git", ["ls-files", "-z"], { cwd: root, encoding: "utf8" });
-  for (const file of tracked.split("\0").filter((name) => name !== ""))
-    cpSync(join(root, file), join(copy, file));
-  cpSync(join(root, "prisma/generated"), join(copy, "prisma/generated"), { recursive: true });
-  linkPackages("");
-});
 
 afterAll(() => rmSync(copy, { recursive: true, force: true }));
 

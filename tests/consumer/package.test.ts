@@ -1,4 +1,4 @@
-// Owns the proof that @skywork/shared stands alone: packed, installed by a stranger with @trpc/* and zod only, compiled and run.
+// @skywork/shared stands alone: packed as its guide says, installed by a stranger with @trpc/* and zod only, compiled and run.
 import { execFileSync, spawnSync } from "node:child_process";
 import {
   copyFileSync,
@@ -14,16 +14,70 @@ import { tmpdir } from "node:os";
 import { dirname, join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { FEATURES } from "../../shared/src/features.ts";
 
 const root = fileURLToPath(new URL("../..", import.meta.url));
 const folder = mkdtempSync(join(tmpdir(), "skywork-consumer-"));
 const installed = join(folder, "node_modules/@skywork/shared");
 const ALLOWED = /^(zod|@trpc\/(server|client))(\/|$)/;
 
-function compile(options: { module: string; moduleResolution: string }): string {
+const guideOf = (document: string) => readFileSync(join(root, document), "utf8");
+
+/** The shell block of the guide that begins so. */
+function guideBlock(begins: string): string {
+  const blocks = guideOf("docs/guides/shared.md").matchAll(/^```sh\n([\s\S]*?)^```/gm);
+  const found = Array.from(blocks, ([, block = ""]) => block).find((it) => it.startsWith(begins));
+  if (found === undefined) throw new Error(`The guide has no ${begins}`);
+  return found;
+}
+
+const SKYWORK =
+  'import { createClient } from "@skywork/shared";\nconst skywork = createClient({ url: "/api/trpc" });\n';
+
+/** Every document and heading with TypeScript for a client, and what its code takes as given. */
+const SNIPPETS: Readonly<Record<string, Readonly<Record<string, string>>>> = {
+  "README.md": { "Use it": "" },
+  "docs/getting-started.md": { "From your own code": "" },
+  "docs/guides/shared.md": {
+    "Plain client": "",
+    "TanStack Query": `${SKYWORK}import { type QueryClient, useQuery } from "@tanstack/react-query";
+import { useEffect } from "react";
+declare const queryClient: QueryClient;
+`,
+    // As expo-secure-store documents them.
+    "React Native": `import { createClient } from "@skywork/shared";
+declare const SecureStore: {
+  getItemAsync(key: string): Promise<string | null>;
+  setItemAsync(key: string, value: string): Promise<void>;
+};
+`,
+    "Node.js worker": `import { createClient } from "@skywork/shared";
+declare const serviceKey: string, userId: string, jobId: string;
+`,
+  },
+  "shared/README.md": { "@skywork/shared": "" },
+};
+
+/** The code of each section of `document`, by its heading. */
+function codeOf(document: string): Record<string, string> {
+  const code: Record<string, string> = {};
+  for (const section of guideOf(document).split(/^#+ /m).slice(1)) {
+    const blocks = Array.from(section.matchAll(/^```tsx?\n([\s\S]*?)^```/gm), ([, it = ""]) => it);
+    if (blocks.length > 0) code[section.slice(0, section.indexOf("\n"))] = blocks.join("\n");
+  }
+  return code;
+}
+
+interface Compilation {
+  readonly module: string;
+  readonly moduleResolution: string;
+  /** React's own declarations are none of ours. */
+  readonly skipLibCheck?: boolean;
+}
+
+function compile(options: Compilation, files: readonly string[] = ["uses.ts"]): string {
   const config = {
     compilerOptions: {
-      ...options,
       target: "ES2022",
       // tRPC's own declarations use the last one.
       lib: ["ES2023", "DOM", "ESNext.Disposable"],
@@ -32,8 +86,9 @@ function compile(options: { module: string; moduleResolution: string }): string 
       noEmit: true,
       // The package's own declarations are checked too: that is the point.
       skipLibCheck: false,
+      ...options,
     },
-    files: ["uses.ts"],
+    files,
   };
   writeFileSync(join(folder, "tsconfig.json"), JSON.stringify(config));
   const { stdout } = spawnSync(
@@ -68,11 +123,10 @@ function walk(entry: string): { files: Map<string, string>; packages: Set<string
 }
 
 beforeAll(() => {
-  const packed = execFileSync("npm", ["pack", "--silent", "--pack-destination", folder], {
-    cwd: join(root, "shared"),
-    encoding: "utf8",
-  });
-  const tarball = packed.trim().split("\n").at(-1) ?? "";
+  const [npm = "", ...pack] = guideBlock("npm pack").trim().split(" ");
+  expect(pack.at(-1)).toBe(".");
+  execFileSync(npm, [...pack.slice(0, -1), folder, "--silent"], { cwd: root, stdio: "ignore" });
+  const tarball = /\.\/(\S+\.tgz)/.exec(guideBlock("npm install"))?.[1] ?? "";
   mkdirSync(installed, { recursive: true });
   execFileSync("tar", ["-xzf", join(folder, tarball), "-C", installed, "--strip-components=1"]);
   mkdirSync(join(folder, "node_modules/@trpc"));
@@ -92,6 +146,24 @@ describe("the packed @skywork/shared", () => {
 
   test("compiles in a stranger's bundled project", () => {
     expect(compile({ module: "ESNext", moduleResolution: "bundler" })).toBe("");
+  });
+
+  test.each(Object.entries(SNIPPETS))("the code of %s compiles", (document, given) => {
+    for (const name of ["react", "@types/react", "@tanstack/react-query"]) {
+      const link = join(folder, "node_modules", name);
+      mkdirSync(dirname(link), { recursive: true });
+      rmSync(link, { force: true });
+      symlinkSync(join(root, "node_modules", name), link);
+    }
+    const code = codeOf(document);
+    expect(Object.keys(code)).toEqual(Object.keys(given));
+    const files = Object.entries(code).map(([heading, text], index) => {
+      const file = `snippet-${index}.ts`;
+      writeFileSync(join(folder, file), `${given[heading]}${text}`);
+      return file;
+    });
+    const bundled = { module: "ESNext", moduleResolution: "bundler", skipLibCheck: true };
+    expect(compile(bundled, files)).toBe("");
   });
 
   test("a planted mistake that went through would be noticed", () => {
@@ -144,7 +216,7 @@ describe("the packed @skywork/shared", () => {
       ],
       { cwd: folder, encoding: "utf8" },
     );
-    expect(printed.trim()).toBe("function chat-flash,chat-pro,ppt-generate,ppt-edit");
+    expect(printed.trim()).toBe(`function ${FEATURES.join()}`);
   });
 
   test("the tarball holds what its package.json says and no tests, secrets or maps to nowhere", () => {
