@@ -210,6 +210,8 @@ async function runUnderLease(state: State, job: Job): Promise<JobOutcome> {
   const startedAtMs = now();
   const abort = new AbortController();
   const stop = () => abort.abort();
+  // The stop may have come while the lease was being taken.
+  if (stopping.signal.aborted) stop();
   stopping.signal.addEventListener("abort", stop, { once: true });
   const limit = setTimeout(stop, job.maxSeconds * 1000);
   const renewal = setInterval(() => void renew(state, job, stop), RENEW_MS);

@@ -1,5 +1,6 @@
-// Owns what has to hold at every moment, read from the committed rows: CONTRACT.md section 6.
+// What has to hold at every moment, read from the committed rows: CONTRACT.md section 6.
 import { doctorChecks, ENTRY_COUNTS } from "../../server/ledger/audit/checks.ts";
+import { KEY_SQL, readTarget } from "../../server/ledger/audit/keys.ts";
 import type { Store } from "./store.ts";
 
 interface Entry {
@@ -54,14 +55,15 @@ export function createWatch(store: Store): Watch {
     const counted = new Map<string, { stored: string; counts: Record<string, number> }>();
     const rows = store.rows<{
       userId: string;
-      entryCounts: string;
+      entryCounts: string | null;
       type: string | null;
       n: number;
-    }>(ENTRY_COUNTS, FROM, TO);
+    }>(ENTRY_COUNTS, FROM, TO, FROM, TO);
+    // Users come before their entries.
     for (const { userId, entryCounts, type, n } of rows) {
-      const user = counted.get(userId) ?? { stored: entryCounts, counts: {} };
-      if (type !== null) user.counts[type] = n;
-      counted.set(userId, user);
+      if (entryCounts !== null) counted.set(userId, { stored: entryCounts, counts: {} });
+      const user = counted.get(userId);
+      if (user !== undefined && type !== null) user.counts[type] = n;
     }
     return [...counted].flatMap(([userId, user]) => {
       const stored = JSON.parse(user.stored) as Record<string, number>;
@@ -69,6 +71,28 @@ export function createWatch(store: Store): Watch {
       const same = [...types].every((type) => stored[type] === user.counts[type]);
       return same ? [] : [`${userId}: entryCounts ${user.stored}`];
     });
+  }
+
+  /** An answered key points at its own entry or hold, and at no other key's. */
+  function keys(): string[] {
+    const rows = store.rows<{ userId: string; key: string; answer: string }>(
+      "SELECT userId, `key`, answer FROM idempotency_keys",
+    );
+    const found: string[] = [];
+    const asked: unknown[] = [];
+    const owners = new Map<string, string>();
+    for (const [n, { userId, key, answer }] of rows.entries()) {
+      const target = readTarget(answer);
+      if (target === null) found.push(`key ${key} of ${userId} cannot be read: ${answer}`);
+      else asked.push([n, userId, target.q, target.t, target.h]);
+      if (target === null || target.t === null) continue;
+      const other = owners.get(target.t);
+      if (other !== undefined) found.push(`keys ${other} and ${key} share entry ${target.t}`);
+      owners.set(target.t, key);
+    }
+    for (const { n } of store.rows<{ n: number }>(KEY_SQL.sqlite.astray, JSON.stringify(asked)))
+      found.push(`key ${rows[n]?.key} of ${rows[n]?.userId} points at nothing of its own`);
+    return found;
   }
 
   /** Entries stay; a key, named in the entry or hold it made, is there once; lots are what the entries made of them. */
@@ -131,7 +155,9 @@ export function createWatch(store: Store): Watch {
       .map((row) => `${row.userId}: lot ${row.lotId} has ${row.remaining}, ${row.held} are held`);
   }
 
-  return { broken: () => [...doctor(), ...counts(), ...history(), ...holds(), ...held()] };
+  return {
+    broken: () => [...doctor(), ...counts(), ...keys(), ...history(), ...holds(), ...held()],
+  };
 }
 
 /** The key a client's entry came from: it is kept in the entry, longer than the key itself. */

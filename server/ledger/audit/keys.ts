@@ -94,7 +94,8 @@ async function checkPage(
   return wrong;
 }
 
-function readTarget(answer: string): Target | null {
+/** Returns what a stored answer points at; null when it cannot be read. */
+export function readTarget(answer: string): Target | null {
   try {
     const { q, t, h } = JSON.parse(answer) as Partial<Record<"q" | "t" | "h", unknown>>;
     if (!Number.isInteger(q) || (q as number) < 0 || (q as number) > MAX_SEQ) return null;

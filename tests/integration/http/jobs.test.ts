@@ -92,13 +92,30 @@ describe.each(await availableBackends())("on $name", (available) => {
 
   test("a run that takes too long is told to stop; so is one under way when the server stops", async () => {
     const untilAborted = (signal: AbortSignal) =>
-      new Promise<string>((resolve) => signal.addEventListener("abort", () => resolve("stopped")));
+      new Promise<string>((resolve) => {
+        if (signal.aborted) resolve("stopped");
+        signal.addEventListener("abort", () => resolve("stopped"));
+      });
     const slow = runnerOf({ name: "slow", maxSeconds: 0.2, run: untilAborted });
     expect(await slow.runNow("slow")).toMatchObject({ result: "stopped" });
-    const stopping = runnerOf({ name: "stopping", maxSeconds: 60, run: untilAborted });
+    let begin = (): void => undefined;
+    const begun = new Promise<void>((resolve) => (begin = resolve));
+    const stopping = runnerOf({
+      name: "stopping",
+      maxSeconds: 60,
+      run: (signal) => {
+        begin();
+        return untilAborted(signal);
+      },
+    });
     const outcome = stopping.runNow("stopping");
-    await pause(200);
+    await begun;
     await stopping.close();
     expect(await outcome).toMatchObject({ result: "stopped" });
+    // The stop comes while the lease is still being taken.
+    const late = runnerOf({ name: "late", maxSeconds: 60, run: untilAborted });
+    const lateOutcome = late.runNow("late");
+    await late.close();
+    expect(await lateOutcome).toMatchObject({ result: "stopped" });
   });
 });
