@@ -289,7 +289,7 @@ const listeningPids = (server: ServerProcess) =>
 async function processesThatAnswered(server: ServerProcess): Promise<number> {
   const pids = () =>
     // Answered or refused: of many spends at once all that succeed may have met the same worker.
-    new Set(logLines(server).flatMap(({ pid, msg }) => (/^request /.test(msg ?? "") ? [pid] : [])));
+    new Set(logLines(server).flatMap(({ pid, msg }) => (msg?.startsWith("request ") ? [pid] : [])));
   await until(() => pids().size > 1);
   return pids().size;
 }
