@@ -1,4 +1,4 @@
-// Owns what the key-value side does while Redis is killed, frozen, flushed or absent from the start.
+// What the key-value side does while Redis is killed, frozen, flushed or absent from the start.
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import type { KeyValues } from "../../server/kv/ports.ts";
 import { openRedis } from "../../server/kv/redis/open.ts";
@@ -59,16 +59,22 @@ describe.runIf(redisServerInstalled)("Redis going away", () => {
   ] as const;
 
   test.each(outages)(
-    "%s: no request waits long, and it comes back by itself",
+    "%s: Redis is waited for once, by nobody afterwards, and it comes back by itself",
     async (_how, begin, end) => {
       expect((await oneRequest(store)).answers).toEqual([true, undefined, 2, true]);
+      const opened = store.stats()?.opened ?? Number.NaN;
       await begin();
       const during = await Promise.all(Array.from({ length: 20 }, () => oneRequest(store)));
       for (const { tookMs, answers } of during) {
         expect(tookMs).toBeLessThan(3_000);
         expect(answers).toEqual([true, undefined, 2, undefined]);
       }
+      // An open circuit asks nobody: every question after the first silence was answered without Redis.
+      expect(store.stats()).toMatchObject({ circuitOpen: true, opened: opened + 1 });
+      const fallbacks = store.stats()?.fallbacks ?? Number.NaN;
       expect((await oneRequest(store)).answers).toEqual([true, undefined, 2, undefined]);
+      expect(store.stats()?.fallbacks).toBeGreaterThan(fallbacks);
+      expect(store.stats()).toMatchObject({ circuitOpen: true, opened: opened + 1 });
       expect((await store.check()).status).toBe("degraded");
       await end();
       await up();
