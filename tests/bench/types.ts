@@ -12,7 +12,6 @@ import {
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { contract } from "../../shared/src/contract.ts";
-import type { AnyProcedureContract } from "../../shared/src/procedure.ts";
 import { ROOT, TSC } from "./built.ts";
 import { summarise } from "./load.ts";
 import type { Report } from "./report.ts";
@@ -51,14 +50,13 @@ export async function story(): Promise<(string | number | boolean | null | undef
 }
 `;
 
-/** A line for each procedure that makes the checker read its input and output. */
+/** Names the input and the output of each procedure, by tRPC's own helpers, as a frontend does for its props. */
 function everyProcedure(): string {
-  const method = { query: "query", mutation: "mutate" } as const;
   return Object.entries(contract)
     .flatMap(([router, procedures]) =>
-      Object.entries<AnyProcedureContract>(procedures).map(([name, { kind }]) => {
-        const call = `typeof client.${router}.${name}.${kind === "query" || kind === "mutation" ? method[kind] : "subscribe"}`;
-        return `export type ${router}_${name} = [Parameters<${call}>, Awaited<ReturnType<${call}>>];`;
+      Object.keys(procedures).map((name) => {
+        const path = `["${router}"]["${name}"]`;
+        return `export type ${router}_${name} = [Inputs${path}, Outputs${path}];`;
       }),
     )
     .join("\n");
@@ -67,6 +65,9 @@ function everyProcedure(): string {
 const FILES: Readonly<Record<string, string>> = {
   "typed.ts": `import type { AppRouter } from "@skywork/shared";
 import { createTRPCClient, httpBatchLink } from "@trpc/client";
+import type { inferRouterInputs, inferRouterOutputs } from "@trpc/server";
+type Inputs = inferRouterInputs<AppRouter>;
+type Outputs = inferRouterOutputs<AppRouter>;
 const client = createTRPCClient<AppRouter>({ links: [httpBatchLink({ url: "http://localhost:5000/api/trpc" })] });
 ${CALLS}
 ${everyProcedure()}`,
@@ -79,6 +80,8 @@ const router = t.router({});
 export const nothing = z.object({});
 export const known = createTRPCClient<typeof router>({ links: [httpBatchLink({ url: "http://localhost:5000/api/trpc" })] });
 declare const client: any;
+type Inputs = any;
+type Outputs = any;
 ${CALLS}
 ${everyProcedure()}`,
 };
