@@ -1,4 +1,5 @@
 // Owns how the test suites run: one project for each kind of proof, each with the time it may take.
+import { join } from "node:path";
 import { defineConfig } from "vitest/config";
 
 interface Suite {
@@ -6,15 +7,20 @@ interface Suite {
   /** For one test; hooks get twice as long, because they start servers. */
   timeoutMs: number;
   /** Where its files are; defaults to `tests/NAME`. */
-  folder?: string;
+  folders?: readonly string[];
   /** False where the suite starts servers of its own, or kills them: two at once would fight for 2 cores. */
   parallel: boolean;
 }
 
 const SUITES: readonly Suite[] = [
-  { name: "unit", timeoutMs: 20_000, parallel: true },
+  {
+    name: "unit",
+    folders: ["tests/unit", "examples/web/test"],
+    timeoutMs: 20_000,
+    parallel: true,
+  },
   { name: "contract", timeoutMs: 30_000, parallel: true },
-  { name: "sandbox", folder: "server/sandbox/test", timeoutMs: 60_000, parallel: true },
+  { name: "sandbox", folders: ["server/sandbox/test"], timeoutMs: 60_000, parallel: true },
   { name: "integration", timeoutMs: 60_000, parallel: true },
   { name: "simulation", timeoutMs: 60_000, parallel: true },
   { name: "e2e", timeoutMs: 60_000, parallel: true },
@@ -26,11 +32,13 @@ const SUITES: readonly Suite[] = [
 export default defineConfig({
   test: {
     maxWorkers: 2,
-    projects: SUITES.map(({ name, folder, timeoutMs, parallel }, index) => ({
+    projects: SUITES.map(({ name, folders = [`tests/${name}`], timeoutMs, parallel }, index) => ({
       extends: true as const,
       test: {
         name,
-        include: [`${folder ?? `tests/${name}`}/**/*.test.ts`],
+        include: folders.map((folder) => `${folder}/**/*.test.{ts,tsx}`),
+        // The frontend reads the client package from its sources, as its own build does.
+        alias: { "@skywork/shared": join(import.meta.dirname, "shared/src/index.ts") },
         pool: "forks" as const,
         fileParallelism: parallel,
         testTimeout: timeoutMs,

@@ -1,6 +1,6 @@
 // What `npm run dev` shows of the server's log.
 import { expect, test } from "vitest";
-import { readable } from "../../server/cli/dev/output.ts";
+import { endInWords, readable } from "../../server/cli/dev/output.ts";
 
 const line = (fields: object) => JSON.stringify({ level: 30, time: 1_764_158_400_000, ...fields });
 
@@ -25,4 +25,10 @@ test("a job is shown when it fails, not each time that it runs", () => {
 test("what is no log line stays as it is", () => {
   expect(readable("SyntaxError: Unexpected token")).toBe("SyntaxError: Unexpected token");
   expect(readable("{ half a line")).toContain("half a line");
+});
+
+test("a part that ends is said to have crashed only when it did", () => {
+  expect(endInWords({ code: 0, signal: null })).toBe("ended by itself, without an error");
+  expect(endInWords({ code: 1, signal: null })).toContain("crashed with exit code 1");
+  expect(endInWords({ code: null, signal: "SIGKILL" })).toBe("was ended by SIGKILL");
 });

@@ -5,6 +5,12 @@ import { createInterface } from "node:readline";
 /** How long a child may take to finish what it is doing before it is killed. */
 const STOP_MS = 6_000;
 
+/** How a child ended: by its exit code, or by a signal. */
+export interface ChildEnd {
+  readonly code: number | null;
+  readonly signal: string | null;
+}
+
 export interface ChildOptions {
   readonly args: readonly string[];
   readonly cwd?: string;
@@ -12,7 +18,7 @@ export interface ChildOptions {
   readonly environment: () => Readonly<Record<string, string | undefined>>;
   readonly onLine: (line: string) => void;
   /** Called when it ended without being asked to. */
-  readonly onCrash: (how: string) => void;
+  readonly onEnd: (end: ChildEnd) => void;
 }
 
 export interface Child {
@@ -45,7 +51,7 @@ export function createChild(options: ChildOptions): Child {
     started.once("exit", (code, signal) => {
       const asked = stopping !== null || child !== started;
       if (child === started) child = null;
-      if (!asked) options.onCrash(signal ?? `exit code ${code}`);
+      if (!asked) options.onEnd({ code, signal });
     });
   }
 

@@ -9,7 +9,7 @@ import { SANDBOX_ADMIN_EMAIL } from "../../sandbox/src/google/users.ts";
 import { SANDBOX_DEFAULTS } from "../../sandbox/src/sandbox.ts";
 import { startStripeSandbox } from "../../sandbox/src/stripe/server.ts";
 import { type Child, createChild } from "./child.ts";
-import { complain, paint, say, welcome } from "./output.ts";
+import { complain, endInWords, paint, say, welcome } from "./output.ts";
 import { watchParentProcesses } from "./parent-processes.ts";
 import {
   busyPorts,
@@ -126,7 +126,8 @@ function createFrontend(found: DevelopmentPlan, vite: string): Child {
     cwd: WEB,
     environment: () => ({ VITE_API_URL: found.apiUrl, ...found.environment }),
     onLine: (line) => line.trim() !== "" && say("web", line),
-    onCrash: (how) => complain(`The frontend's server stopped (${how}). Ctrl-C and start again.`),
+    onEnd: (end) =>
+      complain(`The frontend's server ${endInWords(end)}. Press Ctrl-C and start again.`),
   });
 }
 
@@ -150,9 +151,9 @@ async function main(): Promise<void> {
     args: ["--import", "tsx", "--import", EXIT_WITH_PARENT, "server/main.ts"],
     environment: apiEnvironment,
     onLine: (line) => say("api", line),
-    onCrash: (how) =>
+    onEnd: (end) =>
       complain(
-        `The API stopped (${how}). Mend it and save: it starts again by itself. Ctrl-C ends.`,
+        `The API ${endInWords(end)}. It starts again when a file is saved. Ctrl-C ends everything.`,
       ),
   });
   const vite = findVite();

@@ -2,6 +2,7 @@
 import { styleText } from "node:util";
 import { prettyFactory } from "pino-pretty";
 import { z } from "zod";
+import type { ChildEnd } from "./child.ts";
 import type { DevelopmentPlan } from "./environment.ts";
 
 type Colour = "cyan" | "magenta" | "yellow" | "red" | "green" | "dim" | "bold";
@@ -60,6 +61,14 @@ export function say(part: "api" | "web" | "sandbox", line: string): void {
   if (text === null) return;
   for (const row of text.split("\n"))
     process.stdout.write(`${paint(colours[part], part.padEnd(7))} ${row}\n`);
+}
+
+/** Returns how a part ended, to follow its name: only an exit code other than 0 is a crash. */
+export function endInWords({ code, signal }: ChildEnd): string {
+  if (signal !== null) return `was ended by ${signal}`;
+  return code === 0
+    ? "ended by itself, without an error"
+    : `crashed with exit code ${code}; its last lines say why`;
 }
 
 /** Writes a problem and what to do about it. */

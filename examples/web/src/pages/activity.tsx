@@ -4,13 +4,12 @@ import { useState } from "react";
 import { useHistory, useUsage } from "../data/queries.ts";
 import { credits, number } from "../format.ts";
 import { usePageTitle } from "../router.tsx";
-import { Card, Empty, Loaded, Pager } from "../ui/basics.tsx";
-import { everyDay, localToday, UsageChart } from "../ui/chart.tsx";
+import { Card, Loaded, Pager } from "../ui/basics.tsx";
+import { CHART_DAYS, UsageChart } from "../ui/chart.tsx";
 import { ENTRY_TYPES, ENTRY_WORDS, featureName } from "../words.ts";
 import { Entries } from "./entries.tsx";
 
 const PAGE = 20;
-const DAYS = 30;
 
 export function Activity() {
   usePageTitle("Activity");
@@ -29,7 +28,7 @@ export function Activity() {
 }
 
 function UsageByFeature() {
-  const usage = useUsage(DAYS);
+  const usage = useUsage(CHART_DAYS);
   return (
     <Card
       title="The last 30 days"
@@ -38,8 +37,7 @@ function UsageByFeature() {
       <Loaded query={usage}>
         {(data) => (
           <>
-            <UsageChart days={everyDay(data.daily, DAYS, localToday())} />
-            {data.byFeature.length === 0 && <Empty>Nothing used yet.</Empty>}
+            <UsageChart daily={data.daily} />
             <ul className="shares">
               {data.byFeature.map((share) => (
                 <li key={share.feature}>

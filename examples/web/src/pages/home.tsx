@@ -4,12 +4,10 @@ import { useBalance, useHistory, useMe, useUsage } from "../data/queries.ts";
 import { credits, date, day, number } from "../format.ts";
 import { Link, usePageTitle } from "../router.tsx";
 import { Card, Empty, Loaded } from "../ui/basics.tsx";
-import { everyDay, localToday, UsageChart } from "../ui/chart.tsx";
+import { CHART_DAYS, UsageChart } from "../ui/chart.tsx";
 import { FEATURE_NAMES, sourceName } from "../words.ts";
 import { Icon, type IconName } from "../ui/icons.tsx";
 import { Entries } from "./entries.tsx";
-
-const CHART_DAYS = 30;
 
 export function Home() {
   usePageTitle("Home");
@@ -138,15 +136,7 @@ function Usage() {
       className="usage"
       aside={usage.data && <span className="soft">{credits(usage.data.totalCredits)} used</span>}
     >
-      <Loaded query={usage}>
-        {(data) =>
-          data.totalCredits === 0 ? (
-            <Empty>Nothing used yet. Every day you use credits gets a bar here.</Empty>
-          ) : (
-            <UsageChart days={everyDay(data.daily, CHART_DAYS, localToday())} />
-          )
-        }
-      </Loaded>
+      <Loaded query={usage}>{(data) => <UsageChart daily={data.daily} />}</Loaded>
     </Card>
   );
 }

@@ -1,5 +1,9 @@
 // Owns the usage chart: one bar a day, drawn as SVG, told in words for those who cannot see it.
 import { credits, day, number } from "../format.ts";
+import { Empty } from "./basics.tsx";
+
+/** How far back it looks: what to ask the server for. */
+export const CHART_DAYS = 30;
 
 const WIDTH = 600;
 const HEIGHT = 130;
@@ -11,7 +15,7 @@ export interface Day {
 }
 
 /** Days without usage are left out by nobody: every day from the first to the last gets a place. */
-export function everyDay(daily: readonly Day[], days: number, today: string): Day[] {
+function everyDay(daily: readonly Day[], days: number, today: string): Day[] {
   const known = new Map(daily.map((entry) => [entry.date, entry.credits]));
   const end = Date.parse(`${today}T00:00:00Z`);
   return Array.from({ length: days }, (_, index) => {
@@ -21,15 +25,19 @@ export function everyDay(daily: readonly Day[], days: number, today: string): Da
 }
 
 /** Today's date where the reader is, as `2026-11-22`. */
-export function localToday(): string {
+function localToday(): string {
   const now = new Date();
   const pad = (value: number) => String(value).padStart(2, "0");
   return `${now.getFullYear()}-${pad(now.getMonth() + 1)}-${pad(now.getDate())}`;
 }
 
-export function UsageChart({ days }: { days: readonly Day[] }) {
-  const top = Math.max(...days.map((entry) => entry.credits), 1);
+/** The last `CHART_DAYS` days; in words alone when nothing was used in them. */
+export function UsageChart(props: { daily: readonly Day[]; today?: string }) {
+  const days = everyDay(props.daily, CHART_DAYS, props.today ?? localToday());
   const total = days.reduce((sum, entry) => sum + entry.credits, 0);
+  if (total === 0)
+    return <Empty>Nothing used yet. Every day you use credits gets a bar here.</Empty>;
+  const top = Math.max(...days.map((entry) => entry.credits));
   const step = WIDTH / days.length;
   const first = days[0];
   const last = days.at(-1);
