@@ -71,7 +71,7 @@ export interface AppDeps {
   /** Stays the caller's; absent or null = nothing is traced. */
   readonly tracer?: Tracer | null;
   /** How often readiness asks others; tests ask oftener. */
-  readonly lookEveryMs?: number;
+  readonly checkEveryMs?: number;
 }
 
 const ALONE = { wanted: 1, listening: 1, started: true };
@@ -119,12 +119,12 @@ export function createApp(deps: AppDeps): App {
   const readiness = createReadiness({
     backend,
     logger,
-    ...outsideWorld(config, payment),
+    ...externalProbes(config, payment),
     backlog: payment.eventBacklog,
     lastDoctor: () => jobs.lastOutcome("doctor"),
     isShuttingDown: () => shuttingDown,
     workers: deps.workers?.workers ?? (() => ALONE),
-    ...(deps.lookEveryMs === undefined ? {} : { lookEveryMs: deps.lookEveryMs }),
+    ...(deps.checkEveryMs === undefined ? {} : { checkEveryMs: deps.checkEveryMs }),
   });
   const http = createHttpHandler({
     ...{ config, backend, services, metrics, logger, now, tracer },
@@ -155,7 +155,7 @@ export function createApp(deps: AppDeps): App {
 }
 
 /** Whom readiness asks beyond the back end. */
-function outsideWorld({ stripe, google, ai }: Config, payment: PaymentService) {
+function externalProbes({ stripe, google, ai }: Config, payment: PaymentService) {
   const urls = [stripe.apiBase, google.issuer, ...(ai === null ? [] : [ai.baseUrl])];
   return {
     stripe: stripe.secretKey === "" ? null : payment,

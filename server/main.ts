@@ -158,7 +158,7 @@ function runParent(deps: {
   });
   process.on("SIGTERM", () => parent.stop("SIGTERM"));
   process.on("SIGINT", () => parent.stop("SIGINT"));
-  watchForMistakes(logger);
+  stopOnUncaughtErrors(logger);
 }
 
 async function serve(given: Omit<Running, "server" | "app" | "backend">): Promise<void> {
@@ -180,7 +180,7 @@ async function serve(given: Omit<Running, "server" | "app" | "backend">): Promis
     "listening",
   );
   stopOnSignals(running);
-  watchForMistakes(logger);
+  stopOnUncaughtErrors(logger);
 }
 
 /** Returns the port. Where the socket cannot be had, everything is closed again and the process ends with a sentence. */
@@ -238,7 +238,7 @@ async function stop(running: Running): Promise<never> {
  * connection error that a driver throws outside any call. Any other uncaught error leaves unknown state behind: the
  * process ends, to be started anew.
  */
-function watchForMistakes(logger: Logger): void {
+function stopOnUncaughtErrors(logger: Logger): void {
   process.on("unhandledRejection", (error) => {
     logger.error({ err: error }, "unhandled rejection");
   });

@@ -31,7 +31,7 @@ async function* streamAnswer(
     maxRetries: 0,
     timeout: request.silenceMs,
     logLevel: "off",
-    fetch: tappedFetch(watch.heard),
+    fetch: observeFetch(watch.onBytes),
   });
   let isComplete = false;
   try {
@@ -49,7 +49,7 @@ async function* streamAnswer(
   }
   if (request.signal.aborted) throw providerError(null, false);
   if (watch.signal.aborted) throw providerError(null, true);
-  if (!isComplete) throw brokenOff();
+  if (!isComplete) throw interrupted();
 }
 
 /** Asks for JSON as strictly as the provider can: by schema, as JSON at all, or by the prompt alone. */
@@ -83,7 +83,7 @@ async function ask(
       if (!isUnknownFormat || index === tries.length - 1) throw error;
     }
   }
-  throw brokenOff();
+  throw interrupted();
 }
 
 function formatsOf(json: NonNullable<ModelRequest["json"]>): Format[] {
@@ -114,27 +114,27 @@ function countOf(tokens: unknown): number | null {
   return typeof tokens === "number" && Number.isSafeInteger(tokens) && tokens >= 0 ? tokens : null;
 }
 
-/** Aborts when nothing was heard for `silenceMs`. */
+/** Aborts when no bytes arrive for `silenceMs`. */
 function watchForSilence(silenceMs: number) {
   const silent = new AbortController();
   const timer = setTimeout(() => silent.abort(), silenceMs);
   timer.unref();
   return {
     signal: silent.signal,
-    heard: () => void timer.refresh(),
+    onBytes: () => void timer.refresh(),
     end: () => clearTimeout(timer),
   };
 }
 
 /** A fetch that tells of every byte: providers send comments to keep a slow answer alive, which the client drops. */
-function tappedFetch(heard: () => void): typeof fetch {
+function observeFetch(onBytes: () => void): typeof fetch {
   return async (input, init) => {
     const response = await fetch(input, init);
-    heard();
+    onBytes();
     if (response.body === null) return response;
     const tap = new TransformStream<Uint8Array, Uint8Array>({
       transform(bytes, controller) {
-        heard();
+        onBytes();
         controller.enqueue(bytes);
       },
     });
@@ -151,7 +151,7 @@ function providerError(error: unknown, isSilent: boolean): AppError {
     return failure("The model provider cannot be reached. Please try again.", "unreachable");
   if (error instanceof APIError && typeof error.status === "number")
     return failure(sentenceFor(error.status), `status ${error.status}`);
-  return brokenOff();
+  return interrupted();
 }
 
 function sentenceFor(status: number): string {
@@ -167,7 +167,7 @@ function refused(): AppError {
   return failure("The model provider's filter stopped this answer.", "content filter");
 }
 
-function brokenOff(): AppError {
+function interrupted(): AppError {
   return failure("The model's answer broke off. Please try again.", "broken off");
 }
 

@@ -90,7 +90,7 @@ async function matches(
     const at = date(range.end);
     add("createdAt >= ? AND (createdAt > ? OR id >= ?)", at, at, range.end.id);
   }
-  const parts = needles(dialect, text).flatMap((needle) =>
+  const parts = searchVariants(dialect, text).flatMap((needle) =>
     ["id", "email", "name"].map((column) => ({ sql: `INSTR(LOWER(${column}), ?) > 0`, needle })),
   );
   add(`(${parts.map(({ sql }) => sql).join(" OR ")})`, ...parts.map(({ needle }) => needle));
@@ -104,7 +104,7 @@ async function matches(
 }
 
 /** What is compared with a text in lower case. SQLite knows the case of ASCII alone, so other letters come in each. */
-function needles(dialect: Database["dialect"], text: string): string[] {
+function searchVariants(dialect: Database["dialect"], text: string): string[] {
   if (dialect === "mysql") return [text];
   const asSqlite = (some: string) => some.replace(/[A-Z]/g, (letter) => letter.toLowerCase());
   const [first = "", ...rest] = text;

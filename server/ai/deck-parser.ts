@@ -27,7 +27,7 @@ export function createDeckParser(): DeckParser {
     over = true;
   };
   parser.onError = (error) => {
-    throw notADeck(error);
+    throw invalidDeck(error);
   };
   return {
     get isWhole() {
@@ -40,7 +40,7 @@ export function createDeckParser(): DeckParser {
         // Some models put a fence or a sentence before the JSON; the sentence may hold braces.
         preface += text;
         const start = /\{\s*"/.exec(preface);
-        if (start === null && preface.length > MAX_PREFACE_LENGTH) throw notADeck();
+        if (start === null && preface.length > MAX_PREFACE_LENGTH) throw invalidDeck();
         if (start === null) return [];
         json = preface.slice(start.index);
         preface = null;
@@ -49,7 +49,7 @@ export function createDeckParser(): DeckParser {
         parser.write(json);
       } catch (error) {
         // The closing brace is there: whatever a model adds after it is not ours to read.
-        if (!over) throw notADeck(error);
+        if (!over) throw invalidDeck(error);
       }
       const slides = found;
       found = [];
@@ -60,14 +60,14 @@ export function createDeckParser(): DeckParser {
 
 /** A slide in the contract's bounds: what a model wrote too long is cut, what is no slide is refused. */
 function toSlide(value: unknown): Slide {
-  if (typeof value !== "object" || value === null) throw notADeck();
+  if (typeof value !== "object" || value === null) throw invalidDeck();
   const { title, bullets, notes } = value as Record<string, unknown>;
   const parsed = slide.safeParse({
     title: cut(title, 500),
     bullets: Array.isArray(bullets) ? bullets.slice(0, 30).map((one) => cut(one, 2_000)) : [],
     ...(typeof notes === "string" && notes !== "" ? { notes: cut(notes, 10_000) } : {}),
   });
-  if (!parsed.success) throw notADeck(parsed.error);
+  if (!parsed.success) throw invalidDeck(parsed.error);
   return parsed.data;
 }
 
@@ -80,7 +80,7 @@ function wellFormed(text: string): string {
   return text.replace(/\p{Surrogate}/gu, "");
 }
 
-function notADeck(cause?: unknown): AppError {
+function invalidDeck(cause?: unknown): AppError {
   return AppError.of(
     "AI_PROVIDER_ERROR",
     "The model did not answer with slides. Please try again.",

@@ -39,7 +39,7 @@ export async function* readRun(
   const unwatch = await deps.output.watch(runId, waiter.wake);
   const presence = announce(deps, runId, signal);
   try {
-    if (seq > 0 && (await isPastTheEnd(deps, run, seq))) return;
+    if (seq > 0 && (await hasSeenEnd(deps, run, seq))) return;
     let page = await deps.output.read(runId, seq);
     while (!signal.aborted) {
       for (const { seq: number, data } of page.events) {
@@ -88,7 +88,7 @@ async function requireKept({ timings, store }: ReadDeps, run: Run): Promise<void
  * Whether the reader has seen the end already. Throws VALIDATION_FAILED for an event that cannot have been received: one
  * beyond the last, where all of them are known.
  */
-async function isPastTheEnd({ output }: ReadDeps, run: Run, seq: number): Promise<boolean> {
+async function hasSeenEnd({ output }: ReadDeps, run: Run, seq: number): Promise<boolean> {
   if (run.lastSeq !== null) {
     if (seq > run.lastSeq) throw foreignEventId();
     return seq === run.lastSeq;
@@ -121,7 +121,7 @@ async function endWithoutOutput(
   if (run.endedAt === null || run.state === "running") {
     // Renewed since this reader came: its producer lives, and not here.
     const isElsewhere = run.leaseExpiresAt > leaseExpiresAt;
-    if (canMissOutput && isElsewhere && !deps.output.isShared) throw outOfReach();
+    if (canMissOutput && isElsewhere && !deps.output.isShared) throw outputUnreachable();
     if (canMissOutput && (page.lastSeq < seq || page.lastSeq === 0))
       await deps.output.requestMissing(runId);
     return null;
@@ -130,14 +130,14 @@ async function endWithoutOutput(
   const isMissingText = run.lastSeq !== null && seq < run.lastSeq - 1;
   const patienceMs = isMissingText ? deps.timings.keepOutputMs / 2 : END_WITHOUT_OUTPUT_MS;
   if ((await msSince(deps.store, run.endedAt)) < patienceMs) {
-    if (canMissOutput && isMissingText && !deps.output.isShared) throw outOfReach();
+    if (canMissOutput && isMissingText && !deps.output.isShared) throw outputUnreachable();
     if (canMissOutput) await deps.output.requestMissing(runId);
     return null;
   }
   return { id: eventId(runId, run.lastSeq ?? seq + 1), event: endEvent(endedRun(run)) };
 }
 
-function outOfReach(): AppError {
+function outputUnreachable(): AppError {
   return AppError.of(
     "SERVICE_UNAVAILABLE",
     "This run is produced by another process of the server, and without Redis processes share no output. Please try again.",

@@ -1,20 +1,20 @@
-// What the parent and its workers say to one another. Node.js and prom-client send messages of their own on the same channel.
+// The messages between the parent and its workers. Node.js and prom-client send messages of their own on the same channel.
 
-/** Where workers that stop wait for one another, in this order. */
-export type MeetingPoint = "quiet" | "closed";
+/** The points at which stopping workers wait for one another, in this order. */
+export type StopPhase = "quiet" | "closed";
 
 /** From a worker. */
 export type WorkerMessage =
   /** It was sent a signal: may it stop? */
   | { readonly type: "skywork:may-stop" }
-  | { readonly type: "skywork:arrived"; readonly at: MeetingPoint }
+  | { readonly type: "skywork:arrived"; readonly at: StopPhase }
   | { readonly type: "skywork:ask-metrics"; readonly id: number };
 
 /** To a worker. */
 export type ParentMessage =
   | { readonly type: "skywork:stop" }
-  /** Everybody who stops has arrived. */
-  | { readonly type: "skywork:met"; readonly at: MeetingPoint }
+  /** Every stopping worker has arrived. */
+  | { readonly type: "skywork:met"; readonly at: StopPhase }
   /** The text is null when some worker did not answer. */
   | { readonly type: "skywork:metrics"; readonly id: number; readonly text: string | null }
   | { readonly type: "skywork:workers"; readonly workers: WorkersState };

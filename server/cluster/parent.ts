@@ -3,7 +3,7 @@
 import cluster, { type Worker } from "node:cluster";
 import { AggregatorRegistry } from "prom-client";
 import type { Logger } from "../lib/logger.ts";
-import type { MeetingPoint, ParentMessage, WorkerMessage, WorkersState } from "./messages.ts";
+import type { StopPhase, ParentMessage, WorkerMessage, WorkersState } from "./messages.ts";
 import { createRestarts, type Restarts } from "./restarts.ts";
 
 /** Later than a worker's own limit (main.ts): whoever is left then does not hear. */
@@ -37,7 +37,7 @@ interface State {
   readonly deps: ParentDeps;
   readonly places: readonly Place[];
   readonly metrics: { clusterMetrics(): Promise<string> };
-  readonly arrived: Record<MeetingPoint, Set<Worker>>;
+  readonly arrived: Record<StopPhase, Set<Worker>>;
   started: boolean;
   stopping: boolean;
   exitCode: number;
@@ -103,45 +103,45 @@ function workersOf({ places, started }: State): WorkersState {
 function announce(state: State): void {
   const workers = workersOf(state);
   for (const { worker } of state.places)
-    if (worker !== null) tell(worker, { type: "skywork:workers", workers });
+    if (worker !== null) send(worker, { type: "skywork:workers", workers });
 }
 
-function tell(worker: Worker, message: ParentMessage): void {
+function send(worker: Worker, message: ParentMessage): void {
   if (worker.isConnected()) worker.send(message, () => undefined);
 }
 
 function onMessage(state: State, place: Place, worker: Worker, message: WorkerMessage): void {
   switch (message.type) {
     case "skywork:may-stop":
-      leave(place);
+      requestStop(place);
       return;
     case "skywork:arrived":
       state.arrived[message.at].add(worker);
-      openMeetings(state);
+      advancePhases(state);
       return;
     case "skywork:ask-metrics":
       void state.metrics
         .clusterMetrics()
         .catch(() => null)
-        .then((text) => tell(worker, { type: "skywork:metrics", id: message.id, text }));
+        .then((text) => send(worker, { type: "skywork:metrics", id: message.id, text }));
   }
 }
 
 /** Tells a worker to stop. One that does not listen yet has nothing to finish. */
-function leave(place: Place): void {
+function requestStop(place: Place): void {
   if (place.worker === null) return;
   place.leaving = true;
-  if (place.listening) tell(place.worker, { type: "skywork:stop" });
+  if (place.listening) send(place.worker, { type: "skywork:stop" });
   else place.worker.process.kill("SIGTERM");
 }
 
-/** Lets those go on who wait where everybody who stops has arrived. */
-function openMeetings({ places, arrived }: State): void {
+/** Lets the workers of a phase go on once every stopping worker has arrived. */
+function advancePhases({ places, arrived }: State): void {
   const leaving = places.flatMap((place) => (place.leaving && place.worker ? [place.worker] : []));
   for (const at of ["quiet", "closed"] as const) {
     if (!leaving.every((worker) => arrived[at].has(worker))) continue;
     const open = () => {
-      for (const worker of leaving) tell(worker, { type: "skywork:met", at });
+      for (const worker of leaving) send(worker, { type: "skywork:met", at });
     };
     // Connections pass through this process: it has to have had the time to hand on those that wait here, before a
     // worker hears that there are none. Both travel on one channel, in order.
@@ -154,7 +154,7 @@ function onExit(state: State, place: Place, worker: Worker, reason: number | str
   const { leaving, listening, startedAtMs, number } = place;
   Object.assign(place, { worker: null, listening: false });
   for (const set of Object.values(state.arrived)) set.delete(worker);
-  openMeetings(state);
+  advancePhases(state);
   announce(state);
   if (state.stopping) {
     if (reason !== 0 && listening) state.exitCode ||= 1;
@@ -196,7 +196,7 @@ function stopAll(state: State, signal: string): void {
   if (state.stopping) return;
   state.stopping = true;
   state.deps.logger.info({ signal }, "stopping all workers");
-  for (const place of state.places) leave(place);
+  for (const place of state.places) requestStop(place);
   setTimeout(() => {
     state.deps.logger.error("the stop took too long; what is left is cut off");
     for (const { worker } of state.places) worker?.process.kill("SIGKILL");

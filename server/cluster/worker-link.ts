@@ -2,7 +2,7 @@
 import cluster from "node:cluster";
 import { setTimeout as sleep } from "node:timers/promises";
 import { AppError } from "../lib/errors.ts";
-import type { MeetingPoint, ParentMessage, WorkerMessage, WorkersState } from "./messages.ts";
+import type { StopPhase, ParentMessage, WorkerMessage, WorkersState } from "./messages.ts";
 
 /** Nobody waits longer for the others: a stop is bounded. */
 const MEETING_LIMIT_MS = 3_000;
@@ -20,7 +20,7 @@ export interface WorkerLink {
   /** Calls `listener` once, when this worker is to stop. */
   onStop(listener: () => void): void;
   /** Resolves when every worker that stops is at this point, or after a moment. */
-  meet(at: MeetingPoint): Promise<void>;
+  meet(at: StopPhase): Promise<void>;
 }
 
 /** The link of this process; null when it is no worker. */

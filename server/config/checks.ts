@@ -1,7 +1,7 @@
 // Checks of single values that several variables share, and how the secret part of a text is found.
 import { httpUrl, isLoopback, list } from "./fields.ts";
 import type { CheckContext, Finding } from "./variable.ts";
-import { isPlaceholder, weakness } from "./weak-secrets.ts";
+import { isPlaceholder, findWeakness } from "./weak-secrets.ts";
 
 /** The whole text is the secret. */
 export const wholeText = (text: string): string[] => [text];
@@ -26,7 +26,7 @@ export function checkNotEmptyList(text: string, { howToGet }: CheckContext): Fin
 /** Token secrets, the first of which signs: none of them may be guessable. */
 export function checkTokenSecrets(text: string, context: CheckContext): Finding[] {
   const weak = list(text).flatMap((value, index): Finding[] => {
-    const reason = weakness(value);
+    const reason = findWeakness(value);
     const which = index === 0 ? "" : `(entry ${index + 1}) `;
     return reason === null
       ? []

@@ -8,7 +8,7 @@ const MIN_LENGTH_FOR_TWO_EDITS = 12;
 const bare = (name: string): string => name.toUpperCase().replace(/[^A-Z0-9]/g, "");
 
 /** Whether `edits` insertions, deletions, replacements or swaps of neighbours turn `a` into `b`. */
-function isWithin(a: string, b: string, edits: number): boolean {
+function isWithinEdits(a: string, b: string, edits: number): boolean {
   let at = 0;
   while (at < a.length && a[at] === b[at]) at += 1;
   const [restA, restB] = [a.slice(at), b.slice(at)];
@@ -16,23 +16,23 @@ function isWithin(a: string, b: string, edits: number): boolean {
   if (edits === 0) return false;
   const isSwap = restA.length > 1 && restA[0] === restB[1] && restA[1] === restB[0];
   return (
-    isWithin(restA.slice(1), restB, edits - 1) ||
-    isWithin(restA, restB.slice(1), edits - 1) ||
-    isWithin(restA.slice(1), restB.slice(1), edits - 1) ||
-    (isSwap && isWithin(restA.slice(2), restB.slice(2), edits - 1))
+    isWithinEdits(restA.slice(1), restB, edits - 1) ||
+    isWithinEdits(restA, restB.slice(1), edits - 1) ||
+    isWithinEdits(restA.slice(1), restB.slice(1), edits - 1) ||
+    (isSwap && isWithinEdits(restA.slice(2), restB.slice(2), edits - 1))
   );
 }
 
-function isMeant(name: string, ours: string): boolean {
+function isLikelyTypo(name: string, ours: string): boolean {
   const [given, right] = [bare(name), bare(ours)];
   if (given === right) return true;
   if (right.length < MIN_LENGTH_FOR_A_GUESS || Math.abs(given.length - right.length) > 2)
     return false;
-  return isWithin(given, right, right.length < MIN_LENGTH_FOR_TWO_EDITS ? 1 : 2);
+  return isWithinEdits(given, right, right.length < MIN_LENGTH_FOR_TWO_EDITS ? 1 : 2);
 }
 
 /** A warning for each of `names` that was probably meant to be one of ours; `given` holds those of ours that are set. */
-export function misspeltVariables(
+export function findMisspeltVariables(
   names: readonly string[],
   given: Readonly<Record<string, string>>,
 ): string[] {
@@ -42,7 +42,7 @@ export function misspeltVariables(
     // A like name beside the right one is another program's more often than a mistake.
     const right = VARIABLE_NAMES.find(
       (candidate) =>
-        isMeant(name, candidate) &&
+        isLikelyTypo(name, candidate) &&
         (given[candidate] === undefined || bare(name) === bare(candidate)),
     );
     return right === undefined ? [] : [`${name} has no effect: did you mean ${right}?`];

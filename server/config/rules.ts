@@ -1,7 +1,7 @@
 // Rules between variables: contradictory and incomplete settings, each with how to mend it. Rules about one variable alone
 // stand in its definition.
 import { httpUrl, isLoopback, list } from "./fields.ts";
-import { misspeltVariables } from "./misspelt.ts";
+import { findMisspeltVariables } from "./misspelt.ts";
 import type { Finding } from "./variable.ts";
 import { VARIABLE_NAMES, VARIABLES, type Values } from "./variables.ts";
 import { publishableKeyMode, secretKeyMode } from "./variables/stripe.ts";
@@ -37,7 +37,7 @@ function missing({ given, production }: RuleInput): Finding[] {
 }
 
 function misspelt({ given, names }: RuleInput): Finding[] {
-  return misspeltVariables(names, given).map(warning);
+  return findMisspeltVariables(names, given).map(warning);
 }
 
 function sharedSecret({ given }: RuleInput): Finding[] {

@@ -56,7 +56,7 @@ const GENERATOR =
   /[dD]RgUkXp|[dD]RfUjXn|cQfTjWnZr|cRfUjXn2r|[aA]PdSgVkYp|bPeShVmYq|bQeThWmZq|bPdSgVkYp|fTjWnZr4|gUkXp2s5|gVkYp3s6|hVmYq3t6|hWmZq4t7|jXn2r5u8/;
 
 /** Why `value` must not protect anything, or null. `minBytes` is 32 by RFC 7518 section 3.2 for HS256. */
-export function weakness(value: string, minBytes = 32): string | null {
+export function findWeakness(value: string, minBytes = 32): string | null {
   const bytes = Buffer.byteLength(value);
   if (bytes < minBytes) return `has ${bytes} bytes, fewer than ${minBytes}`;
   if (isPlaceholder(value)) return "is a placeholder or a published value";

@@ -1,4 +1,4 @@
-// Who is told of every statement: metrics and traces. Nobody by default, and then it costs one comparison.
+// Observers of every statement: metrics and traces. Nobody by default, and then it costs one comparison.
 import type { StatementObserver } from "./ports.ts";
 
 /** Passes statements by its observers. */

@@ -24,13 +24,13 @@ export interface ReadinessDeps {
   readonly workers: () => { wanted: number; listening: number; started: boolean };
   readonly logger: Logger;
   /** How often others are asked; tests look oftener. */
-  readonly lookEveryMs?: number;
+  readonly checkEveryMs?: number;
 }
 
 const PROBE_MS = 1_500;
-const LOOK_EVERY_MS = 300_000;
-const LOOK_AGAIN_MS = 30_000;
-const LOOK_TIMEOUT_MS = 25_000;
+const CHECK_EVERY_MS = 300_000;
+const RECHECK_MS = 30_000;
+const CHECK_TIMEOUT_MS = 25_000;
 
 /** Asks at most once per `ttlMs`, and never more than one question at a time: probes must not become load. */
 function remembered<T>(ttlMs: number, ask: () => Promise<T>, otherwise: T): () => Promise<T> {
@@ -55,14 +55,14 @@ export function createReadiness(deps: ReadinessDeps): () => Promise<Readiness> {
   const check = remembered(500, () => backend.check(), { database: SILENT, redis: SILENT });
   const write = remembered(5_000, () => backend.probeWrite(), SLOW_WRITES);
   const disk = remembered<DiskSpace | null>(5_000, () => backend.diskSpace(), null);
-  const others = lookAtOthers(deps);
+  const others = createExternalProbes(deps);
   const backlog = remembered<Readiness["events"]>(5_000, deps.backlog, null);
   const doctor = remembered<JobOutcome | null>(30_000, deps.lastDoctor, null);
-  const note = noteChanges(deps.logger);
+  const note = logChanges(deps.logger);
   return async () => {
     const { database: reads, redis } = await check();
     const isReadable = reads.status !== "down";
-    const database = isReadable ? worse(reads, await write()) : reads;
+    const database = isReadable ? worseState(reads, await write()) : reads;
     const space = await disk();
     const dependencies: Dependencies = {
       database,
@@ -114,17 +114,17 @@ function assemble(dependencies: Dependencies, shuttingDown: boolean, started: bo
   };
 }
 
-function worse(a: DependencyState, b: DependencyState): DependencyState {
+function worseState(a: DependencyState, b: DependencyState): DependencyState {
   const rank = { up: 0, degraded: 1, down: 2 };
   return rank[b.status] > rank[a.status] ? b : a;
 }
 
 /** Stripe's opinion of our key, and the clocks of others: asked every few minutes, told at once. */
-function lookAtOthers({ stripe, clocks, lookEveryMs = LOOK_EVERY_MS }: ReadinessDeps) {
+function createExternalProbes({ stripe, clocks, checkEveryMs = CHECK_EVERY_MS }: ReadinessDeps) {
   const rule = {
-    everyMs: lookEveryMs,
-    everyMsWhileBad: Math.min(lookEveryMs, LOOK_AGAIN_MS),
-    timeoutMs: LOOK_TIMEOUT_MS,
+    everyMs: checkEveryMs,
+    everyMsWhileBad: Math.min(checkEveryMs, RECHECK_MS),
+    timeoutMs: CHECK_TIMEOUT_MS,
   };
   const isBad = ({ status }: DependencyState) => status !== "up";
   const key =
@@ -149,7 +149,7 @@ function keyState(answer: "accepted" | "refused"): DependencyState {
 }
 
 /** One line when the state changes, so that the log tells when it began and ended. */
-function noteChanges(logger: Logger): (verdict: Verdict) => void {
+function logChanges(logger: Logger): (verdict: Verdict) => void {
   let before = "ready";
   return ({ state, dependencies, shuttingDown }) => {
     if (state === before || shuttingDown) return;

@@ -53,7 +53,7 @@ export function createRateLimits(deps: {
   backend: Pick<Backend, "limiter">;
   config: Pick<Config, "rateLimit">;
   now?: () => number;
-  /** Told of each refusal, for the metrics. */
+  /** Called at each refusal, for the metrics. */
   onLimited?: (tier: RateTier) => void;
 }): RateLimits {
   const { windowMs, maxRequests } = deps.config.rateLimit;
@@ -90,7 +90,7 @@ export function createRateLimits(deps: {
 }
 
 /**
- * Counts a request that was refused before any procedure could count it (no JSON, too large, broken off). Answers what to
+ * Counts a request that was refused before any procedure could count it (no JSON, too large, broken off). Returns what to
  * tell its client: the refusal, or RATE_LIMITED. What another site sent does not count, nor what is the server's own doing.
  */
 export async function countRefused(ctx: Context, refused: unknown): Promise<unknown> {

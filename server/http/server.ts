@@ -166,7 +166,7 @@ async function stop(state: ServerState, meet: Meet): Promise<void> {
   await emptyConnectionQueue(state);
   await meet("quiet");
   // While the others became quiet, their clients were still sent here.
-  await quiet(state);
+  await waitForQuiet(state);
   const closed = new Promise<void>((resolve) => {
     // Server.close would also cut idle keep-alive connections, whose next request may be on its way.
     NetServer.prototype.close.call(server, () => resolve());
@@ -192,11 +192,11 @@ async function stop(state: ServerState, meet: Meet): Promise<void> {
 async function emptyConnectionQueue(state: ServerState): Promise<void> {
   state.held = [];
   state.lastConnectionAtMs = Date.now();
-  await quiet(state);
+  await waitForQuiet(state);
 }
 
 /** Until nobody new has come for a moment. */
-async function quiet(state: ServerState): Promise<void> {
+async function waitForQuiet(state: ServerState): Promise<void> {
   await waitUntil(
     () => Date.now() - state.lastConnectionAtMs > QUIET_MS,
     Date.now() + QUIET_LIMIT_MS,

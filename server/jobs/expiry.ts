@@ -1,6 +1,6 @@
 import type { Due, ExpiryStore } from "../ledger/store/expiry.store.ts";
 import type { Ledger, LedgerOperation } from "../ledger/ports.ts";
-import { inPieces } from "./pace.ts";
+import { runInBatches } from "./run-in-batches.ts";
 import type { Job } from "./runner.ts";
 
 /** Dependencies of these jobs. */
@@ -12,29 +12,29 @@ export interface ExpiryDeps {
 }
 
 /** How a run ended. `lagSeconds`: how long ago the first was due that this run did not come to; 0 when it came to all. */
-export interface Swept {
+export interface ExpiryResult {
   readonly users: number;
   readonly failed: number;
   readonly lagSeconds: number;
 }
 
-// One piece is one batch of the ledger or two; larger ones would make spends wait for it.
-const PACE = { rows: 100, minRows: 20, maxRows: 200, pieceMs: 100, rests: 1 };
+// One batch here is one of the ledger or two; larger ones would make spends wait for it.
+const PACE = { rows: 100, minRows: 20, maxRows: 200, batchMs: 100, rests: 1 };
 
 type Find = (nowMs: number, after: Due | null, limit: number) => Promise<Due[]>;
 
 /** Submits one operation per user found, the longest due first; users whose operation fails wait for the next run. */
-async function sweep(
+async function expireDue(
   deps: ExpiryDeps,
   find: Find,
   kind: Extract<LedgerOperation["kind"], "expireHolds" | "expireLots">,
   signal: AbortSignal,
-): Promise<Swept> {
+): Promise<ExpiryResult> {
   const nowMs = deps.now();
   let failed = 0;
   let users = 0;
   let last: Due | null = null;
-  const { isDone } = await inPieces(
+  const { isDone } = await runInBatches(
     signal,
     async (size) => {
       const page: Due[] = await find(nowMs, last, size);
@@ -54,14 +54,14 @@ async function sweep(
   return { users, failed, lagSeconds: Math.round(lagMs / 1000) };
 }
 
-/** Releases holds past their time. Answers how many users had some. */
-export function expireHolds(deps: ExpiryDeps, signal: AbortSignal): Promise<Swept> {
-  return sweep(deps, deps.store.overdueHolds, "expireHolds", signal);
+/** Releases holds past their time. Returns how many users had some. */
+export function expireHolds(deps: ExpiryDeps, signal: AbortSignal): Promise<ExpiryResult> {
+  return expireDue(deps, deps.store.overdueHolds, "expireHolds", signal);
 }
 
-/** Takes credits past their time, except those under a hold. Answers how many users had some. */
-export function expireLots(deps: ExpiryDeps, signal: AbortSignal): Promise<Swept> {
-  return sweep(deps, deps.store.expiredLots, "expireLots", signal);
+/** Takes credits past their time, except those under a hold. Returns how many users had some. */
+export function expireLots(deps: ExpiryDeps, signal: AbortSignal): Promise<ExpiryResult> {
+  return expireDue(deps, deps.store.expiredLots, "expireLots", signal);
 }
 
 /** The jobs. Balances are exact between their runs, too: the ledger sweeps a user before every decision. */

@@ -2,7 +2,7 @@ import { fromSqlDateOrNull, toSqlDate } from "../database/dates.ts";
 import type { Database } from "../database/ports.ts";
 
 /** Rows that are kept for a time. */
-export interface Kept {
+export interface RetainedRows {
   readonly table: string;
   /** When a row's time began: a column that leads an index. */
   readonly since: string;
@@ -11,9 +11,9 @@ export interface Kept {
 /** Deletes old rows, whatever the table. */
 export interface RetentionStore {
   /** Deletes up to `rows` rows whose time began before `before`, the oldest first; answers how many. */
-  deleteOldest(kept: Kept, before: Date, rows: number): Promise<number>;
+  deleteOldest(kept: RetainedRows, before: Date, rows: number): Promise<number>;
   /** When the time of the oldest row began; null where there is none. */
-  oldest(kept: Kept): Promise<Date | null>;
+  oldest(kept: RetainedRows): Promise<Date | null>;
 }
 
 /** The store over either database. */

@@ -1,5 +1,5 @@
-import { inPieces } from "./pace.ts";
-import type { Kept, RetentionStore } from "./retention.store.ts";
+import { runInBatches } from "./run-in-batches.ts";
+import type { RetainedRows, RetentionStore } from "./retention.store.ts";
 import type { Job } from "./runner.ts";
 
 /** Dependencies of these jobs. */
@@ -10,7 +10,7 @@ export interface RetentionDeps {
 }
 
 /** How long rows of a table are kept, and the job that deletes them afterwards. */
-export interface Retention extends Kept {
+export interface Retention extends RetainedRows {
   readonly job: string;
   readonly days: number;
   readonly everySeconds: number;
@@ -41,19 +41,19 @@ export const RETENTIONS: readonly Retention[] = [
 ];
 
 /** How a run ended. `lagSeconds`: how long the oldest row that is still there has been due; 0 when none is. */
-export interface Forgotten {
+export interface RetentionResult {
   readonly deleted: number;
   readonly lagSeconds: number;
 }
 
-/** Deletes what is past its time, piece by piece, until nothing is or `signal` aborts. */
-export async function forget(
+/** Deletes what is past its time, in batches, until nothing is or `signal` aborts. */
+export async function deleteExpired(
   { store, now }: RetentionDeps,
   retention: Retention,
   signal: AbortSignal,
-): Promise<Forgotten> {
+): Promise<RetentionResult> {
   const before = new Date(now() - retention.days * DAY_MS);
-  const { rows, isDone } = await inPieces(signal, async (size) => {
+  const { rows, isDone } = await runInBatches(signal, async (size) => {
     const deleted = await store.deleteOldest(retention, before, size);
     return { rows: deleted, isLast: deleted < size };
   });
@@ -70,6 +70,6 @@ export function retentionJobs(deps: RetentionDeps): Job[] {
     // An hour of pieces and rests; what is left then has a lag, and the next run goes on.
     maxSeconds: 3_600,
     firstAfterSeconds: Math.min(600, retention.everySeconds),
-    run: (signal) => forget(deps, retention, signal),
+    run: (signal) => deleteExpired(deps, retention, signal),
   }));
 }

@@ -1,6 +1,6 @@
 import type { CreditTotalsStore, EntrySpan, UsageTotalsStore } from "../ledger/totals/ports.ts";
 import { quarterStart } from "../ledger/totals/quarters.ts";
-import { inPieces } from "./pace.ts";
+import { runInBatches } from "./run-in-batches.ts";
 import type { Job } from "./runner.ts";
 
 /** Dependencies of these jobs. */
@@ -24,7 +24,7 @@ const WINDOW_MS = 31 * DAY_MS;
 
 /**
  * Adds every user's entries up to the current quarter of an hour to the totals, once: a user's seq says which are in.
- * Entries are committed in the order of their seq, so none comes late. Answers how many were added.
+ * Entries are committed in the order of their seq, so none comes late. Returns how many were added.
  */
 export async function rollCredits(
   { credits, now }: Pick<RollUpDeps, "credits" | "now">,
@@ -35,7 +35,7 @@ export async function rollCredits(
   await credits.advance(endMs);
   let pending: EntrySpan[] = [];
   let after: string | null = "";
-  await inPieces(signal, async () => {
+  await runInBatches(signal, async () => {
     if (pending.length === 0 && after !== null) {
       const page: Awaited<ReturnType<CreditTotalsStore["unrolled"]>> = await credits.unrolled(
         after,
@@ -44,7 +44,7 @@ export async function rollCredits(
       pending = page.spans;
       after = page.last;
     }
-    const { front, rest } = takeEntries(pending, MAX_ENTRIES);
+    const { front, rest } = splitSpans(pending, MAX_ENTRIES);
     const due = await credits.before(front, endMs);
     // Whose span was cut in two goes on only where the front half is due whole.
     const last = front.at(-1);
@@ -61,7 +61,7 @@ export async function rollCredits(
 }
 
 /** Cuts off the front of `spans` what comes to `limit` entries, a long span into two. */
-export function takeEntries(
+export function splitSpans(
   spans: readonly EntrySpan[],
   limit: number,
 ): { front: EntrySpan[]; rest: EntrySpan[] } {
@@ -109,7 +109,7 @@ async function countAll(
   signal: AbortSignal,
 ): Promise<boolean> {
   let after = "";
-  const { isDone } = await inPieces(signal, async (users) => {
+  const { isDone } = await runInBatches(signal, async (users) => {
     const last = await usage.lastOfPage(after, users);
     if (last === null) return { rows: 0, isLast: true };
     await usage.count({ after, last }, fromMs, toMs);

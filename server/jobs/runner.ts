@@ -71,7 +71,7 @@ export interface JobRunnerDeps {
   readonly jobs: readonly Job[];
   /** Milliseconds since 1970; defaults to Date.now. */
   readonly now?: () => number;
-  /** Told of each run on this instance, for the metrics. */
+  /** Called for each run on this instance, for the metrics. */
   readonly onRun?: (run: JobRun) => void;
 }
 
@@ -137,8 +137,8 @@ async function runNow(state: State, name: string): Promise<JobOutcome | null> {
 
 function track<T>({ running }: State, work: Promise<T>): Promise<T> {
   running.add(work);
-  const forget = () => running.delete(work);
-  work.then(forget, forget);
+  const unregister = () => running.delete(work);
+  work.then(unregister, unregister);
   return work;
 }
 

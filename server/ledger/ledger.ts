@@ -23,7 +23,7 @@ export interface LedgerDeps {
   readonly limits?: WriterDeps["limits"];
   readonly onBatch?: WriterDeps["onBatch"];
   readonly tracer?: WriterDeps["tracer"];
-  /** Told of each operation and its answer, for the metrics; with `tx`, before that transaction commits. */
+  /** Called with each operation and its answer, for the metrics; with `tx`, before that transaction commits. */
   readonly onApplied?: (
     operation: LedgerOperation,
     result: OperationResult,

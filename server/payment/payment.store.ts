@@ -15,7 +15,7 @@ import { subscriptionTable } from "./store/subscriptions.store.ts";
 export interface PaymentStoreDeps {
   readonly database: Database;
   readonly ledger: Pick<Ledger, "applyIn">;
-  /** Told of money before `tx` commits; one that is rolled back or tried again has recorded nothing. */
+  /** Called with money received before `tx` commits; one that is rolled back or tried again has recorded nothing. */
   readonly onMoney?: (
     tx: DatabaseTransaction,
     money: { readonly minorUnits: number; readonly currency: string },

@@ -1,7 +1,7 @@
 // Refunds ordered by an administrator: once per key, at Stripe first, then synced like any other refund.
 import { paymentState } from "../../shared/src/payment.ts";
 import { AppError, assert, invalidField } from "../lib/errors.ts";
-import { paidInAll } from "./catalog/kept-credits.ts";
+import { totalPaid } from "./catalog/kept-credits.ts";
 import type { Payment, PaymentAdminOutput, RefundOrder } from "./payment.types.ts";
 import { refusalOf } from "./stripe/errors.ts";
 import type { StripePort, StripeRefund } from "./stripe/port.ts";
@@ -65,7 +65,7 @@ function findOrdered(
 /** What is left to refund; what a credit note has given back is not refunded once more. */
 function amountLeft(payment: Payment, refunds: readonly StripeRefund[]): number {
   const refunded = sumRefunds(refunds);
-  const kept = paidInAll(payment) - payment.creditedAmount - refunded;
+  const kept = totalPaid(payment) - payment.creditedAmount - refunded;
   return Math.min(payment.amount - refunded, kept);
 }
 

@@ -13,7 +13,7 @@ export type CallObserver = (call: {
 
 /** `port` with every method that answers with a promise watched. Methods that answer at once pass through. */
 export function observeCalls<Port extends object>(port: Port, observe: CallObserver): Port {
-  return aroundCalls(port, (name, call) => {
+  return wrapMethods(port, (name, call) => {
     const startedAtMs = performance.now();
     const end = (error: unknown) =>
       observe({ name, error, seconds: (performance.now() - startedAtMs) / 1000 });
@@ -26,7 +26,7 @@ export function observeCalls<Port extends object>(port: Port, observe: CallObser
 type AnyFunction = (...args: unknown[]) => unknown;
 
 /** `port` with every method called by `around`, which answers what `call` does. */
-export function aroundCalls<Port extends object>(
+export function wrapMethods<Port extends object>(
   port: Port,
   around: (name: string, call: () => unknown) => unknown,
 ): Port {

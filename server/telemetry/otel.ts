@@ -37,7 +37,7 @@ const EXPORT_TIMEOUT_MS = 5_000;
 const CLOSE_WITHIN_MS = 2_000;
 const MAX_ATTRIBUTE_LENGTH = 1_000;
 /** A collector that is away is worth one line now and then. */
-const COMPLAIN_EVERY_MS = 60_000;
+const WARN_EVERY_MS = 60_000;
 
 /** A tracer with an exporter behind it. */
 export interface OpenTracer extends Tracer {
@@ -53,7 +53,7 @@ export interface TracerOptions {
 
 /** Opens it. A collector that is away costs a bounded queue and nothing else. */
 export function openTracer({ tracing, onTrouble }: TracerOptions): OpenTracer {
-  complainTo(onTrouble);
+  routeSdkWarnings(onTrouble);
   const provider = new BasicTracerProvider({
     resource: resourceFromAttributes({
       "service.version": readVersion(),
@@ -188,16 +188,16 @@ function samplerOf({ name, ratio }: TracerOptions["tracing"]["sampler"]): Sample
 }
 
 /** The SDK speaks of failed exports by this one process-wide logger. */
-function complainTo(onTrouble: (reason: string) => void): void {
+function routeSdkWarnings(onTrouble: (reason: string) => void): void {
   let lastMs = Number.NEGATIVE_INFINITY;
-  const complain = (message: string) => {
-    if (performance.now() - lastMs < COMPLAIN_EVERY_MS) return;
+  const warn = (message: string) => {
+    if (performance.now() - lastMs < WARN_EVERY_MS) return;
     lastMs = performance.now();
     onTrouble(reasonOf(message));
   };
   const ignore = () => undefined;
   diag.setLogger(
-    { error: complain, warn: complain, info: ignore, debug: ignore, verbose: ignore },
+    { error: warn, warn: warn, info: ignore, debug: ignore, verbose: ignore },
     { logLevel: DiagLogLevel.WARN, suppressOverrideMessage: true },
   );
 }

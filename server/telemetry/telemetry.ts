@@ -17,7 +17,7 @@ import type { Vendor } from "./call-metrics.ts";
 import { watchEventLoop } from "./event-loop.ts";
 import { createMetrics, type Metrics, type MetricsDeps } from "./metrics.ts";
 import { type CallObserver, observeCalls, observeModel, outcomeOf } from "./observed-calls.ts";
-import { remembered } from "./remembered.ts";
+import { memoize } from "./memoize.ts";
 import { createTraces } from "./traces.ts";
 import { readVersion } from "./version.ts";
 
@@ -62,9 +62,9 @@ export function createTelemetry(
     backend,
     readiness: () => sources.readiness(),
     ofAllWorkers: sources.ofAllWorkers,
-    backlog: remembered(REMEMBER_MS, () => sources.payment().eventBacklog()),
+    backlog: memoize(REMEMBER_MS, () => sources.payment().eventBacklog()),
     ledgerPending: () => sources.ledger().pending,
-    lastRuns: remembered(REMEMBER_MS, () => sources.jobs().lastSuccesses()),
+    lastRuns: memoize(REMEMBER_MS, () => sources.jobs().lastSuccesses()),
   });
   const { calls, ledger, business } = metrics;
   const afterCommit = createAfterCommit(backend.database);

@@ -4,7 +4,7 @@ import type { ModelPort } from "../ai/ports.ts";
 import type { Backend } from "../infrastructure.ts";
 import type { Job } from "../jobs/runner.ts";
 import type { Span, SpanAttributes, Tracer } from "../lib/tracer.ts";
-import { aroundCalls, observeModel, outcomeOf } from "./observed-calls.ts";
+import { wrapMethods, observeModel, outcomeOf } from "./observed-calls.ts";
 
 /** Puts spans around things; with no tracer everything stays as it was. */
 export interface Traces {
@@ -31,7 +31,7 @@ export function createTraces(
   const stops = [traceStatements(tracer, backend), traceRedis(tracer)];
   return {
     calls: (vendor, port) =>
-      aroundCalls(port, (name, call) => traceCall(tracer, `${vendor} ${name}`, call)),
+      wrapMethods(port, (name, call) => traceCall(tracer, `${vendor} ${name}`, call)),
     model: (port) => traceModel(tracer, port),
     jobs: (jobs) =>
       jobs.map((job) => ({

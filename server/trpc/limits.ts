@@ -23,7 +23,7 @@ export interface RateState {
 /** Counts calls per client and tier. */
 export interface RateLimits {
   /**
-   * Counts one call; throws RATE_LIMITED with `retryAfterSeconds`. Answers the headers to send; `onState` gets them
+   * Counts one call; throws RATE_LIMITED with `retryAfterSeconds`. Returns the headers to send; `onState` gets them
    * for a refused call too. `client` is an address (IPv6 counts by /64), a user id or a service's name.
    */
   consume(tier: RateTier, client: string, onState?: (state: RateState) => void): Promise<RateState>;

@@ -9,7 +9,7 @@ import { AppError, isAppError } from "../lib/errors.ts";
 import type { Tracer } from "../lib/tracer.ts";
 import type { ServiceCaller } from "../workers/workers.types.ts";
 import { whileAuthorised } from "./authority-stream.ts";
-import { begunStream } from "./begun-stream.ts";
+import { awaitFirstEvent } from "./first-event.ts";
 import type { Context } from "./context.ts";
 import { countCall } from "./limits.ts";
 import type { ProcedureMeta } from "./meta.ts";
@@ -146,7 +146,7 @@ function noteCaller({ notes }: Context, { userId, sessionId }: Principal): void 
 }
 
 /** A stream that refuses at its start becomes the refusal of its call. */
-async function begun<Result extends { ok: boolean; data?: unknown }>(
+async function withStartedStream<Result extends { ok: boolean; data?: unknown }>(
   result: Result,
   { notes }: Context,
   signal: AbortSignal | undefined,
@@ -154,7 +154,7 @@ async function begun<Result extends { ok: boolean; data?: unknown }>(
   if (!result.ok || !isAsyncIterable(result.data)) return result;
   try {
     const onFailure = (error: unknown) => noteRefusal(notes, toAppError(error));
-    return { ...result, data: await begunStream(result.data, signal, onFailure) };
+    return { ...result, data: await awaitFirstEvent(result.data, signal, onFailure) };
   } catch (error) {
     return { ok: false, error };
   }
@@ -178,7 +178,7 @@ async function traced<Result extends { ok: boolean; error?: unknown }>(
 const errors = t.middleware(async ({ ctx, path, type, signal, next }) => {
   noteProcedure(ctx.notes, path);
   const called = ctx.tracer === null ? next() : traced(ctx.tracer, path, next);
-  const result = await begun(await called, ctx, signal);
+  const result = await withStartedStream(await called, ctx, signal);
   if (result.ok) {
     if (type === "mutation") noteCredits(ctx.notes, result.data);
     return result;

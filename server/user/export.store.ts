@@ -22,11 +22,11 @@ export async function exportUser(
   const document: Record<string, unknown> = {
     format: "skywork-export-1",
     exportedAt: new Date().toISOString(),
-    user: plain(user),
+    user: toPlainRow(user),
   };
   const incomplete: string[] = [];
   // One after another: one export is one statement at a time, however much there is.
-  for (const [name, read] of Object.entries(lists(models, userId))) {
+  for (const [name, read] of Object.entries(createReaders(models, userId))) {
     const { rows, whole } = await collect(read, signal);
     document[name] = rows;
     if (!whole) incomplete.push(name);
@@ -43,7 +43,7 @@ async function collect(
   while (rows.length < MAX_LIST_ROWS) {
     signal?.throwIfAborted();
     const page = await read(last);
-    for (const row of page) rows.push(plain(row));
+    for (const row of page) rows.push(toPlainRow(row));
     if (page.length < PAGE_ROWS) return { rows, whole: true };
     last = page.at(-1);
     await breathe();
@@ -52,7 +52,7 @@ async function collect(
 }
 
 /** A row with its dates as ISO 8601. */
-function plain(row: object): Row {
+function toPlainRow(row: object): Row {
   return Object.fromEntries(
     Object.entries(row).map(([name, value]: [string, unknown]) => [
       name,
@@ -62,7 +62,7 @@ function plain(row: object): Row {
 }
 
 /** Behind `last` in the order of creation. The id breaks ties; every list's index leads here. */
-function later(last: Row | undefined) {
+function afterRow(last: Row | undefined) {
   if (last === undefined) return {};
   const { createdAt, id } = last as { createdAt: Date; id: string };
   return {
@@ -71,10 +71,10 @@ function later(last: Row | undefined) {
   };
 }
 
-function lists(models: PrismaModels, userId: string): Readonly<Record<string, ReadPage>> {
+function createReaders(models: PrismaModels, userId: string): Readonly<Record<string, ReadPage>> {
   const inOrder = () => [{ createdAt: "asc" as const }, { id: "asc" as const }];
   const page = (last: Row | undefined) => ({
-    where: { userId, ...later(last) },
+    where: { userId, ...afterRow(last) },
     orderBy: inOrder(),
     take: PAGE_ROWS,
   });
@@ -105,7 +105,7 @@ function lists(models: PrismaModels, userId: string): Readonly<Record<string, Re
     // What was done to the account and why; by whom is another person's data.
     auditLogs: (last) =>
       models.auditLog.findMany({
-        where: { targetType: "user", targetId: userId, ...later(last) },
+        where: { targetType: "user", targetId: userId, ...afterRow(last) },
         orderBy: inOrder(),
         take: PAGE_ROWS,
         select: { id: true, action: true, reason: true, detail: true, createdAt: true },

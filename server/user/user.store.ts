@@ -2,7 +2,7 @@
 import type { Database, DatabaseTransaction } from "../database/ports.ts";
 import { lockUser } from "../database/lock-user.ts";
 import type { UserView } from "../auth/auth.types.ts";
-import { markAddress } from "../auth/sign-in/address-mark.store.ts";
+import { recordAddressHolder } from "../auth/sign-in/address-history.store.ts";
 import { toUserView } from "../auth/user-view.ts";
 import { AppError } from "../lib/errors.ts";
 import { newId } from "../lib/ids.ts";
@@ -58,7 +58,7 @@ async function eraseUser(tx: DatabaseTransaction, userId: string, at: Date): Pro
   if (user === null || user.deletedAt !== null) return true;
   const live = await models.subscription.count({ where: { liveKey: userId } });
   if (live > 0) return false;
-  await markAddress(models, user, at);
+  await recordAddressHolder(models, user, at);
   await models.user.update({
     where: { id: userId },
     data: {

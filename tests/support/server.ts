@@ -71,7 +71,7 @@ export interface TestServerOptions {
   /** Nothing is traced unless told. */
   tracer?: AppDeps["tracer"];
   /** How often readiness asks others, where it shall be oftener. */
-  lookEveryMs?: number;
+  checkEveryMs?: number;
 }
 
 /** Opens the app under test, on one instance or more. Limits are wide open unless `env` sets RATE_LIMIT_MAX_REQUESTS. */
@@ -119,7 +119,7 @@ export async function openTestApp(options: TestServerOptions = {}): Promise<Test
       ...(options.clock ? { clock: options.clock } : {}),
       ...(options.leanPath === undefined ? {} : { leanPath: options.leanPath }),
       ...(options.tracer === undefined ? {} : { tracer: options.tracer }),
-      ...(options.lookEveryMs === undefined ? {} : { lookEveryMs: options.lookEveryMs }),
+      ...(options.checkEveryMs === undefined ? {} : { checkEveryMs: options.checkEveryMs }),
       ...(options.runTimings === undefined ? {} : { runTimings: options.runTimings }),
     });
     handlers[index] = app.handle;

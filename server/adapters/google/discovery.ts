@@ -3,7 +3,7 @@ import { createLocalJWKSet, errors, type JWTVerifyGetKey } from "jose";
 import { z } from "zod";
 import { SignInFailure } from "../../auth/sign-in/sign-in-error.ts";
 import { fetchJson, NoAnswerError } from "./bounded-json.ts";
-import { demandsSchema, unfitness } from "./issuer-fitness.ts";
+import { capabilitiesSchema, unsupportedReasons } from "./issuer-support.ts";
 
 const METADATA_MS = 3_600_000;
 const KEYS_MS = 600_000;
@@ -16,7 +16,7 @@ const metadataSchema = z.object({
   authorization_endpoint: z.url(),
   token_endpoint: z.url(),
   jwks_uri: z.url(),
-  ...demandsSchema.shape,
+  ...capabilitiesSchema.shape,
 });
 const jwksSchema = z.object({ keys: z.array(z.looseObject({ kty: z.string() })).max(100) });
 
@@ -83,7 +83,7 @@ export function readMetadata(text: unknown, issuer: string): Metadata {
   if (endpoints.some((endpoint) => !["https:", protocol].includes(new URL(endpoint).protocol))) {
     throw new SignInFailure("provider_error", "the discovery document names insecure endpoints");
   }
-  const reasons = unfitness(document);
+  const reasons = unsupportedReasons(document);
   if (reasons.length > 0) {
     throw new SignInFailure(
       "provider_error",

@@ -3,7 +3,7 @@ import { isAppError } from "../../lib/errors.ts";
 import type { AuthorityWatch } from "../auth.types.ts";
 
 /** Half a second leaves the other half of the promised second to the look itself. */
-const LOOK_EVERY_MS = 400;
+const CHECK_EVERY_MS = 400;
 
 /**
  * Makes the function that watches bearers. Every open stream asks the very question a new request would ask, so revoked
@@ -12,12 +12,12 @@ const LOOK_EVERY_MS = 400;
  */
 export function createAuthorityWatch(deps: {
   authenticate: (bearer: string | null) => Promise<unknown>;
-  lookEveryMs?: number;
+  checkEveryMs?: number;
 }): (bearer: string | null) => AuthorityWatch {
   const watched = new Map<AbortController, string | null>();
   let timer: NodeJS.Timeout | null = null;
 
-  async function judge(watch: AbortController, bearer: string | null): Promise<void> {
+  async function check(watch: AbortController, bearer: string | null): Promise<void> {
     try {
       await deps.authenticate(bearer);
     } catch (error) {
@@ -26,22 +26,22 @@ export function createAuthorityWatch(deps: {
     }
   }
 
-  function lookSoon(): void {
+  function scheduleCheck(): void {
     if (timer !== null || watched.size === 0) return;
     timer = setTimeout(() => {
-      const looks = Array.from(watched, ([watch, bearer]) => judge(watch, bearer));
+      const looks = Array.from(watched, ([watch, bearer]) => check(watch, bearer));
       void Promise.all(looks).then(() => {
         timer = null;
-        lookSoon();
+        scheduleCheck();
       });
-    }, deps.lookEveryMs ?? LOOK_EVERY_MS);
+    }, deps.checkEveryMs ?? CHECK_EVERY_MS);
     timer.unref();
   }
 
   return (bearer) => {
     const watch = new AbortController();
     watched.set(watch, bearer);
-    lookSoon();
+    scheduleCheck();
     return { signal: watch.signal, stop: () => void watched.delete(watch) };
   };
 }

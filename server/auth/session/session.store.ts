@@ -14,7 +14,6 @@ import type {
 import type { SessionStore } from "../ports.ts";
 
 const MAX_LISTED = 200;
-/** Short transactions: a million old rows never hold up a sign-in. */
 
 const userSelect = {
   id: true,

@@ -4,8 +4,6 @@ import type { Principal, SessionLine, UserView } from "../auth.types.ts";
 import type { SessionStore } from "../ports.ts";
 import type { SessionCache } from "./session-cache.ts";
 
-// A day later than its end, so that clocks may differ and a late token still hears why it is refused.
-
 interface Deps {
   readonly sessions: SessionStore;
   readonly sessionCache: Pick<SessionCache, "invalidate">;

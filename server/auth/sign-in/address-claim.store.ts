@@ -4,7 +4,7 @@ import type { DatabaseTransaction } from "../../database/ports.ts";
 import { lockUser } from "../../database/lock-user.ts";
 import { newId } from "../../lib/ids.ts";
 import type { SignIn } from "../auth.types.ts";
-import { markAddress, releasedEmail, wasHeldByAnother } from "./address-mark.store.ts";
+import { recordAddressHolder, releasedEmail, wasHeldByAnother } from "./address-history.store.ts";
 import { SignInFailure } from "./sign-in-error.ts";
 
 type Models = DatabaseTransaction["models"];
@@ -18,7 +18,7 @@ export interface AddressClaim {
 }
 
 /** The holder may change between being found and being locked; twice in a row is nobody's bad luck. */
-const MAX_LOOKS = 5;
+const MAX_ATTEMPTS = 5;
 
 /**
  * Decides between linking and a new account, and frees the address for the newcomer where another `sub` had it.
@@ -30,7 +30,7 @@ export async function claimAddress(
   ownIdentityId: string,
 ): Promise<AddressClaim> {
   const { email, issuer } = request.identity;
-  for (let look = 0; look < MAX_LOOKS; look++) {
+  for (let attempt = 0; attempt < MAX_ATTEMPTS; attempt++) {
     const holder = await tx.models.user.findUnique({ where: { email }, select: { id: true } });
     if (holder === null) return { linkTo: null, takenFrom: null };
     await lockUser(tx, holder.id);
@@ -64,7 +64,7 @@ async function releaseAddress(
   request: SignIn,
 ): Promise<void> {
   const userId = holder.id;
-  await markAddress(models, holder, request.session.startedAt);
+  await recordAddressHolder(models, holder, request.session.startedAt);
   await models.user.update({
     where: { id: userId },
     data: { email: releasedEmail(userId), emailVerifiedAt: null },
@@ -114,7 +114,7 @@ async function auditAddress(
  * Whether ADMIN_EMAILS may raise this account by its address: the address is its own, no other `sub` of the
  * issuer holds or held it, and no other `sub` of the issuer leads to the account.
  */
-export async function mayBeRaised(
+export async function mayBecomeAdmin(
   models: Models,
   user: { id: string; email: string; addressTakenAt: Date | null },
   identity: { id: string; issuer: string },

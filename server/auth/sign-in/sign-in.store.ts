@@ -8,8 +8,8 @@ import type { Logger } from "../../lib/logger.ts";
 import type { Ledger } from "../../ledger/ports.ts";
 import type { SignedIn, SignIn } from "../auth.types.ts";
 import type { SignInStore } from "../ports.ts";
-import { auditTakenAddress, claimAddress, mayBeRaised } from "./address-claim.store.ts";
-import { markAddress, wasHeldByAnother } from "./address-mark.store.ts";
+import { auditTakenAddress, claimAddress, mayBecomeAdmin } from "./address-claim.store.ts";
+import { recordAddressHolder, wasHeldByAnother } from "./address-history.store.ts";
 import { carryDebt } from "./carry-debt.store.ts";
 import { SignInFailure } from "./sign-in-error.ts";
 
@@ -182,14 +182,14 @@ async function followIdentity(
     throw new SignInFailure("account_disabled", "the account is disabled");
   const email = await nextEmail(tx.models, user, identity.email, logger);
   if (email !== null && email !== user.email) {
-    await markAddress(tx.models, user, session.startedAt);
+    await recordAddressHolder(tx.models, user, session.startedAt);
   }
   const known = { id: identityId(identity.issuer, identity.subject), issuer: identity.issuer };
   const becomesAdmin =
     isAdmin &&
     user.role !== "ADMIN" &&
     email !== null &&
-    (await mayBeRaised(tx.models, { ...user, email }, known));
+    (await mayBecomeAdmin(tx.models, { ...user, email }, known));
   await tx.models.user.update({
     where: { id: userId },
     data: {

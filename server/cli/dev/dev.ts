@@ -9,7 +9,7 @@ import { SANDBOX_ADMIN_EMAIL } from "../../sandbox/src/google/users.ts";
 import { SANDBOX_DEFAULTS } from "../../sandbox/src/sandbox.ts";
 import { startStripeSandbox } from "../../sandbox/src/stripe/server.ts";
 import { type Child, createChild } from "./child.ts";
-import { complain, endInWords, paint, say, welcome } from "./output.ts";
+import { complain, endInWords, colorize, print, printWelcome } from "./output.ts";
 import { watchParentProcesses } from "./parent-processes.ts";
 import {
   busyPorts,
@@ -125,7 +125,7 @@ function createFrontend(found: DevelopmentPlan, vite: string): Child {
     ],
     cwd: WEB,
     environment: () => ({ VITE_API_URL: found.apiUrl, ...found.environment }),
-    onLine: (line) => line.trim() !== "" && say("web", line),
+    onLine: (line) => line.trim() !== "" && print("web", line),
     onEnd: (end) =>
       complain(`The frontend's server ${endInWords(end)}. Press Ctrl-C and start again.`),
   });
@@ -150,7 +150,7 @@ async function main(): Promise<void> {
   const api = createChild({
     args: ["--import", "tsx", "--import", EXIT_WITH_PARENT, "server/main.ts"],
     environment: apiEnvironment,
-    onLine: (line) => say("api", line),
+    onLine: (line) => print("api", line),
     onEnd: (end) =>
       complain(
         `The API ${endInWords(end)}. It starts again when a file is saved. Ctrl-C ends everything.`,
@@ -168,7 +168,7 @@ async function main(): Promise<void> {
     return stopping;
   };
   const unwatch = watchSources((file) => {
-    say("api", paint("dim", `${file} changed, restarting`));
+    print("api", colorize("dim", `${file} changed, restarting`));
     void api.restart();
   });
   const end = () => {
@@ -193,7 +193,7 @@ async function main(): Promise<void> {
   clearTimeout(slowStart);
   if (isStopping()) return;
   process.stdout.write(
-    welcome(found, (performance.now() - startedAt) / 1000, {
+    printWelcome(found, (performance.now() - startedAt) / 1000, {
       google: sandboxes.google?.issuer,
       stripe: sandboxes.stripe?.url,
     }),

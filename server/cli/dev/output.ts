@@ -8,7 +8,7 @@ import type { DevelopmentPlan } from "./environment.ts";
 type Colour = "cyan" | "magenta" | "yellow" | "red" | "green" | "dim" | "bold";
 
 /** `text` in colour where a person reads it, plain in a file or a pipe. */
-export function paint(colour: Colour, text: string): string {
+export function colorize(colour: Colour, text: string): string {
   return process.stdout.isTTY ? styleText(colour, text) : text;
 }
 
@@ -55,12 +55,12 @@ function parsed(line: string): unknown {
 }
 
 /** Writes one line of a part, made readable when it is a log line. */
-export function say(part: "api" | "web" | "sandbox", line: string): void {
+export function print(part: "api" | "web" | "sandbox", line: string): void {
   const colours = { api: "cyan", web: "magenta", sandbox: "yellow" } as const;
   const text = readable(line);
   if (text === null) return;
   for (const row of text.split("\n"))
-    process.stdout.write(`${paint(colours[part], part.padEnd(7))} ${row}\n`);
+    process.stdout.write(`${colorize(colours[part], part.padEnd(7))} ${row}\n`);
 }
 
 /** Returns how a part ended, to follow its name: only an exit code other than 0 is a crash. */
@@ -73,11 +73,11 @@ export function endInWords({ code, signal }: ChildEnd): string {
 
 /** Writes a problem and what to do about it. */
 export function complain(text: string): void {
-  process.stderr.write(`${paint("red", "✗")} ${text}\n`);
+  process.stderr.write(`${colorize("red", "✗")} ${text}\n`);
 }
 
 /** The list of addresses, once everything answers. */
-export function welcome(
+export function printWelcome(
   found: DevelopmentPlan,
   seconds: number,
   addresses: { google?: string; stripe?: string },
@@ -126,7 +126,7 @@ export function welcome(
   const width = Math.max(...rows.map(([, address]) => address.length)) + 2;
   const list = rows.map(
     ([name, address, note]) =>
-      `  ${paint("dim", name.padEnd(10))}${paint("cyan", address.padEnd(width))}${paint("dim", note)}`,
+      `  ${colorize("dim", name.padEnd(10))}${colorize("cyan", address.padEnd(width))}${colorize("dim", note)}`,
   );
   const hints = [
     ...(addresses.stripe === undefined
@@ -138,11 +138,11 @@ export function welcome(
   ];
   return [
     "",
-    `  ${paint("bold", "Skywork is ready")} ${paint("dim", `in ${seconds.toFixed(1)} s`)}`,
+    `  ${colorize("bold", "Skywork is ready")} ${colorize("dim", `in ${seconds.toFixed(1)} s`)}`,
     "",
     ...list,
     "",
-    ...hints.map((hint) => `  ${paint("dim", hint)}`),
+    ...hints.map((hint) => `  ${colorize("dim", hint)}`),
     "",
     "",
   ].join("\n");

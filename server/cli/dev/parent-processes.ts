@@ -4,7 +4,7 @@ import { execFileSync } from "node:child_process";
 const LOOK_EVERY_MS = 500;
 const MAX_ANCESTORS = 5;
 
-/** Process ids from our parent up to npm; empty when npm did not start us or nobody can say. */
+/** Process ids from our parent up to npm; empty when npm did not start us or nobody can tell. */
 function ancestorsUpToNpm(): number[] {
   if (process.env["npm_lifecycle_event"] === undefined) return [];
   const found: number[] = [];

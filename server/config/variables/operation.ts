@@ -3,7 +3,7 @@ import { z } from "zod";
 import { wholeText } from "../checks.ts";
 import { emails, integer, list, serviceKeys } from "../fields.ts";
 import { defineGroup, type Finding } from "../variable.ts";
-import { weakness } from "../weak-secrets.ts";
+import { findWeakness } from "../weak-secrets.ts";
 
 const MIN_SERVICE_KEY_LENGTH = 32;
 const MIN_METRICS_TOKEN_BYTES = 16;
@@ -51,7 +51,7 @@ function checkServiceKeys(text: string): Finding[] {
   return list(text).flatMap((part): Finding[] => {
     const { name, key } = nameAndKey(part);
     // Shorter ones are refused by the schema.
-    const reason = key.length < MIN_SERVICE_KEY_LENGTH ? null : weakness(key);
+    const reason = key.length < MIN_SERVICE_KEY_LENGTH ? null : findWeakness(key);
     return reason === null
       ? []
       : [
@@ -64,7 +64,7 @@ function checkServiceKeys(text: string): Finding[] {
 }
 
 function checkMetricsToken(text: string): Finding[] {
-  const reason = weakness(text, MIN_METRICS_TOKEN_BYTES);
+  const reason = findWeakness(text, MIN_METRICS_TOKEN_BYTES);
   return reason === null
     ? []
     : [

@@ -12,7 +12,7 @@ export interface MigrationLock {
 }
 
 const WAIT_SECONDS = 120;
-const LOOK_EVERY_MS = 250;
+const CHECK_EVERY_MS = 250;
 
 /** Waits for the lock, two minutes at most. */
 export async function takeMigrationLock(connection: Connection): Promise<MigrationLock> {
@@ -72,7 +72,7 @@ async function takeRow(connection: Connection): Promise<MigrationLock> {
   const giveUpAtMs = Date.now() + WAIT_SECONDS * 1000;
   while (!(await take())) {
     if (Date.now() > giveUpAtMs) throw tooLong();
-    await sleep(LOOK_EVERY_MS);
+    await sleep(CHECK_EVERY_MS);
   }
   return {
     async keep() {

@@ -17,12 +17,12 @@ export interface Watchdog {
 
 /** A statement may take this long before anybody asks whether the server is still there. */
 const SUSPICIOUS_AFTER_MS = 1_000;
-const LOOK_EVERY_MS = 200;
-const SIGN_OF_LIFE_WITHIN_MS = 1_000;
-/** A look this late means that this process stood still; an answer may be there, unread. */
+const CHECK_EVERY_MS = 200;
+const PING_TIMEOUT_MS = 1_000;
+/** A tick this late means that this process stood still; an answer may be there, unread. */
 const STALL_MS = 200;
 /** A process that stands still again and again cannot excuse the database's silence for ever. */
-const MAX_EXCUSES = 5;
+const MAX_STALLS_FORGIVEN = 5;
 
 interface Watched {
   startedAtMs: number;
@@ -36,12 +36,12 @@ interface State {
   /** Oldest first. */
   readonly watched: Set<Watched>;
   timer: NodeJS.Timeout | undefined;
-  asking: boolean;
-  lastSignMs: number;
-  lookedAtMs: number;
+  probing: boolean;
+  lastReplyMs: number;
+  tickedAtMs: number;
   /** When this process was last found to have stood still. */
   stalledAtMs: number;
-  excuses: number;
+  stallsForgiven: number;
 }
 
 /**
@@ -52,8 +52,8 @@ interface State {
  */
 export function createWatchdog(target: ConnectionConfig, logger: Logger): Watchdog {
   const state: State = {
-    ...{ target, logger, watched: new Set(), timer: undefined, asking: false },
-    ...{ lastSignMs: 0, lookedAtMs: 0, stalledAtMs: 0, excuses: 0 },
+    ...{ target, logger, watched: new Set(), timer: undefined, probing: false },
+    ...{ lastReplyMs: 0, tickedAtMs: 0, stalledAtMs: 0, stallsForgiven: 0 },
   };
   return {
     stop: () => stop(state),
@@ -66,44 +66,44 @@ function stop(state: State): void {
   state.timer = undefined;
 }
 
-function look(state: State): void {
+function tick(state: State): void {
   const nowMs = Date.now();
-  if (nowMs - state.lookedAtMs > LOOK_EVERY_MS + STALL_MS) state.stalledAtMs = nowMs;
-  state.lookedAtMs = nowMs;
+  if (nowMs - state.tickedAtMs > CHECK_EVERY_MS + STALL_MS) state.stalledAtMs = nowMs;
+  state.tickedAtMs = nowMs;
   const [oldest] = state.watched;
   if (oldest === undefined) return stop(state);
-  const sinceMs = Math.max(oldest.startedAtMs, state.lastSignMs, state.stalledAtMs);
-  if (!state.asking && nowMs - sinceMs > SUSPICIOUS_AFTER_MS) void ask(state);
+  const sinceMs = Math.max(oldest.startedAtMs, state.lastReplyMs, state.stalledAtMs);
+  if (!state.probing && nowMs - sinceMs > SUSPICIOUS_AFTER_MS) void probe(state);
 }
 
-async function ask(state: State): Promise<void> {
-  state.asking = true;
-  const askedAtMs = Date.now();
+async function probe(state: State): Promise<void> {
+  state.probing = true;
+  const probedAtMs = Date.now();
   try {
-    await signOfLife(state.target);
-    state.lastSignMs = Date.now();
-    state.excuses = 0;
+    await ping(state.target);
+    state.lastReplyMs = Date.now();
+    state.stallsForgiven = 0;
   } catch (error) {
-    if (await stoodStillSince(state, askedAtMs)) state.excuses += 1;
-    else abandonAll(state, askedAtMs, error);
+    if (await wasProcessStalled(state, probedAtMs)) state.stallsForgiven += 1;
+    else abandonAll(state, probedAtMs, error);
   } finally {
-    state.asking = false;
+    state.probing = false;
   }
 }
 
 /** Whether this process, and not the server, may be why there was no answer. */
-async function stoodStillSince(state: State, askedAtMs: number): Promise<boolean> {
-  // After a stall all timers are due at once, in no order to rely on: the look has to have had its turn.
+async function wasProcessStalled(state: State, probedAtMs: number): Promise<boolean> {
+  // After a stall all timers are due at once, in no order to rely on: the tick has to have had its turn.
   await nextTurn();
-  return state.stalledAtMs >= askedAtMs && state.excuses < MAX_EXCUSES;
+  return state.stalledAtMs >= probedAtMs && state.stallsForgiven < MAX_STALLS_FORGIVEN;
 }
 
-function abandonAll(state: State, askedAtMs: number, cause: unknown): void {
+function abandonAll(state: State, probedAtMs: number, cause: unknown): void {
   const { logger, watched } = state;
   logger.warn({ err: cause }, "the database does not answer; its statements are abandoned");
   const away = new DatabaseAwayError("The database does not answer", { cause });
-  for (const statement of watched) if (statement.startedAtMs <= askedAtMs) statement.fail(away);
-  state.excuses = 0;
+  for (const statement of watched) if (statement.startedAtMs <= probedAtMs) statement.fail(away);
+  state.stallsForgiven = 0;
 }
 
 async function run<T>(state: State, work: () => Promise<T>, abandon: () => void): Promise<T> {
@@ -115,8 +115,8 @@ async function run<T>(state: State, work: () => Promise<T>, abandon: () => void)
   const statement = { startedAtMs: Date.now(), fail };
   watched.add(statement);
   if (state.timer === undefined) {
-    state.lookedAtMs = Date.now();
-    state.timer = setInterval(() => look(state), LOOK_EVERY_MS).unref();
+    state.tickedAtMs = Date.now();
+    state.timer = setInterval(() => tick(state), CHECK_EVERY_MS).unref();
   }
   const running = work();
   try {
@@ -133,8 +133,8 @@ async function run<T>(state: State, work: () => Promise<T>, abandon: () => void)
 }
 
 /** A connection that has been silent for that long ends by itself, whatever it waits for. */
-async function signOfLife(target: ConnectionConfig): Promise<void> {
-  const connection = await createConnection({ ...target, socketTimeout: SIGN_OF_LIFE_WITHIN_MS });
+async function ping(target: ConnectionConfig): Promise<void> {
+  const connection = await createConnection({ ...target, socketTimeout: PING_TIMEOUT_MS });
   connection.on("error", () => {});
   await connection.query("SELECT 1");
   await connection.end();

@@ -74,7 +74,7 @@ async function answer(
     streams.add(request);
     headers.response.once("close", () => streams.delete(request));
   }
-  await answerStock(deps, exchange, asked);
+  await handleWithTrpc(deps, exchange, asked);
 }
 
 const NOTHING_ASKED = new URLSearchParams();
@@ -121,7 +121,7 @@ function isCallable(method: string | undefined, procedure: Procedure | undefined
 }
 
 /** tRPC's own handler: subscriptions, streamed batches, and its words of refusal for malformed calls. */
-async function answerStock(
+async function handleWithTrpc(
   deps: TrpcHandlerDeps,
   { request, headers }: Exchange,
   { path, body }: TrpcRequest,

@@ -4,7 +4,7 @@ import type { Cache } from "../ports.ts";
 import { ttlMsOf } from "../memory.ts";
 import type { RedisCircuit } from "./circuit-breaker.ts";
 import type { RedisClient } from "./client.ts";
-import { gatherPerTurn } from "./gather.ts";
+import { batchPerTick } from "./batch-per-tick.ts";
 
 const MAX_UNHEARD = 10_000;
 /** After an outage: long enough for every other instance to notice its end and carry out what it remembers. */
@@ -19,7 +19,7 @@ export function createRedisCache(circuit: RedisCircuit, keyPrefix: string): Cach
   let blindUntilMs = 0;
   const full = (key: string) => `${keyPrefix}:${key}`;
 
-  const read = gatherPerTurn((names: readonly string[]) =>
+  const read = batchPerTick((names: readonly string[]) =>
     circuit.ask<(string | null)[]>(
       (client) => readAll(client, names),
       () => [],

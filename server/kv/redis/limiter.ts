@@ -4,10 +4,10 @@ import { createMemoryLimiter, windowSecondsOf } from "../memory.ts";
 import type { Limiter, LimiterRule } from "../ports.ts";
 import type { RedisCircuit } from "./circuit-breaker.ts";
 import type { RedisClient } from "./client.ts";
-import { gatherPerTurn } from "./gather.ts";
+import { batchPerTick } from "./batch-per-tick.ts";
 
 /**
- * Fixed windows: a key counts from its first point until it expires. Answers, for each key, its points and the milliseconds
+ * Fixed windows: a key counts from its first point until it expires. Returns, for each key, its points and the milliseconds
  * left. A key without an end, which no window of ours leaves, gets one.
  */
 const COUNT = `local answers = {}
@@ -41,7 +41,7 @@ export function createRedisLimiters(
   circuit: RedisCircuit,
   keyPrefix: string,
 ): (rule: LimiterRule) => Limiter {
-  const count = gatherPerTurn((increments: readonly Increment[]) =>
+  const count = batchPerTick((increments: readonly Increment[]) =>
     circuit.ask<(Count | undefined)[]>(
       (client) => countAll(client, increments),
       () => [],

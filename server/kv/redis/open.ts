@@ -27,8 +27,8 @@ export async function openRedis(
 ): Promise<KeyValues> {
   const { keyPrefix } = options;
   const logger = options.logger.child({ redis: addressOf(config) });
-  const client = inBursts(quiet(createRedisClient(config), logger));
-  const subscriber = quiet(createRedisClient(config), logger);
+  const client = inBursts(logErrorsOnly(createRedisClient(config), logger));
+  const subscriber = logErrorsOnly(createRedisClient(config), logger);
   const circuit = createRedisCircuit(client, logger);
   const pubsub = createRedisPubSub({ circuit, subscriber, keyPrefix, logger });
   const runOutput = createRedisRunOutput({ circuit, pubsub, keyPrefix, logger });
@@ -63,7 +63,7 @@ function inBursts(client: RedisClient): RedisClient {
 }
 
 /** Without a listener a lost connection would end the process; ioredis reports each failed attempt. */
-function quiet(client: RedisClient, logger: Logger): RedisClient {
+function logErrorsOnly(client: RedisClient, logger: Logger): RedisClient {
   client.on("error", (error) => logger.debug({ reason: reasonOf(error) }, "Redis connection"));
   return client;
 }

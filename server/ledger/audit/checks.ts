@@ -21,7 +21,7 @@ export function doctorChecks(dialect: Database["dialect"]): readonly Check[] {
 }
 
 /** Debt counts as nothing. */
-function debtless(credits: string): string {
+function zeroIfNegative(credits: string): string {
   return `CASE WHEN ${credits} > 0 THEN ${credits} ELSE 0 END`;
 }
 
@@ -62,7 +62,7 @@ function lotAndHoldChecks({ text }: SqlWords): Check[] {
           SELECT x.id, COALESCE(SUM(l.remaining), 0) AS total
           FROM users x LEFT JOIN credit_grants l ON l.userId = x.id AND l.isOpen = 1 WHERE ${inRange("x.id")} GROUP BY x.id
         ) g ON g.id = u.id
-        WHERE g.total <> ${debtless("u.credits")}`,
+        WHERE g.total <> ${zeroIfNegative("u.credits")}`,
     },
     {
       invariant: "2 lots: 0 <= remaining <= amount, open exactly while something remains",
@@ -82,7 +82,7 @@ function lotAndHoldChecks({ text }: SqlWords): Check[] {
     {
       invariant: "2 holds: never more held than there is, unless a refund or dispute cut it",
       sql: `SELECT u.id AS userId, ${text("'held '", "u.heldCredits", "' of '", "u.credits")} AS detail
-        FROM users u WHERE ${inRange("u.id")} AND u.heldCredits > ${debtless("u.credits")}
+        FROM users u WHERE ${inRange("u.id")} AND u.heldCredits > ${zeroIfNegative("u.credits")}
         AND NOT EXISTS (SELECT 1 FROM credit_logs e WHERE e.userId = u.id AND e.${TAKES})`,
     },
   ];

@@ -44,13 +44,13 @@ export function pick(
 }
 
 /** A limit for `pick`: what no hold covers. */
-export function freeIn(holds: readonly Hold[]): (lot: Lot) => number {
+export function freeCreditsIn(holds: readonly Hold[]): (lot: Lot) => number {
   const held = heldByLot(holds);
   return (lot) => lot.remaining - (held.get(lot.id) ?? 0);
 }
 
-/** `lots` without `shares`. */
-export function without(lots: readonly Lot[], shares: readonly LotShare[]): readonly Lot[] {
+/** `lots` less `shares`. */
+export function withoutShares(lots: readonly Lot[], shares: readonly LotShare[]): readonly Lot[] {
   if (shares.length === 0) return lots;
   const taken = new Map<string, number>();
   for (const [id, credits] of shares) taken.set(id, (taken.get(id) ?? 0) + credits);
@@ -78,7 +78,7 @@ export function expirable(account: Account, nowMs: number): { shares: LotShare[]
   );
   if (over.length === 0) return { shares: [], total: 0 };
   const most = Math.max(0, availableCredits(account));
-  return pick(over, most, freeIn(account.holds));
+  return pick(over, most, freeCreditsIn(account.holds));
 }
 
 /** Puts a new lot where the spend order wants it. */

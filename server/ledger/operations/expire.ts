@@ -1,7 +1,7 @@
 // Expiry: ends holds past their time and takes credits past theirs.
 import { type Account, append, type Entry } from "../model/account.ts";
 import { endHold } from "../model/holds.ts";
-import { expirable, without } from "../model/lots.ts";
+import { expirable, withoutShares } from "../model/lots.ts";
 import type { Effect, OperationContext } from "../model/operation-effect.ts";
 
 /**
@@ -22,7 +22,7 @@ export function expireOverdue(
   const { shares, total } = expirable(current, nowMs);
   if (total === 0) return { account: current, entries: [] };
   const { account: expired, entry } = append(
-    { ...current, lots: without(current.lots, shares) },
+    { ...current, lots: withoutShares(current.lots, shares) },
     {
       id: context.newId(),
       amount: -total,

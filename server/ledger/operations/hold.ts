@@ -2,7 +2,7 @@
 import { AppError, assert, invalidField } from "../../lib/errors.ts";
 import { type Account, append, type Entry, type Hold, type UsageRow } from "../model/account.ts";
 import { countActive, endHold, findHold, requireActive } from "../model/holds.ts";
-import { freeIn, mergeShares, pick, without } from "../model/lots.ts";
+import { freeCreditsIn, mergeShares, pick, withoutShares } from "../model/lots.ts";
 import { draftEntry, type Effect, type OperationContext } from "../model/operation-effect.ts";
 import type { ReleaseOperation, ReserveOperation, SettleOperation, UsageFacts } from "../ports.ts";
 import { expireOverdue } from "./expire.ts";
@@ -17,7 +17,11 @@ export function reserve(
   requireSpender(account);
   checkScopeLimit(account, operation);
   requireAvailable(account, operation.amountCredits);
-  const { shares, total } = pick(account.lots, operation.amountCredits, freeIn(account.holds));
+  const { shares, total } = pick(
+    account.lots,
+    operation.amountCredits,
+    freeCreditsIn(account.holds),
+  );
   assert(total === operation.amountCredits, "available credits lie free in open lots");
   const hold: Hold = {
     id: context.operationId,
@@ -116,11 +120,11 @@ function chargeHold(
   const first = pick(ended.lots, amountCredits, (lot) =>
     Math.min(lot.remaining, own.get(lot.id) ?? 0),
   );
-  let lots = without(ended.lots, first.shares);
-  const second = pick(lots, amountCredits - first.total, freeIn(ended.holds));
-  lots = without(lots, second.shares);
+  let lots = withoutShares(ended.lots, first.shares);
+  const second = pick(lots, amountCredits - first.total, freeCreditsIn(ended.holds));
+  lots = withoutShares(lots, second.shares);
   const third = pick(lots, amountCredits - first.total - second.total, (lot) => lot.remaining);
-  lots = without(lots, third.shares);
+  lots = withoutShares(lots, third.shares);
   const shares = mergeShares(first.shares, second.shares, third.shares);
   const { account: charged, entry } = append(
     { ...ended, lots },

@@ -1,7 +1,7 @@
 // Spend: takes credits now, in spend order, for one use of a feature. Never into debt.
 import { AppError, assert } from "../../lib/errors.ts";
 import { type Account, append, availableCredits } from "../model/account.ts";
-import { freeIn, pick, without } from "../model/lots.ts";
+import { freeCreditsIn, pick, withoutShares } from "../model/lots.ts";
 import { draftEntry, type Effect, type OperationContext } from "../model/operation-effect.ts";
 import type { SpendOperation } from "../ports.ts";
 
@@ -13,10 +13,14 @@ export function spend(
 ): Effect {
   requireSpender(account);
   requireAvailable(account, operation.amountCredits);
-  const { shares, total } = pick(account.lots, operation.amountCredits, freeIn(account.holds));
+  const { shares, total } = pick(
+    account.lots,
+    operation.amountCredits,
+    freeCreditsIn(account.holds),
+  );
   assert(total === operation.amountCredits, "available credits lie free in open lots");
   const { account: after, entry } = append(
-    { ...account, lots: without(account.lots, shares) },
+    { ...account, lots: withoutShares(account.lots, shares) },
     {
       ...draftEntry(context, -operation.amountCredits, shares),
       type: "USAGE",

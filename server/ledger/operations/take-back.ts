@@ -7,7 +7,7 @@ import {
   type Lot,
   MAX_BALANCE_CREDITS,
 } from "../model/account.ts";
-import { freeIn, mergeShares, pick, without } from "../model/lots.ts";
+import { freeCreditsIn, mergeShares, pick, withoutShares } from "../model/lots.ts";
 import { draftEntry, type Effect, type OperationContext } from "../model/operation-effect.ts";
 import type { TakeBackOperation } from "../ports.ts";
 
@@ -46,13 +46,13 @@ export function takeCredits(
       "The debt would grow too large.",
     );
   const own = pick(firstLots, amountCredits, (lot) => lot.remaining);
-  const rest = without(account.lots, own.shares);
-  const free = pick(rest, amountCredits - own.total, freeIn(account.holds));
-  const unheld = without(rest, free.shares);
+  const rest = withoutShares(account.lots, own.shares);
+  const free = pick(rest, amountCredits - own.total, freeCreditsIn(account.holds));
+  const unheld = withoutShares(rest, free.shares);
   const last = pick(unheld, amountCredits - own.total - free.total, (lot) => lot.remaining);
   const shares = mergeShares(own.shares, free.shares, last.shares);
   const { account: after, entry } = append(
-    { ...account, lots: without(account.lots, shares) },
+    { ...account, lots: withoutShares(account.lots, shares) },
     { ...draftEntry(context, -amountCredits, shares), type, description, sourceId },
   );
   return { account: after, entries: [entry], amountCredits, transactionId: entry.id };

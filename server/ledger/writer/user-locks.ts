@@ -32,7 +32,7 @@ export async function acquireUserLocks(
   userIds: ReadonlySet<string>,
 ): Promise<{ lease: LockLease; granted: ReadonlySet<string> }> {
   const { locks, waits } = userLocks;
-  const impatient = new Set([...userIds].filter((id) => isImpatient(userLocks, id)));
+  const impatient = new Set([...userIds].filter((id) => hasWaitedTooLong(userLocks, id)));
   const keys = [...userIds].filter((id) => !impatient.has(id)).map(lockKey);
   const lease = await locks.acquire(keys, LOCK_TTL_MS).catch(() => allGranted(keys));
   const granted = new Set(
@@ -51,10 +51,10 @@ export async function acquireUserLocks(
 }
 
 /** Whether the user waits for no lock, or it is time to try again. */
-export function mayTry(userLocks: UserLocks, userId: string): boolean {
+export function canAttempt(userLocks: UserLocks, userId: string): boolean {
   const wait = userLocks.waits.get(userId);
   return (
-    wait === undefined || wait.retryAtMs <= performance.now() || isImpatient(userLocks, userId)
+    wait === undefined || wait.retryAtMs <= performance.now() || hasWaitedTooLong(userLocks, userId)
   );
 }
 
@@ -66,12 +66,12 @@ export function pauseUntilRetryMs({ waits }: UserLocks): number {
 }
 
 /** Drops waits nobody has asked about for a minute. */
-export function forgetOldWaits({ waits }: UserLocks, nowMs: number): void {
+export function pruneWaits({ waits }: UserLocks, nowMs: number): void {
   for (const [id, { sinceMs }] of waits) if (nowMs - sinceMs > FORGET_AFTER_MS) waits.delete(id);
 }
 
 /** The row lock queues fairly where a Redis lock is taken by whoever asks at the right moment: so none starves. */
-function isImpatient({ waits, patienceMs }: UserLocks, userId: string): boolean {
+function hasWaitedTooLong({ waits, patienceMs }: UserLocks, userId: string): boolean {
   const wait = waits.get(userId);
   return wait !== undefined && performance.now() - wait.sinceMs >= patienceMs;
 }

@@ -25,8 +25,8 @@ import { traceBatch } from "./traced-batch.ts";
 import {
   acquireUserLocks,
   createUserLocks,
-  forgetOldWaits,
-  mayTry,
+  pruneWaits,
+  canAttempt,
   pauseUntilRetryMs,
   type UserLocks,
 } from "./user-locks.ts";
@@ -157,7 +157,7 @@ function submit(
 async function runLane(state: WriterState): Promise<void> {
   const { limits, queue, userLocks } = state;
   const watch = setInterval(() => answerOverdue(state), OVERDUE_CHECK_MS);
-  const mayRun = (userId: string) => mayTry(userLocks, userId);
+  const mayRun = (userId: string) => canAttempt(userLocks, userId);
   // Callers of the same tick, a tRPC batch for instance, share the first transaction.
   await Promise.resolve();
   while (queue.size > 0) {
@@ -296,7 +296,7 @@ function answerOverdue({ queue, underWay, userLocks }: WriterState): void {
   const overdue = queue.remove((item) => item.deadlineMs <= nowMs);
   for (const item of underWay) if (item.deadlineMs <= nowMs) overdue.push(item);
   for (const item of overdue) item.answer({ ok: false, error: unavailable("This took too long.") });
-  forgetOldWaits(userLocks, nowMs);
+  pruneWaits(userLocks, nowMs);
 }
 
 /** Refuses new operations and finishes those that are queued. */

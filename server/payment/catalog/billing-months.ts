@@ -22,7 +22,7 @@ export function addMonths(anchor: Date, months: number): Date {
 }
 
 /** The first moment after `moment` that is `anchor` plus a whole number of months (negative ones too). */
-export function nextAnchored(anchor: Date, moment: Date): Date {
+export function nextBillingDate(anchor: Date, moment: Date): Date {
   let months =
     (moment.getUTCFullYear() - anchor.getUTCFullYear()) * 12 +
     (moment.getUTCMonth() - anchor.getUTCMonth()) -
@@ -33,16 +33,16 @@ export function nextAnchored(anchor: Date, moment: Date): Date {
 }
 
 /** Whether `moment` is `anchor` plus a whole number of months. */
-export function isAnchored(anchor: Date, moment: Date): boolean {
-  return nextAnchored(anchor, new Date(moment.getTime() - 1)).getTime() === moment.getTime();
+export function isBillingDate(anchor: Date, moment: Date): boolean {
+  return nextBillingDate(anchor, new Date(moment.getTime() - 1)).getTime() === moment.getTime();
 }
 
 /** Every anchored moment strictly between `from` and `to`, oldest first; at most 120. */
-export function anchoredBetween(anchor: Date, from: Date, to: Date): Date[] {
+export function billingDatesBetween(anchor: Date, from: Date, to: Date): Date[] {
   const found: Date[] = [];
-  for (let at = nextAnchored(anchor, from); at < to && found.length < 120; ) {
+  for (let at = nextBillingDate(anchor, from); at < to && found.length < 120; ) {
     found.push(at);
-    at = nextAnchored(anchor, at);
+    at = nextBillingDate(anchor, at);
   }
   return found;
 }

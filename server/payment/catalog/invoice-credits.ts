@@ -1,4 +1,9 @@
-import { addMonths, anchoredBetween, isAnchored, nextAnchored } from "./billing-months.ts";
+import {
+  addMonths,
+  billingDatesBetween,
+  isBillingDate,
+  nextBillingDate,
+} from "./billing-months.ts";
 
 /** One line of a paid invoice with what its price stands for. Money in minor units, negative when given back. */
 export interface PaidLine {
@@ -15,7 +20,7 @@ export interface PaidLine {
 }
 
 /** Credits that fall due together. `index` 0 is due with the payment, the others month by month. */
-export interface Slice {
+export interface ScheduledGrant {
   readonly index: number;
   readonly credits: number;
   readonly dueAt: Date;
@@ -30,24 +35,24 @@ interface Fraction {
 
 const ZERO: Fraction = { top: 0n, bottom: 1n };
 
-function plus(a: Fraction, b: Fraction): Fraction {
+function addFractions(a: Fraction, b: Fraction): Fraction {
   if (a.bottom === b.bottom) return { top: a.top + b.top, bottom: a.bottom };
   return { top: a.top * b.bottom + b.top * a.bottom, bottom: a.bottom * b.bottom };
 }
 
 /** Rounded down, below zero too: what is given back takes the whole credit it began. */
-function floorOf({ top, bottom }: Fraction): number {
+function floorFraction({ top, bottom }: Fraction): number {
   const whole = top / bottom;
   return Number(top < 0n && top % bottom !== 0n ? whole - 1n : whole);
 }
 
 /** All that an invoice's lines buy, later months included; negative when it gives back more than it sells. */
-export function worthOf(lines: readonly PaidLine[]): number {
-  return floorOf(lines.map(totalOf).reduce(plus, ZERO));
+export function totalCredits(lines: readonly PaidLine[]): number {
+  return floorFraction(lines.map(lineCredits).reduce(addFractions, ZERO));
 }
 
 /** All the credits of a line: the plan's credits for the share of the price that the line is. */
-function totalOf(line: PaidLine): Fraction {
+function lineCredits(line: PaidLine): Fraction {
   const months = line.interval === "year" ? 12n : 1n;
   const whole = BigInt(line.monthlyCredits) * months;
   if (line.unitAmount <= 0) return line.amount < 0 ? ZERO : { top: whole, bottom: 1n };
@@ -55,51 +60,53 @@ function totalOf(line: PaidLine): Fraction {
 }
 
 /** What of a line is due once all but `monthsLeft` of its months have begun. */
-function dueOf(line: PaidLine, monthsLeft: number): Fraction {
-  const total = totalOf(line);
+function accruedCredits(line: PaidLine, monthsLeft: number): Fraction {
+  const total = lineCredits(line);
   if (line.interval === "month") return total;
   const sign = line.amount < 0 ? -1n : 1n;
   const perMonth = BigInt(line.monthlyCredits) * BigInt(line.quantity ?? 1);
   const later = sign * perMonth * BigInt(monthsLeft);
-  return plus(total, { top: -later, bottom: 1n });
+  return addFractions(total, { top: -later, bottom: 1n });
 }
 
 /** What has fallen due by a moment, over all lines; below zero while more was given back than sold. */
-interface Due {
+interface Accrual {
   readonly dueAt: Date;
   readonly periodEnd: Date;
   readonly credits: number;
 }
 
-function duesOf(lines: readonly PaidLine[], anchor: Date): Due[] {
+function accrueCredits(lines: readonly PaidLine[], anchor: Date): Accrual[] {
   if (lines.length === 0) return [];
   const start = new Date(Math.min(...lines.map((line) => line.periodStart.getTime())));
   const end = new Date(Math.max(...lines.map((line) => line.periodEnd.getTime())));
-  const longest = longestYearOf(lines);
+  const lastYearly = findLastYearlyLine(lines);
   const laterStarts =
-    longest === undefined
+    lastYearly === undefined
       ? []
-      : anchoredBetween(anchorOf(longest, anchor), start, longest.periodEnd);
+      : billingDatesBetween(anchorOf(lastYearly, anchor), start, lastYearly.periodEnd);
   const moments = [start, ...laterStarts];
   return moments.map((dueAt, index) => {
     const isLast = index === moments.length - 1;
-    // A line whose months begin on another day has none left either once the last month of the longest begins.
-    const due = lines.map((line) => dueOf(line, isLast ? 0 : monthsLeft(line, anchor, dueAt)));
+    // A line whose months begin on another day has none left either once the last month of the last yearly line begins.
+    const due = lines.map((line) =>
+      accruedCredits(line, isLast ? 0 : monthsLeft(line, anchor, dueAt)),
+    );
     return {
       dueAt,
       periodEnd: laterStarts[index] ?? end,
-      credits: floorOf(due.reduce(plus, ZERO)),
+      credits: floorFraction(due.reduce(addFractions, ZERO)),
     };
   });
 }
 
 /** The yearly line that ends last: its months are the invoice's. */
-function longestYearOf(lines: readonly PaidLine[]): PaidLine | undefined {
+function findLastYearlyLine(lines: readonly PaidLine[]): PaidLine | undefined {
   return lines
     .filter(({ interval }) => interval === "year")
     .reduce<PaidLine | undefined>(
-      (longest, line) =>
-        longest === undefined || line.periodEnd > longest.periodEnd ? line : longest,
+      (lastYearly, line) =>
+        lastYearly === undefined || line.periodEnd > lastYearly.periodEnd ? line : lastYearly,
       undefined,
     );
 }
@@ -109,7 +116,7 @@ function longestYearOf(lines: readonly PaidLine[]): PaidLine | undefined {
  * was billed (a switch of interval moves it, and invoices are looked at later): then the line's own period tells.
  */
 function anchorOf(line: PaidLine, anchor: Date): Date {
-  if (isAnchored(anchor, line.periodEnd)) return anchor;
+  if (isBillingDate(anchor, line.periodEnd)) return anchor;
   const isWholeYear = addMonths(line.periodStart, 12).getTime() === line.periodEnd.getTime();
   return isWholeYear ? line.periodStart : line.periodEnd;
 }
@@ -122,15 +129,19 @@ function anchorOf(line: PaidLine, anchor: Date): Date {
  * floor((new - old) x r): exactly what was paid for, however late it comes and whatever came before it.
  * A monthly line is due at once. A yearly line is due month by month on the anchor's day: after its last k months are
  * taken off, `total - k x credits per month x quantity` is due, so that the sum is exact and every whole month gives the plan's
- * credits. What is given never falls and is never below zero; what an invoice gives back is `signedSlicesOf`'s.
+ * credits. What is given never falls and is never below zero; what an invoice gives back is `scheduleNetCredits`'s.
  * Credits expire one month after the month they are for, or one month after `paidAt`, whichever is later.
  */
-export function slicesOf(lines: readonly PaidLine[], anchor: Date, paidAt?: Date): Slice[] {
-  const worth = worthOf(lines);
-  const longest = longestYearOf(lines);
-  const monthsFrom = longest === undefined ? anchor : anchorOf(longest, anchor);
+export function scheduleGrants(
+  lines: readonly PaidLine[],
+  anchor: Date,
+  paidAt?: Date,
+): ScheduledGrant[] {
+  const worth = totalCredits(lines);
+  const lastYearly = findLastYearlyLine(lines);
+  const monthsFrom = lastYearly === undefined ? anchor : anchorOf(lastYearly, anchor);
   let granted = 0;
-  return duesOf(lines, anchor).map(({ dueAt, periodEnd, credits: due }, index) => {
+  return accrueCredits(lines, anchor).map(({ dueAt, periodEnd, credits: due }, index) => {
     // An invoice that gives back in all may still sell something first: a year that became months.
     const upToNow = Math.max(granted, worth < 0 ? due : Math.min(worth, due));
     const credits = upToNow - granted;
@@ -141,18 +152,18 @@ export function slicesOf(lines: readonly PaidLine[], anchor: Date, paidAt?: Date
   });
 }
 
-/** The ledger's key of a slice: the payment's own for the first, one per month for the others. */
-export function sliceKey(paymentId: string, slice: Pick<Slice, "index">): string {
-  return slice.index === 0 ? `payment:${paymentId}` : `payment:${paymentId}:month:${slice.index}`;
+/** The ledger's key of a grant: the payment's own for the first, one per month for the others. */
+export function scheduledGrantKey(paymentId: string, grant: Pick<ScheduledGrant, "index">): string {
+  return grant.index === 0 ? `payment:${paymentId}` : `payment:${paymentId}:month:${grant.index}`;
 }
 
-/** The same moments with what each adds or, below zero, gives back; together `worthOf`. */
-export function signedSlicesOf(
+/** The same moments with what each adds or, below zero, gives back; together `totalCredits`. */
+export function scheduleNetCredits(
   lines: readonly PaidLine[],
   anchor: Date,
-): Pick<Slice, "index" | "credits" | "dueAt">[] {
+): Pick<ScheduledGrant, "index" | "credits" | "dueAt">[] {
   let before = 0;
-  return duesOf(lines, anchor).map(({ dueAt, credits: due }, index) => {
+  return accrueCredits(lines, anchor).map(({ dueAt, credits: due }, index) => {
     const credits = due - before;
     before = due;
     return { index, credits, dueAt };
@@ -162,10 +173,12 @@ export function signedSlicesOf(
 function monthsLeft(line: PaidLine, anchor: Date, now: Date): number {
   if (line.interval === "month") return 0;
   const from = now > line.periodStart ? now : line.periodStart;
-  return anchoredBetween(anchorOf(line, anchor), from, line.periodEnd).length;
+  return billingDatesBetween(anchorOf(line, anchor), from, line.periodEnd).length;
 }
 
 /** One month after a period's end: the next anchored day, or a plain month when the end is not on the anchor's days. */
 function oneMonthAfter(anchor: Date, periodEnd: Date): Date {
-  return isAnchored(anchor, periodEnd) ? nextAnchored(anchor, periodEnd) : addMonths(periodEnd, 1);
+  return isBillingDate(anchor, periodEnd)
+    ? nextBillingDate(anchor, periodEnd)
+    : addMonths(periodEnd, 1);
 }

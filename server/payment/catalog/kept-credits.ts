@@ -1,7 +1,7 @@
 // How many credits a subscription's payments may keep: what the money that stayed buys, never more (docs/decisions).
 import { z } from "zod";
 import { creditShare } from "../../ledger/model/refund-share.ts";
-import { type PaidLine, signedSlicesOf } from "./invoice-credits.ts";
+import { type PaidLine, scheduleNetCredits } from "./invoice-credits.ts";
 
 const storedLines = z.object({
   anchor: z.iso.datetime().transform((text) => new Date(text)),
@@ -49,17 +49,17 @@ export interface KeptPayment {
 }
 
 /** What a payment's shares are shares of: a customer balance may have paid a part of an invoice. */
-export function paidInAll(payment: Pick<KeptPayment, "amount" | "total">): number {
+export function totalPaid(payment: Pick<KeptPayment, "amount" | "total">): number {
   return Math.max(payment.amount, payment.total ?? 0);
 }
 
 /** What should be taken of a payment's credits: by refunds and credit notes their share, by disputes theirs of the rest. */
-export function takenTargets(
+export function computeTakeBacks(
   payment: Pick<KeptPayment, "amount" | "total" | "creditsPurchased">,
   back: { readonly refunded: number; readonly credited: number; readonly disputed: number },
 ): { byRefunds: number; byDisputes: number } {
   const { creditsPurchased } = payment;
-  const whole = paidInAll(payment);
+  const whole = totalPaid(payment);
   const byRefunds = creditShare(creditsPurchased, back.refunded + back.credited, whole);
   const inAll = creditShare(creditsPurchased, back.refunded + back.credited + back.disputed, whole);
   return { byRefunds, byDisputes: inAll - byRefunds };
@@ -83,14 +83,14 @@ export function creditsToReturn(payments: readonly KeptPayment[], upTo: Date): n
     const left = payment.creditsPurchased - payment.refundedCredits - payment.disputedCredits;
     given += left;
     if (worth < 0 && stored !== null) {
-      due += signedSlicesOf(stored.lines, stored.anchor)
+      due += scheduleNetCredits(stored.lines, stored.anchor)
         .filter(({ index, dueAt }) => index === 0 || dueAt <= upTo)
         .reduce((sum, { credits }) => sum + credits, 0);
       bought += worth;
     } else {
       const back = payment.refundedAmount + payment.creditedAmount + payment.disputedAmount;
       due += left;
-      bought += worth - creditShare(worth, back, paidInAll(payment));
+      bought += worth - creditShare(worth, back, totalPaid(payment));
     }
   }
   return Math.max(0, given - Math.min(due, bought));

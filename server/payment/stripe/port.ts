@@ -223,7 +223,7 @@ export interface StripePort {
     change: "atPeriodEnd" | "resume" | "clearDate",
     idempotencyKey: string,
   ): Promise<StripeSubscription>;
-  /** Ends it now, without proration. Answers the ended subscription, also when it had ended before. */
+  /** Ends it now, without proration. Returns the ended subscription, also when it had ended before. */
   cancelSubscription(subscriptionId: string, idempotencyKey: string): Promise<StripeSubscription>;
   /** Changes the price: the difference is paid now or nothing changes (`declined`). */
   changePrice(

@@ -1,5 +1,5 @@
 // The months of yearly plans: each paid invoice is synced again when its next month begins.
-import { addMonths, nextAnchored } from "../catalog/billing-months.ts";
+import { addMonths, nextBillingDate } from "../catalog/billing-months.ts";
 import type { Subscription } from "../payment.types.ts";
 import type { SyncDeps } from "../sync/apply-sync.ts";
 import { isGranting } from "../sync/subscription-status.ts";
@@ -43,7 +43,7 @@ async function grantMonth(deps: SyncDeps, due: Subscription): Promise<number> {
   // Past due: the months wait. The grant stays due, so that recovery makes it.
   if (isGranting(subscription.status))
     await store.lockedTransaction(due.userId, ({ subscriptions }) =>
-      subscriptions.setNextGrant(due, nextAnchored(subscription.billingAnchor, now)),
+      subscriptions.setNextGrant(due, nextBillingDate(subscription.billingAnchor, now)),
     );
   const after = await store.payments.creditsPurchased(ids);
   return [...after].filter(([id, credits]) => credits > (before.get(id) ?? 0)).length;

@@ -1,5 +1,5 @@
 // Shows what a change of plan costs and gives, signed: for ten minutes exactly that is charged, or nothing changes.
-import { slicesOf } from "../catalog/invoice-credits.ts";
+import { scheduleGrants } from "../catalog/invoice-credits.ts";
 import { readPaidLines } from "../catalog/paid-lines.ts";
 import type { PaymentOutput } from "../payment.types.ts";
 import {
@@ -44,7 +44,7 @@ export async function previewPlanChange(
   const { invoice, prorationDate } = await quotePlanChange(deps, change);
   // A change of interval begins a new cycle: its months are counted from the change.
   const anchor = from.plan.interval === to.interval ? subscription.billingAnchor : prorationDate;
-  const [first] = slicesOf(await readPaidLines(catalog, invoice), anchor);
+  const [first] = scheduleGrants(await readPaidLines(catalog, invoice), anchor);
   const cost = { amountDue: invoice.amountDue, currency: invoice.currency };
   const prorationAt = Math.floor(prorationDate.getTime() / 1000);
   return {

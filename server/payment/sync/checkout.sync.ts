@@ -59,7 +59,7 @@ async function lostCheckoutEffect(deps: SyncDeps, session: StripeCheckout): Prom
       if ((await tx.checkouts.find(checkout.id)) === null)
         await tx.checkouts.create(checkout, null);
       await closeCheckout(deps, tx, checkout, session);
-      await payPackage(deps, tx, checkout, session);
+      await grantPackage(deps, tx, checkout, session);
       return "done";
     },
   };
@@ -106,7 +106,7 @@ async function packageEffect(
     userId: checkout.userId,
     apply: async (tx) => {
       await closeCheckout(deps, tx, checkout, session);
-      if (isPaid(session)) await payPackage(deps, tx, checkout, session);
+      if (isPaid(session)) await grantPackage(deps, tx, checkout, session);
       else await notePayment(tx, checkout, session, isOver);
       return "done";
     },
@@ -155,7 +155,7 @@ function isPaid({ status, paymentStatus }: StripeCheckout): boolean {
 }
 
 /** Settles the payment and grants what was bought, once. */
-async function payPackage(
+async function grantPackage(
   { now }: SyncDeps,
   tx: PaymentTransaction,
   checkout: Checkout,

@@ -1,7 +1,12 @@
-// What a subscription's invoice came to: when paid, its payment row and its credits, slice by slice, each once.
+// What a subscription's invoice came to: when paid, its payment row and its credits, grant by grant, each once.
 import { newId } from "../../lib/ids.ts";
 import type { GrantOperation } from "../../ledger/ports.ts";
-import { type Slice, sliceKey, slicesOf, worthOf } from "../catalog/invoice-credits.ts";
+import {
+  type ScheduledGrant,
+  scheduledGrantKey,
+  scheduleGrants,
+  totalCredits,
+} from "../catalog/invoice-credits.ts";
 import { decodeLines, encodeLines, type InvoiceLines } from "../catalog/kept-credits.ts";
 import { readPaidLines } from "../catalog/paid-lines.ts";
 import type { Payment } from "../payment.types.ts";
@@ -54,7 +59,7 @@ export async function invoiceEffect(deps: SyncDeps, invoiceId: string): Promise<
   return allOf(userId, [
     state,
     { kind: "effect", userId, apply: (tx) => writePaidInvoice(deps, tx, paid) },
-    ...(hasGoneBack(invoice, known)
+    ...(isPartlyReturned(invoice, known)
       ? [await paymentRefundsEffect(deps, { key, userId, paymentIntentId, invoice })]
       : []),
     returnedCreditsEffect(userId, invoice.id),
@@ -102,7 +107,7 @@ async function findCheckoutId(
  * A new month of a payment that is partly given back: the share of the new credits goes back with it. The status
  * tells, not the credits taken: an upgrade may be disputed before any of its credits are due.
  */
-function hasGoneBack(invoice: StripeInvoice, known: Payment | null): boolean {
+function isPartlyReturned(invoice: StripeInvoice, known: Payment | null): boolean {
   if (invoice.creditNotesAmount > 0) return true;
   return known !== null && known.paidAt !== null && known.status !== "SUCCESS";
 }
@@ -121,30 +126,30 @@ async function writePaidInvoice(
   if (known !== null && known.version !== (paid.seenVersion ?? 0)) return "stale";
   const paymentId = known?.id ?? (opened === null ? checkoutId : null) ?? newId(now());
   const paidAt = known?.paidAt ?? invoice.paidAt ?? new Date(now());
-  const slices = slicesOf(bought.lines, bought.anchor, paidAt);
-  const due = dueSlices(slices, paid.subscription, known, now());
-  const granted = await tx.grants.existing(due.map((slice) => sliceKey(paymentId, slice)));
-  const missing = due.filter((slice) => !granted.has(sliceKey(paymentId, slice)));
+  const scheduled = scheduleGrants(bought.lines, bought.anchor, paidAt);
+  const due = selectDueGrants(scheduled, paid.subscription, known, now());
+  const granted = await tx.grants.existing(due.map((grant) => scheduledGrantKey(paymentId, grant)));
+  const missing = due.filter((grant) => !granted.has(scheduledGrantKey(paymentId, grant)));
   const newCredits = missing.reduce((sum, { credits }) => sum + credits, 0);
   await savePayment(tx, paid, { known, paymentId, paidAt, newCredits });
-  await tx.applyToLedger(missing.map((slice) => toGrant(paid.userId, paymentId, slice)));
+  await tx.applyToLedger(missing.map((grant) => toGrant(paid.userId, paymentId, grant)));
   return "done";
 }
 
-/** The first slice is what the payment itself bought; later months depend on the subscription going on. */
-function dueSlices(
-  slices: readonly Slice[],
+/** The first grant is what the payment itself bought; later months depend on the subscription going on. */
+function selectDueGrants(
+  scheduled: readonly ScheduledGrant[],
   subscription: StripeSubscription,
   known: Payment | null,
   nowMs: number,
-): Slice[] {
+): ScheduledGrant[] {
   // All of it is back: no more months. Should it come again (a won dispute), so do they.
   const isGivenBack =
     known !== null &&
     known.creditsPurchased > 0 &&
     known.refundedCredits + known.disputedCredits >= known.creditsPurchased;
   const goesOn = isGranting(subscription.status) && !isGivenBack;
-  return slices.filter(
+  return scheduled.filter(
     ({ credits, index, dueAt }) =>
       credits > 0 && (index === 0 || (goesOn && dueAt.getTime() <= nowMs)),
   );
@@ -163,7 +168,7 @@ async function savePayment(
   const { known, paymentId: id, paidAt, newCredits } = payment;
   const boughtNow = {
     total: invoice.total,
-    creditsWorth: worthOf(bought.lines),
+    creditsWorth: totalCredits(bought.lines),
     invoiceLines: encodeLines(bought),
   };
   if (known !== null && known.paidAt !== null) {
@@ -191,15 +196,15 @@ async function savePayment(
   tx.noteMoney(data.amount, data.currency);
 }
 
-function toGrant(userId: string, paymentId: string, slice: Slice): GrantOperation {
+function toGrant(userId: string, paymentId: string, grant: ScheduledGrant): GrantOperation {
   return {
     kind: "grant",
     userId,
-    amountCredits: slice.credits,
+    amountCredits: grant.credits,
     source: "SUBSCRIPTION",
     sourceId: paymentId,
-    grantKey: sliceKey(paymentId, slice),
-    expiresAt: slice.expiresAt,
-    description: `Plan credits for the month from ${slice.dueAt.toISOString().slice(0, 10)}`,
+    grantKey: scheduledGrantKey(paymentId, grant),
+    expiresAt: grant.expiresAt,
+    description: `Plan credits for the month from ${grant.dueAt.toISOString().slice(0, 10)}`,
   };
 }

@@ -1,7 +1,7 @@
 // Money that went back of one payment: refunds, credit notes and disputes, and the credits that go with them, either way.
 import { scopedKey } from "../../ledger/idempotency-key.ts";
 import type { LedgerOperation } from "../../ledger/ports.ts";
-import { paidInAll, takenTargets } from "../catalog/kept-credits.ts";
+import { totalPaid, computeTakeBacks } from "../catalog/kept-credits.ts";
 import type { Payment, PaymentKey } from "../payment.types.ts";
 import type { PaymentTransaction } from "../ports.ts";
 import { isRefusal } from "../stripe/errors.ts";
@@ -49,7 +49,7 @@ export function statusAfter(
   if (totals.disputed > 0) return "DISPUTED";
   const back = totals.refunded + totals.credited;
   if (back <= 0) return "SUCCESS";
-  return back >= paidInAll(payment) ? "REFUNDED" : "PARTIALLY_REFUNDED";
+  return back >= totalPaid(payment) ? "REFUNDED" : "PARTIALLY_REFUNDED";
 }
 
 /** Reads what has gone back of a payment, which is settled by the caller first. */
@@ -95,7 +95,7 @@ async function writeTotals(
   // Never paid as far as anybody knows: there is nothing to take back.
   if (payment === null || payment.paidAt === null) return "done";
   if (payment.version !== seenVersion) return "stale";
-  const { byRefunds, byDisputes } = takenTargets(payment, totals);
+  const { byRefunds, byDisputes } = computeTakeBacks(payment, totals);
   const change = {
     status: statusAfter(payment, totals),
     refundedAmount: totals.refunded,

@@ -1,7 +1,7 @@
 // Credits that go back because later invoices gave unused time back: a subscription's payments taken together.
 import { scopedKey } from "../../ledger/idempotency-key.ts";
 import type { LedgerOperation } from "../../ledger/ports.ts";
-import { sliceKey, slicesOf } from "../catalog/invoice-credits.ts";
+import { scheduledGrantKey, scheduleGrants } from "../catalog/invoice-credits.ts";
 import { creditsToReturn, decodeLines } from "../catalog/kept-credits.ts";
 import type { Payment, Subscription } from "../payment.types.ts";
 import type { PaymentTransaction } from "../ports.ts";
@@ -54,8 +54,8 @@ function lastGrantedMonth(payments: readonly Payment[], lots: readonly Lot[]): D
   const moments = payments.flatMap((payment) => {
     const stored = decodeLines(payment.invoiceLines);
     if (stored === null) return [];
-    return slicesOf(stored.lines, stored.anchor)
-      .filter((slice) => slice.index > 0 && keys.has(sliceKey(payment.id, slice)))
+    return scheduleGrants(stored.lines, stored.anchor)
+      .filter((grant) => grant.index > 0 && keys.has(scheduledGrantKey(payment.id, grant)))
       .map(({ dueAt }) => dueAt.getTime());
   });
   return new Date(Math.max(0, ...moments));

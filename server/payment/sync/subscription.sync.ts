@@ -1,6 +1,6 @@
 // Our copy of a Stripe subscription: converged from Stripe's current object, never from the order of events.
 import { newId } from "../../lib/ids.ts";
-import { nextAnchored } from "../catalog/billing-months.ts";
+import { nextBillingDate } from "../catalog/billing-months.ts";
 import { findPlanItem, type PlanItem } from "../catalog/plan-item.ts";
 import type { Subscription } from "../payment.types.ts";
 import type { PaymentTables, PaymentTransaction } from "../ports.ts";
@@ -166,7 +166,7 @@ function toFacts(
     endedAt: subscription.endedAt,
     nextGrantAt:
       isLive(subscription.status) && isYearly
-        ? (nextGrantAt ?? nextAnchored(subscription.billingAnchor, item.currentPeriodStart))
+        ? (nextGrantAt ?? nextBillingDate(subscription.billingAnchor, item.currentPeriodStart))
         : null,
   };
 }

@@ -1,8 +1,8 @@
 // Shows that what is past its time is forgotten to the last row, whatever the table, and nothing else is.
 import { randomUUID } from "node:crypto";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { GENTLE, inPieces, nextSize } from "../../../server/jobs/pace.ts";
-import { forget, RETENTIONS, type Retention } from "../../../server/jobs/retention.ts";
+import { DEFAULT_PACE, runInBatches, nextBatchSize } from "../../../server/jobs/run-in-batches.ts";
+import { deleteExpired, RETENTIONS, type Retention } from "../../../server/jobs/retention.ts";
 import { createRetentionStore, type RetentionStore } from "../../../server/jobs/retention.store.ts";
 import { availableBackends, type OpenedBackend } from "../../support/databases.ts";
 
@@ -14,12 +14,12 @@ describe("pieces", () => {
   test("become smaller where they take long, larger where they do not, within bounds", () => {
     const sizes = (tookMs: number, from: number) => {
       let size = from;
-      for (let n = 0; n < 20; n += 1) size = nextSize(size, tookMs, GENTLE);
+      for (let n = 0; n < 20; n += 1) size = nextBatchSize(size, tookMs, DEFAULT_PACE);
       return size;
     };
-    expect(sizes(10_000, GENTLE.rows)).toBe(GENTLE.minRows);
-    expect(sizes(0, GENTLE.rows)).toBe(GENTLE.maxRows);
-    expect(sizes(GENTLE.pieceMs * 0.75, 300)).toBe(300);
+    expect(sizes(10_000, DEFAULT_PACE.rows)).toBe(DEFAULT_PACE.minRows);
+    expect(sizes(0, DEFAULT_PACE.rows)).toBe(DEFAULT_PACE.maxRows);
+    expect(sizes(DEFAULT_PACE.batchMs * 0.75, 300)).toBe(300);
   });
 
   test("go on until the last, and stop between two when told to", async () => {
@@ -30,11 +30,11 @@ describe("pieces", () => {
       if (pieces === 3) stop.abort();
       return Promise.resolve({ rows, isLast: pieces === 5 });
     };
-    expect(await inPieces(stop.signal, work)).toMatchObject({ isDone: false });
+    expect(await runInBatches(stop.signal, work)).toMatchObject({ isDone: false });
     expect(pieces).toBe(3);
-    expect(await inPieces(never, work)).toMatchObject({ isDone: true });
+    expect(await runInBatches(never, work)).toMatchObject({ isDone: true });
     expect(pieces).toBe(5);
-    expect(await inPieces(stop.signal, work)).toEqual({ rows: 0, isDone: false });
+    expect(await runInBatches(stop.signal, work)).toEqual({ rows: 0, isDone: false });
   });
 });
 
@@ -122,9 +122,12 @@ describe.each(await availableBackends())("retention on $name", (available) => {
       await make(idsOf(30), new Date(dueMs));
       await make(idsOf(30), new Date(dueMs + DAY_MS));
       const deps = { store: createRetentionStore(opened.backend.database), now: () => NOW };
-      expect(await forget(deps, retention, never)).toEqual({ deleted: 1_600, lagSeconds: 0 });
+      expect(await deleteExpired(deps, retention, never)).toEqual({
+        deleted: 1_600,
+        lagSeconds: 0,
+      });
       expect(await count(table)).toBe(kept + 60);
-      expect(await forget(deps, retention, never)).toEqual({ deleted: 0, lagSeconds: 0 });
+      expect(await deleteExpired(deps, retention, never)).toEqual({ deleted: 0, lagSeconds: 0 });
     },
   );
 
@@ -145,10 +148,13 @@ describe.each(await availableBackends())("retention on $name", (available) => {
     const before = await count(keys.table);
     const now = () => NOW;
     // The oldest go first, so the lag is what is left.
-    const first = await forget({ store: stopping, now }, keys, stop.signal);
+    const first = await deleteExpired({ store: stopping, now }, keys, stop.signal);
     expect(first).toEqual({ deleted: 300, lagSeconds: 500 });
     expect(await count(keys.table)).toBe(before - 300);
-    expect(await forget({ store, now }, keys, never)).toEqual({ deleted: 400, lagSeconds: 0 });
+    expect(await deleteExpired({ store, now }, keys, never)).toEqual({
+      deleted: 400,
+      lagSeconds: 0,
+    });
   });
 
   test("runs that have not ended are kept", async () => {
@@ -160,7 +166,7 @@ describe.each(await availableBackends())("retention on $name", (available) => {
     await makers()["ai_runs"]?.([id], old);
     await models.aiRun.update({ where: { id }, data: { state: "running", endedAt: null } });
     const deps = { store: createRetentionStore(opened.backend.database), now: () => NOW };
-    await forget(deps, runs, never);
+    await deleteExpired(deps, runs, never);
     expect(await models.aiRun.count({ where: { id } })).toBe(1);
   });
 

@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
 import { loadDevelopmentSecrets } from "../../../server/config/dev-secrets.ts";
-import { weakness } from "../../../server/config/weak-secrets.ts";
+import { findWeakness } from "../../../server/config/weak-secrets.ts";
 
 let folder: string;
 beforeEach(() => {
@@ -17,8 +17,8 @@ test("made once, kept with 0600, strong enough for production", () => {
   const made = loadDevelopmentSecrets(directory);
   expect(loadDevelopmentSecrets(directory)).toEqual(made);
   expect(statSync(join(directory, "secrets.json")).mode & 0o777).toBe(0o600);
-  expect(weakness(made.JWT_SECRET)).toBeNull();
-  expect(weakness(made.REFRESH_TOKEN_SECRET)).toBeNull();
+  expect(findWeakness(made.JWT_SECRET)).toBeNull();
+  expect(findWeakness(made.REFRESH_TOKEN_SECRET)).toBeNull();
   expect(made.JWT_SECRET).not.toBe(made.REFRESH_TOKEN_SECRET);
 });
 

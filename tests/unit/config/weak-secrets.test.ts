@@ -2,7 +2,7 @@
 import { randomBytes, randomUUID } from "node:crypto";
 import { describe, expect, it } from "vitest";
 import { PUBLISHED } from "../../../server/config/published-secrets.ts";
-import { isPlaceholder, weakness } from "../../../server/config/weak-secrets.ts";
+import { isPlaceholder, findWeakness } from "../../../server/config/weak-secrets.ts";
 
 describe("a secret", () => {
   it.each([
@@ -28,7 +28,7 @@ describe("a secret", () => {
     ["$2b$10$Gg91pyMdkpIwT2MRMl7xxObPSOAQpS2Gnt29indH8Q4jxpiSfPup2", "published"],
     ["F-JaNdRgUkXp2s5v8y/B?E(G+KbPeShV", "public key generator"],
   ])("%s is refused", (value, reason) => {
-    expect(weakness(value)).toContain(reason);
+    expect(findWeakness(value)).toContain(reason);
   });
 
   it("made by chance is taken, whatever it is written in", () => {
@@ -40,7 +40,7 @@ describe("a secret", () => {
       () => randomUUID() + randomUUID(),
     ];
     const refused = makers.flatMap((make) =>
-      Array.from({ length: 2_000 }, make).filter((value) => weakness(value) !== null),
+      Array.from({ length: 2_000 }, make).filter((value) => findWeakness(value) !== null),
     );
     // One in a hundred thousand looks like something by chance.
     expect(refused.length).toBeLessThanOrEqual(2);

@@ -2,8 +2,8 @@ import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import {
   type PaidLine,
-  slicesOf,
-  worthOf,
+  scheduleGrants,
+  totalCredits,
 } from "../../../server/payment/catalog/invoice-credits.ts";
 import { addMonths } from "../../../server/payment/catalog/billing-months.ts";
 
@@ -30,7 +30,7 @@ const line = (plan: Plan, interval: "month" | "year", amount: number, from = sta
   periodEnd: interval === "year" ? yearEnd : monthEnd,
 });
 const total = (lines: PaidLine[]) =>
-  slicesOf(lines, start).reduce((sum, slice) => sum + slice.credits, 0);
+  scheduleGrants(lines, start).reduce((sum, grant) => sum + grant.credits, 0);
 
 /** What Stripe bills for a change with this much of the period left: each line rounded by itself. */
 const change = (from: Plan, to: Plan, left: number, interval: "month" | "year" = "month") => {
@@ -50,34 +50,34 @@ const pair = fc.constantFrom([BASIC, PRO], [PRO, TEAM], [BASIC, TEAM]) as fc.Arb
 
 it("gives every month of a year its credits for each of the quantity", () => {
   const three = { ...line(BASIC, "year", BASIC.price * 10 * 3), quantity: 3 };
-  const slices = slicesOf([three], start);
-  expect(slices.map(({ credits }) => credits)).toEqual(Array.from({ length: 12 }, () => 1_500));
+  const scheduled = scheduleGrants([three], start);
+  expect(scheduled.map(({ credits }) => credits)).toEqual(Array.from({ length: 12 }, () => 1_500));
 });
 
 describe("entitlement", () => {
   it("gives a full month its plan's credits, until one month after it", () => {
-    const [slice, ...more] = slicesOf([line(PRO, "month", 1999)], start);
+    const [grant, ...more] = scheduleGrants([line(PRO, "month", 1999)], start);
     expect(more).toEqual([]);
-    expect(slice).toMatchObject({ index: 0, credits: 1500, dueAt: start });
-    expect(slice?.expiresAt.toISOString()).toBe("2027-03-31T12:00:00.000Z");
+    expect(grant).toMatchObject({ index: 0, credits: 1500, dueAt: start });
+    expect(grant?.expiresAt.toISOString()).toBe("2027-03-31T12:00:00.000Z");
   });
 
   it("gives a full year twelve equal months at the months' ends", () => {
-    const slices = slicesOf([line(BASIC, "year", 9990)], start);
-    expect(slices.map(({ credits }) => credits)).toEqual(Array(12).fill(500));
-    expect(slices.map(({ dueAt }) => dueAt.toISOString().slice(5, 10)).slice(0, 4)).toEqual([
+    const scheduled = scheduleGrants([line(BASIC, "year", 9990)], start);
+    expect(scheduled.map(({ credits }) => credits)).toEqual(Array(12).fill(500));
+    expect(scheduled.map(({ dueAt }) => dueAt.toISOString().slice(5, 10)).slice(0, 4)).toEqual([
       ...["01-31", "02-28", "03-31", "04-30"],
     ]);
-    expect(slices[1]?.expiresAt.toISOString().slice(0, 10)).toBe("2027-04-30");
+    expect(scheduled[1]?.expiresAt.toISOString().slice(0, 10)).toBe("2027-04-30");
   });
 
   it("survives a leap day as anchor", () => {
     const leap = new Date("2028-02-29T00:00:00Z");
     const year = { ...line(BASIC, "year", 9990, leap), periodEnd: addMonths(leap, 12) };
-    const slices = slicesOf([year], leap);
-    expect(slices.map(({ credits }) => credits)).toEqual(Array(12).fill(500));
-    expect(slices.at(-1)?.dueAt.toISOString().slice(0, 10)).toBe("2029-01-29");
-    expect(slices.at(-1)?.expiresAt.toISOString().slice(0, 10)).toBe("2029-03-29");
+    const scheduled = scheduleGrants([year], leap);
+    expect(scheduled.map(({ credits }) => credits)).toEqual(Array(12).fill(500));
+    expect(scheduled.at(-1)?.dueAt.toISOString().slice(0, 10)).toBe("2029-01-29");
+    expect(scheduled.at(-1)?.expiresAt.toISOString().slice(0, 10)).toBe("2029-03-29");
   });
 
   // Simulation seed 1233: a switch to a year and away again moves the anchor before the invoice is looked at.
@@ -89,8 +89,8 @@ describe("entitlement", () => {
     fc.assert(
       fc.property(movedBy, (milliseconds) => {
         const moved = new Date(start.getTime() + milliseconds);
-        expect(slicesOf([line(BASIC, "year", 9990)], moved)).toEqual(
-          slicesOf([line(BASIC, "year", 9990)], start),
+        expect(scheduleGrants([line(BASIC, "year", 9990)], moved)).toEqual(
+          scheduleGrants([line(BASIC, "year", 9990)], start),
         );
       }),
       { numRuns: 500 },
@@ -107,10 +107,10 @@ describe("entitlement", () => {
           periodEnd: addMonths(oldStart, 14),
         };
         const lines = [unused, line(to, "year", to.price * 10)];
-        const slices = slicesOf(lines, new Date(start.getTime() + anchorMs));
-        const sum = slices.reduce((all, { credits }) => all + credits, 0);
-        expect(sum).toBe(worthOf(lines));
-        expect(slices.every(({ credits }) => credits >= 0)).toBe(true);
+        const scheduled = scheduleGrants(lines, new Date(start.getTime() + anchorMs));
+        const sum = scheduled.reduce((all, { credits }) => all + credits, 0);
+        expect(sum).toBe(totalCredits(lines));
+        expect(scheduled.every(({ credits }) => credits >= 0)).toBe(true);
       }),
       { numRuns: 500 },
     );
@@ -153,11 +153,13 @@ describe("entitlement", () => {
     fc.assert(
       fc.property(pair, share, ([from, to], left) => {
         const lines = change(from, to, left, "year");
-        const slices = slicesOf(lines, start);
-        const sum = slices.reduce((all, slice) => all + slice.credits, 0);
+        const scheduled = scheduleGrants(lines, start);
+        const sum = scheduled.reduce((all, grant) => all + grant.credits, 0);
         expect(Math.abs(sum - (to.credits - from.credits) * 12 * left)).toBeLessThanOrEqual(4);
-        expect(slices.every(({ credits }) => Number.isInteger(credits) && credits >= 0)).toBe(true);
-        const whole = slices.slice(1).map(({ credits }) => credits);
+        expect(scheduled.every(({ credits }) => Number.isInteger(credits) && credits >= 0)).toBe(
+          true,
+        );
+        const whole = scheduled.slice(1).map(({ credits }) => credits);
         // Months are not equal parts of a year: only the first of the remaining ones may carry the difference.
         for (const credits of whole.slice(1))
           expect(Math.abs(credits - (to.credits - from.credits))).toBeLessThanOrEqual(1);
@@ -170,17 +172,17 @@ describe("entitlement", () => {
     const at = new Date(start.getTime() + 15 * 86_400_000);
     const unused = line(TEAM, "month", -2499, at);
     const year = { ...line(BASIC, "year", 9990, at), periodEnd: addMonths(at, 12) };
-    const slices = slicesOf([unused, year], at);
-    expect(slices.every(({ credits }) => credits >= 0)).toBe(true);
-    expect(slices.reduce((sum, { credits }) => sum + credits, 0)).toBe(
+    const scheduled = scheduleGrants([unused, year], at);
+    expect(scheduled.every(({ credits }) => credits >= 0)).toBe(true);
+    expect(scheduled.reduce((sum, { credits }) => sum + credits, 0)).toBe(
       Math.floor(6000 - (5000 * 2499) / 4999),
     );
-    expect(slices.at(-1)?.credits).toBe(500);
+    expect(scheduled.at(-1)?.credits).toBe(500);
   });
 
   it("gives nothing for money given back, and nothing for nothing", () => {
     expect(total(change(TEAM, BASIC, 0.5))).toBe(0);
-    expect(slicesOf([], start)).toEqual([]);
+    expect(scheduleGrants([], start)).toEqual([]);
     expect(total([line(BASIC, "month", 0)])).toBe(0);
   });
 

@@ -3,16 +3,16 @@ import { describe, expect, it } from "vitest";
 import { addMonths } from "../../../server/payment/catalog/billing-months.ts";
 import {
   type PaidLine,
-  slicesOf,
-  worthOf,
+  scheduleGrants,
+  totalCredits,
 } from "../../../server/payment/catalog/invoice-credits.ts";
 import {
   creditsToReturn,
   decodeLines,
   encodeLines,
   type KeptPayment,
-  paidInAll,
-  takenTargets,
+  totalPaid,
+  computeTakeBacks,
 } from "../../../server/payment/catalog/kept-credits.ts";
 
 const start = new Date("2027-01-31T12:00:00Z");
@@ -45,9 +45,12 @@ function paid(lines: readonly PaidLine[], back: readonly [number, number, number
   const total = lines.reduce((sum, { amount }) => sum + amount, 0);
   const share = (part: number): number => (total <= 0 ? 0 : Math.floor((total * part) / 300));
   const [refunded, credited, disputed] = [share(back[0]), share(back[1]), share(back[2])];
-  const creditsPurchased = slicesOf(lines, start).reduce((sum, { credits }) => sum + credits, 0);
+  const creditsPurchased = scheduleGrants(lines, start).reduce(
+    (sum, { credits }) => sum + credits,
+    0,
+  );
   const payment = { amount: Math.max(total, 0), total, creditsPurchased };
-  const { byRefunds, byDisputes } = takenTargets(payment, { refunded, credited, disputed });
+  const { byRefunds, byDisputes } = computeTakeBacks(payment, { refunded, credited, disputed });
   return {
     ...payment,
     refundedAmount: refunded,
@@ -55,7 +58,7 @@ function paid(lines: readonly PaidLine[], back: readonly [number, number, number
     disputedAmount: disputed,
     refundedCredits: byRefunds,
     disputedCredits: byDisputes,
-    creditsWorth: worthOf(lines),
+    creditsWorth: totalCredits(lines),
     invoiceLines: encodeLines({ anchor: start, lines }),
   };
 }
@@ -153,32 +156,32 @@ describe("what is taken back", () => {
   const back = { refunded: 0, credited: 0, disputed: 0 };
 
   it("is the share of refunds and credit notes together, and of a dispute what is left of its own", () => {
-    expect(takenTargets(payment, back)).toEqual({ byRefunds: 0, byDisputes: 0 });
-    expect(takenTargets(payment, { ...back, refunded: 333 })).toEqual({
+    expect(computeTakeBacks(payment, back)).toEqual({ byRefunds: 0, byDisputes: 0 });
+    expect(computeTakeBacks(payment, { ...back, refunded: 333 })).toEqual({
       byRefunds: 166,
       byDisputes: 0,
     });
-    expect(takenTargets(payment, { ...back, credited: 333 })).toEqual({
+    expect(computeTakeBacks(payment, { ...back, credited: 333 })).toEqual({
       byRefunds: 166,
       byDisputes: 0,
     });
-    expect(takenTargets(payment, { refunded: 333, credited: 333, disputed: 333 })).toEqual({
+    expect(computeTakeBacks(payment, { refunded: 333, credited: 333, disputed: 333 })).toEqual({
       byRefunds: 333,
       byDisputes: 167,
     });
-    expect(takenTargets(payment, { ...back, disputed: 999 })).toEqual({
+    expect(computeTakeBacks(payment, { ...back, disputed: 999 })).toEqual({
       byRefunds: 0,
       byDisputes: 500,
     });
   });
 
   it("is measured against the whole invoice where a customer balance paid a part of it", () => {
-    expect(paidInAll({ amount: 499, total: 999 })).toBe(999);
-    expect(paidInAll({ amount: 999, total: null })).toBe(999);
+    expect(totalPaid({ amount: 499, total: 999 })).toBe(999);
+    expect(totalPaid({ amount: 999, total: null })).toBe(999);
     // A balance owed from before was collected with it.
-    expect(paidInAll({ amount: 1_200, total: 999 })).toBe(1_200);
+    expect(totalPaid({ amount: 1_200, total: 999 })).toBe(1_200);
     const half = { ...payment, amount: 499 };
-    expect(takenTargets(half, { ...back, refunded: 499 }).byRefunds).toBe(249);
+    expect(computeTakeBacks(half, { ...back, refunded: 499 }).byRefunds).toBe(249);
   });
 });
 

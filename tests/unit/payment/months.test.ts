@@ -3,8 +3,8 @@ import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import {
   addMonths,
-  anchoredBetween,
-  nextAnchored,
+  billingDatesBetween,
+  nextBillingDate,
 } from "../../../server/payment/catalog/billing-months.ts";
 
 const at = (text: string) => new Date(text);
@@ -33,7 +33,7 @@ describe("months", () => {
 
   it("goes on from the anchor, not from the month before", () => {
     const anchor = at("2027-01-31T00:00:00Z");
-    const year = anchoredBetween(anchor, anchor, addMonths(anchor, 12)).map((one) =>
+    const year = billingDatesBetween(anchor, anchor, addMonths(anchor, 12)).map((one) =>
       iso(one).slice(5, 10),
     );
     expect(year).toEqual([
@@ -45,7 +45,7 @@ describe("months", () => {
   it("finds the next anchored moment: later, anchored, and none before it", () => {
     fc.assert(
       fc.property(moment, moment, (anchor, now) => {
-        const next = nextAnchored(anchor, now);
+        const next = nextBillingDate(anchor, now);
         expect(next.getTime()).toBeGreaterThan(now.getTime());
         const months =
           (next.getUTCFullYear() - anchor.getUTCFullYear()) * 12 +
@@ -61,7 +61,7 @@ describe("months", () => {
   it("divides every year into twelve months", () => {
     fc.assert(
       fc.property(moment, (anchor) => {
-        expect(anchoredBetween(anchor, anchor, addMonths(anchor, 12))).toHaveLength(11);
+        expect(billingDatesBetween(anchor, anchor, addMonths(anchor, 12))).toHaveLength(11);
       }),
     );
   });

@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { slicesOf } from "../../../server/payment/catalog/invoice-credits.ts";
+import { scheduleGrants } from "../../../server/payment/catalog/invoice-credits.ts";
 import { readPaidLines } from "../../../server/payment/catalog/paid-lines.ts";
 import type { PricedPlan } from "../../../server/payment/payment.types.ts";
 
@@ -36,7 +36,7 @@ async function creditsOf(
     })),
   };
   const paid = await readPaidLines(catalog, invoice);
-  return slicesOf(paid, start).reduce((sum, { credits }) => sum + credits, 0);
+  return scheduleGrants(paid, start).reduce((sum, { credits }) => sum + credits, 0);
 }
 
 test("a free plan gives its credits with its period, and none for leaving it or coming back", async () => {

@@ -6,7 +6,7 @@ import { readNotice, verifyEvent } from "../../../server/adapters/stripe/events.
 import { matchesOffer } from "../../../server/payment/sync/checkout.sync.ts";
 import { retryDelayMs } from "../../../server/payment/events/events.ts";
 import { HANDLED_EVENTS, toSyncTarget } from "../../../server/payment/events/handled-events.ts";
-import { takenTargets } from "../../../server/payment/catalog/kept-credits.ts";
+import { computeTakeBacks } from "../../../server/payment/catalog/kept-credits.ts";
 import {
   statusAfter,
   sumDisputes,
@@ -132,7 +132,7 @@ describe("money back", () => {
     fc.assert(
       fc.property(money, fc.nat(1_000_000), money, money, (amount, credits, refunded, disputed) => {
         const payment = { amount, total: null, creditsPurchased: credits };
-        const taken = takenTargets(payment, { refunded, credited: 0, disputed });
+        const taken = computeTakeBacks(payment, { refunded, credited: 0, disputed });
         const all = taken.byRefunds + taken.byDisputes;
         expect(taken.byRefunds).toBeGreaterThanOrEqual(0);
         expect(taken.byDisputes).toBeGreaterThanOrEqual(0);

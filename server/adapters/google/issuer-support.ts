@@ -1,10 +1,10 @@
-// Which issuers this server can work with, told from their discovery document before anybody has signed in.
+// Which issuers this server can work with, by their discovery document, before anybody has signed in.
 import { z } from "zod";
 
 const words = z.array(z.string()).optional();
 
-/** What a discovery document (OpenID Connect Discovery 3, RFC 8414, RFC 9126, RFC 9101) says about its demands. */
-export const demandsSchema = z.object({
+/** What a discovery document (OpenID Connect Discovery 3, RFC 8414, RFC 9126, RFC 9101) says the issuer can do, and requires. */
+export const capabilitiesSchema = z.object({
   response_types_supported: words,
   response_modes_supported: words,
   grant_types_supported: words,
@@ -16,11 +16,11 @@ export const demandsSchema = z.object({
   require_pushed_authorization_requests: z.boolean().optional(),
   require_signed_request_object: z.boolean().optional(),
 });
-type Demands = z.infer<typeof demandsSchema>;
+type Capabilities = z.infer<typeof capabilitiesSchema>;
 
 /** What is needed, when a list says what there is; a list that is left out promises nothing either way. */
 const NEEDS: readonly {
-  readonly list: keyof Demands;
+  readonly list: keyof Capabilities;
   readonly anyOf: readonly string[];
   readonly reason: string;
 }[] = [
@@ -64,15 +64,15 @@ const NEEDS: readonly {
   },
 ];
 
-/** Why sign-in with this issuer cannot work, each in a sentence's end; empty when nothing speaks against it. */
-export function unfitness(demands: Demands): string[] {
+/** Returns why sign-in cannot work with this issuer, each as the end of a sentence; empty when it can. */
+export function unsupportedReasons(capabilities: Capabilities): string[] {
   const reasons: string[] = [];
-  if (demands.require_pushed_authorization_requests === true)
+  if (capabilities.require_pushed_authorization_requests === true)
     reasons.push("it requires pushed authorization requests (PAR, RFC 9126)");
-  if (demands.require_signed_request_object === true)
+  if (capabilities.require_signed_request_object === true)
     reasons.push("it requires signed request objects (JAR, RFC 9101)");
   for (const { list, anyOf, reason } of NEEDS) {
-    const offered = demands[list];
+    const offered = capabilities[list];
     if (!Array.isArray(offered) || anyOf.some((word) => offered.includes(word))) continue;
     reasons.push(`${reason}, only ${offered.slice(0, 10).join(", ").slice(0, 200) || "nothing"}`);
   }

@@ -1,10 +1,10 @@
 // Questions of one turn are asked together, and everybody gets their own answer.
 import { expect, test } from "vitest";
-import { gatherPerTurn } from "../../../server/kv/redis/gather.ts";
+import { batchPerTick } from "../../../server/kv/redis/batch-per-tick.ts";
 
 function doubling() {
   const asked: (readonly number[])[] = [];
-  const ask = gatherPerTurn((questions: readonly number[]) => {
+  const ask = batchPerTick((questions: readonly number[]) => {
     asked.push(questions);
     return Promise.resolve(questions.map((one) => one * 2));
   });
@@ -20,7 +20,7 @@ test("one question for all of a turn, answered in order", async () => {
 test("what is asked while an answer is on its way is asked anew", async () => {
   let answer: (answers: string[]) => void = () => undefined;
   const asked: (readonly string[])[] = [];
-  const ask = gatherPerTurn((questions: readonly string[]) => {
+  const ask = batchPerTick((questions: readonly string[]) => {
     asked.push(questions);
     return new Promise<string[]>((resolve) => (answer = resolve));
   });
@@ -42,7 +42,7 @@ test("a question is never too large", async () => {
 });
 
 test("when it fails, everybody is told", async () => {
-  const ask = gatherPerTurn(() => Promise.reject(new Error("away")));
+  const ask = batchPerTick(() => Promise.reject(new Error("away")));
   const failures = await Promise.allSettled([ask(1), ask(2)]);
   expect(failures.map(({ status }) => status)).toEqual(["rejected", "rejected"]);
 });

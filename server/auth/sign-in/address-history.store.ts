@@ -1,4 +1,4 @@
-// Who held an address before: the mark belongs to the address and outlives the accounts, so that nobody sheds it by
+// Who held an address before: the record belongs to the address and outlives the accounts, so that nobody sheds it by
 // deleting an account and coming back.
 import { createHash } from "node:crypto";
 import type { DatabaseTransaction } from "../../database/ports.ts";
@@ -24,7 +24,7 @@ export function releasedEmail(userId: string): string {
 }
 
 /** Writes down who held the account's address. Call before the address or the account's identities change. */
-export async function markAddress(models: Models, holder: Holder, at: Date): Promise<void> {
+export async function recordAddressHolder(models: Models, holder: Holder, at: Date): Promise<void> {
   if (holder.email === releasedEmail(holder.id)) return;
   const targetId = addressHash(holder.email);
   const identities = await models.identity.findMany({
@@ -34,7 +34,7 @@ export async function markAddress(models: Models, holder: Holder, at: Date): Pro
   const holders: (string | null)[] = identities.map(({ id }) => id);
   // Taken over: from somebody whose identity may not be on record any more.
   if (holder.addressTakenAt !== null) holders.push(null);
-  const known = await findMarks(models, targetId);
+  const known = await findHolderRecords(models, targetId);
   if (known.length >= MAX_HOLDERS) return;
   for (const identityId of holders) {
     const detail = JSON.stringify({ identityId });
@@ -60,9 +60,9 @@ export async function wasHeldByAnother(
   email: string,
   identity: { id: string; issuer: string },
 ): Promise<boolean> {
-  const marks = await findMarks(models, addressHash(email));
-  if (marks.length >= MAX_HOLDERS) return true;
-  const holders = marks.map((detail) => holderOf(detail));
+  const records = await findHolderRecords(models, addressHash(email));
+  if (records.length >= MAX_HOLDERS) return true;
+  const holders = records.map((detail) => identityIdOf(detail));
   const ids = holders.filter((id) => id !== null);
   if (ids.length < holders.length) return true;
   const others = ids.filter((id) => id !== identity.id);
@@ -76,7 +76,7 @@ function addressHash(email: string): string {
   return createHash("sha256").update(asciiLowerCase(email)).digest("hex");
 }
 
-async function findMarks(models: Models, targetId: string): Promise<(string | null)[]> {
+async function findHolderRecords(models: Models, targetId: string): Promise<(string | null)[]> {
   const lines = await models.auditLog.findMany({
     where: { targetType: TARGET_TYPE, targetId },
     select: { detail: true },
@@ -85,9 +85,9 @@ async function findMarks(models: Models, targetId: string): Promise<(string | nu
   return lines.map(({ detail }) => detail);
 }
 
-/** The identity a mark names; null = somebody unknown. */
-function holderOf(detail: string | null): string | null {
-  const mark: unknown = JSON.parse(detail ?? "null");
-  if (typeof mark !== "object" || mark === null || !("identityId" in mark)) return null;
-  return typeof mark.identityId === "string" ? mark.identityId : null;
+/** The identity a record names; null = somebody unknown. */
+function identityIdOf(detail: string | null): string | null {
+  const record: unknown = JSON.parse(detail ?? "null");
+  if (typeof record !== "object" || record === null || !("identityId" in record)) return null;
+  return typeof record.identityId === "string" ? record.identityId : null;
 }

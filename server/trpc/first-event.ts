@@ -1,15 +1,15 @@
-// Streams that have begun: whether one is refused is known before the head of its answer is written.
+// The first event of a stream: awaited, so that a refusal is known before the head of the answer is written.
 import { setTimeout as sleep } from "node:timers/promises";
 
 /** After this long without a first event the answer begins, so that clients see it open. */
 const FIRST_EVENT_MS = 1_000;
 
 /**
- * `source` once its first event is there, or a second has passed. Rejects with what the source refuses at its start, so
+ * Returns `source` once its first event is there, or a second has passed. Rejects with what the source refuses at its start, so
  * that the answer's status can say so: a browser's EventSource stops at a 4xx, and comes back for ever to a 200 that ends.
  * `onFailure` hears of what it fails with later. The source is told to stop when `signal` aborts, read or not.
  */
-export async function begunStream(
+export async function awaitFirstEvent(
   source: AsyncIterable<unknown>,
   signal: AbortSignal | undefined,
   onFailure: (error: unknown) => void,

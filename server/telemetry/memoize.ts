@@ -1,7 +1,7 @@
-// Questions that come often and whose answers may be a little old: scrapes and probes must not become load.
+// Values asked for often that may be a little old: scrapes and probes must not become load.
 
-/** `ask`, at most once per `ttlMs` and never twice at once. A failed answer is not remembered. */
-export function remembered<T>(ttlMs: number, ask: () => Promise<T>): () => Promise<T> {
+/** Returns a function that calls `ask` at most once per `ttlMs`, and never twice at once. A failure is not kept. */
+export function memoize<T>(ttlMs: number, ask: () => Promise<T>): () => Promise<T> {
   let askedAtMs = Number.NEGATIVE_INFINITY;
   let answer: Promise<T> | null = null;
   return () => {

@@ -1,0 +1,53 @@
+import { setTimeout as sleep } from "node:timers/promises";
+
+/** How a job works through many rows: in batches, resting between them. */
+export interface Pace {
+  /** Rows of the first batch. */
+  readonly rows: number;
+  readonly minRows: number;
+  readonly maxRows: number;
+  /** Batches become smaller when one takes longer, larger when it takes less than half of it. */
+  readonly batchMs: number;
+  /** A rest, in multiples of the time the batch before it took: a slow database is given more rest. */
+  readonly rests: number;
+}
+
+/** A third of the time at most, in batches nobody waits long for. */
+export const DEFAULT_PACE: Pace = { rows: 250, minRows: 50, maxRows: 2_000, batchMs: 40, rests: 2 };
+
+/** What a batch did. */
+export interface BatchResult {
+  readonly rows: number;
+  /** True when nothing is left. */
+  readonly isLast: boolean;
+}
+
+/**
+ * Calls `work` for one batch after another until nothing is left or `signal` aborts; a batch under way is finished.
+ * Returns how many rows there were, and whether all are done.
+ */
+export async function runInBatches(
+  signal: AbortSignal,
+  work: (rows: number) => Promise<BatchResult>,
+  pace: Pace = DEFAULT_PACE,
+): Promise<{ rows: number; isDone: boolean }> {
+  let rows = 0;
+  let size = pace.rows;
+  while (!signal.aborted) {
+    const startedAtMs = Date.now();
+    const batch = await work(size);
+    rows += batch.rows;
+    if (batch.isLast) return { rows, isDone: true };
+    const tookMs = Math.max(0, Date.now() - startedAtMs);
+    size = nextBatchSize(size, tookMs, pace);
+    await sleep(tookMs * pace.rests, undefined, { signal }).catch(() => undefined);
+  }
+  return { rows, isDone: false };
+}
+
+/** Returns the size of the batch that follows one of `size` rows. */
+export function nextBatchSize(size: number, tookMs: number, pace: Pace): number {
+  if (tookMs > pace.batchMs) return Math.max(pace.minRows, Math.floor(size / 2));
+  if (tookMs < pace.batchMs / 2) return Math.min(pace.maxRows, size * 2);
+  return size;
+}
