@@ -72,7 +72,7 @@ export function createHttpHandler(deps: HttpHandlerDeps): HttpHandler {
   });
   const answer: HttpHandler["handle"] = (request, response) =>
     middleware(request, response, (headers) => {
-      // tRPC is the hot path and needs nothing of Express (docs/decisions/0010-lean-trpc-path.md).
+      // tRPC is the hot path and needs nothing of Express (docs/decisions/0021-lean-trpc-path.md).
       const path = pathOf(request.url);
       if (path.startsWith(TRPC_PREFIX)) {
         trpc.handle(request, headers);

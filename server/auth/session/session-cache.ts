@@ -7,7 +7,7 @@ import { withTimeout } from "../../lib/timeout.ts";
 import type { SessionStatus } from "../auth.types.ts";
 import type { SessionStore } from "../ports.ts";
 
-// How it works (docs/decisions/0020): all instances share one random "epoch" in the cache. Every change of a session, role or
+// How it works (docs/decisions/0030): all instances share one random "epoch" in the cache. Every change of a session, role or
 // account, once committed, deletes it; whoever misses it makes a new one. A request first learns the epoch, by a read begun after
 // the request arrived, and only then trusts what this instance remembers from the same epoch. Requests that arrive while
 // a read is under way share the next one, so a busy instance makes a few hundred reads a second however many it serves.

@@ -1,6 +1,6 @@
 // /api/trpc: a lean path for ordinary calls, and tRPC's own handler for everything else, with the same wire format.
 // Why two: the stock handler builds web streams for every call and costs four times the CPU of the call itself
-// (docs/decisions/0010-lean-trpc-path.md).
+// (docs/decisions/0021-lean-trpc-path.md).
 import type { IncomingMessage } from "node:http";
 import { getTRPCErrorFromUnknown, getTRPCErrorShape, TRPCError } from "@trpc/server";
 import { nodeHTTPRequestHandler } from "@trpc/server/adapters/node-http";

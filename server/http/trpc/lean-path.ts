@@ -1,5 +1,5 @@
 // The lean path: answers an ordinary call or batch with a direct call of the procedure, in tRPC's own wire format.
-// docs/decisions/0010-lean-trpc-path.md says why it is there; tests/integration/http/lean-path compares its answers with
+// docs/decisions/0021-lean-trpc-path.md says why it is there; tests/integration/http/lean-path compares its answers with
 // those of the stock handler byte for byte.
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { getTRPCErrorFromUnknown, getTRPCErrorShape, TRPCError } from "@trpc/server";

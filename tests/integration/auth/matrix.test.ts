@@ -107,7 +107,7 @@ for (const available of await availableBackends()) {
         if (row.caller === "public") {
           expect(["FORBIDDEN", "TOKEN_EXPIRED", "SESSION_REVOKED"]).not.toContain(nobody.code);
         } else {
-          // A stream, too: a 200 would make EventSource ask again for ever (decision 0018).
+          // A stream, too: a 200 would make EventSource ask again for ever (decision 0027).
           expect([nobody.status, nobody.code]).toEqual([401, "UNAUTHENTICATED"]);
           expect(garbage.code).toBe("UNAUTHENTICATED");
         }
