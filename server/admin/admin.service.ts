@@ -5,7 +5,8 @@ import { createGate, type Gate } from "../lib/gate.ts";
 import { scopedKey } from "../ledger/idempotency-key.ts";
 import type { Ledger } from "../ledger/ports.ts";
 import type { Logger } from "../lib/logger.ts";
-import type { AdminInput, AdminOutput, AuditLine, UserLine } from "./admin.types.ts";
+import type { AuditLine } from "../database/ports.ts";
+import type { AdminInput, AdminOutput, UserLine } from "./admin.types.ts";
 import type { AdminPayments, AdminStore } from "./ports.ts";
 import { logWrite } from "./write-log.ts";
 

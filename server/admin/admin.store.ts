@@ -1,15 +1,15 @@
 // The rows administration writes, each with its audit line in the same transaction.
 import type { Role } from "../../shared/src/auth.ts";
+import { writeAuditLine } from "../database/audit-log.ts";
 import { lockUser } from "../database/lock-user.ts";
 import { toRole } from "../auth/user-view.ts";
-import type { Database, DatabaseTransaction } from "../database/ports.ts";
+import type { AuditLine, Database, DatabaseTransaction } from "../database/ports.ts";
 import { AppError, assert } from "../lib/errors.ts";
-import { newId } from "../lib/ids.ts";
 import type { AdjustOperation, Ledger } from "../ledger/ports.ts";
 import { readUser, readUsers, toUserLine } from "./reads.store.ts";
 import { readStats } from "./stats.store.ts";
 import type { AdminStore } from "./ports.ts";
-import type { AuditLine, UserLine } from "./admin.types.ts";
+import type { UserLine } from "./admin.types.ts";
 
 const noUser = () => AppError.of("NOT_FOUND", "There is no such user.");
 
@@ -29,31 +29,12 @@ export function createAdminStore(
     users: (filter) => readUsers(database, filter),
     user: (userId) => readUser(database.models, userId),
     stats: (from, to) => readStats(database, from, to),
-    audit: (line) => database.transaction((tx) => writeAudit(tx, deps, line)),
+    audit: (line) =>
+      database.transaction((tx) => writeAuditLine(tx.models, new Date(deps.now()), line)),
     setRole: (userId, role, line) => setRole(deps, userId, role, line),
     setDisabled: (userId, disabledAt, line) => setDisabled(deps, userId, disabledAt, line),
     adjust: (operation, line) => adjust(deps, operation, line),
   };
-}
-
-async function writeAudit(
-  { models }: DatabaseTransaction,
-  { now }: Pick<Deps, "now">,
-  line: AuditLine,
-): Promise<void> {
-  await models.auditLog.create({
-    data: {
-      id: newId(now()),
-      actorId: line.actorId,
-      action: line.action,
-      targetType: line.targetType,
-      targetId: line.targetId,
-      reason: line.reason,
-      detail: line.detail === undefined ? null : JSON.stringify(line.detail),
-      ipAddress: line.ip,
-      createdAt: new Date(now()),
-    },
-  });
 }
 
 /** A change of one account. */
@@ -79,7 +60,7 @@ function changeUser(
       throw AppError.of("CONFLICT", "This is the last administrator. Make another one first.");
     }
     await apply(tx, user);
-    await writeAudit(tx, deps, line);
+    await writeAuditLine(tx.models, new Date(deps.now()), line);
     const changed = await tx.models.user.findUnique({ where: { id: userId } });
     assert(changed !== null, "a locked user stays");
     return toUserLine(changed);
@@ -141,7 +122,7 @@ function adjust(
     const [result] = await deps.ledger.applyIn(tx, [operation]);
     assert(result !== undefined && result.transactionId !== null, "an adjustment is an entry");
     // A repeated key has its line already.
-    if (!result.replayed) await writeAudit(tx, deps, line);
+    if (!result.replayed) await writeAuditLine(tx.models, new Date(deps.now()), line);
     const { transactionId, credits, replayed } = result;
     return { transactionId, balance: credits, replayed };
   });

@@ -11,18 +11,3 @@ export type AdminOutput<Name extends keyof typeof adminContract> = z.output<
 
 /** One user as administrators see them. */
 export type UserLine = AdminOutput<"users">["users"][number];
-
-/** Who asked, for the audit line. */
-export interface Actor {
-  readonly actorId: string;
-  readonly ip: string | null;
-}
-
-/** A line of the audit log. */
-export interface AuditLine extends Actor {
-  readonly action: string;
-  readonly targetType: string;
-  readonly targetId: string;
-  readonly reason: string | null;
-  readonly detail?: Readonly<Record<string, unknown>>;
-}

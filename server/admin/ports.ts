@@ -2,7 +2,8 @@
 import type { Role } from "../../shared/src/auth.ts";
 import type { AdjustOperation } from "../ledger/ports.ts";
 import type { RefundOrder } from "../payment/payment.types.ts";
-import type { AdminInput, AdminOutput, AuditLine, UserLine } from "./admin.types.ts";
+import type { AuditLine } from "../database/ports.ts";
+import type { AdminInput, AdminOutput, UserLine } from "./admin.types.ts";
 
 /** The payment service's side of administration. */
 export interface AdminPayments {

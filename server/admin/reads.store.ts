@@ -6,7 +6,7 @@ import type { Database, PrismaModels } from "../database/ports.ts";
 import { decodeTimePlace, encodeTimePlace, type TimePlace } from "../lib/cursor.ts";
 import { AppError } from "../lib/errors.ts";
 import type { AdminStore } from "./ports.ts";
-import { type Search, searchUsers } from "./search.store.ts";
+import { newestAfter, type Search, searchUsers } from "./search.store.ts";
 import type { UserLine } from "./admin.types.ts";
 
 type Filter = z.output<(typeof adminContract)["users"]["input"]>;
@@ -57,23 +57,6 @@ const toPlace = (row: { createdAt: Date; id: string }): TimePlace => ({
   id: row.id,
 });
 
-/** Users after `place`, newest first. */
-function after(role: string | undefined, place: TimePlace | null, take: number) {
-  return {
-    where: {
-      ...(role === undefined ? {} : { role }),
-      ...(place === null
-        ? {}
-        : {
-            createdAt: { lte: place.at },
-            OR: [{ createdAt: { lt: place.at } }, { id: { lt: place.id } }],
-          }),
-    },
-    orderBy: [{ createdAt: "desc" as const }, { id: "desc" as const }],
-    take,
-  };
-}
-
 /** AdminStore.users. `search`: an id, or a part of e-mail or name in any case. */
 export async function readUsers(
   database: Database,
@@ -85,7 +68,8 @@ export async function readUsers(
   const search = filter.search?.toLowerCase() ?? "";
   if (search === "") {
     const rows = await models.user.findMany({
-      ...after(role, place, limit + 1),
+      ...newestAfter(role, place),
+      take: limit + 1,
       select: USER_LINE,
     });
     const shown = rows.slice(0, limit);

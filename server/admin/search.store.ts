@@ -45,6 +45,21 @@ export async function searchUsers(database: Database, search: Search): Promise<F
   return { ids: found.map(({ id }) => id), next: place };
 }
 
+/** Users after `place`, newest first. */
+export function newestAfter(role: string | undefined, place: TimePlace | null) {
+  const isAfter =
+    place === null
+      ? {}
+      : {
+          createdAt: { lte: place.at },
+          OR: [{ createdAt: { lt: place.at } }, { id: { lt: place.id } }],
+        };
+  return {
+    where: { ...(role === undefined ? {} : { role }), ...isAfter },
+    orderBy: [{ createdAt: "desc" as const }, { id: "desc" as const }],
+  };
+}
+
 /** The last of the `WINDOW` users after `place`; null where fewer follow. Read from the index alone. */
 async function windowEnd(
   { models }: Database,
@@ -52,16 +67,7 @@ async function windowEnd(
   place: TimePlace | null,
 ): Promise<TimePlace | null> {
   const row = await models.user.findFirst({
-    where: {
-      ...(role === undefined ? {} : { role }),
-      ...(place === null
-        ? {}
-        : {
-            createdAt: { lte: place.at },
-            OR: [{ createdAt: { lt: place.at } }, { id: { lt: place.id } }],
-          }),
-    },
-    orderBy: [{ createdAt: "desc" }, { id: "desc" }],
+    ...newestAfter(role, place),
     skip: WINDOW - 1,
     select: { id: true, createdAt: true },
   });

@@ -1,7 +1,7 @@
 // The log line of each administrator's write, beside its line in the audit table: done, or refused and why.
 import { isAppError } from "../lib/errors.ts";
 import type { Logger } from "../lib/logger.ts";
-import type { AuditLine } from "./admin.types.ts";
+import type { AuditLine } from "../database/ports.ts";
 
 /** Logs how `write` ends and passes it on. Reasons and details stay in the database: people write them. */
 export async function logWrite<T>(logger: Logger, line: AuditLine, write: Promise<T>): Promise<T> {

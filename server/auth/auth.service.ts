@@ -4,7 +4,6 @@ import type { Config } from "../config/config.ts";
 import type { Logger } from "../lib/logger.ts";
 import type {
   AuthorityWatch,
-  CallbackQuery,
   Principal,
   RefreshRequest,
   RefreshResult,
@@ -23,7 +22,7 @@ import { rotateRefreshToken } from "./session/rotate-refresh-token.ts";
 import { createSessionCache } from "./session/session-cache.ts";
 import { getMe, listSessions, revokeAll, revokeOne } from "./session/sessions.ts";
 import { checkIdentityProvider } from "./sign-in/check-provider.ts";
-import { finishSignIn } from "./sign-in/finish-sign-in.ts";
+import { type CallbackRequest, finishSignIn } from "./sign-in/finish-sign-in.ts";
 import { createSignInStates } from "./sign-in/sign-in-state.ts";
 import { startSignIn } from "./sign-in/start-sign-in.ts";
 
@@ -63,14 +62,7 @@ export interface AuthService {
     ip: string;
   }): Promise<SignInRedirect>;
   /** Ends one sign-in: a session, or a redirect with a code of SIGN_IN_ERRORS. Never throws. */
-  finishSignIn(request: {
-    query: CallbackQuery;
-    stateCookies: readonly SignInCookie[];
-    /** Every value sent under the refresh cookie's name: that sign-in ends when the new one begins. */
-    refreshCookies: readonly string[];
-    userAgent: string | null;
-    ip: string;
-  }): Promise<SignInRedirect>;
+  finishSignIn(request: CallbackRequest): Promise<SignInRedirect>;
   /** Makes every instance read sessions, roles and accounts again. Call after the commit. Never throws. */
   invalidateSessions(): Promise<void>;
   /** Waits for what is still being written after an answer. */

@@ -81,3 +81,15 @@ export interface OpenDatabase {
   /** Waits for what is in flight; safe to call twice. */
   close(): Promise<void>;
 }
+
+/** A line of the audit log. */
+export interface AuditLine {
+  /** Null = nobody asked for it. */
+  readonly actorId: string | null;
+  readonly action: string;
+  readonly targetType: string;
+  readonly targetId: string;
+  readonly reason?: string | null;
+  readonly detail?: Readonly<Record<string, unknown>>;
+  readonly ip?: string | null;
+}

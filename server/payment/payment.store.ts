@@ -1,4 +1,5 @@
 // The database of payments: its tables, and transactions that commit them with ledger entries.
+import { writeAuditLine } from "../database/audit-log.ts";
 import { lockUser } from "../database/lock-user.ts";
 import type { Database, DatabaseTransaction, PrismaModels } from "../database/ports.ts";
 import type { Ledger } from "../ledger/ports.ts";
@@ -71,16 +72,12 @@ async function auditRefund(
   // Once per refund, with the rows it changed; the order's own line is the administrator's service's.
   const id = refundId.slice(-36);
   if ((await auditLog.findUnique({ where: { id } })) !== null) return;
-  await auditLog.create({
-    data: {
-      id,
-      actorId,
-      action: "payment.refund",
-      targetType: "payment",
-      targetId: paymentId,
-      reason,
-      detail: JSON.stringify({ refundId, amount }),
-      createdAt: at,
-    },
-  });
+  const target = { targetType: "payment", targetId: paymentId };
+  const detail = { refundId, amount };
+  await writeAuditLine(
+    { auditLog },
+    at,
+    { ...target, actorId, action: "payment.refund", reason, detail },
+    id,
+  );
 }

@@ -1,11 +1,11 @@
 // One user's rows: profile, export, erasure.
 import type { Database, DatabaseTransaction } from "../database/ports.ts";
+import { writeAuditLine } from "../database/audit-log.ts";
 import { lockUser } from "../database/lock-user.ts";
 import type { UserView } from "../auth/auth.types.ts";
 import { recordAddressHolder } from "../auth/sign-in/address-history.store.ts";
 import { toUserView } from "../auth/user-view.ts";
 import { AppError } from "../lib/errors.ts";
-import { newId } from "../lib/ids.ts";
 import { exportUser } from "./export.store.ts";
 import type { UserStore } from "./ports.ts";
 import type { ProfileChange } from "./user.types.ts";
@@ -75,16 +75,8 @@ async function eraseUser(tx: DatabaseTransaction, userId: string, at: Date): Pro
   await unlinkIdentities(tx, userId);
   await endSessions(tx, userId, at);
   await models.auditLog.updateMany({ where: { actorId: userId }, data: { ipAddress: null } });
-  await models.auditLog.create({
-    data: {
-      id: newId(at.getTime()),
-      actorId: userId,
-      action: "user.delete",
-      targetType: "user",
-      targetId: userId,
-      createdAt: at,
-    },
-  });
+  const target = { targetType: "user", targetId: userId };
+  await writeAuditLine(models, at, { ...target, actorId: userId, action: "user.delete" });
   return true;
 }
 

@@ -1,7 +1,7 @@
 // The rows of `sessions`: sign-ins, their rotations and their ends. Raw refresh tokens never come here.
+import { writeAuditLine } from "../../database/audit-log.ts";
 import type { Database, DatabaseTransaction } from "../../database/ports.ts";
 import { databaseNow } from "../../database/clock.ts";
-import { newId } from "../../lib/ids.ts";
 import { toRole, toUserView } from "../user-view.ts";
 import type {
   LiveSession,
@@ -189,17 +189,13 @@ function revokeSession(
       data: { revokedAt: at, revokedReason: reason },
     });
     if (count === 1 && reason === "reuse" && userId !== undefined) {
-      await models.auditLog.create({
-        data: {
-          id: newId(at.getTime()),
-          actorId: null,
-          action: "session.reuse",
-          targetType: "user",
-          targetId: userId,
-          reason: "A refresh token was used again after its time.",
-          detail: JSON.stringify({ sessionId }),
-          createdAt: at,
-        },
+      await writeAuditLine(models, at, {
+        actorId: null,
+        action: "session.reuse",
+        targetType: "user",
+        targetId: userId,
+        reason: "A refresh token was used again after its time.",
+        detail: { sessionId },
       });
     }
     return count === 1;

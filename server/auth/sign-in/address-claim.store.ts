@@ -1,8 +1,8 @@
 // Whose account a verified address leads to. Mailboxes and domains change hands, so an address alone is no identity:
 // it links only where the account has no identity of that issuer; a second `sub` of one issuer is another person.
+import { writeAuditLine } from "../../database/audit-log.ts";
 import type { DatabaseTransaction } from "../../database/ports.ts";
 import { lockUser } from "../../database/lock-user.ts";
-import { newId } from "../../lib/ids.ts";
 import type { SignIn } from "../auth.types.ts";
 import { recordAddressHolder, releasedEmail, wasHeldByAnother } from "./address-history.store.ts";
 import { SignInFailure } from "./sign-in-error.ts";
@@ -91,23 +91,14 @@ export async function auditTakenAddress(
   });
 }
 
-async function auditAddress(
+function auditAddress(
   models: Models,
   { session }: SignIn,
-  line: { userId: string; action: string; reason: string },
+  { userId, ...line }: { userId: string; action: string; reason: string },
 ): Promise<void> {
-  await models.auditLog.create({
-    data: {
-      id: newId(session.startedAt.getTime()),
-      actorId: null,
-      action: line.action,
-      targetType: "user",
-      targetId: line.userId,
-      reason: line.reason,
-      ipAddress: session.client.ip,
-      createdAt: session.startedAt,
-    },
-  });
+  const { startedAt, client } = session;
+  const target = { targetType: "user", targetId: userId };
+  return writeAuditLine(models, startedAt, { ...line, ...target, actorId: null, ip: client.ip });
 }
 
 /**

@@ -1,8 +1,8 @@
 // Who held an address before: the record belongs to the address and outlives the accounts, so that nobody sheds it by
 // deleting an account and coming back.
 import { createHash } from "node:crypto";
+import { writeAuditLine } from "../../database/audit-log.ts";
 import type { DatabaseTransaction } from "../../database/ports.ts";
-import { newId } from "../../lib/ids.ts";
 import { asciiLowerCase } from "../../lib/text.ts";
 
 type Models = DatabaseTransaction["models"];
@@ -37,19 +37,14 @@ export async function recordAddressHolder(models: Models, holder: Holder, at: Da
   const known = await findHolderRecords(models, targetId);
   if (known.length >= MAX_HOLDERS) return;
   for (const identityId of holders) {
-    const detail = JSON.stringify({ identityId });
-    if (known.includes(detail)) continue;
-    await models.auditLog.create({
-      data: {
-        id: newId(at.getTime()),
-        actorId: null,
-        action: "address.held",
-        targetType: TARGET_TYPE,
-        targetId,
-        reason: "ADMIN_EMAILS raises nobody else by this address.",
-        detail,
-        createdAt: at,
-      },
+    if (known.includes(JSON.stringify({ identityId }))) continue;
+    await writeAuditLine(models, at, {
+      actorId: null,
+      action: "address.held",
+      targetType: TARGET_TYPE,
+      targetId,
+      reason: "ADMIN_EMAILS raises nobody else by this address.",
+      detail: { identityId },
     });
   }
 }

@@ -1,6 +1,7 @@
 // What a sign-in writes: the person, the identity, the session and the signup bonus, all or nothing.
 import { createHash } from "node:crypto";
 import type { Database, DatabaseTransaction } from "../../database/ports.ts";
+import { writeAuditLine } from "../../database/audit-log.ts";
 import { classifyDatabaseError } from "../../database/errors.ts";
 import { lockUser } from "../../database/lock-user.ts";
 import { newId } from "../../lib/ids.ts";
@@ -209,18 +210,14 @@ async function auditNewAdmin(
   userId: string,
   session: SignIn["session"],
 ): Promise<void> {
-  await models.auditLog.create({
-    data: {
-      id: newId(session.startedAt.getTime()),
-      actorId: null,
-      action: "user.setRole",
-      targetType: "user",
-      targetId: userId,
-      reason: "The verified address is one of ADMIN_EMAILS.",
-      detail: JSON.stringify({ role: "ADMIN" }),
-      ipAddress: session.client.ip,
-      createdAt: session.startedAt,
-    },
+  await writeAuditLine(models, session.startedAt, {
+    actorId: null,
+    action: "user.setRole",
+    targetType: "user",
+    targetId: userId,
+    reason: "The verified address is one of ADMIN_EMAILS.",
+    detail: { role: "ADMIN" },
+    ip: session.client.ip,
   });
 }
 

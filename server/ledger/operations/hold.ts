@@ -1,12 +1,12 @@
 // The life of a hold: reserve, then exactly one of settle, release and (expire.ts) expiry.
-import { AppError, assert, invalidField } from "../../lib/errors.ts";
+import { AppError, invalidField } from "../../lib/errors.ts";
 import { type Account, append, type Entry, type Hold, type UsageRow } from "../model/account.ts";
 import { countActive, endHold, findHold, requireActive } from "../model/holds.ts";
 import { freeCreditsIn, mergeShares, pick, withoutShares } from "../model/lots.ts";
 import { draftEntry, type Effect, type OperationContext } from "../model/operation-effect.ts";
 import type { ReleaseOperation, ReserveOperation, SettleOperation, UsageFacts } from "../ports.ts";
 import { expireOverdue } from "./expire.ts";
-import { requireAvailable, requireSpender } from "./spend.ts";
+import { pickAvailable, requireSpender } from "./spend.ts";
 
 /** Sets credits aside: from the free credits of the lots, in spend order. Throws as `spend` does, and RATE_LIMITED. */
 export function reserve(
@@ -16,13 +16,7 @@ export function reserve(
 ): Effect {
   requireSpender(account);
   checkScopeLimit(account, operation);
-  requireAvailable(account, operation.amountCredits);
-  const { shares, total } = pick(
-    account.lots,
-    operation.amountCredits,
-    freeCreditsIn(account.holds),
-  );
-  assert(total === operation.amountCredits, "available credits lie free in open lots");
+  const shares = pickAvailable(account, operation.amountCredits);
   const hold: Hold = {
     id: context.operationId,
     userId: account.userId,

@@ -1,6 +1,6 @@
 // Spend: takes credits now, in spend order, for one use of a feature. Never into debt.
 import { AppError, assert } from "../../lib/errors.ts";
-import { type Account, append, availableCredits } from "../model/account.ts";
+import { type Account, append, availableCredits, type LotShare } from "../model/account.ts";
 import { freeCreditsIn, pick, withoutShares } from "../model/lots.ts";
 import { draftEntry, type Effect, type OperationContext } from "../model/operation-effect.ts";
 import type { SpendOperation } from "../ports.ts";
@@ -12,13 +12,7 @@ export function spend(
   context: OperationContext,
 ): Effect {
   requireSpender(account);
-  requireAvailable(account, operation.amountCredits);
-  const { shares, total } = pick(
-    account.lots,
-    operation.amountCredits,
-    freeCreditsIn(account.holds),
-  );
-  assert(total === operation.amountCredits, "available credits lie free in open lots");
+  const shares = pickAvailable(account, operation.amountCredits);
   const { account: after, entry } = append(
     { ...account, lots: withoutShares(account.lots, shares) },
     {
@@ -55,18 +49,22 @@ export function requireSpender(account: Account): void {
   if (account.disabled) throw AppError.of("FORBIDDEN", "This account is disabled.");
 }
 
-/** Whether `available` covers `amountCredits`. Throws INSUFFICIENT_CREDITS; the caller adds a package to suggest. */
-export function requireAvailable(account: Account, amountCredits: number): void {
+/** Returns `amountCredits` of the lots no hold covers, in spend order. Throws INSUFFICIENT_CREDITS; the caller adds a package to suggest. */
+export function pickAvailable(account: Account, amountCredits: number): readonly LotShare[] {
   const available = availableCredits(account);
-  if (available >= amountCredits) return;
-  throw AppError.of(
-    "INSUFFICIENT_CREDITS",
-    `This needs ${amountCredits} credits and ${available} are available.`,
-    {
-      required: amountCredits,
-      available,
-      shortfall: amountCredits - available,
-      suggestedPackageId: null,
-    },
-  );
+  if (available < amountCredits) {
+    throw AppError.of(
+      "INSUFFICIENT_CREDITS",
+      `This needs ${amountCredits} credits and ${available} are available.`,
+      {
+        required: amountCredits,
+        available,
+        shortfall: amountCredits - available,
+        suggestedPackageId: null,
+      },
+    );
+  }
+  const { shares, total } = pick(account.lots, amountCredits, freeCreditsIn(account.holds));
+  assert(total === amountCredits, "available credits lie free in open lots");
+  return shares;
 }
