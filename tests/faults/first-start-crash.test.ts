@@ -22,7 +22,7 @@ import { freePort } from "../support/process.ts";
 import type { FoundServer } from "../support/servers.ts";
 import { createServerLives } from "./server-crash/server-lives.ts";
 
-const ROUNDS = process.env["FULL"] === "1" ? 25 : 3;
+const ROUNDS = process.env["FULL"] === "1" ? 25 : 2;
 const READY_MS = 5_000;
 /** About as long as the migrations take. */
 const MIGRATION_MS = 250;

@@ -11,7 +11,7 @@ import { startSandbox } from "../../server/sandbox/src/sandbox.ts";
 import { SERVICE_KEY, signIn } from "../support/server.ts";
 import { STOP_CLIENTS, stopUnderLoad } from "../support/stop-under-load.ts";
 
-const ROUNDS = process.env["FULL"] ? 50 : 4;
+const ROUNDS = process.env["FULL"] ? 50 : 3;
 
 let opened: OpenedBackend;
 let env: Record<string, string>;

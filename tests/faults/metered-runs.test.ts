@@ -16,7 +16,7 @@ import {
 } from "../support/server.ts";
 import { startTcpProxy, type TcpProxy } from "../support/tcp-proxy.ts";
 
-const ROUNDS = process.env["FULL"] ? 100 : 12;
+const ROUNDS = process.env["FULL"] ? 100 : 8;
 const AT_ONCE = 4;
 const TOKENS_PER_SECOND = 250;
 

@@ -27,8 +27,8 @@ import { createJournal } from "./server-crash/journal.ts";
 import { createServerLives, type ServerLives } from "./server-crash/server-lives.ts";
 
 const FULL = process.env["FULL"] === "1";
-const KILLS = FULL ? 200 : 6;
-const OPERATIONS = FULL ? 20_000 : 600;
+const KILLS = FULL ? 200 : 4;
+const OPERATIONS = FULL ? 20_000 : 400;
 const CUSTOMERS = FULL ? 24 : 12;
 const READY_MS = 5_000;
 /** Less than the grace in which a lost refresh may be asked for again. */
