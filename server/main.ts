@@ -217,7 +217,7 @@ function stopOnSignals(running: Running): void {
 async function stop(running: Running): Promise<never> {
   const { config, logger, server, app, backend, closeSandbox, link, tracer } = running;
   setTimeout(() => {
-    logger.error("the stop took too long; what is left is cut off");
+    logger.error("graceful stop timed out; remaining connections are closed");
     process.exit(1);
   }, STOP_LIMIT_MS).unref();
   app.beginShutdown();

@@ -138,7 +138,7 @@ function listenForStops(deps: AiDeps & { readonly active: ActiveRuns }): () => P
   });
   joined.catch((error: unknown) => {
     // The row says so too, and the producer looks at it with every renewal of its lease.
-    deps.logger.warn({ err: error }, "stops of runs are heard of late");
+    deps.logger.warn({ err: error }, "cannot subscribe to run stops; they are polled instead");
   });
   return async () => {
     const leave = await joined.catch(() => null);

@@ -182,7 +182,7 @@ function restart(
   const pauseMs = place.restarts.afterCrash(crash.livedMs);
   const line = { worker: place.number, ...crash, pauseMs };
   if (pauseMs === null) {
-    logger.fatal(line, "a worker crashes again and again: giving up");
+    logger.fatal(line, "worker keeps crashing: giving up");
     state.exitCode = 1;
     return stopAll(state, "too many crashes");
   }
@@ -198,7 +198,7 @@ function stopAll(state: State, signal: string): void {
   state.deps.logger.info({ signal }, "stopping all workers");
   for (const place of state.places) requestStop(place);
   setTimeout(() => {
-    state.deps.logger.error("the stop took too long; what is left is cut off");
+    state.deps.logger.error("graceful stop timed out; remaining connections are closed");
     for (const { worker } of state.places) worker?.process.kill("SIGKILL");
     state.deps.end(1);
   }, STOP_LIMIT_MS).unref();

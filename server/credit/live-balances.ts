@@ -76,7 +76,7 @@ function createHub({ pubsub, logger }: Pick<Deps, "pubsub" | "logger">): Hub {
       for (const userId of JSON.parse(message) as string[])
         for (const sleeper of watchers.get(userId) ?? []) sleeper.wake();
     } catch (error) {
-      logger.warn({ err: error }, "an unreadable balance announcement");
+      logger.warn({ err: error }, "unreadable balance announcement");
     }
   }
 
@@ -105,7 +105,9 @@ function createHub({ pubsub, logger }: Pick<Deps, "pubsub" | "logger">): Hub {
       channel = null;
       closing
         .then((unsubscribe) => unsubscribe())
-        .catch((error: unknown) => logger.warn({ err: error }, "could not leave the channel"));
+        .catch((error: unknown) =>
+          logger.warn({ err: error }, "could not unsubscribe from the channel"),
+        );
     },
   };
 }

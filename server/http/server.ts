@@ -139,7 +139,7 @@ function answerClientErrors(server: Server, commonHeaders: CommonHeaders): void 
   // Node.js would close the connection without a word.
   server.on("connect", (_request: IncomingMessage, socket: Duplex) => {
     socket.on("error", () => undefined);
-    onClientError(new Error("CONNECT is no method here."), socket);
+    onClientError(new Error("CONNECT is not supported."), socket);
   });
 }
 

@@ -185,7 +185,7 @@ describe.runIf(hasBoth)(`${WORKERS} workers on ${database?.name} and ${redis?.na
     const code = await server.exited;
     clearInterval(killing);
     expect(code).toBe(1);
-    expect(server.output()).toContain("a worker crashes again and again: giving up");
+    expect(server.output()).toContain("worker keeps crashing: giving up");
     expect(killed.size).toBe(5);
   }, 900_000);
 

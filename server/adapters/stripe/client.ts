@@ -2,7 +2,7 @@
 import type Stripe from "stripe";
 import { type CallLimits, type CallOptions, callStripe } from "./calls.ts";
 import { readList } from "./parse.ts";
-import { type Write, writeStripe } from "./write.ts";
+import { type Write, writeStripe } from "./idempotent-write.ts";
 
 /** Items of one page: the most Stripe gives. */
 export const PAGE = 100;

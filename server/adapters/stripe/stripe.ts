@@ -6,7 +6,7 @@ import type { StripePort } from "../../payment/stripe/port.ts";
 import { CALL_LIMITS, type CallLimits } from "./calls.ts";
 import * as checkouts from "./checkouts.ts";
 import { createStripeClient } from "./client.ts";
-import { listEvents, signatureRefusal, verifyEvent } from "./events.ts";
+import { listEvents, signatureRefusal, verifyEvent } from "./webhook-events.ts";
 import * as invoices from "./invoices.ts";
 import * as payments from "./payments.ts";
 import * as portal from "./portal.ts";

@@ -90,7 +90,7 @@ function readKeys(secrets: readonly string[]) {
     key: createSecretKey(secret, "utf8"),
   }));
   const [signing] = all;
-  if (signing === undefined) throw new Error("JWT_SECRET holds no secret.");
+  if (signing === undefined) throw new Error("JWT_SECRET is empty.");
   return { signing, byId: new Map(all.map(({ id, key }) => [id, key])) };
 }
 

@@ -51,7 +51,7 @@ export function createRefreshTokens(secrets: readonly string[]): RefreshTokens {
     successor: deriveKey(secret, "refresh successor"),
   }));
   const [current] = keys;
-  if (current === undefined) throw new Error("REFRESH_TOKEN_SECRET holds no secret.");
+  if (current === undefined) throw new Error("REFRESH_TOKEN_SECRET is empty.");
   return {
     first: (sessionId) =>
       writeToken(current, { sessionId, generation: 0, secret: randomBytes(BYTES.secret) }),

@@ -168,7 +168,9 @@ async function reportReuse(
 function sealSoon({ sessions, pendingSeals, logger }: RefreshDeps, token: RefreshToken): void {
   const seal = sessions
     .seal(token.sessionId, token.generation, GRACE_SECONDS)
-    .catch((error: unknown) => logger.warn({ err: error }, "could not end a refresh grace"))
+    .catch((error: unknown) =>
+      logger.warn({ err: error }, "could not end the grace period of a refresh token"),
+    )
     .finally(() => pendingSeals.delete(seal));
   pendingSeals.add(seal);
 }

@@ -17,8 +17,13 @@ export async function checkIdentityProvider(deps: {
     await identityProvider.check();
   } catch (error) {
     const isAway = error instanceof SignInFailure && error.code === "provider_unavailable";
-    const line = { event: "identity provider unfit", why: reasonOf(error), issuer, err: error };
-    if (isAway) logger.warn(line, "the identity provider does not answer yet");
-    else logger.error(line, "nobody can sign in: GOOGLE_ISSUER cannot work");
+    const line = {
+      event: "identity provider unsupported",
+      why: reasonOf(error),
+      issuer,
+      err: error,
+    };
+    if (isAway) logger.warn(line, "identity provider unavailable");
+    else logger.error(line, "sign-in cannot work with this GOOGLE_ISSUER");
   }
 }

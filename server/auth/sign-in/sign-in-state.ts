@@ -57,7 +57,7 @@ export function createSignInStates(options: {
   // The purpose is part of the key: a new word would lose the sign-ins that are under way.
   const keys = options.secrets.map((secret) => deriveKey(secret, "sign-in attempt"));
   const [sealKey] = keys;
-  if (sealKey === undefined) throw new Error("JWT_SECRET holds no secret.");
+  if (sealKey === undefined) throw new Error("JWT_SECRET is empty.");
   const prefix = `${options.secure ? "__Host-" : ""}signin_`;
   return {
     cookieName: (state) => nameOf(prefix, state),

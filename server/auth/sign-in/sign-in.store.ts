@@ -55,7 +55,7 @@ async function signIn(deps: Deps, request: SignIn): Promise<SignedIn> {
       if (takenFrom !== null) {
         logger.warn(
           { event: "address taken", userId: signedIn.userId, formerUserId: takenFrom },
-          "an address is another person's now: the former account lost it",
+          "address moved to another account: the identity provider vouches for another subject",
         );
       }
       if (granted) await ledger.changed([signedIn.userId]);

@@ -63,7 +63,7 @@ export function createMutex(maxWaiting: number): Mutex {
         const timer = setTimeout(() => {
           waiter.abandoned = true;
           live -= 1;
-          reject(new MutexTimeoutError(`No turn to write within ${waitMs} ms`));
+          reject(new MutexTimeoutError(`Write lock not acquired within ${waitMs} ms`));
         }, waitMs);
         waiting.push(waiter);
       });

@@ -126,7 +126,7 @@ async function recover(state: CircuitState): Promise<void> {
     } catch (error) {
       state.logger.warn(
         { reason: reasonOf(error) },
-        "Redis answers, but missed changes could not be applied yet",
+        "Redis is available, but missed changes could not be applied yet",
       );
     }
   }

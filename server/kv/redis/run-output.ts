@@ -78,7 +78,10 @@ export function createRedisRunOutput(deps: RedisRunOutputDeps): RunOutput & { cl
   // Redis may also be emptied without ever being away, and after a run's end nothing more is appended that would show it.
   const listening = pubsub.subscribe(MISSING_CHANNEL, (runId) => void checkMirror(state, runId));
   listening.catch((error: unknown) => {
-    deps.logger.warn({ err: error }, "lost output of runs is noticed late");
+    deps.logger.warn(
+      { err: error },
+      "cannot subscribe to requests for run output; readers wait for the next check",
+    );
   });
   return {
     isShared: true,

@@ -285,7 +285,7 @@ function failOne(logger: Logger, item: Item, verdict: Verdict | undefined): Verd
 
 /** A defect of the writer itself: its callers are told, and the lane goes on. */
 function failBatch({ deps, underWay }: WriterState, items: readonly Item[], cause: unknown): void {
-  deps.logger.error({ err: cause }, "a batch failed for a defect of the writer");
+  deps.logger.error({ err: cause }, "batch failed: defect in the writer");
   for (const item of items)
     if (underWay.has(item)) item.answer({ ok: false, error: internal(cause) });
 }

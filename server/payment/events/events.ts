@@ -179,7 +179,7 @@ async function keepFailure(
     });
   } catch (error) {
     // The database is unavailable too: Stripe hears 5xx and sends the event again.
-    logger.error({ err: error, eventId }, "event's failure not kept");
+    logger.error({ err: error, eventId }, "event failure not stored");
   }
 }
 

@@ -50,7 +50,7 @@ async function lostCheckoutEffect(deps: SyncDeps, session: StripeCheckout): Prom
   if (checkout === null) return ignored("This checkout session was not opened by this server.");
   deps.logger.warn(
     { sessionId: session.id, userId: checkout.userId },
-    "a paid checkout was not in the database and is entered again",
+    "paid checkout missing from the database; restored from Stripe",
   );
   return {
     kind: "effect",

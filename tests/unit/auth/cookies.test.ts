@@ -56,8 +56,14 @@ describe("cookies", () => {
     '"',
     "/",
   ])("with %j around the name are no cookies of ours", (byte) => {
-    for (const name of [`${byte}__Host-refresh`, `__Host-refresh${byte}`, `${byte} __Host-refresh`])
+    for (const name of [
+      `${byte}__Host-refresh`,
+      `__Host-refresh${byte}`,
+      `${byte} __Host-refresh`,
+    ]) {
       expect(readRefreshCookies(`${name}=planted; a=1`, https)).toEqual([]);
+      expect(readCookies(`${name}=planted; a=1`)).toEqual([{ name: "a", value: "1" }]);
+    }
   });
 
   it("are found with spaces and tabs around name and value, which are no part of either", () => {

@@ -2,7 +2,7 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { retryAfterMs } from "../../../server/adapters/stripe/calls.ts";
-import { readNotice, verifyEvent } from "../../../server/adapters/stripe/events.ts";
+import { readNotice, verifyEvent } from "../../../server/adapters/stripe/webhook-events.ts";
 import { matchesOffer } from "../../../server/payment/sync/checkout.sync.ts";
 import { retryDelayMs } from "../../../server/payment/events/events.ts";
 import { HANDLED_EVENTS, toSyncTarget } from "../../../server/payment/events/handled-events.ts";
