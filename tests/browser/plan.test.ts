@@ -61,6 +61,31 @@ test("an upgrade shows what it costs before it is agreed to", async () => {
   await seeIn(page, "current-plan", "1,500 credits a month");
 });
 
+test("a downgrade waits for the end of the paid period, and is undone for nothing", async () => {
+  const credits = await page.getByTestId("pill-credits").textContent();
+  await page.getByRole("button", { name: /^Change to Basic/ }).click();
+  await seeIn(page, "plan-preview", /To pay now\$0\.00/);
+  await page.getByRole("button", { name: "Change plan", exact: true }).click();
+  const stay = page.getByRole("button", { name: "Stay on Pro" });
+  await stay.waitFor();
+  await page.reload();
+  const renewal = await page
+    .getByTestId("current-plan")
+    .getByText("Renews on")
+    .locator("xpath=following-sibling::dd")
+    .textContent();
+  await page.getByText(`Basic from ${renewal}`).waitFor();
+  await seeIn(page, "current-plan", "1,500 credits a month");
+  expect(await page.getByRole("button", { name: /^Change to Basic/ }).count()).toBe(0);
+  await stay.click();
+  await page.getByRole("button", { name: /^Change to Basic/ }).waitFor();
+  expect(await stay.count()).toBe(0);
+  await page.reload();
+  await page.getByRole("button", { name: /^Change to Basic/ }).waitFor();
+  expect(await stay.count()).toBe(0);
+  expect(await page.getByTestId("pill-credits").textContent()).toBe(credits);
+});
+
 test("a renewal arrives live, without a reload", async () => {
   await page.getByRole("button", { name: "Show invoices" }).click();
   await page.getByTestId("invoices").waitFor();

@@ -1,7 +1,7 @@
 // Owns the story a newcomer lives through in a real Chromium, under the usual limit of 100 calls.
 import type { BrowserContext, Page } from "playwright-core";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { ask, goTo, makeSlides, seeIn, seriousProblems, signInAs } from "./person.ts";
+import { ask, goTo, makeSlides, seeIn, signInAs } from "./person.ts";
 import { type BrowserWorld, DESKTOP, PHONE, startBrowserWorld } from "./world.ts";
 
 let world: BrowserWorld;
@@ -175,7 +175,6 @@ describe.each([
         .toBe(true);
       await expect.poll(() => page.locator(".skeleton").count()).toBe(0);
       expect([place, await overflow(page)]).toEqual([place, 0]);
-      if (viewport === DESKTOP) expect([place, await seriousProblems(page)]).toEqual([place, []]);
     }
     await page.goto(`${world.webUrl}/nowhere`);
     await page.getByRole("heading", { name: "There is no such page" }).waitFor();

@@ -1,13 +1,11 @@
 // Owns a whole deployment for browser tests: sandbox, API, the built frontend, and a real Chromium.
-import { execFile, execFileSync } from "node:child_process";
+import { execFileSync } from "node:child_process";
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import { createServer as createPlainServer, request as plainRequest } from "node:http";
+import { request as plainRequest } from "node:http";
 import { createServer as createTlsServer } from "node:https";
-import { createRequire } from "node:module";
 import type { AddressInfo, Server } from "node:net";
 import { tmpdir } from "node:os";
-import { dirname, extname, join } from "node:path";
-import { promisify } from "node:util";
+import { join } from "node:path";
 import { type BrowserContext, chromium } from "playwright-core";
 import { createApp } from "../../server/app.ts";
 import { parseConfig } from "../../server/config/parse-config.ts";
@@ -17,8 +15,8 @@ import { type Sandbox, startSandbox } from "../../server/sandbox/src/sandbox.ts"
 import { createClient } from "../../shared/src/client.ts";
 import { describeBackend } from "../support/databases.ts";
 import { startTcpProxy, type TcpProxy } from "../support/tcp-proxy.ts";
+import { createFrontendServer } from "./frontend.ts";
 
-const WEB = join(import.meta.dirname, "../../examples/web");
 const WORKER_KEY = "worker-key-of-the-browser-tests-0123456789";
 
 const CHROMIUM_ARGS = [
@@ -31,13 +29,6 @@ const CHROMIUM_ARGS = [
   "--disable-component-update",
   "--disable-sync",
 ];
-
-const TYPES: Record<string, string> = {
-  ".html": "text/html; charset=utf-8",
-  ".js": "text/javascript",
-  ".css": "text/css",
-  ".svg": "image/svg+xml",
-};
 
 const PICTURE = `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 8 8"><rect width="8" height="8" fill="#c7d2fe"/><circle cx="4" cy="3" r="1.6" fill="#4f46e5"/><path d="M1 8a3 3 0 0 1 6 0z" fill="#4f46e5"/></svg>`;
 
@@ -99,7 +90,7 @@ export async function startBrowserWorld(options: BrowserWorldOptions = {}): Prom
       ? `https://localhost:${await front(tls, apiPort, closers)}`
       : `http://localhost:${proxy?.port ?? apiPort}`;
 
-    const webPort = await startFrontend(folder, apiUrl, closers);
+    const webPort = await startFrontend(apiUrl, closers);
     const webUrl = tls
       ? `https://127.0.0.1:${await front(tls, webPort, closers)}`
       : `http://localhost:${webPort}`;
@@ -207,32 +198,12 @@ async function stopApi(
   await app.close();
 }
 
-/** The frontend as it is deployed: built for this API, served as files, unknown paths as the app. Answers its port. */
+/** Serves the built frontend. Answers its port. */
 async function startFrontend(
-  folder: string,
   apiUrl: string,
   closers: (() => Promise<void> | void)[],
 ): Promise<number> {
-  const outDir = join(folder, "web");
-  const vite = createRequire(join(WEB, "package.json")).resolve("vite/package.json");
-  await promisify(execFile)(
-    process.execPath,
-    [join(dirname(vite), "bin/vite.js"), "build", "--outDir", outDir, "--logLevel", "error"],
-    { cwd: WEB, env: { ...process.env, NODE_ENV: "production", VITE_API_URL: apiUrl } },
-  );
-  const server = createPlainServer((request, response) => {
-    const { pathname } = new URL(request.url ?? "/", "http://web");
-    const file = join(
-      outDir,
-      /^\/(assets\/)?[\w.-]+\.\w+$/.test(pathname) ? pathname : "index.html",
-    );
-    if (!existsSync(file)) {
-      response.writeHead(404).end();
-      return;
-    }
-    response.writeHead(200, { "content-type": TYPES[extname(file)] ?? "application/octet-stream" });
-    response.end(readFileSync(file));
-  });
+  const server = createFrontendServer(apiUrl);
   await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
   closers.push(() => stopServer(server));
   return (server.address() as AddressInfo).port;

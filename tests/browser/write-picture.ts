@@ -5,6 +5,7 @@ import { mkdtempSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { Page } from "playwright-core";
+import buildFrontend from "./frontend.ts";
 import { ask, goTo, seeIn } from "./person.ts";
 import { startBrowserWorld } from "./world.ts";
 
@@ -36,6 +37,7 @@ async function film(page: Page, isOver: () => Promise<boolean>): Promise<void> {
   }
 }
 
+const removeFrontend = await buildFrontend();
 const world = await startBrowserWorld();
 try {
   world.sandbox.model.control.setSpeed(120);
@@ -75,5 +77,6 @@ try {
   console.log(`${FILE}: ${frames.length} pictures, ${Math.round(size / 1000)} kB`);
 } finally {
   await world.close();
+  removeFrontend();
   rmSync(folder, { recursive: true, force: true });
 }

@@ -18,7 +18,7 @@ const ENTITIES: { [char: string]: string } = {
 };
 
 /** Escapes text for markup and quoted attributes. */
-export function escapeHtml(text: string): string {
+function escapeHtml(text: string): string {
   return text.replace(/[&<>"']/g, (char) => ENTITIES[char] ?? char);
 }
 
@@ -57,7 +57,7 @@ export function moment(seconds: number): string {
 }
 
 const CSS = `
-:root{--ink:#1a2233;--soft:#5b6680;--line:#dfe3ec;--paper:#fff;--ground:#f4f6fa;--accent:#4f46e5;--accent-ink:#fff;--good:#0e7a4b;--bad:#b42318;--warn:#8a5a00;--mark:#fff4d6}
+:root{color-scheme:light dark;--ink:#1a2233;--soft:#5b6680;--line:#dfe3ec;--paper:#fff;--ground:#f4f6fa;--accent:#4f46e5;--accent-ink:#fff;--good:#0e7a4b;--bad:#b42318;--warn:#8a5a00;--mark:#fff4d6}
 @media (prefers-color-scheme:dark){:root{--ink:#e8ecf5;--soft:#9aa6bf;--line:#2c3548;--paper:#171e2d;--ground:#0f1420;--accent:#7c74ff;--accent-ink:#0d1020;--good:#4fd39a;--bad:#ff8f84;--warn:#f2c464;--mark:#3a3115}}
 *{box-sizing:border-box}
 body{margin:0;background:var(--ground);color:var(--ink);font:16px/1.5 system-ui,-apple-system,"Segoe UI",Roboto,sans-serif}
@@ -118,6 +118,23 @@ code{font:.82rem ui-monospace,SFMono-Regular,Menlo,monospace}
 
 const STYLE_HASH = createHash("sha256").update(CSS).digest("base64");
 
+/** What a page is made of. */
+interface Page {
+  title: string;
+  main: Html;
+  layout?: "two" | "wide";
+  banner?: string;
+}
+
+/** The whole document of a page, for those who send it themselves. */
+export function pageDocument({ title, main, layout, banner }: Page): string {
+  return html`<!doctype html>
+<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width,initial-scale=1">
+<title>${title}</title><link rel="icon" href="data:,"><style>${{ markup: CSS }}</style></head>
+<body><header class="banner">${banner ?? "Sandbox: nothing here is real, no money moves."}</header>
+<main class="${layout}">${main}</main></body></html>`.markup;
+}
+
 /**
  * Sends a page. `formTargets` are origins a form on it may lead to (browsers check the whole chain of
  * redirects after a form against `form-action`, so the app's own pages must be named).
@@ -125,13 +142,7 @@ const STYLE_HASH = createHash("sha256").update(CSS).digest("base64");
 export function sendPage(
   res: ServerResponse,
   status: number,
-  given: {
-    title: string;
-    main: Html;
-    layout?: "narrow" | "two" | "wide";
-    formTargets?: string[];
-    banner?: string;
-  },
+  given: Page & { formTargets?: string[] },
 ): void {
   const targets = [
     "'self'",
@@ -139,12 +150,6 @@ export function sendPage(
     "http://127.0.0.1:*",
     ...(given.formTargets ?? []),
   ];
-  const layout = given.layout === "two" ? "two" : given.layout === "wide" ? "wide" : "";
-  const document = html`<!doctype html>
-<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width,initial-scale=1">
-<title>${given.title}</title><link rel="icon" href="data:,"><style>${{ markup: CSS }}</style></head>
-<body><header class="banner">${given.banner ?? "Sandbox: nothing here is real, no money moves."}</header>
-<main class="${layout}">${given.main}</main></body></html>`;
   res.writeHead(status, {
     "Content-Type": "text/html; charset=utf-8",
     "Content-Security-Policy": `default-src 'none'; style-src 'sha256-${STYLE_HASH}'; img-src data:; form-action ${targets.join(" ")}; base-uri 'none'; frame-ancestors 'none'`,
@@ -152,7 +157,7 @@ export function sendPage(
     "Referrer-Policy": "same-origin", // no-referrer would make browsers send `Origin: null` with the forms
     "Cache-Control": "no-store",
   });
-  res.end(document.markup);
+  res.end(pageDocument(given));
 }
 
 /** Sends the browser on with a GET. */

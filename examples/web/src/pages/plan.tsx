@@ -182,6 +182,8 @@ function Plans({ current }: { current: CurrentPlan | null }) {
                   </div>
                   {plan.id === current?.planId ? (
                     <p className="mine-mark">Your plan</p>
+                  ) : plan.id === current?.pendingPlan?.planId ? (
+                    <p className="mine-mark">From {date(current.pendingPlan.effectiveAt)}</p>
                   ) : (
                     <Button
                       kind="main"

@@ -1,6 +1,6 @@
 // The account chooser page of the Google stand-in.
 import type { ServerResponse } from "node:http";
-import { escapeHtml, html, sendPage } from "../html.ts";
+import { html, pageDocument, sendPage } from "../html.ts";
 import type { GoogleUser } from "./users.ts";
 
 const BANNER = "Sandbox sign-in: a stand-in for Google on this machine. No password, any address.";
@@ -44,5 +44,9 @@ ${given.users.slice(0, SHOWN_USERS).map(
 
 /** Shows an error that cannot be sent back to the app (a redirect address it never registered, say). */
 export function errorPage(title: string, text: string): string {
-  return `<!doctype html><meta charset="utf-8"><title>${escapeHtml(title)}</title><h1>${escapeHtml(title)}</h1><p>${escapeHtml(text)}</p>`;
+  return pageDocument({
+    title,
+    banner: BANNER,
+    main: html`<section class="card center"><h1>${title}</h1><p class="soft">${text}</p></section>`,
+  });
 }

@@ -1,7 +1,7 @@
 // Owns the admin area: its tabs, and that only an administrator sees it. The server decides again at every call.
 import { useMe } from "../../data/queries.ts";
 import { Link, usePageTitle, usePath } from "../../router.tsx";
-import { Card, Skeleton } from "../../ui/basics.tsx";
+import { Skeleton } from "../../ui/basics.tsx";
 import { Events } from "./events.tsx";
 import { Overview } from "./overview.tsx";
 import { UserDetail } from "./user-detail.tsx";
@@ -21,12 +21,14 @@ export function AdminPage() {
   if (me.data === undefined) return <Skeleton lines={6} />;
   if (me.data.user.role !== "ADMIN")
     return (
-      <Card title="For administrators" className="center">
-        <h1>This area is for administrators</h1>
-        <p className="soft">
-          Whoever runs this server names them in <code>ADMIN_EMAILS</code>.
-        </p>
-      </Card>
+      <div className="page narrow">
+        <section className="card center">
+          <h1>This area is for administrators</h1>
+          <p className="soft">
+            Whoever runs this server names them in <code>ADMIN_EMAILS</code>.
+          </p>
+        </section>
+      </div>
     );
   const here = tab === undefined || tab === "" ? "/admin" : `/admin/${tab}`;
   return (

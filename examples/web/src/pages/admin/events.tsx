@@ -69,7 +69,11 @@ export function Events() {
                       {dateTime(event.receivedAt)} · {event.objectId ?? event.id}
                       {event.attempts > 1 && ` · ${event.attempts} attempts`}
                     </span>
-                    {event.lastError !== null && <span className="problem">{event.lastError}</span>}
+                    {event.lastError !== null && (
+                      <span className={event.status === "FAILED" ? "problem" : "soft"}>
+                        {event.lastError}
+                      </span>
+                    )}
                   </span>
                   <Button
                     busy={replay.isPending && replay.variables === event.id}

@@ -19,9 +19,12 @@ function newest<T>(table: Map<string, T>, many = SHOWN): T[] {
   return [...table.values()].reverse().slice(0, many);
 }
 
-function table(head: string[], rows: Html[], empty: string): Html {
-  if (rows.length === 0) return html`<p class="soft">${empty}</p>`;
-  return html`<div class="scroll"><table><tr>${head.map((it) => html`<th>${it}</th>`)}</tr>${rows}</table></div>`;
+function tableCard(title: string, head: string[], rows: Html[], empty = "None yet."): Html {
+  const body =
+    rows.length === 0
+      ? html`<p class="soft">${empty}</p>`
+      : html`<div class="scroll" role="region" aria-label="${title}" tabindex="0"><table><tr>${head.map((it) => html`<th>${it}</th>`)}</tr>${rows}</table></div>`;
+  return html`<section class="card"><h2>${title}</h2>${body}</section>`;
 }
 
 function clockCard(control: StripeControl, world: World): Html {
@@ -112,12 +115,12 @@ ${hidden.sessionDetails.get(it.id)?.delayed === true && html`${button("checkout/
     layout: "wide",
     main: html`<h1>Stripe sandbox</h1><p class="soft">Newest first. The same by curl: <a href="/_sandbox">/_sandbox</a>.</p><div class="grid">
 ${clockCard(control, world)}${misbehaviourCard(control)}
-<section class="card full"><h2>Checkout</h2>${table(["session", "mode", "total", "state", ""], sessions, "No checkout yet. Promotion codes: FREE100, HALF50.")}</section>
-<section class="card"><h2>Subscriptions</h2>${table(["id", "plan", "state", "period ends", ""], subscriptions, "None yet.")}</section>
-<section class="card"><h2>Invoices</h2>${table(["id", "why", "due", "state", ""], invoices, "None yet.")}</section>
-<section class="card"><h2>Charges</h2>${table(["id", "amount", "state", ""], charges, "None yet.")}</section>
-<section class="card"><h2>Customers</h2>${table(["id", "e-mail", "card", ""], customers, "None yet.")}</section>
-${disputes.length > 0 && html`<section class="card full"><h2>Disputes</h2>${table(["id", "amount", "state", ""], disputes, "")}</section>`}
-<section class="card full"><h2>Events</h2>${table(["at", "type", "object", "delivery", ""], events, "None yet.")}</section></div>`,
+<div class="full">${tableCard("Checkout", ["session", "mode", "total", "state", "actions"], sessions, "No checkout yet. Promotion codes: FREE100, HALF50.")}</div>
+${tableCard("Subscriptions", ["id", "plan", "state", "period ends", "actions"], subscriptions)}
+${tableCard("Invoices", ["id", "why", "due", "state", "actions"], invoices)}
+${tableCard("Charges", ["id", "amount", "state", "actions"], charges)}
+${tableCard("Customers", ["id", "e-mail", "card", "actions"], customers)}
+${disputes.length > 0 && html`<div class="full">${tableCard("Disputes", ["id", "amount", "state", "actions"], disputes)}</div>`}
+<div class="full">${tableCard("Events", ["at", "type", "object", "delivery", "actions"], events)}</div></div>`,
   });
 }

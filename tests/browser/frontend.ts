@@ -1,0 +1,50 @@
+// Owns the frontend as it is deployed: built once for all browser tests, and served as files for one API.
+import { execFile } from "node:child_process";
+import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { createServer, type Server } from "node:http";
+import { createRequire } from "node:module";
+import { tmpdir } from "node:os";
+import { extname, join } from "node:path";
+import { promisify } from "node:util";
+
+const WEB = join(import.meta.dirname, "../../examples/web");
+/** Where the build stands, for the processes of the tests. */
+const FOLDER_VARIABLE = "TEST_FRONTEND_FOLDER";
+/** The API the build is made for; the real one, on a port of its own for each world, takes its place when it is served. */
+const API_OF_THE_BUILD = "http://api-of-the-build.invalid";
+
+const TYPES: Record<string, string> = {
+  ".html": "text/html; charset=utf-8",
+  ".js": "text/javascript",
+  ".css": "text/css",
+  ".svg": "image/svg+xml",
+};
+
+/** Builds it before the first test; returns how to remove the build. */
+export default async function setup(): Promise<() => void> {
+  const folder = mkdtempSync(join(tmpdir(), "skywork-frontend-"));
+  const manifest = createRequire(join(WEB, "package.json")).resolve("vite/package.json");
+  await promisify(execFile)(
+    process.execPath,
+    [join(manifest, "../bin/vite.js"), "build", "--outDir", folder, "--logLevel", "error"],
+    { cwd: WEB, env: { ...process.env, NODE_ENV: "production", VITE_API_URL: API_OF_THE_BUILD } },
+  );
+  process.env[FOLDER_VARIABLE] = folder;
+  return () => rmSync(folder, { recursive: true, force: true });
+}
+
+/** A server of the built files for the API at `apiUrl`, not listening yet; unknown paths are the app. */
+export function createFrontendServer(apiUrl: string): Server {
+  const folder = process.env[FOLDER_VARIABLE] ?? "";
+  return createServer((request, response) => {
+    const { pathname } = new URL(request.url ?? "/", "http://web");
+    const name = /^\/(assets\/)?[\w.-]+\.\w+$/.test(pathname) ? pathname : "index.html";
+    const file = join(folder, name);
+    if (!existsSync(file)) {
+      response.writeHead(404).end();
+      return;
+    }
+    response.writeHead(200, { "content-type": TYPES[extname(file)] ?? "application/octet-stream" });
+    response.end(readFileSync(file, "utf8").replaceAll(API_OF_THE_BUILD, apiUrl));
+  });
+}
