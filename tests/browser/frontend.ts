@@ -21,7 +21,7 @@ const TYPES: Record<string, string> = {
 };
 
 /** Builds it before the first test; returns how to remove the build. */
-export default async function setup(): Promise<() => void> {
+export async function setup(): Promise<() => void> {
   const folder = mkdtempSync(join(tmpdir(), "skywork-frontend-"));
   const manifest = createRequire(join(WEB, "package.json")).resolve("vite/package.json");
   await promisify(execFile)(

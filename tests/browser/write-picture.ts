@@ -5,7 +5,7 @@ import { mkdtempSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { Page } from "playwright-core";
-import buildFrontend from "./frontend.ts";
+import { setup as buildFrontend } from "./frontend.ts";
 import { ask, goTo, seeIn } from "./person.ts";
 import { startBrowserWorld } from "./world.ts";
 

@@ -184,7 +184,10 @@ async function main(): Promise<void> {
   if (found.webPort !== null && existsSync(vite)) web.start();
   const isStopping = () => stopping !== null;
   const slowStart = setTimeout(() => {
-    if (api.running()) complain("Still starting: the API is not ready yet; its own lines say why.");
+    if (api.running())
+      complain(
+        "Still starting: the API is not ready yet. If something is wrong, its own lines say what.",
+      );
   }, SLOW_START_MS);
   await Promise.all([
     waitUntilReady(`${found.apiUrl}/ready`, isStopping),
