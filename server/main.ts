@@ -236,7 +236,7 @@ async function stop(running: Running): Promise<never> {
 /**
  * A rejection nobody waits for is a mistake in one place and no reason to drop everybody's requests: it is logged. So is a
  * connection error that a driver throws outside any call. Any other uncaught error leaves unknown state behind: the
- * process ends, to be started anew.
+ * process ends, to be started again.
  */
 function stopOnUncaughtErrors(logger: Logger): void {
   process.on("unhandledRejection", (error) => {

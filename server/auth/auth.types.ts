@@ -106,7 +106,7 @@ export interface SessionStatus {
   readonly authVersion: number;
   /** Revoked, or its user is disabled or deleted. */
   readonly ended: boolean;
-  /** It ended because the same browser signed in anew. */
+  /** It ended because the same browser signed in again. */
   readonly replaced: boolean;
 }
 

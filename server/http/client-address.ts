@@ -59,7 +59,7 @@ export function createClientAddress(
     if (socketAddress === undefined) return "0.0.0.0";
     if (!isTrusted(socketAddress, 0)) return plain(socketAddress);
     const chain = proxyAddr.all(request, isTrusted).map(plain);
-    // All but the last are trusted, and thereby addresses.
+    // All but the last are trusted, and so are addresses.
     return chain.findLast((address) => isIP(address) !== 0) ?? plain(socketAddress);
   };
 }

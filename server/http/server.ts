@@ -187,7 +187,7 @@ async function stop(state: ServerState, meet: Meet): Promise<void> {
 
 /**
  * A connection that the kernel has taken but we have not would be reset when the listener closes. Every answer makes its
- * client connect anew, so for a moment none is given: the clients wait with us, and the queue runs empty.
+ * client connect again, so for a moment none is given: the clients wait with us, and the queue runs empty.
  */
 async function emptyConnectionQueue(state: ServerState): Promise<void> {
   state.held = [];

@@ -15,9 +15,12 @@ export async function authenticate(
   const session = await sessionCache.get(claims);
   if (session === null || session.ended) {
     accessTokens.forget(bearer);
-    // Another tab of this browser signed in anew: its cookie is good, so a refresh goes on where this ended.
+    // Another tab of this browser signed in again: its cookie is good, so a refresh goes on where this ended.
     if (session?.replaced) {
-      throw AppError.of("TOKEN_EXPIRED", "This browser has signed in anew. Refresh.");
+      throw AppError.of(
+        "TOKEN_EXPIRED",
+        "This browser has signed in again. Refresh the access token.",
+      );
     }
     throw AppError.of("SESSION_REVOKED", "This session has ended. Please sign in again.");
   }

@@ -21,7 +21,7 @@ export interface DevelopmentPlan {
   readonly modelPort: number | null;
 }
 
-/** `.env` under the process's own environment, empty values as unset. Read anew at each start of the API. */
+/** `.env` under the process's own environment, empty values as unset. Read again at each start of the API. */
 export function readEnvironment(): Environment {
   const fromFile = existsSync(".env") ? parseEnv(readFileSync(".env", "utf8")) : {};
   const isSet = ([, value]: [string, string | undefined]) => value !== undefined && value !== "";

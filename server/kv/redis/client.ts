@@ -20,7 +20,7 @@ const COMMON = {
   enableReadyCheck: true,
   // Channels are subscribed again by pubsub.ts, which knows who still listens.
   autoResubscribe: false,
-  // A master that became a replica answers READONLY until the connection is made anew.
+  // A master that became a replica answers READONLY until the connection is recreated.
   reconnectOnError: (error: Error) => error.message.startsWith("READONLY"),
   // Managed Redis services do not all speak version 3.
   protocol: 2,

@@ -19,7 +19,7 @@ export interface Catalog {
   suggestPackage(shortfallCredits: number): Promise<string | null>;
   /** The plan's price id at Stripe, made there if need be. */
   planPrice(plan: PlanOffer): Promise<string>;
-  /** Forgets a price id that Stripe does not know (another account, a sandbox started anew). */
+  /** Forgets a price id that Stripe does not know (another account, a sandbox started again). */
   forgetPrice(priceId: string): Promise<void>;
   /**
    * Whether Stripe refused an order because of its price: one it does not know, or an archived one, which it tells in

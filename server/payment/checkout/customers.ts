@@ -11,7 +11,7 @@ export interface Customers {
   ensure(userId: string): Promise<string>;
   /** The user's customer id, or null. */
   find(userId: string): Promise<string | null>;
-  /** Does something with the user's customer; one that Stripe does not know any more is forgotten and made anew. */
+  /** Does something with the user's customer; one that Stripe does not know any more is forgotten and recreated. */
   using<T>(userId: string, use: (customerId: string) => Promise<T>): Promise<T>;
   /** Forgets a customer that Stripe does not know any more. */
   forget(userId: string, customerId: string): Promise<void>;
@@ -23,7 +23,7 @@ const MAX_ROUNDS = 3;
 interface CustomersState {
   readonly store: Pick<PaymentStore, "customers">;
   readonly stripe: StripePort;
-  /** Rare (a sandbox started anew, a customer deleted by hand), so bounded by those few. */
+  /** Rare (a sandbox started again, a customer deleted by hand), so bounded by those few. */
   readonly forgotten: Map<string, string>;
 }
 

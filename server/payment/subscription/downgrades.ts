@@ -17,7 +17,7 @@ export interface Downgrade {
   readonly key: string;
 }
 
-/** The phase that is running: what comes later is laid anew from its end. */
+/** The phase that is running: what comes later is laid out again from its end. */
 function runningPhaseStart(
   schedule: StripeSchedule,
   { currentPeriodStart }: StripeSubscriptionItem,

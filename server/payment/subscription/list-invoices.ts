@@ -4,7 +4,7 @@ import type { PaymentOutput } from "../payment.types.ts";
 import { unlessMissing } from "../stripe/errors.ts";
 
 const MAX_INVOICES = 100;
-/** A customer is made anew only when somebody deleted the former one at Stripe; each costs a request. */
+/** A customer is recreated only when somebody deleted the former one at Stripe; each costs a request. */
 const MAX_FORMER_CUSTOMERS = 5;
 
 /**

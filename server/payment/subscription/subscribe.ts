@@ -34,7 +34,7 @@ async function catchUp(deps: SubscriptionDeps, userId: string): Promise<void> {
       kind: "subscription",
       subscriptionId: liveId,
     });
-    // A sandbox started anew forgets; at the real Stripe a missing one means the wrong account: keep what we know.
+    // A sandbox started again forgets; at the real Stripe a missing one means the wrong account: keep what we know.
     if (outcome === "ignored" && deps.sandbox) await closeSubscription(deps, live);
   }
   const customerId = await customers.find(userId);

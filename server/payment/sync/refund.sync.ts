@@ -46,7 +46,7 @@ async function invoiceRefundEffects(
   paymentIntentId: string,
   userId: string,
 ): Promise<SyncEffect[]> {
-  // Gone at Stripe (a sandbox started anew): its refunds may still be known.
+  // Gone at Stripe (a sandbox started again): its refunds may still be known.
   const invoice = await unlessMissing(deps.stripe.getInvoice(invoiceId), null);
   const key = { stripeInvoiceId: invoiceId };
   return [

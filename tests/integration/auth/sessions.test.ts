@@ -111,6 +111,30 @@ for (const available of backends) {
       }
     });
 
+    it("beyond the 200 used last are not listed, and end with logoutAll all the same", async () => {
+      const person = await signedIn();
+      const { models } = world.opened.backend.database;
+      const later = new Date(Date.now() + 86_400_000);
+      const usedAt = (index: number) => new Date(Date.now() - index * 60_000);
+      await models.session.createMany({
+        data: Array.from({ length: 201 }, (_, index) => ({
+          id: randomUUID(),
+          userId: person.userId,
+          refreshTokenHash: randomUUID(),
+          userAgent: `device ${index}`,
+          createdAt: usedAt(index),
+          rotatedAt: usedAt(index),
+          lastUsedAt: usedAt(index),
+          expiresAt: later,
+          absoluteExpiresAt: later,
+        })),
+      });
+      const { sessions } = await instance(0).sessions(person);
+      expect(sessions).toHaveLength(200);
+      expect(sessions.map(({ userAgent }) => userAgent)).not.toContain("device 200");
+      expect(await instance(0).logoutAll(person)).toEqual({ revoked: 202 });
+    });
+
     it("end with a disabled account and do not come back when it is enabled", async () => {
       const person = await signedIn();
       const disabledAt = new Date();
