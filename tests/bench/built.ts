@@ -1,4 +1,4 @@
-// Owns the program as production runs it: compiled by the project's own settings, into a folder that is thrown away.
+// The program as production runs it: compiled by the project's own settings, into a folder that is thrown away.
 import { execFileSync } from "node:child_process";
 import { cpSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";

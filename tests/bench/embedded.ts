@@ -1,4 +1,4 @@
-// Owns the row of the embedded database: our lane against one Prisma transaction per spend, both with synchronous=FULL.
+// The row of the embedded database: our lane against one Prisma transaction per spend, both with synchronous=FULL.
 import { randomUUID } from "node:crypto";
 import { closedLoop, type Measured, middle } from "./load.ts";
 import type { Report } from "./report.ts";

@@ -1,4 +1,4 @@
-// Owns one instance in a process of its own: it opens, says "ready", waits for a line, measures, and prints what it measured.
+// One instance in a process of its own: it opens, says "ready", waits for a line, measures, and prints what it measured.
 import { once } from "node:events";
 import { closedLoop } from "./load.ts";
 import { openInstance, type Place, spendOf } from "./world.ts";

@@ -1,4 +1,4 @@
-// Owns measuring: a closed loop of so many callers, every latency kept, and what they come to.
+// Measuring: a closed loop of so many callers, every latency kept, and what they come to.
 
 /** What a run came to. */
 export interface Measured {

@@ -1,4 +1,4 @@
-// Owns the row about the writer's memory: what is still held after many operations, against what was after a tenth.
+// The row about the writer's memory: what is still held after many operations, against what was after a tenth.
 import { createHistogram } from "node:perf_hooks";
 import { setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";

@@ -1,4 +1,4 @@
-// Owns the baseline: the seed project's algorithm, written afresh from its README's seven steps, as fairly as we can.
+// The baseline: the seed project's algorithm, written afresh from its README's seven steps, as fairly as we can.
 import { randomUUID } from "node:crypto";
 import { setTimeout as sleep } from "node:timers/promises";
 import { PrismaMariaDb } from "@prisma/adapter-mariadb";

@@ -1,4 +1,4 @@
-// Owns the row start.cold: from the start of the process until /health answers 200.
+// The row start.cold: from the start of the process until /health answers 200.
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { setTimeout as delay } from "node:timers/promises";

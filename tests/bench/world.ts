@@ -1,17 +1,12 @@
-// Owns the surroundings of a benchmark: a database of its own with users in it, dropped afterwards.
+// The surroundings of a benchmark: a database of its own with users in it, dropped afterwards.
 import { randomBytes, randomUUID } from "node:crypto";
 import { type Backend, openBackend } from "../../server/infrastructure.ts";
 import { createLedger } from "../../server/ledger/ledger.ts";
 import type { Ledger, SpendOperation } from "../../server/ledger/ports.ts";
 import { createLogger } from "../../server/lib/logger.ts";
-import {
-  availableServers,
-  type BackendConfig,
-  type FreshDatabase,
-  freshMysql,
-  freshSqlite,
-  redisConfigOf,
-} from "../support/databases.ts";
+import { type BackendConfig, freshSqlite, redisConfigOf } from "../support/databases.ts";
+import { availableServers } from "../support/servers.ts";
+import { type FreshDatabase, freshMysql } from "../support/mysql-databases.ts";
 import { rawKey } from "../support/raw-key.ts";
 
 /** Callers at once in every throughput row. */

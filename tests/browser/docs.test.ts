@@ -1,4 +1,4 @@
-// Owns the proof that /api/docs lets a person try calls, under its own policy, and loads nothing from elsewhere.
+// /api/docs lets a person try calls, under its own policy, and loads nothing from elsewhere.
 import { chromium } from "playwright-core";
 import { expect, test } from "vitest";
 import { startServer } from "../support/server.ts";

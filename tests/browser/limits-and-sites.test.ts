@@ -1,4 +1,4 @@
-// Owns two surroundings of the frontend: a user who calls too often, and an API on another site.
+// Two surroundings of the frontend: a user who calls too often, and an API on another site.
 import { describe, expect, test } from "vitest";
 import { ask, goTo, seeIn, signInAs } from "./person.ts";
 import { startBrowserWorld } from "./world.ts";

@@ -1,4 +1,4 @@
-// Owns the life of a subscriber, and the account's own matters, in a real Chromium.
+// The life of a subscriber, and the account's own matters, in a real Chromium.
 import { readFile } from "node:fs/promises";
 import type { BrowserContext, Page } from "playwright-core";
 import { afterAll, beforeAll, expect, test } from "vitest";

@@ -1,4 +1,4 @@
-// Owns the story a newcomer lives through in a real Chromium, under the usual limit of 100 calls.
+// The story a newcomer lives through in a real Chromium, under the usual limit of 100 calls.
 import type { BrowserContext, Page } from "playwright-core";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { ask, goTo, makeSlides, seeIn, signInAs } from "./person.ts";

@@ -1,4 +1,4 @@
-// Owns a whole deployment for browser tests: sandbox, API, the built frontend, and a real Chromium.
+// A whole deployment for browser tests: sandbox, API, the built frontend, and a real Chromium.
 import { execFileSync } from "node:child_process";
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { request as plainRequest } from "node:http";

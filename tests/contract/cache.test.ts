@@ -1,9 +1,9 @@
-// Owns the contract of Cache.
 import { setTimeout as sleep } from "node:timers/promises";
 import { expect, test } from "vitest";
-import { onEveryBackend, uniqueKey } from "./support.ts";
+import { available } from "../support/backend.ts";
+import { describeContract, uniqueKey } from "./support.ts";
 
-await onEveryBackend("cache", (subject) => {
+describeContract("cache", (subject) => {
   test("gives back what was set, as text, until deleted", async () => {
     const { cache } = subject().backend;
     const key = uniqueKey();
@@ -60,6 +60,6 @@ await onEveryBackend("cache", (subject) => {
     const another = await subject().openAnother();
     const key = uniqueKey();
     await subject().backend.cache.set(key, "shared", 60);
-    expect(await another.cache.get(key)).toBe(subject().available.redis ? "shared" : undefined);
+    expect(await another.cache.get(key)).toBe(available.redis ? "shared" : undefined);
   });
 });

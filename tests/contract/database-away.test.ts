@@ -1,11 +1,12 @@
-// Owns what the production database does when its server is away, silent, cuts a connection, or contends for rows.
+// What the production database does when its server is away, silent, cuts a connection, or contends for rows.
 import { setTimeout as sleep } from "node:timers/promises";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { type Backend, openBackend } from "../../server/infrastructure.ts";
 import type { SqlSession } from "../../server/database/ports.ts";
 import { classifyDatabaseError } from "../../server/database/errors.ts";
 import { createLogger } from "../../server/lib/logger.ts";
-import { availableServers, type FreshDatabase, freshMysql } from "../support/databases.ts";
+import { availableServers } from "../support/servers.ts";
+import { type FreshDatabase, freshMysql } from "../support/mysql-databases.ts";
 import { startTcpProxy, type TcpProxy } from "../support/tcp-proxy.ts";
 
 const { databases } = await availableServers();

@@ -1,4 +1,4 @@
-// Owns the table of database errors whose servers cannot be had here (failover, group replication, TiDB), and the retry's bounds.
+// The table of database errors whose servers cannot be had here (failover, group replication, TiDB), and the retry's bounds.
 import { setTimeout as sleep } from "node:timers/promises";
 import { DriverAdapterError } from "@prisma/driver-adapter-utils";
 import { describe, expect, test } from "vitest";

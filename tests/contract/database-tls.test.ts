@@ -1,4 +1,4 @@
-// Owns the proof of TLS to the database: what ssl=, sslca= and DATABASE_SSL_CA accept, what they refuse, and in which words.
+// TLS to the database: what ssl=, sslca= and DATABASE_SSL_CA accept, what they refuse, and in which words.
 import { randomBytes } from "node:crypto";
 import { access } from "node:fs/promises";
 import { join } from "node:path";
@@ -7,7 +7,8 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { openBackend } from "../../server/infrastructure.ts";
 import { createLogger } from "../../server/lib/logger.ts";
 import { type Authority, createAuthority, opensslMissing } from "../support/certificates.ts";
-import { availableServers, withMysql } from "../support/databases.ts";
+import { availableServers } from "../support/servers.ts";
+import { withMysql } from "../support/mysql-databases.ts";
 import { lastingPort } from "../support/engines/ports.ts";
 import { debianMariadb, engineMissing } from "../support/engines/programs.ts";
 import { createSqlServer, type SqlServer } from "../support/engines/sql-server.ts";

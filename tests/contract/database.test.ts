@@ -1,15 +1,16 @@
-// Owns the contract of Database: transactions, raw sessions, dates, keys, isolation and retries.
+// The contract of Database: transactions, raw sessions, dates, keys, isolation and retries.
 import { randomUUID } from "node:crypto";
 import { expect, test } from "vitest";
 import type { SqlSession } from "../../server/database/ports.ts";
 import { classifyDatabaseError } from "../../server/database/errors.ts";
 import { fromSqlDate, toSqlDate } from "../../server/database/dates.ts";
-import { createUser, onEveryBackend } from "./support.ts";
+import { available } from "../support/backend.ts";
+import { createUser, describeContract } from "./support.ts";
 
 const CREDITS = "SELECT credits FROM users WHERE id = ?";
 const ADD = "UPDATE users SET credits = credits + ? WHERE id = ?";
 
-await onEveryBackend("database", (subject) => {
+describeContract("database", (subject) => {
   const database = () => subject().backend.database;
   const creditsOf = async (id: string) =>
     (await database().models.user.findUniqueOrThrow({ where: { id } })).credits;
@@ -129,7 +130,7 @@ await onEveryBackend("database", (subject) => {
     const id = await createUser(subject());
     await database().models.user.update({ where: { id }, data: { name: "a\0b" } });
     const { name } = await database().models.user.findUniqueOrThrow({ where: { id } });
-    expect(name).toBe(subject().available.dialect === "sqlite" ? "a\uFFFDb" : "a\0b");
+    expect(name).toBe(available.dialect === "sqlite" ? "a\uFFFDb" : "a\0b");
   });
 
   test("a taken unique key is `unique`, from Prisma and from raw SQL", async () => {

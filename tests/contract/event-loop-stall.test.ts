@@ -5,7 +5,8 @@ import { type Backend, openBackend } from "../../server/infrastructure.ts";
 import { openRedis } from "../../server/kv/redis/open.ts";
 import type { KeyValues } from "../../server/kv/ports.ts";
 import { createLogger } from "../../server/lib/logger.ts";
-import { availableServers, type FreshDatabase, freshMysql } from "../support/databases.ts";
+import { availableServers } from "../support/servers.ts";
+import { type FreshDatabase, freshMysql } from "../support/mysql-databases.ts";
 import {
   redisServerInstalled,
   startRedisServer,

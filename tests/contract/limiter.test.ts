@@ -1,9 +1,9 @@
-// Owns the contract of Limiter.
 import { setTimeout as sleep } from "node:timers/promises";
 import { expect, test } from "vitest";
-import { onEveryBackend, uniqueKey } from "./support.ts";
+import { available } from "../support/backend.ts";
+import { describeContract, uniqueKey } from "./support.ts";
 
-await onEveryBackend("limiter", (subject) => {
+describeContract("limiter", (subject) => {
   const rule = { name: "contract", points: 5, windowMs: 60_000 };
 
   test("lets exactly `points` through, however many ask at once", async () => {
@@ -64,6 +64,6 @@ await onEveryBackend("limiter", (subject) => {
       Array.from({ length: 20 }, (_, index) => (index % 2 === 0 ? here : there).consume(key, 1)),
     );
     const allowed = answers.filter((answer) => answer.allowed).length;
-    expect(allowed).toBe(subject().available.redis ? 5 : 10);
+    expect(allowed).toBe(available.redis ? 5 : 10);
   });
 });

@@ -3,7 +3,8 @@ import { randomUUID } from "node:crypto";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { DatabaseTransaction } from "../../server/database/ports.ts";
 import { toServiceUnavailable } from "../../server/database/errors.ts";
-import { availableBackends, type OpenedBackend } from "../support/databases.ts";
+import { available } from "../support/backend.ts";
+import type { OpenedBackend } from "../support/databases.ts";
 
 const LOCK = "SELECT id FROM users WHERE id = ? FOR UPDATE";
 const WRITE = "UPDATE users SET name = 'x' WHERE id = ?";
@@ -20,9 +21,7 @@ const STATEMENTS: Readonly<Record<string, (tx: DatabaseTransaction, id: string) 
 };
 
 // SQLite has no row locks: its one writer is waited for in tests/contract/sqlite-busy.test.ts.
-const engines = (await availableBackends()).filter(({ name }) => !name.startsWith("SQLite"));
-
-describe.each(engines)("a row that stays locked on $name", (available) => {
+describe.runIf(available.dialect === "mysql")("a row that stays locked", () => {
   let opened: OpenedBackend;
   const id = randomUUID();
   let unlock: () => void = () => undefined;

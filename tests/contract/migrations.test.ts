@@ -1,4 +1,4 @@
-// Owns the proof that migrating is safe twice at once, after a crash, and against a changed file, as Prisma would have it.
+// Migrating is safe twice at once, after a crash, and against a changed file, as Prisma would have it.
 import { createHash } from "node:crypto";
 import { readFile } from "node:fs/promises";
 import { describe, expect, test } from "vitest";
@@ -12,12 +12,9 @@ import {
 } from "../../server/database/migrations/plan.ts";
 import { createLogger } from "../../server/lib/logger.ts";
 import { createConnection } from "mariadb";
-import {
-  availableServers,
-  type FreshDatabase,
-  freshMysql,
-  freshSqlite,
-} from "../support/databases.ts";
+import { freshSqlite } from "../support/databases.ts";
+import { availableServers } from "../support/servers.ts";
+import { type FreshDatabase, freshMysql } from "../support/mysql-databases.ts";
 
 const logger = createLogger({ level: "silent" });
 const { databases } = await availableServers();

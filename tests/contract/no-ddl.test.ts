@@ -1,15 +1,11 @@
-// Owns the proof that a database user who may only read and write rows starts on a migrated database, and is told what to
+// A database user who may only read and write rows starts on a migrated database, and is told what to
 // do on one that is not.
 import { randomBytes } from "node:crypto";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { openBackend } from "../../server/infrastructure.ts";
 import { createLogger } from "../../server/lib/logger.ts";
-import {
-  availableServers,
-  type FreshDatabase,
-  freshMysql,
-  withMysql,
-} from "../support/databases.ts";
+import { availableServers } from "../support/servers.ts";
+import { type FreshDatabase, freshMysql, withMysql } from "../support/mysql-databases.ts";
 
 const { databases } = await availableServers();
 

@@ -1,8 +1,8 @@
-// Owns the contract of PubSub.
 import { expect, test, vi } from "vitest";
-import { onEveryBackend, uniqueKey } from "./support.ts";
+import { available } from "../support/backend.ts";
+import { describeContract, uniqueKey } from "./support.ts";
 
-await onEveryBackend("pubsub", (subject, available) => {
+describeContract("pubsub", (subject) => {
   test("every subscriber of a channel hears each message, in order, others none", async () => {
     const { pubsub } = subject().backend;
     const channel = uniqueKey();

@@ -1,4 +1,4 @@
-// Owns the proof that the key-value side works over Redis Cluster and behind Sentinels, by a failover of the latter.
+// The key-value side works over Redis Cluster and behind Sentinels, by a failover of the latter.
 import { type ChildProcess, execFileSync, spawn } from "node:child_process";
 import { once } from "node:events";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";

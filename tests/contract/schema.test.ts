@@ -1,4 +1,4 @@
-// Owns the comparison of the migrated databases with prisma/schema.prisma, column by column and index by index.
+// The comparison of the migrated databases with prisma/schema.prisma, column by column and index by index.
 import { spawnSync } from "node:child_process";
 import { readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
@@ -6,7 +6,8 @@ import { expect, test } from "vitest";
 import { deriveSqliteSchema } from "../../prisma/derive.mjs";
 import type { SqlSession } from "../../server/database/ports.ts";
 import { readPrismaSchema, type SchemaColumn, type SchemaTable } from "../support/prisma-schema.ts";
-import { onEveryBackend } from "./support.ts";
+import { available } from "../support/backend.ts";
+import { describeContract } from "./support.ts";
 
 const read = (path: string) =>
   readFileSync(new URL(`../../prisma/${path}`, import.meta.url), "utf8");
@@ -47,7 +48,8 @@ test("the reader of the schema sees every model, column and index", () => {
   });
 });
 
-await onEveryBackend("schema", (subject, { dialect }) => {
+describeContract("schema", (subject) => {
+  const { dialect } = available;
   test("the database has the tables, columns, defaults and indexes of the Prisma model, and no others", async () => {
     const actual = await subject().backend.database.rawTransaction((sql) =>
       dialect === "mysql" ? readMysql(sql) : readSqlite(sql),

@@ -1,4 +1,4 @@
-// Owns the proof that another process's lock on the SQLite file loses nothing acknowledged (prisma#29933).
+// Another process's lock on the SQLite file loses nothing acknowledged (prisma#29933).
 import { type ChildProcess, spawn } from "node:child_process";
 import { randomUUID } from "node:crypto";
 import { once } from "node:events";

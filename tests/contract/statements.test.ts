@@ -1,4 +1,4 @@
-// Owns the proof that every raw statement of the program runs on MySQL and MariaDB as they come, and locks what is meant, no more.
+// Every raw statement of the program runs on MySQL and MariaDB as they come, and locks what is meant, no more.
 import { randomBytes } from "node:crypto";
 import { type Connection, createConnection } from "mariadb";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
@@ -9,7 +9,8 @@ import { LEDGER_SQL } from "../../server/ledger/store/sql.ts";
 import { CREDIT_TOTALS_SQL } from "../../server/ledger/totals/credit-totals.store.ts";
 import { USAGE_TOTALS_SQL } from "../../server/ledger/totals/usage-totals.store.ts";
 import { createLogger } from "../../server/lib/logger.ts";
-import { availableServers, withMysql } from "../support/databases.ts";
+import { availableServers } from "../support/servers.ts";
+import { withMysql } from "../support/mysql-databases.ts";
 import { sourceStatements, statementsOf } from "../support/sql-source.ts";
 import { listStatements, type Statement } from "../support/statement-list.ts";
 

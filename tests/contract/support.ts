@@ -1,33 +1,25 @@
-// Owns running one contract suite, unchanged, on every back end that can be used here.
+// What the contract suites share: the back end of the project, opened, and users in it.
 import { randomUUID } from "node:crypto";
 import { afterAll, beforeAll, describe } from "vitest";
-import {
-  type AvailableBackend,
-  availableBackends,
-  type OpenedBackend,
-} from "../support/databases.ts";
+import { available } from "../support/backend.ts";
+import type { OpenedBackend } from "../support/databases.ts";
 
-/** The back end of the running suite; set before its first test. */
-export type Subject = OpenedBackend & { available: AvailableBackend };
-
-/** Runs `suite` once for each back end, with a fresh one that is dropped afterwards. */
-export async function onEveryBackend(
+/** Runs `suite` on the project's back end: a fresh one, dropped afterwards. */
+export function describeContract(
   name: string,
-  suite: (subject: () => Subject, available: AvailableBackend) => void,
-): Promise<void> {
-  for (const available of await availableBackends()) {
-    describe(`${name} on ${available.name}`, () => {
-      let opened: Subject | undefined;
-      beforeAll(async () => {
-        opened = { ...(await available.open()), available };
-      });
-      afterAll(() => opened?.close());
-      suite(() => {
-        if (opened === undefined) throw new Error("the back end is not open yet");
-        return opened;
-      }, available);
+  suite: (subject: () => OpenedBackend) => void,
+): void {
+  describe(name, () => {
+    let opened: OpenedBackend | undefined;
+    beforeAll(async () => {
+      opened = await available.open();
     });
-  }
+    afterAll(() => opened?.close());
+    suite(() => {
+      if (opened === undefined) throw new Error("the back end is not open yet");
+      return opened;
+    });
+  });
 }
 
 /** A key nobody else uses. */

@@ -1,8 +1,8 @@
-// Owns the whole story over HTTP with the typed client, on every back end that answers here.
+// The whole story over HTTP with the typed client, on every back end that answers here.
 import { TRPCClientError } from "@trpc/client";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { AppRouter } from "../../shared/src/router.ts";
-import { availableBackends } from "../support/databases.ts";
+import { available } from "../support/backend.ts";
 import { type SignedIn, startServer, type TestServer } from "../support/server.ts";
 
 /** The `data.app` of what `work` is refused with. */
@@ -28,7 +28,7 @@ async function eventually<T>(look: () => Promise<T | null>): Promise<T> {
   }
 }
 
-describe.each(await availableBackends())("the story on $name", (available) => {
+describe("the story", () => {
   let server: TestServer;
   let anna: SignedIn;
   beforeAll(async () => {

@@ -1,11 +1,11 @@
-// Owns the proof of promise 10 on MySQL and on MariaDB: killed in mid-transaction again and again, and frozen, under load.
+// Promise 10 on MySQL and on MariaDB: killed in mid-transaction again and again, and frozen, under load.
 import { setTimeout as sleep } from "node:timers/promises";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { auditFailover } from "../support/failover-audit.ts";
 import type { Recovery } from "../support/failover-load.ts";
 import { recoveryLine } from "../support/failover-report.ts";
 import { atCommit, type FailoverWorld, openFailoverWorld } from "../support/failover-world.ts";
-import { chosenEngine } from "../support/databases.ts";
+import { chosenEngine } from "../support/servers.ts";
 import { isChosen } from "../support/engine-choice.ts";
 import { sqlProgram } from "../support/engines/programs.ts";
 import { type SqlServer, startSqlServer } from "../support/engines/sql-server.ts";

@@ -1,4 +1,4 @@
-// Owns the proof that a server killed in the midst of its first start, migrations and all, starts by itself the next time.
+// A server killed in the midst of its first start, migrations and all, starts by itself the next time.
 import { existsSync } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
 import { createConnection } from "mariadb";
@@ -9,17 +9,12 @@ import { parseMysqlUrl } from "../../server/database/mysql/options.ts";
 import { runDoctor } from "../../server/ledger/audit/audit.ts";
 import { createLogger } from "../../server/lib/logger.ts";
 import { type Built, buildServer } from "../bench/built.ts";
-import {
-  availableServers,
-  chosenEngine,
-  type FreshDatabase,
-  freshMysql,
-  freshSqlite,
-} from "../support/databases.ts";
+import { freshSqlite } from "../support/databases.ts";
+import { type FreshDatabase, freshMysql } from "../support/mysql-databases.ts";
 import { isChosen } from "../support/engine-choice.ts";
 import { seededRandom } from "../support/payment-world.ts";
 import { freePort } from "../support/process.ts";
-import type { FoundServer } from "../support/servers.ts";
+import { availableServers, chosenEngine, type FoundServer } from "../support/servers.ts";
 import { createServerLives } from "./server-crash/server-lives.ts";
 
 const ROUNDS = process.env["FULL"] === "1" ? 25 : 2;

@@ -1,4 +1,4 @@
-// Owns the proof of promise 10 on Galera: nodes killed and cut off under load behind a proxy that checks their health.
+// Promise 10 on Galera: nodes killed and cut off under load behind a proxy that checks their health.
 import { randomUUID } from "node:crypto";
 import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
 import { type Backend, openBackend } from "../../server/infrastructure.ts";

@@ -1,4 +1,4 @@
-// Owns promise 13: a SIGTERM under load. Readiness fails first, requests in flight finish, exit 0 within 10 s, no reset connection.
+// Promise 13: a SIGTERM under load. Readiness fails first, requests in flight finish, exit 0 within 10 s, no reset connection.
 import { execFileSync } from "node:child_process";
 import { existsSync, realpathSync } from "node:fs";
 import { request } from "node:http";

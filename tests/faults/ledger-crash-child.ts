@@ -1,4 +1,4 @@
-// Owns one server process of the crash test: mixed credit operations for ever, each answer told before the next question.
+// One server process of the crash test: mixed credit operations for ever, each answer told before the next question.
 import { randomUUID } from "node:crypto";
 import { writeSync } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";

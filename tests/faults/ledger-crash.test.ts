@@ -6,7 +6,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { runDoctor } from "../../server/ledger/audit/audit.ts";
-import { availableBackends } from "../support/databases.ts";
+import { available } from "../support/backend.ts";
 import { type LedgerWorld, openLedgerWorld } from "../support/ledger-world.ts";
 
 const KILLS = process.env["FULL"] === "1" ? 200 : 5;
@@ -22,7 +22,7 @@ interface Told {
   readonly broken: string[];
 }
 
-describe.each(await availableBackends())("kill -9 on $name", (available) => {
+describe("kill -9", () => {
   let world: LedgerWorld;
   const children = new Set<ChildProcess>();
   beforeAll(async () => {

@@ -4,7 +4,8 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { startSandbox } from "../../server/sandbox/src/sandbox.ts";
 import { readRun, type Reading } from "../support/ai-world.ts";
-import { type AvailableBackend, availableBackends, describeBackend } from "../support/databases.ts";
+import { available } from "../support/backend.ts";
+import { type AvailableBackend, describeBackend } from "../support/databases.ts";
 import { freePort, type ServerProcess, spawnServer } from "../support/process.ts";
 import { createRandom, type Random } from "../simulation/random.ts";
 import {
@@ -21,129 +22,116 @@ const AT_ONCE = 4;
 const TOKENS_PER_SECOND = 250;
 
 /** The back end with its Redis behind a proxy, so that it can be taken away. */
-async function behindProxy(available: AvailableBackend) {
-  if (!available.redis) return { available, redis: null };
-  const probe = await available.open();
-  const { DATABASE_URL = "", REDIS_URL = "" } = probe.env;
-  await probe.close();
-  const address = new URL(REDIS_URL);
+async function behindProxy({ name, database, redis: direct }: AvailableBackend) {
+  if (direct === null) return { available, redis: null };
+  const address = new URL(direct);
   const redis = await startTcpProxy(address.hostname, Number(address.port || 6379));
-  const server = new URL(DATABASE_URL);
-  server.pathname = "/";
   const url = `redis://127.0.0.1:${redis.port}`;
   return {
-    available: describeBackend(
-      available.name,
-      available.dialect === "sqlite" ? null : server.href,
-      url,
-    ),
+    available: describeBackend(name, database, url),
     redis,
   };
 }
 
-for (const available of await availableBackends()) {
-  describe(`metered runs that are cut, on ${available.name}`, () => {
-    let server: TestServer;
-    let redis: TcpProxy | null;
-    let proxies: TcpProxy[];
+describe("metered runs that are cut", () => {
+  let server: TestServer;
+  let redis: TcpProxy | null;
+  let proxies: TcpProxy[];
 
-    beforeAll(async () => {
-      const found = await behindProxy(available);
-      redis = found.redis;
-      server = await startServer({ available: found.available, instances: 2, jobs: true });
-      server.sandbox.model.control.setSpeed(TOKENS_PER_SECOND);
-      proxies = await Promise.all(
-        server.instances.map(({ url }) => startTcpProxy("127.0.0.1", Number(new URL(url).port))),
-      );
-    });
-    afterAll(async () => {
-      await Promise.all(proxies.map((proxy) => proxy.close()));
-      await server.close();
-      await redis?.close();
-    });
-
-    /** Reads to the end through cuts at random places; returns the text as it was put together. */
-    async function readThroughCuts(random: Random, person: SignedIn, runId: string) {
-      let text = "";
-      let lastEventId: string | undefined;
-      for (let cuts = 0; cuts < 200; cuts += 1) {
-        const proxy = proxies[random.between(0, proxies.length - 1)];
-        const url = `http://127.0.0.1:${proxy?.port}`;
-        const leaveAfter = random.chance(0.5) ? random.between(1, 12) : Number.POSITIVE_INFINITY;
-        const cutting = setTimeout(
-          () => {
-            proxy?.refuse();
-            proxy?.restore();
-          },
-          random.between(50, 900),
-        );
-        const reading: Reading = await readRun(
-          url,
-          person.accessToken,
-          { runId, ...(lastEventId === undefined ? {} : { lastEventId }) },
-          leaveAfter,
-        );
-        clearTimeout(cutting);
-        text += reading.text;
-        lastEventId = reading.events.at(-1)?.id ?? lastEventId;
-        if (reading.end !== null) return { text, end: reading.end };
-        await sleep(random.between(0, 200));
-      }
-      throw new Error("the run did not end");
-    }
-
-    async function round(seed: number): Promise<void> {
-      const random = createRandom(seed);
-      const person = await server.signIn(`${randomUUID()}@example.com`);
-      const client = server.client(person.accessToken);
-      const { runId } = await client.ai.start.mutate({
-        feature: "chat-pro",
-        messages: [{ role: "user", content: `Tell me about round ${seed}` }],
-        idempotencyKey: "round",
-      });
-      const { text, end } = await readThroughCuts(random, person, runId);
-      expect(end, `seed ${seed}`).toMatchObject({ outcome: "completed", charged: 5, balance: 95 });
-      const whole = await readRun(server.url, person.accessToken, { runId });
-      expect(whole.text.length).toBeGreaterThan(500);
-      expect(text, `seed ${seed}`).toBe(whole.text);
-      const { models } = server.opened.backend.database;
-      const entries = await models.creditLog.findMany({
-        where: { userId: person.userId, type: "USAGE" },
-      });
-      expect(entries.map(({ amount }) => amount)).toEqual([-5]);
-      const balance = await client.credit.balance.query();
-      expect(balance).toMatchObject({ credits: 95, held: 0, available: 95 });
-    }
-
-    it(`brings the whole text once and charges once in ${ROUNDS} runs cut at random places`, async () => {
-      const firstSeed = Number(process.env["SEED"] ?? randomInt(1_000_000));
-      console.log(`metered runs: seed ${firstSeed}`);
-      const before = server.sandbox.model.control.requests;
-      let outages = 0;
-      const outage = setInterval(() => {
-        outages += 1;
-        redis?.refuse();
-        setTimeout(() => redis?.restore(), 700);
-      }, 3_000);
-      for (let index = 0; index < ROUNDS; index += AT_ONCE)
-        await Promise.all(
-          Array.from({ length: Math.min(AT_ONCE, ROUNDS - index) }, (_, lane) =>
-            round(firstSeed + index + lane),
-          ),
-        );
-      clearInterval(outage);
-      redis?.restore();
-      expect(server.sandbox.model.control.requests - before).toBe(ROUNDS);
-      if (redis !== null) console.log(`metered runs: ${outages} outages of Redis`);
-    });
+  beforeAll(async () => {
+    const found = await behindProxy(available);
+    redis = found.redis;
+    server = await startServer({ available: found.available, instances: 2, jobs: true });
+    server.sandbox.model.control.setSpeed(TOKENS_PER_SECOND);
+    proxies = await Promise.all(
+      server.instances.map(({ url }) => startTcpProxy("127.0.0.1", Number(new URL(url).port))),
+    );
   });
-}
+  afterAll(async () => {
+    await Promise.all(proxies.map((proxy) => proxy.close()));
+    await server.close();
+    await redis?.close();
+  });
 
-const shared = (await availableBackends()).find(({ redis }) => redis);
-describe.runIf(shared)("a metered run whose process is killed", () => {
+  /** Reads to the end through cuts at random places; returns the text as it was put together. */
+  async function readThroughCuts(random: Random, person: SignedIn, runId: string) {
+    let text = "";
+    let lastEventId: string | undefined;
+    for (let cuts = 0; cuts < 200; cuts += 1) {
+      const proxy = proxies[random.between(0, proxies.length - 1)];
+      const url = `http://127.0.0.1:${proxy?.port}`;
+      const leaveAfter = random.chance(0.5) ? random.between(1, 12) : Number.POSITIVE_INFINITY;
+      const cutting = setTimeout(
+        () => {
+          proxy?.refuse();
+          proxy?.restore();
+        },
+        random.between(50, 900),
+      );
+      const reading: Reading = await readRun(
+        url,
+        person.accessToken,
+        { runId, ...(lastEventId === undefined ? {} : { lastEventId }) },
+        leaveAfter,
+      );
+      clearTimeout(cutting);
+      text += reading.text;
+      lastEventId = reading.events.at(-1)?.id ?? lastEventId;
+      if (reading.end !== null) return { text, end: reading.end };
+      await sleep(random.between(0, 200));
+    }
+    throw new Error("the run did not end");
+  }
+
+  async function round(seed: number): Promise<void> {
+    const random = createRandom(seed);
+    const person = await server.signIn(`${randomUUID()}@example.com`);
+    const client = server.client(person.accessToken);
+    const { runId } = await client.ai.start.mutate({
+      feature: "chat-pro",
+      messages: [{ role: "user", content: `Tell me about round ${seed}` }],
+      idempotencyKey: "round",
+    });
+    const { text, end } = await readThroughCuts(random, person, runId);
+    expect(end, `seed ${seed}`).toMatchObject({ outcome: "completed", charged: 5, balance: 95 });
+    const whole = await readRun(server.url, person.accessToken, { runId });
+    expect(whole.text.length).toBeGreaterThan(500);
+    expect(text, `seed ${seed}`).toBe(whole.text);
+    const { models } = server.opened.backend.database;
+    const entries = await models.creditLog.findMany({
+      where: { userId: person.userId, type: "USAGE" },
+    });
+    expect(entries.map(({ amount }) => amount)).toEqual([-5]);
+    const balance = await client.credit.balance.query();
+    expect(balance).toMatchObject({ credits: 95, held: 0, available: 95 });
+  }
+
+  it(`brings the whole text once and charges once in ${ROUNDS} runs cut at random places`, async () => {
+    const firstSeed = Number(process.env["SEED"] ?? randomInt(1_000_000));
+    console.log(`metered runs: seed ${firstSeed}`);
+    const before = server.sandbox.model.control.requests;
+    let outages = 0;
+    const outage = setInterval(() => {
+      outages += 1;
+      redis?.refuse();
+      setTimeout(() => redis?.restore(), 700);
+    }, 3_000);
+    for (let index = 0; index < ROUNDS; index += AT_ONCE)
+      await Promise.all(
+        Array.from({ length: Math.min(AT_ONCE, ROUNDS - index) }, (_, lane) =>
+          round(firstSeed + index + lane),
+        ),
+      );
+    clearInterval(outage);
+    redis?.restore();
+    expect(server.sandbox.model.control.requests - before).toBe(ROUNDS);
+    if (redis !== null) console.log(`metered runs: ${outages} outages of Redis`);
+  });
+});
+
+describe.runIf(available.redis)("a metered run whose process is killed", () => {
   it("ends as failed within 60 s for readers anywhere, is charged what was written down, and keeps its key", async () => {
-    if (shared === undefined) return;
-    const opened = await shared.open();
+    const opened = await available.open();
     const ports = [await freePort(), await freePort()];
     const callbacks = ports.map((port) => `http://127.0.0.1:${port}/api/auth/google/callback`);
     const sandbox = await startSandbox({ redirectUris: callbacks });

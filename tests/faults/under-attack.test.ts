@@ -1,4 +1,4 @@
-// Owns promise 15: slow connections, huge and deep bodies, header bombs. A normal client's p99 stays under 1 s, memory bounded.
+// Promise 15: slow connections, huge and deep bodies, header bombs. A normal client's p99 stays under 1 s, memory bounded.
 import { readFileSync } from "node:fs";
 import { connect, type Socket } from "node:net";
 import { afterAll, beforeAll, expect, test } from "vitest";

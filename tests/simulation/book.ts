@@ -1,4 +1,4 @@
-// Owns what the simulated clients know: what they asked for under which key, and what they were told of it.
+// What the simulated clients know: what they asked for under which key, and what they were told of it.
 import type { Answer } from "./server.ts";
 
 /** One key of one user, or of an administrator, and all that was heard of it. */

@@ -1,4 +1,4 @@
-// Owns the database as one simulated process reaches it: the real one behind the real port, over a line that may break.
+// The database as one simulated process reaches it: the real one behind the real port, over a line that may break.
 import type {
   Database,
   DatabaseTransaction,

@@ -1,4 +1,4 @@
-// Owns the end of a run: the faults stop, what is on its way arrives, time and the jobs do their work; then the reckoning.
+// The end of a run: the faults stop, what is on its way arrives, time and the jobs do their work; then the reckoning.
 import type { Book } from "./book.ts";
 import { pass, reconcile } from "./passing.ts";
 import { backlogOf, reckonWhereQuiet } from "./quiet.ts";

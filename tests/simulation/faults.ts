@@ -1,4 +1,4 @@
-// Owns what goes wrong, how often and how long things take: each seed has weather of its own, from calm to storm.
+// What goes wrong, how often and how long things take: each seed has weather of its own, from calm to storm.
 import type { Random } from "./random.ts";
 
 /** What a statement meets. `away`: the connection is lost before it was sent. */

@@ -1,4 +1,4 @@
-// Owns what clients do with credits: spend, reserve, settle, release, look; with keys said once, twice and late.
+// What clients do with credits: spend, reserve, settle, release, look; with keys said once, twice and late.
 import type { HoldResult, OperationResult } from "../../server/ledger/ports.ts";
 import type { Book, KeyRecord } from "./book.ts";
 import type { World } from "./world.ts";

@@ -1,4 +1,4 @@
-// Owns what merchants do to plans at Stripe behind our back, and people in a billing portal that is not the one we open.
+// What merchants do to plans at Stripe behind our back, and people in a billing portal that is not the one we open.
 import type { PortalFeatures } from "../../server/sandbox/src/stripe/objects/types.ts";
 import type {
   Invoice,

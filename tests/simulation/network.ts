@@ -1,4 +1,4 @@
-// Owns the way of events from Stripe to a server: some are told twice, late, under another id, or never; what is not
+// The way of events from Stripe to a server: some are told twice, late, under another id, or never; what is not
 // taken is told again for three days.
 import type { LoggedEvent } from "../../server/sandbox/src/stripe/events/events.ts";
 import type { Stage } from "./process.ts";

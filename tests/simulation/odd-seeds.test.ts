@@ -1,4 +1,4 @@
-// Owns the proof of promise 16 for the odd seeds: no broken invariant.
+// Promise 16 for the odd seeds: no broken invariant.
 import { testSeeds } from "./seeds.ts";
 
 testSeeds("odd");

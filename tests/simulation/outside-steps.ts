@@ -1,4 +1,4 @@
-// Owns what happens around our servers: people pay, banks refund and dispute, cards fail, processes die, time passes.
+// What happens around our servers: people pay, banks refund and dispute, cards fail, processes die, time passes.
 import type { CheckoutSession } from "../../server/sandbox/src/stripe/objects/types.ts";
 import { isApiError } from "../../server/sandbox/src/stripe/api/wire.ts";
 import { spread } from "./faults.ts";

@@ -1,4 +1,4 @@
-// Owns the passing of time: gaps between steps, days and months, and the reconcile that comes round meanwhile.
+// The passing of time: gaps between steps, days and months, and the reconcile that comes round meanwhile.
 import type { World } from "./world.ts";
 
 const DAY_MS = 86_400_000;

@@ -1,4 +1,4 @@
-// Owns what people do with money at our server: buy, subscribe, come back from paying, change and end plans, refund.
+// What people do with money at our server: buy, subscribe, come back from paying, change and end plans, refund.
 import type { Book, KeyRecord } from "./book.ts";
 import { spread } from "./faults.ts";
 import type { World } from "./world.ts";

@@ -1,4 +1,4 @@
-// Owns one life of a simulated process and its way to the outside: every crossing takes time, and may be its last.
+// One life of a simulated process and its way to the outside: every crossing takes time, and may be its last.
 import type { Boundary, Faults } from "./faults.ts";
 import { type Process, ProcessDied, type Scheduler, silence } from "./scheduler.ts";
 import type { Trace } from "./trace.ts";

@@ -1,4 +1,4 @@
-// Owns the quiet moments in the middle of a run: every event was told and taken, so nothing may be left to mend.
+// The quiet moments in the middle of a run: every event was told and taken, so nothing may be left to mend.
 import { reckonMoney } from "./reckon-money.ts";
 import type { World } from "./world.ts";
 

@@ -1,4 +1,4 @@
-// Owns the simulation's only source of chance: one integer seed, one stream.
+// The simulation's only source of chance: one integer seed, one stream.
 
 /** Chance that can be walked again. */
 export interface Random {

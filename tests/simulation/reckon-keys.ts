@@ -1,4 +1,4 @@
-// Owns the reckoning of keys: what was acknowledged is there, what was refused is not, what is unknown is there at most
+// The reckoning of keys: what was acknowledged is there, what was refused is not, what is unknown is there at most
 // once, and nothing is there that nobody asked for.
 import type { Book, KeyRecord } from "./book.ts";
 import { keyOf } from "./checks.ts";

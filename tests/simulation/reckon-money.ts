@@ -1,4 +1,4 @@
-// Owns the reckoning of money: an independent account of every payment and subscription, made from Stripe's tables alone.
+// The reckoning of money: an independent account of every payment and subscription, made from Stripe's tables alone.
 import type { CheckoutSession } from "../../server/sandbox/src/stripe/objects/types.ts";
 import type {
   Invoice,

@@ -1,4 +1,4 @@
-// Owns the key-value side the simulated servers share, as Redis gives it: a cache and locks that end by virtual time.
+// The key-value side the simulated servers share, as Redis gives it: a cache and locks that end by virtual time.
 // (The in-process one sets aside room for 200,000 entries, for every seed anew.)
 import { randomUUID } from "node:crypto";
 import type { Cache, Locks, PubSub } from "../../server/kv/ports.ts";

@@ -1,4 +1,4 @@
-// Owns the proof that a seed can be walked again: the same happenings, answers and times, whatever ran before it.
+// A seed can be walked again: the same happenings, answers and times, whatever ran before it.
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { runSeed } from "./run.ts";
 import { openStore, type Store } from "./store.ts";

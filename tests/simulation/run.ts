@@ -1,4 +1,4 @@
-// Owns one run: a seed in, a verdict and a trace out.
+// One run: a seed in, a verdict and a trace out.
 import { createBook } from "./book.ts";
 import { createWatch } from "./checks.ts";
 import { endOf } from "./end.ts";

@@ -1,4 +1,4 @@
-// Owns the order of everything: one queue of what happens next, each at its own virtual moment, one after the other.
+// The order of everything: one queue of what happens next, each at its own virtual moment, one after the other.
 
 /** A simulated process. What it waits for is never answered once it is dead. */
 export interface Process {

@@ -1,4 +1,4 @@
-// Owns the run over many seeds: how many, what is told meanwhile, and what is told of a seed that broke a promise.
+// The run over many seeds: how many, what is told meanwhile, and what is told of a seed that broke a promise.
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { type Run, runSeed } from "./run.ts";
 import { openStore, type Store } from "./store.ts";

@@ -1,4 +1,4 @@
-// Owns one simulated server: the real ledger, payment service and jobs of a process, on lines that may break.
+// One simulated server: the real ledger, payment service and jobs of a process, on lines that may break.
 import type { Database } from "../../server/database/ports.ts";
 import { type Balances, createBalances } from "../../server/credit/balances.ts";
 import { createCreditStore } from "../../server/credit/credit.store.ts";

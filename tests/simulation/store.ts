@@ -1,4 +1,4 @@
-// Owns the simulation's database: the real embedded one, in memory where the machine has a place for that, emptied for
+// The simulation's database: the real embedded one, in memory where the machine has a place for that, emptied for
 // every seed, and a reader of its own that sees what is committed without disturbing anybody.
 import { existsSync } from "node:fs";
 import { mkdtemp, rm } from "node:fs/promises";

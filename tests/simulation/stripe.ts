@@ -1,4 +1,4 @@
-// Owns Stripe in the simulation: the sandbox's own state machine without its HTTP server, and the line to it under the
+// Stripe in the simulation: the sandbox's own state machine without its HTTP server, and the line to it under the
 // real adapter and SDK, which may refuse, break, or cut off an answer after the work is done.
 import {
   createStripeAdapter,

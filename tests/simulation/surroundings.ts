@@ -1,4 +1,4 @@
-// Owns what a process gets from Node.js without asking for it: time, timers and randomness, all from the seed instead.
+// What a process gets from Node.js without asking for it: time, timers and randomness, all from the seed instead.
 import { AsyncLocalStorage } from "node:async_hooks";
 import crypto from "node:crypto";
 import { syncBuiltinESMExports } from "node:module";

@@ -1,4 +1,4 @@
-// Owns the record of one run: a line for everything that happened, and one hash over all of them.
+// The record of one run: a line for everything that happened, and one hash over all of them.
 import { createHash } from "node:crypto";
 
 /** What happened, in order. */

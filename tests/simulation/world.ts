@@ -1,4 +1,4 @@
-// Owns one simulated world: two servers that die and come back, users, Stripe, and how anybody asks a server for anything.
+// One simulated world: two servers that die and come back, users, Stripe, and how anybody asks a server for anything.
 import { classifyDatabaseError } from "../../server/database/errors.ts";
 import { isAppError } from "../../server/lib/errors.ts";
 import { createLogger } from "../../server/lib/logger.ts";

@@ -1,4 +1,4 @@
-// Owns certificates for tests, made by openssl: an authority of its own, and server certificates signed by it.
+// Certificates for tests, made by openssl: an authority of its own, and server certificates signed by it.
 import { execFileSync, spawnSync } from "node:child_process";
 import { chmodSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";

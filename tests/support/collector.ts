@@ -1,4 +1,4 @@
-// Owns a collector: an OTLP/HTTP receiver on loopback that reads what arrives as the protocol has it (JSON encoding).
+// A collector: an OTLP/HTTP receiver on loopback that reads what arrives as the protocol has it (JSON encoding).
 import { createServer, type IncomingMessage } from "node:http";
 import type { AddressInfo } from "node:net";
 

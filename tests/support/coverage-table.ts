@@ -1,4 +1,4 @@
-// Owns the README's table of engines: which versions CI's own runs covered, and with which suites.
+// The README's table of engines: which versions CI's own runs covered, and with which suites.
 import type { CoveredEngine, CoveredRun } from "./coverage.ts";
 
 /** One run as it was recorded. */

@@ -1,4 +1,4 @@
-// Owns the sentence that says which engines, with their versions, a test run covered.
+// The sentence that says which engines, with their versions, a test run covered.
 import { appendFileSync } from "node:fs";
 import type { Servers } from "./servers.ts";
 import { isChosen, type EngineName } from "./engine-choice.ts";

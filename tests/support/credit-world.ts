@@ -1,4 +1,4 @@
-// Owns a world for tests of the credit and service procedures: a ledger world, the services on it, callers of a router.
+// A world for tests of the credit and service procedures: a ledger world, the services on it, callers of a router.
 import type { Principal } from "../../server/auth/auth.types.ts";
 import { type CreditService, createCreditService } from "../../server/credit/credit.service.ts";
 import { createCreditStore } from "../../server/credit/credit.store.ts";

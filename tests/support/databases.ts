@@ -1,15 +1,14 @@
-// Owns which back ends a suite can run on here, and a fresh, droppable one for each suite.
+// Which back ends a suite can run on here, and a fresh, droppable one for each suite.
 import { randomBytes } from "node:crypto";
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Redis } from "ioredis";
-import { createConnection } from "mariadb";
 import { type Backend, type BackendOptions, openBackend } from "../../server/infrastructure.ts";
 import type { RedisConfig } from "../../server/config/config.ts";
 import { createLogger, type Logger } from "../../server/lib/logger.ts";
-import { type EngineName, isChosen, parseEngine } from "./engine-choice.ts";
-import { findServers, type FoundServer, type Servers } from "./servers.ts";
+import { type FreshDatabase, migratedMysql } from "./mysql-databases.ts";
+import type { BackendChoice } from "./servers.ts";
 
 /** What a back end is opened with. */
 export type BackendConfig = BackendOptions["config"];
@@ -28,70 +27,21 @@ export interface OpenedBackend {
 }
 
 /** A back end that can be used on this machine. */
-export interface AvailableBackend {
-  name: string;
+export interface AvailableBackend extends BackendChoice {
   dialect: "mysql" | "sqlite";
-  redis: boolean;
   open(logger?: Logger): Promise<OpenedBackend>;
-}
-
-let servers: Promise<Servers> | undefined;
-
-/**
- * The servers this run may use: those tests/run.ts has found (it passes them on, so that every file of a run covers the
- * same), else those found now. Only the chosen engine's where TEST_ENGINE (`--engine`) names one.
- */
-export function availableServers(): Promise<Servers> {
-  servers ??= (async () => {
-    const passedOn = process.env["TEST_SERVERS"];
-    const found =
-      passedOn === undefined ? await findServers(process.env) : (JSON.parse(passedOn) as Servers);
-    const choice = chosenEngine();
-    return {
-      ...found,
-      databases: found.databases.filter(({ engine }) => isChosen(engine, choice)),
-    };
-  })();
-  return servers;
-}
-
-/** The one engine this run is about; null for all. */
-export const chosenEngine = (): EngineName | null => parseEngine(process.env["TEST_ENGINE"]);
-
-/**
- * The back ends to run a suite on, each with engine and version in its name: SQLite with everything else in this
- * process, and every database server there is, with Redis where one answers. Redis without a database goes with SQLite.
- */
-export async function availableBackends(): Promise<AvailableBackend[]> {
-  const { databases, redis } = await availableServers();
-  const redisUrl = redis?.url ?? null;
-  const beside = redis === null ? "without Redis" : `and ${shortName(redis)}`;
-  const backends = databases.map((server) =>
-    describeBackend(`${shortName(server)} ${beside}`, server.url, redisUrl),
-  );
-  if (!isChosen("sqlite", chosenEngine())) return backends;
-  backends.unshift(describeBackend("SQLite", null, null));
-  if (databases.length === 0 && redis !== null)
-    backends.push(describeBackend(`SQLite ${beside}`, null, redisUrl));
-  return backends;
-}
-
-/** Engine, major and minor version: a name for a row of a suite that the next security update does not change. */
-export function shortName({ name }: FoundServer): string {
-  return name.replace(/(\d+\.\d+)\.\d+.*$/, "$1");
 }
 
 /** A back end over the given servers; null means SQLite in a temporary file, and in-process. */
 export function describeBackend(
   name: string,
-  mysql: string | null,
+  database: string | null,
   redis: string | null,
 ): AvailableBackend {
   return {
-    name,
-    dialect: mysql === null ? "sqlite" : "mysql",
-    redis: redis !== null,
-    open: (logger) => openFresh(mysql, redis, logger ?? createLogger({ level: "silent" })),
+    ...{ name, database, redis },
+    dialect: database === null ? "sqlite" : "mysql",
+    open: (logger) => openFresh(database, redis, logger ?? createLogger({ level: "silent" })),
   };
 }
 
@@ -100,7 +50,7 @@ async function openFresh(
   redis: string | null,
   logger: Logger,
 ): Promise<OpenedBackend> {
-  const database = mysql === null ? await freshSqlite() : await freshMysql(mysql);
+  const database = mysql === null ? await freshSqlite() : await migratedMysql(mysql);
   const keyPrefix = `skywork_test_${randomBytes(6).toString("hex")}`;
   const config: BackendConfig = {
     environment: "test",
@@ -128,12 +78,6 @@ async function openFresh(
   };
 }
 
-/** A database that exists and is empty. `drop` removes it. */
-export interface FreshDatabase {
-  url: string;
-  drop(): Promise<void>;
-}
-
 /** A path for a SQLite file in a folder of its own. */
 export async function freshSqlite(): Promise<FreshDatabase> {
   const folder = await mkdtemp(join(tmpdir(), "skywork-test-"));
@@ -141,15 +85,6 @@ export async function freshSqlite(): Promise<FreshDatabase> {
     url: `file:${join(folder, "test.db")}`,
     drop: () => rm(folder, { recursive: true, force: true }),
   };
-}
-
-/** An empty database on the server of `serverUrl`. */
-export async function freshMysql(serverUrl: string): Promise<FreshDatabase> {
-  const name = `skywork_test_${randomBytes(6).toString("hex")}`;
-  await withMysql(serverUrl, `CREATE DATABASE ${name} CHARACTER SET utf8mb4 COLLATE utf8mb4_bin`);
-  const url = new URL(serverUrl);
-  url.pathname = `/${name}`;
-  return { url: url.href, drop: () => withMysql(serverUrl, `DROP DATABASE IF EXISTS ${name}`) };
 }
 
 /** A redis:// URL as Config has it. */
@@ -164,23 +99,6 @@ export function redisConfigOf(text: string): RedisConfig {
     ...(url.username === "" ? {} : { username: decodeURIComponent(url.username) }),
     ...(url.password === "" ? {} : { password: decodeURIComponent(url.password) }),
   };
-}
-
-/** Runs one statement on a server and hangs up. */
-export async function withMysql(serverUrl: string, sql: string): Promise<void> {
-  const { hostname, port, username, password } = new URL(serverUrl);
-  const connection = await createConnection({
-    host: hostname,
-    port: Number(port || 3306),
-    user: decodeURIComponent(username),
-    password: decodeURIComponent(password),
-    connectTimeout: 2_000,
-  });
-  try {
-    await connection.query(sql);
-  } finally {
-    await connection.end();
-  }
 }
 
 async function withRedis(url: string, work: (client: Redis) => Promise<unknown>): Promise<void> {

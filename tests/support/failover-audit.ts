@@ -1,4 +1,4 @@
-// Owns the comparison of a book of answers with what the database holds in the end.
+// The comparison of a book of answers with what the database holds in the end.
 import { type Backend, openBackend } from "../../server/infrastructure.ts";
 import { runDoctor } from "../../server/ledger/audit/audit.ts";
 import { createLogger } from "../../server/lib/logger.ts";

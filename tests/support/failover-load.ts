@@ -1,4 +1,4 @@
-// Owns a load of spends, holds and reads on a running server while its database comes and goes, and the book of what was answered.
+// A load of spends, holds and reads on a running server while its database comes and goes, and the book of what was answered.
 import { setTimeout as sleep } from "node:timers/promises";
 import { SERVICE_KEY, type SignedIn } from "./server.ts";
 

@@ -1,4 +1,4 @@
-// Owns the figures a failover suite prints.
+// The figures a failover suite prints.
 import type { Recovery } from "./failover-load.ts";
 
 /** One line: how long errors lasted, at the median and at worst. */

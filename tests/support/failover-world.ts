@@ -1,4 +1,4 @@
-// Owns the world of a database failover: the real server as a process, its Redis, people with credits, and a load on it all.
+// The world of a database failover: the real server as a process, its Redis, people with credits, and a load on it all.
 import { startSandbox } from "../../server/sandbox/src/sandbox.ts";
 import { type FailoverLoad, startFailoverLoad } from "./failover-load.ts";
 import { freePort, type ServerProcess, spawnServer } from "./process.ts";

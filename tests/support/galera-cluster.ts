@@ -1,4 +1,4 @@
-// Owns a Galera cluster of three nodes of a test's own; each may be killed, cut off from the others, and come back.
+// A Galera cluster of three nodes of a test's own; each may be killed, cut off from the others, and come back.
 import { existsSync } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
 import { lastingPort } from "./engines/ports.ts";

@@ -1,4 +1,4 @@
-// Owns what stands between an application and a Galera cluster in production (HAProxy, MaxScale): one address, which leads to one
+// What stands between an application and a Galera cluster in production (HAProxy, MaxScale): one address, which leads to one
 // healthy node at a time and moves, connections and all, when that node is healthy no longer.
 import { setTimeout as sleep } from "node:timers/promises";
 import type { GaleraCluster, GaleraNode } from "./galera-cluster.ts";

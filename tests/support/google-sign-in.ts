@@ -1,4 +1,4 @@
-// Owns signing in at the sandbox Google without a browser: follows its pages with fetch and cookies.
+// Signing in at the sandbox Google without a browser: follows its pages with fetch and cookies.
 
 export interface CookieJar {
   header(url: URL): string;

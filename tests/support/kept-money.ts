@@ -1,4 +1,4 @@
-// Owns an account of its own of what a subscription's kept money buys: from Stripe's objects alone, in floating point,
+// An account of its own of what a subscription's kept money buys: from Stripe's objects alone, in floating point,
 // sharing nothing with the server's reckoning.
 import type { CreditNote } from "../../server/sandbox/src/stripe/objects/types-credit.ts";
 import type { Invoice } from "../../server/sandbox/src/stripe/objects/types-billing.ts";

@@ -1,4 +1,4 @@
-// Owns the damages that tests plant in a busy user's rows: one for each question of the doctor's.
+// The damages that tests plant in a busy user's rows: one for each question of the doctor's.
 import { randomUUID } from "node:crypto";
 import type { LedgerWorld } from "./ledger-world.ts";
 

@@ -1,4 +1,4 @@
-// Owns an independent model of one user's credits: one loop per single credit, nothing shared with server/ledger.
+// An independent model of one user's credits: one loop per single credit, nothing shared with server/ledger.
 
 /** A lot of the model. */
 export interface ModelLot {

@@ -1,4 +1,4 @@
-// Owns random steps for the ledger's property tests, and their translation into ledger operations.
+// Random steps for the ledger's property tests, and their translation into ledger operations.
 import fc from "fast-check";
 import type { LedgerOperation } from "../../server/ledger/ports.ts";
 import type { ModelStep } from "./ledger-model.ts";

@@ -1,4 +1,4 @@
-// Owns a world for ledger tests: a fresh database, one or more ledgers on it, users, and an audit of every invariant.
+// A world for ledger tests: a fresh database, one or more ledgers on it, users, and an audit of every invariant.
 import { randomUUID } from "node:crypto";
 import type { Backend } from "../../server/infrastructure.ts";
 import { createLedger, type LedgerDeps } from "../../server/ledger/ledger.ts";

@@ -1,4 +1,4 @@
-// Owns what a merchant does at Stripe past this server: calls to the sandbox's API with its key, in Stripe's own words.
+// What a merchant does at Stripe past this server: calls to the sandbox's API with its key, in Stripe's own words.
 import { type PaymentWorld, SECRET_KEY } from "./payment-world.ts";
 
 type Answer = { id: string } & Record<string, unknown>;

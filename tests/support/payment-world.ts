@@ -1,4 +1,4 @@
-// Owns a world for payment tests: the real sandbox over the wire, a real database, one or more servers, one clock.
+// A world for payment tests: the real sandbox over the wire, a real database, one or more servers, one clock.
 import { createServer, type Server } from "node:http";
 import type { AddressInfo } from "node:net";
 import express from "express";

@@ -1,7 +1,8 @@
-// Owns the servers of a whole run: found once, and started where the run needs an engine that does not answer.
-import { type EngineName, serversFor } from "./engine-choice.ts";
+// The servers of a whole run: found once, and started where the run needs an engine that does not answer.
+import type { EngineName } from "./engine-choice.ts";
 import { startSqlServer } from "./engines/sql-server.ts";
 import {
+  serversFor,
   findServers,
   onlySqlite,
   probeDatabase,

@@ -1,4 +1,4 @@
-// Owns a small reader of prisma/schema.prisma: models, columns and indexes as the database should have them.
+// A small reader of prisma/schema.prisma: models, columns and indexes as the database should have them.
 
 /** One column as the schema declares it. */
 export interface SchemaColumn {

@@ -1,4 +1,4 @@
-// Owns the server as an operator runs it: a process of its own with an environment, its output, its signals.
+// The server as an operator runs it: a process of its own with an environment, its output, its signals.
 import { type ChildProcess, spawn } from "node:child_process";
 import { createServer } from "node:net";
 import type { AddressInfo } from "node:net";

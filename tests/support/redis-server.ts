@@ -1,4 +1,4 @@
-// Owns a redis-server of a test's own on a free loopback port, which may be stopped, frozen and started again.
+// A redis-server of a test's own on a free loopback port, which may be stopped, frozen and started again.
 import { type ChildProcess, spawn, spawnSync } from "node:child_process";
 import { once } from "node:events";
 import { type AddressInfo, connect, createServer } from "node:net";

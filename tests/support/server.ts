@@ -1,4 +1,4 @@
-// Owns a whole server for a suite: its own database and Redis keys, its own sandbox, a real socket, a typed client.
+// A whole server for a suite: its own database and Redis keys, its own sandbox, a real socket, a typed client.
 import type { TRPCClient } from "@trpc/client";
 import { createClient } from "../../shared/src/client.ts";
 import type { AppRouter } from "../../shared/src/router.ts";

@@ -1,7 +1,8 @@
-// Owns which servers the suites may use here: those that are named, else those on the usual loopback ports, each asked once who it is.
+// Which servers the suites may use here: those that are named, else those on the usual loopback ports, each asked once who it is.
 import Libsql from "libsql";
 import { Redis } from "ioredis";
 import { createConnection } from "mariadb";
+import { type EngineName, isChosen, parseEngine } from "./engine-choice.ts";
 
 const USUAL_DATABASE = "mysql://root@127.0.0.1:3306/";
 const USUAL_REDIS = "redis://127.0.0.1:6379";
@@ -69,6 +70,79 @@ export async function findServers(env: Env): Promise<Servers> {
     redis,
     missing,
   };
+}
+
+let servers: Promise<Servers> | undefined;
+
+/**
+ * The servers this run may use: those tests/run.ts has found (it passes them on, so that every file of a run covers the
+ * same), else those found now. Only the chosen engine's where TEST_ENGINE (`--engine`) names one.
+ */
+export function availableServers(): Promise<Servers> {
+  servers ??= (async () => {
+    const passedOn = process.env["TEST_SERVERS"];
+    const found =
+      passedOn === undefined ? await findServers(process.env) : (JSON.parse(passedOn) as Servers);
+    const choice = chosenEngine();
+    return {
+      ...found,
+      databases: found.databases.filter(({ engine }) => isChosen(engine, choice)),
+    };
+  })();
+  return servers;
+}
+
+/** The one engine this run is about; null for all. */
+export const chosenEngine = (): EngineName | null => parseEngine(process.env["TEST_ENGINE"]);
+
+/** Which servers stand behind a back end. */
+export interface BackendChoice {
+  /** Says so, with engine and version. */
+  readonly name: string;
+  /** A database server's URL; null for SQLite. */
+  readonly database: string | null;
+  /** Redis's URL; null for what this process has in its place. */
+  readonly redis: string | null;
+}
+
+/**
+ * The back ends to run suites on: SQLite with everything else in this process, and every database server there is, with
+ * Redis where one answers. Redis without a database goes with SQLite.
+ */
+export async function availableBackends(): Promise<BackendChoice[]> {
+  const { databases, redis } = await availableServers();
+  const redisUrl = redis?.url ?? null;
+  const beside = redis === null ? "without Redis" : `and ${shortName(redis)}`;
+  const backends: BackendChoice[] = databases.map((server) => ({
+    name: `${shortName(server)} ${beside}`,
+    database: server.url,
+    redis: redisUrl,
+  }));
+  if (!isChosen("sqlite", chosenEngine())) return backends;
+  backends.unshift({ name: "SQLite", database: null, redis: null });
+  if (databases.length === 0 && redis !== null)
+    backends.push({ name: `SQLite ${beside}`, database: null, redis: redisUrl });
+  return backends;
+}
+
+/**
+ * The servers of a run about `choice`. Where none of that engine answers, one is started with `start`, which is asked
+ * for it once; the caller ends it.
+ */
+export async function serversFor(
+  choice: EngineName | null,
+  servers: Servers,
+  start: (engine: "mysql" | "mariadb") => Promise<FoundServer>,
+): Promise<Servers> {
+  if (choice === null) return servers;
+  const databases = servers.databases.filter(({ engine }) => engine === choice);
+  if (choice === "sqlite" || databases.length > 0) return { ...servers, databases };
+  return { ...servers, databases: [await start(choice)], missing: [] };
+}
+
+/** Engine, major and minor version: a name for a row of a suite that the next security update does not change. */
+export function shortName({ name }: FoundServer): string {
+  return name.replace(/(\d+\.\d+)\.\d+.*$/, "$1");
 }
 
 /** No server at all. */

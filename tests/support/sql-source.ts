@@ -1,4 +1,4 @@
-// Owns finding every SQL statement in the server's source: the literals that begin as SQL does, and what is passed to a raw query.
+// Finding every SQL statement in the server's source: the literals that begin as SQL does, and what is passed to a raw query.
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";

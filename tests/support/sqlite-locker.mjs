@@ -1,4 +1,4 @@
-// Owns a second process that holds SQLite's write lock: argv = path, how long each time in ms, how often.
+// A second process that holds SQLite's write lock: argv = path, how long each time in ms, how often.
 import Libsql from "libsql";
 
 const pause = (ms) => new Promise((resolve) => setTimeout(resolve, ms));

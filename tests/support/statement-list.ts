@@ -1,4 +1,4 @@
-// Owns the list of the program's raw SQL for MySQL and MariaDB: each statement with parameters, and the rows it is meant to lock.
+// The list of the program's raw SQL for MySQL and MariaDB: each statement with parameters, and the rows it is meant to lock.
 import type { Database } from "../../server/database/ports.ts";
 import { databaseNow } from "../../server/database/clock.ts";
 import { createSessionStore } from "../../server/auth/session/session.store.ts";

@@ -1,4 +1,4 @@
-// Owns a proxy in front of the Stripe sandbox that answers for it as Stripe does in its bad moments: failures saved
+// A proxy in front of the Stripe sandbox that answers for it as Stripe does in its bad moments: failures saved
 // under an idempotency key and replayed, refused keys, refusals in words only.
 import { createServer, type IncomingHttpHeaders, type Server } from "node:http";
 import type { AddressInfo } from "node:net";

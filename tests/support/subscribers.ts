@@ -1,4 +1,4 @@
-// Owns subscribers for tests: the seeded plans by name, and the steps every story of a subscription takes.
+// Subscribers for tests: the seeded plans by name, and the steps every story of a subscription takes.
 import type { PaymentWorld } from "./payment-world.ts";
 
 /** What tests do with subscriptions in one payment world. */

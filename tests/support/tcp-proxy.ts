@@ -1,4 +1,4 @@
-// Owns a TCP proxy on loopback that can fall silent, cut connections, move to another server, or act at a given moment of the conversation.
+// A TCP proxy on loopback that can fall silent, cut connections, move to another server, or act at a given moment of the conversation.
 import { type AddressInfo, connect, createServer, type Socket } from "node:net";
 
 /** A proxy in front of one server. */

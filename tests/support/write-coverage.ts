@@ -1,4 +1,4 @@
-// Owns `npm run coverage:write`: the README's table of engines, written from what the last .ci/run covered. --check compares.
+// `npm run coverage:write`: the README's table of engines, written from what the last .ci/run covered. --check compares.
 import { readFileSync, writeFileSync } from "node:fs";
 import { coverageTable, readRuns } from "./coverage-table.ts";
 

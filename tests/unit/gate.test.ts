@@ -1,4 +1,4 @@
-// Owns the proof that a gate keeps its bounds whatever comes, and loses nobody.
+// A gate keeps its bounds whatever comes, and loses nobody.
 import { setTimeout as sleep } from "node:timers/promises";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";

@@ -1,4 +1,4 @@
-// Owns the proof that no log line holds a secret: by the field's name at any depth, by its value, or by its looks.
+// No log line holds a secret: by the field's name at any depth, by its value, or by its looks.
 import { PassThrough } from "node:stream";
 import { describe, expect, it } from "vitest";
 import { createLogger } from "../../server/lib/logger.ts";

@@ -1,4 +1,4 @@
-// Owns the proof of what a spend's metadata may be: any JSON object of 4 kB, without prototype keys at any depth.
+// What a spend's metadata may be: any JSON object of 4 kB, without prototype keys at any depth.
 import { describe, expect, test } from "vitest";
 import { metadata } from "../../shared/src/credit.ts";
 

@@ -1,4 +1,4 @@
-// Owns the proof that halves of characters come in nowhere, and that text is cut between characters.
+// Halves of characters come in nowhere, and that text is cut between characters.
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { z } from "zod";

@@ -1,4 +1,4 @@
-// Owns what a stranger's frontend writes against @skywork/shared: all of it must compile, and each planted mistake must not.
+// What a stranger's frontend writes against @skywork/shared: all of it must compile, and each planted mistake must not.
 import {
   type AppErrorData,
   type AppRouter,

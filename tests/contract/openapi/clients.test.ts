@@ -1,4 +1,4 @@
-// Owns the proof that clients generated from the served OpenAPI document compile and work against the server.
+// Clients generated from the served OpenAPI document compile and work against the server.
 import { copyFileSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";

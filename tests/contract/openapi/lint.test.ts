@@ -1,4 +1,4 @@
-// Owns the proof that the OpenAPI document satisfies the linters people use, without a warning.
+// The OpenAPI document satisfies the linters people use, without a warning.
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";

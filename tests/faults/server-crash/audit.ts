@@ -1,4 +1,4 @@
-// Owns holding what the clients were told against what the database and Stripe have, row by row.
+// Holding what the clients were told against what the database and Stripe have, row by row.
 import type { PrismaModels } from "../../../server/database/ports.ts";
 import { creditShare } from "../../../server/ledger/model/refund-share.ts";
 import type { StripeSandbox } from "../../../server/sandbox/src/stripe/server.ts";

@@ -1,4 +1,4 @@
-// Owns a client that stays signed in as a browser does: it keeps its cookie, and asks again when an answer was lost.
+// A client that stays signed in as a browser does: it keeps its cookie, and asks again when an answer was lost.
 import type { TRPCClient } from "@trpc/client";
 import { createClient } from "../../../shared/src/client.ts";
 import type { AppRouter } from "../../../shared/src/router.ts";

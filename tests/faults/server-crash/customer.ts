@@ -1,4 +1,4 @@
-// Owns what one customer of a dying server does: one action after another, each written down, doubts cleared by asking again.
+// What one customer of a dying server does: one action after another, each written down, doubts cleared by asking again.
 import { randomUUID } from "node:crypto";
 import type { TRPCClient } from "@trpc/client";
 import type { StripeControl } from "../../../server/sandbox/src/stripe/control/control.ts";

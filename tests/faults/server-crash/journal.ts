@@ -1,4 +1,4 @@
-// Owns what the clients of a dying server know: each action with what they were told, and every answer that was wrong.
+// What the clients of a dying server know: each action with what they were told, and every answer that was wrong.
 import { TRPCClientError } from "@trpc/client";
 import { codeOf } from "../../../shared/src/session.ts";
 import { LockedOut } from "./cookie-client.ts";

@@ -1,4 +1,4 @@
-// Owns one server that dies and lives again: the same port, database and environment; SIGKILL by its pid; a door for its clients.
+// One server that dies and lives again: the same port, database and environment; SIGKILL by its pid; a door for its clients.
 import { spawn } from "node:child_process";
 import { readFile } from "node:fs/promises";
 import { fileURLToPath } from "node:url";

@@ -6,7 +6,7 @@ import type { RunEvent } from "../../../shared/src/ai.ts";
 import { scopedKey } from "../../../server/ledger/idempotency-key.ts";
 import { createClient } from "../../../shared/src/client.ts";
 import { readRun } from "../../support/ai-world.ts";
-import { availableBackends } from "../../support/databases.ts";
+import { available } from "../../support/backend.ts";
 import { type SignedIn, startServer, type TestServer } from "../../support/server.ts";
 import { startTcpProxy } from "../../support/tcp-proxy.ts";
 
@@ -19,140 +19,138 @@ const TIMINGS = {
   tickMs: 200,
 };
 
-for (const available of await availableBackends()) {
-  describe(`the end of a run on ${available.name}`, () => {
-    let server: TestServer;
-    let person: SignedIn;
-    beforeAll(async () => {
-      server = await startServer({ available, instances: 2, runTimings: TIMINGS });
-    });
-    beforeEach(async () => {
-      server.sandbox.model.control.reset();
-      server.sandbox.model.control.setSpeed(20);
-      person = await server.signIn(`${randomUUID()}@example.com`);
-    });
-    afterAll(() => server.close());
-
-    const start = () =>
-      server.client(person.accessToken).ai.start.mutate({
-        feature: "chat-pro",
-        messages: [{ role: "user", content: "Go on and on" }],
-        idempotencyKey: randomUUID(),
-      });
-    const view = (runId: string) => server.client(person.accessToken).ai.run.query({ runId });
-    const ended = async (runId: string) => {
-      for (let looks = 0; looks < 200; looks += 1) {
-        const run = await view(runId);
-        if (run.state !== "running") return run;
-        await sleep(50);
-      }
-      throw new Error("the run did not end");
-    };
-    const second = () => server.instances[1]?.url ?? "";
-    const balance = () => server.client(person.accessToken).credit.balance.query();
-
-    it("is stopped when nobody reads it, and costs what was produced", async () => {
-      const { runId } = await start();
-      expect(await ended(runId)).toMatchObject({ state: "stopped", charged: 1, code: null });
-      expect(await balance()).toMatchObject({ credits: 99, held: 0 });
-    });
-
-    it("goes on while somebody reads it on another instance", async () => {
-      const { runId } = await start();
-      const reading = readRun(second(), person.accessToken, { runId });
-      await sleep(TIMINGS.readerGraceMs * 2);
-      expect((await view(runId)).state).toBe("running");
-      const stopped = await server.client(person.accessToken).ai.stop.mutate({ runId });
-      expect((await reading).end).toEqual({ type: "end", ...stopped });
-    });
-
-    it("is stopped from another instance", async () => {
-      const { runId } = await start();
-      const answer = await fetch(`${second()}/api/trpc/ai.stop`, {
-        method: "POST",
-        headers: {
-          "content-type": "application/json",
-          authorization: `Bearer ${person.accessToken}`,
-        },
-        body: JSON.stringify({ runId }),
-      });
-      expect(await answer.json()).toMatchObject({ result: { data: { outcome: "stopped" } } });
-      expect((await view(runId)).state).toBe("stopped");
-    });
-
-    it("comes when the run has taken too long", async () => {
-      const { runId } = await start();
-      const { end } = await readRun(server.url, person.accessToken, { runId });
-      expect(end).toMatchObject({ outcome: "stopped", charged: 1 });
-    });
-
-    it.each([
-      ["hang", 0],
-      ["stall", 1],
-    ] as const)("is a failure when the model falls silent (%s)", async (fault, charged) => {
-      server.sandbox.model.control.misbehave({ fault });
-      const { runId } = await start();
-      const { end } = await readRun(server.url, person.accessToken, { runId });
-      expect(end).toMatchObject({ outcome: "failed", charged, code: "AI_PROVIDER_ERROR" });
-    });
-
-    it("is kept for a while, then NOT_FOUND", async () => {
-      server.sandbox.model.control.setSpeed(Number.POSITIVE_INFINITY);
-      const { runId } = await start();
-      await readRun(server.url, person.accessToken, { runId });
-      await sleep(TIMINGS.keepOutputMs + 300);
-      expect((await readRun(server.url, person.accessToken, { runId })).code).toBe("NOT_FOUND");
-      expect((await readRun(second(), person.accessToken, { runId })).code).toBe("NOT_FOUND");
-      expect((await view(runId)).state).toBe("completed");
-    });
-
-    it("leaves no reader behind after signing out", async () => {
-      const { runId } = await start();
-      const reading = readRun(server.url, person.accessToken, { runId });
-      await sleep(300);
-      await server.client(person.accessToken).auth.logoutAll.mutate();
-      const signedOutAt = performance.now();
-      expect(["SESSION_REVOKED", "UNAUTHENTICATED"]).toContain((await reading).code);
-      expect(performance.now() - signedOutAt).toBeLessThan(1_500);
-    });
-
-    it("reaches the typed client once, through a connection that is cut", async () => {
-      server.sandbox.model.control.setSpeed(300);
-      const proxy = await startTcpProxy("127.0.0.1", Number(new URL(server.url).port));
-      const client = createClient({
-        url: `http://127.0.0.1:${proxy.port}/api/trpc`,
-        cookies: false,
-        getAccessToken: () => person.accessToken,
-      });
-      const { runId } = await start();
-      const cutting = setInterval(() => {
-        proxy.refuse();
-        proxy.restore();
-      }, 400);
-      const events = await new Promise<RunEvent[]>((resolve, reject) => {
-        const received: RunEvent[] = [];
-        const subscription = client.ai.stream.subscribe(
-          { runId },
-          {
-            onData({ data }) {
-              received.push(data);
-              if (data.type !== "end") return;
-              subscription.unsubscribe();
-              resolve(received);
-            },
-            onError: reject,
-          },
-        );
-      });
-      clearInterval(cutting);
-      await proxy.close();
-      const text = events.map((event) => (event.type === "text" ? event.text : "")).join("");
-      const whole = await readRun(server.url, person.accessToken, { runId });
-      expect(text).toBe(whole.text);
-      expect(events.at(-1)).toMatchObject({ type: "end", outcome: "completed", charged: 5 });
-    });
+describe("the end of a run", () => {
+  let server: TestServer;
+  let person: SignedIn;
+  beforeAll(async () => {
+    server = await startServer({ available, instances: 2, runTimings: TIMINGS });
   });
-}
+  beforeEach(async () => {
+    server.sandbox.model.control.reset();
+    server.sandbox.model.control.setSpeed(20);
+    person = await server.signIn(`${randomUUID()}@example.com`);
+  });
+  afterAll(() => server.close());
+
+  const start = () =>
+    server.client(person.accessToken).ai.start.mutate({
+      feature: "chat-pro",
+      messages: [{ role: "user", content: "Go on and on" }],
+      idempotencyKey: randomUUID(),
+    });
+  const view = (runId: string) => server.client(person.accessToken).ai.run.query({ runId });
+  const ended = async (runId: string) => {
+    for (let looks = 0; looks < 200; looks += 1) {
+      const run = await view(runId);
+      if (run.state !== "running") return run;
+      await sleep(50);
+    }
+    throw new Error("the run did not end");
+  };
+  const second = () => server.instances[1]?.url ?? "";
+  const balance = () => server.client(person.accessToken).credit.balance.query();
+
+  it("is stopped when nobody reads it, and costs what was produced", async () => {
+    const { runId } = await start();
+    expect(await ended(runId)).toMatchObject({ state: "stopped", charged: 1, code: null });
+    expect(await balance()).toMatchObject({ credits: 99, held: 0 });
+  });
+
+  it("goes on while somebody reads it on another instance", async () => {
+    const { runId } = await start();
+    const reading = readRun(second(), person.accessToken, { runId });
+    await sleep(TIMINGS.readerGraceMs * 2);
+    expect((await view(runId)).state).toBe("running");
+    const stopped = await server.client(person.accessToken).ai.stop.mutate({ runId });
+    expect((await reading).end).toEqual({ type: "end", ...stopped });
+  });
+
+  it("is stopped from another instance", async () => {
+    const { runId } = await start();
+    const answer = await fetch(`${second()}/api/trpc/ai.stop`, {
+      method: "POST",
+      headers: {
+        "content-type": "application/json",
+        authorization: `Bearer ${person.accessToken}`,
+      },
+      body: JSON.stringify({ runId }),
+    });
+    expect(await answer.json()).toMatchObject({ result: { data: { outcome: "stopped" } } });
+    expect((await view(runId)).state).toBe("stopped");
+  });
+
+  it("comes when the run has taken too long", async () => {
+    const { runId } = await start();
+    const { end } = await readRun(server.url, person.accessToken, { runId });
+    expect(end).toMatchObject({ outcome: "stopped", charged: 1 });
+  });
+
+  it.each([
+    ["hang", 0],
+    ["stall", 1],
+  ] as const)("is a failure when the model falls silent (%s)", async (fault, charged) => {
+    server.sandbox.model.control.misbehave({ fault });
+    const { runId } = await start();
+    const { end } = await readRun(server.url, person.accessToken, { runId });
+    expect(end).toMatchObject({ outcome: "failed", charged, code: "AI_PROVIDER_ERROR" });
+  });
+
+  it("is kept for a while, then NOT_FOUND", async () => {
+    server.sandbox.model.control.setSpeed(Number.POSITIVE_INFINITY);
+    const { runId } = await start();
+    await readRun(server.url, person.accessToken, { runId });
+    await sleep(TIMINGS.keepOutputMs + 300);
+    expect((await readRun(server.url, person.accessToken, { runId })).code).toBe("NOT_FOUND");
+    expect((await readRun(second(), person.accessToken, { runId })).code).toBe("NOT_FOUND");
+    expect((await view(runId)).state).toBe("completed");
+  });
+
+  it("leaves no reader behind after signing out", async () => {
+    const { runId } = await start();
+    const reading = readRun(server.url, person.accessToken, { runId });
+    await sleep(300);
+    await server.client(person.accessToken).auth.logoutAll.mutate();
+    const signedOutAt = performance.now();
+    expect(["SESSION_REVOKED", "UNAUTHENTICATED"]).toContain((await reading).code);
+    expect(performance.now() - signedOutAt).toBeLessThan(1_500);
+  });
+
+  it("reaches the typed client once, through a connection that is cut", async () => {
+    server.sandbox.model.control.setSpeed(300);
+    const proxy = await startTcpProxy("127.0.0.1", Number(new URL(server.url).port));
+    const client = createClient({
+      url: `http://127.0.0.1:${proxy.port}/api/trpc`,
+      cookies: false,
+      getAccessToken: () => person.accessToken,
+    });
+    const { runId } = await start();
+    const cutting = setInterval(() => {
+      proxy.refuse();
+      proxy.restore();
+    }, 400);
+    const events = await new Promise<RunEvent[]>((resolve, reject) => {
+      const received: RunEvent[] = [];
+      const subscription = client.ai.stream.subscribe(
+        { runId },
+        {
+          onData({ data }) {
+            received.push(data);
+            if (data.type !== "end") return;
+            subscription.unsubscribe();
+            resolve(received);
+          },
+          onError: reject,
+        },
+      );
+    });
+    clearInterval(cutting);
+    await proxy.close();
+    const text = events.map((event) => (event.type === "text" ? event.text : "")).join("");
+    const whole = await readRun(server.url, person.accessToken, { runId });
+    expect(text).toBe(whole.text);
+    expect(events.at(-1)).toMatchObject({ type: "end", outcome: "completed", charged: 5 });
+  });
+});
 
 describe("a server that stops", () => {
   it("settles its runs for what they have produced, and tells why", async () => {

@@ -9,7 +9,7 @@ import type { RunStore } from "../../../server/ai/ports.ts";
 import { createRunStore } from "../../../server/ai/runs.store.ts";
 import { AppError } from "../../../server/lib/errors.ts";
 import { createLogger } from "../../../server/lib/logger.ts";
-import { availableBackends } from "../../support/databases.ts";
+import { available } from "../../support/backend.ts";
 import { type SignedIn, startServer, type TestServer } from "../../support/server.ts";
 
 const TIMINGS = { keepOutputMs: 1_000, leaseMs: 1_500, tickMs: 100 };
@@ -17,222 +17,220 @@ const NEVER = new AbortController().signal;
 const LONG_AGO = new Date(0);
 const newRunId = () => `run_${randomBytes(16).toString("hex")}`;
 
-for (const available of await availableBackends()) {
-  describe(`metered runs over a failing store, on ${available.name}`, () => {
-    let server: TestServer;
-    let person: SignedIn;
-    const opened: AiService[] = [];
+describe("metered runs over a failing store", () => {
+  let server: TestServer;
+  let person: SignedIn;
+  const opened: AiService[] = [];
 
-    beforeAll(async () => {
-      server = await startServer({ available });
-    });
-    beforeEach(async () => {
-      server.sandbox.model.control.reset();
-      server.sandbox.model.control.setSpeed(Number.POSITIVE_INFINITY);
-      person = await server.signIn(`${randomUUID()}@example.com`);
-    });
-    afterAll(async () => {
-      await Promise.all(opened.map((ai) => ai.close()));
-      await server.close();
-    });
-
-    const models = () => server.opened.backend.database.models;
-    const storeAt = (now: () => number) =>
-      createRunStore({
-        database: server.opened.backend.database,
-        ledger: server.app.ledger,
-        now,
-      });
-    /** The service as the app makes it, with some calls of its store replaced. */
-    function serviceOver(faults: (real: RunStore) => Partial<RunStore>): AiService {
-      const { backend } = server.opened;
-      const real = storeAt(Date.now);
-      const ai = createAiService({
-        store: { ...real, ...faults(real) },
-        output: backend.runOutput,
-        pubsub: backend.pubsub,
-        model: createModelAdapter(server.config.ai ?? { baseUrl: "", apiKey: null }),
-        models: { "chat-pro": "stand-in-pro" },
-        prices: { credits: server.config.credits.costs, version: "test" },
-        withPackageSuggestion: (work) => work(),
-        logger: createLogger({ level: "silent" }),
-        now: Date.now,
-        timings: TIMINGS,
-      });
-      opened.push(ai);
-      return ai;
-    }
-    const input = (idempotencyKey: string = randomUUID()) => ({
-      feature: "chat-pro" as const,
-      messages: [{ role: "user" as const, content: "Go on" }],
-      idempotencyKey,
-    });
-    const balance = () => server.client(person.accessToken).credit.balance.query();
-    /** Rows of runs that no process produces; without a hold, as after one that has expired. */
-    async function insertDeadRuns(count: number): Promise<string[]> {
-      const ids = Array.from({ length: count }, () => newRunId());
-      await models().aiRun.createMany({
-        data: ids.map((id, index) => ({
-          id,
-          userId: person.userId,
-          feature: "chat-pro",
-          inputHash: "none",
-          holdId: id.slice(4),
-          heldCredits: 5,
-          state: "running",
-          // The first ones are the first that the job looks at.
-          leaseExpiresAt: new Date(LONG_AGO.getTime() + index * 1_000),
-          createdAt: LONG_AGO,
-        })),
-      });
-      return ids;
-    }
-    const stillRunning = (ids: string[]) =>
-      models().aiRun.count({ where: { id: { in: ids }, state: "running" } });
-
-    it("renews the lease of a run until it is settled, however long that takes", async () => {
-      let settle: () => void = () => undefined;
-      const settling = new Promise<void>((resolve) => (settle = resolve));
-      let isEnding = false;
-      const ai = serviceOver((real) => ({
-        async end(run, ending) {
-          isEnding = true;
-          await settling;
-          return real.end(run, ending);
-        },
-      }));
-      const { runId } = await ai.start(person.userId, input());
-      await expect.poll(() => isEnding, { timeout: 20_000 }).toBe(true);
-      // Twice as long as a lease lasts that nobody renews.
-      await sleep(TIMINGS.leaseMs * 2);
-      const listed = await storeAt(Date.now).abandoned(100);
-      expect(listed.map(({ id }) => id)).not.toContain(runId);
-      settle();
-      await expect
-        .poll(async () => (await ai.run(person.userId, runId)).state, { timeout: 20_000 })
-        .toBe("completed");
-      expect(await balance()).toMatchObject({ credits: 95, held: 0 });
-    });
-
-    it("gives up on a run that cannot be settled, forgets its output, and leaves it to the job", async () => {
-      const ai = serviceOver(() => ({
-        end: () => Promise.reject(new Error("the disk is full")),
-      }));
-      const { runId } = await ai.start(person.userId, input());
-      await expect.poll(() => ai.activeRuns, { timeout: 20_000 }).toBe(0);
-      const { runOutput } = server.opened.backend;
-      await expect
-        .poll(async () => (await runOutput.read(runId, 0)).isProducer, { timeout: 20_000 })
-        .toBe(false);
-      await expect.poll(() => ai.endAbandoned(NEVER), { timeout: 20_000 }).toBe(1);
-      expect(await ai.run(person.userId, runId)).toMatchObject({ state: "failed" });
-      expect((await balance()).held).toBe(0);
-    });
-
-    it("ends every run of dead producers in one go, past one that cannot be ended", async () => {
-      const ids = await insertDeadRuns(110);
-      const [stuck] = ids;
-      const ai = serviceOver((real) => ({
-        endAbandoned: (run) =>
-          run.id === stuck
-            ? Promise.reject(new Error("this row is damaged"))
-            : real.endAbandoned(run),
-      }));
-      expect(await ai.endAbandoned(NEVER)).toBe(109);
-      expect(await stillRunning(ids)).toBe(1);
-      expect(await serviceOver(() => ({})).endAbandoned(NEVER)).toBe(1);
-    }, 180_000);
-
-    it("stops the job where not one of a full round can be ended", async () => {
-      const ids = await insertDeadRuns(100);
-      let looks = 0;
-      const ai = serviceOver((real) => ({
-        abandoned(limit) {
-          looks += 1;
-          return real.abandoned(limit);
-        },
-        endAbandoned: () =>
-          Promise.reject(AppError.of("SERVICE_UNAVAILABLE", "Locked.", { retryAfterSeconds: 1 })),
-      }));
-      expect(await ai.endAbandoned(NEVER)).toBe(0);
-      expect(looks).toBe(1);
-      await models().aiRun.deleteMany({ where: { id: { in: ids } } });
-    });
-
-    it.each([
-      ["an hour slow", -3_600_000],
-      ["an hour fast", 3_600_000],
-    ])("measures leases by the database's clock where an instance's is %s", async (_how, offMs) => {
-      const off = storeAt(() => Date.now() + offMs);
-      const order = {
-        runId: newRunId(),
-        userId: person.userId,
-        feature: "chat-pro" as const,
-        inputHash: "none",
-        priceCredits: 5,
-        priceVersion: "test",
-        maxConcurrent: 10,
-        holdSeconds: 600,
-        leaseMs: 20_000,
-      };
-      const { run } = await off.create(order);
-      for (const renewed of [false, true]) {
-        if (renewed) await off.renewLease(run.id, { leaseMs: 20_000, producedCredits: 1 });
-        for (const store of [off, storeAt(Date.now)]) {
-          expect((await store.abandoned(100)).map(({ id }) => id)).not.toContain(run.id);
-          expect(await store.endAbandoned(run)).toBeNull();
-        }
-      }
-      await models().aiRun.update({
-        where: { id: run.id },
-        data: { leaseExpiresAt: new Date(Date.now() - 60_000) },
-      });
-      expect((await off.abandoned(100)).map(({ id }) => id)).toContain(run.id);
-      expect(await off.endAbandoned(run)).toMatchObject({ outcome: "failed", charged: 1 });
-    });
-
-    it("refuses a key whose run was forgotten, and holds nothing for it", async () => {
-      const ai = serviceOver(() => ({}));
-      const { runId } = await ai.start(person.userId, input("old"));
-      await expect
-        .poll(async () => (await ai.run(person.userId, runId)).state, { timeout: 20_000 })
-        .toBe("completed");
-      await models().aiRun.delete({ where: { id: runId } });
-      const asked = server.sandbox.model.control.requests;
-      await expect(ai.start(person.userId, input("old"))).rejects.toMatchObject({
-        code: "IDEMPOTENCY_CONFLICT",
-      });
-      expect(server.sandbox.model.control.requests).toBe(asked);
-      expect(await balance()).toMatchObject({ credits: 95, held: 0 });
-    });
-
-    it("produces a run whose start's COMMIT took effect without an answer", async () => {
-      const { database } = server.opened.backend;
-      let lost = 0;
-      const store = createRunStore({
-        database: {
-          ...database,
-          // `dialect` and `models` may be accessors of the real one.
-          dialect: database.dialect,
-          models: database.models,
-          async transaction(work) {
-            const done = await database.transaction(work);
-            lost += 1;
-            if (lost === 1)
-              throw AppError.of("SERVICE_UNAVAILABLE", "Lost.", { retryAfterSeconds: 1 });
-            return done;
-          },
-        },
-        ledger: server.app.ledger,
-        now: Date.now,
-      });
-      const ai = serviceOver(() => store);
-      const { runId, replayed } = await ai.start(person.userId, input());
-      expect(replayed).toBe(false);
-      await expect
-        .poll(async () => (await ai.run(person.userId, runId)).state, { timeout: 20_000 })
-        .toBe("completed");
-      expect(await balance()).toMatchObject({ credits: 95, held: 0 });
-    });
+  beforeAll(async () => {
+    server = await startServer({ available });
   });
-}
+  beforeEach(async () => {
+    server.sandbox.model.control.reset();
+    server.sandbox.model.control.setSpeed(Number.POSITIVE_INFINITY);
+    person = await server.signIn(`${randomUUID()}@example.com`);
+  });
+  afterAll(async () => {
+    await Promise.all(opened.map((ai) => ai.close()));
+    await server.close();
+  });
+
+  const models = () => server.opened.backend.database.models;
+  const storeAt = (now: () => number) =>
+    createRunStore({
+      database: server.opened.backend.database,
+      ledger: server.app.ledger,
+      now,
+    });
+  /** The service as the app makes it, with some calls of its store replaced. */
+  function serviceOver(faults: (real: RunStore) => Partial<RunStore>): AiService {
+    const { backend } = server.opened;
+    const real = storeAt(Date.now);
+    const ai = createAiService({
+      store: { ...real, ...faults(real) },
+      output: backend.runOutput,
+      pubsub: backend.pubsub,
+      model: createModelAdapter(server.config.ai ?? { baseUrl: "", apiKey: null }),
+      models: { "chat-pro": "stand-in-pro" },
+      prices: { credits: server.config.credits.costs, version: "test" },
+      withPackageSuggestion: (work) => work(),
+      logger: createLogger({ level: "silent" }),
+      now: Date.now,
+      timings: TIMINGS,
+    });
+    opened.push(ai);
+    return ai;
+  }
+  const input = (idempotencyKey: string = randomUUID()) => ({
+    feature: "chat-pro" as const,
+    messages: [{ role: "user" as const, content: "Go on" }],
+    idempotencyKey,
+  });
+  const balance = () => server.client(person.accessToken).credit.balance.query();
+  /** Rows of runs that no process produces; without a hold, as after one that has expired. */
+  async function insertDeadRuns(count: number): Promise<string[]> {
+    const ids = Array.from({ length: count }, () => newRunId());
+    await models().aiRun.createMany({
+      data: ids.map((id, index) => ({
+        id,
+        userId: person.userId,
+        feature: "chat-pro",
+        inputHash: "none",
+        holdId: id.slice(4),
+        heldCredits: 5,
+        state: "running",
+        // The first ones are the first that the job looks at.
+        leaseExpiresAt: new Date(LONG_AGO.getTime() + index * 1_000),
+        createdAt: LONG_AGO,
+      })),
+    });
+    return ids;
+  }
+  const stillRunning = (ids: string[]) =>
+    models().aiRun.count({ where: { id: { in: ids }, state: "running" } });
+
+  it("renews the lease of a run until it is settled, however long that takes", async () => {
+    let settle: () => void = () => undefined;
+    const settling = new Promise<void>((resolve) => (settle = resolve));
+    let isEnding = false;
+    const ai = serviceOver((real) => ({
+      async end(run, ending) {
+        isEnding = true;
+        await settling;
+        return real.end(run, ending);
+      },
+    }));
+    const { runId } = await ai.start(person.userId, input());
+    await expect.poll(() => isEnding, { timeout: 20_000 }).toBe(true);
+    // Twice as long as a lease lasts that nobody renews.
+    await sleep(TIMINGS.leaseMs * 2);
+    const listed = await storeAt(Date.now).abandoned(100);
+    expect(listed.map(({ id }) => id)).not.toContain(runId);
+    settle();
+    await expect
+      .poll(async () => (await ai.run(person.userId, runId)).state, { timeout: 20_000 })
+      .toBe("completed");
+    expect(await balance()).toMatchObject({ credits: 95, held: 0 });
+  });
+
+  it("gives up on a run that cannot be settled, forgets its output, and leaves it to the job", async () => {
+    const ai = serviceOver(() => ({
+      end: () => Promise.reject(new Error("the disk is full")),
+    }));
+    const { runId } = await ai.start(person.userId, input());
+    await expect.poll(() => ai.activeRuns, { timeout: 20_000 }).toBe(0);
+    const { runOutput } = server.opened.backend;
+    await expect
+      .poll(async () => (await runOutput.read(runId, 0)).isProducer, { timeout: 20_000 })
+      .toBe(false);
+    await expect.poll(() => ai.endAbandoned(NEVER), { timeout: 20_000 }).toBe(1);
+    expect(await ai.run(person.userId, runId)).toMatchObject({ state: "failed" });
+    expect((await balance()).held).toBe(0);
+  });
+
+  it("ends every run of dead producers in one go, past one that cannot be ended", async () => {
+    const ids = await insertDeadRuns(110);
+    const [stuck] = ids;
+    const ai = serviceOver((real) => ({
+      endAbandoned: (run) =>
+        run.id === stuck
+          ? Promise.reject(new Error("this row is damaged"))
+          : real.endAbandoned(run),
+    }));
+    expect(await ai.endAbandoned(NEVER)).toBe(109);
+    expect(await stillRunning(ids)).toBe(1);
+    expect(await serviceOver(() => ({})).endAbandoned(NEVER)).toBe(1);
+  }, 180_000);
+
+  it("stops the job where not one of a full round can be ended", async () => {
+    const ids = await insertDeadRuns(100);
+    let looks = 0;
+    const ai = serviceOver((real) => ({
+      abandoned(limit) {
+        looks += 1;
+        return real.abandoned(limit);
+      },
+      endAbandoned: () =>
+        Promise.reject(AppError.of("SERVICE_UNAVAILABLE", "Locked.", { retryAfterSeconds: 1 })),
+    }));
+    expect(await ai.endAbandoned(NEVER)).toBe(0);
+    expect(looks).toBe(1);
+    await models().aiRun.deleteMany({ where: { id: { in: ids } } });
+  });
+
+  it.each([
+    ["an hour slow", -3_600_000],
+    ["an hour fast", 3_600_000],
+  ])("measures leases by the database's clock where an instance's is %s", async (_how, offMs) => {
+    const off = storeAt(() => Date.now() + offMs);
+    const order = {
+      runId: newRunId(),
+      userId: person.userId,
+      feature: "chat-pro" as const,
+      inputHash: "none",
+      priceCredits: 5,
+      priceVersion: "test",
+      maxConcurrent: 10,
+      holdSeconds: 600,
+      leaseMs: 20_000,
+    };
+    const { run } = await off.create(order);
+    for (const renewed of [false, true]) {
+      if (renewed) await off.renewLease(run.id, { leaseMs: 20_000, producedCredits: 1 });
+      for (const store of [off, storeAt(Date.now)]) {
+        expect((await store.abandoned(100)).map(({ id }) => id)).not.toContain(run.id);
+        expect(await store.endAbandoned(run)).toBeNull();
+      }
+    }
+    await models().aiRun.update({
+      where: { id: run.id },
+      data: { leaseExpiresAt: new Date(Date.now() - 60_000) },
+    });
+    expect((await off.abandoned(100)).map(({ id }) => id)).toContain(run.id);
+    expect(await off.endAbandoned(run)).toMatchObject({ outcome: "failed", charged: 1 });
+  });
+
+  it("refuses a key whose run was forgotten, and holds nothing for it", async () => {
+    const ai = serviceOver(() => ({}));
+    const { runId } = await ai.start(person.userId, input("old"));
+    await expect
+      .poll(async () => (await ai.run(person.userId, runId)).state, { timeout: 20_000 })
+      .toBe("completed");
+    await models().aiRun.delete({ where: { id: runId } });
+    const asked = server.sandbox.model.control.requests;
+    await expect(ai.start(person.userId, input("old"))).rejects.toMatchObject({
+      code: "IDEMPOTENCY_CONFLICT",
+    });
+    expect(server.sandbox.model.control.requests).toBe(asked);
+    expect(await balance()).toMatchObject({ credits: 95, held: 0 });
+  });
+
+  it("produces a run whose start's COMMIT took effect without an answer", async () => {
+    const { database } = server.opened.backend;
+    let lost = 0;
+    const store = createRunStore({
+      database: {
+        ...database,
+        // `dialect` and `models` may be accessors of the real one.
+        dialect: database.dialect,
+        models: database.models,
+        async transaction(work) {
+          const done = await database.transaction(work);
+          lost += 1;
+          if (lost === 1)
+            throw AppError.of("SERVICE_UNAVAILABLE", "Lost.", { retryAfterSeconds: 1 });
+          return done;
+        },
+      },
+      ledger: server.app.ledger,
+      now: Date.now,
+    });
+    const ai = serviceOver(() => store);
+    const { runId, replayed } = await ai.start(person.userId, input());
+    expect(replayed).toBe(false);
+    await expect
+      .poll(async () => (await ai.run(person.userId, runId)).state, { timeout: 20_000 })
+      .toBe("completed");
+    expect(await balance()).toMatchObject({ credits: 95, held: 0 });
+  });
+});

@@ -6,7 +6,8 @@ import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import type { RunEvent } from "../../../shared/src/ai.ts";
 import { createClient } from "../../../shared/src/client.ts";
 import { readRun } from "../../support/ai-world.ts";
-import { availableServers, describeBackend } from "../../support/databases.ts";
+import { describeBackend } from "../../support/databases.ts";
+import { availableServers } from "../../support/servers.ts";
 import {
   type RedisServer,
   redisServerInstalled,

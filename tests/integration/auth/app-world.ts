@@ -1,4 +1,4 @@
-// Owns a whole app for authority tests: real HTTP, both sandboxes, a real database, callers of every kind.
+// A whole app for authority tests: real HTTP, both sandboxes, a real database, callers of every kind.
 import { randomUUID } from "node:crypto";
 import { type App, createApp } from "../../../server/app.ts";
 import { createRefreshTokens } from "../../../server/auth/session/refresh-token.ts";

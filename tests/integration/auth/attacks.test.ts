@@ -1,8 +1,8 @@
-// Owns the attacks on the callback: state, code, issuer, error (promise 4, RFC 9700).
+// The attacks on the callback: state, code, issuer, error (promise 4, RFC 9700).
 import { randomUUID } from "node:crypto";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 import type { SignInError } from "../../../shared/src/errors.ts";
-import { availableBackends } from "../../support/databases.ts";
+import { available } from "../../support/backend.ts";
 import {
   Browser,
   expectRefused,
@@ -13,166 +13,164 @@ import {
   type World,
 } from "./world.ts";
 
-for (const available of await availableBackends()) {
-  describe(`sign-in attacks on ${available.name}`, () => {
-    let world: World;
-    beforeAll(async () => {
-      world = await openWorld(available);
-    });
-    afterAll(() => world.close());
-    afterEach(() => {
-      world.google.control.wellBehaved();
-      world.clock.aheadMs = 0;
-    });
+describe("sign-in attacks", () => {
+  let world: World;
+  beforeAll(async () => {
+    world = await openWorld(available);
+  });
+  afterAll(() => world.close());
+  afterEach(() => {
+    world.google.control.wellBehaved();
+    world.clock.aheadMs = 0;
+  });
 
-    const newEmail = () => `${randomUUID()}@example.com`;
-    const refused = (
-      error: SignInError,
-      browser: Browser,
-      url: string,
-      email?: string,
-    ): Promise<void> => expectRefused(world, error, browser, url, email);
-    const sessionsOf = (email: string) => sessionCount(world, email);
+  const newEmail = () => `${randomUUID()}@example.com`;
+  const refused = (
+    error: SignInError,
+    browser: Browser,
+    url: string,
+    email?: string,
+  ): Promise<void> => expectRefused(world, error, browser, url, email);
+  const sessionsOf = (email: string) => sessionCount(world, email);
 
-    describe("state", () => {
-      it("that is missing, doubled or foreign is refused", async () => {
-        const browser = new Browser();
-        const email = newEmail();
-        const url = new URL(await toCallback(world, browser, { email }));
-        const state = url.searchParams.get("state") ?? "";
-        const without = new URL(url);
-        without.searchParams.delete("state");
-        await refused("state_invalid", browser.copy(), without.href, email);
-        await refused("state_invalid", browser.copy(), `${url.href}&state=${state}`, email);
-        const foreign = new URL(url);
-        foreign.searchParams.set("state", "A".repeat(43));
-        await refused("state_invalid", browser.copy(), foreign.href, email);
-        const array = url.href.replace("state=", "state[]=");
-        await refused("state_invalid", browser.copy(), array, email);
-      });
-
-      it("of another browser is refused (login CSRF)", async () => {
-        const attacker = new Browser();
-        const email = newEmail();
-        const url = await toCallback(world, attacker, { email });
-        await refused("state_invalid", new Browser(), url, email);
-        const victim = new Browser();
-        await victim.get(`${world.instances[0].url}/api/auth/google`);
-        await refused("state_invalid", victim, url, email);
-      });
-
-      it("is used once: one after the other, and eight at once", async () => {
-        const email = newEmail();
-        const browser = new Browser();
-        const url = await toCallback(world, browser, { email });
-        const replays = Array.from({ length: 8 }, () => browser.copy());
-        const landings = await Promise.all(
-          replays.map(async (copy) => landingOf(await copy.get(url)).error),
-        );
-        expect(landings.filter((error) => error === null)).toHaveLength(1);
-        expect(await sessionsOf(email)).toBe(1);
-        await refused("state_invalid", browser, url);
-        expect(await sessionsOf(email)).toBe(1);
-      });
-
-      it("expires after 10 minutes", async () => {
-        const browser = new Browser();
-        const email = newEmail();
-        const url = await toCallback(world, browser, { email });
-        world.clock.aheadMs = 600_001;
-        await refused("state_expired", browser, url, email);
-      });
-
-      it("is spent by a failure too", async () => {
-        const email = newEmail();
-        const browser = new Browser();
-        const url = await toCallback(world, browser, { email });
-        world.google.control.faultyTokens("wrong-nonce");
-        await refused("identity_invalid", browser.copy(), url, email);
-        await refused("state_invalid", browser.copy(), url, email);
-      });
-    });
-
-    describe("code", () => {
-      it("that is missing, doubled, endless or made up is refused", async () => {
-        const email = newEmail();
-        const change = async (work: (url: URL) => void) => {
-          const browser = new Browser();
-          const url = new URL(await toCallback(world, browser, { email }));
-          work(url);
-          await refused("code_invalid", browser, url.href, email);
-        };
-        await change((url) => url.searchParams.delete("code"));
-        await change((url) => url.searchParams.append("code", "another"));
-        await change((url) => url.searchParams.set("code", "x".repeat(3_000)));
-        await change((url) => url.searchParams.set("code", "made-up"));
-        await change((url) => url.searchParams.set("code", ""));
-      });
-
-      it("of another attempt is refused, for its PKCE verifier is not ours (code injection)", async () => {
-        const [victim, attacker] = [new Browser(), new Browser()];
-        const email = newEmail();
-        const stolen = new URL(await toCallback(world, victim, { email }));
-        const own = new URL(await toCallback(world, attacker, { email: newEmail() }));
-        own.searchParams.set("code", stolen.searchParams.get("code") ?? "");
-        await refused("code_invalid", attacker, own.href, email);
-      });
-
-      it("from another issuer is refused (mix-up)", async () => {
-        const browser = new Browser();
-        const email = newEmail();
-        const url = new URL(await toCallback(world, browser, { email }));
-        url.searchParams.set("iss", "https://evil.example");
-        await refused("identity_invalid", browser, url.href, email);
-      });
-    });
-
-    it("takes a declined consent for what it is, and repeats nobody's markup", async () => {
+  describe("state", () => {
+    it("that is missing, doubled or foreign is refused", async () => {
       const browser = new Browser();
-      const url = new URL(await toCallback(world, browser, { deny: true }));
-      url.searchParams.set("error_description", "<script>alert(1)</script>");
-      const response = await browser.get(url.href);
-      expect(landingOf(response).error).toBe("access_denied");
-      expect(response.headers.get("location")).not.toMatch(/script/i);
-      expect(await response.text()).toBe("");
+      const email = newEmail();
+      const url = new URL(await toCallback(world, browser, { email }));
+      const state = url.searchParams.get("state") ?? "";
+      const without = new URL(url);
+      without.searchParams.delete("state");
+      await refused("state_invalid", browser.copy(), without.href, email);
+      await refused("state_invalid", browser.copy(), `${url.href}&state=${state}`, email);
+      const foreign = new URL(url);
+      foreign.searchParams.set("state", "A".repeat(43));
+      await refused("state_invalid", browser.copy(), foreign.href, email);
+      const array = url.href.replace("state=", "state[]=");
+      await refused("state_invalid", browser.copy(), array, email);
     });
 
-    it.each([
-      ["server_error", "provider_unavailable"],
-      ["temporarily_unavailable", "provider_unavailable"],
-      ["invalid_request", "provider_error"],
-      ["<b>", "provider_error"],
-    ])("takes error=%s from the provider as %s", async (sent, expected) => {
+    it("of another browser is refused (login CSRF)", async () => {
+      const attacker = new Browser();
+      const email = newEmail();
+      const url = await toCallback(world, attacker, { email });
+      await refused("state_invalid", new Browser(), url, email);
+      const victim = new Browser();
+      await victim.get(`${world.instances[0].url}/api/auth/google`);
+      await refused("state_invalid", victim, url, email);
+    });
+
+    it("is used once: one after the other, and eight at once", async () => {
+      const email = newEmail();
       const browser = new Browser();
-      const url = new URL(await toCallback(world, browser, { deny: true }));
-      url.searchParams.set("error", sent);
-      await refused(expected as SignInError, browser, url.href);
+      const url = await toCallback(world, browser, { email });
+      const replays = Array.from({ length: 8 }, () => browser.copy());
+      const landings = await Promise.all(
+        replays.map(async (copy) => landingOf(await copy.get(url)).error),
+      );
+      expect(landings.filter((error) => error === null)).toHaveLength(1);
+      expect(await sessionsOf(email)).toBe(1);
+      await refused("state_invalid", browser, url);
+      expect(await sessionsOf(email)).toBe(1);
     });
 
-    it("keeps five attempts of one browser at most", async () => {
-      const browser = new Browser();
-      for (let tab = 0; tab < 9; tab++) {
-        world.clock.aheadMs += 1_000;
-        await browser.get(`${world.instances[0].url}/api/auth/google`);
-      }
-      expect(browser.cookies.size).toBe(5);
-    });
-
-    it("does not spend a sign-in on a HEAD request", async () => {
+    it("expires after 10 minutes", async () => {
       const browser = new Browser();
       const email = newEmail();
       const url = await toCallback(world, browser, { email });
-      const head = await fetch(url, { method: "HEAD", redirect: "manual" });
-      expect(head.status).toBe(405);
-      expect(landingOf(await browser.get(url)).error).toBeNull();
+      world.clock.aheadMs = 600_001;
+      await refused("state_expired", browser, url, email);
     });
 
-    it("opened by hand, without anything, says so kindly", async () => {
-      await refused(
-        "state_invalid",
-        new Browser(),
-        `${world.instances[0].url}/api/auth/google/callback`,
-      );
+    it("is spent by a failure too", async () => {
+      const email = newEmail();
+      const browser = new Browser();
+      const url = await toCallback(world, browser, { email });
+      world.google.control.faultyTokens("wrong-nonce");
+      await refused("identity_invalid", browser.copy(), url, email);
+      await refused("state_invalid", browser.copy(), url, email);
     });
   });
-}
+
+  describe("code", () => {
+    it("that is missing, doubled, endless or made up is refused", async () => {
+      const email = newEmail();
+      const change = async (work: (url: URL) => void) => {
+        const browser = new Browser();
+        const url = new URL(await toCallback(world, browser, { email }));
+        work(url);
+        await refused("code_invalid", browser, url.href, email);
+      };
+      await change((url) => url.searchParams.delete("code"));
+      await change((url) => url.searchParams.append("code", "another"));
+      await change((url) => url.searchParams.set("code", "x".repeat(3_000)));
+      await change((url) => url.searchParams.set("code", "made-up"));
+      await change((url) => url.searchParams.set("code", ""));
+    });
+
+    it("of another attempt is refused, for its PKCE verifier is not ours (code injection)", async () => {
+      const [victim, attacker] = [new Browser(), new Browser()];
+      const email = newEmail();
+      const stolen = new URL(await toCallback(world, victim, { email }));
+      const own = new URL(await toCallback(world, attacker, { email: newEmail() }));
+      own.searchParams.set("code", stolen.searchParams.get("code") ?? "");
+      await refused("code_invalid", attacker, own.href, email);
+    });
+
+    it("from another issuer is refused (mix-up)", async () => {
+      const browser = new Browser();
+      const email = newEmail();
+      const url = new URL(await toCallback(world, browser, { email }));
+      url.searchParams.set("iss", "https://evil.example");
+      await refused("identity_invalid", browser, url.href, email);
+    });
+  });
+
+  it("takes a declined consent for what it is, and repeats nobody's markup", async () => {
+    const browser = new Browser();
+    const url = new URL(await toCallback(world, browser, { deny: true }));
+    url.searchParams.set("error_description", "<script>alert(1)</script>");
+    const response = await browser.get(url.href);
+    expect(landingOf(response).error).toBe("access_denied");
+    expect(response.headers.get("location")).not.toMatch(/script/i);
+    expect(await response.text()).toBe("");
+  });
+
+  it.each([
+    ["server_error", "provider_unavailable"],
+    ["temporarily_unavailable", "provider_unavailable"],
+    ["invalid_request", "provider_error"],
+    ["<b>", "provider_error"],
+  ])("takes error=%s from the provider as %s", async (sent, expected) => {
+    const browser = new Browser();
+    const url = new URL(await toCallback(world, browser, { deny: true }));
+    url.searchParams.set("error", sent);
+    await refused(expected as SignInError, browser, url.href);
+  });
+
+  it("keeps five attempts of one browser at most", async () => {
+    const browser = new Browser();
+    for (let tab = 0; tab < 9; tab++) {
+      world.clock.aheadMs += 1_000;
+      await browser.get(`${world.instances[0].url}/api/auth/google`);
+    }
+    expect(browser.cookies.size).toBe(5);
+  });
+
+  it("does not spend a sign-in on a HEAD request", async () => {
+    const browser = new Browser();
+    const email = newEmail();
+    const url = await toCallback(world, browser, { email });
+    const head = await fetch(url, { method: "HEAD", redirect: "manual" });
+    expect(head.status).toBe(405);
+    expect(landingOf(await browser.get(url)).error).toBeNull();
+  });
+
+  it("opened by hand, without anything, says so kindly", async () => {
+    await refused(
+      "state_invalid",
+      new Browser(),
+      `${world.instances[0].url}/api/auth/google/callback`,
+    );
+  });
+});

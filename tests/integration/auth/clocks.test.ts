@@ -1,45 +1,43 @@
-// Owns the proof that instances whose clocks differ by minutes are one service to an honest second tab.
+// Instances whose clocks differ by minutes are one service to an honest second tab.
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { availableBackends } from "../../support/databases.ts";
+import { available } from "../../support/backend.ts";
 import { codeOf, fromBrowser, openWorld, type World } from "./world.ts";
 
 const SIX_MINUTES_MS = 360_000;
 
-for (const available of await availableBackends()) {
-  describe(`instances six minutes apart on ${available.name}`, () => {
-    let world: World;
-    beforeAll(async () => {
-      world = await openWorld(available, { instances: 2, skewMs: [0, SIX_MINUTES_MS] });
-    });
-    afterAll(() => world.close());
-
-    it.each([
-      [0, 1],
-      [1, 0],
-    ])("keep the second tab signed in when %i rotates and %i is asked late", async (one, other) => {
-      const [first, second] = [world.instances[one], world.instances[other]];
-      if (first === undefined || second === undefined) throw new Error("no instance");
-      const { refreshToken, sessionId } = await world.person();
-      const answer = await first.auth.refresh(fromBrowser(refreshToken));
-      await first.auth.close();
-      const late = await second.auth.refresh(fromBrowser(refreshToken));
-      expect(late.refreshToken).toBe(answer.refreshToken);
-      // And what one instance signed, the other takes.
-      expect((await second.auth.authenticate(answer.accessToken)).sessionId).toBe(sessionId);
-      expect((await first.auth.authenticate(late.accessToken)).sessionId).toBe(sessionId);
-    });
-
-    it.each([0, 1])(
-      "end the family of a token that is used after its grace, at %i",
-      async (index) => {
-        const asked = world.instances[index];
-        if (asked === undefined) throw new Error("no instance");
-        const { refreshToken, sessionId } = await world.person();
-        await world.instances[0].auth.refresh(fromBrowser(refreshToken));
-        await world.instances[0].auth.close();
-        await world.endGrace(sessionId);
-        expect(await codeOf(asked.auth.refresh(fromBrowser(refreshToken)))).toBe("REFRESH_REUSED");
-      },
-    );
+describe("instances six minutes apart", () => {
+  let world: World;
+  beforeAll(async () => {
+    world = await openWorld(available, { instances: 2, skewMs: [0, SIX_MINUTES_MS] });
   });
-}
+  afterAll(() => world.close());
+
+  it.each([
+    [0, 1],
+    [1, 0],
+  ])("keep the second tab signed in when %i rotates and %i is asked late", async (one, other) => {
+    const [first, second] = [world.instances[one], world.instances[other]];
+    if (first === undefined || second === undefined) throw new Error("no instance");
+    const { refreshToken, sessionId } = await world.person();
+    const answer = await first.auth.refresh(fromBrowser(refreshToken));
+    await first.auth.close();
+    const late = await second.auth.refresh(fromBrowser(refreshToken));
+    expect(late.refreshToken).toBe(answer.refreshToken);
+    // And what one instance signed, the other takes.
+    expect((await second.auth.authenticate(answer.accessToken)).sessionId).toBe(sessionId);
+    expect((await first.auth.authenticate(late.accessToken)).sessionId).toBe(sessionId);
+  });
+
+  it.each([0, 1])(
+    "end the family of a token that is used after its grace, at %i",
+    async (index) => {
+      const asked = world.instances[index];
+      if (asked === undefined) throw new Error("no instance");
+      const { refreshToken, sessionId } = await world.person();
+      await world.instances[0].auth.refresh(fromBrowser(refreshToken));
+      await world.instances[0].auth.close();
+      await world.endGrace(sessionId);
+      expect(await codeOf(asked.auth.refresh(fromBrowser(refreshToken)))).toBe("REFRESH_REUSED");
+    },
+  );
+});

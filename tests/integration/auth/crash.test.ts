@@ -1,64 +1,62 @@
-// Owns the proof that a server killed between the two steps of a refresh locks nobody out and forks nothing (promise 6).
+// A server killed between the two steps of a refresh locks nobody out and forks nothing (promise 6).
 import { spawn } from "node:child_process";
 import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { availableBackends } from "../../support/databases.ts";
+import { available } from "../../support/backend.ts";
 import { fromNative, openWorld, REFRESH_SECRET, type World } from "./world.ts";
 
 const KILLS = process.env["FULL"] === "1" ? 100 : 3;
 const CHILD = fileURLToPath(new URL("./crash-child.ts", import.meta.url));
 
-for (const available of await availableBackends()) {
-  describe(`a crash on ${available.name}`, () => {
-    let world: World;
-    beforeAll(async () => {
-      world = await openWorld(available);
-    });
-    afterAll(() => world.close());
-
-    /** Refreshes `token` in a process that dies after its first step; answers the signal it died of. */
-    function dieWhileRefreshing(token: string): Promise<NodeJS.Signals | null> {
-      const child = spawn(process.execPath, ["--import", "tsx", CHILD], {
-        env: {
-          ...process.env,
-          ...world.opened.env,
-          NODE_ENV: "test",
-          KEY_PREFIX: world.opened.keyPrefix,
-          TOKEN: token,
-          JWT_SECRET: "5e8d2f4a-access-9c1b-of-the-7a3e-crash-suite",
-          REFRESH_TOKEN_SECRET: REFRESH_SECRET,
-        },
-        stdio: ["ignore", "ignore", "inherit"],
-      });
-      return new Promise((resolve, reject) => {
-        child.once("error", reject);
-        child.once("exit", (_code, signal) => resolve(signal));
-      });
-    }
-
-    it(`${KILLS} times between the two steps: the old token goes on, one successor, no fork`, async () => {
-      const { auth, backend } = world.instances[0];
-      const person = await world.person();
-      let token = person.refreshToken;
-      for (let round = 0; round < KILLS; round++) {
-        expect(await dieWhileRefreshing(token)).toBe("SIGKILL");
-        const { models } = backend.database;
-        const row = await models.session.findUniqueOrThrow({ where: { id: person.sessionId } });
-        expect(row).toMatchObject({ generation: 2 * round + 1, graceEndsAt: null });
-        // The person comes back an hour later, in two tabs.
-        world.clock.aheadMs += 3_600_000;
-        const [one, two] = await Promise.all([
-          auth.refresh(fromNative(token)),
-          auth.refresh(fromNative(token)),
-        ]);
-        expect(one.refreshToken).toBe(two.refreshToken);
-        token = (await auth.refresh(fromNative(one.refreshToken))).refreshToken;
-        await auth.close();
-      }
-      const row = await backend.database.models.session.findUniqueOrThrow({
-        where: { id: person.sessionId },
-      });
-      expect(row).toMatchObject({ generation: 2 * KILLS, revokedAt: null });
-    }, 900_000);
+describe("a crash", () => {
+  let world: World;
+  beforeAll(async () => {
+    world = await openWorld(available);
   });
-}
+  afterAll(() => world.close());
+
+  /** Refreshes `token` in a process that dies after its first step; answers the signal it died of. */
+  function dieWhileRefreshing(token: string): Promise<NodeJS.Signals | null> {
+    const child = spawn(process.execPath, ["--import", "tsx", CHILD], {
+      env: {
+        ...process.env,
+        ...world.opened.env,
+        NODE_ENV: "test",
+        KEY_PREFIX: world.opened.keyPrefix,
+        TOKEN: token,
+        JWT_SECRET: "5e8d2f4a-access-9c1b-of-the-7a3e-crash-suite",
+        REFRESH_TOKEN_SECRET: REFRESH_SECRET,
+      },
+      stdio: ["ignore", "ignore", "inherit"],
+    });
+    return new Promise((resolve, reject) => {
+      child.once("error", reject);
+      child.once("exit", (_code, signal) => resolve(signal));
+    });
+  }
+
+  it(`${KILLS} times between the two steps: the old token goes on, one successor, no fork`, async () => {
+    const { auth, backend } = world.instances[0];
+    const person = await world.person();
+    let token = person.refreshToken;
+    for (let round = 0; round < KILLS; round++) {
+      expect(await dieWhileRefreshing(token)).toBe("SIGKILL");
+      const { models } = backend.database;
+      const row = await models.session.findUniqueOrThrow({ where: { id: person.sessionId } });
+      expect(row).toMatchObject({ generation: 2 * round + 1, graceEndsAt: null });
+      // The person comes back an hour later, in two tabs.
+      world.clock.aheadMs += 3_600_000;
+      const [one, two] = await Promise.all([
+        auth.refresh(fromNative(token)),
+        auth.refresh(fromNative(token)),
+      ]);
+      expect(one.refreshToken).toBe(two.refreshToken);
+      token = (await auth.refresh(fromNative(one.refreshToken))).refreshToken;
+      await auth.close();
+    }
+    const row = await backend.database.models.session.findUniqueOrThrow({
+      where: { id: person.sessionId },
+    });
+    expect(row).toMatchObject({ generation: 2 * KILLS, revokedAt: null });
+  }, 900_000);
+});

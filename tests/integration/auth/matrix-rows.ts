@@ -1,4 +1,4 @@
-// Owns the rows of the authorisation matrix: whom each procedure is for, and what it must not tell.
+// The rows of the authorisation matrix: whom each procedure is for, and what it must not tell.
 import { randomUUID } from "node:crypto";
 import type { Person } from "./app-world.ts";
 

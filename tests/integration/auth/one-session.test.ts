@@ -1,4 +1,4 @@
-// Owns the proof that one attempt makes one session by the database alone: no cache, and a provider that takes codes twice.
+// One attempt makes one session by the database alone: no cache, and a provider that takes codes twice.
 import { randomUUID } from "node:crypto";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { createAuthService } from "../../../server/auth/auth.service.ts";
@@ -6,58 +6,56 @@ import type { IdentityProvider } from "../../../server/auth/ports.ts";
 import { createSessionStore } from "../../../server/auth/session/session.store.ts";
 import { parseConfig } from "../../../server/config/parse-config.ts";
 import { createLogger } from "../../../server/lib/logger.ts";
-import { availableBackends } from "../../support/databases.ts";
+import { available } from "../../support/backend.ts";
 import { ACCESS_SECRET, openWorld, REFRESH_SECRET, type World } from "./world.ts";
 
-for (const available of await availableBackends()) {
-  describe(`a callback sent eight times at once on ${available.name}`, () => {
-    let world: World;
-    beforeAll(async () => {
-      world = await openWorld(available);
-    });
-    afterAll(() => world.close());
-
-    it("makes one session, without a cache and with a provider that redeems a code twice", async () => {
-      const email = `${randomUUID()}@example.com`;
-      const subject = randomUUID();
-      const issuer = "https://lax.example";
-      // No provider of the sandbox redeems a code twice; the port is where such a one is met.
-      const identityProvider: IdentityProvider = {
-        check: () => Promise.resolve(),
-        authorizationUrl: ({ state }) =>
-          Promise.resolve(new URL(`https://lax.example/?state=${state}`)),
-        exchange: () => Promise.resolve({ issuer, subject, email, name: null, avatar: null }),
-      };
-      const auth = createAuthService({
-        config: parseConfig({
-          NODE_ENV: "test",
-          JWT_SECRET: ACCESS_SECRET,
-          REFRESH_TOKEN_SECRET: REFRESH_SECRET,
-        }),
-        sessions: createSessionStore(world.opened.backend.database),
-        signIns: world.instances[0].signIns,
-        sharedCache: null,
-        identityProvider,
-        logger: createLogger({ level: "silent" }),
-      });
-      const out = await auth.startSignIn({ returnTo: null, stateCookies: [], ip: "127.0.0.1" });
-      const state = new URL(out.location).searchParams.get("state") ?? "";
-      const finish = () =>
-        auth.finishSignIn({
-          query: { state, code: "code", error: undefined, issuer: undefined },
-          stateCookies: out.setStateCookie === null ? [] : [out.setStateCookie],
-          refreshCookies: [],
-          userAgent: null,
-          ip: "127.0.0.1",
-        });
-      const answers = await Promise.all(Array.from({ length: 8 }, finish));
-      answers.push(await finish());
-      const errors = answers.map(({ error }) => error);
-      expect(errors.filter((error) => error === null)).toHaveLength(1);
-      expect(errors.filter((error) => error === "state_invalid")).toHaveLength(8);
-      const { models } = world.opened.backend.database;
-      const user = await models.user.findUniqueOrThrow({ where: { email } });
-      expect(await models.session.count({ where: { userId: user.id } })).toBe(1);
-    });
+describe("a callback sent eight times at once", () => {
+  let world: World;
+  beforeAll(async () => {
+    world = await openWorld(available);
   });
-}
+  afterAll(() => world.close());
+
+  it("makes one session, without a cache and with a provider that redeems a code twice", async () => {
+    const email = `${randomUUID()}@example.com`;
+    const subject = randomUUID();
+    const issuer = "https://lax.example";
+    // No provider of the sandbox redeems a code twice; the port is where such a one is met.
+    const identityProvider: IdentityProvider = {
+      check: () => Promise.resolve(),
+      authorizationUrl: ({ state }) =>
+        Promise.resolve(new URL(`https://lax.example/?state=${state}`)),
+      exchange: () => Promise.resolve({ issuer, subject, email, name: null, avatar: null }),
+    };
+    const auth = createAuthService({
+      config: parseConfig({
+        NODE_ENV: "test",
+        JWT_SECRET: ACCESS_SECRET,
+        REFRESH_TOKEN_SECRET: REFRESH_SECRET,
+      }),
+      sessions: createSessionStore(world.opened.backend.database),
+      signIns: world.instances[0].signIns,
+      sharedCache: null,
+      identityProvider,
+      logger: createLogger({ level: "silent" }),
+    });
+    const out = await auth.startSignIn({ returnTo: null, stateCookies: [], ip: "127.0.0.1" });
+    const state = new URL(out.location).searchParams.get("state") ?? "";
+    const finish = () =>
+      auth.finishSignIn({
+        query: { state, code: "code", error: undefined, issuer: undefined },
+        stateCookies: out.setStateCookie === null ? [] : [out.setStateCookie],
+        refreshCookies: [],
+        userAgent: null,
+        ip: "127.0.0.1",
+      });
+    const answers = await Promise.all(Array.from({ length: 8 }, finish));
+    answers.push(await finish());
+    const errors = answers.map(({ error }) => error);
+    expect(errors.filter((error) => error === null)).toHaveLength(1);
+    expect(errors.filter((error) => error === "state_invalid")).toHaveLength(8);
+    const { models } = world.opened.backend.database;
+    const user = await models.user.findUniqueOrThrow({ where: { email } });
+    expect(await models.session.count({ where: { userId: user.id } })).toBe(1);
+  });
+});

@@ -1,6 +1,7 @@
-// Owns the proof that Redis decides nothing about who is signed in (promise 11): away, silent, flushed, back again.
+// Redis decides nothing about who is signed in (promise 11): away, silent, flushed, back again.
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
-import { availableServers, describeBackend } from "../../support/databases.ts";
+import { describeBackend } from "../../support/databases.ts";
+import { availableServers } from "../../support/servers.ts";
 import { startTcpProxy, type TcpProxy } from "../../support/tcp-proxy.ts";
 import {
   Browser,

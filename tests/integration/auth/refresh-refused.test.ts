@@ -1,133 +1,129 @@
-// Owns the bad input of refresh and session (PROMISES.md): each refused by its code, none changes anything.
+// The bad input of refresh and session (PROMISES.md): each refused by its code, none changes anything.
 import { randomUUID } from "node:crypto";
 import { SignJWT } from "jose";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 import { createRefreshTokens } from "../../../server/auth/session/refresh-token.ts";
 import { createUserStore } from "../../../server/user/user.store.ts";
-import { availableBackends } from "../../support/databases.ts";
+import { available } from "../../support/backend.ts";
 import { codeOf, FRONTEND, fromBrowser, openWorld, REFRESH_SECRET, type World } from "./world.ts";
 
-for (const available of await availableBackends()) {
-  describe(`refused refreshes on ${available.name}`, () => {
-    let world: World;
-    beforeAll(async () => {
-      world = await openWorld(available, { instances: 2 });
-    });
-    afterAll(() => world.close());
-    afterEach(() => {
-      world.clock.aheadMs = 0;
-    });
-
-    const instance = (index: number) => {
-      const found = world.instances[index % world.instances.length];
-      if (found === undefined) throw new Error("no instance");
-      return found.auth;
-    };
-    const auth = () => instance(0);
-    const models = () => world.opened.backend.database.models;
-    const session = (id: string) =>
-      models().session.findUniqueOrThrow({
-        where: { id },
-        omit: { refreshTokenHash: false, previousTokenHash: false },
-      });
-
-    it.each([
-      ["no cookie", []],
-      ["an empty cookie", [""]],
-      ["garbage", ["garbage"]],
-      ["a JWT", ["eyJhbGciOiJub25lIn0.e30."]],
-      ["a megabyte", ["x".repeat(1_000_000)]],
-      ["a token of no session", [createRefreshTokens([REFRESH_SECRET]).first(randomUUID()).text]],
-    ])("refuses %s", async (_name, cookies) => {
-      expect(await codeOf(auth().refresh(fromBrowser(...cookies)))).toBe("UNAUTHENTICATED");
-    });
-
-    it("refuses an access token in its place, and a refresh token in the access token's", async () => {
-      const { refreshToken } = await world.person();
-      const { accessToken, refreshToken: next } = await auth().refresh(fromBrowser(refreshToken));
-      expect(await codeOf(auth().refresh(fromBrowser(accessToken)))).toBe("UNAUTHENTICATED");
-      expect(await codeOf(auth().authenticate(next))).toBe("UNAUTHENTICATED");
-      const idToken = await new SignJWT({ sub: "1" })
-        .setProtectedHeader({ alg: "HS256", typ: "JWT" })
-        .sign(new TextEncoder().encode(REFRESH_SECRET));
-      expect(await codeOf(auth().authenticate(idToken))).toBe("UNAUTHENTICATED");
-    });
-
-    it("refuses two different cookies of its name (tossing), takes the same one twice", async () => {
-      const [victim, attacker] = [await world.person(), await world.person()];
-      for (const cookies of [
-        [victim.refreshToken, attacker.refreshToken],
-        [attacker.refreshToken, victim.refreshToken],
-        [victim.refreshToken, "garbage"],
-      ]) {
-        expect(await codeOf(auth().refresh(fromBrowser(...cookies)))).toBe("UNAUTHENTICATED");
-      }
-      const both = fromBrowser(victim.refreshToken, victim.refreshToken);
-      expect(await codeOf(auth().refresh(both))).toBe("OK");
-    });
-
-    it.each([
-      ["a foreign origin", "https://evil.example"],
-      ["null", "null"],
-      ["a look-alike by prefix", `${FRONTEND}.evil.example`],
-      ["a look-alike by suffix", "http://evil-localhost:3000"],
-      ["another scheme", "https://localhost:3000"],
-      ["another port", "http://localhost:3001"],
-      ["another case", "HTTP://LOCALHOST:3000"],
-      ["a path", `${FRONTEND}/`],
-    ])("refuses the cookie from %s, for refresh and for logout", async (_name, origin) => {
-      const { refreshToken, sessionId } = await world.person();
-      const request = { ...fromBrowser(refreshToken), origin };
-      expect(await codeOf(auth().refresh(request))).toBe("FORBIDDEN");
-      expect(await codeOf(auth().logout(request))).toBe("FORBIDDEN");
-      const withBody = { ...request, bodyToken: refreshToken };
-      expect(await codeOf(auth().refresh(withBody))).toBe("FORBIDDEN");
-      expect(await session(sessionId)).toMatchObject({ generation: 0, revokedAt: null });
-    });
-
-    it.each([
-      ["every configured origin", "https://app.example"],
-      ["a client that is no browser", null],
-    ])("takes the cookie from %s", async (_name, origin) => {
-      const { refreshToken } = await world.person();
-      expect(await codeOf(auth().refresh({ ...fromBrowser(refreshToken), origin }))).toBe("OK");
-    });
-
-    it("refuses after logout, after logout-all, of a disabled and of a deleted user", async () => {
-      const gone = await world.person();
-      await auth().logout(fromBrowser(gone.refreshToken));
-      await auth().logout(fromBrowser(gone.refreshToken));
-      expect(await codeOf(auth().refresh(fromBrowser(gone.refreshToken)))).toBe("SESSION_REVOKED");
-
-      const everywhere = await world.person();
-      const { accessToken } = await auth().refresh(fromBrowser(everywhere.refreshToken));
-      const principal = await auth().authenticate(accessToken);
-      expect(await auth().logoutAll(principal)).toEqual({ revoked: 1 });
-      const next = fromBrowser(everywhere.refreshToken);
-      expect(await codeOf(instance(1).refresh(next))).toBe("SESSION_REVOKED");
-
-      const disabled = await world.person();
-      await models().user.update({
-        where: { id: disabled.userId },
-        data: { disabledAt: new Date() },
-      });
-      expect(await codeOf(auth().refresh(fromBrowser(disabled.refreshToken)))).toBe(
-        "SESSION_REVOKED",
-      );
-
-      const deleted = await world.person();
-      const users = createUserStore(world.opened.backend.database);
-      await users.erase(deleted.userId, new Date());
-      expect(await codeOf(auth().refresh(fromBrowser(deleted.refreshToken)))).toBe(
-        "SESSION_REVOKED",
-      );
-    });
-
-    it("does not tell a stolen logged-out token from a reused one by reviving anything", async () => {
-      const { refreshToken } = await world.person();
-      const one = await auth().refresh(fromBrowser(refreshToken));
-      await auth().logout(fromBrowser(one.refreshToken));
-      expect(await codeOf(auth().refresh(fromBrowser(refreshToken)))).toBe("SESSION_REVOKED");
-    });
+describe("refused refreshes", () => {
+  let world: World;
+  beforeAll(async () => {
+    world = await openWorld(available, { instances: 2 });
   });
-}
+  afterAll(() => world.close());
+  afterEach(() => {
+    world.clock.aheadMs = 0;
+  });
+
+  const instance = (index: number) => {
+    const found = world.instances[index % world.instances.length];
+    if (found === undefined) throw new Error("no instance");
+    return found.auth;
+  };
+  const auth = () => instance(0);
+  const models = () => world.opened.backend.database.models;
+  const session = (id: string) =>
+    models().session.findUniqueOrThrow({
+      where: { id },
+      omit: { refreshTokenHash: false, previousTokenHash: false },
+    });
+
+  it.each([
+    ["no cookie", []],
+    ["an empty cookie", [""]],
+    ["garbage", ["garbage"]],
+    ["a JWT", ["eyJhbGciOiJub25lIn0.e30."]],
+    ["a megabyte", ["x".repeat(1_000_000)]],
+    ["a token of no session", [createRefreshTokens([REFRESH_SECRET]).first(randomUUID()).text]],
+  ])("refuses %s", async (_name, cookies) => {
+    expect(await codeOf(auth().refresh(fromBrowser(...cookies)))).toBe("UNAUTHENTICATED");
+  });
+
+  it("refuses an access token in its place, and a refresh token in the access token's", async () => {
+    const { refreshToken } = await world.person();
+    const { accessToken, refreshToken: next } = await auth().refresh(fromBrowser(refreshToken));
+    expect(await codeOf(auth().refresh(fromBrowser(accessToken)))).toBe("UNAUTHENTICATED");
+    expect(await codeOf(auth().authenticate(next))).toBe("UNAUTHENTICATED");
+    const idToken = await new SignJWT({ sub: "1" })
+      .setProtectedHeader({ alg: "HS256", typ: "JWT" })
+      .sign(new TextEncoder().encode(REFRESH_SECRET));
+    expect(await codeOf(auth().authenticate(idToken))).toBe("UNAUTHENTICATED");
+  });
+
+  it("refuses two different cookies of its name (tossing), takes the same one twice", async () => {
+    const [victim, attacker] = [await world.person(), await world.person()];
+    for (const cookies of [
+      [victim.refreshToken, attacker.refreshToken],
+      [attacker.refreshToken, victim.refreshToken],
+      [victim.refreshToken, "garbage"],
+    ]) {
+      expect(await codeOf(auth().refresh(fromBrowser(...cookies)))).toBe("UNAUTHENTICATED");
+    }
+    const both = fromBrowser(victim.refreshToken, victim.refreshToken);
+    expect(await codeOf(auth().refresh(both))).toBe("OK");
+  });
+
+  it.each([
+    ["a foreign origin", "https://evil.example"],
+    ["null", "null"],
+    ["a look-alike by prefix", `${FRONTEND}.evil.example`],
+    ["a look-alike by suffix", "http://evil-localhost:3000"],
+    ["another scheme", "https://localhost:3000"],
+    ["another port", "http://localhost:3001"],
+    ["another case", "HTTP://LOCALHOST:3000"],
+    ["a path", `${FRONTEND}/`],
+  ])("refuses the cookie from %s, for refresh and for logout", async (_name, origin) => {
+    const { refreshToken, sessionId } = await world.person();
+    const request = { ...fromBrowser(refreshToken), origin };
+    expect(await codeOf(auth().refresh(request))).toBe("FORBIDDEN");
+    expect(await codeOf(auth().logout(request))).toBe("FORBIDDEN");
+    const withBody = { ...request, bodyToken: refreshToken };
+    expect(await codeOf(auth().refresh(withBody))).toBe("FORBIDDEN");
+    expect(await session(sessionId)).toMatchObject({ generation: 0, revokedAt: null });
+  });
+
+  it.each([
+    ["every configured origin", "https://app.example"],
+    ["a client that is no browser", null],
+  ])("takes the cookie from %s", async (_name, origin) => {
+    const { refreshToken } = await world.person();
+    expect(await codeOf(auth().refresh({ ...fromBrowser(refreshToken), origin }))).toBe("OK");
+  });
+
+  it("refuses after logout, after logout-all, of a disabled and of a deleted user", async () => {
+    const gone = await world.person();
+    await auth().logout(fromBrowser(gone.refreshToken));
+    await auth().logout(fromBrowser(gone.refreshToken));
+    expect(await codeOf(auth().refresh(fromBrowser(gone.refreshToken)))).toBe("SESSION_REVOKED");
+
+    const everywhere = await world.person();
+    const { accessToken } = await auth().refresh(fromBrowser(everywhere.refreshToken));
+    const principal = await auth().authenticate(accessToken);
+    expect(await auth().logoutAll(principal)).toEqual({ revoked: 1 });
+    const next = fromBrowser(everywhere.refreshToken);
+    expect(await codeOf(instance(1).refresh(next))).toBe("SESSION_REVOKED");
+
+    const disabled = await world.person();
+    await models().user.update({
+      where: { id: disabled.userId },
+      data: { disabledAt: new Date() },
+    });
+    expect(await codeOf(auth().refresh(fromBrowser(disabled.refreshToken)))).toBe(
+      "SESSION_REVOKED",
+    );
+
+    const deleted = await world.person();
+    const users = createUserStore(world.opened.backend.database);
+    await users.erase(deleted.userId, new Date());
+    expect(await codeOf(auth().refresh(fromBrowser(deleted.refreshToken)))).toBe("SESSION_REVOKED");
+  });
+
+  it("does not tell a stolen logged-out token from a reused one by reviving anything", async () => {
+    const { refreshToken } = await world.person();
+    const one = await auth().refresh(fromBrowser(refreshToken));
+    await auth().logout(fromBrowser(one.refreshToken));
+    expect(await codeOf(auth().refresh(fromBrowser(refreshToken)))).toBe("SESSION_REVOKED");
+  });
+});

@@ -1,4 +1,4 @@
-// Owns a world for sign-in tests: one back end, any number of instances over it, a real OpenID provider beside them.
+// A world for sign-in tests: one back end, any number of instances over it, a real OpenID provider beside them.
 import { randomUUID } from "node:crypto";
 import { createServer, type Server } from "node:http";
 import type { AddressInfo } from "node:net";

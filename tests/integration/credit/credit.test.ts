@@ -7,7 +7,7 @@ import { balanceKey } from "../../../server/ledger/balance-cache.ts";
 import { createCallerFactory, toAppError } from "../../../server/trpc/trpc.ts";
 import { type CreditWorld, openCreditWorld } from "../../support/credit-world.ts";
 import { COSTS } from "../../support/prices.ts";
-import { availableBackends } from "../../support/databases.ts";
+import { available } from "../../support/backend.ts";
 import { rawKey } from "../../support/raw-key.ts";
 
 const createCaller = createCallerFactory(creditRouter);
@@ -22,7 +22,7 @@ async function refusal(work: Promise<unknown>) {
   }
 }
 
-describe.each(await availableBackends())("credits on $name", (available) => {
+describe("credits", () => {
   let world: CreditWorld;
   beforeAll(async () => {
     world = await openCreditWorld(available);

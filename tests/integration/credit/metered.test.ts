@@ -6,7 +6,7 @@ import type { MeterReading } from "../../../server/credit/credit.types.ts";
 import { meteredProcedure } from "../../../server/trpc/metered.ts";
 import { createCallerFactory, router, toAppError } from "../../../server/trpc/trpc.ts";
 import { type CreditWorld, openCreditWorld } from "../../support/credit-world.ts";
-import { availableBackends } from "../../support/databases.ts";
+import { available } from "../../support/backend.ts";
 
 type Handler = (meter: MeterReading) => Promise<unknown>;
 
@@ -23,7 +23,7 @@ function features(handler: Handler) {
 
 const unused: Handler = () => Promise.reject(new Error("unused"));
 
-describe.each(await availableBackends())("metered calls on $name", (available) => {
+describe("metered calls", () => {
   let world: CreditWorld;
   beforeAll(async () => {
     world = await openCreditWorld(available);

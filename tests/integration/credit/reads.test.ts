@@ -8,7 +8,7 @@ import { createCreditStore } from "../../../server/credit/credit.store.ts";
 import { creditRouter } from "../../../server/routers/credit.ts";
 import { createCallerFactory, toAppError } from "../../../server/trpc/trpc.ts";
 import { type CreditWorld, openCreditWorld } from "../../support/credit-world.ts";
-import { availableBackends } from "../../support/databases.ts";
+import { available } from "../../support/backend.ts";
 
 const createCaller = createCallerFactory(creditRouter);
 const DAY_MS = 86_400_000;
@@ -98,7 +98,7 @@ describe("days of a time zone", () => {
   });
 });
 
-describe.each(await availableBackends())("reads of credits on $name", (available) => {
+describe("reads of credits", () => {
   let world: CreditWorld;
   beforeAll(async () => {
     world = await openCreditWorld(available);

@@ -8,7 +8,7 @@ import {
   openCreditWorld,
   SERVICE_KEY,
 } from "../../support/credit-world.ts";
-import { availableBackends } from "../../support/databases.ts";
+import { available } from "../../support/backend.ts";
 
 const createCaller = createCallerFactory(serviceRouter);
 
@@ -21,7 +21,7 @@ async function code(work: Promise<unknown>): Promise<string> {
   }
 }
 
-describe.each(await availableBackends())("service keys on $name", (available) => {
+describe("service keys", () => {
   let world: CreditWorld;
   beforeAll(async () => {
     world = await openCreditWorld(available);

@@ -1,4 +1,4 @@
-// Owns the proof that bad input over tRPC and HTTP is refused in kind: a 4xx of the documented code, nothing changed, no crash.
+// Bad input over tRPC and HTTP is refused in kind: a 4xx of the documented code, nothing changed, no crash.
 import { connect } from "node:net";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { type SignedIn, startServer, type TestServer } from "../../support/server.ts";

@@ -1,4 +1,4 @@
-// Owns the proof of createClient's manners: one shared refresh, one repeat, batches of ten, streams that come back.
+// CreateClient's manners: one shared refresh, one repeat, batches of ten, streams that come back.
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { createClient } from "../../../shared/src/client.ts";
 import { startServer, type TestServer } from "../../support/server.ts";

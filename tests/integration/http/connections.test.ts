@@ -1,4 +1,4 @@
-// Owns the proof that one client's connections and bodies leave room for everybody else's.
+// One client's connections and bodies leave room for everybody else's.
 import { connect, type Socket } from "node:net";
 import { afterEach, describe, expect, test } from "vitest";
 import { startServer, type TestServer } from "../../support/server.ts";

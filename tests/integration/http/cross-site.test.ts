@@ -1,4 +1,4 @@
-// Owns the proof that no page of another site can use up its visitor's limits, and that nobody is kept from signing out.
+// No page of another site can use up its visitor's limits, and that nobody is kept from signing out.
 import { afterEach, describe, expect, test } from "vitest";
 import { FRONTEND, startServer, type TestServer } from "../../support/server.ts";
 

@@ -1,4 +1,4 @@
-// Owns the proof that the reference frontend, as it is built, ships a strict Content-Security-Policy that its own pages keep.
+// The reference frontend, as it is built, ships a strict Content-Security-Policy that its own pages keep.
 import { execFileSync } from "node:child_process";
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { createRequire } from "node:module";

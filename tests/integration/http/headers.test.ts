@@ -1,4 +1,4 @@
-// Owns the proof of the headers every answer carries: security, CORS, request ids, caching.
+// The headers every answer carries: security, CORS, request ids, caching.
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { sendRaw } from "./raw.ts";
 import { startServer, type TestServer } from "../../support/server.ts";

@@ -1,13 +1,14 @@
-// Owns the proof that a job runs on one instance at a time, when it is due, and that its end is kept.
+// A job runs on one instance at a time, when it is due, and that its end is kept.
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { createJobRunner, type Job } from "../../../server/jobs/runner.ts";
 import { createLogger } from "../../../server/lib/logger.ts";
-import { availableBackends, type OpenedBackend } from "../../support/databases.ts";
+import type { OpenedBackend } from "../../support/databases.ts";
+import { available } from "../../support/backend.ts";
 
 const logger = createLogger({ level: "silent" });
 const pause = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
 
-describe.each(await availableBackends())("on $name", (available) => {
+describe("jobs", () => {
   let opened: OpenedBackend;
   beforeAll(async () => {
     opened = await available.open();

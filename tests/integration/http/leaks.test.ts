@@ -1,4 +1,4 @@
-// Owns the proof that neither the log nor the database's own bytes hold what would let a reader in.
+// Neither the log nor the database's own bytes hold what would let a reader in.
 import { readdir, readFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { PassThrough } from "node:stream";

@@ -1,4 +1,4 @@
-// Owns the proof that the lean path and tRPC's own handler give the same answers, byte for byte.
+// The lean path and tRPC's own handler give the same answers, byte for byte.
 import { randomInt } from "node:crypto";
 import fc from "fast-check";
 import { afterAll, beforeAll, expect, test } from "vitest";

@@ -1,6 +1,6 @@
-// Owns the proof that N calls per window pass and no more: over two instances, in batches, by address and by user.
+// N calls per window pass and no more: over two instances, in batches, by address and by user.
 import { afterAll, afterEach, describe, expect, test } from "vitest";
-import { availableBackends } from "../../support/databases.ts";
+import { available } from "../../support/backend.ts";
 import { driveSignIn } from "../../support/google-sign-in.ts";
 import { cookiesOf, startServer, type TestServer } from "../../support/server.ts";
 import { openApp } from "../auth/app-world.ts";
@@ -21,7 +21,7 @@ async function ask(url: string, headers: Record<string, string> = {}) {
   return answer;
 }
 
-describe.each(await availableBackends())("on $name", (available) => {
+describe("limits", () => {
   test("N (+-1) of 60 calls pass, at two instances where they share Redis; the refused one says when to come back", async () => {
     // In-process limits are one process's own by definition; sharing them takes Redis.
     server = await startServer({ available, env, instances: available.redis ? 2 : 1 });

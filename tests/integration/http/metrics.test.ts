@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { availableBackends } from "../../support/databases.ts";
+import { available } from "../../support/backend.ts";
 import { openTestApp, type SignedIn, type TestServer } from "../../support/server.ts";
 
 /** Every sample of a scrape: the series with its labels as written, and its value. */
@@ -14,104 +14,100 @@ async function scrape(url: string): Promise<Map<string, number>> {
   );
 }
 
-for (const available of await availableBackends()) {
-  describe(`metrics on ${available.name}`, () => {
-    let server: TestServer;
-    let ann: SignedIn;
-    beforeAll(async () => {
-      server = await openTestApp({ available });
-      ann = await server.signIn("ann@metrics.example");
-    });
-    afterAll(() => server.close());
-
-    const stream = (path: string, accessToken?: string) =>
-      fetch(`${server.url}/api/trpc/${path}`, {
-        headers: {
-          accept: "text/event-stream",
-          ...(accessToken === undefined ? {} : { authorization: `Bearer ${accessToken}` }),
-        },
-      });
-
-    it("counts sign-ins, credits and money once each, and what they were refused for", async () => {
-      const before = await scrape(server.url);
-      const grew = async (series: string) =>
-        ((await scrape(server.url)).get(series) ?? 0) - (before.get(series) ?? 0);
-      expect(before.get('sign_ins_total{outcome="ok"}')).toBe(1);
-      expect(before.get('credits_granted_total{type="SIGNUP"}')).toBeGreaterThan(0);
-      const spend = { feature: "chat-flash", idempotencyKey: "metrics-spend-1" } as const;
-      const first = await ann.client.credit.spend.mutate(spend);
-      await ann.client.credit.spend.mutate(spend);
-      expect(await grew('credits_taken_total{type="USAGE"}')).toBe(first.charged);
-      await expect(ann.client.admin.stats.query({})).rejects.toThrow();
-      expect(await grew('refusals_total{code="FORBIDDEN"}')).toBe(1);
-      const { packages } = await ann.client.payment.packages.query();
-      await ann.client.payment.checkout.mutate({ packageId: packages[0]?.id ?? "" });
-      const calls = 'vendor_calls_total{vendor="stripe",call="createCheckout",outcome="ok"}';
-      expect(await grew(calls)).toBe(1);
-    });
-
-    it.each([
-      ["nobody", "credit.onChange", 401, "UNAUTHENTICATED"],
-      [
-        "a run that is not there",
-        `ai.stream?input=${encodeURIComponent(JSON.stringify({ runId: "0199aaaa-0000-7000-8000-000000000000" }))}`,
-        404,
-        "NOT_FOUND",
-      ],
-    ] as const)(
-      "a stream refused at its start (%s) says so in its status, in tRPC's words, and is counted",
-      async (who, path, status, code) => {
-        const series = `refusals_total{code="${code}"}`;
-        const before = (await scrape(server.url)).get(series) ?? 0;
-        const answer = await stream(path, who === "nobody" ? undefined : ann.accessToken);
-        const text = await answer.text();
-        expect(answer.status).toBe(status);
-        expect(text).toContain("event: serialized-error");
-        expect(text).toContain(`"code":"${code}"`);
-        await expect.poll(async () => (await scrape(server.url)).get(series)).toBe(before + 1);
-      },
-    );
-
-    it("a stream too many is a 429 and counted; open ones are seen", async () => {
-      const open = await Promise.all(
-        Array.from({ length: 20 }, () => stream("credit.onChange", ann.accessToken)),
-      );
-      expect(open.map(({ status }) => status)).toEqual(open.map(() => 200));
-      expect((await scrape(server.url)).get("http_streams_open")).toBe(20);
-      const refused = await stream("credit.onChange", ann.accessToken);
-      await refused.text();
-      expect(refused.status).toBe(429);
-      expect(refused.headers.get("retry-after")).not.toBeNull();
-      for (const { body } of open) await body?.cancel();
-      await expect
-        .poll(async () => (await scrape(server.url)).get("http_streams_open"), { timeout: 10_000 })
-        .toBe(0);
-      expect((await scrape(server.url)).get('refusals_total{code="RATE_LIMITED"}')).toBe(1);
-    });
-
-    it("shows the back end, its errors, and jobs with the age of their last success", async () => {
-      await server.app.jobs.runNow("sessions-prune");
-      await expect(
-        server.opened.backend.database.models.$queryRawUnsafe("SELECT nonsense FROM nowhere"),
-      ).rejects.toThrow();
-      const samples = await scrape(server.url);
-      const names = [...samples.keys()].join("\n");
-      expect(samples.get('database_errors_total{kind="other"}')).toBeGreaterThan(0);
-      expect(samples.get('job_runs_total{job_name="sessions-prune",outcome="ok"}')).toBe(1);
-      expect(names).toContain("build_info{version=");
-      if (available.dialect === "mysql")
-        expect(names).toContain('database_pool_connections{pool="ledger",state="limit"}');
-      if (available.redis) expect(samples.get("redis_up")).toBe(1);
-      // An answer of some seconds ago may be remembered.
-      await expect
-        .poll(
-          async () =>
-            (await scrape(server.url)).has(
-              'job_last_success_age_seconds{job_name="sessions-prune"}',
-            ),
-          { timeout: 20_000, interval: 1_000 },
-        )
-        .toBe(true);
-    });
+describe("metrics", () => {
+  let server: TestServer;
+  let ann: SignedIn;
+  beforeAll(async () => {
+    server = await openTestApp({ available });
+    ann = await server.signIn("ann@metrics.example");
   });
-}
+  afterAll(() => server.close());
+
+  const stream = (path: string, accessToken?: string) =>
+    fetch(`${server.url}/api/trpc/${path}`, {
+      headers: {
+        accept: "text/event-stream",
+        ...(accessToken === undefined ? {} : { authorization: `Bearer ${accessToken}` }),
+      },
+    });
+
+  it("counts sign-ins, credits and money once each, and what they were refused for", async () => {
+    const before = await scrape(server.url);
+    const grew = async (series: string) =>
+      ((await scrape(server.url)).get(series) ?? 0) - (before.get(series) ?? 0);
+    expect(before.get('sign_ins_total{outcome="ok"}')).toBe(1);
+    expect(before.get('credits_granted_total{type="SIGNUP"}')).toBeGreaterThan(0);
+    const spend = { feature: "chat-flash", idempotencyKey: "metrics-spend-1" } as const;
+    const first = await ann.client.credit.spend.mutate(spend);
+    await ann.client.credit.spend.mutate(spend);
+    expect(await grew('credits_taken_total{type="USAGE"}')).toBe(first.charged);
+    await expect(ann.client.admin.stats.query({})).rejects.toThrow();
+    expect(await grew('refusals_total{code="FORBIDDEN"}')).toBe(1);
+    const { packages } = await ann.client.payment.packages.query();
+    await ann.client.payment.checkout.mutate({ packageId: packages[0]?.id ?? "" });
+    const calls = 'vendor_calls_total{vendor="stripe",call="createCheckout",outcome="ok"}';
+    expect(await grew(calls)).toBe(1);
+  });
+
+  it.each([
+    ["nobody", "credit.onChange", 401, "UNAUTHENTICATED"],
+    [
+      "a run that is not there",
+      `ai.stream?input=${encodeURIComponent(JSON.stringify({ runId: "0199aaaa-0000-7000-8000-000000000000" }))}`,
+      404,
+      "NOT_FOUND",
+    ],
+  ] as const)(
+    "a stream refused at its start (%s) says so in its status, in tRPC's words, and is counted",
+    async (who, path, status, code) => {
+      const series = `refusals_total{code="${code}"}`;
+      const before = (await scrape(server.url)).get(series) ?? 0;
+      const answer = await stream(path, who === "nobody" ? undefined : ann.accessToken);
+      const text = await answer.text();
+      expect(answer.status).toBe(status);
+      expect(text).toContain("event: serialized-error");
+      expect(text).toContain(`"code":"${code}"`);
+      await expect.poll(async () => (await scrape(server.url)).get(series)).toBe(before + 1);
+    },
+  );
+
+  it("a stream too many is a 429 and counted; open ones are seen", async () => {
+    const open = await Promise.all(
+      Array.from({ length: 20 }, () => stream("credit.onChange", ann.accessToken)),
+    );
+    expect(open.map(({ status }) => status)).toEqual(open.map(() => 200));
+    expect((await scrape(server.url)).get("http_streams_open")).toBe(20);
+    const refused = await stream("credit.onChange", ann.accessToken);
+    await refused.text();
+    expect(refused.status).toBe(429);
+    expect(refused.headers.get("retry-after")).not.toBeNull();
+    for (const { body } of open) await body?.cancel();
+    await expect
+      .poll(async () => (await scrape(server.url)).get("http_streams_open"), { timeout: 10_000 })
+      .toBe(0);
+    expect((await scrape(server.url)).get('refusals_total{code="RATE_LIMITED"}')).toBe(1);
+  });
+
+  it("shows the back end, its errors, and jobs with the age of their last success", async () => {
+    await server.app.jobs.runNow("sessions-prune");
+    await expect(
+      server.opened.backend.database.models.$queryRawUnsafe("SELECT nonsense FROM nowhere"),
+    ).rejects.toThrow();
+    const samples = await scrape(server.url);
+    const names = [...samples.keys()].join("\n");
+    expect(samples.get('database_errors_total{kind="other"}')).toBeGreaterThan(0);
+    expect(samples.get('job_runs_total{job_name="sessions-prune",outcome="ok"}')).toBe(1);
+    expect(names).toContain("build_info{version=");
+    if (available.dialect === "mysql")
+      expect(names).toContain('database_pool_connections{pool="ledger",state="limit"}');
+    if (available.redis) expect(samples.get("redis_up")).toBe(1);
+    // An answer of some seconds ago may be remembered.
+    await expect
+      .poll(
+        async () =>
+          (await scrape(server.url)).has('job_last_success_age_seconds{job_name="sessions-prune"}'),
+        { timeout: 20_000, interval: 1_000 },
+      )
+      .toBe(true);
+  });
+});

@@ -1,4 +1,4 @@
-// Owns HTTP as an attacker writes it: bytes on a socket, without a client's good manners.
+// HTTP as an attacker writes it: bytes on a socket, without a client's good manners.
 import { connect } from "node:net";
 
 /** What came back. */

@@ -10,7 +10,8 @@ import type { Readiness } from "../../../server/health/health.types.ts";
 import { createReadiness } from "../../../server/health/readiness.ts";
 import { type Backend, openBackend } from "../../../server/infrastructure.ts";
 import { createLogger } from "../../../server/lib/logger.ts";
-import { availableServers, freshMysql } from "../../support/databases.ts";
+import { availableServers } from "../../support/servers.ts";
+import { freshMysql } from "../../support/mysql-databases.ts";
 import { openTestApp } from "../../support/server.ts";
 
 const logger = createLogger({ level: "silent" });

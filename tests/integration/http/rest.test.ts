@@ -1,4 +1,4 @@
-// Owns the proof that REST, its description and its page agree with the contract.
+// REST, its description and its page agree with the contract.
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { type SignedIn, startServer, type TestServer } from "../../support/server.ts";
 

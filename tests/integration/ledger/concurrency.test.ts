@@ -2,7 +2,7 @@
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { isAppError } from "../../../server/lib/errors.ts";
 import type { Ledger, SpendOperation } from "../../../server/ledger/ports.ts";
-import { availableBackends } from "../../support/databases.ts";
+import { available } from "../../support/backend.ts";
 import { type LedgerWorld, openLedgerWorld } from "../../support/ledger-world.ts";
 import { rawKey } from "../../support/raw-key.ts";
 
@@ -35,7 +35,7 @@ function tally(words: readonly string[]): Record<string, number> {
   return counts;
 }
 
-describe.each(await availableBackends())("contention on $name", (available) => {
+describe("contention", () => {
   let world: LedgerWorld;
   let ledgers: [Ledger, Ledger];
   beforeAll(async () => {

@@ -2,14 +2,14 @@
 import { randomUUID } from "node:crypto";
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import { runDoctor } from "../../../server/ledger/audit/audit.ts";
-import { availableBackends } from "../../support/databases.ts";
+import { available } from "../../support/backend.ts";
 import { DAMAGES } from "../../support/ledger-damages.ts";
 import { type LedgerWorld, openLedgerWorld } from "../../support/ledger-world.ts";
 import { rawKey } from "../../support/raw-key.ts";
 
 const at = new Date();
 
-describe.each(await availableBackends())("the doctor on $name", (available) => {
+describe("the doctor", () => {
   let world: LedgerWorld;
   let userId: string;
   beforeAll(async () => {

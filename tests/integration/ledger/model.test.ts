@@ -3,14 +3,14 @@ import { randomUUID } from "node:crypto";
 import fc from "fast-check";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { isAppError } from "../../../server/lib/errors.ts";
-import { availableBackends } from "../../support/databases.ts";
+import { available } from "../../support/backend.ts";
 import { createModel, type ModelAnswer } from "../../support/ledger-model.ts";
 import { operationOf, steps } from "../../support/ledger-steps.ts";
 import { type LedgerWorld, openLedgerWorld } from "../../support/ledger-world.ts";
 
 const RUNS = process.env["FULL"] === "1" ? 300 : 8;
 
-describe.each(await availableBackends())("the ledger on $name", (available) => {
+describe("the ledger", () => {
   let world: LedgerWorld;
   beforeAll(async () => {
     world = await openLedgerWorld(available);

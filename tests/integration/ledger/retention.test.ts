@@ -4,7 +4,8 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { DEFAULT_PACE, runInBatches, nextBatchSize } from "../../../server/jobs/run-in-batches.ts";
 import { deleteExpired, RETENTIONS, type Retention } from "../../../server/jobs/retention.ts";
 import { createRetentionStore, type RetentionStore } from "../../../server/jobs/retention.store.ts";
-import { availableBackends, type OpenedBackend } from "../../support/databases.ts";
+import type { OpenedBackend } from "../../support/databases.ts";
+import { available } from "../../support/backend.ts";
 
 const DAY_MS = 86_400_000;
 const NOW = Date.UTC(2026, 5, 1);
@@ -38,7 +39,7 @@ describe("pieces", () => {
   });
 });
 
-describe.each(await availableBackends())("retention on $name", (available) => {
+describe("retention", () => {
   let opened: OpenedBackend;
   beforeAll(async () => {
     opened = await available.open();

@@ -6,7 +6,7 @@ import type { Database, SqlSession } from "../../../server/database/ports.ts";
 import { UnknownOutcomeError } from "../../../server/database/errors.ts";
 import { isAppError } from "../../../server/lib/errors.ts";
 import type { SpendOperation } from "../../../server/ledger/ports.ts";
-import { availableBackends } from "../../support/databases.ts";
+import { available } from "../../support/backend.ts";
 import { type LedgerWorld, openLedgerWorld } from "../../support/ledger-world.ts";
 import { rawKey } from "../../support/raw-key.ts";
 
@@ -52,7 +52,7 @@ const OPEN_LOCKS: Locks = {
   acquire: (keys) => Promise.resolve({ acquired: new Set(keys), release: () => Promise.resolve() }),
 };
 
-describe.each(await availableBackends())("the writer on $name", (available) => {
+describe("the writer", () => {
   let world: LedgerWorld;
   beforeAll(async () => {
     world = await openLedgerWorld(available);

@@ -2,7 +2,8 @@ import { spawnSync } from "node:child_process";
 import { readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { availableBackends } from "../../support/databases.ts";
+import { describeBackend } from "../../support/databases.ts";
+import { availableBackends } from "../../support/servers.ts";
 import { type Prometheus, prometheusInstalled, startPrometheus } from "../../support/prometheus.ts";
 import { openTestApp, type TestServer } from "../../support/server.ts";
 
@@ -67,12 +68,11 @@ describe.runIf(prometheusInstalled)("docs/operations", () => {
 
     beforeAll(async () => {
       const backends = await availableBackends();
-      const available =
-        backends.find(({ dialect, redis }) => dialect === "mysql" && redis) ?? backends[0];
-      if (available === undefined) throw new Error("There is always SQLite.");
-      hasPool = available.dialect === "mysql";
-      hasRedis = available.redis;
-      server = await openTestApp({ available });
+      const fullest = backends.find(({ database, redis }) => database !== null && redis !== null);
+      const { name, database, redis } = fullest ?? { name: "SQLite", database: null, redis: null };
+      hasPool = database !== null;
+      hasRedis = redis !== null;
+      server = await openTestApp({ available: describeBackend(name, database, redis) });
       prometheus = await startPrometheus(
         new URL(server.url).host.replace("localhost", "127.0.0.1"),
       );

@@ -1,16 +1,14 @@
-// Owns the proof that buying a package gives its credits exactly once, whatever the way the news takes.
+// Buying a package gives its credits exactly once, whatever the way the news takes.
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { balanceKey } from "../../../server/ledger/balance-cache.ts";
-import { availableBackends } from "../../support/databases.ts";
+import { available } from "../../support/backend.ts";
 import {
   brokenInvariants,
   openPaymentWorld,
   type PaymentWorld,
 } from "../../support/payment-world.ts";
 
-const backends = await availableBackends();
-
-describe.each(backends)("buying on $name", (available) => {
+describe("buying", () => {
   let world: PaymentWorld;
   let small: { id: string; credits: number; price: number };
 

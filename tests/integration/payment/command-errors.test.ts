@@ -1,4 +1,4 @@
-// Owns the proof that a command that Stripe refuses names the call and what to do, and shows no key and no stack.
+// A command that Stripe refuses names the call and what to do, and shows no key and no stack.
 import { spawn } from "node:child_process";
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";

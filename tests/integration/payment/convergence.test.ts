@@ -1,7 +1,7 @@
-// Owns the proof that the end is one and the same, whatever the order, number and lateness of a life's events:
+// The end is one and the same, whatever the order, number and lateness of a life's events:
 // purchase, subscription, upgrade, renewal, refunds (one fails), disputes (won and lost), cancellation.
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { availableBackends } from "../../support/databases.ts";
+import { available } from "../../support/backend.ts";
 import {
   brokenInvariants,
   eachOf,
@@ -12,8 +12,6 @@ import {
 
 const USERS = process.env["FULL"] === "1" ? 300 : 8;
 const TIMEOUT_MS = process.env["FULL"] === "1" ? 3_600_000 : 120_000;
-const backends = await availableBackends();
-
 type RecordedEvent = ReturnType<PaymentWorld["sandbox"]["control"]["events"]>[number];
 
 interface Life {
@@ -24,7 +22,7 @@ interface Life {
   heard: RecordedEvent[];
 }
 
-describe.each(backends)("convergence on $name", (available) => {
+describe("convergence", () => {
   let world: PaymentWorld;
   const random = seededRandom(`convergence on ${available.name}`);
 

@@ -1,6 +1,6 @@
 // Plans that cost nothing: their credits come with their periods, however often somebody switches to and fro.
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { availableBackends } from "../../support/databases.ts";
+import { available } from "../../support/backend.ts";
 import { merchantOf } from "../../support/merchant.ts";
 import {
   brokenInvariants,
@@ -11,7 +11,7 @@ import { subscribersIn } from "../../support/subscribers.ts";
 
 const FREE = { id: "plan_free_month", tier: "FREE", name: "Free", credits: 50, price: 0 };
 
-describe.each(await availableBackends())("a free plan on $name", (available) => {
+describe("a free plan", () => {
   let world: PaymentWorld;
   let on: Awaited<ReturnType<typeof subscribersIn>>;
   let merchant: ReturnType<typeof merchantOf>;

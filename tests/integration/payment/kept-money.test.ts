@@ -1,6 +1,6 @@
-// Owns the proof that credits follow the money when it goes back by invoice lines: portal, merchant, quantity, proration.
+// Credits follow the money when it goes back by invoice lines: portal, merchant, quantity, proration.
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
-import { availableBackends } from "../../support/databases.ts";
+import { available } from "../../support/backend.ts";
 import { merchantOf } from "../../support/merchant.ts";
 import {
   brokenInvariants,
@@ -9,9 +9,7 @@ import {
 } from "../../support/payment-world.ts";
 import { subscribersIn } from "../../support/subscribers.ts";
 
-const backends = await availableBackends();
-
-describe.each(backends)("kept money on $name", (available) => {
+describe("kept money", () => {
   let world: PaymentWorld;
   let on: Awaited<ReturnType<typeof subscribersIn>>;
   let merchant: ReturnType<typeof merchantOf>;

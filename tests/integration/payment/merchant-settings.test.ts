@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { availableBackends } from "../../support/databases.ts";
+import { available } from "../../support/backend.ts";
 import { merchantOf } from "../../support/merchant.ts";
 import { openPaymentWorld, type PaymentWorld } from "../../support/payment-world.ts";
 import { subscribersIn } from "../../support/subscribers.ts";
@@ -10,7 +10,7 @@ interface Configuration {
   features: { subscription_update: { enabled: boolean }; subscription_cancel: { mode: string } };
 }
 
-describe.each(await availableBackends())("a merchant's settings on $name", (available) => {
+describe("a merchant's settings", () => {
   let world: PaymentWorld;
   let on: Awaited<ReturnType<typeof subscribersIn>>;
   let merchant: ReturnType<typeof merchantOf>;

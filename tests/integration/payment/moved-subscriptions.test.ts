@@ -1,13 +1,11 @@
-// Owns the proof that a subscription of ours is followed whatever a merchant makes of it, and late payers get their time.
+// A subscription of ours is followed whatever a merchant makes of it, and late payers get their time.
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { availableBackends } from "../../support/databases.ts";
+import { available } from "../../support/backend.ts";
 import { merchantOf } from "../../support/merchant.ts";
 import { openPaymentWorld, type PaymentWorld } from "../../support/payment-world.ts";
 import { subscribersIn } from "../../support/subscribers.ts";
 
-const backends = await availableBackends();
-
-describe.each(backends)("moved subscriptions on $name", (available) => {
+describe("moved subscriptions", () => {
   let world: PaymentWorld;
   let on: Awaited<ReturnType<typeof subscribersIn>>;
   let merchant: ReturnType<typeof merchantOf>;

@@ -1,15 +1,13 @@
-// Owns the proof of odd offers: coupons, currencies without cents, changed catalogs, sessions that are not ours.
+// Odd offers: coupons, currencies without cents, changed catalogs, sessions that are not ours.
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { availableBackends } from "../../support/databases.ts";
+import { available } from "../../support/backend.ts";
 import {
   brokenInvariants,
   openPaymentWorld,
   type PaymentWorld,
 } from "../../support/payment-world.ts";
 
-const backends = await availableBackends();
-
-describe.each(backends)("offers on $name", (available) => {
+describe("offers", () => {
   let world: PaymentWorld;
 
   beforeAll(async () => {

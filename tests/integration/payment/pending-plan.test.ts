@@ -1,6 +1,6 @@
-// Owns the proof of downgrades that wait: the paid plan stays, undoing is free, nobody pays twice for one period.
+// Downgrades that wait: the paid plan stays, undoing is free, nobody pays twice for one period.
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { availableBackends } from "../../support/databases.ts";
+import { available } from "../../support/backend.ts";
 import { merchantOf } from "../../support/merchant.ts";
 import {
   brokenInvariants,
@@ -9,9 +9,7 @@ import {
 } from "../../support/payment-world.ts";
 import { subscribersIn } from "../../support/subscribers.ts";
 
-const backends = await availableBackends();
-
-describe.each(backends)("a plan that waits on $name", (available) => {
+describe("a plan that waits", () => {
   let world: PaymentWorld;
   let on: Awaited<ReturnType<typeof subscribersIn>>;
   let merchant: ReturnType<typeof merchantOf>;

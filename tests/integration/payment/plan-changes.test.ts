@@ -1,6 +1,6 @@
-// Owns the proof of plan changes: credits follow the money, the preview binds, Stripe's clock counts.
+// Plan changes: credits follow the money, the preview binds, Stripe's clock counts.
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { availableBackends } from "../../support/databases.ts";
+import { available } from "../../support/backend.ts";
 import {
   brokenInvariants,
   openPaymentWorld,
@@ -8,9 +8,7 @@ import {
 } from "../../support/payment-world.ts";
 import { subscribersIn } from "../../support/subscribers.ts";
 
-const backends = await availableBackends();
-
-describe.each(backends)("plan changes on $name", (available) => {
+describe("plan changes", () => {
   let world: PaymentWorld;
   let on: Awaited<ReturnType<typeof subscribersIn>>;
 

@@ -1,8 +1,8 @@
-// Owns promises 1, 2 and 3: webhooks in any number and order, parallel fulfilment, writes to Stripe that happen once.
+// Promises 1, 2 and 3: webhooks in any number and order, parallel fulfilment, writes to Stripe that happen once.
 // CI size by default; FULL=1 for the size of PROMISES.md. SEED repeats a run.
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { CALL_LIMITS } from "../../../server/adapters/stripe/calls.ts";
-import { availableBackends } from "../../support/databases.ts";
+import { available } from "../../support/backend.ts";
 import {
   brokenInvariants,
   eachOf,
@@ -20,9 +20,7 @@ const say = (text: string) => {
   if (FULL) process.stdout.write(`${Math.round((Date.now() - startedAt) / 1000)} s: ${text}\n`);
 };
 
-const backends = await availableBackends();
-
-describe.each(backends)("promises of payments on $name", (available) => {
+describe("promises of payments", () => {
   let world: PaymentWorld;
   let packageId: string;
   const random = seededRandom(`payments on ${available.name}`);

@@ -1,15 +1,13 @@
-// Owns the proof that what webhooks missed is found, that finding it twice changes nothing, and that the catalog syncs.
+// What webhooks missed is found, that finding it twice changes nothing, and that the catalog syncs.
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { availableBackends } from "../../support/databases.ts";
+import { available } from "../../support/backend.ts";
 import {
   brokenInvariants,
   openPaymentWorld,
   type PaymentWorld,
 } from "../../support/payment-world.ts";
 
-const backends = await availableBackends();
-
-describe.each(backends)("reconcile on $name", (available) => {
+describe("reconcile", () => {
   let world: PaymentWorld;
 
   beforeAll(async () => {

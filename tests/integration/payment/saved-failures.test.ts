@@ -1,8 +1,8 @@
-// Owns what Stripe remembers: a failure saved under an idempotency key is replayed for a day and must lock nobody out,
+// What Stripe remembers: a failure saved under an idempotency key is replayed for a day and must lock nobody out,
 // and still at most one object is made per action.
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { createStripeAdapter } from "../../../server/adapters/stripe/stripe.ts";
-import { availableBackends } from "../../support/databases.ts";
+import { available } from "../../support/backend.ts";
 import {
   brokenInvariants,
   openPaymentWorld,
@@ -10,9 +10,7 @@ import {
   TEST_LIMITS,
 } from "../../support/payment-world.ts";
 
-const backends = await availableBackends();
-
-describe.each(backends)("failures Stripe saved, on $name", (available) => {
+describe("failures Stripe saved", () => {
   let world: PaymentWorld;
   let packageId: string;
   let planId: string;

@@ -1,13 +1,12 @@
-// Owns what Stripe's refusals mean: an archived price is replaced, a refused key is never taken for "none", a customer
+// What Stripe's refusals mean: an archived price is replaced, a refused key is never taken for "none", a customer
 // deleted at Stripe is made anew.
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { availableBackends } from "../../support/databases.ts";
+import { available } from "../../support/backend.ts";
 import { openPaymentWorld, type PaymentWorld } from "../../support/payment-world.ts";
 
-const backends = await availableBackends();
 const KEY = "sk_test_payment_world";
 
-describe.each(backends)("what Stripe refuses, on $name", (available) => {
+describe("what Stripe refuses", () => {
   let world: PaymentWorld;
   let packageId: string;
   let planIds: string[];

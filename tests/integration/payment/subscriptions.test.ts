@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { addMonths } from "../../../server/payment/catalog/billing-months.ts";
-import { availableBackends } from "../../support/databases.ts";
+import { available } from "../../support/backend.ts";
 import {
   brokenInvariants,
   openPaymentWorld,
@@ -9,9 +9,7 @@ import {
 import { merchantOf } from "../../support/merchant.ts";
 import { subscribersIn } from "../../support/subscribers.ts";
 
-const backends = await availableBackends();
-
-describe.each(backends)("subscriptions on $name", (available) => {
+describe("subscriptions", () => {
   let world: PaymentWorld;
   let on: Awaited<ReturnType<typeof subscribersIn>>;
   let merchant: ReturnType<typeof merchantOf>;

@@ -1,6 +1,6 @@
 // Free trials given by the merchant: nothing is granted for nothing, and the first payment is granted like any other.
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { availableBackends } from "../../support/databases.ts";
+import { available } from "../../support/backend.ts";
 import { merchantOf } from "../../support/merchant.ts";
 import {
   brokenInvariants,
@@ -9,9 +9,7 @@ import {
 } from "../../support/payment-world.ts";
 import { subscribersIn } from "../../support/subscribers.ts";
 
-const backends = await availableBackends();
-
-describe.each(backends)("trials on $name", (available) => {
+describe("trials", () => {
   let world: PaymentWorld;
   let on: Awaited<ReturnType<typeof subscribersIn>>;
   let merchant: ReturnType<typeof merchantOf>;

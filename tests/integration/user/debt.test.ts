@@ -1,106 +1,102 @@
-// Owns the proof that deleting an account washes no debt off: whoever returns by the same identity owes it still.
+// Deleting an account washes no debt off: whoever returns by the same identity owes it still.
 import { randomUUID } from "node:crypto";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { runDoctor } from "../../../server/ledger/audit/audit.ts";
 import { scopedKey } from "../../../server/ledger/idempotency-key.ts";
-import { availableBackends } from "../../support/databases.ts";
+import { available } from "../../support/backend.ts";
 import { type AppWorld, openApp, type Person } from "../auth/app-world.ts";
 import { googleUser, signInByGoogle } from "./google-person.ts";
 
-for (const available of await availableBackends()) {
-  describe(`debt on ${available.name}`, () => {
-    let world: AppWorld;
-    let admin: Person;
-    beforeAll(async () => {
-      world = await openApp(available);
-      admin = await world.person("ADMIN");
-    });
-    afterAll(() => world.close());
-
-    const models = () => world.opened.backend.database.models;
-    const as = (accessToken: string) => ({ authorization: `Bearer ${accessToken}` });
-    const adjust = (userId: string, amount: number, key: string = randomUUID()) =>
-      world.call(
-        "admin.adjustCredits",
-        "mutation",
-        { userId, amount, reason: "test", idempotencyKey: key },
-        as(admin.accessToken),
-      );
-    const remove = async (accessToken: string, email: string) => {
-      const input = { confirmEmail: email };
-      const answer = await world.call("user.delete", "mutation", input, as(accessToken));
-      expect(answer.status).toBe(200);
-    };
-
-    it("returns with the person who deleted the account, and the next grant pays it first", async () => {
-      const email = googleUser(world);
-      const first = await signInByGoogle(world, email);
-      expect((await adjust(first.user.id, -160)).data).toMatchObject({ balance: -60 });
-      await remove(first.accessToken, email);
-      const second = await signInByGoogle(world, email);
-      expect(second.user.id).not.toBe(first.user.id);
-      expect(second.user.credits).toBe(-60);
-      const spend = { feature: "chat-flash", idempotencyKey: randomUUID() };
-      const refused = await world.call("credit.spend", "mutation", spend, as(second.accessToken));
-      expect(refused.code).toBe("INSUFFICIENT_CREDITS");
-      expect((await adjust(second.user.id, 100)).data).toMatchObject({ balance: 40 });
-      // Once: a later sign-in carries nothing again, and the erased account owes nothing.
-      expect((await signInByGoogle(world, email)).user.credits).toBe(40);
-      const erased = await models().user.findUnique({ where: { id: first.user.id } });
-      expect(erased?.credits).toBe(0);
-    });
-
-    it("follows through a second deletion, and so does what became debt after the first", async () => {
-      const email = googleUser(world);
-      const first = await signInByGoogle(world, email);
-      await remove(first.accessToken, email);
-      const second = await signInByGoogle(world, email);
-      await remove(second.accessToken, email);
-      // A dispute lost on what the first account bought: an entry of the ledger's own on an erased account.
-      const { ledger } = world.app;
-      for (const [n, amountCredits] of [130, 20].entries()) {
-        await ledger.submit({
-          kind: "takeBack",
-          userId: first.user.id,
-          amountCredits,
-          type: "DISPUTE",
-          sourceId: `p${n}`,
-          grantKey: `payment:p${n}`,
-          idempotencyKey: scopedKey("dispute", String(n), "p"),
-          description: "Disputed",
-        });
-        const third = await signInByGoogle(world, email);
-        expect(third.user.credits).toBe(n === 0 ? -30 : -50);
-      }
-    });
-
-    it("moves once when ten sign-ins come at once", async () => {
-      const email = googleUser(world);
-      const first = await signInByGoogle(world, email);
-      await adjust(first.user.id, -170);
-      await remove(first.accessToken, email);
-      const back = await Promise.all(
-        Array.from({ length: 10 }, () => signInByGoogle(world, email)),
-      );
-      expect(new Set(back.map(({ user }) => user.id)).size).toBe(1);
-      const row = await models().user.findUnique({ where: { id: back[0]?.user.id ?? "" } });
-      expect(row?.credits).toBe(-70);
-    });
-
-    it("answers NOT_FOUND when a deleted account is adjusted, and changes nothing", async () => {
-      const email = googleUser(world);
-      const { user, accessToken } = await signInByGoogle(world, email);
-      await remove(accessToken, email);
-      for (const amount of [5, -5]) {
-        const answer = await adjust(user.id, amount);
-        expect([answer.status, answer.code]).toEqual([404, "NOT_FOUND"]);
-      }
-      const row = await models().user.findUnique({ where: { id: user.id } });
-      expect(row).toMatchObject({ credits: 100, ledgerSeq: 1 });
-    });
-
-    it("leaves the ledger in order", async () => {
-      expect(await runDoctor({ database: world.opened.backend.database })).toEqual([]);
-    });
+describe("debt", () => {
+  let world: AppWorld;
+  let admin: Person;
+  beforeAll(async () => {
+    world = await openApp(available);
+    admin = await world.person("ADMIN");
   });
-}
+  afterAll(() => world.close());
+
+  const models = () => world.opened.backend.database.models;
+  const as = (accessToken: string) => ({ authorization: `Bearer ${accessToken}` });
+  const adjust = (userId: string, amount: number, key: string = randomUUID()) =>
+    world.call(
+      "admin.adjustCredits",
+      "mutation",
+      { userId, amount, reason: "test", idempotencyKey: key },
+      as(admin.accessToken),
+    );
+  const remove = async (accessToken: string, email: string) => {
+    const input = { confirmEmail: email };
+    const answer = await world.call("user.delete", "mutation", input, as(accessToken));
+    expect(answer.status).toBe(200);
+  };
+
+  it("returns with the person who deleted the account, and the next grant pays it first", async () => {
+    const email = googleUser(world);
+    const first = await signInByGoogle(world, email);
+    expect((await adjust(first.user.id, -160)).data).toMatchObject({ balance: -60 });
+    await remove(first.accessToken, email);
+    const second = await signInByGoogle(world, email);
+    expect(second.user.id).not.toBe(first.user.id);
+    expect(second.user.credits).toBe(-60);
+    const spend = { feature: "chat-flash", idempotencyKey: randomUUID() };
+    const refused = await world.call("credit.spend", "mutation", spend, as(second.accessToken));
+    expect(refused.code).toBe("INSUFFICIENT_CREDITS");
+    expect((await adjust(second.user.id, 100)).data).toMatchObject({ balance: 40 });
+    // Once: a later sign-in carries nothing again, and the erased account owes nothing.
+    expect((await signInByGoogle(world, email)).user.credits).toBe(40);
+    const erased = await models().user.findUnique({ where: { id: first.user.id } });
+    expect(erased?.credits).toBe(0);
+  });
+
+  it("follows through a second deletion, and so does what became debt after the first", async () => {
+    const email = googleUser(world);
+    const first = await signInByGoogle(world, email);
+    await remove(first.accessToken, email);
+    const second = await signInByGoogle(world, email);
+    await remove(second.accessToken, email);
+    // A dispute lost on what the first account bought: an entry of the ledger's own on an erased account.
+    const { ledger } = world.app;
+    for (const [n, amountCredits] of [130, 20].entries()) {
+      await ledger.submit({
+        kind: "takeBack",
+        userId: first.user.id,
+        amountCredits,
+        type: "DISPUTE",
+        sourceId: `p${n}`,
+        grantKey: `payment:p${n}`,
+        idempotencyKey: scopedKey("dispute", String(n), "p"),
+        description: "Disputed",
+      });
+      const third = await signInByGoogle(world, email);
+      expect(third.user.credits).toBe(n === 0 ? -30 : -50);
+    }
+  });
+
+  it("moves once when ten sign-ins come at once", async () => {
+    const email = googleUser(world);
+    const first = await signInByGoogle(world, email);
+    await adjust(first.user.id, -170);
+    await remove(first.accessToken, email);
+    const back = await Promise.all(Array.from({ length: 10 }, () => signInByGoogle(world, email)));
+    expect(new Set(back.map(({ user }) => user.id)).size).toBe(1);
+    const row = await models().user.findUnique({ where: { id: back[0]?.user.id ?? "" } });
+    expect(row?.credits).toBe(-70);
+  });
+
+  it("answers NOT_FOUND when a deleted account is adjusted, and changes nothing", async () => {
+    const email = googleUser(world);
+    const { user, accessToken } = await signInByGoogle(world, email);
+    await remove(accessToken, email);
+    for (const amount of [5, -5]) {
+      const answer = await adjust(user.id, amount);
+      expect([answer.status, answer.code]).toEqual([404, "NOT_FOUND"]);
+    }
+    const row = await models().user.findUnique({ where: { id: user.id } });
+    expect(row).toMatchObject({ credits: 100, ledgerSeq: 1 });
+  });
+
+  it("leaves the ledger in order", async () => {
+    expect(await runDoctor({ database: world.opened.backend.database })).toEqual([]);
+  });
+});

@@ -1,4 +1,4 @@
-// Owns a person of the sandbox's Google and their whole sign-in over HTTP.
+// A person of the sandbox's Google and their whole sign-in over HTTP.
 import { randomUUID } from "node:crypto";
 import { driveSignIn } from "../../support/google-sign-in.ts";
 import type { AppWorld } from "../auth/app-world.ts";

@@ -6,7 +6,9 @@ import { createConnection } from "mariadb";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { runDoctor } from "../../../server/ledger/audit/audit.ts";
 import { subFor } from "../../../server/sandbox/src/google/users.ts";
-import { availableServers, describeBackend, withMysql } from "../../support/databases.ts";
+import { describeBackend } from "../../support/databases.ts";
+import { availableServers } from "../../support/servers.ts";
+import { withMysql } from "../../support/mysql-databases.ts";
 import { startServer, type TestServer } from "../../support/server.ts";
 
 const GUIDE = join(import.meta.dirname, "../../../docs/guides/move-from-the-ancestor.md");

@@ -1,4 +1,4 @@
-// Owns the engines' command for CI and for trying something by hand; what it starts outlives it:
+// The engines' command for CI and for trying something by hand; what it starts outlives it:
 //   npx tsx tests/support/engines/cli.ts install ENGINE          once; a second call does nothing
 //   npx tsx tests/support/engines/cli.ts start ENGINE [PORT]     prints the URL when it answers (loopback, no password)
 //   npx tsx tests/support/engines/cli.ts stop ENGINE PORT        ends it and removes its data

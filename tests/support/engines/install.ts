@@ -1,4 +1,4 @@
-// Owns getting the engines this machine's Debian does not ship: unpacked from Debian unstable into a cache folder, never installed.
+// Getting the engines this machine's Debian does not ship: unpacked from Debian unstable into a cache folder, never installed.
 import { execFile } from "node:child_process";
 import { existsSync } from "node:fs";
 import {

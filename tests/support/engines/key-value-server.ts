@@ -1,4 +1,4 @@
-// Owns a Redis or Valkey that outlives the process that starts it; tests that kill one use ../redis-server.ts.
+// A Redis or Valkey that outlives the process that starts it; tests that kill one use ../redis-server.ts.
 import { spawn } from "node:child_process";
 import { mkdirSync } from "node:fs";
 import { join } from "node:path";

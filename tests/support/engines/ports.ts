@@ -1,4 +1,4 @@
-// Owns finding a port a server can come back to.
+// Finding a port a server can come back to.
 import { createServer } from "node:net";
 
 const MAX_ATTEMPTS = 200;

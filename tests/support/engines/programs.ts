@@ -1,4 +1,4 @@
-// Owns how each SQL engine is run: its command line, the user it runs as, and how its data directory is made.
+// How each SQL engine is run: its command line, the user it runs as, and how its data directory is made.
 import { type ChildProcess, execFile, spawn, spawnSync } from "node:child_process";
 import { once } from "node:events";
 import { mkdir, readFile } from "node:fs/promises";

@@ -1,4 +1,4 @@
-// Owns a database server of a test's own: data in a folder, a loopback port; it may be killed, frozen and started again.
+// A database server of a test's own: data in a folder, a loopback port; it may be killed, frozen and started again.
 import { type ChildProcess, execFile, spawn } from "node:child_process";
 import { once } from "node:events";
 import { existsSync, rmSync } from "node:fs";

@@ -1,4 +1,4 @@
-// Owns the proof of promise 5 for access tokens: only what this server signed as an access token passes (RFC 8725).
+// Promise 5 for access tokens: only what this server signed as an access token passes (RFC 8725).
 import { createHmac, generateKeyPairSync } from "node:crypto";
 import { EncryptJWT, SignJWT } from "jose";
 import { describe, expect, it } from "vitest";

@@ -1,4 +1,4 @@
-// Owns the proof of the cookie attributes PROMISES.md asks for, and of reading duplicates as they came.
+// The cookie attributes PROMISES.md asks for, and of reading duplicates as they came.
 import { describe, expect, it } from "vitest";
 import {
   stateCookie,

@@ -1,4 +1,4 @@
-// Owns the checks of an ID token that no honest provider lets a test reach: other algorithms, parties and words.
+// The checks of an ID token that no honest provider lets a test reach: other algorithms, parties and words.
 import {
   CompactSign,
   createLocalJWKSet,

@@ -1,4 +1,4 @@
-// Owns the proof that a provider is believed no further than its own issuer, and asked no oftener than needed.
+// A provider is believed no further than its own issuer, and asked no oftener than needed.
 import { createServer, type RequestListener, type Server } from "node:http";
 import type { AddressInfo } from "node:net";
 import { exportJWK, generateKeyPair, jwtVerify, SignJWT } from "jose";

@@ -1,4 +1,4 @@
-// Owns the proof that a refresh token is ours or refused, and that a successor is the same everywhere.
+// A refresh token is ours or refused, and that a successor is the same everywhere.
 import { randomUUID } from "node:crypto";
 import { describe, expect, it } from "vitest";
 import { createRefreshTokens } from "../../../server/auth/session/refresh-token.ts";

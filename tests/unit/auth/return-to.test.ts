@@ -1,4 +1,4 @@
-// Owns the proof that no `returnTo` leaves the frontend (PROMISES.md, sign-in: any open-redirect trick).
+// No `returnTo` leaves the frontend (PROMISES.md, sign-in: any open-redirect trick).
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { safeReturnTo } from "../../../server/auth/sign-in/return-to.ts";

@@ -1,4 +1,4 @@
-// Owns the promise of SECURITY.md that every line of its table names a suite that is there.
+// SECURITY.md that every line of its table names a suite that is there.
 import { existsSync, readdirSync, readFileSync, statSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { describe, expect, it } from "vitest";

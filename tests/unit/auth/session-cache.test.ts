@@ -1,4 +1,4 @@
-// Owns the proof that authority is remembered without ever being older than the request that asks.
+// Authority is remembered without ever being older than the request that asks.
 import { describe, expect, it, vi } from "vitest";
 import { createSessionCache } from "../../../server/auth/session/session-cache.ts";
 import type { SessionStatus } from "../../../server/auth/auth.types.ts";

@@ -1,4 +1,4 @@
-// Owns the proof that a sign-in can be ended only by the browser that began it, within 10 minutes.
+// A sign-in can be ended only by the browser that began it, within 10 minutes.
 import { describe, expect, it } from "vitest";
 import {
   createSignInStates,

@@ -1,4 +1,4 @@
-// Owns the proof that a wrong environment is told in full, each problem with how to mend it, and a right one is understood.
+// A wrong environment is told in full, each problem with how to mend it, and a right one is understood.
 import { readFileSync } from "node:fs";
 import { parseEnv } from "node:util";
 import { describe, expect, test } from "vitest";

@@ -1,4 +1,4 @@
-// Owns the proof that a variable that looks like ours is told, and one that is another program's is not; and that a list
+// A variable that looks like ours is told, and one that is another program's is not; and that a list
 // of secrets without an entry is refused.
 import { describe, expect, test } from "vitest";
 import { ConfigError, parseConfig } from "../../../server/config/parse-config.ts";

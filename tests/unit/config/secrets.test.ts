@@ -1,4 +1,4 @@
-// Owns the proof that development keeps its secrets: strong, private to the user, the same after a restart.
+// Development keeps its secrets: strong, private to the user, the same after a restart.
 import { mkdtempSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";

@@ -1,4 +1,4 @@
-// Owns the proof that production takes no secret somebody else may know or guess, and takes what openssl makes.
+// Production takes no secret somebody else may know or guess, and takes what openssl makes.
 import { randomBytes, randomUUID } from "node:crypto";
 import { describe, expect, it } from "vitest";
 import { PUBLISHED } from "../../../server/config/published-secrets.ts";

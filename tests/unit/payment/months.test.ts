@@ -1,4 +1,4 @@
-// Owns the proof of month arithmetic: month ends, leap days, time of day, and counting from the anchor.
+// Month arithmetic: month ends, leap days, time of day, and counting from the anchor.
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import {

@@ -1,4 +1,4 @@
-// Owns the proof that an operator is told which Stripe call failed, why, and what to do.
+// An operator is told which Stripe call failed, why, and what to do.
 import { expect, test } from "vitest";
 import { explainRefusal } from "../../../server/payment/stripe/advice.ts";
 import type { StripeRefusal } from "../../../server/payment/stripe/errors.ts";

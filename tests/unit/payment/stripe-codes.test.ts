@@ -1,4 +1,4 @@
-// Owns the proof that every word of Stripe's the server acts on is in the SDK's own lists: a code that Stripe does not
+// Every word of Stripe's the server acts on is in the SDK's own lists: a code that Stripe does not
 // have never comes, and what depends on it never happens.
 import { readdirSync, readFileSync } from "node:fs";
 import type Stripe from "stripe";

@@ -1,4 +1,4 @@
-// Owns the proof of how Stripe's answers are read where they leave room.
+// How Stripe's answers are read where they leave room.
 import { expect, test } from "vitest";
 import { readCheckout } from "../../../server/adapters/stripe/parse.ts";
 

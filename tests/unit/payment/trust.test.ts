@@ -1,4 +1,4 @@
-// Owns the proof of what is believed: preview tokens, event notices, shares of money back, pauses between attempts.
+// What is believed: preview tokens, event notices, shares of money back, pauses between attempts.
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { retryAfterMs } from "../../../server/adapters/stripe/calls.ts";

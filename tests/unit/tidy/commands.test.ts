@@ -1,4 +1,4 @@
-// Owns the promise that every command of the contract exists and starts something that exists.
+// Every command of the contract exists and starts something that exists.
 import { spawnSync } from "node:child_process";
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";

@@ -1,9 +1,9 @@
-// Owns the rule of which missing servers a test run may do without, and of what its coverage line says.
+// Which missing servers a test run may do without, and of what its coverage line says.
 import { createServer, type Server } from "node:net";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { coverageOf } from "../../support/coverage.ts";
-import { parseEngine, serversFor } from "../../support/engine-choice.ts";
-import { findServers, type FoundServer, type Servers } from "../../support/servers.ts";
+import { parseEngine } from "../../support/engine-choice.ts";
+import { serversFor, findServers, type FoundServer, type Servers } from "../../support/servers.ts";
 
 /** Takes connections and hangs up: a server that is there and cannot be used. */
 let rude: Server;

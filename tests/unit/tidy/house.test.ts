@@ -1,4 +1,4 @@
-// Owns the house rules that are about text, not syntax: no linter sees them.
+// The house rules that are about text, not syntax: no linter sees them.
 import { execFileSync } from "node:child_process";
 import { readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";

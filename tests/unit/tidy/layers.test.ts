@@ -1,4 +1,4 @@
-// Owns the proof that the layer rules bite: each forbidden import is refused with its sentence, each legal one passes.
+// The layer rules bite: each forbidden import is refused with its sentence, each legal one passes.
 import { spawnSync } from "node:child_process";
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";

@@ -1,4 +1,4 @@
-// Owns the floors of PROMISES.md "Known holes of the stack": versions below them have known holes.
+// The floors of PROMISES.md "Known holes of the stack": versions below them have known holes.
 import { readFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";
 

@@ -1,0 +1,16 @@
+// The back end of the Vitest project that runs this file. vitest.config.ts has one project for each back end, and every
+// one of them runs each file that imports this one.
+import { inject } from "vitest";
+import { describeBackend } from "./databases.ts";
+import type { BackendChoice } from "./servers.ts";
+
+declare module "vitest" {
+  interface ProvidedContext {
+    backend: BackendChoice;
+  }
+}
+
+const { name, database, redis } = inject("backend");
+
+/** The back end to test on. */
+export const available = describeBackend(name, database, redis);

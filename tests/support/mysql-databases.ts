@@ -1,0 +1,126 @@
+// MySQL databases that one suite leaves to the next of its process, with the rows of a new one: to migrate a new one
+// takes seconds, most of them spent waiting for the disk.
+import { randomBytes } from "node:crypto";
+import { createConnection, type Connection } from "mariadb";
+
+/** A database that exists. `drop` removes it. */
+export interface FreshDatabase {
+  url: string;
+  drop(): Promise<void>;
+}
+
+interface Kept {
+  readonly url: URL;
+  /** Its tables, with the rows they have when nobody has used them. */
+  readonly tables: ReadonlyMap<string, readonly unknown[][]>;
+}
+
+const TOO_MANY_ROWS = 10_000;
+const idle = new Map<string, Kept[]>();
+
+/** An empty database on the server of `serverUrl`. */
+export async function freshMysql(serverUrl: string): Promise<FreshDatabase> {
+  const url = new URL(serverUrl);
+  url.pathname = `/${runPrefix()}${randomBytes(6).toString("hex")}`;
+  const name = url.pathname.slice(1);
+  await withMysql(serverUrl, `CREATE DATABASE ${name} CHARACTER SET utf8mb4 COLLATE utf8mb4_bin`);
+  return { url: url.href, drop: () => withMysql(serverUrl, `DROP DATABASE IF EXISTS ${name}`) };
+}
+
+/** A migrated database with its catalog. `drop` leaves it to the next who asks, where Vitest removes it in the end. */
+export async function migratedMysql(serverUrl: string): Promise<FreshDatabase> {
+  if (process.env["TEST_RUN"] === undefined) return freshMysql(serverUrl);
+  const kept = idle.get(serverUrl)?.pop() ?? (await migrate(serverUrl));
+  return {
+    url: kept.url.href,
+    drop: async () => {
+      const isAsNew = await reset(kept).catch(() => false);
+      if (isAsNew) idle.set(serverUrl, [...(idle.get(serverUrl) ?? []), kept]);
+      else await withMysql(serverUrl, `DROP DATABASE ${kept.url.pathname.slice(1)}`);
+    },
+  };
+}
+
+/** Drops every database of this run on the server of `serverUrl`. */
+export async function dropDatabasesOfRun(serverUrl: string): Promise<void> {
+  const connection = await connect(new URL(serverUrl));
+  try {
+    const found = await connection.query<unknown[][]>({
+      sql: `SHOW DATABASES LIKE '${runPrefix().replaceAll("_", "\\_")}%'`,
+      rowsAsArray: true,
+    });
+    for (const [name] of found) await connection.query(`DROP DATABASE ${String(name)}`);
+  } finally {
+    await connection.end();
+  }
+}
+
+/** Runs one statement on a server and hangs up. */
+export async function withMysql(serverUrl: string, sql: string): Promise<void> {
+  const connection = await connect(new URL(serverUrl));
+  try {
+    await connection.query(sql);
+  } finally {
+    await connection.end();
+  }
+}
+
+const runPrefix = (): string => `skywork_test_${process.env["TEST_RUN"] ?? "alone"}_`;
+
+async function migrate(serverUrl: string): Promise<Kept> {
+  const url = new URL((await freshMysql(serverUrl)).url);
+  // Vitest's own process, which only drops databases, does without the server.
+  const { openDatabase } = await import("../../server/database/open.ts");
+  const { createLogger } = await import("../../server/lib/logger.ts");
+  const database = { kind: "mysql", url: url.href } as const;
+  const logger = createLogger({ level: "silent" });
+  const opened = await openDatabase({ config: { environment: "test", database }, logger });
+  await opened.close();
+  const connection = await connect(url);
+  try {
+    const tables = new Map<string, unknown[][]>();
+    const names = await connection.query<string[][]>({ sql: "SHOW TABLES", rowsAsArray: true });
+    for (const [name = ""] of names) {
+      // Nothing but a migration writes there.
+      if (name.startsWith("_")) continue;
+      tables.set(name, await connection.query({ sql: `SELECT * FROM ${name}`, rowsAsArray: true }));
+    }
+    return { url, tables };
+  } finally {
+    await connection.end();
+  }
+}
+
+/** Brings back the rows of a new database. False where it is too full for that, or somebody still uses it. */
+async function reset({ url, tables }: Kept): Promise<boolean> {
+  const connection = await connect(url);
+  try {
+    const others = await connection.query<unknown[]>(
+      "SELECT 1 FROM information_schema.processlist WHERE db = DATABASE() AND id <> CONNECTION_ID()",
+    );
+    if (others.length > 0) return false;
+    await connection.query("SET foreign_key_checks = 0, innodb_lock_wait_timeout = 2");
+    for (const [name, rows] of tables) {
+      const sql = `DELETE FROM ${name} LIMIT ${TOO_MANY_ROWS}`;
+      const { affectedRows } = await connection.query<{ affectedRows: number }>(sql);
+      if (affectedRows === TOO_MANY_ROWS) return false;
+      const places = rows[0]?.map(() => "?").join(", ");
+      if (rows.length > 0)
+        await connection.batch(`INSERT INTO ${name} VALUES (${places})`, [...rows]);
+    }
+    return true;
+  } finally {
+    await connection.end();
+  }
+}
+
+function connect({ hostname, port, username, password, pathname }: URL): Promise<Connection> {
+  return createConnection({
+    host: hostname,
+    port: Number(port || 3306),
+    user: decodeURIComponent(username),
+    password: decodeURIComponent(password),
+    connectTimeout: 2_000,
+    ...(pathname.length > 1 ? { database: pathname.slice(1) } : {}),
+  });
+}
