@@ -171,14 +171,15 @@ test.each([
   },
 );
 
-test("guessing tokens is counted by address", async () => {
+test.each([
+  ["access tokens", "/api/auth/me", { method: "GET" }],
+  ["service keys", "/api/trpc/service.release", { method: "POST", body: '{"holdId":"none"}' }],
+])("guessing %s is counted by address", async (_what, path, request) => {
   server = await startServer({ env });
   const statuses: number[] = [];
   for (let call = 0; call < N + 5; call += 1) {
-    const answer = await fetch(`${server.url}/api/auth/me`, {
-      headers: { authorization: `Bearer guess-${call}` },
-    });
-    statuses.push(answer.status);
+    const headers = { authorization: `Bearer guess-${call}`, "content-type": "application/json" };
+    statuses.push((await fetch(`${server.url}${path}`, { ...request, headers })).status);
   }
   expect(statuses.slice(0, N - 1).every((status) => status === 401)).toBe(true);
   expect(statuses.slice(N + 1).every((status) => status === 429)).toBe(true);
