@@ -185,6 +185,17 @@ test.each([
   expect(statuses.slice(N + 1).every((status) => status === 429)).toBe(true);
 });
 
+test("a sign-in beyond the limit goes back to the frontend, which is told why", async () => {
+  server = await startServer({ env });
+  const places: string[] = [];
+  for (let start = 0; start < N + 3; start += 1) {
+    const answer = await fetch(`${server.url}/api/auth/google`, { redirect: "manual" });
+    places.push(answer.headers.get("location") ?? "");
+  }
+  const isRefused = (place: string) => place.endsWith("/auth/callback?error=rate_limited");
+  expect(places.map(isRefused)).toEqual(places.map((_place, start) => start >= N));
+});
+
 describe("X-Forwarded-For", () => {
   const from = (address: string) => ({ "x-forwarded-for": address });
 
