@@ -27,7 +27,7 @@ import { createReadiness } from "./health/readiness.ts";
 import { createJobs } from "./jobs/jobs.ts";
 import { createRetentionStore } from "./jobs/retention.store.ts";
 import { createJobRunner, type JobRunner } from "./jobs/runner.ts";
-import { runDoctor } from "./ledger/audit/audit.ts";
+import { auditLedger } from "./ledger/audit/audit.ts";
 import { createExpiryStore } from "./ledger/store/expiry.store.ts";
 import { createCreditTotalsStore } from "./ledger/totals/credit-totals.store.ts";
 import { createUsageTotalsStore } from "./ledger/totals/usage-totals.store.ts";
@@ -306,7 +306,7 @@ function createAppJobs(
           usage: createUsageTotalsStore(database),
           now,
         },
-        audit: (signal) => runDoctor({ database, signal }),
+        audit: (signal) => auditLedger({ database, signal, whole: false }),
         logger,
       }),
     ),

@@ -1,5 +1,5 @@
 import type { AiService } from "../ai/ai.service.ts";
-import type { Violation } from "../ledger/audit/audit.ts";
+import type { AuditReport } from "../ledger/audit/audit.ts";
 import type { Logger } from "../lib/logger.ts";
 import type { PaymentService } from "../payment/payment.service.ts";
 import { aiRunJobs } from "./ai-runs.ts";
@@ -19,8 +19,8 @@ export interface JobDeps {
   readonly expiry: ExpiryDeps;
   readonly rollUps: RollUpDeps;
   readonly retention: RetentionDeps;
-  /** Everything wrong with the ledger. */
-  readonly audit: (signal: AbortSignal) => Promise<readonly Violation[]>;
+  /** Everything wrong with the ledger, as far as it is not known to be right. */
+  readonly audit: (signal: AbortSignal) => Promise<AuditReport>;
   readonly logger: Logger;
 }
 

@@ -4,6 +4,7 @@ import { type Connection, createConnection } from "mariadb";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { migrateMysql } from "../../server/database/migrations/mysql.ts";
 import { parseMysqlUrl } from "../../server/database/mysql/options.ts";
+import { AUDIT_SQL } from "../../server/ledger/audit/audit.store.ts";
 import { KEY_SQL } from "../../server/ledger/audit/keys.ts";
 import { LEDGER_SQL } from "../../server/ledger/store/sql.ts";
 import { CREDIT_TOTALS_SQL } from "../../server/ledger/totals/credit-totals.store.ts";
@@ -24,6 +25,7 @@ test("every statement in the server's source has a row in tests/support/statemen
   const sqlite = [
     ...Object.values(LEDGER_SQL.sqlite),
     ...Object.values(KEY_SQL.sqlite),
+    ...Object.values(AUDIT_SQL.sqlite),
     "DELETE FROM t WHERE rowid IN (SELECT rowid FROM t WHERE x < ? ORDER BY x LIMIT 1)",
     ...Object.values(CREDIT_TOTALS_SQL.sqlite),
     ...Object.values(USAGE_TOTALS_SQL.sqlite),

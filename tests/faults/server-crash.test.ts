@@ -164,7 +164,7 @@ describe("SIGKILL of the whole server", () => {
 interface Place {
   readonly lives: ServerLives;
   readonly sandbox: Sandbox;
-  doctor(): Promise<Violation[]>;
+  doctor(): Promise<readonly Violation[]>;
   /** Reads the database on a connection of its own, closed afterwards: what a kill leaves in a file stays as it is. */
   read<T>(work: (models: OpenedBackend["backend"]["database"]["models"]) => Promise<T>): Promise<T>;
   say(...words: (string | number)[]): void;

@@ -32,7 +32,11 @@ export interface Watch {
 
 const FROM = "";
 const TO = "\u{10FFFF}";
-const DOCTOR = doctorChecks("sqlite");
+const DOCTOR = doctorChecks("sqlite", 1);
+/** The doctor adds up outside SQL. */
+const SUMS = `SELECT u.id AS userId, u.credits || ' credits' AS detail FROM users u
+  WHERE u.credits <> (SELECT COALESCE(SUM(amount), 0) FROM credit_logs WHERE userId = u.id)
+  OR u.ledgerSeq <> (SELECT COUNT(*) FROM credit_logs WHERE userId = u.id)`;
 
 /** Starts to watch an empty store. */
 export function createWatch(store: Store): Watch {
@@ -41,13 +45,21 @@ export function createWatch(store: Store): Watch {
 
   function doctor(): string[] {
     const found: string[] = [];
-    for (const { invariant, sql } of DOCTOR) {
-      const range = Array.from({ length: sql.split("?").length - 1 }, (_, i) =>
-        i % 2 ? TO : FROM,
-      );
-      for (const row of store.rows<{ userId: string; detail: string }>(sql, ...range))
+    const add = (invariant: string, sql: string, parameters: readonly string[]) => {
+      for (const row of store.rows<{ userId: string; detail: string }>(sql, ...parameters))
         found.push(`${invariant}: ${row.userId} ${row.detail}`);
-    }
+    };
+    const users = store.rows<{ id: string }>("SELECT id FROM users");
+    const all = JSON.stringify(users.map(({ id }) => [id, 0, 0]));
+    for (const { invariant, sql, takes } of DOCTOR)
+      add(
+        invariant,
+        sql,
+        Array.from({ length: sql.split("?").length - 1 }, (_, i) =>
+          takes !== undefined ? all : i % 2 ? TO : FROM,
+        ),
+      );
+    add("1 balance: the sum of the entries", SUMS, []);
     return found;
   }
 

@@ -6,6 +6,8 @@ import { searchUsers } from "../../server/admin/search.store.ts";
 import { RETENTIONS } from "../../server/jobs/retention.ts";
 import { createCreditStore } from "../../server/credit/credit.store.ts";
 import { createDatabaseSql, parseMysqlUrl } from "../../server/database/mysql/options.ts";
+import { AUDIT_SQL, sumsSql } from "../../server/ledger/audit/audit.store.ts";
+import { sqlWords } from "../../server/ledger/audit/check.ts";
 import { doctorChecks, ENTRY_COUNTS } from "../../server/ledger/audit/checks.ts";
 import { KEY_SQL } from "../../server/ledger/audit/keys.ts";
 import { createExpiryStore } from "../../server/ledger/store/expiry.store.ts";
@@ -81,16 +83,26 @@ async function recorded(
 export async function listStatements(created: string): Promise<Statement[]> {
   const range = (sql: string) =>
     Array.from({ length: sql.split("?").length - 1 }, (_, i) => (i % 2 ? "\u{10FFFF}" : ""));
+  const unproven = (what: "unproven" | "list") =>
+    what === "list" ? json(["u1", 0, 0]) : ["u1", 0];
   return [
     ...Object.entries(LEDGER).map(([name, [params, locks = {}]]) =>
       statement(`ledger ${name}`, LEDGER_SQL.mysql[name as keyof typeof LEDGER], params, { locks }),
     ),
-    ...doctorChecks("mysql").map(({ invariant, sql }) =>
-      statement(`doctor ${invariant}`, `${sql} LIMIT 100`, range(sql)),
+    ...doctorChecks("mysql", 1).map(({ invariant, takes, sql }) =>
+      statement(`doctor ${invariant}`, `${sql} LIMIT 100`, takes?.flatMap(unproven) ?? range(sql)),
     ),
+    statement("doctor page", AUDIT_SQL.mysql.page, ["", 500]),
+    statement("doctor holds", AUDIT_SQL.mysql.holds, ["", "u9"]),
+    statement("doctor sums", sumsSql(sqlWords("mysql", 1)), [
+      ...unproven("list"),
+      ...unproven("unproven"),
+    ]),
+    statement("doctor goes on", AUDIT_SQL.mysql.goOn, json(["u1", 1, 2, 5, 0, 0, AT, AT])),
+    statement("doctor remembers", AUDIT_SQL.mysql.add, json(["u9", null, 2, 5, 0, 0, AT, AT])),
     statement("doctor entry counts", ENTRY_COUNTS, range(ENTRY_COUNTS)),
-    statement("doctor keys", KEY_SQL.mysql.ofUsers, ["", "u9"]),
-    statement("doctor keys of one", KEY_SQL.mysql.ofUser, ["u1", ""]),
+    statement("doctor keys", KEY_SQL.mysql.ofUsers, json(["u1", AT, AT])),
+    statement("doctor keys of one", KEY_SQL.mysql.ofUser, [AT, "u1", "", AT]),
     statement("doctor keys astray", KEY_SQL.mysql.astray, json([0, "u1", 1, "e1", null])),
     await recorded("overdue holds", (db) =>
       createExpiryStore(db)

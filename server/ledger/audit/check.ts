@@ -1,33 +1,58 @@
 // What a check of the doctor is, and the words of SQL that differ between the engines.
 import type { Database } from "../../database/ports.ts";
+import { jsonTable } from "../store/sql.ts";
 
 type Dialect = Database["dialect"];
 
-/** One check. `sql` has the range's two ends as its only parameters and returns rows of `userId` and `detail`. */
+/** One check: a statement that returns rows of `userId` and `detail`, one for each thing that is wrong. */
 export interface Check {
   /** The invariant of CONTRACT.md section 6 it belongs to. */
   readonly invariant: string;
   readonly sql: string;
+  /** What its placeholders are for, in their order; the two ends of the page's range, in turns, where it does not say. */
+  readonly takes?: readonly ("unproven" | "list")[];
 }
 
-/** What differs between the engines. */
+/** What differs between the engines, and between pages. */
 export interface SqlWords {
   readonly dialect: Dialect;
   /** Joins parts of a sentence. */
   text(...parts: string[]): string;
+  /** FROM: the entries that are not proven yet. Takes "unproven". */
+  readonly entries: string;
+  /** FROM: the users with something to prove: userId, seq and charges they are proven up to. Takes "list". */
+  readonly users: string;
+  /** FROM: all holds `h` of these users. Takes "list". */
+  readonly holds: string;
 }
 
-/** The words of `dialect`. */
-export function sqlWords(dialect: Dialect): SqlWords {
-  return dialect === "mysql"
-    ? {
-        dialect,
-        text: (...parts) => `CONCAT(${parts.join(", ")})`,
-      }
-    : {
-        dialect,
-        text: (...parts) => parts.map((part) => `(${part})`).join(" || "),
-      };
+/** The words of `dialect` for pages where `users` have something to prove. */
+export function sqlWords(dialect: Dialect, users: number): SqlWords {
+  const list = jsonTable(dialect, { userId: "id", seq: "int", charges: "int" });
+  if (dialect === "sqlite")
+    return {
+      dialect,
+      text: (...parts) => parts.map((part) => `(${part})`).join(" || "),
+      entries: `(SELECT l.* FROM ${list} CROSS JOIN credit_logs l ON l.userId = j.userId AND l.seq > j.seq)`,
+      users: list,
+      holds: `${list} CROSS JOIN credit_holds h ON h.userId = j.userId`,
+    };
+  // Ranges written out: joined to a list, the servers read all entries of its users, or all there are.
+  const ranges = Array.from({ length: widthOf(users) }, () => "(userId = ? AND seq > ?)").join(
+    " OR ",
+  );
+  return {
+    dialect,
+    text: (...parts) => `CONCAT(${parts.join(", ")})`,
+    entries: `(SELECT * FROM credit_logs FORCE INDEX (PRIMARY) WHERE ${ranges})`,
+    users: list,
+    holds: `${list} STRAIGHT_JOIN credit_holds h FORCE INDEX (credit_holds_userId_status_idx) ON h.userId = j.userId`,
+  };
+}
+
+/** How many users a statement for `users` has room for: few lengths, so that the server knows most texts already. */
+export function widthOf(users: number): number {
+  return 2 ** Math.ceil(Math.log2(Math.max(1, users)));
 }
 
 /** Whether `column` lies in the range of user ids. */

@@ -1,14 +1,15 @@
-// The doctor's checks of the ledger: one SQL statement each, over the users of one range of ids, returning only what is wrong.
+// The doctor's checks of the ledger: one SQL statement each, over the users of one range of ids or the entries that are not proven yet.
 import type { Database } from "../../database/ports.ts";
 import { type Check, inRange, type SqlWords, sqlWords } from "./check.ts";
 import { moneyChecks } from "./money-checks.ts";
 
 const PAID = "('SUCCESS', 'REFUNDED', 'PARTIALLY_REFUNDED', 'DISPUTED')";
+const CHARGE = "e.type = 'USAGE' AND e.sourceId IS NOT NULL";
 const TAKES = "type IN ('REFUND', 'DISPUTE', 'ADMIN_ADJUST') AND amount < 0";
 
-/** Every check, in the words of `dialect`. */
-export function doctorChecks(dialect: Database["dialect"]): readonly Check[] {
-  const words = sqlWords(dialect);
+/** Every check, in the words of `dialect`, for pages where `users` have something to prove. */
+export function doctorChecks(dialect: Database["dialect"], users: number): readonly Check[] {
+  const words = sqlWords(dialect, users);
   return [
     ...balanceChecks(words),
     ...lotAndHoldChecks(words),
@@ -25,23 +26,15 @@ function zeroIfNegative(credits: string): string {
   return `CASE WHEN ${credits} > 0 THEN ${credits} ELSE 0 END`;
 }
 
-/** The balance is the sum of the entries, which follow one another without a gap. */
-function balanceChecks({ text }: SqlWords): Check[] {
+/** Each entry follows the one before it. */
+function balanceChecks({ entries, text }: SqlWords): Check[] {
   return [
     {
-      invariant: "1 balance: users.credits is the sum of the entries, seq runs 1..n",
-      sql: `SELECT u.id AS userId, ${text("'credits '", "u.credits", "', entries add up to '", "l.total", "'; ledgerSeq '", "u.ledgerSeq", "', '", "l.n", "' entries up to seq '", "l.last")} AS detail
-        FROM users u JOIN (
-          SELECT x.id, COALESCE(SUM(e.amount), 0) AS total, COUNT(e.seq) AS n, COALESCE(MAX(e.seq), 0) AS last, COALESCE(MIN(e.seq), 1) AS first
-          FROM users x LEFT JOIN credit_logs e ON e.userId = x.id WHERE ${inRange("x.id")} GROUP BY x.id
-        ) l ON l.id = u.id
-        WHERE u.credits <> l.total OR u.ledgerSeq <> l.n OR l.last <> l.n OR l.first <> 1`,
-    },
-    {
       invariant: "1 balance: each entry's balance is the one before it plus its amount",
+      takes: ["unproven"],
       sql: `SELECT e.userId, ${text("'entry '", "e.seq", "': balance '", "e.balance", "' after '", "COALESCE(p.balance, 0)", "' and '", "e.amount")} AS detail
-        FROM credit_logs e LEFT JOIN credit_logs p ON p.userId = e.userId AND p.seq = e.seq - 1
-        WHERE ${inRange("e.userId")} AND e.balance <> COALESCE(p.balance, 0) + e.amount`,
+        FROM ${entries} e LEFT JOIN credit_logs p ON p.userId = e.userId AND p.seq = e.seq - 1
+        WHERE e.balance <> COALESCE(p.balance, 0) + e.amount`,
     },
     {
       invariant: "1 balance: users.credits is the last entry's balance",
@@ -89,49 +82,56 @@ function lotAndHoldChecks({ text }: SqlWords): Check[] {
 }
 
 /** Use never makes debt. */
-function debtChecks({ text }: SqlWords): Check[] {
+function debtChecks({ entries, text }: SqlWords): Check[] {
   return [
     {
       invariant: "3 no debt by use: a spend or an expiry never takes the balance below zero",
-      sql: `SELECT userId, ${text("'entry '", "seq", "' ('", "type", "'): balance '", "balance")} AS detail
-        FROM credit_logs WHERE ${inRange("userId")} AND balance < 0
-        AND (type = 'EXPIRY' OR (type = 'USAGE' AND sourceId IS NULL))`,
+      takes: ["unproven"],
+      sql: `SELECT e.userId, ${text("'entry '", "e.seq", "' ('", "e.type", "'): balance '", "e.balance")} AS detail
+        FROM ${entries} e WHERE e.balance < 0
+        AND (e.type = 'EXPIRY' OR (e.type = 'USAGE' AND e.sourceId IS NULL))`,
     },
     {
       invariant:
         "3 no debt by use: a settle takes the balance below zero only after a refund or dispute",
+      takes: ["unproven"],
       sql: `SELECT e.userId, ${text("'entry '", "e.seq", "': balance '", "e.balance")} AS detail
-        FROM credit_logs e WHERE ${inRange("e.userId")} AND e.balance < 0 AND e.type = 'USAGE' AND e.sourceId IS NOT NULL
+        FROM ${entries} e WHERE e.balance < 0 AND ${CHARGE}
         AND NOT EXISTS (SELECT 1 FROM credit_logs c WHERE c.userId = e.userId AND c.seq < e.seq AND c.${TAKES})`,
     },
   ];
 }
 
 /** A hold ends once. */
-function holdEndChecks({ text }: SqlWords): Check[] {
+function holdEndChecks({ entries, users, holds, text }: SqlWords): Check[] {
   return [
     {
       invariant: "4 holds end once: a charge names its settled hold, and the hold names the charge",
+      takes: ["unproven"],
       sql: `SELECT e.userId, ${text("'entry '", "e.seq", "' of hold '", "e.sourceId", "': '", "COALESCE(h.status, 'missing')", "' at '", "COALESCE(h.settledAmount, 0)")} AS detail
-        FROM credit_logs e LEFT JOIN credit_holds h ON h.id = e.sourceId AND h.userId = e.userId
-        WHERE ${inRange("e.userId")} AND e.type = 'USAGE' AND e.sourceId IS NOT NULL
+        FROM ${entries} e LEFT JOIN credit_holds h ON h.id = e.sourceId AND h.userId = e.userId
+        WHERE ${CHARGE}
         AND (h.id IS NULL OR h.status <> 'SETTLED' OR h.transactionId IS NULL OR h.transactionId <> e.id OR h.settledAmount <> -e.amount)`,
     },
     {
       invariant: "4 holds end once: every settled hold was charged",
-      sql: `SELECT s.userId, ${text("s.n", "' holds settled for more than 0, '", "COALESCE(c.n, 0)", "' charges'")} AS detail
-        FROM (SELECT userId, COUNT(*) AS n FROM credit_holds WHERE ${inRange("userId")} AND status = 'SETTLED' AND settledAmount > 0 GROUP BY userId) s
-        LEFT JOIN (SELECT userId, COUNT(*) AS n FROM credit_logs WHERE ${inRange("userId")} AND type = 'USAGE' AND sourceId IS NOT NULL GROUP BY userId) c
-        ON c.userId = s.userId WHERE COALESCE(c.n, 0) <> s.n`,
+      takes: ["list", "unproven", "list"],
+      sql: `SELECT x.userId, ${text("SUM(x.settled)", "' holds settled for more than 0, '", "SUM(x.charges)", "' charges'")} AS detail
+        FROM (
+          SELECT j.userId, j.charges, 0 AS settled FROM ${users}
+          UNION ALL SELECT e.userId, 1, 0 FROM ${entries} e WHERE ${CHARGE}
+          UNION ALL SELECT h.userId, 0, 1 FROM ${holds} AND h.status = 'SETTLED' AND h.settledAmount > 0
+        ) x GROUP BY x.userId HAVING SUM(x.charges) <> SUM(x.settled)`,
     },
     {
       invariant: "4 holds end once: a hold's state and its end agree",
-      sql: `SELECT userId, ${text("'hold '", "id", "': '", "status")} AS detail
-        FROM credit_holds WHERE ${inRange("userId")} AND (
-          status NOT IN ('ACTIVE', 'SETTLED', 'RELEASED', 'EXPIRED')
-          OR (status = 'ACTIVE') <> (endedAt IS NULL)
-          OR (status = 'SETTLED') <> (settledAmount IS NOT NULL)
-          OR settledAmount < 0 OR settledAmount > amount)`,
+      takes: ["list"],
+      sql: `SELECT h.userId, ${text("'hold '", "h.id", "': '", "h.status")} AS detail
+        FROM ${holds} WHERE
+          h.status NOT IN ('ACTIVE', 'SETTLED', 'RELEASED', 'EXPIRED')
+          OR (h.status = 'ACTIVE') <> (h.endedAt IS NULL)
+          OR (h.status = 'SETTLED') <> (h.settledAmount IS NOT NULL)
+          OR h.settledAmount < 0 OR h.settledAmount > h.amount`,
     },
   ];
 }
@@ -159,18 +159,18 @@ function paymentChecks({ text }: SqlWords): Check[] {
   ];
 }
 
-/** No row without its user. */
+/** No row without its user. The engines jump from one user to the next along an index. */
 function orphanChecks(): Check[] {
   return ["credit_logs", "credit_grants", "credit_holds"].map((table) => ({
     invariant: `1 nothing without its user: ${table}`,
-    sql: `SELECT DISTINCT t.userId, 'rows of a user who is not there' AS detail
-        FROM ${table} t LEFT JOIN users u ON u.id = t.userId WHERE ${inRange("t.userId")} AND u.id IS NULL`,
+    sql: `SELECT t.userId, 'rows of a user who is not there' AS detail
+        FROM (SELECT DISTINCT userId FROM ${table} WHERE ${inRange("userId")}) t LEFT JOIN users u ON u.id = t.userId WHERE u.id IS NULL`,
   }));
 }
 
 /**
  * Rows of `userId` and either `entryCounts` or `type` and `n`: compared outside SQL, because the counts are JSON. One
- * statement, so one moment; counted along an index of user and type.
+ * statement, so one moment; counted along an index of user and type, entries proven before included.
  */
 export const ENTRY_COUNTS = `
   SELECT id AS userId, entryCounts, NULL AS type, 0 AS n FROM users WHERE ${inRange("id")}

@@ -1,3 +1,4 @@
+import { toSqlDate } from "../../database/dates.ts";
 import type { Database } from "../../database/ports.ts";
 import { jsonTable } from "../store/sql.ts";
 
@@ -8,10 +9,19 @@ export interface WrongKey {
   readonly detail: string;
 }
 
+/** Whose keys are looked at: all, or those made since the books were proven up to entry `seq`. */
+export interface KeyOwner {
+  readonly userId: string;
+  readonly seq: number;
+  readonly provenAt: Date | null;
+}
+
 interface KeyRow {
   readonly userId: string;
   readonly key: string;
   readonly answer: string;
+  /** Whether it was certainly made after the books were proven. */
+  readonly isLater: unknown;
 }
 
 /** What a stored answer points at: an entry by seq and id, or a hold. See StoredAnswer in idempotency.ts. */
@@ -24,6 +34,8 @@ interface Target {
 const POINTS = "4 keys take effect once: an answered key points at its own entry or hold";
 const SHARED = "4 keys take effect once: no two keys share an entry";
 const PAGE = 5_000;
+/** Keys are dated by the clocks of instances, which differ. */
+const CLOCKS_MS = 3_600_000;
 const MAX_SEQ = 2_147_483_647;
 const COLUMNS = { n: "int", userId: "id", q: "int", t: "id", h: "id" } as const;
 
@@ -32,11 +44,15 @@ export const KEY_SQL = { mysql: statements("mysql"), sqlite: statements("sqlite"
 
 function statements(dialect: Database["dialect"]) {
   const straight = dialect === "mysql" ? "STRAIGHT_JOIN " : "";
+  const primary = dialect === "mysql" ? "FORCE INDEX (PRIMARY) " : "";
   return {
-    /** Parameters: users after, up to. */
-    ofUsers: `SELECT userId, \`key\`, answer FROM idempotency_keys WHERE userId > ? AND userId <= ? ORDER BY userId, \`key\` LIMIT ${PAGE}`,
-    /** Parameters: user, keys after. */
-    ofUser: `SELECT userId, \`key\`, answer FROM idempotency_keys WHERE userId = ? AND \`key\` > ? ORDER BY \`key\` LIMIT ${PAGE}`,
+    /** Parameter: [[userId, made since, certainly later], …] */
+    ofUsers: `SELECT ${straight}i.userId, i.\`key\`, i.answer, i.createdAt > j.later AS isLater
+      FROM ${jsonTable(dialect, { userId: "id", since: "date", later: "date" })} JOIN idempotency_keys i ${primary}ON i.userId = j.userId AND i.createdAt > j.since
+      ORDER BY i.userId, i.\`key\` LIMIT ${PAGE}`,
+    /** Parameters: certainly later, user, keys after, made since. */
+    ofUser: `SELECT userId, \`key\`, answer, createdAt > ? AS isLater FROM idempotency_keys
+      WHERE userId = ? AND \`key\` > ? AND createdAt > ? ORDER BY \`key\` LIMIT ${PAGE}`,
     /** Parameter: [[n, userId, q, t, h], …] */
     astray: `SELECT ${straight}j.n FROM ${jsonTable(dialect, COLUMNS)}
       LEFT JOIN credit_logs e ON e.userId = j.userId AND e.seq = j.q
@@ -46,34 +62,57 @@ function statements(dialect: Database["dialect"]) {
 }
 
 /**
- * Checks the idempotency keys of the users after `from` up to `to`, a page at a time. Answers are read here: a database
- * takes six times as long to look into their JSON. One bit for each entry of a user tells whether a key has had it.
+ * Checks idempotency keys of `owners`, who are in the order of their ids, a page at a time. Answers are read here: a
+ * database takes six times as long to look into their JSON. One bit for each entry of a user tells whether a key has had
+ * it; that every proven entry has had its key by then is known of old.
  */
-export async function wrongKeys(database: Database, from: string, to: string): Promise<WrongKey[]> {
+export async function wrongKeys(
+  database: Database,
+  owners: readonly KeyOwner[],
+): Promise<WrongKey[]> {
   const { ofUsers, ofUser } = KEY_SQL[database.dialect];
   const page = (sql: string, ...params: string[]) =>
     database.models.$queryRawUnsafe<KeyRow[]>(sql, ...params);
-  const wrong: WrongKey[] = [];
+  const provenSeq = new Map(owners.map(({ userId, seq }) => [userId, seq]));
   const had = createSeenEntries();
-  let rows = await page(ofUsers, from, to);
-  let isOfUsers = true;
-  while (rows.length > 0) {
-    wrong.push(...(await checkPage(database, rows, had)));
-    const last = rows.at(-1);
-    if (last === undefined || (isOfUsers && rows.length < PAGE)) break;
-    // A full page may end amidst a user's keys: first the rest of them, then the next users', each along the index.
-    rows = await page(ofUser, last.userId, last.key);
-    isOfUsers = rows.length === 0;
-    if (isOfUsers) rows = await page(ofUsers, last.userId, to);
+  const wrong: WrongKey[] = [];
+  const check = async (rows: readonly KeyRow[]) => {
+    wrong.push(...(await checkPage(database, rows, provenSeq, had)));
+    return rows.at(-1);
+  };
+  let left = owners.map((owner) => ({ ...owner, ...datesOf(database, owner) }));
+  while (left.length > 0) {
+    const list = left.map(({ userId, since, later }) => [userId, since, later]);
+    const rows = await page(ofUsers, JSON.stringify(list));
+    let last = await check(rows);
+    if (rows.length < PAGE) break;
+    // The page may end amidst a user's keys: the rest of them follows, along the index.
+    const owner = left.find(({ userId }) => userId === last?.userId);
+    while (owner !== undefined && last !== undefined) {
+      const { later, userId, since } = owner;
+      last = await check(await page(ofUser, later, userId, last.key, since));
+    }
+    left = left.slice(owner === undefined ? left.length : left.indexOf(owner) + 1);
   }
   return wrong;
+}
+
+/** From when on keys are looked at, and from when on they are certainly later than the proof. */
+function datesOf({ dialect }: Database, { provenAt }: KeyOwner) {
+  const date = (ms: number) => toSqlDate(dialect, new Date(ms));
+  const ms = provenAt?.getTime();
+  return ms === undefined
+    ? { since: date(0), later: date(Date.UTC(9999, 0)) }
+    : { since: date(ms - CLOCKS_MS), later: date(ms + CLOCKS_MS) };
 }
 
 async function checkPage(
   { models, dialect }: Database,
   rows: readonly KeyRow[],
+  provenSeq: ReadonlyMap<string, number>,
   had: SeenEntries,
 ): Promise<WrongKey[]> {
+  if (rows.length === 0) return [];
   const targets = rows.map(({ answer }) => readTarget(answer));
   const asked = rows.flatMap(({ userId }, n) => {
     const target = targets[n];
@@ -85,11 +124,15 @@ async function checkPage(
   );
   const astray = new Set(found.map(({ n }) => Number(n)));
   const wrong: WrongKey[] = [];
-  for (const [n, { userId, key }] of rows.entries()) {
+  for (const [n, { userId, key, isLater }] of rows.entries()) {
     const target = targets[n];
     if (!target || astray.has(n)) wrong.push({ invariant: POINTS, userId, detail: `key ${key}` });
-    else if (target.t !== null && had.add(userId, target.q))
-      wrong.push({ invariant: SHARED, userId, detail: `entry ${target.t}` });
+    else if (target.t !== null) {
+      // An entry is committed with its key: a later key cannot be that of an entry proven before.
+      const isShared = Number(isLater) === 1 && target.q <= (provenSeq.get(userId) ?? 0);
+      if (had.add(userId, target.q) || isShared)
+        wrong.push({ invariant: SHARED, userId, detail: `entry ${target.t}` });
+    }
   }
   return wrong;
 }

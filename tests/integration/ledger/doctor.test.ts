@@ -1,7 +1,8 @@
 // Shows that the doctor is content with a busy, healthy ledger, and finds and names every kind of damage.
 import { randomUUID } from "node:crypto";
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
-import { runDoctor } from "../../../server/ledger/audit/audit.ts";
+import { auditLedger, runDoctor } from "../../../server/ledger/audit/audit.ts";
+import { createAuditStore } from "../../../server/ledger/audit/audit.store.ts";
 import { available } from "../../support/backend.ts";
 import { DAMAGES } from "../../support/ledger-damages.ts";
 import { type LedgerWorld, openLedgerWorld } from "../../support/ledger-world.ts";
@@ -18,6 +19,15 @@ describe("the doctor", () => {
   afterAll(() => world.close());
 
   const diagnose = () => runDoctor({ database: world.backend.database, usersPerStep: 2 });
+  /** As `npm run doctor` does with large books: what is proven is not read again. */
+  const goOn = (now = Date.now) =>
+    auditLedger({
+      database: world.backend.database,
+      usersPerStep: 2,
+      whole: false,
+      smallEntries: 0,
+      now,
+    });
 
   /** One of everything: spends, holds that ended each way and one that did not, a payment, a refund of another user. */
   async function busyUser(): Promise<string> {
@@ -75,6 +85,31 @@ describe("the doctor", () => {
     return id;
   }
 
+  /** Takes everything of the user away, so that the next damage stands alone. */
+  async function mend(): Promise<void> {
+    const { models } = world.backend.database;
+    const where = { userId };
+    await models.creditLog.deleteMany({ where });
+    await models.creditGrant.deleteMany({ where });
+    await models.creditHold.deleteMany({ where });
+    await models.idempotencyKey.deleteMany({ where });
+    await models.payment.deleteMany({ where });
+    await models.subscription.deleteMany({ where });
+    await models.ledgerCheckpoint.deleteMany({ where });
+    await models.user.deleteMany({ where: { id: userId } });
+  }
+
+  async function spend(n: number): Promise<void> {
+    await world.ledger.submit({
+      kind: "spend",
+      userId,
+      feature: "chat-flash",
+      amountCredits: 1,
+      priceVersion: "v1",
+      idempotencyKey: rawKey(`user:later:${n}`),
+    });
+  }
+
   beforeEach(async () => {
     userId = await busyUser();
   });
@@ -117,14 +152,102 @@ describe("the doctor", () => {
     const violations = await diagnose();
     expect(violations.map(({ invariant }) => invariant).join("\n")).toMatch(named);
     expect(new Set(violations.map((violation) => violation.userId))).toEqual(new Set([userId]));
-    // Mended by taking everything of the user away, so that the next damage stands alone.
-    const where = { userId };
-    await models.creditLog.deleteMany({ where });
-    await models.creditGrant.deleteMany({ where });
-    await models.creditHold.deleteMany({ where });
-    await models.idempotencyKey.deleteMany({ where });
-    await models.payment.deleteMany({ where });
-    await models.subscription.deleteMany({ where });
-    await models.user.deleteMany({ where: { id: userId } });
+    // Never remembered as proven: whoever goes on from what is proven finds it, time and again.
+    expect((await goOn()).violations).toEqual(violations);
+    expect((await goOn()).violations).toEqual(violations);
+    await mend();
+  });
+
+  test("reads what came since, counts what is proven, and says which is which", async () => {
+    const { database } = world.backend;
+    const { _sum } = await database.models.user.aggregate({ _sum: { ledgerSeq: true } });
+    expect(await goOn()).toMatchObject({ violations: [] });
+    const { since, ...report } = await goOn();
+    expect(since).toBeInstanceOf(Date);
+    expect(report).toMatchObject({ violations: [], provenNow: 0, provenEarlier: _sum.ledgerSeq });
+    await spend(1);
+    expect(await goOn()).toMatchObject({ provenNow: 1, provenEarlier: _sum.ledgerSeq });
+    const whole = { violations: [], provenNow: (_sum.ledgerSeq ?? 0) + 1, provenEarlier: 0 };
+    expect(await auditLedger({ database, whole: true })).toEqual({
+      ...whole,
+      users: await database.models.user.count(),
+      since: null,
+    });
+    // Small books are read whole, and after a week all are.
+    expect(await auditLedger({ database, whole: false })).toMatchObject(whole);
+    expect(await goOn(() => Date.now() + 8 * 86_400_000)).toMatchObject(whole);
+    await mend();
+  });
+
+  /** Inside entries that were proven, which are counted and not read; everything else is found at once. */
+  const INSIDE_PROVEN = /changed entry|spend into debt|settle into debt/;
+
+  test.each(DAMAGES)(
+    "finds $what in proven books, at once or at the next whole proof",
+    async ({ what, named, damage }) => {
+      const { models } = world.backend.database;
+      expect((await goOn()).violations).toEqual([]);
+      await damage(models, userId);
+      const atOnce = (await goOn()).violations;
+      expect(atOnce.length > 0).toBe(!INSIDE_PROVEN.test(what));
+      expect((await diagnose()).map(({ invariant }) => invariant).join("\n")).toMatch(named);
+      // A proof that failed is forgotten: from now on everybody finds it.
+      expect((await goOn()).violations.map(({ invariant }) => invariant).join("\n")).toMatch(named);
+      await mend();
+    },
+  );
+
+  test("doctors beside each other, and beside spends, agree", async () => {
+    const spends = Array.from({ length: 20 }, (_, n) => spend(n));
+    const { database } = world.backend;
+    const reports = await Promise.all([
+      goOn(),
+      goOn(),
+      auditLedger({ database, whole: true, usersPerStep: 2 }),
+      auditLedger({ database, whole: true, usersPerStep: 3 }),
+    ]);
+    await Promise.all(spends);
+    expect(reports.flatMap(({ violations }) => violations)).toEqual([]);
+    expect((await goOn()).violations).toEqual([]);
+    // All is remembered now; what is read again are users with a hold under way, who have no new entries.
+    expect(await goOn()).toMatchObject({ violations: [], provenNow: 0 });
+    await mend();
+  });
+
+  test("a proof that goes on from one that was taken back meanwhile is not kept", async () => {
+    const { database } = world.backend;
+    const { ledgerCheckpoint, creditLog } = database.models;
+    await goOn();
+    const old = await ledgerCheckpoint.findUniqueOrThrow({ where: { userId } });
+    await creditLog.update({ where: { userId_seq: { userId, seq: 2 } }, data: { balance: 3 } });
+    expect(await diagnose()).not.toEqual([]);
+    await createAuditStore(database).save([], [{ ...old, fromSeq: old.seq }]);
+    expect(await ledgerCheckpoint.count({ where: { userId } })).toBe(0);
+    await mend();
+  });
+
+  test("checkpoints are written all or none, and a doctor that broke off goes on later", async () => {
+    const { database } = world.backend;
+    const { ledgerCheckpoint } = database.models;
+    await goOn();
+    const old = await ledgerCheckpoint.findUniqueOrThrow({ where: { userId } });
+    const broken = { ...old, fromSeq: null, userId: "another", wholeAt: new Date(Number.NaN) };
+    const store = createAuditStore(database);
+    await expect(store.save([userId], [{ ...old, fromSeq: null }, broken])).rejects.toThrow();
+    expect(await ledgerCheckpoint.findUnique({ where: { userId } })).toEqual(old);
+    await ledgerCheckpoint.deleteMany();
+    const stop = new AbortController();
+    const brokenOff = auditLedger({
+      database,
+      whole: true,
+      usersPerStep: 1,
+      signal: stop.signal,
+      onProgress: ({ users }) => users === 2 && stop.abort(),
+    });
+    await expect(brokenOff).rejects.toThrow();
+    expect(await ledgerCheckpoint.count()).toBe(2);
+    expect(await goOn()).toMatchObject({ violations: [] });
+    expect(await ledgerCheckpoint.count()).toBe(await database.models.user.count());
+    await mend();
   });
 });

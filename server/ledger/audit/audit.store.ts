@@ -1,0 +1,278 @@
+// Prisma of the audit: pages of users with how far their books are proven, the checks' statements, the checkpoints.
+import { fromSqlDate, toSqlDate } from "../../database/dates.ts";
+import type { Database } from "../../database/ports.ts";
+import { jsonTable } from "../store/sql.ts";
+import { type Check, type SqlWords, sqlWords, widthOf } from "./check.ts";
+
+type Dialect = Database["dialect"];
+
+/** Ids above `from` up to `to`: rows of users who are not there lie in a range, too. */
+export interface Range {
+  readonly from: string;
+  readonly to: string;
+}
+
+/** How far a user's books are proven. */
+export interface Checkpoint {
+  readonly seq: number;
+  readonly balance: number;
+  /** Entries up to `seq` that charge a hold. */
+  readonly charges: number;
+  readonly endedHolds: number;
+  readonly provenAt: Date;
+  /** When they were last proven from the first entry. */
+  readonly wholeAt: Date;
+}
+
+/** A user as a page of the audit has it. */
+export interface AuditedUser {
+  readonly id: string;
+  readonly ledgerSeq: number;
+  readonly checkpoint: Checkpoint | null;
+  /** Balance now of the entry at the checkpoint; null when it is not there. */
+  readonly balanceThere: number | null;
+}
+
+/** What a user's entries after a checkpoint come to, at one moment. */
+export interface Sums {
+  readonly userId: string;
+  readonly credits: number;
+  readonly ledgerSeq: number;
+  readonly total: number;
+  readonly entries: number;
+  readonly first: number | null;
+  readonly last: number | null;
+  readonly charges: number;
+}
+
+/** A checkpoint to be written; `fromSeq`: the one it goes on from, null when the books were proven from the first entry. */
+export interface Proof extends Checkpoint {
+  readonly userId: string;
+  readonly fromSeq: number | null;
+}
+
+/** A user whose books have something to prove, and from where. */
+export interface Unproven {
+  readonly userId: string;
+  readonly seq: number;
+  readonly charges: number;
+}
+
+/** The audit's reads and writes. */
+export interface AuditStore {
+  size(): Promise<{ users: number; entries: number }>;
+  page(afterUserId: string, users: number): Promise<AuditedUser[]>;
+  /** Holds of the users in `range`, along the index of user and status. */
+  holds(range: Range): Promise<Map<string, { active: number; ended: number }>>;
+  sums(unproven: readonly Unproven[]): Promise<Sums[]>;
+  /** What `check` finds wrong, a hundred rows at most. */
+  wrong(
+    check: Check,
+    range: Range,
+    unproven: readonly Unproven[],
+  ): Promise<{ userId: string; detail: string }[]>;
+  /** Rows of a statement over `range` that returns more than what is wrong. */
+  rows<Row>(sql: string, range: Range): Promise<Row[]>;
+  /**
+   * Writes checkpoints in one transaction. Those of `again`, who were proven from the first entry, are forgotten first;
+   * a proof that goes on from a checkpoint is written only if that one still stands: whoever found its user's books
+   * wrong meanwhile has forgotten it, and what was proven after it is worth nothing.
+   */
+  save(again: readonly string[], proofs: readonly Proof[]): Promise<void>;
+}
+
+const MAX_PER_STATEMENT = 100;
+const PROOF = {
+  userId: "id",
+  fromSeq: "int",
+  seq: "int",
+  balance: "int",
+  charges: "int",
+  endedHolds: "int",
+  provenAt: "date",
+  wholeAt: "date",
+} as const;
+
+/** The statements. */
+export const AUDIT_SQL = { mysql: statements("mysql"), sqlite: statements("sqlite") };
+
+function statements(dialect: Dialect) {
+  const isMysql = dialect === "mysql";
+  const proofs = jsonTable(dialect, PROOF);
+  const columns = "userId, seq, balance, charges, endedHolds, provenAt, wholeAt";
+  const set = ["seq", "balance", "charges", "endedHolds", "provenAt"];
+  return {
+    /** Parameters: user after, limit. */
+    page: `SELECT u.id, u.ledgerSeq, k.seq, k.balance, k.charges, k.endedHolds, k.provenAt, k.wholeAt, e.balance AS balanceThere
+      FROM users u LEFT JOIN ledger_checkpoints k ON k.userId = u.id LEFT JOIN credit_logs e ON e.userId = k.userId AND e.seq = k.seq
+      WHERE u.id > ? ORDER BY u.id LIMIT ?`,
+    holds: `SELECT userId, status, COUNT(*) AS n FROM credit_holds WHERE userId > ? AND userId <= ? GROUP BY userId, status`,
+    goOn: isMysql
+      ? `UPDATE ${proofs} STRAIGHT_JOIN ledger_checkpoints k FORCE INDEX (PRIMARY) ON k.userId = j.userId AND k.seq = j.fromSeq SET ${set.map((name) => `k.${name} = j.${name}`).join(", ")}`
+      : `UPDATE ledger_checkpoints SET ${set.map((name) => `${name} = j.${name}`).join(", ")} FROM ${proofs} WHERE ledger_checkpoints.userId = j.userId AND ledger_checkpoints.seq = j.fromSeq`,
+    add: `INSERT INTO ledger_checkpoints (${columns}) SELECT ${columns.replaceAll(/\w+/g, "j.$&")} FROM ${proofs} WHERE 1 = 1 ${
+      isMysql
+        ? "ON DUPLICATE KEY UPDATE seq = ledger_checkpoints.seq"
+        : "ON CONFLICT (userId) DO NOTHING"
+    }`,
+  };
+}
+
+/** Takes "list", then "unproven". One statement, so one moment; the users come before their entries. */
+export function sumsSql({ dialect, users, entries }: SqlWords): string {
+  return `SELECT u.id AS userId, u.credits, u.ledgerSeq, 0 AS total, 0 AS entries, NULL AS first, NULL AS last, 0 AS charges
+    FROM ${users} ${dialect === "mysql" ? "STRAIGHT_JOIN" : "CROSS JOIN"} users u ON u.id = j.userId
+    UNION ALL
+    SELECT e.userId, NULL, NULL, SUM(e.amount), COUNT(*), MIN(e.seq), MAX(e.seq), SUM(CASE WHEN e.type = 'USAGE' AND e.sourceId IS NOT NULL THEN 1 ELSE 0 END)
+    FROM ${entries} e GROUP BY e.userId`;
+}
+
+/** The store over either database. */
+export function createAuditStore(database: Database): AuditStore {
+  const { models, dialect } = database;
+  const sql = AUDIT_SQL[dialect];
+  const rows = <Row>(statement: string, { from, to }: Range) =>
+    models.$queryRawUnsafe<Row[]>(statement, ...fill(statement, [from, to]));
+  return {
+    async size() {
+      const { _count, _sum } = await models.user.aggregate({
+        _count: true,
+        _sum: { ledgerSeq: true },
+      });
+      return { users: _count, entries: _sum.ledgerSeq ?? 0 };
+    },
+    page: (afterUserId, users) => readPage(database, afterUserId, users),
+    holds: async (range) => countHolds(await rows(sql.holds, range)),
+    async sums(unproven) {
+      if (unproven.length === 0) return [];
+      const statement = sumsSql(sqlWords(dialect, unproven.length));
+      const parameters = [toList(unproven), ...toUnproven(dialect, unproven)];
+      return toSums(await models.$queryRawUnsafe<SumsRow[]>(statement, ...parameters));
+    },
+    async wrong({ sql: statement, takes }, range, unproven) {
+      if (takes !== undefined && unproven.length === 0) return [];
+      const parameters =
+        takes?.flatMap((what) =>
+          what === "list" ? [toList(unproven)] : toUnproven(dialect, unproven),
+        ) ?? fill(statement, [range.from, range.to]);
+      const found = await models.$queryRawUnsafe<{ userId: string; detail: unknown }[]>(
+        `${statement} LIMIT ${MAX_PER_STATEMENT}`,
+        ...parameters,
+      );
+      return found.map(({ userId, detail }) => ({ userId, detail: String(detail) }));
+    },
+    rows,
+    save: (again, proofs) => saveProofs(database, again, proofs),
+  };
+}
+
+/** `parameters` in turns, one for each placeholder of `statement`. */
+function fill(statement: string, parameters: readonly string[]): string[] {
+  return Array.from(
+    { length: statement.split("?").length - 1 },
+    (_, i) => parameters[i % parameters.length] ?? "",
+  );
+}
+
+const toList = (unproven: readonly Unproven[]) =>
+  JSON.stringify(unproven.map(({ userId, seq, charges }) => [userId, seq, charges]));
+
+function toUnproven(dialect: Dialect, unproven: readonly Unproven[]): (string | number)[] {
+  if (dialect === "sqlite") return [toList(unproven)];
+  // The last one fills the rest.
+  return Array.from({ length: widthOf(unproven.length) }, (_, i) => unproven[i] ?? unproven.at(-1))
+    .filter((one) => one !== undefined)
+    .flatMap(({ userId, seq }) => [userId, seq]);
+}
+
+interface PageRow extends Record<keyof Omit<Checkpoint, "provenAt" | "wholeAt">, unknown> {
+  readonly id: string;
+  readonly ledgerSeq: unknown;
+  readonly provenAt: unknown;
+  readonly wholeAt: unknown;
+  readonly balanceThere: unknown;
+}
+
+async function readPage(
+  { models, dialect }: Database,
+  afterUserId: string,
+  users: number,
+): Promise<AuditedUser[]> {
+  const rows = await models.$queryRawUnsafe<PageRow[]>(AUDIT_SQL[dialect].page, afterUserId, users);
+  return rows.map((row) => ({
+    id: row.id,
+    ledgerSeq: Number(row.ledgerSeq),
+    balanceThere: row.balanceThere === null ? null : Number(row.balanceThere),
+    checkpoint:
+      row.seq === null
+        ? null
+        : {
+            seq: Number(row.seq),
+            balance: Number(row.balance),
+            charges: Number(row.charges),
+            endedHolds: Number(row.endedHolds),
+            provenAt: fromSqlDate(dialect, row.provenAt),
+            wholeAt: fromSqlDate(dialect, row.wholeAt),
+          },
+  }));
+}
+
+function countHolds(rows: readonly { userId: string; status: string; n: unknown }[]) {
+  const counts = new Map<string, { active: number; ended: number }>();
+  for (const { userId, status, n } of rows) {
+    const count = counts.get(userId) ?? { active: 0, ended: 0 };
+    count[status === "ACTIVE" ? "active" : "ended"] += Number(n);
+    counts.set(userId, count);
+  }
+  return counts;
+}
+
+type SumsRow = Record<keyof Omit<Sums, "userId">, unknown> & { readonly userId: string };
+
+function toSums(rows: readonly SumsRow[]): Sums[] {
+  const orNull = (value: unknown) => (value === null ? null : Number(value));
+  const entriesOf = new Map(
+    rows.filter(({ credits }) => credits === null).map((row) => [row.userId, row]),
+  );
+  return rows.flatMap((user) => {
+    if (user.credits === null) return [];
+    const { total, entries, first, last, charges } = entriesOf.get(user.userId) ?? user;
+    return {
+      userId: user.userId,
+      credits: Number(user.credits),
+      ledgerSeq: Number(user.ledgerSeq),
+      total: Number(total),
+      entries: Number(entries),
+      first: orNull(first),
+      last: orNull(last),
+      charges: Number(charges),
+    };
+  });
+}
+
+async function saveProofs(
+  database: Database,
+  again: readonly string[],
+  proofs: readonly Proof[],
+): Promise<void> {
+  if (again.length === 0 && proofs.length === 0) return;
+  const { goOn, add } = AUDIT_SQL[database.dialect];
+  const date = (value: Date) => toSqlDate(database.dialect, value);
+  const json = (some: readonly Proof[]) =>
+    JSON.stringify(
+      some.map((one) => [
+        ...[one.userId, one.fromSeq, one.seq, one.balance, one.charges, one.endedHolds],
+        ...[date(one.provenAt), date(one.wholeAt)],
+      ]),
+    );
+  const [fresh, further] = [
+    proofs.filter(({ fromSeq }) => fromSeq === null),
+    proofs.filter(({ fromSeq }) => fromSeq !== null),
+  ];
+  await database.transaction(async ({ models, sql }) => {
+    if (again.length > 0)
+      await models.ledgerCheckpoint.deleteMany({ where: { userId: { in: [...again] } } });
+    if (further.length > 0) await sql.execute(goOn, [json(further)]);
+    if (fresh.length > 0) await sql.execute(add, [json(fresh)]);
+  });
+}
