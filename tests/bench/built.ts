@@ -28,9 +28,12 @@ export function buildServer(root: string = ROOT): Built {
     const config = {
       extends: join(root, "tsconfig.build.json"),
       compilerOptions: { rootDir: root, outDir: folder, sourceMap: false },
-      include: ["server/main.ts", "server/**/*.d.ts", "tests/bench/*.process.ts"].map((path) =>
-        join(root, path),
-      ),
+      include: [
+        "server/main.ts",
+        "server/cli/commands/doctor.ts",
+        "server/**/*.d.ts",
+        "tests/bench/*.process.ts",
+      ].map((path) => join(root, path)),
     };
     writeFileSync(join(folder, "tsconfig.json"), JSON.stringify(config));
     execFileSync(process.execPath, [TSC, "-p", folder], { stdio: "inherit" });

@@ -3,6 +3,7 @@ import { parseArgs } from "node:util";
 import { coverageOf } from "../support/coverage.ts";
 import { ENGINE_NAMES, parseEngine } from "../support/engine-choice.ts";
 import { prepareServers } from "../support/prepare-servers.ts";
+import { benchBooks } from "./books.ts";
 import { benchEmbedded } from "./embedded.ts";
 import { benchHttp } from "./http.ts";
 import { benchLedger } from "./ledger.ts";
@@ -26,6 +27,7 @@ const GROUPS: Readonly<Record<string, (report: Report, seconds: number) => Promi
   embedded: benchEmbedded,
   http: benchHttp,
   scale: benchScale,
+  books: benchBooks,
   types: benchTypes,
   start: benchStart,
 };

@@ -14,7 +14,7 @@ const RECORD = new URL("docs/performance.json", ROOT);
 const BENCH = fileURLToPath(new URL("run.ts", import.meta.url));
 const SECONDS = process.argv.includes("--brief") ? "0.5" : "2";
 /** The first engine is measured in full; of the others, what differs between databases. */
-const GROUPS = "ledger,embedded,http,scale,types,start,memory";
+const GROUPS = "ledger,embedded,http,scale,books,types,start,memory";
 const GROUPS_OF_OTHERS = "ledger,http";
 
 async function measure(): Promise<Measurements> {
