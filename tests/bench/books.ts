@@ -4,7 +4,7 @@ import { once } from "node:events";
 import { readFileSync } from "node:fs";
 import { createApp } from "../../server/app.ts";
 import { parseConfig } from "../../server/config/parse-config.ts";
-import { forget, RETENTIONS } from "../../server/jobs/retention.ts";
+import { deleteExpired, RETENTIONS } from "../../server/jobs/retention.ts";
 import { createRetentionStore } from "../../server/jobs/retention.store.ts";
 import { rollCredits, rollUsage } from "../../server/jobs/roll-ups.ts";
 import { createCreditTotalsStore } from "../../server/ledger/totals/credit-totals.store.ts";
@@ -126,7 +126,7 @@ async function benchJobs(report: Report, instance: Instance, seconds: number): P
     ["roll-up-usage", (signal) => rollUsage({ usage, now }, signal)],
     ...RETENTIONS.map((retention): [string, Work] => [
       retention.job,
-      (signal) => forget({ store, now }, retention, signal),
+      (signal) => deleteExpired({ store, now }, retention, signal),
     ]),
   ];
   const ratios: string[] = [];
