@@ -131,7 +131,7 @@ describe("the provider of sign-in", () => {
       "account_conflict",
       "account_disabled",
     ];
-    // rate_limited is the edge's (tests/e2e), server_error is a database that is away (tests/faults).
+    // rate_limited is shown by tests/integration/http/limits; server_error is a database that is unavailable.
     const elsewhere: SignInError[] = ["rate_limited", "server_error"];
     expect(new Set([...shown, ...elsewhere])).toEqual(new Set(SIGN_IN_ERRORS));
   });

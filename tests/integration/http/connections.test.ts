@@ -1,6 +1,9 @@
 // One client's connections and bodies leave room for everybody else's.
-import { connect, type Socket } from "node:net";
-import { afterEach, describe, expect, test } from "vitest";
+import { createServer } from "node:http";
+import { type AddressInfo, connect, type Socket } from "node:net";
+import { afterEach, describe, expect, test, vi } from "vitest";
+import { createBodyReader } from "../../../server/http/body-reader.ts";
+import { isAppError } from "../../../server/lib/errors.ts";
 import { startServer, type TestServer } from "../../support/server.ts";
 
 let server: TestServer | undefined;
@@ -122,6 +125,51 @@ describe("bodies", () => {
     const { text, ms } = await read(socket);
     expect(text).toMatch(new RegExp(`^HTTP/1.1 ${status} `));
     expect(ms).toBeLessThan(8_000);
+  });
+
+  test("unfinished ones hold a client's share, and the total of all clients, until they are given up", async () => {
+    const SIZE = 60_000;
+    let arrived = 0;
+    const bodies = createBodyReader({
+      clientAddress: (request) => request.socket.remoteAddress ?? "",
+      limits: { totalBytes: 3.5 * SIZE, clientBytes: 1.5 * SIZE, idleMs: 60_000 },
+    });
+    const listening = createServer((request, response) => {
+      request.on("data", (chunk: Buffer) => (arrived += chunk.length));
+      void bodies.bytes(request, SIZE).then(
+        () => response.end(),
+        (error) =>
+          response
+            .writeHead(isAppError(error) ? error.httpStatus : 500, { Connection: "close" })
+            .end(),
+      );
+    });
+    await new Promise<void>((resolve) => void listening.listen(0, "127.0.0.1", resolve));
+    const url = `http://127.0.0.1:${(listening.address() as AddressInfo).port}`;
+    const begin = async (client: string) => {
+      const socket = await open(url, client);
+      socket.setTimeout(5_000, () => socket.destroy());
+      socket.write(head("/", SIZE) + "x".repeat(SIZE - 1));
+      return socket;
+    };
+    const hold = async (client: string) => {
+      const before = arrived;
+      const socket = await begin(client);
+      await vi.waitFor(() => expect(arrived - before).toBe(SIZE - 1), 5_000);
+      return socket;
+    };
+    const first = await hold("127.0.0.1");
+    expect((await read(await begin("127.0.0.1"))).text).toMatch(/^HTTP\/1.1 503 /);
+    await hold("127.0.0.2");
+    await hold("127.0.0.3");
+    expect((await read(await begin("127.0.0.4"))).text).toMatch(/^HTTP\/1.1 503 /);
+    first.destroy();
+    await vi.waitFor(async () => {
+      const socket = await hold("127.0.0.4");
+      expect(socket.destroyed).toBe(false);
+    }, 5_000);
+    listening.closeAllConnections();
+    await new Promise((resolve) => listening.close(resolve));
   });
 
   test.each([
