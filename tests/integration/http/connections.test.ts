@@ -138,7 +138,7 @@ describe("bodies", () => {
       request.on("data", (chunk: Buffer) => (arrived += chunk.length));
       void bodies.bytes(request, SIZE).then(
         () => response.end(),
-        (error) =>
+        (error: unknown) =>
           response
             .writeHead(isAppError(error) ? error.httpStatus : 500, { Connection: "close" })
             .end(),
