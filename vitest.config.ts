@@ -47,7 +47,7 @@ const SUITES: readonly Suite[] = [
     globalSetup: "tests/browser/frontend.ts",
     timeoutMs: 180_000,
     parallel: false,
-    shared: false,
+    shared: true,
   },
 ];
 

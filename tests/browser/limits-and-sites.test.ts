@@ -5,7 +5,7 @@ import { startBrowserWorld } from "./world.ts";
 
 describe("with few calls allowed", () => {
   test("whoever is too quick is told kindly, and charged nothing for it", async () => {
-    const world = await startBrowserWorld({ env: { RATE_LIMIT_MAX_REQUESTS: "16" } });
+    const world = await startBrowserWorld({ env: { RATE_LIMIT_MAX_REQUESTS: "8" } });
     try {
       const page = await (await world.newPerson()).newPage();
       await page.goto(world.webUrl);
@@ -13,7 +13,7 @@ describe("with few calls allowed", () => {
       await seeIn(page, "available", "100");
       await goTo(page, "Chat");
       world.sandbox.model.control.setSpeed(Number.POSITIVE_INFINITY);
-      for (let asked = 0; asked < 20; asked += 1) {
+      for (let asked = 0; asked < 10; asked += 1) {
         await ask(page, `Question ${asked}`);
         await page
           .getByTestId("answer")
