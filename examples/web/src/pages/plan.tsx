@@ -95,11 +95,13 @@ function Current({ current }: { current: CurrentPlan }) {
         <Notice
           tone="warn"
           title={`${current.pendingPlan.name} from ${date(current.pendingPlan.effectiveAt)}`}
+          actions={
+            <Button busy={keep.isPending} onClick={() => keep.mutate()}>
+              Stay on {tierName(current.tier)}
+            </Button>
+          }
         >
-          <p>Until then you keep {tierName(current.tier)}, which is paid for.</p>
-          <Button busy={keep.isPending} onClick={() => keep.mutate()}>
-            Stay on {tierName(current.tier)}
-          </Button>
+          Until then you keep {tierName(current.tier)}, which is paid for.
         </Notice>
       )}
       {live && (
