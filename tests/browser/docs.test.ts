@@ -1,10 +1,10 @@
 // /api/docs lets a person try calls, under its own policy, and loads nothing from elsewhere.
 import { chromium } from "playwright-core";
 import { expect, test } from "vitest";
-import { startServer } from "../support/server.ts";
+import { openTestApp } from "../support/server.ts";
 
 test("returns answers to calls tried on /api/docs, signed in by the cookie", async () => {
-  const server = await startServer();
+  const server = await openTestApp();
   const browser = await chromium.launch({
     executablePath: process.env["CHROMIUM_PATH"] ?? "/usr/bin/chromium",
   });

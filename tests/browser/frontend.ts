@@ -1,4 +1,4 @@
-// Owns the frontend as it is deployed: built once for all browser tests, and served as files for one API.
+// The frontend as it is deployed: built once for all browser tests, and served as files for one API.
 import { execFile } from "node:child_process";
 import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { createServer, type Server } from "node:http";

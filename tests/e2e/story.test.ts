@@ -3,7 +3,7 @@ import { TRPCClientError } from "@trpc/client";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { AppRouter } from "../../shared/src/router.ts";
 import { available } from "../support/backend.ts";
-import { type SignedIn, startServer, type TestServer } from "../support/server.ts";
+import { type SignedIn, openTestApp, type TestServer } from "../support/server.ts";
 
 /** The `data.app` of what `work` is refused with. */
 async function refusal(work: Promise<unknown>) {
@@ -32,7 +32,7 @@ describe("the story", () => {
   let server: TestServer;
   let anna: SignedIn;
   beforeAll(async () => {
-    server = await startServer({ available });
+    server = await openTestApp({ available });
     anna = await server.signIn("anna@example.com");
   });
   afterAll(() => server.close());

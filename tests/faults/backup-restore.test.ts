@@ -14,6 +14,7 @@ import { createSqlServer, type SqlServer } from "../support/engines/sql-server.t
 import { freePort } from "../support/process.ts";
 import { type SignedIn, signIn } from "../support/server.ts";
 import { createServerLives, type ServerLives } from "./server-crash/server-lives.ts";
+import { serverEnv } from "../support/server-env.ts";
 
 const DATABASE = "skywork";
 const GUIDE = "docs/operations/backup-and-restore.md";
@@ -39,15 +40,14 @@ beforeAll(async () => {
     webhookUrl: `http://127.0.0.1:${port}/api/payment/webhook`,
     redirectUris: [`http://localhost:${port}/api/auth/google/callback`],
   });
-  server = createServerLives(built.file("server/main"), {
-    NODE_ENV: "test",
-    PORT: port,
-    DATABASE_URL: `${database.url}${DATABASE}`,
-    JWT_SECRET: "access-secret-of-the-restore-suite-0123456789",
-    REFRESH_TOKEN_SECRET: "refresh-secret-of-the-restore-suite-0123456789",
-    RATE_LIMIT_MAX_REQUESTS: "1000000",
-    ...sandbox.env,
-  });
+  server = createServerLives(
+    built.file("server/main"),
+    serverEnv({
+      PORT: port,
+      DATABASE_URL: `${database.url}${DATABASE}`,
+      ...sandbox.env,
+    }),
+  );
 });
 afterAll(async () => {
   await server.close();

@@ -3,25 +3,18 @@ import { afterAll, beforeAll, expect, test } from "vitest";
 import { startCollector } from "../support/collector.ts";
 import { describeBackend, type OpenedBackend } from "../support/databases.ts";
 import { freePort, spawnServer } from "../support/process.ts";
+import { serverEnv } from "../support/server-env.ts";
 
 let opened: OpenedBackend;
 let env: Record<string, string>;
 beforeAll(async () => {
   opened = await describeBackend("embedded", null, null).open();
   await opened.backend.close();
-  env = {
-    NODE_ENV: "test",
+  env = serverEnv({
     LOG_LEVEL: "info",
-    JWT_SECRET: "access-secret-of-the-collector-suite-0123456789",
-    REFRESH_TOKEN_SECRET: "refresh-secret-of-the-collector-suite-0123456789",
-    RATE_LIMIT_MAX_REQUESTS: "100000000",
-    GOOGLE_CLIENT_ID: "nobody",
-    GOOGLE_CLIENT_SECRET: "nothing",
-    STRIPE_SECRET_KEY: "sk_test_nobody_calls_stripe_here",
-    STRIPE_WEBHOOK_SECRET: "whsec_nobody_calls_stripe_here",
     SHUTDOWN_DELAY_MS: "0",
     ...opened.env,
-  };
+  });
 });
 afterAll(() => opened.close());
 

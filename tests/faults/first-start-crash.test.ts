@@ -16,6 +16,7 @@ import { seededRandom } from "../support/payment-world.ts";
 import { freePort } from "../support/process.ts";
 import { availableServers, chosenEngine, type FoundServer } from "../support/servers.ts";
 import { createServerLives } from "./server-crash/server-lives.ts";
+import { serverEnv } from "../support/server-env.ts";
 
 const ROUNDS = process.env["FULL"] === "1" ? 25 : 2;
 const READY_MS = 5_000;
@@ -85,17 +86,13 @@ describe.each(KINDS)("a first start on $name", (kind) => {
 });
 
 async function killWhileMigrating(kind: Kind, url: string): Promise<void> {
-  const lives = createServerLives(built.file("server/main"), {
-    NODE_ENV: "test",
-    PORT: String(await freePort()),
-    JWT_SECRET: "access-secret-of-the-first-start-suite-0123456789",
-    REFRESH_TOKEN_SECRET: "refresh-secret-of-the-first-start-suite-0123456789",
-    GOOGLE_CLIENT_ID: "nobody",
-    GOOGLE_CLIENT_SECRET: "nothing",
-    STRIPE_SECRET_KEY: "sk_test_nobody_calls_stripe_here",
-    STRIPE_WEBHOOK_SECRET: "whsec_nobody_calls_stripe_here",
-    DATABASE_URL: url,
-  });
+  const lives = createServerLives(
+    built.file("server/main"),
+    serverEnv({
+      PORT: String(await freePort()),
+      DATABASE_URL: url,
+    }),
+  );
   const watch = await kind.watch(url);
   try {
     const deadlineMs = Date.now() + BEGIN_LIMIT_MS;

@@ -8,8 +8,9 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { describeBackend, type OpenedBackend } from "../support/databases.ts";
 import { freePort, spawnServer } from "../support/process.ts";
 import { startSandbox } from "../../server/sandbox/src/sandbox.ts";
-import { SERVICE_KEY, signIn } from "../support/server.ts";
+import { signIn } from "../support/server.ts";
 import { STOP_CLIENTS, stopUnderLoad } from "../support/stop-under-load.ts";
+import { serverEnv } from "../support/server-env.ts";
 
 const ROUNDS = process.env["FULL"] ? 50 : 3;
 
@@ -18,19 +19,10 @@ let env: Record<string, string>;
 beforeAll(async () => {
   opened = await describeBackend("embedded", null, null).open();
   await opened.backend.close();
-  env = {
-    NODE_ENV: "test",
-    JWT_SECRET: "access-secret-of-the-stop-suite-0123456789",
-    REFRESH_TOKEN_SECRET: "refresh-secret-of-the-stop-suite-0123456789",
-    RATE_LIMIT_MAX_REQUESTS: "100000000",
-    SERVICE_API_KEYS: `worker:${SERVICE_KEY}`,
-    GOOGLE_CLIENT_ID: "nobody",
-    GOOGLE_CLIENT_SECRET: "nothing",
-    STRIPE_SECRET_KEY: "sk_test_nobody_calls_stripe_here",
-    STRIPE_WEBHOOK_SECRET: "whsec_nobody_calls_stripe_here",
+  env = serverEnv({
     SHUTDOWN_DELAY_MS: "300",
     ...opened.env,
-  };
+  });
 });
 afterAll(() => opened.close());
 

@@ -8,14 +8,9 @@ import { available } from "../support/backend.ts";
 import { type AvailableBackend, describeBackend } from "../support/databases.ts";
 import { freePort, type ServerProcess, spawnServer } from "../support/process.ts";
 import { createRandom, type Random } from "../simulation/random.ts";
-import {
-  FRONTEND,
-  type SignedIn,
-  signIn,
-  startServer,
-  type TestServer,
-} from "../support/server.ts";
+import { type SignedIn, signIn, openTestApp, type TestServer } from "../support/server.ts";
 import { startTcpProxy, type TcpProxy } from "../support/tcp-proxy.ts";
+import { serverEnv } from "../support/server-env.ts";
 
 const ROUNDS = process.env["FULL"] ? 100 : 8;
 const AT_ONCE = 4;
@@ -41,7 +36,7 @@ describe("metered runs that are cut", () => {
   beforeAll(async () => {
     const found = await behindProxy(available);
     redis = found.redis;
-    server = await startServer({ available: found.available, instances: 2, jobs: true });
+    server = await openTestApp({ available: found.available, instances: 2, jobs: true });
     server.sandbox.model.control.setSpeed(TOKENS_PER_SECOND);
     proxies = await Promise.all(
       server.instances.map(({ url }) => startTcpProxy("127.0.0.1", Number(new URL(url).port))),
@@ -137,17 +132,15 @@ describe.runIf(available.redis)("a metered run whose process is killed", () => {
     const sandbox = await startSandbox({ redirectUris: callbacks });
     sandbox.model.control.setSpeed(20);
     const servers: ServerProcess[] = ports.map((port, index) =>
-      spawnServer({
-        NODE_ENV: "test",
-        HOST: "127.0.0.1",
-        PORT: String(port),
-        FRONTEND_URL: FRONTEND,
-        GOOGLE_CALLBACK_URL: callbacks[index] ?? "",
-        JWT_SECRET: "access-secret-of-the-test-servers-0123456789",
-        REFRESH_TOKEN_SECRET: "refresh-secret-of-the-test-servers-0123456789",
-        ...opened.env,
-        ...sandbox.env,
-      }),
+      spawnServer(
+        serverEnv({
+          HOST: "127.0.0.1",
+          PORT: String(port),
+          GOOGLE_CALLBACK_URL: callbacks[index] ?? "",
+          ...opened.env,
+          ...sandbox.env,
+        }),
+      ),
     );
     try {
       const [first, second] = servers;

@@ -17,8 +17,8 @@ import { startFailoverLoad } from "../support/failover-load.ts";
 import { signInWithCredits } from "../support/failover-world.ts";
 import { freePort } from "../support/process.ts";
 import { type RedisServer, startRedisServer } from "../support/redis-server.ts";
-import { SERVICE_KEY } from "../support/server.ts";
 import { createServerLives, type ServerLives } from "./server-crash/server-lives.ts";
+import { serverEnv } from "../support/server-env.ts";
 
 /** The last commit of the release before this one. */
 const PREVIOUS_RELEASE = "668311a66e4f744e5e28aea0f631f2209b6feb54";
@@ -118,21 +118,19 @@ function checkOutPrevious(): string {
 
 /** Starts an instance and sends it traffic once it is ready. */
 async function startInstance({ built }: Release): Promise<ServerLives> {
-  const server = createServerLives(built.file("server/main"), {
-    NODE_ENV: "test",
-    PORT: String(await freePort()),
-    DATABASE_URL: database.url,
-    REDIS_URL: `redis://127.0.0.1:${redis.port}`,
-    JWT_SECRET: "access-secret-of-the-deploy-suite-0123456789",
-    JWT_EXPIRES_IN: "24h",
-    REFRESH_TOKEN_SECRET: "refresh-secret-of-the-deploy-suite-0123456789",
-    RATE_LIMIT_MAX_REQUESTS: "100000000",
-    SERVICE_API_KEYS: `worker:${SERVICE_KEY}`,
-    ADMIN_EMAILS: "admin@example.com",
-    SHUTDOWN_DELAY_MS: String(SHUTDOWN_DELAY_MS),
-    ...sandbox.env,
-    GOOGLE_CALLBACK_URL: `http://localhost:${balancer.port}/api/auth/google/callback`,
-  });
+  const server = createServerLives(
+    built.file("server/main"),
+    serverEnv({
+      PORT: String(await freePort()),
+      DATABASE_URL: database.url,
+      REDIS_URL: `redis://127.0.0.1:${redis.port}`,
+      JWT_EXPIRES_IN: "24h",
+      ADMIN_EMAILS: "admin@example.com",
+      SHUTDOWN_DELAY_MS: String(SHUTDOWN_DELAY_MS),
+      ...sandbox.env,
+      GOOGLE_CALLBACK_URL: `http://localhost:${balancer.port}/api/auth/google/callback`,
+    }),
+  );
   servers.push(server);
   await server.start();
   balancer.add(server);

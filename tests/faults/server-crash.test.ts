@@ -16,12 +16,12 @@ import {
   redisServerInstalled,
   startRedisServer,
 } from "../support/redis-server.ts";
-import { SERVICE_KEY } from "../support/server.ts";
 import { auditCrash } from "./server-crash/audit.ts";
 import { signInWithCookie } from "./server-crash/cookie-client.ts";
 import { createCustomer } from "./server-crash/customer.ts";
 import { createJournal } from "./server-crash/journal.ts";
 import { createServerLives, type ServerLives } from "./server-crash/server-lives.ts";
+import { SERVICE_KEY, serverEnv } from "../support/server-env.ts";
 
 const FULL = process.env["FULL"] === "1";
 const KILLS = FULL ? 200 : 4;
@@ -185,19 +185,17 @@ async function openPlace(available: AvailableBackend, random: () => number): Pro
   });
   // One in twelve events never comes; some come twice.
   sandbox.stripe.control.misdeliver({ dropShare: 0.08, duplicate: 1 });
-  const lives = createServerLives(built.file("server/main"), {
-    NODE_ENV: "test",
-    PORT: port,
-    JWT_SECRET: "access-secret-of-the-crash-suite-0123456789",
-    REFRESH_TOKEN_SECRET: "refresh-secret-of-the-crash-suite-0123456789",
-    RATE_LIMIT_MAX_REQUESTS: "100000000",
-    DEFAULT_SIGNUP_CREDITS: "300",
-    SERVICE_API_KEYS: `worker:${SERVICE_KEY}`,
-    ADMIN_EMAILS: ADMIN,
-    DATABASE_URL: opened.env["DATABASE_URL"] ?? "",
-    ...(redis === null ? {} : { REDIS_URL: `redis://127.0.0.1:${redis.port}` }),
-    ...sandbox.env,
-  });
+  const lives = createServerLives(
+    built.file("server/main"),
+    serverEnv({
+      PORT: port,
+      DEFAULT_SIGNUP_CREDITS: "300",
+      ADMIN_EMAILS: ADMIN,
+      DATABASE_URL: opened.env["DATABASE_URL"] ?? "",
+      ...(redis === null ? {} : { REDIS_URL: `redis://127.0.0.1:${redis.port}` }),
+      ...sandbox.env,
+    }),
+  );
   const read: Place["read"] = async (work) => {
     const open = await openDatabase({ config: opened.config, logger });
     try {

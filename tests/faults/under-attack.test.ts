@@ -4,6 +4,7 @@ import { connect, type Socket } from "node:net";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { describeBackend, type OpenedBackend } from "../support/databases.ts";
 import { freePort, type ServerProcess, spawnServer } from "../support/process.ts";
+import { serverEnv } from "../support/server-env.ts";
 
 const FULL = Boolean(process.env["FULL"]);
 const SLOW_CONNECTIONS = FULL ? 1_000 : 300;
@@ -15,19 +16,13 @@ let server: ServerProcess;
 beforeAll(async () => {
   opened = await describeBackend("embedded", null, null).open();
   await opened.backend.close();
-  server = spawnServer({
-    NODE_ENV: "test",
-    LOG_LEVEL: "error",
-    PORT: String(await freePort()),
-    JWT_SECRET: "access-secret-of-the-attack-suite-0123456789",
-    REFRESH_TOKEN_SECRET: "refresh-secret-of-the-attack-suite-0123456789",
-    RATE_LIMIT_MAX_REQUESTS: "100000000",
-    GOOGLE_CLIENT_ID: "nobody",
-    GOOGLE_CLIENT_SECRET: "nothing",
-    STRIPE_SECRET_KEY: "sk_test_nobody_calls_stripe_here",
-    STRIPE_WEBHOOK_SECRET: "whsec_nobody_calls_stripe_here",
-    ...opened.env,
-  });
+  server = spawnServer(
+    serverEnv({
+      LOG_LEVEL: "error",
+      PORT: String(await freePort()),
+      ...opened.env,
+    }),
+  );
   await server.ready();
 });
 afterAll(async () => {

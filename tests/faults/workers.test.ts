@@ -9,8 +9,8 @@ import { type Built, buildServer } from "../bench/built.ts";
 import { describeBackend, type OpenedBackend } from "../support/databases.ts";
 import { availableServers } from "../support/servers.ts";
 import { freePort, type ServerProcess, spawnServer } from "../support/process.ts";
-import { SERVICE_KEY } from "../support/server.ts";
 import { STOP_CLIENTS, stopUnderLoad } from "../support/stop-under-load.ts";
+import { SERVICE_KEY, serverEnv } from "../support/server-env.ts";
 
 const WORKERS = 2;
 const STOP_ROUNDS = process.env["FULL"] ? 50 : 2;
@@ -34,23 +34,14 @@ describe.runIf(hasBoth)(`${WORKERS} workers on ${database?.name} and ${redis?.na
     built = buildServer();
     program = [built.file("server/main")];
     opened = await describeBackend("workers", mysqlUrl, redisUrl).open();
-    env = {
-      NODE_ENV: "test",
+    env = serverEnv({
       WORKERS: String(WORKERS),
       LOG_LEVEL: "info",
-      JWT_SECRET: "access-secret-of-the-workers-suite-0123456789",
-      REFRESH_TOKEN_SECRET: "refresh-secret-of-the-workers-suite-0123456789",
-      RATE_LIMIT_MAX_REQUESTS: "1000000",
-      SERVICE_API_KEYS: `worker:${SERVICE_KEY}`,
       METRICS_TOKEN,
-      GOOGLE_CLIENT_ID: "nobody",
-      GOOGLE_CLIENT_SECRET: "nothing",
-      STRIPE_SECRET_KEY: "sk_test_nobody_calls_stripe_here",
-      STRIPE_WEBHOOK_SECRET: "whsec_nobody_calls_stripe_here",
       STRIPE_API_BASE: "http://127.0.0.1:9",
       SHUTDOWN_DELAY_MS: "300",
       ...opened.env,
-    };
+    });
   }, 600_000);
   afterEach(async () => {
     for (const server of running.splice(0)) {

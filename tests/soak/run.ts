@@ -13,10 +13,10 @@ import { startFailoverLoad } from "../support/failover-load.ts";
 import { signInWithCredits } from "../support/failover-world.ts";
 import { freePort } from "../support/process.ts";
 import { startRedisServer } from "../support/redis-server.ts";
-import { SERVICE_KEY } from "../support/server.ts";
 import { FAULTS } from "./faults.ts";
 import { growthPerHour, type MemorySample, sampleMemory } from "./memory.ts";
 import { startPeople } from "./people.ts";
+import { serverEnv } from "../support/server-env.ts";
 
 const { values } = parseArgs({
   options: {
@@ -50,20 +50,15 @@ async function main(): Promise<boolean> {
     stripe: { maxEvents: 1_000_000 },
   });
   closing.push(() => sandbox.close());
-  const env = {
-    NODE_ENV: "test",
+  const env = serverEnv({
     DATABASE_URL: `${database.url}skywork`,
     REDIS_URL: `redis://127.0.0.1:${redis.port}`,
-    JWT_SECRET: "access-secret-of-the-soak-0123456789",
     JWT_EXPIRES_IN: "24h",
-    REFRESH_TOKEN_SECRET: "refresh-secret-of-the-soak-0123456789",
-    RATE_LIMIT_MAX_REQUESTS: "100000000",
-    SERVICE_API_KEYS: `worker:${SERVICE_KEY}`,
     ADMIN_EMAILS: "admin@example.com",
     SHUTDOWN_DELAY_MS: "500",
     ...sandbox.env,
     GOOGLE_CALLBACK_URL: `http://localhost:${balancer.port}/api/auth/google/callback`,
-  };
+  });
   const start = async (): Promise<ServerLives> => {
     const port = String(await freePort());
     const server = createServerLives(built.file("server/main"), { ...env, PORT: port });
@@ -103,7 +98,7 @@ async function main(): Promise<boolean> {
 
   await sandbox.stripe.control.idle();
   const reconciled = await steady.command("reconcile");
-  const audit = await auditFailover(load, env.DATABASE_URL);
+  const audit = await auditFailover(load, `${database.url}skywork`);
   const doctor = await steady.command("doctor");
   const warm = samples.slice(Math.floor(samples.length * WARM_UP_SHARE));
   const growth = {

@@ -1,6 +1,7 @@
 // A load of spends, holds and reads on a running server while its database comes and goes, and the book of what was answered.
 import { setTimeout as sleep } from "node:timers/promises";
-import { SERVICE_KEY, type SignedIn } from "./server.ts";
+import type { SignedIn } from "./server.ts";
+import { SERVICE_KEY } from "./server-env.ts";
 
 const SPENDERS = 12;
 const HOLDERS = 3;

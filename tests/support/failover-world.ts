@@ -3,8 +3,9 @@ import { startSandbox } from "../../server/sandbox/src/sandbox.ts";
 import { type FailoverLoad, startFailoverLoad } from "./failover-load.ts";
 import { freePort, type ServerProcess, spawnServer } from "./process.ts";
 import { redisServerInstalled, startRedisServer } from "./redis-server.ts";
-import { SERVICE_KEY, type SignedIn, signIn } from "./server.ts";
+import { type SignedIn, signIn } from "./server.ts";
 import type { TcpProxy } from "./tcp-proxy.ts";
+import { serverEnv } from "./server-env.ts";
 
 const ADMIN = "admin@example.com";
 const USERS = 6;
@@ -33,19 +34,16 @@ export async function openFailoverWorld(databaseUrl: string): Promise<FailoverWo
     closing.push(() => sandbox.close());
     const redis = redisServerInstalled ? await startRedisServer() : null;
     if (redis !== null) closing.push(() => redis.kill());
-    const server = spawnServer({
-      NODE_ENV: "test",
-      PORT: port,
-      DATABASE_URL: databaseUrl,
-      ...(redis === null ? {} : { REDIS_URL: `redis://127.0.0.1:${redis.port}` }),
-      JWT_SECRET: "access-secret-of-the-failover-suite-0123456789",
-      JWT_EXPIRES_IN: "24h",
-      REFRESH_TOKEN_SECRET: "refresh-secret-of-the-failover-suite-0123456789",
-      RATE_LIMIT_MAX_REQUESTS: "100000000",
-      SERVICE_API_KEYS: `worker:${SERVICE_KEY}`,
-      ADMIN_EMAILS: ADMIN,
-      ...sandbox.env,
-    });
+    const server = spawnServer(
+      serverEnv({
+        PORT: port,
+        DATABASE_URL: databaseUrl,
+        ...(redis === null ? {} : { REDIS_URL: `redis://127.0.0.1:${redis.port}` }),
+        JWT_EXPIRES_IN: "24h",
+        ADMIN_EMAILS: ADMIN,
+        ...sandbox.env,
+      }),
+    );
     closing.push(async () => {
       server.child.kill("SIGKILL");
       await server.exited;

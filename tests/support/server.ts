@@ -13,12 +13,8 @@ import {
 import { createLogger, type Logger } from "../../server/lib/logger.ts";
 import { type Sandbox, startSandbox } from "../../server/sandbox/src/sandbox.ts";
 import { type AvailableBackend, describeBackend, type OpenedBackend } from "./databases.ts";
+import { SERVICE_KEY, serverEnv } from "./server-env.ts";
 import { driveSignIn } from "./google-sign-in.ts";
-
-export const FRONTEND = "http://localhost:3000";
-
-/** Service key of every test server, under the name `worker`. */
-export const SERVICE_KEY = "worker-key-of-the-test-servers-0123456789";
 
 /** Somebody who has signed in through the sandbox. */
 export interface SignedIn {
@@ -95,18 +91,14 @@ export async function openTestApp(options: TestServerOptions = {}): Promise<Test
     webhookUrl: `${url}/api/payment/webhook`,
     redirectUris: [`${url}/api/auth/google/callback`],
   });
-  const config = parseConfig({
-    NODE_ENV: "test",
-    PORT: new URL(url).port,
-    JWT_SECRET: "access-secret-of-the-test-servers-0123456789",
-    REFRESH_TOKEN_SECRET: "refresh-secret-of-the-test-servers-0123456789",
-    RATE_LIMIT_MAX_REQUESTS: "1000000",
-    SERVICE_API_KEYS: `worker:${SERVICE_KEY}`,
-    FRONTEND_URL: FRONTEND,
-    ...sandbox.env,
-    ...opened.env,
-    ...options.env,
-  });
+  const config = parseConfig(
+    serverEnv({
+      PORT: new URL(url).port,
+      ...sandbox.env,
+      ...opened.env,
+      ...options.env,
+    }),
+  );
   const instances: TestInstance[] = [];
   for (const [index, socket] of sockets.entries()) {
     // Two SQLite connections in one process would wait for each other in its one thread; those instances share one.
@@ -155,11 +147,6 @@ export async function openTestApp(options: TestServerOptions = {}): Promise<Test
       await opened.close();
     },
   };
-}
-
-/** The former name of openTestApp, for suites that still use it. */
-export function startServer(options?: TestServerOptions): Promise<TestServer> {
-  return openTestApp(options);
 }
 
 /** Signs in at the server of `url` as a browser would, following its redirects by hand. */

@@ -2,7 +2,7 @@
 import { Agent, request } from "node:http";
 import { expect } from "vitest";
 import type { ServerProcess } from "./process.ts";
-import { SERVICE_KEY } from "./server.ts";
+import { SERVICE_KEY } from "./server-env.ts";
 
 /** Callers at once, each with a connection of its own. */
 export const STOP_CLIENTS = 24;

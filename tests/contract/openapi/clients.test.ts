@@ -3,7 +3,7 @@ import { copyFileSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSyn
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { startServer, type TestServer } from "../../support/server.ts";
+import { openTestApp, type TestServer } from "../../support/server.ts";
 import { commandOf, here, root, run } from "./tools.ts";
 
 /** How each generator is asked for a client in `generated/`. */
@@ -38,7 +38,7 @@ function folderOf(generator: string): string {
 let server: TestServer;
 let token: string;
 beforeAll(async () => {
-  server = await startServer();
+  server = await openTestApp();
   server.sandbox.model.control.setSpeed(Number.POSITIVE_INFINITY);
   token = (await server.signIn("generated@example.com")).accessToken;
   writeFileSync(document, await (await fetch(`${server.url}/api/openapi.json`)).text());

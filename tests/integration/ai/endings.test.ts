@@ -7,7 +7,7 @@ import { scopedKey } from "../../../server/ledger/idempotency-key.ts";
 import { createClient } from "../../../shared/src/client.ts";
 import { readRun } from "../../support/ai-world.ts";
 import { available } from "../../support/backend.ts";
-import { type SignedIn, startServer, type TestServer } from "../../support/server.ts";
+import { type SignedIn, openTestApp, type TestServer } from "../../support/server.ts";
 import { startTcpProxy } from "../../support/tcp-proxy.ts";
 
 const TIMINGS = {
@@ -23,7 +23,7 @@ describe("the end of a run", () => {
   let server: TestServer;
   let person: SignedIn;
   beforeAll(async () => {
-    server = await startServer({ available, instances: 2, runTimings: TIMINGS });
+    server = await openTestApp({ available, instances: 2, runTimings: TIMINGS });
   });
   beforeEach(async () => {
     server.sandbox.model.control.reset();
@@ -154,7 +154,7 @@ describe("the end of a run", () => {
 
 describe("a server that stops", () => {
   it("settles its runs for what they have produced, and tells why", async () => {
-    const server = await startServer();
+    const server = await openTestApp();
     server.sandbox.model.control.setSpeed(20);
     const person = await server.signIn("stopping@example.com");
     const { runId } = await server.client(person.accessToken).ai.start.mutate({
@@ -174,7 +174,7 @@ describe("a server that stops", () => {
 
 describe("a server without a model", () => {
   it("lists none, and says so to whoever starts a run", async () => {
-    const server = await startServer({ env: { AI_BASE_URL: "" } });
+    const server = await openTestApp({ env: { AI_BASE_URL: "" } });
     const person = await server.signIn("nobody@example.com");
     const client = server.client(person.accessToken);
     expect(await client.ai.models.query()).toEqual({ models: [] });
@@ -192,7 +192,7 @@ describe("a server without a model", () => {
 
 describe("a reader whose access token ends in the middle", () => {
   it("goes on with a renewed token and gets the text once", async () => {
-    const server = await startServer({ env: { JWT_EXPIRES_IN: "2s" } });
+    const server = await openTestApp({ env: { JWT_EXPIRES_IN: "2s" } });
     server.sandbox.model.control.setSpeed(60);
     const person = await server.signIn("short-token@example.com");
     const client = createClient({
@@ -227,7 +227,7 @@ describe("a reader whose access token ends in the middle", () => {
 
 describe("the job that ends abandoned runs", () => {
   it("leaves a run alone whose producer lives, and ends one whose producer does not", async () => {
-    const server = await startServer();
+    const server = await openTestApp();
     server.sandbox.model.control.setSpeed(10);
     const person = await server.signIn("reaped@example.com");
     const { runId } = await server.client(person.accessToken).ai.start.mutate({

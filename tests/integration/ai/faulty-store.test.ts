@@ -10,7 +10,7 @@ import { createRunStore } from "../../../server/ai/runs.store.ts";
 import { AppError } from "../../../server/lib/errors.ts";
 import { createLogger } from "../../../server/lib/logger.ts";
 import { available } from "../../support/backend.ts";
-import { type SignedIn, startServer, type TestServer } from "../../support/server.ts";
+import { type SignedIn, openTestApp, type TestServer } from "../../support/server.ts";
 
 const TIMINGS = { keepOutputMs: 1_000, leaseMs: 1_500, tickMs: 100 };
 const NEVER = new AbortController().signal;
@@ -23,7 +23,7 @@ describe("metered runs over a failing store", () => {
   const opened: AiService[] = [];
 
   beforeAll(async () => {
-    server = await startServer({ available });
+    server = await openTestApp({ available });
   });
   beforeEach(async () => {
     server.sandbox.model.control.reset();

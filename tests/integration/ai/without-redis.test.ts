@@ -13,7 +13,7 @@ import {
   redisServerInstalled,
   startRedisServer,
 } from "../../support/redis-server.ts";
-import { type SignedIn, startServer, type TestServer } from "../../support/server.ts";
+import { type SignedIn, openTestApp, type TestServer } from "../../support/server.ts";
 import { startTcpProxy } from "../../support/tcp-proxy.ts";
 
 const TIMINGS = {
@@ -68,7 +68,7 @@ describe.runIf(redisServerInstalled).each(databases)("Redis away, $name", ({ nam
     redis = new Redis(redisUrl);
     redis.on("error", () => undefined);
     const available = describeBackend(name, url, redisUrl);
-    server = await startServer({ available, instances: 2, runTimings: TIMINGS });
+    server = await openTestApp({ available, instances: 2, runTimings: TIMINGS });
   });
   beforeEach(async () => {
     server.sandbox.model.control.reset();
@@ -151,7 +151,7 @@ describe.each(databases)("two processes without Redis, $name", ({ name, url }) =
 
   beforeAll(async () => {
     const available = describeBackend(name, url, null);
-    server = await startServer({ available, instances: 2, runTimings: TIMINGS });
+    server = await openTestApp({ available, instances: 2, runTimings: TIMINGS });
     person = await server.signIn(`${randomUUID()}@example.com`);
   });
   afterAll(() => server.close());

@@ -1,7 +1,7 @@
 // The refresh cookie over real HTTP: set, renewed and cleared as PROMISES.md says, and never by GET.
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { available } from "../../support/backend.ts";
-import { FRONTEND } from "../../support/server.ts";
+import { FRONTEND } from "../../support/server-env.ts";
 import { type AppWorld, openApp } from "./app-world.ts";
 
 describe("the refresh cookie", () => {

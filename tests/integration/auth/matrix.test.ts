@@ -6,7 +6,7 @@ import { appRouter } from "../../../server/routers/app.ts";
 import type { ProcedureKind } from "../../../shared/src/procedure.ts";
 import { contract } from "../../../shared/src/contract.ts";
 import { available } from "../../support/backend.ts";
-import { FRONTEND } from "../../support/server.ts";
+import { FRONTEND } from "../../support/server-env.ts";
 import { type AppWorld, openApp, type Person, SERVICE_KEY } from "./app-world.ts";
 import { catalog, type Others, rows } from "./matrix-rows.ts";
 

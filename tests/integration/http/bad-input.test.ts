@@ -1,7 +1,7 @@
 // Bad input over tRPC and HTTP is refused in kind: a 4xx of the documented code, nothing changed, no crash.
 import { connect } from "node:net";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { type SignedIn, startServer, type TestServer } from "../../support/server.ts";
+import { type SignedIn, openTestApp, type TestServer } from "../../support/server.ts";
 import { sendRaw } from "./raw.ts";
 
 let server: TestServer;
@@ -9,7 +9,7 @@ let person: SignedIn;
 let other: SignedIn;
 
 beforeAll(async () => {
-  server = await startServer();
+  server = await openTestApp();
   person = await server.signIn("person@example.com");
   other = await server.signIn("other@example.com");
 });

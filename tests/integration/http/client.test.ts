@@ -1,11 +1,11 @@
 // CreateClient's manners: one shared refresh, one repeat, batches of ten, streams that come back.
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { createClient } from "../../../shared/src/client.ts";
-import { startServer, type TestServer } from "../../support/server.ts";
+import { openTestApp, type TestServer } from "../../support/server.ts";
 
 let server: TestServer;
 beforeAll(async () => {
-  server = await startServer({ env: { JWT_EXPIRES_IN: "3s" } });
+  server = await openTestApp({ env: { JWT_EXPIRES_IN: "3s" } });
 });
 afterAll(() => server.close());
 

@@ -4,7 +4,7 @@ import { type AddressInfo, connect, type Socket } from "node:net";
 import { afterEach, describe, expect, test, vi } from "vitest";
 import { createBodyReader } from "../../../server/http/body-reader.ts";
 import { isAppError } from "../../../server/lib/errors.ts";
-import { startServer, type TestServer } from "../../support/server.ts";
+import { openTestApp, type TestServer } from "../../support/server.ts";
 
 let server: TestServer | undefined;
 const sockets: Socket[] = [];
@@ -41,7 +41,7 @@ const openOnes = () => sockets.filter((socket) => !socket.destroyed).length;
 
 describe("idle connections", () => {
   test("of one client are held up to its share; its own newcomers and everybody else are served", async () => {
-    server = await startServer({ http: { connections: LIMITS } });
+    server = await openTestApp({ http: { connections: LIMITS } });
     const { url } = server;
     for (let count = 0; count < 100; count += 1) await open(url);
     await pause(100);
@@ -51,7 +51,7 @@ describe("idle connections", () => {
   });
 
   test("of many clients are held up to the total, the longest idle ones going first", async () => {
-    server = await startServer({ http: { connections: LIMITS } });
+    server = await openTestApp({ http: { connections: LIMITS } });
     const { url } = server;
     const first = await open(url, "127.0.0.9");
     for (let count = 0; count < 100; count += 1) await open(url, `127.0.1.${1 + (count % 50)}`);
@@ -63,7 +63,7 @@ describe("idle connections", () => {
 
   test("of a trusted proxy are everybody's and count in the total only", async () => {
     const http = { connections: LIMITS, trustProxy: "loopback" };
-    server = await startServer({ http, env: { TRUST_PROXY: "loopback" } });
+    server = await openTestApp({ http, env: { TRUST_PROXY: "loopback" } });
     for (let count = 0; count < 30; count += 1) await open(server.url);
     await pause(100);
     expect(openOnes()).toBe(30);
@@ -71,7 +71,7 @@ describe("idle connections", () => {
 });
 
 test("a connection at work is not closed for a newcomer; the newcomer is", async () => {
-  server = await startServer({ http: { connections: { ...LIMITS, perAddress: 3 } } });
+  server = await openTestApp({ http: { connections: { ...LIMITS, perAddress: 3 } } });
   const { url } = server;
   const busy = [];
   for (let count = 0; count < 3; count += 1) {
@@ -88,7 +88,7 @@ test("a connection at work is not closed for a newcomer; the newcomer is", async
 });
 
 test("a connection that asks for too much at once is cut, and a stop does not wait for it", async () => {
-  server = await startServer({ http: { connections: LIMITS } });
+  server = await openTestApp({ http: { connections: LIMITS } });
   const { url } = server;
   const socket = await open(url);
   socket.write("GET /ready HTTP/1.1\r\nHost: x\r\n\r\n".repeat(500));
@@ -119,7 +119,7 @@ describe("bodies", () => {
     ["/api/auth/refresh", "", 400],
     [WEBHOOK, fresh("a".repeat(64)), 400],
   ])("%s: one that stands still is given up within 8 s", async (path, more, status) => {
-    server = await startServer();
+    server = await openTestApp();
     const socket = await open(server.url);
     socket.write(`${head(path, 5_000, more)}{`);
     const { text, ms } = await read(socket);
@@ -179,7 +179,7 @@ describe("bodies", () => {
     ["an old signature", `Stripe-Signature: t=1000000000,v1=${"a".repeat(64)}\r\n`],
     ["a signature from the future", `Stripe-Signature: t=9000000000,v1=${"a".repeat(64)}\r\n`],
   ])("the webhook refuses %s before it has seen the body", async (_name, more) => {
-    server = await startServer();
+    server = await openTestApp();
     const socket = await open(server.url);
     socket.write(head(WEBHOOK, 1_000_000, more));
     const { text, ms } = await read(socket);

@@ -1,6 +1,7 @@
 // No page of another site can use up its visitor's limits, and that nobody is kept from signing out.
 import { afterEach, describe, expect, test } from "vitest";
-import { FRONTEND, startServer, type TestServer } from "../../support/server.ts";
+import { openTestApp, type TestServer } from "../../support/server.ts";
+import { FRONTEND } from "../../support/server-env.ts";
 
 let server: TestServer | undefined;
 afterEach(async () => {
@@ -32,7 +33,7 @@ const CALLS: [method: string, path: string][] = [
 
 describe.each(FOREIGN)("%s", (_name, headers) => {
   test("returns FORBIDDEN for any number of calls, and the honest ones after them pass", async () => {
-    server = await startServer({ env });
+    server = await openTestApp({ env });
     const { url } = server;
     for (const [method, path] of CALLS)
       for (let call = 0; call < N * 4; call += 1) {
@@ -57,7 +58,7 @@ describe("the start of a sign-in", () => {
     fetch(`${url}/api/auth/google`, { redirect: "manual", headers });
 
   test("returns FORBIDDEN when another site's image or frame asks for it, and does not count", async () => {
-    server = await startServer({ env });
+    server = await openTestApp({ env });
     const { url } = server;
     for (const [mode, dest] of [
       ["no-cors", "image"],
@@ -82,7 +83,7 @@ describe("a refresh token of ours", () => {
     });
 
   test("is counted by its session: neighbours at one address cannot use up its calls", async () => {
-    server = await startServer({ env });
+    server = await openTestApp({ env });
     const person = await server.signIn("counted@example.com");
     let refused = 0;
     for (let call = 0; call < N * 3 + 5; call += 1)
@@ -96,7 +97,7 @@ describe("a refresh token of ours", () => {
   });
 
   test("is limited all the same: refreshes without end are refused", async () => {
-    server = await startServer({ env });
+    server = await openTestApp({ env });
     const { refreshToken } = await server.signIn("busy@example.com");
     const statuses: number[] = [];
     for (let call = 0; call < N + 3; call += 1)
@@ -105,7 +106,7 @@ describe("a refresh token of ours", () => {
   });
 
   test("ends its session whatever was called before", async () => {
-    server = await startServer({ env });
+    server = await openTestApp({ env });
     const { url } = server;
     const { refreshToken, accessToken } = await server.signIn("leaves@example.com");
     for (let call = 0; call < N * 4; call += 1) {
@@ -121,7 +122,7 @@ describe("a refresh token of ours", () => {
   });
 
   test("ends all sessions by logoutAll when the user's own calls are used up", async () => {
-    server = await startServer({ env });
+    server = await openTestApp({ env });
     const { url } = server;
     const { accessToken } = await server.signIn("leaves-all@example.com");
     const headers = { authorization: `Bearer ${accessToken}`, "content-type": "application/json" };
@@ -141,7 +142,7 @@ test.each([
   ["a body of another type", "POST", "/api/trpc/auth.refresh", "text/plain"],
   ["a body that is no JSON", "POST", "/api/auth/refresh", "application/json", "{"],
 ])("%s counts", async (_name, method, path, type = "application/json", body?: string) => {
-  server = await startServer({ env });
+  server = await openTestApp({ env });
   const statuses: number[] = [];
   for (let call = 0; call < N + 5; call += 1) {
     const answer = await fetch(`${server.url}${path}`, {
@@ -157,7 +158,7 @@ test.each([
 });
 
 test("each unknown procedure of a batch counts", async () => {
-  server = await startServer({ env });
+  server = await openTestApp({ env });
   const path = Array(N).fill("no.such").join(",");
   const first = await fetch(`${server.url}/api/trpc/${path}?batch=1`);
   expect(first.status).toBe(404);

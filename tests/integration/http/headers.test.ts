@@ -1,12 +1,12 @@
 // The headers every answer carries: security, CORS, request ids, caching.
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { sendRaw } from "./raw.ts";
-import { startServer, type TestServer } from "../../support/server.ts";
+import { openTestApp, type TestServer } from "../../support/server.ts";
 
 const ALLOWED = "https://app.example.com";
 let server: TestServer;
 beforeAll(async () => {
-  server = await startServer({
+  server = await openTestApp({
     env: {
       FRONTEND_URL: `${ALLOWED},http://localhost:3000`,
       GOOGLE_CALLBACK_URL: "https://api.example.com/api/auth/google/callback",
@@ -113,7 +113,7 @@ describe("refusals of the parser carry what every answer carries", () => {
 });
 
 test("no HSTS on plain http", async () => {
-  const plain = await startServer();
+  const plain = await openTestApp();
   const { headers } = await fetch(`${plain.url}/health`);
   await plain.close();
   expect(headers.get("strict-transport-security")).toBeNull();

@@ -5,14 +5,15 @@ import { PassThrough } from "node:stream";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { createLogger } from "../../../server/lib/logger.ts";
 import { driveSignIn } from "../../support/google-sign-in.ts";
-import { cookiesOf, SERVICE_KEY, startServer, type TestServer } from "../../support/server.ts";
+import { cookiesOf, openTestApp, type TestServer } from "../../support/server.ts";
+import { SERVICE_KEY } from "../../support/server-env.ts";
 
 let server: TestServer;
 const lines: string[] = [];
 beforeAll(async () => {
   const sink = new PassThrough();
   sink.on("data", (chunk: Buffer) => lines.push(chunk.toString()));
-  server = await startServer({ logger: createLogger({ level: "trace", destination: sink }) });
+  server = await openTestApp({ logger: createLogger({ level: "trace", destination: sink }) });
 });
 afterAll(() => server.close());
 

@@ -2,16 +2,16 @@
 import { randomInt } from "node:crypto";
 import fc from "fast-check";
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { type SignedIn, startServer, type TestServer } from "../../support/server.ts";
+import { type SignedIn, openTestApp, type TestServer } from "../../support/server.ts";
 
 let lean: TestServer;
 let stock: TestServer;
 let person: SignedIn;
 
 beforeAll(async () => {
-  lean = await startServer();
+  lean = await openTestApp();
   // Same database and secrets behind both: only the path through HTTP differs.
-  stock = await startServer({ leanPath: false });
+  stock = await openTestApp({ leanPath: false });
   person = await lean.signIn("lean@example.com");
 });
 afterAll(async () => {

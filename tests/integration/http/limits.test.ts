@@ -2,7 +2,7 @@
 import { afterAll, afterEach, describe, expect, test } from "vitest";
 import { available } from "../../support/backend.ts";
 import { driveSignIn } from "../../support/google-sign-in.ts";
-import { cookiesOf, startServer, type TestServer } from "../../support/server.ts";
+import { cookiesOf, openTestApp, type TestServer } from "../../support/server.ts";
 import { openApp } from "../auth/app-world.ts";
 
 let server: TestServer | undefined;
@@ -24,7 +24,7 @@ async function ask(url: string, headers: Record<string, string> = {}) {
 describe("limits", () => {
   test("N (+-1) of 60 calls pass, at two instances where they share Redis; the refused one says when to come back", async () => {
     // In-process limits are one process's own by definition; sharing them takes Redis.
-    server = await startServer({ available, env, instances: available.redis ? 2 : 1 });
+    server = await openTestApp({ available, env, instances: available.redis ? 2 : 1 });
     const { instances } = server;
     const statuses: number[] = [];
     for (let call = 0; call < 60; call += 1) {
@@ -44,7 +44,7 @@ describe("limits", () => {
   });
 
   test("every call of a batch counts", async () => {
-    server = await startServer({ available, env });
+    server = await openTestApp({ available, env });
     let passed = 0;
     for (let batch = 0; batch < 4; batch += 1) {
       const path = Array(10).fill("credit.costs").join(",");
@@ -57,7 +57,7 @@ describe("limits", () => {
   });
 
   test("a signed-in user is counted apart from the address, and a probe not at all", async () => {
-    server = await startServer({ available, env });
+    server = await openTestApp({ available, env });
     const person = await server.signIn("limited@example.com");
     const headers = { authorization: `Bearer ${person.accessToken}` };
     const statuses: number[] = [];
@@ -104,7 +104,7 @@ describe("limits", () => {
 });
 
 test("returns RATE_LIMITED for signed-in reads only after ten times as many as writes, each call of a batch counted", async () => {
-  server = await startServer({ env });
+  server = await openTestApp({ env });
   const person = await server.signIn("reader@example.com");
   const headers = {
     authorization: `Bearer ${person.accessToken}`,
@@ -135,7 +135,7 @@ test("returns RATE_LIMITED for signed-in reads only after ten times as many as w
 });
 
 test("returns RATE_LIMITED for exports on a tier of their own", async () => {
-  server = await startServer({ env: { ...env, RATE_LIMIT_MAX_REQUESTS: "30" } });
+  server = await openTestApp({ env: { ...env, RATE_LIMIT_MAX_REQUESTS: "30" } });
   const person = await server.signIn("exporter@example.com");
   const headers = { authorization: `Bearer ${person.accessToken}` };
   const statuses: number[] = [];
@@ -151,7 +151,7 @@ test.each([
 ])(
   "returns RATE_LIMITED for %s, which calls Stripe, after as many calls as writes have",
   async (path, input) => {
-    server = await startServer({ env });
+    server = await openTestApp({ env });
     const person = await server.signIn("caller@example.com");
     const headers = {
       authorization: `Bearer ${person.accessToken}`,
@@ -175,7 +175,7 @@ test.each([
   ["access tokens", "/api/auth/me", { method: "GET" }],
   ["service keys", "/api/trpc/service.release", { method: "POST", body: '{"holdId":"none"}' }],
 ])("guessing %s is counted by address", async (_what, path, request) => {
-  server = await startServer({ env });
+  server = await openTestApp({ env });
   const statuses: number[] = [];
   for (let call = 0; call < N + 5; call += 1) {
     const headers = { authorization: `Bearer guess-${call}`, "content-type": "application/json" };
@@ -186,7 +186,7 @@ test.each([
 });
 
 test("a sign-in beyond the limit goes back to the frontend, which is told why", async () => {
-  server = await startServer({ env });
+  server = await openTestApp({ env });
   const places: string[] = [];
   for (let start = 0; start < N + 3; start += 1) {
     const answer = await fetch(`${server.url}/api/auth/google`, { redirect: "manual" });
@@ -200,7 +200,7 @@ describe("X-Forwarded-For", () => {
   const from = (address: string) => ({ "x-forwarded-for": address });
 
   test("is not believed without TRUST_PROXY", async () => {
-    server = await startServer({ env });
+    server = await openTestApp({ env });
     let refused = 0;
     for (let call = 0; call < N + 10; call += 1)
       if ((await ask(server.url, from(`203.0.113.${call}`))).status === 429) refused += 1;
@@ -208,7 +208,7 @@ describe("X-Forwarded-For", () => {
   });
 
   test("is believed for as many hops as TRUST_PROXY says: what a client adds itself does not count", async () => {
-    server = await startServer({ env: { ...env, TRUST_PROXY: "1" } });
+    server = await openTestApp({ env: { ...env, TRUST_PROXY: "1" } });
     let refused = 0;
     for (let call = 0; call < N + 10; call += 1)
       if ((await ask(server.url, from(`198.51.100.${call}, 203.0.113.7`))).status === 429)
@@ -224,7 +224,7 @@ describe("X-Forwarded-For", () => {
   ])(
     "of a sign-in (%s) is read by the same rule: the session is from %s",
     async (chain, client) => {
-      server = await startServer({ env: { ...env, TRUST_PROXY: "2" } });
+      server = await openTestApp({ env: { ...env, TRUST_PROXY: "2" } });
       const init = { redirect: "manual", headers: from(chain) } as const;
       const out = await fetch(`${server.url}/api/auth/google`, init);
       const email = "forwarded@example.com";
@@ -238,7 +238,7 @@ describe("X-Forwarded-For", () => {
   );
 
   test("counts IPv6 by /64", async () => {
-    server = await startServer({ env: { ...env, TRUST_PROXY: "loopback" } });
+    server = await openTestApp({ env: { ...env, TRUST_PROXY: "loopback" } });
     let refused = 0;
     for (let call = 0; call < N + 10; call += 1)
       if ((await ask(server.url, from(`2001:db8:1:2::${call.toString(16)}`))).status === 429)

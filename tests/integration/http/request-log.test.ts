@@ -2,7 +2,8 @@
 import { randomUUID } from "node:crypto";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { createLogger } from "../../../server/lib/logger.ts";
-import { SERVICE_KEY, type SignedIn, startServer, type TestServer } from "../../support/server.ts";
+import { type SignedIn, openTestApp, type TestServer } from "../../support/server.ts";
+import { SERVICE_KEY } from "../../support/server-env.ts";
 
 type Line = Record<string, unknown>;
 
@@ -12,7 +13,7 @@ let person: SignedIn;
 
 beforeAll(async () => {
   const write = (line: string) => void lines.push(JSON.parse(line) as Line);
-  server = await startServer({ logger: createLogger({ level: "info", destination: { write } }) });
+  server = await openTestApp({ logger: createLogger({ level: "info", destination: { write } }) });
   person = await server.signIn("line@example.com");
 });
 afterAll(() => server.close());
@@ -192,7 +193,7 @@ test("a client's own words are looked through for secrets", async () => {
 test("whoever asks too often: from where, so that a flood has a name", async () => {
   const flooded: Line[] = [];
   const write = (line: string) => void flooded.push(JSON.parse(line) as Line);
-  const limited = await startServer({
+  const limited = await openTestApp({
     logger: createLogger({ level: "info", destination: { write } }),
     env: { RATE_LIMIT_MAX_REQUESTS: "4" },
   });

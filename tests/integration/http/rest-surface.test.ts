@@ -1,10 +1,10 @@
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { type SignedIn, startServer, type TestServer } from "../../support/server.ts";
+import { type SignedIn, openTestApp, type TestServer } from "../../support/server.ts";
 
 let server: TestServer;
 let person: SignedIn;
 beforeAll(async () => {
-  server = await startServer();
+  server = await openTestApp();
   server.sandbox.model.control.setSpeed(Number.POSITIVE_INFINITY);
   person = await server.signIn("surface@example.com");
 });

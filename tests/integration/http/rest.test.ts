@@ -1,6 +1,6 @@
 // REST, its description and its page agree with the contract.
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { type SignedIn, startServer, type TestServer } from "../../support/server.ts";
+import { type SignedIn, openTestApp, type TestServer } from "../../support/server.ts";
 
 interface Description {
   openapi: string;
@@ -10,7 +10,7 @@ interface Description {
 let server: TestServer;
 let person: SignedIn;
 beforeAll(async () => {
-  server = await startServer({ env: { METRICS_TOKEN: "metrics-token-of-the-suite" } });
+  server = await openTestApp({ env: { METRICS_TOKEN: "metrics-token-of-the-suite" } });
   person = await server.signIn("rest@example.com");
 });
 afterAll(() => server.close());

@@ -3,7 +3,7 @@ import { randomUUID } from "node:crypto";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { EXPORTS } from "../../../server/user/user.service.ts";
 import { available } from "../../support/backend.ts";
-import { type SignedIn, startServer, type TestServer } from "../../support/server.ts";
+import { type SignedIn, openTestApp, type TestServer } from "../../support/server.ts";
 
 const ROWS = 2_000;
 const EXPORTERS = 60;
@@ -11,7 +11,7 @@ const EXPORTERS = 60;
 describe("exports", () => {
   let server: TestServer;
   beforeAll(async () => {
-    server = await startServer({ available });
+    server = await openTestApp({ available });
   });
   afterAll(() => server.close());
 

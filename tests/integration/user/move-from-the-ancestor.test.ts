@@ -9,7 +9,7 @@ import { subFor } from "../../../server/sandbox/src/google/users.ts";
 import { describeBackend } from "../../support/databases.ts";
 import { availableServers } from "../../support/servers.ts";
 import { withMysql } from "../../support/mysql-databases.ts";
-import { startServer, type TestServer } from "../../support/server.ts";
+import { openTestApp, type TestServer } from "../../support/server.ts";
 
 const GUIDE = join(import.meta.dirname, "../../../docs/guides/move-from-the-ancestor.md");
 
@@ -67,7 +67,7 @@ describe.each(databases)("the move from the ancestor on $name", ({ name, url }) 
   const ancestor = `skywork_test_ancestor_${randomBytes(6).toString("hex")}`;
   let server: TestServer;
   beforeAll(async () => {
-    server = await startServer({ available: describeBackend(name, url, null) });
+    server = await openTestApp({ available: describeBackend(name, url, null) });
   });
   afterAll(async () => {
     await server.close();

@@ -1,0 +1,24 @@
+// The environment of a server under test.
+
+/** Where its frontend would be. */
+export const FRONTEND = "http://localhost:3000";
+
+/** Its service key, under the name `worker`. */
+export const SERVICE_KEY = "worker-key-of-the-test-servers-0123456789";
+
+/** Secrets, limits nobody reaches, and a Google and a Stripe that nobody calls; `own` is added to that, or in its place. */
+export function serverEnv(own: Readonly<Record<string, string>>): Record<string, string> {
+  return {
+    NODE_ENV: "test",
+    JWT_SECRET: "access-secret-of-the-test-servers-0123456789",
+    REFRESH_TOKEN_SECRET: "refresh-secret-of-the-test-servers-0123456789",
+    RATE_LIMIT_MAX_REQUESTS: "100000000",
+    SERVICE_API_KEYS: `worker:${SERVICE_KEY}`,
+    FRONTEND_URL: FRONTEND,
+    GOOGLE_CLIENT_ID: "nobody",
+    GOOGLE_CLIENT_SECRET: "nothing",
+    STRIPE_SECRET_KEY: "sk_test_nobody_calls_stripe_here",
+    STRIPE_WEBHOOK_SECRET: "whsec_nobody_calls_stripe_here",
+    ...own,
+  };
+}
