@@ -2,7 +2,7 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { type AppError, isAppError } from "../lib/errors.ts";
 import { noteRefusal } from "../trpc/notes.ts";
-import { toAppError } from "../trpc/trpc.ts";
+import { messageFor, toAppError } from "../trpc/trpc.ts";
 import { recordOf } from "./request-record.ts";
 
 /** Writes a JSON answer once; nothing happens when one was already begun or the client is gone. */
@@ -17,10 +17,7 @@ export function sendJson(response: ServerResponse, status: number, body: unknown
 
 /** The REST form of an error: `{"success":false,code,message,statusCode,…details}`. */
 export function restError(error: AppError, requestId: string, statusCode = error.httpStatus) {
-  const message =
-    error.code === "INTERNAL"
-      ? `Something went wrong on our side. Please try again; if it stays, report request ${requestId}.`
-      : error.message;
+  const message = messageFor(error, requestId);
   return { success: false, code: error.code, message, statusCode, requestId, ...error.details };
 }
 

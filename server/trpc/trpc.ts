@@ -48,7 +48,8 @@ const t = initTRPC
     },
   });
 
-function messageFor(error: AppError, requestId: string | undefined): string {
+/** Returns what a client is told of an error: of an unexpected one, the request to report and nothing else. */
+export function messageFor(error: AppError, requestId: string | undefined): string {
   if (error.code !== "INTERNAL") return error.message;
   return requestId === undefined
     ? "Something went wrong on our side. Please try again."
