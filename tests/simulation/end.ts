@@ -1,9 +1,9 @@
-// The end of a run: the faults stop, what is on its way arrives, time and the jobs do their work; then the reckoning.
-import type { Book } from "./book.ts";
-import { pass, reconcile } from "./passing.ts";
-import { backlogOf, reckonWhereQuiet } from "./quiet.ts";
-import { reckonKeys } from "./reckon-keys.ts";
-import { reckonMoney } from "./reckon-money.ts";
+// The end of a run: the faults stop, what is on its way arrives, time and the jobs do their work; then the checks.
+import type { ClientJournal } from "./client-journal.ts";
+import { advanceTime, reconcile } from "./advance-time.ts";
+import { backlogOf, checkWhenQuiescent } from "./quiescence.ts";
+import { checkKeys } from "./expected-keys.ts";
+import { checkCredits } from "./expected-credits.ts";
 import { JOBS } from "./server.ts";
 import type { World } from "./world.ts";
 
@@ -11,7 +11,11 @@ const HOUR_MS = 3_600_000;
 const MAX_ROUNDS = 8;
 
 /** Brings the world to rest and compares it with what clients and Stripe know. */
-export async function endOf(world: World, book: Book, settleDelayed: () => void): Promise<void> {
+export async function endOf(
+  world: World,
+  journal: ClientJournal,
+  settleDelayed: () => void,
+): Promise<void> {
   const { random, scheduler, faults } = world;
   faults.calm = true;
   world.note("--- calm ---");
@@ -20,7 +24,7 @@ export async function endOf(world: World, book: Book, settleDelayed: () => void)
   settleDelayed();
   // Deliveries are tried for three days, holds and checkouts last a day at most; some plans see another month or two.
   const days = random.chance(0.3) ? random.between(20, 70) : 4;
-  await pass(world, days * 24 * HOUR_MS);
+  await advanceTime(world, days * 24 * HOUR_MS);
 
   // Without reconcile as long as events alone may do.
   const others = JOBS.filter((name) => name !== "reconcile");
@@ -28,18 +32,19 @@ export async function endOf(world: World, book: Book, settleDelayed: () => void)
     await runJobs(world, others);
     if (round > 0 && backlogOf(world) === 0) break;
     // The longest pause before an event is tried again.
-    await pass(world, 8 * HOUR_MS);
+    await advanceTime(world, 8 * HOUR_MS);
   }
   if (backlogOf(world) > 0) world.broke(`${backlogOf(world)} events are still not settled`);
   await scheduler.runUntil(scheduler.nowMs + HOUR_MS / 6);
   await scheduler.runWhile(() => world.busy);
-  reckonWhereQuiet(world);
+  checkWhenQuiescent(world);
   await runJobs(world, ["reconcile"]);
   await reconcile(world);
   await runJobs(world, others);
   await isAtRest(world);
   if (world.broken.length > 0) return;
-  for (const sentence of [...reckonKeys(world, book), ...reckonMoney(world)]) world.broke(sentence);
+  for (const sentence of [...checkKeys(world, journal), ...checkCredits(world)])
+    world.broke(sentence);
 }
 
 async function runJobs(world: World, names: readonly (typeof JOBS)[number][]): Promise<void> {

@@ -1,6 +1,6 @@
 // What clients do with credits: spend, reserve, settle, release, look; with keys said once, twice and late.
 import type { HoldResult, OperationResult } from "../../server/ledger/ports.ts";
-import type { Book, KeyRecord } from "./book.ts";
+import type { ClientJournal, KeyRecord } from "./client-journal.ts";
 import type { World } from "./world.ts";
 import { rawKey } from "../support/raw-key.ts";
 
@@ -18,14 +18,14 @@ const LASTS_MS = [null, 60_000, 600_000, 31 * DAY_MS];
 const KEY_LIFE_MS = 80 * DAY_MS;
 
 /** The steps, each a thing one client does. */
-export function createLedgerSteps(world: World, book: Book) {
+export function createLedgerSteps(world: World, journal: ClientJournal) {
   const { random, scheduler, store } = world;
   let made = 0;
 
   /** A key of this user used before, or null for a new one. */
   function former(userId: string, kind: KeyRecord["kind"]): KeyRecord | null {
     if (!random.chance(0.3)) return null;
-    const known = book.keys.filter(
+    const known = journal.keys.filter(
       (record) =>
         record.userId === userId &&
         record.kind === kind &&
@@ -36,7 +36,7 @@ export function createLedgerSteps(world: World, book: Book) {
 
   function newRecord(userId: string, kind: KeyRecord["kind"], amount: number): KeyRecord {
     made += 1;
-    return book.begin({ userId, kind, amount, key: `${kind}-${made}` }, scheduler.nowMs);
+    return journal.begin({ userId, kind, amount, key: `${kind}-${made}` }, scheduler.nowMs);
   }
 
   function check(wrong: string | null): void {
@@ -57,7 +57,7 @@ export function createLedgerSteps(world: World, book: Book) {
   }
 
   function told(userId: string, seq: number): void {
-    book.seqs.set(userId, Math.max(book.seqs.get(userId) ?? 0, seq));
+    journal.seqs.set(userId, Math.max(journal.seqs.get(userId) ?? 0, seq));
   }
 
   async function spend(record: KeyRecord, times: number): Promise<void> {
@@ -77,7 +77,7 @@ export function createLedgerSteps(world: World, book: Book) {
           }),
       );
       check(
-        book.heard(record, answer, ({ transactionId, replayed }) => ({
+        journal.heard(record, answer, ({ transactionId, replayed }) => ({
           id: transactionId ?? "nothing",
           first: !replayed,
         })),
@@ -101,7 +101,7 @@ export function createLedgerSteps(world: World, book: Book) {
       }),
     );
     check(
-      book.heard(record, answer, ({ holdId, replayed }: HoldResult) => ({
+      journal.heard(record, answer, ({ holdId, replayed }: HoldResult) => ({
         id: holdId,
         first: !replayed,
       })),
@@ -113,14 +113,14 @@ export function createLedgerSteps(world: World, book: Book) {
       holdId,
     );
     if (row?.amount !== amount) world.broke(`hold ${holdId} was acknowledged and is not there`);
-    if (!book.holds.some((known) => known.holdId === holdId))
-      book.holds.push({ userId, holdId, amount, ends: [], unsure: 0 });
+    if (!journal.holds.some((known) => known.holdId === holdId))
+      journal.holds.push({ userId, holdId, amount, ends: [], unsure: 0 });
   }
 
   /** Settles or releases; what was acknowledged is there. */
   async function endHold(settle: boolean): Promise<void> {
-    if (book.holds.length === 0) return;
-    const hold = world.recent(book.holds);
+    if (journal.holds.length === 0) return;
+    const hold = world.recent(journal.holds);
     const { userId, holdId } = hold;
     const amountCredits = random.between(0, hold.amount);
     const what = settle ? `settle ${holdId} at ${amountCredits}` : `release ${holdId}`;
@@ -154,13 +154,13 @@ export function createLedgerSteps(world: World, book: Book) {
       const known = former(userId, "spend");
       const times = random.chance(0.15) ? random.between(2, 3) : 1;
       const record = known ?? newRecord(userId, "spend", random.pick(FEATURES)[1]);
-      for (let more = known === null ? 1 : 0; more < times; more += 1) book.again(record);
+      for (let more = known === null ? 1 : 0; more < times; more += 1) journal.again(record);
       return spend(record, times);
     },
     reserve: () => {
       const userId = world.someUser();
       const known = former(userId, "reserve");
-      if (known !== null) book.again(known);
+      if (known !== null) journal.again(known);
       return reserve(known ?? newRecord(userId, "reserve", random.between(1, 15)));
     },
     settle: () => endHold(true),
@@ -168,7 +168,7 @@ export function createLedgerSteps(world: World, book: Book) {
     adjust: async () => {
       const userId = world.someUser();
       const known = former(userId, "adjust");
-      if (known !== null) book.again(known);
+      if (known !== null) journal.again(known);
       const amount = random.chance(0.7) ? random.between(1, 30) : -random.between(1, 20);
       const record = known ?? newRecord(userId, "adjust", amount);
       // Some of what is given lasts minutes, some of it a month, some for ever: said the same way every time.
@@ -187,7 +187,7 @@ export function createLedgerSteps(world: World, book: Book) {
         }),
       );
       check(
-        book.heard(record, answer, ({ transactionId, replayed }) => ({
+        journal.heard(record, answer, ({ transactionId, replayed }) => ({
           id: transactionId ?? "nothing",
           first: !replayed,
         })),
@@ -197,7 +197,7 @@ export function createLedgerSteps(world: World, book: Book) {
     /** Nobody is shown a balance older than what they were told before they asked. */
     look: async () => {
       const userId = world.someUser();
-      const seq = book.seqs.get(userId) ?? 0;
+      const seq = journal.seqs.get(userId) ?? 0;
       const answer = await world.ask(`look ${userId}`, ({ balances }) => balances.get(userId));
       if (answer.kind !== "done") return;
       const since = store.rows<{ balance: number }>(

@@ -7,7 +7,7 @@ import type { Store } from "./store.ts";
 import type { SimulatedStripe } from "./stripe.ts";
 
 /** What the network needs of the world around it. */
-interface Surroundings extends Pick<Stage, "scheduler" | "faults"> {
+interface NetworkDeps extends Pick<Stage, "scheduler" | "faults"> {
   readonly store: Store;
   readonly stripe: SimulatedStripe;
   ask<T>(what: string, work: (server: SimulatedServer) => Promise<T>): Promise<Answer<T>>;
@@ -36,7 +36,7 @@ const RETRY_MS = [60_000, 600_000, 3_600_000, 6 * 3_600_000, 24 * 3_600_000, 40 
 const OVERDUE_MS = 86_400_000;
 
 /** A network that tells `world`'s servers. */
-export function createNetwork(world: Surroundings): Network {
+export function createNetwork(world: NetworkDeps): Network {
   const { scheduler, faults, store } = world;
   /** When each event that nobody has taken was announced. */
   const untold = new Map<string, number>();

@@ -1,5 +1,5 @@
 // What people do with money at our server: buy, subscribe, come back from paying, change and end plans, refund.
-import type { Book, KeyRecord } from "./book.ts";
+import type { ClientJournal, KeyRecord } from "./client-journal.ts";
 import { spread } from "./faults.ts";
 import type { World } from "./world.ts";
 
@@ -12,13 +12,17 @@ const PLANS = [
 ] as const;
 
 /** The steps. `pay` presses the button on Stripe's page. */
-export function createPaymentSteps(world: World, book: Book, pay: (sessionId: string) => void) {
+export function createPaymentSteps(
+  world: World,
+  journal: ClientJournal,
+  pay: (sessionId: string) => void,
+) {
   const { random, store, stripe, scheduler } = world;
   let made = 0;
 
   function remember(userId: string, kind: "package" | "plan", sessionId: string): void {
-    if (!book.sessions.some((known) => known.sessionId === sessionId))
-      book.sessions.push({ userId, kind, sessionId });
+    if (!journal.sessions.some((known) => known.sessionId === sessionId))
+      journal.sessions.push({ userId, kind, sessionId });
   }
 
   const pause = (mostMs: number): Promise<void> =>
@@ -72,7 +76,7 @@ export function createPaymentSteps(world: World, book: Book, pay: (sessionId: st
   }
 
   async function confirm(wanted?: string): Promise<void> {
-    const known = book.sessions.filter(({ sessionId }) => sessionId === (wanted ?? sessionId));
+    const known = journal.sessions.filter(({ sessionId }) => sessionId === (wanted ?? sessionId));
     if (known.length === 0) return;
     const { userId, sessionId } = world.recent(known);
     const stranger = random.chance(0.05);
@@ -113,12 +117,12 @@ export function createPaymentSteps(world: World, book: Book, pay: (sessionId: st
     );
     if (paid.length === 0) return;
     const payment = world.recent(paid);
-    const known = book.keys.filter(
+    const known = journal.keys.filter(
       ({ kind, userId }) => kind === "refund" && userId === payment.id,
     );
     const again = known.length > 0 && random.chance(0.4) ? world.recent(known) : null;
     const record = again ?? newRefund(payment);
-    if (again !== null) book.again(again);
+    if (again !== null) journal.again(again);
     const { amount, key } = record;
     const answer = await world.ask(`refund ${payment.id} ${key} ${amount}`, (server) =>
       server.payment.refundPayment({
@@ -128,7 +132,7 @@ export function createPaymentSteps(world: World, book: Book, pay: (sessionId: st
         ...(amount === 0 ? {} : { amountMinorUnits: amount }),
       }),
     );
-    const wrong = book.heard(record, answer, ({ refundId }) => ({ id: refundId, first: false }));
+    const wrong = journal.heard(record, answer, ({ refundId }) => ({ id: refundId, first: false }));
     if (wrong !== null) world.broke(wrong);
     if (answer.kind === "done" && !stripe.tables.refunds.has(answer.value.refundId))
       world.broke(`refund ${answer.value.refundId} was acknowledged and Stripe has none`);
@@ -139,7 +143,7 @@ export function createPaymentSteps(world: World, book: Book, pay: (sessionId: st
     const amount = random.chance(0.3) ? 0 : random.between(1, payment.amount);
     // Refunds are an administrator's: their keys belong to the payment.
     const of = { userId: payment.id, kind: "refund" as const, amount, key: `refund-${made}` };
-    return book.begin(of, scheduler.nowMs);
+    return journal.begin(of, scheduler.nowMs);
   }
 
   async function ofSubscriber(

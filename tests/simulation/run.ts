@@ -1,18 +1,18 @@
 // One run: a seed in, a verdict and a trace out.
-import { createBook } from "./book.ts";
+import { createClientJournal } from "./client-journal.ts";
 import { createWatch } from "./checks.ts";
 import { endOf } from "./end.ts";
 import { spread } from "./faults.ts";
 import { createLedgerSteps } from "./ledger-steps.ts";
 import { createMerchantSteps } from "./merchant-steps.ts";
 import { createOutsideSteps } from "./outside-steps.ts";
-import { gapMs, pass } from "./passing.ts";
+import { gapMs, advanceTime } from "./advance-time.ts";
 import { createPaymentSteps } from "./payment-steps.ts";
-import { reckonWhereQuiet } from "./quiet.ts";
+import { checkWhenQuiescent } from "./quiescence.ts";
 import { createRandom } from "./random.ts";
 import { createScheduler } from "./scheduler.ts";
 import type { Store } from "./store.ts";
-import { installSurroundings } from "./surroundings.ts";
+import { installEnvironment } from "./environment.ts";
 import { createTrace, type Trace } from "./trace.ts";
 import { createWorld, wordsOf, type World } from "./world.ts";
 
@@ -45,7 +45,7 @@ export async function runSeed(seed: number, store: Store, closely = false): Prom
     for (const sentence of watch.broken()) world.broke(sentence);
   };
   const scheduler = createScheduler(START_MS, () => closely && look());
-  const uninstall = installSurroundings(scheduler, random);
+  const uninstall = installEnvironment(scheduler, random);
   try {
     world = createWorld({ random, scheduler, trace, store });
     await live(world, look);
@@ -66,14 +66,14 @@ export async function runSeed(seed: number, store: Store, closely = false): Prom
   return { seed, broken: world.broken, trace, happened: scheduler.happened, entries };
 }
 
-/** The days of a seed: users come, storms and steps, the calm at the end, the reckoning. */
+/** The days of a seed: users come, storms and steps, the calm at the end, the checks. */
 async function live(world: World, look: () => void): Promise<void> {
   const { random, scheduler, faults } = world;
-  const book = createBook();
+  const journal = createClientJournal();
   const outside = createOutsideSteps(world);
   const acts = weighed(world, {
-    ...createLedgerSteps(world, book),
-    ...createPaymentSteps(world, book, outside.paySession),
+    ...createLedgerSteps(world, journal),
+    ...createPaymentSteps(world, journal, outside.paySession),
     ...createMerchantSteps(world, outside.atStripe),
     ...outside,
   });
@@ -88,7 +88,7 @@ async function live(world: World, look: () => void): Promise<void> {
   while (steps < wanted && world.broken.length === 0) {
     steps += 1;
     const act = random.weighted(acts);
-    if (act === null) await pass(world, outside.passMs());
+    if (act === null) await advanceTime(world, outside.passMs());
     else {
       // The same thing twice or thrice in a row: what meets itself breaks first.
       for (let more = random.weighted(MORE); more >= 0; more -= 1) {
@@ -98,9 +98,9 @@ async function live(world: World, look: () => void): Promise<void> {
       }
     }
     look();
-    reckonWhereQuiet(world);
+    checkWhenQuiescent(world);
   }
-  if (world.broken.length === 0) await endOf(world, book, outside.settleDelayed);
+  if (world.broken.length === 0) await endOf(world, journal, outside.settleDelayed);
   look();
 }
 

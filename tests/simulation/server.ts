@@ -19,7 +19,7 @@ import { createDatabaseLine } from "./database.ts";
 import type { Life, Stage } from "./process.ts";
 import type { RedisLine } from "./redis.ts";
 import type { SimulatedStripe } from "./stripe.ts";
-import { running } from "./surroundings.ts";
+import { running } from "./environment.ts";
 
 /** A server process: everything here is lost when its life ends. */
 export interface SimulatedServer {

@@ -11,7 +11,7 @@ import type { Scheduler } from "./scheduler.ts";
 import { type Answer, type SimulatedServer, startServer } from "./server.ts";
 import type { Store } from "./store.ts";
 import { createStripe, type SimulatedStripe } from "./stripe.ts";
-import { running } from "./surroundings.ts";
+import { running } from "./environment.ts";
 import { brief, type Trace } from "./trace.ts";
 
 /** One world. */

@@ -1,4 +1,4 @@
-// The reckoning of money: an independent account of every payment and subscription, made from Stripe's tables alone.
+// The credits to expect: an independent account of every payment and subscription, made from Stripe's tables alone.
 import type { CheckoutSession } from "../../server/sandbox/src/stripe/objects/types.ts";
 import type {
   Invoice,
@@ -30,7 +30,7 @@ const KEY_LIFE_SECONDS = 86_400;
 const GIVEN = "('PURCHASE', 'SUBSCRIPTION', 'REFUND', 'DISPUTE', 'DISPUTE_REVERSAL')";
 
 /** Sentences of what does not add up. `monthsGranted`: the job has been at the months of yearly plans. */
-export function reckonMoney(world: World, { monthsGranted = true } = {}): string[] {
+export function checkCredits(world: World, { monthsGranted = true } = {}): string[] {
   const { store, stripe, scheduler } = world;
   const { tables } = stripe;
   const wrong: string[] = [];

@@ -18,7 +18,7 @@ export function gapMs({ random }: World): number {
  * Time passes, a day at a time. While events are overdue, the hourly reconcile comes round each day, in calm weather:
  * that is the assumption under which nothing is lost.
  */
-export async function pass(world: World, ms: number): Promise<void> {
+export async function advanceTime(world: World, ms: number): Promise<void> {
   const { scheduler, stripe, faults } = world;
   const untilMs = scheduler.nowMs + ms;
   world.note(`${Math.round(ms / 360_000) / 10} hours pass`);

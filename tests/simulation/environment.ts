@@ -15,7 +15,7 @@ export const running = new AsyncLocalStorage<Process>();
  * them as globals and by `import`, so both are replaced; `setImmediate` stays real, because the scheduler's turns are
  * made of it.
  */
-export function installSurroundings(scheduler: Scheduler, random: Random): () => void {
+export function installEnvironment(scheduler: Scheduler, random: Random): () => void {
   const real = {
     setTimeout: globalThis.setTimeout,
     setInterval: globalThis.setInterval,

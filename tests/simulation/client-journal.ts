@@ -37,7 +37,7 @@ export interface KnownSession {
 }
 
 /** All of it. */
-export interface Book {
+export interface ClientJournal {
   readonly keys: KeyRecord[];
   readonly holds: KnownHold[];
   readonly sessions: KnownSession[];
@@ -55,8 +55,8 @@ export interface Book {
   ): string | null;
 }
 
-/** An empty book. */
-export function createBook(): Book {
+/** An empty journal. */
+export function createClientJournal(): ClientJournal {
   const keys: KeyRecord[] = [];
   return {
     keys,

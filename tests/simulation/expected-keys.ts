@@ -1,6 +1,6 @@
-// The reckoning of keys: what was acknowledged is there, what was refused is not, what is unknown is there at most
+// The check of keys: what was acknowledged is there, what was refused is not, what is unknown is there at most
 // once, and nothing is there that nobody asked for.
-import type { Book, KeyRecord } from "./book.ts";
+import type { ClientJournal, KeyRecord } from "./client-journal.ts";
 import { keyOf } from "./checks.ts";
 import type { World } from "./world.ts";
 
@@ -14,7 +14,7 @@ interface EntryRow {
 }
 
 /** Sentences of what does not add up. */
-export function reckonKeys({ store, stripe }: World, book: Book): string[] {
+export function checkKeys({ store, stripe }: World, journal: ClientJournal): string[] {
   const wrong: string[] = [];
   const effects = new Map<string, string[]>();
   const add = (key: string, id: string): void => {
@@ -40,13 +40,13 @@ export function reckonKeys({ store, stripe }: World, book: Book): string[] {
       add(`${orderKey.slice(0, colon)} ${orderKey.slice(colon + 1)}`, id);
   }
 
-  const asked = new Map(book.keys.map((record) => [`${record.userId} ${record.key}`, record]));
+  const asked = new Map(journal.keys.map((record) => [`${record.userId} ${record.key}`, record]));
   for (const [key, record] of asked) wrong.push(...verdict(key, record, effects.get(key) ?? []));
   for (const [key, ids] of effects)
     if (!asked.has(key)) wrong.push(`${key} made ${ids.join(", ")} and nobody asked for it`);
 
   const states = new Map(holds.map(({ id, state }) => [id, state]));
-  for (const { holdId, ends, unsure } of book.holds) {
+  for (const { holdId, ends, unsure } of journal.holds) {
     const state = states.get(holdId) ?? "not there";
     if (ends.length > 1) wrong.push(`hold ${holdId} ended as ${ends.join(" and as ")}`);
     const [end = unsure > 0 ? state : "EXPIRED"] = ends;
