@@ -187,6 +187,7 @@ async function followToEnd(deps: Deps, target: RunTarget, runId: string, followi
     if (following.signal.aborted || state === null || state.phase === "ended") break;
     const error = await follow(deps, target, runId, following);
     if (following.signal.aborted || target.state()?.phase === "ended") break;
+    if (error === MOVED) continue;
     if (error !== null) deps.onError(error);
     following.onConnection("lost");
     if (await endFromRecord(deps, target, runId)) break;
@@ -195,18 +196,26 @@ async function followToEnd(deps: Deps, target: RunTarget, runId: string, followi
   deps.onCreditsMoved();
 }
 
-/** One subscription. Resolves with its error, or null when it closed or the end came. */
+/** What is kept is not where this tab's stream is: the tab that followed before has kept more after all. */
+const MOVED = Symbol("moved");
+
+/** One subscription. Resolves with its error, MOVED, or null when it closed or the end came. */
 function follow(deps: Deps, target: RunTarget, runId: string, { signal, onConnection }: Following) {
-  const lastEventId = target.state()?.lastEventId ?? undefined;
+  let placeId = target.state()?.lastEventId ?? null;
+  const lastEventId = placeId ?? undefined;
   return new Promise<unknown>((resolve) => {
     const stream = deps.api.ai.stream.subscribe(
       { runId, ...(lastEventId === undefined ? {} : { lastEventId }) },
       {
         signal,
         onData({ id, data }) {
-          if (target.state() === null) finish(null);
-          else if (data.type !== "end") target.take(data, id);
-          else {
+          const state = target.state();
+          if (state === null) finish(null);
+          else if (state.lastEventId !== placeId) finish(MOVED);
+          else if (data.type !== "end") {
+            placeId = id;
+            target.take(data, id);
+          } else {
             const { outcome, charged, balance, code = null } = data;
             target.update({ phase: "ended", lastEventId: id, outcome, charged, balance, code });
             finish(null);
