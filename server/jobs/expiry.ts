@@ -13,7 +13,8 @@ export interface ExpiryDeps {
 
 /** How a run ended. `lagSeconds`: how long ago the first was due that this run did not come to; 0 when it came to all. */
 export interface ExpiryResult {
-  readonly users: number;
+  /** Users. */
+  readonly rows: number;
   readonly failed: number;
   readonly lagSeconds: number;
 }
@@ -51,7 +52,7 @@ async function expireDue(
   );
   const [next] = isDone ? [] : await find(nowMs, last, 1);
   const lagMs = next === undefined ? 0 : nowMs - next.dueAtMs;
-  return { users, failed, lagSeconds: Math.round(lagMs / 1000) };
+  return { rows: users, failed, lagSeconds: Math.round(lagMs / 1000) };
 }
 
 /** Releases holds past their time. Returns how many users had some. */

@@ -42,7 +42,7 @@ export const RETENTIONS: readonly Retention[] = [
 
 /** How a run ended. `lagSeconds`: how long the oldest row that is still there has been due; 0 when none is. */
 export interface RetentionResult {
-  readonly deleted: number;
+  readonly rows: number;
   readonly lagSeconds: number;
 }
 
@@ -59,7 +59,7 @@ export async function deleteExpired(
   });
   const oldest = isDone ? null : await store.oldest(retention);
   const lagMs = oldest === null ? 0 : before.getTime() - oldest.getTime();
-  return { deleted: rows, lagSeconds: Math.max(0, Math.round(lagMs / 1000)) };
+  return { rows, lagSeconds: Math.max(0, Math.round(lagMs / 1000)) };
 }
 
 /** A job for each line of the table. */

@@ -25,8 +25,8 @@ export interface JobRun {
   readonly durationMs: number;
   /** Rows it dealt with; null where it does not say. */
   readonly rows: number | null;
-  /** False when it ended with work left. */
-  readonly isDone: boolean;
+  /** How long the oldest row it did not come to has been due; 0 when it came to all. */
+  readonly behindSeconds: number;
   /** How much later than due it began. */
   readonly lagMs: number;
 }
@@ -184,12 +184,13 @@ function report(
   else logger.error(line, "job run");
 }
 
-/** What a job's answer says of how far it got: a count, or `{ rows, isDone }`. */
-function progressOf(result: unknown): Pick<JobRun, "rows" | "isDone"> {
-  if (typeof result === "number") return { rows: result, isDone: true };
-  if (typeof result !== "object" || result === null) return { rows: null, isDone: true };
+/** What a job's answer says of how far it got: a count, or `{ rows, lagSeconds }`. */
+function progressOf(result: unknown): Pick<JobRun, "rows" | "behindSeconds"> {
+  if (typeof result === "number") return { rows: result, behindSeconds: 0 };
+  if (typeof result !== "object" || result === null) return { rows: null, behindSeconds: 0 };
   const rows = "rows" in result && typeof result.rows === "number" ? result.rows : null;
-  return { rows, isDone: !("isDone" in result && result.isDone === false) };
+  const lag = "lagSeconds" in result && typeof result.lagSeconds === "number";
+  return { rows, behindSeconds: lag ? (result.lagSeconds as number) : 0 };
 }
 
 async function lastSuccesses({ leases, jobs, now }: State) {

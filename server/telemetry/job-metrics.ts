@@ -57,21 +57,21 @@ export function measureJobs(
     labelNames: ["job_name"] as const,
     registers: [registry],
   });
-  const unfinished = new Gauge({
-    name: "job_left_work",
+  const behind = new Gauge({
+    name: "job_behind_seconds",
     aggregator: "max",
-    help: "1 where the last run on this instance ended with work left, else 0, by job.",
+    help: "How long the oldest row that the last run on this instance did not come to has been due, by job; 0 when it came to all.",
     labelNames: ["job_name"] as const,
     registers: [registry],
   });
   return {
-    ran({ job: job_name, ok, durationMs, lagMs, rows, isDone }) {
+    ran({ job: job_name, ok, durationMs, lagMs, rows, behindSeconds }) {
       runs.inc({ job_name, outcome: ok ? "failed" : "ok" }, 0);
       runs.inc({ job_name, outcome: ok ? "ok" : "failed" });
       durations.observe({ job_name }, durationMs / 1000);
       lags.set({ job_name }, lagMs / 1000);
       rowCounts.inc({ job_name }, rows ?? 0);
-      unfinished.set({ job_name }, isDone ? 0 : 1);
+      behind.set({ job_name }, behindSeconds);
     },
   };
 }

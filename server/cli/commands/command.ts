@@ -1,6 +1,7 @@
 // How a command opens the server's parts: environment -> config -> back end -> app, run one thing, close.
-import { type App, createApp } from "../../app.ts";
+import type { App } from "../../app.ts";
 import { type Backend, openBackend } from "../../infrastructure.ts";
+import type { Config } from "../../config/config.ts";
 import { ConfigError, parseConfig } from "../../config/parse-config.ts";
 import {
   type Environment,
@@ -8,7 +9,7 @@ import {
   withDevelopmentSecrets,
 } from "../../config/environment.ts";
 import { isAppError } from "../../lib/errors.ts";
-import { createLogger } from "../../lib/logger.ts";
+import { createLogger, type Logger } from "../../lib/logger.ts";
 import { explainRefusal } from "../../payment/stripe/advice.ts";
 import { refusalOf } from "../../payment/stripe/errors.ts";
 
@@ -28,12 +29,25 @@ async function completeForDevelopment(given: Environment): Promise<Environment> 
   };
 }
 
+/** Runs `work` on a whole app without a socket; otherwise as `runOnBackend`. */
+export function runCommand(work: (app: App) => Promise<boolean>): Promise<void> {
+  return runOnBackend(async (backend, { config, logger }) => {
+    const { createApp } = await import("../../app.ts");
+    const app = createApp({ config, backend, logger });
+    try {
+      return await work(app);
+    } finally {
+      await app.close();
+    }
+  });
+}
+
 /**
- * Runs `work` on a whole app without a socket and ends the process: exit code 0 when it answers true, 1 when false or
- * failed. A wrong environment is told in full.
+ * Runs `work` on the back end alone, without the half of the program it has no use for, and ends the process: exit code
+ * 0 when it answers true, 1 when false or failed. A wrong environment is told in full.
  */
-export async function runCommand(
-  work: (app: App, backend: Backend) => Promise<boolean>,
+export async function runOnBackend(
+  work: (backend: Backend, parts: { config: Config; logger: Logger }) => Promise<boolean>,
 ): Promise<void> {
   try {
     const given = readEnvironment();
@@ -43,11 +57,9 @@ export async function runCommand(
       secrets: config.secrets,
     });
     const backend = await openBackend({ config, logger });
-    const app = createApp({ config, backend, logger });
     try {
-      process.exitCode = (await work(app, backend)) ? 0 : 1;
+      process.exitCode = (await work(backend, { config, logger })) ? 0 : 1;
     } finally {
-      await app.close();
       await backend.close();
     }
   } catch (error) {

@@ -2,7 +2,7 @@
 // Entries proven in the last week are counted and not read again; `-- --full` reads everything.
 import { parseArgs } from "node:util";
 import { type AuditReport, auditLedger } from "../../ledger/audit/audit.ts";
-import { runCommand } from "./command.ts";
+import { runOnBackend } from "./command.ts";
 
 const USAGE = `Usage: npm run doctor [-- --full]
   --full  proves every entry again, also those proven in the last week
@@ -26,7 +26,7 @@ function lookedAt({ users, provenNow, provenEarlier, since }: AuditReport): stri
 
 const { full } = readArguments();
 
-await runCommand(async (_app, { database }) => {
+await runOnBackend(async ({ database }) => {
   const startedAt = Date.now();
   let toldAt = startedAt;
   const report = await auditLedger({

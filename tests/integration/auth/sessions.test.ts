@@ -178,7 +178,7 @@ describe.each(backends)("sessions on $name", (available) => {
     expect(await models.session.count({ where: { id: sessionId } })).toBe(1);
     await endedAgo(87_000_000);
     expect(await jobs.runNow("sessions-prune")).toMatchObject({
-      result: { deleted: 1, lagSeconds: 0 },
+      result: { rows: 1, lagSeconds: 0 },
     });
     expect(await models.session.count({ where: { id: sessionId } })).toBe(0);
   });

@@ -46,21 +46,21 @@ describe("expiry", () => {
       const user = await models.user.findUniqueOrThrow({ where: { id: userId } });
       return [user.credits, user.heldCredits];
     };
-    expect(await expireLots(deps, never)).toEqual({ users: 0, failed: 0, lagSeconds: 0 });
+    expect(await expireLots(deps, never)).toEqual({ rows: 0, failed: 0, lagSeconds: 0 });
 
     world.advance(150);
     // 12 of the 20 are under the hold: they stay until it ends.
-    expect(await expireLots(deps, never)).toEqual({ users: 1, failed: 0, lagSeconds: 0 });
+    expect(await expireLots(deps, never)).toEqual({ rows: 1, failed: 0, lagSeconds: 0 });
     expect(await position()).toEqual([37, 12]);
-    expect(await expireHolds(deps, never)).toEqual({ users: 0, failed: 0, lagSeconds: 0 });
+    expect(await expireHolds(deps, never)).toEqual({ rows: 0, failed: 0, lagSeconds: 0 });
 
     world.advance(200);
-    expect(await expireHolds(deps, never)).toEqual({ users: 1, failed: 0, lagSeconds: 0 });
+    expect(await expireHolds(deps, never)).toEqual({ rows: 1, failed: 0, lagSeconds: 0 });
     expect(await position()).toEqual([25, 0]);
     expect(
       await models.creditHold.findMany({ where: { userId }, select: { status: true } }),
     ).toEqual([{ status: "EXPIRED" }]);
-    expect(await expireLots(deps, never)).toEqual({ users: 0, failed: 0, lagSeconds: 0 });
+    expect(await expireLots(deps, never)).toEqual({ rows: 0, failed: 0, lagSeconds: 0 });
 
     expect(await world.audit()).toEqual([]);
   });
@@ -140,8 +140,8 @@ describe("expiry", () => {
       },
     };
     const first = await expireLots(deps, stop.signal);
-    expect(first.users).toBeGreaterThan(0);
-    expect(first.users).toBeLessThan(250);
+    expect(first.rows).toBeGreaterThan(0);
+    expect(first.rows).toBeLessThan(250);
     expect(first.lagSeconds).toBeGreaterThan(8_000);
     const after = await left();
     expect(users.filter((id) => !after.has(id))).toEqual(users.slice(0, 250 - after.size));

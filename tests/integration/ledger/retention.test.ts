@@ -124,11 +124,11 @@ describe("retention", () => {
       await make(idsOf(30), new Date(dueMs + DAY_MS));
       const deps = { store: createRetentionStore(opened.backend.database), now: () => NOW };
       expect(await deleteExpired(deps, retention, never)).toEqual({
-        deleted: 1_600,
+        rows: 1_600,
         lagSeconds: 0,
       });
       expect(await count(table)).toBe(kept + 60);
-      expect(await deleteExpired(deps, retention, never)).toEqual({ deleted: 0, lagSeconds: 0 });
+      expect(await deleteExpired(deps, retention, never)).toEqual({ rows: 0, lagSeconds: 0 });
     },
   );
 
@@ -150,10 +150,10 @@ describe("retention", () => {
     const now = () => NOW;
     // The oldest go first, so the lag is what is left.
     const first = await deleteExpired({ store: stopping, now }, keys, stop.signal);
-    expect(first).toEqual({ deleted: 300, lagSeconds: 500 });
+    expect(first).toEqual({ rows: 300, lagSeconds: 500 });
     expect(await count(keys.table)).toBe(before - 300);
     expect(await deleteExpired({ store, now }, keys, never)).toEqual({
-      deleted: 400,
+      rows: 400,
       lagSeconds: 0,
     });
   });
