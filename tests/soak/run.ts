@@ -31,6 +31,8 @@ const FIRST_CALLS = 200;
 /** Memory is still being filled before: caches, pools, compiled code. */
 const WARM_UP_SHARE = 0.2;
 const MAX_GROWTH_PER_HOUR = 1;
+/** A slope through fewer minutes is noise: it is printed, and fails nothing. */
+const MIN_MINUTES_OF_GROWTH = 10;
 
 const closing: (() => Promise<unknown> | void)[] = [];
 const say = (text: string): void => void process.stdout.write(`${text}\n`);
@@ -133,7 +135,7 @@ async function main(): Promise<boolean> {
     ...(doctor.code === 0 ? [] : [doctor.output]),
     ...(lateRefusals === 0 ? [] : [`${lateRefusals} calls were refused after the last fault`]),
     ...Object.entries(growth)
-      .filter(([, share]) => share > MAX_GROWTH_PER_HOUR)
+      .filter(([, share]) => share > MAX_GROWTH_PER_HOUR && minutes >= MIN_MINUTES_OF_GROWTH)
       .map(([what, share]) => `${what} grows by ${share.toFixed(2)} % an hour`),
   ];
   for (const problem of problems) say(`PROBLEM         ${problem}`);

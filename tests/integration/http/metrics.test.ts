@@ -44,9 +44,23 @@ describe("metrics", () => {
     await expect(ann.client.admin.stats.query({})).rejects.toThrow();
     expect(await grew('refusals_total{code="FORBIDDEN"}')).toBe(1);
     const { packages } = await ann.client.payment.packages.query();
-    await ann.client.payment.checkout.mutate({ packageId: packages[0]?.id ?? "" });
+    const { sessionId } = await ann.client.payment.checkout.mutate({
+      packageId: packages[0]?.id ?? "",
+    });
     const calls = 'vendor_calls_total{vendor="stripe",call="createCheckout",outcome="ok"}';
     expect(await grew(calls)).toBe(1);
+    const { control } = server.sandbox.stripe;
+    const { payment_intent: paid } = control.completeCheckout(sessionId);
+    // Webhook and return page: recorded once.
+    await control.idle();
+    await ann.client.payment.confirm.mutate({ sessionId });
+    const price = packages[0]?.price ?? 0;
+    expect(await grew('money_taken_minor_units_total{currency="usd"}')).toBe(price);
+    expect(await grew('money_given_back_minor_units_total{currency="usd"}')).toBe(0);
+    control.refund(String(paid), { amount: 200 });
+    await control.idle();
+    expect(await grew('money_given_back_minor_units_total{currency="usd"}')).toBe(200);
+    expect(await grew('money_taken_minor_units_total{currency="usd"}')).toBe(price);
   });
 
   it.each([
