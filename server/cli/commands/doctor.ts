@@ -1,5 +1,6 @@
 // `npm run doctor`: audits the ledger of the configured database; a line per violation, exit code 1 if there is any.
 // Entries proven in the last week are counted and not read again; `-- --full` reads everything.
+import "./small-heap.ts";
 import { parseArgs } from "node:util";
 import { type AuditReport, auditLedger } from "../../ledger/audit/audit.ts";
 import { runOnBackend } from "./command.ts";
