@@ -7,7 +7,7 @@ import { RETENTIONS } from "../../server/jobs/retention.ts";
 import { createCreditStore } from "../../server/credit/credit.store.ts";
 import { createDatabaseSql, parseMysqlUrl } from "../../server/database/mysql/options.ts";
 import { AUDIT_SQL, sumsSql } from "../../server/ledger/audit/audit.store.ts";
-import { sqlWords } from "../../server/ledger/audit/check.ts";
+import { GROUP, sqlWords } from "../../server/ledger/audit/check.ts";
 import { doctorChecks, ENTRY_COUNTS } from "../../server/ledger/audit/checks.ts";
 import { KEY_SQL } from "../../server/ledger/audit/keys.ts";
 import { createExpiryStore } from "../../server/ledger/store/expiry.store.ts";
@@ -84,7 +84,9 @@ export async function listStatements(created: string): Promise<Statement[]> {
   const range = (sql: string) =>
     Array.from({ length: sql.split("?").length - 1 }, (_, i) => (i % 2 ? "\u{10FFFF}" : ""));
   const unproven = (what: "unproven" | "list") =>
-    what === "list" ? json(["u1", 0, 0]) : ["u1", 0];
+    what === "list"
+      ? json(["u1", 0, 0])
+      : ["u1", "u1", ...Array.from({ length: GROUP }, () => ["u1", 0]).flat()];
   return [
     ...Object.entries(LEDGER).map(([name, [params, locks = {}]]) =>
       statement(`ledger ${name}`, LEDGER_SQL.mysql[name as keyof typeof LEDGER], params, { locks }),

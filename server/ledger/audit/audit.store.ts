@@ -2,7 +2,7 @@
 import { fromSqlDate, toSqlDate } from "../../database/dates.ts";
 import type { Database } from "../../database/ports.ts";
 import { jsonTable } from "../store/sql.ts";
-import { type Check, type SqlWords, sqlWords, widthOf } from "./check.ts";
+import { type Check, GROUP, type SqlWords, sqlWords, widthOf } from "./check.ts";
 
 type Dialect = Database["dialect"];
 
@@ -180,9 +180,15 @@ const toList = (unproven: readonly Unproven[]) =>
 function toUnproven(dialect: Dialect, unproven: readonly Unproven[]): (string | number)[] {
   if (dialect === "sqlite") return [toList(unproven)];
   // The last one fills the rest.
-  return Array.from({ length: widthOf(unproven.length) }, (_, i) => unproven[i] ?? unproven.at(-1))
-    .filter((one) => one !== undefined)
-    .flatMap(({ userId, seq }) => [userId, seq]);
+  const all = Array.from(
+    { length: widthOf(unproven.length) },
+    (_, i) => unproven[Math.min(i, unproven.length - 1)],
+  ).filter((one) => one !== undefined);
+  return Array.from({ length: all.length / GROUP }, (_, i) => {
+    const group = all.slice(i * GROUP, (i + 1) * GROUP);
+    const ends = [group[0]?.userId ?? "", group.at(-1)?.userId ?? ""];
+    return [...ends, ...group.flatMap(({ userId, seq }) => [userId, seq])];
+  }).flat();
 }
 
 interface PageRow extends Record<keyof Omit<Checkpoint, "provenAt" | "wholeAt">, unknown> {

@@ -37,10 +37,13 @@ export function sqlWords(dialect: Dialect, users: number): SqlWords {
       users: list,
       holds: `${list} CROSS JOIN credit_holds h ON h.userId = j.userId`,
     };
-  // Ranges written out: joined to a list, the servers read all entries of its users, or all there are.
-  const ranges = Array.from({ length: widthOf(users) }, () => "(userId = ? AND seq > ?)").join(
-    " OR ",
-  );
+  // Ranges written out: joined to a list, the servers read all entries of its users, or all there are. In groups, because
+  // they look at the condition again for every row, alternative by alternative.
+  const some = Array.from({ length: GROUP }, () => "(userId = ? AND seq > ?)").join(" OR ");
+  const ranges = Array.from(
+    { length: widthOf(users) / GROUP },
+    () => `(userId >= ? AND userId <= ? AND (${some}))`,
+  ).join(" OR ");
   return {
     dialect,
     text: (...parts) => `CONCAT(${parts.join(", ")})`,
@@ -50,9 +53,12 @@ export function sqlWords(dialect: Dialect, users: number): SqlWords {
   };
 }
 
+/** Users of one group of ranges; the users come in the order of their ids. */
+export const GROUP = 16;
+
 /** How many users a statement for `users` has room for: few lengths, so that the server knows most texts already. */
 export function widthOf(users: number): number {
-  return 2 ** Math.ceil(Math.log2(Math.max(1, users)));
+  return Math.max(GROUP, 2 ** Math.ceil(Math.log2(Math.max(1, users))));
 }
 
 /** Whether `column` lies in the range of user ids. */
