@@ -91,6 +91,9 @@ const AWAY_WORDS = new Set([
   ...["MutexTimeoutError", "SqliteClosedError", "DatabaseAwayError"],
 ]);
 
+// SQLite behind Prisma is known by its number alone, whose low byte is the class: READONLY, IOERR, FULL, CANTOPEN.
+const SQLITE_AWAY_CLASSES = new Set([8, 10, 13, 14]);
+
 const MAX_DEPTH = 8;
 
 /** What an error of the database means. Looks through `cause`, AggregateError and Prisma's `meta`. */
@@ -127,6 +130,8 @@ function classifyOne(error: object): DatabaseErrorClass {
     if (UNIQUE_WORDS.has(word)) return "unique";
     if (AWAY_WORDS.has(word) || /^SQLITE_(FULL|IOERR|CANTOPEN|READONLY)/.test(word)) return "away";
   }
+  const sqlite = record["kind"] === "sqlite" ? Number(record["extendedCode"]) & 0xff : 0;
+  if (SQLITE_AWAY_CLASSES.has(sqlite)) return "away";
   for (const key of ["errno", "originalCode", "code", "rawCode", "extendedCode"]) {
     const kind = byNumber(Number(record[key]), textOf(error));
     if (kind !== "other") return kind;

@@ -28,7 +28,7 @@ export interface ReadinessDeps {
 }
 
 const PROBE_MS = 1_500;
-const CHECK_EVERY_MS = 300_000;
+const CHECK_EVERY_MS = 60_000;
 const RECHECK_MS = 30_000;
 const CHECK_TIMEOUT_MS = 25_000;
 
@@ -119,7 +119,7 @@ function worseState(a: DependencyState, b: DependencyState): DependencyState {
   return rank[b.status] > rank[a.status] ? b : a;
 }
 
-/** Stripe's opinion of our key, and the clocks of others: asked every few minutes, told at once. */
+/** Stripe's opinion of our key, and the clocks of others: asked once a minute, told at once. */
 function createExternalProbes({ stripe, clocks, checkEveryMs = CHECK_EVERY_MS }: ReadinessDeps) {
   const rule = {
     everyMs: checkEveryMs,

@@ -8,6 +8,7 @@ import {
   toServiceUnavailable,
   UnknownOutcomeError,
 } from "../../server/database/errors.ts";
+import { toPrismaError } from "../../server/database/sqlite/values.ts";
 import { createMutex, MutexTimeoutError } from "../../server/database/sqlite/write-mutex.ts";
 
 const withFields = (fields: object, cause?: unknown) =>
@@ -87,6 +88,16 @@ describe("classifyDatabaseError", () => {
     ["every address refused", new AggregateError([withFields({ code: "ECONNREFUSED" })]), "away"],
     ["any error that ended its connection", withFields({ errno: 45999, fatal: true }), "away"],
     ["disk full", withFields({ code: "SQLITE_FULL", rawCode: 13 }), "away"],
+    [
+      "disk full, behind Prisma",
+      toPrismaError(withFields({ code: "SQLITE_FULL", rawCode: 13 })),
+      "away",
+    ],
+    [
+      "a disk that fails, behind Prisma",
+      toPrismaError(withFields({ code: "SQLITE_IOERR", rawCode: 778 })),
+      "away",
+    ],
     ["wrapped by a cause", withFields({}, sqlError(1213)), "conflict"],
     [
       "lost at COMMIT",

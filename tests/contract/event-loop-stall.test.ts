@@ -12,7 +12,7 @@ import {
   startRedisServer,
   type RedisServer,
 } from "../support/redis-server.ts";
-import { uniqueKey } from "./support.ts";
+import { uniqueKey } from "./unique-key.ts";
 
 const { databases } = await availableServers();
 

@@ -1,7 +1,8 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { expect, test } from "vitest";
 import { available } from "../support/backend.ts";
-import { describeContract, uniqueKey } from "./support.ts";
+import { describeContract } from "./support.ts";
+import { uniqueKey } from "./unique-key.ts";
 
 describeContract("locks", (subject) => {
   test("one of many gets a key; the next gets it after release", async () => {

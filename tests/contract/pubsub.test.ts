@@ -1,6 +1,7 @@
 import { expect, test, vi } from "vitest";
 import { available } from "../support/backend.ts";
-import { describeContract, uniqueKey } from "./support.ts";
+import { describeContract } from "./support.ts";
+import { uniqueKey } from "./unique-key.ts";
 
 describeContract("pubsub", (subject) => {
   test("every subscriber of a channel hears each message, in order, others none", async () => {

@@ -9,7 +9,7 @@ import {
   redisServerInstalled,
   startRedisServer,
 } from "../support/redis-server.ts";
-import { uniqueKey } from "./support.ts";
+import { uniqueKey } from "./unique-key.ts";
 
 const logger = createLogger({ level: "silent" });
 const options = { logger, keyPrefix: "skywork_test_away" };
@@ -60,7 +60,7 @@ describe.runIf(redisServerInstalled)("Redis going away", () => {
 
   test.each(outages)(
     "%s: Redis is waited for once, by nobody afterwards, and it comes back by itself",
-    async (_how, begin, end) => {
+    async (how, begin, end) => {
       expect((await oneRequest(store)).answers).toEqual([true, undefined, 2, true]);
       const opened = store.stats()?.opened ?? Number.NaN;
       await begin();
@@ -76,6 +76,10 @@ describe.runIf(redisServerInstalled)("Redis going away", () => {
       expect(store.stats()?.fallbacks).toBeGreaterThan(fallbacks);
       expect(store.stats()).toMatchObject({ circuitOpen: true, opened: opened + 1 });
       expect((await store.check()).status).toBe("degraded");
+      if (how === "killed")
+        await expect
+          .poll(async () => (await store.check()).detail, { timeout: 5_000 })
+          .toContain("ECONNREFUSED");
       await end();
       await up();
       expect((await oneRequest(store)).answers).toEqual([true, undefined, 2, true]);

@@ -10,7 +10,7 @@ import { openRedis } from "../../server/kv/redis/open.ts";
 import type { RedisConfig } from "../../server/config/config.ts";
 import { createLogger } from "../../server/lib/logger.ts";
 import { freePort, redisServerInstalled } from "../support/redis-server.ts";
-import { uniqueKey } from "./support.ts";
+import { uniqueKey } from "./unique-key.ts";
 
 const options = { logger: createLogger({ level: "silent" }), keyPrefix: "skywork_test_topology" };
 const children: ChildProcess[] = [];

@@ -22,9 +22,6 @@ export function describeContract(
   });
 }
 
-/** A key nobody else uses. */
-export const uniqueKey = (): string => `{${randomUUID()}}:key`;
-
 /** Inserts a user and answers its id. */
 export async function createUser({ backend }: OpenedBackend, credits = 0): Promise<string> {
   const id = randomUUID();

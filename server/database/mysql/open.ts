@@ -3,6 +3,7 @@ import { PrismaMariaDb } from "@prisma/adapter-mariadb";
 import { createConnection, type Connection } from "mariadb";
 import { PrismaClient } from "../../../prisma/generated/mysql/client.ts";
 import type { Logger } from "../../lib/logger.ts";
+import { withTimeout } from "../../lib/timeout.ts";
 import { SECRET_COLUMNS } from "../client.ts";
 import type { OpenDatabase, PrismaModels, SqlSession } from "../ports.ts";
 import {
@@ -25,6 +26,8 @@ const PRISMA_TRANSACTIONS = { maxWait: 2_500, timeout: 10_000 };
 // left to itself.
 const RETRIES = { budgetMs: 2_000, longestTryMs: 1_500 };
 const ANSWER_WITHIN_MS = 2_000;
+/** Shorter than whoever asks for readiness waits: the reason is to come along. */
+const CHECK_WITHIN_MS = 800;
 /** What a COMMIT after long work, a job's, is given at least. */
 const COMMIT_PATIENCE_MS = 1_000;
 
@@ -74,14 +77,18 @@ export async function openProductionDatabase(
     async check() {
       try {
         // A table: a Galera node outside its quorum still answers SELECT 1, and refuses everything else.
-        await client.$queryRaw`SELECT 1 FROM _prisma_migrations LIMIT 1`;
+        const answer = client.$queryRaw`SELECT 1 FROM _prisma_migrations LIMIT 1`;
+        const late = () => new Error(`No answer within ${CHECK_WITHIN_MS} ms`);
+        await withTimeout(answer, CHECK_WITHIN_MS, late);
         return { status: "up" };
       } catch (error) {
-        logger.warn({ err: error }, "the database does not answer");
+        const cause = pool.trouble() ?? error;
+        logger.warn({ err: cause }, "the database does not answer");
         return {
           status: "down",
-          detail: explainMysqlError(target, error).message,
-          action: "See whether the database server runs and can be reached from here.",
+          detail: explainMysqlError(target, cause).message,
+          action:
+            "See whether the database server runs, can be reached from here, and takes the user and password of DATABASE_URL.",
         };
       }
     },

@@ -22,6 +22,8 @@ export interface MysqlPool {
   readonly forPrisma: AdapterPool;
   /** A connection, within about two seconds or not at all. Give it back with `release`. */
   acquire(): Promise<WatchedConnection>;
+  /** The last error of a connection, until the next one is had: whoever waits for one hears of a timeout alone. */
+  trouble(): Error | null;
   stats(): PoolStats;
   /** Ends every connection, after what is in flight. Safe to call twice. */
   close(): Promise<void>;
@@ -74,16 +76,19 @@ export function createMysqlPool(
   });
   // Without a listener the connector's lost connections would end the process.
   const events = pool as unknown as NodeJS.EventEmitter;
-  events.on("error", (error) =>
-    logger.warn({ err: error, database: target.label }, "database connection lost"),
-  );
+  let trouble: Error | null = null;
+  events.on("error", (error: Error) => {
+    trouble = error;
+    logger.warn({ err: error, database: target.label }, "database connection lost");
+  });
 
   // The connector's own `destroy` asks the server to KILL the statement, without a limit in time and with a rejection
   // nobody can catch; closing the socket is all that is wanted. Only the events show the connection that has it.
   const sockets = new Map<number, Socket>();
-  events.on("acquire", (inner: { threadId: number; getSocket(): Socket }) =>
-    sockets.set(inner.threadId, inner.getSocket()),
-  );
+  events.on("acquire", (inner: { threadId: number; getSocket(): Socket }) => {
+    trouble = null;
+    sockets.set(inner.threadId, inner.getSocket());
+  });
 
   async function acquire(): Promise<WatchedConnection> {
     const pending = pool.getConnection();
@@ -118,6 +123,7 @@ export function createMysqlPool(
   return {
     forPrisma: forPrisma as unknown as AdapterPool,
     acquire: () => statements.watch("CONNECT", acquire),
+    trouble: () => trouble,
     stats: () => statsOf(pool, lane, connectionLimit),
     close() {
       closing ??= closePool(pool, watchdog);

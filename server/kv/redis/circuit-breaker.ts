@@ -19,6 +19,8 @@ export interface RedisCircuit {
   onRecovery(work: (client: RedisClient) => Promise<void>): void;
   /** One PING by the background prober's rules. */
   probe(): Promise<boolean>;
+  /** Why there is no connection, in words; null while there is one, or before the first attempt failed. */
+  trouble(): string | null;
   stats(): RedisStats;
   stop(): void;
 }
@@ -57,6 +59,9 @@ export function createRedisCircuit(client: RedisClient, logger: Logger): RedisCi
   client.on("error", (error) => {
     state.connectionError = error;
   });
+  client.on("ready", () => {
+    state.connectionError = undefined;
+  });
   return {
     get open() {
       return state.open;
@@ -64,6 +69,7 @@ export function createRedisCircuit(client: RedisClient, logger: Logger): RedisCi
     ask: (question, fallback) => ask(state, question, fallback),
     onRecovery: (work) => void state.recoveries.push(work),
     probe: () => probe(state),
+    trouble: () => (state.connectionError === undefined ? null : reasonOf(state.connectionError)),
     stats: () => ({
       circuitOpen: state.open,
       opened: state.opened,

@@ -82,10 +82,10 @@ async function end(client: RedisClient): Promise<void> {
 
 async function check(circuit: RedisCircuit): Promise<DependencyState> {
   if (!circuit.open && (await circuit.probe())) return { status: "up" };
+  const reason = circuit.trouble();
   return {
     status: "degraded",
-    detail:
-      "Redis does not answer: limits are counted per instance and live updates pause until it is back.",
-    action: "See whether Redis runs and can be reached from here.",
+    detail: `Redis does not answer${reason === null ? "" : ` (${reason})`}: limits are counted per instance and live updates pause until it is back.`,
+    action: "See whether Redis runs, can be reached from here, and takes our password.",
   };
 }

@@ -4,7 +4,7 @@ import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { createConnection } from "mariadb";
+import { type Connection, createConnection } from "mariadb";
 import { describe, expect, test } from "vitest";
 import type { Readiness } from "../../../server/health/health.types.ts";
 import { createReadiness } from "../../../server/health/readiness.ts";
@@ -171,6 +171,14 @@ describe("/ready", () => {
   });
 });
 
+async function endSessions(root: Connection, user: string): Promise<void> {
+  const sessions = await root.query<{ id: number }[]>(
+    "SELECT id FROM information_schema.processlist WHERE user = ?",
+    [user],
+  );
+  for (const { id } of sessions) await root.query(`KILL ${Number(id)}`);
+}
+
 const { databases } = await availableServers();
 
 describe.each(databases)("/ready on $name", ({ url }) => {
@@ -198,17 +206,24 @@ describe.each(databases)("/ready on $name", ({ url }) => {
       expect((await look()).state).toBe("ready");
       await root.query(`REVOKE INSERT, UPDATE ON \`${name}\`.* FROM '${user}'@'%'`);
       // What a session may do is settled when it begins.
-      const sessions = await root.query<{ id: number }[]>(
-        "SELECT id FROM information_schema.processlist WHERE user = ?",
-        [user],
-      );
-      for (const { id } of sessions) await root.query(`KILL ${Number(id)}`);
+      await endSessions(root, user);
       await expect.poll(look, { timeout: 20_000, interval: 500 }).toMatchObject({
         state: "not ready",
         dependencies: {
           database: { status: "down", detail: "The database answers, and cannot be written." },
         },
         actions: [expect.stringContaining("lost its rights")],
+      });
+      await root.query(`ALTER USER '${user}'@'%' IDENTIFIED BY 'Another-for-this-test-2'`);
+      await endSessions(root, user);
+      await expect.poll(look, { timeout: 20_000, interval: 500 }).toMatchObject({
+        dependencies: {
+          database: {
+            status: "down",
+            detail: expect.stringContaining(`refuses the user "${user}" with this password`),
+          },
+        },
+        actions: [expect.stringContaining("DATABASE_URL")],
       });
     } finally {
       await backend.close();
