@@ -50,17 +50,18 @@ export const PLAIN_NUMBERS = {
   insertIdAsNumber: true,
 };
 
+interface PoolOptions {
+  readonly connectionLimit: number;
+  readonly lane: "ledger" | "prisma";
+  readonly logger: Logger;
+  readonly statements: Statements;
+}
+
 /** A pool of at most `connectionLimit` connections. Those of the ledger's lane have autocommit off. */
 export function createMysqlPool(
   target: MysqlTarget,
-  options: {
-    connectionLimit: number;
-    lane: "ledger" | "prisma";
-    logger: Logger;
-    statements: Statements;
-  },
+  { connectionLimit, lane, logger, statements }: PoolOptions,
 ): MysqlPool {
-  const { connectionLimit, lane, logger, statements } = options;
   const watchdog = createWatchdog(target.connection, logger);
   const pool = createPool({
     ...target.connection,

@@ -216,15 +216,12 @@ describe.each(databases)("/ready on $name", ({ url }) => {
       });
       await root.query(`ALTER USER '${user}'@'%' IDENTIFIED BY 'Another-for-this-test-2'`);
       await endSessions(root, user);
-      await expect.poll(look, { timeout: 20_000, interval: 500 }).toMatchObject({
-        dependencies: {
-          database: {
-            status: "down",
-            detail: expect.stringContaining(`refuses the user "${user}" with this password`),
-          },
-        },
-        actions: [expect.stringContaining("DATABASE_URL")],
-      });
+      await expect
+        .poll(async () => (await look()).dependencies.database.detail, {
+          timeout: 20_000,
+          interval: 500,
+        })
+        .toContain(`refuses the user "${user}" with this password`);
     } finally {
       await backend.close();
       await root.query(`DROP USER '${user}'@'%'`);
