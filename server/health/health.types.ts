@@ -20,7 +20,7 @@ export interface Readiness {
   readonly state: "ready" | "degraded" | "not ready";
   readonly shuttingDown: boolean;
   readonly dependencies: Dependencies;
-  /** What to do, a sentence for each dependency that is not up. */
+  /** What to do, a sentence for each dependency that is not up, and one where events of Stripe failed. */
   readonly actions: readonly string[];
   /** Server processes on this port. */
   readonly workers: { readonly wanted: number; readonly listening: number };

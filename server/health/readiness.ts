@@ -77,8 +77,10 @@ export function createReadiness(deps: ReadinessDeps): () => Promise<Readiness> {
     const readiness = assemble(dependencies, deps.isShuttingDown(), started);
     note(readiness);
     const workers = { wanted, listening };
+    const isStuck = events !== null && events.failed > 0;
     return {
       ...readiness,
+      actions: isStuck ? [...readiness.actions, MEND_EVENTS] : readiness.actions,
       workers,
       events,
       doctor: lastDoctor,
@@ -97,6 +99,9 @@ const SLOW_WRITES: DependencyState = {
   detail: `A write took longer than ${PROBE_MS} ms.`,
   action: "Look for long transactions, a slow disk or a replica that is waited for.",
 };
+
+const MEND_EVENTS =
+  "Stripe's events could not be applied: the admin area, Events, says why; then npm run reconcile.";
 
 type Verdict = Omit<Readiness, "workers" | "events" | "doctor" | "timestamp">;
 

@@ -24,7 +24,7 @@ export const CALL_LIMITS: CallLimits = {
 
 /** An answer that is not what the API documents: `{}` from a proxy, half a body, another object. */
 export function malformed(what: string): Error {
-  return Object.assign(new Error(`Malformed answer: ${what}`), { malformed: true });
+  return new Error(`Malformed answer: ${what}`);
 }
 
 /** Stripe's texts repeat keys and card numbers; they go to logs, to the command line and into rows. */
@@ -123,7 +123,7 @@ export async function callStripe<T>(
     const timeout = Math.max(1, Math.min(limits.attemptTimeoutMs, leftMs));
     try {
       const answer = run({ timeout, maxNetworkRetries: 0 });
-      const tooLate = () => malformed(`none within ${timeout} ms`);
+      const tooLate = () => new Error(`No answer within ${timeout} ms`);
       return read(await withTimeout(answer, timeout, tooLate));
     } catch (error) {
       if (isAppError(error)) throw error;

@@ -12,6 +12,7 @@ import { type Backend, openBackend } from "../../../server/infrastructure.ts";
 import { createLogger } from "../../../server/lib/logger.ts";
 import { availableServers } from "../../support/servers.ts";
 import { freshMysql } from "../../support/mysql-databases.ts";
+import { describeBackend } from "../../support/databases.ts";
 import { openTestApp } from "../../support/server.ts";
 
 const logger = createLogger({ level: "silent" });
@@ -27,10 +28,10 @@ async function ready(url: string): Promise<Answer> {
   return { status: answer.status, body: (await answer.json()) as Readiness };
 }
 
-function readinessOf(backend: Backend): () => Promise<Readiness> {
+function readinessOf(backend: Backend, failedEvents = 0): () => Promise<Readiness> {
   return createReadiness({
     ...{ backend, logger, stripe: null, clocks: [] },
-    backlog: () => Promise.resolve({ pending: 0, failed: 0 }),
+    backlog: () => Promise.resolve({ pending: 0, failed: failedEvents }),
     lastDoctor: () => Promise.resolve(null),
     isShuttingDown: () => false,
     workers: () => ({ wanted: 1, listening: 1, started: true }),
@@ -133,6 +134,17 @@ describe("/ready", () => {
     } finally {
       await server.close();
       others.close();
+    }
+  });
+
+  test("events of Stripe that failed: ready, with what to do", async () => {
+    const opened = await describeBackend("embedded", null, null).open(logger);
+    try {
+      const { state, actions } = await readinessOf(opened.backend, 2)();
+      expect(state).toBe("ready");
+      expect(actions).toEqual([expect.stringContaining("npm run reconcile")]);
+    } finally {
+      await opened.close();
     }
   });
 
