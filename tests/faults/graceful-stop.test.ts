@@ -185,6 +185,9 @@ describe("through npm", () => {
         PORT: String(port),
         FRONTEND_URL: frontend,
         NODE_ENV: "development",
+        // Unset, so that it starts the stand-ins.
+        GOOGLE_ISSUER: "",
+        STRIPE_API_BASE: "",
         GOOGLE_CLIENT_ID: "",
         GOOGLE_CLIENT_SECRET: "",
         STRIPE_SECRET_KEY: "",
