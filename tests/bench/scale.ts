@@ -38,6 +38,7 @@ async function fill({ backend }: Instance, total: number): Promise<void> {
   const { models } = backend.database;
   const users = await models.user.findMany({ select: { id: true }, orderBy: { id: "asc" } });
   await models.creditLog.deleteMany();
+  const seqs = JSON.stringify(Array.from({ length: perUser }, (_, index) => index + 1));
   const chunk = Math.max(1, Math.floor(200_000 / perUser));
   for (let from = 0; from < users.length; from += chunk) {
     const ids = users.slice(from, from + chunk).map(({ id }) => `'${id}'`);
@@ -47,8 +48,8 @@ async function fill({ backend }: Instance, total: number): Promise<void> {
          SELECT u.id, s.seq, UUID(), CASE WHEN s.seq = 1 THEN 1000000000 ELSE -1 END, 1000000001 - s.seq,
            CASE WHEN s.seq = 1 THEN 'SIGNUP' ELSE 'USAGE' END, 'chat-flash',
            CONCAT('[["', UUID(), '",1]]'), 'bench', NOW(3)
-         FROM users u JOIN seq_1_to_${perUser} s WHERE u.id IN (${ids.join(", ")})`,
-        [],
+         FROM users u JOIN JSON_TABLE(?, '$[*]' COLUMNS (seq INT PATH '$')) s WHERE u.id IN (${ids.join(", ")})`,
+        [seqs],
       ),
     );
   }
