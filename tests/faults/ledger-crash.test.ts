@@ -9,7 +9,7 @@ import { runDoctor } from "../../server/ledger/audit/audit.ts";
 import { available } from "../support/backend.ts";
 import { type LedgerWorld, openLedgerWorld } from "../support/ledger-world.ts";
 
-const KILLS = process.env["FULL"] === "1" ? 200 : 5;
+const KILLS = process.env["FULL"] === "1" ? 200 : 8;
 const CHILD = fileURLToPath(new URL("ledger-crash-child.ts", import.meta.url));
 
 /** What the children said before they died. */

@@ -12,7 +12,7 @@ import { type SignedIn, signIn, openTestApp, type TestServer } from "../support/
 import { startTcpProxy, type TcpProxy } from "../support/tcp-proxy.ts";
 import { serverEnv } from "../support/server-env.ts";
 
-const ROUNDS = process.env["FULL"] ? 100 : 8;
+const ROUNDS = process.env["FULL"] ? 100 : 12;
 const AT_ONCE = 4;
 const TOKENS_PER_SECOND = 250;
 

@@ -24,8 +24,8 @@ import { createServerLives, type ServerLives } from "./server-crash/server-lives
 import { SERVICE_KEY, serverEnv } from "../support/server-env.ts";
 
 const FULL = process.env["FULL"] === "1";
-const KILLS = FULL ? 200 : 4;
-const OPERATIONS = FULL ? 20_000 : 400;
+const KILLS = FULL ? 200 : 6;
+const OPERATIONS = FULL ? 20_000 : 600;
 const CUSTOMERS = FULL ? 24 : 12;
 const READY_MS = 5_000;
 /** Less than the grace in which a lost refresh may be asked for again. */
