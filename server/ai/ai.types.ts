@@ -45,6 +45,20 @@ export interface TokenCounts {
   readonly outputTokens: number | null;
 }
 
+/** What a run has produced so far. */
+export interface Progress extends TokenCounts {
+  characters: number;
+  slides: number;
+  /** JSON of the deck, slides that are dropped included. */
+  deckCharacters: number;
+  /** JSON bytes of the slides sent. */
+  deckBytes: number;
+  inputTokens: number | null;
+  outputTokens: number | null;
+  /** Number of the last event appended. */
+  lastSeq: number;
+}
+
 /** How a run is to end. */
 export interface RunEnding extends TokenCounts {
   readonly outcome: RunOutcome;

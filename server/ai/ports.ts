@@ -1,6 +1,8 @@
 // What metered runs need of the outside: a model, and a place for runs.
 import type { Feature } from "../../shared/src/features.ts";
-import type { EndedRun, Run, RunEnding } from "./ai.types.ts";
+import type { RunOutput } from "../kv/ports.ts";
+import type { Logger } from "../lib/logger.ts";
+import type { EndedRun, Run, RunEnding, RunTimings } from "./ai.types.ts";
 
 /** One message to the model. */
 export interface ModelMessage {
@@ -89,3 +91,12 @@ export interface RunOrder {
 
 /** Adds the package that would do to an INSUFFICIENT_CREDITS error. */
 export type WithPackageSuggestion = <T>(work: () => Promise<T>) => Promise<T>;
+
+/** What producing a run needs. */
+export interface ProduceDeps {
+  readonly store: RunStore;
+  readonly output: RunOutput;
+  readonly model: ModelPort;
+  readonly logger: Logger;
+  readonly timings: RunTimings;
+}

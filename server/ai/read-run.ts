@@ -7,7 +7,7 @@ import { createWaiter } from "../lib/waiter.ts";
 import type { EndedRun, Run, RunTimings, TrackedRunEvent } from "./ai.types.ts";
 import { eventId, foreignEventId, seqOfEventId } from "./event-ids.ts";
 import type { RunStore } from "./ports.ts";
-import { endEvent } from "./produce-run.ts";
+import { endEvent } from "./end-run.ts";
 
 /** Dependencies of a reader. */
 export interface ReadDeps {

@@ -3,8 +3,8 @@ import { createHash } from "node:crypto";
 import { AppError } from "../lib/errors.ts";
 import type { ActiveRuns } from "./active-runs.ts";
 import type { Run, StartInput, StartResult } from "./ai.types.ts";
-import type { FeatureModels, FeaturePrices, WithPackageSuggestion } from "./ports.ts";
-import { type ProduceDeps, produceRun } from "./produce-run.ts";
+import type { FeatureModels, FeaturePrices, ProduceDeps, WithPackageSuggestion } from "./ports.ts";
+import { produceRun } from "./produce-run.ts";
 import { promptOf } from "./prompts.ts";
 
 /** Dependencies of starting a run. */

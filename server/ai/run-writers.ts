@@ -1,0 +1,97 @@
+// From the model's text to a run's events: pieces of text for a chat, whole slides for a deck. Both are bounded.
+import { AI_LIMITS, type RunEvent } from "../../shared/src/ai.ts";
+import { AppError } from "../lib/errors.ts";
+import type { ActiveRun } from "./active-runs.ts";
+import type { Progress } from "./ai.types.ts";
+import { createDeckParser } from "./deck-parser.ts";
+import type { FeaturePrompt } from "./prompts.ts";
+
+/** Text of one run is cut there: what a reader has to replay stays bounded. */
+const MAX_TEXT_LENGTH = 200_000;
+/** Text that arrives within this time goes out as one event. */
+const GATHER_MS = 30;
+/** JSON of one deck, slides that are dropped included: a model that does not stop is stopped. */
+const MAX_DECK_TEXT_LENGTH = 500_000;
+/** Room for the title of a deck within its 100 kB. */
+const TITLE_BYTES = 2_000;
+
+/** Takes a model's text piece by piece and emits events. */
+export interface Writer {
+  push(text: string): void;
+  /** The model has said everything. Throws AI_PROVIDER_ERROR when something is missing. */
+  complete(): void;
+  flush(): void;
+}
+
+type Emit = (event: RunEvent) => void;
+
+/** Emits text, gathered into a few events a second; stops the run at the longest answer. */
+export function textWriter(active: ActiveRun, progress: Progress, emit: Emit): Writer {
+  const gatherer = createTextGatherer((text) => emit({ type: "text", text }));
+  return {
+    push(text) {
+      const piece = text.slice(0, MAX_TEXT_LENGTH - progress.characters);
+      progress.characters += piece.length;
+      gatherer.add(piece);
+      if (progress.characters >= MAX_TEXT_LENGTH) active.stop("tooMuch");
+    },
+    complete: () => undefined,
+    flush: gatherer.flush,
+  };
+}
+
+/** Emits each slide as it becomes whole. Throws AI_PROVIDER_ERROR for a deck that is broken off or too long. */
+export function deckWriter(prompt: FeaturePrompt, progress: Progress, emit: Emit): Writer {
+  const deck = createDeckParser();
+  return {
+    push(text) {
+      progress.deckCharacters += text.length;
+      if (progress.deckCharacters > MAX_DECK_TEXT_LENGTH) throw incompleteDeck("too long");
+      for (const slide of deck.push(text)) {
+        if (progress.slides >= prompt.maxSlides) continue;
+        progress.deckBytes += Buffer.byteLength(JSON.stringify(slide)) + 1;
+        if (progress.deckBytes > AI_LIMITS.deckBytes - TITLE_BYTES)
+          throw incompleteDeck("too long");
+        emit({ type: "slide", index: progress.slides, slide });
+        progress.slides += 1;
+      }
+    },
+    complete() {
+      const hasAll = prompt.expectedSlides !== null && progress.slides >= prompt.expectedSlides;
+      if (!deck.isWhole && !hasAll) throw incompleteDeck("broken off");
+    },
+    flush: () => undefined,
+  };
+}
+
+function incompleteDeck(reason: string): AppError {
+  return AppError.of(
+    "AI_PROVIDER_ERROR",
+    "The model did not finish the slides. Please try again.",
+    undefined,
+    reason,
+  );
+}
+
+/** Gathers small pieces of text; the first one goes out at once, so that a reader sees the answer begin. */
+function createTextGatherer(emit: (text: string) => void) {
+  let gathered = "";
+  let timer: NodeJS.Timeout | undefined;
+  let begun = false;
+  const flush = () => {
+    clearTimeout(timer);
+    timer = undefined;
+    if (gathered !== "") emit(gathered);
+    gathered = "";
+  };
+  return {
+    add(text: string) {
+      if (text === "") return;
+      gathered += text;
+      if (!begun) flush();
+      else timer ??= setTimeout(flush, GATHER_MS);
+      begun = true;
+    },
+    flush,
+  };
+}

@@ -1,0 +1,59 @@
+// What goes on beside a run: its lease is renewed, a stop asked for elsewhere is heard of, and a run that nobody reads for
+// 30 s, or that takes too long, is ended.
+import { setTimeout as sleep } from "node:timers/promises";
+import type { ActiveRun } from "./active-runs.ts";
+import type { ProduceDeps } from "./ports.ts";
+
+/** Renews the lease, hears of a stop asked for elsewhere, and ends a run that nobody reads or that takes too long. */
+export interface Watch {
+  /** Something of worth was produced: it is written down now. */
+  note(): void;
+  end(): void;
+}
+
+export function watchRun(deps: ProduceDeps, active: ActiveRun, worth: () => number): Watch {
+  const { timings } = deps;
+  const over = new AbortController();
+  const tooLong = setTimeout(() => active.stop("tooLong"), timings.maxRunMs);
+  tooLong.unref();
+  let readerSeenAtMs = Date.now();
+  let heardOfReader = false;
+
+  async function tick(): Promise<void> {
+    const lease = { leaseMs: timings.leaseMs, producedCredits: worth() };
+    const state = await deps.store.renewLease(active.run.id, lease);
+    if (state === "stopRequested") active.stop("stopped");
+    // Taken for dead and ended by another instance: what is produced from now on is nobody's.
+    if (state === "ended") active.stop("leaseLost");
+    const readAt = await deps.output.lastReaderAt(active.run.id);
+    // Undefined: Redis cannot say whether somebody reads on another instance, so somebody may. Null after a time: it was
+    // emptied. Either way a reader has the whole grace to be heard of again.
+    const isUnknown = readAt === undefined || (readAt === null && heardOfReader);
+    heardOfReader = typeof readAt === "number";
+    readerSeenAtMs = isUnknown ? Date.now() : Math.max(readerSeenAtMs, readAt ?? 0);
+    if (Date.now() - readerSeenAtMs > timings.readerGraceMs) active.stop("abandoned");
+  }
+
+  function tickSafely(): Promise<void> {
+    return tick().catch((error: unknown) => {
+      const facts = { err: error, runId: active.run.id };
+      deps.logger.warn(facts, "a run's lease could not be renewed");
+    });
+  }
+
+  async function loop(): Promise<void> {
+    while (!over.signal.aborted) {
+      await sleep(timings.tickMs, undefined, { signal: over.signal, ref: false }).catch(() => {});
+      if (over.signal.aborted) return;
+      await tickSafely();
+    }
+  }
+  void loop();
+  return {
+    note: () => void tickSafely(),
+    end() {
+      clearTimeout(tooLong);
+      over.abort();
+    },
+  };
+}
