@@ -1,7 +1,18 @@
 // /api/docs lets a person try calls, under its own policy, and loads nothing from elsewhere.
-import { chromium } from "playwright-core";
+import axe from "axe-core";
+import { chromium, type Page } from "playwright-core";
 import { expect, test } from "vitest";
 import { openTestApp } from "../support/server.ts";
+
+/** What axe finds on the page that keeps somebody out: its two upper grades. */
+async function seriousFindings(page: Page): Promise<string[]> {
+  await page.evaluate(axe.source);
+  return page.evaluate(
+    `axe.run(document, { preload: false, resultTypes: ["violations"] }).then(({ violations }) => violations
+      .filter(({ impact }) => impact === "serious" || impact === "critical")
+      .map(({ id, nodes }) => id + ": " + nodes.map(({ target }) => target.join(" ")).join(", ")))`,
+  );
+}
 
 test("returns answers to calls tried on /api/docs, signed in by the cookie", async () => {
   const server = await openTestApp();
@@ -44,11 +55,13 @@ test("returns answers to calls tried on /api/docs, signed in by the cookie", asy
     const token = await tryCall("auth", "auth_refresh", /"accessToken": "([^"]+)"/);
     await page.getByRole("button", { name: "Authorize" }).first().click();
     await page.locator(".auth-container input").first().fill(token);
+    expect(await seriousFindings(page)).toEqual([]);
     await page.locator(".auth-container button.authorize").first().click();
     await page.locator(".auth-container button").filter({ hasText: "Logout" }).first().waitFor();
     await page.locator(".btn-done").first().click();
     await tryCall("user", "user_update", /"name": "Ada Lovelace"/);
     await tryCall("credit", "credit_balance", /"available": 100/);
+    expect(await seriousFindings(page)).toEqual([]);
     expect(complaints).toEqual([]);
   } finally {
     await browser.close();

@@ -5,41 +5,12 @@ import { dirname, join } from "node:path";
 import { type IRouter, Router } from "express";
 import { setRoute } from "../request-record.ts";
 import { sendJson } from "../response.ts";
+import { PAGE, START, STYLE } from "./docs-page.ts";
 import type { OpenApiDocument } from "./openapi.ts";
 
 /** Scripts and styles of this host alone; the style sheet's own icons are data URLs. */
 const DOCS_CSP =
   "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
-
-const PAGE = `<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width,initial-scale=1">
-<title>Skywork API</title>
-<link rel="icon" href="/api/docs/favicon-32x32.png">
-<link rel="stylesheet" href="/api/docs/swagger-ui.css">
-</head>
-<body>
-<main id="docs"></main>
-<noscript><p>This page needs JavaScript; the description itself is at <a href="/api/openapi.json">/api/openapi.json</a>.</p></noscript>
-<script src="/api/docs/swagger-ui-bundle.js"></script>
-<script src="/api/docs/start.js"></script>
-</body>
-</html>
-`;
-
-const START = `SwaggerUIBundle({
-  url: "/api/openapi.json",
-  dom_id: "#docs",
-  deepLinking: true,
-  docExpansion: "list",
-  defaultModelsExpandDepth: -1,
-  displayRequestDuration: true,
-  tryItOutEnabled: true,
-  validatorUrl: null,
-});
-`;
 
 const ASSETS = {
   "swagger-ui.css": "text/css; charset=utf-8",
@@ -71,6 +42,7 @@ export function createDocs(document: OpenApiDocument): IRouter {
     });
   serve("/api/docs", "text/html; charset=utf-8", "no-cache", () => PAGE);
   serve("/api/docs/start.js", "text/javascript; charset=utf-8", HOUR, () => START);
+  serve("/api/docs/docs.css", "text/css; charset=utf-8", HOUR, () => STYLE);
   for (const [file, type] of Object.entries(ASSETS))
     serve(`/api/docs/${file}`, type, HOUR, readOnce(file));
   return router;
