@@ -24,7 +24,7 @@ export interface HttpStage {
   /** The program itself. */
   startServer(
     env?: Readonly<Record<string, string>>,
-  ): Promise<Target & Pick<RunningServer, "stop">>;
+  ): Promise<Target & Pick<RunningServer, "pid" | "stop">>;
   /** A compiled file of tests/bench that listens. */
   startStack(name: string, env?: Readonly<Record<string, string>>): Promise<Target>;
   /** Access tokens of so many new users. */
@@ -63,7 +63,7 @@ export async function openHttpStage(): Promise<HttpStage | null> {
       async startServer(more = {}) {
         const server = await startServer(built.file("server/main"), { ...env, ...more });
         closers.push(server.stop);
-        return { port: server.port, process: meterProcess(server.pid), stop: server.stop };
+        return { ...server, process: meterProcess(server.pid) };
       },
       async startStack(name, more) {
         const { port, pid } = await start(name, more).ask<PortAnswer>(null);

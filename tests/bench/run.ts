@@ -19,11 +19,13 @@ import {
 } from "./report.ts";
 import { benchScale } from "./scale.ts";
 import { benchStart } from "./start.ts";
+import { benchStreams } from "./streams.ts";
 import { benchTypes } from "./types.ts";
 
 const GROUPS: Readonly<Record<string, (report: Report, seconds: number) => Promise<void>>> = {
   ledger: benchLedger,
   memory: benchMemory,
+  streams: benchStreams,
   embedded: benchEmbedded,
   http: benchHttp,
   scale: benchScale,
