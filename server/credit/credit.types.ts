@@ -45,8 +45,8 @@ export interface LivePosition {
   seq: number;
 }
 
-/** How a call ended. */
-export type CallEnd = "completed" | "failed" | "aborted";
+/** How a call ended. `refused`: its input did not parse, so there was no call. */
+export type CallEnd = "completed" | "failed" | "aborted" | "refused";
 
 /** What a handler sees of its own metering, as `ctx.meter`. */
 export interface MeterReading {

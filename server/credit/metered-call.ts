@@ -102,6 +102,10 @@ async function endCall(
   error: unknown,
 ): Promise<void> {
   const { userId, holdId } = state;
+  if (how === "refused") {
+    await endHold(logger, () => ledger.submit({ kind: "release", userId, holdId }));
+    return;
+  }
   const usage = {
     model: state.model,
     durationMs: performance.now() - state.startedAt,

@@ -1,12 +1,15 @@
 // meteredProcedure: how a feature that costs credits and answers once is added to the router.
+import type { TRPCError } from "@trpc/server";
+import { ZodError } from "zod";
 import type { Feature } from "../../shared/src/features.ts";
+import type { CallEnd, MeterReading } from "../credit/credit.types.ts";
 import { isAsyncIterable } from "./stream.ts";
 import { userProcedure } from "./trpc.ts";
 
 /**
  * A signed-in user's procedure that costs what `feature` costs and answers once. Its price is held before the handler
  * runs and taken after it; whoever is short is refused (INSUFFICIENT_CREDITS) before any work, and so is an eleventh
- * call at once (RATE_LIMITED). Every call leaves a row in usage_logs.
+ * call at once (RATE_LIMITED). Every call leaves a row in usage_logs, unless its input did not parse.
  *
  *     summarise: meteredProcedure("summarise")
  *       .input(contract.input)
@@ -27,8 +30,7 @@ export function meteredProcedure(feature: Feature) {
     const call = await ctx.services.credit.beginCall(ctx.user.userId, feature, signal);
     const result = await next({ ctx: { meter: call } });
     if (!result.ok) {
-      // Input that does not parse is refused behind the hold; it is no call, and a release without usage is enough.
-      await call.end(call.signal.aborted ? "aborted" : "failed", result.error);
+      await call.end(howItEnded(result.error, call), result.error);
       return result;
     }
     if (isAsyncIterable(result.data)) {
@@ -39,4 +41,10 @@ export function meteredProcedure(feature: Feature) {
     await call.end("completed");
     return result;
   });
+}
+
+/** tRPC parses the input behind the hold, and so tells of it here: BAD_REQUEST with zod's own error. */
+function howItEnded(error: TRPCError, { signal }: MeterReading): CallEnd {
+  if (error.code === "BAD_REQUEST" && error.cause instanceof ZodError) return "refused";
+  return signal.aborted ? "aborted" : "failed";
 }

@@ -56,6 +56,8 @@ export async function runOnBackend(
       level: given["LOG_LEVEL"] ?? "fatal",
       secrets: config.secrets,
     });
+    if (given["DATABASE_URL"] === undefined)
+      process.stderr.write(`DATABASE_URL is unset: this is about ${config.database.url}.\n`);
     const backend = await openBackend({ config, logger });
     try {
       process.exitCode = (await work(backend, { config, logger })) ? 0 : 1;

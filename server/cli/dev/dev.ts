@@ -185,8 +185,8 @@ async function main(): Promise<void> {
   const isStopping = () => stopping !== null;
   const slowStart = setTimeout(() => {
     if (api.running())
-      complain(
-        "Still starting: the API is not ready yet. If something is wrong, its own lines say what.",
+      process.stdout.write(
+        "Still starting: the API is not ready yet. If something is wrong, its own lines say what.\n",
       );
   }, SLOW_START_MS);
   await Promise.all([

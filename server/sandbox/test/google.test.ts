@@ -96,6 +96,17 @@ describe("sign-in", () => {
     });
   });
 
+  // Browsers hold the whole way after a form against it, and the app's callback leads on to its frontend.
+  it("lets its form lead to any site", async () => {
+    const first = await fetch(attempt().url, { redirect: "manual" });
+    const cookie = first.headers.getSetCookie().map((line) => line.split(";")[0]);
+    const page = await fetch(new URL(first.headers.get("location") ?? "", google.issuer), {
+      headers: { cookie: cookie.join("; ") },
+    });
+    const policy = page.headers.get("content-security-policy") ?? "";
+    expect(/form-action ([^;]*)/.exec(policy)?.[1]?.split(" ")).toContain("https:");
+  });
+
   it.each(["basic", "post"] as const)(
     "gives a verifiable ID token for any address (client secret by %s)",
     async (how) => {

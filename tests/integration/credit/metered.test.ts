@@ -162,12 +162,12 @@ describe("metered calls", () => {
     expect(began).toBe(false);
   });
 
-  test("bad input costs nothing", async () => {
+  test("bad input costs nothing and is no call", async () => {
     const userId = await world.user(30);
     const caller = callerOf(userId, unused);
     const error = await caller.once({ topic: "" }).catch(toAppError);
     expect(error).toMatchObject({ code: "VALIDATION_FAILED" });
-    expect((await outcome(userId)).credits).toBe(30);
+    expect(await outcome(userId)).toEqual({ credits: 30, usage: [] });
   });
 
   test("ten may run at once; the eleventh is refused, over all instances", async () => {

@@ -28,13 +28,16 @@ afterAll(async () => {
   await rm(folder, { recursive: true, force: true });
 });
 
-function run(command: string): Promise<{ code: number | null; out: string; err: string }> {
+function run(
+  command: string,
+  database: { DATABASE_URL?: string } = { DATABASE_URL: `file:${join(folder, "commands.db")}` },
+): Promise<{ code: number | null; out: string; err: string }> {
   const child = spawn(process.execPath, [RUN, command], {
-    cwd: fileURLToPath(new URL("../../../", import.meta.url)),
+    cwd: folder,
     env: {
       PATH: process.env["PATH"],
       NODE_ENV: "test",
-      DATABASE_URL: `file:${join(folder, "commands.db")}`,
+      ...database,
       JWT_SECRET: "Zk3v9QmT1xW7rB5nC8yL2pH6sD4fG0aJ",
       REFRESH_TOKEN_SECRET: "pL2mK9jN4hB7gV1cF6xD3zS8aQ5wE0rT",
       STRIPE_SECRET_KEY: KEY,
@@ -63,6 +66,7 @@ it("names the call, what Stripe said and what to do when the key is refused", as
   expect(err).toContain("copy the key from https://dashboard.stripe.com/apikeys");
   expect(err).not.toContain(KEY);
   expect(err).not.toMatch(/\n\s+at /);
+  expect(err).not.toContain("DATABASE_URL is unset");
 });
 
 it("tells the same of what reconcile could not mend", async () => {
@@ -77,4 +81,11 @@ it("tells the same of what reconcile could not mend", async () => {
   expect(code).toBe(1);
   expect(out).toMatch(/PROBLEM +events: Stripe, events\.list: .*lacks permissions/);
   expect(out).toContain("has no permission for events.list");
+});
+
+// Typed on a server without its variables, it would otherwise call an empty database sound.
+it("says which database it is about when none was named", async () => {
+  const { code, err } = await run("doctor", {});
+  expect(code).toBe(0);
+  expect(err).toContain("DATABASE_URL is unset: this is about file:./.data/skywork.db.");
 });

@@ -117,6 +117,9 @@ describe.each(databases)("the move from the ancestor on $name", ({ name, url }) 
     );
     const usage = await models.usageLog.findMany({ orderBy: { createdAt: "asc" } });
     expect(usage.map(({ feature }) => feature)).toEqual(["chat-flash", "chat-pro", "ppt-generate"]);
+    const onSale = { where: { isActive: true }, select: { id: true } };
+    expect(await models.creditPackage.findMany(onSale)).toEqual([{ id: "old" }]);
+    expect(await models.plan.findMany(onSale)).toEqual([]);
 
     const person = await server.signIn(BUYER);
     expect(person.userId).toBe("buyer");

@@ -24,7 +24,8 @@ const DOCUMENTS = [
 
 const LINK = /\]\(([^)\s]+)\)/g;
 const NPM_RUN = /\bnpm run ([a-z][\w:-]*)/g;
-const PATH = /`((?:server|shared|prisma|tests|examples|docs|\.ci|\.github)\/[\w./-]*)`/g;
+/** Without the files that a guide has its reader write. */
+const PATH = /(?<!New: )`((?:server|shared|prisma|tests|examples|docs|\.ci|\.github)\/[\w./-]*)`/g;
 
 /** A decision is a record of its time: files it names may have moved since. */
 const keepsOldPaths = (document: string) => /^docs\/decisions\/\d/.test(document);

@@ -44,13 +44,13 @@ const TABLE: readonly Row[] = [
   },
   {
     document: "docs/guides/deploy.md",
-    begins: "npm ci && npm run build",
-    runBy: [".ci/production.mjs", '"prune", "--omit=dev"'],
+    begins: "npm ci\n",
+    runBy: [".ci/production.mjs", 'guideBlock("npm ci\\n")'],
   },
   {
     document: "docs/guides/deploy.md",
-    begins: "VITE_API_URL=",
-    runBy: ["tests/integration/http/frontend-csp.test.ts", "VITE_API_URL"],
+    begins: "NODE_ENV=production node --env-file=",
+    runBy: [".ci/production.mjs", 'guideBlock("NODE_ENV=production node")'],
   },
   ...["npm run prisma:migrate", "npm run doctor"].map((command) => ({
     document: "docs/guides/move-from-the-ancestor.md",
@@ -181,6 +181,10 @@ function problemsOf(line: string, document: string): string[] {
       // A variable of the block's own.
       command = command.replace(/^[a-z]+=\$\(/, "");
       const [program = "", ...words] = command.split(" ");
+      if (program === "node") {
+        const file = words.find((word) => !word.startsWith("-")) ?? "";
+        return existsSync(join(ROOT, file)) ? unknown : [...unknown, `no file ${file}`];
+      }
       if (program === "npm") return [...unknown, ...npmProblems(words)];
       if (program === "npx") {
         const [tool = "", file = ""] = words;
@@ -226,6 +230,7 @@ describe("shell blocks of the documents", () => {
     ],
     ["DATABASE_ADDRESS=x npm start", "no variable DATABASE_ADDRESS"],
     ["npx tsx gone.ts # comment", "no file gone.ts"],
+    ["node --env-file=x server/gone.mjs doctor", "no file server/gone.mjs"],
     ["yarn dev", "no program yarn"],
   ])("finds the mistake in: %s", (line, problem) => {
     expect(problemsOf(line, "README.md")).toEqual([problem]);

@@ -4,7 +4,6 @@ import type { IncomingMessage, ServerResponse } from "node:http";
 import { decodeJwt } from "jose";
 import type { OidcContext, Provider } from "oidc-provider";
 import { closeServer, hostAllowed, isCrossSite, listen, readBody, targetOf } from "../http.ts";
-import { originOf } from "../html.ts";
 import { errorPage, showChooser } from "./chooser.ts";
 import {
   createControl,
@@ -92,7 +91,7 @@ async function signAnswers(
 
 /** The account chooser: shows it, and takes what was chosen there. */
 async function interact(
-  { provider, redirectUris, users, clientId }: GoogleState,
+  { provider, users, clientId }: GoogleState,
   req: IncomingMessage,
   res: ServerResponse,
   uid: string,
@@ -104,7 +103,8 @@ async function interact(
     return;
   }
   const hint = typeof details.params.login_hint === "string" ? details.params.login_hint : "";
-  const formTargets = [...new Set([...redirectUris].flatMap(originOf))];
+  // The callback sends the browser on to a frontend that only the app knows.
+  const formTargets = ["http:", "https:"];
   const page = { uid, users: users.all(), clientId: clientId, formTargets, hint };
   if (req.method !== "POST") {
     showChooser(res, page);
