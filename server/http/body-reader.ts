@@ -82,7 +82,10 @@ export function createBodyReader(deps: {
       timer ??= setInterval(giveUpIdle, LOOK_EVERY_MS).unref();
       request.on("data", take);
       request.once("end", () => done());
-      const brokeOff = () => done(malformed("The body broke off."));
+      // Every request ends with "close": an error, and its stack, is made for a body that was still awaited.
+      const brokeOff = () => {
+        if (arriving.has(body)) done(malformed("The body broke off."));
+      };
       request.once("error", brokeOff);
       request.once("close", brokeOff);
     });

@@ -1,5 +1,5 @@
 // Idempotency: what counts as the same input, and how the first answer is kept and given again.
-import { createHash } from "node:crypto";
+import { hash as hashOf } from "node:crypto";
 import { AppError } from "../lib/errors.ts";
 import type { StoredKey } from "./model/account.ts";
 import type {
@@ -56,9 +56,7 @@ function sorted(metadata: Readonly<Record<string, unknown>> | undefined): unknow
 
 /** SHA-256 (43 characters of base64url) of the operation's input. */
 export function inputHash(operation: KeyedOperation): string {
-  return createHash("sha256")
-    .update(JSON.stringify(inputOf(operation)))
-    .digest("base64url");
+  return hashOf("sha256", JSON.stringify(inputOf(operation)), "base64url");
 }
 
 interface StoredAnswer {

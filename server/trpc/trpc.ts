@@ -146,16 +146,16 @@ function noteCaller({ notes }: Context, { userId, sessionId }: Principal): void 
   notes.sessionId = sessionId;
 }
 
-/** A stream that refuses at its start becomes the refusal of its call. */
+/** A stream that refuses at its start becomes the refusal of its call. Nothing else asks `call` for a signal: making one costs. */
 async function withStartedStream<Result extends { ok: boolean; data?: unknown }>(
   result: Result,
   { notes }: Context,
-  signal: AbortSignal | undefined,
+  call: { readonly signal: AbortSignal | undefined },
 ): Promise<Result | { ok: false; error: unknown }> {
   if (!result.ok || !isAsyncIterable(result.data)) return result;
   try {
     const onFailure = (error: unknown) => noteRefusal(notes, toAppError(error));
-    return { ...result, data: await awaitFirstEvent(result.data, signal, onFailure) };
+    return { ...result, data: await awaitFirstEvent(result.data, call.signal, onFailure) };
   } catch (error) {
     return { ok: false, error };
   }
@@ -176,10 +176,11 @@ async function traced<Result extends { ok: boolean; error?: unknown }>(
 }
 
 /** Maps whatever a procedure throws, notes it for the request's log line, and says when to come back. */
-const errors = t.middleware(async ({ ctx, path, type, signal, next }) => {
+const errors = t.middleware(async (call) => {
+  const { ctx, path, type, next } = call;
   noteProcedure(ctx.notes, path);
   const called = ctx.tracer === null ? next() : traced(ctx.tracer, path, next);
-  const result = await withStartedStream(await called, ctx, signal);
+  const result = await withStartedStream(await called, ctx, call);
   if (result.ok) {
     if (type === "mutation") noteCredits(ctx.notes, result.data);
     return result;
