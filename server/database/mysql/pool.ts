@@ -143,11 +143,7 @@ function watch(
 ): WatchedConnection {
   const destroy = () => void socket?.destroy(new DatabaseAwayError("The connection was given up"));
   const emitter = connection as unknown as NodeJS.EventEmitter;
-  const gather = createGather(socket);
-  const send = <T>(work: () => Promise<T>) => {
-    gather();
-    return watchdog.run(work, destroy);
-  };
+  const send = <T>(work: () => Promise<T>) => watchdog.run(work, destroy);
   return {
     query: (sql, values) =>
       statements.watch(textOf(sql), () => send(() => connection.query(sql, values))),
@@ -158,20 +154,6 @@ function watch(
     // Giving a connection back rolls back what it left open, which a silent server would never answer.
     release: () => watchdog.run(() => connection.release(), destroy),
     destroy,
-  };
-}
-
-/** Statements sent in one turn of the event loop leave in one write: each system call costs more than sending its text. */
-function createGather(socket: Socket | undefined): () => void {
-  let gathering = false;
-  return () => {
-    if (gathering || socket === undefined) return;
-    gathering = true;
-    socket.cork();
-    process.nextTick(() => {
-      gathering = false;
-      socket.uncork();
-    });
   };
 }
 
