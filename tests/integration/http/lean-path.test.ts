@@ -1,8 +1,10 @@
 // The lean path and tRPC's own handler give the same answers, byte for byte.
-import { randomInt } from "node:crypto";
+import { randomInt, randomUUID } from "node:crypto";
 import fc from "fast-check";
-import { afterAll, beforeAll, expect, test } from "vitest";
+import { afterAll, afterEach, beforeAll, expect, test, vi } from "vitest";
+import { AppError } from "../../../server/lib/errors.ts";
 import { type SignedIn, openTestApp, type TestServer } from "../../support/server.ts";
+import { sendRaw } from "./raw.ts";
 
 let lean: TestServer;
 let stock: TestServer;
@@ -13,6 +15,10 @@ beforeAll(async () => {
   // Same database and secrets behind both: only the path through HTTP differs.
   stock = await openTestApp({ leanPath: false });
   person = await lean.signIn("lean@example.com");
+});
+afterEach(() => {
+  vi.unstubAllGlobals();
+  vi.restoreAllMocks();
 });
 afterAll(async () => {
   await lean.close();
@@ -175,6 +181,28 @@ test("what a signed-in person gets", async () => {
     );
     expect(answer).toEqual(other);
   }
+});
+
+// Each costs as much as the rules of a spend, and nothing but a profile would tell.
+test("an ordinary call makes neither an error nor an AbortSignal", async () => {
+  const made: string[] = [];
+  class Noted extends AbortController {
+    constructor() {
+      super();
+      made.push(new Error("made here").stack ?? "");
+    }
+  }
+  vi.stubGlobal("AbortController", Noted);
+  const errors = vi.spyOn(AppError, "of");
+  const body = JSON.stringify({ feature: "chat-flash", idempotencyKey: randomUUID() });
+  const { status } = await sendRaw(
+    lean.url,
+    `POST /api/trpc/credit.spend HTTP/1.1\r\nHost: here\r\nConnection: close\r\nContent-Type: application/json\r\n` +
+      `Authorization: Bearer ${person.accessToken}\r\nContent-Length: ${body.length}\r\n\r\n${body}`,
+  );
+  expect(status).toBe(200);
+  expect(made.filter((stack) => stack.includes("lean-path.ts"))).toEqual([]);
+  expect(errors).not.toHaveBeenCalled();
 });
 
 /** Names of procedures whose answers do not depend on when they are asked, kinds mixed, and names of none. */
