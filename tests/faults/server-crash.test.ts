@@ -2,7 +2,8 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { openDatabase } from "../../server/database/open.ts";
-import { runDoctor, type Violation } from "../../server/ledger/audit/audit.ts";
+import { runDoctor } from "../../server/ledger/audit/audit.ts";
+import type { Violation } from "../../server/ledger/audit/page.ts";
 import { createLogger } from "../../server/lib/logger.ts";
 import { type Sandbox, startSandbox } from "../../server/sandbox/src/sandbox.ts";
 import { createClient } from "../../shared/src/client.ts";

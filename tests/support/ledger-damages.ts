@@ -53,6 +53,33 @@ export const DAMAGES: readonly Damage[] = [
       models.creditLog.update({ where: { userId_seq: { userId, seq: 2 } }, data: { amount: -2 } }),
   },
   {
+    what: "a changed entry and one that makes up for it",
+    named: /balance is the one before it/,
+    damage: async (models, userId) => {
+      for (const [seq, amount] of [
+        [2, -2],
+        [3, -1],
+      ] as const)
+        await models.creditLog.update({
+          where: { userId_seq: { userId, seq } },
+          data: { amount },
+        });
+    },
+  },
+  {
+    what: "a changed entry that charges a settled hold again",
+    named: /a charge names its settled hold/,
+    damage: async (models, userId) => {
+      const { id } = await models.creditHold.findFirstOrThrow({
+        where: { userId, status: "SETTLED" },
+      });
+      await models.creditLog.update({
+        where: { userId_seq: { userId, seq: 4 } },
+        data: { sourceId: id },
+      });
+    },
+  },
+  {
     what: "a changed running balance at the end",
     named: /last entry's balance/,
     damage: (models, userId) =>
@@ -63,6 +90,32 @@ export const DAMAGES: readonly Damage[] = [
     named: /seq runs 1\.\.n/,
     damage: (models, userId) =>
       models.creditLog.delete({ where: { userId_seq: { userId, seq: 3 } } }),
+  },
+  {
+    what: "a lost first entry",
+    named: /seq runs 1\.\.n/,
+    damage: (models, userId) =>
+      models.creditLog.delete({ where: { userId_seq: { userId, seq: 1 } } }),
+  },
+  {
+    what: "a lost last entry",
+    named: /seq runs 1\.\.n/,
+    damage: (models, userId) =>
+      models.creditLog.delete({ where: { userId_seq: { userId, seq: 6 } } }),
+  },
+  {
+    what: "more entries than the user has",
+    named: /seq runs 1\.\.n/,
+    damage: (models, id) => models.user.update({ where: { id }, data: { ledgerSeq: 5 } }),
+  },
+  {
+    what: "an expiry into debt",
+    named: /spend or an expiry never/,
+    damage: (models, userId) =>
+      models.creditLog.update({
+        where: { userId_seq: { userId, seq: 2 } },
+        data: { type: "EXPIRY", balance: -1 },
+      }),
   },
   {
     what: "a changed lot",
@@ -138,6 +191,25 @@ export const DAMAGES: readonly Damage[] = [
       models.idempotencyKey.updateMany({
         where: { userId, key: "user:1" },
         data: { answer: JSON.stringify({ t: randomUUID(), a: 1, c: 1, d: 0, q: 2, p: null }) },
+      }),
+  },
+  {
+    what: "a key that points at another entry of its user",
+    named: /points at its own entry/,
+    damage: async (models, userId) => {
+      const where = { userId_key: { userId, key: "user:1" } };
+      const { answer } = await models.idempotencyKey.findUniqueOrThrow({ where });
+      const moved = JSON.stringify({ ...JSON.parse(answer), q: 3 });
+      await models.idempotencyKey.update({ where, data: { answer: moved } });
+    },
+  },
+  {
+    what: "a key of a hold that is not there",
+    named: /points at its own entry/,
+    damage: (models, userId) =>
+      models.idempotencyKey.updateMany({
+        where: { userId, key: "svc:x:a" },
+        data: { answer: JSON.stringify({ t: null, h: randomUUID(), a: 1, c: 1, d: 0, q: 2 }) },
       }),
   },
   {

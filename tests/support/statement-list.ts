@@ -10,6 +10,7 @@ import { AUDIT_SQL, sumsSql } from "../../server/ledger/audit/audit.store.ts";
 import { GROUP, sqlWords } from "../../server/ledger/audit/check.ts";
 import { doctorChecks, ENTRY_COUNTS } from "../../server/ledger/audit/checks.ts";
 import { KEY_SQL } from "../../server/ledger/audit/keys.ts";
+import { walkSql } from "../../server/ledger/audit/walk.ts";
 import { createExpiryStore } from "../../server/ledger/store/expiry.store.ts";
 import { LEDGER_SQL } from "../../server/ledger/store/sql.ts";
 import { CREDIT_TOTALS_SQL } from "../../server/ledger/totals/credit-totals.store.ts";
@@ -94,8 +95,13 @@ export async function listStatements(created: string): Promise<Statement[]> {
     ...doctorChecks("mysql", 1).map(({ invariant, takes, sql }) =>
       statement(`doctor ${invariant}`, `${sql} LIMIT 100`, takes?.flatMap(unproven) ?? range(sql)),
     ),
-    statement("doctor page", AUDIT_SQL.mysql.page, ["", 500]),
+    statement("doctor page", AUDIT_SQL.mysql.page, [AT, "", 500]),
     statement("doctor holds", AUDIT_SQL.mysql.holds, ["", "u9"]),
+    statement("doctor hold ends", AUDIT_SQL.mysql.holdEnds, ["", "u9"]),
+    statement("doctor hold ends of users", AUDIT_SQL.mysql.holdEndsOfUsers, json(["u1", 0, 0])),
+    statement("doctor walk", walkSql("mysql", 1).ofRange, ["", "u9", 5]),
+    statement("doctor walk of users", walkSql("mysql", 1).ofUsers, [...unproven("unproven"), 5]),
+    statement("doctor walk of one", walkSql("mysql", 1).ofUser, ["u1", 0, 5]),
     statement("doctor sums", sumsSql(sqlWords("mysql", 1)), [
       ...unproven("list"),
       ...unproven("unproven"),
@@ -103,8 +109,9 @@ export async function listStatements(created: string): Promise<Statement[]> {
     statement("doctor goes on", AUDIT_SQL.mysql.goOn, json(["u1", 1, 2, 5, 0, 0, AT, AT])),
     statement("doctor remembers", AUDIT_SQL.mysql.add, json(["u9", null, 2, 5, 0, 0, AT, AT])),
     statement("doctor entry counts", ENTRY_COUNTS, range(ENTRY_COUNTS)),
-    statement("doctor keys", KEY_SQL.mysql.ofUsers, json(["u1", AT, AT])),
-    statement("doctor keys of one", KEY_SQL.mysql.ofUser, [AT, "u1", "", AT]),
+    statement("doctor keys of a range", KEY_SQL.mysql.ofRange, ["", "u9", 5]),
+    statement("doctor keys", KEY_SQL.mysql.ofUsers, [...json(["u1", AT, AT]), 5]),
+    statement("doctor keys of one", KEY_SQL.mysql.ofUser, [AT, "u1", "", AT, 5]),
     statement("doctor keys astray", KEY_SQL.mysql.astray, json([0, "u1", 1, "e1", null])),
     await recorded("overdue holds", (db) =>
       createExpiryStore(db)
@@ -131,14 +138,11 @@ export async function listStatements(created: string): Promise<Statement[]> {
     statement("usage counted", USAGE_TOTALS_SQL.mysql.count, [AT, AT, "", "u9"]),
     statement("usage by calls", USAGE_TOTALS_SQL.mysql.calls, [AT, "u1", AT, AT]),
     statement("usage by totals", USAGE_TOTALS_SQL.mysql.totals, [0, "u1", 0, 9]),
-    statement("entries added up", CREDIT_TOTALS_SQL.mysql.add, json(["u1", 0, 1])),
+    statement("entries added up", CREDIT_TOTALS_SQL.mysql.add, json(["u1", 1])),
     statement("entries marked as added up", CREDIT_TOTALS_SQL.mysql.advance, json(["u1", 0, 1]), {
       locks: { users: ["u1"] },
     }),
-    statement("entries of this quarter", CREDIT_TOTALS_SQL.mysql.first, [
-      ...json(["u1", 0, 1]),
-      AT,
-    ]),
+    statement("entries of this quarter", CREDIT_TOTALS_SQL.mysql.first, [...json(["u1", 1]), AT]),
     statement("movements", CREDIT_TOTALS_SQL.mysql.movements, [0, 9, AT, AT]),
     await recorded("search", (db) =>
       searchUsers(db, {

@@ -2,15 +2,19 @@
 import { fromSqlDate, toSqlDate } from "../../database/dates.ts";
 import type { Database } from "../../database/ports.ts";
 import { jsonTable } from "../store/sql.ts";
-import { type Check, GROUP, type SqlWords, sqlWords, widthOf } from "./check.ts";
+import {
+  AT_ODDS_WITH_ITS_END,
+  type Check,
+  inRange,
+  type Range,
+  type SqlWords,
+  sqlWords,
+  toList,
+  toUnproven,
+  type Unproven,
+} from "./check.ts";
 
 type Dialect = Database["dialect"];
-
-/** Ids above `from` up to `to`: rows of users who are not there lie in a range, too. */
-export interface Range {
-  readonly from: string;
-  readonly to: string;
-}
 
 /** How far a user's books are proven. */
 export interface Checkpoint {
@@ -27,7 +31,9 @@ export interface Checkpoint {
 /** A user as a page of the audit has it. */
 export interface AuditedUser {
   readonly id: string;
+  readonly credits: number;
   readonly ledgerSeq: number;
+  /** Null when there is none, or none to rely on. */
   readonly checkpoint: Checkpoint | null;
   /** Balance now of the entry at the checkpoint; null when it is not there. */
   readonly balanceThere: number | null;
@@ -45,25 +51,29 @@ export interface Sums {
   readonly charges: number;
 }
 
+/** How a user's holds ended. */
+export interface HoldEnds {
+  /** Holds settled for more than 0. */
+  readonly settled: number;
+  /** Holds whose state and end disagree. */
+  readonly atOdds: number;
+}
+
 /** A checkpoint to be written; `fromSeq`: the one it goes on from, null when the books were proven from the first entry. */
 export interface Proof extends Checkpoint {
   readonly userId: string;
   readonly fromSeq: number | null;
 }
 
-/** A user whose books have something to prove, and from where. */
-export interface Unproven {
-  readonly userId: string;
-  readonly seq: number;
-  readonly charges: number;
-}
-
 /** The audit's reads and writes. */
 export interface AuditStore {
   size(): Promise<{ users: number; entries: number }>;
-  page(afterUserId: string, users: number): Promise<AuditedUser[]>;
+  /** The next users by id, with those of their checkpoints that were proven whole at or after `trustedFrom`. */
+  page(afterUserId: string, users: number, trustedFrom: Date): Promise<AuditedUser[]>;
   /** Holds of the users in `range`, along the index of user and status. */
   holds(range: Range): Promise<Map<string, { active: number; ended: number }>>;
+  /** How holds ended: of the users in `range`, or, without one, of those who have something to prove. */
+  holdEnds(range: Range | null, unproven: readonly Unproven[]): Promise<Map<string, HoldEnds>>;
   sums(unproven: readonly Unproven[]): Promise<Sums[]>;
   /** What `check` finds wrong, a hundred rows at most. */
   wrong(
@@ -93,6 +103,9 @@ const PROOF = {
   wholeAt: "date",
 } as const;
 
+const HOLD_ENDS = `h.userId, SUM(CASE WHEN h.status = 'SETTLED' AND h.settledAmount > 0 THEN 1 ELSE 0 END) AS settled,
+  SUM(CASE WHEN ${AT_ODDS_WITH_ITS_END} THEN 1 ELSE 0 END) AS atOdds`;
+
 /** The statements. */
 export const AUDIT_SQL = { mysql: statements("mysql"), sqlite: statements("sqlite") };
 
@@ -102,11 +115,15 @@ function statements(dialect: Dialect) {
   const columns = "userId, seq, balance, charges, endedHolds, provenAt, wholeAt";
   const set = ["seq", "balance", "charges", "endedHolds", "provenAt"];
   return {
-    /** Parameters: user after, limit. */
-    page: `SELECT u.id, u.ledgerSeq, k.seq, k.balance, k.charges, k.endedHolds, k.provenAt, k.wholeAt, e.balance AS balanceThere
-      FROM users u LEFT JOIN ledger_checkpoints k ON k.userId = u.id LEFT JOIN credit_logs e ON e.userId = k.userId AND e.seq = k.seq
+    /** Parameters: trusted from, user after, limit. */
+    page: `SELECT u.id, u.credits, u.ledgerSeq, k.seq, k.balance, k.charges, k.endedHolds, k.provenAt, k.wholeAt, e.balance AS balanceThere
+      FROM users u LEFT JOIN ledger_checkpoints k ON k.userId = u.id AND k.wholeAt >= ? LEFT JOIN credit_logs e ON e.userId = k.userId AND e.seq = k.seq
       WHERE u.id > ? ORDER BY u.id LIMIT ?`,
     holds: `SELECT userId, status, COUNT(*) AS n FROM credit_holds WHERE userId > ? AND userId <= ? GROUP BY userId, status`,
+    /** Parameters: the ends of the range. */
+    holdEnds: `SELECT ${HOLD_ENDS} FROM credit_holds h ${isMysql ? "FORCE INDEX (credit_holds_userId_status_idx) " : ""}WHERE ${inRange("h.userId")} GROUP BY h.userId`,
+    /** Takes "list". */
+    holdEndsOfUsers: `SELECT ${HOLD_ENDS} FROM ${sqlWords(dialect, 1).holds} GROUP BY h.userId`,
     goOn: isMysql
       ? `UPDATE ${proofs} STRAIGHT_JOIN ledger_checkpoints k FORCE INDEX (PRIMARY) ON k.userId = j.userId AND k.seq = j.fromSeq SET ${set.map((name) => `k.${name} = j.${name}`).join(", ")}`
       : `UPDATE ledger_checkpoints SET ${set.map((name) => `${name} = j.${name}`).join(", ")} FROM ${proofs} WHERE ledger_checkpoints.userId = j.userId AND ledger_checkpoints.seq = j.fromSeq`,
@@ -132,7 +149,7 @@ export function createAuditStore(database: Database): AuditStore {
   const { models, dialect } = database;
   const sql = AUDIT_SQL[dialect];
   const rows = <Row>(statement: string, { from, to }: Range) =>
-    models.$queryRawUnsafe<Row[]>(statement, ...fill(statement, [from, to]));
+    database.read<Row>(statement, fill(statement, [from, to]));
   return {
     async size() {
       const { _count, _sum } = await models.user.aggregate({
@@ -141,13 +158,23 @@ export function createAuditStore(database: Database): AuditStore {
       });
       return { users: _count, entries: _sum.ledgerSeq ?? 0 };
     },
-    page: (afterUserId, users) => readPage(database, afterUserId, users),
+    page: (afterUserId, users, trustedFrom) =>
+      readPage(database, [toSqlDate(dialect, trustedFrom), afterUserId, users]),
     holds: async (range) => countHolds(await rows(sql.holds, range)),
+    async holdEnds(range, unproven) {
+      const ends =
+        range !== null
+          ? await rows<HoldEndsRow>(sql.holdEnds, range)
+          : unproven.length > 0
+            ? await database.read<HoldEndsRow>(sql.holdEndsOfUsers, [toList(unproven)])
+            : [];
+      return new Map(ends.map((one) => [one.userId, one]));
+    },
     async sums(unproven) {
       if (unproven.length === 0) return [];
       const statement = sumsSql(sqlWords(dialect, unproven.length));
       const parameters = [toList(unproven), ...toUnproven(dialect, unproven)];
-      return toSums(await models.$queryRawUnsafe<SumsRow[]>(statement, ...parameters));
+      return toSums(await database.read<SumsRow>(statement, parameters));
     },
     async wrong({ sql: statement, takes }, range, unproven) {
       if (takes !== undefined && unproven.length === 0) return [];
@@ -155,9 +182,9 @@ export function createAuditStore(database: Database): AuditStore {
         takes?.flatMap((what) =>
           what === "list" ? [toList(unproven)] : toUnproven(dialect, unproven),
         ) ?? fill(statement, [range.from, range.to]);
-      const found = await models.$queryRawUnsafe<{ userId: string; detail: unknown }[]>(
+      const found = await database.read<{ userId: string; detail: unknown }>(
         `${statement} LIMIT ${MAX_PER_STATEMENT}`,
-        ...parameters,
+        parameters,
       );
       return found.map(({ userId, detail }) => ({ userId, detail: String(detail) }));
     },
@@ -174,25 +201,9 @@ function fill(statement: string, parameters: readonly string[]): string[] {
   );
 }
 
-const toList = (unproven: readonly Unproven[]) =>
-  JSON.stringify(unproven.map(({ userId, seq, charges }) => [userId, seq, charges]));
-
-function toUnproven(dialect: Dialect, unproven: readonly Unproven[]): (string | number)[] {
-  if (dialect === "sqlite") return [toList(unproven)];
-  // The last one fills the rest.
-  const all = Array.from(
-    { length: widthOf(unproven.length) },
-    (_, i) => unproven[Math.min(i, unproven.length - 1)],
-  ).filter((one) => one !== undefined);
-  return Array.from({ length: all.length / GROUP }, (_, i) => {
-    const group = all.slice(i * GROUP, (i + 1) * GROUP);
-    const ends = [group[0]?.userId ?? "", group.at(-1)?.userId ?? ""];
-    return [...ends, ...group.flatMap(({ userId, seq }) => [userId, seq])];
-  }).flat();
-}
-
 interface PageRow extends Record<keyof Omit<Checkpoint, "provenAt" | "wholeAt">, unknown> {
   readonly id: string;
+  readonly credits: unknown;
   readonly ledgerSeq: unknown;
   readonly provenAt: unknown;
   readonly wholeAt: unknown;
@@ -200,13 +211,13 @@ interface PageRow extends Record<keyof Omit<Checkpoint, "provenAt" | "wholeAt">,
 }
 
 async function readPage(
-  { models, dialect }: Database,
-  afterUserId: string,
-  users: number,
+  { dialect, read }: Database,
+  parameters: readonly (string | number)[],
 ): Promise<AuditedUser[]> {
-  const rows = await models.$queryRawUnsafe<PageRow[]>(AUDIT_SQL[dialect].page, afterUserId, users);
+  const rows = await read<PageRow>(AUDIT_SQL[dialect].page, parameters);
   return rows.map((row) => ({
     id: row.id,
+    credits: Number(row.credits),
     ledgerSeq: Number(row.ledgerSeq),
     balanceThere: row.balanceThere === null ? null : Number(row.balanceThere),
     checkpoint:
@@ -232,6 +243,8 @@ function countHolds(rows: readonly { userId: string; status: string; n: unknown 
   }
   return counts;
 }
+
+type HoldEndsRow = HoldEnds & { readonly userId: string };
 
 type SumsRow = Record<keyof Omit<Sums, "userId">, unknown> & { readonly userId: string };
 

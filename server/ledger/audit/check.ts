@@ -4,6 +4,28 @@ import { jsonTable } from "../store/sql.ts";
 
 type Dialect = Database["dialect"];
 
+/** Ids above `from` up to `to`: rows of users who are not there lie in a range, too. */
+export interface Range {
+  readonly from: string;
+  readonly to: string;
+}
+
+/** A user whose books have something to prove, and from where. */
+export interface Unproven {
+  readonly userId: string;
+  readonly seq: number;
+  readonly charges: number;
+}
+
+/** Whether entry `e` charges a hold. */
+export const CHARGE = "(e.type = 'USAGE' AND e.sourceId IS NOT NULL)";
+
+/** Whether the state of hold `h` and its end disagree. */
+export const AT_ODDS_WITH_ITS_END = `(h.status NOT IN ('ACTIVE', 'SETTLED', 'RELEASED', 'EXPIRED')
+          OR (h.status = 'ACTIVE') <> (h.endedAt IS NULL)
+          OR (h.status = 'SETTLED') <> (h.settledAmount IS NOT NULL)
+          OR h.settledAmount < 0 OR h.settledAmount > h.amount)`;
+
 /** One check: a statement that returns rows of `userId` and `detail`, one for each thing that is wrong. */
 export interface Check {
   /** The invariant of CONTRACT.md section 6 it belongs to. */
@@ -51,6 +73,26 @@ export function sqlWords(dialect: Dialect, users: number): SqlWords {
     users: list,
     holds: `${list} STRAIGHT_JOIN credit_holds h FORCE INDEX (credit_holds_userId_status_idx) ON h.userId = j.userId`,
   };
+}
+
+/** The "list" of a statement. */
+export function toList(unproven: readonly Unproven[]): string {
+  return JSON.stringify(unproven.map(({ userId, seq, charges }) => [userId, seq, charges]));
+}
+
+/** The "unproven" of a statement: its ranges written out, or the list. */
+export function toUnproven(dialect: Dialect, unproven: readonly Unproven[]): (string | number)[] {
+  if (dialect === "sqlite") return [toList(unproven)];
+  // The last one fills the rest.
+  const all = Array.from(
+    { length: widthOf(unproven.length) },
+    (_, i) => unproven[Math.min(i, unproven.length - 1)],
+  ).filter((one) => one !== undefined);
+  return Array.from({ length: all.length / GROUP }, (_, i) => {
+    const group = all.slice(i * GROUP, (i + 1) * GROUP);
+    const ends = [group[0]?.userId ?? "", group.at(-1)?.userId ?? ""];
+    return [...ends, ...group.flatMap(({ userId, seq }) => [userId, seq])];
+  }).flat();
 }
 
 /** Users of one group of ranges; the users come in the order of their ids. */

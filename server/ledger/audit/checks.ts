@@ -1,10 +1,16 @@
 // The doctor's checks of the ledger: one SQL statement each, over the users of one range of ids or the entries that are not proven yet.
 import type { Database } from "../../database/ports.ts";
-import { type Check, inRange, type SqlWords, sqlWords } from "./check.ts";
+import {
+  AT_ODDS_WITH_ITS_END,
+  CHARGE,
+  type Check,
+  inRange,
+  type SqlWords,
+  sqlWords,
+} from "./check.ts";
 import { moneyChecks } from "./money-checks.ts";
 
 const PAID = "('SUCCESS', 'REFUNDED', 'PARTIALLY_REFUNDED', 'DISPUTED')";
-const CHARGE = "e.type = 'USAGE' AND e.sourceId IS NOT NULL";
 const TAKES = "type IN ('REFUND', 'DISPUTE', 'ADMIN_ADJUST') AND amount < 0";
 
 /** Every check, in the words of `dialect`, for pages where `users` have something to prove. */
@@ -127,11 +133,7 @@ function holdEndChecks({ entries, users, holds, text }: SqlWords): Check[] {
       invariant: "4 holds end once: a hold's state and its end agree",
       takes: ["list"],
       sql: `SELECT h.userId, ${text("'hold '", "h.id", "': '", "h.status")} AS detail
-        FROM ${holds} WHERE
-          h.status NOT IN ('ACTIVE', 'SETTLED', 'RELEASED', 'EXPIRED')
-          OR (h.status = 'ACTIVE') <> (h.endedAt IS NULL)
-          OR (h.status = 'SETTLED') <> (h.settledAmount IS NOT NULL)
-          OR h.settledAmount < 0 OR h.settledAmount > h.amount`,
+        FROM ${holds} WHERE ${AT_ODDS_WITH_ITS_END}`,
     },
   ];
 }

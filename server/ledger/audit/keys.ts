@@ -1,6 +1,7 @@
 import { toSqlDate } from "../../database/dates.ts";
 import type { Database } from "../../database/ports.ts";
 import { jsonTable } from "../store/sql.ts";
+import { inRange, type Range } from "./check.ts";
 
 /** A key that is wrong, and the invariant it breaks. */
 export interface WrongKey {
@@ -14,6 +15,18 @@ export interface KeyOwner {
   readonly userId: string;
   readonly seq: number;
   readonly provenAt: Date | null;
+}
+
+/** Whose keys, and what is known of their entries. */
+export interface KeySearch {
+  /** In the order of their ids. */
+  readonly owners: readonly KeyOwner[];
+  /** Where they are all its users, and nothing of theirs is proven; null otherwise. */
+  readonly range: Range | null;
+  /** Keys in memory at once. */
+  readonly rowsPerRead: number;
+  /** The id of an entry that was read just now. */
+  idOf(userId: string, seq: number): string | undefined;
 }
 
 interface KeyRow {
@@ -33,7 +46,6 @@ interface Target {
 
 const POINTS = "4 keys take effect once: an answered key points at its own entry or hold";
 const SHARED = "4 keys take effect once: no two keys share an entry";
-const PAGE = 5_000;
 /** Keys are dated by the clocks of instances, which differ. */
 const CLOCKS_MS = 3_600_000;
 const MAX_SEQ = 2_147_483_647;
@@ -46,13 +58,15 @@ function statements(dialect: Database["dialect"]) {
   const straight = dialect === "mysql" ? "STRAIGHT_JOIN " : "";
   const primary = dialect === "mysql" ? "FORCE INDEX (PRIMARY) " : "";
   return {
-    /** Parameter: [[userId, made since, certainly later], …] */
+    /** Parameters: [[userId, made since, certainly later], …], limit. */
     ofUsers: `SELECT ${straight}i.userId, i.\`key\`, i.answer, i.createdAt > j.later AS isLater
       FROM ${jsonTable(dialect, { userId: "id", since: "date", later: "date" })} JOIN idempotency_keys i ${primary}ON i.userId = j.userId AND i.createdAt > j.since
-      ORDER BY i.userId, i.\`key\` LIMIT ${PAGE}`,
-    /** Parameters: certainly later, user, keys after, made since. */
+      ORDER BY i.userId, i.\`key\` LIMIT ?`,
+    /** Parameters: the ends of the range, limit. */
+    ofRange: `SELECT userId, \`key\`, answer, 0 AS isLater FROM idempotency_keys ${primary}WHERE ${inRange("userId")} ORDER BY userId, \`key\` LIMIT ?`,
+    /** Parameters: certainly later, user, keys after, made since, limit. */
     ofUser: `SELECT userId, \`key\`, answer, createdAt > ? AS isLater FROM idempotency_keys
-      WHERE userId = ? AND \`key\` > ? AND createdAt > ? ORDER BY \`key\` LIMIT ${PAGE}`,
+      WHERE userId = ? AND \`key\` > ? AND createdAt > ? ORDER BY \`key\` LIMIT ?`,
     /** Parameter: [[n, userId, q, t, h], …] */
     astray: `SELECT ${straight}j.n FROM ${jsonTable(dialect, COLUMNS)}
       LEFT JOIN credit_logs e ON e.userId = j.userId AND e.seq = j.q
@@ -62,43 +76,49 @@ function statements(dialect: Database["dialect"]) {
 }
 
 /**
- * Checks idempotency keys of `owners`, who are in the order of their ids, a page at a time. Answers are read here: a
- * database takes six times as long to look into their JSON. One bit for each entry of a user tells whether a key has had
- * it; that every proven entry has had its key by then is known of old.
+ * Checks idempotency keys, a page at a time. Answers are read here: a database takes six times as long to look into their
+ * JSON. One bit for each entry of a user tells whether a key has had it; that every proven entry has had its key by then
+ * is known of old.
  */
-export async function wrongKeys(
-  database: Database,
-  owners: readonly KeyOwner[],
-): Promise<WrongKey[]> {
-  const { ofUsers, ofUser } = KEY_SQL[database.dialect];
-  const page = (sql: string, ...params: string[]) =>
-    database.models.$queryRawUnsafe<KeyRow[]>(sql, ...params);
-  const provenSeq = new Map(owners.map(({ userId, seq }) => [userId, seq]));
+export async function wrongKeys(database: Database, search: KeySearch): Promise<WrongKey[]> {
+  const { ofRange, ofUsers, ofUser } = KEY_SQL[database.dialect];
+  const provenSeq = new Map(search.owners.map(({ userId, seq }) => [userId, seq]));
   const had = createSeenEntries();
   const wrong: WrongKey[] = [];
-  const check = async (rows: readonly KeyRow[]) => {
-    wrong.push(...(await checkPage(database, rows, provenSeq, had)));
-    return rows.at(-1);
+  const check = async (sql: string, ...params: string[]) => {
+    const rows = await database.read<KeyRow>(sql, [...params, search.rowsPerRead]);
+    // A range may hold keys of users who are not there.
+    const owned = rows.filter(({ userId }) => provenSeq.has(userId));
+    wrong.push(...(await checkPage(database, owned, { ...search, provenSeq, had })));
+    return rows.length < search.rowsPerRead ? undefined : rows.at(-1);
   };
-  let left = owners.map((owner) => ({ ...owner, ...datesOf(database, owner) }));
-  while (left.length > 0) {
-    const list = left.map(({ userId, since, later }) => [userId, since, later]);
-    const rows = await page(ofUsers, JSON.stringify(list));
-    let last = await check(rows);
-    if (rows.length < PAGE) break;
-    // The page may end amidst a user's keys: the rest of them follows, along the index.
-    const owner = left.find(({ userId }) => userId === last?.userId);
-    while (owner !== undefined && last !== undefined) {
-      const { later, userId, since } = owner;
-      last = await check(await page(ofUser, later, userId, last.key, since));
-    }
-    left = left.slice(owner === undefined ? left.length : left.indexOf(owner) + 1);
+  // A page may end amidst a user's keys: the rest of them follows, along the index. Returns the user it ended with.
+  const checkOn = async (sql: string, ...params: string[]) => {
+    const cut = await check(sql, ...params);
+    const owner = search.owners.find(({ userId }) => userId === cut?.userId);
+    const { since, later } = datesOf(database, owner?.provenAt ?? null);
+    for (let last = cut; last !== undefined; )
+      last = await check(ofUser, later, last.userId, last.key, since);
+    return cut?.userId;
+  };
+  if (search.range !== null) {
+    for (let from: string | undefined = search.range.from; from !== undefined; )
+      from = await checkOn(ofRange, from, search.range.to);
+    return wrong;
+  }
+  for (let left = search.owners; left.length > 0; ) {
+    const list = left.map(({ userId, provenAt }) => {
+      const { since, later } = datesOf(database, provenAt);
+      return [userId, since, later];
+    });
+    const end = await checkOn(ofUsers, JSON.stringify(list));
+    left = end === undefined ? [] : left.slice(left.findIndex(({ userId }) => userId === end) + 1);
   }
   return wrong;
 }
 
 /** From when on keys are looked at, and from when on they are certainly later than the proof. */
-function datesOf({ dialect }: Database, { provenAt }: KeyOwner) {
+function datesOf({ dialect }: Database, provenAt: Date | null) {
   const date = (ms: number) => toSqlDate(dialect, new Date(ms));
   const ms = provenAt?.getTime();
   return ms === undefined
@@ -107,21 +127,29 @@ function datesOf({ dialect }: Database, { provenAt }: KeyOwner) {
 }
 
 async function checkPage(
-  { models, dialect }: Database,
+  { dialect, read }: Database,
   rows: readonly KeyRow[],
-  provenSeq: ReadonlyMap<string, number>,
-  had: SeenEntries,
+  {
+    idOf,
+    provenSeq,
+    had,
+  }: Pick<KeySearch, "idOf"> & {
+    readonly provenSeq: ReadonlyMap<string, number>;
+    readonly had: SeenEntries;
+  },
 ): Promise<WrongKey[]> {
-  if (rows.length === 0) return [];
   const targets = rows.map(({ answer }) => readTarget(answer));
   const asked = rows.flatMap(({ userId }, n) => {
     const target = targets[n];
-    return target ? [[n, userId, target.q, target.t, target.h]] : [];
+    if (!target) return [];
+    const { q, t, h } = target;
+    const isKnown = h === null && t !== null && idOf(userId, q) === t;
+    return isKnown ? [] : [[n, userId, q, t, h]];
   });
-  const found = await models.$queryRawUnsafe<{ n: unknown }[]>(
-    KEY_SQL[dialect].astray,
-    JSON.stringify(asked),
-  );
+  const found =
+    asked.length === 0
+      ? []
+      : await read<{ n: unknown }>(KEY_SQL[dialect].astray, [JSON.stringify(asked)]);
   const astray = new Set(found.map(({ n }) => Number(n)));
   const wrong: WrongKey[] = [];
   for (const [n, { userId, key, isLater }] of rows.entries()) {

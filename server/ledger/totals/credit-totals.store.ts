@@ -4,13 +4,14 @@ import { jsonTable } from "../store/sql.ts";
 import type { CreditTotalsStore, EntrySpan, Movements } from "./ports.ts";
 import { QUARTER_MS, quarterEnd, quarterOf, quarterStart } from "./quarters.ts";
 
+const ENTRY = { userId: "id", seq: "int" } as const;
 const SPAN = { userId: "id", fromSeq: "int", toSeq: "int" } as const;
 const GIVEN = "SUM(CASE WHEN e.amount > 0 THEN e.amount ELSE 0 END)";
 const TAKEN = "SUM(CASE WHEN e.amount < 0 THEN -e.amount ELSE 0 END)";
 
 const NAME = "credits";
 
-/** The statements. The first parameter of all but `movements` is the spans as JSON. */
+/** The statements. The first parameter of `advance` is the spans as JSON, that of `add` and `first` each of their entries. */
 export const CREDIT_TOTALS_SQL = { mysql: statements("mysql"), sqlite: statements("sqlite") };
 
 function statements(dialect: Database["dialect"]) {
@@ -18,10 +19,12 @@ function statements(dialect: Database["dialect"]) {
   const isMysql = dialect === "mysql";
   const join = isMysql ? "STRAIGHT_JOIN" : "CROSS JOIN";
   const entries = isMysql ? "credit_logs e FORCE INDEX (PRIMARY)" : "credit_logs e";
+  // One by one: by the two ends of a span, MySQL and MariaDB read all entries of its user.
+  const inSpans = `${jsonTable(dialect, ENTRY)} ${join} ${entries} ON e.userId = j.userId AND e.seq = j.seq`;
   return {
     add: `INSERT INTO credit_totals (quarter, type, given, taken)
       SELECT ${quarterOf(dialect, "e.createdAt")} AS q, e.type, ${GIVEN}, ${TAKEN}
-      FROM ${spans} ${join} ${entries} ON e.userId = j.userId AND e.seq > j.fromSeq AND e.seq <= j.toSeq
+      FROM ${inSpans}
       WHERE 1 = 1 GROUP BY q, e.type
       ${
         isMysql
@@ -31,8 +34,7 @@ function statements(dialect: Database["dialect"]) {
     advance: isMysql
       ? `UPDATE ${spans} STRAIGHT_JOIN users u FORCE INDEX (PRIMARY) ON u.id = j.userId AND u.rolledSeq = j.fromSeq SET u.rolledSeq = j.toSeq`
       : `UPDATE users SET rolledSeq = j.toSeq FROM ${spans} WHERE users.id = j.userId AND users.rolledSeq = j.fromSeq`,
-    first: `SELECT j.userId, MIN(e.seq) AS seq FROM ${spans}
-      ${join} ${entries} ON e.userId = j.userId AND e.seq > j.fromSeq AND e.seq <= j.toSeq
+    first: `SELECT j.userId, MIN(e.seq) AS seq FROM ${inSpans}
       WHERE e.createdAt >= ? GROUP BY j.userId`,
     // One statement sees one moment: an entry is in the totals or behind its user's rolledSeq, never both.
     movements: `SELECT m.type, SUM(m.given) AS given, SUM(m.taken) AS taken FROM (
@@ -85,6 +87,13 @@ async function findUnrolled({ models }: Database, afterUserId: string, take: num
 const toJson = (spans: readonly EntrySpan[]) =>
   JSON.stringify(spans.map(({ userId, fromSeq, toSeq }) => [userId, fromSeq, toSeq]));
 
+const entriesOf = (spans: readonly EntrySpan[]) =>
+  JSON.stringify(
+    spans.flatMap(({ userId, fromSeq, toSeq }) =>
+      Array.from({ length: toSeq - fromSeq }, (_, n) => [userId, fromSeq + n + 1]),
+    ),
+  );
+
 async function cutOff(
   { models, dialect }: Database,
   spans: readonly EntrySpan[],
@@ -93,7 +102,7 @@ async function cutOff(
   if (spans.length === 0) return [];
   const rows = await models.$queryRawUnsafe<{ userId: string; seq: unknown }[]>(
     CREDIT_TOTALS_SQL[dialect].first,
-    toJson(spans),
+    entriesOf(spans),
     toSqlDate(dialect, new Date(ms)),
   );
   const firstSeq = new Map(rows.map(({ userId, seq }) => [userId, Number(seq)]));
@@ -107,12 +116,12 @@ class RolledMeanwhile extends Error {}
 
 async function rollSpans(database: Database, spans: readonly EntrySpan[]): Promise<boolean> {
   const { add, advance } = CREDIT_TOTALS_SQL[database.dialect];
-  const json = [toJson(spans)];
   try {
     await database.transaction(async ({ sql }) => {
-      await sql.execute(add, json);
+      await sql.execute(add, [entriesOf(spans)]);
       // Last, so that the users' rows are locked for a moment only: the ledger waits for them.
-      if ((await sql.execute(advance, json)) !== spans.length) throw new RolledMeanwhile();
+      if ((await sql.execute(advance, [toJson(spans)])) !== spans.length)
+        throw new RolledMeanwhile();
     });
     return true;
   } catch (error) {

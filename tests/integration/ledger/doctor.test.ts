@@ -18,7 +18,9 @@ describe("the doctor", () => {
   });
   afterAll(() => world.close());
 
-  const diagnose = () => runDoctor({ database: world.backend.database, usersPerStep: 2 });
+  /** Three rows at a time: no user's entries come in one piece. */
+  const diagnose = () =>
+    runDoctor({ database: world.backend.database, usersPerStep: 2, rowsPerRead: 3 });
   /** As `npm run doctor` does with large books: what is proven is not read again. */
   const goOn = (now = Date.now) =>
     auditLedger({
@@ -196,6 +198,33 @@ describe("the doctor", () => {
       await mend();
     },
   );
+
+  test("long books among short ones are read to their end, however they are cut", async () => {
+    for (let n = 0; n < 50; n += 1) await spend(n);
+    const { database } = world.backend;
+    const { models } = database;
+    const users = await models.user.count();
+    const { _sum } = await models.user.aggregate({ _sum: { ledgerSeq: true } });
+    for (const [usersPerStep, rowsPerRead] of [
+      [1, 56],
+      [2, 7],
+      [3, 1],
+      [500, 19],
+      [500, 20_000],
+    ] as const) {
+      const sizes = { usersPerStep, rowsPerRead };
+      const report = await auditLedger({ database, whole: true, ...sizes });
+      expect(report).toMatchObject({ violations: [], users, provenNow: _sum.ledgerSeq });
+      expect(await models.ledgerCheckpoint.count()).toBe(users);
+      const where = { userId_seq: { userId, seq: 40 } };
+      await models.creditLog.update({ where, data: { amount: -2 } });
+      const found = await runDoctor({ database, ...sizes });
+      expect(found.map((one) => one.userId)).toContain(userId);
+      expect(found.map(({ invariant }) => invariant).join("\n")).toMatch(/the one before it/);
+      await models.creditLog.update({ where, data: { amount: -1 } });
+    }
+    await mend();
+  });
 
   test("doctors beside each other, and beside spends, agree", async () => {
     const spends = Array.from({ length: 20 }, (_, n) => spend(n));

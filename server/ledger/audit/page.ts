@@ -1,0 +1,245 @@
+// The audit of one page of users: a quick walk along their entries, exact statements for whoever is not in order.
+import type { Database } from "../../database/ports.ts";
+import type { AuditedUser, AuditStore, Checkpoint, HoldEnds, Proof, Sums } from "./audit.store.ts";
+import type { Range } from "./check.ts";
+import { doctorChecks, ENTRY_COUNTS } from "./checks.ts";
+import { wrongKeys } from "./keys.ts";
+import { type Walk, walkEntries } from "./walk.ts";
+
+/** One thing that is wrong. */
+export interface Violation {
+  /** The invariant of CONTRACT.md section 6, in words. */
+  readonly invariant: string;
+  readonly userId: string;
+  readonly detail: string;
+}
+
+/** Where a page is audited. */
+export interface PageDeps {
+  readonly database: Database;
+  readonly store: AuditStore;
+  /** Entries or keys in memory at once. */
+  readonly rowsPerRead: number;
+}
+
+/** Suspects of one statement. */
+const SUSPECTS = 500;
+
+/** The users of one step, and the range of ids they lie in. */
+export interface Page {
+  readonly users: readonly AuditedUser[];
+  readonly range: Range;
+  /** Before anything of it was read. */
+  readonly at: Date;
+}
+
+/** A user with something to prove: everything after `seq`. `after` is null when that is everything. */
+interface Subject {
+  readonly userId: string;
+  readonly after: Checkpoint | null;
+  readonly seq: number;
+  readonly balance: number;
+  readonly charges: number;
+  readonly endedHolds: number;
+  /** As the page had them. */
+  readonly credits: number;
+  readonly ledgerSeq: number;
+}
+
+/**
+ * Audits the users of a page, and remembers those whose books are in order. Returns what is wrong, how many entries were
+ * read now and proven earlier, and when the oldest of those proofs was made (null: none was relied on).
+ */
+export async function auditPage(
+  { database, store, rowsPerRead }: PageDeps,
+  { users, range, at }: Page,
+) {
+  const { subjects, relied, violations } = subjectsOf(users, await store.holds(range));
+  // Along the table where all is to be read, from user to user otherwise.
+  const isWhole = subjects.length === users.length && relied.length === 0;
+  const walked = isWhole ? range : null;
+  const ends = await store.holdEnds(walked, subjects);
+  const walks = await walkEntries(database, subjects, { range: walked, rowsPerRead });
+  const suspects = subjects.filter(
+    (one) => !isInOrder(one, walks.get(one.userId), ends.get(one.userId)),
+  );
+  const { sums, found } = await examine(database, store, { suspects, range });
+  violations.push(...found, ...(await wrongCounts(store, range)));
+  const idOf = (userId: string, seq: number) => walks.get(userId)?.idOf(seq);
+  const owners = subjects.map(keysOf);
+  violations.push(...(await wrongKeys(database, { owners, range: walked, rowsPerRead, idOf })));
+  const isWrong = new Set(violations.map(({ userId }) => userId));
+  const again = subjects.filter(({ after }) => after === null).map(({ userId }) => userId);
+  const proofs = subjects.flatMap((subject) => {
+    const walk = walks.get(subject.userId);
+    const proven = sums.has(subject.userId) ? sums.get(subject.userId) : walkedSums(subject, walk);
+    return proven ? [{ subject, proven }] : [];
+  });
+  const sound = proofs.filter(({ subject }) => !isWrong.has(subject.userId));
+  await store.save(
+    again,
+    sound.map(({ subject, proven }) => proofOf(subject, proven, at)),
+  );
+  return {
+    violations,
+    provenNow: proofs.reduce((sum, { proven }) => sum + proven.entries, 0),
+    provenEarlier: relied.reduce((sum, { seq }) => sum + seq, 0),
+    since: relied.reduce<Date | null>(
+      (oldest, { wholeAt }) => (oldest === null || wholeAt < oldest ? wholeAt : oldest),
+      null,
+    ),
+  };
+}
+
+/** Who has something to prove, the checkpoints that are relied on, and those of them that are not as they were. */
+function subjectsOf(
+  users: readonly AuditedUser[],
+  holds: Awaited<ReturnType<AuditStore["holds"]>>,
+) {
+  const relied: Checkpoint[] = [];
+  const violations: Violation[] = [];
+  const subjects: Subject[] = [];
+  for (const user of users) {
+    const { active, ended } = holds.get(user.id) ?? { active: 0, ended: 0 };
+    const { credits, ledgerSeq, checkpoint: after } = user;
+    if (after !== null) {
+      relied.push(after);
+      violations.push(...changedSince(user, after));
+      if (ledgerSeq === after.seq && active === 0 && ended === after.endedHolds) continue;
+    }
+    const { seq, balance, charges } = after ?? { seq: 0, balance: 0, charges: 0 };
+    const from = { after, seq, balance, charges };
+    subjects.push({ userId: user.id, ...from, endedHolds: ended, credits, ledgerSeq });
+  }
+  return { subjects, relied, violations };
+}
+
+/** Whether all there is to prove was seen to be in order. Whoever is not, or has moved on meanwhile, is a suspect. */
+function isInOrder(subject: Subject, walk: Walk | undefined, ends: HoldEnds | undefined): boolean {
+  return (
+    walk?.isSound === true &&
+    walk.seq === subject.ledgerSeq &&
+    walk.balance === subject.credits &&
+    Number(ends?.settled ?? 0) === subject.charges + walk.charges &&
+    Number(ends?.atOdds ?? 0) === 0
+  );
+}
+
+/** What was walked along, in the words of an exact look. */
+function walkedSums({ seq, credits, ledgerSeq }: Subject, walk: Walk | undefined) {
+  return walk && { credits, ledgerSeq, entries: ledgerSeq - seq, charges: walk.charges };
+}
+
+/** The exact statements: those about entries and holds for the suspects alone, all others over the range. */
+async function examine(
+  database: Database,
+  store: AuditStore,
+  { suspects, range }: { suspects: readonly Subject[]; range: Range },
+) {
+  // Of a suspect who is gone since the page was read there is nothing to prove; rows of nobody are another check's.
+  const sums = new Map<string, Sums | null>(suspects.map(({ userId }) => [userId, null]));
+  const found: Violation[] = [];
+  for (let first = 0; first < suspects.length; first += SUSPECTS) {
+    const some = suspects.slice(first, first + SUSPECTS);
+    // The first look at the entries: every later one sees these, too, so they are what can be remembered as proven.
+    for (const one of await store.sums(some)) sums.set(one.userId, one);
+    for (const one of some) found.push(...wrongSums(one, sums.get(one.userId) ?? null));
+    for (const check of doctorChecks(database.dialect, some.length))
+      if (check.takes !== undefined)
+        for (const wrong of await store.wrong(check, range, some))
+          found.push({ invariant: check.invariant, ...wrong });
+  }
+  for (const check of doctorChecks(database.dialect, 0))
+    if (check.takes === undefined)
+      for (const wrong of await store.wrong(check, range, []))
+        found.push({ invariant: check.invariant, ...wrong });
+  return { sums, found };
+}
+
+function keysOf({ userId, after }: Subject) {
+  return { userId, seq: after?.seq ?? 0, provenAt: after?.provenAt ?? null };
+}
+
+/** The entry the proof ends with has to be what it was. */
+function changedSince({ id, balanceThere }: AuditedUser, { seq, balance }: Checkpoint) {
+  if (seq === 0 || balanceThere === balance) return [];
+  const now = balanceThere === null ? "is gone" : `has ${balanceThere}`;
+  return [
+    {
+      invariant: "5 entries are never updated or deleted: the last one proven is as it was",
+      userId: id,
+      detail: `entry ${seq}: balance ${balance} when it was proven, ${now}`,
+    },
+  ];
+}
+
+function wrongSums({ userId, balance, seq }: Subject, sums: Sums | null): Violation[] {
+  if (sums === null) return [];
+  const { credits, ledgerSeq, entries, first, last } = sums;
+  const total = balance + sums.total;
+  const isSound =
+    credits === total &&
+    ledgerSeq === seq + entries &&
+    (last ?? seq) === ledgerSeq &&
+    (first ?? seq + 1) === seq + 1;
+  if (isSound) return [];
+  return [
+    {
+      invariant: "1 balance: users.credits is the sum of the entries, seq runs 1..n",
+      userId,
+      detail: `credits ${credits}, entries add up to ${total}; ledgerSeq ${ledgerSeq}, ${seq + entries} entries up to seq ${last ?? seq}`,
+    },
+  ];
+}
+
+function proofOf(
+  { userId, after, charges, endedHolds }: Subject,
+  proven: Pick<Sums, "credits" | "ledgerSeq" | "charges">,
+  at: Date,
+): Proof {
+  return {
+    userId,
+    fromSeq: after?.seq ?? null,
+    seq: proven.ledgerSeq,
+    balance: proven.credits,
+    charges: charges + proven.charges,
+    endedHolds,
+    provenAt: at,
+    wholeAt: after?.wholeAt ?? at,
+  };
+}
+
+async function wrongCounts(store: AuditStore, range: Range): Promise<Violation[]> {
+  const rows = await store.rows<{
+    userId: string;
+    entryCounts: string | null;
+    type: string | null;
+    n: number | bigint;
+  }>(ENTRY_COUNTS, range);
+  const counted = new Map<string, { stored: string; counts: Record<string, number> }>();
+  // Users come before their entries; entries of nobody are another check's.
+  for (const { userId, entryCounts, type, n } of rows) {
+    if (entryCounts !== null) counted.set(userId, { stored: entryCounts, counts: {} });
+    const user = counted.get(userId);
+    if (user !== undefined && type !== null) user.counts[type] = Number(n);
+  }
+  const wrong: Violation[] = [];
+  for (const [userId, { stored, counts }] of counted) {
+    if (isSame(stored, counts)) continue;
+    // In one order, whichever way the database came by them.
+    const sorted = Object.fromEntries(Object.entries(counts).sort());
+    const detail = `entryCounts ${stored}, counted ${JSON.stringify(sorted)}`;
+    wrong.push({ invariant: "1 balance: entries are counted by type", userId, detail });
+  }
+  return wrong;
+}
+
+function isSame(stored: string, counts: Record<string, number>): boolean {
+  try {
+    const known = JSON.parse(stored) as Record<string, number>;
+    const types = new Set([...Object.keys(known), ...Object.keys(counts)]);
+    return [...types].every((type) => (known[type] ?? 0) === (counts[type] ?? 0));
+  } catch {
+    return false;
+  }
+}
