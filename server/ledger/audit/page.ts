@@ -227,7 +227,7 @@ async function wrongCounts(store: AuditStore, range: Range): Promise<Violation[]
   for (const [userId, { stored, counts }] of counted) {
     if (isSame(stored, counts)) continue;
     // In one order, whichever way the database came by them.
-    const sorted = Object.fromEntries(Object.entries(counts).sort());
+    const sorted = Object.fromEntries(Object.entries(counts).sort(([a], [b]) => (a < b ? -1 : 1)));
     const detail = `entryCounts ${stored}, counted ${JSON.stringify(sorted)}`;
     wrong.push({ invariant: "1 balance: entries are counted by type", userId, detail });
   }
