@@ -3,7 +3,7 @@ import { TRPCClientError } from "@trpc/client";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { AppRouter } from "../../shared/src/router.ts";
 import { available } from "../support/backend.ts";
-import { type SignedIn, openTestApp, type TestServer } from "../support/server.ts";
+import { type SignedIn, openTestApp, type TestApp } from "../support/server.ts";
 
 /** The `data.app` of what `work` is refused with. */
 async function refusal(work: Promise<unknown>) {
@@ -29,7 +29,7 @@ async function eventually<T>(look: () => Promise<T | null>): Promise<T> {
 }
 
 describe("the story", () => {
-  let server: TestServer;
+  let server: TestApp;
   let anna: SignedIn;
   beforeAll(async () => {
     server = await openTestApp({ available });

@@ -12,11 +12,11 @@ import { type Built, buildServer } from "../bench/built.ts";
 import { freshSqlite } from "../support/databases.ts";
 import { type FreshDatabase, freshMysql } from "../support/mysql-databases.ts";
 import { isChosen } from "../support/engine-choice.ts";
-import { seededRandom } from "../support/payment-world.ts";
 import { freePort } from "../support/process.ts";
 import { availableServers, chosenEngine, type FoundServer } from "../support/servers.ts";
 import { createServerLives } from "./server-crash/server-lives.ts";
 import { serverEnv } from "../support/server-env.ts";
+import { seededRandom } from "../support/seeded-random.ts";
 
 const ROUNDS = process.env["FULL"] === "1" ? 25 : 3;
 const READY_MS = 5_000;

@@ -7,7 +7,9 @@ import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { runDoctor } from "../../server/ledger/audit/audit.ts";
 import { available } from "../support/backend.ts";
-import { type LedgerWorld, openLedgerWorld } from "../support/ledger-world.ts";
+import { auditRows } from "../support/ledger-audit.ts";
+import { openTestApp, type TestApp } from "../support/server.ts";
+import { createTestClock } from "../support/test-clock.ts";
 
 const KILLS = process.env["FULL"] === "1" ? 200 : 8;
 const CHILD = fileURLToPath(new URL("ledger-crash-child.ts", import.meta.url));
@@ -23,10 +25,10 @@ interface Told {
 }
 
 describe("kill -9", () => {
-  let world: LedgerWorld;
+  let world: TestApp;
   const children = new Set<ChildProcess>();
   beforeAll(async () => {
-    world = await openLedgerWorld(available);
+    world = await openTestApp({ available, clock: createTestClock("stepping") });
   });
   afterAll(async () => {
     for (const child of children) child.kill("SIGKILL");
@@ -71,7 +73,7 @@ describe("kill -9", () => {
   test(`${KILLS} kills: what was answered is there, what was not is there at most once`, {
     timeout: KILLS * 60_000,
   }, async () => {
-    const users = await Promise.all(Array.from({ length: 12 }, () => world.user(100_000)));
+    const users = await Promise.all(Array.from({ length: 12 }, () => world.createUser(100_000)));
     const told: Told = {
       asked: new Set(),
       spent: new Map(),
@@ -90,11 +92,11 @@ describe("kill -9", () => {
     }
     await kill(survivor);
 
-    const { models } = world.backend.database;
+    const { models } = world;
     expect(told.broken).toEqual([]);
     expect(told.spent.size).toBeGreaterThan(KILLS * 5);
     expect(await runDoctor({ database: world.backend.database })).toEqual([]);
-    expect(await world.audit({ cut: true })).toEqual([]);
+    expect(await auditRows(world.models, { cut: true })).toEqual([]);
 
     // A key's answer names the entry's seq: what was answered is there, and nothing is there that was not asked for.
     const keys = await models.idempotencyKey.findMany({

@@ -3,14 +3,14 @@ import { randomInt, randomUUID } from "node:crypto";
 import { setTimeout as sleep } from "node:timers/promises";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { startSandbox } from "../../server/sandbox/src/sandbox.ts";
-import { readRun, type Reading } from "../support/ai-world.ts";
 import { available } from "../support/backend.ts";
 import { type AvailableBackend, describeBackend } from "../support/databases.ts";
 import { freePort, type ServerProcess, spawnServer } from "../support/process.ts";
 import { createRandom, type Random } from "../simulation/random.ts";
-import { type SignedIn, signIn, openTestApp, type TestServer } from "../support/server.ts";
+import { type SignedIn, signIn, openTestApp, type TestApp } from "../support/server.ts";
 import { startTcpProxy, type TcpProxy } from "../support/tcp-proxy.ts";
 import { serverEnv } from "../support/server-env.ts";
+import { type Reading, readRun } from "../support/read-run.ts";
 
 const ROUNDS = process.env["FULL"] ? 100 : 12;
 const AT_ONCE = 4;
@@ -29,7 +29,7 @@ async function behindProxy({ name, database, redis: direct }: AvailableBackend) 
 }
 
 describe("metered runs that are cut", () => {
-  let server: TestServer;
+  let server: TestApp;
   let redis: TcpProxy | null;
   let proxies: TcpProxy[];
 

@@ -10,7 +10,6 @@ import { createClient } from "../../shared/src/client.ts";
 import { type Built, buildServer } from "../bench/built.ts";
 import { available } from "../support/backend.ts";
 import type { AvailableBackend, OpenedBackend } from "../support/databases.ts";
-import { seededRandom } from "../support/payment-world.ts";
 import { freePort } from "../support/process.ts";
 import {
   type RedisServer,
@@ -23,6 +22,7 @@ import { createCustomer } from "./server-crash/customer.ts";
 import { createJournal } from "./server-crash/journal.ts";
 import { createServerLives, type ServerLives } from "./server-crash/server-lives.ts";
 import { SERVICE_KEY, serverEnv } from "../support/server-env.ts";
+import { seededRandom } from "../support/seeded-random.ts";
 
 const FULL = process.env["FULL"] === "1";
 const KILLS = FULL ? 200 : 6;

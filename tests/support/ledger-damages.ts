@@ -1,8 +1,8 @@
 // The damages that tests plant in a busy user's rows: one for each question of the doctor's.
 import { randomUUID } from "node:crypto";
-import type { LedgerWorld } from "./ledger-world.ts";
+import type { TestApp } from "./server.ts";
 
-type Models = LedgerWorld["backend"]["database"]["models"];
+type Models = TestApp["backend"]["database"]["models"];
 
 /** One damage to the rows of a busy user, and what the doctor calls it. */
 export interface Damage {

@@ -1,14 +1,14 @@
 // What a merchant does at Stripe past this server: calls to the sandbox's API with its key, in Stripe's own words.
-import { type PaymentWorld, SECRET_KEY } from "./payment-world.ts";
+import { SECRET_KEY, type Shop } from "./shop.ts";
 
 type Answer = { id: string } & Record<string, unknown>;
 
 /** Stripe's API as a merchant's tools or the dashboard use it. Throws Stripe's message when it refuses. */
-export function merchantOf(world: PaymentWorld) {
+export function merchantOf(world: Shop) {
   async function call(method: string, path: string, fields: Record<string, string>) {
     const body = new URLSearchParams(fields).toString();
     const answer = await fetch(
-      `${world.sandbox.url}/v1/${path}${method === "GET" && body !== "" ? `?${body}` : ""}`,
+      `${world.sandbox.stripe.url}/v1/${path}${method === "GET" && body !== "" ? `?${body}` : ""}`,
       {
         method,
         headers: {

@@ -1,20 +1,30 @@
-// A whole server for a suite: its own database and Redis keys, its own sandbox, a real socket, a typed client.
+// The one way to open an app under test: its own database and Redis keys, its own sandbox, one clock, real sockets.
 import type { TRPCClient } from "@trpc/client";
 import { createClient } from "../../shared/src/client.ts";
 import type { AppRouter } from "../../shared/src/router.ts";
 import { type App, type AppDeps, createApp } from "../../server/app.ts";
 import type { Config } from "../../server/config/config.ts";
 import { parseConfig } from "../../server/config/parse-config.ts";
+import type { PrismaModels } from "../../server/database/ports.ts";
 import {
   createHttpServer,
   type HttpServer,
   type HttpServerOptions,
 } from "../../server/http/server.ts";
+import type { Backend } from "../../server/infrastructure.ts";
 import { createLogger, type Logger } from "../../server/lib/logger.ts";
-import { type Sandbox, startSandbox } from "../../server/sandbox/src/sandbox.ts";
+import {
+  type Sandbox,
+  type SandboxOptions,
+  startSandbox,
+} from "../../server/sandbox/src/sandbox.ts";
+import type { Services } from "../../server/trpc/context.ts";
 import { type AvailableBackend, describeBackend, type OpenedBackend } from "./databases.ts";
+import { createPeople, type People } from "./people.ts";
 import { SERVICE_KEY, serverEnv } from "./server-env.ts";
 import { driveSignIn } from "./google-sign-in.ts";
+import { type TestClock, createTestClock } from "./test-clock.ts";
+import { callOver, type WireCall } from "./wire-call.ts";
 
 /** Somebody who has signed in through the sandbox. */
 export interface SignedIn {
@@ -26,116 +36,112 @@ export interface SignedIn {
   readonly email: string;
 }
 
-/** One instance behind its socket. */
-export interface TestInstance {
+/** One instance behind its socket, its services within reach. */
+export interface TestInstance extends Omit<App, "close">, Services {
   readonly url: string;
   readonly app: App;
   readonly http: HttpServer;
+  readonly backend: Backend;
 }
 
-/** A running server and what it talks to. */
-export interface TestServer extends TestInstance {
-  /** The first is this server; the others share its database and Redis. */
-  readonly instances: readonly TestInstance[];
+/** A running app and what it talks to. It is its own first instance; the others share its database and Redis. */
+export interface TestApp extends TestInstance, People {
+  readonly instances: readonly [TestInstance, ...TestInstance[]];
+  /** By number, counted round and round. */
+  instance(index: number): TestInstance;
   readonly config: Config;
   readonly sandbox: Sandbox;
   readonly opened: OpenedBackend;
+  readonly models: PrismaModels;
+  /** Every instance reads it, and the sandbox Stripe. */
+  readonly clock: TestClock;
+  readonly logger: Logger;
+  /** What was logged so far; nothing unless `logLevel` was given. */
+  logged(): Record<string, unknown>[];
   /** A client that is nobody, or whose access token is given. */
   client(accessToken?: string): TRPCClient<AppRouter>;
   /** A client with the service key. */
   serviceClient(): TRPCClient<AppRouter>;
+  /** Calls a procedure over HTTP, without a client. */
+  readonly call: WireCall;
   /** Signs `email` in through the sandbox Google. */
   signIn(email: string): Promise<SignedIn>;
+  /** `work` is done by `close`, before the back end is gone. */
+  beforeClose(work: () => Promise<void>): void;
   close(): Promise<void>;
 }
 
 /** What may be different from the usual. */
-export interface TestServerOptions {
-  /** Embedded unless told. */
+export interface TestAppOptions {
+  /** Defaults to embedded. */
   available?: AvailableBackend;
   env?: Record<string, string>;
+  /** Laid over what the environment says. */
+  config?: Partial<Config>;
   instances?: number;
-  /** Jobs run only when asked for by name unless told. */
+  /** True: jobs run by themselves, not only when asked for by name. */
   jobs?: boolean;
-  logger?: Logger;
-  clock?: () => number;
-  leanPath?: boolean;
+  /** From which level on what is logged is kept for `logged`; defaults to nothing. */
+  logLevel?: "info" | "debug" | "trace";
+  clock?: TestClock;
+  /** How far each instance's clock is ahead of `clock`. */
+  skewMs?: readonly number[];
   /** What the socket's server is told instead of the usual. */
   http?: HttpServerOptions;
-  /** Bounds of metered runs, where they shall be shorter. */
-  runTimings?: AppDeps["runTimings"];
-  /** Nothing is traced unless told. */
-  tracer?: AppDeps["tracer"];
-  /** How often readiness asks others, where it shall be oftener. */
-  checkEveryMs?: number;
+  sandbox?: Partial<SandboxOptions>;
+  /** Called for each instance; the vendors that `config` names otherwise. */
+  adapters?: (config: Config) => Promise<NonNullable<AppDeps["adapters"]>>;
+  /** What else an app may be given. */
+  app?: Partial<Omit<AppDeps, "config" | "backend" | "clock" | "adapters">>;
 }
 
 /** Opens the app under test, on one instance or more. Limits are wide open unless `env` sets RATE_LIMIT_MAX_REQUESTS. */
-export async function openTestApp(options: TestServerOptions = {}): Promise<TestServer> {
+export async function openTestApp(options: TestAppOptions = {}): Promise<TestApp> {
   const available = options.available ?? describeBackend("embedded", null, null);
-  const logger = options.logger ?? createLogger({ level: "silent" });
+  const clock = options.clock ?? createTestClock();
+  const { logger, logged } = createTestLogger(options);
   const opened = await available.open(logger);
-  const handlers: App["handle"][] = [];
-  const headers: App["commonHeaders"][] = [];
   const sockets = await Promise.all(
-    Array.from({ length: options.instances ?? 1 }, async (_, index) => {
-      const http = createHttpServer((request, response) => handlers[index]?.(request, response), {
-        commonHeaders: (origin) => headers[index]?.(origin) ?? [],
-        ...options.http,
-      });
-      return { http, url: `http://localhost:${await http.listen(0, "127.0.0.1")}` };
-    }),
+    Array.from({ length: options.instances ?? 1 }, () => listen(options.http)),
   );
   const url = sockets[0]?.url ?? "";
   const sandbox = await startSandbox({
     webhookUrl: `${url}/api/payment/webhook`,
     redirectUris: [`${url}/api/auth/google/callback`],
+    // OAuth wants these characters encoded in the Basic header.
+    clientSecret: "client-secret-of-the-tests/with?odd&characters=",
+    clock: () => new Date(clock.now()),
+    ...options.sandbox,
   });
-  const config = parseConfig(
-    serverEnv({
-      PORT: new URL(url).port,
-      ...sandbox.env,
-      ...opened.env,
-      ...options.env,
-    }),
-  );
+  const env = { PORT: new URL(url).port, ...sandbox.env, ...opened.env, ...options.env };
+  const config: Config = { ...parseConfig(serverEnv(env)), ...options.config };
   const instances: TestInstance[] = [];
-  for (const [index, socket] of sockets.entries()) {
+  for (const [index, { start, ...socket }] of sockets.entries()) {
     // Two SQLite connections in one process would wait for each other in its one thread; those instances share one.
     const alone = index === 0 || available.dialect === "sqlite";
     const backend = alone ? opened.backend : await opened.openAnother();
+    const now = () => clock.now() + (options.skewMs?.[index] ?? 0);
+    const adapters = await options.adapters?.(config);
     const app = createApp({
-      config,
-      backend,
-      logger,
-      ...(options.clock ? { clock: options.clock } : {}),
-      ...(options.leanPath === undefined ? {} : { leanPath: options.leanPath }),
-      ...(options.tracer === undefined ? {} : { tracer: options.tracer }),
-      ...(options.checkEveryMs === undefined ? {} : { checkEveryMs: options.checkEveryMs }),
-      ...(options.runTimings === undefined ? {} : { runTimings: options.runTimings }),
+      ...{ config, backend, logger, clock: now, ...options.app },
+      ...(adapters === undefined ? {} : { adapters }),
     });
-    handlers[index] = app.handle;
-    headers[index] = app.commonHeaders;
+    start(app);
     if (options.jobs) app.jobs.start();
-    instances.push({ ...socket, app });
+    instances.push({ ...app, ...app.services, ...socket, app, backend });
   }
-  const [first] = instances;
+  const [first, ...others] = instances;
   if (!first) throw new Error("A server has at least one instance.");
-  const clientOf = (accessToken?: string) =>
-    createClient({
-      url: `${url}/api/trpc`,
-      cookies: false,
-      ...(accessToken === undefined ? {} : { getAccessToken: () => accessToken }),
-    });
+  const beforeEnd: (() => Promise<void>)[] = [];
   return {
     ...first,
-    instances,
-    config,
-    sandbox,
-    opened,
-    client: clientOf,
-    serviceClient: () => clientOf(SERVICE_KEY),
-    signIn: (email) => signIn(url, email),
+    ...createPeople({ ...first, config, clock, logger }),
+    ...clientsOf(url),
+    ...{ config, sandbox, opened, clock, logger, logged },
+    instances: [first, ...others],
+    instance: (index) => instances[index % instances.length] ?? first,
+    models: opened.backend.database.models,
+    beforeClose: (work) => void beforeEnd.push(work),
     async close() {
       for (const { app } of instances) {
         app.beginShutdown();
@@ -144,7 +150,57 @@ export async function openTestApp(options: TestServerOptions = {}): Promise<Test
       await sandbox.close();
       await Promise.all(instances.map(({ http }) => http.stop()));
       for (const { app } of instances) await app.close();
-      await opened.close();
+      try {
+        for (const work of beforeEnd) await work();
+      } finally {
+        await opened.close();
+      }
+    },
+  };
+}
+
+/** Every way to call the server of `url`. */
+function clientsOf(url: string): Pick<TestApp, "client" | "serviceClient" | "call" | "signIn"> {
+  const client = (accessToken?: string) =>
+    createClient({
+      url: `${url}/api/trpc`,
+      cookies: false,
+      ...(accessToken === undefined ? {} : { getAccessToken: () => accessToken }),
+    });
+  return {
+    client,
+    serviceClient: () => client(SERVICE_KEY),
+    call: callOver(url),
+    signIn: (email) => signIn(url, email),
+  };
+}
+
+/** A logger whose lines can be read; TEST_LOG shows them too. */
+function createTestLogger({ logLevel = "silent" }: { logLevel?: string }) {
+  const lines: string[] = [];
+  const write = (line: string): void => {
+    lines.push(line);
+    if (process.env["TEST_LOG"] !== undefined) process.stderr.write(line);
+  };
+  return {
+    logger: createLogger({ level: logLevel, destination: { write } }),
+    logged: () => lines.map((line) => JSON.parse(line) as Record<string, unknown>),
+  };
+}
+
+/** A socket that is there before its app, whose configuration names the port. */
+async function listen(options: HttpServerOptions = {}) {
+  let app: App | undefined;
+  const http = createHttpServer((request, response) => app?.handle(request, response), {
+    commonHeaders: (origin) => app?.commonHeaders(origin) ?? [],
+    ...options,
+  });
+  const url = `http://localhost:${await http.listen(0, "127.0.0.1")}`;
+  return {
+    http,
+    url,
+    start(started: App) {
+      app = started;
     },
   };
 }

@@ -1,8 +1,8 @@
 // Subscribers for tests: the seeded plans by name, and the steps every story of a subscription takes.
-import type { PaymentWorld } from "./payment-world.ts";
+import type { Shop } from "./shop.ts";
 
 /** What tests do with subscriptions in one payment world. */
-export async function subscribersIn(world: PaymentWorld) {
+export async function subscribersIn(world: Shop) {
   const { plans } = await world.payment.plans();
 
   const plan = (tier: string, interval: "month" | "year") => {

@@ -3,7 +3,7 @@ import { copyFileSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSyn
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { openTestApp, type TestServer } from "../../support/server.ts";
+import { openTestApp, type TestApp } from "../../support/server.ts";
 import { commandOf, here, root, run } from "./tools.ts";
 
 /** How each generator is asked for a client in `generated/`. */
@@ -35,7 +35,7 @@ function folderOf(generator: string): string {
   return join(folder, generator);
 }
 
-let server: TestServer;
+let server: TestApp;
 let token: string;
 beforeAll(async () => {
   server = await openTestApp();

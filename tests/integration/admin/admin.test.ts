@@ -1,10 +1,11 @@
 // The `admin` procedures: what they do, that each write leaves its line, and that nobody locks the door behind all.
 import { randomUUID } from "node:crypto";
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { beforeAll, describe, expect, it } from "vitest";
 import { createAdminStore } from "../../../server/admin/admin.store.ts";
 import { available } from "../../support/backend.ts";
-import { type AppWorld, openApp, type Person } from "../auth/app-world.ts";
 import { rawKey } from "../../support/raw-key.ts";
+import type { Person } from "../../support/people.ts";
+import { useTestApp } from "../../support/use-app.ts";
 
 interface Page {
   users: { id: string; email: string; role: string; credits: number; disabledAt: string | null }[];
@@ -12,15 +13,13 @@ interface Page {
 }
 
 describe("admin", () => {
-  let world: AppWorld;
+  const world = useTestApp({ available });
   let admin: Person;
   beforeAll(async () => {
-    world = await openApp(available);
     admin = await world.person("ADMIN");
   });
-  afterAll(() => world.close());
 
-  const models = () => world.opened.backend.database.models;
+  const models = () => world.models;
   const as = (person: Person) => ({ authorization: `Bearer ${person.accessToken}` });
   const read = (path: string, input?: unknown) => world.call(path, "query", input, as(admin));
   const write = (path: string, input: unknown) => world.call(path, "mutation", input, as(admin));
@@ -311,11 +310,7 @@ describe("admin", () => {
 });
 
 describe("the last administrator", () => {
-  let world: AppWorld;
-  beforeAll(async () => {
-    world = await openApp(available);
-  });
-  afterAll(() => world.close());
+  const world = useTestApp({ available });
   const as = (person: Person) => ({ authorization: `Bearer ${person.accessToken}` });
 
   it("cannot be demoted or disabled, not even by two who do it to each other at once", async () => {
@@ -325,7 +320,7 @@ describe("the last administrator", () => {
       world.call("admin.disableUser", "mutation", { userId: one.userId }, as(two)),
     ]);
     expect(answers.filter((answer) => answer.status === 200)).toHaveLength(1);
-    const { models } = world.opened.backend.database;
+    const { models } = world;
     const left = await models.user.findMany({ where: { role: "ADMIN", disabledAt: null } });
     expect(left).toHaveLength(1);
     const last = left[0]?.id === one.userId ? one : two;

@@ -1,16 +1,15 @@
 // A person's credit history as administrators read it, page by page.
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { beforeAll, describe, expect, it } from "vitest";
 import { available } from "../../support/backend.ts";
-import { type AppWorld, openApp, type Person } from "../auth/app-world.ts";
+import type { Person } from "../../support/people.ts";
+import { useTestApp } from "../../support/use-app.ts";
 
 describe("admin.user", () => {
-  let world: AppWorld;
+  const world = useTestApp({ available });
   let admin: Person;
   beforeAll(async () => {
-    world = await openApp(available);
     admin = await world.person("ADMIN");
   });
-  afterAll(() => world.close());
 
   const read = (path: string, input?: unknown) =>
     world.call(path, "query", input, { authorization: `Bearer ${admin.accessToken}` });

@@ -1,22 +1,21 @@
 // Shows that what administrators look at is bounded, and complete within its bounds.
 import { randomUUID } from "node:crypto";
 import { setTimeout as sleep } from "node:timers/promises";
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { beforeAll, describe, expect, test } from "vitest";
 import { createAdminService } from "../../../server/admin/admin.service.ts";
 import { createAdminStore } from "../../../server/admin/admin.store.ts";
 import type { Database } from "../../../server/database/ports.ts";
 import { newId } from "../../../server/lib/ids.ts";
 import { available } from "../../support/backend.ts";
-import { type LedgerWorld, openLedgerWorld } from "../../support/ledger-world.ts";
+import { createTestClock } from "../../support/test-clock.ts";
+import { useTestApp } from "../../support/use-app.ts";
 
 describe("administrators' reads", () => {
-  let world: LedgerWorld;
+  const world = useTestApp({ available, clock: createTestClock("stepping") });
   let database: Database;
   beforeAll(async () => {
-    world = await openLedgerWorld(available);
     ({ database } = world.backend);
   });
-  afterAll(() => world.close());
 
   const storeOf = () => createAdminStore({ database, ledger: world.ledger });
   const serviceOn = (store: ReturnType<typeof storeOf>) =>
@@ -130,7 +129,7 @@ describe("administrators' reads", () => {
 
   test("figures over months are the sum of the entries", async () => {
     const store = storeOf();
-    const userId = await world.user(0);
+    const userId = await world.createUser(0);
     const day = (n: number) => new Date(Date.UTC(2019, 0, 1 + n));
     let balance = 0;
     const rows = Array.from({ length: 120 }, (_, n) => {

@@ -5,10 +5,10 @@ import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import type { RunEvent } from "../../../shared/src/ai.ts";
 import { scopedKey } from "../../../server/ledger/idempotency-key.ts";
 import { createClient } from "../../../shared/src/client.ts";
-import { readRun } from "../../support/ai-world.ts";
 import { available } from "../../support/backend.ts";
-import { type SignedIn, openTestApp, type TestServer } from "../../support/server.ts";
+import { type SignedIn, openTestApp, type TestApp } from "../../support/server.ts";
 import { startTcpProxy } from "../../support/tcp-proxy.ts";
+import { readRun } from "../../support/read-run.ts";
 
 const TIMINGS = {
   readerGraceMs: 1_500,
@@ -20,10 +20,10 @@ const TIMINGS = {
 };
 
 describe("the end of a run", () => {
-  let server: TestServer;
+  let server: TestApp;
   let person: SignedIn;
   beforeAll(async () => {
-    server = await openTestApp({ available, instances: 2, runTimings: TIMINGS });
+    server = await openTestApp({ available, instances: 2, app: { runTimings: TIMINGS } });
   });
   beforeEach(async () => {
     server.sandbox.model.control.reset();

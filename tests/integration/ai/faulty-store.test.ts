@@ -10,7 +10,7 @@ import { createRunStore } from "../../../server/ai/runs.store.ts";
 import { AppError } from "../../../server/lib/errors.ts";
 import { createLogger } from "../../../server/lib/logger.ts";
 import { available } from "../../support/backend.ts";
-import { type SignedIn, openTestApp, type TestServer } from "../../support/server.ts";
+import { type SignedIn, openTestApp, type TestApp } from "../../support/server.ts";
 
 const TIMINGS = { keepOutputMs: 1_000, leaseMs: 1_500, tickMs: 100 };
 const NEVER = new AbortController().signal;
@@ -18,7 +18,7 @@ const LONG_AGO = new Date(0);
 const newRunId = () => `run_${randomBytes(16).toString("hex")}`;
 
 describe("metered runs over a failing store", () => {
-  let server: TestServer;
+  let server: TestApp;
   let person: SignedIn;
   const opened: AiService[] = [];
 

@@ -1,11 +1,11 @@
 // How many streams of runs one user may have open at once.
 import { randomUUID } from "node:crypto";
 import { expect, onTestFinished, test } from "vitest";
-import { openAiApp } from "../../support/ai-world.ts";
 import { available } from "../../support/backend.ts";
+import { openTestApp } from "../../support/server.ts";
 
 test("returns RATE_LIMITED for the 21st stream of a user at once, and serves again once one has ended", async () => {
-  const world = await openAiApp(available);
+  const world = await openTestApp({ available });
   onTestFinished(() => world.close());
   world.sandbox.model.control.setSpeed(2);
   const person = await world.person();

@@ -1,10 +1,11 @@
 // A metered run from start to end: produced once, read from anywhere, charged by the stated rule.
 import { randomUUID } from "node:crypto";
-import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
+import { beforeEach, describe, expect, it } from "vitest";
 import { FEATURES } from "../../../shared/src/features.ts";
-import { openAiApp, readRun } from "../../support/ai-world.ts";
 import { available } from "../../support/backend.ts";
-import type { AppWorld, Person } from "../auth/app-world.ts";
+import type { Person } from "../../support/people.ts";
+import { readRun } from "../../support/read-run.ts";
+import { useTestApp } from "../../support/use-app.ts";
 
 const ask = (content: string) => ({
   feature: "chat-pro",
@@ -20,17 +21,13 @@ const deck = {
 };
 
 describe("metered runs", () => {
-  let world: AppWorld;
+  const world = useTestApp({ available });
   let person: Person;
-  beforeAll(async () => {
-    world = await openAiApp(available);
-  });
   beforeEach(async () => {
     world.sandbox.model.control.reset();
     world.sandbox.model.control.setSpeed(Number.POSITIVE_INFINITY);
     person = await world.person();
   });
-  afterAll(() => world.close());
 
   const bearer = () => ({ authorization: `Bearer ${person.accessToken}` });
   const start = async (input: unknown) => {
@@ -78,7 +75,7 @@ describe("metered runs", () => {
       charged: 5,
       code: null,
     });
-    const usage = await world.opened.backend.database.models.usageLog.findMany({
+    const usage = await world.models.usageLog.findMany({
       where: { userId: person.userId },
     });
     expect(usage).toHaveLength(1);

@@ -5,7 +5,6 @@ import { Redis } from "ioredis";
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import type { RunEvent } from "../../../shared/src/ai.ts";
 import { createClient } from "../../../shared/src/client.ts";
-import { readRun } from "../../support/ai-world.ts";
 import { describeBackend } from "../../support/databases.ts";
 import { availableServers } from "../../support/servers.ts";
 import {
@@ -13,8 +12,9 @@ import {
   redisServerInstalled,
   startRedisServer,
 } from "../../support/redis-server.ts";
-import { type SignedIn, openTestApp, type TestServer } from "../../support/server.ts";
+import { type SignedIn, openTestApp, type TestApp } from "../../support/server.ts";
 import { startTcpProxy } from "../../support/tcp-proxy.ts";
+import { readRun } from "../../support/read-run.ts";
 
 const TIMINGS = {
   readerGraceMs: 1_500,
@@ -29,7 +29,7 @@ const SLOW = 30;
 const { databases } = await availableServers();
 
 /** What both suites do with two instances. */
-function twoInstances(server: () => TestServer, person: () => SignedIn) {
+function twoInstances(server: () => TestApp, person: () => SignedIn) {
   const client = () => server().client(person().accessToken);
   const view = (runId: string) => client().ai.run.query({ runId });
   return {
@@ -55,7 +55,7 @@ function twoInstances(server: () => TestServer, person: () => SignedIn) {
 describe.runIf(redisServerInstalled).each(databases)("Redis away, $name", ({ name, url }) => {
   let redisServer: RedisServer;
   let redis: Redis;
-  let server: TestServer;
+  let server: TestApp;
   let person: SignedIn;
   const { start, view, readHere, readElsewhere, ended } = twoInstances(
     () => server,
@@ -68,7 +68,7 @@ describe.runIf(redisServerInstalled).each(databases)("Redis away, $name", ({ nam
     redis = new Redis(redisUrl);
     redis.on("error", () => undefined);
     const available = describeBackend(name, url, redisUrl);
-    server = await openTestApp({ available, instances: 2, runTimings: TIMINGS });
+    server = await openTestApp({ available, instances: 2, app: { runTimings: TIMINGS } });
   });
   beforeEach(async () => {
     server.sandbox.model.control.reset();
@@ -142,7 +142,7 @@ describe.runIf(redisServerInstalled).each(databases)("Redis away, $name", ({ nam
 });
 
 describe.each(databases)("two processes without Redis, $name", ({ name, url }) => {
-  let server: TestServer;
+  let server: TestApp;
   let person: SignedIn;
   const { start, view, readHere, readElsewhere } = twoInstances(
     () => server,
@@ -151,7 +151,7 @@ describe.each(databases)("two processes without Redis, $name", ({ name, url }) =
 
   beforeAll(async () => {
     const available = describeBackend(name, url, null);
-    server = await openTestApp({ available, instances: 2, runTimings: TIMINGS });
+    server = await openTestApp({ available, instances: 2, app: { runTimings: TIMINGS } });
     person = await server.signIn(`${randomUUID()}@example.com`);
   });
   afterAll(() => server.close());

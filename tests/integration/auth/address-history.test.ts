@@ -1,31 +1,27 @@
 // ADMIN_EMAILS raises nobody by an address that another `sub` ever held, whoever deletes what.
 import { createHash, randomUUID } from "node:crypto";
-import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
+import { afterEach, describe, expect, it } from "vitest";
 import { createUserStore } from "../../../server/user/user.store.ts";
 import { available } from "../../support/backend.ts";
-import { openWorld, type World } from "./world.ts";
+import { useTestApp } from "../../support/use-app.ts";
 
 describe("an address that changes hands", () => {
-  let world: World;
-  beforeAll(async () => {
-    world = await openWorld(available);
-  });
-  afterAll(() => world.close());
+  const adminEmails: string[] = [];
+  const world = useTestApp({ available, config: { adminEmails } });
   afterEach(() => {
-    world.adminEmails.length = 0;
+    adminEmails.length = 0;
   });
 
   const newEmail = () => `${randomUUID()}@example.com`;
-  const models = () => world.opened.backend.database.models;
-  const userOf = (email: string) => models().user.findUnique({ where: { email } });
+  const userOf = (email: string) => world.models.user.findUnique({ where: { email } });
   /** Signs in as `subject` with the address of ADMIN_EMAILS; returns the account's id and role. */
   const enter = async (email: string, subject: string) => {
-    const { userId } = await world.person({ email, subject });
-    const { role } = await models().user.findUniqueOrThrow({ where: { id: userId } });
+    const { userId } = await world.session({ email, subject });
+    const { role } = await world.models.user.findUniqueOrThrow({ where: { id: userId } });
     return { userId, role };
   };
   const erase = async ({ userId }: { userId: string }) => {
-    const users = createUserStore(world.opened.backend.database);
+    const users = createUserStore(world.backend.database);
     expect(await users.erase(userId, new Date())).toBe(true);
   };
   const subjects = () => [randomUUID(), randomUUID(), randomUUID()] as const;
@@ -33,7 +29,7 @@ describe("an address that changes hands", () => {
   it("makes nobody an administrator who took it, deleted the account and returned, nor a third sub", async () => {
     const email = newEmail();
     const [first, second, third] = subjects();
-    world.adminEmails.push(email);
+    adminEmails.push(email);
     const owner = await enter(email, first);
     expect(owner.role).toBe("ADMIN");
     const taker = await enter(email, second);
@@ -53,7 +49,7 @@ describe("an address that changes hands", () => {
   it("makes its only sub an administrator again after deleting the account, and nobody afterwards", async () => {
     const email = newEmail();
     const [first, second] = subjects();
-    world.adminEmails.push(email);
+    adminEmails.push(email);
     for (let round = 0; round < 2; round++) {
       const own = await enter(email, first);
       expect(own.role).toBe("ADMIN");
@@ -64,7 +60,7 @@ describe("an address that changes hands", () => {
     await erase(later);
     expect(await enter(email, second)).toMatchObject({ role: "USER" });
     // One mark for each who held it, however often they left; none says whose address it is.
-    const marks = await models().auditLog.findMany({
+    const marks = await world.models.auditLog.findMany({
       where: {
         targetType: "address",
         targetId: createHash("sha256").update(email).digest("hex"),
@@ -79,13 +75,13 @@ describe("an address that changes hands", () => {
     const [first, second] = subjects();
     await enter(email, first);
     await enter(next, first);
-    world.adminEmails.push(email);
+    adminEmails.push(email);
     expect(await enter(email, second)).toMatchObject({ role: "USER" });
     // Nor by a change to it.
     const [old, ours] = [newEmail(), newEmail()];
     const gone = await enter(old, first);
     await erase(gone);
-    world.adminEmails.push(old);
+    adminEmails.push(old);
     const [, , third] = subjects();
     await enter(ours, third);
     expect(await enter(old, third)).toMatchObject({ role: "USER" });

@@ -1,16 +1,13 @@
 // Instances whose clocks differ by minutes are one service to an honest second tab.
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { describe, expect, it } from "vitest";
 import { available } from "../../support/backend.ts";
-import { codeOf, fromBrowser, openWorld, type World } from "./world.ts";
+import { useTestApp } from "../../support/use-app.ts";
+import { codeOf, endGrace, fromBrowser } from "./support.ts";
 
 const SIX_MINUTES_MS = 360_000;
 
 describe("instances six minutes apart", () => {
-  let world: World;
-  beforeAll(async () => {
-    world = await openWorld(available, { instances: 2, skewMs: [0, SIX_MINUTES_MS] });
-  });
-  afterAll(() => world.close());
+  const world = useTestApp({ available, instances: 2, skewMs: [0, SIX_MINUTES_MS] });
 
   it.each([
     [0, 1],
@@ -18,7 +15,7 @@ describe("instances six minutes apart", () => {
   ])("keep the second tab signed in when %i rotates and %i is asked late", async (one, other) => {
     const [first, second] = [world.instances[one], world.instances[other]];
     if (first === undefined || second === undefined) throw new Error("no instance");
-    const { refreshToken, sessionId } = await world.person();
+    const { refreshToken, sessionId } = await world.session();
     const answer = await first.auth.refresh(fromBrowser(refreshToken));
     await first.auth.close();
     const late = await second.auth.refresh(fromBrowser(refreshToken));
@@ -33,10 +30,10 @@ describe("instances six minutes apart", () => {
     async (index) => {
       const asked = world.instances[index];
       if (asked === undefined) throw new Error("no instance");
-      const { refreshToken, sessionId } = await world.person();
-      await world.instances[0].auth.refresh(fromBrowser(refreshToken));
-      await world.instances[0].auth.close();
-      await world.endGrace(sessionId);
+      const { refreshToken, sessionId } = await world.session();
+      await world.auth.refresh(fromBrowser(refreshToken));
+      await world.auth.close();
+      await endGrace(world, sessionId);
       expect(await codeOf(asked.auth.refresh(fromBrowser(refreshToken)))).toBe("REFRESH_REUSED");
     },
   );

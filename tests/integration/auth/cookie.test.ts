@@ -1,15 +1,11 @@
 // The refresh cookie over real HTTP: set, renewed and cleared as PROMISES.md says, and never by GET.
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { describe, expect, it } from "vitest";
 import { available } from "../../support/backend.ts";
 import { FRONTEND } from "../../support/server-env.ts";
-import { type AppWorld, openApp } from "./app-world.ts";
+import { useTestApp } from "../../support/use-app.ts";
 
 describe("the refresh cookie", () => {
-  let world: AppWorld;
-  beforeAll(async () => {
-    world = await openApp(available);
-  });
-  afterAll(() => world.close());
+  const world = useTestApp({ available });
 
   const bearer = (token: string) => ({ authorization: `Bearer ${token}` });
 

@@ -1,19 +1,17 @@
 // A server killed between the two steps of a refresh locks nobody out and forks nothing (promise 6).
 import { spawn } from "node:child_process";
 import { fileURLToPath } from "node:url";
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { describe, expect, it } from "vitest";
 import { available } from "../../support/backend.ts";
-import { fromNative, openWorld, REFRESH_SECRET, type World } from "./world.ts";
+import { REFRESH_SECRET } from "../../support/server-env.ts";
+import { useTestApp } from "../../support/use-app.ts";
+import { fromNative } from "./support.ts";
 
 const KILLS = process.env["FULL"] === "1" ? 100 : 3;
 const CHILD = fileURLToPath(new URL("./crash-child.ts", import.meta.url));
 
 describe("a crash", () => {
-  let world: World;
-  beforeAll(async () => {
-    world = await openWorld(available);
-  });
-  afterAll(() => world.close());
+  const world = useTestApp({ available });
 
   /** Refreshes `token` in a process that dies after its first step; answers the signal it died of. */
   function dieWhileRefreshing(token: string): Promise<NodeJS.Signals | null> {
@@ -37,7 +35,7 @@ describe("a crash", () => {
 
   it(`${KILLS} times between the two steps: the old token goes on, one successor, no fork`, async () => {
     const { auth, backend } = world.instances[0];
-    const person = await world.person();
+    const person = await world.session();
     let token = person.refreshToken;
     for (let round = 0; round < KILLS; round++) {
       expect(await dieWhileRefreshing(token)).toBe("SIGKILL");

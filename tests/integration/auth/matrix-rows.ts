@@ -1,6 +1,6 @@
 // The rows of the authorisation matrix: whom each procedure is for, and what it must not tell.
 import { randomUUID } from "node:crypto";
-import type { Person } from "./app-world.ts";
+import type { Person } from "../../support/people.ts";
 
 /** Whom a procedure is for. */
 export type Caller = "public" | "user" | "admin" | "service";

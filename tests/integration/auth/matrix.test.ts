@@ -1,14 +1,16 @@
 // Promise 7: every procedure against every kind of caller. The rows are made from the router: one without a row fails.
 import { SignJWT } from "jose";
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { beforeAll, describe, expect, it } from "vitest";
 import { keyId } from "../../../server/lib/keys.ts";
 import { appRouter } from "../../../server/routers/app.ts";
 import type { ProcedureKind } from "../../../shared/src/procedure.ts";
 import { contract } from "../../../shared/src/contract.ts";
 import { available } from "../../support/backend.ts";
 import { FRONTEND } from "../../support/server-env.ts";
-import { type AppWorld, openApp, type Person, SERVICE_KEY } from "./app-world.ts";
 import { catalog, type Others, rows } from "./matrix-rows.ts";
+import type { Person } from "../../support/people.ts";
+import { SERVICE_KEY } from "../../support/server-env.ts";
+import { useTestApp } from "../../support/use-app.ts";
 
 const REFUSALS = ["UNAUTHENTICATED", "TOKEN_EXPIRED", "SESSION_REVOKED", "FORBIDDEN"];
 
@@ -53,19 +55,18 @@ describe("the authorisation matrix", () => {
 });
 
 describe("authority", () => {
-  let world: AppWorld;
+  const world = useTestApp({ available });
   let others: Others;
   let user: Person;
   let admin: Person;
   let expired: string;
 
   beforeAll(async () => {
-    world = await openApp(available);
     world.clock.aheadMs = -3_600_000;
     expired = (await world.person()).accessToken;
     world.clock.aheadMs = 0;
     const other = await world.person();
-    await world.opened.backend.database.models.creditPackage.create({
+    await world.models.creditPackage.create({
       data: { id: "matrix-package", name: "Matrix", credits: 10, price: 100 },
     });
     const bought = await world.call(
@@ -90,7 +91,6 @@ describe("authority", () => {
     user = await world.person();
     admin = await world.person("ADMIN");
   });
-  afterAll(() => world.close());
 
   const bearer = (token: string) => ({ authorization: `Bearer ${token}` });
 

@@ -1,20 +1,15 @@
 // One attempt makes one session by the database alone: no cache, and a provider that takes codes twice.
 import { randomUUID } from "node:crypto";
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { describe, expect, it } from "vitest";
 import { createAuthService } from "../../../server/auth/auth.service.ts";
 import type { IdentityProvider } from "../../../server/auth/ports.ts";
 import { createSessionStore } from "../../../server/auth/session/session.store.ts";
-import { parseConfig } from "../../../server/config/parse-config.ts";
-import { createLogger } from "../../../server/lib/logger.ts";
+import { createSignInStore } from "../../../server/auth/sign-in/sign-in.store.ts";
 import { available } from "../../support/backend.ts";
-import { ACCESS_SECRET, openWorld, REFRESH_SECRET, type World } from "./world.ts";
+import { useTestApp } from "../../support/use-app.ts";
 
 describe("a callback sent eight times at once", () => {
-  let world: World;
-  beforeAll(async () => {
-    world = await openWorld(available);
-  });
-  afterAll(() => world.close());
+  const world = useTestApp({ available });
 
   it("makes one session, without a cache and with a provider that redeems a code twice", async () => {
     const email = `${randomUUID()}@example.com`;
@@ -28,16 +23,12 @@ describe("a callback sent eight times at once", () => {
       exchange: () => Promise.resolve({ issuer, subject, email, name: null, avatar: null }),
     };
     const auth = createAuthService({
-      config: parseConfig({
-        NODE_ENV: "test",
-        JWT_SECRET: ACCESS_SECRET,
-        REFRESH_TOKEN_SECRET: REFRESH_SECRET,
-      }),
-      sessions: createSessionStore(world.opened.backend.database),
-      signIns: world.instances[0].signIns,
+      config: world.config,
+      sessions: createSessionStore(world.backend.database),
+      signIns: createSignInStore({ ...world, database: world.backend.database }),
       sharedCache: null,
       identityProvider,
-      logger: createLogger({ level: "silent" }),
+      logger: world.logger,
     });
     const out = await auth.startSignIn({ returnTo: null, stateCookies: [], ip: "127.0.0.1" });
     const state = new URL(out.location).searchParams.get("state") ?? "";
@@ -54,7 +45,7 @@ describe("a callback sent eight times at once", () => {
     const errors = answers.map(({ error }) => error);
     expect(errors.filter((error) => error === null)).toHaveLength(1);
     expect(errors.filter((error) => error === "state_invalid")).toHaveLength(8);
-    const { models } = world.opened.backend.database;
+    const { models } = world;
     const user = await models.user.findUniqueOrThrow({ where: { email } });
     expect(await models.session.count({ where: { userId: user.id } })).toBe(1);
   });

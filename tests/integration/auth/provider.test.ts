@@ -1,27 +1,16 @@
 // What a wrong ID token and a failing provider come to (promises 4 and 12, OpenID Connect Core 3.1.3.7).
 import { randomUUID } from "node:crypto";
-import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
+import { afterEach, describe, expect, it } from "vitest";
 import { TOKEN_FAULTS, type TokenFault } from "../../../server/sandbox/src/google/tokens.ts";
 import { SIGN_IN_ERRORS, type SignInError } from "../../../shared/src/errors.ts";
 import { available } from "../../support/backend.ts";
-import {
-  Browser,
-  expectRefused,
-  landingOf,
-  openWorld,
-  signInWith,
-  toCallback,
-  type World,
-} from "./world.ts";
+import { useTestApp } from "../../support/use-app.ts";
+import { Browser, expectRefused, landingOf, signInWith, toCallback } from "./support.ts";
 
 describe("the provider of sign-in", () => {
-  let world: World;
-  beforeAll(async () => {
-    world = await openWorld(available);
-  });
-  afterAll(() => world.close());
+  const world = useTestApp({ available });
   afterEach(() => {
-    world.google.control.wellBehaved();
+    world.sandbox.google.control.wellBehaved();
     world.clock.aheadMs = 0;
   });
 
@@ -71,7 +60,7 @@ describe("the provider of sign-in", () => {
       const browser = new Browser();
       const email = newEmail();
       const url = await toCallback(world, browser, { email });
-      world.google.control.faultyTokens(fault);
+      world.sandbox.google.control.faultyTokens(fault);
       await refused(expected, browser, url, email);
     },
   );
@@ -81,14 +70,14 @@ describe("the provider of sign-in", () => {
       const browser = new Browser();
       const email = newEmail();
       const url = await toCallback(world, browser, { email });
-      world.google.control.setClockOffset(seconds);
+      world.sandbox.google.control.setClockOffset(seconds);
       await refused("identity_invalid", browser, url, email);
     }
   });
 
   it("accepts keys that were rotated a moment ago, ten times in a row", async () => {
     for (let round = 0; round < 3; round++) {
-      await world.google.control.rotateKeys();
+      await world.sandbox.google.control.rotateKeys();
       expect((await signIn(newEmail())).error).toBeNull();
     }
   });
@@ -106,7 +95,7 @@ describe("the provider of sign-in", () => {
       const browser = new Browser();
       const email = newEmail();
       const url = await toCallback(world, browser, { email });
-      world.google.control.faultyEndpoint(endpoint, fault);
+      world.sandbox.google.control.faultyEndpoint(endpoint, fault);
       await refused(expected, browser, url, email);
       expect((await signIn(email)).error).toBeNull();
     },
@@ -115,7 +104,7 @@ describe("the provider of sign-in", () => {
   it("gives up on a token endpoint that hangs, within 10 s", async () => {
     const browser = new Browser();
     const url = await toCallback(world, browser, { email: newEmail() });
-    world.google.control.faultyEndpoint("token", "hang");
+    world.sandbox.google.control.faultyEndpoint("token", "hang");
     const startedAt = Date.now();
     expect(landingOf(await browser.get(url)).error).toBe("provider_unavailable");
     expect(Date.now() - startedAt).toBeLessThan(10_000);

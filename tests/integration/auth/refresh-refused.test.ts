@@ -1,29 +1,26 @@
 // The bad input of refresh and session (PROMISES.md): each refused by its code, none changes anything.
 import { randomUUID } from "node:crypto";
 import { SignJWT } from "jose";
-import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
+import { afterEach, describe, expect, it } from "vitest";
 import { createRefreshTokens } from "../../../server/auth/session/refresh-token.ts";
 import { createUserStore } from "../../../server/user/user.store.ts";
 import { available } from "../../support/backend.ts";
-import { codeOf, FRONTEND, fromBrowser, openWorld, REFRESH_SECRET, type World } from "./world.ts";
+import { FRONTEND, REFRESH_SECRET } from "../../support/server-env.ts";
+import { useTestApp } from "../../support/use-app.ts";
+import { codeOf, fromBrowser } from "./support.ts";
 
 describe("refused refreshes", () => {
-  let world: World;
-  beforeAll(async () => {
-    world = await openWorld(available, { instances: 2 });
+  const world = useTestApp({
+    available,
+    instances: 2,
+    env: { FRONTEND_URL: `${FRONTEND},https://app.example` },
   });
-  afterAll(() => world.close());
   afterEach(() => {
     world.clock.aheadMs = 0;
   });
 
-  const instance = (index: number) => {
-    const found = world.instances[index % world.instances.length];
-    if (found === undefined) throw new Error("no instance");
-    return found.auth;
-  };
-  const auth = () => instance(0);
-  const models = () => world.opened.backend.database.models;
+  const auth = () => world.instance(0).auth;
+  const models = () => world.models;
   const session = (id: string) =>
     models().session.findUniqueOrThrow({
       where: { id },
@@ -42,7 +39,7 @@ describe("refused refreshes", () => {
   });
 
   it("refuses an access token in its place, and a refresh token in the access token's", async () => {
-    const { refreshToken } = await world.person();
+    const { refreshToken } = await world.session();
     const { accessToken, refreshToken: next } = await auth().refresh(fromBrowser(refreshToken));
     expect(await codeOf(auth().refresh(fromBrowser(accessToken)))).toBe("UNAUTHENTICATED");
     expect(await codeOf(auth().authenticate(next))).toBe("UNAUTHENTICATED");
@@ -53,7 +50,7 @@ describe("refused refreshes", () => {
   });
 
   it("refuses two different cookies of its name (tossing), takes the same one twice", async () => {
-    const [victim, attacker] = [await world.person(), await world.person()];
+    const [victim, attacker] = [await world.session(), await world.session()];
     for (const cookies of [
       [victim.refreshToken, attacker.refreshToken],
       [attacker.refreshToken, victim.refreshToken],
@@ -75,7 +72,7 @@ describe("refused refreshes", () => {
     ["another case", "HTTP://LOCALHOST:3000"],
     ["a path", `${FRONTEND}/`],
   ])("refuses the cookie from %s, for refresh and for logout", async (_name, origin) => {
-    const { refreshToken, sessionId } = await world.person();
+    const { refreshToken, sessionId } = await world.session();
     const request = { ...fromBrowser(refreshToken), origin };
     expect(await codeOf(auth().refresh(request))).toBe("FORBIDDEN");
     expect(await codeOf(auth().logout(request))).toBe("FORBIDDEN");
@@ -88,24 +85,24 @@ describe("refused refreshes", () => {
     ["every configured origin", "https://app.example"],
     ["a client that is no browser", null],
   ])("takes the cookie from %s", async (_name, origin) => {
-    const { refreshToken } = await world.person();
+    const { refreshToken } = await world.session();
     expect(await codeOf(auth().refresh({ ...fromBrowser(refreshToken), origin }))).toBe("OK");
   });
 
   it("refuses after logout, after logout-all, of a disabled and of a deleted user", async () => {
-    const gone = await world.person();
+    const gone = await world.session();
     await auth().logout(fromBrowser(gone.refreshToken));
     await auth().logout(fromBrowser(gone.refreshToken));
     expect(await codeOf(auth().refresh(fromBrowser(gone.refreshToken)))).toBe("SESSION_REVOKED");
 
-    const everywhere = await world.person();
+    const everywhere = await world.session();
     const { accessToken } = await auth().refresh(fromBrowser(everywhere.refreshToken));
     const principal = await auth().authenticate(accessToken);
     expect(await auth().logoutAll(principal)).toEqual({ revoked: 1 });
     const next = fromBrowser(everywhere.refreshToken);
-    expect(await codeOf(instance(1).refresh(next))).toBe("SESSION_REVOKED");
+    expect(await codeOf(world.instance(1).auth.refresh(next))).toBe("SESSION_REVOKED");
 
-    const disabled = await world.person();
+    const disabled = await world.session();
     await models().user.update({
       where: { id: disabled.userId },
       data: { disabledAt: new Date() },
@@ -114,14 +111,14 @@ describe("refused refreshes", () => {
       "SESSION_REVOKED",
     );
 
-    const deleted = await world.person();
+    const deleted = await world.session();
     const users = createUserStore(world.opened.backend.database);
     await users.erase(deleted.userId, new Date());
     expect(await codeOf(auth().refresh(fromBrowser(deleted.refreshToken)))).toBe("SESSION_REVOKED");
   });
 
   it("does not tell a stolen logged-out token from a reused one by reviving anything", async () => {
-    const { refreshToken } = await world.person();
+    const { refreshToken } = await world.session();
     const one = await auth().refresh(fromBrowser(refreshToken));
     await auth().logout(fromBrowser(one.refreshToken));
     expect(await codeOf(auth().refresh(fromBrowser(refreshToken)))).toBe("SESSION_REVOKED");

@@ -1,19 +1,15 @@
 // What matters to security is on record (ASVS 16.3): who, what, from where and why, and no secret.
 import { randomUUID } from "node:crypto";
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { describe, expect, it } from "vitest";
 import { describeBackend } from "../../support/databases.ts";
 import { driveSignIn } from "../../support/google-sign-in.ts";
-import { type AppWorld, openApp } from "./app-world.ts";
-import { Browser } from "./world.ts";
+import { useTestApp } from "../../support/use-app.ts";
+import { Browser } from "./support.ts";
 
 const available = describeBackend("SQLite", null, null);
 
 describe("the log", () => {
-  let world: AppWorld;
-  beforeAll(async () => {
-    world = await openApp(available, { JWT_EXPIRES_IN: "15m" });
-  });
-  afterAll(() => world.close());
+  const world = useTestApp({ available, env: { JWT_EXPIRES_IN: "15m" } });
 
   const events = (name: string) => world.logged().filter((line) => line["event"] === name);
   const bearer = (token: string) => ({ authorization: `Bearer ${token}` });
@@ -27,7 +23,7 @@ describe("the log", () => {
     const browser = new Browser();
     const email = `${randomUUID()}@example.com`;
     await browser.get(await callbackOf(browser, { email }));
-    const user = await world.opened.backend.database.models.user.findUniqueOrThrow({
+    const user = await world.models.user.findUniqueOrThrow({
       where: { email },
     });
     const [line] = events("signed in").filter((one) => one["userId"] === user.id);

@@ -1,6 +1,6 @@
 // A session's end, a disabled account and a new role act on the next request on every instance.
 import { randomUUID } from "node:crypto";
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { describe, expect, it } from "vitest";
 import { createAdminStore } from "../../../server/admin/admin.store.ts";
 import { retentionJobs } from "../../../server/jobs/retention.ts";
 import { createRetentionStore } from "../../../server/jobs/retention.store.ts";
@@ -9,7 +9,9 @@ import { createLogger } from "../../../server/lib/logger.ts";
 import type { Principal } from "../../../server/auth/auth.types.ts";
 import { available } from "../../support/backend.ts";
 import { describeBackend } from "../../support/databases.ts";
-import { codeOf, fromBrowser, openWorld, type World } from "./world.ts";
+import type { Identity } from "../../support/people.ts";
+import { useTestApp } from "../../support/use-app.ts";
+import { codeOf, fromBrowser } from "./support.ts";
 
 const backends = [available];
 // Two instances on one database server without Redis: nothing is shared but the database.
@@ -17,26 +19,16 @@ if (available.dialect === "mysql" && available.redis)
   backends.push(describeBackend(`${available.name}, but not Redis`, available.database, null));
 
 describe.each(backends)("sessions on $name", (available) => {
-  let world: World;
-  beforeAll(async () => {
-    world = await openWorld(available, { instances: 2 });
-  });
-  afterAll(() => world.close());
-
-  const instance = (index: number) => {
-    const found = world.instances[index];
-    if (found === undefined) throw new Error("no instance");
-    return found.auth;
-  };
+  const world = useTestApp({ available, instances: 2 });
 
   async function signedIn(
-    from?: Parameters<World["person"]>[0],
+    from?: Identity,
   ): Promise<Principal & { token: string; email: string; refreshToken: string }> {
-    const person = await world.person(from);
-    const answer = await instance(0).refresh(fromBrowser(person.refreshToken));
-    const principal = await instance(0).authenticate(answer.accessToken);
+    const person = await world.session(from);
+    const answer = await world.instance(0).auth.refresh(fromBrowser(person.refreshToken));
+    const principal = await world.instance(0).auth.authenticate(answer.accessToken);
     // Both instances have seen and remembered it.
-    await instance(1).authenticate(answer.accessToken);
+    await world.instance(1).auth.authenticate(answer.accessToken);
     return {
       ...principal,
       token: answer.accessToken,
@@ -55,15 +47,15 @@ describe.each(backends)("sessions on $name", (available) => {
   });
   const adminStore = () =>
     createAdminStore({
-      database: world.opened.backend.database,
-      ledger: world.instances[0].ledger,
+      database: world.backend.database,
+      ledger: world.ledger,
     });
 
   it("act on the very next request of the other instance, a hundred times in a row", async () => {
     for (let round = 0; round < 100; round++) {
       const person = await signedIn();
-      await instance(round % 2).logout(fromBrowser(person.refreshToken));
-      expect(await codeOf(instance((round + 1) % 2).authenticate(person.token))).toBe(
+      await world.instance(round % 2).auth.logout(fromBrowser(person.refreshToken));
+      expect(await codeOf(world.instance(round + 1).auth.authenticate(person.token))).toBe(
         "SESSION_REVOKED",
       );
     }
@@ -73,11 +65,11 @@ describe.each(backends)("sessions on $name", (available) => {
     const subject = randomUUID();
     const email = `${subject}@example.com`;
     const [one, two] = [await signedIn({ email, subject }), await signedIn({ email, subject })];
-    await instance(0).revokeSession(one, { sessionId: two.sessionId });
-    await instance(0).revokeSession(one, { sessionId: two.sessionId });
-    expect(await codeOf(instance(1).authenticate(two.token))).toBe("SESSION_REVOKED");
-    expect(await codeOf(instance(1).authenticate(one.token))).toBe("OK");
-    expect((await instance(1).sessions(one)).sessions).toEqual([
+    await world.instance(0).auth.revokeSession(one, { sessionId: two.sessionId });
+    await world.instance(0).auth.revokeSession(one, { sessionId: two.sessionId });
+    expect(await codeOf(world.instance(1).auth.authenticate(two.token))).toBe("SESSION_REVOKED");
+    expect(await codeOf(world.instance(1).auth.authenticate(one.token))).toBe("OK");
+    expect((await world.instance(1).auth.sessions(one)).sessions).toEqual([
       expect.objectContaining({ id: one.sessionId, current: true, ipAddress: "127.0.0.1" }),
     ]);
   });
@@ -85,10 +77,12 @@ describe.each(backends)("sessions on $name", (available) => {
   it("of another person are not there: not to list, not to end", async () => {
     const [me, other] = [await signedIn(), await signedIn()];
     for (const sessionId of [other.sessionId, randomUUID(), "constructor"]) {
-      expect(await codeOf(instance(0).revokeSession(me, { sessionId }))).toBe("NOT_FOUND");
+      expect(await codeOf(world.instance(0).auth.revokeSession(me, { sessionId }))).toBe(
+        "NOT_FOUND",
+      );
     }
-    expect(await codeOf(instance(0).authenticate(other.token))).toBe("OK");
-    const { sessions } = await instance(0).sessions(me);
+    expect(await codeOf(world.instance(0).auth.authenticate(other.token))).toBe("OK");
+    const { sessions } = await world.instance(0).auth.sessions(me);
     expect(sessions.map((session) => session.id)).toEqual([me.sessionId]);
   });
 
@@ -96,15 +90,15 @@ describe.each(backends)("sessions on $name", (available) => {
     const subject = randomUUID();
     const email = `${subject}@example.com`;
     const [one, two] = [await signedIn({ email, subject }), await signedIn({ email, subject })];
-    expect(await instance(0).logoutAll(one)).toEqual({ revoked: 2 });
+    expect(await world.instance(0).auth.logoutAll(one)).toEqual({ revoked: 2 });
     for (const { token } of [one, two]) {
-      expect(await codeOf(instance(1).authenticate(token))).toBe("SESSION_REVOKED");
+      expect(await codeOf(world.instance(1).auth.authenticate(token))).toBe("SESSION_REVOKED");
     }
   });
 
   it("beyond the 200 used last are not listed, and end with logoutAll all the same", async () => {
     const person = await signedIn();
-    const { models } = world.opened.backend.database;
+    const { models } = world;
     const later = new Date(Date.now() + 86_400_000);
     const usedAt = (index: number) => new Date(Date.now() - index * 60_000);
     await models.session.createMany({
@@ -120,10 +114,10 @@ describe.each(backends)("sessions on $name", (available) => {
         absoluteExpiresAt: later,
       })),
     });
-    const { sessions } = await instance(0).sessions(person);
+    const { sessions } = await world.instance(0).auth.sessions(person);
     expect(sessions).toHaveLength(200);
     expect(sessions.map(({ userAgent }) => userAgent)).not.toContain("device 200");
-    expect(await instance(0).logoutAll(person)).toEqual({ revoked: 202 });
+    expect(await world.instance(0).auth.logoutAll(person)).toEqual({ revoked: 202 });
   });
 
   it("end with a disabled account and do not come back when it is enabled", async () => {
@@ -134,12 +128,12 @@ describe.each(backends)("sessions on $name", (available) => {
       disabledAt,
       adminLine("user.disable", person.userId),
     );
-    await instance(0).invalidateSessions();
-    expect(await codeOf(instance(1).authenticate(person.token))).toBe("SESSION_REVOKED");
+    await world.instance(0).auth.invalidateSessions();
+    expect(await codeOf(world.instance(1).auth.authenticate(person.token))).toBe("SESSION_REVOKED");
     await adminStore().setDisabled(person.userId, null, adminLine("user.enable", person.userId));
-    await instance(0).invalidateSessions();
-    expect(await codeOf(instance(1).authenticate(person.token))).toBe("SESSION_REVOKED");
-    expect(await codeOf(instance(1).refresh(fromBrowser(person.refreshToken)))).toBe(
+    await world.instance(0).auth.invalidateSessions();
+    expect(await codeOf(world.instance(1).auth.authenticate(person.token))).toBe("SESSION_REVOKED");
+    expect(await codeOf(world.instance(1).auth.refresh(fromBrowser(person.refreshToken)))).toBe(
       "SESSION_REVOKED",
     );
   });
@@ -148,18 +142,22 @@ describe.each(backends)("sessions on $name", (available) => {
     const [person, another] = [await signedIn(), await signedIn()];
     await adminStore().setRole(another.userId, "ADMIN", adminLine("user.setRole", another.userId));
     await adminStore().setRole(person.userId, "ADMIN", adminLine("user.setRole", person.userId));
-    await instance(0).invalidateSessions();
-    expect(await codeOf(instance(1).authenticate(person.token))).toBe("TOKEN_EXPIRED");
-    const renewed = await instance(1).refresh(fromBrowser(person.refreshToken));
-    expect(await instance(0).authenticate(renewed.accessToken)).toMatchObject({ role: "ADMIN" });
+    await world.instance(0).auth.invalidateSessions();
+    expect(await codeOf(world.instance(1).auth.authenticate(person.token))).toBe("TOKEN_EXPIRED");
+    const renewed = await world.instance(1).auth.refresh(fromBrowser(person.refreshToken));
+    expect(await world.instance(0).auth.authenticate(renewed.accessToken)).toMatchObject({
+      role: "ADMIN",
+    });
     await adminStore().setRole(person.userId, "USER", adminLine("user.setRole", person.userId));
-    await instance(0).invalidateSessions();
-    expect(await codeOf(instance(1).authenticate(renewed.accessToken))).toBe("TOKEN_EXPIRED");
+    await world.instance(0).auth.invalidateSessions();
+    expect(await codeOf(world.instance(1).auth.authenticate(renewed.accessToken))).toBe(
+      "TOKEN_EXPIRED",
+    );
   }, 60_000);
 
   it("are forgotten a day after their absolute end, and not before", async () => {
     const { sessionId } = await signedIn();
-    const { models } = world.opened.backend.database;
+    const { models } = world;
     const endedAgo = (ms: number) =>
       models.session.update({
         where: { id: sessionId },
@@ -167,10 +165,10 @@ describe.each(backends)("sessions on $name", (available) => {
       });
     await endedAgo(86_000_000);
     const jobs = createJobRunner({
-      database: world.opened.backend.database,
+      database: world.backend.database,
       logger: createLogger({ level: "silent" }),
       jobs: retentionJobs({
-        store: createRetentionStore(world.opened.backend.database),
+        store: createRetentionStore(world.backend.database),
         now: Date.now,
       }),
     });
@@ -185,11 +183,13 @@ describe.each(backends)("sessions on $name", (available) => {
 
   it("known to the database and lost by the cache stay revoked", async () => {
     const person = await signedIn();
-    await instance(0).logout(fromBrowser(person.refreshToken));
+    await world.instance(0).auth.logout(fromBrowser(person.refreshToken));
     // A flushed Redis, as far as authority goes.
-    await world.opened.backend.cache.delete("auth:epoch");
+    await world.backend.cache.delete("auth:epoch");
     for (const index of [0, 1]) {
-      expect(await codeOf(instance(index).authenticate(person.token))).toBe("SESSION_REVOKED");
+      expect(await codeOf(world.instance(index).auth.authenticate(person.token))).toBe(
+        "SESSION_REVOKED",
+      );
     }
   });
 
@@ -199,7 +199,7 @@ describe.each(backends)("sessions on $name", (available) => {
     const answers = await Promise.all(
       Array.from({ length: 600 }, (_, index) => {
         const person = people[index % people.length];
-        return instance(index % 2).authenticate(person?.token ?? null);
+        return world.instance(index % 2).auth.authenticate(person?.token ?? null);
       }),
     );
     for (const [index, answer] of answers.entries()) {

@@ -1,36 +1,32 @@
 // Promise 4: sign-in by RFC 9700 and OpenID Connect, attack by attack, against a real provider.
 import { randomUUID } from "node:crypto";
-import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
+import { afterEach, describe, expect, it } from "vitest";
 import { userFor } from "../../../server/sandbox/src/google/users.ts";
 import type { SignInError } from "../../../shared/src/errors.ts";
 import { available } from "../../support/backend.ts";
+import { useTestApp } from "../../support/use-app.ts";
 import {
   Browser,
   expectRefused,
   fromBrowser,
   fromNative,
   landingOf,
-  openWorld,
   sessionCount,
   signInWith,
   toCallback,
-  type World,
-} from "./world.ts";
+} from "./support.ts";
 
 describe("sign-in", () => {
-  let world: World;
-  beforeAll(async () => {
-    world = await openWorld(available);
-  });
-  afterAll(() => world.close());
+  const adminEmails: string[] = [];
+  const world = useTestApp({ available, config: { adminEmails }, logLevel: "debug" });
   afterEach(() => {
-    world.google.control.wellBehaved();
+    world.sandbox.google.control.wellBehaved();
     world.clock.aheadMs = 0;
-    world.adminEmails.length = 0;
+    adminEmails.length = 0;
   });
 
   const newEmail = () => `${randomUUID()}@example.com`;
-  const models = () => world.opened.backend.database.models;
+  const models = () => world.models;
   const userOf = (email: string) => models().user.findUnique({ where: { email } });
   const sessionsOf = (email: string) => sessionCount(world, email);
 
@@ -50,9 +46,9 @@ describe("sign-in", () => {
     const token = browser.refreshToken ?? "";
     expect(response.headers.get("location")).not.toContain(token);
     expect(await userOf(email)).toMatchObject({ credits: 100, role: "USER", ledgerSeq: 1 });
-    const { accessToken } = await world.instances[0].auth.refresh(fromBrowser(token));
-    const principal = await world.instances[0].auth.authenticate(accessToken);
-    expect((await world.instances[0].auth.me(principal)).user).toMatchObject({
+    const { accessToken } = await world.auth.refresh(fromBrowser(token));
+    const principal = await world.auth.authenticate(accessToken);
+    expect((await world.auth.me(principal)).user).toMatchObject({
       email,
       credits: 100,
     });
@@ -62,18 +58,18 @@ describe("sign-in", () => {
 
   it("goes out with PKCE S256, state, nonce and exactly our redirect, whatever the Host header says", async () => {
     const browser = new Browser();
-    const out = await browser.get(`${world.instances[0].url}/api/auth/google?returnTo=/chat`, {
+    const out = await browser.get(`${world.url}/api/auth/google?returnTo=/chat`, {
       "x-forwarded-host": "evil.example",
       forwarded: "host=evil.example",
     });
     const url = new URL(out.headers.get("location") ?? "");
     expect(out.status).toBe(302);
     expect(out.headers.get("cache-control")).toBe("no-store");
-    expect(url.origin).toBe(world.google.issuer);
+    expect(url.origin).toBe(world.sandbox.google.issuer);
     expect(Object.fromEntries(url.searchParams)).toMatchObject({
       response_type: "code",
       code_challenge_method: "S256",
-      redirect_uri: `${world.instances[0].url}/api/auth/google/callback`,
+      redirect_uri: `${world.url}/api/auth/google/callback`,
       scope: "openid email profile",
     });
     for (const name of ["state", "nonce", "code_challenge"]) {
@@ -166,17 +162,17 @@ describe("sign-in", () => {
     const [old, next] = [newEmail(), newEmail()];
     await signIn(old);
     const before = await userOf(old);
-    world.google.control.renameUser(old, next);
+    world.sandbox.google.control.renameUser(old, next);
     await signIn(next);
     expect(await userOf(next)).toMatchObject({ id: before?.id, credits: 100 });
     expect(await userOf(old)).toBeNull();
 
     const [mine, taken] = [newEmail(), newEmail()];
     await signIn(mine);
-    await world.person({ email: taken });
+    await world.session({ email: taken });
     const holder = await userOf(taken);
-    const me = world.google.control.users().find((user) => user.email === mine);
-    world.google.control.setUser(userFor(taken, { sub: me?.sub }));
+    const me = world.sandbox.google.control.users().find((user) => user.email === mine);
+    world.sandbox.google.control.setUser(userFor(taken, { sub: me?.sub }));
     expect((await signIn(taken)).error).toBeNull();
     expect(await userOf(mine)).not.toBeNull();
     expect((await userOf(taken))?.id).toBe(holder?.id);
@@ -185,7 +181,7 @@ describe("sign-in", () => {
 
   it("links another identity by e-mail only where both sides have verified it", async () => {
     const linked = newEmail();
-    const { userId } = await world.person({ email: linked, issuer: "https://former.example" });
+    const { userId } = await world.session({ email: linked, issuer: "https://former.example" });
     expect((await signIn(linked)).error).toBeNull();
     expect(await userOf(linked)).toMatchObject({ id: userId, credits: 100, ledgerSeq: 1 });
 
@@ -195,8 +191,8 @@ describe("sign-in", () => {
     expect(await sessionsOf(unverified)).toBe(0);
 
     const claimed = newEmail();
-    await world.person({ email: claimed, issuer: "https://former.example" });
-    world.google.control.setUser(userFor(claimed, { email_verified: false }));
+    await world.session({ email: claimed, issuer: "https://former.example" });
+    world.sandbox.google.control.setUser(userFor(claimed, { email_verified: false }));
     const browser = new Browser();
     const url = await toCallback(world, browser, { email: claimed });
     await refused("email_not_verified", browser, url);
@@ -205,7 +201,7 @@ describe("sign-in", () => {
 
   it("makes a second sub of one issuer another person, and moves the address to them", async () => {
     const email = newEmail();
-    const former = await world.person({ email });
+    const former = await world.session({ email });
     expect((await signIn(email)).error).toBeNull();
     const newcomer = await userOf(email);
     expect(newcomer?.id).not.toBe(former.userId);
@@ -221,9 +217,7 @@ describe("sign-in", () => {
     });
     expect(new Set(identities.map((identity) => identity.userId)).size).toBe(2);
     // The former owner is still signed in, and still who they were.
-    expect(
-      (await world.instances[0].auth.refresh(fromNative(former.refreshToken))).accessToken,
-    ).not.toBe("");
+    expect((await world.auth.refresh(fromNative(former.refreshToken))).accessToken).not.toBe("");
     const actions = async (targetId: string) =>
       (await models().auditLog.findMany({ where: { targetId } })).map((line) => line.action);
     expect(await actions(former.userId)).toEqual(["user.addressReleased"]);
@@ -232,11 +226,11 @@ describe("sign-in", () => {
 
   it("lets only one of three new subs link an imported account at once; the others are other people", async () => {
     const email = newEmail();
-    const account = await world.person({ email, issuer: "https://former.example" });
+    const account = await world.session({ email, issuer: "https://former.example" });
     const subjects = Array.from({ length: 3 }, () => randomUUID());
-    const people = await Promise.all(subjects.map((subject) => world.person({ email, subject })));
+    const people = await Promise.all(subjects.map((subject) => world.session({ email, subject })));
     const linked = await models().identity.count({
-      where: { userId: account.userId, issuer: world.google.issuer },
+      where: { userId: account.userId, issuer: world.sandbox.google.issuer },
     });
     expect(linked).toBe(1);
     expect(new Set(people.map((person) => person.userId)).size).toBe(subjects.length);
@@ -244,8 +238,8 @@ describe("sign-in", () => {
 
   it("never makes an administrator by an address that is or was another sub's", async () => {
     const email = newEmail();
-    await world.person({ email });
-    world.adminEmails.push(email);
+    await world.session({ email });
+    adminEmails.push(email);
     await signIn(email);
     expect(await userOf(email)).toMatchObject({ role: "USER" });
     await signIn(email);
@@ -254,21 +248,26 @@ describe("sign-in", () => {
     // Somebody known already, whose address at the provider changes to one another sub has here.
     const [mine, taken] = [newEmail(), newEmail()];
     await signIn(mine);
-    await world.person({ email: taken });
-    world.adminEmails.push(taken);
-    const me = world.google.control.users().find((user) => user.email === mine);
-    world.google.control.setUser(userFor(taken, { sub: me?.sub }));
+    await world.session({ email: taken });
+    adminEmails.push(taken);
+    const me = world.sandbox.google.control.users().find((user) => user.email === mine);
+    world.sandbox.google.control.setUser(userFor(taken, { sub: me?.sub }));
     expect((await signIn(taken)).error).toBeNull();
     expect(await userOf(mine)).toMatchObject({ role: "USER" });
 
     // An account that two subs of the issuer lead to, from the time when addresses linked them.
     const shared = newEmail();
-    const owner = await world.person({ email: shared, issuer: "https://former.example" });
+    const owner = await world.session({ email: shared, issuer: "https://former.example" });
     await signIn(shared);
     await models().identity.create({
-      data: { id: randomUUID(), userId: owner.userId, issuer: world.google.issuer, subject: "x" },
+      data: {
+        id: randomUUID(),
+        userId: owner.userId,
+        issuer: world.sandbox.google.issuer,
+        subject: "x",
+      },
     });
-    world.adminEmails.push(shared);
+    adminEmails.push(shared);
     await signIn(shared);
     expect(await userOf(shared)).toMatchObject({ role: "USER" });
   });
@@ -279,7 +278,7 @@ describe("sign-in", () => {
   ])("takes an address with %s for another one than its ASCII look-alike", async (_name, sign) => {
     const local = `k${randomUUID()}s`;
     const admin = `${local}@example.com`;
-    world.adminEmails.push(admin);
+    adminEmails.push(admin);
     const alike = `${local.replace(sign === "\u212a" ? "k" : "s", sign)}@example.com`;
     expect((await signIn(alike)).error).toBeNull();
     expect(await userOf(alike)).toMatchObject({ email: alike, role: "USER" });
@@ -289,7 +288,7 @@ describe("sign-in", () => {
   it("makes ADMIN_EMAILS administrators, with an audit line", async () => {
     const email = newEmail();
     await signIn(email);
-    world.adminEmails.push(email.toUpperCase());
+    adminEmails.push(email.toUpperCase());
     await signIn(email);
     const user = await userOf(email);
     expect(user).toMatchObject({ role: "ADMIN", authVersion: 1 });
@@ -311,12 +310,12 @@ describe("sign-in", () => {
     const url = new URL(await toCallback(world, browser, { email }));
     const attempt = [...browser.cookies.values()];
     await browser.get(url.href);
-    const logged = world.logged();
+    const logged = JSON.stringify(world.logged());
     for (const secret of [
       browser.refreshToken ?? "?",
       url.searchParams.get("code") ?? "?",
       url.searchParams.get("state") ?? "?",
-      world.google.clientSecret,
+      world.sandbox.google.clientSecret,
       email,
       ...attempt,
     ]) {

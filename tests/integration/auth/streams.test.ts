@@ -1,8 +1,8 @@
 // Promise 20 for streams: they end within a second of their caller's authority, on any instance.
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import type { App } from "../../../server/app.ts";
+import { describe, expect, it } from "vitest";
 import { available } from "../../support/backend.ts";
-import { type AppWorld, openApp, type Person } from "./app-world.ts";
+import type { Person } from "../../support/people.ts";
+import { useTestApp } from "../../support/use-app.ts";
 
 interface Stream {
   /** The code it ended with (null: without one), and how long that took after `since`. */
@@ -13,13 +13,7 @@ interface Stream {
 const pause = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
 
 describe("streams", () => {
-  let world: AppWorld;
-  let other: App;
-  beforeAll(async () => {
-    world = await openApp(available);
-    other = await world.another();
-  });
-  afterAll(() => world.close());
+  const world = useTestApp({ available, instances: 2 });
 
   /** Opens `credit.onChange` and reads it to its end. */
   async function open(person: Person): Promise<Stream> {
@@ -55,7 +49,7 @@ describe("streams", () => {
       "logout",
       "SESSION_REVOKED",
       ({ refreshToken }) =>
-        other.services.auth.logout({
+        world.instance(1).auth.logout({
           cookieTokens: [],
           bodyToken: refreshToken,
           origin: null,
@@ -67,24 +61,29 @@ describe("streams", () => {
       "revocation of the session",
       "SESSION_REVOKED",
       ({ userId, sessionId }) =>
-        other.services.auth.revokeSession({ userId, sessionId: "x", role: "USER" }, { sessionId }),
+        world
+          .instance(1)
+          .auth.revokeSession({ userId, sessionId: "x", role: "USER" }, { sessionId }),
     ],
     [
       "logout everywhere",
       "SESSION_REVOKED",
-      ({ userId, sessionId }) => other.services.auth.logoutAll({ userId, sessionId, role: "USER" }),
+      ({ userId, sessionId }) =>
+        world.instance(1).auth.logoutAll({ userId, sessionId, role: "USER" }),
     ],
     [
       "disabling",
       "SESSION_REVOKED",
       (person, admin) =>
-        other.services.admin.disableUser({ ...admin, role: "ADMIN" }, userRow(person.userId), null),
+        world
+          .instance(1)
+          .admin.disableUser({ ...admin, role: "ADMIN" }, userRow(person.userId), null),
     ],
     [
       "deletion",
       "SESSION_REVOKED",
       ({ userId, sessionId, email }) =>
-        other.services.user.delete(
+        world.instance(1).user.delete(
           { userId, sessionId, role: "USER" },
           {
             confirmEmail: email,
@@ -95,11 +94,13 @@ describe("streams", () => {
       "a change of role",
       "TOKEN_EXPIRED",
       (person, admin) =>
-        other.services.admin.setRole(
-          { ...admin, role: "ADMIN" },
-          { ...userRow(person.userId), role: "ADMIN" },
-          null,
-        ),
+        world
+          .instance(1)
+          .admin.setRole(
+            { ...admin, role: "ADMIN" },
+            { ...userRow(person.userId), role: "ADMIN" },
+            null,
+          ),
     ],
   ];
   it.each(ends)("end within a second of %s on another instance", async (_name, code, end) => {

@@ -1,14 +1,17 @@
 // Shows the `credit` procedures: spend, balance, history, usage, prices and live balances, on both back ends.
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { describe, expect, test } from "vitest";
 import { creditRouter } from "../../../server/routers/credit.ts";
 import { localClock } from "../../../server/credit/local-days.ts";
 import { runsOutAt } from "../../../server/credit/usage.ts";
 import { balanceKey } from "../../../server/ledger/balance-cache.ts";
 import { createCallerFactory, toAppError } from "../../../server/trpc/trpc.ts";
-import { type CreditWorld, openCreditWorld } from "../../support/credit-world.ts";
 import { COSTS } from "../../support/prices.ts";
 import { available } from "../../support/backend.ts";
 import { rawKey } from "../../support/raw-key.ts";
+import { ledgerWith } from "../../support/another-ledger.ts";
+import { contextOf } from "../../support/request-context.ts";
+import { createTestClock } from "../../support/test-clock.ts";
+import { useTestApp } from "../../support/use-app.ts";
 
 const createCaller = createCallerFactory(creditRouter);
 
@@ -23,15 +26,11 @@ async function refusal(work: Promise<unknown>) {
 }
 
 describe("credits", () => {
-  let world: CreditWorld;
-  beforeAll(async () => {
-    world = await openCreditWorld(available);
-  });
-  afterAll(() => world.close());
+  const world = useTestApp({ available, instances: 2, clock: createTestClock("stepping") });
 
   async function person(credits: number) {
-    const userId = await world.user(credits);
-    return { userId, caller: createCaller(world.context({ userId })) };
+    const userId = await world.createUser(credits);
+    return { userId, caller: createCaller(contextOf(world, { userId })) };
   }
 
   test("a spend charges the feature's price once per key", async () => {
@@ -51,13 +50,13 @@ describe("credits", () => {
     expect(
       await refusal(caller.spend({ feature: "chat-pro", idempotencyKey: "k1" })),
     ).toMatchObject({ code: "IDEMPOTENCY_CONFLICT" });
-    const usage = await world.backend.database.models.usageLog.count({ where: { userId } });
+    const usage = await world.models.usageLog.count({ where: { userId } });
     expect(usage).toBe(2);
   });
 
   test("who is short is told how short, and which package helps", async () => {
     const { caller } = await person(3);
-    const { models } = world.backend.database;
+    const { models } = world;
     const small = await models.creditPackage.findFirstOrThrow({ orderBy: { credits: "asc" } });
     expect(await refusal(caller.spend({ feature: "ppt-generate", idempotencyKey: "k" }))).toEqual({
       code: "INSUFFICIENT_CREDITS",
@@ -88,7 +87,7 @@ describe("credits", () => {
 
   test("the balance is never older than one's own write, on any instance", async () => {
     const { userId, caller } = await person(40);
-    const other = await world.anotherCredit();
+    const other = world.instance(1).credit;
     for (let credits = 40; credits > 25; credits -= 1) {
       expect((await caller.balance()).credits).toBe(credits);
       expect((await other.balance(userId)).credits).toBe(credits);
@@ -104,7 +103,7 @@ describe("credits", () => {
     const { userId, caller } = await person(20);
     const { cache, pubsub } = world.backend;
     const nothing = () => Promise.resolve();
-    const dying = world.withParts({
+    const dying = ledgerWith(world, {
       cache: { ...cache, set: nothing },
       pubsub: { ...pubsub, publish: nothing },
     });
@@ -119,7 +118,7 @@ describe("credits", () => {
       priceVersion: (await caller.costs()).version,
       idempotencyKey: rawKey("user:k"),
     });
-    const successor = await world.anotherCredit();
+    const successor = world.instance(1).credit;
     const again = await successor.spend(userId, { feature: "chat-pro", idempotencyKey: "k" });
     expect(again).toMatchObject({ balance: 15, replayed: true });
     expect((await successor.balance(userId)).credits).toBe(15);
@@ -134,7 +133,7 @@ describe("credits", () => {
       source: "SUBSCRIPTION",
       sourceId: null,
       grantKey: `month:${userId}`,
-      expiresAt: new Date(world.now() + 60_000),
+      expiresAt: new Date(world.clock.now() + 60_000),
       description: "A month",
     });
     await world.ledger.submit({
@@ -147,10 +146,10 @@ describe("credits", () => {
       ttlSeconds: 90,
     });
     expect(await caller.balance()).toMatchObject({ credits: 25, held: 8, available: 17 });
-    world.advance(70);
+    world.clock.aheadMs += 70 * 1_000;
     await world.ledger.changed([userId]);
     expect(await caller.balance()).toMatchObject({ credits: 13, held: 8, available: 5 });
-    world.advance(30);
+    world.clock.aheadMs += 30 * 1_000;
     await world.ledger.changed([userId]);
     expect(await caller.balance()).toMatchObject({ credits: 5, held: 0, available: 5 });
   });
@@ -190,7 +189,7 @@ describe("credits", () => {
 
   test("usage by feature and by day, in the caller's time zone", async () => {
     const { userId, caller } = await person(1_000);
-    const { models } = world.backend.database;
+    const { models } = world;
     const row = (iso: string, feature: string, credits: number) =>
       models.usageLog.create({
         data: { id: crypto.randomUUID(), userId, feature, credits, createdAt: new Date(iso) },
@@ -234,7 +233,7 @@ describe("credits", () => {
 
   test("live balances: at once, after every change on any instance, and never more than 20", async () => {
     const { userId } = await person(50);
-    const other = await world.anotherCredit();
+    const other = world.instance(1).credit;
     const stop = new AbortController();
     const stream = world.credit.onChange(userId, stop.signal);
     expect((await stream.next()).value).toEqual({ credits: 50, held: 0, available: 50, seq: 1 });

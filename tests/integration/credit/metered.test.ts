@@ -1,12 +1,15 @@
 // Shows meteredProcedure: what every way a call can end costs, how many may run, and that the abort reaches the handler.
 import { setTimeout as sleep } from "node:timers/promises";
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { describe, expect, test } from "vitest";
 import { z } from "zod";
 import type { MeterReading } from "../../../server/credit/credit.types.ts";
 import { meteredProcedure } from "../../../server/trpc/metered.ts";
 import { createCallerFactory, router, toAppError } from "../../../server/trpc/trpc.ts";
-import { type CreditWorld, openCreditWorld } from "../../support/credit-world.ts";
 import { available } from "../../support/backend.ts";
+import { auditRows } from "../../support/ledger-audit.ts";
+import { contextOf } from "../../support/request-context.ts";
+import { createTestClock } from "../../support/test-clock.ts";
+import { useTestApp } from "../../support/use-app.ts";
 
 type Handler = (meter: MeterReading) => Promise<unknown>;
 
@@ -24,20 +27,16 @@ function features(handler: Handler) {
 const unused: Handler = () => Promise.reject(new Error("unused"));
 
 describe("metered calls", () => {
-  let world: CreditWorld;
-  beforeAll(async () => {
-    world = await openCreditWorld(available);
-  });
-  afterAll(() => world.close());
+  const world = useTestApp({ available, clock: createTestClock("stepping") });
 
   function callerOf(userId: string, handler: Handler, signal?: AbortSignal) {
     const create = createCallerFactory(features(handler));
-    return create(world.context({ userId }), signal === undefined ? {} : { signal });
+    return create(contextOf(world, { userId }), signal === undefined ? {} : { signal });
   }
 
   /** Credits, held, and the usage rows; once the hold has ended. */
   async function outcome(userId: string) {
-    const { models } = world.backend.database;
+    const { models } = world;
     for (let tries = 0; tries < 100; tries += 1) {
       const user = await models.user.findUniqueOrThrow({ where: { id: userId } });
       if (user.heldCredits === 0) {
@@ -58,10 +57,10 @@ describe("metered calls", () => {
   }
 
   test("a call that answers costs its price and leaves a usage row", async () => {
-    const userId = await world.user(30);
+    const userId = await world.createUser(30);
     const caller = callerOf(userId, async (meter) => {
       meter.usedModel("gemini-pro");
-      const { heldCredits } = await world.backend.database.models.user.findUniqueOrThrow({
+      const { heldCredits } = await world.models.user.findUniqueOrThrow({
         where: { id: userId },
       });
       return `held ${heldCredits} of ${meter.priceCredits}`;
@@ -74,7 +73,7 @@ describe("metered calls", () => {
   });
 
   test("who is short is refused before any work", async () => {
-    const userId = await world.user(9);
+    const userId = await world.createUser(9);
     let worked = false;
     const caller = callerOf(userId, () => {
       worked = true;
@@ -87,14 +86,14 @@ describe("metered calls", () => {
   });
 
   test("a query costs its price too", async () => {
-    const userId = await world.user(30);
+    const userId = await world.createUser(30);
     const caller = callerOf(userId, () => Promise.resolve("seen"));
     expect(await caller.look({ topic: "x" })).toBe("seen");
     expect(await outcome(userId)).toMatchObject({ credits: 20, usage: [{ credits: 10 }] });
   });
 
   test("a failure is free, or costs what the handler says was produced by then, rounded up", async () => {
-    const free = await world.user(30);
+    const free = await world.createUser(30);
     const broken = callerOf(free, () => Promise.reject(new TypeError("provider")));
     await expect(broken.once({ topic: "x" })).rejects.toThrow();
     expect(await outcome(free)).toEqual({
@@ -102,7 +101,7 @@ describe("metered calls", () => {
       usage: [{ credits: 0, success: false, error: "TypeError", model: null }],
     });
 
-    const partly = await world.user(30);
+    const partly = await world.createUser(30);
     const half = callerOf(partly, (meter) => {
       meter.produced(3.2);
       return Promise.reject(new Error("provider"));
@@ -113,7 +112,7 @@ describe("metered calls", () => {
       usage: [{ credits: 4, success: false }],
     });
 
-    const wrongly = await world.user(30);
+    const wrongly = await world.createUser(30);
     const more = callerOf(wrongly, (meter) => {
       for (const credits of [-5, Number.NaN, 1_000]) meter.produced(credits);
       return Promise.reject(new Error("provider"));
@@ -123,7 +122,7 @@ describe("metered calls", () => {
   });
 
   test("the provider is told when the client leaves, which pays for what was produced", async () => {
-    const userId = await world.user(30);
+    const userId = await world.createUser(30);
     const client = new AbortController();
     const caller = callerOf(
       userId,
@@ -151,7 +150,7 @@ describe("metered calls", () => {
         yield "part";
       })();
     for (const form of ["once", "look"] as const) {
-      const userId = await world.user(30);
+      const userId = await world.createUser(30);
       const error = await callerOf(userId, streams)[form]({ topic: "x" }).catch(toAppError);
       expect(error).toMatchObject({ code: "INTERNAL" });
       expect(await outcome(userId)).toEqual({
@@ -163,7 +162,7 @@ describe("metered calls", () => {
   });
 
   test("bad input costs nothing and is no call", async () => {
-    const userId = await world.user(30);
+    const userId = await world.createUser(30);
     const caller = callerOf(userId, unused);
     const error = await caller.once({ topic: "" }).catch(toAppError);
     expect(error).toMatchObject({ code: "VALIDATION_FAILED" });
@@ -171,7 +170,7 @@ describe("metered calls", () => {
   });
 
   test("ten may run at once; the eleventh is refused, over all instances", async () => {
-    const userId = await world.user(1_000);
+    const userId = await world.createUser(1_000);
     let open: () => void = () => undefined;
     const gate = new Promise<void>((resolve) => {
       open = resolve;
@@ -189,12 +188,12 @@ describe("metered calls", () => {
   });
 
   test("a process that dies holds nothing for ever: the hold expires", async () => {
-    const userId = await world.user(30);
+    const userId = await world.createUser(30);
     await world.credit.beginCall(userId, "ppt-generate");
     expect((await world.credit.balance(userId)).available).toBe(20);
-    world.advance(1_000);
+    world.clock.aheadMs += 1_000 * 1_000;
     await world.ledger.changed([userId]);
     expect((await world.credit.balance(userId)).available).toBe(30);
-    expect(await world.audit()).toEqual([]);
+    expect(await auditRows(world.models)).toEqual([]);
   });
 });

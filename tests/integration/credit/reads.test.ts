@@ -1,14 +1,16 @@
 // Shows usage and history against a plain recomputation, for any rows, range, time zone and page.
 import { randomUUID } from "node:crypto";
 import fc from "fast-check";
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { describe, expect, test } from "vitest";
 import { ENTRY_TYPES } from "../../../shared/src/credit.ts";
 import { localClock } from "../../../server/credit/local-days.ts";
 import { createCreditStore } from "../../../server/credit/credit.store.ts";
 import { creditRouter } from "../../../server/routers/credit.ts";
 import { createCallerFactory, toAppError } from "../../../server/trpc/trpc.ts";
-import { type CreditWorld, openCreditWorld } from "../../support/credit-world.ts";
 import { available } from "../../support/backend.ts";
+import { contextOf } from "../../support/request-context.ts";
+import { createTestClock } from "../../support/test-clock.ts";
+import { useTestApp } from "../../support/use-app.ts";
 
 const createCaller = createCallerFactory(creditRouter);
 const DAY_MS = 86_400_000;
@@ -99,16 +101,12 @@ describe("days of a time zone", () => {
 });
 
 describe("reads of credits", () => {
-  let world: CreditWorld;
-  beforeAll(async () => {
-    world = await openCreditWorld(available);
-  });
-  afterAll(() => world.close());
+  const world = useTestApp({ available, clock: createTestClock("stepping") });
 
-  const callerOf = (userId: string) => createCaller(world.context({ userId }));
+  const callerOf = (userId: string) => createCaller(contextOf(world, { userId }));
 
   async function use(userId: string, rows: { atMs: number; feature: string; credits: number }[]) {
-    await world.backend.database.models.usageLog.createMany({
+    await world.models.usageLog.createMany({
       data: rows.map(({ atMs, ...row }) => ({
         ...row,
         id: randomUUID(),
@@ -126,7 +124,7 @@ describe("reads of credits", () => {
         beginning,
         fc.integer({ min: 1, max: 366 * 24 * 4 }),
         async (drawn, timeZone, fromMs, quarters) => {
-          const userId = await world.user(10);
+          const userId = await world.createUser(10);
           const toMs = fromMs + quarters * 900_000;
           const rows = drawn.map(({ afterMs, ...row }) => ({ ...row, atMs: fromMs + afterMs }));
           await use(userId, rows);
@@ -161,7 +159,7 @@ describe("reads of credits", () => {
   });
 
   test("a day's usage is one row of the database, however many calls it had", async () => {
-    const userId = await world.user(10);
+    const userId = await world.createUser(10);
     const fromMs = Date.UTC(2026, 0, 1);
     const rows = Array.from({ length: 10 * 96 }, (_, quarter) => ({
       atMs: fromMs + quarter * 900_000,
@@ -189,7 +187,7 @@ describe("reads of credits", () => {
     ["the time before computers", { from: "0001-01-01", to: "0001-01-31" }, false],
     ["the end of time", { to: "9999-12-31" }, false],
   ])("usage over %s", async (_, input, isFine) => {
-    const userId = await world.user(10);
+    const userId = await world.createUser(10);
     const code = await callerOf(userId)
       .usage(input)
       .then(
@@ -200,7 +198,7 @@ describe("reads of credits", () => {
   });
 
   test("history is the plain list of entries, cut anyhow", async () => {
-    const userId = await world.user(1_000);
+    const userId = await world.createUser(1_000);
     const caller = callerOf(userId);
     const features = ["chat-flash", "chat-pro", "ppt-edit"] as const;
     for (let entry = 0; entry < 30; entry += 1)
@@ -219,7 +217,7 @@ describe("reads of credits", () => {
             feature: features[entry % 3] ?? "chat-pro",
             idempotencyKey: `k${entry}`,
           }));
-    const all = await world.backend.database.models.creditLog.findMany({
+    const all = await world.models.creditLog.findMany({
       where: { userId },
       orderBy: { seq: "desc" },
     });
@@ -247,8 +245,8 @@ describe("reads of credits", () => {
   });
 
   test("a balance lists the 200 lots that are spent first", async () => {
-    const userId = await world.user(10);
-    const createdAt = new Date(world.now());
+    const userId = await world.createUser(10);
+    const createdAt = new Date(world.clock.now());
     const lots = Array.from({ length: 260 }, (_, n) => ({
       id: `lot-${userId.slice(0, 8)}-${String(n).padStart(3, "0")}`,
       userId,
@@ -257,11 +255,12 @@ describe("reads of credits", () => {
       isOpen: true,
       source: n % 2 === 0 ? "PURCHASE" : "ADMIN_ADJUST",
       grantKey: `lots:${userId}:${n}`,
-      expiresAt: n % 3 === 0 ? null : new Date(world.now() + ((n * 37) % 260) * DAY_MS + DAY_MS),
+      expiresAt:
+        n % 3 === 0 ? null : new Date(world.clock.now() + ((n * 37) % 260) * DAY_MS + DAY_MS),
       createdAt,
     }));
-    await world.backend.database.models.creditGrant.createMany({ data: lots });
-    await world.backend.database.models.user.update({
+    await world.models.creditGrant.createMany({ data: lots });
+    await world.models.user.update({
       where: { id: userId },
       data: { credits: 530 },
     });

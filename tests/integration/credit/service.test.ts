@@ -1,14 +1,13 @@
 // Shows the `service` procedures: what AI workers may do with their key, and what one of them may not do to another.
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { describe, expect, test } from "vitest";
 import { serviceRouter } from "../../../server/routers/service.ts";
 import { createCallerFactory, toAppError } from "../../../server/trpc/trpc.ts";
-import {
-  type CreditWorld,
-  OTHER_SERVICE_KEY,
-  openCreditWorld,
-  SERVICE_KEY,
-} from "../../support/credit-world.ts";
 import { available } from "../../support/backend.ts";
+import { auditRows } from "../../support/ledger-audit.ts";
+import { contextOf } from "../../support/request-context.ts";
+import { SERVICE_KEY } from "../../support/server-env.ts";
+import { createTestClock } from "../../support/test-clock.ts";
+import { useTestApp } from "../../support/use-app.ts";
 
 const createCaller = createCallerFactory(serviceRouter);
 
@@ -21,26 +20,25 @@ async function code(work: Promise<unknown>): Promise<string> {
   }
 }
 
-describe("service keys", () => {
-  let world: CreditWorld;
-  beforeAll(async () => {
-    world = await openCreditWorld(available);
-  });
-  afterAll(() => world.close());
+const OTHER_KEY = "o".repeat(40);
+const env = { SERVICE_API_KEYS: `worker:${SERVICE_KEY},other:${OTHER_KEY}` };
 
-  const as = (bearer: string) => createCaller(world.context({ bearer }));
+describe("service keys", () => {
+  const world = useTestApp({ available, env, clock: createTestClock("stepping") });
+
+  const as = (bearer: string) => createCaller(contextOf(world, { bearer }));
 
   test.each(["", "x", SERVICE_KEY.slice(1), `${SERVICE_KEY}x`, "worker", `worker:${SERVICE_KEY}`])(
     "key %# of the wrong ones is refused",
     async (key) => {
-      const userId = await world.user(10);
+      const userId = await world.createUser(10);
       const spend = as(key).spend({ userId, feature: "chat-pro", idempotencyKey: "k" });
       expect(await code(spend)).toBe("UNAUTHENTICATED");
     },
   );
 
   test("reserve, settle for less, and the rest is free again", async () => {
-    const userId = await world.user(20);
+    const userId = await world.createUser(20);
     const worker = as(SERVICE_KEY);
     const hold = await worker.reserve({ userId, amount: 15, idempotencyKey: "r" });
     expect(hold).toMatchObject({ amount: 15, available: 5 });
@@ -57,13 +55,13 @@ describe("service keys", () => {
     expect(byFeature.amount).toBe(5);
     const nothing = await worker.settle({ holdId: byFeature.holdId, amount: 0 });
     expect(nothing).toMatchObject({ charged: 0, transactionId: null, available: 16 });
-    expect(await world.audit()).toEqual([]);
+    expect(await auditRows(world.models)).toEqual([]);
   });
 
   test("one worker can neither end nor replay what another began", async () => {
-    const userId = await world.user(50);
+    const userId = await world.createUser(50);
     const hold = await as(SERVICE_KEY).reserve({ userId, amount: 5, idempotencyKey: "same" });
-    const other = as(OTHER_SERVICE_KEY);
+    const other = as(OTHER_KEY);
     expect(await code(other.release({ holdId: hold.holdId }))).toBe("NOT_FOUND");
     expect(await code(other.settle({ holdId: hold.holdId }))).toBe("NOT_FOUND");
     const theirs = await other.reserve({ userId, amount: 5, idempotencyKey: "same" });
@@ -76,9 +74,9 @@ describe("service keys", () => {
 
   test("nobody's, disabled and deleted users, and holds past their time", async () => {
     const worker = as(SERVICE_KEY);
-    const { models } = world.backend.database;
-    const disabled = await world.user(10);
-    const deleted = await world.user(10);
+    const { models } = world;
+    const disabled = await world.createUser(10);
+    const deleted = await world.createUser(10);
     await models.user.update({ where: { id: disabled }, data: { disabledAt: new Date() } });
     await models.user.update({ where: { id: deleted }, data: { deletedAt: new Date() } });
     const spend = (userId: string) =>
@@ -88,10 +86,10 @@ describe("service keys", () => {
       "FORBIDDEN",
       "NOT_FOUND",
     ]);
-    const userId = await world.user(10);
+    const userId = await world.createUser(10);
     const reserve = { userId, amount: 10, idempotencyKey: "t", ttlSeconds: 5 };
     const { holdId } = await worker.reserve(reserve);
-    world.advance(6);
+    world.clock.aheadMs += 6 * 1_000;
     expect(await code(worker.settle({ holdId }))).toBe("HOLD_NOT_ACTIVE");
     expect(await code(worker.settle({ holdId: "no-such-hold" }))).toBe("NOT_FOUND");
   });
@@ -106,7 +104,7 @@ describe("service keys", () => {
     { amount: 5, feature: "chat-pro" },
     { amount: 5, ttlSeconds: 0 },
   ])("a reserve of %j is refused", async (wrong) => {
-    const userId = await world.user(10);
+    const userId = await world.createUser(10);
     const input = { userId, idempotencyKey: "k", ...wrong };
     expect(await code(as(SERVICE_KEY).reserve(input as never))).toBe("VALIDATION_FAILED");
   });

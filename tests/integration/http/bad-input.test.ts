@@ -1,10 +1,10 @@
 // Bad input over tRPC and HTTP is refused in kind: a 4xx of the documented code, nothing changed, no crash.
 import { connect } from "node:net";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { type SignedIn, openTestApp, type TestServer } from "../../support/server.ts";
+import { type SignedIn, openTestApp, type TestApp } from "../../support/server.ts";
 import { sendRaw } from "./raw.ts";
 
-let server: TestServer;
+let server: TestApp;
 let person: SignedIn;
 let other: SignedIn;
 

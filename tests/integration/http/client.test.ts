@@ -1,9 +1,9 @@
 // CreateClient's manners: one shared refresh, one repeat, batches of ten, streams that come back.
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { createClient } from "../../../shared/src/client.ts";
-import { openTestApp, type TestServer } from "../../support/server.ts";
+import { openTestApp, type TestApp } from "../../support/server.ts";
 
-let server: TestServer;
+let server: TestApp;
 beforeAll(async () => {
   server = await openTestApp({ env: { JWT_EXPIRES_IN: "3s" } });
 });

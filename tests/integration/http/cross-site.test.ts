@@ -1,9 +1,9 @@
 // No page of another site can use up its visitor's limits, and that nobody is kept from signing out.
 import { afterEach, describe, expect, test } from "vitest";
-import { openTestApp, type TestServer } from "../../support/server.ts";
+import { openTestApp, type TestApp } from "../../support/server.ts";
 import { FRONTEND } from "../../support/server-env.ts";
 
-let server: TestServer | undefined;
+let server: TestApp | undefined;
 afterEach(async () => {
   await server?.close();
   server = undefined;

@@ -1,10 +1,10 @@
 // The headers every answer carries: security, CORS, request ids, caching.
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { sendRaw } from "./raw.ts";
-import { openTestApp, type TestServer } from "../../support/server.ts";
+import { openTestApp, type TestApp } from "../../support/server.ts";
 
 const ALLOWED = "https://app.example.com";
-let server: TestServer;
+let server: TestApp;
 beforeAll(async () => {
   server = await openTestApp({
     env: {

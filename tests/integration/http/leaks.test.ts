@@ -1,19 +1,14 @@
 // Neither the log nor the database's own bytes hold what would let a reader in.
 import { readdir, readFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
-import { PassThrough } from "node:stream";
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { createLogger } from "../../../server/lib/logger.ts";
 import { driveSignIn } from "../../support/google-sign-in.ts";
-import { cookiesOf, openTestApp, type TestServer } from "../../support/server.ts";
+import { cookiesOf, openTestApp, type TestApp } from "../../support/server.ts";
 import { SERVICE_KEY } from "../../support/server-env.ts";
 
-let server: TestServer;
-const lines: string[] = [];
+let server: TestApp;
 beforeAll(async () => {
-  const sink = new PassThrough();
-  sink.on("data", (chunk: Buffer) => lines.push(chunk.toString()));
-  server = await openTestApp({ logger: createLogger({ level: "trace", destination: sink }) });
+  server = await openTestApp({ logLevel: "trace" });
 });
 afterAll(() => server.close());
 
@@ -61,7 +56,7 @@ async function wholeRun(): Promise<Record<string, string>> {
 
 test("a whole run leaves no token, code or secret in the log or the database", async () => {
   const secrets = await wholeRun();
-  const log = lines.join("");
+  const log = JSON.stringify(server.logged());
   const folder = dirname(new URL(server.opened.env["DATABASE_URL"] ?? "").pathname);
   const files = await readdir(folder);
   const contents = await Promise.all(files.map((name) => readFile(join(folder, name), "latin1")));

@@ -3,17 +3,17 @@ import { randomInt, randomUUID } from "node:crypto";
 import fc from "fast-check";
 import { afterAll, afterEach, beforeAll, expect, test, vi } from "vitest";
 import { AppError } from "../../../server/lib/errors.ts";
-import { type SignedIn, openTestApp, type TestServer } from "../../support/server.ts";
+import { type SignedIn, openTestApp, type TestApp } from "../../support/server.ts";
 import { sendRaw } from "./raw.ts";
 
-let lean: TestServer;
-let stock: TestServer;
+let lean: TestApp;
+let stock: TestApp;
 let person: SignedIn;
 
 beforeAll(async () => {
   lean = await openTestApp();
   // Same database and secrets behind both: only the path through HTTP differs.
-  stock = await openTestApp({ leanPath: false });
+  stock = await openTestApp({ app: { leanPath: false } });
   person = await lean.signIn("lean@example.com");
 });
 afterEach(() => {
@@ -130,7 +130,7 @@ const VOLATILE = [
   "connection",
 ];
 
-async function ask(server: TestServer, call: Call, token?: string) {
+async function ask(server: TestApp, call: Call, token?: string) {
   const answer = await fetch(`${server.url}/api/trpc/${call.path}`, {
     method: call.method ?? "GET",
     headers: {

@@ -2,10 +2,9 @@
 import { afterAll, afterEach, describe, expect, test } from "vitest";
 import { available } from "../../support/backend.ts";
 import { driveSignIn } from "../../support/google-sign-in.ts";
-import { cookiesOf, openTestApp, type TestServer } from "../../support/server.ts";
-import { openApp } from "../auth/app-world.ts";
+import { cookiesOf, openTestApp, type TestApp } from "../../support/server.ts";
 
-let server: TestServer | undefined;
+let server: TestApp | undefined;
 afterEach(async () => {
   await server?.close();
   server = undefined;
@@ -77,7 +76,7 @@ describe("limits", () => {
   });
 
   test("a logout that shows a token of ours is never refused, however many there are", async () => {
-    const world = await openApp(available, { ...env, RATE_LIMIT_MAX_REQUESTS: "1" });
+    const world = await openTestApp({ available, env: { ...env, RATE_LIMIT_MAX_REQUESTS: "1" } });
     try {
       const person = await world.person();
       const logout = async (path: string, refreshToken: string) => {
@@ -95,7 +94,7 @@ describe("limits", () => {
       expect(statuses).toEqual([200, 200, 200, 429]);
       const other = await world.person();
       expect(await logout("/api/auth/logout", other.refreshToken)).toBe(200);
-      const { models } = world.opened.backend.database;
+      const { models } = world;
       expect(await models.session.count({ where: { revokedReason: "logout" } })).toBe(2);
     } finally {
       await world.close();

@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { available } from "../../support/backend.ts";
-import { openTestApp, type SignedIn, type TestServer } from "../../support/server.ts";
+import { openTestApp, type SignedIn, type TestApp } from "../../support/server.ts";
 
 /** Every sample of a scrape: the series with its labels as written, and its value. */
 async function scrape(url: string): Promise<Map<string, number>> {
@@ -15,7 +15,7 @@ async function scrape(url: string): Promise<Map<string, number>> {
 }
 
 describe("metrics", () => {
-  let server: TestServer;
+  let server: TestApp;
   let ann: SignedIn;
   beforeAll(async () => {
     server = await openTestApp({ available });

@@ -52,7 +52,7 @@ async function startServerWithClock(offMs: number) {
 
 describe("/ready", () => {
   test("a whole server is ready, and what it needs of others is looked at", async () => {
-    const server = await openTestApp({ checkEveryMs: LOOK_EVERY_MS });
+    const server = await openTestApp({ app: { checkEveryMs: LOOK_EVERY_MS } });
     try {
       await expect
         .poll(async () => (await ready(server.url)).body.dependencies, { timeout: 10_000 })
@@ -74,7 +74,7 @@ describe("/ready", () => {
 
   test("a key that Stripe refuses: degraded, with what to do, and still 200", async () => {
     const server = await openTestApp({
-      checkEveryMs: LOOK_EVERY_MS,
+      app: { checkEveryMs: LOOK_EVERY_MS },
       env: { STRIPE_SECRET_KEY: "sk_test_of_somebody_elses_account" },
     });
     try {
@@ -101,7 +101,7 @@ describe("/ready", () => {
   ] as const)("a clock %s", async (name, offMs, status, state) => {
     const others = await startServerWithClock(offMs);
     const server = await openTestApp({
-      checkEveryMs: LOOK_EVERY_MS,
+      app: { checkEveryMs: LOOK_EVERY_MS },
       env: {
         STRIPE_API_BASE: others.url,
         GOOGLE_ISSUER: others.url,
@@ -124,7 +124,7 @@ describe("/ready", () => {
   test("one clock of several that is wrong is theirs, not ours", async () => {
     const others = await startServerWithClock(600_000);
     const server = await openTestApp({
-      checkEveryMs: LOOK_EVERY_MS,
+      app: { checkEveryMs: LOOK_EVERY_MS },
       env: { AI_BASE_URL: `${others.url}/v1` },
     });
     try {

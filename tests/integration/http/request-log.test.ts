@@ -1,19 +1,14 @@
 // The canonical log line: exactly one for each request, with everything an operator asks it for and nothing secret.
 import { randomUUID } from "node:crypto";
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { createLogger } from "../../../server/lib/logger.ts";
-import { type SignedIn, openTestApp, type TestServer } from "../../support/server.ts";
+import { type SignedIn, openTestApp, type TestApp } from "../../support/server.ts";
 import { SERVICE_KEY } from "../../support/server-env.ts";
 
-type Line = Record<string, unknown>;
-
-const lines: Line[] = [];
-let server: TestServer;
+let server: TestApp;
 let person: SignedIn;
 
 beforeAll(async () => {
-  const write = (line: string) => void lines.push(JSON.parse(line) as Line);
-  server = await openTestApp({ logger: createLogger({ level: "info", destination: { write } }) });
+  server = await openTestApp({ logLevel: "info" });
   person = await server.signIn("line@example.com");
 });
 afterAll(() => server.close());
@@ -21,7 +16,7 @@ afterAll(() => server.close());
 /** Asks, and answers the response with every line that was logged about it. */
 async function ask(path: string, init: RequestInit & { input?: unknown; signedIn?: boolean } = {}) {
   const { input, signedIn = false, ...rest } = init;
-  const before = lines.length;
+  const before = server.logged().length;
   const response = await fetch(`${server.url}${path}`, {
     ...rest,
     headers: {
@@ -33,9 +28,14 @@ async function ask(path: string, init: RequestInit & { input?: unknown; signedIn
   });
   const body = await response.text();
   await expect
-    .poll(() => lines.slice(before).some((line) => line["path"] !== undefined))
+    .poll(() =>
+      server
+        .logged()
+        .slice(before)
+        .some((line) => line["path"] !== undefined),
+    )
     .toBe(true);
-  return { response, body, logged: lines.slice(before) };
+  return { response, body, logged: server.logged().slice(before) };
 }
 
 const NOTHING_ELSE = ["level", "time", "pid", "hostname", "msg"];
@@ -149,7 +149,7 @@ function broken(): never {
 }
 
 test("a stream's line comes at its end, with how long it was open", async () => {
-  const before = lines.length;
+  const before = server.logged().length;
   const abort = new AbortController();
   const response = await fetch(`${server.url}/api/trpc/credit.onChange`, {
     headers: { authorization: `Bearer ${person.accessToken}` },
@@ -157,7 +157,11 @@ test("a stream's line comes at its end, with how long it was open", async () => 
   });
   const reader = response.body?.getReader();
   await reader?.read();
-  const about = () => lines.slice(before).filter((line) => line["path"] !== undefined);
+  const about = () =>
+    server
+      .logged()
+      .slice(before)
+      .filter((line) => line["path"] !== undefined);
   expect(about()).toEqual([]);
   abort.abort();
   await expect.poll(about).toHaveLength(1);
@@ -170,14 +174,18 @@ test("a stream's line comes at its end, with how long it was open", async () => 
 
 test("a stream that was cut says why", async () => {
   const other = await server.signIn("cut@example.com");
-  const before = lines.length;
+  const before = server.logged().length;
   const response = await fetch(`${server.url}/api/trpc/credit.onChange`, {
     headers: { authorization: `Bearer ${other.accessToken}` },
   });
   const whole = response.text();
   await other.client.auth.logoutAll.mutate();
   await whole;
-  const about = () => lines.slice(before).filter((line) => line["procedure"] === "credit.onChange");
+  const about = () =>
+    server
+      .logged()
+      .slice(before)
+      .filter((line) => line["procedure"] === "credit.onChange");
   await expect.poll(about).toHaveLength(1);
   expect(about()[0]).toMatchObject({ code: "SESSION_REVOKED", msg: "request refused" });
 });
@@ -191,17 +199,15 @@ test("a client's own words are looked through for secrets", async () => {
 });
 
 test("whoever asks too often: from where, so that a flood has a name", async () => {
-  const flooded: Line[] = [];
-  const write = (line: string) => void flooded.push(JSON.parse(line) as Line);
   const limited = await openTestApp({
-    logger: createLogger({ level: "info", destination: { write } }),
+    logLevel: "info",
     env: { RATE_LIMIT_MAX_REQUESTS: "4" },
   });
   try {
     for (let calls = 0; calls < 5; calls += 1)
       await fetch(`${limited.url}/api/trpc/credit.costs`).then((answer) => answer.text());
     await expect
-      .poll(() => flooded.filter((line) => line["code"] === "RATE_LIMITED"))
+      .poll(() => limited.logged().filter((line) => line["code"] === "RATE_LIMITED"))
       .toMatchObject([
         { msg: "request refused", status: 429, ip: expect.stringMatching(/1$/) as string },
       ]);

@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { type SignedIn, openTestApp, type TestServer } from "../../support/server.ts";
+import { type SignedIn, openTestApp, type TestApp } from "../../support/server.ts";
 
-let server: TestServer;
+let server: TestApp;
 let person: SignedIn;
 beforeAll(async () => {
   server = await openTestApp();

@@ -1,13 +1,13 @@
 // REST, its description and its page agree with the contract.
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { type SignedIn, openTestApp, type TestServer } from "../../support/server.ts";
+import { type SignedIn, openTestApp, type TestApp } from "../../support/server.ts";
 
 interface Description {
   openapi: string;
   paths: Record<string, Record<string, { security: object[]; responses: Record<string, unknown> }>>;
 }
 
-let server: TestServer;
+let server: TestApp;
 let person: SignedIn;
 beforeAll(async () => {
   server = await openTestApp({ env: { METRICS_TOKEN: "metrics-token-of-the-suite" } });

@@ -1,10 +1,12 @@
 // Shows that the ledger refuses what is malformed or not the caller's, with a typed error and no effect.
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { describe, expect, test } from "vitest";
 import { isAppError } from "../../../server/lib/errors.ts";
 import type { SpendOperation } from "../../../server/ledger/ports.ts";
 import { available } from "../../support/backend.ts";
-import { type LedgerWorld, openLedgerWorld } from "../../support/ledger-world.ts";
 import { rawKey } from "../../support/raw-key.ts";
+import { auditRows } from "../../support/ledger-audit.ts";
+import { createTestClock } from "../../support/test-clock.ts";
+import { useTestApp } from "../../support/use-app.ts";
 
 function spend(userId: string, key: string): SpendOperation {
   return {
@@ -28,14 +30,10 @@ async function code(work: Promise<unknown>): Promise<string> {
 }
 
 describe("bad input", () => {
-  let world: LedgerWorld;
-  beforeAll(async () => {
-    world = await openLedgerWorld(available);
-  });
-  afterAll(() => world.close());
+  const world = useTestApp({ available, clock: createTestClock("stepping") });
 
   const credits = async (userId: string) => {
-    const user = await world.backend.database.models.user.findUniqueOrThrow({
+    const user = await world.models.user.findUniqueOrThrow({
       where: { id: userId },
     });
     return user.credits;
@@ -44,19 +42,19 @@ describe("bad input", () => {
   test.each([0, -1, 1.5, 2 ** 53, Number.NaN, "5"])(
     "an amount of %s is refused",
     async (amount) => {
-      const userId = await world.user(10);
+      const userId = await world.createUser(10);
       const operation = { ...spend(userId, "bad"), amountCredits: amount as number };
       expect(await code(world.ledger.submit(operation))).toBe("VALIDATION_FAILED");
     },
   );
 
   test.each(["", "x".repeat(300), "käse", "🐟", "a b"])("wrong key %# is refused", async (key) => {
-    const userId = await world.user(10);
+    const userId = await world.createUser(10);
     expect(await code(world.ledger.submit(spend(userId, key)))).toBe("VALIDATION_FAILED");
   });
 
   test("metadata over 4 kB or with prototype keys is refused", async () => {
-    const userId = await world.user(10);
+    const userId = await world.createUser(10);
     const polluted = JSON.parse('{"__proto__": "x"}') as Record<string, unknown>;
     for (const metadata of [{ text: "x".repeat(4096) }, polluted])
       expect(await code(world.ledger.submit({ ...spend(userId, "m"), metadata }))).toBe(
@@ -66,8 +64,8 @@ describe("bad input", () => {
   });
 
   test("another user's hold, one that was never there, and an expired one", async () => {
-    const mine = await world.user(10);
-    const other = await world.user(10);
+    const mine = await world.createUser(10);
+    const other = await world.createUser(10);
     const { holdId } = await world.ledger.submit({
       kind: "reserve",
       userId: other,
@@ -81,9 +79,9 @@ describe("bad input", () => {
       code(world.ledger.submit({ kind: "settle", userId, holdId: id }));
     expect(await settle(mine, holdId)).toBe("NOT_FOUND");
     expect(await settle(mine, "nothing")).toBe("NOT_FOUND");
-    world.advance(6);
+    world.clock.aheadMs += 6 * 1_000;
     expect(await settle(other, holdId)).toBe("HOLD_NOT_ACTIVE");
     expect(await code(world.ledger.submit(spend("nobody", "k")))).toBe("NOT_FOUND");
-    expect(await world.audit()).toEqual([]);
+    expect(await auditRows(world.models)).toEqual([]);
   });
 });

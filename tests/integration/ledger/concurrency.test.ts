@@ -1,10 +1,13 @@
 // Shows promise 8: spending is exact under contention, over two instances, on both back ends.
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { beforeAll, describe, expect, test } from "vitest";
 import { isAppError } from "../../../server/lib/errors.ts";
 import type { Ledger, SpendOperation } from "../../../server/ledger/ports.ts";
 import { available } from "../../support/backend.ts";
-import { type LedgerWorld, openLedgerWorld } from "../../support/ledger-world.ts";
 import { rawKey } from "../../support/raw-key.ts";
+import { anotherLedger } from "../../support/another-ledger.ts";
+import { auditRows } from "../../support/ledger-audit.ts";
+import { createTestClock } from "../../support/test-clock.ts";
+import { useTestApp } from "../../support/use-app.ts";
 
 const FULL = process.env["FULL"] === "1";
 
@@ -36,27 +39,25 @@ function tally(words: readonly string[]): Record<string, number> {
 }
 
 describe("contention", () => {
-  let world: LedgerWorld;
+  const world = useTestApp({ available, clock: createTestClock("stepping") });
   let ledgers: [Ledger, Ledger];
   beforeAll(async () => {
-    world = await openLedgerWorld(available);
-    ledgers = [world.ledger, await world.another()];
+    ledgers = [world.ledger, await anotherLedger(world)];
   });
-  afterAll(() => world.close());
 
   test("100 spends at once of a balance of 10 over two instances: 10 succeed", async () => {
-    const userId = await world.user(10);
+    const userId = await world.createUser(10);
     const outcomes = await Promise.all(
       Array.from({ length: 100 }, (_, i) =>
         tryIt((i % 2 === 0 ? ledgers[0] : ledgers[1]).submit(spend(userId, `k${i}`))),
       ),
     );
     expect(tally(outcomes)).toEqual({ done: 10, INSUFFICIENT_CREDITS: 90 });
-    expect(await world.audit()).toEqual([]);
+    expect(await auditRows(world.models)).toEqual([]);
   });
 
   test("the same with transactions of callers in between", async () => {
-    const userId = await world.user(10);
+    const userId = await world.createUser(10);
     const { database } = world.backend;
     const outcomes = await Promise.all(
       Array.from({ length: 40 }, (_, i) =>
@@ -70,12 +71,12 @@ describe("contention", () => {
       ),
     );
     expect(tally(outcomes)).toEqual({ done: 10, INSUFFICIENT_CREDITS: 30 });
-    expect(await world.audit()).toEqual([]);
+    expect(await auditRows(world.models)).toEqual([]);
   });
 
   test("spends with repeated keys take effect once each", { timeout: 600_000 }, async () => {
     const spends = FULL ? 50_000 : 2_000;
-    const users = await Promise.all(Array.from({ length: 20 }, () => world.user(spends)));
+    const users = await Promise.all(Array.from({ length: 20 }, () => world.createUser(spends)));
     const calls = Array.from({ length: spends }, (_, i) => {
       const user = users[i % users.length] ?? "";
       // 30 % are repeated, 1 to 5 times.
@@ -101,8 +102,8 @@ describe("contention", () => {
     expect(counts["done"]).toBe(spends);
     expect(counts["replayed"]).toBe(calls.length - spends);
     expect(Object.keys(counts).length).toBe(2);
-    if (!FULL) expect(await world.audit()).toEqual([]);
-    const total = await world.backend.database.models.creditLog.aggregate({
+    if (!FULL) expect(await auditRows(world.models)).toEqual([]);
+    const total = await world.models.creditLog.aggregate({
       where: { userId: { in: users }, type: "USAGE" },
       _sum: { amount: true },
       _count: true,
@@ -113,7 +114,7 @@ describe("contention", () => {
   });
 
   test("one hold, settled and released twenty times at once, ends once", async () => {
-    const userId = await world.user(100);
+    const userId = await world.createUser(100);
     const hold = await world.ledger.submit({
       kind: "reserve",
       userId,
@@ -136,12 +137,12 @@ describe("contention", () => {
       ),
     );
     expect(tally(outcomes)).toEqual({ done: 1, HOLD_NOT_ACTIVE: 19 });
-    expect(await world.audit()).toEqual([]);
+    expect(await auditRows(world.models)).toEqual([]);
   });
 
   test("one grant key, asked for thirty times at once, grants once", async () => {
-    const userId = await world.user();
-    const other = await world.user();
+    const userId = await world.createUser();
+    const other = await world.createUser();
     const grant = (to: string) => ({
       kind: "grant" as const,
       userId: to,
@@ -166,6 +167,6 @@ describe("contention", () => {
       tryIt(ledgers[1].submit({ ...race, userId: other })),
     ]);
     expect(raced.sort()).toEqual(["IDEMPOTENCY_CONFLICT", "done"]);
-    expect(await world.audit()).toEqual([]);
+    expect(await auditRows(world.models)).toEqual([]);
   });
 });

@@ -1,22 +1,19 @@
 // Shows that the doctor is content with a busy, healthy ledger, and finds and names every kind of damage.
 import { randomUUID } from "node:crypto";
-import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
+import { beforeEach, describe, expect, test } from "vitest";
 import { auditLedger, runDoctor } from "../../../server/ledger/audit/audit.ts";
 import { createAuditStore } from "../../../server/ledger/audit/audit.store.ts";
 import { available } from "../../support/backend.ts";
 import { DAMAGES } from "../../support/ledger-damages.ts";
-import { type LedgerWorld, openLedgerWorld } from "../../support/ledger-world.ts";
 import { rawKey } from "../../support/raw-key.ts";
+import { createTestClock } from "../../support/test-clock.ts";
+import { useTestApp } from "../../support/use-app.ts";
 
 const at = new Date();
 
 describe("the doctor", () => {
-  let world: LedgerWorld;
+  const world = useTestApp({ available, clock: createTestClock("stepping") });
   let userId: string;
-  beforeAll(async () => {
-    world = await openLedgerWorld(available);
-  });
-  afterAll(() => world.close());
 
   /** Three rows at a time: no user's entries come in one piece. */
   const diagnose = () =>
@@ -33,7 +30,7 @@ describe("the doctor", () => {
 
   /** One of everything: spends, holds that ended each way and one that did not, a payment, a refund of another user. */
   async function busyUser(): Promise<string> {
-    const id = await world.user(100);
+    const id = await world.createUser(100);
     const { ledger } = world;
     const hold = (key: string) =>
       ledger.submit({
@@ -89,7 +86,7 @@ describe("the doctor", () => {
 
   /** Takes everything of the user away, so that the next damage stands alone. */
   async function mend(): Promise<void> {
-    const { models } = world.backend.database;
+    const { models } = world;
     const where = { userId };
     await models.creditLog.deleteMany({ where });
     await models.creditGrant.deleteMany({ where });
@@ -117,7 +114,7 @@ describe("the doctor", () => {
   });
 
   test("is content with a healthy ledger, cut holds and debt included", async () => {
-    const poor = await world.user(10);
+    const poor = await world.createUser(10);
     await world.ledger.submit({
       kind: "reserve",
       userId: poor,
@@ -149,7 +146,7 @@ describe("the doctor", () => {
 
   test.each(DAMAGES)("finds $what and names it", async ({ named, damage }) => {
     expect(await diagnose()).toEqual([]);
-    const { models } = world.backend.database;
+    const { models } = world;
     await damage(models, userId);
     const violations = await diagnose();
     expect(violations.map(({ invariant }) => invariant).join("\n")).toMatch(named);
@@ -187,7 +184,7 @@ describe("the doctor", () => {
   test.each(DAMAGES)(
     "finds $what in proven books, at once or at the next whole proof",
     async ({ what, named, damage }) => {
-      const { models } = world.backend.database;
+      const { models } = world;
       expect((await goOn()).violations).toEqual([]);
       await damage(models, userId);
       const atOnce = (await goOn()).violations;

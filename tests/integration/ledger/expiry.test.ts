@@ -1,25 +1,27 @@
 // Shows that the jobs end what time has ended: holds and credits, and nothing else.
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { describe, expect, test } from "vitest";
 import { expireHolds, expireLots } from "../../../server/jobs/expiry.ts";
 import { createExpiryStore } from "../../../server/ledger/store/expiry.store.ts";
 import { available } from "../../support/backend.ts";
-import { type LedgerWorld, openLedgerWorld } from "../../support/ledger-world.ts";
 import { rawKey } from "../../support/raw-key.ts";
+import { auditRows } from "../../support/ledger-audit.ts";
+import { createTestClock } from "../../support/test-clock.ts";
+import { useTestApp } from "../../support/use-app.ts";
 
 describe("expiry", () => {
-  let world: LedgerWorld;
-  beforeAll(async () => {
-    world = await openLedgerWorld(available);
-  });
-  afterAll(() => world.close());
+  const world = useTestApp({ available, clock: createTestClock("stepping") });
 
   const never = new AbortController().signal;
 
   test("holds, then the credits they covered", async () => {
-    const { ledger, now, backend } = world;
+    const {
+      ledger,
+      clock: { now },
+      backend,
+    } = world;
     const deps = { store: createExpiryStore(backend.database), ledger, now };
     const { models } = backend.database;
-    const userId = await world.user(5);
+    const userId = await world.createUser(5);
     const grant = (key: string, seconds: number) =>
       ledger.submit({
         kind: "grant",
@@ -48,13 +50,13 @@ describe("expiry", () => {
     };
     expect(await expireLots(deps, never)).toEqual({ rows: 0, failed: 0, lagSeconds: 0 });
 
-    world.advance(150);
+    world.clock.aheadMs += 150 * 1_000;
     // 12 of the 20 are under the hold: they stay until it ends.
     expect(await expireLots(deps, never)).toEqual({ rows: 1, failed: 0, lagSeconds: 0 });
     expect(await position()).toEqual([37, 12]);
     expect(await expireHolds(deps, never)).toEqual({ rows: 0, failed: 0, lagSeconds: 0 });
 
-    world.advance(200);
+    world.clock.aheadMs += 200 * 1_000;
     expect(await expireHolds(deps, never)).toEqual({ rows: 1, failed: 0, lagSeconds: 0 });
     expect(await position()).toEqual([25, 0]);
     expect(
@@ -62,12 +64,15 @@ describe("expiry", () => {
     ).toEqual([{ status: "EXPIRED" }]);
     expect(await expireLots(deps, never)).toEqual({ rows: 0, failed: 0, lagSeconds: 0 });
 
-    expect(await world.audit()).toEqual([]);
+    expect(await auditRows(world.models)).toEqual([]);
   });
 
   test("pages through more users than one look finds, and goes on past one that fails", async () => {
-    const { now, backend } = world;
-    const users = await world.users(230);
+    const {
+      clock: { now },
+      backend,
+    } = world;
+    const users = await world.createUsers(230);
     await Promise.all(
       users.map((userId) =>
         world.ledger.submit({
@@ -82,7 +87,7 @@ describe("expiry", () => {
         }),
       ),
     );
-    world.advance(10);
+    world.clock.aheadMs += 10 * 1_000;
     const [unlucky] = users;
     const deps = {
       store: createExpiryStore(backend.database),
@@ -99,12 +104,16 @@ describe("expiry", () => {
       where: { id: { in: users }, credits: { gt: 0 } },
     });
     expect(left).toBe(1);
-    expect(await world.audit()).toEqual([]);
+    expect(await auditRows(world.models)).toEqual([]);
   });
 
   test("a run told to stop says how far behind it is; the next one ends the rest, the longest due first", async () => {
-    const { now, backend, ledger } = world;
-    const users = await world.users(250);
+    const {
+      clock: { now },
+      backend,
+      ledger,
+    } = world;
+    const users = await world.createUsers(250);
     await Promise.all(
       users.map((userId, n) =>
         ledger.submit({
@@ -119,7 +128,7 @@ describe("expiry", () => {
         }),
       ),
     );
-    world.advance(10_000);
+    world.clock.aheadMs += 10_000 * 1_000;
     const store = createExpiryStore(backend.database);
     const left = async () => {
       const rows = await backend.database.models.creditGrant.findMany({
@@ -147,6 +156,6 @@ describe("expiry", () => {
     expect(users.filter((id) => !after.has(id))).toEqual(users.slice(0, 250 - after.size));
     expect(await expireLots({ store, now, ledger }, never)).toMatchObject({ lagSeconds: 0 });
     expect((await left()).size).toBe(0);
-    expect(await world.audit()).toEqual([]);
+    expect(await auditRows(world.models)).toEqual([]);
   });
 });

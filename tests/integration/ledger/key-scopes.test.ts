@@ -1,22 +1,22 @@
 // Callers of different kinds never meet in a key, and that keys stored before scopes keep working.
 import { randomUUID } from "node:crypto";
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { beforeAll, describe, expect, it } from "vitest";
 import { readMigrations } from "../../../server/database/migrations/plan.ts";
 import { runDoctor } from "../../../server/ledger/audit/audit.ts";
 import { scopedKey } from "../../../server/ledger/idempotency-key.ts";
 import { available } from "../../support/backend.ts";
-import { type AppWorld, openApp, type Person, SERVICE_KEY } from "../auth/app-world.ts";
+import type { Person } from "../../support/people.ts";
+import { SERVICE_KEY } from "../../support/server-env.ts";
+import { useTestApp } from "../../support/use-app.ts";
 
 describe("scopes of keys", () => {
-  let world: AppWorld;
+  const world = useTestApp({ available });
   let admin: Person;
   beforeAll(async () => {
-    world = await openApp(available);
     admin = await world.person("ADMIN");
   });
-  afterAll(() => world.close());
 
-  const models = () => world.opened.backend.database.models;
+  const models = () => world.models;
   const as = (token: string) => ({ authorization: `Bearer ${token}` });
   const adjust = (userId: string, idempotencyKey: string) =>
     world.call(

@@ -1,34 +1,32 @@
 // Shows that the whole ledger (writer, SQL, both databases) does what the model does, and keeps every invariant.
 import { randomUUID } from "node:crypto";
 import fc from "fast-check";
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { describe, expect, test } from "vitest";
 import { isAppError } from "../../../server/lib/errors.ts";
 import { available } from "../../support/backend.ts";
 import { createModel, type ModelAnswer } from "../../support/ledger-model.ts";
 import { operationOf, steps } from "../../support/ledger-steps.ts";
-import { type LedgerWorld, openLedgerWorld } from "../../support/ledger-world.ts";
+import { auditRows } from "../../support/ledger-audit.ts";
+import { createTestClock } from "../../support/test-clock.ts";
+import { useTestApp } from "../../support/use-app.ts";
 
 const RUNS = process.env["FULL"] === "1" ? 300 : 8;
 
 describe("the ledger", () => {
-  let world: LedgerWorld;
-  beforeAll(async () => {
-    world = await openLedgerWorld(available);
-  });
-  afterAll(() => world.close());
+  const world = useTestApp({ available, clock: createTestClock("stepping") });
 
   test("agrees with the model, half of it inside other transactions", {
     timeout: 1_200_000,
   }, async () => {
     await fc.assert(
       fc.asyncProperty(steps(40), fc.integer(), async (all, salt) => {
-        const userId = await world.user();
+        const userId = await world.createUser();
         const model = createModel();
         const holdIds = new Map<string, string>();
-        let modelNow = world.now();
+        let modelNow = world.clock.now();
         for (const [index, one] of all.entries()) {
           if (one.do === "wait") {
-            world.advance(one.seconds);
+            world.clock.aheadMs += one.seconds * 1_000;
             modelNow += one.seconds * 1000;
           }
           const operation = operationOf(one, userId, modelNow, (name) => {
@@ -56,13 +54,13 @@ describe("the ledger", () => {
           const wanted = model.apply(one, modelNow);
           if ("error" in wanted) model.apply({ do: "expire" }, modelNow);
           expect(answer).toEqual(wanted);
-          const user = await world.backend.database.models.user.findUniqueOrThrow({
+          const user = await world.models.user.findUniqueOrThrow({
             where: { id: userId },
           });
           const { credits, heldCredits: held, ledgerSeq: seq } = user;
           expect({ credits, held, available: credits - held, seq }).toEqual(model.position());
         }
-        expect(await world.audit({ cut: true })).toEqual([]);
+        expect(await auditRows(world.models, { cut: true })).toEqual([]);
       }),
       { numRuns: RUNS, endOnFailure: true },
     );

@@ -1,14 +1,17 @@
 // Shows what the batching writer does when something goes wrong: nothing is lost, nothing happens twice, nobody hangs.
 import { setTimeout as sleep } from "node:timers/promises";
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { describe, expect, test } from "vitest";
 import type { Locks } from "../../../server/kv/ports.ts";
 import type { Database, SqlSession } from "../../../server/database/ports.ts";
 import { UnknownOutcomeError } from "../../../server/database/errors.ts";
 import { isAppError } from "../../../server/lib/errors.ts";
 import type { SpendOperation } from "../../../server/ledger/ports.ts";
 import { available } from "../../support/backend.ts";
-import { type LedgerWorld, openLedgerWorld } from "../../support/ledger-world.ts";
 import { rawKey } from "../../support/raw-key.ts";
+import { ledgerWith } from "../../support/another-ledger.ts";
+import { auditRows } from "../../support/ledger-audit.ts";
+import { createTestClock } from "../../support/test-clock.ts";
+import { useTestApp } from "../../support/use-app.ts";
 
 function spend(userId: string, key: string): SpendOperation {
   return {
@@ -53,14 +56,10 @@ const OPEN_LOCKS: Locks = {
 };
 
 describe("the writer", () => {
-  let world: LedgerWorld;
-  beforeAll(async () => {
-    world = await openLedgerWorld(available);
-  });
-  afterAll(() => world.close());
+  const world = useTestApp({ available, clock: createTestClock("stepping") });
 
   const credits = async (userId: string) => {
-    const user = await world.backend.database.models.user.findUniqueOrThrow({
+    const user = await world.models.user.findUniqueOrThrow({
       where: { id: userId },
     });
     return user.credits;
@@ -79,8 +78,8 @@ describe("the writer", () => {
         },
       }),
     );
-    const ledger = world.withParts({ database });
-    const userId = await world.user(100);
+    const ledger = ledgerWith(world, { database });
+    const userId = await world.createUser(100);
     const outcomes = await Promise.all(
       Array.from({ length: 20 }, (_, i) =>
         code(ledger.submit(spend(userId, i === 7 ? "poison" : `p${i}`))),
@@ -89,11 +88,11 @@ describe("the writer", () => {
     expect(outcomes.filter((word) => word === "done").length).toBe(19);
     expect(outcomes[7]).toBe("INTERNAL");
     expect(await credits(userId)).toBe(81);
-    expect(await world.audit()).toEqual([]);
+    expect(await auditRows(world.models)).toEqual([]);
   });
 
   test("what is longer than its column or not well-formed text is refused or mended, never cut in silence", async () => {
-    const userId = await world.user(10);
+    const userId = await world.createUser(10);
     const grant = {
       kind: "grant" as const,
       userId,
@@ -108,16 +107,16 @@ describe("the writer", () => {
     const release = world.ledger.submit({ kind: "release", userId, holdId: "x".repeat(37) });
     expect(await code(release)).toBe("VALIDATION_FAILED");
     expect(await code(world.ledger.submit({ ...grant, sourceId: "cs_1" }))).toBe("done");
-    const [log] = await world.backend.database.models.creditLog.findMany({
+    const [log] = await world.models.creditLog.findMany({
       where: { userId, type: "PURCHASE" },
     });
     expect(log?.description?.startsWith("é🐟é🐟")).toBe(true);
-    expect(await world.audit()).toEqual([]);
+    expect(await auditRows(world.models)).toEqual([]);
   });
 
   test("a spend over thousands of lots keeps the whole of its lineage", async () => {
-    const userId = await world.user();
-    const ledger = world.withParts({ limits: { deadlineMs: 60_000 } });
+    const userId = await world.createUser();
+    const ledger = ledgerWith(world, { limits: { deadlineMs: 60_000 } });
     const lots = 2_500;
     await Promise.all(
       Array.from({ length: lots }, (_, i) =>
@@ -134,7 +133,7 @@ describe("the writer", () => {
       ),
     );
     await ledger.submit({ ...spend(userId, "all"), amountCredits: lots });
-    const log = await world.backend.database.models.creditLog.findFirstOrThrow({
+    const log = await world.models.creditLog.findFirstOrThrow({
       where: { userId, type: "USAGE" },
     });
     expect((JSON.parse(log.lots ?? "[]") as unknown[]).length).toBe(lots);
@@ -147,8 +146,8 @@ describe("the writer", () => {
     const database = around(world.backend.database, (run) =>
       failures-- > 0 ? Promise.reject(deadlock()) : run(),
     );
-    const userId = await world.user(10);
-    const ledger = world.withParts({ database });
+    const userId = await world.createUser(10);
+    const ledger = ledgerWith(world, { database });
     expect(await code(ledger.submit(spend(userId, "c1")))).toBe("done");
     failures = Number.POSITIVE_INFINITY;
     expect(await code(ledger.submit(spend(userId, "c2")))).toBe("SERVICE_UNAVAILABLE");
@@ -167,8 +166,8 @@ describe("the writer", () => {
       if (committed) await run();
       throw new UnknownOutcomeError(new Error("ECONNRESET"));
     });
-    const ledger = world.withParts({ database });
-    const userId = await world.user(100);
+    const ledger = ledgerWith(world, { database });
+    const userId = await world.createUser(100);
     const before = await ledger.submit(spend(userId, "u1"));
     expect(before).toMatchObject({ replayed: false, credits: 99 });
     const hold = await ledger.submit({
@@ -215,29 +214,29 @@ describe("the writer", () => {
     });
     expect(lost.size).toBeGreaterThan(4);
     expect(await credits(userId)).toBe(100);
-    expect(await world.audit()).toEqual([]);
+    expect(await auditRows(world.models)).toEqual([]);
   });
 
   test("correct with locks lost, locks away, and a store that fails", async () => {
     const broken: Locks = { acquire: () => Promise.reject(new Error("Redis is away")) };
     const ledgers = [
-      world.withParts({ locks: OPEN_LOCKS }),
-      world.withParts({ locks: OPEN_LOCKS }),
-      world.withParts({ locks: broken }),
+      ledgerWith(world, { locks: OPEN_LOCKS }),
+      ledgerWith(world, { locks: OPEN_LOCKS }),
+      ledgerWith(world, { locks: broken }),
     ];
-    const userId = await world.user(30);
+    const userId = await world.createUser(30);
     const outcomes = await Promise.all(
       Array.from({ length: 90 }, (_, i) =>
         code(ledgers[i % 3]?.submit(spend(userId, `l${i}`)) ?? Promise.reject(new Error())),
       ),
     );
     expect(outcomes.filter((word) => word === "done").length).toBe(30);
-    expect(await world.audit()).toEqual([]);
+    expect(await auditRows(world.models)).toEqual([]);
   });
 
   test("a user locked elsewhere waits without failing, in order, and holds nobody up", async () => {
-    const lockedId = await world.user(10);
-    const freeId = await world.user(10);
+    const lockedId = await world.createUser(10);
+    const freeId = await world.createUser(10);
     let locked = true;
     const locks: Locks = {
       acquire: (keys) =>
@@ -246,7 +245,7 @@ describe("the writer", () => {
           release: () => Promise.resolve(),
         }),
     };
-    const ledger = world.withParts({ locks, limits: { lockPatienceMs: 60_000 } });
+    const ledger = ledgerWith(world, { locks, limits: { lockPatienceMs: 60_000 } });
     const order: string[] = [];
     const note = (name: string) => () => order.push(name);
     const late = [
@@ -261,18 +260,18 @@ describe("the writer", () => {
   });
 
   test("a lock that is never given back starves nobody", async () => {
-    const userId = await world.user(10);
+    const userId = await world.createUser(10);
     const locks: Locks = {
       acquire: () =>
         Promise.resolve({ acquired: new Set<string>(), release: () => Promise.resolve() }),
     };
-    const ledger = world.withParts({ locks });
+    const ledger = ledgerWith(world, { locks });
     expect(await code(ledger.submit(spend(userId, "s1")))).toBe("done");
   });
 
   test("memory is bounded: a full queue refuses, and nothing of it happens", async () => {
-    const ledger = world.withParts({ limits: { queueSize: 50, batchSize: 10 } });
-    const userId = await world.user(1_000);
+    const ledger = ledgerWith(world, { limits: { queueSize: 50, batchSize: 10 } });
+    const userId = await world.createUser(1_000);
     const outcomes = await Promise.all(
       Array.from({ length: 80 }, (_, i) => code(ledger.submit(spend(userId, `q${i}`)))),
     );
@@ -291,8 +290,8 @@ describe("the writer", () => {
       await hanging;
       return run();
     });
-    const ledger = world.withParts({ database, limits: { deadlineMs: 300 } });
-    const userId = await world.user(10);
+    const ledger = ledgerWith(world, { database, limits: { deadlineMs: 300 } });
+    const userId = await world.createUser(10);
     const first = code(ledger.submit(spend(userId, "d1")));
     await sleep(10);
     const second = code(ledger.submit(spend(userId, "d2")));
@@ -308,8 +307,8 @@ describe("the writer", () => {
   });
 
   test("closing finishes what is queued and takes nothing more", async () => {
-    const ledger = world.withParts({ limits: { batchSize: 7 } });
-    const userId = await world.user(100);
+    const ledger = ledgerWith(world, { limits: { batchSize: 7 } });
+    const userId = await world.createUser(100);
     const waiting = Array.from({ length: 60 }, (_, i) =>
       code(ledger.submit(spend(userId, `z${i}`))),
     );

@@ -5,7 +5,7 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { describeBackend } from "../../support/databases.ts";
 import { availableBackends } from "../../support/servers.ts";
 import { type Prometheus, prometheusInstalled, startPrometheus } from "../../support/prometheus.ts";
-import { openTestApp, type TestServer } from "../../support/server.ts";
+import { openTestApp, type TestApp } from "../../support/server.ts";
 
 const page = (name: string) =>
   fileURLToPath(new URL(`../../../docs/operations/${name}`, import.meta.url));
@@ -58,7 +58,7 @@ describe.runIf(prometheusInstalled)("docs/operations", () => {
   });
 
   describe("on a server under load", () => {
-    let server: TestServer;
+    let server: TestApp;
     let prometheus: Prometheus;
     let isLoading = true;
     let load: Promise<unknown> = Promise.resolve();
@@ -112,7 +112,7 @@ describe.runIf(prometheusInstalled)("docs/operations", () => {
 });
 
 /** A little of everything, again and again: sign-ins, spends, refusals, a checkout, a stream, jobs, probes. */
-async function keepBusy(server: TestServer, goOn: () => boolean): Promise<void> {
+async function keepBusy(server: TestApp, goOn: () => boolean): Promise<void> {
   const ann = await server.signIn("ann@dashboard.example");
   const { packages } = await ann.client.payment.packages.query();
   const stream = await fetch(`${server.url}/api/trpc/credit.onChange`, {

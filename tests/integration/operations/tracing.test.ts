@@ -33,12 +33,14 @@ describe("traces", () => {
     const write = (line: string) => void lines.push(JSON.parse(line) as Record<string, unknown>);
     const server = await openTestApp({
       available,
-      tracer,
-      logger: createLogger({
-        level: "info",
-        destination: { write },
-        traceId: () => tracer.current()?.traceId,
-      }),
+      app: {
+        tracer,
+        logger: createLogger({
+          level: "info",
+          destination: { write },
+          traceId: () => tracer.current()?.traceId,
+        }),
+      },
     });
     const { client, ...person } = await server.signIn(EMAIL);
     ({ accessToken } = person);

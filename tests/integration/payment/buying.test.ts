@@ -1,25 +1,21 @@
 // Buying a package gives its credits exactly once, whatever the way the news takes.
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { beforeAll, describe, expect, it } from "vitest";
 import { balanceKey } from "../../../server/ledger/balance-cache.ts";
 import { available } from "../../support/backend.ts";
-import {
-  brokenInvariants,
-  openPaymentWorld,
-  type PaymentWorld,
-} from "../../support/payment-world.ts";
+import { brokenInvariants } from "../../support/ledger-audit.ts";
+import { openShop } from "../../support/shop.ts";
+import { useShop } from "../../support/use-app.ts";
 
 describe("buying", () => {
-  let world: PaymentWorld;
+  const world = useShop({ available });
   let small: { id: string; credits: number; price: number };
 
   beforeAll(async () => {
-    world = await openPaymentWorld(available);
     const { packages } = await world.payment.packages();
     const [first] = packages;
     if (first === undefined) throw new Error("no packages seeded");
     small = first;
   });
-  afterAll(() => world.close());
 
   it("sells the seeded packages", async () => {
     const { packages } = await world.payment.packages();
@@ -53,7 +49,7 @@ describe("buying", () => {
   });
 
   it("shows no older balance on the return page's confirmation, though the server died before it told", async () => {
-    const two = await openPaymentWorld(available, { instances: 2, webhooks: false });
+    const two = await openShop({ available, instances: 2, webhooks: false });
     try {
       const [dead, successor] = two.instances;
       const userId = await two.createUser();
@@ -98,7 +94,7 @@ describe("buying", () => {
     expect(await world.models.checkout.count({ where: { userId } })).toBe(1);
     const again = await world.payment.checkout(userId, { packageId: small.id });
     expect(again.sessionId).toBe(opened[0]?.sessionId);
-    const created = world.sandbox.control
+    const created = world.sandbox.stripe.control
       .events("customer.created")
       .filter((event) => JSON.stringify(event).includes(userId));
     expect(created).toHaveLength(1);
@@ -107,7 +103,7 @@ describe("buying", () => {
   it("replaces an expired checkout and closes it by its event", async () => {
     const userId = await world.createUser();
     const first = await world.payment.checkout(userId, { packageId: small.id });
-    world.sandbox.control.expireCheckout(first.sessionId);
+    world.sandbox.stripe.control.expireCheckout(first.sessionId);
     await world.settled();
     const { payments } = await world.payment.history(userId, { limit: 50 });
     expect(payments.map(({ status }) => status)).toEqual(["FAILED"]);
@@ -132,11 +128,11 @@ describe("buying", () => {
       [failed, false],
     ] as const) {
       const { sessionId } = await world.payment.checkout(userId, { packageId: small.id });
-      world.sandbox.control.completeCheckout(sessionId, "delayed");
+      world.sandbox.stripe.control.completeCheckout(sessionId, "delayed");
       await world.settled();
       expect(await world.credits(userId)).toBe(0);
       expect((await world.payment.confirm(userId, { sessionId })).status).toBe("PENDING");
-      world.sandbox.control.settleDelayedPayment(sessionId, isPaid);
+      world.sandbox.stripe.control.settleDelayedPayment(sessionId, isPaid);
       await world.settled();
       expect((await world.payment.confirm(userId, { sessionId })).status).toBe(
         isPaid ? "SUCCESS" : "FAILED",

@@ -1,18 +1,16 @@
 // The end is one and the same, whatever the order, number and lateness of a life's events:
 // purchase, subscription, upgrade, renewal, refunds (one fails), disputes (won and lost), cancellation.
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { describe, expect, it } from "vitest";
 import { available } from "../../support/backend.ts";
-import {
-  brokenInvariants,
-  eachOf,
-  openPaymentWorld,
-  type PaymentWorld,
-  seededRandom,
-} from "../../support/payment-world.ts";
+import { brokenInvariants } from "../../support/ledger-audit.ts";
+import { eachOf, seededRandom } from "../../support/seeded-random.ts";
+import type { Shop } from "../../support/shop.ts";
+import { createTestClock } from "../../support/test-clock.ts";
+import { useShop } from "../../support/use-app.ts";
 
 const USERS = process.env["FULL"] === "1" ? 300 : 8;
 const TIMEOUT_MS = process.env["FULL"] === "1" ? 3_600_000 : 120_000;
-type RecordedEvent = ReturnType<PaymentWorld["sandbox"]["control"]["events"]>[number];
+type RecordedEvent = ReturnType<Shop["sandbox"]["stripe"]["control"]["events"]>[number];
 
 interface Life {
   userId: string;
@@ -23,19 +21,19 @@ interface Life {
 }
 
 describe("convergence", () => {
-  let world: PaymentWorld;
-  const random = seededRandom(`convergence on ${available.name}`);
-
-  beforeAll(async () => {
-    world = await openPaymentWorld(available, { instances: 2, webhooks: false, frozen: true });
+  const world = useShop({
+    available,
+    instances: 2,
+    webhooks: false,
+    clock: createTestClock("frozen"),
   });
-  afterAll(() => world.close());
+  const random = seededRandom(`convergence on ${available.name}`);
 
   /** As Stripe's dashboard would: past our server, which hears of it by events alone. */
   async function api(path: string, form?: Record<string, string>) {
-    const answer = await fetch(`${world.sandbox.url}/v1/${path}`, {
+    const answer = await fetch(`${world.sandbox.stripe.url}/v1/${path}`, {
       method: form === undefined ? "GET" : "POST",
-      headers: { Authorization: `Bearer ${world.sandbox.secretKey}` },
+      headers: { Authorization: `Bearer ${world.sandbox.stripe.secretKey}` },
       ...(form === undefined ? {} : { body: new URLSearchParams(form) }),
     });
     const body: unknown = await answer.json();
@@ -81,7 +79,7 @@ describe("convergence", () => {
   }
 
   it("ends in one state", { timeout: TIMEOUT_MS }, async () => {
-    const { control } = world.sandbox;
+    const { control } = world.sandbox.stripe;
     const { packages } = await world.payment.packages();
     const { plans } = await world.payment.plans();
     const basic = plans.find(({ tier, interval }) => tier === "BASIC" && interval === "month");

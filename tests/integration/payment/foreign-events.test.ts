@@ -2,14 +2,11 @@
 // again: every kind of event the SDK lists.
 import { readFileSync } from "node:fs";
 import { createHmac } from "node:crypto";
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { describe, expect, it } from "vitest";
 import { available } from "../../support/backend.ts";
-import {
-  eachOf,
-  openPaymentWorld,
-  type PaymentWorld,
-  WEBHOOK_SECRET,
-} from "../../support/payment-world.ts";
+import { eachOf } from "../../support/seeded-random.ts";
+import { SECRET_KEY, WEBHOOK_SECRET } from "../../support/shop.ts";
+import { useShop } from "../../support/use-app.ts";
 
 const snake = (name: string): string =>
   name
@@ -30,19 +27,14 @@ function sdkEvents(): { type: string; object: string }[] {
 }
 
 describe("events about what is not ours", () => {
-  let world: PaymentWorld;
+  const world = useShop({ available, webhooks: false, proxied: true });
   let sent = 0;
-
-  beforeAll(async () => {
-    world = await openPaymentWorld(available, { webhooks: false, proxied: true });
-  });
-  afterAll(() => world.close());
 
   async function post(event: object): Promise<number> {
     const body = JSON.stringify(event);
-    const at = Math.floor(world.now() / 1000);
+    const at = Math.floor(world.clock.now() / 1000);
     const mac = createHmac("sha256", WEBHOOK_SECRET).update(`${at}.${body}`).digest("hex");
-    const answer = await fetch(world.instances[0].webhookUrl, {
+    const answer = await fetch(`${world.url}/api/payment/webhook`, {
       method: "POST",
       headers: { "Content-Type": "application/json", "Stripe-Signature": `t=${at},v1=${mac}` },
       body,
@@ -57,7 +49,7 @@ describe("events about what is not ours", () => {
       id: `evt_foreign${sent}`,
       object: "event",
       api_version: "2026-10-28.endive",
-      created: Math.floor(world.now() / 1000),
+      created: Math.floor(world.clock.now() / 1000),
       livemode: false,
       type,
       data: { object },
@@ -65,9 +57,9 @@ describe("events about what is not ours", () => {
   };
 
   const atStripe = async (path: string, fields: Record<string, string>): Promise<string> => {
-    const answer = await fetch(`${world.sandbox.url}/v1/${path}`, {
+    const answer = await fetch(`${world.sandbox.stripe.url}/v1/${path}`, {
       method: "POST",
-      headers: { Authorization: "Bearer sk_test_payment_world" },
+      headers: { Authorization: `Bearer ${SECRET_KEY}` },
       body: new URLSearchParams(fields),
     });
     const made = (await answer.json()) as { id?: string };
@@ -118,7 +110,7 @@ describe("events about what is not ours", () => {
       id: "evt_v2_foreign",
       object: "v2.core.event",
       type: "v1.billing.meter.error_report_triggered",
-      created: new Date(world.now()).toISOString(),
+      created: new Date(world.clock.now()).toISOString(),
       livemode: false,
       related_object: { id: "mtr_1", type: "billing.meter", url: "/v1/billing/meters/mtr_1" },
     };
@@ -127,7 +119,7 @@ describe("events about what is not ours", () => {
   });
 
   it("answers 200 for all events of another shop's purchases in the same account", async () => {
-    const before = world.sandbox.control.events().length;
+    const before = world.sandbox.stripe.control.events().length;
     const customer = await atStripe("customers", { email: "foreign@example.com" });
     for (const mode of ["payment", "subscription"]) {
       const session = await atStripe("checkout/sessions", {
@@ -143,15 +135,15 @@ describe("events about what is not ours", () => {
         success_url: "https://elsewhere.example/",
         client_reference_id: "theirs",
       });
-      world.sandbox.control.completeCheckout(session);
+      world.sandbox.stripe.control.completeCheckout(session);
     }
-    const paid = world.sandbox.control.events("payment_intent.succeeded").slice(-2);
+    const paid = world.sandbox.stripe.control.events("payment_intent.succeeded").slice(-2);
     for (const event of paid) {
       const { id = "" } = event.data.object as { id?: string };
       await atStripe("refunds", { payment_intent: id, amount: "100" });
-      world.sandbox.control.openDispute(id);
+      world.sandbox.stripe.control.openDispute(id);
     }
-    const events = world.sandbox.control.events().slice(before);
+    const events = world.sandbox.stripe.control.events().slice(before);
     expect(events.map(({ type }) => type)).toContain("charge.dispute.created");
     expect(events.map(({ type }) => type)).toContain("invoice.paid");
     for (const event of events) expect(await world.deliver(event), event.type).toBe(200);
@@ -159,7 +151,7 @@ describe("events about what is not ours", () => {
   });
 
   it("ignores an invoice whose subscription Stripe does not know", async () => {
-    const invoice = world.sandbox.control.events("invoice.paid").at(-1);
+    const invoice = world.sandbox.stripe.control.events("invoice.paid").at(-1);
     if (invoice === undefined) throw new Error("no invoice");
     const body = JSON.stringify(invoice.data.object);
     const subscription = /"sub_[A-Za-z0-9]+"/.exec(body)?.[0].slice(1, -1) ?? "";

@@ -1,29 +1,25 @@
 // Plans that cost nothing: their credits come with their periods, however often somebody switches to and fro.
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { beforeAll, describe, expect, it } from "vitest";
 import { available } from "../../support/backend.ts";
 import { merchantOf } from "../../support/merchant.ts";
-import {
-  brokenInvariants,
-  openPaymentWorld,
-  type PaymentWorld,
-} from "../../support/payment-world.ts";
 import { subscribersIn } from "../../support/subscribers.ts";
+import { brokenInvariants } from "../../support/ledger-audit.ts";
+import { createTestClock } from "../../support/test-clock.ts";
+import { useShop } from "../../support/use-app.ts";
 
 const FREE = { id: "plan_free_month", tier: "FREE", name: "Free", credits: 50, price: 0 };
 
 describe("a free plan", () => {
-  let world: PaymentWorld;
+  const world = useShop({ available, clock: createTestClock("frozen") });
   let on: Awaited<ReturnType<typeof subscribersIn>>;
   let merchant: ReturnType<typeof merchantOf>;
 
   beforeAll(async () => {
-    world = await openPaymentWorld(available, { frozen: true });
     await world.models.plan.create({ data: { ...FREE, interval: "month" } });
     on = await subscribersIn(world);
     merchant = merchantOf(world);
     await world.payment.syncCatalog();
   });
-  afterAll(() => world.close());
 
   it("gives its credits once per period, and none again for leaving it or coming back", async () => {
     const userId = await on.subscriber("FREE", "month");

@@ -10,8 +10,10 @@ import { isApiError } from "../../../server/sandbox/src/stripe/api/wire.ts";
 import { describeBackend } from "../../support/databases.ts";
 import { invoiceWorth, moneyBackAtStripe, type OfferedPlan } from "../../support/kept-money.ts";
 import { merchantOf } from "../../support/merchant.ts";
-import { openPaymentWorld, seededRandom } from "../../support/payment-world.ts";
 import { subscribersIn } from "../../support/subscribers.ts";
+import { seededRandom } from "../../support/seeded-random.ts";
+import { openShop } from "../../support/shop.ts";
+import { createTestClock } from "../../support/test-clock.ts";
 
 const SEQUENCES = process.env["FULL"] === "1" ? 60 : 6;
 const STEPS = 14;
@@ -37,7 +39,11 @@ interface Account {
 /** What a sequence acts on: one user in a world of its own. */
 async function openSequence() {
   const startAt = pick([new Date("2027-01-31T09:30:00Z"), new Date("2028-02-10T23:59:00Z")]);
-  const world = await openPaymentWorld(backend, { frozen: true, ...(startAt && { startAt }) });
+  const world = await openShop({
+    available: backend,
+    clock: createTestClock("frozen"),
+    ...(startAt && { startAt }),
+  });
   const on = await subscribersIn(world);
   const merchant = merchantOf(world);
   await world.payment.syncCatalog();
@@ -81,7 +87,7 @@ async function switchInPortal(sequence: Sequence, change: Record<string, string>
 async function moveBy(it: Sequence, to: { price?: string; quantity?: number }): Promise<void> {
   const proration = pick(PRORATIONS) ?? "none";
   if (proration !== "always_invoice") it.isEven = false;
-  it.world.sandbox.control.moveSubscription(await liveId(it), { ...to, proration });
+  it.world.sandbox.stripe.control.moveSubscription(await liveId(it), { ...to, proration });
 }
 
 /** Time passes, with the hour that renewals are drafts for, and the job of the yearly months. */
@@ -103,15 +109,15 @@ const STEPS_OF: Readonly<Record<string, readonly [number, Step]>> = {
   cancelAt: [
     1,
     async (it) =>
-      it.world.sandbox.control.setCancelAt(
+      it.world.sandbox.stripe.control.setCancelAt(
         await liveId(it),
-        pick([null, new Date(it.world.now() + between(1, 95) * 86_400_000)]) ?? null,
+        pick([null, new Date(it.world.clock.now() + between(1, 95) * 86_400_000)]) ?? null,
       ),
   ],
   cancelNow: [
     0.5,
     async (it) =>
-      it.world.sandbox.control.cancelSubscriptionNow(await liveId(it), {
+      it.world.sandbox.stripe.control.cancelSubscriptionNow(await liveId(it), {
         prorate: random.next() < 0.7,
         invoiceNow: random.next() < 0.7,
       }),
@@ -131,15 +137,15 @@ const STEPS_OF: Readonly<Record<string, readonly [number, Step]>> = {
   refund: [
     1,
     async (it) =>
-      it.world.sandbox.control.refund(await someCharge(it), { amount: between(1, 999) }),
+      it.world.sandbox.stripe.control.refund(await someCharge(it), { amount: between(1, 999) }),
   ],
-  dispute: [1, async (it) => it.world.sandbox.control.openDispute(await someCharge(it))],
+  dispute: [1, async (it) => it.world.sandbox.stripe.control.openDispute(await someCharge(it))],
   decideDispute: [
     1,
     async ({ merchant, world }) => {
       const { data } = await merchant.get("disputes");
       const dispute = pick(data as { id: string }[]);
-      return world.sandbox.control.closeDispute(
+      return world.sandbox.stripe.control.closeDispute(
         dispute?.id ?? "dp_none",
         pick(["won", "lost"] as const) ?? "won",
       );
@@ -151,7 +157,7 @@ const STEPS_OF: Readonly<Record<string, readonly [number, Step]>> = {
       const payment = await somePayment(it);
       const amount = between(1, Math.max(1, payment?.total ?? 1));
       const to = pick(["creditAmount", "refundAmount", "outOfBandAmount"] as const);
-      return it.world.sandbox.control.issueCreditNote({
+      return it.world.sandbox.stripe.control.issueCreditNote({
         invoice: payment?.stripeInvoiceId ?? "in_none",
         amount,
         [to ?? "creditAmount"]: amount,
@@ -161,12 +167,15 @@ const STEPS_OF: Readonly<Record<string, readonly [number, Step]>> = {
   balance: [
     1,
     async ({ world, userId }) =>
-      world.sandbox.control.adjustBalance(await world.customerOf(userId), between(-3_000, 1_000)),
+      world.sandbox.stripe.control.adjustBalance(
+        await world.customerOf(userId),
+        between(-3_000, 1_000),
+      ),
   ],
   card: [
     0.5,
     async ({ world, userId }) =>
-      world.sandbox.control.setCard(
+      world.sandbox.stripe.control.setCard(
         await world.customerOf(userId),
         pick(["ok", "ok", "failing"] as const) ?? "ok",
       ),
@@ -276,7 +285,7 @@ async function chargedTwice(
     }, 0);
     const most = Math.max(dearest.get(id) ?? 0, rate);
     dearest.set(id, most);
-    const soon = Math.floor(world.now() / 1000) + 60;
+    const soon = Math.floor(world.clock.now() / 1000) + 60;
     let charged = 0;
     for (const invoice of await listOf<Invoice>(merchant, "invoices", { subscription: id }))
       for (const { amount, period } of invoice.status === "void" ? [] : invoice.lines.data)
@@ -305,7 +314,7 @@ async function play(number: number): Promise<void> {
       story.push(`${name} ${isSubscribed ? "" : planId}: ${await attempt(work, sequence)}`);
       await world.settled();
       const told = `sequence ${number}:\n${story.join("\n")}`;
-      const { database } = world.instances[0].backend;
+      const { database } = world.backend;
       expect(await runDoctor({ database }), told).toEqual([]);
       for (const [id, { kept, bought, slack, isMonthly }] of await accountsOf(sequence)) {
         expect(kept, `${id} keeps more than its money buys; ${told}`).toBeLessThanOrEqual(

@@ -1,22 +1,19 @@
 // Credits follow the money when it goes back by invoice lines: portal, merchant, quantity, proration.
-import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
+import { afterEach, beforeAll, describe, expect, it } from "vitest";
 import { available } from "../../support/backend.ts";
 import { merchantOf } from "../../support/merchant.ts";
-import {
-  brokenInvariants,
-  openPaymentWorld,
-  type PaymentWorld,
-} from "../../support/payment-world.ts";
 import { subscribersIn } from "../../support/subscribers.ts";
+import { brokenInvariants } from "../../support/ledger-audit.ts";
+import { createTestClock } from "../../support/test-clock.ts";
+import { useShop } from "../../support/use-app.ts";
 
 describe("kept money", () => {
-  let world: PaymentWorld;
+  const world = useShop({ available, clock: createTestClock("frozen") });
   let on: Awaited<ReturnType<typeof subscribersIn>>;
   let merchant: ReturnType<typeof merchantOf>;
   const price = new Map<string, string>();
 
   beforeAll(async () => {
-    world = await openPaymentWorld(available, { frozen: true });
     on = await subscribersIn(world);
     merchant = merchantOf(world);
     await world.payment.syncCatalog();
@@ -29,7 +26,6 @@ describe("kept money", () => {
     for (const { userId } of live) await world.payment.endSubscription(userId);
     await world.settled();
   });
-  afterAll(() => world.close());
 
   const priceOf = (tier: string, interval = "month") => price.get(`${tier} ${interval}`) ?? "";
   /** Credits given by plans and not taken back. */
@@ -150,7 +146,7 @@ describe("kept money", () => {
     const upgrade = await world.models.payment.findFirstOrThrow({
       where: { userId, amount: 4_000 },
     });
-    world.sandbox.control.refund(upgrade.stripePaymentId ?? "");
+    world.sandbox.stripe.control.refund(upgrade.stripePaymentId ?? "");
     await world.settled();
     expect(await kept(userId)).toBe(500);
   });

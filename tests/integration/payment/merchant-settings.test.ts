@@ -1,8 +1,9 @@
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { beforeAll, describe, expect, it } from "vitest";
 import { available } from "../../support/backend.ts";
 import { merchantOf } from "../../support/merchant.ts";
-import { openPaymentWorld, type PaymentWorld } from "../../support/payment-world.ts";
 import { subscribersIn } from "../../support/subscribers.ts";
+import { createTestClock } from "../../support/test-clock.ts";
+import { useShop } from "../../support/use-app.ts";
 
 interface Configuration {
   id: string;
@@ -11,15 +12,13 @@ interface Configuration {
 }
 
 describe("a merchant's settings", () => {
-  let world: PaymentWorld;
+  const world = useShop({ available, clock: createTestClock("frozen") });
   let on: Awaited<ReturnType<typeof subscribersIn>>;
   let merchant: ReturnType<typeof merchantOf>;
   beforeAll(async () => {
-    world = await openPaymentWorld(available, { frozen: true });
     on = await subscribersIn(world);
     merchant = merchantOf(world);
   });
-  afterAll(() => world.close());
 
   const ours = async (): Promise<Configuration[]> => {
     const { data } = await merchant.get("billing_portal/configurations");
@@ -63,7 +62,7 @@ describe("a merchant's settings", () => {
     await world.payment.syncCatalog();
     const userId = await on.subscriber("BASIC", "month");
     const customer = await world.customerOf(userId);
-    const { control } = world.sandbox;
+    const { control } = world.sandbox.stripe;
     control.setCard(customer, "failing");
     await merchant.change(await on.stripeIdOf(userId), { price: await priceOf("TEAM") });
     const { data } = await merchant.get("invoices", { customer, status: "open" });

@@ -1,27 +1,23 @@
 // The Stripe half of promise 12: whatever Stripe does, calls are bounded, errors typed, and nothing is half done.
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { beforeAll, describe, expect, it } from "vitest";
 import { available } from "../../support/backend.ts";
-import {
-  brokenInvariants,
-  openPaymentWorld,
-  type PaymentWorld,
-} from "../../support/payment-world.ts";
+import { brokenInvariants } from "../../support/ledger-audit.ts";
+import { useShop } from "../../support/use-app.ts";
 
 describe("Stripe misbehaving", () => {
-  let world: PaymentWorld;
+  const world = useShop({
+    available,
+    webhooks: false,
+    limits: { attemptTimeoutMs: 1_000, deadlineMs: 3_000, maxAttempts: 4, baseDelayMs: 20 },
+  });
   let packageId: string;
 
   beforeAll(async () => {
-    world = await openPaymentWorld(available, {
-      webhooks: false,
-      limits: { attemptTimeoutMs: 1_000, deadlineMs: 3_000, maxAttempts: 4, baseDelayMs: 20 },
-    });
     packageId = (await world.payment.packages()).packages[0]?.id ?? "";
   });
-  afterAll(() => world.close());
 
   it("is bounded and typed whatever Stripe does, and nothing is half done", async () => {
-    const { control } = world.sandbox;
+    const { control } = world.sandbox.stripe;
     const faults = [
       ...(["429", "500", "502-empty", "html", "html-200", "half"] as const),
       ...(["hang", "cut-before", "cut-after"] as const),

@@ -1,23 +1,16 @@
 // Refunds and disputes take exactly their share of the credits, and give back what comes back.
-import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
+import { beforeEach, describe, expect, it } from "vitest";
 import { available } from "../../support/backend.ts";
-import {
-  brokenInvariants,
-  openPaymentWorld,
-  type PaymentWorld,
-} from "../../support/payment-world.ts";
 import { rawKey } from "../../support/raw-key.ts";
+import { brokenInvariants } from "../../support/ledger-audit.ts";
+import { useShop } from "../../support/use-app.ts";
 
 describe("money back", () => {
-  let world: PaymentWorld;
+  const world = useShop({ available });
   let userId: string;
   let paymentId: string;
   let intent: string;
 
-  beforeAll(async () => {
-    world = await openPaymentWorld(available);
-  });
-  afterAll(() => world.close());
   beforeEach(async () => {
     userId = await world.createUser();
     const { packages } = await world.payment.packages();
@@ -41,7 +34,7 @@ describe("money back", () => {
   const refund = (idempotencyKey: string, amountMinorUnits?: number) =>
     world.payment.refundPayment({ paymentId, amountMinorUnits, idempotencyKey, actorId: "admin" });
   const spend = (amountCredits: number) =>
-    world.instances[0].ledger.submit({
+    world.ledger.submit({
       kind: "spend",
       userId,
       feature: "chat-pro",
@@ -53,7 +46,7 @@ describe("money back", () => {
   it("takes shares of partial refunds that add up without rounding twice", async () => {
     expect(await refund("a", 166)).toMatchObject({ paymentStatus: "PARTIALLY_REFUNDED" });
     expect(await seen()).toMatchObject({ credits: 67, refunded: 166 });
-    world.sandbox.control.refund(intent, { amount: 167 });
+    world.sandbox.stripe.control.refund(intent, { amount: 167 });
     expect(await seen()).toMatchObject({ credits: 34, status: "PARTIALLY_REFUNDED" });
     expect(await refund("b")).toMatchObject({ paymentStatus: "REFUNDED", refundedAmount: 500 });
     expect(await seen()).toEqual({ credits: 0, status: "REFUNDED", refunded: 500 });
@@ -100,9 +93,9 @@ describe("money back", () => {
 
   it("gives the credits back when a refund fails, each time", async () => {
     for (const round of [1, 2, 3]) {
-      const made = world.sandbox.control.refund(intent, { amount: 250, outcome: "pending" });
+      const made = world.sandbox.stripe.control.refund(intent, { amount: 250, outcome: "pending" });
       expect(await seen(), `round ${round}`).toMatchObject({ credits: 50, refunded: 250 });
-      world.sandbox.control.settleRefund(made.id, false);
+      world.sandbox.stripe.control.settleRefund(made.id, false);
       expect(await seen()).toEqual({ credits: 100, status: "SUCCESS", refunded: 0 });
     }
     const types = (await world.models.creditLog.findMany({ where: { userId } })).map(
@@ -112,9 +105,9 @@ describe("money back", () => {
   });
 
   it("takes the share when a dispute opens, returns it when won, keeps it when lost", async () => {
-    const first = world.sandbox.control.openDispute(intent);
+    const first = world.sandbox.stripe.control.openDispute(intent);
     expect(await seen()).toMatchObject({ credits: 0, status: "DISPUTED" });
-    world.sandbox.control.closeDispute(first.id, "won");
+    world.sandbox.stripe.control.closeDispute(first.id, "won");
     expect(await seen()).toMatchObject({ credits: 100, status: "SUCCESS" });
     const types = (await world.models.creditLog.findMany({ where: { userId } })).map(
       ({ type }) => type,
@@ -123,19 +116,19 @@ describe("money back", () => {
   });
 
   it("keeps a lost dispute's credits, and takes nothing for an inquiry", async () => {
-    const inquiry = world.sandbox.control.openDispute(intent, { inquiry: true });
+    const inquiry = world.sandbox.stripe.control.openDispute(intent, { inquiry: true });
     expect(await seen()).toMatchObject({ credits: 100, status: "SUCCESS" });
-    world.sandbox.control.closeDispute(inquiry.id, "won");
+    world.sandbox.stripe.control.closeDispute(inquiry.id, "won");
     expect(await seen()).toMatchObject({ credits: 100, status: "SUCCESS" });
     const { packages } = await world.payment.packages();
     const other = await world.createUser();
     await world.buy(other, packages[0]?.id ?? "");
     await world.settled();
     const payment = await world.models.payment.findFirstOrThrow({ where: { userId: other } });
-    const dispute = world.sandbox.control.openDispute(payment.stripePaymentId ?? "", {
+    const dispute = world.sandbox.stripe.control.openDispute(payment.stripePaymentId ?? "", {
       amount: 250,
     });
-    world.sandbox.control.closeDispute(dispute.id, "lost");
+    world.sandbox.stripe.control.closeDispute(dispute.id, "lost");
     await world.settled();
     expect(await world.credits(other)).toBe(50);
     expect(await brokenInvariants(world.models, other)).toEqual([]);
@@ -187,13 +180,13 @@ describe("money back", () => {
     const year = await world.models.payment.findFirstOrThrow({
       where: { userId: subscriber, creditsPurchased: 0 },
     });
-    const dispute = world.sandbox.control.openDispute(year.stripePaymentId ?? "");
+    const dispute = world.sandbox.stripe.control.openDispute(year.stripePaymentId ?? "");
     await world.settled();
     world.travel({ months: 1 });
     await world.payment.grantMonthly();
     const { credits } = await world.models.user.findUniqueOrThrow({ where: { id: subscriber } });
     expect(credits).toBe(500);
-    world.sandbox.control.closeDispute(dispute.id, "won");
+    world.sandbox.stripe.control.closeDispute(dispute.id, "won");
     await world.settled();
     expect(await world.credits(subscriber)).toBe(1_000);
     expect(await brokenInvariants(world.models, subscriber)).toEqual([]);

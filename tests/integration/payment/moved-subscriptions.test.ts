@@ -1,21 +1,20 @@
 // A subscription of ours is followed whatever a merchant makes of it, and late payers get their time.
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { beforeAll, describe, expect, it } from "vitest";
 import { available } from "../../support/backend.ts";
 import { merchantOf } from "../../support/merchant.ts";
-import { openPaymentWorld, type PaymentWorld } from "../../support/payment-world.ts";
 import { subscribersIn } from "../../support/subscribers.ts";
+import { createTestClock } from "../../support/test-clock.ts";
+import { useShop } from "../../support/use-app.ts";
 
 describe("moved subscriptions", () => {
-  let world: PaymentWorld;
+  const world = useShop({ available, clock: createTestClock("frozen") });
   let on: Awaited<ReturnType<typeof subscribersIn>>;
   let merchant: ReturnType<typeof merchantOf>;
 
   beforeAll(async () => {
-    world = await openPaymentWorld(available, { frozen: true });
     on = await subscribersIn(world);
     merchant = merchantOf(world);
   });
-  afterAll(() => world.close());
 
   it("is followed to its end after the merchant moved it to a price of another kind", async () => {
     const userId = await on.subscriber("BASIC", "month");
@@ -26,20 +25,20 @@ describe("moved subscriptions", () => {
     await world.settled();
     // Paid for something else: no credits.
     expect(await on.granted(userId)).toBe(500);
-    world.sandbox.control.cancelSubscription(id);
+    world.sandbox.stripe.control.cancelSubscription(id);
     await world.settled();
     expect(await on.state(userId)).toBeNull();
     const { sessionId } = await world.payment.subscribe(userId, {
       planId: on.plan("PRO", "month").id,
     });
-    world.sandbox.control.completeCheckout(sessionId);
+    world.sandbox.stripe.control.completeCheckout(sessionId);
     await world.settled();
     expect(await on.granted(userId)).toBe(2_000);
     await world.payment.endSubscription(userId);
   });
 
   it("grants an invoice for one of our prices though the subscription has moved since", async () => {
-    world.sandbox.control.misdeliver({ paused: true });
+    world.sandbox.stripe.control.misdeliver({ paused: true });
     const userId = await on.subscriber("BASIC", "month").catch(() => "");
     const [subscription] = await world.models.subscription.findMany({ where: { userId } });
     expect(subscription).toBeUndefined();
@@ -47,7 +46,7 @@ describe("moved subscriptions", () => {
     const list = (await merchant.get("subscriptions", { customer }))["data"];
     const id = (list as { id: string }[])[0]?.id ?? "";
     await merchant.change(id, { price: await merchant.foreignPrice(700) }, "none");
-    world.sandbox.control.wellBehaved();
+    world.sandbox.stripe.control.wellBehaved();
     await world.settled();
     expect(await on.granted(userId)).toBe(500);
     expect(await on.state(userId)).toMatchObject({ tier: "BASIC", status: "active" });
@@ -86,29 +85,29 @@ describe("moved subscriptions", () => {
     world.travel({ months: 1, minutes: 61 });
     await world.settled();
     expect(await on.granted(userId)).toBe(1_000);
-    world.sandbox.control.cancelSubscription(id);
+    world.sandbox.stripe.control.cancelSubscription(id);
     await world.settled();
     expect(await on.state(userId)).toBeNull();
   });
 
   it("gives a late payer's credits a month from the payment", async () => {
-    world.sandbox.control.setDunning({ retryAfterDays: [], end: "unpaid" });
+    world.sandbox.stripe.control.setDunning({ retryAfterDays: [], end: "unpaid" });
     const userId = await on.subscriber("BASIC", "month");
     const customer = await world.customerOf(userId);
-    world.sandbox.control.setCard(customer, "failing");
+    world.sandbox.stripe.control.setCard(customer, "failing");
     world.travel({ months: 1, minutes: 61 });
     await world.settled();
     expect(await on.granted(userId)).toBe(500);
     const list = (await merchant.get("invoices", { customer, status: "open" }))["data"];
     const invoiceId = (list as { id: string }[])[0]?.id ?? "";
     world.travel({ days: 75 });
-    world.sandbox.control.setCard(customer, "ok");
-    world.sandbox.control.payInvoice(invoiceId);
+    world.sandbox.stripe.control.setCard(customer, "ok");
+    world.sandbox.stripe.control.payInvoice(invoiceId);
     await world.settled();
     const lot = await world.models.creditGrant.findFirstOrThrow({
       where: { userId, remaining: 500 },
     });
-    const daysLeft = ((lot.expiresAt?.getTime() ?? 0) - world.now()) / 86_400_000;
+    const daysLeft = ((lot.expiresAt?.getTime() ?? 0) - world.clock.now()) / 86_400_000;
     expect(daysLeft).toBeGreaterThanOrEqual(28);
     expect(daysLeft).toBeLessThanOrEqual(31);
   });

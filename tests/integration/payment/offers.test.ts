@@ -1,19 +1,11 @@
 // Odd offers: coupons, currencies without cents, changed catalogs, sessions that are not ours.
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { describe, expect, it } from "vitest";
 import { available } from "../../support/backend.ts";
-import {
-  brokenInvariants,
-  openPaymentWorld,
-  type PaymentWorld,
-} from "../../support/payment-world.ts";
+import { brokenInvariants } from "../../support/ledger-audit.ts";
+import { useShop } from "../../support/use-app.ts";
 
 describe("offers", () => {
-  let world: PaymentWorld;
-
-  beforeAll(async () => {
-    world = await openPaymentWorld(available);
-  });
-  afterAll(() => world.close());
+  const world = useShop({ available });
 
   const offer = (id: string, price: number, currency = "usd", credits = 100) =>
     world.models.creditPackage.create({
@@ -22,9 +14,9 @@ describe("offers", () => {
   const paymentsOf = async (userId: string) =>
     (await world.payment.history(userId, { limit: 10 })).payments;
   async function post(path: string, form: Record<string, string>) {
-    const answer = await fetch(`${world.sandbox.url}/v1/${path}`, {
+    const answer = await fetch(`${world.sandbox.stripe.url}/v1/${path}`, {
       method: "POST",
-      headers: { Authorization: `Bearer ${world.sandbox.secretKey}` },
+      headers: { Authorization: `Bearer ${world.sandbox.stripe.secretKey}` },
       body: new URLSearchParams(form),
     });
     const body = (await answer.json()) as { id: string };
@@ -33,7 +25,7 @@ describe("offers", () => {
   }
   /** Types a promotion code on the hosted page and pays. */
   async function payWithCode(sessionId: string, code: string) {
-    const page = `${world.sandbox.url}/c/pay/${sessionId}`;
+    const page = `${world.sandbox.stripe.url}/c/pay/${sessionId}`;
     const html = await (await fetch(page)).text();
     const actions = [...html.matchAll(/<form[^>]*action="([^"]*)"[\s\S]*?<\/form>/g)];
     const form = actions.find(([text]) => text.includes('name="code"'));
@@ -43,7 +35,7 @@ describe("offers", () => {
       body: new URLSearchParams({ code, action: "code" }),
       redirect: "manual",
     });
-    world.sandbox.control.completeCheckout(sessionId);
+    world.sandbox.stripe.control.completeCheckout(sessionId);
     await world.settled();
   }
 
@@ -66,7 +58,7 @@ describe("offers", () => {
           world.payment.refundPayment({ paymentId: row.id, idempotencyKey: "x", actorId: "a" }),
         ).rejects.toMatchObject({ code: "CONFLICT" });
       } else {
-        world.sandbox.control.refund(row.stripePaymentId ?? "", { amount: 125 });
+        world.sandbox.stripe.control.refund(row.stripePaymentId ?? "", { amount: 125 });
         await world.settled();
         expect(await world.credits(userId)).toBe(50);
       }
@@ -93,7 +85,7 @@ describe("offers", () => {
       where: { id: "pkg_moving" },
       data: { credits: 50, price: 900 },
     });
-    world.sandbox.control.completeCheckout(sessionId);
+    world.sandbox.stripe.control.completeCheckout(sessionId);
     await world.settled();
     expect(await world.credits(userId)).toBe(100);
     const next = await world.createUser();
@@ -104,7 +96,7 @@ describe("offers", () => {
     });
     const after = await world.payment.checkout(next, { packageId: "pkg_moving" });
     expect(after.sessionId).not.toBe(before.sessionId);
-    world.sandbox.control.completeCheckout(after.sessionId);
+    world.sandbox.stripe.control.completeCheckout(after.sessionId);
     await world.settled();
     expect(await world.credits(next)).toBe(60);
     expect((await paymentsOf(next)).map(({ status }) => status).sort()).toEqual([
@@ -130,7 +122,7 @@ describe("offers", () => {
       "line_items[0][price_data][product_data][name]": "Cheap",
       "line_items[0][quantity]": "1",
     });
-    world.sandbox.control.completeCheckout(forged.id);
+    world.sandbox.stripe.control.completeCheckout(forged.id);
     await world.settled();
     expect(await world.credits(userId)).toBe(0);
     const { events } = await world.payment.listEvents({ limit: 10, status: "IGNORED" });
@@ -146,7 +138,7 @@ describe("offers", () => {
       data: { stripeSessionId: null, url: null },
     });
     await world.models.payment.deleteMany({ where: { userId } });
-    world.sandbox.control.completeCheckout(sessionId);
+    world.sandbox.stripe.control.completeCheckout(sessionId);
     await world.settled();
     expect(await world.credits(userId)).toBe(100);
     expect(await paymentsOf(userId)).toMatchObject([{ status: "SUCCESS", amount: 500 }]);
@@ -159,7 +151,7 @@ describe("offers", () => {
       where: { stripeSessionId: sessionId },
       data: { amount: 50_000, credits: 10_000 },
     });
-    world.sandbox.control.completeCheckout(sessionId);
+    world.sandbox.stripe.control.completeCheckout(sessionId);
     await world.settled();
     expect(await world.credits(userId)).toBe(0);
   });
@@ -185,7 +177,7 @@ describe("offers", () => {
     const again = await world.payment.checkout(userId, { packageId: "pkg_small" });
     expect(again.checkoutUrl).toMatch(/^http/);
     const subscribing = await world.payment.subscribe(userId, { planId: plan.id });
-    world.sandbox.control.completeCheckout(subscribing.sessionId);
+    world.sandbox.stripe.control.completeCheckout(subscribing.sessionId);
     await world.settled();
     expect((await world.payment.subscription(userId)).subscription?.tier).toBe("PRO");
   });
@@ -207,9 +199,9 @@ describe("offers", () => {
     await world.subscribe(userId, "plan_basic_month");
     await world.settled();
     const former = await world.models.subscription.findFirstOrThrow({ where: { userId } });
-    world.sandbox.control.setWebhookUrl(null);
-    world.sandbox.control.cancelSubscription(former.stripeSubscriptionId);
-    world.sandbox.control.setWebhookUrl(world.instances[0].webhookUrl);
+    world.sandbox.stripe.control.setWebhookUrl(null);
+    world.sandbox.stripe.control.cancelSubscription(former.stripeSubscriptionId);
+    world.sandbox.stripe.control.setWebhookUrl(`${world.url}/api/payment/webhook`);
     const price = await world.models.plan.findUniqueOrThrow({ where: { id: "plan_basic_month" } });
     const made = await post("checkout/sessions", {
       mode: "subscription",
@@ -218,7 +210,7 @@ describe("offers", () => {
       "line_items[0][price]": price.stripePriceId ?? "",
       "line_items[0][quantity]": "1",
     });
-    world.sandbox.control.completeCheckout(made.id);
+    world.sandbox.stripe.control.completeCheckout(made.id);
     await world.settled();
     const rows = await world.models.subscription.findMany({ where: { userId } });
     expect(rows.map(({ status }) => status).sort()).toEqual(["active", "canceled"]);

@@ -1,14 +1,11 @@
 // An answer of Stripe that was overtaken on its way never overwrites the newer one.
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { describe, expect, it } from "vitest";
 import { paymentTables } from "../../../server/payment/payment.store.ts";
 import { findCheckout } from "../../../server/payment/sync/checkout-lookup.ts";
 import type { StripePort } from "../../../server/payment/stripe/port.ts";
 import { available } from "../../support/backend.ts";
-import {
-  brokenInvariants,
-  openPaymentWorld,
-  type PaymentWorld,
-} from "../../support/payment-world.ts";
+import { brokenInvariants } from "../../support/ledger-audit.ts";
+import { useShop } from "../../support/use-app.ts";
 
 /** Holds the next answer of one kind back until told. */
 interface Gate {
@@ -24,7 +21,19 @@ function replaced<T extends object>(target: T, name: string, member: unknown): T
 }
 
 describe("overtaken answers", () => {
-  let world: PaymentWorld;
+  const world = useShop({
+    available,
+    instances: 2,
+    webhooks: false,
+    wrapStripe: (port: StripePort): StripePort => {
+      stripe = port;
+      return {
+        ...port,
+        listRefunds: (id) => pass("listRefunds", port.listRefunds(id)),
+        getSubscription: (id) => pass("getSubscription", port.getSubscription(id)),
+      };
+    },
+  });
   let stripe: StripePort;
   const gates = new Map<string, { arrive: () => void; opened: Promise<void> }>();
 
@@ -53,24 +62,8 @@ describe("overtaken answers", () => {
     return fetched;
   }
 
-  beforeAll(async () => {
-    world = await openPaymentWorld(available, {
-      instances: 2,
-      webhooks: false,
-      wrapStripe: (port: StripePort): StripePort => {
-        stripe = port;
-        return {
-          ...port,
-          listRefunds: (id) => pass("listRefunds", port.listRefunds(id)),
-          getSubscription: (id) => pass("getSubscription", port.getSubscription(id)),
-        };
-      },
-    });
-  });
-  afterAll(() => world.close());
-
   const last = (type: string) => {
-    const event = world.sandbox.control.events(type).at(-1);
+    const event = world.sandbox.stripe.control.events(type).at(-1);
     if (event === undefined) throw new Error(`no ${type}`);
     return event;
   };
@@ -80,11 +73,11 @@ describe("overtaken answers", () => {
     const sessionId = await world.buy(userId, "pkg_small");
     await world.payment.confirm(userId, { sessionId });
     const payment = await world.models.payment.findFirstOrThrow({ where: { userId } });
-    world.sandbox.control.refund(payment.stripePaymentId ?? "", { amount: 100 });
+    world.sandbox.stripe.control.refund(payment.stripePaymentId ?? "", { amount: 100 });
     const gate = holdNext("listRefunds");
     const slow = world.deliver(last("refund.created"), 0);
     await gate.reached;
-    world.sandbox.control.refund(payment.stripePaymentId ?? "", { amount: 150 });
+    world.sandbox.stripe.control.refund(payment.stripePaymentId ?? "", { amount: 150 });
     expect(await world.deliver(last("refund.created"), 1)).toBe(200);
     gate.open();
     expect(await slow).toBe(200);
@@ -104,7 +97,9 @@ describe("overtaken answers", () => {
     const gate = holdNext("getSubscription");
     const slow = world.payment.grantMonthly();
     await gate.reached;
-    world.sandbox.control.refund(payment.stripePaymentId ?? "", { amount: payment.amount / 2 });
+    world.sandbox.stripe.control.refund(payment.stripePaymentId ?? "", {
+      amount: payment.amount / 2,
+    });
     expect(await world.deliver(last("refund.created"), 1)).toBe(200);
     gate.open();
     await slow;
@@ -122,7 +117,7 @@ describe("overtaken answers", () => {
     const gate = holdNext("getSubscription");
     const slow = world.deliver(last("customer.subscription.created"), 0);
     await gate.reached;
-    world.sandbox.control.cancelSubscription(row.stripeSubscriptionId);
+    world.sandbox.stripe.control.cancelSubscription(row.stripeSubscriptionId);
     expect(await world.deliver(last("customer.subscription.deleted"), 1)).toBe(200);
     gate.open();
     expect(await slow).toBe(200);

@@ -1,25 +1,21 @@
 // Downgrades that wait: the paid plan stays, undoing is free, nobody pays twice for one period.
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { beforeAll, describe, expect, it } from "vitest";
 import { available } from "../../support/backend.ts";
 import { merchantOf } from "../../support/merchant.ts";
-import {
-  brokenInvariants,
-  openPaymentWorld,
-  type PaymentWorld,
-} from "../../support/payment-world.ts";
 import { subscribersIn } from "../../support/subscribers.ts";
+import { brokenInvariants } from "../../support/ledger-audit.ts";
+import { createTestClock } from "../../support/test-clock.ts";
+import { useShop } from "../../support/use-app.ts";
 
 describe("a plan that waits", () => {
-  let world: PaymentWorld;
+  const world = useShop({ available, clock: createTestClock("frozen") });
   let on: Awaited<ReturnType<typeof subscribersIn>>;
   let merchant: ReturnType<typeof merchantOf>;
 
   beforeAll(async () => {
-    world = await openPaymentWorld(available, { frozen: true });
     on = await subscribersIn(world);
     merchant = merchantOf(world);
   });
-  afterAll(() => world.close());
 
   const id = (tier: string) => on.plan(tier, "month").id;
   const paid = async (userId: string): Promise<number> => {
@@ -72,7 +68,7 @@ describe("a plan that waits", () => {
   it("keeps the cheaper plan waiting when the card for an upgrade is declined", async () => {
     const userId = await on.subscriber("PRO", "month");
     await on.upgrade(userId, id("BASIC"));
-    world.sandbox.control.setCard(await world.customerOf(userId), "failing");
+    world.sandbox.stripe.control.setCard(await world.customerOf(userId), "failing");
     await expect(on.upgrade(userId, id("TEAM"))).rejects.toMatchObject({ code: "CONFLICT" });
     await world.settled();
     expect(await on.state(userId)).toMatchObject({
@@ -116,7 +112,7 @@ describe("a plan that waits", () => {
   it("shows and takes back an end months ahead", async () => {
     const userId = await on.subscriber("BASIC", "month");
     const stripeId = await on.stripeIdOf(userId);
-    const end = new Date((Math.floor(world.now() / 1000) + 95 * 86_400) * 1000);
+    const end = new Date((Math.floor(world.clock.now() / 1000) + 95 * 86_400) * 1000);
     const set = async () => {
       await merchant.post(`subscriptions/${stripeId}`, { cancel_at: String(end.getTime() / 1000) });
       await world.settled();

@@ -1,22 +1,17 @@
 // Plan changes: credits follow the money, the preview binds, Stripe's clock counts.
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { beforeAll, describe, expect, it } from "vitest";
 import { available } from "../../support/backend.ts";
-import {
-  brokenInvariants,
-  openPaymentWorld,
-  type PaymentWorld,
-} from "../../support/payment-world.ts";
 import { subscribersIn } from "../../support/subscribers.ts";
+import { brokenInvariants } from "../../support/ledger-audit.ts";
+import { useShop } from "../../support/use-app.ts";
 
 describe("plan changes", () => {
-  let world: PaymentWorld;
+  const world = useShop({ available });
   let on: Awaited<ReturnType<typeof subscribersIn>>;
 
   beforeAll(async () => {
-    world = await openPaymentWorld(available);
     on = await subscribersIn(world);
   });
-  afterAll(() => world.close());
 
   it("follows the money on upgrades: at once, late, twice, and not on downgrades", async () => {
     const userId = await on.subscriber("BASIC", "month");
@@ -75,7 +70,7 @@ describe("plan changes", () => {
     await expect(
       world.payment.previewPlanChange(other, { planId: on.plan("BASIC", "month").id }),
     ).rejects.toMatchObject({ code: "CONFLICT" });
-    world.sandbox.control.setCard(await world.customerOf(other), "failing");
+    world.sandbox.stripe.control.setCard(await world.customerOf(other), "failing");
     const declined = await world.payment.previewPlanChange(other, { planId: pro });
     await expect(change(other, pro, declined.previewToken)).rejects.toMatchObject({
       code: "CONFLICT",
@@ -106,7 +101,7 @@ describe("plan changes", () => {
 
   it("prorates by Stripe's own clock, should it be ahead of ours", async () => {
     const userId = await on.subscriber("BASIC", "month");
-    world.sandbox.control.advance({ months: 1, days: 3 });
+    world.sandbox.stripe.control.advance({ months: 1, days: 3 });
     await world.settled();
     expect(await on.granted(userId)).toBe(1000);
     const { preview } = await on.upgrade(userId, on.plan("PRO", "month").id);

@@ -1,15 +1,11 @@
 // Promises 1, 2 and 3: webhooks in any number and order, parallel fulfilment, writes to Stripe that happen once.
 // CI size by default; FULL=1 for the size of PROMISES.md. SEED repeats a run.
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { beforeAll, describe, expect, it } from "vitest";
 import { CALL_LIMITS } from "../../../server/adapters/stripe/calls.ts";
 import { available } from "../../support/backend.ts";
-import {
-  brokenInvariants,
-  eachOf,
-  openPaymentWorld,
-  type PaymentWorld,
-  seededRandom,
-} from "../../support/payment-world.ts";
+import { brokenInvariants } from "../../support/ledger-audit.ts";
+import { eachOf, seededRandom } from "../../support/seeded-random.ts";
+import { useShop } from "../../support/use-app.ts";
 
 const FULL = process.env["FULL"] === "1";
 const size = (full: number, ci: number) => (FULL ? full : ci);
@@ -21,21 +17,20 @@ const say = (text: string) => {
 };
 
 describe("promises of payments", () => {
-  let world: PaymentWorld;
+  const world = useShop({
+    available,
+    instances: 2,
+    webhooks: false,
+    proxied: true,
+    // Real ones: at full size the machine itself may be slow.
+    limits: { ...CALL_LIMITS, attemptTimeoutMs: 4_000 },
+  });
   let packageId: string;
   const random = seededRandom(`payments on ${available.name}`);
 
   beforeAll(async () => {
-    world = await openPaymentWorld(available, {
-      instances: 2,
-      webhooks: false,
-      proxied: true,
-      // Real ones: at full size the machine itself may be slow.
-      limits: { ...CALL_LIMITS, attemptTimeoutMs: 4_000 },
-    });
     packageId = (await world.payment.packages()).packages[0]?.id ?? "";
   });
-  afterAll(() => world.close());
 
   const newUsers = async (count: number): Promise<string[]> => {
     const users: string[] = [];
@@ -60,11 +55,11 @@ describe("promises of payments", () => {
     timeout: TIMEOUT_MS,
   }, async () => {
     const users = await newUsers(size(5_000, 60));
-    const seen = new Set(world.sandbox.control.events().map(({ id }) => id));
+    const seen = new Set(world.sandbox.stripe.control.events().map(({ id }) => id));
     await eachOf(users, 8, async (userId) => {
       await world.buy(userId, packageId);
     });
-    const events = world.sandbox.control.events().filter(({ id }) => !seen.has(id));
+    const events = world.sandbox.stripe.control.events().filter(({ id }) => !seen.has(id));
     say(`${users.length} payments made, ${events.length} events`);
     const deliveries = events.flatMap((event, index) => {
       if (random.next() < 0.2) return [];
@@ -105,9 +100,9 @@ describe("promises of payments", () => {
     await eachOf(users, 2, async (userId, index) => {
       const { sessionId } = await first.payment.checkout(userId, { packageId });
       const delayed = index % 4 === 0;
-      world.sandbox.control.completeCheckout(sessionId, delayed ? "delayed" : "paid");
+      world.sandbox.stripe.control.completeCheckout(sessionId, delayed ? "delayed" : "paid");
       const storm = async () => {
-        const events = world.sandbox.control
+        const events = world.sandbox.stripe.control
           .events()
           .filter((event) => JSON.stringify(event.data.object).includes(sessionId));
         const calls = Array.from({ length: 20 }, (_, n) => {
@@ -115,7 +110,8 @@ describe("promises of payments", () => {
           const event = events.at(-1);
           if (n % 3 === 0 && event !== undefined)
             return world.deliver(event, n, `${event.id}_${n}`);
-          if (n % 10 === 7) return instance.payment.reconcile({ since: new Date(world.now()) });
+          if (n % 10 === 7)
+            return instance.payment.reconcile({ since: new Date(world.clock.now()) });
           return instance.payment.confirm(userId, { sessionId });
         });
         await Promise.all(calls);
@@ -123,7 +119,7 @@ describe("promises of payments", () => {
       await storm();
       if (delayed) {
         expect(await world.credits(userId)).toBe(0);
-        world.sandbox.control.settleDelayedPayment(sessionId, true);
+        world.sandbox.stripe.control.settleDelayedPayment(sessionId, true);
         await storm();
       }
     });
@@ -133,7 +129,7 @@ describe("promises of payments", () => {
   it("3: makes one customer, one session, one refund per action though the answer was cut off or a failure saved", {
     timeout: TIMEOUT_MS,
   }, async () => {
-    const { control } = world.sandbox;
+    const { control } = world.sandbox.stripe;
     const rounds = size(200, 8);
     const faults = ["cut-after", "500-after", "half", "hang-after"] as const;
     const before = {

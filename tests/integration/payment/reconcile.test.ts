@@ -1,19 +1,11 @@
 // What webhooks missed is found, that finding it twice changes nothing, and that the catalog syncs.
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { describe, expect, it } from "vitest";
 import { available } from "../../support/backend.ts";
-import {
-  brokenInvariants,
-  openPaymentWorld,
-  type PaymentWorld,
-} from "../../support/payment-world.ts";
+import { brokenInvariants } from "../../support/ledger-audit.ts";
+import { useShop } from "../../support/use-app.ts";
 
 describe("reconcile", () => {
-  let world: PaymentWorld;
-
-  beforeAll(async () => {
-    world = await openPaymentWorld(available, { webhooks: false });
-  });
-  afterAll(() => world.close());
+  const world = useShop({ available, webhooks: false });
 
   const nothing = {
     eventsRecovered: 0,
@@ -26,13 +18,13 @@ describe("reconcile", () => {
 
   /** As if every event so far had been handled without effect: only rows and lists are left to look at. */
   const forgetEvents = async () => {
-    for (const { id, type, created } of world.sandbox.control.events()) {
+    for (const { id, type, created } of world.sandbox.stripe.control.events()) {
       const event = {
         type,
         status: "IGNORED",
         payload: "{}",
         createdAt: new Date(created * 1000),
-        receivedAt: new Date(world.now()),
+        receivedAt: new Date(world.clock.now()),
       };
       await world.models.stripeEvent.upsert({
         where: { id },
@@ -51,8 +43,8 @@ describe("reconcile", () => {
     const sessionId = await world.buy(refunded, packages[0]?.id ?? "");
     const subscriber = await world.createUser();
     await world.subscribe(subscriber, plans.find(({ tier }) => tier === "BASIC")?.id ?? "");
-    const session = world.sandbox.control.completeCheckout(sessionId);
-    world.sandbox.control.refund(session.payment_intent ?? "");
+    const session = world.sandbox.stripe.control.completeCheckout(sessionId);
+    world.sandbox.stripe.control.refund(session.payment_intent ?? "");
     const report = await world.payment.reconcile();
     expect(report.eventsRecovered).toBeGreaterThan(3);
     expect(report.problems).toEqual([]);
@@ -98,7 +90,7 @@ describe("reconcile", () => {
     await world.subscribe(subscriber, plans.find(({ tier }) => tier === "PRO")?.id ?? "");
     const abandoned = await world.createUser();
     const open = await world.payment.checkout(abandoned, { packageId: packages[0]?.id ?? "" });
-    world.sandbox.control.expireCheckout(open.sessionId);
+    world.sandbox.stripe.control.expireCheckout(open.sessionId);
     world.travel({ minutes: 5 });
     await forgetEvents();
     const report = await world.payment.reconcile();

@@ -1,23 +1,19 @@
 // What Stripe remembers: a failure saved under an idempotency key is replayed for a day and must lock nobody out,
 // and still at most one object is made per action.
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { beforeAll, describe, expect, it } from "vitest";
 import { createStripeAdapter } from "../../../server/adapters/stripe/stripe.ts";
 import { available } from "../../support/backend.ts";
-import {
-  brokenInvariants,
-  openPaymentWorld,
-  type PaymentWorld,
-  TEST_LIMITS,
-} from "../../support/payment-world.ts";
+import { brokenInvariants } from "../../support/ledger-audit.ts";
+import { SECRET_KEY, TEST_LIMITS } from "../../support/shop.ts";
+import { useShop } from "../../support/use-app.ts";
 
 describe("failures Stripe saved", () => {
-  let world: PaymentWorld;
+  const world = useShop({ available, instances: 2, proxied: true });
   let packageId: string;
   let planId: string;
   let dearerPlanId: string;
 
   beforeAll(async () => {
-    world = await openPaymentWorld(available, { instances: 2, proxied: true });
     packageId = (await world.payment.packages()).packages[0]?.id ?? "";
     const monthly = (await world.payment.plans()).plans
       .filter(({ interval }) => interval === "month")
@@ -25,11 +21,10 @@ describe("failures Stripe saved", () => {
     planId = monthly[0]?.id ?? "";
     dearerPlanId = monthly[1]?.id ?? "";
   });
-  afterAll(() => world.close());
 
   /** Made objects whose event's object mentions `text`. */
   const made = (type: string, text: string): number =>
-    world.sandbox.control
+    world.sandbox.stripe.control
       .events(type)
       .filter(({ data }) => JSON.stringify(data.object).includes(text)).length;
   const fail = (method: string, path: string, after: boolean) =>
@@ -56,7 +51,7 @@ describe("failures Stripe saved", () => {
       const { sessionId } = await world.payment.checkout(userId, { packageId });
       for (const one of tries)
         if (one.status === "fulfilled") expect(one.value.sessionId).toBe(sessionId);
-      world.sandbox.control.completeCheckout(sessionId);
+      world.sandbox.stripe.control.completeCheckout(sessionId);
       await world.payment.confirm(userId, { sessionId });
       expect(await world.credits(userId)).toBe(100);
       expect(made("customer.created", userId)).toBe(1);
@@ -101,7 +96,7 @@ describe("failures Stripe saved", () => {
       });
       expect(changed.subscription.planId).toBe(dearerPlanId);
       const customerId = await world.customerOf(userId);
-      const invoices = world.sandbox.control
+      const invoices = world.sandbox.stripe.control
         .events("invoice.paid")
         .filter(({ data }) => JSON.stringify(data.object).includes(customerId));
       expect(invoices).toHaveLength(2);
@@ -187,7 +182,7 @@ describe("failures Stripe saved", () => {
 
   it("asks Stripe no more often than its bounds allow when every answer is a saved 500", async () => {
     const stripe = createStripeAdapter(
-      { secretKey: "sk_test_payment_world", webhookSecrets: [], apiBase: world.proxy.url },
+      { secretKey: SECRET_KEY, webhookSecrets: [], apiBase: world.proxy.url },
       TEST_LIMITS,
     );
     world.proxy.add({ method: "POST", path: "/v1/customers", saved: true, status: 500, times: 99 });

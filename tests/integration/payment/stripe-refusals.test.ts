@@ -1,18 +1,16 @@
 // What Stripe's refusals mean: an archived price is replaced, a refused key is never taken for "none", a customer
 // deleted at Stripe is made anew.
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { beforeAll, describe, expect, it } from "vitest";
 import { available } from "../../support/backend.ts";
-import { openPaymentWorld, type PaymentWorld } from "../../support/payment-world.ts";
-
-const KEY = "sk_test_payment_world";
+import { SECRET_KEY } from "../../support/shop.ts";
+import { useShop } from "../../support/use-app.ts";
 
 describe("what Stripe refuses", () => {
-  let world: PaymentWorld;
+  const world = useShop({ available, proxied: true });
   let packageId: string;
   let planIds: string[];
 
   beforeAll(async () => {
-    world = await openPaymentWorld(available, { proxied: true });
     packageId = (await world.payment.packages()).packages[0]?.id ?? "";
     planIds = (await world.payment.plans()).plans
       .filter(({ interval }) => interval === "month")
@@ -20,15 +18,14 @@ describe("what Stripe refuses", () => {
       .map(({ id }) => id);
     await world.payment.syncCatalog();
   });
-  afterAll(() => world.close());
 
   const [cheap, dear] = [() => planIds[0] ?? "", () => planIds[1] ?? ""];
   /** What somebody does at the dashboard. */
   const atStripe = async (method: "POST" | "DELETE", path: string, body = ""): Promise<void> => {
-    const answer = await fetch(`${world.sandbox.url}/v1/${path}`, {
+    const answer = await fetch(`${world.sandbox.stripe.url}/v1/${path}`, {
       method,
       headers: {
-        Authorization: `Bearer ${KEY}`,
+        Authorization: `Bearer ${SECRET_KEY}`,
         ...(body === "" ? {} : { "Content-Type": "application/x-www-form-urlencoded" }),
       },
       ...(body === "" ? {} : { body }),

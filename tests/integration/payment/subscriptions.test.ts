@@ -1,25 +1,20 @@
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { beforeAll, describe, expect, it } from "vitest";
 import { addMonths } from "../../../server/payment/catalog/billing-months.ts";
 import { available } from "../../support/backend.ts";
-import {
-  brokenInvariants,
-  openPaymentWorld,
-  type PaymentWorld,
-} from "../../support/payment-world.ts";
 import { merchantOf } from "../../support/merchant.ts";
 import { subscribersIn } from "../../support/subscribers.ts";
+import { brokenInvariants } from "../../support/ledger-audit.ts";
+import { useShop } from "../../support/use-app.ts";
 
 describe("subscriptions", () => {
-  let world: PaymentWorld;
+  const world = useShop({ available });
   let on: Awaited<ReturnType<typeof subscribersIn>>;
   let merchant: ReturnType<typeof merchantOf>;
 
   beforeAll(async () => {
-    world = await openPaymentWorld(available);
     on = await subscribersIn(world);
     merchant = merchantOf(world);
   });
-  afterAll(() => world.close());
 
   it("sells the seeded plans, the year at ten months' price", () => {
     expect(
@@ -86,8 +81,8 @@ describe("subscriptions", () => {
     expect(one.sessionId).toBe(two.sessionId);
     const pro = await world.payment.subscribe(userId, { planId: on.plan("PRO", "month").id });
     expect(pro.sessionId).not.toBe(one.sessionId);
-    expect(world.sandbox.control.completeCheckout(one.sessionId).status).toBe("expired");
-    world.sandbox.control.completeCheckout(pro.sessionId);
+    expect(world.sandbox.stripe.control.completeCheckout(one.sessionId).status).toBe("expired");
+    world.sandbox.stripe.control.completeCheckout(pro.sessionId);
     await world.settled();
     expect((await on.state(userId))?.tier).toBe("PRO");
     await expect(world.payment.subscribe(userId, { planId: basic })).rejects.toMatchObject({
@@ -110,10 +105,10 @@ describe("subscriptions", () => {
       "line_items[0][quantity]": "1",
     });
     const made = (await (
-      await fetch(`${world.sandbox.url}/v1/checkout/sessions`, {
+      await fetch(`${world.sandbox.stripe.url}/v1/checkout/sessions`, {
         method: "POST",
         headers: {
-          Authorization: `Bearer ${world.sandbox.secretKey}`,
+          Authorization: `Bearer ${world.sandbox.stripe.secretKey}`,
           "Content-Type": "application/x-www-form-urlencoded",
         },
         body: form,
@@ -126,7 +121,7 @@ describe("subscriptions", () => {
     const userId = await on.subscriber("BASIC", "month");
     const first = await on.stripeIdOf(userId);
     const made = await checkoutPastUs(userId);
-    world.sandbox.control.completeCheckout(made);
+    world.sandbox.stripe.control.completeCheckout(made);
     await world.settled();
     await world.payment.reconcile();
     await world.settled();
@@ -143,8 +138,8 @@ describe("subscriptions", () => {
   async function unheardSecond(userId: string): Promise<string> {
     const first = await on.stripeIdOf(userId);
     const made = await checkoutPastUs(userId);
-    world.sandbox.control.misdeliver({ paused: true });
-    world.sandbox.control.completeCheckout(made);
+    world.sandbox.stripe.control.misdeliver({ paused: true });
+    world.sandbox.stripe.control.completeCheckout(made);
     const { data } = await merchant.get("subscriptions", {
       customer: await world.customerOf(userId),
     });
@@ -178,7 +173,7 @@ describe("subscriptions", () => {
     const userId = await on.subscriber("BASIC", "month");
     const second = await unheardSecond(userId);
     await switchTo(second, "TEAM");
-    world.sandbox.control.wellBehaved();
+    world.sandbox.stripe.control.wellBehaved();
     await world.settled();
     expect((await world.payment.reconcile()).problems).toEqual([]);
     await world.settled();
@@ -193,15 +188,15 @@ describe("subscriptions", () => {
     const userId = await on.subscriber("BASIC", "month");
     const second = await unheardSecond(userId);
     const path = `/v1/subscriptions/${second}`;
-    world.sandbox.control.misbehave({ fault: "500", method: "DELETE", path, times: 4 });
-    const created = world.sandbox.control
+    world.sandbox.stripe.control.misbehave({ fault: "500", method: "DELETE", path, times: 4 });
+    const created = world.sandbox.stripe.control
       .events("customer.subscription.created")
       .find(({ data }) => (data.object as { id: string }).id === second);
     if (created === undefined) throw new Error("the second subscription has no event");
     expect(await world.deliver(created)).toBe(500);
     expect(await paidAndRefunded(second)).toEqual([[1999, 1999]]);
     await switchTo(second, "TEAM");
-    world.sandbox.control.wellBehaved();
+    world.sandbox.stripe.control.wellBehaved();
     await world.settled();
     expect((await world.payment.reconcile()).problems).toEqual([]);
     await world.settled();
@@ -220,11 +215,12 @@ describe("subscriptions", () => {
     const userId = await on.subscriber("BASIC", "month");
     const first = await on.stripeIdOf(userId);
     const made = await checkoutPastUs(userId);
-    world.sandbox.control.misdeliver({ paused: true });
-    world.sandbox.control.completeCheckout(made);
-    const intent = world.sandbox.control.events("payment_intent.succeeded").at(-1)?.data.object;
-    world.sandbox.control.openDispute((intent as { id: string }).id);
-    world.sandbox.control.wellBehaved();
+    world.sandbox.stripe.control.misdeliver({ paused: true });
+    world.sandbox.stripe.control.completeCheckout(made);
+    const intent = world.sandbox.stripe.control.events("payment_intent.succeeded").at(-1)
+      ?.data.object;
+    world.sandbox.stripe.control.openDispute((intent as { id: string }).id);
+    world.sandbox.stripe.control.wellBehaved();
     await world.settled();
     expect((await world.payment.reconcile()).problems).toEqual([]);
     expect(await on.stripeIdOf(userId)).toBe(first);
@@ -236,16 +232,16 @@ describe("subscriptions", () => {
 
   it("grants nothing while past due and once on recovery", async () => {
     const userId = await on.subscriber("BASIC", "month");
-    world.sandbox.control.setCard(await world.customerOf(userId), "failing");
+    world.sandbox.stripe.control.setCard(await world.customerOf(userId), "failing");
     world.travel({ months: 1, minutes: 90 });
     await world.settled();
     expect((await on.state(userId))?.status).toBe("past_due");
     expect(await world.credits(userId)).toBe(500);
-    world.sandbox.control.setCard(await world.customerOf(userId), "ok");
+    world.sandbox.stripe.control.setCard(await world.customerOf(userId), "ok");
     const open = (await world.payment.invoices(userId)).invoices.find(
       ({ status }) => status === "open",
     );
-    expect(world.sandbox.control.payInvoice(open?.id ?? "")).toBe(true);
+    expect(world.sandbox.stripe.control.payInvoice(open?.id ?? "")).toBe(true);
     await world.settled();
     expect((await on.state(userId))?.status).toBe("active");
     expect(await world.credits(userId)).toBe(1000);
@@ -315,7 +311,7 @@ describe("subscriptions", () => {
       data: { stripeSessionId: null, url: null },
     });
     await world.models.payment.deleteMany({ where: { userId } });
-    world.sandbox.control.completeCheckout(sessionId);
+    world.sandbox.stripe.control.completeCheckout(sessionId);
     await world.settled();
     expect(await world.payment.confirm(userId, { sessionId })).toMatchObject({
       status: "SUCCESS",
@@ -330,7 +326,7 @@ describe("subscriptions", () => {
       planId: on.plan("BASIC", "month").id,
     });
     await world.payment.endSubscription(userId);
-    expect(world.sandbox.control.completeCheckout(sessionId).status).toBe("expired");
+    expect(world.sandbox.stripe.control.completeCheckout(sessionId).status).toBe("expired");
     const stranger = await world.createUser();
     await world.payment.endSubscription(stranger);
     await expect(world.payment.cancelSubscription(stranger)).rejects.toMatchObject({

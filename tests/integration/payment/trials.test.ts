@@ -1,26 +1,22 @@
 // Free trials given by the merchant: nothing is granted for nothing, and the first payment is granted like any other.
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { beforeAll, describe, expect, it } from "vitest";
 import { available } from "../../support/backend.ts";
 import { merchantOf } from "../../support/merchant.ts";
-import {
-  brokenInvariants,
-  openPaymentWorld,
-  type PaymentWorld,
-} from "../../support/payment-world.ts";
 import { subscribersIn } from "../../support/subscribers.ts";
+import { brokenInvariants } from "../../support/ledger-audit.ts";
+import { createTestClock } from "../../support/test-clock.ts";
+import { useShop } from "../../support/use-app.ts";
 
 describe("trials", () => {
-  let world: PaymentWorld;
+  const world = useShop({ available, clock: createTestClock("frozen") });
   let on: Awaited<ReturnType<typeof subscribersIn>>;
   let merchant: ReturnType<typeof merchantOf>;
 
   beforeAll(async () => {
-    world = await openPaymentWorld(available, { frozen: true });
     on = await subscribersIn(world);
     merchant = merchantOf(world);
     await world.payment.syncCatalog();
   });
-  afterAll(() => world.close());
 
   /** A user with a checkout of the merchant's own that begins with a trial. */
   async function onTrial(tier: string, interval: "month" | "year", days: number): Promise<string> {
@@ -34,7 +30,7 @@ describe("trials", () => {
       "line_items[0][quantity]": "1",
       "subscription_data[trial_period_days]": String(days),
     });
-    world.sandbox.control.completeCheckout(session.id);
+    world.sandbox.stripe.control.completeCheckout(session.id);
     await world.settled();
     return userId;
   }
@@ -120,12 +116,12 @@ describe("trials", () => {
   it("whose card fails at its end grants nothing until it is paid", async () => {
     const userId = await onTrial("BASIC", "month", 7);
     const customer = await world.customerOf(userId);
-    world.sandbox.control.setCard(customer, "failing");
+    world.sandbox.stripe.control.setCard(customer, "failing");
     world.travel({ days: 7, minutes: 61 });
     await world.settled();
     expect(await on.state(userId)).toMatchObject({ status: "past_due" });
     expect(await on.granted(userId)).toBe(0);
-    world.sandbox.control.setCard(customer, "ok");
+    world.sandbox.stripe.control.setCard(customer, "ok");
     world.travel({ days: 4 });
     await world.settled();
     expect(await on.state(userId)).toMatchObject({ status: "active" });
@@ -135,7 +131,7 @@ describe("trials", () => {
   it("given to somebody who has paid takes the credits of what is unused, and its end is paid from the balance", async () => {
     const userId = await on.subscriber("BASIC", "month");
     const id = await on.stripeIdOf(userId);
-    const end = Math.floor(world.now() / 1_000) + 10 * 86_400;
+    const end = Math.floor(world.clock.now() / 1_000) + 10 * 86_400;
     await merchant.post(`subscriptions/${id}`, { trial_end: String(end) });
     await world.settled();
     expect(await on.state(userId)).toMatchObject({ status: "trialing" });

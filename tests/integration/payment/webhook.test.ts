@@ -2,14 +2,11 @@
 import { createHmac } from "node:crypto";
 import { request } from "node:http";
 import { gzipSync } from "node:zlib";
-import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
+import { beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { available } from "../../support/backend.ts";
-import {
-  brokenInvariants,
-  openPaymentWorld,
-  type PaymentWorld,
-  WEBHOOK_SECRET,
-} from "../../support/payment-world.ts";
+import { brokenInvariants } from "../../support/ledger-audit.ts";
+import { WEBHOOK_SECRET } from "../../support/shop.ts";
+import { useShop } from "../../support/use-app.ts";
 
 interface Sent {
   secret?: string;
@@ -19,7 +16,7 @@ interface Sent {
 }
 
 describe("webhooks", () => {
-  let world: PaymentWorld;
+  const world = useShop({ available, webhooks: false });
   let userId: string;
   let sessionId: string;
   let packageId: string;
@@ -30,12 +27,12 @@ describe("webhooks", () => {
 
   /** Posts a body, signed as it should be unless told otherwise; answers the status. */
   async function post(body: string | Buffer, sent: Sent = {}): Promise<number> {
-    const at = sent.at ?? Math.floor(world.now() / 1000);
+    const at = sent.at ?? Math.floor(world.clock.now() / 1000);
     const header =
       sent.header === undefined
         ? `t=${at},${sign(body, sent.secret ?? WEBHOOK_SECRET, at)}`
         : sent.header;
-    const answer = await fetch(world.instances[0].webhookUrl, {
+    const answer = await fetch(`${world.url}/api/payment/webhook`, {
       method: "POST",
       headers: {
         "Content-Type": "application/json",
@@ -55,7 +52,7 @@ describe("webhooks", () => {
       id: `evt_test_${events}_${Math.random().toString(36).slice(2)}`,
       object: "event",
       api_version: "2026-10-28.endive",
-      created: Math.floor(world.now() / 1000),
+      created: Math.floor(world.clock.now() / 1000),
       livemode: false,
       pending_webhooks: 1,
       request: null,
@@ -66,10 +63,8 @@ describe("webhooks", () => {
   }
 
   beforeAll(async () => {
-    world = await openPaymentWorld(available, { webhooks: false });
     packageId = (await world.payment.packages()).packages[0]?.id ?? "";
   });
-  afterAll(() => world.close());
   beforeEach(async () => {
     userId = await world.createUser();
     sessionId = await world.buy(userId, packageId);
@@ -83,7 +78,7 @@ describe("webhooks", () => {
 
   it("refuses no, a wrong, an old, a future, a damaged and a v0-only signature", async () => {
     const body = JSON.stringify(event());
-    const now = Math.floor(world.now() / 1000);
+    const now = Math.floor(world.clock.now() / 1000);
     const before = await world.models.stripeEvent.count();
     for (const sent of [
       { header: null },
@@ -109,7 +104,7 @@ describe("webhooks", () => {
 
   it("accepts any of the configured secrets and one right v1 of two", async () => {
     const body = JSON.stringify(event());
-    const now = Math.floor(world.now() / 1000);
+    const now = Math.floor(world.clock.now() / 1000);
     const header = `t=${now},v1=${"0".repeat(64)},${sign(body, "whsec_former", now)}`;
     expect(await post(body, { header })).toBe(200);
     expect(await world.credits(userId)).toBe(100);
@@ -194,10 +189,10 @@ describe("webhooks", () => {
     expect(await post(body, { headers: { "Content-Type": "text/plain" } })).toBe(200);
     expect(await world.credits(userId)).toBe(100);
     const chunked = JSON.stringify(event());
-    const at = Math.floor(world.now() / 1000);
+    const at = Math.floor(world.clock.now() / 1000);
     const status = await new Promise((resolve, reject) => {
       const outgoing = request(
-        world.instances[0].webhookUrl,
+        `${world.url}/api/payment/webhook`,
         {
           method: "POST",
           headers: {
@@ -255,10 +250,14 @@ describe("webhooks", () => {
 
   it("stores nothing of the person and keeps a failure with its reason, then mends it", async () => {
     const customerId = await world.customerOf(userId);
-    world.sandbox.control.misbehave({ fault: "500", path: "/v1/checkout/sessions", times: 20 });
+    world.sandbox.stripe.control.misbehave({
+      fault: "500",
+      path: "/v1/checkout/sessions",
+      times: 20,
+    });
     const failing = event({}, { customer_email: "person@example.com", customer: customerId });
     expect(await post(JSON.stringify(failing))).toBe(500);
-    world.sandbox.control.wellBehaved();
+    world.sandbox.stripe.control.wellBehaved();
     const row = await world.models.stripeEvent.findUniqueOrThrow({ where: { id: failing.id } });
     expect(row).toMatchObject({ status: "FAILED", attempts: 1 });
     expect(row.lastError).toContain("unavailable");

@@ -1,22 +1,21 @@
 // Deleting an account washes no debt off: whoever returns by the same identity owes it still.
 import { randomUUID } from "node:crypto";
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { beforeAll, describe, expect, it } from "vitest";
 import { runDoctor } from "../../../server/ledger/audit/audit.ts";
 import { scopedKey } from "../../../server/ledger/idempotency-key.ts";
 import { available } from "../../support/backend.ts";
-import { type AppWorld, openApp, type Person } from "../auth/app-world.ts";
 import { googleUser, signInByGoogle } from "./google-person.ts";
+import type { Person } from "../../support/people.ts";
+import { useTestApp } from "../../support/use-app.ts";
 
 describe("debt", () => {
-  let world: AppWorld;
+  const world = useTestApp({ available });
   let admin: Person;
   beforeAll(async () => {
-    world = await openApp(available);
     admin = await world.person("ADMIN");
   });
-  afterAll(() => world.close());
 
-  const models = () => world.opened.backend.database.models;
+  const models = () => world.models;
   const as = (accessToken: string) => ({ authorization: `Bearer ${accessToken}` });
   const adjust = (userId: string, amount: number, key: string = randomUUID()) =>
     world.call(

@@ -3,13 +3,13 @@ import { randomUUID } from "node:crypto";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { EXPORTS } from "../../../server/user/user.service.ts";
 import { available } from "../../support/backend.ts";
-import { type SignedIn, openTestApp, type TestServer } from "../../support/server.ts";
+import { type SignedIn, openTestApp, type TestApp } from "../../support/server.ts";
 
 const ROWS = 2_000;
 const EXPORTERS = 60;
 
 describe("exports", () => {
-  let server: TestServer;
+  let server: TestApp;
   beforeAll(async () => {
     server = await openTestApp({ available });
   });

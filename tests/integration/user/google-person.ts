@@ -1,11 +1,11 @@
 // A person of the sandbox's Google and their whole sign-in over HTTP.
 import { randomUUID } from "node:crypto";
 import { driveSignIn } from "../../support/google-sign-in.ts";
-import type { AppWorld } from "../auth/app-world.ts";
-import { Browser, landingOf } from "../auth/world.ts";
+import type { TestApp } from "../../support/server.ts";
+import { Browser, landingOf } from "../auth/support.ts";
 
 /** Somebody new at Google; answers the address. */
-export function googleUser(world: AppWorld): string {
+export function googleUser(world: TestApp): string {
   const sub = randomUUID();
   const email = `${sub}@example.com`;
   const picture = "https://img.example/r.png";
@@ -15,7 +15,7 @@ export function googleUser(world: AppWorld): string {
 }
 
 /** A whole sign-in over HTTP; answers the access token and the account. */
-export async function signInByGoogle(world: AppWorld, email: string) {
+export async function signInByGoogle(world: TestApp, email: string) {
   const browser = new Browser();
   const out = await browser.get(`${world.url}/api/auth/google`);
   const back = await browser.get(await driveSignIn(out.headers.get("location") ?? "", { email }));

@@ -9,7 +9,7 @@ import { subFor } from "../../../server/sandbox/src/google/users.ts";
 import { describeBackend } from "../../support/databases.ts";
 import { availableServers } from "../../support/servers.ts";
 import { withMysql } from "../../support/mysql-databases.ts";
-import { openTestApp, type TestServer } from "../../support/server.ts";
+import { openTestApp, type TestApp } from "../../support/server.ts";
 
 const GUIDE = join(import.meta.dirname, "../../../docs/guides/move-from-the-ancestor.md");
 
@@ -65,7 +65,7 @@ const { databases } = await availableServers();
 
 describe.each(databases)("the move from the ancestor on $name", ({ name, url }) => {
   const ancestor = `skywork_test_ancestor_${randomBytes(6).toString("hex")}`;
-  let server: TestServer;
+  let server: TestApp;
   beforeAll(async () => {
     server = await openTestApp({ available: describeBackend(name, url, null) });
   });

@@ -1,22 +1,19 @@
 // A person can see, change, take along and erase what is stored about them.
 import { randomUUID } from "node:crypto";
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { describe, expect, it } from "vitest";
 import { createUserService } from "../../../server/user/user.service.ts";
 import { createUserStore } from "../../../server/user/user.store.ts";
 import { AppError } from "../../../server/lib/errors.ts";
 import { createLogger } from "../../../server/lib/logger.ts";
 import { available } from "../../support/backend.ts";
-import { type AppWorld, openApp, type Person } from "../auth/app-world.ts";
 import { googleUser, signInByGoogle } from "./google-person.ts";
+import type { Person } from "../../support/people.ts";
+import { useTestApp } from "../../support/use-app.ts";
 
 describe("user", () => {
-  let world: AppWorld;
-  beforeAll(async () => {
-    world = await openApp(available);
-  });
-  afterAll(() => world.close());
+  const world = useTestApp({ available });
 
-  const models = () => world.opened.backend.database.models;
+  const models = () => world.models;
   const as = (person: Person) => ({ authorization: `Bearer ${person.accessToken}` });
 
   it("changes what was given and nothing else", async () => {

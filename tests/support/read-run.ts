@@ -1,7 +1,5 @@
-// One or more app instances with a stand-in model, signed-in people, and a reader that speaks the wire of `ai.stream`.
+// A reader that speaks the wire of `ai.stream`.
 import type { RunEvent } from "../../shared/src/ai.ts";
-import { type AppWorld, openApp } from "../integration/auth/app-world.ts";
-import type { AvailableBackend } from "./databases.ts";
 
 /** An event as it came over the wire. */
 export interface WireEvent {
@@ -18,16 +16,6 @@ export interface Reading {
   readonly end: Extract<RunEvent, { type: "end" }> | null;
   /** The error code the stream began with. */
   readonly code: string | null;
-}
-
-/** Opens an app whose stand-in model writes as fast as the wire carries it. */
-export async function openAiApp(
-  available: AvailableBackend,
-  env: Record<string, string> = {},
-): Promise<AppWorld> {
-  const world = await openApp(available, env);
-  world.sandbox.model.control.setSpeed(Number.POSITIVE_INFINITY);
-  return world;
 }
 
 /** Reads a run over `ai.stream` until its end, or until `leaveAfter` events. */

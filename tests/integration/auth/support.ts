@@ -1,0 +1,123 @@
+// A browser for the sign-in suites, and how it walks through the provider.
+import { expect } from "vitest";
+import { isAppError } from "../../../server/lib/errors.ts";
+import type { SignInError } from "../../../shared/src/errors.ts";
+import { driveSignIn } from "../../support/google-sign-in.ts";
+import type { TestApp } from "../../support/server.ts";
+import { FRONTEND } from "../../support/server-env.ts";
+
+/** A refresh as a browser on our own page sends it. */
+export function fromBrowser(...cookieTokens: string[]) {
+  return { cookieTokens, origin: FRONTEND, userAgent: "Mozilla/5.0 (suite)", ip: "127.0.0.1" };
+}
+
+/** A refresh as a client without cookies sends it. */
+export function fromNative(bodyToken: string) {
+  return { cookieTokens: [], bodyToken, origin: null, userAgent: "native/1", ip: "127.0.0.1" };
+}
+
+/** A browser's cookies for our own host. */
+export class Browser {
+  readonly cookies = new Map<string, string>();
+
+  /** One GET without following redirects. */
+  async get(url: string, headers: Record<string, string> = {}): Promise<Response> {
+    const cookie = [...this.cookies].map(([name, value]) => `${name}=${value}`).join("; ");
+    const response = await fetch(url, {
+      redirect: "manual",
+      headers: { ...(cookie === "" ? {} : { cookie }), ...headers },
+    });
+    for (const line of response.headers.getSetCookie()) {
+      const [pair = ""] = line.split(";", 1);
+      const name = pair.slice(0, pair.indexOf("="));
+      if (/max-age=0(;|$)/i.test(line)) this.cookies.delete(name);
+      else this.cookies.set(name, pair.slice(name.length + 1));
+    }
+    return response;
+  }
+
+  /** The same cookies in a second browser. */
+  copy(): Browser {
+    const other = new Browser();
+    for (const [name, value] of this.cookies) other.cookies.set(name, value);
+    return other;
+  }
+
+  get refreshToken(): string | undefined {
+    return this.cookies.get("refresh") ?? this.cookies.get("__Host-refresh");
+  }
+}
+
+/** Goes out to the provider and comes back with the callback's address, not yet called. */
+export async function toCallback(
+  world: TestApp,
+  browser: Browser,
+  choice: { email?: string; deny?: boolean },
+  query = "",
+): Promise<string> {
+  const out = await browser.get(`${world.url}/api/auth/google${query}`);
+  const location = out.headers.get("location");
+  if (out.status !== 302 || location === null) throw new Error(`no way out: ${out.status}`);
+  return driveSignIn(location, choice);
+}
+
+/** `?error=` of a landing, or null when the sign-in succeeded. Throws when the answer is no redirect to the frontend. */
+export function landingOf(response: Response): { error: string | null; returnTo: string | null } {
+  const location = response.headers.get("location") ?? "";
+  const url = new URL(location);
+  if (response.status !== 302 || `${url.origin}${url.pathname}` !== `${FRONTEND}/auth/callback`) {
+    throw new Error(`not our landing: ${response.status} ${location}`);
+  }
+  return { error: url.searchParams.get("error"), returnTo: url.searchParams.get("returnTo") };
+}
+
+/** The code an AppError was thrown with, or OK. */
+export async function codeOf(work: Promise<unknown>): Promise<string> {
+  try {
+    await work;
+    return "OK";
+  } catch (error) {
+    if (isAppError(error)) return error.code;
+    throw error;
+  }
+}
+
+/** A whole sign-in; answers the browser and where it landed. */
+export async function signInWith(world: TestApp, email: string, browser = new Browser()) {
+  const response = await browser.get(await toCallback(world, browser, { email }));
+  return { browser, response, ...landingOf(response) };
+}
+
+/** How many sessions the account of this address has ever had. */
+export async function sessionCount(world: TestApp, email: string): Promise<number> {
+  const { models } = world;
+  const user = await models.user.findUnique({ where: { email } });
+  return user === null ? 0 : models.session.count({ where: { userId: user.id } });
+}
+
+/** A callback that must end in `error` within seconds, leaving no cookie and (for `email`) no account. */
+export async function expectRefused(
+  world: TestApp,
+  error: SignInError,
+  browser: Browser,
+  url: string,
+  email?: string,
+): Promise<void> {
+  const startedAt = Date.now();
+  const response = await browser.get(url);
+  expect(Date.now() - startedAt).toBeLessThan(5_000);
+  expect(landingOf(response).error).toBe(error);
+  expect(browser.refreshToken).toBeUndefined();
+  if (email === undefined) return;
+  const user = await world.models.user.findUnique({ where: { email } });
+  expect(user).toBeNull();
+}
+
+/** Moves the end of the session's sealed grace into the past: the database's clock is nobody's to move. */
+export async function endGrace({ models }: TestApp, sessionId: string): Promise<void> {
+  const { count } = await models.session.updateMany({
+    where: { id: sessionId, graceEndsAt: { not: null } },
+    data: { graceEndsAt: new Date(Date.now() - 1) },
+  });
+  if (count !== 1) throw new Error("no sealed grace to end");
+}

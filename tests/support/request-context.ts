@@ -1,0 +1,30 @@
+// The context of a procedure that is called without HTTP.
+import type { Principal } from "../../server/auth/auth.types.ts";
+import type { Context } from "../../server/trpc/context.ts";
+import { emptyNotes } from "../../server/trpc/notes.ts";
+import type { TestApp } from "./server.ts";
+
+/** A request's context as this user, or with this bearer; limits nobody reaches. */
+export function contextOf(
+  { services, logger }: TestApp,
+  { userId = "", bearer = null }: { userId?: string; bearer?: string | null },
+): Context {
+  return {
+    request: {
+      requestId: "test",
+      ip: "127.0.0.1",
+      userAgent: null,
+      origin: null,
+      bearer,
+      refreshCookies: [],
+    },
+    reply: { setHeader: () => undefined, setRefreshCookie: () => undefined },
+    tracer: null,
+    services,
+    limits: { consume: () => Promise.resolve({ limit: 1, remaining: 1, resetSeconds: 1 }) },
+    logger,
+    notes: emptyNotes(),
+    principal: (): Promise<Principal> => Promise.resolve({ userId, sessionId: "s", role: "USER" }),
+    watchAuthority: () => ({ signal: new AbortController().signal, stop: () => undefined }),
+  };
+}

@@ -1,0 +1,124 @@
+// An app that sells: the real sandbox over the wire, and what customers and time do there.
+import type { CallLimits } from "../../server/adapters/stripe/calls.ts";
+import { createStripeAdapter } from "../../server/adapters/stripe/stripe.ts";
+import { runDoctor } from "../../server/ledger/audit/audit.ts";
+import { addMonths } from "../../server/payment/catalog/billing-months.ts";
+import type { StripePort } from "../../server/payment/stripe/port.ts";
+import { SANDBOX_DEFAULTS } from "../../server/sandbox/src/sandbox.ts";
+import { signatureHeader } from "../../server/sandbox/src/stripe/events/delivery.ts";
+import { openTestApp, type TestApp, type TestAppOptions } from "./server.ts";
+import { type StripeProxy, startStripeProxy } from "./stripe-proxy.ts";
+
+export const { secretKey: SECRET_KEY, webhookSecret: WEBHOOK_SECRET } = SANDBOX_DEFAULTS;
+
+/** Short, so that tests of failures end soon. */
+export const TEST_LIMITS: CallLimits = {
+  attemptTimeoutMs: 2_000,
+  deadlineMs: 6_000,
+  maxAttempts: 4,
+  baseDelayMs: 20,
+};
+
+export interface Shop extends TestApp {
+  /** Between the servers and the sandbox. */
+  readonly proxy: StripeProxy;
+  /** Moves everybody's clock. */
+  travel(by: { months?: number; days?: number; minutes?: number }): void;
+  travelTo(moment: Date): void;
+  customerOf(userId: string): Promise<string>;
+  credits(userId: string): Promise<number>;
+  /** Buys a package and presses pay; answers the session. */
+  buy(userId: string, packageId: string): Promise<string>;
+  /** Subscribes and presses pay; answers the session. */
+  subscribe(userId: string, planId: string): Promise<string>;
+  /** Posts a recorded event, signed now, to one instance; answers the HTTP status. `id` sends it under another id. */
+  deliver(event: { id: string }, instance?: number, id?: string): Promise<number>;
+  /** Waits until every event is delivered. */
+  settled(): Promise<void>;
+  /** Throws when the doctor finds anything wrong with what the suite has left. */
+  close(): Promise<void>;
+}
+
+/** What may be different from the usual. */
+export interface ShopOptions extends TestAppOptions {
+  /** False: events are only recorded. */
+  webhooks?: boolean;
+  limits?: CallLimits;
+  /** The servers reach the sandbox through `proxy`. */
+  proxied?: boolean;
+  /** Comes between the service and the adapter: holds an answer back, say. */
+  wrapStripe?: (port: StripePort) => StripePort;
+}
+
+/** Opens an app as a shop. Events go to its first instance. */
+export async function openShop(options: ShopOptions): Promise<Shop> {
+  const { limits = TEST_LIMITS, proxied = false, wrapStripe = (port) => port } = options;
+  let proxy: StripeProxy | undefined;
+  const app = await openTestApp({
+    ...options,
+    env: { STRIPE_WEBHOOK_SECRET: `whsec_former,${WEBHOOK_SECRET}`, ...options.env },
+    sandbox: { stripe: { retryDelaysMs: [], maxEvents: 200_000 } },
+    async adapters({ stripe }) {
+      proxy ??= await startStripeProxy(stripe.apiBase);
+      const apiBase = proxied ? proxy.url : stripe.apiBase;
+      return { stripe: wrapStripe(createStripeAdapter({ ...stripe, apiBase }, limits)) };
+    },
+  });
+  if (proxy === undefined) throw new Error("no adapter was made");
+  app.beforeClose(proxy.close);
+  app.beforeClose(async () => {
+    const violations = await runDoctor({ database: app.backend.database });
+    if (violations.length > 0)
+      throw new Error(`the doctor found: ${JSON.stringify(violations.slice(0, 5))}`);
+  });
+  if (options.webhooks === false) app.sandbox.stripe.control.setWebhookUrl(null);
+  return { ...app, ...doingsIn(app), proxy };
+}
+
+/** What customers and time do in an app. */
+function doingsIn(app: TestApp) {
+  const { clock, models, payment, sandbox } = app;
+  const { control } = sandbox.stripe;
+  const userOf = (id: string) => models.user.findUniqueOrThrow({ where: { id } });
+  const move = (ms: number): void => {
+    clock.aheadMs += ms;
+    control.tick();
+  };
+  const pay = ({ sessionId }: { sessionId: string }): string => {
+    control.completeCheckout(sessionId);
+    return sessionId;
+  };
+  return {
+    travel({ months = 0, days = 0, minutes = 0 }: Parameters<Shop["travel"]>[0]) {
+      const now = clock.now();
+      const afterMonths = addMonths(new Date(now), months).getTime() - now;
+      move(afterMonths + days * 86_400_000 + minutes * 60_000);
+    },
+    travelTo: (moment: Date) => move(moment.getTime() - clock.now()),
+    customerOf: async (userId: string) => (await userOf(userId)).stripeCustomerId ?? "",
+    credits: async (userId: string) => (await userOf(userId)).credits,
+    buy: async (userId: string, packageId: string) =>
+      pay(await payment.checkout(userId, { packageId })),
+    subscribe: async (userId: string, planId: string) =>
+      pay(await payment.subscribe(userId, { planId })),
+    async deliver(event: { id: string }, instance = 0, id = event.id) {
+      const body = JSON.stringify({ ...event, id });
+      const { url } = app.instance(instance);
+      const answer = await fetch(`${url}/api/payment/webhook`, {
+        method: "POST",
+        headers: {
+          "Content-Type": "application/json",
+          "Stripe-Signature": signatureHeader(
+            body,
+            WEBHOOK_SECRET,
+            Math.floor(clock.now() / 1_000),
+          ),
+        },
+        body,
+      });
+      await answer.text();
+      return answer.status;
+    },
+    settled: () => control.idle(),
+  };
+}

@@ -1,0 +1,59 @@
+// Calls of procedures over HTTP as any client would send them, and what came back.
+
+/** What came back from a procedure: its data, or the code of the closed list. */
+export interface Answer {
+  readonly status: number;
+  readonly data: unknown;
+  readonly code: string | null;
+  readonly response: Response;
+}
+
+/** Calls one procedure. */
+export type WireCall = (
+  path: string,
+  kind: "query" | "mutation" | "subscription",
+  input?: unknown,
+  headers?: Record<string, string>,
+) => Promise<Answer>;
+
+/** Calls at the server of `url`. */
+export function callOver(url: string): WireCall {
+  return async (path, kind, input, headers = {}) => {
+    const target = new URL(`/api/trpc/${path}`, url);
+    const abort = new AbortController();
+    const init: RequestInit = { headers, signal: abort.signal };
+    if (kind === "mutation") {
+      init.method = "POST";
+      init.headers = { "content-type": "application/json", ...headers };
+      init.body = input === undefined ? undefined : JSON.stringify(input);
+    } else {
+      if (input !== undefined) target.searchParams.set("input", JSON.stringify(input));
+      if (kind === "subscription") init.headers = { accept: "text/event-stream", ...headers };
+    }
+    const response = await fetch(target, init);
+    if (kind === "subscription") return firstEvent(response, abort);
+    const body = (await response.json()) as {
+      result?: { data: unknown };
+      error?: { data: { app: { code: string } } };
+    };
+    return {
+      status: response.status,
+      data: body.result?.data,
+      code: body.error?.data.app.code ?? null,
+      response,
+    };
+  };
+}
+
+/** The code a stream begins with, or null when it really streams. */
+async function firstEvent(response: Response, abort: AbortController): Promise<Answer> {
+  let text = "";
+  const decoder = new TextDecoder();
+  for await (const chunk of (response.body ?? []) as AsyncIterable<Uint8Array>) {
+    text += decoder.decode(chunk, { stream: true });
+    if (/"code":"[A-Z_]+"|"credits":/.test(text)) break;
+  }
+  abort.abort();
+  const code = /"app":\{"code":"([A-Z_]+)"/.exec(text)?.[1] ?? null;
+  return { status: response.status, data: text, code, response };
+}
