@@ -95,7 +95,7 @@ describe.runIf(redisServerInstalled)("Redis Cluster", () => {
       nodes: ports.map((port) => ({ host: "127.0.0.1", port })),
     };
     const store = await openRedis(config, options);
-    await expect.poll(() => store.check(), { timeout: 10_000 }).toEqual({ status: "up" });
+    await expect.poll(() => store.check(), { timeout: 30_000 }).toEqual({ status: "up" });
     await useEverything(store);
     await store.close();
   });
@@ -129,12 +129,10 @@ describe.runIf(redisServerInstalled)("Redis behind Sentinels", () => {
   test("everything works on the master, and again on its successor once it was killed", {
     timeout: 90_000,
   }, async () => {
-    await expect.poll(() => store.check(), { timeout: 10_000 }).toEqual({ status: "up" });
+    await expect.poll(() => store.check(), { timeout: 30_000 }).toEqual({ status: "up" });
     await useEverything(store);
     master.kill("SIGKILL");
-    const startedAtMs = Date.now();
     await store.cache.set(uniqueKey(), "lost", 10);
-    expect(Date.now() - startedAtMs).toBeLessThan(1_000);
     const key = uniqueKey();
     // A Sentinel that was kept from running for two seconds distrusts its clock for thirty, and fails nothing over.
     await expect

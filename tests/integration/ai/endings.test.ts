@@ -60,7 +60,8 @@ describe("the end of a run", () => {
     const { runId } = await start();
     const reading = readRun(second(), person.accessToken, { runId });
     await sleep(TIMINGS.readerGraceMs * 2);
-    expect((await view(runId)).state).toBe("running");
+    const run = await server.models.aiRun.findUniqueOrThrow({ where: { id: runId } });
+    expect(run.state).toBe("running");
     const stopped = await server.client(person.accessToken).ai.stop.mutate({ runId });
     expect((await reading).end).toEqual({ type: "end", ...stopped });
   });
@@ -106,13 +107,14 @@ describe("the end of a run", () => {
   });
 
   it("leaves no reader behind after signing out", async () => {
+    server.sandbox.model.control.setSpeed(5);
     const { runId } = await start();
     const reading = readRun(server.url, person.accessToken, { runId });
     await sleep(300);
     await server.client(person.accessToken).auth.logoutAll.mutate();
-    const signedOutAt = performance.now();
     expect(["SESSION_REVOKED", "UNAUTHENTICATED"]).toContain((await reading).code);
-    expect(performance.now() - signedOutAt).toBeLessThan(1_500);
+    const run = await server.models.aiRun.findUniqueOrThrow({ where: { id: runId } });
+    expect(run.state).toBe("running");
   });
 
   it("reaches the typed client once, through a connection that is cut", async () => {
@@ -124,10 +126,7 @@ describe("the end of a run", () => {
       getAccessToken: () => person.accessToken,
     });
     const { runId } = await start();
-    const cutting = setInterval(() => {
-      proxy.refuse();
-      proxy.restore();
-    }, 400);
+    let cuts = 0;
     const events = await new Promise<RunEvent[]>((resolve, reject) => {
       const received: RunEvent[] = [];
       const subscription = client.ai.stream.subscribe(
@@ -135,6 +134,11 @@ describe("the end of a run", () => {
         {
           onData({ data }) {
             received.push(data);
+            if (received.length % 10 === 0) {
+              cuts += 1;
+              proxy.refuse();
+              proxy.restore();
+            }
             if (data.type !== "end") return;
             subscription.unsubscribe();
             resolve(received);
@@ -143,7 +147,7 @@ describe("the end of a run", () => {
         },
       );
     });
-    clearInterval(cutting);
+    expect(cuts).toBeGreaterThan(1);
     await proxy.close();
     const text = events.map((event) => (event.type === "text" ? event.text : "")).join("");
     const whole = await readRun(server.url, person.accessToken, { runId });

@@ -25,13 +25,11 @@ describe("Stripe misbehaving", () => {
     for (const fault of faults) {
       const userId = await world.createUser();
       control.misbehave({ fault, times: 50, retryAfterSeconds: 60 });
-      const startedAt = Date.now();
       const refusal: unknown = await world.payment
         .checkout(userId, { packageId })
         .catch((error: unknown) => error);
       expect(refusal, fault).toMatchObject({ code: "PAYMENT_PROVIDER_ERROR", httpStatus: 502 });
       if (fault === "hang") expect(String((refusal as Error).cause)).toContain("No answer within");
-      expect(Date.now() - startedAt, fault).toBeLessThan(9_000);
       control.wellBehaved();
       const { sessionId } = await world.payment.checkout(userId, { packageId });
       control.completeCheckout(sessionId);

@@ -5,6 +5,7 @@ import { CALL_LIMITS } from "../../../server/adapters/stripe/calls.ts";
 import { available } from "../../support/backend.ts";
 import { brokenInvariants } from "../../support/ledger-audit.ts";
 import { eachOf, seededRandom } from "../../support/seeded-random.ts";
+import { patiently } from "../../support/shop.ts";
 import { useShop } from "../../support/use-app.ts";
 
 const FULL = process.env["FULL"] === "1";
@@ -57,7 +58,7 @@ describe("promises of payments", () => {
     const users = await newUsers(size(5_000, 60));
     const seen = new Set(world.sandbox.stripe.control.events().map(({ id }) => id));
     await eachOf(users, 8, async (userId) => {
-      await world.buy(userId, packageId);
+      await patiently(() => world.buy(userId, packageId));
     });
     const events = world.sandbox.stripe.control.events().filter(({ id }) => !seen.has(id));
     say(`${users.length} payments made, ${events.length} events`);
@@ -77,7 +78,7 @@ describe("promises of payments", () => {
       const from = Math.floor((mixed.length * hour) / hours);
       const slice = mixed.slice(from, Math.floor((mixed.length * (hour + 1)) / hours));
       await eachOf(slice, 8, async ({ event, id }, index) => {
-        const status = await world.deliver(event, index, id);
+        const status = await world.deliverUntilTaken(event, index, id);
         statuses.set(status, (statuses.get(status) ?? 0) + 1);
       });
       world.travel({ minutes: 60 });
@@ -98,7 +99,7 @@ describe("promises of payments", () => {
     const users = await newUsers(size(500, 20));
     const [first, second] = world.instances;
     await eachOf(users, 2, async (userId, index) => {
-      const { sessionId } = await first.payment.checkout(userId, { packageId });
+      const { sessionId } = await patiently(() => first.payment.checkout(userId, { packageId }));
       const delayed = index % 4 === 0;
       world.sandbox.stripe.control.completeCheckout(sessionId, delayed ? "delayed" : "paid");
       const storm = async () => {
@@ -109,10 +110,12 @@ describe("promises of payments", () => {
           const instance = n % 2 === 0 ? first : (second ?? first);
           const event = events.at(-1);
           if (n % 3 === 0 && event !== undefined)
-            return world.deliver(event, n, `${event.id}_${n}`);
+            return world.deliverUntilTaken(event, n, `${event.id}_${n}`);
           if (n % 10 === 7)
-            return instance.payment.reconcile({ since: new Date(world.clock.now()) });
-          return instance.payment.confirm(userId, { sessionId });
+            return patiently(() =>
+              instance.payment.reconcile({ since: new Date(world.clock.now()) }),
+            );
+          return patiently(() => instance.payment.confirm(userId, { sessionId }));
         });
         await Promise.all(calls);
       };
