@@ -11,10 +11,10 @@ import { startTcpProxy } from "../../support/tcp-proxy.ts";
 import { readRun } from "../../support/read-run.ts";
 
 const TIMINGS = {
-  readerGraceMs: 1_500,
+  readerGraceMs: 3_000,
   maxRunMs: 8_000,
   modelSilenceMs: 1_500,
-  keepOutputMs: 3_000,
+  keepOutputMs: 6_000,
   leaseMs: 3_000,
   tickMs: 200,
 };
