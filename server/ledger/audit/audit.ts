@@ -3,7 +3,7 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Database } from "../../database/ports.ts";
 import { type AuditStore, createAuditStore } from "./audit.store.ts";
-import { auditPage, type Violation } from "./page.ts";
+import { auditPage, type Page, type Violation } from "./page.ts";
 
 /** How far the doctor has come. */
 export interface DoctorProgress {
@@ -19,8 +19,10 @@ export interface DoctorDeps {
   readonly signal?: AbortSignal;
   /** Users looked at in one step, at most; defaults to 1,000. */
   readonly usersPerStep?: number;
-  /** Entries or keys in memory at once; defaults to 20,000. */
+  /** Entries or keys read at once in a lane; defaults to 5,000. */
   readonly rowsPerRead?: number;
+  /** Steps at once, each on a connection of its own; defaults to one. */
+  readonly lanes?: number;
   /** A rest after each step, in multiples of the time it took; defaults to none. */
   readonly rests?: number;
   /** Milliseconds since 1970; defaults to Date.now. */
@@ -66,38 +68,60 @@ export async function runDoctor(deps: DoctorDeps): Promise<readonly Violation[]>
 export async function auditLedger(
   deps: DoctorDeps & { readonly whole: boolean; readonly smallEntries?: number },
 ): Promise<AuditReport> {
-  const { database, rowsPerRead = 20_000 } = deps;
+  const { database, rowsPerRead = 5_000, now = Date.now } = deps;
   const store = createAuditStore(database);
   const size = await store.size();
   const isWhole = deps.whole || size.entries <= (deps.smallEntries ?? SMALL_ENTRIES);
-  const now = deps.now ?? Date.now;
   const trustedFrom = isWhole ? NEVER : new Date(now() - TRUST_MS);
   const violations: Violation[] = [];
   const report = { users: 0, provenNow: 0, provenEarlier: 0, since: null as Date | null };
-  let from = "";
-  for (;;) {
+  const steps = stepsOf(store, { most: deps.usersPerStep ?? 1_000, trustedFrom, now });
+  await inLanes(deps.lanes ?? 1, async () => {
     deps.signal?.throwIfAborted();
     const startedAtMs = performance.now();
-    const at = new Date(now());
-    const { users, isLast } = await nextUsers(store, from, deps.usersPerStep ?? 1_000, trustedFrom);
-    // The ranges leave no gap between them: rows of users who are not there lie in one of them, too.
-    const range = { from, to: isLast ? END : (users.at(-1)?.id ?? END) };
-    const page = await auditPage({ database, store, rowsPerRead }, { users, range, at });
+    const step = await steps.next();
+    if (step.done === true || violations.length >= MAX_VIOLATIONS) return false;
+    const page = await auditPage({ database, store, rowsPerRead }, step.value);
     violations.push(...page.violations);
-    report.users += users.length;
+    report.users += step.value.users.length;
     report.provenNow += page.provenNow;
     report.provenEarlier += page.provenEarlier;
     if (page.since !== null && (report.since === null || page.since < report.since))
       report.since = page.since;
-    deps.onProgress?.({
-      users: report.users,
-      totalUsers: size.users,
-      violations: violations.length,
-    });
-    if (isLast || violations.length >= MAX_VIOLATIONS)
-      return { ...report, violations: violations.slice(0, MAX_VIOLATIONS) };
-    from = range.to;
+    const found = { users: report.users, violations: violations.length };
+    deps.onProgress?.({ ...found, totalUsers: size.users });
     await rest((performance.now() - startedAtMs) * (deps.rests ?? 0), deps.signal);
+    return true;
+  });
+  return { ...report, violations: violations.slice(0, MAX_VIOLATIONS) };
+}
+
+/** Calls `work` in so many lanes at once until it answers false; an error of one lane ends all, and is thrown then. */
+async function inLanes(lanes: number, work: () => Promise<boolean>): Promise<void> {
+  let goesOn = true;
+  const lane = async () => {
+    try {
+      while (goesOn && (await work()));
+    } finally {
+      goesOn = false;
+    }
+  };
+  const ended = await Promise.allSettled(Array.from({ length: lanes }, lane));
+  for (const one of ended) if (one.status === "rejected") throw one.reason;
+}
+
+/** Steps through all users. Their ranges leave no gap: rows of users who are not there lie in one of them, too. */
+async function* stepsOf(
+  store: AuditStore,
+  { most, trustedFrom, now }: { most: number; trustedFrom: Date; now: () => number },
+): AsyncGenerator<Page, undefined> {
+  for (let from = ""; ; ) {
+    const at = new Date(now());
+    const { users, isLast } = await nextUsers(store, from, most, trustedFrom);
+    const to = isLast ? END : (users.at(-1)?.id ?? END);
+    yield { users, range: { from, to }, at };
+    if (isLast) return;
+    from = to;
   }
 }
 

@@ -202,14 +202,14 @@ describe("the doctor", () => {
     const { models } = database;
     const users = await models.user.count();
     const { _sum } = await models.user.aggregate({ _sum: { ledgerSeq: true } });
-    for (const [usersPerStep, rowsPerRead] of [
-      [1, 56],
-      [2, 7],
-      [3, 1],
-      [500, 19],
-      [500, 20_000],
+    for (const [usersPerStep, rowsPerRead, lanes] of [
+      [1, 56, 2],
+      [2, 7, 1],
+      [3, 1, 3],
+      [500, 19, 2],
+      [500, 5_000, 1],
     ] as const) {
-      const sizes = { usersPerStep, rowsPerRead };
+      const sizes = { usersPerStep, rowsPerRead, lanes };
       const report = await auditLedger({ database, whole: true, ...sizes });
       expect(report).toMatchObject({ violations: [], users, provenNow: _sum.ledgerSeq });
       expect(await models.ledgerCheckpoint.count()).toBe(users);
@@ -220,6 +220,28 @@ describe("the doctor", () => {
       expect(found.map(({ invariant }) => invariant).join("\n")).toMatch(/the one before it/);
       await models.creditLog.update({ where, data: { amount: -1 } });
     }
+    await mend();
+  });
+
+  test("an error in one lane ends the others, and is told", async () => {
+    const { database } = world.backend;
+    const ended: number[] = [];
+    let thrown = 0;
+    const broken = auditLedger({
+      database,
+      whole: true,
+      usersPerStep: 1,
+      lanes: 2,
+      onProgress({ users }) {
+        if (thrown > 0) ended.push(users);
+        if (users < 2) return;
+        thrown += 1;
+        throw new Error("told");
+      },
+    });
+    await expect(broken).rejects.toThrow("told");
+    // The step under way in the other lane may end, no further one begins.
+    expect(ended.length).toBeLessThanOrEqual(1);
     await mend();
   });
 
