@@ -6,19 +6,9 @@ import type { RedisCircuit } from "./circuit-breaker.ts";
 import type { RedisClient } from "./client.ts";
 import { batchPerTick } from "./batch-per-tick.ts";
 
-const SET = `for index, key in ipairs(KEYS) do
-  redis.call('set', key, ARGV[2 * index - 1], 'PX', ARGV[2 * index])
-end`;
-
 const MAX_UNHEARD = 10_000;
 /** After an outage: long enough for every other instance to notice its end and carry out what it remembers. */
 const CATCH_UP_MS = 2_000;
-
-interface Entry {
-  readonly name: string;
-  readonly value: string;
-  readonly ttlMs: number;
-}
 
 /** A cache under `keyPrefix`. Misses while Redis is unavailable. */
 export function createRedisCache(circuit: RedisCircuit, keyPrefix: string): Cache {
@@ -33,19 +23,6 @@ export function createRedisCache(circuit: RedisCircuit, keyPrefix: string): Cach
     circuit.ask<(string | null)[]>(
       (client) => readAll(client, names),
       () => [],
-    ),
-  );
-
-  const write = batchPerTick((entries: readonly Entry[]) =>
-    circuit.ask<undefined[]>(
-      async (client) => {
-        await writeAll(client, entries);
-        return [];
-      },
-      () => {
-        remember(entries.map(({ name }) => name));
-        return [];
-      },
     ),
   );
 
@@ -71,7 +48,10 @@ export function createRedisCache(circuit: RedisCircuit, keyPrefix: string): Cach
     async set(key, value, ttlSeconds) {
       const ttlMs = ttlMsOf(ttlSeconds);
       longestTtlMs = Math.max(longestTtlMs, ttlMs);
-      await write({ name: full(key), value, ttlMs });
+      await circuit.ask<unknown>(
+        (client) => client.set(full(key), value, "PX", ttlMs),
+        () => remember([full(key)]),
+      );
     },
     setIfAbsent: (key, value, ttlSeconds) =>
       circuit.ask<boolean | undefined>(
@@ -97,19 +77,4 @@ function readAll(client: RedisClient, names: readonly string[]): Promise<(string
   // In a cluster they may live on different nodes.
   if (client instanceof Cluster) return Promise.all(names.map((name) => client.get(name)));
   return client.mget(...names);
-}
-
-async function writeAll(client: RedisClient, entries: readonly Entry[]): Promise<void> {
-  const set = ({ name, value, ttlMs }: Entry) => client.set(name, value, "PX", ttlMs);
-  // One script cannot span nodes; single commands sent at once still cost one round trip.
-  if (client instanceof Cluster) await Promise.all(entries.map(set));
-  else {
-    const names = entries.map(({ name }) => name);
-    await client.eval(
-      SET,
-      names.length,
-      ...names,
-      ...entries.flatMap(({ value, ttlMs }) => [value, ttlMs]),
-    );
-  }
 }
