@@ -5,6 +5,8 @@ import { setTimeout as delay } from "node:timers/promises";
 import { freePort } from "../support/process.ts";
 
 const READY_WITHIN_MS = 30_000;
+/** As `npm start` gives them to Node.js. */
+const START_FLAGS = ["--max-semi-space-size=32"];
 
 /** A process that answers messages one at a time. */
 export interface Child {
@@ -54,7 +56,7 @@ export async function startServer(
   env: Readonly<Record<string, string>>,
 ): Promise<RunningServer> {
   const port = await freePort();
-  const child = spawn(process.execPath, [file], {
+  const child = spawn(process.execPath, [...START_FLAGS, file], {
     env: { PATH: process.env["PATH"] ?? "", ...env, HOST: "127.0.0.1", PORT: String(port) },
     stdio: ["ignore", "ignore", "inherit"],
   });

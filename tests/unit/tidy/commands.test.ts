@@ -35,9 +35,19 @@ const COMMANDS = [
 ];
 
 describe("commands", () => {
+  test("image, systemd unit and benchmark start the server with the flags of npm start", () => {
+    const flag = / (--\S+) server/.exec(manifest.scripts["start"] ?? "")?.[1] ?? "no flag";
+    for (const file of [
+      "Dockerfile",
+      "examples/deploy/systemd/skywork.service",
+      "tests/bench/child.ts",
+    ])
+      expect(readFileSync(join(root, file), "utf8"), file).toContain(flag);
+  });
+
   test.each(COMMANDS)("npm run %s starts a file that is there", (name) => {
     const script = manifest.scripts[name] ?? "";
-    const file = /^(?:exec )?(?:node|tsx) (\S+)/.exec(script)?.[1] ?? "";
+    const file = /^(?:exec )?(?:node|tsx) (?:--\S+ )*(\S+)/.exec(script)?.[1] ?? "";
     expect(existsSync(join(root, file)) ? file : `${script}: no such file`).toBe(file);
     expect(file).not.toBe("");
     const command = /cli\/run\.mjs (\S+)/.exec(script)?.[1];
