@@ -1,9 +1,10 @@
 // The whole story over HTTP with the typed client, on every back end that answers here.
 import { TRPCClientError } from "@trpc/client";
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { beforeAll, describe, expect, test } from "vitest";
 import type { AppRouter } from "../../shared/src/router.ts";
 import { available } from "../support/backend.ts";
-import { type SignedIn, openTestApp, type TestApp } from "../support/server.ts";
+import type { SignedIn } from "../support/server.ts";
+import { useTestApp } from "../support/use-app.ts";
 
 /** The `data.app` of what `work` is refused with. */
 async function refusal(work: Promise<unknown>) {
@@ -29,13 +30,11 @@ async function eventually<T>(look: () => Promise<T | null>): Promise<T> {
 }
 
 describe("the story", () => {
-  let server: TestApp;
+  const server = useTestApp({ available });
   let anna: SignedIn;
   beforeAll(async () => {
-    server = await openTestApp({ available });
     anna = await server.signIn("anna@example.com");
   });
-  afterAll(() => server.close());
 
   test("a new person has 100 credits with their entry", async () => {
     expect(await anna.client.credit.balance.query()).toMatchObject({

@@ -1,5 +1,15 @@
 // Subscribers for tests: the seeded plans by name, and the steps every story of a subscription takes.
+import { beforeAll } from "vitest";
 import type { Shop } from "./shop.ts";
+
+/** The subscribers of the shop of the suite at hand; their plans are there from the suite's own hooks on. */
+export function useSubscribers(world: Shop): Awaited<ReturnType<typeof subscribersIn>> {
+  const subscribers = {} as Awaited<ReturnType<typeof subscribersIn>>;
+  beforeAll(async () => {
+    Object.assign(subscribers, await subscribersIn(world));
+  });
+  return subscribers;
+}
 
 /** What tests do with subscriptions in one payment world. */
 export async function subscribersIn(world: Shop) {

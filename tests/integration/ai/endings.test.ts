@@ -1,14 +1,15 @@
 // How a metered run ends when nobody is there, on whichever instance; with bounds short enough to wait for.
 import { randomUUID } from "node:crypto";
 import { setTimeout as sleep } from "node:timers/promises";
-import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
+import { beforeEach, describe, expect, it } from "vitest";
 import type { RunEvent } from "../../../shared/src/ai.ts";
 import { scopedKey } from "../../../server/ledger/idempotency-key.ts";
 import { createClient } from "../../../shared/src/client.ts";
 import { available } from "../../support/backend.ts";
-import { type SignedIn, openTestApp, type TestApp } from "../../support/server.ts";
+import { type SignedIn, openTestApp } from "../../support/server.ts";
 import { startTcpProxy } from "../../support/tcp-proxy.ts";
 import { readRun } from "../../support/read-run.ts";
+import { useTestApp } from "../../support/use-app.ts";
 
 const TIMINGS = {
   readerGraceMs: 3_000,
@@ -20,17 +21,13 @@ const TIMINGS = {
 };
 
 describe("the end of a run", () => {
-  let server: TestApp;
+  const server = useTestApp({ available, instances: 2, app: { runTimings: TIMINGS } });
   let person: SignedIn;
-  beforeAll(async () => {
-    server = await openTestApp({ available, instances: 2, app: { runTimings: TIMINGS } });
-  });
   beforeEach(async () => {
     server.sandbox.model.control.reset();
     server.sandbox.model.control.setSpeed(20);
     person = await server.signIn(`${randomUUID()}@example.com`);
   });
-  afterAll(() => server.close());
 
   const start = () =>
     server.client(person.accessToken).ai.start.mutate({

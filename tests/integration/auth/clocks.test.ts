@@ -2,7 +2,8 @@
 import { describe, expect, it } from "vitest";
 import { available } from "../../support/backend.ts";
 import { useTestApp } from "../../support/use-app.ts";
-import { codeOf, endGrace, fromBrowser } from "./support.ts";
+import { codeOf } from "../../support/code-of.ts";
+import { endGrace, fromBrowser } from "./support.ts";
 
 const SIX_MINUTES_MS = 360_000;
 

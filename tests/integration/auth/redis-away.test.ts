@@ -4,7 +4,8 @@ import { describeBackend } from "../../support/databases.ts";
 import { availableServers } from "../../support/servers.ts";
 import { startTcpProxy, type TcpProxy } from "../../support/tcp-proxy.ts";
 import { openTestApp, type TestApp } from "../../support/server.ts";
-import { Browser, codeOf, fromBrowser, landingOf, toCallback } from "./support.ts";
+import { codeOf } from "../../support/code-of.ts";
+import { Browser, fromBrowser, landingOf, toCallback } from "./support.ts";
 
 const { databases, redis } = await availableServers();
 

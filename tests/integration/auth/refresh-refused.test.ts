@@ -7,7 +7,8 @@ import { createUserStore } from "../../../server/user/user.store.ts";
 import { available } from "../../support/backend.ts";
 import { FRONTEND, REFRESH_SECRET } from "../../support/server-env.ts";
 import { useTestApp } from "../../support/use-app.ts";
-import { codeOf, fromBrowser } from "./support.ts";
+import { codeOf } from "../../support/code-of.ts";
+import { fromBrowser } from "./support.ts";
 
 describe("refused refreshes", () => {
   const world = useTestApp({

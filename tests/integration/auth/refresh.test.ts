@@ -12,7 +12,8 @@ import { createLogger } from "../../../server/lib/logger.ts";
 import { available } from "../../support/backend.ts";
 import { FRONTEND, REFRESH_SECRET } from "../../support/server-env.ts";
 import { useTestApp } from "../../support/use-app.ts";
-import { codeOf, endGrace, fromBrowser, fromNative } from "./support.ts";
+import { codeOf } from "../../support/code-of.ts";
+import { endGrace, fromBrowser, fromNative } from "./support.ts";
 
 const ROUNDS = process.env["FULL"] === "1" ? 1_000 : 25;
 const PARALLEL = 20;

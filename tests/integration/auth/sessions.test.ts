@@ -11,7 +11,8 @@ import { available } from "../../support/backend.ts";
 import { describeBackend } from "../../support/databases.ts";
 import type { Identity } from "../../support/people.ts";
 import { useTestApp } from "../../support/use-app.ts";
-import { codeOf, fromBrowser } from "./support.ts";
+import { codeOf } from "../../support/code-of.ts";
+import { fromBrowser } from "./support.ts";
 
 const backends = [available];
 // Two instances on one database server without Redis: nothing is shared but the database.

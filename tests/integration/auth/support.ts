@@ -1,6 +1,5 @@
 // A browser for the sign-in suites, and how it walks through the provider.
 import { expect } from "vitest";
-import { isAppError } from "../../../server/lib/errors.ts";
 import type { SignInError } from "../../../shared/src/errors.ts";
 import { driveSignIn } from "../../support/google-sign-in.ts";
 import type { TestApp } from "../../support/server.ts";
@@ -69,17 +68,6 @@ export function landingOf(response: Response): { error: string | null; returnTo:
     throw new Error(`not our landing: ${response.status} ${location}`);
   }
   return { error: url.searchParams.get("error"), returnTo: url.searchParams.get("returnTo") };
-}
-
-/** The code an AppError was thrown with, or OK. */
-export async function codeOf(work: Promise<unknown>): Promise<string> {
-  try {
-    await work;
-    return "OK";
-  } catch (error) {
-    if (isAppError(error)) return error.code;
-    throw error;
-  }
 }
 
 /** A whole sign-in; answers the browser and where it landed. */

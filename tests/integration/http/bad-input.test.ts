@@ -1,19 +1,18 @@
 // Bad input over tRPC and HTTP is refused in kind: a 4xx of the documented code, nothing changed, no crash.
 import { connect } from "node:net";
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { type SignedIn, openTestApp, type TestApp } from "../../support/server.ts";
+import { beforeAll, describe, expect, test } from "vitest";
+import type { SignedIn } from "../../support/server.ts";
 import { sendRaw } from "./raw.ts";
+import { useTestApp } from "../../support/use-app.ts";
 
-let server: TestApp;
+const server = useTestApp({});
 let person: SignedIn;
 let other: SignedIn;
 
 beforeAll(async () => {
-  server = await openTestApp();
   person = await server.signIn("person@example.com");
   other = await server.signIn("other@example.com");
 });
-afterAll(() => server.close());
 
 async function post(path: string, body: string, headers: Record<string, string> = {}) {
   const answer = await fetch(`${server.url}${path}`, {

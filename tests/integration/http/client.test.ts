@@ -1,13 +1,9 @@
 // CreateClient's manners: one shared refresh, one repeat, batches of ten, streams that come back.
-import { afterAll, beforeAll, expect, test } from "vitest";
+import { expect, test } from "vitest";
 import { createClient } from "../../../shared/src/client.ts";
-import { openTestApp, type TestApp } from "../../support/server.ts";
+import { useTestApp } from "../../support/use-app.ts";
 
-let server: TestApp;
-beforeAll(async () => {
-  server = await openTestApp({ env: { JWT_EXPIRES_IN: "3s" } });
-});
-afterAll(() => server.close());
+const server = useTestApp({ env: { JWT_EXPIRES_IN: "3s" } });
 
 /** A fetch that counts what goes out. */
 function counting() {

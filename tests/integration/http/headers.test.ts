@@ -1,19 +1,16 @@
 // The headers every answer carries: security, CORS, request ids, caching.
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { describe, expect, test } from "vitest";
 import { sendRaw } from "./raw.ts";
-import { openTestApp, type TestApp } from "../../support/server.ts";
+import { openTestApp } from "../../support/server.ts";
+import { useTestApp } from "../../support/use-app.ts";
 
 const ALLOWED = "https://app.example.com";
-let server: TestApp;
-beforeAll(async () => {
-  server = await openTestApp({
-    env: {
-      FRONTEND_URL: `${ALLOWED},http://localhost:3000`,
-      GOOGLE_CALLBACK_URL: "https://api.example.com/api/auth/google/callback",
-    },
-  });
+const server = useTestApp({
+  env: {
+    FRONTEND_URL: `${ALLOWED},http://localhost:3000`,
+    GOOGLE_CALLBACK_URL: "https://api.example.com/api/auth/google/callback",
+  },
 });
-afterAll(() => server.close());
 
 const PATHS = [
   "/health",

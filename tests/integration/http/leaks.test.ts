@@ -1,16 +1,13 @@
 // Neither the log nor the database's own bytes hold what would let a reader in.
 import { readdir, readFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
-import { afterAll, beforeAll, expect, test } from "vitest";
+import { expect, test } from "vitest";
 import { driveSignIn } from "../../support/google-sign-in.ts";
-import { cookiesOf, openTestApp, type TestApp } from "../../support/server.ts";
+import { cookiesOf } from "../../support/server.ts";
 import { SERVICE_KEY } from "../../support/server-env.ts";
+import { useTestApp } from "../../support/use-app.ts";
 
-let server: TestApp;
-beforeAll(async () => {
-  server = await openTestApp({ logLevel: "trace" });
-});
-afterAll(() => server.close());
+const server = useTestApp({ logLevel: "trace" });
 
 /** Every secret that a whole run has brought forth, by name. */
 async function wholeRun(): Promise<Record<string, string>> {

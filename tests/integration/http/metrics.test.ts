@@ -1,6 +1,7 @@
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { beforeAll, describe, expect, it } from "vitest";
 import { available } from "../../support/backend.ts";
-import { openTestApp, type SignedIn, type TestApp } from "../../support/server.ts";
+import type { SignedIn } from "../../support/server.ts";
+import { useTestApp } from "../../support/use-app.ts";
 
 /** Every sample of a scrape: the series with its labels as written, and its value. */
 async function scrape(url: string): Promise<Map<string, number>> {
@@ -15,13 +16,11 @@ async function scrape(url: string): Promise<Map<string, number>> {
 }
 
 describe("metrics", () => {
-  let server: TestApp;
+  const server = useTestApp({ available });
   let ann: SignedIn;
   beforeAll(async () => {
-    server = await openTestApp({ available });
     ann = await server.signIn("ann@metrics.example");
   });
-  afterAll(() => server.close());
 
   const stream = (path: string, accessToken?: string) =>
     fetch(`${server.url}/api/trpc/${path}`, {

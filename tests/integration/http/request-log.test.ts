@@ -1,17 +1,16 @@
 // The canonical log line: exactly one for each request, with everything an operator asks it for and nothing secret.
 import { randomUUID } from "node:crypto";
-import { afterAll, beforeAll, expect, test } from "vitest";
-import { type SignedIn, openTestApp, type TestApp } from "../../support/server.ts";
+import { beforeAll, expect, test } from "vitest";
+import { type SignedIn, openTestApp } from "../../support/server.ts";
 import { SERVICE_KEY } from "../../support/server-env.ts";
+import { useTestApp } from "../../support/use-app.ts";
 
-let server: TestApp;
+const server = useTestApp({ logLevel: "info" });
 let person: SignedIn;
 
 beforeAll(async () => {
-  server = await openTestApp({ logLevel: "info" });
   person = await server.signIn("line@example.com");
 });
-afterAll(() => server.close());
 
 /** Asks, and answers the response with every line that was logged about it. */
 async function ask(path: string, init: RequestInit & { input?: unknown; signedIn?: boolean } = {}) {

@@ -1,14 +1,13 @@
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { type SignedIn, openTestApp, type TestApp } from "../../support/server.ts";
+import { beforeAll, describe, expect, test } from "vitest";
+import type { SignedIn } from "../../support/server.ts";
+import { useTestApp } from "../../support/use-app.ts";
 
-let server: TestApp;
+const server = useTestApp({});
 let person: SignedIn;
 beforeAll(async () => {
-  server = await openTestApp();
   server.sandbox.model.control.setSpeed(Number.POSITIVE_INFINITY);
   person = await server.signIn("surface@example.com");
 });
-afterAll(() => server.close());
 
 interface Call {
   readonly body?: unknown;

@@ -1,19 +1,18 @@
 // REST, its description and its page agree with the contract.
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { type SignedIn, openTestApp, type TestApp } from "../../support/server.ts";
+import { beforeAll, describe, expect, test } from "vitest";
+import type { SignedIn } from "../../support/server.ts";
+import { useTestApp } from "../../support/use-app.ts";
 
 interface Description {
   openapi: string;
   paths: Record<string, Record<string, { security: object[]; responses: Record<string, unknown> }>>;
 }
 
-let server: TestApp;
+const server = useTestApp({ env: { METRICS_TOKEN: "metrics-token-of-the-suite" } });
 let person: SignedIn;
 beforeAll(async () => {
-  server = await openTestApp({ env: { METRICS_TOKEN: "metrics-token-of-the-suite" } });
   person = await server.signIn("rest@example.com");
 });
-afterAll(() => server.close());
 
 async function rest(
   method: string,

@@ -1,33 +1,12 @@
 // Shows that the ledger refuses what is malformed or not the caller's, with a typed error and no effect.
 import { describe, expect, test } from "vitest";
-import { isAppError } from "../../../server/lib/errors.ts";
-import type { SpendOperation } from "../../../server/ledger/ports.ts";
 import { available } from "../../support/backend.ts";
 import { rawKey } from "../../support/raw-key.ts";
 import { auditRows } from "../../support/ledger-audit.ts";
 import { createTestClock } from "../../support/test-clock.ts";
 import { useTestApp } from "../../support/use-app.ts";
-
-function spend(userId: string, key: string): SpendOperation {
-  return {
-    kind: "spend",
-    userId,
-    feature: "chat-flash",
-    amountCredits: 1,
-    priceVersion: "v1",
-    idempotencyKey: rawKey(key),
-  };
-}
-
-async function code(work: Promise<unknown>): Promise<string> {
-  try {
-    await work;
-    return "done";
-  } catch (error) {
-    if (isAppError(error)) return error.code;
-    throw error;
-  }
-}
+import { spend } from "../../support/chat-spend.ts";
+import { codeOf } from "../../support/code-of.ts";
 
 describe("bad input", () => {
   const world = useTestApp({ available, clock: createTestClock("stepping") });
@@ -44,20 +23,20 @@ describe("bad input", () => {
     async (amount) => {
       const userId = await world.createUser(10);
       const operation = { ...spend(userId, "bad"), amountCredits: amount as number };
-      expect(await code(world.ledger.submit(operation))).toBe("VALIDATION_FAILED");
+      expect(await codeOf(world.ledger.submit(operation))).toBe("VALIDATION_FAILED");
     },
   );
 
   test.each(["", "x".repeat(300), "käse", "🐟", "a b"])("wrong key %# is refused", async (key) => {
     const userId = await world.createUser(10);
-    expect(await code(world.ledger.submit(spend(userId, key)))).toBe("VALIDATION_FAILED");
+    expect(await codeOf(world.ledger.submit(spend(userId, key)))).toBe("VALIDATION_FAILED");
   });
 
   test("metadata over 4 kB or with prototype keys is refused", async () => {
     const userId = await world.createUser(10);
     const polluted = JSON.parse('{"__proto__": "x"}') as Record<string, unknown>;
     for (const metadata of [{ text: "x".repeat(4096) }, polluted])
-      expect(await code(world.ledger.submit({ ...spend(userId, "m"), metadata }))).toBe(
+      expect(await codeOf(world.ledger.submit({ ...spend(userId, "m"), metadata }))).toBe(
         "VALIDATION_FAILED",
       );
     expect(await credits(userId)).toBe(10);
@@ -76,12 +55,12 @@ describe("bad input", () => {
       ttlSeconds: 5,
     });
     const settle = (userId: string, id: string) =>
-      code(world.ledger.submit({ kind: "settle", userId, holdId: id }));
+      codeOf(world.ledger.submit({ kind: "settle", userId, holdId: id }));
     expect(await settle(mine, holdId)).toBe("NOT_FOUND");
     expect(await settle(mine, "nothing")).toBe("NOT_FOUND");
     world.clock.aheadMs += 6 * 1_000;
     expect(await settle(other, holdId)).toBe("HOLD_NOT_ACTIVE");
-    expect(await code(world.ledger.submit(spend("nobody", "k")))).toBe("NOT_FOUND");
+    expect(await codeOf(world.ledger.submit(spend("nobody", "k")))).toBe("NOT_FOUND");
     expect(await auditRows(world.models)).toEqual([]);
   });
 });

@@ -4,35 +4,14 @@ import { describe, expect, test } from "vitest";
 import type { Locks } from "../../../server/kv/ports.ts";
 import type { Database, SqlSession } from "../../../server/database/ports.ts";
 import { UnknownOutcomeError } from "../../../server/database/errors.ts";
-import { isAppError } from "../../../server/lib/errors.ts";
-import type { SpendOperation } from "../../../server/ledger/ports.ts";
 import { available } from "../../support/backend.ts";
 import { rawKey } from "../../support/raw-key.ts";
 import { ledgerWith } from "../../support/another-ledger.ts";
 import { auditRows } from "../../support/ledger-audit.ts";
 import { createTestClock } from "../../support/test-clock.ts";
 import { useTestApp } from "../../support/use-app.ts";
-
-function spend(userId: string, key: string): SpendOperation {
-  return {
-    kind: "spend",
-    userId,
-    feature: "chat-flash",
-    amountCredits: 1,
-    priceVersion: "v1",
-    idempotencyKey: rawKey(key),
-  };
-}
-
-async function code(work: Promise<unknown>): Promise<string> {
-  try {
-    await work;
-    return "done";
-  } catch (error) {
-    if (isAppError(error)) return error.code;
-    throw error;
-  }
-}
+import { spend } from "../../support/chat-spend.ts";
+import { codeOf } from "../../support/code-of.ts";
 
 /** A database whose raw transactions go through `around`. */
 function around(
@@ -82,10 +61,10 @@ describe("the writer", () => {
     const userId = await world.createUser(100);
     const outcomes = await Promise.all(
       Array.from({ length: 20 }, (_, i) =>
-        code(ledger.submit(spend(userId, i === 7 ? "poison" : `p${i}`))),
+        codeOf(ledger.submit(spend(userId, i === 7 ? "poison" : `p${i}`))),
       ),
     );
-    expect(outcomes.filter((word) => word === "done").length).toBe(19);
+    expect(outcomes.filter((word) => word === "OK").length).toBe(19);
     expect(outcomes[7]).toBe("INTERNAL");
     expect(await credits(userId)).toBe(81);
     expect(await auditRows(world.models)).toEqual([]);
@@ -103,10 +82,12 @@ describe("the writer", () => {
       description: `${"é🐟".repeat(400)}\ud800`,
     };
     const long = "x".repeat(300);
-    expect(await code(world.ledger.submit({ ...grant, sourceId: long }))).toBe("VALIDATION_FAILED");
+    expect(await codeOf(world.ledger.submit({ ...grant, sourceId: long }))).toBe(
+      "VALIDATION_FAILED",
+    );
     const release = world.ledger.submit({ kind: "release", userId, holdId: "x".repeat(37) });
-    expect(await code(release)).toBe("VALIDATION_FAILED");
-    expect(await code(world.ledger.submit({ ...grant, sourceId: "cs_1" }))).toBe("done");
+    expect(await codeOf(release)).toBe("VALIDATION_FAILED");
+    expect(await codeOf(world.ledger.submit({ ...grant, sourceId: "cs_1" }))).toBe("OK");
     const [log] = await world.models.creditLog.findMany({
       where: { userId, type: "PURCHASE" },
     });
@@ -148,9 +129,9 @@ describe("the writer", () => {
     );
     const userId = await world.createUser(10);
     const ledger = ledgerWith(world, { database });
-    expect(await code(ledger.submit(spend(userId, "c1")))).toBe("done");
+    expect(await codeOf(ledger.submit(spend(userId, "c1")))).toBe("OK");
     failures = Number.POSITIVE_INFINITY;
-    expect(await code(ledger.submit(spend(userId, "c2")))).toBe("SERVICE_UNAVAILABLE");
+    expect(await codeOf(ledger.submit(spend(userId, "c2")))).toBe("SERVICE_UNAVAILABLE");
     expect(await credits(userId)).toBe(9);
   });
 
@@ -227,10 +208,10 @@ describe("the writer", () => {
     const userId = await world.createUser(30);
     const outcomes = await Promise.all(
       Array.from({ length: 90 }, (_, i) =>
-        code(ledgers[i % 3]?.submit(spend(userId, `l${i}`)) ?? Promise.reject(new Error())),
+        codeOf(ledgers[i % 3]?.submit(spend(userId, `l${i}`)) ?? Promise.reject(new Error())),
       ),
     );
-    expect(outcomes.filter((word) => word === "done").length).toBe(30);
+    expect(outcomes.filter((word) => word === "OK").length).toBe(30);
     expect(await auditRows(world.models)).toEqual([]);
   });
 
@@ -266,16 +247,16 @@ describe("the writer", () => {
         Promise.resolve({ acquired: new Set<string>(), release: () => Promise.resolve() }),
     };
     const ledger = ledgerWith(world, { locks });
-    expect(await code(ledger.submit(spend(userId, "s1")))).toBe("done");
+    expect(await codeOf(ledger.submit(spend(userId, "s1")))).toBe("OK");
   });
 
   test("memory is bounded: a full queue refuses, and nothing of it happens", async () => {
     const ledger = ledgerWith(world, { limits: { queueSize: 50, batchSize: 10 } });
     const userId = await world.createUser(1_000);
     const outcomes = await Promise.all(
-      Array.from({ length: 80 }, (_, i) => code(ledger.submit(spend(userId, `q${i}`)))),
+      Array.from({ length: 80 }, (_, i) => codeOf(ledger.submit(spend(userId, `q${i}`)))),
     );
-    const done = outcomes.filter((word) => word === "done").length;
+    const done = outcomes.filter((word) => word === "OK").length;
     expect(done).toBeGreaterThanOrEqual(50);
     expect(outcomes.filter((word) => word === "SERVICE_UNAVAILABLE").length).toBe(80 - done);
     expect(await credits(userId)).toBe(1_000 - done);
@@ -292,9 +273,9 @@ describe("the writer", () => {
     });
     const ledger = ledgerWith(world, { database, limits: { deadlineMs: 300 } });
     const userId = await world.createUser(10);
-    const first = code(ledger.submit(spend(userId, "d1")));
+    const first = codeOf(ledger.submit(spend(userId, "d1")));
     await sleep(10);
-    const second = code(ledger.submit(spend(userId, "d2")));
+    const second = codeOf(ledger.submit(spend(userId, "d2")));
     expect(await Promise.all([first, second])).toEqual([
       "SERVICE_UNAVAILABLE",
       "SERVICE_UNAVAILABLE",
@@ -310,11 +291,11 @@ describe("the writer", () => {
     const ledger = ledgerWith(world, { limits: { batchSize: 7 } });
     const userId = await world.createUser(100);
     const waiting = Array.from({ length: 60 }, (_, i) =>
-      code(ledger.submit(spend(userId, `z${i}`))),
+      codeOf(ledger.submit(spend(userId, `z${i}`))),
     );
     await ledger.close();
-    expect(await code(ledger.submit(spend(userId, "late")))).toBe("SERVICE_UNAVAILABLE");
-    expect(new Set(await Promise.all(waiting))).toEqual(new Set(["done"]));
+    expect(await codeOf(ledger.submit(spend(userId, "late")))).toBe("SERVICE_UNAVAILABLE");
+    expect(new Set(await Promise.all(waiting))).toEqual(new Set(["OK"]));
     expect(await credits(userId)).toBe(40);
   });
 });

@@ -2,7 +2,7 @@
 import { beforeAll, describe, expect, it } from "vitest";
 import { available } from "../../support/backend.ts";
 import { merchantOf } from "../../support/merchant.ts";
-import { subscribersIn } from "../../support/subscribers.ts";
+import { useSubscribers } from "../../support/subscribers.ts";
 import { brokenInvariants } from "../../support/ledger-audit.ts";
 import { createTestClock } from "../../support/test-clock.ts";
 import { useShop } from "../../support/use-app.ts";
@@ -11,13 +11,11 @@ const FREE = { id: "plan_free_month", tier: "FREE", name: "Free", credits: 50, p
 
 describe("a free plan", () => {
   const world = useShop({ available, clock: createTestClock("frozen") });
-  let on: Awaited<ReturnType<typeof subscribersIn>>;
-  let merchant: ReturnType<typeof merchantOf>;
+  const on = useSubscribers(world);
+  const merchant = merchantOf(world);
 
   beforeAll(async () => {
     await world.models.plan.create({ data: { ...FREE, interval: "month" } });
-    on = await subscribersIn(world);
-    merchant = merchantOf(world);
     await world.payment.syncCatalog();
   });
 

@@ -2,20 +2,18 @@
 import { afterEach, beforeAll, describe, expect, it } from "vitest";
 import { available } from "../../support/backend.ts";
 import { merchantOf } from "../../support/merchant.ts";
-import { subscribersIn } from "../../support/subscribers.ts";
+import { useSubscribers } from "../../support/subscribers.ts";
 import { brokenInvariants } from "../../support/ledger-audit.ts";
 import { createTestClock } from "../../support/test-clock.ts";
 import { useShop } from "../../support/use-app.ts";
 
 describe("kept money", () => {
   const world = useShop({ available, clock: createTestClock("frozen") });
-  let on: Awaited<ReturnType<typeof subscribersIn>>;
-  let merchant: ReturnType<typeof merchantOf>;
+  const on = useSubscribers(world);
+  const merchant = merchantOf(world);
   const price = new Map<string, string>();
 
   beforeAll(async () => {
-    on = await subscribersIn(world);
-    merchant = merchantOf(world);
     await world.payment.syncCatalog();
     for (const { id, tier, interval } of on.plans)
       price.set(`${tier} ${interval}`, await merchant.priceOf(id));

@@ -1,7 +1,7 @@
-import { beforeAll, describe, expect, it } from "vitest";
+import { describe, expect, it } from "vitest";
 import { available } from "../../support/backend.ts";
 import { merchantOf } from "../../support/merchant.ts";
-import { subscribersIn } from "../../support/subscribers.ts";
+import { useSubscribers } from "../../support/subscribers.ts";
 import { createTestClock } from "../../support/test-clock.ts";
 import { useShop } from "../../support/use-app.ts";
 
@@ -13,12 +13,8 @@ interface Configuration {
 
 describe("a merchant's settings", () => {
   const world = useShop({ available, clock: createTestClock("frozen") });
-  let on: Awaited<ReturnType<typeof subscribersIn>>;
-  let merchant: ReturnType<typeof merchantOf>;
-  beforeAll(async () => {
-    on = await subscribersIn(world);
-    merchant = merchantOf(world);
-  });
+  const on = useSubscribers(world);
+  const merchant = merchantOf(world);
 
   const ours = async (): Promise<Configuration[]> => {
     const { data } = await merchant.get("billing_portal/configurations");

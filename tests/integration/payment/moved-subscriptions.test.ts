@@ -1,20 +1,15 @@
 // A subscription of ours is followed whatever a merchant makes of it, and late payers get their time.
-import { beforeAll, describe, expect, it } from "vitest";
+import { describe, expect, it } from "vitest";
 import { available } from "../../support/backend.ts";
 import { merchantOf } from "../../support/merchant.ts";
-import { subscribersIn } from "../../support/subscribers.ts";
+import { useSubscribers } from "../../support/subscribers.ts";
 import { createTestClock } from "../../support/test-clock.ts";
 import { useShop } from "../../support/use-app.ts";
 
 describe("moved subscriptions", () => {
   const world = useShop({ available, clock: createTestClock("frozen") });
-  let on: Awaited<ReturnType<typeof subscribersIn>>;
-  let merchant: ReturnType<typeof merchantOf>;
-
-  beforeAll(async () => {
-    on = await subscribersIn(world);
-    merchant = merchantOf(world);
-  });
+  const on = useSubscribers(world);
+  const merchant = merchantOf(world);
 
   it("is followed to its end after the merchant moved it to a price of another kind", async () => {
     const userId = await on.subscriber("BASIC", "month");

@@ -1,21 +1,16 @@
 // Downgrades that wait: the paid plan stays, undoing is free, nobody pays twice for one period.
-import { beforeAll, describe, expect, it } from "vitest";
+import { describe, expect, it } from "vitest";
 import { available } from "../../support/backend.ts";
 import { merchantOf } from "../../support/merchant.ts";
-import { subscribersIn } from "../../support/subscribers.ts";
+import { useSubscribers } from "../../support/subscribers.ts";
 import { brokenInvariants } from "../../support/ledger-audit.ts";
 import { createTestClock } from "../../support/test-clock.ts";
 import { useShop } from "../../support/use-app.ts";
 
 describe("a plan that waits", () => {
   const world = useShop({ available, clock: createTestClock("frozen") });
-  let on: Awaited<ReturnType<typeof subscribersIn>>;
-  let merchant: ReturnType<typeof merchantOf>;
-
-  beforeAll(async () => {
-    on = await subscribersIn(world);
-    merchant = merchantOf(world);
-  });
+  const on = useSubscribers(world);
+  const merchant = merchantOf(world);
 
   const id = (tier: string) => on.plan(tier, "month").id;
   const paid = async (userId: string): Promise<number> => {

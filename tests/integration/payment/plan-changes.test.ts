@@ -1,17 +1,13 @@
 // Plan changes: credits follow the money, the preview binds, Stripe's clock counts.
-import { beforeAll, describe, expect, it } from "vitest";
+import { describe, expect, it } from "vitest";
 import { available } from "../../support/backend.ts";
-import { subscribersIn } from "../../support/subscribers.ts";
+import { useSubscribers } from "../../support/subscribers.ts";
 import { brokenInvariants } from "../../support/ledger-audit.ts";
 import { useShop } from "../../support/use-app.ts";
 
 describe("plan changes", () => {
   const world = useShop({ available });
-  let on: Awaited<ReturnType<typeof subscribersIn>>;
-
-  beforeAll(async () => {
-    on = await subscribersIn(world);
-  });
+  const on = useSubscribers(world);
 
   it("follows the money on upgrades: at once, late, twice, and not on downgrades", async () => {
     const userId = await on.subscriber("BASIC", "month");

@@ -1,20 +1,15 @@
-import { beforeAll, describe, expect, it } from "vitest";
+import { describe, expect, it } from "vitest";
 import { addMonths } from "../../../server/payment/catalog/billing-months.ts";
 import { available } from "../../support/backend.ts";
 import { merchantOf } from "../../support/merchant.ts";
-import { subscribersIn } from "../../support/subscribers.ts";
+import { useSubscribers } from "../../support/subscribers.ts";
 import { brokenInvariants } from "../../support/ledger-audit.ts";
 import { useShop } from "../../support/use-app.ts";
 
 describe("subscriptions", () => {
   const world = useShop({ available });
-  let on: Awaited<ReturnType<typeof subscribersIn>>;
-  let merchant: ReturnType<typeof merchantOf>;
-
-  beforeAll(async () => {
-    on = await subscribersIn(world);
-    merchant = merchantOf(world);
-  });
+  const on = useSubscribers(world);
+  const merchant = merchantOf(world);
 
   it("sells the seeded plans, the year at ten months' price", () => {
     expect(

@@ -1,19 +1,16 @@
 // Exports stall nobody (promise 19): one at a time per user, few per server, a page at a time.
 import { randomUUID } from "node:crypto";
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { describe, expect, it } from "vitest";
 import { EXPORTS } from "../../../server/user/user.service.ts";
 import { available } from "../../support/backend.ts";
-import { type SignedIn, openTestApp, type TestApp } from "../../support/server.ts";
+import type { SignedIn } from "../../support/server.ts";
+import { useTestApp } from "../../support/use-app.ts";
 
 const ROWS = 2_000;
 const EXPORTERS = 60;
 
 describe("exports", () => {
-  let server: TestApp;
-  beforeAll(async () => {
-    server = await openTestApp({ available });
-  });
-  afterAll(() => server.close());
+  const server = useTestApp({ available });
 
   const models = () => server.opened.backend.database.models;
 
