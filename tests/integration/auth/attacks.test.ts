@@ -25,7 +25,7 @@ describe("sign-in attacks", () => {
   const sessionsOf = (email: string) => sessionCount(world, email);
 
   describe("state", () => {
-    it("that is missing, doubled or foreign is refused", async () => {
+    it("refuses with state_invalid when it is missing, doubled or foreign", async () => {
       const browser = new Browser();
       const email = newEmail();
       const url = new URL(await toCallback(world, browser, { email }));
@@ -41,7 +41,7 @@ describe("sign-in attacks", () => {
       await refused("state_invalid", browser.copy(), array, email);
     });
 
-    it("of another browser is refused (login CSRF)", async () => {
+    it("refuses with state_invalid when it is another browser's (login CSRF)", async () => {
       const attacker = new Browser();
       const email = newEmail();
       const url = await toCallback(world, attacker, { email });
@@ -51,7 +51,7 @@ describe("sign-in attacks", () => {
       await refused("state_invalid", victim, url, email);
     });
 
-    it("is used once: one after the other, and eight at once", async () => {
+    it("signs in once when it is sent eight times at once, and refuses it afterwards", async () => {
       const email = newEmail();
       const browser = new Browser();
       const url = await toCallback(world, browser, { email });
@@ -65,7 +65,7 @@ describe("sign-in attacks", () => {
       expect(await sessionsOf(email)).toBe(1);
     });
 
-    it("expires after 10 minutes", async () => {
+    it("refuses with state_expired when it is older than 10 minutes", async () => {
       const browser = new Browser();
       const email = newEmail();
       const url = await toCallback(world, browser, { email });
@@ -73,7 +73,7 @@ describe("sign-in attacks", () => {
       await refused("state_expired", browser, url, email);
     });
 
-    it("is spent by a failure too", async () => {
+    it("refuses it when it was sent before, even if that sign-in failed", async () => {
       const email = newEmail();
       const browser = new Browser();
       const url = await toCallback(world, browser, { email });
@@ -84,7 +84,7 @@ describe("sign-in attacks", () => {
   });
 
   describe("code", () => {
-    it("that is missing, doubled, endless or made up is refused", async () => {
+    it("refuses with code_invalid when it is missing, doubled, endless or made up", async () => {
       const email = newEmail();
       const change = async (work: (url: URL) => void) => {
         const browser = new Browser();
@@ -99,7 +99,7 @@ describe("sign-in attacks", () => {
       await change((url) => url.searchParams.set("code", ""));
     });
 
-    it("of another attempt is refused, for its PKCE verifier is not ours (code injection)", async () => {
+    it("refuses with code_invalid when it is another attempt's, by the PKCE verifier (code injection)", async () => {
       const [victim, attacker] = [new Browser(), new Browser()];
       const email = newEmail();
       const stolen = new URL(await toCallback(world, victim, { email }));
@@ -108,7 +108,7 @@ describe("sign-in attacks", () => {
       await refused("code_invalid", attacker, own.href, email);
     });
 
-    it("from another issuer is refused (mix-up)", async () => {
+    it("refuses with identity_invalid when another issuer sends it (mix-up)", async () => {
       const browser = new Browser();
       const email = newEmail();
       const url = new URL(await toCallback(world, browser, { email }));
@@ -117,7 +117,7 @@ describe("sign-in attacks", () => {
     });
   });
 
-  it("takes a declined consent for what it is, and repeats nobody's markup", async () => {
+  it("ends in access_denied when consent is declined, and repeats nobody's markup", async () => {
     const browser = new Browser();
     const url = new URL(await toCallback(world, browser, { deny: true }));
     url.searchParams.set("error_description", "<script>alert(1)</script>");
@@ -157,7 +157,7 @@ describe("sign-in attacks", () => {
     expect(landingOf(await browser.get(url)).error).toBeNull();
   });
 
-  it("opened by hand, without anything, says so kindly", async () => {
+  it("refuses with state_invalid when the callback is opened by hand", async () => {
     await refused("state_invalid", new Browser(), `${world.url}/api/auth/google/callback`);
   });
 });

@@ -66,7 +66,7 @@ describe.each(production)("sign-in without Redis on $name", (server) => {
     },
   );
 
-  it("a revocation that Redis did not hear of holds after Redis is back", async () => {
+  it("refuses with SESSION_REVOKED after Redis is back, though it did not hear of the revocation", async () => {
     const person = await world.session();
     const { accessToken, refreshToken } = await world
       .instance(0)

@@ -208,7 +208,7 @@ describe("refresh", () => {
     await Promise.all([before.close(), during.close(), after.close()]);
   });
 
-  it("slides for 7 days, ends for good after 30", async () => {
+  it("goes on for 7 days after each refresh, and ends 30 days after the sign-in", async () => {
     const { refreshToken } = await world.session();
     let answer: RefreshResult = await auth().refresh(fromBrowser(refreshToken));
     // A laptop that wakes up every six days.
@@ -226,7 +226,7 @@ describe("refresh", () => {
     expect(await codeOf(auth().refresh(fromBrowser(unused)))).toBe("TOKEN_EXPIRED");
   });
 
-  it("an access token never outlives the sign-in", async () => {
+  it("returns an access token that ends with the sign-in when that ends sooner", async () => {
     const { refreshToken, sessionId } = await world.session();
     const end = new Date(Date.now() + 60_000);
     await models().session.update({ where: { id: sessionId }, data: { absoluteExpiresAt: end } });

@@ -75,7 +75,7 @@ describe.each(backends)("sessions on $name", (available) => {
     ]);
   });
 
-  it("of another person are not there: not to list, not to end", async () => {
+  it("returns NOT_FOUND when another person's is to be ended, and lists none of them", async () => {
     const [me, other] = [await signedIn(), await signedIn()];
     for (const sessionId of [other.sessionId, randomUUID(), "constructor"]) {
       expect(await codeOf(world.instance(0).auth.revokeSession(me, { sessionId }))).toBe(

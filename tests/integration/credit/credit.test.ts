@@ -54,7 +54,7 @@ describe("credits", () => {
     expect(usage).toBe(2);
   });
 
-  test("who is short is told how short, and which package helps", async () => {
+  test("a spend is refused with INSUFFICIENT_CREDITS, the shortfall and a package when credits are short", async () => {
     const { caller } = await person(3);
     const { models } = world;
     const small = await models.creditPackage.findFirstOrThrow({ orderBy: { credits: "asc" } });
@@ -99,7 +99,7 @@ describe("credits", () => {
     expect(balance.grants).toMatchObject([{ source: "SIGNUP", remaining: 25, expiresAt: null }]);
   });
 
-  test("a server dies before it tells of a spend: whoever repeats the key is shown no older balance", async () => {
+  test("the balance shows a spend when its server died before it told of it and the key is repeated", async () => {
     const { userId, caller } = await person(20);
     const { cache, pubsub } = world.backend;
     const nothing = () => Promise.resolve();
@@ -154,7 +154,7 @@ describe("credits", () => {
     expect(await caller.balance()).toMatchObject({ credits: 5, held: 0, available: 5 });
   });
 
-  test("history: pages by cursor and by offset agree, totals are exact, forged cursors are refused", async () => {
+  test("history returns the same pages by cursor and by offset, and VALIDATION_FAILED for a forged cursor", async () => {
     const { caller } = await person(1_000);
     for (let n = 0; n < 23; n += 1)
       await caller.spend({ feature: "chat-flash", idempotencyKey: `k${n}` });
@@ -187,7 +187,7 @@ describe("credits", () => {
       });
   });
 
-  test("usage by feature and by day, in the caller's time zone", async () => {
+  test("usage returns sums by feature and by day in the caller's time zone", async () => {
     const { userId, caller } = await person(1_000);
     const { models } = world;
     const row = (iso: string, feature: string, credits: number) =>
@@ -231,7 +231,7 @@ describe("credits", () => {
     });
   });
 
-  test("live balances: at once, after every change on any instance, and never more than 20", async () => {
+  test("live balances arrive at once and after every change on any instance; the 21st stream returns RATE_LIMITED", async () => {
     const { userId } = await person(50);
     const other = world.instance(1).credit;
     const stop = new AbortController();

@@ -72,7 +72,7 @@ describe("metered calls", () => {
     });
   });
 
-  test("who is short is refused before any work", async () => {
+  test("a call is refused with INSUFFICIENT_CREDITS before any work when credits are short", async () => {
     const userId = await world.createUser(9);
     let worked = false;
     const caller = callerOf(userId, () => {
@@ -161,7 +161,7 @@ describe("metered calls", () => {
     expect(began).toBe(false);
   });
 
-  test("bad input costs nothing and is no call", async () => {
+  test("bad input returns VALIDATION_FAILED, costs nothing and is no call", async () => {
     const userId = await world.createUser(30);
     const caller = callerOf(userId, unused);
     const error = await caller.once({ topic: "" }).catch(toAppError);
@@ -169,7 +169,7 @@ describe("metered calls", () => {
     expect(await outcome(userId)).toEqual({ credits: 30, usage: [] });
   });
 
-  test("ten may run at once; the eleventh is refused, over all instances", async () => {
+  test("the eleventh call at once returns RATE_LIMITED, over all instances", async () => {
     const userId = await world.createUser(1_000);
     let open: () => void = () => undefined;
     const gate = new Promise<void>((resolve) => {

@@ -37,7 +37,7 @@ describe("service keys", () => {
     },
   );
 
-  test("reserve, settle for less, and the rest is free again", async () => {
+  test("settling for less than was reserved sets the rest free", async () => {
     const userId = await world.createUser(20);
     const worker = as(SERVICE_KEY);
     const hold = await worker.reserve({ userId, amount: 15, idempotencyKey: "r" });
@@ -58,7 +58,7 @@ describe("service keys", () => {
     expect(await auditRows(world.models)).toEqual([]);
   });
 
-  test("one worker can neither end nor replay what another began", async () => {
+  test("a worker that ends or repeats what another began gets NOT_FOUND, or a hold of its own", async () => {
     const userId = await world.createUser(50);
     const hold = await as(SERVICE_KEY).reserve({ userId, amount: 5, idempotencyKey: "same" });
     const other = as(OTHER_KEY);
@@ -72,7 +72,7 @@ describe("service keys", () => {
     expect(theirsToo.replayed).toBe(false);
   });
 
-  test("nobody's, disabled and deleted users, and holds past their time", async () => {
+  test("users that are missing, disabled or deleted, and holds past their time, are refused by their codes", async () => {
     const worker = as(SERVICE_KEY);
     const { models } = world;
     const disabled = await world.createUser(10);

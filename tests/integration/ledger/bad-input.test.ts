@@ -32,7 +32,7 @@ describe("bad input", () => {
     expect(await codeOf(world.ledger.submit(spend(userId, key)))).toBe("VALIDATION_FAILED");
   });
 
-  test("metadata over 4 kB or with prototype keys is refused", async () => {
+  test("metadata over 4 kB or with prototype keys returns VALIDATION_FAILED", async () => {
     const userId = await world.createUser(10);
     const polluted = JSON.parse('{"__proto__": "x"}') as Record<string, unknown>;
     for (const metadata of [{ text: "x".repeat(4096) }, polluted])
@@ -42,7 +42,7 @@ describe("bad input", () => {
     expect(await credits(userId)).toBe(10);
   });
 
-  test("another user's hold, one that was never there, and an expired one", async () => {
+  test("another user's hold, one that was never there and an expired one are refused by their codes", async () => {
     const mine = await world.createUser(10);
     const other = await world.createUser(10);
     const { holdId } = await world.ledger.submit({

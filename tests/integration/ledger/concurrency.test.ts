@@ -56,7 +56,7 @@ describe("contention", () => {
     expect(await auditRows(world.models)).toEqual([]);
   });
 
-  test("the same with transactions of callers in between", async () => {
+  test("100 spends at once of a balance of 10: 10 succeed with transactions of callers in between, too", async () => {
     const userId = await world.createUser(10);
     const { database } = world.backend;
     const outcomes = await Promise.all(

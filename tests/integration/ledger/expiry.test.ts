@@ -13,7 +13,7 @@ describe("expiry", () => {
 
   const never = new AbortController().signal;
 
-  test("holds, then the credits they covered", async () => {
+  test("the jobs end holds that are due, and then the credits they covered", async () => {
     const {
       ledger,
       clock: { now },

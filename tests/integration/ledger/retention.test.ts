@@ -158,7 +158,7 @@ describe("retention", () => {
     });
   });
 
-  test("runs that have not ended are kept", async () => {
+  test("retention keeps runs that have not ended", async () => {
     const { models } = opened.backend.database;
     const runs = RETENTIONS.find(({ table }) => table === "ai_runs");
     if (runs === undefined) throw new Error("ai_runs is not forgotten");

@@ -121,7 +121,7 @@ describe("the writer", () => {
     expect(await credits(userId)).toBe(0);
   });
 
-  test("conflicts are tried again, a bounded number of times", async () => {
+  test("a conflict is tried again a bounded number of times, then returns SERVICE_UNAVAILABLE", async () => {
     let failures = 3;
     const deadlock = () => Object.assign(new Error("Deadlock found"), { errno: 1213 });
     const database = around(world.backend.database, (run) =>
@@ -198,7 +198,7 @@ describe("the writer", () => {
     expect(await auditRows(world.models)).toEqual([]);
   });
 
-  test("correct with locks lost, locks away, and a store that fails", async () => {
+  test("the books stay right when locks are lost or away, and when a store fails", async () => {
     const broken: Locks = { acquire: () => Promise.reject(new Error("Redis is away")) };
     const ledgers = [
       ledgerWith(world, { locks: OPEN_LOCKS }),
@@ -250,7 +250,7 @@ describe("the writer", () => {
     expect(await codeOf(ledger.submit(spend(userId, "s1")))).toBe("OK");
   });
 
-  test("memory is bounded: a full queue refuses, and nothing of it happens", async () => {
+  test("a full queue refuses with SERVICE_UNAVAILABLE, and nothing of it happens", async () => {
     const ledger = ledgerWith(world, { limits: { queueSize: 50, batchSize: 10 } });
     const userId = await world.createUser(1_000);
     const outcomes = await Promise.all(
@@ -262,7 +262,7 @@ describe("the writer", () => {
     expect(await credits(userId)).toBe(1_000 - done);
   });
 
-  test("nobody waits past the deadline for a database that hangs", async () => {
+  test("a database that hangs makes callers fail at the deadline", async () => {
     let hang: () => void = () => undefined;
     const hanging = new Promise<void>((resolve) => {
       hang = resolve;
