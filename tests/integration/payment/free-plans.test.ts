@@ -11,13 +11,14 @@ const FREE = { id: "plan_free_month", tier: "FREE", name: "Free", credits: 50, p
 
 describe("a free plan", () => {
   const world = useShop({ available, clock: createTestClock("frozen") });
-  const on = useSubscribers(world);
   const merchant = merchantOf(world);
 
   beforeAll(async () => {
     await world.models.plan.create({ data: { ...FREE, interval: "month" } });
     await world.payment.syncCatalog();
   });
+  // After the plan is there.
+  const on = useSubscribers(world);
 
   it("gives its credits once per period, and none again for leaving it or coming back", async () => {
     const userId = await on.subscriber("FREE", "month");
