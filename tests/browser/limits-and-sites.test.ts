@@ -1,4 +1,5 @@
-// Two surroundings of the frontend: a user who calls too often, and an API on another site.
+// Surroundings of the frontend: a user who calls too often, one with many tabs, and an API on another site.
+import type { Page } from "playwright-core";
 import { describe, expect, test } from "vitest";
 import { ask, goTo, seeIn, signInAs } from "./person.ts";
 import { startBrowserWorld } from "./world.ts";
@@ -24,6 +25,43 @@ describe("with few calls allowed", () => {
         if (await page.getByText("You have been quick!").isVisible()) break;
       }
       await seeIn(page, "answer", /please go on in \d+ (minutes?|seconds?)\. Nothing was charged/);
+    } finally {
+      await world.close();
+    }
+  });
+});
+
+/** Tells the page that its tab is in front or behind: Chromium without a window has every tab in front. */
+async function setShown(page: Page, isShown: boolean): Promise<void> {
+  const state = isShown ? "visible" : "hidden";
+  await page.evaluate(
+    `Object.defineProperty(document, "visibilityState", { configurable: true, get: () => "${state}" });
+     document.dispatchEvent(new Event("visibilitychange"));`,
+  );
+}
+
+describe("with more tabs than a browser has connections", () => {
+  test("the ninth tab loads, and the first knows the balance when it is in front again", async () => {
+    const world = await startBrowserWorld();
+    try {
+      const person = await world.newPerson();
+      const first = await person.newPage();
+      await first.goto(world.webUrl);
+      await signInAs(first, "many.tabs@example.com");
+      await setShown(first, false);
+      let last = first;
+      for (let opened = 2; opened <= 9; opened += 1) {
+        last = await person.newPage();
+        await last.goto(world.webUrl);
+        await seeIn(last, "available", "100");
+        if (opened < 9) await setShown(last, false);
+      }
+      await goTo(last, "Chat");
+      await ask(last, "Does anybody behind me hear of this?", "Pro chat");
+      await seeIn(last, "charge", "5 credits charged");
+      await setShown(last, false);
+      await setShown(first, true);
+      await seeIn(first, "available", "95");
     } finally {
       await world.close();
     }

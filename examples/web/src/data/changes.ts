@@ -2,7 +2,7 @@
 import { type QueryClient, useQueryClient } from "@tanstack/react-query";
 import type { AppRouter } from "@skywork/shared";
 import type { TRPCClient } from "@trpc/client";
-import { useEffect, useState } from "react";
+import { useEffect, useState, useSyncExternalStore } from "react";
 import { keys } from "./queries.ts";
 import { useSkywork } from "./skywork.tsx";
 
@@ -52,16 +52,28 @@ export function afterPlanChange(queryClient: QueryClient): void {
   }
 }
 
+function onVisibilityChange(changed: () => void): () => void {
+  document.addEventListener("visibilitychange", changed);
+  return () => document.removeEventListener("visibilitychange", changed);
+}
+
+/** Whether this tab is in front. */
+function useIsShown(): boolean {
+  return useSyncExternalStore(onVisibilityChange, () => document.visibilityState === "visible");
+}
+
 /**
- * Listens to `credit.onChange` while mounted. Returns whether the stream is open. When it is not, numbers still
- * change with every own action, and are fetched again when the tab is shown after a pause.
+ * Listens to `credit.onChange` while mounted and in front. Returns whether the stream is open. Browsers allow six
+ * connections to a host of HTTP/1.1, so a tab behind others lets go of its stream; a stream begins with the position of now.
  */
 export function useLiveBalance(): boolean {
   const { api } = useSkywork();
   const queryClient = useQueryClient();
   const [live, setLive] = useState(false);
+  const isShown = useIsShown();
 
   useEffect(() => {
+    if (!isShown) return;
     let lastSeq: number | null = null;
     const stream = api.credit.onChange.subscribe(undefined, {
       onStarted: () => setLive(true),
@@ -82,19 +94,17 @@ export function useLiveBalance(): boolean {
         void queryClient.invalidateQueries({ queryKey: [...keys.balance] });
       },
     });
-    return () => stream.unsubscribe();
-  }, [api, queryClient]);
-
-  useEffect(() => {
-    if (live) return;
-    const shown = () => {
-      const age = Date.now() - (queryClient.getQueryState([...keys.balance])?.dataUpdatedAt ?? 0);
-      if (document.visibilityState === "visible" && age > 60_000)
-        refreshSoon(queryClient, keys.balance);
+    return () => {
+      stream.unsubscribe();
+      setLive(false);
     };
-    document.addEventListener("visibilitychange", shown);
-    return () => document.removeEventListener("visibilitychange", shown);
-  }, [live, queryClient]);
+  }, [api, queryClient, isShown]);
+
+  // Where no stream opens, numbers change with every own action, and are fetched again when the tab is shown after a pause.
+  useEffect(() => {
+    const age = Date.now() - (queryClient.getQueryState([...keys.balance])?.dataUpdatedAt ?? 0);
+    if (isShown && !live && age > 60_000) refreshSoon(queryClient, keys.balance);
+  }, [isShown, live, queryClient]);
 
   return live;
 }
