@@ -5,7 +5,7 @@ import { setTimeout as delay } from "node:timers/promises";
 import { freePort } from "../support/process.ts";
 
 const READY_WITHIN_MS = 30_000;
-/** As `npm start` gives them to Node.js. */
+/** As `npm start` gives them to Node.js; what a row is compared with gets them too. */
 const START_FLAGS = ["--max-semi-space-size=32"];
 
 /** A process that answers messages one at a time. */
@@ -19,7 +19,7 @@ export interface Child {
 export function startChild(file: string, env: Readonly<Record<string, string>> = {}): Child {
   const child: ChildProcess = fork(file, [], {
     env: { PATH: process.env["PATH"] ?? "", ...env },
-    execArgv: [],
+    execArgv: START_FLAGS,
     stdio: ["ignore", "ignore", "inherit", "ipc"],
   });
   const ended = once(child, "exit");
