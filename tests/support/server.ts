@@ -56,7 +56,7 @@ export interface TestApp extends TestInstance, People {
   /** Every instance reads it, and the sandbox Stripe. */
   readonly clock: TestClock;
   readonly logger: Logger;
-  /** What was logged so far; nothing unless `logLevel` was given. */
+  /** What was logged so far. Throws where no `logLevel` was given. */
   logged(): Record<string, unknown>[];
   /** A client that is nobody, or whose access token is given. */
   client(accessToken?: string): TRPCClient<AppRouter>;
@@ -81,7 +81,7 @@ export interface TestAppOptions {
   instances?: number;
   /** True: jobs run by themselves, not only when asked for by name. */
   jobs?: boolean;
-  /** From which level on what is logged is kept for `logged`; defaults to nothing. */
+  /** From which level on what is logged is kept for `logged`; defaults to nothing at all. */
   logLevel?: "info" | "debug" | "trace";
   clock?: TestClock;
   /** How far each instance's clock is ahead of `clock`. */
@@ -184,7 +184,12 @@ function createTestLogger({ logLevel = "silent" }: { logLevel?: string }) {
   };
   return {
     logger: createLogger({ level: logLevel, destination: { write } }),
-    logged: () => lines.map((line) => JSON.parse(line) as Record<string, unknown>),
+    logged() {
+      // Nothing is in an empty log, a secret neither: a test that forgot must not pass.
+      if (logLevel === "silent")
+        throw new Error("Nothing is logged: open the app with a logLevel.");
+      return lines.map((line) => JSON.parse(line) as Record<string, unknown>);
+    },
   };
 }
 

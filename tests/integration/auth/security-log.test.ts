@@ -9,7 +9,7 @@ import { Browser } from "./support.ts";
 const available = describeBackend("SQLite", null, null);
 
 describe("the log", () => {
-  const world = useTestApp({ available, env: { JWT_EXPIRES_IN: "15m" } });
+  const world = useTestApp({ available, env: { JWT_EXPIRES_IN: "15m" }, logLevel: "info" });
 
   const events = (name: string) => world.logged().filter((line) => line["event"] === name);
   const bearer = (token: string) => ({ authorization: `Bearer ${token}` });

@@ -8,7 +8,7 @@ import { createCallerFactory, toAppError } from "../../../server/trpc/trpc.ts";
 import { COSTS } from "../../support/prices.ts";
 import { available } from "../../support/backend.ts";
 import { rawKey } from "../../support/raw-key.ts";
-import { ledgerWith } from "../../support/another-ledger.ts";
+import { anotherLedger, ledgerWith } from "../../support/another-ledger.ts";
 import { contextOf } from "../../support/request-context.ts";
 import { createTestClock } from "../../support/test-clock.ts";
 import { useTestApp } from "../../support/use-app.ts";
@@ -233,11 +233,19 @@ describe("credits", () => {
 
   test("live balances arrive at once and after every change on any instance; the 21st stream returns RATE_LIMITED", async () => {
     const { userId } = await person(50);
-    const other = world.instance(1).credit;
+    // A process of its own: without Redis nothing tells this one of it, and it has to look.
+    const elsewhere = await anotherLedger(world);
     const stop = new AbortController();
     const stream = world.credit.onChange(userId, stop.signal);
     expect((await stream.next()).value).toEqual({ credits: 50, held: 0, available: 50, seq: 1 });
-    await other.spend(userId, { feature: "chat-pro", idempotencyKey: "a" });
+    await elsewhere.submit({
+      kind: "spend",
+      userId,
+      feature: "chat-pro",
+      amountCredits: 5,
+      priceVersion: "v1",
+      idempotencyKey: rawKey("a"),
+    });
     expect((await stream.next()).value).toMatchObject({ credits: 45, seq: 2 });
     await world.credit.spend(userId, { feature: "chat-pro", idempotencyKey: "b" });
     expect((await stream.next()).value).toMatchObject({ credits: 40, seq: 3 });
