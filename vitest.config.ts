@@ -121,5 +121,5 @@ const projects = SUITES.flatMap((suite) => {
 
 export default defineConfig({
   // Each project transforms what it imports by itself; with the cache, only the first does.
-  test: { maxWorkers: 2, projects, experimental: { fsModuleCache: true } },
+  test: { maxWorkers: 3, projects, experimental: { fsModuleCache: true } },
 });
