@@ -12,7 +12,7 @@ import { type SqlServer, startSqlServer } from "../support/engines/sql-server.ts
 import { startTcpProxy, type TcpProxy } from "../support/tcp-proxy.ts";
 
 const FULL = Boolean(process.env["FULL"]);
-const KILLS = FULL ? 50 : 4;
+const KILLS = FULL ? 50 : 3;
 const FREEZES = FULL ? 5 : 1;
 const RECOVERS_WITHIN_MS = 10_000;
 /** How long the database stays away, in turn: shorter and longer than a request is kept waiting. */

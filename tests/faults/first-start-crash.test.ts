@@ -18,7 +18,7 @@ import { createServerLives } from "./server-crash/server-lives.ts";
 import { serverEnv } from "../support/server-env.ts";
 import { seededRandom } from "../support/seeded-random.ts";
 
-const ROUNDS = process.env["FULL"] === "1" ? 25 : 3;
+const ROUNDS = process.env["FULL"] === "1" ? 25 : 2;
 const READY_MS = 5_000;
 /** About as long as the migrations take. */
 const MIGRATION_MS = 250;

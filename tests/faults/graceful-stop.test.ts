@@ -12,7 +12,7 @@ import { signIn } from "../support/server.ts";
 import { STOP_CLIENTS, stopUnderLoad } from "../support/stop-under-load.ts";
 import { serverEnv } from "../support/server-env.ts";
 
-const ROUNDS = process.env["FULL"] ? 50 : 4;
+const ROUNDS = process.env["FULL"] ? 50 : 3;
 
 let opened: OpenedBackend;
 let env: Record<string, string>;

@@ -11,7 +11,7 @@ import { auditRows } from "../support/ledger-audit.ts";
 import { openTestApp, type TestApp } from "../support/server.ts";
 import { createTestClock } from "../support/test-clock.ts";
 
-const KILLS = process.env["FULL"] === "1" ? 200 : 8;
+const KILLS = process.env["FULL"] === "1" ? 200 : 5;
 const CHILD = fileURLToPath(new URL("ledger-crash-child.ts", import.meta.url));
 
 /** What the children said before they died. */

@@ -12,7 +12,7 @@ import { startTcpProxy, type TcpProxy } from "../support/tcp-proxy.ts";
 import { serverEnv } from "../support/server-env.ts";
 import { type Reading, readRun } from "../support/read-run.ts";
 
-const ROUNDS = process.env["FULL"] ? 100 : 12;
+const ROUNDS = process.env["FULL"] ? 100 : 8;
 const AT_ONCE = 4;
 const TOKENS_PER_SECOND = 250;
 

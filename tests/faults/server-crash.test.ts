@@ -25,8 +25,8 @@ import { SERVICE_KEY, serverEnv } from "../support/server-env.ts";
 import { seededRandom } from "../support/seeded-random.ts";
 
 const FULL = process.env["FULL"] === "1";
-const KILLS = FULL ? 200 : 6;
-const OPERATIONS = FULL ? 20_000 : 600;
+const KILLS = FULL ? 200 : 4;
+const OPERATIONS = FULL ? 20_000 : 400;
 const CUSTOMERS = FULL ? 24 : 12;
 const READY_MS = 5_000;
 /** Less than the grace in which a lost refresh may be asked for again. */
