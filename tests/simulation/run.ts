@@ -15,6 +15,7 @@ import type { Store } from "./store.ts";
 import { installEnvironment } from "./environment.ts";
 import { createTrace, type Trace } from "./trace.ts";
 import { createWorld, wordsOf, type World } from "./world.ts";
+import { welcomeGrant } from "../support/welcome-grant.ts";
 
 /** How a run ended. */
 export interface Run {
@@ -179,16 +180,7 @@ async function signUp(world: World): Promise<void> {
         await models.user.create({
           data: { id: userId, email: `${userId}@example.com`, ...times },
         });
-        await ledger.submit({
-          kind: "grant",
-          userId,
-          amountCredits: credits,
-          source: "SIGNUP",
-          sourceId: null,
-          grantKey: `signup:${userId}`,
-          expiresAt: null,
-          description: "Welcome",
-        });
+        await ledger.submit(welcomeGrant(userId, credits));
       });
     });
   }

@@ -8,6 +8,7 @@ import type { Ledger } from "../../server/ledger/ports.ts";
 import type { Backend } from "../../server/infrastructure.ts";
 import type { Services } from "../../server/trpc/context.ts";
 import type { TestClock } from "./test-clock.ts";
+import { welcomeGrant } from "./welcome-grant.ts";
 
 /** A session whose refresh token was not used yet. */
 export interface NewSession {
@@ -106,17 +107,7 @@ export function createPeople({ auth, backend, clock, config, ledger, logger }: P
     session,
     async createUser(credits = 0) {
       const [userId = ""] = await createUsers(1);
-      if (credits > 0)
-        await ledger.submit({
-          kind: "grant",
-          userId,
-          amountCredits: credits,
-          source: "SIGNUP",
-          sourceId: null,
-          grantKey: `signup:${userId}`,
-          expiresAt: null,
-          description: "Welcome",
-        });
+      if (credits > 0) await ledger.submit(welcomeGrant(userId, credits));
       return userId;
     },
     person: async (role = "USER") => signedIn(await session({}, role === "ADMIN")),
