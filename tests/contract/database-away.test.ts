@@ -8,6 +8,7 @@ import { createLogger } from "../../server/lib/logger.ts";
 import { availableServers } from "../support/servers.ts";
 import { type FreshDatabase, freshMysql } from "../support/mysql-databases.ts";
 import { startTcpProxy, type TcpProxy } from "../support/tcp-proxy.ts";
+import { within } from "../support/own-time.ts";
 
 const { databases } = await availableServers();
 
@@ -56,12 +57,14 @@ describe.each(databases)("$name behind a bad network", ({ url: serverUrl }) => {
     async (how) => {
       await backend.database.models.user.count();
       proxy[how]();
-      const [model, mixed, raw, state] = await Promise.all([
-        failureOf(backend.database.models.user.count()),
-        failureOf(backend.database.transaction(({ sql }) => insert("never")(sql))),
-        failureOf(backend.database.rawTransaction(insert("never"))),
-        backend.check(),
-      ]);
+      const [model, mixed, raw, state] = await within(5_000, () =>
+        Promise.all([
+          failureOf(backend.database.models.user.count()),
+          failureOf(backend.database.transaction(({ sql }) => insert("never")(sql))),
+          failureOf(backend.database.rawTransaction(insert("never"))),
+          backend.check(),
+        ]),
+      );
       expect(classifyDatabaseError(model)).toBe("away");
       expect(mixed).toMatchObject({ code: "SERVICE_UNAVAILABLE" });
       expect(classifyDatabaseError(raw)).toBe("away");
@@ -165,10 +168,12 @@ describe.each(databases)("$name behind a bad network", ({ url: serverUrl }) => {
   test("a table that stays locked (an ALTER, a backup) is a conflict in time", async () => {
     await steady.database.rawTransaction(async (sql) => {
       await sql.query("LOCK TABLES users WRITE", []);
-      const shapes = await Promise.all([
-        failureOf(backend.database.models.user.count()),
-        failureOf(backend.database.rawTransaction(insert("table locked"))),
-      ]);
+      const shapes = await within(3_000, () =>
+        Promise.all([
+          failureOf(backend.database.models.user.count()),
+          failureOf(backend.database.rawTransaction(insert("table locked"))),
+        ]),
+      );
       expect(shapes.map(classifyDatabaseError)).toEqual(["conflict", "conflict"]);
       await sql.query("UNLOCK TABLES", []);
     });
@@ -179,8 +184,10 @@ describe.each(databases)("$name behind a bad network", ({ url: serverUrl }) => {
     await steady.database.rawTransaction(async (sql) => {
       const hold = "SELECT id FROM users WHERE id = ? FOR UPDATE";
       await sql.query(hold, ["held"]);
-      const work = backend.database.transaction((tx) => tx.sql.query(hold, ["held"]));
-      expect(await failureOf(work)).toMatchObject({ code: "SERVICE_UNAVAILABLE" });
+      const work = () => backend.database.transaction((tx) => tx.sql.query(hold, ["held"]));
+      expect(await within(3_000, () => failureOf(work()))).toMatchObject({
+        code: "SERVICE_UNAVAILABLE",
+      });
     });
   });
 
@@ -190,7 +197,7 @@ describe.each(databases)("$name behind a bad network", ({ url: serverUrl }) => {
     const doomed = await open(through.href);
     await Promise.all([1, 2, 3].map(() => doomed.database.models.user.count()));
     proxy.silence();
-    await doomed.close();
+    await within(8_000, () => doomed.close());
     proxy.restore();
   });
 });

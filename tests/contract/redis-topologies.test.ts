@@ -11,6 +11,7 @@ import type { RedisConfig } from "../../server/config/config.ts";
 import { createLogger } from "../../server/lib/logger.ts";
 import { freePort, redisServerInstalled } from "../support/redis-server.ts";
 import { uniqueKey } from "./unique-key.ts";
+import { within } from "../support/own-time.ts";
 
 const options = { logger: createLogger({ level: "silent" }), keyPrefix: "skywork_test_topology" };
 const children: ChildProcess[] = [];
@@ -132,7 +133,7 @@ describe.runIf(redisServerInstalled)("Redis behind Sentinels", () => {
     await expect.poll(() => store.check(), { timeout: 30_000 }).toEqual({ status: "up" });
     await useEverything(store);
     master.kill("SIGKILL");
-    await store.cache.set(uniqueKey(), "lost", 10);
+    await within(1_000, () => store.cache.set(uniqueKey(), "lost", 10));
     const key = uniqueKey();
     // A Sentinel that was kept from running for two seconds distrusts its clock for thirty, and fails nothing over.
     await expect

@@ -4,6 +4,7 @@ import type { SignInError } from "../../../shared/src/errors.ts";
 import { driveSignIn } from "../../support/google-sign-in.ts";
 import type { TestApp } from "../../support/server.ts";
 import { FRONTEND } from "../../support/server-env.ts";
+import { within } from "../../support/own-time.ts";
 
 /** A refresh as a browser on our own page sends it. */
 export function fromBrowser(...cookieTokens: string[]) {
@@ -91,7 +92,7 @@ export async function expectRefused(
   url: string,
   email?: string,
 ): Promise<void> {
-  const response = await browser.get(url);
+  const response = await within(5_000, () => browser.get(url));
   expect(landingOf(response).error).toBe(error);
   expect(browser.refreshToken).toBeUndefined();
   if (email === undefined) return;

@@ -5,6 +5,7 @@ import { afterEach, describe, expect, test, vi } from "vitest";
 import { createBodyReader } from "../../../server/http/body-reader.ts";
 import { isAppError } from "../../../server/lib/errors.ts";
 import { openTestApp, type TestApp } from "../../support/server.ts";
+import { within } from "../../support/own-time.ts";
 
 let server: TestApp | undefined;
 const sockets: Socket[] = [];
@@ -99,7 +100,8 @@ test("a connection that asks for too much at once is cut, and a stop does not wa
   expect(await health(url, "127.0.0.1")).toBe(200);
   const waiting = await openTestApp();
   await unfinished(waiting.url);
-  const stops = [server.close().then(() => "at once"), waiting.close().then(() => "waiting")];
+  const closing = within(6_000, server.close);
+  const stops = [closing.then(() => "at once"), waiting.close().then(() => "waiting")];
   server = undefined;
   expect(await Promise.race(stops)).toBe("at once");
   await Promise.all(stops);
@@ -122,11 +124,11 @@ describe("bodies", () => {
     ["/api/trpc/auth.refresh", "", 400],
     ["/api/auth/refresh", "", 400],
     [WEBHOOK, fresh("a".repeat(64)), 400],
-  ])("%s: one that stands still is given up", async (path, more, status) => {
+  ])("%s: one that stands still is given up within 8 s", async (path, more, status) => {
     server = await openTestApp();
     const socket = await open(server.url);
     socket.write(`${head(path, 5_000, more)}{`);
-    const text = await read(socket);
+    const text = await within(8_000, () => read(socket));
     expect(text).toMatch(new RegExp(`^HTTP/1.1 ${status} `));
   });
 
@@ -185,7 +187,7 @@ describe("bodies", () => {
     server = await openTestApp();
     const socket = await open(server.url);
     socket.write(head(WEBHOOK, 1_000_000, more));
-    const text = await read(socket);
+    const text = await within(2_000, () => read(socket));
     expect(text).toMatch(/^HTTP\/1.1 400 /);
     expect(text).toContain("signature");
   });

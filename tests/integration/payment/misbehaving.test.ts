@@ -3,6 +3,7 @@ import { beforeAll, describe, expect, it } from "vitest";
 import { available } from "../../support/backend.ts";
 import { brokenInvariants } from "../../support/ledger-audit.ts";
 import { useShop } from "../../support/use-app.ts";
+import { within } from "../../support/own-time.ts";
 
 describe("Stripe misbehaving", () => {
   const world = useShop({
@@ -25,9 +26,9 @@ describe("Stripe misbehaving", () => {
     for (const fault of faults) {
       const userId = await world.createUser();
       control.misbehave({ fault, times: 50, retryAfterSeconds: 60 });
-      const refusal: unknown = await world.payment
-        .checkout(userId, { packageId })
-        .catch((error: unknown) => error);
+      const refusal: unknown = await within(9_000, () =>
+        world.payment.checkout(userId, { packageId }).catch((error: unknown) => error),
+      );
       expect(refusal, fault).toMatchObject({ code: "PAYMENT_PROVIDER_ERROR", httpStatus: 502 });
       if (fault === "hang") expect(String((refusal as Error).cause)).toContain("No answer within");
       control.wellBehaved();
