@@ -50,4 +50,4 @@ STOPSIGNAL SIGTERM
 # `docker run IMAGE server/cli/run.mjs doctor` (or migrate, reconcile, stripe-sync) runs a command instead.
 ENTRYPOINT ["node"]
 # The flag is that of `npm start`: docs/performance.md, "HTTP".
-CMD ["--max-semi-space-size=32", "server/cli/run.mjs", "start"]
+CMD ["--max-semi-space-size=32", "--no-allocation-site-pretenuring", "server/cli/run.mjs", "start"]

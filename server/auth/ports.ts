@@ -34,10 +34,8 @@ export interface IdentityProvider {
 
 /** Rows of sessions, and of users as far as sessions depend on them. */
 export interface SessionStore {
-  /** Status of many sessions in one read; a session that is absent is not one of that user. */
-  statuses(
-    wanted: readonly { sessionId: string; userId: string }[],
-  ): Promise<Map<string, SessionStatus>>;
+  /** The status of each of these sessions that exists. */
+  statuses(sessionIds: readonly string[]): Promise<Map<string, SessionStatus>>;
   find(sessionId: string): Promise<SessionRecord | null>;
   /** False when the session was no longer in the state the rotation starts from. */
   rotate(rotation: Rotation): Promise<boolean>;

@@ -44,7 +44,8 @@ async function getBalance(deps: BalancesDeps, userId: string): Promise<Balance> 
   const seconds = cacheSeconds(record, now());
   // Set-if-absent behind a change's tombstone, and only what was read a moment ago: see announce.ts.
   if (cached === undefined && seconds > 0 && performance.now() - startedAt < MAX_READ_MS)
-    await cache.setIfAbsent(key, JSON.stringify(balance), seconds);
+    // Nobody waits for it: a failure is a miss, which the cache sees to itself.
+    void cache.setIfAbsent(key, JSON.stringify(balance), seconds);
   return balance;
 }
 

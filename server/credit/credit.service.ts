@@ -68,8 +68,11 @@ export function createCreditService(options: CreditDeps): CreditService {
     balance: (userId) => balances.get(userId),
     history: (userId, input) => readHistory(deps.store, userId, input),
     costs: () => prices,
-    spend: (userId, { idempotencyKey, ...input }) =>
-      spend(deps, { ...input, userId, idempotencyKey: scopedKey("user", idempotencyKey) }),
+    spend: (userId, { feature, idempotencyKey, metadata }) =>
+      spend(deps, {
+        ...{ userId, feature, metadata },
+        idempotencyKey: scopedKey("user", idempotencyKey),
+      }),
     usage: createUsage({ ...deps, balances }),
     onChange: (userId, signal) => live.watch(userId, signal),
     beginCall: (userId, feature, clientSignal) =>

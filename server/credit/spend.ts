@@ -21,12 +21,13 @@ export async function spend(
     readonly metadata?: CreditInput<"spend">["metadata"];
   },
 ): Promise<CreditOutput<"spend">> {
-  const { feature, metadata, ...rest } = order;
+  const { userId, feature, idempotencyKey, metadata } = order;
   const result = await withPackageSuggestion(deps.packages, () =>
     deps.ledger.submit({
-      ...rest,
       kind: "spend",
+      userId,
       feature,
+      idempotencyKey,
       amountCredits: deps.costs[feature],
       priceVersion: deps.priceVersion,
       ...(metadata === undefined ? {} : { metadata }),

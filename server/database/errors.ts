@@ -190,14 +190,19 @@ export async function retryConflicts<T>(
  * The error middleware asks it for anything that reached the edge unconverted.
  */
 export function toServiceUnavailable(error: unknown): AppError | undefined {
-  const message = "The service cannot answer right now. Please try again in a moment.";
   switch (classifyDatabaseError(error)) {
     case "away":
     case "conflict":
     case "unknownOutcome":
-      return AppError.of("SERVICE_UNAVAILABLE", message, { retryAfterSeconds: 1 }, error);
+      return serviceUnavailable(error);
     case "unique":
     case "other":
       return undefined;
   }
+}
+
+/** The refusal of whoever needs a database that does not answer. */
+export function serviceUnavailable(cause?: unknown): AppError {
+  const message = "The service cannot answer right now. Please try again in a moment.";
+  return AppError.of("SERVICE_UNAVAILABLE", message, { retryAfterSeconds: 1 }, cause);
 }

@@ -13,6 +13,7 @@ export const MAX_JSON_DEPTH = 32;
 export function isJson(request: IncomingMessage): boolean {
   const type = request.headers["content-type"];
   if (type === undefined || request.headers["content-encoding"] !== undefined) return false;
+  if (type === "application/json") return true;
   const [media = "", ...parameters] = type
     .split(";")
     .map((part) => asciiLowerCase(trimOptionalWhitespace(part)));

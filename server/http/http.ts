@@ -86,7 +86,7 @@ export function createHttpHandler(deps: HttpHandlerDeps): HttpHandler {
     handle(request, response) {
       metrics.http.watch(request, response, factsOf);
       // A client that leaves in the middle is its own affair and must not end the process.
-      response.on("error", () => undefined);
+      response.on("error", ignore);
       if (tracer === null) answer(request, response);
       else answerTraced(tracer, { request, response }, () => answer(request, response));
     },
@@ -96,6 +96,8 @@ export function createHttpHandler(deps: HttpHandlerDeps): HttpHandler {
     },
   };
 }
+
+function ignore(): void {}
 
 function factsOf(request: IncomingMessage): RequestFacts {
   const { route, notes } = recordOf(request);

@@ -25,7 +25,7 @@ export function createRequestLog(logger: Logger) {
   return (exchange: Omit<Ended, "durationMs">): void => {
     if (QUIET_PATHS.has(exchange.path)) return;
     const startedAt = performance.now();
-    exchange.response.once("close", () => {
+    exchange.response.on("close", () => {
       const durationMs = Math.round((performance.now() - startedAt) * 10) / 10;
       const ended = { ...exchange, durationMs };
       if (isOrdinary(ended)) writeInfo(logger, ordinaryFields(ended), "request completed");

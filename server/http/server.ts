@@ -112,7 +112,7 @@ export function createHttpServer(
   const server = createServer(SERVER_OPTIONS, (request, response) => {
     const { socket } = request;
     if (!connections.began(socket, response)) return;
-    response.once("close", () => connections.ended(socket, response));
+    response.on("close", () => connections.ended(socket, response));
     if (state.draining) response.setHeader("Connection", "close");
     if (state.held) state.held.push(() => handler(request, response));
     else handler(request, response);

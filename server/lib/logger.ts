@@ -5,8 +5,9 @@ import { createScrub, redactFields } from "./scrub.ts";
 /** The server's logger; services get child loggers. */
 export type Logger = PinoLogger;
 
-/** Lines wait for company up to this many bytes, or a second: a write of its own for each costs as much as the call it tells of. */
-const BATCH_BYTES = 16_000;
+/** Lines wait for company up to this many characters, or a second: a write of its own for each costs as much as the call it tells of. */
+const BATCH_LENGTH = 16_000;
+const BATCH_MS = 1_000;
 /** pino's number of `error`: from here on a line is written at once, with all that waited before it. */
 const ERROR_LEVEL = 50;
 
@@ -40,13 +41,42 @@ export function createLogger(options: {
       timestamp: pino.stdTimeFunctions.isoTime,
       formatters: { level: (label) => ({ level: label }) },
     },
-    options.destination ??
-      pino.destination(
-        options.batched
-          ? { sync: false, minLength: BATCH_BYTES, periodicFlush: 1_000 }
-          : { sync: false },
-      ),
+    options.destination ?? (options.batched ? gatherLines() : pino.destination({ sync: false })),
   );
+}
+
+/**
+ * Standard output in pieces of BATCH_LENGTH. pino's destination can gather too, but measures all that it holds at every
+ * line, for which V8 copies it: a sixth of what a request allocated.
+ */
+function gatherLines() {
+  const output = pino.destination({ sync: false });
+  let lines: string[] = [];
+  let length = 0;
+  function handOver(): void {
+    if (lines.length === 0) return;
+    output.write(lines.join(""));
+    lines = [];
+    length = 0;
+  }
+  function flushSync(): void {
+    handOver();
+    output.flushSync();
+  }
+  setInterval(handOver, BATCH_MS).unref();
+  process.once("exit", flushSync);
+  return {
+    write(line: string): void {
+      lines.push(line);
+      length += line.length;
+      if (length >= BATCH_LENGTH) handOver();
+    },
+    flush(done?: (error?: Error) => void): void {
+      handOver();
+      output.flush(done);
+    },
+    flushSync,
+  };
 }
 
 function traceField(traceId: string | undefined): { traceId?: string } {

@@ -6,7 +6,7 @@ import { freePort } from "../support/process.ts";
 
 const READY_WITHIN_MS = 30_000;
 /** As `npm start` gives them to Node.js; what a row is compared with gets them too. */
-const START_FLAGS = ["--max-semi-space-size=32"];
+export const START_FLAGS = ["--max-semi-space-size=32", "--no-allocation-site-pretenuring"];
 
 /** A process that answers messages one at a time. */
 export interface Child {

@@ -5,6 +5,7 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { START_FLAGS } from "./child.ts";
 import { findServers } from "../support/servers.ts";
 import { readRun, type Run } from "./report.ts";
 import { type Measurements, writtenTables } from "./tables.ts";
@@ -27,7 +28,18 @@ async function measure(): Promise<Measurements> {
       const groups = runs.length === 0 ? GROUPS : GROUPS_OF_OTHERS;
       const { status } = spawnSync(
         process.execPath,
-        ["--import", "tsx", BENCH, "--only", groups, "--seconds", SECONDS, "--json", file],
+        [
+          ...START_FLAGS,
+          "--import",
+          "tsx",
+          BENCH,
+          "--only",
+          groups,
+          "--seconds",
+          SECONDS,
+          "--json",
+          file,
+        ],
         { stdio: "inherit", env: { ...process.env, TEST_DATABASE_URL: url } },
       );
       if (status !== 0) throw new Error(`The benchmark on ${name} ended with ${status}.`);

@@ -155,7 +155,7 @@ export async function listStatements(created: string): Promise<Statement[]> {
     await recorded("clock", (db) => databaseNow(db)),
     await recorded("authorities", (db) =>
       createSessionStore(db)
-        .statuses([{ sessionId: "s1" }, { sessionId: "s2" }] as never)
+        .statuses(["s1", "s2"])
         .catch(() => []),
     ),
     statement("one user's lock", "SELECT id FROM users WHERE id = ? FOR UPDATE", ["u1"], {

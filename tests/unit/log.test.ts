@@ -1,4 +1,5 @@
 // No log line holds a secret: by the field's name at any depth, by its value, or by its looks.
+import { spawnSync } from "node:child_process";
 import { PassThrough } from "node:stream";
 import { describe, expect, it } from "vitest";
 import { createLogger } from "../../server/lib/logger.ts";
@@ -81,6 +82,45 @@ describe("createScrub", () => {
   });
 });
 
-it("gathers lines in production, as the writer's own bounds allow", () => {
-  expect(() => createLogger({ level: "silent", batched: true })).not.toThrow();
+describe("gathered lines", () => {
+  /** What a process that logs by `code` and then ends has written. */
+  const printed = (code: string) => {
+    const logger = JSON.stringify(new URL("../../server/lib/logger.ts", import.meta.url).href);
+    const program = `import { createLogger, writeInfo } from ${logger};
+      const logger = createLogger({ level: "info", batched: true }); ${code}`;
+    const { stdout } = spawnSync(
+      process.execPath,
+      ["--import", "tsx", "--input-type=module", "-e", program],
+      { encoding: "utf8" },
+    );
+    return stdout
+      .trimEnd()
+      .split("\n")
+      .map((line) => (JSON.parse(line) as { msg: string }).msg);
+  };
+
+  it.each([
+    ["by itself", ""],
+    ["by process.exit", "process.exit(3);"],
+    ["by an error nobody caught", "throw new Error('uncaught');"],
+  ])("are all written when the process ends %s", (_how, end) => {
+    expect(
+      printed(
+        `logger.info("one"); writeInfo(logger, '"a":1', "two"); logger.info("three"); ${end}`,
+      ),
+    ).toEqual(["one", "two", "three"]);
+  });
+
+  it("keep their order, however many they are", () => {
+    const numbers = printed("for (let i = 0; i < 2000; i += 1) logger.info(String(i));");
+    expect(numbers).toEqual(Array.from({ length: 2000 }, (_, i) => String(i)));
+  });
+
+  it("are written within two seconds, and with the next error at once", () => {
+    const kill = "process.kill(process.pid, 'SIGKILL')";
+    expect(printed(`logger.info("one"); setTimeout(() => ${kill}, 2000);`)).toEqual(["one"]);
+    expect(
+      printed(`logger.info("one"); logger.error("two"); setTimeout(() => ${kill}, 300);`),
+    ).toEqual(["one", "two"]);
+  });
 });

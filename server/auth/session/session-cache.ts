@@ -1,9 +1,9 @@
 // Whether a session is still good, answered from memory and never staler than the last change on any instance.
 import { randomUUID } from "node:crypto";
 import { LRUCache } from "lru-cache";
+import { serviceUnavailable } from "../../database/errors.ts";
 import type { Cache } from "../../kv/ports.ts";
-import { AppError } from "../../lib/errors.ts";
-import { withTimeout } from "../../lib/timeout.ts";
+import { joinReads } from "../../lib/join-reads.ts";
 import type { SessionStatus } from "../auth.types.ts";
 import type { SessionStore } from "../ports.ts";
 
@@ -20,7 +20,7 @@ const EPOCH_TTL_SECONDS = 86_400;
  */
 const REMEMBERED_MS = 1_000;
 const MAX_REMEMBERED = 50_000;
-const MAX_BATCH = 500;
+const MAX_JOINED = 500;
 /** Nobody waits longer for a read, nor for the one before it: a silent database is a 503 within three seconds. */
 const READ_WITHIN_MS = 2_500;
 /** A shared cache that did not answer is left alone this long; the database is asked meanwhile. */
@@ -55,12 +55,21 @@ export function createSessionCache(deps: {
   >({
     max: MAX_REMEMBERED,
   });
-  const read = batched(store);
+  const read = joinReads({
+    readMany: (sessionIds) => store.statuses(sessionIds),
+    most: MAX_JOINED,
+    withinMs: READ_WITHIN_MS,
+    lateError: serviceUnavailable,
+  });
+  const readOwn = async ({ sessionId, userId }: Wanted) => {
+    const status = await read(sessionId);
+    return status?.userId === userId ? status : null;
+  };
   const epoch = sharedCache === null ? async () => null : sharedEpoch(sharedCache, now);
   return {
     async get(wanted) {
       const current = await epoch();
-      if (current === null) return read(wanted);
+      if (current === null) return readOwn(wanted);
       const known = remembered.get(wanted.sessionId);
       if (
         known !== undefined &&
@@ -71,7 +80,7 @@ export function createSessionCache(deps: {
         return known.status;
       }
       // The epoch was read before the row: a change in between shows as a newer epoch to the next request.
-      const status = await read(wanted);
+      const status = await readOwn(wanted);
       if (status !== null) {
         const untilMs = now() + REMEMBERED_MS;
         remembered.set(wanted.sessionId, { status, epoch: current, untilMs });
@@ -123,36 +132,4 @@ function sharedEpoch(cache: Cache, now: () => number): () => Promise<string | nu
 
 function pace(ms: number): Promise<void> | undefined {
   return ms <= 0 ? undefined : new Promise((resolve) => setTimeout(resolve, ms));
-}
-
-/** Joins reads that arrive while one is under way into the next one. */
-function batched(store: Pick<SessionStore, "statuses">) {
-  interface Batch {
-    readonly wanted: Map<string, Wanted>;
-    readonly answer: Promise<Map<string, SessionStatus>>;
-  }
-  let running: Promise<unknown> = Promise.resolve();
-  let collecting: Batch | null = null;
-  return async (wanted: Wanted): Promise<SessionStatus | null> => {
-    if (collecting === null || collecting.wanted.size >= MAX_BATCH) {
-      const members = new Map<string, Wanted>();
-      const answer: Batch["answer"] = running
-        .catch(() => undefined)
-        .then(() => {
-          // From here on the read is under way: whoever comes now belongs to the next one.
-          if (collecting?.wanted === members) collecting = null;
-          return store.statuses([...members.values()]);
-        });
-      running = answer;
-      collecting = { wanted: members, answer: withTimeout(answer, READ_WITHIN_MS, unavailable) };
-    }
-    collecting.wanted.set(`${wanted.sessionId}:${wanted.userId}`, wanted);
-    const status = (await collecting.answer).get(wanted.sessionId);
-    return status?.userId === wanted.userId ? status : null;
-  };
-}
-
-function unavailable(): AppError {
-  const message = "The service cannot answer right now. Please try again in a moment.";
-  return AppError.of("SERVICE_UNAVAILABLE", message, { retryAfterSeconds: 1 });
 }

@@ -55,7 +55,7 @@ interface StatusRow {
 /** The store over either database. */
 export function createSessionStore(database: Database): SessionStore {
   return {
-    statuses: (wanted) => readStatuses(database, wanted),
+    statuses: (sessionIds) => readStatuses(database, sessionIds),
     find: (sessionId) => findSession(database, sessionId),
     rotate: (rotation) => rotateSession(database, rotation),
     clock: () => databaseNow(database),
@@ -92,11 +92,11 @@ function endOf(
 
 async function readStatuses(
   database: Database,
-  wanted: readonly { sessionId: string; userId: string }[],
+  sessionIds: readonly string[],
 ): Promise<Map<string, SessionStatus>> {
   const rows = await database.read<StatusRow>(
-    `${STATUSES} (${wanted.map(() => "?").join()})`,
-    wanted.map((one) => one.sessionId),
+    `${STATUSES} (${sessionIds.map(() => "?").join()})`,
+    sessionIds,
   );
   const found = new Map<string, SessionStatus>();
   for (const row of rows) {

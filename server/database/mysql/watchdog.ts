@@ -2,6 +2,7 @@
 import { setImmediate as nextTurn } from "node:timers/promises";
 import { type ConnectionConfig, createConnection } from "mariadb";
 import type { Logger } from "../../lib/logger.ts";
+import { Roster } from "../../lib/roster.ts";
 
 /** The database gave no sign of life in time. Nothing is known of the statement that waited. */
 export class DatabaseAwayError extends Error {
@@ -33,8 +34,7 @@ interface Watched {
 interface State {
   readonly target: ConnectionConfig;
   readonly logger: Logger;
-  /** Oldest first. */
-  readonly watched: Set<Watched>;
+  readonly watched: Roster<Watched>;
   timer: NodeJS.Timeout | undefined;
   probing: boolean;
   lastReplyMs: number;
@@ -52,7 +52,7 @@ interface State {
  */
 export function createWatchdog(target: ConnectionConfig, logger: Logger): Watchdog {
   const state: State = {
-    ...{ target, logger, watched: new Set(), timer: undefined, probing: false },
+    ...{ target, logger, watched: new Roster(), timer: undefined, probing: false },
     ...{ lastReplyMs: 0, tickedAtMs: 0, stalledAtMs: 0, stallsForgiven: 0 },
   };
   return {
@@ -70,9 +70,9 @@ function tick(state: State): void {
   const nowMs = Date.now();
   if (nowMs - state.tickedAtMs > CHECK_EVERY_MS + STALL_MS) state.stalledAtMs = nowMs;
   state.tickedAtMs = nowMs;
-  const [oldest] = state.watched;
-  if (oldest === undefined) return stop(state);
-  const sinceMs = Math.max(oldest.startedAtMs, state.lastReplyMs, state.stalledAtMs);
+  if (state.watched.size === 0) return stop(state);
+  const oldestMs = Math.min(...[...state.watched].map(({ startedAtMs }) => startedAtMs));
+  const sinceMs = Math.max(oldestMs, state.lastReplyMs, state.stalledAtMs);
   if (!state.probing && nowMs - sinceMs > SUSPICIOUS_AFTER_MS) void probe(state);
 }
 

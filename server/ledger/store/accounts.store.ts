@@ -1,5 +1,6 @@
 // Reads accounts from the database and writes decisions to it. The only place that writes credits.
 import type { SqlSession } from "../../database/ports.ts";
+import { groupBy } from "../../lib/group-by.ts";
 import type { BatchWrites, LoadedBatch } from "../model/batch.ts";
 import type { LedgerOperation } from "../ports.ts";
 import {
@@ -50,9 +51,15 @@ export async function loadBatch(
   const holders = userRows.filter((row) => row.heldCredits !== 0).map((row) => [row.id]);
   const activeHolds = await read<HoldRow>(sql.activeHolds, holders);
 
-  const lots = groupByUser(lotRows.map((row) => toLot(session, row)));
+  const lots = groupBy(
+    lotRows.map((row) => toLot(session, row)),
+    byUser,
+  );
   const holdRows = new Map([...activeHolds, ...namedHolds].map((row) => [row.id, row]));
-  const holds = groupByUser([...holdRows.values()].map((row) => toHold(session, row)));
+  const holds = groupBy(
+    [...holdRows.values()].map((row) => toHold(session, row)),
+    byUser,
+  );
   return {
     accounts: new Map(
       userRows.map((row) => [row.id, toAccount(row, lots.get(row.id), holds.get(row.id))]),
@@ -86,6 +93,8 @@ export async function saveBatch(session: SqlSession, writes: BatchWrites): Promi
   ]);
 }
 
+const byUser = (row: { readonly userId: string }) => row.userId;
+
 /** What the operations name, users in ascending order so that two batches never wait for each other in a circle. */
 function referencesOf(operations: readonly LedgerOperation[]) {
   const userIds = new Set<string>();
@@ -99,16 +108,6 @@ function referencesOf(operations: readonly LedgerOperation[]) {
     if ("holdId" in operation) holdIds.push([operation.holdId, operation.userId]);
   }
   return { userIds: [...userIds].sort(), keys, grantKeys, holdIds };
-}
-
-function groupByUser<Row extends { userId: string }>(rows: readonly Row[]): Map<string, Row[]> {
-  const groups = new Map<string, Row[]>();
-  for (const row of rows) {
-    const group = groups.get(row.userId);
-    if (group === undefined) groups.set(row.userId, [row]);
-    else group.push(row);
-  }
-  return groups;
 }
 
 /** Each row once: a key used twice in a batch must not come back as two rows. */

@@ -24,7 +24,7 @@ export interface FairQueue<Item extends Queued> {
 
 /** An empty queue. */
 export function createFairQueue<Item extends Queued>(): FairQueue<Item> {
-  const lines = new Map<string, Item[]>();
+  let lines = new Map<string, Item[]>();
   let size = 0;
 
   function set(userId: string, line: Item[]): void {
@@ -64,6 +64,8 @@ export function createFairQueue<Item extends Queued>(): FairQueue<Item> {
         }
       }
       size -= taken.length;
+      // A Map in use for ever keeps its dead items (lib/roster.ts says why); a new one does not.
+      if (lines.size === 0) lines = new Map();
       return taken.sort((a, b) => a.arrival - b.arrival);
     },
     remove(fits) {

@@ -5,6 +5,7 @@ import type { Database } from "../../database/ports.ts";
 import { fullJitterMs } from "../../lib/backoff.ts";
 import { isAppError } from "../../lib/errors.ts";
 import { newId } from "../../lib/ids.ts";
+import { Roster } from "../../lib/roster.ts";
 import type { Logger } from "../../lib/logger.ts";
 import type { Span, Tracer } from "../../lib/tracer.ts";
 import type { Locks } from "../../kv/ports.ts";
@@ -95,7 +96,7 @@ interface WriterState {
   readonly queue: FairQueue<Item>;
   readonly userLocks: UserLocks;
   /** Taken from the queue and not answered yet. */
-  readonly underWay: Set<Item>;
+  readonly underWay: Roster<Item>;
   arrivals: number;
   /** Null while there is nothing to do. */
   lane: Promise<void> | null;
@@ -110,7 +111,7 @@ export function createWriter(deps: WriterDeps): Writer {
     limits,
     queue: createFairQueue<Item>(),
     userLocks: createUserLocks(deps.locks, limits.lockPatienceMs),
-    underWay: new Set(),
+    underWay: new Roster(),
     arrivals: 0,
     lane: null,
     closing: false,

@@ -83,6 +83,7 @@ export async function createSqlServer(options: SqlServerOptions): Promise<SqlSer
     child = undefined;
     if (killed === undefined || killed.exitCode !== null || killed.signalCode !== null) return;
     const gone = once(killed, "exit");
+    killed.ref();
     killed.kill("SIGKILL");
     await gone;
   }
@@ -101,10 +102,12 @@ export async function createSqlServer(options: SqlServerOptions): Promise<SqlSer
         detached: options.lasting !== undefined,
       });
       child = started;
+      // Who started it need not outlive it: it ends with this process, or lasts on purpose.
+      started.unref();
       if (options.lasting === undefined) {
         running.add(started);
         started.once("exit", () => running.delete(started));
-      } else started.unref();
+      }
       await untilItAnswers(started, query, place.log);
     },
     kill,

@@ -49,12 +49,12 @@ function world(options: { cacheMs?: number; away?: boolean } = {}) {
   const instance = (sharedCache: Cache | null = cache) =>
     createSessionCache({
       store: {
-        async statuses(wanted) {
+        async statuses(sessionIds) {
           count.reads += 1;
-          count.rows += wanted.length;
+          count.rows += sessionIds.length;
           await wait();
           return new Map(
-            wanted.flatMap(({ sessionId }) => {
+            sessionIds.flatMap((sessionId) => {
               const row = table.get(sessionId);
               return row === undefined ? [] : [[sessionId, { ...row }] as const];
             }),

@@ -36,13 +36,13 @@ const COMMANDS = [
 
 describe("commands", () => {
   test("image, systemd unit and benchmark start the server with the flags of npm start", () => {
-    const flag = / (--\S+) server/.exec(manifest.scripts["start"] ?? "")?.[1] ?? "no flag";
-    for (const file of [
-      "Dockerfile",
-      "examples/deploy/systemd/skywork.service",
-      "tests/bench/child.ts",
-    ])
-      expect(readFileSync(join(root, file), "utf8"), file).toContain(flag);
+    const flags = manifest.scripts["start"]?.match(/--\S+/g) ?? [];
+    expect(flags).toHaveLength(2);
+    const starters = ["Dockerfile", "examples/deploy/systemd/skywork.service"];
+    for (const file of [...starters, "tests/bench/child.ts", "package.json"])
+      for (const flag of flags)
+        expect(readFileSync(join(root, file), "utf8"), file).toContain(flag);
+    expect(manifest.scripts["bench"]?.match(/--\S+/g)).toEqual(flags);
   });
 
   test.each(COMMANDS)("npm run %s starts a file that is there", (name) => {
