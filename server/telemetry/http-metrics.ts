@@ -117,7 +117,9 @@ function measureStreams(registry: Registry) {
   });
   return {
     /** Costs a Set entry: which answers are streams is asked at the scrape and at their end. */
-    watch: (response: ServerResponse) => void waiting.add(response),
+    watch(response: ServerResponse): void {
+      waiting.add(response);
+    },
     /** Whether it was one; it is none any more. */
     ended(response: ServerResponse): boolean {
       if (waiting.delete(response) && isStream(response)) opened.inc();
