@@ -1,27 +1,11 @@
 // The proof that money owed to a customer on the Stripe stand-in goes where it goes at Stripe: balance, items, credit notes.
 import type Stripe from "stripe";
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import {
-  idOf,
-  invoicesOf,
-  itemOf,
-  makePlans,
-  type Plans,
-  startWorld,
-  subscribe,
-  type World,
-} from "./support.ts";
+import { describe, expect, it } from "vitest";
+import { idOf, invoicesOf, itemOf, subscribe, usePlans, useWorld } from "./support.ts";
 
-let world: World;
-let stripe: Stripe;
-let plans: Plans;
-
-beforeAll(async () => {
-  world = await startWorld();
-  stripe = world.stripe;
-  plans = await makePlans(stripe);
-});
-afterAll(() => world.close());
+const world = useWorld();
+const { stripe } = world;
+const plans = usePlans(world);
 
 async function balanceOf(customer: string): Promise<number> {
   return ((await stripe.customers.retrieve(customer)) as Stripe.Customer).balance;

@@ -1,20 +1,10 @@
 // The proof that buying through the Stripe stand-in works as with the real one, by the real SDK.
 import type Stripe from "stripe";
-import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
-import { idOf, sdkFor, startWorld, type World } from "./support.ts";
+import { describe, expect, it } from "vitest";
+import { idOf, sdkFor, useWorld } from "./support.ts";
 
-let world: World;
-let stripe: Stripe;
-
-beforeAll(async () => {
-  world = await startWorld();
-  stripe = world.stripe;
-});
-afterAll(() => world.close());
-beforeEach(async () => {
-  await world.sandbox.control.idle();
-  world.receiver.clear();
-});
+const world = useWorld();
+const { stripe } = world;
 
 async function openSession(
   extra: Partial<Stripe.Checkout.SessionCreateParams> = {},

@@ -1,28 +1,11 @@
 // The proof that a test can do on the Stripe stand-in what a merchant does behind an app's back, and what Stripe refuses.
 import type Stripe from "stripe";
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import {
-  idOf,
-  invoicesOf,
-  itemOf,
-  makePlans,
-  type Plans,
-  sdkFor,
-  startWorld,
-  subscribe,
-  type World,
-} from "./support.ts";
+import { describe, expect, it } from "vitest";
+import { idOf, invoicesOf, itemOf, sdkFor, subscribe, usePlans, useWorld } from "./support.ts";
 
-let world: World;
-let stripe: Stripe;
-let plans: Plans;
-
-beforeAll(async () => {
-  world = await startWorld();
-  stripe = world.stripe;
-  plans = await makePlans(stripe);
-});
-afterAll(() => world.close());
+const world = useWorld();
+const { stripe } = world;
+const plans = usePlans(world);
 
 async function command(name: string, input: unknown): Promise<{ status: number; body: unknown }> {
   const answer = await fetch(`${world.sandbox.url}/_sandbox/merchant/${name}`, {

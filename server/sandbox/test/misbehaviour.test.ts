@@ -1,23 +1,14 @@
 // The proof that the Stripe stand-in goes wrong exactly as asked, seen through the real SDK.
 import Stripe from "stripe";
-import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
+import { beforeEach, describe, expect, it } from "vitest";
 import type { ApiRule } from "../src/stripe/api/misbehaviour.ts";
-import { sdkFor, startWorld, WEBHOOK_SECRET, type World } from "./support.ts";
+import { sdkFor, useWorld, WEBHOOK_SECRET } from "./support.ts";
 
-let world: World;
-let stripe: Stripe;
+const world = useWorld();
+const { stripe } = world;
 let unique = 0;
 
-beforeAll(async () => {
-  world = await startWorld();
-  stripe = world.stripe;
-});
-afterAll(() => world.close());
-beforeEach(async () => {
-  world.sandbox.control.wellBehaved();
-  await world.sandbox.control.idle();
-  world.receiver.clear();
-});
+beforeEach(() => world.sandbox.control.wellBehaved());
 
 const email = (): string => {
   unique += 1;

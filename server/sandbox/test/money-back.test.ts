@@ -1,20 +1,10 @@
 // The proof that refunds and disputes on the Stripe stand-in go as with the real one.
 import type Stripe from "stripe";
-import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
-import { startWorld, type World } from "./support.ts";
+import { describe, expect, it } from "vitest";
+import { useWorld } from "./support.ts";
 
-let world: World;
-let stripe: Stripe;
-
-beforeAll(async () => {
-  world = await startWorld();
-  stripe = world.stripe;
-});
-afterAll(() => world.close());
-beforeEach(async () => {
-  await world.sandbox.control.idle();
-  world.receiver.clear();
-});
+const world = useWorld();
+const { stripe } = world;
 
 describe("money back", () => {
   async function buy(): Promise<{ intent: string; customer: string }> {

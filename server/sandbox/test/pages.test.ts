@@ -3,18 +3,20 @@ import { mkdtemp, readdir, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type Stripe from "stripe";
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { describe, expect, it } from "vitest";
 import { startStripeSandbox } from "../src/stripe/server.ts";
-import { idOf, SECRET_KEY, sdkFor, startWorld, WEBHOOK_SECRET, type World } from "./support.ts";
+import {
+  idOf,
+  sdkFor,
+  SECRET_KEY,
+  startWorld,
+  useWorld,
+  WEBHOOK_SECRET,
+  type World,
+} from "./support.ts";
 
-let world: World;
-let stripe: Stripe;
-
-beforeAll(async () => {
-  world = await startWorld();
-  stripe = world.stripe;
-});
-afterAll(() => world.close());
+const world = useWorld();
+const { stripe } = world;
 
 async function subscribe(
   on: World = world,

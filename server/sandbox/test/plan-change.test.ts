@@ -1,33 +1,13 @@
 // The proof that a change of plan on the Stripe stand-in costs and waits as with the real one.
 import type Stripe from "stripe";
-import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
-import {
-  idOf,
-  invoicesOf,
-  itemOf,
-  makePlans,
-  type Plans,
-  startWorld,
-  subscribe,
-  type World,
-} from "./support.ts";
+import { describe, expect, it } from "vitest";
+import { idOf, invoicesOf, itemOf, subscribe, usePlans, useWorld } from "./support.ts";
 
-let world: World;
-let stripe: Stripe;
-let plans: Plans;
-
-beforeAll(async () => {
-  // A clock that stands still: moments are compared by the second.
-  const openedAt = Date.now();
-  world = await startWorld({ clock: () => new Date(openedAt) });
-  stripe = world.stripe;
-  plans = await makePlans(stripe);
-});
-afterAll(() => world.close());
-beforeEach(async () => {
-  await world.sandbox.control.idle();
-  world.receiver.clear();
-});
+// A clock that stands still: moments are compared by the second.
+const openedAt = Date.now();
+const world = useWorld({ clock: () => new Date(openedAt) });
+const { stripe } = world;
+const plans = usePlans(world);
 
 describe("a change of plan", () => {
   it("costs exactly what the preview said, at once", async () => {

@@ -1,27 +1,11 @@
 // The proof that subscription schedules on the Stripe stand-in change a plan when the real ones would.
 import type Stripe from "stripe";
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import {
-  idOf,
-  invoicesOf,
-  itemOf,
-  makePlans,
-  type Plans,
-  startWorld,
-  subscribe,
-  type World,
-} from "./support.ts";
+import { describe, expect, it } from "vitest";
+import { idOf, invoicesOf, itemOf, subscribe, usePlans, useWorld } from "./support.ts";
 
-let world: World;
-let stripe: Stripe;
-let plans: Plans;
-
-beforeAll(async () => {
-  world = await startWorld();
-  stripe = world.stripe;
-  plans = await makePlans(stripe);
-});
-afterAll(() => world.close());
+const world = useWorld();
+const { stripe } = world;
+const plans = usePlans(world);
 
 /** Pro until the period ends, then `price` for one month. */
 async function downgrade(

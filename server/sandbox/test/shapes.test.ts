@@ -1,8 +1,8 @@
 // The proof that the sandbox's objects carry the fields of the real API, measured by Stripe's own fixtures.
 import { readFileSync } from "node:fs";
-import { afterAll, beforeAll, expect, it } from "vitest";
+import { beforeAll, expect, it } from "vitest";
 import type Stripe from "stripe";
-import { idOf, startWorld, type World } from "./support.ts";
+import { idOf, useWorld } from "./support.ts";
 
 type Bag = { [field: string]: unknown };
 
@@ -41,7 +41,8 @@ const INNER: { [name: string]: string[] } = {
   invoiceitem: ["period", "pricing"],
 };
 
-let world: World;
+const world = useWorld();
+const { stripe } = world;
 const objects = new Map<string, Bag>();
 
 /** What schedules, credit and the portal are made of. */
@@ -49,7 +50,6 @@ async function keepBillingObjects(
   keep: (name: string, object: unknown) => void,
   of: { customer: string; subscription: Stripe.Subscription; invoice: Stripe.Invoice },
 ): Promise<void> {
-  const { stripe } = world;
   keep(
     "subscription_schedule",
     await stripe.subscriptionSchedules.create({ from_subscription: of.subscription.id }),
@@ -78,8 +78,6 @@ async function keepBillingObjects(
 }
 
 beforeAll(async () => {
-  world = await startWorld();
-  const { stripe, sandbox } = world;
   const keep = (name: string, object: unknown): void => {
     objects.set(name, JSON.parse(JSON.stringify(object)) as Bag);
   };
@@ -98,7 +96,7 @@ beforeAll(async () => {
     success_url: "http://localhost:3000/",
     line_items: [{ price: price.id, quantity: 1 }],
   });
-  sandbox.control.completeCheckout(open.id);
+  world.sandbox.control.completeCheckout(open.id);
   const session = await stripe.checkout.sessions.retrieve(open.id, { expand: ["line_items"] });
   keep("item", session.line_items?.data[0]);
   const { line_items: _lines, ...bare } = session;
@@ -117,7 +115,7 @@ beforeAll(async () => {
   keep("payment_method", await stripe.paymentMethods.retrieve(idOf(intent.payment_method)));
   keep("customer", await stripe.customers.retrieve(customer.id));
   keep("refund", await stripe.refunds.create({ payment_intent: intent.id, amount: 100 }));
-  keep("dispute", sandbox.control.openDispute(intent.id));
+  keep("dispute", world.sandbox.control.openDispute(intent.id));
   await keepBillingObjects(keep, { customer: customer.id, subscription, invoice });
   const coupon = await stripe.coupons.create({ percent_off: 20, duration: "once" });
   keep("coupon", coupon);
@@ -135,7 +133,6 @@ beforeAll(async () => {
   keep("event", (await stripe.events.list({ limit: 1 })).data[0]);
   keep("balance", await stripe.balance.retrieve());
 });
-afterAll(() => world.close());
 
 it.each(Object.keys(resources).filter((name) => name !== "account" && name !== "discount"))(
   "%s has every field",

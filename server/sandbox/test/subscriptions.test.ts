@@ -1,33 +1,13 @@
 // The proof that subscriptions on the Stripe stand-in start, renew, fail, recover and end as with the real one.
 import type Stripe from "stripe";
-import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
-import {
-  idOf,
-  invoicesOf,
-  itemOf,
-  makePlans,
-  type Plans,
-  startWorld,
-  subscribe,
-  type World,
-} from "./support.ts";
+import { describe, expect, it } from "vitest";
+import { idOf, invoicesOf, itemOf, subscribe, usePlans, useWorld } from "./support.ts";
 
-let world: World;
-let stripe: Stripe;
-let plans: Plans;
 let wallMs = Date.parse("2027-01-31T10:00:00Z");
+const world = useWorld({ clock: () => new Date(wallMs) });
+const { stripe } = world;
+const plans = usePlans(world);
 const day = (seconds: number): string => new Date(seconds * 1000).toISOString().slice(0, 10);
-
-beforeAll(async () => {
-  world = await startWorld({ clock: () => new Date(wallMs) });
-  stripe = world.stripe;
-  plans = await makePlans(stripe);
-});
-afterAll(() => world.close());
-beforeEach(async () => {
-  await world.sandbox.control.idle();
-  world.receiver.clear();
-});
 
 describe("a subscription", () => {
   it("starts paid through checkout, with its invoice, payment and events", async () => {

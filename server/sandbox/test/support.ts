@@ -2,6 +2,7 @@
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import Stripe from "stripe";
+import { afterAll, beforeAll, beforeEach } from "vitest";
 import {
   type StripeSandbox,
   type StripeSandboxOptions,
@@ -102,6 +103,29 @@ export async function startWorld(options: Partial<StripeSandboxOptions> = {}): P
       await receiver.close();
     },
   };
+}
+
+/** A world for the suite at hand, there from its first hook on. No test sees the events of the one before it. */
+export function useWorld(options: Partial<StripeSandboxOptions> = {}): World {
+  const world = { stripe: {} } as World;
+  beforeAll(async () => {
+    const { stripe, ...others } = await startWorld(options);
+    Object.assign(world, others);
+    Object.assign(world.stripe, stripe);
+  });
+  beforeEach(async () => {
+    await world.sandbox.control.idle();
+    world.receiver.clear();
+  });
+  afterAll(() => world.close());
+  return world;
+}
+
+/** The plans of `makePlans` in the world of the suite at hand. */
+export function usePlans(world: World): Plans {
+  const plans = {} as Plans;
+  beforeAll(async () => void Object.assign(plans, await makePlans(world.stripe)));
+  return plans;
 }
 
 export interface Plans {

@@ -1,23 +1,13 @@
 // Free trials on the Stripe stand-in: nothing is paid, notice is given, billing begins where the trial ends.
 import type Stripe from "stripe";
-import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
-import { invoicesOf, itemOf, makePlans, type Plans, startWorld, type World } from "./support.ts";
+import { describe, expect, it } from "vitest";
+import { invoicesOf, itemOf, usePlans, useWorld } from "./support.ts";
 
 const DAY = 86_400;
-let world: World;
-let stripe: Stripe;
-let plans: Plans;
-beforeAll(async () => {
-  const start = Date.parse("2027-01-10T10:00:00Z");
-  world = await startWorld({ clock: () => new Date(start) });
-  stripe = world.stripe;
-  plans = await makePlans(stripe);
-});
-afterAll(() => world.close());
-beforeEach(async () => {
-  await world.sandbox.control.idle();
-  world.receiver.clear();
-});
+const start = Date.parse("2027-01-10T10:00:00Z");
+const world = useWorld({ clock: () => new Date(start) });
+const { stripe } = world;
+const plans = usePlans(world);
 
 async function open(
   price: Stripe.Price,
