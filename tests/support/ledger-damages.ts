@@ -3,16 +3,51 @@ import { randomUUID } from "node:crypto";
 import type { TestApp } from "./server.ts";
 
 type Models = TestApp["backend"]["database"]["models"];
-
-/** One damage to the rows of a busy user, and what the doctor calls it. */
-export interface Damage {
-  what: string;
-  /** Part of the invariant's name. */
-  named: RegExp;
-  damage(models: Models, userId: string): Promise<unknown>;
-}
+type Plant = (models: Models, userId: string) => Promise<unknown>;
+type Data<Model extends "user" | "creditLog" | "creditGrant" | "creditHold" | "payment"> =
+  NonNullable<Parameters<Models[Model]["updateMany"]>[0]>["data"];
 
 const at = new Date();
+const MADE = { createdAt: at, updatedAt: at };
+
+const user =
+  (data: Data<"user">): Plant =>
+  (models, id) =>
+    models.user.update({ where: { id }, data });
+const entry =
+  (seq: number, data: Data<"creditLog">): Plant =>
+  (models, userId) =>
+    models.creditLog.update({ where: { userId_seq: { userId, seq } }, data });
+const noEntry =
+  (seq: number): Plant =>
+  (models, userId) =>
+    models.creditLog.delete({ where: { userId_seq: { userId, seq } } });
+const openLots =
+  (data: Data<"creditGrant">): Plant =>
+  (models, userId) =>
+    models.creditGrant.updateMany({ where: { userId, isOpen: true }, data });
+const holds =
+  (status: "ACTIVE" | "SETTLED" | "RELEASED", data: Data<"creditHold">): Plant =>
+  (models, userId) =>
+    models.creditHold.updateMany({ where: { userId, status }, data });
+const payments =
+  (data: Data<"payment">): Plant =>
+  (models, userId) =>
+    models.payment.updateMany({ where: { userId }, data });
+const answer =
+  (key: string, told: object): Plant =>
+  (models, userId) =>
+    models.idempotencyKey.updateMany({
+      where: { userId, key },
+      data: { answer: JSON.stringify(told) },
+    });
+const keyOf = (models: Models, userId: string) =>
+  models.idempotencyKey.findUniqueOrThrow({ where: { userId_key: { userId, key: "user:1" } } });
+const inTurn =
+  (...plants: Plant[]): Plant =>
+  async (models, userId) => {
+    for (const plant of plants) await plant(models, userId);
+  };
 
 /** A subscription of the user, which the payment so far was for; `returnedCredits` as our row says. */
 async function subscribed(models: Models, userId: string, returnedCredits = 0): Promise<string> {
@@ -28,294 +63,162 @@ async function subscribed(models: Models, userId: string, returnedCredits = 0): 
       currentPeriodStart: at,
       currentPeriodEnd: at,
       returnedCredits,
-      createdAt: at,
-      updatedAt: at,
+      ...MADE,
     },
   });
-  await models.payment.updateMany({
-    where: { userId },
-    data: { subscriptionId: id, paidAt: at, total: 500, creditsWorth: 50 },
-  });
+  await payments({ subscriptionId: id, paidAt: at, total: 500, creditsWorth: 50 })(models, userId);
   return id;
 }
 
-/** One of each kind. */
-export const DAMAGES: readonly Damage[] = [
-  {
-    what: "a changed balance",
-    named: /users\.credits is the sum/,
-    damage: (models, id) => models.user.update({ where: { id }, data: { credits: 1_000 } }),
-  },
-  {
-    what: "a changed entry",
-    named: /balance is the one before it/,
-    damage: (models, userId) =>
-      models.creditLog.update({ where: { userId_seq: { userId, seq: 2 } }, data: { amount: -2 } }),
-  },
-  {
-    what: "a changed entry and one that makes up for it",
-    named: /balance is the one before it/,
-    damage: async (models, userId) => {
-      for (const [seq, amount] of [
-        [2, -2],
-        [3, -1],
-      ] as const)
-        await models.creditLog.update({
-          where: { userId_seq: { userId, seq } },
-          data: { amount },
-        });
+/** One of each kind: what it is, part of the invariant's name, and how it is done. */
+const PLANTS: readonly (readonly [string, RegExp, Plant])[] = [
+  ["a changed balance", /users\.credits is the sum/, user({ credits: 1_000 })],
+  ["a changed entry", /balance is the one before it/, entry(2, { amount: -2 })],
+  [
+    "a changed entry and one that makes up for it",
+    /balance is the one before it/,
+    inTurn(entry(2, { amount: -2 }), entry(3, { amount: -1 })),
+  ],
+  [
+    "a changed entry that charges a settled hold again",
+    /a charge names its settled hold/,
+    async (models, userId) => {
+      const where = { userId, status: "SETTLED" } as const;
+      const { id } = await models.creditHold.findFirstOrThrow({ where });
+      await entry(4, { sourceId: id })(models, userId);
     },
-  },
-  {
-    what: "a changed entry that charges a settled hold again",
-    named: /a charge names its settled hold/,
-    damage: async (models, userId) => {
-      const { id } = await models.creditHold.findFirstOrThrow({
-        where: { userId, status: "SETTLED" },
-      });
-      await models.creditLog.update({
-        where: { userId_seq: { userId, seq: 4 } },
-        data: { sourceId: id },
-      });
-    },
-  },
-  {
-    what: "a changed running balance at the end",
-    named: /last entry's balance/,
-    damage: (models, userId) =>
-      models.creditLog.updateMany({ where: { userId, seq: 6 }, data: { balance: 7 } }),
-  },
-  {
-    what: "a lost entry",
-    named: /seq runs 1\.\.n/,
-    damage: (models, userId) =>
-      models.creditLog.delete({ where: { userId_seq: { userId, seq: 3 } } }),
-  },
-  {
-    what: "a lost first entry",
-    named: /seq runs 1\.\.n/,
-    damage: (models, userId) =>
-      models.creditLog.delete({ where: { userId_seq: { userId, seq: 1 } } }),
-  },
-  {
-    what: "a lost last entry",
-    named: /seq runs 1\.\.n/,
-    damage: (models, userId) =>
-      models.creditLog.delete({ where: { userId_seq: { userId, seq: 6 } } }),
-  },
-  {
-    what: "more entries than the user has",
-    named: /seq runs 1\.\.n/,
-    damage: (models, id) => models.user.update({ where: { id }, data: { ledgerSeq: 5 } }),
-  },
-  {
-    what: "an expiry into debt",
-    named: /spend or an expiry never/,
-    damage: (models, userId) =>
-      models.creditLog.update({
-        where: { userId_seq: { userId, seq: 2 } },
-        data: { type: "EXPIRY", balance: -1 },
-      }),
-  },
-  {
-    what: "a changed lot",
-    named: /open lots add up/,
-    damage: (models, userId) =>
-      models.creditGrant.updateMany({ where: { userId, isOpen: true }, data: { remaining: 1 } }),
-  },
-  {
-    what: "a lot closed with credits in it",
-    named: /open exactly while something remains/,
-    damage: (models, userId) =>
-      models.creditGrant.updateMany({ where: { userId, isOpen: true }, data: { isOpen: false } }),
-  },
-  {
-    what: "a changed sum of holds",
-    named: /heldCredits is the sum/,
-    damage: (models, id) => models.user.update({ where: { id }, data: { heldCredits: 3 } }),
-  },
-  {
-    what: "more held than there is",
-    named: /never more held/,
-    damage: async (models, id) => {
-      await models.creditHold.updateMany({
-        where: { userId: id, status: "ACTIVE" },
-        data: { amount: 900 },
-      });
-      await models.user.update({ where: { id }, data: { heldCredits: 900 } });
-    },
-  },
-  {
-    what: "a spend into debt",
-    named: /spend or an expiry never/,
-    damage: (models, userId) =>
-      models.creditLog.update({ where: { userId_seq: { userId, seq: 2 } }, data: { balance: -1 } }),
-  },
-  {
-    what: "a settle into debt",
-    named: /settle takes the balance below zero only/,
-    damage: (models, userId) =>
+  ],
+  ["a changed running balance at the end", /last entry's balance/, entry(6, { balance: 7 })],
+  ["a lost entry", /seq runs 1\.\.n/, noEntry(3)],
+  ["a lost first entry", /seq runs 1\.\.n/, noEntry(1)],
+  ["a lost last entry", /seq runs 1\.\.n/, noEntry(6)],
+  ["more entries than the user has", /seq runs 1\.\.n/, user({ ledgerSeq: 5 })],
+  ["an expiry into debt", /spend or an expiry never/, entry(2, { type: "EXPIRY", balance: -1 })],
+  ["a changed lot", /open lots add up/, openLots({ remaining: 1 })],
+  [
+    "a lot closed with credits in it",
+    /open exactly while something remains/,
+    openLots({ isOpen: false }),
+  ],
+  ["a changed sum of holds", /heldCredits is the sum/, user({ heldCredits: 3 })],
+  [
+    "more held than there is",
+    /never more held/,
+    inTurn(holds("ACTIVE", { amount: 900 }), user({ heldCredits: 900 })),
+  ],
+  ["a spend into debt", /spend or an expiry never/, entry(2, { balance: -1 })],
+  [
+    "a settle into debt",
+    /settle takes the balance below zero only/,
+    (models, userId) =>
       models.creditLog.updateMany({
         where: { userId, sourceId: { not: null }, type: "USAGE" },
         data: { balance: -1 },
       }),
-  },
-  {
-    what: "a charge of a hold that was released",
-    named: /a charge names its settled hold/,
-    damage: (models, userId) =>
-      models.creditHold.updateMany({
-        where: { userId, status: "SETTLED" },
-        data: { status: "RELEASED", settledAmount: null },
-      }),
-  },
-  {
-    what: "a settled hold without its charge",
-    named: /every settled hold was charged/,
-    damage: (models, userId) =>
-      models.creditHold.updateMany({
-        where: { userId, status: "RELEASED" },
-        data: { status: "SETTLED", settledAmount: 1 },
-      }),
-  },
-  {
-    what: "a hold that ended and is active",
-    named: /state and its end agree/,
-    damage: (models, userId) =>
-      models.creditHold.updateMany({ where: { userId, status: "ACTIVE" }, data: { endedAt: at } }),
-  },
-  {
-    what: "a key that points at somebody else's entry",
-    named: /points at its own entry/,
-    damage: (models, userId) =>
-      models.idempotencyKey.updateMany({
-        where: { userId, key: "user:1" },
-        data: { answer: JSON.stringify({ t: randomUUID(), a: 1, c: 1, d: 0, q: 2, p: null }) },
-      }),
-  },
-  {
-    what: "a key that points at another entry of its user",
-    named: /points at its own entry/,
-    damage: async (models, userId) => {
-      const where = { userId_key: { userId, key: "user:1" } };
-      const { answer } = await models.idempotencyKey.findUniqueOrThrow({ where });
-      const moved = JSON.stringify({ ...JSON.parse(answer), q: 3 });
-      await models.idempotencyKey.update({ where, data: { answer: moved } });
+  ],
+  [
+    "a charge of a hold that was released",
+    /a charge names its settled hold/,
+    holds("SETTLED", { status: "RELEASED", settledAmount: null }),
+  ],
+  [
+    "a settled hold without its charge",
+    /every settled hold was charged/,
+    holds("RELEASED", { status: "SETTLED", settledAmount: 1 }),
+  ],
+  ["a hold that ended and is active", /state and its end agree/, holds("ACTIVE", { endedAt: at })],
+  [
+    "a key that points at somebody else's entry",
+    /points at its own entry/,
+    answer("user:1", { t: randomUUID(), a: 1, c: 1, d: 0, q: 2, p: null }),
+  ],
+  [
+    "a key that points at another entry of its user",
+    /points at its own entry/,
+    async (models, userId) => {
+      const told = JSON.parse((await keyOf(models, userId)).answer) as object;
+      await answer("user:1", { ...told, q: 3 })(models, userId);
     },
-  },
-  {
-    what: "a key of a hold that is not there",
-    named: /points at its own entry/,
-    damage: (models, userId) =>
-      models.idempotencyKey.updateMany({
-        where: { userId, key: "svc:x:a" },
-        data: { answer: JSON.stringify({ t: null, h: randomUUID(), a: 1, c: 1, d: 0, q: 2 }) },
+  ],
+  [
+    "a key of a hold that is not there",
+    /points at its own entry/,
+    answer("svc:x:a", { t: null, h: randomUUID(), a: 1, c: 1, d: 0, q: 2 }),
+  ],
+  [
+    "two keys for one entry",
+    /no two keys share/,
+    async (models, userId) =>
+      models.idempotencyKey.create({
+        data: { ...(await keyOf(models, userId)), key: "user:other" },
       }),
-  },
-  {
-    what: "two keys for one entry",
-    named: /no two keys share/,
-    damage: async (models, userId) => {
-      const key = await models.idempotencyKey.findUniqueOrThrow({
-        where: { userId_key: { userId, key: "user:1" } },
-      });
-      await models.idempotencyKey.create({ data: { ...key, key: "user:other" } });
-    },
-  },
-  {
-    what: "a payment without its grant",
-    named: /a paid payment has exactly its credits/,
-    damage: (models, userId) =>
+  ],
+  [
+    "a payment without its grant",
+    /a paid payment has exactly its credits/,
+    (models, userId) =>
       models.payment.create({
         data: {
-          id: randomUUID(),
-          userId,
-          amount: 500,
-          currency: "usd",
-          status: "SUCCESS",
-          creditsPurchased: 100,
-          createdAt: at,
-          updatedAt: at,
+          ...{ id: randomUUID(), userId, amount: 500, currency: "usd" },
+          ...{ status: "SUCCESS", creditsPurchased: 100, ...MADE },
         },
       }),
-  },
-  {
-    what: "a grant of a payment that failed",
-    named: /a paid payment has exactly its credits/,
-    damage: (models, userId) =>
-      models.payment.updateMany({ where: { userId }, data: { status: "FAILED" } }),
-  },
-  {
-    what: "a grant without its payment",
-    named: /every bought lot has its payment/,
-    damage: (models, userId) => models.payment.deleteMany({ where: { userId } }),
-  },
-  {
-    what: "money that went back and took no credits",
-    named: /what went back of a payment took its share/,
-    damage: (models, userId) =>
-      models.payment.updateMany({ where: { userId }, data: { creditedAmount: 250 } }),
-  },
-  {
-    what: "money that went back of a payment a customer balance paid in part",
-    named: /what went back of a payment took its share/,
+  ],
+  [
+    "a grant of a payment that failed",
+    /a paid payment has exactly its credits/,
+    payments({ status: "FAILED" }),
+  ],
+  [
+    "a grant without its payment",
+    /every bought lot has its payment/,
+    (models, userId) => models.payment.deleteMany({ where: { userId } }),
+  ],
+  [
+    "money that went back and took no credits",
+    /what went back of a payment took its share/,
+    payments({ creditedAmount: 250 }),
+  ],
+  [
+    "money that went back of a payment a customer balance paid in part",
+    /what went back of a payment took its share/,
     // 300 of 1,000 is 15 of 50 credits; of the 500 from the card it would be 30.
-    damage: (models, userId) =>
-      models.payment.updateMany({
-        where: { userId },
-        data: { total: 1_000, disputedAmount: 300, disputedCredits: 14 },
-      }),
-  },
-  {
-    what: "more credits than an invoice's lines buy",
-    named: /never more than the lines of an invoice buy/,
-    damage: (models, userId) =>
-      models.payment.updateMany({ where: { userId }, data: { creditsWorth: 49 } }),
-  },
-  {
-    what: "an invoice that gave back and took nothing of its subscription",
-    named: /a subscription keeps at most what the money kept buys/,
-    damage: async (models, userId) => {
+    payments({ total: 1_000, disputedAmount: 300, disputedCredits: 14 }),
+  ],
+  [
+    "more credits than an invoice's lines buy",
+    /never more than the lines of an invoice buy/,
+    payments({ creditsWorth: 49 }),
+  ],
+  [
+    "an invoice that gave back and took nothing of its subscription",
+    /a subscription keeps at most what the money kept buys/,
+    async (models, userId) => {
       const subscriptionId = await subscribed(models, userId);
       await models.payment.create({
         data: {
-          id: randomUUID(),
-          userId,
-          subscriptionId,
-          amount: 0,
-          total: -200,
-          currency: "usd",
-          status: "SUCCESS",
-          creditsPurchased: 0,
-          creditsWorth: -20,
-          paidAt: at,
-          createdAt: at,
-          updatedAt: at,
+          ...{ id: randomUUID(), userId, subscriptionId, amount: 0, total: -200, currency: "usd" },
+          ...{ status: "SUCCESS", creditsPurchased: 0, creditsWorth: -20, paidAt: at, ...MADE },
         },
       });
     },
-  },
-  {
-    what: "credits of a payment said to be taken that no entry took",
-    named: /the entries of a payment leave what it may keep/,
-    damage: async (models, userId) => {
-      await subscribed(models, userId);
-      await models.payment.updateMany({ where: { userId }, data: { refundedCredits: 10 } });
-    },
-  },
-  {
-    what: "credits of a subscription said to be returned that no entry took",
-    named: /what a subscription returned is what its entries took/,
-    damage: (models, userId) => subscribed(models, userId, 7),
-  },
-  {
-    what: "wrong counts",
-    named: /counted by type/,
-    damage: (models, id) => models.user.update({ where: { id }, data: { entryCounts: "{}" } }),
-  },
-  {
-    what: "entries of nobody",
-    named: /without its user: credit_logs/,
-    damage: (models, id) => models.user.delete({ where: { id } }),
-  },
+  ],
+  [
+    "credits of a payment said to be taken that no entry took",
+    /the entries of a payment leave what it may keep/,
+    inTurn(subscribed, payments({ refundedCredits: 10 })),
+  ],
+  [
+    "credits of a subscription said to be returned that no entry took",
+    /what a subscription returned is what its entries took/,
+    (models, userId) => subscribed(models, userId, 7),
+  ],
+  ["wrong counts", /counted by type/, user({ entryCounts: "{}" })],
+  [
+    "entries of nobody",
+    /without its user: credit_logs/,
+    (models, id) => models.user.delete({ where: { id } }),
+  ],
 ];
+
+export const DAMAGES = PLANTS.map(([what, named, damage]) => ({ what, named, damage }));
