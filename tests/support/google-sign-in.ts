@@ -16,21 +16,12 @@ export function createCookieJar(): CookieJar {
         .join("; "),
     store: (url, answer) => {
       for (const line of answer.headers.getSetCookie()) {
-        const [pair = "", ...attributes] = line.split(";");
-        const at = pair.indexOf("=");
-        const name = pair.slice(0, at);
-        const value = pair.slice(at + 1);
-        const path =
-          attributes
-            .map((it) => it.trim())
-            .find((it) => it.toLowerCase().startsWith("path="))
-            ?.slice(5) ?? "/";
+        const [, name = "", value = ""] = /^([^=]*)=([^;]*)/.exec(line) ?? [];
+        const attribute = (of: string) => new RegExp(`;\\s*${of}=([^;]*)`, "i").exec(line)?.[1];
+        const path = attribute("path") ?? "/";
         const key = `${url.origin}|${path}|${name}`;
-        const expires = attributes
-          .map((it) => it.trim())
-          .find((it) => it.toLowerCase().startsWith("expires="))
-          ?.slice(8);
-        if (value === "" || (expires !== undefined && Date.parse(expires) < Date.now()))
+        // No `expires` is NaN, which is never before now.
+        if (value === "" || Date.parse(attribute("expires") ?? "") < Date.now())
           cookies.delete(key);
         else cookies.set(key, { origin: url.origin, path, name, value });
       }

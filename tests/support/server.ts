@@ -210,16 +210,19 @@ async function listen(options: HttpServerOptions = {}) {
   };
 }
 
-/** Signs in at the server of `url` as a browser would, following its redirects by hand. */
-export async function signIn(url: string, email: string): Promise<SignedIn> {
-  const out = await fetch(`${url}/api/auth/google`, { redirect: "manual" });
+/** Goes out to the sandbox Google and comes back as a browser would, with `headers` of its own; the callback's answer. */
+export async function throughGoogle(url: string, email: string, headers = {}): Promise<Response> {
+  const init = { redirect: "manual", headers } as const;
+  const out = await fetch(`${url}/api/auth/google`, init);
   const location = out.headers.get("location");
   if (location === null) throw new Error(`The sign-in began with ${out.status}.`);
   const callback = await driveSignIn(location, { email });
-  const back = await fetch(callback, {
-    redirect: "manual",
-    headers: { cookie: cookiesOf(out).join("; ") },
-  });
+  return fetch(callback, { ...init, headers: { ...headers, cookie: cookiesOf(out).join("; ") } });
+}
+
+/** Signs in at the server of `url`. */
+export async function signIn(url: string, email: string): Promise<SignedIn> {
+  const back = await throughGoogle(url, email);
   const cookie = cookiesOf(back).find((pair) => /^(__Host-)?refresh=./.test(pair));
   if (cookie === undefined)
     throw new Error(`The sign-in ended at ${back.headers.get("location")}.`);

@@ -2,8 +2,7 @@
 import type { TRPCClient } from "@trpc/client";
 import { createClient } from "../../../shared/src/client.ts";
 import type { AppRouter } from "../../../shared/src/router.ts";
-import { driveSignIn } from "../../support/google-sign-in.ts";
-import { cookiesOf } from "../../support/server.ts";
+import { cookiesOf, throughGoogle } from "../../support/server.ts";
 
 /** What came of one refresh. `lost`: no answer, or one that says to try again. */
 export type Refreshed = "done" | "lost";
@@ -25,7 +24,7 @@ const COOKIE = /^(?:__Host-)?refresh=(.+)$/;
 
 /** Signs `email` in at the server of `url`, through its sandbox Google. */
 export async function signInWithCookie(url: string, email: string): Promise<CookieClient> {
-  const tokens = [await newCookie(url, email)];
+  const tokens = [refreshTokenOf(await throughGoogle(url, email))];
   let accessToken = "";
   let isRefreshLost = false;
   const api = createClient({
@@ -83,14 +82,6 @@ export async function signInWithCookie(url: string, email: string): Promise<Cook
 
 /** The server said no to somebody who did nothing wrong, or said two things. */
 export class LockedOut extends Error {}
-
-async function newCookie(url: string, email: string): Promise<string> {
-  const out = await fetch(`${url}/api/auth/google`, { redirect: "manual" });
-  const callback = await driveSignIn(out.headers.get("location") ?? "", { email });
-  const cookie = cookiesOf(out).join("; ");
-  const back = await fetch(callback, { redirect: "manual", headers: { cookie } });
-  return refreshTokenOf(back);
-}
 
 function refreshTokenOf(answer: Response): string {
   for (const pair of cookiesOf(answer)) {

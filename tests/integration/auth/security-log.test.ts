@@ -2,9 +2,8 @@
 import { randomUUID } from "node:crypto";
 import { describe, expect, it } from "vitest";
 import { describeBackend } from "../../support/databases.ts";
-import { driveSignIn } from "../../support/google-sign-in.ts";
 import { useTestApp } from "../../support/use-app.ts";
-import { Browser } from "./support.ts";
+import { Browser, toCallback } from "./support.ts";
 
 const available = describeBackend("SQLite", null, null);
 
@@ -14,15 +13,10 @@ describe("the log", () => {
   const events = (name: string) => world.logged().filter((line) => line["event"] === name);
   const bearer = (token: string) => ({ authorization: `Bearer ${token}` });
 
-  async function callbackOf(browser: Browser, choice: { email?: string; deny?: boolean }) {
-    const out = await browser.get(`${world.url}/api/auth/google`);
-    return driveSignIn(out.headers.get("location") ?? "", choice);
-  }
-
   it("tells of a sign-in: who, how, from where, and no address or token", async () => {
     const browser = new Browser();
     const email = `${randomUUID()}@example.com`;
-    await browser.get(await callbackOf(browser, { email }));
+    await browser.get(await toCallback(world, browser, { email }));
     const user = await world.models.user.findUniqueOrThrow({
       where: { email },
     });
@@ -37,7 +31,7 @@ describe("the log", () => {
     ["this browser did not begin this sign-in", "state_invalid", { email: "x@example.com" }],
   ])("tells of a refused sign-in, and that %s", async (why, signInError, choice) => {
     const browser = new Browser();
-    const url = await callbackOf(browser, choice);
+    const url = await toCallback(world, browser, choice);
     await (signInError === "state_invalid" ? new Browser() : browser).get(url);
     const line = events("sign-in refused").at(-1);
     expect(line).toMatchObject({ msg: "sign-in refused", signInError, why, ip: "127.0.0.1" });

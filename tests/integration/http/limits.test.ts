@@ -1,8 +1,7 @@
 // N calls per window pass and no more: over two instances, in batches, by address and by user.
 import { afterAll, afterEach, describe, expect, test } from "vitest";
 import { available } from "../../support/backend.ts";
-import { driveSignIn } from "../../support/google-sign-in.ts";
-import { cookiesOf, openTestApp, type TestApp } from "../../support/server.ts";
+import { openTestApp, type TestApp, throughGoogle } from "../../support/server.ts";
 
 let server: TestApp | undefined;
 afterEach(async () => {
@@ -224,12 +223,7 @@ describe("X-Forwarded-For", () => {
     "of a sign-in (%s) is read by the same rule: the session is from %s",
     async (chain, client) => {
       server = await openTestApp({ env: { ...env, TRUST_PROXY: "2" } });
-      const init = { redirect: "manual", headers: from(chain) } as const;
-      const out = await fetch(`${server.url}/api/auth/google`, init);
-      const email = "forwarded@example.com";
-      const callback = await driveSignIn(out.headers.get("location") ?? "", { email });
-      const cookie = cookiesOf(out).join("; ");
-      await fetch(callback, { ...init, headers: { ...init.headers, cookie } });
+      await throughGoogle(server.url, "forwarded@example.com", from(chain));
       const { models } = server.opened.backend.database;
       const sessions = await models.session.findMany({ select: { ipAddress: true } });
       expect(sessions).toEqual([{ ipAddress: client }]);

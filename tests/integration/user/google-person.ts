@@ -1,8 +1,7 @@
 // A person of the sandbox's Google and their whole sign-in over HTTP.
 import { randomUUID } from "node:crypto";
-import { driveSignIn } from "../../support/google-sign-in.ts";
 import type { TestApp } from "../../support/server.ts";
-import { Browser, landingOf } from "../auth/support.ts";
+import { signInWith } from "../auth/support.ts";
 
 /** Somebody new at Google; answers the address. */
 export function googleUser(world: TestApp): string {
@@ -16,10 +15,8 @@ export function googleUser(world: TestApp): string {
 
 /** A whole sign-in over HTTP; answers the access token and the account. */
 export async function signInByGoogle(world: TestApp, email: string) {
-  const browser = new Browser();
-  const out = await browser.get(`${world.url}/api/auth/google`);
-  const back = await browser.get(await driveSignIn(out.headers.get("location") ?? "", { email }));
-  if (landingOf(back).error !== null) throw new Error(`not signed in: ${landingOf(back).error}`);
+  const { browser, error } = await signInWith(world, email);
+  if (error !== null) throw new Error(`not signed in: ${error}`);
   const renewed = await world.call("auth.refresh", "mutation", undefined, {
     cookie: `refresh=${browser.refreshToken}`,
     origin: "http://localhost:3000",
