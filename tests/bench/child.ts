@@ -2,7 +2,7 @@
 import { type ChildProcess, fork, spawn } from "node:child_process";
 import { once } from "node:events";
 import { setTimeout as delay } from "node:timers/promises";
-import { freePort } from "../support/process.ts";
+import { freePort } from "../support/ports.ts";
 
 const READY_WITHIN_MS = 30_000;
 /** As `npm start` gives them to Node.js; what a row is compared with gets them too. */

@@ -2,7 +2,7 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { setTimeout as delay } from "node:timers/promises";
-import { freePort } from "../support/process.ts";
+import { freePort } from "../support/ports.ts";
 import { buildServer } from "./built.ts";
 import { productionEnv } from "./production.ts";
 import { summarise } from "./load.ts";

@@ -16,6 +16,7 @@ import { createClient } from "../../shared/src/client.ts";
 import { describeBackend } from "../support/databases.ts";
 import { startTcpProxy, type TcpProxy } from "../support/tcp-proxy.ts";
 import { createFrontendServer } from "./frontend.ts";
+import { listen } from "../support/ports.ts";
 
 const WORKER_KEY = "worker-key-of-the-browser-tests-0123456789";
 
@@ -204,9 +205,8 @@ async function startFrontend(
   closers: (() => Promise<void> | void)[],
 ): Promise<number> {
   const server = createFrontendServer(apiUrl);
-  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
   closers.push(() => stopServer(server));
-  return (server.address() as AddressInfo).port;
+  return listen(server);
 }
 
 interface Certificate {

@@ -4,7 +4,7 @@ import { readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, expect, test } from "vitest";
 import { busyPorts, planDevelopment } from "../../server/cli/dev/environment.ts";
-import { freePort } from "../support/process.ts";
+import { freePort } from "../support/ports.ts";
 import { copyRepository } from "./copy.ts";
 
 const copy = copyRepository();

@@ -9,7 +9,7 @@ import { createLogger } from "../../server/lib/logger.ts";
 import { type Authority, createAuthority, opensslMissing } from "../support/certificates.ts";
 import { availableServers } from "../support/servers.ts";
 import { withMysql } from "../support/mysql-databases.ts";
-import { lastingPort } from "../support/engines/ports.ts";
+import { freePort } from "../support/ports.ts";
 import { debianMariadb, engineMissing } from "../support/engines/programs.ts";
 import { createSqlServer, type SqlServer } from "../support/engines/sql-server.ts";
 
@@ -99,7 +99,7 @@ describe.skipIf(engineMissing("mariadb") !== null || opensslMissing !== null)(
       authority.issue("DNS:localhost");
       server = await createSqlServer({
         program: debianMariadb(),
-        port: await lastingPort(),
+        port: await freePort(),
         withTables: true,
         settings: {
           "ssl-ca": authority.caFile,
@@ -169,7 +169,7 @@ describe.skipIf(engineMissing("mariadb") !== null || opensslMissing !== null)(
     test("a server without TLS says so", async () => {
       const plain = await createSqlServer({
         program: debianMariadb(),
-        port: await lastingPort(),
+        port: await freePort(),
         withTables: true,
         settings: { ssl: "OFF" },
       });

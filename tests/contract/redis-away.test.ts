@@ -3,8 +3,8 @@ import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest"
 import type { KeyValues } from "../../server/kv/ports.ts";
 import { openRedis } from "../../server/kv/redis/open.ts";
 import { createLogger } from "../../server/lib/logger.ts";
+import { freePort } from "../support/ports.ts";
 import {
-  freePort,
   type RedisServer,
   redisServerInstalled,
   startRedisServer,

@@ -3,7 +3,7 @@ import { describe, expect, test } from "vitest";
 import { addressOf, reasonOf } from "../../server/kv/redis/failure.ts";
 import { openRedis } from "../../server/kv/redis/open.ts";
 import { createLogger } from "../../server/lib/logger.ts";
-import { freePort } from "../support/redis-server.ts";
+import { freePort } from "../support/ports.ts";
 
 describe("a Redis that cannot be reached", () => {
   test("is logged with its address and why, without a stack", async () => {

@@ -9,7 +9,8 @@ import type { KeyValues } from "../../server/kv/ports.ts";
 import { openRedis } from "../../server/kv/redis/open.ts";
 import type { RedisConfig } from "../../server/config/config.ts";
 import { createLogger } from "../../server/lib/logger.ts";
-import { freePort, redisServerInstalled } from "../support/redis-server.ts";
+import { freePort } from "../support/ports.ts";
+import { redisServerInstalled } from "../support/redis-server.ts";
 import { uniqueKey } from "./unique-key.ts";
 import { within } from "../support/own-time.ts";
 

@@ -1,7 +1,8 @@
 // A configured secret that somebody else puts into a message does not reach the log of the running program.
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { describeBackend, type OpenedBackend } from "../support/databases.ts";
-import { freePort, spawnServer } from "../support/process.ts";
+import { freePort } from "../support/ports.ts";
+import { spawnServer } from "../support/process.ts";
 import { serverEnv } from "../support/server-env.ts";
 
 /** Like no key of a vendor, so that only its being configured gives it away. */

@@ -9,9 +9,8 @@ import { afterAll, beforeAll, expect, test } from "vitest";
 import { type Sandbox, startSandbox } from "../../server/sandbox/src/sandbox.ts";
 import { type Built, buildServer } from "../bench/built.ts";
 import { debianMariadb } from "../support/engines/programs.ts";
-import { lastingPort } from "../support/engines/ports.ts";
+import { freePort } from "../support/ports.ts";
 import { createSqlServer, type SqlServer } from "../support/engines/sql-server.ts";
-import { freePort } from "../support/process.ts";
 import { type SignedIn, signIn } from "../support/server.ts";
 import { createServerLives, type ServerLives } from "./server-crash/server-lives.ts";
 import { serverEnv } from "../support/server-env.ts";
@@ -30,7 +29,7 @@ beforeAll(async () => {
   built = buildServer();
   database = await createSqlServer({
     program: debianMariadb(),
-    port: await lastingPort(),
+    port: await freePort(),
     withTables: true,
     settings: settingsOfTheGuide(),
   });

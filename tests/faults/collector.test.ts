@@ -2,7 +2,8 @@
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { startCollector } from "../support/collector.ts";
 import { describeBackend, type OpenedBackend } from "../support/databases.ts";
-import { freePort, spawnServer } from "../support/process.ts";
+import { freePort } from "../support/ports.ts";
+import { spawnServer } from "../support/process.ts";
 import { serverEnv } from "../support/server-env.ts";
 
 let opened: OpenedBackend;

@@ -12,7 +12,7 @@ import { type Built, buildServer } from "../bench/built.ts";
 import { freshSqlite } from "../support/databases.ts";
 import { type FreshDatabase, freshMysql } from "../support/mysql-databases.ts";
 import { isChosen } from "../support/engine-choice.ts";
-import { freePort } from "../support/process.ts";
+import { freePort } from "../support/ports.ts";
 import { availableServers, chosenEngine, type FoundServer } from "../support/servers.ts";
 import { createServerLives } from "./server-crash/server-lives.ts";
 import { serverEnv } from "../support/server-env.ts";

@@ -15,7 +15,7 @@ import { type FreshDatabase, freshMysql } from "../support/mysql-databases.ts";
 import { auditFailover } from "../support/failover-audit.ts";
 import { startFailoverLoad } from "../support/failover-load.ts";
 import { signInWithCredits } from "../support/failover-world.ts";
-import { freePort } from "../support/process.ts";
+import { freePort } from "../support/ports.ts";
 import { type RedisServer, startRedisServer } from "../support/redis-server.ts";
 import { createServerLives, type ServerLives } from "./server-crash/server-lives.ts";
 import { serverEnv } from "../support/server-env.ts";

@@ -10,7 +10,7 @@ import { createClient } from "../../shared/src/client.ts";
 import { type Built, buildServer } from "../bench/built.ts";
 import { available } from "../support/backend.ts";
 import type { AvailableBackend, OpenedBackend } from "../support/databases.ts";
-import { freePort } from "../support/process.ts";
+import { freePort } from "../support/ports.ts";
 import {
   type RedisServer,
   redisServerInstalled,

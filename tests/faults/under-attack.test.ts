@@ -3,7 +3,8 @@ import { readFileSync } from "node:fs";
 import { connect, type Socket } from "node:net";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { describeBackend, type OpenedBackend } from "../support/databases.ts";
-import { freePort, type ServerProcess, spawnServer } from "../support/process.ts";
+import { freePort } from "../support/ports.ts";
+import { type ServerProcess, spawnServer } from "../support/process.ts";
 import { serverEnv } from "../support/server-env.ts";
 
 const FULL = Boolean(process.env["FULL"]);

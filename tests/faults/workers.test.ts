@@ -8,7 +8,8 @@ import { createLogger } from "../../server/lib/logger.ts";
 import { type Built, buildServer } from "../bench/built.ts";
 import { describeBackend, type OpenedBackend } from "../support/databases.ts";
 import { availableServers } from "../support/servers.ts";
-import { freePort, type ServerProcess, spawnServer } from "../support/process.ts";
+import { freePort } from "../support/ports.ts";
+import { type ServerProcess, spawnServer } from "../support/process.ts";
 import { STOP_CLIENTS, stopUnderLoad } from "../support/stop-under-load.ts";
 import { SERVICE_KEY, serverEnv } from "../support/server-env.ts";
 

@@ -11,7 +11,7 @@ import { startSqlServer } from "../support/engines/sql-server.ts";
 import { auditFailover } from "../support/failover-audit.ts";
 import { startFailoverLoad } from "../support/failover-load.ts";
 import { signInWithCredits } from "../support/failover-world.ts";
-import { freePort } from "../support/process.ts";
+import { freePort } from "../support/ports.ts";
 import { startRedisServer } from "../support/redis-server.ts";
 import { FAULTS } from "./faults.ts";
 import { growthPerHour, type MemorySample, sampleMemory } from "./memory.ts";

@@ -1,7 +1,7 @@
 // A load balancer of a test's own in front of several instances.
 import { Agent, createServer, request, type Server } from "node:http";
-import type { AddressInfo } from "node:net";
 import { setTimeout as sleep } from "node:timers/promises";
+import { listen } from "./ports.ts";
 
 /** One instance behind it. */
 export interface Instance {
@@ -57,9 +57,9 @@ export async function startBalancer(): Promise<Balancer> {
   const remove = (server: Instance): void => {
     targets = targets.filter((target) => target !== server);
   };
-  await new Promise<void>((resolve) => front.listen(0, "127.0.0.1", resolve));
+  const port = await listen(front);
   return {
-    port: (front.address() as AddressInfo).port,
+    port,
     add: (server) => void targets.push(server),
     remove,
     async drain(server, noticedAfterMs) {

@@ -1,6 +1,6 @@
 // A collector: an OTLP/HTTP receiver on loopback that reads what arrives as the protocol has it (JSON encoding).
 import { createServer, type IncomingMessage } from "node:http";
-import type { AddressInfo } from "node:net";
+import { listen } from "./ports.ts";
 
 interface KeyValue {
   readonly key: string;
@@ -66,9 +66,9 @@ export async function startCollector({ silent = false } = {}): Promise<Collector
       response.writeHead(200, { "content-type": "application/json" }).end("{}");
     });
   });
-  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  const port = await listen(server);
   return {
-    url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
+    url: `http://127.0.0.1:${port}`,
     spans,
     headers,
     text: () => texts.join("\n"),

@@ -3,6 +3,7 @@ import { type Backend, openBackend } from "../../server/infrastructure.ts";
 import { runDoctor } from "../../server/ledger/audit/audit.ts";
 import { createLogger } from "../../server/lib/logger.ts";
 import type { Book, FailoverLoad } from "./failover-load.ts";
+import { eachOf } from "./seeded-random.ts";
 
 /** What was found. Everything in `broken` is a broken promise. */
 export interface FailoverAudit {
@@ -34,7 +35,7 @@ export async function auditFailover(
     );
     for (const [key] of lost) broken.push(`${key} was acknowledged and is not there`);
 
-    await eachOf(doubtful, async ([key, asked]) => {
+    await eachOf(doubtful, 16, async ([key, asked]) => {
       const answer = await load.spend(key, asked.user);
       const known = before.get(key)?.[0];
       if (answer === null) broken.push(`${key} cannot be repeated`);
@@ -62,14 +63,6 @@ export async function auditFailover(
   } finally {
     await backend.close();
   }
-}
-
-async function eachOf<T>(items: readonly T[], work: (item: T) => Promise<void>): Promise<void> {
-  const queue = [...items];
-  const lane = async (): Promise<void> => {
-    for (let item = queue.pop(); item !== undefined; item = queue.pop()) await work(item);
-  };
-  await Promise.all(Array.from({ length: 16 }, lane));
 }
 
 /** The ids of the entries each key made: each entry carries its key. */

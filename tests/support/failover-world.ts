@@ -1,7 +1,8 @@
 // The world of a database failover: the real server as a process, its Redis, people with credits, and a load on it all.
 import { startSandbox } from "../../server/sandbox/src/sandbox.ts";
 import { type FailoverLoad, startFailoverLoad } from "./failover-load.ts";
-import { freePort, type ServerProcess, spawnServer } from "./process.ts";
+import { freePort } from "./ports.ts";
+import { type ServerProcess, spawnServer } from "./process.ts";
 import { redisServerInstalled, startRedisServer } from "./redis-server.ts";
 import { type SignedIn, signIn } from "./server.ts";
 import type { TcpProxy } from "./tcp-proxy.ts";

@@ -1,7 +1,7 @@
 // A Galera cluster of three nodes of a test's own; each may be killed, cut off from the others, and come back.
 import { existsSync } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
-import { lastingPort } from "./engines/ports.ts";
+import { freePort } from "./ports.ts";
 import { debianMariadb, engineMissing, isInstalled } from "./engines/programs.ts";
 import { createSqlServer, type SqlServer } from "./engines/sql-server.ts";
 
@@ -53,10 +53,10 @@ export async function startGaleraCluster(): Promise<GaleraCluster> {
   const ports = await Promise.all(
     ["n1", "n2", "n3"].map(async (name) => ({
       name,
-      client: await lastingPort(),
-      group: await lastingPort(),
-      increments: await lastingPort(),
-      copies: await lastingPort(),
+      client: await freePort(),
+      group: await freePort(),
+      increments: await freePort(),
+      copies: await freePort(),
     })),
   );
   const members = ports.map(({ group }) => `127.0.0.1:${group}`).join(",");

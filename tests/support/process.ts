@@ -1,7 +1,6 @@
 // The server as an operator runs it: a process of its own with an environment, its output, its signals.
 import { type ChildProcess, spawn } from "node:child_process";
-import { createServer } from "node:net";
-import type { AddressInfo } from "node:net";
+import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 
 const ROOT = fileURLToPath(new URL("../..", import.meta.url));
@@ -16,15 +15,6 @@ export interface ServerProcess {
   readonly exited: Promise<number>;
   /** Resolves once /ready says yes. Rejects, with the output, when the process ends first. */
   ready(timeoutMs?: number): Promise<void>;
-}
-
-/** A port nobody listens on now. */
-export async function freePort(): Promise<number> {
-  const server = createServer();
-  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
-  const { port } = server.address() as AddressInfo;
-  await new Promise((resolve) => server.close(resolve));
-  return port;
 }
 
 const FROM_SOURCE = ["--import", import.meta.resolve("tsx"), `${ROOT}server/main.ts`];
@@ -65,7 +55,7 @@ export function spawnServer(
         const answer = await fetch(`${url}/ready`).catch(() => null);
         last = answer === null ? "no answer" : `${answer.status} ${await answer.text()}`;
         if (answer?.status === 200) return;
-        await new Promise((resolve) => setTimeout(resolve, 50));
+        await sleep(50);
       }
       throw new Error(`The server is not ready: ${last}\n${output}`);
     },

@@ -3,7 +3,7 @@ import { spawn, spawnSync } from "node:child_process";
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { freePort } from "./redis-server.ts";
+import { freePort } from "./ports.ts";
 
 /** Whether Prometheus and promtool are here (`apt-get install prometheus`). */
 export const prometheusInstalled = ["prometheus", "promtool"].every(

@@ -1,11 +1,17 @@
-// A redis-server of a test's own on a free loopback port, which may be stopped, frozen and started again.
-import { type ChildProcess, spawn, spawnSync } from "node:child_process";
+// Redis servers on loopback that keep nothing on disk: of a test's own, stopped, frozen and started again; or lasting.
+import { type ChildProcess, spawn, type SpawnOptions } from "node:child_process";
 import { once } from "node:events";
-import { type AddressInfo, connect, createServer } from "node:net";
+import { mkdirSync } from "node:fs";
+import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
+import { installEngine } from "./engines/install.ts";
+import { ENV, isInstalled } from "./engines/programs.ts";
+import { freePort, isFree } from "./ports.ts";
+
+const START_WITHIN_MS = 20_000;
 
 /** Whether redis-server is installed here. */
-export const redisServerInstalled = spawnSync("redis-server", ["--version"]).status === 0;
+export const redisServerInstalled = isInstalled("redis-server");
 
 /** One server; `start` after `kill` uses the same port and begins empty. */
 export interface RedisServer {
@@ -17,25 +23,14 @@ export interface RedisServer {
   thaw(): void;
 }
 
-/** Starts a server that keeps nothing on disk. */
+/** Starts a server of a test's own. */
 export async function startRedisServer(): Promise<RedisServer> {
   const port = await freePort();
   let child: ChildProcess | undefined;
   const server: RedisServer = {
     port,
     async start() {
-      const args = [
-        "--port",
-        String(port),
-        "--bind",
-        "127.0.0.1",
-        "--save",
-        "",
-        "--appendonly",
-        "no",
-      ];
-      child = spawn("redis-server", args, { stdio: "ignore" });
-      await untilListening(port);
+      child = await run(["redis-server"], { port });
     },
     async kill() {
       if (child === undefined || child.exitCode !== null) return;
@@ -51,25 +46,38 @@ export async function startRedisServer(): Promise<RedisServer> {
   return server;
 }
 
-/** A loopback port nobody listens on at this moment. */
-export async function freePort(): Promise<number> {
-  const server = createServer();
-  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
-  const { port } = server.address() as AddressInfo;
-  await new Promise((resolve) => server.close(resolve));
-  return port;
+/** Starts a server that outlives this process, with its pid and its log in `folder`; answers its URL. */
+export async function startLastingKeyValueServer(
+  engine: "redis" | "valkey",
+  port: number,
+  folder: string,
+): Promise<string> {
+  mkdirSync(folder, { recursive: true });
+  const command = engine === "redis" ? ["redis-server"] : (await installEngine(engine)).command;
+  const files = { dir: folder, pidfile: join(folder, "pid"), logfile: join(folder, "error.log") };
+  const child = await run(command, { port, ...files }, { detached: true });
+  child.unref();
+  return `redis://127.0.0.1:${port}`;
 }
 
-async function untilListening(port: number): Promise<void> {
-  for (let attempt = 0; attempt < 200; attempt += 1) {
-    const open = await new Promise<boolean>((resolve) => {
-      const socket = connect(port, "127.0.0.1", () => {
-        socket.destroy();
-        resolve(true);
-      }).on("error", () => resolve(false));
-    });
-    if (open) return;
+/** Starts a server; resolves once it listens. */
+async function run(
+  [executable = "", ...before]: readonly string[],
+  settings: Readonly<Record<string, string | number>> & { port: number },
+  options: SpawnOptions = {},
+): Promise<ChildProcess> {
+  const all = { bind: "127.0.0.1", save: "", appendonly: "no", ...settings };
+  const args = Object.entries(all).flatMap(([name, value]) => [`--${name}`, String(value)]);
+  const child = spawn(executable, [...before, ...args], { env: ENV, stdio: "ignore", ...options });
+  let failure: Error | undefined;
+  child.once("error", (error) => (failure = error));
+  const giveUpAtMs = Date.now() + START_WITHIN_MS;
+  while (await isFree(settings.port)) {
+    if (failure !== undefined || child.exitCode !== null || Date.now() > giveUpAtMs) {
+      child.kill("SIGKILL");
+      throw new Error(`${executable} ${args.join(" ")} does not listen`, { cause: failure });
+    }
     await sleep(25);
   }
-  throw new Error(`Nothing listens on port ${port}`);
+  return child;
 }

@@ -1,7 +1,7 @@
 // A proxy in front of the Stripe sandbox that answers for it as Stripe does in its bad moments: failures saved
 // under an idempotency key and replayed, refused keys, refusals in words only.
 import { createServer, type IncomingHttpHeaders, type Server } from "node:http";
-import type { AddressInfo } from "node:net";
+import { listen } from "./ports.ts";
 
 /** What the proxy answers instead. */
 export interface ProxyFault {
@@ -92,8 +92,7 @@ export async function startStripeProxy(target: string): Promise<StripeProxy> {
       return send(answer, false);
     })().catch(() => res.destroy());
   });
-  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
-  const { port } = server.address() as AddressInfo;
+  const port = await listen(server);
   return {
     url: `http://127.0.0.1:${port}`,
     add: (fault) => {

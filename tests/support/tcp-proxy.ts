@@ -1,5 +1,6 @@
 // A TCP proxy on loopback that can fall silent, cut connections, move to another server, or act at a given moment of the conversation.
-import { type AddressInfo, connect, createServer, type Socket } from "node:net";
+import { connect, createServer, type Socket } from "node:net";
+import { listen } from "./ports.ts";
 
 /** A proxy in front of one server. */
 export interface TcpProxy {
@@ -62,7 +63,7 @@ export async function startTcpProxy(host: string, port: number): Promise<TcpProx
       if (mode !== "silent") client.write(data);
     });
   });
-  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  const ownPort = await listen(server);
   const cutAll = () => {
     for (const [client, upstream] of pairs) {
       client.destroy();
@@ -71,7 +72,7 @@ export async function startTcpProxy(host: string, port: number): Promise<TcpProx
     pairs.clear();
   };
   return {
-    port: (server.address() as AddressInfo).port,
+    port: ownPort,
     silence() {
       mode = "silent";
     },

@@ -1,10 +1,10 @@
 // The proof that both stand-ins start and stop together, and that a failed start leaves nothing behind.
 import { createServer } from "node:http";
-import type { AddressInfo } from "node:net";
 import Stripe from "stripe";
 import { expect, it } from "vitest";
 import { startSandbox } from "../src/sandbox.ts";
 import { driveSignIn } from "../../../tests/support/google-sign-in.ts";
+import { freePort, listen } from "../../../tests/support/ports.ts";
 
 const CALLBACK = "http://localhost:5997/api/auth/google/callback";
 
@@ -39,12 +39,8 @@ it("an app needs only the lines it is given", async () => {
 
 it("says which port is taken and frees the one it already had", async () => {
   const squatter = createServer();
-  await new Promise<void>((resolve) => squatter.listen(0, "127.0.0.1", resolve));
-  const taken = (squatter.address() as AddressInfo).port;
-  const probe = createServer();
-  await new Promise<void>((resolve) => probe.listen(0, "127.0.0.1", resolve));
-  const free = (probe.address() as AddressInfo).port;
-  await new Promise((resolve) => probe.close(resolve));
+  const taken = await listen(squatter);
+  const free = await freePort();
   const start = startSandbox({ stripePort: free, googlePort: taken, redirectUris: [CALLBACK] });
   await expect(start).rejects.toThrow(`Google sandbox cannot listen on 127.0.0.1:${taken}`);
   await new Promise((resolve) => squatter.close(resolve));

@@ -1,11 +1,12 @@
 // One client's connections and bodies leave room for everybody else's.
 import { createServer } from "node:http";
-import { type AddressInfo, connect, type Socket } from "node:net";
+import { connect, type Socket } from "node:net";
 import { afterEach, describe, expect, test, vi } from "vitest";
 import { createBodyReader } from "../../../server/http/body-reader.ts";
 import { isAppError } from "../../../server/lib/errors.ts";
 import { openTestApp, type TestApp } from "../../support/server.ts";
 import { within } from "../../support/own-time.ts";
+import { listen } from "../../support/ports.ts";
 
 let server: TestApp | undefined;
 const sockets: Socket[] = [];
@@ -149,8 +150,7 @@ describe("bodies", () => {
             .end(),
       );
     });
-    await new Promise<void>((resolve) => void listening.listen(0, "127.0.0.1", resolve));
-    const url = `http://127.0.0.1:${(listening.address() as AddressInfo).port}`;
+    const url = `http://127.0.0.1:${await listen(listening)}`;
     const begin = async (client: string) => {
       const socket = await open(url, client);
       socket.setTimeout(30_000, () => socket.destroy());

@@ -1,7 +1,6 @@
 import { spawnSync } from "node:child_process";
 import { mkdtemp, rm, statfs, writeFile } from "node:fs/promises";
 import { createServer } from "node:http";
-import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type Connection, createConnection } from "mariadb";
@@ -14,6 +13,7 @@ import { availableServers } from "../../support/servers.ts";
 import { freshMysql } from "../../support/mysql-databases.ts";
 import { describeBackend } from "../../support/databases.ts";
 import { openTestApp } from "../../support/server.ts";
+import { listen } from "../../support/ports.ts";
 
 const logger = createLogger({ level: "silent" });
 const LOOK_EVERY_MS = 100;
@@ -45,9 +45,7 @@ async function startServerWithClock(offMs: number) {
     response.setHeader("Date", new Date(Date.now() + offMs).toUTCString());
     response.end();
   });
-  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
-  const { port } = server.address() as AddressInfo;
-  return { url: `http://127.0.0.1:${port}`, close: () => server.close() };
+  return { url: `http://127.0.0.1:${await listen(server)}`, close: () => server.close() };
 }
 
 describe("/ready", () => {

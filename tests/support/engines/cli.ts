@@ -8,8 +8,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { installEngine } from "./install.ts";
-import { startLastingKeyValueServer } from "./key-value-server.ts";
-import { isFree, lastingPort } from "./ports.ts";
+import { startLastingKeyValueServer } from "../redis-server.ts";
+import { isFree, freePort } from "../ports.ts";
 import { sqlProgram } from "./programs.ts";
 import { createSqlServer } from "./sql-server.ts";
 
@@ -29,7 +29,7 @@ async function install(engine: Engine): Promise<string> {
 }
 
 async function start(engine: Engine, wanted: number): Promise<string> {
-  const port = wanted === 0 ? await lastingPort() : wanted;
+  const port = wanted === 0 ? await freePort() : wanted;
   if (!(await isFree(port))) throw new Error(`Port ${port} is taken: name another, or none.`);
   const lasting = folderOf(engine, port);
   if (engine === "valkey" || engine === "redis")

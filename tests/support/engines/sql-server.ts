@@ -8,7 +8,7 @@ import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { promisify } from "node:util";
 import { createConnection } from "mariadb";
-import { lastingPort } from "./ports.ts";
+import { freePort } from "../ports.ts";
 import { ENV, type SqlEngine, type SqlProgram, sqlProgram } from "./programs.ts";
 
 const START_WITHIN_MS = 90_000;
@@ -51,7 +51,7 @@ export interface SqlServerOptions {
 /** Starts an empty server: durable commits, root without a password, and nothing of this machine's configuration. */
 export async function startSqlServer(engine: SqlEngine): Promise<SqlServer> {
   const program = await sqlProgram(engine);
-  const server = await createSqlServer({ program, port: await lastingPort(), withTables: true });
+  const server = await createSqlServer({ program, port: await freePort(), withTables: true });
   try {
     await server.start();
   } catch (error) {

@@ -1,10 +1,10 @@
 // A provider is believed no further than its own issuer, and asked no oftener than needed.
 import { createServer, type RequestListener, type Server } from "node:http";
-import type { AddressInfo } from "node:net";
 import { exportJWK, generateKeyPair, jwtVerify, SignJWT } from "jose";
 import { afterEach, describe, expect, it } from "vitest";
 import { fetchJson } from "../../../server/adapters/google/bounded-json.ts";
 import { createOidcMetadata, readMetadata } from "../../../server/adapters/google/discovery.ts";
+import { listen } from "../../support/ports.ts";
 
 const servers: Server[] = [];
 afterEach(() => {
@@ -17,8 +17,7 @@ afterEach(() => {
 async function serve(listener: RequestListener): Promise<string> {
   const server = createServer(listener);
   servers.push(server);
-  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
-  return `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+  return `http://127.0.0.1:${await listen(server)}`;
 }
 
 const documentOf = (issuer: string) => ({

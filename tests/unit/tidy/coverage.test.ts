@@ -4,6 +4,7 @@ import { afterAll, beforeAll, expect, test } from "vitest";
 import { coverageOf } from "../../support/coverage.ts";
 import { parseEngine } from "../../support/engine-choice.ts";
 import { serversFor, findServers, type FoundServer, type Servers } from "../../support/servers.ts";
+import { listen } from "../../support/ports.ts";
 
 /** Takes connections and hangs up: a server that is there and cannot be used. */
 let rude: Server;
@@ -11,9 +12,7 @@ let rudePort = 0;
 
 beforeAll(async () => {
   rude = createServer((socket) => socket.destroy());
-  await new Promise<void>((resolve) => rude.listen(0, "127.0.0.1", resolve));
-  const address = rude.address();
-  rudePort = typeof address === "object" && address !== null ? address.port : 0;
+  rudePort = await listen(rude);
 });
 
 afterAll(async () => {
