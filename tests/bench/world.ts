@@ -7,7 +7,7 @@ import { createLogger } from "../../server/lib/logger.ts";
 import { type BackendConfig, freshSqlite, redisConfigOf } from "../support/databases.ts";
 import { availableServers } from "../support/servers.ts";
 import { type FreshDatabase, freshMysql } from "../support/mysql-databases.ts";
-import { rawKey } from "../support/raw-key.ts";
+import { rawKey } from "../support/operations.ts";
 
 /** Callers at once in every throughput row. */
 export const IN_FLIGHT = 64;

@@ -7,7 +7,7 @@ import { isAppError } from "../../server/lib/errors.ts";
 import { createLedger } from "../../server/ledger/ledger.ts";
 import { createLogger } from "../../server/lib/logger.ts";
 import type { BackendConfig } from "../support/databases.ts";
-import { rawKey } from "../support/raw-key.ts";
+import { grant, rawKey, reserve, spend } from "../support/operations.ts";
 
 interface Task {
   readonly config: BackendConfig;
@@ -26,17 +26,10 @@ function tell(...words: (string | number)[]): void {
   writeSync(1, `${words.join(" ")}\n`);
 }
 
-async function spend(userId: string): Promise<void> {
+async function spendOnce(userId: string): Promise<void> {
   const key = `user:${randomUUID()}`;
   const amountCredits = 1 + Math.floor(Math.random() * 5);
-  const operation = {
-    kind: "spend" as const,
-    userId,
-    feature: "chat-pro" as const,
-    amountCredits,
-    priceVersion: "v1",
-    idempotencyKey: rawKey(key),
-  };
+  const operation = spend(userId, key, amountCredits, { feature: "chat-pro" });
   tell("asked", key, userId);
   await ledger.submit(operation);
   tell("spent", key, userId, amountCredits);
@@ -44,15 +37,12 @@ async function spend(userId: string): Promise<void> {
 }
 
 async function hold(userId: string): Promise<void> {
-  const { holdId } = await ledger.submit({
-    kind: "reserve",
-    userId,
-    feature: "ppt-edit",
-    amountCredits: 10,
-    priceVersion: "v1",
-    idempotencyKey: rawKey(`svc:x:${randomUUID()}`),
-    ttlSeconds: Math.random() < 0.5 ? 1 : 600,
-  });
+  const { holdId } = await ledger.submit(
+    reserve(userId, `svc:x:${randomUUID()}`, 10, {
+      feature: "ppt-edit",
+      ttlSeconds: Math.random() < 0.5 ? 1 : 600,
+    }),
+  );
   tell("held", holdId, userId);
   if (Math.random() < 0.3) return;
   if (Math.random() < 0.5) {
@@ -69,16 +59,7 @@ async function grantAndTakeBack(userId: string): Promise<void> {
   const grantKey = `crash:${randomUUID()}`;
   await database.transaction((tx) =>
     ledger.applyIn(tx, [
-      {
-        kind: "grant",
-        userId,
-        amountCredits: 50,
-        source: "DISPUTE_REVERSAL",
-        sourceId: null,
-        grantKey,
-        expiresAt: null,
-        description: "crash test",
-      },
+      grant(userId, grantKey, 50, { source: "DISPUTE_REVERSAL", description: "crash test" }),
     ]),
   );
   tell("granted", grantKey, userId);
@@ -99,7 +80,7 @@ async function caller(): Promise<never> {
     const userId = task.users[Math.floor(Math.random() * task.users.length)] ?? "";
     const dice = Math.random();
     try {
-      if (dice < 0.7) await spend(userId);
+      if (dice < 0.7) await spendOnce(userId);
       else if (dice < 0.95) await hold(userId);
       else await grantAndTakeBack(userId);
     } catch (error) {

@@ -12,6 +12,7 @@ import { freePort } from "../support/ports.ts";
 import { type ServerProcess, spawnServer } from "../support/process.ts";
 import { STOP_CLIENTS, stopUnderLoad } from "../support/stop-under-load.ts";
 import { SERVICE_KEY, serverEnv } from "../support/server-env.ts";
+import { grant } from "../support/operations.ts";
 
 const WORKERS = 2;
 const STOP_ROUNDS = process.env["FULL"] ? 50 : 2;
@@ -73,16 +74,7 @@ describe.runIf(hasBoth)(`${WORKERS} workers on ${database?.name} and ${redis?.na
     });
     const logger = createLogger({ level: "silent" });
     const ledger = createLedger({ ...backend, logger, now: Date.now });
-    await ledger.submit({
-      kind: "grant",
-      userId: id,
-      amountCredits: credits,
-      source: "SIGNUP",
-      sourceId: null,
-      grantKey: `workers:${id}`,
-      expiresAt: null,
-      description: "For the suite",
-    });
+    await ledger.submit(grant(id, `workers:${id}`, credits, { source: "SIGNUP" }));
     await ledger.close();
     return id;
   }

@@ -2,7 +2,7 @@
 import type { HoldResult, OperationResult } from "../../server/ledger/ports.ts";
 import type { ClientJournal, KeyRecord } from "./client-journal.ts";
 import type { World } from "./world.ts";
-import { rawKey } from "../support/raw-key.ts";
+import { rawKey } from "../support/operations.ts";
 
 const FEATURES = [
   ["chat-flash", 1],

@@ -15,7 +15,7 @@ import type { Store } from "./store.ts";
 import { installEnvironment } from "./environment.ts";
 import { createTrace, type Trace } from "./trace.ts";
 import { createWorld, wordsOf, type World } from "./world.ts";
-import { welcomeGrant } from "../support/welcome-grant.ts";
+import { welcomeGrant } from "../support/operations.ts";
 
 /** How a run ended. */
 export interface Run {

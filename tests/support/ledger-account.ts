@@ -3,7 +3,7 @@ import { isAppError } from "../../server/lib/errors.ts";
 import type { Account, Lot } from "../../server/ledger/model/account.ts";
 import type { OperationContext } from "../../server/ledger/model/operation-effect.ts";
 import type { SpendOperation, ReserveOperation } from "../../server/ledger/ports.ts";
-import { rawKey } from "./raw-key.ts";
+import { reserve, spend } from "./operations.ts";
 
 /** The moment every operation happens at unless told otherwise. */
 export const NOW = 1_700_000_000_000;
@@ -47,31 +47,13 @@ export const context = (operationId: string, nowMs = NOW): OperationContext => (
   storedGrant: undefined,
 });
 
-/** A spend. */
-export const spending = (
-  amountCredits: number,
-  more: Partial<SpendOperation> = {},
-): SpendOperation => ({
-  kind: "spend",
-  userId,
-  feature: "chat-pro",
-  amountCredits,
-  priceVersion: "v1",
-  idempotencyKey: rawKey("s"),
-  ...more,
-});
+/** A spend of chat-pro. */
+export const spending = (amountCredits: number, more: Partial<SpendOperation> = {}) =>
+  spend(userId, "s", amountCredits, { feature: "chat-pro", ...more });
 
 /** A hold of a minute. */
-export const reserving = (amountCredits: number, more: Partial<ReserveOperation> = {}) => ({
-  kind: "reserve" as const,
-  userId,
-  feature: "chat-pro" as const,
-  amountCredits,
-  priceVersion: "v1",
-  idempotencyKey: rawKey("ai:h"),
-  ttlSeconds: 60,
-  ...more,
-});
+export const reserving = (amountCredits: number, more: Partial<ReserveOperation> = {}) =>
+  reserve(userId, "ai:h", amountCredits, { ttlSeconds: 60, ...more });
 
 /** The refusal's code and details; "none" when nothing was refused. */
 export function refusal(work: () => unknown): { code: string; details?: unknown } {

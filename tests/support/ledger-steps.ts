@@ -2,7 +2,7 @@
 import fc from "fast-check";
 import type { LedgerOperation } from "../../server/ledger/ports.ts";
 import type { ModelStep } from "./ledger-model.ts";
-import { rawKey } from "./raw-key.ts";
+import { rawKey } from "./operations.ts";
 
 const amount = fc.integer({ min: 1, max: 20 });
 const key = fc.integer({ min: 1, max: 60 }).map((n) => `k${n}`);

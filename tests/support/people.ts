@@ -8,7 +8,7 @@ import type { Ledger } from "../../server/ledger/ports.ts";
 import type { Backend } from "../../server/infrastructure.ts";
 import type { Services } from "../../server/trpc/context.ts";
 import type { TestClock } from "./test-clock.ts";
-import { welcomeGrant } from "./welcome-grant.ts";
+import { welcomeGrant } from "./operations.ts";
 
 /** A session whose refresh token was not used yet. */
 export interface NewSession {

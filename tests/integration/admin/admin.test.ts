@@ -3,9 +3,9 @@ import { randomUUID } from "node:crypto";
 import { beforeAll, describe, expect, it } from "vitest";
 import { createAdminStore } from "../../../server/admin/admin.store.ts";
 import { available } from "../../support/backend.ts";
-import { rawKey } from "../../support/raw-key.ts";
 import type { Person } from "../../support/people.ts";
 import { useTestApp } from "../../support/use-app.ts";
+import { rawKey } from "../../support/operations.ts";
 
 interface Page {
   users: { id: string; email: string; role: string; credits: number; disabledAt: string | null }[];

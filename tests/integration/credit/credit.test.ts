@@ -7,11 +7,11 @@ import { balanceKey } from "../../../server/ledger/balance-cache.ts";
 import { createCallerFactory, toAppError } from "../../../server/trpc/trpc.ts";
 import { COSTS } from "../../support/prices.ts";
 import { available } from "../../support/backend.ts";
-import { rawKey } from "../../support/raw-key.ts";
 import { anotherLedger, ledgerWith } from "../../support/another-ledger.ts";
 import { contextOf } from "../../support/request-context.ts";
 import { createTestClock } from "../../support/test-clock.ts";
 import { useTestApp } from "../../support/use-app.ts";
+import { grant, reserve, spend } from "../../support/operations.ts";
 
 const createCaller = createCallerFactory(creditRouter);
 
@@ -110,14 +110,12 @@ describe("credits", () => {
     // Seconds after the credits came, so that the balance is cached again.
     await cache.delete(balanceKey(userId));
     expect((await caller.balance()).credits).toBe(20);
-    await dying.submit({
-      kind: "spend",
-      userId,
-      feature: "chat-pro",
-      amountCredits: 5,
-      priceVersion: (await caller.costs()).version,
-      idempotencyKey: rawKey("user:k"),
-    });
+    await dying.submit(
+      spend(userId, "user:k", 5, {
+        feature: "chat-pro",
+        priceVersion: (await caller.costs()).version,
+      }),
+    );
     const successor = world.instance(1).credit;
     const again = await successor.spend(userId, { feature: "chat-pro", idempotencyKey: "k" });
     expect(again).toMatchObject({ balance: 15, replayed: true });
@@ -126,25 +124,15 @@ describe("credits", () => {
 
   test("a balance shows no credits that have expired, and no dead hold, whatever the jobs do", async () => {
     const { userId, caller } = await person(5);
-    await world.ledger.submit({
-      kind: "grant",
-      userId,
-      amountCredits: 20,
-      source: "SUBSCRIPTION",
-      sourceId: null,
-      grantKey: `month:${userId}`,
-      expiresAt: new Date(world.clock.now() + 60_000),
-      description: "A month",
-    });
-    await world.ledger.submit({
-      kind: "reserve",
-      userId,
-      feature: null,
-      amountCredits: 8,
-      priceVersion: null,
-      idempotencyKey: rawKey("svc:x:1"),
-      ttlSeconds: 90,
-    });
+    await world.ledger.submit(
+      grant(userId, `month:${userId}`, 20, {
+        source: "SUBSCRIPTION",
+        expiresAt: new Date(world.clock.now() + 60_000),
+      }),
+    );
+    await world.ledger.submit(
+      reserve(userId, "svc:x:1", 8, { feature: null, priceVersion: null, ttlSeconds: 90 }),
+    );
     expect(await caller.balance()).toMatchObject({ credits: 25, held: 8, available: 17 });
     world.clock.aheadMs += 70 * 1_000;
     await world.ledger.changed([userId]);
@@ -238,14 +226,7 @@ describe("credits", () => {
     const stop = new AbortController();
     const stream = world.credit.onChange(userId, stop.signal);
     expect((await stream.next()).value).toEqual({ credits: 50, held: 0, available: 50, seq: 1 });
-    await elsewhere.submit({
-      kind: "spend",
-      userId,
-      feature: "chat-pro",
-      amountCredits: 5,
-      priceVersion: "v1",
-      idempotencyKey: rawKey("a"),
-    });
+    await elsewhere.submit(spend(userId, "a", 5, { feature: "chat-pro" }));
     expect((await stream.next()).value).toMatchObject({ credits: 45, seq: 2 });
     await world.credit.spend(userId, { feature: "chat-pro", idempotencyKey: "b" });
     expect((await stream.next()).value).toMatchObject({ credits: 40, seq: 3 });

@@ -11,6 +11,7 @@ import { available } from "../../support/backend.ts";
 import { contextOf } from "../../support/request-context.ts";
 import { createTestClock } from "../../support/test-clock.ts";
 import { useTestApp } from "../../support/use-app.ts";
+import { grant } from "../../support/operations.ts";
 
 const createCaller = createCallerFactory(creditRouter);
 const DAY_MS = 86_400_000;
@@ -203,16 +204,7 @@ describe("reads of credits", () => {
     const features = ["chat-flash", "chat-pro", "ppt-edit"] as const;
     for (let entry = 0; entry < 30; entry += 1)
       await (entry % 4 === 3
-        ? world.ledger.submit({
-            kind: "grant",
-            userId,
-            amountCredits: 7,
-            source: "PURCHASE",
-            sourceId: null,
-            grantKey: `grant:${userId}:${entry}`,
-            expiresAt: null,
-            description: "Bought",
-          })
+        ? world.ledger.submit(grant(userId, `grant:${userId}:${entry}`, 7))
         : caller.spend({
             feature: features[entry % 3] ?? "chat-pro",
             idempotencyKey: `k${entry}`,

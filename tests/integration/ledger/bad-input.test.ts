@@ -1,12 +1,11 @@
 // Shows that the ledger refuses what is malformed or not the caller's, with a typed error and no effect.
 import { describe, expect, test } from "vitest";
 import { available } from "../../support/backend.ts";
-import { rawKey } from "../../support/raw-key.ts";
 import { auditRows } from "../../support/ledger-audit.ts";
 import { createTestClock } from "../../support/test-clock.ts";
 import { useTestApp } from "../../support/use-app.ts";
-import { spend } from "../../support/chat-spend.ts";
 import { codeOf } from "../../support/code-of.ts";
+import { reserve, spend } from "../../support/operations.ts";
 
 describe("bad input", () => {
   const world = useTestApp({ available, clock: createTestClock("stepping") });
@@ -45,15 +44,9 @@ describe("bad input", () => {
   test("another user's hold, one that was never there and an expired one are refused by their codes", async () => {
     const mine = await world.createUser(10);
     const other = await world.createUser(10);
-    const { holdId } = await world.ledger.submit({
-      kind: "reserve",
-      userId: other,
-      feature: null,
-      amountCredits: 5,
-      priceVersion: null,
-      idempotencyKey: rawKey("h"),
-      ttlSeconds: 5,
-    });
+    const { holdId } = await world.ledger.submit(
+      reserve(other, "h", 5, { feature: null, priceVersion: null, ttlSeconds: 5 }),
+    );
     const settle = (userId: string, id: string) =>
       codeOf(world.ledger.submit({ kind: "settle", userId, holdId: id }));
     expect(await settle(mine, holdId)).toBe("NOT_FOUND");

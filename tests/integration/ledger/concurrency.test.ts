@@ -1,26 +1,15 @@
 // Shows promise 8: spending is exact under contention, over two instances, on both back ends.
 import { beforeAll, describe, expect, test } from "vitest";
 import { isAppError } from "../../../server/lib/errors.ts";
-import type { Ledger, SpendOperation } from "../../../server/ledger/ports.ts";
+import type { Ledger } from "../../../server/ledger/ports.ts";
 import { available } from "../../support/backend.ts";
-import { rawKey } from "../../support/raw-key.ts";
 import { anotherLedger } from "../../support/another-ledger.ts";
 import { auditRows } from "../../support/ledger-audit.ts";
 import { createTestClock } from "../../support/test-clock.ts";
 import { useTestApp } from "../../support/use-app.ts";
+import { grant, reserve, spend } from "../../support/operations.ts";
 
 const FULL = process.env["FULL"] === "1";
-
-function spend(userId: string, key: string, amountCredits = 1): SpendOperation {
-  return {
-    kind: "spend",
-    userId,
-    feature: "chat-flash",
-    amountCredits,
-    priceVersion: "v1",
-    idempotencyKey: rawKey(key),
-  };
-}
 
 /** The result, or the code of the refusal. */
 async function tryIt(work: Promise<{ replayed: boolean }>): Promise<string> {
@@ -115,15 +104,9 @@ describe("contention", () => {
 
   test("one hold, settled and released twenty times at once, ends once", async () => {
     const userId = await world.createUser(100);
-    const hold = await world.ledger.submit({
-      kind: "reserve",
-      userId,
-      feature: null,
-      amountCredits: 40,
-      priceVersion: null,
-      idempotencyKey: rawKey("h"),
-      ttlSeconds: 60,
-    });
+    const hold = await world.ledger.submit(
+      reserve(userId, "h", 40, { feature: null, priceVersion: null, ttlSeconds: 60 }),
+    );
     const { holdId } = hold;
     const outcomes = await Promise.all(
       Array.from({ length: 20 }, (_, i) =>
@@ -143,25 +126,16 @@ describe("contention", () => {
   test("one grant key, asked for thirty times at once, grants once", async () => {
     const userId = await world.createUser();
     const other = await world.createUser();
-    const grant = (to: string) => ({
-      kind: "grant" as const,
-      userId: to,
-      amountCredits: 50,
-      source: "PURCHASE" as const,
-      sourceId: null,
-      grantKey: `payment:${userId}`,
-      expiresAt: null,
-      description: "A package",
-    });
+    const paid = (to: string) => grant(to, `payment:${userId}`, 50);
     const outcomes = await Promise.all(
       Array.from({ length: 30 }, (_, i) =>
-        tryIt(ledgers[i % 2 === 0 ? 0 : 1].submit(grant(userId))),
+        tryIt(ledgers[i % 2 === 0 ? 0 : 1].submit(paid(userId))),
       ),
     );
     expect(tally(outcomes)).toEqual({ done: 1, replayed: 29 });
-    expect(await tryIt(world.ledger.submit(grant(other)))).toBe("IDEMPOTENCY_CONFLICT");
+    expect(await tryIt(world.ledger.submit(paid(other)))).toBe("IDEMPOTENCY_CONFLICT");
     // And two users at the very same moment: one of them.
-    const race = { ...grant(userId), grantKey: `race:${userId}` };
+    const race = { ...paid(userId), grantKey: `race:${userId}` };
     const raced = await Promise.all([
       tryIt(ledgers[0].submit(race)),
       tryIt(ledgers[1].submit({ ...race, userId: other })),

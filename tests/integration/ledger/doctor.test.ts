@@ -5,9 +5,9 @@ import { auditLedger, runDoctor } from "../../../server/ledger/audit/audit.ts";
 import { createAuditStore } from "../../../server/ledger/audit/audit.store.ts";
 import { available } from "../../support/backend.ts";
 import { DAMAGES } from "../../support/ledger-damages.ts";
-import { rawKey } from "../../support/raw-key.ts";
 import { createTestClock } from "../../support/test-clock.ts";
 import { useTestApp } from "../../support/use-app.ts";
+import { grant, rawKey, reserve, spend } from "../../support/operations.ts";
 
 const at = new Date();
 
@@ -32,25 +32,8 @@ describe("the doctor", () => {
   async function busyUser(): Promise<string> {
     const id = await world.createUser(100);
     const { ledger } = world;
-    const hold = (key: string) =>
-      ledger.submit({
-        kind: "reserve",
-        userId: id,
-        feature: "chat-pro",
-        amountCredits: 10,
-        priceVersion: "v1",
-        idempotencyKey: rawKey(`svc:x:${key}`),
-        ttlSeconds: 600,
-      });
-    for (const n of [1, 2, 3])
-      await ledger.submit({
-        kind: "spend",
-        userId: id,
-        feature: "chat-flash",
-        amountCredits: n,
-        priceVersion: "v1",
-        idempotencyKey: rawKey(`user:${n}`),
-      });
+    const hold = (key: string) => ledger.submit(reserve(id, `svc:x:${key}`, 10));
+    for (const n of [1, 2, 3]) await ledger.submit(spend(id, `user:${n}`, n));
     const [settled, released] = [await hold("a"), await hold("b"), await hold("c")];
     await ledger.submit({ kind: "settle", userId: id, holdId: settled.holdId, amountCredits: 4 });
     await ledger.submit({ kind: "release", userId: id, holdId: released.holdId });
@@ -68,18 +51,7 @@ describe("the doctor", () => {
           updatedAt: at,
         },
       });
-      await ledger.applyIn(tx, [
-        {
-          kind: "grant",
-          userId: id,
-          amountCredits: 50,
-          source: "PURCHASE",
-          sourceId: paymentId,
-          grantKey: `payment:${paymentId}`,
-          expiresAt: null,
-          description: "A package",
-        },
-      ]);
+      await ledger.applyIn(tx, [grant(id, `payment:${paymentId}`, 50, { sourceId: paymentId })]);
     });
     return id;
   }
@@ -98,16 +70,7 @@ describe("the doctor", () => {
     await models.user.deleteMany({ where: { id: userId } });
   }
 
-  async function spend(n: number): Promise<void> {
-    await world.ledger.submit({
-      kind: "spend",
-      userId,
-      feature: "chat-flash",
-      amountCredits: 1,
-      priceVersion: "v1",
-      idempotencyKey: rawKey(`user:later:${n}`),
-    });
-  }
+  const spendLater = (n: number) => world.ledger.submit(spend(userId, `user:later:${n}`));
 
   beforeEach(async () => {
     userId = await busyUser();
@@ -115,15 +78,7 @@ describe("the doctor", () => {
 
   test("is content with a healthy ledger, cut holds and debt included", async () => {
     const poor = await world.createUser(10);
-    await world.ledger.submit({
-      kind: "reserve",
-      userId: poor,
-      feature: null,
-      amountCredits: 10,
-      priceVersion: null,
-      idempotencyKey: rawKey("svc:x:1"),
-      ttlSeconds: 600,
-    });
+    await world.ledger.submit(reserve(poor, "svc:x:1", 10, { feature: null, priceVersion: null }));
     await world.ledger.submit({
       kind: "adjust",
       userId: poor,
@@ -164,7 +119,7 @@ describe("the doctor", () => {
     const { since, ...report } = await goOn();
     expect(since).toBeInstanceOf(Date);
     expect(report).toMatchObject({ violations: [], provenNow: 0, provenEarlier: _sum.ledgerSeq });
-    await spend(1);
+    await spendLater(1);
     expect(await goOn()).toMatchObject({ provenNow: 1, provenEarlier: _sum.ledgerSeq });
     const whole = { violations: [], provenNow: (_sum.ledgerSeq ?? 0) + 1, provenEarlier: 0 };
     expect(await auditLedger({ database, whole: true })).toEqual({
@@ -197,7 +152,7 @@ describe("the doctor", () => {
   );
 
   test("long books among short ones are read to their end, however they are cut", async () => {
-    for (let n = 0; n < 50; n += 1) await spend(n);
+    for (let n = 0; n < 50; n += 1) await spendLater(n);
     const { database } = world.backend;
     const { models } = database;
     const users = await models.user.count();
@@ -246,7 +201,7 @@ describe("the doctor", () => {
   });
 
   test("doctors beside each other, and beside spends, agree", async () => {
-    const spends = Array.from({ length: 20 }, (_, n) => spend(n));
+    const spends = Array.from({ length: 20 }, (_, n) => spendLater(n));
     const { database } = world.backend;
     const reports = await Promise.all([
       goOn(),

@@ -3,10 +3,10 @@ import { describe, expect, test } from "vitest";
 import { expireHolds, expireLots } from "../../../server/jobs/expiry.ts";
 import { createExpiryStore } from "../../../server/ledger/store/expiry.store.ts";
 import { available } from "../../support/backend.ts";
-import { rawKey } from "../../support/raw-key.ts";
 import { auditRows } from "../../support/ledger-audit.ts";
 import { createTestClock } from "../../support/test-clock.ts";
 import { useTestApp } from "../../support/use-app.ts";
+import { grant, reserve } from "../../support/operations.ts";
 
 describe("expiry", () => {
   const world = useTestApp({ available, clock: createTestClock("stepping") });
@@ -22,28 +22,18 @@ describe("expiry", () => {
     const deps = { store: createExpiryStore(backend.database), ledger, now };
     const { models } = backend.database;
     const userId = await world.createUser(5);
-    const grant = (key: string, seconds: number) =>
-      ledger.submit({
-        kind: "grant",
-        userId,
-        amountCredits: 20,
-        source: "SUBSCRIPTION",
-        sourceId: null,
-        grantKey: `${key}:${userId}`,
-        expiresAt: new Date(now() + seconds * 1000),
-        description: "A month",
-      });
-    await grant("soon", 100);
-    await grant("later", 10_000);
-    await ledger.submit({
-      kind: "reserve",
-      userId,
-      feature: null,
-      amountCredits: 12,
-      priceVersion: null,
-      idempotencyKey: rawKey("svc:x:1"),
-      ttlSeconds: 300,
-    });
+    const month = (key: string, seconds: number) =>
+      ledger.submit(
+        grant(userId, `${key}:${userId}`, 20, {
+          source: "SUBSCRIPTION",
+          expiresAt: new Date(now() + seconds * 1000),
+        }),
+      );
+    await month("soon", 100);
+    await month("later", 10_000);
+    await ledger.submit(
+      reserve(userId, "svc:x:1", 12, { feature: null, priceVersion: null, ttlSeconds: 300 }),
+    );
     const position = async () => {
       const user = await models.user.findUniqueOrThrow({ where: { id: userId } });
       return [user.credits, user.heldCredits];
@@ -75,16 +65,12 @@ describe("expiry", () => {
     const users = await world.createUsers(230);
     await Promise.all(
       users.map((userId) =>
-        world.ledger.submit({
-          kind: "grant",
-          userId,
-          amountCredits: 3,
-          source: "SUBSCRIPTION",
-          sourceId: null,
-          grantKey: `page:${userId}`,
-          expiresAt: new Date(now() + 1_000),
-          description: "A moment",
-        }),
+        world.ledger.submit(
+          grant(userId, `page:${userId}`, 3, {
+            source: "SUBSCRIPTION",
+            expiresAt: new Date(now() + 1_000),
+          }),
+        ),
       ),
     );
     world.clock.aheadMs += 10 * 1_000;
@@ -116,16 +102,12 @@ describe("expiry", () => {
     const users = await world.createUsers(250);
     await Promise.all(
       users.map((userId, n) =>
-        ledger.submit({
-          kind: "grant",
-          userId,
-          amountCredits: 3,
-          source: "SUBSCRIPTION",
-          sourceId: null,
-          grantKey: `stop:${userId}`,
-          expiresAt: new Date(now() + 1_000_000 + n * 1_000),
-          description: "A moment",
-        }),
+        ledger.submit(
+          grant(userId, `stop:${userId}`, 3, {
+            source: "SUBSCRIPTION",
+            expiresAt: new Date(now() + 1_000_000 + n * 1_000),
+          }),
+        ),
       ),
     );
     world.clock.aheadMs += 10_000 * 1_000;

@@ -5,13 +5,12 @@ import type { Locks } from "../../../server/kv/ports.ts";
 import type { Database, SqlSession } from "../../../server/database/ports.ts";
 import { UnknownOutcomeError } from "../../../server/database/errors.ts";
 import { available } from "../../support/backend.ts";
-import { rawKey } from "../../support/raw-key.ts";
 import { ledgerWith } from "../../support/another-ledger.ts";
 import { auditRows } from "../../support/ledger-audit.ts";
 import { createTestClock } from "../../support/test-clock.ts";
 import { useTestApp } from "../../support/use-app.ts";
-import { spend } from "../../support/chat-spend.ts";
 import { codeOf } from "../../support/code-of.ts";
+import { grant, reserve, spend } from "../../support/operations.ts";
 
 /** A database whose raw transactions go through `around`. */
 function around(
@@ -101,16 +100,7 @@ describe("the writer", () => {
     const lots = 2_500;
     await Promise.all(
       Array.from({ length: lots }, (_, i) =>
-        ledger.submit({
-          kind: "grant",
-          userId,
-          amountCredits: 1,
-          source: "PURCHASE",
-          sourceId: null,
-          grantKey: `many:${userId}:${i}`,
-          expiresAt: null,
-          description: "One",
-        }),
+        ledger.submit(grant(userId, `many:${userId}:${i}`, 1)),
       ),
     );
     await ledger.submit({ ...spend(userId, "all"), amountCredits: lots });
@@ -151,15 +141,7 @@ describe("the writer", () => {
     const userId = await world.createUser(100);
     const before = await ledger.submit(spend(userId, "u1"));
     expect(before).toMatchObject({ replayed: false, credits: 99 });
-    const hold = await ledger.submit({
-      kind: "reserve",
-      userId,
-      feature: "chat-pro",
-      amountCredits: 20,
-      priceVersion: "v1",
-      idempotencyKey: rawKey("u2"),
-      ttlSeconds: 60,
-    });
+    const hold = await ledger.submit(reserve(userId, "u2", 20, { ttlSeconds: 60 }));
     expect(hold).toMatchObject({ replayed: false, held: 20 });
     const settled = await ledger.submit({
       kind: "settle",
@@ -168,26 +150,9 @@ describe("the writer", () => {
       amountCredits: 5,
     });
     expect(settled).toMatchObject({ amountCredits: 5, credits: 94, held: 0 });
-    const second = await ledger.submit({
-      kind: "reserve",
-      userId,
-      feature: "chat-pro",
-      amountCredits: 20,
-      priceVersion: "v1",
-      idempotencyKey: rawKey("u3"),
-      ttlSeconds: 60,
-    });
+    const second = await ledger.submit(reserve(userId, "u3", 20, { ttlSeconds: 60 }));
     await ledger.submit({ kind: "release", userId, holdId: second.holdId });
-    const granted = await ledger.submit({
-      kind: "grant",
-      userId,
-      amountCredits: 6,
-      source: "PURCHASE",
-      sourceId: null,
-      grantKey: `unknown:${userId}`,
-      expiresAt: null,
-      description: "A package",
-    });
+    const granted = await ledger.submit(grant(userId, `unknown:${userId}`, 6));
     expect(granted).toMatchObject({ replayed: false, credits: 100 });
     expect(await ledger.submit(spend(userId, "u1"))).toMatchObject({
       replayed: true,

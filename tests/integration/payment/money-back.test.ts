@@ -1,9 +1,9 @@
 // Refunds and disputes take exactly their share of the credits, and give back what comes back.
 import { beforeEach, describe, expect, it } from "vitest";
 import { available } from "../../support/backend.ts";
-import { rawKey } from "../../support/raw-key.ts";
 import { brokenInvariants } from "../../support/ledger-audit.ts";
 import { useShop } from "../../support/use-app.ts";
+import { spend } from "../../support/operations.ts";
 
 describe("money back", () => {
   const world = useShop({ available });
@@ -33,15 +33,10 @@ describe("money back", () => {
   };
   const refund = (idempotencyKey: string, amountMinorUnits?: number) =>
     world.payment.refundPayment({ paymentId, amountMinorUnits, idempotencyKey, actorId: "admin" });
-  const spend = (amountCredits: number) =>
-    world.ledger.submit({
-      kind: "spend",
-      userId,
-      feature: "chat-pro",
-      amountCredits,
-      priceVersion: "test",
-      idempotencyKey: rawKey(`spend-${amountCredits}`),
-    });
+  const use = (amountCredits: number) =>
+    world.ledger.submit(
+      spend(userId, `spend-${amountCredits}`, amountCredits, { feature: "chat-pro" }),
+    );
 
   it("takes shares of partial refunds that add up without rounding twice", async () => {
     expect(await refund("a", 166)).toMatchObject({ paymentStatus: "PARTIALLY_REFUNDED" });
@@ -81,7 +76,7 @@ describe("money back", () => {
   });
 
   it("goes into debt when the credits are spent, and the next purchase pays it", async () => {
-    await spend(90);
+    await use(90);
     await refund("all");
     expect(await seen()).toMatchObject({ credits: -90, status: "REFUNDED" });
     const { packages } = await world.payment.packages();

@@ -12,7 +12,7 @@ import {
   reserving,
   userId,
 } from "../../support/ledger-account.ts";
-import { rawKey } from "../../support/raw-key.ts";
+import { rawKey } from "../../support/operations.ts";
 
 describe("reserve", () => {
   test("sets credits aside in spend order, for as long as asked", () => {

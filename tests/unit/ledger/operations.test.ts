@@ -16,7 +16,7 @@ import {
   spending,
   userId,
 } from "../../support/ledger-account.ts";
-import { rawKey } from "../../support/raw-key.ts";
+import { rawKey } from "../../support/operations.ts";
 
 describe("spend", () => {
   test("writes one USAGE entry and one usage row of what was asked", () => {
