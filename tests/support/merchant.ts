@@ -1,26 +1,19 @@
 // What a merchant does at Stripe past this server: calls to the sandbox's API with its key, in Stripe's own words.
+import Stripe from "stripe";
 import { SECRET_KEY, type Shop } from "./shop.ts";
 
 type Answer = { id: string } & Record<string, unknown>;
 
 /** Stripe's API as a merchant's tools or the dashboard use it. Throws Stripe's message when it refuses. */
 export function merchantOf(world: Shop) {
-  async function call(method: string, path: string, fields: Record<string, string>) {
-    const body = new URLSearchParams(fields).toString();
-    const answer = await fetch(
-      `${world.sandbox.stripe.url}/v1/${path}${method === "GET" && body !== "" ? `?${body}` : ""}`,
-      {
-        method,
-        headers: {
-          Authorization: `Bearer ${SECRET_KEY}`,
-          "Content-Type": "application/x-www-form-urlencoded",
-        },
-        ...(method === "GET" ? {} : { body }),
-      },
-    );
-    const json = (await answer.json()) as Answer & { error?: { message: string } };
-    if (json.error !== undefined) throw new Error(json.error.message);
-    return json;
+  async function call(method: "GET" | "POST", path: string, fields: Record<string, string>) {
+    const { hostname, port } = new URL(world.sandbox.stripe.url);
+    const options = { protocol: "http", telemetry: false, maxNetworkRetries: 0 } as const;
+    const stripe = new Stripe(SECRET_KEY, { ...options, host: hostname, port });
+    const [query, body] =
+      method === "GET" ? [`?${new URLSearchParams(fields).toString()}`] : ["", fields];
+    const answer: unknown = await stripe.rawRequest(method, `/v1/${path}${query}`, body);
+    return answer as Answer;
   }
 
   const get = (path: string, fields: Record<string, string> = {}) => call("GET", path, fields);

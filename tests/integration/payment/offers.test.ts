@@ -2,6 +2,7 @@
 import { describe, expect, it } from "vitest";
 import { available } from "../../support/backend.ts";
 import { brokenInvariants } from "../../support/ledger-audit.ts";
+import { merchantOf } from "../../support/merchant.ts";
 import { useShop } from "../../support/use-app.ts";
 
 describe("offers", () => {
@@ -13,16 +14,7 @@ describe("offers", () => {
     });
   const paymentsOf = async (userId: string) =>
     (await world.payment.history(userId, { limit: 10 })).payments;
-  async function post(path: string, form: Record<string, string>) {
-    const answer = await fetch(`${world.sandbox.stripe.url}/v1/${path}`, {
-      method: "POST",
-      headers: { Authorization: `Bearer ${world.sandbox.stripe.secretKey}` },
-      body: new URLSearchParams(form),
-    });
-    const body = (await answer.json()) as { id: string };
-    expect(answer.status, JSON.stringify(body)).toBe(200);
-    return body;
-  }
+  const { post } = merchantOf(world);
   /** Types a promotion code on the hosted page and pays. */
   async function payWithCode(sessionId: string, code: string) {
     const page = `${world.sandbox.stripe.url}/c/pay/${sessionId}`;
