@@ -4,7 +4,9 @@ import { type Backend, openBackend } from "../../server/infrastructure.ts";
 import { createLedger } from "../../server/ledger/ledger.ts";
 import type { Ledger, SpendOperation } from "../../server/ledger/ports.ts";
 import { createLogger } from "../../server/lib/logger.ts";
-import { type BackendConfig, freshSqlite, redisConfigOf } from "../support/databases.ts";
+import { redisUrl } from "../../server/config/addresses.ts";
+import { grant } from "../support/operations.ts";
+import { type BackendConfig, freshSqlite } from "../support/databases.ts";
 import { availableServers } from "../support/servers.ts";
 import { type FreshDatabase, freshMysql } from "../support/mysql-databases.ts";
 import { rawKey } from "../support/operations.ts";
@@ -56,7 +58,7 @@ export async function openInstance(place: Place): Promise<Instance> {
       kind: place.databaseUrl.startsWith("file:") ? "sqlite" : "mysql",
       url: place.databaseUrl,
     },
-    redis: place.redisUrl === null ? null : redisConfigOf(place.redisUrl),
+    redis: place.redisUrl === null ? null : redisUrl.parse(place.redisUrl),
   };
   const backend = await openBackend({ config, logger, keyPrefix: place.keyPrefix });
   const { database, locks, cache, pubsub } = backend;
@@ -80,18 +82,11 @@ export async function createUsers({ backend, ledger }: Instance, count: number):
   });
   // Not all at once: on a busy machine the last of a thousand would be answered that it took too long.
   for (let from = 0; from < count; from += IN_FLIGHT) {
-    const grants = ids.slice(from, from + IN_FLIGHT).map((userId) =>
-      ledger.submit({
-        kind: "grant",
-        userId,
-        amountCredits: 1_000_000_000,
-        source: "SIGNUP",
-        sourceId: null,
-        grantKey: `bench:${userId}`,
-        expiresAt: null,
-        description: "For the benchmark",
-      }),
-    );
+    const grants = ids
+      .slice(from, from + IN_FLIGHT)
+      .map((userId) =>
+        ledger.submit(grant(userId, `bench:${userId}`, 1_000_000_000, { source: "SIGNUP" })),
+      );
     await Promise.all(grants);
   }
   return ids;

@@ -2,13 +2,12 @@
 import { randomBytes } from "node:crypto";
 import { access } from "node:fs/promises";
 import { join } from "node:path";
-import { createConnection } from "mariadb";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { openBackend } from "../../server/infrastructure.ts";
 import { createLogger } from "../../server/lib/logger.ts";
 import { type Authority, createAuthority, opensslMissing } from "../support/certificates.ts";
 import { availableServers } from "../support/servers.ts";
-import { withMysql } from "../support/mysql-databases.ts";
+import { connectMysql, withMysql } from "../support/mysql-databases.ts";
 import { freePort } from "../support/ports.ts";
 import { debianMariadb, engineMissing } from "../support/engines/programs.ts";
 import { createSqlServer, type SqlServer } from "../support/engines/sql-server.ts";
@@ -193,11 +192,7 @@ const ownCa = mysql === undefined ? null : await certificateOf(mysql);
 
 /** The CA that MySQL made itself; null where its data directory cannot be read. */
 async function certificateOf(serverUrl: string): Promise<string | null> {
-  const { hostname, port, username, password } = new URL(serverUrl);
-  const connection = await createConnection({
-    ...{ host: hostname, port: Number(port || 3306), allowPublicKeyRetrieval: true },
-    ...{ user: decodeURIComponent(username), password: decodeURIComponent(password) },
-  });
+  const connection = await connectMysql(serverUrl);
   const [row]: { folder: string }[] = await connection.query("SELECT @@datadir AS folder");
   await connection.end();
   const file = join(row?.folder ?? "", "ca.pem");

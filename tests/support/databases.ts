@@ -5,7 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Redis } from "ioredis";
 import { type Backend, type BackendOptions, openBackend } from "../../server/infrastructure.ts";
-import type { RedisConfig } from "../../server/config/config.ts";
+import { redisUrl } from "../../server/config/addresses.ts";
 import { createLogger, type Logger } from "../../server/lib/logger.ts";
 import { type FreshDatabase, migratedMysql } from "./mysql-databases.ts";
 import type { BackendChoice } from "./servers.ts";
@@ -55,7 +55,7 @@ async function openFresh(
   const config: BackendConfig = {
     environment: "test",
     database: { kind: mysql === null ? "sqlite" : "mysql", url: database.url },
-    redis: redis === null ? null : redisConfigOf(redis),
+    redis: redis === null ? null : redisUrl.parse(redis),
   };
   const open = () => openBackend({ config, logger, keyPrefix });
   const backend = await open();
@@ -72,7 +72,7 @@ async function openFresh(
     },
     async close() {
       await Promise.all(instances.map((instance) => instance.close()));
-      if (redis !== null) await withRedis(redis, (client) => removeKeys(client, keyPrefix));
+      if (redis !== null) await removeKeys(redis, keyPrefix);
       await database.drop();
     },
   };
@@ -87,38 +87,15 @@ export async function freshSqlite(): Promise<FreshDatabase> {
   };
 }
 
-/** A redis:// URL as Config has it. */
-export function redisConfigOf(text: string): RedisConfig {
-  const url = new URL(text);
-  return {
-    kind: "single",
-    host: url.hostname,
-    port: Number(url.port || 6379),
-    tls: url.protocol === "rediss:",
-    db: Number(url.pathname.slice(1) || 0),
-    ...(url.username === "" ? {} : { username: decodeURIComponent(url.username) }),
-    ...(url.password === "" ? {} : { password: decodeURIComponent(url.password) }),
-  };
-}
-
-async function withRedis(url: string, work: (client: Redis) => Promise<unknown>): Promise<void> {
-  const client = new Redis(url, {
-    lazyConnect: true,
-    connectTimeout: 2_000,
-    retryStrategy: () => null,
-  });
+async function removeKeys(url: string, prefix: string): Promise<void> {
+  const client = new Redis(url, { connectTimeout: 2_000, retryStrategy: () => null });
   client.on("error", () => undefined);
   try {
-    await client.connect();
-    await work(client);
+    for await (const keys of client.scanStream({ match: `${prefix}:*`, count: 1_000 })) {
+      const found = keys as string[];
+      if (found.length > 0) await client.unlink(...found);
+    }
   } finally {
     client.disconnect();
-  }
-}
-
-async function removeKeys(client: Redis, prefix: string): Promise<void> {
-  for await (const keys of client.scanStream({ match: `${prefix}:*`, count: 1_000 })) {
-    const found = keys as string[];
-    if (found.length > 0) await client.unlink(...found);
   }
 }

@@ -1,7 +1,7 @@
 // MySQL databases that one suite leaves to the next of its process, with the rows of a new one: to migrate a new one
 // takes seconds, most of them spent waiting for the disk.
 import { randomBytes } from "node:crypto";
-import { createConnection, type Connection } from "mariadb";
+import { type Connection, type ConnectionConfig, createConnection } from "mariadb";
 
 /** A database that exists. `drop` removes it. */
 export interface FreshDatabase {
@@ -43,7 +43,7 @@ export async function migratedMysql(serverUrl: string): Promise<FreshDatabase> {
 
 /** Drops every database of this run on the server of `serverUrl`. */
 export async function dropDatabasesOfRun(serverUrl: string): Promise<void> {
-  const connection = await connect(new URL(serverUrl));
+  const connection = await connectMysql(serverUrl);
   try {
     const found = await connection.query<unknown[][]>({
       sql: `SHOW DATABASES LIKE '${runPrefix().replaceAll("_", "\\_")}%'`,
@@ -57,7 +57,7 @@ export async function dropDatabasesOfRun(serverUrl: string): Promise<void> {
 
 /** Runs one statement on a server and hangs up. */
 export async function withMysql(serverUrl: string, sql: string): Promise<void> {
-  const connection = await connect(new URL(serverUrl));
+  const connection = await connectMysql(serverUrl);
   try {
     await connection.query(sql);
   } finally {
@@ -76,7 +76,7 @@ async function migrate(serverUrl: string): Promise<Kept> {
   const logger = createLogger({ level: "silent" });
   const opened = await openDatabase({ config: { environment: "test", database }, logger });
   await opened.close();
-  const connection = await connect(url);
+  const connection = await connectMysql(url);
   try {
     const tables = new Map<string, unknown[][]>();
     const names = await connection.query<string[][]>({ sql: "SHOW TABLES", rowsAsArray: true });
@@ -93,7 +93,7 @@ async function migrate(serverUrl: string): Promise<Kept> {
 
 /** Brings back the rows of a new database. False where it is too full for that, or somebody still uses it. */
 async function reset({ url, tables }: Kept): Promise<boolean> {
-  const connection = await connect(url);
+  const connection = await connectMysql(url);
   try {
     const others = await connection.query<unknown[]>(
       "SELECT 1 FROM information_schema.processlist WHERE db = DATABASE() AND id <> CONNECTION_ID()",
@@ -114,13 +114,20 @@ async function reset({ url, tables }: Kept): Promise<boolean> {
   }
 }
 
-function connect({ hostname, port, username, password, pathname }: URL): Promise<Connection> {
+/** Connects to a server, or to the database its URL names. */
+export function connectMysql(
+  serverUrl: string | URL,
+  more: ConnectionConfig = {},
+): Promise<Connection> {
+  const { hostname, port, username, password, pathname } = new URL(serverUrl);
   return createConnection({
     host: hostname,
     port: Number(port || 3306),
-    user: decodeURIComponent(username),
+    user: decodeURIComponent(username) || "root",
     password: decodeURIComponent(password),
     connectTimeout: 2_000,
+    allowPublicKeyRetrieval: true,
     ...(pathname.length > 1 ? { database: pathname.slice(1) } : {}),
+    ...more,
   });
 }

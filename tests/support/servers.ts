@@ -1,8 +1,8 @@
 // Which servers the suites may use here: those that are named, else those on the usual loopback ports, each asked once who it is.
 import Libsql from "libsql";
 import { Redis } from "ioredis";
-import { createConnection } from "mariadb";
 import { type EngineName, isChosen, parseEngine } from "./engine-choice.ts";
+import { connectMysql } from "./mysql-databases.ts";
 
 const USUAL_DATABASE = "mysql://root@127.0.0.1:3306/";
 const USUAL_REDIS = "redis://127.0.0.1:6379";
@@ -157,12 +157,7 @@ type Probe = (url: string) => Promise<FoundServer>;
 
 /** Asks a database server who it is. Throws where it cannot be used. */
 export async function probeDatabase(url: string): Promise<FoundServer> {
-  const { hostname, port, username, password } = new URL(url);
-  const connection = await createConnection({
-    host: hostname,
-    port: Number(port || 3306),
-    user: decodeURIComponent(username),
-    password: decodeURIComponent(password),
+  const connection = await connectMysql(url, {
     connectTimeout: CONNECT_WITHIN_MS,
     socketTimeout: ANSWER_WITHIN_MS,
   });
@@ -220,12 +215,9 @@ function found(url: string, engine: FoundServer["engine"], told: string): FoundS
 
 /** Host and port, without what goes before them: it may be a password. */
 function placeOf(url: string): string {
-  try {
-    const { hostname, port, protocol } = new URL(url);
-    return `${protocol}//${hostname}${port === "" ? "" : `:${port}`}`;
-  } catch {
-    return "a server whose URL cannot be read";
-  }
+  if (!URL.canParse(url)) return "a server whose URL cannot be read";
+  const { protocol, host } = new URL(url);
+  return `${protocol}//${host}`;
 }
 
 function isRefused(error: unknown): boolean {

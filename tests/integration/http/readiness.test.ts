@@ -3,14 +3,14 @@ import { mkdtemp, rm, statfs, writeFile } from "node:fs/promises";
 import { createServer } from "node:http";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { type Connection, createConnection } from "mariadb";
+import type { Connection } from "mariadb";
 import { describe, expect, test } from "vitest";
 import type { Readiness } from "../../../server/health/health.types.ts";
 import { createReadiness } from "../../../server/health/readiness.ts";
 import { type Backend, openBackend } from "../../../server/infrastructure.ts";
 import { createLogger } from "../../../server/lib/logger.ts";
 import { availableServers } from "../../support/servers.ts";
-import { freshMysql } from "../../support/mysql-databases.ts";
+import { connectMysql, freshMysql } from "../../support/mysql-databases.ts";
 import { describeBackend } from "../../support/databases.ts";
 import { openTestApp } from "../../support/server.ts";
 import { listen } from "../../support/ports.ts";
@@ -194,11 +194,7 @@ const { databases } = await availableServers();
 describe.each(databases)("/ready on $name", ({ url }) => {
   test("a database that can be read and not written: not ready, with what to look for", async () => {
     const fresh = await freshMysql(url);
-    const { hostname: host, port, username, password } = new URL(url);
-    const root = await createConnection({
-      ...{ host, port: Number(port || 3306), user: username || "root", password },
-      allowPublicKeyRetrieval: true,
-    });
+    const root = await connectMysql(url);
     const target = new URL(fresh.url);
     const name = target.pathname.slice(1);
     const user = `ready_${name.slice(-12)}`;

@@ -2,13 +2,12 @@
 import { randomBytes } from "node:crypto";
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
-import { createConnection } from "mariadb";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { runDoctor } from "../../../server/ledger/audit/audit.ts";
 import { subFor } from "../../../server/sandbox/src/google/users.ts";
 import { describeBackend } from "../../support/databases.ts";
 import { availableServers } from "../../support/servers.ts";
-import { withMysql } from "../../support/mysql-databases.ts";
+import { connectMysql, withMysql } from "../../support/mysql-databases.ts";
 import { openTestApp, type TestApp } from "../../support/server.ts";
 
 const GUIDE = join(import.meta.dirname, "../../../docs/guides/move-from-the-ancestor.md");
@@ -82,14 +81,7 @@ describe.each(databases)("the move from the ancestor on $name", ({ name, url }) 
       .replaceAll("ancestor.", `${ancestor}.`)
       .replaceAll("skywork.", `${target}.`)
       .replaceAll("https://accounts.google.com", issuer);
-    const { hostname, port, username, password } = new URL(url);
-    const connection = await createConnection({
-      host: hostname,
-      port: Number(port || 3306),
-      user: decodeURIComponent(username),
-      password: decodeURIComponent(password),
-      multipleStatements: true,
-    });
+    const connection = await connectMysql(url, { multipleStatements: true });
     await connection.query(`CREATE DATABASE ${ancestor}; USE ${ancestor}; ${ANCESTOR} ${PEOPLE}`);
     await connection.query(guide);
     await connection.end();
