@@ -2,8 +2,7 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { auditFailover } from "../support/failover-audit.ts";
-import type { Recovery } from "../support/failover-load.ts";
-import { recoveryLine } from "../support/failover-report.ts";
+import { recoveryLine, type Recovery } from "../support/failover-load.ts";
 import { atCommit, type FailoverWorld, openFailoverWorld } from "../support/failover-world.ts";
 import { chosenEngine } from "../support/servers.ts";
 import { isChosen } from "../support/engine-choice.ts";

@@ -6,8 +6,7 @@ import type { SqlSession } from "../../server/database/ports.ts";
 import { classifyDatabaseError } from "../../server/database/errors.ts";
 import { createLogger } from "../../server/lib/logger.ts";
 import { auditFailover } from "../support/failover-audit.ts";
-import type { Recovery } from "../support/failover-load.ts";
-import { recoveryLine } from "../support/failover-report.ts";
+import { recoveryLine, type Recovery } from "../support/failover-load.ts";
 import { atCommit, type FailoverWorld, openFailoverWorld } from "../support/failover-world.ts";
 import {
   type GaleraCluster,

@@ -128,32 +128,33 @@ export function startFailoverLoad(url: string, users: readonly SignedIn[]): Fail
 
   const userAt = (index: number) => users[index % users.length] as SignedIn;
 
+  /** A new spend, entered in the book; each call asks for it once and answers whether it is there. */
+  function newSpend(): () => Promise<boolean> {
+    made += 1;
+    const key = `spend-${made}`;
+    const asked: AskedSpend = { user: userAt(made), transactionId: null };
+    book.spends.set(key, asked);
+    return async () => {
+      asked.transactionId = (await spend(key, asked.user))?.transactionId ?? null;
+      return asked.transactionId !== null;
+    };
+  }
+
   async function spender(index: number): Promise<void> {
     while (!stopping) {
-      made += 1;
-      const key = `spend-${made}`;
-      const asked: AskedSpend = { user: userAt(made), transactionId: null };
-      book.spends.set(key, asked);
+      const ask = newSpend();
+      let isThere: boolean;
       do {
-        const answer = await spend(key, asked.user);
-        asked.transactionId = answer?.transactionId ?? null;
-        await sleep(answer === null ? 100 : 8);
-      } while (asked.transactionId === null && index % 2 === 0 && !stopping);
+        isThere = await ask();
+        await sleep(isThere ? 8 : 100);
+      } while (!isThere && index % 2 === 0 && !stopping);
     }
   }
 
   async function passersBy(): Promise<void> {
-    const waiting = new Set<Promise<void>>();
+    const waiting: Promise<boolean>[] = [];
     while (!stopping) {
-      made += 1;
-      const key = `spend-${made}`;
-      const asked: AskedSpend = { user: userAt(made), transactionId: null };
-      book.spends.set(key, asked);
-      const one = spend(key, asked.user).then((answer) => {
-        asked.transactionId = answer?.transactionId ?? null;
-        waiting.delete(one);
-      });
-      waiting.add(one);
+      waiting.push(newSpend()());
       await sleep(PASSER_BY_EVERY_MS);
     }
     await Promise.all(waiting);
@@ -259,4 +260,19 @@ export function startFailoverLoad(url: string, users: readonly SignedIn[]): Fail
     },
     spend,
   };
+}
+
+/** One line: how long errors lasted, at the median and at worst. */
+export function recoveryLine(name: string, recoveries: readonly Recovery[]): string {
+  const figures = (pick: (recovery: Recovery) => number) => {
+    const sorted = recoveries.map(pick).sort((a, b) => a - b);
+    const median = sorted[Math.floor(sorted.length / 2)] ?? 0;
+    return `${median} / ${sorted.at(-1) ?? 0} ms`;
+  };
+  return [
+    `${name}, ${recoveries.length} times (p50 / max)`,
+    `errors for ${figures(({ errorsMs }) => errorsMs)}`,
+    `after it could be used again: first success ${figures(({ firstSuccessMs }) => firstSuccessMs)}`,
+    `last error ${figures(({ errorsAfterMs }) => errorsAfterMs)}`,
+  ].join("; ");
 }

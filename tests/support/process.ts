@@ -37,10 +37,6 @@ export function spawnServer(
   child.stdout.on("data", (chunk: Buffer) => (output += chunk.toString()));
   child.stderr.on("data", (chunk: Buffer) => (output += chunk.toString()));
   const exited = new Promise<number>((resolve) => child.on("close", (code) => resolve(code ?? -1)));
-  let ended = false;
-  void exited.then(() => {
-    ended = true;
-  });
   const url = `http://127.0.0.1:${env["PORT"] ?? "5000"}`;
   return {
     url,
@@ -51,7 +47,10 @@ export function spawnServer(
       const deadlineMs = Date.now() + timeoutMs;
       let last = "never asked";
       while (Date.now() < deadlineMs) {
-        if (ended) throw new Error(`The server ended:\n${output}`);
+        if (child.exitCode !== null || child.signalCode !== null) {
+          await exited;
+          throw new Error(`The server ended:\n${output}`);
+        }
         const answer = await fetch(`${url}/ready`).catch(() => null);
         last = answer === null ? "no answer" : `${answer.status} ${await answer.text()}`;
         if (answer?.status === 200) return;

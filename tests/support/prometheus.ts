@@ -1,8 +1,10 @@
 // A Prometheus of a suite's own, on a free loopback port, scraping one server every second.
 import { spawn, spawnSync } from "node:child_process";
+import { once } from "node:events";
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
 import { freePort } from "./ports.ts";
 
 /** Whether Prometheus and promtool are here (`apt-get install prometheus`). */
@@ -38,7 +40,7 @@ export async function startPrometheus(target: string): Promise<Prometheus> {
     ],
     { stdio: "ignore" },
   );
-  const exited = new Promise<void>((resolve) => child.once("exit", () => resolve()));
+  const exited = once(child, "exit");
   const isUp = () =>
     fetch(`http://${address}/-/ready`).then(
       ({ ok }) => ok,
@@ -48,7 +50,7 @@ export async function startPrometheus(target: string): Promise<Prometheus> {
   while (!(await isUp())) {
     if (child.exitCode !== null || Date.now() > deadlineMs)
       throw new Error("Prometheus did not start.");
-    await new Promise((resolve) => setTimeout(resolve, 200));
+    await sleep(200);
   }
   return {
     async query(expression) {

@@ -20,13 +20,18 @@ export interface TcpProxy {
   close(): Promise<void>;
 }
 
+interface Awaited {
+  readonly bytes: string;
+  readonly when: "before" | "after";
+  react(upstream: Socket, destroy: () => void): void;
+}
+
 /** Starts a proxy to `host:port`. */
 export async function startTcpProxy(host: string, port: number): Promise<TcpProxy> {
   const pairs = new Set<[Socket, Socket]>();
   let mode: "forward" | "silent" | "refuse" = "forward";
   let target = port;
-  let cut: { bytes: string; when: "before" | "after" } | undefined;
-  let awaited: { bytes: string; when: "before" | "after"; react: () => void } | undefined;
+  let awaited: Awaited | undefined;
 
   const server = createServer((client) => {
     if (mode === "refuse") return void client.destroy();
@@ -41,23 +46,11 @@ export async function startTcpProxy(host: string, port: number): Promise<TcpProx
     for (const socket of pair) socket.on("error", destroy).on("close", destroy);
     client.on("data", (data) => {
       if (mode === "silent") return;
-      const hit = cut !== undefined && data.includes(cut.bytes);
-      if (!hit) {
-        const seen = awaited !== undefined && data.includes(awaited.bytes) ? awaited : undefined;
-        if (seen !== undefined) awaited = undefined;
-        if (seen?.when === "before") seen.react();
-        upstream.write(data);
-        if (seen?.when === "after") seen.react();
-        return;
-      }
-      const { when } = cut ?? { when: "before" };
-      cut = undefined;
-      if (when === "before") destroy();
-      // The server acts on it; its answer never arrives.
-      else {
-        upstream.removeAllListeners("data");
-        upstream.write(data, () => setTimeout(destroy, 100));
-      }
+      const seen = awaited !== undefined && data.includes(awaited.bytes) ? awaited : undefined;
+      if (seen !== undefined) awaited = undefined;
+      if (seen?.when === "before") seen.react(upstream, destroy);
+      if (!upstream.destroyed) upstream.write(data);
+      if (seen?.when === "after") seen.react(upstream, destroy);
     });
     upstream.on("data", (data) => {
       if (mode !== "silent") client.write(data);
@@ -85,7 +78,13 @@ export async function startTcpProxy(host: string, port: number): Promise<TcpProx
       mode = "forward";
     },
     cutOn(bytes, when) {
-      cut = { bytes, when };
+      const react: Awaited["react"] = (upstream, destroy) => {
+        if (when === "before") return destroy();
+        // The server acts on it; its answer never arrives.
+        upstream.removeAllListeners("data");
+        setTimeout(destroy, 100);
+      };
+      awaited = { bytes, when, react };
     },
     onceSent(bytes, when, react) {
       awaited = { bytes, when, react };

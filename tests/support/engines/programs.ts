@@ -1,6 +1,5 @@
 // How each SQL engine is run: its command line, the user it runs as, and how its data directory is made.
-import { type ChildProcess, execFile, spawn, spawnSync } from "node:child_process";
-import { once } from "node:events";
+import { execFile, spawnSync } from "node:child_process";
 import { mkdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { promisify } from "node:util";
@@ -29,7 +28,6 @@ export const ENV = {
   PATH: `${process.env["PATH"] ?? ""}:/usr/sbin:/usr/local/sbin`,
 };
 const INITIALISED_WITHIN_MS = 90_000;
-const LAST_LINES = 15;
 
 /** Whether this program can be started here. */
 export function isInstalled(program: string, versionFlag = "--version"): boolean {
@@ -110,20 +108,11 @@ async function mariadbTables(share: string): Promise<string> {
 }
 
 async function runToEnd(file: string, args: readonly string[], input: string): Promise<void> {
-  const child: ChildProcess = spawn(file, args, {
-    stdio: ["pipe", "pipe", "pipe"],
-    timeout: INITIALISED_WITHIN_MS,
-    killSignal: "SIGKILL",
-  });
-  let output = "";
-  child.stdout?.on("data", (chunk: Buffer) => (output += chunk.toString()));
-  child.stderr?.on("data", (chunk: Buffer) => (output += chunk.toString()));
+  const limits = { timeout: INITIALISED_WITHIN_MS, killSignal: "SIGKILL" } as const;
+  const running = promisify(execFile)(file, args, limits);
   // A server that ends early stops reading: its exit code tells.
-  child.stdin?.on("error", () => undefined).end(input);
-  const [code] = (await once(child, "close")) as [number | null];
-  if (code === 0) return;
-  const told = output.trimEnd().split("\n").slice(-LAST_LINES).join("\n");
-  throw new Error(`${file} cannot make its data directory (exit ${code}):\n${told}`);
+  running.child.stdin?.on("error", () => undefined).end(input);
+  await running;
 }
 
 function identityOf(user: string): { uid: number; gid: number } {
