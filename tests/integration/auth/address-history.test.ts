@@ -4,6 +4,7 @@ import { afterEach, describe, expect, it } from "vitest";
 import { createUserStore } from "../../../server/user/user.store.ts";
 import { available } from "../../support/backend.ts";
 import { useTestApp } from "../../support/use-app.ts";
+import { newEmail } from "./support.ts";
 
 describe("an address that changes hands", () => {
   const adminEmails: string[] = [];
@@ -12,7 +13,6 @@ describe("an address that changes hands", () => {
     adminEmails.length = 0;
   });
 
-  const newEmail = () => `${randomUUID()}@example.com`;
   const userOf = (email: string) => world.models.user.findUnique({ where: { email } });
   /** Signs in as `subject` with the address of ADMIN_EMAILS; returns the account's id and role. */
   const enter = async (email: string, subject: string) => {

@@ -1,10 +1,16 @@
 // The attacks on the callback: state, code, issuer, error (promise 4, RFC 9700).
-import { randomUUID } from "node:crypto";
 import { afterEach, describe, expect, it } from "vitest";
 import type { SignInError } from "../../../shared/src/errors.ts";
 import { available } from "../../support/backend.ts";
 import { useTestApp } from "../../support/use-app.ts";
-import { Browser, expectRefused, landingOf, sessionCount, toCallback } from "./support.ts";
+import {
+  Browser,
+  expectRefused,
+  landingOf,
+  newEmail,
+  sessionCount,
+  toCallback,
+} from "./support.ts";
 
 describe("sign-in attacks", () => {
   const world = useTestApp({ available });
@@ -15,13 +21,7 @@ describe("sign-in attacks", () => {
 
   // Without Redis no state is remembered as spent: then the provider refuses the code, which it redeems once.
   const spent: SignInError = available.redis ? "state_invalid" : "code_invalid";
-  const newEmail = () => `${randomUUID()}@example.com`;
-  const refused = (
-    error: SignInError,
-    browser: Browser,
-    url: string,
-    email?: string,
-  ): Promise<void> => expectRefused(world, error, browser, url, email);
+  const refused = expectRefused.bind(null, world);
   const sessionsOf = (email: string) => sessionCount(world, email);
 
   describe("state", () => {

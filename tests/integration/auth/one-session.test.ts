@@ -7,12 +7,13 @@ import { createSessionStore } from "../../../server/auth/session/session.store.t
 import { createSignInStore } from "../../../server/auth/sign-in/sign-in.store.ts";
 import { available } from "../../support/backend.ts";
 import { useTestApp } from "../../support/use-app.ts";
+import { newEmail } from "./support.ts";
 
 describe("a callback sent eight times at once", () => {
   const world = useTestApp({ available });
 
   it("makes one session, without a cache and with a provider that redeems a code twice", async () => {
-    const email = `${randomUUID()}@example.com`;
+    const email = newEmail();
     const subject = randomUUID();
     const issuer = "https://lax.example";
     // No provider of the sandbox redeems a code twice; the port is where such a one is met.

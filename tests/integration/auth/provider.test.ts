@@ -1,11 +1,10 @@
 // What a wrong ID token and a failing provider come to (promises 4 and 12, OpenID Connect Core 3.1.3.7).
-import { randomUUID } from "node:crypto";
 import { afterEach, describe, expect, it } from "vitest";
 import { TOKEN_FAULTS, type TokenFault } from "../../../server/sandbox/src/google/tokens.ts";
 import { SIGN_IN_ERRORS, type SignInError } from "../../../shared/src/errors.ts";
 import { available } from "../../support/backend.ts";
 import { useTestApp } from "../../support/use-app.ts";
-import { Browser, expectRefused, landingOf, signInWith, toCallback } from "./support.ts";
+import { Browser, expectRefused, landingOf, newEmail, signInWith, toCallback } from "./support.ts";
 import { within } from "../../support/own-time.ts";
 
 describe("the provider of sign-in", () => {
@@ -15,13 +14,7 @@ describe("the provider of sign-in", () => {
     world.clock.aheadMs = 0;
   });
 
-  const newEmail = () => `${randomUUID()}@example.com`;
-  const refused = (
-    error: SignInError,
-    browser: Browser,
-    url: string,
-    email?: string,
-  ): Promise<void> => expectRefused(world, error, browser, url, email);
+  const refused = expectRefused.bind(null, world);
   const signIn = (email: string) => signInWith(world, email);
 
   const faults: Record<TokenFault, SignInError> = {

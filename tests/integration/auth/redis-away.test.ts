@@ -5,7 +5,7 @@ import { availableServers } from "../../support/servers.ts";
 import { startTcpProxy, type TcpProxy } from "../../support/tcp-proxy.ts";
 import { openTestApp, type TestApp } from "../../support/server.ts";
 import { codeOf } from "../../support/code-of.ts";
-import { Browser, fromBrowser, landingOf, toCallback } from "./support.ts";
+import { Browser, fromBrowser, landingOf, newEmail, toCallback } from "./support.ts";
 import { within } from "../../support/own-time.ts";
 
 const { databases, redis } = await availableServers();
@@ -50,7 +50,7 @@ describe.each(production)("sign-in without Redis on $name", (server) => {
       const after = await inTime(() => there.refresh(fromBrowser(before.refreshToken)));
       await inTime(() => here.authenticate(after.accessToken));
 
-      const email = `${crypto.randomUUID()}@example.com`;
+      const email = newEmail();
       const browser = new Browser();
       const url = await toCallback(world, browser, { email });
       const replays = [browser.copy(), browser.copy(), browser.copy()];

@@ -1,9 +1,8 @@
 // What matters to security is on record (ASVS 16.3): who, what, from where and why, and no secret.
-import { randomUUID } from "node:crypto";
 import { describe, expect, it } from "vitest";
 import { describeBackend } from "../../support/databases.ts";
 import { useTestApp } from "../../support/use-app.ts";
-import { Browser, toCallback } from "./support.ts";
+import { Browser, newEmail, toCallback } from "./support.ts";
 
 const available = describeBackend("SQLite", null, null);
 
@@ -15,7 +14,7 @@ describe("the log", () => {
 
   it("tells of a sign-in: who, how, from where, and no address or token", async () => {
     const browser = new Browser();
-    const email = `${randomUUID()}@example.com`;
+    const email = newEmail();
     await browser.get(await toCallback(world, browser, { email }));
     const user = await world.models.user.findUniqueOrThrow({
       where: { email },

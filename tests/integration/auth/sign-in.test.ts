@@ -2,7 +2,6 @@
 import { randomUUID } from "node:crypto";
 import { afterEach, describe, expect, it } from "vitest";
 import { userFor } from "../../../server/sandbox/src/google/users.ts";
-import type { SignInError } from "../../../shared/src/errors.ts";
 import { available } from "../../support/backend.ts";
 import { useTestApp } from "../../support/use-app.ts";
 import {
@@ -11,6 +10,7 @@ import {
   fromBrowser,
   fromNative,
   landingOf,
+  newEmail,
   sessionCount,
   signInWith,
   toCallback,
@@ -25,18 +25,12 @@ describe("sign-in", () => {
     adminEmails.length = 0;
   });
 
-  const newEmail = () => `${randomUUID()}@example.com`;
   const models = () => world.models;
   const userOf = (email: string) => models().user.findUnique({ where: { email } });
   const sessionsOf = (email: string) => sessionCount(world, email);
 
   const signIn = (email: string) => signInWith(world, email);
-  const refused = (
-    error: SignInError,
-    browser: Browser,
-    url: string,
-    email?: string,
-  ): Promise<void> => expectRefused(world, error, browser, url, email);
+  const refused = expectRefused.bind(null, world);
 
   it("makes an account with its signup credits, a session, and no token in any address", async () => {
     const email = newEmail();

@@ -1,10 +1,14 @@
 // A browser for the sign-in suites, and how it walks through the provider.
+import { randomUUID } from "node:crypto";
 import { expect } from "vitest";
 import type { SignInError } from "../../../shared/src/errors.ts";
 import { driveSignIn } from "../../support/google-sign-in.ts";
 import type { TestApp } from "../../support/server.ts";
 import { FRONTEND } from "../../support/server-env.ts";
 import { within } from "../../support/own-time.ts";
+
+/** The address of somebody new. */
+export const newEmail = () => `${randomUUID()}@example.com`;
 
 /** A refresh as a browser on our own page sends it. */
 export function fromBrowser(...cookieTokens: string[]) {

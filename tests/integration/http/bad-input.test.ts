@@ -107,7 +107,7 @@ describe("bodies", () => {
     });
   });
 
-  test("compressed", async () => {
+  test("answers 415 when the body is compressed", async () => {
     const answer = await post("/api/trpc/credit.spend", "{}", { "content-encoding": "gzip" });
     expect(answer).toMatchObject({ status: 415, code: "VALIDATION_FAILED" });
   });
@@ -212,7 +212,7 @@ describe("batches", () => {
 });
 
 describe("other people's things", () => {
-  test("a session of somebody else", async () => {
+  test("answers 404 when the session is somebody else's", async () => {
     const { sessions } = await other.client.auth.sessions.query();
     const [session] = sessions;
     const answer = await post(

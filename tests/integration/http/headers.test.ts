@@ -109,7 +109,7 @@ describe("refusals of the parser carry what every answer carries", () => {
   });
 });
 
-test("no HSTS on plain http", async () => {
+test("sends no HSTS when it is reached by plain http", async () => {
   const plain = await openTestApp();
   const { headers } = await fetch(`${plain.url}/health`);
   await plain.close();

@@ -31,7 +31,7 @@ async function rest(
 }
 
 describe("the seed's paths", () => {
-  test("without a token", async () => {
+  test("answer what is public, and 401 for the rest, when no token comes", async () => {
     expect(await rest("GET", "/api/auth/config")).toMatchObject({
       status: 200,
       body: { success: true, providers: [{ id: "google" }], sandbox: true },
@@ -46,7 +46,7 @@ describe("the seed's paths", () => {
     });
   });
 
-  test("with a token", async () => {
+  test("answer with what is the person's own when a token comes", async () => {
     const token = person.accessToken;
     expect((await rest("GET", "/api/auth/me", { token })).body).toMatchObject({
       success: true,

@@ -275,7 +275,7 @@ describe("values", () => {
     expect(parseConfig({ TRUST_PROXY: text }).trustProxy).toBe(value);
   });
 
-  test("Redis in its four shapes", () => {
+  test("reads Redis in each of its four shapes", () => {
     expect(parseConfig({ REDIS_URL: "rediss://u:p%40@h:1/2" }).redis).toEqual({
       kind: "single",
       host: "h",

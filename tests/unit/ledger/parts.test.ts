@@ -22,7 +22,7 @@ describe("shares", () => {
     );
   });
 
-  test("the edges", () => {
+  test("is nothing of nothing, and never more than the whole", () => {
     expect(creditShare(500, 0, 2_000)).toBe(0);
     expect(creditShare(500, 2_000, 2_000)).toBe(500);
     expect(creditShare(500, 9_999, 2_000)).toBe(500);
