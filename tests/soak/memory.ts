@@ -1,55 +1,54 @@
 // What a process holds over time, and how fast that grows.
 import { readFile } from "node:fs/promises";
+import { join } from "node:path";
 
-/** One look at a process. */
+/** One look at a process, all garbage collected. */
 export interface MemorySample {
   readonly atMs: number;
   readonly rssBytes: number;
   readonly heapBytes: number;
-  /** Open handles as Node.js counts them: sockets, timers, files. */
+  /** What keeps Node.js alive: sockets, timers, files. */
   readonly handles: number;
 }
 
-/** Reads the resident memory of `pid` and what its /metrics say. Null where it does not answer. */
-export async function sampleMemory(pid: number, url: string): Promise<MemorySample | null> {
-  const text = await fetch(`${url}/metrics`, { signal: AbortSignal.timeout(5_000) })
-    .then((answer) => answer.text())
-    .catch(() => null);
-  if (text === null) return null;
-  const metric = (name: string): number =>
-    Number(new RegExp(`^${name}(?:\\{[^}]*\\})? (\\S+)$`, "m").exec(text)?.[1] ?? Number.NaN);
-  const status = await readFile(`/proc/${pid}/status`, "utf8");
+/** Growth in per cent of the mean an hour, and its standard error. */
+export interface Growth {
+  readonly perHour: number;
+  readonly error: number;
+}
+
+/** The environment that makes a server write down what it holds. */
+export function heldMemoryEnv(folder: string): Record<string, string> {
   return {
-    atMs: Date.now(),
-    rssBytes: Number(/^VmRSS:\s+(\d+) kB$/m.exec(status)?.[1] ?? Number.NaN) * 1024,
-    heapBytes: metric("nodejs_heap_size_used_bytes"),
-    handles: metric("nodejs_active_handles_total"),
+    NODE_OPTIONS: `--import ${new URL("held-memory.mjs", import.meta.url).href}`,
+    HELD_MEMORY_FILE: join(folder, "held-memory.jsonl"),
   };
 }
 
-/**
- * Growth in per cent of the mean an hour, by least squares through the lowest value of each window: the floor is what is
- * held, the rest is garbage that was not collected yet.
- */
+/** What the server with `heldMemoryEnv(folder)` has written so far, oldest first. */
+export async function readHeldMemory(folder: string): Promise<MemorySample[]> {
+  const text = await readFile(heldMemoryEnv(folder)["HELD_MEMORY_FILE"] ?? "", "utf8");
+  return text
+    .trimEnd()
+    .split("\n")
+    .map((line) => JSON.parse(line) as MemorySample);
+}
+
+/** Growth by least squares. */
 export function growthPerHour(
   samples: readonly MemorySample[],
   value: (sample: MemorySample) => number,
-  windowMs: number,
-): number {
-  const floors = new Map<number, number>();
-  for (const sample of samples) {
-    const window = Math.floor(sample.atMs / windowMs);
-    floors.set(window, Math.min(floors.get(window) ?? Number.POSITIVE_INFINITY, value(sample)));
-  }
-  const points = [...floors].map(([window, floor]) => [(window * windowMs) / 3_600_000, floor]);
-  const mean = (at: 0 | 1) =>
-    points.reduce((sum, point) => sum + (point[at] ?? 0), 0) / points.length;
-  const [meanX, meanY] = [mean(0), mean(1)];
-  let above = 0;
-  let below = 0;
-  for (const [x = 0, y = 0] of points) {
-    above += (x - meanX) * (y - meanY);
-    below += (x - meanX) ** 2;
-  }
-  return below === 0 ? 0 : ((above / below) * 100) / meanY;
+): Growth {
+  const hours = samples.map(({ atMs }) => atMs / 3_600_000);
+  const values = samples.map(value);
+  const [meanX, meanY] = [mean(hours), mean(values)];
+  const below = sum(hours.map((x) => (x - meanX) ** 2));
+  const slope = sum(hours.map((x, at) => (x - meanX) * ((values[at] ?? 0) - meanY))) / below;
+  const left = hours.map((x, at) => (values[at] ?? 0) - meanY - slope * (x - meanX));
+  const error = Math.sqrt(sum(left.map((one) => one ** 2)) / (samples.length - 2) / below);
+  const percent = (perHour: number) => (100 * perHour) / meanY;
+  return { perHour: percent(slope), error: percent(error) };
 }
+
+const sum = (values: readonly number[]) => values.reduce((total, value) => total + value, 0);
+const mean = (values: readonly number[]) => sum(values) / values.length;

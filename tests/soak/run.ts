@@ -1,5 +1,8 @@
 // `npm run soak -- --minutes 30 --engine mysql`: two instances under load while their neighbours break at random. Ends with
 // the audit of every answer, the doctor, reconcile, and how memory grew in the instance that was never restarted.
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { parseArgs } from "node:util";
 import { startSandbox } from "../../server/sandbox/src/sandbox.ts";
@@ -14,7 +17,7 @@ import { signInWithCredits } from "../support/failover-world.ts";
 import { freePort } from "../support/ports.ts";
 import { startRedisServer } from "../support/redis-server.ts";
 import { FAULTS } from "./faults.ts";
-import { growthPerHour, type MemorySample, sampleMemory } from "./memory.ts";
+import { growthPerHour, heldMemoryEnv, type MemorySample, readHeldMemory } from "./memory.ts";
 import { startPeople } from "./people.ts";
 import { serverEnv } from "../support/server-env.ts";
 
@@ -25,14 +28,12 @@ const { values } = parseArgs({
   },
 });
 const minutes = Number(values.minutes);
-const SAMPLE_EVERY_MS = 5_000;
 const PAUSE_BETWEEN_FAULTS_MS = 15_000;
 const FIRST_CALLS = 200;
 /** Memory is still being filled before: caches, pools, compiled code. */
 const WARM_UP_SHARE = 0.2;
+/** In per cent. What lies within twice the slope's standard error of it may be noise. */
 const MAX_GROWTH_PER_HOUR = 1;
-/** A slope through fewer minutes is noise: it is printed, and fails nothing. */
-const MIN_MINUTES_OF_GROWTH = 10;
 
 const closing: (() => Promise<unknown> | void)[] = [];
 const say = (text: string): void => void process.stdout.write(`${text}\n`);
@@ -61,26 +62,26 @@ async function main(): Promise<boolean> {
     ...sandbox.env,
     GOOGLE_CALLBACK_URL: `http://localhost:${balancer.port}/api/auth/google/callback`,
   });
-  const start = async (): Promise<ServerLives> => {
+  const start = async (more: Readonly<Record<string, string>> = {}): Promise<ServerLives> => {
     const port = String(await freePort());
-    const server = createServerLives(built.file("server/main"), { ...env, PORT: port });
+    const server = createServerLives(built.file("server/main"), { ...env, PORT: port, ...more });
     closing.push(() => server.close());
     await server.start();
     balancer.add(server);
     return server;
   };
-  const steady = await start();
-  const second = createSecond(start, balancer);
+  const folder = await mkdtemp(join(tmpdir(), "skywork-soak-"));
+  closing.push(() => rm(folder, { recursive: true }));
+  const steady = await start(heldMemoryEnv(folder));
+  const second = createSecond(() => start(), balancer);
   await second.begin();
 
   const url = `http://localhost:${balancer.port}`;
   const users = await signInWithCredits(url);
-  const load = startFailoverLoad(url, users);
+  const load = startFailoverLoad(url, users, steady.url);
   const endsAtMs = Date.now() + minutes * 60_000;
   let isOver = false;
   const people = startPeople({ users, stripe: sandbox.stripe.control, isOver: () => isOver });
-  const samples: MemorySample[] = [];
-  const sampling = sampleUntil(() => isOver, steady, samples);
   await load.flows(FIRST_CALLS, 60_000);
   const suffered = await breakThings(endsAtMs, {
     ...{ database, redis, sandbox },
@@ -92,21 +93,21 @@ async function main(): Promise<boolean> {
   await load.flows(FIRST_CALLS, 60_000);
   const refusalsAfterFaults = load.refusals;
   await sleep(Math.min(60_000, minutes * 6_000));
+  const samples: readonly MemorySample[] = await readHeldMemory(folder);
+  const warm = samples.slice(Math.floor(samples.length * WARM_UP_SHARE));
   const lateRefusals = load.refusals - refusalsAfterFaults;
   isOver = true;
   const tally = await people;
-  await sampling;
   await load.stop();
 
   await sandbox.stripe.control.idle();
   const reconciled = await steady.command("reconcile");
   const audit = await auditFailover(load, `${database.url}skywork`);
   const doctor = await steady.command("doctor");
-  const warm = samples.slice(Math.floor(samples.length * WARM_UP_SHARE));
   const growth = {
-    heap: growthPerHour(warm, (sample) => sample.heapBytes, 60_000),
-    rss: growthPerHour(warm, (sample) => sample.rssBytes, 60_000),
-    handles: growthPerHour(warm, (sample) => sample.handles, 60_000),
+    heap: growthPerHour(warm, (sample) => sample.heapBytes),
+    rss: growthPerHour(warm, (sample) => sample.rssBytes),
+    handles: growthPerHour(warm, (sample) => sample.handles),
   };
   const asked = audit.acknowledged + load.refusals;
   const mebibytes = (bytes = 0) => (bytes / 1_048_576).toFixed(1);
@@ -125,9 +126,10 @@ async function main(): Promise<boolean> {
   say(
     `memory          heap ${mebibytes(warm[0]?.heapBytes)} to ${mebibytes(warm.at(-1)?.heapBytes)} MiB, rss ${mebibytes(warm[0]?.rssBytes)} to ${mebibytes(warm.at(-1)?.rssBytes)} MiB, handles ${warm[0]?.handles} to ${warm.at(-1)?.handles}`,
   );
-  say(
-    `growth an hour  heap ${growth.heap.toFixed(2)} %, rss ${growth.rss.toFixed(2)} %, handles ${growth.handles.toFixed(2)} %`,
+  const told = Object.entries(growth).map(
+    ([what, { perHour, error }]) => `${what} ${perHour.toFixed(2)} +- ${error.toFixed(2)} %`,
   );
+  say(`growth an hour  ${told.join(", ")} (slope and its standard error)`);
   const problems = [
     ...audit.broken,
     ...tally.wrong,
@@ -135,8 +137,8 @@ async function main(): Promise<boolean> {
     ...(doctor.code === 0 ? [] : [doctor.output]),
     ...(lateRefusals === 0 ? [] : [`${lateRefusals} calls were refused after the last fault`]),
     ...Object.entries(growth)
-      .filter(([, share]) => share > MAX_GROWTH_PER_HOUR && minutes >= MIN_MINUTES_OF_GROWTH)
-      .map(([what, share]) => `${what} grows by ${share.toFixed(2)} % an hour`),
+      .filter(([, { perHour, error }]) => perHour - 2 * error > MAX_GROWTH_PER_HOUR)
+      .map(([what, { perHour }]) => `${what} grows by ${perHour.toFixed(2)} % an hour`),
   ];
   for (const problem of problems) say(`PROBLEM         ${problem}`);
   return problems.length === 0;
@@ -162,18 +164,6 @@ function createSecond(start: () => Promise<ServerLives>, balancer: Balancer) {
       balancer.add(current);
     },
   };
-}
-
-async function sampleUntil(
-  isOver: () => boolean,
-  server: ServerLives,
-  samples: MemorySample[],
-): Promise<void> {
-  while (!isOver()) {
-    const sample = await sampleMemory(server.pid ?? 0, server.url);
-    if (sample !== null) samples.push(sample);
-    await sleep(SAMPLE_EVERY_MS);
-  }
 }
 
 /** One fault after another, at random, until the time is over; how often each came. */

@@ -68,6 +68,10 @@ export async function startBalancer(): Promise<Balancer> {
       remove(server);
       return ended;
     },
-    close: () => new Promise((resolve) => front.close(() => resolve())),
+    close: () =>
+      new Promise((resolve) => {
+        front.close(() => resolve());
+        front.closeAllConnections();
+      }),
   };
 }

@@ -67,8 +67,15 @@ export interface FailoverLoad {
 
 const ENDED_AFTER_MS = 1_000;
 
-/** Starts the load. Half of the clients repeat what was refused at once, with the same key; the others leave it in doubt. */
-export function startFailoverLoad(url: string, users: readonly SignedIn[]): FailoverLoad {
+/**
+ * Starts the load. Half of the clients repeat what was refused at once, with the same key; the others leave it in doubt.
+ * `healthyUrl` is that of a server which never ends.
+ */
+export function startFailoverLoad(
+  url: string,
+  users: readonly SignedIn[],
+  healthyUrl = url,
+): FailoverLoad {
   const book: Book = { spends: new Map(), holds: new Map(), names: new Map(), wrong: [] };
   let successes = 0;
   const spent: { startedAtMs: number; answeredAtMs: number }[] = [];
@@ -200,7 +207,7 @@ export function startFailoverLoad(url: string, users: readonly SignedIn[]): Fail
   async function prober(): Promise<void> {
     while (!stopping) {
       const startedAtMs = Date.now();
-      const status = await fetch(`${url}/health`, { signal: AbortSignal.timeout(2_000) })
+      const status = await fetch(`${healthyUrl}/health`, { signal: AbortSignal.timeout(2_000) })
         .then(async (answer) => {
           await answer.body?.cancel();
           return answer.status;
