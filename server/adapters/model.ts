@@ -24,7 +24,8 @@ async function* streamAnswer(
   request: ModelRequest,
 ): AsyncGenerator<ModelPart, void, void> {
   const watch = watchForSilence(request.silenceMs);
-  const signal = AbortSignal.any([request.signal, watch.signal]);
+  const over = new AbortController();
+  const signal = AbortSignal.any([request.signal, watch.signal, over.signal]);
   const client = new OpenAI({
     baseURL: options.baseUrl,
     apiKey: options.apiKey ?? "none",
@@ -46,6 +47,8 @@ async function* streamAnswer(
     throw providerError(error, watch.signal.aborted);
   } finally {
     watch.end();
+    // The client leaves a listener on it, and Node.js keeps joined signals that have one.
+    over.abort();
   }
   if (request.signal.aborted) throw providerError(null, false);
   if (watch.signal.aborted) throw providerError(null, true);

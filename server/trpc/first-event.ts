@@ -16,23 +16,38 @@ export async function awaitFirstEvent(
 ): Promise<AsyncIterable<unknown>> {
   const iterator = source[Symbol.asyncIterator]();
   let first: Promise<IteratorResult<unknown>> | null = iterator.next();
+  const onAbort = () => void end();
+  // A listener left on tRPC's signal keeps the whole stream for ever: Node.js holds on to joined signals that have one.
+  const letGo = () => signal?.removeEventListener("abort", onAbort);
   const end = async (): Promise<IteratorResult<unknown>> => {
+    letGo();
     // Not awaited: a source in the midst of a step ends when that step does.
     iterator.return?.().catch(() => undefined);
     return { done: true, value: undefined };
   };
-  signal?.addEventListener("abort", () => void end(), { once: true });
-  const patience = new AbortController();
-  const soon = sleep(FIRST_EVENT_MS, undefined, { signal: patience.signal, ref: false });
-  await Promise.race([first, soon.catch(() => undefined)]).finally(() => patience.abort());
+  const advance = async (): Promise<IteratorResult<unknown>> => {
+    try {
+      const step = await (first ?? iterator.next());
+      if (step.done === true) letGo();
+      return step;
+    } catch (error) {
+      letGo();
+      throw error;
+    } finally {
+      first = null;
+    }
+  };
+  signal?.addEventListener("abort", onAbort, { once: true });
+  await hasFirstStep(first).catch((error: unknown) => {
+    letGo();
+    throw error;
+  });
   return {
     // An object and no generator: one that was never read would not hear of its end.
     [Symbol.asyncIterator]: () => ({
       async next() {
-        const step = first ?? iterator.next();
-        first = null;
         try {
-          return await step;
+          return await advance();
         } catch (error) {
           if (signal?.aborted !== true) onFailure(error);
           throw error;
@@ -41,4 +56,11 @@ export async function awaitFirstEvent(
       return: end,
     }),
   };
+}
+
+/** Resolves with the first step, or after FIRST_EVENT_MS without it. Rejects as the step does. */
+async function hasFirstStep(first: Promise<unknown>): Promise<void> {
+  const patience = new AbortController();
+  const soon = sleep(FIRST_EVENT_MS, undefined, { signal: patience.signal, ref: false });
+  await Promise.race([first, soon.catch(() => undefined)]).finally(() => patience.abort());
 }

@@ -26,7 +26,8 @@ export async function sendEvents(
   signal: AbortSignal,
 ): Promise<void> {
   const events = source[Symbol.asyncIterator]();
-  const over = AbortSignal.any([signal, AbortSignal.timeout(MAX_DURATION_MS)]);
+  const done = new AbortController();
+  const over = AbortSignal.any([signal, AbortSignal.timeout(MAX_DURATION_MS), done.signal]);
   try {
     const pending = events.next();
     const early = await Promise.race([pending, after(FIRST_EVENT_MS), aborted(over)]);
@@ -39,6 +40,8 @@ export async function sendEvents(
     if (request.method !== "HEAD") await follow(request, response, { events, pending, over });
     response.end();
   } finally {
+    // Lets go of what waits for the end: Node.js keeps joined signals that somebody listens to.
+    done.abort();
     // Not awaited: a generator that waits for its next event hears of `signal`, and only then of this.
     events.return?.().catch(() => undefined);
   }
