@@ -49,5 +49,5 @@ HEALTHCHECK --interval=10s --timeout=3s --start-period=20s --retries=3 \
 STOPSIGNAL SIGTERM
 # `docker run IMAGE server/cli/run.mjs doctor` (or migrate, reconcile, stripe-sync) runs a command instead.
 ENTRYPOINT ["node"]
-# The flag is that of `npm start`: docs/performance.md, "HTTP".
+# The flags are those of `npm start`: docs/performance.md, "HTTP".
 CMD ["--max-semi-space-size=32", "--no-allocation-site-pretenuring", "server/cli/run.mjs", "start"]

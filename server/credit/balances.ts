@@ -42,7 +42,7 @@ async function getBalance(deps: BalancesDeps, userId: string): Promise<Balance> 
   const record = await readBalance(deps, userId);
   const balance = toBalance(record);
   const seconds = cacheSeconds(record, now());
-  // Set-if-absent behind a change's tombstone, and only what was read a moment ago: see announce.ts.
+  // Set-if-absent behind a change's tombstone, and only what was read a moment ago: see ledger/balance-cache.ts.
   if (cached === undefined && seconds > 0 && performance.now() - startedAt < MAX_READ_MS)
     // Nobody waits for it: a failure is a miss, which the cache sees to itself.
     void cache.setIfAbsent(key, JSON.stringify(balance), seconds);

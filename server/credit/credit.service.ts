@@ -70,7 +70,9 @@ export function createCreditService(options: CreditDeps): CreditService {
     costs: () => prices,
     spend: (userId, { feature, idempotencyKey, metadata }) =>
       spend(deps, {
-        ...{ userId, feature, metadata },
+        userId,
+        feature,
+        metadata,
         idempotencyKey: scopedKey("user", idempotencyKey),
       }),
     usage: createUsage({ ...deps, balances }),

@@ -72,6 +72,8 @@ export async function beginMeteredCall(
     },
     end(how, error) {
       clearTimeout(timer);
+      // Whoever listened to the signal is let go: Node.js keeps joined signals that have a listener.
+      deadline.abort();
       ending ??= endCall(deps, state, how, error);
       return ending;
     },

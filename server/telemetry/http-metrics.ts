@@ -1,8 +1,8 @@
 // What is measured of requests: durations, refusals, limits, open streams.
 import type { IncomingMessage, ServerResponse } from "node:http";
-import { Roster } from "../lib/roster.ts";
 import { Counter, Gauge, Histogram, type Registry } from "prom-client";
 import { ERROR_CODES, type ErrorCode } from "../../shared/src/errors.ts";
+import { Roster } from "../lib/roster.ts";
 
 /** Records requests. */
 export interface HttpMetrics {
@@ -116,7 +116,7 @@ function measureStreams(registry: Registry) {
     },
   });
   return {
-    /** Costs a Set entry: which answers are streams is asked at the scrape and at their end. */
+    /** Costs a place in a roster: which answers are streams is asked at the scrape and at their end. */
     watch(response: ServerResponse): void {
       waiting.add(response);
     },

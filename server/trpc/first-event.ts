@@ -25,18 +25,6 @@ export async function awaitFirstEvent(
     iterator.return?.().catch(() => undefined);
     return { done: true, value: undefined };
   };
-  const advance = async (): Promise<IteratorResult<unknown>> => {
-    try {
-      const step = await (first ?? iterator.next());
-      if (step.done === true) letGo();
-      return step;
-    } catch (error) {
-      letGo();
-      throw error;
-    } finally {
-      first = null;
-    }
-  };
   signal?.addEventListener("abort", onAbort, { once: true });
   await hasFirstStep(first).catch((error: unknown) => {
     letGo();
@@ -46,9 +34,14 @@ export async function awaitFirstEvent(
     // An object and no generator: one that was never read would not hear of its end.
     [Symbol.asyncIterator]: () => ({
       async next() {
+        const pending = first ?? iterator.next();
+        first = null;
         try {
-          return await advance();
+          const step = await pending;
+          if (step.done === true) letGo();
+          return step;
         } catch (error) {
+          letGo();
           if (signal?.aborted !== true) onFailure(error);
           throw error;
         }

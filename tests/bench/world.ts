@@ -5,11 +5,10 @@ import { createLedger } from "../../server/ledger/ledger.ts";
 import type { Ledger, SpendOperation } from "../../server/ledger/ports.ts";
 import { createLogger } from "../../server/lib/logger.ts";
 import { redisUrl } from "../../server/config/addresses.ts";
-import { grant } from "../support/operations.ts";
 import { type BackendConfig, freshSqlite } from "../support/databases.ts";
 import { availableServers } from "../support/servers.ts";
 import { type FreshDatabase, freshMysql } from "../support/mysql-databases.ts";
-import { rawKey } from "../support/operations.ts";
+import { grant, rawKey } from "../support/operations.ts";
 
 /** Callers at once in every throughput row. */
 export const IN_FLIGHT = 64;
