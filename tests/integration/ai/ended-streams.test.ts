@@ -1,0 +1,56 @@
+// What a stream leaves behind when it is over: nothing. One thing left of each would be a million things one day.
+import { randomUUID } from "node:crypto";
+import { IncomingMessage } from "node:http";
+import { queryObjects } from "node:v8";
+import { describe, expect, it } from "vitest";
+import { available } from "../../support/backend.ts";
+import { useTestApp } from "../../support/use-app.ts";
+
+const RUNS = 20;
+/** Objects of one kind that may be waiting for something else. */
+const TOLERATED = RUNS / 4;
+
+describe("streams that ended by themselves", () => {
+  const world = useTestApp({ available });
+
+  /** How many requests and signals are held, all garbage collected. */
+  const held = () => ({
+    requests: queryObjects(IncomingMessage, { format: "count" }),
+    signals: queryObjects(AbortSignal, { format: "count" }),
+  });
+
+  it.each([
+    [
+      "tRPC",
+      (runId: string) =>
+        `/api/trpc/ai.stream?input=${encodeURIComponent(JSON.stringify({ runId }))}`,
+    ],
+    ["REST", (runId: string) => `/api/ai/runs/${runId}/events`],
+  ])("are forgotten, over %s", async (_name, pathOf) => {
+    const { control } = world.sandbox.model;
+    control.reset();
+    control.setSpeed(Number.POSITIVE_INFINITY);
+    const { accessToken } = await world.person();
+    const headers = { authorization: `Bearer ${accessToken}`, accept: "text/event-stream" };
+    const readOne = async () => {
+      const input = {
+        feature: "chat-flash",
+        messages: [{ role: "user", content: "Why is the sky blue?" }],
+        idempotencyKey: randomUUID(),
+      };
+      const { data } = await world.call("ai.start", "mutation", input, headers);
+      const { runId } = data as { runId: string };
+      const answer = await fetch(world.url + pathOf(runId), { headers });
+      expect(await answer.text()).toContain('"type":"end"');
+    };
+    await readOne();
+    const before = held();
+    for (let run = 0; run < RUNS; run += 1) await readOne();
+    // Finalizers run when they like.
+    const left = () => {
+      const now = held();
+      return Math.max(now.requests - before.requests, now.signals - before.signals);
+    };
+    await expect.poll(left, { timeout: 10_000, interval: 200 }).toBeLessThan(TOLERATED);
+  });
+});
