@@ -41,7 +41,7 @@ export function createLogger(options: {
       timestamp: pino.stdTimeFunctions.isoTime,
       formatters: { level: (label) => ({ level: label }) },
     },
-    options.destination ?? (options.batched ? gatherLines() : pino.destination({ sync: false })),
+    options.destination ?? (options.batched ? gatherLines() : pino.destination({ sync: true })),
   );
 }
 
@@ -50,7 +50,8 @@ export function createLogger(options: {
  * line, for which V8 copies it: a sixth of what a request allocated.
  */
 function gatherLines() {
-  const output = pino.destination({ sync: false });
+  // Synchronous, as pino's own default is: a write in the background that is under way at exit may never be made.
+  const output = pino.destination({ sync: true });
   let lines: string[] = [];
   let length = 0;
   function handOver(): void {

@@ -91,7 +91,7 @@ describe("gathered lines", () => {
     const { stdout } = spawnSync(
       process.execPath,
       ["--import", "tsx", "--input-type=module", "-e", program],
-      { encoding: "utf8" },
+      { encoding: "utf8", env: { ...process.env, UV_THREADPOOL_SIZE: "1" } },
     );
     return stdout
       .trimEnd()
@@ -109,6 +109,13 @@ describe("gathered lines", () => {
         `logger.info("one"); writeInfo(logger, '"a":1', "two"); logger.info("three"); ${end}`,
       ),
     ).toEqual(["one", "two", "three"]);
+  });
+
+  // What waits for a thread when the process ends by itself is cancelled by Node.js.
+  it("are all written when the process ends while Node.js's thread pool is busy", () => {
+    const busy = `const { pbkdf2 } = await import("node:crypto");
+      process.prependListener("exit", () => pbkdf2("a", "b", 1_000_000, 32, "sha512", () => {}));`;
+    expect(printed(`${busy} logger.info("one");`)).toEqual(["one"]);
   });
 
   it("keep their order, however many they are", () => {
