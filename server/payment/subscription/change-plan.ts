@@ -36,17 +36,19 @@ export async function changePlan(
   const live = await getLiveSubscription(deps.store, userId);
   if (live.stripeSubscriptionId !== preview.subscription) throw stale();
   const change = await readPlanChange(deps, live, planId);
-  const { from, to, item, subscription } = change;
-  const hasMoved = item.priceId !== preview.fromPrice;
   // Said twice: the first time did it.
-  const isDone = from.plan.id === to.id && (hasMoved || subscription.scheduleId === null);
-  if (!isDone) {
-    if (hasMoved) throw stale();
+  if (!isDone(change, preview)) {
+    if (hasMoved(change, preview)) throw stale();
     // The row's version: the same offer taken again after it was undone is an order of its own.
     const orderKey = `${previewToken}\n${live.version}`;
-    await orderChange(deps, { ...change, live, preview, orderKey });
+    await orderChange(deps, { ...change, live, preview, orderKey }).catch(
+      async (error: unknown) => {
+        // Said twice at once: what the other one has done meanwhile is refused here, the new price to begin with.
+        if (!isDone(await readPlanChange(deps, live, planId), preview)) throw error;
+      },
+    );
   }
-  const changed = await deps.stripe.getSubscription(subscription.id);
+  const changed = await deps.stripe.getSubscription(live.stripeSubscriptionId);
   await syncWithStripe(
     deps,
     changed.latestInvoiceId === null
@@ -54,6 +56,15 @@ export async function changePlan(
       : { kind: "invoice", invoiceId: changed.latestInvoiceId },
   );
   return { subscription: await getSubscriptionState(deps.store, userId) };
+}
+
+function hasMoved({ item }: PlanChange, preview: Preview): boolean {
+  return item.priceId !== preview.fromPrice;
+}
+
+function isDone(change: PlanChange, preview: Preview): boolean {
+  const { from, to, subscription } = change;
+  return from.plan.id === to.id && (hasMoved(change, preview) || subscription.scheduleId === null);
 }
 
 function stale(cause?: unknown): AppError {

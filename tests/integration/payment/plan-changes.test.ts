@@ -75,6 +75,31 @@ describe("plan changes", () => {
     expect(await world.credits(other)).toBe(500);
   });
 
+  it("does once what is pressed twice at once, whichever press is slower", async () => {
+    const userId = await on.subscriber("BASIC", "month");
+    const press = async (planId: string) => {
+      const { previewToken } = await world.payment.previewPlanChange(userId, { planId });
+      const change = () => world.payment.changePlan(userId, { planId, previewToken });
+      const [one, other] = await Promise.all([change(), change()]);
+      await world.settled();
+      expect(one.subscription).toEqual(other.subscription);
+      return one.subscription;
+    };
+    const pro = on.plan("PRO", "month").id;
+    const basic = on.plan("BASIC", "month").id;
+    const quotes = "/v1/invoices/create_preview";
+    world.sandbox.stripe.control.misbehave({ fault: "slow", path: quotes, times: 2, delayMs: 700 });
+    expect(await press(pro)).toMatchObject({ tier: "PRO" });
+    const paid = await on.granted(userId);
+    expect(await press(basic)).toMatchObject({
+      tier: "PRO",
+      pendingPlan: { planId: basic },
+    });
+    expect(await press(pro)).toMatchObject({ tier: "PRO", pendingPlan: null });
+    expect(await on.granted(userId)).toBe(paid);
+    expect(await brokenInvariants(world.models, userId)).toEqual([]);
+  });
+
   it("turns a month into a year by paying the difference, never a year into months", async () => {
     const userId = await on.subscriber("BASIC", "month");
     world.travel({ days: 10 });
