@@ -43,8 +43,8 @@ export async function openProductionDatabase(
   const { logger, mayCreate } = options;
   const target = parseMysqlUrl(url, options.sslCa);
   const migrated = await migrate(target, options);
-  // The ledger has one lane; the second connection lets it go on while the first is being replaced.
-  const rawLimit = target.connectionLimit >= 4 ? 2 : 1;
+  // The ledger runs two batches at once; the third connection lets it go on while one is being replaced.
+  const rawLimit = target.connectionLimit >= 6 ? 3 : target.connectionLimit >= 4 ? 2 : 1;
   const statements = createStatements();
   const shared = { logger, statements };
   const raw = createMysqlPool(target, { connectionLimit: rawLimit, lane: "ledger", ...shared });

@@ -10,6 +10,8 @@ export interface Queued {
 /** Waiting items by user. Bounded by whoever pushes. */
 export interface FairQueue<Item extends Queued> {
   readonly size: number;
+  /** Users with something waiting. */
+  readonly users: number;
   push(item: Item): void;
   /** Gives items back to the head of their user's line, in the order given. */
   putBack(items: readonly Item[]): void;
@@ -36,6 +38,9 @@ export function createFairQueue<Item extends Queued>(): FairQueue<Item> {
   return {
     get size() {
       return size;
+    },
+    get users() {
+      return lines.size;
     },
     push(item) {
       size += 1;

@@ -1,4 +1,4 @@
-// The one lane through which credits change. Read it from top to bottom to follow one batch:
+// The lane through which credits change. Read it from top to bottom to follow one batch:
 // submit -> next batch -> locks -> transaction (load, decide, save) -> answers; below that, what may go wrong.
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Database } from "../../database/ports.ts";
@@ -50,6 +50,10 @@ export interface WriterDeps {
 export interface WriterLimits {
   /** Operations in one transaction. */
   readonly batchSize: number;
+  /** Batches under way at once, of different users: while the database works on one, this process does on another. */
+  readonly batches: number;
+  /** Users that must wait for a batch to start beside another; fewer share the one after it. */
+  readonly overlapUsers: number;
   /** Operations waiting; one more is refused. */
   readonly queueSize: number;
   /** How long a caller waits for an answer. */
@@ -62,6 +66,8 @@ export interface WriterLimits {
 
 const DEFAULT_LIMITS: WriterLimits = {
   batchSize: 256,
+  batches: 2,
+  overlapUsers: 16,
   queueSize: 20_000,
   // Leaves a second of the three within which a request is answered to what came before: the session, a reconnect.
   deadlineMs: 2_000,
@@ -97,23 +103,31 @@ interface WriterState {
   readonly userLocks: UserLocks;
   /** Taken from the queue and not answered yet. */
   readonly underWay: Roster<Item>;
+  /** Whose operations are in a batch: what else they ask for waits until it has ended. One set for each batch. */
+  readonly busyUsers: Set<ReadonlySet<string>>;
   arrivals: number;
   /** Null while there is nothing to do. */
   lane: Promise<void> | null;
+  /** Tells a lane that waits that there is something to do. */
+  wake: () => void;
   closing: boolean;
 }
 
 /** Makes an idle lane. */
 export function createWriter(deps: WriterDeps): Writer {
-  const limits = { ...DEFAULT_LIMITS, ...deps.limits };
+  // SQLite works on this thread: a second batch would only make both smaller.
+  const batches = deps.database.dialect === "sqlite" ? 1 : DEFAULT_LIMITS.batches;
+  const limits = { ...DEFAULT_LIMITS, batches, ...deps.limits };
   const state: WriterState = {
     deps,
     limits,
     queue: createFairQueue<Item>(),
     userLocks: createUserLocks(deps.locks, limits.lockPatienceMs),
     underWay: new Roster(),
+    busyUsers: new Set(),
     arrivals: 0,
     lane: null,
+    wake: () => {},
     closing: false,
   };
   return {
@@ -151,20 +165,21 @@ function submit(
     };
     queue.push(item);
     state.lane ??= runLane(state);
+    if (queue.users === limits.overlapUsers) state.wake();
   });
 }
 
-// 2 · While there is work, one batch follows another. What arrives during a batch forms the next one.
+// 2 · While there is work, one batch follows another. What arrives meanwhile forms the next one.
 async function runLane(state: WriterState): Promise<void> {
-  const { limits, queue, userLocks } = state;
+  const { queue, userLocks, busyUsers } = state;
   const watch = setInterval(() => answerOverdue(state), OVERDUE_CHECK_MS);
-  const mayRun = (userId: string) => canAttempt(userLocks, userId);
+  const mayRun = (userId: string) => !isBusy(state, userId) && canAttempt(userLocks, userId);
   // Callers of the same tick, a tRPC batch for instance, share the first transaction.
   await Promise.resolve();
-  while (queue.size > 0) {
-    const items = queue.take(limits.batchSize, mayRun);
-    if (items.length > 0)
-      await runBatch(state, items).catch((error: unknown) => failBatch(state, items, error));
+  while (queue.size > 0 || busyUsers.size > 0) {
+    const items = queue.take(nextSize(state), mayRun);
+    if (items.length > 0) void startBatch(state, items);
+    else if (busyUsers.size > 0) await new Promise<void>((wake) => (state.wake = wake));
     else await sleep(pauseUntilRetryMs(userLocks));
   }
   clearInterval(watch);
@@ -172,18 +187,50 @@ async function runLane(state: WriterState): Promise<void> {
   state.lane = null;
 }
 
-// 3 · One batch: take the users' locks in one round trip; whoever is locked elsewhere waits for the next batch.
-function runBatch(state: WriterState, items: readonly Item[]): Promise<void> {
-  const { tracer } = state.deps;
-  if (!tracer) return lockAndCommit(state, items);
-  const spans = items.map(({ span }) => span);
-  return traceBatch(tracer, spans, () => lockAndCommit(state, items));
+/**
+ * How many operations the next batch takes at most. Beside another batch it starts only for many: a transaction costs the
+ * same for one operation as for twenty. Alone it leaves half of many to a batch beside it.
+ */
+function nextSize({ limits, queue, busyUsers }: WriterState): number {
+  const { batches, batchSize, overlapUsers } = limits;
+  if (busyUsers.size >= batches) return 0;
+  if (busyUsers.size > 0) return queue.users < overlapUsers ? 0 : batchSize;
+  const isShared = batches > 1 && queue.users >= 2 * overlapUsers;
+  return isShared ? Math.min(batchSize, Math.ceil(queue.size / 2)) : batchSize;
 }
 
-async function lockAndCommit(state: WriterState, items: readonly Item[]): Promise<void> {
+function isBusy({ busyUsers }: WriterState, userId: string): boolean {
+  for (const userIds of busyUsers) if (userIds.has(userId)) return true;
+  return false;
+}
+
+async function startBatch(state: WriterState, items: readonly Item[]): Promise<void> {
+  const userIds = new Set(items.map(({ userId }) => userId));
+  state.busyUsers.add(userIds);
+  await runBatch(state, items, userIds).catch((error: unknown) => failBatch(state, items, error));
+  state.busyUsers.delete(userIds);
+  state.wake();
+}
+
+// 3 · One batch: take the users' locks in one round trip; whoever is locked elsewhere waits for the next batch.
+function runBatch(
+  state: WriterState,
+  items: readonly Item[],
+  userIds: ReadonlySet<string>,
+): Promise<void> {
+  const { tracer } = state.deps;
+  if (!tracer) return lockAndCommit(state, items, userIds);
+  const spans = items.map(({ span }) => span);
+  return traceBatch(tracer, spans, () => lockAndCommit(state, items, userIds));
+}
+
+async function lockAndCommit(
+  state: WriterState,
+  items: readonly Item[],
+  userIds: ReadonlySet<string>,
+): Promise<void> {
   const { queue, underWay, userLocks } = state;
   for (const item of items) underWay.add(item);
-  const userIds = new Set(items.map((item) => item.userId));
   const { lease, granted } = await acquireUserLocks(userLocks, userIds);
   // Who was told meanwhile that it took too long is left out: nothing of theirs has happened yet.
   const waiting = items.filter((item) => underWay.has(item));
@@ -192,7 +239,7 @@ async function lockAndCommit(state: WriterState, items: readonly Item[]): Promis
   for (const item of locked) underWay.delete(item);
   queue.putBack(locked);
   if (ready.length > 0) await commit(state, ready);
-  // Not awaited: the next batch's acquire travels behind it on the same connection.
+  // Not awaited: the next acquire travels behind it on the same connection.
   void lease.release();
 }
 

@@ -252,6 +252,37 @@ describe("the writer", () => {
     expect(await credits(userId)).toBe(9);
   });
 
+  test("runs two batches at once, never both of one user, and each user's operations in their order", async () => {
+    const users = await Promise.all(Array.from({ length: 50 }, () => world.createUser(10)));
+    const locked: string[][] = [];
+    let mostAtOnce = 0;
+    let twice: string[] = [];
+    const locks: Locks = {
+      async acquire(keys) {
+        const mine = [...keys];
+        locked.push(mine);
+        mostAtOnce = Math.max(mostAtOnce, locked.length);
+        twice = [...twice, ...locked.flat().filter((key, i, all) => all.indexOf(key) !== i)];
+        // Long enough for whatever else may start beside it.
+        await sleep(5);
+        const release = () => Promise.resolve(void locked.splice(locked.indexOf(mine), 1));
+        return { acquired: new Set(keys), release };
+      },
+    };
+    const ledger = ledgerWith(world, { locks, limits: { batches: 2 } });
+    const left = await Promise.all(
+      users.map((userId) =>
+        Promise.all(
+          ["a", "b", "c"].map(async (key) => (await ledger.submit(spend(userId, key))).credits),
+        ),
+      ),
+    );
+    expect(left).toEqual(users.map(() => [9, 8, 7]));
+    expect(mostAtOnce).toBe(2);
+    expect(twice).toEqual([]);
+    expect(await auditRows(world.models)).toEqual([]);
+  });
+
   test("closing finishes what is queued and takes nothing more", async () => {
     const ledger = ledgerWith(world, { limits: { batchSize: 7 } });
     const userId = await world.createUser(100);
