@@ -70,7 +70,9 @@ export function startServer(
     const database = createDatabaseLine(shared.database, stage, life);
     const redis = shared.redis(life);
     const { cache } = redis;
-    const ledger = createLedger({ ...redis, database, logger, now });
+    // As many batches beside one another as on MySQL, and for as few users as can be.
+    const limits = { batches: 2, overlapUsers: 1 };
+    const ledger = createLedger({ ...redis, database, logger, now, limits });
     const payment = createPaymentService({
       store: createPaymentStore({ database, ledger }),
       ledger,

@@ -22,6 +22,7 @@ import {
   unavailable,
 } from "./errors.ts";
 import { createFairQueue, type FairQueue, type Queued } from "./fair-queue.ts";
+import { defaultLimits, type WriterLimits } from "./limits.ts";
 import { traceBatch } from "./traced-batch.ts";
 import {
   acquireUserLocks,
@@ -46,34 +47,6 @@ export interface WriterDeps {
   readonly tracer?: Tracer | null;
 }
 
-/** Its bounds. */
-export interface WriterLimits {
-  /** Operations in one transaction. */
-  readonly batchSize: number;
-  /** Batches under way at once, of different users: while the database works on one, this process does on another. */
-  readonly batches: number;
-  /** Users that must wait for a batch to start beside another; fewer share the one after it. */
-  readonly overlapUsers: number;
-  /** Operations waiting; one more is refused. */
-  readonly queueSize: number;
-  /** How long a caller waits for an answer. */
-  readonly deadlineMs: number;
-  /** How long a user's Redis lock is waited for before the row lock alone has to do. */
-  readonly lockPatienceMs: number;
-  /** Tries of one transaction. */
-  readonly attempts: number;
-}
-
-const DEFAULT_LIMITS: WriterLimits = {
-  batchSize: 256,
-  batches: 2,
-  overlapUsers: 16,
-  queueSize: 20_000,
-  // Leaves a second of the three within which a request is answered to what came before: the session, a reconnect.
-  deadlineMs: 2_000,
-  lockPatienceMs: 12,
-  attempts: 8,
-};
 /** How often the writer looks for callers who have waited too long. */
 const OVERDUE_CHECK_MS = 100;
 const RETRY_PAUSE = { firstMs: 2, maxMs: 150 };
@@ -115,9 +88,7 @@ interface WriterState {
 
 /** Makes an idle lane. */
 export function createWriter(deps: WriterDeps): Writer {
-  // SQLite works on this thread: a second batch would only make both smaller.
-  const batches = deps.database.dialect === "sqlite" ? 1 : DEFAULT_LIMITS.batches;
-  const limits = { ...DEFAULT_LIMITS, batches, ...deps.limits };
+  const limits = { ...defaultLimits(deps.database.dialect), ...deps.limits };
   const state: WriterState = {
     deps,
     limits,
