@@ -9,6 +9,7 @@ import { AppError, isAppError } from "../lib/errors.ts";
 import type { Tracer } from "../lib/tracer.ts";
 import type { ServiceCaller } from "../workers/workers.types.ts";
 import { whileAuthorised } from "./authority-stream.ts";
+import { BATCH_TOO_LARGE } from "./batch-limit.ts";
 import { awaitFirstEvent } from "./first-event.ts";
 import type { Context } from "./context.ts";
 import { countCall } from "./limits.ts";
@@ -84,7 +85,7 @@ export function toAppError(error: unknown): AppError {
       return AppError.of("PAYLOAD_TOO_LARGE", "The request is too large.");
     // tRPC has no code of its own for it (tests/integration/http/bad-input holds its words to this).
     if (error.message === "Batch call exceeds maximum size")
-      return AppError.of("BATCH_TOO_LARGE", "Send at most 10 calls in one batch.");
+      return AppError.of("BATCH_TOO_LARGE", BATCH_TOO_LARGE);
     const code = TRPC_TO_APP[error.code];
     if (code === "NOT_FOUND") return AppError.of("NOT_FOUND", "There is no such procedure.");
     if (code !== undefined) return AppError.of(code as "CONFLICT", error.message);

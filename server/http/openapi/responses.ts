@@ -1,5 +1,6 @@
 // The answers of a REST operation in the OpenAPI document: success, and each error status with the bodies it may have.
 import { ERROR_CODES, type ErrorCode, type ErrorDetails } from "../../../shared/src/errors.ts";
+import { BATCH_TOO_LARGE } from "../../trpc/batch-limit.ts";
 import { type JsonSchema, jsonSchemaOf } from "../rest/json-schema.ts";
 import type { RestOperation } from "../rest/operations.ts";
 import { exampleOf } from "./examples.ts";
@@ -42,7 +43,7 @@ const EXAMPLE_MESSAGES: Readonly<Record<ErrorCode, string>> = {
   PREVIEW_STALE: "The price has changed. Please look at it again.",
   RATE_LIMITED: "Too many requests. Please try again later.",
   PAYLOAD_TOO_LARGE: "The request is too large.",
-  BATCH_TOO_LARGE: "Send at most 10 calls in one batch.",
+  BATCH_TOO_LARGE,
   PAYMENT_PROVIDER_ERROR: "The payment provider failed. Please try again.",
   AI_PROVIDER_ERROR: "The model failed. Nothing was charged.",
   IDENTITY_PROVIDER_ERROR: "The identity provider failed. Please try again.",

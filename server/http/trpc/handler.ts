@@ -7,6 +7,7 @@ import { nodeHTTPRequestHandler } from "@trpc/server/adapters/node-http";
 import { ERROR_CODES } from "../../../shared/src/errors.ts";
 import { AppError } from "../../lib/errors.ts";
 import { appRouter } from "../../routers/app.ts";
+import { MAX_BATCH_SIZE } from "../../trpc/batch-limit.ts";
 import { countCall } from "../../trpc/limits.ts";
 import { noteRefusal } from "../../trpc/notes.ts";
 import { asTrpcError, toAppError } from "../../trpc/trpc.ts";
@@ -19,7 +20,7 @@ import { pathOf, TRPC_PREFIX } from "../path.ts";
 import { countRefused } from "../rate-limits.ts";
 import { recordOf, setRoute } from "../request-record.ts";
 import { answerLeanCall, toLeanCall, type TrpcRequest } from "./lean-path.ts";
-import { MAX_BATCH_SIZE, type Procedure, procedures, routerConfig } from "./procedures.ts";
+import { type Procedure, procedures, routerConfig } from "./procedures.ts";
 
 /** `/api/trpc` and its open streams. */
 export interface TrpcHandler {

@@ -4,10 +4,10 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { getTRPCErrorFromUnknown, getTRPCErrorShape, TRPCError } from "@trpc/server";
 import { getHTTPStatusCode } from "@trpc/server/http";
+import { MAX_BATCH_SIZE } from "../../trpc/batch-limit.ts";
 import type { Context } from "../../trpc/context.ts";
 import type { AnswerHeaders } from "../answer-headers.ts";
 import {
-  MAX_BATCH_SIZE,
   type MiddlewareChange,
   type MiddlewareInput,
   type MiddlewareResult,

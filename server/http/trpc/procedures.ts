@@ -1,10 +1,7 @@
-// The router's procedures by name, as tRPC's own adapters see them, and the bounds of /api/trpc.
+// The router's procedures by name, as tRPC's own adapters see them.
 import type { TRPCError } from "@trpc/server";
 import { appRouter } from "../../routers/app.ts";
 import type { Context } from "../../trpc/context.ts";
-
-/** Most calls in one batch. */
-export const MAX_BATCH_SIZE = 10;
 
 /** A procedure as tRPC's builder leaves it: the chain of its middleware, whose last one is the procedure itself. */
 export interface Procedure {
