@@ -53,7 +53,7 @@ async function visit(url: string): Promise<void> {
   await page.getByRole("heading", { level: 1 }).waitFor();
 }
 
-test("signing in, with Google's stand-in and what may go wrong", async () => {
+test("axe finds nothing wrong with signing in, Google's stand-in, and a sign-in that fails", async () => {
   await visit(world.webUrl);
   await page.getByRole("button", { name: "Continue with Google" }).waitFor();
   await inspect("sign-in");
@@ -91,7 +91,7 @@ test("a face is round, whatever the shape of its picture", async () => {
   await inspect("the account with a picture");
 });
 
-test("chat: empty, answered, failed, and before everything is cleared", async () => {
+test("axe finds nothing wrong with a chat: empty, being written, answered, failed, or about to be cleared", async () => {
   const { control } = world.sandbox.model;
   control.setSpeed(Number.POSITIVE_INFINITY);
   await goTo(page, "Chat");
@@ -116,7 +116,7 @@ test("chat: empty, answered, failed, and before everything is cleared", async ()
   control.setSpeed(Number.POSITIVE_INFINITY);
 });
 
-test("slides: asked for, made, and presented", async () => {
+test("axe finds nothing wrong with slides while they are asked for, made, and presented", async () => {
   await goTo(page, "Slides");
   await inspect("asking for slides");
   await makeSlides(page, "Tea and coffee", 3);
@@ -128,7 +128,7 @@ test("slides: asked for, made, and presented", async () => {
   await page.keyboard.press("Escape");
 });
 
-test("credits: the shop, the checkout, a card that is declined, and the ways back", async () => {
+test("axe finds nothing wrong with the shop, the checkout, a card that is declined, and the ways back", async () => {
   await goTo(page, "Credits");
   await inspect("credits");
   await page.getByRole("button", { name: "Buy 500 credits for $20.00" }).click();
@@ -151,7 +151,7 @@ test("credits: the shop, the checkout, a card that is declined, and the ways bac
   await inspect("a payment that was left");
 });
 
-test("plans: offered, subscribed to, about to change, cancelled, and the portal", async () => {
+test("axe finds nothing wrong with plans, subscribing, changing, cancelling, and the portal", async () => {
   await goTo(page, "Plan");
   await inspect("the plans");
   await page.getByRole("button", { name: /^Choose Pro/ }).click();
@@ -181,7 +181,7 @@ test("plans: offered, subscribed to, about to change, cancelled, and the portal"
   await inspect("the sandbox's own page");
 });
 
-test("activity, the account, its deletion, and addresses that lead nowhere", async () => {
+test("axe finds nothing wrong with activity, the account, its deletion, and addresses that lead nowhere", async () => {
   await visit(`${world.webUrl}/activity`);
   await page.getByText("credits used").waitFor();
   await inspect("activity");
@@ -200,7 +200,7 @@ test("activity, the account, its deletion, and addresses that lead nowhere", asy
   await inspect("home with usage");
 });
 
-test("the admin area, and the goodbye", async () => {
+test("axe finds nothing wrong with the admin area and the goodbye", async () => {
   const person = page;
   page = await (await world.newPerson()).newPage();
   await page.emulateMedia({ reducedMotion: "reduce" });

@@ -223,7 +223,7 @@ describe("a DATABASE_URL that cannot be used is explained without its password",
     ["sqlite", "file:", /names no file/],
     ["sqlite", `file:${import.meta.filename}/below/x.db`, /below\/x\.db.*writable/s],
     ["sqlite", `file:${import.meta.filename}`, /not a database/],
-  ] as const)("%s %s", async (kind, url, sentence) => {
+  ] as const)("refuses %s %s and says why, without the password", async (kind, url, sentence) => {
     const error = await open(kind, url).then(
       () => undefined,
       (reason: unknown) => reason,

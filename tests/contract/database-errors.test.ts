@@ -113,7 +113,7 @@ describe("classifyDatabaseError", () => {
     ["a bug", new TypeError("x is not a function"), "other"],
     ["not an error", "1213", "other"],
     ["nothing", undefined, "other"],
-  ] as const)("%s", (_name, error, expected) => {
+  ] as const)("returns the right kind for: %s", (_name, error, expected) => {
     expect(classifyDatabaseError(error)).toBe(expected);
   });
 
@@ -180,7 +180,7 @@ describe("retryConflicts", () => {
 });
 
 describe("the writers' turn", () => {
-  test("first come, first served, one at a time, and ending a turn twice ends no other", async () => {
+  test("goes to one at a time in the order they came, and ending a turn twice ends no other", async () => {
     const mutex = createMutex(10);
     const order: number[] = [];
     const first = await mutex.acquire(100);

@@ -115,7 +115,7 @@ describe.skipIf(engineMissing("mariadb") !== null || opensslMissing !== null)(
       stranger?.remove();
     });
 
-    test("verify: the named CA and the host name, both", async () => {
+    test("verify accepts the named CA's certificate for its own host name, and refuses another", async () => {
       const query = `ssl=verify&sslca=${authority.caFile}`;
       expect(await ciphers(subject.url(query, "localhost"))).toEqual(ENCRYPTED);
       expect(await refusal(subject.url(query))).toMatch(OTHER_HOST);
@@ -141,7 +141,7 @@ describe.skipIf(engineMissing("mariadb") !== null || opensslMissing !== null)(
       },
     );
 
-    test("verify-ca: the named CA alone", async () => {
+    test("verify-ca accepts the named CA's certificate for any host name, and refuses another CA's", async () => {
       expect(await ciphers(subject.url(`ssl=verify-ca&sslca=${authority.caFile}`))).toEqual(
         ENCRYPTED,
       );
@@ -209,7 +209,7 @@ describe.runIf(ownCa !== null)("TLS to MySQL with the certificates it makes itse
   });
   afterAll(() => subject?.drop());
 
-  test("verify-ca with its ca.pem: its certificates name no host", async () => {
+  test("verify-ca accepts its ca.pem; verify refuses, since its certificates name no host", async () => {
     expect(await ciphers(subject.url(`ssl=verify-ca&sslca=${ownCa}`))).toEqual(ENCRYPTED);
     expect(await refusal(subject.url(`ssl=verify&sslca=${ownCa}`))).toMatch(OTHER_HOST);
   });
@@ -244,7 +244,7 @@ describe("what TLS in DATABASE_URL cannot mean is refused", () => {
     [`sslca=${import.meta.filename}`, undefined, /no certificate in PEM form/],
     [`ssl=false&sslca=${import.meta.filename}`, undefined, /ssl=false does not look at/],
     ["ssl=verify", "-----BEGIN NOTHING-----", /DATABASE_SSL_CA holds no certificate/],
-  ])("%s", async (query, pem, sentence) => {
+  ])("refuses %s and says why", async (query, pem, sentence) => {
     expect(await refusal(url(query), pem)).toMatch(sentence);
   });
 });

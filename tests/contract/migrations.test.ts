@@ -63,7 +63,7 @@ const FRESH: [string, () => Promise<FreshDatabase>][] = [
 
 for (const [name, fresh] of FRESH) {
   describe(`migrating ${name}`, () => {
-    test("four instances that start at once on an empty database", async () => {
+    test("applies each migration once when four instances start at once on an empty database", async () => {
       const database = await fresh();
       const backends = await Promise.all(Array.from({ length: 4 }, () => open(database.url)));
       for (const backend of backends) await expectMigratedOnce(backend);

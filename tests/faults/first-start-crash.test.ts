@@ -73,7 +73,9 @@ beforeAll(() => {
 afterAll(() => built.drop());
 
 describe.each(KINDS)("a first start on $name", (kind) => {
-  test(`killed ${ROUNDS} times while it migrates`, { timeout: ROUNDS * 60_000 }, async () => {
+  test(`is finished by the next start, each of the ${ROUNDS} times it is killed while it migrates`, {
+    timeout: ROUNDS * 60_000,
+  }, async () => {
     for (let round = 0; round < ROUNDS; round += 1) {
       const database = await kind.fresh();
       try {

@@ -52,7 +52,7 @@ describe("SIGKILL of the whole server", () => {
   });
   afterAll(() => place.close());
 
-  test(`${KILLS} kills in ${OPERATIONS} mixed operations: nothing lost, doubled or locked out`, {
+  test(`${KILLS} kills in ${OPERATIONS} mixed operations lose nothing, double nothing and lock nobody out`, {
     timeout: KILLS * LIFE_MS,
   }, async () => {
     const { lives, sandbox } = place;

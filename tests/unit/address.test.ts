@@ -42,9 +42,12 @@ test.each([
   ["loopback", "127.0.0.1", "1.1.1.1:443", "127.0.0.1"],
   ["loopback", "127.0.0.1%lo", "1.1.1.1", "1.1.1.1"],
   ["uniquelocal,loopback", "127.0.0.1", "1.1.1.1, 192.168.0.5, fd00::1", "1.1.1.1"],
-] as const)("trust %s, socket %s, X-Forwarded-For %s: %s", (trust, socket, forwarded, client) => {
-  expect(createClientAddress(trust)(from(socket, forwarded))).toBe(client);
-});
+] as const)(
+  "with trust %s, socket %s and X-Forwarded-For %s the client is %s",
+  (trust, socket, forwarded, client) => {
+    expect(createClientAddress(trust)(from(socket, forwarded))).toBe(client);
+  },
+);
 
 test("a client that has gone has the address of nobody", () => {
   expect(createClientAddress(false)(new IncomingMessage(new Socket()))).toBe("0.0.0.0");

@@ -98,7 +98,7 @@ describe("the merchant", () => {
 });
 
 describe("Stripe refuses", () => {
-  it("an archived price with words only, wherever it is chosen anew", async () => {
+  it("an archived price is refused with words only, wherever it is chosen anew", async () => {
     const price = await stripe.prices.create({
       currency: "usd",
       unit_amount: 700,
@@ -133,7 +133,7 @@ describe("Stripe refuses", () => {
     ).rejects.toMatchObject(refused);
   });
 
-  it("a second currency for a customer that is billed by the period", async () => {
+  it("a second currency is refused for a customer that is billed by the period", async () => {
     const euro = await stripe.prices.create({
       currency: "eur",
       unit_amount: 1000,
@@ -156,7 +156,7 @@ describe("Stripe refuses", () => {
     ).rejects.toThrow("doesn't match the expected currency: `usd`");
   });
 
-  it("a key that is wrong (401) or restricted (403), anywhere it is asked to", async () => {
+  it("a key is refused as wrong (401) or restricted (403) on the next call of the named path", async () => {
     world.sandbox.control.misbehave({ fault: "401", path: "/v1/subscriptions" });
     await expect(stripe.subscriptions.list()).rejects.toMatchObject({
       type: "StripeAuthenticationError",

@@ -116,7 +116,7 @@ describe("event delivery", () => {
   const names = (): string[] =>
     world.receiver.received.map((it) => String((it.data.object as Stripe.Customer).email));
 
-  it("duplicates", async () => {
+  it("repeats an event as often as it is told, under the same id", async () => {
     world.sandbox.control.misdeliver({ duplicate: 3 });
     await create(1);
     await world.sandbox.control.idle();
@@ -132,7 +132,7 @@ describe("event delivery", () => {
     expect(new Set(names()).size).toBe(1);
   });
 
-  it("reorders", async () => {
+  it("brings the newest event first when it is told to reorder", async () => {
     world.sandbox.control.misdeliver({ reorder: 3 });
     await create(3);
     await world.sandbox.control.idle();

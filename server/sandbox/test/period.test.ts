@@ -23,7 +23,7 @@ describe("billing periods", () => {
     ["2028-02-29T12:00:00Z", "year", 1, "2029-02-28T12:00:00.000Z"],
     ["2028-02-29T12:00:00Z", "year", 4, "2032-02-29T12:00:00.000Z"],
     ["2027-03-28T00:30:00Z", "week", 1, "2027-04-04T00:30:00.000Z"],
-  ] as const)("%s and %s x %i", (anchor, interval, count, expected) => {
+  ] as const)("counted from %s, %s x %i ends at %s", (anchor, interval, count, expected) => {
     expect(text(boundary(at(anchor), every(interval), count))).toBe(expected);
   });
 

@@ -33,7 +33,7 @@ describe("a crash", () => {
     });
   }
 
-  it(`${KILLS} times between the two steps: the old token goes on, one successor, no fork`, async () => {
+  it(`between the two steps leaves the old token good for one successor, ${KILLS} times in a row`, async () => {
     const { auth, backend } = world.instances[0];
     const person = await world.session();
     let token = person.refreshToken;

@@ -52,7 +52,7 @@ describe("refresh", () => {
     expect(second.refreshToken).not.toBe(first.refreshToken);
   });
 
-  it(`${ROUNDS} rounds of ${PARALLEL} at once over two instances: one live successor`, async () => {
+  it(`gives ${PARALLEL} calls at once over two instances one live successor, in each of ${ROUNDS} rounds`, async () => {
     const { refreshToken, sessionId } = await world.session();
     let token = refreshToken;
     for (let round = 0; round < ROUNDS; round++) {

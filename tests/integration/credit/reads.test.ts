@@ -187,7 +187,7 @@ describe("reads of credits", () => {
     ["a day more", { from: "2024-01-01", to: "2025-01-01", timeZone: "UTC" }, false],
     ["the time before computers", { from: "0001-01-01", to: "0001-01-31" }, false],
     ["the end of time", { to: "9999-12-31" }, false],
-  ])("usage over %s", async (_, input, isFine) => {
+  ])("usage accepts a year at most, and refuses dates far off: %s", async (_, input, isFine) => {
     const userId = await world.createUser(10);
     const code = await callerOf(userId)
       .usage(input)

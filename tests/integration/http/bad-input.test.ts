@@ -77,7 +77,7 @@ describe("bodies", () => {
     ],
     ["nested 10,000 levels deep", `${"[".repeat(10_000)}${"]".repeat(10_000)}`],
     ["nested deep inside a known field", `{"feature":${"[".repeat(5_000)}${"]".repeat(5_000)}}`],
-  ])("%s", async (_name, body) => {
+  ])("%s return VALIDATION_FAILED and cost nothing", async (_name, body) => {
     const before = await balance();
     expect(await post("/api/trpc/credit.spend", body)).toMatchObject({
       status: 400,
@@ -86,12 +86,15 @@ describe("bodies", () => {
     expect(await balance()).toBe(before);
   });
 
-  test.each(["/api/trpc/credit.spend", "/api/credit/spend"])("of 1 MB at %s", async (path) => {
-    const answer = await post(path, JSON.stringify({ feature: "x".repeat(1_000_000) }));
-    expect(answer).toMatchObject({ status: 413, code: "PAYLOAD_TOO_LARGE" });
-  });
+  test.each(["/api/trpc/credit.spend", "/api/credit/spend"])(
+    "of 1 MB return PAYLOAD_TOO_LARGE at %s",
+    async (path) => {
+      const answer = await post(path, JSON.stringify({ feature: "x".repeat(1_000_000) }));
+      expect(answer).toMatchObject({ status: 413, code: "PAYLOAD_TOO_LARGE" });
+    },
+  );
 
-  test("of unknown length over the limit", async () => {
+  test("of unknown length return PAYLOAD_TOO_LARGE when they pass the limit", async () => {
     const answer = await fetch(`${server.url}/api/trpc/credit.spend`, {
       method: "POST",
       headers: { "content-type": "application/json" },
@@ -134,7 +137,7 @@ describe("bodies", () => {
 
 describe("numbers where a page is asked for", () => {
   test.each(["-1", "0", "1.5", "9007199254740992", '"1"', "1e21", "null", "1000000000", "[1]"])(
-    "limit %s",
+    "returns VALIDATION_FAILED over tRPC for limit %s",
     async (value) => {
       const input = encodeURIComponent(`{"limit":${value}}`);
       const answer = await fetch(`${server.url}/api/trpc/credit.history?input=${input}`, {
@@ -157,7 +160,7 @@ describe("numbers where a page is asked for", () => {
     "constructor=1",
     "__proto__=1",
     "limit[]=1",
-  ])("REST ?%s", async (query) => {
+  ])("returns VALIDATION_FAILED over REST for ?%s", async (query) => {
     const answer = await fetch(`${server.url}/api/user/credits/history?${query}`, {
       headers: { authorization: `Bearer ${person.accessToken}` },
     });
@@ -170,7 +173,7 @@ describe("numbers where a page is asked for", () => {
   });
 
   test.each(["AAAA", "eyJ9", "../../", "0", "null", "x".repeat(200)])(
-    "forged cursor %s",
+    "returns VALIDATION_FAILED for the forged cursor %s",
     async (cursor) => {
       const input = encodeURIComponent(JSON.stringify({ cursor }));
       const answer = await fetch(`${server.url}/api/trpc/credit.history?input=${input}`, {
@@ -192,7 +195,7 @@ describe("batches", () => {
     ],
     ["far over the limit", `${Array(1000).fill("a.b").join(",")}?batch=1`, 400, "BATCH_TOO_LARGE"],
     ["of a query and a mutation", "credit.costs,auth.refresh?batch=1", 400, "VALIDATION_FAILED"],
-  ])("%s", async (_name, path, status, code) => {
+  ])("%s are refused with 400 and the code that says why", async (_name, path, status, code) => {
     const answer = await fetch(`${server.url}/api/trpc/${path}`);
     expect(answer.status).toBe(status);
     expect(codeOf(await answer.text())).toBe(code);
@@ -248,7 +251,7 @@ describe("requests", () => {
     "/%zz",
     "/api/auth/%e0%a4%a",
     "/api/docs/%ff%",
-  ])("bad percent-encoding %s", async (path) => {
+  ])("returns 400 for the bad percent-encoding %s", async (path) => {
     const answer = await sendRaw(
       server.url,
       `GET ${path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n`,
@@ -275,7 +278,7 @@ describe("requests", () => {
       431,
     ],
     ["a path of 40 kB", `GET /${"a".repeat(40_000)} HTTP/1.1\r\nHost: x\r\n\r\n`, 431],
-  ])("%s", async (_name, text, status) => {
+  ])("with %s are refused without the parser's own words", async (_name, text, status) => {
     const answer = await sendRaw(server.url, text);
     expect(answer.status).toBe(status);
     expect(answer.body).not.toMatch(/HPE_|node:|Error:/);

@@ -68,7 +68,7 @@ function expectWholeSet(headers: Iterable<[string, string]>, csp = CSP): void {
   expect(found.get("x-request-id")).toMatch(/^[\w.:-]{1,64}$/);
 }
 
-test.each(PATHS)("the whole set of security headers at %s", async (path) => {
+test.each(PATHS)("sends the whole set of security headers and no other at %s", async (path) => {
   const answer = await fetch(`${server.url}${path}`);
   // The page of the API's description runs Swagger UI from this host, and nothing inline.
   const docs =
@@ -87,7 +87,7 @@ describe("refusals of the parser carry what every answer carries", () => {
   ];
 
   test.each(refusals)(
-    "%i",
+    "a %i has the whole set of security headers, and those of CORS",
     async (status, text) => {
       const answer = await sendRaw(server.url, text, 20_000);
       expect(answer.status).toBe(status);
@@ -145,7 +145,7 @@ describe("CORS", () => {
     "http://app.example.com",
     "https://APP.example.com",
     "https://app.example.com/",
-  ])("%s may not", async (origin) => {
+  ])("%s gets no permission to call", async (origin) => {
     const answer = await preflight(origin);
     expect(answer.headers.get("access-control-allow-origin")).toBeNull();
     const call = await fetch(`${server.url}/api/trpc/credit.costs`, { headers: { origin } });

@@ -159,12 +159,12 @@ async function ask(server: TestApp, call: Call, token?: string) {
   };
 }
 
-test.each(CALLS)("$name", async (call) => {
+test.each(CALLS)("returns the same answer on both paths: $name", async (call) => {
   const one = await ask(lean, call);
   expect(one).toEqual(await ask(stock, call));
 });
 
-test("what a signed-in person gets", async () => {
+test("returns the same answers on both paths to a signed-in person", async () => {
   for (const path of [
     "auth.me",
     "credit.balance",

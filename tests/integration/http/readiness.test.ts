@@ -70,7 +70,7 @@ describe("/ready", () => {
     }
   });
 
-  test("a key that Stripe refuses: degraded, with what to do, and still 200", async () => {
+  test("is degraded and still 200 when Stripe refuses the key, and says what to do", async () => {
     const server = await openTestApp({
       app: { checkEveryMs: LOOK_EVERY_MS },
       env: { STRIPE_SECRET_KEY: "sk_test_of_somebody_elses_account" },
@@ -96,7 +96,7 @@ describe("/ready", () => {
     ["ten minutes behind", 600_000, 503, "not ready"],
     ["ten minutes ahead", -600_000, 503, "not ready"],
     ["a minute ahead", -60_000, 200, "degraded"],
-  ] as const)("a clock %s", async (name, offMs, status, state) => {
+  ] as const)("reports a clock %s, and says what to do", async (name, offMs, status, state) => {
     const others = await startServerWithClock(offMs);
     const server = await openTestApp({
       app: { checkEveryMs: LOOK_EVERY_MS },
@@ -135,7 +135,7 @@ describe("/ready", () => {
     }
   });
 
-  test("events of Stripe that failed: ready, with what to do", async () => {
+  test("stays ready when events of Stripe failed, and says what to do", async () => {
     const opened = await describeBackend("embedded", null, null).open(logger);
     try {
       const { state, actions } = await readinessOf(opened.backend, 2)();
@@ -146,7 +146,7 @@ describe("/ready", () => {
     }
   });
 
-  test("a disk that fills: degraded, then not ready, then ready again", async ({ skip }) => {
+  test("is degraded, then not ready as a disk fills; ready when it empties", async ({ skip }) => {
     const folder = await mkdtemp(join(tmpdir(), "skywork-disk-"));
     const size = "size=32m";
     const mounted = spawnSync("mount", ["-t", "tmpfs", "-o", size, "tmpfs", folder]).status === 0;
@@ -192,7 +192,7 @@ async function endSessions(root: Connection, user: string): Promise<void> {
 const { databases } = await availableServers();
 
 describe.each(databases)("/ready on $name", ({ url }) => {
-  test("a database that can be read and not written: not ready, with what to look for", async () => {
+  test("is not ready when the database can be read and not written, and says what to look for", async () => {
     const fresh = await freshMysql(url);
     const root = await connectMysql(url);
     const target = new URL(fresh.url);

@@ -39,7 +39,7 @@ async function ask(path: string, init: RequestInit & { input?: unknown; signedIn
 
 const NOTHING_ELSE = ["level", "time", "pid", "hostname", "msg"];
 
-test("an answered call: who, what, how it ended, how long it took", async () => {
+test("an answered call is one line: who, what, how it ended, how long it took, and nothing else", async () => {
   const { response, logged } = await ask("/api/trpc/credit.balance", { signedIn: true });
   expect(logged).toHaveLength(1);
   const [line = {}] = logged;
@@ -72,7 +72,7 @@ test("a batch is one line with all its names", async () => {
   expect(logged[0]).toMatchObject({ procedure: "credit.costs,credit.balance", status: 200 });
 });
 
-test("what was charged, once: a replay moves nothing", async () => {
+test("a charge is in the line of its call, and not in that of a replay, which moves nothing", async () => {
   const input = { feature: "chat-flash", idempotencyKey: randomUUID() };
   const first = await ask("/api/trpc/credit.spend", { input, signedIn: true });
   expect(first.logged).toHaveLength(1);
@@ -114,7 +114,7 @@ test.each([
   ],
   ["no path of ours", "/nothing", "NOT_FOUND", {}],
   ["a REST call", "/api/user/credits", "UNAUTHENTICATED", {}],
-])("refused before or beside tRPC: %s", async (_name, path, code, init) => {
+])("logs a refusal before or beside tRPC with its code: %s", async (_name, path, code, init) => {
   const { logged } = await ask(path, init);
   expect(logged).toHaveLength(1);
   expect(logged[0]).toMatchObject({ msg: "request refused", code, path });
@@ -197,7 +197,7 @@ test("a client's own words are looked through for secrets", async () => {
   expect(logged[0]).toMatchObject({ path: "/api/trpc/[redacted]", requestId: "[redacted]" });
 });
 
-test("whoever asks too often: from where, so that a flood has a name", async () => {
+test("a line for whoever asks too often says from where, so that a flood has a name", async () => {
   const limited = await openTestApp({
     logLevel: "info",
     env: { RATE_LIMIT_MAX_REQUESTS: "4" },

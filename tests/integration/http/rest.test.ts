@@ -73,7 +73,7 @@ describe("the seed's paths", () => {
     expect(checkout.body["checkoutUrl"]).toMatch(/^http/);
   });
 
-  test("refresh and logout with the token in the body", async () => {
+  test("refresh a session and end it with the token in the body", async () => {
     const session = await server.signIn("native@example.com");
     const renewed = await rest("POST", "/api/auth/refresh", {
       body: { refreshToken: session.refreshToken },

@@ -261,7 +261,7 @@ describe("values", () => {
     ["15m", 900],
     ["12h", 43_200],
     ["3600", 3600],
-  ])("JWT_EXPIRES_IN=%s", (text, seconds) => {
+  ])("reads JWT_EXPIRES_IN=%s as %i seconds", (text, seconds) => {
     expect(parseConfig({ JWT_EXPIRES_IN: text }).tokens.accessTtlSeconds).toBe(seconds);
   });
 
@@ -271,7 +271,7 @@ describe("values", () => {
     ["0", false],
     ["2", 2],
     ["10.0.0.0/8, loopback", "10.0.0.0/8,loopback"],
-  ])("TRUST_PROXY=%s", (text, value) => {
+  ])("reads TRUST_PROXY=%s as %j", (text, value) => {
     expect(parseConfig({ TRUST_PROXY: text }).trustProxy).toBe(value);
   });
 
@@ -306,7 +306,7 @@ describe("values", () => {
     });
   });
 
-  test("lists: several secrets, origins without their slash, addresses in lower case", () => {
+  test("reads lists: several secrets, origins without their slash, addresses in lower case", () => {
     const config = parseConfig({
       JWT_SECRET: "one, two",
       FRONTEND_URL: "https://a.dev/, http://localhost:3000",

@@ -12,7 +12,7 @@ beforeEach(() => {
 });
 afterEach(() => rmSync(folder, { recursive: true }));
 
-test("made once, kept with 0600, strong enough for production", () => {
+test("makes secrets strong enough for production, once, and keeps them with mode 0600", () => {
   const directory = join(folder, "deeper", ".data");
   const made = loadDevelopmentSecrets(directory);
   expect(loadDevelopmentSecrets(directory)).toEqual(made);

@@ -11,7 +11,7 @@ function doubling() {
   return { ask, asked };
 }
 
-test("one question for all of a turn, answered in order", async () => {
+test("asks one question for all of a turn, and gives the answers in order", async () => {
   const { ask, asked } = doubling();
   expect(await Promise.all([1, 2, 3].map(ask))).toEqual([2, 4, 6]);
   expect(asked).toEqual([[1, 2, 3]]);

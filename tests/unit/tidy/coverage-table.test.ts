@@ -26,7 +26,7 @@ const RUNS: RecordedRun[] = [
   { suites: "faults", filters: [], engines: [{ engine: "mysql", name: "MySQL 9.7.4" }] },
 ];
 
-test("a row for each engine and minor version, with its suites", () => {
+test("makes a row for each engine and minor version, with its suites", () => {
   const text = RUNS.map((run) => JSON.stringify(run)).join("\n");
   expect(coverageTable(readRuns(`${text}\n`))).toBe(
     [

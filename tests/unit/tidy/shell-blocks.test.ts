@@ -202,7 +202,7 @@ const rowsOf = (document: string, block: string) =>
   TABLE.filter((row) => row.document === document && block.startsWith(row.begins));
 
 describe("shell blocks of the documents", () => {
-  test.each(BLOCKS)("$document: $block", ({ document, block }) => {
+  test.each(BLOCKS)("finds no mistake in $document: $block", ({ document, block }) => {
     expect(
       block
         .trim()
