@@ -9,6 +9,7 @@ import { timed } from "../../support/own-time.ts";
 
 const ROWS = 2_000;
 const EXPORTERS = 60;
+const SPENDS = 20;
 
 describe("exports", () => {
   const server = useTestApp({ available });
@@ -49,37 +50,33 @@ describe("exports", () => {
     const other = await server.signIn("other@example.com");
     await fill(busy.userId, ROWS);
     const spender = server.client(other.accessToken);
-    let open = true;
-    let spentMeanwhile = 0;
     const tookMs: number[] = [];
-    const spending = (async () => {
-      while (open) {
+    let spending = true;
+    const spends = (async () => {
+      for (let n = 0; n < SPENDS; n += 1) {
         const order = { feature: "chat-flash", idempotencyKey: randomUUID() } as const;
-        const spent = await timed(() => spender.credit.spend.mutate(order));
-        tookMs.push(spent.tookMs);
-        if (open) spentMeanwhile += 1;
-        if (spentMeanwhile >= 90) break;
+        tookMs.push((await timed(() => spender.credit.spend.mutate(order))).tookMs);
       }
-    })();
-    const outcomes = await Promise.allSettled(
-      Array.from({ length: EXPORTERS }, () => exportOf(busy)),
-    );
-    open = false;
-    await spending;
+    })().finally(() => (spending = false));
+    const outcomes: PromiseSettledResult<unknown>[] = [];
+    // Again and again, so that every spend meets them, however fast or busy the machine is.
+    do {
+      const asked = Array.from({ length: EXPORTERS }, () => exportOf(busy));
+      outcomes.push(...(await Promise.allSettled(asked)));
+    } while (spending);
+    await spends;
     const whole = outcomes.filter(({ status }) => status === "fulfilled");
     const refused = outcomes.flatMap((one) =>
       one.status === "rejected" ? [one.reason as unknown] : [],
     );
     // By the rule and not by the clock: what came while one was under way was refused, kindly.
     expect(whole.length).toBeGreaterThanOrEqual(1);
-    expect(whole.length).toBeLessThanOrEqual(EXPORTERS / 2);
+    expect(whole.length).toBeLessThanOrEqual(outcomes.length / 2);
     for (const reason of refused)
       expect(reason).toMatchObject({
         data: { app: { code: "RATE_LIMITED", retryAfterSeconds: expect.any(Number) as number } },
       });
-    expect(spentMeanwhile).toBeGreaterThanOrEqual(5);
-    const worst = tookMs.toSorted((a, b) => b - a)[Math.floor(tookMs.length / 100)] ?? 0;
-    expect(worst).toBeLessThan(1_000);
+    expect(Math.max(...tookMs)).toBeLessThan(1_000);
   });
 
   it(`runs at most ${EXPORTS.atOnce} at once for many users, one statement each`, async () => {
