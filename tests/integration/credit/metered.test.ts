@@ -85,6 +85,26 @@ describe("metered calls", () => {
     expect(await outcome(userId)).toEqual({ credits: 9, usage: [] });
   });
 
+  test("a call's signal ends with the call, whichever way: Node.js keeps the listeners of one that never ends", async () => {
+    const userId = await world.createUser(30);
+    const signals: AbortSignal[] = [];
+    const handler = (answer: () => Promise<unknown>) => (meter: MeterReading) => {
+      signals.push(meter.signal);
+      expect(meter.signal.aborted).toBe(false);
+      return answer();
+    };
+    await callerOf(
+      userId,
+      handler(() => Promise.resolve("done")),
+    ).once({ topic: "x" });
+    const failing = callerOf(
+      userId,
+      handler(() => Promise.reject(new Error("no"))),
+    );
+    await expect(failing.once({ topic: "x" })).rejects.toThrow();
+    expect(signals.map(({ aborted }) => aborted)).toEqual([true, true]);
+  });
+
   test("a query costs its price too", async () => {
     const userId = await world.createUser(30);
     const caller = callerOf(userId, () => Promise.resolve("seen"));
