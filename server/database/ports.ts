@@ -50,6 +50,8 @@ export interface Database {
    * Rejects with the driver's error; `classifyDatabaseError` tells what it means.
    */
   rawTransaction<T>(work: (session: SqlSession) => Promise<T>): Promise<T>;
+  /** Raw transactions that gain by running at once; one more waits for a connection, or for SQLite's one writer. */
+  readonly rawTransactionsAtOnce: number;
 }
 
 /** Called when a statement starts; what it returns is called when it ends, with the error if it failed. */

@@ -41,7 +41,7 @@ export function createLogger(options: {
       timestamp: pino.stdTimeFunctions.isoTime,
       formatters: { level: (label) => ({ level: label }) },
     },
-    options.destination ?? (options.batched ? gatherLines() : pino.destination({ sync: true })),
+    options.destination ?? (options.batched ? gatherLines() : pino.destination({ sync: false })),
   );
 }
 
@@ -50,19 +50,23 @@ export function createLogger(options: {
  * line, for which V8 copies it: a sixth of what a request allocated.
  */
 function gatherLines() {
-  // Synchronous, as pino's own default is: a write in the background that is under way at exit may never be made.
-  const output = pino.destination({ sync: true });
+  const output = pino.destination({ sync: false });
   let lines: string[] = [];
   let length = 0;
   function handOver(): void {
     if (lines.length === 0) return;
-    output.write(lines.join(""));
+    const text = lines.join("");
     lines = [];
     length = 0;
+    output.write(text);
   }
+  // What is begun in the background when the process ends by itself is cancelled, so the end is written on this thread.
   function flushSync(): void {
-    handOver();
     output.flushSync();
+    const last = pino.destination({ sync: true });
+    last.write(lines.join(""));
+    lines = [];
+    length = 0;
   }
   setInterval(handOver, BATCH_MS).unref();
   process.once("exit", flushSync);

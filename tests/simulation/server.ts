@@ -70,7 +70,8 @@ export function startServer(
     const database = createDatabaseLine(shared.database, stage, life);
     const redis = shared.redis(life);
     const { cache } = redis;
-    // As many batches beside one another as on MySQL, and for as few users as can be.
+    // Two batches as on MySQL, and for as few users as can be. On SQLite their transactions take turns: what meets here
+    // is their locks, retries and answers.
     const limits = { batches: 2, overlapUsers: 1 };
     const ledger = createLedger({ ...redis, database, logger, now, limits });
     const payment = createPaymentService({

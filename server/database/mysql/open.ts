@@ -43,7 +43,7 @@ export async function openProductionDatabase(
   const { logger, mayCreate } = options;
   const target = parseMysqlUrl(url, options.sslCa);
   const migrated = await migrate(target, options);
-  // The ledger runs two batches at once; the third connection lets it go on while one is being replaced.
+  // One more than the ledger uses lets it go on while a connection is being replaced.
   const rawLimit = target.connectionLimit >= 6 ? 3 : target.connectionLimit >= 4 ? 2 : 1;
   const statements = createStatements();
   const shared = { logger, statements };
@@ -73,6 +73,7 @@ export async function openProductionDatabase(
       transaction: (work) => transaction(client, work),
       read: (sql, params) => readOnce(pool, sql, params),
       rawTransaction: (work) => rawTransaction(raw, work),
+      rawTransactionsAtOnce: Math.max(rawLimit - 1, 1),
     },
     async check() {
       try {

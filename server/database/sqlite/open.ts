@@ -48,6 +48,7 @@ export async function openEmbeddedDatabase(url: string, logger: Logger): Promise
         read: async <Row>(sql: string, params: readonly unknown[]) =>
           toRecords<Row>(await engine.read(sql, params.map(toSqliteValue))),
         rawTransaction: (work) => rawTransaction(engine, work),
+        rawTransactionsAtOnce: 1,
       },
       check: () => check(engine, path, logger),
       // Its one writer's queue is no pool.

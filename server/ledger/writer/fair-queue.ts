@@ -7,6 +7,17 @@ export interface Queued {
   readonly arrival: number;
 }
 
+/** What is taken from a queue. */
+export interface Wanted {
+  /** Items, at most. */
+  readonly most: number;
+  readonly mayRun: (userId: string) => boolean;
+  /** Nothing is taken where fewer users may run; defaults to 1. */
+  readonly leastUsers?: number;
+  /** Half of the users are left for the next to take where so many may run; defaults to never. */
+  readonly halveFrom?: number;
+}
+
 /** Waiting items by user. Bounded by whoever pushes. */
 export interface FairQueue<Item extends Queued> {
   readonly size: number;
@@ -16,10 +27,10 @@ export interface FairQueue<Item extends Queued> {
   /** Gives items back to the head of their user's line, in the order given. */
   putBack(items: readonly Item[]): void;
   /**
-   * Up to `most` items of users that `mayRun`, in order of arrival. When there is more than that, every user gets an
-   * equal part first, and those with something left go to the end of the round.
+   * Items of users that may run, in order of arrival. When there are more than asked for, every user gets an equal part
+   * first, and those with something left go to the end of the round.
    */
-  take(most: number, mayRun: (userId: string) => boolean): Item[];
+  take(wanted: Wanted): Item[];
   /** Removes and returns the items that fit. */
   remove(fits: (item: Item) => boolean): Item[];
 }
@@ -55,8 +66,10 @@ export function createFairQueue<Item extends Queued>(): FairQueue<Item> {
       for (const [userId, returned] of byUser)
         lines.set(userId, [...returned, ...(lines.get(userId) ?? [])]);
     },
-    take(most, mayRun) {
-      const ready = [...lines].filter(([userId]) => mayRun(userId));
+    take({ most, mayRun, leastUsers = 1, halveFrom = Number.POSITIVE_INFINITY }) {
+      const able = [...lines].filter(([userId]) => mayRun(userId));
+      if (able.length < leastUsers) return [];
+      const ready = able.length < halveFrom ? able : able.slice(0, Math.ceil(able.length / 2));
       const part = size <= most ? most : Math.max(1, Math.floor(most / Math.max(1, ready.length)));
       const taken: Item[] = [];
       for (const equalPart of [part, most]) {

@@ -7,8 +7,10 @@ export interface WriterLimits {
   readonly batchSize: number;
   /** Batches under way at once, of different users: while the database works on one, this process does on another. */
   readonly batches: number;
-  /** Users that must wait for a batch to start beside another; fewer share the one after it. */
+  /** Users that must be able to run for a batch to start beside another; fewer share the one after it. */
   readonly overlapUsers: number;
+  /** A batch that takes longer than this holds nobody else up: the next one starts beside it for whoever waits. */
+  readonly longBatchMs: number;
   /** Operations waiting; one more is refused. */
   readonly queueSize: number;
   /** How long a caller waits for an answer. */
@@ -23,6 +25,7 @@ const DEFAULT_LIMITS: WriterLimits = {
   batchSize: 256,
   batches: 2,
   overlapUsers: 16,
+  longBatchMs: 25,
   queueSize: 20_000,
   // Leaves a second of the three within which a request is answered to what came before: the session, a reconnect.
   deadlineMs: 2_000,
@@ -30,7 +33,7 @@ const DEFAULT_LIMITS: WriterLimits = {
   attempts: 8,
 };
 
-/** The bounds on a database of this dialect. SQLite works on this thread: a second batch would only make both smaller. */
-export function defaultLimits(dialect: Database["dialect"]): WriterLimits {
-  return { ...DEFAULT_LIMITS, batches: dialect === "sqlite" ? 1 : DEFAULT_LIMITS.batches };
+/** The bounds on this database. */
+export function defaultLimits({ rawTransactionsAtOnce }: Database): WriterLimits {
+  return { ...DEFAULT_LIMITS, batches: Math.min(DEFAULT_LIMITS.batches, rawTransactionsAtOnce) };
 }

@@ -60,9 +60,12 @@ export function canAttempt(userLocks: UserLocks, userId: string): boolean {
 
 /** Milliseconds until the next lock is worth another try. */
 export function pauseUntilRetryMs({ waits }: UserLocks): number {
-  let next = Number.POSITIVE_INFINITY;
-  for (const { retryAtMs } of waits.values()) next = Math.min(next, retryAtMs);
-  return Math.min(Math.max(next - performance.now(), 0), MAX_PAUSE_MS);
+  const nowMs = performance.now();
+  let pauseMs = MAX_PAUSE_MS;
+  // What could be tried already waits for something else, or for nothing any more.
+  for (const { retryAtMs } of waits.values())
+    if (retryAtMs > nowMs) pauseMs = Math.min(pauseMs, retryAtMs - nowMs);
+  return pauseMs;
 }
 
 /** Drops waits nobody has asked about for a minute. */

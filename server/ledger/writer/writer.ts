@@ -69,6 +69,13 @@ interface Item extends Queued {
   readonly answer: (verdict: Verdict) => void;
 }
 
+/** One transaction under way, and whose: what else they ask for waits until it has ended. */
+interface Batch {
+  readonly items: readonly Item[];
+  readonly userIds: ReadonlySet<string>;
+  readonly startedAtMs: number;
+}
+
 interface WriterState {
   readonly deps: WriterDeps;
   readonly limits: WriterLimits;
@@ -76,8 +83,8 @@ interface WriterState {
   readonly userLocks: UserLocks;
   /** Taken from the queue and not answered yet. */
   readonly underWay: Roster<Item>;
-  /** Whose operations are in a batch: what else they ask for waits until it has ended. One set for each batch. */
-  readonly busyUsers: Set<ReadonlySet<string>>;
+  /** At most `limits.batches`. */
+  running: readonly Batch[];
   arrivals: number;
   /** Null while there is nothing to do. */
   lane: Promise<void> | null;
@@ -88,14 +95,14 @@ interface WriterState {
 
 /** Makes an idle lane. */
 export function createWriter(deps: WriterDeps): Writer {
-  const limits = { ...defaultLimits(deps.database.dialect), ...deps.limits };
+  const limits = { ...defaultLimits(deps.database), ...deps.limits };
   const state: WriterState = {
     deps,
     limits,
     queue: createFairQueue<Item>(),
     userLocks: createUserLocks(deps.locks, limits.lockPatienceMs),
     underWay: new Roster(),
-    busyUsers: new Set(),
+    running: [],
     arrivals: 0,
     lane: null,
     wake: () => {},
@@ -136,70 +143,81 @@ function submit(
     };
     queue.push(item);
     state.lane ??= runLane(state);
-    if (queue.users === limits.overlapUsers) state.wake();
+    if (state.running.length < limits.batches && queue.users >= limits.overlapUsers) state.wake();
   });
 }
 
 // 2 · While there is work, one batch follows another. What arrives meanwhile forms the next one.
 async function runLane(state: WriterState): Promise<void> {
-  const { queue, userLocks, busyUsers } = state;
   const watch = setInterval(() => answerOverdue(state), OVERDUE_CHECK_MS);
-  const mayRun = (userId: string) => !isBusy(state, userId) && canAttempt(userLocks, userId);
   // Callers of the same tick, a tRPC batch for instance, share the first transaction.
   await Promise.resolve();
-  while (queue.size > 0 || busyUsers.size > 0) {
-    const items = queue.take(nextSize(state), mayRun);
+  while (state.queue.size > 0 || state.running.length > 0) {
+    const items = takeNext(state);
     if (items.length > 0) void startBatch(state, items);
-    else if (busyUsers.size > 0) await new Promise<void>((wake) => (state.wake = wake));
-    else await sleep(pauseUntilRetryMs(userLocks));
+    else await waitForChange(state);
   }
   clearInterval(watch);
   // No await between the last look at the queue and this: no caller is missed.
   state.lane = null;
 }
 
-/**
- * How many operations the next batch takes at most. Beside another batch it starts only for many: a transaction costs the
- * same for one operation as for twenty. Alone it leaves half of many to a batch beside it.
- */
-function nextSize({ limits, queue, busyUsers }: WriterState): number {
-  const { batches, batchSize, overlapUsers } = limits;
-  if (busyUsers.size >= batches) return 0;
-  if (busyUsers.size > 0) return queue.users < overlapUsers ? 0 : batchSize;
-  const isShared = batches > 1 && queue.users >= 2 * overlapUsers;
-  return isShared ? Math.min(batchSize, Math.ceil(queue.size / 2)) : batchSize;
+/** The next batch, if one may start now. */
+function takeNext({ limits, queue, running, userLocks }: WriterState): readonly Item[] {
+  const { batches, batchSize, overlapUsers, longBatchMs } = limits;
+  if (running.length >= batches) return [];
+  const isAlone = running.length === 0;
+  const startedBeforeMs = performance.now() - longBatchMs;
+  const isHeldUp = running.some(({ startedAtMs }) => startedAtMs < startedBeforeMs);
+  return queue.take({
+    most: batchSize,
+    mayRun: (userId) =>
+      canAttempt(userLocks, userId) && !running.some(({ userIds }) => userIds.has(userId)),
+    // A transaction costs the same for one operation as for twenty.
+    leastUsers: isAlone || isHeldUp ? 1 : overlapUsers,
+    // The others can be worked on beside it.
+    halveFrom: isAlone && batches > 1 ? 2 * overlapUsers : Number.POSITIVE_INFINITY,
+  });
 }
 
-function isBusy({ busyUsers }: WriterState, userId: string): boolean {
-  for (const userIds of busyUsers) if (userIds.has(userId)) return true;
-  return false;
+/** Until a batch has ended, many are waiting, a lock is worth another try, or what is under way takes long. */
+async function waitForChange(state: WriterState): Promise<void> {
+  const { limits, userLocks, running } = state;
+  const { longBatchMs } = limits;
+  const withinMs = Math.min(
+    pauseUntilRetryMs(userLocks),
+    running.length > 0 ? longBatchMs : Infinity,
+  );
+  await new Promise<void>((resolve) => {
+    const timer = setTimeout(resolve, withinMs);
+    state.wake = () => {
+      clearTimeout(timer);
+      resolve();
+    };
+  });
 }
 
 async function startBatch(state: WriterState, items: readonly Item[]): Promise<void> {
   const userIds = new Set(items.map(({ userId }) => userId));
-  state.busyUsers.add(userIds);
-  await runBatch(state, items, userIds).catch((error: unknown) => failBatch(state, items, error));
-  state.busyUsers.delete(userIds);
-  state.wake();
+  const batch: Batch = { items, userIds, startedAtMs: performance.now() };
+  state.running = [...state.running, batch];
+  try {
+    await runBatch(state, batch).catch((error: unknown) => failBatch(state, items, error));
+  } finally {
+    state.running = state.running.filter((one) => one !== batch);
+    state.wake();
+  }
 }
 
 // 3 · One batch: take the users' locks in one round trip; whoever is locked elsewhere waits for the next batch.
-function runBatch(
-  state: WriterState,
-  items: readonly Item[],
-  userIds: ReadonlySet<string>,
-): Promise<void> {
+function runBatch(state: WriterState, batch: Batch): Promise<void> {
   const { tracer } = state.deps;
-  if (!tracer) return lockAndCommit(state, items, userIds);
-  const spans = items.map(({ span }) => span);
-  return traceBatch(tracer, spans, () => lockAndCommit(state, items, userIds));
+  if (!tracer) return lockAndCommit(state, batch);
+  const spans = batch.items.map(({ span }) => span);
+  return traceBatch(tracer, spans, () => lockAndCommit(state, batch));
 }
 
-async function lockAndCommit(
-  state: WriterState,
-  items: readonly Item[],
-  userIds: ReadonlySet<string>,
-): Promise<void> {
+async function lockAndCommit(state: WriterState, { items, userIds }: Batch): Promise<void> {
   const { queue, underWay, userLocks } = state;
   for (const item of items) underWay.add(item);
   const { lease, granted } = await acquireUserLocks(userLocks, userIds);

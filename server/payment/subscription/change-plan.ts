@@ -44,7 +44,8 @@ export async function changePlan(
     await orderChange(deps, { ...change, live, preview, orderKey }).catch(
       async (error: unknown) => {
         // Said twice at once: what the other one has done meanwhile is refused here, the new price to begin with.
-        if (!isDone(await readPlanChange(deps, live, planId), preview)) throw error;
+        const current = await readPlanChange(deps, live, planId).catch(() => null);
+        if (current === null || !isDone(current, preview)) throw error;
       },
     );
   }

@@ -283,6 +283,41 @@ describe("the writer", () => {
     expect(await auditRows(world.models)).toEqual([]);
   });
 
+  test("shares the operations of many users between two batches, not each user's own", async () => {
+    const users = await Promise.all(Array.from({ length: 32 }, () => world.createUser(10)));
+    let transactions = 0;
+    const database = around(world.backend.database, (run, index) => {
+      transactions = index + 1;
+      return run();
+    });
+    const ledger = ledgerWith(world, { database, limits: { batches: 2 } });
+    const keys = ["1", "2", "3", "4", "5", "6", "7", "8"];
+    await Promise.all(
+      users.flatMap((userId) => keys.map((key) => ledger.submit(spend(userId, key)))),
+    );
+    expect(transactions).toBe(2);
+  });
+
+  test("a batch that hangs holds nobody else up, few or many, while a second one may run", async () => {
+    const [stuckId = "", ...others] = await Promise.all(
+      Array.from({ length: 40 }, () => world.createUser(10)),
+    );
+    let letGo: () => void = () => undefined;
+    const hanging = new Promise<void>((resolve) => (letGo = resolve));
+    const database = around(world.backend.database, (run, index) =>
+      index === 0 ? hanging.then(run) : run(),
+    );
+    const ledger = ledgerWith(world, { database, limits: { batches: 2, deadlineMs: 60_000 } });
+    const stuck = ledger.submit(spend(stuckId, "first"));
+    await sleep(10);
+    const behindIt = ledger.submit(spend(stuckId, "second"));
+    const [one = "", ...many] = others;
+    await ledger.submit(spend(one, "alone"));
+    await Promise.all(many.map((userId) => ledger.submit(spend(userId, "together"))));
+    letGo();
+    expect([(await stuck).credits, (await behindIt).credits]).toEqual([9, 8]);
+  });
+
   test("closing finishes what is queued and takes nothing more", async () => {
     const ledger = ledgerWith(world, { limits: { batchSize: 7 } });
     const userId = await world.createUser(100);

@@ -61,7 +61,7 @@ describe("the fair queue", () => {
             inside += 1;
             continue;
           }
-          const taken = queue.take(one.take, anyone);
+          const taken = queue.take({ most: one.take, mayRun: anyone });
           expect(taken.length).toBe(Math.min(one.take, inside));
           const back = taken.filter(({ userId }) => userId === one.back);
           queue.putBack(back);
@@ -82,18 +82,32 @@ describe("the fair queue", () => {
     for (let i = 1; i <= 1_000; i += 1) queue.push(item("flood", i));
     queue.push(item("a", 1_001));
     queue.push(item("b", 1_002));
-    const taken = queue.take(10, anyone);
+    const taken = queue.take({ most: 10, mayRun: anyone });
     expect(taken.length).toBe(10);
     expect(taken.map(({ userId }) => userId)).toEqual(expect.arrayContaining(["a", "b"]));
+  });
+
+  test("takes nothing for fewer users than asked for, and half of the users where there are many", () => {
+    const queue = createFairQueue<{ userId: string; arrival: number }>();
+    for (const [index, userId] of ["a", "a", "b", "b", "c"].entries())
+      queue.push(item(userId, index + 1));
+    const mayRun = (userId: string) => userId !== "c";
+    expect(queue.take({ most: 9, mayRun, leastUsers: 3 })).toEqual([]);
+    const half = queue.take({ most: 9, mayRun, leastUsers: 2, halveFrom: 2 });
+    expect(half).toEqual([item("a", 1), item("a", 2)]);
+    expect(queue.take({ most: 9, mayRun, halveFrom: 2 })).toEqual([item("b", 3), item("b", 4)]);
+    expect(queue.size).toBe(1);
   });
 
   test("takes nobody who may not run, and removes what is asked for", () => {
     const queue = createFairQueue<{ userId: string; arrival: number }>();
     for (const [index, userId] of ["a", "b", "a", "c"].entries())
       queue.push(item(userId, index + 1));
-    expect(queue.take(9, (userId) => userId !== "a").map((one) => one.arrival)).toEqual([2, 4]);
+    expect(
+      queue.take({ most: 9, mayRun: (userId) => userId !== "a" }).map((one) => one.arrival),
+    ).toEqual([2, 4]);
     expect(queue.remove(({ arrival }) => arrival === 1).length).toBe(1);
-    expect(queue.take(9, anyone)).toEqual([item("a", 3)]);
+    expect(queue.take({ most: 9, mayRun: anyone })).toEqual([item("a", 3)]);
     expect(queue.size).toBe(0);
   });
 });
