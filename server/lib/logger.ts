@@ -63,6 +63,7 @@ function gatherLines() {
   // What is begun in the background when the process ends by itself is cancelled, so the end is written on this thread.
   function flushSync(): void {
     output.flushSync();
+    if (lines.length === 0) return;
     const last = pino.destination({ sync: true });
     last.write(lines.join(""));
     lines = [];

@@ -97,7 +97,7 @@ describe("the merchant", () => {
   });
 });
 
-describe("Stripe refuses", () => {
+describe("what Stripe refuses", () => {
   it("an archived price is refused with words only, wherever it is chosen anew", async () => {
     const price = await stripe.prices.create({
       currency: "usd",
