@@ -1,11 +1,11 @@
-// Preloaded into one instance: what it holds once all garbage is collected, a line of JSON every 10 s in HELD_MEMORY_FILE.
+// Preloaded into one instance: what it holds once all garbage is collected, a line of JSON in HELD_MEMORY_FILE every
+// HELD_MEMORY_EVERY_MS.
 // Without the collection, what a process shows depends on when V8 last saw a reason for one.
 import { appendFileSync } from "node:fs";
-import { setFlagsFromString } from "node:v8";
+import { getHeapCodeStatistics, getHeapSpaceStatistics, setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";
 
-const EVERY_MS = 10_000;
-const file = process.env.HELD_MEMORY_FILE;
+const { HELD_MEMORY_FILE: file, HELD_MEMORY_EVERY_MS: everyMs } = process.env;
 
 setFlagsFromString("--expose-gc");
 const collectGarbage = runInNewContext("gc");
@@ -13,6 +13,23 @@ setInterval(() => {
   collectGarbage();
   const { heapUsed, rss } = process.memoryUsage();
   const handles = process.getActiveResourcesInfo().length;
-  const sample = { atMs: Date.now(), heapBytes: heapUsed, rssBytes: rss, handles };
+  const sample = {
+    atMs: Date.now(),
+    heapBytes: heapUsed,
+    codeBytes: code(),
+    rssBytes: rss,
+    handles,
+  };
   appendFileSync(file, `${JSON.stringify(sample)}\n`);
-}, EVERY_MS).unref();
+}, Number(everyMs)).unref();
+
+/** Machine code and bytecode, which V8 makes of what runs often and drops when it has not run for long. */
+function code() {
+  const machine = getHeapSpaceStatistics().filter(({ space_name: name }) =>
+    name.startsWith("code"),
+  );
+  return (
+    machine.reduce((sum, space) => sum + space.space_used_size, 0) +
+    getHeapCodeStatistics().bytecode_and_metadata_size
+  );
+}

@@ -2,11 +2,15 @@
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 
+export const SAMPLE_EVERY_MS = 10_000;
+
 /** One look at a process, all garbage collected. */
 export interface MemorySample {
   readonly atMs: number;
   readonly rssBytes: number;
   readonly heapBytes: number;
+  /** What of the heap is code, compiled by V8. */
+  readonly codeBytes: number;
   /** What keeps Node.js alive: sockets, timers, files. */
   readonly handles: number;
 }
@@ -21,6 +25,7 @@ export interface Growth {
 export function heldMemoryEnv(folder: string): Record<string, string> {
   return {
     NODE_OPTIONS: `--import ${new URL("held-memory.mjs", import.meta.url).href}`,
+    HELD_MEMORY_EVERY_MS: String(SAMPLE_EVERY_MS),
     HELD_MEMORY_FILE: join(folder, "held-memory.jsonl"),
   };
 }

@@ -1,5 +1,6 @@
-// `npm run soak -- --minutes 30 --engine mysql`: two instances under load while their neighbours break at random. Ends with
-// the audit of every answer, the doctor, reconcile, and how memory grew in the instance that was never restarted.
+// `npm run soak -- --warm-up-minutes 20 --minutes 30 --engine mysql`: two instances under load while their neighbours break
+// at random. Ends with the audit of every answer, the doctor, reconcile, and how memory grew after the warm-up in the
+// instance that was never restarted.
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -17,21 +18,29 @@ import { signInWithCredits } from "../support/failover-world.ts";
 import { freePort } from "../support/ports.ts";
 import { startRedisServer } from "../support/redis-server.ts";
 import { FAULTS } from "./faults.ts";
-import { growthPerHour, heldMemoryEnv, type MemorySample, readHeldMemory } from "./memory.ts";
+import {
+  growthPerHour,
+  heldMemoryEnv,
+  type MemorySample,
+  readHeldMemory,
+  SAMPLE_EVERY_MS,
+} from "./memory.ts";
 import { startPeople } from "./people.ts";
 import { serverEnv } from "../support/server-env.ts";
 
 const { values } = parseArgs({
   options: {
+    "warm-up-minutes": { type: "string", default: "20" },
     minutes: { type: "string", default: "30" },
     engine: { type: "string", default: "mysql" },
   },
 });
+/** Memory is still being filled: caches, pools, and code of paths that only an outage takes, which V8 compiles late. */
+const warmUpMinutes = Number(values["warm-up-minutes"]);
 const minutes = Number(values.minutes);
 const PAUSE_BETWEEN_FAULTS_MS = 15_000;
 const FIRST_CALLS = 200;
-/** Memory is still being filled before: caches, pools, compiled code. */
-const WARM_UP_SHARE = 0.2;
+const CURVE_EVERY_MINUTES = 5;
 /** In per cent. What lies within twice the slope's standard error of it may be noise. */
 const MAX_GROWTH_PER_HOUR = 1;
 
@@ -79,7 +88,8 @@ async function main(): Promise<boolean> {
   const url = `http://localhost:${balancer.port}`;
   const users = await signInWithCredits(url);
   const load = startFailoverLoad(url, users, steady.url);
-  const endsAtMs = Date.now() + minutes * 60_000;
+  const warmAtMs = Date.now() + warmUpMinutes * 60_000;
+  const endsAtMs = warmAtMs + minutes * 60_000;
   let isOver = false;
   const people = startPeople({ users, stripe: sandbox.stripe.control, isOver: () => isOver });
   await load.flows(FIRST_CALLS, 60_000);
@@ -94,7 +104,7 @@ async function main(): Promise<boolean> {
   const refusalsAfterFaults = load.refusals;
   await sleep(Math.min(60_000, minutes * 6_000));
   const samples: readonly MemorySample[] = await readHeldMemory(folder);
-  const warm = samples.slice(Math.floor(samples.length * WARM_UP_SHARE));
+  const warm = samples.filter(({ atMs }) => atMs >= warmAtMs);
   const lateRefusals = load.refusals - refusalsAfterFaults;
   isOver = true;
   const tally = await people;
@@ -126,6 +136,8 @@ async function main(): Promise<boolean> {
   say(
     `memory          heap ${mebibytes(warm[0]?.heapBytes)} to ${mebibytes(warm.at(-1)?.heapBytes)} MiB, rss ${mebibytes(warm[0]?.rssBytes)} to ${mebibytes(warm.at(-1)?.rssBytes)} MiB, handles ${warm[0]?.handles} to ${warm.at(-1)?.handles}`,
   );
+  say(`heap over time  ${curve(samples, (sample) => mebibytes(sample.heapBytes))} MiB`);
+  say(`of it code      ${curve(samples, (sample) => mebibytes(sample.codeBytes))} MiB`);
   const told = Object.entries(growth).map(
     ([what, { perHour, error }]) => `${what} ${perHour.toFixed(2)} +- ${error.toFixed(2)} %`,
   );
@@ -142,6 +154,15 @@ async function main(): Promise<boolean> {
   ];
   for (const problem of problems) say(`PROBLEM         ${problem}`);
   return problems.length === 0;
+}
+
+/** What `samples` show every few minutes, warm-up included. */
+function curve(samples: readonly MemorySample[], text: (sample: MemorySample) => string): string {
+  const perMinute = 60_000 / SAMPLE_EVERY_MS;
+  return samples
+    .filter((_, at) => at % (CURVE_EVERY_MINUTES * perMinute) === 0)
+    .map(text)
+    .join(", ");
 }
 
 /** The instance that is rolled and killed, beside the steady one. */
