@@ -1,6 +1,6 @@
 import type { CreditTotalsStore, EntrySpan, UsageTotalsStore } from "../ledger/totals/ports.ts";
 import { quarterStart } from "../ledger/totals/quarters.ts";
-import { runInBatches } from "./run-in-batches.ts";
+import { type BatchResult, DEFAULT_PACE, type Pace, runInBatches } from "./run-in-batches.ts";
 import type { Job } from "./runner.ts";
 
 /** Dependencies of these jobs. */
@@ -13,8 +13,8 @@ export interface RollUpDeps {
 
 const DAY_MS = 86_400_000;
 const USERS_PER_PAGE = 2_000;
-/** Entries added up in one transaction. */
-const MAX_ENTRIES = 5_000;
+/** Batches are counted in entries, which are added up in one transaction. */
+const ENTRIES_PACE: Pace = { ...DEFAULT_PACE, rows: 1_000, maxRows: 5_000 };
 /** A call is dated before its commit, by clocks that differ: none comes this late. */
 const SETTLED_MS = 2 * 3_600_000;
 /** Counted again each time, so that a call which came later still is found a day later. */
@@ -35,7 +35,7 @@ export async function rollCredits(
   await credits.advance(endMs);
   let pending: EntrySpan[] = [];
   let after: string | null = "";
-  await runInBatches(signal, async () => {
+  const rollBatch = async (size: number): Promise<BatchResult> => {
     if (pending.length === 0 && after !== null) {
       const page: Awaited<ReturnType<CreditTotalsStore["unrolled"]>> = await credits.unrolled(
         after,
@@ -44,7 +44,7 @@ export async function rollCredits(
       pending = page.spans;
       after = page.last;
     }
-    const { front, rest } = splitSpans(pending, MAX_ENTRIES);
+    const { front, rest } = splitSpans(pending, size);
     const due = await credits.before(front, endMs);
     // Whose span was cut in two goes on only where the front half is due whole.
     const last = front.at(-1);
@@ -56,7 +56,8 @@ export async function rollCredits(
     if (due.length > 0 && (await credits.roll(due)))
       entries += due.reduce((sum, { fromSeq, toSeq }) => sum + toSeq - fromSeq, 0);
     return { rows: due.length, isLast: pending.length === 0 && after === null };
-  });
+  };
+  await runInBatches(signal, rollBatch, ENTRIES_PACE);
   return { entries };
 }
 
