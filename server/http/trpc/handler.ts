@@ -70,7 +70,7 @@ async function answer(
   const asked = await readRequest(deps, request);
   const call = deps.lean === false ? null : toLeanCall(request, asked);
   if (call) return answerLeanCall(call, deps.createContext(request, headers), headers);
-  await countUnknown(deps, exchange, asked);
+  await countUnreached(deps, exchange, asked);
   if (request.method === "GET" && procedures.get(asked.path)?._def.type === "subscription") {
     streams.add(request);
     headers.response.once("close", () => streams.delete(request));
@@ -104,16 +104,22 @@ function nameRoute(request: IncomingMessage, path: string): void {
   else setRoute(request, path.includes(",") ? "trpc batch" : "trpc other");
 }
 
-/** Procedures count their own calls; a call of one that does not exist, or not by this method, counts here. */
-async function countUnknown(
+/**
+ * Procedures count their own calls; here counts the call of one that does not exist, or not by this method. Of a batch that
+ * will be refused for its size no procedure is reached: it counts as the largest that may be.
+ */
+async function countUnreached(
   deps: TrpcHandlerDeps,
   { request, headers }: Exchange,
   { path, search }: TrpcRequest,
 ): Promise<void> {
-  const names = search.get("batch") === "1" ? path.split(",", MAX_BATCH_SIZE) : [path];
-  const unknown = names.filter((name) => !isCallable(request.method, procedures.get(name)));
+  const names = search.get("batch") === "1" ? path.split(",", MAX_BATCH_SIZE + 1) : [path];
+  const unreached =
+    names.length > MAX_BATCH_SIZE
+      ? names.slice(0, MAX_BATCH_SIZE)
+      : names.filter((name) => !isCallable(request.method, procedures.get(name)));
   const ctx = deps.createContext(request, headers);
-  for (const _name of unknown) await countCall(ctx, "anonymous", ctx.request.ip);
+  for (const _name of unreached) await countCall(ctx, "anonymous", ctx.request.ip);
 }
 
 function isCallable(method: string | undefined, procedure: Procedure | undefined): boolean {
