@@ -4,7 +4,7 @@
 import type { IncomingMessage } from "node:http";
 import { getTRPCErrorFromUnknown, getTRPCErrorShape, TRPCError } from "@trpc/server";
 import { nodeHTTPRequestHandler } from "@trpc/server/adapters/node-http";
-import { ERROR_CODES } from "../../../shared/src/errors.ts";
+import { ERROR_CODES, type ErrorCode } from "../../../shared/src/errors.ts";
 import { AppError } from "../../lib/errors.ts";
 import { appRouter } from "../../routers/app.ts";
 import { MAX_BATCH_SIZE } from "../../trpc/batch-limit.ts";
@@ -146,7 +146,7 @@ async function handleWithTrpc(
     // The handler overwrites these two headers of the middleware's; said again here they stand beside its own.
     responseMeta: ({ ctx, type }) => ({
       ...(type === "subscription" && ctx?.notes.code
-        ? { status: ERROR_CODES[ctx.notes.code].httpStatus }
+        ? { status: streamRefusal(request, ctx.notes.code) }
         : {}),
       headers: new Headers([
         ["vary", "Origin"],
@@ -156,6 +156,11 @@ async function handleWithTrpc(
     // Whatever no procedure has noted, and what breaks a stream.
     onError: ({ error }) => noteRefusal(recordOf(request).notes, toAppError(error)),
   });
+}
+
+/** The status of a stream that is refused. By another method than GET, that is what is wrong with it. */
+function streamRefusal({ method }: IncomingMessage, code: ErrorCode): number {
+  return method === "GET" ? ERROR_CODES[code].httpStatus : 405;
 }
 
 /** Counts and answers what was refused before any procedure was reached. */
