@@ -144,6 +144,21 @@ test("returns RATE_LIMITED for signed-in reads only after ten times as many as w
   expect(statuses).toEqual([...Array<number>(N).fill(200), 429, 429]);
 });
 
+test("a signed-in user's reads of what is public are counted with the user's own, and take nothing from the address", async () => {
+  server = await openTestApp({ available, env });
+  const person = await server.signIn("browser@example.com");
+  const headers = { authorization: `Bearer ${person.accessToken}` };
+  const answers: Response[] = [];
+  for (let call = 0; call < N + 5; call += 1) answers.push(await ask(server.url, headers));
+  expect(answers.map(({ status }) => status)).toEqual(answers.map(() => 200));
+  expect(answers[0]?.headers.get("ratelimit-limit")).toBe(String(10 * N));
+  const nobody = await ask(server.url);
+  expect(nobody.headers.get("ratelimit-remaining")).toBe(String(N - 1));
+  // Who shows a token that is no good is nobody.
+  const guess = await ask(server.url, { authorization: "Bearer guessed" });
+  expect([guess.status, guess.headers.get("ratelimit-remaining")]).toEqual([200, String(N - 2)]);
+});
+
 test("returns RATE_LIMITED for exports on a tier of their own", async () => {
   server = await openTestApp({ env: { ...env, RATE_LIMIT_MAX_REQUESTS: "30" } });
   const person = await server.signIn("exporter@example.com");
