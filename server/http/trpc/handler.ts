@@ -19,6 +19,7 @@ import type { AssertSameSite } from "../cross-site.ts";
 import { pathOf, TRPC_PREFIX } from "../path.ts";
 import { countRefused } from "../rate-limits.ts";
 import { recordOf, setRoute } from "../request-record.ts";
+import { closeUnread } from "../unread-body.ts";
 import { answerLeanCall, toLeanCall, type TrpcRequest } from "./lean-path.ts";
 import { type Procedure, procedures, routerConfig } from "./procedures.ts";
 
@@ -179,8 +180,7 @@ function sendRefusal(request: IncomingMessage, headers: AnswerHeaders, error: TR
   const appError = toAppError(error);
   noteRefusal(notes, appError);
   if (headers.headersSent) return;
-  // What is left of an unread body would be taken for the next request.
-  if (!request.readableEnded) headers.setHeader("Connection", "close");
+  closeUnread(request, headers);
   const { retryAfterSeconds } = appError.details;
   if (typeof retryAfterSeconds === "number")
     headers.setHeader("Retry-After", String(retryAfterSeconds));
