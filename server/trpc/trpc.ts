@@ -208,22 +208,38 @@ async function bodyToken(getRawInput: () => Promise<unknown>): Promise<string | 
   return typeof input.refreshToken === "string" ? input.refreshToken : undefined;
 }
 
+/** Who is signed in; null also for a token that is no good: it helps nobody past the limit of their address. */
+async function signedIn(ctx: Context): Promise<Principal | null> {
+  return ctx.request.bearer === null ? null : ctx.principal().catch(() => null);
+}
+
+/** Counts a call of what is public: with the user's own calls where one is signed in, else against the address. */
+async function countPublic(ctx: Context, type: "query" | "mutation" | "subscription") {
+  const user = await signedIn(ctx);
+  if (user === null) await countCall(ctx, "anonymous", ctx.request.ip);
+  else await countCall(ctx, type === "mutation" ? "user" : "userRead", user.userId);
+}
+
 /**
- * Looks at the origin, then counts the call against the caller's address. A call that shows a refresh token of ours counts
- * against its session instead: neighbours behind one address cannot keep each other from renewing a sign-in. A logout
- * that shows one is not counted at all: nothing may keep anybody from ending a sign-in.
+ * Looks at the origin, then counts the call. One that shows a refresh token of ours counts against its session: neighbours
+ * behind one address cannot keep each other from renewing a sign-in. A logout that shows one is not counted at all: nothing
+ * may keep anybody from ending a sign-in.
  */
 const limitedByAddress = t.middleware(async ({ ctx, meta, type, getRawInput, next }) => {
   requireOwnOrigin(ctx, type);
+  if (meta?.tier === undefined) {
+    await countPublic(ctx, type);
+    return next();
+  }
   const sessionId =
-    meta?.tier === "refresh"
+    meta.tier === "refresh"
       ? ctx.services.auth.refreshSession({
           cookieTokens: ctx.request.refreshCookies,
           bodyToken: await bodyToken(getRawInput),
         })
       : null;
-  if (sessionId === null) await countCall(ctx, meta?.tier ?? "anonymous", ctx.request.ip);
-  else if (!meta?.logout) await countCall(ctx, "session", sessionId);
+  if (sessionId === null) await countCall(ctx, meta.tier, ctx.request.ip);
+  else if (!meta.logout) await countCall(ctx, "session", sessionId);
   return next();
 });
 
@@ -270,7 +286,7 @@ const serviceKey = t.middleware(async ({ ctx, next }) => {
 export const router = t.router;
 export const createCallerFactory = t.createCallerFactory;
 
-/** Anyone; limited by address. */
+/** Anyone; limited by address, and by user where one is signed in. */
 export const publicProcedure = t.procedure
   .meta({ access: "public" })
   .use(errors)

@@ -120,13 +120,12 @@ export function codesByStatus(operation: RestOperation): Map<number, ErrorCode[]
 }
 
 /** What every operation of this kind may return. */
-function codesOfEach({ access, type }: RestOperation): ErrorCode[] {
+function codesOfEach({ access }: RestOperation): ErrorCode[] {
   const codes: ErrorCode[] = ["VALIDATION_FAILED"];
   if (access === "user") codes.push("UNAUTHENTICATED", "TOKEN_EXPIRED", "SESSION_REVOKED");
   if (access === "service") codes.push("UNAUTHENTICATED");
-  // A write with our cookie from a page that is not ours.
-  if (type === "mutation" && access !== "service") codes.push("FORBIDDEN");
-  codes.push("RATE_LIMITED", "INTERNAL", "SERVICE_UNAVAILABLE");
+  // To a page that is not ours, whatever it asks for; to a worker also for a disabled user.
+  codes.push("FORBIDDEN", "RATE_LIMITED", "INTERNAL", "SERVICE_UNAVAILABLE");
   return codes;
 }
 

@@ -9,6 +9,7 @@ import type { CreateContext } from "../context.ts";
 import { countRefused } from "../rate-limits.ts";
 import { setRoute } from "../request-record.ts";
 import { sendError, sendJson } from "../response.ts";
+import { closeUnread } from "../unread-body.ts";
 import type { BodyReader } from "../body-reader.ts";
 import type { AssertSameSite } from "../cross-site.ts";
 import { sendEvents } from "./events.ts";
@@ -43,8 +44,7 @@ export function createRest(deps: RestDeps): Rest {
       try {
         await answer({ operation, readInput, streams, deps }, request, response);
       } catch (error) {
-        if (!request.readableEnded && operation.method !== "GET")
-          response.setHeader("Connection", "close");
+        if (operation.method !== "GET") closeUnread(request, response);
         sendError(request, response, error);
       }
     });

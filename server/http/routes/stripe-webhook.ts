@@ -5,6 +5,7 @@ import type { Logger } from "../../lib/logger.ts";
 import type { EventReceipt } from "../../payment/payment.types.ts";
 import type { BodyReader } from "../body-reader.ts";
 import { sendJson } from "../response.ts";
+import { closeUnread } from "../unread-body.ts";
 
 /** Dependencies of the webhook. */
 export interface StripeWebhookDeps {
@@ -28,14 +29,13 @@ export function createStripeWebhook(
 ): (request: IncomingMessage, response: ServerResponse) => Promise<void> {
   const { payment, bodies, logger } = deps;
 
-  /** Ends the connection where the body was not read: what is left of it would be taken for the next request. */
   function refuse(
     request: IncomingMessage,
     response: ServerResponse,
     { status, reason }: { status: number; reason: string },
   ): void {
     logger.warn({ reason }, "webhook refused");
-    if (!request.readableEnded) response.setHeader("Connection", "close");
+    closeUnread(request, response);
     if (status === 503) response.setHeader("Retry-After", "2");
     sendJson(response, status, { received: false, error: reason });
   }

@@ -4,7 +4,7 @@
 import type { IncomingMessage } from "node:http";
 import { getTRPCErrorFromUnknown, getTRPCErrorShape, TRPCError } from "@trpc/server";
 import { nodeHTTPRequestHandler } from "@trpc/server/adapters/node-http";
-import { ERROR_CODES } from "../../../shared/src/errors.ts";
+import { ERROR_CODES, type ErrorCode } from "../../../shared/src/errors.ts";
 import { AppError } from "../../lib/errors.ts";
 import { appRouter } from "../../routers/app.ts";
 import { MAX_BATCH_SIZE } from "../../trpc/batch-limit.ts";
@@ -19,6 +19,7 @@ import type { AssertSameSite } from "../cross-site.ts";
 import { pathOf, TRPC_PREFIX } from "../path.ts";
 import { countRefused } from "../rate-limits.ts";
 import { recordOf, setRoute } from "../request-record.ts";
+import { closeUnread } from "../unread-body.ts";
 import { answerLeanCall, toLeanCall, type TrpcRequest } from "./lean-path.ts";
 import { type Procedure, procedures, routerConfig } from "./procedures.ts";
 
@@ -70,7 +71,7 @@ async function answer(
   const asked = await readRequest(deps, request);
   const call = deps.lean === false ? null : toLeanCall(request, asked);
   if (call) return answerLeanCall(call, deps.createContext(request, headers), headers);
-  await countUnknown(deps, exchange, asked);
+  await countUnreached(deps, exchange, asked);
   if (request.method === "GET" && procedures.get(asked.path)?._def.type === "subscription") {
     streams.add(request);
     headers.response.once("close", () => streams.delete(request));
@@ -104,16 +105,22 @@ function nameRoute(request: IncomingMessage, path: string): void {
   else setRoute(request, path.includes(",") ? "trpc batch" : "trpc other");
 }
 
-/** Procedures count their own calls; a call of one that does not exist, or not by this method, counts here. */
-async function countUnknown(
+/**
+ * Procedures count their own calls; here counts the call of one that does not exist, or not by this method. Of a batch that
+ * will be refused for its size no procedure is reached: it counts as the largest that may be.
+ */
+async function countUnreached(
   deps: TrpcHandlerDeps,
   { request, headers }: Exchange,
   { path, search }: TrpcRequest,
 ): Promise<void> {
-  const names = search.get("batch") === "1" ? path.split(",", MAX_BATCH_SIZE) : [path];
-  const unknown = names.filter((name) => !isCallable(request.method, procedures.get(name)));
+  const names = search.get("batch") === "1" ? path.split(",", MAX_BATCH_SIZE + 1) : [path];
+  const unreached =
+    names.length > MAX_BATCH_SIZE
+      ? names.slice(0, MAX_BATCH_SIZE)
+      : names.filter((name) => !isCallable(request.method, procedures.get(name)));
   const ctx = deps.createContext(request, headers);
-  for (const _name of unknown) await countCall(ctx, "anonymous", ctx.request.ip);
+  for (const _name of unreached) await countCall(ctx, "anonymous", ctx.request.ip);
 }
 
 function isCallable(method: string | undefined, procedure: Procedure | undefined): boolean {
@@ -140,7 +147,7 @@ async function handleWithTrpc(
     // The handler overwrites these two headers of the middleware's; said again here they stand beside its own.
     responseMeta: ({ ctx, type }) => ({
       ...(type === "subscription" && ctx?.notes.code
-        ? { status: ERROR_CODES[ctx.notes.code].httpStatus }
+        ? { status: streamRefusal(request, ctx.notes.code) }
         : {}),
       headers: new Headers([
         ["vary", "Origin"],
@@ -150,6 +157,11 @@ async function handleWithTrpc(
     // Whatever no procedure has noted, and what breaks a stream.
     onError: ({ error }) => noteRefusal(recordOf(request).notes, toAppError(error)),
   });
+}
+
+/** The status of a stream that is refused. By another method than GET, that is what is wrong with it. */
+function streamRefusal({ method }: IncomingMessage, code: ErrorCode): number {
+  return method === "GET" ? ERROR_CODES[code].httpStatus : 405;
 }
 
 /** Counts and answers what was refused before any procedure was reached. */
@@ -168,8 +180,7 @@ function sendRefusal(request: IncomingMessage, headers: AnswerHeaders, error: TR
   const appError = toAppError(error);
   noteRefusal(notes, appError);
   if (headers.headersSent) return;
-  // What is left of an unread body would be taken for the next request.
-  if (!request.readableEnded) headers.setHeader("Connection", "close");
+  closeUnread(request, headers);
   const { retryAfterSeconds } = appError.details;
   if (typeof retryAfterSeconds === "number")
     headers.setHeader("Retry-After", String(retryAfterSeconds));

@@ -98,7 +98,7 @@ describe("bodies", () => {
     const answer = await fetch(`${server.url}/api/trpc/credit.spend`, {
       method: "POST",
       headers: { "content-type": "application/json" },
-      body: new Blob([`"${"x".repeat(300_000)}"`]).stream(),
+      body: new Blob([`"${"x".repeat(350_000)}"`]).stream(),
       duplex: "half",
     });
     expect(answer.status).toBe(413);

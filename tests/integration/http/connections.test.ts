@@ -133,6 +133,25 @@ describe("bodies", () => {
     expect(text).toMatch(new RegExp(`^HTTP/1.1 ${status} `));
   });
 
+  test.each([
+    ["/api/trpc/auth.refresh", ""],
+    ["/api/auth/refresh", ""],
+    [WEBHOOK, fresh("a".repeat(64))],
+  ])(
+    "%s: a client that goes on sending what is too large reads its refusal",
+    async (path, more) => {
+      server = await openTestApp();
+      const socket = await open(server.url);
+      socket.write(head(path, 10_000_000, more));
+      for (let piece = 0; piece < 20 && !socket.destroyed; piece += 1) {
+        socket.write("x".repeat(50_000));
+        await pause(20);
+      }
+      expect(socket.destroyed).toBe(false);
+      expect(await within(4_000, () => read(socket))).toMatch(/^HTTP\/1.1 413 /);
+    },
+  );
+
   test("unfinished ones hold a client's share, and the total of all clients, until they are given up", async () => {
     const SIZE = 60_000;
     let arrived = 0;

@@ -54,6 +54,18 @@ describe("limits", () => {
     expect(passed).toBeLessThanOrEqual(N + 1);
   });
 
+  test("a batch that is refused for its size counts like one of ten", async () => {
+    server = await openTestApp({ available, env });
+    const path = Array(11).fill("credit.costs").join(",");
+    const batch = async () => {
+      const answer = await fetch(`${server?.url}/api/trpc/${path}?batch=1`);
+      await answer.text();
+      return answer.status;
+    };
+    expect([await batch(), await batch(), await batch()]).toEqual([400, 400, 429]);
+    expect((await ask(server.url)).status).toBe(429);
+  });
+
   test("a signed-in user is counted apart from the address, and a probe not at all", async () => {
     server = await openTestApp({ available, env });
     const person = await server.signIn("limited@example.com");
@@ -130,6 +142,21 @@ test("returns RATE_LIMITED for signed-in reads only after ten times as many as w
   const statuses: number[] = [];
   for (let call = 0; call < N + 2; call += 1) statuses.push((await spend(`k${call}`)).status);
   expect(statuses).toEqual([...Array<number>(N).fill(200), 429, 429]);
+});
+
+test("a signed-in user's reads of what is public are counted with the user's own, and take nothing from the address", async () => {
+  server = await openTestApp({ available, env });
+  const person = await server.signIn("browser@example.com");
+  const headers = { authorization: `Bearer ${person.accessToken}` };
+  const answers: Response[] = [];
+  for (let call = 0; call < N + 5; call += 1) answers.push(await ask(server.url, headers));
+  expect(answers.map(({ status }) => status)).toEqual(answers.map(() => 200));
+  expect(answers[0]?.headers.get("ratelimit-limit")).toBe(String(10 * N));
+  const nobody = await ask(server.url);
+  expect(nobody.headers.get("ratelimit-remaining")).toBe(String(N - 1));
+  // Who shows a token that is no good is nobody.
+  const guess = await ask(server.url, { authorization: "Bearer guessed" });
+  expect([guess.status, guess.headers.get("ratelimit-remaining")]).toEqual([200, String(N - 2)]);
 });
 
 test("returns RATE_LIMITED for exports on a tier of their own", async () => {

@@ -84,6 +84,15 @@ describe("metrics", () => {
     },
   );
 
+  it("a stream asked for by POST is a 405 that names GET", async () => {
+    const answer = await fetch(`${server.url}/api/trpc/credit.onChange`, {
+      method: "POST",
+      headers: { "content-type": "application/json", authorization: `Bearer ${ann.accessToken}` },
+    });
+    expect(await answer.text()).toContain('"httpStatus":405');
+    expect([answer.status, answer.headers.get("allow")]).toEqual([405, "GET"]);
+  });
+
   it("a stream too many is a 429 and counted; open ones are seen", async () => {
     const open = await Promise.all(
       Array.from({ length: 20 }, () => stream("credit.onChange", ann.accessToken)),

@@ -181,6 +181,21 @@ describe("input", () => {
     );
   });
 
+  test("takes the largest deck and instruction from a client whose JSON is ASCII alone", async () => {
+    const deck = { title: "t", slides: [{ title: "s", bullets: ["\u0436".repeat(49_900)] }] };
+    const input = { feature: "ppt-edit", deck, instruction: "\u0436".repeat(4_000) };
+    const body = JSON.stringify({ ...input, idempotencyKey: "largest" });
+    const started = await fetch(`${server.url}/api/ai/runs`, {
+      method: "POST",
+      headers: {
+        authorization: `Bearer ${person.accessToken}`,
+        "content-type": "application/json",
+      },
+      body: body.replaceAll("\u0436", String.raw`\u0436`),
+    });
+    expect(await started.json()).toMatchObject({ success: true, feature: "ppt-edit" });
+  });
+
   test("returns 405 with Allow, 413 and 415 in the same shape", async () => {
     const put = await send("PUT", "/api/user");
     expect(put.headers.get("allow")).toBe("GET, PATCH, DELETE");

@@ -17,13 +17,14 @@ beforeAll(async () => {
 async function rest(
   method: string,
   path: string,
-  options: { body?: unknown; token?: string } = {},
+  options: { body?: unknown; token?: string; headers?: Record<string, string> } = {},
 ) {
   const answer = await fetch(`${server.url}${path}`, {
     method,
     headers: {
       ...(options.token === undefined ? {} : { authorization: `Bearer ${options.token}` }),
       ...(options.body === undefined ? {} : { "content-type": "application/json" }),
+      ...options.headers,
     },
     ...(options.body === undefined ? {} : { body: JSON.stringify(options.body) }),
   });
@@ -145,6 +146,17 @@ describe("the description", () => {
         if (!isOpen && !isOptional) expect([path, answer.status]).toEqual([path, 401]);
         else if (method === "get") expect([path, answer.status]).toEqual([path, 200]);
         expect(operation.responses).toHaveProperty("200");
+      }
+  });
+
+  test("names FORBIDDEN in every operation: each answers it to a page of another site", async () => {
+    const document = (await (await fetch(`${server.url}/api/openapi.json`)).json()) as Description;
+    const headers = { origin: "https://evil.example" };
+    for (const [path, item] of Object.entries(document.paths))
+      for (const [method, { responses }] of Object.entries(item)) {
+        const answer = await rest(method.toUpperCase(), path, { headers });
+        expect([path, answer.body["code"]]).toEqual([path, "FORBIDDEN"]);
+        expect([path, Object.keys(responses)]).toEqual([path, expect.arrayContaining(["403"])]);
       }
   });
 

@@ -181,7 +181,7 @@ describe("webhooks", () => {
 
   it("refuses 10 MB and gzip without reading them into memory, takes chunks and any content type", async () => {
     const big = Buffer.alloc(10 * 1024 * 1024, 32);
-    expect(await post(big).catch(() => 413)).toBe(413);
+    expect(await post(big)).toBe(413);
     const body = JSON.stringify(event());
     const zipped = gzipSync(body);
     expect(await post(zipped, { headers: { "Content-Encoding": "gzip" } })).toBe(415);
