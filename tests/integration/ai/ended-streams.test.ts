@@ -10,7 +10,7 @@ const RUNS = 20;
 /** Objects of one kind that may be waiting for something else. */
 const TOLERATED = RUNS / 4;
 
-describe("streams that ended by themselves", () => {
+describe("streams that are over", () => {
   const world = useTestApp({ available });
 
   /** How many requests and signals are held, all garbage collected. */
@@ -19,6 +19,15 @@ describe("streams that ended by themselves", () => {
     signals: queryObjects(AbortSignal, { format: "count" }),
   });
 
+  /** Waits until no more is held than `before`: finalizers run when they like. */
+  const forgotten = async (before: ReturnType<typeof held>) => {
+    const left = () => {
+      const now = held();
+      return Math.max(now.requests - before.requests, now.signals - before.signals);
+    };
+    await expect.poll(left, { timeout: 10_000, interval: 200 }).toBeLessThan(TOLERATED);
+  };
+
   it.each([
     [
       "tRPC",
@@ -26,7 +35,7 @@ describe("streams that ended by themselves", () => {
         `/api/trpc/ai.stream?input=${encodeURIComponent(JSON.stringify({ runId }))}`,
     ],
     ["REST", (runId: string) => `/api/ai/runs/${runId}/events`],
-  ])("are forgotten, over %s", async (_name, pathOf) => {
+  ])("are forgotten when they ended by themselves, over %s", async (_name, pathOf) => {
     const { control } = world.sandbox.model;
     control.reset();
     control.setSpeed(Number.POSITIVE_INFINITY);
@@ -46,11 +55,26 @@ describe("streams that ended by themselves", () => {
     await readOne();
     const before = held();
     for (let run = 0; run < RUNS; run += 1) await readOne();
-    // Finalizers run when they like.
-    const left = () => {
-      const now = held();
-      return Math.max(now.requests - before.requests, now.signals - before.signals);
+    await forgotten(before);
+  });
+
+  // Over REST the caller's signal is one of the request's own, and goes with it.
+  it("are forgotten when they are refused, over tRPC", async () => {
+    const { accessToken, userId } = await world.person();
+    const headers = { authorization: `Bearer ${accessToken}`, accept: "text/event-stream" };
+    const refuseOne = async () => {
+      const answer = await fetch(`${world.url}/api/trpc/credit.onChange`, { headers });
+      expect(answer.status).toBe(429);
+      await answer.text();
     };
-    await expect.poll(left, { timeout: 10_000, interval: 200 }).toBeLessThan(TOLERATED);
+    const open = Array.from({ length: 20 }, () =>
+      world.credit.onChange(userId, new AbortController().signal),
+    );
+    await Promise.all(open.map((stream) => stream.next()));
+    await refuseOne();
+    const before = held();
+    for (let run = 0; run < RUNS; run += 1) await refuseOne();
+    await forgotten(before);
+    await Promise.all(open.map((stream) => stream.return()));
   });
 });
