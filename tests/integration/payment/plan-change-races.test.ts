@@ -179,4 +179,16 @@ describe("plan changes that overtake each other", () => {
     expect(subscription).toMatchObject({ tier: "PRO", pendingPlan: { planId: id("BASIC") } });
     expect(await merchant.priceOf(id("BASIC"))).not.toBe(former);
   });
+
+  it("does not say cancelled when Stripe refused it because a cheaper plan was chosen meanwhile", async () => {
+    const userId = await on.subscriber("PRO", "month");
+    const order = held.holdNext("setCancellation", "unsent");
+    const cancelling = world.payment.cancelSubscription(userId);
+    await order.reached;
+    await on.upgrade(userId, id("BASIC"));
+    order.open();
+    await expect(cancelling).rejects.toMatchObject({ code: "PAYMENT_PROVIDER_ERROR" });
+    const again = await world.payment.cancelSubscription(userId);
+    expect(again.subscription).toMatchObject({ cancelAtPeriodEnd: true, pendingPlan: null });
+  });
 });
