@@ -49,8 +49,9 @@ async function* watchBalance(
 ): AsyncGenerator<LivePosition, void, void> {
   const pollMs = deps.livePollMs ?? DEFAULT_POLL_MS;
   const waiter = createWaiter(signal);
-  hub.join(userId, waiter);
+  // What is refused to join lets go of the signal too: Node.js keeps joined signals that have a listener.
   try {
+    hub.join(userId, waiter);
     await hub.listening();
     let last: LivePosition | null = null;
     while (!signal.aborted) {

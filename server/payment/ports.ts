@@ -62,8 +62,8 @@ export interface CheckoutTable {
   create(checkout: Checkout, liveKey: string | null): Promise<Checkout>;
   /** Stores the session of an open checkout; false when it has been closed. */
   setSession(checkoutId: string, session: { id: string; url: string | null }): Promise<boolean>;
-  /** Expires a checkout that is open still. */
-  expireOpen(checkoutId: string): Promise<void>;
+  /** Expires a checkout that is open still, with the session it was read with; false when it is not. */
+  expireOpen(checkout: Pick<Checkout, "id" | "stripeSessionId">): Promise<boolean>;
   /** Ends a checkout as its session ended. */
   close(
     checkoutId: string,

@@ -149,13 +149,16 @@ export class FetchEventSource {
   }
 
   #pause(ms: number): Promise<void> {
+    const { signal } = this.#abort;
     return new Promise((resolve) => {
       const wake = () => {
         clearTimeout(timer);
+        // The signal lives as long as the source, which may come back a thousand times.
+        signal.removeEventListener("abort", wake);
         resolve();
       };
       const timer = setTimeout(wake, ms);
-      this.#abort.signal.addEventListener("abort", wake, { once: true });
+      signal.addEventListener("abort", wake);
     });
   }
 }

@@ -124,22 +124,32 @@ function isStillOffered(checkout: Checkout, { offer }: Order, nowMs: number): bo
 
 /** Ends a checkout at Stripe first, then here; what was paid in the meantime is settled instead. */
 async function retireCheckout(deps: CheckoutDeps, checkout: Checkout): Promise<void> {
-  const { stripeSessionId: sessionId } = checkout;
-  if (sessionId === null) return expireCheckout(deps, checkout);
+  const { id, stripeSessionId: sessionId } = checkout;
+  if (sessionId === null) {
+    if (await expireCheckout(deps, checkout)) return;
+    // Another press has stored its session meanwhile, which somebody may pay.
+    const current = await deps.store.checkouts.find(id);
+    if (current !== null && current.stripeSessionId !== null) await retireCheckout(deps, current);
+    return;
+  }
   try {
     await deps.stripe.expireCheckout(sessionId);
   } catch (error) {
-    if (isRefusal(error, "missing")) return expireCheckout(deps, checkout);
+    if (isRefusal(error, "missing")) return void (await expireCheckout(deps, checkout));
     if (!isRefusal(error, "invalid")) throw error;
   }
   await syncWithStripe(deps, { kind: "checkout", sessionId });
 }
 
-/** Ends a checkout here that has no session at Stripe that could still be paid. */
-async function expireCheckout({ store }: CheckoutDeps, { id, userId }: Checkout): Promise<void> {
-  await store.lockedTransaction(userId, async ({ checkouts, payments }) => {
-    await checkouts.expireOpen(id);
-    await payments.failUnpaid(id);
+/**
+ * Ends a checkout here that has no session at Stripe that could still be paid. False when it has changed since it was
+ * read: it may have a session by now.
+ */
+function expireCheckout({ store }: CheckoutDeps, checkout: Checkout): Promise<boolean> {
+  return store.lockedTransaction(checkout.userId, async ({ checkouts, payments }) => {
+    if (!(await checkouts.expireOpen(checkout))) return false;
+    await payments.failUnpaid(checkout.id);
+    return true;
   });
 }
 
@@ -192,7 +202,7 @@ async function orderSession(
     )
       throw error;
   }
-  // An order that came to nothing has used up its key: the next one is a row of its own.
+  // An order that came to nothing has used up its key: the next one is a row of its own, or what another press was given.
   await expireCheckout(deps, checkout);
   return null;
 }

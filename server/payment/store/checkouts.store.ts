@@ -25,11 +25,12 @@ export function checkoutTable({ checkout: rows }: PrismaModels): CheckoutTable {
       });
       return count > 0;
     },
-    expireOpen: async (id) => {
-      await rows.updateMany({
-        where: { id, status: "OPEN" },
+    expireOpen: async ({ id, stripeSessionId }) => {
+      const { count } = await rows.updateMany({
+        where: { id, stripeSessionId, status: "OPEN" },
         data: { status: "EXPIRED", liveKey: null, url: null },
       });
+      return count > 0;
     },
     close: async (id, ending) => {
       await rows.update({ where: { id }, data: { ...ending, liveKey: null, url: null } });

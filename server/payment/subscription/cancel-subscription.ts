@@ -61,7 +61,9 @@ async function orderCancellation(
     return await stripe.setCancellation(live.stripeSubscriptionId, change, key);
   } catch (error) {
     if (!isRefusal(error, "invalid") && !isRefusal(error, "missing")) throw error;
-    // It ended in the meantime: converge and say so.
-    return stripe.getSubscription(live.stripeSubscriptionId);
+    // It ended in the meantime, or is as wanted: converge and say so. Nothing else is a success.
+    const now = await stripe.getSubscription(live.stripeSubscriptionId);
+    if (isLive(now.status) && neededChange(now, change === "atPeriodEnd") !== null) throw error;
+    return now;
   }
 }

@@ -2,9 +2,10 @@
 import { createHash } from "node:crypto";
 import { AppError } from "../../lib/errors.ts";
 import type { PaymentInput, PaymentOutput, Subscription } from "../payment.types.ts";
-import { isRefusal } from "../stripe/errors.ts";
+import { isRefusal, refusalOf } from "../stripe/errors.ts";
+import { isLive } from "../sync/subscription-status.ts";
 import { syncWithStripe } from "../sync/sync.ts";
-import { releasePending, scheduleDowngrade } from "./downgrades.ts";
+import { isToEnd, releasePending, scheduleDowngrade } from "./downgrades.ts";
 import {
   isInTrial,
   kindOfChange,
@@ -80,9 +81,11 @@ async function orderChange(deps: PlanChangeDeps, change: TakenChange): Promise<v
     case "now":
       return upgrade(deps, change);
     case "atRenewal":
-      return catalog.withPlanPrice(to, (priceId) =>
-        scheduleDowngrade(stripe, { subscription, item, priceId, key: keyOf(orderKey, priceId) }),
-      );
+      return catalog.withPlanPrice(to, async (priceId) => {
+        const key = keyOf(orderKey, priceId);
+        const order = { subscriptionId: subscription.id, item, priceId, key };
+        if (!(await scheduleDowngrade(stripe, order))) throw stale();
+      });
     case "undo":
       await releasePending(stripe, subscription);
   }
@@ -97,14 +100,19 @@ async function upgrade(deps: PlanChangeDeps, change: TakenChange): Promise<void>
   // The schedule would bring the cheaper plan all the same when the period ends.
   const hadSchedule = await releasePending(stripe, subscription);
   const order = { subscriptionId: subscription.id, itemId: item.id, priceId, prorationDate };
-  try {
-    await stripe.changePrice(order, keyOf(orderKey, priceId));
-  } catch (error) {
-    if (!isRefusal(error, "declined")) throw error;
-    if (hadSchedule) await restorePending(deps, change);
-    const message = "The payment was declined. Nothing has changed.";
-    throw AppError.of("CONFLICT", message, undefined, error);
-  }
+  const changed = await stripe
+    .changePrice(order, keyOf(orderKey, priceId))
+    .catch(async (error: unknown) => {
+      const refusal = refusalOf(error)?.refusal;
+      // Only what is refused for certain has not happened.
+      if (refusal === undefined || refusal === "unavailable") throw error;
+      if (hadSchedule) await restorePending(deps, change);
+      if (refusal !== "declined") throw error;
+      const message = "The payment was declined. Nothing has changed.";
+      throw AppError.of("CONFLICT", message, undefined, error);
+    });
+  // Another press may have been declined meanwhile, and have put it back.
+  await releasePending(stripe, changed);
 }
 
 /** Returns the price of the change, which still costs what was shown. Throws PREVIEW_STALE. */
@@ -125,19 +133,24 @@ async function checkQuote(
   }
 }
 
-/** Puts the change that was pending before a declined upgrade back. */
+/** Puts the change that was pending before a refused upgrade back, unless the subscription has moved on meanwhile. */
 async function restorePending(
   { stripe, catalog }: PlanChangeDeps,
-  { live, subscription: { id }, item, orderKey }: TakenChange,
+  { live, subscription: { id, scheduleId }, item }: TakenChange,
 ): Promise<void> {
   if (live.pendingPlanId === null) return;
-  const priceId = await catalog.planPrice(await catalog.plan(live.pendingPlanId));
-  const subscription = await stripe.getSubscription(id);
-  const key = keyOf(`${orderKey}\nagain`, priceId);
-  await scheduleDowngrade(stripe, { subscription, item, priceId, key });
+  const current = await stripe.getSubscription(id);
+  // Another press has put it back, chosen another plan, or made it end.
+  if (current.scheduleId !== null || isToEnd(current) || !isLive(current.status)) return;
+  const plan = await catalog.plan(live.pendingPlanId);
+  await catalog.withPlanPrice(plan, (priceId) => {
+    // The schedule that was let go: two presses put back one, and the next refusal another.
+    const key = keyOf(`restore ${scheduleId}`, priceId);
+    return scheduleDowngrade(stripe, { subscriptionId: id, item, priceId, key });
+  });
 }
 
-/** One key per offer taken; another price, the first being archived, is another order. */
+/** One key per order; another price, the first being archived, is another order. */
 function keyOf(orderKey: string, priceId: string): string {
   return `change:${createHash("sha256").update(`${orderKey}\n${priceId}`).digest("hex")}`;
 }

@@ -9,8 +9,8 @@ import type {
 
 /** What follows the paid period. */
 export interface Downgrade {
-  readonly subscription: StripeSubscription;
-  /** The plan's item among the subscription's. */
+  readonly subscriptionId: string;
+  /** The plan's item as it was when this was decided. */
   readonly item: StripeSubscriptionItem;
   readonly priceId: string;
   /** Makes the order one of a kind: the same key is the same order. */
@@ -18,27 +18,42 @@ export interface Downgrade {
 }
 
 /** The phase that is running: what comes later is laid out again from its end. */
-function runningPhaseStart(
-  schedule: StripeSchedule,
-  { currentPeriodStart }: StripeSubscriptionItem,
-) {
+function runningPhase(schedule: StripeSchedule, { currentPeriodStart }: StripeSubscriptionItem) {
   const running = schedule.phases.findLast(({ startsAt }) => startsAt <= currentPeriodStart);
-  return (running ?? schedule.phases[0])?.startsAt ?? currentPeriodStart;
+  return running ?? schedule.phases[0];
 }
 
-/** Puts the change in place of whatever was pending. Throws CONFLICT when the subscription is to end. */
-export async function scheduleDowngrade(stripe: StripePort, order: Downgrade): Promise<void> {
-  const { subscription, item, priceId, key } = order;
-  if (subscription.cancelAtPeriodEnd || subscription.cancelAt !== null)
+/** Whether it ends by itself, with its period or at a date. */
+export function isToEnd({ cancelAtPeriodEnd, cancelAt }: StripeSubscription): boolean {
+  return cancelAtPeriodEnd || cancelAt !== null;
+}
+
+/**
+ * Puts the change in place of whatever was pending. Returns false, and changes nothing, when the plan is not what it was
+ * any more: the plan of then would take the place of one that was paid since. Throws CONFLICT when the subscription is to end.
+ */
+export async function scheduleDowngrade(stripe: StripePort, order: Downgrade): Promise<boolean> {
+  const { subscriptionId, priceId, key } = order;
+  const isSame = (it: { readonly priceId: string }) => it.priceId === order.item.priceId;
+  const subscription = await stripe.getSubscription(subscriptionId);
+  if (isToEnd(subscription))
     throw AppError.of("CONFLICT", "Your plan is about to end. Resume it first, then change it.");
-  const schedule =
-    subscription.scheduleId === null
-      ? await stripe.createSchedule(subscription.id, `${key}:schedule`)
-      : await stripe.getSchedule(subscription.scheduleId);
+  const item = subscription.items.find((it) => it.id === order.item.id && isSame(it));
+  if (item === undefined) return false;
+  const isNew = subscription.scheduleId === null;
+  const schedule = isNew
+    ? await stripe.createSchedule(subscription.id, `${key}:schedule`)
+    : await stripe.getSchedule(subscription.scheduleId);
+  const running = runningPhase(schedule, item);
+  // A new one is made of the plan of that moment, which is later than what was just read.
+  if (isNew && running !== undefined && !running.items.some(isSame)) {
+    await releasePending(stripe, { scheduleId: schedule.id });
+    return false;
+  }
   await stripe.setSchedule(
     {
       scheduleId: schedule.id,
-      startsAt: runningPhaseStart(schedule, item),
+      startsAt: running?.startsAt ?? item.currentPeriodStart,
       changeAt: item.currentPeriodEnd,
       isTrial: subscription.status === "trialing",
       now: subscription.items,
@@ -46,6 +61,7 @@ export async function scheduleDowngrade(stripe: StripePort, order: Downgrade): P
     },
     `${key}:phases`,
   );
+  return true;
 }
 
 /** Lets a pending change go: the subscription stays as it is. Returns whether there was a schedule. */

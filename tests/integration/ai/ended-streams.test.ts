@@ -12,7 +12,7 @@ const LIMIT_MS = 240_000;
 /** Objects of one kind that may be waiting for something else. */
 const TOLERATED = RUNS / 4;
 
-describe("streams that ended by themselves", () => {
+describe("streams that are over", () => {
   const world = useTestApp({ available });
 
   /** How many requests and signals are held, all garbage collected. */
@@ -21,6 +21,15 @@ describe("streams that ended by themselves", () => {
     signals: queryObjects(AbortSignal, { format: "count" }),
   });
 
+  /** Waits until no more is held than `before`: finalizers run when they like. */
+  const forgotten = async (before: ReturnType<typeof held>) => {
+    const left = () => {
+      const now = held();
+      return Math.max(now.requests - before.requests, now.signals - before.signals);
+    };
+    await expect.poll(left, { timeout: LIMIT_MS / 4, interval: 200 }).toBeLessThan(TOLERATED);
+  };
+
   it.each([
     [
       "tRPC",
@@ -28,31 +37,50 @@ describe("streams that ended by themselves", () => {
         `/api/trpc/ai.stream?input=${encodeURIComponent(JSON.stringify({ runId }))}`,
     ],
     ["REST", (runId: string) => `/api/ai/runs/${runId}/events`],
-  ])("are forgotten, over %s", { timeout: LIMIT_MS }, async (_name, pathOf) => {
-    const { control } = world.sandbox.model;
-    control.reset();
-    control.setSpeed(Number.POSITIVE_INFINITY);
-    const { accessToken } = await world.person();
-    const headers = { authorization: `Bearer ${accessToken}`, accept: "text/event-stream" };
-    const readOne = async () => {
-      const input = {
-        feature: "chat-flash",
-        messages: [{ role: "user", content: "Why is the sky blue?" }],
-        idempotencyKey: randomUUID(),
+  ])(
+    "are forgotten when they ended by themselves, over %s",
+    { timeout: LIMIT_MS },
+    async (_name, pathOf) => {
+      const { control } = world.sandbox.model;
+      control.reset();
+      control.setSpeed(Number.POSITIVE_INFINITY);
+      const { accessToken } = await world.person();
+      const headers = { authorization: `Bearer ${accessToken}`, accept: "text/event-stream" };
+      const readOne = async () => {
+        const input = {
+          feature: "chat-flash",
+          messages: [{ role: "user", content: "Why is the sky blue?" }],
+          idempotencyKey: randomUUID(),
+        };
+        const { data } = await world.call("ai.start", "mutation", input, headers);
+        const { runId } = data as { runId: string };
+        const answer = await fetch(world.url + pathOf(runId), { headers });
+        expect(await answer.text()).toContain('"type":"end"');
       };
-      const { data } = await world.call("ai.start", "mutation", input, headers);
-      const { runId } = data as { runId: string };
-      const answer = await fetch(world.url + pathOf(runId), { headers });
-      expect(await answer.text()).toContain('"type":"end"');
+      await readOne();
+      const before = held();
+      for (let run = 0; run < RUNS; run += 1) await readOne();
+      await forgotten(before);
+    },
+  );
+
+  // Over REST the caller's signal is one of the request's own, and goes with it.
+  it("are forgotten when they are refused, over tRPC", { timeout: LIMIT_MS }, async () => {
+    const { accessToken, userId } = await world.person();
+    const headers = { authorization: `Bearer ${accessToken}`, accept: "text/event-stream" };
+    const refuseOne = async () => {
+      const answer = await fetch(`${world.url}/api/trpc/credit.onChange`, { headers });
+      expect(answer.status).toBe(429);
+      await answer.text();
     };
-    await readOne();
+    const open = Array.from({ length: 20 }, () =>
+      world.credit.onChange(userId, new AbortController().signal),
+    );
+    await Promise.all(open.map((stream) => stream.next()));
+    await refuseOne();
     const before = held();
-    for (let run = 0; run < RUNS; run += 1) await readOne();
-    // Finalizers run when they like.
-    const left = () => {
-      const now = held();
-      return Math.max(now.requests - before.requests, now.signals - before.signals);
-    };
-    await expect.poll(left, { timeout: LIMIT_MS / 4, interval: 200 }).toBeLessThan(TOLERATED);
+    for (let run = 0; run < RUNS; run += 1) await refuseOne();
+    await forgotten(before);
+    await Promise.all(open.map((stream) => stream.return()));
   });
 });

@@ -1,4 +1,5 @@
 // Shows the `credit` procedures: spend, balance, history, usage, prices and live balances, on both back ends.
+import { getEventListeners } from "node:events";
 import { describe, expect, test } from "vitest";
 import { creditRouter } from "../../../server/routers/credit.ts";
 import { localClock } from "../../../server/credit/local-days.ts";
@@ -234,12 +235,30 @@ describe("credits", () => {
     stop.abort();
     expect(await waiting).toEqual({ done: true, value: undefined });
 
-    const many = new AbortController();
-    const streams = Array.from({ length: 21 }, () => world.credit.onChange(userId, many.signal));
+    // A signal each, as each request has one.
+    const callers = Array.from({ length: 21 }, () => new AbortController());
+    const streams = callers.map(({ signal }) => world.credit.onChange(userId, signal));
     const codes = await Promise.all(streams.map((one) => refusal(one.next())));
     expect(codes.filter((one) => one?.code === "RATE_LIMITED").length).toBe(1);
-    many.abort();
+    for (const caller of callers) caller.abort();
     await Promise.all(streams.map((one) => one.return()));
+  });
+
+  test("a live balance leaves nothing on its caller's signal when it is over, or was refused", async () => {
+    const { userId } = await person(50);
+    const { signal } = new AbortController();
+    const streams = Array.from({ length: 20 }, () =>
+      world.credit.onChange(userId, new AbortController().signal),
+    );
+    await Promise.all(streams.map((one) => one.next()));
+    const refused = world.credit.onChange(userId, signal);
+    expect(await refusal(refused.next())).toMatchObject({ code: "RATE_LIMITED" });
+    expect(getEventListeners(signal, "abort")).toEqual([]);
+    await Promise.all(streams.map((one) => one.return()));
+    const stream = world.credit.onChange(userId, signal);
+    expect((await stream.next()).value).toMatchObject({ credits: 50 });
+    await stream.return();
+    expect(getEventListeners(signal, "abort")).toEqual([]);
   });
 
   test("the price table has a version that changes exactly when a price does", async () => {

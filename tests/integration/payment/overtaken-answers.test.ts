@@ -4,14 +4,9 @@ import { paymentTables } from "../../../server/payment/payment.store.ts";
 import { findCheckout } from "../../../server/payment/sync/checkout-lookup.ts";
 import type { StripePort } from "../../../server/payment/stripe/port.ts";
 import { available } from "../../support/backend.ts";
+import { createHeldCalls } from "../../support/held-calls.ts";
 import { brokenInvariants } from "../../support/ledger-audit.ts";
 import { useShop } from "../../support/use-app.ts";
-
-/** Holds the next answer of one kind back until told. */
-interface Gate {
-  readonly reached: Promise<void>;
-  open(): void;
-}
 
 /** `target` with one of its members replaced; Prisma's objects cannot be spread. */
 function replaced<T extends object>(target: T, name: string, member: unknown): T {
@@ -21,46 +16,17 @@ function replaced<T extends object>(target: T, name: string, member: unknown): T
 }
 
 describe("overtaken answers", () => {
+  const held = createHeldCalls();
   const world = useShop({
     available,
     instances: 2,
     webhooks: false,
-    wrapStripe: (port: StripePort): StripePort => {
+    wrapStripe: (port) => {
       stripe = port;
-      return {
-        ...port,
-        listRefunds: (id) => pass("listRefunds", port.listRefunds(id)),
-        getSubscription: (id) => pass("getSubscription", port.getSubscription(id)),
-      };
+      return held.wrap(port);
     },
   });
   let stripe: StripePort;
-  const gates = new Map<string, { arrive: () => void; opened: Promise<void> }>();
-
-  function holdNext(call: "listRefunds" | "getSubscription"): Gate {
-    let arrive = () => {};
-    let open = () => {};
-    const reached = new Promise<void>((resolve) => {
-      arrive = resolve;
-    });
-    const opened = new Promise<void>((resolve) => {
-      open = resolve;
-    });
-    gates.set(call, { arrive, opened });
-    return { reached, open };
-  }
-
-  /** The answer is fetched at once, and then waits: by the time it arrives it is old. */
-  async function pass<T>(call: string, answer: Promise<T>): Promise<T> {
-    const gate = gates.get(call);
-    gates.delete(call);
-    const fetched = await answer;
-    if (gate !== undefined) {
-      gate.arrive();
-      await gate.opened;
-    }
-    return fetched;
-  }
 
   const last = (type: string) => {
     const event = world.sandbox.stripe.control.events(type).at(-1);
@@ -74,7 +40,7 @@ describe("overtaken answers", () => {
     await world.payment.confirm(userId, { sessionId });
     const payment = await world.models.payment.findFirstOrThrow({ where: { userId } });
     world.sandbox.stripe.control.refund(payment.stripePaymentId ?? "", { amount: 100 });
-    const gate = holdNext("listRefunds");
+    const gate = held.holdNext("listRefunds");
     const slow = world.deliver(last("refund.created"), 0);
     await gate.reached;
     world.sandbox.stripe.control.refund(payment.stripePaymentId ?? "", { amount: 150 });
@@ -94,7 +60,7 @@ describe("overtaken answers", () => {
     await world.payment.confirm(userId, { sessionId });
     const payment = await world.models.payment.findFirstOrThrow({ where: { userId } });
     world.travel({ months: 1 });
-    const gate = holdNext("getSubscription");
+    const gate = held.holdNext("getSubscription");
     const slow = world.payment.grantMonthly();
     await gate.reached;
     world.sandbox.stripe.control.refund(payment.stripePaymentId ?? "", {
@@ -114,7 +80,7 @@ describe("overtaken answers", () => {
     const sessionId = await world.subscribe(userId, "plan_basic_month");
     await world.payment.confirm(userId, { sessionId });
     const row = await world.models.subscription.findFirstOrThrow({ where: { userId } });
-    const gate = holdNext("getSubscription");
+    const gate = held.holdNext("getSubscription");
     const slow = world.deliver(last("customer.subscription.created"), 0);
     await gate.reached;
     world.sandbox.stripe.control.cancelSubscription(row.stripeSubscriptionId);

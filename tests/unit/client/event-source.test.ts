@@ -1,4 +1,5 @@
-// Server-sent events over fetch: what is resumed from after a cut.
+// Server-sent events over fetch: what is resumed from after a cut, and that coming back leaves nothing behind.
+import { getEventListeners } from "node:events";
 import { expect, it } from "vitest";
 import { FetchEventSource } from "../../../shared/src/event-source.ts";
 
@@ -32,4 +33,20 @@ it.each([
   source.close();
   expect(received).toEqual(["one", "two"]);
   expect(asked).toEqual([null, "1"]);
+});
+
+it("leaves nothing on its signal when it has waited before it comes back", async () => {
+  const listeners: number[] = [];
+  const source = await new Promise<FetchEventSource>((resolve) => {
+    const opened = new FetchEventSource("http://localhost/", {
+      headers: () => Promise.resolve({}),
+      fetch: (_url, init) => {
+        if (init?.signal) listeners.push(getEventListeners(init.signal, "abort").length);
+        if (listeners.length === 2) resolve(opened);
+        return Promise.resolve(new Response(""));
+      },
+    });
+  });
+  source.close();
+  expect(listeners).toEqual([0, 0]);
 });

@@ -1,0 +1,78 @@
+// Two presses on one checkout: what comes to nothing for the one never closes what the other was given.
+import { beforeAll, describe, expect, it } from "vitest";
+import { createPaymentService } from "../../../server/payment/payment.service.ts";
+import { createPaymentStore } from "../../../server/payment/payment.store.ts";
+import type { StripePort } from "../../../server/payment/stripe/port.ts";
+import { available } from "../../support/backend.ts";
+import { createHeldCalls } from "../../support/held-calls.ts";
+import { merchantOf } from "../../support/merchant.ts";
+import { useShop } from "../../support/use-app.ts";
+
+describe("checkouts that overtake each other", () => {
+  const held = createHeldCalls();
+  const world = useShop({
+    available,
+    wrapStripe: (port) => {
+      stripe = port;
+      return held.wrap(port);
+    },
+  });
+  let stripe: StripePort;
+  const merchant = merchantOf(world);
+  const packageId = "pkg_small";
+
+  beforeAll(async () => {
+    await world.payment.syncCatalog();
+  });
+
+  const open = (userId: string) =>
+    world.models.checkout.findMany({ where: { userId, status: "OPEN" } });
+  const statusOf = async (sessionId: string) => (await stripe.getCheckout(sessionId)).status;
+
+  it("returns one checkout to both presses when the first is refused after the second was given it", async () => {
+    const userId = await world.createUser();
+    const press = () => world.payment.checkout(userId, { packageId });
+    const order = held.holdNext("createCheckout", "unsent");
+    const first = press();
+    await order.reached;
+    // The price the first one has read is replaced meanwhile, so that Stripe takes its order for another one.
+    await merchant.post(`prices/${await merchant.priceOf(packageId)}`, { active: "false" });
+    await world.payment.syncCatalog();
+    const second = await press();
+    order.open();
+    expect(await first).toEqual(second);
+    expect(await statusOf(second.sessionId)).toBe("open");
+    expect(await open(userId)).toMatchObject([{ stripeSessionId: second.sessionId }]);
+  });
+
+  it("leaves nothing to pay when a session is stored while the account's checkouts are closed", async () => {
+    const userId = await world.createUser();
+    const answer = held.holdNext("createCheckout");
+    const pressing = world.payment.checkout(userId, { packageId });
+    await answer.reached;
+    const store = createPaymentStore({
+      database: world.backend.database,
+      ledger: { applyIn: () => Promise.reject(new Error("nothing is paid here")) },
+    });
+    const closing = createPaymentService({
+      ...{ stripe, logger: world.logger, now: world.clock.now, sandbox: true },
+      ...{ ledger: { changed: () => Promise.resolve() }, frontendUrl: world.url },
+      signingSecrets: [],
+      store: {
+        ...store,
+        checkouts: {
+          ...store.checkouts,
+          async open(id) {
+            const found = await store.checkouts.open(id);
+            answer.open();
+            await pressing;
+            return found;
+          },
+        },
+      },
+    });
+    await closing.endSubscription(userId);
+    expect(await statusOf((await pressing).sessionId)).toBe("expired");
+    expect(await open(userId)).toEqual([]);
+  });
+});

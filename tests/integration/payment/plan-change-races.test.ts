@@ -1,0 +1,194 @@
+// What is pressed twice, or in two tabs, around a refused order: what Stripe shows by then counts, not what was read before.
+import { describe, expect, it } from "vitest";
+import { available } from "../../support/backend.ts";
+import { createHeldCalls } from "../../support/held-calls.ts";
+import { brokenInvariants } from "../../support/ledger-audit.ts";
+import { merchantOf } from "../../support/merchant.ts";
+import { useSubscribers } from "../../support/subscribers.ts";
+import { useShop } from "../../support/use-app.ts";
+
+describe("plan changes that overtake each other", () => {
+  const held = createHeldCalls();
+  const world = useShop({ available, proxied: true, wrapStripe: held.wrap });
+  const on = useSubscribers(world);
+  const merchant = merchantOf(world);
+
+  const id = (tier: string, interval: "month" | "year" = "month") => on.plan(tier, interval).id;
+  const declined = { code: "CONFLICT", message: "The payment was declined. Nothing has changed." };
+
+  /** A subscriber of `tier` for whom the cheaper plan waits. */
+  async function waiting(tier: string): Promise<string> {
+    const userId = await on.subscriber(tier, "month");
+    await on.upgrade(userId, id("BASIC"));
+    return userId;
+  }
+
+  async function setCard(userId: string, card: "ok" | "failing"): Promise<void> {
+    world.sandbox.stripe.control.setCard(await world.customerOf(userId), card);
+  }
+
+  /** A way to press the change to `planId`, as it is shown now. */
+  async function shown(userId: string, planId: string) {
+    const { previewToken } = await world.payment.previewPlanChange(userId, { planId });
+    return () => world.payment.changePlan(userId, { planId, previewToken });
+  }
+
+  /** Presses an upgrade that the bank declines, whose answer waits; `end` lets it arrive. */
+  async function declinedPress(userId: string, press: () => Promise<unknown>) {
+    await setCard(userId, "failing");
+    const answer = held.holdNext("changePrice");
+    const outcome = press().catch((error: unknown) => error);
+    await answer.reached;
+    await setCard(userId, "ok");
+    return {
+      end: async () => {
+        answer.open();
+        const ended = await outcome;
+        await world.settled();
+        return ended;
+      },
+    };
+  }
+
+  it("keeps the paid upgrade alone when the press that was declined before it ends after it", async () => {
+    const userId = await waiting("PRO");
+    const press = await shown(userId, id("TEAM"));
+    const first = await declinedPress(userId, press);
+    const second = await press();
+    expect(second.subscription).toMatchObject({ tier: "TEAM", pendingPlan: null });
+    expect(await first.end()).toEqual(second);
+    expect(await on.state(userId)).toMatchObject({ tier: "TEAM", pendingPlan: null });
+    expect(await brokenInvariants(world.models, userId)).toEqual([]);
+  });
+
+  it("keeps the paid upgrade alone when the declined press has put the cheaper plan back before", async () => {
+    const userId = await waiting("PRO");
+    const press = await shown(userId, id("TEAM"));
+    const first = await declinedPress(userId, press);
+    const order = held.holdNext("changePrice", "unsent");
+    const second = press();
+    await order.reached;
+    expect(await first.end()).toMatchObject(declined);
+    expect((await on.state(userId))?.pendingPlan).toMatchObject({ planId: id("BASIC") });
+    order.open();
+    expect((await second).subscription).toMatchObject({ tier: "TEAM", pendingPlan: null });
+    await world.settled();
+    expect(await on.state(userId)).toMatchObject({ tier: "TEAM", pendingPlan: null });
+  });
+
+  it("keeps the paid upgrade alone when it is paid while the cheaper plan is put back", async () => {
+    const userId = await waiting("PRO");
+    const press = await shown(userId, id("TEAM"));
+    const first = await declinedPress(userId, press);
+    const schedule = held.holdNext("createSchedule", "unsent");
+    const firstEnd = first.end();
+    await schedule.reached;
+    const second = await press();
+    schedule.open();
+    expect(await firstEnd).toEqual(second);
+    expect(await on.state(userId)).toMatchObject({ tier: "TEAM", pendingPlan: null });
+  });
+
+  it("keeps another upgrade that was paid when a declined one ends after it", async () => {
+    const userId = await waiting("PRO");
+    const first = await declinedPress(userId, await shown(userId, id("TEAM")));
+    await on.upgrade(userId, id("PRO", "year"));
+    expect(await first.end()).toMatchObject(declined);
+    expect(await on.state(userId)).toMatchObject({
+      tier: "PRO",
+      interval: "year",
+      pendingPlan: null,
+    });
+  });
+
+  it("keeps the other cheaper plan that was chosen when a declined upgrade ends after it", async () => {
+    const userId = await waiting("TEAM");
+    const first = await declinedPress(userId, await shown(userId, id("TEAM", "year")));
+    await on.upgrade(userId, id("PRO"));
+    expect(await first.end()).toMatchObject(declined);
+    expect(await on.state(userId)).toMatchObject({
+      tier: "TEAM",
+      pendingPlan: { planId: id("PRO") },
+    });
+  });
+
+  it("keeps a subscription cancelled or ended, and says declined, when a declined upgrade ends after it", async () => {
+    const userId = await waiting("PRO");
+    const first = await declinedPress(userId, await shown(userId, id("TEAM")));
+    await world.payment.cancelSubscription(userId);
+    expect(await first.end()).toMatchObject(declined);
+    expect(await on.state(userId)).toMatchObject({ cancelAtPeriodEnd: true, pendingPlan: null });
+    const leaver = await waiting("PRO");
+    const last = await declinedPress(leaver, await shown(leaver, id("TEAM")));
+    await world.payment.endSubscription(leaver);
+    expect(await last.end()).toMatchObject(declined);
+    expect(await on.state(leaver)).toBeNull();
+  });
+
+  it("puts the cheaper plan back each time when one offer is declined again and again", async () => {
+    world.sandbox.stripe.control.setWebhookUrl(null);
+    const userId = await world.createUser();
+    const sessionId = await world.subscribe(userId, id("PRO"));
+    await world.payment.confirm(userId, { sessionId });
+    await on.upgrade(userId, id("BASIC"));
+    await setCard(userId, "failing");
+    const press = await shown(userId, id("TEAM"));
+    for (let round = 0; round < 2; round += 1)
+      await expect(press()).rejects.toMatchObject(declined);
+    world.sandbox.stripe.control.setWebhookUrl(`${world.url}/api/payment/webhook`);
+    await world.payment.reconcile();
+    expect(await on.state(userId)).toMatchObject({ pendingPlan: { planId: id("BASIC") } });
+  });
+
+  it("puts the cheaper plan back when the upgrade was refused for another reason than the card", async () => {
+    const userId = await waiting("PRO");
+    const press = await shown(userId, id("TEAM"));
+    world.proxy.add({
+      method: "POST",
+      path: "/v1/subscriptions/",
+      status: 400,
+      error: { type: "invalid_request_error", message: "Refused." },
+    });
+    await expect(press()).rejects.toMatchObject({ code: "PAYMENT_PROVIDER_ERROR" });
+    await world.settled();
+    expect(await on.state(userId)).toMatchObject({
+      tier: "PRO",
+      pendingPlan: { planId: id("BASIC") },
+    });
+  });
+
+  it("keeps the paid upgrade alone when a cheaper plan was chosen before it and ends after it", async () => {
+    const userId = await on.subscriber("PRO", "month");
+    const downgrade = await shown(userId, id("BASIC"));
+    const upgrade = await shown(userId, id("TEAM"));
+    const schedule = held.holdNext("createSchedule", "unsent");
+    const choosing = downgrade();
+    await schedule.reached;
+    await upgrade();
+    schedule.open();
+    await expect(choosing).rejects.toMatchObject({ code: "PREVIEW_STALE" });
+    await world.settled();
+    expect(await on.state(userId)).toMatchObject({ tier: "TEAM", pendingPlan: null });
+  });
+
+  it("lets a cheaper plan wait at a fresh price when its price was archived", async () => {
+    const userId = await on.subscriber("PRO", "month");
+    const former = await merchant.priceOf(id("BASIC"));
+    await merchant.post(`prices/${former}`, { active: "false" });
+    const { subscription } = await on.upgrade(userId, id("BASIC"));
+    expect(subscription).toMatchObject({ tier: "PRO", pendingPlan: { planId: id("BASIC") } });
+    expect(await merchant.priceOf(id("BASIC"))).not.toBe(former);
+  });
+
+  it("does not say cancelled when Stripe refused it because a cheaper plan was chosen meanwhile", async () => {
+    const userId = await on.subscriber("PRO", "month");
+    const order = held.holdNext("setCancellation", "unsent");
+    const cancelling = world.payment.cancelSubscription(userId);
+    await order.reached;
+    await on.upgrade(userId, id("BASIC"));
+    order.open();
+    await expect(cancelling).rejects.toMatchObject({ code: "PAYMENT_PROVIDER_ERROR" });
+    const again = await world.payment.cancelSubscription(userId);
+    expect(again.subscription).toMatchObject({ cancelAtPeriodEnd: true, pendingPlan: null });
+  });
+});
