@@ -307,7 +307,7 @@ function createAppJobs(
           now,
         },
         audit: (signal) =>
-          // In small steps, two thirds of the time at rest: spends go on meanwhile.
+          // In small steps and pages, two thirds of the time at rest: spends go on meanwhile.
           auditLedger({ database, signal, whole: false, usersPerStep: 200, rests: 2 }),
         logger,
       }),

@@ -1,13 +1,11 @@
 // The logger: pino, with every secret-bearing field redacted at any depth, and every line scrubbed of keys.
 import { type DestinationStream, type Logger as PinoLogger, pino } from "pino";
+import { createLogOutput, type LogOutput } from "./log-output.ts";
 import { createScrub, redactFields } from "./scrub.ts";
 
 /** The server's logger; services get child loggers. */
 export type Logger = PinoLogger;
 
-/** Lines wait for company up to this many characters, or a second: a write of its own for each costs as much as the call it tells of. */
-const BATCH_LENGTH = 16_000;
-const BATCH_MS = 1_000;
 /** pino's number of `error`: from here on a line is written at once, with all that waited before it. */
 const ERROR_LEVEL = 50;
 
@@ -25,8 +23,16 @@ export function createLogger(options: {
   traceId?: () => string | undefined;
 }): Logger {
   const { traceId } = options;
+  const output =
+    options.destination ??
+    createLogOutput({
+      isBatched: options.batched ?? false,
+      // An error, so that it is told at every level, as lines of every level were dropped.
+      onDropped: (dropped) =>
+        logger.error({ dropped }, "log lines were dropped: nobody read them meanwhile"),
+    });
   const scrub = createScrub(options.secrets);
-  return pino(
+  const logger: Logger = pino(
     {
       level: options.level,
       hooks: {
@@ -41,48 +47,9 @@ export function createLogger(options: {
       timestamp: pino.stdTimeFunctions.isoTime,
       formatters: { level: (label) => ({ level: label }) },
     },
-    options.destination ?? (options.batched ? gatherLines() : pino.destination({ sync: false })),
+    output,
   );
-}
-
-/**
- * Standard output in pieces of BATCH_LENGTH. pino's destination can gather too, but measures all that it holds at every
- * line, for which V8 copies it: a sixth of what a request allocated.
- */
-function gatherLines() {
-  const output = pino.destination({ sync: false });
-  let lines: string[] = [];
-  let length = 0;
-  function handOver(): void {
-    if (lines.length === 0) return;
-    const text = lines.join("");
-    lines = [];
-    length = 0;
-    output.write(text);
-  }
-  // What is begun in the background when the process ends by itself is cancelled, so the end is written on this thread.
-  function flushSync(): void {
-    output.flushSync();
-    if (lines.length === 0) return;
-    const last = pino.destination({ sync: true });
-    last.write(lines.join(""));
-    lines = [];
-    length = 0;
-  }
-  setInterval(handOver, BATCH_MS).unref();
-  process.once("exit", flushSync);
-  return {
-    write(line: string): void {
-      lines.push(line);
-      length += line.length;
-      if (length >= BATCH_LENGTH) handOver();
-    },
-    flush(done?: (error?: Error) => void): void {
-      handOver();
-      output.flush(done);
-    },
-    flushSync,
-  };
+  return logger;
 }
 
 function traceField(traceId: string | undefined): { traceId?: string } {
@@ -92,7 +59,12 @@ function traceField(traceId: string | undefined): { traceId?: string } {
 /** What pino keeps of a logger: the fields every line of it has, as JSON, and where its lines go. */
 interface Inside {
   readonly [pino.symbols.chindingsSym]: string;
-  readonly [pino.symbols.streamSym]: DestinationStream;
+  readonly [pino.symbols.streamSym]: DestinationStream & Partial<Pick<LogOutput, "dropped">>;
+}
+
+/** How many lines, of this logger and all that share its output, were dropped because nobody read them. */
+export function droppedLines(logger: Logger): number {
+  return (logger as unknown as Inside)[pino.symbols.streamSym].dropped ?? 0;
 }
 
 /**

@@ -1,6 +1,6 @@
 // /metrics: what Prometheus may know of this process, and who may ask.
 import { createHash, timingSafeEqual } from "node:crypto";
-import { AggregatorRegistry, collectDefaultMetrics, Gauge, Registry } from "prom-client";
+import { AggregatorRegistry, collectDefaultMetrics, Counter, Gauge, Registry } from "prom-client";
 import type { Config } from "../config/config.ts";
 import type { Readiness } from "../health/health.types.ts";
 import type { Backend } from "../infrastructure.ts";
@@ -38,6 +38,8 @@ export interface MetricsDeps {
   readonly readiness: () => Promise<Readiness>;
   readonly backlog: () => Promise<{ pending: number; failed: number }>;
   readonly ledgerPending: () => number;
+  /** Since this process started. */
+  readonly droppedLines: () => number;
   /** The metrics of all workers of this port together; null = this process is alone. */
   readonly ofAllWorkers: (() => Promise<string>) | null;
   readonly lastRuns: () => Promise<readonly LastRun[]>;
@@ -54,6 +56,7 @@ export function createMetrics(deps: MetricsDeps): Metrics {
   registerBackend(registry, deps.backend.stats);
   registerReadiness(registry, { readiness: deps.readiness, diskSpace: deps.backend.diskSpace });
   registerBacklog(registry, deps.backlog);
+  registerLog(registry, deps.droppedLines);
   const access = accessCheck(deps.config);
   const { ofAllWorkers } = deps;
   if (ofAllWorkers !== null) answerParent(registry);
@@ -97,6 +100,19 @@ function registerBacklog(registry: Registry, backlog: MetricsDeps["backlog"]): v
       if (!counts) return;
       this.set({ status: "pending" }, counts.pending);
       this.set({ status: "failed" }, counts.failed);
+    },
+  });
+}
+
+/** A counter that the log itself keeps. */
+function registerLog(registry: Registry, droppedLines: () => number): void {
+  new Counter({
+    name: "log_lines_dropped_total",
+    help: "Log lines that were dropped because nobody read them.",
+    registers: [registry],
+    collect() {
+      this.reset();
+      this.inc(droppedLines());
     },
   });
 }

@@ -7,7 +7,7 @@ import type { Readiness } from "../health/health.types.ts";
 import type { Backend } from "../infrastructure.ts";
 import type { Job, JobRunner } from "../jobs/runner.ts";
 import type { LedgerDeps } from "../ledger/ledger.ts";
-import type { Logger } from "../lib/logger.ts";
+import { droppedLines, type Logger } from "../lib/logger.ts";
 import type { Tracer } from "../lib/tracer.ts";
 import type { PaymentService } from "../payment/payment.service.ts";
 import type { StripePort } from "../payment/stripe/port.ts";
@@ -63,6 +63,7 @@ export function createTelemetry(
     readiness: () => sources.readiness(),
     ofAllWorkers: sources.ofAllWorkers,
     backlog: memoize(REMEMBER_MS, () => sources.payment().eventBacklog()),
+    droppedLines: () => droppedLines(logger),
     ledgerPending: () => sources.ledger().pending,
     lastRuns: memoize(REMEMBER_MS, () => sources.jobs().lastSuccesses()),
   });

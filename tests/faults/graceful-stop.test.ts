@@ -1,5 +1,6 @@
 // Promise 13: a SIGTERM under load. Readiness fails first, requests in flight finish, exit 0 within 10 s, no reset connection.
 import { execFileSync } from "node:child_process";
+import { once } from "node:events";
 import { existsSync, realpathSync } from "node:fs";
 import { request } from "node:http";
 import { delimiter, dirname, join } from "node:path";
@@ -82,6 +83,24 @@ test("an open stream is ended in order, not cut", async () => {
   await read;
   expect(await server.exited).toBe(0);
   await sandbox.close();
+});
+
+test("a server whose log nobody reads any more answers on, and stops in time", async () => {
+  const port = String(await freePort());
+  const server = spawnServer({ ...env, PORT: port, LOG_LEVEL: "info", SHUTDOWN_DELAY_MS: "0" });
+  await server.ready();
+  server.child.stdout?.removeAllListeners("data").pause();
+  // Twice what the pipe and this end of it hold.
+  const path = `/api/${"nothing".repeat(28)}`;
+  for (let n = 0; n < 25; n += 1) {
+    const answers = Array.from({ length: 50 }, () => fetch(`${server.url}${path}`));
+    for (const answer of await Promise.all(answers)) expect(answer.status).toBe(404);
+  }
+  const stopped = once(server.child, "exit");
+  const signalledAtMs = performance.now();
+  server.child.kill("SIGTERM");
+  expect(await stopped).toEqual([0, null]);
+  expect(performance.now() - signalledAtMs).toBeLessThan(10_000);
 });
 
 test("started twice on one port, the second says so and ends with 1; the first goes on", async () => {

@@ -23,7 +23,7 @@ export interface DoctorDeps {
   readonly rowsPerRead?: number;
   /** Steps at once, each on a connection of its own; defaults to one. */
   readonly lanes?: number;
-  /** A rest after each step, in multiples of the time it took; defaults to none. */
+  /** Rests after each step and between its longer reads, in multiples of the time worked before; defaults to none. */
   readonly rests?: number;
   /** Milliseconds since 1970; defaults to Date.now. */
   readonly now?: () => number;
@@ -78,10 +78,10 @@ export async function auditLedger(
   const steps = stepsOf(store, { most: deps.usersPerStep ?? 1_000, trustedFrom, now });
   await inLanes(deps.lanes ?? 1, async () => {
     deps.signal?.throwIfAborted();
-    const startedAtMs = performance.now();
+    const rest = createPace(deps);
     const step = await steps.next();
     if (step.done === true || violations.length >= MAX_VIOLATIONS) return false;
-    const page = await auditPage({ database, store, rowsPerRead }, step.value);
+    const page = await auditPage({ database, store, rowsPerRead, rest }, step.value);
     violations.push(...page.violations);
     report.users += step.value.users.length;
     report.provenNow += page.provenNow;
@@ -90,7 +90,7 @@ export async function auditLedger(
       report.since = page.since;
     const found = { users: report.users, violations: violations.length };
     deps.onProgress?.({ ...found, totalUsers: size.users });
-    await rest((performance.now() - startedAtMs) * (deps.rests ?? 0), deps.signal);
+    await rest();
     return true;
   });
   return { ...report, violations: violations.slice(0, MAX_VIOLATIONS) };
@@ -125,8 +125,15 @@ async function* stepsOf(
   }
 }
 
-async function rest(ms: number, signal: AbortSignal | undefined): Promise<void> {
-  if (ms > 0) await sleep(ms, undefined, signal && { signal }).catch(() => undefined);
+/** What it returns rests `rests` times as long as was worked since the last rest, and throws once `signal` aborts. */
+function createPace({ rests = 0, signal }: DoctorDeps): () => Promise<void> {
+  let workingSinceMs = performance.now();
+  return async () => {
+    signal?.throwIfAborted();
+    const ms = (performance.now() - workingSinceMs) * rests;
+    if (ms > 0) await sleep(ms, undefined, signal && { signal });
+    workingSinceMs = performance.now();
+  };
 }
 
 /** The users of the next step: as many as have no more entries to be read than a step may, and one at least. */

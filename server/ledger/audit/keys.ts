@@ -25,6 +25,8 @@ export interface KeySearch {
   readonly range: Range | null;
   /** Keys in memory at once. */
   readonly rowsPerRead: number;
+  /** Awaited between reads. */
+  rest(): Promise<void>;
   /** The id of an entry that was read just now. */
   idOf(userId: string, seq: number): string | undefined;
 }
@@ -90,7 +92,9 @@ export async function wrongKeys(database: Database, search: KeySearch): Promise<
     // A range may hold keys of users who are not there.
     const owned = rows.filter(({ userId }) => provenSeq.has(userId));
     wrong.push(...(await checkPage(database, owned, { ...search, provenSeq, had })));
-    return rows.length < search.rowsPerRead ? undefined : rows.at(-1);
+    if (rows.length < search.rowsPerRead) return undefined;
+    await search.rest();
+    return rows.at(-1);
   };
   // A page may end amidst a user's keys: the rest of them follows, along the index. Returns the user it ended with.
   const checkOn = async (sql: string, ...params: string[]) => {

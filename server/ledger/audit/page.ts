@@ -20,6 +20,8 @@ export interface PageDeps {
   readonly store: AuditStore;
   /** Entries or keys in memory at once. */
   readonly rowsPerRead: number;
+  /** Awaited between reads of many rows, for one user may have millions. Throws where the audit is broken off. */
+  rest(): Promise<void>;
 }
 
 /** Suspects of one statement. */
@@ -51,7 +53,7 @@ interface Subject {
  * read now and proven earlier, and when the oldest of those proofs was made (null: none was relied on).
  */
 export async function auditPage(
-  { database, store, rowsPerRead }: PageDeps,
+  { database, store, rowsPerRead, rest }: PageDeps,
   { users, range, at }: Page,
 ) {
   const { subjects, relied, violations } = subjectsOf(users, await store.holds(range));
@@ -59,15 +61,17 @@ export async function auditPage(
   const isWhole = subjects.length === users.length && relied.length === 0;
   const walked = isWhole ? range : null;
   const ends = await store.holdEnds(walked, subjects);
-  const walks = await walkEntries(database, subjects, { range: walked, rowsPerRead });
+  const walks = await walkEntries(database, subjects, { range: walked, rowsPerRead, rest });
   const suspects = subjects.filter(
     (one) => !isInOrder(one, walks.get(one.userId), ends.get(one.userId)),
   );
-  const { sums, found } = await examine(database, store, { suspects, range });
+  const { sums, found } = await examine({ database, store, rest }, { suspects, range });
   violations.push(...found, ...(await wrongCounts(store, range)));
   const idOf = (userId: string, seq: number) => walks.get(userId)?.idOf(seq);
   const owners = subjects.map(keysOf);
-  violations.push(...(await wrongKeys(database, { owners, range: walked, rowsPerRead, idOf })));
+  violations.push(
+    ...(await wrongKeys(database, { owners, range: walked, rowsPerRead, idOf, rest })),
+  );
   const isWrong = new Set(violations.map(({ userId }) => userId));
   const again = subjects.filter(({ after }) => after === null).map(({ userId }) => userId);
   const proofs = subjects.flatMap((subject) => {
@@ -132,8 +136,7 @@ function walkedSums({ seq, credits, ledgerSeq }: Subject, walk: Walk | undefined
 
 /** The exact statements: those about entries and holds for the suspects alone, all others over the range. */
 async function examine(
-  database: Database,
-  store: AuditStore,
+  { database, store, rest }: Omit<PageDeps, "rowsPerRead">,
   { suspects, range }: { suspects: readonly Subject[]; range: Range },
 ) {
   // Of a suspect who is gone since the page was read there is nothing to prove; rows of nobody are another check's.
@@ -145,9 +148,12 @@ async function examine(
     for (const one of await store.sums(some)) sums.set(one.userId, one);
     for (const one of some) found.push(...wrongSums(one, sums.get(one.userId) ?? null));
     for (const check of doctorChecks(database.dialect, some.length))
-      if (check.takes !== undefined)
+      if (check.takes !== undefined) {
+        await rest();
         for (const wrong of await store.wrong(check, range, some))
           found.push({ invariant: check.invariant, ...wrong });
+      }
+    await rest();
   }
   for (const check of doctorChecks(database.dialect, 0))
     if (check.takes === undefined)

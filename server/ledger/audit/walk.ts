@@ -24,6 +24,15 @@ export interface Walk {
   idOf(seq: number): string | undefined;
 }
 
+/** How entries are read. */
+interface Reads {
+  /** Where the walkers are all its users, and have nothing proven; null otherwise. */
+  readonly range: Range | null;
+  readonly rowsPerRead: number;
+  /** Awaited between reads. */
+  rest(): Promise<void>;
+}
+
 interface EntryRow {
   readonly userId: string;
   readonly seq: number;
@@ -61,21 +70,20 @@ export function walkSql(dialect: Dialect, users: number) {
   };
 }
 
-/**
- * Walks along the entries of `walkers`, who are in the order of their ids; with a `range`, they are all its users and have
- * nothing proven.
- */
+/** Walks along the entries of `walkers`, who are in the order of their ids. */
 export async function walkEntries(
   database: Database,
   walkers: readonly Walker[],
-  { range, rowsPerRead }: { readonly range: Range | null; readonly rowsPerRead: number },
+  { range, rowsPerRead, rest }: Reads,
 ): Promise<Map<string, Walk>> {
   const walks = new Map(walkers.map((walker) => [walker.userId, createWalk(walker)]));
   const { dialect } = database;
   const read = async (sql: string, params: readonly (string | number)[]) => {
     const rows = await database.read<EntryRow>(sql, [...params, rowsPerRead]);
     for (const row of rows) walks.get(row.userId)?.step(row);
-    return rows.length < rowsPerRead ? undefined : rows.at(-1);
+    if (rows.length < rowsPerRead) return undefined;
+    await rest();
+    return rows.at(-1);
   };
   // A page may end amidst a user's entries: the rest of them follows. Returns the user it ended with.
   const readOn = async (sql: string, params: readonly (string | number)[]) => {

@@ -120,6 +120,7 @@ describe("metrics", () => {
     expect(samples.get('database_errors_total{kind="other"}')).toBeGreaterThan(0);
     expect(samples.get('job_runs_total{job_name="sessions-prune",outcome="ok"}')).toBe(1);
     expect(samples.get('job_behind_seconds{job_name="sessions-prune"}')).toBe(0);
+    expect(samples.get("log_lines_dropped_total")).toBe(0);
     expect(names).toContain("build_info{version=");
     if (available.dialect === "mysql")
       expect(names).toContain('database_pool_connections{pool="ledger",state="limit"}');

@@ -1,5 +1,6 @@
 // Shows that the doctor is content with a busy, healthy ledger, and finds and names every kind of damage.
 import { randomUUID } from "node:crypto";
+import { setTimeout as sleep } from "node:timers/promises";
 import { beforeEach, describe, expect, test } from "vitest";
 import { auditLedger, runDoctor } from "../../../server/ledger/audit/audit.ts";
 import { createAuditStore } from "../../../server/ledger/audit/audit.store.ts";
@@ -175,6 +176,61 @@ describe("the doctor", () => {
       expect(found.map(({ invariant }) => invariant).join("\n")).toMatch(/the one before it/);
       await models.creditLog.update({ where, data: { amount: -1 } });
     }
+    await mend();
+  });
+
+  /** The database, whose statements like `like` take 20 ms and a little. `onRead` hears how many rows each returned. */
+  function slowDatabase(like: RegExp, onRead: (rows: number) => void = () => undefined) {
+    const { database } = world.backend;
+    const reads: { readonly rows: number; readonly fromMs: number; readonly toMs: number }[] = [];
+    const slow: typeof database = {
+      ...database,
+      async read<Row>(sql: string, params: readonly unknown[]) {
+        if (!like.test(sql)) return database.read<Row>(sql, params);
+        const fromMs = performance.now();
+        const rows = await database.read<Row>(sql, params);
+        await sleep(20);
+        reads.push({ rows: rows.length, fromMs, toMs: performance.now() });
+        onRead(rows.length);
+        return rows;
+      },
+    };
+    /** From the end of each that returned so many rows to the start of the next. */
+    const gapsMs = (leastRows: number) =>
+      reads.flatMap(({ rows, toMs }, n) => {
+        const next = reads[n + 1];
+        return next === undefined || rows < leastRows ? [] : [next.fromMs - toMs];
+      });
+    return { slow, reads, gapsMs };
+  }
+
+  test.each([
+    ["pages of one user's entries", / AS kind/, 7],
+    ["pages of one user's keys", /, answer/, 7],
+    ["exact statements about one user", /\(SELECT (?:l\.)?\* FROM/, 0],
+  ])("rests between the %s where it is paced, and only there", async (_, like, leastRows) => {
+    for (let n = 0; n < 30; n += 1) await spendLater(n);
+    const where = { userId_seq: { userId, seq: 10 } };
+    await world.models.creditLog.update({ where, data: { amount: -2 } });
+    const settings = { whole: true, rowsPerRead: 7 };
+    const paced = slowDatabase(like);
+    await auditLedger({ database: paced.slow, ...settings, rests: 2 });
+    expect(paced.gapsMs(leastRows).length).toBeGreaterThan(3);
+    // A timer may come a millisecond early.
+    expect(Math.min(...paced.gapsMs(leastRows))).toBeGreaterThan(38);
+    const unpaced = slowDatabase(like);
+    await auditLedger({ database: unpaced.slow, ...settings });
+    expect(Math.min(...unpaced.gapsMs(leastRows))).toBeLessThan(20);
+    await mend();
+  });
+
+  test("breaks off between the pages of one user when it is told to stop", async () => {
+    for (let n = 0; n < 30; n += 1) await spendLater(n);
+    const stop = new AbortController();
+    const { slow, reads } = slowDatabase(/e\.seq > \?/, (rows) => rows === 7 && stop.abort());
+    const settings = { whole: true, rowsPerRead: 7, rests: 2, signal: stop.signal };
+    await expect(auditLedger({ database: slow, ...settings })).rejects.toThrow();
+    expect(reads.filter(({ rows }) => rows === 7)).toEqual(reads.slice(-1));
     await mend();
   });
 
