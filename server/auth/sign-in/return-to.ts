@@ -9,21 +9,28 @@ const ORIGIN = "http://frontend.invalid";
 export function safeReturnTo(value: unknown): string | null {
   if (typeof value !== "string" || value.length > MAX_LENGTH) return null;
   if (!staysOnPath(value)) return null;
-  // A frontend's router may decode once more than a browser does: every reading must stay a plain path.
-  let reading = value.split(/[?#]/, 1)[0] ?? "";
-  for (let round = 0; round < MAX_DECODINGS; round++) {
-    let decoded: string;
-    try {
-      decoded = decodeURIComponent(reading);
-    } catch {
-      return null;
-    }
-    if (decoded === reading) break;
-    if (!staysOnPath(decoded)) return null;
-    reading = decoded;
-  }
+  const path = value.split(/[?#]/, 1)[0] ?? "";
+  if (!staysDecoded(path, MAX_DECODINGS)) return null;
   const url = new URL(value, ORIGIN);
   return url.pathname + url.search + url.hash;
+}
+
+/**
+ * Whether every reading of `path` stays on the frontend. Its router may decode once more than a browser does, which takes
+ * `.` and `..` out before: `/./%2fevil` is `/%2fevil` by then.
+ */
+function staysDecoded(path: string, decodings: number): boolean {
+  if (!staysOnPath(path)) return false;
+  if (decodings === 0) return true;
+  const resolved = new URL(path, ORIGIN).pathname;
+  return [path, resolved].every((reading) => {
+    try {
+      const decoded = decodeURIComponent(reading);
+      return decoded === reading || staysDecoded(decoded, decodings - 1);
+    } catch {
+      return false;
+    }
+  });
 }
 
 function staysOnPath(text: string): boolean {
