@@ -1,6 +1,6 @@
 // Where the HTTP rows are measured: the compiled program, what it is compared with, its callers, each a process of its own.
 import { buildServer } from "./built.ts";
-import { type Child, type RunningServer, startChild, startServer } from "./child.ts";
+import { START_FLAGS, startChild, startServer } from "./child.ts";
 import { type Metered, meterListener, meterProcess } from "./cpu.ts";
 import { creditsLeft, ownRedis, productionEnv, signedInUsers } from "./production.ts";
 import type { PortAnswer } from "./serve.ts";
@@ -13,29 +13,10 @@ export interface Target {
 }
 
 /** Everything a measurement over HTTP needs. */
-export interface HttpStage {
-  /** Asks in the name of `tokens`; takes a LoadOrder. */
-  readonly callers: Child;
-  /** Null where they are not on this machine; the database is also null where it is part of the server. */
-  readonly database: Metered | null;
-  readonly redis: Metered | null;
-  readonly usesMysql: boolean;
-  readonly usesRedis: boolean;
-  /** The program itself. */
-  startServer(
-    env?: Readonly<Record<string, string>>,
-  ): Promise<Target & Pick<RunningServer, "pid" | "stop">>;
-  /** A compiled file of tests/bench that listens. */
-  startStack(name: string, env?: Readonly<Record<string, string>>): Promise<Target>;
-  /** Access tokens of so many new users. */
-  signIn(count: number): Promise<string[]>;
-  /** All users' credits together. */
-  credits(): Promise<number>;
-  close(): Promise<void>;
-}
+export type HttpStage = NonNullable<Awaited<ReturnType<typeof openHttpStage>>>;
 
 /** Compiles the program and opens a stage; null where there is no database. */
-export async function openHttpStage(): Promise<HttpStage | null> {
+export async function openHttpStage() {
   const place = (await createPlace("mysql")) ?? (await createPlace("sqlite"));
   if (place === null) return null;
   const closers: (() => Promise<void>)[] = [place.drop];
@@ -55,21 +36,28 @@ export async function openHttpStage(): Promise<HttpStage | null> {
     };
     const usesMysql = !place.databaseUrl.startsWith("file:");
     return {
+      /** Asks in the name of `tokens`; takes a LoadOrder. */
       callers: start("http-load"),
+      /** Null where they are not on this machine; the database is also null where it is part of the server. */
       database: usesMysql ? meterListener(place.databaseUrl) : null,
       redis: redis === null ? null : meterListener(redis.url),
       usesMysql,
       usesRedis: redis !== null,
-      async startServer(more = {}) {
-        const server = await startServer(built.file("server/main"), { ...env, ...more });
+      /** The program itself. */
+      async startServer(more: Readonly<Record<string, string>> = {}) {
+        const main = [...START_FLAGS, built.file("server/main")];
+        const server = await startServer(main, { ...env, ...more });
         closers.push(server.stop);
         return { ...server, process: meterProcess(server.pid) };
       },
-      async startStack(name, more) {
+      /** A compiled file of tests/bench that listens. */
+      async startStack(name: string, more?: Readonly<Record<string, string>>): Promise<Target> {
         const { port, pid } = await start(name, more).ask<PortAnswer>(null);
         return { port, process: meterProcess(pid) };
       },
-      signIn: (count) => signedInUsers(place, env["JWT_SECRET"] ?? "", count),
+      /** Access tokens of so many new users. */
+      signIn: (count: number) => signedInUsers(place, env["JWT_SECRET"] ?? "", count),
+      /** All users' credits together. */
       credits: () => creditsLeft(place),
       close,
     };

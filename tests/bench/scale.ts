@@ -5,7 +5,7 @@ import { createInterface } from "node:readline";
 import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import type { InstanceTask } from "./instance.process.ts";
-import { closedLoop, type Measured, middle } from "./load.ts";
+import { closedLoop, inTurns, type Measured } from "./load.ts";
 import type { Report } from "./report.ts";
 import { benchWorkers } from "./workers.ts";
 import {
@@ -20,7 +20,6 @@ import {
 const USERS = 1_000;
 const FEW_ROWS = 10_000;
 const MANY_ROWS = process.env["FULL"] === "1" ? 10_000_000 : 1_000_000;
-const ROUNDS = 3;
 const FEW_DIRTY_PAGES = 500;
 const MAX_WRITE_BACK_SECONDS = 60;
 const CHILD = fileURLToPath(new URL("instance.process.ts", import.meta.url));
@@ -75,16 +74,12 @@ async function rows(report: Report, seconds: number): Promise<void> {
   const many = await openFilled(MANY_ROWS);
   if (few === null || many === null) return report.say("scale: no MySQL or MariaDB answers here");
   try {
-    const fewRuns: Measured[] = [];
-    const manyRuns: Measured[] = [];
-    // In turns, so that what else the machine does meets both; the first turn warms up.
-    for (let round = 0; round <= ROUNDS; round += 1) {
-      const [one, other] = [await few.spends(seconds), await many.spends(seconds)];
-      if (round === 0) continue;
-      fewRuns.push(one);
-      manyRuns.push(other);
-    }
-    const [base, mine] = [middle(fewRuns), middle(manyRuns)];
+    // Warms up.
+    for (const { spends } of [few, many]) await spends(seconds);
+    const [base, mine] = await inTurns(
+      () => few.spends(seconds),
+      () => many.spends(seconds),
+    );
     report.add("scale.rows.few", base, null, `${FEW_ROWS} log rows`);
     report.add(
       "scale.rows",

@@ -8,7 +8,7 @@ import { redisUrl } from "../../server/config/addresses.ts";
 import { type BackendConfig, freshSqlite } from "../support/databases.ts";
 import { availableServers } from "../support/servers.ts";
 import { type FreshDatabase, freshMysql } from "../support/mysql-databases.ts";
-import { grant, rawKey } from "../support/operations.ts";
+import { grant, spend } from "../support/operations.ts";
 
 /** Callers at once in every throughput row. */
 export const IN_FLIGHT = 64;
@@ -93,12 +93,5 @@ export async function createUsers({ backend, ledger }: Instance, count: number):
 
 /** A spend like one that arrives over HTTP. */
 export function spendOf(userId: string): SpendOperation {
-  return {
-    kind: "spend",
-    userId,
-    feature: "chat-flash",
-    amountCredits: 1,
-    priceVersion: "bench",
-    idempotencyKey: rawKey(`user:${randomUUID()}`),
-  };
+  return spend(userId, `user:${randomUUID()}`, 1, { priceVersion: "bench" });
 }
