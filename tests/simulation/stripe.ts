@@ -7,35 +7,21 @@ import {
 } from "../../server/adapters/stripe/stripe.ts";
 import { CALL_LIMITS } from "../../server/adapters/stripe/calls.ts";
 import type { StripePort } from "../../server/payment/stripe/port.ts";
-import { accountRoutes } from "../../server/sandbox/src/stripe/events/account.ts";
 import { type ApiAnswer, createApi } from "../../server/sandbox/src/stripe/api/api.ts";
-import { catalogRoutes } from "../../server/sandbox/src/stripe/catalog/catalog.ts";
-import { checkoutRoutes } from "../../server/sandbox/src/stripe/checkout/checkout.ts";
 import {
   createControl,
   type StripeControl,
 } from "../../server/sandbox/src/stripe/control/control.ts";
-import { balanceRoutes } from "../../server/sandbox/src/stripe/customers/balance.ts";
-import { couponRoutes } from "../../server/sandbox/src/stripe/catalog/coupons.ts";
-import { creditNoteRoutes } from "../../server/sandbox/src/stripe/invoices/credit-notes.ts";
-import { customerRoutes } from "../../server/sandbox/src/stripe/customers/customers.ts";
 import {
   createDeliverer,
   signatureHeader,
 } from "../../server/sandbox/src/stripe/events/delivery.ts";
-import { disputeRoutes } from "../../server/sandbox/src/stripe/payments/disputes.ts";
 import { createEventLog, type LoggedEvent } from "../../server/sandbox/src/stripe/events/events.ts";
-import { invoiceRoutes } from "../../server/sandbox/src/stripe/invoices/invoices.ts";
 import { createMisbehaviour } from "../../server/sandbox/src/stripe/api/misbehaviour.ts";
-import { paymentRoutes } from "../../server/sandbox/src/stripe/payments/payments.ts";
 import { actInPortal, type PortalProblem } from "../../server/sandbox/src/stripe/portal/actions.ts";
-import { portalConfigurationRoutes } from "../../server/sandbox/src/stripe/portal/configurations.ts";
 import { SAVED_FEATURES } from "../../server/sandbox/src/stripe/objects/new-portal.ts";
 import type { PortalFeatures } from "../../server/sandbox/src/stripe/objects/types.ts";
-import { portalRoutes } from "../../server/sandbox/src/stripe/portal/portal.ts";
-import { refundRoutes } from "../../server/sandbox/src/stripe/payments/refunds.ts";
-import { scheduleRoutes } from "../../server/sandbox/src/stripe/billing/schedules.ts";
-import { subscriptionRoutes } from "../../server/sandbox/src/stripe/billing/subscriptions.ts";
+import { allRoutes } from "../../server/sandbox/src/stripe/server.ts";
 import {
   createWorld,
   emptyState,
@@ -113,23 +99,7 @@ export function createStripe(
   });
   const api = createApi({
     world,
-    routes: [
-      ...customerRoutes,
-      ...balanceRoutes,
-      ...catalogRoutes,
-      ...couponRoutes,
-      ...checkoutRoutes,
-      ...paymentRoutes,
-      ...subscriptionRoutes,
-      ...scheduleRoutes,
-      ...invoiceRoutes,
-      ...creditNoteRoutes,
-      ...refundRoutes,
-      ...disputeRoutes,
-      ...portalRoutes,
-      ...portalConfigurationRoutes,
-      ...accountRoutes(log, STRIPE_API_VERSION),
-    ],
+    routes: allRoutes(log),
     secretKey: SECRET_KEY,
     apiVersion: STRIPE_API_VERSION,
     stored: new Map(),
