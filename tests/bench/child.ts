@@ -8,15 +8,8 @@ const READY_WITHIN_MS = 30_000;
 /** As `npm start` gives them to Node.js; what a row is compared with gets them too. */
 export const START_FLAGS = ["--max-semi-space-size=32", "--no-allocation-site-pretenuring"];
 
-/** A process that answers messages one at a time. */
-export interface Child {
-  /** Sends `question` (null: just listens) and answers the next message. Rejects when the process ends instead. */
-  ask<Answer>(question: unknown): Promise<Answer>;
-  stop(): Promise<void>;
-}
-
 /** Starts a compiled file of tests/bench. What it prints to stdout is dropped, as a log collector's cost is not ours. */
-export function startChild(file: string, env: Readonly<Record<string, string>> = {}): Child {
+export function startChild(file: string, env: Readonly<Record<string, string>> = {}) {
   const child: ChildProcess = fork(file, [], {
     env: { PATH: process.env["PATH"] ?? "", ...env },
     execArgv: START_FLAGS,
@@ -24,6 +17,7 @@ export function startChild(file: string, env: Readonly<Record<string, string>> =
   });
   const ended = once(child, "exit");
   return {
+    /** Sends `question` (null: just listens) and answers the next message. Rejects when the process ends instead. */
     ask: async <Answer>(question: unknown) => {
       const answer = once(child, "message");
       if (question !== null) child.send(question as object);

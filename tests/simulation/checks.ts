@@ -24,12 +24,6 @@ interface Lot {
   expiresAt: string | null;
 }
 
-/** Watches one seed's rows. */
-export interface Watch {
-  /** Sentences of what is broken now; empty most of the time. */
-  broken(): string[];
-}
-
 const FROM = "";
 const TO = "\u{10FFFF}";
 const DOCTOR = doctorChecks("sqlite", 1);
@@ -39,7 +33,7 @@ const SUMS = `SELECT u.id AS userId, u.credits || ' credits' AS detail FROM user
   OR u.ledgerSeq <> (SELECT COUNT(*) FROM credit_logs WHERE userId = u.id)`;
 
 /** Starts to watch an empty store. */
-export function createWatch(store: Store): Watch {
+export function createWatch(store: Store) {
   // Entries as they were first seen: none may change or go.
   const seen = new Map<string, string>();
 
@@ -168,6 +162,7 @@ export function createWatch(store: Store): Watch {
   }
 
   return {
+    /** Sentences of what is broken now; empty most of the time. */
     broken: () => [...doctor(), ...counts(), ...keys(), ...history(), ...holds(), ...held()],
   };
 }

@@ -141,7 +141,7 @@ export async function serversFor(
 }
 
 /** Engine, major and minor version: a name for a row of a suite that the next security update does not change. */
-export function shortName({ name }: FoundServer): string {
+export function shortName({ name }: Pick<FoundServer, "name">): string {
   return name.replace(/(\d+\.\d+)\.\d+.*$/, "$1");
 }
 

@@ -1,29 +1,17 @@
 // A client that stays signed in as a browser does: it keeps its cookie, and asks again when an answer was lost.
-import type { TRPCClient } from "@trpc/client";
 import { createClient } from "../../../shared/src/client.ts";
-import type { AppRouter } from "../../../shared/src/router.ts";
 import { cookiesOf, throughGoogle } from "../../support/server.ts";
 
 /** What came of one refresh. `lost`: no answer, or one that says to try again. */
 export type Refreshed = "done" | "lost";
 
 /** Somebody who signed in once and never again. */
-export interface CookieClient {
-  readonly userId: string;
-  readonly email: string;
-  readonly api: TRPCClient<AppRouter>;
-  /** Every refresh token it was given, oldest first; the last one is in its cookie. */
-  readonly tokens: readonly string[];
-  /** Whether the answer to its last refresh was lost: it has to ask again with the token it has. */
-  readonly isRefreshLost: boolean;
-  /** Refreshes in `tabs` tabs at once, all with the same cookie. Throws when refused, or when the tabs disagree. */
-  refresh(tabs?: number): Promise<Refreshed>;
-}
+export type CookieClient = Awaited<ReturnType<typeof signInWithCookie>>;
 
 const COOKIE = /^(?:__Host-)?refresh=(.+)$/;
 
 /** Signs `email` in at the server of `url`, through its sandbox Google. */
-export async function signInWithCookie(url: string, email: string): Promise<CookieClient> {
+export async function signInWithCookie(url: string, email: string) {
   const tokens = [refreshTokenOf(await throughGoogle(url, email))];
   let accessToken = "";
   let isRefreshLost = false;
@@ -72,10 +60,13 @@ export async function signInWithCookie(url: string, email: string): Promise<Cook
     userId: user.id,
     email,
     api,
+    /** Every refresh token it was given, oldest first; the last one is in its cookie. */
     tokens,
+    /** Whether the answer to its last refresh was lost: it has to ask again with the token it has. */
     get isRefreshLost() {
       return isRefreshLost;
     },
+    /** Refreshes in `tabs` tabs at once, all with the same cookie. Throws when refused, or when the tabs disagree. */
     refresh,
   };
 }

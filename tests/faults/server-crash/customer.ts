@@ -31,21 +31,12 @@ export interface CustomerWorld {
   readonly packages: readonly { readonly id: string; readonly credits: number }[];
 }
 
-/** A customer at work. */
-export interface Customer {
-  readonly client: CookieClient;
-  /** Acts until `isOver`; in doubt, asks again at once, later or never, as chance has it. */
-  act(isOver: () => boolean): Promise<void>;
-  /** Asks again for everything that was left for later. */
-  clearDoubts(): Promise<void>;
-}
-
 const REPEAT_SHARE = 0.15;
 /** Many more than one action ever needs, and an end for a server that never answers it. */
 const MAX_ASKS = 40;
 
 /** A customer who acts through `client`. */
-export function createCustomer(world: CustomerWorld, client: CookieClient): Customer {
+export function createCustomer(world: CustomerWorld, client: CookieClient) {
   const { journal, random, stripe, worker, admin } = world;
   const { userId, api } = client;
   const forLater: (() => Promise<void>)[] = [];
@@ -269,9 +260,11 @@ export function createCustomer(world: CustomerWorld, client: CookieClient): Cust
 
   return {
     client,
-    async act(isOver) {
+    /** Acts until `isOver`; in doubt, asks again at once, later or never, as chance has it. */
+    async act(isOver: () => boolean) {
       while (!isOver()) await actOnce();
     },
+    /** Asks again for everything that was left for later. */
     async clearDoubts() {
       for (let asks = 0; client.isRefreshLost && asks < MAX_ASKS; asks += 1) await refresh();
       for (const ask of forLater.splice(0)) await ask();

@@ -67,25 +67,7 @@ export interface KnownSession {
 }
 
 /** Everything that was asked and told. */
-export interface Journal {
-  readonly spends: Action<SpendAnswer>[];
-  readonly reserves: Action<ReserveAnswer>[];
-  readonly refunds: Action<RefundAnswer>[];
-  readonly holds: Map<string, KnownHold>;
-  readonly sessions: Map<string, KnownSession>;
-  /** Sentences about answers no correct server gives. */
-  readonly wrong: readonly string[];
-  /** Adds a sentence to `wrong`, which is bounded. */
-  note(sentence: string): void;
-  /** Requests sent by name, and answers by outcome. */
-  readonly sent: Map<string, number>;
-  readonly outcomes: Record<Outcome, number>;
-  readonly operations: number;
-  /** Resolves once so many operations have begun. */
-  reaches(operations: number): Promise<void>;
-  /** Asks once and says what the client may conclude. Never throws. */
-  attempt<Answer>(name: string, ask: () => Promise<Answer>): Promise<Told<Answer>>;
-}
+export type Journal = ReturnType<typeof createJournal>;
 
 /** A definite no: nothing happened, nothing will. */
 const REFUSALS = new Set([
@@ -97,7 +79,7 @@ const REFUSALS = new Set([
 const MAX_WRONG = 50;
 
 /** An empty journal of a server that has been ended `ends()` times: only an end excuses a lost answer. */
-export function createJournal(ends: () => number): Journal {
+export function createJournal(ends: () => number) {
   const wrong: string[] = [];
   const sent = new Map<string, number>();
   const outcomes: Record<Outcome, number> = { acknowledged: 0, refused: 0, inDoubt: 0 };
@@ -125,27 +107,32 @@ export function createJournal(ends: () => number): Journal {
   }
 
   return {
-    spends: [],
-    reserves: [],
-    refunds: [],
-    holds: new Map(),
-    sessions: new Map(),
+    spends: [] as Action<SpendAnswer>[],
+    reserves: [] as Action<ReserveAnswer>[],
+    refunds: [] as Action<RefundAnswer>[],
+    holds: new Map<string, KnownHold>(),
+    sessions: new Map<string, KnownSession>(),
+    /** Sentences about answers no correct server gives. */
     wrong,
+    /** Adds a sentence to `wrong`, which is bounded. */
     note,
+    /** Requests sent by name, and answers by outcome. */
     sent,
     outcomes,
     get operations() {
       return operations;
     },
-    reaches: (wanted) =>
-      new Promise((wake) => {
+    /** Resolves once so many operations have begun. */
+    reaches: (wanted: number) =>
+      new Promise<void>((wake) => {
         if (operations >= wanted) wake();
         else waiting.push({ operations: wanted, wake });
       }),
-    async attempt(name, ask) {
+    /** Asks once and says what the client may conclude. Never throws. */
+    async attempt<Answer>(name: string, ask: () => Promise<Answer>): Promise<Told<Answer>> {
       begin(name);
       const endsBefore = ends();
-      let told: Told<Awaited<ReturnType<typeof ask>>>;
+      let told: Told<Answer>;
       try {
         told = { outcome: "acknowledged", answer: await ask() };
       } catch (error) {
