@@ -155,7 +155,7 @@ function readArguments(): Arguments {
 
 async function main(): Promise<void> {
   const { name, command, choice, filters } = readArguments();
-  const servers = await prepareServers({ choice, needs: command.engines });
+  const servers = await prepareServers(choice, command.engines);
   // The suites run in processes of their own: what was found here is what they use.
   process.env["TEST_SERVERS"] = JSON.stringify(servers);
   process.env["TEST_ENGINE"] = choice ?? "";

@@ -3,8 +3,20 @@ import { buildServer } from "./built.ts";
 import { START_FLAGS, startChild, startServer } from "./child.ts";
 import { type Metered, meterListener, meterProcess } from "./cpu.ts";
 import { creditsLeft, ownRedis, productionEnv, signedInUsers } from "./production.ts";
+import type { LoadAnswer, LoadOrder, LoadRequest } from "./http-load.process.ts";
 import type { PortAnswer } from "./serve.ts";
 import { createPlace } from "./world.ts";
+
+/** A POST of `body`. */
+export const post = (path: string, body: object): LoadRequest => ({
+  method: "POST",
+  path,
+  body: JSON.stringify(body),
+});
+export const SPEND = post("/api/trpc/credit.spend", {
+  feature: "chat-flash",
+  idempotencyKey: "KEY",
+});
 
 /** A server that is called. */
 export interface Target {
@@ -34,10 +46,17 @@ export async function openHttpStage() {
       closers.push(child.stop);
       return child;
     };
+    const callers = start("http-load");
     const usesMysql = !place.databaseUrl.startsWith("file:");
     return {
       /** Asks in the name of `tokens`; takes a LoadOrder. */
-      callers: start("http-load"),
+      callers,
+      /** Spends in the name of `tokens`. Throws where one is refused. */
+      async spends(load: Omit<LoadOrder, "request">) {
+        const answer = await callers.ask<LoadAnswer>({ ...load, request: SPEND });
+        if (answer.refused > 0) throw new Error(`Refused: ${answer.firstRefusal}`);
+        return answer;
+      },
       /** Null where they are not on this machine; the database is also null where it is part of the server. */
       database: usesMysql ? meterListener(place.databaseUrl) : null,
       redis: redis === null ? null : meterListener(redis.url),

@@ -1,5 +1,5 @@
 // The rows of the benchmark: one printed line and one JSON object each (CONTRACT.md section 8).
-import { readFile, writeFile } from "node:fs/promises";
+import { readFile } from "node:fs/promises";
 import type { Measured } from "./load.ts";
 
 /** Microseconds of CPU for each call, user and system; null where it cannot be known. */
@@ -70,11 +70,6 @@ function cpuLine(cpu: CpuMicros): string {
     micros === null ? [] : [`${who} ${micros.toFixed(0)}`],
   );
   return `CPU a call, us: ${parts.join(", ")}`;
-}
-
-/** Writes a run for `readRun`. */
-export async function saveRun(file: string, run: Run): Promise<void> {
-  await writeFile(file, `${JSON.stringify(run, null, 2)}\n`);
 }
 
 /** Reads what `--json` or bench:write wrote: of several runs that on `engine`. Throws a sentence when there is none. */

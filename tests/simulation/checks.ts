@@ -3,7 +3,8 @@ import { doctorChecks, ENTRY_COUNTS } from "../../server/ledger/audit/checks.ts"
 import { KEY_SQL, readTarget } from "../../server/ledger/audit/keys.ts";
 import type { Store } from "./store.ts";
 
-interface Entry {
+/** A row of credit_logs. */
+export interface Entry {
   userId: string;
   seq: number;
   id: string;
@@ -168,9 +169,7 @@ export function createWatch(store: Store) {
 }
 
 /** The key a client's entry came from: it is kept in the entry, longer than the key itself. */
-export function keyOf(
-  entry: Pick<Entry, "userId" | "type" | "metadata" | "description">,
-): string | null {
+export function keyOf(entry: Entry): string | null {
   if (entry.type === "ADMIN_ADJUST") return `${entry.userId} ${entry.description}`;
   if (entry.type !== "USAGE" || entry.metadata === null) return null;
   return `${entry.userId} ${(JSON.parse(entry.metadata) as { key: string }).key}`;

@@ -85,17 +85,13 @@ export async function startGaleraCluster() {
 }
 
 function nodeOf(name: string, server: SqlServer) {
+  const { port, url, kill, query } = server;
   const isolate = (value: 0 | 1) =>
     server.query(`SET GLOBAL wsrep_provider_options = 'gmcast.isolate=${value}'`);
   return {
-    name,
-    port: server.port,
-    /** For root, without a database. */
-    url: server.url,
+    ...{ name, port, url, kill, query },
     /** What a proxy's health check asks: does it answer, belong to the primary component, and is it in step? */
     isHealthy: () => isHealthy(server),
-    /** kill -9, at once. */
-    kill: server.kill,
     /** Starts it after a kill; resolves once it has caught up. */
     async rejoin() {
       // As systemd does it: where its log ends, so that only what it missed is sent, and no other node is copied whole.
@@ -113,7 +109,6 @@ function nodeOf(name: string, server: SqlServer) {
       await isolate(0);
       await untilHealthy(server);
     },
-    query: server.query,
   };
 }
 

@@ -22,12 +22,8 @@ export type StripeProxy = Awaited<ReturnType<typeof startStripeProxy>>;
 
 function forwarded(headers: IncomingHttpHeaders): Record<string, string> {
   const names = ["authorization", "content-type", "idempotency-key", "stripe-version"];
-  return Object.fromEntries(
-    names.flatMap((name) => {
-      const value = headers[name];
-      return typeof value === "string" ? [[name, value]] : [];
-    }),
-  );
+  const sent = names.filter((name) => headers[name] !== undefined);
+  return Object.fromEntries(sent.map((name) => [name, String(headers[name])]));
 }
 
 /** Starts the proxy on a free port of loopback. */

@@ -1,6 +1,6 @@
 // A client that stays signed in as a browser does: it keeps its cookie, and asks again when an answer was lost.
 import { createClient } from "../../../shared/src/client.ts";
-import { cookiesOf, throughGoogle } from "../../support/server.ts";
+import { refreshTokenOf, throughGoogle } from "../../support/server.ts";
 
 /** What came of one refresh. `lost`: no answer, or one that says to try again. */
 export type Refreshed = "done" | "lost";
@@ -8,11 +8,9 @@ export type Refreshed = "done" | "lost";
 /** Somebody who signed in once and never again. */
 export type CookieClient = Awaited<ReturnType<typeof signInWithCookie>>;
 
-const COOKIE = /^(?:__Host-)?refresh=(.+)$/;
-
 /** Signs `email` in at the server of `url`, through its sandbox Google. */
 export async function signInWithCookie(url: string, email: string) {
-  const tokens = [refreshTokenOf(await throughGoogle(url, email))];
+  const tokens = [newTokenOf(await throughGoogle(url, email))];
   let accessToken = "";
   let isRefreshLost = false;
   const api = createClient({
@@ -34,7 +32,7 @@ export async function signInWithCookie(url: string, email: string) {
       if (answer.status !== 200) throw new LockedOut(`${email}: ${answer.status} ${text}`);
       const { result } = JSON.parse(text) as { result: { data: { accessToken: string } } };
       accessToken = result.data.accessToken;
-      return refreshTokenOf(answer);
+      return newTokenOf(answer);
     } catch (error) {
       if (error instanceof LockedOut) throw error;
       return null;
@@ -74,10 +72,8 @@ export async function signInWithCookie(url: string, email: string) {
 /** The server said no to somebody who did nothing wrong, or said two things. */
 export class LockedOut extends Error {}
 
-function refreshTokenOf(answer: Response): string {
-  for (const pair of cookiesOf(answer)) {
-    const [, token] = COOKIE.exec(pair) ?? [];
-    if (token !== undefined) return token;
-  }
+function newTokenOf(answer: Response): string {
+  const token = refreshTokenOf(answer);
+  if (token !== undefined) return token;
   throw new LockedOut(`no refresh cookie came (${answer.headers.get("location") ?? ""})`);
 }

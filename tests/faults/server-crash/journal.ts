@@ -1,5 +1,7 @@
 // What the clients of a dying server know: each action with what they were told, and every answer that was wrong.
 import { TRPCClientError } from "@trpc/client";
+import type { inferRouterOutputs } from "@trpc/server";
+import type { AppRouter } from "../../../shared/src/router.ts";
 import { codeOf } from "../../../shared/src/session.ts";
 import { LockedOut } from "./cookie-client.ts";
 
@@ -26,24 +28,10 @@ export interface Action<Answer> {
   asked: number;
 }
 
-/** The answer to a spend, whoever asked. */
-export interface SpendAnswer {
-  readonly transactionId: string;
-  readonly charged: number;
-  readonly balance: number;
-  readonly replayed: boolean;
-}
-
-/** The answer to a reserve, as far as it says what took effect. */
-export interface ReserveAnswer {
-  readonly holdId: string;
-  readonly amount: number;
-}
-
-/** The answer to a refund's order, as far as it says what took effect. */
-export interface RefundAnswer {
-  readonly refundId: string;
-}
+type Outputs = inferRouterOutputs<AppRouter>;
+export type SpendAnswer = Outputs["credit"]["spend"];
+export type ReserveAnswer = Outputs["service"]["reserve"];
+export type RefundAnswer = Outputs["admin"]["refundPayment"];
 
 /** A hold as the worker who took it knows it. */
 export interface KnownHold {

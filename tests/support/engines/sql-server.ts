@@ -117,15 +117,8 @@ export async function createSqlServer(options: SqlServerOptions) {
   };
 }
 
-interface Place {
-  readonly folder: string;
-  readonly file: string;
-  readonly socket: string;
-  readonly log: string;
-}
-
 /** The folder with its configuration and data. */
-async function makePlace(options: SqlServerOptions): Promise<Place> {
+async function makePlace(options: SqlServerOptions) {
   const { program, port, lasting } = options;
   const folder = lasting ?? (await mkdtemp(join(tmpdir(), `skywork-${program.engine}-`)));
   if (lasting === undefined) folders.add(folder);
