@@ -1,10 +1,11 @@
 // `npm test`, `test:faults` and `test:browser`: which checks and suites run, and the lines a reader (or CI) ends on.
 // --engine sqlite|mysql|mariadb runs them on that engine alone, which is started where none of it answers.
 import { spawn } from "node:child_process";
+import { appendFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import { startVitest, type TestModule } from "vitest/node";
-import { coverageOf, recordCoverage } from "./support/coverage.ts";
+import { coverageOf, type RecordedRun } from "./support/coverage.ts";
 import { type EngineName, parseEngine } from "./support/engine-choice.ts";
 import { type EngineNeeds, prepareServers } from "./support/prepare-servers.ts";
 
@@ -36,7 +37,6 @@ const CHECKS: readonly Check[] = [
 ];
 
 interface Command {
-  name: string;
   checks: readonly Check[];
   suites: readonly string[];
   engines: EngineNeeds;
@@ -45,13 +45,12 @@ interface Command {
 /** The suites of each command. `npm test -- ledger` runs only the files whose path contains "ledger", unchecked. */
 const COMMANDS: Record<string, Command> = {
   all: {
-    name: "all",
     engines: "found",
     checks: CHECKS,
     suites: ["unit", "contract", "sandbox", "integration", "simulation", "e2e", "consumer"],
   },
-  faults: { name: "faults", checks: [], suites: ["faults"], engines: "every" },
-  browser: { name: "browser", checks: [], suites: ["browser"], engines: "sqlite" },
+  faults: { checks: [], suites: ["faults"], engines: "every" },
+  browser: { checks: [], suites: ["browser"], engines: "sqlite" },
 };
 
 async function runCheck(check: Check): Promise<boolean> {
@@ -130,7 +129,8 @@ async function runSuites(
 }
 
 interface Arguments {
-  readonly command: (typeof COMMANDS)[string];
+  readonly name: string;
+  readonly command: Command;
   readonly choice: EngineName | null;
   readonly filters: string[];
 }
@@ -144,7 +144,7 @@ function readArguments(): Arguments {
     const [name = "all", ...filters] = positionals;
     const command = Object.hasOwn(COMMANDS, name) ? COMMANDS[name] : undefined;
     if (command === undefined) throw new Error(`There is no command "${name}".`);
-    return { command, choice: parseEngine(values.engine), filters };
+    return { name, command, choice: parseEngine(values.engine), filters };
   } catch (error) {
     console.error(error instanceof Error ? error.message : error);
     const commands = Object.keys(COMMANDS).join("|");
@@ -154,8 +154,8 @@ function readArguments(): Arguments {
 }
 
 async function main(): Promise<void> {
-  const { command, choice, filters } = readArguments();
-  const servers = await prepareServers({ choice, needs: command.engines });
+  const { name, command, choice, filters } = readArguments();
+  const servers = await prepareServers(choice, command.engines);
   // The suites run in processes of their own: what was found here is what they use.
   process.env["TEST_SERVERS"] = JSON.stringify(servers);
   process.env["TEST_ENGINE"] = choice ?? "";
@@ -164,7 +164,9 @@ async function main(): Promise<void> {
   await runSuites(command.suites, filters, tally);
   const coverage = coverageOf(servers, choice);
   console.log(coverage.line);
-  recordCoverage(process.env["TEST_COVERAGE_FILE"], { suites: command.name, filters }, coverage);
+  const { TEST_COVERAGE_FILE: record } = process.env;
+  const run: RecordedRun = { suites: name, filters, engines: coverage.engines };
+  if (record) appendFileSync(record, `${JSON.stringify(run)}\n`);
   if (coverage.fails) tally.failed += 1;
   console.log(`${tally.passed} passed, ${tally.failed} failed, ${tally.skipped} skipped`);
   process.exit(tally.failed === 0 ? 0 : 1);

@@ -8,15 +8,8 @@ const READY_WITHIN_MS = 30_000;
 /** As `npm start` gives them to Node.js; what a row is compared with gets them too. */
 export const START_FLAGS = ["--max-semi-space-size=32", "--no-allocation-site-pretenuring"];
 
-/** A process that answers messages one at a time. */
-export interface Child {
-  /** Sends `question` (null: just listens) and answers the next message. Rejects when the process ends instead. */
-  ask<Answer>(question: unknown): Promise<Answer>;
-  stop(): Promise<void>;
-}
-
 /** Starts a compiled file of tests/bench. What it prints to stdout is dropped, as a log collector's cost is not ours. */
-export function startChild(file: string, env: Readonly<Record<string, string>> = {}): Child {
+export function startChild(file: string, env: Readonly<Record<string, string>> = {}) {
   const child: ChildProcess = fork(file, [], {
     env: { PATH: process.env["PATH"] ?? "", ...env },
     execArgv: START_FLAGS,
@@ -24,6 +17,7 @@ export function startChild(file: string, env: Readonly<Record<string, string>> =
   });
   const ended = once(child, "exit");
   return {
+    /** Sends `question` (null: just listens) and answers the next message. Rejects when the process ends instead. */
     ask: async <Answer>(question: unknown) => {
       const answer = once(child, "message");
       if (question !== null) child.send(question as object);
@@ -42,37 +36,39 @@ export function startChild(file: string, env: Readonly<Record<string, string>> =
   };
 }
 
-/** A server as an operator runs it. */
-export interface RunningServer {
-  readonly port: number;
-  readonly pid: number;
-  /** SIGTERM, and waits for the end. Throws when it was not a clean one. */
-  stop(): Promise<void>;
-}
-
-/** Starts a compiled server/main with `env` and waits until it is ready. */
+/** Starts Node.js as a server with `env`, and asks for `path` every `everyMs` until the answer is 200. */
 export async function startServer(
-  file: string,
+  nodeArguments: readonly string[],
   env: Readonly<Record<string, string>>,
-): Promise<RunningServer> {
+  { path = "/ready", everyMs = 20 } = {},
+) {
   const port = await freePort();
-  const child = spawn(process.execPath, [...START_FLAGS, file], {
+  const startedAt = performance.now();
+  const child = spawn(process.execPath, nodeArguments, {
     env: { PATH: process.env["PATH"] ?? "", ...env, HOST: "127.0.0.1", PORT: String(port) },
     stdio: ["ignore", "ignore", "inherit"],
   });
   const ended = once(child, "exit") as Promise<[number | null]>;
-  const deadlineMs = performance.now() + READY_WITHIN_MS;
   for (;;) {
     if (child.exitCode !== null) throw new Error(`The server ended with ${child.exitCode}.`);
-    const answer = await fetch(`http://127.0.0.1:${port}/ready`).catch(() => null);
+    const answer = await fetch(`http://127.0.0.1:${port}${path}`).catch(() => null);
     await answer?.body?.cancel();
     if (answer?.status === 200) break;
-    if (performance.now() > deadlineMs) throw new Error("The server did not get ready.");
-    await delay(20);
+    if (performance.now() > startedAt + READY_WITHIN_MS) {
+      child.kill("SIGKILL");
+      throw new Error("The server did not get ready.");
+    }
+    await delay(everyMs);
   }
   return {
     port,
     pid: child.pid ?? 0,
+    /** From the start of the process to its first 200. */
+    tookMs: performance.now() - startedAt,
+    async kill() {
+      if (child.kill("SIGKILL")) await ended;
+    },
+    /** SIGTERM, and waits for the end. Throws when it was not a clean one. */
     async stop() {
       if (child.exitCode !== null) return;
       child.kill("SIGTERM");

@@ -52,13 +52,15 @@ function cpuOf(pid: number): number | null {
   return ((Number(fields[11]) + Number(fields[12])) * 1e6) / TICKS_PER_SECOND;
 }
 
-function allPids(): number[] {
+function entriesOf(folder: string): string[] {
   try {
-    return readdirSync("/proc").map(Number).filter(Number.isInteger);
+    return readdirSync(folder);
   } catch {
     return [];
   }
 }
+
+const allPids = () => entriesOf("/proc").map(Number).filter(Number.isInteger);
 
 function familyOf(pid: number): number[] {
   const parents = new Map(allPids().map((one) => [one, Number(statOf(one)?.[1])]));
@@ -82,15 +84,11 @@ function listenerAt(port: number): number | null {
 
 function holdsOne(pid: number, sockets: ReadonlySet<string>): boolean {
   const folder = `/proc/${pid}/fd`;
-  try {
-    return readdirSync(folder).some((fd) => {
-      try {
-        return sockets.has(readlinkSync(`${folder}/${fd}`));
-      } catch {
-        return false;
-      }
-    });
-  } catch {
-    return false;
-  }
+  return entriesOf(folder).some((fd) => {
+    try {
+      return sockets.has(readlinkSync(`${folder}/${fd}`));
+    } catch {
+      return false;
+    }
+  });
 }

@@ -1,10 +1,22 @@
 // Where the HTTP rows are measured: the compiled program, what it is compared with, its callers, each a process of its own.
 import { buildServer } from "./built.ts";
-import { type Child, type RunningServer, startChild, startServer } from "./child.ts";
+import { START_FLAGS, startChild, startServer } from "./child.ts";
 import { type Metered, meterListener, meterProcess } from "./cpu.ts";
 import { creditsLeft, ownRedis, productionEnv, signedInUsers } from "./production.ts";
+import type { LoadAnswer, LoadOrder, LoadRequest } from "./http-load.process.ts";
 import type { PortAnswer } from "./serve.ts";
 import { createPlace } from "./world.ts";
+
+/** A POST of `body`. */
+export const post = (path: string, body: object): LoadRequest => ({
+  method: "POST",
+  path,
+  body: JSON.stringify(body),
+});
+export const SPEND = post("/api/trpc/credit.spend", {
+  feature: "chat-flash",
+  idempotencyKey: "KEY",
+});
 
 /** A server that is called. */
 export interface Target {
@@ -13,29 +25,10 @@ export interface Target {
 }
 
 /** Everything a measurement over HTTP needs. */
-export interface HttpStage {
-  /** Asks in the name of `tokens`; takes a LoadOrder. */
-  readonly callers: Child;
-  /** Null where they are not on this machine; the database is also null where it is part of the server. */
-  readonly database: Metered | null;
-  readonly redis: Metered | null;
-  readonly usesMysql: boolean;
-  readonly usesRedis: boolean;
-  /** The program itself. */
-  startServer(
-    env?: Readonly<Record<string, string>>,
-  ): Promise<Target & Pick<RunningServer, "pid" | "stop">>;
-  /** A compiled file of tests/bench that listens. */
-  startStack(name: string, env?: Readonly<Record<string, string>>): Promise<Target>;
-  /** Access tokens of so many new users. */
-  signIn(count: number): Promise<string[]>;
-  /** All users' credits together. */
-  credits(): Promise<number>;
-  close(): Promise<void>;
-}
+export type HttpStage = NonNullable<Awaited<ReturnType<typeof openHttpStage>>>;
 
 /** Compiles the program and opens a stage; null where there is no database. */
-export async function openHttpStage(): Promise<HttpStage | null> {
+export async function openHttpStage() {
   const place = (await createPlace("mysql")) ?? (await createPlace("sqlite"));
   if (place === null) return null;
   const closers: (() => Promise<void>)[] = [place.drop];
@@ -53,23 +46,37 @@ export async function openHttpStage(): Promise<HttpStage | null> {
       closers.push(child.stop);
       return child;
     };
+    const callers = start("http-load");
     const usesMysql = !place.databaseUrl.startsWith("file:");
     return {
-      callers: start("http-load"),
+      /** Asks in the name of `tokens`; takes a LoadOrder. */
+      callers,
+      /** Spends in the name of `tokens`. Throws where one is refused. */
+      async spends(load: Omit<LoadOrder, "request">) {
+        const answer = await callers.ask<LoadAnswer>({ ...load, request: SPEND });
+        if (answer.refused > 0) throw new Error(`Refused: ${answer.firstRefusal}`);
+        return answer;
+      },
+      /** Null where they are not on this machine; the database is also null where it is part of the server. */
       database: usesMysql ? meterListener(place.databaseUrl) : null,
       redis: redis === null ? null : meterListener(redis.url),
       usesMysql,
       usesRedis: redis !== null,
-      async startServer(more = {}) {
-        const server = await startServer(built.file("server/main"), { ...env, ...more });
+      /** The program itself. */
+      async startServer(more: Readonly<Record<string, string>> = {}) {
+        const main = [...START_FLAGS, built.file("server/main")];
+        const server = await startServer(main, { ...env, ...more });
         closers.push(server.stop);
         return { ...server, process: meterProcess(server.pid) };
       },
-      async startStack(name, more) {
+      /** A compiled file of tests/bench that listens. */
+      async startStack(name: string, more?: Readonly<Record<string, string>>): Promise<Target> {
         const { port, pid } = await start(name, more).ask<PortAnswer>(null);
         return { port, process: meterProcess(pid) };
       },
-      signIn: (count) => signedInUsers(place, env["JWT_SECRET"] ?? "", count),
+      /** Access tokens of so many new users. */
+      signIn: (count: number) => signedInUsers(place, env["JWT_SECRET"] ?? "", count),
+      /** All users' credits together. */
       credits: () => creditsLeft(place),
       close,
     };

@@ -1,7 +1,7 @@
 // The rows over HTTP: the real program in a process of its own, against an empty procedure on the official stack.
 import type { Metered } from "./cpu.ts";
 import type { LoadAnswer, LoadOrder, LoadRequest } from "./http-load.process.ts";
-import { type HttpStage, openHttpStage, type Target } from "./http-stage.ts";
+import { type HttpStage, openHttpStage, post, SPEND, type Target } from "./http-stage.ts";
 import { type Measured, middle } from "./load.ts";
 import type { CpuMicros, Report } from "./report.ts";
 import { IN_FLIGHT } from "./world.ts";
@@ -17,12 +17,6 @@ const RUNS_IN_FLIGHT = 16;
 /** A row with more refusals than this says nothing about speed. */
 const TOLERATED_REFUSALS = 0.01;
 
-const post = (path: string, body: object): LoadRequest => ({
-  method: "POST",
-  path,
-  body: JSON.stringify(body),
-});
-const SPEND = post("/api/trpc/credit.spend", { feature: "chat-flash", idempotencyKey: "KEY" });
 const BALANCE: LoadRequest = { method: "GET", path: "/api/trpc/credit.balance" };
 const NOOP = post("/api/trpc/noop", {});
 const START_RUN = post("/api/trpc/ai.start", {

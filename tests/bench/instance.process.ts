@@ -1,9 +1,9 @@
-// One instance in a process of its own: it opens, says "ready", waits for a line, measures, and prints what it measured.
+// One instance in a process of its own: told a task, it opens and says "ready"; told to go, it answers what it measured.
 import { once } from "node:events";
 import { closedLoop } from "./load.ts";
 import { openInstance, type Place, spendOf } from "./world.ts";
 
-/** What to do, as JSON in the first argument. */
+/** What to do. */
 export interface InstanceTask {
   readonly place: Place;
   readonly users: readonly string[];
@@ -11,16 +11,14 @@ export interface InstanceTask {
   readonly seconds: number;
 }
 
-const task = JSON.parse(process.argv[2] ?? "") as InstanceTask;
-const instance = await openInstance(task.place);
-const work = () => {
-  const user = task.users[Math.floor(Math.random() * task.users.length)] ?? "";
-  return instance.ledger.submit(spendOf(user));
-};
-await closedLoop({ inFlight: task.inFlight, seconds: 0.5, work });
-process.stdout.write("ready\n");
-await once(process.stdin, "data");
-const measured = await closedLoop({ inFlight: task.inFlight, seconds: task.seconds, work });
-process.stdout.write(`${JSON.stringify(measured)}\n`);
+const [{ place, users, inFlight, seconds }] = (await once(process, "message")) as [InstanceTask];
+const instance = await openInstance(place);
+const work = () =>
+  instance.ledger.submit(spendOf(users[Math.floor(Math.random() * users.length)] ?? ""));
+await closedLoop({ inFlight, seconds: 0.5, work });
+process.send?.("ready");
+await once(process, "message");
+const measured = await closedLoop({ inFlight, seconds, work });
 await instance.close();
-process.exit();
+process.once("disconnect", () => process.exit(0));
+process.send?.(measured);

@@ -1,5 +1,5 @@
 // The rows of the ledger's speed against the seed's algorithm, on the same database in the same run.
-import { closedLoop, type Measured, middle } from "./load.ts";
+import { closedLoop, inTurns } from "./load.ts";
 import type { Report } from "./report.ts";
 import { createSeedBaseline } from "./seed-baseline.ts";
 import {
@@ -12,7 +12,6 @@ import {
 } from "./world.ts";
 
 const USERS = 1_000;
-const ROUNDS = 3;
 
 /** ledger.uniform, ledger.hot and one spend alone, each against baseline.seed. */
 export async function benchLedger(report: Report, seconds: number): Promise<void> {
@@ -37,15 +36,10 @@ export async function benchLedger(report: Report, seconds: number): Promise<void
       const spend = () => instance.ledger.submit(spendOf(who(ours)));
       await closedLoop({ inFlight, seconds: 1, work: spend });
       await closedLoop({ inFlight, seconds: 1, work: () => seed.spend(who(theirs)) });
-      const baseline: Measured[] = [];
-      const measured: Measured[] = [];
-      // In turns, so that what else the machine does meets both.
-      for (let round = 0; round < ROUNDS; round += 1) {
-        baseline.push(await closedLoop({ inFlight, seconds, work: () => seed.spend(who(theirs)) }));
-        measured.push(await closedLoop({ inFlight, seconds, work: spend }));
-      }
-      const base = middle(baseline);
-      const mine = middle(measured);
+      const [base, mine] = await inTurns(
+        () => closedLoop({ inFlight, seconds, work: () => seed.spend(who(theirs)) }),
+        () => closedLoop({ inFlight, seconds, work: spend }),
+      );
       report.add(name === "uniform" ? "baseline.seed" : `baseline.seed.${name}`, base, null);
       const ratio =
         name === "alone" ? mine.p50Ms / base.p50Ms : mine.opsPerSecond / base.opsPerSecond;

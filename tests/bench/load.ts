@@ -43,6 +43,19 @@ export function summarise(latencies: readonly number[], seconds: number): Measur
   };
 }
 
+const TURNS = 3;
+
+/** Measures two things in turns, so that what else the machine does meets both; answers the middle run of each. */
+export async function inTurns(one: () => Promise<Measured>, other: () => Promise<Measured>) {
+  const runs: Measured[] = [];
+  const others: Measured[] = [];
+  for (let turn = 0; turn < TURNS; turn += 1) {
+    runs.push(await one());
+    others.push(await other());
+  }
+  return [middle(runs), middle(others)] as const;
+}
+
 /** The middle one of several runs, by speed: one run on a busy machine is no measurement. */
 export function middle(runs: readonly Measured[]): Measured {
   const sorted = [...runs].sort((a, b) => a.opsPerSecond - b.opsPerSecond);

@@ -1,7 +1,6 @@
 // The baseline of the HTTP rows: an empty procedure on tRPC's own Express adapter, behind what a production server has in
 // front of it in the usual form: helmet, cors, a log line, a token check, a limit counted in Redis.
 import { createServer } from "node:http";
-import type { AddressInfo } from "node:net";
 import { initTRPC, TRPCError } from "@trpc/server";
 import { createExpressMiddleware } from "@trpc/server/adapters/express";
 import cors from "cors";
@@ -11,6 +10,7 @@ import { Redis } from "ioredis";
 import { jwtVerify } from "jose";
 import { pino } from "pino";
 import { RateLimiterMemory, RateLimiterRedis } from "rate-limiter-flexible";
+import { listen } from "../support/ports.ts";
 import { serve } from "./serve.ts";
 
 const { JWT_SECRET = "", REDIS_URL, BENCH_KEY_PREFIX = "bench" } = process.env;
@@ -58,5 +58,4 @@ const app = express()
       },
     }),
   );
-const server = createServer(app);
-server.listen(0, "127.0.0.1", () => serve((server.address() as AddressInfo).port));
+serve(await listen(createServer(app)));

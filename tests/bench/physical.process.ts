@@ -1,9 +1,9 @@
 // The least a call can cost on this machine, for reference: bare node:http, bare Express, tRPC's own adapter and nothing else.
 import { createServer } from "node:http";
-import type { AddressInfo } from "node:net";
 import { initTRPC } from "@trpc/server";
 import { createExpressMiddleware } from "@trpc/server/adapters/express";
 import express from "express";
+import { listen } from "../support/ports.ts";
 import { serve } from "./serve.ts";
 
 const t = initTRPC.create();
@@ -33,5 +33,4 @@ const STACKS = {
   trpc: () => createServer(express().use("/api/trpc", createExpressMiddleware({ router }))),
 };
 
-const server = STACKS[process.env["STACK"] as keyof typeof STACKS]();
-server.listen(0, "127.0.0.1", () => serve((server.address() as AddressInfo).port));
+serve(await listen(STACKS[process.env["STACK"] as keyof typeof STACKS]()));

@@ -77,27 +77,19 @@ export async function creditsLeft(place: Place): Promise<number> {
 }
 
 /** A numbered database of this Redis that nobody uses: the program's own keys have one prefix everywhere. */
-export async function ownRedis(redisUrl: string): Promise<{ url: string; drop(): Promise<void> }> {
+export async function ownRedis(redisUrl: string) {
   const client = new Redis(redisUrl);
-  try {
-    for (let number = REDIS_DATABASES - 1; number > 0; number -= 1) {
-      await client.select(number);
-      if ((await client.dbsize()) > 0) continue;
-      const url = new URL(redisUrl);
-      url.pathname = `/${number}`;
-      return { url: url.href, drop: () => emptyDatabase(url.href) };
-    }
-  } finally {
-    client.disconnect();
+  for (let number = REDIS_DATABASES - 1; number > 0; number -= 1) {
+    await client.select(number);
+    if ((await client.dbsize()) > 0) continue;
+    const url = new URL(redisUrl);
+    url.pathname = `/${number}`;
+    const drop = async () => {
+      await client.flushdb();
+      client.disconnect();
+    };
+    return { url: url.href, drop };
   }
+  client.disconnect();
   throw new Error(`Every numbered database of the Redis at ${new URL(redisUrl).host} is in use.`);
-}
-
-async function emptyDatabase(url: string): Promise<void> {
-  const client = new Redis(url);
-  try {
-    await client.flushdb();
-  } finally {
-    client.disconnect();
-  }
 }

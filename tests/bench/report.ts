@@ -1,5 +1,5 @@
 // The rows of the benchmark: one printed line and one JSON object each (CONTRACT.md section 8).
-import { readFile, writeFile } from "node:fs/promises";
+import { readFile } from "node:fs/promises";
 import type { Measured } from "./load.ts";
 
 /** Microseconds of CPU for each call, user and system; null where it cannot be known. */
@@ -35,37 +35,33 @@ export interface Run {
 }
 
 /** Collects rows. */
-export interface Report {
-  /** `note` says what the ratio means. */
-  add(
-    name: string,
-    measured: Omit<Measured, "operations">,
-    ratio: number | null,
-    note?: string,
-    cpuMicros?: CpuMicros,
-  ): void;
-  /** A line that is no row. */
-  say(text: string): void;
-  readonly rows: readonly Row[];
-}
+export type Report = ReturnType<typeof createReport>;
 
 const cell = (value: number | null | undefined, digits: number) =>
   (value === null || value === undefined ? "" : value.toFixed(digits)).padStart(10);
 const heading = (...names: string[]) => names.map((name) => name.padStart(10)).join("");
 
 /** A report that prints as it grows. */
-export function createReport(): Report {
+export function createReport() {
   const rows: Row[] = [];
   console.log(`${"".padEnd(26)}${heading("ops/s", "p50 ms", "p99 ms", "ratio")}`);
   return {
     rows,
-    add(name, { opsPerSecond, p50Ms, p99Ms }, ratio, note = "", cpuMicros) {
+    /** `note` says what the ratio means. */
+    add(
+      name: string,
+      { opsPerSecond, p50Ms, p99Ms }: Omit<Measured, "operations">,
+      ratio: number | null,
+      note = "",
+      cpuMicros?: CpuMicros,
+    ) {
       rows.push({ name, opsPerSecond, p50Ms, p99Ms, ratio, note, cpuMicros });
       const figures = cell(opsPerSecond, 0) + cell(p50Ms, 2) + cell(p99Ms, 2) + cell(ratio, 2);
       console.log(`${name.padEnd(26)}${figures}  ${note}`);
       if (cpuMicros !== undefined) console.log(`${"".padEnd(28)}${cpuLine(cpuMicros)}`);
     },
-    say: (text) => console.log(text),
+    /** A line that is no row. */
+    say: (text: string) => console.log(text),
   };
 }
 
@@ -74,11 +70,6 @@ function cpuLine(cpu: CpuMicros): string {
     micros === null ? [] : [`${who} ${micros.toFixed(0)}`],
   );
   return `CPU a call, us: ${parts.join(", ")}`;
-}
-
-/** Writes a run for `readRun`. */
-export async function saveRun(file: string, run: Run): Promise<void> {
-  await writeFile(file, `${JSON.stringify(run, null, 2)}\n`);
 }
 
 /** Reads what `--json` or bench:write wrote: of several runs that on `engine`. Throws a sentence when there is none. */

@@ -1,4 +1,5 @@
 // `npm run bench`: the groups of rows, each a ratio against its baseline measured in the same run.
+import { writeFile } from "node:fs/promises";
 import { parseArgs } from "node:util";
 import { coverageOf } from "../support/coverage.ts";
 import { ENGINE_NAMES, parseEngine } from "../support/engine-choice.ts";
@@ -9,14 +10,7 @@ import { benchHttp } from "./http.ts";
 import { benchLedger } from "./ledger.ts";
 import { busyWarning, describeMachine } from "./machine.ts";
 import { benchMemory } from "./memory.ts";
-import {
-  createReport,
-  printComparison,
-  readRun,
-  type Report,
-  type Run,
-  saveRun,
-} from "./report.ts";
+import { createReport, printComparison, readRun, type Report, type Run } from "./report.ts";
 import { benchScale } from "./scale.ts";
 import { benchStart } from "./start.ts";
 import { benchStreams } from "./streams.ts";
@@ -73,7 +67,7 @@ function argumentsOrUsage() {
 
 const options = argumentsOrUsage();
 const choice = parseEngine(options.engine);
-const servers = await prepareServers({ choice, needs: "found" });
+const servers = await prepareServers(choice, "found");
 process.env["TEST_SERVERS"] = JSON.stringify(servers);
 process.env["TEST_ENGINE"] = choice ?? "";
 const names = [
@@ -95,5 +89,5 @@ const run: Run = {
   date: new Date().toISOString(),
   rows: report.rows,
 };
-if (options.json !== undefined) await saveRun(options.json, run);
+if (options.json !== undefined) await writeFile(options.json, `${JSON.stringify(run, null, 2)}\n`);
 if (then !== null) printComparison(then, run);

@@ -1,11 +1,9 @@
 // The rows about growth: many rows against few, two instances against one.
-import { spawn } from "node:child_process";
-import { once } from "node:events";
-import { createInterface } from "node:readline";
 import { setTimeout as sleep } from "node:timers/promises";
-import { fileURLToPath } from "node:url";
+import { buildServer } from "./built.ts";
+import { startChild } from "./child.ts";
 import type { InstanceTask } from "./instance.process.ts";
-import { closedLoop, type Measured, middle } from "./load.ts";
+import { closedLoop, inTurns, type Measured } from "./load.ts";
 import type { Report } from "./report.ts";
 import { benchWorkers } from "./workers.ts";
 import {
@@ -20,10 +18,8 @@ import {
 const USERS = 1_000;
 const FEW_ROWS = 10_000;
 const MANY_ROWS = process.env["FULL"] === "1" ? 10_000_000 : 1_000_000;
-const ROUNDS = 3;
 const FEW_DIRTY_PAGES = 500;
 const MAX_WRITE_BACK_SECONDS = 60;
-const CHILD = fileURLToPath(new URL("instance.process.ts", import.meta.url));
 
 /** scale.rows, scale.instances and scale.workers. */
 export async function benchScale(report: Report, seconds: number): Promise<void> {
@@ -75,16 +71,12 @@ async function rows(report: Report, seconds: number): Promise<void> {
   const many = await openFilled(MANY_ROWS);
   if (few === null || many === null) return report.say("scale: no MySQL or MariaDB answers here");
   try {
-    const fewRuns: Measured[] = [];
-    const manyRuns: Measured[] = [];
-    // In turns, so that what else the machine does meets both; the first turn warms up.
-    for (let round = 0; round <= ROUNDS; round += 1) {
-      const [one, other] = [await few.spends(seconds), await many.spends(seconds)];
-      if (round === 0) continue;
-      fewRuns.push(one);
-      manyRuns.push(other);
-    }
-    const [base, mine] = [middle(fewRuns), middle(manyRuns)];
+    // Warms up.
+    for (const { spends } of [few, many]) await spends(seconds);
+    const [base, mine] = await inTurns(
+      () => few.spends(seconds),
+      () => many.spends(seconds),
+    );
     report.add("scale.rows.few", base, null, `${FEW_ROWS} log rows`);
     report.add(
       "scale.rows",
@@ -119,21 +111,23 @@ async function openFilled(total: number) {
 async function instances(report: Report, seconds: number): Promise<void> {
   const place = await createPlace("mysql");
   if (place === null) return;
+  const built = buildServer();
+  const file = built.file("tests/bench/instance.process");
   const instance = await openInstance(place);
   try {
     const users = await createUsers(instance, USERS);
     const half = USERS / 2;
     const base = { place, inFlight: IN_FLIGHT, seconds };
-    const one = await together([{ ...base, users }]);
-    const two = await together([
+    const one = await together(file, [{ ...base, users }]);
+    const two = await together(file, [
       { ...base, users: users.slice(0, half) },
       { ...base, users: users.slice(half) },
     ]);
     report.add("scale.instances.one", one, null);
     report.add("scale.instances", two, two.opsPerSecond / one.opsPerSecond, "disjoint users");
     const hot = { ...base, users: users.slice(0, 1) };
-    const oneHot = await together([hot]);
-    const twoHot = await together([hot, hot]);
+    const oneHot = await together(file, [hot]);
+    const twoHot = await together(file, [hot, hot]);
     report.add("scale.instances.hot.one", oneHot, null);
     report.add(
       "scale.instances.hot",
@@ -143,30 +137,22 @@ async function instances(report: Report, seconds: number): Promise<void> {
     );
   } finally {
     await instance.close();
+    built.drop();
     await place.drop();
   }
 }
 
 /** Runs the tasks in processes of their own, at the same time; speeds add up, the slower latencies count. */
-async function together(tasks: readonly InstanceTask[]): Promise<Measured> {
+async function together(file: string, tasks: readonly InstanceTask[]): Promise<Measured> {
   const children = await Promise.all(
     tasks.map(async (task) => {
-      const child = spawn(process.execPath, ["--import", "tsx", CHILD, JSON.stringify(task)], {
-        stdio: ["pipe", "pipe", "inherit"],
-      });
-      const lines = createInterface({ input: child.stdout });
-      await once(lines, "line");
-      return { child, lines };
+      const child = startChild(file);
+      await child.ask<"ready">(task);
+      return child;
     }),
   );
-  const answers = await Promise.all(
-    children.map(async ({ child, lines }) => {
-      const answer = once(lines, "line") as Promise<[string]>;
-      child.stdin.write("go\n");
-      const [line] = await answer;
-      return JSON.parse(line) as Measured;
-    }),
-  );
+  const answers = await Promise.all(children.map((child) => child.ask<Measured>("go")));
+  await Promise.all(children.map((child) => child.stop()));
   return {
     operations: answers.reduce((sum, { operations }) => sum + operations, 0),
     opsPerSecond: answers.reduce((sum, { opsPerSecond }) => sum + opsPerSecond, 0),

@@ -1,16 +1,12 @@
 // The row start.cold: from the start of the process until /health answers 200.
-import { type ChildProcess, spawn } from "node:child_process";
-import { once } from "node:events";
-import { setTimeout as delay } from "node:timers/promises";
-import { freePort } from "../support/ports.ts";
 import { buildServer } from "./built.ts";
+import { startServer } from "./child.ts";
 import { productionEnv } from "./production.ts";
 import { summarise } from "./load.ts";
 import type { Report } from "./report.ts";
 import { createPlace, openInstance } from "./world.ts";
 
 const ROUNDS = 7;
-const LIMIT_MS = 20_000;
 const BARE = `require("node:http").createServer((request, response) => {
   response.end("{}");
 }).listen(Number(process.env.PORT), "127.0.0.1")`;
@@ -23,7 +19,7 @@ export async function benchStart(report: Report): Promise<void> {
   try {
     // Applies the migrations: a first start is rare, a restart is not.
     await (await openInstance(place)).close();
-    const env = { ...productionEnv(place), HOST: "127.0.0.1" };
+    const env = productionEnv(place);
     const bareMs: number[] = [];
     const coldMs: number[] = [];
     for (let round = 0; round < ROUNDS; round += 1) {
@@ -48,29 +44,8 @@ async function startOnce(
   nodeArguments: readonly string[],
   env: Readonly<Record<string, string>>,
 ): Promise<number> {
-  const port = await freePort();
-  const startedAt = performance.now();
-  const child = spawn(process.execPath, nodeArguments, {
-    env: { PATH: process.env["PATH"] ?? "", ...env, PORT: String(port) },
-    stdio: ["ignore", "ignore", "inherit"],
-  });
-  try {
-    await untilHealthy(child, port, startedAt + LIMIT_MS);
-    return performance.now() - startedAt;
-  } finally {
-    // Its database is thrown away: nothing is worth a graceful end.
-    const ended = once(child, "exit");
-    if (child.kill("SIGKILL")) await ended;
-  }
-}
-
-async function untilHealthy(child: ChildProcess, port: number, deadlineMs: number): Promise<void> {
-  while (performance.now() < deadlineMs) {
-    if (child.exitCode !== null) throw new Error(`The server ended with ${child.exitCode}.`);
-    const answer = await fetch(`http://127.0.0.1:${port}/health`).catch(() => null);
-    await answer?.body?.cancel();
-    if (answer?.status === 200) return;
-    await delay(2);
-  }
-  throw new Error("The server did not start in time.");
+  const server = await startServer(nodeArguments, env, { path: "/health", everyMs: 2 });
+  // Its database is thrown away: nothing is worth a graceful end.
+  await server.kill();
+  return server.tookMs;
 }

@@ -2,8 +2,7 @@
 import { readFileSync } from "node:fs";
 import { connect, type Socket } from "node:net";
 import { setTimeout as delay } from "node:timers/promises";
-import type { LoadAnswer, LoadOrder } from "./http-load.process.ts";
-import { type HttpStage, openHttpStage, type Target } from "./http-stage.ts";
+import { openHttpStage } from "./http-stage.ts";
 import type { Report } from "./report.ts";
 
 const STREAMS = process.env["FULL"] === "1" ? 10_000 : 1_000;
@@ -32,7 +31,7 @@ export async function benchStreams(report: Report, seconds: number): Promise<voi
   try {
     const server = await stage.startServer();
     const tokens = await stage.signIn(Math.ceil(STREAMS / STREAMS_PER_USER));
-    await callServer(stage, server, tokens, seconds);
+    await stage.spends({ port: server.port, tokens, inFlight: CALLERS, seconds });
     const before = residentKib(server.pid);
     const count = STREAMS - OTHER_CONNECTIONS;
     await openStreams(server.port, tokens, count, streams);
@@ -41,7 +40,7 @@ export async function benchStreams(report: Report, seconds: number): Promise<voi
     report.say(`streams.open: ${count} streams, ${each.toFixed(1)} KiB each`);
     const stalled = streams.filter((_, index) => index % 2 === 0);
     for (const { socket } of stalled) socket.pause();
-    const answer = await callServer(stage, server, tokens, seconds);
+    const answer = await stage.spends({ port: server.port, tokens, inFlight: CALLERS, seconds });
     const withStalled = (residentKib(server.pid) - before) / count;
     const told = streams.reduce((sum, { events }) => sum + events, 0);
     const closed = streams.filter(({ socket }) => socket.closed).length;
@@ -59,29 +58,6 @@ export async function benchStreams(report: Report, seconds: number): Promise<voi
     for (const { socket } of streams) socket.destroy();
     await stage.close();
   }
-}
-
-/** Spends by everybody, so that every stream has something to tell. */
-async function callServer(
-  { callers }: HttpStage,
-  { port }: Pick<Target, "port">,
-  tokens: readonly string[],
-  seconds: number,
-): Promise<LoadAnswer> {
-  const order: LoadOrder = {
-    port,
-    request: {
-      method: "POST",
-      path: "/api/trpc/credit.spend",
-      body: JSON.stringify({ feature: "chat-flash", idempotencyKey: "KEY" }),
-    },
-    tokens,
-    inFlight: CALLERS,
-    seconds,
-  };
-  const answer = await callers.ask<LoadAnswer>(order);
-  if (answer.refused > 0) throw new Error(`Refused: ${answer.firstRefusal}`);
-  return answer;
 }
 
 async function openStreams(

@@ -1,6 +1,5 @@
 // The row scale.workers: the same spends over HTTP with two workers behind the port and with one.
 import { availableParallelism } from "node:os";
-import type { LoadAnswer, LoadOrder } from "./http-load.process.ts";
 import { openHttpStage } from "./http-stage.ts";
 import { type Measured, middle } from "./load.ts";
 import type { Report } from "./report.ts";
@@ -8,7 +7,6 @@ import { IN_FLIGHT } from "./world.ts";
 
 const USERS = 1_000;
 const ROUNDS = 3;
-const BODY = JSON.stringify({ feature: "chat-flash", idempotencyKey: "KEY" });
 
 /** scale.workers. Workers need MySQL or MariaDB, and Redis. */
 export async function benchWorkers(report: Report, seconds: number): Promise<void> {
@@ -18,16 +16,12 @@ export async function benchWorkers(report: Report, seconds: number): Promise<voi
     if (!stage.usesMysql || !stage.usesRedis)
       return report.say("scale.workers: needs MySQL or MariaDB, and Redis");
     const tokens = await stage.signIn(USERS);
-    const request = { method: "POST", path: "/api/trpc/credit.spend", body: BODY } as const;
     const measure = async (workers: number): Promise<Measured> => {
       const server = await stage.startServer({ WORKERS: String(workers) });
       const runs: Measured[] = [];
       for (let round = 0; round <= ROUNDS; round += 1) {
-        const order: LoadOrder = {
-          ...{ port: server.port, request, tokens, inFlight: IN_FLIGHT, seconds: seconds / 2 },
-        };
-        const answer = await stage.callers.ask<LoadAnswer>(order);
-        if (answer.refused > 0) throw new Error(`scale.workers: ${answer.firstRefusal}`);
+        const load = { port: server.port, tokens, inFlight: IN_FLIGHT, seconds: seconds / 2 };
+        const answer = await stage.spends(load);
         if (round > 0) runs.push(answer);
       }
       await server.stop();

@@ -1,14 +1,14 @@
 // The surroundings of a benchmark: a database of its own with users in it, dropped afterwards.
 import { randomBytes, randomUUID } from "node:crypto";
-import { type Backend, openBackend } from "../../server/infrastructure.ts";
+import { openBackend } from "../../server/infrastructure.ts";
 import { createLedger } from "../../server/ledger/ledger.ts";
-import type { Ledger, SpendOperation } from "../../server/ledger/ports.ts";
+import type { SpendOperation } from "../../server/ledger/ports.ts";
 import { createLogger } from "../../server/lib/logger.ts";
 import { redisUrl } from "../../server/config/addresses.ts";
 import { type BackendConfig, freshSqlite } from "../support/databases.ts";
 import { availableServers } from "../support/servers.ts";
-import { type FreshDatabase, freshMysql } from "../support/mysql-databases.ts";
-import { grant, rawKey } from "../support/operations.ts";
+import { freshMysql } from "../support/mysql-databases.ts";
+import { grant, spend } from "../support/operations.ts";
 
 /** Callers at once in every throughput row. */
 export const IN_FLIGHT = 64;
@@ -21,11 +21,7 @@ export interface Place {
 }
 
 /** A back end and a ledger on a place. */
-export interface Instance {
-  readonly backend: Backend;
-  readonly ledger: Ledger;
-  close(): Promise<void>;
-}
+export type Instance = Awaited<ReturnType<typeof openInstance>>;
 
 /** A place of this run's own. Null where no MySQL or MariaDB answers. */
 export async function createPlace(
@@ -35,21 +31,22 @@ export async function createPlace(
   // More than one answers where several are named: a row is about the first, or about that of --engine.
   const [server] = databases;
   if (kind === "mysql" && server === undefined) return null;
-  const fresh: FreshDatabase = await (kind === "mysql"
-    ? freshMysql(server?.url ?? "")
-    : freshSqlite());
-  const databaseUrl = kind === "mysql" ? `${fresh.url}?connection_limit=20` : fresh.url;
   const keyPrefix = `skywork_bench_${randomBytes(4).toString("hex")}`;
+  if (kind === "sqlite" || server === undefined) {
+    const { url, drop } = await freshSqlite();
+    return { databaseUrl: url, redisUrl: null, keyPrefix, drop };
+  }
+  const { url, drop } = await freshMysql(server.url);
   return {
-    databaseUrl,
-    redisUrl: kind === "mysql" ? (redis?.url ?? null) : null,
+    databaseUrl: `${url}?connection_limit=20`,
+    redisUrl: redis?.url ?? null,
     keyPrefix,
-    drop: fresh.drop,
+    drop,
   };
 }
 
 /** Opens the production wiring on `place`: real locks, cache, announcements; everything on. */
-export async function openInstance(place: Place): Promise<Instance> {
+export async function openInstance(place: Place) {
   const logger = createLogger({ level: "error" });
   const config: BackendConfig = {
     environment: "test",
@@ -93,12 +90,5 @@ export async function createUsers({ backend, ledger }: Instance, count: number):
 
 /** A spend like one that arrives over HTTP. */
 export function spendOf(userId: string): SpendOperation {
-  return {
-    kind: "spend",
-    userId,
-    feature: "chat-flash",
-    amountCredits: 1,
-    priceVersion: "bench",
-    idempotencyKey: rawKey(`user:${randomUUID()}`),
-  };
+  return spend(userId, `user:${randomUUID()}`, 1, { priceVersion: "bench" });
 }

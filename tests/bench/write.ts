@@ -26,20 +26,10 @@ async function measure(): Promise<Measurements> {
     for (const { url, name } of databases) {
       const file = join(folder, `${runs.length}.json`);
       const groups = runs.length === 0 ? GROUPS : GROUPS_OF_OTHERS;
+      const options = ["--only", groups, "--seconds", SECONDS, "--json", file];
       const { status } = spawnSync(
         process.execPath,
-        [
-          ...START_FLAGS,
-          "--import",
-          "tsx",
-          BENCH,
-          "--only",
-          groups,
-          "--seconds",
-          SECONDS,
-          "--json",
-          file,
-        ],
+        [...START_FLAGS, "--import", "tsx", BENCH, ...options],
         { stdio: "inherit", env: { ...process.env, TEST_DATABASE_URL: url } },
       );
       if (status !== 0) throw new Error(`The benchmark on ${name} ended with ${status}.`);

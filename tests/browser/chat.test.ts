@@ -12,8 +12,7 @@ let page: Page;
 let left = 100;
 
 beforeAll(async () => {
-  world = await startBrowserWorld({ proxied: true, env: { RATE_LIMIT_MAX_REQUESTS: "400" } });
-  if (world.proxy === null) throw new Error("The world has no proxy.");
+  world = await startBrowserWorld({ env: { RATE_LIMIT_MAX_REQUESTS: "400" } });
   proxy = world.proxy;
   person = await world.newPerson();
   page = await person.newPage();

@@ -45,10 +45,10 @@ beforeAll(() => {
 afterAll(() => built.drop());
 
 describe("SIGKILL of the whole server", () => {
-  const random = seededRandom(`server crash, ${available.name}`).next;
+  const random = seededRandom(`server crash, ${available.name}`);
   let place: Place;
   beforeAll(async () => {
-    place = await openPlace(available, random);
+    place = await openPlace(available, random.next);
   });
   afterAll(() => place.close());
 
@@ -97,13 +97,13 @@ describe("SIGKILL of the whole server", () => {
     async function conduct(): Promise<void> {
       while (lives.kills < KILLS) {
         const left = Math.max(0, OPERATIONS - journal.operations) / (KILLS - lives.kills);
-        const target = journal.operations + Math.ceil(left * (0.3 + random()));
+        const target = journal.operations + Math.ceil(left * (0.3 + random.next()));
         await within(LIFE_MS, journal.reaches(target), "The customers have stopped");
-        await sleep(random() * 25);
+        await sleep(random.next() * 25);
         await lives.kill();
         // Some die again before they are ready.
-        if (random() < 0.1 && lives.kills < KILLS)
-          await lives.startAndKill(() => sleep(random() * 1_000));
+        if (random.next() < 0.1 && lives.kills < KILLS)
+          await lives.startAndKill(() => sleep(random.next() * 1_000));
         await lives.start();
         await resume();
         if (FULL && lives.kills % 10 === 0) place.say(`${lives.kills} kills`, journal.operations);

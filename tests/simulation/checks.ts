@@ -3,7 +3,8 @@ import { doctorChecks, ENTRY_COUNTS } from "../../server/ledger/audit/checks.ts"
 import { KEY_SQL, readTarget } from "../../server/ledger/audit/keys.ts";
 import type { Store } from "./store.ts";
 
-interface Entry {
+/** A row of credit_logs. */
+export interface Entry {
   userId: string;
   seq: number;
   id: string;
@@ -24,12 +25,6 @@ interface Lot {
   expiresAt: string | null;
 }
 
-/** Watches one seed's rows. */
-export interface Watch {
-  /** Sentences of what is broken now; empty most of the time. */
-  broken(): string[];
-}
-
 const FROM = "";
 const TO = "\u{10FFFF}";
 const DOCTOR = doctorChecks("sqlite", 1);
@@ -39,7 +34,7 @@ const SUMS = `SELECT u.id AS userId, u.credits || ' credits' AS detail FROM user
   OR u.ledgerSeq <> (SELECT COUNT(*) FROM credit_logs WHERE userId = u.id)`;
 
 /** Starts to watch an empty store. */
-export function createWatch(store: Store): Watch {
+export function createWatch(store: Store) {
   // Entries as they were first seen: none may change or go.
   const seen = new Map<string, string>();
 
@@ -168,14 +163,13 @@ export function createWatch(store: Store): Watch {
   }
 
   return {
+    /** Sentences of what is broken now; empty most of the time. */
     broken: () => [...doctor(), ...counts(), ...keys(), ...history(), ...holds(), ...held()],
   };
 }
 
 /** The key a client's entry came from: it is kept in the entry, longer than the key itself. */
-export function keyOf(
-  entry: Pick<Entry, "userId" | "type" | "metadata" | "description">,
-): string | null {
+export function keyOf(entry: Entry): string | null {
   if (entry.type === "ADMIN_ADJUST") return `${entry.userId} ${entry.description}`;
   if (entry.type !== "USAGE" || entry.metadata === null) return null;
   return `${entry.userId} ${(JSON.parse(entry.metadata) as { key: string }).key}`;

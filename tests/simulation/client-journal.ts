@@ -37,33 +37,19 @@ export interface KnownSession {
 }
 
 /** All of it. */
-export interface ClientJournal {
-  readonly keys: KeyRecord[];
-  readonly holds: KnownHold[];
-  readonly sessions: KnownSession[];
-  /** The highest `seq` each user was told of. */
-  readonly seqs: Map<string, number>;
-  /** Opens a record, for a call under way. */
-  begin(record: Pick<KeyRecord, "userId" | "key" | "kind" | "amount">, nowMs: number): KeyRecord;
-  /** One more call under the key of a record. */
-  again(record: KeyRecord): void;
-  /** The answer to a call; the sentence of what is wrong with it, or null. */
-  heard<T>(
-    record: KeyRecord,
-    answer: Answer<T>,
-    effectOf: (value: T) => { readonly id: string; readonly first: boolean },
-  ): string | null;
-}
+export type ClientJournal = ReturnType<typeof createClientJournal>;
 
 /** An empty journal. */
-export function createClientJournal(): ClientJournal {
+export function createClientJournal() {
   const keys: KeyRecord[] = [];
   return {
     keys,
-    holds: [],
-    sessions: [],
-    seqs: new Map(),
-    begin: (given, nowMs) => {
+    holds: [] as KnownHold[],
+    sessions: [] as KnownSession[],
+    /** The highest `seq` each user was told of. */
+    seqs: new Map<string, number>(),
+    /** Opens a record, for a call under way. */
+    begin: (given: Pick<KeyRecord, "userId" | "key" | "kind" | "amount">, nowMs: number) => {
       const record: KeyRecord = {
         ...given,
         startedAtMs: nowMs,
@@ -75,10 +61,16 @@ export function createClientJournal(): ClientJournal {
       keys.push(record);
       return record;
     },
-    again: (record) => {
+    /** One more call under the key of a record. */
+    again: (record: KeyRecord) => {
       record.unsure += 1;
     },
-    heard: (record, answer, effectOf) => {
+    /** The answer to a call; the sentence of what is wrong with it, or null. */
+    heard: <T>(
+      record: KeyRecord,
+      answer: Answer<T>,
+      effectOf: (value: T) => { readonly id: string; readonly first: boolean },
+    ) => {
       if (answer.kind === "unknown") return null;
       record.unsure -= 1;
       if (answer.kind === "refused") {

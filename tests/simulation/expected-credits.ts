@@ -4,7 +4,12 @@ import type {
   Invoice,
   Subscription,
 } from "../../server/sandbox/src/stripe/objects/types-billing.ts";
-import { invoiceWorth, type MoneyBackAtStripe, moneyBackAtStripe } from "../support/kept-money.ts";
+import {
+  invoiceWorth,
+  type MoneyBackAtStripe,
+  moneyBackAtStripe,
+  type OfferedPlan,
+} from "../support/kept-money.ts";
 import type { World } from "./world.ts";
 
 interface PaymentRow {
@@ -18,12 +23,6 @@ interface PaymentRow {
   creditsPurchased: number;
   refundedAmount: number;
   creditedAmount: number;
-}
-
-interface Offer {
-  id: string;
-  credits: number;
-  interval: string | null;
 }
 
 const KEY_LIFE_SECONDS = 86_400;
@@ -45,7 +44,7 @@ export function checkCredits(world: World, { monthsGranted = true } = {}): strin
   );
   const offers = new Map(
     store
-      .rows<Offer>(
+      .rows<OfferedPlan>(
         `SELECT id, credits, NULL AS interval FROM credit_packages
          UNION ALL SELECT id, credits, interval FROM plans`,
       )
@@ -177,7 +176,7 @@ function givenBy({ store }: World, sourceIds: readonly string[]): number {
 }
 
 /** The sum over all invoices of each subscription: what it keeps is at most what the money that stayed buys. */
-function keptBySubscription(world: World, offers: ReadonlyMap<string, Offer>) {
+function keptBySubscription(world: World, offers: ReadonlyMap<string, OfferedPlan>) {
   const sums = new Map<
     string,
     { bought: number; slack: number; isMonthly: boolean; sources: string[] }
@@ -213,7 +212,7 @@ function keptBySubscription(world: World, offers: ReadonlyMap<string, Offer>) {
 /** The credits an invoice gives: each line the share of its plan that its money is of the price. */
 function worth(
   invoice: Invoice,
-  offers: ReadonlyMap<string, Offer>,
+  offers: ReadonlyMap<string, OfferedPlan>,
   nowMs: number,
   goesOn: boolean,
 ): { least: number; most: number } {

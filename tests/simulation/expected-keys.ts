@@ -1,17 +1,8 @@
 // The check of keys: what was acknowledged is there, what was refused is not, what is unknown is there at most
 // once, and nothing is there that nobody asked for.
 import type { ClientJournal, KeyRecord } from "./client-journal.ts";
-import { keyOf } from "./checks.ts";
+import { type Entry, keyOf } from "./checks.ts";
 import type { World } from "./world.ts";
-
-interface EntryRow {
-  id: string;
-  userId: string;
-  type: string;
-  metadata: string | null;
-  description: string | null;
-  sourceId: string | null;
-}
 
 /** Sentences of what does not add up. */
 export function checkKeys({ store, stripe }: World, journal: ClientJournal): string[] {
@@ -20,9 +11,7 @@ export function checkKeys({ store, stripe }: World, journal: ClientJournal): str
   const add = (key: string, id: string): void => {
     effects.set(key, [...(effects.get(key) ?? []), id]);
   };
-  const entries = store.rows<EntryRow>(
-    "SELECT id, userId, type, metadata, description, sourceId FROM credit_logs",
-  );
+  const entries = store.rows<Entry>("SELECT * FROM credit_logs");
   const holds = store.rows<{ id: string; userId: string; idempotencyKey: string; state: string }>(
     `SELECT id, userId, idempotencyKey, CASE status WHEN 'SETTLED'
      THEN status || ' ' || settledAmount ELSE status END AS state FROM credit_holds`,

@@ -57,24 +57,7 @@ const LATENCY = {
 export type Boundary = keyof typeof LATENCY;
 
 /** The weather of a seed. */
-export interface Faults {
-  /** While true nothing goes wrong and everything answers in its usual time. */
-  calm: boolean;
-  /** Whether the process dies at this very point. */
-  dies(): boolean;
-  statement(nowMs: number): StatementFault;
-  commit(nowMs: number): CommitFault;
-  request(): RequestFault;
-  /** Whether the lock store does not answer one question. */
-  redisAway(): boolean;
-  latencyMs(boundary: Boundary): number;
-  /** How an event is told; empty: it is lost. */
-  tellings(): readonly Telling[];
-  /** The database is away until then. */
-  outage(untilMs: number): void;
-  /** The rates, for the trace. */
-  readonly words: string;
-}
+export type Faults = ReturnType<typeof createFaults>;
 
 /** From `least` to `most`, small and large alike: as often 1 to 10 as 10 to 100. */
 export function spread(random: Random, least: number, most: number): number {
@@ -82,7 +65,7 @@ export function spread(random: Random, least: number, most: number): number {
 }
 
 /** Draws the weather. */
-export function createFaults(random: Random): Faults {
+export function createFaults(random: Random) {
   /** Some of the faults in each seed, at quite different rates: a storm of everything hides what two of them do. */
   const rate = (...rates: number[]): number => (random.chance(0.45) ? 0 : random.pick(rates));
   const rates = {
@@ -104,31 +87,35 @@ export function createFaults(random: Random): Faults {
   const happens = (probability: number): boolean => !calm && random.chance(probability);
 
   return {
+    /** While true nothing goes wrong and everything answers in its usual time. */
     get calm() {
       return calm;
     },
-    set calm(value) {
+    set calm(value: boolean) {
       calm = value;
       if (calm) awayUntilMs = 0;
     },
+    /** Whether the process dies at this very point. */
     dies: () => happens(rates.dies),
-    statement: (nowMs) => {
+    statement: (nowMs: number): StatementFault => {
       if (nowMs < awayUntilMs || happens(rates.statementAway)) return "away";
       return happens(rates.conflict) ? "conflict" : null;
     },
-    commit: (nowMs) => {
+    commit: (nowMs: number): CommitFault => {
       if (nowMs < awayUntilMs) return "lostBefore";
       if (happens(rates.commitLost)) return random.chance(0.7) ? "lostAfter" : "lostBefore";
       return happens(rates.conflict) ? "conflict" : null;
     },
-    request: () => (happens(rates.request) ? random.weighted(REQUEST_FAULTS) : null),
+    request: (): RequestFault => (happens(rates.request) ? random.weighted(REQUEST_FAULTS) : null),
+    /** Whether the lock store does not answer one question. */
     redisAway: () => happens(rates.redisAway),
-    latencyMs: (boundary) => {
+    latencyMs: (boundary: Boundary) => {
       const { least, most, slowest } = LATENCY[boundary];
       const isSlow = happens(boundary === "answer" ? rates.lateAnswer : rates.slow);
       return isSlow ? spread(random, most, slowest) : random.between(least, most);
     },
-    tellings: () => {
+    /** How an event is told; empty: it is lost. */
+    tellings: (): readonly Telling[] => {
       if (happens(rates.eventLost)) return [];
       const times = happens(rates.eventTwice) ? random.between(2, 4) : 1;
       return Array.from({ length: times }, (_, index) => ({
@@ -138,9 +125,11 @@ export function createFaults(random: Random): Faults {
         secondId: index > 0 && happens(rates.secondId),
       }));
     },
-    outage: (untilMs) => {
+    /** The database is away until then. */
+    outage: (untilMs: number) => {
       awayUntilMs = untilMs;
     },
+    /** The rates, for the trace. */
     words: Object.entries(rates)
       .filter(([, value]) => value > 0)
       .map(([name, value]) => `${name}=${value}`)

@@ -1,6 +1,7 @@
 // What clients do with credits: spend, reserve, settle, release, look; with keys said once, twice and late.
 import type { HoldResult, OperationResult } from "../../server/ledger/ports.ts";
 import type { ClientJournal, KeyRecord } from "./client-journal.ts";
+import type { Answer } from "./server.ts";
 import type { World } from "./world.ts";
 import { rawKey } from "../support/operations.ts";
 
@@ -43,17 +44,24 @@ export function createLedgerSteps(world: World, journal: ClientJournal) {
     if (wrong !== null) world.broke(wrong);
   }
 
-  /** What was acknowledged is there, now. */
-  function requireEntry(record: KeyRecord, result: OperationResult): void {
+  /** The answer to what makes an entry: what was acknowledged is there, now. */
+  function heardEntry(record: KeyRecord, answer: Answer<OperationResult>): void {
+    check(
+      journal.heard(record, answer, ({ transactionId, replayed }) => ({
+        id: transactionId ?? "nothing",
+        first: !replayed,
+      })),
+    );
+    if (answer.kind !== "done") return;
     const [entry] = store.rows<{ amount: number; seq: number }>(
       "SELECT amount, seq FROM credit_logs WHERE userId = ? AND id = ?",
       record.userId,
-      result.transactionId,
+      answer.value.transactionId,
     );
     const wanted = record.kind === "adjust" ? record.amount : -record.amount;
     if (entry?.amount !== wanted)
       world.broke(`${record.key} was acknowledged and its entry is ${JSON.stringify(entry)}`);
-    told(record.userId, result.seq);
+    told(record.userId, answer.value.seq);
   }
 
   function told(userId: string, seq: number): void {
@@ -76,13 +84,7 @@ export function createLedgerSteps(world: World, journal: ClientJournal) {
             metadata: { key: record.key },
           }),
       );
-      check(
-        journal.heard(record, answer, ({ transactionId, replayed }) => ({
-          id: transactionId ?? "nothing",
-          first: !replayed,
-        })),
-      );
-      if (answer.kind === "done") requireEntry(record, answer.value);
+      heardEntry(record, answer);
     };
     await Promise.all(Array.from({ length: times }, ask));
   }
@@ -186,13 +188,7 @@ export function createLedgerSteps(world: World, journal: ClientJournal) {
           expiresAt,
         }),
       );
-      check(
-        journal.heard(record, answer, ({ transactionId, replayed }) => ({
-          id: transactionId ?? "nothing",
-          first: !replayed,
-        })),
-      );
-      if (answer.kind === "done") requireEntry(record, answer.value);
+      heardEntry(record, answer);
     },
     /** Nobody is shown a balance older than what they were told before they asked. */
     look: async () => {

@@ -17,16 +17,7 @@ interface NetworkDeps extends Pick<Stage, "scheduler" | "faults"> {
 }
 
 /** Telling of events. */
-export interface Network {
-  /** A new event. */
-  announce(event: LoggedEvent): void;
-  /** Events no server has taken yet, and has not asked for either. */
-  readonly untold: number;
-  /** Whether events are overdue that the servers were never told of, or did not take. */
-  readonly behind: boolean;
-  /** The servers have asked for everything that had happened by then. */
-  caughtUp(byMs: number): void;
-}
+export type Network = ReturnType<typeof createNetwork>;
 
 /** The events the README tells an operator to send. */
 const WANTED =
@@ -36,7 +27,7 @@ const RETRY_MS = [60_000, 600_000, 3_600_000, 6 * 3_600_000, 24 * 3_600_000, 40 
 const OVERDUE_MS = 86_400_000;
 
 /** A network that tells `world`'s servers. */
-export function createNetwork(world: NetworkDeps): Network {
+export function createNetwork(world: NetworkDeps) {
   const { scheduler, faults, store } = world;
   /** When each event that nobody has taken was announced. */
   const untold = new Map<string, number>();
@@ -80,7 +71,8 @@ export function createNetwork(world: NetworkDeps): Network {
   }
 
   return {
-    announce: (event) => {
+    /** A new event. */
+    announce: (event: LoggedEvent) => {
       if (!WANTED.test(event.type)) return;
       untold.set(event.id, scheduler.nowMs);
       const tellings = faults.tellings();
@@ -94,13 +86,16 @@ export function createNetwork(world: NetworkDeps): Network {
         tell(event, secondId ? `${event.id}_${copies}` : event.id, delayMs, 0);
       }
     },
+    /** Events no server has taken yet, and has not asked for either. */
     get untold() {
       return untold.size;
     },
+    /** Whether events are overdue that the servers were never told of, or did not take. */
     get behind() {
       return behind;
     },
-    caughtUp: (byMs) => {
+    /** The servers have asked for everything that had happened by then. */
+    caughtUp: (byMs: number) => {
       behind = false;
       for (const [id, announcedMs] of untold) if (announcedMs <= byMs) untold.delete(id);
     },

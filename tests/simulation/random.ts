@@ -1,20 +1,10 @@
 // The simulation's only source of chance: one integer seed, one stream.
 
 /** Chance that can be walked again. */
-export interface Random {
-  /** 0 <= x < 1. */
-  next(): number;
-  /** A whole number from `min` to `max`, both included. */
-  between(min: number, max: number): number;
-  chance(probability: number): boolean;
-  /** One of `items`; throws on an empty list. */
-  pick<T>(items: readonly T[]): T;
-  /** One of `choices` ([item, weight]), as often as its weight says. */
-  weighted<T>(choices: readonly (readonly [T, number])[]): T;
-}
+export type Random = ReturnType<typeof createRandom>;
 
 /** The stream of a seed. */
-export function createRandom(seed: number): Random {
+export function createRandom(seed: number) {
   // Seeds are small numbers in a row: mixed first, so that neighbours have nothing in common.
   let state = Math.imul(seed ^ 0x9e3779b9, 0x85ebca6b) >>> 0;
 
@@ -39,14 +29,18 @@ export function createRandom(seed: number): Random {
   }
 
   return {
+    /** 0 <= x < 1. */
     next,
-    between: (min, max) => min + Math.floor(next() * (max - min + 1)),
-    chance: (probability) => next() < probability,
-    pick: (items) => {
+    /** A whole number from `min` to `max`, both included. */
+    between: (min: number, max: number) => min + Math.floor(next() * (max - min + 1)),
+    chance: (probability: number) => next() < probability,
+    /** One of `items`; throws on an empty list. */
+    pick: <T>(items: readonly T[]): T => {
       const item = items[Math.floor(next() * items.length)];
       if (item === undefined) throw new Error("nothing to pick from");
       return item;
     },
+    /** One of `choices` ([item, weight]), as often as its weight says. */
     weighted,
   };
 }

@@ -17,24 +17,7 @@ export function silence<T>(): Promise<T> {
 }
 
 /** The queue and the clock it moves. */
-export interface Scheduler {
-  /** Milliseconds since 1970, virtual. Moves only with the queue. */
-  readonly nowMs: number;
-  /** What has happened so far, in number. */
-  readonly happened: number;
-  /** Does `work` `delayMs` from now, unless `owner` has died or the answered function was called before. */
-  after(delayMs: number, owner: Process | null, work: () => void): () => void;
-  /**
-   * `owner` waits `delayMs`. When it has died meanwhile: for ever, or with ProcessDied where `inTransaction`.
-   */
-  wait(delayMs: number, owner: Process, inTransaction?: boolean): Promise<void>;
-  /** Ends a process: its timers go, its waits are never answered. */
-  kill(owner: Process): void;
-  /** Lets everything happen that is due up to `untilMs`, then stands there. */
-  runUntil(untilMs: number): Promise<void>;
-  /** Lets things happen until `done`; throws when nothing is left to happen before that. */
-  runWhile(busy: () => boolean): Promise<void>;
-}
+export type Scheduler = ReturnType<typeof createScheduler>;
 
 interface Due {
   readonly atMs: number;
@@ -57,7 +40,7 @@ function rest(): Promise<void> {
 }
 
 /** An empty queue at `startMs`. `afterEach` is called when the consequences of each happening have come to rest. */
-export function createScheduler(startMs: number, afterEach: () => void): Scheduler {
+export function createScheduler(startMs: number, afterEach: () => void) {
   const queue = new Set<Due>();
   let nowMs = startMs;
   let order = 0;
@@ -98,14 +81,21 @@ export function createScheduler(startMs: number, afterEach: () => void): Schedul
   }
 
   return {
+    /** Milliseconds since 1970, virtual. Moves only with the queue. */
     get nowMs() {
       return nowMs;
     },
+    /** What has happened so far, in number. */
     get happened() {
       return happened;
     },
-    after: (delayMs, owner, work) => add(delayMs, owner, work, null),
-    wait: (delayMs, owner, inTransaction = false) => {
+    /** Does `work` `delayMs` from now, unless `owner` has died or the answered function was called before. */
+    after: (delayMs: number, owner: Process | null, work: () => void) =>
+      add(delayMs, owner, work, null),
+    /**
+     * `owner` waits `delayMs`. When it has died meanwhile: for ever, or with ProcessDied where `inTransaction`.
+     */
+    wait: (delayMs: number, owner: Process, inTransaction = false): Promise<void> => {
       if (!owner.alive)
         return inTransaction ? Promise.reject(new ProcessDied(owner.name)) : silence();
       return new Promise((resolve, reject) => {
@@ -113,7 +103,8 @@ export function createScheduler(startMs: number, afterEach: () => void): Schedul
         add(delayMs, owner, resolve, inTransaction ? died : null);
       });
     },
-    kill: (owner) => {
+    /** Ends a process: its timers go, its waits are never answered. */
+    kill: (owner: Process) => {
       owner.alive = false;
       for (const due of [...queue]) {
         if (due.owner !== owner) continue;
@@ -121,12 +112,14 @@ export function createScheduler(startMs: number, afterEach: () => void): Schedul
         due.died?.();
       }
     },
-    runUntil: async (untilMs) => {
+    /** Lets everything happen that is due up to `untilMs`, then stands there. */
+    runUntil: async (untilMs: number) => {
       await rest();
       for (let due = next(); due !== null && due.atMs <= untilMs; due = next()) await happen(due);
       nowMs = Math.max(nowMs, untilMs);
     },
-    runWhile: async (busy) => {
+    /** Lets things happen until `done`; throws when nothing is left to happen before that. */
+    runWhile: async (busy: () => boolean) => {
       await rest();
       while (busy()) {
         const due = next();

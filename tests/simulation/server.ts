@@ -1,20 +1,19 @@
 // One simulated server: the real ledger, payment service and jobs of a process, on lines that may break.
 import type { Database } from "../../server/database/ports.ts";
-import { type Balances, createBalances } from "../../server/credit/balances.ts";
+import { createBalances } from "../../server/credit/balances.ts";
 import { createCreditStore } from "../../server/credit/credit.store.ts";
 import { expiryJobs } from "../../server/jobs/expiry.ts";
 import { monthlyGrantsJob } from "../../server/jobs/monthly-grants.ts";
 import { reconcileJob } from "../../server/jobs/reconcile.ts";
 import { retentionJobs } from "../../server/jobs/retention.ts";
 import { createRetentionStore } from "../../server/jobs/retention.store.ts";
-import { createJobRunner, type JobRunner } from "../../server/jobs/runner.ts";
+import { createJobRunner } from "../../server/jobs/runner.ts";
 import { stripeEventRetryJob } from "../../server/jobs/stripe-events.ts";
 import { createExpiryStore } from "../../server/ledger/store/expiry.store.ts";
 import { createLedger } from "../../server/ledger/ledger.ts";
-import type { Ledger } from "../../server/ledger/ports.ts";
 import type { Logger } from "../../server/lib/logger.ts";
 import { createPaymentStore } from "../../server/payment/payment.store.ts";
-import { createPaymentService, type PaymentService } from "../../server/payment/payment.service.ts";
+import { createPaymentService } from "../../server/payment/payment.service.ts";
 import { createDatabaseLine } from "./database.ts";
 import type { Life, Stage } from "./process.ts";
 import type { RedisLine } from "./redis.ts";
@@ -22,13 +21,7 @@ import type { SimulatedStripe } from "./stripe.ts";
 import { running } from "./environment.ts";
 
 /** A server process: everything here is lost when its life ends. */
-export interface SimulatedServer {
-  readonly life: Life;
-  readonly ledger: Ledger;
-  readonly balances: Balances;
-  readonly payment: PaymentService;
-  readonly jobs: JobRunner;
-}
+export type SimulatedServer = ReturnType<typeof startServer>;
 
 /** What somebody heard of what they asked for. */
 export type Answer<T> =
@@ -58,12 +51,7 @@ export const JOBS = [
 ] as const;
 
 /** Starts a server; its clock is off by `skewMs`. */
-export function startServer(
-  stage: Stage,
-  shared: Shared,
-  life: Life,
-  skewMs: number,
-): SimulatedServer {
+export function startServer(stage: Stage, shared: Shared, life: Life, skewMs: number) {
   return running.run(life, () => {
     const { logger } = shared;
     const now = () => stage.scheduler.nowMs + skewMs;

@@ -5,28 +5,18 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { seedCatalog } from "../../prisma/seed.ts";
-import type { OpenDatabase } from "../../server/database/ports.ts";
 import { openEmbeddedDatabase } from "../../server/database/sqlite/open.ts";
 import { openSqliteConnection } from "../../server/database/sqlite/connection.ts";
 import type { SqliteValue } from "../../server/database/sqlite/values.ts";
 import { createLogger } from "../../server/lib/logger.ts";
 
 /** One file, used by one seed after the other. */
-export interface Store {
-  readonly open: OpenDatabase;
-  /** Committed rows, at once. */
-  rows<Row>(sql: string, ...args: readonly SqliteValue[]): Row[];
-  /** Changes whenever somebody commits. */
-  version(): number;
-  /** No rows but the catalog's. */
-  empty(): Promise<void>;
-  close(): Promise<void>;
-}
+export type Store = Awaited<ReturnType<typeof openStore>>;
 
 const MEMORY = "/dev/shm";
 
 /** Opens a fresh file. */
-export async function openStore(): Promise<Store> {
+export async function openStore() {
   const parent = existsSync(MEMORY) ? MEMORY : tmpdir();
   const folder = await mkdtemp(join(parent, "skywork-simulation-"));
   const path = join(folder, "simulation.db");
@@ -47,8 +37,11 @@ export async function openStore(): Promise<Store> {
 
   return {
     open,
+    /** Committed rows, at once. */
     rows,
+    /** Changes whenever somebody commits. */
     version: () => rows<{ data_version: number }>("PRAGMA data_version")[0]?.data_version ?? 0,
+    /** No rows but the catalog's. */
     empty: () =>
       open.database.rawTransaction(async (session) => {
         for (const { name } of tables) await session.execute(`DELETE FROM ${name}`, []);

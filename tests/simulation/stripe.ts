@@ -6,42 +6,19 @@ import {
   type StripeHttpClient,
 } from "../../server/adapters/stripe/stripe.ts";
 import { CALL_LIMITS } from "../../server/adapters/stripe/calls.ts";
-import type { StripePort } from "../../server/payment/stripe/port.ts";
-import { accountRoutes } from "../../server/sandbox/src/stripe/events/account.ts";
 import { type ApiAnswer, createApi } from "../../server/sandbox/src/stripe/api/api.ts";
-import { catalogRoutes } from "../../server/sandbox/src/stripe/catalog/catalog.ts";
-import { checkoutRoutes } from "../../server/sandbox/src/stripe/checkout/checkout.ts";
-import {
-  createControl,
-  type StripeControl,
-} from "../../server/sandbox/src/stripe/control/control.ts";
-import { balanceRoutes } from "../../server/sandbox/src/stripe/customers/balance.ts";
-import { couponRoutes } from "../../server/sandbox/src/stripe/catalog/coupons.ts";
-import { creditNoteRoutes } from "../../server/sandbox/src/stripe/invoices/credit-notes.ts";
-import { customerRoutes } from "../../server/sandbox/src/stripe/customers/customers.ts";
+import { createControl } from "../../server/sandbox/src/stripe/control/control.ts";
 import {
   createDeliverer,
   signatureHeader,
 } from "../../server/sandbox/src/stripe/events/delivery.ts";
-import { disputeRoutes } from "../../server/sandbox/src/stripe/payments/disputes.ts";
 import { createEventLog, type LoggedEvent } from "../../server/sandbox/src/stripe/events/events.ts";
-import { invoiceRoutes } from "../../server/sandbox/src/stripe/invoices/invoices.ts";
 import { createMisbehaviour } from "../../server/sandbox/src/stripe/api/misbehaviour.ts";
-import { paymentRoutes } from "../../server/sandbox/src/stripe/payments/payments.ts";
-import { actInPortal, type PortalProblem } from "../../server/sandbox/src/stripe/portal/actions.ts";
-import { portalConfigurationRoutes } from "../../server/sandbox/src/stripe/portal/configurations.ts";
+import { actInPortal } from "../../server/sandbox/src/stripe/portal/actions.ts";
 import { SAVED_FEATURES } from "../../server/sandbox/src/stripe/objects/new-portal.ts";
 import type { PortalFeatures } from "../../server/sandbox/src/stripe/objects/types.ts";
-import { portalRoutes } from "../../server/sandbox/src/stripe/portal/portal.ts";
-import { refundRoutes } from "../../server/sandbox/src/stripe/payments/refunds.ts";
-import { scheduleRoutes } from "../../server/sandbox/src/stripe/billing/schedules.ts";
-import { subscriptionRoutes } from "../../server/sandbox/src/stripe/billing/subscriptions.ts";
-import {
-  createWorld,
-  emptyState,
-  need,
-  type Tables,
-} from "../../server/sandbox/src/stripe/state/world.ts";
+import { allRoutes } from "../../server/sandbox/src/stripe/server.ts";
+import { createWorld, emptyState, need } from "../../server/sandbox/src/stripe/state/world.ts";
 import type { RequestFault } from "./faults.ts";
 import type { Life, Stage } from "./process.ts";
 import { silence } from "./scheduler.ts";
@@ -50,34 +27,11 @@ const SECRET_KEY = "sk_test_simulation";
 const WEBHOOK_SECRET = "whsec_simulation";
 const API_BASE = "http://stripe.simulation";
 
-/** One event, signed, as it is posted. */
-export interface SignedEvent {
-  readonly body: Buffer;
-  readonly signature: string;
-}
-
 /** Stripe. */
-export interface SimulatedStripe {
-  /** The truth about money: what the end is compared with. */
-  readonly tables: Tables;
-  readonly control: StripeControl;
-  /** The billing portal as many a merchant has it: plan switch and quantity, with `update`'s settings for both. */
-  inPortal(
-    customerId: string,
-    update: Partial<PortalFeatures["subscription_update"]>,
-    act: { readonly name: string; readonly form: Readonly<Record<string, string>> },
-  ): PortalProblem | null;
-  /** The real adapter of one process. */
-  portOf(life: Life): StripePort;
-  /** `id`: told under another id. */
-  sign(event: LoggedEvent, id?: string): SignedEvent;
-}
+export type SimulatedStripe = ReturnType<typeof createStripe>;
 
 /** An empty Stripe account. `announce` hears of every event. */
-export function createStripe(
-  stage: Stage,
-  announce: (event: LoggedEvent) => void,
-): SimulatedStripe {
+export function createStripe(stage: Stage, announce: (event: LoggedEvent) => void) {
   const { scheduler } = stage;
   const state = emptyState();
   const world = createWorld({
@@ -113,23 +67,7 @@ export function createStripe(
   });
   const api = createApi({
     world,
-    routes: [
-      ...customerRoutes,
-      ...balanceRoutes,
-      ...catalogRoutes,
-      ...couponRoutes,
-      ...checkoutRoutes,
-      ...paymentRoutes,
-      ...subscriptionRoutes,
-      ...scheduleRoutes,
-      ...invoiceRoutes,
-      ...creditNoteRoutes,
-      ...refundRoutes,
-      ...disputeRoutes,
-      ...portalRoutes,
-      ...portalConfigurationRoutes,
-      ...accountRoutes(log, STRIPE_API_VERSION),
-    ],
+    routes: allRoutes(log),
     secretKey: SECRET_KEY,
     apiVersion: STRIPE_API_VERSION,
     stored: new Map(),
@@ -166,9 +104,15 @@ export function createStripe(
   });
 
   return {
+    /** The truth about money: what the end is compared with. */
     tables: state.tables,
     control,
-    inPortal: (customerId, update, { name, form }) => {
+    /** The billing portal as many a merchant has it: plan switch and quantity, with `update`'s settings for both. */
+    inPortal: (
+      customerId: string,
+      update: Partial<PortalFeatures["subscription_update"]>,
+      { name, form }: { readonly name: string; readonly form: Readonly<Record<string, string>> },
+    ) => {
       const customer = need(state.tables.customers, "customer", customerId);
       const features = {
         ...SAVED_FEATURES,
@@ -176,13 +120,15 @@ export function createStripe(
       };
       return actInPortal(world, customer, features, { name, form: new URLSearchParams(form) });
     },
-    portOf: (life) =>
+    /** The real adapter of one process. */
+    portOf: (life: Life) =>
       createStripeAdapter(
         { secretKey: SECRET_KEY, webhookSecrets: [WEBHOOK_SECRET], apiBase: API_BASE },
         CALL_LIMITS,
         lineOf(life),
       ),
-    sign: (event, id) => {
+    /** An event as it is posted, signed. `id`: told under another id. */
+    sign: (event: LoggedEvent, id?: string) => {
       const whole = log.envelope(event);
       const body = id === undefined ? whole : whole.replace(`"id":"${event.id}"`, `"id":"${id}"`);
       return {

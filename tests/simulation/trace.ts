@@ -2,31 +2,26 @@
 import { createHash } from "node:crypto";
 
 /** What happened, in order. */
-export interface Trace {
-  /** One line; `nowMs` is the virtual time it happened at. */
-  add(nowMs: number, line: string): void;
-  /** The last `count` lines, all of them unless told. */
-  lines(count?: number): readonly string[];
-  readonly length: number;
-  /** Two runs with the same hash did the same, answered the same, in the same order, at the same times. */
-  hash(): string;
-}
+export type Trace = ReturnType<typeof createTrace>;
 
 /** An empty record; `startMs` is the virtual time that counts as zero. */
-export function createTrace(startMs: number): Trace {
+export function createTrace(startMs: number) {
   const lines: string[] = [];
   const hash = createHash("sha256");
   return {
-    add: (nowMs, text) => {
+    /** One line; `nowMs` is the virtual time it happened at. */
+    add: (nowMs: number, text: string) => {
       const line = `${moment(nowMs - startMs)} ${text}`;
       lines.push(line);
       hash.update(line);
       hash.update("\n");
     },
+    /** The last `count` lines, all of them unless told. */
     lines: (count = lines.length) => lines.slice(-count),
     get length() {
       return lines.length;
     },
+    /** Two runs with the same hash did the same, answered the same, in the same order, at the same times. */
     hash: () => hash.copy().digest("base64url").slice(0, 16),
   };
 }

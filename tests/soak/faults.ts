@@ -48,6 +48,13 @@ const model =
     await sleep(AWAY_MS);
   };
 
+const stripe =
+  (fault: "500" | "429") =>
+  async ({ sandbox }: Breakable): Promise<void> => {
+    sandbox.stripe.control.misbehave({ fault, times: 20 });
+    await sleep(AWAY_MS);
+  };
+
 /** Each fault by its name. */
 export const FAULTS: Readonly<Record<string, (broken: Breakable) => Promise<void>>> = {
   "redis frozen": ({ redis }) => freeze(redis),
@@ -56,14 +63,8 @@ export const FAULTS: Readonly<Record<string, (broken: Breakable) => Promise<void
   "database frozen": ({ database }) => freeze(database, 2_000),
   "database slow": ({ database }) => stutter(database),
   "database killed": ({ database }) => kill(database),
-  "stripe answers 500": async ({ sandbox }) => {
-    sandbox.stripe.control.misbehave({ fault: "500", times: 20 });
-    await sleep(AWAY_MS);
-  },
-  "stripe answers 429": async ({ sandbox }) => {
-    sandbox.stripe.control.misbehave({ fault: "429", times: 20 });
-    await sleep(AWAY_MS);
-  },
+  "stripe answers 500": stripe("500"),
+  "stripe answers 429": stripe("429"),
   "model answers 429": model("rateLimit"),
   "model cuts": model("cut"),
   "model stalls": model("stall"),

@@ -15,12 +15,6 @@ export interface MemorySample {
   readonly handles: number;
 }
 
-/** Growth in per cent of the mean an hour, and its standard error. */
-export interface Growth {
-  readonly perHour: number;
-  readonly error: number;
-}
-
 /** The environment that makes a server write down what it holds. */
 export function heldMemoryEnv(folder: string): Record<string, string> {
   return {
@@ -39,11 +33,11 @@ export async function readHeldMemory(folder: string): Promise<MemorySample[]> {
     .map((line) => JSON.parse(line) as MemorySample);
 }
 
-/** Growth by least squares. */
+/** Growth by least squares: in per cent of the mean an hour, with its standard error. */
 export function growthPerHour(
   samples: readonly MemorySample[],
   value: (sample: MemorySample) => number,
-): Growth {
+) {
   const hours = samples.map(({ atMs }) => atMs / 3_600_000);
   const values = samples.map(value);
   const [meanX, meanY] = [mean(hours), mean(values)];

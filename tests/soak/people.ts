@@ -2,7 +2,7 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { TRPCClientError } from "@trpc/client";
 import type { StripeControl } from "../../server/sandbox/src/stripe/control/control.ts";
-import type { AppRouter } from "../../shared/src/router.ts";
+import { codeOf } from "../../shared/src/session.ts";
 import type { SignedIn } from "../support/server.ts";
 
 /** What these people came to. */
@@ -34,8 +34,9 @@ export async function startPeople(deps: {
   const tally: PeopleTally = { bought: 0, runs: {}, refused: {}, wrong: [] };
 
   function note(what: string, error: unknown): void {
-    const code = codeOf(error);
+    const data: unknown = error instanceof TRPCClientError ? error.data : undefined;
     // Without a typed code: the connection broke with the instance.
+    const code = codeOf(data);
     const name = code ?? "connection lost";
     if (code === null || EXPLAINED.has(code)) tally.refused[name] = (tally.refused[name] ?? 0) + 1;
     else if (tally.wrong.length < 20) tally.wrong.push(`${what}: ${code} ${String(error)}`);
@@ -90,11 +91,4 @@ export async function startPeople(deps: {
     }),
   );
   return tally;
-}
-
-/** The code of a typed refusal; null where the connection broke instead. */
-function codeOf(error: unknown): string | null {
-  if (!(error instanceof TRPCClientError)) return null;
-  const { data } = error as TRPCClientError<AppRouter>;
-  return data?.app?.code ?? null;
 }

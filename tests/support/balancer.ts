@@ -11,18 +11,10 @@ export interface Instance {
 }
 
 /** Asks the next instance where nobody listens, as nginx does, and repeats nothing else. */
-export interface Balancer {
-  readonly port: number;
-  add(server: Instance): void;
-  /** Takes it out, as a failed probe does. */
-  remove(server: Instance): void;
-  /** Tells it to end, takes it out `noticedAfterMs` later, and resolves with its exit code. */
-  drain(server: Instance, noticedAfterMs: number): Promise<number>;
-  close(): Promise<void>;
-}
+export type Balancer = Awaited<ReturnType<typeof startBalancer>>;
 
 /** Starts a load balancer without instances on a free loopback port. */
-export async function startBalancer(): Promise<Balancer> {
+export async function startBalancer() {
   let targets: Instance[] = [];
   let turn = 0;
   const agent = new Agent({ keepAlive: false });
@@ -60,16 +52,18 @@ export async function startBalancer(): Promise<Balancer> {
   const port = await listen(front);
   return {
     port,
-    add: (server) => void targets.push(server),
+    add: (server: Instance) => void targets.push(server),
+    /** Takes it out, as a failed probe does. */
     remove,
-    async drain(server, noticedAfterMs) {
+    /** Tells it to end, takes it out `noticedAfterMs` later, and resolves with its exit code. */
+    async drain(server: Instance, noticedAfterMs: number) {
       const ended = server.stop();
       await sleep(noticedAfterMs);
       remove(server);
       return ended;
     },
     close: () =>
-      new Promise((resolve) => {
+      new Promise<void>((resolve) => {
         front.close(() => resolve());
         front.closeAllConnections();
       }),

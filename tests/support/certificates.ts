@@ -10,19 +10,11 @@ export const opensslMissing =
     ? null
     : "openssl is not installed here";
 
-/** An authority with the paths of its files; `issue` writes a server's certificate over the one before. */
-export interface Authority {
-  readonly caFile: string;
-  readonly caPem: string;
-  readonly certificateFile: string;
-  readonly keyFile: string;
-  /** `names` as openssl writes them: `DNS:localhost`, `IP:127.0.0.1`. */
-  issue(names: string): void;
-  remove(): void;
-}
+/** An authority with the paths of its files. */
+export type Authority = ReturnType<typeof createAuthority>;
 
 /** Makes an authority in a temporary folder that other users, such as a database's, may read. */
-export function createAuthority(): Authority {
+export function createAuthority() {
   const folder = mkdtempSync(join(tmpdir(), "skywork-ca-"));
   chmodSync(folder, 0o755);
   const file = (name: string) => join(folder, name);
@@ -38,7 +30,8 @@ export function createAuthority(): Authority {
     caPem: readFileSync(file("ca.pem"), "utf8"),
     certificateFile: file("server.pem"),
     keyFile: file("server-key.pem"),
-    issue(names) {
+    /** Writes a server's certificate over the one before; `names` as openssl writes them: `DNS:localhost`, `IP:127.0.0.1`. */
+    issue(names: string) {
       writeFileSync(file("names"), `subjectAltName = ${names}\n`);
       openssl(
         ...["req", ...newKey, "-subj", "/CN=skywork-test-database"],

@@ -13,7 +13,6 @@ interface WireSpan {
   readonly parentSpanId?: string;
   readonly name: string;
   readonly kind: number;
-  readonly startTimeUnixNano: string;
   readonly endTimeUnixNano: string;
   readonly attributes?: readonly KeyValue[];
   readonly links?: readonly { readonly traceId: string; readonly spanId: string }[];
@@ -34,19 +33,10 @@ export interface ReceivedSpan extends Omit<WireSpan, "attributes"> {
 }
 
 /** A running collector. */
-export interface Collector {
-  /** For OTEL_EXPORTER_OTLP_ENDPOINT. */
-  readonly url: string;
-  readonly spans: ReceivedSpan[];
-  /** Headers of each export. */
-  readonly headers: IncomingMessage["headers"][];
-  /** Everything received, as text. */
-  text(): string;
-  close(): Promise<void>;
-}
+export type Collector = Awaited<ReturnType<typeof startCollector>>;
 
 /** Starts one. `silent`: it takes connections and never answers. */
-export async function startCollector({ silent = false } = {}): Promise<Collector> {
+export async function startCollector({ silent = false } = {}) {
   const spans: ReceivedSpan[] = [];
   const headers: IncomingMessage["headers"][] = [];
   const texts: string[] = [];
@@ -68,13 +58,16 @@ export async function startCollector({ silent = false } = {}): Promise<Collector
   });
   const port = await listen(server);
   return {
+    /** For OTEL_EXPORTER_OTLP_ENDPOINT. */
     url: `http://127.0.0.1:${port}`,
     spans,
+    /** Headers of each export. */
     headers,
+    /** Everything received, as text. */
     text: () => texts.join("\n"),
     close() {
       server.closeAllConnections();
-      return new Promise((resolve) => server.close(() => resolve()));
+      return new Promise<void>((resolve) => server.close(() => resolve()));
     },
   };
 }

@@ -1,49 +1,67 @@
-// The sentence that says which engines, with their versions, a test run covered.
-import { appendFileSync } from "node:fs";
-import type { Servers } from "./servers.ts";
+// Which engines, with their versions, the suites covered: a sentence for one run, the README's table for all of CI's.
 import { isChosen, type EngineName } from "./engine-choice.ts";
+import { type FoundServer, type Servers, shortName } from "./servers.ts";
 
 /** An engine the suites ran on. */
-export interface CoveredEngine {
-  readonly engine: EngineName | "redis" | "valkey";
-  readonly name: string;
-}
-
-interface Coverage {
-  readonly engines: readonly CoveredEngine[];
-  readonly line: string;
-  /** True where a server that was named (or any that is there, in CI) could not be used. */
-  readonly fails: boolean;
+interface CoveredEngine extends Pick<FoundServer, "name"> {
+  readonly engine: FoundServer["engine"] | "sqlite";
 }
 
 /** What the suites of this run cover: engine names with versions, one line, and whether a missing server is a failure. */
-export function coverageOf(servers: Servers, choice: EngineName | null): Coverage {
-  const engines: readonly CoveredEngine[] = [
-    { engine: "sqlite" as const, name: `SQLite ${servers.sqlite}` },
-    ...servers.databases.map(({ engine, name }) => ({ engine: engine as EngineName, name })),
-  ].filter(({ engine }) => isChosen(engine, choice));
-  const covered = servers.redis === null ? engines : [...engines, servers.redis];
+export function coverageOf(servers: Servers, choice: EngineName | null) {
+  const sqlite = { engine: "sqlite" as const, name: `SQLite ${servers.sqlite}` };
+  const engines: CoveredEngine[] = [sqlite, ...servers.databases].filter(({ engine }) =>
+    isChosen(engine, choice),
+  );
+  if (servers.redis !== null) engines.push(servers.redis);
   const missing = servers.missing.map(({ name, reason }) => `${name} (${reason})`);
   const tail = missing.length === 0 ? "" : `; not covered: ${missing.join(", ")}`;
   return {
-    engines: covered.map(({ engine, name }) => ({ engine, name })),
-    line: `Engines covered: ${covered.map(({ name }) => name).join(", ")}${tail}`,
+    engines: engines.map(({ engine, name }) => ({ engine, name })),
+    line: `Engines covered: ${engines.map(({ name }) => name).join(", ")}${tail}`,
+    /** True where a server that was named (or any that is there, in CI) could not be used. */
     fails: servers.missing.some(({ fails }) => fails),
   };
 }
 
-/** Which suites a run was about. */
-export interface CoveredRun {
+/** What a run was about and what it covered: a line of TEST_COVERAGE_FILE. */
+export interface RecordedRun {
   readonly suites: string;
   readonly filters: readonly string[];
+  readonly engines: readonly CoveredEngine[];
 }
 
-/** Appends what a run covered to `file`, from which CI writes the README's table; nothing where no file is named. */
-export function recordCoverage(
-  file: string | undefined,
-  run: CoveredRun,
-  { engines }: Pick<Coverage, "engines">,
-): void {
-  if (file !== undefined && file !== "")
-    appendFileSync(file, `${JSON.stringify({ ...run, engines })}\n`);
+const ORDER: readonly CoveredEngine["engine"][] = ["sqlite", "mysql", "mariadb", "redis", "valkey"];
+
+/** Reads the lines that the runs of one CI have appended. */
+export function readRuns(text: string): RecordedRun[] {
+  const lines = text.split("\n").filter((line) => line !== "");
+  return lines.map((line) => JSON.parse(line) as RecordedRun);
+}
+
+/** A row for each engine and minor version, with the suites that ran on it. */
+export function coverageTable(runs: readonly RecordedRun[]): string {
+  const rows = new Map<string, { engine: CoveredEngine["engine"]; suites: Set<string> }>();
+  for (const run of runs) {
+    for (const { engine, name } of run.engines) {
+      const release = shortName({ name });
+      const row = rows.get(release) ?? { engine, suites: new Set() };
+      for (const suite of suitesOf(run)) row.suites.add(suite);
+      rows.set(release, row);
+    }
+  }
+  const sorted = [...rows].sort(
+    ([one, a], [other, b]) =>
+      ORDER.indexOf(a.engine) - ORDER.indexOf(b.engine) ||
+      one.localeCompare(other, "en", { numeric: true }),
+  );
+  const lines = sorted.map(([name, { suites }]) => `| ${name} | ${[...suites].join(", ")} |`);
+  return ["| engine | suites CI runs on it |", "|---|---|", ...lines].join("\n");
+}
+
+/** `integration/ledger/` is the ledger's suites. */
+function suitesOf({ suites, filters }: RecordedRun): string[] {
+  if (filters.length > 0)
+    return filters.map((path) => path.split("/").findLast((part) => part !== "") ?? path);
+  return [suites === "all" ? "every suite" : suites];
 }

@@ -4,52 +4,31 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Redis } from "ioredis";
-import { type Backend, type BackendOptions, openBackend } from "../../server/infrastructure.ts";
+import { type BackendOptions, openBackend } from "../../server/infrastructure.ts";
 import { redisUrl } from "../../server/config/addresses.ts";
 import { createLogger, type Logger } from "../../server/lib/logger.ts";
 import { type FreshDatabase, migratedMysql } from "./mysql-databases.ts";
-import type { BackendChoice } from "./servers.ts";
 
 /** What a back end is opened with. */
 export type BackendConfig = BackendOptions["config"];
 
 /** A back end of a suite's own: nobody else sees its database, its file or its keys. */
-export interface OpenedBackend {
-  backend: Backend;
-  config: BackendConfig;
-  keyPrefix: string;
-  /** For child processes: DATABASE_URL and, where Redis is used, REDIS_URL. */
-  env: Record<string, string>;
-  /** A second instance on the same database and the same Redis keys; closed by `close` too. */
-  openAnother(): Promise<Backend>;
-  /** Closes every instance and removes what they stored. */
-  close(): Promise<void>;
-}
+export type OpenedBackend = Awaited<ReturnType<typeof openFresh>>;
 
 /** A back end that can be used on this machine. */
-export interface AvailableBackend extends BackendChoice {
-  dialect: "mysql" | "sqlite";
-  open(logger?: Logger): Promise<OpenedBackend>;
-}
+export type AvailableBackend = ReturnType<typeof describeBackend>;
 
 /** A back end over the given servers; null means SQLite in a temporary file, and in-process. */
-export function describeBackend(
-  name: string,
-  database: string | null,
-  redis: string | null,
-): AvailableBackend {
+export function describeBackend(name: string, database: string | null, redis: string | null) {
   return {
     ...{ name, database, redis },
     dialect: database === null ? "sqlite" : "mysql",
-    open: (logger) => openFresh(database, redis, logger ?? createLogger({ level: "silent" })),
+    open: (logger?: Logger) =>
+      openFresh(database, redis, logger ?? createLogger({ level: "silent" })),
   };
 }
 
-async function openFresh(
-  mysql: string | null,
-  redis: string | null,
-  logger: Logger,
-): Promise<OpenedBackend> {
+async function openFresh(mysql: string | null, redis: string | null, logger: Logger) {
   const database = mysql === null ? await freshSqlite() : await migratedMysql(mysql);
   const keyPrefix = `skywork_test_${randomBytes(6).toString("hex")}`;
   const config: BackendConfig = {
@@ -64,12 +43,15 @@ async function openFresh(
     backend,
     config,
     keyPrefix,
+    /** For child processes: DATABASE_URL and, where Redis is used, REDIS_URL. */
     env: { DATABASE_URL: database.url, ...(redis === null ? {} : { REDIS_URL: redis }) },
+    /** A second instance on the same database and the same Redis keys; closed by `close` too. */
     async openAnother() {
       const another = await open();
       instances.push(another);
       return another;
     },
+    /** Closes every instance and removes what they stored. */
     async close() {
       await Promise.all(instances.map((instance) => instance.close()));
       if (redis !== null) await removeKeys(redis, keyPrefix);

@@ -5,21 +5,11 @@ import { createLogger } from "../../server/lib/logger.ts";
 import type { Book, FailoverLoad } from "./failover-load.ts";
 import { eachOf } from "./seeded-random.ts";
 
-/** What was found. Everything in `broken` is a broken promise. */
-export interface FailoverAudit {
-  readonly acknowledged: number;
-  readonly inDoubt: number;
-  /** Of those in doubt, the ones that had taken effect. */
-  readonly inDoubtThere: number;
-  readonly lost: number;
-  readonly broken: string[];
-}
-
-/** Compares, repeats every key in doubt through the server, and compares again. The load has to be stopped. */
-export async function auditFailover(
-  load: FailoverLoad,
-  databaseUrl: string,
-): Promise<FailoverAudit> {
+/**
+ * Compares, repeats every key in doubt through the server, and compares again. The load has to be stopped. Everything in
+ * `broken` is a broken promise.
+ */
+export async function auditFailover(load: FailoverLoad, databaseUrl: string) {
   const backend = await openBackend({
     config: { environment: "test", redis: null, database: { kind: "mysql", url: databaseUrl } },
     logger: createLogger({ level: "silent" }),
@@ -56,6 +46,7 @@ export async function auditFailover(
     return {
       acknowledged: spends.size - doubtful.length,
       inDoubt: doubtful.length,
+      /** Of those in doubt, the ones that had taken effect. */
       inDoubtThere: doubtful.filter(([key]) => before.has(key)).length,
       lost: lost.length,
       broken,

@@ -48,22 +48,7 @@ export interface Recovery {
 }
 
 /** A load under way. */
-export interface FailoverLoad {
-  readonly book: Book;
-  readonly slowestRefusalMs: number;
-  readonly refusals: number;
-  /** Resolves after `count` more successes; rejects after `withinMs`. */
-  flows(count: number, withinMs?: number): Promise<void>;
-  /**
-   * Waits until credits are spent again and refusals have ended for a while; rejects when that takes more than
-   * `withinMs` from `usableAtMs`.
-   */
-  recovery(faultAtMs: number, usableAtMs: number, withinMs: number): Promise<Recovery>;
-  /** Ends after the calls under way. */
-  stop(): Promise<void>;
-  /** One spend outside of the load, for the repeats at the end. */
-  spend(key: string, user: SignedIn): Promise<{ replayed: boolean; transactionId: string } | null>;
-}
+export type FailoverLoad = ReturnType<typeof startFailoverLoad>;
 
 const ENDED_AFTER_MS = 1_000;
 
@@ -71,11 +56,7 @@ const ENDED_AFTER_MS = 1_000;
  * Starts the load. Half of the clients repeat what was refused at once, with the same key; the others leave it in doubt.
  * `healthyUrl` is that of a server which never ends.
  */
-export function startFailoverLoad(
-  url: string,
-  users: readonly SignedIn[],
-  healthyUrl = url,
-): FailoverLoad {
+export function startFailoverLoad(url: string, users: readonly SignedIn[], healthyUrl = url) {
   const book: Book = { spends: new Map(), holds: new Map(), names: new Map(), wrong: [] };
   let successes = 0;
   const spent: { startedAtMs: number; answeredAtMs: number }[] = [];
@@ -233,7 +214,8 @@ export function startFailoverLoad(
     get refusals() {
       return refusalsMs.length;
     },
-    async flows(count, withinMs = 20_000) {
+    /** Resolves after `count` more successes; rejects after `withinMs`. */
+    async flows(count: number, withinMs = 20_000) {
       const wanted = successes + count;
       const giveUpAtMs = Date.now() + withinMs;
       while (successes < wanted) {
@@ -242,7 +224,11 @@ export function startFailoverLoad(
         await sleep(20);
       }
     },
-    async recovery(faultAtMs, usableAtMs, withinMs) {
+    /**
+     * Waits until credits are spent again and refusals have ended for a while; rejects when that takes more than
+     * `withinMs` from `usableAtMs`.
+     */
+    async recovery(faultAtMs: number, usableAtMs: number, withinMs: number): Promise<Recovery> {
       // A spend that begins now has to come through; those that hung may only have been waited for.
       const comesThrough = () => (spent.at(-1)?.startedAtMs ?? 0) >= usableAtMs;
       const lastRefusalMs = () => refusalsMs.at(-1) ?? 0;
@@ -261,10 +247,12 @@ export function startFailoverLoad(
         refusals: refusalsMs.filter((at) => at >= faultAtMs).length,
       };
     },
+    /** Ends after the calls under way. */
     async stop() {
       stopping = true;
       await Promise.all(clients);
     },
+    /** One spend outside of the load, for the repeats at the end. */
     spend,
   };
 }

@@ -1,8 +1,8 @@
 // The world of a database failover: the real server as a process, its Redis, people with credits, and a load on it all.
 import { startSandbox } from "../../server/sandbox/src/sandbox.ts";
-import { type FailoverLoad, startFailoverLoad } from "./failover-load.ts";
+import { startFailoverLoad } from "./failover-load.ts";
 import { freePort } from "./ports.ts";
-import { type ServerProcess, spawnServer } from "./process.ts";
+import { spawnServer } from "./process.ts";
 import { redisServerInstalled, startRedisServer } from "./redis-server.ts";
 import { type SignedIn, signIn } from "./server.ts";
 import type { TcpProxy } from "./tcp-proxy.ts";
@@ -13,16 +13,10 @@ const USERS = 6;
 const CREDITS_EACH = 1_000_000;
 
 /** A server under load. */
-export interface FailoverWorld {
-  readonly server: ServerProcess;
-  readonly load: FailoverLoad;
-  /** Sentences about the process: it is to live, as the same one, and to have met nothing it did not expect. */
-  complaints(): string[];
-  close(): Promise<void>;
-}
+export type FailoverWorld = Awaited<ReturnType<typeof openFailoverWorld>>;
 
 /** Starts the server on `databaseUrl` (its database is created), signs people in, gives them credits, and begins the load. */
-export async function openFailoverWorld(databaseUrl: string): Promise<FailoverWorld> {
+export async function openFailoverWorld(databaseUrl: string) {
   const closing: (() => Promise<unknown>)[] = [];
   const close = async () => {
     for (const end of closing.reverse()) await end();
@@ -56,6 +50,7 @@ export async function openFailoverWorld(databaseUrl: string): Promise<FailoverWo
     return {
       server,
       load,
+      /** Sentences about the process: it is to live, as the same one, and to have met nothing it did not expect. */
       complaints() {
         const { child } = server;
         const lives = child.exitCode === null && child.signalCode === null && child.pid === pid;

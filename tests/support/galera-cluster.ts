@@ -23,33 +23,13 @@ export const galeraMissing =
     : "lsof, which Galera's rsync needs, is not installed here");
 
 /** One node. */
-export interface GaleraNode {
-  readonly name: string;
-  readonly port: number;
-  /** For root, without a database. */
-  readonly url: string;
-  /** What a proxy's health check asks: does it answer, belong to the primary component, and is it in step? */
-  isHealthy(): Promise<boolean>;
-  /** kill -9, at once. */
-  kill(): Promise<void>;
-  /** Starts it after a kill; resolves once it has caught up. */
-  rejoin(): Promise<void>;
-  /** It neither hears nor is heard by the other nodes; clients still reach it. */
-  cutOff(): Promise<void>;
-  /** Ends the cut; resolves once it has caught up. */
-  heal(): Promise<void>;
-  query<Row>(sql: string): Promise<Row[]>;
-}
+export type GaleraNode = ReturnType<typeof nodeOf>;
 
 /** Three nodes in step. */
-export interface GaleraCluster {
-  readonly nodes: readonly GaleraNode[];
-  /** Ends every process and removes the data. */
-  close(): Promise<void>;
-}
+export type GaleraCluster = Awaited<ReturnType<typeof startGaleraCluster>>;
 
 /** Starts a cluster with Galera's own time limits: 5 s without a sign of life, and a node is out. */
-export async function startGaleraCluster(): Promise<GaleraCluster> {
+export async function startGaleraCluster() {
   const ports = await Promise.all(
     ["n1", "n2", "n3"].map(async (name) => ({
       name,
@@ -99,19 +79,20 @@ export async function startGaleraCluster(): Promise<GaleraCluster> {
   }
   return {
     nodes: servers.map((server, index) => nodeOf(ports[index]?.name ?? "", server)),
+    /** Ends every process and removes the data. */
     close,
   };
 }
 
-function nodeOf(name: string, server: SqlServer): GaleraNode {
+function nodeOf(name: string, server: SqlServer) {
+  const { port, url, kill, query } = server;
   const isolate = (value: 0 | 1) =>
     server.query(`SET GLOBAL wsrep_provider_options = 'gmcast.isolate=${value}'`);
   return {
-    name,
-    port: server.port,
-    url: server.url,
+    ...{ name, port, url, kill, query },
+    /** What a proxy's health check asks: does it answer, belong to the primary component, and is it in step? */
     isHealthy: () => isHealthy(server),
-    kill: () => server.kill(),
+    /** Starts it after a kill; resolves once it has caught up. */
     async rejoin() {
       // As systemd does it: where its log ends, so that only what it missed is sent, and no other node is copied whole.
       const output = await server.runOnce(["--wsrep-recover"]);
@@ -119,14 +100,15 @@ function nodeOf(name: string, server: SqlServer): GaleraNode {
       await server.start(position === undefined ? [] : [`--wsrep_start_position=${position}`]);
       await untilHealthy(server);
     },
+    /** It neither hears nor is heard by the other nodes; clients still reach it. */
     async cutOff() {
       await isolate(1);
     },
+    /** Ends the cut; resolves once it has caught up. */
     async heal() {
       await isolate(0);
       await untilHealthy(server);
     },
-    query: (sql) => server.query(sql),
   };
 }
 

@@ -2,26 +2,17 @@
 // healthy node at a time and moves, connections and all, when that node is healthy no longer.
 import { setTimeout as sleep } from "node:timers/promises";
 import type { GaleraCluster, GaleraNode } from "./galera-cluster.ts";
-import { startTcpProxy, type TcpProxy } from "./tcp-proxy.ts";
+import { startTcpProxy } from "./tcp-proxy.ts";
 
 const CHECK_EVERY_MS = 200;
 /** A check that takes longer has failed: a node cut off from the others may not answer at all. */
 const CHECK_WITHIN_MS = 1_000;
 
 /** The one address. */
-export interface GaleraProxy {
-  readonly port: number;
-  /** Where it leads now. */
-  readonly node: GaleraNode;
-  /** When it last moved, as Date.now() tells it. */
-  readonly movedAtMs: number;
-  /** The conversation between application and node. */
-  readonly conversation: Pick<TcpProxy, "onceSent">;
-  close(): Promise<void>;
-}
+export type GaleraProxy = Awaited<ReturnType<typeof startGaleraProxy>>;
 
 /** Starts in front of the first node. Moves on only: a node that comes back is not moved back to. */
-export async function startGaleraProxy(cluster: GaleraCluster): Promise<GaleraProxy> {
+export async function startGaleraProxy(cluster: GaleraCluster) {
   const [first] = cluster.nodes;
   if (first === undefined) throw new Error("A cluster has nodes.");
   let node = first;
@@ -48,12 +39,15 @@ export async function startGaleraProxy(cluster: GaleraCluster): Promise<GaleraPr
   const following = follow();
   return {
     port: proxy.port,
+    /** Where it leads now. */
     get node() {
       return node;
     },
+    /** When it last moved, as Date.now() tells it. */
     get movedAtMs() {
       return movedAtMs;
     },
+    /** The conversation between application and node. */
     conversation: proxy,
     async close() {
       stopping.abort();

@@ -1,20 +1,17 @@
 // Signing in at the sandbox Google without a browser: follows its pages with fetch and cookies.
 
-export interface CookieJar {
-  header(url: URL): string;
-  store(url: URL, answer: Response): void;
-}
+export type CookieJar = ReturnType<typeof createCookieJar>;
 
 /** Cookies per origin, by path prefix: enough for the provider's own. */
-export function createCookieJar(): CookieJar {
+export function createCookieJar() {
   const cookies = new Map<string, { origin: string; path: string; name: string; value: string }>();
   return {
-    header: (url) =>
+    header: (url: URL) =>
       [...cookies.values()]
         .filter((it) => it.origin === url.origin && url.pathname.startsWith(it.path))
         .map((it) => `${it.name}=${it.value}`)
         .join("; "),
-    store: (url, answer) => {
+    store: (url: URL, answer: Response) => {
       for (const line of answer.headers.getSetCookie()) {
         const [, name = "", value = ""] = /^([^=]*)=([^;]*)/.exec(line) ?? [];
         const attribute = (of: string) => new RegExp(`;\\s*${of}=([^;]*)`, "i").exec(line)?.[1];

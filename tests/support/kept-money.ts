@@ -11,31 +11,19 @@ export interface OfferedPlan {
   readonly interval: string | null;
 }
 
-/** What went back of an invoice, as Stripe has it. */
-export interface BackAtStripe {
+/** Money back of one payment. Minor units. */
+export type MoneyBackAtStripe = ReturnType<typeof moneyBackAtStripe>;
+
+/** Sums the objects up: pending refunds count, failed ones do not; open and lost disputes hold the money. */
+export function moneyBackAtStripe({
+  refunds,
+  disputes,
+  notes,
+}: {
   readonly refunds: readonly Refund[];
   readonly disputes: readonly Dispute[];
   readonly notes: readonly CreditNote[];
-}
-
-/** Money back of one payment. Minor units. */
-export interface MoneyBackAtStripe {
-  readonly refunded: number;
-  readonly credited: number;
-  readonly disputed: number;
-}
-
-/** One invoice's part in the account. */
-export interface InvoiceWorth {
-  /** What its lines buy, before anything went back; negative: it gives back. */
-  readonly worth: number;
-  /** What the money that stayed of it buys. */
-  readonly stays: number;
-  readonly hasYear: boolean;
-}
-
-/** Sums the objects up: pending refunds count, failed ones do not; open and lost disputes hold the money. */
-export function moneyBackAtStripe({ refunds, disputes, notes }: BackAtStripe): MoneyBackAtStripe {
+}) {
   const sum = (amounts: number[]): number => amounts.reduce((all, amount) => all + amount, 0);
   return {
     refunded: sum(
@@ -65,7 +53,7 @@ export function invoiceWorth(
   invoice: Pick<Invoice, "lines" | "total" | "amount_paid">,
   plans: ReadonlyMap<string, OfferedPlan>,
   back: MoneyBackAtStripe,
-): InvoiceWorth {
+) {
   let worth = 0;
   let hasYear = false;
   for (const line of invoice.lines.data) {
@@ -82,5 +70,11 @@ export function invoiceWorth(
   const given = back.refunded + back.credited + back.disputed;
   // A customer balance may have paid a part: shares are of the invoice's total.
   const share = given <= 0 ? 0 : Math.min(1, given / Math.max(invoice.total, invoice.amount_paid));
-  return { worth, stays: worth <= 0 ? worth : worth * (1 - share), hasYear };
+  return {
+    /** What its lines buy, before anything went back; negative: it gives back. */
+    worth,
+    /** What the money that stayed of it buys. */
+    stays: worth <= 0 ? worth : worth * (1 - share),
+    hasYear,
+  };
 }

@@ -2,7 +2,7 @@
 import fc from "fast-check";
 import type { LedgerOperation } from "../../server/ledger/ports.ts";
 import type { ModelStep } from "./ledger-model.ts";
-import { rawKey } from "./operations.ts";
+import { grant, rawKey, reserve, spend } from "./operations.ts";
 
 const amount = fc.integer({ min: 1, max: 20 });
 const key = fc.integer({ min: 1, max: 60 }).map((n) => `k${n}`);
@@ -93,37 +93,19 @@ export function operationOf(
     case "expire":
       return { kind: "expireLots", userId };
     case "grant":
-      return {
-        kind: "grant",
-        userId,
-        amountCredits: one.amount,
-        source: one.source,
-        sourceId: null,
-        grantKey: `${userId}:${one.key}`,
-        expiresAt,
-        description: "test",
-      };
+      return grant(userId, `${userId}:${one.key}`, one.amount, { source: one.source, expiresAt });
     case "spend":
       // The amount is the server's, so it stands in the metadata to be part of the input.
-      return {
-        kind: "spend",
-        userId,
-        amountCredits: one.amount,
+      return spend(userId, one.key, one.amount, {
         feature: "chat-pro",
-        priceVersion: "v1",
-        idempotencyKey: rawKey(one.key),
         metadata: { amount: one.amount },
-      };
+      });
     case "reserve":
-      return {
-        kind: "reserve",
-        userId,
-        amountCredits: one.amount,
+      return reserve(userId, one.key, one.amount, {
         feature: null,
         priceVersion: null,
-        idempotencyKey: rawKey(one.key),
         ttlSeconds: one.ttl,
-      };
+      });
     case "settle":
       return {
         kind: "settle",

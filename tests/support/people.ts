@@ -30,18 +30,7 @@ export interface Identity {
   issuer?: string;
 }
 
-export interface People {
-  /** A user with so many credits in one lot that never expires. */
-  createUser(credits?: number): Promise<string>;
-  /** So many users without credits, made at once. */
-  createUsers(count: number): Promise<string[]>;
-  /** A session, of an admin if the configuration or `isAdmin` says so. */
-  session(identity?: Identity, isAdmin?: boolean): Promise<NewSession>;
-  /** A signed-in person; `role` as the database shall have it. */
-  person(role?: "USER" | "ADMIN"): Promise<Person>;
-  /** The same person in another session. */
-  signInAgain(userId: string): Promise<Person>;
-}
+export type People = ReturnType<typeof createPeople>;
 
 interface PeopleDeps {
   readonly auth: Services["auth"];
@@ -55,7 +44,7 @@ interface PeopleDeps {
 const CLIENT = { userAgent: "suite", ip: "192.0.2.7" };
 
 /** Makes the people of an app. */
-export function createPeople({ auth, backend, clock, config, ledger, logger }: PeopleDeps): People {
+export function createPeople({ auth, backend, clock, config, ledger, logger }: PeopleDeps) {
   const { models } = backend.database;
   const signIns = createSignInStore({ database: backend.database, ledger, logger });
   const tokens = createRefreshTokens(config.tokens.refreshSecrets);
@@ -103,15 +92,21 @@ export function createPeople({ auth, backend, clock, config, ledger, logger }: P
   }
 
   return {
+    /** So many users without credits, made at once. */
     createUsers,
+    /** A session, of an admin if the configuration or `isAdmin` says so. */
     session,
+    /** A user with so many credits in one lot that never expires. */
     async createUser(credits = 0) {
       const [userId = ""] = await createUsers(1);
       if (credits > 0) await ledger.submit(welcomeGrant(userId, credits));
       return userId;
     },
-    person: async (role = "USER") => signedIn(await session({}, role === "ADMIN")),
-    async signInAgain(userId) {
+    /** A signed-in person; `role` as the database shall have it. */
+    person: async (role: "USER" | "ADMIN" = "USER") =>
+      signedIn(await session({}, role === "ADMIN")),
+    /** The same person in another session. */
+    async signInAgain(userId: string) {
       const { subject } = await models.identity.findFirstOrThrow({ where: { userId } });
       const { email } = await models.user.findUniqueOrThrow({ where: { id: userId } });
       return signedIn(await session({ email, subject: subject ?? "" }));

@@ -13,18 +13,14 @@ import {
 /** SQLite alone; or the servers that are found, too; or MySQL and MariaDB even where they have to be started. */
 export type EngineNeeds = "sqlite" | "found" | "every";
 
-/** What the run is about. */
-export interface RunNeeds {
-  /** The one engine of `--engine`; null for all. */
-  readonly choice: EngineName | null;
-  readonly needs: EngineNeeds;
-}
-
 /**
- * The servers of this run. What it starts ends with this process. An engine that was chosen and cannot be started
- * throws; one that was not is named as missing, which fails CI alone.
+ * The servers of this run, which is about `choice` or (null) all engines. What it starts ends with this process. An
+ * engine that was chosen and cannot be started throws; one that was not is named as missing, which fails CI alone.
  */
-export async function prepareServers({ choice, needs }: RunNeeds): Promise<Servers> {
+export async function prepareServers(
+  choice: EngineName | null,
+  needs: EngineNeeds,
+): Promise<Servers> {
   if (needs === "sqlite") return onlySqlite();
   const found = await findServers(process.env);
   if (choice !== null) return serversFor(choice, found, startEngine);

@@ -1,21 +1,12 @@
 // The server as an operator runs it: a process of its own with an environment, its output, its signals.
-import { type ChildProcess, spawn } from "node:child_process";
+import { spawn } from "node:child_process";
 import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 
 const ROOT = fileURLToPath(new URL("../..", import.meta.url));
 
 /** A server process. */
-export interface ServerProcess {
-  readonly url: string;
-  readonly child: ChildProcess;
-  /** Everything it has written so far. */
-  output(): string;
-  /** Resolves with the exit code; -1 when a signal ended it. */
-  readonly exited: Promise<number>;
-  /** Resolves once /ready says yes. Rejects, with the output, when the process ends first. */
-  ready(timeoutMs?: number): Promise<void>;
-}
+export type ServerProcess = ReturnType<typeof spawnServer>;
 
 const FROM_SOURCE = ["--import", import.meta.resolve("tsx"), `${ROOT}server/main.ts`];
 
@@ -27,7 +18,7 @@ export function spawnServer(
   env: Record<string, string>,
   cwd = ROOT,
   program: readonly string[] = FROM_SOURCE,
-): ServerProcess {
+) {
   const child = spawn(process.execPath, program, {
     cwd,
     env: { PATH: process.env["PATH"] ?? "", LOG_LEVEL: "warn", ...env },
@@ -41,8 +32,11 @@ export function spawnServer(
   return {
     url,
     child,
+    /** Everything it has written so far. */
     output: () => output,
+    /** Resolves with the exit code; -1 when a signal ended it. */
     exited,
+    /** Resolves once /ready says yes. Rejects, with the output, when the process ends first. */
     async ready(timeoutMs = 120_000) {
       const deadlineMs = Date.now() + timeoutMs;
       let last = "never asked";

@@ -13,14 +13,10 @@ export const prometheusInstalled = ["prometheus", "promtool"].every(
 );
 
 /** One Prometheus. */
-export interface Prometheus {
-  /** The series a PromQL expression answers with right now. Throws what Prometheus says of a bad one. */
-  query(expression: string): Promise<readonly { metric: Record<string, string>; value: string }[]>;
-  close(): Promise<void>;
-}
+export type Prometheus = Awaited<ReturnType<typeof startPrometheus>>;
 
 /** Starts one that scrapes `/metrics` of `target` (`host:port`). */
-export async function startPrometheus(target: string): Promise<Prometheus> {
+export async function startPrometheus(target: string) {
   const folder = await mkdtemp(join(tmpdir(), "skywork-prometheus-"));
   const config = join(folder, "prometheus.yml");
   await writeFile(
@@ -53,7 +49,8 @@ export async function startPrometheus(target: string): Promise<Prometheus> {
     await sleep(200);
   }
   return {
-    async query(expression) {
+    /** The series a PromQL expression answers with right now. Throws what Prometheus says of a bad one. */
+    async query(expression: string) {
       const answer = await fetch(`http://${address}/api/v1/query`, {
         method: "POST",
         body: new URLSearchParams({ query: expression }),

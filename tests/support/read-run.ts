@@ -8,15 +8,7 @@ export interface WireEvent {
 }
 
 /** What a reader of a run got. */
-export interface Reading {
-  readonly events: readonly WireEvent[];
-  /** Text of all `text` events. */
-  readonly text: string;
-  /** The `end` event, or null when the reader left before it. */
-  readonly end: Extract<RunEvent, { type: "end" }> | null;
-  /** The error code the stream began with. */
-  readonly code: string | null;
-}
+export type Reading = Awaited<ReturnType<typeof readRun>>;
 
 /** Reads a run over `ai.stream` until its end, or until `leaveAfter` events. */
 export async function readRun(
@@ -24,7 +16,7 @@ export async function readRun(
   token: string,
   input: { runId: string; lastEventId?: string },
   leaveAfter = Number.POSITIVE_INFINITY,
-): Promise<Reading> {
+) {
   const target = new URL("/api/trpc/ai.stream", url);
   target.searchParams.set("input", JSON.stringify(input));
   const abort = new AbortController();
@@ -45,8 +37,11 @@ export async function readRun(
   const last = events.at(-1)?.event;
   return {
     events,
+    /** Text of all `text` events. */
     text: events.map(({ event }) => (event.type === "text" ? event.text : "")).join(""),
+    /** The `end` event, or null when the reader left before it. */
     end: last?.type === "end" ? last : null,
+    /** The error code the stream began with. */
     code,
   };
 }

@@ -14,20 +14,13 @@ const START_WITHIN_MS = 20_000;
 export const redisServerInstalled = isInstalled("redis-server");
 
 /** One server; `start` after `kill` uses the same port and begins empty. */
-export interface RedisServer {
-  readonly port: number;
-  start(): Promise<void>;
-  kill(): Promise<void>;
-  /** Stops it from answering without closing a connection. */
-  freeze(): void;
-  thaw(): void;
-}
+export type RedisServer = Awaited<ReturnType<typeof startRedisServer>>;
 
 /** Starts a server of a test's own. */
-export async function startRedisServer(): Promise<RedisServer> {
+export async function startRedisServer() {
   const port = await freePort();
   let child: ChildProcess | undefined;
-  const server: RedisServer = {
+  const server = {
     port,
     async start() {
       child = await run(["redis-server"], { port });
@@ -39,6 +32,7 @@ export async function startRedisServer(): Promise<RedisServer> {
       await gone;
       child = undefined;
     },
+    /** Stops it from answering without closing a connection. */
     freeze: () => void child?.kill("SIGSTOP"),
     thaw: () => void child?.kill("SIGCONT"),
   };

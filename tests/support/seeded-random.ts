@@ -1,32 +1,18 @@
 // Chance that can be repeated, and work in lanes.
+import { createRandom } from "../simulation/random.ts";
 
 /** Seeded randomness, so that a failure can be walked again: print the seed, pass it as SEED. */
-export function seededRandom(name: string): {
-  next(): number;
-  shuffle<T>(items: readonly T[]): T[];
-} {
+export function seededRandom(name: string) {
   const seed = Number(process.env["SEED"] ?? Math.floor(Math.random() * 2 ** 31));
   process.stdout.write(`${name}: SEED=${seed}\n`);
-  let state = seed >>> 0;
-  // mulberry32
-  const next = (): number => {
-    state = (state + 0x6d2b79f5) >>> 0;
-    let t = state;
-    t = Math.imul(t ^ (t >>> 15), t | 1);
-    t ^= t + Math.imul(t ^ (t >>> 7), t | 61);
-    return ((t ^ (t >>> 14)) >>> 0) / 4_294_967_296;
-  };
+  const random = createRandom(seed);
   return {
-    next,
-    shuffle: (items) => {
-      const mixed = [...items];
-      for (let at = mixed.length - 1; at > 0; at -= 1) {
-        const other = Math.floor(next() * (at + 1));
-        const [a, b] = [mixed[at], mixed[other]];
-        if (a !== undefined && b !== undefined) [mixed[at], mixed[other]] = [b, a];
-      }
-      return mixed;
-    },
+    ...random,
+    shuffle: <T>(items: readonly T[]): T[] =>
+      items
+        .map((item) => ({ item, place: random.next() }))
+        .sort((a, b) => a.place - b.place)
+        .map(({ item }) => item),
   };
 }
 

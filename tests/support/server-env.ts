@@ -6,14 +6,13 @@ export const FRONTEND = "http://localhost:3000";
 /** Its service key, under the name `worker`. */
 export const SERVICE_KEY = "worker-key-of-the-test-servers-0123456789";
 
-export const ACCESS_SECRET = "access-secret-of-the-test-servers-0123456789";
 export const REFRESH_SECRET = "refresh-secret-of-the-test-servers-0123456789";
 
 /** Secrets, limits nobody reaches, and a Google and a Stripe that nobody calls; `own` is added to that, or in its place. */
 export function serverEnv(own: Readonly<Record<string, string>>): Record<string, string> {
   return {
     NODE_ENV: "test",
-    JWT_SECRET: ACCESS_SECRET,
+    JWT_SECRET: "access-secret-of-the-test-servers-0123456789",
     REFRESH_TOKEN_SECRET: REFRESH_SECRET,
     RATE_LIMIT_MAX_REQUESTS: "100000000",
     SERVICE_API_KEYS: `worker:${SERVICE_KEY}`,

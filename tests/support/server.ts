@@ -223,10 +223,9 @@ export async function throughGoogle(url: string, email: string, headers = {}): P
 /** Signs in at the server of `url`. */
 export async function signIn(url: string, email: string): Promise<SignedIn> {
   const back = await throughGoogle(url, email);
-  const cookie = cookiesOf(back).find((pair) => /^(__Host-)?refresh=./.test(pair));
-  if (cookie === undefined)
+  const refreshToken = refreshTokenOf(back);
+  if (refreshToken === undefined)
     throw new Error(`The sign-in ended at ${back.headers.get("location")}.`);
-  const refreshToken = cookie.slice(cookie.indexOf("=") + 1);
   let accessToken = "";
   const client = createClient({
     url: `${url}/api/trpc`,
@@ -239,6 +238,12 @@ export async function signIn(url: string, email: string): Promise<SignedIn> {
   await client.auth.refresh.mutate({ refreshToken });
   const { user } = await client.auth.me.query();
   return { client, accessToken, refreshToken, userId: user.id, email };
+}
+
+/** The refresh token an answer sets as a cookie. */
+export function refreshTokenOf(answer: Response): string | undefined {
+  const cookies = cookiesOf(answer).map((pair) => /^(?:__Host-)?refresh=(.+)$/.exec(pair)?.[1]);
+  return cookies.find((token) => token !== undefined);
 }
 
 /** `name=value` of every cookie an answer sets and does not clear. */

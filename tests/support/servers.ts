@@ -130,18 +130,17 @@ export async function availableBackends(): Promise<BackendChoice[]> {
  * for it once; the caller ends it.
  */
 export async function serversFor(
-  choice: EngineName | null,
+  choice: EngineName,
   servers: Servers,
   start: (engine: "mysql" | "mariadb") => Promise<FoundServer>,
 ): Promise<Servers> {
-  if (choice === null) return servers;
   const databases = servers.databases.filter(({ engine }) => engine === choice);
   if (choice === "sqlite" || databases.length > 0) return { ...servers, databases };
   return { ...servers, databases: [await start(choice)], missing: [] };
 }
 
 /** Engine, major and minor version: a name for a row of a suite that the next security update does not change. */
-export function shortName({ name }: FoundServer): string {
+export function shortName({ name }: Pick<FoundServer, "name">): string {
   return name.replace(/(\d+\.\d+)\.\d+.*$/, "$1");
 }
 

@@ -21,27 +21,7 @@ export const TEST_LIMITS: CallLimits = {
   baseDelayMs: 20,
 };
 
-export interface Shop extends TestApp {
-  /** Between the servers and the sandbox. */
-  readonly proxy: StripeProxy;
-  /** Moves everybody's clock. */
-  travel(by: { months?: number; days?: number; minutes?: number }): void;
-  travelTo(moment: Date): void;
-  customerOf(userId: string): Promise<string>;
-  credits(userId: string): Promise<number>;
-  /** Buys a package and presses pay; answers the session. */
-  buy(userId: string, packageId: string): Promise<string>;
-  /** Subscribes and presses pay; answers the session. */
-  subscribe(userId: string, planId: string): Promise<string>;
-  /** Posts a recorded event, signed now, to one instance; answers the HTTP status. `id` sends it under another id. */
-  deliver(event: { id: string }, instance?: number, id?: string): Promise<number>;
-  /** The same, again while the server asks for it, as Stripe does; a busy machine's connections run out. Answers the last status. */
-  deliverUntilTaken(event: { id: string }, instance?: number, id?: string): Promise<number>;
-  /** Waits until every event is delivered. */
-  settled(): Promise<void>;
-  /** Throws when the doctor finds anything wrong with what the suite has left. */
-  close(): Promise<void>;
-}
+export type Shop = Awaited<ReturnType<typeof openShop>>;
 
 /** What may be different from the usual. */
 export interface ShopOptions extends TestAppOptions {
@@ -54,8 +34,11 @@ export interface ShopOptions extends TestAppOptions {
   wrapStripe?: (port: StripePort) => StripePort;
 }
 
-/** Opens an app as a shop. Events go to its first instance. */
-export async function openShop(options: ShopOptions): Promise<Shop> {
+/**
+ * Opens an app as a shop. Events go to its first instance. `close` throws when the doctor finds anything wrong with what
+ * the suite has left.
+ */
+export async function openShop(options: ShopOptions) {
   const { limits = TEST_LIMITS, proxied = false, wrapStripe = (port) => port } = options;
   let proxy: StripeProxy | undefined;
   const app = await openTestApp({
@@ -76,7 +59,12 @@ export async function openShop(options: ShopOptions): Promise<Shop> {
       throw new Error(`the doctor found: ${JSON.stringify(violations.slice(0, 5))}`);
   });
   if (options.webhooks === false) app.sandbox.stripe.control.setWebhookUrl(null);
-  return { ...app, ...doingsIn(app), proxy };
+  return {
+    ...app,
+    ...doingsIn(app),
+    /** Between the servers and the sandbox. */
+    proxy,
+  };
 }
 
 /** What customers and time do in an app. */
@@ -84,10 +72,7 @@ function doingsIn(app: TestApp) {
   const { clock, models, payment, sandbox } = app;
   const { control } = sandbox.stripe;
   const userOf = (id: string) => models.user.findUniqueOrThrow({ where: { id } });
-  const move = (ms: number): void => {
-    clock.aheadMs += ms;
-    control.tick();
-  };
+  /** Posts a recorded event, signed now, to one instance; answers the HTTP status. `id` sends it under another id. */
   async function deliver(event: { id: string }, instance = 0, id = event.id): Promise<number> {
     const body = JSON.stringify({ ...event, id });
     const at = Math.floor(clock.now() / 1_000);
@@ -107,25 +92,38 @@ function doingsIn(app: TestApp) {
     return sessionId;
   };
   return {
-    travel({ months = 0, days = 0, minutes = 0 }: Parameters<Shop["travel"]>[0]) {
+    /** Moves everybody's clock. */
+    travel({
+      months = 0,
+      days = 0,
+      minutes = 0,
+    }: {
+      months?: number;
+      days?: number;
+      minutes?: number;
+    }) {
       const now = clock.now();
       const afterMonths = addMonths(new Date(now), months).getTime() - now;
-      move(afterMonths + days * 86_400_000 + minutes * 60_000);
+      clock.aheadMs += afterMonths + days * 86_400_000 + minutes * 60_000;
+      control.tick();
     },
-    travelTo: (moment: Date) => move(moment.getTime() - clock.now()),
     customerOf: async (userId: string) => (await userOf(userId)).stripeCustomerId ?? "",
     credits: async (userId: string) => (await userOf(userId)).credits,
+    /** Buys a package and presses pay; answers the session. */
     buy: async (userId: string, packageId: string) =>
       pay(await payment.checkout(userId, { packageId })),
+    /** Subscribes and presses pay; answers the session. */
     subscribe: async (userId: string, planId: string) =>
       pay(await payment.subscribe(userId, { planId })),
     deliver,
+    /** The same, again while the server asks for it, as Stripe does; a busy machine's connections run out. Answers the last status. */
     async deliverUntilTaken(event: { id: string }, instance?: number, id?: string) {
       let status = 0;
       for (let tries = 0; tries < 5 && status !== 200; tries += 1)
         status = await deliver(event, instance, id);
       return status;
     },
+    /** Waits until every event is delivered. */
     settled: () => control.idle(),
   };
 }

@@ -16,14 +16,6 @@ const RAW_QUERY = new Set([
 ]);
 const HOLE = "\u0000";
 
-/** One statement as the source has it. */
-interface SourceStatement {
-  /** `file: beginning of the statement` */
-  readonly where: string;
-  /** Whether a whole statement, its holes filled, is this one. */
-  matches(sql: string): boolean;
-}
-
 interface Piece {
   type: string;
   value?: unknown;
@@ -32,7 +24,7 @@ interface Piece {
 }
 
 /** Every statement of the server's source. */
-export function sourceStatements(): SourceStatement[] {
+export function sourceStatements() {
   const files = readdirSync(join(ROOT, "server"), { recursive: true, encoding: "utf8" })
     .map((file) => `server/${file.replaceAll("\\", "/")}`)
     .filter((file) => file.endsWith(".ts") && !ELSEWHERE.test(file));
@@ -40,7 +32,7 @@ export function sourceStatements(): SourceStatement[] {
 }
 
 /** The statements of one file's text. */
-export function statementsOf(file: string, source: string): SourceStatement[] {
+export function statementsOf(file: string, source: string) {
   const found = new Set<string>();
   const add = (node: Piece | undefined, always: boolean) => {
     const text = textOf(node);
@@ -68,7 +60,7 @@ function textOf(node: Piece | undefined): string | undefined {
   return text.trimStart().startsWith(HOLE) ? undefined : text;
 }
 
-function describe(file: string, text: string): SourceStatement {
+function describe(file: string, text: string) {
   const words = oneLine(text);
   const pattern = words
     .split(HOLE)
@@ -77,8 +69,10 @@ function describe(file: string, text: string): SourceStatement {
   // What the program appends to a constant: a list of values, a limit.
   const whole = new RegExp(`^${pattern}(?: \\((?:\\?,?)+\\))?(?: LIMIT \\d+)?$`);
   return {
+    /** `file: beginning of the statement` */
     where: `${file}: ${words.replaceAll(HOLE, "…").slice(0, 90)}`,
-    matches: (sql) => whole.test(oneLine(sql)),
+    /** Whether a whole statement, its holes filled, is this one. */
+    matches: (sql: string) => whole.test(oneLine(sql)),
   };
 }
 

@@ -6,6 +6,8 @@ import { searchUsers } from "../../server/admin/search.store.ts";
 import { RETENTIONS } from "../../server/jobs/retention.ts";
 import { createCreditStore } from "../../server/credit/credit.store.ts";
 import { createDatabaseSql, parseMysqlUrl } from "../../server/database/mysql/options.ts";
+import { MIGRATIONS_TABLE, READ_APPLIED } from "../../server/database/migrations/mysql.ts";
+import { LOCK_TABLE, TAKE_LOCK } from "../../server/database/migrations/mysql-lock.ts";
 import { AUDIT_SQL, sumsSql } from "../../server/ledger/audit/audit.store.ts";
 import { GROUP, sqlWords } from "../../server/ledger/audit/check.ts";
 import { doctorChecks, ENTRY_COUNTS } from "../../server/ledger/audit/checks.ts";
@@ -59,7 +61,7 @@ const LEDGER: Record<keyof typeof LEDGER_SQL.mysql, [readonly unknown[], Stateme
   insertKeys: [["u1", "k9", "hash", "{}", AT]],
 };
 
-/** What `work` sends as raw queries; they find nothing. */
+/** What `work` sends as raw queries; they find nothing it could use. */
 async function recorded(
   name: string,
   work: (database: Database) => Promise<unknown>,
@@ -74,7 +76,7 @@ async function recorded(
     rollUp: { findUnique: () => Promise.resolve({ rolledTo: new Date(AT) }) },
     $queryRawUnsafe: (sql: string, ...params: unknown[]) => read(sql, params),
   };
-  await work({ dialect: "mysql", models, read } as unknown as Database);
+  await work({ dialect: "mysql", models, read } as unknown as Database).catch(() => null);
   const [first] = sent;
   if (first === undefined || sent.length !== 1) throw new Error(`${name} sent ${sent.length}`);
   return first;
@@ -113,16 +115,8 @@ export async function listStatements(created: string): Promise<Statement[]> {
     statement("doctor keys", KEY_SQL.mysql.ofUsers, [...json(["u1", AT, AT]), 5]),
     statement("doctor keys of one", KEY_SQL.mysql.ofUser, [AT, "u1", "", AT, 5]),
     statement("doctor keys astray", KEY_SQL.mysql.astray, json([0, "u1", 1, "e1", null])),
-    await recorded("overdue holds", (db) =>
-      createExpiryStore(db)
-        .overdueHolds(1, null, 10)
-        .catch(() => []),
-    ),
-    await recorded("expired lots", (db) =>
-      createExpiryStore(db)
-        .expiredLots(1, null, 10)
-        .catch(() => []),
-    ),
+    await recorded("overdue holds", (db) => createExpiryStore(db).overdueHolds(1, null, 10)),
+    await recorded("expired lots", (db) => createExpiryStore(db).expiredLots(1, null, 10)),
     ...RETENTIONS.flatMap(({ job, table, since }) => [
       statement(job, `DELETE FROM ${table} WHERE ${since} < ? ORDER BY ${since} LIMIT 100`, [
         "2001-01-01 00:00:00.000",
@@ -131,9 +125,7 @@ export async function listStatements(created: string): Promise<Statement[]> {
     ]),
     await recorded("balance", (db) => createCreditStore(db).balance("u1")),
     await recorded("usage", (db) =>
-      createCreditStore(db)
-        .usage("u1", { originMs: 0, fromMs: 1, toMs: Date.UTC(2030, 0) })
-        .catch(() => []),
+      createCreditStore(db).usage("u1", { originMs: 0, fromMs: 1, toMs: Date.UTC(2030, 0) }),
     ),
     statement("usage counted", USAGE_TOTALS_SQL.mysql.count, [AT, AT, "", "u9"]),
     statement("usage by calls", USAGE_TOTALS_SQL.mysql.calls, [AT, "u1", AT, AT]),
@@ -150,14 +142,10 @@ export async function listStatements(created: string): Promise<Statement[]> {
         role: "USER",
         limit: 5,
         place: { at: new Date(), id: "u9" },
-      }).catch(() => []),
+      }),
     ),
     await recorded("clock", (db) => databaseNow(db)),
-    await recorded("authorities", (db) =>
-      createSessionStore(db)
-        .statuses(["s1", "s2"])
-        .catch(() => []),
-    ),
+    await recorded("authorities", (db) => createSessionStore(db).statuses(["s1", "s2"])),
     statement("one user's lock", "SELECT id FROM users WHERE id = ? FOR UPDATE", ["u1"], {
       locks: { users: ["u1"] },
     }),
@@ -183,52 +171,17 @@ export async function listStatements(created: string): Promise<Statement[]> {
 /** Run for real by migrating; here once more, prepared. */
 function migrationStatements(): Statement[] {
   const name = "CONCAT('skywork_migrate:', LEFT(SHA2(DATABASE(), 256), 32))";
-  const term = "UTC_TIMESTAMP(3) + INTERVAL 60 SECOND";
   const id = "00000000-0000-0000-0000-000000000000";
   return [
     statement("Galera?", "SHOW VARIABLES LIKE 'wsrep_on'"),
     statement("name lock", `SELECT GET_LOCK(${name}, ?) AS taken`, [1]),
     statement("name unlock", `SELECT RELEASE_LOCK(${name})`),
-    statement(
-      "lock table",
-      `CREATE TABLE IF NOT EXISTS _skywork_migration_lock (
-        name      VARCHAR(20) PRIMARY KEY NOT NULL,
-        holder    VARCHAR(36) NOT NULL,
-        expiresAt DATETIME(3) NOT NULL
-      ) ENGINE InnoDB DEFAULT CHARACTER SET utf8mb4 COLLATE utf8mb4_bin`,
-      [],
-      { alone: true },
-    ),
-    statement(
-      "row lock",
-      `INSERT INTO _skywork_migration_lock (name, holder, expiresAt) VALUES ('migrate', ?, ${term})
-        ON DUPLICATE KEY UPDATE holder = IF(expiresAt < UTC_TIMESTAMP(3), VALUES(holder), holder),
-        expiresAt = IF(holder = VALUES(holder), VALUES(expiresAt), expiresAt)`,
-      [id],
-    ),
+    statement("lock table", LOCK_TABLE, [], { alone: true }),
+    statement("row lock", TAKE_LOCK, [id]),
     statement("row held?", "SELECT 1 FROM _skywork_migration_lock WHERE holder = ?", [id]),
     statement("row unlock", "DELETE FROM _skywork_migration_lock WHERE holder = ?", [id]),
-    statement(
-      "migrations table",
-      `CREATE TABLE IF NOT EXISTS _prisma_migrations (
-        id                      VARCHAR(36) PRIMARY KEY NOT NULL,
-        checksum                VARCHAR(64) NOT NULL,
-        finished_at             DATETIME(3),
-        migration_name          VARCHAR(255) NOT NULL,
-        logs                    TEXT,
-        rolled_back_at          DATETIME(3),
-        started_at              DATETIME(3) NOT NULL DEFAULT CURRENT_TIMESTAMP(3),
-        applied_steps_count     INTEGER UNSIGNED NOT NULL DEFAULT 0
-      ) DEFAULT CHARACTER SET utf8mb4 COLLATE utf8mb4_unicode_ci`,
-      [],
-      { alone: true },
-    ),
-    statement(
-      "migrations applied",
-      `SELECT id, migration_name, checksum, finished_at IS NOT NULL AS finished,
-              rolled_back_at IS NOT NULL AS rolledBack, applied_steps_count
-         FROM _prisma_migrations`,
-    ),
+    statement("migrations table", MIGRATIONS_TABLE, [], { alone: true }),
+    statement("migrations applied", READ_APPLIED),
     statement(
       "migration begun",
       "INSERT INTO _prisma_migrations (id, checksum, migration_name, started_at, applied_steps_count) VALUES (?, ?, ?, ?, 0)",

@@ -18,27 +18,16 @@ export interface ProxyFault {
   readonly saved?: boolean;
 }
 
-export interface StripeProxy {
-  readonly url: string;
-  add(fault: ProxyFault): void;
-  clear(): void;
-  /** `METHOD path key` of every request since the last call, the query left out. */
-  requests(): string[];
-  close(): Promise<void>;
-}
+export type StripeProxy = Awaited<ReturnType<typeof startStripeProxy>>;
 
 function forwarded(headers: IncomingHttpHeaders): Record<string, string> {
   const names = ["authorization", "content-type", "idempotency-key", "stripe-version"];
-  return Object.fromEntries(
-    names.flatMap((name) => {
-      const value = headers[name];
-      return typeof value === "string" ? [[name, value]] : [];
-    }),
-  );
+  const sent = names.filter((name) => headers[name] !== undefined);
+  return Object.fromEntries(sent.map((name) => [name, String(headers[name])]));
 }
 
 /** Starts the proxy on a free port of loopback. */
-export async function startStripeProxy(target: string): Promise<StripeProxy> {
+export async function startStripeProxy(target: string) {
   let faults: (ProxyFault & { left: number })[] = [];
   let seen: string[] = [];
   const saved = new Map<string, { status: number; body: string }>();
@@ -95,12 +84,13 @@ export async function startStripeProxy(target: string): Promise<StripeProxy> {
   const port = await listen(server);
   return {
     url: `http://127.0.0.1:${port}`,
-    add: (fault) => {
+    add: (fault: ProxyFault) => {
       faults.push({ ...fault, left: fault.times ?? 1 });
     },
     clear: () => {
       faults = [];
     },
+    /** `METHOD path key` of every request since the last call, the query left out. */
     requests: () => {
       const since = seen;
       seen = [];

@@ -3,35 +3,22 @@ import { connect, createServer, type Socket } from "node:net";
 import { listen } from "./ports.ts";
 
 /** A proxy in front of one server. */
-export interface TcpProxy {
-  readonly port: number;
-  /** Forwards nothing any more, in either direction, new connections included; nobody is told. */
-  silence(): void;
-  /** Cuts every connection and refuses new ones. */
-  refuse(): void;
-  /** Forwards again; connections that fell silent stay so and are cut. */
-  restore(): void;
-  /** Cuts the connection on which the client next sends `bytes`: `before` or `after` the server got them. */
-  cutOn(bytes: string, when: "before" | "after"): void;
-  /** Calls `react` when a client next sends `bytes`: `before` or `after` they are passed on. The conversation goes on. */
-  onceSent(bytes: string, when: "before" | "after", react: () => void): void;
-  /** Cuts every connection; new ones go to `port`. */
-  moveTo(port: number): void;
-  close(): Promise<void>;
-}
+export type TcpProxy = Awaited<ReturnType<typeof startTcpProxy>>;
 
-interface Awaited {
+type When = "before" | "after";
+
+interface Expected {
   readonly bytes: string;
-  readonly when: "before" | "after";
+  readonly when: When;
   react(upstream: Socket, destroy: () => void): void;
 }
 
 /** Starts a proxy to `host:port`. */
-export async function startTcpProxy(host: string, port: number): Promise<TcpProxy> {
+export async function startTcpProxy(host: string, port: number) {
   const pairs = new Set<[Socket, Socket]>();
   let mode: "forward" | "silent" | "refuse" = "forward";
   let target = port;
-  let awaited: Awaited | undefined;
+  let expected: Expected | undefined;
 
   const server = createServer((client) => {
     if (mode === "refuse") return void client.destroy();
@@ -46,8 +33,8 @@ export async function startTcpProxy(host: string, port: number): Promise<TcpProx
     for (const socket of pair) socket.on("error", destroy).on("close", destroy);
     client.on("data", (data) => {
       if (mode === "silent") return;
-      const seen = awaited !== undefined && data.includes(awaited.bytes) ? awaited : undefined;
-      if (seen !== undefined) awaited = undefined;
+      const seen = expected !== undefined && data.includes(expected.bytes) ? expected : undefined;
+      if (seen !== undefined) expected = undefined;
       if (seen?.when === "before") seen.react(upstream, destroy);
       if (!upstream.destroyed) upstream.write(data);
       if (seen?.when === "after") seen.react(upstream, destroy);
@@ -66,30 +53,36 @@ export async function startTcpProxy(host: string, port: number): Promise<TcpProx
   };
   return {
     port: ownPort,
+    /** Forwards nothing any more, in either direction, new connections included; nobody is told. */
     silence() {
       mode = "silent";
     },
+    /** Cuts every connection and refuses new ones. */
     refuse() {
       mode = "refuse";
       cutAll();
     },
+    /** Forwards again; connections that fell silent stay so and are cut. */
     restore() {
       if (mode === "silent") cutAll();
       mode = "forward";
     },
-    cutOn(bytes, when) {
-      const react: Awaited["react"] = (upstream, destroy) => {
+    /** Cuts the connection on which the client next sends `bytes`: `before` or `after` the server got them. */
+    cutOn(bytes: string, when: When) {
+      const react: Expected["react"] = (upstream, destroy) => {
         if (when === "before") return destroy();
         // The server acts on it; its answer never arrives.
         upstream.removeAllListeners("data");
         setTimeout(destroy, 100);
       };
-      awaited = { bytes, when, react };
+      expected = { bytes, when, react };
     },
-    onceSent(bytes, when, react) {
-      awaited = { bytes, when, react };
+    /** Calls `react` when a client next sends `bytes`: `before` or `after` they are passed on. The conversation goes on. */
+    onceSent(bytes: string, when: When, react: () => void) {
+      expected = { bytes, when, react };
     },
-    moveTo(next) {
+    /** Cuts every connection; new ones go to port `next`. */
+    moveTo(next: number) {
       target = next;
       cutAll();
     },

@@ -1,24 +1,16 @@
 // Calls of procedures over HTTP as any client would send them, and what came back.
 
-/** What came back from a procedure: its data, or the code of the closed list. */
-export interface Answer {
-  readonly status: number;
-  readonly data: unknown;
-  readonly code: string | null;
-  readonly response: Response;
-}
-
 /** Calls one procedure. */
-export type WireCall = (
-  path: string,
-  kind: "query" | "mutation" | "subscription",
-  input?: unknown,
-  headers?: Record<string, string>,
-) => Promise<Answer>;
+export type WireCall = ReturnType<typeof callOver>;
 
 /** Calls at the server of `url`. */
-export function callOver(url: string): WireCall {
-  return async (path, kind, input, headers = {}) => {
+export function callOver(url: string) {
+  return async (
+    path: string,
+    kind: "query" | "mutation" | "subscription",
+    input?: unknown,
+    headers: Record<string, string> = {},
+  ) => {
     const target = new URL(`/api/trpc/${path}`, url);
     const abort = new AbortController();
     const init: RequestInit = { headers, signal: abort.signal };
@@ -39,6 +31,7 @@ export function callOver(url: string): WireCall {
     return {
       status: response.status,
       data: body.result?.data,
+      /** Of the closed list. */
       code: body.error?.data.app.code ?? null,
       response,
     };
@@ -46,7 +39,7 @@ export function callOver(url: string): WireCall {
 }
 
 /** The code a stream begins with, or null when it really streams. */
-async function firstEvent(response: Response, abort: AbortController): Promise<Answer> {
+async function firstEvent(response: Response, abort: AbortController) {
   let text = "";
   const decoder = new TextDecoder();
   for await (const chunk of (response.body ?? []) as AsyncIterable<Uint8Array>) {

@@ -1,23 +1,14 @@
 // `npm run coverage:write`: the README's table of engines, written from what the last .ci/run covered. --check compares.
-import { readFileSync, writeFileSync } from "node:fs";
-import { coverageTable, readRuns } from "./coverage-table.ts";
+import { existsSync, readFileSync, writeFileSync } from "node:fs";
+import { coverageTable, readRuns } from "./coverage.ts";
 
 const ROOT = new URL("../../", import.meta.url);
 const README = new URL("README.md", ROOT);
 const RECORD = new URL(".data/coverage.jsonl", ROOT);
 const TABLE = /(<!-- engines -->\n)[\s\S]*?(\n<!-- \/engines -->)/;
 
-function recorded(): string {
-  try {
-    return coverageTable(readRuns(readFileSync(RECORD, "utf8")));
-  } catch (error) {
-    const reason = error instanceof Error ? error.message : String(error);
-    process.stderr.write(`There is no record of a run of .ci/run: ${reason}\n`);
-    return process.exit(1);
-  }
-}
-
-const table = recorded();
+if (!existsSync(RECORD)) throw new Error("There is no record of a run of .ci/run.");
+const table = coverageTable(readRuns(readFileSync(RECORD, "utf8")));
 const readme = readFileSync(README, "utf8");
 const written = readme.replace(
   TABLE,

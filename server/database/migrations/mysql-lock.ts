@@ -47,22 +47,22 @@ async function takeName(connection: Connection): Promise<MigrationLock> {
 
 // A Galera node knows only its own GET_LOCKs (and Percona's refuses them). There the lock is a row with a term: of two
 // nodes that take it at once, one fails at COMMIT.
-const TABLE = `CREATE TABLE IF NOT EXISTS _skywork_migration_lock (
+export const LOCK_TABLE = `CREATE TABLE IF NOT EXISTS _skywork_migration_lock (
     name      VARCHAR(20) PRIMARY KEY NOT NULL,
     holder    VARCHAR(36) NOT NULL,
     expiresAt DATETIME(3) NOT NULL
 ) ENGINE InnoDB DEFAULT CHARACTER SET utf8mb4 COLLATE utf8mb4_bin`;
 const TERM = "UTC_TIMESTAMP(3) + INTERVAL 60 SECOND";
 // Assignments are made from left to right: the second sees whether the first took it.
-const TAKE = `INSERT INTO _skywork_migration_lock (name, holder, expiresAt) VALUES ('migrate', ?, ${TERM})
+export const TAKE_LOCK = `INSERT INTO _skywork_migration_lock (name, holder, expiresAt) VALUES ('migrate', ?, ${TERM})
   ON DUPLICATE KEY UPDATE holder = IF(expiresAt < UTC_TIMESTAMP(3), VALUES(holder), holder),
     expiresAt = IF(holder = VALUES(holder), VALUES(expiresAt), expiresAt)`;
 
 async function takeRow(connection: Connection): Promise<MigrationLock> {
-  await connection.query(TABLE);
+  await connection.query(LOCK_TABLE);
   const holder = randomUUID();
   const take = async () => {
-    await retryConflicts(() => connection.query(TAKE, [holder]));
+    await retryConflicts(() => connection.query(TAKE_LOCK, [holder]));
     const rows: unknown[] = await connection.query(
       "SELECT 1 FROM _skywork_migration_lock WHERE holder = ?",
       [holder],

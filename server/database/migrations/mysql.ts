@@ -12,7 +12,7 @@ import { type MigrationLock, takeMigrationLock } from "./mysql-lock.ts";
 import { toSqlDate } from "../dates.ts";
 
 // Prisma's own table, word for word, so that `prisma migrate status` and `deploy` agree.
-const MIGRATIONS_TABLE = `CREATE TABLE IF NOT EXISTS _prisma_migrations (
+export const MIGRATIONS_TABLE = `CREATE TABLE IF NOT EXISTS _prisma_migrations (
     id                      VARCHAR(36) PRIMARY KEY NOT NULL,
     checksum                VARCHAR(64) NOT NULL,
     finished_at             DATETIME(3),
@@ -22,6 +22,10 @@ const MIGRATIONS_TABLE = `CREATE TABLE IF NOT EXISTS _prisma_migrations (
     started_at              DATETIME(3) NOT NULL DEFAULT CURRENT_TIMESTAMP(3),
     applied_steps_count     INTEGER UNSIGNED NOT NULL DEFAULT 0
 ) DEFAULT CHARACTER SET utf8mb4 COLLATE utf8mb4_unicode_ci`;
+
+export const READ_APPLIED = `SELECT id, migration_name, checksum, finished_at IS NOT NULL AS finished,
+        rolled_back_at IS NOT NULL AS rolledBack, applied_steps_count
+   FROM _prisma_migrations`;
 
 // Table exists 1050, column exists 1060, index exists 1061, cannot drop what is gone 1091, no such table 1051.
 const ALREADY_DONE = new Set([1050, 1060, 1061, 1091, 1051]);
@@ -34,11 +38,7 @@ const DENIED = new Set([1044, 1142]);
 /** What has been applied; null before the first migration. Needs no more than SELECT. */
 async function readApplied(connection: Connection): Promise<AppliedMigration[] | null> {
   try {
-    const rows: Row[] = await connection.query(
-      `SELECT id, migration_name, checksum, finished_at IS NOT NULL AS finished,
-              rolled_back_at IS NOT NULL AS rolledBack, applied_steps_count
-         FROM _prisma_migrations`,
-    );
+    const rows: Row[] = await connection.query(READ_APPLIED);
     return rows.map((row) => ({
       ...row,
       finished: Number(row.finished) === 1,

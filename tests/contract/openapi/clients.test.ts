@@ -9,21 +9,17 @@ import { commandOf, here, root, run } from "./tools.ts";
 /** How each generator is asked for a client in `generated/`. */
 const GENERATORS = {
   "openapi-typescript": (document: string) =>
-    run(
-      commandOf("openapi-typescript", "openapi-typescript"),
-      [document, "-o", "generated/api.ts"],
-      {
-        cwd: folderOf("openapi-typescript"),
-      },
-    ),
+    run(commandOf("openapi-typescript"), [document, "-o", "generated/api.ts"], {
+      cwd: folderOf("openapi-typescript"),
+    }),
   orval: (document: string) =>
     run(
-      commandOf("orval", "orval"),
+      commandOf("orval"),
       ["--input", document, "--output", "generated/api.ts", "--client", "fetch"],
       { cwd: folderOf("orval") },
     ),
   "hey-api": (document: string) =>
-    run(commandOf("@hey-api/openapi-ts", "openapi-ts"), ["-i", document, "-o", "generated"], {
+    run(commandOf("openapi-ts"), ["-i", document, "-o", "generated"], {
       cwd: folderOf("hey-api"),
     }),
 };

@@ -13,7 +13,7 @@ afterAll(() => rmSync(folder, { recursive: true, force: true }));
 const LINTERS = {
   async spectral(file: string): Promise<unknown[]> {
     const { stdout } = await run(
-      commandOf("@stoplight/spectral-cli", "spectral"),
+      commandOf("spectral"),
       [
         "lint",
         "-q",
@@ -31,7 +31,7 @@ const LINTERS = {
   },
   async redocly(file: string): Promise<unknown[]> {
     const { stdout } = await run(
-      commandOf("@redocly/cli", "redocly"),
+      commandOf("redocly"),
       ["lint", "--format", "json", "--config", join(here, "redocly.yaml"), file],
       { cwd: folder },
     );

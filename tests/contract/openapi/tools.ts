@@ -1,6 +1,6 @@
 // Runs the command of a package of this workspace, wherever npm has put it.
 import { execFile } from "node:child_process";
-import { existsSync, readFileSync } from "node:fs";
+import { existsSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 
@@ -47,16 +47,10 @@ export function run(
   });
 }
 
-/** The script behind a package's command. */
-export function commandOf(packageName: string, command: string): string {
-  const folder = [here, root]
-    .map((base) => join(base, "node_modules", packageName))
-    .find((path) => existsSync(path));
-  if (folder === undefined) throw new Error(`${packageName} is not installed.`);
-  const manifest = JSON.parse(readFileSync(join(folder, "package.json"), "utf8")) as {
-    bin: string | Record<string, string>;
-  };
-  const path = typeof manifest.bin === "string" ? manifest.bin : manifest.bin[command];
-  if (path === undefined) throw new Error(`${packageName} has no command ${command}.`);
-  return join(folder, path);
+/** The script behind a command of this workspace's packages. */
+export function commandOf(command: string): string {
+  const paths = [here, root].map((base) => join(base, "node_modules/.bin", command));
+  const path = paths.find((one) => existsSync(one));
+  if (path === undefined) throw new Error(`${command} is not installed.`);
+  return path;
 }

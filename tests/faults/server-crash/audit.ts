@@ -1,4 +1,5 @@
 // Holding what the clients were told against what the database and Stripe have, row by row.
+import Stripe from "stripe";
 import type { PrismaModels } from "../../../server/database/ports.ts";
 import { creditShare } from "../../../server/ledger/model/refund-share.ts";
 import type { StripeSandbox } from "../../../server/sandbox/src/stripe/server.ts";
@@ -138,20 +139,12 @@ async function auditPurchases(world: AuditedWorld, check: Note): Promise<void> {
 
 /** Our own reference of every checkout session Stripe has. */
 async function checkoutsAtStripe({ url, secretKey }: StripeSandbox): Promise<string[]> {
+  const { hostname: host, port } = new URL(url);
+  const stripe = new Stripe(secretKey, { protocol: "http", host, port, telemetry: false });
   const references: string[] = [];
-  for (let after = ""; ; ) {
-    const answer = await fetch(`${url}/v1/checkout/sessions?limit=100${after}`, {
-      headers: { authorization: `Bearer ${secretKey}` },
-    });
-    const page = (await answer.json()) as {
-      data: { id: string; client_reference_id: string }[];
-      has_more: boolean;
-    };
-    references.push(...page.data.map((session) => session.client_reference_id));
-    const last = page.data.at(-1);
-    if (!page.has_more || last === undefined) return references;
-    after = `&starting_after=${last.id}`;
-  }
+  for await (const session of stripe.checkout.sessions.list({ limit: 100 }))
+    references.push(session.client_reference_id ?? "");
+  return references;
 }
 
 /** Each order once at Stripe, with its audit line, and the credits of all refunds taken once. */

@@ -1,30 +1,16 @@
 // A client that stays signed in as a browser does: it keeps its cookie, and asks again when an answer was lost.
-import type { TRPCClient } from "@trpc/client";
 import { createClient } from "../../../shared/src/client.ts";
-import type { AppRouter } from "../../../shared/src/router.ts";
-import { cookiesOf, throughGoogle } from "../../support/server.ts";
+import { refreshTokenOf, throughGoogle } from "../../support/server.ts";
 
 /** What came of one refresh. `lost`: no answer, or one that says to try again. */
 export type Refreshed = "done" | "lost";
 
 /** Somebody who signed in once and never again. */
-export interface CookieClient {
-  readonly userId: string;
-  readonly email: string;
-  readonly api: TRPCClient<AppRouter>;
-  /** Every refresh token it was given, oldest first; the last one is in its cookie. */
-  readonly tokens: readonly string[];
-  /** Whether the answer to its last refresh was lost: it has to ask again with the token it has. */
-  readonly isRefreshLost: boolean;
-  /** Refreshes in `tabs` tabs at once, all with the same cookie. Throws when refused, or when the tabs disagree. */
-  refresh(tabs?: number): Promise<Refreshed>;
-}
-
-const COOKIE = /^(?:__Host-)?refresh=(.+)$/;
+export type CookieClient = Awaited<ReturnType<typeof signInWithCookie>>;
 
 /** Signs `email` in at the server of `url`, through its sandbox Google. */
-export async function signInWithCookie(url: string, email: string): Promise<CookieClient> {
-  const tokens = [refreshTokenOf(await throughGoogle(url, email))];
+export async function signInWithCookie(url: string, email: string) {
+  const tokens = [newTokenOf(await throughGoogle(url, email))];
   let accessToken = "";
   let isRefreshLost = false;
   const api = createClient({
@@ -46,7 +32,7 @@ export async function signInWithCookie(url: string, email: string): Promise<Cook
       if (answer.status !== 200) throw new LockedOut(`${email}: ${answer.status} ${text}`);
       const { result } = JSON.parse(text) as { result: { data: { accessToken: string } } };
       accessToken = result.data.accessToken;
-      return refreshTokenOf(answer);
+      return newTokenOf(answer);
     } catch (error) {
       if (error instanceof LockedOut) throw error;
       return null;
@@ -72,10 +58,13 @@ export async function signInWithCookie(url: string, email: string): Promise<Cook
     userId: user.id,
     email,
     api,
+    /** Every refresh token it was given, oldest first; the last one is in its cookie. */
     tokens,
+    /** Whether the answer to its last refresh was lost: it has to ask again with the token it has. */
     get isRefreshLost() {
       return isRefreshLost;
     },
+    /** Refreshes in `tabs` tabs at once, all with the same cookie. Throws when refused, or when the tabs disagree. */
     refresh,
   };
 }
@@ -83,10 +72,8 @@ export async function signInWithCookie(url: string, email: string): Promise<Cook
 /** The server said no to somebody who did nothing wrong, or said two things. */
 export class LockedOut extends Error {}
 
-function refreshTokenOf(answer: Response): string {
-  for (const pair of cookiesOf(answer)) {
-    const [, token] = COOKIE.exec(pair) ?? [];
-    if (token !== undefined) return token;
-  }
+function newTokenOf(answer: Response): string {
+  const token = refreshTokenOf(answer);
+  if (token !== undefined) return token;
   throw new LockedOut(`no refresh cookie came (${answer.headers.get("location") ?? ""})`);
 }

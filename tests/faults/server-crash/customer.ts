@@ -4,6 +4,7 @@ import type { TRPCClient } from "@trpc/client";
 import type { StripeControl } from "../../../server/sandbox/src/stripe/control/control.ts";
 import { FEATURES } from "../../../shared/src/features.ts";
 import type { AppRouter } from "../../../shared/src/router.ts";
+import type { Random } from "../../simulation/random.ts";
 import type { CookieClient } from "./cookie-client.ts";
 import type {
   Action,
@@ -22,7 +23,7 @@ export interface CustomerWorld {
   readonly journal: Journal;
   /** Resolves while the server is there to be asked. */
   readonly door: () => Promise<void>;
-  readonly random: () => number;
+  readonly random: Random;
   readonly stripe: StripeControl;
   /** Has the service key. */
   readonly worker: Api;
@@ -31,30 +32,15 @@ export interface CustomerWorld {
   readonly packages: readonly { readonly id: string; readonly credits: number }[];
 }
 
-/** A customer at work. */
-export interface Customer {
-  readonly client: CookieClient;
-  /** Acts until `isOver`; in doubt, asks again at once, later or never, as chance has it. */
-  act(isOver: () => boolean): Promise<void>;
-  /** Asks again for everything that was left for later. */
-  clearDoubts(): Promise<void>;
-}
-
 const REPEAT_SHARE = 0.15;
 /** Many more than one action ever needs, and an end for a server that never answers it. */
 const MAX_ASKS = 40;
 
 /** A customer who acts through `client`. */
-export function createCustomer(world: CustomerWorld, client: CookieClient): Customer {
+export function createCustomer(world: CustomerWorld, client: CookieClient) {
   const { journal, random, stripe, worker, admin } = world;
   const { userId, api } = client;
   const forLater: (() => Promise<void>)[] = [];
-  const below = (limit: number) => Math.floor(random() * limit);
-  const oneOf = <T>(items: readonly T[]): T => {
-    const item = items[below(items.length)];
-    if (item === undefined) throw new Error("nothing to choose from");
-    return item;
-  };
 
   /** Asks as soon as somebody is there to answer. */
   async function attempt<Answer>(name: string, ask: () => Promise<Answer>) {
@@ -93,10 +79,10 @@ export function createCustomer(world: CustomerWorld, client: CookieClient): Cust
       journal.note(`${name} ${action.key}: never answered`);
     };
     if (!(await askFor(name, action))) {
-      const fate = random();
+      const fate = random.next();
       if (fate < 0.5) await untilKnown();
       else if (fate < 0.8) forLater.push(untilKnown);
-    } else if (action.outcome === "acknowledged" && random() < REPEAT_SHARE) {
+    } else if (action.outcome === "acknowledged" && random.next() < REPEAT_SHARE) {
       await askFor(name, action);
     }
   }
@@ -111,8 +97,8 @@ export function createCustomer(world: CustomerWorld, client: CookieClient): Cust
 
   async function spend(): Promise<void> {
     const idempotencyKey = randomUUID();
-    const feature = oneOf(FEATURES);
-    const byWorker = random() < 0.2;
+    const feature = random.pick(FEATURES);
+    const byWorker = random.next() < 0.2;
     const action = newAction<SpendAnswer>(
       `${byWorker ? "svc:worker" : "user"}:${idempotencyKey}`,
       () =>
@@ -124,7 +110,7 @@ export function createCustomer(world: CustomerWorld, client: CookieClient): Cust
     journal.spends.push(action);
     await perform("spend", action);
     // Somebody who had to ask twice wants to see what it came to.
-    if (action.answer !== null && (action.asked > 1 || random() < 0.05))
+    if (action.answer !== null && (action.asked > 1 || random.next() < 0.05))
       await look(action.answer.transactionId);
   }
 
@@ -144,8 +130,8 @@ export function createCustomer(world: CustomerWorld, client: CookieClient): Cust
   async function hold(): Promise<void> {
     const idempotencyKey = randomUUID();
     // Some end by time, in the midst of everything else.
-    const ttlSeconds = random() < 0.3 ? 1 + below(5) : 600;
-    const amount = 1 + below(20);
+    const ttlSeconds = random.next() < 0.3 ? random.between(1, 5) : 600;
+    const amount = random.between(1, 20);
     const reserve = newAction<ReserveAnswer>(
       `svc:worker:${idempotencyKey}`,
       () => worker.service.reserve.mutate({ userId, amount, idempotencyKey, ttlSeconds }),
@@ -153,9 +139,9 @@ export function createCustomer(world: CustomerWorld, client: CookieClient): Cust
     );
     journal.reserves.push(reserve);
     await perform("reserve", reserve);
-    if (reserve.answer === null || random() < 0.1) return;
+    if (reserve.answer === null || random.next() < 0.1) return;
     const { holdId } = reserve.answer;
-    const end = random() < 0.6 ? below(amount + 1) : null;
+    const end = random.next() < 0.6 ? random.between(0, amount) : null;
     const known: KnownHold = { holdId, amount, end, isEndTold: false };
     journal.holds.set(holdId, known);
     for (let asks = 0; asks < MAX_ASKS; asks += 1) {
@@ -165,19 +151,19 @@ export function createCustomer(world: CustomerWorld, client: CookieClient): Cust
       });
       known.isEndTold = told.outcome === "acknowledged";
       // Refused: it ended by time, or by the call whose answer was lost.
-      if (told.outcome !== "inDoubt" || random() < 0.3) return;
+      if (told.outcome !== "inDoubt" || random.next() < 0.3) return;
     }
   }
 
   async function buy(): Promise<void> {
-    const { id: packageId, credits } = oneOf(world.packages);
+    const { id: packageId, credits } = random.pick(world.packages);
     const checkout = await attempt("checkout", () => api.payment.checkout.mutate({ packageId }));
     if (checkout.outcome !== "acknowledged") return;
     const session = sessionOf(checkout.answer.sessionId, credits);
     if (session.state !== "open")
       journal.note(`checkout: ${session.sessionId} is over, yet offered`);
     payOrNot(session);
-    if (session.state !== "paid" || random() < 0.5) return;
+    if (session.state !== "paid" || random.next() < 0.5) return;
     const { sessionId } = session;
     const told = await attempt("confirm", () => api.payment.confirm.mutate({ sessionId }));
     if (told.outcome !== "acknowledged") return;
@@ -206,15 +192,15 @@ export function createCustomer(world: CustomerWorld, client: CookieClient): Cust
   /** What people do on Stripe's page: most pay, some leave it for another time, some let it expire or pay by debit. */
   function payOrNot(session: KnownSession): void {
     const { sessionId } = session;
-    const fate = random();
+    const fate = random.next();
     if (fate < 0.07) return;
     if (fate < 0.1) {
       stripe.expireCheckout(sessionId);
       session.state = "unpaid";
     } else if (fate < 0.2) {
       stripe.completeCheckout(sessionId, "delayed");
-      const isPaid = random() < 0.5;
-      if (isPaid || random() < 0.5) stripe.settleDelayedPayment(sessionId, isPaid);
+      const isPaid = random.next() < 0.5;
+      if (isPaid || random.next() < 0.5) stripe.settleDelayedPayment(sessionId, isPaid);
       session.state = isPaid ? "paid" : "unpaid";
     } else {
       stripe.completeCheckout(sessionId, "paid");
@@ -227,10 +213,11 @@ export function createCustomer(world: CustomerWorld, client: CookieClient): Cust
       (session) => session.userId === userId && session.state === "paid" && session.refundable > 0,
     );
     if (mine.length === 0) return buy();
-    const session = oneOf(mine);
+    const session = random.pick(mine);
     const idempotencyKey = randomUUID();
     const { paymentId } = session;
-    const amount = random() < 0.2 ? undefined : Math.min(session.refundable, 1 + below(400));
+    const amount =
+      random.next() < 0.2 ? undefined : Math.min(session.refundable, random.between(1, 400));
     session.refundable -= amount ?? session.refundable;
     const order = newAction<RefundAnswer>(
       `${paymentId}:${idempotencyKey}`,
@@ -260,7 +247,7 @@ export function createCustomer(world: CustomerWorld, client: CookieClient): Cust
 
   async function actOnce(): Promise<void> {
     if (client.isRefreshLost) return refresh();
-    let dice = random();
+    let dice = random.next();
     for (const { share, run } of ACTIONS) {
       dice -= share;
       if (dice < 0) return run();
@@ -269,9 +256,11 @@ export function createCustomer(world: CustomerWorld, client: CookieClient): Cust
 
   return {
     client,
-    async act(isOver) {
+    /** Acts until `isOver`; in doubt, asks again at once, later or never, as chance has it. */
+    async act(isOver: () => boolean) {
       while (!isOver()) await actOnce();
     },
+    /** Asks again for everything that was left for later. */
     async clearDoubts() {
       for (let asks = 0; client.isRefreshLost && asks < MAX_ASKS; asks += 1) await refresh();
       for (const ask of forLater.splice(0)) await ask();

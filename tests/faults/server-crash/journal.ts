@@ -1,5 +1,7 @@
 // What the clients of a dying server know: each action with what they were told, and every answer that was wrong.
 import { TRPCClientError } from "@trpc/client";
+import type { inferRouterOutputs } from "@trpc/server";
+import type { AppRouter } from "../../../shared/src/router.ts";
 import { codeOf } from "../../../shared/src/session.ts";
 import { LockedOut } from "./cookie-client.ts";
 
@@ -26,24 +28,10 @@ export interface Action<Answer> {
   asked: number;
 }
 
-/** The answer to a spend, whoever asked. */
-export interface SpendAnswer {
-  readonly transactionId: string;
-  readonly charged: number;
-  readonly balance: number;
-  readonly replayed: boolean;
-}
-
-/** The answer to a reserve, as far as it says what took effect. */
-export interface ReserveAnswer {
-  readonly holdId: string;
-  readonly amount: number;
-}
-
-/** The answer to a refund's order, as far as it says what took effect. */
-export interface RefundAnswer {
-  readonly refundId: string;
-}
+type Outputs = inferRouterOutputs<AppRouter>;
+export type SpendAnswer = Outputs["credit"]["spend"];
+export type ReserveAnswer = Outputs["service"]["reserve"];
+export type RefundAnswer = Outputs["admin"]["refundPayment"];
 
 /** A hold as the worker who took it knows it. */
 export interface KnownHold {
@@ -67,25 +55,7 @@ export interface KnownSession {
 }
 
 /** Everything that was asked and told. */
-export interface Journal {
-  readonly spends: Action<SpendAnswer>[];
-  readonly reserves: Action<ReserveAnswer>[];
-  readonly refunds: Action<RefundAnswer>[];
-  readonly holds: Map<string, KnownHold>;
-  readonly sessions: Map<string, KnownSession>;
-  /** Sentences about answers no correct server gives. */
-  readonly wrong: readonly string[];
-  /** Adds a sentence to `wrong`, which is bounded. */
-  note(sentence: string): void;
-  /** Requests sent by name, and answers by outcome. */
-  readonly sent: Map<string, number>;
-  readonly outcomes: Record<Outcome, number>;
-  readonly operations: number;
-  /** Resolves once so many operations have begun. */
-  reaches(operations: number): Promise<void>;
-  /** Asks once and says what the client may conclude. Never throws. */
-  attempt<Answer>(name: string, ask: () => Promise<Answer>): Promise<Told<Answer>>;
-}
+export type Journal = ReturnType<typeof createJournal>;
 
 /** A definite no: nothing happened, nothing will. */
 const REFUSALS = new Set([
@@ -97,7 +67,7 @@ const REFUSALS = new Set([
 const MAX_WRONG = 50;
 
 /** An empty journal of a server that has been ended `ends()` times: only an end excuses a lost answer. */
-export function createJournal(ends: () => number): Journal {
+export function createJournal(ends: () => number) {
   const wrong: string[] = [];
   const sent = new Map<string, number>();
   const outcomes: Record<Outcome, number> = { acknowledged: 0, refused: 0, inDoubt: 0 };
@@ -125,27 +95,32 @@ export function createJournal(ends: () => number): Journal {
   }
 
   return {
-    spends: [],
-    reserves: [],
-    refunds: [],
-    holds: new Map(),
-    sessions: new Map(),
+    spends: [] as Action<SpendAnswer>[],
+    reserves: [] as Action<ReserveAnswer>[],
+    refunds: [] as Action<RefundAnswer>[],
+    holds: new Map<string, KnownHold>(),
+    sessions: new Map<string, KnownSession>(),
+    /** Sentences about answers no correct server gives. */
     wrong,
+    /** Adds a sentence to `wrong`, which is bounded. */
     note,
+    /** Requests sent by name, and answers by outcome. */
     sent,
     outcomes,
     get operations() {
       return operations;
     },
-    reaches: (wanted) =>
-      new Promise((wake) => {
+    /** Resolves once so many operations have begun. */
+    reaches: (wanted: number) =>
+      new Promise<void>((wake) => {
         if (operations >= wanted) wake();
         else waiting.push({ operations: wanted, wake });
       }),
-    async attempt(name, ask) {
+    /** Asks once and says what the client may conclude. Never throws. */
+    async attempt<Answer>(name: string, ask: () => Promise<Answer>): Promise<Told<Answer>> {
       begin(name);
       const endsBefore = ends();
-      let told: Told<Awaited<ReturnType<typeof ask>>>;
+      let told: Told<Answer>;
       try {
         told = { outcome: "acknowledged", answer: await ask() };
       } catch (error) {

@@ -15,36 +15,10 @@ export interface Start {
 }
 
 /** A server that is killed and started again, again and again. */
-export interface ServerLives {
-  readonly url: string;
-  /** Of the process that lives now. */
-  readonly pid: number | undefined;
-  /** Each start of the process until the first 200 of /ready. */
-  readonly starts: readonly Start[];
-  readonly kills: number;
-  /** How often it has been told to end, in whatever way: raised before the signal is sent. */
-  readonly ends: number;
-  /** Resolves while the door is open, else when it opens again: clients wait here instead of knocking. */
-  door(): Promise<void>;
-  /** Starts it and waits until it is ready. The door stays shut. */
-  start(): Promise<void>;
-  /** Starts it and kills it once `moment` has come, ready or not. */
-  startAndKill(moment: () => Promise<unknown>): Promise<void>;
-  openDoor(): void;
-  /** Shuts the door and kills it as it stands. */
-  kill(): Promise<void>;
-  /** Ends it by SIGTERM; answers its exit code. */
-  stop(): Promise<number>;
-  /** Runs one of server/cli as an operator does. */
-  command(name: "doctor" | "reconcile"): Promise<{ code: number; output: string }>;
-  /** The errors all its lives have logged: each message with its number. */
-  errors(): Record<string, number>;
-  /** Whatever state the test has left it in: nothing of it lives on. */
-  close(): Promise<void>;
-}
+export type ServerLives = ReturnType<typeof createServerLives>;
 
 /** The server compiled to `main`, with this environment, not started yet. `env.PORT` has to be a free port. */
-export function createServerLives(main: string, env: Record<string, string>): ServerLives {
+export function createServerLives(main: string, env: Record<string, string>) {
   const starts: Start[] = [];
   const past: string[] = [];
   let kills = 0;
@@ -90,17 +64,22 @@ export function createServerLives(main: string, env: Record<string, string>): Se
 
   return {
     url: `http://127.0.0.1:${env["PORT"] ?? ""}`,
+    /** Each start of the process until the first 200 of /ready. */
     starts,
+    /** Of the process that lives now. */
     get pid() {
       return life?.child.pid;
     },
     get kills() {
       return kills;
     },
+    /** How often it has been told to end, in whatever way: raised before the signal is sent. */
     get ends() {
       return ends;
     },
+    /** Resolves while the door is open, else when it opens again: clients wait here instead of knocking. */
     door: () => door,
+    /** Starts it and waits until it is ready. The door stays shut. */
     async start() {
       const startedAt = performance.now();
       const { child, ready } = begin();
@@ -108,7 +87,8 @@ export function createServerLives(main: string, env: Record<string, string>): Se
       const tookMs = performance.now() - startedAt;
       starts.push({ tookMs, ownMs: tookMs - (await starvedMs(child.pid ?? 0)) });
     },
-    async startAndKill(moment) {
+    /** Starts it and kills it once `moment` has come, ready or not. */
+    async startAndKill(moment: () => Promise<unknown>) {
       begin();
       await moment();
       await die();
@@ -117,10 +97,13 @@ export function createServerLives(main: string, env: Record<string, string>): Se
       isOpen = true;
       openDoor();
     },
+    /** Shuts the door and kills it as it stands. */
     kill: die,
+    /** Ends it by SIGTERM; answers its exit code. */
     stop: () => end("SIGTERM"),
-    command: (name) =>
-      new Promise((resolve, reject) => {
+    /** Runs one of server/cli as an operator does. */
+    command: (name: "doctor" | "reconcile") =>
+      new Promise<{ code: number; output: string }>((resolve, reject) => {
         const child = spawn(
           process.execPath,
           ["--import", import.meta.resolve("tsx"), `${ROOT}server/cli/commands/${name}.ts`],
@@ -138,6 +121,7 @@ export function createServerLives(main: string, env: Record<string, string>): Se
         child.once("error", reject);
         child.once("close", (code) => resolve({ code: code ?? -1, output }));
       }),
+    /** The errors all its lives have logged: each message with its number. */
     errors() {
       const counts: Record<string, number> = {};
       for (const line of [...past, life?.output() ?? ""].join("\n").split("\n")) {
@@ -146,6 +130,7 @@ export function createServerLives(main: string, env: Record<string, string>): Se
       }
       return counts;
     },
+    /** Whatever state the test has left it in: nothing of it lives on. */
     async close() {
       await end("SIGKILL");
     },

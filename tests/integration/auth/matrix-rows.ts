@@ -3,7 +3,7 @@ import { randomUUID } from "node:crypto";
 import type { Person } from "../../support/people.ts";
 
 /** Whom a procedure is for. */
-export type Caller = "public" | "user" | "admin" | "service";
+type Caller = "public" | "user" | "admin" | "service";
 
 /** Things of the other person, which nobody else may see, touch or learn the existence of. */
 export interface Others {
@@ -14,180 +14,117 @@ export interface Others {
   otherRun: string;
 }
 
-/** One procedure of the matrix. */
-export interface Row {
+/** An input the schema takes. */
+type Input = (others: Others) => object;
+/** The same with another person's id, or why no input can name another person's thing. */
+type Foreign = Input | { none: string };
+
+/** One procedure of the matrix; of its foreign input, a user must get NOT_FOUND. */
+interface Row {
   caller: Caller;
-  /** An input the schema takes. */
-  input?: (others: Others) => unknown;
-  /** The same with another person's id; a user must get NOT_FOUND. `none`: why no input can name another person's thing. */
-  foreign: ((others: Others) => unknown) | { none: string };
+  input?: Input;
+  foreign: Foreign;
 }
 
 const ownOnly = { none: "answers for the caller's own account; takes no id" };
 /** Why a row has no foreign input. */
 export const catalog = { none: "takes ids of the public catalog only" };
 const everyone = { none: "administrators and services act on anybody" };
-const open = { none: "public" };
+
+const forAll: Row = { caller: "public", foreign: { none: "public" } };
+const forUser = (foreign: Foreign, input?: Input): Row => ({ caller: "user", input, foreign });
+const ofRun = forUser(
+  ({ otherRun }) => ({ runId: otherRun }),
+  () => ({ runId: "run_nobodys" }),
+);
+const forAdmin = (input?: Input): Row => ({ caller: "admin", input, foreign: everyone });
+const forService = (input?: Input): Row => ({ caller: "service", input, foreign: everyone });
 
 /** Every procedure of the router, by path. */
 export const rows: Record<string, Row> = {
-  "auth.config": { caller: "public", foreign: open },
-  "auth.refresh": { caller: "public", foreign: open },
-  "auth.logout": { caller: "public", foreign: open },
-  "auth.logoutAll": { caller: "user", foreign: ownOnly },
-  "auth.me": { caller: "user", foreign: ownOnly },
-  "auth.sessions": { caller: "user", foreign: ownOnly },
-  "auth.revokeSession": {
-    caller: "user",
-    input: () => ({ sessionId: randomUUID() }),
-    foreign: ({ other }) => ({ sessionId: other.sessionId }),
-  },
-  "user.profile": { caller: "user", foreign: ownOnly },
-  "user.update": { caller: "user", input: () => ({ name: "Matrix" }), foreign: ownOnly },
-  "user.export": { caller: "user", foreign: ownOnly },
-  "user.delete": {
-    caller: "user",
-    input: () => ({ confirmEmail: "not-the-callers@example.com" }),
-    foreign: { none: "another person's address is refused as a wrong confirmation" },
-  },
-  "credit.balance": { caller: "user", foreign: ownOnly },
-  "credit.history": { caller: "user", foreign: ownOnly },
-  "credit.costs": { caller: "public", foreign: open },
-  "credit.spend": {
-    caller: "user",
-    input: () => ({ feature: "chat-flash", idempotencyKey: randomUUID() }),
-    foreign: { none: "keys belong to the caller: the ledger's own suite repeats another's" },
-  },
-  "credit.usage": { caller: "user", foreign: ownOnly },
-  "credit.onChange": { caller: "user", foreign: ownOnly },
-  "payment.packages": { caller: "public", foreign: open },
-  "payment.checkout": {
-    caller: "user",
-    input: () => ({ packageId: "no-such-package" }),
-    foreign: catalog,
-  },
-  "payment.confirm": {
-    caller: "user",
-    input: () => ({ sessionId: "cs_test_nobody" }),
-    foreign: ({ checkoutSession }) => ({ sessionId: checkoutSession }),
-  },
-  "payment.history": { caller: "user", foreign: ownOnly },
-  "payment.plans": { caller: "public", foreign: open },
-  "payment.subscribe": {
-    caller: "user",
-    input: () => ({ planId: "no-such-plan" }),
-    foreign: catalog,
-  },
-  "payment.subscription": { caller: "user", foreign: ownOnly },
-  "payment.previewPlanChange": {
-    caller: "user",
-    input: () => ({ planId: "no-such-plan" }),
-    foreign: catalog,
-  },
-  "payment.changePlan": {
-    caller: "user",
-    input: () => ({ planId: "no-such-plan", previewToken: "x" }),
-    foreign: catalog,
-  },
-  "payment.cancelPlanChange": { caller: "user", foreign: ownOnly },
-  "payment.cancelSubscription": { caller: "user", foreign: ownOnly },
-  "payment.resumeSubscription": { caller: "user", foreign: ownOnly },
-  "payment.portal": { caller: "user", foreign: ownOnly },
-  "payment.invoices": { caller: "user", foreign: ownOnly },
-  "ai.models": { caller: "public", foreign: open },
-  "ai.start": {
-    caller: "user",
-    input: () => ({
+  "auth.config": forAll,
+  "auth.refresh": forAll,
+  "auth.logout": forAll,
+  "auth.logoutAll": forUser(ownOnly),
+  "auth.me": forUser(ownOnly),
+  "auth.sessions": forUser(ownOnly),
+  "auth.revokeSession": forUser(
+    ({ other }) => ({ sessionId: other.sessionId }),
+    () => ({ sessionId: randomUUID() }),
+  ),
+  "user.profile": forUser(ownOnly),
+  "user.update": forUser(ownOnly, () => ({ name: "Matrix" })),
+  "user.export": forUser(ownOnly),
+  "user.delete": forUser(
+    { none: "another person's address is refused as a wrong confirmation" },
+    () => ({ confirmEmail: "not-the-callers@example.com" }),
+  ),
+  "credit.balance": forUser(ownOnly),
+  "credit.history": forUser(ownOnly),
+  "credit.costs": forAll,
+  "credit.spend": forUser(
+    { none: "keys belong to the caller: the ledger's own suite repeats another's" },
+    () => ({ feature: "chat-flash", idempotencyKey: randomUUID() }),
+  ),
+  "credit.usage": forUser(ownOnly),
+  "credit.onChange": forUser(ownOnly),
+  "payment.packages": forAll,
+  "payment.checkout": forUser(catalog, () => ({ packageId: "no-such-package" })),
+  "payment.confirm": forUser(
+    ({ checkoutSession }) => ({ sessionId: checkoutSession }),
+    () => ({ sessionId: "cs_test_nobody" }),
+  ),
+  "payment.history": forUser(ownOnly),
+  "payment.plans": forAll,
+  "payment.subscribe": forUser(catalog, () => ({ planId: "no-such-plan" })),
+  "payment.subscription": forUser(ownOnly),
+  "payment.previewPlanChange": forUser(catalog, () => ({ planId: "no-such-plan" })),
+  "payment.changePlan": forUser(catalog, () => ({ planId: "no-such-plan", previewToken: "x" })),
+  "payment.cancelPlanChange": forUser(ownOnly),
+  "payment.cancelSubscription": forUser(ownOnly),
+  "payment.resumeSubscription": forUser(ownOnly),
+  "payment.portal": forUser(ownOnly),
+  "payment.invoices": forUser(ownOnly),
+  "ai.models": forAll,
+  "ai.start": forUser(
+    { none: "keys belong to the caller: the id of a run is made of both" },
+    () => ({
       feature: "chat-flash",
       messages: [{ role: "user", content: "Hello" }],
       idempotencyKey: randomUUID(),
     }),
-    foreign: { none: "keys belong to the caller: the id of a run is made of both" },
-  },
-  "ai.stream": {
-    caller: "user",
-    input: () => ({ runId: "run_nobodys" }),
-    foreign: ({ otherRun }) => ({ runId: otherRun }),
-  },
-  "ai.stop": {
-    caller: "user",
-    input: () => ({ runId: "run_nobodys" }),
-    foreign: ({ otherRun }) => ({ runId: otherRun }),
-  },
-  "ai.run": {
-    caller: "user",
-    input: () => ({ runId: "run_nobodys" }),
-    foreign: ({ otherRun }) => ({ runId: otherRun }),
-  },
-  "service.reserve": {
-    caller: "service",
-    input: ({ other }) => ({
-      userId: other.userId,
-      feature: "chat-flash",
-      idempotencyKey: randomUUID(),
-    }),
-    foreign: everyone,
-  },
-  "service.settle": {
-    caller: "service",
-    input: () => ({ holdId: randomUUID() }),
-    foreign: everyone,
-  },
-  "service.release": {
-    caller: "service",
-    input: () => ({ holdId: randomUUID() }),
-    foreign: everyone,
-  },
-  "service.spend": {
-    caller: "service",
-    input: ({ other }) => ({
-      userId: other.userId,
-      feature: "chat-flash",
-      idempotencyKey: randomUUID(),
-    }),
-    foreign: everyone,
-  },
-  "admin.users": { caller: "admin", foreign: everyone },
-  "admin.user": {
-    caller: "admin",
-    input: ({ other }) => ({ userId: other.userId }),
-    foreign: everyone,
-  },
-  "admin.adjustCredits": {
-    caller: "admin",
-    input: ({ victim }) => ({
-      userId: victim.userId,
-      amount: 1,
-      reason: "matrix",
-      idempotencyKey: randomUUID(),
-    }),
-    foreign: everyone,
-  },
-  "admin.setRole": {
-    caller: "admin",
-    input: ({ victim }) => ({ userId: victim.userId, role: "USER" }),
-    foreign: everyone,
-  },
-  "admin.disableUser": {
-    caller: "admin",
-    input: ({ victim }) => ({ userId: victim.userId }),
-    foreign: everyone,
-  },
-  "admin.enableUser": {
-    caller: "admin",
-    input: ({ victim }) => ({ userId: victim.userId }),
-    foreign: everyone,
-  },
-  "admin.refundPayment": {
-    caller: "admin",
-    input: () => ({ paymentId: randomUUID(), idempotencyKey: randomUUID() }),
-    foreign: everyone,
-  },
-  "admin.events": { caller: "admin", foreign: everyone },
-  "admin.replayEvent": {
-    caller: "admin",
-    input: () => ({ eventId: "evt_nobody" }),
-    foreign: everyone,
-  },
-  "admin.stats": { caller: "admin", foreign: everyone },
+  ),
+  "ai.stream": ofRun,
+  "ai.stop": ofRun,
+  "ai.run": ofRun,
+  "service.reserve": forService(({ other }) => ({
+    userId: other.userId,
+    feature: "chat-flash",
+    idempotencyKey: randomUUID(),
+  })),
+  "service.settle": forService(() => ({ holdId: randomUUID() })),
+  "service.release": forService(() => ({ holdId: randomUUID() })),
+  "service.spend": forService(({ other }) => ({
+    userId: other.userId,
+    feature: "chat-flash",
+    idempotencyKey: randomUUID(),
+  })),
+  "admin.users": forAdmin(),
+  "admin.user": forAdmin(({ other }) => ({ userId: other.userId })),
+  "admin.adjustCredits": forAdmin(({ victim }) => ({
+    userId: victim.userId,
+    amount: 1,
+    reason: "matrix",
+    idempotencyKey: randomUUID(),
+  })),
+  "admin.setRole": forAdmin(({ victim }) => ({ userId: victim.userId, role: "USER" })),
+  "admin.disableUser": forAdmin(({ victim }) => ({ userId: victim.userId })),
+  "admin.enableUser": forAdmin(({ victim }) => ({ userId: victim.userId })),
+  "admin.refundPayment": forAdmin(() => ({
+    paymentId: randomUUID(),
+    idempotencyKey: randomUUID(),
+  })),
+  "admin.events": forAdmin(),
+  "admin.replayEvent": forAdmin(() => ({ eventId: "evt_nobody" })),
+  "admin.stats": forAdmin(),
 };

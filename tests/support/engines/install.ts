@@ -13,7 +13,6 @@ import {
 } from "node:fs/promises";
 import { homedir } from "node:os";
 import { join } from "node:path";
-import { setTimeout as sleep } from "node:timers/promises";
 import { promisify } from "node:util";
 
 /** An engine that is fetched, and what it is in Debian unstable. */
@@ -27,8 +26,6 @@ const PACKAGES: Readonly<Record<FetchedEngine, { package: string; program: strin
 
 const KEYRING = "/usr/share/keyrings/debian-archive-keyring.gpg";
 const USUAL_MIRROR = "http://deb.debian.org/debian";
-const ATTEMPTS = 3;
-const RETRY_AFTER_MS = 3_000;
 const APT_WITHIN_MS = 240_000;
 const UNPACK_WITHIN_MS = 60_000;
 const MAX_OUTPUT_BYTES = 16 * 1024 * 1024;
@@ -130,8 +127,7 @@ async function download(name: string, apt: string): Promise<string[]> {
     "Acquire::http::Timeout=30",
     "Acquire::https::Timeout=30",
   ].flatMap((setting) => ["-o", setting]);
-  const get = (...args: string[]) =>
-    again(() => run(["apt-get", ...settings, "-qq", ...args], APT_WITHIN_MS));
+  const get = (...args: string[]) => run(["apt-get", ...settings, "-qq", ...args], APT_WITHIN_MS);
   await get("update", "--error-on=any");
   await get("install", "-y", "--no-install-recommends", "--download-only", name);
   const archives = join(apt, "cache/archives");
@@ -166,17 +162,6 @@ async function mirror(): Promise<string> {
     if (found !== null) return found[0];
   }
   return USUAL_MIRROR;
-}
-
-async function again<Result>(work: () => Promise<Result>): Promise<Result> {
-  for (let attempt = 1; ; attempt += 1) {
-    try {
-      return await work();
-    } catch (error) {
-      if (attempt === ATTEMPTS) throw error;
-      await sleep(attempt * RETRY_AFTER_MS);
-    }
-  }
 }
 
 function run([file = "", ...args]: readonly string[], timeout: number) {

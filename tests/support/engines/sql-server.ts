@@ -15,26 +15,7 @@ const START_WITHIN_MS = 90_000;
 const LAST_LINES = 25;
 
 /** One server; `start` after `kill` finds the data as the kill left it, at the same port. */
-export interface SqlServer {
-  readonly port: number;
-  /** For root, without a database. */
-  readonly url: string;
-  /** The running process; undefined while there is none. */
-  readonly pid: number | undefined;
-  /** Starts it; resolves once it answers a statement, rejects with the end of its log. */
-  start(args?: readonly string[]): Promise<void>;
-  /** kill -9, at once. The promise resolves when the process is gone. */
-  kill(): Promise<void>;
-  /** Stops it from answering without closing a connection. */
-  freeze(): void;
-  thaw(): void;
-  /** One statement as root over the socket; within a few seconds, or not at all. */
-  query<Row>(sql: string): Promise<Row[]>;
-  /** Runs the program once beside the data and returns what it wrote: `--wsrep-recover`, say. */
-  runOnce(args: readonly string[]): Promise<string>;
-  /** Ends the process and removes the data. */
-  close(): Promise<void>;
-}
+export type SqlServer = Awaited<ReturnType<typeof createSqlServer>>;
 
 /** What a server is made of. */
 export interface SqlServerOptions {
@@ -70,7 +51,7 @@ process.on("exit", () => {
 });
 
 /** A server with its data directory, not started. */
-export async function createSqlServer(options: SqlServerOptions): Promise<SqlServer> {
+export async function createSqlServer(options: SqlServerOptions) {
   const { port, program } = options;
   const place = await makePlace(options);
   const [executable = "", ...before] = program.command;
@@ -90,11 +71,14 @@ export async function createSqlServer(options: SqlServerOptions): Promise<SqlSer
 
   return {
     port,
+    /** For root, without a database. */
     url: `mysql://root@127.0.0.1:${port}/`,
+    /** The running process; undefined while there is none. */
     get pid() {
       return child?.pid;
     },
-    async start(args = []) {
+    /** Starts it; resolves once it answers a statement, rejects with the end of its log. */
+    async start(args: readonly string[] = []) {
       const started = spawn(executable, [...base, ...args], {
         ...program.identity,
         env: ENV,
@@ -110,16 +94,21 @@ export async function createSqlServer(options: SqlServerOptions): Promise<SqlSer
       }
       await untilItAnswers(started, query, place.log);
     },
+    /** kill -9, at once. The promise resolves when the process is gone. */
     kill,
+    /** Stops it from answering without closing a connection. */
     freeze: () => void child?.kill("SIGSTOP"),
     thaw: () => void child?.kill("SIGCONT"),
+    /** One statement as root over the socket; within a few seconds, or not at all. */
     query,
-    async runOnce(args) {
+    /** Runs the program once beside the data and returns what it wrote: `--wsrep-recover`, say. */
+    async runOnce(args: readonly string[]) {
       const output = join(place.folder, "once.log");
       const limits = { ...program.identity, env: ENV, timeout: START_WITHIN_MS };
       await promisify(execFile)(executable, [...base, `--log-error=${output}`, ...args], limits);
       return readFile(output, "utf8");
     },
+    /** Ends the process and removes the data. */
     async close() {
       await kill();
       await rm(place.folder, { recursive: true, force: true, maxRetries: 3 });
@@ -128,15 +117,8 @@ export async function createSqlServer(options: SqlServerOptions): Promise<SqlSer
   };
 }
 
-interface Place {
-  readonly folder: string;
-  readonly file: string;
-  readonly socket: string;
-  readonly log: string;
-}
-
 /** The folder with its configuration and data. */
-async function makePlace(options: SqlServerOptions): Promise<Place> {
+async function makePlace(options: SqlServerOptions) {
   const { program, port, lasting } = options;
   const folder = lasting ?? (await mkdtemp(join(tmpdir(), `skywork-${program.engine}-`)));
   if (lasting === undefined) folders.add(folder);

@@ -1,7 +1,7 @@
 // The README's table of engines: made from what runs recorded, and naming what CI is written to run.
 import { readFileSync } from "node:fs";
 import { expect, test } from "vitest";
-import { coverageTable, readRuns, type RecordedRun } from "../../support/coverage-table.ts";
+import { coverageTable, readRuns, type RecordedRun } from "../../support/coverage.ts";
 
 const read = (path: string) => readFileSync(new URL(`../../../${path}`, import.meta.url), "utf8");
 

@@ -144,7 +144,8 @@ function openDeliverer(
   });
 }
 
-function allRoutes(log: EventLog): Route[] {
+/** Every call of the API. */
+export function allRoutes(log: EventLog): Route[] {
   return [
     ...customerRoutes,
     ...balanceRoutes,
