@@ -140,7 +140,7 @@ async function countUnreached(
 
 function isCallable(method: string | undefined, procedure: Procedure | undefined): boolean {
   if (procedure === undefined) return false;
-  return (procedure._def.type === "mutation") === (method === "POST");
+  return method === (procedure._def.type === "mutation" ? "POST" : "GET");
 }
 
 /** tRPC's own handler: subscriptions, streamed batches, and its words of refusal for malformed calls. */

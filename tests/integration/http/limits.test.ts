@@ -72,6 +72,16 @@ describe("limits", () => {
     },
   );
 
+  test.each(["HEAD", "PUT"])("a call by %s, which reaches no procedure, counts", async (method) => {
+    server = await openTestApp({ available, env });
+    const calls = Array.from({ length: N + 3 }, () =>
+      fetch(`${server?.url}/api/trpc/credit.costs`, { method }),
+    );
+    const statuses = (await Promise.all(calls)).map(({ status }) => status);
+    expect(statuses).toContain(429);
+    expect((await ask(server.url)).status).toBe(429);
+  });
+
   test("a signed-in user is counted apart from the address, and a probe not at all", async () => {
     server = await openTestApp({ available, env });
     const person = await server.signIn("limited@example.com");
