@@ -13,6 +13,7 @@ import type { Config } from "../config/config.ts";
 import { addressKey, createProxyCheck } from "./client-address.ts";
 import { type ConnectionLimits, type Connections, createConnections } from "./connections.ts";
 import { type CommonHeaders, createClientErrorHandler } from "./client-errors.ts";
+import { isEnding } from "./unread-body.ts";
 
 /** Bounds of what one client may take. */
 const LIMITS = {
@@ -111,7 +112,7 @@ export function createHttpServer(
   );
   const server = createServer(SERVER_OPTIONS, (request, response) => {
     const { socket } = request;
-    if (!connections.began(socket, response)) return;
+    if (isEnding(socket) || !connections.began(socket, response)) return;
     response.on("close", () => connections.ended(socket, response));
     if (state.draining) response.setHeader("Connection", "close");
     if (state.held) state.held.push(() => handler(request, response));

@@ -18,6 +18,9 @@ const BATCH_MS = 1_000;
 const MAX_BYTES = 4 * 1024 * 1024;
 const MAX_BYTES_OF_OTHERS = 3 * 1024 * 1024;
 const ERROR_LINE = /^\{"level":"(?:error|fatal)"/;
+/** A pipe takes this much as one or not at all (PIPE_BUF). Of more, a full one takes a part, and the workers share it. */
+const PIECE_BYTES = 4_096;
+const LINE_END = 10;
 /** How soon a full pipe is tried again. */
 const RETRY_MS = 10;
 /** How long the end of the process waits for the reader. */
@@ -101,7 +104,7 @@ function createQueue(onDropped: (lines: number) => void): Queue {
     retry = null;
     let isRead = false;
     for (let first = kept[0]; first !== undefined; first = kept[0]) {
-      const taken = write(first.bytes);
+      const taken = write(nextPiece(first.bytes));
       if (taken === 0) {
         retry = setTimeout(drain, RETRY_MS).unref();
         return;
@@ -142,6 +145,13 @@ function createQueue(onDropped: (lines: number) => void): Queue {
       }
     },
   };
+}
+
+/** As many whole lines as fit a piece, one at least: no line of another process comes into the middle of one that fits. */
+function nextPiece(bytes: Buffer): Buffer {
+  if (bytes.length <= PIECE_BYTES) return bytes;
+  const end = bytes.lastIndexOf(LINE_END, PIECE_BYTES - 1);
+  return bytes.subarray(0, (end === -1 ? bytes.indexOf(LINE_END) : end) + 1);
 }
 
 /** The handle that Node.js makes of a pipe or socket. */

@@ -142,3 +142,20 @@ describe.each(["pipe", "socket"] as const)("while nobody reads a %s, log lines",
     expect(await process.said("exited")).toBe("0");
   });
 });
+
+it("lines of processes that share a pipe come whole when it was full", async () => {
+  const process = start(
+    "pipe",
+    `const { spawn } = await import("node:child_process");
+    const isFirst = process.send === undefined;
+    const stdio = ["ignore", "inherit", "inherit", "ipc"];
+    if (isFirst) await once(spawn(process.execPath, process.execArgv, { stdio }), "message");
+    else process.send("ready");
+    await log(300);
+    say(isFirst ? "ending" : "other");`,
+  );
+  await Promise.all([process.said("ending"), process.said("other")]);
+  process.read();
+  await process.said("exited");
+  await expect.poll(() => process.lines().length).toBe(600);
+});

@@ -83,8 +83,9 @@ const NOTHING_ASKED = new URLSearchParams();
 
 /** Takes the request apart. Throws what every call is refused for, whatever procedure it names. */
 async function readRequest(deps: TrpcHandlerDeps, request: IncomingMessage): Promise<TrpcRequest> {
-  const path = pathOf(request.url).slice(TRPC_PREFIX.length);
-  const query = (request.url ?? "").slice(TRPC_PREFIX.length + path.length + 1);
+  const written = writtenPath(request);
+  const query = (request.url ?? "").slice(TRPC_PREFIX.length + written.length + 1);
+  const path = decodePath(written);
   nameRoute(request, path);
   deps.assertSameSite(request);
   let body = "";
@@ -97,6 +98,20 @@ async function readRequest(deps: TrpcHandlerDeps, request: IncomingMessage): Pro
   const search = query === "" ? NOTHING_ASKED : new URLSearchParams(query);
   if (search.size > 0) assertSafeJson(search.get("input") ?? "");
   return { path, search, body };
+}
+
+function writtenPath({ url }: IncomingMessage): string {
+  return pathOf(url).slice(TRPC_PREFIX.length);
+}
+
+/** As tRPC reads it, or a client could hide from our limits what it calls: `a%2Cb` is two names. */
+function decodePath(written: string): string {
+  try {
+    return decodeURIComponent(written);
+  } catch {
+    // tRPC refuses it, and says why.
+    return written;
+  }
 }
 
 /** Names the procedure for the metrics; a caller's own words never become a label. */
@@ -125,21 +140,21 @@ async function countUnreached(
 
 function isCallable(method: string | undefined, procedure: Procedure | undefined): boolean {
   if (procedure === undefined) return false;
-  return (procedure._def.type === "mutation") === (method === "POST");
+  return method === (procedure._def.type === "mutation" ? "POST" : "GET");
 }
 
 /** tRPC's own handler: subscriptions, streamed batches, and its words of refusal for malformed calls. */
 async function handleWithTrpc(
   deps: TrpcHandlerDeps,
   { request, headers }: Exchange,
-  { path, body }: TrpcRequest,
+  { body }: TrpcRequest,
 ): Promise<void> {
   headers.handOver();
   if (request.method === "POST") Object.assign(request, { body });
   await nodeHTTPRequestHandler({
     req: request,
     res: headers.response,
-    path,
+    path: writtenPath(request),
     router: appRouter,
     maxBatchSize: MAX_BATCH_SIZE,
     maxBodySize: MAX_JSON_BYTES,

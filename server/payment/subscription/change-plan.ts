@@ -135,14 +135,16 @@ async function checkQuote(
 
 /** Puts the change that was pending before a refused upgrade back, unless the subscription has moved on meanwhile. */
 async function restorePending(
-  { stripe, catalog }: PlanChangeDeps,
+  { stripe, catalog, store }: PlanChangeDeps,
   { live, subscription: { id, scheduleId }, item }: TakenChange,
 ): Promise<void> {
   if (live.pendingPlanId === null) return;
   const current = await stripe.getSubscription(id);
   // Another press has put it back, chosen another plan, or made it end.
   if (current.scheduleId !== null || isToEnd(current) || !isLive(current.status)) return;
-  const plan = await catalog.plan(live.pendingPlanId);
+  // Chosen while it was offered, which it need not be any more.
+  const plan = await store.offers.findPlan(live.pendingPlanId);
+  if (plan === null) return;
   await catalog.withPlanPrice(plan, (priceId) => {
     // The schedule that was let go: two presses put back one, and the next refusal another.
     const key = keyOf(`restore ${scheduleId}`, priceId);

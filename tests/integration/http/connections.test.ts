@@ -3,6 +3,8 @@ import { createServer } from "node:http";
 import { connect, type Socket } from "node:net";
 import { afterEach, describe, expect, test, vi } from "vitest";
 import { createBodyReader } from "../../../server/http/body-reader.ts";
+import { createHttpServer } from "../../../server/http/server.ts";
+import { closeUnread } from "../../../server/http/unread-body.ts";
 import { isAppError } from "../../../server/lib/errors.ts";
 import { openTestApp, type TestApp } from "../../support/server.ts";
 import { within } from "../../support/own-time.ts";
@@ -151,6 +153,23 @@ describe("bodies", () => {
       expect(await within(4_000, () => read(socket))).toMatch(/^HTTP\/1.1 413 /);
     },
   );
+
+  test("what follows a refused one on its connection is not carried out, for nobody would read the answer", async () => {
+    const paths: (string | undefined)[] = [];
+    const own = createHttpServer((request, response) => {
+      paths.push(request.url);
+      closeUnread(request, response);
+      response.end("refused");
+    });
+    const socket = await open(`http://127.0.0.1:${await own.listen(0, "127.0.0.1")}`);
+    socket.write(head("/first", 10));
+    const answer = await new Promise((resolve) => socket.once("data", resolve));
+    expect(String(answer)).toMatch(/refused/);
+    socket.write(`0123456789${head("/second", 1)}0`);
+    await within(1_500, () => read(socket));
+    expect(paths).toEqual(["/first"]);
+    await own.stop();
+  });
 
   test("unfinished ones hold a client's share, and the total of all clients, until they are given up", async () => {
     const SIZE = 60_000;

@@ -157,6 +157,22 @@ describe("plan changes that overtake each other", () => {
     });
   });
 
+  it("puts the cheaper plan back also when it is not offered any more, and says declined", async () => {
+    const userId = await waiting("PRO");
+    const press = await shown(userId, id("TEAM"));
+    await setCard(userId, "failing");
+    const offer = (isActive: boolean) =>
+      world.models.plan.update({ where: { id: id("BASIC") }, data: { isActive } });
+    await offer(false);
+    try {
+      await expect(press()).rejects.toMatchObject(declined);
+    } finally {
+      await offer(true);
+    }
+    await world.settled();
+    expect(await on.state(userId)).toMatchObject({ pendingPlan: { planId: id("BASIC") } });
+  });
+
   it("keeps the paid upgrade alone when a cheaper plan was chosen before it and ends after it", async () => {
     const userId = await on.subscriber("PRO", "month");
     const downgrade = await shown(userId, id("BASIC"));
