@@ -1,14 +1,24 @@
-// Ids of a run's events: the run's own id and a number, so that an id of another run is recognised.
+// Ids of a run's events: the run's own id and a number, so that an id of another run is recognised. The end has no number
+// of its own: where the producer died and Redis lost output, the number that follows is not known.
 import { type AppError, invalidField } from "../lib/errors.ts";
+
+/** The last event a reader has received: its number (0 = none yet), or the end. */
+export type Received = number | "end";
 
 /** The id of a run's event number `seq`. */
 export function eventId(runId: string, seq: number): string {
   return `${runId}.${seq}`;
 }
 
-/** The number in an id; 0 for none given. Throws VALIDATION_FAILED for what is no event id of this run. */
-export function seqOfEventId(runId: string, lastEventId: string | undefined): number {
+/** The id of a run's end. */
+export function endId(runId: string): string {
+  return `${runId}.end`;
+}
+
+/** What the reader that names `lastEventId` has received. Throws VALIDATION_FAILED for what is no event id of this run. */
+export function receivedUpTo(runId: string, lastEventId: string | undefined): Received {
   if (lastEventId === undefined || lastEventId === "") return 0;
+  if (lastEventId === endId(runId)) return "end";
   const text = lastEventId.startsWith(`${runId}.`) ? lastEventId.slice(runId.length + 1) : "";
   if (!/^[1-9]\d{0,8}$/.test(text)) throw foreignEventId();
   return Number(text);

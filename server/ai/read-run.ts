@@ -5,7 +5,7 @@ import type { OutputPage, RunOutput } from "../kv/ports.ts";
 import { AppError } from "../lib/errors.ts";
 import { createWaiter } from "../lib/waiter.ts";
 import type { EndedRun, Run, RunTimings, TrackedRunEvent } from "./ai.types.ts";
-import { eventId, foreignEventId, seqOfEventId } from "./event-ids.ts";
+import { endId, eventId, foreignEventId, receivedUpTo } from "./event-ids.ts";
 import type { RunStore } from "./ports.ts";
 import { endEvent } from "./end-run.ts";
 
@@ -34,12 +34,17 @@ export async function* readRun(
   const { runId } = reader;
   const run = await findOwnRun(deps.store, reader.userId, runId);
   await requireKept(deps, run);
-  let seq = seqOfEventId(runId, reader.lastEventId);
+  const received = receivedUpTo(runId, reader.lastEventId);
+  if (received === "end") {
+    if (run.endedAt === null) throw foreignEventId();
+    return;
+  }
+  let seq = received;
   const waiter = createWaiter(signal);
   const unwatch = await deps.output.watch(runId, waiter.wake);
   const presence = announce(deps, runId, signal);
   try {
-    if (seq > 0 && (await hasSeenEnd(deps, run, seq))) return;
+    if (seq > 0) await assertReceivable(deps, run, seq);
     let page = await deps.output.read(runId, seq);
     while (!signal.aborted) {
       for (const { seq: number, data } of page.events) {
@@ -47,8 +52,9 @@ export async function* readRun(
         if (number !== seq + 1) break;
         seq = number;
         const event = runEvent.parse(JSON.parse(data));
-        yield { id: eventId(runId, seq), event };
-        if (event.type === "end") return;
+        const isEnd = event.type === "end";
+        yield { id: isEnd ? endId(runId) : eventId(runId, seq), event };
+        if (isEnd) return;
       }
       const ended = page.events.length > 0 ? null : await endWithoutOutput(deps, run, page, seq);
       if (ended !== null) {
@@ -84,22 +90,12 @@ async function requireKept({ timings, store }: ReadDeps, run: Run): Promise<void
     throw AppError.of("NOT_FOUND", "The output of this run is not kept any more.");
 }
 
-/**
- * Whether the reader has seen the end already. Throws VALIDATION_FAILED for an event that cannot have been received: one
- * beyond the last, where all of them are known.
- */
-async function hasSeenEnd({ output }: ReadDeps, run: Run, seq: number): Promise<boolean> {
-  if (run.lastSeq !== null) {
-    if (seq > run.lastSeq) throw foreignEventId();
-    return seq === run.lastSeq;
-  }
-  const page = await output.read(run.id, seq - 1);
-  // The end of a run whose producer died stands nowhere but in the database; its reader was given the next number.
-  if (run.endedAt !== null && !page.isProducer && seq === page.lastSeq + 1) return true;
-  const isWhole = page.isProducer || (run.endedAt !== null && page.lastSeq > 0);
-  if (isWhole && seq > page.lastSeq) throw foreignEventId();
-  const last = page.events[0];
-  return last !== undefined && runEvent.parse(JSON.parse(last.data)).type === "end";
+/** Throws VALIDATION_FAILED for a number that cannot have been received: one beyond the last, where all are known. */
+async function assertReceivable({ output }: ReadDeps, run: Run, seq: number): Promise<void> {
+  const page = await output.read(run.id, seq);
+  // Redis may have lost the newest events of a producer that died: a reader may have more than is left.
+  const lastSeq = run.lastSeq ?? (page.isProducer ? page.lastSeq : seq);
+  if (seq > lastSeq) throw foreignEventId();
 }
 
 /**
@@ -134,7 +130,7 @@ async function endWithoutOutput(
     if (canMissOutput) await deps.output.requestMissing(runId);
     return null;
   }
-  return { id: eventId(runId, run.lastSeq ?? seq + 1), event: endEvent(endedRun(run)) };
+  return { id: endId(runId), event: endEvent(endedRun(run)) };
 }
 
 function outputUnreachable(): AppError {

@@ -223,13 +223,14 @@ describe("a reader whose access token ends in the middle", () => {
       );
     });
     expect(new Set(ids).size).toBe(ids.length);
-    expect(ids.at(-1)).toBe(`${runId}.${ids.length}`);
+    expect(ids.at(-1)).toBe(`${runId}.end`);
+    expect(ids.at(-2)).toBe(`${runId}.${ids.length - 1}`);
     await server.close();
   });
 });
 
 describe("the job that ends abandoned runs", () => {
-  it("leaves a run alone whose producer lives, and ends one whose producer does not", async () => {
+  it("leaves a run alone whose producer lives, and ends one whose producer does not, for every reader", async () => {
     const server = await openTestApp();
     server.sandbox.model.control.setSpeed(10);
     const person = await server.signIn("reaped@example.com");
@@ -264,6 +265,14 @@ describe("the job that ends abandoned runs", () => {
       charged: 2,
       code: "SERVICE_UNAVAILABLE",
     });
+    // A reader may have received more than Redis, emptied meanwhile, has left of it.
+    const { accessToken } = person;
+    for (const lastEventId of [undefined, "run_dead.1", "run_dead.2", "run_dead.7"]) {
+      const { end } = await readRun(server.url, accessToken, { runId: "run_dead", lastEventId });
+      expect(end, lastEventId).toMatchObject({ outcome: "failed", charged: 2 });
+    }
+    const afterEnd = { runId: "run_dead", lastEventId: "run_dead.end" };
+    expect((await readRun(server.url, accessToken, afterEnd)).events).toEqual([]);
     await server.close();
   });
 });

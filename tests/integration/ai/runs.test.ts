@@ -147,7 +147,9 @@ describe("metered runs", () => {
   });
 
   it("refuses an event id that is not of this run", async () => {
+    world.sandbox.model.control.setSpeed(400);
     const { runId } = await start(ask("Ids"));
+    expect((await read(runId, `${runId}.end`)).code).toBe("VALIDATION_FAILED");
     await read(runId);
     for (const id of ["1", `${runId}.0`, `${runId}.99999`, `${runId}.x`, "run_other.1"])
       expect((await read(runId, id)).code, id).toBe("VALIDATION_FAILED");
