@@ -15,6 +15,14 @@ interface Tally {
   passed: number;
   failed: number;
   skipped: number;
+  /** What failed, a line each, for TEST_FAILURES_FILE: the end of a log is what CI keeps. */
+  readonly failures: string[];
+}
+
+function fail(tally: Tally, what: string, error?: { readonly message: string }): void {
+  tally.failed += 1;
+  const reason = error?.message.split("\n").find((line) => line.trim() !== "");
+  tally.failures.push(reason === undefined ? what : `${what}: ${reason.slice(0, 300)}`);
 }
 
 interface Check {
@@ -74,7 +82,8 @@ async function runChecks(checks: readonly Check[], tally: Tally): Promise<void> 
   const queue = [...checks];
   const lane = async (): Promise<void> => {
     for (let check = queue.shift(); check !== undefined; check = queue.shift()) {
-      tally[(await runCheck(check)) ? "passed" : "failed"] += 1;
+      if (await runCheck(check)) tally.passed += 1;
+      else fail(tally, check.name);
     }
   };
   await Promise.all([lane(), lane()]);
@@ -82,13 +91,14 @@ async function runChecks(checks: readonly Check[], tally: Tally): Promise<void> 
 
 function countModule(module: TestModule, tally: Tally): void {
   // A file that cannot be loaded has no tests to count; it is one failure, never silence.
-  if (module.errors().length > 0) tally.failed += 1;
+  const file = `${module.project.name} ${module.relativeModuleId}`;
+  if (module.errors().length > 0) fail(tally, file, module.errors()[0]);
   let unfinished = 0;
   for (const test of module.children.allTests()) {
-    const { state } = test.result();
+    const { state, errors } = test.result();
     if (state === "passed") tally.passed += 1;
     else if (state === "skipped") tally.skipped += 1;
-    else tally.failed += 1;
+    else fail(tally, `${file} > ${test.fullName}`, errors?.[0]);
     if (state === "pending") unfinished += 1;
   }
   // Vitest does not say which file was running in a process that ended on its own.
@@ -97,7 +107,9 @@ function countModule(module: TestModule, tally: Tally): void {
       `FAIL ${module.relativeModuleId}: its process ended with ${unfinished} tests to go`,
     );
   }
-  for (const suite of module.children.allSuites()) tally.failed += suite.errors().length;
+  for (const suite of module.children.allSuites()) {
+    for (const error of suite.errors()) fail(tally, `${file} > ${suite.fullName}`, error);
+  }
 }
 
 async function runSuites(
@@ -113,17 +125,19 @@ async function runSuites(
   });
   const modules = vitest.state.getTestModules();
   for (const module of modules) countModule(module, tally);
-  const unhandled = vitest.state.getUnhandledErrors().length;
-  tally.failed += unhandled;
+  for (const error of vitest.state.getUnhandledErrors()) {
+    fail(tally, "an error that no test caught", error instanceof Error ? error : undefined);
+  }
   if (filters.length === 0) {
     for (const suite of suites) {
       if (modules.some(({ project }) => `${project.name}-`.startsWith(`${suite}-`))) continue;
       console.log(`FAIL the suite "${suite}" has no tests`);
-      tally.failed += 1;
+      fail(tally, `the suite "${suite}" has no tests`);
     }
   } else if (modules.length === 0) {
-    console.log(`FAIL no test file's path contains ${filters.join(" or ")}`);
-    tally.failed += 1;
+    const failure = `no test file's path contains ${filters.join(" or ")}`;
+    console.log(`FAIL ${failure}`);
+    fail(tally, failure);
   }
   await vitest.close();
 }
@@ -159,15 +173,16 @@ async function main(): Promise<void> {
   // The suites run in processes of their own: what was found here is what they use.
   process.env["TEST_SERVERS"] = JSON.stringify(servers);
   process.env["TEST_ENGINE"] = choice ?? "";
-  const tally: Tally = { passed: 0, failed: 0, skipped: 0 };
+  const tally: Tally = { passed: 0, failed: 0, skipped: 0, failures: [] };
   if (filters.length === 0) await runChecks(command.checks, tally);
   await runSuites(command.suites, filters, tally);
   const coverage = coverageOf(servers, choice);
   console.log(coverage.line);
-  const { TEST_COVERAGE_FILE: record } = process.env;
+  const { TEST_COVERAGE_FILE: record, TEST_FAILURES_FILE: failures } = process.env;
   const run: RecordedRun = { suites: name, filters, engines: coverage.engines };
   if (record) appendFileSync(record, `${JSON.stringify(run)}\n`);
-  if (coverage.fails) tally.failed += 1;
+  if (coverage.fails) fail(tally, coverage.line);
+  if (failures) for (const line of tally.failures) appendFileSync(failures, `${line}\n`);
   console.log(`${tally.passed} passed, ${tally.failed} failed, ${tally.skipped} skipped`);
   process.exit(tally.failed === 0 ? 0 : 1);
 }
