@@ -23,16 +23,31 @@ const AGAIN_MS = DAY_MS;
 const WINDOW_MS = 31 * DAY_MS;
 
 /**
- * Adds every user's entries up to the current quarter of an hour to the totals, once: a user's seq says which are in.
- * Entries are committed in the order of their seq, so none comes late. Returns how many were added.
+ * Adds up what moved before the current quarter of an hour. Returns how many movements of the ledger's batches there
+ * were, and how many entries that no batch had counted: those of an older release, or brought in by hand.
  */
 export async function rollCredits(
   { credits, now }: Pick<RollUpDeps, "credits" | "now">,
   signal: AbortSignal,
-): Promise<{ entries: number }> {
-  let entries = 0;
+): Promise<{ movements: number; entries: number }> {
   const endMs = quarterStart(now());
   await credits.advance(endMs);
+  let movements = 0;
+  await runInBatches(signal, async (size) => {
+    const rows = await credits.rollMovements(endMs, size);
+    movements += rows;
+    return { rows, isLast: rows < size };
+  });
+  return { movements, entries: await rollUncounted(credits, endMs, signal) };
+}
+
+/** Counts entries in the order of their seq, which is that of their commits, so none comes late. */
+async function rollUncounted(
+  credits: CreditTotalsStore,
+  endMs: number,
+  signal: AbortSignal,
+): Promise<number> {
+  let entries = 0;
   let pending: EntrySpan[] = [];
   let after: string | null = "";
   const rollBatch = async (size: number): Promise<BatchResult> => {
@@ -45,20 +60,16 @@ export async function rollCredits(
       after = page.last;
     }
     const { front, rest } = splitSpans(pending, size);
-    const due = await credits.before(front, endMs);
-    // Whose span was cut in two goes on only where the front half is due whole.
-    const last = front.at(-1);
-    const goesOn = (span: EntrySpan) =>
-      span.userId !== last?.userId ||
-      due.some((one) => one.userId === last.userId && one.toSeq === last.toSeq);
-    pending = rest.filter(goesOn);
-    // False where another instance was faster: these entries are in the totals by its hand.
-    if (due.length > 0 && (await credits.roll(due)))
-      entries += due.reduce((sum, { fromSeq, toSeq }) => sum + toSeq - fromSeq, 0);
-    return { rows: due.length, isLast: pending.length === 0 && after === null };
+    pending = rest;
+    if (front.length > 0) {
+      // False where another instance was faster: these entries are counted by its hand.
+      if (await credits.rollEntries(front, endMs))
+        entries += front.reduce((sum, { fromSeq, toSeq }) => sum + toSeq - fromSeq, 0);
+    }
+    return { rows: front.length, isLast: pending.length === 0 && after === null };
   };
   await runInBatches(signal, rollBatch, ENTRIES_PACE);
-  return { entries };
+  return entries;
 }
 
 /** Cuts off the front of `spans` what comes to `limit` entries, a long span into two. */

@@ -57,18 +57,28 @@ test("a statement is found wherever it is written, and does not pass for another
   expect(found[0]?.matches("SELECT id FROM users")).toBe(false);
 });
 
-const TABLES = ["users", "credit_grants", "credit_holds", "credit_logs", "usage_logs"];
+const TABLES = [
+  "users",
+  "credit_grants",
+  "credit_holds",
+  "credit_logs",
+  "credit_movements",
+  "usage_logs",
+];
 const USER = "INSERT INTO users (id, email, role, updatedAt) VALUES (?, ?, ?, UTC_TIMESTAMP(3))";
 const LOT =
   "INSERT INTO credit_grants (id, userId, amount, remaining, isOpen, source, grantKey, createdAt) VALUES (?, ?, 5, 5, 1, 'GIFT', ?, UTC_TIMESTAMP(3))";
 const HOLD =
   "INSERT INTO credit_holds (id, userId, amount, status, lots, expiresAt, createdAt) VALUES (?, ?, 1, 'ACTIVE', '[]', UTC_TIMESTAMP(3), UTC_TIMESTAMP(3))";
+const MOVEMENT =
+  "INSERT INTO credit_movements (createdAt, id, type, given, taken) VALUES ('2026-01-31 12:00:00.000', ?, 'GIFT', 5, 0)";
 
 async function fill(connection: Connection): Promise<void> {
   for (const n of [1, 2, 3, 4]) {
     await connection.query(USER, [`u${n}`, `u${n}@example.com`, n === 2 ? "ADMIN" : "USER"]);
     await connection.query(LOT, [`g${n}`, `u${n}`, `key-g${n}`]);
     await connection.query(HOLD, [`h${n}`, `u${n}`]);
+    await connection.query(MOVEMENT, [`m${n}`]);
   }
 }
 

@@ -33,6 +33,12 @@ const SUMS = `SELECT u.id AS userId, u.credits || ' credits' AS detail FROM user
   WHERE u.credits <> (SELECT COALESCE(SUM(amount), 0) FROM credit_logs WHERE userId = u.id)
   OR u.ledgerSeq <> (SELECT COUNT(*) FROM credit_logs WHERE userId = u.id)`;
 
+/** What the batches counted, beside what the entries come to. */
+const FIGURES = `SELECT type, SUM(given) AS given, SUM(taken) AS taken FROM (
+    SELECT type, given, taken FROM credit_totals UNION ALL SELECT type, given, taken FROM credit_movements
+    UNION ALL SELECT type, -MAX(0, amount), MIN(0, amount) FROM credit_logs
+  ) GROUP BY type HAVING SUM(given) <> 0 OR SUM(taken) <> 0`;
+
 /** Starts to watch an empty store. */
 export function createWatch(store: Store) {
   // Entries as they were first seen: none may change or go.
@@ -162,9 +168,27 @@ export function createWatch(store: Store) {
       .map((row) => `${row.userId}: lot ${row.lotId} has ${row.remaining}, ${row.held} are held`);
   }
 
+  /** Every entry is counted by the batch that wrote it: statistics add nothing else up. */
+  function figures(): string[] {
+    const found = store
+      .rows<{ type: string; given: number; taken: number }>(FIGURES)
+      .map(({ type, given, taken }) => `${type} is ${given} given and ${taken} taken off`);
+    const behind = "SELECT id FROM users WHERE rolledSeq <> ledgerSeq";
+    for (const { id } of store.rows<{ id: string }>(behind)) found.push(`${id} is not counted`);
+    return found;
+  }
+
   return {
     /** Sentences of what is broken now; empty most of the time. */
-    broken: () => [...doctor(), ...counts(), ...keys(), ...history(), ...holds(), ...held()],
+    broken: () => [
+      ...doctor(),
+      ...counts(),
+      ...keys(),
+      ...history(),
+      ...holds(),
+      ...held(),
+      ...figures(),
+    ],
   };
 }
 

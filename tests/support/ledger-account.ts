@@ -30,6 +30,7 @@ export const accountWith = (lots: readonly Lot[], more: Partial<Account> = {}): 
   credits: lots.reduce((sum, { remaining }) => sum + remaining, 0),
   held: 0,
   seq: 0,
+  rolledSeq: 0,
   counts: {},
   deleted: false,
   disabled: false,

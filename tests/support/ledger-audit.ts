@@ -32,6 +32,7 @@ export async function auditRows(
     }
     check(user.credits === balance, `credits ${user.credits}, entries say ${balance}`);
     check(user.ledgerSeq === seq, `ledgerSeq ${user.ledgerSeq}, ${seq} entries`);
+    check(user.rolledSeq === seq, `rolledSeq ${user.rolledSeq}, ${seq} entries`);
     const stored = JSON.parse(user.entryCounts) as Record<string, number>;
     for (const type of new Set([...Object.keys(counts), ...Object.keys(stored)]))
       check(counts[type] === stored[type], `${stored[type]} entries of ${type} counted`);
@@ -47,7 +48,26 @@ export async function auditRows(
     check(user.heldCredits === held, `heldCredits ${user.heldCredits}, holds say ${held}`);
     check(cut || held <= Math.max(0, user.credits), `${held} held of ${user.credits}`);
   }
+  if (userId === undefined) problems.push(...(await auditFigures(models, logs)));
   return problems;
+}
+
+/** What statistics say was moved, by type, against the entries. */
+async function auditFigures(
+  { creditMovement, creditTotal }: PrismaModels,
+  logs: readonly { readonly type: string; readonly amount: number }[],
+): Promise<string[]> {
+  const sums = new Map<string, { given: number; taken: number }>();
+  const add = (type: string, given: number, taken: number) => {
+    const sum = sums.get(type) ?? { given: 0, taken: 0 };
+    sums.set(type, { given: sum.given + given, taken: sum.taken + taken });
+  };
+  const counted = [...(await creditMovement.findMany()), ...(await creditTotal.findMany())];
+  for (const { type, given, taken } of counted) add(type, Number(given), Number(taken));
+  for (const { type, amount } of logs) add(type, -Math.max(0, amount), Math.min(0, amount));
+  return [...sums]
+    .filter(([, { given, taken }]) => given !== 0 || taken !== 0)
+    .map(([type, off]) => `${type} counted ${off.given} given and ${off.taken} taken too many`);
 }
 
 /** The same of one user, and that every payment granted exactly what was bought. */

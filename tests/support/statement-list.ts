@@ -49,7 +49,7 @@ const LEDGER: Record<keyof typeof LEDGER_SQL.mysql, [readonly unknown[], Stateme
   keys: [json(["u1", "k1"])],
   activeHolds: [json(["u1"])],
   holdsById: [json(["h1", "u1"])],
-  updateUsers: [json(["u2", 5, 0, 1, "{}"]), { users: ["u2"] }],
+  updateUsers: [json(["u2", 5, 0, 1, 1, "{}"]), { users: ["u2"] }],
   insertLots: [["g9", "u1", 5, 5, 1, "GIFT", null, "key-g9", null, AT]],
   updateLots: [json(["g1", 3, 1]), { credit_grants: ["g1"] }],
   insertHolds: [
@@ -57,6 +57,7 @@ const LEDGER: Record<keyof typeof LEDGER_SQL.mysql, [readonly unknown[], Stateme
   ],
   updateHolds: [json(["h1", "SETTLED", 1, "t1", "k1", AT]), { credit_holds: ["h1"] }],
   insertEntries: [["u1", 9, "e9", 5, 5, "GIFT", null, null, "[]", null, null, null, AT]],
+  insertMovements: [[AT, "m9", "GIFT", 5, 0]],
   insertUsage: [["x9", "u1", "chat-pro", "m", 5, 10, 1, null, 7, null, AT]],
   insertKeys: [["u1", "k9", "hash", "{}", AT]],
 };
@@ -130,12 +131,19 @@ export async function listStatements(created: string): Promise<Statement[]> {
     statement("usage counted", USAGE_TOTALS_SQL.mysql.count, [AT, AT, "", "u9"]),
     statement("usage by calls", USAGE_TOTALS_SQL.mysql.calls, [AT, "u1", AT, AT]),
     statement("usage by totals", USAGE_TOTALS_SQL.mysql.totals, [0, "u1", 0, 9]),
-    statement("entries added up", CREDIT_TOTALS_SQL.mysql.add, json(["u1", 1])),
+    statement("movements added up", CREDIT_TOTALS_SQL.mysql.addMovements, json([AT, "m1"])),
+    statement("movements deleted", CREDIT_TOTALS_SQL.mysql.deleteMovements, json([AT, "m1"]), {
+      locks: { credit_movements: ["m1"] },
+    }),
+    statement("entries added up", CREDIT_TOTALS_SQL.mysql.addEntries, [...json(["u1", 1]), AT]),
+    statement("entries as movements", CREDIT_TOTALS_SQL.mysql.moveEntries, [
+      ...json(["u1", 1]),
+      AT,
+    ]),
     statement("entries marked as added up", CREDIT_TOTALS_SQL.mysql.advance, json(["u1", 0, 1]), {
       locks: { users: ["u1"] },
     }),
-    statement("entries of this quarter", CREDIT_TOTALS_SQL.mysql.first, [...json(["u1", 1]), AT]),
-    statement("movements", CREDIT_TOTALS_SQL.mysql.movements, [0, 9, AT, AT]),
+    statement("movements", CREDIT_TOTALS_SQL.mysql.movements, [0, 9, AT, AT, AT, AT]),
     await recorded("search", (db) =>
       searchUsers(db, {
         text: "ada",

@@ -45,6 +45,8 @@ export interface Account {
   readonly credits: number;
   readonly held: number;
   readonly seq: number;
+  /** Entries up to this one are in the totals: all of them, but for an account that an older release wrote to. */
+  readonly rolledSeq: number;
   readonly counts: EntryCounts;
   /** A deleted user may still be granted to and taken from (money records), but spends nothing. */
   readonly deleted: boolean;

@@ -1,4 +1,5 @@
 // One batch as the store reads and writes it: what the decisions depend on, and what they came to.
+import type { EntryType } from "../../../shared/src/credit.ts";
 import type { Account, Entry, Hold, Lot, StoredKey, UsageRow } from "./account.ts";
 
 /** Everything a batch needs to decide, read under the users' row locks. */
@@ -9,6 +10,17 @@ export interface LoadedBatch {
   readonly grants: ReadonlyMap<string, Lot>;
 }
 
+/** A row of credit_movements: what the entries of one type in a batch came to. */
+export interface Movement {
+  readonly id: string;
+  readonly type: EntryType;
+  /** Sum of the amounts above zero. */
+  readonly given: number;
+  /** Sum of the amounts below zero, as a positive number. */
+  readonly taken: number;
+  readonly createdAtMs: number;
+}
+
 /** The rows a batch adds and changes. */
 export interface BatchWrites {
   readonly accounts: readonly Account[];
@@ -17,6 +29,7 @@ export interface BatchWrites {
   readonly newHolds: readonly Hold[];
   readonly changedHolds: readonly Hold[];
   readonly entries: readonly Entry[];
+  readonly movements: readonly Movement[];
   readonly usage: readonly UsageRow[];
   readonly newKeys: readonly StoredKey[];
 }

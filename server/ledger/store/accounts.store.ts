@@ -12,6 +12,7 @@ import {
   type KeyRow,
   keyValues,
   type LotRow,
+  movementValues,
   newHoldValues,
   newLotValues,
   toAccount,
@@ -88,6 +89,7 @@ export async function saveBatch(session: SqlSession, writes: BatchWrites): Promi
     insert(sql.insertHolds, writes.newHolds, (hold) => newHoldValues(hold, date)),
     update(sql.updateHolds, writes.changedHolds, (hold) => changedHoldValues(hold, date)),
     insert(sql.insertEntries, writes.entries, (entry) => entryValues(entry, date)),
+    insert(sql.insertMovements, writes.movements, (row) => movementValues(row, date)),
     insert(sql.insertUsage, writes.usage, (row) => usageValues(row, date)),
     insert(sql.insertKeys, writes.newKeys, (key) => keyValues(key, date)),
   ]);

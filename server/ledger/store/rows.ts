@@ -12,6 +12,7 @@ import type {
   StoredKey,
   UsageRow,
 } from "../model/account.ts";
+import type { Movement } from "../model/batch.ts";
 import { bySpendOrder } from "../model/lots.ts";
 
 export interface UserRow {
@@ -19,6 +20,7 @@ export interface UserRow {
   credits: number;
   heldCredits: number;
   ledgerSeq: number;
+  rolledSeq: number;
   entryCounts: string;
   deleted: number;
   disabled: number;
@@ -50,6 +52,7 @@ export function toAccount(row: UserRow, lots: Lot[] = [], holds: Hold[] = []): A
     credits: row.credits,
     held: row.heldCredits,
     seq: row.ledgerSeq,
+    rolledSeq: row.rolledSeq,
     counts: JSON.parse(row.entryCounts) as EntryCounts,
     deleted: row.deleted === 1,
     disabled: row.disabled === 1,
@@ -106,8 +109,8 @@ export function createDateWriter(dialect: SqlSession["dialect"]): DateWriter {
 }
 
 export function userValues(account: Account): unknown[] {
-  const { userId, credits, held, seq, counts } = account;
-  return [userId, credits, held, seq, JSON.stringify(counts)];
+  const { userId, credits, held, seq, rolledSeq, counts } = account;
+  return [userId, credits, held, seq, rolledSeq, JSON.stringify(counts)];
 }
 
 export function newLotValues(lot: Lot, date: DateWriter): unknown[] {
@@ -175,6 +178,11 @@ export function entryValues(entry: Entry, date: DateWriter): unknown[] {
     entry.metadata,
     date(entry.createdAtMs),
   ];
+}
+
+export function movementValues(movement: Movement, date: DateWriter): unknown[] {
+  const { createdAtMs, id, type, given, taken } = movement;
+  return [date(createdAtMs), id, type, given, taken];
 }
 
 export function usageValues(row: UsageRow, date: DateWriter): unknown[] {

@@ -11,6 +11,7 @@ const TYPES = {
   text: "VARCHAR(8000) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin",
   long: "MEDIUMTEXT CHARACTER SET utf8mb4 COLLATE utf8mb4_bin",
   int: "INT",
+  bigint: "BIGINT",
   date: "DATETIME(3)",
 } as const;
 
@@ -97,7 +98,7 @@ function update(dialect: Dialect, table: string, columns: Columns): string {
 }
 
 const USER_COLUMNS =
-  "t.id, t.credits, t.heldCredits, t.ledgerSeq, t.entryCounts, t.deletedAt IS NOT NULL AS deleted, t.disabledAt IS NOT NULL AS disabled";
+  "t.id, t.credits, t.heldCredits, t.ledgerSeq, t.rolledSeq, t.entryCounts, t.deletedAt IS NOT NULL AS deleted, t.disabledAt IS NOT NULL AS disabled";
 const LOT_COLUMNS =
   "t.id, t.userId, t.amount, t.remaining, t.source, t.sourceId, t.grantKey, t.expiresAt, t.createdAt";
 const HOLD_COLUMNS =
@@ -190,6 +191,13 @@ const NEW_ENTRY: Columns = {
   metadata: "text",
   createdAt: "date",
 };
+const NEW_MOVEMENT: Columns = {
+  createdAt: "date",
+  id: "id",
+  type: "key",
+  given: "bigint",
+  taken: "bigint",
+};
 const NEW_USAGE: Columns = {
   id: "id",
   userId: "id",
@@ -215,6 +223,7 @@ const CHANGED_USER: Columns = {
   credits: "int",
   heldCredits: "int",
   ledgerSeq: "int",
+  rolledSeq: "int",
   entryCounts: "text",
 };
 const CHANGED_LOT: Columns = { id: "id", remaining: "int", isOpen: "int" };
@@ -242,6 +251,7 @@ function statements(dialect: Dialect) {
     insertHolds: insert(dialect, "credit_holds", NEW_HOLD),
     updateHolds: update(dialect, "credit_holds", CHANGED_HOLD),
     insertEntries: insert(dialect, "credit_logs", NEW_ENTRY),
+    insertMovements: insert(dialect, "credit_movements", NEW_MOVEMENT),
     insertUsage: insert(dialect, "usage_logs", NEW_USAGE),
     insertKeys: insert(dialect, "idempotency_keys", NEW_KEY),
   } as const;

@@ -1,44 +1,56 @@
 import { toSqlDate } from "../../database/dates.ts";
-import type { Database } from "../../database/ports.ts";
+import type { Database, SqlSession } from "../../database/ports.ts";
 import { jsonTable } from "../store/sql.ts";
 import type { CreditTotalsStore, EntrySpan, Movements } from "./ports.ts";
 import { QUARTER_MS, quarterEnd, quarterOf, quarterStart } from "./quarters.ts";
 
 const ENTRY = { userId: "id", seq: "int" } as const;
 const SPAN = { userId: "id", fromSeq: "int", toSeq: "int" } as const;
+const MOVEMENT = { createdAt: "date", id: "id" } as const;
 const GIVEN = "SUM(CASE WHEN e.amount > 0 THEN e.amount ELSE 0 END)";
 const TAKEN = "SUM(CASE WHEN e.amount < 0 THEN -e.amount ELSE 0 END)";
 
 const NAME = "credits";
 
-/** The statements. The first parameter of `advance` is the spans as JSON, that of `add` and `first` each of their entries. */
+/** The statements. The first parameter of those that write is what they are about, as JSON: entries, movements or spans. */
 export const CREDIT_TOTALS_SQL = { mysql: statements("mysql"), sqlite: statements("sqlite") };
 
 function statements(dialect: Database["dialect"]) {
   const spans = jsonTable(dialect, SPAN);
+  const moved = jsonTable(dialect, MOVEMENT);
   const isMysql = dialect === "mysql";
   const join = isMysql ? "STRAIGHT_JOIN" : "CROSS JOIN";
   const entries = isMysql ? "credit_logs e FORCE INDEX (PRIMARY)" : "credit_logs e";
+  const movements = isMysql ? "credit_movements m FORCE INDEX (PRIMARY)" : "credit_movements m";
   // One by one: by the two ends of a span, MySQL and MariaDB read all entries of its user.
   const inSpans = `${jsonTable(dialect, ENTRY)} ${join} ${entries} ON e.userId = j.userId AND e.seq = j.seq`;
+  const named = "m.createdAt = j.createdAt AND m.id = j.id";
+  const add = isMysql
+    ? "ON DUPLICATE KEY UPDATE given = credit_totals.given + VALUES(given), taken = credit_totals.taken + VALUES(taken)"
+    : "ON CONFLICT (quarter, type) DO UPDATE SET given = given + excluded.given, taken = taken + excluded.taken";
   return {
-    add: `INSERT INTO credit_totals (quarter, type, given, taken)
+    addMovements: `INSERT INTO credit_totals (quarter, type, given, taken)
+      SELECT ${quarterOf(dialect, "m.createdAt")} AS q, m.type, SUM(m.given), SUM(m.taken)
+      FROM ${moved} ${join} ${movements} ON ${named} WHERE 1 = 1 GROUP BY q, m.type ${add}`,
+    deleteMovements: isMysql
+      ? `DELETE m FROM ${moved} STRAIGHT_JOIN ${movements} ON ${named}`
+      : `DELETE FROM credit_movements WHERE (createdAt, id) IN (SELECT j.createdAt, j.id FROM ${moved})`,
+    /** Second parameter: the end of what is added up. */
+    addEntries: `INSERT INTO credit_totals (quarter, type, given, taken)
       SELECT ${quarterOf(dialect, "e.createdAt")} AS q, e.type, ${GIVEN}, ${TAKEN}
-      FROM ${inSpans}
-      WHERE 1 = 1 GROUP BY q, e.type
-      ${
-        isMysql
-          ? "ON DUPLICATE KEY UPDATE given = credit_totals.given + VALUES(given), taken = credit_totals.taken + VALUES(taken)"
-          : "ON CONFLICT (quarter, type) DO UPDATE SET given = given + excluded.given, taken = taken + excluded.taken"
-      }`,
+      FROM ${inSpans} WHERE e.createdAt < ? GROUP BY q, e.type ${add}`,
+    /** Second parameter: where what is not added up yet begins. */
+    moveEntries: `INSERT INTO credit_movements (createdAt, id, type, given, taken)
+      SELECT e.createdAt, ${isMysql ? "UUID()" : "lower(hex(randomblob(16)))"}, e.type, ${GIVEN}, ${TAKEN}
+      FROM ${inSpans} WHERE e.createdAt >= ? GROUP BY e.createdAt, e.type`,
     advance: isMysql
       ? `UPDATE ${spans} STRAIGHT_JOIN users u FORCE INDEX (PRIMARY) ON u.id = j.userId AND u.rolledSeq = j.fromSeq SET u.rolledSeq = j.toSeq`
       : `UPDATE users SET rolledSeq = j.toSeq FROM ${spans} WHERE users.id = j.userId AND users.rolledSeq = j.fromSeq`,
-    first: `SELECT j.userId, MIN(e.seq) AS seq FROM ${inSpans}
-      WHERE e.createdAt >= ? GROUP BY j.userId`,
-    // One statement sees one moment: an entry is in the totals or behind its user's rolledSeq, never both.
+    // One statement sees one moment: an entry is in a movement, in the totals or behind its user's rolledSeq, and once.
     movements: `SELECT m.type, SUM(m.given) AS given, SUM(m.taken) AS taken FROM (
         SELECT type, given, taken FROM credit_totals WHERE quarter >= ? AND quarter < ?
+        UNION ALL
+        SELECT type, given, taken FROM credit_movements WHERE createdAt >= ? AND createdAt < ?
         UNION ALL
         SELECT e.type, ${GIVEN}, ${TAKEN}
         FROM users u ${join} ${entries} ON e.userId = u.id AND e.seq > u.rolledSeq
@@ -50,6 +62,7 @@ function statements(dialect: Database["dialect"]) {
 /** The store over either database. */
 export function createCreditTotalsStore(database: Database): CreditTotalsStore {
   return {
+    rollMovements: (beforeMs, rows) => rollMovements(database, beforeMs, rows),
     unrolled: (afterUserId, users) => findUnrolled(database, afterUserId, users),
     async advance(ms) {
       const to = new Date(ms);
@@ -58,10 +71,44 @@ export function createCreditTotalsStore(database: Database): CreditTotalsStore {
         data: { rolledTo: to },
       });
     },
-    before: (spans, ms) => cutOff(database, spans, ms),
-    roll: (spans) => rollSpans(database, spans),
+    rollEntries: (spans, ms) => rollEntries(database, spans, ms),
     movements: (fromMs, toMs) => readMovements(database, fromMs, toMs),
   };
+}
+
+/** Thrown inside a transaction to take it back. */
+class RolledMeanwhile extends Error {}
+
+/** Runs `work` in a transaction. False when it found that another instance had done the same. */
+async function onlyOnce(
+  database: Database,
+  work: (sql: SqlSession) => Promise<void>,
+): Promise<boolean> {
+  try {
+    await database.transaction(({ sql }) => work(sql));
+    return true;
+  } catch (error) {
+    if (error instanceof RolledMeanwhile) return false;
+    throw error;
+  }
+}
+
+async function rollMovements(database: Database, beforeMs: number, rows: number): Promise<number> {
+  const { dialect } = database;
+  const { addMovements, deleteMovements } = CREDIT_TOTALS_SQL[dialect];
+  const due = await database.models.creditMovement.findMany({
+    where: { createdAt: { lt: new Date(beforeMs) } },
+    orderBy: [{ createdAt: "asc" }, { id: "asc" }],
+    take: rows,
+    select: { createdAt: true, id: true },
+  });
+  if (due.length === 0) return 0;
+  const named = JSON.stringify(due.map(({ createdAt, id }) => [toSqlDate(dialect, createdAt), id]));
+  const isMine = await onlyOnce(database, async (sql) => {
+    await sql.execute(addMovements, [named]);
+    if ((await sql.execute(deleteMovements, [named])) !== due.length) throw new RolledMeanwhile();
+  });
+  return isMine ? due.length : 0;
 }
 
 async function findUnrolled({ models }: Database, afterUserId: string, take: number) {
@@ -94,40 +141,20 @@ const entriesOf = (spans: readonly EntrySpan[]) =>
     ),
   );
 
-async function cutOff(
-  { models, dialect }: Database,
+async function rollEntries(
+  database: Database,
   spans: readonly EntrySpan[],
   ms: number,
-): Promise<EntrySpan[]> {
-  if (spans.length === 0) return [];
-  const rows = await models.$queryRawUnsafe<{ userId: string; seq: unknown }[]>(
-    CREDIT_TOTALS_SQL[dialect].first,
-    entriesOf(spans),
-    toSqlDate(dialect, new Date(ms)),
-  );
-  const firstSeq = new Map(rows.map(({ userId, seq }) => [userId, Number(seq)]));
-  return spans
-    .map((span) => ({ ...span, toSeq: (firstSeq.get(span.userId) ?? span.toSeq + 1) - 1 }))
-    .filter(({ fromSeq, toSeq }) => toSeq > fromSeq);
-}
-
-/** Thrown inside a transaction to take it back. */
-class RolledMeanwhile extends Error {}
-
-async function rollSpans(database: Database, spans: readonly EntrySpan[]): Promise<boolean> {
-  const { add, advance } = CREDIT_TOTALS_SQL[database.dialect];
-  try {
-    await database.transaction(async ({ sql }) => {
-      await sql.execute(add, [entriesOf(spans)]);
-      // Last, so that the users' rows are locked for a moment only: the ledger waits for them.
-      if ((await sql.execute(advance, [toJson(spans)])) !== spans.length)
-        throw new RolledMeanwhile();
-    });
-    return true;
-  } catch (error) {
-    if (error instanceof RolledMeanwhile) return false;
-    throw error;
-  }
+): Promise<boolean> {
+  const { dialect } = database;
+  const { addEntries, moveEntries, advance } = CREDIT_TOTALS_SQL[dialect];
+  const named = [entriesOf(spans), toSqlDate(dialect, new Date(ms))];
+  return onlyOnce(database, async (sql) => {
+    await sql.execute(addEntries, named);
+    await sql.execute(moveEntries, named);
+    // Last, so that the users' rows are locked for a moment only: the ledger waits for them.
+    if ((await sql.execute(advance, [toJson(spans)])) !== spans.length) throw new RolledMeanwhile();
+  });
 }
 
 async function readMovements(database: Database, fromMs: number, toMs: number): Promise<Movements> {
@@ -153,8 +180,7 @@ async function sumMovements({ models, dialect }: Database, fromMs: number, toMs:
     CREDIT_TOTALS_SQL[dialect].movements,
     Math.ceil(fromMs / QUARTER_MS),
     Math.ceil(toMs / QUARTER_MS),
-    toSqlDate(dialect, new Date(fromMs)),
-    toSqlDate(dialect, new Date(toMs)),
+    ...[fromMs, toMs, fromMs, toMs].map((ms) => toSqlDate(dialect, new Date(ms))),
   );
   return {
     granted: rows.reduce((sum, { given }) => sum + Number(given), 0),

@@ -14,24 +14,28 @@ export interface Movements {
   readonly spent: number;
 }
 
-/** The totals of credit_logs by quarter of an hour and type. */
+/** The totals of credit_logs: each batch's movements, and what is added up of them by quarter of an hour and type. */
 export interface CreditTotalsStore {
-  /** The next users by id with what of theirs is not in the totals yet, and the last user looked at; null at the end. */
+  /**
+   * Adds up to `rows` movements from before `ms`, the border of two quarters, to the totals. Returns how many: none when
+   * another instance has added one of them.
+   */
+  rollMovements(beforeMs: number, rows: number): Promise<number>;
+  /** The next users by id with entries that no batch has counted, and the last user looked at; null at the end. */
   unrolled(
     afterUserId: string,
     users: number,
   ): Promise<{ spans: EntrySpan[]; last: string | null }>;
   /** From now on totals may hold what lies before `ms`, the border of two quarters; never moves back. */
   advance(ms: number): Promise<void>;
-  /** The spans, cut off before their first entry at or after `ms`; those with nothing before it left out. */
-  before(spans: readonly EntrySpan[], ms: number): Promise<EntrySpan[]>;
   /**
-   * Adds the spans to the totals. False, and nothing is changed, when another instance has added one of them: a user's
-   * `rolledSeq` moves with the totals in one transaction, and only from where it was read.
+   * Counts the spans: what lies before `ms`, the border of two quarters, in the totals, the rest as movements. False, and
+   * nothing is changed, when another instance has counted one of them: a user's `rolledSeq` moves in the same
+   * transaction, and only from where it was read.
    */
-  roll(spans: readonly EntrySpan[]): Promise<boolean>;
+  rollEntries(spans: readonly EntrySpan[], ms: number): Promise<boolean>;
   /**
-   * What moved in [fromMs, toMs): the totals, and every entry that is not in them. Ends that lie in the totals are moved
+   * What moved in [fromMs, toMs): totals, movements, and every entry that is in neither. Ends that lie in the totals are moved
    * outwards to borders of quarters, as the answer says; those after them are exact.
    */
   movements(fromMs: number, toMs: number): Promise<Movements>;

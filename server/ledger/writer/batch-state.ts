@@ -2,7 +2,7 @@
 import { AppError } from "../../lib/errors.ts";
 import { newId } from "../../lib/ids.ts";
 import type { Account, Entry, Hold, Lot, StoredKey, UsageRow } from "../model/account.ts";
-import type { BatchWrites, LoadedBatch } from "../model/batch.ts";
+import type { BatchWrites, LoadedBatch, Movement } from "../model/batch.ts";
 import type { Decision } from "../model/operation-effect.ts";
 import { decide } from "../operations/decide.ts";
 import type { HoldResult, LedgerOperation, OperationResult } from "../ports.ts";
@@ -124,7 +124,47 @@ function collectWrites(state: State): BatchWrites {
     addDifference(before?.holds ?? [], account.holds, newHolds, changedHolds);
   }
   const { entries, usage, newKeys } = state;
-  return { accounts, newLots, changedLots, newHolds, changedHolds, entries, usage, newKeys };
+  return {
+    accounts: accounts.map((account) =>
+      isRolledUp(state, account.userId) ? { ...account, rolledSeq: account.seq } : account,
+    ),
+    newLots,
+    changedLots,
+    newHolds,
+    changedHolds,
+    entries,
+    movements: sumMovements(state),
+    usage,
+    newKeys,
+  };
+}
+
+/** Whether all entries before this batch are in the totals; where some are missing, a job adds the new ones, too. */
+function isRolledUp({ loaded }: State, userId: string): boolean {
+  const before = loaded.accounts.get(userId);
+  return before !== undefined && before.rolledSeq === before.seq;
+}
+
+/** One movement for each type of entry. */
+function sumMovements(state: State): Movement[] {
+  const byType = new Map<string, Movement>();
+  for (const { userId, type, amount } of state.entries) {
+    if (!isRolledUp(state, userId)) continue;
+    const { nowMs } = state;
+    const sum = byType.get(type) ?? {
+      id: newId(nowMs),
+      type,
+      given: 0,
+      taken: 0,
+      createdAtMs: nowMs,
+    };
+    byType.set(type, {
+      ...sum,
+      given: sum.given + Math.max(0, amount),
+      taken: sum.taken + Math.max(0, -amount),
+    });
+  }
+  return [...byType.values()];
 }
 
 /** The rows of `after` that are new, and those that are not the object that was loaded. */

@@ -15,6 +15,7 @@ function createBook() {
     credits: 0,
     held: 0,
     seq: 0,
+    rolledSeq: 0,
     counts: {},
     deleted: false,
     disabled: false,
