@@ -9,6 +9,7 @@ import type { KeyValues } from "../../server/kv/ports.ts";
 import { openRedis } from "../../server/kv/redis/open.ts";
 import type { RedisConfig } from "../../server/config/config.ts";
 import { createLogger } from "../../server/lib/logger.ts";
+import { startTcpProxy, type TcpProxy } from "../support/tcp-proxy.ts";
 import { freePort } from "../support/ports.ts";
 import { redisServerInstalled } from "../support/redis-server.ts";
 import { uniqueKey } from "./unique-key.ts";
@@ -110,27 +111,52 @@ describe.runIf(redisServerInstalled)("Redis Cluster", () => {
 describe.runIf(redisServerInstalled)("Redis behind Sentinels", () => {
   let ports: { master: number; replica: number; sentinel: number };
   let master: ChildProcess;
+  let replica: ChildProcess;
   let store: KeyValues;
+  let sentinel: TcpProxy;
 
   beforeAll(async () => {
     ports = { master: await freePort(), replica: await freePort(), sentinel: await freePort() };
     master = start(ports.master, "");
-    start(ports.replica, `replicaof 127.0.0.1 ${ports.master}\nrepl-diskless-sync-delay 0`);
+    replica = start(
+      ports.replica,
+      `replicaof 127.0.0.1 ${ports.master}\nrepl-diskless-sync-delay 0`,
+    );
     await answers("PONG", ports.master, "ping");
     await answers("PONG", ports.replica, "ping");
     await answers("master_link_status:up", ports.replica, "info", "replication");
-    const sentinel = [
+    const settings = [
       `sentinel monitor house 127.0.0.1 ${ports.master} 1`,
       "sentinel down-after-milliseconds house 1000",
       "sentinel failover-timeout house 5000",
     ];
-    start(ports.sentinel, sentinel.join("\n"), ["--sentinel"]);
+    start(ports.sentinel, settings.join("\n"), ["--sentinel"]);
     await answers("PONG", ports.sentinel, "ping");
     await answers(String(ports.replica), ports.sentinel, "sentinel", "replicas", "house");
-    const sentinels = [{ host: "127.0.0.1", port: ports.sentinel }];
+    sentinel = await startTcpProxy("127.0.0.1", ports.sentinel);
+    const sentinels = [{ host: "127.0.0.1", port: sentinel.port }];
     store = await openRedis({ kind: "sentinel", sentinels, name: "house" }, options);
   });
-  afterAll(() => store.close());
+  afterAll(async () => {
+    await store.close();
+    await sentinel.close();
+  });
+
+  test("everything works after a failover that was told while the master was looked for", async () => {
+    await expect.poll(() => store.check(), { timeout: 30_000 }).toEqual({ status: "up" });
+    sentinel.hold();
+    cli(ports.master, "client", "kill", "type", "normal");
+    cli(ports.master, "client", "kill", "type", "pubsub");
+    cli(ports.sentinel, "sentinel", "failover", "house");
+    const successor = String(ports.replica);
+    await answers(successor, ports.sentinel, "sentinel", "get-master-addr-by-name", "house");
+    await answers("role:slave", ports.master, "info", "replication");
+    sentinel.letGo();
+    await expect.poll(() => store.check(), { timeout: 10_000 }).toEqual({ status: "up" });
+    await useEverything(store);
+    [ports.master, ports.replica] = [ports.replica, ports.master];
+    [master, replica] = [replica, master];
+  });
 
   test("everything works on the master, and again on its successor once it was killed", {
     timeout: 90_000,

@@ -18,6 +18,7 @@ export async function startTcpProxy(host: string, port: number) {
   const pairs = new Set<[Socket, Socket]>();
   let mode: "forward" | "silent" | "refuse" = "forward";
   let target = port;
+  let isHeld = false;
   let expected: Expected | undefined;
 
   const server = createServer((client) => {
@@ -42,6 +43,7 @@ export async function startTcpProxy(host: string, port: number) {
     upstream.on("data", (data) => {
       if (mode !== "silent") client.write(data);
     });
+    if (isHeld) upstream.pause();
   });
   const ownPort = await listen(server);
   const cutAll = () => {
@@ -56,6 +58,15 @@ export async function startTcpProxy(host: string, port: number) {
     /** Forwards nothing any more, in either direction, new connections included; nobody is told. */
     silence() {
       mode = "silent";
+    },
+    /** Holds back what the server says, new connections included, until it is let go: then all of it arrives. */
+    hold() {
+      isHeld = true;
+      for (const [, upstream] of pairs) upstream.pause();
+    },
+    letGo() {
+      isHeld = false;
+      for (const [, upstream] of pairs) upstream.resume();
     },
     /** Cuts every connection and refuses new ones. */
     refuse() {

@@ -70,6 +70,21 @@ export function createRedisClient(config: RedisConfig): RedisClient {
   }
 }
 
+/**
+ * Connects a client again that ioredis has ended for good, for as long as it `isWanted`: one whose Sentinel tells of a
+ * failover while it looks for the master takes the detector's hanging up for its caller's (SentinelConnector).
+ */
+export function connectWhenEnded(client: RedisClient, isWanted: () => boolean): RedisClient {
+  return client.on("end", () => {
+    if (!isWanted()) return;
+    const connect = () => {
+      // A try that fails ends the client anew, and so comes back here.
+      if (isWanted()) client.connect().catch(() => {});
+    };
+    setTimeout(connect, backoffMs(2)).unref();
+  });
+}
+
 /** Doubling from 50 ms to 2 s, with jitter so that many instances do not come back in step. */
 function backoffMs(attempt: number): number {
   return Math.min(50 * 2 ** Math.min(attempt, 6), 2_000) * (0.5 + Math.random() / 2);

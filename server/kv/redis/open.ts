@@ -8,7 +8,7 @@ import type { Logger } from "../../lib/logger.ts";
 import type { KeyValues } from "../ports.ts";
 import { createRedisCache } from "./cache.ts";
 import { createRedisCircuit, type RedisCircuit } from "./circuit-breaker.ts";
-import { createRedisClient, type RedisClient } from "./client.ts";
+import { connectWhenEnded, createRedisClient, type RedisClient } from "./client.ts";
 import { addressOf, reasonOf } from "./failure.ts";
 import { createRedisLimiters } from "./limiter.ts";
 import { createRedisLocks } from "./locks.ts";
@@ -27,14 +27,16 @@ export async function openRedis(
 ): Promise<KeyValues> {
   const { keyPrefix } = options;
   const logger = options.logger.child({ redis: addressOf(config) });
-  const client = inBursts(logErrorsOnly(createRedisClient(config), logger));
-  const subscriber = logErrorsOnly(createRedisClient(config), logger);
+  let closing: Promise<void> | undefined;
+  const connect = () =>
+    connectWhenEnded(logErrorsOnly(createRedisClient(config), logger), () => closing === undefined);
+  const client = inBursts(connect());
+  const subscriber = connect();
   const circuit = createRedisCircuit(client, logger);
   const pubsub = createRedisPubSub({ circuit, subscriber, keyPrefix, logger });
   const runOutput = createRedisRunOutput({ circuit, pubsub, keyPrefix, logger });
   await Promise.race([Promise.all([ready(client), ready(subscriber)]), sleep(START_WAIT_MS)]);
   await circuit.probe();
-  let closing: Promise<void> | undefined;
   return {
     cache: createRedisCache(circuit, keyPrefix),
     locks: createRedisLocks(circuit, keyPrefix),
