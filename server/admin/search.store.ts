@@ -34,7 +34,8 @@ export async function searchUsers(database: Database, search: Search): Promise<F
     const end = await windowEnd(database, search.role, place);
     // One more than asked for: a cursor is given only where somebody follows.
     const wanted = search.limit + 1 - found.length;
-    found.push(...(await matches(database, search, { after: place, end, limit: wanted })));
+    const range = { role: search.role, after: place, end };
+    found.push(...(await matches(database, search, { ...range, limit: wanted })));
     if (found.length > search.limit) {
       const shown = found.slice(0, search.limit);
       return { ids: shown.map(({ id }) => id), next: shown.at(-1) ?? null };
@@ -60,27 +61,48 @@ export function newestAfter(role: string | undefined, place: TimePlace | null) {
   };
 }
 
+/** A part of the newest users: of one role or of all, after one place and up to another. */
+interface Range {
+  readonly role: string | undefined;
+  readonly after: TimePlace | null;
+  readonly end: TimePlace | null;
+}
+
 /** The last of the `WINDOW` users after `place`; null where fewer follow. Read from the index alone. */
 async function windowEnd(
-  { models }: Database,
+  database: Database,
   role: string | undefined,
   place: TimePlace | null,
 ): Promise<TimePlace | null> {
-  const row = await models.user.findFirst({
-    ...newestAfter(role, place),
-    skip: WINDOW - 1,
-    select: { id: true, createdAt: true },
-  });
-  return row === null ? null : { at: row.createdAt, id: row.id };
+  const range = { role, after: place, end: null };
+  const rest = conditionsOf(database, range);
+  const [end] = await newest(database, range, rest, `1 OFFSET ${WINDOW - 1}`);
+  return end ?? null;
 }
 
-/** Those who match after one place and up to another, in order. */
+/** Those of a range who match, in order. */
 async function matches(
-  { models, dialect }: Database,
-  { text, role }: Search,
-  range: { after: TimePlace | null; end: TimePlace | null; limit: number },
+  database: Database,
+  { text }: Search,
+  { limit, ...range }: Range & { limit: number },
 ): Promise<TimePlace[]> {
-  const conditions: string[] = [];
+  const { conditions, params } = conditionsOf(database, range);
+  const parts = searchVariants(database.dialect, text).flatMap((needle) =>
+    ["id", "email", "name"].map((column) => ({ sql: `INSTR(LOWER(${column}), ?) > 0`, needle })),
+  );
+  conditions.push(`(${parts.map(({ sql }) => sql).join(" OR ")})`);
+  params.push(...parts.map(({ needle }) => needle));
+  return newest(database, range, { conditions, params }, `${Math.trunc(limit)}`);
+}
+
+/** Conditions with their parameters. */
+interface Filter {
+  readonly conditions: string[];
+  readonly params: unknown[];
+}
+
+function conditionsOf({ dialect }: Database, { role, after, end }: Range): Filter {
+  const conditions = ["1 = 1"];
   const params: unknown[] = [];
   const add = (condition: string, ...values: unknown[]) => {
     conditions.push(condition);
@@ -88,22 +110,29 @@ async function matches(
   };
   const date = (place: TimePlace) => toSqlDate(dialect, place.at);
   if (role !== undefined) add("role = ?", role);
-  if (range.after !== null) {
-    const at = date(range.after);
-    add("createdAt <= ? AND (createdAt < ? OR id < ?)", at, at, range.after.id);
+  if (after !== null) {
+    const at = date(after);
+    add("createdAt <= ? AND (createdAt < ? OR id < ?)", at, at, after.id);
   }
-  if (range.end !== null) {
-    const at = date(range.end);
-    add("createdAt >= ? AND (createdAt > ? OR id >= ?)", at, at, range.end.id);
+  if (end !== null) {
+    const at = date(end);
+    add("createdAt >= ? AND (createdAt > ? OR id >= ?)", at, at, end.id);
   }
-  const parts = searchVariants(dialect, text).flatMap((needle) =>
-    ["id", "email", "name"].map((column) => ({ sql: `INSTR(LOWER(${column}), ?) > 0`, needle })),
-  );
-  add(`(${parts.map(({ sql }) => sql).join(" OR ")})`, ...parts.map(({ needle }) => needle));
-  const index = role === undefined ? "users_createdAt_id_idx" : "users_role_createdAt_id_idx";
+  return { conditions, params };
+}
+
+/** By an index that is named: MySQL would rather sort all users than read 10,000 in order. */
+async function newest(
+  { models, dialect }: Database,
+  { role }: Range,
+  { conditions, params }: Filter,
+  limit: string,
+): Promise<TimePlace[]> {
+  const index =
+    role === undefined ? "users_createdAt_id_email_name_idx" : "users_role_createdAt_id_idx";
   const rows = await models.$queryRawUnsafe<{ id: string; createdAt: unknown }[]>(
     `SELECT id, createdAt FROM users${dialect === "mysql" ? ` FORCE INDEX (${index})` : ""}
-     WHERE ${conditions.join(" AND ")} ORDER BY createdAt DESC, id DESC LIMIT ${Math.trunc(range.limit)}`,
+     WHERE ${conditions.join(" AND ")} ORDER BY createdAt DESC, id DESC LIMIT ${limit}`,
     ...params,
   );
   return rows.map(({ id, createdAt }) => ({ id, at: fromSqlDate(dialect, createdAt) }));

@@ -153,10 +153,13 @@ async function benchJobs(report: Report, instance: Instance, seconds: number): P
     ratios.push(`${name} ${ratio.toFixed(2)}`);
     if (worst === undefined || ratio > worst.ratio) worst = { ratio, measured };
   }
-  // What was cut short is finished: the reads are those of books whose totals are kept.
-  for (const [, work] of jobs.slice(0, 2)) await work(new AbortController().signal);
   if (worst !== undefined)
     report.add("scale.jobs", worst.measured, worst.ratio, `p99 of spends: ${ratios.join(", ")}`);
+  report.say(
+    "books: finishing the roll-ups at their own pace; full-size books take ten minutes and more",
+  );
+  // What was cut short is finished: the reads are those of books whose totals are kept.
+  for (const [, work] of jobs.slice(0, 2)) await work(new AbortController().signal);
 }
 
 /** One turn of spends. */

@@ -62,15 +62,15 @@ const LEDGER: Record<keyof typeof LEDGER_SQL.mysql, [readonly unknown[], Stateme
   insertKeys: [["u1", "k9", "hash", "{}", AT]],
 };
 
-/** What `work` sends as raw queries; they find nothing it could use. */
+/** What `work` sends as raw queries, each text once; they find a row that says nothing. */
 async function recorded(
   name: string,
   work: (database: Database) => Promise<unknown>,
-): Promise<Statement> {
-  const sent: Statement[] = [];
+): Promise<Statement[]> {
+  const sent = new Map<string, Statement>();
   const read = (sql: string, params: readonly unknown[]) => {
-    sent.push(statement(name, sql, params));
-    return Promise.resolve([{ now: AT, lotId: null, entryCounts: "{}" }]);
+    if (!sent.has(sql)) sent.set(sql, statement(`${name} ${sent.size + 1}`, sql, params));
+    return Promise.resolve([{ id: "u1", createdAt: AT, now: AT, lotId: null, entryCounts: "{}" }]);
   };
   const models = {
     user: { findFirst: () => Promise.resolve(null) },
@@ -78,9 +78,8 @@ async function recorded(
     $queryRawUnsafe: (sql: string, ...params: unknown[]) => read(sql, params),
   };
   await work({ dialect: "mysql", models, read } as unknown as Database).catch(() => null);
-  const [first] = sent;
-  if (first === undefined || sent.length !== 1) throw new Error(`${name} sent ${sent.length}`);
-  return first;
+  if (sent.size === 0) throw new Error(`${name} sent nothing`);
+  return [...sent.values()];
 }
 
 /** Every statement; `created` is the name of the database one of them creates. */
@@ -116,18 +115,18 @@ export async function listStatements(created: string): Promise<Statement[]> {
     statement("doctor keys", KEY_SQL.mysql.ofUsers, [...json(["u1", AT, AT]), 5]),
     statement("doctor keys of one", KEY_SQL.mysql.ofUser, [AT, "u1", "", AT, 5]),
     statement("doctor keys astray", KEY_SQL.mysql.astray, json([0, "u1", 1, "e1", null])),
-    await recorded("overdue holds", (db) => createExpiryStore(db).overdueHolds(1, null, 10)),
-    await recorded("expired lots", (db) => createExpiryStore(db).expiredLots(1, null, 10)),
+    ...(await recorded("overdue holds", (db) => createExpiryStore(db).overdueHolds(1, null, 10))),
+    ...(await recorded("expired lots", (db) => createExpiryStore(db).expiredLots(1, null, 10))),
     ...RETENTIONS.flatMap(({ job, table, since }) => [
       statement(job, `DELETE FROM ${table} WHERE ${since} < ? ORDER BY ${since} LIMIT 100`, [
         "2001-01-01 00:00:00.000",
       ]),
       statement(`oldest of ${job}`, `SELECT MIN(${since}) AS oldest FROM ${table}`),
     ]),
-    await recorded("balance", (db) => createCreditStore(db).balance("u1")),
-    await recorded("usage", (db) =>
+    ...(await recorded("balance", (db) => createCreditStore(db).balance("u1"))),
+    ...(await recorded("usage", (db) =>
       createCreditStore(db).usage("u1", { originMs: 0, fromMs: 1, toMs: Date.UTC(2030, 0) }),
-    ),
+    )),
     statement("usage counted", USAGE_TOTALS_SQL.mysql.count, [AT, AT, "", "u9"]),
     statement("usage by calls", USAGE_TOTALS_SQL.mysql.calls, [AT, "u1", AT, AT]),
     statement("usage by totals", USAGE_TOTALS_SQL.mysql.totals, [0, "u1", 0, 9]),
@@ -144,16 +143,16 @@ export async function listStatements(created: string): Promise<Statement[]> {
       locks: { users: ["u1"] },
     }),
     statement("movements", CREDIT_TOTALS_SQL.mysql.movements, [0, 9, AT, AT, AT, AT]),
-    await recorded("search", (db) =>
+    ...(await recorded("search", (db) =>
       searchUsers(db, {
         text: "ada",
         role: "USER",
         limit: 5,
         place: { at: new Date(), id: "u9" },
       }),
-    ),
-    await recorded("clock", (db) => databaseNow(db)),
-    await recorded("authorities", (db) => createSessionStore(db).statuses(["s1", "s2"])),
+    )),
+    ...(await recorded("clock", (db) => databaseNow(db))),
+    ...(await recorded("authorities", (db) => createSessionStore(db).statuses(["s1", "s2"]))),
     statement("one user's lock", "SELECT id FROM users WHERE id = ? FOR UPDATE", ["u1"], {
       locks: { users: ["u1"] },
     }),

@@ -10,6 +10,8 @@ const MOVEMENT = { createdAt: "date", id: "id" } as const;
 const GIVEN = "SUM(CASE WHEN e.amount > 0 THEN e.amount ELSE 0 END)";
 const TAKEN = "SUM(CASE WHEN e.amount < 0 THEN -e.amount ELSE 0 END)";
 
+const SPENT = "SUM(CASE WHEN type = 'USAGE' THEN taken ELSE 0 END)";
+
 const NAME = "credits";
 
 /** The statements. The first parameter of those that write is what they are about, as JSON: entries, movements or spans. */
@@ -47,15 +49,16 @@ function statements(dialect: Database["dialect"]) {
       ? `UPDATE ${spans} STRAIGHT_JOIN users u FORCE INDEX (PRIMARY) ON u.id = j.userId AND u.rolledSeq = j.fromSeq SET u.rolledSeq = j.toSeq`
       : `UPDATE users SET rolledSeq = j.toSeq FROM ${spans} WHERE users.id = j.userId AND users.rolledSeq = j.fromSeq`,
     // One statement sees one moment: an entry is in a movement, in the totals or behind its user's rolledSeq, and once.
-    movements: `SELECT m.type, SUM(m.given) AS given, SUM(m.taken) AS taken FROM (
-        SELECT type, given, taken FROM credit_totals WHERE quarter >= ? AND quarter < ?
+    // Each part adds itself up: MySQL would copy every row of a union into a temporary table first.
+    movements: `SELECT SUM(m.given) AS given, SUM(m.spent) AS spent FROM (
+        SELECT SUM(given) AS given, ${SPENT} AS spent FROM credit_totals WHERE quarter >= ? AND quarter < ?
         UNION ALL
-        SELECT type, given, taken FROM credit_movements WHERE createdAt >= ? AND createdAt < ?
+        SELECT SUM(given), ${SPENT} FROM credit_movements WHERE createdAt >= ? AND createdAt < ?
         UNION ALL
-        SELECT e.type, ${GIVEN}, ${TAKEN}
+        SELECT ${GIVEN}, SUM(CASE WHEN e.type = 'USAGE' AND e.amount < 0 THEN -e.amount ELSE 0 END)
         FROM users u ${join} ${entries} ON e.userId = u.id AND e.seq > u.rolledSeq
-        WHERE u.ledgerSeq > u.rolledSeq AND e.createdAt >= ? AND e.createdAt < ? GROUP BY e.type
-      ) m GROUP BY m.type`,
+        WHERE u.ledgerSeq > u.rolledSeq AND e.createdAt >= ? AND e.createdAt < ?
+      ) m`,
   };
 }
 
@@ -176,14 +179,12 @@ async function readMark({ models }: Database): Promise<number> {
 }
 
 async function sumMovements({ models, dialect }: Database, fromMs: number, toMs: number) {
-  const rows = await models.$queryRawUnsafe<{ type: string; given: unknown; taken: unknown }[]>(
+  const [moved] = await models.$queryRawUnsafe<{ given: unknown; spent: unknown }[]>(
     CREDIT_TOTALS_SQL[dialect].movements,
     Math.ceil(fromMs / QUARTER_MS),
     Math.ceil(toMs / QUARTER_MS),
     ...[fromMs, toMs, fromMs, toMs].map((ms) => toSqlDate(dialect, new Date(ms))),
   );
-  return {
-    granted: rows.reduce((sum, { given }) => sum + Number(given), 0),
-    spent: Number(rows.find(({ type }) => type === "USAGE")?.taken ?? 0),
-  };
+  // Null where there is nothing to add up.
+  return { granted: Number(moved?.given ?? 0), spent: Number(moved?.spent ?? 0) };
 }

@@ -31,7 +31,7 @@ function statements(dialect: Database["dialect"]) {
     calls: `SELECT feature, ${day} AS dayNumber, MIN(createdAt) AS firstAt, SUM(credits) AS credits, COUNT(*) AS calls
       FROM usage_logs WHERE userId = ? AND createdAt >= ? AND createdAt < ? GROUP BY feature, dayNumber`,
     /** Parameters: origin, user, from, to, as quarters. */
-    totals: `SELECT feature, (quarter - ?) ${divide} ${QUARTERS_PER_DAY} AS dayNumber, MIN(firstAt) AS firstAt, SUM(credits) AS credits, SUM(calls) AS calls
+    totals: `SELECT feature, (quarter - ?) ${divide} ${QUARTERS_PER_DAY} AS dayNumber, MIN(firstAt) AS firstAt, SUM(credits + 0e0) AS credits, SUM(calls + 0e0) AS calls
       FROM usage_totals WHERE userId = ? AND quarter >= ? AND quarter < ? GROUP BY feature, dayNumber`,
   };
 }
