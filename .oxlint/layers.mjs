@@ -1,5 +1,5 @@
 // Owns the layer rules: who may import what, each with the sentence a person gets who forgets it.
-// Data flows one way: router -> service -> port <- store/adapter (docs/decisions, README "Architecture").
+// Data flows one way: router -> service -> port <- store/adapter (docs/architecture.md, docs/decisions).
 
 /**
  * @typedef {object} Layer

@@ -70,7 +70,7 @@ export interface AppDeps {
   readonly leanPath?: boolean;
   /** Stays the caller's; absent or null = nothing is traced. */
   readonly tracer?: Tracer | null;
-  /** How often readiness asks others; tests ask oftener. */
+  /** How often readiness asks others; tests ask more often. */
   readonly checkEveryMs?: number;
 }
 

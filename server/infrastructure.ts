@@ -17,7 +17,6 @@ export interface BackendStats {
 
 /** Everything the composition root gets from its surroundings. Owned and closed by whoever opened it. */
 export interface Backend {
-  readonly kind: "embedded" | "production";
   readonly database: Database;
   readonly cache: KeyValues["cache"];
   readonly locks: KeyValues["locks"];
@@ -49,17 +48,16 @@ export async function openBackend(options: BackendOptions): Promise<Backend> {
   const database = await openDatabase(options);
   try {
     const keyValues = await openKeyValues(options);
-    return assemble(options, database, keyValues);
+    return assemble(database, keyValues);
   } catch (error) {
     await database.close();
     throw error;
   }
 }
 
-function assemble(options: BackendOptions, open: OpenDatabase, keyValues: KeyValues): Backend {
+function assemble(open: OpenDatabase, keyValues: KeyValues): Backend {
   let closing: Promise<void> | undefined;
   return {
-    kind: options.config.database.kind === "sqlite" ? "embedded" : "production",
     database: open.database,
     cache: keyValues.cache,
     locks: keyValues.locks,

@@ -1,4 +1,4 @@
-// The model provider: any OpenAI-compatible API, through the `openai` client (docs/decisions). The only file that imports it.
+// The model provider: any OpenAI-compatible API, through the `openai` client (docs/decisions/0060). The only file that imports it.
 import OpenAI, { APIConnectionError, APIError } from "openai";
 import type { ModelPart, ModelPort, ModelRequest } from "../ai/ports.ts";
 import { AppError, isAppError } from "../lib/errors.ts";

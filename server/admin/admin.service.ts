@@ -231,6 +231,8 @@ async function readStats(
   const to = range.to === undefined ? new Date(now()) : new Date(range.to);
   const from =
     range.from === undefined ? new Date(to.getTime() - STATS_DAYS * DAY_MS) : new Date(range.from);
+  if (from.getTime() < 0)
+    throw invalidField(range.from === undefined ? "to" : "from", "Use a year from 1970 on.");
   if (from > to)
     throw invalidField("from", "Must not be after `to`.", "`from` must not be after `to`.");
   if (to.getTime() - from.getTime() > MAX_STATS_DAYS * DAY_MS)

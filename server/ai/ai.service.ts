@@ -36,7 +36,7 @@ export interface AiDeps {
   readonly logger: Logger;
   /** Milliseconds since 1970. */
   readonly now: () => number;
-  /** Defaults to the bounds of CONTRACT.md section 4. */
+  /** Defaults to DEFAULT_TIMINGS. */
   readonly timings?: Partial<RunTimings>;
 }
 
@@ -71,7 +71,6 @@ const DEFAULT_TIMINGS: RunTimings = {
   leaseMs: 20_000,
   tickMs: 2_000,
 };
-// A day longer than the ledger keeps the key of the hold: a key is forgotten by both or by neither.
 /** Runs that are nearly done when the server stops may still end by themselves. */
 const CLOSE_GRACE_MS = 2_000;
 

@@ -1,4 +1,4 @@
-// What a run that did not complete costs: the share it produced, rounded up (CONTRACT.md section 4, `ai`).
+// What a run that did not complete costs: the share it produced, rounded up (docs/concepts.md, "Run").
 
 /** Output of a chat that counts as a whole answer. */
 const TOKENS_OF_A_WHOLE_ANSWER = 1_000;

@@ -62,7 +62,7 @@ function codeOf(failure: unknown): ErrorCode {
   return isAppError(failure) ? failure.code : "INTERNAL";
 }
 
-/** Settles and tells the readers, past a database that is briefly unavailable; then it is left to the reaper. */
+/** Settles and tells the readers, past a database that is briefly unavailable; then it is left to the job that ends abandoned runs. */
 export async function endRun(
   deps: ProduceDeps,
   active: ActiveRun,
@@ -79,7 +79,7 @@ export async function endRun(
     } catch (error) {
       const isFinal = tries === END_TRIES || !isAppError(error, "SERVICE_UNAVAILABLE");
       if (isFinal) {
-        // Its hold and its readers are left to the reaper.
+        // Its hold and its readers are left to the job that ends abandoned runs.
         deps.logger.error({ err: error, runId: run.id }, "a run could not be settled yet");
         break;
       }

@@ -31,7 +31,7 @@ export async function produceRun(
   } catch (error) {
     failure = error;
   }
-  // The lease is renewed until the run is settled: a database that is slow then must not hand it to the reaper.
+  // The lease is renewed until the run is settled: a database that is slow then must not make it look abandoned.
   await endRun(deps, active, endingOf(active, progress, request, failure), failure);
   watch.end();
 }

@@ -80,7 +80,8 @@ async function msSince(store: RunStore, moment: Date): Promise<number> {
 /** The user's run. Throws NOT_FOUND, the same for another user's as for none. */
 export async function findOwnRun(store: RunStore, userId: string, runId: string): Promise<Run> {
   const run = await store.find(runId);
-  if (run === null || run.userId !== userId) throw AppError.of("NOT_FOUND", "No such run.");
+  if (run === null || run.userId !== userId)
+    throw AppError.of("NOT_FOUND", "There is no such run.");
   return run;
 }
 

@@ -11,6 +11,10 @@ export interface Watch {
   end(): void;
 }
 
+/**
+ * Starts watching a run. `worth` returns the credits its output is worth so far. Call `end()` once the run is settled;
+ * failures are logged, never thrown.
+ */
 export function watchRun(deps: ProduceDeps, active: ActiveRun, worth: () => number): Watch {
   const { timings } = deps;
   const over = new AbortController();

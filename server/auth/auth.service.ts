@@ -78,8 +78,8 @@ export interface AuthServiceDeps {
   readonly sessions: SessionStore;
   readonly signIns: SignInStore;
   /**
-   * Where all instances learn that sessions have changed: the back end's cache when every instance shares it
-   * (Redis, or one embedded process); null = ask the database at every request.
+   * Where all instances learn that sessions have changed: the back end's cache where Redis is configured;
+   * null = ask the database at every request.
    */
   readonly sharedCache: Cache | null;
   readonly identityProvider: IdentityProvider;

@@ -13,7 +13,7 @@ export class ConfigError extends Error {
 
   constructor(problems: readonly string[]) {
     super(
-      `The configuration has ${problems.length} problem(s):\n${problems.map((p) => `  - ${p}`).join("\n")}`,
+      `The configuration has ${problems.length === 1 ? "a problem" : `${problems.length} problems`}:\n${problems.map((p) => `  - ${p}`).join("\n")}`,
     );
     this.name = "ConfigError";
     this.problems = problems;
@@ -176,7 +176,8 @@ function toTracing(values: Values): Config["tracing"] {
   const url =
     values.OTEL_EXPORTER_OTLP_TRACES_ENDPOINT ??
     (base === undefined ? undefined : `${base.replace(/\/+$/, "")}/v1/traces`);
-  if (url === undefined || values.OTEL_SDK_DISABLED) return null;
+  const isOff = values.OTEL_SDK_DISABLED || values.OTEL_TRACES_EXPORTER === "none";
+  if (url === undefined || isOff) return null;
   return {
     url,
     headers: values.OTEL_EXPORTER_OTLP_HEADERS,

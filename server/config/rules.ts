@@ -88,7 +88,7 @@ function redis({ given, production }: RuleInput): Finding[] {
   if (isSet("REDIS_PASSWORD") && (ways.length === 0 || ways[0] === "REDIS_URL"))
     findings.push(
       problem(
-        "REDIS_PASSWORD is set without REDIS_HOST, REDIS_SENTINELS or REDIS_CLUSTER_NODES: set one of them (with REDIS_URL the password belongs into the address)",
+        "REDIS_PASSWORD is set without REDIS_HOST, REDIS_SENTINELS or REDIS_CLUSTER_NODES: set one of them (with REDIS_URL the password belongs in the address)",
       ),
     );
   if (isSet("REDIS_PORT") && !isSet("REDIS_HOST"))

@@ -1,4 +1,4 @@
-// One metered call: hold before, charge after, and what happens when it does not end well (DESIGN.md 4).
+// One metered call: hold before, charge after, and what happens when it does not end well.
 import { randomUUID } from "node:crypto";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Feature } from "../../shared/src/features.ts";

@@ -46,7 +46,7 @@ export interface Database {
    */
   read<Row>(sql: string, params: readonly unknown[]): Promise<Row[]>;
   /**
-   * The ledger writer's own lane: one bare-driver transaction, no retry, no Prisma (DESIGN.md 4, the hot path).
+   * The ledger writer's own lane: one bare-driver transaction, no retry, no Prisma (docs/decisions/0050).
    * Rejects with the driver's error; `classifyDatabaseError` tells what it means.
    */
   rawTransaction<T>(work: (session: SqlSession) => Promise<T>): Promise<T>;

@@ -23,7 +23,7 @@ export interface ReadinessDeps {
   /** `started`: all of them have listened once. */
   readonly workers: () => { wanted: number; listening: number; started: boolean };
   readonly logger: Logger;
-  /** How often others are asked; tests look oftener. */
+  /** How often others are asked; tests look more often. */
   readonly checkEveryMs?: number;
 }
 
@@ -34,11 +34,12 @@ const CHECK_TIMEOUT_MS = 25_000;
 
 /** Asks at most once per `ttlMs`, and never more than one question at a time: probes must not become load. */
 function remembered<T>(ttlMs: number, ask: () => Promise<T>, otherwise: T): () => Promise<T> {
+  // By a clock that nobody sets back: the last answer would stand for as long as it was set back by.
   let at = 0;
   let answer: Promise<T> | undefined;
   return () => {
-    if (answer && Date.now() - at < ttlMs) return answer;
-    at = Date.now();
+    if (answer && performance.now() - at < ttlMs) return answer;
+    at = performance.now();
     const asked = ask().catch(() => otherwise);
     answer = withFallback(asked, PROBE_MS, otherwise);
     return answer;
@@ -149,7 +150,8 @@ function keyState(answer: "accepted" | "refused"): DependencyState {
   return {
     status: "degraded",
     detail: "Stripe refuses this server's key: nobody can buy, and no payment is seen.",
-    action: "Set STRIPE_SECRET_KEY to a live key with the permissions of docs/guides/stripe.md.",
+    action:
+      "Set STRIPE_SECRET_KEY to a valid key (https://dashboard.stripe.com/apikeys); npm run stripe:sync names a permission it lacks.",
   };
 }
 

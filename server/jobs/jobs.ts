@@ -19,7 +19,7 @@ export interface JobDeps {
   readonly expiry: ExpiryDeps;
   readonly rollUps: RollUpDeps;
   readonly retention: RetentionDeps;
-  /** Everything wrong with the ledger, as far as it is not known to be right. */
+  /** Audits the ledger; entries proven in the last week are not read again. */
   readonly audit: (signal: AbortSignal) => Promise<AuditReport>;
   readonly logger: Logger;
 }

@@ -36,7 +36,7 @@ export const RETENTIONS: readonly Retention[] = [
     days: 90,
     everySeconds: 3_600,
   },
-  // A day longer than the key that made it.
+  // A day longer than the ledger keeps the key of its hold, so that a repeated start never finds the key alone gone.
   { job: "ai-runs-prune", table: "ai_runs", since: "endedAt", days: 91, everySeconds: 3_600 },
 ];
 

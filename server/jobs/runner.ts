@@ -57,7 +57,7 @@ export interface JobRunner {
 
 /** How long a lease holds without being renewed: after a crash another instance waits this long. */
 const LEASE_MS = 30_000;
-const RENEW_MS = 10_000;
+const RENEWALS_PER_LEASE = 3;
 /** Two instances look at slightly different times, so that they do not ask at once for ever. */
 const JITTER = 0.1;
 /** A run counts as due a little early, or clocks that differ by a moment would skip every other turn. */
@@ -71,6 +71,8 @@ export interface JobRunnerDeps {
   readonly jobs: readonly Job[];
   /** Milliseconds since 1970; defaults to Date.now. */
   readonly now?: () => number;
+  /** How long a lease holds without being renewed; defaults to 30 s. */
+  readonly leaseMs?: number;
   /** Called for each run on this instance, for the metrics. */
   readonly onRun?: (run: JobRun) => void;
 }
@@ -80,6 +82,7 @@ interface State {
   readonly logger: Logger;
   readonly jobs: readonly Job[];
   readonly now: () => number;
+  readonly leaseMs: number;
   readonly onRun: (run: JobRun) => void;
   readonly stopping: AbortController;
   readonly timers: Set<NodeJS.Timeout>;
@@ -93,6 +96,7 @@ export function createJobRunner(deps: JobRunnerDeps): JobRunner {
     logger: deps.logger,
     jobs: deps.jobs,
     now: deps.now ?? Date.now,
+    leaseMs: deps.leaseMs ?? LEASE_MS,
     onRun: deps.onRun ?? (() => undefined),
     stopping: new AbortController(),
     timers: new Set(),
@@ -144,10 +148,10 @@ function track<T>({ running }: State, work: Promise<T>): Promise<T> {
 
 /** Takes the lease, runs, notes the outcome. Null when another instance is at it, or (not `forced`) it is not due. */
 async function runJob(state: State, job: Job, forced: boolean): Promise<JobOutcome | null> {
-  const { leases, now } = state;
+  const { leases, now, leaseMs } = state;
   const startedAtMs = now();
   const dueBefore = forced ? null : new Date(startedAtMs - job.everySeconds * 1000 * DUE_AFTER);
-  const lease = { at: new Date(startedAtMs), expiresAt: new Date(startedAtMs + LEASE_MS) };
+  const lease = { at: new Date(startedAtMs), expiresAt: new Date(startedAtMs + leaseMs) };
   if (!(await leases.acquire(job.name, lease, dueBefore))) return null;
   const before = await leases.lastOutcome(job.name);
   const outcome = await runUnderLease(state, job);
@@ -214,8 +218,12 @@ async function runUnderLease(state: State, job: Job): Promise<JobOutcome> {
   // The stop may have come while the lease was being taken.
   if (stopping.signal.aborted) stop();
   stopping.signal.addEventListener("abort", stop, { once: true });
+  const renewal = setInterval(
+    () => void renew(state, job, stop),
+    state.leaseMs / RENEWALS_PER_LEASE,
+  );
   const limit = setTimeout(stop, job.maxSeconds * 1000);
-  const renewal = setInterval(() => void renew(state, job, stop), RENEW_MS);
+  const overdue = createOverdue(job, state.leaseMs);
   const finished = (ok: boolean, result: unknown): JobOutcome => ({
     ok,
     at: new Date(startedAtMs).toISOString(),
@@ -223,20 +231,39 @@ async function runUnderLease(state: State, job: Job): Promise<JobOutcome> {
     result,
   });
   try {
-    return finished(true, (await job.run(abort.signal)) ?? null);
+    return finished(true, (await Promise.race([job.run(abort.signal), overdue.after])) ?? null);
   } catch (error) {
     logger.error({ err: error, job: job.name }, "job failed");
     return finished(false, error instanceof Error ? error.message.slice(0, 500) : "failed");
   } finally {
     clearTimeout(limit);
+    overdue.clear();
     clearInterval(renewal);
     stopping.signal.removeEventListener("abort", stop);
   }
 }
 
-async function renew({ leases, logger, now }: State, job: Job, stop: () => void): Promise<void> {
+/** Rejects when a run has not heeded that it was told to stop: its lease is free again, and the job is run anew. */
+function createOverdue(
+  { maxSeconds }: Job,
+  leaseMs: number,
+): { after: Promise<never>; clear(): void } {
+  let timer: NodeJS.Timeout | undefined;
+  const after = new Promise<never>((_resolve, reject) => {
+    const giveUp = () =>
+      reject(new Error(`It did not end within ${maxSeconds} s, nor when told to.`));
+    timer = setTimeout(giveUp, maxSeconds * 1000 + leaseMs);
+  });
+  return { after, clear: () => clearTimeout(timer) };
+}
+
+async function renew(
+  { leases, logger, now, leaseMs }: State,
+  job: Job,
+  stop: () => void,
+): Promise<void> {
   try {
-    if (!(await leases.renew(job.name, new Date(now() + LEASE_MS)))) stop();
+    if (!(await leases.renew(job.name, new Date(now() + leaseMs)))) stop();
   } catch (error) {
     logger.warn({ err: error, job: job.name }, "lease not renewed");
   }

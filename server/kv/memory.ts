@@ -118,9 +118,6 @@ export function createMemoryLimiter(rule: LimiterRule): Limiter {
       recent.set(key, true, { noDisposeOnSet: true });
       return toLimitResult(rule, limiter.consume(key, points));
     },
-    async reward(key, points) {
-      await limiter.reward(key, points);
-    },
   };
 }
 

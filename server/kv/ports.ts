@@ -12,7 +12,7 @@ export interface Cache {
   delete(...keys: string[]): Promise<void>;
 }
 
-/** Advisory per-user locks: speed, never correctness (DESIGN.md 3.5). */
+/** Advisory per-user locks: speed, never correctness (docs/architecture.md, "Rules behind it"). */
 export interface Locks {
   /**
    * Tries to take all of `keys` in one round trip for `ttlMs`.
@@ -47,8 +47,6 @@ export interface LimitResult {
 /** Counts points per key in fixed windows. Falls back to memory when Redis is unavailable. */
 export interface Limiter {
   consume(key: string, points: number): Promise<LimitResult>;
-  /** Gives points back (a concurrency slot freed, an attempt that should not count). */
-  reward(key: string, points: number): Promise<void>;
 }
 
 /** A limiter's shape: `points` per `windowMs`, under a name of its own. */

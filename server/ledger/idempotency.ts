@@ -51,7 +51,19 @@ function inputOf(operation: KeyedOperation): unknown[] {
 
 function sorted(metadata: Readonly<Record<string, unknown>> | undefined): unknown {
   if (metadata === undefined) return null;
-  return Object.entries(metadata).sort(([a], [b]) => (a < b ? -1 : 1));
+  return Object.entries(inKeyOrder(metadata));
+}
+
+/** A JSON object with its keys in order, and those of the objects in it: their order says nothing. */
+function inKeyOrder(value: Readonly<Record<string, unknown>>): Record<string, unknown> {
+  const ordered = Object.entries(value).sort(([a], [b]) => (a < b ? -1 : 1));
+  return Object.fromEntries(ordered.map(([key, one]) => [key, withKeysInOrder(one)]));
+}
+
+function withKeysInOrder(value: unknown): unknown {
+  if (Array.isArray(value)) return value.map(withKeysInOrder);
+  if (typeof value !== "object" || value === null) return value;
+  return inKeyOrder(value as Record<string, unknown>);
 }
 
 /** SHA-256 (43 characters of base64url) of the operation's input. */

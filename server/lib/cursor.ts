@@ -7,6 +7,8 @@ export interface TimePlace {
   readonly id: string;
 }
 
+/** The last moment that every database can compare: the end of the year 9999. */
+const LAST_MS = 253_402_300_799_999;
 const TIME_PLACE = /^(\d{1,15})_([A-Za-z0-9_-]{1,255})$/;
 
 /** `text` as a cursor. */
@@ -36,7 +38,6 @@ export function encodeTimePlace({ at, id }: TimePlace): string {
 /** The place a cursor stands for. Throws VALIDATION_FAILED for what is no cursor of ours. */
 export function decodeTimePlace(cursor: string): TimePlace {
   const [ms, id = ""] = decodeCursor(cursor, TIME_PLACE);
-  const at = new Date(Number(ms));
-  if (Number.isNaN(at.getTime())) throw foreignCursor();
-  return { at, id };
+  if (Number(ms) > LAST_MS) throw foreignCursor();
+  return { at: new Date(Number(ms)), id };
 }

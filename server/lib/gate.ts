@@ -64,9 +64,13 @@ export function createGate(bounds: GateBounds): Gate {
     async run(key, work) {
       const mine = inside.get(key) ?? 0;
       if (mine >= bounds.perKey)
-        throw AppError.of("RATE_LIMITED", "This is under way already. Please wait for it to end.", {
-          retryAfterSeconds: RETRY_AFTER_SECONDS,
-        });
+        throw AppError.of(
+          "RATE_LIMITED",
+          "Too many of these requests are under way. Please wait for one to end.",
+          {
+            retryAfterSeconds: RETRY_AFTER_SECONDS,
+          },
+        );
       inside.set(key, mine + 1);
       try {
         await turn();

@@ -34,8 +34,10 @@ export function joinReads<Row>(options: JoinedRead<Row>): (key: string) => Promi
         if (collecting?.keys === keys) collecting = null;
         return options.readMany([...keys]);
       });
-    running = answer;
-    return { keys, answer: withTimeout(answer, options.withinMs, options.lateError) };
+    const inTime = withTimeout(answer, options.withinMs, options.lateError);
+    // Not the read itself: one that hangs would hold up every read after it.
+    running = inTime;
+    return { keys, answer: inTime };
   }
 
   return async (key) => {

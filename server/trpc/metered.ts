@@ -19,7 +19,7 @@ import { userProcedure } from "./trpc.ts";
  *         return provider.summarise(input.text, { signal: ctx.meter.signal });
  *       })
  *
- * What is charged (DESIGN.md 4): a call that answers its price; one that failed or was left nothing, unless the handler
+ * What is charged: the price for a call that answers; nothing for one that failed or was left, unless the handler
  * told `ctx.meter.produced` what its work was worth by then. `ctx.meter.signal` aborts when the client goes away.
  *
  * Output that comes piece by piece is a run's (server/ai): a stream here would be charged again, and say everything

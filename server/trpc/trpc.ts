@@ -1,7 +1,7 @@
 // tRPC itself: initialised once, then the error, limit and authority middleware, then the procedures routers use.
 // Edit it when a new kind of caller appears; a new feature only needs the procedures at the bottom.
 import { initTRPC, TRPCError } from "@trpc/server";
-import { ZodError, z } from "zod";
+import { ZodError } from "zod";
 import { type AppErrorData, ERROR_CODES, type ErrorCode } from "../../shared/src/errors.ts";
 import type { Principal } from "../auth/auth.types.ts";
 import { toServiceUnavailable } from "../database/errors.ts";
@@ -125,10 +125,11 @@ export function validationError(error: ZodError): AppError {
         enumerable: true,
       });
   }
-  const [first] = z.prettifyError(error).split("\n");
+  const [path = "", sentences = []] = Object.entries(fields)[0] ?? [];
+  const where = path === "" ? "" : `${path}: `;
   return AppError.of(
     "VALIDATION_FAILED",
-    `Please check the input: ${first ?? "invalid"}`,
+    `Please check the input: ${where}${sentences[0] ?? "it is not valid."}`,
     { fields },
     error,
   );

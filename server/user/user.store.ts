@@ -74,8 +74,12 @@ async function eraseUser(tx: DatabaseTransaction, userId: string, at: Date): Pro
   });
   await unlinkIdentities(tx, userId);
   await endSessions(tx, userId, at);
-  await models.auditLog.updateMany({ where: { actorId: userId }, data: { ipAddress: null } });
   const target = { targetType: "user", targetId: userId };
+  // Without an actor a line was written at a sign-in of the person: the address in it is theirs.
+  await models.auditLog.updateMany({
+    where: { OR: [{ actorId: userId }, { actorId: null, ...target }] },
+    data: { ipAddress: null },
+  });
   await writeAuditLine(models, at, { ...target, actorId: userId, action: "user.delete" });
   return true;
 }

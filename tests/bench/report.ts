@@ -1,4 +1,4 @@
-// The rows of the benchmark: one printed line and one JSON object each (CONTRACT.md section 8).
+// The rows of the benchmark: one printed line and one JSON object each.
 import { readFile } from "node:fs/promises";
 import type { Measured } from "./load.ts";
 

@@ -52,6 +52,36 @@ describe.each(databases)("$name behind a bad network", ({ url: serverUrl }) => {
       (error: unknown) => error,
     );
 
+  test("a statement on a connection that something between forgot is ended, while new ones work", {
+    timeout: 30_000,
+  }, async () => {
+    const { database } = backend;
+    let arrived = (): void => undefined;
+    const isOpen = new Promise<void>((resolve) => (arrived = resolve));
+    const hanging = database.rawTransaction(async (sql) => {
+      await insert("forgotten")(sql);
+      arrived();
+      proxy.forgetOpen();
+      return insert("forgotten, too")(sql);
+    });
+    const failure = failureOf(hanging);
+    await isOpen;
+    expect(classifyDatabaseError(await within(15_000, () => failure))).toBe("away");
+    await expect
+      .poll(
+        () =>
+          database.rawTransaction(insert("after")).then(
+            () => true,
+            () => false,
+          ),
+        {
+          timeout: 15_000,
+        },
+      )
+      .toBe(true);
+    expect(await exists("forgotten")).toBe(false);
+  });
+
   test.each(["refuse", "silence"] as const)(
     "%s: everything fails in time, then recovers by itself",
     async (how) => {

@@ -44,18 +44,6 @@ describeContract("limiter", (subject) => {
     expect((await limiter.consume(key, 1)).allowed).toBe(true);
   });
 
-  test("points given back can be used again, also after a refusal", async () => {
-    const limiter = subject().backend.limiter({ name: "slots", points: 2, windowMs: 60_000 });
-    const key = uniqueKey();
-    await limiter.consume(key, 2);
-    await limiter.reward(key, 1);
-    expect((await limiter.consume(key, 1)).allowed).toBe(true);
-    // A refused call has counted too, so it gives its own point back beside the slot that became free.
-    expect((await limiter.consume(key, 1)).allowed).toBe(false);
-    await limiter.reward(key, 2);
-    expect((await limiter.consume(key, 1)).allowed).toBe(true);
-  });
-
   // Exception: an embedded instance counts alone.
   test("instances share the count where there is Redis, and only there", async () => {
     const another = await subject().openAnother();

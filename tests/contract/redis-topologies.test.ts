@@ -108,6 +108,57 @@ describe.runIf(redisServerInstalled)("Redis Cluster", () => {
   });
 });
 
+describe.runIf(redisServerInstalled)("Redis Cluster with a replica", () => {
+  test("works again once the cluster has replaced a master that fell silent", {
+    timeout: 60_000,
+  }, async () => {
+    const ports = [await freePort(), await freePort(), await freePort(), await freePort()];
+    const buses = [await freePort(), await freePort(), await freePort(), await freePort()];
+    const [a = 0, b = 0, c = 0, replica = 0] = ports;
+    const processes = new Map(
+      ports.map((port, index) => {
+        const settings = [
+          "cluster-enabled yes",
+          `cluster-config-file nodes-${port}.conf`,
+          `cluster-port ${buses[index]}`,
+          "cluster-node-timeout 1000",
+          "cluster-replica-validity-factor 0",
+          "repl-diskless-sync-delay 0",
+        ];
+        return [port, start(port, settings.join("\n"))];
+      }),
+    );
+    for (const port of ports) await answers("PONG", port, "ping");
+    cli(a, "cluster", "addslotsrange", "0", "5460");
+    cli(b, "cluster", "addslotsrange", "5461", "10922");
+    cli(c, "cluster", "addslotsrange", "10923", "16383");
+    for (const [index, port] of ports.entries())
+      if (port !== a) cli(a, "cluster", "meet", "127.0.0.1", String(port), String(buses[index]));
+    const idOfA = cli(a, "cluster", "myid").trim();
+    await answers(idOfA, replica, "cluster", "nodes");
+    cli(replica, "cluster", "replicate", idOfA);
+    for (const port of ports) await answers("cluster_state:ok", port, "cluster", "info");
+    await answers("master_link_status:up", replica, "info", "replication");
+    // All of them must know the replica as one, or nobody votes for it.
+    for (const port of [b, c]) await answers(`slave ${idOfA}`, port, "cluster", "nodes");
+    const nodes = ports.map((port) => ({ host: "127.0.0.1", port }));
+    const store = await openRedis({ kind: "cluster", nodes }, options);
+    try {
+      await expect.poll(() => store.check(), { timeout: 30_000 }).toEqual({ status: "up" });
+      await useEverything(store);
+      processes.get(a)?.kill("SIGSTOP");
+      // Keys of every node, so that the silence is met.
+      for (let n = 0; n < 12; n += 1) await store.cache.set(uniqueKey(), "x", 60);
+      await answers("role:master", replica, "info", "replication");
+      await expect.poll(() => store.check(), { timeout: 10_000 }).toEqual({ status: "up" });
+      await useEverything(store);
+    } finally {
+      await store.close();
+      processes.get(a)?.kill("SIGCONT");
+    }
+  });
+});
+
 describe.runIf(redisServerInstalled)("Redis behind Sentinels", () => {
   let ports: { master: number; replica: number; sentinel: number };
   let master: ChildProcess;

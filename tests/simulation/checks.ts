@@ -1,4 +1,4 @@
-// What has to hold at every moment, read from the committed rows: CONTRACT.md section 6.
+// What has to hold at every moment, read from the committed rows: the invariants of the books.
 import { doctorChecks, ENTRY_COUNTS } from "../../server/ledger/audit/checks.ts";
 import { KEY_SQL, readTarget } from "../../server/ledger/audit/keys.ts";
 import type { Store } from "./store.ts";

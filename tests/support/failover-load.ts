@@ -7,7 +7,7 @@ const SPENDERS = 12;
 const HOLDERS = 3;
 /** Somebody else comes this often, however long those before them are kept waiting. */
 const PASSER_BY_EVERY_MS = 50;
-/** Three seconds is the promise (DESIGN.md, section 5); the rest is for two cores that run four database servers beside it. */
+/** Three seconds is the promise; the rest is for two cores that run four database servers beside it. */
 const REFUSAL_WITHIN_MS = 3_500;
 const ANSWER_WITHIN_MS = 15_000;
 const HOLD_CREDITS = 10;

@@ -1,4 +1,4 @@
-// CONTRACT.md section 6, row by row: slow, plain, and no relation of the doctor.
+// The invariants of the books, row by row: slow, plain, and no relation of the doctor.
 import type { PrismaModels } from "../../server/database/ports.ts";
 
 /**

@@ -16,6 +16,7 @@ interface Expected {
 /** Starts a proxy to `host:port`. */
 export async function startTcpProxy(host: string, port: number) {
   const pairs = new Set<[Socket, Socket]>();
+  const forgotten = new WeakSet<Socket>();
   let mode: "forward" | "silent" | "refuse" = "forward";
   let target = port;
   let isHeld = false;
@@ -33,7 +34,7 @@ export async function startTcpProxy(host: string, port: number) {
     };
     for (const socket of pair) socket.on("error", destroy).on("close", destroy);
     client.on("data", (data) => {
-      if (mode === "silent") return;
+      if (mode === "silent" || forgotten.has(client)) return;
       const seen = expected !== undefined && data.includes(expected.bytes) ? expected : undefined;
       if (seen !== undefined) expected = undefined;
       if (seen?.when === "before") seen.react(upstream, destroy);
@@ -41,7 +42,7 @@ export async function startTcpProxy(host: string, port: number) {
       if (seen?.when === "after") seen.react(upstream, destroy);
     });
     upstream.on("data", (data) => {
-      if (mode !== "silent") client.write(data);
+      if (mode !== "silent" && !forgotten.has(client)) client.write(data);
     });
     if (isHeld) upstream.pause();
   });
@@ -58,6 +59,10 @@ export async function startTcpProxy(host: string, port: number) {
     /** Forwards nothing any more, in either direction, new connections included; nobody is told. */
     silence() {
       mode = "silent";
+    },
+    /** Forwards nothing on the connections there are, and nobody is told; new ones work. */
+    forgetOpen() {
+      for (const [client] of pairs) forgotten.add(client);
     },
     /** Holds back what the server says, new connections included, until it is let go: then all of it arrives. */
     hold() {

@@ -56,6 +56,20 @@ describe("joined reads", () => {
     expect(asked).toEqual([["a"], ["a", "b", "nobody"]]);
   });
 
+  it("go on without one that hangs", async () => {
+    const { rows, readMany } = openTable(() => 1);
+    rows.set("a", 1);
+    let isFirst = true;
+    const hangingOnce = (keys: readonly string[]) => {
+      if (!isFirst) return readMany(keys);
+      isFirst = false;
+      return new Promise<never>(() => undefined);
+    };
+    const read = joinReads({ readMany: hangingOnce, most: 64, withinMs: 100, lateError: late });
+    await expect(read("a")).rejects.toThrow("late");
+    expect(await read("a")).toBe(1);
+  });
+
   it("are no larger than one statement may be", async () => {
     const { asked, readMany } = openTable(() => 1);
     const read = joinReads({ readMany, most: 3, withinMs: 5_000, lateError: late });

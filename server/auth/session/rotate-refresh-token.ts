@@ -10,7 +10,7 @@ import { presentedToken } from "./presented-token.ts";
 import type { RefreshToken, RefreshTokens } from "./refresh-token.ts";
 import type { SessionCache } from "./session-cache.ts";
 
-/** Two tabs that refresh at once get the same successor within this time (DESIGN.md 3.6). */
+/** Two tabs that refresh at once get the same successor within this time (docs/decisions/0031). */
 export const GRACE_SECONDS = 10;
 /** A lost race is read again; the second reading finds the winner's rotation. */
 const MAX_READS = 3;

@@ -16,7 +16,7 @@ const EPOCH_KEY = "auth:epoch";
 const EPOCH_TTL_SECONDS = 86_400;
 /**
  * The bound where the deletion did not reach everyone: Redis unreachable for the one instance that changed something,
- * a failover to a replica that had not seen it, or a second process on one embedded database.
+ * or a failover to a replica that had not seen it.
  */
 const REMEMBERED_MS = 1_000;
 const MAX_REMEMBERED = 50_000;
@@ -88,7 +88,7 @@ export function createSessionCache(deps: {
       return status;
     },
     async invalidate() {
-      // A deletion that Redis does not hear of is made good before this instance believes Redis again (redis-cache.ts).
+      // A deletion that Redis does not hear of is made good before this instance believes Redis again (kv/redis/cache.ts).
       await sharedCache?.delete(EPOCH_KEY);
     },
   };

@@ -73,6 +73,8 @@ async function releaseAddress(
   await auditAddress(models, request, {
     userId,
     action: "user.addressReleased",
+    // The newcomer's is in a line of their own, where erasing them finds it.
+    ip: null,
     reason: "The issuer vouches for this address with another subject: it is another person's now.",
   });
 }
@@ -86,6 +88,7 @@ export async function auditTakenAddress(
   await auditAddress(models, request, {
     userId,
     action: "user.addressTaken",
+    ip: request.session.client.ip,
     reason:
       "The address was another account's until now. ADMIN_EMAILS does not raise this account.",
   });
@@ -94,11 +97,10 @@ export async function auditTakenAddress(
 function auditAddress(
   models: Models,
   { session }: SignIn,
-  { userId, ...line }: { userId: string; action: string; reason: string },
+  { userId, ...line }: { userId: string; action: string; reason: string; ip: string | null },
 ): Promise<void> {
-  const { startedAt, client } = session;
   const target = { targetType: "user", targetId: userId };
-  return writeAuditLine(models, startedAt, { ...line, ...target, actorId: null, ip: client.ip });
+  return writeAuditLine(models, session.startedAt, { ...line, ...target, actorId: null });
 }
 
 /**

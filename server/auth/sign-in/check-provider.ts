@@ -17,12 +17,8 @@ export async function checkIdentityProvider(deps: {
     await identityProvider.check();
   } catch (error) {
     const isAway = error instanceof SignInFailure && error.code === "provider_unavailable";
-    const line = {
-      event: "identity provider unsupported",
-      why: reasonOf(error),
-      issuer,
-      err: error,
-    };
+    const event = isAway ? "identity provider unavailable" : "identity provider unsupported";
+    const line = { event, why: reasonOf(error), issuer, err: error };
     if (isAway) logger.warn(line, "identity provider unavailable");
     else logger.error(line, "sign-in cannot work with this GOOGLE_ISSUER");
   }

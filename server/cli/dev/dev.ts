@@ -9,7 +9,7 @@ import { SANDBOX_ADMIN_EMAIL } from "../../sandbox/src/google/users.ts";
 import { SANDBOX_DEFAULTS } from "../../sandbox/src/sandbox.ts";
 import { startStripeSandbox } from "../../sandbox/src/stripe/server.ts";
 import { type Child, createChild } from "./child.ts";
-import { complain, endInWords, colorize, print, printWelcome } from "./output.ts";
+import { complain, endInWords, colorize, print, welcomeText } from "./output.ts";
 import { watchParentProcesses } from "./parent-processes.ts";
 import {
   busyPorts,
@@ -196,7 +196,7 @@ async function main(): Promise<void> {
   clearTimeout(slowStart);
   if (isStopping()) return;
   process.stdout.write(
-    printWelcome(found, (performance.now() - startedAt) / 1000, {
+    welcomeText(found, (performance.now() - startedAt) / 1000, {
       google: sandboxes.google?.issuer,
       stripe: sandboxes.stripe?.url,
     }),

@@ -76,8 +76,8 @@ export function complain(text: string): void {
   process.stderr.write(`${colorize("red", "✗")} ${text}\n`);
 }
 
-/** The list of addresses, once everything answers. */
-export function printWelcome(
+/** Returns the list of addresses, to be written once everything answers. */
+export function welcomeText(
   found: DevelopmentPlan,
   seconds: number,
   addresses: { google?: string; stripe?: string },

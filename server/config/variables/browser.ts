@@ -8,7 +8,7 @@ export const BROWSER = defineGroup("Browser side", {
     schema: origins,
     default: "http://localhost:3000",
     description:
-      "Exact origins, comma-separated; the first is where redirects go. Production refuses localhost, unless GOOGLE_ISSUER is there too.",
+      "Exact origins, comma-separated; the first is where redirects go. Production refuses localhost, unless GOOGLE_ISSUER is on localhost, too.",
     check: checkHttps,
   },
   COOKIE_SAMESITE: {

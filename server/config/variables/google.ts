@@ -27,7 +27,7 @@ export const GOOGLE = defineGroup("Google sign-in (unset in development = sandbo
     schema: url,
     default: "http://localhost:$PORT/api/auth/google/callback",
     description:
-      "The authorised redirect URI, exactly as entered at Google; https outside this machine. Production refuses localhost, unless GOOGLE_ISSUER is there too.",
+      "The authorised redirect URI, exactly as entered at Google; https outside this machine. Production refuses localhost, unless GOOGLE_ISSUER is on localhost, too.",
     check: checkCallback,
   },
   GOOGLE_ISSUER: {

@@ -14,6 +14,11 @@ const SAMPLERS = [
 ] as const satisfies readonly SamplerName[];
 
 export const TRACING = defineGroup("Traces by OpenTelemetry (unset = none, and no SDK is loaded)", {
+  OTEL_TRACES_EXPORTER: {
+    schema: z.enum(["otlp", "none"], { error: "must be otlp or none" }),
+    default: "otlp",
+    description: "Where spans go: otlp (to the address below, if there is one) or none.",
+  },
   OTEL_EXPORTER_OTLP_ENDPOINT: {
     schema: issuer.optional(),
     description: "The collector, OTLP over HTTP; /v1/traces is added to it.",

@@ -54,7 +54,7 @@ export async function openProductionDatabase(
     ...shared,
   });
   const client = new PrismaClient({
-    // The text protocol costs one round trip and leaves no prepared statements on the server (docs/decisions).
+    // The text protocol costs one round trip and leaves no prepared statements on the server (docs/decisions/0012).
     adapter: new PrismaMariaDb(pool.forPrisma, {
       database: target.database,
       useTextProtocol: true,

@@ -50,6 +50,9 @@ export const PLAIN_NUMBERS = {
   insertIdAsNumber: true,
 };
 
+/** What the ledger sends takes milliseconds and waits two seconds for a lock; the doctor's and the jobs' may take more. */
+const LONGEST_MS = { ledger: 10_000, prisma: 60_000 };
+
 interface PoolOptions {
   readonly connectionLimit: number;
   readonly lane: "ledger" | "prisma";
@@ -62,7 +65,7 @@ export function createMysqlPool(
   target: MysqlTarget,
   { connectionLimit, lane, logger, statements }: PoolOptions,
 ): MysqlPool {
-  const watchdog = createWatchdog(target.connection, logger);
+  const watchdog = createWatchdog(target.connection, { logger, longestMs: LONGEST_MS[lane] });
   const pool = createPool({
     ...target.connection,
     initSql: [...target.sessionSql, `SET SESSION autocommit = ${lane === "ledger" ? 0 : 1}`],

@@ -30,10 +30,11 @@ interface Watched {
   fail(error: Error): void;
 }
 
-/** What one watchdog knows. Times are milliseconds since 1970. */
+/** What one watchdog knows. Times are those of `performance.now()`, which nobody sets back. */
 interface State {
   readonly target: ConnectionConfig;
   readonly logger: Logger;
+  readonly longestMs: number;
   readonly watched: Roster<Watched>;
   timer: NodeJS.Timeout | undefined;
   probing: boolean;
@@ -49,10 +50,16 @@ interface State {
  * likes over a statement (a report, a migration); one that does not ends every statement that waits for it, so that a
  * dead database is a 503 within about two and a half seconds, and not a request that hangs until TCP gives up. While this
  * process itself stands still (a blocked event loop), silence says nothing of the server: the question is put again.
+ *
+ * A server that lives says nothing of a connection that something between forgot (NAT, a firewall, one of several
+ * proxies): a statement that takes longer than `longestMs` is ended all the same.
  */
-export function createWatchdog(target: ConnectionConfig, logger: Logger): Watchdog {
+export function createWatchdog(
+  target: ConnectionConfig,
+  { logger, longestMs }: { readonly logger: Logger; readonly longestMs: number },
+): Watchdog {
   const state: State = {
-    ...{ target, logger, watched: new Roster(), timer: undefined, probing: false },
+    ...{ target, logger, longestMs, watched: new Roster(), timer: undefined, probing: false },
     ...{ lastReplyMs: 0, tickedAtMs: 0, stalledAtMs: 0, stallsForgiven: 0 },
   };
   return {
@@ -67,21 +74,29 @@ function stop(state: State): void {
 }
 
 function tick(state: State): void {
-  const nowMs = Date.now();
+  const nowMs = performance.now();
   if (nowMs - state.tickedAtMs > CHECK_EVERY_MS + STALL_MS) state.stalledAtMs = nowMs;
   state.tickedAtMs = nowMs;
   if (state.watched.size === 0) return stop(state);
   const oldestMs = Math.min(...[...state.watched].map(({ startedAtMs }) => startedAtMs));
   const sinceMs = Math.max(oldestMs, state.lastReplyMs, state.stalledAtMs);
   if (!state.probing && nowMs - sinceMs > SUSPICIOUS_AFTER_MS) void probe(state);
+  if (nowMs - Math.max(oldestMs, state.stalledAtMs) > state.longestMs) abandonOverdue(state, nowMs);
+}
+
+function abandonOverdue({ logger, watched, longestMs }: State, nowMs: number): void {
+  const overdue = [...watched].filter(({ startedAtMs }) => nowMs - startedAtMs > longestMs);
+  logger.warn({ statements: overdue.length, longestMs }, "statements took too long; abandoned");
+  const away = new DatabaseAwayError(`No answer on this connection within ${longestMs} ms`);
+  for (const statement of overdue) statement.fail(away);
 }
 
 async function probe(state: State): Promise<void> {
   state.probing = true;
-  const probedAtMs = Date.now();
+  const probedAtMs = performance.now();
   try {
     await ping(state.target);
-    state.lastReplyMs = Date.now();
+    state.lastReplyMs = performance.now();
     state.stallsForgiven = 0;
   } catch (error) {
     if (await wasProcessStalled(state, probedAtMs)) state.stallsForgiven += 1;
@@ -112,10 +127,10 @@ async function run<T>(state: State, work: () => Promise<T>, abandon: () => void)
   const silent = new Promise<never>((_resolve, reject) => {
     fail = reject;
   });
-  const statement = { startedAtMs: Date.now(), fail };
+  const statement = { startedAtMs: performance.now(), fail };
   watched.add(statement);
   if (state.timer === undefined) {
-    state.tickedAtMs = Date.now();
+    state.tickedAtMs = performance.now();
     state.timer = setInterval(() => tick(state), CHECK_EVERY_MS).unref();
   }
   const running = work();

@@ -7,16 +7,13 @@ import type { RedisClient } from "./client.ts";
 import { batchPerTick } from "./batch-per-tick.ts";
 
 const MAX_UNHEARD = 10_000;
+const CATCH_UP_AGAIN_MS = 1_000;
 /** After an outage: long enough for every other instance to notice its end and carry out what it remembers. */
 const CATCH_UP_MS = 2_000;
 
 /** A cache under `keyPrefix`. Misses while Redis is unavailable. */
 export function createRedisCache(circuit: RedisCircuit, keyPrefix: string): Cache {
-  // Deletions and writes that failed: their keys miss here until Redis has dropped the older value.
-  const unheard = new Set<string>();
-  let longestTtlMs = 0;
-  // When more failed than are remembered, nothing is believed until all of that time's entries are over.
-  let blindUntilMs = 0;
+  const { isUnheard, remember, noteTtl } = createUnheardChanges(circuit);
   const full = (key: string) => `${keyPrefix}:${key}`;
 
   const read = batchPerTick((names: readonly string[]) =>
@@ -26,28 +23,14 @@ export function createRedisCache(circuit: RedisCircuit, keyPrefix: string): Cach
     ),
   );
 
-  circuit.onRecovery(async (client) => {
-    const keys = [...unheard];
-    await Promise.all(keys.map((key) => client.del(key)));
-    for (const key of keys) unheard.delete(key);
-    blindUntilMs = Math.max(blindUntilMs, Date.now() + CATCH_UP_MS);
-  });
-
-  function remember(keys: readonly string[]): void {
-    for (const key of keys) unheard.add(key);
-    if (unheard.size <= MAX_UNHEARD) return;
-    unheard.clear();
-    blindUntilMs = Date.now() + longestTtlMs;
-  }
-
   return {
     async get(key) {
-      if (unheard.has(full(key)) || Date.now() < blindUntilMs) return undefined;
+      if (isUnheard(full(key))) return undefined;
       return (await read(full(key))) ?? undefined;
     },
     async set(key, value, ttlSeconds) {
       const ttlMs = ttlMsOf(ttlSeconds);
-      longestTtlMs = Math.max(longestTtlMs, ttlMs);
+      noteTtl(ttlMs);
       await circuit.ask<unknown>(
         (client) => client.set(full(key), value, "PX", ttlMs),
         () => remember([full(key)]),
@@ -69,6 +52,57 @@ export function createRedisCache(circuit: RedisCircuit, keyPrefix: string): Cach
         (client) => Promise.all(names.map((name) => client.del(name))),
         () => remember(names),
       );
+    },
+  };
+}
+
+/** Deletions and writes that failed: their keys miss here until Redis has dropped the older value. */
+function createUnheardChanges(circuit: RedisCircuit) {
+  const unheard = new Set<string>();
+  let longestTtlMs = 0;
+  // When more failed than are remembered, nothing is believed until all of that time's entries are over.
+  let blindUntilMs = 0;
+  let again: NodeJS.Timeout | undefined;
+
+  async function catchUp(client: RedisClient): Promise<void> {
+    const keys = [...unheard];
+    // What fails from here on is a failure of its own, and is remembered anew.
+    unheard.clear();
+    try {
+      await Promise.all(keys.map((key) => client.del(key)));
+    } catch (error) {
+      remember(keys);
+      throw error;
+    }
+  }
+
+  // A change may also fail while an outage ends, or be refused by a Redis that is there (out of memory).
+  function catchUpLater(): void {
+    again ??= setTimeout(() => {
+      again = undefined;
+      if (unheard.size === 0) return;
+      if (circuit.open) catchUpLater();
+      else void circuit.ask(catchUp, catchUpLater);
+    }, CATCH_UP_AGAIN_MS).unref();
+  }
+
+  function remember(keys: readonly string[]): void {
+    for (const key of keys) unheard.add(key);
+    catchUpLater();
+    if (unheard.size <= MAX_UNHEARD) return;
+    unheard.clear();
+    blindUntilMs = performance.now() + longestTtlMs;
+  }
+
+  circuit.onRecovery(async (client) => {
+    await catchUp(client);
+    blindUntilMs = Math.max(blindUntilMs, performance.now() + CATCH_UP_MS);
+  });
+  return {
+    isUnheard: (key: string) => unheard.has(key) || performance.now() < blindUntilMs,
+    remember,
+    noteTtl(ttlMs: number) {
+      longestTtlMs = Math.max(longestTtlMs, ttlMs);
     },
   };
 }

@@ -1,4 +1,5 @@
 // Decides whether Redis is asked at all: after one failure nobody waits for it until it answers again.
+import { Cluster } from "ioredis";
 import type { RedisStats } from "../ports.ts";
 import { jitteredMs } from "../../lib/backoff.ts";
 import type { Logger } from "../../lib/logger.ts";
@@ -122,6 +123,8 @@ function scheduleProbe(state: CircuitState): void {
 }
 
 async function recover(state: CircuitState): Promise<void> {
+  // A node that has gone silent tells nobody who serves its slots now: the others are asked.
+  if (state.client instanceof Cluster) state.client.refreshSlotsCache();
   if (await probe(state)) {
     try {
       for (const work of state.recoveries)

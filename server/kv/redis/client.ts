@@ -70,19 +70,25 @@ export function createRedisClient(config: RedisConfig): RedisClient {
   }
 }
 
+/** A cluster's last node may take two seconds to go. */
+const STUCK_AFTER_MS = 2_500;
+
 /**
- * Connects a client again that ioredis has ended for good, for as long as it `isWanted`: one whose Sentinel tells of a
- * failover while it looks for the master takes the detector's hanging up for its caller's (SentinelConnector).
+ * Connects a client again that ioredis has given up for good, for as long as it `isWanted`. It ends one whose Sentinel
+ * tells of a failover while it looks for the master, because it takes the detector's hanging up for its caller's
+ * (SentinelConnector). And a cluster whose last node goes while names are looked up stays closed without a word.
  */
-export function connectWhenEnded(client: RedisClient, isWanted: () => boolean): RedisClient {
-  return client.on("end", () => {
-    if (!isWanted()) return;
+export function connectWhenGivenUp(client: RedisClient, isWanted: () => boolean): RedisClient {
+  const connectAfter = (ms: number, status: "end" | "close") => {
     const connect = () => {
       // A try that fails ends the client anew, and so comes back here.
-      if (isWanted()) client.connect().catch(() => {});
+      if (isWanted() && client.status === status) client.connect().catch(() => {});
     };
-    setTimeout(connect, backoffMs(2)).unref();
-  });
+    setTimeout(connect, ms).unref();
+  };
+  client.on("end", () => connectAfter(backoffMs(2), "end"));
+  client.on("close", () => connectAfter(STUCK_AFTER_MS, "close"));
+  return client;
 }
 
 /** Doubling from 50 ms to 2 s, with jitter so that many instances do not come back in step. */

@@ -60,10 +60,6 @@ export function createRedisLimiters(
         const remaining = Math.min(rule.points, Math.max(0, rule.points - consumed));
         return { allowed: consumed <= rule.points, limit: rule.points, remaining, resetMs };
       },
-      async reward(key, points) {
-        const counted = await add(key, -points);
-        if (counted === undefined) await inMemory.reward(key, points);
-      },
     };
   };
 }

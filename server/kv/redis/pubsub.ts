@@ -1,23 +1,27 @@
 // Messages between instances over Redis: one subscribing connection, subscribed again whenever it comes back.
+import { randomUUID } from "node:crypto";
 import type { Logger } from "../../lib/logger.ts";
-import { withFallback, withTimeout } from "../../lib/timeout.ts";
+import { withTimeout } from "../../lib/timeout.ts";
 import type { PubSub } from "../ports.ts";
 import type { RedisCircuit } from "./circuit-breaker.ts";
 import { COMMAND_TIMEOUT_MS, type RedisClient } from "./client.ts";
 import { reasonOf } from "./failure.ts";
 
-const HEARTBEAT_EVERY_MS = 5_000;
+const PULSE_EVERY_MS = 2_000;
+/** So many in a row that were sent and not heard: nothing else would be heard either. */
+const MAX_UNHEARD_PULSES = 3;
+
+interface PubSubOptions {
+  readonly circuit: RedisCircuit;
+  readonly subscriber: RedisClient;
+  readonly keyPrefix: string;
+  readonly logger: Logger;
+}
 
 /** Pub/sub over a publishing circuit and a subscribing client of its own. */
-export function createRedisPubSub(options: {
-  circuit: RedisCircuit;
-  subscriber: RedisClient;
-  keyPrefix: string;
-  logger: Logger;
-}): PubSub & { stop(): void } {
+export function createRedisPubSub(options: PubSubOptions): PubSub & { stop(): void } {
   const { circuit, subscriber, keyPrefix, logger } = options;
   const listeners = new Map<string, Set<(message: string) => void>>();
-
   subscriber.on("message", (channel: string, message: string) => {
     for (const listener of listeners.get(channel) ?? []) {
       try {
@@ -27,9 +31,7 @@ export function createRedisPubSub(options: {
       }
     }
   });
-  subscriber.on("ready", () => {
-    if (listeners.size > 0) void subscribeNow([...listeners.keys()]);
-  });
+  subscriber.on("ready", () => void subscribeNow([...listeners.keys()]));
 
   /** Failure is no matter: "ready" will come and subscribe everything. */
   async function subscribeNow(channels: string[]): Promise<void> {
@@ -44,18 +46,8 @@ export function createRedisPubSub(options: {
     }
   }
 
-  async function hangUpIfSilent(): Promise<void> {
-    const ping = subscriber.ping().catch(() => "late");
-    const answer = await withFallback(ping, COMMAND_TIMEOUT_MS * 2, "late");
-    if (answer === "late" && subscriber.status === "ready") subscriber.disconnect(true);
-  }
-
-  // A silent peer is noticed by nobody on a connection that only listens.
-  const heartbeat = setInterval(() => {
-    if (subscriber.status !== "ready" || listeners.size === 0) return;
-    void hangUpIfSilent();
-  }, HEARTBEAT_EVERY_MS);
-  heartbeat.unref();
+  const pulse = watchPulse(options);
+  listeners.set(pulse.channel, new Set([pulse.heard]));
 
   return {
     async publish(channel, message) {
@@ -80,6 +72,33 @@ export function createRedisPubSub(options: {
         await subscriber.unsubscribe(name).catch(() => {});
       };
     },
-    stop: () => clearInterval(heartbeat),
+    stop: () => pulse.stop(),
   };
+}
+
+/**
+ * Says something to itself now and then, and hangs up where it hears nothing of it: a silent peer is noticed by nobody on
+ * a connection that only listens, and a PING of a cluster is answered by any of its nodes.
+ */
+function watchPulse({ circuit, subscriber, keyPrefix, logger }: PubSubOptions) {
+  const channel = `${keyPrefix}:pulse:${randomUUID()}`;
+  let unheard = 0;
+  const heard = (): void => {
+    unheard = 0;
+  };
+  subscriber.on("ready", heard);
+  const timer = setInterval(() => {
+    if (subscriber.status !== "ready") return;
+    if (unheard >= MAX_UNHEARD_PULSES) {
+      logger.warn("nothing is heard from Redis; subscribing on a new connection");
+      heard();
+      subscriber.disconnect(true);
+      return;
+    }
+    unheard += 1;
+    // Redis away says nothing of this connection.
+    void circuit.ask<unknown>((client) => client.publish(channel, ""), heard);
+  }, PULSE_EVERY_MS);
+  timer.unref();
+  return { channel, heard, stop: () => clearInterval(timer) };
 }

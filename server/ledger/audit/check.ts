@@ -28,7 +28,7 @@ export const AT_ODDS_WITH_ITS_END = `(h.status NOT IN ('ACTIVE', 'SETTLED', 'REL
 
 /** One check: a statement that returns rows of `userId` and `detail`, one for each thing that is wrong. */
 export interface Check {
-  /** The invariant of CONTRACT.md section 6 it belongs to. */
+  /** The invariant it belongs to, by number and in words, as the doctor prints it. */
   readonly invariant: string;
   readonly sql: string;
   /** What its placeholders are for, in their order; the two ends of the page's range, in turns, where it does not say. */

@@ -8,7 +8,7 @@ import { type Walk, walkEntries } from "./walk.ts";
 
 /** One thing that is wrong. */
 export interface Violation {
-  /** The invariant of CONTRACT.md section 6, in words. */
+  /** The invariant it belongs to, by number and in words, as the doctor prints it. */
   readonly invariant: string;
   readonly userId: string;
   readonly detail: string;

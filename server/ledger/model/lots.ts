@@ -4,7 +4,7 @@ import { availableCredits } from "./account.ts";
 
 const BOUGHT = "PURCHASE";
 
-/** DESIGN.md 4, spend order: soonest-expiring first, then granted before bought, then oldest (id breaks ties). */
+/** The spend order (docs/concepts.md, "Lot"): soonest-expiring first, then granted before bought, then oldest (id breaks ties). */
 export function bySpendOrder(a: Lot, b: Lot): number {
   const expiry = (a.expiresAtMs ?? Infinity) - (b.expiresAtMs ?? Infinity);
   // Infinity - Infinity is NaN: neither expires.

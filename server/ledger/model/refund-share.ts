@@ -1,4 +1,4 @@
-// What a refund or a dispute takes back of a purchase (DESIGN.md 4, "Refunds and disputes").
+// What a refund or a dispute takes back of a purchase (docs/decisions/0042).
 
 /** floor(credits x part / paid), in exact arithmetic; all of it from the whole price on, nothing of a free purchase. */
 export function creditShare(credits: number, partAmount: number, paidAmount: number): number {

@@ -76,6 +76,7 @@ export function toLot({ dialect }: SqlSession, row: LotRow): Lot {
   };
 }
 
+/** Returns the row as the model's shape. */
 export function toHold({ dialect }: SqlSession, row: HoldRow): Hold {
   const { expiresAt, createdAt, endedAt, lots, ...rest } = row;
   return {
@@ -87,6 +88,7 @@ export function toHold({ dialect }: SqlSession, row: HoldRow): Hold {
   };
 }
 
+/** Returns the row as the model's shape. */
 export function toStoredKey({ userId, storedKey, inputHash, answer }: KeyRow): StoredKey {
   return { userId, key: storedKey, inputHash, answer, createdAtMs: 0 };
 }
@@ -108,11 +110,13 @@ export function createDateWriter(dialect: SqlSession["dialect"]): DateWriter {
   };
 }
 
+/** Returns the values of one row in the order of its columns in sql.ts. */
 export function userValues(account: Account): unknown[] {
   const { userId, credits, held, seq, rolledSeq, counts } = account;
   return [userId, credits, held, seq, rolledSeq, JSON.stringify(counts)];
 }
 
+/** Returns the values of one row in the order of its columns in sql.ts. */
 export function newLotValues(lot: Lot, date: DateWriter): unknown[] {
   return [
     lot.id,
@@ -128,10 +132,12 @@ export function newLotValues(lot: Lot, date: DateWriter): unknown[] {
   ];
 }
 
+/** Returns the values of one row in the order of its columns in sql.ts. */
 export function changedLotValues(lot: Lot): unknown[] {
   return [lot.id, lot.remaining, lot.remaining > 0 ? 1 : 0];
 }
 
+/** Returns the values of one row in the order of its columns in sql.ts. */
 export function newHoldValues(hold: Hold, date: DateWriter): unknown[] {
   return [
     hold.id,
@@ -151,6 +157,7 @@ export function newHoldValues(hold: Hold, date: DateWriter): unknown[] {
   ];
 }
 
+/** Returns the values of one row in the order of its columns in sql.ts. */
 export function changedHoldValues(hold: Hold, date: DateWriter): unknown[] {
   return [
     hold.id,
@@ -162,6 +169,7 @@ export function changedHoldValues(hold: Hold, date: DateWriter): unknown[] {
   ];
 }
 
+/** Returns the values of one row in the order of its columns in sql.ts. */
 export function entryValues(entry: Entry, date: DateWriter): unknown[] {
   return [
     entry.userId,
@@ -180,11 +188,13 @@ export function entryValues(entry: Entry, date: DateWriter): unknown[] {
   ];
 }
 
+/** Returns the values of one row in the order of its columns in sql.ts. */
 export function movementValues(movement: Movement, date: DateWriter): unknown[] {
   const { createdAtMs, id, type, given, taken } = movement;
   return [date(createdAtMs), id, type, given, taken];
 }
 
+/** Returns the values of one row in the order of its columns in sql.ts. */
 export function usageValues(row: UsageRow, date: DateWriter): unknown[] {
   return [
     row.id,
@@ -201,6 +211,7 @@ export function usageValues(row: UsageRow, date: DateWriter): unknown[] {
   ];
 }
 
+/** Returns the values of one row in the order of its columns in sql.ts. */
 export function keyValues(key: StoredKey, date: DateWriter): unknown[] {
   return [key.userId, key.key, key.inputHash, key.answer, date(key.createdAtMs)];
 }

@@ -26,6 +26,8 @@ function statements(dialect: Database["dialect"]) {
   const movements = isMysql ? "credit_movements m FORCE INDEX (PRIMARY)" : "credit_movements m";
   // One by one: by the two ends of a span, MySQL and MariaDB read all entries of its user.
   const inSpans = `${jsonTable(dialect, ENTRY)} ${join} ${entries} ON e.userId = j.userId AND e.seq = j.seq`;
+  // As Prisma writes it: rows brought in by hand may spell it otherwise, and are then not found by it.
+  const entryAt = isMysql ? "e.createdAt" : "strftime('%Y-%m-%dT%H:%M:%f+00:00', e.createdAt)";
   const named = "m.createdAt = j.createdAt AND m.id = j.id";
   const add = isMysql
     ? "ON DUPLICATE KEY UPDATE given = credit_totals.given + VALUES(given), taken = credit_totals.taken + VALUES(taken)"
@@ -43,8 +45,8 @@ function statements(dialect: Database["dialect"]) {
       FROM ${inSpans} WHERE e.createdAt < ? GROUP BY q, e.type ${add}`,
     /** Second parameter: where what is not added up yet begins. */
     moveEntries: `INSERT INTO credit_movements (createdAt, id, type, given, taken)
-      SELECT e.createdAt, ${isMysql ? "UUID()" : "lower(hex(randomblob(16)))"}, e.type, ${GIVEN}, ${TAKEN}
-      FROM ${inSpans} WHERE e.createdAt >= ? GROUP BY e.createdAt, e.type`,
+      SELECT ${entryAt} AS at, ${isMysql ? "UUID()" : "lower(hex(randomblob(16)))"}, e.type, ${GIVEN}, ${TAKEN}
+      FROM ${inSpans} WHERE e.createdAt >= ? GROUP BY at, e.type`,
     advance: isMysql
       ? `UPDATE ${spans} STRAIGHT_JOIN users u FORCE INDEX (PRIMARY) ON u.id = j.userId AND u.rolledSeq = j.fromSeq SET u.rolledSeq = j.toSeq`
       : `UPDATE users SET rolledSeq = j.toSeq FROM ${spans} WHERE users.id = j.userId AND users.rolledSeq = j.fromSeq`,

@@ -1,4 +1,4 @@
-// The lane through which credits change. Read it from top to bottom to follow one batch:
+// The writer: every queued change of credits goes through it. Read it from top to bottom to follow one batch:
 // submit -> next batch -> locks -> transaction (load, decide, save) -> answers; below that, what may go wrong.
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Database } from "../../database/ports.ts";
@@ -51,7 +51,7 @@ export interface WriterDeps {
 const OVERDUE_CHECK_MS = 100;
 const RETRY_PAUSE = { firstMs: 2, maxMs: 150 };
 
-/** The lane. */
+/** Writes queued operations in batches. */
 export interface Writer {
   submit(operation: LedgerOperation): Promise<OperationResult | HoldResult>;
   /** Operations waiting or under way. */
@@ -87,13 +87,13 @@ interface WriterState {
   running: readonly Batch[];
   arrivals: number;
   /** Null while there is nothing to do. */
-  lane: Promise<void> | null;
-  /** Tells a lane that waits that there is something to do. */
+  loop: Promise<void> | null;
+  /** Wakes the loop when there is something to do. */
   wake: () => void;
   closing: boolean;
 }
 
-/** Makes an idle lane. */
+/** Makes an idle writer. */
 export function createWriter(deps: WriterDeps): Writer {
   const limits = { ...defaultLimits(deps.database), ...deps.limits };
   const state: WriterState = {
@@ -104,7 +104,7 @@ export function createWriter(deps: WriterDeps): Writer {
     underWay: new Roster(),
     running: [],
     arrivals: 0,
-    lane: null,
+    loop: null,
     wake: () => {},
     closing: false,
   };
@@ -117,7 +117,7 @@ export function createWriter(deps: WriterDeps): Writer {
   };
 }
 
-// 1 · An operation arrives. It joins the queue; an idle lane starts.
+// 1 · An operation arrives. It joins the queue; the loop starts if it was idle.
 function submit(
   state: WriterState,
   operation: LedgerOperation,
@@ -142,13 +142,13 @@ function submit(
       },
     };
     queue.push(item);
-    state.lane ??= runLane(state);
+    state.loop ??= runLoop(state);
     if (state.running.length < limits.batches && queue.users >= limits.overlapUsers) state.wake();
   });
 }
 
 // 2 · While there is work, one batch follows another. What arrives meanwhile forms the next one.
-async function runLane(state: WriterState): Promise<void> {
+async function runLoop(state: WriterState): Promise<void> {
   const watch = setInterval(() => answerOverdue(state), OVERDUE_CHECK_MS);
   // Callers of the same tick, a tRPC batch for instance, share the first transaction.
   await Promise.resolve();
@@ -159,7 +159,7 @@ async function runLane(state: WriterState): Promise<void> {
   }
   clearInterval(watch);
   // No await between the last look at the queue and this: no caller is missed.
-  state.lane = null;
+  state.loop = null;
 }
 
 /** The next batch, if one may start now. */
@@ -257,7 +257,7 @@ async function transact({ deps }: WriterState, items: readonly Item[]): Promise<
   }
 }
 
-// 5 · Durable: caches are dropped, then the callers are answered, while the lane goes on with the next batch.
+// 5 · Durable: caches are dropped, then the callers are answered, while the loop goes on with the next batch.
 async function commit(state: WriterState, items: readonly Item[]): Promise<void> {
   const startedAt = performance.now();
   const committed = await transactWithRetry(state, items);
@@ -320,7 +320,7 @@ function failOne(logger: Logger, item: Item, verdict: Verdict | undefined): Verd
   return { ok: false, error: internal(cause) };
 }
 
-/** A defect of the writer itself: its callers are told, and the lane goes on. */
+/** A defect of the writer itself: its callers are told, and the loop goes on. */
 function failBatch({ deps, underWay }: WriterState, items: readonly Item[], cause: unknown): void {
   deps.logger.error({ err: cause }, "batch failed: defect in the writer");
   for (const item of items)
@@ -339,8 +339,8 @@ function answerOverdue({ queue, underWay, userLocks }: WriterState): void {
 /** Refuses new operations and finishes those that are queued. */
 async function close(state: WriterState): Promise<void> {
   state.closing = true;
-  while (state.lane !== null || state.underWay.size > 0) {
-    await state.lane;
+  while (state.loop !== null || state.underWay.size > 0) {
+    await state.loop;
     if (state.underWay.size > 0) await sleep(5);
   }
 }

@@ -1,4 +1,4 @@
-// How many credits a subscription's payments may keep: what the money that stayed buys, never more (docs/decisions).
+// How many credits a subscription's payments may keep: what the money that stayed buys, never more (docs/decisions/0044).
 import { z } from "zod";
 import { creditShare } from "../../ledger/model/refund-share.ts";
 import { type PaidLine, scheduleNetCredits } from "./invoice-credits.ts";

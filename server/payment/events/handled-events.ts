@@ -28,7 +28,7 @@ export const HANDLED_EVENTS = [
 
 const HANDLED: ReadonlySet<string> = new Set([
   ...HANDLED_EVENTS,
-  // Each comes with another one of the list, which a look back asks for at most twenty types.
+  // Each comes together with one listed above. Reconcile does not ask for them: Stripe lists at most twenty types at once.
   "invoice.payment_succeeded",
   "invoice.voided",
   "invoice.marked_uncollectible",

@@ -154,6 +154,8 @@ describe("admin", () => {
   it.each([
     ["admin.users", { cursor: "forged" }],
     ["admin.users", { cursor: "99999999999999999999_x" }],
+    // A place in the year 33658: a date that MySQL does not know.
+    ["admin.users", { cursor: "OTk5OTk5OTk5OTk5OTk5X2E", search: "a" }],
     ["admin.users", { cursor: "' OR 1=1" }],
     ["admin.users", { limit: 1e9 }],
     ["admin.users", { limit: 0 }],
@@ -164,6 +166,8 @@ describe("admin", () => {
     ["admin.user", { userId: "" }],
     ["admin.user", { userId: { not: "" } }],
     ["admin.stats", { from: "yesterday" }],
+    ["admin.stats", { to: "0000-01-10T00:00:00.000Z" }],
+    ["admin.stats", { from: "1969-12-31T23:59:59.999Z", to: "1970-01-02T00:00:00.000Z" }],
     ["admin.stats", { from: "2026-02-01T00:00:00.000Z", to: "2026-01-01T00:00:00.000Z" }],
   ])("%s refuses %j", async (path, input) => {
     const answer = await read(path, input);

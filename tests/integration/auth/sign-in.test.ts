@@ -212,10 +212,14 @@ describe("sign-in", () => {
     expect(new Set(identities.map((identity) => identity.userId)).size).toBe(2);
     // The former owner is still signed in, and still who they were.
     expect((await world.auth.refresh(fromNative(former.refreshToken))).accessToken).not.toBe("");
-    const actions = async (targetId: string) =>
-      (await models().auditLog.findMany({ where: { targetId } })).map((line) => line.action);
-    expect(await actions(former.userId)).toEqual(["user.addressReleased"]);
-    expect(await actions(newcomer?.id ?? "")).toEqual(["user.addressTaken"]);
+    // The newcomer's IP address stands in their own line alone, so that erasing them erases it.
+    const audited = async (targetId: string) =>
+      (await models().auditLog.findMany({ where: { targetId } })).map(({ action, ipAddress }) => [
+        action,
+        ipAddress === null,
+      ]);
+    expect(await audited(former.userId)).toEqual([["user.addressReleased", true]]);
+    expect(await audited(newcomer?.id ?? "")).toEqual([["user.addressTaken", false]]);
   });
 
   it("lets only one of three new subs link an imported account at once; the others are other people", async () => {

@@ -1,6 +1,6 @@
 // A job runs on one instance at a time, when it is due, and that its end is kept.
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { createJobRunner, type Job } from "../../../server/jobs/runner.ts";
+import { createJobRunner, type Job, type JobRunnerDeps } from "../../../server/jobs/runner.ts";
 import { createLogger } from "../../../server/lib/logger.ts";
 import type { OpenedBackend } from "../../support/databases.ts";
 import { available } from "../../support/backend.ts";
@@ -15,12 +15,15 @@ describe("jobs", () => {
   });
   afterAll(() => opened.close());
 
-  function runnerOf(job: Partial<Job> & Pick<Job, "name" | "run">, now?: () => number) {
+  function runnerOf(
+    job: Partial<Job> & Pick<Job, "name" | "run">,
+    settings: Pick<JobRunnerDeps, "now" | "leaseMs"> = {},
+  ) {
     return createJobRunner({
       database: opened.backend.database,
       logger,
       jobs: [{ everySeconds: 60, maxSeconds: 5, ...job }],
-      ...(now ? { now } : {}),
+      ...settings,
     });
   }
 
@@ -83,12 +86,26 @@ describe("jobs", () => {
     await pause(300);
     const heir = runnerOf(
       { name: "orphan", run: () => Promise.resolve("mine") },
-      () => Date.now() + aheadMs,
+      { now: () => Date.now() + aheadMs },
     );
     expect(await heir.runNow("orphan")).toBeNull();
     aheadMs = 31_000;
     expect(await heir.runNow("orphan")).toMatchObject({ result: "mine" });
     await dead.close(100);
+  });
+
+  test("a run that does not heed it is given up: it is logged as failed, and another may begin", async () => {
+    const name = "deaf";
+    const deaf = runnerOf(
+      { name, maxSeconds: 0.1, run: () => new Promise(() => undefined) },
+      { leaseMs: 400 },
+    );
+    expect(await deaf.runNow(name)).toMatchObject({
+      ok: false,
+      result: "It did not end within 0.1 s, nor when told to.",
+    });
+    const heir = runnerOf({ name, run: () => Promise.resolve("mine") });
+    expect(await heir.runNow(name)).toMatchObject({ result: "mine" });
   });
 
   test("a run that takes too long is told to stop; so is one under way when the server stops", async () => {

@@ -257,6 +257,28 @@ describe("totals", () => {
     expect(await credits.movements(0, clockMs)).toEqual(before);
   });
 
+  test("an entry brought in by hand holds nothing up, however its date is spelled", async () => {
+    const { database } = opened.backend;
+    const credits = createCreditTotalsStore(database);
+    const [user] = await people();
+    const [one = { id: "", seq: 0 }] = [user];
+    await enter(one, { amount: -7, type: "USAGE", atMs: clockMs });
+    if (database.dialect === "sqlite")
+      await database.transaction(({ sql }) =>
+        sql.execute("UPDATE credit_logs SET createdAt = ? WHERE userId = ?", [
+          new Date(clockMs).toISOString(),
+          one.id,
+        ]),
+      );
+    // Counted as a movement in its own quarter, added up in a later one.
+    await rollCredits({ credits, now: () => clockMs }, never);
+    expect(await credits.unrolled("", 10_000)).toEqual({ spans: [], last: null });
+    clockMs += DAY_MS;
+    await rollCredits({ credits, now: () => clockMs }, never);
+    expect(await database.models.creditMovement.count()).toBe(0);
+    expect(await credits.movements(0, clockMs)).toMatchObject(movedIn(known, 0, clockMs));
+  });
+
   test("a call that came after its time was counted is found by the next run", async () => {
     const usage = createUsageTotalsStore(opened.backend.database);
     const [user] = await people();

@@ -1,4 +1,4 @@
-// What a run that did not complete costs (CONTRACT.md section 4, `ai`).
+// What a run that did not complete costs.
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { partialCharge } from "../../../server/ai/charge.ts";

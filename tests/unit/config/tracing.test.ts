@@ -12,6 +12,9 @@ test("without an endpoint there is no tracing, whatever else is set", () => {
   expect(
     tracingOf({ OTEL_EXPORTER_OTLP_ENDPOINT: ENDPOINT, OTEL_SDK_DISABLED: "TRUE" }),
   ).toBeNull();
+  expect(
+    tracingOf({ OTEL_EXPORTER_OTLP_ENDPOINT: ENDPOINT, OTEL_TRACES_EXPORTER: "none" }),
+  ).toBeNull();
 });
 
 test.each([

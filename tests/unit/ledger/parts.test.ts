@@ -1,6 +1,8 @@
 // Shows the small pure parts of the ledger: shares, ids, the fair queue.
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
+import { inputHash } from "../../../server/ledger/idempotency.ts";
+import type { IdempotencyKey } from "../../../server/ledger/idempotency-key.ts";
 import { newId } from "../../../server/lib/ids.ts";
 import { createFairQueue } from "../../../server/ledger/writer/fair-queue.ts";
 import { creditShare } from "../../../server/ledger/model/refund-share.ts";
@@ -29,6 +31,23 @@ describe("shares", () => {
     expect(creditShare(500, 100, 0)).toBe(0);
     expect(creditShare(100, 1, 3)).toBe(33);
   });
+});
+
+test("the order of keys in metadata says nothing, however deep; its values do", () => {
+  const hashOf = (metadata: Record<string, unknown>) =>
+    inputHash({
+      kind: "spend",
+      userId: "user",
+      feature: "chat-pro",
+      amountCredits: 5,
+      priceVersion: "v",
+      idempotencyKey: "key" as IdempotencyKey,
+      metadata,
+    });
+  const deep = hashOf({ a: { x: 1, y: [{ p: 1, q: 2 }] }, b: null });
+  expect(hashOf({ b: null, a: { y: [{ q: 2, p: 1 }], x: 1 } })).toBe(deep);
+  expect(hashOf({ a: { x: 1, y: [{ p: 2, q: 1 }] }, b: null })).not.toBe(deep);
+  expect(hashOf({ a: { x: 1 } })).not.toBe(hashOf({ a: [["x", 1]] }));
 });
 
 test("ids are UUID v7: unique, and in the order of time", () => {

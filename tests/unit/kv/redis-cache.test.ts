@@ -1,0 +1,92 @@
+// What the cache in Redis does with changes that Redis did not take, without an outage or while one ends.
+import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
+import { createRedisCache } from "../../../server/kv/redis/cache.ts";
+import type { RedisCircuit } from "../../../server/kv/redis/circuit-breaker.ts";
+import type { RedisClient } from "../../../server/kv/redis/client.ts";
+
+/** A Redis that can refuse or hold commands, behind a circuit that the test opens and closes. */
+function openRedis() {
+  const entries = new Map<string, string>();
+  const redis = {
+    entries,
+    open: false,
+    refusesSets: false,
+    /** Resolves held deletions; null: none is held. */
+    held: null as Promise<void> | null,
+    recover: async (): Promise<void> => undefined,
+  };
+  const client = {
+    async set(key: string, value: string) {
+      if (redis.refusesSets) throw new Error("OOM command not allowed");
+      entries.set(key, value);
+    },
+    async del(key: string) {
+      await redis.held;
+      entries.delete(key);
+    },
+    mget: async (...keys: string[]) => keys.map((key) => entries.get(key) ?? null),
+  } as unknown as RedisClient;
+  const circuit = {
+    get open() {
+      return redis.open;
+    },
+    async ask<T>(question: (one: RedisClient) => Promise<T>, fallback: () => T | Promise<T>) {
+      if (redis.open) return fallback();
+      return question(client).catch(fallback);
+    },
+    onRecovery(work: (one: RedisClient) => Promise<void>) {
+      redis.recover = () => work(client);
+    },
+  } as unknown as RedisCircuit;
+  return { redis, cache: createRedisCache(circuit, "test") };
+}
+
+describe("changes that Redis did not take", () => {
+  beforeEach(
+    () => void vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout", "performance"] }),
+  );
+  afterEach(() => void vi.useRealTimers());
+
+  it("are made good when they failed while the outage ended", async () => {
+    const { redis, cache } = openRedis();
+    await cache.set("b", "old", 60);
+    redis.open = true;
+    await cache.delete("a");
+    let letGo = (): void => undefined;
+    redis.held = new Promise((resolve) => (letGo = resolve));
+    const recovered = redis.recover();
+    // The circuit is still open: Redis does not hear of this one, and the round under way does not know of it.
+    await cache.delete("b");
+    letGo();
+    redis.held = null;
+    await recovered;
+    redis.open = false;
+    await vi.advanceTimersByTimeAsync(5_000);
+    expect(redis.entries.has("test:b")).toBe(false);
+    await cache.set("b", "new", 60);
+    expect(await cache.get("b")).toBe("new");
+  });
+
+  it("are made good when Redis refused them, though there was no outage", async () => {
+    const { redis, cache } = openRedis();
+    redis.refusesSets = true;
+    await cache.set("a", "1", 60);
+    expect(await cache.get("a")).toBeUndefined();
+    redis.refusesSets = false;
+    await vi.advanceTimersByTimeAsync(2_000);
+    await cache.set("a", "2", 60);
+    expect(await cache.get("a")).toBe("2");
+  });
+
+  it("are tried again until Redis takes them", async () => {
+    const { redis, cache } = openRedis();
+    await cache.set("a", "old", 60);
+    redis.open = true;
+    await cache.delete("a");
+    await vi.advanceTimersByTimeAsync(10_000);
+    expect(redis.entries.has("test:a")).toBe(true);
+    redis.open = false;
+    await vi.advanceTimersByTimeAsync(2_000);
+    expect(redis.entries.has("test:a")).toBe(false);
+  });
+});

@@ -1,0 +1,59 @@
+// Whether the connection that listens is alive is told by messages to itself, not by a PING that another node may answer.
+import { EventEmitter } from "node:events";
+import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
+import type { RedisCircuit } from "../../../server/kv/redis/circuit-breaker.ts";
+import type { RedisClient } from "../../../server/kv/redis/client.ts";
+import { createRedisPubSub } from "../../../server/kv/redis/pubsub.ts";
+import { createLogger } from "../../../server/lib/logger.ts";
+
+/** A Redis whose subscribing connection can go deaf, and whose publishing one can be away. */
+function openPubSub() {
+  const redis = { isDeaf: false, isAway: false, hangUps: 0 };
+  const subscriber = Object.assign(new EventEmitter(), {
+    status: "ready",
+    subscribe: () => Promise.resolve(1),
+    disconnect: () => void (redis.hangUps += 1),
+  });
+  const publish = (channel: string, message: string) => {
+    if (!redis.isDeaf) subscriber.emit("message", channel, message);
+    return Promise.resolve(1);
+  };
+  const circuit = {
+    ask: <T>(question: (client: RedisClient) => Promise<T>, fallback: () => T) =>
+      redis.isAway ? fallback() : question({ publish } as unknown as RedisClient),
+  } as unknown as RedisCircuit;
+  const pubsub = createRedisPubSub({
+    circuit,
+    subscriber: subscriber as unknown as RedisClient,
+    keyPrefix: "test",
+    logger: createLogger({ level: "silent" }),
+  });
+  return { redis, pubsub };
+}
+
+describe("a connection that listens", () => {
+  beforeEach(() => void vi.useFakeTimers());
+  afterEach(() => void vi.useRealTimers());
+
+  it("is kept while it hears, and while nobody can say anything", async () => {
+    const { redis, pubsub } = openPubSub();
+    await vi.advanceTimersByTimeAsync(60_000);
+    redis.isDeaf = true;
+    redis.isAway = true;
+    await vi.advanceTimersByTimeAsync(60_000);
+    expect(redis.hangUps).toBe(0);
+    pubsub.stop();
+  });
+
+  it("is made anew within ten seconds when it hears nothing of what is said", async () => {
+    const { redis, pubsub } = openPubSub();
+    await vi.advanceTimersByTimeAsync(10_000);
+    redis.isDeaf = true;
+    await vi.advanceTimersByTimeAsync(10_000);
+    expect(redis.hangUps).toBe(1);
+    redis.isDeaf = false;
+    await vi.advanceTimersByTimeAsync(60_000);
+    expect(redis.hangUps).toBe(1);
+    pubsub.stop();
+  });
+});
