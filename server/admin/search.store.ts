@@ -86,13 +86,13 @@ async function matches(
   { text }: Search,
   { limit, ...range }: Range & { limit: number },
 ): Promise<TimePlace[]> {
-  const { conditions, params } = conditionsOf(database, range);
+  const filter = conditionsOf(database, range);
   const parts = searchVariants(database.dialect, text).flatMap((needle) =>
     ["id", "email", "name"].map((column) => ({ sql: `INSTR(LOWER(${column}), ?) > 0`, needle })),
   );
-  conditions.push(`(${parts.map(({ sql }) => sql).join(" OR ")})`);
-  params.push(...parts.map(({ needle }) => needle));
-  return newest(database, range, { conditions, params }, `${Math.trunc(limit)}`);
+  filter.conditions.push(`(${parts.map(({ sql }) => sql).join(" OR ")})`);
+  filter.params.push(...parts.map(({ needle }) => needle));
+  return newest(database, range, filter, `${Math.trunc(limit)}`);
 }
 
 /** Conditions with their parameters. */

@@ -61,11 +61,9 @@ async function rollUncounted(
     }
     const { front, rest } = splitSpans(pending, size);
     pending = rest;
-    if (front.length > 0) {
-      // False where another instance was faster: these entries are counted by its hand.
-      if (await credits.rollEntries(front, endMs))
-        entries += front.reduce((sum, { fromSeq, toSeq }) => sum + toSeq - fromSeq, 0);
-    }
+    // False where another instance was faster: these entries are counted by its hand.
+    if (front.length > 0 && (await credits.rollEntries(front, endMs)))
+      entries += front.reduce((sum, { fromSeq, toSeq }) => sum + toSeq - fromSeq, 0);
     return { rows: front.length, isLast: pending.length === 0 && after === null };
   };
   await runInBatches(signal, rollBatch, ENTRIES_PACE);

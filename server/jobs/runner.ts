@@ -2,7 +2,7 @@
 import { randomUUID } from "node:crypto";
 import type { Database } from "../database/ports.ts";
 import type { Logger } from "../lib/logger.ts";
-import { withFallback } from "../lib/timeout.ts";
+import { withFallback, withTimeout } from "../lib/timeout.ts";
 import { createJobLeaseStore, type JobLeaseStore } from "./job-lease.store.ts";
 
 /** Work that is repeated on a clock. */
@@ -223,7 +223,6 @@ async function runUnderLease(state: State, job: Job): Promise<JobOutcome> {
     state.leaseMs / RENEWALS_PER_LEASE,
   );
   const limit = setTimeout(stop, job.maxSeconds * 1000);
-  const overdue = createOverdue(job, state.leaseMs);
   const finished = (ok: boolean, result: unknown): JobOutcome => ({
     ok,
     at: new Date(startedAtMs).toISOString(),
@@ -231,30 +230,21 @@ async function runUnderLease(state: State, job: Job): Promise<JobOutcome> {
     result,
   });
   try {
-    return finished(true, (await Promise.race([job.run(abort.signal), overdue.after])) ?? null);
+    // One that does not heed it is given up: its lease is free again, and the job is run anew.
+    const result = await withTimeout(
+      job.run(abort.signal),
+      job.maxSeconds * 1000 + state.leaseMs,
+      () => new Error(`It did not end within ${job.maxSeconds} s, nor when told to.`),
+    );
+    return finished(true, result ?? null);
   } catch (error) {
     logger.error({ err: error, job: job.name }, "job failed");
     return finished(false, error instanceof Error ? error.message.slice(0, 500) : "failed");
   } finally {
     clearTimeout(limit);
-    overdue.clear();
     clearInterval(renewal);
     stopping.signal.removeEventListener("abort", stop);
   }
-}
-
-/** Rejects when a run has not heeded that it was told to stop: its lease is free again, and the job is run anew. */
-function createOverdue(
-  { maxSeconds }: Job,
-  leaseMs: number,
-): { after: Promise<never>; clear(): void } {
-  let timer: NodeJS.Timeout | undefined;
-  const after = new Promise<never>((_resolve, reject) => {
-    const giveUp = () =>
-      reject(new Error(`It did not end within ${maxSeconds} s, nor when told to.`));
-    timer = setTimeout(giveUp, maxSeconds * 1000 + leaseMs);
-  });
-  return { after, clear: () => clearTimeout(timer) };
 }
 
 async function renew(

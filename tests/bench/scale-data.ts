@@ -19,7 +19,8 @@ export const SIZES = {
 export const ENTRIES = 52;
 const KEYS = 17;
 const YEAR_SECONDS = 365 * 86_400;
-const USERS_PER_STATEMENT = 2_000;
+/** Few enough for the ten seconds that a statement of this lane may take, also beside other work. */
+const USERS_PER_STATEMENT = 500;
 const SIGNUP = 10_000_000;
 
 /** The id of user `n`, from 1. */

@@ -46,13 +46,13 @@ interface State {
 }
 
 /**
- * A watchdog that asks for a sign of life on a connection of its own. A server that answers it may take as long as it
- * likes over a statement (a report, a migration); one that does not ends every statement that waits for it, so that a
+ * A watchdog that asks for a sign of life on a connection of its own. A server that answers it may take its time
+ * over a statement (a report), `longestMs` at most; one that does not ends every statement that waits for it, so that a
  * dead database is a 503 within about two and a half seconds, and not a request that hangs until TCP gives up. While this
  * process itself stands still (a blocked event loop), silence says nothing of the server: the question is put again.
  *
  * A server that lives says nothing of a connection that something between forgot (NAT, a firewall, one of several
- * proxies): a statement that takes longer than `longestMs` is ended all the same.
+ * proxies): hence that limit.
  */
 export function createWatchdog(
   target: ConnectionConfig,

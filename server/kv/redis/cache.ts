@@ -58,22 +58,17 @@ export function createRedisCache(circuit: RedisCircuit, keyPrefix: string): Cach
 
 /** Deletions and writes that failed: their keys miss here until Redis has dropped the older value. */
 function createUnheardChanges(circuit: RedisCircuit) {
-  const unheard = new Set<string>();
+  // Each with the failure it is of: one that fails again while it is made good is not heard yet.
+  const unheard = new Map<string, symbol>();
   let longestTtlMs = 0;
   // When more failed than are remembered, nothing is believed until all of that time's entries are over.
   let blindUntilMs = 0;
   let again: NodeJS.Timeout | undefined;
 
   async function catchUp(client: RedisClient): Promise<void> {
-    const keys = [...unheard];
-    // What fails from here on is a failure of its own, and is remembered anew.
-    unheard.clear();
-    try {
-      await Promise.all(keys.map((key) => client.del(key)));
-    } catch (error) {
-      remember(keys);
-      throw error;
-    }
+    const failures = [...unheard];
+    await Promise.all(failures.map(([key]) => client.del(key)));
+    for (const [key, failure] of failures) if (unheard.get(key) === failure) unheard.delete(key);
   }
 
   // A change may also fail while an outage ends, or be refused by a Redis that is there (out of memory).
@@ -87,7 +82,8 @@ function createUnheardChanges(circuit: RedisCircuit) {
   }
 
   function remember(keys: readonly string[]): void {
-    for (const key of keys) unheard.add(key);
+    const failure = Symbol();
+    for (const key of keys) unheard.set(key, failure);
     catchUpLater();
     if (unheard.size <= MAX_UNHEARD) return;
     unheard.clear();

@@ -1,4 +1,5 @@
 // One batch in memory: the accounts as loaded, every operation decided on them in order, what has to be written.
+import type { EntryType } from "../../../shared/src/credit.ts";
 import { AppError } from "../../lib/errors.ts";
 import { newId } from "../../lib/ids.ts";
 import type { Account, Entry, Hold, Lot, StoredKey, UsageRow } from "../model/account.ts";
@@ -147,24 +148,16 @@ function isRolledUp({ loaded }: State, userId: string): boolean {
 
 /** One movement for each type of entry. */
 function sumMovements(state: State): Movement[] {
-  const byType = new Map<string, Movement>();
-  for (const { userId, type, amount } of state.entries) {
+  const { entries, nowMs } = state;
+  const byType = new Map<EntryType, { given: number; taken: number }>();
+  for (const { userId, type, amount } of entries) {
     if (!isRolledUp(state, userId)) continue;
-    const { nowMs } = state;
-    const sum = byType.get(type) ?? {
-      id: newId(nowMs),
-      type,
-      given: 0,
-      taken: 0,
-      createdAtMs: nowMs,
-    };
-    byType.set(type, {
-      ...sum,
-      given: sum.given + Math.max(0, amount),
-      taken: sum.taken + Math.max(0, -amount),
-    });
+    const sum = byType.get(type) ?? { given: 0, taken: 0 };
+    if (amount > 0) sum.given += amount;
+    else sum.taken -= amount;
+    byType.set(type, sum);
   }
-  return [...byType.values()];
+  return [...byType].map(([type, sum]) => ({ id: newId(nowMs), type, ...sum, createdAtMs: nowMs }));
 }
 
 /** The rows of `after` that are new, and those that are not the object that was loaded. */
