@@ -67,6 +67,24 @@ describe("changes that Redis did not take", () => {
     expect(await cache.get("b")).toBe("new");
   });
 
+  it("are made good twice for a key that failed again while it was made good", async () => {
+    const { redis, cache } = openRedis();
+    redis.open = true;
+    await cache.delete("a");
+    let letGo = (): void => undefined;
+    redis.held = new Promise((resolve) => (letGo = resolve));
+    const recovered = redis.recover();
+    await cache.delete("a");
+    letGo();
+    redis.held = null;
+    await recovered;
+    redis.open = false;
+    // Of another instance, after the first deletion and before the second, which Redis did not hear.
+    redis.entries.set("test:a", "older");
+    await vi.advanceTimersByTimeAsync(5_000);
+    expect(redis.entries.has("test:a")).toBe(false);
+  });
+
   it("are made good when Redis refused them, though there was no outage", async () => {
     const { redis, cache } = openRedis();
     redis.refusesSets = true;
