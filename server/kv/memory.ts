@@ -15,7 +15,7 @@ import { createMemoryRunOutput } from "./memory-run-output.ts";
 
 const MAX_CACHE_ENTRIES = 50_000;
 const MAX_LOCKS = 100_000;
-const MAX_LIMITER_KEYS = 50_000;
+const MAX_LIMITER_KEYS = 10_000;
 
 /** A key-value side that lives and dies with this process. */
 export function openMemory(): KeyValues {
@@ -102,7 +102,7 @@ function createMemoryPubSub(emitter: EventEmitter): PubSub {
   };
 }
 
-/** A limiter that counts in this process, for 50,000 keys at most. */
+/** A limiter that counts in this process, for 10,000 keys at most. */
 export function createMemoryLimiter(rule: LimiterRule): Limiter {
   const limiter = new RateLimiterMemory({
     points: rule.points,

@@ -80,7 +80,7 @@ function createReaders(models: PrismaModels, userId: string): Readonly<Record<st
   });
   return {
     identities: (last) => models.identity.findMany(page(last)),
-    // Token hashes are left out by the client itself (SECRET_COLUMNS).
+    // Token hashes are left out by the client itself (CLIENT_OPTIONS).
     sessions: (last) => models.session.findMany(page(last)),
     creditLogs: (last) =>
       models.creditLog.findMany({

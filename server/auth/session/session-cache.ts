@@ -19,7 +19,8 @@ const EPOCH_TTL_SECONDS = 86_400;
  * or a failover to a replica that had not seen it.
  */
 const REMEMBERED_MS = 1_000;
-const MAX_REMEMBERED = 50_000;
+/** More than one process serves in a second, which is how long they count. */
+const MAX_REMEMBERED = 10_000;
 const MAX_JOINED = 500;
 /** Nobody waits longer for a read, nor for the one before it: a silent database is a 503 within three seconds. */
 const READ_WITHIN_MS = 2_500;

@@ -4,7 +4,7 @@ import { createConnection, type Connection } from "mariadb";
 import { PrismaClient } from "../../../prisma/generated/mysql/client.ts";
 import type { Logger } from "../../lib/logger.ts";
 import { withTimeout } from "../../lib/timeout.ts";
-import { SECRET_COLUMNS } from "../client.ts";
+import { CLIENT_OPTIONS } from "../client.ts";
 import type { OpenDatabase, PrismaModels, SqlSession } from "../ports.ts";
 import {
   classifyDatabaseError,
@@ -59,8 +59,7 @@ export async function openProductionDatabase(
       database: target.database,
       useTextProtocol: true,
     }),
-    omit: SECRET_COLUMNS,
-    errorFormat: "minimal",
+    ...CLIENT_OPTIONS,
     transactionOptions: PRISMA_TRANSACTIONS,
   });
   logger.debug({ database: target.label, mayCreate }, "database open");
@@ -145,7 +144,7 @@ async function createDatabase(target: MysqlTarget, logger: Logger): Promise<void
 }
 
 type Work<T> = (tx: { models: PrismaModels; sql: SqlSession }) => Promise<T>;
-type Client = PrismaClient<never, typeof SECRET_COLUMNS>;
+type Client = PrismaClient<never, (typeof CLIENT_OPTIONS)["omit"]>;
 
 async function transaction<T>(client: Client, work: Work<T>): Promise<T> {
   const startedAt = performance.now();

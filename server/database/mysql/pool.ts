@@ -94,17 +94,21 @@ export function createMysqlPool(
     sockets.set(inner.threadId, inner.getSocket());
   });
 
-  async function acquire(): Promise<WatchedConnection> {
-    const pending = pool.getConnection();
-    // Pinging idle connections to a silent server can take longer than the pool's own limit.
-    const connection = await withTimeout(pending, ACQUIRE_WITHIN_MS, () => {
-      pending.then((late) => late.release()).catch(() => {});
-      return new DatabaseAwayError(`No database connection within ${ACQUIRE_WITHIN_MS} ms`);
-    });
+  function watchAcquired(connection: PoolConnection): WatchedConnection {
     const thread = connection.threadId ?? 0;
     const socket = sockets.get(thread);
     sockets.delete(thread);
     return watch(connection, { watchdog, statements, socket });
+  }
+
+  async function acquire(): Promise<WatchedConnection> {
+    const pending = pool.getConnection();
+    // Pinging idle connections to a silent server can take longer than the pool's own limit.
+    const connection = await withTimeout(pending, ACQUIRE_WITHIN_MS, () => {
+      pending.then((late) => watchAcquired(late).release()).catch(() => {});
+      return new DatabaseAwayError(`No database connection within ${ACQUIRE_WITHIN_MS} ms`);
+    });
+    return watchAcquired(connection);
   }
 
   async function once<T>(work: (connection: WatchedConnection) => Promise<T>): Promise<T> {

@@ -4,7 +4,7 @@ import { dirname, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import type { DependencyState } from "../../lib/dependency-state.ts";
 import type { Logger } from "../../lib/logger.ts";
-import { asServerClient, SECRET_COLUMNS } from "../client.ts";
+import { asServerClient, CLIENT_OPTIONS } from "../client.ts";
 import type { DatabaseTransaction, OpenDatabase, SqlSession } from "../ports.ts";
 import { retryConflicts, toServiceUnavailable } from "../errors.ts";
 import { migrateSqlite } from "../migrations/sqlite.ts";
@@ -28,8 +28,7 @@ export async function openEmbeddedDatabase(url: string, logger: Logger): Promise
     const client = asServerClient(
       new PrismaClient({
         adapter: createSqliteAdapter(engine),
-        omit: SECRET_COLUMNS,
-        errorFormat: "minimal",
+        ...CLIENT_OPTIONS,
         transactionOptions: PRISMA_TRANSACTIONS,
       }),
     );

@@ -1,5 +1,6 @@
 // The Stripe customer of a user: made once, stored before anything is sold.
 import { createHash } from "node:crypto";
+import { LRUCache } from "lru-cache";
 import { AppError } from "../../lib/errors.ts";
 import type { CustomerRecord, PaymentStore } from "../ports.ts";
 import { isRefusal, refusalOf } from "../stripe/errors.ts";
@@ -19,12 +20,13 @@ export interface Customers {
 
 /** A key Stripe remembers may answer with the vanished customer once more, so one new try is not enough. */
 const MAX_ROUNDS = 3;
+const MAX_FORGOTTEN = 1_000;
 
 interface CustomersState {
   readonly store: Pick<PaymentStore, "customers">;
   readonly stripe: StripePort;
-  /** Rare (a sandbox started again, a customer deleted by hand), so bounded by those few. */
-  readonly forgotten: Map<string, string>;
+  /** By user. Rare: a sandbox started again, a customer deleted by hand. */
+  readonly forgotten: LRUCache<string, string>;
 }
 
 /** Returns the customers, and remembers whom Stripe has forgotten. */
@@ -32,7 +34,7 @@ export function createCustomers({
   store,
   stripe,
 }: Pick<CustomersState, "store" | "stripe">): Customers {
-  const state: CustomersState = { store, stripe, forgotten: new Map() };
+  const state: CustomersState = { store, stripe, forgotten: new LRUCache({ max: MAX_FORGOTTEN }) };
   return {
     find: async (userId) => (await store.customers.find(userId))?.stripeCustomerId ?? null,
     ensure: (userId) => ensureCustomer(state, userId),
