@@ -49,6 +49,10 @@ export async function invoiceEffect(deps: SyncDeps, invoiceId: string): Promise<
   const { planId: paidPlanId, ...bought } = await readBought(deps, invoice, subscription, known);
   const state = await fetchedSubscriptionEffect(deps, subscription, { version, paidPlanId });
   if (state.kind === "ignored" || invoice.status !== "paid") return state;
+  if (known === null && invoice.amountPaid > 0 && bought.lines.length === 0) {
+    const priceIds = invoice.lines.map(({ priceId }) => priceId);
+    deps.logger.warn({ invoiceId, subscriptionId, priceIds }, "paid invoice is for no plan");
+  }
 
   const { userId } = state;
   const paymentIntentId = invoice.amountPaid > 0 ? await findPaymentIntent(deps, invoice) : null;
