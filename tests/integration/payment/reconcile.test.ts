@@ -1,12 +1,14 @@
 // What webhooks missed is found, that finding it twice changes nothing, and that the catalog syncs.
 import { describe, expect, it } from "vitest";
 import { available } from "../../support/backend.ts";
+import { createHeldCalls } from "../../support/held-calls.ts";
 import { brokenInvariants } from "../../support/ledger-audit.ts";
 import { merchantOf } from "../../support/merchant.ts";
 import { useShop } from "../../support/use-app.ts";
 
 describe("reconcile", () => {
-  const world = useShop({ available, webhooks: false, logLevel: "info" });
+  const held = createHeldCalls();
+  const world = useShop({ available, webhooks: false, logLevel: "info", wrapStripe: held.wrap });
 
   const nothing = {
     eventsRecovered: 0,
@@ -109,6 +111,50 @@ describe("reconcile", () => {
     expect(renewed.invoicesRepaired).toBeGreaterThanOrEqual(1);
     expect(await world.credits(subscriber)).toBe(3000);
     expect(await world.payment.reconcile()).toMatchObject(nothing);
+  });
+
+  it("stops when told to, and goes around the subscriptions a share at a time", async () => {
+    for (let made = 0; made < 3; made += 1)
+      await world.subscribe(await world.createUser(), "plan_basic_month");
+    await world.payment.reconcile();
+    const live = await world.models.subscription.findMany({
+      where: { liveKey: { not: null } },
+      orderBy: { id: "asc" },
+    });
+    const ids = live.map(({ stripeSubscriptionId: id }) => id);
+    const lookAt = async (maxSubscriptions: number, signal?: AbortSignal) => {
+      const before = held.seen.length;
+      await world.payment.reconcile({ maxSubscriptions, signal });
+      return held.seen
+        .slice(before)
+        .flatMap(({ call, about }) => (call === "getSubscription" ? [about] : []));
+    };
+    const stop = new AbortController();
+    const gate = held.holdNext("getSubscription");
+    const stopped = lookAt(100, stop.signal);
+    await gate.reached;
+    stop.abort();
+    gate.open();
+    expect(await stopped).toEqual(ids.slice(0, 1));
+    expect(await lookAt(100, stop.signal)).toEqual([]);
+    expect(await lookAt(1)).toEqual(ids.slice(1, 2));
+    expect(await lookAt(100)).toEqual([...ids.slice(2), ...ids.slice(0, 2)]);
+    expect(await lookAt(ids.length + 1)).toHaveLength(ids.length);
+  });
+
+  it.each(["listEvents", "listInvoices"] as const)("stops at once amid %s", async (call) => {
+    await world.buy(await world.createUser(), "pkg_small");
+    await world.subscribe(await world.createUser(), "plan_basic_month");
+    const stop = new AbortController();
+    const gate = held.holdNext(call);
+    const running = world.payment.reconcile({ signal: stop.signal });
+    await gate.reached;
+    stop.abort();
+    const before = held.seen.length;
+    gate.open();
+    await running;
+    expect(held.seen.slice(before)).toEqual([]);
+    expect((await world.payment.reconcile()).problems).toEqual([]);
   });
 
   it("syncs the catalog, again, and after a price change", async () => {
