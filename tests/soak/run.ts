@@ -99,11 +99,14 @@ async function main(): Promise<boolean> {
   let isOver = false;
   const people = startPeople({ users, stripe: sandbox.stripe.control, isOver: () => isOver });
   await load.flows(FIRST_CALLS, 60_000);
-  const suffered = await breakThings({ warmAtMs, endsAtMs }, {
-    ...{ database, redis, sandbox },
-    roll: second.roll,
-    kill: second.kill,
-  });
+  const suffered = await breakThings(
+    { warmAtMs, endsAtMs },
+    {
+      ...{ database, redis, sandbox },
+      roll: second.roll,
+      kill: second.kill,
+    },
+  );
   // Every outage is over: the last minute has to be clean, and whoever was refused comes through.
   sandbox.stripe.control.wellBehaved();
   await load.flows(FIRST_CALLS, 60_000);
