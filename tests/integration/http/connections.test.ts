@@ -1,6 +1,7 @@
 // One client's connections and bodies leave room for everybody else's.
-import { createServer } from "node:http";
+import { createServer, IncomingMessage } from "node:http";
 import { connect, type Socket } from "node:net";
+import { queryObjects } from "node:v8";
 import { afterEach, describe, expect, test, vi } from "vitest";
 import { createBodyReader } from "../../../server/http/body-reader.ts";
 import { createHttpServer } from "../../../server/http/server.ts";
@@ -109,6 +110,36 @@ test("a connection that asks for too much at once is cut, and a stop does not wa
   expect(await Promise.race(stops)).toBe("at once");
   await Promise.all(stops);
 });
+
+test.each(["/api/trpc/credit.onChange", "/api/user/credits/events"])(
+  "streams behind another one of their connection are over when their client leaves: %s",
+  { timeout: 240_000 },
+  async (path) => {
+    server = await openTestApp({ http: { connections: LIMITS }, logLevel: "info" });
+    const { url, logged } = server;
+    const { accessToken } = await server.person();
+    const request = `GET ${path} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer ${accessToken}\r\n\r\n`;
+    const lines = () => logged().filter((line) => line["path"] === path).length;
+    const openStreams = async () => {
+      const metrics = await (await fetch(`${url}/metrics`)).text();
+      return Number(/^http_streams_open (\d+)$/m.exec(metrics)?.[1]);
+    };
+    const visit = async () => {
+      const before = lines();
+      const socket = await open(url);
+      socket.write(request.repeat(LIMITS.pipelined));
+      await expect.poll(openStreams).toBe(LIMITS.pipelined);
+      socket.resetAndDestroy();
+      await expect.poll(lines).toBe(before + LIMITS.pipelined);
+      expect(await openStreams()).toBe(0);
+    };
+    await visit();
+    const held = () => queryObjects(IncomingMessage, { format: "count" });
+    const before = held();
+    for (let count = 0; count < 20; count += 1) await visit();
+    await expect.poll(held, { timeout: 60_000, interval: 500 }).toBeLessThan(before + 40);
+  },
+);
 
 describe("bodies", () => {
   const head = (path: string, length: number, more = "") =>
