@@ -141,6 +141,34 @@ test.each(["/api/trpc/credit.onChange", "/api/user/credits/events"])(
   },
 );
 
+test("a client that does not read its answer is cut off, and a newcomer has its place", async () => {
+  const http = { connections: { ...LIMITS, total: 3 }, readTimeoutMs: 2_000 };
+  server = await openTestApp({ http });
+  const { url } = server;
+  const silent = await Promise.all([open(url), open(url), open(url)]);
+  const request = "GET /api/docs/swagger-ui-bundle.js HTTP/1.1\r\nHost: x\r\n\r\n";
+  for (const socket of silent) socket.pause().write(request.repeat(LIMITS.pipelined));
+  await pause(500);
+  expect(await health(url, "127.0.0.2")).toBe(0);
+  await expect.poll(() => health(url, "127.0.0.2"), { timeout: 15_000 }).toBe(200);
+});
+
+test("a client that waits for its answer, however long, gets it", async () => {
+  const own = createHttpServer(
+    (_request, response) => setTimeout(() => response.end("late"), 800),
+    {
+      readTimeoutMs: 100,
+    },
+  );
+  const socket = await open(`http://127.0.0.1:${await own.listen(0, "127.0.0.1")}`);
+  socket.write("GET / HTTP/1.1\r\nHost: x\r\n\r\n");
+  const answer = await new Promise((resolve) =>
+    socket.once("data", resolve).once("close", resolve),
+  );
+  expect(String(answer)).toMatch(/late/);
+  await own.stop();
+});
+
 describe("bodies", () => {
   const head = (path: string, length: number, more = "") =>
     `POST ${path} HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n${more}Content-Length: ${length}\r\n\r\n`;
