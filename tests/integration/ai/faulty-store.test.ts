@@ -7,6 +7,7 @@ import { createModelAdapter } from "../../../server/adapters/model.ts";
 import { type AiService, createAiService } from "../../../server/ai/ai.service.ts";
 import type { RunStore } from "../../../server/ai/ports.ts";
 import { createRunStore } from "../../../server/ai/runs.store.ts";
+import type { PrismaModels } from "../../../server/database/ports.ts";
 import { AppError } from "../../../server/lib/errors.ts";
 import { createLogger } from "../../../server/lib/logger.ts";
 import { available } from "../../support/backend.ts";
@@ -231,6 +232,33 @@ describe("metered runs over a failing store", () => {
     await expect
       .poll(async () => (await ai.run(person.userId, runId)).state, { timeout: 20_000 })
       .toBe("completed");
+    expect(await balance()).toMatchObject({ credits: 95, held: 0 });
+  });
+
+  it("completes a run whose database is away for a moment when it ends", async () => {
+    const { database } = server.opened.backend;
+    let refused = 0;
+    const ask: PrismaModels["$queryRawUnsafe"] = (sql, ...values) => {
+      if (refused > 0) return database.models.$queryRawUnsafe(sql, ...values);
+      refused += 1;
+      const away = Object.assign(new Error("connect"), { code: "ECONNREFUSED" });
+      return Promise.reject(away) as ReturnType<PrismaModels["$queryRawUnsafe"]>;
+    };
+    const faulty = createRunStore({
+      database: {
+        ...database,
+        dialect: database.dialect,
+        models: Object.create(database.models, { $queryRawUnsafe: { value: ask } }),
+      },
+      ledger: server.app.ledger,
+      now: Date.now,
+    });
+    const ai = serviceOver(() => ({ end: faulty.end }));
+    const { runId } = await ai.start(person.userId, input());
+    await expect
+      .poll(async () => (await ai.run(person.userId, runId)).state, { timeout: 10_000 })
+      .toBe("completed");
+    expect(refused).toBe(1);
     expect(await balance()).toMatchObject({ credits: 95, held: 0 });
   });
 });
