@@ -5,8 +5,8 @@ import type { DependencyState } from "../lib/dependency-state.ts";
 export interface Cache {
   /** The value under `key`, or undefined (absent, expired, or the store is unavailable). */
   get(key: string): Promise<string | undefined>;
-  /** Keeps `value` for `ttlSeconds` at most. */
-  set(key: string, value: string, ttlSeconds: number): Promise<void>;
+  /** Keeps `value` for `ttlSeconds` at most. False when the store did not take it: `key` misses here until it can. */
+  set(key: string, value: string, ttlSeconds: number): Promise<boolean>;
   /** Sets only if absent; true when this call set it. When the store is unavailable: `undefined` (unknown). */
   setIfAbsent(key: string, value: string, ttlSeconds: number): Promise<boolean | undefined>;
   delete(...keys: string[]): Promise<void>;
