@@ -8,6 +8,7 @@ import { type AiService, createAiService } from "../../../server/ai/ai.service.t
 import type { RunTimings } from "../../../server/ai/ai.types.ts";
 import type { RunStore } from "../../../server/ai/ports.ts";
 import { createRunStore } from "../../../server/ai/runs.store.ts";
+import type { PrismaModels } from "../../../server/database/ports.ts";
 import { AppError } from "../../../server/lib/errors.ts";
 import { createLogger } from "../../../server/lib/logger.ts";
 import { available } from "../../support/backend.ts";
@@ -250,7 +251,9 @@ describe("metered runs over a failing store", () => {
       database: {
         ...database,
         dialect: database.dialect,
-        models: Object.create(database.models, { $queryRawUnsafe: { value: ask } }),
+        models: Object.create(database.models, {
+          $queryRawUnsafe: { value: ask },
+        }) as PrismaModels,
       },
       ledger: server.app.ledger,
       now: Date.now,

@@ -63,7 +63,7 @@ it("connects anew where no answer comes, and lets an open stream be", async () =
       if (init?.signal) signals.push(init.signal);
       if (asked === 2) return Promise.resolve(new Response(new ReadableStream()));
       return new Promise((_resolve, reject) => {
-        init?.signal?.addEventListener("abort", () => reject(init.signal?.reason));
+        init?.signal?.addEventListener("abort", () => reject(init.signal?.reason as Error));
       });
     },
   });
