@@ -21,7 +21,7 @@ export function watchRun(deps: ProduceDeps, active: ActiveRun, worth: () => numb
   const waiter = createWaiter(over.signal);
   const tooLong = setTimeout(() => active.stop("tooLong"), timings.maxRunMs);
   tooLong.unref();
-  let readerSeenAtMs = Date.now();
+  let readerSeenAtMs = performance.now();
   let heardOfReader = false;
 
   async function tick(): Promise<void> {
@@ -35,8 +35,8 @@ export function watchRun(deps: ProduceDeps, active: ActiveRun, worth: () => numb
     // emptied. Either way a reader has the whole grace to be heard of again.
     const isUnknown = readAt === undefined || (readAt === null && heardOfReader);
     heardOfReader = typeof readAt === "number";
-    readerSeenAtMs = isUnknown ? Date.now() : Math.max(readerSeenAtMs, readAt ?? 0);
-    if (Date.now() - readerSeenAtMs > timings.readerGraceMs) active.stop("abandoned");
+    readerSeenAtMs = isUnknown ? performance.now() : Math.max(readerSeenAtMs, readAt ?? 0);
+    if (performance.now() - readerSeenAtMs > timings.readerGraceMs) active.stop("abandoned");
   }
 
   // One tick after another: of two at once the older could write its lower figure last.

@@ -120,6 +120,6 @@ export interface RunOutput {
   watch(runId: string, listener: () => void): Promise<() => Promise<void>>;
   /** A reader is there now. Never throws. */
   noteReader(runId: string): Promise<void>;
-  /** Milliseconds since the epoch when a reader was last there; null = never; undefined = the store cannot tell. */
+  /** When a reader was last there, by performance.now(); null = never; undefined = the store cannot tell. */
   lastReaderAt(runId: string): Promise<number | null | undefined>;
 }
