@@ -128,7 +128,7 @@ export function createHttpServer(
   server.maxHeadersCount = LIMITS.maxHeaders;
   server.timeout = options.readTimeoutMs ?? LIMITS.readTimeoutMs;
   server.on("connection", (socket: Socket) => {
-    state.lastConnectionAtMs = Date.now();
+    state.lastConnectionAtMs = performance.now();
     connections.opened(socket);
   });
   answerClientErrors(server, options.commonHeaders ?? (() => []));
@@ -173,7 +173,7 @@ function beginDrain(state: ServerState): void {
 async function stop(state: ServerState, meet: Meet): Promise<void> {
   const { server, connections } = state;
   beginDrain(state);
-  const deadlineMs = Date.now() + DRAIN_LIMIT_MS;
+  const deadlineMs = performance.now() + DRAIN_LIMIT_MS;
   await emptyConnectionQueue(state);
   await meet("quiet");
   // While the others became quiet, their clients were still sent here.
@@ -187,7 +187,7 @@ async function stop(state: ServerState, meet: Meet): Promise<void> {
   state.held = null;
   for (const begin of waiting) begin();
   await waitUntil(() => connections.inFlight === 0, deadlineMs);
-  await waitUntil(() => false, Math.min(Date.now() + IDLE_GRACE_MS, deadlineMs));
+  await waitUntil(() => false, Math.min(performance.now() + IDLE_GRACE_MS, deadlineMs));
   await waitUntil(() => connections.inFlight === 0, deadlineMs);
   server.closeIdleConnections();
   await Promise.race([closed, waitUntil(() => false, deadlineMs)]);
@@ -202,18 +202,18 @@ async function stop(state: ServerState, meet: Meet): Promise<void> {
  */
 async function emptyConnectionQueue(state: ServerState): Promise<void> {
   state.held = [];
-  state.lastConnectionAtMs = Date.now();
+  state.lastConnectionAtMs = performance.now();
   await waitForQuiet(state);
 }
 
 /** Until nobody new has come for a moment. */
 async function waitForQuiet(state: ServerState): Promise<void> {
   await waitUntil(
-    () => Date.now() - state.lastConnectionAtMs > QUIET_MS,
-    Date.now() + QUIET_LIMIT_MS,
+    () => performance.now() - state.lastConnectionAtMs > QUIET_MS,
+    performance.now() + QUIET_LIMIT_MS,
   );
 }
 
 async function waitUntil(done: () => boolean, deadlineMs: number): Promise<void> {
-  while (!done() && Date.now() < deadlineMs) await delay(20);
+  while (!done() && performance.now() < deadlineMs) await delay(20);
 }
