@@ -148,7 +148,10 @@ async function handleWithTrpc(
   { body }: TrpcRequest,
 ): Promise<void> {
   headers.handOver();
+  // As on the lean path: the host a request bears means nothing here, nor the type of a body that a GET has not.
+  request.headers.host = "localhost";
   if (request.method === "POST") Object.assign(request, { body });
+  else if (request.method === "GET") delete request.headers["content-type"];
   await nodeHTTPRequestHandler({
     req: request,
     res: headers.response,

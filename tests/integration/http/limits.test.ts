@@ -57,34 +57,6 @@ describe("limits", () => {
     expect(passed).toBeLessThanOrEqual(N + 1);
   });
 
-  test.each([
-    [",", "credit.costs"],
-    ["%2C", "credit%2Ecosts"],
-  ])(
-    "a batch that is refused for its size counts like one of ten, with %s",
-    async (comma, name) => {
-      server = await openTestApp({ available, env });
-      const path = Array(11).fill(name).join(comma);
-      const batch = async () => {
-        const answer = await fetch(`${server?.url}/api/trpc/${path}?batch=1`);
-        await answer.text();
-        return answer.status;
-      };
-      expect([await batch(), await batch(), await batch()]).toEqual([400, 400, 429]);
-      expect((await ask(server.url)).status).toBe(429);
-    },
-  );
-
-  test.each(["HEAD", "PUT"])("a call by %s, which reaches no procedure, counts", async (method) => {
-    server = await openTestApp({ available, env });
-    const calls = Array.from({ length: N + 3 }, () =>
-      fetch(`${server?.url}/api/trpc/credit.costs`, { method }),
-    );
-    const statuses = (await Promise.all(calls)).map(({ status }) => status);
-    expect(statuses).toContain(429);
-    expect((await ask(server.url)).status).toBe(429);
-  });
-
   test("a signed-in user is counted apart from the address, and a probe not at all", async () => {
     server = await openTestApp({ available, env });
     const person = await server.signIn("limited@example.com");
