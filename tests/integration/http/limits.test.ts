@@ -102,6 +102,23 @@ describe("limits", () => {
       await world.close();
     }
   });
+
+  test("a logout that is repeated without end costs the database one write", async () => {
+    server = await openTestApp({ available, env });
+    const { refreshToken } = await server.session();
+    const writes: string[] = [];
+    server.backend.onStatement((sql) => {
+      if (/^update\b.*\bsessions\b/is.test(sql)) writes.push(sql);
+      return () => undefined;
+    });
+    const logout = async () =>
+      (await server?.call("auth.logout", "mutation", { refreshToken }))?.data;
+    const answers: unknown[] = [];
+    for (let round = 0; round < 4; round += 1)
+      answers.push(...(await Promise.all(Array.from({ length: 50 }, logout))));
+    expect(answers).toEqual(Array.from({ length: 200 }, () => ({})));
+    expect(writes).toHaveLength(1);
+  });
 });
 
 test("returns RATE_LIMITED for signed-in reads only after ten times as many as writes, each call of a batch counted", async () => {
