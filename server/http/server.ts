@@ -26,6 +26,8 @@ const LIMITS = {
   checkEveryMs: 2_000,
   /** Longer than the 60 s after which common load balancers drop an idle connection, so that they drop it first. */
   keepAliveTimeoutMs: 65_000,
+  /** A client that takes in nothing of its answer for this long is cut off. */
+  readTimeoutMs: 90_000,
 } as const;
 
 const SERVER_OPTIONS: ServerOptions = {
@@ -83,6 +85,7 @@ export interface HttpServerOptions {
   /** The headers of answers that no handler gives. */
   readonly commonHeaders?: CommonHeaders;
   readonly connections?: ConnectionLimits;
+  readonly readTimeoutMs?: number;
 }
 
 /** The client a connection is counted under; null for a proxy. */
@@ -114,6 +117,7 @@ export function createHttpServer(
     const { socket } = request;
     if (isEnding(socket) || !connections.began(socket, response)) return;
     response.on("close", () => connections.ended(socket, response));
+    response.on("timeout", cutUnread);
     if (state.draining) response.setHeader("Connection", "close");
     if (state.held) state.held.push(() => handler(request, response));
     else handler(request, response);
@@ -122,6 +126,7 @@ export function createHttpServer(
     ...{ server, connections, draining: false, held: null, lastConnectionAtMs: 0 },
   };
   server.maxHeadersCount = LIMITS.maxHeaders;
+  server.timeout = options.readTimeoutMs ?? LIMITS.readTimeoutMs;
   server.on("connection", (socket: Socket) => {
     state.lastConnectionAtMs = Date.now();
     connections.opened(socket);
@@ -132,6 +137,11 @@ export function createHttpServer(
     beginDrain: () => beginDrain(state),
     stop: (meet = () => Promise.resolve()) => stop(state, meet),
   };
+}
+
+/** On a silent connection: closes it where its client does not read, and lets a client wait for its answer. */
+function cutUnread(socket: Socket): void {
+  if (socket.writableLength > 0) socket.destroy();
 }
 
 function answerClientErrors(server: Server, commonHeaders: CommonHeaders): void {

@@ -8,7 +8,7 @@ import { toServiceUnavailable } from "../database/errors.ts";
 import { AppError, isAppError } from "../lib/errors.ts";
 import type { Tracer } from "../lib/tracer.ts";
 import type { ServiceCaller } from "../workers/workers.types.ts";
-import { whileAuthorised } from "./authority-stream.ts";
+import { authorisedStream } from "./authority-stream.ts";
 import { BATCH_TOO_LARGE } from "./batch-limit.ts";
 import { awaitFirstEvent } from "./first-event.ts";
 import type { Context } from "./context.ts";
@@ -264,8 +264,12 @@ const limitedByAddress = t.middleware(async ({ ctx, meta, type, getRawInput, nex
   return next();
 });
 
+/** The signal of what is no stream. */
+const NEVER = new AbortController().signal;
+
 /** Looks at the origin, then counts the call against the user, reads apart from writes. */
-const limitedByUser = t.middleware(async ({ ctx, meta, type, next }) => {
+const limitedByUser = t.middleware(async (call) => {
+  const { ctx, meta, type, next } = call;
   requireOwnOrigin(ctx, type);
   let user: Principal;
   try {
@@ -279,9 +283,15 @@ const limitedByUser = t.middleware(async ({ ctx, meta, type, next }) => {
   if (meta?.logout) await countCall(ctx, "session", `${user.sessionId}:logout`);
   else await countCall(ctx, type === "mutation" ? "user" : "userRead", user.userId);
   if (meta?.tier) await countCall(ctx, meta.tier, user.userId);
-  const result = await next({ ctx: { user } });
-  if (!result.ok || !isAsyncIterable(result.data)) return result;
-  return { ...result, data: whileAuthorised(result.data, ctx.watchAuthority()) };
+  // Nothing else asks `call` for a signal: making one costs.
+  const stream =
+    type === "subscription" ? authorisedStream(ctx.watchAuthority(), call.signal) : null;
+  const result = await next({ ctx: { user, streamSignal: stream?.signal ?? NEVER } });
+  if (stream === null) return result;
+  if (result.ok && isAsyncIterable(result.data))
+    return { ...result, data: stream.guard(result.data) };
+  stream.end();
+  return result;
 });
 
 const adminOnly = t.middleware(async ({ ctx, next }) => {
@@ -313,7 +323,7 @@ export const publicProcedure = t.procedure
   .use(errors)
   .use(limitedByAddress);
 
-/** A signed-in user, as `ctx.user`; limited by user. */
+/** A signed-in user, as `ctx.user`; limited by user. A stream's source ends with `ctx.streamSignal`. */
 export const userProcedure = t.procedure.meta({ access: "user" }).use(errors).use(limitedByUser);
 
 /** An administrator, as `ctx.user`. */
