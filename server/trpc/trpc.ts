@@ -209,16 +209,36 @@ async function bodyToken(getRawInput: () => Promise<unknown>): Promise<string | 
   return typeof input.refreshToken === "string" ? input.refreshToken : undefined;
 }
 
-/** Who is signed in; null also for a token that is no good: it helps nobody past the limit of their address. */
-async function signedIn(ctx: Context): Promise<Principal | null> {
-  return ctx.request.bearer === null ? null : ctx.principal().catch(() => null);
-}
-
 /** Counts a call of what is public: with the user's own calls where one is signed in, else against the address. */
 async function countPublic(ctx: Context, type: "query" | "mutation" | "subscription") {
-  const user = await signedIn(ctx);
+  let user: Principal | null = null;
+  try {
+    if (ctx.request.bearer !== null) user = await ctx.principal();
+  } catch (error) {
+    // A token that cannot be checked now counts for nothing; one that is no good helps nobody past the limit of their address.
+    if (isOwnFailure(error)) return;
+  }
   if (user === null) await countCall(ctx, "anonymous", ctx.request.ip);
   else await countCall(ctx, type === "mutation" ? "user" : "userRead", user.userId);
+}
+
+/** Whether an error is the server's own doing: it counts against nobody. */
+function isOwnFailure(error: unknown): boolean {
+  return toAppError(error).httpStatus >= 500;
+}
+
+/**
+ * Counts by address who could not be told, so that guessing tokens is not free. Throws RATE_LIMITED, but not for a token that
+ * has expired or was revoked, as only ours can be: neighbours behind one address must not keep its client from renewing it.
+ */
+async function countStranger(ctx: Context, refused: unknown): Promise<void> {
+  if (isOwnFailure(refused)) return;
+  try {
+    await countCall(ctx, "anonymous", ctx.request.ip);
+  } catch (limited) {
+    const { code } = toAppError(refused);
+    if (code !== "TOKEN_EXPIRED" && code !== "SESSION_REVOKED") throw limited;
+  }
 }
 
 /**
@@ -247,7 +267,7 @@ const limitedByAddress = t.middleware(async ({ ctx, meta, type, getRawInput, nex
 /** The signal of what is no stream. */
 const NEVER = new AbortController().signal;
 
-/** Looks at the origin, then counts the call against the user, reads apart from writes. Who cannot be told is counted by address, so that guessing tokens is not free. */
+/** Looks at the origin, then counts the call against the user, reads apart from writes. */
 const limitedByUser = t.middleware(async (call) => {
   const { ctx, meta, type, next } = call;
   requireOwnOrigin(ctx, type);
@@ -255,7 +275,7 @@ const limitedByUser = t.middleware(async (call) => {
   try {
     user = await ctx.principal();
   } catch (error) {
-    await countCall(ctx, "anonymous", ctx.request.ip);
+    await countStranger(ctx, error);
     throw error;
   }
   noteCaller(ctx, user);
