@@ -26,14 +26,15 @@ async function refundInvoice(
   subscriptionId: string,
   invoiceId: string,
 ): Promise<void> {
-  const paymentIntentId = await stripe.findInvoicePaymentIntent(invoiceId);
-  if (paymentIntentId === null || (await stripe.listRefunds(paymentIntentId)).length > 0) return;
-  const order = { paymentIntentId, orderKey: `duplicate:${invoiceId}`, reason: "duplicate" };
-  try {
-    await stripe.createRefund(order, `duplicate-refund:${invoiceId}`);
-  } catch (error) {
-    // Refused for good: disputed, so the bank has the money. What goes on billing has to end all the same.
-    if (!isRefusal(error, "invalid")) throw error;
-    logger.error({ err: error, subscriptionId }, "second subscription not refunded");
+  for (const paymentIntentId of await stripe.listInvoicePaymentIntents(invoiceId)) {
+    if ((await stripe.listRefunds(paymentIntentId)).length > 0) continue;
+    const order = { paymentIntentId, orderKey: `duplicate:${invoiceId}`, reason: "duplicate" };
+    try {
+      await stripe.createRefund(order, `duplicate-refund:${invoiceId}:${paymentIntentId}`);
+    } catch (error) {
+      // Refused for good: disputed, so the bank has the money. What goes on billing has to end all the same.
+      if (!isRefusal(error, "invalid")) throw error;
+      logger.error({ err: error, subscriptionId }, "second subscription not refunded");
+    }
   }
 }

@@ -2,11 +2,13 @@
 import { beforeEach, describe, expect, it } from "vitest";
 import { available } from "../../support/backend.ts";
 import { brokenInvariants } from "../../support/ledger-audit.ts";
+import { useSubscribers } from "../../support/subscribers.ts";
 import { useShop } from "../../support/use-app.ts";
 import { spend } from "../../support/operations.ts";
 
 describe("money back", () => {
   const world = useShop({ available });
+  const on = useSubscribers(world);
   let userId: string;
   let paymentId: string;
   let intent: string;
@@ -185,5 +187,71 @@ describe("money back", () => {
     await world.settled();
     expect(await world.credits(subscriber)).toBe(1_000);
     expect(await brokenInvariants(world.models, subscriber)).toEqual([]);
+  });
+
+  /** Months pass, each with its turn of the job, and what is over expires. */
+  async function live(months: number, ...userIds: string[]) {
+    for (let month = 0; month < months; month += 1) {
+      world.travel({ months: 1 });
+      await world.settled();
+      await world.payment.grantMonthly();
+    }
+    return Promise.all(userIds.map(expire));
+  }
+  async function expire(subscriber: string) {
+    await world.ledger.submit({ kind: "expireLots", userId: subscriber });
+    expect(await brokenInvariants(world.models, subscriber)).toEqual([]);
+    return world.credits(subscriber);
+  }
+  const intentOf = async (subscriber: string) =>
+    (await world.models.payment.findFirstOrThrow({ where: { userId: subscriber } }))
+      .stripePaymentId ?? "";
+
+  it("gives back what can still be spent when the refund of a year fails months later", async () => {
+    const subscriber = await on.subscriber("BASIC", "year");
+    expect(await live(7, subscriber)).toEqual([1_000]);
+    const made = world.sandbox.stripe.control.refund(await intentOf(subscriber), {
+      amount: 4_995,
+      outcome: "pending",
+    });
+    await world.settled();
+    expect(await expire(subscriber)).toBe(-1_000);
+    world.sandbox.stripe.control.settleRefund(made.id, false);
+    await world.settled();
+    expect(await expire(subscriber)).toBe(1_000);
+  });
+
+  it("gives back what can still be spent when a dispute is won after the plan's credits are over", async () => {
+    const [disputed, twin] = [
+      await on.subscriber("BASIC", "month"),
+      await on.subscriber("BASIC", "month"),
+    ];
+    for (const subscriber of [disputed, twin]) {
+      await world.ledger.submit(spend(subscriber, "all", 500, { feature: "chat-pro" }));
+      await world.buy(subscriber, "pkg_medium");
+      await world.settled();
+    }
+    const payment = await world.models.payment.findFirstOrThrow({
+      where: { userId: disputed, stripeInvoiceId: { not: null } },
+    });
+    const dispute = world.sandbox.stripe.control.openDispute(payment.stripePaymentId ?? "");
+    await world.settled();
+    expect(await world.credits(disputed)).toBe(0);
+    const [held, whole] = await live(3, disputed, twin);
+    expect(held).toBe((whole ?? 0) - 500);
+    world.sandbox.stripe.control.closeDispute(dispute.id, "won");
+    await world.settled();
+    expect(await expire(disputed)).toBe(whole);
+  });
+
+  it("grants the months that a dispute held back when it is won, each with a month to be spent in", async () => {
+    const subscriber = await on.subscriber("BASIC", "year");
+    const dispute = world.sandbox.stripe.control.openDispute(await intentOf(subscriber));
+    await world.settled();
+    expect(await live(3, subscriber)).toEqual([0]);
+    world.sandbox.stripe.control.closeDispute(dispute.id, "won");
+    await world.settled();
+    expect(await on.granted(subscriber)).toBe(2_000);
+    expect(await expire(subscriber)).toBe(2_000);
   });
 });
