@@ -1,7 +1,7 @@
 // Two tabs, two subscriptions: the second is ended at Stripe and its payments given back.
-import { isRefusal } from "../stripe/errors.ts";
 import type { StripeSubscription } from "../stripe/port.ts";
 import type { SyncDeps } from "./apply-sync.ts";
+import { refundWhole } from "./refund-whole.ts";
 
 type Deps = Pick<SyncDeps, "stripe" | "logger">;
 
@@ -17,24 +17,11 @@ export async function endDuplicate(
   const filter = { customerId: subscription.customerId, status: "paid", limit: 100 } as const;
   for (const invoice of await stripe.listInvoices(filter))
     if (invoice.subscriptionId === subscription.id && invoice.amountPaid > 0)
-      await refundInvoice(deps, subscription.id, invoice.id);
+      for (const paymentIntentId of await stripe.listInvoicePaymentIntents(invoice.id))
+        await refundWhole(deps, {
+          paymentIntentId,
+          orderKey: `duplicate:${invoice.id}`,
+          reason: "duplicate",
+        });
   return stripe.cancelSubscription(subscription.id, `duplicate:${subscription.id}`);
-}
-
-async function refundInvoice(
-  { stripe, logger }: Deps,
-  subscriptionId: string,
-  invoiceId: string,
-): Promise<void> {
-  for (const paymentIntentId of await stripe.listInvoicePaymentIntents(invoiceId)) {
-    if ((await stripe.listRefunds(paymentIntentId)).length > 0) continue;
-    const order = { paymentIntentId, orderKey: `duplicate:${invoiceId}`, reason: "duplicate" };
-    try {
-      await stripe.createRefund(order, `duplicate-refund:${invoiceId}:${paymentIntentId}`);
-    } catch (error) {
-      // Refused for good: disputed, so the bank has the money. What goes on billing has to end all the same.
-      if (!isRefusal(error, "invalid")) throw error;
-      logger.error({ err: error, subscriptionId }, "second subscription not refunded");
-    }
-  }
 }
