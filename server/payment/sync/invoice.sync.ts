@@ -103,10 +103,7 @@ async function readBought(
 }
 
 /** Invoices of older API versions name their payment intent themselves. */
-async function findPaymentIntents(
-  { stripe }: SyncDeps,
-  invoice: StripeInvoice,
-): Promise<string[]> {
+async function findPaymentIntents({ stripe }: SyncDeps, invoice: StripeInvoice): Promise<string[]> {
   if (invoice.paymentIntentId !== null) return [invoice.paymentIntentId];
   // The invoice is paid all the same; a refund finds its way by the payment intent later.
   return unlessMissing(stripe.listInvoicePaymentIntents(invoice.id), []);

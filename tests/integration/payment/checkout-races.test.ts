@@ -134,7 +134,9 @@ describe("checkouts that overtake each other", () => {
     expect(rows).toMatchObject([{ status: "canceled", liveKey: null }]);
     const { status } = await stripe.getSubscription(rows[0]?.stripeSubscriptionId ?? "");
     expect(status).toBe("canceled");
-    const payments = await world.models.payment.findMany({ where: { userId, paidAt: { not: null } } });
+    const payments = await world.models.payment.findMany({
+      where: { userId, paidAt: { not: null } },
+    });
     expect(payments).toMatchObject([{ status: "REFUNDED", refundedAmount: 999 }]);
     expect(await world.credits(userId)).toBe(100);
   });
