@@ -270,6 +270,7 @@ export function readInvoicePayment(value: unknown) {
   const raw = resource(value, "invoice_payment");
   const payment = nested(raw, "payment");
   return {
+    id: text(raw, "id"),
     invoiceId: idOrNull(raw, "invoice"),
     paymentIntentId: payment && idOrNull(payment, "payment_intent"),
     status: textOrNull(raw, "status"),

@@ -65,7 +65,7 @@ export function createStripeAdapter(
 
     getInvoice: (id) => invoices.getInvoice(client, id),
     listInvoices: (filter) => invoices.listInvoices(client, filter),
-    findInvoicePaymentIntent: (id) => invoices.findInvoicePaymentIntent(client, id),
+    listInvoicePaymentIntents: (id) => invoices.listInvoicePaymentIntents(client, id),
     findInvoiceByPaymentIntent: (id) => invoices.findInvoiceByPaymentIntent(client, id),
     listCreditNotes: (invoiceId) => invoices.listCreditNotes(client, invoiceId),
     getCreditNote: (id) => invoices.getCreditNote(client, id),

@@ -275,8 +275,8 @@ export interface StripePort {
     createdSince?: Date;
     limit: number;
   }): Promise<StripeInvoice[]>;
-  /** The payment intent that paid an invoice; null for a free one. */
-  findInvoicePaymentIntent(invoiceId: string): Promise<string | null>;
+  /** The payment intents that paid an invoice; none for a free one. */
+  listInvoicePaymentIntents(invoiceId: string): Promise<string[]>;
   findInvoiceByPaymentIntent(paymentIntentId: string): Promise<string | null>;
 
   /** Stripe's word for where a payment intent stands. */
