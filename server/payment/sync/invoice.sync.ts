@@ -153,7 +153,9 @@ async function writePaidInvoice(
   await savePayment(tx, paid, { known, paymentId, paidAt, newCredits });
   await tx.applyToLedger(
     missing.map((grant) => {
-      const expiresAt = lateExpiry(grant.expiresAt, now());
+      // A month that was held back comes late, and is there to be spent all the same.
+      const isFirst = known === null || known.paidAt === null;
+      const expiresAt = isFirst ? grant.expiresAt : lateExpiry(grant.expiresAt, now());
       return toGrant(paid.userId, paymentId, { ...grant, expiresAt });
     }),
   );
