@@ -2,7 +2,7 @@
 import type { StripePort, StripeSchedule } from "../../payment/stripe/port.ts";
 import { isRefusal } from "../../payment/stripe/errors.ts";
 import { type StripeClient, unixSeconds } from "./client.ts";
-import { readSchedule } from "./parse.ts";
+import { readSchedule } from "./parse-schedule.ts";
 import { getSubscription } from "./subscriptions.ts";
 
 type Items = readonly { priceId: string; quantity: number }[];
@@ -49,6 +49,7 @@ export function setSchedule(
   input: Parameters<StripePort["setSchedule"]>[0],
   key: string,
 ): Promise<StripeSchedule> {
+  const { now, after } = input;
   return client.write({
     name: "subscriptionSchedules.update",
     key,
@@ -56,18 +57,20 @@ export function setSchedule(
       client.sdk.subscriptionSchedules.update(
         input.scheduleId,
         {
-          end_behavior: "release",
+          end_behavior: after === null ? "cancel" : "release",
           proration_behavior: "none",
           phases: [
             {
-              items: toItems(input.now),
+              items: toItems(now),
               start_date: unixSeconds(input.startsAt),
               end_date: unixSeconds(input.changeAt),
               ...(input.isTrial ? { trial: true } : {}),
               proration_behavior: "none",
             },
             // Without an end it lasts one billing period; then the schedule lets go.
-            { items: toItems(input.after), proration_behavior: "none" },
+            ...(after === null
+              ? []
+              : [{ items: toItems(after), proration_behavior: "none" as const }]),
           ],
         },
         options,
@@ -75,7 +78,10 @@ export function setSchedule(
     read: readSchedule,
     find: async () => {
       const current = await getSchedule(client, input.scheduleId);
-      return isSame(current.phases.at(-1)?.items, input.after) ? current : null;
+      const isDone =
+        current.endsSubscription === (after === null) &&
+        isSame(current.phases.at(-1)?.items, after ?? now);
+      return isDone ? current : null;
     },
   });
 }
@@ -85,7 +91,9 @@ export async function releaseSchedule(
   client: StripeClient,
   scheduleId: string,
   key: string,
+  keepEnd = false,
 ): Promise<StripeSchedule> {
+  const params = keepEnd ? { preserve_cancel_date: true } : {};
   const findReleased = async () => {
     const current = await getSchedule(client, scheduleId);
     return current.isRunning ? null : current;
@@ -94,7 +102,7 @@ export async function releaseSchedule(
     return await client.write({
       name: "subscriptionSchedules.release",
       key,
-      run: (options) => client.sdk.subscriptionSchedules.release(scheduleId, {}, options),
+      run: (options) => client.sdk.subscriptionSchedules.release(scheduleId, params, options),
       read: readSchedule,
       find: findReleased,
     });

@@ -78,6 +78,10 @@ export interface StripeSchedule {
   readonly subscriptionId: string | null;
   /** Whether it still decides over the subscription. */
   readonly isRunning: boolean;
+  /** When its running phase began; null when none runs. */
+  readonly currentStart: Date | null;
+  /** Whether the subscription ends with its last phase. */
+  readonly endsSubscription: boolean;
   readonly phases: readonly {
     readonly startsAt: Date;
     readonly endsAt: Date | null;
@@ -247,7 +251,7 @@ export interface StripePort {
   getSchedule(scheduleId: string): Promise<StripeSchedule>;
   /** Puts a running subscription under a schedule of one phase, as it is now. */
   createSchedule(subscriptionId: string, idempotencyKey: string): Promise<StripeSchedule>;
-  /** The items stay until `changeAt`, then become `after`; at the end the schedule lets go. */
+  /** The items stay until `changeAt`, then become `after`, and the schedule lets go; without `after` the subscription ends. */
   setSchedule(
     input: {
       scheduleId: string;
@@ -256,12 +260,16 @@ export interface StripePort {
       /** The subscription is in a free trial until then: without saying so again the trial would end at once. */
       isTrial: boolean;
       now: readonly { priceId: string; quantity: number }[];
-      after: readonly { priceId: string; quantity: number }[];
+      after: readonly { priceId: string; quantity: number }[] | null;
     },
     idempotencyKey: string,
   ): Promise<StripeSchedule>;
-  /** Ends the schedule, the subscription goes on as it is. Also when it had let go before. */
-  releaseSchedule(scheduleId: string, idempotencyKey: string): Promise<StripeSchedule>;
+  /** Ends the schedule, the subscription goes on as it is: without the end the schedule has set, unless `keepEnd`. Also when it had let go before. */
+  releaseSchedule(
+    scheduleId: string,
+    idempotencyKey: string,
+    keepEnd?: boolean,
+  ): Promise<StripeSchedule>;
 
   /** Issued ones, not voided. */
   listCreditNotes(invoiceId: string): Promise<StripeCreditNote[]>;
