@@ -1,5 +1,5 @@
 // Reads Stripe's subscription schedules.
-import type { StripeSchedule } from "../../payment/stripe/port.ts";
+import type { PhaseTerms, StripeSchedule } from "../../payment/stripe/schedule.ts";
 import { malformed } from "./calls.ts";
 import {
   date,
@@ -12,6 +12,43 @@ import {
   text,
   textOrNull,
 } from "./parse.ts";
+
+/** Not `add_invoice_items` and `billing_cycle_anchor`: they are of a phase's first moment, which is over. */
+const PHASE_TERMS = [
+  "application_fee_percent",
+  "automatic_tax",
+  "billing_thresholds",
+  "collection_method",
+  "default_payment_method",
+  "default_tax_rates",
+  "description",
+  "invoice_settings",
+  "metadata",
+  "on_behalf_of",
+  "transfer_data",
+];
+const ITEM_TERMS = ["billing_thresholds", "metadata", "tax_rates"];
+/** Answers say it, requests must not. */
+const READ_ONLY = "disabled_reason";
+
+/** What an answer says as a request says it: objects by their ids, nothing for what is not set. */
+function asParam(value: unknown): unknown {
+  if (typeof value !== "object") return value;
+  if (Array.isArray(value)) return value.length === 0 ? undefined : value.map(asParam);
+  if (value === null) return undefined;
+  const raw = objectOf(value, "term");
+  if (typeof own(raw, "object") === "string") return text(raw, "id");
+  return termsOf(raw, Object.keys(raw));
+}
+
+/** Undefined when none of them is set. */
+function termsOf(raw: Readonly<Record<string, unknown>>, names: readonly string[]) {
+  const terms = names
+    .filter((name) => name !== READ_ONLY)
+    .map((name) => [name, asParam(own(raw, name))] as const)
+    .filter(([, value]) => value !== undefined);
+  return terms.length === 0 ? undefined : (Object.fromEntries(terms) as PhaseTerms);
+}
 
 export function readSchedule(value: unknown): StripeSchedule {
   const raw = resource(value, "subscription_schedule");
@@ -36,8 +73,10 @@ export function readSchedule(value: unknown): StripeSchedule {
           const item = objectOf(it, "phase item");
           const priceId = idOrNull(item, "price");
           if (priceId === null) throw malformed("phase item price");
-          return { priceId, quantity: integerOrNull(item, "quantity") ?? 1 };
+          const quantity = integerOrNull(item, "quantity") ?? 1;
+          return { priceId, quantity, terms: termsOf(item, ITEM_TERMS) ?? {} };
         }),
+        terms: termsOf(phase, PHASE_TERMS) ?? {},
       };
     }),
   };

@@ -139,6 +139,14 @@ export function readCheckout(value: unknown): StripeCheckout {
   };
 }
 
+/** The discounts of a subscription or an item, expanded or not. */
+function readDiscountIds(raw: Raw): string[] {
+  const discounts = own(raw, "discounts");
+  return (Array.isArray(discounts) ? discounts : []).map((it: unknown) =>
+    typeof it === "string" ? it : text(objectOf(it, "discount"), "id"),
+  );
+}
+
 function readItem(value: unknown, subscription: Raw): StripeSubscriptionItem {
   const item = resource(value, "subscription_item");
   const price = resource(own(item, "price"), "price");
@@ -147,6 +155,7 @@ function readItem(value: unknown, subscription: Raw): StripeSubscriptionItem {
     priceId: text(price, "id"),
     currency: text(price, "currency"),
     quantity: integerOrNull(item, "quantity") ?? 1,
+    discountIds: readDiscountIds(item),
     // Since the 2025 API the period is the item's; older shapes had it on the subscription.
     currentPeriodStart:
       dateOrNull(item, "current_period_start") ?? date(subscription, "current_period_start"),
@@ -164,6 +173,7 @@ export function readSubscription(value: unknown): StripeSubscription {
     customerId: idOrNull(raw, "customer") ?? text(raw, "customer"),
     status: text(raw, "status"),
     items: [first, ...others],
+    discountIds: readDiscountIds(raw),
     billingAnchor: date(raw, "billing_cycle_anchor"),
     cancelAtPeriodEnd: flag(raw, "cancel_at_period_end"),
     cancelAt: dateOrNull(raw, "cancel_at"),

@@ -1,16 +1,28 @@
 // Subscription schedules: a plan that changes when its period ends.
-import type { StripePort, StripeSchedule } from "../../payment/stripe/port.ts";
 import { isRefusal } from "../../payment/stripe/errors.ts";
+import type { NewPhaseItem, NewPhases, StripeSchedule } from "../../payment/stripe/schedule.ts";
 import { type StripeClient, unixSeconds } from "./client.ts";
 import { readSchedule } from "./parse-schedule.ts";
 import { getSubscription } from "./subscriptions.ts";
 
-type Items = readonly { priceId: string; quantity: number }[];
+type Prices = readonly { priceId: string; quantity: number }[];
 
-const toItems = (items: Items) =>
+const toPrices = (items: Prices) =>
   items.map(({ priceId, quantity }) => ({ price: priceId, quantity }));
-const isSame = (a: Items | undefined, b: Items): boolean =>
-  JSON.stringify(a && toItems(a)) === JSON.stringify(toItems(b));
+const isSame = (a: Prices | undefined, b: Prices): boolean =>
+  JSON.stringify(a && toPrices(a)) === JSON.stringify(toPrices(b));
+
+/** By id, so that they go on as they are: named by its coupon, one would begin again. */
+const toDiscounts = (ids: readonly string[]) =>
+  ids.length === 0 ? {} : { discounts: ids.map((discount) => ({ discount })) };
+
+const toItems = (items: readonly NewPhaseItem[]) =>
+  items.map(({ priceId: price, quantity, discountIds, terms }) => ({
+    ...terms,
+    ...toDiscounts(discountIds),
+    price,
+    quantity,
+  }));
 
 /** See StripePort. */
 export function getSchedule(
@@ -46,10 +58,16 @@ export function createSchedule(
 /** See StripePort. */
 export function setSchedule(
   client: StripeClient,
-  input: Parameters<StripePort["setSchedule"]>[0],
+  input: NewPhases,
   key: string,
 ): Promise<StripeSchedule> {
   const { now, after } = input;
+  // Phases replace what was there: what is not said again is gone, and an unnamed discount too.
+  const common = {
+    ...input.terms,
+    ...toDiscounts(input.discountIds),
+    proration_behavior: "none" as const,
+  };
   return client.write({
     name: "subscriptionSchedules.update",
     key,
@@ -61,16 +79,14 @@ export function setSchedule(
           proration_behavior: "none",
           phases: [
             {
+              ...common,
               items: toItems(now),
               start_date: unixSeconds(input.startsAt),
               end_date: unixSeconds(input.changeAt),
               ...(input.isTrial ? { trial: true } : {}),
-              proration_behavior: "none",
             },
             // Without an end it lasts one billing period; then the schedule lets go.
-            ...(after === null
-              ? []
-              : [{ items: toItems(after), proration_behavior: "none" as const }]),
+            ...(after === null ? [] : [{ ...common, items: toItems(after) }]),
           ],
         },
         options,

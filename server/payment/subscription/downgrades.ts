@@ -1,11 +1,7 @@
 // A cheaper plan that waits: a Stripe subscription schedule changes the price when the paid period ends.
 import { AppError } from "../../lib/errors.ts";
-import type {
-  StripePort,
-  StripeSchedule,
-  StripeSubscription,
-  StripeSubscriptionItem,
-} from "../stripe/port.ts";
+import type { StripePort, StripeSubscription, StripeSubscriptionItem } from "../stripe/port.ts";
+import type { StripeSchedule } from "../stripe/schedule.ts";
 
 /** What follows the paid period. */
 export interface Downgrade {
@@ -21,6 +17,22 @@ export interface Downgrade {
 function runningPhase({ phases, currentStart }: StripeSchedule) {
   const running = phases.find(({ startsAt }) => startsAt.getTime() === currentStart?.getTime());
   return running ?? phases[0];
+}
+
+/** What runs now as its schedule lays it out once more; discounts are the subscription's own. */
+function layOutNow(schedule: StripeSchedule, subscription: StripeSubscription) {
+  const { items, discountIds, status } = subscription;
+  const running = runningPhase(schedule);
+  const termsOf = ({ priceId }: StripeSubscriptionItem) =>
+    running?.items.find((it) => it.priceId === priceId)?.terms ?? {};
+  return {
+    scheduleId: schedule.id,
+    startsAt: running?.startsAt ?? items[0].currentPeriodStart,
+    isTrial: status === "trialing",
+    discountIds,
+    terms: running?.terms ?? {},
+    now: items.map((it) => ({ ...it, terms: termsOf(it) })),
+  };
 }
 
 /** Whether it ends by itself, with its period or at a date. */
@@ -50,17 +62,9 @@ export async function scheduleDowngrade(stripe: StripePort, order: Downgrade): P
     if (isNew) await releasePending(stripe, { scheduleId: schedule.id });
     return false;
   }
-  await stripe.setSchedule(
-    {
-      scheduleId: schedule.id,
-      startsAt: running?.startsAt ?? item.currentPeriodStart,
-      changeAt: item.currentPeriodEnd,
-      isTrial: subscription.status === "trialing",
-      now: subscription.items,
-      after: subscription.items.map((it) => (it.id === item.id ? { ...it, priceId } : it)),
-    },
-    `${key}:phases`,
-  );
+  const layout = layOutNow(schedule, subscription);
+  const after = layout.now.map((it) => (it.id === item.id ? { ...it, priceId } : it));
+  await stripe.setSchedule({ ...layout, changeAt: item.currentPeriodEnd, after }, `${key}:phases`);
   return true;
 }
 
@@ -79,11 +83,8 @@ export async function endPending(
   if (!schedule.isRunning) return;
   await stripe.setSchedule(
     {
-      scheduleId,
-      startsAt: runningPhase(schedule)?.startsAt ?? items[0].currentPeriodStart,
+      ...layOutNow(schedule, subscription),
       changeAt: items[0].currentPeriodEnd,
-      isTrial: subscription.status === "trialing",
-      now: items,
       after: null,
     },
     `${key}:phases`,
