@@ -61,7 +61,7 @@ export function createStripeAdapter(
     getSchedule: (id) => schedules.getSchedule(client, id),
     createSchedule: (subscriptionId, key) => schedules.createSchedule(client, subscriptionId, key),
     setSchedule: (input, key) => schedules.setSchedule(client, input, key),
-    releaseSchedule: (id, key) => schedules.releaseSchedule(client, id, key),
+    releaseSchedule: (id, key, keepEnd) => schedules.releaseSchedule(client, id, key, keepEnd),
 
     getInvoice: (id) => invoices.getInvoice(client, id),
     listInvoices: (filter) => invoices.listInvoices(client, filter),
