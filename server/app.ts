@@ -127,7 +127,7 @@ export function createApp(deps: AppDeps): App {
     ...(deps.checkEveryMs === undefined ? {} : { checkEveryMs: deps.checkEveryMs }),
   });
   const http = createHttpHandler({
-    ...{ config, backend, services, metrics, logger, now, tracer },
+    ...{ config, backend, services, metrics, logger, tracer },
     lean: deps.leanPath ?? true,
     readiness,
   });

@@ -11,6 +11,9 @@ export interface ModelAdapterOptions {
   readonly apiKey: string | null;
 }
 
+/** What an INT column holds. */
+const MAX_COUNT = 2_147_483_647;
+
 type Chunk = OpenAI.Chat.Completions.ChatCompletionChunk;
 type Format = OpenAI.Chat.Completions.ChatCompletionCreateParamsStreaming["response_format"];
 
@@ -113,8 +116,10 @@ function* partsOf(chunk: Chunk): Generator<ModelPart, void, void> {
     };
 }
 
+/** A count as the provider gave it; null where it is none, or none that its column can hold. */
 function countOf(tokens: unknown): number | null {
-  return typeof tokens === "number" && Number.isSafeInteger(tokens) && tokens >= 0 ? tokens : null;
+  if (typeof tokens !== "number" || !Number.isSafeInteger(tokens)) return null;
+  return tokens >= 0 && tokens <= MAX_COUNT ? tokens : null;
 }
 
 /** Aborts when no bytes arrive for `silenceMs`. */

@@ -52,8 +52,9 @@ export function deckWriter(prompt: FeaturePrompt, progress: Progress, emit: Emit
         progress.deckBytes += Buffer.byteLength(JSON.stringify(slide)) + 1;
         if (progress.deckBytes > AI_LIMITS.deckBytes - TITLE_BYTES)
           throw incompleteDeck("too long");
-        emit({ type: "slide", index: progress.slides, slide });
+        // Counted first: emitting writes down what the slides are worth.
         progress.slides += 1;
+        emit({ type: "slide", index: progress.slides - 1, slide });
       }
     },
     complete() {

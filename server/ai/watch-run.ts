@@ -1,6 +1,6 @@
 // What goes on beside a run: its lease is renewed, a stop asked for elsewhere is heard of, and a run that nobody reads for
 // 30 s, or that takes too long, is ended.
-import { setTimeout as sleep } from "node:timers/promises";
+import { createWaiter } from "../lib/waiter.ts";
 import type { ActiveRun } from "./active-runs.ts";
 import type { ProduceDeps } from "./ports.ts";
 
@@ -18,9 +18,10 @@ export interface Watch {
 export function watchRun(deps: ProduceDeps, active: ActiveRun, worth: () => number): Watch {
   const { timings } = deps;
   const over = new AbortController();
+  const waiter = createWaiter(over.signal);
   const tooLong = setTimeout(() => active.stop("tooLong"), timings.maxRunMs);
   tooLong.unref();
-  let readerSeenAtMs = Date.now();
+  let readerSeenAtMs = performance.now();
   let heardOfReader = false;
 
   async function tick(): Promise<void> {
@@ -34,27 +35,24 @@ export function watchRun(deps: ProduceDeps, active: ActiveRun, worth: () => numb
     // emptied. Either way a reader has the whole grace to be heard of again.
     const isUnknown = readAt === undefined || (readAt === null && heardOfReader);
     heardOfReader = typeof readAt === "number";
-    readerSeenAtMs = isUnknown ? Date.now() : Math.max(readerSeenAtMs, readAt ?? 0);
-    if (Date.now() - readerSeenAtMs > timings.readerGraceMs) active.stop("abandoned");
+    readerSeenAtMs = isUnknown ? performance.now() : Math.max(readerSeenAtMs, readAt ?? 0);
+    if (performance.now() - readerSeenAtMs > timings.readerGraceMs) active.stop("abandoned");
   }
 
-  function tickSafely(): Promise<void> {
-    return tick().catch((error: unknown) => {
-      const facts = { err: error, runId: active.run.id };
-      deps.logger.warn(facts, "a run's lease could not be renewed");
-    });
-  }
-
+  // One tick after another: of two at once the older could write its lower figure last.
   async function loop(): Promise<void> {
-    while (!over.signal.aborted) {
-      await sleep(timings.tickMs, undefined, { signal: over.signal, ref: false }).catch(() => {});
+    for (;;) {
+      await waiter.wait(timings.tickMs);
       if (over.signal.aborted) return;
-      await tickSafely();
+      await tick().catch((error: unknown) => {
+        const facts = { err: error, runId: active.run.id };
+        deps.logger.warn(facts, "a run's lease could not be renewed");
+      });
     }
   }
   void loop();
   return {
-    note: () => void tickSafely(),
+    note: waiter.wake,
     end() {
       clearTimeout(tooLong);
       over.abort();

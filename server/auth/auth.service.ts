@@ -17,7 +17,7 @@ import { createAccessTokens } from "./session/access-token.ts";
 import { authenticate } from "./session/authenticate.ts";
 import { createAuthorityWatch } from "./session/authority-watch.ts";
 import { createRefreshTokens } from "./session/refresh-token.ts";
-import { logout, presentedSession, requireOwnOrigin } from "./session/presented-token.ts";
+import { createLogout, presentedSession, requireOwnOrigin } from "./session/presented-token.ts";
 import { rotateRefreshToken } from "./session/rotate-refresh-token.ts";
 import { createSessionCache } from "./session/session-cache.ts";
 import { getMe, listSessions, revokeAll, revokeOne } from "./session/sessions.ts";
@@ -97,7 +97,7 @@ export function createAuthService(options: AuthServiceDeps): AuthService {
     config: () => listProviders(deps.config),
     refresh: (request) => rotateRefreshToken(deps, request),
     refreshSession: (request) => presentedSession(deps, request),
-    logout: (request) => logout(deps, request),
+    logout: createLogout(deps),
     logoutAll: (principal) => revokeAll(deps, principal),
     me: (principal) => getMe(deps, principal),
     sessions: (principal) => listSessions(deps, principal),

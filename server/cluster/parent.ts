@@ -73,7 +73,7 @@ export function superviseWorkers(deps: ParentDeps): Parent {
 
 function startWorker(state: State, place: Place): void {
   const worker = cluster.fork(state.deps.environment);
-  Object.assign(place, { worker, startedAtMs: Date.now(), listening: false, leaving: false });
+  Object.assign(place, { worker, startedAtMs: performance.now(), listening: false, leaving: false });
   worker.on("listening", () => onListening(state, place));
   worker.on("message", (message: WorkerMessage) => onMessage(state, place, worker, message));
   // A worker that dies while it is spoken to: its exit says so, too.
@@ -170,7 +170,7 @@ function onExit(state: State, place: Place, worker: Worker, reason: number | str
   const isFirstStart = workersOf(state).listening === 0 && !state.started && !listening;
   if (isFirstStart && state.places.every((other) => other.worker === null))
     return state.deps.end(typeof reason === "number" && reason !== 0 ? reason : 1);
-  restart(state, place, { livedMs: Date.now() - startedAtMs, reason });
+  restart(state, place, { livedMs: performance.now() - startedAtMs, reason });
 }
 
 function restart(

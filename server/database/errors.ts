@@ -170,16 +170,16 @@ export async function retryConflicts<T>(
   options: RetryOptions = {},
 ): Promise<T> {
   const { attempts = 6, firstPauseMs = 4, budgetMs = 2_500, longestTryMs = Infinity } = options;
-  const giveUpAt = Date.now() + budgetMs;
+  const giveUpAt = performance.now() + budgetMs;
   for (let attempt = 1; ; attempt += 1) {
-    const repeatableUntil = Date.now() + longestTryMs;
+    const repeatableUntil = performance.now() + longestTryMs;
     try {
       return await work(attempt);
     } catch (error) {
       if (classifyDatabaseError(error) !== "conflict" || attempt >= attempts) throw error;
-      if (Date.now() > repeatableUntil) throw error;
+      if (performance.now() > repeatableUntil) throw error;
       const pauseMs = fullJitterMs(attempt, { firstMs: firstPauseMs, maxMs: budgetMs });
-      if (Date.now() + pauseMs > giveUpAt) throw error;
+      if (performance.now() + pauseMs > giveUpAt) throw error;
       await sleep(pauseMs);
     }
   }

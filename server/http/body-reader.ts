@@ -47,7 +47,7 @@ export function createBodyReader(deps: {
   let timer: NodeJS.Timeout | undefined;
 
   function giveUpIdle(): void {
-    const before = Date.now() - limits.idleMs;
+    const before = performance.now() - limits.idleMs;
     for (const body of arriving) if (body.lastByteAtMs < before) body.giveUp();
     if (arriving.size > 0) return;
     clearInterval(timer);
@@ -74,12 +74,12 @@ export function createBodyReader(deps: {
         reject(error);
       };
       const take = (chunk: Buffer) => {
-        body.lastByteAtMs = Date.now();
+        body.lastByteAtMs = performance.now();
         if (held.size + chunk.length > maxBytes) done(tooLarge(maxBytes));
         else if (!held.add(chunk, maxBytes)) done(tooBusy());
       };
       const body: Arriving = {
-        lastByteAtMs: Date.now(),
+        lastByteAtMs: performance.now(),
         giveUp: () => done(malformed("The body did not arrive in time.")),
       };
       arriving.add(body);

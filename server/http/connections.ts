@@ -61,11 +61,12 @@ export function createConnections(
   function closed(socket: Socket, connection: Connection, key: string | null): void {
     connections.delete(socket);
     setBusy(socket, connection);
-    // An answer behind another one of the same connection never hears that its client has left.
     inFlight -= connection.responses.size;
+    const owed = [...connection.responses];
     connection.responses.clear();
     connection.client?.sockets.delete(socket);
     if (key !== null && connection.client?.sockets.size === 0) clients.delete(key);
+    for (const response of owed) if (isQueued(response)) giveUp(response);
   }
 
   return {
@@ -115,4 +116,15 @@ export function createConnections(
 function first(sockets: ReadonlySet<Socket>): Socket | undefined {
   for (const socket of sockets) if (!socket.destroyed) return socket;
   return undefined;
+}
+
+/** Behind another answer of its connection: it has no socket yet. An answer that is out has none any more. */
+function isQueued(response: ServerResponse): boolean {
+  return response.socket === null && !response.writableFinished;
+}
+
+/** Says that the client has left, as Node.js does to the one answer that has the socket, and to no other. */
+function giveUp(response: ServerResponse): void {
+  response.destroyed = true;
+  response.emit("close");
 }

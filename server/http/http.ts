@@ -31,7 +31,6 @@ export interface HttpHandlerDeps {
   readonly readiness: () => Promise<Readiness>;
   readonly logger: Logger;
   readonly tracer: Tracer | null;
-  readonly now: () => number;
   /** False turns the lean tRPC path off. */
   readonly lean: boolean;
 }

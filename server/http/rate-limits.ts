@@ -52,17 +52,16 @@ const MAX_BLOCKED_CLIENTS = 50_000;
 export function createRateLimits(deps: {
   backend: Pick<Backend, "limiter">;
   config: Pick<Config, "rateLimit">;
-  now?: () => number;
   /** Called at each refusal, for the metrics. */
   onLimited?: (tier: RateTier) => void;
 }): RateLimits {
   const { windowMs, maxRequests } = deps.config.rateLimit;
-  const now = deps.now ?? Date.now;
   const limiters = new Map<RateTier, { limiter: Limiter; points: number }>();
   for (const [tier, { share }] of Object.entries(RATE_LIMIT_TIERS) as [RateTier, Tier][]) {
     const points = Math.max(1, Math.ceil(maxRequests * share));
     limiters.set(tier, { limiter: deps.backend.limiter({ name: tier, points, windowMs }), points });
   }
+  // By the clock that nobody sets: one that is set back would refuse a client for as long as it was set back by.
   const blockedUntilMs = new LRUCache<string, number>({ max: MAX_BLOCKED_CLIENTS });
 
   return {
@@ -71,17 +70,19 @@ export function createRateLimits(deps: {
       if (!entry) throw AppError.of("INTERNAL", `No such rate-limit tier: ${tier}`);
       const key = RATE_LIMIT_TIERS[tier].counts === "address" ? addressKey(client) : client;
       const blockKey = `${tier}:${key}`;
-      const blockedMs = (blockedUntilMs.get(blockKey) ?? 0) - now();
+      const blockedMs = (blockedUntilMs.get(blockKey) ?? 0) - performance.now();
       const result =
         blockedMs > 0
           ? { allowed: false, remaining: 0, resetMs: blockedMs }
           : await entry.limiter.consume(key, 1);
-      const resetSeconds = Math.max(1, Math.ceil(result.resetMs / 1000));
+      // In the process, the limiter itself counts by the wall clock.
+      const resetMs = Math.min(result.resetMs, windowMs);
+      const resetSeconds = Math.max(1, Math.ceil(resetMs / 1000));
       const state = { limit: entry.points, remaining: Math.max(0, result.remaining), resetSeconds };
       onState?.(state);
       if (result.allowed) return state;
       deps.onLimited?.(tier);
-      if (blockedMs <= 0) blockedUntilMs.set(blockKey, now() + result.resetMs);
+      if (blockedMs <= 0) blockedUntilMs.set(blockKey, performance.now() + resetMs);
       throw AppError.of("RATE_LIMITED", "Too many requests. Please wait a moment.", {
         retryAfterSeconds: resetSeconds,
       });

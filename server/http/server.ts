@@ -26,6 +26,8 @@ const LIMITS = {
   checkEveryMs: 2_000,
   /** Longer than the 60 s after which common load balancers drop an idle connection, so that they drop it first. */
   keepAliveTimeoutMs: 65_000,
+  /** A client that takes in nothing of its answer for this long is cut off. */
+  readTimeoutMs: 90_000,
 } as const;
 
 const SERVER_OPTIONS: ServerOptions = {
@@ -83,6 +85,7 @@ export interface HttpServerOptions {
   /** The headers of answers that no handler gives. */
   readonly commonHeaders?: CommonHeaders;
   readonly connections?: ConnectionLimits;
+  readonly readTimeoutMs?: number;
 }
 
 /** The client a connection is counted under; null for a proxy. */
@@ -114,6 +117,7 @@ export function createHttpServer(
     const { socket } = request;
     if (isEnding(socket) || !connections.began(socket, response)) return;
     response.on("close", () => connections.ended(socket, response));
+    response.on("timeout", cutUnread);
     if (state.draining) response.setHeader("Connection", "close");
     if (state.held) state.held.push(() => handler(request, response));
     else handler(request, response);
@@ -122,8 +126,9 @@ export function createHttpServer(
     ...{ server, connections, draining: false, held: null, lastConnectionAtMs: 0 },
   };
   server.maxHeadersCount = LIMITS.maxHeaders;
+  server.timeout = options.readTimeoutMs ?? LIMITS.readTimeoutMs;
   server.on("connection", (socket: Socket) => {
-    state.lastConnectionAtMs = Date.now();
+    state.lastConnectionAtMs = performance.now();
     connections.opened(socket);
   });
   answerClientErrors(server, options.commonHeaders ?? (() => []));
@@ -132,6 +137,11 @@ export function createHttpServer(
     beginDrain: () => beginDrain(state),
     stop: (meet = () => Promise.resolve()) => stop(state, meet),
   };
+}
+
+/** On a silent connection: closes it where its client does not read, and lets a client wait for its answer. */
+function cutUnread(socket: Socket): void {
+  if (socket.writableLength > 0) socket.destroy();
 }
 
 function answerClientErrors(server: Server, commonHeaders: CommonHeaders): void {
@@ -163,7 +173,7 @@ function beginDrain(state: ServerState): void {
 async function stop(state: ServerState, meet: Meet): Promise<void> {
   const { server, connections } = state;
   beginDrain(state);
-  const deadlineMs = Date.now() + DRAIN_LIMIT_MS;
+  const deadlineMs = performance.now() + DRAIN_LIMIT_MS;
   await emptyConnectionQueue(state);
   await meet("quiet");
   // While the others became quiet, their clients were still sent here.
@@ -177,7 +187,7 @@ async function stop(state: ServerState, meet: Meet): Promise<void> {
   state.held = null;
   for (const begin of waiting) begin();
   await waitUntil(() => connections.inFlight === 0, deadlineMs);
-  await waitUntil(() => false, Math.min(Date.now() + IDLE_GRACE_MS, deadlineMs));
+  await waitUntil(() => false, Math.min(performance.now() + IDLE_GRACE_MS, deadlineMs));
   await waitUntil(() => connections.inFlight === 0, deadlineMs);
   server.closeIdleConnections();
   await Promise.race([closed, waitUntil(() => false, deadlineMs)]);
@@ -192,18 +202,18 @@ async function stop(state: ServerState, meet: Meet): Promise<void> {
  */
 async function emptyConnectionQueue(state: ServerState): Promise<void> {
   state.held = [];
-  state.lastConnectionAtMs = Date.now();
+  state.lastConnectionAtMs = performance.now();
   await waitForQuiet(state);
 }
 
 /** Until nobody new has come for a moment. */
 async function waitForQuiet(state: ServerState): Promise<void> {
   await waitUntil(
-    () => Date.now() - state.lastConnectionAtMs > QUIET_MS,
-    Date.now() + QUIET_LIMIT_MS,
+    () => performance.now() - state.lastConnectionAtMs > QUIET_MS,
+    performance.now() + QUIET_LIMIT_MS,
   );
 }
 
 async function waitUntil(done: () => boolean, deadlineMs: number): Promise<void> {
-  while (!done() && Date.now() < deadlineMs) await delay(20);
+  while (!done() && performance.now() < deadlineMs) await delay(20);
 }

@@ -34,11 +34,11 @@ export async function runInBatches(
   let rows = 0;
   let size = pace.rows;
   while (!signal.aborted) {
-    const startedAtMs = Date.now();
+    const startedAtMs = performance.now();
     const batch = await work(size);
     rows += batch.rows;
     if (batch.isLast) return { rows, isDone: true };
-    const tookMs = Math.max(0, Date.now() - startedAtMs);
+    const tookMs = performance.now() - startedAtMs;
     size = nextBatchSize(size, tookMs, pace);
     await sleep(tookMs * pace.rests, undefined, { signal }).catch(() => undefined);
   }

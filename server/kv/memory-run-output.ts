@@ -79,7 +79,7 @@ export function createMemoryRunOutput(): MemoryRunOutput {
     },
     noteReader(runId) {
       const buffer = buffers.get(runId);
-      if (buffer !== undefined) buffer.lastReaderAtMs = Date.now();
+      if (buffer !== undefined) buffer.lastReaderAtMs = performance.now();
       return Promise.resolve();
     },
     lastReaderAt: (runId) => Promise.resolve(buffers.get(runId)?.lastReaderAtMs ?? null),

@@ -44,7 +44,7 @@ export function createMemoryCache(): Cache {
     get: (key) => Promise.resolve(entries.get(key)),
     set(key, value, ttlSeconds) {
       entries.set(key, value, { ttl: ttlMsOf(ttlSeconds) });
-      return Promise.resolve();
+      return Promise.resolve(true);
     },
     setIfAbsent(key, value, ttlSeconds) {
       const absent = !entries.has(key);

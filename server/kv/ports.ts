@@ -5,8 +5,8 @@ import type { DependencyState } from "../lib/dependency-state.ts";
 export interface Cache {
   /** The value under `key`, or undefined (absent, expired, or the store is unavailable). */
   get(key: string): Promise<string | undefined>;
-  /** Keeps `value` for `ttlSeconds` at most. */
-  set(key: string, value: string, ttlSeconds: number): Promise<void>;
+  /** Keeps `value` for `ttlSeconds` at most. False when the store did not take it: `key` misses here until it can. */
+  set(key: string, value: string, ttlSeconds: number): Promise<boolean>;
   /** Sets only if absent; true when this call set it. When the store is unavailable: `undefined` (unknown). */
   setIfAbsent(key: string, value: string, ttlSeconds: number): Promise<boolean | undefined>;
   delete(...keys: string[]): Promise<void>;
@@ -120,6 +120,6 @@ export interface RunOutput {
   watch(runId: string, listener: () => void): Promise<() => Promise<void>>;
   /** A reader is there now. Never throws. */
   noteReader(runId: string): Promise<void>;
-  /** Milliseconds since the epoch when a reader was last there; null = never; undefined = the store cannot tell. */
+  /** When a reader was last there, by performance.now(); null = never; undefined = the store cannot tell. */
   lastReaderAt(runId: string): Promise<number | null | undefined>;
 }

@@ -4,9 +4,6 @@ import { aiContract } from "../../shared/src/ai.ts";
 import { trackedStreamOf } from "../trpc/stream.ts";
 import { publicProcedure, router, userProcedure } from "../trpc/trpc.ts";
 
-// A subscription called without a request (by the server itself) ends when its reader leaves.
-const NEVER = new AbortController().signal;
-
 export const aiRouter = router({
   models: publicProcedure
     .meta({
@@ -44,11 +41,11 @@ export const aiRouter = router({
     })
     .input(aiContract.stream.input)
     .output(trackedStreamOf(aiContract.stream.output))
-    .subscription(async function* ({ ctx, input, signal }) {
+    .subscription(async function* ({ ctx, input }) {
       for await (const { id, event } of ctx.services.ai.stream(
         ctx.user.userId,
         input,
-        signal ?? NEVER,
+        ctx.streamSignal,
       ))
         yield tracked(id, event);
     }),

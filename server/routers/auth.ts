@@ -26,6 +26,7 @@ export const authRouter = router({
   refresh: publicProcedure
     .meta({
       tier: "refresh",
+      setsCookie: true,
       rest: {
         method: "POST",
         path: "/api/auth/refresh",
@@ -53,6 +54,7 @@ export const authRouter = router({
     .meta({
       tier: "refresh",
       logout: true,
+      setsCookie: true,
       rest: {
         method: "POST",
         path: "/api/auth/logout",
@@ -71,6 +73,7 @@ export const authRouter = router({
   logoutAll: userProcedure
     .meta({
       logout: true,
+      setsCookie: true,
       rest: {
         method: "POST",
         path: "/api/auth/logout-all",

@@ -3,9 +3,6 @@ import { creditContract } from "../../shared/src/credit.ts";
 import { streamOf } from "../trpc/stream.ts";
 import { publicProcedure, router, userProcedure } from "../trpc/trpc.ts";
 
-// A subscription called without a request (by the server itself) ends when its reader leaves.
-const NEVER = new AbortController().signal;
-
 export const creditRouter = router({
   balance: userProcedure
     .meta({
@@ -77,7 +74,5 @@ export const creditRouter = router({
     })
     .input(creditContract.onChange.input)
     .output(streamOf(creditContract.onChange.output))
-    .subscription(({ ctx, signal }) =>
-      ctx.services.credit.onChange(ctx.user.userId, signal ?? NEVER),
-    ),
+    .subscription(({ ctx }) => ctx.services.credit.onChange(ctx.user.userId, ctx.streamSignal)),
 });

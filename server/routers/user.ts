@@ -40,6 +40,7 @@ export const userRouter = router({
 
   delete: userProcedure
     .meta({
+      setsCookie: true,
       rest: {
         method: "DELETE",
         path: "/api/user",

@@ -1,39 +1,53 @@
 // The end of a stream whose caller may no longer have it.
 import type { AuthorityWatch } from "../auth/auth.types.ts";
+import { unlessAborted } from "../lib/unless-aborted.ts";
 
-/**
- * `source` for as long as `authority` lasts; then the stream fails with the refusal a new request would get, at once and
- * whatever the source waits for. Clients renew an expired token and open the stream again; a revoked one is told so.
- */
-export async function* whileAuthorised(
-  source: AsyncIterable<unknown>,
-  authority: AuthorityWatch,
-): AsyncGenerator<unknown, void, void> {
-  const iterator = source[Symbol.asyncIterator]();
-  try {
-    for (;;) {
-      const step = await unlessAborted(iterator.next(), authority.signal);
-      if (step.done) return;
-      yield step.value;
-    }
-  } finally {
-    authority.stop();
-    // Not awaited: a source in the midst of a step ends when that step does.
-    void Promise.resolve(iterator.return?.()).catch(() => undefined);
-  }
+/** One stream that lasts no longer than its caller's authority. */
+export interface AuthorisedStream {
+  /**
+   * Aborts when the stream is over: its reader has left, or its caller may no longer have it. A source that waits hears of
+   * its end by nothing else: `return` is queued behind its step.
+   */
+  readonly signal: AbortSignal;
+  /**
+   * `source` for as long as the authority lasts; then the stream fails with the refusal a new request would get, at once and
+   * whatever the source waits for. Clients renew an expired token and open the stream again; a revoked one is told so.
+   */
+  guard(source: AsyncIterable<unknown>): AsyncGenerator<unknown, void, void>;
+  /** There will be no stream. */
+  end(): void;
 }
 
-/** `work`, or the signal's reason as soon as it aborts. One listener per step: a race with one promise would keep each. */
-async function unlessAborted<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
-  let onAbort: () => void = () => undefined;
-  const aborted = new Promise<never>((_resolve, reject) => {
-    onAbort = () => reject(signal.reason as Error);
-    if (signal.aborted) onAbort();
-    else signal.addEventListener("abort", onAbort, { once: true });
-  });
-  try {
-    return await Promise.race([work, aborted]);
-  } finally {
-    signal.removeEventListener("abort", onAbort);
+/** Makes the stream of a caller whose `authority` is watched; `reader` aborts when the reader has left. */
+export function authorisedStream(
+  authority: AuthorityWatch,
+  reader: AbortSignal | undefined,
+): AuthorisedStream {
+  // Aborted in any case: Node.js keeps joined signals that somebody listens to.
+  const over = new AbortController();
+  const ends = [authority.signal, over.signal];
+  if (reader !== undefined) ends.push(reader);
+  function end(): void {
+    authority.stop();
+    over.abort();
   }
+  return {
+    signal: AbortSignal.any(ends),
+    end,
+    async *guard(source) {
+      const iterator = source[Symbol.asyncIterator]();
+      try {
+        for (;;) {
+          const step = await unlessAborted(iterator.next(), authority.signal);
+          authority.signal.throwIfAborted();
+          if (step === undefined || step.done) return;
+          yield step.value;
+        }
+      } finally {
+        end();
+        // Not awaited: a source in the midst of a step ends when that step does.
+        void Promise.resolve(iterator.return?.()).catch(() => undefined);
+      }
+    },
+  };
 }

@@ -24,6 +24,8 @@ export interface ProcedureMeta {
   readonly tier?: RateTier;
   /** Ends sign-ins: never refused because of what else was called. */
   readonly logout?: true;
+  /** May answer with a refresh cookie, set or cleared. No streamed batch may name it: its headers leave before the calls end. */
+  readonly setsCookie?: true;
   readonly access?: Access;
   readonly rest?: RestMeta;
 }

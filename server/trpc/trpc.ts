@@ -8,7 +8,7 @@ import { toServiceUnavailable } from "../database/errors.ts";
 import { AppError, isAppError } from "../lib/errors.ts";
 import type { Tracer } from "../lib/tracer.ts";
 import type { ServiceCaller } from "../workers/workers.types.ts";
-import { whileAuthorised } from "./authority-stream.ts";
+import { authorisedStream } from "./authority-stream.ts";
 import { BATCH_TOO_LARGE } from "./batch-limit.ts";
 import { awaitFirstEvent } from "./first-event.ts";
 import type { Context } from "./context.ts";
@@ -209,16 +209,36 @@ async function bodyToken(getRawInput: () => Promise<unknown>): Promise<string | 
   return typeof input.refreshToken === "string" ? input.refreshToken : undefined;
 }
 
-/** Who is signed in; null also for a token that is no good: it helps nobody past the limit of their address. */
-async function signedIn(ctx: Context): Promise<Principal | null> {
-  return ctx.request.bearer === null ? null : ctx.principal().catch(() => null);
-}
-
 /** Counts a call of what is public: with the user's own calls where one is signed in, else against the address. */
 async function countPublic(ctx: Context, type: "query" | "mutation" | "subscription") {
-  const user = await signedIn(ctx);
+  let user: Principal | null = null;
+  try {
+    if (ctx.request.bearer !== null) user = await ctx.principal();
+  } catch (error) {
+    // A token that cannot be checked now counts for nothing; one that is no good helps nobody past the limit of their address.
+    if (isOwnFailure(error)) return;
+  }
   if (user === null) await countCall(ctx, "anonymous", ctx.request.ip);
   else await countCall(ctx, type === "mutation" ? "user" : "userRead", user.userId);
+}
+
+/** Whether an error is the server's own doing: it counts against nobody. */
+function isOwnFailure(error: unknown): boolean {
+  return toAppError(error).httpStatus >= 500;
+}
+
+/**
+ * Counts by address who could not be told, so that guessing tokens is not free. Throws RATE_LIMITED, but not for a token that
+ * has expired or was revoked, as only ours can be: neighbours behind one address must not keep its client from renewing it.
+ */
+async function countStranger(ctx: Context, refused: unknown): Promise<void> {
+  if (isOwnFailure(refused)) return;
+  try {
+    await countCall(ctx, "anonymous", ctx.request.ip);
+  } catch (limited) {
+    const { code } = toAppError(refused);
+    if (code !== "TOKEN_EXPIRED" && code !== "SESSION_REVOKED") throw limited;
+  }
 }
 
 /**
@@ -244,14 +264,18 @@ const limitedByAddress = t.middleware(async ({ ctx, meta, type, getRawInput, nex
   return next();
 });
 
-/** Looks at the origin, then counts the call against the user, reads apart from writes. Who cannot be told is counted by address, so that guessing tokens is not free. */
-const limitedByUser = t.middleware(async ({ ctx, meta, type, next }) => {
+/** The signal of what is no stream. */
+const NEVER = new AbortController().signal;
+
+/** Looks at the origin, then counts the call against the user, reads apart from writes. */
+const limitedByUser = t.middleware(async (call) => {
+  const { ctx, meta, type, next } = call;
   requireOwnOrigin(ctx, type);
   let user: Principal;
   try {
     user = await ctx.principal();
   } catch (error) {
-    await countCall(ctx, "anonymous", ctx.request.ip);
+    await countStranger(ctx, error);
     throw error;
   }
   noteCaller(ctx, user);
@@ -259,9 +283,15 @@ const limitedByUser = t.middleware(async ({ ctx, meta, type, next }) => {
   if (meta?.logout) await countCall(ctx, "session", `${user.sessionId}:logout`);
   else await countCall(ctx, type === "mutation" ? "user" : "userRead", user.userId);
   if (meta?.tier) await countCall(ctx, meta.tier, user.userId);
-  const result = await next({ ctx: { user } });
-  if (!result.ok || !isAsyncIterable(result.data)) return result;
-  return { ...result, data: whileAuthorised(result.data, ctx.watchAuthority()) };
+  // Nothing else asks `call` for a signal: making one costs.
+  const stream =
+    type === "subscription" ? authorisedStream(ctx.watchAuthority(), call.signal) : null;
+  const result = await next({ ctx: { user, streamSignal: stream?.signal ?? NEVER } });
+  if (stream === null) return result;
+  if (result.ok && isAsyncIterable(result.data))
+    return { ...result, data: stream.guard(result.data) };
+  stream.end();
+  return result;
 });
 
 const adminOnly = t.middleware(async ({ ctx, next }) => {
@@ -293,7 +323,7 @@ export const publicProcedure = t.procedure
   .use(errors)
   .use(limitedByAddress);
 
-/** A signed-in user, as `ctx.user`; limited by user. */
+/** A signed-in user, as `ctx.user`; limited by user. A stream's source ends with `ctx.streamSignal`. */
 export const userProcedure = t.procedure.meta({ access: "user" }).use(errors).use(limitedByUser);
 
 /** An administrator, as `ctx.user`. */

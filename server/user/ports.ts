@@ -12,7 +12,7 @@ export interface UserStore {
   exportAll(userId: string, signal?: AbortSignal): Promise<Record<string, unknown> | null>;
   /**
    * Erases the person and ends every session, in one transaction; money records stay. Safe to repeat.
-   * False while a live subscription stands in the way.
+   * False while a live subscription or an open checkout stands in the way.
    */
   erase(userId: string, at: Date): Promise<boolean>;
 }

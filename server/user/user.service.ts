@@ -21,7 +21,7 @@ export interface UserService {
   /**
    * Ends the subscription at Stripe, then erases the person and every session. Safe to repeat after any failure.
    * Throws VALIDATION_FAILED (another e-mail), PAYMENT_PROVIDER_ERROR (nothing erased yet), CONFLICT (a subscription
-   * began meanwhile).
+   * or checkout began meanwhile).
    */
   delete(principal: Principal, input: { confirmEmail: string }): Promise<void>;
 }
@@ -94,7 +94,7 @@ async function deleteAccount(
     // so a failure anywhere leaves an account that can simply be deleted again.
     await deps.endSubscription(userId);
     if (!(await deps.users.erase(userId, new Date(deps.now())))) {
-      throw AppError.of("CONFLICT", "A subscription has just begun. Please try again.");
+      throw AppError.of("CONFLICT", "A purchase has just begun. Please try again.");
     }
     deps.logger.info({ userId }, "account deleted");
   }

@@ -50,14 +50,15 @@ async function updateUser(
   return toUserView(row);
 }
 
-/** False while a live subscription stands in the way. */
+/** False while a live subscription, or a checkout that may become one, stands in the way. */
 async function eraseUser(tx: DatabaseTransaction, userId: string, at: Date): Promise<boolean> {
   const { models } = tx;
   await lockUser(tx, userId);
   const user = await models.user.findUnique({ where: { id: userId } });
   if (user === null || user.deletedAt !== null) return true;
   const live = await models.subscription.count({ where: { liveKey: userId } });
-  if (live > 0) return false;
+  const open = await models.checkout.count({ where: { userId, status: "OPEN" } });
+  if (live > 0 || open > 0) return false;
   await recordAddressHolder(models, user, at);
   await models.user.update({
     where: { id: userId },

@@ -92,7 +92,7 @@ function renewing(session: ClientSession): TRPCLink<AppRouter> {
         let lastEventId: string | undefined;
 
         function attempt(): void {
-          let startedAtMs = Date.now();
+          let startedAtMs = performance.now();
           const subscription = next(resumed(op, lastEventId)).subscribe({
             next(envelope) {
               const { result } = envelope;
@@ -103,7 +103,7 @@ function renewing(session: ClientSession): TRPCLink<AppRouter> {
                 // A stream that has brought something may need a new token again, hours later; a renewal from before
                 // it did is no help then.
                 mayRenew = !isSignIn;
-                if (op.type === "subscription") startedAtMs = Date.now();
+                if (op.type === "subscription") startedAtMs = performance.now();
               }
               observer.next(envelope);
             },

@@ -22,6 +22,8 @@ type Listener = (event: StreamEvent) => void;
 
 const FIRST_RETRY_MS = 500;
 const MAX_RETRY_MS = 30_000;
+/** The server answers a stream within a few seconds, whatever it then has to send. */
+const CONNECT_TIMEOUT_MS = 15_000;
 
 /** The part of EventSource that tRPC's subscription link uses. A class, because the link calls it with `new`. */
 export class FetchEventSource {
@@ -32,7 +34,10 @@ export class FetchEventSource {
   readonly #url: string;
   readonly #options: StreamOptions;
   readonly #listeners = new Map<string, Set<Listener>>();
-  readonly #abort = new AbortController();
+  /** Ends the connection under way. */
+  #connection = new AbortController();
+  /** Ends the wait under way. */
+  #wake: () => void = () => undefined;
   #lastEventId = "";
 
   constructor(url: string, options?: StreamOptions) {
@@ -54,7 +59,8 @@ export class FetchEventSource {
 
   close(): void {
     this.readyState = this.CLOSED;
-    this.#abort.abort();
+    this.#connection.abort();
+    this.#wake();
   }
 
   #dispatch(type: string, data: string, message?: string): void {
@@ -89,7 +95,7 @@ export class FetchEventSource {
       } catch (error) {
         if (error instanceof Error) problem = error.message;
       }
-      if (this.#abort.signal.aborted) return;
+      if (this.readyState === this.CLOSED) return;
       this.readyState = this.CONNECTING;
       this.#dispatch("error", "", problem);
       await this.#pause(retryMs * (0.75 + Math.random() / 2));
@@ -97,17 +103,27 @@ export class FetchEventSource {
     }
   }
 
+  /** The head of the answer. Rejects where it does not come in time. */
   async #connect(): Promise<Response> {
+    const connection = (this.#connection = new AbortController());
     const headers = await this.#options.headers();
-    return this.#options.fetch(this.#url, {
-      headers: {
-        accept: "text/event-stream",
-        ...(this.#lastEventId === "" ? {} : { "last-event-id": this.#lastEventId }),
-        ...headers,
-      },
-      credentials: "include",
-      signal: this.#abort.signal,
-    });
+    const timer = setTimeout(
+      () => connection.abort(new Error("The server did not answer in time.")),
+      CONNECT_TIMEOUT_MS,
+    );
+    try {
+      return await this.#options.fetch(this.#url, {
+        headers: {
+          accept: "text/event-stream",
+          ...(this.#lastEventId === "" ? {} : { "last-event-id": this.#lastEventId }),
+          ...headers,
+        },
+        credentials: "include",
+        signal: connection.signal,
+      });
+    } finally {
+      clearTimeout(timer);
+    }
   }
 
   #fail(message: string): void {
@@ -149,16 +165,12 @@ export class FetchEventSource {
   }
 
   #pause(ms: number): Promise<void> {
-    const { signal } = this.#abort;
     return new Promise((resolve) => {
-      const wake = () => {
+      const timer = setTimeout(resolve, ms);
+      this.#wake = () => {
         clearTimeout(timer);
-        // The signal lives as long as the source, which may come back a thousand times.
-        signal.removeEventListener("abort", wake);
         resolve();
       };
-      const timer = setTimeout(wake, ms);
-      signal.addEventListener("abort", wake);
     });
   }
 }

@@ -21,11 +21,14 @@ export interface ClientSession {
   /** Forgets every token. */
   forget(): void;
   /**
-   * Renews the access token once for everybody who asks meanwhile. `sinceMs`: when the refused call began; a renewal
-   * after that moment counts. False when there is nothing to renew with, or it failed.
+   * Renews the access token once for everybody who asks meanwhile. `sinceMs`: when the refused call began, by
+   * performance.now(); a renewal after that moment counts. False when there is nothing to renew with, or it failed.
    */
   renew(sinceMs: number): Promise<boolean>;
 }
+
+/** Shorter than the server takes the former token for, whose successor got lost on the way: 10 s. */
+const REFRESH_TIMEOUT_MS = 8_000;
 
 /** Codes that a new access token may mend. */
 const RENEWABLE: readonly string[] = [
@@ -66,22 +69,36 @@ export function createSession(options: SessionOptions): ClientSession {
     const next = field(answer, "refreshToken");
     if (typeof accessToken !== "string") return;
     if (!byCaller) held = accessToken;
-    renewedAtMs = Date.now();
+    renewedAtMs = performance.now();
     options.onAccessToken?.(accessToken, typeof expiresAt === "string" ? expiresAt : "");
     if (typeof next !== "string") return;
     refreshToken = next;
     options.onRefreshToken?.(next);
   }
 
-  async function refresh(): Promise<boolean> {
+  /** Asks for new tokens; rejects where they do not come in time. */
+  async function ask(): Promise<{ answer: Response; text: string }> {
+    const limit = new AbortController();
+    const timer = setTimeout(() => limit.abort(), REFRESH_TIMEOUT_MS);
     try {
       const answer = await options.fetch(`${options.url}/auth.refresh`, {
         method: "POST",
         headers: { "content-type": "application/json" },
         credentials: "include",
         body: JSON.stringify(refreshToken === null ? {} : { refreshToken }),
+        signal: limit.signal,
       });
-      const body: unknown = await answer.json();
+      return { answer, text: await answer.text() };
+    } finally {
+      clearTimeout(timer);
+    }
+  }
+
+  async function refresh(): Promise<boolean> {
+    try {
+      // A second time at once: the answer may have been lost, and the token be good for seconds only.
+      const { answer, text } = await ask().catch(ask);
+      const body: unknown = JSON.parse(text);
       if (answer.ok) {
         accept(field(field(body, "result"), "data"));
         return true;

@@ -213,3 +213,28 @@ test(`${IDLE_CONNECTIONS} idle connections of one client leave everybody else al
   expect(p99Ms).toBeLessThan(1_000);
   expect(peakMb - beforeMb).toBeLessThan(150);
 });
+
+const UNREAD_CONNECTIONS = FULL ? 1_000 : 300;
+
+test(`${UNREAD_CONNECTIONS} clients that ask for the largest answers and do not read them add at most 150 MB`, {
+  timeout: 120_000,
+}, async () => {
+  await watchServer(500, "/api/trpc/credit.costs");
+  const beforeMb = residentMb();
+  const request = "GET /api/openapi.json HTTP/1.1\r\nHost: x\r\n\r\n";
+  const sockets: Socket[] = [];
+  const watching = watchServer(8_000, "/api/trpc/credit.costs");
+  for (let count = 0; count < UNREAD_CONNECTIONS; count += 1) {
+    const socket = open().pause();
+    socket.write(request.repeat(32));
+    sockets.push(socket);
+    await pause(5);
+  }
+  const { p99Ms, peakMb } = await watching;
+  for (const socket of sockets) socket.destroy();
+  console.log(
+    `unread answers: ${Math.round(peakMb - beforeMb)} MB more, p99 ${Math.round(p99Ms)} ms`,
+  );
+  expect(peakMb - beforeMb).toBeLessThan(150);
+  expect(p99Ms).toBeLessThan(1_000);
+});

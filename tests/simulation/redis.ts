@@ -40,6 +40,7 @@ export function createRedis(stage: Stage): (life: Life) => RedisLine {
       set: async (key, value, ttlSeconds) => {
         await life.cross("redis", "cache set");
         set(key, value, ttlSeconds * 1000);
+        return true;
       },
       setIfAbsent: async (key, value, ttlSeconds) => {
         await life.cross("redis", "cache fill");

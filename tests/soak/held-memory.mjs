@@ -2,7 +2,7 @@
 // HELD_MEMORY_EVERY_MS.
 // Without the collection, what a process shows depends on when V8 last saw a reason for one.
 import { appendFileSync } from "node:fs";
-import { getHeapCodeStatistics, getHeapSpaceStatistics, setFlagsFromString } from "node:v8";
+import { getHeapCodeStatistics, setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";
 
 const { HELD_MEMORY_FILE: file, HELD_MEMORY_EVERY_MS: everyMs } = process.env;
@@ -25,11 +25,6 @@ setInterval(() => {
 
 /** Machine code and bytecode, which V8 makes of what runs often and drops when it has not run for long. */
 function code() {
-  const machine = getHeapSpaceStatistics().filter(({ space_name: name }) =>
-    name.startsWith("code"),
-  );
-  return (
-    machine.reduce((sum, space) => sum + space.space_used_size, 0) +
-    getHeapCodeStatistics().bytecode_and_metadata_size
-  );
+  const statistics = getHeapCodeStatistics();
+  return statistics.code_and_metadata_size + statistics.bytecode_and_metadata_size;
 }

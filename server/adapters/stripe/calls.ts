@@ -117,9 +117,9 @@ export async function callStripe<T>(
   run: (options: CallOptions) => Promise<unknown>,
   read: (answer: unknown) => T,
 ): Promise<T> {
-  const startedAt = Date.now();
+  const startedAt = performance.now();
   for (let attempt = 1; ; attempt += 1) {
-    const leftMs = limits.deadlineMs - (Date.now() - startedAt);
+    const leftMs = limits.deadlineMs - (performance.now() - startedAt);
     const timeout = Math.max(1, Math.min(limits.attemptTimeoutMs, leftMs));
     try {
       const answer = run({ timeout, maxNetworkRetries: 0 });
@@ -130,7 +130,7 @@ export async function callStripe<T>(
       const failure = toFailure(error, Date.now());
       const backoffMs = limits.baseDelayMs * 2 ** (attempt - 1) * (0.5 + Math.random());
       const delayMs = Math.max(failure.retryAfterMs ?? 0, backoffMs);
-      const spentMs = Date.now() - startedAt;
+      const spentMs = performance.now() - startedAt;
       if (!failure.retry || attempt >= limits.maxAttempts || spentMs + delayMs >= limits.deadlineMs)
         throw stripeError({
           refusal: failure.refusal,

@@ -31,14 +31,14 @@ function nthKey(key: string, n: number): string {
  * refusal, the write goes on under the next key. Throws PAYMENT_PROVIDER_ERROR within `limits.deadlineMs`, and a look.
  */
 export async function writeStripe<T>(limits: CallLimits, write: Write<T>): Promise<T> {
-  const endsAt = Date.now() + limits.deadlineMs;
+  const endsAt = performance.now() + limits.deadlineMs;
   let burnt = 0;
   for (let n = 0; ; n += 1) {
     const idempotencyKey = nthKey(write.key, n);
     try {
       return await callStripe(
         write.name,
-        { ...limits, deadlineMs: Math.max(1, endsAt - Date.now()) },
+        { ...limits, deadlineMs: Math.max(1, endsAt - performance.now()) },
         (options) => write.run({ ...options, idempotencyKey }),
         write.read,
       );
@@ -52,7 +52,7 @@ export async function writeStripe<T>(limits: CallLimits, write: Write<T>): Promi
       }
       // The failure was saved during this very call, not before it.
       if (refusal.attempts > 1) burnt += 1;
-      if (isReuse || burnt >= MAX_BURNT || n + 1 >= MAX_KEYS || Date.now() >= endsAt) throw error;
+      if (isReuse || burnt >= MAX_BURNT || n + 1 >= MAX_KEYS || performance.now() >= endsAt) throw error;
     }
   }
 }

@@ -52,19 +52,20 @@ export function listInvoices(
 }
 
 /** See StripePort. */
-export function findInvoicePaymentIntent(
-  { sdk, call }: StripeClient,
+export async function listInvoicePaymentIntents(
+  client: StripeClient,
   invoiceId: string,
-): Promise<string | null> {
-  return call(
-    "invoicePayments.list",
-    (options) => sdk.invoicePayments.list({ invoice: invoiceId, limit: 10 }, options),
-    (answer) => {
-      const payments = readList(answer, readInvoicePayment).items;
-      const paid = payments.find((payment) => payment.status === "paid") ?? payments[0];
-      return paid?.paymentIntentId ?? null;
-    },
-  );
+): Promise<string[]> {
+  const payments = await listAll(client, {
+    name: "invoicePayments.list",
+    run: (page, options) =>
+      client.sdk.invoicePayments.list({ invoice: invoiceId, ...page }, options),
+    read: readInvoicePayment,
+  });
+  const paid = payments.filter(({ status }) => status === "paid");
+  return (paid.length > 0 ? paid : payments.slice(0, 1))
+    .map(({ paymentIntentId }) => paymentIntentId)
+    .filter((id) => id !== null);
 }
 
 /** See StripePort. */

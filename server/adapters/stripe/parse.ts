@@ -8,7 +8,6 @@ import type {
   StripeInvoiceLine,
   StripePrice,
   StripeRefund,
-  StripeSchedule,
   StripeSubscription,
   StripeSubscriptionItem,
 } from "../../payment/stripe/port.ts";
@@ -23,18 +22,20 @@ export function objectOf(value: unknown, what: string): Raw {
 }
 
 /** An own property; what a prototype would answer is never believed. */
-function own(raw: Raw, name: string): unknown {
+export function own(raw: Raw, name: string): unknown {
   return Object.hasOwn(raw, name) ? raw[name] : undefined;
 }
 
-function resource(value: unknown, object: string): Raw {
+/** A resource of this type. */
+export function resource(value: unknown, object: string): Raw {
   const raw = objectOf(value, object);
   if (own(raw, "object") !== object) throw malformed(`expected ${object}`);
   text(raw, "id");
   return raw;
 }
 
-function text(raw: Raw, name: string): string {
+/** A string that is not empty. */
+export function text(raw: Raw, name: string): string {
   const value = own(raw, name);
   if (typeof value !== "string" || value === "") throw malformed(name);
   return value;
@@ -60,7 +61,8 @@ function integer(raw: Raw, name: string): number {
   return value as number;
 }
 
-function integerOrNull(raw: Raw, name: string): number | null {
+/** A whole number, or null when absent. */
+export function integerOrNull(raw: Raw, name: string): number | null {
   const value = own(raw, name);
   return Number.isSafeInteger(value) ? (value as number) : null;
 }
@@ -71,11 +73,13 @@ function flag(raw: Raw, name: string): boolean {
   return value;
 }
 
-function date(raw: Raw, name: string): Date {
+/** A moment. */
+export function date(raw: Raw, name: string): Date {
   return new Date(integer(raw, name) * 1000);
 }
 
-function dateOrNull(raw: Raw, name: string): Date | null {
+/** A moment, or null when absent. */
+export function dateOrNull(raw: Raw, name: string): Date | null {
   const seconds = integerOrNull(raw, name);
   return seconds === null ? null : new Date(seconds * 1000);
 }
@@ -135,6 +139,14 @@ export function readCheckout(value: unknown): StripeCheckout {
   };
 }
 
+/** The discounts of a subscription or an item, expanded or not. */
+function readDiscountIds(raw: Raw): string[] {
+  const discounts = own(raw, "discounts");
+  return (Array.isArray(discounts) ? discounts : []).map((it: unknown) =>
+    typeof it === "string" ? it : text(objectOf(it, "discount"), "id"),
+  );
+}
+
 function readItem(value: unknown, subscription: Raw): StripeSubscriptionItem {
   const item = resource(value, "subscription_item");
   const price = resource(own(item, "price"), "price");
@@ -143,6 +155,7 @@ function readItem(value: unknown, subscription: Raw): StripeSubscriptionItem {
     priceId: text(price, "id"),
     currency: text(price, "currency"),
     quantity: integerOrNull(item, "quantity") ?? 1,
+    discountIds: readDiscountIds(item),
     // Since the 2025 API the period is the item's; older shapes had it on the subscription.
     currentPeriodStart:
       dateOrNull(item, "current_period_start") ?? date(subscription, "current_period_start"),
@@ -160,6 +173,7 @@ export function readSubscription(value: unknown): StripeSubscription {
     customerId: idOrNull(raw, "customer") ?? text(raw, "customer"),
     status: text(raw, "status"),
     items: [first, ...others],
+    discountIds: readDiscountIds(raw),
     billingAnchor: date(raw, "billing_cycle_anchor"),
     cancelAtPeriodEnd: flag(raw, "cancel_at_period_end"),
     cancelAt: dateOrNull(raw, "cancel_at"),
@@ -271,36 +285,10 @@ export function readInvoicePayment(value: unknown) {
   const raw = resource(value, "invoice_payment");
   const payment = nested(raw, "payment");
   return {
+    id: text(raw, "id"),
     invoiceId: idOrNull(raw, "invoice"),
     paymentIntentId: payment && idOrNull(payment, "payment_intent"),
     status: textOrNull(raw, "status"),
-  };
-}
-
-export function readSchedule(value: unknown): StripeSchedule {
-  const raw = resource(value, "subscription_schedule");
-  const status = text(raw, "status");
-  const phases = own(raw, "phases");
-  if (!Array.isArray(phases)) throw malformed("phases");
-  return {
-    id: text(raw, "id"),
-    subscriptionId: idOrNull(raw, "subscription") ?? textOrNull(raw, "released_subscription"),
-    isRunning: status === "active" || status === "not_started",
-    phases: phases.map((value) => {
-      const phase = objectOf(value, "phase");
-      const items = own(phase, "items");
-      if (!Array.isArray(items)) throw malformed("phase items");
-      return {
-        startsAt: date(phase, "start_date"),
-        endsAt: dateOrNull(phase, "end_date"),
-        items: items.map((it) => {
-          const item = objectOf(it, "phase item");
-          const priceId = idOrNull(item, "price");
-          if (priceId === null) throw malformed("phase item price");
-          return { priceId, quantity: integerOrNull(item, "quantity") ?? 1 };
-        }),
-      };
-    }),
   };
 }
 

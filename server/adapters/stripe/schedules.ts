@@ -1,16 +1,28 @@
 // Subscription schedules: a plan that changes when its period ends.
-import type { StripePort, StripeSchedule } from "../../payment/stripe/port.ts";
 import { isRefusal } from "../../payment/stripe/errors.ts";
+import type { NewPhaseItem, NewPhases, StripeSchedule } from "../../payment/stripe/schedule.ts";
 import { type StripeClient, unixSeconds } from "./client.ts";
-import { readSchedule } from "./parse.ts";
+import { readSchedule } from "./parse-schedule.ts";
 import { getSubscription } from "./subscriptions.ts";
 
-type Items = readonly { priceId: string; quantity: number }[];
+type Prices = readonly { priceId: string; quantity: number }[];
 
-const toItems = (items: Items) =>
+const toPrices = (items: Prices) =>
   items.map(({ priceId, quantity }) => ({ price: priceId, quantity }));
-const isSame = (a: Items | undefined, b: Items): boolean =>
-  JSON.stringify(a && toItems(a)) === JSON.stringify(toItems(b));
+const isSame = (a: Prices | undefined, b: Prices): boolean =>
+  JSON.stringify(a && toPrices(a)) === JSON.stringify(toPrices(b));
+
+/** By id, so that they go on as they are: named by its coupon, one would begin again. */
+const toDiscounts = (ids: readonly string[]) =>
+  ids.length === 0 ? {} : { discounts: ids.map((discount) => ({ discount })) };
+
+const toItems = (items: readonly NewPhaseItem[]) =>
+  items.map(({ priceId: price, quantity, discountIds, terms }) => ({
+    ...terms,
+    ...toDiscounts(discountIds),
+    price,
+    quantity,
+  }));
 
 /** See StripePort. */
 export function getSchedule(
@@ -46,9 +58,16 @@ export function createSchedule(
 /** See StripePort. */
 export function setSchedule(
   client: StripeClient,
-  input: Parameters<StripePort["setSchedule"]>[0],
+  input: NewPhases,
   key: string,
 ): Promise<StripeSchedule> {
+  const { now, after } = input;
+  // Phases replace what was there: what is not said again is gone, and an unnamed discount too.
+  const common = {
+    ...input.terms,
+    ...toDiscounts(input.discountIds),
+    proration_behavior: "none" as const,
+  };
   return client.write({
     name: "subscriptionSchedules.update",
     key,
@@ -56,18 +75,18 @@ export function setSchedule(
       client.sdk.subscriptionSchedules.update(
         input.scheduleId,
         {
-          end_behavior: "release",
+          end_behavior: after === null ? "cancel" : "release",
           proration_behavior: "none",
           phases: [
             {
-              items: toItems(input.now),
+              ...common,
+              items: toItems(now),
               start_date: unixSeconds(input.startsAt),
               end_date: unixSeconds(input.changeAt),
               ...(input.isTrial ? { trial: true } : {}),
-              proration_behavior: "none",
             },
             // Without an end it lasts one billing period; then the schedule lets go.
-            { items: toItems(input.after), proration_behavior: "none" },
+            ...(after === null ? [] : [{ ...common, items: toItems(after) }]),
           ],
         },
         options,
@@ -75,7 +94,10 @@ export function setSchedule(
     read: readSchedule,
     find: async () => {
       const current = await getSchedule(client, input.scheduleId);
-      return isSame(current.phases.at(-1)?.items, input.after) ? current : null;
+      const isDone =
+        current.endsSubscription === (after === null) &&
+        isSame(current.phases.at(-1)?.items, after ?? now);
+      return isDone ? current : null;
     },
   });
 }
@@ -85,7 +107,9 @@ export async function releaseSchedule(
   client: StripeClient,
   scheduleId: string,
   key: string,
+  keepEnd = false,
 ): Promise<StripeSchedule> {
+  const params = keepEnd ? { preserve_cancel_date: true } : {};
   const findReleased = async () => {
     const current = await getSchedule(client, scheduleId);
     return current.isRunning ? null : current;
@@ -94,7 +118,7 @@ export async function releaseSchedule(
     return await client.write({
       name: "subscriptionSchedules.release",
       key,
-      run: (options) => client.sdk.subscriptionSchedules.release(scheduleId, {}, options),
+      run: (options) => client.sdk.subscriptionSchedules.release(scheduleId, params, options),
       read: readSchedule,
       find: findReleased,
     });

@@ -61,11 +61,11 @@ export function createStripeAdapter(
     getSchedule: (id) => schedules.getSchedule(client, id),
     createSchedule: (subscriptionId, key) => schedules.createSchedule(client, subscriptionId, key),
     setSchedule: (input, key) => schedules.setSchedule(client, input, key),
-    releaseSchedule: (id, key) => schedules.releaseSchedule(client, id, key),
+    releaseSchedule: (id, key, keepEnd) => schedules.releaseSchedule(client, id, key, keepEnd),
 
     getInvoice: (id) => invoices.getInvoice(client, id),
     listInvoices: (filter) => invoices.listInvoices(client, filter),
-    findInvoicePaymentIntent: (id) => invoices.findInvoicePaymentIntent(client, id),
+    listInvoicePaymentIntents: (id) => invoices.listInvoicePaymentIntents(client, id),
     findInvoiceByPaymentIntent: (id) => invoices.findInvoiceByPaymentIntent(client, id),
     listCreditNotes: (invoiceId) => invoices.listCreditNotes(client, invoiceId),
     getCreditNote: (id) => invoices.getCreditNote(client, id),

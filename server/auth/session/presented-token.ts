@@ -1,9 +1,12 @@
 // Which refresh token a request presents, whether its origin may, and logging out by it.
+import { LRUCache } from "lru-cache";
 import { AppError } from "../../lib/errors.ts";
 import type { RefreshRequest } from "../auth.types.ts";
 import type { SessionStore } from "../ports.ts";
 import type { RefreshToken, RefreshTokens } from "./refresh-token.ts";
 import type { SessionCache } from "./session-cache.ts";
+
+const MAX_REMEMBERED_ENDS = 10_000;
 
 /** Dependencies of reading the token that a request presents. */
 export interface PresentedTokenDeps {
@@ -42,19 +45,40 @@ export function presentedToken(
   return readToken(refreshTokens, request);
 }
 
-/** Ends the session of the presented token; a token that ends nothing is no error. Throws FORBIDDEN. */
-export async function logout(
+/**
+ * Makes the function that ends the session of the presented token; a token that ends nothing is no error. It throws FORBIDDEN.
+ * No limit counts it, so that nothing keeps anybody from signing out: repeating it must not cost the database anything.
+ */
+export function createLogout(
   deps: PresentedTokenDeps & {
     readonly sessions: Pick<SessionStore, "revoke">;
     readonly sessionCache: Pick<SessionCache, "invalidate">;
     readonly now: () => number;
   },
-  request: RefreshRequest,
-): Promise<void> {
-  const { token } = presentedToken(deps, request);
-  if (token === null) return;
-  const ended = await deps.sessions.revoke(token.sessionId, "logout", new Date(deps.now()));
-  if (ended) await deps.sessionCache.invalidate();
+): (request: RefreshRequest) => Promise<void> {
+  // Under way or done: an ended session never lives again.
+  const ends = new LRUCache<string, Promise<void>>({ max: MAX_REMEMBERED_ENDS });
+
+  async function end(sessionId: string): Promise<void> {
+    const ended = await deps.sessions.revoke(sessionId, "logout", new Date(deps.now()));
+    if (ended) await deps.sessionCache.invalidate();
+  }
+
+  return async (request) => {
+    const { token } = presentedToken(deps, request);
+    if (token === null) return;
+    const { sessionId } = token;
+    const known = ends.get(sessionId);
+    if (known !== undefined) return known;
+    const ending = end(sessionId);
+    ends.set(sessionId, ending);
+    try {
+      await ending;
+    } catch (error) {
+      ends.delete(sessionId);
+      throw error;
+    }
+  };
 }
 
 /** A body token stands for itself; cookies must agree. */

@@ -68,7 +68,9 @@ export async function rotateRefreshToken(
       { userId, sessionId, authVersion },
       session.absoluteExpiresAt.getTime(),
     );
-    if (token.generation === session.generation) sealSoon(deps, successor.next);
+    const rotatedNow = token.generation === session.generation;
+    // A grace whose end was never written ends with the answer that makes use of it.
+    if (rotatedNow || session.graceEndsAt === null) sealSoon(deps, successor.next);
     return {
       accessToken: signed.token,
       expiresAt: signed.expiresAt.toISOString(),

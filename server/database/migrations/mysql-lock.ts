@@ -69,9 +69,9 @@ async function takeRow(connection: Connection): Promise<MigrationLock> {
     );
     return rows.length === 1;
   };
-  const giveUpAtMs = Date.now() + WAIT_SECONDS * 1000;
+  const giveUpAtMs = performance.now() + WAIT_SECONDS * 1000;
   while (!(await take())) {
-    if (Date.now() > giveUpAtMs) throw tooLong();
+    if (performance.now() > giveUpAtMs) throw tooLong();
     await sleep(CHECK_EVERY_MS);
   }
   return {

@@ -77,12 +77,12 @@ export async function openSqliteEngine(
 /** Takes the turn, then SQLite's lock. */
 async function begin(state: EngineState): Promise<SqliteTransaction> {
   const { writer, turn } = state;
-  const deadlineMs = Date.now() + WRITE_WAIT_MS;
+  const deadlineMs = performance.now() + WRITE_WAIT_MS;
   const endTurn = await turn.acquire(WRITE_WAIT_MS);
   try {
     await retryWhileBusy(
       () => writer.script("BEGIN IMMEDIATE"),
-      Math.max(deadlineMs - Date.now(), 1_000),
+      Math.max(deadlineMs - performance.now(), 1_000),
     );
   } catch (error) {
     endTransaction(writer);
@@ -161,12 +161,12 @@ async function close({ writer, reader, turn }: EngineState): Promise<void> {
 
 /** Tries again while another process holds the lock, with growing, jittered pauses, for `waitMs` at most. */
 async function retryWhileBusy<T>(attempt: () => T, waitMs: number): Promise<T> {
-  const deadline = Date.now() + waitMs;
+  const deadline = performance.now() + waitMs;
   for (let pauseMs = 2; ; pauseMs = Math.min(pauseMs * 1.5, 20)) {
     try {
       return attempt();
     } catch (error) {
-      if (!isBusy(error) || Date.now() >= deadline) throw error;
+      if (!isBusy(error) || performance.now() >= deadline) throw error;
       await sleep(pauseMs * (0.5 + Math.random()));
     }
   }

@@ -1,6 +1,7 @@
 // A procedure's stream as server-sent events (https://html.spec.whatwg.org/multipage/server-sent-events.html).
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { isTrackedEnvelope } from "@trpc/server";
+import { unlessAborted } from "../../lib/unless-aborted.ts";
 import { toAppError } from "../../trpc/trpc.ts";
 import { noteRefusal } from "../../trpc/notes.ts";
 import { recordOf } from "../request-record.ts";
@@ -30,7 +31,7 @@ export async function sendEvents(
   const over = AbortSignal.any([signal, AbortSignal.timeout(MAX_DURATION_MS), done.signal]);
   try {
     const pending = events.next();
-    const early = await Promise.race([pending, after(FIRST_EVENT_MS), aborted(over)]);
+    const early = await unlessAborted(Promise.race([pending, after(FIRST_EVENT_MS)]), over);
     if (early?.done === true) {
       response.statusCode = 204;
       response.end();
@@ -60,12 +61,11 @@ async function follow(
   { events, pending, over }: Following,
 ): Promise<void> {
   const ping = setInterval(() => response.write(": ping\n\n"), PING_MS);
-  const ended = aborted(over);
   try {
     for (let next = pending; ; next = events.next()) {
-      const result = await Promise.race([next, ended]);
+      const result = await unlessAborted(next, over);
       if (result === undefined || result.done === true) return;
-      if (!response.write(format(result.value))) await Promise.race([drained(response), ended]);
+      if (!response.write(format(result.value))) await unlessAborted(drained(response), over);
     }
   } catch (error) {
     const { requestId, notes } = recordOf(request);
@@ -94,13 +94,6 @@ function format(value: unknown): string {
 function after(ms: number): Promise<undefined> {
   return new Promise((resolve) => {
     setTimeout(resolve, ms, undefined).unref();
-  });
-}
-
-function aborted(signal: AbortSignal): Promise<undefined> {
-  return new Promise((resolve) => {
-    if (signal.aborted) resolve(undefined);
-    else signal.addEventListener("abort", () => resolve(undefined), { once: true });
   });
 }
 

@@ -78,6 +78,7 @@ async function answer(
   response: ServerResponse,
 ): Promise<void> {
   const abort = new AbortController();
+  if (operation.type === "subscription") streams.add(abort);
   response.once("close", () => {
     streams.delete(abort);
     if (!response.writableEnded) abort.abort();
@@ -98,6 +99,10 @@ async function answer(
   });
   if (!isAsyncIterable(output))
     return sendJson(response, 200, { success: true, ...(output as object) });
-  streams.add(abort);
-  await sendEvents(request, response, output, abort.signal);
+  try {
+    await sendEvents(request, response, output, abort.signal);
+  } finally {
+    // Its source may wait for its next event, and hears by nothing else that nobody does any more.
+    abort.abort();
+  }
 }

@@ -8,11 +8,12 @@ import { ERROR_CODES, type ErrorCode } from "../../../shared/src/errors.ts";
 import { AppError } from "../../lib/errors.ts";
 import { appRouter } from "../../routers/app.ts";
 import { MAX_BATCH_SIZE } from "../../trpc/batch-limit.ts";
+import type { Context } from "../../trpc/context.ts";
 import { countCall } from "../../trpc/limits.ts";
 import { noteRefusal } from "../../trpc/notes.ts";
 import { asTrpcError, toAppError } from "../../trpc/trpc.ts";
 import type { AnswerHeaders } from "../answer-headers.ts";
-import { assertSafeJson, isJson, MAX_JSON_BYTES } from "../body.ts";
+import { assertSafeJson, isJson, malformed, MAX_JSON_BYTES } from "../body.ts";
 import type { BodyReader } from "../body-reader.ts";
 import type { CreateContext } from "../context.ts";
 import type { AssertSameSite } from "../cross-site.ts";
@@ -21,7 +22,8 @@ import { countRefused } from "../rate-limits.ts";
 import { recordOf, setRoute } from "../request-record.ts";
 import { closeUnread } from "../unread-body.ts";
 import { answerLeanCall, toLeanCall, type TrpcRequest } from "./lean-path.ts";
-import { type Procedure, procedures, routerConfig } from "./procedures.ts";
+import { procedures, routerConfig } from "./procedures.ts";
+import { isStreamed, unreachedNames } from "./stock-call.ts";
 
 /** `/api/trpc` and its open streams. */
 export interface TrpcHandler {
@@ -71,7 +73,9 @@ async function answer(
   const asked = await readRequest(deps, request);
   const call = deps.lean === false ? null : toLeanCall(request, asked);
   if (call) return answerLeanCall(call, deps.createContext(request, headers), headers);
-  await countUnreached(deps, exchange, asked);
+  const ctx = deps.createContext(request, headers);
+  await countUnreached(ctx, unreachedNames(request, asked));
+  assertKeepsCookie(ctx, request, asked);
   if (request.method === "GET" && procedures.get(asked.path)?._def.type === "subscription") {
     streams.add(request);
     headers.response.once("close", () => streams.delete(request));
@@ -120,27 +124,21 @@ function nameRoute(request: IncomingMessage, path: string): void {
   else setRoute(request, path.includes(",") ? "trpc batch" : "trpc other");
 }
 
-/**
- * Procedures count their own calls; here counts the call of one that does not exist, or not by this method. Of a batch that
- * will be refused for its size no procedure is reached: it counts as the largest that may be.
- */
-async function countUnreached(
-  deps: TrpcHandlerDeps,
-  { request, headers }: Exchange,
-  { path, search }: TrpcRequest,
-): Promise<void> {
-  const names = search.get("batch") === "1" ? path.split(",", MAX_BATCH_SIZE + 1) : [path];
-  const unreached =
-    names.length > MAX_BATCH_SIZE
-      ? names.slice(0, MAX_BATCH_SIZE)
-      : names.filter((name) => !isCallable(request.method, procedures.get(name)));
-  const ctx = deps.createContext(request, headers);
-  for (const _name of unreached) await countCall(ctx, "anonymous", ctx.request.ip);
+/** Procedures count their own calls; here counts what reaches none of them. */
+async function countUnreached(ctx: Context, names: readonly string[]): Promise<void> {
+  for (const _name of names) await countCall(ctx, "anonymous", ctx.request.ip);
 }
 
-function isCallable(method: string | undefined, procedure: Procedure | undefined): boolean {
-  if (procedure === undefined) return false;
-  return method === (procedure._def.type === "mutation" ? "POST" : "GET");
+/** Refuses a streamed batch whose answer may be a cookie: it would be lost, and with the next refresh the sign-in. */
+function assertKeepsCookie(
+  { request: { refreshCookies } }: Context,
+  request: IncomingMessage,
+  { path }: TrpcRequest,
+): void {
+  if (refreshCookies.length === 0 || !isStreamed(request)) return;
+  const name = path.split(",").find((called) => procedures.get(called)?._def.meta?.setsCookie);
+  if (name !== undefined)
+    throw malformed(`A streamed batch sets no cookie: call ${name} without application/jsonl.`);
 }
 
 /** tRPC's own handler: subscriptions, streamed batches, and its words of refusal for malformed calls. */
@@ -150,7 +148,10 @@ async function handleWithTrpc(
   { body }: TrpcRequest,
 ): Promise<void> {
   headers.handOver();
+  // As on the lean path: the host a request bears means nothing here, nor the type of a body that a GET has not.
+  request.headers.host = "localhost";
   if (request.method === "POST") Object.assign(request, { body });
+  else if (request.method === "GET") delete request.headers["content-type"];
   await nodeHTTPRequestHandler({
     req: request,
     res: headers.response,

@@ -2,12 +2,13 @@
 import type { TRPCError } from "@trpc/server";
 import { appRouter } from "../../routers/app.ts";
 import type { Context } from "../../trpc/context.ts";
+import type { ProcedureMeta } from "../../trpc/meta.ts";
 
 /** A procedure as tRPC's builder leaves it: the chain of its middleware, whose last one is the procedure itself. */
 export interface Procedure {
   readonly _def: {
     readonly type: "query" | "mutation" | "subscription";
-    readonly meta: unknown;
+    readonly meta?: ProcedureMeta;
     readonly middlewares: readonly Middleware[];
   };
 }

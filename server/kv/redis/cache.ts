@@ -13,7 +13,7 @@ const CATCH_UP_MS = 2_000;
 
 /** A cache under `keyPrefix`. Misses while Redis is unavailable. */
 export function createRedisCache(circuit: RedisCircuit, keyPrefix: string): Cache {
-  const { isUnheard, remember, noteTtl } = createUnheardChanges(circuit);
+  const { isUnheard, remember, supersede, noteTtl } = createUnheardChanges(circuit);
   const full = (key: string) => `${keyPrefix}:${key}`;
 
   const read = batchPerTick((names: readonly string[]) =>
@@ -28,12 +28,19 @@ export function createRedisCache(circuit: RedisCircuit, keyPrefix: string): Cach
       if (isUnheard(full(key))) return undefined;
       return (await read(full(key))) ?? undefined;
     },
-    async set(key, value, ttlSeconds) {
+    set(key, value, ttlSeconds) {
       const ttlMs = ttlMsOf(ttlSeconds);
       noteTtl(ttlMs);
-      await circuit.ask<unknown>(
-        (client) => client.set(full(key), value, "PX", ttlMs),
-        () => remember([full(key)]),
+      const supersedes = supersede(full(key));
+      return circuit.ask(
+        async (client) => {
+          await client.set(full(key), value, "PX", ttlMs);
+          return supersedes();
+        },
+        () => {
+          remember([full(key)]);
+          return false;
+        },
       );
     },
     setIfAbsent: (key, value, ttlSeconds) =>
@@ -58,17 +65,32 @@ export function createRedisCache(circuit: RedisCircuit, keyPrefix: string): Cach
 
 /** Deletions and writes that failed: their keys miss here until Redis has dropped the older value. */
 function createUnheardChanges(circuit: RedisCircuit) {
-  // Each with the failure it is of: one that fails again while it is made good is not heard yet.
-  const unheard = new Map<string, symbol>();
+  // Each with its last failure, or the round that deletes it: one that fails again meanwhile is not heard yet.
+  const unheard = new Map<string, { readonly isRound: boolean }>();
   let longestTtlMs = 0;
   // When more failed than are remembered, nothing is believed until all of that time's entries are over.
   let blindUntilMs = 0;
   let again: NodeJS.Timeout | undefined;
 
   async function catchUp(client: RedisClient): Promise<void> {
-    const failures = [...unheard];
-    await Promise.all(failures.map(([key]) => client.del(key)));
-    for (const [key, failure] of failures) if (unheard.get(key) === failure) unheard.delete(key);
+    const round = { isRound: true };
+    const keys = [...unheard.keys()];
+    for (const key of keys) unheard.set(key, round);
+    await Promise.all(keys.map((key) => client.del(key)));
+    for (const key of keys) if (unheard.get(key) === round) unheard.delete(key);
+  }
+
+  /**
+   * Call when a write is sent, and what it returns when Redis has taken it: then nothing older is left to delete. False
+   * where a round was or is under way, whose deletion may come after the write.
+   */
+  function supersede(key: string): () => boolean {
+    const failure = unheard.get(key);
+    return () => {
+      if (failure?.isRound) return false;
+      if (unheard.get(key) === failure) unheard.delete(key);
+      return !unheard.has(key);
+    };
   }
 
   // A change may also fail while an outage ends, or be refused by a Redis that is there (out of memory).
@@ -82,7 +104,7 @@ function createUnheardChanges(circuit: RedisCircuit) {
   }
 
   function remember(keys: readonly string[]): void {
-    const failure = Symbol();
+    const failure = { isRound: false };
     for (const key of keys) unheard.set(key, failure);
     catchUpLater();
     if (unheard.size <= MAX_UNHEARD) return;
@@ -97,6 +119,7 @@ function createUnheardChanges(circuit: RedisCircuit) {
   return {
     isUnheard: (key: string) => unheard.has(key) || performance.now() < blindUntilMs,
     remember,
+    supersede,
     noteTtl(ttlMs: number) {
       longestTtlMs = Math.max(longestTtlMs, ttlMs);
     },

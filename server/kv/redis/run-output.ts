@@ -127,8 +127,9 @@ function channelOf(runId: string): string {
 function begin(state: State, runId: string, ttlSeconds: number): void {
   const { local, mirrors } = state;
   local.begin(runId, ttlSeconds);
-  for (const [id, { expiresAtMs }] of mirrors) if (expiresAtMs < Date.now()) forget(state, id);
-  const expiresAtMs = Date.now() + ttlSeconds * 1000;
+  for (const [id, { expiresAtMs }] of mirrors)
+    if (expiresAtMs < performance.now()) forget(state, id);
+  const expiresAtMs = performance.now() + ttlSeconds * 1000;
   mirrors.set(runId, { mirroredSeq: 0, expiresAtMs, sending: false, timer: undefined });
 }
 
@@ -137,7 +138,7 @@ function finish(state: State, runId: string, ttlSeconds: number): void {
   local.finish(runId, ttlSeconds);
   const progress = mirrors.get(runId);
   if (progress === undefined) return;
-  progress.expiresAtMs = Date.now() + ttlSeconds * 1000;
+  progress.expiresAtMs = performance.now() + ttlSeconds * 1000;
   void deps.circuit.ask<unknown>(
     (client) => client.pexpire(streamKey(deps, runId), ttlSeconds * 1000),
     () => undefined,
@@ -162,7 +163,7 @@ async function mirror(state: State, runId: string): Promise<void> {
 /** Asks Redis how far it has a run that is produced here, and sends it the rest. */
 async function checkMirror(state: State, runId: string): Promise<void> {
   const progress = state.mirrors.get(runId);
-  const ttlMs = (progress?.expiresAtMs ?? 0) - Date.now();
+  const ttlMs = (progress?.expiresAtMs ?? 0) - performance.now();
   if (progress === undefined || progress.sending || state.closed || ttlMs <= 0) return;
   const last = await append(state.deps, runId, [], { firstSeq: progress.mirroredSeq + 1, ttlMs });
   if (last === undefined || last >= progress.mirroredSeq) return;
@@ -174,7 +175,7 @@ async function sendMissing(state: State, runId: string, progress: Mirror): Promi
   const { deps, local } = state;
   for (;;) {
     const events = local.eventsFrom(runId, progress.mirroredSeq + 1).slice(0, MIRROR_CHUNK);
-    const ttlMs = progress.expiresAtMs - Date.now();
+    const ttlMs = progress.expiresAtMs - performance.now();
     if (ttlMs <= 0) return forget(state, runId);
     if (events.length === 0) return;
     const last = await append(deps, runId, events, { firstSeq: progress.mirroredSeq + 1, ttlMs });
@@ -268,7 +269,7 @@ async function lastReaderAt(
   );
   if (leftMs === undefined) return undefined;
   if (leftMs < 0) return here;
-  return Math.max(here ?? 0, Date.now() - (READER_TTL_MS - leftMs));
+  return Math.max(here ?? 0, performance.now() - (READER_TTL_MS - leftMs));
 }
 
 /** The event's number in a stream id `7-0`. */

@@ -56,7 +56,8 @@ async function ensureCustomer(state: CustomersState, userId: string): Promise<st
   return stored;
 }
 
-function noUser(): AppError {
+/** The error of a user who is not there any more. */
+export function noUser(): AppError {
   return AppError.of("NOT_FOUND", "There is no such user.");
 }
 

@@ -7,7 +7,7 @@ import type { CheckoutPrice, StripeCheckout } from "../stripe/port.ts";
 import type { SyncDeps } from "../sync/apply-sync.ts";
 import { matchesOffer, pendingPayment } from "../sync/checkout.sync.ts";
 import { syncWithStripe } from "../sync/sync.ts";
-import type { Customers } from "./customers.ts";
+import { type Customers, noUser } from "./customers.ts";
 
 /** Dependencies of checkouts. */
 export interface CheckoutDeps extends SyncDeps {
@@ -89,7 +89,9 @@ function findOrCreate(
   { kind, offer }: Order,
 ): Promise<Checkout> {
   const liveKey = kind === "PLAN" ? `${userId}:PLAN` : `${userId}:PACKAGE:${offer.id}`;
-  return store.lockedTransaction(userId, async ({ checkouts }) => {
+  return store.lockedTransaction(userId, async ({ checkouts, customers: users }) => {
+    // Erased while the order was on its way: nobody could cancel what is paid.
+    if ((await users.find(userId))?.deletedAt !== null) throw noUser();
     const live = await checkouts.findLive(liveKey);
     if (live !== null) return live;
     const nowMs = now();

@@ -1,4 +1,5 @@
 // The port to Stripe: the few questions and orders the payment service has. adapters/stripe implements it.
+import type { NewPhases, StripeSchedule } from "./schedule.ts";
 
 /**
  * Why Stripe said no. `unavailable` = nobody knows whether it happened; repeat with the same key. `forbidden` = this
@@ -47,6 +48,7 @@ export interface StripeSubscriptionItem {
   readonly priceId: string;
   readonly currency: string;
   readonly quantity: number;
+  readonly discountIds: readonly string[];
   readonly currentPeriodStart: Date;
   readonly currentPeriodEnd: Date;
 }
@@ -58,6 +60,7 @@ export interface StripeSubscription {
   readonly status: string;
   /** At least one; the plan's may stand anywhere among them. */
   readonly items: readonly [StripeSubscriptionItem, ...StripeSubscriptionItem[]];
+  readonly discountIds: readonly string[];
   /** Every billing period starts on this day of the month (as far as the month has it). */
   readonly billingAnchor: Date;
   readonly cancelAtPeriodEnd: boolean;
@@ -69,20 +72,6 @@ export interface StripeSubscription {
   readonly endedAt: Date | null;
   readonly createdAt: Date;
   readonly latestInvoiceId: string | null;
-}
-
-/** A subscription schedule as it is now: what its subscription becomes, phase by phase. */
-export interface StripeSchedule {
-  readonly id: string;
-  /** Its subscription, also after the schedule let go of it. */
-  readonly subscriptionId: string | null;
-  /** Whether it still decides over the subscription. */
-  readonly isRunning: boolean;
-  readonly phases: readonly {
-    readonly startsAt: Date;
-    readonly endsAt: Date | null;
-    readonly items: readonly { readonly priceId: string; readonly quantity: number }[];
-  }[];
 }
 
 /** A credit note: less money for an invoice than it asked for. */
@@ -249,21 +238,14 @@ export interface StripePort {
   getSchedule(scheduleId: string): Promise<StripeSchedule>;
   /** Puts a running subscription under a schedule of one phase, as it is now. */
   createSchedule(subscriptionId: string, idempotencyKey: string): Promise<StripeSchedule>;
-  /** The items stay until `changeAt`, then become `after`; at the end the schedule lets go. */
-  setSchedule(
-    input: {
-      scheduleId: string;
-      startsAt: Date;
-      changeAt: Date;
-      /** The subscription is in a free trial until then: without saying so again the trial would end at once. */
-      isTrial: boolean;
-      now: readonly { priceId: string; quantity: number }[];
-      after: readonly { priceId: string; quantity: number }[];
-    },
+  /** The items stay until `changeAt`, then become `after`, and the schedule lets go; without `after` the subscription ends. */
+  setSchedule(phases: NewPhases, idempotencyKey: string): Promise<StripeSchedule>;
+  /** Ends the schedule, the subscription goes on as it is: without the end the schedule has set, unless `keepEnd`. Also when it had let go before. */
+  releaseSchedule(
+    scheduleId: string,
     idempotencyKey: string,
+    keepEnd?: boolean,
   ): Promise<StripeSchedule>;
-  /** Ends the schedule, the subscription goes on as it is. Also when it had let go before. */
-  releaseSchedule(scheduleId: string, idempotencyKey: string): Promise<StripeSchedule>;
 
   /** Issued ones, not voided. */
   listCreditNotes(invoiceId: string): Promise<StripeCreditNote[]>;
@@ -277,8 +259,8 @@ export interface StripePort {
     createdSince?: Date;
     limit: number;
   }): Promise<StripeInvoice[]>;
-  /** The payment intent that paid an invoice; null for a free one. */
-  findInvoicePaymentIntent(invoiceId: string): Promise<string | null>;
+  /** The payment intents that paid an invoice; none for a free one. */
+  listInvoicePaymentIntents(invoiceId: string): Promise<string[]>;
   findInvoiceByPaymentIntent(paymentIntentId: string): Promise<string | null>;
 
   /** Stripe's word for where a payment intent stands. */

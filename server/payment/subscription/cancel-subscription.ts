@@ -5,7 +5,7 @@ import type { StripeSubscription } from "../stripe/port.ts";
 import type { SyncDeps } from "../sync/apply-sync.ts";
 import { isLive } from "../sync/subscription-status.ts";
 import { saveChangedSubscription, syncWithStripe } from "../sync/sync.ts";
-import { releasePending } from "./downgrades.ts";
+import { endPending, releasePending } from "./downgrades.ts";
 import { getLiveSubscription, getSubscriptionState } from "./subscription-state.ts";
 
 type Change = "atPeriodEnd" | "resume" | "clearDate";
@@ -53,11 +53,12 @@ async function orderCancellation(
   current: StripeSubscription,
   change: Change,
 ): Promise<StripeSubscription> {
-  // Stripe refuses this while a schedule decides; what ends does not change its plan any more.
-  await releasePending(stripe, current);
   // The row's version makes a double click one order, and cancel-resume-cancel three.
   const key = `${change === "atPeriodEnd" ? "cancel" : "resume"}:${live.id}:${live.version}`;
   try {
+    // Stripe refuses this while a schedule decides; what ends does not change its plan any more.
+    if (change === "atPeriodEnd") await endPending(stripe, current, key);
+    else await releasePending(stripe, current);
     return await stripe.setCancellation(live.stripeSubscriptionId, change, key);
   } catch (error) {
     if (!isRefusal(error, "invalid") && !isRefusal(error, "missing")) throw error;

@@ -2,10 +2,10 @@
 import { createHash } from "node:crypto";
 import { AppError } from "../../lib/errors.ts";
 import type { PaymentInput, PaymentOutput, Subscription } from "../payment.types.ts";
-import { isRefusal, refusalOf } from "../stripe/errors.ts";
-import { isLive } from "../sync/subscription-status.ts";
+import { isRefusal } from "../stripe/errors.ts";
+import type { StripeSubscription } from "../stripe/port.ts";
 import { syncWithStripe } from "../sync/sync.ts";
-import { isToEnd, releasePending, scheduleDowngrade } from "./downgrades.ts";
+import { releasePending, scheduleDowngrade } from "./downgrades.ts";
 import {
   isInTrial,
   kindOfChange,
@@ -37,19 +37,17 @@ export async function changePlan(
   const live = await getLiveSubscription(deps.store, userId);
   if (live.stripeSubscriptionId !== preview.subscription) throw stale();
   const change = await readPlanChange(deps, live, planId);
-  // Said twice: the first time did it.
-  if (!isDone(change, preview)) {
-    if (hasMoved(change, preview)) throw stale();
+  // Said twice: the first time paid it, or undid what waited.
+  if (isPaid(change, preview)) await releasePending(deps.stripe, formerSchedule(change, preview));
+  else if (hasMoved(change, preview)) throw stale();
+  else if (!isUndone(change))
     // The row's version: the same offer taken again after it was undone is an order of its own.
-    const orderKey = `${previewToken}\n${live.version}`;
-    await orderChange(deps, { ...change, live, preview, orderKey }).catch(
-      async (error: unknown) => {
-        // Said twice at once: what the other one has done meanwhile is refused here, the new price to begin with.
-        const current = await readPlanChange(deps, live, planId).catch(() => null);
-        if (current === null || !isDone(current, preview)) throw error;
-      },
-    );
-  }
+    await orderChange(deps, {
+      ...change,
+      live,
+      preview,
+      orderKey: `${previewToken}\n${live.version}`,
+    });
   const changed = await deps.stripe.getSubscription(live.stripeSubscriptionId);
   await syncWithStripe(
     deps,
@@ -64,9 +62,12 @@ function hasMoved({ item }: PlanChange, preview: Preview): boolean {
   return item.priceId !== preview.fromPrice;
 }
 
-function isDone(change: PlanChange, preview: Preview): boolean {
-  const { from, to, subscription } = change;
-  return from.plan.id === to.id && (hasMoved(change, preview) || subscription.scheduleId === null);
+function isPaid(change: PlanChange, preview: Preview): boolean {
+  return change.from.plan.id === change.to.id && hasMoved(change, preview);
+}
+
+function isUndone({ from, to, subscription }: PlanChange): boolean {
+  return from.plan.id === to.id && subscription.scheduleId === null;
 }
 
 function stale(cause?: unknown): AppError {
@@ -91,28 +92,41 @@ async function orderChange(deps: PlanChangeDeps, change: TakenChange): Promise<v
   }
 }
 
-/** Charges the difference now, exactly as shown, or changes nothing. */
+/** Charges the difference now, exactly as shown, or changes nothing; what waited then waits on. */
 async function upgrade(deps: PlanChangeDeps, change: TakenChange): Promise<void> {
-  const { stripe } = deps;
+  const { live, to, subscription, preview } = change;
+  // What is let go of once it is paid has to be what the offer was made for: pressed again, it is known by that.
+  if (subscription.scheduleId !== preview.schedule) throw stale();
+  const paid = await payUpgrade(deps, change).catch(async (error: unknown) => {
+    // Said twice at once: what the other one has paid meanwhile is refused here, the new price to begin with.
+    const current = await readPlanChange(deps, live, to.id).catch(() => null);
+    if (current === null || !isPaid(current, preview)) throw error;
+    return formerSchedule(current, preview);
+  });
+  // It would bring the cheaper plan all the same when the period ends.
+  await releasePending(deps.stripe, paid);
+}
+
+/** The schedule that was there before a paid upgrade and still is. One that was chosen since stays. */
+function formerSchedule({ subscription }: PlanChange, { schedule }: Preview) {
+  return { scheduleId: subscription.scheduleId === schedule ? schedule : null };
+}
+
+async function payUpgrade(
+  deps: PlanChangeDeps,
+  change: TakenChange,
+): Promise<Pick<StripeSubscription, "scheduleId">> {
   const { subscription, item, preview, orderKey } = change;
   const prorationDate = new Date(preview.prorationAt * 1000);
   const priceId = await checkQuote(deps, change, prorationDate);
-  // The schedule would bring the cheaper plan all the same when the period ends.
-  const hadSchedule = await releasePending(stripe, subscription);
   const order = { subscriptionId: subscription.id, itemId: item.id, priceId, prorationDate };
-  const changed = await stripe
-    .changePrice(order, keyOf(orderKey, priceId))
-    .catch(async (error: unknown) => {
-      const refusal = refusalOf(error)?.refusal;
-      // Only what is refused for certain has not happened.
-      if (refusal === undefined || refusal === "unavailable") throw error;
-      if (hadSchedule) await restorePending(deps, change);
-      if (refusal !== "declined") throw error;
-      const message = "The payment was declined. Nothing has changed.";
-      throw AppError.of("CONFLICT", message, undefined, error);
-    });
-  // Another press may have been declined meanwhile, and have put it back.
-  await releasePending(stripe, changed);
+  try {
+    return await deps.stripe.changePrice(order, keyOf(orderKey, priceId));
+  } catch (error) {
+    if (!isRefusal(error, "declined")) throw error;
+    const message = "The payment was declined. Nothing has changed.";
+    throw AppError.of("CONFLICT", message, undefined, error);
+  }
 }
 
 /** Returns the price of the change, which still costs what was shown. Throws PREVIEW_STALE. */
@@ -131,25 +145,6 @@ async function checkQuote(
     if (isRefusal(error, "invalid")) throw stale(error);
     throw error;
   }
-}
-
-/** Puts the change that was pending before a refused upgrade back, unless the subscription has moved on meanwhile. */
-async function restorePending(
-  { stripe, catalog, store }: PlanChangeDeps,
-  { live, subscription: { id, scheduleId }, item }: TakenChange,
-): Promise<void> {
-  if (live.pendingPlanId === null) return;
-  const current = await stripe.getSubscription(id);
-  // Another press has put it back, chosen another plan, or made it end.
-  if (current.scheduleId !== null || isToEnd(current) || !isLive(current.status)) return;
-  // Chosen while it was offered, which it need not be any more.
-  const plan = await store.offers.findPlan(live.pendingPlanId);
-  if (plan === null) return;
-  await catalog.withPlanPrice(plan, (priceId) => {
-    // The schedule that was let go: two presses put back one, and the next refusal another.
-    const key = keyOf(`restore ${scheduleId}`, priceId);
-    return scheduleDowngrade(stripe, { subscriptionId: id, item, priceId, key });
-  });
 }
 
 /** One key per order; another price, the first being archived, is another order. */

@@ -1,11 +1,7 @@
 // A cheaper plan that waits: a Stripe subscription schedule changes the price when the paid period ends.
 import { AppError } from "../../lib/errors.ts";
-import type {
-  StripePort,
-  StripeSchedule,
-  StripeSubscription,
-  StripeSubscriptionItem,
-} from "../stripe/port.ts";
+import type { StripePort, StripeSubscription, StripeSubscriptionItem } from "../stripe/port.ts";
+import type { StripeSchedule } from "../stripe/schedule.ts";
 
 /** What follows the paid period. */
 export interface Downgrade {
@@ -18,13 +14,29 @@ export interface Downgrade {
 }
 
 /** The phase that is running: what comes later is laid out again from its end. */
-function runningPhase(schedule: StripeSchedule, { currentPeriodStart }: StripeSubscriptionItem) {
-  const running = schedule.phases.findLast(({ startsAt }) => startsAt <= currentPeriodStart);
-  return running ?? schedule.phases[0];
+function runningPhase({ phases, currentStart }: StripeSchedule) {
+  const running = phases.find(({ startsAt }) => startsAt.getTime() === currentStart?.getTime());
+  return running ?? phases[0];
+}
+
+/** What runs now as its schedule lays it out once more; discounts are the subscription's own. */
+function layOutNow(schedule: StripeSchedule, subscription: StripeSubscription) {
+  const { items, discountIds, status } = subscription;
+  const running = runningPhase(schedule);
+  const termsOf = ({ priceId }: StripeSubscriptionItem) =>
+    running?.items.find((it) => it.priceId === priceId)?.terms ?? {};
+  return {
+    scheduleId: schedule.id,
+    startsAt: running?.startsAt ?? items[0].currentPeriodStart,
+    isTrial: status === "trialing",
+    discountIds,
+    terms: running?.terms ?? {},
+    now: items.map((it) => ({ ...it, terms: termsOf(it) })),
+  };
 }
 
 /** Whether it ends by itself, with its period or at a date. */
-export function isToEnd({ cancelAtPeriodEnd, cancelAt }: StripeSubscription): boolean {
+function isToEnd({ cancelAtPeriodEnd, cancelAt }: StripeSubscription): boolean {
   return cancelAtPeriodEnd || cancelAt !== null;
 }
 
@@ -44,32 +56,47 @@ export async function scheduleDowngrade(stripe: StripePort, order: Downgrade): P
   const schedule = isNew
     ? await stripe.createSchedule(subscription.id, `${key}:schedule`)
     : await stripe.getSchedule(subscription.scheduleId);
-  const running = runningPhase(schedule, item);
-  // A new one is made of the plan of that moment, which is later than what was just read.
-  if (isNew && running !== undefined && !running.items.some(isSame)) {
-    await releasePending(stripe, { scheduleId: schedule.id });
+  const running = runningPhase(schedule);
+  // It is of this moment, which is later than what was just read.
+  if (running !== undefined && !running.items.some(isSame)) {
+    if (isNew) await releasePending(stripe, { scheduleId: schedule.id });
     return false;
   }
-  await stripe.setSchedule(
-    {
-      scheduleId: schedule.id,
-      startsAt: running?.startsAt ?? item.currentPeriodStart,
-      changeAt: item.currentPeriodEnd,
-      isTrial: subscription.status === "trialing",
-      now: subscription.items,
-      after: subscription.items.map((it) => (it.id === item.id ? { ...it, priceId } : it)),
-    },
-    `${key}:phases`,
-  );
+  const layout = layOutNow(schedule, subscription);
+  const after = layout.now.map((it) => (it.id === item.id ? { ...it, priceId } : it));
+  await stripe.setSchedule({ ...layout, changeAt: item.currentPeriodEnd, after }, `${key}:phases`);
   return true;
 }
 
-/** Lets a pending change go: the subscription stays as it is. Returns whether there was a schedule. */
+/**
+ * Makes the subscription end with its period in place of whatever was pending, in one write: should what follows it
+ * fail, it still does the one or the other. Stripe takes no other end while a schedule decides, so the schedule lets go then.
+ */
+export async function endPending(
+  stripe: StripePort,
+  subscription: StripeSubscription,
+  key: string,
+): Promise<void> {
+  const { scheduleId, items } = subscription;
+  if (scheduleId === null) return;
+  const schedule = await stripe.getSchedule(scheduleId);
+  if (!schedule.isRunning) return;
+  await stripe.setSchedule(
+    {
+      ...layOutNow(schedule, subscription),
+      changeAt: items[0].currentPeriodEnd,
+      after: null,
+    },
+    `${key}:phases`,
+  );
+  await stripe.releaseSchedule(scheduleId, `release:${scheduleId}:ending`, true);
+}
+
+/** Lets a pending change go: the subscription stays as it is. */
 export async function releasePending(
   stripe: StripePort,
   { scheduleId }: Pick<StripeSubscription, "scheduleId">,
-): Promise<boolean> {
-  if (scheduleId === null) return false;
+): Promise<void> {
+  if (scheduleId === null) return;
   await stripe.releaseSchedule(scheduleId, `release:${scheduleId}`);
-  return true;
 }

@@ -27,6 +27,7 @@ export async function previewPlanChange(
     user: userId,
     subscription: subscription.id,
     fromPrice: item.priceId,
+    schedule: subscription.scheduleId,
     plan: to.id,
     shownAt,
   };

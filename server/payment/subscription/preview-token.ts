@@ -9,6 +9,8 @@ const preview = z.strictObject({
   user: z.string(),
   subscription: z.string(),
   fromPrice: z.string(),
+  /** What was to change it by then. */
+  schedule: z.string().nullable(),
   plan: z.string(),
   amountDue: z.int(),
   currency: z.string(),

@@ -7,6 +7,7 @@ import type { StripeCheckout } from "../stripe/port.ts";
 import { allOf, ignored, type SyncDeps, type SyncEffect } from "./apply-sync.ts";
 import { findCheckout, recallCheckout } from "./checkout-lookup.ts";
 import { invoiceEffect } from "./invoice.sync.ts";
+import { refundWhole } from "./refund-whole.ts";
 import { subscriptionEffect } from "./subscription.sync.ts";
 
 /** After this long nothing unpaid is expected to be paid any more. */
@@ -93,24 +94,26 @@ async function packageEffect(
   checkout: Checkout,
   session: StripeCheckout,
 ): Promise<SyncEffect> {
-  if (!matchesOffer(session, checkout)) {
-    deps.logger.error(
-      { sessionId: session.id, checkoutId: checkout.id },
-      "checkout paid at another price",
-    );
-    return ignored("The amount or currency is not what was offered.");
-  }
-  const isOver = session.status === "expired" || (await hasFailed(deps, session));
+  const isWrong = isPaid(session) && !matchesOffer(session, checkout);
+  if (isWrong) await refundSession(deps, session);
+  const isOver = isWrong || session.status === "expired" || (await hasFailed(deps, session));
   return {
     kind: "effect",
     userId: checkout.userId,
     apply: async (tx) => {
       await closeCheckout(deps, tx, checkout, session);
-      if (isPaid(session)) await grantPackage(deps, tx, checkout, session);
+      if (isPaid(session) && !isWrong) await grantPackage(deps, tx, checkout, session);
       else await notePayment(tx, checkout, session, isOver);
       return "done";
     },
   };
+}
+
+/** Paid, but not what was offered: nothing is granted, so nothing is kept. */
+async function refundSession(deps: SyncDeps, { id, paymentIntentId }: StripeCheckout) {
+  deps.logger.error({ sessionId: id }, "checkout paid at another price");
+  if (paymentIntentId === null) return;
+  await refundWhole(deps, { paymentIntentId, orderKey: `mispriced:${id}`, reason: "mispriced" });
 }
 
 /** Whether what Stripe charged for is what we offered: the recorded offer counts, metadata never does. */

@@ -7,7 +7,12 @@ import {
   scheduleGrants,
   totalCredits,
 } from "../catalog/invoice-credits.ts";
-import { decodeLines, encodeLines, type InvoiceLines } from "../catalog/kept-credits.ts";
+import {
+  computeTakeBacks,
+  decodeLines,
+  encodeLines,
+  type InvoiceLines,
+} from "../catalog/kept-credits.ts";
 import { readPaidLines } from "../catalog/paid-lines.ts";
 import type { Payment } from "../payment.types.ts";
 import type { PaymentTransaction } from "../ports.ts";
@@ -15,7 +20,8 @@ import { unlessMissing } from "../stripe/errors.ts";
 import type { StripeInvoice, StripeSubscription } from "../stripe/port.ts";
 import { allOf, ignored, type SyncDeps, type SyncEffect } from "./apply-sync.ts";
 import { findCheckout } from "./checkout-lookup.ts";
-import { paymentRefundsEffect } from "./payment-refunds.ts";
+import { lateExpiry } from "./late-expiry.ts";
+import { paymentRefundsEffect, type RefundTotals } from "./payment-refunds.ts";
 import { returnedCreditsEffect } from "./returned-credits.ts";
 import { isGranting } from "./subscription-status.ts";
 import { fetchedSubscriptionEffect, readVersion } from "./subscription.sync.ts";
@@ -27,14 +33,24 @@ interface PaidInvoice {
   readonly bought: InvoiceLines;
   /** Of the checkout that began the subscription, when this is its first invoice. */
   readonly checkoutId: string | null;
-  readonly paymentIntentId: string | null;
+  /** Those that paid it. */
+  readonly paymentIntentIds: readonly string[];
+  /** The money that is back by now; null: none is, as far as we know. */
+  readonly back: RefundTotals | null;
   readonly userId: string;
   /** Our payment's version when the sync began; null: there was none. */
   readonly seenVersion: number | null;
 }
 
-/** Reads an invoice at Stripe, with its subscription and what has gone back of it. */
-export async function invoiceEffect(deps: SyncDeps, invoiceId: string): Promise<SyncEffect> {
+/**
+ * Reads an invoice at Stripe, with its subscription and what has gone back of it. `refundedIntentId`: a payment intent
+ * of it of which something went back or came again.
+ */
+export async function invoiceEffect(
+  deps: SyncDeps,
+  invoiceId: string,
+  refundedIntentId: string | null = null,
+): Promise<SyncEffect> {
   const { store, stripe } = deps;
   // Our version first, Stripe's answer second: whoever writes in between makes this effect stale.
   const known = await store.payments.find({ stripeInvoiceId: invoiceId });
@@ -55,18 +71,24 @@ export async function invoiceEffect(deps: SyncDeps, invoiceId: string): Promise<
   }
 
   const { userId } = state;
-  const paymentIntentId = invoice.amountPaid > 0 ? await findPaymentIntent(deps, invoice) : null;
+  const foundIds = invoice.amountPaid > 0 ? await findPaymentIntents(deps, invoice) : [];
+  const knownIds = [known?.stripePaymentId ?? null, refundedIntentId].filter((id) => id !== null);
+  const paymentIntentIds = [...new Set([...foundIds, ...knownIds])];
   const checkoutId = known === null ? await findCheckoutId(deps, invoice, userId) : null;
-  const seenVersion = known?.version ?? null;
-  const paid = { invoice, subscription, bought, checkoutId, paymentIntentId, userId, seenVersion };
   const key = { stripeInvoiceId: invoice.id };
+  const refunds =
+    refundedIntentId !== null || isPartlyReturned(invoice, known)
+      ? await paymentRefundsEffect(deps, { key, userId, paymentIntentIds, invoice })
+      : null;
+  const paid = {
+    ...{ invoice, subscription, bought, checkoutId, paymentIntentIds, userId },
+    ...{ back: refunds?.totals ?? null, seenVersion: known?.version ?? null },
+  };
   return allOf(userId, [
     state,
     { kind: "effect", userId, apply: (tx) => writePaidInvoice(deps, tx, paid) },
-    ...(isPartlyReturned(invoice, known)
-      ? [await paymentRefundsEffect(deps, { key, userId, paymentIntentId, invoice })]
-      : []),
-    returnedCreditsEffect(userId, invoice.id),
+    ...(refunds === null ? [] : [refunds]),
+    returnedCreditsEffect(deps, userId, invoice.id),
   ]);
 }
 
@@ -85,13 +107,10 @@ async function readBought(
 }
 
 /** Invoices of older API versions name their payment intent themselves. */
-async function findPaymentIntent(
-  { stripe }: SyncDeps,
-  invoice: StripeInvoice,
-): Promise<string | null> {
-  if (invoice.paymentIntentId !== null) return invoice.paymentIntentId;
+async function findPaymentIntents({ stripe }: SyncDeps, invoice: StripeInvoice): Promise<string[]> {
+  if (invoice.paymentIntentId !== null) return [invoice.paymentIntentId];
   // The invoice is paid all the same; a refund finds its way by the payment intent later.
-  return unlessMissing(stripe.findInvoicePaymentIntent(invoice.id), null);
+  return unlessMissing(stripe.listInvoicePaymentIntents(invoice.id), []);
 }
 
 /** The checkout that began the subscription: the payment opened with it is this invoice's. */
@@ -131,37 +150,46 @@ async function writePaidInvoice(
   const paymentId = known?.id ?? (opened === null ? checkoutId : null) ?? newId(now());
   const paidAt = known?.paidAt ?? invoice.paidAt ?? new Date(now());
   const scheduled = scheduleGrants(bought.lines, bought.anchor, paidAt);
-  const due = selectDueGrants(scheduled, paid.subscription, known, now());
+  const due = selectDueGrants(scheduled, paid, known, now());
   const granted = await tx.grants.existing(due.map((grant) => scheduledGrantKey(paymentId, grant)));
   const missing = due.filter((grant) => !granted.has(scheduledGrantKey(paymentId, grant)));
   const newCredits = missing.reduce((sum, { credits }) => sum + credits, 0);
   await savePayment(tx, paid, { known, paymentId, paidAt, newCredits });
-  await tx.applyToLedger(missing.map((grant) => toGrant(paid.userId, paymentId, grant)));
+  await tx.applyToLedger(
+    missing.map((grant) => {
+      // A month that was held back comes late, and is there to be spent all the same.
+      const isFirst = known === null || known.paidAt === null;
+      const expiresAt = isFirst ? grant.expiresAt : lateExpiry(grant.expiresAt, now());
+      return toGrant(paid.userId, paymentId, { ...grant, expiresAt });
+    }),
+  );
   return "done";
 }
 
 /** The first grant is what the payment itself bought; later months depend on the subscription going on. */
 function selectDueGrants(
   scheduled: readonly ScheduledGrant[],
-  subscription: StripeSubscription,
+  { subscription, back }: PaidInvoice,
   known: Payment | null,
   nowMs: number,
 ): ScheduledGrant[] {
   // All of it is back: no more months. Should it come again (a won dispute), so do they.
-  const isGivenBack =
-    known !== null &&
-    known.creditsPurchased > 0 &&
-    known.refundedCredits + known.disputedCredits >= known.creditsPurchased;
-  const goesOn = isGranting(subscription.status) && !isGivenBack;
+  const goesOn = isGranting(subscription.status) && !isGivenBack(known, back);
   return scheduled.filter(
     ({ credits, index, dueAt }) =>
       credits > 0 && (index === 0 || (goesOn && dueAt.getTime() <= nowMs)),
   );
 }
 
+function isGivenBack(known: Payment | null, back: RefundTotals | null): boolean {
+  if (known === null || back === null) return false;
+  const { byRefunds, byDisputes } = computeTakeBacks(known, back);
+  return known.creditsPurchased > 0 && byRefunds + byDisputes >= known.creditsPurchased;
+}
+
 async function savePayment(
   tx: PaymentTransaction,
-  { invoice, subscription, bought, paymentIntentId, userId }: PaidInvoice,
+  { invoice, subscription, bought, paymentIntentIds, userId }: PaidInvoice,
   payment: {
     readonly known: Payment | null;
     readonly paymentId: string;
@@ -189,7 +217,7 @@ async function savePayment(
     amount: invoice.amountPaid,
     currency: invoice.currency,
     stripeInvoiceId: invoice.id,
-    stripePaymentId: paymentIntentId,
+    stripePaymentId: paymentIntentIds[0] ?? null,
     subscriptionId: ours?.id ?? null,
     ...boughtNow,
     creditsPurchased: newCredits,

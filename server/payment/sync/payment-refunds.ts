@@ -7,6 +7,7 @@ import type { PaymentTransaction } from "../ports.ts";
 import { isRefusal } from "../stripe/errors.ts";
 import type { StripeDispute, StripeInvoice, StripePort, StripeRefund } from "../stripe/port.ts";
 import type { SyncDeps, SyncEffect } from "./apply-sync.ts";
+import { lateExpiry } from "./late-expiry.ts";
 
 /** How much money is back now. Minor units. */
 export interface RefundTotals {
@@ -20,7 +21,8 @@ export interface RefundTotals {
 interface RefundedPayment {
   readonly key: PaymentKey;
   readonly userId: string;
-  readonly paymentIntentId: string | null;
+  /** Several may pay one invoice. */
+  readonly paymentIntentIds: readonly string[];
   /** Null when it is not an invoice's. */
   readonly invoice: Pick<StripeInvoice, "id" | "creditNotesAmount"> | null;
 }
@@ -54,47 +56,64 @@ export function statusAfter(
 
 /** Reads what has gone back of a payment, which is settled by the caller first. */
 export async function paymentRefundsEffect(
-  { store, stripe }: SyncDeps,
-  { key, userId, paymentIntentId, invoice }: RefundedPayment,
-): Promise<SyncEffect> {
+  { store, stripe, now }: SyncDeps,
+  { key, userId, paymentIntentIds, invoice }: RefundedPayment,
+): Promise<SyncEffect & { readonly totals: RefundTotals }> {
   const version = (await store.payments.find(key))?.version ?? 0;
-  const totals = await readTotals(stripe, paymentIntentId, invoice);
-  return { kind: "effect", userId, apply: (tx) => writeTotals(tx, key, version, totals) };
+  const totals = await readTotals(stripe, paymentIntentIds, invoice);
+  return {
+    kind: "effect",
+    userId,
+    totals,
+    apply: (tx) => writeTotals(tx, key, { version, totals, nowMs: now() }),
+  };
+}
+
+async function readTotals(
+  stripe: StripePort,
+  paymentIntentIds: readonly string[],
+  invoice: RefundedPayment["invoice"],
+): Promise<RefundTotals> {
+  const notes =
+    invoice === null || invoice.creditNotesAmount === 0
+      ? []
+      : await stripe.listCreditNotes(invoice.id);
+  const credited = notes.reduce((sum, { creditedAmount }) => sum + creditedAmount, 0);
+  let [refunded, disputed] = [0, 0];
+  for (const id of paymentIntentIds) {
+    const back = await readBack(stripe, id);
+    refunded += back.refunded;
+    disputed += back.disputed;
+  }
+  return { refunded, credited, disputed };
 }
 
 /** One of the two lists may be unknown to a Stripe stand-in; a payment intent nobody knows is an error, not "nothing". */
-async function readTotals(
+async function readBack(
   stripe: StripePort,
-  paymentIntentId: string | null,
-  invoice: RefundedPayment["invoice"],
-): Promise<RefundTotals> {
+  paymentIntentId: string,
+): Promise<Pick<RefundTotals, "refunded" | "disputed">> {
   let missing: unknown;
   const orNone = (error: unknown): [] => {
     if (!isRefusal(error, "missing") || missing !== undefined) throw error;
     missing = error;
     return [];
   };
-  const notes =
-    invoice === null || invoice.creditNotesAmount === 0
-      ? []
-      : await stripe.listCreditNotes(invoice.id);
-  const credited = notes.reduce((sum, { creditedAmount }) => sum + creditedAmount, 0);
-  if (paymentIntentId === null) return { refunded: 0, credited, disputed: 0 };
   const refunded = sumRefunds(await stripe.listRefunds(paymentIntentId).catch(orNone));
   const disputed = sumDisputes(await stripe.listDisputes(paymentIntentId).catch(orNone));
-  return { refunded, credited, disputed };
+  return { refunded, disputed };
 }
 
 async function writeTotals(
   tx: PaymentTransaction,
   key: PaymentKey,
-  seenVersion: number,
-  totals: RefundTotals,
+  seen: { readonly version: number; readonly totals: RefundTotals; readonly nowMs: number },
 ): Promise<"done" | "stale"> {
+  const { totals } = seen;
   const payment = await tx.payments.find(key);
   // Never paid as far as anybody knows: there is nothing to take back.
   if (payment === null || payment.paidAt === null) return "done";
-  if (payment.version !== seenVersion) return "stale";
+  if (payment.version !== seen.version) return "stale";
   const { byRefunds, byDisputes } = computeTakeBacks(payment, totals);
   const change = {
     status: statusAfter(payment, totals),
@@ -106,7 +125,8 @@ async function writeTotals(
   };
   const fields = Object.keys(change) as (keyof typeof change)[];
   if (fields.every((field) => payment[field] === change[field])) return "done";
-  const expiresAt = await tx.grants.expiresAt(`payment:${payment.id}`);
+  const own = await tx.grants.expiresAt(`payment:${payment.id}`);
+  const expiresAt = lateExpiry(own, seen.nowMs);
   await tx.payments.update(payment.id, { ...change, version: payment.version + 1 });
   const before = payment.refundedAmount + payment.creditedAmount + payment.disputedAmount;
   const after = totals.refunded + totals.credited + totals.disputed;

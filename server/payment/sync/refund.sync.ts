@@ -1,5 +1,5 @@
 // Refunds and disputes by their payment intent, whatever it paid for; the purchase is settled first, should its event be late.
-import type { PaymentKey } from "../payment.types.ts";
+import type { Payment, PaymentKey } from "../payment.types.ts";
 import { unlessMissing } from "../stripe/errors.ts";
 import { allOf, ignored, type SyncDeps, type SyncEffect } from "./apply-sync.ts";
 import { checkoutEffect } from "./checkout.sync.ts";
@@ -11,46 +11,36 @@ import { returnedCreditsEffect } from "./returned-credits.ts";
 export async function refundEffect(deps: SyncDeps, paymentIntentId: string): Promise<SyncEffect> {
   const { store, stripe } = deps;
   const known = await store.payments.find({ stripePaymentId: paymentIntentId });
-  if (known !== null && known.paidAt !== null) {
-    const { userId, stripeInvoiceId, stripeSessionId } = known;
-    if (stripeInvoiceId !== null)
-      return allOf(
-        userId,
-        await invoiceRefundEffects(deps, stripeInvoiceId, paymentIntentId, userId),
-      );
-    const key = { stripeSessionId: stripeSessionId ?? "" };
-    return paymentRefundsEffect(deps, { key, userId, paymentIntentId, invoice: null });
-  }
+  if (known !== null && known.paidAt !== null)
+    return knownRefundEffect(deps, known, paymentIntentId);
   const session = await unlessMissing(stripe.findCheckoutByPaymentIntent(paymentIntentId), null);
   if (session !== null) {
     const purchase = await checkoutEffect(deps, session.id);
     if (purchase.kind === "ignored") return purchase;
     const { userId } = purchase;
     const key: PaymentKey = { stripeSessionId: session.id };
-    const refunds = { key, userId, paymentIntentId, invoice: null };
+    const refunds = { key, userId, paymentIntentIds: [paymentIntentId], invoice: null };
     return allOf(userId, [purchase, await paymentRefundsEffect(deps, refunds)]);
   }
   const invoiceId = await unlessMissing(stripe.findInvoiceByPaymentIntent(paymentIntentId), null);
   if (invoiceId === null) return ignored("The payment is not one of this server's.");
-  const purchase = await invoiceEffect(deps, invoiceId);
-  if (purchase.kind === "ignored") return purchase;
-  const { userId } = purchase;
-  const refunds = await invoiceRefundEffects(deps, invoiceId, paymentIntentId, userId);
-  return allOf(userId, [purchase, ...refunds]);
+  return invoiceEffect(deps, invoiceId, paymentIntentId);
 }
 
-/** What has gone back of an invoice's payment, with what it means for the subscription's other payments. */
-async function invoiceRefundEffects(
+/** The same of a payment that is settled here. */
+async function knownRefundEffect(
   deps: SyncDeps,
-  invoiceId: string,
+  { id, userId, stripeInvoiceId }: Payment,
   paymentIntentId: string,
-  userId: string,
-): Promise<SyncEffect[]> {
-  // Gone at Stripe (a sandbox started again): its refunds may still be known.
-  const invoice = await unlessMissing(deps.stripe.getInvoice(invoiceId), null);
-  const key = { stripeInvoiceId: invoiceId };
-  return [
-    await paymentRefundsEffect(deps, { key, userId, paymentIntentId, invoice }),
-    returnedCreditsEffect(userId, invoiceId),
-  ];
+): Promise<SyncEffect> {
+  const refunds = { key: { id }, userId, paymentIntentIds: [paymentIntentId] };
+  if (stripeInvoiceId === null) return paymentRefundsEffect(deps, { ...refunds, invoice: null });
+  const whole = await invoiceEffect(deps, stripeInvoiceId, paymentIntentId);
+  if (whole.kind === "effect") return whole;
+  // Gone at Stripe, it or its subscription (a sandbox started again): its refunds may still be known.
+  const invoice = await unlessMissing(deps.stripe.getInvoice(stripeInvoiceId), null);
+  return allOf(userId, [
+    await paymentRefundsEffect(deps, { ...refunds, invoice }),
+    returnedCreditsEffect(deps, userId, stripeInvoiceId),
+  ]);
 }

@@ -5,7 +5,8 @@ import { scheduledGrantKey, scheduleGrants } from "../catalog/invoice-credits.ts
 import { creditsToReturn, decodeLines } from "../catalog/kept-credits.ts";
 import type { Payment, Subscription } from "../payment.types.ts";
 import type { PaymentTransaction } from "../ports.ts";
-import type { SyncEffect } from "./apply-sync.ts";
+import type { SyncDeps, SyncEffect } from "./apply-sync.ts";
+import { lateExpiry } from "./late-expiry.ts";
 
 interface Lot {
   readonly grantKey: string;
@@ -13,7 +14,11 @@ interface Lot {
 }
 
 /** Settles what an invoice's subscription has to give back; last, after the invoice and what came back of it. */
-export function returnedCreditsEffect(userId: string, invoiceId: string): SyncEffect {
+export function returnedCreditsEffect(
+  { now }: Pick<SyncDeps, "now">,
+  userId: string,
+  invoiceId: string,
+): SyncEffect {
   return {
     kind: "effect",
     userId,
@@ -21,7 +26,7 @@ export function returnedCreditsEffect(userId: string, invoiceId: string): SyncEf
       const payment = await tx.payments.find({ stripeInvoiceId: invoiceId });
       if (!payment?.subscriptionId) return "done";
       const subscription = await tx.subscriptions.find(payment.subscriptionId);
-      if (subscription !== null) await writeReturnedCredits(tx, subscription);
+      if (subscription !== null) await writeReturnedCredits(tx, subscription, now());
       return "done";
     },
   };
@@ -30,6 +35,7 @@ export function returnedCreditsEffect(userId: string, invoiceId: string): SyncEf
 async function writeReturnedCredits(
   tx: PaymentTransaction,
   subscription: Subscription,
+  nowMs: number,
 ): Promise<void> {
   const payments = await tx.payments.paidOf(subscription);
   // Only an invoice that gives back more than it sells takes anything of the others.
@@ -45,7 +51,13 @@ async function writeReturnedCredits(
     returnedCredits: target,
     version: subscription.version + 1,
   });
-  await tx.applyToLedger([toMovement(subscription, target, lots.at(-1))]);
+  const lastLot = lots.at(-1);
+  await tx.applyToLedger([
+    toMovement(subscription, target, {
+      grantKey: lastLot?.grantKey ?? "",
+      expiresAt: lateExpiry(lastLot?.expiresAt ?? null, nowMs),
+    }),
+  ]);
 }
 
 /** The last month of these payments that was granted; the beginning of time when none was. */
@@ -65,7 +77,7 @@ function lastGrantedMonth(payments: readonly Payment[], lots: readonly Lot[]): D
 function toMovement(
   { id, userId, returnedCredits, version }: Subscription,
   target: number,
-  lastLot: Lot | undefined,
+  { grantKey, expiresAt }: Lot,
 ): LedgerOperation {
   const delta = target - returnedCredits;
   const change = String(version + 1);
@@ -76,7 +88,7 @@ function toMovement(
       amountCredits: delta,
       type: "REFUND",
       sourceId: id,
-      grantKey: lastLot?.grantKey ?? "",
+      grantKey,
       idempotencyKey: scopedKey("refund", change, "returned", id),
       description: "Unused time of a plan was given back",
     };
@@ -87,7 +99,7 @@ function toMovement(
     source: "REFUND",
     sourceId: id,
     grantKey: `returned:${id}:${change}`,
-    expiresAt: lastLot?.expiresAt ?? null,
+    expiresAt,
     description: "Time of a plan that had been given back was paid for",
   };
 }

@@ -8,9 +8,9 @@ import { isRefusal } from "../stripe/errors.ts";
 import type { StripeSubscription } from "../stripe/port.ts";
 import { allOf, ignored, type SyncDeps, type SyncEffect } from "./apply-sync.ts";
 import { findCheckout } from "./checkout-lookup.ts";
-import { endDuplicate } from "./duplicate-subscription.ts";
 import { readPendingPlan } from "./pending-plan.ts";
 import { isLive } from "./subscription-status.ts";
+import { endUnwanted } from "./unwanted-subscription.ts";
 
 /** What was known here before Stripe was read. */
 interface Seen {
@@ -82,18 +82,25 @@ async function findOwner(
   return session === null ? null : ((await findCheckout(store, session))?.userId ?? null);
 }
 
-/** Ends `fetched` when another one of the user's is live at Stripe too; one that only looks live here is synced `first`. */
+/**
+ * Ends `fetched` when another one of the user's is live at Stripe too, or the user is erased; another one that only looks
+ * live here is synced `first`.
+ */
 async function keepOneLive(
   deps: SyncDeps,
   userId: string,
   fetched: StripeSubscription,
 ): Promise<{ subscription: StripeSubscription; first: SyncEffect | null }> {
-  const other = isLive(fetched.status) ? await findOtherLive(deps.store, userId, fetched.id) : null;
+  if (!isLive(fetched.status)) return { subscription: fetched, first: null };
+  // Nobody could sign in to cancel it.
+  if (await isErased(deps.store, userId))
+    return { subscription: await endUnwanted(deps, fetched, "account deleted"), first: null };
+  const other = await findOtherLive(deps.store, userId, fetched.id);
   if (other === null) return { subscription: fetched, first: null };
   // Ours may only be out of date: nothing is ended before Stripe itself says that both are live.
   const current = await deps.stripe.getSubscription(other.stripeSubscriptionId);
   if (isLive(current.status))
-    return { subscription: await endDuplicate(deps, fetched), first: null };
+    return { subscription: await endUnwanted(deps, fetched, "duplicate"), first: null };
   const first = await fetchedSubscriptionEffect(deps, current, { version: other.version });
   return { subscription: fetched, first };
 }
@@ -105,6 +112,14 @@ async function findOtherLive(
 ): Promise<Subscription | null> {
   const live = await subscriptions.findLive(userId);
   return live?.stripeSubscriptionId === stripeSubscriptionId ? null : live;
+}
+
+async function isErased(
+  { customers }: Pick<PaymentTables, "customers">,
+  userId: string,
+): Promise<boolean> {
+  const user = await customers.find(userId);
+  return user !== null && user.deletedAt !== null;
 }
 
 async function writeSubscription(
@@ -126,6 +141,7 @@ async function writeSubscription(
   if ((row?.version ?? null) !== sync.version) return "stale";
   const live = isLive(subscription.status);
   if (live && (await findOtherLive(tx, userId, subscription.id)) !== null) return "stale";
+  if (live && (await isErased(tx, userId))) return "stale";
   const facts = {
     ...toFacts(subscription, planItem, row?.nextGrantAt ?? null),
     ...sync.facts,

@@ -219,6 +219,36 @@ describe("a schedule that runs", () => {
     expect(amounts.filter((amount) => amount > 0)).toHaveLength(1);
   });
 
+  it("drops a discount that its phases do not name, and keeps one that they name by its id", async () => {
+    const coupon = await stripe.coupons.create({ percent_off: 50, duration: "forever" });
+    for (const keeps of [true, false]) {
+      const { subscription } = await subscribe(world, plans.pro, coupon.id);
+      const { id, phases } = await stripe.subscriptionSchedules.create({
+        from_subscription: subscription.id,
+      });
+      const [current] = phases;
+      const [discount] = subscription.discounts.map(idOf);
+      expect(current?.discounts).toEqual([{ coupon: null, discount, promotion_code: null }]);
+      const named = keeps ? { discounts: [{ discount: discount ?? "" }] } : {};
+      await stripe.subscriptionSchedules.update(id, {
+        phases: [
+          {
+            ...named,
+            items: [{ price: plans.pro.id, quantity: 1 }],
+            start_date: current?.start_date,
+            end_date: current?.end_date,
+          },
+          { ...named, items: [{ price: plans.basic.id, quantity: 1 }] },
+        ],
+      });
+      const after = await stripe.subscriptions.retrieve(subscription.id);
+      expect(after.discounts).toEqual(keeps ? [discount] : []);
+      world.sandbox.control.advance({ months: 1, hours: 2 });
+      const [renewal] = await invoicesOf(stripe, subscription);
+      expect(renewal?.total).toBe(keeps ? 500 : 1000);
+    }
+  });
+
   it("follows a change made on the subscription itself, and keeps what comes later", async () => {
     const { subscription } = await subscribe(world, plans.pro);
     const schedule = await downgrade(subscription, plans.basic.id);

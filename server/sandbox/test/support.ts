@@ -158,6 +158,7 @@ export async function makePlans(stripe: Stripe): Promise<Plans> {
 export async function subscribe(
   { stripe, sandbox }: World,
   price: Stripe.Price,
+  coupon?: string,
 ): Promise<{
   subscription: Stripe.Subscription;
   customer: string;
@@ -168,6 +169,7 @@ export async function subscribe(
     mode: "subscription",
     customer: customer.id,
     line_items: [{ price: price.id, quantity: 1 }],
+    ...(coupon === undefined ? {} : { discounts: [{ coupon }] }),
     success_url: "http://localhost:3000/done",
     subscription_data: { metadata: { userId: "u1" } },
   });

@@ -1,8 +1,11 @@
 // What a stream leaves behind when it is over: nothing. One thing left of each would be a million things one day.
 import { randomUUID } from "node:crypto";
-import { IncomingMessage } from "node:http";
+import { createServer, IncomingMessage } from "node:http";
+import { setTimeout as sleep } from "node:timers/promises";
 import { queryObjects } from "node:v8";
-import { describe, expect, it } from "vitest";
+import { describe, expect, it, onTestFinished, vi } from "vitest";
+import { sendEvents } from "../../../server/http/rest/events.ts";
+import { listen } from "../../support/ports.ts";
 import { available } from "../../support/backend.ts";
 import { useTestApp } from "../../support/use-app.ts";
 
@@ -83,4 +86,68 @@ describe("streams that are over", () => {
     await forgotten(before);
     await Promise.all(open.map((stream) => stream.return()));
   });
+
+  it("are forgotten when their client leaves before they begin, over REST", {
+    timeout: LIMIT_MS,
+  }, async () => {
+    const { accessToken } = await world.person();
+    const authenticate = vi.spyOn(world.app.services.auth, "authenticate");
+    onTestFinished(() => authenticate.mockRestore());
+    const principal = await world.app.services.auth.authenticate(accessToken);
+    const leaveEarly = async () => {
+      let answerIt = (): void => undefined;
+      const asked = new Promise<void>((resolve) =>
+        authenticate.mockImplementationOnce(async () => {
+          resolve();
+          await new Promise<void>((answer) => (answerIt = answer));
+          return principal;
+        }),
+      );
+      const leave = new AbortController();
+      const headers = { authorization: `Bearer ${accessToken}` };
+      const url = `${world.url}/api/user/credits/events`;
+      const answer = fetch(url, { headers, signal: leave.signal }).catch(() => null);
+      await asked;
+      leave.abort();
+      await answer;
+      // The server hears of it on its own socket.
+      await sleep(50);
+      answerIt();
+      await sleep(10);
+    };
+    await leaveEarly();
+    const count = () => queryObjects(AbortController, { format: "count" });
+    const before = count();
+    for (let run = 0; run < RUNS; run += 1) await leaveEarly();
+    await expect
+      .poll(() => count() - before, { timeout: LIMIT_MS / 4, interval: 200 })
+      .toBeLessThan(TOLERATED);
+  });
+});
+
+it("an open stream over REST keeps none of the events it has sent", {
+  timeout: LIMIT_MS,
+}, async () => {
+  class Marker {
+    readonly text = "x";
+  }
+  const SENT = 1_000;
+  async function* source(signal: AbortSignal) {
+    for (let sent = 0; sent < SENT; sent += 1) yield new Marker();
+    yield { type: "last" };
+    await new Promise((resolve) => signal.addEventListener("abort", resolve));
+  }
+  const server = createServer((request, response) => {
+    const leave = new AbortController();
+    response.once("close", () => leave.abort());
+    void sendEvents(request, response, source(leave.signal), leave.signal);
+  });
+  const url = `http://127.0.0.1:${await listen(server)}`;
+  onTestFinished(() => void server.close());
+  const reader = (await fetch(url)).body?.pipeThrough(new TextDecoderStream()).getReader();
+  let text = "";
+  while (!text.includes("last")) text += (await reader?.read())?.value ?? "";
+  expect(text.split('{"text":"x"}')).toHaveLength(SENT + 1);
+  expect(queryObjects(Marker, { format: "count" })).toBeLessThan(SENT / 20);
+  await reader?.cancel();
 });

@@ -155,6 +155,41 @@ describe("the end of a run", () => {
   });
 });
 
+describe("a reader who signs out while the model is silent", () => {
+  const server = useTestApp({
+    available,
+    app: { runTimings: { ...TIMINGS, maxRunMs: 60_000, modelSilenceMs: 60_000 } },
+  });
+
+  it.each([
+    [
+      "tRPC",
+      (runId: string) => `trpc/ai.stream?input=${encodeURIComponent(`{"runId":"${runId}"}`)}`,
+    ],
+    ["REST", (runId: string) => `ai/runs/${runId}/events`],
+  ])(
+    "is none any more, and the run is stopped when nobody else comes (%s)",
+    async (_name, path) => {
+      server.sandbox.model.control.reset();
+      server.sandbox.model.control.misbehave({ fault: "stall" });
+      const person = await server.signIn(`${randomUUID()}@example.com`);
+      const { runId } = await person.client.ai.start.mutate({
+        feature: "chat-pro",
+        messages: [{ role: "user", content: "Say little" }],
+        idempotencyKey: "silent",
+      });
+      const headers = { authorization: `Bearer ${person.accessToken}` };
+      const answer = await fetch(`${server.url}/api/${path(runId)}`, { headers });
+      await person.client.auth.logoutAll.mutate();
+      expect(await answer.text()).toContain("SESSION_REVOKED");
+      const run = () => server.models.aiRun.findUniqueOrThrow({ where: { id: runId } });
+      await expect
+        .poll(async () => (await run()).state, { timeout: TIMINGS.readerGraceMs * 3 })
+        .toBe("stopped");
+    },
+  );
+});
+
 describe("a server that stops", () => {
   it("settles its runs for what they have produced, and tells why", async () => {
     const server = await openTestApp();

@@ -5,8 +5,10 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { createModelAdapter } from "../../../server/adapters/model.ts";
 import { type AiService, createAiService } from "../../../server/ai/ai.service.ts";
+import type { RunTimings } from "../../../server/ai/ai.types.ts";
 import type { RunStore } from "../../../server/ai/ports.ts";
 import { createRunStore } from "../../../server/ai/runs.store.ts";
+import type { PrismaModels } from "../../../server/database/ports.ts";
 import { AppError } from "../../../server/lib/errors.ts";
 import { createLogger } from "../../../server/lib/logger.ts";
 import { available } from "../../support/backend.ts";
@@ -43,7 +45,10 @@ describe("metered runs over a failing store", () => {
       now,
     });
   /** The service as the app makes it, with some calls of its store replaced. */
-  function serviceOver(faults: (real: RunStore) => Partial<RunStore>): AiService {
+  function serviceOver(
+    faults: (real: RunStore) => Partial<RunStore>,
+    timings: Partial<RunTimings> = {},
+  ): AiService {
     const { backend } = server.opened;
     const real = storeAt(Date.now);
     const ai = createAiService({
@@ -51,12 +56,12 @@ describe("metered runs over a failing store", () => {
       output: backend.runOutput,
       pubsub: backend.pubsub,
       model: createModelAdapter(server.config.ai ?? { baseUrl: "", apiKey: null }),
-      models: { "chat-pro": "stand-in-pro" },
+      models: { "chat-pro": "stand-in-pro", "ppt-generate": "stand-in-pro" },
       prices: { credits: server.config.credits.costs, version: "test" },
       withPackageSuggestion: (work) => work(),
       logger: createLogger({ level: "silent" }),
       now: Date.now,
-      timings: TIMINGS,
+      timings: { ...TIMINGS, ...timings },
     });
     opened.push(ai);
     return ai;
@@ -232,5 +237,62 @@ describe("metered runs over a failing store", () => {
       .poll(async () => (await ai.run(person.userId, runId)).state, { timeout: 20_000 })
       .toBe("completed");
     expect(await balance()).toMatchObject({ credits: 95, held: 0 });
+  });
+
+  it("completes a run whose database is away for a moment when it ends", async () => {
+    const { database } = server.opened.backend;
+    let refused = 0;
+    const ask = (sql: string, ...values: unknown[]) => {
+      if (refused > 0) return database.models.$queryRawUnsafe(sql, ...values);
+      refused += 1;
+      throw Object.assign(new Error("connect"), { code: "ECONNREFUSED" });
+    };
+    const faulty = createRunStore({
+      database: {
+        ...database,
+        dialect: database.dialect,
+        models: Object.create(database.models, {
+          $queryRawUnsafe: { value: ask },
+        }) as PrismaModels,
+      },
+      ledger: server.app.ledger,
+      now: Date.now,
+    });
+    const ai = serviceOver(() => ({ end: faulty.end }));
+    const { runId } = await ai.start(person.userId, input());
+    await expect
+      .poll(async () => (await ai.run(person.userId, runId)).state, { timeout: 10_000 })
+      .toBe("completed");
+    expect(refused).toBe(1);
+    expect(await balance()).toMatchObject({ credits: 95, held: 0 });
+  });
+
+  it("writes down what a slide is worth with the slide, one figure at a time", async () => {
+    const worth: number[] = [];
+    let underWay = 0;
+    let most = 0;
+    const record = (real: RunStore): Partial<RunStore> => ({
+      async renewLease(runId, lease) {
+        worth.push(lease.producedCredits);
+        most = Math.max(most, (underWay += 1));
+        // The first figure is written last, where the second does not wait for it.
+        await sleep(worth.length === 1 ? 500 : 0);
+        return real.renewLease(runId, lease).finally(() => (underWay -= 1));
+      },
+    });
+    const ai = serviceOver(record, { leaseMs: 60_000, tickMs: 60_000 });
+    server.sandbox.model.control.setSpeed(200);
+    const { runId } = await ai.start(person.userId, {
+      feature: "ppt-generate",
+      topic: "Tides",
+      slideCount: 5,
+      idempotencyKey: randomUUID(),
+    });
+    await expect
+      .poll(async () => (await ai.run(person.userId, runId)).state, { timeout: 20_000 })
+      .toBe("completed");
+    expect(worth[0]).toBe(2);
+    expect(worth.length).toBeGreaterThan(1);
+    expect(most).toBe(1);
   });
 });

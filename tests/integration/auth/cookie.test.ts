@@ -1,5 +1,7 @@
 // The refresh cookie over real HTTP: set, renewed and cleared as PROMISES.md says, and never by GET.
+import { readdirSync, readFileSync } from "node:fs";
 import { describe, expect, it } from "vitest";
+import { procedures } from "../../../server/http/trpc/procedures.ts";
 import { available } from "../../support/backend.ts";
 import { FRONTEND } from "../../support/server-env.ts";
 import { useTestApp } from "../../support/use-app.ts";
@@ -51,5 +53,46 @@ describe("the refresh cookie", () => {
     expect(answer.response.headers.getSetCookie()).toEqual([
       "refresh=; Path=/; Max-Age=0; Expires=Thu, 01 Jan 1970 00:00:00 GMT; HttpOnly; SameSite=Lax",
     ]);
+  });
+
+  it.each([
+    ["auth.refresh", { "trpc-accept": "application/jsonl" }],
+    ["auth.refresh", { accept: "text/plain, application/jsonl" }],
+    ["auth.logout", { "trpc-accept": "application/jsonl" }],
+    ["auth.logoutAll", { "trpc-accept": "application/jsonl" }],
+    ["user.delete", { "trpc-accept": "application/jsonl" }],
+  ])("is not lost in a streamed batch: %s by %o is refused and does nothing", async (path, how) => {
+    const person = await world.person();
+    const send = async (headers: Record<string, string>) =>
+      fetch(`${world.url}/api/trpc/credit.spend,${path}?batch=1`, {
+        method: "POST",
+        headers: {
+          ...{ "content-type": "application/json", origin: FRONTEND },
+          ...{ ...bearer(person.accessToken), ...how, ...headers },
+        },
+        body: path === "user.delete" ? JSON.stringify({ 1: { confirmEmail: person.email } }) : "{}",
+      });
+    const session = () =>
+      world.models.session.findUnique({
+        where: { id: person.sessionId },
+        select: { generation: true, revokedAt: true },
+      });
+    const refused = await send({ cookie: `refresh=${person.refreshToken}` });
+    expect(refused.status).toBe(400);
+    expect(await refused.json()).toMatchObject({
+      error: { data: { app: { code: "VALIDATION_FAILED" } } },
+    });
+    expect(await session()).toEqual({ generation: 1, revokedAt: null });
+    // Without the cookie there is none to lose.
+    expect((await send({})).status).toBe(200);
+  });
+
+  it("is set by no procedure that does not say so", () => {
+    const saying = [...procedures.values()].filter(({ _def }) => _def.meta?.setsCookie);
+    const routers = new URL("../../../server/routers/", import.meta.url);
+    const sources = readdirSync(routers).map((file) =>
+      readFileSync(new URL(file, routers), "utf8"),
+    );
+    expect(saying).toHaveLength(sources.join("").split(".setRefreshCookie(").length - 1);
   });
 });

@@ -170,6 +170,19 @@ describe("refresh", () => {
     }
   });
 
+  it("ends a grace that was never sealed 10 s after the old token was used in it", async () => {
+    const { refreshToken, sessionId } = await world.session();
+    const first = await auth().refresh(fromBrowser(refreshToken));
+    await settle();
+    // As if the server had died, or the database gone, before the seal.
+    await models().session.update({ where: { id: sessionId }, data: { graceEndsAt: null } });
+    const again = await world.instance(1).auth.refresh(fromBrowser(refreshToken));
+    expect(again.refreshToken).toBe(first.refreshToken);
+    await settle();
+    await endGrace(world, sessionId);
+    expect(await codeOf(auth().refresh(fromBrowser(refreshToken)))).toBe("REFRESH_REUSED");
+  });
+
   it("changes its secret without signing anybody out, and gives two tabs one successor across the change", async () => {
     const { database } = world.opened.backend;
     const withSecrets = (...refreshSecrets: string[]) => {

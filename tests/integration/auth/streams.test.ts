@@ -1,5 +1,5 @@
 // Promise 20 for streams: they end within a second of their caller's authority, on any instance.
-import { describe, expect, it } from "vitest";
+import { describe, expect, it, onTestFinished, vi } from "vitest";
 import { available } from "../../support/backend.ts";
 import type { Person } from "../../support/people.ts";
 import { useTestApp } from "../../support/use-app.ts";
@@ -11,14 +11,18 @@ interface Stream {
   readonly text: () => string;
 }
 
+const TRPC = "/api/trpc/credit.onChange";
+const REST = "/api/user/credits/events";
+/** How many one user may have open. */
+const MOST = 20;
 const pause = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
 
 describe("streams", () => {
   const world = useTestApp({ available, instances: 2 });
 
   /** Opens `credit.onChange` and reads it to its end. */
-  async function open(person: Person): Promise<Stream> {
-    const response = await fetch(`${world.url}/api/trpc/credit.onChange`, {
+  async function open(person: Person, path: string = TRPC): Promise<Stream> {
+    const response = await fetch(world.url + path, {
       headers: { accept: "text/event-stream", authorization: `Bearer ${person.accessToken}` },
     });
     let text = "";
@@ -116,5 +120,28 @@ describe("streams", () => {
     const code = await within(1_500, stream.ended);
     world.clock.aheadMs = 0;
     expect(code).toBe("TOKEN_EXPIRED");
+  });
+
+  it.each([TRPC, REST])("leave their places when their sessions are revoked: %s", async (path) => {
+    const { userId } = await world.person();
+    const again = () => world.signInAgain(userId);
+    const sessions = await Promise.all(Array.from({ length: MOST }, again));
+    const streams = await Promise.all(sessions.map((session) => open(session, path)));
+    const principal = { userId, sessionId: "x", role: "USER" } as const;
+    for (const { sessionId } of sessions) await world.auth.revokeSession(principal, { sessionId });
+    await Promise.all(streams.map(({ ended }) => ended()));
+    for (const { text } of streams) expect(text()).toContain("SESSION_REVOKED");
+    expect((await open(await again(), path)).text()).not.toContain('"code"');
+  });
+
+  it("leave their places when they have lasted long enough, over REST", async () => {
+    const person = await world.person();
+    const timeout = AbortSignal.timeout.bind(AbortSignal);
+    const soon = (ms: number) => timeout(ms === 600_000 ? 1_000 : ms);
+    const spy = vi.spyOn(AbortSignal, "timeout").mockImplementation(soon);
+    onTestFinished(() => spy.mockRestore());
+    const streams = await Promise.all(Array.from({ length: MOST }, () => open(person, REST)));
+    await Promise.all(streams.map(({ ended }) => ended()));
+    expect((await open(person, REST)).text()).not.toContain('"code"');
   });
 });

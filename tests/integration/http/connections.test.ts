@@ -1,6 +1,7 @@
 // One client's connections and bodies leave room for everybody else's.
-import { createServer } from "node:http";
+import { createServer, IncomingMessage } from "node:http";
 import { connect, type Socket } from "node:net";
+import { queryObjects } from "node:v8";
 import { afterEach, describe, expect, test, vi } from "vitest";
 import { createBodyReader } from "../../../server/http/body-reader.ts";
 import { createHttpServer } from "../../../server/http/server.ts";
@@ -108,6 +109,64 @@ test("a connection that asks for too much at once is cut, and a stop does not wa
   server = undefined;
   expect(await Promise.race(stops)).toBe("at once");
   await Promise.all(stops);
+});
+
+test.each(["/api/trpc/credit.onChange", "/api/user/credits/events"])(
+  "streams behind another one of their connection are over when their client leaves: %s",
+  { timeout: 240_000 },
+  async (path) => {
+    server = await openTestApp({ http: { connections: LIMITS }, logLevel: "info" });
+    const { url, logged } = server;
+    const { accessToken } = await server.person();
+    const request = `GET ${path} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer ${accessToken}\r\n\r\n`;
+    const lines = () => logged().filter((line) => line["path"] === path).length;
+    const openStreams = async () => {
+      const metrics = await (await fetch(`${url}/metrics`)).text();
+      return Number(/^http_streams_open (\d+)$/m.exec(metrics)?.[1]);
+    };
+    const visit = async () => {
+      const before = lines();
+      const socket = await open(url);
+      socket.write(request.repeat(LIMITS.pipelined));
+      await expect.poll(openStreams).toBe(LIMITS.pipelined);
+      socket.resetAndDestroy();
+      await expect.poll(lines).toBe(before + LIMITS.pipelined);
+      expect(await openStreams()).toBe(0);
+    };
+    await visit();
+    const held = () => queryObjects(IncomingMessage, { format: "count" });
+    const before = held();
+    for (let count = 0; count < 20; count += 1) await visit();
+    await expect.poll(held, { timeout: 60_000, interval: 500 }).toBeLessThan(before + 40);
+  },
+);
+
+test("a client that does not read its answer is cut off, and a newcomer has its place", async () => {
+  const http = { connections: { ...LIMITS, total: 3 }, readTimeoutMs: 2_000 };
+  server = await openTestApp({ http });
+  const { url } = server;
+  const silent = await Promise.all([open(url), open(url), open(url)]);
+  const request = "GET /api/docs/swagger-ui-bundle.js HTTP/1.1\r\nHost: x\r\n\r\n";
+  for (const socket of silent) socket.pause().write(request.repeat(LIMITS.pipelined));
+  await pause(500);
+  expect(await health(url, "127.0.0.2")).toBe(0);
+  await expect.poll(() => health(url, "127.0.0.2"), { timeout: 15_000 }).toBe(200);
+});
+
+test("a client that waits for its answer, however long, gets it", async () => {
+  const own = createHttpServer(
+    (_request, response) => setTimeout(() => response.end("late"), 800),
+    {
+      readTimeoutMs: 100,
+    },
+  );
+  const socket = await open(`http://127.0.0.1:${await own.listen(0, "127.0.0.1")}`);
+  socket.write("GET / HTTP/1.1\r\nHost: x\r\n\r\n");
+  const answer = await new Promise((resolve) =>
+    socket.once("data", resolve).once("close", resolve),
+  );
+  expect(String(answer)).toMatch(/late/);
+  await own.stop();
 });
 
 describe("bodies", () => {

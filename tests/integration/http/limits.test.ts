@@ -1,5 +1,6 @@
 // N calls per window pass and no more: over two instances, in batches, by address and by user.
-import { afterAll, afterEach, describe, expect, test } from "vitest";
+import { afterAll, afterEach, describe, expect, test, vi } from "vitest";
+import { serviceUnavailable } from "../../../server/database/errors.ts";
 import { available } from "../../support/backend.ts";
 import { openTestApp, type TestApp, throughGoogle } from "../../support/server.ts";
 
@@ -12,6 +13,8 @@ afterAll(() => server?.close());
 
 const N = 20;
 const env = { RATE_LIMIT_MAX_REQUESTS: String(N), RATE_LIMIT_WINDOW_MS: "600000" };
+
+const bearer = (token: string) => ({ authorization: `Bearer ${token}` });
 
 async function ask(url: string, headers: Record<string, string> = {}) {
   const answer = await fetch(`${url}/api/trpc/credit.costs`, { headers });
@@ -52,34 +55,6 @@ describe("limits", () => {
     }
     expect(passed).toBeGreaterThanOrEqual(N - 1);
     expect(passed).toBeLessThanOrEqual(N + 1);
-  });
-
-  test.each([
-    [",", "credit.costs"],
-    ["%2C", "credit%2Ecosts"],
-  ])(
-    "a batch that is refused for its size counts like one of ten, with %s",
-    async (comma, name) => {
-      server = await openTestApp({ available, env });
-      const path = Array(11).fill(name).join(comma);
-      const batch = async () => {
-        const answer = await fetch(`${server?.url}/api/trpc/${path}?batch=1`);
-        await answer.text();
-        return answer.status;
-      };
-      expect([await batch(), await batch(), await batch()]).toEqual([400, 400, 429]);
-      expect((await ask(server.url)).status).toBe(429);
-    },
-  );
-
-  test.each(["HEAD", "PUT"])("a call by %s, which reaches no procedure, counts", async (method) => {
-    server = await openTestApp({ available, env });
-    const calls = Array.from({ length: N + 3 }, () =>
-      fetch(`${server?.url}/api/trpc/credit.costs`, { method }),
-    );
-    const statuses = (await Promise.all(calls)).map(({ status }) => status);
-    expect(statuses).toContain(429);
-    expect((await ask(server.url)).status).toBe(429);
   });
 
   test("a signed-in user is counted apart from the address, and a probe not at all", async () => {
@@ -127,6 +102,23 @@ describe("limits", () => {
       await world.close();
     }
   });
+
+  test("a logout that is repeated without end costs the database one write", async () => {
+    server = await openTestApp({ available, env });
+    const { refreshToken } = await server.session();
+    const writes: string[] = [];
+    server.backend.onStatement((sql) => {
+      if (/^update\b.*\bsessions\b/is.test(sql)) writes.push(sql);
+      return () => undefined;
+    });
+    const logout = async () =>
+      (await server?.call("auth.logout", "mutation", { refreshToken }))?.data;
+    const answers: unknown[] = [];
+    for (let round = 0; round < 4; round += 1)
+      answers.push(...(await Promise.all(Array.from({ length: 50 }, logout))));
+    expect(answers).toEqual(Array.from({ length: 200 }, () => ({})));
+    expect(writes).toHaveLength(1);
+  });
 });
 
 test("returns RATE_LIMITED for signed-in reads only after ten times as many as writes, each call of a batch counted", async () => {
@@ -173,6 +165,42 @@ test("a signed-in user's reads of what is public are counted with the user's own
   // Who shows a token that is no good is nobody.
   const guess = await ask(server.url, { authorization: "Bearer guessed" });
   expect([guess.status, guess.headers.get("ratelimit-remaining")]).toEqual([200, String(N - 2)]);
+});
+
+test("an expired token counts against the address and is told so however busy that is; a guessed one is refused", async () => {
+  server = await openTestApp({ available, env });
+  const person = await server.person();
+  server.clock.aheadMs = 16 * 60_000;
+  const me = (token: string) => server?.call("auth.me", "query", undefined, bearer(token));
+  const codes: unknown[] = [];
+  for (let call = 0; call < N + 5; call += 1) codes.push((await me(person.accessToken))?.code);
+  expect(codes).toEqual(codes.map(() => "TOKEN_EXPIRED"));
+  expect((await ask(server.url)).status).toBe(429);
+  expect((await me("guessed"))?.code).toBe("RATE_LIMITED");
+});
+
+test("a revoked token is told so however busy its address is", async () => {
+  server = await openTestApp({ available, env });
+  const person = await server.person();
+  await server.call("auth.logout", "mutation", { refreshToken: person.refreshToken });
+  for (let call = 0; call < N + 5; call += 1) {
+    const me = await server.call("auth.me", "query", undefined, bearer(person.accessToken));
+    expect(me.code).toBe("SESSION_REVOKED");
+  }
+});
+
+test("calls that fail for want of the database count against nobody", async () => {
+  server = await openTestApp({ available, env });
+  const person = await server.person();
+  const away = vi.spyOn(server.auth, "authenticate").mockRejectedValue(serviceUnavailable());
+  for (let call = 0; call < N + 5; call += 1) {
+    const me = await server.call("auth.me", "query", undefined, bearer(person.accessToken));
+    expect(me.code).toBe("SERVICE_UNAVAILABLE");
+    // What is public needs no database to be answered.
+    expect((await ask(server.url, bearer(person.accessToken))).status).toBe(200);
+  }
+  away.mockRestore();
+  expect((await ask(server.url)).headers.get("ratelimit-remaining")).toBe(String(N - 1));
 });
 
 test("returns RATE_LIMITED for exports on a tier of their own", async () => {

@@ -1,4 +1,5 @@
-// Two presses on one checkout: what comes to nothing for the one never closes what the other was given.
+// Two presses on one checkout: what comes to nothing for the one never closes what the other was given. Nobody who is
+// deleted meanwhile is left with anything to pay.
 import { beforeAll, describe, expect, it } from "vitest";
 import { createPaymentService } from "../../../server/payment/payment.service.ts";
 import { createPaymentStore } from "../../../server/payment/payment.store.ts";
@@ -74,5 +75,69 @@ describe("checkouts that overtake each other", () => {
     await closing.endSubscription(userId);
     expect(await statusOf((await pressing).sessionId)).toBe("expired");
     expect(await open(userId)).toEqual([]);
+  });
+
+  /** Somebody whom Stripe knows as a customer. */
+  async function customer() {
+    const person = await world.person();
+    await world.payment.checkout(person.userId, { packageId });
+    return {
+      ...person,
+      remove: () =>
+        world.call(
+          "user.delete",
+          "mutation",
+          { confirmEmail: person.email },
+          { authorization: `Bearer ${person.accessToken}` },
+        ),
+    };
+  }
+
+  it("erases nobody for whom a checkout was opened while the subscriptions were ended", async () => {
+    const { userId, remove } = await customer();
+    const listing = held.holdNext("listSubscriptions");
+    const removing = remove();
+    await listing.reached;
+    const { sessionId } = await world.payment.subscribe(userId, { planId: "plan_basic_month" });
+    listing.open();
+    expect((await removing).code).toBe("CONFLICT");
+    expect(await statusOf(sessionId)).toBe("open");
+    expect((await remove()).status).toBe(200);
+    expect(await statusOf(sessionId)).toBe("expired");
+    expect(await open(userId)).toEqual([]);
+  });
+
+  it("opens nothing for who was erased while the order was on its way", async () => {
+    const { userId, remove } = await customer();
+    const listing = held.holdNext("listSubscriptions");
+    const subscribing = world.payment.subscribe(userId, { planId: "plan_basic_month" });
+    await listing.reached;
+    expect((await remove()).status).toBe(200);
+    listing.open();
+    await expect(subscribing).rejects.toMatchObject({ code: "NOT_FOUND" });
+    expect(await open(userId)).toEqual([]);
+  });
+
+  it("ends and gives back a subscription that begins for who is erased", async () => {
+    const { userId, remove } = await customer();
+    const session = await merchant.post("checkout/sessions", {
+      mode: "subscription",
+      customer: await world.customerOf(userId),
+      success_url: "http://localhost/s",
+      "line_items[0][price]": await merchant.priceOf("plan_basic_month"),
+      "line_items[0][quantity]": "1",
+    });
+    expect((await remove()).status).toBe(200);
+    world.sandbox.stripe.control.completeCheckout(session.id);
+    await world.settled();
+    const rows = await world.models.subscription.findMany({ where: { userId } });
+    expect(rows).toMatchObject([{ status: "canceled", liveKey: null }]);
+    const { status } = await stripe.getSubscription(rows[0]?.stripeSubscriptionId ?? "");
+    expect(status).toBe("canceled");
+    const payments = await world.models.payment.findMany({
+      where: { userId, paidAt: { not: null } },
+    });
+    expect(payments).toMatchObject([{ status: "REFUNDED", refundedAmount: 999 }]);
+    expect(await world.credits(userId)).toBe(100);
   });
 });

@@ -2,11 +2,32 @@
 import { beforeEach, describe, expect, it } from "vitest";
 import { available } from "../../support/backend.ts";
 import { brokenInvariants } from "../../support/ledger-audit.ts";
+import { merchantOf } from "../../support/merchant.ts";
+import { useSubscribers } from "../../support/subscribers.ts";
 import { useShop } from "../../support/use-app.ts";
 import { spend } from "../../support/operations.ts";
 
 describe("money back", () => {
-  const world = useShop({ available });
+  /** A second payment intent of an invoice. */
+  let alsoPaidBy = { invoiceId: "", paymentIntentId: "" };
+  const world = useShop({
+    available,
+    wrapStripe: (port) => ({
+      ...port,
+      async listInvoicePaymentIntents(id) {
+        const paid = await port.listInvoicePaymentIntents(id);
+        return id === alsoPaidBy.invoiceId ? [...paid, alsoPaidBy.paymentIntentId] : paid;
+      },
+      findCheckoutByPaymentIntent: async (id) =>
+        id === alsoPaidBy.paymentIntentId ? null : port.findCheckoutByPaymentIntent(id),
+      findInvoiceByPaymentIntent: async (id) =>
+        id === alsoPaidBy.paymentIntentId
+          ? alsoPaidBy.invoiceId
+          : port.findInvoiceByPaymentIntent(id),
+    }),
+  });
+  const { get, post } = merchantOf(world);
+  const on = useSubscribers(world);
   let userId: string;
   let paymentId: string;
   let intent: string;
@@ -184,6 +205,128 @@ describe("money back", () => {
     world.sandbox.stripe.control.closeDispute(dispute.id, "won");
     await world.settled();
     expect(await world.credits(subscriber)).toBe(1_000);
+    expect(await brokenInvariants(world.models, subscriber)).toEqual([]);
+  });
+
+  /** Months pass, each with its turn of the job, and what is over expires. */
+  async function live(months: number, ...userIds: string[]) {
+    for (let month = 0; month < months; month += 1) {
+      world.travel({ months: 1 });
+      await world.settled();
+      await world.payment.grantMonthly();
+    }
+    return Promise.all(userIds.map(expire));
+  }
+  async function expire(subscriber: string) {
+    await world.ledger.submit({ kind: "expireLots", userId: subscriber });
+    expect(await brokenInvariants(world.models, subscriber)).toEqual([]);
+    return world.credits(subscriber);
+  }
+  const intentOf = async (subscriber: string) =>
+    (await world.models.payment.findFirstOrThrow({ where: { userId: subscriber } }))
+      .stripePaymentId ?? "";
+
+  it("gives back what can still be spent when the refund of a year fails months later", async () => {
+    const subscriber = await on.subscriber("BASIC", "year");
+    expect(await live(7, subscriber)).toEqual([1_000]);
+    const made = world.sandbox.stripe.control.refund(await intentOf(subscriber), {
+      amount: 4_995,
+      outcome: "pending",
+    });
+    await world.settled();
+    expect(await expire(subscriber)).toBe(-1_000);
+    world.sandbox.stripe.control.settleRefund(made.id, false);
+    await world.settled();
+    expect(await expire(subscriber)).toBe(1_000);
+  });
+
+  it("gives back what can still be spent when a dispute is won after the plan's credits are over", async () => {
+    const [disputed, twin] = [
+      await on.subscriber("BASIC", "month"),
+      await on.subscriber("BASIC", "month"),
+    ];
+    for (const subscriber of [disputed, twin]) {
+      await world.ledger.submit(spend(subscriber, "all", 500, { feature: "chat-pro" }));
+      await world.buy(subscriber, "pkg_medium");
+      await world.settled();
+    }
+    const payment = await world.models.payment.findFirstOrThrow({
+      where: { userId: disputed, stripeInvoiceId: { not: null } },
+    });
+    const dispute = world.sandbox.stripe.control.openDispute(payment.stripePaymentId ?? "");
+    await world.settled();
+    expect(await world.credits(disputed)).toBe(0);
+    const [held, whole] = await live(3, disputed, twin);
+    expect(held).toBe((whole ?? 0) - 500);
+    world.sandbox.stripe.control.closeDispute(dispute.id, "won");
+    await world.settled();
+    expect(await expire(disputed)).toBe(whole);
+  });
+
+  it("grants the months that a dispute held back when it is won, each with a month to be spent in", async () => {
+    const subscriber = await on.subscriber("BASIC", "year");
+    const dispute = world.sandbox.stripe.control.openDispute(await intentOf(subscriber));
+    await world.settled();
+    expect(await live(3, subscriber)).toEqual([0]);
+    world.sandbox.stripe.control.closeDispute(dispute.id, "won");
+    await world.settled();
+    expect(await on.granted(subscriber)).toBe(2_000);
+    expect(await expire(subscriber)).toBe(2_000);
+  });
+
+  it("takes the share of a payment whose session is not known", async () => {
+    await world.models.payment.update({
+      where: { id: paymentId },
+      data: { stripeSessionId: null },
+    });
+    world.sandbox.stripe.control.refund(intent, { amount: 250 });
+    expect(await seen()).toEqual({ credits: 50, status: "PARTIALLY_REFUNDED", refunded: 250 });
+  });
+
+  it("settles an invoice by its refund's event alone, with the credit note that is on it", async () => {
+    const subscriber = await world.createUser();
+    world.sandbox.stripe.control.setWebhookUrl(null);
+    try {
+      await world.subscribe(subscriber, on.plan("BASIC", "month").id);
+      const { data } = await get("invoices", { customer: await world.customerOf(subscriber) });
+      const invoice = (data as { id: string }[])[0]?.id ?? "";
+      await post("credit_notes", { invoice, amount: "333", credit_amount: "333" });
+      const paid = (await get("invoice_payments", { invoice })).data as {
+        payment: { payment_intent: string };
+      }[];
+      world.sandbox.stripe.control.refund(paid[0]?.payment.payment_intent ?? "", { amount: 333 });
+      const created = world.sandbox.stripe.control.events("refund.created").at(-1);
+      expect(await world.deliver(created ?? { id: "" })).toBe(200);
+    } finally {
+      world.sandbox.stripe.control.setWebhookUrl(`${world.url}/api/payment/webhook`);
+    }
+    expect(await world.credits(subscriber)).toBe(167);
+    expect(await brokenInvariants(world.models, subscriber)).toEqual([]);
+  });
+
+  it("counts what went back of each payment intent that paid an invoice", async () => {
+    const subscriber = await on.subscriber("BASIC", "year");
+    const first = await intentOf(subscriber);
+    const { stripeInvoiceId } = await world.models.payment.findFirstOrThrow({
+      where: { userId: subscriber },
+    });
+    // The sandbox pays with one: another purchase's stands for the second.
+    alsoPaidBy = { invoiceId: stripeInvoiceId ?? "", paymentIntentId: intent };
+    await world.models.payment.update({
+      where: { id: paymentId },
+      data: { stripePaymentId: null },
+    });
+    for (const [paid, credits] of [
+      [first, 475],
+      [intent, 450],
+    ] as const) {
+      world.sandbox.stripe.control.refund(paid, { amount: 500 });
+      await world.settled();
+      expect(await world.credits(subscriber)).toBe(credits);
+    }
+    world.travel({ months: 1 });
+    await world.payment.grantMonthly();
+    expect(await world.credits(subscriber)).toBe(900);
     expect(await brokenInvariants(world.models, subscriber)).toEqual([]);
   });
 });

@@ -104,6 +104,38 @@ describe("a plan that waits", () => {
     expect(await on.state(userId)).toBeNull();
   });
 
+  it("keeps a lasting promotion code of the plan, whether the cheaper one is undone or comes", async () => {
+    await merchant.post("coupons", { id: "LOYAL", percent_off: "50", duration: "forever" });
+    await merchant.post("promotion_codes", { "promotion[coupon]": "LOYAL", code: "LOYAL50" });
+    const half = { PRO: 999, BASIC: 499 };
+    const subscriber = async () => {
+      const userId = await world.createUser();
+      const { sessionId } = await world.payment.subscribe(userId, { planId: id("PRO") });
+      await world.payWithCode({ sessionId }, "LOYAL50");
+      expect(await paid(userId)).toBe(half.PRO);
+      await on.upgrade(userId, id("BASIC"));
+      return userId;
+    };
+    const stays = await subscriber();
+    await on.upgrade(stays, id("PRO"));
+    const goes = await subscriber();
+    const changesItsMind = await subscriber();
+    await on.upgrade(changesItsMind, id("PRO"));
+    await on.upgrade(changesItsMind, id("BASIC"));
+    world.travel({ months: 1, minutes: 61 });
+    await world.settled();
+    expect(await on.state(stays)).toMatchObject({ tier: "PRO", pendingPlan: null });
+    expect(await paid(stays)).toBe(2 * half.PRO);
+    for (const userId of [goes, changesItsMind]) {
+      expect(await on.state(userId)).toMatchObject({ tier: "BASIC", pendingPlan: null });
+      expect(await paid(userId)).toBe(half.PRO + half.BASIC);
+    }
+    world.travel({ months: 1, minutes: 61 });
+    await world.settled();
+    expect(await paid(goes)).toBe(half.PRO + 2 * half.BASIC);
+    expect(await brokenInvariants(world.models, goes)).toEqual([]);
+  });
+
   it("shows and takes back an end months ahead", async () => {
     const userId = await on.subscriber("BASIC", "month");
     const stripeId = await on.stripeIdOf(userId);

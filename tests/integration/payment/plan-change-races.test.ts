@@ -1,5 +1,5 @@
 // What is pressed twice, or in two tabs, around a refused order: what Stripe shows by then counts, not what was read before.
-import { describe, expect, it } from "vitest";
+import { afterEach, describe, expect, it } from "vitest";
 import { available } from "../../support/backend.ts";
 import { createHeldCalls } from "../../support/held-calls.ts";
 import { brokenInvariants } from "../../support/ledger-audit.ts";
@@ -12,6 +12,7 @@ describe("plan changes that overtake each other", () => {
   const world = useShop({ available, proxied: true, wrapStripe: held.wrap });
   const on = useSubscribers(world);
   const merchant = merchantOf(world);
+  afterEach(() => world.proxy.clear());
 
   const id = (tier: string, interval: "month" | "year" = "month") => on.plan(tier, interval).id;
   const declined = { code: "CONFLICT", message: "The payment was declined. Nothing has changed." };
@@ -25,6 +26,17 @@ describe("plan changes that overtake each other", () => {
 
   async function setCard(userId: string, card: "ok" | "failing"): Promise<void> {
     world.sandbox.stripe.control.setCard(await world.customerOf(userId), card);
+  }
+
+  async function scheduleOf(userId: string): Promise<unknown> {
+    return (await merchant.get(`subscriptions/${await on.stripeIdOf(userId)}`))["schedule"];
+  }
+
+  /** Every write to `path` fails until the proxy is cleared. */
+  function fail(path: string, status: number): void {
+    const type = status === 400 ? "invalid_request_error" : "api_error";
+    const error = { type, message: "Refused." };
+    world.proxy.add({ method: "POST", path, status, times: Number.POSITIVE_INFINITY, error });
   }
 
   /** A way to press the change to `planId`, as it is shown now. */
@@ -61,7 +73,7 @@ describe("plan changes that overtake each other", () => {
     expect(await brokenInvariants(world.models, userId)).toEqual([]);
   });
 
-  it("keeps the paid upgrade alone when the declined press has put the cheaper plan back before", async () => {
+  it("keeps the paid upgrade alone when the declined press ended before it", async () => {
     const userId = await waiting("PRO");
     const press = await shown(userId, id("TEAM"));
     const first = await declinedPress(userId, press);
@@ -76,17 +88,50 @@ describe("plan changes that overtake each other", () => {
     expect(await on.state(userId)).toMatchObject({ tier: "TEAM", pendingPlan: null });
   });
 
-  it("keeps the paid upgrade alone when it is paid while the cheaper plan is put back", async () => {
+  it("leaves the paid upgrade alone also when the schedule of before is let go at the second try", async () => {
     const userId = await waiting("PRO");
     const press = await shown(userId, id("TEAM"));
     const first = await declinedPress(userId, press);
-    const schedule = held.holdNext("createSchedule", "unsent");
-    const firstEnd = first.end();
-    await schedule.reached;
-    const second = await press();
-    schedule.open();
-    expect(await firstEnd).toEqual(second);
-    expect(await on.state(userId)).toMatchObject({ tier: "TEAM", pendingPlan: null });
+    const order = held.holdNext("changePrice", "unsent");
+    const second = press();
+    await order.reached;
+    expect(await first.end()).toMatchObject(declined);
+    fail("/release", 500);
+    order.open();
+    await expect(second).rejects.toMatchObject({ code: "PAYMENT_PROVIDER_ERROR" });
+    world.proxy.clear();
+    const again = await press();
+    expect(again.subscription).toMatchObject({ tier: "TEAM", pendingPlan: null });
+    // What is chosen after it stays, whoever presses the offer of before once more.
+    await on.upgrade(userId, id("PRO"));
+    const last = await press();
+    expect(last.subscription).toMatchObject({
+      tier: "TEAM",
+      pendingPlan: { planId: id("PRO") },
+    });
+    expect(await brokenInvariants(world.models, userId)).toEqual([]);
+  });
+
+  it("lets another cheaper plan take the place of one that a paid upgrade could not let go of", async () => {
+    const userId = await waiting("PRO");
+    const press = await shown(userId, id("TEAM"));
+    fail("/release", 500);
+    await expect(press()).rejects.toMatchObject({ code: "PAYMENT_PROVIDER_ERROR" });
+    world.proxy.clear();
+    const { subscription } = await on.upgrade(userId, id("PRO"));
+    expect(subscription).toMatchObject({ tier: "TEAM", pendingPlan: { planId: id("PRO") } });
+  });
+
+  it("does not say done while it cannot let go of what was chosen during the payment", async () => {
+    const userId = await on.subscriber("PRO", "month");
+    const order = held.holdNext("changePrice", "unsent");
+    const press = await shown(userId, id("TEAM"));
+    const pressing = press();
+    await order.reached;
+    await on.upgrade(userId, id("BASIC"));
+    fail("/release", 500);
+    order.open();
+    await expect(pressing).rejects.toMatchObject({ code: "PAYMENT_PROVIDER_ERROR" });
   });
 
   it("keeps another upgrade that was paid when a declined one ends after it", async () => {
@@ -125,7 +170,7 @@ describe("plan changes that overtake each other", () => {
     expect(await on.state(leaver)).toBeNull();
   });
 
-  it("puts the cheaper plan back each time when one offer is declined again and again", async () => {
+  it("keeps the cheaper plan waiting when one offer is declined again and again", async () => {
     world.sandbox.stripe.control.setWebhookUrl(null);
     const userId = await world.createUser();
     const sessionId = await world.subscribe(userId, id("PRO"));
@@ -140,24 +185,106 @@ describe("plan changes that overtake each other", () => {
     expect(await on.state(userId)).toMatchObject({ pendingPlan: { planId: id("BASIC") } });
   });
 
-  it("puts the cheaper plan back when the upgrade was refused for another reason than the card", async () => {
-    const userId = await waiting("PRO");
-    const press = await shown(userId, id("TEAM"));
-    world.proxy.add({
-      method: "POST",
-      path: "/v1/subscriptions/",
-      status: 400,
-      error: { type: "invalid_request_error", message: "Refused." },
+  it.each([400, 500])(
+    "keeps the cheaper plan waiting when the upgrade fails with %i, or is never sent",
+    async (status) => {
+      const userId = await waiting("PRO");
+      const press = await shown(userId, id("TEAM"));
+      const schedule = await scheduleOf(userId);
+      fail("/v1/subscriptions/", status);
+      await expect(press()).rejects.toMatchObject({ code: "PAYMENT_PROVIDER_ERROR" });
+      world.proxy.clear();
+      expect(await scheduleOf(userId)).toBe(schedule);
+      await world.payment.reconcile();
+      expect(await on.state(userId)).toMatchObject({
+        tier: "PRO",
+        pendingPlan: { planId: id("BASIC") },
+      });
+      // The process that dies before it is sent leaves the same behind.
+      const order = held.holdNext("changePrice", "unsent");
+      const last = press();
+      await order.reached;
+      expect(await scheduleOf(userId)).toBe(schedule);
+      order.open();
+      expect((await last).subscription).toMatchObject({ tier: "TEAM", pendingPlan: null });
+    },
+  );
+
+  it("leaves a merchant's own schedule in place when an upgrade is declined", async () => {
+    const userId = await on.subscriber("PRO", "month");
+    const { id: schedule } = await merchant.post("subscription_schedules", {
+      from_subscription: await on.stripeIdOf(userId),
     });
-    await expect(press()).rejects.toMatchObject({ code: "PAYMENT_PROVIDER_ERROR" });
-    await world.settled();
+    await setCard(userId, "failing");
+    const press = await shown(userId, id("TEAM"));
+    await expect(press()).rejects.toMatchObject(declined);
+    expect(await scheduleOf(userId)).toBe(schedule);
+  });
+
+  it("asks to look again when what waits has changed since the upgrade was shown", async () => {
+    const userId = await on.subscriber("PRO", "month");
+    const press = await shown(userId, id("TEAM"));
+    await on.upgrade(userId, id("BASIC"));
+    await expect(press()).rejects.toMatchObject({ code: "PREVIEW_STALE" });
     expect(await on.state(userId)).toMatchObject({
       tier: "PRO",
       pendingPlan: { planId: id("BASIC") },
     });
   });
 
-  it("puts the cheaper plan back also when it is not offered any more, and says declined", async () => {
+  it("takes no plan back that was paid while another cheaper one took the place of what waited", async () => {
+    const userId = await waiting("TEAM");
+    const upgrade = await shown(userId, id("TEAM", "year"));
+    const downgrade = await shown(userId, id("PRO"));
+    const phases = held.holdNext("setSchedule", "unsent");
+    const choosing = downgrade().catch((error: unknown) => error);
+    await phases.reached;
+    const release = held.holdNext("releaseSchedule", "unsent");
+    const upgrading = upgrade();
+    await release.reached;
+    phases.open();
+    expect(await choosing).toMatchObject({ code: "PAYMENT_PROVIDER_ERROR" });
+    release.open();
+    expect((await upgrading).subscription).toMatchObject({
+      tier: "TEAM",
+      interval: "year",
+      pendingPlan: null,
+    });
+    await world.settled();
+    expect(await brokenInvariants(world.models, userId)).toEqual([]);
+  });
+
+  it("keeps the cheaper plan waiting, or ends with the period, when cancelling fails half-way", async () => {
+    const userId = await waiting("PRO");
+    const before = await on.state(userId);
+    const cancel = () => world.payment.cancelSubscription(userId);
+    fail("/v1/subscription_schedules/", 500);
+    await expect(cancel()).rejects.toMatchObject({ code: "PAYMENT_PROVIDER_ERROR" });
+    world.proxy.clear();
+    await world.payment.reconcile();
+    expect(await on.state(userId)).toEqual(before);
+    for (const path of ["/release", "/v1/subscriptions/"]) {
+      fail(path, 500);
+      await expect(cancel()).rejects.toMatchObject({ code: "PAYMENT_PROVIDER_ERROR" });
+      world.proxy.clear();
+      await world.settled();
+      expect(await on.state(userId)).toMatchObject({
+        tier: "PRO",
+        pendingPlan: null,
+        cancelAt: before?.currentPeriodEnd,
+      });
+    }
+    const ended = await cancel();
+    expect(ended.subscription).toMatchObject({
+      cancelAtPeriodEnd: true,
+      cancelAt: before?.currentPeriodEnd,
+    });
+    expect(await scheduleOf(userId)).toBeNull();
+    const resumed = await world.payment.resumeSubscription(userId);
+    expect(resumed.subscription).toMatchObject({ cancelAtPeriodEnd: false, cancelAt: null });
+  });
+
+  it("keeps the cheaper plan waiting also when it is not offered any more, and says declined", async () => {
     const userId = await waiting("PRO");
     const press = await shown(userId, id("TEAM"));
     await setCard(userId, "failing");

@@ -33,6 +33,7 @@ function world(options: { cacheMs?: number; away?: boolean } = {}) {
     async set(key, value) {
       await wait();
       if (!state.away) values.set(key, value);
+      return !state.away;
     },
     async setIfAbsent(key, value) {
       await wait();

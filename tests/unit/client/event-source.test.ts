@@ -1,7 +1,8 @@
-// Server-sent events over fetch: what is resumed from after a cut, and that coming back leaves nothing behind.
-import { getEventListeners } from "node:events";
-import { expect, it } from "vitest";
+// Server-sent events over fetch: what is resumed from after a cut, answers that do not come, and what closing ends.
+import { afterEach, expect, it, vi } from "vitest";
 import { FetchEventSource } from "../../../shared/src/event-source.ts";
+
+afterEach(() => void vi.useRealTimers());
 
 /** A fetch that answers each call with the next of `bodies`, and tells the Last-Event-ID it was called with. */
 function answering(bodies: readonly string[]) {
@@ -35,18 +36,59 @@ it.each([
   expect(asked).toEqual([null, "1"]);
 });
 
-it("leaves nothing on its signal when it has waited before it comes back", async () => {
-  const listeners: number[] = [];
-  const source = await new Promise<FetchEventSource>((resolve) => {
-    const opened = new FetchEventSource("http://localhost/", {
-      headers: () => Promise.resolve({}),
-      fetch: (_url, init) => {
-        if (init?.signal) listeners.push(getEventListeners(init.signal, "abort").length);
-        if (listeners.length === 2) resolve(opened);
-        return Promise.resolve(new Response(""));
-      },
-    });
+it("leaves nothing behind when it is closed while it waits to come back", async () => {
+  vi.useFakeTimers();
+  const { fetch, asked } = answering([]);
+  const source = new FetchEventSource("http://localhost/", {
+    fetch,
+    headers: () => Promise.resolve({}),
+  });
+  await vi.advanceTimersByTimeAsync(100_000);
+  const before = asked.length;
+  expect(before).toBeGreaterThan(1);
+  source.close();
+  expect(vi.getTimerCount()).toBe(0);
+  await vi.advanceTimersByTimeAsync(100_000);
+  expect(asked).toHaveLength(before);
+});
+
+it("connects anew where no answer comes, and lets an open stream be", async () => {
+  vi.useFakeTimers();
+  let asked = 0;
+  const signals: AbortSignal[] = [];
+  const source = new FetchEventSource("http://localhost/", {
+    headers: () => Promise.resolve({}),
+    fetch: (_url, init) => {
+      asked += 1;
+      if (init?.signal) signals.push(init.signal);
+      if (asked === 2) return Promise.resolve(new Response(new ReadableStream()));
+      return new Promise((_resolve, reject) => {
+        init?.signal?.addEventListener("abort", () => reject(init.signal?.reason as Error));
+      });
+    },
+  });
+  const problems: (string | undefined)[] = [];
+  source.addEventListener("error", ({ message }) => problems.push(message));
+  await vi.advanceTimersByTimeAsync(600_000);
+  expect(asked).toBe(2);
+  expect(problems).toEqual(["The server did not answer in time."]);
+  expect(source.readyState).toBe(source.OPEN);
+  source.close();
+  expect(signals.map(({ aborted }) => aborted)).toEqual([true, true]);
+  expect(vi.getTimerCount()).toBe(0);
+});
+
+it("sends nothing when it is closed before it has its headers", async () => {
+  const wereAborted: (boolean | undefined)[] = [];
+  let answerHeaders = (): void => undefined;
+  const source = new FetchEventSource("http://localhost/", {
+    headers: () => new Promise((resolve) => (answerHeaders = () => resolve({}))),
+    fetch: (_url, init) => {
+      wereAborted.push(init?.signal?.aborted);
+      return Promise.reject(new Error("aborted"));
+    },
   });
   source.close();
-  expect(listeners).toEqual([0, 0]);
+  answerHeaders();
+  await vi.waitFor(() => expect(wereAborted).toEqual([true]));
 });

@@ -1,8 +1,11 @@
 // What the cache in Redis does with changes that Redis did not take, without an outage or while one ends.
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
+import { openMemory } from "../../../server/kv/memory.ts";
 import { createRedisCache } from "../../../server/kv/redis/cache.ts";
 import type { RedisCircuit } from "../../../server/kv/redis/circuit-breaker.ts";
 import type { RedisClient } from "../../../server/kv/redis/client.ts";
+import { balanceKey, createAnnounce, TOMBSTONE } from "../../../server/ledger/balance-cache.ts";
+import { createLogger } from "../../../server/lib/logger.ts";
 
 /** A Redis that can refuse or hold commands, behind a circuit that the test opens and closes. */
 function openRedis() {
@@ -16,9 +19,11 @@ function openRedis() {
     recover: async (): Promise<void> => undefined,
   };
   const client = {
-    async set(key: string, value: string) {
+    async set(key: string, value: string, _px: string, _ttlMs: number, nx?: "NX") {
       if (redis.refusesSets) throw new Error("OOM command not allowed");
+      if (nx !== undefined && entries.has(key)) return null;
       entries.set(key, value);
+      return "OK";
     },
     async del(key: string) {
       await redis.held;
@@ -106,5 +111,75 @@ describe("changes that Redis did not take", () => {
     redis.open = false;
     await vi.advanceTimersByTimeAsync(2_000);
     expect(redis.entries.has("test:a")).toBe(false);
+  });
+});
+
+describe("tombstones of changed balances", () => {
+  beforeEach(
+    () => void vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout", "performance", "Date"] }),
+  );
+  afterEach(() => void vi.useRealTimers());
+
+  const key = balanceKey("u1");
+  function openAnnounce() {
+    const { redis, cache } = openRedis();
+    const logger = createLogger({ level: "silent" });
+    const announce = createAnnounce({ cache, pubsub: openMemory().pubsub, logger });
+    /** What a reader who found nothing puts there. */
+    const fill = () => cache.setIfAbsent(key, "filled", 10);
+    return { redis, announce, fill, stored: () => redis.entries.get(`test:${key}`) };
+  }
+
+  it("are set again after one that Redis did not take", async () => {
+    const { redis, announce, fill, stored } = openAnnounce();
+    redis.open = true;
+    await announce(["u1"]);
+    await vi.advanceTimersByTimeAsync(300);
+    await redis.recover();
+    redis.open = false;
+    await vi.advanceTimersByTimeAsync(300);
+    await fill();
+    expect(stored()).toBe("filled");
+    await vi.advanceTimersByTimeAsync(600);
+    await announce(["u1"]);
+    expect(stored()).toBe(TOMBSTONE);
+  });
+
+  it("outlive the deletion that makes good an earlier one that Redis refused", async () => {
+    const { redis, announce, fill, stored } = openAnnounce();
+    redis.refusesSets = true;
+    await announce(["u1"]);
+    redis.refusesSets = false;
+    await vi.advanceTimersByTimeAsync(500);
+    await announce(["u1"]);
+    await vi.advanceTimersByTimeAsync(1_000);
+    await fill();
+    expect(stored()).toBe(TOMBSTONE);
+  });
+
+  it("are set again when they are deleted while they are set", async () => {
+    const { redis, announce, fill, stored } = openAnnounce();
+    redis.open = true;
+    await announce(["u1"]);
+    redis.open = false;
+    let letGo = (): void => undefined;
+    redis.held = new Promise((resolve) => (letGo = resolve));
+    const recovered = redis.recover();
+    await announce(["u1"]);
+    letGo();
+    await recovered;
+    await fill();
+    await announce(["u1"]);
+    expect(stored()).toBe(TOMBSTONE);
+  });
+
+  it("are set again in time when the clock is set back", async () => {
+    const { redis, announce, stored } = openAnnounce();
+    await announce(["u1"]);
+    vi.setSystemTime(Date.now() - 60_000);
+    await vi.advanceTimersByTimeAsync(3_000);
+    redis.entries.delete(`test:${key}`);
+    await announce(["u1"]);
+    expect(stored()).toBe(TOMBSTONE);
   });
 });

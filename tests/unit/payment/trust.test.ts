@@ -19,6 +19,7 @@ const shown = {
   user: "u",
   subscription: "sub_1",
   fromPrice: "price_1",
+  schedule: null,
   plan: "p",
   amountDue: 1000,
   currency: "usd",

@@ -64,4 +64,14 @@ describe("house rules", () => {
       );
     expect(bare).toEqual([]);
   });
+
+  test("elapsed time is measured by a clock that nobody sets: performance.now(), not Date.now()", () => {
+    // A deadline from the wall clock never comes where the clock is set back, and comes at once where it is set forward.
+    const ELAPSED =
+      /Date\.now\(\)\)?\s*(?:-\s*\w*[aA]t|[<>])|[<>]=?\s*Date\.now\(\)|= Date\.now\(\) \+/;
+    const wrong = files
+      .filter(({ path }) => /^server\/(?!sandbox\/)|^shared\/src\//.test(path))
+      .filter(({ text }) => ELAPSED.test(text));
+    expect(wrong.map(({ path }) => path)).toEqual([]);
+  });
 });

@@ -1,4 +1,5 @@
 // The phases of a subscription schedule: which one runs, which comes next, and what entering one changes.
+import { discountsOf } from "../catalog/coupons.ts";
 import { newSubscriptionItem } from "../objects/new-billing.ts";
 import { newPhase, newPhaseItem } from "../objects/new-schedule.ts";
 import type {
@@ -93,8 +94,14 @@ export function enterPhaseAtRenewal(world: World, subscription: Subscription, at
   if (schedule === undefined || next === undefined) return;
   subscription.items.data = next.items;
   subscription.billing_cycle_anchor = next.anchor;
-  subscription.metadata = mergeMetadata(subscription.metadata, next.phase.metadata);
+  takeTerms(world, subscription, next.phase);
   markPhase(world, schedule, next.phase);
+}
+
+/** What a phase makes of its subscription besides the items: a discount it does not name is gone, as at Stripe. */
+export function takeTerms(world: World, subscription: Subscription, phase: SchedulePhase): void {
+  subscription.discounts = discountsOf(world, phase.discounts);
+  subscription.metadata = mergeMetadata(subscription.metadata, phase.metadata);
 }
 
 /** Ends a schedule and lets go of its subscription, whose own event is the caller's. */
@@ -147,6 +154,11 @@ export function phaseOf(subscription: Subscription): SchedulePhase {
     ),
     start: first?.current_period_start ?? 0,
     end: first?.current_period_end ?? 0,
+    discounts: subscription.discounts.map((discount) => ({
+      coupon: null,
+      discount,
+      promotion_code: null,
+    })),
     trialEnd: isTrialing(subscription) ? subscription.trial_end : null,
   });
 }

@@ -14,6 +14,7 @@ import type {
   Subscription,
   SubscriptionSchedule,
 } from "../objects/types-billing.ts";
+import { readPhaseDiscounts } from "../catalog/coupons.ts";
 import { activePrice } from "../catalog/prices.ts";
 import { apiError, type ApiError, badParam, type Fields, mergeMetadata } from "../api/wire.ts";
 import { change, need, snapshot, type World } from "../state/world.ts";
@@ -136,10 +137,11 @@ function readPhaseEnd(world: World, fields: Fields, start: number, recurring: Re
 function readPhase(
   world: World,
   fields: Fields,
-  given: { currency: string; start: number | undefined; known: ReadonlySet<string> },
+  given: { subscription: Subscription; start: number | undefined; known: ReadonlySet<string> },
 ): SchedulePhase {
   const items = readPhaseItems(world, fields, given.known);
-  const currency = fields.text("currency") ?? given.currency;
+  const { subscription } = given;
+  const currency = fields.text("currency") ?? subscription.currency;
   if (items.some((it) => it.price.currency !== currency)) {
     throw refusal(
       `All prices on a phase must be in the currency of the subscription (${currency}).`,
@@ -160,6 +162,7 @@ function readPhase(
     items: items.map((it) => it.item),
     start,
     end,
+    discounts: readPhaseDiscounts(world, fields, subscription.discounts),
     trialEnd: readPhaseTrial(fields, end),
     metadata: mergeMetadata({}, fields.metadata()),
     proration: fields.oneOf("proration_behavior", BEHAVIORS),
@@ -169,7 +172,6 @@ function readPhase(
     "collection_method",
     "default_payment_method",
     "description",
-    "discounts",
     "invoice_settings",
     "automatic_tax",
     "default_tax_rates",
@@ -190,7 +192,7 @@ function readPhases(
   const phases: SchedulePhase[] = [];
   for (const phase of fields.maps("phases")) {
     const start = phases.at(-1)?.end_date;
-    const made = readPhase(world, phase, { currency: subscription.currency, start, known });
+    const made = readPhase(world, phase, { subscription, start, known });
     if (start !== undefined && made.start_date !== start) {
       throw refusal(
         "The `start_date` of a phase must be the `end_date` of the one before it.",

@@ -1,5 +1,5 @@
 // What a schedule does to its subscription outside of a renewal: a phase in mid-period, a changed one, the end.
-import { closeSchedule, itemsOfPhase, markPhase } from "./phases.ts";
+import { closeSchedule, itemsOfPhase, markPhase, takeTerms } from "./phases.ts";
 import { endSubscription } from "./subscribing.ts";
 import type {
   SchedulePhase,
@@ -8,7 +8,6 @@ import type {
 } from "../objects/types-billing.ts";
 import { isTrialing } from "./trials.ts";
 import { applyChange, planChange, type ProrationBehavior } from "./updating.ts";
-import { mergeMetadata } from "../api/wire.ts";
 import { change, type World } from "../state/world.ts";
 
 /** Gives a running subscription the items of `phase` now, with the prorations asked for. */
@@ -48,7 +47,7 @@ export function applyPhase(
   });
   change(world, subscription, "customer.subscription.updated", (it) => {
     if (plan.changed) applyChange(world, it, plan, "allow_incomplete");
-    it.metadata = mergeMetadata(it.metadata, phase.metadata);
+    takeTerms(world, it, phase);
   });
 }
 

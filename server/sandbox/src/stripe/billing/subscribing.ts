@@ -1,5 +1,6 @@
 // The life of a subscription on the billing clock: start, renewal, past due, recovery, end.
 import { money } from "../../html.ts";
+import { couponOf, discountOf } from "../catalog/coupons.ts";
 import { cardOf } from "../customers/customers.ts";
 import {
   createInvoice,
@@ -151,8 +152,7 @@ export function startSubscription(
   });
   world.tables.subscriptions.set(id, subscription);
   if (given.coupon !== undefined && given.coupon.duration !== "once") {
-    world.hidden.lastingCoupons.set(id, given.coupon.id);
-    subscription.discounts = [`di_${given.coupon.id}`];
+    subscription.discounts = [discountOf(given.coupon.id)];
   }
   const lineOf = trialEnd === undefined ? periodLine : trialLine;
   const drafts = items.map((item) =>
@@ -175,10 +175,6 @@ export function startSubscription(
     });
   giveLateNotice(world, subscription);
   return { subscription, invoice };
-}
-
-function lastingCoupon(world: World, subscription: Subscription): Coupon | undefined {
-  return world.tables.coupons.get(world.hidden.lastingCoupons.get(subscription.id) ?? "");
 }
 
 /** Ends a subscription now. Its unpaid invoices are no longer tried. */
@@ -271,7 +267,7 @@ export function renew(world: World, subscription: Subscription): void {
     waiting,
     periodStart: from.start,
     periodEnd: from.end,
-    coupon: lastingCoupon(world, subscription),
+    coupon: couponOf(world, subscription.discounts),
   });
   if (subscription.status === "unpaid") {
     invoice.auto_advance = false;

@@ -3,8 +3,9 @@ import type { Call, Route } from "../api/route.ts";
 import { page } from "../api/lists.ts";
 import { newCoupon, newPromotionCode } from "../objects/new-catalog.ts";
 import type { Coupon, Json } from "../objects/types.ts";
-import { badParam, mergeMetadata } from "../api/wire.ts";
-import { need } from "../state/world.ts";
+import type { PhaseDiscount } from "../objects/types-billing.ts";
+import { badParam, type Fields, mergeMetadata, missing } from "../api/wire.ts";
+import { need, type World } from "../state/world.ts";
 
 function createCoupon({ world, fields }: Call): Json {
   const id = fields.text("id") ?? world.newId("c", 8).slice(2).toUpperCase();
@@ -41,6 +42,45 @@ function createPromotionCode({ world, fields }: Call): Json {
   world.tables.promotionCodes.set(made.id, made);
   world.emit("promotion_code.created", made);
   return made;
+}
+
+const DISCOUNT_PREFIX = "di_";
+
+/** The id of the discount that a coupon makes. */
+export function discountOf(coupon: string): string {
+  return `${DISCOUNT_PREFIX}${coupon}`;
+}
+
+/** The coupon behind the first of some discounts; none has been applied twice here. */
+export function couponOf(world: World, [first]: readonly string[]): Coupon | undefined {
+  return world.tables.coupons.get(first?.slice(DISCOUNT_PREFIX.length) ?? "");
+}
+
+/** Reads `discounts[…]` of a schedule's phase; `held` are those its subscription has, which may be used again. */
+export function readPhaseDiscounts(
+  world: World,
+  fields: Fields,
+  held: readonly string[],
+): PhaseDiscount[] {
+  return fields.maps("discounts").map((it) => {
+    const coupon = it.text("coupon") ?? null;
+    const discount = it.text("discount") ?? null;
+    const code = it.text("promotion_code") ?? null;
+    if (coupon !== null) need(world.tables.coupons, "coupon", coupon, it.param("coupon"));
+    if (code !== null)
+      need(world.tables.promotionCodes, "promotion code", code, it.param("promotion_code"));
+    if (discount !== null && !held.includes(discount))
+      throw missing("discount", discount, it.param("discount"));
+    return { coupon, discount, promotion_code: code };
+  });
+}
+
+/** The discounts that a phase gives its subscription. */
+export function discountsOf(world: World, given: readonly PhaseDiscount[]): string[] {
+  return given.map(({ coupon, discount, promotion_code: code }) => {
+    const behind = coupon ?? world.tables.promotionCodes.get(code ?? "")?.promotion.coupon ?? "";
+    return discount ?? discountOf(behind);
+  });
 }
 
 /** Routes of this file. */

@@ -1,6 +1,11 @@
 // Freshly made subscription schedules and their phases, with every field of the real API.
 import type { Metadata } from "./types.ts";
-import type { SchedulePhase, SchedulePhaseItem, SubscriptionSchedule } from "./types-billing.ts";
+import type {
+  PhaseDiscount,
+  SchedulePhase,
+  SchedulePhaseItem,
+  SubscriptionSchedule,
+} from "./types-billing.ts";
 
 const SETTINGS = {
   application_fee_percent: null,
@@ -44,6 +49,7 @@ export function newPhase(given: {
   items: SchedulePhaseItem[];
   start: number;
   end: number;
+  discounts: PhaseDiscount[];
   metadata?: Metadata;
   proration?: SchedulePhase["proration_behavior"];
   anchor?: SchedulePhase["billing_cycle_anchor"];
@@ -59,7 +65,7 @@ export function newPhase(given: {
     default_payment_method: null,
     default_tax_rates: [],
     description: null,
-    discounts: [],
+    discounts: given.discounts,
     end_date: given.end,
     invoice_settings: null,
     items: given.items,

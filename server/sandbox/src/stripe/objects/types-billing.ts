@@ -62,6 +62,13 @@ export type PendingUpdate = {
   trial_from_plan: null;
 };
 
+/** A discount of a phase: one that is there already, or a new one of a coupon or promotion code. */
+export type PhaseDiscount = {
+  coupon: string | null;
+  discount: string | null;
+  promotion_code: string | null;
+};
+
 export type SchedulePhaseItem = {
   billing_thresholds: null;
   discounts: Json[];
@@ -75,6 +82,7 @@ export type SchedulePhaseItem = {
 export type SchedulePhase = {
   billing_cycle_anchor: "automatic" | "phase_start" | null;
   currency: string;
+  discounts: PhaseDiscount[];
   /** Unix seconds on the billing clock. */
   end_date: number;
   items: SchedulePhaseItem[];

@@ -117,6 +117,7 @@ function scheduleChange(
     newPhase({
       currency: price.currency,
       items: [newPhaseItem(price.id, quantity)],
+      discounts: current.discounts,
       start: current.end_date,
       end: boundary(current.end_date, price.recurring, 1),
       proration: "none",

@@ -84,8 +84,6 @@ export interface Hidden {
   unfinishedInvoices: Map<string, Set<string>>;
   /** The payment tie of each finalised invoice. */
   paymentByInvoice: Map<string, string>;
-  /** Coupons that last beyond the first invoice, by subscription. */
-  lastingCoupons: Map<string, string>;
   /** Ends of trials that were announced, by subscription and end. */
   trialsAnnounced: Set<string>;
   /** How the next refunds go, first come first. */
@@ -162,7 +160,6 @@ export function emptyState(): { tables: Tables; hidden: Hidden } {
       pendingLines: new Map(),
       unfinishedInvoices: new Map(),
       paymentByInvoice: new Map(),
-      lastingCoupons: new Map(),
       trialsAnnounced: new Set(),
       nextRefunds: [],
       deletedCustomers: new Set(),

@@ -1,0 +1,20 @@
+// Money that was taken and buys nothing here: all of it goes back.
+import { isRefusal } from "../stripe/errors.ts";
+import type { StripePort } from "../stripe/port.ts";
+import type { SyncDeps } from "./apply-sync.ts";
+
+/** Refunds all of a payment, unless something of it is refunded already. Safe to repeat. */
+export async function refundWhole(
+  { stripe, logger }: Pick<SyncDeps, "stripe" | "logger">,
+  order: Parameters<StripePort["createRefund"]>[0],
+): Promise<void> {
+  const { paymentIntentId } = order;
+  if ((await stripe.listRefunds(paymentIntentId)).length > 0) return;
+  try {
+    await stripe.createRefund(order, `refund-whole:${paymentIntentId}`);
+  } catch (error) {
+    // Refused for good: disputed, so the bank has the money. Whatever waits for this has to go on all the same.
+    if (!isRefusal(error, "invalid")) throw error;
+    logger.error({ err: error, paymentIntentId }, "payment that buys nothing not refunded");
+  }
+}

@@ -1,0 +1,28 @@
+// A subscription nobody can want, the second of two tabs say: it is ended at Stripe and its payments given back.
+import type { StripeSubscription } from "../stripe/port.ts";
+import type { SyncDeps } from "./apply-sync.ts";
+import { refundWhole } from "./refund-whole.ts";
+
+type Deps = Pick<SyncDeps, "stripe" | "logger">;
+
+/** Refunds and ends a live subscription. Returns it as it is then. Safe to repeat. */
+export async function endUnwanted(
+  deps: Deps,
+  subscription: StripeSubscription,
+  reason: "duplicate" | "account deleted",
+): Promise<StripeSubscription> {
+  const { stripe, logger } = deps;
+  logger.warn({ subscriptionId: subscription.id, reason }, "unwanted live subscription ended");
+  // Money first: if this stops half-way the subscription is still live and the next sync goes on.
+  // All of it: it may have been switched or renewed before it was heard of.
+  const filter = { customerId: subscription.customerId, status: "paid", limit: 100 } as const;
+  for (const invoice of await stripe.listInvoices(filter))
+    if (invoice.subscriptionId === subscription.id && invoice.amountPaid > 0)
+      for (const paymentIntentId of await stripe.listInvoicePaymentIntents(invoice.id))
+        await refundWhole(deps, {
+          paymentIntentId,
+          orderKey: `unwanted:${invoice.id}`,
+          reason,
+        });
+  return stripe.cancelSubscription(subscription.id, `unwanted:${subscription.id}`);
+}

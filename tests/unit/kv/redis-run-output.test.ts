@@ -1,0 +1,49 @@
+// How long the output of runs is kept in Redis, and mirrored there, where the clock of its producer is set.
+import { afterEach, beforeEach, expect, it, vi } from "vitest";
+import { openMemory } from "../../../server/kv/memory.ts";
+import type { RedisCircuit } from "../../../server/kv/redis/circuit-breaker.ts";
+import type { RedisClient } from "../../../server/kv/redis/client.ts";
+import { createRedisRunOutput } from "../../../server/kv/redis/run-output.ts";
+import { createLogger } from "../../../server/lib/logger.ts";
+
+beforeEach(() => void vi.useFakeTimers({ toFake: ["Date", "performance", "setTimeout"] }));
+afterEach(() => void vi.useRealTimers());
+
+/** An output whose appends to Redis are noted: time to live and data. */
+function openOutput() {
+  const appends: { ttlMs: number; data: string }[] = [];
+  const client = {
+    eval(_script: string, _keys: number, _key: string, ...args: string[]) {
+      const [firstSeq = "0", ttlMs = "0", , ...events] = args;
+      for (const data of events) appends.push({ ttlMs: Number(ttlMs), data });
+      return Promise.resolve(Number(firstSeq) + events.length - 1);
+    },
+  } as unknown as RedisClient;
+  const circuit = {
+    ask: <T>(question: (one: RedisClient) => Promise<T>) => question(client),
+    onRecovery: () => undefined,
+  } as unknown as RedisCircuit;
+  const output = createRedisRunOutput({
+    ...{ circuit, pubsub: openMemory().pubsub, keyPrefix: "test" },
+    logger: createLogger({ level: "silent" }),
+  });
+  return { output, appends };
+}
+
+it.each([
+  ["back", -3_600_000],
+  ["forward", 3_600_000],
+])("is what was asked for though it is set %s", async (_how, byMs) => {
+  const { output, appends } = openOutput();
+  output.begin("run", 900);
+  vi.setSystemTime(Date.now() + byMs);
+  output.append("run", "text");
+  await vi.advanceTimersByTimeAsync(100_000);
+  output.append("run", "more");
+  await vi.advanceTimersByTimeAsync(0);
+  expect(appends).toEqual([
+    { ttlMs: 900_000, data: "text" },
+    { ttlMs: 800_000, data: "more" },
+  ]);
+  output.close();
+});
