@@ -8,6 +8,6 @@ export function monthlyGrantsJob(payment: Pick<PaymentService, "grantMonthly">):
     name: "monthly-grants",
     everySeconds: 600,
     maxSeconds: 900,
-    run: async () => ({ grants: await payment.grantMonthly() }),
+    run: async (signal) => ({ grants: await payment.grantMonthly(signal) }),
   };
 }

@@ -7,7 +7,7 @@ import { confirmCheckout } from "./checkout/confirm-checkout.ts";
 import { createCustomers } from "./checkout/customers.ts";
 import { openCheckout } from "./checkout/open-checkout.ts";
 import { receiveEvent, replayEvent, retryDueEvents } from "./events/events.ts";
-import { reconcile } from "./events/reconcile.ts";
+import { reconcile, type ReconcileOptions } from "./events/reconcile.ts";
 import type {
   EventReceipt,
   PaymentAdminOutput,
@@ -102,9 +102,9 @@ export interface PaymentService {
   /** Job: tries pending and failed events again. Returns how many it settled. */
   retryEvents(signal?: AbortSignal): Promise<number>;
   /** Job: the monthly credits of yearly plans that are due. Returns how many grants it made. */
-  grantMonthly(): Promise<number>;
-  /** Job and CLI: catches up with Stripe; checkouts younger than `settleMs` (2 minutes) are left to their webhook. */
-  reconcile(options?: { since?: Date; settleMs?: number }): Promise<ReconcileReport>;
+  grantMonthly(signal?: AbortSignal): Promise<number>;
+  /** Job and CLI: catches up with Stripe. */
+  reconcile(options?: ReconcileOptions): Promise<ReconcileReport>;
   /** CLI: creates or updates products and prices from the catalog. Returns a line per offer. */
   syncCatalog(): Promise<readonly string[]>;
 }
@@ -144,16 +144,17 @@ export function createPaymentService(options: PaymentServiceDeps): PaymentServic
     checkKey: () => deps.stripe.checkKey(),
     eventBacklog: () => store.events.backlog(),
     retryEvents: (signal) => retryDueEvents(deps, signal),
-    grantMonthly: () => grantMonthly(deps),
-    reconcile: (window) => reconcile(deps, window),
+    grantMonthly: (signal) => grantMonthly(deps, signal),
+    reconcile: (options) => reconcile(deps, options),
   };
 }
 
-/** The dependencies with what the service keeps itself: remembered prices, customers and settings, and events under way. */
+/** The dependencies with what the service keeps itself: remembered prices, customers and settings, events under way, marks. */
 function withState(deps: PaymentServiceDeps) {
   const catalog = createCatalog(deps);
   const customers = createCustomers(deps);
   const portal = createPortal({ ...deps, customers });
   const eventsInProgress = new Map<string, Promise<"settled" | "failed">>();
-  return { ...deps, catalog, customers, portal, eventsInProgress };
+  const subscriptionMark = { after: "" };
+  return { ...deps, catalog, customers, portal, eventsInProgress, subscriptionMark };
 }

@@ -20,6 +20,8 @@ interface Gate {
 
 /** Calls to hold, and the port they go through (`wrapStripe` of a shop). */
 export interface HeldCalls {
+  /** Every call so far, with its first argument. */
+  readonly seen: readonly { readonly call: string; readonly about: unknown }[];
   wrap(port: StripePort): StripePort;
   /** Holds the next call of this kind, on any instance: its answer, a refusal too, unless `moment` says otherwise. */
   holdNext(call: Call, moment?: Moment): HeldCall;
@@ -28,6 +30,7 @@ export interface HeldCalls {
 /** Returns a holder of calls that holds none yet. */
 export function createHeldCalls(): HeldCalls {
   const gates = new Map<Call, Gate>();
+  const seen: HeldCalls["seen"][number][] = [];
 
   async function pass(gate: Gate, send: () => unknown): Promise<unknown> {
     const wait = () => {
@@ -43,11 +46,13 @@ export function createHeldCalls(): HeldCalls {
   }
 
   return {
+    seen,
     wrap: (port) =>
       new Proxy(port, {
         get: (target, name: Call) => {
           const call = target[name] as (...args: unknown[]) => unknown;
           return (...args: unknown[]) => {
+            seen.push({ call: name, about: args[0] });
             const gate = gates.get(name);
             if (gate === undefined) return call(...args);
             gates.delete(name);

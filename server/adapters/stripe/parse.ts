@@ -245,9 +245,9 @@ export function readInvoice(value: unknown): StripeInvoice {
 
 export function readPrice(value: unknown): StripePrice {
   const raw = resource(value, "price");
-  const recurring = nested(raw, "recurring");
-  const interval = recurring && textOrNull(recurring, "interval");
-  const metadata = nested(raw, "metadata");
+  const interval = textOrNull(nested(raw, "recurring") ?? {}, "interval");
+  const metadata = nested(raw, "metadata") ?? {};
+  const credits = textOrNull(metadata, "credits") ?? "";
   const product = nested(raw, "product");
   return {
     id: text(raw, "id"),
@@ -258,7 +258,8 @@ export function readPrice(value: unknown): StripePrice {
     currency: text(raw, "currency"),
     interval: interval === "month" || interval === "year" ? interval : null,
     lookupKey: textOrNull(raw, "lookup_key"),
-    offerId: metadata && textOrNull(metadata, "offerId"),
+    offerId: textOrNull(metadata, "offerId"),
+    credits: /^\d{1,9}$/.test(credits) ? Number(credits) : null,
   };
 }
 

@@ -89,7 +89,7 @@ export function createPrice(
   input: Parameters<StripePort["createPrice"]>[0],
   key: string,
 ): Promise<StripePrice> {
-  const { productId, unitAmount, currency, interval, lookupKey, offerId } = input;
+  const { productId, unitAmount, currency, interval, lookupKey, offerId, credits } = input;
   return client.write({
     name: "prices.create",
     key,
@@ -102,7 +102,7 @@ export function createPrice(
           ...(interval === null ? {} : { recurring: { interval } }),
           lookup_key: lookupKey,
           transfer_lookup_key: true,
-          metadata: { offerId },
+          metadata: toMetadata({ offerId, credits }),
         },
         options,
       ),
@@ -113,10 +113,28 @@ export function createPrice(
         price.productId === productId &&
         price.unitAmount === unitAmount &&
         price.currency === currency &&
-        price.interval === interval;
+        price.interval === interval &&
+        price.credits === credits;
       return made.find(isOrdered) ?? null;
     },
   });
+}
+
+function toMetadata({ offerId, credits }: Parameters<StripePort["labelPrice"]>[1]) {
+  return { offerId, ...(credits === null ? {} : { credits: String(credits) }) };
+}
+
+/** See StripePort. */
+export async function labelPrice(
+  { sdk, call }: StripeClient,
+  priceId: string,
+  label: Parameters<StripePort["labelPrice"]>[1],
+): Promise<void> {
+  await call(
+    "prices.update",
+    (options) => sdk.prices.update(priceId, { metadata: toMetadata(label) }, options),
+    readPrice,
+  );
 }
 
 /** See StripePort. */

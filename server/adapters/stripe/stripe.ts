@@ -85,6 +85,7 @@ export function createStripeAdapter(
     findLatestPrice: (productId) => prices.findLatestPrice(client, productId),
     ensureProduct: (input) => prices.ensureProduct(client, input),
     createPrice: (input, key) => prices.createPrice(client, input, key),
+    labelPrice: (id, label) => prices.labelPrice(client, id, label),
     archivePrice: (id) => prices.archivePrice(client, id),
   };
 }

@@ -4,7 +4,7 @@ import type { PackageOffer, PlanOffer, PricedPlan } from "../payment.types.ts";
 import type { PaymentStore } from "../ports.ts";
 import { isRefusal, unlessMissing } from "../stripe/errors.ts";
 import type { StripePort, StripePrice } from "../stripe/port.ts";
-import { syncOffers, syncPlan } from "./sync-offers.ts";
+import { isPriceOf, labelPrice, syncOffers, syncPlan } from "./sync-offers.ts";
 import { suggestedPackage } from "./suggestion.ts";
 
 /** The catalog and its prices. */
@@ -17,7 +17,7 @@ export interface Catalog {
   plan(planId: string): Promise<PlanOffer>;
   /** Id of the smallest active package of at least `shortfallCredits`, else of the largest; null when there is none. */
   suggestPackage(shortfallCredits: number): Promise<string | null>;
-  /** The plan's price id at Stripe, made there if need be. */
+  /** The plan's price id at Stripe, made there if need be: also when the plan was changed and not synced yet. */
   planPrice(plan: PlanOffer): Promise<string>;
   /** Forgets a price id that Stripe does not know (another account, a sandbox started again). */
   forgetPrice(priceId: string): Promise<void>;
@@ -41,7 +41,7 @@ interface CatalogState {
   readonly store: Pick<PaymentStore, "offers">;
   readonly stripe: StripePort;
   readonly now: () => number;
-  /** A price never changes under its id, so it may be remembered. */
+  /** What a price costs and gives never changes under its id, so it may be remembered once it says both. */
   readonly knownPrices: Map<string, StripePrice>;
   suggestions: { readonly packages: PackageOffer[]; readonly untilMs: number } | null;
 }
@@ -91,9 +91,16 @@ async function suggestPackage(
 
 async function getPlanPrice(state: CatalogState, plan: PlanOffer): Promise<string> {
   // As stored now: the id at hand may be one that was just forgotten.
-  const stored = await state.store.offers.findPlan(plan.id);
-  if (stored?.stripePriceId) return stored.stripePriceId;
-  return (await syncPlan(state, { ...plan, stripePriceId: null })).priceId;
+  const stored = (await state.store.offers.findPlan(plan.id)) ?? plan;
+  const { stripePriceId: priceId } = stored;
+  const price = priceId === null ? null : await unlessMissing(getPrice(state, priceId), null);
+  // Nobody pays a price the catalog has left behind, nor gets credits it does not offer.
+  if (price === null || !isPriceOf(price, stored)) return (await syncPlan(state, stored)).priceId;
+  await labelPrice(state.stripe, price, stored).catch((error: unknown) => {
+    // A key that may not write prices sells all the same.
+    if (!isRefusal(error, "forbidden")) throw error;
+  });
+  return price.id;
 }
 
 async function forgetPrice({ store, knownPrices }: CatalogState, priceId: string): Promise<void> {
@@ -135,7 +142,7 @@ async function findPricedPlan(state: CatalogState, priceId: string): Promise<Pri
   const plan =
     (await offers.findPlanByPrice(priceId)) ??
     (price.offerId === null ? null : await offers.findPlan(price.offerId));
-  return plan && { plan, price };
+  return plan && { plan: { ...plan, credits: price.credits ?? plan.credits }, price };
 }
 
 async function getPrice(
@@ -145,6 +152,8 @@ async function getPrice(
   const known = knownPrices.get(priceId);
   if (known !== undefined) return known;
   const price = await stripe.getPrice(priceId);
+  // It may be labelled any time, by `stripe:sync` too.
+  if (price.offerId === null || price.credits === null) return price;
   if (knownPrices.size >= MAX_KNOWN_PRICES) knownPrices.clear();
   knownPrices.set(priceId, price);
   return price;

@@ -1,7 +1,8 @@
 // Brings the products and prices at Stripe up to date with the packages and plans as stored.
 import type { PackageOffer, PlanOffer } from "../payment.types.ts";
 import type { PaymentStore } from "../ports.ts";
-import type { StripePort } from "../stripe/port.ts";
+import { unlessMissing } from "../stripe/errors.ts";
+import type { StripePort, StripePrice } from "../stripe/port.ts";
 
 interface Deps {
   readonly store: Pick<PaymentStore, "offers">;
@@ -14,12 +15,41 @@ interface SyncedPrice {
   readonly done: string;
 }
 
+/** Whether a plan is sold at this price today. One that does not say its credits is told by its money alone. */
+export function isPriceOf(price: StripePrice, plan: PlanOffer): boolean {
+  return costs(price, plan, plan.interval) && (price.credits ?? plan.credits) === plan.credits;
+}
+
+function costs(
+  price: StripePrice,
+  { price: amount, currency }: PackageOffer,
+  interval: "month" | "year" | null,
+): boolean {
+  return price.unitAmount === amount && price.currency === currency && price.interval === interval;
+}
+
+/**
+ * Writes on a plan's price what it does not say of itself, for the time when the plan has another: a merchant's own, and
+ * those of older releases. Its credits are certain only while it costs what the plan does. Returns whether it wrote.
+ */
+export async function labelPrice(
+  stripe: StripePort,
+  price: StripePrice,
+  plan: PlanOffer,
+): Promise<boolean> {
+  const offerId = price.offerId ?? plan.id;
+  const credits = price.credits ?? (costs(price, plan, plan.interval) ? plan.credits : null);
+  if (offerId === price.offerId && credits === price.credits) return false;
+  await stripe.labelPrice(price.id, { offerId, credits });
+  return true;
+}
+
 /** Syncs every active offer. Returns a line per offer. */
 export async function syncOffers(deps: Deps): Promise<string[]> {
   const { offers } = deps.store;
   const lines: string[] = [];
   for (const offer of await offers.packages()) {
-    const { priceId, done } = await syncPrice(deps, "package", offer, null);
+    const { priceId, done } = await syncPrice(deps, { kind: "package", offer, interval: null });
     if (priceId !== offer.stripePriceId) await offers.setPackagePrice(offer.id, priceId);
     lines.push(`package ${offer.id}: ${done} (${priceId})`);
   }
@@ -32,44 +62,50 @@ export async function syncOffers(deps: Deps): Promise<string[]> {
 
 /** Syncs one plan and stores its price id. */
 export async function syncPlan(deps: Deps, plan: PlanOffer): Promise<SyncedPrice> {
-  const synced = await syncPrice(deps, "plan", plan, plan.interval);
-  if (synced.priceId !== plan.stripePriceId)
-    await deps.store.offers.setPlanPrice(plan.id, synced.priceId);
+  const { stripePriceId: former, interval } = plan;
+  const synced = await syncPrice(deps, { kind: "plan", offer: plan, interval });
+  if (synced.priceId === former) return synced;
+  const price = former === null ? null : await unlessMissing(deps.stripe.getPrice(former), null);
+  if (price !== null) await labelPrice(deps.stripe, price, plan);
+  await deps.store.offers.setPlanPrice(plan.id, synced.priceId);
   return synced;
 }
 
+type SyncedOffer =
+  | { readonly kind: "package"; readonly offer: PackageOffer; readonly interval: null }
+  | { readonly kind: "plan"; readonly offer: PlanOffer; readonly interval: "month" | "year" };
+
 /** Finds or makes the price of an offer at Stripe. */
-async function syncPrice(
-  { stripe }: Deps,
-  kind: "package" | "plan",
-  offer: PackageOffer,
-  interval: "month" | "year" | null,
-): Promise<SyncedPrice> {
+async function syncPrice({ stripe }: Deps, synced: SyncedOffer): Promise<SyncedPrice> {
+  const { kind, offer, interval } = synced;
   const productId = `skywork_${kind}_${offer.id}`;
   // The same in every account.
   const lookupKey = `skywork_${offer.id}`;
   await stripe.ensureProduct({ id: productId, name: offer.name });
   const [current] = await stripe.findPrices([lookupKey]);
-  if (
+  // First of all: with its lookup key it would lose what it is known by.
+  const isLabelled =
+    kind === "plan" && current !== undefined && (await labelPrice(stripe, current, offer));
+  const isCurrent =
     current !== undefined &&
-    current.unitAmount === offer.price &&
-    current.currency === offer.currency &&
-    current.interval === interval
-  )
-    return { priceId: current.id, done: "up to date" };
+    (kind === "plan" ? isPriceOf(current, offer) : costs(current, offer, null));
+  if (isCurrent) return { priceId: current.id, done: isLabelled ? "adopted" : "up to date" };
   // An archived price is not found by its key, and must not be what the new one's order is answered with.
   const former = current ?? (await stripe.findLatestPrice(productId));
+  // What a plan's price gives never changes, as little as what it costs; a package gives what its checkout says.
+  const credits = kind === "plan" ? offer.credits : null;
   const price = await stripe.createPrice(
     {
       productId,
       offerId: offer.id,
+      credits,
       lookupKey,
       unitAmount: offer.price,
       currency: offer.currency,
       interval,
     },
     // Named after the price it follows, so that going back to a former price is a new one too.
-    `price:${offer.id}:${offer.currency}:${offer.price}:${interval ?? "once"}:${former?.id ?? "first"}`,
+    `price:${offer.id}:${offer.currency}:${offer.price}:${credits ?? "any"}:${interval ?? "once"}:${former?.id ?? "first"}`,
   );
   // Those who subscribed at the former price keep it; nobody new gets it.
   if (current !== undefined) await stripe.archivePrice(current.id);

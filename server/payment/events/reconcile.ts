@@ -26,11 +26,26 @@ const MAX_PROBLEMS = 100;
 export interface ReconcileDeps extends EventDeps {
   /** True when Stripe is the sandbox, whose objects may vanish with a restart. */
   readonly sandbox: boolean;
+  /** The row after which the next bounded run goes on; each instance has its own, and begins anew with it. */
+  readonly subscriptionMark: { after: string };
+}
+
+/** How far a run goes. */
+export interface ReconcileOptions {
+  /** Events and invoices from then on; defaults to as far as needed. */
+  readonly since?: Date;
+  /** Checkouts younger than this are left to their webhook; defaults to 2 minutes. */
+  readonly settleMs?: number;
+  /** How many live subscriptions are looked at, going on where the bounded run before stopped; defaults to all. */
+  readonly maxSubscriptions?: number | undefined;
+  /** Ends the run after what is under way. */
+  readonly signal?: AbortSignal | undefined;
 }
 
 /** One run: what it counts, and what it could not mend. */
 interface Run {
   readonly deps: ReconcileDeps;
+  readonly signal: AbortSignal | undefined;
   readonly counts: { -readonly [Name in keyof Omit<ReconcileReport, "problems">]: number };
   readonly problems: string[];
 }
@@ -38,7 +53,7 @@ interface Run {
 /** See PaymentService.reconcile. Running it twice, or beside webhooks, changes nothing more. */
 export async function reconcile(
   deps: ReconcileDeps,
-  options: { since?: Date; settleMs?: number } = {},
+  options: ReconcileOptions = {},
 ): Promise<ReconcileReport> {
   const counts = {
     eventsSeen: 0,
@@ -48,19 +63,21 @@ export async function reconcile(
     subscriptionsRepaired: 0,
     checkoutsClosed: 0,
   };
-  const run: Run = { deps, counts, problems: [] };
+  const { signal, maxSubscriptions } = options;
+  const run: Run = { deps, signal, counts, problems: [] };
   const nowMs = deps.now();
   const since = options.since ?? (await windowStart(deps, nowMs));
   const before = new Date(nowMs - (options.settleMs ?? SETTLE_MS));
   await attempt(run, "events", () => recoverEvents(run, since));
   await attempt(run, "checkouts", () => settleCheckouts(run, before));
   await attempt(run, "invoices", () => settleInvoices(run, since));
-  await attempt(run, "subscriptions", () => settleSubscriptions(run));
+  await attempt(run, "subscriptions", () => settleSubscriptions(run, maxSubscriptions));
   return { ...counts, problems: run.problems };
 }
 
-/** Does one step; a failure becomes a problem of the report, and the run goes on. */
+/** Does one step unless the run is to stop; a failure becomes a problem of the report, and the run goes on. */
 async function attempt(run: Run, what: string, step: () => Promise<void>): Promise<void> {
+  if (run.signal?.aborted) return;
   try {
     await step();
   } catch (error) {
@@ -86,12 +103,14 @@ async function recoverEvents(run: Run, since: Date): Promise<void> {
   const { deps, counts } = run;
   const failed: StripeEventNotice[] = [];
   for (const notice of (await listMissed(run, since)).reverse()) {
+    if (run.signal?.aborted) return;
     const { outcome } = await recoverEvent(deps, notice);
     if (outcome === "settled") counts.eventsRecovered += 1;
     if (outcome === "failed") failed.push(notice);
   }
   // What failed in passing gets a second chance in the same run; only what fails again is a problem.
   for (const notice of failed) {
+    if (run.signal?.aborted) return;
     const recovered = await recoverEvent(deps, notice);
     if (recovered.outcome === "settled") counts.eventsRecovered += 1;
     if (recovered.outcome === "failed")
@@ -100,7 +119,10 @@ async function recoverEvents(run: Run, since: Date): Promise<void> {
 }
 
 /** Stripe's events that are not completed here, newest first. */
-async function listMissed({ deps, counts }: Run, since: Date): Promise<StripeEventNotice[]> {
+async function listMissed(
+  { deps, signal, counts }: Run,
+  since: Date,
+): Promise<StripeEventNotice[]> {
   const { stripe, store } = deps;
   const missed: StripeEventNotice[] = [];
   let after: string | null = null;
@@ -110,7 +132,7 @@ async function listMissed({ deps, counts }: Run, since: Date): Promise<StripeEve
     const completed = await store.events.completed(page.events.map(({ id }) => id));
     missed.push(...page.events.filter(({ id }) => !completed.has(id)));
     after = page.events.at(-1)?.id ?? null;
-    if (!page.more || after === null) break;
+    if (!page.more || after === null || signal?.aborted) break;
   }
   return missed;
 }
@@ -129,7 +151,7 @@ async function settleCheckouts(run: Run, before: Date): Promise<void> {
         else if (payment?.status === "FAILED") counts.checkoutsClosed += 1;
       });
     const last = pending.at(-1);
-    if (last === undefined || pending.length < PAGE) break;
+    if (last === undefined || pending.length < PAGE || run.signal?.aborted) break;
     after = last.id;
   }
   // Nobody can pay them after their time.
@@ -144,7 +166,7 @@ async function settleInvoices(run: Run, since: Date): Promise<void> {
     createdSince: since,
     limit: MAX_INVOICES,
   });
-  for (let at = 0; at < invoices.length; at += PAGE) {
+  for (let at = 0; at < invoices.length && !run.signal?.aborted; at += PAGE) {
     const page = invoices.slice(at, at + PAGE).filter(({ subscriptionId }) => subscriptionId);
     const known = await deps.store.payments.paidInvoices(page.map(({ id }) => id));
     for (const { id } of page) {
@@ -157,17 +179,28 @@ async function settleInvoices(run: Run, since: Date): Promise<void> {
   }
 }
 
-/** Live subscriptions against Stripe's current objects. */
-async function settleSubscriptions(run: Run): Promise<void> {
-  for (let after = ""; ; ) {
-    const page = await run.deps.store.subscriptions.live({ after, take: PAGE });
-    for (const subscription of page)
+/** Live subscriptions against Stripe's current objects: all, or the next `max` of them, around and around. */
+async function settleSubscriptions(run: Run, max = Number.POSITIVE_INFINITY): Promise<void> {
+  const { store, subscriptionMark } = run.deps;
+  const mark = Number.isFinite(max) ? subscriptionMark : { after: "" };
+  const startedAfter = mark.after;
+  let hasTurned = startedAfter === "";
+  for (let left = max; left > 0; ) {
+    const take = Math.min(PAGE, left);
+    const page = await store.subscriptions.live({ after: mark.after, take });
+    for (const subscription of page) {
+      const isSeen = startedAfter !== "" && hasTurned && subscription.id > startedAfter;
+      if (run.signal?.aborted || isSeen) return;
       await attempt(run, `subscription ${subscription.stripeSubscriptionId}`, () =>
         settleSubscription(run, subscription),
       );
-    const last = page.at(-1);
-    if (last === undefined || page.length < PAGE) return;
-    after = last.id;
+      mark.after = subscription.id;
+    }
+    left -= page.length;
+    if (page.length === take) continue;
+    mark.after = "";
+    if (hasTurned) return;
+    hasTurned = true;
   }
 }
 

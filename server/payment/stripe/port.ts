@@ -127,6 +127,8 @@ export interface StripePrice {
   readonly lookupKey: string | null;
   /** The offer of ours it was made for (metadata only this server's key can write). */
   readonly offerId: string | null;
+  /** The credits per month it was sold with, from its metadata too; null where it does not say. */
+  readonly credits: number | null;
 }
 
 /** A refund. Pending ones count as refunded until they fail. */
@@ -293,6 +295,8 @@ export interface StripePort {
     input: {
       productId: string;
       offerId: string;
+      /** Per month, of a plan; a package's are its checkout's. */
+      credits: number | null;
       lookupKey: string;
       unitAmount: number;
       currency: string;
@@ -300,6 +304,11 @@ export interface StripePort {
     },
     idempotencyKey: string,
   ): Promise<StripePrice>;
+  /** Writes on a price, archived or not, which offer of ours it is for, and its credits where they are known. */
+  labelPrice(
+    priceId: string,
+    label: { readonly offerId: string; readonly credits: number | null },
+  ): Promise<void>;
   archivePrice(priceId: string): Promise<void>;
 
   /** Events since a moment, newest first, a page at a time; `after` = the last id of the page before. */

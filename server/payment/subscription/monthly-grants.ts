@@ -8,14 +8,17 @@ import { syncWithStripe } from "../sync/sync.ts";
 const BATCH = 200;
 /** Longer than a year: what the next month may still be owed from. */
 const LOOK_BACK_MONTHS = 13;
+/** How often one that grants nothing, for want of payment, is looked at. */
+const WAIT_MS = 3_600_000;
 
-/** Job: grants what is due on yearly plans. Returns how many grants were made. Safe to repeat. */
-export async function grantMonthly(deps: SyncDeps): Promise<number> {
+/** Job: grants what is due on yearly plans until all is or `signal` aborts. Returns how many grants. Safe to repeat. */
+export async function grantMonthly(deps: SyncDeps, signal?: AbortSignal): Promise<number> {
   let grants = 0;
   const dueAt = new Date(deps.now());
   for (let after = ""; ; ) {
     const due = await deps.store.subscriptions.dueForGrant(dueAt, { after, take: BATCH });
     for (const subscription of due) {
+      if (signal?.aborted) return grants;
       try {
         grants += await grantMonth(deps, subscription);
       } catch (error) {
@@ -33,18 +36,32 @@ export async function grantMonthly(deps: SyncDeps): Promise<number> {
 async function grantMonth(deps: SyncDeps, due: Subscription): Promise<number> {
   const { store, stripe } = deps;
   const now = new Date(deps.now());
+  const { stripeSubscriptionId: subscriptionId } = due;
+  // Past due: the months wait, and none of its invoices need be read meanwhile.
+  if (!isGranting(due.status)) {
+    await syncWithStripe(deps, { kind: "subscription", subscriptionId });
+    const current = await store.subscriptions.find(due.id);
+    if (current === null || !isGranting(current.status)) {
+      await setNextGrant(deps, due, new Date(now.getTime() + WAIT_MS));
+      return 0;
+    }
+  }
   const since = addMonths(due.nextGrantAt ?? now, -LOOK_BACK_MONTHS);
   const invoices = await store.payments.invoicesOf(due.id, since);
   const ids = invoices.map(({ id }) => id);
   const before = await store.payments.creditsPurchased(ids);
   for (const { stripeInvoiceId: invoiceId } of invoices)
     await syncWithStripe(deps, { kind: "invoice", invoiceId });
-  const subscription = await stripe.getSubscription(due.stripeSubscriptionId);
-  // Past due: the months wait. The grant stays due, so that recovery makes it.
+  const subscription = await stripe.getSubscription(subscriptionId);
+  // What stopped granting meanwhile stays due, so that recovery makes the grant.
   if (isGranting(subscription.status))
-    await store.lockedTransaction(due.userId, ({ subscriptions }) =>
-      subscriptions.setNextGrant(due, nextBillingDate(subscription.billingAnchor, now)),
-    );
+    await setNextGrant(deps, due, nextBillingDate(subscription.billingAnchor, now));
   const after = await store.payments.creditsPurchased(ids);
   return [...after].filter(([id, credits]) => credits > (before.get(id) ?? 0)).length;
+}
+
+function setNextGrant({ store }: SyncDeps, due: Subscription, at: Date): Promise<void> {
+  return store.lockedTransaction(due.userId, ({ subscriptions }) =>
+    subscriptions.setNextGrant(due, at),
+  );
 }

@@ -65,6 +65,10 @@ export async function invoiceEffect(
   const { planId: paidPlanId, ...bought } = await readBought(deps, invoice, subscription, known);
   const state = await fetchedSubscriptionEffect(deps, subscription, { version, paidPlanId });
   if (state.kind === "ignored" || invoice.status !== "paid") return state;
+  if (known === null && invoice.amountPaid > 0 && bought.lines.length === 0) {
+    const priceIds = invoice.lines.map(({ priceId }) => priceId);
+    deps.logger.warn({ invoiceId, subscriptionId, priceIds }, "paid invoice is for no plan");
+  }
 
   const { userId } = state;
   const foundIds = invoice.amountPaid > 0 ? await findPaymentIntents(deps, invoice) : [];

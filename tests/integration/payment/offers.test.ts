@@ -179,6 +179,31 @@ describe("offers", () => {
     expect((await paymentsOf(subscriber))[0]).toMatchObject({ amount: 5999, status: "SUCCESS" });
   });
 
+  it("never upgrades or downgrades to a price the catalog has left behind", async () => {
+    await world.payment.syncCatalog();
+    const userId = await world.createUser();
+    await world.subscribe(userId, "plan_basic_month");
+    await world.settled();
+    const change = async (planId: string, data: { price: number; credits: number }) => {
+      await world.models.plan.update({ where: { id: planId }, data });
+      const shown = await world.payment.previewPlanChange(userId, { planId });
+      await world.payment.changePlan(userId, { planId, previewToken: shown.previewToken });
+      await world.settled();
+      return shown;
+    };
+    const shown = await change("plan_team_month", { price: 9999, credits: 10_000 });
+    expect(shown.amountDue).toBeGreaterThan(8900);
+    expect(await world.credits(userId)).toBe(500 + shown.creditsNow);
+    expect(shown.creditsNow).toBeGreaterThan(9400);
+    await change("plan_pro_month", { price: 2999, credits: 2000 });
+    const before = await world.credits(userId);
+    world.travel({ months: 1, minutes: 90 });
+    await world.settled();
+    expect((await paymentsOf(userId))[0]).toMatchObject({ amount: 2999, creditsPurchased: 2000 });
+    expect(await world.credits(userId)).toBe(before + 2000);
+    expect(await brokenInvariants(world.models, userId)).toEqual([]);
+  });
+
   it("ends nothing on the word of an outdated row: the former subscription is looked at first", async () => {
     const userId = await world.createUser();
     await world.subscribe(userId, "plan_basic_month");

@@ -40,6 +40,24 @@ describe("plan changes", () => {
     expect(await brokenInvariants(world.models, userId)).toEqual([]);
   });
 
+  it.each([1000, 100])(
+    "upgrades from what was paid for when the plan gives %i credits meanwhile",
+    async (credits) => {
+      const userId = await on.subscriber("BASIC", "month");
+      const { id } = on.plan("BASIC", "month");
+      await world.models.plan.update({ where: { id }, data: { credits } });
+      await world.payment.syncCatalog();
+      const { preview } = await on.upgrade(userId, on.plan("PRO", "month").id);
+      expect(preview.creditsNow).toBeGreaterThan(990);
+      expect(preview.creditsNow).toBeLessThanOrEqual(1000);
+      expect(await world.credits(userId)).toBe(500 + preview.creditsNow);
+      // Who subscribes now is sold the new credits.
+      expect(await world.credits(await on.subscriber("BASIC", "month"))).toBe(credits);
+      await world.models.plan.update({ where: { id }, data: { credits: 500 } });
+      expect(await brokenInvariants(world.models, userId)).toEqual([]);
+    },
+  );
+
   it("binds the change to what was shown", async () => {
     const userId = await on.subscriber("BASIC", "month");
     const other = await on.subscriber("BASIC", "month");

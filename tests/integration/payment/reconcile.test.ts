@@ -1,11 +1,14 @@
 // What webhooks missed is found, that finding it twice changes nothing, and that the catalog syncs.
 import { describe, expect, it } from "vitest";
 import { available } from "../../support/backend.ts";
+import { createHeldCalls } from "../../support/held-calls.ts";
 import { brokenInvariants } from "../../support/ledger-audit.ts";
+import { merchantOf } from "../../support/merchant.ts";
 import { useShop } from "../../support/use-app.ts";
 
 describe("reconcile", () => {
-  const world = useShop({ available, webhooks: false });
+  const held = createHeldCalls();
+  const world = useShop({ available, webhooks: false, logLevel: "info", wrapStripe: held.wrap });
 
   const nothing = {
     eventsRecovered: 0,
@@ -110,6 +113,50 @@ describe("reconcile", () => {
     expect(await world.payment.reconcile()).toMatchObject(nothing);
   });
 
+  it("stops when told to, and goes around the subscriptions a share at a time", async () => {
+    for (let made = 0; made < 3; made += 1)
+      await world.subscribe(await world.createUser(), "plan_basic_month");
+    await world.payment.reconcile();
+    const live = await world.models.subscription.findMany({
+      where: { liveKey: { not: null } },
+      orderBy: { id: "asc" },
+    });
+    const ids = live.map(({ stripeSubscriptionId: id }) => id);
+    const lookAt = async (maxSubscriptions: number, signal?: AbortSignal) => {
+      const before = held.seen.length;
+      await world.payment.reconcile({ maxSubscriptions, signal });
+      return held.seen
+        .slice(before)
+        .flatMap(({ call, about }) => (call === "getSubscription" ? [about] : []));
+    };
+    const stop = new AbortController();
+    const gate = held.holdNext("getSubscription");
+    const stopped = lookAt(100, stop.signal);
+    await gate.reached;
+    stop.abort();
+    gate.open();
+    expect(await stopped).toEqual(ids.slice(0, 1));
+    expect(await lookAt(100, stop.signal)).toEqual([]);
+    expect(await lookAt(1)).toEqual(ids.slice(1, 2));
+    expect(await lookAt(100)).toEqual([...ids.slice(2), ...ids.slice(0, 2)]);
+    expect(await lookAt(ids.length + 1)).toHaveLength(ids.length);
+  });
+
+  it.each(["listEvents", "listInvoices"] as const)("stops at once amid %s", async (call) => {
+    await world.buy(await world.createUser(), "pkg_small");
+    await world.subscribe(await world.createUser(), "plan_basic_month");
+    const stop = new AbortController();
+    const gate = held.holdNext(call);
+    const running = world.payment.reconcile({ signal: stop.signal });
+    await gate.reached;
+    stop.abort();
+    const before = held.seen.length;
+    gate.open();
+    await running;
+    expect(held.seen.slice(before)).toEqual([]);
+    expect((await world.payment.reconcile()).problems).toEqual([]);
+  });
+
   it("syncs the catalog, again, and after a price change", async () => {
     const first = await world.payment.syncCatalog();
     // Nine offers, and the settings of the billing portal.
@@ -122,14 +169,117 @@ describe("reconcile", () => {
     const subscriber = await world.createUser();
     await world.subscribe(subscriber, plan.id);
     await world.payment.reconcile();
-    await world.models.plan.update({ where: { id: plan.id }, data: { price: plan.price + 100 } });
+    await world.models.plan.update({
+      where: { id: plan.id },
+      data: { price: plan.price + 100, credits: 2 * plan.credits },
+    });
     const changed = await world.payment.syncCatalog();
     expect(changed.filter((line) => line.includes("price changed"))).toHaveLength(1);
-    // The subscriber keeps the former price, and it still counts as the plan.
+    // The subscriber keeps the former price: it still counts as the plan, and gives what it was sold with.
     world.travel({ months: 1, minutes: 90 });
     await world.payment.reconcile();
     expect(await world.credits(subscriber)).toBe(1000);
-    await world.models.plan.update({ where: { id: plan.id }, data: { price: plan.price } });
+    const { price, credits } = plan;
+    await world.models.plan.update({ where: { id: plan.id }, data: { price, credits } });
     expect((await world.payment.syncCatalog()).join()).toContain("price changed");
+  });
+
+  describe("a plan's price that a merchant has made", () => {
+    const planId = "plan_team_month";
+    const merchant = merchantOf(world);
+    const update = (data: { price?: number; credits?: number; stripePriceId?: string | null }) =>
+      world.models.plan.update({ where: { id: planId }, data });
+    const makePrice = async (fields: Record<string, string>) => {
+      const product = await merchant.post("products", { name: "A merchant's team" });
+      const price = await merchant.post("prices", {
+        product: product.id,
+        unit_amount: "4999",
+        currency: "usd",
+        "recurring[interval]": "month",
+        ...fields,
+      });
+      return price.id;
+    };
+    const withKey = { lookup_key: `skywork_${planId}`, transfer_lookup_key: "true" };
+    /** In the dashboard, so that nothing is sold here at the price before it is left. */
+    const subscribe = async (userId: string, priceId: string) => {
+      await world.payment.portal(userId);
+      const { id } = await merchant.post("checkout/sessions", {
+        mode: "subscription",
+        customer: await world.customerOf(userId),
+        success_url: "http://localhost/s",
+        "line_items[0][price]": priceId,
+        "line_items[0][quantity]": "1",
+      });
+      world.sandbox.stripe.control.completeCheckout(id);
+      await world.payment.reconcile();
+    };
+    const archive = (priceId: string) => merchant.post(`prices/${priceId}`, { active: "false" });
+    const sync = () => world.payment.syncCatalog();
+    const raise = { price: 9999 };
+
+    it.each([
+      { how: "dearer after a sync", fields: withKey, leave: () => update(raise).then(sync) },
+      { how: "dearer, set by hand", fields: {}, leave: () => update(raise).then(sync) },
+      { how: "archived before a sync", fields: {}, leave: (id: string) => archive(id).then(sync) },
+      {
+        how: "archived before a sale",
+        fields: withKey,
+        leave: async (id: string) => {
+          await archive(id);
+          await world.subscribe(await world.createUser(), planId);
+        },
+      },
+    ])("is the plan's to those who pay it: $how", async ({ fields, leave }) => {
+      const priceId = await makePrice(fields);
+      await update({ price: 4999, credits: 5000, stripePriceId: priceId });
+      const subscriber = await world.createUser();
+      await subscribe(subscriber, priceId);
+      expect(await world.credits(subscriber)).toBe(5000);
+      await leave(priceId);
+      const { stripePriceId } = await world.models.plan.findUniqueOrThrow({
+        where: { id: planId },
+      });
+      expect(stripePriceId).not.toBe(priceId);
+      world.travel({ months: 1, minutes: 90 });
+      await world.payment.reconcile();
+      expect(await world.credits(subscriber)).toBe(10_000);
+      expect(await brokenInvariants(world.models, subscriber)).toEqual([]);
+    });
+
+    it("is named in the log when it is paid for and is no plan's", async () => {
+      const subscriber = await world.createUser();
+      await world.subscribe(subscriber, "plan_basic_month");
+      await world.payment.reconcile();
+      const { stripeSubscriptionId } = await world.models.subscription.findFirstOrThrow({
+        where: { userId: subscriber },
+      });
+      const priceId = await makePrice({});
+      await merchant.change(stripeSubscriptionId, { price: priceId }, "none");
+      world.travel({ months: 1, minutes: 90 });
+      await world.payment.reconcile();
+      await world.payment.reconcile();
+      expect(await world.credits(subscriber)).toBe(500);
+      const lines = world.logged().filter(({ priceIds }) => String(priceIds) === priceId);
+      expect(lines).toMatchObject([{ subscriptionId: stripeSubscriptionId }]);
+    });
+
+    it("is adopted by the first sync, with what the plan gives then", async () => {
+      await update({ price: 4999, credits: 5000, stripePriceId: null });
+      const priceId = await makePrice(withKey);
+      const lines = async () => (await world.payment.syncCatalog()).join("\n");
+      expect(await lines()).toContain(`plan ${planId}: adopted (${priceId})`);
+      expect(await merchant.get(`prices/${priceId}`)).toMatchObject({
+        metadata: { offerId: planId, credits: "5000" },
+      });
+      expect(await lines()).toContain(`plan ${planId}: up to date (${priceId})`);
+      const subscriber = await world.createUser();
+      await subscribe(subscriber, priceId);
+      await update({ credits: 10_000 });
+      expect(await lines()).toContain(`plan ${planId}: price changed`);
+      world.travel({ months: 1, minutes: 90 });
+      await world.payment.reconcile();
+      expect(await world.credits(subscriber)).toBe(10_000);
+    });
   });
 });
