@@ -73,7 +73,12 @@ export function superviseWorkers(deps: ParentDeps): Parent {
 
 function startWorker(state: State, place: Place): void {
   const worker = cluster.fork(state.deps.environment);
-  Object.assign(place, { worker, startedAtMs: performance.now(), listening: false, leaving: false });
+  Object.assign(place, {
+    worker,
+    startedAtMs: performance.now(),
+    listening: false,
+    leaving: false,
+  });
   worker.on("listening", () => onListening(state, place));
   worker.on("message", (message: WorkerMessage) => onMessage(state, place, worker, message));
   // A worker that dies while it is spoken to: its exit says so, too.

@@ -52,7 +52,8 @@ export async function writeStripe<T>(limits: CallLimits, write: Write<T>): Promi
       }
       // The failure was saved during this very call, not before it.
       if (refusal.attempts > 1) burnt += 1;
-      if (isReuse || burnt >= MAX_BURNT || n + 1 >= MAX_KEYS || performance.now() >= endsAt) throw error;
+      if (isReuse || burnt >= MAX_BURNT || n + 1 >= MAX_KEYS || performance.now() >= endsAt)
+        throw error;
     }
   }
 }
