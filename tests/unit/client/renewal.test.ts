@@ -32,7 +32,7 @@ function subscribing(answers: readonly (() => Promise<Response>)[]) {
     url: "http://localhost/api/trpc",
     refreshToken: "first",
     fetch: (url) => {
-      if (String(url).endsWith("auth.refresh")) {
+      if ((url as string).endsWith("auth.refresh")) {
         const answer = answers[Math.min(seen.refreshes, answers.length - 1)];
         seen.refreshes += 1;
         return answer?.() ?? Promise.reject(new Error("offline"));
