@@ -82,28 +82,6 @@ describe.each(databases)("$name behind a bad network", ({ url: serverUrl }) => {
     expect(await exists("forgotten")).toBe(false);
   });
 
-  test("connections to a server that has become read-only are left, in both lanes", async () => {
-    const { database } = backend;
-    const makeReadOnly = async (sql: SqlSession) => {
-      await sql.query("SET SESSION TRANSACTION READ ONLY", []);
-      await sleep(300);
-    };
-    const lanes = {
-      raw: (work: (sql: SqlSession) => Promise<unknown>) => database.rawTransaction(work),
-      prisma: (work: (sql: SqlSession) => Promise<unknown>) =>
-        database.transaction(({ sql }) => work(sql)),
-    };
-    for (const [name, transaction] of Object.entries(lanes)) {
-      // As many as there are connections, at once: each of them is read-only from now on.
-      await Promise.all(Array.from({ length: 10 }, () => transaction(makeReadOnly)));
-      await failureOf(transaction(insert(`${name} read-only`)));
-      // New connections take writes, as those of the new primary would; no statement sees an old one again.
-      const writes = Array.from({ length: 20 }, (_, n) => transaction(insert(`${name} ${n}`)));
-      await within(5_000, () => Promise.all(writes));
-      expect(await exists(`${name} read-only`)).toBe(false);
-    }
-  });
-
   test.each(["refuse", "silence"] as const)(
     "%s: everything fails in time, then recovers by itself",
     async (how) => {
