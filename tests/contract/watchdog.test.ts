@@ -4,7 +4,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { openBackend } from "../../server/infrastructure.ts";
 import { parseMysqlUrl } from "../../server/database/mysql/options.ts";
-import { createWatchdog, DatabaseAwayError } from "../../server/database/mysql/watchdog.ts";
+import { createWatchdog } from "../../server/database/mysql/watchdog.ts";
 import { createLogger } from "../../server/lib/logger.ts";
 import { availableServers } from "../support/servers.ts";
 import { type FreshDatabase, freshMysql, withMysql } from "../support/mysql-databases.ts";
@@ -48,10 +48,10 @@ describe.each(databases)("the watchdog of $name", ({ url }) => {
       rawTransaction((session) => session.query(sql, [])),
       models.$queryRawUnsafe(sql),
     ]);
-    const answers = await Promise.all(slow).finally(() => backend.close());
-    expect(answers.map((rows) => Number((rows as { slept: number }[])[0]?.slept))).toEqual([
-      0, 0, 0, 0,
-    ]);
+    const answered = await Promise.allSettled(slow);
+    await backend.close();
+    const rejected = answered.filter(({ status }) => status === "rejected");
+    expect(rejected).toEqual([]);
   });
 
   test("while the password is being changed, what is under way goes on", async () => {
@@ -84,7 +84,7 @@ describe.each(databases)("the watchdog of $name", ({ url }) => {
     };
     const [overdue, inTime] = await Promise.all([run(6_000), run(1_500)]);
     expect(inTime).toEqual({ answer: 1_500, abandoned: false });
-    expect(overdue).toEqual({ error: expect.any(DatabaseAwayError), abandoned: true });
+    expect(overdue).toMatchObject({ error: { name: "DatabaseAwayError" }, abandoned: true });
     watchdog.stop();
   });
 });
