@@ -14,7 +14,7 @@ async function main(): Promise<void> {
   }
   const sslCa = given["DATABASE_SSL_CA"];
   const environment = given["NODE_ENV"] === "production" ? "production" : "development";
-  const logger = createLogger({ level: process.env["LOG_LEVEL"] || "fatal" });
+  const logger = createLogger({ level: process.env["LOG_LEVEL"] || "warn" });
   const open = await openDatabase({
     config: { environment, database: { kind, url, ...(sslCa && { sslCa }) } },
     logger,
