@@ -18,6 +18,7 @@ async function main(): Promise<void> {
   const open = await openDatabase({
     config: { environment, database: { kind, url, ...(sslCa && { sslCa }) } },
     logger,
+    mayCreate: true,
   });
   for (const name of open.migrated) process.stdout.write(`applied ${name}\n`);
   if (open.migrated.length === 0) process.stdout.write("The database is up to date.\n");
