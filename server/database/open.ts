@@ -8,7 +8,7 @@ import type { OpenDatabase } from "./ports.ts";
 export interface DatabaseOptions {
   readonly config: Pick<Config, "database" | "environment">;
   readonly logger: Logger;
-  /** False where a missing database is a mistake; unset, production makes no folder and no database on a server. */
+  /** False where a missing database is a mistake; unset, only production on MySQL makes none. */
   readonly mayCreate?: boolean;
 }
 
@@ -33,7 +33,7 @@ async function openMigrated(options: DatabaseOptions): Promise<OpenDatabase> {
   switch (config.database.kind) {
     case "sqlite": {
       const { openEmbeddedDatabase } = await import("./sqlite/open.ts");
-      const mayCreate = options.mayCreate ?? (isProduction ? "file" : true);
+      const mayCreate = options.mayCreate ?? true;
       return openEmbeddedDatabase(config.database.url, { logger, mayCreate });
     }
     case "mysql": {

@@ -18,16 +18,13 @@ import { toSqliteValue } from "./values.ts";
 // Longer than the engine's own patience (about 5 s), so that a transaction never starts after Prisma gave up on it.
 const PRISMA_TRANSACTIONS = { maxWait: 12_000, timeout: 10_000 };
 
-/** Whether a missing file is made: with its folder, only in a folder that is there, or not at all. */
-type MayCreate = boolean | "file";
-
 /**
  * Opens (creates, as it may, and migrates) the file of a `file:` URL. Throws a plain Error with a sentence when it cannot
  * be used.
  */
 export async function openEmbeddedDatabase(
   url: string,
-  { logger, mayCreate }: { logger: Logger; mayCreate: MayCreate },
+  { logger, mayCreate }: { logger: Logger; mayCreate: boolean },
 ): Promise<OpenDatabase> {
   const path = sqlitePath(url);
   const statements = createStatements();
@@ -109,11 +106,10 @@ export function sqlitePath(url: string): string {
 }
 
 /** An empty database in the wrong place looks sound. */
-function expectFile(path: string, mayCreate: MayCreate): void {
-  const needed = mayCreate === "file" ? dirname(path) : path;
-  if (mayCreate === true || existsSync(needed)) return;
+function expectFile(path: string, mayCreate: boolean): void {
+  if (mayCreate || existsSync(path)) return;
   throw new Error(
-    `The database file ${path} cannot be used: ${needed} does not exist. Check DATABASE_URL, and that the disk is mounted; for a new database run \`npm run prisma:migrate\`.`,
+    `The database file ${path} does not exist. Check DATABASE_URL, and that the disk is mounted; for a new database run \`npm run prisma:migrate\`.`,
   );
 }
 

@@ -98,7 +98,7 @@ it.each(["doctor", "reconcile", "stripe-sync"])("%s makes no missing database", 
     const path = join(folder, file);
     const { code, out, err } = await run(command, { DATABASE_URL: `file:${path}` });
     expect({ code, out }).toEqual({ code: 1, out: "" });
-    expect(err).toContain(`The database file ${path} cannot be used`);
+    expect(err).toContain(`The database file ${path} does not exist`);
     expect(existsSync(path)).toBe(false);
   }
   expect(existsSync(join(folder, "no-folder"))).toBe(false);
