@@ -62,7 +62,7 @@ test("a part of a payment is refunded with its share of the credits", async () =
   const dialog = page.getByRole("dialog");
   await dialog.getByLabel("Amount in USD").fill("10.00");
   await dialog.getByRole("button", { name: "Give money back" }).click();
-  await seeIn(page, "admin-payments", "$10.00 given back");
+  await seeIn(page, "admin-payments", "$10.00 refunded");
   await seeIn(page, "person", "400");
 });
 

@@ -28,7 +28,7 @@ export function Payments({ payments }: { payments: readonly Payment[] }) {
                 <span className="soft">
                   {dateTime(payment.createdAt)} · {credits(payment.creditsPurchased)}
                   {payment.refundedAmount > 0 &&
-                    ` · ${money(payment.refundedAmount, payment.currency)} given back`}
+                    ` · ${money(payment.refundedAmount, payment.currency)} refunded`}
                 </span>
               </span>
               {left > 0 && ["SUCCESS", "PARTIALLY_REFUNDED"].includes(payment.status) && (
