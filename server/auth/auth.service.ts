@@ -120,7 +120,7 @@ function withState(deps: AuthServiceDeps) {
     now,
     accessTokens: createAccessTokens({ secrets: accessSecrets, ttlSeconds: accessTtlSeconds, now }),
     refreshTokens: createRefreshTokens(refreshSecrets),
-    sessionCache: createSessionCache({ store: sessions, sharedCache, now }),
+    sessionCache: createSessionCache({ store: sessions, sharedCache }),
     signInStates: createSignInStates({
       secrets: accessSecrets,
       secure: config.cookies.secure,

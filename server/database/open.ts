@@ -8,6 +8,8 @@ import type { OpenDatabase } from "./ports.ts";
 export interface DatabaseOptions {
   readonly config: Pick<Config, "database" | "environment">;
   readonly logger: Logger;
+  /** False where a missing database is a mistake; unset, production makes no folder and no database on a server. */
+  readonly mayCreate?: boolean;
 }
 
 /**
@@ -25,15 +27,18 @@ export async function openDatabase(options: DatabaseOptions): Promise<OpenDataba
   }
 }
 
-async function openMigrated({ config, logger }: DatabaseOptions): Promise<OpenDatabase> {
+async function openMigrated(options: DatabaseOptions): Promise<OpenDatabase> {
+  const { config, logger } = options;
+  const isProduction = config.environment === "production";
   switch (config.database.kind) {
     case "sqlite": {
       const { openEmbeddedDatabase } = await import("./sqlite/open.ts");
-      return openEmbeddedDatabase(config.database.url, logger);
+      const mayCreate = options.mayCreate ?? (isProduction ? "file" : true);
+      return openEmbeddedDatabase(config.database.url, { logger, mayCreate });
     }
     case "mysql": {
       const { openProductionDatabase } = await import("./mysql/open.ts");
-      const mayCreate = config.environment !== "production";
+      const mayCreate = options.mayCreate !== false && !isProduction;
       const { url, sslCa } = config.database;
       return openProductionDatabase(url, { logger, mayCreate, sslCa });
     }

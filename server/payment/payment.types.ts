@@ -34,7 +34,7 @@ export interface PlanOffer extends PackageOffer {
 
 /** A plan and the price somebody pays for it. */
 export interface PricedPlan {
-  /** With the credits the price was sold with, which the catalog need not offer any more. */
+  /** With what the price costs and was sold with, which the catalog need not offer any more. */
   readonly plan: PlanOffer;
   readonly price: StripePrice;
 }

@@ -38,6 +38,9 @@ export interface SkyworkClientOptions {
 
 /** The server takes no more calls in one batch. */
 const MAX_BATCH_ITEMS = 10;
+/** Between two tries to renew the token of a stream, as between two tries to open it. */
+const FIRST_RETRY_MS = 500;
+const MAX_RETRY_MS = 30_000;
 /** Longer addresses are split into several requests: proxies and servers refuse them. */
 const MAX_URL_LENGTH = 8_000;
 
@@ -113,15 +116,27 @@ function renewing(session: ClientSession): TRPCLink<AppRouter> {
                 return;
               }
               mayRenew = false;
-              void session.renew(startedAtMs).then((renewed) => {
-                if (ended) return;
-                if (renewed) attempt();
-                else observer.error(error);
-              });
+              renewAfter(error, startedAtMs, FIRST_RETRY_MS);
             },
             complete: () => observer.complete(),
           });
           stop = () => subscription.unsubscribe();
+        }
+
+        /** Goes on with a new token. A stream waits for one while the server cannot answer: nothing else would open it again. */
+        function renewAfter(error: TRPCClientError<AppRouter>, sinceMs: number, retryMs: number) {
+          void session.renew(sinceMs).then((outcome) => {
+            if (ended) return;
+            if (outcome === "renewed") return attempt();
+            if (outcome === "refused" || op.type !== "subscription") return observer.error(error);
+            observer.next({ result: { type: "state", state: "connecting", error } });
+            const next = Math.min(retryMs * 2, MAX_RETRY_MS);
+            const timer = setTimeout(
+              () => renewAfter(error, sinceMs, next),
+              retryMs * (0.75 + Math.random() / 2),
+            );
+            stop = () => clearTimeout(timer);
+          });
         }
 
         attempt();

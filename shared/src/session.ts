@@ -13,6 +13,9 @@ export interface SessionOptions {
   readonly fetch: typeof globalThis.fetch;
 }
 
+/** What came of a renewal. `unavailable`: nobody said no, so asking again later may help. */
+export type Renewal = "renewed" | "refused" | "unavailable";
+
 /** The sign-in of one client. */
 export interface ClientSession {
   accessToken(): Promise<string | null>;
@@ -22,9 +25,9 @@ export interface ClientSession {
   forget(): void;
   /**
    * Renews the access token once for everybody who asks meanwhile. `sinceMs`: when the refused call began, by
-   * performance.now(); a renewal after that moment counts. False when there is nothing to renew with, or it failed.
+   * performance.now(); a renewal after that moment counts. `refused` also when there is nothing to renew with.
    */
-  renew(sinceMs: number): Promise<boolean>;
+  renew(sinceMs: number): Promise<Renewal>;
 }
 
 /** Shorter than the server takes the former token for, whose successor got lost on the way: 10 s. */
@@ -60,7 +63,7 @@ export function createSession(options: SessionOptions): ClientSession {
   const cookies = options.cookies ?? "document" in globalThis;
   let held: string | null = null;
   let refreshToken = options.refreshToken ?? null;
-  let renewing: Promise<boolean> | null = null;
+  let renewing: Promise<Renewal> | null = null;
   let renewedAtMs = 0;
 
   function accept(answer: unknown): void {
@@ -94,25 +97,26 @@ export function createSession(options: SessionOptions): ClientSession {
     }
   }
 
-  async function refresh(): Promise<boolean> {
+  async function refresh(): Promise<Renewal> {
     try {
       // A second time at once: the answer may have been lost, and the token be good for seconds only.
       const { answer, text } = await ask().catch(ask);
-      const body: unknown = JSON.parse(text);
       if (answer.ok) {
-        accept(field(field(body, "result"), "data"));
-        return true;
+        accept(field(field(JSON.parse(text), "result"), "data"));
+        return "renewed";
       }
+      if (answer.status >= 500 || answer.status === 429) return "unavailable";
       // Only the server's own "no" ends the sign-in; a lost connection or a busy server does not.
       if (answer.status === 401) {
         held = null;
         refreshToken = null;
         options.onSignedOut?.();
       }
+      return "refused";
     } catch {
       // The refused call's own error is what the caller gets to see.
+      return "unavailable";
     }
-    return false;
   }
 
   return {
@@ -123,8 +127,8 @@ export function createSession(options: SessionOptions): ClientSession {
       refreshToken = null;
     },
     renew(sinceMs) {
-      if (renewedAtMs > sinceMs) return Promise.resolve(true);
-      if (refreshToken === null && !cookies) return Promise.resolve(false);
+      if (renewedAtMs > sinceMs) return Promise.resolve("renewed");
+      if (refreshToken === null && !cookies) return Promise.resolve("refused");
       renewing ??= refresh().finally(() => {
         renewing = null;
       });

@@ -65,6 +65,34 @@ test("an answer arrives as Markdown, is charged once for two clicks, and can be 
   expect(await page.evaluate("navigator.clipboard.readText()")).toContain("**stand-in model**");
 });
 
+test("another try shows the price of the model that is chosen now", async () => {
+  const choose = (model: string) => page.locator("label").filter({ hasText: model }).click();
+  const again = page.getByRole("button", { name: /^Try again/ });
+  expect(await again.textContent()).toContain("1 credit");
+  await choose("Pro chat");
+  expect(await again.textContent()).toContain("5 credits");
+  await choose("Quick chat");
+});
+
+test("a press on Stop that meets Ask, because the answer has just ended, sends nothing", async () => {
+  await page.getByRole("link", { name: "New chat" }).click();
+  await ask(page, "Tell me about coffee");
+  await seeWords();
+  await page.getByLabel("Your question").fill("A draft");
+  // Presses what has taken the place of Stop as soon as it is there.
+  await page.evaluate(`new MutationObserver((_changes, observer) => {
+    const button = document.querySelector(".composer-foot button");
+    if (!button.textContent.startsWith("Ask")) return;
+    observer.disconnect();
+    button.click();
+  }).observe(document.body, { subtree: true, childList: true, characterData: true, attributes: true })`);
+  await seeCharge();
+  left -= 1;
+  await page.waitForTimeout(700);
+  expect(await page.getByTestId("answer").count()).toBe(1);
+  expect(await page.getByLabel("Your question").inputValue()).toBe("A draft");
+});
+
 test("a connection cut in the middle loses nothing and charges once", async () => {
   await page.getByRole("link", { name: "New chat" }).click();
   await ask(page, "Tell me <b>about</b> tea");
@@ -126,7 +154,7 @@ test("a model that fails before its first word costs nothing and says so", async
 
 test("conversations are kept in this browser until they are cleared", async () => {
   const kept = page.getByRole("navigation", { name: "Conversations" });
-  expect(await kept.getByRole("listitem").count()).toBe(4);
+  expect(await kept.getByRole("listitem").count()).toBe(5);
   await page.getByRole("button", { name: "Clear all" }).click();
   await page.keyboard.press("Escape");
   await expect.poll(() => page.evaluate("document.activeElement.textContent")).toBe("Clear all");

@@ -78,3 +78,59 @@ test("it is taken along as Markdown and as PowerPoint", async () => {
   expect(pptx.bytes.subarray(0, 2).toString()).toBe("PK");
   expect(pptx.bytes.includes("ppt/slides/slide5.xml")).toBe(true);
 });
+
+test("a change that brings more after its stop is undone as a whole", async () => {
+  world.sandbox.model.control.setSpeed(25);
+  await page.getByLabel("What should be different?").fill("Name a colour");
+  await page.getByRole("button", { name: /^Change slides/ }).click();
+  await page.getByText("1 slides changed").waitFor();
+  // Answered, and the run goes on: as where the stream's last words are later than the answer.
+  await page.route(/ai\.stop/, (route) =>
+    route.fulfill({
+      headers: {
+        "access-control-allow-origin": world.webUrl,
+        "access-control-allow-credentials": "true",
+      },
+      json: [{ result: { data: { outcome: "stopped", charged: 2, balance: 83 } } }],
+    }),
+  );
+  await page.getByRole("button", { name: "Stop" }).click();
+  await seeIn(page, "charge-ppt-edit", "Stopped");
+  await seeIn(page, "charge-ppt-edit", /^5 credits charged/);
+  await page.unroute(/ai\.stop/);
+  expect(await page.getByText("Changed as asked: Name a colour").count()).toBe(5);
+  // By keyboard: the button goes away, and the focus with it unless it is taken elsewhere.
+  await page.getByRole("button", { name: "Undo the change" }).focus();
+  await page.keyboard.press("Enter");
+  await expect.poll(() => page.getByText("Changed as asked: Name a colour").count()).toBe(0);
+  await expect.poll(() => page.evaluate("document.activeElement.tagName")).toBe("H1");
+});
+
+test("a stop that does not get through says so, and is pressed again", async () => {
+  world.sandbox.model.control.reset();
+  await page.getByRole("link", { name: "New deck" }).click();
+  await makeSlides(page, "A long story", 20);
+  await page.getByText(/^[1-9] of 20 slides$/).waitFor();
+  world.proxy.refuse();
+  const stop = page.getByRole("button", { name: "Stop" });
+  await stop.click();
+  await page.getByText("It could not be stopped").waitFor();
+  world.proxy.restore();
+  await stop.click();
+  await seeIn(page, "charge-ppt-generate", /Stopped · \d+ credits? charged/);
+});
+
+test("a stop before the start is answered counts once it is", async () => {
+  await page.getByRole("link", { name: "New deck" }).click();
+  let start = (): void => undefined;
+  const mayStart = new Promise<void>((resolve) => (start = resolve));
+  await page.route(/ai\.start/, async (route) => {
+    await mayStart;
+    await route.continue();
+  });
+  await makeSlides(page, "Another long story", 20);
+  await page.getByRole("button", { name: "Stop" }).click();
+  start();
+  await seeIn(page, "charge-ppt-generate", /Stopped/);
+  await page.unroute(/ai\.start/);
+});

@@ -5,6 +5,7 @@ import { type Backend, openBackend } from "../../server/infrastructure.ts";
 import type { SqlSession } from "../../server/database/ports.ts";
 import { classifyDatabaseError } from "../../server/database/errors.ts";
 import { createLogger } from "../../server/lib/logger.ts";
+import { freshSqlite } from "../support/databases.ts";
 import { availableServers } from "../support/servers.ts";
 import { type FreshDatabase, freshMysql } from "../support/mysql-databases.ts";
 import { startTcpProxy, type TcpProxy } from "../support/tcp-proxy.ts";
@@ -251,7 +252,7 @@ describe("a DATABASE_URL that cannot be used is explained without its password",
     ["mysql", "mysql://root:geheim@127.0.0.1:1/x?connection_limit=many", /connection_limit/],
     ["mysql", "mysql://root:geheim@127.0.0.1:1/x?ssl=perhaps", /ssl/],
     ["sqlite", "file:", /names no file/],
-    ["sqlite", `file:${import.meta.filename}/below/x.db`, /below\/x\.db.*writable/s],
+    ["sqlite", `file:${import.meta.filename}/below/x.db`, /below does not exist.*prisma:migrate/s],
     ["sqlite", `file:${import.meta.filename}`, /not a database/],
   ] as const)("refuses %s %s and says why, without the password", async (kind, url, sentence) => {
     const error = await open(kind, url).then(
@@ -276,6 +277,17 @@ describe("a DATABASE_URL that cannot be used is explained without its password",
       await fresh.drop();
     },
   );
+
+  test("a missing file of SQLite: production makes it in a folder that is there, development both", async () => {
+    const fresh = await freshSqlite();
+    const below = fresh.url.replace("test.db", "below/test.db");
+    await expect(open("sqlite", below)).rejects.toThrow(/below does not exist/);
+    for (const backend of [await open("sqlite", fresh.url), await open("sqlite", below, "test")]) {
+      expect((await backend.check()).database.status).toBe("up");
+      await backend.close();
+    }
+    await fresh.drop();
+  });
 
   test.each(databases)("a wrong password of $name names the user, not itself", async (server) => {
     const url = new URL(server.url);

@@ -1,6 +1,7 @@
 // Migrating is safe twice at once, after a crash, and against a changed file, as Prisma would have it.
 import { createHash } from "node:crypto";
 import { readFile } from "node:fs/promises";
+import { setTimeout as sleep } from "node:timers/promises";
 import { describe, expect, test } from "vitest";
 import { type Backend, openBackend } from "../../server/infrastructure.ts";
 import { migrateMysql } from "../../server/database/migrations/mysql.ts";
@@ -160,6 +161,133 @@ describe.each(databases)("a migration of $name that stopped halfway", (server) =
     const backend = await open(database.url);
     await expectMigratedOnce(backend);
     await backend.close();
+    await database.drop();
+  });
+});
+
+describe.each(databases)("migrating $name, statement by statement", (server) => {
+  const connect = (url: string) => createConnection(parseMysqlUrl(url).connection);
+
+  /** Applies what is pending, and loses the connection instead of sending the `at`th note. */
+  async function killedAtNote(url: string, at: number): Promise<boolean> {
+    const connection = await connect(url);
+    const query = connection.query.bind(connection) as (
+      sql: string,
+      values?: unknown,
+    ) => Promise<unknown>;
+    let notes = 0;
+    connection.query = ((sql: string, values?: unknown) => {
+      if (sql.startsWith("UPDATE _prisma_migrations") && (notes += 1) >= at) connection.destroy();
+      return query(sql, values);
+    }) as typeof connection.query;
+    try {
+      await migrateMysql(connection, logger);
+      return false;
+    } catch (error) {
+      if (notes >= at) return true;
+      throw error;
+    } finally {
+      connection.destroy();
+    }
+  }
+
+  test("goes on by itself from a kill between any statement and the note of it", async () => {
+    const database = await freshMysql(server.url);
+    let kills = 0;
+    // Each run notes what the one before it did, and dies after the next statement.
+    while (await killedAtNote(database.url, kills === 0 ? 1 : 2)) kills += 1;
+    const migrations = await readMigrations("mysql");
+    const statements = migrations.flatMap((migration) => migration.statements);
+    expect(kills).toBe(statements.length + migrations.length);
+    const connection = await connect(database.url);
+    const [rolled]: { n: bigint }[] = await connection.query("SELECT COUNT(*) AS n FROM roll_ups");
+    expect(Number(rolled?.n)).toBe(2);
+    await connection.end();
+    const backend = await open(database.url);
+    await expectMigratedOnce(backend);
+    await backend.close();
+    await database.drop();
+  });
+
+  test("a unique index that was refused is not taken for done", async () => {
+    const database = await freshMysql(server.url);
+    await (await open(database.url)).close();
+    const connection = await connect(database.url);
+    const last = (await readMigrations("mysql")).at(-1);
+    expect(last?.statements).toHaveLength(1);
+    await connection.query("DROP INDEX users_createdAt_id_email_name_idx ON users");
+    await connection.query(
+      "UPDATE _prisma_migrations SET finished_at = NULL, applied_steps_count = 0 WHERE migration_name = ?",
+      [last?.name],
+    );
+    const query = connection.query.bind(connection) as (
+      sql: string,
+      values?: unknown,
+    ) => Promise<unknown>;
+    connection.query = ((sql: string, values?: unknown) =>
+      sql.startsWith("CREATE INDEX")
+        ? Promise.reject(Object.assign(new Error("Duplicate entry"), { errno: 1062 }))
+        : query(sql, values)) as typeof connection.query;
+    await expect(migrateMysql(connection, logger)).rejects.toThrow(/stopped at statement 1 of 1/);
+    await connection.end();
+    await database.drop();
+  });
+
+  /** A database whose last migration, an index on `users`, is pending, and a transaction that has read `users`. */
+  async function heldByAReader() {
+    const database = await freshMysql(server.url);
+    await (await open(database.url)).close();
+    const reader = await connect(database.url);
+    await reader.query("DROP INDEX users_createdAt_id_email_name_idx ON users");
+    await reader.query("DELETE FROM _prisma_migrations WHERE migration_name LIKE '%_search_index'");
+    await reader.beginTransaction();
+    await reader.query("SELECT id FROM users");
+    return { database, reader };
+  }
+
+  test("a table held by a forgotten transaction is waited for, and the site writes meanwhile", async () => {
+    const { database, reader } = await heldByAReader();
+    const site = await connect(database.url);
+    for (const sql of parseMysqlUrl(database.url).sessionSql) await site.query(sql);
+    let isOpen = false;
+    const opening = open(database.url).finally(() => {
+      isOpen = true;
+    });
+    const until = performance.now() + 6_000;
+    let blockedMs = 0;
+    for (let n = 0; performance.now() < until; n += 1) {
+      const startedAt = performance.now();
+      await site.query("INSERT INTO users (id, email, updatedAt) VALUES (?, ?, NOW(3))", [
+        `site-${n}`,
+        `site-${n}@example.com`,
+      ]);
+      blockedMs = Math.max(blockedMs, performance.now() - startedAt);
+      await sleep(20);
+    }
+    expect(blockedMs, "the migration tried meanwhile").toBeGreaterThan(300);
+    expect(isOpen).toBe(false);
+    await reader.commit();
+    const backend = await opening;
+    await expectMigratedOnce(backend);
+    await Promise.all([backend.close(), reader.end(), site.end()]);
+    await database.drop();
+  });
+
+  test("a table held for too long stops the migration with the statement and what to do", async () => {
+    const { database, reader } = await heldByAReader();
+    const connection = await connect(database.url);
+    await connection.query("SET SESSION lock_wait_timeout = 1");
+    const lines: string[] = [];
+    const told = createLogger({
+      level: "warn",
+      destination: { write: (line) => lines.push(line) },
+    });
+    await expect(migrateMysql(connection, told, 1_500)).rejects.toThrow(
+      /search_index stopped at statement 1 of 1 \(CREATE INDEX.*[Ll]ock wait timeout.*start again/s,
+    );
+    expect(lines.join("\n")).toMatch(/CREATE INDEX `users_.*waits for a lock/);
+    await Promise.all([connection.end(), reader.end()]);
+    await (await open(database.url)).close();
     await database.drop();
   });
 });

@@ -63,6 +63,14 @@ test("a dropped database comes back to the second; reconcile brings what was pai
   await spend(user, "in-the-dump");
   guideRuns("Every night: a dump");
 
+  // Another day and night: the copied logs begin before the dump that will be restored.
+  await spend(user, "on-the-first-day");
+  guideRuns("All day: the binary log");
+  await database.query("FLUSH BINARY LOGS");
+  await spend(user, "in-the-second-log");
+  guideRuns("Every night: a dump");
+  guideRuns("All day: the binary log");
+
   await buy(user, "pkg_medium");
   await spend(user, "in-the-binary-log");
   const kept = await balanceOf(user);

@@ -20,7 +20,10 @@ export async function openStore() {
   const parent = existsSync(MEMORY) ? MEMORY : tmpdir();
   const folder = await mkdtemp(join(parent, "skywork-simulation-"));
   const path = join(folder, "simulation.db");
-  const open = await openEmbeddedDatabase(`file:${path}`, createLogger({ level: "silent" }));
+  const open = await openEmbeddedDatabase(`file:${path}`, {
+    logger: createLogger({ level: "silent" }),
+    mayCreate: true,
+  });
   await seedCatalog(open.database.models);
   const reader = openSqliteConnection(path, "reader");
 

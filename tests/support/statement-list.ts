@@ -187,6 +187,12 @@ function migrationStatements(): Statement[] {
     statement("row lock", TAKE_LOCK, [id]),
     statement("row held?", "SELECT 1 FROM _skywork_migration_lock WHERE holder = ?", [id]),
     statement("row unlock", "DELETE FROM _skywork_migration_lock WHERE holder = ?", [id]),
+    statement(
+      "migration session",
+      "SET SESSION lock_wait_timeout = 1, innodb_lock_wait_timeout = 1",
+      [],
+      { alone: true },
+    ),
     statement("migrations table", MIGRATIONS_TABLE, [], { alone: true }),
     statement("migrations applied", READ_APPLIED),
     statement(

@@ -97,6 +97,10 @@ export async function startTcpProxy(host: string, port: number) {
     onceSent(bytes: string, when: When, react: () => void) {
       expected = { bytes, when, react };
     },
+    /** New connections go to port `next`; those there are live on. */
+    leadNewTo(next: number) {
+      target = next;
+    },
     /** Cuts every connection; new ones go to port `next`. */
     moveTo(next: number) {
       target = next;

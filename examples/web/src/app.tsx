@@ -8,7 +8,7 @@ import { Home } from "./pages/home.tsx";
 import { PaymentCancel, PaymentSuccess } from "./pages/payment-return.tsx";
 import { PlanPage } from "./pages/plan.tsx";
 import { AuthCallback, SignIn, Starting, Unreachable } from "./pages/sign-in.tsx";
-import { Link, safePath, usePageTitle, usePath } from "./router.tsx";
+import { Link, safePath, useFocusAfterRemoval, usePageTitle, usePath } from "./router.tsx";
 import { Skeleton } from "./ui/basics.tsx";
 import { Shell } from "./ui/shell.tsx";
 
@@ -42,6 +42,7 @@ const SECTIONS: Record<string, ComponentType> = {
 export function App() {
   const path = usePath();
   const status = useSessionStatus();
+  useFocusAfterRemoval();
   const { start } = useSkywork();
   const onCallback = path === "/auth/callback";
   useEffect(() => {

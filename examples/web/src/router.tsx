@@ -29,6 +29,20 @@ export function navigate(to: string, options: { replace?: boolean } = {}): void 
   changed();
 }
 
+const LEAVING_MS = 10_000;
+
+/**
+ * Leaves for a page elsewhere. Pending until the browser is gone; a page that Back brings out of the browser's memory, or
+ * whose departure was cancelled, is ready for another press.
+ */
+export function leaveFor(url: string): Promise<void> {
+  window.location.assign(url);
+  return new Promise((resolve) => {
+    window.addEventListener("pageshow", () => resolve(), { once: true });
+    window.setTimeout(resolve, LEAVING_MS);
+  });
+}
+
 /** A path on this site, whatever was given: `//evil.example`, `https:…` and the like become `/`. */
 export function safePath(given: string | null): string {
   if (given === null || !given.startsWith("/")) return "/";
@@ -67,6 +81,32 @@ export function usePageTitle(title: string): void {
   useEffect(() => {
     if (!isFirstPage) focusHeading();
     isFirstPage = false;
+  }, []);
+}
+
+/** Moves the focus to the heading when what had it is removed: it would be nowhere, and Tab would begin at the top. */
+export function useFocusAfterRemoval(): void {
+  useEffect(() => {
+    let last = document.activeElement;
+    const remember = () => {
+      last = document.activeElement;
+    };
+    // A press beside every control takes the focus away on purpose; the browser moves it after this event.
+    const rememberSoon = () => window.setTimeout(remember);
+    const observer = new MutationObserver(() => {
+      // A dialog gives the focus back itself.
+      if (last === null || last.isConnected || last.closest("dialog") !== null) return;
+      last = null;
+      if (document.activeElement === document.body) focusHeading();
+    });
+    document.addEventListener("focusin", remember);
+    document.addEventListener("mousedown", rememberSoon);
+    observer.observe(document.body, { childList: true, subtree: true });
+    return () => {
+      document.removeEventListener("focusin", remember);
+      document.removeEventListener("mousedown", rememberSoon);
+      observer.disconnect();
+    };
   }, []);
 }
 

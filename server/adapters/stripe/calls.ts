@@ -120,7 +120,8 @@ export async function callStripe<T>(
   const startedAt = performance.now();
   for (let attempt = 1; ; attempt += 1) {
     const leftMs = limits.deadlineMs - (performance.now() - startedAt);
-    const timeout = Math.max(1, Math.min(limits.attemptTimeoutMs, leftMs));
+    // Whole: stripe-node passes over a fraction, and takes its client's own limit.
+    const timeout = Math.max(1, Math.ceil(Math.min(limits.attemptTimeoutMs, leftMs)));
     try {
       const answer = run({ timeout, maxNetworkRetries: 0 });
       const tooLate = () => new Error(`No answer within ${timeout} ms`);

@@ -47,9 +47,8 @@ export interface SessionCache {
 export function createSessionCache(deps: {
   store: Pick<SessionStore, "statuses">;
   sharedCache: Cache | null;
-  now: () => number;
 }): SessionCache {
-  const { store, sharedCache, now } = deps;
+  const { store, sharedCache } = deps;
   const remembered = new LRUCache<
     string,
     { status: SessionStatus; epoch: string; untilMs: number }
@@ -66,7 +65,7 @@ export function createSessionCache(deps: {
     const status = await read(sessionId);
     return status?.userId === userId ? status : null;
   };
-  const epoch = sharedCache === null ? async () => null : sharedEpoch(sharedCache, now);
+  const epoch = sharedCache === null ? async () => null : sharedEpoch(sharedCache);
   return {
     async get(wanted) {
       const current = await epoch();
@@ -75,7 +74,7 @@ export function createSessionCache(deps: {
       if (
         known !== undefined &&
         known.epoch === current &&
-        known.untilMs > now() &&
+        known.untilMs > performance.now() &&
         known.status.userId === wanted.userId
       ) {
         return known.status;
@@ -83,7 +82,7 @@ export function createSessionCache(deps: {
       // The epoch was read before the row: a change in between shows as a newer epoch to the next request.
       const status = await readOwn(wanted);
       if (status !== null) {
-        const untilMs = now() + REMEMBERED_MS;
+        const untilMs = performance.now() + REMEMBERED_MS;
         remembered.set(wanted.sessionId, { status, epoch: current, untilMs });
       }
       return status;
@@ -96,7 +95,7 @@ export function createSessionCache(deps: {
 }
 
 /** Reads the shared epoch; null = unknown, ask the database. Every caller gets a read begun after its call. */
-function sharedEpoch(cache: Cache, now: () => number): () => Promise<string | null> {
+function sharedEpoch(cache: Cache): () => Promise<string | null> {
   let awayUntilMs = 0;
   let lastStartMs = 0;
   async function readNow(): Promise<string | null> {
@@ -106,7 +105,7 @@ function sharedEpoch(cache: Cache, now: () => number): () => Promise<string | nu
     // Absent or away: the two differ in whether it can be set. Never trusted in the same breath.
     const fresh = randomUUID();
     const set = await cache.setIfAbsent(EPOCH_KEY, fresh, EPOCH_TTL_SECONDS);
-    if (set === undefined) awayUntilMs = now() + AWAY_MS;
+    if (set === undefined) awayUntilMs = performance.now() + AWAY_MS;
     return set === true ? fresh : null;
   }
   let running: Promise<string | null> | null = null;
@@ -119,7 +118,7 @@ function sharedEpoch(cache: Cache, now: () => number): () => Promise<string | nu
     return mine;
   }
   return () => {
-    if (now() < awayUntilMs) return Promise.resolve(null);
+    if (performance.now() < awayUntilMs) return Promise.resolve(null);
     if (running === null) return start();
     waiting ??= running
       .then(() => pace(PACE_MS - (performance.now() - lastStartMs)))

@@ -14,10 +14,11 @@ async function main(): Promise<void> {
   }
   const sslCa = given["DATABASE_SSL_CA"];
   const environment = given["NODE_ENV"] === "production" ? "production" : "development";
-  const logger = createLogger({ level: process.env["LOG_LEVEL"] || "fatal" });
+  const logger = createLogger({ level: process.env["LOG_LEVEL"] || "warn" });
   const open = await openDatabase({
     config: { environment, database: { kind, url, ...(sslCa && { sslCa }) } },
     logger,
+    mayCreate: true,
   });
   for (const name of open.migrated) process.stdout.write(`applied ${name}\n`);
   if (open.migrated.length === 0) process.stdout.write("The database is up to date.\n");

@@ -1,5 +1,7 @@
 // Migrates MySQL or MariaDB: one instance at a time, statement by statement, resumable where it stopped.
+import { setTimeout as sleep } from "node:timers/promises";
 import type { Connection } from "mariadb";
+import { jitteredMs } from "../../lib/backoff.ts";
 import type { Logger } from "../../lib/logger.ts";
 import {
   type AppliedMigration,
@@ -10,6 +12,7 @@ import {
 } from "./plan.ts";
 import { type MigrationLock, takeMigrationLock } from "./mysql-lock.ts";
 import { toSqlDate } from "../dates.ts";
+import { classifyDatabaseError, retryConflicts } from "../errors.ts";
 
 // Prisma's own table, word for word, so that `prisma migrate status` and `deploy` agree.
 export const MIGRATIONS_TABLE = `CREATE TABLE IF NOT EXISTS _prisma_migrations (
@@ -29,6 +32,14 @@ export const READ_APPLIED = `SELECT id, migration_name, checksum, finished_at IS
 
 // Table exists 1050, column exists 1060, index exists 1061, cannot drop what is gone 1091, no such table 1051.
 const ALREADY_DONE = new Set([1050, 1060, 1061, 1091, 1051]);
+
+/** A statement that changes rows can be noted in its own transaction; one that changes tables cannot. */
+const CHANGES_ROWS = /^(INSERT|UPDATE|DELETE|REPLACE)\b/i;
+
+// Whoever holds a table (a forgotten transaction, a dump) is waited for by short tries: a statement that waits makes
+// everybody's later statements on that table wait behind it, and between two tries they get through.
+const PATIENCE_MS = 600_000;
+const PAUSE_MS = 3_000;
 
 /** No such table. */
 const NO_TABLE = 1146;
@@ -54,15 +65,20 @@ async function readApplied(connection: Connection): Promise<AppliedMigration[] |
 /**
  * Applies what is pending and returns their names. A lock lets one instance migrate while the others wait and then
  * find the work done. DDL is not transactional here, so each statement's number is recorded before the next begins.
+ * The connection's lock_wait_timeout is how long one try holds up others; a held lock is waited for `patienceMs`.
  * Throws an Error with a sentence when the operator has to decide.
  */
-export async function migrateMysql(connection: Connection, logger: Logger): Promise<string[]> {
+export async function migrateMysql(
+  connection: Connection,
+  logger: Logger,
+  patienceMs = PATIENCE_MS,
+): Promise<string[]> {
   const migrations = await readMigrations("mysql");
   // A user who may only read and write rows starts on a migrated database: no lock, no table is needed for nothing.
   const before = await readApplied(connection);
   if (before !== null && planMigrations(migrations, before).length === 0) return [];
   try {
-    return await applyPending(connection, migrations, logger);
+    return await applyPending({ connection, logger, patienceMs }, migrations);
   } catch (error) {
     const denied = error instanceof Error && (error.cause ?? error);
     if (!DENIED.has(errnoOf(denied))) throw error;
@@ -74,17 +90,20 @@ export async function migrateMysql(connection: Connection, logger: Logger): Prom
   }
 }
 
-async function applyPending(
-  connection: Connection,
-  migrations: readonly Migration[],
-  logger: Logger,
-): Promise<string[]> {
+interface Parts {
+  readonly connection: Connection;
+  readonly logger: Logger;
+  readonly patienceMs: number;
+}
+
+async function applyPending(parts: Parts, migrations: readonly Migration[]): Promise<string[]> {
+  const { connection, logger } = parts;
   const lock = await takeMigrationLock(connection);
   try {
     if ((await readApplied(connection)) === null) await connection.query(MIGRATIONS_TABLE);
     const pending = planMigrations(migrations, (await readApplied(connection)) ?? []);
     for (const step of pending) {
-      await applyMigration(connection, step, lock);
+      await applyMigration(parts, step, lock);
       logger.info({ migration: step.migration.name, resumed: step.resumed }, "migration applied");
     }
     return pending.map(({ migration }) => migration.name);
@@ -101,10 +120,11 @@ interface Row extends Pick<AppliedMigration, "id" | "migration_name" | "checksum
 }
 
 async function applyMigration(
-  connection: Connection,
+  parts: Parts,
   step: PendingMigration,
   lock: MigrationLock,
 ): Promise<void> {
+  const { connection } = parts;
   const { migration, id, from, resumed } = step;
   if (!resumed) {
     await connection.query(
@@ -114,23 +134,76 @@ async function applyMigration(
   }
   for (const [index, statement] of migration.statements.entries()) {
     if (index < from) continue;
-    try {
-      await connection.query(statement);
-    } catch (error) {
-      // The run before this one may have died between the statement and the note of it; only this one can be so.
-      const doneBefore = resumed && index === from && ALREADY_DONE.has(errnoOf(error));
-      if (!doneBefore) throw await explain(connection, step, index, error);
-    }
+    await applyStatement(parts, step, index, lock);
+    if (CHANGES_ROWS.test(statement)) continue;
     await lock.keep();
-    await connection.query("UPDATE _prisma_migrations SET applied_steps_count = ? WHERE id = ?", [
-      index + 1,
-      id,
-    ]);
+    await retryConflicts(() => note(connection, id, index));
   }
   await connection.query(
     "UPDATE _prisma_migrations SET finished_at = ?, applied_steps_count = 1, logs = NULL WHERE id = ?",
     [toSqlDate("mysql", new Date()), id],
   );
+}
+
+function note(connection: Connection, id: string, index: number): Promise<unknown> {
+  return connection.query("UPDATE _prisma_migrations SET applied_steps_count = ? WHERE id = ?", [
+    index + 1,
+    id,
+  ]);
+}
+
+/** One statement, tried again while others hold what it needs. */
+async function applyStatement(
+  { connection, logger, patienceMs }: Parts,
+  step: PendingMigration,
+  index: number,
+  lock: MigrationLock,
+): Promise<void> {
+  let waitsSince: number | undefined;
+  for (;;) {
+    await lock.keep();
+    try {
+      return await tryStatement(connection, step, index);
+    } catch (error) {
+      // Not from the start: an index may have been built for an hour before it needed the table to itself.
+      waitsSince ??= performance.now();
+      const waitedMs = performance.now() - waitsSince;
+      if (classifyDatabaseError(error) !== "conflict" || waitedMs > patienceMs)
+        throw await explain(connection, step, index, error);
+      logger.warn(
+        {
+          migration: step.migration.name,
+          statement: beginningOf(step.migration.statements[index]),
+          waitedSeconds: Math.round(waitedMs / 1000),
+        },
+        "the migration waits for a lock on the table of this statement: end the transaction or the dump that holds it (SHOW FULL PROCESSLIST, information_schema.innodb_trx)",
+      );
+    }
+    await sleep(jitteredMs(PAUSE_MS));
+  }
+}
+
+async function tryStatement(
+  connection: Connection,
+  { migration, id, from, resumed }: PendingMigration,
+  index: number,
+): Promise<void> {
+  const statement = migration.statements[index] ?? "";
+  try {
+    if (!CHANGES_ROWS.test(statement)) {
+      await connection.query(statement);
+      return;
+    }
+    await connection.beginTransaction();
+    await connection.query(statement);
+    await note(connection, id, index);
+    await connection.commit();
+  } catch (error) {
+    await connection.rollback().catch(() => {});
+    // The run before this one may have died between the statement and the note of it; only this one can be so.
+    const doneBefore = resumed && index === from && ALREADY_DONE.has(errnoOf(error));
+    if (!doneBefore) throw error;
+  }
 }
 
 async function explain(
@@ -140,17 +213,18 @@ async function explain(
   error: unknown,
 ): Promise<Error> {
   const reason = error instanceof Error ? error.message : String(error);
-  const statement = migration.statements[index] ?? "";
   await connection
     .query("UPDATE _prisma_migrations SET logs = ? WHERE id = ?", [reason.slice(0, 8_000), id])
     .catch(() => {});
   return new Error(
-    `The migration ${migration.name} stopped at statement ${index + 1} of ${migration.statements.length} (${statement.slice(0, 80).replace(/\s+/g, " ")}…): ${reason} ` +
+    `The migration ${migration.name} stopped at statement ${index + 1} of ${migration.statements.length} (${beginningOf(migration.statements[index])}…): ${reason} ` +
       "Statements before it are done and remembered. Mend the cause and start again to go on from this statement; " +
       `if it has been done by hand, say so with UPDATE _prisma_migrations SET applied_steps_count = ${index + 1} WHERE id = '${id}'.`,
     { cause: error },
   );
 }
+
+const beginningOf = (statement = ""): string => statement.slice(0, 80).replace(/\s+/g, " ");
 
 function errnoOf(error: unknown): number {
   return error instanceof Error && "errno" in error ? Number(error.errno) : 0;

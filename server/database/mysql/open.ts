@@ -123,6 +123,9 @@ async function migrate(
   }
   connection.on("error", (error) => logger.warn({ err: error }, "migration connection lost"));
   try {
+    for (const sql of target.sessionSql) await connection.query(sql);
+    // Half of what the instances that serve have: what waits behind this connection's ALTER is not refused.
+    await connection.query("SET SESSION lock_wait_timeout = 1, innodb_lock_wait_timeout = 1");
     return await migrateMysql(connection, logger);
   } catch (error) {
     throw explainMigrationError(target, error);

@@ -8,6 +8,7 @@ import type { PoolStats } from "../ports.ts";
 import type { Statements } from "../statements.ts";
 import { withTimeout } from "../../lib/timeout.ts";
 import type { MysqlTarget } from "./options.ts";
+import { createSockets, type Sockets } from "./sockets.ts";
 import { createWatchdog, DatabaseAwayError, type Watchdog } from "./watchdog.ts";
 
 /** What @prisma/adapter-mariadb takes for a pool. */
@@ -85,30 +86,29 @@ export function createMysqlPool(
     trouble = error;
     logger.warn({ err: error, database: target.label }, "database connection lost");
   });
-
-  // The connector's own `destroy` asks the server to KILL the statement, without a limit in time and with a rejection
-  // nobody can catch; closing the socket is all that is wanted. Only the events show the connection that has it.
-  const sockets = new Map<number, Socket>();
-  events.on("acquire", (inner: { threadId: number; getSocket(): Socket }) => {
+  events.on("acquire", () => {
     trouble = null;
-    sockets.set(inner.threadId, inner.getSocket());
   });
 
-  function watchAcquired(connection: PoolConnection): WatchedConnection {
-    const thread = connection.threadId ?? 0;
-    const socket = sockets.get(thread);
-    sockets.delete(thread);
-    return watch(connection, { watchdog, statements, socket });
+  const sockets = createSockets(events, logger);
+
+  async function acquireCurrent(): Promise<WatchedConnection> {
+    for (;;) {
+      const connection = await pool.getConnection();
+      const socket = sockets.take(connection);
+      const watched = watch(connection, { watchdog, statements, sockets, socket });
+      if (!sockets.isOutdated(socket)) return watched;
+      watched.destroy();
+    }
   }
 
   async function acquire(): Promise<WatchedConnection> {
-    const pending = pool.getConnection();
+    const pending = acquireCurrent();
     // Pinging idle connections to a silent server can take longer than the pool's own limit.
-    const connection = await withTimeout(pending, ACQUIRE_WITHIN_MS, () => {
-      pending.then((late) => watchAcquired(late).release()).catch(() => {});
+    return withTimeout(pending, ACQUIRE_WITHIN_MS, () => {
+      pending.then((late) => late.release()).catch(() => {});
       return new DatabaseAwayError(`No database connection within ${ACQUIRE_WITHIN_MS} ms`);
     });
-    return watchAcquired(connection);
   }
 
   async function once<T>(work: (connection: WatchedConnection) => Promise<T>): Promise<T> {
@@ -140,17 +140,29 @@ export function createMysqlPool(
   };
 }
 
+interface Watching {
+  readonly watchdog: Watchdog;
+  readonly statements: Statements;
+  readonly sockets: Sockets;
+  readonly socket: Socket | undefined;
+}
+
 function watch(
   connection: PoolConnection,
-  {
-    watchdog,
-    statements,
-    socket,
-  }: { watchdog: Watchdog; statements: Statements; socket: Socket | undefined },
+  { watchdog, statements, sockets, socket }: Watching,
 ): WatchedConnection {
+  // The connector's own `destroy` asks the server to KILL the statement, without a limit in time and with a rejection
+  // nobody can catch; closing the socket is all that is wanted.
   const destroy = () => void socket?.destroy(new DatabaseAwayError("The connection was given up"));
   const emitter = connection as unknown as NodeJS.EventEmitter;
-  const send = <T>(work: () => Promise<T>) => watchdog.run(work, destroy);
+  async function send<T>(work: () => Promise<T>): Promise<T> {
+    try {
+      return await watchdog.run(work, destroy);
+    } catch (error) {
+      sockets.noteError(socket, error);
+      throw error;
+    }
+  }
   return {
     query: (sql, values) =>
       statements.watch(textOf(sql), () => send(() => connection.query(sql, values))),

@@ -3,6 +3,7 @@ import { setImmediate as nextTurn } from "node:timers/promises";
 import { type ConnectionConfig, createConnection } from "mariadb";
 import type { Logger } from "../../lib/logger.ts";
 import { Roster } from "../../lib/roster.ts";
+import { rootErrno } from "./explain.ts";
 
 /** The database gave no sign of life in time. Nothing is known of the statement that waited. */
 export class DatabaseAwayError extends Error {
@@ -25,6 +26,13 @@ const STALL_MS = 200;
 /** A process that stands still again and again cannot excuse the database's silence for ever. */
 const MAX_STALLS_FORGIVEN = 5;
 
+// A server that refuses one more connection lives, and answers on those there are. It has too many of them (1040, 1203,
+// 1226), or takes this user, password or host no more (1044, 1045, 1049, 1129, 1130, 1524, 1698, 1862, 3118, 3159, 4151).
+// Any other error may be a proxy's without a server behind it, or a server that stops.
+const REFUSAL_NUMBERS = new Set([
+  1040, 1203, 1226, 1044, 1045, 1049, 1129, 1130, 1524, 1698, 1862, 3118, 3159, 4151,
+]);
+
 interface Watched {
   startedAtMs: number;
   fail(error: Error): void;
@@ -46,8 +54,8 @@ interface State {
 }
 
 /**
- * A watchdog that asks for a sign of life on a connection of its own. A server that answers it may take its time
- * over a statement (a report), `longestMs` at most; one that does not ends every statement that waits for it, so that a
+ * A watchdog that asks for a sign of life on a connection of its own. A server that answers it, if only to refuse the
+ * connection, may take its time over a statement (a report), `longestMs` at most; one that does not ends every statement that waits for it, so that a
  * dead database is a 503 within about two and a half seconds, and not a request that hangs until TCP gives up. While this
  * process itself stands still (a blocked event loop), silence says nothing of the server: the question is put again.
  *
@@ -95,7 +103,9 @@ async function probe(state: State): Promise<void> {
   state.probing = true;
   const probedAtMs = performance.now();
   try {
-    await ping(state.target);
+    await ping(state.target).catch((error: unknown) => {
+      if (!REFUSAL_NUMBERS.has(rootErrno(error))) throw error;
+    });
     state.lastReplyMs = performance.now();
     state.stallsForgiven = 0;
   } catch (error) {

@@ -1,4 +1,5 @@
 // The embedded database: SQLite in a file, through Prisma and, for the ledger, directly.
+import { existsSync } from "node:fs";
 import { mkdir, statfs } from "node:fs/promises";
 import { dirname, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -17,10 +18,20 @@ import { toSqliteValue } from "./values.ts";
 // Longer than the engine's own patience (about 5 s), so that a transaction never starts after Prisma gave up on it.
 const PRISMA_TRANSACTIONS = { maxWait: 12_000, timeout: 10_000 };
 
-/** Opens (creates, migrates) the file of a `file:` URL. Throws a plain Error with a sentence when it cannot be used. */
-export async function openEmbeddedDatabase(url: string, logger: Logger): Promise<OpenDatabase> {
+/** Whether a missing file is made: with its folder, only in a folder that is there, or not at all. */
+type MayCreate = boolean | "file";
+
+/**
+ * Opens (creates, as it may, and migrates) the file of a `file:` URL. Throws a plain Error with a sentence when it cannot
+ * be used.
+ */
+export async function openEmbeddedDatabase(
+  url: string,
+  { logger, mayCreate }: { logger: Logger; mayCreate: MayCreate },
+): Promise<OpenDatabase> {
   const path = sqlitePath(url);
   const statements = createStatements();
+  expectFile(path, mayCreate);
   const engine = await openFile(path, statements);
   try {
     const migrated = await migrateSqlite(engine, logger);
@@ -95,6 +106,15 @@ export function sqlitePath(url: string): string {
     );
   }
   return resolve(path);
+}
+
+/** An empty database in the wrong place looks sound. */
+function expectFile(path: string, mayCreate: MayCreate): void {
+  const needed = mayCreate === "file" ? dirname(path) : path;
+  if (mayCreate === true || existsSync(needed)) return;
+  throw new Error(
+    `The database file ${path} cannot be used: ${needed} does not exist. Check DATABASE_URL, and that the disk is mounted; for a new database run \`npm run prisma:migrate\`.`,
+  );
 }
 
 async function openFile(path: string, statements: Statements): Promise<SqliteEngine> {

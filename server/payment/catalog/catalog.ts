@@ -142,7 +142,12 @@ async function findPricedPlan(state: CatalogState, priceId: string): Promise<Pri
   const plan =
     (await offers.findPlanByPrice(priceId)) ??
     (price.offerId === null ? null : await offers.findPlan(price.offerId));
-  return plan && { plan: { ...plan, credits: price.credits ?? plan.credits }, price };
+  return (
+    plan && {
+      plan: { ...plan, credits: price.credits ?? plan.credits, price: price.unitAmount },
+      price,
+    }
+  );
 }
 
 async function getPrice(

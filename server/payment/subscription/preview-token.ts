@@ -10,7 +10,7 @@ const preview = z.strictObject({
   subscription: z.string(),
   fromPrice: z.string(),
   /** What was to change it by then. */
-  schedule: z.string().nullable(),
+  schedule: z.string().nullable().default(null),
   plan: z.string(),
   amountDue: z.int(),
   currency: z.string(),

@@ -2,21 +2,25 @@
 import type { z } from "zod";
 import type { subscriptionState } from "../../../shared/src/payment.ts";
 import { AppError } from "../../lib/errors.ts";
-import type { Subscription } from "../payment.types.ts";
+import { decodeLines } from "../catalog/kept-credits.ts";
+import type { PaidLine } from "../catalog/invoice-credits.ts";
+import type { Payment, Subscription } from "../payment.types.ts";
 import type { PaymentTables } from "../ports.ts";
 
 type SubscriptionState = z.output<typeof subscriptionState>;
-type Tables = Pick<PaymentTables, "subscriptions" | "offers">;
+type Tables = Pick<PaymentTables, "subscriptions" | "offers" | "payments">;
 
 /** The live subscription; null when there is none. */
 export async function findSubscriptionState(
-  { subscriptions, offers }: Tables,
+  { subscriptions, offers, payments }: Tables,
   userId: string,
 ): Promise<SubscriptionState | null> {
   const live = await subscriptions.findLive(userId);
   if (live === null) return null;
   const plan = await offers.findPlan(live.planId);
   if (plan === null) return null;
+  // What was subscribed at, which the plan need not cost or give any more.
+  const paid = findCurrentLine(await payments.paidOf(live), live);
   const next = live.pendingPlanId === null ? null : await offers.findPlan(live.pendingPlanId);
   return {
     id: live.id,
@@ -25,8 +29,8 @@ export async function findSubscriptionState(
     interval: plan.interval,
     status: live.status,
     // All that is paid and granted, should a merchant have sold several.
-    credits: plan.credits * live.quantity,
-    price: plan.price * live.quantity,
+    credits: (paid?.monthlyCredits ?? plan.credits) * live.quantity,
+    price: (paid?.unitAmount ?? plan.price) * live.quantity,
     currency: plan.currency,
     currentPeriodStart: live.currentPeriodStart.toISOString(),
     currentPeriodEnd: live.currentPeriodEnd.toISOString(),
@@ -37,6 +41,18 @@ export async function findSubscriptionState(
         ? null
         : { planId: next.id, name: next.name, effectiveAt: live.pendingPlanAt.toISOString() },
   };
+}
+
+/** The line that paid for the current period: the newest, should the plan have changed within it. */
+function findCurrentLine(
+  paid: readonly Pick<Payment, "invoiceLines">[],
+  { currentPeriodEnd }: Subscription,
+): PaidLine | undefined {
+  return paid
+    .flatMap(({ invoiceLines }) => decodeLines(invoiceLines)?.lines ?? [])
+    .findLast(
+      ({ amount, periodEnd }) => amount > 0 && periodEnd.getTime() === currentPeriodEnd.getTime(),
+    );
 }
 
 /** The same. Throws NOT_FOUND. */

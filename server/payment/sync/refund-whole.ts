@@ -2,6 +2,7 @@
 import { isRefusal } from "../stripe/errors.ts";
 import type { StripePort } from "../stripe/port.ts";
 import type { SyncDeps } from "./apply-sync.ts";
+import { sumRefunds } from "./payment-refunds.ts";
 
 /** Refunds all of a payment, unless something of it is refunded already. Safe to repeat. */
 export async function refundWhole(
@@ -9,9 +10,10 @@ export async function refundWhole(
   order: Parameters<StripePort["createRefund"]>[0],
 ): Promise<void> {
   const { paymentIntentId } = order;
-  if ((await stripe.listRefunds(paymentIntentId)).length > 0) return;
+  const refunds = await stripe.listRefunds(paymentIntentId);
+  if (sumRefunds(refunds) > 0) return;
   try {
-    await stripe.createRefund(order, `refund-whole:${paymentIntentId}`);
+    await stripe.createRefund(order, `refund-whole:${paymentIntentId}:${refunds.length}`);
   } catch (error) {
     // Refused for good: disputed, so the bank has the money. Whatever waits for this has to go on all the same.
     if (!isRefusal(error, "invalid")) throw error;

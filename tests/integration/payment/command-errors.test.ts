@@ -1,5 +1,6 @@
 // A command that Stripe refuses names the call and what to do, and shows no key and no stack.
 import { spawn } from "node:child_process";
+import { existsSync } from "node:fs";
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -21,6 +22,7 @@ beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), "skywork-command-"));
   sandbox = await startStripeSandbox({ secretKey: KEY, webhookSecret: "whsec_commandErrors" });
   proxy = await startStripeProxy(sandbox.url);
+  expect(await run("migrate")).toMatchObject({ code: 0 });
 });
 afterAll(async () => {
   await proxy.close();
@@ -83,9 +85,21 @@ it("tells the same of what reconcile could not mend", async () => {
   expect(out).toContain("has no permission for events.list");
 });
 
-// Typed on a server without its variables, it would otherwise call an empty database sound.
-it("says which database it is about when none was named", async () => {
+// Typed on a server without its variables, or with a wrong path in them, it would otherwise call an empty database sound.
+it("says which database it is about when none was named, and makes none", async () => {
   const { code, err } = await run("doctor", {});
-  expect(code).toBe(0);
+  expect(code).toBe(1);
   expect(err).toContain("DATABASE_URL is unset: this is about file:./.data/skywork.db.");
+  expect(err).toMatch(/skywork\.db does not exist.*npm run prisma:migrate/);
+});
+
+it.each(["doctor", "reconcile", "stripe-sync"])("%s makes no missing database", async (command) => {
+  for (const file of ["missing.db", "no-folder/missing.db"]) {
+    const path = join(folder, file);
+    const { code, out, err } = await run(command, { DATABASE_URL: `file:${path}` });
+    expect({ code, out }).toEqual({ code: 1, out: "" });
+    expect(err).toContain(`The database file ${path} cannot be used`);
+    expect(existsSync(path)).toBe(false);
+  }
+  expect(existsSync(join(folder, "no-folder"))).toBe(false);
 });

@@ -58,6 +58,28 @@ describe("plan changes", () => {
     },
   );
 
+  it.each([
+    ["BASIC", 5999, "PRO", true],
+    ["TEAM", 999, "PRO", false],
+  ] as const)(
+    "compares with what is paid, and shows it, when %s costs %i meanwhile",
+    async (tier, price, wanted, isDearer) => {
+      const userId = await on.subscriber(tier, "month");
+      const { id } = on.plan(tier, "month");
+      const before = await world.models.plan.findUniqueOrThrow({ where: { id } });
+      const shown = { credits: before.credits, price: before.price };
+      await world.models.plan.update({ where: { id }, data: { price, credits: 7 } });
+      await world.payment.syncCatalog();
+      expect(await on.state(userId)).toMatchObject({ tier, ...shown });
+      const { id: planId } = on.plan(wanted, "month");
+      const preview = await world.payment.previewPlanChange(userId, { planId });
+      expect(preview.amountDue > 0).toBe(isDearer);
+      expect(preview.creditsNow > 0).toBe(isDearer);
+      await world.models.plan.update({ where: { id }, data: shown });
+      await world.payment.syncCatalog();
+    },
+  );
+
   it("binds the change to what was shown", async () => {
     const userId = await on.subscriber("BASIC", "month");
     const other = await on.subscriber("BASIC", "month");

@@ -1,10 +1,13 @@
 // Authority is remembered without ever being older than the request that asks.
-import { describe, expect, it, vi } from "vitest";
+import { afterEach, describe, expect, it, vi } from "vitest";
 import { createSessionCache } from "../../../server/auth/session/session-cache.ts";
 import type { SessionStatus } from "../../../server/auth/auth.types.ts";
 import type { Cache } from "../../../server/kv/ports.ts";
 
 const WANTED = { sessionId: "s1", userId: "u1" };
+const sinceStartMs = performance.now.bind(performance);
+
+afterEach(() => void vi.restoreAllMocks());
 
 /** A table of sessions and a cache of two instances, with the times they take. */
 function world(options: { cacheMs?: number; away?: boolean } = {}) {
@@ -20,7 +23,8 @@ function world(options: { cacheMs?: number; away?: boolean } = {}) {
     });
   put("s1", "u1");
   const count = { reads: 0, rows: 0, gets: 0 };
-  const clock = { nowMs: 0 };
+  const clock = { aheadMs: 0 };
+  vi.spyOn(performance, "now").mockImplementation(() => sinceStartMs() + clock.aheadMs);
   const values = new Map<string, string>();
   const state = { away: options.away ?? false };
   const wait = () => new Promise((resolve) => setTimeout(resolve, options.cacheMs ?? 1));
@@ -63,7 +67,6 @@ function world(options: { cacheMs?: number; away?: boolean } = {}) {
         },
       },
       sharedCache,
-      now: () => clock.nowMs,
     });
   return { table, put, count, clock, values, state, instance };
 }
@@ -141,7 +144,7 @@ describe("authority", () => {
     expect((await one.get(WANTED))?.ended).toBe(true);
     expect(count.gets).toBe(gets);
     state.away = false;
-    clock.nowMs += 1_001;
+    clock.aheadMs += 1_001;
     await one.get(WANTED);
     expect(count.gets).toBe(gets + 1);
   });
@@ -152,7 +155,7 @@ describe("authority", () => {
     await one.get(WANTED);
     put("s1", "u1", true);
     expect((await one.get(WANTED))?.ended).toBe(false);
-    clock.nowMs += 1_001;
+    clock.aheadMs += 1_001;
     expect((await one.get(WANTED))?.ended).toBe(true);
   });
 
@@ -171,7 +174,6 @@ describe("authority", () => {
       const silent = createSessionCache({
         store: { statuses: () => new Promise(() => {}) },
         sharedCache: null,
-        now: Date.now,
       });
       const refusedAfterMs = async () => {
         const startedAtMs = Date.now();

@@ -37,7 +37,7 @@ describe("a refresh", () => {
     expect(askedAtMs).toHaveLength(2);
     // The server's grace (docs/decisions/0031).
     expect((askedAtMs[1] ?? 0) - (askedAtMs[0] ?? 0)).toBeLessThan(10_000);
-    expect(await renewing).toBe(true);
+    expect(await renewing).toBe("renewed");
     expect(await session.accessToken()).toBe("access 2");
     expect(vi.getTimerCount()).toBe(0);
   });
@@ -46,17 +46,17 @@ describe("a refresh", () => {
     const { session, askedAtMs } = openSession(2);
     const renewing = session.renew(performance.now());
     await vi.advanceTimersByTimeAsync(30_000);
-    expect(await renewing).toBe(false);
+    expect(await renewing).toBe("unavailable");
     expect(askedAtMs).toHaveLength(2);
-    expect(await session.renew(performance.now())).toBe(true);
+    expect(await session.renew(performance.now())).toBe("renewed");
   });
 
   it("from before a refused call does not count for it, though the clock was set back", async () => {
     const { session, askedAtMs } = openSession(0);
-    expect(await session.renew(performance.now())).toBe(true);
+    expect(await session.renew(performance.now())).toBe("renewed");
     await vi.advanceTimersByTimeAsync(900_000);
     vi.setSystemTime(Date.now() - 3_600_000);
-    expect(await session.renew(performance.now())).toBe(true);
+    expect(await session.renew(performance.now())).toBe("renewed");
     expect(askedAtMs).toHaveLength(2);
   });
 });

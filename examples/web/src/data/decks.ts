@@ -20,6 +20,8 @@ export interface DeckEdit {
   readonly instruction: string;
   /** The slides sent so far; they take the places of the old ones when the run ends. */
   readonly slides: readonly Slide[];
+  /** What it began with; not there in what older versions kept. */
+  readonly base?: readonly Slide[];
   readonly run: RunState;
 }
 
@@ -95,7 +97,7 @@ export function edit({ decks, runner }: Place, deck: StoredDeck, instruction: st
   if (isBusy(deck)) return;
   const run = newRun(newKey());
   decks.put(
-    { ...deck, updatedAt: Date.now(), edit: { instruction, slides: [], run } },
+    { ...deck, updatedAt: Date.now(), edit: { instruction, slides: [], base: deck.slides, run } },
     { now: true },
   );
   runner.drive(targetOf(decks, deck.id, run.key));
@@ -181,11 +183,8 @@ function withRun(deck: StoredDeck, key: string, patch: Partial<RunState>): Store
   const isNewlyEnded = patch.phase === "ended" && deck.edit.run.phase !== "ended";
   if (!isNewlyEnded || edited.slides.length === 0) return { ...deck, edit: edited };
   // A whole edit may have fewer slides than before; of one that ended early the rest stays as it was.
-  const rest = edited.run.outcome === "completed" ? [] : deck.slides.slice(edited.slides.length);
-  return {
-    ...deck,
-    before: deck.slides,
-    slides: [...edited.slides, ...rest],
-    edit: { ...edited, slides: edited.slides },
-  };
+  // It may end twice: a stop says so, and then the stream brings its last words.
+  const before = edited.base ?? deck.slides;
+  const rest = edited.run.outcome === "completed" ? [] : before.slice(edited.slides.length);
+  return { ...deck, before, slides: [...edited.slides, ...rest], edit: edited };
 }

@@ -3,7 +3,7 @@ import { useRef } from "react";
 import { newKey } from "../format.ts";
 
 /** A double click, or a tap that a phone reports twice. */
-const SAME_PRESS_MS = 600;
+export const SAME_PRESS_MS = 600;
 
 /** Calls the action unless the press is the last one again: the same intent within SAME_PRESS_MS. */
 export type Press = (intent: string, act: () => void) => void;

@@ -36,7 +36,12 @@ export function useMe() {
 
 export function useSessions() {
   const { api } = useSkywork();
-  return useQuery({ queryKey: keys.sessions, queryFn: () => api.auth.sessions.query() });
+  // What other devices did is not told to this one.
+  return useQuery({
+    queryKey: keys.sessions,
+    queryFn: () => api.auth.sessions.query(),
+    staleTime: 0,
+  });
 }
 
 export function useCosts() {

@@ -83,7 +83,6 @@ interface Deps {
 interface Active {
   readonly abort: AbortController;
   connection: Connection;
-  isStopAsked: boolean;
 }
 
 const START_ATTEMPTS = 3;
@@ -101,7 +100,6 @@ export function createRunner(deps: Deps): Runner {
   async function work(target: RunTarget, own: Active): Promise<void> {
     const runId = await begin(deps, target, own.abort.signal);
     if (runId === null) return;
-    if (own.isStopAsked) void askToStop(deps, target, runId);
     await followToEnd(deps, target, runId, {
       signal: own.abort.signal,
       onConnection(connection) {
@@ -115,7 +113,7 @@ export function createRunner(deps: Deps): Runner {
     drive(target) {
       const { idempotencyKey: key } = target.input;
       if (active.has(key)) return;
-      const own: Active = { abort: new AbortController(), connection: "none", isStopAsked: false };
+      const own: Active = { abort: new AbortController(), connection: "none" };
       active.set(key, own);
       tell();
       void inOneTab(key, own.abort.signal, () => work(target, own)).finally(() => {
@@ -124,10 +122,12 @@ export function createRunner(deps: Deps): Runner {
       });
     },
     async stop(target) {
-      const runId = target.state()?.runId ?? null;
       const own = active.get(target.input.idempotencyKey);
+      const isBegun = () => (target.state()?.runId ?? null) !== null || !isUnderWay(target.state());
+      // The answer to its start may still be on its way.
+      if (own !== undefined) await pause(Number.POSITIVE_INFINITY, own.abort.signal, isBegun);
+      const runId = target.state()?.runId ?? null;
       if (runId !== null) await askToStop(deps, target, runId);
-      else if (own !== undefined) own.isStopAsked = true;
     },
     connection: (key) => active.get(key)?.connection ?? "none",
     subscribe(listener) {

@@ -13,6 +13,8 @@ export interface Skywork {
   readonly apiUrl: string;
   /** Tries the refresh cookie: on load, and after coming back from Google. */
   readonly start: () => Promise<void>;
+  /** Called with every refusal, so that a sign-in ended elsewhere is noticed. */
+  readonly onRefusal: (error: unknown) => void;
 }
 
 /** A "no" to the refresh token itself. */
@@ -23,6 +25,9 @@ const NOT_SIGNED_IN = [
   "REFRESH_REUSED",
 ] as const;
 
+/** As the client's own renewals: shorter than the server takes a token for, whose successor got lost on the way. */
+const REFRESH_TIMEOUT_MS = 8_000;
+
 /** Connects to the API at `apiUrl`, e.g. `http://localhost:5000`. */
 export function createSkywork(apiUrl: string): Skywork {
   const session = createSession();
@@ -32,13 +37,9 @@ export function createSkywork(apiUrl: string): Skywork {
     onAccessToken: (accessToken) => session.accept(accessToken),
     onSignedOut: () => session.accept(null),
   });
-  // An ended access token is renewed by the client; a sign-in ended elsewhere is told to whichever call comes next.
-  const signOutOn = (error: unknown) => {
-    if (hasCode(error, "SESSION_REVOKED")) session.accept(null);
-  };
   const queryClient = new QueryClient({
-    queryCache: new QueryCache({ onError: signOutOn }),
-    mutationCache: new MutationCache({ onError: signOutOn }),
+    queryCache: new QueryCache({ onError: (error) => onRefusal(error) }),
+    mutationCache: new MutationCache({ onError: (error) => onRefusal(error) }),
     defaultOptions: {
       queries: {
         staleTime: Number.POSITIVE_INFINITY,
@@ -56,26 +57,35 @@ export function createSkywork(apiUrl: string): Skywork {
     if (session.status() === "signedOut") queryClient.clear();
   });
   let starting: Promise<void> | null = null;
+  const refresh = () =>
+    api.auth.refresh.mutate(undefined, { signal: AbortSignal.timeout(REFRESH_TIMEOUT_MS) });
   const tryCookie = async () => {
     try {
-      await api.auth.refresh.mutate();
+      // A second time at once where no answer came, as the client's own renewals do.
+      await refresh().catch((error: unknown) => {
+        if (appError(error) !== null) throw error;
+        return refresh();
+      });
     } catch (error) {
       if (NOT_SIGNED_IN.some((code) => hasCode(error, code))) session.accept(null);
       else session.markUnreachable();
     }
   };
-  return {
-    api,
-    session,
-    queryClient,
-    apiUrl,
-    start: () => {
-      starting ??= tryCookie().finally(() => {
-        starting = null;
-      });
-      return starting;
-    },
+  const start = () => {
+    starting ??= tryCookie().finally(() => {
+      starting = null;
+    });
+    return starting;
   };
+  const onRefusal = (error: unknown) => {
+    // An ended access token is renewed by the client; a sign-in ended elsewhere is told to whichever call comes next. The
+    // cookie may be of a newer one.
+    if (session.status() === "signedIn" && hasCode(error, "SESSION_REVOKED"))
+      void start().then(() =>
+        queryClient.invalidateQueries({ predicate: ({ state }) => state.status === "error" }),
+      );
+  };
+  return { api, session, queryClient, apiUrl, start, onRefusal };
 }
 
 const SkyworkContext = createContext<Skywork | null>(null);

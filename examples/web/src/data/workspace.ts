@@ -1,6 +1,5 @@
 // Owns what the signed-in person has in this browser: conversations, decks, and the runs that write them. It outlives pages.
 import { useEffect, useMemo, useSyncExternalStore } from "react";
-import { hasCode } from "../words.ts";
 import { afterSpend } from "./changes.ts";
 import { type Chat, openChats, resumeChats } from "./chats.ts";
 import { openDecks, resumeDecks, type StoredDeck } from "./decks.ts";
@@ -17,25 +16,32 @@ export interface Workspace {
 
 let opened: { userId: string; workspace: Workspace } | null = null;
 
+/** Goes on with every run under way, or waits in line behind the tab that follows it. */
+function resume(): void {
+  if (opened === null) return;
+  resumeChats(opened.workspace);
+  resumeDecks(opened.workspace);
+}
+
 function open(skywork: Skywork, userId: string): Workspace {
   if (opened?.userId === userId) return opened.workspace;
   closeWorkspace();
   const runner = createRunner({
     api: skywork.api,
-    onError(error) {
-      if (hasCode(error, "SESSION_REVOKED")) skywork.session.accept(null);
-    },
+    onError: skywork.onRefusal,
     onCreditsMoved: () => afterSpend(skywork.queryClient),
   });
   const workspace = { chats: openChats(userId), decks: openDecks(userId), runner };
   opened = { userId, workspace };
-  resumeChats(workspace);
-  resumeDecks(workspace);
+  resume();
+  // Runs that another tab begins: this one follows them when that tab is closed. Without locks both would at once.
+  if ("locks" in navigator) window.addEventListener("storage", resume);
   return workspace;
 }
 
 /** Lets go of the person's runs; what is kept stays kept. */
 export function closeWorkspace(): void {
+  window.removeEventListener("storage", resume);
   opened?.workspace.runner.close();
   opened?.workspace.chats.close();
   opened?.workspace.decks.close();

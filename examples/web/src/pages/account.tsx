@@ -154,7 +154,7 @@ function Sessions() {
   const leave = () => {
     // The next person to sign in here begins at home.
     navigate("/", { replace: true });
-    session.accept(null);
+    session.leave();
   };
   const signOut = useMutation({
     mutationFn: () => api.auth.logout.mutate(),

@@ -95,7 +95,7 @@ function Conversation({ workspace, chat }: { workspace: Workspace; chat: Chat | 
               key={turn.id}
               turn={turn}
               runner={workspace.runner}
-              cost={turn.role === "assistant" ? cost(turn.feature) : undefined}
+              cost={cost(feature)}
               isLast={turn.id === chat.turns.at(-1)?.id}
               onAskSame={(answer) =>
                 press(`same ${answer.id}`, () => askSame(workspace, chat, answer))

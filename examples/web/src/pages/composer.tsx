@@ -1,7 +1,15 @@
 // Owns the box one writes a question in: model and price, ask, stop.
 import { FEATURE_TABLE } from "@skywork/shared";
-import { type FormEvent, type KeyboardEvent, type MouseEvent, useRef, useState } from "react";
+import {
+  type FormEvent,
+  type KeyboardEvent,
+  type MouseEvent,
+  useLayoutEffect,
+  useRef,
+  useState,
+} from "react";
 import { type ChatFeature, LIMITS } from "../data/chats.ts";
+import { SAME_PRESS_MS } from "../data/presses.ts";
 import { credits } from "../format.ts";
 import { Button, Failure } from "../ui/basics.tsx";
 
@@ -21,9 +29,13 @@ export function Composer(props: ComposerProps) {
   const [stopError, setStopError] = useState<unknown>(null);
   const box = useRef<HTMLTextAreaElement>(null);
   const isEmpty = text.trim() === "";
+  const ending = useEnding(isBusy);
   const submit = (event: FormEvent | KeyboardEvent) => {
     event.preventDefault();
     if (isEmpty || isBusy) return;
+    // A press on Stop just as the answer ends meets Ask, which has taken its place. Enter in the box, or a press after
+    // typing there, is meant.
+    if (event.type === "submit" && ending.isJustNow()) return;
     props.onAsk(text);
     setText("");
     box.current?.focus();
@@ -47,7 +59,10 @@ export function Composer(props: ComposerProps) {
         value={text}
         maxLength={LIMITS.conversationLength}
         placeholder="Ask anything. Enter sends, Shift + Enter makes a new line."
-        onChange={(event) => setText(event.target.value)}
+        onChange={(event) => {
+          setText(event.target.value);
+          ending.forget();
+        }}
         onKeyDown={(event) => {
           // Enter while an input method is composing picks a character.
           if (event.key !== "Enter" || event.shiftKey || event.nativeEvent.isComposing) return;
@@ -69,6 +84,23 @@ export function Composer(props: ComposerProps) {
       <Failure error={stopError} title="It could not be stopped" />
     </form>
   );
+}
+
+/** Whether the last answer has ended within one press; `forget` says that what comes next is meant. */
+function useEnding(isBusy: boolean): { isJustNow: () => boolean; forget: () => void } {
+  const endedAt = useRef(Number.NEGATIVE_INFINITY);
+  useLayoutEffect(() => {
+    if (!isBusy) return;
+    return () => {
+      endedAt.current = performance.now();
+    };
+  }, [isBusy]);
+  return {
+    isJustNow: () => performance.now() - endedAt.current < SAME_PRESS_MS,
+    forget() {
+      endedAt.current = Number.NEGATIVE_INFINITY;
+    },
+  };
 }
 
 function ModelSwitch({ features, feature, onFeature, cost }: ComposerProps) {

@@ -20,7 +20,7 @@ import { useCosts } from "../data/queries.ts";
 import { isUnderWay, type RunState } from "../data/runs.ts";
 import { useConnection, type Workspace } from "../data/workspace.ts";
 import { credits } from "../format.ts";
-import { Button, Card, Notice } from "../ui/basics.tsx";
+import { Button, Card, Failure, Notice } from "../ui/basics.tsx";
 import { Icon } from "../ui/icons.tsx";
 import { chargeLine, RunReport } from "../ui/run-report.tsx";
 import { Present } from "./present.tsx";
@@ -66,13 +66,13 @@ function Progress({ workspace, deck, press }: DeckViewProps) {
   return (
     <div className="progress">
       {busy && (
-        <p className="writing">
+        <div className="writing">
           <span className="spinner" aria-hidden="true" />
           <span role="status">
             {deck.slides.length} of {deck.slideCount} slides
           </span>
           <StopRun workspace={workspace} deck={deck} run={run} />
-        </p>
+        </div>
       )}
       <RunWords workspace={workspace} deck={deck} press={press} run={run} feature="ppt-generate" />
     </div>
@@ -84,9 +84,12 @@ function StopRun({ workspace, deck, run }: Omit<DeckViewProps, "press"> & { run:
     mutationFn: () => workspace.runner.stop(targetOf(workspace.decks, deck.id, run.key)),
   });
   return (
-    <Button busy={stop.isPending} onClick={() => stop.mutate()}>
-      <span className="stop-mark" aria-hidden="true" /> Stop
-    </Button>
+    <>
+      <Button busy={stop.isPending} onClick={() => stop.mutate()}>
+        <span className="stop-mark" aria-hidden="true" /> Stop
+      </Button>
+      <Failure error={stop.error} title="It could not be stopped" />
+    </>
   );
 }
 

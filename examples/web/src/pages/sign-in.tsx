@@ -2,7 +2,7 @@
 import { useEffect, useRef, useState } from "react";
 import { useConfig } from "../data/queries.ts";
 import { useSkywork } from "../data/skywork.tsx";
-import { navigate, safePath, usePageTitle } from "../router.tsx";
+import { leaveFor, navigate, safePath, usePageTitle } from "../router.tsx";
 import { Button, Failure, Notice, Skeleton } from "../ui/basics.tsx";
 import { GoogleMark, Mark } from "../ui/icons.tsx";
 import { signInSentence } from "../words.ts";
@@ -44,7 +44,7 @@ export function SignIn({
             busy={leaving}
             onClick={() => {
               setLeaving(true);
-              window.location.assign(signInUrl(google.url, returnTo));
+              void leaveFor(signInUrl(google.url, returnTo)).then(() => setLeaving(false));
             }}
           >
             {!leaving && <GoogleMark />} Continue with Google
@@ -115,7 +115,7 @@ export function Unreachable() {
         <Mark size={52} />
         <h1>We cannot reach Skywork</h1>
         <p className="soft">
-          You are still signed in. Check your connection, or that the server runs on{" "}
+          If you were signed in, you still are. Check your connection, or that the server runs on{" "}
           <code>{apiUrl}</code>.
         </p>
         <Button

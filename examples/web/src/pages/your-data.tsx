@@ -44,7 +44,7 @@ function DeleteAccount({ email, onClose }: { email: string; onClose: () => void 
     onSuccess: () => {
       eraseWorkspace();
       navigate("/goodbye", { replace: true });
-      session.accept(null);
+      session.leave();
     },
   });
   const submit = (event: FormEvent) => {

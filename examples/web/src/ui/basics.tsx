@@ -140,11 +140,19 @@ export function Pager(props: {
   if (props.newer === null && props.older === null) return null;
   return (
     <nav className="pager" aria-label={props.label}>
-      <Button disabled={props.newer === null} busy={props.busy} onClick={props.newer ?? undefined}>
+      <Button
+        aria-disabled={props.newer === null || undefined}
+        busy={props.busy}
+        onClick={props.newer ?? undefined}
+      >
         Newer
       </Button>
       <span className="soft">{props.children}</span>
-      <Button disabled={props.older === null} busy={props.busy} onClick={props.older ?? undefined}>
+      <Button
+        aria-disabled={props.older === null || undefined}
+        busy={props.busy}
+        onClick={props.older ?? undefined}
+      >
         Older
       </Button>
     </nav>

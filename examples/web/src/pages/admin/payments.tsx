@@ -12,48 +12,63 @@ import { isUncertain, PAYMENT_WORDS } from "../../words.ts";
 type Payment = UserPage["payments"][number];
 
 export function Payments({ payments }: { payments: readonly Payment[] }) {
-  const [refunding, setRefunding] = useState<Payment | null>(null);
   return (
     <Card title="Payments">
       {payments.length === 0 && <Empty>No payments.</Empty>}
       <ul className="list" data-testid="admin-payments">
-        {payments.map((payment) => {
-          const paid = money(payment.amount, payment.currency);
-          const left = payment.amount - payment.refundedAmount;
-          const words = PAYMENT_WORDS[payment.status];
-          return (
-            <li key={payment.id}>
-              <span>
-                <b>{paid}</b> <Badge tone={words.tone}>{words.text}</Badge>
-                <span className="soft">
-                  {dateTime(payment.createdAt)} · {credits(payment.creditsPurchased)}
-                  {payment.refundedAmount > 0 &&
-                    ` · ${money(payment.refundedAmount, payment.currency)} refunded`}
-                </span>
-              </span>
-              {left > 0 && ["SUCCESS", "PARTIALLY_REFUNDED"].includes(payment.status) && (
-                <Button onClick={() => setRefunding(payment)}>
-                  Refund
-                  <span className="visually-hidden">
-                    {" "}
-                    {paid} of {dateTime(payment.createdAt)}
-                  </span>
-                </Button>
-              )}
-            </li>
-          );
-        })}
+        {payments.map((payment) => (
+          <PaymentLine key={payment.id} payment={payment} />
+        ))}
       </ul>
-      {refunding !== null && <Refund payment={refunding} onClose={() => setRefunding(null)} />}
     </Card>
   );
 }
 
-function Refund({ payment, onClose }: { payment: Payment; onClose: () => void }) {
+function PaymentLine({ payment }: { payment: Payment }) {
+  const [refunding, setRefunding] = useState(false);
+  // Outlives the dialog: whoever closes it after a lost answer and asks again gives the money back once.
+  const actionKey = useActionKey();
+  const paid = money(payment.amount, payment.currency);
+  const left = payment.amount - payment.refundedAmount;
+  const words = PAYMENT_WORDS[payment.status];
+  return (
+    <li>
+      <span>
+        <b>{paid}</b> <Badge tone={words.tone}>{words.text}</Badge>
+        <span className="soft">
+          {dateTime(payment.createdAt)} · {credits(payment.creditsPurchased)}
+          {payment.refundedAmount > 0 &&
+            ` · ${money(payment.refundedAmount, payment.currency)} given back`}
+        </span>
+      </span>
+      {left > 0 && ["SUCCESS", "PARTIALLY_REFUNDED"].includes(payment.status) && (
+        <Button onClick={() => setRefunding(true)}>
+          Refund
+          <span className="visually-hidden">
+            {" "}
+            {paid} of {dateTime(payment.createdAt)}
+          </span>
+        </Button>
+      )}
+      {refunding && (
+        <Refund payment={payment} actionKey={actionKey} onClose={() => setRefunding(false)} />
+      )}
+    </li>
+  );
+}
+
+function Refund({
+  payment,
+  actionKey,
+  onClose,
+}: {
+  payment: Payment;
+  actionKey: ReturnType<typeof useActionKey>;
+  onClose: () => void;
+}) {
   const { api } = useSkywork();
   const queryClient = useQueryClient();
   const press = usePress();
-  const key = useActionKey();
   const { currency } = payment;
   const unit = 10 ** moneyDigits(currency);
   const left = payment.amount - payment.refundedAmount;
@@ -61,14 +76,17 @@ function Refund({ payment, onClose }: { payment: Payment; onClose: () => void })
   const [reason, setReason] = useState("");
   const refund = useMutation({
     mutationFn: (input: { paymentId: string; amount: number; reason?: string }) =>
-      api.admin.refundPayment.mutate({ ...input, idempotencyKey: key.keyFor(input) }),
+      api.admin.refundPayment.mutate({ ...input, idempotencyKey: actionKey.keyFor(input) }),
     retry: (attempts, error) => attempts < 2 && isUncertain(error),
     onSuccess: () => {
-      key.settled();
+      actionKey.settled();
       onClose();
       return afterAdminWrite(queryClient);
     },
   });
+  const close = () => {
+    if (!refund.isPending) onClose();
+  };
   const submit = (event: FormEvent) => {
     event.preventDefault();
     if (refund.isPending) return;
@@ -82,10 +100,12 @@ function Refund({ payment, onClose }: { payment: Payment; onClose: () => void })
   return (
     <Dialog
       title={`Refund ${money(payment.amount, currency)}`}
-      onClose={onClose}
+      onClose={close}
       actions={
         <>
-          <Button onClick={onClose}>Not now</Button>
+          <Button aria-disabled={refund.isPending || undefined} onClick={close}>
+            Not now
+          </Button>
           <Button type="submit" form="refund" kind="danger" busy={refund.isPending}>
             Give money back
           </Button>
