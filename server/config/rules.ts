@@ -28,12 +28,12 @@ export function applyRules(input: RuleInput): Finding[] {
 
 function missing({ given, production }: RuleInput): Finding[] {
   if (!production) return [];
-  return VARIABLE_NAMES.filter((name) => VARIABLES[name].required && given[name] === undefined).map(
-    (name) => {
-      const { howToGet, description } = VARIABLES[name];
-      return problem(`${name} is missing: ${howToGet ?? description}`);
-    },
-  );
+  return VARIABLE_NAMES.filter(
+    (name) => VARIABLES[name].required === true && given[name] === undefined,
+  ).map((name) => {
+    const { howToGet, description } = VARIABLES[name];
+    return problem(`${name} is missing: ${howToGet ?? description}`);
+  });
 }
 
 function misspelt({ given, names }: RuleInput): Finding[] {

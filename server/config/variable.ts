@@ -25,8 +25,8 @@ export interface Variable {
   readonly description: string;
   /** Shown commented out in `.env.example`; defaults to the default. */
   readonly example?: string;
-  /** Whether production refuses to start without it. */
-  readonly required?: boolean;
+  /** Whether production refuses to start without it; `unlessLocal`: by the rule `localhost`, which lets a trial on one machine go. */
+  readonly required?: boolean | "unlessLocal";
   /** How to get a value, as in "set it to the output of …"; defaults to the description. */
   readonly howToGet?: string;
   /** The parts of its text that no log and no message may show. */

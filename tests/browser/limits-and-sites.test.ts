@@ -24,7 +24,11 @@ describe("with few calls allowed", () => {
           .waitFor();
         if (await page.getByText("You have been quick!").isVisible()) break;
       }
-      await seeIn(page, "answer", /please go on in \d+ (minutes?|seconds?)\. Nothing was charged/);
+      await seeIn(
+        page,
+        "answer",
+        /please wait \d+ (minutes?|seconds?) before you go on\. Nothing was charged/,
+      );
     } finally {
       await world.close();
     }

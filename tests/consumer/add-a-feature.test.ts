@@ -8,9 +8,9 @@ import { copyRepository, ROOT } from "./copy.ts";
 const copy = copyRepository();
 const guide = readFileSync(join(ROOT, "docs/guides/add-a-feature.md"), "utf8");
 
-/** The first block of code under the heading that names `file`. */
-function blockFor(file: string): string {
-  const section = guide.slice(guide.indexOf(`\`${file}\`\n`));
+/** The first block of code under the line that ends with `file`, or after its name and `end`. */
+function blockFor(file: string, end = "`\n"): string {
+  const section = guide.slice(guide.indexOf(`\`${file}${end}`));
   const code = /```ts\n([\s\S]*?)```/.exec(section)?.[1];
   if (code === undefined) throw new Error(`The guide has no code for ${file}`);
   return code;
@@ -39,6 +39,8 @@ function addCall(): void {
     enter(file, `import { ${name} } from "./text.ts";\n`, "", "import ");
     enter(file, `  text: ${name},\n`, "export const", "}");
   }
+  const matrix = "tests/integration/auth/matrix-rows.ts";
+  enter(matrix, blockFor(matrix, "`:\n"), "export const rows", "};");
 }
 
 /** Puts `block` before the first `end` after `start`, or replaces the line of `start` when there is no `end`. */
@@ -85,4 +87,19 @@ test("compiles with a feature added by the guide in five files, and a call that 
   expect(readFileSync(join(copy, "docs/reference/api.md"), "utf8")).toContain(
     "/api/text/word-count",
   );
+  // What the authorisation matrix asks for (tests/integration/auth/matrix.test.ts).
+  const unlisted = execFileSync(
+    process.execPath,
+    [
+      "--import",
+      "tsx",
+      "--input-type=module",
+      "--eval",
+      `import { appRouter } from "./server/routers/app.ts";
+       import { rows } from "./tests/integration/auth/matrix-rows.ts";
+       console.log(Object.keys(appRouter._def.procedures).filter((name) => !(name in rows)).join());`,
+    ],
+    { cwd: copy, encoding: "utf8" },
+  );
+  expect(unlisted.trim()).toBe("");
 });

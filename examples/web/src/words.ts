@@ -42,7 +42,7 @@ export function errorText(error: unknown): string {
 export function refusalText(app: AppErrorData): string | null {
   switch (app.code) {
     case "RATE_LIMITED":
-      return `You have been quick! To keep things fair for everyone there is a pause now: please go on in ${waitText(app.retryAfterSeconds)}. Nothing was charged.`;
+      return `You have been quick! To keep things fair for everyone, please wait ${waitText(app.retryAfterSeconds)} before you go on. Nothing was charged.`;
     case "SERVICE_UNAVAILABLE":
       return `Skywork is catching its breath. Please try again in ${waitText(app.retryAfterSeconds)}.`;
     case "INSUFFICIENT_CREDITS":
@@ -52,7 +52,7 @@ export function refusalText(app: AppErrorData): string | null {
     case "PAYMENT_PROVIDER_ERROR":
       return "The payment service did not answer as it should. Nothing was charged; please try again.";
     case "PREVIEW_STALE":
-      return "The price has moved since you looked. Please check the new one.";
+      return "The price has changed since you looked. Please check the new one.";
     case "UNAUTHENTICATED":
     case "TOKEN_EXPIRED":
     case "SESSION_REVOKED":
@@ -88,7 +88,7 @@ export const SIGN_IN_SENTENCES: Record<SignInError, string> = {
   account_disabled: "This account has been disabled. Please contact support.",
   provider_error: "Google reported a problem. Please try again in a moment.",
   provider_unavailable: "Google cannot be reached right now. Please try again in a moment.",
-  rate_limited: "That were many sign-ins in a row. Please wait a few minutes and try again.",
+  rate_limited: "That was a lot of sign-ins in a row. Please wait a few minutes and try again.",
   server_error: "Something went wrong on our side. Please try again.",
 };
 

@@ -7,6 +7,7 @@ export const BROWSER = defineGroup("Browser side", {
   FRONTEND_URL: {
     schema: origins,
     default: "http://localhost:3000",
+    required: "unlessLocal",
     description:
       "Exact origins, comma-separated; the first is where redirects go. Production refuses localhost, unless GOOGLE_ISSUER is on localhost, too.",
     check: checkHttps,

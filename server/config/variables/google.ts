@@ -26,6 +26,7 @@ export const GOOGLE = defineGroup("Google sign-in (unset in development = sandbo
   GOOGLE_CALLBACK_URL: {
     schema: url,
     default: "http://localhost:$PORT/api/auth/google/callback",
+    required: "unlessLocal",
     description:
       "The authorised redirect URI, exactly as entered at Google; https outside this machine. Production refuses localhost, unless GOOGLE_ISSUER is on localhost, too.",
     check: checkCallback,

@@ -78,6 +78,12 @@ test("every missing setting of production is named at once", () => {
     expect(found.filter((problem) => problem.startsWith(`${name} is missing: `))).toHaveLength(1);
 });
 
+test("production asks for the variables that the table marks, and for no others", () => {
+  const marked = Array.from(environmentTable().matchAll(/^\| `(\w+)` \*/gm), ([, name]) => name);
+  const asked = problems({ NODE_ENV: "production" }).map((problem) => problem.split(" ")[0]);
+  expect(new Set(asked)).toEqual(new Set(marked));
+});
+
 /** What makes an otherwise good production environment bad, and the variable the sentence must name. */
 const REFUSED: readonly (readonly [string, Record<string, string>, string])[] = [
   ["a short secret", { JWT_SECRET: "Zk3v9QmT1xW7rB5nC8yL2pH6sD4f" }, "JWT_SECRET"],

@@ -67,7 +67,11 @@ const TABLE: readonly Row[] = [
     begins: "npm install ./skywork-shared",
     runBy: ["tests/consumer/package.test.ts", '"tar", ["-xzf"'],
   },
-  { document: "docs/guides/shared.md", begins: "npm publish", runBy: "it would publish" },
+  {
+    document: "docs/guides/shared.md",
+    begins: "tar -xzf skywork-shared",
+    runBy: "it would publish",
+  },
   {
     document: "docs/guides/stripe.md",
     begins: "npm run stripe:sync",
@@ -103,6 +107,7 @@ const TABLE: readonly Row[] = [
 
 /** Programs of the operator's own machine. */
 const PROGRAMS = [
+  "cd",
   "curl",
   "gunzip",
   "jq",
@@ -111,6 +116,7 @@ const PROGRAMS = [
   "mariadb-dump",
   "mv",
   "mysql",
+  "tar",
 ];
 
 const DOCUMENTS = [
@@ -150,7 +156,7 @@ interface Manifest {
 const manifestOf = (folder: string) => JSON.parse(read(join(folder, "package.json"))) as Manifest;
 
 /** npm's own commands that the documents use. */
-const NPM = ["ci", "install", "pack", "prune", "publish"];
+const NPM = ["ci", "install", "pack", "pkg", "prune", "publish"];
 
 function npmProblems([command = "", ...words]: readonly string[]): string[] {
   const flag = words.indexOf("-w");

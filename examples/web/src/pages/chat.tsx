@@ -107,7 +107,7 @@ function Conversation({ workspace, chat }: { workspace: Workspace; chat: Chat | 
       )}
       {offered.length === 0 ? (
         <Notice tone="soft" title="There is no AI model here yet">
-          Whoever runs this server sets <code>AI_BASE_URL</code> and <code>AI_MODEL_FLASH</code>.
+          The operator of this server sets <code>AI_BASE_URL</code> and <code>AI_MODEL_FLASH</code>.
         </Notice>
       ) : (
         <Composer

@@ -111,7 +111,7 @@ function Payments() {
                     </Badge>
                     <span className="soft">
                       {payment.refundedAmount > 0
-                        ? `${money(payment.refundedAmount, payment.currency)} given back`
+                        ? `${money(payment.refundedAmount, payment.currency)} refunded`
                         : credits(payment.creditsPurchased)}
                     </span>
                   </span>

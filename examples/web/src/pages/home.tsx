@@ -48,7 +48,7 @@ function Hero() {
           </span>
         )}
         {usage.data?.runsOutOn && (
-          <span>At your pace they last until {day(usage.data.runsOutOn)}</span>
+          <span>At your current pace they will last until {day(usage.data.runsOutOn)}</span>
         )}
       </p>
       <div className="actions">

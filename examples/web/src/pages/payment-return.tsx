@@ -73,7 +73,7 @@ export function PaymentSuccess() {
             <h1>On its way</h1>
             <p>
               Your bank has not confirmed the payment yet. The credits arrive by themselves as soon
-              as it does; you need not wait here.
+              as it does; you don't have to wait here.
             </p>
             <Button busy={confirm.isPending} onClick={() => sessionId && mutate(sessionId)}>
               Check again
@@ -85,7 +85,7 @@ export function PaymentSuccess() {
             <h1>
               {confirm.data.status === "FAILED"
                 ? "The payment failed"
-                : "This payment was returned"}
+                : "This payment was refunded"}
             </h1>
             <p>You have {credits(confirm.data.balance)}. You can try again under Credits.</p>
           </>

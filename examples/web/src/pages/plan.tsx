@@ -246,7 +246,7 @@ function YearComparison({ plan, plans }: { plan: Plan; plans: readonly Plan[] })
   if (plan.interval === "month")
     return (
       <p>
-        By the year: {money(other.price, other.currency)}, {money(saving, plan.currency)} less
+        Yearly: {money(other.price, other.currency)}, saving {money(saving, plan.currency)}
       </p>
     );
   return (
@@ -277,7 +277,7 @@ function IntervalSwitch(props: {
           <span>
             {interval === "month"
               ? "Monthly"
-              : `Yearly${props.saving === null ? "" : ` · up to ${props.saving} % less`}`}
+              : `Yearly${props.saving === null ? "" : `, save up to ${props.saving}%`}`}
           </span>
         </label>
       ))}

@@ -32,7 +32,7 @@ export function SignIn({
             Everything personal is erased. You are welcome back whenever you like.
           </Notice>
         )}
-        <p className="soft">Chat and slides, paid by the piece. Your first credits are on us.</p>
+        <p className="soft">Chat and slides, pay as you go. Your first credits are on us.</p>
         {errorCode !== undefined && (
           <Notice tone="bad" title="That did not work">
             {signInSentence(errorCode)}

@@ -81,7 +81,7 @@ function NewDeck(props: { onGenerate: (asked: { topic: string; slideCount: numbe
     <Card title="A new deck">
       {!isOffered && (
         <Notice tone="soft" title="There is no AI model here yet">
-          Whoever runs this server sets <code>AI_BASE_URL</code> and <code>AI_MODEL_PRO</code>.
+          The operator of this server sets <code>AI_BASE_URL</code> and <code>AI_MODEL_PRO</code>.
         </Notice>
       )}
       <form onSubmit={submit}>

@@ -21,7 +21,7 @@ export function YourData({ email }: { email: string }) {
   });
   return (
     <Card title="Your data">
-      <p className="soft">Take everything stored about you with you, or leave for good.</p>
+      <p className="soft">Download everything we store about you, or delete your account.</p>
       <div className="actions">
         <Button busy={download.isPending} onClick={() => download.mutate()}>
           Download a copy

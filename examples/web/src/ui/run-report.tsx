@@ -23,7 +23,7 @@ export function RunReport({ run, feature, connection, onAskSame }: RunReportProp
   if (run.phase === "running" && connection === "lost")
     return (
       <Notice tone="warn" title="The connection was lost">
-        It goes on by itself from here as soon as the connection is back.
+        It will continue by itself once the connection is back.
       </Notice>
     );
   if (run.phase !== "ended") return null;
@@ -73,7 +73,7 @@ function Unsure({ run, onAskSame }: { run: RunState; onAskSame: () => void }) {
     >
       {(run.refusal === null ? null : refusalText(run.refusal)) ??
         "No answer came. Check your connection."}{" "}
-      Asking again is safe: it is charged once at most.
+      Asking again is safe: you are charged at most once.
     </Notice>
   );
 }

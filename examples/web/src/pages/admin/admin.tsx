@@ -25,7 +25,7 @@ export function AdminPage() {
         <section className="card center">
           <h1>This area is for administrators</h1>
           <p className="soft">
-            Whoever runs this server names them in <code>ADMIN_EMAILS</code>.
+            The operator of this server lists them in <code>ADMIN_EMAILS</code>.
           </p>
         </section>
       </div>

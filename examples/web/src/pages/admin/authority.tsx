@@ -25,8 +25,8 @@ const WORDS: Record<Change, { button: string; title: string; text: string }> = {
     text: "They will be able to do everything you can do here.",
   },
   demote: {
-    button: "Take administrator rights",
-    title: "Take their administrator rights?",
+    button: "Remove administrator rights",
+    title: "Remove their administrator rights?",
     text: "They become an ordinary user. The last administrator cannot be demoted.",
   },
 };

@@ -61,7 +61,7 @@ function Figures({ current, previous }: { current: Stats; previous: Stats }) {
           <Comparison
             key={currency}
             label={`Paid in ${currency.toUpperCase()}, ${number(count)} ${count === 1 ? "payment" : "payments"}${
-              refundedAmount > 0 ? `, ${money(refundedAmount, currency)} given back` : ""
+              refundedAmount > 0 ? `, ${money(refundedAmount, currency)} refunded` : ""
             }`}
             now={amount}
             before={before?.amount ?? 0}
@@ -148,7 +148,7 @@ function Audit() {
         {(data) => (
           <p data-testid="books">
             {data === null
-              ? "Not audited yet: a job does it every day, and npm run doctor at once."
+              ? "Not audited yet: a job does it every day; npm run doctor does it now."
               : `Audited ${dateTime(data.at)}: ${
                   data.ok
                     ? "every credit is accounted for."
