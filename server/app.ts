@@ -14,6 +14,7 @@ import { createAuthService } from "./auth/auth.service.ts";
 import type { IdentityProvider } from "./auth/ports.ts";
 import { createSessionStore } from "./auth/session/session.store.ts";
 import { createSignInStore } from "./auth/sign-in/sign-in.store.ts";
+import { databaseClock } from "./database/clock.ts";
 import type { Backend } from "./infrastructure.ts";
 import type { Config } from "./config/config.ts";
 import type { CommonHeaders } from "./http/client-errors.ts";
@@ -286,25 +287,30 @@ function createAi(
 }
 
 function createAppJobs(
-  { backend, ledger, logger, now, telemetry }: Parts,
+  { backend, ledger, logger, now, clock, telemetry }: Parts,
   { payment, ai }: Pick<App, "payment"> & Services,
 ): JobRunner {
   const { database } = backend;
+  const sharedNow = clock ?? databaseClock(database);
   return createJobRunner({
     database,
     logger,
-    now,
+    now: sharedNow,
     onRun: telemetry.metrics.jobs.ran,
     jobs: telemetry.jobs(
       createJobs({
         payment,
         ai,
         expiry: { store: createExpiryStore(database), ledger, now },
-        retention: { store: createRetentionStore(database), now },
+        retention: {
+          store: createRetentionStore(database),
+          // Where one clock runs ahead, the other keeps what is not past its time.
+          now: async () => Math.min(now(), await sharedNow()),
+        },
         rollUps: {
           credits: createCreditTotalsStore(database),
           usage: createUsageTotalsStore(database),
-          now,
+          now: sharedNow,
         },
         audit: (signal) =>
           // In small steps and pages, two thirds of the time at rest: spends go on meanwhile.

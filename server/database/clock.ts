@@ -8,6 +8,11 @@ const NOW = {
   sqlite: "SELECT strftime('%Y-%m-%dT%H:%M:%f+00:00', 'now') AS now",
 } as const;
 
+/** The database's clock as a function: milliseconds since 1970. */
+export function databaseClock(database: Pick<Database, "dialect" | "models">) {
+  return async (): Promise<number> => (await databaseNow(database)).getTime();
+}
+
 /**
  * What the database's clock says. Asked outside of transactions: it locks nothing. Throws SERVICE_UNAVAILABLE as
  * `transaction` does, which it goes before: its callers try both again.

@@ -3,7 +3,10 @@ import type { PrismaModels } from "../database/ports.ts";
 
 /** The leases as one instance sees them. */
 export interface JobLeaseStore {
-  /** Takes a lease that is free, of a job whose last run was at `dueBefore` or earlier (null: whenever it was). */
+  /**
+   * Takes a lease that is free, of a job whose last run was at `dueBefore` or earlier (null: whenever it was). What lies
+   * further ahead than could be was written by a clock that ran ahead, and holds nobody up.
+   */
   acquire(
     name: string,
     lease: { readonly at: Date; readonly expiresAt: Date },
@@ -20,6 +23,8 @@ export interface JobLeaseStore {
 }
 
 const NEVER = new Date(0);
+/** A lease that ends later than so many from now was not taken by a right clock; clocks may differ by a few. */
+const LEASES_AHEAD = 10;
 
 /** The store over Prisma; `holder` names this instance. */
 export function createJobLeaseStore(
@@ -28,10 +33,10 @@ export function createJobLeaseStore(
 ): JobLeaseStore {
   return {
     async acquire(name, { at, expiresAt }, dueBefore) {
-      const isDue =
-        dueBefore === null ? {} : { OR: [{ lastRunAt: null }, { lastRunAt: { lte: dueBefore } }] };
+      const tooFar = ahead(at, LEASES_AHEAD * (expiresAt.getTime() - at.getTime()));
+      const isFree = [{ expiresAt: { lte: at } }, { expiresAt: { gt: tooFar } }];
       const take = {
-        where: { name, expiresAt: { lte: at }, ...isDue },
+        where: { name, AND: [{ OR: isFree }, isDue(at, dueBefore)] },
         data: { holder, expiresAt },
       };
       if ((await jobLease.updateMany(take)).count === 1) return true;
@@ -58,4 +63,16 @@ export function createJobLeaseStore(
     },
     outcomes: () => jobLease.findMany({ select: { name: true, lastOutcome: true } }),
   };
+}
+
+function isDue(at: Date, dueBefore: Date | null) {
+  if (dueBefore === null) return {};
+  const tooFar = ahead(at, at.getTime() - dueBefore.getTime());
+  return {
+    OR: [{ lastRunAt: null }, { lastRunAt: { lte: dueBefore } }, { lastRunAt: { gt: tooFar } }],
+  };
+}
+
+function ahead(at: Date, byMs: number): Date {
+  return new Date(at.getTime() + byMs);
 }

@@ -5,8 +5,8 @@ import type { Job } from "./runner.ts";
 /** Dependencies of these jobs. */
 export interface RetentionDeps {
   readonly store: RetentionStore;
-  /** Milliseconds since 1970. */
-  readonly now: () => number;
+  /** Milliseconds since 1970. One that runs ahead deletes what is needed still. */
+  readonly now: () => number | Promise<number>;
 }
 
 /** How long rows of a table are kept, and the job that deletes them afterwards. */
@@ -52,7 +52,7 @@ export async function deleteExpired(
   retention: Retention,
   signal: AbortSignal,
 ): Promise<RetentionResult> {
-  const before = new Date(now() - retention.days * DAY_MS);
+  const before = new Date((await now()) - retention.days * DAY_MS);
   const { rows, isDone } = await runInBatches(signal, async (size) => {
     const deleted = await store.deleteOldest(retention, before, size);
     return { rows: deleted, isLast: deleted < size };

@@ -1,5 +1,6 @@
 // Runs jobs on a clock: each on one instance at a time, elected by a lease in the database.
 import { randomUUID } from "node:crypto";
+import { databaseClock } from "../database/clock.ts";
 import type { Database } from "../database/ports.ts";
 import type { Logger } from "../lib/logger.ts";
 import { withFallback, withTimeout } from "../lib/timeout.ts";
@@ -49,7 +50,7 @@ export interface JobRunner {
   runNow(name: string): Promise<JobOutcome | null>;
   /** How the last run of a job ended, on whichever instance; null when there was none. */
   lastOutcome(name: string): Promise<JobOutcome | null>;
-  /** When each job last went well, on whichever instance; in one read. */
+  /** When each job last went well, on whichever instance. */
   lastSuccesses(): Promise<readonly { job: string; ageSeconds: number | null }[]>;
   /** Starts nothing more, tells running jobs to stop and waits for them, `waitMs` at most. */
   close(waitMs?: number): Promise<void>;
@@ -69,8 +70,8 @@ export interface JobRunnerDeps {
   readonly database: Database;
   readonly logger: Logger;
   readonly jobs: readonly Job[];
-  /** Milliseconds since 1970; defaults to Date.now. */
-  readonly now?: () => number;
+  /** Milliseconds since 1970; defaults to the database's clock, which all instances share. */
+  readonly now?: () => number | Promise<number>;
   /** How long a lease holds without being renewed; defaults to 30 s. */
   readonly leaseMs?: number;
   /** Called for each run on this instance, for the metrics. */
@@ -81,7 +82,7 @@ interface State {
   readonly leases: JobLeaseStore;
   readonly logger: Logger;
   readonly jobs: readonly Job[];
-  readonly now: () => number;
+  readonly now: () => number | Promise<number>;
   readonly leaseMs: number;
   readonly onRun: (run: JobRun) => void;
   readonly stopping: AbortController;
@@ -95,7 +96,7 @@ export function createJobRunner(deps: JobRunnerDeps): JobRunner {
     leases: createJobLeaseStore(deps.database.models, randomUUID()),
     logger: deps.logger,
     jobs: deps.jobs,
-    now: deps.now ?? Date.now,
+    now: deps.now ?? databaseClock(deps.database),
     leaseMs: deps.leaseMs ?? LEASE_MS,
     onRun: deps.onRun ?? (() => undefined),
     stopping: new AbortController(),
@@ -149,12 +150,12 @@ function track<T>({ running }: State, work: Promise<T>): Promise<T> {
 /** Takes the lease, runs, notes the outcome. Null when another instance is at it, or (not `forced`) it is not due. */
 async function runJob(state: State, job: Job, forced: boolean): Promise<JobOutcome | null> {
   const { leases, now, leaseMs } = state;
-  const startedAtMs = now();
+  const startedAtMs = await now();
   const dueBefore = forced ? null : new Date(startedAtMs - job.everySeconds * 1000 * DUE_AFTER);
   const lease = { at: new Date(startedAtMs), expiresAt: new Date(startedAtMs + leaseMs) };
   if (!(await leases.acquire(job.name, lease, dueBefore))) return null;
   const before = await leases.lastOutcome(job.name);
-  const outcome = await runUnderLease(state, job);
+  const outcome = await runUnderLease(state, job, startedAtMs);
   const previous = before === null ? null : (JSON.parse(before) as JobOutcome);
   const okAt = outcome.ok ? outcome.at : previous === null ? null : okAtOf(previous);
   report(state, job, { outcome, previous: forced ? null : previous });
@@ -198,21 +199,20 @@ function progressOf(result: unknown): Pick<JobRun, "rows" | "behindSeconds"> {
 }
 
 async function lastSuccesses({ leases, jobs, now }: State) {
-  const stored = new Map(
-    (await leases.outcomes()).map(({ name, lastOutcome }) => [name, lastOutcome]),
-  );
+  const [outcomes, nowMs] = await Promise.all([leases.outcomes(), now()]);
+  const stored = new Map(outcomes.map(({ name, lastOutcome }) => [name, lastOutcome]));
   return jobs.map(({ name }) => {
     const text = stored.get(name) ?? null;
     const okAt = text === null ? null : okAtOf(JSON.parse(text) as JobOutcome);
-    const ageSeconds = okAt === null ? null : Math.max(0, (now() - Date.parse(okAt)) / 1000);
+    const ageSeconds = okAt === null ? null : Math.max(0, (nowMs - Date.parse(okAt)) / 1000);
     return { job: name, ageSeconds };
   });
 }
 
 /** Runs the job, its lease being renewed; aborts it when its time is over, the lease is lost or the server stops. */
-async function runUnderLease(state: State, job: Job): Promise<JobOutcome> {
-  const { logger, now, stopping } = state;
-  const startedAtMs = now();
+async function runUnderLease(state: State, job: Job, startedAtMs: number): Promise<JobOutcome> {
+  const { logger, stopping } = state;
+  const startedMs = performance.now();
   const abort = new AbortController();
   const stop = () => abort.abort();
   // The stop may have come while the lease was being taken.
@@ -226,7 +226,7 @@ async function runUnderLease(state: State, job: Job): Promise<JobOutcome> {
   const finished = (ok: boolean, result: unknown): JobOutcome => ({
     ok,
     at: new Date(startedAtMs).toISOString(),
-    durationMs: now() - startedAtMs,
+    durationMs: Math.round(performance.now() - startedMs),
     result,
   });
   try {
@@ -253,7 +253,7 @@ async function renew(
   stop: () => void,
 ): Promise<void> {
   try {
-    if (!(await leases.renew(job.name, new Date(now() + leaseMs)))) stop();
+    if (!(await leases.renew(job.name, new Date((await now()) + leaseMs)))) stop();
   } catch (error) {
     logger.warn({ err: error, job: job.name }, "lease not renewed");
   }

@@ -152,8 +152,9 @@ export interface EventTable {
   due(now: Date, take: number): Promise<StoredEvent[]>;
   /** Those of `eventIds` that are completed. */
   completed(eventIds: readonly string[]): Promise<Set<string>>;
-  /** When Stripe made the event that was received last. */
-  newestCreatedAt(): Promise<Date | null>;
+  /** When the last complete reconcile began; null when there was none. */
+  reconciledTo(): Promise<Date | null>;
+  setReconciledTo(at: Date): Promise<void>;
   /** Newest first. Throws VALIDATION_FAILED for a cursor that is not ours. */
   list(filter: {
     readonly status?: EventState | undefined;

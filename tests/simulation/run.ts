@@ -142,7 +142,7 @@ const WEIGHTS = {
   lowerOpen: 0.5,
   voidNote: 0.5,
   balance: 1,
-  cancelAt: 1,
+  cancelAt: 2,
   cancelNow: 0.3,
   settleDelayed: 1,
   expire: 0.5,

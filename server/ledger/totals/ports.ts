@@ -73,6 +73,8 @@ export interface UsageTotalsStore {
   count(users: { after: string; last: string }, fromMs: number, toMs: number): Promise<void>;
   /** From now on reads take what lies before `ms` from the totals; never moves back. */
   advance(ms: number): Promise<void>;
+  /** A mark beyond `ms` is taken for none: reads take nothing from the totals until they are counted again. */
+  startAnew(ms: number): Promise<void>;
   /** What a user used: the totals as far as they go, the calls themselves beyond and at ragged ends. */
   read(userId: string, range: UsageRange): Promise<UsageLine[]>;
 }

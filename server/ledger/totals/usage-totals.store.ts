@@ -70,6 +70,12 @@ export function createUsageTotalsStore(database: Database): UsageTotalsStore {
         data: { rolledTo: to },
       });
     },
+    async startAnew(ms) {
+      await models.rollUp.updateMany({
+        where: { name: NAME, rolledTo: { gt: new Date(ms) } },
+        data: { rolledTo: new Date(0) },
+      });
+    },
     read: (userId, range) => readUsage(database, userId, range),
   };
 }

@@ -13,7 +13,7 @@ const HOUR_MS = 3_600_000;
 const DAY_MS = 24 * HOUR_MS;
 /** Stripe keeps events for 30 days. */
 const MAX_WINDOW_MS = 30 * DAY_MS;
-/** Stripe itself retries for three days; what is older than the newest event by more was seen by an earlier run. */
+/** Looked at again though a complete run has seen it: Stripe itself retries for three days. */
 const OVERLAP_MS = 3 * DAY_MS;
 /** A checkout younger than this is its webhook's business. */
 const SETTLE_MS = 2 * 60_000;
@@ -48,6 +48,8 @@ interface Run {
   readonly signal: AbortSignal | undefined;
   readonly counts: { -readonly [Name in keyof Omit<ReconcileReport, "problems">]: number };
   readonly problems: string[];
+  /** Also counts problems that there was no room for. */
+  failures: number;
 }
 
 /** See PaymentService.reconcile. Running it twice, or beside webhooks, changes nothing more. */
@@ -64,20 +66,28 @@ export async function reconcile(
     checkoutsClosed: 0,
   };
   const { signal, maxSubscriptions } = options;
-  const run: Run = { deps, signal, counts, problems: [] };
+  const run: Run = { deps, signal, counts, problems: [], failures: 0 };
   const nowMs = deps.now();
-  const since = options.since ?? (await windowStart(deps, nowMs));
+  const needed = await windowStart(deps, nowMs);
+  const since = options.since ?? needed;
   const before = new Date(nowMs - (options.settleMs ?? SETTLE_MS));
-  await attempt(run, "events", () => recoverEvents(run, since));
+  const hasEvents = await attempt(run, "events", () => recoverEvents(run, since));
   await attempt(run, "checkouts", () => settleCheckouts(run, before));
-  await attempt(run, "invoices", () => settleInvoices(run, since));
+  const hasInvoices = await attempt(run, "invoices", () => settleInvoices(run, since));
+  // Not of a run that was told to stop: `attempt` does nothing then.
+  if (hasEvents && hasInvoices && since <= needed)
+    await attempt(run, "mark", () => deps.store.events.setReconciledTo(new Date(nowMs)));
   await attempt(run, "subscriptions", () => settleSubscriptions(run, maxSubscriptions));
   return { ...counts, problems: run.problems };
 }
 
-/** Does one step unless the run is to stop; a failure becomes a problem of the report, and the run goes on. */
-async function attempt(run: Run, what: string, step: () => Promise<void>): Promise<void> {
-  if (run.signal?.aborted) return;
+/**
+ * Does one step unless the run is to stop; a failure becomes a problem of the report, and the run goes on. True when the
+ * step met no problem until it ended or was told to stop.
+ */
+async function attempt(run: Run, what: string, step: () => Promise<void>): Promise<boolean> {
+  if (run.signal?.aborted) return false;
+  const { failures } = run;
   try {
     await step();
   } catch (error) {
@@ -86,15 +96,19 @@ async function attempt(run: Run, what: string, step: () => Promise<void>): Promi
     const reason = isAppError(error) ? error.message : "unexpected failure";
     report(run, `${what}: ${refusal === null ? reason : explainRefusal(refusal)}`);
   }
+  return run.failures === failures;
 }
 
-function report({ problems }: Run, problem: string): void {
-  if (problems.length < MAX_PROBLEMS) problems.push(problem);
+function report(run: Run, problem: string): void {
+  run.failures += 1;
+  if (run.problems.length < MAX_PROBLEMS) run.problems.push(problem);
 }
 
+/** As far back as the last complete run did not see, whatever has been received since. */
 async function windowStart({ store }: ReconcileDeps, nowMs: number): Promise<Date> {
-  const newest = await store.events.newestCreatedAt();
-  const sinceMs = newest === null ? 0 : newest.getTime() - OVERLAP_MS;
+  const markMs = (await store.events.reconciledTo())?.getTime() ?? 0;
+  // A mark from the future is that of a clock which ran ahead: it saw nothing of the time until now.
+  const sinceMs = markMs > nowMs ? 0 : markMs - OVERLAP_MS;
   return new Date(Math.max(sinceMs, nowMs - MAX_WINDOW_MS));
 }
 

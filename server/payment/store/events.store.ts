@@ -1,4 +1,4 @@
-// The table `stripe_events`.
+// The table `stripe_events`, and how far all of Stripe's events are known (a row of `roll_ups`).
 import { eventState } from "../../../shared/src/admin.ts";
 import type { PrismaModels } from "../../database/ports.ts";
 import { decodeTimePlace, encodeTimePlace } from "../../lib/cursor.ts";
@@ -18,13 +18,16 @@ const EVENT_LINE = {
   processedAt: true,
 } as const;
 
+/** The row of `roll_ups`. */
+const RECONCILE = "reconcile";
+
 const OPEN = { in: ["PENDING", "FAILED"] };
 
 type Rows = PrismaModels["stripeEvent"];
 type Row = NonNullable<Awaited<ReturnType<Rows["findUnique"]>>>;
 
 /** Returns the table as `models` sees it. */
-export function eventTable({ stripeEvent: rows }: PrismaModels): EventTable {
+export function eventTable({ stripeEvent: rows, rollUp }: PrismaModels): EventTable {
   return {
     find: async (id) => {
       const row = await rows.findUnique({ where: { id } });
@@ -40,13 +43,9 @@ export function eventTable({ stripeEvent: rows }: PrismaModels): EventTable {
     },
     due: (now, take) => readDue(rows, now, take),
     completed: (eventIds) => readCompleted(rows, eventIds),
-    newestCreatedAt: async () => {
-      const newest = await rows.findFirst({
-        orderBy: { receivedAt: "desc" },
-        select: { createdAt: true },
-      });
-      return newest?.createdAt ?? null;
-    },
+    reconciledTo: async () =>
+      (await rollUp.findUnique({ where: { name: RECONCILE } }))?.rolledTo ?? null,
+    setReconciledTo: (at) => setReconciledTo(rollUp, at),
     list: (filter) => listEvents(rows, filter),
     backlog: () => countBacklog(rows),
   };
@@ -127,6 +126,16 @@ async function createEvent(
   } catch (error) {
     // The loser of a race for the id goes on with the row of the winner.
     if ((await rows.findUnique({ where: { id } })) === null) throw error;
+  }
+}
+
+async function setReconciledTo(rollUp: PrismaModels["rollUp"], rolledTo: Date): Promise<void> {
+  const row = { name: RECONCILE, rolledTo };
+  try {
+    await rollUp.upsert({ where: { name: RECONCILE }, create: row, update: { rolledTo } });
+  } catch (error) {
+    // Who loses the race for the first row leaves the winner's, which is as good.
+    if ((await rollUp.findUnique({ where: { name: RECONCILE } })) === null) throw error;
   }
 }
 

@@ -1,5 +1,5 @@
 // A job runs on one instance at a time, when it is due, and that its end is kept.
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
 import { createJobRunner, type Job, type JobRunnerDeps } from "../../../server/jobs/runner.ts";
 import { createLogger } from "../../../server/lib/logger.ts";
 import type { OpenedBackend } from "../../support/databases.ts";
@@ -92,6 +92,42 @@ describe("jobs", () => {
     aheadMs = 31_000;
     expect(await heir.runNow("orphan")).toMatchObject({ result: "mine" });
     await dead.close(100);
+  });
+
+  const YEAR_MS = 365 * 86_400_000;
+  const aYearAhead = { now: () => Date.now() + YEAR_MS };
+  /** Waits until the job is run by an instance whose clock is right, because it is due. */
+  async function isRunByItself(name: string): Promise<void> {
+    const run = vi.fn(() => Promise.resolve("mine"));
+    const runner = runnerOf({ name, everySeconds: 1, run });
+    runner.start();
+    await vi.waitFor(() => expect(run).toHaveBeenCalled(), 10_000);
+    await runner.close();
+  }
+
+  test("a run by a clock a year ahead does not put off the next, nor does its lease", async () => {
+    const ended = { name: "ran-ahead", run: () => Promise.resolve("early") };
+    expect(await runnerOf(ended, aYearAhead).runNow("ran-ahead")).not.toBeNull();
+    await isRunByItself("ran-ahead");
+    const name = "died-ahead";
+    const dead = runnerOf({ name, run: () => new Promise(() => undefined) }, aYearAhead);
+    void dead.runNow(name);
+    await pause(300);
+    await isRunByItself(name);
+    await dead.close(100);
+  });
+
+  test("the clock is the database's: this machine's may be wrong", async () => {
+    const { jobLease } = opened.backend.database.models;
+    const rightMs = Date.now();
+    const now = vi.spyOn(Date, "now").mockImplementation(() => rightMs + YEAR_MS);
+    try {
+      await runnerOf({ name: "wrong-host", run: () => Promise.resolve() }).runNow("wrong-host");
+    } finally {
+      now.mockRestore();
+    }
+    const { lastRunAt } = await jobLease.findUniqueOrThrow({ where: { name: "wrong-host" } });
+    expect(Math.abs((lastRunAt?.getTime() ?? 0) - rightMs)).toBeLessThan(60_000);
   });
 
   test("a run that does not heed it is given up: it is logged as failed, and another may begin", async () => {

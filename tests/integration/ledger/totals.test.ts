@@ -297,4 +297,28 @@ describe("totals", () => {
     await rollUsage({ usage, now: () => clockMs }, never);
     expect(await read()).toEqual([[6, 2]]);
   });
+
+  test("a roll-up by a clock a year ahead hides no call from those after it", async () => {
+    const usage = createUsageTotalsStore(opened.backend.database);
+    const [user] = await people();
+    const userId = user?.id ?? "";
+    const one = { userId, feature: "chat-pro", credits: 3, atMs: clockMs };
+    const read = async () => {
+      const lines = await usage.read(userId, { originMs: START, fromMs: START, toMs: clockMs });
+      return lines.reduce((sum, { calls }) => sum + calls, 0);
+    };
+    await call(one);
+    await rollUsage({ usage, now: () => clockMs + 365 * DAY_MS }, never);
+    // Whoever is told only days later has more than the last day to count again.
+    clockMs += 5 * DAY_MS;
+    await call({ ...one, atMs: clockMs - 4 * DAY_MS });
+    await rollUsage({ usage, now: () => clockMs }, never);
+    expect(await usage.rolledTo()).toBeLessThan(clockMs);
+    expect(await read()).toBe(2);
+    await call({ ...one, atMs: clockMs });
+    clockMs += DAY_MS;
+    expect(await read()).toBe(3);
+    await rollUsage({ usage, now: () => clockMs }, never);
+    expect(await read()).toBe(3);
+  });
 });

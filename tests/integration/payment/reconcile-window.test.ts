@@ -1,0 +1,99 @@
+// How far back reconcile looks: to where a complete run came, whatever has been received since.
+import { describe, expect, it } from "vitest";
+import type { StripePort } from "../../../server/payment/stripe/port.ts";
+import { available } from "../../support/backend.ts";
+import { createHeldCalls } from "../../support/held-calls.ts";
+import { useShop } from "../../support/use-app.ts";
+
+const DAY_MS = 86_400_000;
+const LISTS = ["listEvents", "listInvoices"] as const;
+
+describe("reconcile's window", () => {
+  const held = createHeldCalls();
+  let failing: (typeof LISTS)[number] | null = null;
+  const failable = (port: StripePort): StripePort => ({
+    ...port,
+    listEvents: (filter) =>
+      failing === "listEvents" ? Promise.reject(new Error("away")) : port.listEvents(filter),
+    listInvoices: (filter) =>
+      failing === "listInvoices" ? Promise.reject(new Error("away")) : port.listInvoices(filter),
+  });
+  const wrapStripe = (port: StripePort) => held.wrap(failable(port));
+  const world = useShop({ available, webhooks: false, wrapStripe });
+
+  /** A subscriber all is known of, and a renewal ten days before now that nobody told of. */
+  const missRenewal = async () => {
+    const subscriber = await world.createUser();
+    await world.subscribe(subscriber, "plan_basic_month");
+    expect((await world.payment.reconcile()).problems).toEqual([]);
+    world.travel({ months: 1, minutes: 90 });
+    world.travel({ days: 8 });
+    return subscriber;
+  };
+
+  /** The first webhook after an outage, before any job has run. */
+  const deliverNewEvent = async () => {
+    await world.buy(await world.createUser(), "pkg_small");
+    const newest = world.sandbox.stripe.control.events().at(-1);
+    expect(await world.deliverUntilTaken(newest ?? { id: "" })).toBe(200);
+  };
+
+  /** From when on each list was asked for while `work` ran. */
+  const askedSince = async (work: () => Promise<unknown>) => {
+    const before = held.seen.length;
+    await work();
+    const lists = held.seen.slice(before).filter(({ call }) => LISTS.some((list) => list === call));
+    return lists.map(({ about }) => (about as { createdSince: Date }).createdSince.getTime());
+  };
+
+  it("reaches back over an outage though a new event came first", async () => {
+    const subscriber = await missRenewal();
+    await deliverNewEvent();
+    // Who asks for a day alone has not caught up with those before.
+    await world.payment.reconcile({ since: new Date(world.clock.now() - DAY_MS) });
+    expect(await world.credits(subscriber)).toBe(500);
+    expect((await world.payment.reconcile()).problems).toEqual([]);
+    expect(await world.credits(subscriber)).toBe(1000);
+    const since = await askedSince(() => world.payment.reconcile());
+    expect(since).toHaveLength(2);
+    for (const ms of since) expect(ms).toBeGreaterThan(world.clock.now() - 3.1 * DAY_MS);
+  });
+
+  it.each(LISTS)("stays where it was after a run that was stopped amid %s", async (call) => {
+    const subscriber = await missRenewal();
+    const stop = new AbortController();
+    const gate = held.holdNext(call);
+    const stopped = world.payment.reconcile({ signal: stop.signal });
+    await gate.reached;
+    stop.abort();
+    gate.open();
+    await stopped;
+    await deliverNewEvent();
+    const since = await askedSince(() => world.payment.reconcile());
+    expect(since).toHaveLength(2);
+    for (const ms of since) expect(ms).toBeLessThan(world.clock.now() - 10 * DAY_MS);
+    expect(await world.credits(subscriber)).toBe(1000);
+  });
+
+  it.each(LISTS)("stays where it was after a run in which %s failed", async (call) => {
+    const subscriber = await missRenewal();
+    failing = call;
+    expect((await world.payment.reconcile()).problems).toHaveLength(1);
+    failing = null;
+    await deliverNewEvent();
+    const since = await askedSince(() => world.payment.reconcile());
+    for (const ms of since) expect(ms).toBeLessThan(world.clock.now() - 10 * DAY_MS);
+    expect(await world.credits(subscriber)).toBe(1000);
+  });
+
+  it("is as wide as can be after a run by a clock far ahead", async () => {
+    const subscriber = await missRenewal();
+    await world.models.rollUp.update({
+      where: { name: "reconcile" },
+      data: { rolledTo: new Date(world.clock.now() + 365 * DAY_MS) },
+    });
+    await deliverNewEvent();
+    await world.payment.reconcile();
+    expect(await world.credits(subscriber)).toBe(1000);
+  });
+});
