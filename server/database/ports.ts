@@ -37,6 +37,7 @@ export interface Database {
   /**
    * Runs `work` in one short transaction; never do I/O other than SQL inside. Conflicts (deadlock, lock wait,
    * busy) run `work` again, a bounded number of times with jitter, so `work` must be free of other effects.
+   * A statement that fails dooms the transaction: whatever `work` makes of the error, nothing more is sent or committed.
    * Throws SERVICE_UNAVAILABLE when the database is unavailable or stays contended; other errors pass through unchanged.
    */
   transaction<T>(work: (tx: DatabaseTransaction) => Promise<T>): Promise<T>;

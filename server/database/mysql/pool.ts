@@ -121,7 +121,8 @@ export function createMysqlPool(
   }
 
   const forPrisma = {
-    getConnection: () => statements.watch("CONNECT", acquire),
+    // For its transactions alone: its other statements come through `query`.
+    getConnection: async () => oneByOne(await statements.watch("CONNECT", acquire)),
     query: (sql: QueryOptions, values?: unknown) =>
       once((connection) => connection.query(sql, values)),
     execute: (sql: QueryOptions, values?: unknown) =>
@@ -189,4 +190,32 @@ function statsOf(pool: Pool, name: string, limit: number): PoolStats {
 
 function textOf(sql: string | QueryOptions): string {
   return typeof sql === "string" ? sql : sql.sql;
+}
+
+/**
+ * A connection for one of Prisma's transactions. Each statement waits for the one before, and after one that failed only
+ * ROLLBACK is sent: the server may have rolled everything back by itself, and what came after would be committed alone,
+ * by COMMIT (after a deadlock) or at once (after Galera's conflicts, because autocommit is on). Nor is anything sent
+ * behind COMMIT or ROLLBACK. Prisma puts in order only what is asked for in one turn of the event loop.
+ */
+function oneByOne(connection: WatchedConnection): WatchedConnection {
+  let last: Promise<unknown> = Promise.resolve();
+  const rollback = () => connection.query("ROLLBACK").catch(() => connection.destroy());
+  function inTurn<T>(sql: string, send: () => Promise<T>): Promise<T> {
+    const running = last.then(send, async (error: unknown) => {
+      if (sql === "ROLLBACK") return send();
+      if (sql === "COMMIT") await rollback();
+      throw error;
+    });
+    last = running;
+    if (sql === "COMMIT" || sql === "ROLLBACK")
+      last = running.then(() => Promise.reject(new Error("The transaction has ended")));
+    last.catch(() => {});
+    return running;
+  }
+  return {
+    ...connection,
+    query: (sql, values) => inTurn(textOf(sql), () => connection.query(sql, values)),
+    execute: (sql, values) => inTurn(textOf(sql), () => connection.execute(sql, values)),
+  };
 }

@@ -5,7 +5,11 @@ import { openSqliteConnection, type SqliteConnection, type SqliteResult } from "
 import { isBusy, type SqliteValue } from "./values.ts";
 import { createMutex, type Mutex } from "./write-mutex.ts";
 
-/** A write transaction. `run` refuses once it has ended, so that nothing can leak into the next one. */
+/**
+ * A write transaction. `run` refuses once it has ended, so that nothing can leak into the next one. A statement that
+ * fails ends it, as on MySQL: after some errors (I/O, a full disk) SQLite has rolled back by itself, and each of the
+ * statements behind would be committed alone.
+ */
 export interface SqliteTransaction {
   readonly open: boolean;
   run(sql: string, args: readonly SqliteValue[]): SqliteResult;
@@ -101,6 +105,7 @@ async function begin(state: EngineState): Promise<SqliteTransaction> {
 /** The transaction that `writer` has just begun; `onEnd` runs once, when it ends. */
 function createTransaction(writer: SqliteConnection, onEnd: () => void): SqliteTransaction {
   let open = true;
+  let refusal: unknown = new Error("The transaction has ended");
   const finish = () => {
     open = false;
     onEnd();
@@ -110,11 +115,17 @@ function createTransaction(writer: SqliteConnection, onEnd: () => void): SqliteT
       return open;
     },
     run(sql, args) {
-      if (!open) throw new Error("The transaction has ended");
-      return writer.run(sql, args);
+      if (!open) throw refusal;
+      try {
+        return writer.run(sql, args);
+      } catch (error) {
+        refusal = error;
+        finish();
+        throw error;
+      }
     },
     commit() {
-      if (!open) throw new Error("The transaction has ended");
+      if (!open) throw refusal;
       try {
         writer.script("COMMIT");
       } finally {

@@ -27,7 +27,8 @@ import { forRows, LEDGER_SQL } from "./sql.ts";
 
 /**
  * Locks the operations' users in id order and reads what their decisions depend on. The reads are sent behind the
- * lock on the same connection without waiting for it: they run after it all the same, one round trip in all.
+ * lock on the same connection without waiting for it: they run after it all the same, in the ledger's lane in one round
+ * trip. In a Prisma transaction each is sent when the one before has succeeded.
  */
 export async function loadBatch(
   session: SqlSession,
