@@ -149,12 +149,11 @@ export function createPaymentService(options: PaymentServiceDeps): PaymentServic
   };
 }
 
-/** The dependencies with what the service keeps itself: remembered prices, customers and settings, events under way, marks. */
+/** The dependencies with what the service keeps itself: remembered prices, customers and settings, and events under way. */
 function withState(deps: PaymentServiceDeps) {
   const catalog = createCatalog(deps);
   const customers = createCustomers(deps);
   const portal = createPortal({ ...deps, customers });
   const eventsInProgress = new Map<string, Promise<"settled" | "failed">>();
-  const subscriptionMark = { after: "" };
-  return { ...deps, catalog, customers, portal, eventsInProgress, subscriptionMark };
+  return { ...deps, catalog, customers, portal, eventsInProgress };
 }

@@ -113,6 +113,8 @@ export interface SubscriptionTable {
   customersOf(userId: string, take: number): Promise<string[]>;
   /** Live ones in the order of ids. */
   live(page: { readonly after: string; readonly take: number }): Promise<Subscription[]>;
+  /** Where `live` goes on from for the turn's share, all of them being shared out by `size`. */
+  startOfShare(share: { readonly size: number; readonly turn: number }): Promise<string>;
   /** Live ones whose next monthly grant is due, in the order of ids. */
   dueForGrant(
     dueAt: Date,

@@ -26,8 +26,6 @@ const MAX_PROBLEMS = 100;
 export interface ReconcileDeps extends EventDeps {
   /** True when Stripe is the sandbox, whose objects may vanish with a restart. */
   readonly sandbox: boolean;
-  /** The row after which the next bounded run goes on; each instance has its own, and begins anew with it. */
-  readonly subscriptionMark: { after: string };
 }
 
 /** How far a run goes. */
@@ -36,7 +34,7 @@ export interface ReconcileOptions {
   readonly since?: Date;
   /** Checkouts younger than this are left to their webhook; defaults to 2 minutes. */
   readonly settleMs?: number;
-  /** How many live subscriptions are looked at, going on where the bounded run before stopped; defaults to all. */
+  /** How many live subscriptions are looked at, each hour the next so many in turn; defaults to all. */
   readonly maxSubscriptions?: number | undefined;
   /** Ends the run after what is under way. */
   readonly signal?: AbortSignal | undefined;
@@ -193,28 +191,22 @@ async function settleInvoices(run: Run, since: Date): Promise<void> {
   }
 }
 
-/** Live subscriptions against Stripe's current objects: all, or the next `max` of them, around and around. */
-async function settleSubscriptions(run: Run, max = Number.POSITIVE_INFINITY): Promise<void> {
-  const { store, subscriptionMark } = run.deps;
-  const mark = Number.isFinite(max) ? subscriptionMark : { after: "" };
-  const startedAfter = mark.after;
-  let hasTurned = startedAfter === "";
-  for (let left = max; left > 0; ) {
-    const take = Math.min(PAGE, left);
-    const page = await store.subscriptions.live({ after: mark.after, take });
+/** Live subscriptions against Stripe's current objects: all, or this hour's `max` of them, whichever instance is at it. */
+async function settleSubscriptions(run: Run, max?: number): Promise<void> {
+  const { subscriptions } = run.deps.store;
+  const turn = Math.floor(run.deps.now() / HOUR_MS);
+  let after = max === undefined ? "" : await subscriptions.startOfShare({ size: max, turn });
+  for (let left = max ?? Number.POSITIVE_INFINITY; left > 0; left -= PAGE) {
+    const page = await subscriptions.live({ after, take: Math.min(PAGE, left) });
     for (const subscription of page) {
-      const isSeen = startedAfter !== "" && hasTurned && subscription.id > startedAfter;
-      if (run.signal?.aborted || isSeen) return;
+      if (run.signal?.aborted) return;
       await attempt(run, `subscription ${subscription.stripeSubscriptionId}`, () =>
         settleSubscription(run, subscription),
       );
-      mark.after = subscription.id;
     }
-    left -= page.length;
-    if (page.length === take) continue;
-    mark.after = "";
-    if (hasTurned) return;
-    hasTurned = true;
+    const last = page.at(-1);
+    if (last === undefined || page.length < PAGE) return;
+    after = last.id;
   }
 }
 

@@ -24,6 +24,7 @@ export function subscriptionTable({ subscription: rows }: PrismaModels): Subscri
         orderBy: { id: "asc" },
         take,
       }),
+    startOfShare: (share) => readStartOfShare(rows, share),
     dueForGrant: (dueAt, { after, take }) =>
       rows.findMany({
         where: { nextGrantAt: { lte: dueAt }, liveKey: { not: null }, id: { gt: after } },
@@ -52,4 +53,16 @@ export function subscriptionTable({ subscription: rows }: PrismaModels): Subscri
       await rows.updateMany({ where: { id, nextGrantAt: before }, data: { nextGrantAt } });
     },
   };
+}
+
+async function readStartOfShare(
+  rows: PrismaModels["subscription"],
+  { size, turn }: { readonly size: number; readonly turn: number },
+): Promise<string> {
+  const where = { liveKey: { not: null } };
+  const shares = Math.max(1, Math.ceil((await rows.count({ where })) / size));
+  const before = (turn % shares) * size;
+  if (before === 0) return "";
+  const last = await rows.findFirst({ where, orderBy: { id: "asc" }, skip: before - 1 });
+  return last?.id ?? "";
 }
