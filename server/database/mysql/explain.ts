@@ -99,7 +99,8 @@ function explainNumber(target: MysqlTarget, error: unknown): string | undefined 
       return `it does not exist. ${createDatabaseSql(database)}`;
     case 1040:
     case 1203:
-      return "it has no connection left. Lower connection_limit in DATABASE_URL or raise max_connections.";
+    case 1226:
+      return "it has no connection left. Lower connection_limit in DATABASE_URL, or raise max_connections (max_user_connections for one user).";
     default:
       return undefined;
   }
