@@ -113,8 +113,8 @@ export interface SubscriptionTable {
   customersOf(userId: string, take: number): Promise<string[]>;
   /** Live ones in the order of ids. */
   live(page: { readonly after: string; readonly take: number }): Promise<Subscription[]>;
-  /** Where `live` goes on from for the turn's share, all of them being shared out by `size`. */
-  startOfShare(share: { readonly size: number; readonly turn: number }): Promise<string>;
+  /** An id for `live` to begin after: turn by turn spread evenly over all, whoever takes the turns and however far each comes. */
+  startOfTurn(turn: number): Promise<string>;
   /** Live ones whose next monthly grant is due, in the order of ids. */
   dueForGrant(
     dueAt: Date,

@@ -44,7 +44,7 @@ export function runCommand(work: (app: App) => Promise<boolean>): Promise<void> 
 
 /**
  * Runs `work` on the back end alone, without the half of the program it has no use for, and ends the process: exit code
- * 0 when it answers true, 1 when false or failed. A wrong environment is told in full, and a missing database is not made.
+ * 0 when it answers true, 1 when false or failed. A wrong environment is told in full, and a missing database that was named is not made.
  */
 export async function runOnBackend(
   work: (backend: Backend, parts: { config: Config; logger: Logger }) => Promise<boolean>,
@@ -58,7 +58,9 @@ export async function runOnBackend(
     });
     if (given["DATABASE_URL"] === undefined)
       process.stderr.write(`DATABASE_URL is unset: this is about ${config.database.url}.\n`);
-    const backend = await openBackend({ config, logger, mayCreate: false });
+    // One named and missing is a wrong path, or a disk that is not mounted.
+    const mayCreate = given["DATABASE_URL"] === undefined;
+    const backend = await openBackend({ config, logger, mayCreate });
     try {
       process.exitCode = (await work(backend, { config, logger })) ? 0 : 1;
     } finally {

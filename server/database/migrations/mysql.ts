@@ -12,7 +12,7 @@ import {
 } from "./plan.ts";
 import { type MigrationLock, takeMigrationLock } from "./mysql-lock.ts";
 import { toSqlDate } from "../dates.ts";
-import { classifyDatabaseError, retryConflicts } from "../errors.ts";
+import { classifyDatabaseError } from "../errors.ts";
 
 // Prisma's own table, word for word, so that `prisma migrate status` and `deploy` agree.
 export const MIGRATIONS_TABLE = `CREATE TABLE IF NOT EXISTS _prisma_migrations (
@@ -100,7 +100,7 @@ async function applyPending(parts: Parts, migrations: readonly Migration[]): Pro
   const { connection, logger } = parts;
   const lock = await takeMigrationLock(connection);
   try {
-    if ((await readApplied(connection)) === null) await connection.query(MIGRATIONS_TABLE);
+    if ((await readApplied(connection)) === null) await keepBooks(parts, MIGRATIONS_TABLE);
     const pending = planMigrations(migrations, (await readApplied(connection)) ?? []);
     for (const step of pending) {
       await applyMigration(parts, step, lock);
@@ -124,10 +124,10 @@ async function applyMigration(
   step: PendingMigration,
   lock: MigrationLock,
 ): Promise<void> {
-  const { connection } = parts;
   const { migration, id, from, resumed } = step;
   if (!resumed) {
-    await connection.query(
+    await keepBooks(
+      parts,
       "INSERT INTO _prisma_migrations (id, checksum, migration_name, started_at, applied_steps_count) VALUES (?, ?, ?, ?, 0)",
       [id, migration.checksum, migration.name, toSqlDate("mysql", new Date())],
     );
@@ -137,45 +137,59 @@ async function applyMigration(
     await applyStatement(parts, step, index, lock);
     if (CHANGES_ROWS.test(statement)) continue;
     await lock.keep();
-    await retryConflicts(() => note(connection, id, index));
+    await keepBooks(parts, ...noteOf(id, index));
   }
-  await connection.query(
+  await keepBooks(
+    parts,
     "UPDATE _prisma_migrations SET finished_at = ?, applied_steps_count = 1, logs = NULL WHERE id = ?",
     [toSqlDate("mysql", new Date()), id],
   );
 }
 
-function note(connection: Connection, id: string, index: number): Promise<unknown> {
-  return connection.query("UPDATE _prisma_migrations SET applied_steps_count = ? WHERE id = ?", [
-    index + 1,
-    id,
-  ]);
+function noteOf(id: string, index: number): [sql: string, values: unknown[]] {
+  return ["UPDATE _prisma_migrations SET applied_steps_count = ? WHERE id = ?", [index + 1, id]];
+}
+
+/** A statement on the migrations' own table, which a dump may hold as well as any other. */
+function keepBooks(parts: Parts, sql: string, values?: unknown[]): Promise<unknown> {
+  return patiently(parts, beginningOf(sql), () => parts.connection.query(sql, values));
 }
 
 /** One statement, tried again while others hold what it needs. */
 async function applyStatement(
-  { connection, logger, patienceMs }: Parts,
+  parts: Parts,
   step: PendingMigration,
   index: number,
   lock: MigrationLock,
 ): Promise<void> {
+  const statement = beginningOf(step.migration.statements[index]);
+  try {
+    await patiently(parts, statement, async () => {
+      await lock.keep();
+      await tryStatement(parts.connection, step, index);
+    });
+  } catch (error) {
+    throw await explain(parts.connection, step, index, error);
+  }
+}
+
+/** Does `work` again while others hold a table it needs, for `patienceMs` from its first refusal on. */
+async function patiently<T>(
+  { logger, patienceMs }: Parts,
+  statement: string,
+  work: () => Promise<T>,
+): Promise<T> {
   let waitsSince: number | undefined;
   for (;;) {
-    await lock.keep();
     try {
-      return await tryStatement(connection, step, index);
+      return await work();
     } catch (error) {
       // Not from the start: an index may have been built for an hour before it needed the table to itself.
       waitsSince ??= performance.now();
       const waitedMs = performance.now() - waitsSince;
-      if (classifyDatabaseError(error) !== "conflict" || waitedMs > patienceMs)
-        throw await explain(connection, step, index, error);
+      if (classifyDatabaseError(error) !== "conflict" || waitedMs > patienceMs) throw error;
       logger.warn(
-        {
-          migration: step.migration.name,
-          statement: beginningOf(step.migration.statements[index]),
-          waitedSeconds: Math.round(waitedMs / 1000),
-        },
+        { statement, waitedSeconds: Math.round(waitedMs / 1000) },
         "the migration waits for a lock on the table of this statement: end the transaction or the dump that holds it (SHOW FULL PROCESSLIST, information_schema.innodb_trx)",
       );
     }
@@ -196,7 +210,7 @@ async function tryStatement(
     }
     await connection.beginTransaction();
     await connection.query(statement);
-    await note(connection, id, index);
+    await connection.query(...noteOf(id, index));
     await connection.commit();
   } catch (error) {
     await connection.rollback().catch(() => {});

@@ -34,7 +34,7 @@ export interface ReconcileOptions {
   readonly since?: Date;
   /** Checkouts younger than this are left to their webhook; defaults to 2 minutes. */
   readonly settleMs?: number;
-  /** How many live subscriptions are looked at, each hour the next so many in turn; defaults to all. */
+  /** How many live subscriptions are looked at, beginning each hour somewhere else; defaults to all. */
   readonly maxSubscriptions?: number | undefined;
   /** Ends the run after what is under way. */
   readonly signal?: AbortSignal | undefined;
@@ -99,7 +99,11 @@ async function attempt(run: Run, what: string, step: () => Promise<void>): Promi
 
 function report(run: Run, problem: string): void {
   run.failures += 1;
-  if (run.problems.length < MAX_PROBLEMS) run.problems.push(problem);
+  addProblem(run, problem);
+}
+
+function addProblem({ problems }: Run, problem: string): void {
+  if (problems.length < MAX_PROBLEMS) problems.push(problem);
 }
 
 /** As far back as the last complete run did not see, whatever has been received since. */
@@ -125,16 +129,15 @@ async function recoverEvents(run: Run, since: Date): Promise<void> {
     if (run.signal?.aborted) return;
     const recovered = await recoverEvent(deps, notice);
     if (recovered.outcome === "settled") counts.eventsRecovered += 1;
+    // Not a failure of the run: the event is stored here, and tried again by itself.
     if (recovered.outcome === "failed")
-      report(run, `event ${notice.id} (${notice.type}): ${recovered.reason}`);
+      addProblem(run, `event ${notice.id} (${notice.type}): ${recovered.reason}`);
   }
 }
 
 /** Stripe's events that are not completed here, newest first. */
-async function listMissed(
-  { deps, signal, counts }: Run,
-  since: Date,
-): Promise<StripeEventNotice[]> {
+async function listMissed(run: Run, since: Date): Promise<StripeEventNotice[]> {
+  const { deps, signal, counts } = run;
   const { stripe, store } = deps;
   const missed: StripeEventNotice[] = [];
   let after: string | null = null;
@@ -144,8 +147,9 @@ async function listMissed(
     const completed = await store.events.completed(page.events.map(({ id }) => id));
     missed.push(...page.events.filter(({ id }) => !completed.has(id)));
     after = page.events.at(-1)?.id ?? null;
-    if (!page.more || after === null || signal?.aborted) break;
+    if (!page.more || after === null || signal?.aborted) return missed;
   }
+  report(run, `events: only the latest ${counts.eventsSeen} were looked at`);
   return missed;
 }
 
@@ -178,6 +182,8 @@ async function settleInvoices(run: Run, since: Date): Promise<void> {
     createdSince: since,
     limit: MAX_INVOICES,
   });
+  if (invoices.length >= MAX_INVOICES)
+    report(run, `invoices: only the latest ${invoices.length} were looked at`);
   for (let at = 0; at < invoices.length && !run.signal?.aborted; at += PAGE) {
     const page = invoices.slice(at, at + PAGE).filter(({ subscriptionId }) => subscriptionId);
     const known = await deps.store.payments.paidInvoices(page.map(({ id }) => id));
@@ -191,23 +197,30 @@ async function settleInvoices(run: Run, since: Date): Promise<void> {
   }
 }
 
-/** Live subscriptions against Stripe's current objects: all, or this hour's `max` of them, whichever instance is at it. */
+/** Live subscriptions against Stripe's current objects: all, or `max` of them from where the hour begins, and around. */
 async function settleSubscriptions(run: Run, max?: number): Promise<void> {
   const { subscriptions } = run.deps.store;
-  const turn = Math.floor(run.deps.now() / HOUR_MS);
-  let after = max === undefined ? "" : await subscriptions.startOfShare({ size: max, turn });
-  for (let left = max ?? Number.POSITIVE_INFINITY; left > 0; left -= PAGE) {
-    const page = await subscriptions.live({ after, take: Math.min(PAGE, left) });
-    for (const subscription of page) {
-      if (run.signal?.aborted) return;
-      await attempt(run, `subscription ${subscription.stripeSubscriptionId}`, () =>
-        settleSubscription(run, subscription),
-      );
+  const start = max === undefined ? "" : await subscriptions.startOfTurn(currentTurn(run));
+  let left = max ?? Number.POSITIVE_INFINITY;
+  for (const first of start === "" ? [""] : [start, ""]) {
+    for (let after = first, isLast = false; !isLast; ) {
+      const page = await subscriptions.live({ after, take: PAGE });
+      for (const subscription of page) {
+        const isSeen = first !== start && subscription.id > start;
+        if (left === 0 || isSeen || run.signal?.aborted) return;
+        left -= 1;
+        await attempt(run, `subscription ${subscription.stripeSubscriptionId}`, () =>
+          settleSubscription(run, subscription),
+        );
+      }
+      isLast = page.length < PAGE;
+      after = page.at(-1)?.id ?? after;
     }
-    const last = page.at(-1);
-    if (last === undefined || page.length < PAGE) return;
-    after = last.id;
   }
+}
+
+function currentTurn({ deps }: Run): number {
+  return Math.floor(deps.now() / HOUR_MS);
 }
 
 async function settleSubscription(run: Run, before: Subscription): Promise<void> {

@@ -24,7 +24,7 @@ export function subscriptionTable({ subscription: rows }: PrismaModels): Subscri
         orderBy: { id: "asc" },
         take,
       }),
-    startOfShare: (share) => readStartOfShare(rows, share),
+    startOfTurn: (turn) => readStartOfTurn(rows, turn),
     dueForGrant: (dueAt, { after, take }) =>
       rows.findMany({
         where: { nextGrantAt: { lte: dueAt }, liveKey: { not: null }, id: { gt: after } },
@@ -55,13 +55,12 @@ export function subscriptionTable({ subscription: rows }: PrismaModels): Subscri
   };
 }
 
-async function readStartOfShare(
-  rows: PrismaModels["subscription"],
-  { size, turn }: { readonly size: number; readonly turn: number },
-): Promise<string> {
+/** Multiples of it fall into the widest gap that the ones before have left (a golden-ratio sequence). */
+const GOLDEN_RATIO = 0.618_033_988_749_894_9;
+
+async function readStartOfTurn(rows: PrismaModels["subscription"], turn: number): Promise<string> {
   const where = { liveKey: { not: null } };
-  const shares = Math.max(1, Math.ceil((await rows.count({ where })) / size));
-  const before = (turn % shares) * size;
+  const before = Math.floor(((turn * GOLDEN_RATIO) % 1) * (await rows.count({ where })));
   if (before === 0) return "";
   const last = await rows.findFirst({ where, orderBy: { id: "asc" }, skip: before - 1 });
   return last?.id ?? "";

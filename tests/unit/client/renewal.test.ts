@@ -58,6 +58,7 @@ const renewed = () =>
 
 it.each([
   ["has no connection", offline],
+  ["is behind a proxy that says 401", status(401)],
   ["is answered 503", status(503)],
   ["is answered 429", status(429)],
 ])("waits while its refresh %s", async (_what, unavailable) => {
@@ -75,7 +76,9 @@ it.each([
 });
 
 it("ends with a refresh that is refused", async () => {
-  const { seen } = subscribing([status(401)]);
+  const refused = () =>
+    Promise.resolve(Response.json({ error: refusal("REFRESH_REUSED") }, { status: 401 }));
+  const { seen } = subscribing([refused]);
   await vi.advanceTimersByTimeAsync(100_000);
   expect(seen).toMatchObject({ refreshes: 1, streams: 1, errors: ["TOKEN_EXPIRED"] });
 });
