@@ -273,6 +273,18 @@ describe.each(databases)("migrating $name, statement by statement", (server) => 
     await database.drop();
   });
 
+  test("the migrations' own table is waited for, too, where a dump holds it", async () => {
+    const { database, reader } = await heldByAReader();
+    await reader.query("LOCK TABLES _prisma_migrations READ");
+    const opening = open(database.url);
+    await sleep(2_500);
+    await reader.query("UNLOCK TABLES");
+    const backend = await opening;
+    await expectMigratedOnce(backend);
+    await Promise.all([backend.close(), reader.end()]);
+    await database.drop();
+  });
+
   test("a table held for too long stops the migration with the statement and what to do", async () => {
     const { database, reader } = await heldByAReader();
     const connection = await connect(database.url);
