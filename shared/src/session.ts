@@ -57,6 +57,27 @@ function field(value: unknown, name: string): unknown {
     : undefined;
 }
 
+/** Asks for new tokens; rejects where they do not come in time. */
+async function askForTokens(
+  options: SessionOptions,
+  refreshToken: string | null,
+): Promise<{ answer: Response; text: string }> {
+  const limit = new AbortController();
+  const timer = setTimeout(() => limit.abort(), REFRESH_TIMEOUT_MS);
+  try {
+    const answer = await options.fetch(`${options.url}/auth.refresh`, {
+      method: "POST",
+      headers: { "content-type": "application/json" },
+      credentials: "include",
+      body: JSON.stringify(refreshToken === null ? {} : { refreshToken }),
+      signal: limit.signal,
+    });
+    return { answer, text: await answer.text() };
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
 /** Makes the session. */
 export function createSession(options: SessionOptions): ClientSession {
   const byCaller = options.getAccessToken !== undefined && options.onAccessToken !== undefined;
@@ -79,25 +100,8 @@ export function createSession(options: SessionOptions): ClientSession {
     options.onRefreshToken?.(next);
   }
 
-  /** Asks for new tokens; rejects where they do not come in time. */
-  async function ask(): Promise<{ answer: Response; text: string }> {
-    const limit = new AbortController();
-    const timer = setTimeout(() => limit.abort(), REFRESH_TIMEOUT_MS);
-    try {
-      const answer = await options.fetch(`${options.url}/auth.refresh`, {
-        method: "POST",
-        headers: { "content-type": "application/json" },
-        credentials: "include",
-        body: JSON.stringify(refreshToken === null ? {} : { refreshToken }),
-        signal: limit.signal,
-      });
-      return { answer, text: await answer.text() };
-    } finally {
-      clearTimeout(timer);
-    }
-  }
-
   async function refresh(): Promise<Renewal> {
+    const ask = () => askForTokens(options, refreshToken);
     try {
       // A second time at once: the answer may have been lost, and the token be good for seconds only.
       const { answer, text } = await ask().catch(ask);

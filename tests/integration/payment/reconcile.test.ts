@@ -121,7 +121,7 @@ describe("reconcile", () => {
       where: { liveKey: { not: null } },
       orderBy: { id: "asc" },
     });
-    const ids = live.map(({ stripeSubscriptionId: id }) => id).toSorted();
+    const ids = new Set<unknown>(live.map(({ stripeSubscriptionId: id }) => id));
     const lookAt = async (maxSubscriptions: number, signal?: AbortSignal) => {
       const before = held.seen.length;
       await world.payment.reconcile({ maxSubscriptions, signal });
@@ -137,14 +137,14 @@ describe("reconcile", () => {
     gate.open();
     expect(await stopped).toHaveLength(1);
     expect(await lookAt(100, stop.signal)).toEqual([]);
-    expect((await lookAt(100)).toSorted()).toEqual(ids);
+    expect(new Set(await lookAt(100))).toEqual(ids);
     // However few each hour comes to, all have their turn.
     const seen = new Set<unknown>();
-    for (let hour = 0; hour < 3 * ids.length; hour += 1) {
+    for (let hour = 0; hour < 3 * ids.size; hour += 1) {
       for (const id of await lookAt(1)) seen.add(id);
       world.travel({ minutes: 60 });
     }
-    expect([...seen].toSorted()).toEqual(ids);
+    expect(seen).toEqual(ids);
   });
 
   it.each(["listEvents", "listInvoices"] as const)("stops at once amid %s", async (call) => {
