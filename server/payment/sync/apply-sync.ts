@@ -1,4 +1,6 @@
 // How what Stripe says becomes true here: read an effect outside any transaction, write it in one, read again if overtaken.
+import { setTimeout as sleep } from "node:timers/promises";
+import { jitteredMs } from "../../lib/backoff.ts";
 import { AppError } from "../../lib/errors.ts";
 import type { Ledger } from "../../ledger/ports.ts";
 import type { Logger } from "../../lib/logger.ts";
@@ -58,6 +60,7 @@ export function allOf(userId: string, effects: readonly SyncEffect[]): SyncEffec
 }
 
 const MAX_ATTEMPTS = 6;
+const FIRST_PAUSE_MS = 20;
 
 /** Rolls back what a stale effect has written so far: all of it happens, or none. */
 class StaleError extends Error {}
@@ -72,6 +75,8 @@ export async function applySync(
   commitWith: CommitWith = async () => {},
 ): Promise<SyncResult> {
   for (let attempts = 0; attempts < MAX_ATTEMPTS; attempts += 1) {
+    // Whoever wrote in between is likely to write again: several events tell of one change.
+    if (attempts > 0) await sleep(jitteredMs(FIRST_PAUSE_MS * 2 ** attempts));
     const effect = await readEffect();
     if (effect.kind === "ignored") {
       const result: SyncResult = { outcome: "ignored", reason: effect.reason };
