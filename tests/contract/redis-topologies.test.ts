@@ -203,7 +203,8 @@ describe.runIf(redisServerInstalled)("Redis behind Sentinels", () => {
     sentinel.hold();
     cli(ports.master, "client", "kill", "type", "normal");
     cli(ports.master, "client", "kill", "type", "pubsub");
-    cli(ports.sentinel, "sentinel", "failover", "house");
+    // NOGOODSLAVE until it has asked the replica how it does.
+    await answers("OK", ports.sentinel, "sentinel", "failover", "house");
     const successor = String(ports.replica);
     await answers(successor, ports.sentinel, "sentinel", "get-master-addr-by-name", "house");
     await answers("role:slave", ports.master, "info", "replication");
