@@ -65,12 +65,18 @@ test("a part of a payment is refunded once with its share of the credits, though
     await dialog.getByLabel("Amount in USD").fill("10.00");
     await dialog.getByRole("button", { name: "Give money back" }).click();
   };
+  let loseAnswer = (): void => undefined;
+  const mayBeLost = new Promise<void>((resolve) => (loseAnswer = resolve));
   await page.route(/admin\.refundPayment/, async (route) => {
     await route.fetch();
+    await mayBeLost;
     await route.abort();
   });
+  const asked = page.waitForRequest(/admin\.refundPayment/);
   await refund();
+  await asked;
   await page.keyboard.press("Escape");
+  loseAnswer();
   await dialog.getByText("We could not reach Skywork").waitFor();
   await page.unroute(/admin\.refundPayment/);
   await dialog.getByRole("button", { name: "Not now" }).click();

@@ -80,7 +80,8 @@ test("it is taken along as Markdown and as PowerPoint", async () => {
 });
 
 test("a change that brings more after its stop is undone as a whole", async () => {
-  world.sandbox.model.control.setSpeed(25);
+  // Slow enough to go on for more than the two seconds that a stop waits for the stream's last words.
+  world.sandbox.model.control.setSpeed(12);
   await page.getByLabel("What should be different?").fill("Name a colour");
   await page.getByRole("button", { name: /^Change slides/ }).click();
   await page.getByText("1 slides changed").waitFor();
@@ -96,6 +97,7 @@ test("a change that brings more after its stop is undone as a whole", async () =
   );
   await page.getByRole("button", { name: "Stop" }).click();
   await seeIn(page, "charge-ppt-edit", "Stopped");
+  world.sandbox.model.control.setSpeed(Number.POSITIVE_INFINITY);
   await seeIn(page, "charge-ppt-edit", /^5 credits charged/);
   await page.unroute(/ai\.stop/);
   expect(await page.getByText("Changed as asked: Name a colour").count()).toBe(5);
