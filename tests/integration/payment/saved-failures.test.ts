@@ -191,7 +191,10 @@ describe("failures Stripe saved", () => {
     await expect(stripe.createCustomer(person, "bounded")).rejects.toMatchObject({
       code: "PAYMENT_PROVIDER_ERROR",
     });
-    expect(world.proxy.requests().length).toBeLessThan(10);
+    // Events of the tests before may still be worked on.
+    const asked = world.proxy.requests().filter((call) => call.includes("/v1/customers"));
+    expect(asked.length).toBeGreaterThan(1);
+    expect(asked.length).toBeLessThan(10);
     world.proxy.clear();
   });
 });
