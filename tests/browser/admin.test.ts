@@ -82,7 +82,7 @@ test("a part of a payment is refunded once with its share of the credits, though
   await dialog.getByRole("button", { name: "Not now" }).click();
   await refund();
   await dialog.waitFor({ state: "detached" });
-  await seeIn(page, "admin-payments", "$10.00 given back");
+  await seeIn(page, "admin-payments", "$10.00 refunded");
   await seeIn(page, "person", "400");
 });
 

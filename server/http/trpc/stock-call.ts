@@ -1,5 +1,6 @@
 // What tRPC's own handler will make of a request, as it reads it: what it refuses unseen, and whether it streams the answer.
 import type { IncomingMessage } from "node:http";
+import { parseConnectionParamsFromString } from "@trpc/server/http";
 import { MAX_BATCH_SIZE } from "../../trpc/batch-limit.ts";
 import type { TrpcRequest } from "./lean-path.ts";
 import { type Procedure, procedures } from "./procedures.ts";
@@ -41,13 +42,11 @@ function isCallable(
   return method === (procedure._def.type === "mutation" ? "POST" : "GET");
 }
 
-/** No procedure reads them; what is neither null nor an object of strings is refused all the same. */
+/** No procedure reads them; what tRPC cannot read is refused all the same. */
 function areConnectionParams(text: string | null): boolean {
-  if (text === null) return true;
   try {
-    const value: unknown = JSON.parse(text);
-    if (typeof value !== "object" || Array.isArray(value)) return false;
-    return Object.values(value ?? {}).every((param) => typeof param === "string");
+    if (text !== null) parseConnectionParamsFromString(text);
+    return true;
   } catch {
     return false;
   }

@@ -199,28 +199,34 @@ async function settleInvoices(run: Run, since: Date): Promise<void> {
 
 /** Live subscriptions against Stripe's current objects: all, or `max` of them from where the hour begins, and around. */
 async function settleSubscriptions(run: Run, max?: number): Promise<void> {
-  const { subscriptions } = run.deps.store;
-  const start = max === undefined ? "" : await subscriptions.startOfTurn(currentTurn(run));
-  let left = max ?? Number.POSITIVE_INFINITY;
-  for (const first of start === "" ? [""] : [start, ""]) {
-    for (let after = first, isLast = false; !isLast; ) {
-      const page = await subscriptions.live({ after, take: PAGE });
-      for (const subscription of page) {
-        const isSeen = first !== start && subscription.id > start;
-        if (left === 0 || isSeen || run.signal?.aborted) return;
-        left -= 1;
-        await attempt(run, `subscription ${subscription.stripeSubscriptionId}`, () =>
-          settleSubscription(run, subscription),
-        );
-      }
-      isLast = page.length < PAGE;
-      after = page.at(-1)?.id ?? after;
-    }
-  }
+  if (max === undefined) return void (await settleBetween(run, { after: "" }));
+  const hour = Math.floor(run.deps.now() / HOUR_MS);
+  const start = await run.deps.store.subscriptions.startOfTurn(hour);
+  const seen = await settleBetween(run, { after: start, max });
+  await settleBetween(run, { after: "", upTo: start, max: max - seen });
 }
 
-function currentTurn({ deps }: Run): number {
-  return Math.floor(deps.now() / HOUR_MS);
+/** The live subscriptions after one id and up to another, `max` at most, until the run is to stop. Returns how many. */
+async function settleBetween(
+  run: Run,
+  range: { readonly after: string; readonly upTo?: string; readonly max?: number },
+): Promise<number> {
+  const { upTo, max = Number.POSITIVE_INFINITY } = range;
+  let { after } = range;
+  for (let seen = 0; ; ) {
+    const page = await run.deps.store.subscriptions.live({ after, take: PAGE });
+    for (const subscription of page) {
+      const isBeyond = upTo !== undefined && subscription.id > upTo;
+      if (seen >= max || isBeyond || run.signal?.aborted) return seen;
+      seen += 1;
+      await attempt(run, `subscription ${subscription.stripeSubscriptionId}`, () =>
+        settleSubscription(run, subscription),
+      );
+    }
+    const last = page.at(-1);
+    if (last === undefined || page.length < PAGE) return seen;
+    after = last.id;
+  }
 }
 
 async function settleSubscription(run: Run, before: Subscription): Promise<void> {

@@ -48,11 +48,13 @@ function findCurrentLine(
   paid: readonly Pick<Payment, "invoiceLines">[],
   { currentPeriodEnd }: Subscription,
 ): PaidLine | undefined {
-  return paid
-    .flatMap(({ invoiceLines }) => decodeLines(invoiceLines)?.lines ?? [])
-    .findLast(
+  for (const { invoiceLines } of paid.toReversed()) {
+    const line = decodeLines(invoiceLines)?.lines.findLast(
       ({ amount, periodEnd }) => amount > 0 && periodEnd.getTime() === currentPeriodEnd.getTime(),
     );
+    if (line !== undefined) return line;
+  }
+  return undefined;
 }
 
 /** The same. Throws NOT_FOUND. */

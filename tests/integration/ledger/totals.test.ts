@@ -279,46 +279,41 @@ describe("totals", () => {
     expect(await credits.movements(0, clockMs)).toMatchObject(movedIn(known, 0, clockMs));
   });
 
-  test("a call that came after its time was counted is found by the next run", async () => {
+  /** Somebody's first call, and what they used until now as it is read. */
+  async function firstCall() {
     const usage = createUsageTotalsStore(opened.backend.database);
     const [user] = await people();
-    const userId = user?.id ?? "";
-    const one = { userId, feature: "chat-pro", credits: 3, atMs: clockMs };
-    const read = async () => {
-      const lines = await usage.read(userId, { originMs: START, fromMs: START, toMs: clockMs });
-      return lines.map((line) => [line.credits, line.calls]);
-    };
+    const one = { userId: user?.id ?? "", feature: "chat-pro", credits: 3, atMs: clockMs };
     await call(one);
+    const read = () => usage.read(one.userId, { originMs: START, fromMs: START, toMs: clockMs });
+    return { usage, one, read };
+  }
+
+  test("a call that came after its time was counted is found by the next run", async () => {
+    const { usage, one, read } = await firstCall();
     clockMs += 4 * 3_600_000;
     await rollUsage({ usage, now: () => clockMs }, never);
-    expect(await read()).toEqual([[3, 1]]);
+    expect(await read()).toMatchObject([{ credits: 3, calls: 1 }]);
     await call({ ...one, atMs: one.atMs + 1 });
     clockMs += 4 * 3_600_000;
     await rollUsage({ usage, now: () => clockMs }, never);
-    expect(await read()).toEqual([[6, 2]]);
+    expect(await read()).toMatchObject([{ credits: 6, calls: 2 }]);
   });
 
   test("a roll-up by a clock a year ahead hides no call from those after it", async () => {
-    const usage = createUsageTotalsStore(opened.backend.database);
-    const [user] = await people();
-    const userId = user?.id ?? "";
-    const one = { userId, feature: "chat-pro", credits: 3, atMs: clockMs };
-    const read = async () => {
-      const lines = await usage.read(userId, { originMs: START, fromMs: START, toMs: clockMs });
-      return lines.reduce((sum, { calls }) => sum + calls, 0);
-    };
-    await call(one);
+    const { usage, one, read } = await firstCall();
+    const countCalls = async () => (await read()).reduce((sum, { calls }) => sum + calls, 0);
     await rollUsage({ usage, now: () => clockMs + 365 * DAY_MS }, never);
     // Whoever is told only days later has more than the last day to count again.
     clockMs += 5 * DAY_MS;
     await call({ ...one, atMs: clockMs - 4 * DAY_MS });
     await rollUsage({ usage, now: () => clockMs }, never);
     expect(await usage.rolledTo()).toBeLessThan(clockMs);
-    expect(await read()).toBe(2);
+    expect(await countCalls()).toBe(2);
     await call({ ...one, atMs: clockMs });
     clockMs += DAY_MS;
-    expect(await read()).toBe(3);
+    expect(await countCalls()).toBe(3);
     await rollUsage({ usage, now: () => clockMs }, never);
-    expect(await read()).toBe(3);
+    expect(await countCalls()).toBe(3);
   });
 });

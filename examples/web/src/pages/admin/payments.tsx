@@ -38,7 +38,7 @@ function PaymentLine({ payment }: { payment: Payment }) {
         <span className="soft">
           {dateTime(payment.createdAt)} · {credits(payment.creditsPurchased)}
           {payment.refundedAmount > 0 &&
-            ` · ${money(payment.refundedAmount, payment.currency)} given back`}
+            ` · ${money(payment.refundedAmount, payment.currency)} refunded`}
         </span>
       </span>
       {left > 0 && ["SUCCESS", "PARTIALLY_REFUNDED"].includes(payment.status) && (
