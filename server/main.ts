@@ -51,7 +51,7 @@ async function completeForDevelopment(given: Environment): Promise<{
     modelPort: config.port === 0 ? 0 : config.port + 3,
     dataDir: `${DATA_DIRECTORY}/sandbox`,
   });
-  return { environment: { ...environment, ...chosen(sandbox.env, config) }, close: sandbox.close };
+  return { environment: { ...chosen(sandbox.env, config), ...environment }, close: sandbox.close };
 }
 
 /** The stand-in model alone, for a server that has the real Google and Stripe. */
@@ -63,10 +63,10 @@ async function withStandInModel(environment: Environment, port: number) {
     AI_MODEL_FLASH: model.models.flash,
     AI_MODEL_PRO: model.models.pro,
   };
-  return { environment: { ...environment, ...ai }, close: model.close };
+  return { environment: { ...ai, ...environment }, close: model.close };
 }
 
-/** Only what is unset comes from the sandbox. */
+/** The sandbox's vendors that nobody gave others for. */
 function chosen(sandbox: Environment, config: Config): Environment {
   const prefixes = [
     ...(config.google.clientId === "" ? ["GOOGLE_"] : []),

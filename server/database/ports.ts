@@ -76,7 +76,7 @@ export interface OpenDatabase {
   /** Asks the database for a sign of life; bounded to about a second; never throws. */
   check(): Promise<DependencyState>;
   /** The disk of an embedded database's file; null for a server, whose disk is elsewhere. */
-  diskSpace(): Promise<{ freeBytes: number; totalBytes: number; path: string } | null>;
+  diskSpace(): Promise<{ freeBytes: number; totalBytes: number } | null>;
   /** Its pools; none where there are none. */
   pools(): readonly PoolStats[];
   /** Tells `observer` of every statement, until the returned function is called. */

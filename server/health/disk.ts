@@ -5,7 +5,6 @@ import type { DependencyState } from "../lib/dependency-state.ts";
 export interface DiskSpace {
   readonly freeBytes: number;
   readonly totalBytes: number;
-  readonly path: string;
 }
 
 const MEGABYTE = 1_000_000;
@@ -16,7 +15,7 @@ const DEGRADED_BELOW_SHARE = 0.05;
 const DOWN_BELOW_BYTES = 5 * MEGABYTE;
 
 /** What is left, in words. A small disk is not degraded for being small: a twentieth of it has to be left. */
-export function diskState({ freeBytes, totalBytes, path }: DiskSpace): DependencyState {
+export function diskState({ freeBytes, totalBytes }: DiskSpace): DependencyState {
   const floorBytes = Math.min(
     DEGRADED_BELOW_BYTES,
     Math.max(2 * DOWN_BELOW_BYTES, totalBytes * DEGRADED_BELOW_SHARE),
@@ -25,7 +24,7 @@ export function diskState({ freeBytes, totalBytes, path }: DiskSpace): Dependenc
   const isFull = freeBytes < DOWN_BELOW_BYTES;
   return {
     status: isFull ? "down" : "degraded",
-    detail: `${Math.floor(freeBytes / MEGABYTE)} MB are left on the disk of ${path}.`,
+    detail: `${Math.floor(freeBytes / MEGABYTE)} MB are left on the disk of the database file.`,
     action: "Free space or enlarge the disk; the database needs room for its log and its growth.",
   };
 }

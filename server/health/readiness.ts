@@ -84,10 +84,16 @@ export function createReadiness(deps: ReadinessDeps): () => Promise<Readiness> {
       actions: isStuck ? [...readiness.actions, MEND_EVENTS] : readiness.actions,
       workers,
       events,
-      doctor: lastDoctor,
+      doctor: withoutReason(lastDoctor),
       timestamp: new Date().toISOString(),
     };
   };
+}
+
+/** The words of a failure may hold a statement or an address, and anybody may ask. */
+function withoutReason(outcome: JobOutcome | null): JobOutcome | null {
+  if (outcome === null || outcome.ok) return outcome;
+  return { ...outcome, result: 'It failed: see the log, "job failed".' };
 }
 
 const SILENT: DependencyState = {

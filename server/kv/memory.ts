@@ -106,7 +106,7 @@ function createMemoryPubSub(emitter: EventEmitter): PubSub {
 export function createMemoryLimiter(rule: LimiterRule): Limiter {
   const limiter = new RateLimiterMemory({
     points: rule.points,
-    duration: windowSecondsOf(rule),
+    duration: rule.windowMs / 1000,
     keyPrefix: rule.name,
   });
   const recent = new LRUCache<string, true>({
@@ -119,11 +119,6 @@ export function createMemoryLimiter(rule: LimiterRule): Limiter {
       return toLimitResult(rule, limiter.consume(key, points));
     },
   };
-}
-
-/** A window in whole seconds, as the library counts; at least one. */
-export function windowSecondsOf(rule: LimiterRule): number {
-  return Math.max(1, Math.ceil(rule.windowMs / 1000));
 }
 
 /** The library resolves what is allowed and rejects what is not; errors of the store pass through. */

@@ -35,12 +35,16 @@ describeContract("limiter", (subject) => {
     expect((await one.consume(key, 1)).allowed).toBe(false);
   });
 
-  test("a new window begins when the old one is over", async () => {
-    const limiter = subject().backend.limiter({ name: "short", points: 1, windowMs: 1_000 });
+  test("a window is as long as it says, to the millisecond, and a new one begins after it", async () => {
+    const windowMs = 1_250;
+    const limiter = subject().backend.limiter({ name: "short", points: 1, windowMs });
     const key = uniqueKey();
-    expect((await limiter.consume(key, 1)).allowed).toBe(true);
+    const { allowed, resetMs } = await limiter.consume(key, 1);
+    expect(allowed).toBe(true);
+    expect(resetMs).toBeGreaterThan(1_000);
+    expect(resetMs).toBeLessThanOrEqual(windowMs);
     expect((await limiter.consume(key, 1)).allowed).toBe(false);
-    await sleep(1_300);
+    await sleep(windowMs + 200);
     expect((await limiter.consume(key, 1)).allowed).toBe(true);
   });
 

@@ -77,7 +77,7 @@ describe.runIf(redisServerInstalled)("Redis going away", () => {
       if (how === "killed")
         await expect
           .poll(async () => (await store.check()).detail, { timeout: 5_000 })
-          .toContain("ECONNREFUSED");
+          .toContain("Redis does not answer (ECONNREFUSED):");
       await end();
       await up();
       expect(await oneRequest(store)).toEqual([true, undefined, 2, true]);

@@ -143,8 +143,8 @@ async function main(): Promise<void> {
   const apiEnvironment = () => ({
     // One of the people the Google sandbox offers is an administrator, so that the admin area can be seen.
     ...(sandboxes.google && { ADMIN_EMAILS: SANDBOX_ADMIN_EMAIL }),
-    ...readEnvironment(),
     ...sandboxes.environment,
+    ...readEnvironment(),
   });
 
   const api = createChild({

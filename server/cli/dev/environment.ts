@@ -56,8 +56,7 @@ export function planDevelopment(environment: Environment): DevelopmentPlan {
     callbackUrl: environment["GOOGLE_CALLBACK_URL"] ?? `${apiUrl}/api/auth/google/callback`,
     webhookUrl: `${apiUrl}/api/payment/webhook`,
     // Fixed, not free ones: the issuer's address is part of who somebody is, so it must survive a restart.
-    googlePort:
-      environment["GOOGLE_CLIENT_ID"] || environment["GOOGLE_ISSUER"] ? null : apiPort + 1,
+    googlePort: environment["GOOGLE_CLIENT_ID"] ? null : apiPort + 1,
     stripePort: environment["STRIPE_SECRET_KEY"] ? null : apiPort + 2,
     modelPort: environment["AI_BASE_URL"] ? null : apiPort + 3,
   };

@@ -27,6 +27,28 @@ export function explainMysqlError(target: MysqlTarget, error: unknown): Error {
   return new Error(`${where}: ${sentence}`, { cause: error });
 }
 
+/** The same for whoever asks /ready, which is anybody: names no host, no user and no statement. */
+export function summarizeMysqlError(error: unknown): string {
+  switch (rootErrno(error)) {
+    case 1045:
+    case 1698:
+      return "The database refuses our user with this password.";
+    case 1044:
+    case 1142:
+      return "The database gives our user too few rights.";
+    case 1049:
+      return "The database server has no such database.";
+    case 1040:
+    case 1203:
+    case 1226:
+      return "The database server has no connection left.";
+    default: {
+      const code = rootCode(error);
+      return `The database does not answer${code === "" ? "" : ` (${code})`}.`;
+    }
+  }
+}
+
 /**
  * The same about a connection that was just refused. MySQL refuses a user that must use TLS with the words of a wrong
  * password, so the question is asked once more, with TLS. That gives nothing away: without TLS the driver hands the

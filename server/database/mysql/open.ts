@@ -13,7 +13,13 @@ import {
   UnknownOutcomeError,
 } from "../errors.ts";
 import { migrateMysql } from "../migrations/mysql.ts";
-import { explainMigrationError, explainMysqlError, explainRefusal, rootErrno } from "./explain.ts";
+import {
+  explainMigrationError,
+  explainMysqlError,
+  explainRefusal,
+  rootErrno,
+  summarizeMysqlError,
+} from "./explain.ts";
 import { createDatabaseSql, type MysqlTarget, parseMysqlUrl } from "./options.ts";
 import { createMysqlPool, type MysqlPool } from "./pool.ts";
 import { rawTransaction, readOnce } from "./session.ts";
@@ -83,10 +89,10 @@ export async function openProductionDatabase(
         return { status: "up" };
       } catch (error) {
         const cause = pool.trouble() ?? error;
-        logger.warn({ err: cause }, "the database does not answer");
+        logger.warn({ err: explainMysqlError(target, cause) }, "the database does not answer");
         return {
           status: "down",
-          detail: explainMysqlError(target, cause).message,
+          detail: summarizeMysqlError(cause),
           action:
             "See whether the database server runs, can be reached from here, and takes the user and password of DATABASE_URL.",
         };

@@ -57,7 +57,7 @@ export async function openEmbeddedDatabase(
         rawTransaction: (work) => rawTransaction(engine, work),
         rawTransactionsAtOnce: 1,
       },
-      check: () => check(engine, path, logger),
+      check: () => check(engine, logger),
       // Its one writer's queue is no pool.
       pools: () => [],
       diskSpace: () => diskSpace(path),
@@ -73,7 +73,7 @@ export async function openEmbeddedDatabase(
   }
 }
 
-async function check(engine: SqliteEngine, path: string, logger: Logger): Promise<DependencyState> {
+async function check(engine: SqliteEngine, logger: Logger): Promise<DependencyState> {
   try {
     await engine.read("SELECT 1", []);
     return { status: "up" };
@@ -82,14 +82,14 @@ async function check(engine: SqliteEngine, path: string, logger: Logger): Promis
     return {
       status: "down",
       detail: "The database file cannot be read.",
-      action: `See whether ${path} is there and this process may read and write it.`,
+      action: "See whether the file of DATABASE_URL is there and this process may read and write it.",
     };
   }
 }
 
 async function diskSpace(path: string) {
   const { bavail, blocks, bsize } = await statfs(dirname(path));
-  return { freeBytes: bavail * bsize, totalBytes: blocks * bsize, path };
+  return { freeBytes: bavail * bsize, totalBytes: blocks * bsize };
 }
 
 /** The path in a `file:` URL; relative ones are relative to the working directory. */

@@ -1,6 +1,6 @@
 // Limits counted in Redis: exact over all instances, in one command per turn of the event loop for all callers.
 import { Cluster } from "ioredis";
-import { createMemoryLimiter, windowSecondsOf } from "../memory.ts";
+import { createMemoryLimiter } from "../memory.ts";
 import type { Limiter, LimiterRule } from "../ports.ts";
 import type { RedisCircuit } from "./circuit-breaker.ts";
 import type { RedisClient } from "./client.ts";
@@ -15,8 +15,8 @@ for index, key in ipairs(KEYS) do
   local consumed = redis.call('incrby', key, ARGV[2 * index - 1])
   local left = redis.call('pttl', key)
   if left < 0 then
-    redis.call('expire', key, ARGV[2 * index])
-    left = 1000 * ARGV[2 * index]
+    redis.call('pexpire', key, ARGV[2 * index])
+    left = tonumber(ARGV[2 * index])
   end
   answers[2 * index - 1] = consumed
   answers[2 * index] = left
@@ -27,7 +27,7 @@ interface Increment {
   readonly key: string;
   /** Negative gives points back. */
   readonly points: number;
-  readonly windowSeconds: number;
+  readonly windowMs: number;
 }
 
 /** A key after its increment. */
@@ -49,9 +49,8 @@ export function createRedisLimiters(
   );
   return (rule) => {
     const inMemory = createMemoryLimiter(rule);
-    const windowSeconds = windowSecondsOf(rule);
     const add = (key: string, points: number) =>
-      count({ key: `${keyPrefix}:limit:${rule.name}:${key}`, points, windowSeconds });
+      count({ key: `${keyPrefix}:limit:${rule.name}:${key}`, points, windowMs: rule.windowMs });
     return {
       async consume(key, points) {
         const counted = await add(key, points);
@@ -73,7 +72,7 @@ async function countAll(client: RedisClient, increments: readonly Increment[]): 
 
 async function runCount(client: RedisClient, increments: readonly Increment[]): Promise<Count[]> {
   const keys = increments.map(({ key }) => key);
-  const points = increments.flatMap(({ points, windowSeconds }) => [points, windowSeconds]);
+  const points = increments.flatMap(({ points, windowMs }) => [points, windowMs]);
   const answers = (await client.eval(COUNT, keys.length, ...keys, ...points)) as number[];
   return increments.map((_one, index) => ({
     consumed: answers[2 * index] ?? 0,

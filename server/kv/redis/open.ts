@@ -87,10 +87,11 @@ async function end(client: RedisClient): Promise<void> {
 
 async function check(circuit: RedisCircuit): Promise<DependencyState> {
   if (!circuit.open && (await circuit.probe())) return { status: "up" };
-  const reason = circuit.trouble();
+  // Of the reason only its code (ECONNREFUSED, WRONGPASS): anybody may ask /ready, and the rest names the address.
+  const [code] = circuit.trouble()?.match(/\b[A-Z]{4,}\b/) ?? [];
   return {
     status: "degraded",
-    detail: `Redis does not answer${reason === null ? "" : ` (${reason})`}: limits are counted per instance and live updates pause until it is back.`,
+    detail: `Redis does not answer${code === undefined ? "" : ` (${code})`}: limits are counted per instance and live updates pause until it is back.`,
     action: "See whether Redis runs, can be reached from here, and takes our password.",
   };
 }

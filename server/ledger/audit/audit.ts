@@ -31,7 +31,7 @@ export interface DoctorDeps {
 
 /** What an audit looked at, and found. */
 export interface AuditReport {
-  /** At most 1,000. */
+  /** At most MAX_VIOLATIONS. */
   readonly violations: readonly Violation[];
   readonly users: number;
   /** Entries read and checked now. */
@@ -42,7 +42,8 @@ export interface AuditReport {
   readonly since: Date | null;
 }
 
-const MAX_VIOLATIONS = 1_000;
+/** An audit that has found so many ends there. */
+export const MAX_VIOLATIONS = 1_000;
 // Above every id: ids are ASCII.
 const END = "\u{10FFFF}";
 const DAY_MS = 86_400_000;

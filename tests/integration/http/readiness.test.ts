@@ -8,6 +8,7 @@ import { describe, expect, test } from "vitest";
 import type { Readiness } from "../../../server/health/health.types.ts";
 import { createReadiness } from "../../../server/health/readiness.ts";
 import { type Backend, openBackend } from "../../../server/infrastructure.ts";
+import type { JobOutcome } from "../../../server/jobs/runner.ts";
 import { createLogger } from "../../../server/lib/logger.ts";
 import { availableServers } from "../../support/servers.ts";
 import { connectMysql, freshMysql } from "../../support/mysql-databases.ts";
@@ -28,11 +29,14 @@ async function ready(url: string): Promise<Answer> {
   return { status: answer.status, body: (await answer.json()) as Readiness };
 }
 
-function readinessOf(backend: Backend, failedEvents = 0): () => Promise<Readiness> {
+function readinessOf(
+  backend: Backend,
+  { failedEvents = 0, lastDoctor = null as JobOutcome | null } = {},
+): () => Promise<Readiness> {
   return createReadiness({
     ...{ backend, logger, stripe: null, clocks: [] },
     backlog: () => Promise.resolve({ pending: 0, failed: failedEvents }),
-    lastDoctor: () => Promise.resolve(null),
+    lastDoctor: () => Promise.resolve(lastDoctor),
     isShuttingDown: () => false,
     workers: () => ({ wanted: 1, listening: 1, started: true }),
   });
@@ -138,9 +142,22 @@ describe("/ready", () => {
   test("stays ready when events of Stripe failed, and says what to do", async () => {
     const opened = await describeBackend("embedded", null, null).open(logger);
     try {
-      const { state, actions } = await readinessOf(opened.backend, 2)();
+      const { state, actions } = await readinessOf(opened.backend, { failedEvents: 2 })();
       expect(state).toBe("ready");
       expect(actions).toEqual([expect.stringContaining("npm run reconcile")]);
+    } finally {
+      await opened.close();
+    }
+  });
+
+  test("says that the doctor failed, and no statement", async () => {
+    const opened = await describeBackend("embedded", null, null).open(logger);
+    try {
+      const result = "Server has gone away\nsql: SELECT credits FROM users";
+      const lastDoctor = { ok: false, at: new Date().toISOString(), durationMs: 1, result };
+      const { doctor } = await readinessOf(opened.backend, { lastDoctor })();
+      expect(doctor).toMatchObject({ ok: false });
+      expect(JSON.stringify(doctor)).not.toContain("SELECT");
     } finally {
       await opened.close();
     }
@@ -167,7 +184,10 @@ describe("/ready", () => {
       expect(await state()).toBe("ready");
       await fill(8_000_000);
       await expect.poll(state, { timeout: 15_000, interval: 500 }).toBe("degraded");
-      expect((await look()).actions).toEqual([expect.stringContaining("Free space")]);
+      const degraded = await look();
+      expect(degraded.actions).toEqual([expect.stringContaining("Free space")]);
+      // Anybody may ask.
+      expect(JSON.stringify(degraded)).not.toContain(folder);
       await fill(1_000_000);
       await expect.poll(state, { timeout: 15_000, interval: 500 }).toBe("not ready");
       await rm(join(folder, "other"));
@@ -227,7 +247,7 @@ describe.each(databases)("/ready on $name", ({ url }) => {
           timeout: 20_000,
           interval: 500,
         })
-        .toContain(`refuses the user "${user}" with this password`);
+        .toBe("The database refuses our user with this password.");
     } finally {
       await backend.close();
       await root.query(`DROP USER '${user}'@'%'`);

@@ -152,8 +152,8 @@ async function complete(state: State, req: IncomingMessage, res: ServerResponse)
     return sendError(res, 400, "invalid_request_error", "'messages' must be a list.");
   if (request?.stream !== true)
     return sendError(res, 400, "invalid_request_error", "The stand-in only streams.");
-  if (!Object.values(MODELS).includes(String(request.model)))
-    return sendError(res, 404, "model_not_found", `No such model: ${String(request.model)}`);
+  if (typeof request.model !== "string" || request.model === "")
+    return sendError(res, 400, "missing_required_parameter", "Name a model, any.");
   const wantsJson = request.response_format !== undefined || looksLikeDeck(messages);
   const text =
     wantsJson && order?.fault !== "notJson" ? writeDeck(messages) : writeAnswer(messages);
