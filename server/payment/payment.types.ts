@@ -142,6 +142,12 @@ export interface StoredEvent {
   readonly notice: StoredNotice;
 }
 
+/** Events that are stored but not processed. */
+export interface EventBacklog {
+  readonly pending: number;
+  readonly failed: number;
+}
+
 /** A refund that an administrator orders. Without an amount: all that is left. */
 export interface RefundOrder {
   readonly paymentId: string;

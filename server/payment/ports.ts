@@ -3,6 +3,7 @@ import type { EventState } from "../../shared/src/admin.ts";
 import type { LedgerOperation } from "../ledger/ports.ts";
 import type {
   Checkout,
+  EventBacklog,
   NewPayment,
   NewSubscription,
   PackageOffer,
@@ -59,7 +60,7 @@ export interface CheckoutTable {
   findBySession(stripeSessionId: string): Promise<Checkout | null>;
   findLive(liveKey: string): Promise<Checkout | null>;
   open(userId: string): Promise<Checkout[]>;
-  create(checkout: Checkout, liveKey: string | null): Promise<Checkout>;
+  create(checkout: Checkout, liveKey: string | null): Promise<void>;
   /** Stores the session of an open checkout; false when it has been closed. */
   setSession(checkoutId: string, session: { id: string; url: string | null }): Promise<boolean>;
   /** Expires a checkout that is open still, with the session it was read with; false when it is not. */
@@ -163,7 +164,7 @@ export interface EventTable {
     readonly limit: number;
     readonly cursor?: string | undefined;
   }): Promise<PaymentAdminOutput<"events">>;
-  backlog(): Promise<{ pending: number; failed: number }>;
+  backlog(): Promise<EventBacklog>;
 }
 
 /** The ledger's lots, as far as payments made them. */

@@ -2,7 +2,7 @@
 import { eventState } from "../../../shared/src/admin.ts";
 import type { PrismaModels } from "../../database/ports.ts";
 import { decodeTimePlace, encodeTimePlace } from "../../lib/cursor.ts";
-import type { StoredEvent, StoredNotice } from "../payment.types.ts";
+import type { EventBacklog, StoredEvent, StoredNotice } from "../payment.types.ts";
 import type { EventTable } from "../ports.ts";
 
 /** Without the payload, which nobody is shown. */
@@ -26,7 +26,6 @@ const OPEN = { in: ["PENDING", "FAILED"] };
 type Rows = PrismaModels["stripeEvent"];
 type Row = NonNullable<Awaited<ReturnType<Rows["findUnique"]>>>;
 
-/** Returns the table as `models` sees it. */
 export function eventTable({ stripeEvent: rows, rollUp }: PrismaModels): EventTable {
   return {
     find: async (id) => {
@@ -85,7 +84,7 @@ async function readCompleted(rows: Rows, eventIds: readonly string[]): Promise<S
   return new Set(found.map(({ id }) => id));
 }
 
-async function countBacklog(rows: Rows): Promise<{ pending: number; failed: number }> {
+async function countBacklog(rows: Rows): Promise<EventBacklog> {
   const [pending, failed] = await Promise.all([
     rows.count({ where: { status: "PENDING" } }),
     rows.count({ where: { status: "FAILED" } }),
