@@ -1,4 +1,4 @@
-// Credits as a person uses them: see them, spend them, look back.
+// Credits as their owner uses them: balance, spending, history and usage.
 import type { Feature } from "../../shared/src/features.ts";
 import type { Cache, PubSub } from "../kv/ports.ts";
 import { scopedKey } from "../ledger/idempotency-key.ts";
@@ -9,24 +9,21 @@ import type { CreditInput, CreditOutput, MeteredCall } from "./credit.types.ts";
 import { readHistory } from "./history.ts";
 import { createLiveBalances } from "./live-balances.ts";
 import { beginMeteredCall } from "./metered-call.ts";
-import type { CreditStore, PackageSuggestions } from "./ports.ts";
-import { priceTable, priceVersion } from "./prices.ts";
+import type { Charging, CreditStore } from "./ports.ts";
+import { priceTable } from "./prices.ts";
 import { spend } from "./spend.ts";
 import { createUsage } from "./usage.ts";
 
 /** Dependencies of the service. */
-export interface CreditDeps {
+export interface CreditDeps extends Charging {
   readonly store: CreditStore;
-  readonly packages: PackageSuggestions;
   readonly ledger: Ledger;
-  /** Shared by all instances, or null: a memory of one process would not hear of what the others change. */
+  /** Shared by all instances, or null: a cache of one process would miss what the others change. */
   readonly cache: Cache | null;
   readonly pubsub: PubSub;
   readonly logger: Logger;
   /** Milliseconds since 1970. */
   readonly now: () => number;
-  /** Credits per call of each feature, from the environment. */
-  readonly costs: Readonly<Record<Feature, number>>;
   /** How often a live balance is read although nothing was announced; defaults to 30 s. */
   readonly livePollMs?: number;
 }
@@ -45,7 +42,7 @@ export interface CreditService {
    * 20 calls of the user at once, SERVICE_UNAVAILABLE when too many wait.
    */
   usage(userId: string, input: CreditInput<"usage">): Promise<CreditOutput<"usage">>;
-  /** The position at once and after every change, until `signal` aborts. RATE_LIMITED beyond 20 streams per user. */
+  /** The balance at once and after every change, until `signal` aborts. RATE_LIMITED beyond 20 streams per user. */
   onChange(
     userId: string,
     signal: AbortSignal,
@@ -58,16 +55,13 @@ export interface CreditService {
 }
 
 /** Returns the service; nothing is read until it is used. */
-export function createCreditService(options: CreditDeps): CreditService {
-  const { costs } = options;
-  const deps = { ...options, priceVersion: priceVersion(costs) };
+export function createCreditService(deps: CreditDeps): CreditService {
   const balances = createBalances(deps);
-  const live = createLiveBalances({ ...deps, balances });
-  const prices = { version: deps.priceVersion, features: priceTable(costs) };
+  const costs = { version: deps.prices.version, features: priceTable(deps.prices.credits) };
   return {
     balance: (userId) => balances.get(userId),
     history: (userId, input) => readHistory(deps.store, userId, input),
-    costs: () => prices,
+    costs: () => costs,
     spend: (userId, { feature, idempotencyKey, metadata }) =>
       spend(deps, {
         userId,
@@ -76,7 +70,7 @@ export function createCreditService(options: CreditDeps): CreditService {
         idempotencyKey: scopedKey("user", idempotencyKey),
       }),
     usage: createUsage({ ...deps, balances }),
-    onChange: (userId, signal) => live.watch(userId, signal),
+    onChange: createLiveBalances({ ...deps, balances }),
     beginCall: (userId, feature, clientSignal) =>
       beginMeteredCall(deps, { userId, feature, clientSignal }),
   };

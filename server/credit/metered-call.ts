@@ -7,9 +7,7 @@ import { scopedKey } from "../ledger/idempotency-key.ts";
 import type { Ledger } from "../ledger/ports.ts";
 import type { Logger } from "../lib/logger.ts";
 import type { CallEnd, MeteredCall } from "./credit.types.ts";
-import { withPackageSuggestion } from "./package-suggestion.ts";
-import type { PackageSuggestions } from "./ports.ts";
-import type { Prices } from "./prices.ts";
+import type { Charging } from "./ports.ts";
 
 /** Calls of one user that may run at once, over all instances. */
 const MAX_IN_FLIGHT = 10;
@@ -19,11 +17,8 @@ const DEADLINE_MS = (HOLD_SECONDS - 30) * 1000;
 const SETTLE_PAUSES_MS = [100, 500, 2_000];
 
 /** Dependencies of metered calls. */
-export interface MeteredCallDeps {
+export interface MeteredCallDeps extends Charging {
   readonly ledger: Ledger;
-  readonly packages: PackageSuggestions;
-  readonly costs: Prices;
-  readonly priceVersion: string;
   readonly logger: Logger;
 }
 
@@ -72,7 +67,7 @@ export async function beginMeteredCall(
     },
     end(how, error) {
       clearTimeout(timer);
-      // Whoever listened to the signal is let go: Node.js keeps joined signals that have a listener.
+      // Lets the listeners of the signal go: Node.js keeps joined signals alive while they have any.
       deadline.abort();
       ending ??= endCall(deps, state, how, error);
       return ending;
@@ -81,14 +76,14 @@ export async function beginMeteredCall(
 }
 
 async function holdPrice(deps: MeteredCallDeps, { userId, feature }: CallRequest) {
-  const priceCredits = deps.costs[feature];
-  const { holdId } = await withPackageSuggestion(deps.packages, () =>
+  const priceCredits = deps.prices.credits[feature];
+  const { holdId } = await deps.withPackageSuggestion(() =>
     deps.ledger.submit({
       kind: "reserve",
       userId,
       feature,
       amountCredits: priceCredits,
-      priceVersion: deps.priceVersion,
+      priceVersion: deps.prices.version,
       idempotencyKey: scopedKey("metered", randomUUID()),
       ttlSeconds: HOLD_SECONDS,
       scopeLimit: MAX_IN_FLIGHT,
@@ -122,7 +117,7 @@ async function endCall(
   );
 }
 
-/** Past a database that is briefly away. A hold that is gone means an earlier try went through, or its time was over. */
+/** Retries while the database is unavailable. A hold that is not active was ended by an earlier attempt, or has expired. */
 async function endHold(logger: Logger, end: () => Promise<unknown>): Promise<void> {
   for (const pauseMs of [...SETTLE_PAUSES_MS, null]) {
     try {
@@ -150,7 +145,7 @@ function chargeFor(
   return Math.min(call.priceCredits, Math.max(0, Math.ceil(call.producedCredits)));
 }
 
-/** A word for the usage log: an error's code or name, never its text, which may quote what the user wrote. */
+/** The reason in the usage log: an error's code or name, never its text, which may quote what the user wrote. */
 function reasonOf(how: CallEnd, error: unknown): string {
   if (how === "aborted") return "aborted";
   if (isAppError(error)) return error.code;

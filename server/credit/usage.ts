@@ -1,22 +1,23 @@
 // What usage adds up to: by feature, by day in the caller's time zone, and when the credits will be gone.
 import { invalidField } from "../lib/errors.ts";
 import { createGate, type Gate } from "../lib/gate.ts";
+import { DAY_MS, HOUR_MS } from "../lib/time.ts";
 import type { Balances } from "./balances.ts";
 import type { UsageLine } from "../ledger/totals/ports.ts";
 import type { BalanceRecord, CreditInput, CreditOutput } from "./credit.types.ts";
-import { DAY_MS, type LocalClock, localClock } from "./local-days.ts";
+import { type LocalClock, localClock } from "./local-days.ts";
 import type { CreditStore } from "./ports.ts";
 
 const DEFAULT_DAYS = 30;
 const MAX_DAYS = 366;
 /** A year in which a country put its clocks back for good is that much longer. */
-const CLOCK_CHANGE_MS = 3 * 3_600_000;
+const CLOCK_CHANGE_MS = 3 * HOUR_MS;
 const FORESEEABLE_DAYS = 3_650;
 /** Nothing was used before, and databases write no later year. */
 const EARLIEST_MS = Date.UTC(1970, 0, 1);
 const LATEST_MS = Date.UTC(9999, 0, 1);
 
-/** A year is up to a dozen statements: they leave most connections to everybody else. */
+/** A year takes up to a dozen statements: most connections are left to other requests. */
 const GATE = { atOnce: 4, perKey: 20, maxWaiting: 200, maxWaitMs: 10_000 };
 
 type Input = CreditInput<"usage">;
@@ -70,7 +71,7 @@ async function readUsage(
   };
 }
 
-/** Throws VALIDATION_FAILED for a range that is empty, longer than a year, or out of this world. */
+/** Throws VALIDATION_FAILED for a range that is empty, longer than a year, or outside the years 1970 to 9998. */
 function rangeOf({ from, to }: Input, clock: LocalClock, nowMs: number): Range {
   const momentOf = (field: string, text: string, daysLater: number): number => {
     const roughMs = Date.parse(text);
@@ -101,7 +102,7 @@ async function readLines(
       toMs: Math.min(endMs, range.toMs),
     });
     for (const row of rows) {
-      // The hours a last day has beyond 24 are still its own.
+      // A last day that is longer than 24 hours keeps all of them.
       const date = dates[Math.min(row.day, dates.length - 1)] ?? "";
       lines.push({ ...row, date });
     }
@@ -144,7 +145,7 @@ function creditsPerDay(lines: readonly UsageLine[], untilMs: number): number {
 }
 
 /**
- * When the credits are gone at `perDay`, lots spent in their order and lost at their expiry.
+ * When the credits run out at `perDay`: lots are spent in order, and lost when they expire.
  * Null when nothing is used, or not within ten years.
  */
 export function runsOutAt(

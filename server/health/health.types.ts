@@ -1,6 +1,7 @@
 // What /ready says.
 import type { DependencyState } from "../lib/dependency-state.ts";
 import type { JobOutcome } from "../jobs/runner.ts";
+import type { EventBacklog } from "../payment/payment.types.ts";
 
 /** What is looked at. `disk` is there with SQLite alone, `stripe` where a key is set. */
 export interface Dependencies {
@@ -25,7 +26,7 @@ export interface Readiness {
   /** Server processes on this port. */
   readonly workers: { readonly wanted: number; readonly listening: number };
   /** Stripe events that are stored but not processed; null when it could not be told. */
-  readonly events: { readonly pending: number; readonly failed: number } | null;
+  readonly events: EventBacklog | null;
   /** The last audit of the ledger; null when there was none yet. */
   readonly doctor: JobOutcome | null;
   readonly timestamp: string;

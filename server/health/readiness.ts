@@ -4,6 +4,7 @@ import type { JobOutcome } from "../jobs/runner.ts";
 import type { DependencyState } from "../lib/dependency-state.ts";
 import type { Logger } from "../lib/logger.ts";
 import { withFallback } from "../lib/timeout.ts";
+import type { EventBacklog } from "../payment/payment.types.ts";
 import type { StripePort } from "../payment/stripe/port.ts";
 import { inBackground } from "./background.ts";
 import { clockSkewSeconds, clockState } from "./clock.ts";
@@ -17,7 +18,7 @@ export interface ReadinessDeps {
   readonly stripe: Pick<StripePort, "checkKey"> | null;
   /** Servers of others whose clocks count. */
   readonly clocks: readonly URL[];
-  readonly backlog: () => Promise<{ pending: number; failed: number }>;
+  readonly backlog: () => Promise<EventBacklog>;
   readonly lastDoctor: () => Promise<JobOutcome | null>;
   readonly isShuttingDown: () => boolean;
   /** `started`: all of them have listened once. */

@@ -1,7 +1,7 @@
 import type { Due, ExpiryStore } from "../ledger/store/expiry.store.ts";
 import type { Ledger, LedgerOperation } from "../ledger/ports.ts";
 import { runInBatches } from "./run-in-batches.ts";
-import type { Job } from "./runner.ts";
+import type { Job, JobResult } from "./runner.ts";
 
 /** Dependencies of these jobs. */
 export interface ExpiryDeps {
@@ -11,8 +11,8 @@ export interface ExpiryDeps {
   readonly now: () => number;
 }
 
-/** How a run ended. `lagSeconds`: how long ago the first was due that this run did not come to; 0 when it came to all. */
-export interface ExpiryResult {
+/** How a run ended. */
+export interface ExpiryResult extends JobResult {
   /** Users. */
   readonly rows: number;
   readonly failed: number;

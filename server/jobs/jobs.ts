@@ -1,16 +1,12 @@
+// Every job of the server: here those that are one call of a service, beside the files of those with work of their own.
 import type { AiService } from "../ai/ai.service.ts";
 import type { AuditReport } from "../ledger/audit/audit.ts";
 import type { Logger } from "../lib/logger.ts";
 import type { PaymentService } from "../payment/payment.service.ts";
-import { aiRunJobs } from "./ai-runs.ts";
-import { doctorJob } from "./doctor.ts";
 import { type ExpiryDeps, expiryJobs } from "./expiry.ts";
-import { monthlyGrantsJob } from "./monthly-grants.ts";
-import { reconcileJob } from "./reconcile.ts";
 import { type RetentionDeps, retentionJobs } from "./retention.ts";
 import { type RollUpDeps, rollUpJobs } from "./roll-ups.ts";
-import type { Job } from "./runner.ts";
-import { stripeEventRetryJob } from "./stripe-events.ts";
+import type { Job, JobResult } from "./runner.ts";
 
 /** Dependencies of the jobs. */
 export interface JobDeps {
@@ -24,17 +20,71 @@ export interface JobDeps {
   readonly logger: Logger;
 }
 
-/** Every job of the server. */
+/** Some twenty minutes of Stripe's answers; a hundred thousand are looked at within a day. */
+const MAX_SUBSCRIPTIONS = 5_000;
+
+/** Returns every job of the server. */
 export function createJobs(deps: JobDeps): Job[] {
-  const { payment, expiry } = deps;
   return [
-    stripeEventRetryJob(payment),
-    monthlyGrantsJob(payment),
-    reconcileJob(payment),
-    ...aiRunJobs(deps.ai),
-    ...expiryJobs(expiry),
+    ...paymentJobs(deps.payment),
+    {
+      // Ends abandoned runs within a minute of their producer's death.
+      name: "ai-runs-end-abandoned",
+      everySeconds: 10,
+      firstAfterSeconds: 5,
+      maxSeconds: 60,
+      run: async (signal) => ({ ended: await deps.ai.endAbandoned(signal) }),
+    },
+    ...expiryJobs(deps.expiry),
     ...rollUpJobs(deps.rollUps),
     ...retentionJobs(deps.retention),
-    doctorJob(deps),
+    {
+      // Daily, and ten minutes after a first start; /ready reports its last result.
+      name: "doctor",
+      everySeconds: 86_400,
+      maxSeconds: 7_200,
+      firstAfterSeconds: 600,
+      run: (signal) => runDoctor(deps, signal),
+    },
   ];
+}
+
+/** Returns the jobs that see to payments. */
+export function paymentJobs(
+  payment: Pick<PaymentService, "retryEvents" | "grantMonthly" | "reconcile">,
+): Job[] {
+  return [
+    {
+      // Tries pending and failed events again, each after its own growing pause.
+      name: "stripe-events-retry",
+      everySeconds: 30,
+      maxSeconds: 600,
+      run: async (signal) => ({ settled: await payment.retryEvents(signal) }),
+    },
+    {
+      // Grants the months of yearly plans as they begin: a month's credits are there soon after it.
+      name: "monthly-grants",
+      everySeconds: 600,
+      maxSeconds: 900,
+      run: async (signal) => ({ grants: await payment.grantMonthly(signal) }),
+    },
+    {
+      // Hourly, and soon after a start: a server that was down has missed events.
+      name: "reconcile",
+      everySeconds: 3_600,
+      maxSeconds: 1_800,
+      firstAfterSeconds: 60,
+      run: async (signal) => ({
+        ...(await payment.reconcile({ signal, maxSubscriptions: MAX_SUBSCRIPTIONS })),
+      }),
+    },
+  ];
+}
+
+/** Audits the ledger. A violation fails the run and is logged, a line each. */
+async function runDoctor({ audit, logger }: JobDeps, signal: AbortSignal): Promise<JobResult> {
+  const { violations, provenNow, provenEarlier } = await audit(signal);
+  for (const violation of violations) logger.error({ violation }, "ledger violation");
+  if (violations.length > 0) throw new Error(`${violations.length} violations of the ledger`);
+  return { violations: 0, provenNow, provenEarlier };
 }

@@ -1,6 +1,7 @@
+import { DAY_MS } from "../lib/time.ts";
 import { runInBatches } from "./run-in-batches.ts";
 import type { RetainedRows, RetentionStore } from "./retention.store.ts";
-import type { Job } from "./runner.ts";
+import type { Job, JobResult } from "./runner.ts";
 
 /** Dependencies of these jobs. */
 export interface RetentionDeps {
@@ -15,8 +16,6 @@ export interface Retention extends RetainedRows {
   readonly days: number;
   readonly everySeconds: number;
 }
-
-const DAY_MS = 86_400_000;
 
 /** Everything that is forgotten. A new table is a new line here; `since` has to lead an index. */
 export const RETENTIONS: readonly Retention[] = [
@@ -40,8 +39,8 @@ export const RETENTIONS: readonly Retention[] = [
   { job: "ai-runs-prune", table: "ai_runs", since: "endedAt", days: 91, everySeconds: 3_600 },
 ];
 
-/** How a run ended. `lagSeconds`: how long the oldest row that is still there has been due; 0 when none is. */
-export interface RetentionResult {
+/** How a run ended. */
+export interface RetentionResult extends JobResult {
   readonly rows: number;
   readonly lagSeconds: number;
 }

@@ -15,8 +15,17 @@ export interface Job {
   readonly maxSeconds: number;
   /** First look after the start of an instance; defaults to `everySeconds`. */
   readonly firstAfterSeconds?: number;
-  /** Must be safe to repeat and to run beside itself: a lease can be lost. Returns a few words or figures for the log. */
-  run(signal: AbortSignal): Promise<unknown>;
+  /** Must be safe to repeat and to run beside itself: a lease can be lost. */
+  run(signal: AbortSignal): Promise<JobResult>;
+}
+
+/** What a run says of itself: a few figures for the log, of which these go into the metrics, too. */
+export interface JobResult {
+  /** Rows it dealt with. */
+  readonly rows?: number;
+  /** How long the oldest row it did not come to has been due; 0 when it came to all. */
+  readonly lagSeconds?: number;
+  readonly [figure: string]: unknown;
 }
 
 /** One run, for its log line and the metrics. */
@@ -40,7 +49,8 @@ export interface JobOutcome {
   /** When it last went well, this run or one before; null when it never did. ISO 8601, UTC. */
   readonly okAt?: string | null;
   readonly durationMs: number;
-  readonly result: unknown;
+  /** Of one that failed: why. */
+  readonly result: JobResult | string;
 }
 
 /** The jobs of one instance. */
@@ -174,12 +184,14 @@ function report(
   { outcome, previous }: { outcome: JobOutcome; previous: JobOutcome | null },
 ): void {
   const { ok, durationMs, result } = outcome;
+  const said: JobResult = typeof result === "string" ? {} : result;
   const dueAtMs = previous === null ? null : Date.parse(previous.at) + job.everySeconds * 1000;
   const run: JobRun = {
     job: job.name,
     ok,
     durationMs,
-    ...progressOf(result),
+    rows: said.rows ?? null,
+    behindSeconds: said.lagSeconds ?? 0,
     lagMs: dueAtMs === null ? 0 : Math.max(0, Date.parse(outcome.at) - dueAtMs),
   };
   onRun(run);
@@ -187,15 +199,6 @@ function report(
   const line = { job: name, outcome: ok ? "ok" : "failed", ...figures, result };
   if (ok) logger.info(line, "job run");
   else logger.error(line, "job run");
-}
-
-/** What a job's answer says of how far it got: a count, or `{ rows, lagSeconds }`. */
-function progressOf(result: unknown): Pick<JobRun, "rows" | "behindSeconds"> {
-  if (typeof result === "number") return { rows: result, behindSeconds: 0 };
-  if (typeof result !== "object" || result === null) return { rows: null, behindSeconds: 0 };
-  const rows = "rows" in result && typeof result.rows === "number" ? result.rows : null;
-  const lag = "lagSeconds" in result && typeof result.lagSeconds === "number";
-  return { rows, behindSeconds: lag ? (result.lagSeconds as number) : 0 };
 }
 
 async function lastSuccesses({ leases, jobs, now }: State) {
@@ -223,7 +226,7 @@ async function runUnderLease(state: State, job: Job, startedAtMs: number): Promi
     state.leaseMs / RENEWALS_PER_LEASE,
   );
   const limit = setTimeout(stop, job.maxSeconds * 1000);
-  const finished = (ok: boolean, result: unknown): JobOutcome => ({
+  const finished = (ok: boolean, result: JobOutcome["result"]): JobOutcome => ({
     ok,
     at: new Date(startedAtMs).toISOString(),
     durationMs: Math.round(performance.now() - startedMs),
@@ -236,7 +239,7 @@ async function runUnderLease(state: State, job: Job, startedAtMs: number): Promi
       job.maxSeconds * 1000 + state.leaseMs,
       () => new Error(`It did not end within ${job.maxSeconds} s, nor when told to.`),
     );
-    return finished(true, result ?? null);
+    return finished(true, result);
   } catch (error) {
     logger.error({ err: error, job: job.name }, "job failed");
     return finished(false, error instanceof Error ? error.message.slice(0, 500) : "failed");

@@ -9,6 +9,7 @@ import { openCheckout } from "./checkout/open-checkout.ts";
 import { receiveEvent, replayEvent, retryDueEvents } from "./events/events.ts";
 import { reconcile, type ReconcileOptions } from "./events/reconcile.ts";
 import type {
+  EventBacklog,
   EventReceipt,
   PaymentAdminOutput,
   PaymentInput,
@@ -97,7 +98,7 @@ export interface PaymentService {
   /** Whether Stripe takes our key. Throws PAYMENT_PROVIDER_ERROR when it cannot be asked. */
   checkKey: StripePort["checkKey"];
   /** Events not yet processed, for /ready and /metrics. */
-  eventBacklog(): Promise<{ pending: number; failed: number }>;
+  eventBacklog(): Promise<EventBacklog>;
 
   /** Job: tries pending and failed events again. Returns how many it settled. */
   retryEvents(signal?: AbortSignal): Promise<number>;

@@ -37,7 +37,7 @@ export function createPaymentStore(deps: PaymentStoreDeps): PaymentStore {
   };
 }
 
-/** Returns the tables as `models` sees them. */
+/** Returns the tables as `models` sees them: inside a transaction or outside. */
 export function paymentTables(models: PrismaModels): PaymentTables {
   return {
     offers: offerTable(models),

@@ -4,12 +4,9 @@ import type { adminContract } from "../../shared/src/admin.ts";
 import type { paymentContract } from "../../shared/src/payment.ts";
 import type { StripeEventNotice, StripePrice } from "./stripe/port.ts";
 
-export type PaymentInput<Name extends keyof typeof paymentContract> = z.output<
-  (typeof paymentContract)[Name]["input"]
->;
-export type PaymentOutput<Name extends keyof typeof paymentContract> = z.output<
-  (typeof paymentContract)[Name]["output"]
->;
+type Contract = typeof paymentContract;
+export type PaymentInput<Name extends keyof Contract> = z.output<Contract[Name]["input"]>;
+export type PaymentOutput<Name extends keyof Contract> = z.output<Contract[Name]["output"]>;
 export type PaymentAdminOutput<Name extends "refundPayment" | "events" | "replayEvent"> = z.output<
   (typeof adminContract)[Name]["output"]
 >;
@@ -140,6 +137,12 @@ export interface StoredEvent {
   readonly attempts: number;
   readonly lastError: string | null;
   readonly notice: StoredNotice;
+}
+
+/** Events that are stored but not processed. */
+export interface EventBacklog {
+  readonly pending: number;
+  readonly failed: number;
 }
 
 /** A refund that an administrator orders. Without an amount: all that is left. */

@@ -3,6 +3,7 @@ import type { EventState } from "../../shared/src/admin.ts";
 import type { LedgerOperation } from "../ledger/ports.ts";
 import type {
   Checkout,
+  EventBacklog,
   NewPayment,
   NewSubscription,
   PackageOffer,
@@ -59,7 +60,7 @@ export interface CheckoutTable {
   findBySession(stripeSessionId: string): Promise<Checkout | null>;
   findLive(liveKey: string): Promise<Checkout | null>;
   open(userId: string): Promise<Checkout[]>;
-  create(checkout: Checkout, liveKey: string | null): Promise<Checkout>;
+  create(checkout: Checkout, liveKey: string | null): Promise<void>;
   /** Stores the session of an open checkout; false when it has been closed. */
   setSession(checkoutId: string, session: { id: string; url: string | null }): Promise<boolean>;
   /** Expires a checkout that is open still, with the session it was read with; false when it is not. */
@@ -154,16 +155,16 @@ export interface EventTable {
   due(now: Date, take: number): Promise<StoredEvent[]>;
   /** Those of `eventIds` that are completed. */
   completed(eventIds: readonly string[]): Promise<Set<string>>;
-  /** When the last complete reconcile began; null when there was none. */
-  reconciledTo(): Promise<Date | null>;
-  setReconciledTo(at: Date): Promise<void>;
+  /** When the last complete reconcile began, in milliseconds since 1970; 0 when there was none. */
+  reconciledTo(): Promise<number>;
+  setReconciledTo(ms: number): Promise<void>;
   /** Newest first. Throws VALIDATION_FAILED for a cursor that is not ours. */
   list(filter: {
     readonly status?: EventState | undefined;
     readonly limit: number;
     readonly cursor?: string | undefined;
   }): Promise<PaymentAdminOutput<"events">>;
-  backlog(): Promise<{ pending: number; failed: number }>;
+  backlog(): Promise<EventBacklog>;
 }
 
 /** The ledger's lots, as far as payments made them. */

@@ -4,6 +4,7 @@ import { AggregatorRegistry, collectDefaultMetrics, Counter, Gauge, Registry } f
 import type { Config } from "../config/config.ts";
 import type { Readiness } from "../health/health.types.ts";
 import type { Backend } from "../infrastructure.ts";
+import type { EventBacklog } from "../payment/payment.types.ts";
 import { type CallMetrics, measureCalls } from "./call-metrics.ts";
 import { registerBackend, registerReadiness } from "./backend-metrics.ts";
 import { type BusinessMetrics, measureBusiness } from "./business-metrics.ts";
@@ -36,7 +37,7 @@ export interface MetricsDeps {
   readonly version: string;
   readonly backend: Pick<Backend, "stats" | "diskSpace">;
   readonly readiness: () => Promise<Readiness>;
-  readonly backlog: () => Promise<{ pending: number; failed: number }>;
+  readonly backlog: () => Promise<EventBacklog>;
   readonly ledgerPending: () => number;
   /** Since this process started. */
   readonly droppedLines: () => number;

@@ -3,12 +3,10 @@ import type { Database } from "../../server/database/ports.ts";
 import { createBalances } from "../../server/credit/balances.ts";
 import { createCreditStore } from "../../server/credit/credit.store.ts";
 import { expiryJobs } from "../../server/jobs/expiry.ts";
-import { monthlyGrantsJob } from "../../server/jobs/monthly-grants.ts";
-import { reconcileJob } from "../../server/jobs/reconcile.ts";
+import { paymentJobs } from "../../server/jobs/jobs.ts";
 import { retentionJobs } from "../../server/jobs/retention.ts";
 import { createRetentionStore } from "../../server/jobs/retention.store.ts";
 import { createJobRunner } from "../../server/jobs/runner.ts";
-import { stripeEventRetryJob } from "../../server/jobs/stripe-events.ts";
 import { createExpiryStore } from "../../server/ledger/store/expiry.store.ts";
 import { createLedger } from "../../server/ledger/ledger.ts";
 import type { Logger } from "../../server/lib/logger.ts";
@@ -78,9 +76,7 @@ export function startServer(stage: Stage, shared: Shared, life: Life, skewMs: nu
       logger,
       now,
       jobs: [
-        stripeEventRetryJob(payment),
-        monthlyGrantsJob(payment),
-        reconcileJob(payment),
+        ...paymentJobs(payment),
         ...expiryJobs({ store: createExpiryStore(database), ledger, now }),
         ...retentionJobs({ store: createRetentionStore(database), now }),
       ],

@@ -1,4 +1,5 @@
 // What is for sale: packages and plans as stored, their prices at Stripe, and which plan a price stands for.
+import { LRUCache } from "lru-cache";
 import { AppError } from "../../lib/errors.ts";
 import type { PackageOffer, PlanOffer, PricedPlan } from "../payment.types.ts";
 import type { PaymentStore } from "../ports.ts";
@@ -42,14 +43,15 @@ interface CatalogState {
   readonly stripe: StripePort;
   readonly now: () => number;
   /** What a price costs and gives never changes under its id, so it may be remembered once it says both. */
-  readonly knownPrices: Map<string, StripePrice>;
+  readonly knownPrices: LRUCache<string, StripePrice>;
   suggestions: { readonly packages: PackageOffer[]; readonly untilMs: number } | null;
 }
 
 /** Returns the catalog, which remembers prices and, for a moment, the packages it suggests. */
 export function createCatalog(deps: Pick<CatalogState, "store" | "stripe" | "now">): Catalog {
   const { store, stripe, now } = deps;
-  const state: CatalogState = { store, stripe, now, knownPrices: new Map(), suggestions: null };
+  const knownPrices = new LRUCache<string, StripePrice>({ max: MAX_KNOWN_PRICES });
+  const state: CatalogState = { store, stripe, now, knownPrices, suggestions: null };
   return {
     packages: () => store.offers.packages(),
     plans: () => store.offers.plans(),
@@ -159,7 +161,6 @@ async function getPrice(
   const price = await stripe.getPrice(priceId);
   // It may be labelled any time, by `stripe:sync` too.
   if (price.offerId === null || price.credits === null) return price;
-  if (knownPrices.size >= MAX_KNOWN_PRICES) knownPrices.clear();
   knownPrices.set(priceId, price);
   return price;
 }

@@ -3,7 +3,6 @@ import type { PrismaModels } from "../../database/ports.ts";
 import type { Checkout } from "../payment.types.ts";
 import type { CheckoutTable } from "../ports.ts";
 
-/** Returns the table as `models` sees it. */
 export function checkoutTable({ checkout: rows }: PrismaModels): CheckoutTable {
   return {
     find: async (id) => toCheckout(await rows.findUnique({ where: { id } })),
@@ -16,7 +15,6 @@ export function checkoutTable({ checkout: rows }: PrismaModels): CheckoutTable {
     },
     create: async (checkout, liveKey) => {
       await rows.create({ data: { ...checkout, status: "OPEN", liveKey } });
-      return checkout;
     },
     setSession: async (id, session) => {
       const { count } = await rows.updateMany({

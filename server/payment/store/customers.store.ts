@@ -2,7 +2,6 @@
 import type { PrismaModels } from "../../database/ports.ts";
 import type { CustomerTable } from "../ports.ts";
 
-/** Returns the table as `models` sees it. */
 export function customerTable({ user: rows }: PrismaModels): CustomerTable {
   return {
     find: (id) =>

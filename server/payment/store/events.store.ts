@@ -1,8 +1,9 @@
 // The table `stripe_events`, and how far all of Stripe's events are known (a row of `roll_ups`).
 import { eventState } from "../../../shared/src/admin.ts";
 import type { PrismaModels } from "../../database/ports.ts";
+import { readMark, setMark } from "../../database/roll-up-mark.ts";
 import { decodeTimePlace, encodeTimePlace } from "../../lib/cursor.ts";
-import type { StoredEvent, StoredNotice } from "../payment.types.ts";
+import type { EventBacklog, StoredEvent, StoredNotice } from "../payment.types.ts";
 import type { EventTable } from "../ports.ts";
 
 /** Without the payload, which nobody is shown. */
@@ -18,7 +19,7 @@ const EVENT_LINE = {
   processedAt: true,
 } as const;
 
-/** The row of `roll_ups`. */
+/** The mark: when the last complete reconcile began. */
 const RECONCILE = "reconcile";
 
 const OPEN = { in: ["PENDING", "FAILED"] };
@@ -26,7 +27,6 @@ const OPEN = { in: ["PENDING", "FAILED"] };
 type Rows = PrismaModels["stripeEvent"];
 type Row = NonNullable<Awaited<ReturnType<Rows["findUnique"]>>>;
 
-/** Returns the table as `models` sees it. */
 export function eventTable({ stripeEvent: rows, rollUp }: PrismaModels): EventTable {
   return {
     find: async (id) => {
@@ -43,9 +43,8 @@ export function eventTable({ stripeEvent: rows, rollUp }: PrismaModels): EventTa
     },
     due: (now, take) => readDue(rows, now, take),
     completed: (eventIds) => readCompleted(rows, eventIds),
-    reconciledTo: async () =>
-      (await rollUp.findUnique({ where: { name: RECONCILE } }))?.rolledTo ?? null,
-    setReconciledTo: (at) => setReconciledTo(rollUp, at),
+    reconciledTo: () => readMark({ rollUp }, RECONCILE),
+    setReconciledTo: (ms) => setMark({ rollUp }, RECONCILE, ms),
     list: (filter) => listEvents(rows, filter),
     backlog: () => countBacklog(rows),
   };
@@ -85,7 +84,7 @@ async function readCompleted(rows: Rows, eventIds: readonly string[]): Promise<S
   return new Set(found.map(({ id }) => id));
 }
 
-async function countBacklog(rows: Rows): Promise<{ pending: number; failed: number }> {
+async function countBacklog(rows: Rows): Promise<EventBacklog> {
   const [pending, failed] = await Promise.all([
     rows.count({ where: { status: "PENDING" } }),
     rows.count({ where: { status: "FAILED" } }),
@@ -126,16 +125,6 @@ async function createEvent(
   } catch (error) {
     // The loser of a race for the id goes on with the row of the winner.
     if ((await rows.findUnique({ where: { id } })) === null) throw error;
-  }
-}
-
-async function setReconciledTo(rollUp: PrismaModels["rollUp"], rolledTo: Date): Promise<void> {
-  const row = { name: RECONCILE, rolledTo };
-  try {
-    await rollUp.upsert({ where: { name: RECONCILE }, create: row, update: { rolledTo } });
-  } catch (error) {
-    // Who loses the race for the first row leaves the winner's, which is as good.
-    if ((await rollUp.findUnique({ where: { name: RECONCILE } })) === null) throw error;
   }
 }
 

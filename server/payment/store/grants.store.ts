@@ -2,7 +2,6 @@
 import type { PrismaModels } from "../../database/ports.ts";
 import type { GrantTable } from "../ports.ts";
 
-/** Returns the table as `models` sees it. */
 export function grantTable({ creditGrant: rows }: PrismaModels): GrantTable {
   return {
     existing: async (grantKeys) => {

@@ -3,7 +3,6 @@ import type { PrismaModels } from "../../database/ports.ts";
 import type { PlanOffer } from "../payment.types.ts";
 import type { OfferTable } from "../ports.ts";
 
-/** Returns the tables as `models` sees them. */
 export function offerTable({ creditPackage, plan: plans }: PrismaModels): OfferTable {
   return {
     packages: () =>

@@ -16,7 +16,6 @@ const PAYMENT_LINE = {
 
 type Rows = PrismaModels["payment"];
 
-/** Returns the table as `models` sees it. */
 export function paymentTable({ payment: rows }: PrismaModels): PaymentTable {
   return {
     find: (where) => rows.findUnique({ where }),

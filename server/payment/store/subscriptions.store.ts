@@ -2,7 +2,6 @@
 import type { PrismaModels } from "../../database/ports.ts";
 import type { SubscriptionTable } from "../ports.ts";
 
-/** Returns the table as `models` sees it. */
 export function subscriptionTable({ subscription: rows }: PrismaModels): SubscriptionTable {
   return {
     find: (id) => rows.findUnique({ where: { id } }),

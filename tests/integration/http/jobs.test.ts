@@ -6,6 +6,8 @@ import type { OpenedBackend } from "../../support/databases.ts";
 import { available } from "../../support/backend.ts";
 
 const logger = createLogger({ level: "silent" });
+const MINE = { mine: 1 };
+const STOPPED = { stopped: 1 };
 const pause = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
 
 describe("jobs", () => {
@@ -35,7 +37,7 @@ describe("jobs", () => {
       most = Math.max(most, running);
       await pause(200);
       running -= 1;
-      return "done";
+      return { done: 1 };
     };
     const runners = Array.from({ length: 10 }, () => runnerOf({ name: "one-at-a-time", run }));
     const outcomes = await Promise.all(runners.map((runner) => runner.runNow("one-at-a-time")));
@@ -43,7 +45,7 @@ describe("jobs", () => {
     expect(outcomes.filter((outcome) => outcome !== null).length).toBeGreaterThanOrEqual(1);
     expect(await runners[3]?.lastOutcome("one-at-a-time")).toMatchObject({
       ok: true,
-      result: "done",
+      result: { done: 1 },
     });
   });
 
@@ -53,7 +55,7 @@ describe("jobs", () => {
       name: "interval",
       everySeconds: 1,
       firstAfterSeconds: 0.05,
-      run: () => Promise.resolve((runs += 1)),
+      run: () => Promise.resolve({ rows: (runs += 1) }),
     };
     const runners = [runnerOf(job), runnerOf(job)];
     for (const runner of runners) runner.start();
@@ -86,12 +88,12 @@ describe("jobs", () => {
     void dead.runNow("orphan").catch(() => undefined);
     await pause(300);
     const heir = runnerOf(
-      { name: "orphan", run: () => Promise.resolve("mine") },
+      { name: "orphan", run: () => Promise.resolve(MINE) },
       { now: () => Date.now() + aheadMs },
     );
     expect(await heir.runNow("orphan")).toBeNull();
     aheadMs = 31_000;
-    expect(await heir.runNow("orphan")).toMatchObject({ result: "mine" });
+    expect(await heir.runNow("orphan")).toMatchObject({ result: MINE });
     await dead.close(100);
   });
 
@@ -99,7 +101,7 @@ describe("jobs", () => {
   const aYearAhead = { now: () => Date.now() + YEAR_MS };
   /** Waits until the job is run by an instance whose clock is right, because it is due. */
   async function isRunByItself(name: string): Promise<void> {
-    const run = vi.fn(() => Promise.resolve("mine"));
+    const run = vi.fn(() => Promise.resolve(MINE));
     const runner = runnerOf({ name, everySeconds: 1, run });
     runner.start();
     await vi.waitFor(() => expect(run).toHaveBeenCalled(), 10_000);
@@ -107,7 +109,7 @@ describe("jobs", () => {
   }
 
   test("a run by a clock a year ahead does not put off the next, nor does its lease", async () => {
-    const ended = { name: "ran-ahead", run: () => Promise.resolve("early") };
+    const ended = { name: "ran-ahead", run: () => Promise.resolve({ early: 1 }) };
     expect(await runnerOf(ended, aYearAhead).runNow("ran-ahead")).not.toBeNull();
     await isRunByItself("ran-ahead");
     const name = "died-ahead";
@@ -123,7 +125,7 @@ describe("jobs", () => {
     const rightMs = Date.now();
     const now = vi.spyOn(Date, "now").mockImplementation(() => rightMs + YEAR_MS);
     try {
-      await runnerOf({ name: "wrong-host", run: () => Promise.resolve() }).runNow("wrong-host");
+      await runnerOf({ name: "wrong-host", run: () => Promise.resolve({}) }).runNow("wrong-host");
     } finally {
       now.mockRestore();
     }
@@ -141,18 +143,18 @@ describe("jobs", () => {
       ok: false,
       result: "It did not end within 0.1 s, nor when told to.",
     });
-    const heir = runnerOf({ name, run: () => Promise.resolve("mine") });
-    expect(await heir.runNow(name)).toMatchObject({ result: "mine" });
+    const heir = runnerOf({ name, run: () => Promise.resolve(MINE) });
+    expect(await heir.runNow(name)).toMatchObject({ result: MINE });
   });
 
   test("a run that takes too long is told to stop; so is one under way when the server stops", async () => {
     const untilAborted = (signal: AbortSignal) =>
-      new Promise<string>((resolve) => {
-        if (signal.aborted) resolve("stopped");
-        signal.addEventListener("abort", () => resolve("stopped"));
+      new Promise<typeof STOPPED>((resolve) => {
+        if (signal.aborted) resolve(STOPPED);
+        signal.addEventListener("abort", () => resolve(STOPPED));
       });
     const slow = runnerOf({ name: "slow", maxSeconds: 0.2, run: untilAborted });
-    expect(await slow.runNow("slow")).toMatchObject({ result: "stopped" });
+    expect(await slow.runNow("slow")).toMatchObject({ result: STOPPED });
     let begin = (): void => undefined;
     const begun = new Promise<void>((resolve) => (begin = resolve));
     const stopping = runnerOf({
@@ -166,11 +168,11 @@ describe("jobs", () => {
     const outcome = stopping.runNow("stopping");
     await begun;
     await stopping.close();
-    expect(await outcome).toMatchObject({ result: "stopped" });
+    expect(await outcome).toMatchObject({ result: STOPPED });
     // The stop comes while the lease is still being taken.
     const late = runnerOf({ name: "late", maxSeconds: 60, run: untilAborted });
     const lateOutcome = late.runNow("late");
     await late.close();
-    expect(await lateOutcome).toMatchObject({ result: "stopped" });
+    expect(await lateOutcome).toMatchObject({ result: STOPPED });
   });
 });
