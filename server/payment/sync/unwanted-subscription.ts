@@ -2,16 +2,21 @@
 import type { StripeSubscription } from "../stripe/port.ts";
 import type { SyncDeps } from "./apply-sync.ts";
 import { refundWhole } from "./refund-whole.ts";
+import { isLive } from "./subscription-status.ts";
 
 type Deps = Pick<SyncDeps, "stripe" | "logger">;
 
-/** Refunds and ends a live subscription. Returns it as it is then. Safe to repeat. */
+/** Refunds and ends a subscription that is live still. Returns it as it is then. Safe to repeat. */
 export async function endUnwanted(
   deps: Deps,
-  subscription: StripeSubscription,
+  { id }: Pick<StripeSubscription, "id">,
   reason: "duplicate" | "account deleted",
 ): Promise<StripeSubscription> {
   const { stripe, logger } = deps;
+  // It was read before it was known to be unwanted. What its owner has ended meanwhile, to delete the account say, was
+  // wanted for as long as it ran: nothing of it is given back.
+  const subscription = await stripe.getSubscription(id);
+  if (!isLive(subscription.status)) return subscription;
   logger.warn({ subscriptionId: subscription.id, reason }, "unwanted live subscription ended");
   // Money first: if this stops half-way the subscription is still live and the next sync goes on.
   // All of it: it may have been switched or renewed before it was heard of.

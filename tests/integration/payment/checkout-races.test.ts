@@ -140,4 +140,23 @@ describe("checkouts that overtake each other", () => {
     expect(payments).toMatchObject([{ status: "REFUNDED", refundedAmount: 999 }]);
     expect(await world.credits(userId)).toBe(100);
   });
+
+  it("gives nothing back of a subscription that was read before it ended with its account", async () => {
+    const { userId, remove } = await customer();
+    await world.subscribe(userId, "plan_basic_month");
+    await world.settled();
+    const { stripePaymentId } = await world.models.payment.findFirstOrThrow({
+      where: { userId, paidAt: { not: null } },
+    });
+    const begun = world.sandbox.stripe.control.events("customer.subscription.created").at(-1);
+    const answer = held.holdNext("getSubscription");
+    const replaying = world.payment.replayEvent(begun?.id ?? "");
+    await answer.reached;
+    expect((await remove()).status).toBe(200);
+    answer.open();
+    expect(await replaying).toMatchObject({ status: "PROCESSED" });
+    expect(await stripe.listRefunds(stripePaymentId ?? "")).toEqual([]);
+    const rows = await world.models.subscription.findMany({ where: { userId } });
+    expect(rows).toMatchObject([{ status: "canceled", liveKey: null }]);
+  });
 });
