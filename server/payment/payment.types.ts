@@ -136,6 +136,7 @@ export interface StoredEvent {
   readonly status: "PENDING" | "PROCESSED" | "IGNORED" | "FAILED";
   readonly attempts: number;
   readonly lastError: string | null;
+  readonly receivedAt: Date;
   readonly notice: StoredNotice;
 }
 

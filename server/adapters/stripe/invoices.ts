@@ -45,6 +45,7 @@ export function listInvoices(
         options,
       ),
     read: readInvoice,
+    after: filter.after,
     max: filter.limit,
   });
 }

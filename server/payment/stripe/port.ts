@@ -109,6 +109,8 @@ export interface StripeInvoice {
   readonly currency: string;
   readonly createdAt: Date;
   readonly paidAt: Date | null;
+  /** Of the preview of a change: the moment it is prorated to. */
+  readonly prorationDate: Date | null;
   readonly hostedInvoiceUrl: string | null;
   readonly lines: readonly StripeInvoiceLine[];
 }
@@ -249,11 +251,12 @@ export interface StripePort {
   getCreditNote(creditNoteId: string): Promise<StripeCreditNote>;
 
   getInvoice(invoiceId: string): Promise<StripeInvoice>;
-  /** Newest first, at most `limit`. */
+  /** Newest first, at most `limit`; `after` = the last id of the page before. */
   listInvoices(filter: {
     customerId?: string;
     status?: "paid";
     createdSince?: Date;
+    after?: string;
     limit: number;
   }): Promise<StripeInvoice[]>;
   /** The payment intents that paid an invoice; none for a free one. */

@@ -83,8 +83,8 @@ async function findOwner(
 }
 
 /**
- * Ends `fetched` when another one of the user's is live at Stripe too, or the user is erased; another one that only looks
- * live here is synced `first`.
+ * Ends `fetched`, if it is live still, when another one of the user's is live at Stripe too, or the user is erased; another
+ * one that only looks live here is synced `first`.
  */
 async function keepOneLive(
   deps: SyncDeps,
@@ -114,7 +114,8 @@ async function findOtherLive(
   return live?.stripeSubscriptionId === stripeSubscriptionId ? null : live;
 }
 
-async function isErased(
+/** Whether the account is erased: nothing it buys from then on is for anybody. */
+export async function isErased(
   { customers }: Pick<PaymentTables, "customers">,
   userId: string,
 ): Promise<boolean> {

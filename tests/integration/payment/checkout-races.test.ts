@@ -140,4 +140,56 @@ describe("checkouts that overtake each other", () => {
     expect(payments).toMatchObject([{ status: "REFUNDED", refundedAmount: 999 }]);
     expect(await world.credits(userId)).toBe(100);
   });
+
+  it("gives back what a bank pays for who is erased by then", async () => {
+    const { userId, remove } = await customer();
+    const { sessionId } = await world.payment.checkout(userId, { packageId });
+    world.sandbox.stripe.control.completeCheckout(sessionId, "delayed");
+    await world.settled();
+    expect((await remove()).status).toBe(200);
+    world.sandbox.stripe.control.settleDelayedPayment(sessionId, true);
+    await world.settled();
+    const payment = await world.models.payment.findUniqueOrThrow({
+      where: { stripeSessionId: sessionId },
+    });
+    expect(payment).toMatchObject({ status: "FAILED", paidAt: null });
+    expect(await stripe.listRefunds(payment.stripePaymentId ?? "")).toMatchObject([
+      { amount: payment.amount, orderKey: `erased:${sessionId}` },
+    ]);
+    const bought = { userId, source: "PURCHASE" };
+    expect(await world.models.creditGrant.count({ where: bought })).toBe(0);
+  });
+
+  it("keeps what was paid for before its account was erased", async () => {
+    const { userId, remove } = await customer();
+    const sessionId = await world.buy(userId, packageId);
+    await world.settled();
+    expect((await remove()).status).toBe(200);
+    const paid = world.sandbox.stripe.control.events("checkout.session.completed").at(-1);
+    expect(await world.deliver(paid ?? { id: "" }, 0, "evt_after_erasure")).toBe(200);
+    const payment = await world.models.payment.findUniqueOrThrow({
+      where: { stripeSessionId: sessionId },
+    });
+    expect(payment).toMatchObject({ status: "SUCCESS" });
+    expect(await stripe.listRefunds(payment.stripePaymentId ?? "")).toEqual([]);
+  });
+
+  it("gives nothing back of a subscription that was read before it ended with its account", async () => {
+    const { userId, remove } = await customer();
+    await world.subscribe(userId, "plan_basic_month");
+    await world.settled();
+    const { stripePaymentId } = await world.models.payment.findFirstOrThrow({
+      where: { userId, paidAt: { not: null } },
+    });
+    const begun = world.sandbox.stripe.control.events("customer.subscription.created").at(-1);
+    const answer = held.holdNext("getSubscription");
+    const replaying = world.payment.replayEvent(begun?.id ?? "");
+    await answer.reached;
+    expect((await remove()).status).toBe(200);
+    answer.open();
+    expect(await replaying).toMatchObject({ status: "PROCESSED" });
+    expect(await stripe.listRefunds(stripePaymentId ?? "")).toEqual([]);
+    const rows = await world.models.subscription.findMany({ where: { userId } });
+    expect(rows).toMatchObject([{ status: "canceled", liveKey: null }]);
+  });
 });
