@@ -10,7 +10,6 @@ import type {
   SessionLine,
   SignInCookie,
   SignInRedirect,
-  UserView,
 } from "./auth.types.ts";
 import type { IdentityProvider, SessionStore, SignInStore } from "./ports.ts";
 import { createAccessTokens } from "./session/access-token.ts";
@@ -20,7 +19,7 @@ import { createRefreshTokens } from "./session/refresh-token.ts";
 import { createLogout, presentedSession, requireOwnOrigin } from "./session/presented-token.ts";
 import { rotateRefreshToken } from "./session/rotate-refresh-token.ts";
 import { createSessionCache } from "./session/session-cache.ts";
-import { getMe, listSessions, revokeAll, revokeOne } from "./session/sessions.ts";
+import { listSessions, revokeAll, revokeOne } from "./session/sessions.ts";
 import { checkIdentityProvider } from "./sign-in/check-provider.ts";
 import { type CallbackRequest, finishSignIn } from "./sign-in/finish-sign-in.ts";
 import { createSignInStates } from "./sign-in/sign-in-state.ts";
@@ -45,8 +44,6 @@ export interface AuthService {
   logout(request: RefreshRequest): Promise<void>;
   /** Ends every session of the caller, this one too; `revoked` counts them. */
   logoutAll(principal: Principal): Promise<{ revoked: number }>;
-  /** Throws NOT_FOUND when the user is gone. */
-  me(principal: Principal): Promise<{ user: UserView }>;
   /** The caller's live sessions, last used first. */
   sessions(principal: Principal): Promise<{ sessions: SessionLine[] }>;
   /** Ends one of the caller's own sessions; NOT_FOUND for any other. Safe to repeat. */
@@ -99,7 +96,6 @@ export function createAuthService(options: AuthServiceDeps): AuthService {
     refreshSession: (request) => presentedSession(deps, request),
     logout: createLogout(deps),
     logoutAll: (principal) => revokeAll(deps, principal),
-    me: (principal) => getMe(deps, principal),
     sessions: (principal) => listSessions(deps, principal),
     revokeSession: (principal, { sessionId }) => revokeOne(deps, principal, sessionId),
     requireOwnOrigin: (request) => requireOwnOrigin(deps.config.frontendOrigins, request),

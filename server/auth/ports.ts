@@ -7,7 +7,6 @@ import type {
   SessionStatus,
   SignedIn,
   SignIn,
-  UserView,
   VerifiedIdentity,
 } from "./auth.types.ts";
 
@@ -50,8 +49,6 @@ export interface SessionStore {
   /** Ends every session of the user and every access token signed before. */
   revokeAll(userId: string, at: Date): Promise<number>;
   live(userId: string, now: Date): Promise<LiveSession[]>;
-  /** Null when deleted or unknown. */
-  findUser(userId: string): Promise<UserView | null>;
 }
 
 /** Rows of people and identities, as sign-in writes them. */

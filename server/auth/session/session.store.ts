@@ -2,29 +2,17 @@
 import { writeAuditLine } from "../../database/audit-log.ts";
 import type { Database, DatabaseTransaction } from "../../database/ports.ts";
 import { databaseNow } from "../../database/clock.ts";
-import { toRole, toUserView } from "../user-view.ts";
+import { toRole } from "../user-view.ts";
 import type {
   LiveSession,
   RevocationReason,
   Rotation,
   SessionRecord,
   SessionStatus,
-  UserView,
 } from "../auth.types.ts";
 import type { SessionStore } from "../ports.ts";
 
 const MAX_LISTED = 200;
-
-const userSelect = {
-  id: true,
-  email: true,
-  name: true,
-  avatar: true,
-  role: true,
-  credits: true,
-  createdAt: true,
-  deletedAt: true,
-} as const;
 
 const statusSelect = {
   id: true,
@@ -67,7 +55,6 @@ export function createSessionStore(database: Database): SessionStore {
       (await database.models.session.count({ where: { id: sessionId, userId } })) === 1,
     revokeAll: (userId, at) => revokeAllSessions(database, userId, at),
     live: (userId, now) => readLiveSessions(database, userId, now),
-    findUser: (userId) => findUser(database, userId),
   };
 }
 
@@ -231,9 +218,4 @@ function readLiveSessions({ models }: Database, userId: string, now: Date): Prom
       expiresAt: true,
     },
   });
-}
-
-async function findUser({ models }: Database, userId: string): Promise<UserView | null> {
-  const row = await models.user.findUnique({ where: { id: userId }, select: userSelect });
-  return row === null || row.deletedAt !== null ? null : toUserView(row);
 }
