@@ -13,7 +13,7 @@ import { createRunStore } from "./ai/runs.store.ts";
 import { createAuthService } from "./auth/auth.service.ts";
 import type { IdentityProvider } from "./auth/ports.ts";
 import { createSessionStore } from "./auth/session/session.store.ts";
-import { createSignInStore } from "./auth/sign-in/sign-in.store.ts";
+import { writeSignIn } from "./auth/sign-in/sign-in.store.ts";
 import { databaseClock } from "./database/clock.ts";
 import type { Backend } from "./infrastructure.ts";
 import type { Config } from "./config/config.ts";
@@ -231,7 +231,8 @@ function createAuth(parts: Parts): Services["auth"] {
   const service = createAuthService({
     config,
     sessions: createSessionStore(backend.database),
-    signIns: createSignInStore({ database: backend.database, ledger, logger }),
+    writeSignIn: (request) =>
+      writeSignIn({ database: backend.database, ledger, logger }, request),
     // A memory of one process's own would not hear of what other processes on the same database revoke.
     sharedCache: config.redis === null ? null : backend.cache,
     identityProvider: telemetry.google(

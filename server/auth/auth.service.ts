@@ -11,7 +11,7 @@ import type {
   SignInCookie,
   SignInRedirect,
 } from "./auth.types.ts";
-import type { IdentityProvider, SessionStore, SignInStore } from "./ports.ts";
+import type { IdentityProvider, SessionStore, WriteSignIn } from "./ports.ts";
 import { createAccessTokens } from "./session/access-token.ts";
 import { authenticate } from "./session/authenticate.ts";
 import { createAuthorityWatch } from "./session/authority-watch.ts";
@@ -73,7 +73,7 @@ export interface AuthServiceDeps {
     "tokens" | "google" | "frontendOrigins" | "adminEmails" | "credits" | "cookies" | "sandbox"
   >;
   readonly sessions: SessionStore;
-  readonly signIns: SignInStore;
+  readonly writeSignIn: WriteSignIn;
   /**
    * Where all instances learn that sessions have changed: the back end's cache where Redis is configured;
    * null = ask the database at every request.

@@ -108,7 +108,7 @@ export interface SessionRecord extends SessionStatus {
 /** Where a refresh came from, for the person who looks at their sessions. */
 export interface ClientFacts {
   readonly userAgent: string | null;
-  readonly ip: string | null;
+  readonly ip: string;
 }
 
 /** One step of rotation, valid only from exactly the state it names. */

@@ -51,8 +51,8 @@ export interface SessionStore {
   live(userId: string, now: Date): Promise<LiveSession[]>;
 }
 
-/** Rows of people and identities, as sign-in writes them. */
-export interface SignInStore {
-  /** Throws SignInFailure: account_disabled, account_conflict, state_invalid (the session exists already). */
-  signIn(request: SignIn): Promise<SignedIn>;
-}
+/**
+ * Writes a sign-in: the person, the identity and the session. Throws SignInFailure: account_disabled, account_conflict,
+ * state_invalid (the session exists already).
+ */
+export type WriteSignIn = (request: SignIn) => Promise<SignedIn>;

@@ -152,7 +152,7 @@ async function reportReuse(
         event: "refresh token reused",
         userId: session.userId,
         sessionId: session.sessionId,
-        ip: clientFacts(request).ip,
+        ip: request.ip,
         generation: token.generation,
         currentGeneration: session.generation,
       },

@@ -1,6 +1,6 @@
 // The rows of `sessions`: sign-ins, their rotations and their ends. Raw refresh tokens never come here.
 import { writeAuditLine } from "../../database/audit-log.ts";
-import type { Database, DatabaseTransaction } from "../../database/ports.ts";
+import type { Database, PrismaModels } from "../../database/ports.ts";
 import { databaseNow } from "../../database/clock.ts";
 import { toRole } from "../user-view.ts";
 import type {
@@ -61,7 +61,7 @@ export function createSessionStore(database: Database): SessionStore {
 /** Even one statement may meet a conflict: `transaction` runs it again and gives its errors their names. */
 function write<T>(
   database: Database,
-  work: (models: DatabaseTransaction["models"]) => Promise<T>,
+  work: (models: PrismaModels) => Promise<T>,
 ): Promise<T> {
   return database.transaction((tx) => work(tx.models));
 }
