@@ -103,7 +103,7 @@ export function createAuthService(options: AuthServiceDeps): AuthService {
     startSignIn: (request) => startSignIn(deps, request),
     finishSignIn: (request) => finishSignIn(deps, request),
     invalidateSessions: () => deps.sessionCache.invalidate(),
-    close: async () => void (await Promise.all(deps.pendingSeals)),
+    close: async () => void (await Promise.all(deps.pendingGraceEnds)),
   };
 }
 
@@ -122,7 +122,7 @@ function withState(deps: AuthServiceDeps) {
       secure: config.cookies.secure,
       now,
     }),
-    pendingSeals: new Set<Promise<void>>(),
+    pendingGraceEnds: new Set<Promise<void>>(),
   };
 }
 

@@ -99,7 +99,7 @@ export interface SessionRecord extends SessionStatus {
   readonly tokenHash: string;
   readonly previousTokenHash: string | null;
   readonly generation: number;
-  /** Until when the previous token still gets its successor; null = the last rotation was never sealed. */
+  /** Until when the previous token still gets its successor; null = its end was never written. */
   readonly graceEndsAt: Date | null;
   readonly expiresAt: Date;
   readonly absoluteExpiresAt: Date;

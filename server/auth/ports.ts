@@ -38,10 +38,10 @@ export interface SessionStore {
   find(sessionId: string): Promise<SessionRecord | null>;
   /** False when the session was no longer in the state the rotation starts from. */
   rotate(rotation: Rotation): Promise<boolean>;
-  /** The database's clock: what was sealed by one instance is judged by another, and their own clocks differ. */
+  /** The database's clock: the grace that one instance ended is judged by another, and their own clocks differ. */
   clock(): Promise<Date>;
   /** Lets the grace of the rotation that led to `generation` end after `graceSeconds`, by the database's clock. */
-  seal(sessionId: string, generation: number, graceSeconds: number): Promise<void>;
+  endGrace(sessionId: string, generation: number, graceSeconds: number): Promise<void>;
   /** Ends one session (of `userId` alone, when given); false when it was not live. `reuse` leaves an audit line. */
   revoke(sessionId: string, reason: RevocationReason, at: Date, userId?: string): Promise<boolean>;
   /** Whether the session exists and is the user's. */

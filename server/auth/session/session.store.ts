@@ -47,8 +47,8 @@ export function createSessionStore(database: Database): SessionStore {
     find: (sessionId) => findSession(database, sessionId),
     rotate: (rotation) => rotateSession(database, rotation),
     clock: () => databaseNow(database),
-    seal: (sessionId, generation, graceSeconds) =>
-      sealGrace(database, { sessionId, generation, graceSeconds }),
+    endGrace: (sessionId, generation, graceSeconds) =>
+      endGrace(database, { sessionId, generation, graceSeconds }),
     revoke: (sessionId, reason, at, userId) =>
       revokeSession(database, { sessionId, reason, at, userId }),
     owns: async (userId, sessionId) =>
@@ -147,15 +147,15 @@ async function rotateSession(database: Database, rotation: Rotation): Promise<bo
   return count === 1;
 }
 
-async function sealGrace(
+async function endGrace(
   database: Database,
-  seal: { sessionId: string; generation: number; graceSeconds: number },
+  rotation: { sessionId: string; generation: number; graceSeconds: number },
 ): Promise<void> {
   const at = await databaseNow(database);
   await write(database, ({ session }) =>
     session.updateMany({
-      where: { id: seal.sessionId, generation: seal.generation, graceEndsAt: null },
-      data: { graceEndsAt: new Date(at.getTime() + seal.graceSeconds * 1000) },
+      where: { id: rotation.sessionId, generation: rotation.generation, graceEndsAt: null },
+      data: { graceEndsAt: new Date(at.getTime() + rotation.graceSeconds * 1000) },
     }),
   );
 }
