@@ -2,6 +2,7 @@
 import { FEATURES } from "../../shared/src/features.ts";
 import type { RunOutput, PubSub } from "../kv/ports.ts";
 import type { Logger } from "../lib/logger.ts";
+import { withFallback } from "../lib/timeout.ts";
 import { type ActiveRuns, createActiveRuns } from "./active-runs.ts";
 import type {
   ModelList,
@@ -149,10 +150,7 @@ async function endAll(active: ActiveRuns): Promise<void> {
   const running = active.all();
   if (running.length === 0) return;
   const allDone = Promise.all(running.map(({ done }) => done));
-  let timer: NodeJS.Timeout | undefined;
-  const grace = new Promise<void>((resolve) => (timer = setTimeout(resolve, CLOSE_GRACE_MS)));
-  await Promise.race([allDone, grace]);
-  clearTimeout(timer);
+  await withFallback(allDone, CLOSE_GRACE_MS, undefined);
   for (const run of running) run.stop("shutdown");
   await allDone;
 }
