@@ -26,7 +26,7 @@ import { startRun } from "./start-run.ts";
 import { endAbandonedRuns, STOP_CHANNEL, stopRun } from "./stop-run.ts";
 
 /** Dependencies of the service. */
-export interface AiDeps {
+interface AiDeps {
   readonly store: RunStore;
   readonly output: RunOutput;
   readonly pubsub: PubSub;

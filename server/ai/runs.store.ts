@@ -13,7 +13,7 @@ import { endedRun } from "./end-run.ts";
 import type { RunOrder, RunStore } from "./ports.ts";
 
 /** Dependencies of the store. */
-export interface RunStoreDeps {
+interface RunStoreDeps {
   readonly database: Database;
   readonly ledger: Pick<Ledger, "applyIn" | "changed">;
   /** Milliseconds since 1970. */

@@ -12,7 +12,7 @@ import { findOwnRun, type ReadDeps } from "./read-run.ts";
 export const STOP_CHANNEL = "ai-run-stop";
 
 /** Dependencies of stopping. */
-export interface StopDeps extends ReadDeps {
+interface StopDeps extends ReadDeps {
   readonly active: ActiveRuns;
   readonly pubsub: PubSub;
   readonly logger: Logger;

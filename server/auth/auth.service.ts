@@ -67,7 +67,7 @@ export interface AuthService {
 }
 
 /** Dependencies of the service. */
-export interface AuthServiceDeps {
+interface AuthServiceDeps {
   readonly config: Pick<
     Config,
     "tokens" | "google" | "frontendOrigins" | "adminEmails" | "credits" | "cookies" | "sandbox"

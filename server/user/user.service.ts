@@ -27,7 +27,7 @@ export interface UserService {
 }
 
 /** Dependencies of the service. */
-export interface UserServiceDeps {
+interface UserServiceDeps {
   readonly users: UserStore;
   /**
    * Ends the user's live subscription at Stripe at once, and closes open checkouts. Safe to repeat; nothing to end is

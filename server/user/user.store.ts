@@ -11,7 +11,7 @@ import type { UserStore } from "./ports.ts";
 import type { ProfileChange } from "./user.types.ts";
 
 /** The address of an account whose person is gone: unique, and of a domain that can never receive mail (RFC 2606). */
-export function erasedEmail(userId: string): string {
+function erasedEmail(userId: string): string {
   return `deleted-${userId}@deleted.invalid`;
 }
 

@@ -11,7 +11,7 @@ import type { RefreshToken, RefreshTokens } from "./refresh-token.ts";
 import type { SessionCache } from "./session-cache.ts";
 
 /** Two tabs that refresh at once get the same successor within this time (docs/decisions/0031). */
-export const GRACE_SECONDS = 10;
+const GRACE_SECONDS = 10;
 /** A lost race is read again; the second reading finds the winner's rotation. */
 const MAX_READS = 3;
 

@@ -31,7 +31,7 @@ const AWAY_MS = 1_000;
 const PACE_MS = 2;
 
 /** Whom a token names. */
-export interface Wanted {
+interface Wanted {
   readonly sessionId: string;
   readonly userId: string;
 }

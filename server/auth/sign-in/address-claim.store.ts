@@ -8,7 +8,7 @@ import { recordAddressHolder, releasedEmail, wasHeldByAnother } from "./address-
 import { SignInFailure } from "./sign-in-error.ts";
 
 /** What an address comes to for somebody whose `sub` is new here. */
-export interface AddressClaim {
+interface AddressClaim {
   /** The account to link; null = a new one. */
   readonly linkTo: string | null;
   /** The account that has lost the address to the newcomer. */

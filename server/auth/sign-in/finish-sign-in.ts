@@ -24,7 +24,7 @@ const MAX_CODE_LENGTH = 2048;
 const MAX_FORMER = 2;
 
 /** Dependencies of ending a sign-in. */
-export interface FinishSignInDeps {
+interface FinishSignInDeps {
   readonly config: Pick<
     Config,
     "tokens" | "google" | "frontendOrigins" | "adminEmails" | "credits"

@@ -17,7 +17,7 @@ import { SignInFailure } from "./sign-in-error.ts";
 const MAX_TRIES = 4;
 
 /** The key of an identity: issuer and subject, in no form a person can be told by. */
-export function identityId(issuer: string, subject: string): string {
+function identityId(issuer: string, subject: string): string {
   return createHash("sha256")
     .update(JSON.stringify([issuer, subject]))
     .digest("hex");

@@ -6,14 +6,14 @@ import { type AuditStore, createAuditStore } from "./audit.store.ts";
 import { auditPage, type Page, type Violation } from "./page.ts";
 
 /** How far the doctor has come. */
-export interface DoctorProgress {
+interface DoctorProgress {
   readonly users: number;
   readonly totalUsers: number;
   readonly violations: number;
 }
 
 /** Dependencies of the doctor. */
-export interface DoctorDeps {
+interface DoctorDeps {
   readonly database: Database;
   readonly onProgress?: (progress: DoctorProgress) => void;
   readonly signal?: AbortSignal;

@@ -99,7 +99,7 @@ export function toUnproven(dialect: Dialect, unproven: readonly Unproven[]): (st
 export const GROUP = 16;
 
 /** How many users a statement for `users` has room for: few lengths, so that the server knows most texts already. */
-export function widthOf(users: number): number {
+function widthOf(users: number): number {
   return Math.max(GROUP, 2 ** Math.ceil(Math.log2(Math.max(1, users))));
 }
 

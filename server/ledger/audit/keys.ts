@@ -4,21 +4,21 @@ import { jsonTable } from "../store/sql.ts";
 import { inRange, type Range } from "./check.ts";
 
 /** A key that is wrong, and the invariant it breaks. */
-export interface WrongKey {
+interface WrongKey {
   readonly invariant: string;
   readonly userId: string;
   readonly detail: string;
 }
 
 /** Whose keys are looked at: all, or those made since the books were proven up to entry `seq`. */
-export interface KeyOwner {
+interface KeyOwner {
   readonly userId: string;
   readonly seq: number;
   readonly provenAt: Date | null;
 }
 
 /** Whose keys, and what is known of their entries. */
-export interface KeySearch {
+interface KeySearch {
   /** In the order of their ids. */
   readonly owners: readonly KeyOwner[];
   /** Where they are all its users, and nothing of theirs is proven; null otherwise. */

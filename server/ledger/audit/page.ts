@@ -15,7 +15,7 @@ export interface Violation {
 }
 
 /** Where a page is audited. */
-export interface PageDeps {
+interface PageDeps {
   readonly database: Database;
   readonly store: AuditStore;
   /** Entries or keys in memory at once. */

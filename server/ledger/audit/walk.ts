@@ -6,7 +6,7 @@ import { CHARGE, inRange, type Range, sqlWords, toUnproven, type Unproven } from
 type Dialect = Database["dialect"];
 
 /** A user to walk along: from the entry after `seq`, whose balance is `balance`, to the last one, `ledgerSeq`. */
-export interface Walker extends Unproven {
+interface Walker extends Unproven {
   readonly balance: number;
   readonly ledgerSeq: number;
 }

@@ -94,7 +94,7 @@ export function toStoredKey({ userId, storedKey, inputHash, answer }: KeyRow): S
 }
 
 /** Writes a moment as SQL does. */
-export type DateWriter = (ms: number | null) => string | null;
+type DateWriter = (ms: number | null) => string | null;
 
 /** Dates as SQL, written once per distinct moment: the rows of a batch share theirs. */
 export function createDateWriter(dialect: SqlSession["dialect"]): DateWriter {

@@ -8,7 +8,7 @@ export interface Queued {
 }
 
 /** What is taken from a queue. */
-export interface Wanted {
+interface Wanted {
   /** Items, at most. */
   readonly most: number;
   readonly mayRun: (userId: string) => boolean;

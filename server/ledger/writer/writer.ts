@@ -51,14 +51,6 @@ export interface WriterDeps {
 const OVERDUE_CHECK_MS = 100;
 const RETRY_PAUSE = { firstMs: 2, maxMs: 150 };
 
-/** Writes queued operations in batches. */
-export interface Writer {
-  submit(operation: LedgerOperation): Promise<OperationResult | HoldResult>;
-  /** Operations waiting or under way. */
-  readonly pending: number;
-  close(): Promise<void>;
-}
-
 interface Item extends Queued {
   readonly operation: LedgerOperation;
   /** Stays the same over all tries: by it the effect of a lost COMMIT is recognised. */
@@ -93,8 +85,8 @@ interface WriterState {
   closing: boolean;
 }
 
-/** Makes an idle writer. */
-export function createWriter(deps: WriterDeps): Writer {
+/** Makes an idle writer: it writes queued operations in batches. */
+export function createWriter(deps: WriterDeps) {
   const limits = { ...defaultLimits(deps.database), ...deps.limits };
   const state: WriterState = {
     deps,
@@ -109,8 +101,9 @@ export function createWriter(deps: WriterDeps): Writer {
     closing: false,
   };
   return {
-    submit: (operation) => submit(state, operation),
-    get pending() {
+    submit: (operation: LedgerOperation) => submit(state, operation),
+    /** Operations waiting or under way. */
+    get pending(): number {
       return state.queue.size + state.underWay.size;
     },
     close: () => close(state),
