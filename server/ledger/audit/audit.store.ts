@@ -1,5 +1,5 @@
 // Prisma of the audit: pages of users with how far their books are proven, the checks' statements, the checkpoints.
-import { fromSqlDate, toSqlDate } from "../../database/dates.ts";
+import { fromSqlDate, type SqlDialect, toSqlDate } from "../../database/dates.ts";
 import type { Database } from "../../database/ports.ts";
 import { jsonTable } from "../store/sql.ts";
 import {
@@ -13,8 +13,6 @@ import {
   toUnproven,
   type Unproven,
 } from "./check.ts";
-
-type Dialect = Database["dialect"];
 
 /** How far a user's books are proven. */
 export interface Checkpoint {
@@ -109,7 +107,7 @@ const HOLD_ENDS = `h.userId, SUM(CASE WHEN h.status = 'SETTLED' AND h.settledAmo
 /** The statements. */
 export const AUDIT_SQL = { mysql: statements("mysql"), sqlite: statements("sqlite") };
 
-function statements(dialect: Dialect) {
+function statements(dialect: SqlDialect) {
   const isMysql = dialect === "mysql";
   const proofs = jsonTable(dialect, PROOF);
   const columns = "userId, seq, balance, charges, endedHolds, provenAt, wholeAt";

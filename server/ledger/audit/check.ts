@@ -1,8 +1,6 @@
 // What a check of the doctor is, and the words of SQL that differ between the engines.
-import type { Database } from "../../database/ports.ts";
+import type { SqlDialect } from "../../database/dates.ts";
 import { jsonTable } from "../store/sql.ts";
-
-type Dialect = Database["dialect"];
 
 /** Ids above `from` up to `to`: rows of users who are not there lie in a range, too. */
 export interface Range {
@@ -37,7 +35,7 @@ export interface Check {
 
 /** What differs between the engines, and between pages. */
 export interface SqlWords {
-  readonly dialect: Dialect;
+  readonly dialect: SqlDialect;
   /** Joins parts of a sentence. */
   text(...parts: string[]): string;
   /** FROM: the entries that are not proven yet. Takes "unproven". */
@@ -49,7 +47,7 @@ export interface SqlWords {
 }
 
 /** The words of `dialect` for pages where `users` have something to prove. */
-export function sqlWords(dialect: Dialect, users: number): SqlWords {
+export function sqlWords(dialect: SqlDialect, users: number): SqlWords {
   const list = jsonTable(dialect, { userId: "id", seq: "int", charges: "int" });
   if (dialect === "sqlite")
     return {
@@ -81,7 +79,7 @@ export function toList(unproven: readonly Unproven[]): string {
 }
 
 /** The "unproven" of a statement: its ranges written out, or the list. */
-export function toUnproven(dialect: Dialect, unproven: readonly Unproven[]): (string | number)[] {
+export function toUnproven(dialect: SqlDialect, unproven: readonly Unproven[]): (string | number)[] {
   if (dialect === "sqlite") return [toList(unproven)];
   // The last one fills the rest.
   const all = Array.from(

@@ -1,5 +1,5 @@
 // The doctor's checks of the ledger: one SQL statement each, over the users of one range of ids or the entries that are not proven yet.
-import type { Database } from "../../database/ports.ts";
+import type { SqlDialect } from "../../database/dates.ts";
 import {
   AT_ODDS_WITH_ITS_END,
   CHARGE,
@@ -14,7 +14,7 @@ const PAID = "('SUCCESS', 'REFUNDED', 'PARTIALLY_REFUNDED', 'DISPUTED')";
 const TAKES = "type IN ('REFUND', 'DISPUTE', 'ADMIN_ADJUST') AND amount < 0";
 
 /** Every check, in the words of `dialect`, for pages where `users` have something to prove. */
-export function doctorChecks(dialect: Database["dialect"], users: number): readonly Check[] {
+export function doctorChecks(dialect: SqlDialect, users: number): readonly Check[] {
   const words = sqlWords(dialect, users);
   return [
     ...balanceChecks(words),

@@ -1,4 +1,4 @@
-import { toSqlDate } from "../../database/dates.ts";
+import { type SqlDialect, toSqlDate } from "../../database/dates.ts";
 import type { Database } from "../../database/ports.ts";
 import { jsonTable } from "../store/sql.ts";
 import { inRange, type Range } from "./check.ts";
@@ -56,7 +56,7 @@ const COLUMNS = { n: "int", userId: "id", q: "int", t: "id", h: "id" } as const;
 /** The statements: a page of keys, and which of them point at nothing. */
 export const KEY_SQL = { mysql: statements("mysql"), sqlite: statements("sqlite") };
 
-function statements(dialect: Database["dialect"]) {
+function statements(dialect: SqlDialect) {
   const straight = dialect === "mysql" ? "STRAIGHT_JOIN " : "";
   const primary = dialect === "mysql" ? "FORCE INDEX (PRIMARY) " : "";
   return {

@@ -1,9 +1,8 @@
 // The doctor's first look at entries: along each user's own, in their order, checked one by one as they come. What is not
 // in order for certain is a suspect, and asked again by the exact statements of checks.ts.
+import type { SqlDialect } from "../../database/dates.ts";
 import type { Database } from "../../database/ports.ts";
 import { CHARGE, inRange, type Range, sqlWords, toUnproven, type Unproven } from "./check.ts";
-
-type Dialect = Database["dialect"];
 
 /** A user to walk along: from the entry after `seq`, whose balance is `balance`, to the last one, `ledgerSeq`. */
 interface Walker extends Unproven {
@@ -54,7 +53,7 @@ const KIND = `CASE WHEN ${CHARGE} THEN CASE WHEN e.balance < 0 OR ${AT_ODDS} THE
   WHEN e.balance < 0 AND e.type IN ('USAGE', 'EXPIRY') THEN 2 ELSE 0 END`;
 
 /** The statements for pages where `users` have something to prove. Their last parameter is how many rows at most. */
-export function walkSql(dialect: Dialect, users: number) {
+export function walkSql(dialect: SqlDialect, users: number) {
   const primary = dialect === "mysql" ? " FORCE INDEX (PRIMARY)" : "";
   const columns = `e.userId, e.seq, e.id, e.amount, e.balance, ${KIND} AS kind`;
   const hold = `LEFT JOIN credit_holds h${primary} ON h.id = CASE WHEN ${CHARGE} THEN e.sourceId END AND h.userId = e.userId`;
