@@ -12,7 +12,7 @@ import { draftEntry, type Effect, type OperationContext } from "../model/operati
 import type { GrantOperation } from "../ports.ts";
 
 /** What comes in, and what its entry and lot say of it. */
-interface CreditTerms extends Pick<Entry, "type" | "description" | "sourceId"> {
+export interface CreditTerms extends Pick<Entry, "type" | "description" | "sourceId"> {
   readonly amountCredits: number;
   readonly expiresAt: Date | null;
   readonly grantKey: string;
