@@ -59,9 +59,9 @@ export async function auditPage(
   const { subjects, relied, violations } = subjectsOf(users, await store.holds(range));
   // Along the table where all is to be read, from user to user otherwise.
   const isWhole = subjects.length === users.length && relied.length === 0;
-  const walked = isWhole ? range : null;
-  const ends = await store.holdEnds(walked, subjects);
-  const walks = await walkEntries(database, subjects, { range: walked, rowsPerRead, rest });
+  const paging = { range: isWhole ? range : null, rowsPerRead, rest };
+  const ends = await store.holdEnds(paging.range, subjects);
+  const walks = await walkEntries(database, subjects, paging);
   const suspects = subjects.filter(
     (one) => !isInOrder(one, walks.get(one.userId), ends.get(one.userId)),
   );
@@ -69,9 +69,7 @@ export async function auditPage(
   violations.push(...found, ...(await wrongCounts(store, range)));
   const idOf = (userId: string, seq: number) => walks.get(userId)?.idOf(seq);
   const owners = subjects.map(keysOf);
-  violations.push(
-    ...(await wrongKeys(database, { owners, range: walked, rowsPerRead, idOf, rest })),
-  );
+  violations.push(...(await wrongKeys(database, owners, { ...paging, idOf })));
   const isWrong = new Set(violations.map(({ userId }) => userId));
   const again = subjects.filter(({ after }) => after === null).map(({ userId }) => userId);
   const proofs = subjects.flatMap((subject) => {

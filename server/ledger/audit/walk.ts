@@ -2,7 +2,8 @@
 // in order for certain is a suspect, and asked again by the exact statements of checks.ts.
 import type { SqlDialect } from "../../database/dates.ts";
 import type { Database } from "../../database/ports.ts";
-import { CHARGE, inRange, type Range, sqlWords, toUnproven, type Unproven } from "./check.ts";
+import { CHARGE, inRange, sqlWords, toUnproven, type Unproven } from "./check.ts";
+import { readByUser, type Paging } from "./read-by-user.ts";
 
 /** A user to walk along: from the entry after `seq`, whose balance is `balance`, to the last one, `ledgerSeq`. */
 interface Walker extends Unproven {
@@ -21,15 +22,6 @@ export interface Walk {
   readonly isSound: boolean;
   /** The id of the entry `seq`; undefined where the walk did not see it, or did not keep it. */
   idOf(seq: number): string | undefined;
-}
-
-/** How entries are read. */
-interface Reads {
-  /** Where the walkers are all its users, and have nothing proven; null otherwise. */
-  readonly range: Range | null;
-  readonly rowsPerRead: number;
-  /** Awaited between reads. */
-  rest(): Promise<void>;
 }
 
 interface EntryRow {
@@ -73,35 +65,20 @@ export function walkSql(dialect: SqlDialect, users: number) {
 export async function walkEntries(
   database: Database,
   walkers: readonly Walker[],
-  { range, rowsPerRead, rest }: Reads,
+  paging: Paging,
 ): Promise<Map<string, Walk>> {
   const walks = new Map(walkers.map((walker) => [walker.userId, createWalk(walker)]));
   const { dialect } = database;
-  const read = async (sql: string, params: readonly (string | number)[]) => {
-    const rows = await database.read<EntryRow>(sql, [...params, rowsPerRead]);
-    for (const row of rows) walks.get(row.userId)?.step(row);
-    if (rows.length < rowsPerRead) return undefined;
-    await rest();
-    return rows.at(-1);
-  };
-  // A page may end amidst a user's entries: the rest of them follows. Returns the user it ended with.
-  const readOn = async (sql: string, params: readonly (string | number)[]) => {
-    const cut = await read(sql, params);
-    for (let last = cut; last !== undefined; )
-      last = await read(walkSql(dialect, 1).ofUser, [last.userId, last.seq]);
-    return cut?.userId;
-  };
-  if (range !== null) {
-    for (let from: string | undefined = range.from; from !== undefined; )
-      from = await readOn(walkSql(dialect, 1).ofRange, [from, range.to]);
-    return walks;
-  }
-  for (let left = walkers; left.length > 0; ) {
-    const some = left.slice(0, LIST);
-    const end = await readOn(walkSql(dialect, some.length).ofUsers, toUnproven(dialect, some));
-    const done = end === undefined ? some.length : some.findIndex((one) => one.userId === end) + 1;
-    left = left.slice(done);
-  }
+  const sql = walkSql(dialect, 1);
+  await readByUser<EntryRow, Walker>(database, walkers, paging, {
+    ofRange: ({ from, to }) => [sql.ofRange, from, to],
+    ofUsers: (some) => [walkSql(dialect, some.length).ofUsers, ...toUnproven(dialect, some)],
+    usersPerRead: LIST,
+    ofUser: ({ userId, seq }) => [sql.ofUser, userId, seq],
+    take(rows) {
+      for (const row of rows) walks.get(row.userId)?.step(row);
+    },
+  });
   return walks;
 }
 
