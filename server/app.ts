@@ -315,7 +315,7 @@ function createAppJobs(
         },
         audit: (signal) =>
           // In small steps and pages, two thirds of the time at rest: spends go on meanwhile.
-          auditLedger({ database, signal, whole: false, usersPerStep: 200, rests: 2 }),
+          auditLedger({ database, signal, whole: false, usersPerStep: 200, pauseRatio: 2 }),
         logger,
       }),
     ),

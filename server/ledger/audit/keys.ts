@@ -63,7 +63,7 @@ function statements(dialect: SqlDialect) {
     ofUser: `SELECT userId, \`key\`, answer, createdAt > ? AS isLater FROM idempotency_keys
       WHERE userId = ? AND \`key\` > ? AND createdAt > ? ORDER BY \`key\` LIMIT ?`,
     /** Parameter: [[n, userId, q, t, h], …] */
-    astray: `SELECT ${straight}j.n FROM ${jsonTable(dialect, COLUMNS)}
+    dangling: `SELECT ${straight}j.n FROM ${jsonTable(dialect, COLUMNS)}
       LEFT JOIN credit_logs e ON e.userId = j.userId AND e.seq = j.q
       LEFT JOIN credit_holds h ON h.id = j.h
       WHERE CASE WHEN j.h IS NOT NULL THEN h.id IS NULL OR h.userId <> j.userId ELSE e.id IS NULL OR e.id <> j.t END`,
@@ -138,12 +138,12 @@ async function checkPage(
   const found =
     asked.length === 0
       ? []
-      : await read<{ n: unknown }>(KEY_SQL[dialect].astray, [JSON.stringify(asked)]);
-  const astray = new Set(found.map(({ n }) => Number(n)));
+      : await read<{ n: unknown }>(KEY_SQL[dialect].dangling, [JSON.stringify(asked)]);
+  const dangling = new Set(found.map(({ n }) => Number(n)));
   const wrong: WrongKey[] = [];
   for (const [n, { userId, key, isLater }] of rows.entries()) {
     const target = targets[n];
-    if (!target || astray.has(n)) wrong.push({ invariant: POINTS, userId, detail: `key ${key}` });
+    if (!target || dangling.has(n)) wrong.push({ invariant: POINTS, userId, detail: `key ${key}` });
     else if (target.t !== null) {
       // An entry is committed with its key: a later key cannot be that of an entry proven before.
       const isShared = Number(isLater) === 1 && target.q <= (owners.get(userId)?.seq ?? 0);

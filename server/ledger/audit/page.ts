@@ -77,10 +77,10 @@ export async function auditPage(
     const proven = sums.has(subject.userId) ? sums.get(subject.userId) : walkedSums(subject, walk);
     return proven ? [{ subject, proven }] : [];
   });
-  const sound = proofs.filter(({ subject }) => !isWrong.has(subject.userId));
+  const valid = proofs.filter(({ subject }) => !isWrong.has(subject.userId));
   await store.save(
     again,
-    sound.map(({ subject, proven }) => proofOf(subject, proven, at)),
+    valid.map(({ subject, proven }) => proofOf(subject, proven, at)),
   );
   return {
     violations,
@@ -119,11 +119,11 @@ function subjectsOf(
 /** Whether all there is to prove was seen to be in order. Whoever is not, or has moved on meanwhile, is a suspect. */
 function isInOrder(subject: Subject, walk: Walk | undefined, ends: HoldEnds | undefined): boolean {
   return (
-    walk?.isSound === true &&
+    walk?.isValid === true &&
     walk.seq === subject.ledgerSeq &&
     walk.balance === subject.credits &&
     Number(ends?.settled ?? 0) === subject.charges + walk.charges &&
-    Number(ends?.atOdds ?? 0) === 0
+    Number(ends?.inconsistent ?? 0) === 0
   );
 }
 
@@ -181,12 +181,12 @@ function wrongSums({ userId, balance, seq }: Subject, sums: Sums | null): Violat
   if (sums === null) return [];
   const { credits, ledgerSeq, entries, first, last } = sums;
   const total = balance + sums.total;
-  const isSound =
+  const isValid =
     credits === total &&
     ledgerSeq === seq + entries &&
     (last ?? seq) === ledgerSeq &&
     (first ?? seq + 1) === seq + 1;
-  if (isSound) return [];
+  if (isValid) return [];
   return [
     {
       invariant: "1 balance: users.credits is the sum of the entries, seq runs 1..n",
