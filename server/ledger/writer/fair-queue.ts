@@ -82,7 +82,7 @@ export function createFairQueue<Item extends Queued>(): FairQueue<Item> {
         }
       }
       size -= taken.length;
-      // A Map in use for ever keeps its dead items (lib/roster.ts says why); a new one does not.
+      // A Map in use for ever keeps its dead items (lib/slot-set.ts says why); a new one does not.
       if (lines.size === 0) lines = new Map();
       return taken.sort((a, b) => a.arrival - b.arrival);
     },

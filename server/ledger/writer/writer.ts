@@ -5,7 +5,7 @@ import type { Database } from "../../database/ports.ts";
 import { fullJitterMs } from "../../lib/backoff.ts";
 import { isAppError } from "../../lib/errors.ts";
 import { newId } from "../../lib/ids.ts";
-import { Roster } from "../../lib/roster.ts";
+import { SlotSet } from "../../lib/slot-set.ts";
 import type { Logger } from "../../lib/logger.ts";
 import type { Span, Tracer } from "../../lib/tracer.ts";
 import type { Locks } from "../../kv/ports.ts";
@@ -74,7 +74,7 @@ interface WriterState {
   readonly queue: FairQueue<Item>;
   readonly userLocks: UserLocks;
   /** Taken from the queue and not answered yet. */
-  readonly underWay: Roster<Item>;
+  readonly underWay: SlotSet<Item>;
   /** At most `limits.batches`. */
   running: readonly Batch[];
   arrivals: number;
@@ -93,7 +93,7 @@ export function createWriter(deps: WriterDeps) {
     limits,
     queue: createFairQueue<Item>(),
     userLocks: createUserLocks(deps.locks, limits.lockPatienceMs),
-    underWay: new Roster(),
+    underWay: new SlotSet(),
     running: [],
     arrivals: 0,
     loop: null,
