@@ -43,8 +43,8 @@ export interface WriterDeps {
   readonly limits?: Partial<WriterLimits>;
   /** Called for every batch that became durable, for the metrics. */
   readonly onBatch?: (batch: { readonly operations: number; readonly seconds: number }) => void;
-  /** Absent or null = nothing is traced. */
-  readonly tracer?: Tracer | null;
+  /** Null = nothing is traced. */
+  readonly tracer: Tracer | null;
 }
 
 /** How often the writer looks for callers who have waited too long. */
@@ -205,7 +205,7 @@ async function startBatch(state: WriterState, items: readonly Item[]): Promise<v
 // 3 · One batch: take the users' locks in one round trip; whoever is locked elsewhere waits for the next batch.
 function runBatch(state: WriterState, batch: Batch): Promise<void> {
   const { tracer } = state.deps;
-  if (!tracer) return lockAndCommit(state, batch);
+  if (tracer === null) return lockAndCommit(state, batch);
   const spans = batch.items.map(({ span }) => span);
   return traceBatch(tracer, spans, () => lockAndCommit(state, batch));
 }
