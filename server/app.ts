@@ -13,7 +13,7 @@ import { createRunStore } from "./ai/runs.store.ts";
 import { createAuthService } from "./auth/auth.service.ts";
 import type { IdentityProvider } from "./auth/ports.ts";
 import { createSessionStore } from "./auth/session/session.store.ts";
-import { createSignInStore } from "./auth/sign-in/sign-in.store.ts";
+import { writeSignIn } from "./auth/sign-in/sign-in.store.ts";
 import { databaseClock } from "./database/clock.ts";
 import type { Backend } from "./infrastructure.ts";
 import type { Config } from "./config/config.ts";
@@ -234,7 +234,8 @@ function createAuth(parts: Parts): Services["auth"] {
   const service = createAuthService({
     config,
     sessions: createSessionStore(backend.database),
-    signIns: createSignInStore({ database: backend.database, ledger, logger }),
+    writeSignIn: (request) =>
+      writeSignIn({ database: backend.database, ledger, logger }, request),
     // A cache of this process alone would miss what other processes on the same database revoke.
     sharedCache: config.redis === null ? null : backend.cache,
     identityProvider: telemetry.google(
@@ -309,7 +310,7 @@ function createAppJobs(
         },
         audit: (signal) =>
           // In small steps, idle two thirds of the time: spends go on meanwhile.
-          auditLedger({ database, signal, whole: false, usersPerStep: 200, rests: 2 }),
+          auditLedger({ database, signal, whole: false, usersPerStep: 200, pauseRatio: 2 }),
         logger,
       }),
     ),

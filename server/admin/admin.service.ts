@@ -1,7 +1,7 @@
 // What administrators may do. Every write leaves an audit line: who, what, why.
 import type { Principal } from "../auth/auth.types.ts";
 import { invalidField } from "../lib/errors.ts";
-import { createGate, type Gate } from "../lib/gate.ts";
+import { createBulkhead, type Bulkhead } from "../lib/bulkhead.ts";
 import { DAY_MS } from "../lib/time.ts";
 import { scopedKey } from "../ledger/idempotency-key.ts";
 import type { Ledger } from "../ledger/ports.ts";
@@ -60,27 +60,27 @@ export interface AdminServiceDeps {
 
 type Deps = AdminServiceDeps & {
   readonly now: () => number;
-  readonly statsGate: Gate;
-  readonly searchGate: Gate;
+  readonly statsBulkhead: Bulkhead;
+  readonly searchBulkhead: Bulkhead;
 };
 
 const STATS_DAYS = 30;
 const MAX_STATS_DAYS = 366;
 /** Figures read through much of the database: one at a time per instance, the next ones wait. */
-const STATS_GATE = { atOnce: 1, perKey: 21, maxWaiting: 20, maxWaitMs: 15_000 };
+const STATS_BULKHEAD = { concurrency: 1, perKey: 21, maxQueue: 20, maxWaitMs: 15_000 };
 
 /** Entries of the credit history in one answer. */
 const HISTORY_PAGE = 20;
 /** A search looks at many accounts: two at a time per instance, the next ones wait. */
-const SEARCH_GATE = { atOnce: 2, perKey: 22, maxWaiting: 20, maxWaitMs: 10_000 };
+const SEARCH_BULKHEAD = { concurrency: 2, perKey: 22, maxQueue: 20, maxWaitMs: 10_000 };
 
 /** Returns the service; nothing is read until it is used. */
 export function createAdminService(options: AdminServiceDeps): AdminService {
   const deps = {
     ...options,
     now: options.now ?? Date.now,
-    statsGate: createGate(STATS_GATE),
-    searchGate: createGate(SEARCH_GATE),
+    statsBulkhead: createBulkhead(STATS_BULKHEAD),
+    searchBulkhead: createBulkhead(SEARCH_BULKHEAD),
   };
   const { payments } = deps;
   return {
@@ -218,15 +218,15 @@ async function replayEvent(
 }
 
 async function readUsers(
-  { store, searchGate }: Deps,
+  { store, searchBulkhead }: Deps,
   filter: AdminInput<"users">,
 ): Promise<AdminOutput<"users">> {
   const isSearch = (filter.search ?? "") !== "";
-  return isSearch ? searchGate.run("users", () => store.users(filter)) : store.users(filter);
+  return isSearch ? searchBulkhead.run("users", () => store.users(filter)) : store.users(filter);
 }
 
 async function readStats(
-  { store, statsGate, now }: Deps,
+  { store, statsBulkhead, now }: Deps,
   range: AdminInput<"stats">,
 ): Promise<AdminOutput<"stats">> {
   const to = range.to === undefined ? new Date(now()) : new Date(range.to);
@@ -242,7 +242,7 @@ async function readStats(
       `At most ${MAX_STATS_DAYS} days before \`to\`.`,
       `At most ${MAX_STATS_DAYS} days at once.`,
     );
-  return statsGate.run("stats", () => store.stats(from, to));
+  return statsBulkhead.run("stats", () => store.stats(from, to));
 }
 
 async function readUserPage(

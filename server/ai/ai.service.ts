@@ -3,6 +3,7 @@ import { FEATURES } from "../../shared/src/features.ts";
 import type { Charging } from "../credit/ports.ts";
 import type { RunOutput, PubSub } from "../kv/ports.ts";
 import type { Logger } from "../lib/logger.ts";
+import { withFallback } from "../lib/timeout.ts";
 import { type ActiveRuns, createActiveRuns } from "./active-runs.ts";
 import type {
   ModelList,
@@ -20,7 +21,7 @@ import { startRun } from "./start-run.ts";
 import { endAbandonedRuns, STOP_CHANNEL, stopRun } from "./stop-run.ts";
 
 /** Dependencies of the service. */
-export interface AiDeps extends Charging {
+interface AiDeps extends Charging {
   readonly store: RunStore;
   readonly output: RunOutput;
   readonly pubsub: PubSub;
@@ -142,10 +143,7 @@ async function endAll(active: ActiveRuns): Promise<void> {
   const running = active.all();
   if (running.length === 0) return;
   const allDone = Promise.all(running.map(({ done }) => done));
-  let timer: NodeJS.Timeout | undefined;
-  const grace = new Promise<void>((resolve) => (timer = setTimeout(resolve, CLOSE_GRACE_MS)));
-  await Promise.race([allDone, grace]);
-  clearTimeout(timer);
+  await withFallback(allDone, CLOSE_GRACE_MS, undefined);
   for (const run of running) run.stop("shutdown");
   await allDone;
 }

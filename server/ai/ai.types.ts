@@ -41,26 +41,25 @@ export interface Run {
 
 /** Tokens as the provider counted them; null where it did not. */
 export interface TokenCounts {
-  readonly inputTokens: number | null;
-  readonly outputTokens: number | null;
+  inputTokens: number | null;
+  outputTokens: number | null;
 }
 
 /** What a run has produced so far. */
 export interface Progress extends TokenCounts {
+  /** UTF-16 units of text. */
   characters: number;
   slides: number;
   /** JSON of the deck, slides that are dropped included. */
   deckCharacters: number;
   /** JSON bytes of the slides sent. */
   deckBytes: number;
-  inputTokens: number | null;
-  outputTokens: number | null;
   /** Number of the last event appended. */
   lastSeq: number;
 }
 
 /** How a run is to end. */
-export interface RunEnding extends TokenCounts {
+export interface RunEnding extends Readonly<TokenCounts> {
   readonly outcome: RunOutcome;
   readonly code: ErrorCode | null;
   /** What to charge, 0..held. */

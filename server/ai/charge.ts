@@ -1,17 +1,12 @@
 // What a run that did not complete costs: the share it produced, rounded up (docs/concepts.md, "Run").
+import type { Progress } from "./ai.types.ts";
 
 /** Output of a chat that counts as a whole answer. */
 const TOKENS_OF_A_WHOLE_ANSWER = 1_000;
 const CHARACTERS_PER_TOKEN = 4;
 
-/** What a run has produced so far. */
-export interface Produced {
-  /** UTF-16 units of text. */
-  readonly characters: number;
-  /** As the provider reported; null where it has not. */
-  readonly outputTokens: number | null;
-  readonly slides: number;
-}
+/** What the charge goes by. */
+type Produced = Pick<Progress, "characters" | "outputTokens" | "slides">;
 
 /**
  * Credits for what was produced of a run of `priceCredits`: 0 before the first output; then the price times the share,

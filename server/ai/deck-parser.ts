@@ -2,20 +2,16 @@
 import { JSONParser } from "@streamparser/json";
 import { type Slide, slide } from "../../shared/src/ai.ts";
 import { AppError } from "../lib/errors.ts";
-
-/** Takes a model's text piece by piece. */
-export interface DeckParser {
-  /** Slides completed by this piece. Throws AI_PROVIDER_ERROR when the text is no deck. */
-  push(text: string): Slide[];
-  /** Whether the JSON was closed. */
-  readonly isWhole: boolean;
-}
+import { cutText } from "../lib/text.ts";
 
 /** What may stand before the JSON. */
 const MAX_PREFACE_LENGTH = 10_000;
 
-/** A parser of `{"title": …, "slides": [{"title", "bullets", "notes"?}, …]}`; text around the JSON is skipped. */
-export function createDeckParser(): DeckParser {
+/**
+ * A parser of `{"title": …, "slides": [{"title", "bullets", "notes"?}, …]}` that takes a model's text piece by piece; text
+ * around the JSON is skipped.
+ */
+export function createDeckParser() {
   const parser = new JSONParser({ paths: ["$.slides.*"], keepStack: false });
   let found: Slide[] = [];
   let preface: string | null = "";
@@ -30,10 +26,12 @@ export function createDeckParser(): DeckParser {
     throw invalidDeck(error);
   };
   return {
-    get isWhole() {
+    /** Whether the JSON was closed. */
+    get isWhole(): boolean {
       return over;
     },
-    push(text) {
+    /** Returns the slides completed by this piece. Throws AI_PROVIDER_ERROR when the text is no deck. */
+    push(text: string): Slide[] {
       if (over) return [];
       let json = text;
       if (preface !== null) {
@@ -65,19 +63,14 @@ function toSlide(value: unknown): Slide {
   const parsed = slide.safeParse({
     title: cut(title, 500),
     bullets: Array.isArray(bullets) ? bullets.slice(0, 30).map((one) => cut(one, 2_000)) : [],
-    ...(typeof notes === "string" && notes !== "" ? { notes: cut(notes, 10_000) } : {}),
+    ...(typeof notes === "string" && notes !== "" ? { notes: cutText(notes, 10_000) } : {}),
   });
   if (!parsed.success) throw invalidDeck(parsed.error);
   return parsed.data;
 }
 
 function cut(value: unknown, maxLength: number): unknown {
-  return typeof value === "string" ? wellFormed(value.slice(0, maxLength)) : value;
-}
-
-/** Without the half of a character that a cut may leave at the end. */
-function wellFormed(text: string): string {
-  return text.replace(/\p{Surrogate}/gu, "");
+  return typeof value === "string" ? cutText(value, maxLength) : value;
 }
 
 function invalidDeck(cause?: unknown): AppError {

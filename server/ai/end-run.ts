@@ -5,7 +5,7 @@ import type { ErrorCode } from "../../shared/src/errors.ts";
 import { isAppError } from "../lib/errors.ts";
 import type { Logger } from "../lib/logger.ts";
 import type { ActiveRun, StopReason } from "./active-runs.ts";
-import type { EndedRun, Progress, RunEnding } from "./ai.types.ts";
+import type { EndedRun, Progress, Run, RunEnding } from "./ai.types.ts";
 import { partialCharge } from "./charge.ts";
 import type { ProduceDeps } from "./ports.ts";
 import type { FeaturePrompt } from "./prompts.ts";
@@ -87,6 +87,16 @@ export async function endRun(
     }
   }
   deps.output.finish(run.id, deps.timings.keepOutputMs / 1000);
+}
+
+/** How a run that is not running any more has ended. */
+export function endedRun(run: Run): EndedRun {
+  return {
+    outcome: run.state === "running" ? "failed" : run.state,
+    charged: run.charged,
+    balance: run.balance ?? 0,
+    code: run.code,
+  };
 }
 
 /** The event that tells readers of the end. */

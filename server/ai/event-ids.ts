@@ -3,7 +3,7 @@
 import { type AppError, invalidField } from "../lib/errors.ts";
 
 /** The last event a reader has received: its number (0 = none yet), or the end. */
-export type Received = number | "end";
+type Received = number | "end";
 
 /** The id of a run's event number `seq`. */
 export function eventId(runId: string, seq: number): string {

@@ -4,17 +4,15 @@ import { AppError } from "../lib/errors.ts";
 /** As many as `credit.onChange` allows: every tab of a busy person, and none of a flood. */
 const MAX_STREAMS_PER_USER = 20;
 
-/** Counts open streams. */
-export interface OpenStreams {
-  /** Passes `source` on and counts it until it ends. Throws RATE_LIMITED for a stream too many. */
-  hold<T>(userId: string, source: AsyncGenerator<T, void, void>): AsyncGenerator<T, void, void>;
-}
-
 /** Counts the streams of this instance. */
-export function createOpenStreams(): OpenStreams {
+export function createOpenStreams() {
   const open = new Map<string, number>();
   return {
-    async *hold(userId, source) {
+    /** Passes `source` on and counts it until it ends. Throws RATE_LIMITED for a stream too many. */
+    async *hold<T>(
+      userId: string,
+      source: AsyncGenerator<T, void, void>,
+    ): AsyncGenerator<T, void, void> {
       const mine = open.get(userId) ?? 0;
       if (mine >= MAX_STREAMS_PER_USER)
         throw AppError.of("RATE_LIMITED", "Too many streams are open for this account.", {

@@ -2,7 +2,7 @@
 import type { Feature } from "../../shared/src/features.ts";
 import type { RunOutput } from "../kv/ports.ts";
 import type { Logger } from "../lib/logger.ts";
-import type { EndedRun, Run, RunEnding, RunTimings } from "./ai.types.ts";
+import type { EndedRun, Run, RunEnding, RunTimings, TokenCounts } from "./ai.types.ts";
 
 /** One message to the model. */
 export interface ModelMessage {
@@ -24,11 +24,7 @@ export interface ModelRequest {
 /** A piece of an answer. */
 export type ModelPart =
   | { readonly type: "text"; readonly text: string }
-  | {
-      readonly type: "usage";
-      readonly inputTokens: number | null;
-      readonly outputTokens: number | null;
-    };
+  | ({ readonly type: "usage" } & Readonly<TokenCounts>);
 
 /** Any provider of language models. adapters/model.ts implements it. */
 export interface ModelPort {

@@ -1,5 +1,4 @@
 // What each feature asks of the model.
-import type { Deck } from "../../shared/src/ai.ts";
 import type { StartInput } from "./ai.types.ts";
 import type { ModelMessage, ModelRequest } from "./ports.ts";
 
@@ -74,7 +73,7 @@ export function promptOf(input: StartInput): FeaturePrompt {
           { role: "system", content: DECK_SYSTEM },
           {
             role: "user",
-            content: `Here is a deck:\n\n${serialize(input.deck)}\n\nChange it as follows and answer with the whole deck:\n\n${input.instruction}`,
+            content: `Here is a deck:\n\n${JSON.stringify(input.deck)}\n\nChange it as follows and answer with the whole deck:\n\n${input.instruction}`,
           },
         ],
         json: DECK_SCHEMA,
@@ -82,8 +81,4 @@ export function promptOf(input: StartInput): FeaturePrompt {
         maxSlides: 30,
       };
   }
-}
-
-function serialize(value: Deck): string {
-  return JSON.stringify(value);
 }

@@ -4,10 +4,10 @@ import { runEvent } from "../../shared/src/ai.ts";
 import type { OutputPage, RunOutput } from "../kv/ports.ts";
 import { AppError } from "../lib/errors.ts";
 import { createWaiter } from "../lib/waiter.ts";
-import type { EndedRun, Run, RunTimings, TrackedRunEvent } from "./ai.types.ts";
+import type { Run, RunTimings, TrackedRunEvent } from "./ai.types.ts";
 import { endId, eventId, foreignEventId, receivedUpTo } from "./event-ids.ts";
 import type { RunStore } from "./ports.ts";
-import { endEvent } from "./end-run.ts";
+import { endedRun, endEvent } from "./end-run.ts";
 
 /** Dependencies of a reader. */
 export interface ReadDeps {
@@ -140,16 +140,6 @@ function outputUnreachable(): AppError {
     "This run is produced by another process of the server, and without Redis processes share no output. Please try again.",
     { retryAfterSeconds: 1 },
   );
-}
-
-/** How a run that is not running any more has ended. */
-export function endedRun(run: Run): EndedRun {
-  return {
-    outcome: run.state === "running" ? "failed" : run.state,
-    charged: run.charged,
-    balance: run.balance ?? 0,
-    code: run.code,
-  };
 }
 
 /** Says again and again that somebody reads, so that the producer goes on. */

@@ -16,7 +16,7 @@ const MAX_DECK_TEXT_LENGTH = 500_000;
 const TITLE_BYTES = 2_000;
 
 /** Takes a model's text piece by piece and emits events. */
-export interface Writer {
+interface Writer {
   push(text: string): void;
   /** The model has said everything. Throws AI_PROVIDER_ERROR when something is missing. */
   complete(): void;

@@ -1,7 +1,7 @@
 // The rows of `ai_runs`: each is made with its hold and ended with its charge, in one transaction.
 import { FEATURES } from "../../shared/src/features.ts";
 import { ERROR_CODES, type ErrorCode } from "../../shared/src/errors.ts";
-import type { Database, DatabaseTransaction } from "../database/ports.ts";
+import type { Database, DatabaseTransaction, PrismaModels } from "../database/ports.ts";
 import { classifyDatabaseError } from "../database/errors.ts";
 import { databaseNow } from "../database/clock.ts";
 import { lockUser } from "../database/lock-user.ts";
@@ -9,10 +9,11 @@ import { AppError, isAppError } from "../lib/errors.ts";
 import { scopedKey } from "../ledger/idempotency-key.ts";
 import type { Ledger } from "../ledger/ports.ts";
 import type { EndedRun, Run, RunEnding } from "./ai.types.ts";
+import { endedRun } from "./end-run.ts";
 import type { RunOrder, RunStore } from "./ports.ts";
 
 /** Dependencies of the store. */
-export interface RunStoreDeps {
+interface RunStoreDeps {
   readonly database: Database;
   readonly ledger: Pick<Ledger, "applyIn" | "changed">;
   /** Milliseconds since 1970. */
@@ -119,7 +120,7 @@ async function insertRun(
       userId: order.userId,
       feature: order.feature,
       inputHash: order.inputHash,
-      holdId: hold?.holdId ?? "",
+      holdId: hold.holdId,
       heldCredits: order.priceCredits,
       state: "running",
       leaseExpiresAt: order.leaseExpiresAt,
@@ -199,13 +200,7 @@ async function settleAndEnd(
   if (balance === null) {
     const row = await tx.models.aiRun.findUniqueOrThrow({ where: { id: run.id } });
     const current = toRun(row);
-    if (current.state !== "running")
-      return {
-        outcome: current.state,
-        charged: current.charged,
-        balance: current.balance ?? 0,
-        code: current.code,
-      };
+    if (current.state !== "running") return endedRun(current);
   }
   const charged = balance === null ? 0 : ending.chargeCredits;
   const credits = balance ?? (await balanceOf(tx, run.userId));
@@ -261,28 +256,11 @@ async function balanceOf(tx: DatabaseTransaction, userId: string): Promise<numbe
   return user?.credits ?? 0;
 }
 
-interface RunRow {
-  id: string;
-  userId: string;
-  feature: string;
-  inputHash: string;
-  holdId: string;
-  heldCredits: number;
-  state: string;
-  producedCredits: number;
-  charged: number;
-  balance: number | null;
-  code: string | null;
-  lastSeq: number | null;
-  stopRequestedAt: Date | null;
-  leaseExpiresAt: Date;
-  createdAt: Date;
-  endedAt: Date | null;
-}
+type Row = NonNullable<Awaited<ReturnType<PrismaModels["aiRun"]["findUnique"]>>>;
 
 const STATES = ["running", "completed", "stopped", "failed"] as const;
 
-function toRun({ stopRequestedAt: _asked, ...row }: RunRow): Run {
+function toRun({ stopRequestedAt: _asked, ...row }: Row): Run {
   const codes = Object.keys(ERROR_CODES) as ErrorCode[];
   return {
     ...row,

@@ -9,7 +9,7 @@ import { produceRun } from "./produce-run.ts";
 import { promptOf } from "./prompts.ts";
 
 /** Dependencies of starting a run. */
-export interface StartDeps extends ProduceDeps, Charging {
+interface StartDeps extends ProduceDeps, Charging {
   readonly active: ActiveRuns;
   readonly models: FeatureModels;
   /** True once the server is stopping: nothing new begins. */
@@ -60,7 +60,7 @@ export async function startRun(
 }
 
 /** `run_` and 128 bits of a hash of user and key: two users' equal keys are two runs. */
-export function runIdOf(userId: string, idempotencyKey: string): string {
+function runIdOf(userId: string, idempotencyKey: string): string {
   const hash = createHash("sha256").update(`${userId}\n${idempotencyKey}`).digest("hex");
   return `run_${hash.slice(0, 32)}`;
 }

@@ -5,14 +5,14 @@ import { AppError } from "../lib/errors.ts";
 import type { Logger } from "../lib/logger.ts";
 import type { ActiveRuns } from "./active-runs.ts";
 import type { Run, StopResult } from "./ai.types.ts";
-import { endEvent } from "./end-run.ts";
-import { endedRun, findOwnRun, type ReadDeps } from "./read-run.ts";
+import { endedRun, endEvent } from "./end-run.ts";
+import { findOwnRun, type ReadDeps } from "./read-run.ts";
 
 /** Where an instance asks the others to stop a run it does not produce. */
 export const STOP_CHANNEL = "ai-run-stop";
 
 /** Dependencies of stopping. */
-export interface StopDeps extends ReadDeps {
+interface StopDeps extends ReadDeps {
   readonly active: ActiveRuns;
   readonly pubsub: PubSub;
   readonly logger: Logger;

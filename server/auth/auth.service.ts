@@ -10,9 +10,8 @@ import type {
   SessionLine,
   SignInCookie,
   SignInRedirect,
-  UserView,
 } from "./auth.types.ts";
-import type { IdentityProvider, SessionStore, SignInStore } from "./ports.ts";
+import type { IdentityProvider, SessionStore, WriteSignIn } from "./ports.ts";
 import { createAccessTokens } from "./session/access-token.ts";
 import { authenticate } from "./session/authenticate.ts";
 import { createAuthorityWatch } from "./session/authority-watch.ts";
@@ -20,7 +19,7 @@ import { createRefreshTokens } from "./session/refresh-token.ts";
 import { createLogout, presentedSession, requireOwnOrigin } from "./session/presented-token.ts";
 import { rotateRefreshToken } from "./session/rotate-refresh-token.ts";
 import { createSessionCache } from "./session/session-cache.ts";
-import { getMe, listSessions, revokeAll, revokeOne } from "./session/sessions.ts";
+import { listSessions, revokeAll, revokeOne } from "./session/sessions.ts";
 import { checkIdentityProvider } from "./sign-in/check-provider.ts";
 import { type CallbackRequest, finishSignIn } from "./sign-in/finish-sign-in.ts";
 import { createSignInStates } from "./sign-in/sign-in-state.ts";
@@ -45,8 +44,6 @@ export interface AuthService {
   logout(request: RefreshRequest): Promise<void>;
   /** Ends every session of the caller, this one too; `revoked` counts them. */
   logoutAll(principal: Principal): Promise<{ revoked: number }>;
-  /** Throws NOT_FOUND when the user is gone. */
-  me(principal: Principal): Promise<{ user: UserView }>;
   /** The caller's live sessions, last used first. */
   sessions(principal: Principal): Promise<{ sessions: SessionLine[] }>;
   /** Ends one of the caller's own sessions; NOT_FOUND for any other. Safe to repeat. */
@@ -70,13 +67,13 @@ export interface AuthService {
 }
 
 /** Dependencies of the service. */
-export interface AuthServiceDeps {
+interface AuthServiceDeps {
   readonly config: Pick<
     Config,
     "tokens" | "google" | "frontendOrigins" | "adminEmails" | "credits" | "cookies" | "sandbox"
   >;
   readonly sessions: SessionStore;
-  readonly signIns: SignInStore;
+  readonly writeSignIn: WriteSignIn;
   /**
    * Where all instances learn that sessions have changed: the back end's cache where Redis is configured;
    * null = ask the database at every request.
@@ -99,7 +96,6 @@ export function createAuthService(options: AuthServiceDeps): AuthService {
     refreshSession: (request) => presentedSession(deps, request),
     logout: createLogout(deps),
     logoutAll: (principal) => revokeAll(deps, principal),
-    me: (principal) => getMe(deps, principal),
     sessions: (principal) => listSessions(deps, principal),
     revokeSession: (principal, { sessionId }) => revokeOne(deps, principal, sessionId),
     requireOwnOrigin: (request) => requireOwnOrigin(deps.config.frontendOrigins, request),
@@ -107,7 +103,7 @@ export function createAuthService(options: AuthServiceDeps): AuthService {
     startSignIn: (request) => startSignIn(deps, request),
     finishSignIn: (request) => finishSignIn(deps, request),
     invalidateSessions: () => deps.sessionCache.invalidate(),
-    close: async () => void (await Promise.all(deps.pendingSeals)),
+    close: async () => void (await Promise.all(deps.pendingGraceEnds)),
   };
 }
 
@@ -126,7 +122,7 @@ function withState(deps: AuthServiceDeps) {
       secure: config.cookies.secure,
       now,
     }),
-    pendingSeals: new Set<Promise<void>>(),
+    pendingGraceEnds: new Set<Promise<void>>(),
   };
 }
 

@@ -1,5 +1,6 @@
 // Shapes of signing in and staying signed in.
-import type { Role } from "../../shared/src/auth.ts";
+import type { z } from "zod";
+import type { authContract, Role, user } from "../../shared/src/auth.ts";
 import type { SignInError } from "../../shared/src/errors.ts";
 
 /** Who a request speaks for, known to be signed in, enabled and of this role at this moment. */
@@ -9,17 +10,8 @@ export interface Principal {
   readonly role: Role;
 }
 
-/** A person as they see themselves (`user` of shared/src/auth.ts). */
-export interface UserView {
-  id: string;
-  email: string;
-  name: string | null;
-  avatar: string | null;
-  role: Role;
-  credits: number;
-  /** ISO 8601, UTC. */
-  createdAt: string;
-}
+/** A person as they see themselves. */
+export type UserView = z.output<typeof user>;
 
 /** The facts of a request that carries (or may carry) a refresh token. */
 export interface RefreshRequest {
@@ -73,16 +65,8 @@ export interface VerifiedIdentity {
   readonly avatar: string | null;
 }
 
-/** One live session of the caller (`auth.sessions`). Dates are ISO 8601, UTC. */
-export interface SessionLine {
-  id: string;
-  current: boolean;
-  userAgent: string | null;
-  ipAddress: string | null;
-  createdAt: string;
-  lastUsedAt: string;
-  expiresAt: string;
-}
+/** One live session of the caller (`auth.sessions`). */
+export type SessionLine = z.output<typeof authContract.sessions.output>["sessions"][number];
 
 /** The standing of one bearer while a stream is open. */
 export interface AuthorityWatch {
@@ -115,7 +99,7 @@ export interface SessionRecord extends SessionStatus {
   readonly tokenHash: string;
   readonly previousTokenHash: string | null;
   readonly generation: number;
-  /** Until when the previous token still gets its successor; null = the last rotation was never sealed. */
+  /** Until when the previous token still gets its successor; null = its end was never written. */
   readonly graceEndsAt: Date | null;
   readonly expiresAt: Date;
   readonly absoluteExpiresAt: Date;
@@ -124,7 +108,7 @@ export interface SessionRecord extends SessionStatus {
 /** Where a refresh came from, for the person who looks at their sessions. */
 export interface ClientFacts {
   readonly userAgent: string | null;
-  readonly ip: string | null;
+  readonly ip: string;
 }
 
 /** One step of rotation, valid only from exactly the state it names. */

@@ -7,7 +7,6 @@ import type {
   SessionStatus,
   SignedIn,
   SignIn,
-  UserView,
   VerifiedIdentity,
 } from "./auth.types.ts";
 
@@ -39,10 +38,10 @@ export interface SessionStore {
   find(sessionId: string): Promise<SessionRecord | null>;
   /** False when the session was no longer in the state the rotation starts from. */
   rotate(rotation: Rotation): Promise<boolean>;
-  /** The database's clock: what was sealed by one instance is judged by another, and their own clocks differ. */
+  /** The database's clock: the grace that one instance ended is judged by another, and their own clocks differ. */
   clock(): Promise<Date>;
   /** Lets the grace of the rotation that led to `generation` end after `graceSeconds`, by the database's clock. */
-  seal(sessionId: string, generation: number, graceSeconds: number): Promise<void>;
+  endGrace(sessionId: string, generation: number, graceSeconds: number): Promise<void>;
   /** Ends one session (of `userId` alone, when given); false when it was not live. `reuse` leaves an audit line. */
   revoke(sessionId: string, reason: RevocationReason, at: Date, userId?: string): Promise<boolean>;
   /** Whether the session exists and is the user's. */
@@ -50,12 +49,10 @@ export interface SessionStore {
   /** Ends every session of the user and every access token signed before. */
   revokeAll(userId: string, at: Date): Promise<number>;
   live(userId: string, now: Date): Promise<LiveSession[]>;
-  /** Null when deleted or unknown. */
-  findUser(userId: string): Promise<UserView | null>;
 }
 
-/** Rows of people and identities, as sign-in writes them. */
-export interface SignInStore {
-  /** Throws SignInFailure: account_disabled, account_conflict, state_invalid (the session exists already). */
-  signIn(request: SignIn): Promise<SignedIn>;
-}
+/**
+ * Writes a sign-in: the person, the identity and the session. Throws SignInFailure: account_disabled, account_conflict,
+ * state_invalid (the session exists already).
+ */
+export type WriteSignIn = (request: SignIn) => Promise<SignedIn>;

@@ -1,4 +1,4 @@
-// A users row as its owner sees it.
+// From a users row to what people see of it.
 import type { Role } from "../../shared/src/auth.ts";
 import type { UserView } from "./auth.types.ts";
 

@@ -1,6 +1,6 @@
 // What usage adds up to: by feature, by day in the caller's time zone, and when the credits will be gone.
 import { invalidField } from "../lib/errors.ts";
-import { createGate, type Gate } from "../lib/gate.ts";
+import { createBulkhead, type Bulkhead } from "../lib/bulkhead.ts";
 import { DAY_MS, HOUR_MS } from "../lib/time.ts";
 import type { Balances } from "./balances.ts";
 import type { UsageLine } from "../ledger/totals/ports.ts";
@@ -18,7 +18,7 @@ const EARLIEST_MS = Date.UTC(1970, 0, 1);
 const LATEST_MS = Date.UTC(9999, 0, 1);
 
 /** A year takes up to a dozen statements: most connections are left to other requests. */
-const GATE = { atOnce: 4, perKey: 20, maxWaiting: 200, maxWaitMs: 10_000 };
+const BULKHEAD = { concurrency: 4, perKey: 20, maxQueue: 200, maxWaitMs: 10_000 };
 
 type Input = CreditInput<"usage">;
 
@@ -42,13 +42,13 @@ interface Deps {
 export function createUsage(
   deps: Deps,
 ): (userId: string, input: Input) => Promise<CreditOutput<"usage">> {
-  const gate = createGate(GATE);
-  return (userId, input) => readUsage(deps, gate, userId, input);
+  const bulkhead = createBulkhead(BULKHEAD);
+  return (userId, input) => readUsage(deps, bulkhead, userId, input);
 }
 
 async function readUsage(
   deps: Deps,
-  gate: Gate,
+  bulkhead: Bulkhead,
   userId: string,
   input: Input,
 ): Promise<CreditOutput<"usage">> {
@@ -57,7 +57,7 @@ async function readUsage(
   const range = rangeOf(input, clock, nowMs);
   // Without an end nothing is cut off, not even what an instance with a faster clock has just written.
   const readToMs = input.to === undefined ? range.toMs + DAY_MS : range.toMs;
-  const lines = await gate.run(userId, () =>
+  const lines = await bulkhead.run(userId, () =>
     readLines(deps.store, userId, { fromMs: range.fromMs, toMs: readToMs }, clock),
   );
   const balance = await deps.balances.read(userId);

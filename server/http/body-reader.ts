@@ -1,7 +1,7 @@
 // Reads bodies: bounds that hold over all connections together, and an end for the ones that stand still.
 import type { IncomingMessage } from "node:http";
 import { AppError } from "../lib/errors.ts";
-import { Roster } from "../lib/roster.ts";
+import { SlotSet } from "../lib/slot-set.ts";
 import { malformed, MAX_JSON_BYTES } from "./body.ts";
 import { addressKey } from "./client-address.ts";
 
@@ -43,7 +43,7 @@ export function createBodyReader(deps: {
 }): BodyReader {
   const limits = deps.limits ?? HELD_LIMITS;
   const budget = createBudget(limits);
-  const arriving = new Roster<Arriving>();
+  const arriving = new SlotSet<Arriving>();
   let timer: NodeJS.Timeout | undefined;
 
   function giveUpIdle(): void {

@@ -12,7 +12,6 @@ import { recordOf } from "./request-record.ts";
 
 /** No honest header is longer; a longer one is not even looked at. */
 const MAX_BEARER_LENGTH = 4_096;
-const MAX_USER_AGENT_LENGTH = 512;
 
 /** The token of `Authorization: Bearer …`, or null. */
 export function bearerOf(request: IncomingMessage): string | null {
@@ -79,7 +78,7 @@ class HttpFacts implements RequestFacts {
   }
 
   get userAgent(): string | null {
-    return this.source.headers["user-agent"]?.slice(0, MAX_USER_AGENT_LENGTH) ?? null;
+    return this.source.headers["user-agent"] ?? null;
   }
 
   get origin(): string | null {

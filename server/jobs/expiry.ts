@@ -20,7 +20,7 @@ export interface ExpiryResult extends JobResult {
 }
 
 // One batch here is one of the ledger or two; larger ones would make spends wait for it.
-const PACE = { rows: 100, minRows: 20, maxRows: 200, batchMs: 100, rests: 1 };
+const PACE = { rows: 100, minRows: 20, maxRows: 200, batchMs: 100, pauseRatio: 1 };
 
 type Find = (nowMs: number, after: Due | null, limit: number) => Promise<Due[]>;
 

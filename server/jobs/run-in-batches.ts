@@ -9,11 +9,17 @@ export interface Pace {
   /** Batches become smaller when one takes longer, larger when it takes less than half of it. */
   readonly batchMs: number;
   /** A rest, in multiples of the time the batch before it took: a slow database is given more rest. */
-  readonly rests: number;
+  readonly pauseRatio: number;
 }
 
 /** A third of the time at most, in batches nobody waits long for. */
-export const DEFAULT_PACE: Pace = { rows: 250, minRows: 50, maxRows: 2_000, batchMs: 40, rests: 2 };
+export const DEFAULT_PACE: Pace = {
+  rows: 250,
+  minRows: 50,
+  maxRows: 2_000,
+  batchMs: 40,
+  pauseRatio: 2,
+};
 
 /** What a batch did. */
 export interface BatchResult {
@@ -40,7 +46,7 @@ export async function runInBatches(
     if (batch.isLast) return { rows, isDone: true };
     const tookMs = performance.now() - startedAtMs;
     size = nextBatchSize(size, tookMs, pace);
-    await sleep(tookMs * pace.rests, undefined, { signal }).catch(() => undefined);
+    await sleep(tookMs * pace.pauseRatio, undefined, { signal }).catch(() => undefined);
   }
   return { rows, isDone: false };
 }

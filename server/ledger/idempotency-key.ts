@@ -7,7 +7,7 @@ declare const scoped: unique symbol;
 export type IdempotencyKey = string & { readonly [scoped]: true };
 
 /** Who asks. The words are stored, so they stay: `user`, `svc` (a worker, by name), `admin`, `metered`, … */
-export type KeyScope = "user" | "svc" | "admin" | "metered" | "ai" | "refund" | "dispute" | "debt";
+type KeyScope = "user" | "svc" | "admin" | "metered" | "ai" | "refund" | "dispute" | "debt";
 
 /** What every key of a scope begins with; `names` narrow it (a worker's name). A name holds no colon. */
 export function keyPrefix(scope: KeyScope, ...names: readonly string[]): string {

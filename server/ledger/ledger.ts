@@ -22,7 +22,7 @@ export interface LedgerDeps {
   /** The writer's bounds, where they are not the usual ones. */
   readonly limits?: WriterDeps["limits"];
   readonly onBatch?: WriterDeps["onBatch"];
-  readonly tracer?: WriterDeps["tracer"];
+  readonly tracer: WriterDeps["tracer"];
   /** Called with each operation and its answer, for the metrics; with `tx`, before that transaction commits. */
   readonly onApplied?: (
     operation: LedgerOperation,

@@ -126,13 +126,13 @@ export interface CarryDebtOperation {
 }
 
 /** Takes what is left of the user's lots that have expired and are not under a hold. */
-export interface ExpireLotsOperation {
+interface ExpireLotsOperation {
   readonly kind: "expireLots";
   readonly userId: string;
 }
 
 /** Releases the user's holds whose time is over. */
-export interface ExpireHoldsOperation {
+interface ExpireHoldsOperation {
   readonly kind: "expireHolds";
   readonly userId: string;
 }
@@ -150,7 +150,7 @@ export type LedgerOperation =
   | ExpireHoldsOperation;
 
 /** The user's position right after the operation. `seq` = number of entries. */
-export interface Position {
+interface Position {
   readonly credits: number;
   readonly held: number;
   readonly available: number;

@@ -1,17 +1,7 @@
 // A wait that others may cut short.
 
-/** Waits, one after another. */
-export interface Waiter {
-  /** Ends the wait that is under way, or else the next one at once. */
-  wake(): void;
-  /** Waits `ms`, or until woken or aborted. */
-  wait(ms: number): Promise<void>;
-  /** Lets go of the signal. */
-  close(): void;
-}
-
 /** Returns a waiter that does not wait once `signal` is aborted. */
-export function createWaiter(signal: AbortSignal): Waiter {
+export function createWaiter(signal: AbortSignal) {
   let woken = false;
   let resume: (() => void) | null = null;
   const wake = () => {
@@ -20,9 +10,12 @@ export function createWaiter(signal: AbortSignal): Waiter {
   };
   signal.addEventListener("abort", wake);
   return {
+    /** Ends the wait that is under way, or else the next one at once. */
     wake,
+    /** Lets go of the signal. */
     close: () => signal.removeEventListener("abort", wake),
-    async wait(ms) {
+    /** Waits `ms`, or until woken or aborted. */
+    async wait(ms: number): Promise<void> {
       if (!woken && !signal.aborted) {
         let timer: NodeJS.Timeout | undefined;
         await new Promise<void>((resolve) => {

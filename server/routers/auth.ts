@@ -99,7 +99,7 @@ export const authRouter = router({
     })
     .input(authContract.me.input)
     .output(authContract.me.output)
-    .query(({ ctx }) => ctx.services.auth.me(ctx.user)),
+    .query(({ ctx }) => ctx.services.user.profile(ctx.user)),
 
   sessions: userProcedure
     .meta({

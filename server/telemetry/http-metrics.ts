@@ -2,7 +2,7 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { Counter, Gauge, Histogram, type Registry } from "prom-client";
 import { ERROR_CODES, type ErrorCode } from "../../shared/src/errors.ts";
-import { Roster } from "../lib/roster.ts";
+import { SlotSet } from "../lib/slot-set.ts";
 
 /** Records requests. */
 export interface HttpMetrics {
@@ -90,7 +90,7 @@ function watchRequests(
 /** Open streams are those whose head said so and whose connection is there. */
 function measureStreams(registry: Registry) {
   const open = new Set<ServerResponse>();
-  const waiting = new Roster<ServerResponse>();
+  const waiting = new SlotSet<ServerResponse>();
   const opened = new Counter({
     name: "http_streams_opened_total",
     help: "Streams of server-sent events that began.",
@@ -116,7 +116,7 @@ function measureStreams(registry: Registry) {
     },
   });
   return {
-    /** Costs a place in a roster: which answers are streams is asked at the scrape and at their end. */
+    /** Costs a slot: which answers are streams is asked at the scrape and at their end. */
     watch(response: ServerResponse): void {
       waiting.add(response);
     },

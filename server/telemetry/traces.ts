@@ -15,7 +15,7 @@ export interface Traces {
   close(): void;
 }
 
-const NOBODY: Traces = {
+const NO_TRACES: Traces = {
   calls: (_vendor, port) => port,
   model: (port) => port,
   jobs: (jobs) => jobs,
@@ -27,7 +27,7 @@ export function createTraces(
   tracer: Tracer | null,
   backend: Pick<Backend, "database" | "onStatement">,
 ): Traces {
-  if (tracer === null) return NOBODY;
+  if (tracer === null) return NO_TRACES;
   const stops = [traceStatements(tracer, backend), traceRedis(tracer)];
   return {
     calls: (vendor, port) =>

@@ -1,7 +1,7 @@
 // What people may do with their own account: see it, change it, export it, delete it.
 import type { Principal, UserView } from "../auth/auth.types.ts";
 import { AppError, invalidField } from "../lib/errors.ts";
-import { createGate, type Gate } from "../lib/gate.ts";
+import { createBulkhead, type Bulkhead } from "../lib/bulkhead.ts";
 import type { Logger } from "../lib/logger.ts";
 import { asciiLowerCase } from "../lib/text.ts";
 import type { UserStore } from "./ports.ts";
@@ -27,7 +27,7 @@ export interface UserService {
 }
 
 /** Dependencies of the service. */
-export interface UserServiceDeps {
+interface UserServiceDeps {
   readonly users: UserStore;
   /**
    * Ends the user's live subscription at Stripe at once, and closes open checkouts. Safe to repeat; nothing to end is
@@ -42,13 +42,13 @@ export interface UserServiceDeps {
 }
 
 /** An export reads everything a person has: two of them leave the database to everybody else. */
-export const EXPORTS = { atOnce: 2, perKey: 1, maxWaiting: 20, maxWaitMs: 10_000 } as const;
+export const EXPORTS = { concurrency: 2, perKey: 1, maxQueue: 20, maxWaitMs: 10_000 } as const;
 
 const notFound = () => AppError.of("NOT_FOUND", "There is no such account.");
 
 /** Returns the service; nothing is read until it is used. */
 export function createUserService(options: UserServiceDeps): UserService {
-  const deps = { ...options, now: options.now ?? Date.now, exports: createGate(EXPORTS) };
+  const deps = { ...options, now: options.now ?? Date.now, exports: createBulkhead(EXPORTS) };
   return {
     profile: (principal) => readProfile(deps, principal),
     update: async ({ userId }, change) => ({ user: await deps.users.update(userId, change) }),
@@ -67,7 +67,7 @@ async function readProfile(
 }
 
 async function exportAccount(
-  { users, exports }: Pick<UserServiceDeps, "users"> & { readonly exports: Gate },
+  { users, exports }: Pick<UserServiceDeps, "users"> & { readonly exports: Bulkhead },
   { userId }: Principal,
   signal?: AbortSignal,
 ): Promise<Record<string, unknown>> {

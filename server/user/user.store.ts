@@ -11,9 +11,21 @@ import type { UserStore } from "./ports.ts";
 import type { ProfileChange } from "./user.types.ts";
 
 /** The address of an account whose person is gone: unique, and of a domain that can never receive mail (RFC 2606). */
-export function erasedEmail(userId: string): string {
+function erasedEmail(userId: string): string {
   return `deleted-${userId}@deleted.invalid`;
 }
+
+/** What a person sees of their own row, and whether they are still there. */
+const viewSelect = {
+  id: true,
+  email: true,
+  name: true,
+  avatar: true,
+  role: true,
+  credits: true,
+  createdAt: true,
+  deletedAt: true,
+} as const;
 
 /** The store over either database. */
 export function createUserStore(database: Database): UserStore {
@@ -26,7 +38,7 @@ export function createUserStore(database: Database): UserStore {
 }
 
 async function findUser({ models }: Database, userId: string): Promise<UserView | null> {
-  const row = await models.user.findUnique({ where: { id: userId } });
+  const row = await models.user.findUnique({ where: { id: userId }, select: viewSelect });
   return row === null || row.deletedAt !== null ? null : toUserView(row);
 }
 
@@ -42,7 +54,7 @@ async function updateUser(
       data: { name: change.name, avatar: change.avatar },
     });
     // Read, not counted: MySQL counts changed rows, and a change to the same value is none.
-    return models.user.findUnique({ where: { id: userId } });
+    return models.user.findUnique({ where: { id: userId }, select: viewSelect });
   });
   if (row === null || row.deletedAt !== null) {
     throw AppError.of("NOT_FOUND", "There is no such account.");

@@ -57,8 +57,7 @@ export async function openInstance(place: Place) {
     redis: place.redisUrl === null ? null : redisUrl.parse(place.redisUrl),
   };
   const backend = await openBackend({ config, logger, keyPrefix: place.keyPrefix });
-  const { database, locks, cache, pubsub } = backend;
-  const ledger = createLedger({ database, locks, cache, pubsub, logger, now: Date.now });
+  const ledger = createLedger({ ...backend, logger, tracer: null, now: Date.now });
   return {
     backend,
     ledger,

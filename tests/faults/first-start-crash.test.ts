@@ -6,7 +6,7 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { openDatabase } from "../../server/database/open.ts";
 import { sqlitePath } from "../../server/database/sqlite/open.ts";
 import { parseMysqlUrl } from "../../server/database/mysql/options.ts";
-import { runDoctor } from "../../server/ledger/audit/audit.ts";
+import { auditWholeLedger } from "../../server/ledger/audit/audit.ts";
 import { createLogger } from "../../server/lib/logger.ts";
 import { type Built, buildServer } from "../bench/built.ts";
 import { freshSqlite } from "../support/databases.ts";
@@ -115,7 +115,7 @@ async function killWhileMigrating(kind: Kind, url: string): Promise<void> {
     });
     try {
       expect(migrated).toEqual([]);
-      expect(await runDoctor({ database })).toEqual([]);
+      expect(await auditWholeLedger({ database })).toEqual([]);
       process.stdout.write(`first start, ${kind.name}: ${made} made at the kill\n`);
     } finally {
       await close();

@@ -18,8 +18,7 @@ interface Task {
 const task = JSON.parse(process.argv[2] ?? "") as Task;
 const logger = createLogger({ level: "silent" });
 const backend = await openBackend({ ...task, logger });
-const { database, locks, cache, pubsub } = backend;
-const ledger = createLedger({ database, locks, cache, pubsub, logger, now: Date.now });
+const ledger = createLedger({ ...backend, logger, tracer: null, now: Date.now });
 
 /** One line straight into the pipe: a kill can take the process, but no line that was written. */
 function tell(...words: (string | number)[]): void {
@@ -57,7 +56,7 @@ async function hold(userId: string): Promise<void> {
 
 async function grantAndTakeBack(userId: string): Promise<void> {
   const grantKey = `crash:${randomUUID()}`;
-  await database.transaction((tx) =>
+  await backend.database.transaction((tx) =>
     ledger.applyIn(tx, [
       grant(userId, grantKey, 50, { source: "DISPUTE_REVERSAL", description: "crash test" }),
     ]),

@@ -5,7 +5,7 @@ import { createInterface } from "node:readline";
 import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { runDoctor } from "../../server/ledger/audit/audit.ts";
+import { auditWholeLedger } from "../../server/ledger/audit/audit.ts";
 import { available } from "../support/backend.ts";
 import { auditRows } from "../support/ledger-audit.ts";
 import { openTestApp, type TestApp } from "../support/server.ts";
@@ -95,7 +95,7 @@ describe("kill -9", () => {
     const { models } = world;
     expect(told.broken).toEqual([]);
     expect(told.spent.size).toBeGreaterThan(KILLS * 5);
-    expect(await runDoctor({ database: world.backend.database })).toEqual([]);
+    expect(await auditWholeLedger({ database: world.backend.database })).toEqual([]);
     expect(await auditRows(world.models, { cut: true })).toEqual([]);
 
     // A key's answer names the entry's seq: what was answered is there, and nothing is there that was not asked for.

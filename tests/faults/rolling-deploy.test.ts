@@ -5,7 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { openDatabase } from "../../server/database/open.ts";
-import { runDoctor } from "../../server/ledger/audit/audit.ts";
+import { auditWholeLedger } from "../../server/ledger/audit/audit.ts";
 import { createLogger } from "../../server/lib/logger.ts";
 import { type Sandbox, startSandbox } from "../../server/sandbox/src/sandbox.ts";
 import { type Built, buildServer, ROOT } from "../bench/built.ts";
@@ -143,7 +143,7 @@ async function violations() {
     logger: createLogger({ level: "silent" }),
   });
   try {
-    return await runDoctor({ database: opened });
+    return await auditWholeLedger({ database: opened });
   } finally {
     await close();
   }

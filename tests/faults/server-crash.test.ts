@@ -2,7 +2,7 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { openDatabase } from "../../server/database/open.ts";
-import { runDoctor } from "../../server/ledger/audit/audit.ts";
+import { auditWholeLedger } from "../../server/ledger/audit/audit.ts";
 import type { Violation } from "../../server/ledger/audit/page.ts";
 import { createLogger } from "../../server/lib/logger.ts";
 import { type Sandbox, startSandbox } from "../../server/sandbox/src/sandbox.ts";
@@ -212,7 +212,7 @@ async function openPlace(available: AvailableBackend, random: () => number): Pro
     async doctor() {
       const open = await openDatabase({ config: opened.config, logger });
       try {
-        return await runDoctor({ database: open.database });
+        return await auditWholeLedger({ database: open.database });
       } finally {
         await open.close();
       }

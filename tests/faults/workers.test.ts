@@ -73,7 +73,7 @@ describe.runIf(hasBoth)(`${WORKERS} workers on ${database?.name} and ${redis?.na
       data: { id, email: `${id}@workers.test`, createdAt: at, updatedAt: at },
     });
     const logger = createLogger({ level: "silent" });
-    const ledger = createLedger({ ...backend, logger, now: Date.now });
+    const ledger = createLedger({ ...backend, logger, tracer: null, now: Date.now });
     await ledger.submit(grant(id, `workers:${id}`, credits, { source: "SIGNUP" }));
     await ledger.close();
     return id;

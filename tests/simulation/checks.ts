@@ -103,7 +103,7 @@ export function createWatch(store: Store) {
       if (other !== undefined) found.push(`keys ${other} and ${key} share entry ${target.t}`);
       owners.set(target.t, key);
     }
-    for (const { n } of store.rows<{ n: number }>(KEY_SQL.sqlite.astray, JSON.stringify(asked)))
+    for (const { n } of store.rows<{ n: number }>(KEY_SQL.sqlite.dangling, JSON.stringify(asked)))
       found.push(`key ${rows[n]?.key} of ${rows[n]?.userId} points at nothing of its own`);
     return found;
   }

@@ -59,7 +59,7 @@ export function startServer(stage: Stage, shared: Shared, life: Life, skewMs: nu
     // Two batches as on MySQL, and for as few users as can be. On SQLite their transactions take turns: what meets here
     // is their locks, retries and answers.
     const limits = { batches: 2, overlapUsers: 1 };
-    const ledger = createLedger({ ...redis, database, logger, now, limits });
+    const ledger = createLedger({ ...redis, database, logger, tracer: null, now, limits });
     const payment = createPaymentService({
       store: createPaymentStore({ database, ledger }),
       ledger,

@@ -5,9 +5,8 @@ import type { TestApp } from "./server.ts";
 
 /** A ledger on the app's back end, with some of its parts replaced. Closed with the app. */
 export function ledgerWith(app: TestApp, parts: Partial<LedgerDeps>): Ledger {
-  const { database, locks, cache, pubsub } = app.backend;
-  const { logger, clock } = app;
-  const ledger = createLedger({ database, locks, cache, pubsub, logger, now: clock.now, ...parts });
+  const { backend, logger, clock } = app;
+  const ledger = createLedger({ ...backend, logger, tracer: null, now: clock.now, ...parts });
   app.beforeClose(() => ledger.close());
   return ledger;
 }

@@ -1,6 +1,6 @@
 // The comparison of a book of answers with what the database holds in the end.
 import { type Backend, openBackend } from "../../server/infrastructure.ts";
-import { runDoctor } from "../../server/ledger/audit/audit.ts";
+import { auditWholeLedger } from "../../server/ledger/audit/audit.ts";
 import { createLogger } from "../../server/lib/logger.ts";
 import type { Book, FailoverLoad } from "./failover-load.ts";
 import { eachOf } from "./seeded-random.ts";
@@ -41,7 +41,7 @@ export async function auditFailover(load: FailoverLoad, databaseUrl: string) {
     }
     await compareHolds(backend, load.book, broken);
     await compareNames(backend, load.book, broken);
-    for (const violation of await runDoctor({ database: backend.database }))
+    for (const violation of await auditWholeLedger({ database: backend.database }))
       broken.push(`doctor: ${JSON.stringify(violation)}`);
     return {
       acknowledged: spends.size - doubtful.length,

@@ -1,7 +1,7 @@
 // Users of an app under test: with credits, with a session, or signed in, each made without the provider.
 import { randomUUID } from "node:crypto";
 import { createRefreshTokens } from "../../server/auth/session/refresh-token.ts";
-import { createSignInStore } from "../../server/auth/sign-in/sign-in.store.ts";
+import { writeSignIn } from "../../server/auth/sign-in/sign-in.store.ts";
 import type { Config } from "../../server/config/config.ts";
 import type { Logger } from "../../server/lib/logger.ts";
 import type { Ledger } from "../../server/ledger/ports.ts";
@@ -46,7 +46,7 @@ const CLIENT = { userAgent: "suite", ip: "192.0.2.7" };
 /** Makes the people of an app. */
 export function createPeople({ auth, backend, clock, config, ledger, logger }: PeopleDeps) {
   const { models } = backend.database;
-  const signIns = createSignInStore({ database: backend.database, ledger, logger });
+  const signInDeps = { database: backend.database, ledger, logger };
   const tokens = createRefreshTokens(config.tokens.refreshSecrets);
 
   async function createUsers(count: number): Promise<string[]> {
@@ -63,7 +63,7 @@ export function createPeople({ auth, backend, clock, config, ledger, logger }: P
     const email = identity.email ?? `${subject}@example.com`;
     const token = tokens.first(randomUUID());
     const startedAt = new Date(clock.now());
-    const { userId } = await signIns.signIn({
+    const { userId } = await writeSignIn(signInDeps, {
       identity: { issuer, subject, email, name: "Test Person", avatar: null },
       session: {
         id: token.sessionId,

@@ -3,7 +3,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import type { CallLimits } from "../../server/adapters/stripe/calls.ts";
 import { createStripeAdapter } from "../../server/adapters/stripe/stripe.ts";
 import { isAppError } from "../../server/lib/errors.ts";
-import { runDoctor } from "../../server/ledger/audit/audit.ts";
+import { auditWholeLedger } from "../../server/ledger/audit/audit.ts";
 import { addMonths } from "../../server/payment/catalog/billing-months.ts";
 import type { StripePort } from "../../server/payment/stripe/port.ts";
 import { SANDBOX_DEFAULTS } from "../../server/sandbox/src/sandbox.ts";
@@ -54,7 +54,7 @@ export async function openShop(options: ShopOptions) {
   if (proxy === undefined) throw new Error("no adapter was made");
   app.beforeClose(proxy.close);
   app.beforeClose(async () => {
-    const violations = await runDoctor({ database: app.backend.database });
+    const violations = await auditWholeLedger({ database: app.backend.database });
     if (violations.length > 0)
       throw new Error(`the doctor found: ${JSON.stringify(violations.slice(0, 5))}`);
   });

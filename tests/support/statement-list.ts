@@ -86,7 +86,7 @@ async function recorded(
 export async function listStatements(created: string): Promise<Statement[]> {
   const range = (sql: string) =>
     Array.from({ length: sql.split("?").length - 1 }, (_, i) => (i % 2 ? "\u{10FFFF}" : ""));
-  const unproven = (what: "unproven" | "list") =>
+  const unverified = (what: "unverified" | "list") =>
     what === "list"
       ? json(["u1", 0, 0])
       : ["u1", "u1", ...Array.from({ length: GROUP }, () => ["u1", 0]).flat()];
@@ -95,26 +95,26 @@ export async function listStatements(created: string): Promise<Statement[]> {
       statement(`ledger ${name}`, LEDGER_SQL.mysql[name as keyof typeof LEDGER], params, { locks }),
     ),
     ...doctorChecks("mysql", 1).map(({ invariant, takes, sql }) =>
-      statement(`doctor ${invariant}`, `${sql} LIMIT 100`, takes?.flatMap(unproven) ?? range(sql)),
+      statement(`doctor ${invariant}`, `${sql} LIMIT 100`, takes?.flatMap(unverified) ?? range(sql)),
     ),
     statement("doctor page", AUDIT_SQL.mysql.page, [AT, "", 500]),
     statement("doctor holds", AUDIT_SQL.mysql.holds, ["", "u9"]),
     statement("doctor hold ends", AUDIT_SQL.mysql.holdEnds, ["", "u9"]),
     statement("doctor hold ends of users", AUDIT_SQL.mysql.holdEndsOfUsers, json(["u1", 0, 0])),
     statement("doctor walk", walkSql("mysql", 1).ofRange, ["", "u9", 5]),
-    statement("doctor walk of users", walkSql("mysql", 1).ofUsers, [...unproven("unproven"), 5]),
+    statement("doctor walk of users", walkSql("mysql", 1).ofUsers, [...unverified("unverified"), 5]),
     statement("doctor walk of one", walkSql("mysql", 1).ofUser, ["u1", 0, 5]),
     statement("doctor sums", sumsSql(sqlWords("mysql", 1)), [
-      ...unproven("list"),
-      ...unproven("unproven"),
+      ...unverified("list"),
+      ...unverified("unverified"),
     ]),
-    statement("doctor goes on", AUDIT_SQL.mysql.goOn, json(["u1", 1, 2, 5, 0, 0, AT, AT])),
+    statement("doctor goes on", AUDIT_SQL.mysql.advance, json(["u1", 1, 2, 5, 0, 0, AT, AT])),
     statement("doctor remembers", AUDIT_SQL.mysql.add, json(["u9", null, 2, 5, 0, 0, AT, AT])),
     statement("doctor entry counts", ENTRY_COUNTS, range(ENTRY_COUNTS)),
     statement("doctor keys of a range", KEY_SQL.mysql.ofRange, ["", "u9", 5]),
     statement("doctor keys", KEY_SQL.mysql.ofUsers, [...json(["u1", AT, AT]), 5]),
     statement("doctor keys of one", KEY_SQL.mysql.ofUser, [AT, "u1", "", AT, 5]),
-    statement("doctor keys astray", KEY_SQL.mysql.astray, json([0, "u1", 1, "e1", null])),
+    statement("doctor keys dangling", KEY_SQL.mysql.dangling, json([0, "u1", 1, "e1", null])),
     ...(await recorded("overdue holds", (db) => createExpiryStore(db).overdueHolds(1, null, 10))),
     ...(await recorded("expired lots", (db) => createExpiryStore(db).expiredLots(1, null, 10))),
     ...RETENTIONS.flatMap(({ job, table, since }) => [

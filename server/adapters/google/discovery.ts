@@ -1,4 +1,5 @@
 // What an OpenID provider publishes about itself: its endpoints and its signing keys, fetched, checked and kept.
+import { setTimeout as sleep } from "node:timers/promises";
 import { createLocalJWKSet, errors, type JWTVerifyGetKey } from "jose";
 import { z } from "zod";
 import { SignInFailure } from "../../auth/sign-in/sign-in-error.ts";
@@ -148,8 +149,7 @@ function kept<T>(keepMs: number, now: () => number, fetchValue: () => Promise<T>
       const before = fetching;
       if (before !== null) await before.catch(() => undefined);
       const waitMs = lastFetchMs + apartMs - now();
-      if (waitMs > 0)
-        await new Promise((resolve) => setTimeout(resolve, Math.min(waitMs, apartMs)));
+      if (waitMs > 0) await sleep(Math.min(waitMs, apartMs));
       return fetchOnce();
     },
   };

@@ -22,9 +22,9 @@ interface Deps {
 /** Returns the provider at `config.issuer`. Nothing is fetched until somebody signs in. */
 export function createGoogleIdentityProvider(options: {
   config: Config["google"];
-  now?: () => number;
+  now: () => number;
 }): IdentityProvider {
-  const { config, now = Date.now } = options;
+  const { config, now } = options;
   const published = createOidcMetadata({ issuer: config.issuer, now });
   const deps: Deps = { config, now, published };
   return {

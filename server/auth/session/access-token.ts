@@ -18,7 +18,7 @@ const MAX_REMEMBERED = 50_000;
 const ISSUED_AHEAD_SECONDS = 600;
 
 /** What an access token says. */
-export interface AccessClaims {
+interface AccessClaims {
   readonly userId: string;
   readonly sessionId: string;
   /** users.authVersion when it was signed: an older one is refused. */

@@ -9,7 +9,7 @@ import type { SessionCache } from "./session-cache.ts";
 const MAX_REMEMBERED_ENDS = 10_000;
 
 /** Dependencies of reading the token that a request presents. */
-export interface PresentedTokenDeps {
+interface PresentedTokenDeps {
   readonly config: { readonly frontendOrigins: readonly string[] };
   readonly refreshTokens: Pick<RefreshTokens, "parse">;
 }

@@ -11,7 +11,7 @@ import type { RefreshToken, RefreshTokens } from "./refresh-token.ts";
 import type { SessionCache } from "./session-cache.ts";
 
 /** Two tabs that refresh at once get the same successor within this time (docs/decisions/0031). */
-export const GRACE_SECONDS = 10;
+const GRACE_SECONDS = 10;
 /** A lost race is read again; the second reading finds the winner's rotation. */
 const MAX_READS = 3;
 
@@ -21,12 +21,12 @@ export interface RefreshDeps {
     readonly tokens: Pick<Config["tokens"], "refreshTtlSeconds">;
     readonly frontendOrigins: readonly string[];
   };
-  readonly sessions: Pick<SessionStore, "find" | "rotate" | "clock" | "seal" | "revoke">;
+  readonly sessions: Pick<SessionStore, "find" | "rotate" | "clock" | "endGrace" | "revoke">;
   readonly refreshTokens: RefreshTokens;
   readonly accessTokens: Pick<AccessTokens, "sign">;
   readonly sessionCache: Pick<SessionCache, "invalidate">;
   /** Grace periods that are still being written; the service waits for them when it closes. */
-  readonly pendingSeals: Set<Promise<void>>;
+  readonly pendingGraceEnds: Set<Promise<void>>;
   readonly logger: Logger;
   readonly now: () => number;
 }
@@ -70,7 +70,7 @@ export async function rotateRefreshToken(
     );
     const rotatedNow = token.generation === session.generation;
     // A grace whose end was never written ends with the answer that makes use of it.
-    if (rotatedNow || session.graceEndsAt === null) sealSoon(deps, successor.next);
+    if (rotatedNow || session.graceEndsAt === null) endGraceLater(deps, successor.next);
     return {
       accessToken: signed.token,
       expiresAt: signed.expiresAt.toISOString(),
@@ -135,7 +135,7 @@ async function isWithinGrace(
     token.generation === session.generation - 1 &&
     session.previousTokenHash !== null &&
     refreshTokens.matches(token, session.previousTokenHash) &&
-    // Unsealed: the server died after rotating, so nobody may ever have got the successor.
+    // Never ended: the server died after rotating, so nobody may ever have got the successor.
     (session.graceEndsAt === null || (await sessions.clock()) <= session.graceEndsAt)
   );
 }
@@ -152,7 +152,7 @@ async function reportReuse(
         event: "refresh token reused",
         userId: session.userId,
         sessionId: session.sessionId,
-        ip: clientFacts(request).ip,
+        ip: request.ip,
         generation: token.generation,
         currentGeneration: session.generation,
       },
@@ -167,12 +167,15 @@ async function reportReuse(
  * Ends the grace once the answer is under way, outside of it: until this write lands the previous token keeps its
  * successor, so a crash between the two steps locks nobody out; afterwards it is good for 10 s and then a theft.
  */
-function sealSoon({ sessions, pendingSeals, logger }: RefreshDeps, token: RefreshToken): void {
-  const seal = sessions
-    .seal(token.sessionId, token.generation, GRACE_SECONDS)
+function endGraceLater(
+  { sessions, pendingGraceEnds, logger }: RefreshDeps,
+  token: RefreshToken,
+): void {
+  const ending = sessions
+    .endGrace(token.sessionId, token.generation, GRACE_SECONDS)
     .catch((error: unknown) =>
       logger.warn({ err: error }, "could not end the grace period of a refresh token"),
     )
-    .finally(() => pendingSeals.delete(seal));
-  pendingSeals.add(seal);
+    .finally(() => pendingGraceEnds.delete(ending));
+  pendingGraceEnds.add(ending);
 }

@@ -1,5 +1,6 @@
 // Whether a session is still good, answered from memory and never staler than the last change on any instance.
 import { randomUUID } from "node:crypto";
+import { setTimeout as sleep } from "node:timers/promises";
 import { LRUCache } from "lru-cache";
 import { serviceUnavailable } from "../../database/errors.ts";
 import type { Cache } from "../../kv/ports.ts";
@@ -30,7 +31,7 @@ const AWAY_MS = 1_000;
 const PACE_MS = 2;
 
 /** Whom a token names. */
-export interface Wanted {
+interface Wanted {
   readonly sessionId: string;
   readonly userId: string;
 }
@@ -121,15 +122,14 @@ function sharedEpoch(cache: Cache): () => Promise<string | null> {
     if (performance.now() < awayUntilMs) return Promise.resolve(null);
     if (running === null) return start();
     waiting ??= running
-      .then(() => pace(PACE_MS - (performance.now() - lastStartMs)))
+      .then(() => {
+        const restMs = PACE_MS - (performance.now() - lastStartMs);
+        return restMs > 0 ? sleep(restMs) : undefined;
+      })
       .then(() => {
         waiting = null;
         return start();
       });
     return waiting;
   };
-}
-
-function pace(ms: number): Promise<void> | undefined {
-  return ms <= 0 ? undefined : new Promise((resolve) => setTimeout(resolve, ms));
 }

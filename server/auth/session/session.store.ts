@@ -1,30 +1,18 @@
 // The rows of `sessions`: sign-ins, their rotations and their ends. Raw refresh tokens never come here.
 import { writeAuditLine } from "../../database/audit-log.ts";
-import type { Database, DatabaseTransaction } from "../../database/ports.ts";
+import type { Database, PrismaModels } from "../../database/ports.ts";
 import { databaseNow } from "../../database/clock.ts";
-import { toRole, toUserView } from "../user-view.ts";
+import { toRole } from "../user-view.ts";
 import type {
   LiveSession,
   RevocationReason,
   Rotation,
   SessionRecord,
   SessionStatus,
-  UserView,
 } from "../auth.types.ts";
 import type { SessionStore } from "../ports.ts";
 
 const MAX_LISTED = 200;
-
-const userSelect = {
-  id: true,
-  email: true,
-  name: true,
-  avatar: true,
-  role: true,
-  credits: true,
-  createdAt: true,
-  deletedAt: true,
-} as const;
 
 const statusSelect = {
   id: true,
@@ -59,22 +47,21 @@ export function createSessionStore(database: Database): SessionStore {
     find: (sessionId) => findSession(database, sessionId),
     rotate: (rotation) => rotateSession(database, rotation),
     clock: () => databaseNow(database),
-    seal: (sessionId, generation, graceSeconds) =>
-      sealGrace(database, { sessionId, generation, graceSeconds }),
+    endGrace: (sessionId, generation, graceSeconds) =>
+      endGrace(database, { sessionId, generation, graceSeconds }),
     revoke: (sessionId, reason, at, userId) =>
       revokeSession(database, { sessionId, reason, at, userId }),
     owns: async (userId, sessionId) =>
       (await database.models.session.count({ where: { id: sessionId, userId } })) === 1,
     revokeAll: (userId, at) => revokeAllSessions(database, userId, at),
     live: (userId, now) => readLiveSessions(database, userId, now),
-    findUser: (userId) => findUser(database, userId),
   };
 }
 
 /** Even one statement may meet a conflict: `transaction` runs it again and gives its errors their names. */
 function write<T>(
   database: Database,
-  work: (models: DatabaseTransaction["models"]) => Promise<T>,
+  work: (models: PrismaModels) => Promise<T>,
 ): Promise<T> {
   return database.transaction((tx) => work(tx.models));
 }
@@ -160,15 +147,15 @@ async function rotateSession(database: Database, rotation: Rotation): Promise<bo
   return count === 1;
 }
 
-async function sealGrace(
+async function endGrace(
   database: Database,
-  seal: { sessionId: string; generation: number; graceSeconds: number },
+  rotation: { sessionId: string; generation: number; graceSeconds: number },
 ): Promise<void> {
   const at = await databaseNow(database);
   await write(database, ({ session }) =>
     session.updateMany({
-      where: { id: seal.sessionId, generation: seal.generation, graceEndsAt: null },
-      data: { graceEndsAt: new Date(at.getTime() + seal.graceSeconds * 1000) },
+      where: { id: rotation.sessionId, generation: rotation.generation, graceEndsAt: null },
+      data: { graceEndsAt: new Date(at.getTime() + rotation.graceSeconds * 1000) },
     }),
   );
 }
@@ -231,9 +218,4 @@ function readLiveSessions({ models }: Database, userId: string, now: Date): Prom
       expiresAt: true,
     },
   });
-}
-
-async function findUser({ models }: Database, userId: string): Promise<UserView | null> {
-  const row = await models.user.findUnique({ where: { id: userId }, select: userSelect });
-  return row === null || row.deletedAt !== null ? null : toUserView(row);
 }

@@ -1,6 +1,6 @@
 // What people see of their own sign-ins, and how they end them.
 import { AppError } from "../../lib/errors.ts";
-import type { Principal, SessionLine, UserView } from "../auth.types.ts";
+import type { Principal, SessionLine } from "../auth.types.ts";
 import type { SessionStore } from "../ports.ts";
 import type { SessionCache } from "./session-cache.ts";
 
@@ -8,16 +8,6 @@ interface Deps {
   readonly sessions: SessionStore;
   readonly sessionCache: Pick<SessionCache, "invalidate">;
   readonly now: () => number;
-}
-
-/** Returns the caller's account. Throws NOT_FOUND when it is gone. */
-export async function getMe(
-  { sessions }: Pick<Deps, "sessions">,
-  principal: Principal,
-): Promise<{ user: UserView }> {
-  const user = await sessions.findUser(principal.userId);
-  if (user === null) throw AppError.of("NOT_FOUND", "There is no such account.");
-  return { user };
 }
 
 /** Returns the caller's live sessions, last used first. */

@@ -1,16 +1,14 @@
 // Whose account a verified address leads to. Mailboxes and domains change hands, so an address alone is no identity:
 // it links only where the account has no identity of that issuer; a second `sub` of one issuer is another person.
 import { writeAuditLine } from "../../database/audit-log.ts";
-import type { DatabaseTransaction } from "../../database/ports.ts";
+import type { DatabaseTransaction, PrismaModels } from "../../database/ports.ts";
 import { lockUser } from "../../database/lock-user.ts";
 import type { SignIn } from "../auth.types.ts";
 import { recordAddressHolder, releasedEmail, wasHeldByAnother } from "./address-history.store.ts";
 import { SignInFailure } from "./sign-in-error.ts";
 
-type Models = DatabaseTransaction["models"];
-
 /** What an address comes to for somebody whose `sub` is new here. */
-export interface AddressClaim {
+interface AddressClaim {
   /** The account to link; null = a new one. */
   readonly linkTo: string | null;
   /** The account that has lost the address to the newcomer. */
@@ -59,7 +57,7 @@ export async function claimAddress(
 }
 
 async function releaseAddress(
-  models: Models,
+  models: PrismaModels,
   holder: { id: string; email: string; addressTakenAt: Date | null },
   request: SignIn,
 ): Promise<void> {
@@ -81,7 +79,7 @@ async function releaseAddress(
 
 /** The newcomer's line, beside the former holder's. */
 export async function auditTakenAddress(
-  models: Models,
+  models: PrismaModels,
   request: SignIn,
   userId: string,
 ): Promise<void> {
@@ -95,7 +93,7 @@ export async function auditTakenAddress(
 }
 
 function auditAddress(
-  models: Models,
+  models: PrismaModels,
   { session }: SignIn,
   { userId, ...line }: { userId: string; action: string; reason: string; ip: string | null },
 ): Promise<void> {
@@ -108,7 +106,7 @@ function auditAddress(
  * issuer holds or held it, and no other `sub` of the issuer leads to the account.
  */
 export async function mayBecomeAdmin(
-  models: Models,
+  models: PrismaModels,
   user: { id: string; email: string; addressTakenAt: Date | null },
   identity: { id: string; issuer: string },
 ): Promise<boolean> {

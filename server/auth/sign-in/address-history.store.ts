@@ -2,10 +2,8 @@
 // deleting an account and coming back.
 import { createHash } from "node:crypto";
 import { writeAuditLine } from "../../database/audit-log.ts";
-import type { DatabaseTransaction } from "../../database/ports.ts";
+import type { PrismaModels } from "../../database/ports.ts";
 import { asciiLowerCase } from "../../lib/text.ts";
-
-type Models = DatabaseTransaction["models"];
 
 const TARGET_TYPE = "address";
 /** More people than any honest mailbox has had; beyond it the address counts as another's. */
@@ -24,7 +22,11 @@ export function releasedEmail(userId: string): string {
 }
 
 /** Writes down who held the account's address. Call before the address or the account's identities change. */
-export async function recordAddressHolder(models: Models, holder: Holder, at: Date): Promise<void> {
+export async function recordAddressHolder(
+  models: PrismaModels,
+  holder: Holder,
+  at: Date,
+): Promise<void> {
   if (holder.email === releasedEmail(holder.id)) return;
   const targetId = addressHash(holder.email);
   const identities = await models.identity.findMany({
@@ -51,7 +53,7 @@ export async function recordAddressHolder(models: Models, holder: Holder, at: Da
 
 /** Whether another `sub` of the identity's issuer is known to have held the address. */
 export async function wasHeldByAnother(
-  models: Models,
+  models: PrismaModels,
   email: string,
   identity: { id: string; issuer: string },
 ): Promise<boolean> {
@@ -71,7 +73,10 @@ function addressHash(email: string): string {
   return createHash("sha256").update(asciiLowerCase(email)).digest("hex");
 }
 
-async function findHolderRecords(models: Models, targetId: string): Promise<(string | null)[]> {
+async function findHolderRecords(
+  models: PrismaModels,
+  targetId: string,
+): Promise<(string | null)[]> {
   const lines = await models.auditLog.findMany({
     where: { targetType: TARGET_TYPE, targetId },
     select: { detail: true },

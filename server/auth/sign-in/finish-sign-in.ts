@@ -11,7 +11,7 @@ import type {
   SignInRedirect,
   VerifiedIdentity,
 } from "../auth.types.ts";
-import type { IdentityProvider, SessionStore, SignInStore } from "../ports.ts";
+import type { IdentityProvider, SessionStore, WriteSignIn } from "../ports.ts";
 import { clientFacts } from "../session/client-info.ts";
 import type { RefreshToken, RefreshTokens } from "../session/refresh-token.ts";
 import type { SessionCache } from "../session/session-cache.ts";
@@ -24,13 +24,13 @@ const MAX_CODE_LENGTH = 2048;
 const MAX_FORMER = 2;
 
 /** Dependencies of ending a sign-in. */
-export interface FinishSignInDeps {
+interface FinishSignInDeps {
   readonly config: Pick<
     Config,
     "tokens" | "google" | "frontendOrigins" | "adminEmails" | "credits"
   >;
   readonly sessions: Pick<SessionStore, "revoke">;
-  readonly signIns: SignInStore;
+  readonly writeSignIn: WriteSignIn;
   readonly sharedCache: Cache | null;
   readonly identityProvider: Pick<IdentityProvider, "exchange">;
   readonly signInStates: SignInStates;
@@ -126,7 +126,6 @@ async function openSession(
   const { refreshTtlSeconds, sessionMaxAgeSeconds } = config.tokens;
   const maxAgeSeconds = Math.min(refreshTtlSeconds, sessionMaxAgeSeconds);
   const token = deps.refreshTokens.first(deps.signInStates.sessionId(state));
-  const client = clientFacts({ userAgent, ip });
   const later = (seconds: number) => new Date(startedAt.getTime() + seconds * 1000);
   const request: SignIn = {
     identity,
@@ -136,19 +135,16 @@ async function openSession(
       startedAt,
       expiresAt: later(maxAgeSeconds),
       absoluteExpiresAt: later(sessionMaxAgeSeconds),
-      client,
+      client: clientFacts({ userAgent, ip }),
     },
     signupCredits: config.credits.signup,
     isAdmin: config.adminEmails.some((email) => asciiLowerCase(email) === identity.email),
   };
-  const { roleChanged, userId, created } = await deps.signIns.signIn(request);
+  const { roleChanged, userId, created } = await deps.writeSignIn(request);
   const replaced = await endFormerSessions(deps, refreshCookies, startedAt);
   if (roleChanged || replaced) await deps.sessionCache.invalidate();
   const { sessionId } = token;
-  logger.info(
-    { event: "signed in", how: "google", userId, sessionId, created, ip: client.ip },
-    "signed in",
-  );
+  logger.info({ event: "signed in", how: "google", userId, sessionId, created, ip }, "signed in");
   return { token: token.text, maxAgeSeconds };
 }
 

@@ -1,6 +1,6 @@
 // What a sign-in writes: the person, the identity, the session and the signup bonus, all or nothing.
 import { createHash } from "node:crypto";
-import type { Database, DatabaseTransaction } from "../../database/ports.ts";
+import type { Database, DatabaseTransaction, PrismaModels } from "../../database/ports.ts";
 import { writeAuditLine } from "../../database/audit-log.ts";
 import { classifyDatabaseError } from "../../database/errors.ts";
 import { lockUser } from "../../database/lock-user.ts";
@@ -8,19 +8,16 @@ import { newId } from "../../lib/ids.ts";
 import type { Logger } from "../../lib/logger.ts";
 import type { Ledger } from "../../ledger/ports.ts";
 import type { SignedIn, SignIn } from "../auth.types.ts";
-import type { SignInStore } from "../ports.ts";
 import { auditTakenAddress, claimAddress, mayBecomeAdmin } from "./address-claim.store.ts";
 import { recordAddressHolder, wasHeldByAnother } from "./address-history.store.ts";
 import { carryDebt } from "./carry-debt.store.ts";
 import { SignInFailure } from "./sign-in-error.ts";
 
-type Models = DatabaseTransaction["models"];
-
 /** A sign-in of the same person at the same moment may win a unique key: read again, then it is found. */
 const MAX_TRIES = 4;
 
 /** The key of an identity: issuer and subject, in no form a person can be told by. */
-export function identityId(issuer: string, subject: string): string {
+function identityId(issuer: string, subject: string): string {
   return createHash("sha256")
     .update(JSON.stringify([issuer, subject]))
     .digest("hex");
@@ -40,12 +37,8 @@ interface Outcome extends SignedIn {
   readonly takenFrom: string | null;
 }
 
-/** The store over either database. */
-export function createSignInStore(deps: Deps): SignInStore {
-  return { signIn: (request) => signIn(deps, request) };
-}
-
-async function signIn(deps: Deps, request: SignIn): Promise<SignedIn> {
+/** Writes a sign-in to either database, as `WriteSignIn` of ports.ts says. */
+export async function writeSignIn(deps: Deps, request: SignIn): Promise<SignedIn> {
   const { database, ledger, logger } = deps;
   for (let tries = 1; ; tries++) {
     try {
@@ -132,7 +125,7 @@ async function openAccount(
 }
 
 async function createUser(
-  models: Models,
+  models: PrismaModels,
   { identity, session }: SignIn,
   addressTaken: boolean,
 ): Promise<string> {
@@ -153,7 +146,7 @@ async function createUser(
 }
 
 async function saveIdentity(
-  models: Models,
+  models: PrismaModels,
   { identity, session }: SignIn,
   account: { id: string; userId: string; bonus: boolean },
 ): Promise<void> {
@@ -206,7 +199,7 @@ async function followIdentity(
 }
 
 async function auditNewAdmin(
-  models: Models,
+  models: PrismaModels,
   userId: string,
   session: SignIn["session"],
 ): Promise<void> {
@@ -223,7 +216,7 @@ async function auditNewAdmin(
 
 /** The address the account takes now; null = it keeps the one it has, because the new one is another account's. */
 async function nextEmail(
-  models: Models,
+  models: PrismaModels,
   user: { id: string; email: string },
   email: string,
   logger: Logger,
@@ -239,7 +232,7 @@ async function nextEmail(
   return null;
 }
 
-async function addSession(models: Models, userId: string, { session }: SignIn): Promise<void> {
+async function addSession(models: PrismaModels, userId: string, { session }: SignIn): Promise<void> {
   await models.session.create({
     data: {
       id: session.id,

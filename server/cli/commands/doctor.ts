@@ -19,7 +19,7 @@ function readArguments() {
 }
 
 /** The database reads for one step while this process goes through the other's rows. */
-const LANES = 2;
+const CONCURRENCY = 2;
 
 /** What was looked at, in words. */
 function lookedAt({ users, provenNow, provenEarlier, since }: AuditReport): string {
@@ -37,7 +37,7 @@ await runOnBackend(async ({ database, stats }) => {
     database,
     whole: full,
     // A small pool, and SQLite, have one connection to spare.
-    lanes: stats().pools.some(({ limit }) => limit >= LANES * 2) ? LANES : 1,
+    concurrency: stats().pools.some(({ limit }) => limit >= CONCURRENCY * 2) ? CONCURRENCY : 1,
     onProgress(progress) {
       if (performance.now() - toldAt < 1_000) return;
       toldAt = performance.now();

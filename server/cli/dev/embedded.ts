@@ -4,7 +4,7 @@ import type { Config } from "../../config/config.ts";
 import { parseConfig } from "../../config/parse-config.ts";
 import { createHttpServer } from "../../http/server.ts";
 import { type Backend, openBackend } from "../../infrastructure.ts";
-import { runDoctor } from "../../ledger/audit/audit.ts";
+import { auditWholeLedger } from "../../ledger/audit/audit.ts";
 import { createLogger } from "../../lib/logger.ts";
 import { type Sandbox, startSandbox } from "../../sandbox/src/sandbox.ts";
 
@@ -25,7 +25,7 @@ export interface EmbeddedServer {
   readonly database: Backend["database"];
   readonly sandbox: Sandbox;
   /** Audits the whole database, as `npm run doctor` does. Resolves with the violations and the users it looked at. */
-  audit(): Promise<{ violations: Awaited<ReturnType<typeof runDoctor>>; users: number }>;
+  audit(): Promise<{ violations: Awaited<ReturnType<typeof auditWholeLedger>>; users: number }>;
   close(): Promise<void>;
 }
 
@@ -91,7 +91,7 @@ async function open(closers: Closers, options: EmbeddedOptions): Promise<Embedde
 
 async function audit(database: Backend["database"]) {
   let users = 0;
-  const violations = await runDoctor({
+  const violations = await auditWholeLedger({
     database,
     onProgress: (progress) => {
       users = progress.totalUsers;

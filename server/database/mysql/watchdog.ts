@@ -2,7 +2,7 @@
 import { setImmediate as nextTurn } from "node:timers/promises";
 import { type ConnectionConfig, createConnection } from "mariadb";
 import type { Logger } from "../../lib/logger.ts";
-import { Roster } from "../../lib/roster.ts";
+import { SlotSet } from "../../lib/slot-set.ts";
 import { rootErrno } from "./explain.ts";
 
 /** The database gave no sign of life in time. Nothing is known of the statement that waited. */
@@ -43,7 +43,7 @@ interface State {
   readonly target: ConnectionConfig;
   readonly logger: Logger;
   readonly longestMs: number;
-  readonly watched: Roster<Watched>;
+  readonly watched: SlotSet<Watched>;
   timer: NodeJS.Timeout | undefined;
   probing: boolean;
   lastReplyMs: number;
@@ -67,7 +67,7 @@ export function createWatchdog(
   { logger, longestMs }: { readonly logger: Logger; readonly longestMs: number },
 ): Watchdog {
   const state: State = {
-    ...{ target, logger, longestMs, watched: new Roster(), timer: undefined, probing: false },
+    ...{ target, logger, longestMs, watched: new SlotSet(), timer: undefined, probing: false },
     ...{ lastReplyMs: 0, tickedAtMs: 0, stalledAtMs: 0, stallsForgiven: 0 },
   };
   return {

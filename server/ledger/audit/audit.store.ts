@@ -1,20 +1,18 @@
 // Prisma of the audit: pages of users with how far their books are proven, the checks' statements, the checkpoints.
-import { fromSqlDate, toSqlDate } from "../../database/dates.ts";
+import { fromSqlDate, type SqlDialect, toSqlDate } from "../../database/dates.ts";
 import type { Database } from "../../database/ports.ts";
 import { jsonTable } from "../store/sql.ts";
 import {
-  AT_ODDS_WITH_ITS_END,
+  INCONSISTENT_END,
   type Check,
   inRange,
   type Range,
   type SqlWords,
   sqlWords,
   toList,
-  toUnproven,
-  type Unproven,
+  toUnverified,
+  type Unverified,
 } from "./check.ts";
-
-type Dialect = Database["dialect"];
 
 /** How far a user's books are proven. */
 export interface Checkpoint {
@@ -56,7 +54,7 @@ export interface HoldEnds {
   /** Holds settled for more than 0. */
   readonly settled: number;
   /** Holds whose state and end disagree. */
-  readonly atOdds: number;
+  readonly inconsistent: number;
 }
 
 /** A checkpoint to be written; `fromSeq`: the one it goes on from, null when the books were proven from the first entry. */
@@ -73,13 +71,13 @@ export interface AuditStore {
   /** Holds of the users in `range`, along the index of user and status. */
   holds(range: Range): Promise<Map<string, { active: number; ended: number }>>;
   /** How holds ended: of the users in `range`, or, without one, of those who have something to prove. */
-  holdEnds(range: Range | null, unproven: readonly Unproven[]): Promise<Map<string, HoldEnds>>;
-  sums(unproven: readonly Unproven[]): Promise<Sums[]>;
+  holdEnds(range: Range | null, unverified: readonly Unverified[]): Promise<Map<string, HoldEnds>>;
+  sums(unverified: readonly Unverified[]): Promise<Sums[]>;
   /** What `check` finds wrong, a hundred rows at most. */
   wrong(
     check: Check,
     range: Range,
-    unproven: readonly Unproven[],
+    unverified: readonly Unverified[],
   ): Promise<{ userId: string; detail: string }[]>;
   /** Rows of a statement over `range` that returns more than what is wrong. */
   rows<Row>(sql: string, range: Range): Promise<Row[]>;
@@ -104,12 +102,12 @@ const PROOF = {
 } as const;
 
 const HOLD_ENDS = `h.userId, SUM(CASE WHEN h.status = 'SETTLED' AND h.settledAmount > 0 THEN 1 ELSE 0 END) AS settled,
-  SUM(CASE WHEN ${AT_ODDS_WITH_ITS_END} THEN 1 ELSE 0 END) AS atOdds`;
+  SUM(CASE WHEN ${INCONSISTENT_END} THEN 1 ELSE 0 END) AS inconsistent`;
 
 /** The statements. */
 export const AUDIT_SQL = { mysql: statements("mysql"), sqlite: statements("sqlite") };
 
-function statements(dialect: Dialect) {
+function statements(dialect: SqlDialect) {
   const isMysql = dialect === "mysql";
   const proofs = jsonTable(dialect, PROOF);
   const columns = "userId, seq, balance, charges, endedHolds, provenAt, wholeAt";
@@ -124,7 +122,7 @@ function statements(dialect: Dialect) {
     holdEnds: `SELECT ${HOLD_ENDS} FROM credit_holds h ${isMysql ? "FORCE INDEX (credit_holds_userId_status_idx) " : ""}WHERE ${inRange("h.userId")} GROUP BY h.userId`,
     /** Takes "list". */
     holdEndsOfUsers: `SELECT ${HOLD_ENDS} FROM ${sqlWords(dialect, 1).holds} GROUP BY h.userId`,
-    goOn: isMysql
+    advance: isMysql
       ? `UPDATE ${proofs} STRAIGHT_JOIN ledger_checkpoints k FORCE INDEX (PRIMARY) ON k.userId = j.userId AND k.seq = j.fromSeq SET ${set.map((name) => `k.${name} = j.${name}`).join(", ")}`
       : `UPDATE ledger_checkpoints SET ${set.map((name) => `${name} = j.${name}`).join(", ")} FROM ${proofs} WHERE ledger_checkpoints.userId = j.userId AND ledger_checkpoints.seq = j.fromSeq`,
     add: `INSERT INTO ledger_checkpoints (${columns}) SELECT ${columns.replaceAll(/\w+/g, "j.$&")} FROM ${proofs} WHERE 1 = 1 ${
@@ -135,7 +133,7 @@ function statements(dialect: Dialect) {
   };
 }
 
-/** Takes "list", then "unproven". One statement, so one moment; the users come before their entries. */
+/** Takes "list", then "unverified". One statement, so one moment; the users come before their entries. */
 export function sumsSql({ dialect, users, entries }: SqlWords): string {
   return `SELECT u.id AS userId, u.credits, u.ledgerSeq, 0 AS total, 0 AS entries, NULL AS first, NULL AS last, 0 AS charges
     FROM ${users} ${dialect === "mysql" ? "STRAIGHT_JOIN" : "CROSS JOIN"} users u ON u.id = j.userId
@@ -161,26 +159,26 @@ export function createAuditStore(database: Database): AuditStore {
     page: (afterUserId, users, trustedFrom) =>
       readPage(database, [toSqlDate(dialect, trustedFrom), afterUserId, users]),
     holds: async (range) => countHolds(await rows(sql.holds, range)),
-    async holdEnds(range, unproven) {
+    async holdEnds(range, unverified) {
       const ends =
         range !== null
           ? await rows<HoldEndsRow>(sql.holdEnds, range)
-          : unproven.length > 0
-            ? await database.read<HoldEndsRow>(sql.holdEndsOfUsers, [toList(unproven)])
+          : unverified.length > 0
+            ? await database.read<HoldEndsRow>(sql.holdEndsOfUsers, [toList(unverified)])
             : [];
       return new Map(ends.map((one) => [one.userId, one]));
     },
-    async sums(unproven) {
-      if (unproven.length === 0) return [];
-      const statement = sumsSql(sqlWords(dialect, unproven.length));
-      const parameters = [toList(unproven), ...toUnproven(dialect, unproven)];
+    async sums(unverified) {
+      if (unverified.length === 0) return [];
+      const statement = sumsSql(sqlWords(dialect, unverified.length));
+      const parameters = [toList(unverified), ...toUnverified(dialect, unverified)];
       return toSums(await database.read<SumsRow>(statement, parameters));
     },
-    async wrong({ sql: statement, takes }, range, unproven) {
-      if (takes !== undefined && unproven.length === 0) return [];
+    async wrong({ sql: statement, takes }, range, unverified) {
+      if (takes !== undefined && unverified.length === 0) return [];
       const parameters =
         takes?.flatMap((what) =>
-          what === "list" ? [toList(unproven)] : toUnproven(dialect, unproven),
+          what === "list" ? [toList(unverified)] : toUnverified(dialect, unverified),
         ) ?? fill(statement, [range.from, range.to]);
       const found = await database.read<{ userId: string; detail: unknown }>(
         `${statement} LIMIT ${MAX_PER_STATEMENT}`,
@@ -275,7 +273,7 @@ async function saveProofs(
   proofs: readonly Proof[],
 ): Promise<void> {
   if (again.length === 0 && proofs.length === 0) return;
-  const { goOn, add } = AUDIT_SQL[database.dialect];
+  const { advance, add } = AUDIT_SQL[database.dialect];
   const date = (value: Date) => toSqlDate(database.dialect, value);
   const json = (some: readonly Proof[]) =>
     JSON.stringify(
@@ -291,7 +289,7 @@ async function saveProofs(
   await database.transaction(async ({ models, sql }) => {
     if (again.length > 0)
       await models.ledgerCheckpoint.deleteMany({ where: { userId: { in: [...again] } } });
-    if (further.length > 0) await sql.execute(goOn, [json(further)]);
+    if (further.length > 0) await sql.execute(advance, [json(further)]);
     if (fresh.length > 0) await sql.execute(add, [json(fresh)]);
   });
 }

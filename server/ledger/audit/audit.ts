@@ -6,25 +6,25 @@ import { type AuditStore, createAuditStore } from "./audit.store.ts";
 import { auditPage, type Page, type Violation } from "./page.ts";
 
 /** How far the doctor has come. */
-export interface DoctorProgress {
+interface DoctorProgress {
   readonly users: number;
   readonly totalUsers: number;
   readonly violations: number;
 }
 
 /** Dependencies of the doctor. */
-export interface DoctorDeps {
+interface DoctorDeps {
   readonly database: Database;
   readonly onProgress?: (progress: DoctorProgress) => void;
   readonly signal?: AbortSignal;
   /** Users looked at in one step, at most; defaults to 1,000. */
   readonly usersPerStep?: number;
-  /** Entries or keys read at once in a lane; defaults to 5,000. */
+  /** Entries or keys read at once in a step; defaults to 5,000. */
   readonly rowsPerRead?: number;
   /** Steps at once, each on a connection of its own; defaults to one. */
-  readonly lanes?: number;
+  readonly concurrency?: number;
   /** Rests after each step and between its longer reads, in multiples of the time worked before; defaults to none. */
-  readonly rests?: number;
+  readonly pauseRatio?: number;
   /** Milliseconds since 1970; defaults to Date.now. */
   readonly now?: () => number;
 }
@@ -57,7 +57,7 @@ const TRUST_MS = 7 * DAY_MS;
 const SMALL_ENTRIES = 100_000;
 
 /** Everything that is wrong, from the first entry of every user on; remembers how far the books are proven. */
-export async function runDoctor(deps: DoctorDeps): Promise<readonly Violation[]> {
+export async function auditWholeLedger(deps: DoctorDeps): Promise<readonly Violation[]> {
   return (await auditLedger({ ...deps, whole: true })).violations;
 }
 
@@ -77,7 +77,7 @@ export async function auditLedger(
   const violations: Violation[] = [];
   const report = { users: 0, provenNow: 0, provenEarlier: 0, since: null as Date | null };
   const steps = stepsOf(store, { most: deps.usersPerStep ?? 1_000, trustedFrom, now });
-  await inLanes(deps.lanes ?? 1, async () => {
+  await runConcurrently(deps.concurrency ?? 1, async () => {
     deps.signal?.throwIfAborted();
     const rest = createPace(deps);
     const step = await steps.next();
@@ -97,17 +97,17 @@ export async function auditLedger(
   return { ...report, violations: violations.slice(0, MAX_VIOLATIONS) };
 }
 
-/** Calls `work` in so many lanes at once until it answers false; an error of one lane ends all, and is thrown then. */
-async function inLanes(lanes: number, work: () => Promise<boolean>): Promise<void> {
+/** Calls `work` so many times at once until it answers false; an error of one call ends all, and is thrown then. */
+async function runConcurrently(concurrency: number, work: () => Promise<boolean>): Promise<void> {
   let goesOn = true;
-  const lane = async () => {
+  const worker = async () => {
     try {
       while (goesOn && (await work()));
     } finally {
       goesOn = false;
     }
   };
-  const ended = await Promise.allSettled(Array.from({ length: lanes }, lane));
+  const ended = await Promise.allSettled(Array.from({ length: concurrency }, worker));
   for (const one of ended) if (one.status === "rejected") throw one.reason;
 }
 
@@ -126,12 +126,12 @@ async function* stepsOf(
   }
 }
 
-/** What it returns rests `rests` times as long as was worked since the last rest, and throws once `signal` aborts. */
-function createPace({ rests = 0, signal }: DoctorDeps): () => Promise<void> {
+/** What it returns rests `pauseRatio` times as long as was worked since the last rest, and throws once `signal` aborts. */
+function createPace({ pauseRatio = 0, signal }: DoctorDeps): () => Promise<void> {
   let workingSinceMs = performance.now();
   return async () => {
     signal?.throwIfAborted();
-    const ms = (performance.now() - workingSinceMs) * rests;
+    const ms = (performance.now() - workingSinceMs) * pauseRatio;
     if (ms > 0) await sleep(ms, undefined, signal && { signal });
     workingSinceMs = performance.now();
   };

@@ -1,8 +1,6 @@
 // What a check of the doctor is, and the words of SQL that differ between the engines.
-import type { Database } from "../../database/ports.ts";
+import type { SqlDialect } from "../../database/dates.ts";
 import { jsonTable } from "../store/sql.ts";
-
-type Dialect = Database["dialect"];
 
 /** Ids above `from` up to `to`: rows of users who are not there lie in a range, too. */
 export interface Range {
@@ -11,7 +9,7 @@ export interface Range {
 }
 
 /** A user whose books have something to prove, and from where. */
-export interface Unproven {
+export interface Unverified {
   readonly userId: string;
   readonly seq: number;
   readonly charges: number;
@@ -21,7 +19,7 @@ export interface Unproven {
 export const CHARGE = "(e.type = 'USAGE' AND e.sourceId IS NOT NULL)";
 
 /** Whether the state of hold `h` and its end disagree. */
-export const AT_ODDS_WITH_ITS_END = `(h.status NOT IN ('ACTIVE', 'SETTLED', 'RELEASED', 'EXPIRED')
+export const INCONSISTENT_END = `(h.status NOT IN ('ACTIVE', 'SETTLED', 'RELEASED', 'EXPIRED')
           OR (h.status = 'ACTIVE') <> (h.endedAt IS NULL)
           OR (h.status = 'SETTLED') <> (h.settledAmount IS NOT NULL)
           OR h.settledAmount < 0 OR h.settledAmount > h.amount)`;
@@ -32,15 +30,15 @@ export interface Check {
   readonly invariant: string;
   readonly sql: string;
   /** What its placeholders are for, in their order; the two ends of the page's range, in turns, where it does not say. */
-  readonly takes?: readonly ("unproven" | "list")[];
+  readonly takes?: readonly ("unverified" | "list")[];
 }
 
 /** What differs between the engines, and between pages. */
 export interface SqlWords {
-  readonly dialect: Dialect;
+  readonly dialect: SqlDialect;
   /** Joins parts of a sentence. */
   text(...parts: string[]): string;
-  /** FROM: the entries that are not proven yet. Takes "unproven". */
+  /** FROM: the entries that are not proven yet. Takes "unverified". */
   readonly entries: string;
   /** FROM: the users with something to prove: userId, seq and charges they are proven up to. Takes "list". */
   readonly users: string;
@@ -49,7 +47,7 @@ export interface SqlWords {
 }
 
 /** The words of `dialect` for pages where `users` have something to prove. */
-export function sqlWords(dialect: Dialect, users: number): SqlWords {
+export function sqlWords(dialect: SqlDialect, users: number): SqlWords {
   const list = jsonTable(dialect, { userId: "id", seq: "int", charges: "int" });
   if (dialect === "sqlite")
     return {
@@ -76,17 +74,20 @@ export function sqlWords(dialect: Dialect, users: number): SqlWords {
 }
 
 /** The "list" of a statement. */
-export function toList(unproven: readonly Unproven[]): string {
-  return JSON.stringify(unproven.map(({ userId, seq, charges }) => [userId, seq, charges]));
+export function toList(unverified: readonly Unverified[]): string {
+  return JSON.stringify(unverified.map(({ userId, seq, charges }) => [userId, seq, charges]));
 }
 
-/** The "unproven" of a statement: its ranges written out, or the list. */
-export function toUnproven(dialect: Dialect, unproven: readonly Unproven[]): (string | number)[] {
-  if (dialect === "sqlite") return [toList(unproven)];
+/** The "unverified" of a statement: its ranges written out, or the list. */
+export function toUnverified(
+  dialect: SqlDialect,
+  unverified: readonly Unverified[],
+): (string | number)[] {
+  if (dialect === "sqlite") return [toList(unverified)];
   // The last one fills the rest.
   const all = Array.from(
-    { length: widthOf(unproven.length) },
-    (_, i) => unproven[Math.min(i, unproven.length - 1)],
+    { length: widthOf(unverified.length) },
+    (_, i) => unverified[Math.min(i, unverified.length - 1)],
   ).filter((one) => one !== undefined);
   return Array.from({ length: all.length / GROUP }, (_, i) => {
     const group = all.slice(i * GROUP, (i + 1) * GROUP);
@@ -99,7 +100,7 @@ export function toUnproven(dialect: Dialect, unproven: readonly Unproven[]): (st
 export const GROUP = 16;
 
 /** How many users a statement for `users` has room for: few lengths, so that the server knows most texts already. */
-export function widthOf(users: number): number {
+function widthOf(users: number): number {
   return Math.max(GROUP, 2 ** Math.ceil(Math.log2(Math.max(1, users))));
 }
 

@@ -1,7 +1,7 @@
 // The doctor's checks of the ledger: one SQL statement each, over the users of one range of ids or the entries that are not proven yet.
-import type { Database } from "../../database/ports.ts";
+import type { SqlDialect } from "../../database/dates.ts";
 import {
-  AT_ODDS_WITH_ITS_END,
+  INCONSISTENT_END,
   CHARGE,
   type Check,
   inRange,
@@ -14,7 +14,7 @@ const PAID = "('SUCCESS', 'REFUNDED', 'PARTIALLY_REFUNDED', 'DISPUTED')";
 const TAKES = "type IN ('REFUND', 'DISPUTE', 'ADMIN_ADJUST') AND amount < 0";
 
 /** Every check, in the words of `dialect`, for pages where `users` have something to prove. */
-export function doctorChecks(dialect: Database["dialect"], users: number): readonly Check[] {
+export function doctorChecks(dialect: SqlDialect, users: number): readonly Check[] {
   const words = sqlWords(dialect, users);
   return [
     ...balanceChecks(words),
@@ -37,7 +37,7 @@ function balanceChecks({ entries, text }: SqlWords): Check[] {
   return [
     {
       invariant: "1 balance: each entry's balance is the one before it plus its amount",
-      takes: ["unproven"],
+      takes: ["unverified"],
       sql: `SELECT e.userId, ${text("'entry '", "e.seq", "': balance '", "e.balance", "' after '", "COALESCE(p.balance, 0)", "' and '", "e.amount")} AS detail
         FROM ${entries} e LEFT JOIN credit_logs p ON p.userId = e.userId AND p.seq = e.seq - 1
         WHERE e.balance <> COALESCE(p.balance, 0) + e.amount`,
@@ -92,7 +92,7 @@ function debtChecks({ entries, text }: SqlWords): Check[] {
   return [
     {
       invariant: "3 no debt by use: a spend or an expiry never takes the balance below zero",
-      takes: ["unproven"],
+      takes: ["unverified"],
       sql: `SELECT e.userId, ${text("'entry '", "e.seq", "' ('", "e.type", "'): balance '", "e.balance")} AS detail
         FROM ${entries} e WHERE e.balance < 0
         AND (e.type = 'EXPIRY' OR (e.type = 'USAGE' AND e.sourceId IS NULL))`,
@@ -100,7 +100,7 @@ function debtChecks({ entries, text }: SqlWords): Check[] {
     {
       invariant:
         "3 no debt by use: a settle takes the balance below zero only after a refund or dispute",
-      takes: ["unproven"],
+      takes: ["unverified"],
       sql: `SELECT e.userId, ${text("'entry '", "e.seq", "': balance '", "e.balance")} AS detail
         FROM ${entries} e WHERE e.balance < 0 AND ${CHARGE}
         AND NOT EXISTS (SELECT 1 FROM credit_logs c WHERE c.userId = e.userId AND c.seq < e.seq AND c.${TAKES})`,
@@ -113,7 +113,7 @@ function holdEndChecks({ entries, users, holds, text }: SqlWords): Check[] {
   return [
     {
       invariant: "4 holds end once: a charge names its settled hold, and the hold names the charge",
-      takes: ["unproven"],
+      takes: ["unverified"],
       sql: `SELECT e.userId, ${text("'entry '", "e.seq", "' of hold '", "e.sourceId", "': '", "COALESCE(h.status, 'missing')", "' at '", "COALESCE(h.settledAmount, 0)")} AS detail
         FROM ${entries} e LEFT JOIN credit_holds h ON h.id = e.sourceId AND h.userId = e.userId
         WHERE ${CHARGE}
@@ -121,7 +121,7 @@ function holdEndChecks({ entries, users, holds, text }: SqlWords): Check[] {
     },
     {
       invariant: "4 holds end once: every settled hold was charged",
-      takes: ["list", "unproven", "list"],
+      takes: ["list", "unverified", "list"],
       sql: `SELECT x.userId, ${text("SUM(x.settled)", "' holds settled for more than 0, '", "SUM(x.charges)", "' charges'")} AS detail
         FROM (
           SELECT j.userId, j.charges, 0 AS settled FROM ${users}
@@ -133,7 +133,7 @@ function holdEndChecks({ entries, users, holds, text }: SqlWords): Check[] {
       invariant: "4 holds end once: a hold's state and its end agree",
       takes: ["list"],
       sql: `SELECT h.userId, ${text("'hold '", "h.id", "': '", "h.status")} AS detail
-        FROM ${holds} WHERE ${AT_ODDS_WITH_ITS_END}`,
+        FROM ${holds} WHERE ${INCONSISTENT_END}`,
     },
   ];
 }

@@ -1,32 +1,25 @@
-import { toSqlDate } from "../../database/dates.ts";
+import { type SqlDialect, toSqlDate } from "../../database/dates.ts";
 import type { Database } from "../../database/ports.ts";
 import { jsonTable } from "../store/sql.ts";
-import { inRange, type Range } from "./check.ts";
+import { inRange } from "./check.ts";
+import { readByUser, type Paging } from "./read-by-user.ts";
 
 /** A key that is wrong, and the invariant it breaks. */
-export interface WrongKey {
+interface WrongKey {
   readonly invariant: string;
   readonly userId: string;
   readonly detail: string;
 }
 
 /** Whose keys are looked at: all, or those made since the books were proven up to entry `seq`. */
-export interface KeyOwner {
+interface KeyOwner {
   readonly userId: string;
   readonly seq: number;
   readonly provenAt: Date | null;
 }
 
-/** Whose keys, and what is known of their entries. */
-export interface KeySearch {
-  /** In the order of their ids. */
-  readonly owners: readonly KeyOwner[];
-  /** Where they are all its users, and nothing of theirs is proven; null otherwise. */
-  readonly range: Range | null;
-  /** Keys in memory at once. */
-  readonly rowsPerRead: number;
-  /** Awaited between reads. */
-  rest(): Promise<void>;
+/** How keys are read, and what is known of their users' entries. */
+interface KeySearch extends Paging {
   /** The id of an entry that was read just now. */
   idOf(userId: string, seq: number): string | undefined;
 }
@@ -56,7 +49,7 @@ const COLUMNS = { n: "int", userId: "id", q: "int", t: "id", h: "id" } as const;
 /** The statements: a page of keys, and which of them point at nothing. */
 export const KEY_SQL = { mysql: statements("mysql"), sqlite: statements("sqlite") };
 
-function statements(dialect: Database["dialect"]) {
+function statements(dialect: SqlDialect) {
   const straight = dialect === "mysql" ? "STRAIGHT_JOIN " : "";
   const primary = dialect === "mysql" ? "FORCE INDEX (PRIMARY) " : "";
   return {
@@ -70,7 +63,7 @@ function statements(dialect: Database["dialect"]) {
     ofUser: `SELECT userId, \`key\`, answer, createdAt > ? AS isLater FROM idempotency_keys
       WHERE userId = ? AND \`key\` > ? AND createdAt > ? ORDER BY \`key\` LIMIT ?`,
     /** Parameter: [[n, userId, q, t, h], …] */
-    astray: `SELECT ${straight}j.n FROM ${jsonTable(dialect, COLUMNS)}
+    dangling: `SELECT ${straight}j.n FROM ${jsonTable(dialect, COLUMNS)}
       LEFT JOIN credit_logs e ON e.userId = j.userId AND e.seq = j.q
       LEFT JOIN credit_holds h ON h.id = j.h
       WHERE CASE WHEN j.h IS NOT NULL THEN h.id IS NULL OR h.userId <> j.userId ELSE e.id IS NULL OR e.id <> j.t END`,
@@ -82,47 +75,39 @@ function statements(dialect: Database["dialect"]) {
  * JSON. One bit for each entry of a user tells whether a key has had it; that every proven entry has had its key by then
  * is known of old.
  */
-export async function wrongKeys(database: Database, search: KeySearch): Promise<WrongKey[]> {
+export async function wrongKeys(
+  database: Database,
+  keyOwners: readonly KeyOwner[],
+  { idOf, ...paging }: KeySearch,
+): Promise<WrongKey[]> {
   const { ofRange, ofUsers, ofUser } = KEY_SQL[database.dialect];
-  const provenSeq = new Map(search.owners.map(({ userId, seq }) => [userId, seq]));
+  const owners = new Map(keyOwners.map((owner) => [owner.userId, owner]));
   const had = createSeenEntries();
   const wrong: WrongKey[] = [];
-  const check = async (sql: string, ...params: string[]) => {
-    const rows = await database.read<KeyRow>(sql, [...params, search.rowsPerRead]);
-    // A range may hold keys of users who are not there.
-    const owned = rows.filter(({ userId }) => provenSeq.has(userId));
-    wrong.push(...(await checkPage(database, owned, { ...search, provenSeq, had })));
-    if (rows.length < search.rowsPerRead) return undefined;
-    await search.rest();
-    return rows.at(-1);
-  };
-  // A page may end amidst a user's keys: the rest of them follows, along the index. Returns the user it ended with.
-  const checkOn = async (sql: string, ...params: string[]) => {
-    const cut = await check(sql, ...params);
-    const owner = search.owners.find(({ userId }) => userId === cut?.userId);
-    const { since, later } = datesOf(database, owner?.provenAt ?? null);
-    for (let last = cut; last !== undefined; )
-      last = await check(ofUser, later, last.userId, last.key, since);
-    return cut?.userId;
-  };
-  if (search.range !== null) {
-    for (let from: string | undefined = search.range.from; from !== undefined; )
-      from = await checkOn(ofRange, from, search.range.to);
-    return wrong;
-  }
-  for (let left = search.owners; left.length > 0; ) {
-    const list = left.map(({ userId, provenAt }) => {
-      const { since, later } = datesOf(database, provenAt);
-      return [userId, since, later];
-    });
-    const end = await checkOn(ofUsers, JSON.stringify(list));
-    left = end === undefined ? [] : left.slice(left.findIndex(({ userId }) => userId === end) + 1);
-  }
+  await readByUser<KeyRow, KeyOwner>(database, keyOwners, paging, {
+    ofRange: ({ from, to }) => [ofRange, from, to],
+    ofUsers(some) {
+      const list = some.map(({ userId, provenAt }) => {
+        const { since, later } = datesOf(database, provenAt);
+        return [userId, since, later];
+      });
+      return [ofUsers, JSON.stringify(list)];
+    },
+    ofUser({ userId, key }) {
+      const { since, later } = datesOf(database, owners.get(userId)?.provenAt);
+      return [ofUser, later, userId, key, since];
+    },
+    async take(rows) {
+      // A range may hold keys of users who are not there.
+      const owned = rows.filter(({ userId }) => owners.has(userId));
+      wrong.push(...(await checkPage(database, owned, { idOf, owners, had })));
+    },
+  });
   return wrong;
 }
 
 /** From when on keys are looked at, and from when on they are certainly later than the proof. */
-function datesOf({ dialect }: Database, provenAt: Date | null) {
+function datesOf({ dialect }: Database, provenAt: Date | null | undefined) {
   const date = (ms: number) => toSqlDate(dialect, new Date(ms));
   const ms = provenAt?.getTime();
   return ms === undefined
@@ -135,10 +120,10 @@ async function checkPage(
   rows: readonly KeyRow[],
   {
     idOf,
-    provenSeq,
+    owners,
     had,
   }: Pick<KeySearch, "idOf"> & {
-    readonly provenSeq: ReadonlyMap<string, number>;
+    readonly owners: ReadonlyMap<string, KeyOwner>;
     readonly had: SeenEntries;
   },
 ): Promise<WrongKey[]> {
@@ -153,15 +138,15 @@ async function checkPage(
   const found =
     asked.length === 0
       ? []
-      : await read<{ n: unknown }>(KEY_SQL[dialect].astray, [JSON.stringify(asked)]);
-  const astray = new Set(found.map(({ n }) => Number(n)));
+      : await read<{ n: unknown }>(KEY_SQL[dialect].dangling, [JSON.stringify(asked)]);
+  const dangling = new Set(found.map(({ n }) => Number(n)));
   const wrong: WrongKey[] = [];
   for (const [n, { userId, key, isLater }] of rows.entries()) {
     const target = targets[n];
-    if (!target || astray.has(n)) wrong.push({ invariant: POINTS, userId, detail: `key ${key}` });
+    if (!target || dangling.has(n)) wrong.push({ invariant: POINTS, userId, detail: `key ${key}` });
     else if (target.t !== null) {
       // An entry is committed with its key: a later key cannot be that of an entry proven before.
-      const isShared = Number(isLater) === 1 && target.q <= (provenSeq.get(userId) ?? 0);
+      const isShared = Number(isLater) === 1 && target.q <= (owners.get(userId)?.seq ?? 0);
       if (had.add(userId, target.q) || isShared)
         wrong.push({ invariant: SHARED, userId, detail: `entry ${target.t}` });
     }

@@ -1,4 +1,5 @@
 // The doctor's checks of money: credits granted for purchases and plans never exceed what the money kept buys.
+import type { SqlDialect } from "../../database/dates.ts";
 import { type Check, inRange, type SqlWords } from "./check.ts";
 
 const GIVEN = "('PURCHASE', 'SUBSCRIPTION', 'REFUND', 'DISPUTE', 'DISPUTE_REVERSAL')";
@@ -10,7 +11,7 @@ const LEFT = "(p.creditsPurchased - p.refundedCredits - p.disputedCredits)";
 const WORTH = "COALESCE(p.creditsWorth, p.creditsPurchased)";
 
 /** The share of `credits` that went back, as creditShare computes it. */
-function shareOf(credits: string, dialect: SqlWords["dialect"]): string {
+function shareOf(credits: string, dialect: SqlDialect): string {
   const floor = dialect === "mysql" ? "DIV" : "/";
   return `CASE WHEN ${WHOLE} <= 0 OR ${BACK} <= 0 OR ${credits} <= 0 THEN 0 WHEN ${BACK} >= ${WHOLE} THEN ${credits}
     ELSE (${credits} * ${BACK}) ${floor} ${WHOLE} END`;

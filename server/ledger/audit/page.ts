@@ -15,7 +15,7 @@ export interface Violation {
 }
 
 /** Where a page is audited. */
-export interface PageDeps {
+interface PageDeps {
   readonly database: Database;
   readonly store: AuditStore;
   /** Entries or keys in memory at once. */
@@ -59,9 +59,9 @@ export async function auditPage(
   const { subjects, relied, violations } = subjectsOf(users, await store.holds(range));
   // Along the table where all is to be read, from user to user otherwise.
   const isWhole = subjects.length === users.length && relied.length === 0;
-  const walked = isWhole ? range : null;
-  const ends = await store.holdEnds(walked, subjects);
-  const walks = await walkEntries(database, subjects, { range: walked, rowsPerRead, rest });
+  const paging = { range: isWhole ? range : null, rowsPerRead, rest };
+  const ends = await store.holdEnds(paging.range, subjects);
+  const walks = await walkEntries(database, subjects, paging);
   const suspects = subjects.filter(
     (one) => !isInOrder(one, walks.get(one.userId), ends.get(one.userId)),
   );
@@ -69,9 +69,7 @@ export async function auditPage(
   violations.push(...found, ...(await wrongCounts(store, range)));
   const idOf = (userId: string, seq: number) => walks.get(userId)?.idOf(seq);
   const owners = subjects.map(keysOf);
-  violations.push(
-    ...(await wrongKeys(database, { owners, range: walked, rowsPerRead, idOf, rest })),
-  );
+  violations.push(...(await wrongKeys(database, owners, { ...paging, idOf })));
   const isWrong = new Set(violations.map(({ userId }) => userId));
   const again = subjects.filter(({ after }) => after === null).map(({ userId }) => userId);
   const proofs = subjects.flatMap((subject) => {
@@ -79,10 +77,10 @@ export async function auditPage(
     const proven = sums.has(subject.userId) ? sums.get(subject.userId) : walkedSums(subject, walk);
     return proven ? [{ subject, proven }] : [];
   });
-  const sound = proofs.filter(({ subject }) => !isWrong.has(subject.userId));
+  const valid = proofs.filter(({ subject }) => !isWrong.has(subject.userId));
   await store.save(
     again,
-    sound.map(({ subject, proven }) => proofOf(subject, proven, at)),
+    valid.map(({ subject, proven }) => proofOf(subject, proven, at)),
   );
   return {
     violations,
@@ -121,11 +119,11 @@ function subjectsOf(
 /** Whether all there is to prove was seen to be in order. Whoever is not, or has moved on meanwhile, is a suspect. */
 function isInOrder(subject: Subject, walk: Walk | undefined, ends: HoldEnds | undefined): boolean {
   return (
-    walk?.isSound === true &&
+    walk?.isValid === true &&
     walk.seq === subject.ledgerSeq &&
     walk.balance === subject.credits &&
     Number(ends?.settled ?? 0) === subject.charges + walk.charges &&
-    Number(ends?.atOdds ?? 0) === 0
+    Number(ends?.inconsistent ?? 0) === 0
   );
 }
 
@@ -183,12 +181,12 @@ function wrongSums({ userId, balance, seq }: Subject, sums: Sums | null): Violat
   if (sums === null) return [];
   const { credits, ledgerSeq, entries, first, last } = sums;
   const total = balance + sums.total;
-  const isSound =
+  const isValid =
     credits === total &&
     ledgerSeq === seq + entries &&
     (last ?? seq) === ledgerSeq &&
     (first ?? seq + 1) === seq + 1;
-  if (isSound) return [];
+  if (isValid) return [];
   return [
     {
       invariant: "1 balance: users.credits is the sum of the entries, seq runs 1..n",

@@ -1,12 +1,12 @@
 // The doctor's first look at entries: along each user's own, in their order, checked one by one as they come. What is not
 // in order for certain is a suspect, and asked again by the exact statements of checks.ts.
+import type { SqlDialect } from "../../database/dates.ts";
 import type { Database } from "../../database/ports.ts";
-import { CHARGE, inRange, type Range, sqlWords, toUnproven, type Unproven } from "./check.ts";
+import { CHARGE, inRange, sqlWords, toUnverified, type Unverified } from "./check.ts";
+import { readByUser, type Paging } from "./read-by-user.ts";
 
-type Dialect = Database["dialect"];
-
-/** A user to walk along: from the entry after `seq`, whose balance is `balance`, to the last one, `ledgerSeq`. */
-export interface Walker extends Unproven {
+/** A user's entries: from the one after `seq`, whose balance is `balance`, to the last one, `ledgerSeq`. */
+interface EntryRange extends Unverified {
   readonly balance: number;
   readonly ledgerSeq: number;
 }
@@ -19,18 +19,9 @@ export interface Walk {
   /** Entries that charge a hold, the hold and the charge naming each other. */
   readonly charges: number;
   /** False when an entry does not follow from the one before it, or is one that the exact statements have to judge. */
-  readonly isSound: boolean;
+  readonly isValid: boolean;
   /** The id of the entry `seq`; undefined where the walk did not see it, or did not keep it. */
   idOf(seq: number): string | undefined;
-}
-
-/** How entries are read. */
-interface Reads {
-  /** Where the walkers are all its users, and have nothing proven; null otherwise. */
-  readonly range: Range | null;
-  readonly rowsPerRead: number;
-  /** Awaited between reads. */
-  rest(): Promise<void>;
 }
 
 interface EntryRow {
@@ -48,13 +39,13 @@ const MAX_IDS = 20_000;
 /** Users of one statement that are not all there are in a range. */
 const LIST = 256;
 
-const AT_ODDS =
+const INCONSISTENT =
   "h.id IS NULL OR h.status <> 'SETTLED' OR h.transactionId IS NULL OR h.transactionId <> e.id OR h.settledAmount <> -e.amount";
-const KIND = `CASE WHEN ${CHARGE} THEN CASE WHEN e.balance < 0 OR ${AT_ODDS} THEN 2 ELSE 1 END
+const KIND = `CASE WHEN ${CHARGE} THEN CASE WHEN e.balance < 0 OR ${INCONSISTENT} THEN 2 ELSE 1 END
   WHEN e.balance < 0 AND e.type IN ('USAGE', 'EXPIRY') THEN 2 ELSE 0 END`;
 
 /** The statements for pages where `users` have something to prove. Their last parameter is how many rows at most. */
-export function walkSql(dialect: Dialect, users: number) {
+export function walkSql(dialect: SqlDialect, users: number) {
   const primary = dialect === "mysql" ? " FORCE INDEX (PRIMARY)" : "";
   const columns = `e.userId, e.seq, e.id, e.amount, e.balance, ${KIND} AS kind`;
   const hold = `LEFT JOIN credit_holds h${primary} ON h.id = CASE WHEN ${CHARGE} THEN e.sourceId END AND h.userId = e.userId`;
@@ -63,53 +54,38 @@ export function walkSql(dialect: Dialect, users: number) {
   return {
     /** Parameters: the ends of the range. */
     ofRange: `SELECT ${columns} FROM ${all} WHERE ${inRange("e.userId")} ${end}`,
-    /** Takes "unproven". */
+    /** Takes "unverified". */
     ofUsers: `SELECT ${columns} FROM ${sqlWords(dialect, users).entries} e ${hold} ${end}`,
     /** Parameters: user, after seq. */
     ofUser: `SELECT ${columns} FROM ${all} WHERE e.userId = ? AND e.seq > ? ${end}`,
   };
 }
 
-/** Walks along the entries of `walkers`, who are in the order of their ids. */
+/** Walks along the entries of `entryRanges`, which are in the order of their users' ids. */
 export async function walkEntries(
   database: Database,
-  walkers: readonly Walker[],
-  { range, rowsPerRead, rest }: Reads,
+  entryRanges: readonly EntryRange[],
+  paging: Paging,
 ): Promise<Map<string, Walk>> {
-  const walks = new Map(walkers.map((walker) => [walker.userId, createWalk(walker)]));
+  const walks = new Map(entryRanges.map((one) => [one.userId, createWalk(one)]));
   const { dialect } = database;
-  const read = async (sql: string, params: readonly (string | number)[]) => {
-    const rows = await database.read<EntryRow>(sql, [...params, rowsPerRead]);
-    for (const row of rows) walks.get(row.userId)?.step(row);
-    if (rows.length < rowsPerRead) return undefined;
-    await rest();
-    return rows.at(-1);
-  };
-  // A page may end amidst a user's entries: the rest of them follows. Returns the user it ended with.
-  const readOn = async (sql: string, params: readonly (string | number)[]) => {
-    const cut = await read(sql, params);
-    for (let last = cut; last !== undefined; )
-      last = await read(walkSql(dialect, 1).ofUser, [last.userId, last.seq]);
-    return cut?.userId;
-  };
-  if (range !== null) {
-    for (let from: string | undefined = range.from; from !== undefined; )
-      from = await readOn(walkSql(dialect, 1).ofRange, [from, range.to]);
-    return walks;
-  }
-  for (let left = walkers; left.length > 0; ) {
-    const some = left.slice(0, LIST);
-    const end = await readOn(walkSql(dialect, some.length).ofUsers, toUnproven(dialect, some));
-    const done = end === undefined ? some.length : some.findIndex((one) => one.userId === end) + 1;
-    left = left.slice(done);
-  }
+  const sql = walkSql(dialect, 1);
+  await readByUser<EntryRow, EntryRange>(database, entryRanges, paging, {
+    ofRange: ({ from, to }) => [sql.ofRange, from, to],
+    ofUsers: (some) => [walkSql(dialect, some.length).ofUsers, ...toUnverified(dialect, some)],
+    usersPerRead: LIST,
+    ofUser: ({ userId, seq }) => [sql.ofUser, userId, seq],
+    take(rows) {
+      for (const row of rows) walks.get(row.userId)?.step(row);
+    },
+  });
   return walks;
 }
 
-function createWalk(walker: Walker): Walk & { step(row: EntryRow): void } {
-  let { seq, balance } = walker;
-  let [charges, isSound] = [0, true];
-  const keptAfter = Math.max(seq, walker.ledgerSeq - MAX_IDS);
+function createWalk(entryRange: EntryRange): Walk & { step(row: EntryRow): void } {
+  let { seq, balance } = entryRange;
+  let [charges, isValid] = [0, true];
+  const keptAfter = Math.max(seq, entryRange.ledgerSeq - MAX_IDS);
   const ids: string[] = [];
   return {
     get seq() {
@@ -121,14 +97,14 @@ function createWalk(walker: Walker): Walk & { step(row: EntryRow): void } {
     get charges() {
       return charges;
     },
-    get isSound() {
-      return isSound;
+    get isValid() {
+      return isValid;
     },
     idOf: (one) => ids[one - keptAfter - 1],
     step(row) {
       if (row.seq !== seq + 1 || row.balance !== balance + row.amount || row.kind === 2)
-        isSound = false;
-      if (!isSound) return;
+        isValid = false;
+      if (!isValid) return;
       ({ seq, balance } = row);
       if (row.kind === 1) charges += 1;
       if (seq > keptAfter) ids.push(row.id);

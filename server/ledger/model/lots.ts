@@ -16,7 +16,7 @@ export function bySpendOrder(a: Lot, b: Lot): number {
 }
 
 /** Credits of each lot that ACTIVE holds cover. */
-export function heldByLot(holds: readonly Hold[]): ReadonlyMap<string, number> {
+function heldByLot(holds: readonly Hold[]): ReadonlyMap<string, number> {
   const held = new Map<string, number>();
   for (const hold of holds) {
     if (hold.status !== "ACTIVE") continue;

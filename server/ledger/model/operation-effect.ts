@@ -35,7 +35,7 @@ export type OperationHandler<Kind extends LedgerOperation["kind"]> = (
 ) => Effect;
 
 /** Result, or the refusal the caller gets. */
-export type Outcome =
+type Outcome =
   | { readonly ok: true; readonly result: OperationResult | HoldResult }
   | { readonly ok: false; readonly error: AppError };
 

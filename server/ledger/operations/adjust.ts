@@ -3,7 +3,7 @@ import { AppError, invalidField } from "../../lib/errors.ts";
 import type { Account } from "../model/account.ts";
 import type { Effect, OperationContext } from "../model/operation-effect.ts";
 import type { AdjustOperation, CarryDebtOperation } from "../ports.ts";
-import { addCredits } from "./grant.ts";
+import { addCredits, type CreditTerms } from "./grant.ts";
 import { takeCredits } from "./take-back.ts";
 
 /**
@@ -16,18 +16,15 @@ export function adjust(
   context: OperationContext,
 ): Effect {
   if (account.deleted) throw AppError.of("NOT_FOUND", "There is no such user.");
-  const { actorId: sourceId, reason: description, amountCredits, expiresAt } = operation;
-  const terms = { type: "ADMIN_ADJUST" as const, description, sourceId };
-  if (amountCredits < 0)
-    return takeCredits(account, { ...terms, amountCredits: -amountCredits }, context);
-  if (expiresAt !== null && expiresAt.getTime() <= context.nowMs)
+  const { actorId: sourceId, reason: description, expiresAt } = operation;
+  if (operation.amountCredits > 0 && expiresAt !== null && expiresAt.getTime() <= context.nowMs)
     throw invalidField(
       "expiresAt",
       "Name a moment in the future.",
       "These credits would have expired already.",
     );
   const grantKey = `adjust:${context.operationId}`;
-  return addCredits(account, { ...terms, amountCredits, expiresAt, grantKey }, context);
+  return addOrTake(account, { ...operation, sourceId, description, grantKey }, context);
 }
 
 /** Debt leaves an erased account (positive) or arrives at its person's new one (negative). */
@@ -36,11 +33,20 @@ export function carryDebt(
   operation: CarryDebtOperation,
   context: OperationContext,
 ): Effect {
-  const { sourceId, amountCredits } = operation;
   const description = "Debt of a deleted account";
-  const terms = { type: "ADMIN_ADJUST" as const, description, sourceId };
-  if (amountCredits < 0)
-    return takeCredits(account, { ...terms, amountCredits: -amountCredits }, context);
   const grantKey = `debt:${context.operationId}`;
-  return addCredits(account, { ...terms, amountCredits, expiresAt: null, grantKey }, context);
+  return addOrTake(account, { ...operation, description, expiresAt: null, grantKey }, context);
+}
+
+/** A negative amount is taken. */
+function addOrTake(
+  account: Account,
+  terms: Omit<CreditTerms, "type">,
+  context: OperationContext,
+): Effect {
+  const { amountCredits } = terms;
+  const type = "ADMIN_ADJUST";
+  return amountCredits < 0
+    ? takeCredits(account, { ...terms, type, amountCredits: -amountCredits }, context)
+    : addCredits(account, { ...terms, type }, context);
 }

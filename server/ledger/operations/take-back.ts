@@ -12,7 +12,7 @@ import { draftEntry, type Effect, type OperationContext } from "../model/operati
 import type { TakeBackOperation } from "../ports.ts";
 
 /** What goes out, and what its entry says of it. */
-export interface DebitTerms extends Pick<Entry, "type" | "description" | "sourceId"> {
+interface DebitTerms extends Pick<Entry, "type" | "description" | "sourceId"> {
   readonly amountCredits: number;
   /** Lots to take from before the others. */
   readonly firstLots?: readonly Lot[];

@@ -1,6 +1,7 @@
-// Rows of the ledger's tables: from SQL to the model's shapes and back, in the order of the columns in sql.ts.
+// Rows of the ledger's tables: `to…` makes the model's shape of a row, `…Values` the values of one row in the order of its
+// columns in sql.ts.
 import type { SqlSession } from "../../database/ports.ts";
-import { fromSqlDate, fromSqlDateOrNull, toSqlDate } from "../../database/dates.ts";
+import { fromSqlDate, fromSqlDateOrNull, type SqlDialect, toSqlDate } from "../../database/dates.ts";
 import { cutText } from "../../lib/text.ts";
 import type {
   Account,
@@ -76,7 +77,6 @@ export function toLot({ dialect }: SqlSession, row: LotRow): Lot {
   };
 }
 
-/** Returns the row as the model's shape. */
 export function toHold({ dialect }: SqlSession, row: HoldRow): Hold {
   const { expiresAt, createdAt, endedAt, lots, ...rest } = row;
   return {
@@ -88,16 +88,15 @@ export function toHold({ dialect }: SqlSession, row: HoldRow): Hold {
   };
 }
 
-/** Returns the row as the model's shape. */
 export function toStoredKey({ userId, storedKey, inputHash, answer }: KeyRow): StoredKey {
   return { userId, key: storedKey, inputHash, answer, createdAtMs: 0 };
 }
 
 /** Writes a moment as SQL does. */
-export type DateWriter = (ms: number | null) => string | null;
+type DateWriter = (ms: number | null) => string | null;
 
 /** Dates as SQL, written once per distinct moment: the rows of a batch share theirs. */
-export function createDateWriter(dialect: SqlSession["dialect"]): DateWriter {
+export function createDateWriter(dialect: SqlDialect): DateWriter {
   const known = new Map<number, string>();
   return (ms) => {
     if (ms === null) return null;
@@ -110,13 +109,11 @@ export function createDateWriter(dialect: SqlSession["dialect"]): DateWriter {
   };
 }
 
-/** Returns the values of one row in the order of its columns in sql.ts. */
 export function userValues(account: Account): unknown[] {
   const { userId, credits, held, seq, rolledSeq, counts } = account;
   return [userId, credits, held, seq, rolledSeq, JSON.stringify(counts)];
 }
 
-/** Returns the values of one row in the order of its columns in sql.ts. */
 export function newLotValues(lot: Lot, date: DateWriter): unknown[] {
   return [
     lot.id,
@@ -132,12 +129,10 @@ export function newLotValues(lot: Lot, date: DateWriter): unknown[] {
   ];
 }
 
-/** Returns the values of one row in the order of its columns in sql.ts. */
 export function changedLotValues(lot: Lot): unknown[] {
   return [lot.id, lot.remaining, lot.remaining > 0 ? 1 : 0];
 }
 
-/** Returns the values of one row in the order of its columns in sql.ts. */
 export function newHoldValues(hold: Hold, date: DateWriter): unknown[] {
   return [
     hold.id,
@@ -157,7 +152,6 @@ export function newHoldValues(hold: Hold, date: DateWriter): unknown[] {
   ];
 }
 
-/** Returns the values of one row in the order of its columns in sql.ts. */
 export function changedHoldValues(hold: Hold, date: DateWriter): unknown[] {
   return [
     hold.id,
@@ -169,7 +163,6 @@ export function changedHoldValues(hold: Hold, date: DateWriter): unknown[] {
   ];
 }
 
-/** Returns the values of one row in the order of its columns in sql.ts. */
 export function entryValues(entry: Entry, date: DateWriter): unknown[] {
   return [
     entry.userId,
@@ -188,13 +181,11 @@ export function entryValues(entry: Entry, date: DateWriter): unknown[] {
   ];
 }
 
-/** Returns the values of one row in the order of its columns in sql.ts. */
 export function movementValues(movement: Movement, date: DateWriter): unknown[] {
   const { createdAtMs, id, type, given, taken } = movement;
   return [date(createdAtMs), id, type, given, taken];
 }
 
-/** Returns the values of one row in the order of its columns in sql.ts. */
 export function usageValues(row: UsageRow, date: DateWriter): unknown[] {
   return [
     row.id,
@@ -211,7 +202,6 @@ export function usageValues(row: UsageRow, date: DateWriter): unknown[] {
   ];
 }
 
-/** Returns the values of one row in the order of its columns in sql.ts. */
 export function keyValues(key: StoredKey, date: DateWriter): unknown[] {
   return [key.userId, key.key, key.inputHash, key.answer, date(key.createdAtMs)];
 }

@@ -1,8 +1,6 @@
 // The ledger's SQL: constant texts, each with one JSON parameter that carries the whole batch. Only what MySQL and
 // MariaDB insert is written out row by row: VALUES cost them a quarter to a third less than a JSON table.
-import type { SqlSession } from "../../database/ports.ts";
-
-type Dialect = SqlSession["dialect"];
+import type { SqlDialect } from "../../database/dates.ts";
 
 /** MySQL types of what a JSON parameter carries. Ids, keys and words compare byte by byte, like their columns. */
 const TYPES = {
@@ -18,7 +16,7 @@ const TYPES = {
 type Columns = Readonly<Record<string, keyof typeof TYPES>>;
 
 /** The JSON parameter `[[…], …]` as a table `alias` with `columns`. */
-export function jsonTable(dialect: Dialect, columns: Columns, alias = "j"): string {
+export function jsonTable(dialect: SqlDialect, columns: Columns, alias = "j"): string {
   const named = Object.entries(columns);
   if (dialect === "sqlite") {
     const selected = named.map(([name], i) => `json_extract(value, '$[${i}]') AS ${name}`);
@@ -44,7 +42,7 @@ interface Lookup {
  * `columns` of `table` for every row of the parameter that matches, by way of `index`: on fresh tables the optimizer
  * would rather scan, and lock what it scans. The parameter's order is the locking order.
  */
-function select(dialect: Dialect, lookup: Lookup): string {
+function select(dialect: SqlDialect, lookup: Lookup): string {
   const { columns, parameter, table, index, condition } = lookup;
   const from = jsonTable(dialect, parameter);
   if (dialect === "sqlite") {
@@ -54,7 +52,7 @@ function select(dialect: Dialect, lookup: Lookup): string {
 }
 
 /** Adds rows: SQLite unpacks the JSON parameter; for the servers this is the text of one row (`forRows`). */
-function insert(dialect: Dialect, table: string, columns: Columns): string {
+function insert(dialect: SqlDialect, table: string, columns: Columns): string {
   const names = Object.keys(columns);
   if (dialect === "mysql") {
     const quoted = names.map((name) => `\`${name}\``);
@@ -75,7 +73,7 @@ export function forRows(insertOne: string, rows: number): string {
  * `columns` of the users named by the parameter, their rows locked. The JSON table stands inside a subquery, because
  * MySQL refuses a locking clause beside it (error 3569), and MariaDB has no `FOR UPDATE OF`; only user rows are locked.
  */
-function lockUsers(dialect: Dialect, columns: string): string {
+function lockUsers(dialect: SqlDialect, columns: string): string {
   const parameter = { id: "id" } as const;
   // One writer at a time: SQLite has no row locks, and needs none.
   if (dialect === "sqlite") {
@@ -87,7 +85,7 @@ function lockUsers(dialect: Dialect, columns: string): string {
 }
 
 /** Sets every column but `id` of the rows with these ids. */
-function update(dialect: Dialect, table: string, columns: Columns): string {
+function update(dialect: SqlDialect, table: string, columns: Columns): string {
   const names = Object.keys(columns).filter((name) => name !== "id");
   if (dialect === "mysql") {
     const set = names.map((name) => `t.${name} = j.${name}`).join(", ");
@@ -236,7 +234,7 @@ const CHANGED_HOLD: Columns = {
   endedAt: "date",
 };
 
-function statements(dialect: Dialect) {
+function statements(dialect: SqlDialect) {
   return {
     /** Parameter: [[userId], …] in ascending order, so that two batches never wait for each other in a circle. */
     lockUsers: lockUsers(dialect, USER_COLUMNS),

@@ -13,20 +13,6 @@ export type Verdict =
   | { readonly ok: true; readonly result: OperationResult | HoldResult }
   | { readonly ok: false; readonly error: Error };
 
-/** One batch. Operations see the effects of those before them. */
-export interface BatchState {
-  /** Decides one operation. Never throws: a defect in one must not take the batch down. */
-  apply(operation: LedgerOperation, operationId: string): Verdict;
-  /** Whether there is anything to write. */
-  readonly dirty: boolean;
-  writes(): BatchWrites;
-  /**
-   * Users whose position changed, and those who are answered again: whoever made that change may have died before
-   * telling anybody, so that an older balance is still cached.
-   */
-  changedUserIds(): string[];
-}
-
 interface State {
   readonly loaded: LoadedBatch;
   readonly nowMs: number;
@@ -39,8 +25,8 @@ interface State {
   readonly replayedUserIds: Set<string>;
 }
 
-/** A batch over what was loaded, at the moment `nowMs`. */
-export function createBatchState(loaded: LoadedBatch, nowMs: number): BatchState {
+/** A batch over what was loaded, at the moment `nowMs`. Operations see the effects of those before them. */
+export function createBatchState(loaded: LoadedBatch, nowMs: number) {
   const state: State = {
     loaded,
     nowMs,
@@ -53,11 +39,18 @@ export function createBatchState(loaded: LoadedBatch, nowMs: number): BatchState
     replayedUserIds: new Set(),
   };
   return {
-    apply: (operation, operationId) => apply(state, operation, operationId),
-    get dirty() {
+    /** Decides one operation. Never throws: a defect in one must not take the batch down. */
+    apply: (operation: LedgerOperation, operationId: string) =>
+      apply(state, operation, operationId),
+    /** Whether there is anything to write. */
+    get dirty(): boolean {
       return state.newKeys.length > 0 || changedAccounts(state).length > 0;
     },
     writes: () => collectWrites(state),
+    /**
+     * Users whose position changed, and those who are answered again: whoever made that change may have died before
+     * telling anybody, so that an older balance is still cached.
+     */
     changedUserIds: () => [
       ...new Set([
         ...changedAccounts(state).map((account) => account.userId),

@@ -8,7 +8,7 @@ export interface Queued {
 }
 
 /** What is taken from a queue. */
-export interface Wanted {
+interface Wanted {
   /** Items, at most. */
   readonly most: number;
   readonly mayRun: (userId: string) => boolean;
@@ -82,7 +82,7 @@ export function createFairQueue<Item extends Queued>(): FairQueue<Item> {
         }
       }
       size -= taken.length;
-      // A Map in use for ever keeps its dead items (lib/roster.ts says why); a new one does not.
+      // A Map in use for ever keeps its dead items (lib/slot-set.ts says why); a new one does not.
       if (lines.size === 0) lines = new Map();
       return taken.sort((a, b) => a.arrival - b.arrival);
     },

@@ -5,7 +5,7 @@ import type { Database } from "../../database/ports.ts";
 import { fullJitterMs } from "../../lib/backoff.ts";
 import { isAppError } from "../../lib/errors.ts";
 import { newId } from "../../lib/ids.ts";
-import { Roster } from "../../lib/roster.ts";
+import { SlotSet } from "../../lib/slot-set.ts";
 import type { Logger } from "../../lib/logger.ts";
 import type { Span, Tracer } from "../../lib/tracer.ts";
 import type { Locks } from "../../kv/ports.ts";
@@ -43,21 +43,13 @@ export interface WriterDeps {
   readonly limits?: Partial<WriterLimits>;
   /** Called for every batch that became durable, for the metrics. */
   readonly onBatch?: (batch: { readonly operations: number; readonly seconds: number }) => void;
-  /** Absent or null = nothing is traced. */
-  readonly tracer?: Tracer | null;
+  /** Null = nothing is traced. */
+  readonly tracer: Tracer | null;
 }
 
 /** How often the writer looks for callers who have waited too long. */
 const OVERDUE_CHECK_MS = 100;
 const RETRY_PAUSE = { firstMs: 2, maxMs: 150 };
-
-/** Writes queued operations in batches. */
-export interface Writer {
-  submit(operation: LedgerOperation): Promise<OperationResult | HoldResult>;
-  /** Operations waiting or under way. */
-  readonly pending: number;
-  close(): Promise<void>;
-}
 
 interface Item extends Queued {
   readonly operation: LedgerOperation;
@@ -82,7 +74,7 @@ interface WriterState {
   readonly queue: FairQueue<Item>;
   readonly userLocks: UserLocks;
   /** Taken from the queue and not answered yet. */
-  readonly underWay: Roster<Item>;
+  readonly underWay: SlotSet<Item>;
   /** At most `limits.batches`. */
   running: readonly Batch[];
   arrivals: number;
@@ -93,15 +85,15 @@ interface WriterState {
   closing: boolean;
 }
 
-/** Makes an idle writer. */
-export function createWriter(deps: WriterDeps): Writer {
+/** Makes an idle writer: it writes queued operations in batches. */
+export function createWriter(deps: WriterDeps) {
   const limits = { ...defaultLimits(deps.database), ...deps.limits };
   const state: WriterState = {
     deps,
     limits,
     queue: createFairQueue<Item>(),
     userLocks: createUserLocks(deps.locks, limits.lockPatienceMs),
-    underWay: new Roster(),
+    underWay: new SlotSet(),
     running: [],
     arrivals: 0,
     loop: null,
@@ -109,8 +101,9 @@ export function createWriter(deps: WriterDeps): Writer {
     closing: false,
   };
   return {
-    submit: (operation) => submit(state, operation),
-    get pending() {
+    submit: (operation: LedgerOperation) => submit(state, operation),
+    /** Operations waiting or under way. */
+    get pending(): number {
       return state.queue.size + state.underWay.size;
     },
     close: () => close(state),
@@ -212,7 +205,7 @@ async function startBatch(state: WriterState, items: readonly Item[]): Promise<v
 // 3 · One batch: take the users' locks in one round trip; whoever is locked elsewhere waits for the next batch.
 function runBatch(state: WriterState, batch: Batch): Promise<void> {
   const { tracer } = state.deps;
-  if (!tracer) return lockAndCommit(state, batch);
+  if (tracer === null) return lockAndCommit(state, batch);
   const spans = batch.items.map(({ span }) => span);
   return traceBatch(tracer, spans, () => lockAndCommit(state, batch));
 }

@@ -18,7 +18,7 @@ await rotateRefreshToken(
     refreshTokens: createRefreshTokens(config.tokens.refreshSecrets),
     accessTokens: { sign: () => Promise.reject(new Error("never reached")) },
     sessionCache: { invalidate: () => Promise.resolve() },
-    pendingSeals: new Set(),
+    pendingGraceEnds: new Set(),
     sessions: {
       ...sessions,
       async rotate(rotation) {

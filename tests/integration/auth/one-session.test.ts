@@ -4,7 +4,7 @@ import { describe, expect, it } from "vitest";
 import { createAuthService } from "../../../server/auth/auth.service.ts";
 import type { IdentityProvider } from "../../../server/auth/ports.ts";
 import { createSessionStore } from "../../../server/auth/session/session.store.ts";
-import { createSignInStore } from "../../../server/auth/sign-in/sign-in.store.ts";
+import { writeSignIn } from "../../../server/auth/sign-in/sign-in.store.ts";
 import { available } from "../../support/backend.ts";
 import { useTestApp } from "../../support/use-app.ts";
 import { newEmail } from "./support.ts";
@@ -26,7 +26,8 @@ describe("a callback sent eight times at once", () => {
     const auth = createAuthService({
       config: world.config,
       sessions: createSessionStore(world.backend.database),
-      signIns: createSignInStore({ ...world, database: world.backend.database }),
+      writeSignIn: (request) =>
+        writeSignIn({ ...world, database: world.backend.database }, request),
       sharedCache: null,
       identityProvider,
       logger: world.logger,

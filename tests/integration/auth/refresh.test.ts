@@ -152,7 +152,7 @@ describe("refresh", () => {
       const parsed = tokens.parse(refreshToken);
       if (parsed === null) throw new Error("our own token was refused");
       const successor = tokens.successor(parsed);
-      // What is on disk when the process dies after step one: rotated, not sealed, nothing answered.
+      // What is on disk when the process dies after step one: rotated, the grace not ended, nothing answered.
       const { count } = await models().session.updateMany({
         where: { id: sessionId, generation: 0 },
         data: {
@@ -170,11 +170,11 @@ describe("refresh", () => {
     }
   });
 
-  it("ends a grace that was never sealed 10 s after the old token was used in it", async () => {
+  it("ends a grace whose end was never written 10 s after the old token was used in it", async () => {
     const { refreshToken, sessionId } = await world.session();
     const first = await auth().refresh(fromBrowser(refreshToken));
     await settle();
-    // As if the server had died, or the database gone, before the seal.
+    // As if the server had died, or the database gone, before the end of the grace was written.
     await models().session.update({ where: { id: sessionId }, data: { graceEndsAt: null } });
     const again = await world.instance(1).auth.refresh(fromBrowser(refreshToken));
     expect(again.refreshToken).toBe(first.refreshToken);
@@ -194,11 +194,11 @@ describe("refresh", () => {
         now: Date.now,
         accessTokens: { sign: () => Promise.resolve({ token: "signed", expiresAt: new Date() }) },
         sessionCache: { invalidate: () => Promise.resolve() },
-        pendingSeals: new Set(),
+        pendingGraceEnds: new Set(),
       };
       return {
         refresh: (request: RefreshRequest) => rotateRefreshToken(deps, request),
-        close: () => Promise.all(deps.pendingSeals),
+        close: () => Promise.all(deps.pendingGraceEnds),
       };
     };
     const next = "the-next-refresh-secret-0123456789abcdefghij";

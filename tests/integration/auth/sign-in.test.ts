@@ -42,10 +42,7 @@ describe("sign-in", () => {
     expect(await userOf(email)).toMatchObject({ credits: 100, role: "USER", ledgerSeq: 1 });
     const { accessToken } = await world.auth.refresh(fromBrowser(token));
     const principal = await world.auth.authenticate(accessToken);
-    expect((await world.auth.me(principal)).user).toMatchObject({
-      email,
-      credits: 100,
-    });
+    expect((await world.user.profile(principal)).user).toMatchObject({ email, credits: 100 });
     // The attempt's cookie is gone, the refresh cookie is all that is left.
     expect([...browser.cookies.keys()]).toEqual(["refresh"]);
   });

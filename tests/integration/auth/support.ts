@@ -104,11 +104,11 @@ export async function expectRefused(
   expect(user).toBeNull();
 }
 
-/** Moves the end of the session's sealed grace into the past: the database's clock is nobody's to move. */
+/** Moves the end of the session's grace into the past: the database's clock is nobody's to move. */
 export async function endGrace({ models }: TestApp, sessionId: string): Promise<void> {
   const { count } = await models.session.updateMany({
     where: { id: sessionId, graceEndsAt: { not: null } },
     data: { graceEndsAt: new Date(Date.now() - 1) },
   });
-  if (count !== 1) throw new Error("no sealed grace to end");
+  if (count !== 1) throw new Error("no grace has an end to move");
 }

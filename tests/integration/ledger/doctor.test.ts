@@ -2,7 +2,7 @@
 import { randomUUID } from "node:crypto";
 import { setTimeout as sleep } from "node:timers/promises";
 import { beforeEach, describe, expect, test } from "vitest";
-import { auditLedger, runDoctor } from "../../../server/ledger/audit/audit.ts";
+import { auditLedger, auditWholeLedger } from "../../../server/ledger/audit/audit.ts";
 import { createAuditStore } from "../../../server/ledger/audit/audit.store.ts";
 import { available } from "../../support/backend.ts";
 import { DAMAGES } from "../../support/ledger-damages.ts";
@@ -18,7 +18,7 @@ describe("the doctor", () => {
 
   /** Three rows at a time: no user's entries come in one piece. */
   const diagnose = () =>
-    runDoctor({ database: world.backend.database, usersPerStep: 2, rowsPerRead: 3 });
+    auditWholeLedger({ database: world.backend.database, usersPerStep: 2, rowsPerRead: 3 });
   /** As `npm run doctor` does with large books: what is proven is not read again. */
   const goOn = (now = Date.now) =>
     auditLedger({
@@ -91,7 +91,7 @@ describe("the doctor", () => {
     });
     const steps: number[] = [];
     const { database } = world.backend;
-    const violations = await runDoctor({
+    const violations = await auditWholeLedger({
       database,
       usersPerStep: 1,
       onProgress: ({ users }) => steps.push(users),
@@ -158,20 +158,20 @@ describe("the doctor", () => {
     const { models } = database;
     const users = await models.user.count();
     const { _sum } = await models.user.aggregate({ _sum: { ledgerSeq: true } });
-    for (const [usersPerStep, rowsPerRead, lanes] of [
+    for (const [usersPerStep, rowsPerRead, concurrency] of [
       [1, 56, 2],
       [2, 7, 1],
       [3, 1, 3],
       [500, 19, 2],
       [500, 5_000, 1],
     ] as const) {
-      const sizes = { usersPerStep, rowsPerRead, lanes };
+      const sizes = { usersPerStep, rowsPerRead, concurrency };
       const report = await auditLedger({ database, whole: true, ...sizes });
       expect(report).toMatchObject({ violations: [], users, provenNow: _sum.ledgerSeq });
       expect(await models.ledgerCheckpoint.count()).toBe(users);
       const where = { userId_seq: { userId, seq: 40 } };
       await models.creditLog.update({ where, data: { amount: -2 } });
-      const found = await runDoctor({ database, ...sizes });
+      const found = await auditWholeLedger({ database, ...sizes });
       expect(found.map((one) => one.userId)).toContain(userId);
       expect(found.map(({ invariant }) => invariant).join("\n")).toMatch(/the one before it/);
       await models.creditLog.update({ where, data: { amount: -1 } });
@@ -216,7 +216,7 @@ describe("the doctor", () => {
     await world.models.creditLog.update({ where, data: { amount: -2 } });
     const settings = { whole: true, rowsPerRead: 7 };
     const paced = slowDatabase(like);
-    await auditLedger({ database: paced.slow, ...settings, rests: 2 });
+    await auditLedger({ database: paced.slow, ...settings, pauseRatio: 2 });
     // Twice the time at least, but for the millisecond that a timer may come early.
     const rested = ({ tookMs, restedMs }: { tookMs: number; restedMs: number }) =>
       restedMs > 2 * tookMs - 1.5;
@@ -232,13 +232,13 @@ describe("the doctor", () => {
     for (let n = 0; n < 30; n += 1) await spendLater(n);
     const stop = new AbortController();
     const { slow, reads } = slowDatabase(/e\.seq > \?/, (rows) => rows === 7 && stop.abort());
-    const settings = { whole: true, rowsPerRead: 7, rests: 2, signal: stop.signal };
+    const settings = { whole: true, rowsPerRead: 7, pauseRatio: 2, signal: stop.signal };
     await expect(auditLedger({ database: slow, ...settings })).rejects.toThrow();
     expect(reads.filter(({ rows }) => rows === 7)).toEqual(reads.slice(-1));
     await mend();
   });
 
-  test("an error in one lane ends the others, and is told", async () => {
+  test("an error in one step ends those beside it, and is told", async () => {
     const { database } = world.backend;
     const ended: number[] = [];
     let thrown = 0;
@@ -246,7 +246,7 @@ describe("the doctor", () => {
       database,
       whole: true,
       usersPerStep: 1,
-      lanes: 2,
+      concurrency: 2,
       onProgress({ users }) {
         if (thrown > 0) ended.push(users);
         if (users < 2) return;
@@ -255,7 +255,7 @@ describe("the doctor", () => {
       },
     });
     await expect(broken).rejects.toThrow("told");
-    // The step under way in the other lane may end, no further one begins.
+    // The other step under way may end, no further one begins.
     expect(ended.length).toBeLessThanOrEqual(1);
     await mend();
   });

@@ -2,7 +2,7 @@
 import { randomUUID } from "node:crypto";
 import { beforeAll, describe, expect, it } from "vitest";
 import { readMigrations } from "../../../server/database/migrations/plan.ts";
-import { runDoctor } from "../../../server/ledger/audit/audit.ts";
+import { auditWholeLedger } from "../../../server/ledger/audit/audit.ts";
 import { scopedKey } from "../../../server/ledger/idempotency-key.ts";
 import { available } from "../../support/backend.ts";
 import type { Person } from "../../support/people.ts";
@@ -94,6 +94,6 @@ describe("scopes of keys", () => {
     expect((await spend(person, stored[1]?.slice("user:".length) ?? "")).data).toMatchObject({
       replayed: false,
     });
-    expect(await runDoctor({ database })).toEqual([]);
+    expect(await auditWholeLedger({ database })).toEqual([]);
   });
 });

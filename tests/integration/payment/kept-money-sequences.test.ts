@@ -1,7 +1,7 @@
 // Credits follow the money through any sequence of what users, merchants, banks and time do to a plan.
 import { expect, it } from "vitest";
 import { isAppError } from "../../../server/lib/errors.ts";
-import { runDoctor } from "../../../server/ledger/audit/audit.ts";
+import { auditWholeLedger } from "../../../server/ledger/audit/audit.ts";
 import type {
   Invoice,
   Subscription,
@@ -315,7 +315,7 @@ async function play(number: number): Promise<void> {
       await world.settled();
       const told = `sequence ${number}:\n${story.join("\n")}`;
       const { database } = world.backend;
-      expect(await runDoctor({ database }), told).toEqual([]);
+      expect(await auditWholeLedger({ database }), told).toEqual([]);
       for (const [id, { kept, bought, slack, isMonthly }] of await accountsOf(sequence)) {
         expect(kept, `${id} keeps more than its money buys; ${told}`).toBeLessThanOrEqual(
           bought + slack + 1e-6,

@@ -1,7 +1,7 @@
 // Deleting an account washes no debt off: whoever returns by the same identity owes it still.
 import { randomUUID } from "node:crypto";
 import { beforeAll, describe, expect, it } from "vitest";
-import { runDoctor } from "../../../server/ledger/audit/audit.ts";
+import { auditWholeLedger } from "../../../server/ledger/audit/audit.ts";
 import { scopedKey } from "../../../server/ledger/idempotency-key.ts";
 import { available } from "../../support/backend.ts";
 import { googleUser, signInByGoogle } from "./google-person.ts";
@@ -96,6 +96,6 @@ describe("debt", () => {
   });
 
   it("leaves the ledger in order", async () => {
-    expect(await runDoctor({ database: world.opened.backend.database })).toEqual([]);
+    expect(await auditWholeLedger({ database: world.opened.backend.database })).toEqual([]);
   });
 });

@@ -3,7 +3,7 @@ import { randomBytes } from "node:crypto";
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { runDoctor } from "../../../server/ledger/audit/audit.ts";
+import { auditWholeLedger } from "../../../server/ledger/audit/audit.ts";
 import { subFor } from "../../../server/sandbox/src/google/users.ts";
 import { describeBackend } from "../../support/databases.ts";
 import { availableServers } from "../../support/servers.ts";
@@ -87,7 +87,7 @@ describe.each(databases)("the move from the ancestor on $name", ({ name, url }) 
     await connection.end();
 
     const { database } = server.opened.backend;
-    expect(await runDoctor({ database })).toEqual([]);
+    expect(await auditWholeLedger({ database })).toEqual([]);
     const { models } = database;
     const users = await models.user.findMany({ select: { id: true, credits: true } });
     expect(Object.fromEntries(users.map(({ id, credits }) => [id, credits]))).toEqual({
@@ -122,6 +122,6 @@ describe.each(databases)("the move from the ancestor on $name", ({ name, url }) 
     });
     expect(spent.balance).toBe(615);
     expect((await client.payment.history.query()).payments).toHaveLength(1);
-    expect(await runDoctor({ database })).toEqual([]);
+    expect(await auditWholeLedger({ database })).toEqual([]);
   });
 });

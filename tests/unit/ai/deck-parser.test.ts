@@ -70,6 +70,11 @@ describe("the deck parser", () => {
     expect(parseInPieces(long, [])[0]?.title).toBe("t".repeat(499));
   });
 
+  it("shows that half of a character stood alone in what the model wrote", () => {
+    const halves = String.raw`{"slides": [{"title": "a\ud83db", "bullets": ["\ude00"]}]}`;
+    expect(parseInPieces(halves, [])).toEqual([{ title: "a\u{fffd}b", bullets: ["\u{fffd}"] }]);
+  });
+
   it.each([
     ["broken JSON", '{"slides": [}'],
     ["a slide that is text", '{"slides": ["One"]}'],

@@ -1,4 +1,4 @@
-// A set of objects that come and go by the thousand a second.
+// A set over a reused array: no allocation per add and delete.
 // V8 gives a changing Set a new table every few dozen steps, and the old table points to the new one. As soon as one table
 // has lived long enough for the old generation, every later one outlives the collections of the young generation too, and
 // with it whatever was a member at that moment: whole requests (docs/performance.md has the figures). Places in one array
@@ -6,8 +6,8 @@
 
 type Placed = Record<symbol, number | undefined>;
 
-/** What a Set can do, without an order. An object may be a member of a few rosters, not of one roster each. */
-export class Roster<Member extends object> {
+/** What a Set can do, without an order. An object may be a member of a few such sets, not of one set each. */
+export class SlotSet<Member extends object> {
   /** Under this name a member knows its place. */
   private readonly name = Symbol("place");
   private readonly places: (Member | undefined)[] = [];

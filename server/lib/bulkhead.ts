@@ -1,28 +1,28 @@
-// A semaphore for costly work: bounded in all and per caller; the rest waits, bounded too, or is refused.
+// A bulkhead around costly work: bounded in all and per caller; the rest waits, bounded too, or is refused.
 import { AppError } from "./errors.ts";
 
-/** What a gate lets in. */
-export interface GateBounds {
+/** What a bulkhead lets in. */
+interface BulkheadBounds {
   /** Pieces of work under way at once. */
-  readonly atOnce: number;
+  readonly concurrency: number;
   /** Pieces of one key that may be under way or wait; another is refused with RATE_LIMITED. */
   readonly perKey: number;
   /** Pieces that may wait; another is refused with SERVICE_UNAVAILABLE. */
-  readonly maxWaiting: number;
+  readonly maxQueue: number;
   /** Longest wait, in milliseconds; then SERVICE_UNAVAILABLE. */
   readonly maxWaitMs: number;
 }
 
 /** Lets work in, first come, first served. */
-export interface Gate {
+export interface Bulkhead {
   /** Runs `work` when its turn comes. Throws RATE_LIMITED, SERVICE_UNAVAILABLE, or what `work` throws. */
   run<T>(key: string, work: () => Promise<T>): Promise<T>;
 }
 
 const RETRY_AFTER_SECONDS = 2;
 
-/** Makes a gate of this process. */
-export function createGate(bounds: GateBounds): Gate {
+/** Makes a bulkhead of this process. */
+export function createBulkhead(bounds: BulkheadBounds): Bulkhead {
   const inside = new Map<string, number>();
   const waiting: (() => void)[] = [];
   let running = 0;
@@ -34,11 +34,11 @@ export function createGate(bounds: GateBounds): Gate {
   }
 
   function turn(): Promise<void> {
-    if (running < bounds.atOnce) {
+    if (running < bounds.concurrency) {
       running += 1;
       return Promise.resolve();
     }
-    if (waiting.length >= bounds.maxWaiting) return Promise.reject(busy());
+    if (waiting.length >= bounds.maxQueue) return Promise.reject(busy());
     return new Promise((resolve, reject) => {
       const enter = () => {
         clearTimeout(timer);

@@ -1,41 +1,41 @@
-// A roster is a Set without an order: the same members after any steps, and room for no more than were there at once.
+// A SlotSet is a Set without an order: the same members after any steps, and room for no more than were there at once.
 import fc from "fast-check";
 import { expect, it } from "vitest";
-import { Roster } from "../../server/lib/roster.ts";
+import { SlotSet } from "../../server/lib/slot-set.ts";
 
 it("has the members that a Set would have, after any steps", () => {
   const step = fc.record({ member: fc.nat({ max: 9 }), adds: fc.boolean() });
   fc.assert(
     fc.property(fc.array(step, { maxLength: 200 }), (steps) => {
       const people = Array.from({ length: 10 }, (_, number) => ({ number }));
-      const roster = new Roster<{ number: number }>();
+      const slots = new SlotSet<{ number: number }>();
       const set = new Set<{ number: number }>();
       for (const { member, adds } of steps) {
         const person = people[member] as { number: number };
         if (adds) {
-          roster.add(person);
+          slots.add(person);
           set.add(person);
-        } else expect(roster.delete(person)).toBe(set.delete(person));
-        expect(roster.size).toBe(set.size);
-        expect(people.filter((one) => roster.has(one))).toEqual(
+        } else expect(slots.delete(person)).toBe(set.delete(person));
+        expect(slots.size).toBe(set.size);
+        expect(people.filter((one) => slots.has(one))).toEqual(
           people.filter((one) => set.has(one)),
         );
       }
-      expect(new Set(roster)).toEqual(set);
+      expect(new Set(slots)).toEqual(set);
     }),
   );
 });
 
 it("lets a member leave while it is walked", () => {
   const [one, two, three] = [{}, {}, {}];
-  const roster = new Roster<object>();
-  for (const member of [one, two, three]) roster.add(member);
+  const slots = new SlotSet<object>();
+  for (const member of [one, two, three]) slots.add(member);
   const met: object[] = [];
-  for (const member of roster) {
+  for (const member of slots) {
     met.push(member);
-    roster.delete(member);
-    roster.delete(two);
+    slots.delete(member);
+    slots.delete(two);
   }
   expect(met).toEqual([one, three]);
-  expect(roster.size).toBe(0);
+  expect(slots.size).toBe(0);
 });

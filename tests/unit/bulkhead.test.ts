@@ -1,10 +1,10 @@
-// A gate keeps its bounds whatever comes, and loses nobody.
+// A bulkhead keeps its bounds whatever comes, and loses nobody.
 import { setTimeout as sleep } from "node:timers/promises";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { createGate } from "../../server/lib/gate.ts";
+import { createBulkhead } from "../../server/lib/bulkhead.ts";
 
-describe("a gate", () => {
+describe("a bulkhead", () => {
   it("never runs more than its bounds, and every piece ends, for any arrivals", async () => {
     const arrival = fc.record({ key: fc.constantFrom("a", "b", "c", "d"), fails: fc.boolean() });
     await fc.assert(
@@ -12,14 +12,14 @@ describe("a gate", () => {
         fc.array(arrival, { maxLength: 40 }),
         fc.integer({ min: 1, max: 3 }),
         fc.integer({ min: 1, max: 3 }),
-        async (arrivals, atOnce, perKey) => {
-          const gate = createGate({ atOnce, perKey, maxWaiting: 5, maxWaitMs: 1_000 });
+        async (arrivals, concurrency, perKey) => {
+          const bulkhead = createBulkhead({ concurrency, perKey, maxQueue: 5, maxWaitMs: 1_000 });
           let running = 0;
           let most = 0;
           const ofKey = new Map<string, number>();
           const outcomes = await Promise.allSettled(
             arrivals.map(({ key, fails }) =>
-              gate.run(key, async () => {
+              bulkhead.run(key, async () => {
                 running += 1;
                 most = Math.max(most, running);
                 ofKey.set(key, (ofKey.get(key) ?? 0) + 1);
@@ -32,13 +32,13 @@ describe("a gate", () => {
               }),
             ),
           );
-          expect(most).toBeLessThanOrEqual(atOnce);
+          expect(most).toBeLessThanOrEqual(concurrency);
           expect(running).toBe(0);
           for (const outcome of outcomes)
             if (outcome.status === "rejected")
               expect(String(outcome.reason)).toMatch(/failed|under way|busy/);
           // All of its places are free again.
-          expect(await gate.run("a", () => Promise.resolve(1))).toBe(1);
+          expect(await bulkhead.run("a", () => Promise.resolve(1))).toBe(1);
         },
       ),
       { numRuns: 200 },
@@ -46,15 +46,15 @@ describe("a gate", () => {
   });
 
   it("returns SERVICE_UNAVAILABLE when a turn does not come in time, and keeps the place for the next", async () => {
-    const gate = createGate({ atOnce: 1, perKey: 1, maxWaiting: 5, maxWaitMs: 20 });
+    const bulkhead = createBulkhead({ concurrency: 1, perKey: 1, maxQueue: 5, maxWaitMs: 20 });
     let end = () => undefined as void;
-    const long = gate.run("a", () => new Promise<void>((resolve) => (end = resolve)));
-    await expect(gate.run("b", () => sleep(0))).rejects.toMatchObject({
+    const long = bulkhead.run("a", () => new Promise<void>((resolve) => (end = resolve)));
+    await expect(bulkhead.run("b", () => sleep(0))).rejects.toMatchObject({
       code: "SERVICE_UNAVAILABLE",
     });
-    await expect(gate.run("a", () => sleep(0))).rejects.toMatchObject({ code: "RATE_LIMITED" });
+    await expect(bulkhead.run("a", () => sleep(0))).rejects.toMatchObject({ code: "RATE_LIMITED" });
     end();
     await long;
-    expect(await gate.run("b", () => Promise.resolve("in"))).toBe("in");
+    expect(await bulkhead.run("b", () => Promise.resolve("in"))).toBe("in");
   });
 });
