@@ -65,7 +65,7 @@ export function createTelemetry(
     backlog: memoize(REMEMBER_MS, () => sources.payment().eventBacklog()),
     droppedLines: () => droppedLines(logger),
     ledgerPending: () => sources.ledger().pending,
-    lastRuns: memoize(REMEMBER_MS, () => sources.jobs().lastSuccesses()),
+    lastSuccesses: memoize(REMEMBER_MS, () => sources.jobs().lastSuccesses()),
   });
   const { calls, ledger, business } = metrics;
   const afterCommit = createAfterCommit(backend.database);
