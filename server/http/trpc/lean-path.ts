@@ -6,6 +6,7 @@ import { getTRPCErrorFromUnknown, getTRPCErrorShape, TRPCError } from "@trpc/ser
 import { getHTTPStatusCode } from "@trpc/server/http";
 import { MAX_BATCH_SIZE } from "../../trpc/batch-limit.ts";
 import type { Context } from "../../trpc/context.ts";
+import { isAsyncIterable } from "../../trpc/stream.ts";
 import type { AnswerHeaders } from "../answer-headers.ts";
 import {
   type MiddlewareChange,
@@ -214,10 +215,6 @@ function parseInput(text: string): unknown {
 
 function isStream(value: unknown): boolean {
   if (typeof value !== "object" || value === null) return false;
-  if (Symbol.asyncIterator in value) return true;
-  return Object.values(value).some(
-    (inner) =>
-      inner instanceof Promise ||
-      (typeof inner === "object" && inner !== null && Symbol.asyncIterator in inner),
-  );
+  if (isAsyncIterable(value)) return true;
+  return Object.values(value).some((inner) => inner instanceof Promise || isAsyncIterable(inner));
 }
