@@ -175,6 +175,15 @@ export function toServiceUnavailable(error: unknown): AppError | undefined {
   }
 }
 
+/** Returns what `work` does. Throws SERVICE_UNAVAILABLE where toServiceUnavailable says so; other errors pass unchanged. */
+export async function orServiceUnavailable<T>(work: Promise<T>): Promise<T> {
+  try {
+    return await work;
+  } catch (error) {
+    throw toServiceUnavailable(error) ?? error;
+  }
+}
+
 /** The refusal of whoever needs a database that does not answer. */
 export function serviceUnavailable(cause?: unknown): AppError {
   const message = "The service cannot answer right now. Please try again in a moment.";
