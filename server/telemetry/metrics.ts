@@ -1,10 +1,10 @@
 // /metrics: what Prometheus may know of this process, and who may ask.
-import { createHash, timingSafeEqual } from "node:crypto";
 import { AggregatorRegistry, collectDefaultMetrics, Counter, Gauge, Registry } from "prom-client";
 import type { Config } from "../config/config.ts";
 import type { Readiness } from "../health/health.types.ts";
 import type { Backend } from "../infrastructure.ts";
 import type { JobRun, JobRunner } from "../jobs/runner.ts";
+import { equalSecrets } from "../lib/keys.ts";
 import { type CallMetrics, measureCalls } from "./call-metrics.ts";
 import { registerBackend, registerReadiness } from "./backend-metrics.ts";
 import { type BusinessMetrics, measureBusiness } from "./business-metrics.ts";
@@ -127,13 +127,9 @@ function answerParent(registry: Registry): void {
 
 /** Null when the caller may see the metrics. */
 function accessCheck({ metricsToken, environment }: MetricsDeps["config"]) {
-  const expected = metricsToken === null ? null : digest(`Bearer ${metricsToken}`);
+  const expected = metricsToken === null ? null : `Bearer ${metricsToken}`;
   return (authorization: string | undefined): "off" | "refused" | null => {
     if (expected === null) return environment === "production" ? "off" : null;
-    return timingSafeEqual(digest(authorization ?? ""), expected) ? null : "refused";
+    return equalSecrets(authorization ?? "", expected) ? null : "refused";
   };
-}
-
-function digest(text: string): Buffer {
-  return createHash("sha256").update(text).digest();
 }
