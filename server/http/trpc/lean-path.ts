@@ -4,7 +4,7 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { getTRPCErrorFromUnknown, getTRPCErrorShape, TRPCError } from "@trpc/server";
 import { getHTTPStatusCode } from "@trpc/server/http";
-import { MAX_BATCH_SIZE } from "../../trpc/batch-limit.ts";
+import { MAX_BATCH_SIZE } from "../../trpc/limits.ts";
 import type { Context } from "../../trpc/context.ts";
 import { isAsyncIterable } from "../../trpc/stream.ts";
 import type { AnswerHeaders } from "../answer-headers.ts";
