@@ -54,7 +54,7 @@ afterAll(async () => {
 async function useEverything(store: KeyValues): Promise<void> {
   const keys = Array.from({ length: 8 }, uniqueKey);
   for (const key of keys) await store.cache.set(key, key, 60);
-  // After an outage the cache is not believed for two seconds.
+  // After an outage the cache is not trusted for two seconds.
   await expect
     .poll(() => Promise.all(keys.map((key) => store.cache.get(key))), { timeout: 10_000 })
     .toEqual(keys);

@@ -1,5 +1,5 @@
 // /api/trpc: a lean path for ordinary calls, and tRPC's own handler for everything else, with the same wire format.
-// Why two: the stock handler builds web streams for every call and costs four times the CPU of the call itself
+// Why two: tRPC's own handler builds web streams for every call and costs four times the CPU of the call itself
 // (docs/decisions/0021-lean-trpc-path.md).
 import type { IncomingMessage } from "node:http";
 import { getTRPCErrorFromUnknown, getTRPCErrorShape, TRPCError } from "@trpc/server";
@@ -57,7 +57,7 @@ export function createTrpcHandler(deps: TrpcHandlerDeps): TrpcHandler {
       answer(deps, streams, exchange).catch((cause: unknown) => refuse(deps, exchange, cause));
     },
     endStreams() {
-      // The stock handler ends a stream cleanly, chunk by chunk, when its request says that the client left.
+      // tRPC's own handler ends a stream cleanly, chunk by chunk, when its request says that the client left.
       for (const request of streams) request.emit("aborted");
     },
   };
