@@ -292,7 +292,7 @@ function createAppJobs(
     database,
     logger,
     now: sharedNow,
-    onRun: telemetry.metrics.jobs.ran,
+    onRun: telemetry.metrics.jobRan,
     jobs: telemetry.jobs(
       createJobs({
         payment,

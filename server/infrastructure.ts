@@ -42,7 +42,7 @@ export type BackendOptions = DatabaseOptions & KeyValueOptions;
 /**
  * Opens the database (migrated, catalog seeded) and the key-value side: SQLite or MySQL by DATABASE_URL, in-process
  * or Redis by REDIS_*. The two choices are independent. What is not chosen is not even loaded.
- * Throws a plain Error with a sentence for the operator when the database cannot be used. Redis may be away.
+ * Throws a plain Error with a sentence for the operator when the database cannot be used. Redis may be unavailable.
  */
 export async function openBackend(options: BackendOptions): Promise<Backend> {
   const database = await openDatabase(options);

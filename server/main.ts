@@ -20,6 +20,8 @@ import type { OpenTracer } from "./telemetry/otel.ts";
 /** A stop that takes longer is cut: the promise is 10 s. */
 const STOP_LIMIT_MS = 9_500;
 
+const nothing = () => Promise.resolve();
+
 /** Says it to whoever started us and ends. */
 function fail(message: string): never {
   process.stderr.write(`${message}\n`);
@@ -31,7 +33,6 @@ async function completeForDevelopment(given: Environment): Promise<{
   environment: Environment;
   close: () => Promise<void>;
 }> {
-  const nothing = () => Promise.resolve();
   if (given["NODE_ENV"] === "production") return { environment: given, close: nothing };
   const environment = withDevelopmentSecrets(given);
   const config = parseConfig(environment);
@@ -106,7 +107,6 @@ interface Running {
 async function main(): Promise<void> {
   const link = openWorkerLink();
   const given = readEnvironment();
-  const nothing = () => Promise.resolve();
   // A worker's environment was completed by its parent.
   const { environment, close: closeSandbox } =
     link === null ? await completeForDevelopment(given) : { environment: given, close: nothing };

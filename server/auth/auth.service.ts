@@ -39,7 +39,7 @@ export interface AuthService {
    */
   refresh(request: RefreshRequest): Promise<RefreshResult>;
   /** The session of the refresh token shown, from the token alone: null when this server did not issue it. */
-  refreshSession(request: Pick<RefreshRequest, "cookieTokens" | "bodyToken">): string | null;
+  refreshSession(request: Pick<RefreshRequest, "refreshCookies" | "bodyToken">): string | null;
   /** Ends the session of the token; a token that ends nothing is no error. FORBIDDEN as for refresh. */
   logout(request: RefreshRequest): Promise<void>;
   /** Ends every session of the caller, this one too; `revoked` counts them. */

@@ -16,7 +16,7 @@ export type UserView = z.output<typeof user>;
 /** The facts of a request that carries (or may carry) a refresh token. */
 export interface RefreshRequest {
   /** Every value sent under the refresh cookie's name. */
-  readonly cookieTokens: readonly string[];
+  readonly refreshCookies: readonly string[];
   /** The token a client without cookies sent in the body. */
   readonly bodyToken?: string | undefined;
   /** The Origin header as sent. */

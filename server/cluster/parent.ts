@@ -4,7 +4,7 @@ import cluster, { type Worker } from "node:cluster";
 import { AggregatorRegistry } from "prom-client";
 import type { Logger } from "../lib/logger.ts";
 import type { StopPhase, ParentMessage, WorkerMessage, WorkersState } from "./messages.ts";
-import { createRestarts, type Restarts } from "./restarts.ts";
+import { countCrashes, type PauseAfterCrash } from "./restarts.ts";
 
 /** Later than a worker's own limit (main.ts): whoever is left then does not hear. */
 const STOP_LIMIT_MS = 9_800;
@@ -25,7 +25,7 @@ export interface ParentDeps {
 /** One of the n places a worker fills. */
 interface Place {
   readonly number: number;
-  readonly restarts: Restarts;
+  readonly pauseAfterCrash: PauseAfterCrash;
   worker: Worker | null;
   startedAtMs: number;
   listening: boolean;
@@ -56,7 +56,7 @@ export interface Parent {
 export function superviseWorkers(deps: ParentDeps): Parent {
   const place = (_: unknown, index: number): Place => ({
     number: index + 1,
-    restarts: createRestarts(),
+    pauseAfterCrash: countCrashes(),
     ...{ worker: null, startedAtMs: 0, listening: false, leaving: false },
   });
   const state: State = {
@@ -184,7 +184,7 @@ function restart(
   crash: { readonly livedMs: number; readonly reason: number | string },
 ): void {
   const { logger } = state.deps;
-  const pauseMs = place.restarts.afterCrash(crash.livedMs);
+  const pauseMs = place.pauseAfterCrash(crash.livedMs);
   const line = { worker: place.number, ...crash, pauseMs };
   if (pauseMs === null) {
     logger.fatal(line, "worker keeps crashing: giving up");

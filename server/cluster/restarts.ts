@@ -4,19 +4,14 @@
 const SETTLED_MS = 30_000;
 const PAUSES_MS = [100, 500, 2_000, 8_000];
 
-/** The crashes of one worker's place. */
-export interface Restarts {
-  /** Milliseconds to wait before the next start of a worker that has lived so long; null = give up. */
-  afterCrash(livedMs: number): number | null;
-}
+/** Milliseconds to wait before the next start of a worker that has lived so long; null = give up. */
+export type PauseAfterCrash = (livedMs: number) => number | null;
 
-/** Gives up when five in a row have lived less than half a minute each. */
-export function createRestarts(): Restarts {
+/** Counts the crashes of one worker's place: gives up when five in a row have lived less than half a minute each. */
+export function countCrashes(): PauseAfterCrash {
   let early = 0;
-  return {
-    afterCrash(livedMs) {
-      early = livedMs < SETTLED_MS ? early + 1 : 1;
-      return PAUSES_MS[early - 1] ?? null;
-    },
+  return (livedMs) => {
+    early = livedMs < SETTLED_MS ? early + 1 : 1;
+    return PAUSES_MS[early - 1] ?? null;
   };
 }

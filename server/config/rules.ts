@@ -2,7 +2,7 @@
 // stand in its definition.
 import { httpUrl, isLoopback, list } from "./fields.ts";
 import { findMisspeltVariables } from "./misspelt.ts";
-import type { Finding } from "./variable.ts";
+import { type Finding, problem, warning, weak } from "./variable.ts";
 import { VARIABLE_NAMES, VARIABLES, type Values } from "./variables.ts";
 import { publishableKeyMode, secretKeyMode } from "./variables/stripe.ts";
 
@@ -16,9 +16,8 @@ export interface RuleInput {
   readonly parsed: Partial<Values>;
 }
 
-const problem = (text: string): Finding => ({ level: "problem", text });
-const weak = (text: string): Finding => ({ level: "weak", text });
-const warning = (text: string): Finding => ({ level: "warning", text });
+/** Each of them tells where Redis is. */
+const REDIS_WAYS = ["REDIS_URL", "REDIS_HOST", "REDIS_SENTINELS", "REDIS_CLUSTER_NODES"];
 
 /** Returns what is wrong with the environment as a whole; each text is a whole sentence. */
 export function applyRules(input: RuleInput): Finding[] {
@@ -69,7 +68,7 @@ function lifetimes({ parsed }: RuleInput): Finding[] {
 
 function redis({ given, production }: RuleInput): Finding[] {
   const isSet = (name: string): boolean => given[name] !== undefined;
-  const ways = ["REDIS_URL", "REDIS_HOST", "REDIS_SENTINELS", "REDIS_CLUSTER_NODES"].filter(isSet);
+  const ways = REDIS_WAYS.filter(isSet);
   const findings: Finding[] = [];
   if (ways.length > 1)
     findings.push(
@@ -107,10 +106,7 @@ function workers({ given, parsed }: RuleInput): Finding[] {
   const count = parsed.WORKERS ?? 1;
   if (count === 1) return [];
   const findings: Finding[] = [];
-  const knowsRedis = ["REDIS_URL", "REDIS_HOST", "REDIS_SENTINELS", "REDIS_CLUSTER_NODES"].some(
-    (name) => given[name] !== undefined,
-  );
-  if (!knowsRedis)
+  if (!REDIS_WAYS.some((name) => given[name] !== undefined))
     findings.push(
       problem(
         `WORKERS is ${count} without Redis, through which the processes share limits, sign-outs and live updates: set REDIS_URL, or WORKERS=1`,

@@ -8,6 +8,15 @@ export interface Finding {
   readonly text: string;
 }
 
+/** Makes a finding that stops the start. */
+export const problem = (text: string): Finding => ({ level: "problem", text });
+
+/** Makes a finding that stops the start in production. */
+export const weak = (text: string): Finding => ({ level: "weak", text });
+
+/** Makes a finding that is logged. */
+export const warning = (text: string): Finding => ({ level: "warning", text });
+
 /** What a check may know beside the value. */
 export interface CheckContext {
   readonly production: boolean;

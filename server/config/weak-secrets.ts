@@ -1,22 +1,21 @@
 // What counts as a weak secret: published, patterned, readable, or of a form that cannot hold enough chance.
 import { createHash } from "node:crypto";
-import { PUBLISHED } from "./published-secrets.ts";
+import published from "./published-secrets.json" with { type: "json" };
+
+/** What `npm run secrets:write` collects: the publishedMark of each value, and no secret itself. */
+export const PUBLISHED: ReadonlySet<string> = new Set(published);
 
 const PLACEHOLDER =
   /change[-_ ]?(me|this|it)|replace[-_ ]?(me|this|with)|your[-_ ].*(secret|key|token|id)|placeholder|insert[-_ ]|^example|\btodo\b|x{6,}|^<.*>$|^\.{3}|\.{3}$/i;
 
 /** Whether a value is text left over from an example. */
 export function isPlaceholder(value: string): boolean {
-  return PLACEHOLDER.test(value) || isPublished(value);
+  return PLACEHOLDER.test(value) || PUBLISHED.has(publishedMark(value));
 }
 
 /** How a published value is kept: eight bytes of its hash tell it, and give nobody a list to try. */
 export function publishedMark(value: string): string {
   return createHash("sha256").update(value.trim().toLowerCase()).digest("hex").slice(0, 16);
-}
-
-function isPublished(value: string): boolean {
-  return PUBLISHED.has(publishedMark(value));
 }
 
 /** Words that secrets made by people are made of, and their usual neighbours. */

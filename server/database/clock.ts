@@ -1,7 +1,7 @@
 // The one clock all instances share: the database's. Servers differ by minutes, and short terms must not.
 import type { Database } from "./ports.ts";
 import { fromSqlDate } from "./dates.ts";
-import { toServiceUnavailable } from "./errors.ts";
+import { orServiceUnavailable } from "./errors.ts";
 
 const NOW = {
   mysql: "SELECT UTC_TIMESTAMP(3) AS now",
@@ -21,10 +21,7 @@ export async function databaseNow({
   dialect,
   models,
 }: Pick<Database, "dialect" | "models">): Promise<Date> {
-  try {
-    const [row] = await models.$queryRawUnsafe<{ now: unknown }[]>(NOW[dialect]);
-    return fromSqlDate(dialect, row?.now);
-  } catch (error) {
-    throw toServiceUnavailable(error) ?? error;
-  }
+  const rows = models.$queryRawUnsafe<{ now: unknown }[]>(NOW[dialect]);
+  const [row] = await orServiceUnavailable(rows);
+  return fromSqlDate(dialect, row?.now);
 }

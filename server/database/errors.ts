@@ -53,42 +53,16 @@ const UNIQUE_WORDS = new Set(["P2002", "UniqueConstraintViolation"]);
 
 const AWAY_WORDS = new Set([
   // Prisma: unreachable, timed out, refused, closed, pool and transaction timeouts.
-  ...[
-    "P1000",
-    "P1001",
-    "P1002",
-    "P1003",
-    "P1008",
-    "P1010",
-    "P1011",
-    "P1017",
-    "P2024",
-    "P2028",
-    "P2037",
-  ],
+  ..."P1000 P1001 P1002 P1003 P1008 P1010 P1011 P1017 P2024 P2028 P2037".split(" "),
   // Prisma's driver adapters.
-  ...[
-    "DatabaseNotReachable",
-    "ConnectionClosed",
-    "SocketTimeout",
-    "TooManyConnections",
-    "TlsConnectionError",
-  ],
-  ...["AuthenticationFailed", "DatabaseDoesNotExist", "DatabaseAccessDenied"],
+  ..."DatabaseNotReachable ConnectionClosed SocketTimeout TooManyConnections".split(" "),
+  ..."TlsConnectionError AuthenticationFailed DatabaseDoesNotExist DatabaseAccessDenied".split(" "),
   // Node.js.
-  ...[
-    "ECONNREFUSED",
-    "ECONNRESET",
-    "ECONNABORTED",
-    "EPIPE",
-    "ETIMEDOUT",
-    "ENOTFOUND",
-    "EAI_AGAIN",
-    "EHOSTUNREACH",
-  ],
-  ...["EHOSTDOWN", "ENETUNREACH", "ENETDOWN", "ERR_STREAM_DESTROYED", "ERR_STREAM_WRITE_AFTER_END"],
+  ..."ECONNREFUSED ECONNRESET ECONNABORTED EPIPE ETIMEDOUT ENOTFOUND EAI_AGAIN".split(" "),
+  ..."EHOSTUNREACH EHOSTDOWN ENETUNREACH ENETDOWN".split(" "),
+  ..."ERR_STREAM_DESTROYED ERR_STREAM_WRITE_AFTER_END".split(" "),
   // Ours.
-  ...["MutexTimeoutError", "SqliteClosedError", "DatabaseAwayError"],
+  ..."MutexTimeoutError SqliteClosedError DatabaseAwayError".split(" "),
 ]);
 
 // SQLite behind Prisma is known by its number alone, whose low byte is the class: READONLY, IOERR, FULL, CANTOPEN.
@@ -198,6 +172,15 @@ export function toServiceUnavailable(error: unknown): AppError | undefined {
     case "unique":
     case "other":
       return undefined;
+  }
+}
+
+/** Returns what `work` does. Throws SERVICE_UNAVAILABLE where toServiceUnavailable says so; other errors pass unchanged. */
+export async function orServiceUnavailable<T>(work: Promise<T>): Promise<T> {
+  try {
+    return await work;
+  } catch (error) {
+    throw toServiceUnavailable(error) ?? error;
   }
 }
 

@@ -1,6 +1,7 @@
 // The database as the server sees it: Prisma's models, transactions, and a raw SQL session for the ledger.
 import type { DependencyState } from "../lib/dependency-state.ts";
 import type { ServerPrismaClient } from "./client.ts";
+import type { SqlDialect } from "./dates.ts";
 
 type NotInTransactions = "$connect" | "$disconnect" | "$on" | "$transaction" | "$extends";
 
@@ -13,7 +14,7 @@ export type PrismaModels = Omit<ServerPrismaClient, NotInTransactions>;
  * dates.ts, and always give them yourself: a column's own default has another form on SQLite.
  */
 export interface SqlSession {
-  readonly dialect: "mysql" | "sqlite";
+  readonly dialect: SqlDialect;
   /** Rows as plain objects; integers, sums and counts as numbers. */
   query<Row>(sql: string, params: readonly unknown[]): Promise<Row[]>;
   /** Number of rows matched (also where the new value equals the old one). */
@@ -31,7 +32,7 @@ export interface DatabaseTransaction {
  * it is locked may have changed: lock first (`SELECT … FOR UPDATE`), or write conditionally.
  */
 export interface Database {
-  readonly dialect: "mysql" | "sqlite";
+  readonly dialect: SqlDialect;
   /** Typed reads and single-statement writes. Never use them for writes inside `transaction`: they would wait for it. */
   readonly models: PrismaModels;
   /**
@@ -68,6 +69,12 @@ export interface PoolStats {
   readonly waiting: number;
 }
 
+/** The file system of an embedded database's file. */
+export interface DiskSpace {
+  readonly freeBytes: number;
+  readonly totalBytes: number;
+}
+
 /** An open database with what its owner needs beside it. */
 export interface OpenDatabase {
   readonly database: Database;
@@ -75,8 +82,8 @@ export interface OpenDatabase {
   readonly migrated: readonly string[];
   /** Asks the database for a sign of life; bounded to about a second; never throws. */
   check(): Promise<DependencyState>;
-  /** The disk of an embedded database's file; null for a server, whose disk is elsewhere. */
-  diskSpace(): Promise<{ freeBytes: number; totalBytes: number } | null>;
+  /** Null for a server, whose disk is elsewhere. */
+  diskSpace(): Promise<DiskSpace | null>;
   /** Its pools; none where there are none. */
   pools(): readonly PoolStats[];
   /** Tells `observer` of every statement, until the returned function is called. */

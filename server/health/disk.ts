@@ -1,11 +1,6 @@
 // Space for the embedded database's file.
+import type { DiskSpace } from "../database/ports.ts";
 import type { DependencyState } from "../lib/dependency-state.ts";
-
-/** The file system of the database's file. */
-export interface DiskSpace {
-  readonly freeBytes: number;
-  readonly totalBytes: number;
-}
 
 const MEGABYTE = 1_000_000;
 /** SQLite's log grows to 64 MB between two checkpoints. */

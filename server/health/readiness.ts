@@ -1,14 +1,16 @@
 // Whether this instance should be sent work, and what somebody has to do about it.
+import type { DiskSpace } from "../database/ports.ts";
 import type { Backend } from "../infrastructure.ts";
 import type { JobOutcome } from "../jobs/runner.ts";
 import type { DependencyState } from "../lib/dependency-state.ts";
 import type { Logger } from "../lib/logger.ts";
+import { memoize } from "../lib/memoize.ts";
 import { withFallback } from "../lib/timeout.ts";
 import type { EventBacklog } from "../payment/payment.types.ts";
 import type { StripePort } from "../payment/stripe/port.ts";
 import { inBackground } from "./background.ts";
 import { clockSkewSeconds, clockState } from "./clock.ts";
-import { type DiskSpace, diskState } from "./disk.ts";
+import { diskState } from "./disk.ts";
 import type { Dependencies, Readiness } from "./health.types.ts";
 
 /** Dependencies of the readiness. */
@@ -33,23 +35,20 @@ const CHECK_EVERY_MS = 60_000;
 const RECHECK_MS = 30_000;
 const CHECK_TIMEOUT_MS = 25_000;
 
-/** Asks at most once per `ttlMs`, and never more than one question at a time: probes must not become load. */
+/** Asks at most once per `ttlMs`, and answers `otherwise` where there is none in time: probes must not become load. */
 function remembered<T>(ttlMs: number, ask: () => Promise<T>, otherwise: T): () => Promise<T> {
-  // By a clock that nobody sets back: the last answer would stand for as long as it was set back by.
-  let at = 0;
-  let answer: Promise<T> | undefined;
-  return () => {
-    if (answer && performance.now() - at < ttlMs) return answer;
-    at = performance.now();
-    const asked = ask().catch(() => otherwise);
-    answer = withFallback(asked, PROBE_MS, otherwise);
-    return answer;
-  };
+  return memoize(ttlMs, () =>
+    withFallback(
+      ask().catch(() => otherwise),
+      PROBE_MS,
+      otherwise,
+    ),
+  );
 }
 
 /**
  * Makes the function behind /ready. The database and the disk are asked as often as somebody wants to know, within
- * bounds; Stripe and other people's clocks in the background. Redis away, a refused Stripe key, a filling disk: degraded,
+ * bounds; Stripe and other people's clocks in the background. Redis unavailable, a refused Stripe key, a filling disk: degraded,
  * as most of the work goes on. No database, none that can be written, a full disk, a clock that is minutes off: not ready.
  */
 export function createReadiness(deps: ReadinessDeps): () => Promise<Readiness> {

@@ -9,7 +9,7 @@ import { addressKey } from "./client-address.ts";
 const HELD_LIMITS = {
   totalBytes: 32 * 1_048_576,
   clientBytes: 12 * 1_048_576,
-  /** A body that brings nothing for this long is given up; requestTimeout of the server bounds the whole of it. */
+  /** Idle timeout of an upload; the server's requestTimeout bounds the total. */
   idleMs: 5_000,
 } as const;
 

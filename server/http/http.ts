@@ -18,7 +18,7 @@ import { createRest } from "./rest/rest.ts";
 import { createRoutes } from "./routes.ts";
 import { answerTraced } from "./traced.ts";
 import type { Readiness } from "../health/health.types.ts";
-import type { RequestFacts } from "../telemetry/http-metrics.ts";
+import type { RequestOutcome } from "../telemetry/http-metrics.ts";
 import type { Metrics } from "../telemetry/metrics.ts";
 import { createTrpcHandler } from "./trpc/handler.ts";
 
@@ -83,7 +83,7 @@ export function createHttpHandler(deps: HttpHandlerDeps): HttpHandler {
     });
   return {
     handle(request, response) {
-      metrics.http.watch(request, response, factsOf);
+      metrics.http.watch(request, response, outcomeOf);
       // A client that leaves in the middle is its own affair and must not end the process.
       response.on("error", ignore);
       if (tracer === null) answer(request, response);
@@ -98,7 +98,7 @@ export function createHttpHandler(deps: HttpHandlerDeps): HttpHandler {
 
 function ignore(): void {}
 
-function factsOf(request: IncomingMessage): RequestFacts {
+function outcomeOf(request: IncomingMessage): RequestOutcome {
   const { route, notes } = recordOf(request);
   return { route, refusal: notes.code };
 }

@@ -53,35 +53,34 @@ export function createRateLimits(deps: {
   backend: Pick<Backend, "limiter">;
   config: Pick<Config, "rateLimit">;
   /** Called at each refusal, for the metrics. */
-  onLimited?: (tier: RateTier) => void;
+  onLimited: (tier: RateTier) => void;
 }): RateLimits {
   const { windowMs, maxRequests } = deps.config.rateLimit;
-  const limiters = new Map<RateTier, { limiter: Limiter; points: number }>();
-  for (const [tier, { share }] of Object.entries(RATE_LIMIT_TIERS) as [RateTier, Tier][]) {
-    const points = Math.max(1, Math.ceil(maxRequests * share));
-    limiters.set(tier, { limiter: deps.backend.limiter({ name: tier, points, windowMs }), points });
-  }
+  const limiters = Object.fromEntries(
+    Object.entries(RATE_LIMIT_TIERS).map(([name, { share }]) => {
+      const points = Math.max(1, Math.ceil(maxRequests * share));
+      return [name, { limiter: deps.backend.limiter({ name, points, windowMs }), points }];
+    }),
+  ) as Record<RateTier, { limiter: Limiter; points: number }>;
   // By the clock that nobody sets: one that is set back would refuse a client for as long as it was set back by.
   const blockedUntilMs = new LRUCache<string, number>({ max: MAX_BLOCKED_CLIENTS });
 
   return {
     async consume(tier, client, onState) {
-      const entry = limiters.get(tier);
-      if (!entry) throw AppError.of("INTERNAL", `No such rate-limit tier: ${tier}`);
+      const { limiter, points } = limiters[tier];
       const key = RATE_LIMIT_TIERS[tier].counts === "address" ? addressKey(client) : client;
       const blockKey = `${tier}:${key}`;
       const blockedMs = (blockedUntilMs.get(blockKey) ?? 0) - performance.now();
       const result =
         blockedMs > 0
           ? { allowed: false, remaining: 0, resetMs: blockedMs }
-          : await entry.limiter.consume(key, 1);
+          : await limiter.consume(key);
       // In the process, the limiter itself counts by the wall clock.
       const resetMs = Math.min(result.resetMs, windowMs);
       const resetSeconds = Math.max(1, Math.ceil(resetMs / 1000));
-      const state = { limit: entry.points, remaining: Math.max(0, result.remaining), resetSeconds };
-      onState?.(state);
-      if (result.allowed) return state;
-      deps.onLimited?.(tier);
+      onState({ limit: points, remaining: Math.max(0, result.remaining), resetSeconds });
+      if (result.allowed) return;
+      deps.onLimited(tier);
       if (blockedMs <= 0) blockedUntilMs.set(blockKey, performance.now() + resetMs);
       throw AppError.of("RATE_LIMITED", "Too many requests. Please wait a moment.", {
         retryAfterSeconds: resetSeconds,

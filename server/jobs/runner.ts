@@ -60,7 +60,7 @@ export interface JobRunner {
   runNow(name: string): Promise<JobOutcome | null>;
   /** How the last run of a job ended, on whichever instance; null when there was none. */
   lastOutcome(name: string): Promise<JobOutcome | null>;
-  /** When each job last went well, on whichever instance. */
+  /** Seconds since the start of each job's last run that went well, on whichever instance; null when there was none yet. */
   lastSuccesses(): Promise<readonly { job: string; ageSeconds: number | null }[]>;
   /** Starts nothing more, tells running jobs to stop and waits for them, `waitMs` at most. */
   close(waitMs?: number): Promise<void>;

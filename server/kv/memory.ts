@@ -114,9 +114,9 @@ export function createMemoryLimiter(rule: LimiterRule): Limiter {
     dispose: (_value, key) => void limiter.delete(key),
   });
   return {
-    consume(key, points) {
+    consume(key) {
       recent.set(key, true, { noDisposeOnSet: true });
-      return toLimitResult(rule, limiter.consume(key, points));
+      return toLimitResult(rule, limiter.consume(key));
     },
   };
 }
@@ -136,7 +136,6 @@ async function toLimitResult(
   const { remainingPoints, msBeforeNext } = answer.result;
   return {
     allowed: answer.allowed,
-    limit: rule.points,
     remaining: Math.min(rule.points, Math.max(0, remainingPoints)),
     resetMs: Math.max(0, msBeforeNext),
   };

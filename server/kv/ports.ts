@@ -35,18 +35,17 @@ export interface PubSub {
   subscribe(channel: string, listener: (message: string) => void): Promise<() => Promise<void>>;
 }
 
-/** What a limiter says of one consumption. */
+/** What a limiter says of one call. */
 export interface LimitResult {
   allowed: boolean;
-  limit: number;
   remaining: number;
   /** Milliseconds until the window is over. */
   resetMs: number;
 }
 
-/** Counts points per key in fixed windows. Falls back to memory when Redis is unavailable. */
+/** Counts calls per key in fixed windows. Falls back to memory when Redis is unavailable. */
 export interface Limiter {
-  consume(key: string, points: number): Promise<LimitResult>;
+  consume(key: string): Promise<LimitResult>;
 }
 
 /** A limiter's shape: `points` per `windowMs`, under a name of its own. */

@@ -24,7 +24,7 @@ function afterMs(ms: number, onLate: () => void): () => void {
   return () => clearTimeout(timer);
 }
 
-/** `work`, or rejects with `lateError()` once `ms` are over. Its late failure is nobody's unhandled rejection. */
+/** `work`, or rejects with `lateError()` once `ms` are over. A rejection after the timeout is swallowed. */
 export function withTimeout<T>(work: Promise<T>, ms: number, lateError: () => Error): Promise<T> {
   return new Promise((resolve, reject) => {
     const stopWaiting = afterMs(ms, () => reject(lateError()));

@@ -1,6 +1,6 @@
 // The `auth` procedures: input, output and one service call each (shared/src/auth.ts).
 import { authContract } from "../../shared/src/auth.ts";
-import type { Context } from "../trpc/context.ts";
+import { clearRefreshCookie, type Context } from "../trpc/context.ts";
 import { publicProcedure, router, userProcedure } from "../trpc/trpc.ts";
 import type { RefreshRequest } from "../auth/auth.types.ts";
 
@@ -11,7 +11,7 @@ function refreshRequest(
   input: { refreshToken?: string } | undefined,
 ): RefreshRequest {
   const { refreshCookies, origin, userAgent, ip } = ctx.request;
-  return { cookieTokens: refreshCookies, bodyToken: input?.refreshToken, origin, userAgent, ip };
+  return { refreshCookies, bodyToken: input?.refreshToken, origin, userAgent, ip };
 }
 
 export const authRouter = router({
@@ -66,7 +66,7 @@ export const authRouter = router({
     .output(authContract.logout.output)
     .mutation(async ({ ctx, input }) => {
       await ctx.services.auth.logout(refreshRequest(ctx, input));
-      if (ctx.request.refreshCookies.length > 0) ctx.reply.setRefreshCookie(null, 0);
+      clearRefreshCookie(ctx);
       return {};
     }),
 
@@ -84,7 +84,7 @@ export const authRouter = router({
     .output(authContract.logoutAll.output)
     .mutation(async ({ ctx }) => {
       const answer = await ctx.services.auth.logoutAll(ctx.user);
-      if (ctx.request.refreshCookies.length > 0) ctx.reply.setRefreshCookie(null, 0);
+      clearRefreshCookie(ctx);
       return answer;
     }),
 

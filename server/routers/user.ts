@@ -1,5 +1,6 @@
 // The `user` procedures: input, output and one service call each (shared/src/user.ts).
 import { userContract } from "../../shared/src/user.ts";
+import { clearRefreshCookie } from "../trpc/context.ts";
 import { router, userProcedure } from "../trpc/trpc.ts";
 
 export const userRouter = router({
@@ -52,7 +53,7 @@ export const userRouter = router({
     .output(userContract.delete.output)
     .mutation(async ({ ctx, input }) => {
       await ctx.services.user.delete(ctx.user, input);
-      if (ctx.request.refreshCookies.length > 0) ctx.reply.setRefreshCookie(null, 0);
+      clearRefreshCookie(ctx);
       return {};
     }),
 });

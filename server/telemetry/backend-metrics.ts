@@ -35,7 +35,7 @@ export function registerReadiness(
 
 type Named = [string, DependencyState];
 
-/** Registers them. What the back end does not have, Redis or a pool, has no series. */
+/** Registers the back end's metrics. What it does not have, Redis or a pool, has no series. */
 export function registerBackend(registry: Registry, stats: () => BackendStats): void {
   registerPools(registry, stats);
   registerRedis(registry, stats);
@@ -79,7 +79,7 @@ function registerRedis(registry: Registry, stats: () => BackendStats): void {
     },
   });
   total(registry, stats, "redis_circuit_opened_total", {
-    help: "How often Redis was found to be away.",
+    help: "How often Redis was found to be unavailable.",
     read: ({ opened }) => opened,
   });
   total(registry, stats, "redis_fallbacks_total", {

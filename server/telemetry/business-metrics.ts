@@ -10,7 +10,7 @@ export interface BusinessMetrics {
   money(minorUnits: number, currency: string): void;
 }
 
-/** Registers them. */
+/** Registers the counters. Each starts at 0, so that a first event is seen as an increase. */
 export function measureBusiness(registry: Registry): BusinessMetrics {
   const signIns = new Counter({
     name: "sign_ins_total",

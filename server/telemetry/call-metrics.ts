@@ -15,7 +15,7 @@ export interface CallMetrics {
 
 const KINDS = ["conflict", "unique", "away", "unknownOutcome", "other"] as const;
 
-/** Registers them. */
+/** Registers the metrics of calls. Each kind of error starts at 0, so that a first one is seen as an increase. */
 export function measureCalls(registry: Registry): CallMetrics {
   const errors = new Counter({
     name: "database_errors_total",

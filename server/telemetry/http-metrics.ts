@@ -6,18 +6,18 @@ import { SlotSet } from "../lib/slot-set.ts";
 
 /** Records requests. */
 export interface HttpMetrics {
-  /** Times a request until its answer is out; `facts` are asked then. */
+  /** Times a request until its answer is out; `outcomeOf` is asked then. */
   watch(
     request: IncomingMessage,
     response: ServerResponse,
-    facts: (request: IncomingMessage) => RequestFacts,
+    outcomeOf: (request: IncomingMessage) => RequestOutcome,
   ): void;
   /** A caller was over the limit of this tier. */
   limited(tier: string): void;
 }
 
 /** What is known of a request when it is over. */
-export interface RequestFacts {
+export interface RequestOutcome {
   /** One of a fixed set of words. */
   readonly route: string;
   /** Why it was refused, a stream before or after it had begun; of a batch's calls the one that weighs most. */
@@ -27,7 +27,7 @@ export interface RequestFacts {
 /** Any other word of a caller's would be a label of its own. */
 const METHODS = new Set(["GET", "POST", "OPTIONS", "HEAD", "PATCH", "DELETE"]);
 
-/** Registers the metrics of requests. `tiers` are known from the start, so that a first hit is seen as an increase. */
+/** Registers the metrics of requests. Each code starts at 0, so that a first refusal is seen as an increase. */
 export function measureHttp(registry: Registry): HttpMetrics {
   const refusals = new Counter({
     name: "refusals_total",
@@ -72,11 +72,11 @@ function watchRequests(
   }
   const streams = measureStreams(registry);
   // Node.js writes the head once; a stream is one by what it says there.
-  return (request, response, facts) => {
+  return (request, response, outcomeOf) => {
     const startedAtMs = performance.now();
     streams.watch(response);
     response.on("close", () => {
-      const { route, refusal } = facts(request);
+      const { route, refusal } = outcomeOf(request);
       if (refusal !== null) refused(refusal);
       // Streams live for minutes and would drown the durations of calls.
       if (streams.ended(response)) return;

@@ -1,25 +1,12 @@
 // What is measured of jobs.
 import { Counter, Gauge, Histogram, type Registry } from "prom-client";
-import type { JobRun } from "../jobs/runner.ts";
+import type { JobRun, JobRunner } from "../jobs/runner.ts";
 
-/** The last run of a job that went well, on whichever instance. */
-export interface LastRun {
-  readonly job: string;
-  /** Since its start; null when there was none yet. */
-  readonly ageSeconds: number | null;
-}
-
-/** Records jobs. */
-export interface JobMetrics {
-  /** One run on this instance. */
-  ran(run: JobRun): void;
-}
-
-/** Registers them; the label is not `job`, which Prometheus sets itself. `lastRuns` is asked at each scrape. */
+/** Returns what records one run on this instance. The label is not `job`, which Prometheus sets itself. */
 export function measureJobs(
   registry: Registry,
-  lastRuns: () => Promise<readonly LastRun[]>,
-): JobMetrics {
+  lastSuccesses: JobRunner["lastSuccesses"],
+): (run: JobRun) => void {
   new Gauge({
     name: "job_last_success_age_seconds",
     aggregator: "max",
@@ -27,7 +14,7 @@ export function measureJobs(
     labelNames: ["job_name"] as const,
     registers: [registry],
     async collect() {
-      for (const { job, ageSeconds } of await lastRuns().catch(() => []))
+      for (const { job, ageSeconds } of await lastSuccesses().catch(() => []))
         if (ageSeconds !== null) this.set({ job_name: job }, ageSeconds);
     },
   });
@@ -64,14 +51,12 @@ export function measureJobs(
     labelNames: ["job_name"] as const,
     registers: [registry],
   });
-  return {
-    ran({ job: job_name, ok, durationMs, lagMs, rows, behindSeconds }) {
-      runs.inc({ job_name, outcome: ok ? "failed" : "ok" }, 0);
-      runs.inc({ job_name, outcome: ok ? "ok" : "failed" });
-      durations.observe({ job_name }, durationMs / 1000);
-      lags.set({ job_name }, lagMs / 1000);
-      rowCounts.inc({ job_name }, rows ?? 0);
-      behind.set({ job_name }, behindSeconds);
-    },
+  return ({ job: job_name, ok, durationMs, lagMs, rows, behindSeconds }) => {
+    runs.inc({ job_name, outcome: ok ? "failed" : "ok" }, 0);
+    runs.inc({ job_name, outcome: ok ? "ok" : "failed" });
+    durations.observe({ job_name }, durationMs / 1000);
+    lags.set({ job_name }, lagMs / 1000);
+    rowCounts.inc({ job_name }, rows ?? 0);
+    behind.set({ job_name }, behindSeconds);
   };
 }

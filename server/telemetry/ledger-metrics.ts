@@ -11,7 +11,7 @@ export interface LedgerMetrics {
   moved(operation: LedgerOperation, result: OperationResult): void;
 }
 
-/** Registers them; `pending` is asked at each scrape. */
+/** Registers the ledger's metrics; `pending` is asked at each scrape. */
 export function measureLedger(registry: Registry, pending: () => number): LedgerMetrics {
   new Gauge({
     name: "ledger_operations_pending",

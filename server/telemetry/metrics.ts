@@ -1,16 +1,17 @@
 // /metrics: what Prometheus may know of this process, and who may ask.
-import { createHash, timingSafeEqual } from "node:crypto";
 import { AggregatorRegistry, collectDefaultMetrics, Counter, Gauge, Registry } from "prom-client";
 import type { Config } from "../config/config.ts";
 import type { Readiness } from "../health/health.types.ts";
 import type { Backend } from "../infrastructure.ts";
 import type { EventBacklog } from "../payment/payment.types.ts";
+import type { JobRun, JobRunner } from "../jobs/runner.ts";
+import { equalSecrets } from "../lib/keys.ts";
 import { type CallMetrics, measureCalls } from "./call-metrics.ts";
 import { registerBackend, registerReadiness } from "./backend-metrics.ts";
 import { type BusinessMetrics, measureBusiness } from "./business-metrics.ts";
 import { countStalls } from "./event-loop.ts";
 import { type HttpMetrics, measureHttp } from "./http-metrics.ts";
-import { type JobMetrics, type LastRun, measureJobs } from "./job-metrics.ts";
+import { measureJobs } from "./job-metrics.ts";
 import { type LedgerMetrics, measureLedger } from "./ledger-metrics.ts";
 
 /** The metrics of one app. Recording costs a few additions: label values are resolved beforehand where it is hot. */
@@ -20,7 +21,8 @@ export interface Metrics {
   readonly calls: CallMetrics;
   readonly ledger: LedgerMetrics;
   readonly business: BusinessMetrics;
-  readonly jobs: JobMetrics;
+  /** Records one run of a job on this instance. */
+  readonly jobRan: (run: JobRun) => void;
   /** Counts one stop of the event loop. */
   stalled(seconds: number): void;
   /** Stops measuring the process. */
@@ -43,7 +45,7 @@ export interface MetricsDeps {
   readonly droppedLines: () => number;
   /** The metrics of all workers of this port together; null = this process is alone. */
   readonly ofAllWorkers: (() => Promise<string>) | null;
-  readonly lastRuns: () => Promise<readonly LastRun[]>;
+  readonly lastSuccesses: JobRunner["lastSuccesses"];
 }
 
 /**
@@ -67,7 +69,7 @@ export function createMetrics(deps: MetricsDeps): Metrics {
     calls: measureCalls(registry),
     ledger: measureLedger(registry, deps.ledgerPending),
     business: measureBusiness(registry),
-    jobs: measureJobs(registry, deps.lastRuns),
+    jobRan: measureJobs(registry, deps.lastSuccesses),
     stalled: countStalls(registry),
     close: () => registry.clear(),
     async render(authorization) {
@@ -126,13 +128,9 @@ function answerParent(registry: Registry): void {
 
 /** Null when the caller may see the metrics. */
 function accessCheck({ metricsToken, environment }: MetricsDeps["config"]) {
-  const expected = metricsToken === null ? null : digest(`Bearer ${metricsToken}`);
+  const expected = metricsToken === null ? null : `Bearer ${metricsToken}`;
   return (authorization: string | undefined): "off" | "refused" | null => {
     if (expected === null) return environment === "production" ? "off" : null;
-    return timingSafeEqual(digest(authorization ?? ""), expected) ? null : "refused";
+    return equalSecrets(authorization ?? "", expected) ? null : "refused";
   };
-}
-
-function digest(text: string): Buffer {
-  return createHash("sha256").update(text).digest();
 }

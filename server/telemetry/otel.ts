@@ -36,7 +36,7 @@ const MAX_EXPORT = 512;
 const EXPORT_TIMEOUT_MS = 5_000;
 const CLOSE_WITHIN_MS = 2_000;
 const MAX_ATTRIBUTE_LENGTH = 1_000;
-/** A collector that is away is worth one line now and then. */
+/** An unavailable collector is worth one line now and then. */
 const WARN_EVERY_MS = 60_000;
 
 /** A tracer with an exporter behind it. */
@@ -51,7 +51,7 @@ export interface TracerOptions {
   readonly onTrouble: (reason: string) => void;
 }
 
-/** Opens it. A collector that is away costs a bounded queue and nothing else. */
+/** Opens it. An unavailable collector costs a bounded queue and nothing else. */
 export function openTracer({ tracing, onTrouble }: TracerOptions): OpenTracer {
   routeSdkWarnings(onTrouble);
   const provider = new BasicTracerProvider({

@@ -8,6 +8,7 @@ import type { Backend } from "../infrastructure.ts";
 import type { Job, JobRunner } from "../jobs/runner.ts";
 import type { LedgerDeps } from "../ledger/ledger.ts";
 import { droppedLines, type Logger } from "../lib/logger.ts";
+import { memoize } from "../lib/memoize.ts";
 import type { Tracer } from "../lib/tracer.ts";
 import type { PaymentService } from "../payment/payment.service.ts";
 import type { StripePort } from "../payment/stripe/port.ts";
@@ -17,7 +18,6 @@ import type { Vendor } from "./call-metrics.ts";
 import { watchEventLoop } from "./event-loop.ts";
 import { createMetrics, type Metrics, type MetricsDeps } from "./metrics.ts";
 import { type CallObserver, observeCalls, observeModel, outcomeOf } from "./observed-calls.ts";
-import { memoize } from "./memoize.ts";
 import { createTraces } from "./traces.ts";
 import { readVersion } from "./version.ts";
 
@@ -65,7 +65,7 @@ export function createTelemetry(
     backlog: memoize(REMEMBER_MS, () => sources.payment().eventBacklog()),
     droppedLines: () => droppedLines(logger),
     ledgerPending: () => sources.ledger().pending,
-    lastRuns: memoize(REMEMBER_MS, () => sources.jobs().lastSuccesses()),
+    lastSuccesses: memoize(REMEMBER_MS, () => sources.jobs().lastSuccesses()),
   });
   const { calls, ledger, business } = metrics;
   const afterCommit = createAfterCommit(backend.database);

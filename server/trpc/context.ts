@@ -61,3 +61,8 @@ export interface Context {
   /** Watches the bearer from now on; every caller gets a watch of its own and stops it. */
   watchAuthority(): AuthorityWatch;
 }
+
+/** Clears the refresh cookie where the request sent one. */
+export function clearRefreshCookie({ request, reply }: Pick<Context, "request" | "reply">): void {
+  if (request.refreshCookies.length > 0) reply.setRefreshCookie(null, 0);
+}

@@ -1,4 +1,11 @@
-// The port the rate-limit middleware calls; http/rate-limits.ts implements it over the back end's limiter.
+// How many calls one batch may hold, and the port the rate-limit middleware calls; http/rate-limits.ts implements it over the
+// back end's limiter.
+
+/** Most calls in one batch; with one more it is refused as a whole, BATCH_TOO_LARGE. */
+export const MAX_BATCH_SIZE = 10;
+
+/** What the refusal says. */
+export const BATCH_TOO_LARGE = `Send at most ${MAX_BATCH_SIZE} calls in one batch.`;
 
 /** A tier of the catalog in http/rate-limits.ts. */
 export type RateTier =
@@ -14,7 +21,7 @@ export type RateTier =
   | "service";
 
 /** Where a client stands in its window after a call was counted. */
-export interface RateState {
+interface RateState {
   limit: number;
   remaining: number;
   resetSeconds: number;
@@ -23,10 +30,10 @@ export interface RateState {
 /** Counts calls per client and tier. */
 export interface RateLimits {
   /**
-   * Counts one call; throws RATE_LIMITED with `retryAfterSeconds`. Returns the headers to send; `onState` gets them
-   * for a refused call too. `client` is an address (IPv6 counts by /64), a user id or a service's name.
+   * Counts one call; throws RATE_LIMITED with `retryAfterSeconds`. `onState` is told for a refused call too. `client` is an
+   * address (IPv6 counts by /64), a user id or a service's name.
    */
-  consume(tier: RateTier, client: string, onState?: (state: RateState) => void): Promise<RateState>;
+  consume(tier: RateTier, client: string, onState: (state: RateState) => void): Promise<void>;
 }
 
 /** Counts one call and says in the answer's headers where the client stands. Throws RATE_LIMITED. */

@@ -7,28 +7,24 @@ import { z } from "zod";
  * A value that does not fit ends the stream with an error, and the source is told to stop.
  */
 export function streamOf<Value extends z.ZodType>(value: Value) {
-  return z
-    .custom<AsyncIterable<z.input<Value>>>(isAsyncIterable, { error: "Not a stream" })
-    .transform(async function* parsed(source): AsyncGenerator<z.output<Value>, void, unknown> {
-      for await (const item of source) yield value.parse(item);
-    });
+  return parsedStream((item: z.input<Value>): z.output<Value> => value.parse(item));
 }
 
 /** The same for a stream of `tracked(id, value)` events, which a client resumes after the last id it saw. */
 export function trackedStreamOf<Value extends z.ZodType>(value: Value) {
+  return parsedStream(
+    (item: TrackedEnvelope<z.input<Value>>): TrackedEnvelope<z.output<Value>> => {
+      if (!isTrackedEnvelope(item)) throw new TypeError("An event without an id");
+      return tracked(item[0], value.parse(item[1]));
+    },
+  );
+}
+
+function parsedStream<Item, Parsed>(parse: (item: Item) => Parsed) {
   return z
-    .custom<AsyncIterable<TrackedEnvelope<z.input<Value>>>>(isAsyncIterable, {
-      error: "Not a stream",
-    })
-    .transform(async function* parsed(source): AsyncGenerator<
-      TrackedEnvelope<z.output<Value>>,
-      void,
-      unknown
-    > {
-      for await (const item of source) {
-        if (!isTrackedEnvelope(item)) throw new TypeError("An event without an id");
-        yield tracked(item[0], value.parse(item[1]));
-      }
+    .custom<AsyncIterable<Item>>(isAsyncIterable, { error: "Not a stream" })
+    .transform(async function* parsed(source): AsyncGenerator<Parsed, void, unknown> {
+      for await (const item of source) yield parse(item);
     });
 }
 

@@ -9,10 +9,9 @@ import { AppError, isAppError } from "../lib/errors.ts";
 import type { Tracer } from "../lib/tracer.ts";
 import type { ServiceCaller } from "../workers/workers.types.ts";
 import { authorisedStream } from "./authority-stream.ts";
-import { BATCH_TOO_LARGE } from "./batch-limit.ts";
 import { awaitFirstEvent } from "./first-event.ts";
 import type { Context } from "./context.ts";
-import { countCall } from "./limits.ts";
+import { BATCH_TOO_LARGE, countCall } from "./limits.ts";
 import type { ProcedureMeta } from "./meta.ts";
 import { isDenial, noteCredits, noteProcedure, noteRefusal } from "./notes.ts";
 import { isAsyncIterable } from "./stream.ts";
@@ -228,10 +227,10 @@ function isOwnFailure(error: unknown): boolean {
 }
 
 /**
- * Counts by address who could not be told, so that guessing tokens is not free. Throws RATE_LIMITED, but not for a token that
+ * Counts by address a call without a good token, so that guessing tokens is not free. Throws RATE_LIMITED, but not for a token that
  * has expired or was revoked, as only ours can be: neighbours behind one address must not keep its client from renewing it.
  */
-async function countStranger(ctx: Context, refused: unknown): Promise<void> {
+async function countUnauthenticated(ctx: Context, refused: unknown): Promise<void> {
   if (isOwnFailure(refused)) return;
   try {
     await countCall(ctx, "anonymous", ctx.request.ip);
@@ -255,7 +254,7 @@ const limitedByAddress = t.middleware(async ({ ctx, meta, type, getRawInput, nex
   const sessionId =
     meta.tier === "refresh"
       ? ctx.services.auth.refreshSession({
-          cookieTokens: ctx.request.refreshCookies,
+          refreshCookies: ctx.request.refreshCookies,
           bodyToken: await bodyToken(getRawInput),
         })
       : null;
@@ -275,7 +274,7 @@ const limitedByUser = t.middleware(async (call) => {
   try {
     user = await ctx.principal();
   } catch (error) {
-    await countStranger(ctx, error);
+    await countUnauthenticated(ctx, error);
     throw error;
   }
   noteCaller(ctx, user);
@@ -292,13 +291,6 @@ const limitedByUser = t.middleware(async (call) => {
     return { ...result, data: stream.guard(result.data) };
   stream.end();
   return result;
-});
-
-const adminOnly = t.middleware(async ({ ctx, next }) => {
-  const user = await ctx.principal();
-  if (user.role !== "ADMIN")
-    throw AppError.of("FORBIDDEN", "This needs an administrator's account.");
-  return next({ ctx: { user } });
 });
 
 const serviceKey = t.middleware(async ({ ctx, next }) => {
@@ -327,7 +319,11 @@ export const publicProcedure = t.procedure
 export const userProcedure = t.procedure.meta({ access: "user" }).use(errors).use(limitedByUser);
 
 /** An administrator, as `ctx.user`. */
-export const adminProcedure = userProcedure.meta({ access: "admin" }).use(adminOnly);
+export const adminProcedure = userProcedure.meta({ access: "admin" }).use(({ ctx, next }) => {
+  if (ctx.user.role !== "ADMIN")
+    throw AppError.of("FORBIDDEN", "This needs an administrator's account.");
+  return next();
+});
 
 /** An AI worker with a service key, as `ctx.caller`. */
 export const serviceProcedure = t.procedure.meta({ access: "service" }).use(errors).use(serviceKey);

@@ -23,7 +23,7 @@ const oneRequest = (store: KeyValues) => within(3_000, () => askEverything(store
 
 async function askEverything(store: KeyValues): Promise<unknown[]> {
   const key = uniqueKey();
-  const limit = await store.limiter(rule).consume(key, 1);
+  const limit = await store.limiter(rule).consume(key);
   const cached = await store.cache.get(key);
   const lease = await store.locks.acquire([key, uniqueKey()], 1_000);
   await store.cache.set(key, "v", 10);
@@ -89,7 +89,7 @@ describe.runIf(redisServerInstalled)("Redis going away", () => {
     const limiter = store.limiter(rule);
     const key = uniqueKey();
     const allowed: boolean[] = [];
-    for (let call = 0; call < 5; call += 1) allowed.push((await limiter.consume(key, 1)).allowed);
+    for (let call = 0; call < 5; call += 1) allowed.push((await limiter.consume(key)).allowed);
     expect(allowed).toEqual([true, true, true, false, false]);
     await end();
     await up();

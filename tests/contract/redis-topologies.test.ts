@@ -54,7 +54,7 @@ afterAll(async () => {
 async function useEverything(store: KeyValues): Promise<void> {
   const keys = Array.from({ length: 8 }, uniqueKey);
   for (const key of keys) await store.cache.set(key, key, 60);
-  // After an outage the cache is not believed for two seconds.
+  // After an outage the cache is not trusted for two seconds.
   await expect
     .poll(() => Promise.all(keys.map((key) => store.cache.get(key))), { timeout: 10_000 })
     .toEqual(keys);
@@ -68,7 +68,7 @@ async function useEverything(store: KeyValues): Promise<void> {
   expect((await store.locks.acquire(keys, 1_000)).acquired.size).toBe(8);
 
   const limiter = store.limiter({ name: "topology", points: 2, windowMs: 60_000 });
-  const asked = await Promise.all([1, 2, 3].map(() => limiter.consume(keys[0] ?? "", 1)));
+  const asked = await Promise.all([1, 2, 3].map(() => limiter.consume(keys[0] ?? "")));
   expect(asked.filter(({ allowed }) => allowed)).toHaveLength(2);
 
   const heard: string[] = [];

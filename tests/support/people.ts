@@ -84,7 +84,7 @@ export function createPeople({ auth, backend, clock, config, ledger, logger }: P
   async function signedIn(made: NewSession): Promise<Person> {
     const { accessToken, refreshToken } = await auth.refresh({
       ...CLIENT,
-      cookieTokens: [],
+      refreshCookies: [],
       bodyToken: made.refreshToken,
       origin: null,
     });

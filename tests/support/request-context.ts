@@ -21,7 +21,7 @@ export function contextOf(
     reply: { setHeader: () => undefined, setRefreshCookie: () => undefined },
     tracer: null,
     services,
-    limits: { consume: () => Promise.resolve({ limit: 1, remaining: 1, resetSeconds: 1 }) },
+    limits: { consume: () => Promise.resolve() },
     logger,
     notes: emptyNotes(),
     principal: (): Promise<Principal> => Promise.resolve({ userId, sessionId: "s", role: "USER" }),

@@ -30,7 +30,7 @@ export function requireOwnOrigin(
 /** Returns the session of the presented token, from the token alone; null when this server did not issue it. */
 export function presentedSession(
   deps: Pick<PresentedTokenDeps, "refreshTokens">,
-  request: Pick<RefreshRequest, "bodyToken" | "cookieTokens">,
+  request: Pick<RefreshRequest, "bodyToken" | "refreshCookies">,
 ): string | null {
   return readToken(deps.refreshTokens, request).token?.sessionId ?? null;
 }
@@ -40,8 +40,7 @@ export function presentedToken(
   { config, refreshTokens }: PresentedTokenDeps,
   request: RefreshRequest,
 ): { token: RefreshToken | null; inBody: boolean } {
-  const { origin, cookieTokens } = request;
-  requireOwnOrigin(config.frontendOrigins, { origin, refreshCookies: cookieTokens });
+  requireOwnOrigin(config.frontendOrigins, request);
   return readToken(refreshTokens, request);
 }
 
@@ -84,14 +83,14 @@ export function createLogout(
 /** A body token stands for itself; cookies must agree. */
 function readToken(
   refreshTokens: Pick<RefreshTokens, "parse">,
-  request: Pick<RefreshRequest, "bodyToken" | "cookieTokens">,
+  request: Pick<RefreshRequest, "bodyToken" | "refreshCookies">,
 ): { token: RefreshToken | null; inBody: boolean } {
   if (request.bodyToken !== undefined) {
     return { token: refreshTokens.parse(request.bodyToken), inBody: true };
   }
   // Two different cookies of one name mean that somebody else planted one. Picking the one that works could sign the
   // person into the planter's account (login CSRF), so neither counts. `__Host-` makes this impossible on https.
-  const [first, ...others] = new Set(request.cookieTokens);
+  const [first, ...others] = new Set(request.refreshCookies);
   if (first === undefined || others.length > 0) return { token: null, inBody: false };
   return { token: refreshTokens.parse(first), inBody: false };
 }

@@ -1,4 +1,5 @@
 // `npm run prisma:migrate`: applies pending migrations to the database of DATABASE_URL, offline, and says which.
+import { databaseUrl } from "../../config/addresses.ts";
 import { readEnvironment } from "../../config/environment.ts";
 import { DEFAULTS } from "../../config/variables.ts";
 import { openDatabase } from "../../database/open.ts";
@@ -7,16 +8,14 @@ import { createLogger } from "../../lib/logger.ts";
 /** Needs no other part of the environment than the database's, so that it runs before the rest is set up. */
 async function main(): Promise<void> {
   const given = { ...DEFAULTS, ...readEnvironment() };
-  const url = given["DATABASE_URL"] ?? "";
-  const kind = /^(mysql|mariadb):/.test(url) ? "mysql" : "sqlite";
-  if (kind === "sqlite" && !url.startsWith("file:")) {
-    throw new Error("DATABASE_URL has to begin with mysql://, mariadb:// or file:");
-  }
+  const database = databaseUrl.safeParse(given["DATABASE_URL"]);
+  if (!database.success)
+    throw new Error(`DATABASE_URL ${database.error.issues[0]?.message ?? "cannot be read"}`);
   const sslCa = given["DATABASE_SSL_CA"];
   const environment = given["NODE_ENV"] === "production" ? "production" : "development";
   const logger = createLogger({ level: process.env["LOG_LEVEL"] || "warn" });
   const open = await openDatabase({
-    config: { environment, database: { kind, url, ...(sslCa && { sslCa }) } },
+    config: { environment, database: { ...database.data, ...(sslCa && { sslCa }) } },
     logger,
     mayCreate: true,
   });

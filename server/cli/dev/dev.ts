@@ -2,6 +2,7 @@
 import { existsSync, watch } from "node:fs";
 import { createRequire } from "node:module";
 import { dirname, join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import { startModelSandbox } from "../../sandbox/src/model/server.ts";
 import { startGoogleSandbox } from "../../sandbox/src/google/server.ts";
@@ -84,7 +85,7 @@ async function waitUntilReady(url: string, stopped: () => boolean): Promise<void
     } catch {
       // Not yet.
     }
-    await new Promise((resolve) => setTimeout(resolve, 80));
+    await sleep(80);
   }
 }
 

@@ -2,7 +2,7 @@
 import { z } from "zod";
 import { wholeText } from "../checks.ts";
 import { httpUrl, isLoopback, url } from "../fields.ts";
-import { type CheckContext, defineGroup, type Finding } from "../variable.ts";
+import { type CheckContext, defineGroup, type Finding, warning } from "../variable.ts";
 
 export const AI = defineGroup(
   "AI models (unset in development = a stand-in; unset in production = no AI features)",
@@ -39,10 +39,9 @@ function checkBaseUrl(text: string, { production }: CheckContext): Finding[] {
   const isExposed = base?.protocol === "http:" && !isLoopback(base);
   return production && isExposed
     ? [
-        {
-          level: "warning",
-          text: "is plain http: AI_API_KEY and what people write travel in the clear; use https outside a private network",
-        },
+        warning(
+          "is plain http: AI_API_KEY and what people write travel in the clear; use https outside a private network",
+        ),
       ]
     : [];
 }

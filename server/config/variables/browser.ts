@@ -1,7 +1,7 @@
 // The environment variables about browsers and what stands between them and this server.
 import { z } from "zod";
 import { httpUrl, isLoopback, list, origins, trustProxy } from "../fields.ts";
-import { defineGroup, type Finding } from "../variable.ts";
+import { defineGroup, type Finding, weak } from "../variable.ts";
 
 export const BROWSER = defineGroup("Browser side", {
   FRONTEND_URL: {
@@ -29,10 +29,10 @@ export const BROWSER = defineGroup("Browser side", {
 });
 
 function checkHttps(text: string): Finding[] {
-  return list(text).flatMap((part): Finding[] => {
+  return list(text).flatMap((part) => {
     const origin = httpUrl(part);
     return origin?.protocol === "http:" && !isLoopback(origin)
-      ? [{ level: "weak", text: `holds ${origin.origin}: use https outside this machine` }]
+      ? [weak(`holds ${origin.origin}: use https outside this machine`)]
       : [];
   });
 }

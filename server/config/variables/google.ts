@@ -2,7 +2,7 @@
 import { z } from "zod";
 import { checkPlaceholder, checkServiceAddress, wholeText } from "../checks.ts";
 import { httpUrl, isLoopback, issuer, url } from "../fields.ts";
-import { defineGroup, type Finding } from "../variable.ts";
+import { defineGroup, type Finding, warning, weak } from "../variable.ts";
 
 export const GOOGLE = defineGroup("Google sign-in (unset in development = sandbox)", {
   GOOGLE_CLIENT_ID: {
@@ -45,14 +45,12 @@ function checkCallback(text: string): Finding[] {
   if (!callback) return [];
   const findings: Finding[] = [];
   if (!callback.pathname.endsWith("/api/auth/google/callback"))
-    findings.push({
-      level: "warning",
-      text: "does not end in /api/auth/google/callback: a proxy must map it to that path",
-    });
+    findings.push(
+      warning("does not end in /api/auth/google/callback: a proxy must map it to that path"),
+    );
   if (callback.protocol === "http:" && !isLoopback(callback))
-    findings.push({
-      level: "weak",
-      text: "is plain http: Google and secure cookies need https outside this machine",
-    });
+    findings.push(
+      weak("is plain http: Google and secure cookies need https outside this machine"),
+    );
   return findings;
 }

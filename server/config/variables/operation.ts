@@ -2,7 +2,7 @@
 import { z } from "zod";
 import { wholeText } from "../checks.ts";
 import { emails, integer, list, serviceKeys } from "../fields.ts";
-import { defineGroup, type Finding } from "../variable.ts";
+import { defineGroup, type Finding, weak } from "../variable.ts";
 import { findWeakness } from "../weak-secrets.ts";
 
 const MIN_SERVICE_KEY_LENGTH = 32;
@@ -48,18 +48,13 @@ function nameAndKey(part: string): { name: string; key: string } {
 }
 
 function checkServiceKeys(text: string): Finding[] {
-  return list(text).flatMap((part): Finding[] => {
+  return list(text).flatMap((part) => {
     const { name, key } = nameAndKey(part);
     // Shorter ones are refused by the schema.
     const reason = key.length < MIN_SERVICE_KEY_LENGTH ? null : findWeakness(key);
     return reason === null
       ? []
-      : [
-          {
-            level: "weak",
-            text: `holds a key for "${name}" that ${reason}: use \`openssl rand -hex 32\``,
-          },
-        ];
+      : [weak(`holds a key for "${name}" that ${reason}: use \`openssl rand -hex 32\``)];
   });
 }
 
@@ -67,10 +62,5 @@ function checkMetricsToken(text: string): Finding[] {
   const reason = findWeakness(text, MIN_METRICS_TOKEN_BYTES);
   return reason === null
     ? []
-    : [
-        {
-          level: "weak",
-          text: `${reason}: use \`openssl rand -hex 32\`, or unset it to turn /metrics off`,
-        },
-      ];
+    : [weak(`${reason}: use \`openssl rand -hex 32\`, or unset it to turn /metrics off`)];
 }

@@ -2,7 +2,7 @@
 import { z } from "zod";
 import { checkNotEmptyList, checkServiceAddress, wholeText } from "../checks.ts";
 import { httpUrl, list, url } from "../fields.ts";
-import { type CheckContext, defineGroup, type Finding } from "../variable.ts";
+import { type CheckContext, defineGroup, type Finding, problem, warning } from "../variable.ts";
 import { isPlaceholder } from "../weak-secrets.ts";
 
 /** The mode of a secret key, "test" or "live"; undefined when it is none. */
@@ -40,9 +40,9 @@ export const STRIPE = defineGroup("Stripe (unset in development = sandbox)", {
     schema: z.string().default(""),
     description: "pk_…; must be of the same mode (test or live) as the secret key.",
     example: "",
-    check: (text): Finding[] =>
+    check: (text) =>
       publishableKeyMode(text) === undefined
-        ? [{ level: "problem", text: "is no publishable key: it starts with pk_test_ or pk_live_" }]
+        ? [problem("is no publishable key: it starts with pk_test_ or pk_live_")]
         : [],
   },
   STRIPE_API_BASE: {
@@ -56,41 +56,28 @@ export const STRIPE = defineGroup("Stripe (unset in development = sandbox)", {
 function checkSecretKey(text: string, { production, howToGet }: CheckContext): Finding[] {
   const mode = secretKeyMode(text);
   if (mode === undefined)
-    return [
-      {
-        level: "problem",
-        text: "is no Stripe key: it starts with sk_test_, sk_live_, rk_test_ or rk_live_",
-      },
-    ];
+    return [problem("is no Stripe key: it starts with sk_test_, sk_live_, rk_test_ or rk_live_")];
   const findings: Finding[] = [];
-  if (isPlaceholder(text))
-    findings.push({ level: "problem", text: `is a placeholder: ${howToGet}` });
+  if (isPlaceholder(text)) findings.push(problem(`is a placeholder: ${howToGet}`));
   if (production && mode === "test")
-    findings.push({ level: "warning", text: "is a test key: no real money moves" });
+    findings.push(warning("is a test key: no real money moves"));
   return findings;
 }
 
 function checkWebhookSecrets(text: string, context: CheckContext): Finding[] {
-  const wrong = list(text).flatMap((secret): Finding[] => {
+  const wrong = list(text).flatMap((secret) => {
     if (!/^whsec_\S+$/.test(secret))
-      return [
-        {
-          level: "problem",
-          text: "is no signing secret: it starts with whsec_ and comes from Stripe",
-        },
-      ];
-    if (isPlaceholder(secret))
-      return [{ level: "problem", text: `is a placeholder: ${context.howToGet}` }];
-    return [];
+      return [problem("is no signing secret: it starts with whsec_ and comes from Stripe")];
+    return isPlaceholder(secret) ? [problem(`is a placeholder: ${context.howToGet}`)] : [];
   });
   return [...checkNotEmptyList(text, context), ...wrong];
 }
 
 function checkApiBase(text: string, context: CheckContext): Finding[] {
   const base = httpUrl(text);
-  const path: Finding[] =
+  const path =
     base && base.pathname !== "/"
-      ? [{ level: "problem", text: "has a path: give scheme, host and port only" }]
+      ? [problem("has a path: give scheme, host and port only")]
       : [];
   return [...checkServiceAddress(text, context), ...path];
 }

@@ -2,7 +2,7 @@
 import { z } from "zod";
 import type { SamplerName } from "../config.ts";
 import { httpUrl, issuer, list } from "../fields.ts";
-import { defineGroup, type Finding } from "../variable.ts";
+import { defineGroup, type Finding, warning } from "../variable.ts";
 
 const SAMPLERS = [
   "always_on",
@@ -103,10 +103,9 @@ function pairs(variable: string) {
 function checkPort(text: string): Finding[] {
   return httpUrl(text)?.port === "4317"
     ? [
-        {
-          level: "warning",
-          text: "names port 4317, which is gRPC's at most collectors: OTLP over HTTP is at 4318",
-        },
+        warning(
+          "names port 4317, which is gRPC's at most collectors: OTLP over HTTP is at 4318",
+        ),
       ]
     : [];
 }

@@ -33,7 +33,7 @@ export const READ_APPLIED = `SELECT id, migration_name, checksum, finished_at IS
 // Table exists 1050, column exists 1060, index exists 1061, cannot drop what is gone 1091, no such table 1051.
 const ALREADY_DONE = new Set([1050, 1060, 1061, 1091, 1051]);
 
-/** A statement that changes rows can be noted in its own transaction; one that changes tables cannot. */
+/** A statement that changes rows can be recorded in its own transaction; one that changes tables cannot. */
 const CHANGES_ROWS = /^(INSERT|UPDATE|DELETE|REPLACE)\b/i;
 
 // Whoever holds a table (a forgotten transaction, a dump) is waited for by short tries: a statement that waits makes
@@ -100,7 +100,7 @@ async function applyPending(parts: Parts, migrations: readonly Migration[]): Pro
   const { connection, logger } = parts;
   const lock = await takeMigrationLock(connection);
   try {
-    if ((await readApplied(connection)) === null) await keepBooks(parts, MIGRATIONS_TABLE);
+    if ((await readApplied(connection)) === null) await writeMigrationRow(parts, MIGRATIONS_TABLE);
     const pending = planMigrations(migrations, (await readApplied(connection)) ?? []);
     for (const step of pending) {
       await applyMigration(parts, step, lock);
@@ -126,7 +126,7 @@ async function applyMigration(
 ): Promise<void> {
   const { migration, id, from, resumed } = step;
   if (!resumed) {
-    await keepBooks(
+    await writeMigrationRow(
       parts,
       "INSERT INTO _prisma_migrations (id, checksum, migration_name, started_at, applied_steps_count) VALUES (?, ?, ?, ?, 0)",
       [id, migration.checksum, migration.name, toSqlDate("mysql", new Date())],
@@ -137,22 +137,23 @@ async function applyMigration(
     await applyStatement(parts, step, index, lock);
     if (CHANGES_ROWS.test(statement)) continue;
     await lock.keep();
-    await keepBooks(parts, ...noteOf(id, index));
+    await writeMigrationRow(parts, ...stepRecord(id, index));
   }
-  await keepBooks(
+  await writeMigrationRow(
     parts,
     "UPDATE _prisma_migrations SET finished_at = ?, applied_steps_count = 1, logs = NULL WHERE id = ?",
     [toSqlDate("mysql", new Date()), id],
   );
 }
 
-function noteOf(id: string, index: number): [sql: string, values: unknown[]] {
+/** Returns the statement that records how far the migration has come. */
+function stepRecord(id: string, index: number): [sql: string, values: unknown[]] {
   return ["UPDATE _prisma_migrations SET applied_steps_count = ? WHERE id = ?", [index + 1, id]];
 }
 
 /** A statement on the migrations' own table, which a dump may hold as well as any other. */
-function keepBooks(parts: Parts, sql: string, values?: unknown[]): Promise<unknown> {
-  return patiently(parts, beginningOf(sql), () => parts.connection.query(sql, values));
+function writeMigrationRow(parts: Parts, sql: string, values?: unknown[]): Promise<unknown> {
+  return retryWhileLocked(parts, beginningOf(sql), () => parts.connection.query(sql, values));
 }
 
 /** One statement, tried again while others hold what it needs. */
@@ -164,7 +165,7 @@ async function applyStatement(
 ): Promise<void> {
   const statement = beginningOf(step.migration.statements[index]);
   try {
-    await patiently(parts, statement, async () => {
+    await retryWhileLocked(parts, statement, async () => {
       await lock.keep();
       await tryStatement(parts.connection, step, index);
     });
@@ -174,7 +175,7 @@ async function applyStatement(
 }
 
 /** Does `work` again while others hold a table it needs, for `patienceMs` from its first refusal on. */
-async function patiently<T>(
+async function retryWhileLocked<T>(
   { logger, patienceMs }: Parts,
   statement: string,
   work: () => Promise<T>,
@@ -210,11 +211,11 @@ async function tryStatement(
     }
     await connection.beginTransaction();
     await connection.query(statement);
-    await connection.query(...noteOf(id, index));
+    await connection.query(...stepRecord(id, index));
     await connection.commit();
   } catch (error) {
     await connection.rollback().catch(() => {});
-    // The run before this one may have died between the statement and the note of it; only this one can be so.
+    // The run before this one may have died between the statement and the record of it; only this one can be so.
     const doneBefore = resumed && index === from && ALREADY_DONE.has(errnoOf(error));
     if (!doneBefore) throw error;
   }

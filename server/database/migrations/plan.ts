@@ -4,6 +4,7 @@ import { existsSync } from "node:fs";
 import { readdir, readFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
+import type { SqlDialect } from "../dates.ts";
 
 /** One folder of prisma/migrations. */
 export interface Migration {
@@ -32,7 +33,7 @@ export interface PendingMigration {
 }
 
 /** The migrations of one dialect, oldest first, from the repository or from beside dist/. */
-export async function readMigrations(dialect: "mysql" | "sqlite"): Promise<Migration[]> {
+export async function readMigrations(dialect: SqlDialect): Promise<Migration[]> {
   const folder = join(findPrismaFolder(), dialect === "mysql" ? "migrations" : "sqlite/migrations");
   const entries = await readdir(folder, { withFileTypes: true });
   const names = entries.filter((entry) => entry.isDirectory()).map((entry) => entry.name);

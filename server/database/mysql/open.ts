@@ -8,8 +8,8 @@ import { CLIENT_OPTIONS } from "../client.ts";
 import type { OpenDatabase, PrismaModels, SqlSession } from "../ports.ts";
 import {
   classifyDatabaseError,
+  orServiceUnavailable,
   retryConflicts,
-  toServiceUnavailable,
   UnknownOutcomeError,
 } from "../errors.ts";
 import { migrateMysql } from "../migrations/mysql.ts";
@@ -75,7 +75,11 @@ export async function openProductionDatabase(
     database: {
       dialect: "mysql",
       models: client,
-      transaction: (work) => transaction(client, work),
+      transaction(work) {
+        const startedAt = performance.now();
+        const once = () => runOnce(client, work, startedAt);
+        return orServiceUnavailable(retryConflicts(once, RETRIES));
+      },
       read: (sql, params) => readOnce(pool, sql, params),
       rawTransaction: (work) => rawTransaction(raw, work),
       rawTransactionsAtOnce: Math.max(rawLimit - 1, 1),
@@ -154,15 +158,6 @@ async function createDatabase(target: MysqlTarget, logger: Logger): Promise<void
 
 type Work<T> = (tx: { models: PrismaModels; sql: SqlSession }) => Promise<T>;
 type Client = PrismaClient<never, (typeof CLIENT_OPTIONS)["omit"]>;
-
-async function transaction<T>(client: Client, work: Work<T>): Promise<T> {
-  const startedAt = performance.now();
-  try {
-    return await retryConflicts(() => runOnce(client, work, startedAt), RETRIES);
-  } catch (error) {
-    throw toServiceUnavailable(error) ?? error;
-  }
-}
 
 /** One try. Rejects with UnknownOutcomeError when COMMIT was sent and its answer is lost, or too long in coming. */
 async function runOnce<T>(client: Client, work: Work<T>, startedAt: number): Promise<T> {

@@ -11,7 +11,6 @@ import { createMutex, type Mutex } from "./write-mutex.ts";
  * statements behind would be committed alone.
  */
 export interface SqliteTransaction {
-  readonly open: boolean;
   run(sql: string, args: readonly SqliteValue[]): SqliteResult;
   /** Durable when it returns. When it throws, everything has been rolled back. */
   commit(): void;
@@ -55,7 +54,7 @@ interface EngineState {
  */
 export async function openSqliteEngine(
   path: string,
-  statements?: Statements,
+  statements: Statements,
 ): Promise<SqliteEngine> {
   const state: EngineState = {
     writer: openSqliteConnection(path, "writer", statements),
@@ -111,9 +110,6 @@ function createTransaction(writer: SqliteConnection, onEnd: () => void): SqliteT
     onEnd();
   };
   return {
-    get open() {
-      return open;
-    },
     run(sql, args) {
       if (!open) throw refusal;
       try {

@@ -7,7 +7,7 @@ import type { DependencyState } from "../../lib/dependency-state.ts";
 import type { Logger } from "../../lib/logger.ts";
 import { asServerClient, CLIENT_OPTIONS } from "../client.ts";
 import type { DatabaseTransaction, OpenDatabase, SqlSession } from "../ports.ts";
-import { retryConflicts, toServiceUnavailable } from "../errors.ts";
+import { orServiceUnavailable, retryConflicts } from "../errors.ts";
 import { migrateSqlite } from "../migrations/sqlite.ts";
 import { createStatements, type Statements } from "../statements.ts";
 import { createSqliteAdapter } from "./adapter.ts";
@@ -47,7 +47,7 @@ export async function openEmbeddedDatabase(
         dialect: "sqlite",
         models: client,
         transaction: (work) =>
-          unavailable(
+          orServiceUnavailable(
             retryConflicts(() =>
               client.$transaction((models) => work({ models, sql: currentSession(engine) })),
             ),
@@ -123,14 +123,6 @@ async function openFile(path: string, statements: Statements): Promise<SqliteEng
       `The database file ${path} cannot be used (${reason}). Check that DATABASE_URL names a writable SQLite file, or delete the file to start afresh.`,
       { cause: error },
     );
-  }
-}
-
-async function unavailable<T>(running: Promise<T>): Promise<T> {
-  try {
-    return await running;
-  } catch (error) {
-    throw toServiceUnavailable(error) ?? error;
   }
 }
 

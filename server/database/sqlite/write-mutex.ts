@@ -7,8 +7,6 @@ export interface Mutex {
    * Rejects with `MutexTimeoutError`; a waiter that gave up never gets the turn.
    */
   acquire(waitMs: number): Promise<() => void>;
-  /** Whether somebody holds it now. */
-  readonly held: boolean;
 }
 
 /** The turn did not come in time. */
@@ -39,9 +37,6 @@ export function createMutex(maxWaiting: number): Mutex {
   }
 
   return {
-    get held() {
-      return held;
-    },
     acquire(waitMs) {
       if (!held) {
         held = true;

@@ -1,6 +1,6 @@
 // The answers of a REST operation in the OpenAPI document: success, and each error status with the bodies it may have.
 import { ERROR_CODES, type ErrorCode, type ErrorDetails } from "../../../shared/src/errors.ts";
-import { BATCH_TOO_LARGE } from "../../trpc/batch-limit.ts";
+import { BATCH_TOO_LARGE } from "../../trpc/limits.ts";
 import { type JsonSchema, jsonSchemaOf } from "../rest/json-schema.ts";
 import type { RestOperation } from "../rest/operations.ts";
 import { exampleOf } from "./examples.ts";

@@ -1,5 +1,6 @@
 // A procedure's stream as server-sent events (https://html.spec.whatwg.org/multipage/server-sent-events.html).
 import type { IncomingMessage, ServerResponse } from "node:http";
+import { setTimeout as sleep } from "node:timers/promises";
 import { isTrackedEnvelope } from "@trpc/server";
 import { unlessAborted } from "../../lib/unless-aborted.ts";
 import { toAppError } from "../../trpc/trpc.ts";
@@ -31,7 +32,8 @@ export async function sendEvents(
   const over = AbortSignal.any([signal, AbortSignal.timeout(MAX_DURATION_MS), done.signal]);
   try {
     const pending = events.next();
-    const early = await unlessAborted(Promise.race([pending, after(FIRST_EVENT_MS)]), over);
+    const waited = sleep(FIRST_EVENT_MS, undefined, { ref: false });
+    const early = await unlessAborted(Promise.race([pending, waited]), over);
     if (early?.done === true) {
       response.statusCode = 204;
       response.end();
@@ -89,12 +91,6 @@ function begin(response: ServerResponse): void {
 function format(value: unknown): string {
   if (!isTrackedEnvelope(value)) return `data: ${JSON.stringify(value)}\n\n`;
   return `id: ${value[0]}\ndata: ${JSON.stringify(value[1])}\n\n`;
-}
-
-function after(ms: number): Promise<undefined> {
-  return new Promise((resolve) => {
-    setTimeout(resolve, ms, undefined).unref();
-  });
 }
 
 function drained(response: ServerResponse): Promise<undefined> {

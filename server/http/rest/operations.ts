@@ -2,8 +2,8 @@
 import type { z } from "zod";
 import { contract } from "../../../shared/src/contract.ts";
 import type { AnyProcedureContract } from "../../../shared/src/procedure.ts";
-import { appRouter } from "../../routers/app.ts";
-import type { Access, ProcedureMeta, RestMeta } from "../../trpc/meta.ts";
+import type { Access, RestMeta } from "../../trpc/meta.ts";
+import { procedures } from "../trpc/procedures.ts";
 
 /** One REST operation and the procedure behind it. */
 export interface RestOperation extends RestMeta {
@@ -18,20 +18,8 @@ export interface RestOperation extends RestMeta {
   readonly pathParameters: readonly string[];
 }
 
-interface Procedure {
-  readonly _def: {
-    readonly type: RestOperation["type"];
-    readonly meta?: ProcedureMeta;
-  };
-}
-
-// The types show the routers nested; at run time the names are flat: `credit.spend`.
-const procedures = Object.entries(
-  appRouter._def.procedures as unknown as Record<string, Procedure>,
-);
-
 /** Every operation, in the order of the routers. */
-export const REST_OPERATIONS: readonly RestOperation[] = procedures.flatMap(
+export const REST_OPERATIONS: readonly RestOperation[] = Array.from(procedures).flatMap(
   ([procedure, { _def }]) => {
     const { rest, access } = _def.meta ?? {};
     if (rest === undefined || access === undefined) return [];

@@ -1,7 +1,7 @@
 // The two redirects of a Google sign-in, which cannot be tRPC: out to the issuer and back to the frontend.
 import type { IncomingMessage } from "node:http";
 import { type Request, type Response, Router } from "express";
-import type { SignInError } from "../../../shared/src/errors.ts";
+import { landingPage } from "../../auth/sign-in/outcome.ts";
 import { STATE_TTL_SECONDS, isStateCookie } from "../../auth/sign-in/sign-in-state.ts";
 import type { AuthService } from "../../auth/auth.service.ts";
 import type { SignInRedirect } from "../../auth/auth.types.ts";
@@ -19,7 +19,7 @@ export interface GoogleRoutesDeps {
   readonly logger: Logger;
   readonly clientAddress: (request: IncomingMessage) => string;
   /** Counts one sign-in request of the client; throws RATE_LIMITED. */
-  readonly limit?: (request: Request, response: Response) => Promise<void>;
+  readonly limit: (request: Request, response: Response) => Promise<void>;
 }
 
 /** `GET /api/auth/google` and `GET /api/auth/google/callback`. Every answer is a redirect that nothing may cache. */
@@ -78,14 +78,14 @@ function redirecting(
       return;
     }
     try {
-      await deps.limit?.(request, response);
+      await deps.limit(request, response);
       sendRedirect(response, await step(deps, request), deps.config.cookies);
     } catch (error) {
       const signInError = isAppError(error, "RATE_LIMITED") ? "rate_limited" : "server_error";
       const line = { event: "sign-in refused", ip: deps.clientAddress(request) };
       if (signInError === "rate_limited") deps.logger.warn({ ...line, signInError }, line.event);
       else deps.logger.error({ ...line, err: error }, "sign-in failed");
-      redirect(response, errorPage(deps.config.frontendOrigins[0], signInError));
+      redirect(response, landingPage(deps.config, { error: signInError }));
     }
   };
 }
@@ -104,12 +104,6 @@ function sendRedirect(
   if (refresh !== null)
     response.append("Set-Cookie", refreshCookie(refresh.token, refresh.maxAgeSeconds, cookies));
   redirect(response, location);
-}
-
-function errorPage(frontendOrigin: string, error: SignInError): string {
-  const url = new URL("/auth/callback", frontendOrigin);
-  url.searchParams.set("error", error);
-  return url.href;
 }
 
 function redirect(response: Response, location: string): void {

@@ -1,5 +1,5 @@
 // /api/trpc: a lean path for ordinary calls, and tRPC's own handler for everything else, with the same wire format.
-// Why two: the stock handler builds web streams for every call and costs four times the CPU of the call itself
+// Why two: tRPC's own handler builds web streams for every call and costs four times the CPU of the call itself
 // (docs/decisions/0021-lean-trpc-path.md).
 import type { IncomingMessage } from "node:http";
 import { getTRPCErrorFromUnknown, getTRPCErrorShape, TRPCError } from "@trpc/server";
@@ -7,9 +7,8 @@ import { nodeHTTPRequestHandler } from "@trpc/server/adapters/node-http";
 import { ERROR_CODES, type ErrorCode } from "../../../shared/src/errors.ts";
 import { AppError } from "../../lib/errors.ts";
 import { appRouter } from "../../routers/app.ts";
-import { MAX_BATCH_SIZE } from "../../trpc/batch-limit.ts";
 import type { Context } from "../../trpc/context.ts";
-import { countCall } from "../../trpc/limits.ts";
+import { countCall, MAX_BATCH_SIZE } from "../../trpc/limits.ts";
 import { noteRefusal } from "../../trpc/notes.ts";
 import { asTrpcError, toAppError } from "../../trpc/trpc.ts";
 import type { AnswerHeaders } from "../answer-headers.ts";
@@ -39,8 +38,8 @@ export interface TrpcHandlerDeps {
   readonly createContext: CreateContext;
   readonly bodies: Pick<BodyReader, "text">;
   readonly assertSameSite: AssertSameSite;
-  /** Defaults to true; tests turn the lean path off to compare. */
-  readonly lean?: boolean;
+  /** False turns the lean path off. */
+  readonly lean: boolean;
 }
 
 /** One request and its answer to be. */
@@ -58,7 +57,7 @@ export function createTrpcHandler(deps: TrpcHandlerDeps): TrpcHandler {
       answer(deps, streams, exchange).catch((cause: unknown) => refuse(deps, exchange, cause));
     },
     endStreams() {
-      // The stock handler ends a stream cleanly, chunk by chunk, when its request says that the client left.
+      // tRPC's own handler ends a stream cleanly, chunk by chunk, when its request says that the client left.
       for (const request of streams) request.emit("aborted");
     },
   };
@@ -71,7 +70,7 @@ async function answer(
 ): Promise<void> {
   const { request, headers } = exchange;
   const asked = await readRequest(deps, request);
-  const call = deps.lean === false ? null : toLeanCall(request, asked);
+  const call = deps.lean ? toLeanCall(request, asked) : null;
   if (call) return answerLeanCall(call, deps.createContext(request, headers), headers);
   const ctx = deps.createContext(request, headers);
   await countUnreached(ctx, unreachedNames(request, asked));

@@ -1,11 +1,12 @@
 // The lean path: answers an ordinary call or batch with a direct call of the procedure, in tRPC's own wire format.
 // docs/decisions/0021-lean-trpc-path.md says why it is there; tests/integration/http/lean-path compares its answers with
-// those of the stock handler byte for byte.
+// those of tRPC's own handler byte for byte.
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { getTRPCErrorFromUnknown, getTRPCErrorShape, TRPCError } from "@trpc/server";
 import { getHTTPStatusCode } from "@trpc/server/http";
-import { MAX_BATCH_SIZE } from "../../trpc/batch-limit.ts";
+import { MAX_BATCH_SIZE } from "../../trpc/limits.ts";
 import type { Context } from "../../trpc/context.ts";
+import { isAsyncIterable } from "../../trpc/stream.ts";
 import type { AnswerHeaders } from "../answer-headers.ts";
 import {
   type MiddlewareChange,
@@ -33,7 +34,7 @@ export interface TrpcRequest {
   readonly body: string;
 }
 
-/** Returns the call when it is one of the ordinary kind; null leaves it to the stock handler and its words of refusal. */
+/** Returns the call when it is one of the ordinary kind; null leaves it to tRPC's own handler and its words of refusal. */
 export function toLeanCall(
   { method, headers }: Pick<IncomingMessage, "method" | "headers">,
   { path, search, body }: TrpcRequest,
@@ -214,10 +215,6 @@ function parseInput(text: string): unknown {
 
 function isStream(value: unknown): boolean {
   if (typeof value !== "object" || value === null) return false;
-  if (Symbol.asyncIterator in value) return true;
-  return Object.values(value).some(
-    (inner) =>
-      inner instanceof Promise ||
-      (typeof inner === "object" && inner !== null && Symbol.asyncIterator in inner),
-  );
+  if (isAsyncIterable(value)) return true;
+  return Object.values(value).some((inner) => inner instanceof Promise || isAsyncIterable(inner));
 }

@@ -1,7 +1,7 @@
 // What tRPC's own handler will make of a request, as it reads it: what it refuses unseen, and whether it streams the answer.
 import type { IncomingMessage } from "node:http";
 import { parseConnectionParamsFromString } from "@trpc/server/http";
-import { MAX_BATCH_SIZE } from "../../trpc/batch-limit.ts";
+import { MAX_BATCH_SIZE } from "../../trpc/limits.ts";
 import type { TrpcRequest } from "./lean-path.ts";
 import { type Procedure, procedures } from "./procedures.ts";
 

@@ -1,4 +1,4 @@
-// The cache in Redis. A change Redis missed is applied before the cache is believed again.
+// The cache in Redis. A change Redis missed is applied before the cache is trusted again.
 import { Cluster } from "ioredis";
 import type { Cache } from "../ports.ts";
 import { ttlMsOf } from "../memory.ts";
@@ -6,14 +6,14 @@ import type { RedisCircuit } from "./circuit-breaker.ts";
 import type { RedisClient } from "./client.ts";
 import { batchPerTick } from "./batch-per-tick.ts";
 
-const MAX_UNHEARD = 10_000;
+const MAX_PENDING = 10_000;
 const CATCH_UP_AGAIN_MS = 1_000;
 /** After an outage: long enough for every other instance to notice its end and carry out what it remembers. */
 const CATCH_UP_MS = 2_000;
 
 /** A cache under `keyPrefix`. Misses while Redis is unavailable. */
 export function createRedisCache(circuit: RedisCircuit, keyPrefix: string): Cache {
-  const { isUnheard, remember, supersede, noteTtl } = createUnheardChanges(circuit);
+  const { isSuspect, remember, settle, noteTtl } = createPendingInvalidations(circuit);
   const full = (key: string) => `${keyPrefix}:${key}`;
 
   const read = batchPerTick((names: readonly string[]) =>
@@ -25,17 +25,17 @@ export function createRedisCache(circuit: RedisCircuit, keyPrefix: string): Cach
 
   return {
     async get(key) {
-      if (isUnheard(full(key))) return undefined;
+      if (isSuspect(full(key))) return undefined;
       return (await read(full(key))) ?? undefined;
     },
     set(key, value, ttlSeconds) {
       const ttlMs = ttlMsOf(ttlSeconds);
       noteTtl(ttlMs);
-      const supersedes = supersede(full(key));
+      const isSettled = settle(full(key));
       return circuit.ask(
         async (client) => {
           await client.set(full(key), value, "PX", ttlMs);
-          return supersedes();
+          return isSettled();
         },
         () => {
           remember([full(key)]);
@@ -64,32 +64,32 @@ export function createRedisCache(circuit: RedisCircuit, keyPrefix: string): Cach
 }
 
 /** Deletions and writes that failed: their keys miss here until Redis has dropped the older value. */
-function createUnheardChanges(circuit: RedisCircuit) {
-  // Each with its last failure, or the round that deletes it: one that fails again meanwhile is not heard yet.
-  const unheard = new Map<string, { readonly isRound: boolean }>();
+function createPendingInvalidations(circuit: RedisCircuit) {
+  // Each with its last failure, or the round that deletes it: one that fails again meanwhile stays pending.
+  const pending = new Map<string, { readonly isRound: boolean }>();
   let longestTtlMs = 0;
-  // When more failed than are remembered, nothing is believed until all of that time's entries are over.
+  // When more failed than are remembered, nothing is trusted until all of that time's entries are over.
   let blindUntilMs = 0;
   let again: NodeJS.Timeout | undefined;
 
   async function catchUp(client: RedisClient): Promise<void> {
     const round = { isRound: true };
-    const keys = [...unheard.keys()];
-    for (const key of keys) unheard.set(key, round);
+    const keys = [...pending.keys()];
+    for (const key of keys) pending.set(key, round);
     await Promise.all(keys.map((key) => client.del(key)));
-    for (const key of keys) if (unheard.get(key) === round) unheard.delete(key);
+    for (const key of keys) if (pending.get(key) === round) pending.delete(key);
   }
 
   /**
    * Call when a write is sent, and what it returns when Redis has taken it: then nothing older is left to delete. False
    * where a round was or is under way, whose deletion may come after the write.
    */
-  function supersede(key: string): () => boolean {
-    const failure = unheard.get(key);
+  function settle(key: string): () => boolean {
+    const failure = pending.get(key);
     return () => {
       if (failure?.isRound) return false;
-      if (unheard.get(key) === failure) unheard.delete(key);
-      return !unheard.has(key);
+      if (pending.get(key) === failure) pending.delete(key);
+      return !pending.has(key);
     };
   }
 
@@ -97,7 +97,7 @@ function createUnheardChanges(circuit: RedisCircuit) {
   function catchUpLater(): void {
     again ??= setTimeout(() => {
       again = undefined;
-      if (unheard.size === 0) return;
+      if (pending.size === 0) return;
       if (circuit.open) catchUpLater();
       else void circuit.ask(catchUp, catchUpLater);
     }, CATCH_UP_AGAIN_MS).unref();
@@ -105,10 +105,10 @@ function createUnheardChanges(circuit: RedisCircuit) {
 
   function remember(keys: readonly string[]): void {
     const failure = { isRound: false };
-    for (const key of keys) unheard.set(key, failure);
+    for (const key of keys) pending.set(key, failure);
     catchUpLater();
-    if (unheard.size <= MAX_UNHEARD) return;
-    unheard.clear();
+    if (pending.size <= MAX_PENDING) return;
+    pending.clear();
     blindUntilMs = performance.now() + longestTtlMs;
   }
 
@@ -117,9 +117,9 @@ function createUnheardChanges(circuit: RedisCircuit) {
     blindUntilMs = Math.max(blindUntilMs, performance.now() + CATCH_UP_MS);
   });
   return {
-    isUnheard: (key: string) => unheard.has(key) || performance.now() < blindUntilMs,
+    isSuspect: (key: string) => pending.has(key) || performance.now() < blindUntilMs,
     remember,
-    supersede,
+    settle,
     noteTtl(ttlMs: number) {
       longestTtlMs = Math.max(longestTtlMs, ttlMs);
     },

@@ -9,7 +9,7 @@ import { reasonOf } from "./failure.ts";
 
 /** A circuit breaker in front of one client. */
 export interface RedisCircuit {
-  /** True while Redis is believed to be away; `ask` answers with its fallback at once. */
+  /** True while Redis is taken to be unavailable; `ask` answers with its fallback at once. */
   readonly open: boolean;
   /**
    * What Redis answers, or `fallback()` when it is unavailable, silent for 0.4 s, or answers with an error.

@@ -5,7 +5,7 @@ import type { RedisConfig } from "../../config/config.ts";
 /** One client: a single server, the master behind Sentinels, or a cluster. */
 export type RedisClient = Redis | Cluster;
 
-/** Whoever asks gives a command up after this. */
+/** Client-side timeout of one command. */
 export const COMMAND_TIMEOUT_MS = 400;
 /** ioredis drops it by a timer that knows nothing of a blocked event loop, so later. */
 const FORGET_COMMAND_AFTER_MS = 4 * COMMAND_TIMEOUT_MS;

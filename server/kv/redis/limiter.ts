@@ -7,16 +7,16 @@ import type { RedisClient } from "./client.ts";
 import { batchPerTick } from "./batch-per-tick.ts";
 
 /**
- * Fixed windows: a key counts from its first point until it expires. Returns, for each key, its points and the milliseconds
+ * Fixed windows: a key counts from its first call until it expires. Returns, for each key, its calls and the milliseconds
  * left. A key without an end, which no window of ours leaves, gets one.
  */
 const COUNT = `local answers = {}
 for index, key in ipairs(KEYS) do
-  local consumed = redis.call('incrby', key, ARGV[2 * index - 1])
+  local consumed = redis.call('incr', key)
   local left = redis.call('pttl', key)
   if left < 0 then
-    redis.call('pexpire', key, ARGV[2 * index])
-    left = tonumber(ARGV[2 * index])
+    redis.call('pexpire', key, ARGV[index])
+    left = tonumber(ARGV[index])
   end
   answers[2 * index - 1] = consumed
   answers[2 * index] = left
@@ -25,8 +25,6 @@ return answers`;
 
 interface Increment {
   readonly key: string;
-  /** Negative gives points back. */
-  readonly points: number;
   readonly windowMs: number;
 }
 
@@ -49,15 +47,14 @@ export function createRedisLimiters(
   );
   return (rule) => {
     const inMemory = createMemoryLimiter(rule);
-    const add = (key: string, points: number) =>
-      count({ key: `${keyPrefix}:limit:${rule.name}:${key}`, points, windowMs: rule.windowMs });
+    const prefix = `${keyPrefix}:limit:${rule.name}`;
     return {
-      async consume(key, points) {
-        const counted = await add(key, points);
-        if (counted === undefined) return inMemory.consume(key, points);
+      async consume(key) {
+        const counted = await count({ key: `${prefix}:${key}`, windowMs: rule.windowMs });
+        if (counted === undefined) return inMemory.consume(key);
         const { consumed, resetMs } = counted;
         const remaining = Math.min(rule.points, Math.max(0, rule.points - consumed));
-        return { allowed: consumed <= rule.points, limit: rule.points, remaining, resetMs };
+        return { allowed: consumed <= rule.points, remaining, resetMs };
       },
     };
   };
@@ -72,8 +69,8 @@ async function countAll(client: RedisClient, increments: readonly Increment[]): 
 
 async function runCount(client: RedisClient, increments: readonly Increment[]): Promise<Count[]> {
   const keys = increments.map(({ key }) => key);
-  const points = increments.flatMap(({ points, windowMs }) => [points, windowMs]);
-  const answers = (await client.eval(COUNT, keys.length, ...keys, ...points)) as number[];
+  const windows = increments.map(({ windowMs }) => windowMs);
+  const answers = (await client.eval(COUNT, keys.length, ...keys, ...windows)) as number[];
   return increments.map((_one, index) => ({
     consumed: answers[2 * index] ?? 0,
     resetMs: answers[2 * index + 1] ?? 0,

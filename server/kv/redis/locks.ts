@@ -12,11 +12,9 @@ end
 return taken`;
 
 // Only the holder's own lock is deleted: one that expired and was taken by another stays theirs.
-const RELEASE = `local freed = 0
-for _, key in ipairs(KEYS) do
-  if redis.call('get', key) == ARGV[1] then freed = freed + redis.call('del', key) end
-end
-return freed`;
+const RELEASE = `for _, key in ipairs(KEYS) do
+  if redis.call('get', key) == ARGV[1] then redis.call('del', key) end
+end`;
 
 /** Locks under `keyPrefix`. While Redis is unavailable everything counts as taken by the asker. */
 export function createRedisLocks(circuit: RedisCircuit, keyPrefix: string): Locks {

@@ -77,8 +77,8 @@ export function createRedisPubSub(options: PubSubOptions): PubSub & { stop(): vo
 }
 
 /**
- * Says something to itself now and then, and hangs up where it hears nothing of it: a silent peer is noticed by nobody on
- * a connection that only listens, and a PING of a cluster is answered by any of its nodes.
+ * Heartbeat: publishes to a private channel and reconnects when messages stop coming back. A silent peer is noticed by
+ * nobody on a connection that only listens, and a PING of a cluster is answered by any of its nodes.
  */
 function watchPulse({ circuit, subscriber, keyPrefix, logger }: PubSubOptions) {
   const channel = `${keyPrefix}:pulse:${randomUUID()}`;
@@ -96,7 +96,7 @@ function watchPulse({ circuit, subscriber, keyPrefix, logger }: PubSubOptions) {
       return;
     }
     unheard += 1;
-    // Redis away says nothing of this connection.
+    // An unavailable Redis says nothing of this connection.
     void circuit.ask<unknown>((client) => client.publish(channel, ""), heard);
   }, PULSE_EVERY_MS);
   timer.unref();

@@ -75,7 +75,7 @@ export function createRedisRunOutput(deps: RedisRunOutputDeps): RunOutput & { cl
     }
     return Promise.resolve();
   });
-  // Redis may also be emptied without ever being away, and after a run's end nothing more is appended that would show it.
+  // Redis may also be emptied without ever being unavailable, and after a run's end nothing more is appended that would show it.
   const listening = pubsub.subscribe(MISSING_CHANNEL, (runId) => void checkMirror(state, runId));
   listening.catch((error: unknown) => {
     deps.logger.warn(

@@ -29,7 +29,7 @@ await rotateRefreshToken(
     },
   },
   {
-    cookieTokens: [],
+    refreshCookies: [],
     bodyToken: process.env["TOKEN"],
     origin: null,
     userAgent: null,

@@ -48,7 +48,7 @@ describe("streams", () => {
       "SESSION_REVOKED",
       ({ refreshToken }) =>
         world.instance(1).auth.logout({
-          cookieTokens: [],
+          refreshCookies: [],
           bodyToken: refreshToken,
           origin: null,
           userAgent: null,

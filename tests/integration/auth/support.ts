@@ -11,13 +11,13 @@ import { within } from "../../support/own-time.ts";
 export const newEmail = () => `${randomUUID()}@example.com`;
 
 /** A refresh as a browser on our own page sends it. */
-export function fromBrowser(...cookieTokens: string[]) {
-  return { cookieTokens, origin: FRONTEND, userAgent: "Mozilla/5.0 (suite)", ip: "127.0.0.1" };
+export function fromBrowser(...refreshCookies: string[]) {
+  return { refreshCookies, origin: FRONTEND, userAgent: "Mozilla/5.0 (suite)", ip: "127.0.0.1" };
 }
 
 /** A refresh as a client without cookies sends it. */
 export function fromNative(bodyToken: string) {
-  return { cookieTokens: [], bodyToken, origin: null, userAgent: "native/1", ip: "127.0.0.1" };
+  return { refreshCookies: [], bodyToken, origin: null, userAgent: "native/1", ip: "127.0.0.1" };
 }
 
 /** A browser's cookies for our own host. */

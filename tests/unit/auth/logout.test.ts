@@ -6,7 +6,7 @@ import { createRefreshTokens } from "../../../server/auth/session/refresh-token.
 import { serviceUnavailable } from "../../../server/database/errors.ts";
 
 const fromNative = (bodyToken = "") => ({
-  ...{ cookieTokens: [], bodyToken, origin: null },
+  ...{ refreshCookies: [], bodyToken, origin: null },
   ...{ userAgent: "native/1", ip: "127.0.0.1" },
 });
 

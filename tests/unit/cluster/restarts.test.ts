@@ -1,16 +1,16 @@
 // How a worker's place deals with crashes: it waits longer each time, and gives up at the fifth early one.
 import { expect, test } from "vitest";
-import { createRestarts } from "../../../server/cluster/restarts.ts";
+import { countCrashes } from "../../../server/cluster/restarts.ts";
 
 test("the pause grows with each early crash, and the fifth in a row is the last", () => {
-  const restarts = createRestarts();
-  const pauses = Array.from({ length: 5 }, () => restarts.afterCrash(1_000));
+  const pauseAfterCrash = countCrashes();
+  const pauses = Array.from({ length: 5 }, () => pauseAfterCrash(1_000));
   expect(pauses).toEqual([100, 500, 2_000, 8_000, null]);
 });
 
 test("a worker that has lived a while starts the count anew", () => {
-  const restarts = createRestarts();
-  for (let crash = 0; crash < 4; crash += 1) restarts.afterCrash(1_000);
-  expect(restarts.afterCrash(30_000)).toBe(100);
-  expect(restarts.afterCrash(1_000)).toBe(500);
+  const pauseAfterCrash = countCrashes();
+  for (let crash = 0; crash < 4; crash += 1) pauseAfterCrash(1_000);
+  expect(pauseAfterCrash(30_000)).toBe(100);
+  expect(pauseAfterCrash(1_000)).toBe(500);
 });

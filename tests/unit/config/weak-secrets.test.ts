@@ -1,8 +1,7 @@
 // Production takes no secret somebody else may know or guess, and takes what openssl makes.
 import { randomBytes, randomUUID } from "node:crypto";
 import { describe, expect, it } from "vitest";
-import { PUBLISHED } from "../../../server/config/published-secrets.ts";
-import { isPlaceholder, findWeakness } from "../../../server/config/weak-secrets.ts";
+import { PUBLISHED, isPlaceholder, findWeakness } from "../../../server/config/weak-secrets.ts";
 
 describe("a secret", () => {
   it.each([

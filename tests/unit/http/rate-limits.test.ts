@@ -13,9 +13,9 @@ afterEach(() => void vi.useRealTimers());
 /** Limits of one call in a window; what a call is refused with, or null. */
 function openLimits(limiter: (rule: LimiterRule) => Limiter) {
   const config = { rateLimit: { windowMs: WINDOW_MS, maxRequests: 1 } };
-  const limits = createRateLimits({ backend: { limiter }, config });
+  const limits = createRateLimits({ backend: { limiter }, config, onLimited: () => undefined });
   return () =>
-    limits.consume("anonymous", "192.0.2.1").then(
+    limits.consume("anonymous", "192.0.2.1", () => undefined).then(
       () => null,
       (error: unknown) => error,
     );
