@@ -25,12 +25,8 @@ export interface World extends Stage {
   someUser(): string;
   /** One of `items`, as often the newest as any: things meet where the same is taken again. */
   recent<T>(items: readonly T[]): T;
-  /** Asks any server that is up (`slot`: that one, if it is). */
-  ask<T>(
-    what: string,
-    work: (server: SimulatedServer) => Promise<T>,
-    slot?: number,
-  ): Promise<Answer<T>>;
+  /** Asks any server that is up. */
+  ask<T>(what: string, work: (server: SimulatedServer) => Promise<T>): Promise<Answer<T>>;
   /** Something somebody does beside everybody else. */
   launch(work: () => Promise<void>): void;
   /** Whether somebody still waits for an answer. */
@@ -114,12 +110,11 @@ export function createWorld(given: {
     get network() {
       return network;
     },
-    ask: async (what, work, slot) => {
+    ask: async (what, work) => {
       calls += 1;
       const call = `#${calls}`;
       const live = servers.filter((server) => server !== null);
-      const server = slot === undefined ? random.pick([...live, null]) : servers[slot];
-      const chosen = server ?? live[0];
+      const chosen = random.pick([...live, null]) ?? live[0];
       if (chosen === undefined) {
         note(`${call} ${what}: nobody is there`);
         return { kind: "refused", code: "NOBODY" };

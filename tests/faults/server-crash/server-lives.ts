@@ -66,10 +66,6 @@ export function createServerLives(main: string, env: Record<string, string>) {
     url: `http://127.0.0.1:${env["PORT"] ?? ""}`,
     /** Each start of the process until the first 200 of /ready. */
     starts,
-    /** Of the process that lives now. */
-    get pid() {
-      return life?.child.pid;
-    },
     get kills() {
       return kills;
     },

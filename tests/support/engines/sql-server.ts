@@ -73,10 +73,6 @@ export async function createSqlServer(options: SqlServerOptions) {
     port,
     /** For root, without a database. */
     url: `mysql://root@127.0.0.1:${port}/`,
-    /** The running process; undefined while there is none. */
-    get pid() {
-      return child?.pid;
-    },
     /** Starts it; resolves once it answers a statement, rejects with the end of its log. */
     async start(args: readonly string[] = []) {
       const started = spawn(executable, [...base, ...args], {
