@@ -1,7 +1,7 @@
 // The server as an operator runs it: a process of its own with an environment, its output, its signals.
 import { spawn } from "node:child_process";
-import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
+import { until } from "./until.ts";
 
 const ROOT = fileURLToPath(new URL("../..", import.meta.url));
 
@@ -37,20 +37,21 @@ export function spawnServer(
     /** Resolves with the exit code; -1 when a signal ended it. */
     exited,
     /** Resolves once /ready says yes. Rejects, with the output, when the process ends first. */
-    async ready(timeoutMs = 120_000) {
-      const deadlineMs = Date.now() + timeoutMs;
+    ready(withinMs = 120_000) {
       let last = "never asked";
-      while (Date.now() < deadlineMs) {
+      const isReady = async () => {
         if (child.exitCode !== null || child.signalCode !== null) {
           await exited;
           throw new Error(`The server ended:\n${output}`);
         }
         const answer = await fetch(`${url}/ready`).catch(() => null);
         last = answer === null ? "no answer" : `${answer.status} ${await answer.text()}`;
-        if (answer?.status === 200) return;
-        await sleep(50);
-      }
-      throw new Error(`The server is not ready: ${last}\n${output}`);
+        return answer?.status === 200;
+      };
+      return until(isReady, {
+        withinMs,
+        otherwise: () => `The server is not ready: ${last}\n${output}`,
+      });
     },
   };
 }
