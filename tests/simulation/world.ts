@@ -25,6 +25,8 @@ export interface World extends Stage {
   someUser(): string;
   /** One of `items`, as often the newest as any: things meet where the same is taken again. */
   recent<T>(items: readonly T[]): T;
+  /** Acts on one of `items`, as `recent` takes it; not at all where there is none. */
+  one<T, R>(items: readonly T[], act: (item: T) => R): R | undefined;
   /** Asks any server that is up. */
   ask<T>(what: string, work: (server: SimulatedServer) => Promise<T>): Promise<Answer<T>>;
   /** Something somebody does beside everybody else. */
@@ -107,6 +109,7 @@ export function createWorld(given: {
     userIds: Array.from({ length: USERS }, (_, n) => `user-${n + 1}`),
     someUser: () => (random.chance(0.5) ? "user-1" : random.pick(world.userIds)),
     recent: (items) => random.pick(random.chance(0.5) ? items.slice(-1) : items),
+    one: (items, act) => (items.length === 0 ? undefined : act(world.recent(items))),
     get network() {
       return network;
     },
