@@ -12,7 +12,7 @@ import {
   startRedisServer,
   type RedisServer,
 } from "../support/redis-server.ts";
-import { uniqueKey } from "./unique-key.ts";
+import { uniqueKey } from "../support/databases.ts";
 
 const { databases } = await availableServers();
 

@@ -9,7 +9,7 @@ import {
   redisServerInstalled,
   startRedisServer,
 } from "../support/redis-server.ts";
-import { uniqueKey } from "./unique-key.ts";
+import { uniqueKey } from "../support/databases.ts";
 import { within } from "../support/own-time.ts";
 
 const logger = createLogger({ level: "silent" });

@@ -12,7 +12,7 @@ import { createLogger } from "../../server/lib/logger.ts";
 import { startTcpProxy, type TcpProxy } from "../support/tcp-proxy.ts";
 import { freePort } from "../support/ports.ts";
 import { redisServerInstalled } from "../support/redis-server.ts";
-import { uniqueKey } from "./unique-key.ts";
+import { uniqueKey } from "../support/databases.ts";
 import { within } from "../support/own-time.ts";
 
 const options = { logger: createLogger({ level: "silent" }), keyPrefix: "skywork_test_topology" };

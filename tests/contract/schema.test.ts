@@ -2,12 +2,12 @@
 import { spawnSync } from "node:child_process";
 import { readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
-import { expect, test } from "vitest";
+import { describe, expect, test } from "vitest";
 import { deriveSqliteSchema } from "../../prisma/derive.mjs";
 import type { SqlSession } from "../../server/database/ports.ts";
 import { readPrismaSchema, type SchemaColumn, type SchemaTable } from "../support/prisma-schema.ts";
 import { available } from "../support/backend.ts";
-import { describeContract } from "./support.ts";
+import { useBackend } from "../support/use-app.ts";
 
 const read = (path: string) =>
   readFileSync(new URL(`../../prisma/${path}`, import.meta.url), "utf8");
@@ -48,10 +48,11 @@ test("the reader of the schema sees every model, column and index", () => {
   });
 });
 
-describeContract("schema", (subject) => {
+describe("schema", () => {
+  const subject = useBackend(available);
   const { dialect } = available;
   test("the database has the tables, columns, defaults and indexes of the Prisma model, and no others", async () => {
-    const actual = await subject().backend.database.rawTransaction((sql) =>
+    const actual = await subject.backend.database.rawTransaction((sql) =>
       dialect === "mysql" ? readMysql(sql) : readSqlite(sql),
     );
     const expected = tables.map((table) =>
@@ -63,7 +64,7 @@ describeContract("schema", (subject) => {
   test.runIf(dialect === "mysql")(
     "every table is InnoDB and compares text by its bytes",
     async () => {
-      const rows = await subject().backend.database.rawTransaction((sql) =>
+      const rows = await subject.backend.database.rawTransaction((sql) =>
         sql.query(
           `SELECT DISTINCT t.ENGINE AS engine, c.COLLATION_NAME AS collation
            FROM information_schema.tables t

@@ -1,5 +1,5 @@
 // Which back ends a suite can run on here, and a fresh, droppable one for each suite.
-import { randomBytes } from "node:crypto";
+import { randomBytes, randomUUID } from "node:crypto";
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -68,6 +68,9 @@ export async function freshSqlite(): Promise<FreshDatabase> {
     drop: () => rm(folder, { recursive: true, force: true }),
   };
 }
+
+/** A key nobody else uses; those of Redis Cluster fall into slots of their own. */
+export const uniqueKey = (): string => `{${randomUUID()}}:key`;
 
 async function removeKeys(url: string, prefix: string): Promise<void> {
   const client = new Redis(url, { connectTimeout: 2_000, retryStrategy: () => null });

@@ -1,7 +1,7 @@
 // A proxy in front of the Stripe sandbox that answers for it as Stripe does in its bad moments: failures saved
 // under an idempotency key and replayed, refused keys, refusals in words only.
-import { createServer, type IncomingHttpHeaders, type Server } from "node:http";
-import { listen } from "./ports.ts";
+import type { IncomingHttpHeaders } from "node:http";
+import { serve } from "./ports.ts";
 
 /** What the proxy answers instead. */
 export interface ProxyFault {
@@ -42,7 +42,7 @@ export async function startStripeProxy(target: string) {
     return fault;
   };
 
-  const server: Server = createServer((req, res) => {
+  const { url, close } = await serve((req, res) => {
     void (async () => {
       const chunks: Buffer[] = [];
       for await (const chunk of req) chunks.push(chunk as Buffer);
@@ -81,9 +81,8 @@ export async function startStripeProxy(target: string) {
       return send(answer, false);
     })().catch(() => res.destroy());
   });
-  const port = await listen(server);
   return {
-    url: `http://127.0.0.1:${port}`,
+    url,
     add: (fault: ProxyFault) => {
       faults.push({ ...fault, left: fault.times ?? 1 });
     },
@@ -96,9 +95,6 @@ export async function startStripeProxy(target: string) {
       seen = [];
       return since;
     },
-    close: async () => {
-      server.closeAllConnections();
-      await new Promise((resolve) => server.close(resolve));
-    },
+    close,
   };
 }

@@ -1,6 +1,5 @@
 import { spawnSync } from "node:child_process";
 import { mkdtemp, rm, statfs, writeFile } from "node:fs/promises";
-import { createServer } from "node:http";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { Connection } from "mariadb";
@@ -14,7 +13,7 @@ import { availableServers } from "../../support/servers.ts";
 import { connectMysql, freshMysql } from "../../support/mysql-databases.ts";
 import { describeBackend } from "../../support/databases.ts";
 import { openTestApp } from "../../support/server.ts";
-import { listen } from "../../support/ports.ts";
+import { serve } from "../../support/ports.ts";
 
 const logger = createLogger({ level: "silent" });
 const LOOK_EVERY_MS = 100;
@@ -43,14 +42,12 @@ function readinessOf(
 }
 
 /** Servers that are well but for their clock: every answer's Date is `offMs` away from ours. */
-async function startServerWithClock(offMs: number) {
-  const server = createServer((_request, response) => {
+const startServerWithClock = (offMs: number) =>
+  serve((_request, response) => {
     response.sendDate = false;
     response.setHeader("Date", new Date(Date.now() + offMs).toUTCString());
     response.end();
   });
-  return { url: `http://127.0.0.1:${await listen(server)}`, close: () => server.close() };
-}
 
 describe("/ready", () => {
   test("a whole server is ready, and what it needs of others is looked at", async () => {
@@ -119,7 +116,7 @@ describe("/ready", () => {
       expect(actions.join(" ")).toContain("Synchronise this machine's clock");
     } finally {
       await server.close();
-      others.close();
+      await others.close();
     }
   });
 
@@ -135,7 +132,7 @@ describe("/ready", () => {
         .toEqual({ status: "up" });
     } finally {
       await server.close();
-      others.close();
+      await others.close();
     }
   });
 
