@@ -9,6 +9,7 @@ import { availableServers } from "../support/servers.ts";
 import { type FreshDatabase, freshMysql } from "../support/mysql-databases.ts";
 import { startTcpProxy, type TcpProxy } from "../support/tcp-proxy.ts";
 import { within } from "../support/own-time.ts";
+import { deferred } from "../support/deferred.ts";
 
 const { databases } = await availableServers();
 
@@ -56,8 +57,7 @@ describe.each(databases)("$name behind a bad network", ({ url: serverUrl }) => {
     timeout: 30_000,
   }, async () => {
     const { database } = backend;
-    let arrived = (): void => undefined;
-    const isOpen = new Promise<void>((resolve) => (arrived = resolve));
+    const { promise: isOpen, resolve: arrived } = deferred();
     const hanging = database.rawTransaction(async (sql) => {
       await insert("forgotten")(sql);
       arrived();

@@ -13,6 +13,7 @@ import {
   type RedisServer,
 } from "../support/redis-server.ts";
 import { uniqueKey } from "../support/databases.ts";
+import { deferred } from "../support/deferred.ts";
 
 const { databases } = await availableServers();
 
@@ -20,14 +21,6 @@ const { databases } = await availableServers();
 function block(ms: number): void {
   const untilMs = performance.now() + ms;
   while (performance.now() < untilMs);
-}
-
-function deferred(): { promise: Promise<void>; resolve: () => void } {
-  let resolve: () => void = () => undefined;
-  const promise = new Promise<void>((done) => {
-    resolve = done;
-  });
-  return { promise, resolve };
 }
 
 /** A logger whose lines can be read. */

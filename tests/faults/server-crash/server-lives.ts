@@ -2,6 +2,7 @@
 import { spawn } from "node:child_process";
 import { readFile } from "node:fs/promises";
 import { fileURLToPath } from "node:url";
+import { deferred } from "../../support/deferred.ts";
 import { type ServerProcess, spawnServer } from "../../support/process.ts";
 
 const ROOT = fileURLToPath(new URL("../../..", import.meta.url));
@@ -24,15 +25,8 @@ export function createServerLives(main: string, env: Record<string, string>) {
   let kills = 0;
   let ends = 0;
   let life: ServerProcess | null = null;
-  let openDoor: () => void = () => undefined;
-  let door = shutDoor();
+  let door = deferred();
   let isOpen = false;
-
-  function shutDoor(): Promise<void> {
-    return new Promise((resolve) => {
-      openDoor = resolve;
-    });
-  }
 
   function begin(): ServerProcess {
     if (life !== null) throw new Error("The server lives already.");
@@ -43,7 +37,7 @@ export function createServerLives(main: string, env: Record<string, string>) {
   async function end(signal: NodeJS.Signals): Promise<number> {
     if (isOpen) {
       isOpen = false;
-      door = shutDoor();
+      door = deferred();
     }
     if (life === null) return 0;
     const ending = life;
@@ -74,7 +68,7 @@ export function createServerLives(main: string, env: Record<string, string>) {
       return ends;
     },
     /** Resolves while the door is open, else when it opens again: clients wait here instead of knocking. */
-    door: () => door,
+    door: () => door.promise,
     /** Starts it and waits until it is ready. The door stays shut. */
     async start() {
       const startedAt = performance.now();
@@ -91,7 +85,7 @@ export function createServerLives(main: string, env: Record<string, string>) {
     },
     openDoor() {
       isOpen = true;
-      openDoor();
+      door.resolve();
     },
     /** Shuts the door and kills it as it stands. */
     kill: die,

@@ -13,6 +13,7 @@ import { AppError } from "../../../server/lib/errors.ts";
 import { createLogger } from "../../../server/lib/logger.ts";
 import { available } from "../../support/backend.ts";
 import { type SignedIn, openTestApp, type TestApp } from "../../support/server.ts";
+import { deferred } from "../../support/deferred.ts";
 
 const TIMINGS = { keepOutputMs: 1_000, leaseMs: 1_500, tickMs: 100 };
 const NEVER = new AbortController().signal;
@@ -95,8 +96,7 @@ describe("metered runs over a failing store", () => {
     models().aiRun.count({ where: { id: { in: ids }, state: "running" } });
 
   it("renews the lease of a run until it is settled, however long that takes", async () => {
-    let settle: () => void = () => undefined;
-    const settling = new Promise<void>((resolve) => (settle = resolve));
+    const { promise: settling, resolve: settle } = deferred();
     let isEnding = false;
     const ai = serviceOver((real) => ({
       async end(run, ending) {

@@ -4,6 +4,7 @@ import { createJobRunner, type Job, type JobRunnerDeps } from "../../../server/j
 import { createLogger } from "../../../server/lib/logger.ts";
 import type { OpenedBackend } from "../../support/databases.ts";
 import { available } from "../../support/backend.ts";
+import { deferred } from "../../support/deferred.ts";
 
 const logger = createLogger({ level: "silent" });
 const pause = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
@@ -153,8 +154,7 @@ describe("jobs", () => {
       });
     const slow = runnerOf({ name: "slow", maxSeconds: 0.2, run: untilAborted });
     expect(await slow.runNow("slow")).toMatchObject({ result: "stopped" });
-    let begin = (): void => undefined;
-    const begun = new Promise<void>((resolve) => (begin = resolve));
+    const { promise: begun, resolve: begin } = deferred();
     const stopping = runnerOf({
       name: "stopping",
       maxSeconds: 60,
