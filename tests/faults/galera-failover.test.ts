@@ -1,5 +1,6 @@
 // Promise 10 on Galera: nodes killed and cut off under load behind a proxy that checks their health.
 import { randomUUID } from "node:crypto";
+import { setTimeout as sleep } from "node:timers/promises";
 import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
 import { type Backend, openBackend } from "../../server/infrastructure.ts";
 import type { SqlSession } from "../../server/database/ports.ts";
@@ -14,13 +15,16 @@ import {
   galeraMissing,
   startGaleraCluster,
 } from "../support/galera-cluster.ts";
-import { type GaleraProxy, startGaleraProxy } from "../support/galera-proxy.ts";
+import { startTcpProxy } from "../support/tcp-proxy.ts";
 
 const FULL = Boolean(process.env["FULL"]);
 const KILLS = FULL ? 20 : 2;
 const CUTS = FULL ? 10 : 1;
 const STARTS = FULL ? 20 : 3;
 const RECOVERS_WITHIN_MS = 10_000;
+const CHECK_EVERY_MS = 200;
+/** A check that takes longer has failed: a node cut off from the others may not answer at all. */
+const CHECK_WITHIN_MS = 1_000;
 
 if (galeraMissing !== null) console.log(`Failover of Galera is not covered: ${galeraMissing}`);
 test.runIf(galeraMissing !== null && process.env["CI"])("CI covers the failover of Galera", () => {
@@ -132,7 +136,7 @@ describe.runIf(galeraMissing === null)("Galera", () => {
   }
 
   describe("behind a proxy", () => {
-    let proxy: GaleraProxy;
+    let proxy: Awaited<ReturnType<typeof startGaleraProxy>>;
     let world: FailoverWorld;
     beforeAll(async () => {
       proxy = await startGaleraProxy(cluster);
@@ -188,3 +192,57 @@ describe.runIf(galeraMissing === null)("Galera", () => {
     });
   });
 });
+
+/**
+ * What stands between an application and a Galera cluster in production (HAProxy, MaxScale): one address, which leads to
+ * one healthy node at a time, the first to begin with, and moves, connections and all, when that node is healthy no
+ * longer. A node that comes back is not moved back to.
+ */
+async function startGaleraProxy(cluster: GaleraCluster) {
+  const [first] = cluster.nodes;
+  if (first === undefined) throw new Error("A cluster has nodes.");
+  let node = first;
+  let movedAtMs = Date.now();
+  const proxy = await startTcpProxy("127.0.0.1", node.port);
+  const stopping = new AbortController();
+
+  async function follow(): Promise<void> {
+    while (!stopping.signal.aborted) {
+      if (!(await healthyInTime(node))) {
+        const others = cluster.nodes.filter((other) => other !== node);
+        const health = await Promise.all(others.map(healthyInTime));
+        const next = others.find((_, index) => health[index]);
+        if (next !== undefined) {
+          node = next;
+          movedAtMs = Date.now();
+          proxy.moveTo(next.port);
+        }
+      }
+      await sleep(CHECK_EVERY_MS);
+    }
+  }
+
+  const following = follow();
+  return {
+    port: proxy.port,
+    /** Where it leads now. */
+    get node() {
+      return node;
+    },
+    /** When it last moved, as Date.now() tells it. */
+    get movedAtMs() {
+      return movedAtMs;
+    },
+    /** The conversation between application and node. */
+    conversation: proxy,
+    async close() {
+      stopping.abort();
+      await following;
+      await proxy.close();
+    },
+  };
+}
+
+function healthyInTime(node: GaleraNode): Promise<boolean> {
+  return Promise.race([node.isHealthy(), sleep(CHECK_WITHIN_MS, false)]);
+}

@@ -8,7 +8,7 @@ import { createMerchantSteps } from "./merchant-steps.ts";
 import { createOutsideSteps } from "./outside-steps.ts";
 import { gapMs, advanceTime } from "./advance-time.ts";
 import { createPaymentSteps } from "./payment-steps.ts";
-import { createRandom } from "./random.ts";
+import { createRandom } from "../support/seeded-random.ts";
 import { createScheduler } from "./scheduler.ts";
 import type { Store } from "./store.ts";
 import { installEnvironment } from "./environment.ts";

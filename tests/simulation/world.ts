@@ -5,7 +5,7 @@ import { createLogger } from "../../server/lib/logger.ts";
 import { createFaults } from "./faults.ts";
 import { createNetwork, type Network } from "./network.ts";
 import { createLife, type Stage } from "./process.ts";
-import type { Random } from "./random.ts";
+import type { Random } from "../support/seeded-random.ts";
 import { createRedis } from "./redis.ts";
 import type { Scheduler } from "./scheduler.ts";
 import { type Answer, type SimulatedServer, startServer } from "./server.ts";

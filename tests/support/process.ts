@@ -5,10 +5,33 @@ import { until } from "./until.ts";
 
 const ROOT = fileURLToPath(new URL("../..", import.meta.url));
 
+const COMMAND_WITHIN_MS = 120_000;
+
 /** A server process. */
 export type ServerProcess = ReturnType<typeof spawnServer>;
 
 const FROM_SOURCE = ["--import", import.meta.resolve("tsx"), `${ROOT}server/main.ts`];
+
+/** Runs a command of server/cli as an operator does, with `env` alone (and PATH). */
+export function runCommand(name: string, env: Record<string, string>, cwd = ROOT) {
+  const child = spawn(process.execPath, [`${ROOT}server/cli/run.mjs`, name], {
+    cwd,
+    env: { PATH: process.env["PATH"] ?? "", ...env },
+    stdio: ["ignore", "pipe", "pipe"],
+    timeout: COMMAND_WITHIN_MS,
+    killSignal: "SIGKILL",
+  });
+  const told = { code: -1, out: "", err: "", output: "" };
+  for (const stream of ["out", "err"] as const)
+    child[`std${stream}`].on("data", (chunk: Buffer) => {
+      told[stream] += chunk.toString();
+      told.output += chunk.toString();
+    });
+  return new Promise<typeof told>((resolve, reject) => {
+    child.once("error", reject);
+    child.once("close", (code) => resolve({ ...told, code: code ?? -1 }));
+  });
+}
 
 /**
  * Starts server/main.ts with `env` alone (and PATH): nothing of this machine's own settings reaches it. `program` names

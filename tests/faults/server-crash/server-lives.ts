@@ -1,12 +1,7 @@
 // One server that dies and lives again: the same port, database and environment; SIGKILL by its pid; a door for its clients.
-import { spawn } from "node:child_process";
 import { readFile } from "node:fs/promises";
-import { fileURLToPath } from "node:url";
 import { deferred } from "../../support/deferred.ts";
-import { type ServerProcess, spawnServer } from "../../support/process.ts";
-
-const ROOT = fileURLToPath(new URL("../../..", import.meta.url));
-const COMMAND_LIMIT_MS = 120_000;
+import { runCommand, type ServerProcess, spawnServer } from "../../support/process.ts";
 
 /** How long a start took. Milliseconds. */
 export interface Start {
@@ -30,7 +25,7 @@ export function createServerLives(main: string, env: Record<string, string>) {
 
   function begin(): ServerProcess {
     if (life !== null) throw new Error("The server lives already.");
-    life = spawnServer(env, ROOT, [main]);
+    life = spawnServer(env, undefined, [main]);
     return life;
   }
 
@@ -92,25 +87,7 @@ export function createServerLives(main: string, env: Record<string, string>) {
     /** Ends it by SIGTERM; answers its exit code. */
     stop: () => end("SIGTERM"),
     /** Runs one of server/cli as an operator does. */
-    command: (name: "doctor" | "reconcile") =>
-      new Promise<{ code: number; output: string }>((resolve, reject) => {
-        const child = spawn(
-          process.execPath,
-          ["--import", import.meta.resolve("tsx"), `${ROOT}server/cli/commands/${name}.ts`],
-          {
-            cwd: ROOT,
-            env: { PATH: process.env["PATH"] ?? "", ...env },
-            stdio: ["ignore", "pipe", "pipe"],
-            timeout: COMMAND_LIMIT_MS,
-            killSignal: "SIGKILL",
-          },
-        );
-        let output = "";
-        child.stdout.on("data", (chunk: Buffer) => (output += chunk.toString()));
-        child.stderr.on("data", (chunk: Buffer) => (output += chunk.toString()));
-        child.once("error", reject);
-        child.once("close", (code) => resolve({ code: code ?? -1, output }));
-      }),
+    command: (name: "doctor" | "reconcile") => runCommand(name, env),
     /** The errors all its lives have logged: each message with its number. */
     errors() {
       const counts: Record<string, number> = {};

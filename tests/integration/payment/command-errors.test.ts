@@ -1,19 +1,17 @@
 // A command that Stripe refuses names the call and what to do, and shows no key and no stack.
-import { spawn } from "node:child_process";
 import { existsSync } from "node:fs";
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, expect, it } from "vitest";
 import {
   type StripeSandbox,
   startStripeSandbox,
 } from "../../../server/sandbox/src/stripe/server.ts";
+import { runCommand } from "../../support/process.ts";
 import { type StripeProxy, startStripeProxy } from "../../support/stripe-proxy.ts";
 
 const KEY = "sk_test_commandErrors0000";
-const RUN = fileURLToPath(new URL("../../../server/cli/run.mjs", import.meta.url));
 let folder: string;
 let sandbox: StripeSandbox;
 let proxy: StripeProxy;
@@ -30,14 +28,13 @@ afterAll(async () => {
   await rm(folder, { recursive: true, force: true });
 });
 
-function run(
+const run = (
   command: string,
-  database: { DATABASE_URL?: string } = { DATABASE_URL: `file:${join(folder, "commands.db")}` },
-): Promise<{ code: number | null; out: string; err: string }> {
-  const child = spawn(process.execPath, [RUN, command], {
-    cwd: folder,
-    env: {
-      PATH: process.env["PATH"],
+  database: Record<string, string> = { DATABASE_URL: `file:${join(folder, "commands.db")}` },
+) =>
+  runCommand(
+    command,
+    {
       NODE_ENV: "test",
       ...database,
       JWT_SECRET: "Zk3v9QmT1xW7rB5nC8yL2pH6sD4fG0aJ",
@@ -46,12 +43,8 @@ function run(
       STRIPE_WEBHOOK_SECRET: "whsec_commandErrors",
       STRIPE_API_BASE: proxy.url,
     },
-  });
-  let [out, err] = ["", ""];
-  child.stdout.on("data", (chunk) => (out += String(chunk)));
-  child.stderr.on("data", (chunk) => (err += String(chunk)));
-  return new Promise((resolve) => child.on("close", (code) => resolve({ code, out, err })));
-}
+    folder,
+  );
 
 it("names the call, what Stripe said and what to do when the key is refused", async () => {
   proxy.add({
