@@ -4,12 +4,12 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { type Backend, openBackend } from "../../server/infrastructure.ts";
 import type { SqlSession } from "../../server/database/ports.ts";
 import { classifyDatabaseError } from "../../server/database/errors.ts";
-import { createLogger } from "../../server/lib/logger.ts";
 import { availableServers } from "../support/servers.ts";
 import { type FreshDatabase, freshMysql } from "../support/mysql-databases.ts";
 import { startTcpProxy, type TcpProxy } from "../support/tcp-proxy.ts";
 import { within } from "../support/own-time.ts";
 import { deferred } from "../support/deferred.ts";
+import { silent as logger } from "../support/silent.ts";
 
 const { databases } = await availableServers();
 
@@ -18,7 +18,6 @@ describe.each(databases)("$name behind a bad network", ({ url: serverUrl }) => {
   let proxy: TcpProxy;
   let backend: Backend;
   let steady: Backend;
-  const logger = createLogger({ level: "silent" });
 
   async function open(url: string): Promise<Backend> {
     const database = { kind: "mysql", url } as const;
@@ -233,7 +232,6 @@ describe.each(databases)("$name behind a bad network", ({ url: serverUrl }) => {
 });
 
 describe("a DATABASE_URL that cannot be used is explained without its password", () => {
-  const logger = createLogger({ level: "silent" });
   const open = (
     kind: "mysql" | "sqlite",
     url: string,

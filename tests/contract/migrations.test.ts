@@ -16,8 +16,8 @@ import { createConnection } from "mariadb";
 import { freshSqlite } from "../support/databases.ts";
 import { availableServers } from "../support/servers.ts";
 import { type FreshDatabase, freshMysql } from "../support/mysql-databases.ts";
+import { silent as logger } from "../support/silent.ts";
 
-const logger = createLogger({ level: "silent" });
 const { databases } = await availableServers();
 
 interface Row {

@@ -3,9 +3,9 @@
 import { randomBytes } from "node:crypto";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { openBackend } from "../../server/infrastructure.ts";
-import { createLogger } from "../../server/lib/logger.ts";
 import { availableServers } from "../support/servers.ts";
 import { type FreshDatabase, freshMysql, withMysql } from "../support/mysql-databases.ts";
+import { silent } from "../support/silent.ts";
 
 const { databases } = await availableServers();
 
@@ -16,7 +16,7 @@ describe.each(databases)("a user of $name who may not change tables", (server) =
 
   const open = (url: string) =>
     openBackend({
-      logger: createLogger({ level: "silent" }),
+      logger: silent,
       config: { environment: "test", redis: null, database: { kind: "mysql", url } },
     });
 

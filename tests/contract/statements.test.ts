@@ -13,10 +13,10 @@ import { KEY_SQL } from "../../server/ledger/audit/keys.ts";
 import { LEDGER_SQL } from "../../server/ledger/store/sql.ts";
 import { CREDIT_TOTALS_SQL } from "../../server/ledger/totals/credit-totals.store.ts";
 import { USAGE_TOTALS_SQL } from "../../server/ledger/totals/usage-totals.store.ts";
-import { createLogger } from "../../server/lib/logger.ts";
 import { availableServers } from "../support/servers.ts";
 import { withMysql } from "../support/mysql-databases.ts";
 import { listStatements, type Statement } from "../support/statement-list.ts";
+import { silent as logger } from "../support/silent.ts";
 
 const ROOT = fileURLToPath(new URL("../../", import.meta.url));
 // SQLite's own connection and migrations, the sandbox (no database) and the development commands.
@@ -30,7 +30,6 @@ const RAW_QUERY = new Set([
 ]);
 const HOLE = "\u0000";
 
-const logger = createLogger({ level: "silent" });
 const CREATED = `skywork_test_${randomBytes(6).toString("hex")}`;
 const list = await listStatements(CREATED);
 const { databases } = await availableServers();

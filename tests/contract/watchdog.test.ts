@@ -5,12 +5,11 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { openBackend } from "../../server/infrastructure.ts";
 import { parseMysqlUrl } from "../../server/database/mysql/options.ts";
 import { createWatchdog } from "../../server/database/mysql/watchdog.ts";
-import { createLogger } from "../../server/lib/logger.ts";
 import { availableServers } from "../support/servers.ts";
 import { type FreshDatabase, freshMysql, withMysql } from "../support/mysql-databases.ts";
+import { silent as logger } from "../support/silent.ts";
 
 const { databases } = await availableServers();
-const logger = createLogger({ level: "silent" });
 
 describe.each(databases)("the watchdog of $name", ({ url }) => {
   let fresh: FreshDatabase;

@@ -5,7 +5,6 @@ import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
 import { type Backend, openBackend } from "../../server/infrastructure.ts";
 import type { SqlSession } from "../../server/database/ports.ts";
 import { classifyDatabaseError } from "../../server/database/errors.ts";
-import { createLogger } from "../../server/lib/logger.ts";
 import { auditFailover } from "../support/failover-audit.ts";
 import { recoveryLine } from "../support/failover-load.ts";
 import { atCommit, type FailoverWorld, openFailoverWorld } from "../support/failover-world.ts";
@@ -16,6 +15,7 @@ import {
   startGaleraCluster,
 } from "../support/galera-cluster.ts";
 import { startTcpProxy } from "../support/tcp-proxy.ts";
+import { silent } from "../support/silent.ts";
 
 const FULL = Boolean(process.env["FULL"]);
 const KILLS = FULL ? 20 : 2;
@@ -41,7 +41,7 @@ describe.runIf(galeraMissing === null)("Galera", () => {
   async function openOn({ url }: GaleraNode, name = "skywork_direct"): Promise<Backend> {
     const database = { kind: "mysql", url: `${url}${name}` } as const;
     const config = { environment: "test", redis: null, database } as const;
-    return openBackend({ config, logger: createLogger({ level: "silent" }) });
+    return openBackend({ config, logger: silent });
   }
   const insert = (id: string) => (sql: SqlSession) =>
     sql.execute("INSERT INTO users (id, email, updatedAt) VALUES (?, ?, ?)", [id, id, new Date()]);

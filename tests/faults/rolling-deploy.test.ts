@@ -6,7 +6,6 @@ import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { openDatabase } from "../../server/database/open.ts";
 import { runDoctor } from "../../server/ledger/audit/audit.ts";
-import { createLogger } from "../../server/lib/logger.ts";
 import { type Sandbox, startSandbox } from "../../server/sandbox/src/sandbox.ts";
 import { type Built, buildServer, ROOT } from "../bench/built.ts";
 import { type Balancer, startBalancer } from "../support/balancer.ts";
@@ -19,6 +18,7 @@ import { freePort } from "../support/ports.ts";
 import { type RedisServer, startRedisServer } from "../support/redis-server.ts";
 import { createServerLives, type ServerLives } from "./server-crash/server-lives.ts";
 import { serverEnv } from "../support/server-env.ts";
+import { silent } from "../support/silent.ts";
 
 /** The last commit of the release before this one. */
 const PREVIOUS_RELEASE = "668311a66e4f744e5e28aea0f631f2209b6feb54";
@@ -140,7 +140,7 @@ async function startInstance({ built }: Release): Promise<ServerLives> {
 async function violations() {
   const { database: opened, close } = await openDatabase({
     config: { environment: "test", database: { kind: "mysql", url: database.url } },
-    logger: createLogger({ level: "silent" }),
+    logger: silent,
   });
   try {
     return await runDoctor({ database: opened });

@@ -4,7 +4,6 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { openDatabase } from "../../server/database/open.ts";
 import { runDoctor } from "../../server/ledger/audit/audit.ts";
 import type { Violation } from "../../server/ledger/audit/page.ts";
-import { createLogger } from "../../server/lib/logger.ts";
 import { type Sandbox, startSandbox } from "../../server/sandbox/src/sandbox.ts";
 import { createClient } from "../../shared/src/client.ts";
 import { type Built, buildServer } from "../bench/built.ts";
@@ -23,6 +22,7 @@ import { createJournal } from "./server-crash/journal.ts";
 import { createServerLives, type ServerLives } from "./server-crash/server-lives.ts";
 import { SERVICE_KEY, serverEnv } from "../support/server-env.ts";
 import { seededRandom } from "../support/seeded-random.ts";
+import { silent as logger } from "../support/silent.ts";
 
 const FULL = process.env["FULL"] === "1";
 const KILLS = FULL ? 200 : 4;
@@ -35,7 +35,6 @@ const REFRESH_MS = 8_000;
 const LIFE_MS = 60_000;
 const ADMIN = "admin@example.com";
 const RETRY_DELAYS_MS = [200, 500, 1_000, 2_000, 4_000, 8_000];
-const logger = createLogger({ level: "silent" });
 
 // As production runs it: what a start takes from sources says nothing about a start.
 let built: Built;

@@ -3,7 +3,6 @@ import { randomUUID } from "node:crypto";
 import { request } from "node:http";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
 import { createLedger } from "../../server/ledger/ledger.ts";
-import { createLogger } from "../../server/lib/logger.ts";
 import { type Built, buildServer } from "../bench/built.ts";
 import { describeBackend, type OpenedBackend } from "../support/databases.ts";
 import { availableServers } from "../support/servers.ts";
@@ -13,6 +12,7 @@ import { STOP_CLIENTS, stopUnderLoad } from "../support/stop-under-load.ts";
 import { SERVICE_KEY, serverEnv } from "../support/server-env.ts";
 import { grant } from "../support/operations.ts";
 import { until } from "../support/until.ts";
+import { silent as logger } from "../support/silent.ts";
 
 const WORKERS = 2;
 const PATIENTLY = { withinMs: 300_000, everyMs: 20 };
@@ -73,7 +73,6 @@ describe.runIf(hasBoth)(`${WORKERS} workers on ${database?.name} and ${redis?.na
     await backend.database.models.user.create({
       data: { id, email: `${id}@workers.test`, createdAt: at, updatedAt: at },
     });
-    const logger = createLogger({ level: "silent" });
     const ledger = createLedger({ ...backend, logger, now: Date.now });
     await ledger.submit(grant(id, `workers:${id}`, credits, { source: "SIGNUP" }));
     await ledger.close();

@@ -1,7 +1,6 @@
 // One simulated world: two servers that die and come back, users, Stripe, and how anybody asks a server for anything.
 import { classifyDatabaseError } from "../../server/database/errors.ts";
 import { isAppError } from "../../server/lib/errors.ts";
-import { createLogger } from "../../server/lib/logger.ts";
 import { createFaults } from "./faults.ts";
 import { createNetwork, type Network } from "./network.ts";
 import { createLife, type Stage } from "./process.ts";
@@ -13,6 +12,7 @@ import type { Store } from "./store.ts";
 import { createStripe, type SimulatedStripe } from "./stripe.ts";
 import { running } from "./environment.ts";
 import { brief, type Trace } from "./trace.ts";
+import { silent } from "../support/silent.ts";
 
 /** One world. */
 export interface World extends Stage {
@@ -45,8 +45,6 @@ export interface World extends Stage {
 
 const SERVERS = 2;
 const USERS = 3;
-
-const silent = createLogger({ level: "silent" });
 
 /** A fresh world on an empty store. */
 export function createWorld(given: {

@@ -6,8 +6,9 @@ import { join } from "node:path";
 import { Redis } from "ioredis";
 import { type BackendOptions, openBackend } from "../../server/infrastructure.ts";
 import { redisUrl } from "../../server/config/addresses.ts";
-import { createLogger, type Logger } from "../../server/lib/logger.ts";
+import type { Logger } from "../../server/lib/logger.ts";
 import { type FreshDatabase, migratedMysql } from "./mysql-databases.ts";
+import { silent } from "./silent.ts";
 
 /** What a back end is opened with. */
 export type BackendConfig = BackendOptions["config"];
@@ -24,7 +25,7 @@ export function describeBackend(name: string, database: string | null, redis: st
     ...{ name, database, redis },
     dialect: database === null ? "sqlite" : "mysql",
     open: (logger?: Logger) =>
-      openFresh(database, redis, logger ?? createLogger({ level: "silent" })),
+      openFresh(database, redis, logger ?? silent),
   };
 }
 

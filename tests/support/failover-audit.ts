@@ -1,9 +1,9 @@
 // The comparison of a book of answers with what the database holds in the end.
 import { type Backend, openBackend } from "../../server/infrastructure.ts";
 import { runDoctor } from "../../server/ledger/audit/audit.ts";
-import { createLogger } from "../../server/lib/logger.ts";
 import type { Book, FailoverLoad } from "./failover-load.ts";
 import { eachOf } from "./seeded-random.ts";
+import { silent } from "./silent.ts";
 
 /**
  * Compares, repeats every key in doubt through the server, and compares again. The load has to be stopped. Everything in
@@ -12,7 +12,7 @@ import { eachOf } from "./seeded-random.ts";
 export async function auditFailover(load: FailoverLoad, databaseUrl: string) {
   const backend = await openBackend({
     config: { environment: "test", redis: null, database: { kind: "mysql", url: databaseUrl } },
-    logger: createLogger({ level: "silent" }),
+    logger: silent,
   });
   try {
     const { spends } = load.book;

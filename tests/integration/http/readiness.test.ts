@@ -8,14 +8,13 @@ import type { Readiness } from "../../../server/health/health.types.ts";
 import { createReadiness } from "../../../server/health/readiness.ts";
 import { type Backend, openBackend } from "../../../server/infrastructure.ts";
 import type { JobOutcome } from "../../../server/jobs/runner.ts";
-import { createLogger } from "../../../server/lib/logger.ts";
 import { availableServers } from "../../support/servers.ts";
 import { connectMysql, freshMysql } from "../../support/mysql-databases.ts";
 import { describeBackend } from "../../support/databases.ts";
 import { openTestApp } from "../../support/server.ts";
 import { serve } from "../../support/ports.ts";
+import { silent as logger } from "../../support/silent.ts";
 
-const logger = createLogger({ level: "silent" });
 const LOOK_EVERY_MS = 100;
 
 interface Answer {

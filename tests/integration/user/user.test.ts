@@ -4,11 +4,11 @@ import { describe, expect, it } from "vitest";
 import { createUserService } from "../../../server/user/user.service.ts";
 import { createUserStore } from "../../../server/user/user.store.ts";
 import { AppError } from "../../../server/lib/errors.ts";
-import { createLogger } from "../../../server/lib/logger.ts";
 import { available } from "../../support/backend.ts";
 import { newEmail } from "../auth/support.ts";
 import type { Person } from "../../support/people.ts";
 import { useTestApp } from "../../support/use-app.ts";
+import { silent } from "../../support/silent.ts";
 
 describe("user", () => {
   const world = useTestApp({ available });
@@ -180,7 +180,7 @@ describe("user", () => {
         ended += 1;
       },
       invalidateSessions: world.app.services.auth.invalidateSessions,
-      logger: createLogger({ level: "silent" }),
+      logger: silent,
     });
     const principal = {
       userId: person.userId,
