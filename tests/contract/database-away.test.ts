@@ -10,6 +10,7 @@ import { startTcpProxy, type TcpProxy } from "../support/tcp-proxy.ts";
 import { within } from "../support/own-time.ts";
 import { deferred } from "../support/deferred.ts";
 import { silent as logger } from "../support/silent.ts";
+import { openAt } from "../support/databases.ts";
 
 const { databases } = await availableServers();
 
@@ -19,18 +20,13 @@ describe.each(databases)("$name behind a bad network", ({ url: serverUrl }) => {
   let backend: Backend;
   let steady: Backend;
 
-  async function open(url: string): Promise<Backend> {
-    const database = { kind: "mysql", url } as const;
-    return openBackend({ config: { environment: "test", redis: null, database }, logger });
-  }
-
   beforeAll(async () => {
     const server = new URL(serverUrl);
     fresh = await freshMysql(server.href);
     proxy = await startTcpProxy(server.hostname, Number(server.port || 3306));
     const through = new URL(fresh.url);
     through.host = `127.0.0.1:${proxy.port}`;
-    [backend, steady] = await Promise.all([open(through.href), open(fresh.url)]);
+    [backend, steady] = await Promise.all([openAt(through.href), openAt(fresh.url)]);
   });
 
   afterAll(async () => {
@@ -223,7 +219,7 @@ describe.each(databases)("$name behind a bad network", ({ url: serverUrl }) => {
   test("closing does not wait for a server that has gone silent", async () => {
     const through = new URL(fresh.url);
     through.host = `127.0.0.1:${proxy.port}`;
-    const doomed = await open(through.href);
+    const doomed = await openAt(through.href);
     await Promise.all([1, 2, 3].map(() => doomed.database.models.user.count()));
     proxy.silence();
     await within(8_000, () => doomed.close());

@@ -2,7 +2,6 @@
 import { randomUUID } from "node:crypto";
 import { setTimeout as sleep } from "node:timers/promises";
 import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
-import { type Backend, openBackend } from "../../server/infrastructure.ts";
 import type { SqlSession } from "../../server/database/ports.ts";
 import { classifyDatabaseError } from "../../server/database/errors.ts";
 import { auditFailover } from "../support/failover-audit.ts";
@@ -15,7 +14,7 @@ import {
   startGaleraCluster,
 } from "../support/galera-cluster.ts";
 import { startTcpProxy } from "../support/tcp-proxy.ts";
-import { silent } from "../support/silent.ts";
+import { openAt } from "../support/databases.ts";
 
 const FULL = Boolean(process.env["FULL"]);
 const KILLS = FULL ? 20 : 2;
@@ -38,11 +37,7 @@ describe.runIf(galeraMissing === null)("Galera", () => {
   });
   afterAll(() => cluster?.close());
 
-  async function openOn({ url }: GaleraNode, name = "skywork_direct"): Promise<Backend> {
-    const database = { kind: "mysql", url: `${url}${name}` } as const;
-    const config = { environment: "test", redis: null, database } as const;
-    return openBackend({ config, logger: silent });
-  }
+  const openOn = ({ url }: GaleraNode, name = "skywork_direct") => openAt(`${url}${name}`);
   const insert = (id: string) => (sql: SqlSession) =>
     sql.execute("INSERT INTO users (id, email, updatedAt) VALUES (?, ?, ?)", [id, id, new Date()]);
   const failureOf = (work: Promise<unknown>): Promise<unknown> =>

@@ -4,7 +4,7 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Redis } from "ioredis";
-import { type BackendOptions, openBackend } from "../../server/infrastructure.ts";
+import { type Backend, type BackendOptions, openBackend } from "../../server/infrastructure.ts";
 import { redisUrl } from "../../server/config/addresses.ts";
 import type { Logger } from "../../server/lib/logger.ts";
 import { type FreshDatabase, migratedMysql } from "./mysql-databases.ts";
@@ -59,6 +59,15 @@ async function openFresh(mysql: string | null, redis: string | null, logger: Log
       await database.drop();
     },
   };
+}
+
+/** A back end at a database of the caller's, without Redis; the caller closes it. */
+export function openAt(url: string, logger = silent): Promise<Backend> {
+  const kind = url.startsWith("file:") ? "sqlite" : "mysql";
+  return openBackend({
+    config: { environment: "test", redis: null, database: { kind, url } },
+    logger,
+  });
 }
 
 /** A path for a SQLite file in a folder of its own. */

@@ -2,6 +2,7 @@
 import { IncomingMessage } from "node:http";
 import { connect, type Socket } from "node:net";
 import { queryObjects } from "node:v8";
+import { setTimeout as pause } from "node:timers/promises";
 import { afterEach, describe, expect, test, vi } from "vitest";
 import { createBodyReader } from "../../../server/http/body-reader.ts";
 import { createHttpServer } from "../../../server/http/server.ts";
@@ -20,7 +21,6 @@ afterEach(async () => {
 });
 
 const LIMITS = { total: 40, perAddress: 20, pipelined: 8 };
-const pause = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
 
 /** An open connection from one of this machine's own addresses. */
 async function open(url: string, localAddress = "127.0.0.1"): Promise<Socket> {

@@ -1,12 +1,11 @@
 // A job runs on one instance at a time, when it is due, and that its end is kept.
+import { setTimeout as pause } from "node:timers/promises";
 import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
 import { createJobRunner, type Job, type JobRunnerDeps } from "../../../server/jobs/runner.ts";
 import type { OpenedBackend } from "../../support/databases.ts";
 import { available } from "../../support/backend.ts";
 import { deferred } from "../../support/deferred.ts";
 import { silent as logger } from "../../support/silent.ts";
-
-const pause = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
 
 describe("jobs", () => {
   let opened: OpenedBackend;

@@ -6,11 +6,11 @@ import type { Connection } from "mariadb";
 import { describe, expect, test } from "vitest";
 import type { Readiness } from "../../../server/health/health.types.ts";
 import { createReadiness } from "../../../server/health/readiness.ts";
-import { type Backend, openBackend } from "../../../server/infrastructure.ts";
+import type { Backend } from "../../../server/infrastructure.ts";
 import type { JobOutcome } from "../../../server/jobs/runner.ts";
 import { availableServers } from "../../support/servers.ts";
 import { connectMysql, freshMysql } from "../../support/mysql-databases.ts";
-import { describeBackend } from "../../support/databases.ts";
+import { describeBackend, openAt } from "../../support/databases.ts";
 import { openTestApp } from "../../support/server.ts";
 import { serve } from "../../support/ports.ts";
 import { silent as logger } from "../../support/silent.ts";
@@ -165,12 +165,7 @@ describe("/ready", () => {
     const mounted = spawnSync("mount", ["-t", "tmpfs", "-o", size, "tmpfs", folder]).status === 0;
     if (!mounted) await rm(folder, { recursive: true });
     skip(!mounted, "a disk of one's own needs the right to mount one");
-    const url = `file:${folder}/skywork.db`;
-    const database = { kind: "sqlite", url } as const;
-    const backend = await openBackend({
-      config: { environment: "test", redis: null, database },
-      logger,
-    });
+    const backend = await openAt(`file:${folder}/skywork.db`);
     try {
       const look = readinessOf(backend);
       const { bavail, bsize } = await statfs(folder);
@@ -218,11 +213,7 @@ describe.each(databases)("/ready on $name", ({ url }) => {
     await root.query(`GRANT ALL ON \`${name}\`.* TO '${user}'@'%'`);
     target.username = user;
     target.password = "Only-for-this-test-1";
-    const database = { kind: "mysql", url: target.href } as const;
-    const backend = await openBackend({
-      config: { environment: "test", redis: null, database },
-      logger,
-    });
+    const backend = await openAt(target.href);
     try {
       const look = readinessOf(backend);
       expect((await look()).state).toBe("ready");
