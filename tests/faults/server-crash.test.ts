@@ -4,12 +4,13 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { openDatabase } from "../../server/database/open.ts";
 import { runDoctor } from "../../server/ledger/audit/audit.ts";
 import type { Violation } from "../../server/ledger/audit/page.ts";
-import { type Sandbox, startSandbox } from "../../server/sandbox/src/sandbox.ts";
+import type { Sandbox } from "../../server/sandbox/src/sandbox.ts";
 import { createClient } from "../../shared/src/client.ts";
 import { type Built, buildServer } from "../bench/built.ts";
 import { available } from "../support/backend.ts";
 import type { AvailableBackend, OpenedBackend } from "../support/databases.ts";
 import { freePort } from "../support/ports.ts";
+import { startStandIns } from "../support/process.ts";
 import {
   type RedisServer,
   redisServerInstalled,
@@ -177,10 +178,7 @@ async function openPlace(available: AvailableBackend, random: () => number): Pro
   // A Redis of its own: the server's keys have the same names everywhere.
   let redis: RedisServer | null = null;
   if (available.redis && redisServerInstalled) redis = await startRedisServer();
-  const port = String(await freePort());
-  const sandbox = await startSandbox({
-    webhookUrl: `http://127.0.0.1:${port}/api/payment/webhook`,
-    redirectUris: [`http://localhost:${port}/api/auth/google/callback`],
+  const { sandbox, env } = await startStandIns(await freePort(), {
     stripe: { retryDelaysMs: RETRY_DELAYS_MS, maxEvents: 200_000, random },
   });
   // One in twelve events never comes; some come twice.
@@ -188,12 +186,11 @@ async function openPlace(available: AvailableBackend, random: () => number): Pro
   const lives = createServerLives(
     built.file("server/main"),
     serverEnv({
-      PORT: port,
       DEFAULT_SIGNUP_CREDITS: "300",
       ADMIN_EMAILS: ADMIN,
       DATABASE_URL: opened.env["DATABASE_URL"] ?? "",
       ...(redis === null ? {} : { REDIS_URL: `redis://127.0.0.1:${redis.port}` }),
-      ...sandbox.env,
+      ...env,
     }),
   );
   const read: Place["read"] = async (work) => {

@@ -1,6 +1,7 @@
 // The server as an operator runs it: a process of its own with an environment, its output, its signals.
 import { spawn } from "node:child_process";
 import { fileURLToPath } from "node:url";
+import { type SandboxOptions, startSandbox } from "../../server/sandbox/src/sandbox.ts";
 import { until } from "./until.ts";
 
 const ROOT = fileURLToPath(new URL("../..", import.meta.url));
@@ -11,6 +12,17 @@ const COMMAND_WITHIN_MS = 120_000;
 export type ServerProcess = ReturnType<typeof spawnServer>;
 
 const FROM_SOURCE = ["--import", import.meta.resolve("tsx"), `${ROOT}server/main.ts`];
+
+/** The stand-ins of a server that is reached at loopback port `port`, and what it has to be told of them. */
+export async function startStandIns(port: number, options: Partial<SandboxOptions> = {}) {
+  const callback = `http://localhost:${port}/api/auth/google/callback`;
+  const sandbox = await startSandbox({
+    webhookUrl: `http://127.0.0.1:${port}/api/payment/webhook`,
+    redirectUris: [callback],
+    ...options,
+  });
+  return { sandbox, env: { PORT: String(port), ...sandbox.env, GOOGLE_CALLBACK_URL: callback } };
+}
 
 /** Runs a command of server/cli as an operator does, with `env` alone (and PATH). */
 export function runCommand(name: string, env: Record<string, string>, cwd = ROOT) {
