@@ -12,6 +12,7 @@ import { spawnServer, startStandIns } from "../support/process.ts";
 import { signIn } from "../support/server.ts";
 import { STOP_CLIENTS, stopUnderLoad } from "../support/stop-under-load.ts";
 import { serverEnv } from "../support/server-env.ts";
+import { bearer } from "../support/wire-call.ts";
 
 const ROUNDS = process.env["FULL"] ? 50 : 3;
 
@@ -67,7 +68,7 @@ test("an open stream is ended in order, not cut", async () => {
   await server.ready();
   const { accessToken } = await signIn(server.url, "stream@example.com");
   const answer = await fetch(`${server.url}/api/trpc/credit.onChange`, {
-    headers: { authorization: `Bearer ${accessToken}` },
+    headers: bearer(accessToken),
   });
   let text = "";
   const read = (async () => {

@@ -24,6 +24,7 @@ import { createServerLives, type ServerLives } from "./server-crash/server-lives
 import { SERVICE_KEY, serverEnv } from "../support/server-env.ts";
 import { seededRandom } from "../support/seeded-random.ts";
 import { silent as logger } from "../support/silent.ts";
+import { bearer } from "../support/wire-call.ts";
 
 const FULL = process.env["FULL"] === "1";
 const KILLS = FULL ? 200 : 4;
@@ -67,7 +68,7 @@ describe("SIGKILL of the whole server", () => {
     const worker = createClient({
       url: `${lives.url}/api/trpc`,
       cookies: false,
-      headers: () => ({ authorization: `Bearer ${SERVICE_KEY}` }),
+      headers: () => bearer(SERVICE_KEY),
     });
     const { packages } = await worker.payment.packages.query();
     const world = { journal, random, packages, worker, admin: admin.api };

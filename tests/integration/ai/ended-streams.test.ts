@@ -8,6 +8,7 @@ import { sendEvents } from "../../../server/http/rest/events.ts";
 import { serve } from "../../support/ports.ts";
 import { available } from "../../support/backend.ts";
 import { useTestApp } from "../../support/use-app.ts";
+import { bearer } from "../../support/wire-call.ts";
 
 const RUNS = 20;
 /** Counting objects walks the whole heap, which takes seconds where the machine is busy. */
@@ -104,7 +105,7 @@ describe("streams that are over", () => {
         }),
       );
       const leave = new AbortController();
-      const headers = { authorization: `Bearer ${accessToken}` };
+      const headers = bearer(accessToken);
       const url = `${world.url}/api/user/credits/events`;
       const answer = fetch(url, { headers, signal: leave.signal }).catch(() => null);
       await asked;

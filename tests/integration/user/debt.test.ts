@@ -7,6 +7,7 @@ import { available } from "../../support/backend.ts";
 import type { Person } from "../../support/people.ts";
 import { useTestApp } from "../../support/use-app.ts";
 import { newEmail } from "../auth/support.ts";
+import { bearer } from "../../support/wire-call.ts";
 
 describe("debt", () => {
   const world = useTestApp({ available });
@@ -16,17 +17,16 @@ describe("debt", () => {
   });
 
   const models = () => world.models;
-  const as = (accessToken: string) => ({ authorization: `Bearer ${accessToken}` });
   const adjust = (userId: string, amount: number, key: string = randomUUID()) =>
     world.call(
       "admin.adjustCredits",
       "mutation",
       { userId, amount, reason: "test", idempotencyKey: key },
-      as(admin.accessToken),
+      bearer(admin.accessToken),
     );
   const remove = async (accessToken: string, email: string) => {
     const input = { confirmEmail: email };
-    const answer = await world.call("user.delete", "mutation", input, as(accessToken));
+    const answer = await world.call("user.delete", "mutation", input, bearer(accessToken));
     expect(answer.status).toBe(200);
   };
 
@@ -39,7 +39,7 @@ describe("debt", () => {
     expect(second.user.id).not.toBe(first.user.id);
     expect(second.user.credits).toBe(-60);
     const spend = { feature: "chat-flash", idempotencyKey: randomUUID() };
-    const refused = await world.call("credit.spend", "mutation", spend, as(second.accessToken));
+    const refused = await world.call("credit.spend", "mutation", spend, bearer(second.accessToken));
     expect(refused.code).toBe("INSUFFICIENT_CREDITS");
     expect((await adjust(second.user.id, 100)).data).toMatchObject({ balance: 40 });
     // Once: a later sign-in carries nothing again, and the erased account owes nothing.
