@@ -9,13 +9,13 @@ import { createRetentionStore } from "../../server/jobs/retention.store.ts";
 import { rollCredits, rollUsage } from "../../server/jobs/roll-ups.ts";
 import { createCreditTotalsStore } from "../../server/ledger/totals/credit-totals.store.ts";
 import { createUsageTotalsStore } from "../../server/ledger/totals/usage-totals.store.ts";
-import { createLogger } from "../../server/lib/logger.ts";
 import { buildServer } from "./built.ts";
 import { type Measured, summarise } from "./load.ts";
 import { productionEnv } from "./production.ts";
 import type { Report } from "./report.ts";
 import { fillScale, SIZES, userIdOf } from "./scale-data.ts";
 import { createPlace, type Instance, openInstance, type Place, spendOf } from "./world.ts";
+import { silent as logger } from "../support/silent.ts";
 
 const SIZE = process.env["FULL"] === "1" ? SIZES.full : SIZES.small;
 const CALLS = 40;
@@ -196,7 +196,6 @@ async function spendUntil(
 /** One caller, one call after another: what an administrator and the users with the longest books wait. */
 async function benchReads(report: Report, place: Place, instance: Instance): Promise<void> {
   const config = parseConfig(productionEnv(place));
-  const logger = createLogger({ level: "silent" });
   const app = createApp({ config, backend: instance.backend, logger });
   const { admin, credit, user } = app.services;
   const busiest = userIdOf(1);

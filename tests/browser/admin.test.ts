@@ -3,6 +3,7 @@ import type { BrowserContext, Page } from "playwright-core";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { goTo, seeIn, signInAs } from "./person.ts";
 import { type BrowserWorld, startBrowserWorld } from "./world.ts";
+import { deferred } from "../support/deferred.ts";
 
 let world: BrowserWorld;
 let customer: BrowserContext;
@@ -65,8 +66,7 @@ test("a part of a payment is refunded once with its share of the credits, though
     await dialog.getByLabel("Amount in USD").fill("10.00");
     await dialog.getByRole("button", { name: "Give money back" }).click();
   };
-  let loseAnswer = (): void => undefined;
-  const mayBeLost = new Promise<void>((resolve) => (loseAnswer = resolve));
+  const { promise: mayBeLost, resolve: loseAnswer } = deferred();
   await page.route(/admin\.refundPayment/, async (route) => {
     await route.fetch();
     await mayBeLost;

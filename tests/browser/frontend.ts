@@ -1,11 +1,11 @@
 // The frontend as it is deployed: built once for all browser tests, and served as files for one API.
 import { execFile } from "node:child_process";
 import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
-import { createServer, type Server } from "node:http";
 import { createRequire } from "node:module";
 import { tmpdir } from "node:os";
 import { extname, join } from "node:path";
 import { promisify } from "node:util";
+import { serve } from "../support/ports.ts";
 
 const WEB = join(import.meta.dirname, "../../examples/web");
 /** Where the build stands, for the processes of the tests. */
@@ -33,10 +33,10 @@ export async function setup(): Promise<() => void> {
   return () => rmSync(folder, { recursive: true, force: true });
 }
 
-/** A server of the built files for the API at `apiUrl`, not listening yet; unknown paths are the app. */
-export function createFrontendServer(apiUrl: string): Server {
+/** Serves the built files for the API at `apiUrl`; unknown paths are the app. */
+export function serveFrontend(apiUrl: string) {
   const folder = process.env[FOLDER_VARIABLE] ?? "";
-  return createServer((request, response) => {
+  return serve((request, response) => {
     const { pathname } = new URL(request.url ?? "/", "http://web");
     const name = /^\/(assets\/)?[\w.-]+\.\w+$/.test(pathname) ? pathname : "index.html";
     const file = join(folder, name);

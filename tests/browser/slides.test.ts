@@ -4,6 +4,7 @@ import type { BrowserContext, Page } from "playwright-core";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { goTo, makeSlides, seeIn, signInAs } from "./person.ts";
 import { type BrowserWorld, startBrowserWorld } from "./world.ts";
+import { deferred } from "../support/deferred.ts";
 
 let world: BrowserWorld;
 let person: BrowserContext;
@@ -124,8 +125,7 @@ test("a stop that does not get through says so, and is pressed again", async () 
 
 test("a stop before the start is answered counts once it is", async () => {
   await page.getByRole("link", { name: "New deck" }).click();
-  let start = (): void => undefined;
-  const mayStart = new Promise<void>((resolve) => (start = resolve));
+  const { promise: mayStart, resolve: start } = deferred();
   await page.route(/ai\.start/, async (route) => {
     await mayStart;
     await route.continue();

@@ -3,6 +3,7 @@ import type { BrowserContext, Page } from "playwright-core";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { ask, goTo, makeSlides, seeIn, signInAs } from "./person.ts";
 import { type BrowserWorld, DESKTOP, PHONE, startBrowserWorld } from "./world.ts";
+import { bearer } from "../support/wire-call.ts";
 
 let world: BrowserWorld;
 beforeAll(async () => {
@@ -18,7 +19,7 @@ async function userIdOf(page: Page): Promise<string> {
   });
   const { accessToken } = (await access.json()) as { accessToken: string };
   const me = await page.request.get(`${world.apiUrl}/api/auth/me`, {
-    headers: { authorization: `Bearer ${accessToken}` },
+    headers: bearer(accessToken),
   });
   return ((await me.json()) as { user: { id: string } }).user.id;
 }

@@ -10,7 +10,7 @@ import { createAuthority } from "../support/certificates.ts";
 import { listen } from "../support/ports.ts";
 import { openTestApp } from "../support/server.ts";
 import { startTcpProxy } from "../support/tcp-proxy.ts";
-import { createFrontendServer } from "./frontend.ts";
+import { serveFrontend } from "./frontend.ts";
 
 const CHROMIUM_ARGS = [
   "--headless",
@@ -62,10 +62,11 @@ export async function startBrowserWorld({ env, crossSite = false }: BrowserWorld
     const apiUrl = tls
       ? `https://localhost:${await front(tls, proxy.port, closers)}`
       : `http://localhost:${proxy.port}`;
-    const webPort = await startFrontend(apiUrl, closers);
+    const web = await serveFrontend(apiUrl);
+    closers.push(web.close);
     const webUrl = tls
-      ? `https://127.0.0.1:${await front(tls, webPort, closers)}`
-      : `http://localhost:${webPort}`;
+      ? `https://127.0.0.1:${await front(tls, web.port, closers)}`
+      : `http://localhost:${web.port}`;
 
     const callback = `${apiUrl}/api/auth/google/callback`;
     const app = await openTestApp({
@@ -143,16 +144,6 @@ async function prepared(context: BrowserContext): Promise<BrowserContext> {
     route.fulfill({ contentType: "image/svg+xml", body: PICTURE }),
   );
   return context;
-}
-
-/** Serves the built frontend. Answers its port. */
-async function startFrontend(apiUrl: string, closers: Closers): Promise<number> {
-  const server = createFrontendServer(apiUrl);
-  closers.push(() => {
-    server.close();
-    server.closeAllConnections();
-  });
-  return listen(server);
 }
 
 function makeCertificate(closers: Closers) {

@@ -4,11 +4,13 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { type Backend, openBackend } from "../../server/infrastructure.ts";
 import type { SqlSession } from "../../server/database/ports.ts";
 import { classifyDatabaseError } from "../../server/database/errors.ts";
-import { createLogger } from "../../server/lib/logger.ts";
 import { availableServers } from "../support/servers.ts";
 import { type FreshDatabase, freshMysql } from "../support/mysql-databases.ts";
 import { startTcpProxy, type TcpProxy } from "../support/tcp-proxy.ts";
 import { within } from "../support/own-time.ts";
+import { deferred } from "../support/deferred.ts";
+import { silent as logger } from "../support/silent.ts";
+import { openAt } from "../support/databases.ts";
 
 const { databases } = await availableServers();
 
@@ -17,12 +19,6 @@ describe.each(databases)("$name behind a bad network", ({ url: serverUrl }) => {
   let proxy: TcpProxy;
   let backend: Backend;
   let steady: Backend;
-  const logger = createLogger({ level: "silent" });
-
-  async function open(url: string): Promise<Backend> {
-    const database = { kind: "mysql", url } as const;
-    return openBackend({ config: { environment: "test", redis: null, database }, logger });
-  }
 
   beforeAll(async () => {
     const server = new URL(serverUrl);
@@ -30,7 +26,7 @@ describe.each(databases)("$name behind a bad network", ({ url: serverUrl }) => {
     proxy = await startTcpProxy(server.hostname, Number(server.port || 3306));
     const through = new URL(fresh.url);
     through.host = `127.0.0.1:${proxy.port}`;
-    [backend, steady] = await Promise.all([open(through.href), open(fresh.url)]);
+    [backend, steady] = await Promise.all([openAt(through.href), openAt(fresh.url)]);
   });
 
   afterAll(async () => {
@@ -56,8 +52,7 @@ describe.each(databases)("$name behind a bad network", ({ url: serverUrl }) => {
     timeout: 30_000,
   }, async () => {
     const { database } = backend;
-    let arrived = (): void => undefined;
-    const isOpen = new Promise<void>((resolve) => (arrived = resolve));
+    const { promise: isOpen, resolve: arrived } = deferred();
     const hanging = database.rawTransaction(async (sql) => {
       await insert("forgotten")(sql);
       arrived();
@@ -224,7 +219,7 @@ describe.each(databases)("$name behind a bad network", ({ url: serverUrl }) => {
   test("closing does not wait for a server that has gone silent", async () => {
     const through = new URL(fresh.url);
     through.host = `127.0.0.1:${proxy.port}`;
-    const doomed = await open(through.href);
+    const doomed = await openAt(through.href);
     await Promise.all([1, 2, 3].map(() => doomed.database.models.user.count()));
     proxy.silence();
     await within(8_000, () => doomed.close());
@@ -233,7 +228,6 @@ describe.each(databases)("$name behind a bad network", ({ url: serverUrl }) => {
 });
 
 describe("a DATABASE_URL that cannot be used is explained without its password", () => {
-  const logger = createLogger({ level: "silent" });
   const open = (
     kind: "mysql" | "sqlite",
     url: string,

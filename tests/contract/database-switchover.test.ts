@@ -4,17 +4,16 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { type Backend, openBackend } from "../../server/infrastructure.ts";
 import type { SqlSession } from "../../server/database/ports.ts";
 import { classifyDatabaseError } from "../../server/database/errors.ts";
-import { createLogger } from "../../server/lib/logger.ts";
 import { engineMissing } from "../support/engines/programs.ts";
 import { type SqlServer, startSqlServer } from "../support/engines/sql-server.ts";
 import { type FreshDatabase, freshMysql, withMysql } from "../support/mysql-databases.ts";
 import { availableServers } from "../support/servers.ts";
 import { startTcpProxy, type TcpProxy } from "../support/tcp-proxy.ts";
+import { silent as logger } from "../support/silent.ts";
 
 const missing = engineMissing("mariadb");
 if (missing !== null) console.log(`A switchover is not covered: ${missing}`);
 const { databases } = await availableServers();
-const logger = createLogger({ level: "silent" });
 
 describe.skipIf(missing !== null).each(databases)("a switchover to $name", ({ url }) => {
   let former: SqlServer;

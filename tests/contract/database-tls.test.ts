@@ -4,15 +4,14 @@ import { access } from "node:fs/promises";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { openBackend } from "../../server/infrastructure.ts";
-import { createLogger } from "../../server/lib/logger.ts";
 import { type Authority, createAuthority, opensslMissing } from "../support/certificates.ts";
 import { availableServers } from "../support/servers.ts";
 import { connectMysql, withMysql } from "../support/mysql-databases.ts";
 import { freePort } from "../support/ports.ts";
 import { debianMariadb, engineMissing } from "../support/engines/programs.ts";
 import { createSqlServer, type SqlServer } from "../support/engines/sql-server.ts";
+import { silent as logger } from "../support/silent.ts";
 
-const logger = createLogger({ level: "silent" });
 const PASSWORD = "geheim-1";
 const UNTRUSTED = /signed by no CA known here.*sslca=.*DATABASE_SSL_CA/s;
 const NOT_SIGNED = /not signed by the CA that sslca/;

@@ -1,22 +1,31 @@
 // The contract of Database: transactions, raw sessions, dates, keys, isolation and retries.
 import { randomUUID } from "node:crypto";
-import { expect, test } from "vitest";
+import { describe, expect, test } from "vitest";
 import type { SqlSession } from "../../server/database/ports.ts";
 import { classifyDatabaseError } from "../../server/database/errors.ts";
 import { fromSqlDate, toSqlDate } from "../../server/database/dates.ts";
 import { available } from "../support/backend.ts";
-import { createUser, describeContract } from "./support.ts";
+import type { OpenedBackend } from "../support/databases.ts";
+import { useBackend } from "../support/use-app.ts";
+
+/** Inserts a user and answers its id. */
+async function createUser({ backend }: OpenedBackend, credits = 0): Promise<string> {
+  const id = randomUUID();
+  await backend.database.models.user.create({ data: { id, email: `${id}@example.com`, credits } });
+  return id;
+}
 
 const CREDITS = "SELECT credits FROM users WHERE id = ?";
 const ADD = "UPDATE users SET credits = credits + ? WHERE id = ?";
 
-describeContract("database", (subject) => {
-  const database = () => subject().backend.database;
+describe("database", () => {
+  const subject = useBackend(available);
+  const database = () => subject.backend.database;
   const creditsOf = async (id: string) =>
     (await database().models.user.findUniqueOrThrow({ where: { id } })).credits;
 
   test("models and raw SQL of one transaction see each other's writes and commit together", async () => {
-    const id = await createUser(subject());
+    const id = await createUser(subject);
     const inside = await database().transaction(async ({ models, sql }) => {
       await models.user.update({ where: { id }, data: { credits: 5 } });
       expect(await sql.execute(ADD, [2, id])).toBe(1);
@@ -28,7 +37,7 @@ describeContract("database", (subject) => {
   });
 
   test("an error in the work rolls everything back and comes out unchanged", async () => {
-    const id = await createUser(subject());
+    const id = await createUser(subject);
     const refusal = new Error("no");
     const work = database().transaction(async ({ models, sql }) => {
       await models.user.update({ where: { id }, data: { credits: 5 } });
@@ -45,7 +54,7 @@ describeContract("database", (subject) => {
   });
 
   test("rawTransaction commits, and the next one starts afresh on the same connection", async () => {
-    const id = await createUser(subject());
+    const id = await createUser(subject);
     for (let round = 0; round < 5; round += 1) {
       await database().rawTransaction((sql) => sql.execute(ADD, [1, id]));
       await database()
@@ -59,7 +68,7 @@ describeContract("database", (subject) => {
   });
 
   test("counts, sums and booleans are numbers in raw SQL, whichever way in", async () => {
-    const id = await createUser(subject(), 40);
+    const id = await createUser(subject, 40);
     const sql =
       "SELECT COUNT(*) AS n, SUM(credits) AS total, MAX(credits) > 1 AS more, ? AS given FROM users WHERE id = ?";
     const read = (session: SqlSession) => session.query(sql, [true, id]);
@@ -69,7 +78,7 @@ describeContract("database", (subject) => {
   });
 
   test("matched rows are counted even where nothing changes", async () => {
-    const id = await createUser(subject(), 3);
+    const id = await createUser(subject, 3);
     const same = (session: SqlSession) =>
       session.execute("UPDATE users SET credits = 3 WHERE id = ?", [id]);
     expect(await database().rawTransaction(same)).toBe(1);
@@ -78,7 +87,7 @@ describeContract("database", (subject) => {
 
   test("dates are the same instant to the millisecond, written and read either way", async () => {
     const { dialect, models } = database();
-    const id = await createUser(subject());
+    const id = await createUser(subject);
     const byPrisma = new Date("2026-02-28T23:59:59.007Z");
     await models.user.update({ where: { id }, data: { disabledAt: byPrisma } });
     const select = "SELECT disabledAt FROM users WHERE id = ? AND disabledAt = ?";
@@ -108,7 +117,7 @@ describeContract("database", (subject) => {
 
   test("ids and keys tell case and accents apart, and keep every character", async () => {
     const { models } = database();
-    const userId = await createUser(subject());
+    const userId = await createUser(subject);
     const row = { userId, inputHash: "h", answer: "💡 \\'\"\u0001", createdAt: new Date() };
     for (const key of ["Key", "key", "kéy", "🔑"]) {
       await models.idempotencyKey.create({ data: { ...row, key } });
@@ -127,14 +136,14 @@ describeContract("database", (subject) => {
 
   // Exception: SQLite's driver cuts text at a NUL character, so the embedded back end stores U+FFFD in its place.
   test("a NUL character cuts nothing off", async () => {
-    const id = await createUser(subject());
+    const id = await createUser(subject);
     await database().models.user.update({ where: { id }, data: { name: "a\0b" } });
     const { name } = await database().models.user.findUniqueOrThrow({ where: { id } });
     expect(name).toBe(available.dialect === "sqlite" ? "a\uFFFDb" : "a\0b");
   });
 
   test("a taken unique key is `unique`, from Prisma and from raw SQL", async () => {
-    const id = await createUser(subject());
+    const id = await createUser(subject);
     const twice = database().models.user.create({ data: { id, email: randomUUID() } });
     const raw = database().rawTransaction((sql) =>
       sql.execute("INSERT INTO users (id, email, updatedAt) VALUES (?, ?, ?)", [
@@ -174,7 +183,7 @@ describeContract("database", (subject) => {
   });
 
   test("nobody reads what is not committed", async () => {
-    const id = await createUser(subject(), 1);
+    const id = await createUser(subject, 1);
     await database().transaction(async ({ models }) => {
       await models.user.update({ where: { id }, data: { credits: 99 } });
       expect(await creditsOf(id)).toBe(1);
@@ -183,8 +192,8 @@ describeContract("database", (subject) => {
   });
 
   test("a row read under its lock is never stale: 200 increments by read and write on two instances", async () => {
-    const id = await createUser(subject());
-    const another = (await subject().openAnother()).database;
+    const id = await createUser(subject);
+    const another = (await subject.openAnother()).database;
     const lock = database().dialect === "mysql" ? `${CREDITS} FOR UPDATE` : CREDITS;
     const increment = async (sql: SqlSession) => {
       const [row] = await sql.query<{ credits: number }>(lock, [id]);
@@ -205,7 +214,7 @@ describeContract("database", (subject) => {
   });
 
   test("transactions that lock two rows in opposite order all succeed", async () => {
-    const [a, b] = [await createUser(subject()), await createUser(subject())];
+    const [a, b] = [await createUser(subject), await createUser(subject)];
     const move = (first: string, second: string) =>
       database().transaction(async ({ models, sql }) => {
         await sql.execute(ADD, [1, first]);
@@ -224,7 +233,7 @@ describeContract("database", (subject) => {
   });
 
   test("a session kept beyond its transaction cannot write into the next one", async () => {
-    const id = await createUser(subject());
+    const id = await createUser(subject);
     const kept: SqlSession[] = [];
     await database().transaction(async ({ sql }) => void kept.push(sql));
     const late = kept.map((sql) => sql.execute(ADD, [50, id]));
@@ -236,11 +245,11 @@ describeContract("database", (subject) => {
   });
 
   test("check says up", async () => {
-    expect((await subject().backend.check()).database.status).toBe("up");
+    expect((await subject.backend.check()).database.status).toBe("up");
   });
 
   test("a closed back end refuses, and closing twice is fine", async () => {
-    const another = await subject().openAnother();
+    const another = await subject.openAnother();
     await Promise.all([another.close(), another.close()]);
     const late = another.database.rawTransaction((sql) => sql.query("SELECT 1", []));
     await expect(late).rejects.toThrow();

@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { Writable } from "node:stream";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { type Backend, openBackend } from "../../server/infrastructure.ts";
+import type { Backend } from "../../server/infrastructure.ts";
 import { openRedis } from "../../server/kv/redis/open.ts";
 import type { KeyValues } from "../../server/kv/ports.ts";
 import { createLogger } from "../../server/lib/logger.ts";
@@ -12,7 +12,8 @@ import {
   startRedisServer,
   type RedisServer,
 } from "../support/redis-server.ts";
-import { uniqueKey } from "./unique-key.ts";
+import { openAt, uniqueKey } from "../support/databases.ts";
+import { deferred } from "../support/deferred.ts";
 
 const { databases } = await availableServers();
 
@@ -20,14 +21,6 @@ const { databases } = await availableServers();
 function block(ms: number): void {
   const untilMs = performance.now() + ms;
   while (performance.now() < untilMs);
-}
-
-function deferred(): { promise: Promise<void>; resolve: () => void } {
-  let resolve: () => void = () => undefined;
-  const promise = new Promise<void>((done) => {
-    resolve = done;
-  });
-  return { promise, resolve };
 }
 
 /** A logger whose lines can be read. */
@@ -49,8 +42,7 @@ describe.each(databases)("a process that is blocked does not blame $name", ({ ur
 
   beforeAll(async () => {
     fresh = await freshMysql(url);
-    const database = { kind: "mysql", url: fresh.url } as const;
-    backend = await openBackend({ config: { environment: "test", redis: null, database }, logger });
+    backend = await openAt(fresh.url, logger);
   });
   afterAll(async () => {
     await backend.close();

@@ -1,14 +1,15 @@
 import { setTimeout as sleep } from "node:timers/promises";
-import { expect, test } from "vitest";
+import { describe, expect, test } from "vitest";
 import { available } from "../support/backend.ts";
-import { describeContract } from "./support.ts";
-import { uniqueKey } from "./unique-key.ts";
+import { useBackend } from "../support/use-app.ts";
+import { uniqueKey } from "../support/databases.ts";
 
-describeContract("limiter", (subject) => {
+describe("limiter", () => {
+  const subject = useBackend(available);
   const rule = { name: "contract", points: 5, windowMs: 60_000 };
 
   test("lets exactly `points` through, however many ask at once", async () => {
-    const limiter = subject().backend.limiter(rule);
+    const limiter = subject.backend.limiter(rule);
     const key = uniqueKey();
     const answers = await Promise.all(Array.from({ length: 20 }, () => limiter.consume(key)));
     expect(answers.filter(({ allowed }) => allowed)).toHaveLength(5);
@@ -19,15 +20,15 @@ describeContract("limiter", (subject) => {
   });
 
   test("tells what is left", async () => {
-    const limiter = subject().backend.limiter({ ...rule, points: 2 });
+    const limiter = subject.backend.limiter({ ...rule, points: 2 });
     const key = uniqueKey();
     expect(await limiter.consume(key)).toMatchObject({ allowed: true, remaining: 1 });
     expect(await limiter.consume(key)).toMatchObject({ allowed: true, remaining: 0 });
   });
 
   test("keys and rules are apart", async () => {
-    const one = subject().backend.limiter({ ...rule, name: "one", points: 1 });
-    const two = subject().backend.limiter({ ...rule, name: "two", points: 1 });
+    const one = subject.backend.limiter({ ...rule, name: "one", points: 1 });
+    const two = subject.backend.limiter({ ...rule, name: "two", points: 1 });
     const key = uniqueKey();
     expect((await one.consume(key)).allowed).toBe(true);
     expect((await two.consume(key)).allowed).toBe(true);
@@ -37,7 +38,7 @@ describeContract("limiter", (subject) => {
 
   test("a window is as long as it says, to the millisecond, and a new one begins after it", async () => {
     const windowMs = 1_250;
-    const limiter = subject().backend.limiter({ name: "short", points: 1, windowMs });
+    const limiter = subject.backend.limiter({ name: "short", points: 1, windowMs });
     const key = uniqueKey();
     const { allowed, resetMs } = await limiter.consume(key);
     expect(allowed).toBe(true);
@@ -50,9 +51,9 @@ describeContract("limiter", (subject) => {
 
   // Exception: an embedded instance counts alone.
   test("instances share the count where there is Redis, and only there", async () => {
-    const another = await subject().openAnother();
+    const another = await subject.openAnother();
     const key = uniqueKey();
-    const [here, there] = [subject().backend.limiter(rule), another.limiter(rule)];
+    const [here, there] = [subject.backend.limiter(rule), another.limiter(rule)];
     const answers = await Promise.all(
       Array.from({ length: 20 }, (_, index) => (index % 2 === 0 ? here : there).consume(key)),
     );

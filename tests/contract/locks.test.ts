@@ -1,12 +1,13 @@
 import { setTimeout as sleep } from "node:timers/promises";
-import { expect, test } from "vitest";
+import { describe, expect, test } from "vitest";
 import { available } from "../support/backend.ts";
-import { describeContract } from "./support.ts";
-import { uniqueKey } from "./unique-key.ts";
+import { useBackend } from "../support/use-app.ts";
+import { uniqueKey } from "../support/databases.ts";
 
-describeContract("locks", (subject) => {
+describe("locks", () => {
+  const subject = useBackend(available);
   test("one of many gets a key; the next gets it after release", async () => {
-    const { locks } = subject().backend;
+    const { locks } = subject.backend;
     const key = uniqueKey();
     const leases = await Promise.all(Array.from({ length: 10 }, () => locks.acquire([key], 5_000)));
     const winners = leases.filter((lease) => lease.acquired.has(key));
@@ -18,7 +19,7 @@ describeContract("locks", (subject) => {
   });
 
   test("takes what is free of many keys and says which", async () => {
-    const { locks } = subject().backend;
+    const { locks } = subject.backend;
     const [a, b, c] = [uniqueKey(), uniqueKey(), uniqueKey()] as const;
     const first = await locks.acquire([b], 5_000);
     const second = await locks.acquire([a, b, c, a], 5_000);
@@ -30,7 +31,7 @@ describeContract("locks", (subject) => {
   });
 
   test("releasing a lock that expired and was taken by another leaves theirs alone", async () => {
-    const { locks } = subject().backend;
+    const { locks } = subject.backend;
     const key = uniqueKey();
     const expired = await locks.acquire([key], 30);
     await sleep(120);
@@ -42,7 +43,7 @@ describeContract("locks", (subject) => {
   });
 
   test("takes nothing when asked for no keys, and may be released twice", async () => {
-    const lease = await subject().backend.locks.acquire([], 1_000);
+    const lease = await subject.backend.locks.acquire([], 1_000);
     expect(lease.acquired.size).toBe(0);
     await lease.release();
     await lease.release();
@@ -50,9 +51,9 @@ describeContract("locks", (subject) => {
 
   // Exception: in-process locks belong to their instance; the database alone keeps two embedded processes apart.
   test("hold between instances where there is Redis, and only there", async () => {
-    const another = await subject().openAnother();
+    const another = await subject.openAnother();
     const key = uniqueKey();
-    const lease = await subject().backend.locks.acquire([key], 5_000);
+    const lease = await subject.backend.locks.acquire([key], 5_000);
     const other = await another.locks.acquire([key], 5_000);
     expect(other.acquired.has(key)).toBe(!available.redis);
     await lease.release();

@@ -3,7 +3,7 @@ import { createHash } from "node:crypto";
 import { readFile } from "node:fs/promises";
 import { setTimeout as sleep } from "node:timers/promises";
 import { describe, expect, test } from "vitest";
-import { type Backend, openBackend } from "../../server/infrastructure.ts";
+import type { Backend } from "../../server/infrastructure.ts";
 import { migrateMysql } from "../../server/database/migrations/mysql.ts";
 import { parseMysqlUrl } from "../../server/database/mysql/options.ts";
 import {
@@ -13,11 +13,11 @@ import {
 } from "../../server/database/migrations/plan.ts";
 import { createLogger } from "../../server/lib/logger.ts";
 import { createConnection } from "mariadb";
-import { freshSqlite } from "../support/databases.ts";
+import { freshSqlite, openAt } from "../support/databases.ts";
 import { availableServers } from "../support/servers.ts";
 import { type FreshDatabase, freshMysql } from "../support/mysql-databases.ts";
+import { silent as logger } from "../support/silent.ts";
 
-const logger = createLogger({ level: "silent" });
 const { databases } = await availableServers();
 
 interface Row {
@@ -29,14 +29,6 @@ interface Row {
 
 const ROWS = `SELECT migration_name, checksum, finished_at IS NOT NULL AS finished, applied_steps_count
   FROM _prisma_migrations WHERE rolled_back_at IS NULL ORDER BY started_at`;
-
-function open(url: string): Promise<Backend> {
-  const kind = url.startsWith("file:") ? "sqlite" : "mysql";
-  return openBackend({
-    logger,
-    config: { environment: "test", redis: null, database: { kind, url } },
-  });
-}
 
 async function expectMigratedOnce(backend: Backend): Promise<void> {
   const { dialect } = backend.database;
@@ -66,7 +58,7 @@ for (const [name, fresh] of FRESH) {
   describe(`migrating ${name}`, () => {
     test("applies each migration once when four instances start at once on an empty database", async () => {
       const database = await fresh();
-      const backends = await Promise.all(Array.from({ length: 4 }, () => open(database.url)));
+      const backends = await Promise.all(Array.from({ length: 4 }, () => openAt(database.url)));
       for (const backend of backends) await expectMigratedOnce(backend);
       await Promise.all(backends.map((backend) => backend.close()));
       await database.drop();
@@ -74,7 +66,7 @@ for (const [name, fresh] of FRESH) {
 
     test("starting again applies nothing and keeps an operator's prices", async () => {
       const database = await fresh();
-      const first = await open(database.url);
+      const first = await openAt(database.url);
       const where = { id: "pkg_small" };
       await first.database.models.creditPackage.update({
         where,
@@ -82,7 +74,7 @@ for (const [name, fresh] of FRESH) {
       });
       await first.database.models.plan.delete({ where: { id: "plan_team_year" } });
       await first.close();
-      const second = await open(database.url);
+      const second = await openAt(database.url);
       await expectMigratedOnce(second);
       const kept = await second.database.models.creditPackage.findUniqueOrThrow({ where });
       expect(kept).toMatchObject({ price: 777, isActive: false, credits: 100, currency: "usd" });
@@ -92,12 +84,12 @@ for (const [name, fresh] of FRESH) {
 
     test("a file changed after it was applied is refused, with what to do", async () => {
       const database = await fresh();
-      const backend = await open(database.url);
+      const backend = await openAt(database.url);
       await backend.database.rawTransaction((sql) =>
         sql.execute("UPDATE _prisma_migrations SET checksum = ?", ["0".repeat(64)]),
       );
       await backend.close();
-      await expect(open(database.url)).rejects.toThrow(
+      await expect(openAt(database.url)).rejects.toThrow(
         /was changed after it was applied.*new migration/s,
       );
       await database.drop();
@@ -141,7 +133,7 @@ describe.each(databases)("a migration of $name that stopped halfway", (server) =
     ["before the first statement", 0, 0],
   ])("goes on where it stopped: %s", async (_when, done, noted) => {
     const database = await crashed(done, noted);
-    const backend = await open(database.url);
+    const backend = await openAt(database.url);
     await expectMigratedOnce(backend);
     await backend.close();
     await database.drop();
@@ -149,7 +141,7 @@ describe.each(databases)("a migration of $name that stopped halfway", (server) =
 
   test("what it cannot know it does not guess: it says which statement and what to do", async () => {
     const database = await crashed(8, 5);
-    const refused = open(database.url);
+    const refused = openAt(database.url);
     await expect(refused).rejects.toThrow(
       /stopped at statement 7 of \d+.*already exists.*applied_steps_count = 7/s,
     );
@@ -158,7 +150,7 @@ describe.each(databases)("a migration of $name that stopped halfway", (server) =
     expect(row?.logs).toMatch(/already exists/);
     await connection.query("UPDATE _prisma_migrations SET applied_steps_count = 8");
     await connection.end();
-    const backend = await open(database.url);
+    const backend = await openAt(database.url);
     await expectMigratedOnce(backend);
     await backend.close();
     await database.drop();
@@ -203,7 +195,7 @@ describe.each(databases)("migrating $name, statement by statement", (server) => 
     const [rolled]: { n: bigint }[] = await connection.query("SELECT COUNT(*) AS n FROM roll_ups");
     expect(Number(rolled?.n)).toBe(2);
     await connection.end();
-    const backend = await open(database.url);
+    const backend = await openAt(database.url);
     await expectMigratedOnce(backend);
     await backend.close();
     await database.drop();
@@ -211,7 +203,7 @@ describe.each(databases)("migrating $name, statement by statement", (server) => 
 
   test("a unique index that was refused is not taken for done", async () => {
     const database = await freshMysql(server.url);
-    await (await open(database.url)).close();
+    await (await openAt(database.url)).close();
     const connection = await connect(database.url);
     const last = (await readMigrations("mysql")).at(-1);
     expect(last?.statements).toHaveLength(1);
@@ -236,7 +228,7 @@ describe.each(databases)("migrating $name, statement by statement", (server) => 
   /** A database whose last migration, an index on `users`, is pending, and a transaction that has read `users`. */
   async function heldByAReader() {
     const database = await freshMysql(server.url);
-    await (await open(database.url)).close();
+    await (await openAt(database.url)).close();
     const reader = await connect(database.url);
     await reader.query("DROP INDEX users_createdAt_id_email_name_idx ON users");
     await reader.query("DELETE FROM _prisma_migrations WHERE migration_name LIKE '%_search_index'");
@@ -250,7 +242,7 @@ describe.each(databases)("migrating $name, statement by statement", (server) => 
     const site = await connect(database.url);
     for (const sql of parseMysqlUrl(database.url).sessionSql) await site.query(sql);
     let isOpen = false;
-    const opening = open(database.url).finally(() => {
+    const opening = openAt(database.url).finally(() => {
       isOpen = true;
     });
     const until = performance.now() + 6_000;
@@ -276,7 +268,7 @@ describe.each(databases)("migrating $name, statement by statement", (server) => 
   test("the migrations' own table is waited for, too, where a dump holds it", async () => {
     const { database, reader } = await heldByAReader();
     await reader.query("LOCK TABLES _prisma_migrations READ");
-    const opening = open(database.url);
+    const opening = openAt(database.url);
     await sleep(2_500);
     await reader.query("UNLOCK TABLES");
     const backend = await opening;
@@ -299,7 +291,7 @@ describe.each(databases)("migrating $name, statement by statement", (server) => 
     );
     expect(lines.join("\n")).toMatch(/CREATE INDEX `users_.*waits for a lock/);
     await Promise.all([connection.end(), reader.end()]);
-    await (await open(database.url)).close();
+    await (await openAt(database.url)).close();
     await database.drop();
   });
 });

@@ -2,10 +2,9 @@
 // do on one that is not.
 import { randomBytes } from "node:crypto";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { openBackend } from "../../server/infrastructure.ts";
-import { createLogger } from "../../server/lib/logger.ts";
 import { availableServers } from "../support/servers.ts";
 import { type FreshDatabase, freshMysql, withMysql } from "../support/mysql-databases.ts";
+import { openAt } from "../support/databases.ts";
 
 const { databases } = await availableServers();
 
@@ -13,12 +12,6 @@ describe.each(databases)("a user of $name who may not change tables", (server) =
   const user = `skywork_dml_${randomBytes(4).toString("hex")}`;
   let database: FreshDatabase;
   let limited: string;
-
-  const open = (url: string) =>
-    openBackend({
-      logger: createLogger({ level: "silent" }),
-      config: { environment: "test", redis: null, database: { kind: "mysql", url } },
-    });
 
   beforeAll(async () => {
     database = await freshMysql(server.url);
@@ -39,12 +32,12 @@ describe.each(databases)("a user of $name who may not change tables", (server) =
   });
 
   test("is told to have the migrations applied when there are some", async () => {
-    await expect(open(limited)).rejects.toThrow(/npm run prisma:migrate/);
+    await expect(openAt(limited)).rejects.toThrow(/npm run prisma:migrate/);
   });
 
   test("starts when the database is migrated, and reads and writes", async () => {
-    await (await open(database.url)).close();
-    const backend = await open(limited);
+    await (await openAt(database.url)).close();
+    const backend = await openAt(limited);
     try {
       expect(backend.database.dialect).toBe("mysql");
       expect(await backend.database.models.plan.count()).toBeGreaterThan(0);

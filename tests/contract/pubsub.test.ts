@@ -1,11 +1,12 @@
-import { expect, test, vi } from "vitest";
+import { describe, expect, test, vi } from "vitest";
 import { available } from "../support/backend.ts";
-import { describeContract } from "./support.ts";
-import { uniqueKey } from "./unique-key.ts";
+import { useBackend } from "../support/use-app.ts";
+import { uniqueKey } from "../support/databases.ts";
 
-describeContract("pubsub", (subject) => {
+describe("pubsub", () => {
+  const subject = useBackend(available);
   test("every subscriber of a channel hears each message, in order, others none", async () => {
-    const { pubsub } = subject().backend;
+    const { pubsub } = subject.backend;
     const channel = uniqueKey();
     const [first, second, other]: [string[], string[], string[]] = [[], [], []];
     await pubsub.subscribe(channel, (message) => first.push(message));
@@ -22,7 +23,7 @@ describeContract("pubsub", (subject) => {
   });
 
   test("a listener that left hears nothing more, the others still do", async () => {
-    const { pubsub } = subject().backend;
+    const { pubsub } = subject.backend;
     const channel = uniqueKey();
     const [left, stayed]: [string[], string[]] = [[], []];
     const leave = await pubsub.subscribe(channel, (message) => left.push(message));
@@ -36,11 +37,11 @@ describeContract("pubsub", (subject) => {
 
   // Exception: an embedded instance has no other to talk to.
   test.runIf(available.redis)("crosses instances where there is Redis", async () => {
-    const another = await subject().openAnother();
+    const another = await subject.openAnother();
     const channel = uniqueKey();
     const heard: string[] = [];
     await another.pubsub.subscribe(channel, (message) => heard.push(message));
-    await subject().backend.pubsub.publish(channel, "hello");
+    await subject.backend.pubsub.publish(channel, "hello");
     await vi.waitFor(() => expect(heard).toEqual(["hello"]));
   });
 });

@@ -2,17 +2,16 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import type { KeyValues } from "../../server/kv/ports.ts";
 import { openRedis } from "../../server/kv/redis/open.ts";
-import { createLogger } from "../../server/lib/logger.ts";
 import { freePort } from "../support/ports.ts";
 import {
   type RedisServer,
   redisServerInstalled,
   startRedisServer,
 } from "../support/redis-server.ts";
-import { uniqueKey } from "./unique-key.ts";
+import { uniqueKey } from "../support/databases.ts";
 import { within } from "../support/own-time.ts";
+import { silent as logger } from "../support/silent.ts";
 
-const logger = createLogger({ level: "silent" });
 const options = { logger, keyPrefix: "skywork_test_away" };
 const configOf = (port: number) =>
   ({ kind: "single", host: "127.0.0.1", port, tls: false, db: 0 }) as const;

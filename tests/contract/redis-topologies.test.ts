@@ -8,14 +8,14 @@ import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
 import type { KeyValues } from "../../server/kv/ports.ts";
 import { openRedis } from "../../server/kv/redis/open.ts";
 import type { RedisConfig } from "../../server/config/config.ts";
-import { createLogger } from "../../server/lib/logger.ts";
 import { startTcpProxy, type TcpProxy } from "../support/tcp-proxy.ts";
 import { freePort } from "../support/ports.ts";
 import { redisServerInstalled } from "../support/redis-server.ts";
-import { uniqueKey } from "./unique-key.ts";
+import { uniqueKey } from "../support/databases.ts";
 import { within } from "../support/own-time.ts";
+import { silent } from "../support/silent.ts";
 
-const options = { logger: createLogger({ level: "silent" }), keyPrefix: "skywork_test_topology" };
+const options = { logger: silent, keyPrefix: "skywork_test_topology" };
 const children: ChildProcess[] = [];
 const folder = mkdtempSync(join(tmpdir(), "skywork-redis-"));
 

@@ -5,6 +5,7 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { DatabaseTransaction, SqlSession } from "../../server/database/ports.ts";
 import { available } from "../support/backend.ts";
 import type { OpenedBackend } from "../support/databases.ts";
+import { deferred } from "../support/deferred.ts";
 
 const INSERT = "INSERT INTO users (id, email, updatedAt) VALUES (?, ?, ?)";
 const TOUCH = "UPDATE users SET credits = credits + 1 WHERE id = ?";
@@ -64,8 +65,7 @@ describe.runIf(available.dialect === "mysql")("the victim of a deadlock", () => 
     await database.rawTransaction((sql) => insert(sql, mine));
     await database.rawTransaction((sql) => insert(sql, theirs));
     let tries = 0;
-    let waiting: () => void = () => undefined;
-    const isWaiting = new Promise<void>((resolve) => (waiting = resolve));
+    const { promise: isWaiting, resolve: waiting } = deferred();
     const holder = database.rawTransaction(async (sql) => {
       // The lighter transaction is the one that has to go.
       for (let rows = 0; rows < 30; rows += 1) await insert(sql, randomUUID());

@@ -2,12 +2,11 @@
 import { spawnSync } from "node:child_process";
 import { readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
-import { expect, test } from "vitest";
+import { describe, expect, test } from "vitest";
 import { deriveSqliteSchema } from "../../prisma/derive.mjs";
 import type { SqlSession } from "../../server/database/ports.ts";
-import { readPrismaSchema, type SchemaColumn, type SchemaTable } from "../support/prisma-schema.ts";
 import { available } from "../support/backend.ts";
-import { describeContract } from "./support.ts";
+import { useBackend } from "../support/use-app.ts";
 
 const read = (path: string) =>
   readFileSync(new URL(`../../prisma/${path}`, import.meta.url), "utf8");
@@ -48,10 +47,11 @@ test("the reader of the schema sees every model, column and index", () => {
   });
 });
 
-describeContract("schema", (subject) => {
+describe("schema", () => {
+  const subject = useBackend(available);
   const { dialect } = available;
   test("the database has the tables, columns, defaults and indexes of the Prisma model, and no others", async () => {
-    const actual = await subject().backend.database.rawTransaction((sql) =>
+    const actual = await subject.backend.database.rawTransaction((sql) =>
       dialect === "mysql" ? readMysql(sql) : readSqlite(sql),
     );
     const expected = tables.map((table) =>
@@ -63,7 +63,7 @@ describeContract("schema", (subject) => {
   test.runIf(dialect === "mysql")(
     "every table is InnoDB and compares text by its bytes",
     async () => {
-      const rows = await subject().backend.database.rawTransaction((sql) =>
+      const rows = await subject.backend.database.rawTransaction((sql) =>
         sql.query(
           `SELECT DISTINCT t.ENGINE AS engine, c.COLLATION_NAME AS collation
            FROM information_schema.tables t
@@ -244,4 +244,91 @@ async function readSqlite(sql: SqlSession): Promise<TableText[]> {
     });
   }
   return found;
+}
+
+/** One column as the schema declares it. */
+interface SchemaColumn {
+  name: string;
+  /** Prisma's scalar: String, Int, DateTime, Boolean. */
+  scalar: string;
+  /** The @db attribute, e.g. VarChar(36); undefined when there is none. */
+  native: string | undefined;
+  nullable: boolean;
+  /** The text inside @default(...), if any. */
+  default: string | undefined;
+}
+
+/** One index; the primary key is called PRIMARY. */
+interface SchemaIndex {
+  name: string;
+  unique: boolean;
+  columns: string[];
+}
+
+/** One table. */
+interface SchemaTable {
+  name: string;
+  columns: SchemaColumn[];
+  indexes: SchemaIndex[];
+}
+
+/** Reads the tables out of a schema's text. Throws on anything it does not know, so that nothing goes uncompared. */
+function readPrismaSchema(text: string): SchemaTable[] {
+  const tables: SchemaTable[] = [];
+  for (const match of text.matchAll(/^model (\w+) \{\n([\s\S]*?)^\}/gm)) {
+    const lines = (match[2] ?? "")
+      .split("\n")
+      .map((line) => line.replace(/\/\/.*$/, "").trim())
+      .filter((line) => line !== "");
+    const map = lines.find((line) => line.startsWith("@@map("));
+    const name = map === undefined ? (match[1] ?? "") : between(map, '"', '"');
+    const table: SchemaTable = { name, columns: [], indexes: [] };
+    for (const line of lines) readLine(table, line);
+    tables.push(table);
+  }
+  return tables;
+}
+
+function readLine(table: SchemaTable, line: string): void {
+  if (line.startsWith("@@map(")) return;
+  if (line.startsWith("@@")) {
+    const [, kind = ""] = /^@@(\w+)\(/.exec(line) ?? [];
+    const columns = between(line, "[", "]")
+      .split(",")
+      .map((column) => column.trim());
+    table.indexes.push(indexOf(table.name, kind, columns));
+    return;
+  }
+  const [, name = "", scalar = "", optional = "", rest = ""] =
+    /^(\w+)\s+(\w+)(\?)?\s*(.*)$/.exec(line) ?? [];
+  if (!["String", "Int", "BigInt", "DateTime", "Boolean"].includes(scalar)) {
+    throw new Error(`unknown line in ${table.name}: ${line}`);
+  }
+  table.columns.push({
+    name,
+    scalar,
+    nullable: optional === "?",
+    native: /@db\.(\w+(?:\(\d+\))?)/.exec(rest)?.[1],
+    default: /@default\(((?:[^()]|\(\))*)\)/.exec(rest)?.[1],
+  });
+  if (/@id\b/.test(rest)) table.indexes.push(indexOf(table.name, "id", [name]));
+  if (/@unique\b/.test(rest)) table.indexes.push(indexOf(table.name, "unique", [name]));
+}
+
+function indexOf(table: string, kind: string, columns: string[]): SchemaIndex {
+  switch (kind) {
+    case "id":
+      return { name: "PRIMARY", unique: true, columns };
+    case "unique":
+      return { name: `${table}_${columns.join("_")}_key`, unique: true, columns };
+    case "index":
+      return { name: `${table}_${columns.join("_")}_idx`, unique: false, columns };
+    default:
+      throw new Error(`unknown block attribute @@${kind} in ${table}`);
+  }
+}
+
+function between(text: string, open: string, close: string): string {
+  const start = text.indexOf(open);
+  return text.slice(start + 1, text.indexOf(close, start + 1));
 }

@@ -1,6 +1,10 @@
 // Every raw statement of the program runs on MySQL and MariaDB as they come, and locks what is meant, no more.
 import { randomBytes } from "node:crypto";
+import { readdirSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
 import { type Connection, createConnection } from "mariadb";
+import { parseSync, Visitor } from "oxc-parser";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { migrateMysql } from "../../server/database/migrations/mysql.ts";
 import { parseMysqlUrl } from "../../server/database/mysql/options.ts";
@@ -9,16 +13,88 @@ import { KEY_SQL } from "../../server/ledger/audit/keys.ts";
 import { LEDGER_SQL } from "../../server/ledger/store/sql.ts";
 import { CREDIT_TOTALS_SQL } from "../../server/ledger/totals/credit-totals.store.ts";
 import { USAGE_TOTALS_SQL } from "../../server/ledger/totals/usage-totals.store.ts";
-import { createLogger } from "../../server/lib/logger.ts";
 import { availableServers } from "../support/servers.ts";
 import { withMysql } from "../support/mysql-databases.ts";
-import { sourceStatements, statementsOf } from "../support/sql-source.ts";
 import { listStatements, type Statement } from "../support/statement-list.ts";
+import { silent as logger } from "../support/silent.ts";
 
-const logger = createLogger({ level: "silent" });
+const ROOT = fileURLToPath(new URL("../../", import.meta.url));
+// SQLite's own connection and migrations, the sandbox (no database) and the development commands.
+const ELSEWHERE =
+  /^server\/(sandbox\/|database\/sqlite\/|database\/migrations\/sqlite\.ts|cli\/dev)/;
+const BEGINS_AS_SQL =
+  /^\s*(?:(?:SELECT|INSERT|REPLACE|UPDATE|DELETE|WITH|SET|SHOW|CREATE|ALTER|DROP|TRUNCATE|LOCK|UNLOCK|KILL|CALL|START|SAVEPOINT|RELEASE|DO)\s|(?:COMMIT|ROLLBACK|BEGIN)\s*$)/;
+const RAW_QUERY = new Set([
+  ...["$queryRaw", "$executeRaw", "$queryRawUnsafe", "$executeRawUnsafe"],
+  ...["query", "execute", "prepare", "batch"],
+]);
+const HOLE = "\u0000";
+
 const CREATED = `skywork_test_${randomBytes(6).toString("hex")}`;
 const list = await listStatements(CREATED);
 const { databases } = await availableServers();
+
+interface Piece {
+  type: string;
+  value?: unknown;
+  quasis?: { value: { cooked?: string | null } }[];
+  property?: { name?: string };
+}
+
+/** Every statement of the server's source. */
+function sourceStatements() {
+  const files = readdirSync(join(ROOT, "server"), { recursive: true, encoding: "utf8" })
+    .map((file) => `server/${file.replaceAll("\\", "/")}`)
+    .filter((file) => file.endsWith(".ts") && !ELSEWHERE.test(file));
+  return files.sort().flatMap((file) => statementsOf(file, readFileSync(join(ROOT, file), "utf8")));
+}
+
+/** The statements of one file's text. */
+function statementsOf(file: string, source: string) {
+  const found = new Set<string>();
+  const add = (node: Piece | undefined, always: boolean) => {
+    const text = textOf(node);
+    if (text !== undefined && (always || BEGINS_AS_SQL.test(text))) found.add(text);
+  };
+  const isRaw = (callee: unknown) => RAW_QUERY.has((callee as Piece).property?.name ?? "");
+  new Visitor({
+    Literal: (node) => add(node, false),
+    TemplateLiteral: (node) => add(node, false),
+    CallExpression(node) {
+      if (isRaw(node.callee)) add(node.arguments[0] as Piece | undefined, true);
+    },
+    TaggedTemplateExpression(node) {
+      if (isRaw(node.tag)) add(node.quasi, true);
+    },
+  }).visit(parseSync(file, source).program);
+  return [...found].map((text) => statementOf(file, text));
+}
+
+function textOf(node: Piece | undefined): string | undefined {
+  if (node?.type === "Literal") return typeof node.value === "string" ? node.value : undefined;
+  if (node?.type !== "TemplateLiteral") return undefined;
+  const text = (node.quasis ?? []).map(({ value }) => value.cooked ?? "").join(HOLE);
+  // Only holes and a tail: `${sql} LIMIT 10` names a statement that stands elsewhere.
+  return text.trimStart().startsWith(HOLE) ? undefined : text;
+}
+
+function statementOf(file: string, text: string) {
+  const words = oneLine(text);
+  const pattern = words
+    .split(HOLE)
+    .map((part) => part.replace(/[.*+?^${}()|[\]\\]/g, "\\$&"))
+    .join("[\\s\\S]*?");
+  // What the program appends to a constant: a list of values, a limit.
+  const whole = new RegExp(`^${pattern}(?: \\((?:\\?,?)+\\))?(?: LIMIT \\d+)?$`);
+  return {
+    /** `file: beginning of the statement` */
+    where: `${file}: ${words.replaceAll(HOLE, "…").slice(0, 90)}`,
+    /** Whether a whole statement, its holes filled, is this one. */
+    matches: (sql: string) => whole.test(oneLine(sql)),
+  };
+}
+
+const oneLine = (text: string) => text.replace(/\s+/g, " ").trim();
 
 test("every statement in the server's source has a row in tests/support/statement-list.ts", () => {
   // Those for SQLite alone: every suite on SQLite runs them.

@@ -2,15 +2,14 @@
 import { randomBytes } from "node:crypto";
 import { setTimeout as sleep } from "node:timers/promises";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { openBackend } from "../../server/infrastructure.ts";
 import { parseMysqlUrl } from "../../server/database/mysql/options.ts";
 import { createWatchdog } from "../../server/database/mysql/watchdog.ts";
-import { createLogger } from "../../server/lib/logger.ts";
 import { availableServers } from "../support/servers.ts";
 import { type FreshDatabase, freshMysql, withMysql } from "../support/mysql-databases.ts";
+import { silent as logger } from "../support/silent.ts";
+import { openAt } from "../support/databases.ts";
 
 const { databases } = await availableServers();
-const logger = createLogger({ level: "silent" });
 
 describe.each(databases)("the watchdog of $name", ({ url }) => {
   let fresh: FreshDatabase;
@@ -37,11 +36,7 @@ describe.each(databases)("the watchdog of $name", ({ url }) => {
   }
 
   test("a user without a connection to spare, and slow statements on all: each answers", async () => {
-    const database = { kind: "mysql", url: urlOf("geheim") } as const;
-    const backend = await openBackend({
-      config: { environment: "test", redis: null, database },
-      logger,
-    });
+    const backend = await openAt(urlOf("geheim"));
     const sql = "SELECT SLEEP(3) AS slept";
     const { models, rawTransaction } = backend.database;
     const slow = [1, 2].flatMap(() => [

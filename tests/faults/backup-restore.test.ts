@@ -6,10 +6,11 @@ import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { type Sandbox, startSandbox } from "../../server/sandbox/src/sandbox.ts";
+import type { Sandbox } from "../../server/sandbox/src/sandbox.ts";
 import { type Built, buildServer } from "../bench/built.ts";
 import { debianMariadb } from "../support/engines/programs.ts";
 import { freePort } from "../support/ports.ts";
+import { startStandIns } from "../support/process.ts";
 import { createSqlServer, type SqlServer } from "../support/engines/sql-server.ts";
 import { type SignedIn, signIn } from "../support/server.ts";
 import { createServerLives, type ServerLives } from "./server-crash/server-lives.ts";
@@ -34,18 +35,11 @@ beforeAll(async () => {
     settings: settingsOfTheGuide(),
   });
   await database.start();
-  const port = String(await freePort());
-  sandbox = await startSandbox({
-    webhookUrl: `http://127.0.0.1:${port}/api/payment/webhook`,
-    redirectUris: [`http://localhost:${port}/api/auth/google/callback`],
-  });
+  const standIns = await startStandIns(await freePort());
+  sandbox = standIns.sandbox;
   server = createServerLives(
     built.file("server/main"),
-    serverEnv({
-      PORT: port,
-      DATABASE_URL: `${database.url}${DATABASE}`,
-      ...sandbox.env,
-    }),
+    serverEnv({ DATABASE_URL: `${database.url}${DATABASE}`, ...standIns.env }),
   );
 });
 afterAll(async () => {

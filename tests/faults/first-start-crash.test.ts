@@ -7,7 +7,6 @@ import { openDatabase } from "../../server/database/open.ts";
 import { sqlitePath } from "../../server/database/sqlite/open.ts";
 import { parseMysqlUrl } from "../../server/database/mysql/options.ts";
 import { auditWholeLedger } from "../../server/ledger/audit/audit.ts";
-import { createLogger } from "../../server/lib/logger.ts";
 import { type Built, buildServer } from "../bench/built.ts";
 import { freshSqlite } from "../support/databases.ts";
 import { type FreshDatabase, freshMysql } from "../support/mysql-databases.ts";
@@ -17,6 +16,7 @@ import { availableServers, chosenEngine, type FoundServer } from "../support/ser
 import { createServerLives } from "./server-crash/server-lives.ts";
 import { serverEnv } from "../support/server-env.ts";
 import { seededRandom } from "../support/seeded-random.ts";
+import { silent as logger } from "../support/silent.ts";
 
 const ROUNDS = process.env["FULL"] === "1" ? 25 : 2;
 const READY_MS = 5_000;
@@ -24,7 +24,6 @@ const READY_MS = 5_000;
 const MIGRATION_MS = 250;
 const BEGIN_LIMIT_MS = 10_000;
 const random = seededRandom("first start").next;
-const logger = createLogger({ level: "silent" });
 const { databases } = await availableServers();
 
 interface Kind {

@@ -8,11 +8,11 @@ import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { describeBackend, type OpenedBackend } from "../support/databases.ts";
 import { freePort } from "../support/ports.ts";
-import { spawnServer } from "../support/process.ts";
-import { startSandbox } from "../../server/sandbox/src/sandbox.ts";
+import { spawnServer, startStandIns } from "../support/process.ts";
 import { signIn } from "../support/server.ts";
 import { STOP_CLIENTS, stopUnderLoad } from "../support/stop-under-load.ts";
 import { serverEnv } from "../support/server-env.ts";
+import { bearer } from "../support/wire-call.ts";
 
 const ROUNDS = process.env["FULL"] ? 50 : 3;
 
@@ -63,15 +63,12 @@ test("a request that takes its time is finished", async () => {
 });
 
 test("an open stream is ended in order, not cut", async () => {
-  const port = String(await freePort());
-  const sandbox = await startSandbox({
-    redirectUris: [`http://localhost:${port}/api/auth/google/callback`],
-  });
-  const server = spawnServer({ ...env, ...sandbox.env, PORT: port });
+  const standIns = await startStandIns(await freePort());
+  const server = spawnServer({ ...env, ...standIns.env });
   await server.ready();
   const { accessToken } = await signIn(server.url, "stream@example.com");
   const answer = await fetch(`${server.url}/api/trpc/credit.onChange`, {
-    headers: { authorization: `Bearer ${accessToken}` },
+    headers: bearer(accessToken),
   });
   let text = "";
   const read = (async () => {
@@ -82,7 +79,7 @@ test("an open stream is ended in order, not cut", async () => {
   // Rejects when the connection breaks instead of ending.
   await read;
   expect(await server.exited).toBe(0);
-  await sandbox.close();
+  await standIns.sandbox.close();
 });
 
 test("a server whose log nobody reads any more answers on, and stops in time", async () => {

@@ -5,9 +5,9 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { openBackend } from "../../server/infrastructure.ts";
 import { isAppError } from "../../server/lib/errors.ts";
 import { createLedger } from "../../server/ledger/ledger.ts";
-import { createLogger } from "../../server/lib/logger.ts";
 import type { BackendConfig } from "../support/databases.ts";
 import { grant, rawKey, reserve, spend } from "../support/operations.ts";
+import { silent as logger } from "../support/silent.ts";
 
 interface Task {
   readonly config: BackendConfig;
@@ -16,7 +16,6 @@ interface Task {
 }
 
 const task = JSON.parse(process.argv[2] ?? "") as Task;
-const logger = createLogger({ level: "silent" });
 const backend = await openBackend({ ...task, logger });
 const ledger = createLedger({ ...backend, logger, tracer: null, now: Date.now });
 

@@ -7,7 +7,7 @@ import { available } from "../support/backend.ts";
 import { type AvailableBackend, describeBackend } from "../support/databases.ts";
 import { freePort } from "../support/ports.ts";
 import { type ServerProcess, spawnServer } from "../support/process.ts";
-import { createRandom, type Random } from "../simulation/random.ts";
+import { createRandom, type Random } from "../support/seeded-random.ts";
 import { type SignedIn, signIn, openTestApp, type TestApp } from "../support/server.ts";
 import { startTcpProxy, type TcpProxy } from "../support/tcp-proxy.ts";
 import { serverEnv } from "../support/server-env.ts";

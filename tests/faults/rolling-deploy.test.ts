@@ -6,8 +6,6 @@ import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { openDatabase } from "../../server/database/open.ts";
 import { auditWholeLedger } from "../../server/ledger/audit/audit.ts";
-import { createLogger } from "../../server/lib/logger.ts";
-import { type Sandbox, startSandbox } from "../../server/sandbox/src/sandbox.ts";
 import { type Built, buildServer, ROOT } from "../bench/built.ts";
 import { type Balancer, startBalancer } from "../support/balancer.ts";
 import { availableServers } from "../support/servers.ts";
@@ -16,9 +14,11 @@ import { auditFailover } from "../support/failover-audit.ts";
 import { startFailoverLoad } from "../support/failover-load.ts";
 import { signInWithCredits } from "../support/failover-world.ts";
 import { freePort } from "../support/ports.ts";
+import { startStandIns } from "../support/process.ts";
 import { type RedisServer, startRedisServer } from "../support/redis-server.ts";
 import { createServerLives, type ServerLives } from "./server-crash/server-lives.ts";
 import { serverEnv } from "../support/server-env.ts";
+import { silent } from "../support/silent.ts";
 
 /** The last commit of the release before this one. */
 const PREVIOUS_RELEASE = "668311a66e4f744e5e28aea0f631f2209b6feb54";
@@ -39,7 +39,7 @@ let previous: Release;
 let current: Release;
 let database: FreshDatabase;
 let redis: RedisServer;
-let sandbox: Sandbox;
+let standIns: Awaited<ReturnType<typeof startStandIns>>;
 let balancer: Balancer;
 const sources = mkdtempSync(join(tmpdir(), "skywork-previous-"));
 const servers: ServerLives[] = [];
@@ -51,14 +51,12 @@ beforeAll(async () => {
   database = await freshMysql(engine.url);
   redis = await startRedisServer();
   balancer = await startBalancer();
-  sandbox = await startSandbox({
-    redirectUris: [`http://localhost:${balancer.port}/api/auth/google/callback`],
-  });
+  standIns = await startStandIns(balancer.port);
 });
 afterAll(async () => {
   for (const server of servers) await server.close();
   await balancer.close();
-  await sandbox.close();
+  await standIns.sandbox.close();
   await redis.kill();
   await database.drop();
   for (const { built } of [previous, current]) built.drop();
@@ -121,14 +119,13 @@ async function startInstance({ built }: Release): Promise<ServerLives> {
   const server = createServerLives(
     built.file("server/main"),
     serverEnv({
-      PORT: String(await freePort()),
       DATABASE_URL: database.url,
       REDIS_URL: `redis://127.0.0.1:${redis.port}`,
       JWT_EXPIRES_IN: "24h",
       ADMIN_EMAILS: "admin@example.com",
       SHUTDOWN_DELAY_MS: String(SHUTDOWN_DELAY_MS),
-      ...sandbox.env,
-      GOOGLE_CALLBACK_URL: `http://localhost:${balancer.port}/api/auth/google/callback`,
+      ...standIns.env,
+      PORT: String(await freePort()),
     }),
   );
   servers.push(server);
@@ -140,7 +137,7 @@ async function startInstance({ built }: Release): Promise<ServerLives> {
 async function violations() {
   const { database: opened, close } = await openDatabase({
     config: { environment: "test", database: { kind: "mysql", url: database.url } },
-    logger: createLogger({ level: "silent" }),
+    logger: silent,
   });
   try {
     return await auditWholeLedger({ database: opened });

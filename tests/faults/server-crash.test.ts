@@ -4,13 +4,13 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { openDatabase } from "../../server/database/open.ts";
 import { auditWholeLedger } from "../../server/ledger/audit/audit.ts";
 import type { Violation } from "../../server/ledger/audit/page.ts";
-import { createLogger } from "../../server/lib/logger.ts";
-import { type Sandbox, startSandbox } from "../../server/sandbox/src/sandbox.ts";
+import type { Sandbox } from "../../server/sandbox/src/sandbox.ts";
 import { createClient } from "../../shared/src/client.ts";
 import { type Built, buildServer } from "../bench/built.ts";
 import { available } from "../support/backend.ts";
 import type { AvailableBackend, OpenedBackend } from "../support/databases.ts";
 import { freePort } from "../support/ports.ts";
+import { startStandIns } from "../support/process.ts";
 import {
   type RedisServer,
   redisServerInstalled,
@@ -23,6 +23,8 @@ import { createJournal } from "./server-crash/journal.ts";
 import { createServerLives, type ServerLives } from "./server-crash/server-lives.ts";
 import { SERVICE_KEY, serverEnv } from "../support/server-env.ts";
 import { seededRandom } from "../support/seeded-random.ts";
+import { silent as logger } from "../support/silent.ts";
+import { bearer } from "../support/wire-call.ts";
 
 const FULL = process.env["FULL"] === "1";
 const KILLS = FULL ? 200 : 4;
@@ -35,7 +37,6 @@ const REFRESH_MS = 8_000;
 const LIFE_MS = 60_000;
 const ADMIN = "admin@example.com";
 const RETRY_DELAYS_MS = [200, 500, 1_000, 2_000, 4_000, 8_000];
-const logger = createLogger({ level: "silent" });
 
 // As production runs it: what a start takes from sources says nothing about a start.
 let built: Built;
@@ -67,7 +68,7 @@ describe("SIGKILL of the whole server", () => {
     const worker = createClient({
       url: `${lives.url}/api/trpc`,
       cookies: false,
-      headers: () => ({ authorization: `Bearer ${SERVICE_KEY}` }),
+      headers: () => bearer(SERVICE_KEY),
     });
     const { packages } = await worker.payment.packages.query();
     const world = { journal, random, packages, worker, admin: admin.api };
@@ -178,10 +179,7 @@ async function openPlace(available: AvailableBackend, random: () => number): Pro
   // A Redis of its own: the server's keys have the same names everywhere.
   let redis: RedisServer | null = null;
   if (available.redis && redisServerInstalled) redis = await startRedisServer();
-  const port = String(await freePort());
-  const sandbox = await startSandbox({
-    webhookUrl: `http://127.0.0.1:${port}/api/payment/webhook`,
-    redirectUris: [`http://localhost:${port}/api/auth/google/callback`],
+  const { sandbox, env } = await startStandIns(await freePort(), {
     stripe: { retryDelaysMs: RETRY_DELAYS_MS, maxEvents: 200_000, random },
   });
   // One in twelve events never comes; some come twice.
@@ -189,12 +187,11 @@ async function openPlace(available: AvailableBackend, random: () => number): Pro
   const lives = createServerLives(
     built.file("server/main"),
     serverEnv({
-      PORT: port,
       DEFAULT_SIGNUP_CREDITS: "300",
       ADMIN_EMAILS: ADMIN,
       DATABASE_URL: opened.env["DATABASE_URL"] ?? "",
       ...(redis === null ? {} : { REDIS_URL: `redis://127.0.0.1:${redis.port}` }),
-      ...sandbox.env,
+      ...env,
     }),
   );
   const read: Place["read"] = async (work) => {

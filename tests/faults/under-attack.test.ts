@@ -1,6 +1,7 @@
 // Promise 15: slow connections, huge and deep bodies, header bombs. A normal client's p99 stays under 1 s, memory bounded.
 import { readFileSync } from "node:fs";
 import { connect, type Socket } from "node:net";
+import { setTimeout as pause } from "node:timers/promises";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { describeBackend, type OpenedBackend } from "../support/databases.ts";
 import { freePort } from "../support/ports.ts";
@@ -31,8 +32,6 @@ afterAll(async () => {
   await server.exited;
   await opened.close();
 });
-
-const pause = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
 
 function open(): Socket {
   const socket = connect({ host: "127.0.0.1", port: Number(new URL(server.url).port) });

@@ -1,10 +1,8 @@
 // Several workers on one port: promises 8, 13 and 14 through them, and what the parent does when one of them dies.
 import { randomUUID } from "node:crypto";
 import { request } from "node:http";
-import { setTimeout as delay } from "node:timers/promises";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
 import { createLedger } from "../../server/ledger/ledger.ts";
-import { createLogger } from "../../server/lib/logger.ts";
 import { type Built, buildServer } from "../bench/built.ts";
 import { describeBackend, type OpenedBackend } from "../support/databases.ts";
 import { availableServers } from "../support/servers.ts";
@@ -13,8 +11,11 @@ import { type ServerProcess, spawnServer } from "../support/process.ts";
 import { STOP_CLIENTS, stopUnderLoad } from "../support/stop-under-load.ts";
 import { SERVICE_KEY, serverEnv } from "../support/server-env.ts";
 import { grant } from "../support/operations.ts";
+import { until } from "../support/until.ts";
+import { silent as logger } from "../support/silent.ts";
 
 const WORKERS = 2;
+const PATIENTLY = { withinMs: 300_000, everyMs: 20 };
 const STOP_ROUNDS = process.env["FULL"] ? 50 : 2;
 const METRICS_TOKEN = "metrics-token-of-the-workers-suite-0123456789";
 
@@ -72,7 +73,6 @@ describe.runIf(hasBoth)(`${WORKERS} workers on ${database?.name} and ${redis?.na
     await backend.database.models.user.create({
       data: { id, email: `${id}@workers.test`, createdAt: at, updatedAt: at },
     });
-    const logger = createLogger({ level: "silent" });
     const ledger = createLedger({ ...backend, logger, tracer: null, now: Date.now });
     await ledger.submit(grant(id, `workers:${id}`, credits, { source: "SIGNUP" }));
     await ledger.close();
@@ -126,9 +126,9 @@ describe.runIf(hasBoth)(`${WORKERS} workers on ${database?.name} and ${redis?.na
     const server = await start();
     const [victim = 0] = listeningPids(server);
     process.kill(victim, "SIGKILL");
-    await until(() => server.output().includes("a worker has crashed and starts again"));
+    await until(() => server.output().includes("a worker has crashed and starts again"), PATIENTLY);
     for (let call = 0; call < 20; call += 1) expect(await send(`${server.url}/health`)).toBe(200);
-    await until(() => listeningPids(server).length === WORKERS + 1);
+    await until(() => listeningPids(server).length === WORKERS + 1, PATIENTLY);
     await server.ready();
     expect(await workersOf(server)).toEqual({ wanted: WORKERS, listening: WORKERS });
     server.child.kill("SIGTERM");
@@ -139,7 +139,7 @@ describe.runIf(hasBoth)(`${WORKERS} workers on ${database?.name} and ${redis?.na
     const server = await start();
     const [leaver = 0] = listeningPids(server);
     process.kill(leaver, "SIGTERM");
-    await until(() => listeningPids(server).length === WORKERS + 1);
+    await until(() => listeningPids(server).length === WORKERS + 1, PATIENTLY);
     expect(server.output()).toContain("a worker was stopped and starts again");
     expect(server.output()).not.toContain("crashed");
     server.child.kill("SIGTERM");
@@ -178,7 +178,7 @@ describe.runIf(hasBoth)(`${WORKERS} workers on ${database?.name} and ${redis?.na
     const server = await start();
     const pids = listeningPids(server);
     server.child.kill("SIGKILL");
-    await until(() => !pids.some(isAlive));
+    await until(() => !pids.some(isAlive), PATIENTLY);
   }, 900_000);
 
   test("metrics are the sum of all workers, whichever is asked", async () => {
@@ -275,7 +275,7 @@ async function processesThatAnswered(server: ServerProcess): Promise<number> {
   const pids = () =>
     // Answered or refused: of many spends at once all that succeed may have met the same worker.
     new Set(logLines(server).flatMap(({ pid, msg }) => (msg?.startsWith("request ") ? [pid] : [])));
-  await until(() => pids().size > 1);
+  await until(() => pids().size > 1, PATIENTLY);
   return pids().size;
 }
 
@@ -284,13 +284,5 @@ function isAlive(pid: number): boolean {
     return process.kill(pid, 0);
   } catch {
     return false;
-  }
-}
-
-async function until(isSo: () => boolean, withinMs = 300_000): Promise<void> {
-  const deadlineMs = Date.now() + withinMs;
-  while (!isSo()) {
-    if (Date.now() > deadlineMs) throw new Error("It did not come about.");
-    await delay(20);
   }
 }

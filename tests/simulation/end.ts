@@ -1,7 +1,7 @@
-// The end of a run: the faults stop, what is on its way arrives, time and the jobs do their work; then the checks.
+// The end of a run: the faults stop, what is on its way arrives, time and the jobs do their work; then the checks. And the
+// moments of quiescence before: every event was told and taken, so nothing may be left to mend.
 import type { ClientJournal } from "./client-journal.ts";
 import { advanceTime, reconcile } from "./advance-time.ts";
-import { backlogOf, checkWhenQuiescent } from "./quiescence.ts";
 import { checkKeys } from "./expected-keys.ts";
 import { checkCredits } from "./expected-credits.ts";
 import { JOBS } from "./server.ts";
@@ -69,4 +69,22 @@ async function isAtRest(world: World): Promise<void> {
       world.broke(`a second reconcile still mends: ${JSON.stringify(answer.value)}`);
   });
   await world.scheduler.runWhile(() => world.busy);
+}
+
+/** Events that are stored and not settled. */
+function backlogOf({ store }: World): number {
+  const sql =
+    "SELECT COUNT(*) AS open FROM stripe_events WHERE status NOT IN ('PROCESSED', 'IGNORED')";
+  return store.rows<{ open: number }>(sql)[0]?.open ?? 0;
+}
+
+/**
+ * Where nobody waits for an answer and every event was taken by a server, our rows are what Stripe's are: later events
+ * and reconcile would mend, and so hide, what an overtaken answer broke.
+ */
+export function checkWhenQuiescent(world: World): void {
+  if (world.busy || world.network.untold > 0 || backlogOf(world) > 0) return;
+  world.note("quiet: every event was taken");
+  for (const sentence of checkCredits(world, { monthsGranted: false }))
+    world.broke(`after the events: ${sentence}`);
 }

@@ -4,7 +4,7 @@ import crypto from "node:crypto";
 import { syncBuiltinESMExports } from "node:module";
 import timersPromises from "node:timers/promises";
 import { newId } from "../../server/lib/ids.ts";
-import type { Random } from "./random.ts";
+import type { Random } from "../support/seeded-random.ts";
 import type { Process, Scheduler } from "./scheduler.ts";
 
 /** Which simulated process the running code belongs to: its timers end when it dies. */

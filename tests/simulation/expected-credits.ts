@@ -12,6 +12,8 @@ import {
 } from "../support/kept-money.ts";
 import type { World } from "./world.ts";
 
+type Worth = ReturnType<typeof invoiceWorth>;
+
 interface PaymentRow {
   id: string;
   userId: string;
@@ -122,7 +124,7 @@ export function checkCredits(world: World, { monthsGranted = true } = {}): strin
     return tables.paymentIntents.get(session.payment_intent ?? "")?.status === "processing";
   }
 
-  const kept = keptBySubscription(world, offers);
+  const kept = keptBySubscription(world);
   for (const invoice of tables.invoices.values()) {
     if (invoice.status !== "paid") continue;
     const row = payments.find(({ stripeInvoiceId }) => stripeInvoiceId === invoice.id);
@@ -134,8 +136,9 @@ export function checkCredits(world: World, { monthsGranted = true } = {}): strin
       [...tables.invoicePayments.values()].find((it) => it.invoice === invoice.id)?.payment
         .payment_intent ?? null;
     const back = backOf(intent, invoice.id);
-    const { least, most } = worth(invoice, offers, scheduler.nowMs, goesOn(invoice, back));
-    kept.add(invoice, row, back);
+    const buys = invoiceWorth(invoice, offers, back);
+    const { least, most } = dueOf(invoice, buys, scheduler.nowMs, goesOn(invoice, back));
+    kept.add(invoice, row, back, buys);
     check(
       row.creditsPurchased >= least && row.creditsPurchased <= most,
       `invoice ${invoice.id} gave ${row.creditsPurchased} credits, not ${least} to ${most}`,
@@ -176,21 +179,20 @@ function givenBy({ store }: World, sourceIds: readonly string[]): number {
 }
 
 /** The sum over all invoices of each subscription: what it keeps is at most what the money that stayed buys. */
-function keptBySubscription(world: World, offers: ReadonlyMap<string, OfferedPlan>) {
+function keptBySubscription(world: World) {
   const sums = new Map<
     string,
     { bought: number; slack: number; isMonthly: boolean; sources: string[] }
   >();
   return {
-    add: (invoice: Invoice, row: PaymentRow, back: MoneyBackAtStripe): void => {
+    add: (invoice: Invoice, row: PaymentRow, back: MoneyBackAtStripe, buys: Worth): void => {
       const id = invoice.parent.subscription_details.subscription;
       const sum = sums.get(id) ?? { bought: 0, slack: 0, isMonthly: true, sources: [] };
       sums.set(id, sum);
-      const { stays, hasYear } = invoiceWorth(invoice, offers, back);
-      sum.bought += stays;
+      sum.bought += buys.stays;
       // A share taken is rounded for the customer; what is given, for the house.
       sum.slack += back.refunded + back.credited + back.disputed > 0 ? 1 : 0;
-      sum.isMonthly &&= !hasYear;
+      sum.isMonthly &&= buys.monthly === 0;
       sum.sources.push(row.id);
     },
     wrong: (): string[] =>
@@ -209,32 +211,13 @@ function keptBySubscription(world: World, offers: ReadonlyMap<string, OfferedPla
   };
 }
 
-/** The credits an invoice gives: each line the share of its plan that its money is of the price. */
-function worth(
+/** The credits an invoice gives, so far. */
+function dueOf(
   invoice: Invoice,
-  offers: ReadonlyMap<string, OfferedPlan>,
+  { whole, sold, monthly }: Worth,
   nowMs: number,
   goesOn: boolean,
 ): { least: number; most: number } {
-  let top = 0n;
-  let bottom = 1n;
-  let monthly = 0;
-  let sold = 0;
-  for (const line of invoice.lines.data) {
-    const { pricing } = line as unknown as {
-      pricing: { price_details: { product: string }; unit_amount_decimal: string };
-    };
-    const plan = offers.get(pricing.price_details.product.replace("skywork_plan_", ""));
-    if (plan === undefined) continue;
-    const months = plan.interval === "year" ? 12 : 1;
-    if (plan.interval === "year") monthly = plan.credits * line.quantity;
-    const unit = BigInt(pricing.unit_amount_decimal);
-    const credits = BigInt(line.amount) * BigInt(plan.credits * months);
-    if (credits > 0n) sold += Number(credits / unit) + 1;
-    top = top * unit + credits * bottom;
-    bottom *= unit;
-  }
-  const whole = top > 0n ? Number(top / bottom) : 0;
   if (monthly === 0) return { least: whole, most: whole };
   const [line] = invoice.lines.data;
   // Made of several plans: only the whole of it is plain. A year given back may first have sold something, and its

@@ -1,5 +1,5 @@
 // What goes wrong, how often and how long things take: each seed has weather of its own, from calm to storm.
-import type { Random } from "./random.ts";
+import type { Random } from "../support/seeded-random.ts";
 
 /** What a statement meets. `away`: the connection is lost before it was sent. */
 export type StatementFault = "away" | "conflict" | null;

@@ -3,7 +3,7 @@ import type { HoldResult, OperationResult } from "../../server/ledger/ports.ts";
 import type { ClientJournal, KeyRecord } from "./client-journal.ts";
 import type { Answer } from "./server.ts";
 import type { World } from "./world.ts";
-import { rawKey } from "../support/operations.ts";
+import { rawKey, reserve as reserving, spend as spending } from "../support/operations.ts";
 
 const FEATURES = [
   ["chat-flash", 1],
@@ -11,7 +11,6 @@ const FEATURES = [
   ["ppt-edit", 5],
   ["ppt-generate", 10],
 ] as const;
-const PRICE_VERSION = "v1";
 const DAY_MS = 86_400_000;
 const TTLS_SECONDS = [60, 300, 900, 3_600];
 const LASTS_MS = [null, 60_000, 600_000, 31 * DAY_MS];
@@ -74,15 +73,12 @@ export function createLedgerSteps(world: World, journal: ClientJournal) {
       const answer = await world.ask(
         `spend ${record.userId} ${record.key} ${record.amount}`,
         ({ ledger }) =>
-          ledger.submit({
-            kind: "spend",
-            userId: record.userId,
-            feature,
-            amountCredits: record.amount,
-            priceVersion: PRICE_VERSION,
-            idempotencyKey: rawKey(record.key),
-            metadata: { key: record.key },
-          }),
+          ledger.submit(
+            spending(record.userId, record.key, record.amount, {
+              feature,
+              metadata: { key: record.key },
+            }),
+          ),
       );
       heardEntry(record, answer);
     };
@@ -92,15 +88,13 @@ export function createLedgerSteps(world: World, journal: ClientJournal) {
   async function reserve(record: KeyRecord): Promise<void> {
     const { userId, amount } = record;
     const answer = await world.ask(`reserve ${userId} ${record.key} ${amount}`, ({ ledger }) =>
-      ledger.submit({
-        kind: "reserve",
-        userId,
-        feature: null,
-        amountCredits: amount,
-        priceVersion: null,
-        idempotencyKey: rawKey(record.key),
-        ttlSeconds: TTLS_SECONDS[amount % TTLS_SECONDS.length] ?? 300,
-      }),
+      ledger.submit(
+        reserving(userId, record.key, amount, {
+          feature: null,
+          priceVersion: null,
+          ttlSeconds: TTLS_SECONDS[amount % TTLS_SECONDS.length] ?? 300,
+        }),
+      ),
     );
     check(
       journal.heard(record, answer, ({ holdId, replayed }: HoldResult) => ({

@@ -12,7 +12,7 @@ export type AtStripe = (what: string, work: () => void) => void;
 
 /** The steps. */
 export function createOutsideSteps(world: World) {
-  const { random, scheduler, faults, stripe, note } = world;
+  const { random, scheduler, faults, stripe, note, one } = world;
   const { tables, control } = stripe;
 
   const all = <T>(table: Map<string, T>, fits: (row: T) => boolean): T[] =>
@@ -55,10 +55,7 @@ export function createOutsideSteps(world: World) {
       const session = tables.sessions.get(sessionId);
       if (session !== undefined) pay(session);
     },
-    pay: () => {
-      const open = openSessions();
-      if (open.length > 0) pay(world.recent(open));
-    },
+    pay: () => one(openSessions(), pay),
     settleDelayed: () => {
       for (const session of tables.sessions.values())
         if (session.status === "complete" && session.payment_status === "unpaid")
@@ -66,46 +63,43 @@ export function createOutsideSteps(world: World) {
             control.settleDelayedPayment(session.id, random.chance(0.7)),
           );
     },
-    expire: () => {
-      const open = openSessions();
-      if (open.length === 0) return;
-      const { id } = world.recent(open);
-      atStripe(`${id} expires`, () => control.expireCheckout(id));
-    },
-    bankRefund: () => {
-      const charges = charged();
-      if (charges.length === 0) return;
-      const charge = world.recent(charges);
-      const outcome = random.pick(["succeeded", "pending", "failing"] as const);
-      // Small parts, so that there is something left for the next.
-      const amount = random.between(1, Math.ceil(charge.amount / random.pick([1, 5])));
-      atStripe(`${charge.id} ${outcome} refund of ${amount}`, () =>
-        control.refund(charge.id, { amount, outcome }),
-      );
-    },
-    settleRefund: () => {
-      const pending = all(tables.refunds, ({ status }) => status === "pending");
-      if (pending.length === 0) return;
-      const { id } = world.recent(pending);
-      const succeeds = random.chance(0.5);
-      atStripe(`${id} ${succeeds ? "succeeds" : "fails"}`, () =>
-        control.settleRefund(id, succeeds),
-      );
-    },
-    dispute: () => {
-      const charges = charged();
-      if (charges.length === 0) return;
-      const charge = world.recent(charges);
-      const inquiry = random.chance(0.2);
-      atStripe(`${charge.id} is disputed`, () => {
-        const { id } = control.openDispute(charge.id, { inquiry });
-        if (random.chance(0.5)) scheduler.after(random.between(10, 60_000), null, () => decide(id));
-      });
-    },
-    decideDispute: () => {
-      const open = all(tables.disputes, ({ status }) => /needs_response|under_review/.test(status));
-      if (open.length > 0) decide(world.recent(open).id);
-    },
+    expire: () =>
+      one(openSessions(), ({ id }) =>
+        atStripe(`${id} expires`, () => control.expireCheckout(id)),
+      ),
+    bankRefund: () =>
+      one(charged(), (charge) => {
+        const outcome = random.pick(["succeeded", "pending", "failing"] as const);
+        // Small parts, so that there is something left for the next.
+        const amount = random.between(1, Math.ceil(charge.amount / random.pick([1, 5])));
+        atStripe(`${charge.id} ${outcome} refund of ${amount}`, () =>
+          control.refund(charge.id, { amount, outcome }),
+        );
+      }),
+    settleRefund: () =>
+      one(
+        all(tables.refunds, ({ status }) => status === "pending"),
+        ({ id }) => {
+          const succeeds = random.chance(0.5);
+          atStripe(`${id} ${succeeds ? "succeeds" : "fails"}`, () =>
+            control.settleRefund(id, succeeds),
+          );
+        },
+      ),
+    dispute: () =>
+      one(charged(), (charge) => {
+        const inquiry = random.chance(0.2);
+        atStripe(`${charge.id} is disputed`, () => {
+          const { id } = control.openDispute(charge.id, { inquiry });
+          if (random.chance(0.5))
+            scheduler.after(random.between(10, 60_000), null, () => decide(id));
+        });
+      }),
+    decideDispute: () =>
+      one(
+        all(tables.disputes, ({ status }) => /needs_response|under_review/.test(status)),
+        ({ id }) => decide(id),
+      ),
     card: () => {
       const customers = [...tables.customers.keys()];
       if (customers.length === 0) return;
@@ -113,12 +107,11 @@ export function createOutsideSteps(world: World) {
       const card = random.pick(["ok", "failing"] as const);
       atStripe(`${id} card ${card}`, () => control.setCard(id, card));
     },
-    cancelThere: () => {
-      const live = all(tables.subscriptions, ({ status }) => status !== "canceled");
-      if (live.length === 0) return;
-      const { id } = world.recent(live);
-      atStripe(`${id} is cancelled`, () => control.cancelSubscription(id));
-    },
+    cancelThere: () =>
+      one(
+        all(tables.subscriptions, ({ status }) => status !== "canceled"),
+        ({ id }) => atStripe(`${id} is cancelled`, () => control.cancelSubscription(id)),
+      ),
     job: async () => {
       const name = random.pick(JOBS);
       await world.ask(`job ${name}`, ({ jobs }) => jobs.runNow(name));

@@ -2,6 +2,7 @@
 import type { Boundary, Faults } from "./faults.ts";
 import { type Process, ProcessDied, type Scheduler, silence } from "./scheduler.ts";
 import type { Trace } from "./trace.ts";
+import { deferred } from "../support/deferred.ts";
 
 /** What every part of the simulation shares. */
 export interface Stage {
@@ -25,10 +26,7 @@ export interface Life extends Process {
 /** A new process. */
 export function createLife(stage: Stage, name: string, onDeath: () => void): Life {
   const { scheduler, faults, trace } = stage;
-  let heard: () => void = () => undefined;
-  const death = new Promise<void>((resolve) => {
-    heard = resolve;
-  });
+  const { promise: death, resolve: heard } = deferred();
   const life: Life = {
     name,
     alive: true,

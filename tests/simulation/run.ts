@@ -1,15 +1,14 @@
 // One run: a seed in, a verdict and a trace out.
 import { createClientJournal } from "./client-journal.ts";
 import { createWatch } from "./checks.ts";
-import { endOf } from "./end.ts";
+import { checkWhenQuiescent, endOf } from "./end.ts";
 import { spread } from "./faults.ts";
 import { createLedgerSteps } from "./ledger-steps.ts";
 import { createMerchantSteps } from "./merchant-steps.ts";
 import { createOutsideSteps } from "./outside-steps.ts";
 import { gapMs, advanceTime } from "./advance-time.ts";
 import { createPaymentSteps } from "./payment-steps.ts";
-import { checkWhenQuiescent } from "./quiescence.ts";
-import { createRandom } from "./random.ts";
+import { createRandom } from "../support/seeded-random.ts";
 import { createScheduler } from "./scheduler.ts";
 import type { Store } from "./store.ts";
 import { installEnvironment } from "./environment.ts";

@@ -8,7 +8,7 @@ import { seedCatalog } from "../../prisma/seed.ts";
 import { openEmbeddedDatabase } from "../../server/database/sqlite/open.ts";
 import { openSqliteConnection } from "../../server/database/sqlite/connection.ts";
 import type { SqliteValue } from "../../server/database/sqlite/values.ts";
-import { createLogger } from "../../server/lib/logger.ts";
+import { silent } from "../support/silent.ts";
 
 /** One file, used by one seed after the other. */
 export type Store = Awaited<ReturnType<typeof openStore>>;
@@ -21,7 +21,7 @@ export async function openStore() {
   const folder = await mkdtemp(join(parent, "skywork-simulation-"));
   const path = join(folder, "simulation.db");
   const open = await openEmbeddedDatabase(`file:${path}`, {
-    logger: createLogger({ level: "silent" }),
+    logger: silent,
     mayCreate: true,
   });
   await seedCatalog(open.database.models);

@@ -18,9 +18,6 @@ export function createTrace(startMs: number) {
     },
     /** The last `count` lines, all of them unless told. */
     lines: (count = lines.length) => lines.slice(-count),
-    get length() {
-      return lines.length;
-    },
     /** Two runs with the same hash did the same, answered the same, in the same order, at the same times. */
     hash: () => hash.copy().digest("base64url").slice(0, 16),
   };

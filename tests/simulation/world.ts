@@ -1,11 +1,10 @@
 // One simulated world: two servers that die and come back, users, Stripe, and how anybody asks a server for anything.
 import { classifyDatabaseError } from "../../server/database/errors.ts";
 import { isAppError } from "../../server/lib/errors.ts";
-import { createLogger } from "../../server/lib/logger.ts";
 import { createFaults } from "./faults.ts";
 import { createNetwork, type Network } from "./network.ts";
 import { createLife, type Stage } from "./process.ts";
-import type { Random } from "./random.ts";
+import type { Random } from "../support/seeded-random.ts";
 import { createRedis } from "./redis.ts";
 import type { Scheduler } from "./scheduler.ts";
 import { type Answer, type SimulatedServer, startServer } from "./server.ts";
@@ -13,6 +12,7 @@ import type { Store } from "./store.ts";
 import { createStripe, type SimulatedStripe } from "./stripe.ts";
 import { running } from "./environment.ts";
 import { brief, type Trace } from "./trace.ts";
+import { silent } from "../support/silent.ts";
 
 /** One world. */
 export interface World extends Stage {
@@ -25,12 +25,10 @@ export interface World extends Stage {
   someUser(): string;
   /** One of `items`, as often the newest as any: things meet where the same is taken again. */
   recent<T>(items: readonly T[]): T;
-  /** Asks any server that is up (`slot`: that one, if it is). */
-  ask<T>(
-    what: string,
-    work: (server: SimulatedServer) => Promise<T>,
-    slot?: number,
-  ): Promise<Answer<T>>;
+  /** Acts on one of `items`, as `recent` takes it; not at all where there is none. */
+  one<T, R>(items: readonly T[], act: (item: T) => R): R | undefined;
+  /** Asks any server that is up. */
+  ask<T>(what: string, work: (server: SimulatedServer) => Promise<T>): Promise<Answer<T>>;
   /** Something somebody does beside everybody else. */
   launch(work: () => Promise<void>): void;
   /** Whether somebody still waits for an answer. */
@@ -47,8 +45,6 @@ export interface World extends Stage {
 
 const SERVERS = 2;
 const USERS = 3;
-
-const silent = createLogger({ level: "silent" });
 
 /** A fresh world on an empty store. */
 export function createWorld(given: {
@@ -111,15 +107,15 @@ export function createWorld(given: {
     userIds: Array.from({ length: USERS }, (_, n) => `user-${n + 1}`),
     someUser: () => (random.chance(0.5) ? "user-1" : random.pick(world.userIds)),
     recent: (items) => random.pick(random.chance(0.5) ? items.slice(-1) : items),
+    one: (items, act) => (items.length === 0 ? undefined : act(world.recent(items))),
     get network() {
       return network;
     },
-    ask: async (what, work, slot) => {
+    ask: async (what, work) => {
       calls += 1;
       const call = `#${calls}`;
       const live = servers.filter((server) => server !== null);
-      const server = slot === undefined ? random.pick([...live, null]) : servers[slot];
-      const chosen = server ?? live[0];
+      const chosen = random.pick([...live, null]) ?? live[0];
       if (chosen === undefined) {
         note(`${call} ${what}: nobody is there`);
         return { kind: "refused", code: "NOBODY" };

@@ -6,7 +6,6 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { parseArgs } from "node:util";
-import { startSandbox } from "../../server/sandbox/src/sandbox.ts";
 import { buildServer } from "../bench/built.ts";
 import { createServerLives, type ServerLives } from "../faults/server-crash/server-lives.ts";
 import { type Balancer, startBalancer } from "../support/balancer.ts";
@@ -16,6 +15,7 @@ import { auditFailover } from "../support/failover-audit.ts";
 import { startFailoverLoad } from "../support/failover-load.ts";
 import { signInWithCredits } from "../support/failover-world.ts";
 import { freePort } from "../support/ports.ts";
+import { startStandIns } from "../support/process.ts";
 import { startRedisServer } from "../support/redis-server.ts";
 import { FAULTS } from "./faults.ts";
 import {
@@ -62,9 +62,7 @@ async function main(): Promise<boolean> {
   closing.push(() => redis.kill());
   const balancer = await startBalancer();
   closing.push(() => balancer.close());
-  const sandbox = await startSandbox({
-    webhookUrl: `http://127.0.0.1:${balancer.port}/api/payment/webhook`,
-    redirectUris: [`http://localhost:${balancer.port}/api/auth/google/callback`],
+  const { sandbox, env: toldOfThem } = await startStandIns(balancer.port, {
     stripe: { maxEvents: 1_000_000 },
   });
   closing.push(() => sandbox.close());
@@ -74,8 +72,7 @@ async function main(): Promise<boolean> {
     JWT_EXPIRES_IN: "24h",
     ADMIN_EMAILS: "admin@example.com",
     SHUTDOWN_DELAY_MS: "500",
-    ...sandbox.env,
-    GOOGLE_CALLBACK_URL: `http://localhost:${balancer.port}/api/auth/google/callback`,
+    ...toldOfThem,
   });
   const start = async (more: Readonly<Record<string, string>> = {}): Promise<ServerLives> => {
     const port = String(await freePort());

@@ -1,7 +1,7 @@
 // A load balancer of a test's own in front of several instances.
-import { Agent, createServer, request, type Server } from "node:http";
+import { Agent, request } from "node:http";
 import { setTimeout as sleep } from "node:timers/promises";
-import { listen } from "./ports.ts";
+import { serve } from "./ports.ts";
 
 /** One instance behind it. */
 export interface Instance {
@@ -19,7 +19,8 @@ export async function startBalancer() {
   let turn = 0;
   const agent = new Agent({ keepAlive: false });
   // Never closed while a client may be sending its next request on it.
-  const front: Server = createServer({ keepAliveTimeout: 600_000 }, (incoming, outgoing) => {
+  const options = { keepAliveTimeout: 600_000 };
+  const { port, close } = await serve((incoming, outgoing) => {
     const chunks: Buffer[] = [];
     incoming.on("data", (chunk: Buffer) => chunks.push(chunk));
     incoming.on("end", () => forward(Buffer.concat(chunks), targets.length));
@@ -45,11 +46,10 @@ export async function startBalancer() {
       outgoing.on("close", () => sent.destroy());
       sent.end(body);
     }
-  });
+  }, options);
   const remove = (server: Instance): void => {
     targets = targets.filter((target) => target !== server);
   };
-  const port = await listen(front);
   return {
     port,
     add: (server: Instance) => void targets.push(server),
@@ -62,10 +62,6 @@ export async function startBalancer() {
       remove(server);
       return ended;
     },
-    close: () =>
-      new Promise<void>((resolve) => {
-        front.close(() => resolve());
-        front.closeAllConnections();
-      }),
+    close,
   };
 }

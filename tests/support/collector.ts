@@ -1,6 +1,6 @@
 // A collector: an OTLP/HTTP receiver on loopback that reads what arrives as the protocol has it (JSON encoding).
-import { createServer, type IncomingMessage } from "node:http";
-import { listen } from "./ports.ts";
+import type { IncomingMessage } from "node:http";
+import { serve } from "./ports.ts";
 
 interface KeyValue {
   readonly key: string;
@@ -40,7 +40,7 @@ export async function startCollector({ silent = false } = {}) {
   const spans: ReceivedSpan[] = [];
   const headers: IncomingMessage["headers"][] = [];
   const texts: string[] = [];
-  const server = createServer((request, response) => {
+  const { url, close } = await serve((request, response) => {
     if (silent) return;
     let body = "";
     request.setEncoding("utf8");
@@ -56,19 +56,15 @@ export async function startCollector({ silent = false } = {}) {
       response.writeHead(200, { "content-type": "application/json" }).end("{}");
     });
   });
-  const port = await listen(server);
   return {
     /** For OTEL_EXPORTER_OTLP_ENDPOINT. */
-    url: `http://127.0.0.1:${port}`,
+    url,
     spans,
     /** Headers of each export. */
     headers,
     /** Everything received, as text. */
     text: () => texts.join("\n"),
-    close() {
-      server.closeAllConnections();
-      return new Promise<void>((resolve) => server.close(() => resolve()));
-    },
+    close,
   };
 }
 

@@ -1,13 +1,14 @@
 // Which back ends a suite can run on here, and a fresh, droppable one for each suite.
-import { randomBytes } from "node:crypto";
+import { randomBytes, randomUUID } from "node:crypto";
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Redis } from "ioredis";
-import { type BackendOptions, openBackend } from "../../server/infrastructure.ts";
+import { type Backend, type BackendOptions, openBackend } from "../../server/infrastructure.ts";
 import { redisUrl } from "../../server/config/addresses.ts";
-import { createLogger, type Logger } from "../../server/lib/logger.ts";
+import type { Logger } from "../../server/lib/logger.ts";
 import { type FreshDatabase, migratedMysql } from "./mysql-databases.ts";
+import { silent } from "./silent.ts";
 
 /** What a back end is opened with. */
 export type BackendConfig = BackendOptions["config"];
@@ -24,7 +25,7 @@ export function describeBackend(name: string, database: string | null, redis: st
     ...{ name, database, redis },
     dialect: database === null ? "sqlite" : "mysql",
     open: (logger?: Logger) =>
-      openFresh(database, redis, logger ?? createLogger({ level: "silent" })),
+      openFresh(database, redis, logger ?? silent),
   };
 }
 
@@ -60,6 +61,15 @@ async function openFresh(mysql: string | null, redis: string | null, logger: Log
   };
 }
 
+/** A back end at a database of the caller's, without Redis; the caller closes it. */
+export function openAt(url: string, logger = silent): Promise<Backend> {
+  const kind = url.startsWith("file:") ? "sqlite" : "mysql";
+  return openBackend({
+    config: { environment: "test", redis: null, database: { kind, url } },
+    logger,
+  });
+}
+
 /** A path for a SQLite file in a folder of its own. */
 export async function freshSqlite(): Promise<FreshDatabase> {
   const folder = await mkdtemp(join(tmpdir(), "skywork-test-"));
@@ -68,6 +78,9 @@ export async function freshSqlite(): Promise<FreshDatabase> {
     drop: () => rm(folder, { recursive: true, force: true }),
   };
 }
+
+/** A key nobody else uses; those of Redis Cluster fall into slots of their own. */
+export const uniqueKey = (): string => `{${randomUUID()}}:key`;
 
 async function removeKeys(url: string, prefix: string): Promise<void> {
   const client = new Redis(url, { connectTimeout: 2_000, retryStrategy: () => null });

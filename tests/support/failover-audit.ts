@@ -1,19 +1,16 @@
 // The comparison of a book of answers with what the database holds in the end.
-import { type Backend, openBackend } from "../../server/infrastructure.ts";
+import type { Backend } from "../../server/infrastructure.ts";
 import { auditWholeLedger } from "../../server/ledger/audit/audit.ts";
-import { createLogger } from "../../server/lib/logger.ts";
 import type { Book, FailoverLoad } from "./failover-load.ts";
 import { eachOf } from "./seeded-random.ts";
+import { openAt } from "./databases.ts";
 
 /**
  * Compares, repeats every key in doubt through the server, and compares again. The load has to be stopped. Everything in
  * `broken` is a broken promise.
  */
 export async function auditFailover(load: FailoverLoad, databaseUrl: string) {
-  const backend = await openBackend({
-    config: { environment: "test", redis: null, database: { kind: "mysql", url: databaseUrl } },
-    logger: createLogger({ level: "silent" }),
-  });
+  const backend = await openAt(databaseUrl);
   try {
     const { spends } = load.book;
     const broken: string[] = [...load.book.wrong];

@@ -1,8 +1,7 @@
 // The world of a database failover: the real server as a process, its Redis, people with credits, and a load on it all.
-import { startSandbox } from "../../server/sandbox/src/sandbox.ts";
 import { startFailoverLoad } from "./failover-load.ts";
 import { freePort } from "./ports.ts";
-import { spawnServer } from "./process.ts";
+import { spawnServer, startStandIns } from "./process.ts";
 import { redisServerInstalled, startRedisServer } from "./redis-server.ts";
 import { type SignedIn, signIn } from "./server.ts";
 import type { TcpProxy } from "./tcp-proxy.ts";
@@ -22,21 +21,17 @@ export async function openFailoverWorld(databaseUrl: string) {
     for (const end of closing.reverse()) await end();
   };
   try {
-    const port = String(await freePort());
-    const sandbox = await startSandbox({
-      redirectUris: [`http://localhost:${port}/api/auth/google/callback`],
-    });
+    const { sandbox, env } = await startStandIns(await freePort());
     closing.push(() => sandbox.close());
     const redis = redisServerInstalled ? await startRedisServer() : null;
     if (redis !== null) closing.push(() => redis.kill());
     const server = spawnServer(
       serverEnv({
-        PORT: port,
         DATABASE_URL: databaseUrl,
         ...(redis === null ? {} : { REDIS_URL: `redis://127.0.0.1:${redis.port}` }),
         JWT_EXPIRES_IN: "24h",
         ADMIN_EMAILS: ADMIN,
-        ...sandbox.env,
+        ...env,
       }),
     );
     closing.push(async () => {

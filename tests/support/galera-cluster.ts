@@ -1,17 +1,15 @@
 // A Galera cluster of three nodes of a test's own; each may be killed, cut off from the others, and come back.
 import { existsSync } from "node:fs";
-import { setTimeout as sleep } from "node:timers/promises";
 import { freePort } from "./ports.ts";
 import { debianMariadb, engineMissing, isInstalled } from "./engines/programs.ts";
 import { createSqlServer, type SqlServer } from "./engines/sql-server.ts";
+import { until } from "./until.ts";
 
 const PROVIDER = [
   "/usr/lib/galera/libgalera_smm.so",
   "/usr/lib64/galera-4/libgalera_smm.so",
   "/usr/lib/galera-4/libgalera_smm.so",
 ].find(existsSync);
-
-const SYNCED_WITHIN_MS = 60_000;
 
 /** Why no cluster can be started here; null where one can. */
 export const galeraMissing =
@@ -128,11 +126,8 @@ async function isHealthy(server: SqlServer): Promise<boolean> {
   }
 }
 
-async function untilHealthy(server: SqlServer): Promise<void> {
-  const giveUpAtMs = Date.now() + SYNCED_WITHIN_MS;
-  while (!(await isHealthy(server))) {
-    if (Date.now() > giveUpAtMs)
-      throw new Error(`The Galera node at ${server.port} is not in step`);
-    await sleep(100);
-  }
-}
+const untilHealthy = (server: SqlServer) =>
+  until(() => isHealthy(server), {
+    everyMs: 100,
+    otherwise: () => `The Galera node at ${server.port} is not in step`,
+  });

@@ -1,5 +1,17 @@
 // Signing in at the sandbox Google without a browser: follows its pages with fetch and cookies.
 
+/** The cookies an answer sets; without a value where it clears one. */
+export function cookiesIn(answer: Response) {
+  return answer.headers.getSetCookie().map((line) => {
+    const [, name = "", value = ""] = /^([^=]*)=([^;]*)/.exec(line) ?? [];
+    const attribute = (of: string) => new RegExp(`;\\s*${of}=([^;]*)`, "i").exec(line)?.[1];
+    // No `expires` is NaN, which is never before now.
+    const isOver =
+      attribute("max-age") === "0" || Date.parse(attribute("expires") ?? "") < Date.now();
+    return { name, value: isOver ? "" : value, path: attribute("path") ?? "/" };
+  });
+}
+
 export type CookieJar = ReturnType<typeof createCookieJar>;
 
 /** Cookies per origin, by path prefix: enough for the provider's own. */
@@ -12,15 +24,10 @@ export function createCookieJar() {
         .map((it) => `${it.name}=${it.value}`)
         .join("; "),
     store: (url: URL, answer: Response) => {
-      for (const line of answer.headers.getSetCookie()) {
-        const [, name = "", value = ""] = /^([^=]*)=([^;]*)/.exec(line) ?? [];
-        const attribute = (of: string) => new RegExp(`;\\s*${of}=([^;]*)`, "i").exec(line)?.[1];
-        const path = attribute("path") ?? "/";
-        const key = `${url.origin}|${path}|${name}`;
-        // No `expires` is NaN, which is never before now.
-        if (value === "" || Date.parse(attribute("expires") ?? "") < Date.now())
-          cookies.delete(key);
-        else cookies.set(key, { origin: url.origin, path, name, value });
+      for (const cookie of cookiesIn(answer)) {
+        const key = `${url.origin}|${cookie.path}|${cookie.name}`;
+        if (cookie.value === "") cookies.delete(key);
+        else cookies.set(key, { origin: url.origin, ...cookie });
       }
     },
   };

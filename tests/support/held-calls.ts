@@ -1,53 +1,37 @@
 // Calls of Stripe that wait until told: before they are sent, or with their answer, which is old by the time it arrives.
 import type { StripePort } from "../../server/payment/stripe/port.ts";
-
-/** One call that waits. */
-export interface HeldCall {
-  /** It waits now: nothing is sent yet, or the answer is fetched. */
-  readonly reached: Promise<void>;
-  /** Lets it go on. */
-  open(): void;
-}
+import { deferred } from "./deferred.ts";
 
 type Call = keyof StripePort;
-type Moment = "unsent" | "answered";
 
 interface Gate {
-  readonly moment: Moment;
-  arrive(): void;
-  readonly opened: Promise<void>;
+  readonly moment: "unsent" | "answered";
+  readonly reached: ReturnType<typeof deferred>;
+  readonly opened: ReturnType<typeof deferred>;
 }
 
-/** Calls to hold, and the port they go through (`wrapStripe` of a shop). */
-export interface HeldCalls {
-  /** Every call so far, with its first argument. */
-  readonly seen: readonly { readonly call: string; readonly about: unknown }[];
-  wrap(port: StripePort): StripePort;
-  /** Holds the next call of this kind, on any instance: its answer, a refusal too, unless `moment` says otherwise. */
-  holdNext(call: Call, moment?: Moment): HeldCall;
-}
-
-/** Returns a holder of calls that holds none yet. */
-export function createHeldCalls(): HeldCalls {
+/** Returns a holder of calls that holds none yet. They go through its `wrap`: `wrapStripe` of a shop. */
+export function createHeldCalls() {
   const gates = new Map<Call, Gate>();
-  const seen: HeldCalls["seen"][number][] = [];
+  const seen: { readonly call: string; readonly about: unknown }[] = [];
 
-  async function pass(gate: Gate, send: () => unknown): Promise<unknown> {
+  async function pass({ moment, reached, opened }: Gate, send: () => unknown): Promise<unknown> {
     const wait = () => {
-      gate.arrive();
-      return gate.opened;
+      reached.resolve();
+      return opened.promise;
     };
-    if (gate.moment === "unsent") await wait();
+    if (moment === "unsent") await wait();
     try {
       return await send();
     } finally {
-      if (gate.moment === "answered") await wait();
+      if (moment === "answered") await wait();
     }
   }
 
   return {
+    /** Every call so far, with its first argument. */
     seen,
-    wrap: (port) =>
+    wrap: (port: StripePort) =>
       new Proxy(port, {
         get: (target, name: Call) => {
           const call = target[name] as (...args: unknown[]) => unknown;
@@ -60,17 +44,16 @@ export function createHeldCalls(): HeldCalls {
           };
         },
       }),
-    holdNext(call, moment = "answered") {
-      let arrive = () => {};
-      let open = () => {};
-      const reached = new Promise<void>((resolve) => {
-        arrive = resolve;
-      });
-      const opened = new Promise<void>((resolve) => {
-        open = resolve;
-      });
-      gates.set(call, { moment, arrive, opened });
-      return { reached, open };
+    /** Holds the next call of this kind, on any instance: its answer, a refusal too, unless `moment` says otherwise. */
+    holdNext(call: Call, moment: Gate["moment"] = "answered") {
+      const [reached, opened] = [deferred(), deferred()];
+      gates.set(call, { moment, reached, opened });
+      return {
+        /** It waits now: nothing is sent yet, or the answer is fetched. */
+        reached: reached.promise,
+        /** Lets it go on. */
+        open: opened.resolve,
+      };
     },
   };
 }

@@ -1,5 +1,5 @@
-// An account of its own of what a subscription's kept money buys: from Stripe's objects alone, in floating point,
-// sharing nothing with the server's reckoning.
+// An account of its own of what a subscription's kept money buys: from Stripe's objects alone, in one fraction, sharing
+// nothing with the server's reckoning.
 import type { CreditNote } from "../../server/sandbox/src/stripe/objects/types-credit.ts";
 import type { Invoice } from "../../server/sandbox/src/stripe/objects/types-billing.ts";
 import type { Dispute, Refund } from "../../server/sandbox/src/stripe/objects/types.ts";
@@ -54,8 +54,9 @@ export function invoiceWorth(
   plans: ReadonlyMap<string, OfferedPlan>,
   back: MoneyBackAtStripe,
 ) {
-  let worth = 0;
-  let hasYear = false;
+  let [top, bottom] = [0n, 1n];
+  let sold = 0;
+  let monthly = 0;
   for (const line of invoice.lines.data) {
     const { pricing } = line as unknown as {
       pricing: { price_details: { product: string }; unit_amount_decimal: string };
@@ -63,18 +64,25 @@ export function invoiceWorth(
     const plan = plans.get(pricing.price_details.product.replace("skywork_plan_", ""));
     if (plan === undefined) continue;
     const isYear = plan.interval === "year";
-    hasYear ||= isYear;
-    const whole = plan.credits * (isYear ? 12 : 1);
-    worth += (whole * line.amount) / Number(pricing.unit_amount_decimal);
+    if (isYear) monthly = plan.credits * line.quantity;
+    const unit = BigInt(pricing.unit_amount_decimal);
+    const credits = BigInt(line.amount) * BigInt(plan.credits * (isYear ? 12 : 1));
+    if (credits > 0n) sold += Number(credits / unit) + 1;
+    top = top * unit + credits * bottom;
+    bottom *= unit;
   }
+  const worth = Number(top) / Number(bottom);
   const given = back.refunded + back.credited + back.disputed;
   // A customer balance may have paid a part: shares are of the invoice's total.
   const share = given <= 0 ? 0 : Math.min(1, given / Math.max(invoice.total, invoice.amount_paid));
   return {
-    /** What its lines buy, before anything went back; negative: it gives back. */
-    worth,
+    /** The credits its lines buy, before anything went back; none where it gives back. */
+    whole: top > 0n ? Number(top / bottom) : 0,
+    /** The most that its lines sell, without those that give back. */
+    sold,
+    /** The credits of a month of its year; 0: it is of no year. */
+    monthly,
     /** What the money that stayed of it buys. */
     stays: worth <= 0 ? worth : worth * (1 - share),
-    hasYear,
   };
 }

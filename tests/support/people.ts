@@ -10,19 +10,6 @@ import type { Services } from "../../server/trpc/context.ts";
 import type { TestClock } from "./test-clock.ts";
 import { welcomeGrant } from "./operations.ts";
 
-/** A session whose refresh token was not used yet. */
-export interface NewSession {
-  readonly userId: string;
-  readonly sessionId: string;
-  readonly email: string;
-  readonly refreshToken: string;
-}
-
-/** Somebody who is signed in. */
-export interface Person extends NewSession {
-  readonly accessToken: string;
-}
-
 /** Who the provider says it is; defaults to somebody new. */
 export interface Identity {
   email?: string;
@@ -31,6 +18,9 @@ export interface Identity {
 }
 
 export type People = ReturnType<typeof createPeople>;
+
+/** Somebody who is signed in. */
+export type Person = Awaited<ReturnType<People["person"]>>;
 
 interface PeopleDeps {
   readonly auth: Services["auth"];
@@ -58,7 +48,7 @@ export function createPeople({ auth, backend, clock, config, ledger, logger }: P
     return ids;
   }
 
-  async function session(identity: Identity = {}, isAdmin?: boolean): Promise<NewSession> {
+  async function session(identity: Identity = {}, isAdmin?: boolean) {
     const { subject = randomUUID(), issuer = config.google.issuer } = identity;
     const email = identity.email ?? `${subject}@example.com`;
     const token = tokens.first(randomUUID());
@@ -81,7 +71,7 @@ export function createPeople({ auth, backend, clock, config, ledger, logger }: P
     return { userId, sessionId: token.sessionId, email, refreshToken: token.text };
   }
 
-  async function signedIn(made: NewSession): Promise<Person> {
+  async function signedIn(made: Awaited<ReturnType<typeof session>>) {
     const { accessToken, refreshToken } = await auth.refresh({
       ...CLIENT,
       refreshCookies: [],
@@ -94,7 +84,7 @@ export function createPeople({ auth, backend, clock, config, ledger, logger }: P
   return {
     /** So many users without credits, made at once. */
     createUsers,
-    /** A session, of an admin if the configuration or `isAdmin` says so. */
+    /** A session whose refresh token was not used yet, of an admin if the configuration or `isAdmin` says so. */
     session,
     /** A user with so many credits in one lot that never expires. */
     async createUser(credits = 0) {

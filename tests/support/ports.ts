@@ -1,4 +1,5 @@
 // Loopback ports: one for a server that comes later, and one that is listened on at once.
+import { createServer, type RequestListener, type ServerOptions } from "node:http";
 import { type AddressInfo, connect, type Server } from "node:net";
 
 /** Whether nobody listens on this loopback port. */
@@ -21,6 +22,21 @@ export async function freePort(): Promise<number> {
     if (await isFree(port)) return port;
   }
   throw new Error("No loopback port is free");
+}
+
+/** An HTTP server on any port. Its end cuts every connection. */
+export async function serve(listener: RequestListener, options: ServerOptions = {}) {
+  const server = createServer(options, listener);
+  const port = await listen(server);
+  return {
+    port,
+    url: `http://127.0.0.1:${port}`,
+    close: () =>
+      new Promise<void>((resolve) => {
+        server.close(() => resolve());
+        server.closeAllConnections();
+      }),
+  };
 }
 
 /** Lets `server` listen on any port; answers which. */

@@ -2,7 +2,6 @@
 import type { EngineName } from "./engine-choice.ts";
 import { startSqlServer } from "./engines/sql-server.ts";
 import {
-  serversFor,
   findServers,
   onlySqlite,
   probeDatabase,
@@ -14,26 +13,31 @@ import {
 export type EngineNeeds = "sqlite" | "found" | "every";
 
 /**
- * The servers of this run, which is about `choice` or (null) all engines. What it starts ends with this process. An
- * engine that was chosen and cannot be started throws; one that was not is named as missing, which fails CI alone.
+ * The servers of this run, which is about `choice` or (null) all engines: those that answer, and those of `needs` that do
+ * not, started. What is started ends with this process. An engine that was chosen and cannot be started throws; one that
+ * was not is named as missing, which fails CI alone.
  */
 export async function prepareServers(
   choice: EngineName | null,
   needs: EngineNeeds,
+  find = () => findServers(process.env),
+  start = startEngine,
 ): Promise<Servers> {
   if (needs === "sqlite") return onlySqlite();
-  const found = await findServers(process.env);
-  if (choice !== null) return serversFor(choice, found, startEngine);
-  if (needs === "found") return found;
-  const databases = [...found.databases];
-  const missing = [...found.missing];
-  for (const engine of ["mysql", "mariadb"] as const) {
+  const found = await find();
+  const databases = found.databases.filter(({ engine }) => choice === null || engine === choice);
+  const every = needs === "every" ? (["mysql", "mariadb"] as const) : [];
+  const wanted = choice === null ? every : choice === "sqlite" ? [] : [choice];
+  let missing = found.missing;
+  for (const engine of wanted) {
     if (databases.some((server) => server.engine === engine)) continue;
     try {
-      databases.push(await startEngine(engine));
+      databases.push(await start(engine));
+      if (choice !== null) missing = [];
     } catch (error) {
+      if (choice !== null) throw error;
       const reason = error instanceof Error ? error.message : String(error);
-      missing.push({ name: engine, reason, fails: Boolean(process.env["CI"]) });
+      missing = [...missing, { name: engine, reason, fails: Boolean(process.env["CI"]) }];
     }
   }
   return { ...found, databases, missing };

@@ -3,10 +3,10 @@ import { type ChildProcess, spawn, type SpawnOptions } from "node:child_process"
 import { once } from "node:events";
 import { mkdirSync } from "node:fs";
 import { join } from "node:path";
-import { setTimeout as sleep } from "node:timers/promises";
 import { installEngine } from "./engines/install.ts";
 import { ENV, isInstalled } from "./engines/programs.ts";
 import { freePort, isFree } from "./ports.ts";
+import { until } from "./until.ts";
 
 const START_WITHIN_MS = 20_000;
 
@@ -65,13 +65,14 @@ async function run(
   const child = spawn(executable, [...before, ...args], { env: ENV, stdio: "ignore", ...options });
   let failure: Error | undefined;
   child.once("error", (error) => (failure = error));
-  const giveUpAtMs = Date.now() + START_WITHIN_MS;
-  while (await isFree(settings.port)) {
-    if (failure !== undefined || child.exitCode !== null || Date.now() > giveUpAtMs) {
-      child.kill("SIGKILL");
-      throw new Error(`${executable} ${args.join(" ")} does not listen`, { cause: failure });
-    }
-    await sleep(25);
-  }
+  const listens = async () => {
+    if (failure !== undefined) throw failure;
+    if (child.exitCode !== null) throw new Error(`It ended with ${child.exitCode}.`);
+    return !(await isFree(settings.port));
+  };
+  await until(listens, { withinMs: START_WITHIN_MS, everyMs: 25 }).catch((cause: unknown) => {
+    child.kill("SIGKILL");
+    throw new Error(`${executable} ${args.join(" ")} does not listen`, { cause });
+  });
   return child;
 }

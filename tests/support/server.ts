@@ -22,19 +22,12 @@ import type { Services } from "../../server/trpc/context.ts";
 import { type AvailableBackend, describeBackend, type OpenedBackend } from "./databases.ts";
 import { createPeople, type People } from "./people.ts";
 import { SERVICE_KEY, serverEnv } from "./server-env.ts";
-import { driveSignIn } from "./google-sign-in.ts";
+import { cookiesIn, driveSignIn } from "./google-sign-in.ts";
 import { type TestClock, createTestClock } from "./test-clock.ts";
 import { callOver, type WireCall } from "./wire-call.ts";
 
 /** Somebody who has signed in through the sandbox. */
-export interface SignedIn {
-  readonly client: TRPCClient<AppRouter>;
-  readonly accessToken: string;
-  /** As the cookie held it after the sign-in. Refreshing makes it the older one. */
-  readonly refreshToken: string;
-  readonly userId: string;
-  readonly email: string;
-}
+export type SignedIn = Awaited<ReturnType<typeof signIn>>;
 
 /** One instance behind its socket, its services within reach. */
 export interface TestInstance extends Omit<App, "close">, Services {
@@ -221,7 +214,7 @@ export async function throughGoogle(url: string, email: string, headers = {}): P
 }
 
 /** Signs in at the server of `url`. */
-export async function signIn(url: string, email: string): Promise<SignedIn> {
+export async function signIn(url: string, email: string) {
   const back = await throughGoogle(url, email);
   const refreshToken = refreshTokenOf(back);
   if (refreshToken === undefined)
@@ -237,19 +230,27 @@ export async function signIn(url: string, email: string): Promise<SignedIn> {
   });
   await client.auth.refresh.mutate({ refreshToken });
   const { user } = await client.auth.me.query();
-  return { client, accessToken, refreshToken, userId: user.id, email };
+  return {
+    client,
+    accessToken,
+    /** As the cookie held it after the sign-in. Refreshing makes it the older one. */
+    refreshToken,
+    userId: user.id,
+    email,
+    /** As the server tells it. */
+    user,
+  };
 }
 
 /** The refresh token an answer sets as a cookie. */
 export function refreshTokenOf(answer: Response): string | undefined {
-  const cookies = cookiesOf(answer).map((pair) => /^(?:__Host-)?refresh=(.+)$/.exec(pair)?.[1]);
-  return cookies.find((token) => token !== undefined);
+  return cookiesIn(answer).find(
+    ({ name, value }) => /^(__Host-)?refresh$/.test(name) && value !== "",
+  )?.value;
 }
 
 /** `name=value` of every cookie an answer sets and does not clear. */
 export function cookiesOf(answer: Response): string[] {
-  return answer.headers
-    .getSetCookie()
-    .filter((line) => !/max-age=0(;|$)/i.test(line))
-    .map((line) => line.slice(0, line.indexOf(";")));
+  const kept = cookiesIn(answer).filter(({ value }) => value !== "");
+  return kept.map(({ name, value }) => `${name}=${value}`);
 }

@@ -125,20 +125,6 @@ export async function availableBackends(): Promise<BackendChoice[]> {
   return backends;
 }
 
-/**
- * The servers of a run about `choice`. Where none of that engine answers, one is started with `start`, which is asked
- * for it once; the caller ends it.
- */
-export async function serversFor(
-  choice: EngineName,
-  servers: Servers,
-  start: (engine: "mysql" | "mariadb") => Promise<FoundServer>,
-): Promise<Servers> {
-  const databases = servers.databases.filter(({ engine }) => engine === choice);
-  if (choice === "sqlite" || databases.length > 0) return { ...servers, databases };
-  return { ...servers, databases: [await start(choice)], missing: [] };
-}
-
 /** Engine, major and minor version: a name for a row of a suite that the next security update does not change. */
 export function shortName({ name }: Pick<FoundServer, "name">): string {
   return name.replace(/(\d+\.\d+)\.\d+.*$/, "$1");

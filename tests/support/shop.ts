@@ -9,7 +9,6 @@ import type { StripePort } from "../../server/payment/stripe/port.ts";
 import { SANDBOX_DEFAULTS } from "../../server/sandbox/src/sandbox.ts";
 import { signatureHeader } from "../../server/sandbox/src/stripe/events/delivery.ts";
 import { openTestApp, type TestApp, type TestAppOptions } from "./server.ts";
-import { type StripeProxy, startStripeProxy } from "./stripe-proxy.ts";
 
 export const { secretKey: SECRET_KEY, webhookSecret: WEBHOOK_SECRET } = SANDBOX_DEFAULTS;
 
@@ -28,8 +27,6 @@ export interface ShopOptions extends TestAppOptions {
   /** False: events are only recorded. */
   webhooks?: boolean;
   limits?: CallLimits;
-  /** The servers reach the sandbox through `proxy`. */
-  proxied?: boolean;
   /** Comes between the service and the adapter: holds an answer back, say. */
   wrapStripe?: (port: StripePort) => StripePort;
 }
@@ -39,32 +36,20 @@ export interface ShopOptions extends TestAppOptions {
  * the suite has left.
  */
 export async function openShop(options: ShopOptions) {
-  const { limits = TEST_LIMITS, proxied = false, wrapStripe = (port) => port } = options;
-  let proxy: StripeProxy | undefined;
+  const { limits = TEST_LIMITS, wrapStripe = (port) => port } = options;
   const app = await openTestApp({
     ...options,
     env: { STRIPE_WEBHOOK_SECRET: `whsec_former,${WEBHOOK_SECRET}`, ...options.env },
     sandbox: { stripe: { retryDelaysMs: [], maxEvents: 200_000 } },
-    async adapters({ stripe }) {
-      proxy ??= await startStripeProxy(stripe.apiBase);
-      const apiBase = proxied ? proxy.url : stripe.apiBase;
-      return { stripe: wrapStripe(createStripeAdapter({ ...stripe, apiBase }, limits)) };
-    },
+    adapters: async ({ stripe }) => ({ stripe: wrapStripe(createStripeAdapter(stripe, limits)) }),
   });
-  if (proxy === undefined) throw new Error("no adapter was made");
-  app.beforeClose(proxy.close);
   app.beforeClose(async () => {
     const violations = await auditWholeLedger({ database: app.backend.database });
     if (violations.length > 0)
       throw new Error(`the doctor found: ${JSON.stringify(violations.slice(0, 5))}`);
   });
   if (options.webhooks === false) app.sandbox.stripe.control.setWebhookUrl(null);
-  return {
-    ...app,
-    ...doingsIn(app),
-    /** Between the servers and the sandbox. */
-    proxy,
-  };
+  return { ...app, ...doingsIn(app) };
 }
 
 /** What customers and time do in an app. */
@@ -93,14 +78,9 @@ function doingsIn(app: TestApp) {
   };
   /** Types a promotion code on the hosted page and pays. */
   async function payWithCode({ sessionId }: { sessionId: string }, code: string): Promise<void> {
-    const page = `${sandbox.stripe.url}/c/pay/${sessionId}`;
-    const html = await (await fetch(page)).text();
-    const actions = [...html.matchAll(/<form[^>]*action="([^"]*)"[\s\S]*?<\/form>/g)];
-    const form = actions.find(([text]) => text.includes('name="code"'));
-    const target = new URL((form?.[1] ?? "").replaceAll("&amp;", "&") || page, page);
-    await fetch(target, {
+    await fetch(`${sandbox.stripe.url}/c/pay/${sessionId}/code`, {
       method: "POST",
-      body: new URLSearchParams({ code, action: "code" }),
+      body: new URLSearchParams({ code }),
       redirect: "manual",
     });
     pay({ sessionId });

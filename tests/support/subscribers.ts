@@ -1,15 +1,9 @@
 // Subscribers for tests: the seeded plans by name, and the steps every story of a subscription takes.
-import { beforeAll } from "vitest";
 import type { Shop } from "./shop.ts";
+import { use } from "./use.ts";
 
-/** The subscribers of the shop of the suite at hand; their plans are there from the suite's own hooks on. */
-export function useSubscribers(world: Shop): Awaited<ReturnType<typeof subscribersIn>> {
-  const subscribers = {} as Awaited<ReturnType<typeof subscribersIn>>;
-  beforeAll(async () => {
-    Object.assign(subscribers, await subscribersIn(world));
-  });
-  return subscribers;
-}
+/** The subscribers of the shop of the suite at hand. */
+export const useSubscribers = (world: Shop) => use(() => subscribersIn(world));
 
 /** What tests do with subscriptions in one payment world. */
 export async function subscribersIn(world: Shop) {

@@ -8,16 +8,14 @@ export interface TestClock {
   aheadMs: number;
 }
 
-/** What the clock does by itself. */
-export type ClockKind =
-  | "running"
-  /** Stands still. */
-  | "frozen"
-  /** Stands still but for a millisecond a look, so that a slow machine cannot let anything expire by itself. */
-  | "stepping";
-
-/** A clock that shows the real time, or starts at `startAt`, until it is moved. */
-export function createTestClock(kind: ClockKind = "running", startAt?: Date): TestClock {
+/**
+ * A clock that shows the real time, or starts at `startAt`, until it is moved. By itself it runs, or is frozen, or stands
+ * still but for a millisecond a look (stepping), so that a slow machine cannot let anything expire by itself.
+ */
+export function createTestClock(
+  kind: "running" | "frozen" | "stepping" = "running",
+  startAt?: Date,
+): TestClock {
   const openedAt = Date.now();
   let looks = 0;
   const byItself = {

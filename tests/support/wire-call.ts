@@ -1,5 +1,8 @@
 // Calls of procedures over HTTP as any client would send them, and what came back.
 
+/** The header of somebody with this token. */
+export const bearer = (token: string) => ({ authorization: `Bearer ${token}` });
+
 /** Calls one procedure. */
 export type WireCall = ReturnType<typeof callOver>;
 

@@ -1,7 +1,7 @@
 // A clock that is set back must not freeze what /ready says.
 import { afterEach, expect, it, vi } from "vitest";
 import { createReadiness } from "../../server/health/readiness.ts";
-import { createLogger } from "../../server/lib/logger.ts";
+import { silent } from "../support/silent.ts";
 
 afterEach(() => void vi.useRealTimers());
 
@@ -24,7 +24,7 @@ it("looks anew after the clock was set back", async () => {
     lastDoctor: () => Promise.resolve(null),
     isShuttingDown: () => false,
     workers: () => ({ wanted: 1, listening: 1, started: true }),
-    logger: createLogger({ level: "silent" }),
+    logger: silent,
   });
   await readiness();
   vi.setSystemTime(Date.UTC(2026, 0, 1, 11));

@@ -42,6 +42,27 @@ describe("the API", () => {
     expect(await countOf(address)).toBe(made);
   });
 
+  it("refuses in the words it is told, as often as it is told", async () => {
+    const error = { status: 404, type: "invalid_request_error", message: "Gone.", code: "gone" };
+    misbehave({ fault: "500", path: "/v1/customers", times: Number.POSITIVE_INFINITY, error });
+    for (let time = 0; time < 3; time += 1)
+      await expect(stripe.customers.list()).rejects.toMatchObject({
+        statusCode: 404,
+        code: "gone",
+        message: "Gone.",
+      });
+    world.sandbox.control.wellBehaved();
+    misbehave({ fault: "500", saved: true, error: { ...error, status: 402 } });
+    const options = { idempotencyKey: "refused and kept" };
+    const address = email();
+    for (let time = 0; time < 2; time += 1)
+      await expect(stripe.customers.create({ email: address }, options)).rejects.toMatchObject({
+        statusCode: 402,
+        code: "gone",
+      });
+    expect(await countOf(address)).toBe(0);
+  });
+
   it("answers 502 with {}, which the SDK takes for an object without an id", async () => {
     misbehave({ fault: "502-empty" });
     const customer = await stripe.customers.create({ email: email() });

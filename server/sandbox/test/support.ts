@@ -1,31 +1,15 @@
 // What the sandbox's tests share: a sandbox of their own, the real SDK pointed at it, and a webhook receiver.
-import { createServer } from "node:http";
-import type { AddressInfo } from "node:net";
 import Stripe from "stripe";
 import { afterAll, beforeAll, beforeEach } from "vitest";
+import { serve } from "../../../tests/support/ports.ts";
+import { use } from "../../../tests/support/use.ts";
 import {
   type StripeSandbox,
   type StripeSandboxOptions,
   startStripeSandbox,
 } from "../src/stripe/server.ts";
 
-export interface Receiver {
-  url: string;
-  /** Events in order of arrival, already checked with the SDK's `constructEvent`. */
-  received: Stripe.Event[];
-  /** What to answer from now on. */
-  answer: { status: number };
-  types(): string[];
-  clear(): void;
-  close(): Promise<void>;
-}
-
-export interface World {
-  sandbox: StripeSandbox;
-  stripe: Stripe;
-  receiver: Receiver;
-  close(): Promise<void>;
-}
+export type World = Awaited<ReturnType<typeof startWorld>>;
 
 export const SECRET_KEY = "sk_test_of_the_sandbox_tests";
 export const WEBHOOK_SECRET = "whsec_of_the_sandbox_tests";
@@ -46,11 +30,11 @@ export function sdkFor(
 }
 
 /** A webhook endpoint that verifies every signature; a bad one is a 400 and is not kept. */
-export async function startReceiver(): Promise<Receiver> {
+async function startReceiver() {
   const received: Stripe.Event[] = [];
   const answer = { status: 200 };
   const verifier = new Stripe("sk_test_unused");
-  const server = createServer((req, res) => {
+  const { url, close } = await serve((req, res) => {
     const chunks: Buffer[] = [];
     req.on("data", (chunk: Buffer) => chunks.push(chunk));
     req.on("end", () => {
@@ -67,24 +51,20 @@ export async function startReceiver(): Promise<Receiver> {
       }
     });
   });
-  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
-  const { port } = server.address() as AddressInfo;
   return {
-    url: `http://127.0.0.1:${port}/webhook`,
+    url: `${url}/webhook`,
+    /** Events in order of arrival, already checked with the SDK's `constructEvent`. */
     received,
+    /** What to answer from now on. */
     answer,
     types: () => received.map((event) => event.type),
     clear: () => received.splice(0),
-    close: () =>
-      new Promise((resolve) => {
-        server.close(() => resolve());
-        server.closeAllConnections();
-      }),
+    close,
   };
 }
 
 /** A sandbox, an SDK and a receiver that belong together. Deliveries come strictly in order. */
-export async function startWorld(options: Partial<StripeSandboxOptions> = {}): Promise<World> {
+export async function startWorld(options: Partial<StripeSandboxOptions> = {}) {
   const receiver = await startReceiver();
   const sandbox = await startStripeSandbox({
     secretKey: SECRET_KEY,
@@ -121,21 +101,10 @@ export function useWorld(options: Partial<StripeSandboxOptions> = {}): World {
   return world;
 }
 
-/** The plans of `makePlans` in the world of the suite at hand. */
-export function usePlans(world: World): Plans {
-  const plans = {} as Plans;
-  beforeAll(async () => void Object.assign(plans, await makePlans(world.stripe)));
-  return plans;
-}
+/** Two monthly prices (10 and 30 dollars) and the dearer one by the year, in the world of the suite at hand. */
+export const usePlans = ({ stripe }: World) => use(() => makePlans(stripe));
 
-export interface Plans {
-  basic: Stripe.Price;
-  pro: Stripe.Price;
-  proYearly: Stripe.Price;
-}
-
-/** Two monthly prices (10 and 30 dollars) and the dearer one by the year. */
-export async function makePlans(stripe: Stripe): Promise<Plans> {
+async function makePlans(stripe: Stripe) {
   const monthly = (name: string, amount: number): Promise<Stripe.Price> =>
     stripe.prices.create({
       currency: "usd",

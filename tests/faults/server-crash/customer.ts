@@ -4,7 +4,7 @@ import type { TRPCClient } from "@trpc/client";
 import type { StripeControl } from "../../../server/sandbox/src/stripe/control/control.ts";
 import { FEATURES } from "../../../shared/src/features.ts";
 import type { AppRouter } from "../../../shared/src/router.ts";
-import type { Random } from "../../simulation/random.ts";
+import type { Random } from "../../support/seeded-random.ts";
 import type { CookieClient } from "./cookie-client.ts";
 import type {
   Action,

@@ -1,11 +1,7 @@
 // One server that dies and lives again: the same port, database and environment; SIGKILL by its pid; a door for its clients.
-import { spawn } from "node:child_process";
 import { readFile } from "node:fs/promises";
-import { fileURLToPath } from "node:url";
-import { type ServerProcess, spawnServer } from "../../support/process.ts";
-
-const ROOT = fileURLToPath(new URL("../../..", import.meta.url));
-const COMMAND_LIMIT_MS = 120_000;
+import { deferred } from "../../support/deferred.ts";
+import { runCommand, type ServerProcess, spawnServer } from "../../support/process.ts";
 
 /** How long a start took. Milliseconds. */
 export interface Start {
@@ -24,26 +20,19 @@ export function createServerLives(main: string, env: Record<string, string>) {
   let kills = 0;
   let ends = 0;
   let life: ServerProcess | null = null;
-  let openDoor: () => void = () => undefined;
-  let door = shutDoor();
+  let door = deferred();
   let isOpen = false;
-
-  function shutDoor(): Promise<void> {
-    return new Promise((resolve) => {
-      openDoor = resolve;
-    });
-  }
 
   function begin(): ServerProcess {
     if (life !== null) throw new Error("The server lives already.");
-    life = spawnServer(env, ROOT, [main]);
+    life = spawnServer(env, undefined, [main]);
     return life;
   }
 
   async function end(signal: NodeJS.Signals): Promise<number> {
     if (isOpen) {
       isOpen = false;
-      door = shutDoor();
+      door = deferred();
     }
     if (life === null) return 0;
     const ending = life;
@@ -66,10 +55,6 @@ export function createServerLives(main: string, env: Record<string, string>) {
     url: `http://127.0.0.1:${env["PORT"] ?? ""}`,
     /** Each start of the process until the first 200 of /ready. */
     starts,
-    /** Of the process that lives now. */
-    get pid() {
-      return life?.child.pid;
-    },
     get kills() {
       return kills;
     },
@@ -78,7 +63,7 @@ export function createServerLives(main: string, env: Record<string, string>) {
       return ends;
     },
     /** Resolves while the door is open, else when it opens again: clients wait here instead of knocking. */
-    door: () => door,
+    door: () => door.promise,
     /** Starts it and waits until it is ready. The door stays shut. */
     async start() {
       const startedAt = performance.now();
@@ -95,32 +80,14 @@ export function createServerLives(main: string, env: Record<string, string>) {
     },
     openDoor() {
       isOpen = true;
-      openDoor();
+      door.resolve();
     },
     /** Shuts the door and kills it as it stands. */
     kill: die,
     /** Ends it by SIGTERM; answers its exit code. */
     stop: () => end("SIGTERM"),
     /** Runs one of server/cli as an operator does. */
-    command: (name: "doctor" | "reconcile") =>
-      new Promise<{ code: number; output: string }>((resolve, reject) => {
-        const child = spawn(
-          process.execPath,
-          ["--import", import.meta.resolve("tsx"), `${ROOT}server/cli/commands/${name}.ts`],
-          {
-            cwd: ROOT,
-            env: { PATH: process.env["PATH"] ?? "", ...env },
-            stdio: ["ignore", "pipe", "pipe"],
-            timeout: COMMAND_LIMIT_MS,
-            killSignal: "SIGKILL",
-          },
-        );
-        let output = "";
-        child.stdout.on("data", (chunk: Buffer) => (output += chunk.toString()));
-        child.stderr.on("data", (chunk: Buffer) => (output += chunk.toString()));
-        child.once("error", reject);
-        child.once("close", (code) => resolve({ code: code ?? -1, output }));
-      }),
+    command: (name: "doctor" | "reconcile") => runCommand(name, env),
     /** The errors all its lives have logged: each message with its number. */
     errors() {
       const counts: Record<string, number> = {};

@@ -6,6 +6,7 @@ import { available } from "../../support/backend.ts";
 import type { Person } from "../../support/people.ts";
 import { useTestApp } from "../../support/use-app.ts";
 import { rawKey } from "../../support/operations.ts";
+import { bearer } from "../../support/wire-call.ts";
 
 interface Page {
   users: { id: string; email: string; role: string; credits: number; disabledAt: string | null }[];
@@ -20,7 +21,7 @@ describe("admin", () => {
   });
 
   const models = () => world.models;
-  const as = (person: Person) => ({ authorization: `Bearer ${person.accessToken}` });
+  const as = (person: Person) => bearer(person.accessToken);
   const read = (path: string, input?: unknown) => world.call(path, "query", input, as(admin));
   const write = (path: string, input: unknown) => world.call(path, "mutation", input, as(admin));
   const lines = (targetId: string) =>
@@ -315,7 +316,7 @@ describe("admin", () => {
 
 describe("the last administrator", () => {
   const world = useTestApp({ available });
-  const as = (person: Person) => ({ authorization: `Bearer ${person.accessToken}` });
+  const as = (person: Person) => bearer(person.accessToken);
 
   it("cannot be demoted or disabled, not even by two who do it to each other at once", async () => {
     const [one, two] = [await world.person("ADMIN"), await world.person("ADMIN")];

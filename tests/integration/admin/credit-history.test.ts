@@ -3,6 +3,7 @@ import { beforeAll, describe, expect, it } from "vitest";
 import { available } from "../../support/backend.ts";
 import type { Person } from "../../support/people.ts";
 import { useTestApp } from "../../support/use-app.ts";
+import { bearer } from "../../support/wire-call.ts";
 
 describe("admin.user", () => {
   const world = useTestApp({ available });
@@ -12,7 +13,7 @@ describe("admin.user", () => {
   });
 
   const read = (path: string, input?: unknown) =>
-    world.call(path, "query", input, { authorization: `Bearer ${admin.accessToken}` });
+    world.call(path, "query", input, bearer(admin.accessToken));
 
   it("shows a person's whole credit history, page by page", async () => {
     const person = await world.person();
@@ -21,7 +22,7 @@ describe("admin.user", () => {
         "credit.spend",
         "mutation",
         { feature: "chat-flash", idempotencyKey: `spend-${spent}` },
-        { authorization: `Bearer ${person.accessToken}` },
+        bearer(person.accessToken),
       );
     const seen: number[] = [];
     let historyCursor: string | null = null;

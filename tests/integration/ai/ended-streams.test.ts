@@ -1,13 +1,14 @@
 // What a stream leaves behind when it is over: nothing. One thing left of each would be a million things one day.
 import { randomUUID } from "node:crypto";
-import { createServer, IncomingMessage } from "node:http";
+import { IncomingMessage } from "node:http";
 import { setTimeout as sleep } from "node:timers/promises";
 import { queryObjects } from "node:v8";
 import { describe, expect, it, onTestFinished, vi } from "vitest";
 import { sendEvents } from "../../../server/http/rest/events.ts";
-import { listen } from "../../support/ports.ts";
+import { serve } from "../../support/ports.ts";
 import { available } from "../../support/backend.ts";
 import { useTestApp } from "../../support/use-app.ts";
+import { bearer } from "../../support/wire-call.ts";
 
 const RUNS = 20;
 /** Counting objects walks the whole heap, which takes seconds where the machine is busy. */
@@ -104,7 +105,7 @@ describe("streams that are over", () => {
         }),
       );
       const leave = new AbortController();
-      const headers = { authorization: `Bearer ${accessToken}` };
+      const headers = bearer(accessToken);
       const url = `${world.url}/api/user/credits/events`;
       const answer = fetch(url, { headers, signal: leave.signal }).catch(() => null);
       await asked;
@@ -137,13 +138,12 @@ it("an open stream over REST keeps none of the events it has sent", {
     yield { type: "last" };
     await new Promise((resolve) => signal.addEventListener("abort", resolve));
   }
-  const server = createServer((request, response) => {
+  const { url, close } = await serve((request, response) => {
     const leave = new AbortController();
     response.once("close", () => leave.abort());
     void sendEvents(request, response, source(leave.signal), leave.signal);
   });
-  const url = `http://127.0.0.1:${await listen(server)}`;
-  onTestFinished(() => void server.close());
+  onTestFinished(close);
   const reader = (await fetch(url)).body?.pipeThrough(new TextDecoderStream()).getReader();
   let text = "";
   while (!text.includes("last")) text += (await reader?.read())?.value ?? "";

@@ -11,6 +11,7 @@ import { startTcpProxy } from "../../support/tcp-proxy.ts";
 import { readRun } from "../../support/read-run.ts";
 import { useTestApp } from "../../support/use-app.ts";
 import { within } from "../../support/own-time.ts";
+import { bearer } from "../../support/wire-call.ts";
 
 const TIMINGS = {
   readerGraceMs: 3_000,
@@ -178,7 +179,7 @@ describe("a reader who signs out while the model is silent", () => {
         messages: [{ role: "user", content: "Say little" }],
         idempotencyKey: "silent",
       });
-      const headers = { authorization: `Bearer ${person.accessToken}` };
+      const headers = bearer(person.accessToken);
       const answer = await fetch(`${server.url}/api/${path(runId)}`, { headers });
       await person.client.auth.logoutAll.mutate();
       expect(await answer.text()).toContain("SESSION_REVOKED");

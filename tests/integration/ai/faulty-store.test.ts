@@ -10,9 +10,10 @@ import type { RunStore } from "../../../server/ai/ports.ts";
 import { createRunStore } from "../../../server/ai/runs.store.ts";
 import type { PrismaModels } from "../../../server/database/ports.ts";
 import { AppError } from "../../../server/lib/errors.ts";
-import { createLogger } from "../../../server/lib/logger.ts";
 import { available } from "../../support/backend.ts";
 import { type SignedIn, openTestApp, type TestApp } from "../../support/server.ts";
+import { deferred } from "../../support/deferred.ts";
+import { silent } from "../../support/silent.ts";
 
 const TIMINGS = { keepOutputMs: 1_000, leaseMs: 1_500, tickMs: 100 };
 const NEVER = new AbortController().signal;
@@ -59,7 +60,7 @@ describe("metered runs over a failing store", () => {
       models: { "chat-pro": "stand-in-pro", "ppt-generate": "stand-in-pro" },
       prices: { credits: server.config.credits.costs, version: "test" },
       withPackageSuggestion: (work) => work(),
-      logger: createLogger({ level: "silent" }),
+      logger: silent,
       now: Date.now,
       timings: { ...TIMINGS, ...timings },
     });
@@ -95,8 +96,7 @@ describe("metered runs over a failing store", () => {
     models().aiRun.count({ where: { id: { in: ids }, state: "running" } });
 
   it("renews the lease of a run until it is settled, however long that takes", async () => {
-    let settle: () => void = () => undefined;
-    const settling = new Promise<void>((resolve) => (settle = resolve));
+    const { promise: settling, resolve: settle } = deferred();
     let isEnding = false;
     const ai = serviceOver((real) => ({
       async end(run, ending) {

@@ -3,13 +3,14 @@ import { randomUUID } from "node:crypto";
 import { expect, onTestFinished, test } from "vitest";
 import { available } from "../../support/backend.ts";
 import { openTestApp } from "../../support/server.ts";
+import { bearer } from "../../support/wire-call.ts";
 
 test("returns RATE_LIMITED for the 21st stream of a user at once, and serves again once one has ended", async () => {
   const world = await openTestApp({ available });
   onTestFinished(() => world.close());
   world.sandbox.model.control.setSpeed(2);
   const person = await world.person();
-  const headers = { authorization: `Bearer ${person.accessToken}` };
+  const headers = bearer(person.accessToken);
   const messages = [{ role: "user", content: "Take your time." }];
   const order = { feature: "chat-pro", messages, idempotencyKey: randomUUID() };
   const started = await world.call("ai.start", "mutation", order, headers);

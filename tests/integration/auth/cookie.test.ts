@@ -5,11 +5,10 @@ import { procedures } from "../../../server/http/trpc/procedures.ts";
 import { available } from "../../support/backend.ts";
 import { FRONTEND } from "../../support/server-env.ts";
 import { useTestApp } from "../../support/use-app.ts";
+import { bearer } from "../../support/wire-call.ts";
 
 describe("the refresh cookie", () => {
   const world = useTestApp({ available });
-
-  const bearer = (token: string) => ({ authorization: `Bearer ${token}` });
 
   it("never refreshes by GET", async () => {
     const person = await world.person();

@@ -4,10 +4,9 @@ import { createRefreshTokens } from "../../../server/auth/session/refresh-token.
 import { rotateRefreshToken } from "../../../server/auth/session/rotate-refresh-token.ts";
 import { openBackend } from "../../../server/infrastructure.ts";
 import { parseConfig } from "../../../server/config/parse-config.ts";
-import { createLogger } from "../../../server/lib/logger.ts";
+import { silent as logger } from "../../support/silent.ts";
 
 const config = parseConfig(process.env);
-const logger = createLogger({ level: "silent" });
 const backend = await openBackend({ config, logger, keyPrefix: process.env["KEY_PREFIX"] ?? "" });
 const sessions = createSessionStore(backend.database);
 await rotateRefreshToken(

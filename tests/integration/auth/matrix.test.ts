@@ -11,6 +11,7 @@ import { catalog, type Others, rows } from "./matrix-rows.ts";
 import type { Person } from "../../support/people.ts";
 import { SERVICE_KEY } from "../../support/server-env.ts";
 import { useTestApp } from "../../support/use-app.ts";
+import { bearer } from "../../support/wire-call.ts";
 
 const REFUSALS = ["UNAUTHENTICATED", "TOKEN_EXPIRED", "SESSION_REVOKED", "FORBIDDEN"];
 
@@ -91,8 +92,6 @@ describe("authority", () => {
     user = await world.person();
     admin = await world.person("ADMIN");
   });
-
-  const bearer = (token: string) => ({ authorization: `Bearer ${token}` });
 
   for (const [path, row] of Object.entries(rows)) {
     const call = (headers: Record<string, string>, input?: unknown) =>

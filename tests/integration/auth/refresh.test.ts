@@ -8,12 +8,12 @@ import {
   rotateRefreshToken,
 } from "../../../server/auth/session/rotate-refresh-token.ts";
 import { createSessionStore } from "../../../server/auth/session/session.store.ts";
-import { createLogger } from "../../../server/lib/logger.ts";
 import { available } from "../../support/backend.ts";
 import { FRONTEND, REFRESH_SECRET } from "../../support/server-env.ts";
 import { useTestApp } from "../../support/use-app.ts";
 import { codeOf } from "../../support/code-of.ts";
 import { endGrace, fromBrowser, fromNative } from "./support.ts";
+import { silent } from "../../support/silent.ts";
 
 const ROUNDS = process.env["FULL"] === "1" ? 1_000 : 25;
 const PARALLEL = 20;
@@ -190,7 +190,7 @@ describe("refresh", () => {
         config: { tokens: { refreshTtlSeconds: 604_800 }, frontendOrigins: [FRONTEND] },
         refreshTokens: createRefreshTokens(refreshSecrets),
         sessions: createSessionStore(database),
-        logger: createLogger({ level: "silent" }),
+        logger: silent,
         now: Date.now,
         accessTokens: { sign: () => Promise.resolve({ token: "signed", expiresAt: new Date() }) },
         sessionCache: { invalidate: () => Promise.resolve() },

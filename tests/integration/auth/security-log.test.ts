@@ -3,6 +3,7 @@ import { describe, expect, it } from "vitest";
 import { describeBackend } from "../../support/databases.ts";
 import { useTestApp } from "../../support/use-app.ts";
 import { Browser, newEmail, toCallback } from "./support.ts";
+import { bearer } from "../../support/wire-call.ts";
 
 const available = describeBackend("SQLite", null, null);
 
@@ -10,7 +11,6 @@ describe("the log", () => {
   const world = useTestApp({ available, env: { JWT_EXPIRES_IN: "15m" }, logLevel: "info" });
 
   const events = (name: string) => world.logged().filter((line) => line["event"] === name);
-  const bearer = (token: string) => ({ authorization: `Bearer ${token}` });
 
   it("tells of a sign-in: who, how, from where, and no address or token", async () => {
     const browser = new Browser();

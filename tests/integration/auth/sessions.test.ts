@@ -5,7 +5,6 @@ import { createAdminStore } from "../../../server/admin/admin.store.ts";
 import { retentionJobs } from "../../../server/jobs/retention.ts";
 import { createRetentionStore } from "../../../server/jobs/retention.store.ts";
 import { createJobRunner } from "../../../server/jobs/runner.ts";
-import { createLogger } from "../../../server/lib/logger.ts";
 import type { Principal } from "../../../server/auth/auth.types.ts";
 import { available } from "../../support/backend.ts";
 import { describeBackend } from "../../support/databases.ts";
@@ -13,6 +12,7 @@ import type { Identity } from "../../support/people.ts";
 import { useTestApp } from "../../support/use-app.ts";
 import { codeOf } from "../../support/code-of.ts";
 import { fromBrowser } from "./support.ts";
+import { silent } from "../../support/silent.ts";
 
 const backends = [available];
 // Two instances on one database server without Redis: nothing is shared but the database.
@@ -167,7 +167,7 @@ describe.each(backends)("sessions on $name", (available) => {
     await endedAgo(86_000_000);
     const jobs = createJobRunner({
       database: world.backend.database,
-      logger: createLogger({ level: "silent" }),
+      logger: silent,
       jobs: retentionJobs({
         store: createRetentionStore(world.backend.database),
         now: Date.now,

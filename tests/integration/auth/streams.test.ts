@@ -1,4 +1,5 @@
 // Promise 20 for streams: they end within a second of their caller's authority, on any instance.
+import { setTimeout as pause } from "node:timers/promises";
 import { describe, expect, it, onTestFinished, vi } from "vitest";
 import { available } from "../../support/backend.ts";
 import type { Person } from "../../support/people.ts";
@@ -15,7 +16,6 @@ const TRPC = "/api/trpc/credit.onChange";
 const REST = "/api/user/credits/events";
 /** How many one user may have open. */
 const MOST = 20;
-const pause = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
 
 describe("streams", () => {
   const world = useTestApp({ available, instances: 2 });

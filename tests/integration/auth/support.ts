@@ -2,7 +2,7 @@
 import { randomUUID } from "node:crypto";
 import { expect } from "vitest";
 import type { SignInError } from "../../../shared/src/errors.ts";
-import { driveSignIn } from "../../support/google-sign-in.ts";
+import { cookiesIn, driveSignIn } from "../../support/google-sign-in.ts";
 import type { TestApp } from "../../support/server.ts";
 import { FRONTEND } from "../../support/server-env.ts";
 import { within } from "../../support/own-time.ts";
@@ -31,12 +31,9 @@ export class Browser {
       redirect: "manual",
       headers: { ...(cookie === "" ? {} : { cookie }), ...headers },
     });
-    for (const line of response.headers.getSetCookie()) {
-      const [pair = ""] = line.split(";", 1);
-      const name = pair.slice(0, pair.indexOf("="));
-      if (/max-age=0(;|$)/i.test(line)) this.cookies.delete(name);
-      else this.cookies.set(name, pair.slice(name.length + 1));
-    }
+    for (const { name, value } of cookiesIn(response))
+      if (value === "") this.cookies.delete(name);
+      else this.cookies.set(name, value);
     return response;
   }
 

@@ -6,7 +6,7 @@ import { localClock } from "../../../server/credit/local-days.ts";
 import { runsOutAt } from "../../../server/credit/usage.ts";
 import { balanceKey } from "../../../server/ledger/balance-cache.ts";
 import { createCallerFactory, toAppError } from "../../../server/trpc/trpc.ts";
-import { COSTS } from "../../support/prices.ts";
+import { FEATURE_TABLE, FEATURES } from "../../../shared/src/features.ts";
 import { available } from "../../support/backend.ts";
 import { anotherLedger, ledgerWith } from "../../support/another-ledger.ts";
 import { contextOf } from "../../support/request-context.ts";
@@ -263,8 +263,8 @@ describe("credits", () => {
   test("the price table has a version that changes exactly when a price does", async () => {
     const { caller } = await person(0);
     const { features, version } = await caller.costs();
-    expect(Object.fromEntries(features.map(({ feature, credits }) => [feature, credits]))).toEqual(
-      COSTS,
+    expect(features.map(({ feature, credits }) => [feature, credits])).toEqual(
+      FEATURES.map((feature) => [feature, FEATURE_TABLE[feature].defaultPriceCredits]),
     );
     expect(version).toMatch(/^[0-9a-f]{12}$/);
   });

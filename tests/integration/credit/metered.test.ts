@@ -10,6 +10,7 @@ import { auditRows } from "../../support/ledger-audit.ts";
 import { contextOf } from "../../support/request-context.ts";
 import { createTestClock } from "../../support/test-clock.ts";
 import { useTestApp } from "../../support/use-app.ts";
+import { deferred } from "../../support/deferred.ts";
 
 type Handler = (meter: MeterReading) => Promise<unknown>;
 
@@ -191,10 +192,7 @@ describe("metered calls", () => {
 
   test("the eleventh call at once returns RATE_LIMITED, over all instances", async () => {
     const userId = await world.createUser(1_000);
-    let open: () => void = () => undefined;
-    const gate = new Promise<void>((resolve) => {
-      open = resolve;
-    });
+    const { promise: gate, resolve: open } = deferred();
     const caller = callerOf(userId, () => gate.then(() => "done"));
     const outcomes = Array.from({ length: 11 }, () =>
       caller.once({ topic: "x" }).catch((error: unknown) => toAppError(error).code),

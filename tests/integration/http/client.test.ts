@@ -1,4 +1,5 @@
 // CreateClient's manners: one shared refresh, one repeat, batches of ten, streams that come back.
+import { setTimeout as pause } from "node:timers/promises";
 import { expect, test } from "vitest";
 import { createClient } from "../../../shared/src/client.ts";
 import { useTestApp } from "../../support/use-app.ts";
@@ -19,8 +20,6 @@ function counting() {
     refreshes: () => calls.filter((path) => path === "auth.refresh").length,
   };
 }
-
-const pause = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
 
 test("calls refused together share one refresh and are repeated once", async () => {
   const person = await server.signIn("shared@example.com");

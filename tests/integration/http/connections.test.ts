@@ -1,7 +1,8 @@
 // One client's connections and bodies leave room for everybody else's.
-import { createServer, IncomingMessage } from "node:http";
+import { IncomingMessage } from "node:http";
 import { connect, type Socket } from "node:net";
 import { queryObjects } from "node:v8";
+import { setTimeout as pause } from "node:timers/promises";
 import { afterEach, describe, expect, test, vi } from "vitest";
 import { createBodyReader } from "../../../server/http/body-reader.ts";
 import { createHttpServer } from "../../../server/http/server.ts";
@@ -9,7 +10,7 @@ import { closeUnread } from "../../../server/http/unread-body.ts";
 import { isAppError } from "../../../server/lib/errors.ts";
 import { openTestApp, type TestApp } from "../../support/server.ts";
 import { within } from "../../support/own-time.ts";
-import { listen } from "../../support/ports.ts";
+import { serve } from "../../support/ports.ts";
 
 let server: TestApp | undefined;
 const sockets: Socket[] = [];
@@ -20,7 +21,6 @@ afterEach(async () => {
 });
 
 const LIMITS = { total: 40, perAddress: 20, pipelined: 8 };
-const pause = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
 
 /** An open connection from one of this machine's own addresses. */
 async function open(url: string, localAddress = "127.0.0.1"): Promise<Socket> {
@@ -237,7 +237,7 @@ describe("bodies", () => {
       clientAddress: (request) => request.socket.remoteAddress ?? "",
       limits: { totalBytes: 3.5 * SIZE, clientBytes: 1.5 * SIZE, idleMs: 60_000 },
     });
-    const listening = createServer((request, response) => {
+    const { url, close } = await serve((request, response) => {
       request.on("data", (chunk: Buffer) => (arrived += chunk.length));
       void bodies.bytes(request, SIZE).then(
         () => response.end(),
@@ -247,7 +247,6 @@ describe("bodies", () => {
             .end(),
       );
     });
-    const url = `http://127.0.0.1:${await listen(listening)}`;
     const begin = async (client: string) => {
       const socket = await open(url, client);
       socket.setTimeout(30_000, () => socket.destroy());
@@ -270,8 +269,7 @@ describe("bodies", () => {
       const socket = await hold("127.0.0.4");
       expect(socket.destroyed).toBe(false);
     }, 30_000);
-    listening.closeAllConnections();
-    await new Promise((resolve) => listening.close(resolve));
+    await close();
   });
 
   test.each([

@@ -2,6 +2,7 @@
 import { afterEach, describe, expect, test } from "vitest";
 import { openTestApp, type TestApp } from "../../support/server.ts";
 import { FRONTEND } from "../../support/server-env.ts";
+import { bearer } from "../../support/wire-call.ts";
 
 let server: TestApp | undefined;
 afterEach(async () => {
@@ -116,7 +117,7 @@ describe("a refresh token of ours", () => {
     expect((await post(url, "logout", {})).status).toBe(429);
     expect((await post(url, "logout", { refreshToken })).status).toBe(200);
     const me = await fetch(`${url}/api/auth/me`, {
-      headers: { authorization: `Bearer ${accessToken}` },
+      headers: bearer(accessToken),
     });
     expect(me.status).toBe(401);
   });

@@ -1,14 +1,14 @@
 // A job runs on one instance at a time, when it is due, and that its end is kept.
+import { setTimeout as pause } from "node:timers/promises";
 import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
 import { createJobRunner, type Job, type JobRunnerDeps } from "../../../server/jobs/runner.ts";
-import { createLogger } from "../../../server/lib/logger.ts";
 import type { OpenedBackend } from "../../support/databases.ts";
 import { available } from "../../support/backend.ts";
+import { deferred } from "../../support/deferred.ts";
+import { silent as logger } from "../../support/silent.ts";
 
-const logger = createLogger({ level: "silent" });
 const MINE = { mine: 1 };
 const STOPPED = { stopped: 1 };
-const pause = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
 
 describe("jobs", () => {
   let opened: OpenedBackend;
@@ -155,8 +155,7 @@ describe("jobs", () => {
       });
     const slow = runnerOf({ name: "slow", maxSeconds: 0.2, run: untilAborted });
     expect(await slow.runNow("slow")).toMatchObject({ result: STOPPED });
-    let begin = (): void => undefined;
-    const begun = new Promise<void>((resolve) => (begin = resolve));
+    const { promise: begun, resolve: begin } = deferred();
     const stopping = runnerOf({
       name: "stopping",
       maxSeconds: 60,

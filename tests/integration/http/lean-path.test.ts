@@ -5,6 +5,7 @@ import { afterAll, afterEach, beforeAll, expect, test, vi } from "vitest";
 import { AppError } from "../../../server/lib/errors.ts";
 import { type SignedIn, openTestApp, type TestApp } from "../../support/server.ts";
 import { sendRaw } from "./raw.ts";
+import { bearer } from "../../support/wire-call.ts";
 
 let lean: TestApp;
 let stock: TestApp;
@@ -136,7 +137,7 @@ async function ask(server: TestApp, call: Call, token?: string) {
     headers: {
       ...call.headers,
       "x-request-id": "same-for-both",
-      ...(token === undefined ? {} : { authorization: `Bearer ${token}` }),
+      ...(token === undefined ? {} : bearer(token)),
     },
     ...(call.body === undefined ? {} : { body: call.body }),
   });

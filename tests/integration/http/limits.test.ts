@@ -3,6 +3,7 @@ import { afterAll, afterEach, describe, expect, test, vi } from "vitest";
 import { serviceUnavailable } from "../../../server/database/errors.ts";
 import { available } from "../../support/backend.ts";
 import { openTestApp, type TestApp, throughGoogle } from "../../support/server.ts";
+import { bearer } from "../../support/wire-call.ts";
 
 let server: TestApp | undefined;
 afterEach(async () => {
@@ -13,8 +14,6 @@ afterAll(() => server?.close());
 
 const N = 20;
 const env = { RATE_LIMIT_MAX_REQUESTS: String(N), RATE_LIMIT_WINDOW_MS: "600000" };
-
-const bearer = (token: string) => ({ authorization: `Bearer ${token}` });
 
 async function ask(url: string, headers: Record<string, string> = {}) {
   const answer = await fetch(`${url}/api/trpc/credit.costs`, { headers });
@@ -60,7 +59,7 @@ describe("limits", () => {
   test("a signed-in user is counted apart from the address, and a probe not at all", async () => {
     server = await openTestApp({ available, env });
     const person = await server.signIn("limited@example.com");
-    const headers = { authorization: `Bearer ${person.accessToken}` };
+    const headers = bearer(person.accessToken);
     const statuses: number[] = [];
     for (let call = 0; call < N + 5; call += 1) {
       const answer = await fetch(`${server.url}/api/trpc/user.update`, {
@@ -155,7 +154,7 @@ test("returns RATE_LIMITED for signed-in reads only after ten times as many as w
 test("a signed-in user's reads of what is public are counted with the user's own, and take nothing from the address", async () => {
   server = await openTestApp({ available, env });
   const person = await server.signIn("browser@example.com");
-  const headers = { authorization: `Bearer ${person.accessToken}` };
+  const headers = bearer(person.accessToken);
   const answers: Response[] = [];
   for (let call = 0; call < N + 5; call += 1) answers.push(await ask(server.url, headers));
   expect(answers.map(({ status }) => status)).toEqual(answers.map(() => 200));
@@ -206,7 +205,7 @@ test("calls that fail for want of the database count against nobody", async () =
 test("returns RATE_LIMITED for exports on a tier of their own", async () => {
   server = await openTestApp({ env: { ...env, RATE_LIMIT_MAX_REQUESTS: "30" } });
   const person = await server.signIn("exporter@example.com");
-  const headers = { authorization: `Bearer ${person.accessToken}` };
+  const headers = bearer(person.accessToken);
   const statuses: number[] = [];
   for (let call = 0; call < 5; call += 1)
     statuses.push((await fetch(`${server.url}/api/trpc/user.export`, { headers })).status);

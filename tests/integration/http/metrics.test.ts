@@ -2,6 +2,7 @@ import { beforeAll, describe, expect, it } from "vitest";
 import { available } from "../../support/backend.ts";
 import type { SignedIn } from "../../support/server.ts";
 import { useTestApp } from "../../support/use-app.ts";
+import { bearer } from "../../support/wire-call.ts";
 
 /** Every sample of a scrape: the series with its labels as written, and its value. */
 async function scrape(url: string): Promise<Map<string, number>> {
@@ -26,7 +27,7 @@ describe("metrics", () => {
     fetch(`${server.url}/api/trpc/${path}`, {
       headers: {
         accept: "text/event-stream",
-        ...(accessToken === undefined ? {} : { authorization: `Bearer ${accessToken}` }),
+        ...(accessToken === undefined ? {} : bearer(accessToken)),
       },
     });
 

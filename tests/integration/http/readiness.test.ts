@@ -1,22 +1,20 @@
 import { spawnSync } from "node:child_process";
 import { mkdtemp, rm, statfs, writeFile } from "node:fs/promises";
-import { createServer } from "node:http";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { Connection } from "mariadb";
 import { describe, expect, test } from "vitest";
 import type { Readiness } from "../../../server/health/health.types.ts";
 import { createReadiness } from "../../../server/health/readiness.ts";
-import { type Backend, openBackend } from "../../../server/infrastructure.ts";
+import type { Backend } from "../../../server/infrastructure.ts";
 import type { JobOutcome } from "../../../server/jobs/runner.ts";
-import { createLogger } from "../../../server/lib/logger.ts";
 import { availableServers } from "../../support/servers.ts";
 import { connectMysql, freshMysql } from "../../support/mysql-databases.ts";
-import { describeBackend } from "../../support/databases.ts";
+import { describeBackend, openAt } from "../../support/databases.ts";
 import { openTestApp } from "../../support/server.ts";
-import { listen } from "../../support/ports.ts";
+import { serve } from "../../support/ports.ts";
+import { silent as logger } from "../../support/silent.ts";
 
-const logger = createLogger({ level: "silent" });
 const LOOK_EVERY_MS = 100;
 
 interface Answer {
@@ -43,14 +41,12 @@ function readinessOf(
 }
 
 /** Servers that are well but for their clock: every answer's Date is `offMs` away from ours. */
-async function startServerWithClock(offMs: number) {
-  const server = createServer((_request, response) => {
+const startServerWithClock = (offMs: number) =>
+  serve((_request, response) => {
     response.sendDate = false;
     response.setHeader("Date", new Date(Date.now() + offMs).toUTCString());
     response.end();
   });
-  return { url: `http://127.0.0.1:${await listen(server)}`, close: () => server.close() };
-}
 
 describe("/ready", () => {
   test("a whole server is ready, and what it needs of others is looked at", async () => {
@@ -119,7 +115,7 @@ describe("/ready", () => {
       expect(actions.join(" ")).toContain("Synchronise this machine's clock");
     } finally {
       await server.close();
-      others.close();
+      await others.close();
     }
   });
 
@@ -135,7 +131,7 @@ describe("/ready", () => {
         .toEqual({ status: "up" });
     } finally {
       await server.close();
-      others.close();
+      await others.close();
     }
   });
 
@@ -169,12 +165,7 @@ describe("/ready", () => {
     const mounted = spawnSync("mount", ["-t", "tmpfs", "-o", size, "tmpfs", folder]).status === 0;
     if (!mounted) await rm(folder, { recursive: true });
     skip(!mounted, "a disk of one's own needs the right to mount one");
-    const url = `file:${folder}/skywork.db`;
-    const database = { kind: "sqlite", url } as const;
-    const backend = await openBackend({
-      config: { environment: "test", redis: null, database },
-      logger,
-    });
+    const backend = await openAt(`file:${folder}/skywork.db`);
     try {
       const look = readinessOf(backend);
       const { bavail, bsize } = await statfs(folder);
@@ -222,11 +213,7 @@ describe.each(databases)("/ready on $name", ({ url }) => {
     await root.query(`GRANT ALL ON \`${name}\`.* TO '${user}'@'%'`);
     target.username = user;
     target.password = "Only-for-this-test-1";
-    const database = { kind: "mysql", url: target.href } as const;
-    const backend = await openBackend({
-      config: { environment: "test", redis: null, database },
-      logger,
-    });
+    const backend = await openAt(target.href);
     try {
       const look = readinessOf(backend);
       expect((await look()).state).toBe("ready");

@@ -4,6 +4,7 @@ import { beforeAll, expect, test } from "vitest";
 import { type SignedIn, openTestApp } from "../../support/server.ts";
 import { SERVICE_KEY } from "../../support/server-env.ts";
 import { useTestApp } from "../../support/use-app.ts";
+import { bearer } from "../../support/wire-call.ts";
 
 const server = useTestApp({ logLevel: "info" });
 let person: SignedIn;
@@ -19,7 +20,7 @@ async function ask(path: string, init: RequestInit & { input?: unknown; signedIn
   const response = await fetch(`${server.url}${path}`, {
     ...rest,
     headers: {
-      ...(signedIn ? { authorization: `Bearer ${person.accessToken}` } : {}),
+      ...(signedIn ? bearer(person.accessToken) : {}),
       ...(input === undefined ? {} : { "content-type": "application/json" }),
       ...(rest.headers as Record<string, string> | undefined),
     },
@@ -83,7 +84,7 @@ test("a charge is in the line of its call, and not in that of a replay, which mo
 
 test("a worker's call names its key, never shows it", async () => {
   const input = { userId: person.userId, feature: "chat-flash", idempotencyKey: randomUUID() };
-  const headers = { authorization: `Bearer ${SERVICE_KEY}` };
+  const headers = bearer(SERVICE_KEY);
   const { logged } = await ask("/api/trpc/service.spend", { input, headers });
   expect(logged[0]).toMatchObject({ service: "worker", charged: 1 });
   expect(JSON.stringify(logged)).not.toContain(SERVICE_KEY);
@@ -151,7 +152,7 @@ test("a stream's line comes at its end, with how long it was open", async () => 
   const before = server.logged().length;
   const abort = new AbortController();
   const response = await fetch(`${server.url}/api/trpc/credit.onChange`, {
-    headers: { authorization: `Bearer ${person.accessToken}` },
+    headers: bearer(person.accessToken),
     signal: abort.signal,
   });
   const reader = response.body?.getReader();
@@ -175,7 +176,7 @@ test("a stream that was cut says why", async () => {
   const other = await server.signIn("cut@example.com");
   const before = server.logged().length;
   const response = await fetch(`${server.url}/api/trpc/credit.onChange`, {
-    headers: { authorization: `Bearer ${other.accessToken}` },
+    headers: bearer(other.accessToken),
   });
   const whole = response.text();
   await other.client.auth.logoutAll.mutate();

@@ -2,6 +2,7 @@
 import { beforeAll, describe, expect, test } from "vitest";
 import type { SignedIn } from "../../support/server.ts";
 import { useTestApp } from "../../support/use-app.ts";
+import { bearer } from "../../support/wire-call.ts";
 
 interface Description {
   openapi: string;
@@ -22,7 +23,7 @@ async function rest(
   const answer = await fetch(`${server.url}${path}`, {
     method,
     headers: {
-      ...(options.token === undefined ? {} : { authorization: `Bearer ${options.token}` }),
+      ...(options.token === undefined ? {} : bearer(options.token)),
       ...(options.body === undefined ? {} : { "content-type": "application/json" }),
       ...options.headers,
     },

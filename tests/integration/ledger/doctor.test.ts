@@ -102,8 +102,7 @@ describe("the doctor", () => {
 
   test.each(DAMAGES)("finds $what and names it", async ({ named, damage }) => {
     expect(await diagnose()).toEqual([]);
-    const { models } = world;
-    await damage(models, userId);
+    await damage(world.backend.database, userId);
     const violations = await diagnose();
     expect(violations.map(({ invariant }) => invariant).join("\n")).toMatch(named);
     expect(new Set(violations.map((violation) => violation.userId))).toEqual(new Set([userId]));
@@ -140,9 +139,8 @@ describe("the doctor", () => {
   test.each(DAMAGES)(
     "finds $what in proven books, at once or at the next whole proof",
     async ({ what, named, damage }) => {
-      const { models } = world;
       expect((await goOn()).violations).toEqual([]);
-      await damage(models, userId);
+      await damage(world.backend.database, userId);
       const atOnce = (await goOn()).violations;
       expect(atOnce.length > 0).toBe(!INSIDE_PROVEN.test(what));
       expect((await diagnose()).map(({ invariant }) => invariant).join("\n")).toMatch(named);

@@ -8,6 +8,7 @@ import { available } from "../../support/backend.ts";
 import type { Person } from "../../support/people.ts";
 import { SERVICE_KEY } from "../../support/server-env.ts";
 import { useTestApp } from "../../support/use-app.ts";
+import { bearer } from "../../support/wire-call.ts";
 
 describe("scopes of keys", () => {
   const world = useTestApp({ available });
@@ -17,20 +18,19 @@ describe("scopes of keys", () => {
   });
 
   const models = () => world.models;
-  const as = (token: string) => ({ authorization: `Bearer ${token}` });
   const adjust = (userId: string, idempotencyKey: string) =>
     world.call(
       "admin.adjustCredits",
       "mutation",
       { userId, amount: 7, reason: "test", idempotencyKey },
-      as(admin.accessToken),
+      bearer(admin.accessToken),
     );
   const spend = (person: Person, idempotencyKey: string) =>
     world.call(
       "credit.spend",
       "mutation",
       { feature: "chat-flash", idempotencyKey },
-      as(person.accessToken),
+      bearer(person.accessToken),
     );
 
   it("takes effect for each kind of caller, whatever an administrator's key looks like", async () => {
@@ -52,7 +52,7 @@ describe("scopes of keys", () => {
       "service.spend",
       "mutation",
       { userId: person.userId, feature: "chat-flash", idempotencyKey: key },
-      as(SERVICE_KEY),
+      bearer(SERVICE_KEY),
     );
     expect(byWorker.data).toMatchObject({ charged: 1, replayed: false });
     const refund = await world.app.ledger.submit({

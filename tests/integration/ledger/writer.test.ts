@@ -11,6 +11,7 @@ import { createTestClock } from "../../support/test-clock.ts";
 import { useTestApp } from "../../support/use-app.ts";
 import { codeOf } from "../../support/code-of.ts";
 import { grant, reserve, spend } from "../../support/operations.ts";
+import { deferred } from "../../support/deferred.ts";
 
 /** A database whose raw transactions go through `around`. */
 function around(
@@ -228,10 +229,7 @@ describe("the writer", () => {
   });
 
   test("a database that hangs makes callers fail at the deadline", async () => {
-    let hang: () => void = () => undefined;
-    const hanging = new Promise<void>((resolve) => {
-      hang = resolve;
-    });
+    const { promise: hanging, resolve: hang } = deferred();
     const database = around(world.backend.database, async (run) => {
       await hanging;
       return run();
@@ -302,8 +300,7 @@ describe("the writer", () => {
     const [stuckId = "", ...others] = await Promise.all(
       Array.from({ length: 40 }, () => world.createUser(10)),
     );
-    let letGo: () => void = () => undefined;
-    const hanging = new Promise<void>((resolve) => (letGo = resolve));
+    const { promise: hanging, resolve: letGo } = deferred();
     const database = around(world.backend.database, (run, index) =>
       index === 0 ? hanging.then(run) : run(),
     );

@@ -1,11 +1,21 @@
-import { spawnSync } from "node:child_process";
+import { spawn, spawnSync } from "node:child_process";
+import { once } from "node:events";
 import { readFileSync } from "node:fs";
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { describeBackend } from "../../support/databases.ts";
 import { availableBackends } from "../../support/servers.ts";
-import { type Prometheus, prometheusInstalled, startPrometheus } from "../../support/prometheus.ts";
+import { freePort } from "../../support/ports.ts";
 import { openTestApp, type TestApp } from "../../support/server.ts";
+import { until } from "../../support/until.ts";
+
+/** Whether Prometheus and promtool are here (`apt-get install prometheus`). */
+const prometheusInstalled = ["prometheus", "promtool"].every(
+  (command) => spawnSync(command, ["--version"]).status === 0,
+);
 
 const page = (name: string) =>
   fileURLToPath(new URL(`../../../docs/operations/${name}`, import.meta.url));
@@ -59,7 +69,7 @@ describe.runIf(prometheusInstalled)("docs/operations", () => {
 
   describe("on a server under load", () => {
     let server: TestApp;
-    let prometheus: Prometheus;
+    let prometheus: Awaited<ReturnType<typeof startPrometheus>>;
     let isLoading = true;
     let load: Promise<unknown> = Promise.resolve();
     // The fullest back end there is: with a pool and Redis where they run.
@@ -138,4 +148,57 @@ async function keepBusy(server: TestApp, goOn: () => boolean): Promise<void> {
     await new Promise((resolve) => setTimeout(resolve, 300));
   }
   await stream.body?.cancel();
+}
+
+/** A Prometheus on a free loopback port, which scrapes `/metrics` of `target` (`host:port`) every second. */
+async function startPrometheus(target: string) {
+  const folder = await mkdtemp(join(tmpdir(), "skywork-prometheus-"));
+  const config = join(folder, "prometheus.yml");
+  await writeFile(
+    config,
+    JSON.stringify({
+      global: { scrape_interval: "1s", scrape_timeout: "1s" },
+      scrape_configs: [{ job_name: "skywork", static_configs: [{ targets: [target] }] }],
+    }),
+  );
+  const address = `127.0.0.1:${await freePort()}`;
+  const child = spawn(
+    "prometheus",
+    [
+      `--config.file=${config}`,
+      `--storage.tsdb.path=${join(folder, "data")}`,
+      `--web.listen-address=${address}`,
+    ],
+    { stdio: "ignore" },
+  );
+  const exited = once(child, "exit");
+  const isUp = async () => {
+    if (child.exitCode !== null) throw new Error("Prometheus did not start.");
+    return fetch(`http://${address}/-/ready`).then(
+      ({ ok }) => ok,
+      () => false,
+    );
+  };
+  await until(isUp, { everyMs: 200, otherwise: () => "Prometheus did not start." });
+  return {
+    /** The series a PromQL expression answers with right now. Throws what Prometheus says of a bad one. */
+    async query(expression: string) {
+      const answer = await fetch(`http://${address}/api/v1/query`, {
+        method: "POST",
+        body: new URLSearchParams({ query: expression }),
+      });
+      const body = (await answer.json()) as {
+        status: string;
+        error?: string;
+        data?: { result: { metric: Record<string, string>; value: [number, string] }[] };
+      };
+      if (body.data === undefined) throw new Error(`${body.error}: ${expression}`);
+      return body.data.result.map(({ metric, value }) => ({ metric, value: value[1] }));
+    },
+    async close() {
+      child.kill("SIGTERM");
+      await exited;
+      await rm(folder, { recursive: true, force: true });
+    },
+  };
 }

@@ -8,6 +8,7 @@ import { available } from "../../support/backend.ts";
 import { createHeldCalls } from "../../support/held-calls.ts";
 import { merchantOf } from "../../support/merchant.ts";
 import { useShop } from "../../support/use-app.ts";
+import { bearer } from "../../support/wire-call.ts";
 
 describe("checkouts that overtake each other", () => {
   const held = createHeldCalls();
@@ -88,7 +89,7 @@ describe("checkouts that overtake each other", () => {
           "user.delete",
           "mutation",
           { confirmEmail: person.email },
-          { authorization: `Bearer ${person.accessToken}` },
+          bearer(person.accessToken),
         ),
     };
   }

@@ -1,67 +1,56 @@
 // A command that Stripe refuses names the call and what to do, and shows no key and no stack.
-import { spawn } from "node:child_process";
 import { existsSync } from "node:fs";
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, expect, it } from "vitest";
 import {
   type StripeSandbox,
   startStripeSandbox,
 } from "../../../server/sandbox/src/stripe/server.ts";
-import { type StripeProxy, startStripeProxy } from "../../support/stripe-proxy.ts";
+import { runCommand } from "../../support/process.ts";
 
 const KEY = "sk_test_commandErrors0000";
-const RUN = fileURLToPath(new URL("../../../server/cli/run.mjs", import.meta.url));
 let folder: string;
 let sandbox: StripeSandbox;
-let proxy: StripeProxy;
 
 beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), "skywork-command-"));
   sandbox = await startStripeSandbox({ secretKey: KEY, webhookSecret: "whsec_commandErrors" });
-  proxy = await startStripeProxy(sandbox.url);
   expect(await run("migrate")).toMatchObject({ code: 0 });
 });
 afterAll(async () => {
-  await proxy.close();
   await sandbox.close();
   await rm(folder, { recursive: true, force: true });
 });
 
-function run(
+const run = (
   command: string,
-  database: { DATABASE_URL?: string } = { DATABASE_URL: `file:${join(folder, "commands.db")}` },
-): Promise<{ code: number | null; out: string; err: string }> {
-  const child = spawn(process.execPath, [RUN, command], {
-    cwd: folder,
-    env: {
-      PATH: process.env["PATH"],
+  database: Record<string, string> = { DATABASE_URL: `file:${join(folder, "commands.db")}` },
+) =>
+  runCommand(
+    command,
+    {
       NODE_ENV: "test",
       ...database,
       JWT_SECRET: "Zk3v9QmT1xW7rB5nC8yL2pH6sD4fG0aJ",
       REFRESH_TOKEN_SECRET: "pL2mK9jN4hB7gV1cF6xD3zS8aQ5wE0rT",
       STRIPE_SECRET_KEY: KEY,
       STRIPE_WEBHOOK_SECRET: "whsec_commandErrors",
-      STRIPE_API_BASE: proxy.url,
+      STRIPE_API_BASE: sandbox.url,
     },
-  });
-  let [out, err] = ["", ""];
-  child.stdout.on("data", (chunk) => (out += String(chunk)));
-  child.stderr.on("data", (chunk) => (err += String(chunk)));
-  return new Promise((resolve) => child.on("close", (code) => resolve({ code, out, err })));
-}
+    folder,
+  );
 
 it("names the call, what Stripe said and what to do when the key is refused", async () => {
-  proxy.add({
+  sandbox.control.misbehave({
+    fault: "500",
     path: "/v1/",
     times: 20,
-    status: 401,
-    error: { type: "invalid_request_error", message: `Invalid API Key provided: ${KEY}` },
+    error: { status: 401, type: "invalid_request_error", message: `Invalid API Key provided: ${KEY}` },
   });
   const { code, err } = await run("stripe-sync");
-  proxy.clear();
+  sandbox.control.wellBehaved();
   expect(code).toBe(1);
   expect(err).toContain("products.update");
   expect(err).toContain("Invalid API Key provided");
@@ -72,14 +61,14 @@ it("names the call, what Stripe said and what to do when the key is refused", as
 });
 
 it("tells the same of what reconcile could not mend", async () => {
-  proxy.add({
+  sandbox.control.misbehave({
+    fault: "500",
     path: "/v1/events",
     times: 20,
-    status: 403,
-    error: { type: "invalid_request_error", message: "The provided key lacks permissions." },
+    error: { status: 403, type: "invalid_request_error", message: "The provided key lacks permissions." },
   });
   const { code, out } = await run("reconcile");
-  proxy.clear();
+  sandbox.control.wellBehaved();
   expect(code).toBe(1);
   expect(out).toMatch(/PROBLEM +events: Stripe, events\.list: .*lacks permissions/);
   expect(out).toContain("has no permission for events.list");

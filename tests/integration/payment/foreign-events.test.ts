@@ -27,7 +27,7 @@ function sdkEvents(): { type: string; object: string }[] {
 }
 
 describe("events about what is not ours", () => {
-  const world = useShop({ available, webhooks: false, proxied: true });
+  const world = useShop({ available, webhooks: false });
   let sent = 0;
 
   async function post(event: object): Promise<number> {
@@ -155,18 +155,19 @@ describe("events about what is not ours", () => {
     if (invoice === undefined) throw new Error("no invoice");
     const body = JSON.stringify(invoice.data.object);
     const subscription = /"sub_[A-Za-z0-9]+"/.exec(body)?.[0].slice(1, -1) ?? "";
-    world.proxy.add({
+    world.sandbox.stripe.control.misbehave({
+      fault: "500",
       path: `/v1/subscriptions/${subscription}`,
-      status: 404,
       times: 50,
       error: {
+        status: 404,
         type: "invalid_request_error",
         code: "resource_missing",
         message: "No such subscription",
       },
     });
     expect(await world.deliver(invoice, 0, "evt_unknown_subscription")).toBe(200);
-    world.proxy.clear();
+    world.sandbox.stripe.control.wellBehaved();
     expect(await notIgnored()).toEqual([]);
   });
 });

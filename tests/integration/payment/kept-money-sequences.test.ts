@@ -41,8 +41,7 @@ async function openSequence() {
   const startAt = pick([new Date("2027-01-31T09:30:00Z"), new Date("2028-02-10T23:59:00Z")]);
   const world = await openShop({
     available: backend,
-    clock: createTestClock("frozen"),
-    ...(startAt && { startAt }),
+    clock: createTestClock("frozen", startAt),
   });
   const on = await subscribersIn(world);
   const merchant = merchantOf(world);
@@ -244,10 +243,10 @@ async function accountsOf({ world, on, merchant }: Sequence): Promise<Map<string
           ? await listOf(merchant, "credit_notes", { invoice: invoice.id })
           : [],
       });
-      const { stays, hasYear } = invoiceWorth(invoice, plans, back);
+      const { stays, monthly } = invoiceWorth(invoice, plans, back);
       bought += stays;
       slack += back.refunded + back.credited + back.disputed > 0 ? 1 : 0;
-      isMonthly &&= !hasYear;
+      isMonthly &&= monthly === 0;
     }
     const { _sum } = await world.models.creditLog.aggregate({
       where: {

@@ -9,10 +9,10 @@ import { useShop } from "../../support/use-app.ts";
 
 describe("plan changes that overtake each other", () => {
   const held = createHeldCalls();
-  const world = useShop({ available, proxied: true, wrapStripe: held.wrap });
+  const world = useShop({ available, wrapStripe: held.wrap });
   const on = useSubscribers(world);
   const merchant = merchantOf(world);
-  afterEach(() => world.proxy.clear());
+  afterEach(() => world.sandbox.stripe.control.wellBehaved());
 
   const id = (tier: string, interval: "month" | "year" = "month") => on.plan(tier, interval).id;
   const declined = { code: "CONFLICT", message: "The payment was declined. Nothing has changed." };
@@ -32,11 +32,12 @@ describe("plan changes that overtake each other", () => {
     return (await merchant.get(`subscriptions/${await on.stripeIdOf(userId)}`))["schedule"];
   }
 
-  /** Every write to `path` fails until the proxy is cleared. */
+  /** Every write to `path` fails until Stripe behaves well again. */
   function fail(path: string, status: number): void {
     const type = status === 400 ? "invalid_request_error" : "api_error";
-    const error = { type, message: "Refused." };
-    world.proxy.add({ method: "POST", path, status, times: Number.POSITIVE_INFINITY, error });
+    const error = { status, type, message: "Refused." };
+    const always = { method: "POST", times: Number.POSITIVE_INFINITY };
+    world.sandbox.stripe.control.misbehave({ fault: "500", ...always, path, error });
   }
 
   /** A way to press the change to `planId`, as it is shown now. */
@@ -99,7 +100,7 @@ describe("plan changes that overtake each other", () => {
     fail("/release", 500);
     order.open();
     await expect(second).rejects.toMatchObject({ code: "PAYMENT_PROVIDER_ERROR" });
-    world.proxy.clear();
+    world.sandbox.stripe.control.wellBehaved();
     const again = await press();
     expect(again.subscription).toMatchObject({ tier: "TEAM", pendingPlan: null });
     // What is chosen after it stays, whoever presses the offer of before once more.
@@ -117,7 +118,7 @@ describe("plan changes that overtake each other", () => {
     const press = await shown(userId, id("TEAM"));
     fail("/release", 500);
     await expect(press()).rejects.toMatchObject({ code: "PAYMENT_PROVIDER_ERROR" });
-    world.proxy.clear();
+    world.sandbox.stripe.control.wellBehaved();
     const { subscription } = await on.upgrade(userId, id("PRO"));
     expect(subscription).toMatchObject({ tier: "TEAM", pendingPlan: { planId: id("PRO") } });
   });
@@ -193,7 +194,7 @@ describe("plan changes that overtake each other", () => {
       const schedule = await scheduleOf(userId);
       fail("/v1/subscriptions/", status);
       await expect(press()).rejects.toMatchObject({ code: "PAYMENT_PROVIDER_ERROR" });
-      world.proxy.clear();
+      world.sandbox.stripe.control.wellBehaved();
       expect(await scheduleOf(userId)).toBe(schedule);
       await world.payment.reconcile();
       expect(await on.state(userId)).toMatchObject({
@@ -262,13 +263,13 @@ describe("plan changes that overtake each other", () => {
     const cancel = () => world.payment.cancelSubscription(userId);
     fail("/v1/subscription_schedules/", 500);
     await expect(cancel()).rejects.toMatchObject({ code: "PAYMENT_PROVIDER_ERROR" });
-    world.proxy.clear();
+    world.sandbox.stripe.control.wellBehaved();
     await world.payment.reconcile();
     expect(await on.state(userId)).toEqual(before);
     for (const path of ["/release", "/v1/subscriptions/"]) {
       fail(path, 500);
       await expect(cancel()).rejects.toMatchObject({ code: "PAYMENT_PROVIDER_ERROR" });
-      world.proxy.clear();
+      world.sandbox.stripe.control.wellBehaved();
       await world.settled();
       expect(await on.state(userId)).toMatchObject({
         tier: "PRO",

@@ -22,7 +22,6 @@ describe("promises of payments", () => {
     available,
     instances: 2,
     webhooks: false,
-    proxied: true,
     // Real ones: at full size the machine itself may be slow.
     limits: { ...CALL_LIMITS, attemptTimeoutMs: 4_000 },
   });
@@ -145,9 +144,12 @@ describe("promises of payments", () => {
       const userId = await world.createUser();
       // Every fourth: the failure is saved under its key and replayed for a day, with or without the work being done.
       const isSaved = round % 4 === 2;
-      const save = (path: string) =>
-        world.proxy.add({ method: "POST", path, status: 500, saved: true, after: round % 8 === 2 });
-      if (isSaved) ["/v1/customers", "/v1/checkout/sessions", "/v1/refunds"].forEach(save);
+      const saved = round % 8 === 2 ? "500-after" : "500";
+      const save = (path: string) => {
+        if (isSaved) control.misbehave({ fault: saved, saved: true, method: "POST", path });
+      };
+      save("/v1/customers");
+      save("/v1/checkout/sessions");
       control.misbehave({ fault, method: "POST", path: "/v1/customers" });
       control.misbehave({ fault, method: "POST", path: "/v1/checkout/sessions" });
       const tries = await Promise.allSettled(
@@ -166,6 +168,7 @@ describe("promises of payments", () => {
         idempotencyKey: "once",
         actorId: "admin",
       };
+      save("/v1/refunds");
       control.misbehave({ fault, method: "POST", path: "/v1/refunds" });
       await world.payment.refundPayment(order).catch(() => undefined);
       control.wellBehaved();

@@ -2,13 +2,14 @@
 // and still at most one object is made per action.
 import { beforeAll, describe, expect, it } from "vitest";
 import { createStripeAdapter } from "../../../server/adapters/stripe/stripe.ts";
+import type { ApiRule } from "../../../server/sandbox/src/stripe/api/misbehaviour.ts";
 import { available } from "../../support/backend.ts";
 import { brokenInvariants } from "../../support/ledger-audit.ts";
 import { SECRET_KEY, TEST_LIMITS } from "../../support/shop.ts";
 import { useShop } from "../../support/use-app.ts";
 
 describe("failures Stripe saved", () => {
-  const world = useShop({ available, instances: 2, proxied: true });
+  const world = useShop({ available, instances: 2 });
   let packageId: string;
   let planId: string;
   let dearerPlanId: string;
@@ -22,13 +23,14 @@ describe("failures Stripe saved", () => {
     dearerPlanId = monthly[1]?.id ?? "";
   });
 
+  const misbehave = (rule: ApiRule) => world.sandbox.stripe.control.misbehave(rule);
   /** Made objects whose event's object mentions `text`. */
   const made = (type: string, text: string): number =>
     world.sandbox.stripe.control
       .events(type)
       .filter(({ data }) => JSON.stringify(data.object).includes(text)).length;
   const fail = (method: string, path: string, after: boolean) =>
-    world.proxy.add({ method, path, after, saved: true, status: 500 });
+    misbehave({ method, path, fault: after ? "500-after" : "500", saved: true });
   const subscriber = async (): Promise<string> => {
     const userId = await world.createUser();
     await world.subscribe(userId, planId);
@@ -121,12 +123,12 @@ describe("failures Stripe saved", () => {
         },
       });
       fail("POST", "/v1/products", after);
-      world.proxy.add({
+      misbehave({
         method: "POST",
         path: "/v1/products/",
-        status: 404,
-        after: false,
+        fault: "500",
         error: {
+          status: 404,
           type: "invalid_request_error",
           code: "resource_missing",
           message: "No such product",
@@ -158,12 +160,13 @@ describe("failures Stripe saved", () => {
 
   it("goes on though several keys in a row were burnt, by an outage say, and makes one object", async () => {
     const userId = await world.createUser();
-    world.proxy.add({ method: "POST", path: "/v1/customers", saved: true, status: 500, times: 12 });
+    const times = Number.POSITIVE_INFINITY;
+    misbehave({ method: "POST", path: "/v1/customers", fault: "500", saved: true, times });
     for (let click = 0; click < 6; click += 1)
       await expect(world.payment.checkout(userId, { packageId })).rejects.toMatchObject({
         code: "PAYMENT_PROVIDER_ERROR",
       });
-    world.proxy.clear();
+    world.sandbox.stripe.control.wellBehaved();
     await world.payment.checkout(userId, { packageId });
     expect(made("customer.created", userId)).toBe(1);
   });
@@ -174,12 +177,17 @@ describe("failures Stripe saved", () => {
       planId: dearerPlanId,
     });
     const order = { planId: dearerPlanId, previewToken };
-    world.proxy.add({
+    misbehave({
       method: "POST",
       path: "/v1/subscriptions/",
+      fault: "500",
       saved: true,
-      status: 402,
-      error: { type: "card_error", code: "card_declined", message: "Your card was declined." },
+      error: {
+        status: 402,
+        type: "card_error",
+        code: "card_declined",
+        message: "Your card was declined.",
+      },
     });
     await expect(world.payment.changePlan(userId, order)).rejects.toMatchObject({
       code: "CONFLICT",
@@ -198,19 +206,21 @@ describe("failures Stripe saved", () => {
 
   it("asks Stripe no more often than its bounds allow when every answer is a saved 500", async () => {
     const stripe = createStripeAdapter(
-      { secretKey: SECRET_KEY, webhookSecrets: [], apiBase: world.proxy.url },
+      { secretKey: SECRET_KEY, webhookSecrets: [], apiBase: world.sandbox.stripe.url },
       TEST_LIMITS,
     );
-    world.proxy.add({ method: "POST", path: "/v1/customers", saved: true, status: 500, times: 99 });
+    const { control } = world.sandbox.stripe;
+    const counted = { path: "/v1/customers", times: 99 };
+    control.wellBehaved();
+    control.misbehave({ ...counted, method: "POST", fault: "500", saved: true });
+    control.misbehave({ ...counted, method: "GET", fault: "slow", delayMs: 0 });
     const person = { userId: "nobody", email: "nobody@example.com", name: null };
-    world.proxy.requests();
     await expect(stripe.createCustomer(person, "bounded")).rejects.toMatchObject({
       code: "PAYMENT_PROVIDER_ERROR",
     });
-    // Events of the tests before may still be worked on.
-    const asked = world.proxy.requests().filter((call) => call.includes("/v1/customers"));
-    expect(asked.length).toBeGreaterThan(1);
-    expect(asked.length).toBeLessThan(10);
-    world.proxy.clear();
+    const asked = control.misbehaviours().api.reduce((sum, { times = 0 }) => sum + 99 - times, 0);
+    expect(asked).toBeGreaterThan(1);
+    expect(asked).toBeLessThan(10);
+    control.wellBehaved();
   });
 });

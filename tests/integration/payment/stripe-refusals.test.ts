@@ -6,7 +6,7 @@ import { SECRET_KEY } from "../../support/shop.ts";
 import { useShop } from "../../support/use-app.ts";
 
 describe("what Stripe refuses", () => {
-  const world = useShop({ available, proxied: true });
+  const world = useShop({ available });
   let packageId: string;
   let planIds: string[];
 
@@ -37,11 +37,12 @@ describe("what Stripe refuses", () => {
   const archivePrice = (priceId: string) => atStripe("POST", `prices/${priceId}`, "active=false");
   /** Words only, as Stripe refuses archived prices. */
   const refuseOnce = (path: string) =>
-    world.proxy.add({
+    world.sandbox.stripe.control.misbehave({
+      fault: "500",
       method: "POST",
       path,
-      status: 400,
       error: {
+        status: 400,
         type: "invalid_request_error",
         message: "The price specified is inactive. This field only accepts active prices.",
       },
@@ -119,11 +120,11 @@ describe("what Stripe refuses", () => {
 
   describe.each([401, 403, 404])("a %i about our key or the URL", (status) => {
     const refuse = (path: string) =>
-      world.proxy.add({
+      world.sandbox.stripe.control.misbehave({
+        fault: "500",
         path,
-        status,
         times: 50,
-        error: { type: "invalid_request_error", message: "Refused." },
+        error: { status, type: "invalid_request_error", message: "Refused." },
       });
 
     it("is a failure of the provider for deletion, subscribe, checkout, portal and invoices", async () => {
@@ -151,7 +152,7 @@ describe("what Stripe refuses", () => {
           await expect(world.payment.portal(userId)).rejects.toMatchObject(providerError);
           await expect(world.payment.invoices(userId)).rejects.toMatchObject(providerError);
         }
-        world.proxy.clear();
+        world.sandbox.stripe.control.wellBehaved();
       }
       expect(await world.customerOf(userId)).toBe(customerId);
       expect((await world.payment.subscription(userId)).subscription?.status).toBe("active");

@@ -4,9 +4,10 @@ import { beforeAll, describe, expect, it } from "vitest";
 import { auditWholeLedger } from "../../../server/ledger/audit/audit.ts";
 import { scopedKey } from "../../../server/ledger/idempotency-key.ts";
 import { available } from "../../support/backend.ts";
-import { googleUser, signInByGoogle } from "./google-person.ts";
 import type { Person } from "../../support/people.ts";
 import { useTestApp } from "../../support/use-app.ts";
+import { newEmail } from "../auth/support.ts";
+import { bearer } from "../../support/wire-call.ts";
 
 describe("debt", () => {
   const world = useTestApp({ available });
@@ -16,43 +17,42 @@ describe("debt", () => {
   });
 
   const models = () => world.models;
-  const as = (accessToken: string) => ({ authorization: `Bearer ${accessToken}` });
   const adjust = (userId: string, amount: number, key: string = randomUUID()) =>
     world.call(
       "admin.adjustCredits",
       "mutation",
       { userId, amount, reason: "test", idempotencyKey: key },
-      as(admin.accessToken),
+      bearer(admin.accessToken),
     );
   const remove = async (accessToken: string, email: string) => {
     const input = { confirmEmail: email };
-    const answer = await world.call("user.delete", "mutation", input, as(accessToken));
+    const answer = await world.call("user.delete", "mutation", input, bearer(accessToken));
     expect(answer.status).toBe(200);
   };
 
   it("returns with the person who deleted the account, and the next grant pays it first", async () => {
-    const email = googleUser(world);
-    const first = await signInByGoogle(world, email);
+    const email = newEmail();
+    const first = await world.signIn(email);
     expect((await adjust(first.user.id, -160)).data).toMatchObject({ balance: -60 });
     await remove(first.accessToken, email);
-    const second = await signInByGoogle(world, email);
+    const second = await world.signIn(email);
     expect(second.user.id).not.toBe(first.user.id);
     expect(second.user.credits).toBe(-60);
     const spend = { feature: "chat-flash", idempotencyKey: randomUUID() };
-    const refused = await world.call("credit.spend", "mutation", spend, as(second.accessToken));
+    const refused = await world.call("credit.spend", "mutation", spend, bearer(second.accessToken));
     expect(refused.code).toBe("INSUFFICIENT_CREDITS");
     expect((await adjust(second.user.id, 100)).data).toMatchObject({ balance: 40 });
     // Once: a later sign-in carries nothing again, and the erased account owes nothing.
-    expect((await signInByGoogle(world, email)).user.credits).toBe(40);
+    expect((await world.signIn(email)).user.credits).toBe(40);
     const erased = await models().user.findUnique({ where: { id: first.user.id } });
     expect(erased?.credits).toBe(0);
   });
 
   it("follows through a second deletion, and so does what became debt after the first", async () => {
-    const email = googleUser(world);
-    const first = await signInByGoogle(world, email);
+    const email = newEmail();
+    const first = await world.signIn(email);
     await remove(first.accessToken, email);
-    const second = await signInByGoogle(world, email);
+    const second = await world.signIn(email);
     await remove(second.accessToken, email);
     // A dispute lost on what the first account bought: an entry of the ledger's own on an erased account.
     const { ledger } = world.app;
@@ -67,25 +67,25 @@ describe("debt", () => {
         idempotencyKey: scopedKey("dispute", String(n), "p"),
         description: "Disputed",
       });
-      const third = await signInByGoogle(world, email);
+      const third = await world.signIn(email);
       expect(third.user.credits).toBe(n === 0 ? -30 : -50);
     }
   });
 
   it("moves once when ten sign-ins come at once", async () => {
-    const email = googleUser(world);
-    const first = await signInByGoogle(world, email);
+    const email = newEmail();
+    const first = await world.signIn(email);
     await adjust(first.user.id, -170);
     await remove(first.accessToken, email);
-    const back = await Promise.all(Array.from({ length: 10 }, () => signInByGoogle(world, email)));
+    const back = await Promise.all(Array.from({ length: 10 }, () => world.signIn(email)));
     expect(new Set(back.map(({ user }) => user.id)).size).toBe(1);
     const row = await models().user.findUnique({ where: { id: back[0]?.user.id ?? "" } });
     expect(row?.credits).toBe(-70);
   });
 
   it("answers NOT_FOUND when a deleted account is adjusted, and changes nothing", async () => {
-    const email = googleUser(world);
-    const { user, accessToken } = await signInByGoogle(world, email);
+    const email = newEmail();
+    const { user, accessToken } = await world.signIn(email);
     await remove(accessToken, email);
     for (const amount of [5, -5]) {
       const answer = await adjust(user.id, amount);

@@ -4,11 +4,11 @@ import { describe, expect, it } from "vitest";
 import { createUserService } from "../../../server/user/user.service.ts";
 import { createUserStore } from "../../../server/user/user.store.ts";
 import { AppError } from "../../../server/lib/errors.ts";
-import { createLogger } from "../../../server/lib/logger.ts";
 import { available } from "../../support/backend.ts";
-import { googleUser, signInByGoogle } from "./google-person.ts";
+import { newEmail } from "../auth/support.ts";
 import type { Person } from "../../support/people.ts";
 import { useTestApp } from "../../support/use-app.ts";
+import { silent } from "../../support/silent.ts";
 
 describe("user", () => {
   const world = useTestApp({ available });
@@ -158,12 +158,12 @@ describe("user", () => {
   });
 
   it("welcomes who returns as somebody new, without a second bonus", async () => {
-    const email = googleUser(world);
-    const first = await signInByGoogle(world, email);
+    const email = newEmail();
+    const first = await world.signIn(email);
     const bearer = { authorization: `Bearer ${first.accessToken}` };
     const gone = await world.call("user.delete", "mutation", { confirmEmail: email }, bearer);
     expect(gone.status).toBe(200);
-    const second = await signInByGoogle(world, email);
+    const second = await world.signIn(email);
     expect(second.user.id).not.toBe(first.user.id);
     expect(first.user).toMatchObject({ credits: 100, email });
     expect(second.user).toMatchObject({ credits: 0, email });
@@ -180,7 +180,7 @@ describe("user", () => {
         ended += 1;
       },
       invalidateSessions: world.app.services.auth.invalidateSessions,
-      logger: createLogger({ level: "silent" }),
+      logger: silent,
     });
     const principal = {
       userId: person.userId,

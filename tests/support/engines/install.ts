@@ -1,16 +1,7 @@
 // Getting the engines this machine's Debian does not ship: unpacked from Debian unstable into a cache folder, never installed.
 import { execFile } from "node:child_process";
 import { existsSync } from "node:fs";
-import {
-  mkdir,
-  mkdtemp,
-  readdir,
-  readFile,
-  rename,
-  rm,
-  symlink,
-  writeFile,
-} from "node:fs/promises";
+import { mkdir, mkdtemp, readdir, rename, rm, symlink, writeFile } from "node:fs/promises";
 import { homedir } from "node:os";
 import { join } from "node:path";
 import { promisify } from "node:util";
@@ -153,15 +144,9 @@ async function unpack(packages: readonly string[], root: string): Promise<void> 
 
 /** The mirror this machine's apt uses: on an isolated machine it is the one that can be reached. */
 async function mirror(): Promise<string> {
-  const folder = "/etc/apt/sources.list.d";
-  const more = existsSync(folder) ? await readdir(folder) : [];
-  for (const path of ["/etc/apt/sources.list", ...more.map((name) => join(folder, name))]) {
-    const text = await readFile(path, "utf8").catch(() => "");
-    const lines = text.split("\n").filter((line) => !line.trimStart().startsWith("#"));
-    const found = /https?:\/\/\S+\/debian(?=\/?(\s|$))/.exec(lines.join("\n"));
-    if (found !== null) return found[0];
-  }
-  return USUAL_MIRROR;
+  const ask = ["apt-get", "indextargets", "--format", "$(REPO_URI)"];
+  const { stdout } = await run(ask, APT_WITHIN_MS);
+  return stdout.split("\n").find((uri) => uri.endsWith("/debian/")) ?? USUAL_MIRROR;
 }
 
 function run([file = "", ...args]: readonly string[], timeout: number) {

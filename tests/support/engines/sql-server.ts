@@ -5,10 +5,10 @@ import { existsSync, rmSync } from "node:fs";
 import { chown, mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { setTimeout as sleep } from "node:timers/promises";
 import { promisify } from "node:util";
 import { createConnection } from "mariadb";
 import { freePort } from "../ports.ts";
+import { until } from "../until.ts";
 import { ENV, type SqlEngine, type SqlProgram, sqlProgram } from "./programs.ts";
 
 const START_WITHIN_MS = 90_000;
@@ -73,10 +73,6 @@ export async function createSqlServer(options: SqlServerOptions) {
     port,
     /** For root, without a database. */
     url: `mysql://root@127.0.0.1:${port}/`,
-    /** The running process; undefined while there is none. */
-    get pid() {
-      return child?.pid;
-    },
     /** Starts it; resolves once it answers a statement, rejects with the end of its log. */
     async start(args: readonly string[] = []) {
       const started = spawn(executable, [...base, ...args], {
@@ -172,18 +168,18 @@ async function untilItAnswers(
 ): Promise<void> {
   let failure: Error | undefined;
   started.once("error", (error) => (failure = error));
-  const giveUpAtMs = Date.now() + START_WITHIN_MS;
-  while (started.exitCode === null && started.signalCode === null && Date.now() < giveUpAtMs) {
-    const answered = await query("SELECT 1").then(
+  const answers = () => {
+    if (failure !== undefined) throw failure;
+    if (started.exitCode !== null || started.signalCode !== null) throw new Error("It ended.");
+    return query("SELECT 1").then(
       () => true,
       () => false,
     );
-    if (answered) return;
-    if (failure !== undefined) throw failure;
-    await sleep(50);
-  }
-  started.kill("SIGKILL");
-  const written = await readFile(log, "utf8").catch(() => "(no log)");
-  const told = written.split("\n").slice(-LAST_LINES).join("\n");
-  throw new Error(`The database server does not answer:\n${told}`);
+  };
+  await until(answers, { withinMs: START_WITHIN_MS }).catch(async (cause: unknown) => {
+    started.kill("SIGKILL");
+    const written = await readFile(log, "utf8").catch(() => "(no log)");
+    const told = written.split("\n").slice(-LAST_LINES).join("\n");
+    throw new Error(`The database server does not answer:\n${told}`, { cause });
+  });
 }

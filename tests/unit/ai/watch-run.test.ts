@@ -5,7 +5,7 @@ import type { Run } from "../../../server/ai/ai.types.ts";
 import type { ProduceDeps } from "../../../server/ai/ports.ts";
 import { watchRun } from "../../../server/ai/watch-run.ts";
 import { createMemoryRunOutput } from "../../../server/kv/memory-run-output.ts";
-import { createLogger } from "../../../server/lib/logger.ts";
+import { silent } from "../../support/silent.ts";
 
 const TIMINGS = { readerGraceMs: 30_000, tickMs: 2_000, maxRunMs: 600_000, leaseMs: 20_000 };
 const HOUR_MS = 3_600_000;
@@ -20,7 +20,7 @@ describe("the grace of a run that nobody reads", () => {
     const deps = {
       output,
       store: { renewLease: () => Promise.resolve("running") },
-      logger: createLogger({ level: "silent" }),
+      logger: silent,
       timings: TIMINGS,
     } as unknown as ProduceDeps;
     const active = createActiveRuns().start({ id: "run" } as Run, (run) => {

@@ -1,23 +1,15 @@
 // A provider is believed no further than its own issuer, and asked no oftener than needed.
-import { createServer, type RequestListener, type Server } from "node:http";
+import type { RequestListener } from "node:http";
 import { exportJWK, generateKeyPair, jwtVerify, SignJWT } from "jose";
-import { afterEach, describe, expect, it } from "vitest";
+import { describe, expect, it, onTestFinished } from "vitest";
 import { fetchJson } from "../../../server/adapters/google/bounded-json.ts";
 import { createOidcMetadata, readMetadata } from "../../../server/adapters/google/discovery.ts";
-import { listen } from "../../support/ports.ts";
-
-const servers: Server[] = [];
-afterEach(() => {
-  for (const server of servers.splice(0)) {
-    server.closeAllConnections();
-    server.close();
-  }
-});
+import { serve as open } from "../../support/ports.ts";
 
 async function serve(listener: RequestListener): Promise<string> {
-  const server = createServer(listener);
-  servers.push(server);
-  return `http://127.0.0.1:${await listen(server)}`;
+  const { url, close } = await open(listener);
+  onTestFinished(close);
+  return url;
 }
 
 const documentOf = (issuer: string) => ({

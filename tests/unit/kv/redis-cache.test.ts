@@ -5,7 +5,7 @@ import { createRedisCache } from "../../../server/kv/redis/cache.ts";
 import type { RedisCircuit } from "../../../server/kv/redis/circuit-breaker.ts";
 import type { RedisClient } from "../../../server/kv/redis/client.ts";
 import { balanceKey, createAnnounce, TOMBSTONE } from "../../../server/ledger/balance-cache.ts";
-import { createLogger } from "../../../server/lib/logger.ts";
+import { silent as logger } from "../../support/silent.ts";
 
 /** A Redis that can refuse or hold commands, behind a circuit that the test opens and closes. */
 function openRedis() {
@@ -123,7 +123,6 @@ describe("tombstones of changed balances", () => {
   const key = balanceKey("u1");
   function openAnnounce() {
     const { redis, cache } = openRedis();
-    const logger = createLogger({ level: "silent" });
     const announce = createAnnounce({ cache, pubsub: openMemory().pubsub, logger });
     /** What a reader who found nothing puts there. */
     const fill = () => cache.setIfAbsent(key, "filled", 10);

@@ -4,7 +4,7 @@ import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import type { RedisCircuit } from "../../../server/kv/redis/circuit-breaker.ts";
 import type { RedisClient } from "../../../server/kv/redis/client.ts";
 import { createRedisPubSub } from "../../../server/kv/redis/pubsub.ts";
-import { createLogger } from "../../../server/lib/logger.ts";
+import { silent } from "../../support/silent.ts";
 
 /** A Redis whose subscribing connection can go deaf, and whose publishing one can be away. */
 function openPubSub() {
@@ -26,7 +26,7 @@ function openPubSub() {
     circuit,
     subscriber: subscriber as unknown as RedisClient,
     keyPrefix: "test",
-    logger: createLogger({ level: "silent" }),
+    logger: silent,
   });
   return { redis, pubsub };
 }

@@ -4,7 +4,7 @@ import { openMemory } from "../../../server/kv/memory.ts";
 import type { RedisCircuit } from "../../../server/kv/redis/circuit-breaker.ts";
 import type { RedisClient } from "../../../server/kv/redis/client.ts";
 import { createRedisRunOutput } from "../../../server/kv/redis/run-output.ts";
-import { createLogger } from "../../../server/lib/logger.ts";
+import { silent } from "../../support/silent.ts";
 
 beforeEach(() => void vi.useFakeTimers({ toFake: ["Date", "performance", "setTimeout"] }));
 afterEach(() => void vi.useRealTimers());
@@ -25,7 +25,7 @@ function openOutput() {
   } as unknown as RedisCircuit;
   const output = createRedisRunOutput({
     ...{ circuit, pubsub: openMemory().pubsub, keyPrefix: "test" },
-    logger: createLogger({ level: "silent" }),
+    logger: silent,
   });
   return { output, appends };
 }

@@ -1,8 +1,8 @@
 // What is given back whole is given back once, and again where it did not arrive.
 import { expect, it } from "vitest";
-import { createLogger } from "../../../server/lib/logger.ts";
 import type { StripePort, StripeRefund } from "../../../server/payment/stripe/port.ts";
 import { refundWhole } from "../../../server/payment/sync/refund-whole.ts";
+import { silent } from "../../support/silent.ts";
 
 const order = { paymentIntentId: "pi_1", orderKey: "mispriced:cs_1", reason: "mispriced" };
 
@@ -16,7 +16,7 @@ async function keysAfter(
     listRefunds: async () => refunds,
     createRefund: async (_order: unknown, key: string) => void keys.push(key),
   } as unknown as StripePort;
-  await refundWhole({ stripe, logger: createLogger({ level: "silent" }) }, order, paid);
+  await refundWhole({ stripe, logger: silent }, order, paid);
   return keys;
 }
 

@@ -3,7 +3,8 @@ import { createServer, type Server } from "node:net";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { coverageOf } from "../../support/coverage.ts";
 import { parseEngine } from "../../support/engine-choice.ts";
-import { serversFor, findServers, type FoundServer, type Servers } from "../../support/servers.ts";
+import { prepareServers } from "../../support/prepare-servers.ts";
+import { findServers, type FoundServer, type Servers } from "../../support/servers.ts";
 import { listen } from "../../support/ports.ts";
 
 /** Takes connections and hangs up: a server that is there and cannot be used. */
@@ -55,16 +56,16 @@ test("the line names every engine with its version", () => {
 });
 
 test("--engine keeps that engine alone, and starts it where none answers", async () => {
-  const chosen = await serversFor("mysql", both, startNothing);
+  const chosen = await prepareServers("mysql", "found", async () => both, startNothing);
   expect(chosen.databases).toEqual([mysql]);
   expect(coverageOf(chosen, "mysql").line).toBe("Engines covered: MySQL 9.7.4");
-  expect(coverageOf(await serversFor("sqlite", both, startNothing), "sqlite").line).toBe(
-    "Engines covered: SQLite 3.45.1",
-  );
-  const without: Servers = { ...both, databases: [mysql] };
-  const started = await serversFor("mariadb", without, async () => mariadb);
+  const sqlite = await prepareServers("sqlite", "found", async () => both, startNothing);
+  expect(coverageOf(sqlite, "sqlite").line).toBe("Engines covered: SQLite 3.45.1");
+  const without = async (): Promise<Servers> => ({ ...both, databases: [mysql] });
+  const started = await prepareServers("mariadb", "found", without, async () => mariadb);
   expect(started.databases).toEqual([mariadb]);
-  await expect(serversFor("mariadb", without, startNothing)).rejects.toThrow(/nothing is started/);
+  const unstarted = prepareServers("mariadb", "found", without, startNothing);
+  await expect(unstarted).rejects.toThrow(/nothing is started/);
 });
 
 test("an engine nobody knows is refused with those there are", () => {

@@ -3,7 +3,7 @@ import { createHash, timingSafeEqual } from "node:crypto";
 import { expand } from "./expand.ts";
 import type { Call, Route } from "./route.ts";
 import type { Json } from "../objects/types.ts";
-import { apiError, errorBody, fieldsOf, isApiError, parseForm } from "./wire.ts";
+import { type ApiError, apiError, errorBody, fieldsOf, isApiError, parseForm } from "./wire.ts";
 import type { World } from "../state/world.ts";
 
 export interface ApiRequest {
@@ -48,10 +48,6 @@ function bearer(authorization: string): string {
   return "";
 }
 
-function serverError(): ReturnType<typeof apiError> {
-  return apiError({ status: 500, type: "api_error", message: "An unknown error occurred" });
-}
-
 /** Path parameters as text; a malformed escape is no known id. */
 function decode(part: string): string {
   try {
@@ -80,15 +76,18 @@ interface ApiState extends ApiDeps {
   busyKeys: Set<string>;
 }
 
-/** Whether a request that fails for good fails before or after its effect. */
-export type FailingWork = "before" | "after";
+/** How a request fails for good, and whether before or after its effect. */
+export interface FailingWork {
+  readonly moment: "before" | "after";
+  readonly error: ApiError;
+}
 
 /**
  * Creates the API. `answer` handles one request; `busyKeys` holds idempotency keys whose request
  * is being held up by a misbehaviour, so that a second one gets 409 as at Stripe.
  */
 export function createApi(given: ApiDeps): {
-  /** `failing`: the request ends in a 500 that is kept under its key, before or after its effect. */
+  /** `failing`: the request ends so; a 402 or 500 is kept under its key. */
   answer(request: ApiRequest, failing?: FailingWork): ApiAnswer;
   busyKeys: Set<string>;
 } {
@@ -218,9 +217,9 @@ function answer(state: ApiState, request: ApiRequest, failing?: FailingWork): Ap
       return { status: before.status, headers: { ...headers, ...replayed }, body: before.body };
     }
     world.request = { id: requestId, idempotencyKey: key };
-    if (failing === "before") throw serverError();
+    if (failing?.moment === "before") throw failing.error;
     body = `${JSON.stringify(run(state, request), null, 2)}\n`;
-    if (failing === "after") throw serverError();
+    if (failing !== undefined) throw failing.error;
     isKept = true;
   } catch (error) {
     if (!isApiError(error)) throw error;

@@ -1,6 +1,7 @@
 // How the API goes wrong on request: refusals, broken bodies, silence, and connections cut before or after the work.
 import type { ServerResponse } from "node:http";
 import type { ApiAnswer, FailingWork } from "./api.ts";
+import { type ApiError, apiError } from "./wire.ts";
 
 export const API_FAULTS = [
   "401",
@@ -27,7 +28,7 @@ export type ApiFault = (typeof API_FAULTS)[number];
 
 export interface ApiRule {
   fault: ApiFault;
-  /** How many requests it hits; default 1. */
+  /** How many requests it hits; default 1, `Infinity` = until `wellBehaved()`. */
   times?: number;
   method?: string;
   /** Part of the path that must occur, e.g. `/v1/refunds`. */
@@ -39,6 +40,8 @@ export interface ApiRule {
    * request with that key is answered so for a day, as Stripe does.
    */
   saved?: boolean;
+  /** For `500` and `500-after`: the refusal that is answered in the place of that one. */
+  error?: Omit<ApiError, "kind">;
   /** For `429`; default 1. */
   retryAfterSeconds?: number;
 }
@@ -98,10 +101,15 @@ export function createMisbehaviour(): Misbehaviour {
   };
 }
 
-const UNKNOWN_ERROR = json(500, "api_error", "An unknown error occurred");
+const UNKNOWN_ERROR: NonNullable<ApiRule["error"]> = {
+  status: 500,
+  type: "api_error",
+  message: "An unknown error occurred",
+};
 
 /** The answer that a fault gives in the place of a good one; undefined for faults of the connection. */
-function refusalOf({ fault, retryAfterSeconds = 1 }: ApiRule): ApiAnswer | undefined {
+function refusalOf(rule: ApiRule): ApiAnswer | undefined {
+  const { fault, retryAfterSeconds = 1, error = UNKNOWN_ERROR } = rule;
   switch (fault) {
     case "401":
       return json(401, "invalid_request_error", "Invalid API Key provided: sk_test_****");
@@ -123,7 +131,7 @@ function refusalOf({ fault, retryAfterSeconds = 1 }: ApiRule): ApiAnswer | undef
     }
     case "500":
     case "500-after":
-      return UNKNOWN_ERROR;
+      return json(error.status, error.type, error.message, error.code);
     case "502-empty":
       return { status: 502, headers: { "Content-Type": "application/json" }, body: "{}" };
     case "html":
@@ -151,7 +159,8 @@ function sendHalf(res: ServerResponse, { status, headers, body }: ApiAnswer): vo
 const misanswer: Misbehaviour["answer"] = async (rule, res, work, hold) => {
   const { fault } = rule;
   if (rule.saved === true && (fault === "500" || fault === "500-after")) {
-    send(res, work(fault === "500" ? "before" : "after"));
+    const error = apiError(rule.error ?? UNKNOWN_ERROR);
+    send(res, work({ moment: fault === "500" ? "before" : "after", error }));
     return;
   }
   if (fault.endsWith("-after")) work();

@@ -1,0 +1,4 @@
+// A logger for those who have nothing to read in it.
+import { createLogger } from "../../server/lib/logger.ts";
+
+export const silent = createLogger({ level: "silent" });
