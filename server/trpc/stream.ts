@@ -12,12 +12,10 @@ export function streamOf<Value extends z.ZodType>(value: Value) {
 
 /** The same for a stream of `tracked(id, value)` events, which a client resumes after the last id it saw. */
 export function trackedStreamOf<Value extends z.ZodType>(value: Value) {
-  return parsedStream(
-    (item: TrackedEnvelope<z.input<Value>>): TrackedEnvelope<z.output<Value>> => {
-      if (!isTrackedEnvelope(item)) throw new TypeError("An event without an id");
-      return tracked(item[0], value.parse(item[1]));
-    },
-  );
+  return parsedStream((item: TrackedEnvelope<z.input<Value>>): TrackedEnvelope<z.output<Value>> => {
+    if (!isTrackedEnvelope(item)) throw new TypeError("An event without an id");
+    return tracked(item[0], value.parse(item[1]));
+  });
 }
 
 function parsedStream<Item, Parsed>(parse: (item: Item) => Parsed) {

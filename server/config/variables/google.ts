@@ -49,8 +49,6 @@ function checkCallback(text: string): Finding[] {
       warning("does not end in /api/auth/google/callback: a proxy must map it to that path"),
     );
   if (callback.protocol === "http:" && !isLoopback(callback))
-    findings.push(
-      weak("is plain http: Google and secure cookies need https outside this machine"),
-    );
+    findings.push(weak("is plain http: Google and secure cookies need https outside this machine"));
   return findings;
 }

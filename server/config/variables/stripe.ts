@@ -59,8 +59,7 @@ function checkSecretKey(text: string, { production, howToGet }: CheckContext): F
     return [problem("is no Stripe key: it starts with sk_test_, sk_live_, rk_test_ or rk_live_")];
   const findings: Finding[] = [];
   if (isPlaceholder(text)) findings.push(problem(`is a placeholder: ${howToGet}`));
-  if (production && mode === "test")
-    findings.push(warning("is a test key: no real money moves"));
+  if (production && mode === "test") findings.push(warning("is a test key: no real money moves"));
   return findings;
 }
 
@@ -76,8 +75,6 @@ function checkWebhookSecrets(text: string, context: CheckContext): Finding[] {
 function checkApiBase(text: string, context: CheckContext): Finding[] {
   const base = httpUrl(text);
   const path =
-    base && base.pathname !== "/"
-      ? [problem("has a path: give scheme, host and port only")]
-      : [];
+    base && base.pathname !== "/" ? [problem("has a path: give scheme, host and port only")] : [];
   return [...checkServiceAddress(text, context), ...path];
 }

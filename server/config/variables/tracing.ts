@@ -102,10 +102,6 @@ function pairs(variable: string) {
 
 function checkPort(text: string): Finding[] {
   return httpUrl(text)?.port === "4317"
-    ? [
-        warning(
-          "names port 4317, which is gRPC's at most collectors: OTLP over HTTP is at 4318",
-        ),
-      ]
+    ? [warning("names port 4317, which is gRPC's at most collectors: OTLP over HTTP is at 4318")]
     : [];
 }

@@ -82,7 +82,8 @@ async function check(engine: SqliteEngine, logger: Logger): Promise<DependencySt
     return {
       status: "down",
       detail: "The database file cannot be read.",
-      action: "See whether the file of DATABASE_URL is there and this process may read and write it.",
+      action:
+        "See whether the file of DATABASE_URL is there and this process may read and write it.",
     };
   }
 }

@@ -15,10 +15,12 @@ function openLimits(limiter: (rule: LimiterRule) => Limiter) {
   const config = { rateLimit: { windowMs: WINDOW_MS, maxRequests: 1 } };
   const limits = createRateLimits({ backend: { limiter }, config, onLimited: () => undefined });
   return () =>
-    limits.consume("anonymous", "192.0.2.1", () => undefined).then(
-      () => null,
-      (error: unknown) => error,
-    );
+    limits
+      .consume("anonymous", "192.0.2.1", () => undefined)
+      .then(
+        () => null,
+        (error: unknown) => error,
+      );
 }
 
 it.each([
