@@ -50,7 +50,8 @@ await runOnBackend(async ({ database, stats }) => {
   for (const { invariant, userId, detail } of violations)
     process.stdout.write(`VIOLATION  ${invariant}  user ${userId}  ${detail}\n`);
   const seconds = ((performance.now() - startedAt) / 1000).toFixed(1);
-  const more = violations.length < MAX_VIOLATIONS ? "" : ", where the audit ends: there may be more";
+  const more =
+    violations.length < MAX_VIOLATIONS ? "" : ", where the audit ends: there may be more";
   process.stdout.write(
     violations.length === 0
       ? `The ledger is sound: ${lookedAt(report)}; ${seconds} s.\n`
