@@ -234,8 +234,7 @@ function createAuth(parts: Parts): Services["auth"] {
   const service = createAuthService({
     config,
     sessions: createSessionStore(backend.database),
-    writeSignIn: (request) =>
-      writeSignIn({ database: backend.database, ledger, logger }, request),
+    writeSignIn: (request) => writeSignIn({ database: backend.database, ledger, logger }, request),
     // A cache of this process alone would miss what other processes on the same database revoke.
     sharedCache: config.redis === null ? null : backend.cache,
     identityProvider: telemetry.google(

@@ -95,14 +95,21 @@ export async function listStatements(created: string): Promise<Statement[]> {
       statement(`ledger ${name}`, LEDGER_SQL.mysql[name as keyof typeof LEDGER], params, { locks }),
     ),
     ...doctorChecks("mysql", 1).map(({ invariant, takes, sql }) =>
-      statement(`doctor ${invariant}`, `${sql} LIMIT 100`, takes?.flatMap(unverified) ?? range(sql)),
+      statement(
+        `doctor ${invariant}`,
+        `${sql} LIMIT 100`,
+        takes?.flatMap(unverified) ?? range(sql),
+      ),
     ),
     statement("doctor page", AUDIT_SQL.mysql.page, [AT, "", 500]),
     statement("doctor holds", AUDIT_SQL.mysql.holds, ["", "u9"]),
     statement("doctor hold ends", AUDIT_SQL.mysql.holdEnds, ["", "u9"]),
     statement("doctor hold ends of users", AUDIT_SQL.mysql.holdEndsOfUsers, json(["u1", 0, 0])),
     statement("doctor walk", walkSql("mysql", 1).ofRange, ["", "u9", 5]),
-    statement("doctor walk of users", walkSql("mysql", 1).ofUsers, [...unverified("unverified"), 5]),
+    statement("doctor walk of users", walkSql("mysql", 1).ofUsers, [
+      ...unverified("unverified"),
+      5,
+    ]),
     statement("doctor walk of one", walkSql("mysql", 1).ofUser, ["u1", 0, 5]),
     statement("doctor sums", sumsSql(sqlWords("mysql", 1)), [
       ...unverified("list"),

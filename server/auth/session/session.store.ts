@@ -59,10 +59,7 @@ export function createSessionStore(database: Database): SessionStore {
 }
 
 /** Even one statement may meet a conflict: `transaction` runs it again and gives its errors their names. */
-function write<T>(
-  database: Database,
-  work: (models: PrismaModels) => Promise<T>,
-): Promise<T> {
+function write<T>(database: Database, work: (models: PrismaModels) => Promise<T>): Promise<T> {
   return database.transaction((tx) => work(tx.models));
 }
 

@@ -232,7 +232,11 @@ async function nextEmail(
   return null;
 }
 
-async function addSession(models: PrismaModels, userId: string, { session }: SignIn): Promise<void> {
+async function addSession(
+  models: PrismaModels,
+  userId: string,
+  { session }: SignIn,
+): Promise<void> {
   await models.session.create({
     data: {
       id: session.id,

@@ -1,13 +1,6 @@
 // The doctor's checks of the ledger: one SQL statement each, over the users of one range of ids or the entries that are not proven yet.
 import type { SqlDialect } from "../../database/dates.ts";
-import {
-  INCONSISTENT_END,
-  CHARGE,
-  type Check,
-  inRange,
-  type SqlWords,
-  sqlWords,
-} from "./check.ts";
+import { INCONSISTENT_END, CHARGE, type Check, inRange, type SqlWords, sqlWords } from "./check.ts";
 import { moneyChecks } from "./money-checks.ts";
 
 const PAID = "('SUCCESS', 'REFUNDED', 'PARTIALLY_REFUNDED', 'DISPUTED')";

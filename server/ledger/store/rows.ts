@@ -1,7 +1,12 @@
 // Rows of the ledger's tables: `to…` makes the model's shape of a row, `…Values` the values of one row in the order of its
 // columns in sql.ts.
 import type { SqlSession } from "../../database/ports.ts";
-import { fromSqlDate, fromSqlDateOrNull, type SqlDialect, toSqlDate } from "../../database/dates.ts";
+import {
+  fromSqlDate,
+  fromSqlDateOrNull,
+  type SqlDialect,
+  toSqlDate,
+} from "../../database/dates.ts";
 import { cutText } from "../../lib/text.ts";
 import type {
   Account,
