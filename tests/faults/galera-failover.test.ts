@@ -161,9 +161,7 @@ describe.runIf(galeraMissing === null)("Galera", () => {
           vi.waitFor(() => expect(proxy.node).not.toBe(victim), { timeout: 30_000, interval: 20 });
         const faultAtMs = Date.now();
         await Promise.all([how === "cut" ? cutOffAndLook(victim) : kill(), moved()]);
-        recoveries[how].push(
-          await load.recovery(faultAtMs, proxy.movedAtMs, RECOVERS_WITHIN_MS),
-        );
+        recoveries[how].push(await load.recovery(faultAtMs, proxy.movedAtMs, RECOVERS_WITHIN_MS));
         const returnsAtMs = Date.now();
         await (how === "cut" ? victim.heal() : victim.rejoin());
         returns.push(await load.recovery(returnsAtMs, Date.now(), RECOVERS_WITHIN_MS));

@@ -64,9 +64,7 @@ export function createOutsideSteps(world: World) {
           );
     },
     expire: () =>
-      one(openSessions(), ({ id }) =>
-        atStripe(`${id} expires`, () => control.expireCheckout(id)),
-      ),
+      one(openSessions(), ({ id }) => atStripe(`${id} expires`, () => control.expireCheckout(id))),
     bankRefund: () =>
       one(charged(), (charge) => {
         const outcome = random.pick(["succeeded", "pending", "failing"] as const);

@@ -24,8 +24,7 @@ export function describeBackend(name: string, database: string | null, redis: st
   return {
     ...{ name, database, redis },
     dialect: database === null ? "sqlite" : "mysql",
-    open: (logger?: Logger) =>
-      openFresh(database, redis, logger ?? silent),
+    open: (logger?: Logger) => openFresh(database, redis, logger ?? silent),
   };
 }
 

@@ -4,7 +4,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 /** Looks again and again until `look` says yes. What it throws ends the waiting, as does the time: in the words of `otherwise`. */
 export async function until(
   look: () => boolean | Promise<boolean>,
-  { withinMs = 60_000, everyMs = 50, otherwise = () => "It did not come about." } = {},
+  { withinMs = 60_000, everyMs = 50, otherwise = (): string => "It did not come about." } = {},
 ): Promise<void> {
   const giveUpAtMs = Date.now() + withinMs;
   while (!(await look())) {

@@ -4,7 +4,6 @@ import { beforeAll, describe, expect, test } from "vitest";
 import type { SignedIn } from "../../support/server.ts";
 import { sendRaw } from "./raw.ts";
 import { useTestApp } from "../../support/use-app.ts";
-import { bearer } from "../../support/wire-call.ts";
 
 const server = useTestApp({});
 let person: SignedIn;
@@ -142,7 +141,7 @@ describe("numbers where a page is asked for", () => {
     async (value) => {
       const input = encodeURIComponent(`{"limit":${value}}`);
       const answer = await fetch(`${server.url}/api/trpc/credit.history?input=${input}`, {
-        headers: bearer(person.accessToken),
+        headers: { authorization: `Bearer ${person.accessToken}` },
       });
       expect(answer.status).toBe(400);
       expect(codeOf(await answer.text())).toBe("VALIDATION_FAILED");
@@ -163,7 +162,7 @@ describe("numbers where a page is asked for", () => {
     "limit[]=1",
   ])("returns VALIDATION_FAILED over REST for ?%s", async (query) => {
     const answer = await fetch(`${server.url}/api/user/credits/history?${query}`, {
-      headers: bearer(person.accessToken),
+      headers: { authorization: `Bearer ${person.accessToken}` },
     });
     expect(answer.status).toBe(400);
     expect(await answer.json()).toMatchObject({
@@ -178,7 +177,7 @@ describe("numbers where a page is asked for", () => {
     async (cursor) => {
       const input = encodeURIComponent(JSON.stringify({ cursor }));
       const answer = await fetch(`${server.url}/api/trpc/credit.history?input=${input}`, {
-        headers: bearer(person.accessToken),
+        headers: { authorization: `Bearer ${person.accessToken}` },
       });
       expect(answer.status).toBe(400);
       expect(codeOf(await answer.text())).toBe("VALIDATION_FAILED");
@@ -239,7 +238,7 @@ describe("other people's things", () => {
     const body = JSON.stringify({ userId: other.userId, amount: 1, idempotencyKey: "x" });
     expect((await post("/api/trpc/service.reserve", body)).status).toBe(401);
     const answer = await fetch(`${server.url}/api/trpc/admin.users`, {
-      headers: bearer(person.accessToken),
+      headers: { authorization: `Bearer ${person.accessToken}` },
     });
     expect(answer.status).toBe(403);
   });

@@ -47,7 +47,11 @@ it("names the call, what Stripe said and what to do when the key is refused", as
     fault: "500",
     path: "/v1/",
     times: 20,
-    error: { status: 401, type: "invalid_request_error", message: `Invalid API Key provided: ${KEY}` },
+    error: {
+      status: 401,
+      type: "invalid_request_error",
+      message: `Invalid API Key provided: ${KEY}`,
+    },
   });
   const { code, err } = await run("stripe-sync");
   sandbox.control.wellBehaved();
@@ -65,7 +69,11 @@ it("tells the same of what reconcile could not mend", async () => {
     fault: "500",
     path: "/v1/events",
     times: 20,
-    error: { status: 403, type: "invalid_request_error", message: "The provided key lacks permissions." },
+    error: {
+      status: 403,
+      type: "invalid_request_error",
+      message: "The provided key lacks permissions.",
+    },
   });
   const { code, out } = await run("reconcile");
   sandbox.control.wellBehaved();
