@@ -1,4 +1,4 @@
-import { expect, test, vi } from "vitest";
+import { expect, test } from "vitest";
 import { available } from "../support/backend.ts";
 import { describeContract } from "./support.ts";
 import { uniqueKey } from "./unique-key.ts";
@@ -12,12 +12,11 @@ describeContract("pubsub", (subject) => {
     await pubsub.subscribe(channel, (message) => second.push(message));
     await pubsub.subscribe(uniqueKey(), (message) => other.push(message));
     for (const message of ["1", "2", "3"]) await pubsub.publish(channel, message);
-    await vi.waitFor(() =>
-      expect([first, second]).toEqual([
-        ["1", "2", "3"],
-        ["1", "2", "3"],
-      ]),
-    );
+    const heard = () => [first, second];
+    await expect.poll(heard).toEqual([
+      ["1", "2", "3"],
+      ["1", "2", "3"],
+    ]);
     expect(other).toEqual([]);
   });
 
@@ -30,7 +29,7 @@ describeContract("pubsub", (subject) => {
     await leave();
     await leave();
     await pubsub.publish(channel, "after");
-    await vi.waitFor(() => expect(stayed).toEqual(["after"]));
+    await expect.poll(() => stayed).toEqual(["after"]);
     expect(left).toEqual([]);
   });
 
@@ -41,6 +40,6 @@ describeContract("pubsub", (subject) => {
     const heard: string[] = [];
     await another.pubsub.subscribe(channel, (message) => heard.push(message));
     await subject().backend.pubsub.publish(channel, "hello");
-    await vi.waitFor(() => expect(heard).toEqual(["hello"]));
+    await expect.poll(() => heard).toEqual(["hello"]);
   });
 });
