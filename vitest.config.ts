@@ -120,6 +120,12 @@ const projects = SUITES.flatMap((suite) => {
 });
 
 export default defineConfig({
-  // Each project transforms what it imports by itself; with the cache, only the first does.
-  test: { maxWorkers: 3, projects, experimental: { fsModuleCache: true } },
+  test: {
+    maxWorkers: 3,
+    projects,
+    // Polls end with what they wait for; by default they give up after a second.
+    expect: { poll: { timeout: 15_000 } },
+    // Each project transforms what it imports by itself; with the cache, only the first does.
+    experimental: { fsModuleCache: true },
+  },
 });

@@ -45,12 +45,20 @@ async function seeCharge(from: Page = page): Promise<void> {
     .waitFor({ timeout: 60_000 });
 }
 
+const setSpeed = (tokensPerSecond: number) => world.sandbox.model.control.setSpeed(tokensPerSecond);
+/** Tokens a second: words come soon, and an answer takes more than a quarter of a minute. */
+const SLOW = 10;
+/** And so a minute and a half: it does not end before it is let. */
+const HARDLY = 2;
+
 let whole = "";
 
 test("an answer arrives as Markdown, is charged once for two clicks, and can be copied", async () => {
+  setSpeed(SLOW);
   await ask(page, "Tell me <b>about</b> tea");
   await seeWords();
   await page.getByRole("button", { name: "Stop" }).waitFor();
+  setSpeed(Number.POSITIVE_INFINITY);
   await seeCharge();
   left -= 1;
   await seeIn(page, "charge", `1 credit charged · ${left} left`);
@@ -76,8 +84,10 @@ test("another try shows the price of the model that is chosen now", async () => 
 
 test("a press on Stop that meets Ask, because the answer has just ended, sends nothing", async () => {
   await page.getByRole("link", { name: "New chat" }).click();
+  setSpeed(SLOW);
   await ask(page, "Tell me about coffee");
   await seeWords();
+  setSpeed(HARDLY);
   await page.getByLabel("Your question").fill("A draft");
   // Presses what has taken the place of Stop as soon as it is there.
   await page.evaluate(`new MutationObserver((_changes, observer) => {
@@ -86,6 +96,7 @@ test("a press on Stop that meets Ask, because the answer has just ended, sends n
     observer.disconnect();
     button.click();
   }).observe(document.body, { subtree: true, childList: true, characterData: true, attributes: true })`);
+  setSpeed(Number.POSITIVE_INFINITY);
   await seeCharge();
   left -= 1;
   await page.waitForTimeout(700);
@@ -95,14 +106,17 @@ test("a press on Stop that meets Ask, because the answer has just ended, sends n
 
 test("a connection cut in the middle loses nothing and charges once", async () => {
   await page.getByRole("link", { name: "New chat" }).click();
+  setSpeed(SLOW);
   await ask(page, "Tell me <b>about</b> tea");
   await seeWords();
+  setSpeed(HARDLY);
   for (let cut = 0; cut < 3; cut += 1) {
     proxy.refuse();
     await page.getByText("The connection was lost").waitFor();
     proxy.restore();
     await page.getByText("The connection was lost").waitFor({ state: "detached" });
   }
+  setSpeed(Number.POSITIVE_INFINITY);
   await seeCharge();
   left -= 1;
   await seeIn(page, "charge", `1 credit charged · ${left} left`);
@@ -111,13 +125,16 @@ test("a connection cut in the middle loses nothing and charges once", async () =
 
 test("a reload in the middle goes on where it was, and another tab watches", async () => {
   await page.getByRole("link", { name: "New chat" }).click();
+  setSpeed(SLOW);
   await ask(page, "Tell me <b>about</b> tea");
   await seeWords();
+  setSpeed(HARDLY);
   const second = await person.newPage();
   await second.goto(page.url());
   await seeWords(second);
   await page.reload();
   await seeWords();
+  setSpeed(Number.POSITIVE_INFINITY);
   await Promise.all([seeCharge(), seeCharge(second)]);
   left -= 1;
   expect(await lastAnswer()).toBe(whole);
@@ -128,6 +145,7 @@ test("a reload in the middle goes on where it was, and another tab watches", asy
 
 test("stop ends it, charges for what arrived, and a new try is a new charge", async () => {
   await page.getByRole("link", { name: "New chat" }).click();
+  setSpeed(SLOW);
   await ask(page, "Something long, please", "Pro chat");
   await seeWords();
   await page.getByRole("button", { name: "Stop" }).click();
@@ -136,7 +154,7 @@ test("stop ends it, charges for what arrived, and a new try is a new charge", as
     /(\d+) left/.exec((await page.getByTestId("charge").last().textContent()) ?? "")?.[1],
   );
   expect(stopped).toBeLessThan(left);
-  world.sandbox.model.control.setSpeed(Number.POSITIVE_INFINITY);
+  setSpeed(Number.POSITIVE_INFINITY);
   await page.getByRole("button", { name: /^Try again/ }).click();
   await seeIn(page, "charge", `5 credits charged · ${stopped - 5} left`);
   expect(await page.getByTestId("answer").count()).toBe(1);

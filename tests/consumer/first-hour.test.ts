@@ -3,8 +3,7 @@ import { execFileSync, spawn } from "node:child_process";
 import { readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, expect, test } from "vitest";
-import { busyPorts, planDevelopment } from "../../server/cli/dev/environment.ts";
-import { freePort } from "../support/ports.ts";
+import { freeAddresses } from "../support/free-addresses.ts";
 import { copyRepository } from "./copy.ts";
 
 const copy = copyRepository();
@@ -29,20 +28,6 @@ const shell = (command: string) =>
     stdio: ["ignore", "pipe", "inherit"],
     encoding: "utf8",
   });
-
-/** Addresses whose ports are free, those of the sandboxes too. */
-async function freeAddresses(): Promise<{ PORT: string; FRONTEND_URL: string }> {
-  for (;;) {
-    const PORT = String(await freePort());
-    const FRONTEND_URL = `http://localhost:${await freePort()}`;
-    try {
-      if ((await busyPorts(planDevelopment({ PORT, FRONTEND_URL }))) === null)
-        return { PORT, FRONTEND_URL };
-    } catch {
-      // The last ports of all leave none for the sandboxes.
-    }
-  }
-}
 
 test("npm run dev prints its addresses, all of them answer, and the first script lists what is for sale", async () => {
   const addresses = await freeAddresses();

@@ -1,4 +1,4 @@
-import { describe, expect, test, vi } from "vitest";
+import { describe, expect, test } from "vitest";
 import { available } from "../support/backend.ts";
 import { useBackend } from "../support/use-app.ts";
 import { uniqueKey } from "../support/databases.ts";
@@ -13,12 +13,11 @@ describe("pubsub", () => {
     await pubsub.subscribe(channel, (message) => second.push(message));
     await pubsub.subscribe(uniqueKey(), (message) => other.push(message));
     for (const message of ["1", "2", "3"]) await pubsub.publish(channel, message);
-    await vi.waitFor(() =>
-      expect([first, second]).toEqual([
-        ["1", "2", "3"],
-        ["1", "2", "3"],
-      ]),
-    );
+    const heard = () => [first, second];
+    await expect.poll(heard).toEqual([
+      ["1", "2", "3"],
+      ["1", "2", "3"],
+    ]);
     expect(other).toEqual([]);
   });
 
@@ -31,7 +30,7 @@ describe("pubsub", () => {
     await leave();
     await leave();
     await pubsub.publish(channel, "after");
-    await vi.waitFor(() => expect(stayed).toEqual(["after"]));
+    await expect.poll(() => stayed).toEqual(["after"]);
     expect(left).toEqual([]);
   });
 
@@ -42,6 +41,6 @@ describe("pubsub", () => {
     const heard: string[] = [];
     await another.pubsub.subscribe(channel, (message) => heard.push(message));
     await subject.backend.pubsub.publish(channel, "hello");
-    await vi.waitFor(() => expect(heard).toEqual(["hello"]));
+    await expect.poll(() => heard).toEqual(["hello"]);
   });
 });

@@ -33,20 +33,25 @@ async function askEverything(store: KeyValues): Promise<unknown[]> {
   return [limit.allowed, cached, lease.acquired.size, absent];
 }
 
-describe.runIf(redisServerInstalled)("Redis going away", () => {
+describe.runIf(redisServerInstalled)("Redis going away", { timeout: 240_000 }, () => {
   let server: RedisServer;
   let store: KeyValues;
   let other: KeyValues;
 
   const up = () =>
-    expect.poll(() => store.check(), { timeout: 15_000, interval: 100 }).toEqual({ status: "up" });
+    expect.poll(() => store.check(), { timeout: 60_000, interval: 100 }).toEqual({ status: "up" });
+  /** Until Redis has a part in every answer again: what is slow may open the circuit by itself. */
+  const calm = () =>
+    expect
+      .poll(() => oneRequest(store), { timeout: 60_000, interval: 100 })
+      .toEqual([true, undefined, 2, true]);
 
   beforeAll(async () => {
     server = await startRedisServer();
     store = await openRedis(configOf(server.port), options);
     other = await openRedis(configOf(server.port), options);
   });
-  beforeEach(up);
+  beforeEach(up, 90_000);
   afterAll(async () => {
     server.thaw();
     await Promise.all([store.close(), other.close()]);
@@ -61,7 +66,7 @@ describe.runIf(redisServerInstalled)("Redis going away", () => {
   test.each(outages)(
     "%s: Redis is waited for once, by nobody afterwards, and it comes back by itself",
     async (how, begin, end) => {
-      expect(await oneRequest(store)).toEqual([true, undefined, 2, true]);
+      await calm();
       const opened = store.stats()?.opened ?? Number.NaN;
       await begin();
       const during = await Promise.all(Array.from({ length: 20 }, () => oneRequest(store)));
@@ -75,11 +80,11 @@ describe.runIf(redisServerInstalled)("Redis going away", () => {
       expect((await store.check()).status).toBe("degraded");
       if (how === "killed")
         await expect
-          .poll(async () => (await store.check()).detail, { timeout: 5_000 })
+          .poll(async () => (await store.check()).detail)
           .toContain("Redis does not answer (ECONNREFUSED):");
       await end();
       await up();
-      expect(await oneRequest(store)).toEqual([true, undefined, 2, true]);
+      await calm();
     },
   );
 
@@ -106,7 +111,7 @@ describe.runIf(redisServerInstalled)("Redis going away", () => {
     for (const instance of [store, other]) {
       expect(await instance.cache.get(key)).toBeUndefined();
       expect(await instance.cache.get(overwritten)).not.toBe("old");
-      await expect.poll(() => instance.cache.get(untouched), { timeout: 10_000 }).toBe("old");
+      await expect.poll(() => instance.cache.get(untouched), { timeout: 60_000 }).toBe("old");
       expect(await instance.cache.get(overwritten)).not.toBe("old");
     }
     await store.cache.set(key, "new", 60);

@@ -66,7 +66,8 @@ describe.runIf(galeraMissing === null)("Galera", () => {
     );
     const startedAtMs = Date.now();
     await openEverywhere("skywork_start_0");
-    expect(Date.now() - startedAtMs).toBeLessThan(10_000);
+    // Half of what an instance waits for a lock that somebody holds.
+    expect(Date.now() - startedAtMs).toBeLessThan(60_000);
   });
 
   test("two nodes that change one row: the later COMMIT is a conflict, and runs again", async () => {
@@ -112,7 +113,7 @@ describe.runIf(galeraMissing === null)("Galera", () => {
       const raw = failureOf(database.rawTransaction(insert(`${id} 1`)));
       const mixed = await failureOf(database.transaction(({ sql }) => insert(`${id} 2`)(sql)));
       // COMMIT hangs for as long as the node waits for the others. Nobody else waits that long.
-      expect(Date.now() - startedAtMs).toBeLessThan(3_000);
+      expect(Date.now() - startedAtMs).toBeLessThan(15_000);
       expect(mixed).toMatchObject({ code: "SERVICE_UNAVAILABLE" });
       expect([await raw, mixed].map(classifyDatabaseError)).toEqual([
         "unknownOutcome",

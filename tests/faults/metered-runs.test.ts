@@ -131,7 +131,8 @@ describe.runIf(available.redis)("a metered run whose process is killed", () => {
     const ports = [await freePort(), await freePort()];
     const callbacks = ports.map((port) => `http://127.0.0.1:${port}/api/auth/google/callback`);
     const sandbox = await startSandbox({ redirectUris: callbacks });
-    sandbox.model.control.setSpeed(20);
+    // Slow enough that it is not at its end before it is killed.
+    sandbox.model.control.setSpeed(5);
     const servers: ServerProcess[] = ports.map((port, index) =>
       spawnServer(
         serverEnv({
@@ -146,7 +147,7 @@ describe.runIf(available.redis)("a metered run whose process is killed", () => {
     try {
       const [first, second] = servers;
       if (first === undefined || second === undefined) throw new Error("two servers");
-      await Promise.all(servers.map((one) => one.ready(60_000)));
+      await Promise.all(servers.map((one) => one.ready()));
       const person = await signIn(first.url, `${randomUUID()}@example.com`);
       const input = {
         feature: "chat-pro",
@@ -167,8 +168,13 @@ describe.runIf(available.redis)("a metered run whose process is killed", () => {
       };
       const { runId } = await start(first.url);
       const reading = readRun(second.url, person.accessToken, { runId });
-      // Long enough for the share to be written down with a renewal of the lease.
-      await sleep(6_000);
+      // Some of it has been read, and what that is worth is written down.
+      await readRun(second.url, person.accessToken, { runId }, 8);
+      const { aiRun } = opened.backend.database.models;
+      const run = () => aiRun.findUniqueOrThrow({ where: { id: runId } });
+      await expect
+        .poll(async () => (await run()).producedCredits, { timeout: 60_000 })
+        .toBeGreaterThanOrEqual(1);
       first.child.kill("SIGKILL");
       const killedAt = Date.now();
       const { end, text } = await reading;

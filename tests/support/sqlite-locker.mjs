@@ -1,4 +1,6 @@
-// A second process that holds SQLite's write lock: argv = path, how long each time in ms, how often.
+// A second process that holds SQLite's write lock: argv = path, how long each time in ms, how often. `told` holds it until
+// the standard input ends.
+import { once } from "node:events";
 import Libsql from "libsql";
 
 const pause = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
@@ -10,7 +12,8 @@ for (let round = 0; round < Number(times); round += 1) {
   database.exec("BEGIN IMMEDIATE");
   database.exec(`INSERT INTO locker VALUES (${round})`);
   if (round === 0) process.stdout.write("locked\n");
-  await pause(Number(holdMs));
+  if (holdMs === "told") await once(process.stdin.resume(), "end");
+  else await pause(Number(holdMs));
   database.exec("COMMIT");
   await pause(5);
 }

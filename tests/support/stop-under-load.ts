@@ -63,12 +63,16 @@ export async function stopUnderLoad(server: ServerProcess): Promise<Tally> {
   const clients = Array.from({ length: STOP_CLIENTS }, async () => {
     while (await call(server.url, agent, () => signalled, tally));
   });
-  await new Promise((resolve) => setTimeout(resolve, 300 + Math.random() * 300));
+  await expect
+    .poll(() => tally.answered, { timeout: 60_000, interval: 10 })
+    .toBeGreaterThanOrEqual(2 * STOP_CLIENTS);
+  // In the middle of whatever they ask then.
+  await new Promise((resolve) => setTimeout(resolve, Math.random() * 300));
   const signalledAtMs = Date.now();
   signalled = true;
   server.child.kill("SIGTERM");
   const readiness: number[] = [];
-  while (readiness.at(-1) !== 503 && Date.now() - signalledAtMs < 2_000) {
+  while (readiness.at(-1) !== 503 && Date.now() - signalledAtMs < 10_000) {
     const answer = await fetch(`${server.url}/ready`).catch(() => null);
     if (!answer) break;
     await answer.body?.cancel();

@@ -23,10 +23,10 @@ test("withFallback returns the fallback once its time is over", async () => {
 test("work that fails after its time leaves no unhandled rejection", async () => {
   const unhandled = vi.fn();
   process.on("unhandledRejection", unhandled);
-  const failing = new Promise<string>((_resolve, reject) =>
-    setTimeout(() => reject(new Error("too late")), 20),
-  );
+  let fail = (_error: Error): void => undefined;
+  const failing = new Promise<string>((_resolve, reject) => (fail = reject));
   await expect(withFallback(failing, 5, "fallback")).resolves.toBe("fallback");
+  fail(new Error("too late"));
   await new Promise((resolve) => setTimeout(resolve, 40));
   process.off("unhandledRejection", unhandled);
   expect(unhandled).not.toHaveBeenCalled();

@@ -80,7 +80,7 @@ test.each([
     onCreditsMoved: vi.fn<() => void>(),
   };
   createRunner(deps).drive(target);
-  await vi.waitFor(() => expect(kept.run.phase).toBe("ended"));
+  await expect.poll(() => kept.run.phase).toBe("ended");
   expect(kept.content).toBe(WORDS.join(""));
   expect(asked).toEqual([undefined, count === 0 ? undefined : String(count)]);
 });

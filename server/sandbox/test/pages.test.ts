@@ -205,9 +205,7 @@ describe("kept state", () => {
       ).id,
     ).toBe(made.id);
     await expect
-      .poll(() => second.receiver.received.map((it) => (it.data.object as Stripe.Customer).email), {
-        timeout: 3000,
-      })
+      .poll(() => second.receiver.received.map((it) => (it.data.object as Stripe.Customer).email))
       .toEqual(["undelivered@example.com"]);
     second.sandbox.control.advance({ months: 1 });
     expect((await second.stripe.subscriptions.retrieve(subscription)).status).toBe("past_due");

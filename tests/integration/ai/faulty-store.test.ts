@@ -15,7 +15,7 @@ import { type SignedIn, openTestApp, type TestApp } from "../../support/server.t
 import { deferred } from "../../support/deferred.ts";
 import { silent } from "../../support/silent.ts";
 
-const TIMINGS = { keepOutputMs: 1_000, leaseMs: 1_500, tickMs: 100 };
+const TIMINGS = { keepOutputMs: 1_000, leaseMs: 10_000, tickMs: 100 };
 const NEVER = new AbortController().signal;
 const LONG_AGO = new Date(0);
 const newRunId = () => `run_${randomBytes(16).toString("hex")}`;
@@ -98,7 +98,12 @@ describe("metered runs over a failing store", () => {
   it("renews the lease of a run until it is settled, however long that takes", async () => {
     const { promise: settling, resolve: settle } = deferred();
     let isEnding = false;
+    let renewals = 0;
     const ai = serviceOver((real) => ({
+      renewLease(runId, lease) {
+        if (isEnding) renewals += 1;
+        return real.renewLease(runId, lease);
+      },
       async end(run, ending) {
         isEnding = true;
         await settling;
@@ -107,8 +112,7 @@ describe("metered runs over a failing store", () => {
     }));
     const { runId } = await ai.start(person.userId, input());
     await expect.poll(() => isEnding, { timeout: 20_000 }).toBe(true);
-    // Twice as long as a lease lasts that nobody renews.
-    await sleep(TIMINGS.leaseMs * 2);
+    await expect.poll(() => renewals, { timeout: 20_000 }).toBeGreaterThanOrEqual(3);
     const listed = await storeAt(Date.now).abandoned(100);
     expect(listed.map(({ id }) => id)).not.toContain(runId);
     settle();
@@ -119,9 +123,12 @@ describe("metered runs over a failing store", () => {
   });
 
   it("gives up on a run that cannot be settled, forgets its output, and leaves it to the job", async () => {
-    const ai = serviceOver(() => ({
-      end: () => Promise.reject(new Error("the disk is full")),
-    }));
+    const ai = serviceOver(
+      () => ({
+        end: () => Promise.reject(new Error("the disk is full")),
+      }),
+      { leaseMs: 1_500 },
+    );
     const { runId } = await ai.start(person.userId, input());
     await expect.poll(() => ai.activeRuns, { timeout: 20_000 }).toBe(0);
     const { runOutput } = server.opened.backend;

@@ -255,12 +255,18 @@ describe("the writer", () => {
     const locked: string[][] = [];
     let mostAtOnce = 0;
     let twice: string[] = [];
+    let come = (): void => undefined;
+    const second = new Promise<void>((resolve) => (come = resolve));
+    let batches = 0;
     const locks: Locks = {
       async acquire(keys) {
         const mine = [...keys];
         locked.push(mine);
         mostAtOnce = Math.max(mostAtOnce, locked.length);
         twice = [...twice, ...locked.flat().filter((key, i, all) => all.indexOf(key) !== i)];
+        batches += 1;
+        if (batches === 1) await second;
+        else come();
         // Long enough for whatever else may start beside it.
         await sleep(5);
         const release = () => Promise.resolve(void locked.splice(locked.indexOf(mine), 1));

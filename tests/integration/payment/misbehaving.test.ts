@@ -26,7 +26,7 @@ describe("Stripe misbehaving", () => {
     for (const fault of faults) {
       const userId = await world.createUser();
       control.misbehave({ fault, times: 50, retryAfterSeconds: 60 });
-      const refusal: unknown = await within(9_000, () =>
+      const refusal: unknown = await within(30_000, () =>
         world.payment.checkout(userId, { packageId }).catch((error: unknown) => error),
       );
       expect(refusal, fault).toMatchObject({ code: "PAYMENT_PROVIDER_ERROR", httpStatus: 502 });

@@ -5,7 +5,6 @@ import { EXPORTS } from "../../../server/user/user.service.ts";
 import { available } from "../../support/backend.ts";
 import type { SignedIn } from "../../support/server.ts";
 import { useTestApp } from "../../support/use-app.ts";
-import { timed } from "../../support/own-time.ts";
 
 const ROWS = 2_000;
 const EXPORTERS = 60;
@@ -50,21 +49,27 @@ describe("exports", () => {
     const other = await server.signIn("other@example.com");
     await fill(busy.userId, ROWS);
     const spender = server.client(other.accessToken);
-    const tookMs: number[] = [];
-    let spending = true;
-    const spends = (async () => {
+    /** What the one in the middle took. */
+    async function spend(): Promise<number> {
+      const tookMs: number[] = [];
       for (let n = 0; n < SPENDS; n += 1) {
         const order = { feature: "chat-flash", idempotencyKey: randomUUID() } as const;
-        tookMs.push((await timed(() => spender.credit.spend.mutate(order))).tookMs);
+        const startedAtMs = performance.now();
+        await spender.credit.spend.mutate(order);
+        tookMs.push(performance.now() - startedAtMs);
       }
-    })().finally(() => (spending = false));
+      return tookMs.toSorted((a, b) => a - b)[SPENDS / 2] ?? Number.POSITIVE_INFINITY;
+    }
+    const aloneMs = await spend();
+    let spending = true;
+    const spends = spend().finally(() => (spending = false));
     const outcomes: PromiseSettledResult<unknown>[] = [];
     // Again and again, so that every spend meets them, however fast or busy the machine is.
     do {
       const asked = Array.from({ length: EXPORTERS }, () => exportOf(busy));
       outcomes.push(...(await Promise.allSettled(asked)));
     } while (spending);
-    await spends;
+    const besideMs = await spends;
     const whole = outcomes.filter(({ status }) => status === "fulfilled");
     const refused = outcomes.flatMap((one) =>
       one.status === "rejected" ? [one.reason as unknown] : [],
@@ -76,7 +81,8 @@ describe("exports", () => {
       expect(reason).toMatchObject({
         data: { app: { code: "RATE_LIMITED", retryAfterSeconds: expect.any(Number) as number } },
       });
-    expect(Math.max(...tookMs)).toBeLessThan(1_000);
+    console.log(`export load: a spend takes ${aloneMs} ms alone, ${besideMs} ms beside exports`);
+    expect(besideMs).toBeLessThan(10 * aloneMs);
   });
 
   it(`runs at most ${EXPORTS.concurrency} at once for many users, one statement each`, async () => {

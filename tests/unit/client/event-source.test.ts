@@ -90,5 +90,5 @@ it("sends nothing when it is closed before it has its headers", async () => {
   });
   source.close();
   answerHeaders();
-  await vi.waitFor(() => expect(wereAborted).toEqual([true]));
+  await expect.poll(() => wereAborted).toEqual([true]);
 });
