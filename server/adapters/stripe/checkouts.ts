@@ -4,7 +4,6 @@ import { writeNote } from "./checkout-note.ts";
 import { listAll, type StripeClient, unixSeconds } from "./client.ts";
 import { readCheckout, readCustomer, readId, readList } from "./parse.ts";
 
-/** See StripePort. */
 export function createCustomer(
   client: StripeClient,
   { userId, email, name }: Parameters<StripePort["createCustomer"]>[0],
@@ -31,7 +30,6 @@ export function createCustomer(
   });
 }
 
-/** See StripePort. */
 export function createCheckout(
   client: StripeClient,
   input: NewCheckout,
@@ -80,7 +78,6 @@ function lineItem(price: NewCheckout["price"]) {
   };
 }
 
-/** See StripePort. */
 export function getCheckout(
   { sdk, call }: StripeClient,
   sessionId: string,
@@ -92,7 +89,6 @@ export function getCheckout(
   );
 }
 
-/** See StripePort. */
 export function expireCheckout(client: StripeClient, sessionId: string): Promise<StripeCheckout> {
   return client.write({
     name: "checkout.sessions.expire",

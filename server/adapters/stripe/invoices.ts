@@ -10,7 +10,6 @@ import {
   readList,
 } from "./parse.ts";
 
-/** See StripePort. */
 export async function getInvoice(client: StripeClient, invoiceId: string): Promise<StripeInvoice> {
   const { invoice, more } = await client.call(
     "invoices.retrieve",
@@ -27,7 +26,6 @@ export async function getInvoice(client: StripeClient, invoiceId: string): Promi
   return { ...invoice, lines };
 }
 
-/** See StripePort. */
 export function listInvoices(
   client: StripeClient,
   filter: Parameters<StripePort["listInvoices"]>[0],
@@ -51,7 +49,6 @@ export function listInvoices(
   });
 }
 
-/** See StripePort. */
 export async function listInvoicePaymentIntents(
   client: StripeClient,
   invoiceId: string,
@@ -68,7 +65,6 @@ export async function listInvoicePaymentIntents(
     .filter((id) => id !== null);
 }
 
-/** See StripePort. */
 export function findInvoiceByPaymentIntent(
   { sdk, call }: StripeClient,
   paymentIntentId: string,
@@ -84,7 +80,6 @@ export function findInvoiceByPaymentIntent(
   );
 }
 
-/** See StripePort. */
 export async function listCreditNotes(
   client: StripeClient,
   invoiceId: string,
@@ -97,7 +92,6 @@ export async function listCreditNotes(
   return notes.filter(({ isIssued }) => isIssued);
 }
 
-/** See StripePort. */
 export function getCreditNote(
   { sdk, call }: StripeClient,
   creditNoteId: string,

@@ -3,7 +3,6 @@ import type { PhaseTerms, StripeSchedule } from "../../payment/stripe/schedule.t
 import { malformed } from "./calls.ts";
 import {
   date,
-  dateOrNull,
   idOrNull,
   integerOrNull,
   objectOf,
@@ -14,19 +13,12 @@ import {
 } from "./parse.ts";
 
 /** Not `add_invoice_items` and `billing_cycle_anchor`: they are of a phase's first moment, which is over. */
-const PHASE_TERMS = [
-  "application_fee_percent",
-  "automatic_tax",
-  "billing_thresholds",
-  "collection_method",
-  "default_payment_method",
-  "default_tax_rates",
-  "description",
-  "invoice_settings",
-  "metadata",
-  "on_behalf_of",
-  "transfer_data",
-];
+const PHASE_TERMS = `
+  application_fee_percent automatic_tax billing_thresholds collection_method default_payment_method
+  default_tax_rates description invoice_settings metadata on_behalf_of transfer_data
+`
+  .trim()
+  .split(/\s+/);
 const ITEM_TERMS = ["billing_thresholds", "metadata", "tax_rates"];
 /** Answers say it, requests must not. */
 const READ_ONLY = "disabled_reason";
@@ -68,7 +60,6 @@ export function readSchedule(value: unknown): StripeSchedule {
       if (!Array.isArray(items)) throw malformed("phase items");
       return {
         startsAt: date(phase, "start_date"),
-        endsAt: dateOrNull(phase, "end_date"),
         items: items.map((it) => {
           const item = objectOf(it, "phase item");
           const priceId = idOrNull(item, "price");

@@ -79,7 +79,7 @@ export function date(raw: Raw, name: string): Date {
 }
 
 /** A moment, or null when absent. */
-export function dateOrNull(raw: Raw, name: string): Date | null {
+function dateOrNull(raw: Raw, name: string): Date | null {
   const seconds = integerOrNull(raw, name);
   return seconds === null ? null : new Date(seconds * 1000);
 }
@@ -150,10 +150,11 @@ function readDiscountIds(raw: Raw): string[] {
 function readItem(value: unknown, subscription: Raw): StripeSubscriptionItem {
   const item = resource(value, "subscription_item");
   const price = resource(own(item, "price"), "price");
+  // Nobody asks for it; an answer without it is none of Stripe's.
+  text(price, "currency");
   return {
     id: text(item, "id"),
     priceId: text(price, "id"),
-    currency: text(price, "currency"),
     quantity: integerOrNull(item, "quantity") ?? 1,
     discountIds: readDiscountIds(item),
     // Since the 2025 API the period is the item's; older shapes had it on the subscription.
@@ -257,7 +258,6 @@ export function readPrice(value: unknown): StripePrice {
     unitAmount: integerOrNull(raw, "unit_amount") ?? 0,
     currency: text(raw, "currency"),
     interval: interval === "month" || interval === "year" ? interval : null,
-    lookupKey: textOrNull(raw, "lookup_key"),
     offerId: textOrNull(metadata, "offerId"),
     credits: /^\d{1,9}$/.test(credits) ? Number(credits) : null,
   };
@@ -270,7 +270,6 @@ export function readRefund(value: unknown): StripeRefund {
     id: text(raw, "id"),
     amount: integer(raw, "amount"),
     status: textOrNull(raw, "status") ?? "succeeded",
-    paymentIntentId: idOrNull(raw, "payment_intent"),
     orderKey: metadata && textOrNull(metadata, "orderKey"),
   };
 }

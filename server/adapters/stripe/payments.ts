@@ -3,7 +3,6 @@ import type { StripeDispute, StripePort, StripeRefund } from "../../payment/stri
 import { listAll, type StripeClient } from "./client.ts";
 import { readCharge, readDispute, readPaymentIntentStatus, readRefund } from "./parse.ts";
 
-/** See StripePort. */
 export function getPaymentIntentStatus(
   { sdk, call }: StripeClient,
   paymentIntentId: string,
@@ -15,7 +14,6 @@ export function getPaymentIntentStatus(
   );
 }
 
-/** See StripePort. */
 export function getChargePaymentIntent(
   { sdk, call }: StripeClient,
   chargeId: string,
@@ -27,7 +25,6 @@ export function getChargePaymentIntent(
   );
 }
 
-/** See StripePort. */
 export function listRefunds(
   client: StripeClient,
   paymentIntentId: string,
@@ -40,7 +37,6 @@ export function listRefunds(
   });
 }
 
-/** See StripePort. */
 export function listDisputes(
   client: StripeClient,
   paymentIntentId: string,
@@ -53,7 +49,6 @@ export function listDisputes(
   });
 }
 
-/** See StripePort. */
 export function createRefund(
   client: StripeClient,
   input: Parameters<StripePort["createRefund"]>[0],

@@ -15,7 +15,6 @@ const FEATURES = {
 };
 const MAX_CONFIGURATIONS = 100;
 
-/** See StripePort. */
 export function createPortalSession(
   { sdk, call }: StripeClient,
   customerId: string,
@@ -33,7 +32,6 @@ export function createPortalSession(
   );
 }
 
-/** See StripePort. */
 export async function ensurePortalConfiguration(
   client: StripeClient,
 ): ReturnType<StripePort["ensurePortalConfiguration"]> {

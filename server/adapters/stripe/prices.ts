@@ -1,10 +1,10 @@
 // Products and prices.
 import type { StripePort, StripePrice } from "../../payment/stripe/port.ts";
 import { isRefusal, unlessMissing } from "../../payment/stripe/errors.ts";
-import { PAGE, type StripeClient } from "./client.ts";
+import type { StripeClient } from "./client.ts";
 import { readId, readList, readPrice } from "./parse.ts";
 
-/** See StripePort. Prices are read: every key of ours may do that. */
+/** Asks for prices: every key of ours may read them. */
 export async function checkKey({ sdk, call }: StripeClient): Promise<"accepted" | "refused"> {
   try {
     await call(
@@ -19,7 +19,6 @@ export async function checkKey({ sdk, call }: StripeClient): Promise<"accepted" 
   }
 }
 
-/** See StripePort. */
 export function getPrice({ sdk, call }: StripeClient, priceId: string): Promise<StripePrice> {
   return call(
     "prices.retrieve",
@@ -28,20 +27,17 @@ export function getPrice({ sdk, call }: StripeClient, priceId: string): Promise<
   );
 }
 
-/** See StripePort. */
-export function findPrices(
+export function findPrice(
   { sdk, call }: StripeClient,
-  lookupKeys: readonly string[],
-): Promise<StripePrice[]> {
+  lookupKey: string,
+): Promise<StripePrice | null> {
   return call(
     "prices.list",
-    (options) =>
-      sdk.prices.list({ lookup_keys: [...lookupKeys], active: true, limit: PAGE }, options),
-    (answer) => readList(answer, readPrice).items,
+    (options) => sdk.prices.list({ lookup_keys: [lookupKey], active: true, limit: 1 }, options),
+    (answer) => readList(answer, readPrice).items[0] ?? null,
   );
 }
 
-/** See StripePort. */
 export function findLatestPrice(
   { sdk, call }: StripeClient,
   productId: string,
@@ -53,7 +49,6 @@ export function findLatestPrice(
   );
 }
 
-/** See StripePort. */
 export async function ensureProduct(
   client: StripeClient,
   { id, name }: Parameters<StripePort["ensureProduct"]>[0],
@@ -83,7 +78,6 @@ export async function ensureProduct(
     });
 }
 
-/** See StripePort. */
 export function createPrice(
   client: StripeClient,
   input: Parameters<StripePort["createPrice"]>[0],
@@ -108,14 +102,14 @@ export function createPrice(
       ),
     read: readPrice,
     find: async () => {
-      const made = await findPrices(client, [lookupKey]);
-      const isOrdered = (price: StripePrice) =>
-        price.productId === productId &&
+      const price = await findPrice(client, lookupKey);
+      const isOrdered =
+        price?.productId === productId &&
         price.unitAmount === unitAmount &&
         price.currency === currency &&
         price.interval === interval &&
         price.credits === credits;
-      return made.find(isOrdered) ?? null;
+      return isOrdered ? price : null;
     },
   });
 }
@@ -124,7 +118,6 @@ function toMetadata({ offerId, credits }: Parameters<StripePort["labelPrice"]>[1
   return { offerId, ...(credits === null ? {} : { credits: String(credits) }) };
 }
 
-/** See StripePort. */
 export async function labelPrice(
   { sdk, call }: StripeClient,
   priceId: string,
@@ -137,7 +130,6 @@ export async function labelPrice(
   );
 }
 
-/** See StripePort. */
 export async function archivePrice({ sdk, call }: StripeClient, priceId: string): Promise<void> {
   await call(
     "prices.update",

@@ -24,7 +24,6 @@ const toItems = (items: readonly NewPhaseItem[]) =>
     quantity,
   }));
 
-/** See StripePort. */
 export function getSchedule(
   { sdk, call }: StripeClient,
   scheduleId: string,
@@ -36,7 +35,6 @@ export function getSchedule(
   );
 }
 
-/** See StripePort. */
 export function createSchedule(
   client: StripeClient,
   subscriptionId: string,
@@ -55,7 +53,6 @@ export function createSchedule(
   });
 }
 
-/** See StripePort. */
 export function setSchedule(
   client: StripeClient,
   input: NewPhases,
@@ -102,7 +99,6 @@ export function setSchedule(
   });
 }
 
-/** See StripePort. */
 export async function releaseSchedule(
   client: StripeClient,
   scheduleId: string,

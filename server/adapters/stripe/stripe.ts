@@ -1,4 +1,5 @@
-// The Stripe adapter: the port of payment/stripe/port.ts over the SDK, pinned to one API version.
+// The Stripe adapter: the port of payment/stripe/port.ts over the SDK, pinned to one API version. The functions of its
+// parts are described there, at the methods of the same names.
 import { Agent as HttpAgent } from "node:http";
 import { Agent as HttpsAgent } from "node:https";
 import Stripe from "stripe";
@@ -81,7 +82,7 @@ export function createStripeAdapter(
     ensurePortalConfiguration: () => portal.ensurePortalConfiguration(client),
 
     getPrice: (id) => prices.getPrice(client, id),
-    findPrices: (lookupKeys) => prices.findPrices(client, lookupKeys),
+    findPrice: (lookupKey) => prices.findPrice(client, lookupKey),
     findLatestPrice: (productId) => prices.findLatestPrice(client, productId),
     ensureProduct: (input) => prices.ensureProduct(client, input),
     createPrice: (input, key) => prices.createPrice(client, input, key),

@@ -4,7 +4,6 @@ import { isRefusal } from "../../payment/stripe/errors.ts";
 import { listAll, type StripeClient, unixSeconds } from "./client.ts";
 import { readInvoice, readSubscription } from "./parse.ts";
 
-/** See StripePort. */
 export function getSubscription(
   { sdk, call }: StripeClient,
   subscriptionId: string,
@@ -16,7 +15,6 @@ export function getSubscription(
   );
 }
 
-/** See StripePort. */
 export function listSubscriptions(
   client: StripeClient,
   customerId: string,
@@ -39,7 +37,6 @@ async function findSubscription(
   return isDone(current) ? current : null;
 }
 
-/** See StripePort. */
 export function setCancellation(
   client: StripeClient,
   subscriptionId: string,
@@ -68,7 +65,6 @@ export function setCancellation(
   });
 }
 
-/** See StripePort. */
 export async function cancelSubscription(
   client: StripeClient,
   subscriptionId: string,
@@ -101,7 +97,6 @@ function hasEnded({ endedAt, status }: StripeSubscription): boolean {
   return endedAt !== null || status === "canceled";
 }
 
-/** See StripePort. */
 export function changePrice(
   client: StripeClient,
   input: Parameters<StripePort["changePrice"]>[0],
@@ -130,7 +125,6 @@ export function changePrice(
   });
 }
 
-/** See StripePort. */
 export function previewPriceChange(
   { sdk, call }: StripeClient,
   input: Parameters<StripePort["previewPriceChange"]>[0],

@@ -50,7 +50,6 @@ function readThinNotice(raw: Readonly<Record<string, unknown>>): StripeEventNoti
   };
 }
 
-/** See StripePort. */
 export function signatureRefusal(signatureHeader: string | null, nowMs: number): string | null {
   const header = readSignature(signatureHeader, nowMs);
   return "refusal" in header ? header.refusal : null;
@@ -140,7 +139,6 @@ export function verifyEvent(
   return { ok: true, event };
 }
 
-/** See StripePort. */
 export function listEvents(
   { sdk, call }: StripeClient,
   filter: Parameters<StripePort["listEvents"]>[0],

@@ -82,13 +82,12 @@ async function syncPrice({ stripe }: Deps, synced: SyncedOffer): Promise<SyncedP
   // The same in every account.
   const lookupKey = `skywork_${offer.id}`;
   await stripe.ensureProduct({ id: productId, name: offer.name });
-  const [current] = await stripe.findPrices([lookupKey]);
+  const current = await stripe.findPrice(lookupKey);
   // First of all: with its lookup key it would lose what it is known by.
   const isLabelled =
-    kind === "plan" && current !== undefined && (await labelPrice(stripe, current, offer));
+    kind === "plan" && current !== null && (await labelPrice(stripe, current, offer));
   const isCurrent =
-    current !== undefined &&
-    (kind === "plan" ? isPriceOf(current, offer) : costs(current, offer, null));
+    current !== null && (kind === "plan" ? isPriceOf(current, offer) : costs(current, offer, null));
   if (isCurrent) return { priceId: current.id, done: isLabelled ? "adopted" : "up to date" };
   // An archived price is not found by its key, and must not be what the new one's order is answered with.
   const former = current ?? (await stripe.findLatestPrice(productId));
@@ -108,6 +107,6 @@ async function syncPrice({ stripe }: Deps, synced: SyncedOffer): Promise<SyncedP
     `price:${offer.id}:${offer.currency}:${offer.price}:${credits ?? "any"}:${interval ?? "once"}:${former?.id ?? "first"}`,
   );
   // Those who subscribed at the former price keep it; nobody new gets it.
-  if (current !== undefined) await stripe.archivePrice(current.id);
-  return { priceId: price.id, done: current === undefined ? "created" : "price changed" };
+  if (current !== null) await stripe.archivePrice(current.id);
+  return { priceId: price.id, done: current === null ? "created" : "price changed" };
 }

@@ -46,7 +46,6 @@ export interface CheckoutNote {
 export interface StripeSubscriptionItem {
   readonly id: string;
   readonly priceId: string;
-  readonly currency: string;
   readonly quantity: number;
   readonly discountIds: readonly string[];
   readonly currentPeriodStart: Date;
@@ -124,7 +123,6 @@ export interface StripePrice {
   readonly unitAmount: number;
   readonly currency: string;
   readonly interval: "month" | "year" | null;
-  readonly lookupKey: string | null;
   /** The offer of ours it was made for (metadata only this server's key can write). */
   readonly offerId: string | null;
   /** The credits per month it was sold with, from its metadata too; null where it does not say. */
@@ -136,7 +134,6 @@ export interface StripeRefund {
   readonly id: string;
   readonly amount: number;
   readonly status: string;
-  readonly paymentIntentId: string | null;
   /** The key it was ordered under, when it was ordered here. */
   readonly orderKey: string | null;
 }
@@ -284,8 +281,8 @@ export interface StripePort {
   ensurePortalConfiguration(): Promise<{ id: string; done: "created" | "updated" | "unchanged" }>;
 
   getPrice(priceId: string): Promise<StripePrice>;
-  /** Those that are active. */
-  findPrices(lookupKeys: readonly string[]): Promise<StripePrice[]>;
+  /** The active price with this lookup key; null when there is none. */
+  findPrice(lookupKey: string): Promise<StripePrice | null>;
   /** The price made last for a product, archived or not; null when there is none. */
   findLatestPrice(productId: string): Promise<StripePrice | null>;
   /** Creates or renames the product with this id of ours. */

@@ -28,7 +28,6 @@ export interface StripeSchedule {
   readonly endsSubscription: boolean;
   readonly phases: readonly {
     readonly startsAt: Date;
-    readonly endsAt: Date | null;
     readonly items: readonly PhaseItem[];
     readonly terms: PhaseTerms;
   }[];

@@ -14,7 +14,7 @@ function pricedPlan(id: string, credits: number, price: number): PricedPlan {
     price: {
       ...sold,
       ...{ id, active: true, productId: id, productActive: true, unitAmount: price },
-      ...{ lookupKey: id, offerId: id, credits },
+      ...{ offerId: id, credits },
     },
   };
 }
