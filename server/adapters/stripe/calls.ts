@@ -5,7 +5,7 @@ import { isAppError } from "../../lib/errors.ts";
 import { createScrub } from "../../lib/scrub.ts";
 import { withTimeout } from "../../lib/timeout.ts";
 import type { RefusalKind } from "../../payment/stripe/port.ts";
-import { stripeError } from "../../payment/stripe/errors.ts";
+import { stripeError, type StripeRefusal } from "../../payment/stripe/errors.ts";
 
 /** The limits of one call. */
 export interface CallLimits {
@@ -30,17 +30,9 @@ export function malformed(what: string): Error {
 /** Stripe's texts repeat keys and card numbers; they go to logs, to the command line and into rows. */
 const scrub = createScrub();
 
-interface Failure {
-  readonly refusal: RefusalKind;
+interface Failure extends Omit<StripeRefusal, "call" | "attempts"> {
   readonly retry: boolean;
-  /** Stripe repeats an answer it saved under this idempotency key: it stays the same for a day. */
-  readonly replayed: boolean;
   readonly retryAfterMs: number | null;
-  readonly detail: string;
-  readonly statusCode: number | null;
-  readonly stripeCode: string | null;
-  readonly param: string | null;
-  readonly requestId: string | null;
 }
 
 /** Retry-After in milliseconds: seconds or a date (RFC 9110, 10.2.3); null when absent or nonsense. */
@@ -90,6 +82,7 @@ function toFailure(error: unknown, nowMs: number): Failure {
   const replayed = error.headers?.["idempotent-replayed"] === "true";
   return {
     refusal,
+    // What Stripe has saved under this idempotency key stays the same for a day.
     retry: retry && !replayed,
     replayed,
     retryAfterMs: retryAfterMs(error.headers?.["retry-after"], nowMs),
@@ -128,22 +121,12 @@ export async function callStripe<T>(
       return read(await withTimeout(answer, timeout, tooLate));
     } catch (error) {
       if (isAppError(error)) throw error;
-      const failure = toFailure(error, Date.now());
+      const { retry, retryAfterMs: waitMs, ...refusal } = toFailure(error, Date.now());
       const backoffMs = limits.baseDelayMs * 2 ** (attempt - 1) * (0.5 + Math.random());
-      const delayMs = Math.max(failure.retryAfterMs ?? 0, backoffMs);
+      const delayMs = Math.max(waitMs ?? 0, backoffMs);
       const spentMs = performance.now() - startedAt;
-      if (!failure.retry || attempt >= limits.maxAttempts || spentMs + delayMs >= limits.deadlineMs)
-        throw stripeError({
-          refusal: failure.refusal,
-          call: name,
-          detail: failure.detail,
-          statusCode: failure.statusCode,
-          stripeCode: failure.stripeCode,
-          param: failure.param,
-          requestId: failure.requestId,
-          replayed: failure.replayed,
-          attempts: attempt,
-        });
+      if (!retry || attempt >= limits.maxAttempts || spentMs + delayMs >= limits.deadlineMs)
+        throw stripeError({ ...refusal, call: name, attempts: attempt });
       await sleep(delayMs);
     }
   }

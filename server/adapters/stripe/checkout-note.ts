@@ -1,5 +1,14 @@
 // Our checkout as noted in its session's metadata: strings alone, as Stripe keeps them.
+import { z } from "zod";
 import type { CheckoutNote } from "../../payment/stripe/port.ts";
+
+const note = z.object({
+  checkoutId: z.string().min(1),
+  userId: z.string().min(1),
+  kind: z.enum(["PACKAGE", "PLAN"]),
+  offerId: z.string().min(1),
+  credits: z.string().transform(Number).pipe(z.int().positive()),
+});
 
 /** Returns the metadata for a new session. */
 export function writeNote(note: CheckoutNote): Record<string, string> {
@@ -8,16 +17,5 @@ export function writeNote(note: CheckoutNote): Record<string, string> {
 
 /** Reads a session's metadata; null where a part is missing, as on sessions of others. */
 export function readNote(metadata: Readonly<Record<string, unknown>> | null): CheckoutNote | null {
-  if (metadata === null) return null;
-  const part = (name: keyof CheckoutNote): string => {
-    const value = Object.hasOwn(metadata, name) ? metadata[name] : undefined;
-    return typeof value === "string" ? value : "";
-  };
-  const [checkoutId, userId, offerId] = [part("checkoutId"), part("userId"), part("offerId")];
-  const kind = part("kind");
-  const credits = Number(part("credits"));
-  const isWhole = checkoutId !== "" && userId !== "" && offerId !== "";
-  if (!isWhole || (kind !== "PACKAGE" && kind !== "PLAN")) return null;
-  if (!Number.isInteger(credits) || credits <= 0) return null;
-  return { checkoutId, userId, kind, offerId, credits };
+  return note.safeParse(metadata).data ?? null;
 }
