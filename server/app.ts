@@ -19,6 +19,7 @@ import type { Backend } from "./infrastructure.ts";
 import type { Config } from "./config/config.ts";
 import type { CommonHeaders } from "./http/client-errors.ts";
 import { createCreditService } from "./credit/credit.service.ts";
+import type { Charging } from "./credit/ports.ts";
 import { priceVersion } from "./credit/prices.ts";
 import { withPackageSuggestion } from "./credit/package-suggestion.ts";
 import { createCreditStore } from "./credit/credit.store.ts";
@@ -192,9 +193,12 @@ function createServices(parts: Parts, payment: PaymentService): Services {
   const { config, backend, ledger, logger, now } = parts;
   const { database } = backend;
   const { costs } = config.credits;
-  const packages = { suggest: payment.suggestPackage };
+  const charging: Charging = {
+    prices: { credits: costs, version: priceVersion(costs) },
+    withPackageSuggestion: (work) => withPackageSuggestion(payment.suggestPackage, work),
+  };
   const auth = createAuth(parts);
-  const credit = createCredit(parts, packages);
+  const credit = createCredit(parts, charging);
   return {
     auth,
     user: createUserService({
@@ -206,12 +210,11 @@ function createServices(parts: Parts, payment: PaymentService): Services {
     }),
     credit,
     payment,
-    ai: createAi(parts, packages),
+    ai: createAi(parts, charging),
     service: createWorkersService({
+      ...charging,
       store: createWorkersStore(database),
       ledger,
-      costs,
-      packages,
       serviceKeys: config.serviceKeys,
     }),
     admin: createAdminService({
@@ -243,34 +246,28 @@ function createAuth(parts: Parts): Services["auth"] {
   return telemetry.auth(service);
 }
 
-/** Suggests the package that would cover a shortage. */
-interface Packages {
-  readonly suggest: PaymentService["suggestPackage"];
-}
-
 function createCredit(
   { config, backend, ledger, logger, now }: Parts,
-  packages: Packages,
+  charging: Charging,
 ): Services["credit"] {
   return createCreditService({
+    ...charging,
     store: createCreditStore(backend.database),
-    packages,
     ledger,
     // Without Redis nothing tells other processes on the same database of a change: read, and look often.
     ...(config.redis === null ? { cache: null, livePollMs: 2_000 } : { cache: backend.cache }),
     pubsub: backend.pubsub,
     logger,
     now,
-    costs: config.credits.costs,
   });
 }
 
 function createAi(
   { config, backend, adapters, ledger, logger, now, runTimings, telemetry }: Parts,
-  packages: Packages,
+  charging: Charging,
 ): Services["ai"] {
-  const { costs } = config.credits;
   return createAiService({
+    ...charging,
     store: createRunStore({ database: backend.database, ledger, now }),
     output: backend.runOutput,
     pubsub: backend.pubsub,
@@ -278,8 +275,6 @@ function createAi(
       adapters?.model ?? createModelAdapter(config.ai ?? { baseUrl: "", apiKey: null }),
     ),
     models: featureModels(config),
-    prices: { credits: costs, version: priceVersion(costs) },
-    withPackageSuggestion: (work) => withPackageSuggestion(packages, work),
     logger,
     now,
     ...(runTimings === undefined ? {} : { timings: runTimings }),

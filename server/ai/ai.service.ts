@@ -1,5 +1,6 @@
 // The AI features on the meter: what the `ai` procedures, the jobs and the server's stop ask of them.
 import { FEATURES } from "../../shared/src/features.ts";
+import type { Charging } from "../credit/ports.ts";
 import type { RunOutput, PubSub } from "../kv/ports.ts";
 import type { Logger } from "../lib/logger.ts";
 import { type ActiveRuns, createActiveRuns } from "./active-runs.ts";
@@ -12,27 +13,19 @@ import type {
   StopResult,
   TrackedRunEvent,
 } from "./ai.types.ts";
-import type {
-  FeatureModels,
-  FeaturePrices,
-  ModelPort,
-  RunStore,
-  WithPackageSuggestion,
-} from "./ports.ts";
+import type { FeatureModels, ModelPort, RunStore } from "./ports.ts";
 import { createOpenStreams } from "./open-streams.ts";
 import { findOwnRun, readRun } from "./read-run.ts";
 import { startRun } from "./start-run.ts";
 import { endAbandonedRuns, STOP_CHANNEL, stopRun } from "./stop-run.ts";
 
 /** Dependencies of the service. */
-export interface AiDeps {
+export interface AiDeps extends Charging {
   readonly store: RunStore;
   readonly output: RunOutput;
   readonly pubsub: PubSub;
   readonly model: ModelPort;
   readonly models: FeatureModels;
-  readonly prices: FeaturePrices;
-  readonly withPackageSuggestion: WithPackageSuggestion;
   readonly logger: Logger;
   /** Milliseconds since 1970. */
   readonly now: () => number;

@@ -42,12 +42,6 @@ export interface ModelPort {
 /** Which model answers which feature; no entry = not configured. */
 export type FeatureModels = Readonly<Partial<Record<Feature, string>>>;
 
-/** Credits of each feature, and the version of that price list. */
-export interface FeaturePrices {
-  readonly credits: Readonly<Record<Feature, number>>;
-  readonly version: string;
-}
-
 /** The rows of `ai_runs`. runs.store.ts implements it. */
 export interface RunStore {
   find(runId: string): Promise<Run | null>;
@@ -88,9 +82,6 @@ export interface RunOrder {
   readonly holdSeconds: number;
   readonly leaseMs: number;
 }
-
-/** Adds the package that would do to an INSUFFICIENT_CREDITS error. */
-export type WithPackageSuggestion = <T>(work: () => Promise<T>) => Promise<T>;
 
 /** What producing a run needs. */
 export interface ProduceDeps {

@@ -1,18 +1,17 @@
 // Starting a run: the key makes its id, the price is held, the producer begins. The same key and input give the same run.
 import { createHash } from "node:crypto";
+import type { Charging } from "../credit/ports.ts";
 import { AppError } from "../lib/errors.ts";
 import type { ActiveRuns } from "./active-runs.ts";
 import type { Run, StartInput, StartResult } from "./ai.types.ts";
-import type { FeatureModels, FeaturePrices, ProduceDeps, WithPackageSuggestion } from "./ports.ts";
+import type { FeatureModels, ProduceDeps } from "./ports.ts";
 import { produceRun } from "./produce-run.ts";
 import { promptOf } from "./prompts.ts";
 
 /** Dependencies of starting a run. */
-export interface StartDeps extends ProduceDeps {
+export interface StartDeps extends ProduceDeps, Charging {
   readonly active: ActiveRuns;
   readonly models: FeatureModels;
-  readonly prices: FeaturePrices;
-  readonly withPackageSuggestion: WithPackageSuggestion;
   /** True once the server is stopping: nothing new begins. */
   readonly isClosing: () => boolean;
 }

@@ -9,15 +9,14 @@ import type { CreditInput, CreditOutput, MeteredCall } from "./credit.types.ts";
 import { readHistory } from "./history.ts";
 import { createLiveBalances } from "./live-balances.ts";
 import { beginMeteredCall } from "./metered-call.ts";
-import type { CreditStore, PackageSuggestions } from "./ports.ts";
-import { priceTable, priceVersion } from "./prices.ts";
+import type { Charging, CreditStore } from "./ports.ts";
+import { priceTable } from "./prices.ts";
 import { spend } from "./spend.ts";
 import { createUsage } from "./usage.ts";
 
 /** Dependencies of the service. */
-export interface CreditDeps {
+export interface CreditDeps extends Charging {
   readonly store: CreditStore;
-  readonly packages: PackageSuggestions;
   readonly ledger: Ledger;
   /** Shared by all instances, or null: a memory of one process would not hear of what the others change. */
   readonly cache: Cache | null;
@@ -25,8 +24,6 @@ export interface CreditDeps {
   readonly logger: Logger;
   /** Milliseconds since 1970. */
   readonly now: () => number;
-  /** Credits per call of each feature, from the environment. */
-  readonly costs: Readonly<Record<Feature, number>>;
   /** How often a live balance is read although nothing was announced; defaults to 30 s. */
   readonly livePollMs?: number;
 }
@@ -58,16 +55,14 @@ export interface CreditService {
 }
 
 /** Returns the service; nothing is read until it is used. */
-export function createCreditService(options: CreditDeps): CreditService {
-  const { costs } = options;
-  const deps = { ...options, priceVersion: priceVersion(costs) };
+export function createCreditService(deps: CreditDeps): CreditService {
   const balances = createBalances(deps);
   const live = createLiveBalances({ ...deps, balances });
-  const prices = { version: deps.priceVersion, features: priceTable(costs) };
+  const costs = { version: deps.prices.version, features: priceTable(deps.prices.credits) };
   return {
     balance: (userId) => balances.get(userId),
     history: (userId, input) => readHistory(deps.store, userId, input),
-    costs: () => prices,
+    costs: () => costs,
     spend: (userId, { feature, idempotencyKey, metadata }) =>
       spend(deps, {
         userId,

@@ -7,9 +7,7 @@ import { scopedKey } from "../ledger/idempotency-key.ts";
 import type { Ledger } from "../ledger/ports.ts";
 import type { Logger } from "../lib/logger.ts";
 import type { CallEnd, MeteredCall } from "./credit.types.ts";
-import { withPackageSuggestion } from "./package-suggestion.ts";
-import type { PackageSuggestions } from "./ports.ts";
-import type { Prices } from "./prices.ts";
+import type { Charging } from "./ports.ts";
 
 /** Calls of one user that may run at once, over all instances. */
 const MAX_IN_FLIGHT = 10;
@@ -19,11 +17,8 @@ const DEADLINE_MS = (HOLD_SECONDS - 30) * 1000;
 const SETTLE_PAUSES_MS = [100, 500, 2_000];
 
 /** Dependencies of metered calls. */
-export interface MeteredCallDeps {
+export interface MeteredCallDeps extends Charging {
   readonly ledger: Ledger;
-  readonly packages: PackageSuggestions;
-  readonly costs: Prices;
-  readonly priceVersion: string;
   readonly logger: Logger;
 }
 
@@ -81,14 +76,14 @@ export async function beginMeteredCall(
 }
 
 async function holdPrice(deps: MeteredCallDeps, { userId, feature }: CallRequest) {
-  const priceCredits = deps.costs[feature];
-  const { holdId } = await withPackageSuggestion(deps.packages, () =>
+  const priceCredits = deps.prices.credits[feature];
+  const { holdId } = await deps.withPackageSuggestion(() =>
     deps.ledger.submit({
       kind: "reserve",
       userId,
       feature,
       amountCredits: priceCredits,
-      priceVersion: deps.priceVersion,
+      priceVersion: deps.prices.version,
       idempotencyKey: scopedKey("metered", randomUUID()),
       ttlSeconds: HOLD_SECONDS,
       scopeLimit: MAX_IN_FLIGHT,

@@ -1,10 +1,9 @@
 // Which package would help somebody who is short.
 import { AppError, isAppError } from "../lib/errors.ts";
-import type { PackageSuggestions } from "./ports.ts";
 
-/** Runs `work`; an INSUFFICIENT_CREDITS refusal leaves with the package that covers the shortfall. */
+/** Runs `work`; an INSUFFICIENT_CREDITS refusal leaves with the package that `suggest` finds for the shortfall. */
 export async function withPackageSuggestion<T>(
-  packages: PackageSuggestions,
+  suggest: (shortfallCredits: number) => Promise<string | null>,
   work: () => Promise<T>,
 ): Promise<T> {
   try {
@@ -12,7 +11,7 @@ export async function withPackageSuggestion<T>(
   } catch (error) {
     if (!isAppError(error, "INSUFFICIENT_CREDITS")) throw error;
     const { required, available, shortfall } = error.details as Record<string, number>;
-    const suggestedPackageId = await packages.suggest(shortfall ?? 0).catch(() => null);
+    const suggestedPackageId = await suggest(shortfall ?? 0).catch(() => null);
     throw AppError.of("INSUFFICIENT_CREDITS", error.message, {
       required: required ?? 0,
       available: available ?? 0,

@@ -1,12 +1,14 @@
-// What the credit service needs from outside: a store, and the catalog's suggestion.
+// What the credit service needs from outside: a store, the prices, and the catalog's suggestion.
 import type { EntryType } from "../../shared/src/credit.ts";
 import type { UsageLine, UsageRange } from "../ledger/totals/ports.ts";
 import type { BalanceRecord, HistoryLine } from "./credit.types.ts";
+import type { FeaturePrices } from "./prices.ts";
 
-/** Finds the package to suggest to somebody who is short. The catalog implements it, and nobody else. */
-export interface PackageSuggestions {
-  /** Id of the smallest active package of at least `shortfallCredits` credits, else of the largest; null when there is none. */
-  suggest(shortfallCredits: number): Promise<string | null>;
+/** What whoever charges for a feature needs. */
+export interface Charging {
+  readonly prices: FeaturePrices;
+  /** Runs `work`, and adds the package to buy to its INSUFFICIENT_CREDITS error. */
+  readonly withPackageSuggestion: <T>(work: () => Promise<T>) => Promise<T>;
 }
 
 /** What the credit service reads. Implemented by credit.store.ts. */

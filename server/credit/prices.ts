@@ -5,6 +5,12 @@ import { FEATURES, type Feature } from "../../shared/src/features.ts";
 /** Credits per call of each feature. */
 export type Prices = Readonly<Record<Feature, number>>;
 
+/** The prices, and the version that each charge keeps. */
+export interface FeaturePrices {
+  readonly credits: Prices;
+  readonly version: string;
+}
+
 /** The table in the contract's order. */
 export function priceTable(prices: Prices): { feature: Feature; credits: number }[] {
   return FEATURES.map((feature) => ({ feature, credits: prices[feature] }));

@@ -3,17 +3,11 @@ import type { Feature } from "../../shared/src/features.ts";
 import type { IdempotencyKey } from "../ledger/idempotency-key.ts";
 import type { Ledger } from "../ledger/ports.ts";
 import type { CreditInput, CreditOutput } from "./credit.types.ts";
-import { withPackageSuggestion } from "./package-suggestion.ts";
-import type { PackageSuggestions } from "./ports.ts";
+import type { Charging } from "./ports.ts";
 
 /** Takes the price of a feature; the key carries its scope. Throws INSUFFICIENT_CREDITS, IDEMPOTENCY_CONFLICT, SERVICE_UNAVAILABLE. */
 export async function spend(
-  deps: {
-    readonly ledger: Ledger;
-    readonly packages: PackageSuggestions;
-    readonly costs: Readonly<Record<Feature, number>>;
-    readonly priceVersion: string;
-  },
+  { ledger, prices, withPackageSuggestion }: Charging & { readonly ledger: Ledger },
   order: {
     readonly userId: string;
     readonly feature: Feature;
@@ -22,14 +16,14 @@ export async function spend(
   },
 ): Promise<CreditOutput<"spend">> {
   const { userId, feature, idempotencyKey, metadata } = order;
-  const result = await withPackageSuggestion(deps.packages, () =>
-    deps.ledger.submit({
+  const result = await withPackageSuggestion(() =>
+    ledger.submit({
       kind: "spend",
       userId,
       feature,
       idempotencyKey,
-      amountCredits: deps.costs[feature],
-      priceVersion: deps.priceVersion,
+      amountCredits: prices.credits[feature],
+      priceVersion: prices.version,
       ...(metadata === undefined ? {} : { metadata }),
     }),
   );
@@ -38,7 +32,7 @@ export async function spend(
     feature,
     charged: result.amountCredits,
     balance: result.credits,
-    priceVersion: result.priceVersion ?? deps.priceVersion,
+    priceVersion: result.priceVersion ?? prices.version,
     replayed: result.replayed,
   };
 }

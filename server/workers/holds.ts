@@ -1,7 +1,5 @@
 // What a worker does with credits on a user's behalf: reserve, settle, release, spend.
-import { withPackageSuggestion } from "../credit/package-suggestion.ts";
-import type { PackageSuggestions } from "../credit/ports.ts";
-import type { Prices } from "../credit/prices.ts";
+import type { Charging } from "../credit/ports.ts";
 import { spend } from "../credit/spend.ts";
 import { AppError } from "../lib/errors.ts";
 import { keyPrefix, scopedKey } from "../ledger/idempotency-key.ts";
@@ -9,12 +7,9 @@ import type { Ledger } from "../ledger/ports.ts";
 import type { WorkersStore } from "./ports.ts";
 import type { ServiceCaller, WorkersInput, WorkersOutput } from "./workers.types.ts";
 
-interface Deps {
+interface Deps extends Charging {
   readonly store: WorkersStore;
   readonly ledger: Ledger;
-  readonly costs: Prices;
-  readonly priceVersion: string;
-  readonly packages: PackageSuggestions;
 }
 
 /** Holds credits. Throws INSUFFICIENT_CREDITS, IDEMPOTENCY_CONFLICT, NOT_FOUND, FORBIDDEN (disabled user). */
@@ -24,13 +19,13 @@ export async function reserve(
   input: WorkersInput<"reserve">,
 ): Promise<WorkersOutput<"reserve">> {
   const { userId, feature, amount, idempotencyKey, ttlSeconds } = input;
-  const result = await withPackageSuggestion(deps.packages, () =>
+  const result = await deps.withPackageSuggestion(() =>
     deps.ledger.submit({
       kind: "reserve",
       userId,
       feature: feature ?? null,
-      amountCredits: feature === undefined ? (amount ?? 0) : deps.costs[feature],
-      priceVersion: feature === undefined ? null : deps.priceVersion,
+      amountCredits: feature === undefined ? (amount ?? 0) : deps.prices.credits[feature],
+      priceVersion: feature === undefined ? null : deps.prices.version,
       idempotencyKey: scopedKey("svc", idempotencyKey, caller.name),
       ttlSeconds,
     }),

@@ -1,18 +1,15 @@
 // What AI workers may do on a user's behalf: hold, settle, release and spend credits, under a service key.
-import type { PackageSuggestions } from "../credit/ports.ts";
-import { type Prices, priceVersion } from "../credit/prices.ts";
+import type { Charging } from "../credit/ports.ts";
 import type { Ledger } from "../ledger/ports.ts";
 import { release, reserve, settle, spendFor } from "./holds.ts";
 import type { WorkersStore } from "./ports.ts";
-import { createServiceKeys } from "./service-keys.ts";
+import { createAuthenticate } from "./service-keys.ts";
 import type { ServiceCaller, WorkersInput, WorkersOutput } from "./workers.types.ts";
 
 /** Dependencies of the service. */
-export interface WorkersDeps {
+export interface WorkersDeps extends Charging {
   readonly store: WorkersStore;
   readonly ledger: Ledger;
-  readonly costs: Prices;
-  readonly packages: PackageSuggestions;
   readonly serviceKeys: readonly { readonly name: string; readonly key: string }[];
 }
 
@@ -31,11 +28,9 @@ export interface WorkersService {
 }
 
 /** Returns the service; nothing is read until it is used. */
-export function createWorkersService(options: WorkersDeps): WorkersService {
-  const deps = { ...options, priceVersion: priceVersion(options.costs) };
-  const keys = createServiceKeys(options.serviceKeys);
+export function createWorkersService(deps: WorkersDeps): WorkersService {
   return {
-    authenticate: (bearer) => keys.authenticate(bearer),
+    authenticate: createAuthenticate(deps.serviceKeys),
     reserve: (caller, input) => reserve(deps, caller, input),
     settle: (caller, input) => settle(deps, caller, input),
     release: (caller, input) => release(deps, caller, input),
