@@ -1,7 +1,7 @@
 // Days in a time zone: the date of a moment, where a day begins, and which days in a row have 24 hours.
 import { invalidField } from "../lib/errors.ts";
+import { DAY_MS, HOUR_MS } from "../lib/time.ts";
 
-export const DAY_MS = 86_400_000;
 const MINUTE_MS = 60_000;
 /** Days counted by one statement: others' statements run between two of them. */
 const MAX_RUN_DAYS = 31;
@@ -91,8 +91,8 @@ function addDays(date: string, days: number): string {
 function search(wanted: string, dateOf: (ms: number) => string): number {
   const utcMs = Date.parse(wanted);
   // No zone is further than 14 hours from UTC.
-  let beforeMs = utcMs - 15 * 60 * MINUTE_MS;
-  let inMs = utcMs + 15 * 60 * MINUTE_MS;
+  let beforeMs = utcMs - 15 * HOUR_MS;
+  let inMs = utcMs + 15 * HOUR_MS;
   while (inMs - beforeMs > MINUTE_MS) {
     const middleMs = beforeMs + Math.floor((inMs - beforeMs) / MINUTE_MS / 2) * MINUTE_MS;
     if (dateOf(middleMs) < wanted) beforeMs = middleMs;

@@ -1,16 +1,17 @@
 // What usage adds up to: by feature, by day in the caller's time zone, and when the credits will be gone.
 import { invalidField } from "../lib/errors.ts";
 import { createGate, type Gate } from "../lib/gate.ts";
+import { DAY_MS, HOUR_MS } from "../lib/time.ts";
 import type { Balances } from "./balances.ts";
 import type { UsageLine } from "../ledger/totals/ports.ts";
 import type { BalanceRecord, CreditInput, CreditOutput } from "./credit.types.ts";
-import { DAY_MS, type LocalClock, localClock } from "./local-days.ts";
+import { type LocalClock, localClock } from "./local-days.ts";
 import type { CreditStore } from "./ports.ts";
 
 const DEFAULT_DAYS = 30;
 const MAX_DAYS = 366;
 /** A year in which a country put its clocks back for good is that much longer. */
-const CLOCK_CHANGE_MS = 3 * 3_600_000;
+const CLOCK_CHANGE_MS = 3 * HOUR_MS;
 const FORESEEABLE_DAYS = 3_650;
 /** Nothing was used before, and databases write no later year. */
 const EARLIEST_MS = Date.UTC(1970, 0, 1);

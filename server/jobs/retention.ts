@@ -1,3 +1,4 @@
+import { DAY_MS } from "../lib/time.ts";
 import { runInBatches } from "./run-in-batches.ts";
 import type { RetainedRows, RetentionStore } from "./retention.store.ts";
 import type { Job, JobResult } from "./runner.ts";
@@ -15,8 +16,6 @@ export interface Retention extends RetainedRows {
   readonly days: number;
   readonly everySeconds: number;
 }
-
-const DAY_MS = 86_400_000;
 
 /** Everything that is forgotten. A new table is a new line here; `since` has to lead an index. */
 export const RETENTIONS: readonly Retention[] = [

@@ -1,5 +1,6 @@
 import type { CreditTotalsStore, EntrySpan, UsageTotalsStore } from "../ledger/totals/ports.ts";
 import { quarterStart } from "../ledger/totals/quarters.ts";
+import { DAY_MS, HOUR_MS } from "../lib/time.ts";
 import { type BatchResult, DEFAULT_PACE, type Pace, runInBatches } from "./run-in-batches.ts";
 import type { Job } from "./runner.ts";
 
@@ -11,12 +12,11 @@ export interface RollUpDeps {
   readonly now: () => number | Promise<number>;
 }
 
-const DAY_MS = 86_400_000;
 const USERS_PER_PAGE = 2_000;
 /** Batches are counted in entries, which are added up in one transaction. */
 const ENTRIES_PACE: Pace = { ...DEFAULT_PACE, rows: 1_000, maxRows: 5_000 };
 /** A call is dated before its commit, by clocks that differ: none comes this late. */
-const SETTLED_MS = 2 * 3_600_000;
+const SETTLED_MS = 2 * HOUR_MS;
 /** Counted again each time, so that a call which came later still is found a day later. */
 const AGAIN_MS = DAY_MS;
 /** What one pass through all users covers. */

@@ -1,4 +1,5 @@
 // `npm run reconcile`: catches up with Stripe and prints what it repaired. `--days N` looks back further than needed.
+import { DAY_MS } from "../../lib/time.ts";
 import { runCommand } from "./command.ts";
 
 const MAX_DAYS = 30;
@@ -18,7 +19,7 @@ if (days === undefined) {
 }
 
 await runCommand(async ({ payment }) => {
-  const since = days === null ? undefined : new Date(Date.now() - days * 86_400_000);
+  const since = days === null ? undefined : new Date(Date.now() - days * DAY_MS);
   // Whoever asks by hand wants it now, beside whatever webhook may still be on its way.
   const report = await payment.reconcile({
     settleMs: 0,

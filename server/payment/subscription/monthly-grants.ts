@@ -1,4 +1,5 @@
 // The months of yearly plans: each paid invoice is synced again when its next month begins.
+import { HOUR_MS } from "../../lib/time.ts";
 import { addMonths, nextBillingDate } from "../catalog/billing-months.ts";
 import type { Subscription } from "../payment.types.ts";
 import type { SyncDeps } from "../sync/apply-sync.ts";
@@ -9,7 +10,7 @@ const BATCH = 200;
 /** Longer than a year: what the next month may still be owed from. */
 const LOOK_BACK_MONTHS = 13;
 /** How often one that grants nothing, for want of payment, is looked at. */
-const WAIT_MS = 3_600_000;
+const WAIT_MS = HOUR_MS;
 
 /** Job: grants what is due on yearly plans until all is or `signal` aborts. Returns how many grants. Safe to repeat. */
 export async function grantMonthly(deps: SyncDeps, signal?: AbortSignal): Promise<number> {

@@ -1,5 +1,6 @@
 // What a checkout session came to: closes our checkout, settles its payment, grants what was bought.
 import { AppError } from "../../lib/errors.ts";
+import { DAY_MS } from "../../lib/time.ts";
 import type { Checkout, NewPayment } from "../payment.types.ts";
 import type { PaymentTransaction } from "../ports.ts";
 import { unlessMissing } from "../stripe/errors.ts";
@@ -11,7 +12,7 @@ import { refundWhole } from "./refund-whole.ts";
 import { subscriptionEffect } from "./subscription.sync.ts";
 
 /** After this long nothing unpaid is expected to be paid any more. */
-const GRACE_MS = 3 * 86_400_000;
+const GRACE_MS = 3 * DAY_MS;
 
 /** Reads a checkout session at Stripe, with the subscription it began. */
 export async function checkoutEffect(deps: SyncDeps, sessionId: string): Promise<SyncEffect> {
