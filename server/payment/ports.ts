@@ -155,9 +155,9 @@ export interface EventTable {
   due(now: Date, take: number): Promise<StoredEvent[]>;
   /** Those of `eventIds` that are completed. */
   completed(eventIds: readonly string[]): Promise<Set<string>>;
-  /** When the last complete reconcile began; null when there was none. */
-  reconciledTo(): Promise<Date | null>;
-  setReconciledTo(at: Date): Promise<void>;
+  /** When the last complete reconcile began, in milliseconds since 1970; 0 when there was none. */
+  reconciledTo(): Promise<number>;
+  setReconciledTo(ms: number): Promise<void>;
   /** Newest first. Throws VALIDATION_FAILED for a cursor that is not ours. */
   list(filter: {
     readonly status?: EventState | undefined;

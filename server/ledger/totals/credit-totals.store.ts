@@ -1,5 +1,6 @@
 import { toSqlDate } from "../../database/dates.ts";
 import type { Database, SqlSession } from "../../database/ports.ts";
+import { advanceMark, readMark } from "../../database/roll-up-mark.ts";
 import { jsonTable } from "../store/sql.ts";
 import type { CreditTotalsStore, EntrySpan, Movements } from "./ports.ts";
 import { QUARTER_MS, quarterEnd, quarterOf, quarterStart } from "./quarters.ts";
@@ -12,6 +13,7 @@ const TAKEN = "SUM(CASE WHEN e.amount < 0 THEN -e.amount ELSE 0 END)";
 
 const SPENT = "SUM(CASE WHEN type = 'USAGE' THEN taken ELSE 0 END)";
 
+/** The mark: totals hold what lies before it. */
 const NAME = "credits";
 
 /** The statements. The first parameter of those that write is what they are about, as JSON: entries, movements or spans. */
@@ -69,13 +71,7 @@ export function createCreditTotalsStore(database: Database): CreditTotalsStore {
   return {
     rollMovements: (beforeMs, rows) => rollMovements(database, beforeMs, rows),
     unrolled: (afterUserId, users) => findUnrolled(database, afterUserId, users),
-    async advance(ms) {
-      const to = new Date(ms);
-      await database.models.rollUp.updateMany({
-        where: { name: NAME, rolledTo: { lt: to } },
-        data: { rolledTo: to },
-      });
-    },
+    advance: (ms) => advanceMark(database.models, NAME, ms),
     rollEntries: (spans, ms) => rollEntries(database, spans, ms),
     movements: (fromMs, toMs) => readMovements(database, fromMs, toMs),
   };
@@ -163,7 +159,7 @@ async function rollEntries(
 }
 
 async function readMovements(database: Database, fromMs: number, toMs: number): Promise<Movements> {
-  const markMs = await readMark(database);
+  const markMs = await readMark(database.models, NAME);
   const inTotals = (ms: number) => ms < markMs;
   const range = {
     fromMs: inTotals(fromMs) ? quarterStart(fromMs) : fromMs,
@@ -171,13 +167,9 @@ async function readMovements(database: Database, fromMs: number, toMs: number): 
   };
   const moved = await sumMovements(database, range.fromMs, range.toMs);
   // What was exact may have gone into the totals between the two looks. The mark moves four times an hour.
-  if ((await readMark(database)) !== markMs) return readMovements(database, fromMs, toMs);
+  if ((await readMark(database.models, NAME)) !== markMs)
+    return readMovements(database, fromMs, toMs);
   return { ...range, ...moved };
-}
-
-async function readMark({ models }: Database): Promise<number> {
-  const row = await models.rollUp.findUnique({ where: { name: NAME } });
-  return row?.rolledTo.getTime() ?? 0;
 }
 
 async function sumMovements({ models, dialect }: Database, fromMs: number, toMs: number) {

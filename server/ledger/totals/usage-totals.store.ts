@@ -1,8 +1,10 @@
 import { fromSqlDate, toSqlDate } from "../../database/dates.ts";
 import type { Database } from "../../database/ports.ts";
+import { advanceMark, readMark } from "../../database/roll-up-mark.ts";
 import type { UsageLine, UsageRange, UsageTotalsStore } from "./ports.ts";
 import { QUARTER_MS, QUARTERS_PER_DAY, quarterEnd, quarterOf, quarterStart } from "./quarters.ts";
 
+/** The mark: calls before it are in the totals. */
 const NAME = "usage";
 
 /** The statements, by what they read or write. */
@@ -40,7 +42,7 @@ function statements(dialect: Database["dialect"]) {
 export function createUsageTotalsStore(database: Database): UsageTotalsStore {
   const { models, dialect } = database;
   return {
-    rolledTo: () => rolledTo(database),
+    rolledTo: () => readMark(models, NAME),
     async firstUserAt() {
       const first = await models.user.findFirst({
         orderBy: { createdAt: "asc" },
@@ -63,13 +65,7 @@ export function createUsageTotalsStore(database: Database): UsageTotalsStore {
         sql.execute(USAGE_TOTALS_SQL[dialect].count, [from, to, after, last]),
       );
     },
-    async advance(ms) {
-      const to = new Date(ms);
-      await models.rollUp.updateMany({
-        where: { name: NAME, rolledTo: { lt: to } },
-        data: { rolledTo: to },
-      });
-    },
+    advance: (ms) => advanceMark(models, NAME, ms),
     async startAnew(ms) {
       await models.rollUp.updateMany({
         where: { name: NAME, rolledTo: { gt: new Date(ms) } },
@@ -78,11 +74,6 @@ export function createUsageTotalsStore(database: Database): UsageTotalsStore {
     },
     read: (userId, range) => readUsage(database, userId, range),
   };
-}
-
-async function rolledTo({ models }: Pick<Database, "models">): Promise<number> {
-  const row = await models.rollUp.findUnique({ where: { name: NAME } });
-  return row?.rolledTo.getTime() ?? 0;
 }
 
 /** A part of a statement with its parameters. */
@@ -99,7 +90,7 @@ async function readUsage(
   const { models, dialect } = database;
   const { fromMs, toMs } = range;
   // What lies before it never changes, so the two statements need not see one moment.
-  const rolledMs = await rolledTo(database);
+  const rolledMs = await readMark(models, NAME);
   // A zone of long ago may be minutes and seconds away from UTC: its days are counted call by call.
   const isWhole = range.originMs % QUARTER_MS === 0;
   const wholeFromMs = isWhole ? Math.min(quarterEnd(fromMs), toMs) : toMs;

@@ -1,5 +1,6 @@
 // Catches up with Stripe: events that never came, payments and invoices without their grant, subscriptions adrift.
 import { isAppError } from "../../lib/errors.ts";
+import { DAY_MS, HOUR_MS } from "../../lib/time.ts";
 import type { ReconcileReport, Subscription } from "../payment.types.ts";
 import { explainRefusal } from "../stripe/advice.ts";
 import { refusalOf } from "../stripe/errors.ts";
@@ -9,8 +10,6 @@ import { syncWithStripe } from "../sync/sync.ts";
 import { type EventDeps, recoverEvent } from "./events.ts";
 import { HANDLED_EVENTS } from "./handled-events.ts";
 
-const HOUR_MS = 3_600_000;
-const DAY_MS = 24 * HOUR_MS;
 /** Stripe keeps events for 30 days. */
 const MAX_WINDOW_MS = 30 * DAY_MS;
 /** Looked at again though a complete run has seen it: Stripe itself retries for three days. */
@@ -74,7 +73,7 @@ export async function reconcile(
   const hasInvoices = await attempt(run, "invoices", () => settleInvoices(run, since));
   // Not of a run that was told to stop: `attempt` does nothing then.
   if (hasEvents && hasInvoices && since <= needed)
-    await attempt(run, "mark", () => deps.store.events.setReconciledTo(new Date(nowMs)));
+    await attempt(run, "mark", () => deps.store.events.setReconciledTo(nowMs));
   await attempt(run, "subscriptions", () => settleSubscriptions(run, maxSubscriptions));
   return { ...counts, problems: run.problems };
 }
@@ -108,7 +107,7 @@ function addProblem({ problems }: Run, problem: string): void {
 
 /** As far back as the last complete run did not see, whatever has been received since. */
 async function windowStart({ store }: ReconcileDeps, nowMs: number): Promise<Date> {
-  const markMs = (await store.events.reconciledTo())?.getTime() ?? 0;
+  const markMs = await store.events.reconciledTo();
   // A mark from the future is that of a clock which ran ahead: it saw nothing of the time until now.
   const sinceMs = markMs > nowMs ? 0 : markMs - OVERLAP_MS;
   return new Date(Math.max(sinceMs, nowMs - MAX_WINDOW_MS));

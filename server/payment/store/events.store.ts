@@ -1,6 +1,7 @@
 // The table `stripe_events`, and how far all of Stripe's events are known (a row of `roll_ups`).
 import { eventState } from "../../../shared/src/admin.ts";
 import type { PrismaModels } from "../../database/ports.ts";
+import { readMark, setMark } from "../../database/roll-up-mark.ts";
 import { decodeTimePlace, encodeTimePlace } from "../../lib/cursor.ts";
 import type { EventBacklog, StoredEvent, StoredNotice } from "../payment.types.ts";
 import type { EventTable } from "../ports.ts";
@@ -18,7 +19,7 @@ const EVENT_LINE = {
   processedAt: true,
 } as const;
 
-/** The row of `roll_ups`. */
+/** The mark: when the last complete reconcile began. */
 const RECONCILE = "reconcile";
 
 const OPEN = { in: ["PENDING", "FAILED"] };
@@ -42,9 +43,8 @@ export function eventTable({ stripeEvent: rows, rollUp }: PrismaModels): EventTa
     },
     due: (now, take) => readDue(rows, now, take),
     completed: (eventIds) => readCompleted(rows, eventIds),
-    reconciledTo: async () =>
-      (await rollUp.findUnique({ where: { name: RECONCILE } }))?.rolledTo ?? null,
-    setReconciledTo: (at) => setReconciledTo(rollUp, at),
+    reconciledTo: () => readMark({ rollUp }, RECONCILE),
+    setReconciledTo: (ms) => setMark({ rollUp }, RECONCILE, ms),
     list: (filter) => listEvents(rows, filter),
     backlog: () => countBacklog(rows),
   };
@@ -125,16 +125,6 @@ async function createEvent(
   } catch (error) {
     // The loser of a race for the id goes on with the row of the winner.
     if ((await rows.findUnique({ where: { id } })) === null) throw error;
-  }
-}
-
-async function setReconciledTo(rollUp: PrismaModels["rollUp"], rolledTo: Date): Promise<void> {
-  const row = { name: RECONCILE, rolledTo };
-  try {
-    await rollUp.upsert({ where: { name: RECONCILE }, create: row, update: { rolledTo } });
-  } catch (error) {
-    // Who loses the race for the first row leaves the winner's, which is as good.
-    if ((await rollUp.findUnique({ where: { name: RECONCILE } })) === null) throw error;
   }
 }
 
