@@ -2,12 +2,14 @@
 import type { Principal } from "../auth/auth.types.ts";
 import { invalidField } from "../lib/errors.ts";
 import { createGate, type Gate } from "../lib/gate.ts";
+import { DAY_MS } from "../lib/time.ts";
 import { scopedKey } from "../ledger/idempotency-key.ts";
 import type { Ledger } from "../ledger/ports.ts";
 import type { Logger } from "../lib/logger.ts";
 import type { AuditLine } from "../database/ports.ts";
 import type { AdminInput, AdminOutput, UserLine } from "./admin.types.ts";
-import type { AdminPayments, AdminStore } from "./ports.ts";
+import type { PaymentService } from "../payment/payment.service.ts";
+import type { AdminStore } from "./ports.ts";
 import { logWrite } from "./write-log.ts";
 
 type Read<Name extends keyof AdminService> = (
@@ -42,7 +44,7 @@ export interface AdminService {
 /** Dependencies of the service. */
 export interface AdminServiceDeps {
   readonly store: AdminStore;
-  readonly payments: AdminPayments;
+  readonly payments: Pick<PaymentService, "refundPayment" | "listEvents" | "replayEvent">;
   readonly ledger: Pick<Ledger, "changed">;
   /** CreditService.history. */
   readonly creditHistory: (
@@ -64,7 +66,6 @@ type Deps = AdminServiceDeps & {
 
 const STATS_DAYS = 30;
 const MAX_STATS_DAYS = 366;
-const DAY_MS = 86_400_000;
 /** Figures read through much of the database: one at a time per instance, the next ones wait. */
 const STATS_GATE = { atOnce: 1, perKey: 21, maxWaiting: 20, maxWaitMs: 15_000 };
 

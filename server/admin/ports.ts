@@ -1,22 +1,8 @@
-// What administration needs of the payment service and the database.
+// What administration needs of the database.
 import type { Role } from "../../shared/src/auth.ts";
 import type { AdjustOperation } from "../ledger/ports.ts";
-import type { RefundOrder } from "../payment/payment.types.ts";
 import type { AuditLine } from "../database/ports.ts";
 import type { AdminInput, AdminOutput, UserLine } from "./admin.types.ts";
-
-/** The payment service's side of administration. */
-export interface AdminPayments {
-  /**
-   * Refunds at Stripe and takes the credits back.
-   * Throws NOT_FOUND, CONFLICT (not refundable), VALIDATION_FAILED, IDEMPOTENCY_CONFLICT, PAYMENT_PROVIDER_ERROR.
-   */
-  refundPayment(order: RefundOrder): Promise<AdminOutput<"refundPayment">>;
-  /** Stripe events, newest first. VALIDATION_FAILED for a forged cursor. */
-  listEvents(filter: AdminInput<"events">): Promise<AdminOutput<"events">>;
-  /** Handles one stored event again, whatever its state; NOT_FOUND. */
-  replayEvent(eventId: string): Promise<AdminOutput<"replayEvent">>;
-}
 
 /** Rows as administration reads and writes them. */
 export interface AdminStore {

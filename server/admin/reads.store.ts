@@ -1,15 +1,12 @@
 // What administrators look at: users and one user. Every read is bounded.
-import type { z } from "zod";
-import type { adminContract } from "../../shared/src/admin.ts";
 import { toRole } from "../auth/user-view.ts";
 import type { Database, PrismaModels } from "../database/ports.ts";
 import { decodeTimePlace, encodeTimePlace, type TimePlace } from "../lib/cursor.ts";
 import { AppError } from "../lib/errors.ts";
 import type { AdminStore } from "./ports.ts";
 import { newestAfter, type Search, searchUsers } from "./search.store.ts";
-import type { UserLine } from "./admin.types.ts";
+import type { AdminInput, AdminOutput, UserLine } from "./admin.types.ts";
 
-type Filter = z.output<(typeof adminContract)["users"]["input"]>;
 type UserDetail = Awaited<ReturnType<AdminStore["user"]>>;
 
 const MAX_DETAIL_ROWS = 100;
@@ -60,8 +57,8 @@ const toPlace = (row: { createdAt: Date; id: string }): TimePlace => ({
 /** AdminStore.users. `search`: an id, or a part of e-mail or name in any case. */
 export async function readUsers(
   database: Database,
-  filter: Filter,
-): Promise<{ users: UserLine[]; nextCursor: string | null }> {
+  filter: AdminInput<"users">,
+): Promise<AdminOutput<"users">> {
   const { models } = database;
   const { role, limit } = filter;
   const place = filter.cursor === undefined ? null : decodeTimePlace(filter.cursor);
@@ -82,10 +79,7 @@ export async function readUsers(
   return readFound(database, { text: search, role, limit, place });
 }
 
-async function readFound(
-  database: Database,
-  wanted: Search,
-): Promise<{ users: UserLine[]; nextCursor: string | null }> {
+async function readFound(database: Database, wanted: Search): Promise<AdminOutput<"users">> {
   const { models } = database;
   const { text, role } = wanted;
   if (wanted.place === null) {

@@ -2,12 +2,9 @@
 import type { z } from "zod";
 import type { creditContract, EntryType } from "../../shared/src/credit.ts";
 
-export type CreditInput<Name extends keyof typeof creditContract> = z.output<
-  (typeof creditContract)[Name]["input"]
->;
-export type CreditOutput<Name extends keyof typeof creditContract> = z.output<
-  (typeof creditContract)[Name]["output"]
->;
+type Contract = typeof creditContract;
+export type CreditInput<Name extends keyof Contract> = z.output<Contract[Name]["input"]>;
+export type CreditOutput<Name extends keyof Contract> = z.output<Contract[Name]["output"]>;
 
 /** A user's position as one statement saw it. */
 export interface BalanceRecord {
@@ -29,21 +26,8 @@ export interface BalanceRecord {
 /** An entry as history shows it. */
 export type HistoryLine = CreditOutput<"history">["logs"][number];
 
-/** A balance as `credit.balance` returns it. */
-export interface Balance {
-  credits: number;
-  held: number;
-  available: number;
-  grants: { id: string; source: string; remaining: number; expiresAt: string | null }[];
-}
-
-/** A position as `credit.onChange` streams it. */
-export interface LivePosition {
-  credits: number;
-  held: number;
-  available: number;
-  seq: number;
-}
+export type Balance = CreditOutput<"balance">;
+export type LivePosition = CreditOutput<"onChange">;
 
 /** How a call ended. `refused`: its input did not parse, so there was no call. */
 export type CallEnd = "completed" | "failed" | "aborted" | "refused";

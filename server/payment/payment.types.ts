@@ -4,12 +4,9 @@ import type { adminContract } from "../../shared/src/admin.ts";
 import type { paymentContract } from "../../shared/src/payment.ts";
 import type { StripeEventNotice, StripePrice } from "./stripe/port.ts";
 
-export type PaymentInput<Name extends keyof typeof paymentContract> = z.output<
-  (typeof paymentContract)[Name]["input"]
->;
-export type PaymentOutput<Name extends keyof typeof paymentContract> = z.output<
-  (typeof paymentContract)[Name]["output"]
->;
+type Contract = typeof paymentContract;
+export type PaymentInput<Name extends keyof Contract> = z.output<Contract[Name]["input"]>;
+export type PaymentOutput<Name extends keyof Contract> = z.output<Contract[Name]["output"]>;
 export type PaymentAdminOutput<Name extends "refundPayment" | "events" | "replayEvent"> = z.output<
   (typeof adminContract)[Name]["output"]
 >;

@@ -2,12 +2,9 @@
 import type { z } from "zod";
 import type { serviceContract } from "../../shared/src/service.ts";
 
-export type WorkersInput<Name extends keyof typeof serviceContract> = z.output<
-  (typeof serviceContract)[Name]["input"]
->;
-export type WorkersOutput<Name extends keyof typeof serviceContract> = z.output<
-  (typeof serviceContract)[Name]["output"]
->;
+type Contract = typeof serviceContract;
+export type WorkersInput<Name extends keyof Contract> = z.output<Contract[Name]["input"]>;
+export type WorkersOutput<Name extends keyof Contract> = z.output<Contract[Name]["output"]>;
 
 /** Which worker is calling. */
 export interface ServiceCaller {
