@@ -57,7 +57,6 @@ export interface CreditService {
 /** Returns the service; nothing is read until it is used. */
 export function createCreditService(deps: CreditDeps): CreditService {
   const balances = createBalances(deps);
-  const live = createLiveBalances({ ...deps, balances });
   const costs = { version: deps.prices.version, features: priceTable(deps.prices.credits) };
   return {
     balance: (userId) => balances.get(userId),
@@ -71,7 +70,7 @@ export function createCreditService(deps: CreditDeps): CreditService {
         idempotencyKey: scopedKey("user", idempotencyKey),
       }),
     usage: createUsage({ ...deps, balances }),
-    onChange: (userId, signal) => live.watch(userId, signal),
+    onChange: createLiveBalances({ ...deps, balances }),
     beginCall: (userId, feature, clientSignal) =>
       beginMeteredCall(deps, { userId, feature, clientSignal }),
   };

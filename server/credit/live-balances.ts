@@ -11,11 +11,6 @@ const DEFAULT_POLL_MS = 30_000;
 const RETRY_MS = 2_000;
 const MAX_STREAMS_PER_USER = 20;
 
-/** Streams of positions. */
-export interface LiveBalances {
-  watch(userId: string, signal: AbortSignal): AsyncGenerator<LivePosition, void, void>;
-}
-
 interface Deps {
   readonly pubsub: PubSub;
   readonly balances: Pick<Balances, "read">;
@@ -35,10 +30,12 @@ interface Hub {
   listening(): Promise<unknown>;
 }
 
-/** Returns the streams of this instance. */
-export function createLiveBalances(deps: Deps): LiveBalances {
+/** Returns `credit.onChange` of this instance. */
+export function createLiveBalances(
+  deps: Deps,
+): (userId: string, signal: AbortSignal) => AsyncGenerator<LivePosition, void, void> {
   const hub = createHub(deps);
-  return { watch: (userId, signal) => watchBalance(deps, hub, userId, signal) };
+  return (userId, signal) => watchBalance(deps, hub, userId, signal);
 }
 
 async function* watchBalance(
