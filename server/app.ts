@@ -50,10 +50,10 @@ import { createUserStore } from "./user/user.store.ts";
 /** Dependencies of an app. */
 export interface AppDeps {
   readonly config: Config;
-  /** Stays the caller's: close it after the app. */
+  /** Owned by the caller, who closes it after the app. */
   readonly backend: Backend;
   readonly logger: Logger;
-  /** Default to the vendors that the configuration names. */
+  /** Default to those of the configuration. */
   readonly adapters?: {
     readonly stripe?: StripePort;
     readonly identityProvider?: IdentityProvider;
@@ -61,18 +61,18 @@ export interface AppDeps {
   };
   /** Milliseconds since the epoch; defaults to Date.now. */
   readonly clock?: () => number;
-  /** Tests bring shorter ones. */
+  /** Tests use shorter ones. */
   readonly runTimings?: Partial<RunTimings>;
-  /** What this process knows of the other workers of its port; absent = it is alone. */
+  /** The other processes on this port; absent where this is the only one. */
   readonly workers?: {
     workers(): { wanted: number; listening: number; started: boolean };
     metrics(): Promise<string>;
   };
   /** Tests turn the lean tRPC path off to compare. */
   readonly leanPath?: boolean;
-  /** Stays the caller's; absent or null = nothing is traced. */
+  /** Owned by the caller; absent or null: nothing is traced. */
   readonly tracer?: Tracer | null;
-  /** How often readiness asks others; tests ask more often. */
+  /** How often readiness checks what the server depends on; tests check more often. */
   readonly checkEveryMs?: number;
 }
 
@@ -82,17 +82,17 @@ const ALONE = { wanted: 1, listening: 1, started: true };
 export interface App {
   /** Answers any request; for http.createServer. */
   handle(request: IncomingMessage, response: ServerResponse): void;
-  /** The headers of answers that no handler gives. */
+  /** The headers of responses that no handler writes. */
   readonly commonHeaders: CommonHeaders;
   readonly services: Services;
   readonly payment: PaymentService;
   readonly ledger: Ledger;
   readonly jobs: JobRunner;
-  /** From now on /ready says no. */
+  /** From now on /ready answers 503. */
   beginShutdown(): void;
   /** Ends open streams cleanly. */
   endStreams(): void;
-  /** Stops jobs, finishes what the ledger and the sessions still write. The back end may be closed after it. */
+  /** Stops the jobs and completes what the ledger and the sessions have still to write; then the back end may be closed. */
   close(): Promise<void>;
 }
 
@@ -156,7 +156,7 @@ export function createApp(deps: AppDeps): App {
   };
 }
 
-/** Whom readiness asks beyond the back end. */
+/** What readiness checks besides the back end. */
 function externalProbes({ stripe, google, ai }: Config, payment: PaymentService) {
   const urls = [stripe.apiBase, google.issuer, ...(ai === null ? [] : [ai.baseUrl])];
   return {
@@ -235,7 +235,7 @@ function createAuth(parts: Parts): Services["auth"] {
     config,
     sessions: createSessionStore(backend.database),
     signIns: createSignInStore({ database: backend.database, ledger, logger }),
-    // A memory of one process's own would not hear of what other processes on the same database revoke.
+    // A cache of this process alone would miss what other processes on the same database revoke.
     sharedCache: config.redis === null ? null : backend.cache,
     identityProvider: telemetry.google(
       adapters?.identityProvider ?? createGoogleIdentityProvider({ config: config.google, now }),
@@ -254,7 +254,7 @@ function createCredit(
     ...charging,
     store: createCreditStore(backend.database),
     ledger,
-    // Without Redis nothing tells other processes on the same database of a change: read, and look often.
+    // Without Redis, other processes on the same database announce nothing: no cache, and frequent polls.
     ...(config.redis === null ? { cache: null, livePollMs: 2_000 } : { cache: backend.cache }),
     pubsub: backend.pubsub,
     logger,
@@ -299,7 +299,7 @@ function createAppJobs(
         expiry: { store: createExpiryStore(database), ledger, now },
         retention: {
           store: createRetentionStore(database),
-          // Where one clock runs ahead, the other keeps what is not past its time.
+          // The slower of two clocks: one that is ahead must not delete what is still needed.
           now: async () => Math.min(now(), await sharedNow()),
         },
         rollUps: {
@@ -308,7 +308,7 @@ function createAppJobs(
           now: sharedNow,
         },
         audit: (signal) =>
-          // In small steps and pages, two thirds of the time at rest: spends go on meanwhile.
+          // In small steps, idle two thirds of the time: spends go on meanwhile.
           auditLedger({ database, signal, whole: false, usersPerStep: 200, rests: 2 }),
         logger,
       }),

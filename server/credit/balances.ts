@@ -12,7 +12,7 @@ const CACHE_SECONDS = 10;
 export interface Balances {
   /** Throws NOT_FOUND. */
   get(userId: string): Promise<Balance>;
-  /** Past the cache, with what time has ended taken off. Throws NOT_FOUND. */
+  /** From the database, with what is overdue expired first. Throws NOT_FOUND. */
   read(userId: string): Promise<BalanceRecord>;
 }
 
@@ -44,7 +44,7 @@ async function getBalance(deps: BalancesDeps, userId: string): Promise<Balance> 
   const seconds = cacheSeconds(record, now());
   // Set-if-absent behind a change's tombstone, and only what was read a moment ago: see ledger/balance-cache.ts.
   if (cached === undefined && seconds > 0 && performance.now() - startedAt < MAX_READ_MS)
-    // Nobody waits for it: a failure is a miss, which the cache sees to itself.
+    // Not awaited: if it fails, the next read is a miss.
     void cache.setIfAbsent(key, JSON.stringify(balance), seconds);
   return balance;
 }
@@ -52,7 +52,7 @@ async function getBalance(deps: BalancesDeps, userId: string): Promise<Balance> 
 async function readBalance(deps: BalancesDeps, userId: string): Promise<BalanceRecord> {
   const record = await findBalance(deps.store, userId);
   if (!isOverdue(record, deps.now())) return record;
-  // The jobs have not come round yet; what has expired is taken now, so that nobody is shown it.
+  // The expiry job has not run yet: what is overdue expires now, so that nobody is shown it.
   await deps.ledger.submit({ kind: "expireLots", userId });
   return findBalance(deps.store, userId);
 }
@@ -74,7 +74,7 @@ function isOverdue(record: BalanceRecord, nowMs: number): boolean {
   return expired && record.credits > record.held;
 }
 
-/** Until the next moment at which time itself changes the balance. */
+/** Until the next expiry of a hold or a lot changes the balance. */
 function cacheSeconds(record: BalanceRecord, nowMs: number): number {
   const ends = [record.nextHoldEndsAtMs, ...record.lots.map((lot) => lot.expiresAtMs)];
   const next = Math.min(...ends.filter((end) => end !== null));

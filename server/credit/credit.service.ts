@@ -1,4 +1,4 @@
-// Credits as a person uses them: see them, spend them, look back.
+// Credits as their owner uses them: balance, spending, history and usage.
 import type { Feature } from "../../shared/src/features.ts";
 import type { Cache, PubSub } from "../kv/ports.ts";
 import { scopedKey } from "../ledger/idempotency-key.ts";
@@ -18,7 +18,7 @@ import { createUsage } from "./usage.ts";
 export interface CreditDeps extends Charging {
   readonly store: CreditStore;
   readonly ledger: Ledger;
-  /** Shared by all instances, or null: a memory of one process would not hear of what the others change. */
+  /** Shared by all instances, or null: a cache of one process would miss what the others change. */
   readonly cache: Cache | null;
   readonly pubsub: PubSub;
   readonly logger: Logger;
@@ -42,7 +42,7 @@ export interface CreditService {
    * 20 calls of the user at once, SERVICE_UNAVAILABLE when too many wait.
    */
   usage(userId: string, input: CreditInput<"usage">): Promise<CreditOutput<"usage">>;
-  /** The position at once and after every change, until `signal` aborts. RATE_LIMITED beyond 20 streams per user. */
+  /** The balance at once and after every change, until `signal` aborts. RATE_LIMITED beyond 20 streams per user. */
   onChange(
     userId: string,
     signal: AbortSignal,

@@ -9,12 +9,12 @@ import { joinReads } from "../lib/join-reads.ts";
 import type { BalanceRecord, HistoryLine } from "./credit.types.ts";
 import type { CreditStore } from "./ports.ts";
 
-/** Lots a balance lists: those spent first. Who has more is shown the rest as these are used up. */
+/** Lots listed in a balance: those spent first. Further ones appear as these are used up. */
 const MAX_LISTED_LOTS = 200;
 
 /** Balances of one statement. */
 const MAX_JOINED = 64;
-/** Nobody waits longer: a silent database is a 503 within three seconds. */
+/** A database that does not answer is a 503 within three seconds. */
 const READ_WITHIN_MS = 2_500;
 
 // One statement sees one moment: lots and balance fit. Ordered as model/lots.ts spends.

@@ -6,7 +6,7 @@ type Contract = typeof creditContract;
 export type CreditInput<Name extends keyof Contract> = z.output<Contract[Name]["input"]>;
 export type CreditOutput<Name extends keyof Contract> = z.output<Contract[Name]["output"]>;
 
-/** A user's position as one statement saw it. */
+/** A user's balance as one statement saw it. */
 export interface BalanceRecord {
   readonly credits: number;
   readonly held: number;
@@ -27,7 +27,7 @@ export interface BalanceRecord {
 export type HistoryLine = CreditOutput<"history">["logs"][number];
 
 export type Balance = CreditOutput<"balance">;
-export type LivePosition = CreditOutput<"onChange">;
+export type LiveBalance = CreditOutput<"onChange">;
 
 /** How a call ended. `refused`: its input did not parse, so there was no call. */
 export type CallEnd = "completed" | "failed" | "aborted" | "refused";

@@ -5,7 +5,7 @@ import { CREDIT_CHANNEL } from "../ledger/balance-cache.ts";
 import type { Logger } from "../lib/logger.ts";
 import { createWaiter } from "../lib/waiter.ts";
 import type { Balances } from "./balances.ts";
-import type { LivePosition } from "./credit.types.ts";
+import type { LiveBalance } from "./credit.types.ts";
 
 const DEFAULT_POLL_MS = 30_000;
 const RETRY_MS = 2_000;
@@ -18,14 +18,14 @@ interface Deps {
   readonly livePollMs?: number;
 }
 
-interface Sleeper {
+interface Watcher {
   wake(): void;
 }
 
 /** Who is watching on this instance. It listens to the channel while anybody is. */
 interface Hub {
-  join(userId: string, sleeper: Sleeper): void;
-  leave(userId: string, sleeper: Sleeper): void;
+  join(userId: string, watcher: Watcher): void;
+  leave(userId: string, watcher: Watcher): void;
   /** Resolves once announcements are heard, or are known not to be. */
   listening(): Promise<unknown>;
 }
@@ -33,7 +33,7 @@ interface Hub {
 /** Returns `credit.onChange` of this instance. */
 export function createLiveBalances(
   deps: Deps,
-): (userId: string, signal: AbortSignal) => AsyncGenerator<LivePosition, void, void> {
+): (userId: string, signal: AbortSignal) => AsyncGenerator<LiveBalance, void, void> {
   const hub = createHub(deps);
   return (userId, signal) => watchBalance(deps, hub, userId, signal);
 }
@@ -43,21 +43,21 @@ async function* watchBalance(
   hub: Hub,
   userId: string,
   signal: AbortSignal,
-): AsyncGenerator<LivePosition, void, void> {
+): AsyncGenerator<LiveBalance, void, void> {
   const pollMs = deps.livePollMs ?? DEFAULT_POLL_MS;
   const waiter = createWaiter(signal);
   // What is refused to join lets go of the signal too: Node.js keeps joined signals that have a listener.
   try {
     hub.join(userId, waiter);
     await hub.listening();
-    let last: LivePosition | null = null;
+    let last: LiveBalance | null = null;
     while (!signal.aborted) {
-      const position = await readPosition(deps, userId, last !== null);
-      if (position !== null && !isSame(position, last)) {
-        last = position;
-        yield position;
+      const current = await readLiveBalance(deps, userId, last !== null);
+      if (current !== null && !isSame(current, last)) {
+        last = current;
+        yield current;
       }
-      await waiter.wait(position === null ? RETRY_MS : pollMs * (0.8 + 0.4 * Math.random()));
+      await waiter.wait(current === null ? RETRY_MS : pollMs * (0.8 + 0.4 * Math.random()));
     }
   } finally {
     hub.leave(userId, waiter);
@@ -66,13 +66,13 @@ async function* watchBalance(
 }
 
 function createHub({ pubsub, logger }: Pick<Deps, "pubsub" | "logger">): Hub {
-  const watchers = new Map<string, Set<Sleeper>>();
+  const watchers = new Map<string, Set<Watcher>>();
   let channel: Promise<() => Promise<void>> | null = null;
 
   function onMessage(message: string): void {
     try {
       for (const userId of JSON.parse(message) as string[])
-        for (const sleeper of watchers.get(userId) ?? []) sleeper.wake();
+        for (const watcher of watchers.get(userId) ?? []) watcher.wake();
     } catch (error) {
       logger.warn({ err: error }, "unreadable balance announcement");
     }
@@ -80,13 +80,13 @@ function createHub({ pubsub, logger }: Pick<Deps, "pubsub" | "logger">): Hub {
 
   return {
     listening: () => Promise.resolve(channel),
-    join(userId, sleeper) {
+    join(userId, watcher) {
       const mine = watchers.get(userId) ?? new Set();
       if (mine.size >= MAX_STREAMS_PER_USER)
         throw AppError.of("RATE_LIMITED", "Too many live balances are open for this account.", {
           retryAfterSeconds: 60,
         });
-      watchers.set(userId, mine.add(sleeper));
+      watchers.set(userId, mine.add(watcher));
       channel ??= pubsub.subscribe(CREDIT_CHANNEL, onMessage).catch((error: unknown) => {
         // The slow poll goes on without it; the next watcher tries again.
         logger.warn({ err: error }, "live balances fall back to polling");
@@ -94,9 +94,9 @@ function createHub({ pubsub, logger }: Pick<Deps, "pubsub" | "logger">): Hub {
         return () => Promise.resolve();
       });
     },
-    leave(userId, sleeper) {
+    leave(userId, watcher) {
       const mine = watchers.get(userId);
-      mine?.delete(sleeper);
+      mine?.delete(watcher);
       if (mine?.size === 0) watchers.delete(userId);
       if (watchers.size > 0 || channel === null) return;
       const closing = channel;
@@ -111,11 +111,11 @@ function createHub({ pubsub, logger }: Pick<Deps, "pubsub" | "logger">): Hub {
 }
 
 /** Null when the database is unavailable and the stream may wait for it. */
-async function readPosition(
+async function readLiveBalance(
   { balances, logger }: Pick<Deps, "balances" | "logger">,
   userId: string,
   mayWait: boolean,
-): Promise<LivePosition | null> {
+): Promise<LiveBalance | null> {
   try {
     const { credits, held, seq } = await balances.read(userId);
     return { credits, held, available: credits - held, seq };
@@ -126,6 +126,6 @@ async function readPosition(
   }
 }
 
-function isSame(a: LivePosition, b: LivePosition | null): boolean {
+function isSame(a: LiveBalance, b: LiveBalance | null): boolean {
   return b !== null && a.credits === b.credits && a.held === b.held && a.seq === b.seq;
 }

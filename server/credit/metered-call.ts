@@ -67,7 +67,7 @@ export async function beginMeteredCall(
     },
     end(how, error) {
       clearTimeout(timer);
-      // Whoever listened to the signal is let go: Node.js keeps joined signals that have a listener.
+      // Lets the listeners of the signal go: Node.js keeps joined signals alive while they have any.
       deadline.abort();
       ending ??= endCall(deps, state, how, error);
       return ending;
@@ -117,7 +117,7 @@ async function endCall(
   );
 }
 
-/** Past a database that is briefly away. A hold that is gone means an earlier try went through, or its time was over. */
+/** Retries while the database is unavailable. A hold that is not active was ended by an earlier attempt, or has expired. */
 async function endHold(logger: Logger, end: () => Promise<unknown>): Promise<void> {
   for (const pauseMs of [...SETTLE_PAUSES_MS, null]) {
     try {
@@ -145,7 +145,7 @@ function chargeFor(
   return Math.min(call.priceCredits, Math.max(0, Math.ceil(call.producedCredits)));
 }
 
-/** A word for the usage log: an error's code or name, never its text, which may quote what the user wrote. */
+/** The reason in the usage log: an error's code or name, never its text, which may quote what the user wrote. */
 function reasonOf(how: CallEnd, error: unknown): string {
   if (how === "aborted") return "aborted";
   if (isAppError(error)) return error.code;

@@ -1,4 +1,4 @@
-// Which package would help somebody who is short.
+// Suggests a package to users who are short of credits.
 import { AppError, isAppError } from "../lib/errors.ts";
 
 /** Runs `work`; an INSUFFICIENT_CREDITS refusal leaves with the package that `suggest` finds for the shortfall. */

@@ -1,11 +1,11 @@
-// Spending the price of a feature at once.
+// Charging the price of a feature at once.
 import type { Feature } from "../../shared/src/features.ts";
 import type { IdempotencyKey } from "../ledger/idempotency-key.ts";
 import type { Ledger } from "../ledger/ports.ts";
 import type { CreditInput, CreditOutput } from "./credit.types.ts";
 import type { Charging } from "./ports.ts";
 
-/** Takes the price of a feature; the key carries its scope. Throws INSUFFICIENT_CREDITS, IDEMPOTENCY_CONFLICT, SERVICE_UNAVAILABLE. */
+/** Charges the price of a feature; the key includes its scope. Throws INSUFFICIENT_CREDITS, IDEMPOTENCY_CONFLICT, SERVICE_UNAVAILABLE. */
 export async function spend(
   { ledger, prices, withPackageSuggestion }: Charging & { readonly ledger: Ledger },
   order: {

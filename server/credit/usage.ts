@@ -17,7 +17,7 @@ const FORESEEABLE_DAYS = 3_650;
 const EARLIEST_MS = Date.UTC(1970, 0, 1);
 const LATEST_MS = Date.UTC(9999, 0, 1);
 
-/** A year is up to a dozen statements: they leave most connections to everybody else. */
+/** A year takes up to a dozen statements: most connections are left to other requests. */
 const GATE = { atOnce: 4, perKey: 20, maxWaiting: 200, maxWaitMs: 10_000 };
 
 type Input = CreditInput<"usage">;
@@ -71,7 +71,7 @@ async function readUsage(
   };
 }
 
-/** Throws VALIDATION_FAILED for a range that is empty, longer than a year, or out of this world. */
+/** Throws VALIDATION_FAILED for a range that is empty, longer than a year, or outside the years 1970 to 9998. */
 function rangeOf({ from, to }: Input, clock: LocalClock, nowMs: number): Range {
   const momentOf = (field: string, text: string, daysLater: number): number => {
     const roughMs = Date.parse(text);
@@ -102,7 +102,7 @@ async function readLines(
       toMs: Math.min(endMs, range.toMs),
     });
     for (const row of rows) {
-      // The hours a last day has beyond 24 are still its own.
+      // A last day that is longer than 24 hours keeps all of them.
       const date = dates[Math.min(row.day, dates.length - 1)] ?? "";
       lines.push({ ...row, date });
     }
@@ -145,7 +145,7 @@ function creditsPerDay(lines: readonly UsageLine[], untilMs: number): number {
 }
 
 /**
- * When the credits are gone at `perDay`, lots spent in their order and lost at their expiry.
+ * When the credits run out at `perDay`: lots are spent in order, and lost when they expire.
  * Null when nothing is used, or not within ten years.
  */
 export function runsOutAt(
