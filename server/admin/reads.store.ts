@@ -79,10 +79,7 @@ export async function readUsers(
   return readFound(database, { text: search, role, limit, place });
 }
 
-async function readFound(
-  database: Database,
-  wanted: Search,
-): Promise<AdminOutput<"users">> {
+async function readFound(database: Database, wanted: Search): Promise<AdminOutput<"users">> {
   const { models } = database;
   const { text, role } = wanted;
   if (wanted.place === null) {

@@ -1,13 +1,24 @@
 // Reads Stripe's subscription schedules.
 import type { PhaseTerms, StripeSchedule } from "../../payment/stripe/schedule.ts";
 import { malformed } from "./calls.ts";
-import { date, idOrNull, integerOrNull, objectOf, own, resource, text, textOrNull } from "./parse.ts";
+import {
+  date,
+  idOrNull,
+  integerOrNull,
+  objectOf,
+  own,
+  resource,
+  text,
+  textOrNull,
+} from "./parse.ts";
 
 /** Not `add_invoice_items` and `billing_cycle_anchor`: they are of a phase's first moment, which is over. */
 const PHASE_TERMS = `
   application_fee_percent automatic_tax billing_thresholds collection_method default_payment_method
   default_tax_rates description invoice_settings metadata on_behalf_of transfer_data
-`.trim().split(/\s+/);
+`
+  .trim()
+  .split(/\s+/);
 const ITEM_TERMS = ["billing_thresholds", "metadata", "tax_rates"];
 /** Answers say it, requests must not. */
 const READ_ONLY = "disabled_reason";

@@ -87,8 +87,7 @@ async function syncPrice({ stripe }: Deps, synced: SyncedOffer): Promise<SyncedP
   const isLabelled =
     kind === "plan" && current !== null && (await labelPrice(stripe, current, offer));
   const isCurrent =
-    current !== null &&
-    (kind === "plan" ? isPriceOf(current, offer) : costs(current, offer, null));
+    current !== null && (kind === "plan" ? isPriceOf(current, offer) : costs(current, offer, null));
   if (isCurrent) return { priceId: current.id, done: isLabelled ? "adopted" : "up to date" };
   // An archived price is not found by its key, and must not be what the new one's order is answered with.
   const former = current ?? (await stripe.findLatestPrice(productId));

@@ -178,8 +178,7 @@ async function keepFailure(
     await store.events.fail(eventId, {
       attempts,
       lastError: scrub(reason),
-      nextAttemptAt:
-        nextMs > event.receivedAt.getTime() + RETRIED_FOR_MS ? null : new Date(nextMs),
+      nextAttemptAt: nextMs > event.receivedAt.getTime() + RETRIED_FOR_MS ? null : new Date(nextMs),
     });
   } catch (error) {
     // The database is unavailable too: Stripe hears 5xx and sends the event again.

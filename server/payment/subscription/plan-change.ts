@@ -86,7 +86,11 @@ export async function quotePlanChange(
     }),
   });
   const { priceId, invoice } = await catalog.withPlanPrice(to, preview);
-  return { invoice, priceId, prorationDate: at ?? invoice.prorationDate ?? lastStart(invoice, now) };
+  return {
+    invoice,
+    priceId,
+    prorationDate: at ?? invoice.prorationDate ?? lastStart(invoice, now),
+  };
 }
 
 /** The change's own lines begin with it; those that waited for the next invoice began before. */

@@ -60,6 +60,7 @@ describe("jobs", () => {
       async run() {
         const { expiresAt } = await jobLease.findUniqueOrThrow({ where: { name: "interval" } });
         startedAtMs.push(expiresAt.getTime() - leaseMs);
+        return {};
       },
     };
     const runners = [runnerOf(job, { leaseMs }), runnerOf(job, { leaseMs })];
