@@ -19,14 +19,11 @@ const characters = new Intl.Segmenter("en", { granularity: "grapheme" });
  * surrogate pair that stands alone becomes U+FFFD. A single character longer than that is cut between code points.
  */
 export function cutText(text: string, maxLength: number): string {
-  // One more than fits tells where the last character ends; what lies behind is not even looked at.
+  // A little more than fits tells where the last character ends; what lies behind is not even looked at.
   const whole = text.slice(0, maxLength + 64).replace(/\p{Cs}/gu, "\u{fffd}");
   if (whole.length <= maxLength) return whole;
-  let end = 0;
-  for (const { index, segment } of characters.segment(whole)) {
-    if (index + segment.length > maxLength) break;
-    end = index + segment.length;
-  }
+  // Asked for one place: walking there costs some hundred times as much, a tenth of a second for a deck's long bullets.
+  const end = characters.segment(whole).containing(maxLength)?.index ?? 0;
   if (end > 0) return whole.slice(0, end);
   return whole.slice(0, maxLength).replace(/\p{Cs}$/u, "");
 }
