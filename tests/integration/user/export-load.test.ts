@@ -82,7 +82,7 @@ describe("exports", () => {
         data: { app: { code: "RATE_LIMITED", retryAfterSeconds: expect.any(Number) as number } },
       });
     console.log(`export load: a spend takes ${aloneMs} ms alone, ${besideMs} ms beside exports`);
-    expect(besideMs).toBeLessThan(10 * aloneMs);
+    expect(besideMs).toBeLessThan(Math.max(1_000, 10 * aloneMs));
   });
 
   it(`runs at most ${EXPORTS.concurrency} at once for many users, one statement each`, async () => {
