@@ -139,6 +139,7 @@ export interface StoredEvent {
   readonly status: "PENDING" | "PROCESSED" | "IGNORED" | "FAILED";
   readonly attempts: number;
   readonly lastError: string | null;
+  readonly receivedAt: Date;
   readonly notice: StoredNotice;
 }
 

@@ -25,8 +25,11 @@ export type Recovered =
   | { readonly outcome: "known" | "settled" }
   | { readonly outcome: "failed"; readonly reason: string };
 
-/** Stripe stops after three days; our own tries go on a little longer, then wait for reconcile or a person. */
-const MAX_ATTEMPTS = 20;
+/**
+ * Stripe itself tells of an event for three days and keeps it for 30. Ours is tried for as long, however often it failed: a
+ * count would be used up by deliveries and reconciles, before the cause is gone. Then it waits for a person.
+ */
+const RETRIED_FOR_MS = 30 * 86_400_000;
 const FIRST_RETRY_MS = 30_000;
 const LAST_RETRY_MS = 6 * 3_600_000;
 const RETRY_BATCH = 100;
@@ -171,11 +174,11 @@ async function keepFailure(
     const event = await store.events.find(eventId);
     if (event === null || isCompleted(event)) return;
     const attempts = event.attempts + 1;
-    const delayMs = retryDelayMs(attempts);
+    const nextMs = now() + retryDelayMs(attempts);
     await store.events.fail(eventId, {
       attempts,
       lastError: scrub(reason),
-      nextAttemptAt: delayMs === null ? null : new Date(now() + delayMs),
+      nextAttemptAt: nextMs > event.receivedAt.getTime() + RETRIED_FOR_MS ? null : new Date(nextMs),
     });
   } catch (error) {
     // The database is unavailable too: Stripe hears 5xx and sends the event again.
@@ -183,11 +186,10 @@ async function keepFailure(
   }
 }
 
-/** Milliseconds until the next attempt after `attempts`, a quarter more or less; null when there is none. */
-export function retryDelayMs(attempts: number, random = Math.random()): number | null {
-  if (attempts >= MAX_ATTEMPTS) return null;
+/** Milliseconds until the next attempt after `attempts`, a quarter more or less, six hours at most. */
+export function retryDelayMs(attempts: number, random = Math.random()): number {
   const fullMs = Math.min(LAST_RETRY_MS, FIRST_RETRY_MS * 2 ** attempts);
-  return Math.round(jitteredMs(fullMs, random));
+  return Math.min(LAST_RETRY_MS, Math.round(jitteredMs(fullMs, random)));
 }
 
 /** Words for the event's row, without secrets or personal data. */

@@ -93,12 +93,14 @@ async function countBacklog(rows: Rows): Promise<{ pending: number; failed: numb
   return { pending, failed };
 }
 
-function toEvent({ id, type, status, attempts, lastError, payload }: Row): StoredEvent {
+function toEvent({ payload, type, ...row }: Row): StoredEvent {
+  const { id, status, attempts, lastError, receivedAt } = row;
   return {
     id,
     status: eventState.parse(status),
     attempts,
     lastError,
+    receivedAt,
     notice: { ...(JSON.parse(payload) as StoredNotice), type },
   };
 }

@@ -10,13 +10,17 @@ const LISTS = ["listEvents", "listInvoices"] as const;
 
 describe("reconcile's window", () => {
   const held = createHeldCalls();
-  let failing: (typeof LISTS)[number] | null = null;
+  let failing: (typeof LISTS)[number] | "listDisputes" | null = null;
   const failable = (port: StripePort): StripePort => ({
     ...port,
     listEvents: (filter) =>
       failing === "listEvents" ? Promise.reject(new Error("away")) : port.listEvents(filter),
     listInvoices: (filter) =>
       failing === "listInvoices" ? Promise.reject(new Error("away")) : port.listInvoices(filter),
+    listDisputes: (paymentIntentId) =>
+      failing === "listDisputes"
+        ? Promise.reject(new Error("not permitted"))
+        : port.listDisputes(paymentIntentId),
   });
   const wrapStripe = (port: StripePort) => held.wrap(failable(port));
   const world = useShop({ available, webhooks: false, wrapStripe });
@@ -84,6 +88,46 @@ describe("reconcile's window", () => {
     const since = await askedSince(() => world.payment.reconcile());
     for (const ms of since) expect(ms).toBeLessThan(world.clock.now() - 10 * DAY_MS);
     expect(await world.credits(subscriber)).toBe(1000);
+  });
+
+  it("gives up no event that failed for longer than it reaches back", async () => {
+    const userId = await world.createUser();
+    const sessionId = await world.buy(userId, "pkg_small");
+    expect((await world.payment.reconcile()).problems).toEqual([]);
+    const session = world.sandbox.stripe.control.completeCheckout(sessionId);
+    world.sandbox.stripe.control.refund(session.payment_intent ?? "");
+    failing = "listDisputes";
+    for (let turn = 0; turn < 12; turn += 1) {
+      world.travel({ minutes: 8 * 60 });
+      await world.payment.retryEvents();
+      await world.payment.reconcile();
+    }
+    failing = null;
+    world.travel({ minutes: 8 * 60 });
+    expect(await world.credits(userId)).toBe(100);
+    await world.payment.retryEvents();
+    expect((await world.payment.reconcile()).problems).toEqual([]);
+    expect(await world.credits(userId)).toBe(0);
+  });
+
+  it("leaves an event to a person that failed for a month", async () => {
+    const userId = await world.createUser();
+    const sessionId = await world.buy(userId, "pkg_small");
+    expect((await world.payment.reconcile()).problems).toEqual([]);
+    const session = world.sandbox.stripe.control.completeCheckout(sessionId);
+    world.sandbox.stripe.control.refund(session.payment_intent ?? "");
+    failing = "listDisputes";
+    await world.payment.reconcile();
+    const open = { status: "FAILED", nextAttemptAt: { not: null } };
+    expect(await world.models.stripeEvent.count({ where: open })).toBeGreaterThan(0);
+    world.travel({ days: 31 });
+    await world.payment.retryEvents();
+    failing = null;
+    expect(await world.models.stripeEvent.count({ where: open })).toBe(0);
+    const { events } = await world.payment.listEvents({ limit: 1, status: "FAILED" });
+    expect(events).toMatchObject([{ attempts: 3 }]);
+    expect((await world.payment.replayEvent(events[0]?.id ?? "")).status).toBe("PROCESSED");
+    expect(await world.credits(userId)).toBe(0);
   });
 
   it("is as wide as can be after a run by a clock far ahead", async () => {
