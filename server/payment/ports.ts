@@ -47,6 +47,8 @@ export interface CustomerRecord {
 export interface CustomerTable {
   find(userId: string): Promise<CustomerRecord | null>;
   findUserId(stripeCustomerId: string): Promise<string | null>;
+  /** Those of `stripeCustomerIds` that are users'. */
+  known(stripeCustomerIds: readonly string[]): Promise<Set<string>>;
   /** Only where the user has none yet. */
   setCustomer(userId: string, stripeCustomerId: string): Promise<void>;
   /** Only where it is still this one. */
@@ -107,6 +109,8 @@ export interface PaymentTable {
 export interface SubscriptionTable {
   find(subscriptionId: string): Promise<Subscription | null>;
   findByStripeId(stripeSubscriptionId: string): Promise<Subscription | null>;
+  /** Those of `stripeSubscriptionIds` that are here. */
+  known(stripeSubscriptionIds: readonly string[]): Promise<Set<string>>;
   findLive(userId: string): Promise<Subscription | null>;
   ofUser(userId: string): Promise<Subscription[]>;
   /** The Stripe customers of a user's subscriptions, the latest `take`. */

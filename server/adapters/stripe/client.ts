@@ -39,6 +39,8 @@ interface List<T> {
     options: CallOptions,
   ) => Promise<unknown>;
   readonly read: (item: unknown) => T;
+  /** The id of the item before the first one wanted; defaults to the list's beginning. */
+  readonly after?: string;
   /** Defaults to ten pages. */
   readonly max?: number;
 }
@@ -46,14 +48,14 @@ interface List<T> {
 /** The items of a list, until it ends or `max` are there. */
 export async function listAll<T extends { id: string }>(
   client: StripeClient,
-  { name, run, read, max = PAGE * MAX_PAGES }: List<T>,
+  { name, run, read, after, max = PAGE * MAX_PAGES }: List<T>,
 ): Promise<T[]> {
   const found: T[] = [];
   while (found.length < max) {
-    const last = found.at(-1);
+    const last = found.at(-1)?.id ?? after;
     const page = {
       limit: Math.min(PAGE, max - found.length),
-      ...(last === undefined ? {} : { starting_after: last.id }),
+      ...(last === undefined ? {} : { starting_after: last }),
     };
     const { items, more } = await client.call(
       name,

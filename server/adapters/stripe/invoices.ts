@@ -47,6 +47,7 @@ export function listInvoices(
         options,
       ),
     read: readInvoice,
+    after: filter.after,
     max: filter.limit,
   });
 }

@@ -3,7 +3,7 @@ import { isAppError } from "../../lib/errors.ts";
 import type { ReconcileReport, Subscription } from "../payment.types.ts";
 import { explainRefusal } from "../stripe/advice.ts";
 import { refusalOf } from "../stripe/errors.ts";
-import type { StripeEventNotice } from "../stripe/port.ts";
+import type { StripeEventNotice, StripeInvoice } from "../stripe/port.ts";
 import { closeSubscription } from "../subscription/close-subscription.ts";
 import { syncWithStripe } from "../sync/sync.ts";
 import { type EventDeps, recoverEvent } from "./events.ts";
@@ -19,7 +19,7 @@ const OVERLAP_MS = 3 * DAY_MS;
 const SETTLE_MS = 2 * 60_000;
 const PAGE = 200;
 const MAX_EVENT_PAGES = 1_000;
-const MAX_INVOICES = 10_000;
+const MAX_INVOICE_PAGES = 1_000;
 const MAX_PROBLEMS = 100;
 
 /** Dependencies of reconcile. */
@@ -72,6 +72,8 @@ export async function reconcile(
   const hasEvents = await attempt(run, "events", () => recoverEvents(run, since));
   await attempt(run, "checkouts", () => settleCheckouts(run, before));
   const hasInvoices = await attempt(run, "invoices", () => settleInvoices(run, since));
+  // A run that is always cut short moves nothing on, and nobody would know.
+  if (signal?.aborted) addProblem(run, "stopped early: the next run begins where this one did");
   // Not of a run that was told to stop: `attempt` does nothing then.
   if (hasEvents && hasInvoices && since <= needed)
     await attempt(run, "mark", () => deps.store.events.setReconciledTo(new Date(nowMs)));
@@ -176,25 +178,41 @@ async function settleCheckouts(run: Run, before: Date): Promise<void> {
 
 /** Paid invoices since `since` that have no payment here. */
 async function settleInvoices(run: Run, since: Date): Promise<void> {
-  const { deps, counts } = run;
-  const invoices = await deps.stripe.listInvoices({
-    status: "paid",
-    createdSince: since,
-    limit: MAX_INVOICES,
-  });
-  if (invoices.length >= MAX_INVOICES)
-    report(run, `invoices: only the latest ${invoices.length} were looked at`);
-  for (let at = 0; at < invoices.length && !run.signal?.aborted; at += PAGE) {
-    const page = invoices.slice(at, at + PAGE).filter(({ subscriptionId }) => subscriptionId);
-    const known = await deps.store.payments.paidInvoices(page.map(({ id }) => id));
-    for (const { id } of page) {
-      if (known.has(id)) continue;
-      await attempt(run, `invoice ${id}`, async () => {
-        const { outcome } = await syncWithStripe(deps, { kind: "invoice", invoiceId: id });
+  const { deps, signal, counts } = run;
+  let after: string | undefined;
+  for (let pages = 0; pages < MAX_INVOICE_PAGES; pages += 1) {
+    const filter = { status: "paid", createdSince: since, after, limit: PAGE } as const;
+    const page = await deps.stripe.listInvoices(filter);
+    if (signal?.aborted) return;
+    for (const invoiceId of await listUnpaid(run, page))
+      await attempt(run, `invoice ${invoiceId}`, async () => {
+        const { outcome } = await syncWithStripe(deps, { kind: "invoice", invoiceId });
         if (outcome === "done") counts.invoicesRepaired += 1;
       });
-    }
+    after = page.at(-1)?.id;
+    if (page.length < PAGE || signal?.aborted) return;
   }
+  report(run, `invoices: only the latest ${MAX_INVOICE_PAGES * PAGE} were looked at`);
+}
+
+/**
+ * Those of ours that have no payment here. What else the account sells never has one: looked at in every run, it would
+ * keep the run from its end.
+ */
+async function listUnpaid({ deps }: Run, page: readonly StripeInvoice[]): Promise<string[]> {
+  const { payments, customers, subscriptions } = deps.store;
+  const paid = await payments.paidInvoices(page.map(({ id }) => id));
+  const unpaid = page.filter(({ id, subscriptionId }) => subscriptionId && !paid.has(id));
+  const users = await customers.known(unpaid.flatMap(({ customerId }) => customerId ?? []));
+  const known = await subscriptions.known(
+    unpaid.flatMap(({ subscriptionId }) => subscriptionId ?? []),
+  );
+  return unpaid
+    .filter(
+      ({ customerId, subscriptionId }) =>
+        users.has(customerId ?? "") || known.has(subscriptionId ?? ""),
+    )
+    .map(({ id }) => id);
 }
 
 /** Live subscriptions against Stripe's current objects: all, or `max` of them from where the hour begins, and around. */

@@ -14,6 +14,13 @@ export function customerTable({ user: rows }: PrismaModels): CustomerTable {
       const user = await rows.findUnique({ where: { stripeCustomerId }, select: { id: true } });
       return user?.id ?? null;
     },
+    known: async (stripeCustomerIds) => {
+      const users = await rows.findMany({
+        where: { stripeCustomerId: { in: [...stripeCustomerIds] } },
+        select: { stripeCustomerId: true },
+      });
+      return new Set(users.map(({ stripeCustomerId }) => stripeCustomerId ?? ""));
+    },
     setCustomer: async (id, stripeCustomerId) => {
       await rows.updateMany({ where: { id, stripeCustomerId: null }, data: { stripeCustomerId } });
     },

@@ -7,6 +7,13 @@ export function subscriptionTable({ subscription: rows }: PrismaModels): Subscri
   return {
     find: (id) => rows.findUnique({ where: { id } }),
     findByStripeId: (stripeSubscriptionId) => rows.findUnique({ where: { stripeSubscriptionId } }),
+    known: async (stripeSubscriptionIds) => {
+      const found = await rows.findMany({
+        where: { stripeSubscriptionId: { in: [...stripeSubscriptionIds] } },
+        select: { stripeSubscriptionId: true },
+      });
+      return new Set(found.map(({ stripeSubscriptionId }) => stripeSubscriptionId));
+    },
     findLive: (userId) => rows.findUnique({ where: { liveKey: userId } }),
     ofUser: (userId) => rows.findMany({ where: { userId } }),
     customersOf: async (userId, take) => {

@@ -252,11 +252,12 @@ export interface StripePort {
   getCreditNote(creditNoteId: string): Promise<StripeCreditNote>;
 
   getInvoice(invoiceId: string): Promise<StripeInvoice>;
-  /** Newest first, at most `limit`. */
+  /** Newest first, at most `limit`; `after` = the last id of the page before. */
   listInvoices(filter: {
     customerId?: string;
     status?: "paid";
     createdSince?: Date;
+    after?: string;
     limit: number;
   }): Promise<StripeInvoice[]>;
   /** The payment intents that paid an invoice; none for a free one. */

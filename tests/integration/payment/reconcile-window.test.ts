@@ -1,6 +1,6 @@
 // How far back reconcile looks: to where a complete run came, whatever has been received since.
-import { describe, expect, it } from "vitest";
-import type { StripePort } from "../../../server/payment/stripe/port.ts";
+import { afterEach, describe, expect, it } from "vitest";
+import type { StripeInvoice, StripePort } from "../../../server/payment/stripe/port.ts";
 import { available } from "../../support/backend.ts";
 import { createHeldCalls } from "../../support/held-calls.ts";
 import { useShop } from "../../support/use-app.ts";
@@ -8,22 +8,48 @@ import { useShop } from "../../support/use-app.ts";
 const DAY_MS = 86_400_000;
 const LISTS = ["listEvents", "listInvoices"] as const;
 
+/** Paid invoices for no subscription. */
+const others = (count: number): StripeInvoice[] =>
+  Array.from({ length: count }, (_, n) => ({
+    ...{ id: `in_other${n}`, customerId: null, subscriptionId: null, paymentIntentId: null },
+    ...{ status: "paid", billingReason: "manual", number: null, currency: "usd", lines: [] },
+    ...{ amountDue: 1, amountPaid: 1, total: 1, creditNotesAmount: 0, hostedInvoiceUrl: null },
+    ...{ createdAt: new Date(), paidAt: new Date() },
+  }));
+
 describe("reconcile's window", () => {
   const held = createHeldCalls();
   let failing: (typeof LISTS)[number] | "listDisputes" | null = null;
+  /** What Stripe lists before the invoices that are there. */
+  let listedFirst: StripeInvoice[] = [];
+  let stripe: StripePort;
   const failable = (port: StripePort): StripePort => ({
     ...port,
     listEvents: (filter) =>
       failing === "listEvents" ? Promise.reject(new Error("away")) : port.listEvents(filter),
-    listInvoices: (filter) =>
-      failing === "listInvoices" ? Promise.reject(new Error("away")) : port.listInvoices(filter),
+    async listInvoices(filter) {
+      if (failing === "listInvoices") throw new Error("away");
+      const start = listedFirst.findIndex(({ id }) => id === filter.after) + 1;
+      if (start === 0 && filter.after !== undefined) return port.listInvoices(filter);
+      const page = listedFirst.slice(start, start + filter.limit);
+      if (page.length === filter.limit) return page;
+      const rest = { ...filter, after: undefined, limit: filter.limit - page.length };
+      return [...page, ...(await port.listInvoices(rest))];
+    },
     listDisputes: (paymentIntentId) =>
       failing === "listDisputes"
         ? Promise.reject(new Error("not permitted"))
         : port.listDisputes(paymentIntentId),
   });
-  const wrapStripe = (port: StripePort) => held.wrap(failable(port));
+  const wrapStripe = (port: StripePort) => {
+    stripe = port;
+    return held.wrap(failable(port));
+  };
   const world = useShop({ available, webhooks: false, wrapStripe });
+  afterEach(() => {
+    failing = null;
+    listedFirst = [];
+  });
 
   /** A subscriber all is known of, and a renewal ten days before now that nobody told of. */
   const missRenewal = async () => {
@@ -88,6 +114,20 @@ describe("reconcile's window", () => {
     const since = await askedSince(() => world.payment.reconcile());
     for (const ms of since) expect(ms).toBeLessThan(world.clock.now() - 10 * DAY_MS);
     expect(await world.credits(subscriber)).toBe(1000);
+  });
+
+  it("moves on behind any number of paid invoices, which are listed page by page", async () => {
+    const subscriber = await missRenewal();
+    listedFirst = others(10_000);
+    expect((await world.payment.reconcile()).problems).toEqual([]);
+    listedFirst = [];
+    for (const ms of await askedSince(() => world.payment.reconcile()))
+      expect(ms).toBeGreaterThan(world.clock.now() - 3.1 * DAY_MS);
+    const customerId = await world.customerOf(subscriber);
+    const all = await stripe.listInvoices({ customerId, limit: 10 });
+    expect(all).toHaveLength(2);
+    const after = all[0]?.id;
+    expect(await stripe.listInvoices({ customerId, after, limit: 10 })).toEqual(all.slice(1));
   });
 
   it("gives up no event that failed for longer than it reaches back", async () => {

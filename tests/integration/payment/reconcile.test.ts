@@ -9,6 +9,7 @@ import { useShop } from "../../support/use-app.ts";
 describe("reconcile", () => {
   const held = createHeldCalls();
   const world = useShop({ available, webhooks: false, logLevel: "info", wrapStripe: held.wrap });
+  const merchant = merchantOf(world);
 
   const nothing = {
     eventsRecovered: 0,
@@ -157,9 +158,27 @@ describe("reconcile", () => {
     stop.abort();
     const before = held.seen.length;
     gate.open();
-    await running;
+    // Whoever looks at the job's runs has to see that none of them comes to its end.
+    expect((await running).problems).toEqual([expect.stringContaining("stopped early")]);
     expect(held.seen.slice(before)).toEqual([]);
     expect((await world.payment.reconcile()).problems).toEqual([]);
+  });
+
+  it("asks once, and not in every run, about what else the account sells", async () => {
+    const { id: customer } = await merchant.post("customers", { email: "foreign@example.com" });
+    const { id } = await merchant.post("checkout/sessions", {
+      mode: "subscription",
+      customer,
+      success_url: "http://localhost/s",
+      "line_items[0][price]": await merchant.foreignPrice(700),
+      "line_items[0][quantity]": "1",
+    });
+    world.sandbox.stripe.control.completeCheckout(id);
+    await world.payment.reconcile();
+    const before = held.seen.length;
+    expect(await world.payment.reconcile()).toMatchObject(nothing);
+    const asked = held.seen.slice(before).filter(({ call }) => call === "getInvoice");
+    expect(asked).toEqual([]);
   });
 
   it("syncs the catalog, again, and after a price change", async () => {
@@ -191,7 +210,6 @@ describe("reconcile", () => {
 
   describe("a plan's price that a merchant has made", () => {
     const planId = "plan_team_month";
-    const merchant = merchantOf(world);
     const update = (data: { price?: number; credits?: number; stripePriceId?: string | null }) =>
       world.models.plan.update({ where: { id: planId }, data });
     const makePrice = async (fields: Record<string, string>) => {
