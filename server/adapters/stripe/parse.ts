@@ -238,6 +238,7 @@ export function readInvoice(value: unknown): StripeInvoice {
     currency: text(raw, "currency"),
     createdAt: date(raw, "created"),
     paidAt: transitions && dateOrNull(transitions, "paid_at"),
+    prorationDate: parent && dateOrNull(parent, "subscription_proration_date"),
     hostedInvoiceUrl: textOrNull(raw, "hosted_invoice_url"),
     lines: lines.items,
   };

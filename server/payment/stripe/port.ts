@@ -110,6 +110,8 @@ export interface StripeInvoice {
   readonly currency: string;
   readonly createdAt: Date;
   readonly paidAt: Date | null;
+  /** Of the preview of a change: the moment it is prorated to. */
+  readonly prorationDate: Date | null;
   readonly hostedInvoiceUrl: string | null;
   readonly lines: readonly StripeInvoiceLine[];
 }

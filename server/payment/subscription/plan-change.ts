@@ -86,7 +86,15 @@ export async function quotePlanChange(
     }),
   });
   const { priceId, invoice } = await catalog.withPlanPrice(to, preview);
-  const starts = invoice.lines.map(({ periodStart }) => periodStart.getTime());
-  const prorationDate = at ?? new Date(starts.length === 0 ? now() : Math.min(...starts));
-  return { invoice, priceId, prorationDate };
+  return {
+    invoice,
+    priceId,
+    prorationDate: at ?? invoice.prorationDate ?? lastStart(invoice, now),
+  };
+}
+
+/** The change's own lines begin with it; those that waited for the next invoice began before. */
+function lastStart({ lines }: StripeInvoice, now: SyncDeps["now"]): Date {
+  const starts = lines.map(({ periodStart }) => periodStart.getTime());
+  return new Date(starts.length === 0 ? now() : Math.max(...starts));
 }

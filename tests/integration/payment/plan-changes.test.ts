@@ -3,6 +3,7 @@ import { describe, expect, it } from "vitest";
 import { available } from "../../support/backend.ts";
 import { useSubscribers } from "../../support/subscribers.ts";
 import { brokenInvariants } from "../../support/ledger-audit.ts";
+import { merchantOf } from "../../support/merchant.ts";
 import { useShop } from "../../support/use-app.ts";
 
 describe("plan changes", () => {
@@ -157,6 +158,18 @@ describe("plan changes", () => {
     await expect(
       world.payment.previewPlanChange(userId, { planId: on.plan("PRO", "month").id }),
     ).rejects.toMatchObject({ code: "CONFLICT" });
+    expect(await brokenInvariants(world.models, userId)).toEqual([]);
+  });
+
+  it("takes what waits for the next invoice with it, and is not out of date for that", async () => {
+    const userId = await on.subscriber("BASIC", "month");
+    const merchant = merchantOf(world);
+    await merchant.change(await on.stripeIdOf(userId), { quantity: 2 }, "create_prorations");
+    world.travel({ days: 3 });
+    const { preview, subscription } = await on.upgrade(userId, on.plan("PRO", "month").id);
+    expect(Date.parse(preview.effectiveAt)).toBeGreaterThan(world.clock.now() - 60_000);
+    expect(subscription).toMatchObject({ tier: "PRO", credits: 3000 });
+    expect(await on.granted(userId)).toBe(500 + preview.creditsNow);
     expect(await brokenInvariants(world.models, userId)).toEqual([]);
   });
 

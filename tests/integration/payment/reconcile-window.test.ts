@@ -14,7 +14,7 @@ const others = (count: number): StripeInvoice[] =>
     ...{ id: `in_other${n}`, customerId: null, subscriptionId: null, paymentIntentId: null },
     ...{ status: "paid", billingReason: "manual", number: null, currency: "usd", lines: [] },
     ...{ amountDue: 1, amountPaid: 1, total: 1, creditNotesAmount: 0, hostedInvoiceUrl: null },
-    ...{ createdAt: new Date(), paidAt: new Date() },
+    ...{ createdAt: new Date(), paidAt: new Date(), prorationDate: null },
   }));
 
 describe("reconcile's window", () => {
