@@ -1,14 +1,14 @@
 // What a checkout session came to: closes our checkout, settles its payment, grants what was bought.
 import { AppError } from "../../lib/errors.ts";
 import type { Checkout, NewPayment } from "../payment.types.ts";
-import type { PaymentTransaction } from "../ports.ts";
+import type { PaymentTables, PaymentTransaction } from "../ports.ts";
 import { unlessMissing } from "../stripe/errors.ts";
 import type { StripeCheckout } from "../stripe/port.ts";
 import { allOf, ignored, type SyncDeps, type SyncEffect } from "./apply-sync.ts";
 import { findCheckout, recallCheckout } from "./checkout-lookup.ts";
 import { invoiceEffect } from "./invoice.sync.ts";
 import { refundWhole } from "./refund-whole.ts";
-import { subscriptionEffect } from "./subscription.sync.ts";
+import { isErased, subscriptionEffect } from "./subscription.sync.ts";
 
 /** After this long nothing unpaid is expected to be paid any more. */
 const GRACE_MS = 3 * 86_400_000;
@@ -94,26 +94,55 @@ async function packageEffect(
   checkout: Checkout,
   session: StripeCheckout,
 ): Promise<SyncEffect> {
-  const isWrong = isPaid(session) && !matchesOffer(session, checkout);
-  if (isWrong) await refundSession(deps, session);
-  const isOver = isWrong || session.status === "expired" || (await hasFailed(deps, session));
+  const unwanted = await whyUnwanted(deps.store, checkout, session);
+  if (unwanted !== null) await refundSession(deps, session, unwanted);
+  const isUnpayable = session.status === "expired" || (await hasFailed(deps, session));
+  const isOver = unwanted !== null || isUnpayable;
   return {
     kind: "effect",
     userId: checkout.userId,
     apply: async (tx) => {
       await closeCheckout(deps, tx, checkout, session);
-      if (isPaid(session) && !isWrong) await grantPackage(deps, tx, checkout, session);
-      else await notePayment(tx, checkout, session, isOver);
+      if (!isPaid(session) || unwanted !== null) await notePayment(tx, checkout, session, isOver);
+      else if (await isForNobody(tx, checkout)) return "stale";
+      else await grantPackage(deps, tx, checkout, session);
       return "done";
     },
   };
 }
 
-/** Paid, but not what was offered: nothing is granted, so nothing is kept. */
-async function refundSession(deps: SyncDeps, { id, paymentIntentId }: StripeCheckout) {
-  deps.logger.error({ sessionId: id }, "checkout paid at another price");
+/** Why money that came grants nothing: it is not what was offered, or for nobody any more. Null: it grants. */
+async function whyUnwanted(
+  store: PaymentTables,
+  checkout: Checkout,
+  session: StripeCheckout,
+): Promise<"mispriced" | "erased" | null> {
+  if (!isPaid(session)) return null;
+  if (!matchesOffer(session, checkout)) return "mispriced";
+  return (await isForNobody(store, checkout)) ? "erased" : null;
+}
+
+/** Whether the account was erased before its money came: a bank may take days. */
+async function isForNobody(
+  { customers, payments }: Pick<PaymentTables, "customers" | "payments">,
+  { id, userId }: Checkout,
+): Promise<boolean> {
+  // In this order: who is erased is granted nothing more, so that what is unpaid then stays unpaid.
+  if (!(await isErased({ customers }, userId))) return false;
+  return ((await payments.find({ id }))?.paidAt ?? null) === null;
+}
+
+/** Nothing is granted for it, so nothing is kept. */
+async function refundSession(
+  deps: SyncDeps,
+  { id, paymentIntentId }: StripeCheckout,
+  reason: "mispriced" | "erased",
+): Promise<void> {
+  if (reason === "mispriced")
+    deps.logger.error({ sessionId: id }, "checkout paid at another price");
+  else deps.logger.warn({ sessionId: id }, "checkout paid after its account was deleted");
   if (paymentIntentId === null) return;
-  await refundWhole(deps, { paymentIntentId, orderKey: `mispriced:${id}`, reason: "mispriced" });
+  await refundWhole(deps, { paymentIntentId, orderKey: `${reason}:${id}`, reason });
 }
 
 /** Whether what Stripe charged for is what we offered: the recorded offer counts, metadata never does. */

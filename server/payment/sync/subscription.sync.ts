@@ -114,7 +114,8 @@ async function findOtherLive(
   return live?.stripeSubscriptionId === stripeSubscriptionId ? null : live;
 }
 
-async function isErased(
+/** Whether the account is erased: nothing it buys from then on is for anybody. */
+export async function isErased(
   { customers }: Pick<PaymentTables, "customers">,
   userId: string,
 ): Promise<boolean> {

@@ -141,6 +141,39 @@ describe("checkouts that overtake each other", () => {
     expect(await world.credits(userId)).toBe(100);
   });
 
+  it("gives back what a bank pays for who is erased by then", async () => {
+    const { userId, remove } = await customer();
+    const { sessionId } = await world.payment.checkout(userId, { packageId });
+    world.sandbox.stripe.control.completeCheckout(sessionId, "delayed");
+    await world.settled();
+    expect((await remove()).status).toBe(200);
+    world.sandbox.stripe.control.settleDelayedPayment(sessionId, true);
+    await world.settled();
+    const payment = await world.models.payment.findUniqueOrThrow({
+      where: { stripeSessionId: sessionId },
+    });
+    expect(payment).toMatchObject({ status: "FAILED", paidAt: null });
+    expect(await stripe.listRefunds(payment.stripePaymentId ?? "")).toMatchObject([
+      { amount: payment.amount, orderKey: `erased:${sessionId}` },
+    ]);
+    const bought = { userId, source: "PURCHASE" };
+    expect(await world.models.creditGrant.count({ where: bought })).toBe(0);
+  });
+
+  it("keeps what was paid for before its account was erased", async () => {
+    const { userId, remove } = await customer();
+    const sessionId = await world.buy(userId, packageId);
+    await world.settled();
+    expect((await remove()).status).toBe(200);
+    const paid = world.sandbox.stripe.control.events("checkout.session.completed").at(-1);
+    expect(await world.deliver(paid ?? { id: "" }, 0, "evt_after_erasure")).toBe(200);
+    const payment = await world.models.payment.findUniqueOrThrow({
+      where: { stripeSessionId: sessionId },
+    });
+    expect(payment).toMatchObject({ status: "SUCCESS" });
+    expect(await stripe.listRefunds(payment.stripePaymentId ?? "")).toEqual([]);
+  });
+
   it("gives nothing back of a subscription that was read before it ended with its account", async () => {
     const { userId, remove } = await customer();
     await world.subscribe(userId, "plan_basic_month");
