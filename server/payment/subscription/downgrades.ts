@@ -74,17 +74,19 @@ export async function scheduleDowngrade(stripe: StripePort, order: Downgrade): P
  */
 export async function endPending(
   stripe: StripePort,
-  subscription: StripeSubscription,
+  { id, scheduleId }: Pick<StripeSubscription, "id" | "scheduleId">,
   key: string,
 ): Promise<void> {
-  const { scheduleId, items } = subscription;
   if (scheduleId === null) return;
   const schedule = await stripe.getSchedule(scheduleId);
   if (!schedule.isRunning) return;
+  // After the schedule: the plan of before would take the place of one that was paid between the two looks. What is paid
+  // from here on begins another phase, and Stripe refuses to have the former one laid out.
+  const subscription = await stripe.getSubscription(id);
   await stripe.setSchedule(
     {
       ...layOutNow(schedule, subscription),
-      changeAt: items[0].currentPeriodEnd,
+      changeAt: subscription.items[0].currentPeriodEnd,
       after: null,
     },
     `${key}:phases`,

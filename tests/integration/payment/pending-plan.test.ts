@@ -1,14 +1,18 @@
 // Downgrades that wait: the paid plan stays, undoing is free, nobody pays twice for one period.
 import { describe, expect, it } from "vitest";
 import { available } from "../../support/backend.ts";
+import { createHeldCalls } from "../../support/held-calls.ts";
 import { merchantOf } from "../../support/merchant.ts";
+import { patiently } from "../../support/shop.ts";
 import { useSubscribers } from "../../support/subscribers.ts";
 import { brokenInvariants } from "../../support/ledger-audit.ts";
 import { createTestClock } from "../../support/test-clock.ts";
 import { useShop } from "../../support/use-app.ts";
 
 describe("a plan that waits", () => {
-  const world = useShop({ available, clock: createTestClock("frozen") });
+  const held = createHeldCalls();
+  const clock = createTestClock("frozen");
+  const world = useShop({ available, clock, wrapStripe: held.wrap });
   const on = useSubscribers(world);
   const merchant = merchantOf(world);
 
@@ -47,6 +51,32 @@ describe("a plan that waits", () => {
     await world.settled();
     expect(await on.state(userId)).toMatchObject({ tier: "TEAM" });
     expect(await paid(userId)).toBe(2 * 4_999);
+    expect(await brokenInvariants(world.models, userId)).toEqual([]);
+  });
+
+  it("takes no upgrade back that is paid while the plan is cancelled", async () => {
+    const userId = await on.subscriber("PRO", "month");
+    await on.upgrade(userId, id("BASIC"));
+    // The schedule knows its phases by the second in which they began: the upgrade begins another one.
+    world.travel({ minutes: 1 });
+    const planId = id("TEAM");
+    const { previewToken } = await world.payment.previewPlanChange(userId, { planId });
+    const look = held.holdNext("getSubscription");
+    const cancelling = patiently(() => world.payment.cancelSubscription(userId));
+    await look.reached;
+    const release = held.holdNext("releaseSchedule", "unsent");
+    const upgrading = patiently(() => world.payment.changePlan(userId, { planId, previewToken }));
+    await release.reached;
+    look.open();
+    await cancelling;
+    release.open();
+    await upgrading;
+    await world.settled();
+    expect(await on.state(userId)).toMatchObject({
+      tier: "TEAM",
+      cancelAtPeriodEnd: true,
+      pendingPlan: null,
+    });
     expect(await brokenInvariants(world.models, userId)).toEqual([]);
   });
 
