@@ -74,7 +74,10 @@ export function createRefund(
       ),
     read: readRefund,
     find: async () => {
-      const made = await listRefunds(client, paymentIntentId);
+      // One that failed gave nothing back: it is not what was ordered.
+      const made = (await listRefunds(client, paymentIntentId)).filter(
+        ({ status }) => status !== "failed" && status !== "canceled",
+      );
       return made.find((refund) => refund.orderKey === orderKey) ?? null;
     },
   });

@@ -135,14 +135,15 @@ async function isForNobody(
 /** Nothing is granted for it, so nothing is kept. */
 async function refundSession(
   deps: SyncDeps,
-  { id, paymentIntentId }: StripeCheckout,
+  { id, paymentIntentId, amountTotal }: StripeCheckout,
   reason: "mispriced" | "erased",
 ): Promise<void> {
   if (reason === "mispriced")
     deps.logger.error({ sessionId: id }, "checkout paid at another price");
   else deps.logger.warn({ sessionId: id }, "checkout paid after its account was deleted");
   if (paymentIntentId === null) return;
-  await refundWhole(deps, { paymentIntentId, orderKey: `${reason}:${id}`, reason });
+  const order = { paymentIntentId, orderKey: `${reason}:${id}`, reason };
+  await refundWhole(deps, order, amountTotal);
 }
 
 /** Whether what Stripe charged for is what we offered: the recorded offer counts, metadata never does. */

@@ -4,14 +4,18 @@ import type { StripePort } from "../stripe/port.ts";
 import type { SyncDeps } from "./apply-sync.ts";
 import { sumRefunds } from "./payment-refunds.ts";
 
-/** Refunds all of a payment, unless something of it is refunded already. Safe to repeat. */
+/**
+ * Refunds what is left of a payment of `paid` minor units; null where that is unknown: then something refunded counts as
+ * all of it. Safe to repeat.
+ */
 export async function refundWhole(
   { stripe, logger }: Pick<SyncDeps, "stripe" | "logger">,
   order: Parameters<StripePort["createRefund"]>[0],
+  paid: number | null,
 ): Promise<void> {
   const { paymentIntentId } = order;
   const refunds = await stripe.listRefunds(paymentIntentId);
-  if (sumRefunds(refunds) > 0) return;
+  if (sumRefunds(refunds) >= (paid ?? 1)) return;
   try {
     await stripe.createRefund(order, `refund-whole:${paymentIntentId}:${refunds.length}`);
   } catch (error) {

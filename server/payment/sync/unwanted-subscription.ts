@@ -1,5 +1,5 @@
 // A subscription nobody can want, the second of two tabs say: it is ended at Stripe and its payments given back.
-import type { StripeSubscription } from "../stripe/port.ts";
+import type { StripeInvoice, StripeSubscription } from "../stripe/port.ts";
 import type { SyncDeps } from "./apply-sync.ts";
 import { refundWhole } from "./refund-whole.ts";
 import { isLive } from "./subscription-status.ts";
@@ -23,11 +23,18 @@ export async function endUnwanted(
   const filter = { customerId: subscription.customerId, status: "paid", limit: 100 } as const;
   for (const invoice of await stripe.listInvoices(filter))
     if (invoice.subscriptionId === subscription.id && invoice.amountPaid > 0)
-      for (const paymentIntentId of await stripe.listInvoicePaymentIntents(invoice.id))
-        await refundWhole(deps, {
-          paymentIntentId,
-          orderKey: `unwanted:${invoice.id}`,
-          reason,
-        });
+      await refundInvoice(deps, invoice, reason);
   return stripe.cancelSubscription(subscription.id, `unwanted:${subscription.id}`);
+}
+
+async function refundInvoice(
+  deps: Deps,
+  { id, amountPaid }: StripeInvoice,
+  reason: string,
+): Promise<void> {
+  const paymentIntentIds = await deps.stripe.listInvoicePaymentIntents(id);
+  // Where several paid it, nobody tells here how much each did.
+  const paid = paymentIntentIds.length === 1 ? amountPaid : null;
+  for (const paymentIntentId of paymentIntentIds)
+    await refundWhole(deps, { paymentIntentId, orderKey: `unwanted:${id}`, reason }, paid);
 }

@@ -140,6 +140,22 @@ describe("failures Stripe saved", () => {
     });
   });
 
+  it("takes no refund that failed for the one whose answer was a saved 500", async () => {
+    const userId = await world.createUser();
+    await world.buy(userId, packageId);
+    await world.settled();
+    const { id: paymentId } = await world.models.payment.findFirstOrThrow({ where: { userId } });
+    world.sandbox.stripe.control.nextRefunds("failing");
+    fail("POST", "/v1/refunds", true);
+    const order = { paymentId, amountMinorUnits: 250, idempotencyKey: "once", actorId: "admin" };
+    expect(await world.payment.refundPayment(order)).toMatchObject({
+      status: "succeeded",
+      refundedAmount: 250,
+    });
+    await world.settled();
+    expect(await world.credits(userId)).toBe(50);
+  });
+
   it("goes on though several keys in a row were burnt, by an outage say, and makes one object", async () => {
     const userId = await world.createUser();
     world.proxy.add({ method: "POST", path: "/v1/customers", saved: true, status: 500, times: 12 });
