@@ -114,6 +114,7 @@ async function writeTotals(
   // Never paid as far as anybody knows: there is nothing to take back.
   if (payment === null || payment.paidAt === null) return "done";
   if (payment.version !== seen.version) return "stale";
+  const version = payment.version + 1;
   const { byRefunds, byDisputes } = computeTakeBacks(payment, totals);
   const change = {
     status: statusAfter(payment, totals),
@@ -124,10 +125,14 @@ async function writeTotals(
     disputedCredits: byDisputes,
   };
   const fields = Object.keys(change) as (keyof typeof change)[];
-  if (fields.every((field) => payment[field] === change[field])) return "done";
+  if (fields.every((field) => payment[field] === change[field])) {
+    // Whoever looked before this one, and saw something else, has to look again.
+    await tx.payments.update(payment.id, { version });
+    return "done";
+  }
   const own = await tx.grants.expiresAt(`payment:${payment.id}`);
   const expiresAt = lateExpiry(own, seen.nowMs);
-  await tx.payments.update(payment.id, { ...change, version: payment.version + 1 });
+  await tx.payments.update(payment.id, { ...change, version });
   const before = payment.refundedAmount + payment.creditedAmount + payment.disputedAmount;
   const after = totals.refunded + totals.credited + totals.disputed;
   if (after !== before) tx.noteMoney(before - after, payment.currency);

@@ -54,6 +54,31 @@ describe("overtaken answers", () => {
     expect(await brokenInvariants(world.models, userId)).toEqual([]);
   });
 
+  it("takes nothing for a refund that has failed when the list with it arrives last", async () => {
+    const userId = await world.createUser();
+    const sessionId = await world.buy(userId, "pkg_small");
+    await world.payment.confirm(userId, { sessionId });
+    const { id, stripePaymentId } = await world.models.payment.findFirstOrThrow({
+      where: { userId },
+    });
+    const { control } = world.sandbox.stripe;
+    const refund = control.refund(stripePaymentId ?? "", { amount: 100, outcome: "pending" });
+    const gate = held.holdNext("listRefunds");
+    const slow = world.deliver(last("refund.created"), 0);
+    await gate.reached;
+    control.settleRefund(refund.id, false);
+    expect(await world.deliver(last("refund.failed"), 1)).toBe(200);
+    gate.open();
+    expect(await slow).toBe(200);
+    expect(await world.models.payment.findUniqueOrThrow({ where: { id } })).toMatchObject({
+      refundedAmount: 0,
+      refundedCredits: 0,
+      status: "SUCCESS",
+    });
+    expect(await world.credits(userId)).toBe(100);
+    expect(await brokenInvariants(world.models, userId)).toEqual([]);
+  });
+
   it("takes the share of a new month when a refund comes while it is granted", async () => {
     const userId = await world.createUser();
     const sessionId = await world.subscribe(userId, "plan_basic_year");
