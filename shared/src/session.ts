@@ -110,9 +110,9 @@ export function createSession(options: SessionOptions): ClientSession {
         return "renewed";
       }
       if (answer.status >= 500 || answer.status === 429) return "unavailable";
-      // Only the server's own "no" ends the sign-in; a lost connection, a busy server or a proxy's 401 does not.
+      // Only the server's own "no" is one; a lost connection, a busy server or a proxy, whatever its status, says none.
+      if (codeOf(field(field(JSON.parse(text), "error"), "data")) === null) return "unavailable";
       if (answer.status === 401) {
-        if (codeOf(field(field(JSON.parse(text), "error"), "data")) === null) return "unavailable";
         held = null;
         refreshToken = null;
         options.onSignedOut?.();

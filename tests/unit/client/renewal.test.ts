@@ -53,12 +53,16 @@ function subscribing(answers: readonly (() => Promise<Response>)[]) {
 
 const offline = () => Promise.reject(new Error("offline"));
 const status = (code: number) => () => Promise.resolve(new Response("busy", { status: code }));
+const notFound = () => Response.json({ error: { message: "no such host" } }, { status: 404 });
 const renewed = () =>
   Promise.resolve(Response.json({ result: { data: { accessToken: "new", expiresAt: "" } } }));
 
 it.each([
   ["has no connection", offline],
   ["is behind a proxy that says 401", status(401)],
+  ["is behind a proxy that says 403", status(403)],
+  ["is behind a proxy that says 404 in JSON", () => Promise.resolve(notFound())],
+  ["is behind a proxy that says 408", status(408)],
   ["is answered 503", status(503)],
   ["is answered 429", status(429)],
 ])("waits while its refresh %s", async (_what, unavailable) => {
