@@ -1,5 +1,5 @@
 // How far back reconcile looks: to where a complete run came, whatever has been received since.
-import { describe, expect, it } from "vitest";
+import { afterEach, describe, expect, it } from "vitest";
 import type { StripeInvoice, StripePort } from "../../../server/payment/stripe/port.ts";
 import { available } from "../../support/backend.ts";
 import { createHeldCalls } from "../../support/held-calls.ts";
@@ -46,6 +46,10 @@ describe("reconcile's window", () => {
     return held.wrap(failable(port));
   };
   const world = useShop({ available, webhooks: false, wrapStripe });
+  afterEach(() => {
+    failing = null;
+    listedFirst = [];
+  });
 
   /** A subscriber all is known of, and a renewal ten days before now that nobody told of. */
   const missRenewal = async () => {
