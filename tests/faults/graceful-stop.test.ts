@@ -205,6 +205,8 @@ describe("through npm", () => {
       const server = await spawnNpm("dev", {
         ...addresses,
         NODE_ENV: "development",
+        // What starts it ends it by force after 6 s.
+        SHUTDOWN_DELAY_MS: "0",
         // Unset, so that it starts the stand-ins.
         GOOGLE_ISSUER: "",
         STRIPE_API_BASE: "",
