@@ -249,7 +249,7 @@ describe("metered runs over a failing store", () => {
   it("completes a run whose database is away for a moment when it ends", async () => {
     const { database } = server.opened.backend;
     let refused = 0;
-    const ask = (sql: string, ...values: unknown[]) => {
+    const ask = async (sql: string, ...values: unknown[]) => {
       if (refused > 0) return database.models.$queryRawUnsafe(sql, ...values);
       refused += 1;
       throw Object.assign(new Error("connect"), { code: "ECONNREFUSED" });
@@ -268,7 +268,7 @@ describe("metered runs over a failing store", () => {
     const ai = serviceOver(() => ({ end: faulty.end }));
     const { runId } = await ai.start(person.userId, input());
     await expect
-      .poll(async () => (await ai.run(person.userId, runId)).state, { timeout: 10_000 })
+      .poll(async () => (await ai.run(person.userId, runId)).state, { timeout: 30_000 })
       .toBe("completed");
     expect(refused).toBe(1);
     expect(await balance()).toMatchObject({ credits: 95, held: 0 });
