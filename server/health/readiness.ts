@@ -1,6 +1,7 @@
 // Whether this instance should be sent work, and what somebody has to do about it.
 import type { DiskSpace } from "../database/ports.ts";
 import type { Backend } from "../infrastructure.ts";
+import { VIOLATIONS } from "../jobs/jobs.ts";
 import type { JobOutcome } from "../jobs/runner.ts";
 import type { DependencyState } from "../lib/dependency-state.ts";
 import type { Logger } from "../lib/logger.ts";
@@ -90,9 +91,11 @@ export function createReadiness(deps: ReadinessDeps): () => Promise<Readiness> {
   };
 }
 
-/** The words of a failure may hold a statement or an address, and anybody may ask. */
+/** What the doctor found is said. The words of another failure may hold a statement or an address, and anybody may ask. */
 function withoutReason(outcome: JobOutcome | null): JobOutcome | null {
   if (outcome === null || outcome.ok) return outcome;
+  const { result } = outcome;
+  if (typeof result === "string" && result.endsWith(VIOLATIONS)) return outcome;
   return { ...outcome, result: 'It failed: see the log, "job failed".' };
 }
 

@@ -23,6 +23,9 @@ export interface JobDeps {
 /** Some twenty minutes of Stripe's answers; a hundred thousand are looked at within a day. */
 const MAX_SUBSCRIPTIONS = 5_000;
 
+/** How the doctor's failure ends when it found any. */
+export const VIOLATIONS = "violations of the ledger";
+
 /** Returns every job of the server. */
 export function createJobs(deps: JobDeps): Job[] {
   return [
@@ -85,6 +88,6 @@ export function paymentJobs(
 async function runDoctor({ audit, logger }: JobDeps, signal: AbortSignal): Promise<JobResult> {
   const { violations, provenNow, provenEarlier } = await audit(signal);
   for (const violation of violations) logger.error({ violation }, "ledger violation");
-  if (violations.length > 0) throw new Error(`${violations.length} violations of the ledger`);
+  if (violations.length > 0) throw new Error(`${violations.length} ${VIOLATIONS}`);
   return { violations: 0, provenNow, provenEarlier };
 }
