@@ -24,7 +24,7 @@ beforeAll(async () => {
   await opened.backend.close();
   env = serverEnv({
     // Readiness has to be seen failing meanwhile, by a test whose machine is busy.
-    SHUTDOWN_DELAY_MS: "3000",
+    SHUTDOWN_DELAY_MS: "1500",
     ...opened.env,
   });
 });

@@ -26,7 +26,7 @@ const PREVIOUS_RELEASE = "668311a66e4f744e5e28aea0f631f2209b6feb54";
 const CALLS = 150;
 const CALLS_WITHIN_MS = 120_000;
 /** An instance goes on accepting for so long after SIGTERM: it has to be taken out meanwhile. */
-const SHUTDOWN_DELAY_MS = 3_000;
+const SHUTDOWN_DELAY_MS = 1_500;
 
 const { databases } = await availableServers();
 const [engine] = databases;

@@ -43,7 +43,7 @@ describe.runIf(hasBoth)(`${WORKERS} workers on ${database?.name} and ${redis?.na
       METRICS_TOKEN,
       STRIPE_API_BASE: "http://127.0.0.1:9",
       // Readiness has to be seen failing meanwhile, by a test whose machine is busy.
-      SHUTDOWN_DELAY_MS: "3000",
+      SHUTDOWN_DELAY_MS: "1500",
       ...opened.env,
     });
   }, 600_000);
