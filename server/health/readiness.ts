@@ -49,8 +49,9 @@ function remembered<T>(ttlMs: number, ask: () => Promise<T>, otherwise: T): () =
 
 /**
  * Makes the function behind /ready. The database and the disk are asked as often as somebody wants to know, within
- * bounds; Stripe and other people's clocks in the background. Redis unavailable, a refused Stripe key, a filling disk: degraded,
- * as most of the work goes on. No database, none that can be written, a full disk, a clock that is minutes off: not ready.
+ * bounds; Stripe and other people's clocks in the background. Redis unavailable, a refused Stripe key, a filling disk:
+ * degraded, as most of the work goes on. No database, none that can be written, a full disk, a clock that is minutes off:
+ * not ready.
  */
 export function createReadiness(deps: ReadinessDeps): () => Promise<Readiness> {
   const { backend } = deps;

@@ -2,7 +2,7 @@
 import { z } from "zod";
 import type { CheckoutNote } from "../../payment/stripe/port.ts";
 
-const note = z.object({
+const storedNote = z.object({
   checkoutId: z.string().min(1),
   userId: z.string().min(1),
   kind: z.enum(["PACKAGE", "PLAN"]),
@@ -17,5 +17,5 @@ export function writeNote(note: CheckoutNote): Record<string, string> {
 
 /** Reads a session's metadata; null where a part is missing, as on sessions of others. */
 export function readNote(metadata: Readonly<Record<string, unknown>> | null): CheckoutNote | null {
-  return note.safeParse(metadata).data ?? null;
+  return storedNote.safeParse(metadata).data ?? null;
 }

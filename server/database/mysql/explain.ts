@@ -13,6 +13,27 @@ const UNTRUSTED_CODES = new Set([
   "UNABLE_TO_GET_ISSUER_CERT_LOCALLY",
 ]);
 
+type Trouble = "refused" | "rights" | "missing" | "full";
+
+/** The server's error numbers that have one cause each. */
+const TROUBLES = new Map<number, Trouble>([
+  [1045, "refused"],
+  [1698, "refused"],
+  [1044, "rights"],
+  [1142, "rights"],
+  [1049, "missing"],
+  [1040, "full"],
+  [1203, "full"],
+  [1226, "full"],
+]);
+
+const SUMMARIES: Readonly<Record<Trouble, string>> = {
+  refused: "The database refuses our user with this password.",
+  rights: "The database gives our user too few rights.",
+  missing: "The database server has no such database.",
+  full: "The database server has no connection left.",
+};
+
 /** A sentence for the operator about a database that could not be opened. */
 export function explainMysqlError(target: MysqlTarget, error: unknown): Error {
   const where = `The database at ${target.label} cannot be used`;
@@ -25,24 +46,10 @@ export function explainMysqlError(target: MysqlTarget, error: unknown): Error {
 
 /** The same for whoever asks /ready, which is anybody: names no host, no user and no statement. */
 export function summarizeMysqlError(error: unknown): string {
-  switch (rootErrno(error)) {
-    case 1045:
-    case 1698:
-      return "The database refuses our user with this password.";
-    case 1044:
-    case 1142:
-      return "The database gives our user too few rights.";
-    case 1049:
-      return "The database server has no such database.";
-    case 1040:
-    case 1203:
-    case 1226:
-      return "The database server has no connection left.";
-    default: {
-      const code = rootCode(error);
-      return `The database does not answer${code === "" ? "" : ` (${code})`}.`;
-    }
-  }
+  const trouble = TROUBLES.get(rootErrno(error));
+  if (trouble !== undefined) return SUMMARIES[trouble];
+  const code = rootCode(error);
+  return `The database does not answer${code === "" ? "" : ` (${code})`}.`;
 }
 
 /**
@@ -106,20 +113,16 @@ function explainNumber(target: MysqlTarget, error: unknown): string | undefined 
   const user = connection.user ?? "";
   const number = rootErrno(error);
   if (TLS_REQUIRED.has(number)) return tlsRequired(target);
-  switch (number) {
-    case 1045:
-    case 1698:
+  switch (TROUBLES.get(number)) {
+    case "refused":
       return `it refuses the user "${user}" with this password. Check the user and the password in DATABASE_URL.`;
-    case 1044:
-    case 1142:
+    case "rights":
       return `the user "${user}" lacks rights on it (${rootMessage(error)}). As an administrator: GRANT ALL ON \`${database}\`.* TO '${user}'@'%';`;
-    case 1049:
+    case "missing":
       return `it does not exist. ${createDatabaseSql(database)}`;
-    case 1040:
-    case 1203:
-    case 1226:
+    case "full":
       return "it has no connection left. Lower connection_limit in DATABASE_URL, or raise max_connections (max_user_connections for one user).";
-    default:
+    case undefined:
       return undefined;
   }
 }

@@ -268,7 +268,7 @@ describe("metered runs over a failing store", () => {
     const ai = serviceOver(() => ({ end: faulty.end }));
     const { runId } = await ai.start(person.userId, input());
     await expect
-      .poll(async () => (await ai.run(person.userId, runId)).state, { timeout: 30_000 })
+      .poll(async () => (await ai.run(person.userId, runId)).state, { timeout: 20_000 })
       .toBe("completed");
     expect(refused).toBe(1);
     expect(await balance()).toMatchObject({ credits: 95, held: 0 });
