@@ -1,4 +1,4 @@
-// Owns what Prisma's own command line reads: schema and migrations of the database that DATABASE_URL names.
+// What Prisma's own command line reads: schema and migrations of the database that DATABASE_URL names.
 import { defineConfig } from "prisma/config";
 
 const url = process.env["DATABASE_URL"] || "file:./.data/skywork.db";

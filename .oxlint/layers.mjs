@@ -1,4 +1,4 @@
-// Owns the layer rules: who may import what, each with the sentence a person gets who forgets it.
+// The layer rules: who may import what, each with the sentence a person gets who forgets it.
 // Data flows one way: router -> service -> port <- store/adapter (docs/architecture.md, docs/decisions).
 
 /**

@@ -1,4 +1,4 @@
-// Owns the house rules oxlint does not bring along, as one oxlint plugin.
+// The house rules oxlint does not bring along, as one oxlint plugin.
 import { relative, sep } from "node:path";
 import { brokenLayer } from "./layers.mjs";
 

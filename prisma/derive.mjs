@@ -1,4 +1,4 @@
-// Owns deriving prisma/sqlite/schema.prisma from prisma/schema.prisma: the same models without MySQL's column types.
+// Deriving prisma/sqlite/schema.prisma from prisma/schema.prisma: the same models without MySQL's column types.
 import { spawnSync } from "node:child_process";
 import { readFileSync, writeFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";

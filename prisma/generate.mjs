@@ -1,4 +1,4 @@
-// Owns `prisma generate` for both schemas, offline.
+// `prisma generate` for both schemas, offline.
 import { spawnSync } from "node:child_process";
 import { existsSync } from "node:fs";
 import { fileURLToPath } from "node:url";

@@ -1,4 +1,4 @@
-// Owns the default catalog: what is for sale before an operator changes it.
+// The default catalog: what is for sale before an operator changes it.
 import type { PrismaModels } from "../server/database/ports.ts";
 import { retryConflicts } from "../server/database/errors.ts";
 

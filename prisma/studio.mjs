@@ -1,4 +1,4 @@
-// Owns `npm run prisma:studio`: Prisma Studio on the database that DATABASE_URL names, embedded or MySQL, offline.
+// `npm run prisma:studio`: Prisma Studio on the database that DATABASE_URL names, embedded or MySQL, offline.
 import { spawn } from "node:child_process";
 import { existsSync } from "node:fs";
 import { register } from "node:module";

@@ -1,4 +1,4 @@
-// Owns `npm run build -w shared`: the package's JavaScript and declarations, from nothing each time.
+// `npm run build -w shared`: the package's JavaScript and declarations, from nothing each time.
 import { spawnSync } from "node:child_process";
 import { readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";

@@ -1,4 +1,4 @@
-// Owns a very small browser: it keeps cookies, follows redirects and sends the forms of the pages it is shown.
+// A very small browser: it keeps cookies, follows redirects and sends the forms of the pages it is shown.
 
 /** Where the browser is. */
 export interface Page {

@@ -1,4 +1,4 @@
-// Owns the acts of the demo about credits: the sign-in that brings the first ones, spending, workers, live balances.
+// The acts of the demo about credits: the sign-in that brings the first ones, spending, workers, live balances.
 import { setTimeout as sleep } from "node:timers/promises";
 import { FEATURE_TABLE, FEATURES, type Feature } from "../../shared/src/features.ts";
 import type { Transcript } from "./transcript.ts";

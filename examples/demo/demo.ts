@@ -1,4 +1,4 @@
-// Owns `npm run demo`: the whole story through the typed client, against a server, a sandbox and a database of its own.
+// `npm run demo`: the whole story through the typed client, against a server, a sandbox and a database of its own.
 import { setTimeout as sleep } from "node:timers/promises";
 import { answers } from "./answers.ts";
 import { buying, runningShort } from "./buying.ts";

@@ -1,4 +1,4 @@
-// Owns the acts of the demo about sessions: tabs that refresh at once, a stolen token, signing out.
+// The acts of the demo about sessions: tabs that refresh at once, a stolen token, signing out.
 import { createClient } from "../../shared/src/client.ts";
 import type { Transcript } from "./transcript.ts";
 import type { DemoWorld, Person } from "./world.ts";

@@ -1,4 +1,4 @@
-// Owns the demo's transcript: numbered acts, a line for each step, and what is said when a step does not hold.
+// The demo's transcript: numbered acts, a line for each step, and what is said when a step does not hold.
 import { isDeepStrictEqual, styleText } from "node:util";
 import { TRPCClientError } from "@trpc/client";
 import type { AppErrorData } from "../../shared/src/errors.ts";

@@ -1,4 +1,4 @@
-// Owns where the demo plays: a whole server on a free port, its own sandbox and database, and the people in it.
+// Where the demo plays: a whole server on a free port, its own sandbox and database, and the people in it.
 import { randomBytes } from "node:crypto";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";

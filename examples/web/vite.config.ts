@@ -1,4 +1,4 @@
-// Owns how the reference frontend is served and built.
+// How the reference frontend is served and built.
 import { fileURLToPath } from "node:url";
 import react from "@vitejs/plugin-react";
 import { defineConfig, loadEnv, type Plugin } from "vite";

@@ -1,4 +1,4 @@
-// Owns the contract of the `admin` procedures. Every write leaves an audit line.
+// The contract of the `admin` procedures. Every write leaves an audit line.
 import { z } from "zod";
 import { role } from "./auth.ts";
 import { historyLine } from "./credit.ts";

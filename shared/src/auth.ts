@@ -1,4 +1,4 @@
-// Owns the contract of the `auth` procedures: who is signed in, with which sessions.
+// The contract of the `auth` procedures: who is signed in, with which sessions.
 import { z } from "zod";
 import { credits, empty, id, isoDate, nothing, text } from "./primitives.ts";
 import { mutation, query } from "./procedure.ts";

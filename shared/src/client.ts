@@ -1,4 +1,4 @@
-// Owns createClient: the official tRPC client, batching, live over server-sent events, signed in for as long as it can be.
+// CreateClient: the official tRPC client, batching, live over server-sent events, signed in for as long as it can be.
 import {
   createTRPCClient,
   httpBatchLink,

@@ -1,4 +1,4 @@
-// Owns the list of everything a client may call. The server implements exactly this; the compiler checks it.
+// The list of everything a client may call. The server implements exactly this; the compiler checks it.
 import { adminContract } from "./admin.ts";
 import { aiContract } from "./ai.ts";
 import { authContract } from "./auth.ts";

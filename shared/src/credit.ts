@@ -1,4 +1,4 @@
-// Owns the contract of the `credit` procedures: balance, history, prices, spending.
+// The contract of the `credit` procedures: balance, history, prices, spending.
 import { z } from "zod";
 import { feature } from "./features.ts";
 import {

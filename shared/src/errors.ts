@@ -1,4 +1,4 @@
-// Owns the closed list of error codes, the tRPC code and HTTP status of each, and the details each carries.
+// The closed list of error codes, the tRPC code and HTTP status of each, and the details each carries.
 
 /** code -> [tRPC code, HTTP status]. Nothing else ever reaches a caller. */
 export const ERROR_CODES = {

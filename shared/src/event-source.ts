@@ -1,4 +1,4 @@
-// Owns server-sent events over fetch: unlike a browser's EventSource it can send the access token in a header, so that no
+// Server-sent events over fetch: unlike a browser's EventSource it can send the access token in a header, so that no
 // token ever stands in an address, and it also runs where there is no EventSource.
 
 /** An event as listeners get it. */

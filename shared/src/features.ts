@@ -35,7 +35,7 @@ export const FEATURE_TABLE = {
   },
   "ppt-edit": {
     label: "Edit slides",
-    description: "A deck changed as you say.",
+    description: "Changes a deck the way you describe.",
     priceVariable: "PPT_EDIT_COST",
     defaultPriceCredits: 5,
   },

@@ -1,4 +1,4 @@
-// Owns what a client of the Skywork backend may import: one flat door, because this is a package.
+// What a client of the Skywork backend may import: one flat door, because this is a package.
 export {
   AI_LIMITS,
   type ChatMessage,

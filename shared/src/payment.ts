@@ -1,4 +1,4 @@
-// Owns the contract of the `payment` procedures: packages, checkouts, subscriptions, invoices.
+// The contract of the `payment` procedures: packages, checkouts, subscriptions, invoices.
 import { z } from "zod";
 import {
   credits,

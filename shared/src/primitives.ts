@@ -1,4 +1,4 @@
-// Owns the small schemas every contract file is built from: ids, money, credits, dates, pages.
+// The small schemas every contract file is built from: ids, money, credits, dates, pages.
 import { z } from "zod";
 
 /** The input of a procedure that takes none. `undefined` and `{}` are the same to a caller. */

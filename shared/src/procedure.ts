@@ -1,4 +1,4 @@
-// Owns the three words a contract is written in: query, mutation and subscription.
+// The three words a contract is written in: query, mutation and subscription.
 import type { z } from "zod";
 
 /** How a procedure is called. `trackedSubscription` = a stream whose events carry ids, so that it can be resumed. */

@@ -1,4 +1,4 @@
-// Owns AppRouter: the tRPC router's type, made from plain types written from the contract, so that no server type can leak into it.
+// AppRouter: the tRPC router's type, made from plain types written from the contract, so that no server type can leak into it.
 import type {
   TRPCBuiltRouter,
   TRPCDefaultErrorShape,

@@ -1,4 +1,4 @@
-// Owns the contract of the `service` procedures: AI workers that spend on a user's behalf.
+// The contract of the `service` procedures: AI workers that spend on a user's behalf.
 import { z } from "zod";
 import { spendAnswer } from "./credit.ts";
 import { feature } from "./features.ts";

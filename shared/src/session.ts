@@ -1,4 +1,4 @@
-// Owns what a client knows of its sign-in: the access token in memory, and one shared refresh at a time.
+// What a client knows of its sign-in: the access token in memory, and one shared refresh at a time.
 import type { AppErrorData } from "./errors.ts";
 
 /** How the caller and the client share the sign-in. See SkyworkClientOptions. */

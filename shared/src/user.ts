@@ -1,4 +1,4 @@
-// Owns the contract of the `user` procedures: the profile, everything stored, the way out.
+// The contract of the `user` procedures: the profile, everything stored, the way out.
 import { z } from "zod";
 import { user } from "./auth.ts";
 import { empty, nothing, plainText, text } from "./primitives.ts";

@@ -1,4 +1,4 @@
-// Owns which page is shown: by whether somebody is signed in, then by the path.
+// Which page is shown: by whether somebody is signed in, then by the path.
 import { type ComponentType, lazy, Suspense, useEffect } from "react";
 import { useSessionStatus, useSkywork } from "./data/skywork.tsx";
 import { Account } from "./pages/account.tsx";

@@ -1,4 +1,4 @@
-// Owns how numbers, money and dates are written.
+// How numbers, money and dates are written.
 
 const whole = new Intl.NumberFormat();
 

@@ -1,4 +1,4 @@
-// Owns the addresses of the app: which path is shown, and links that change it without a reload.
+// The addresses of the app: which path is shown, and links that change it without a reload.
 import { type AnchorHTMLAttributes, useEffect, useSyncExternalStore } from "react";
 
 const listeners = new Set<() => void>();

@@ -1,4 +1,4 @@
-// Owns every word the app uses for the server's codes: errors, sign-in failures, features, states.
+// Every word the app uses for the server's codes: errors, sign-in failures, features, states.
 import { TRPCClientError } from "@trpc/client";
 import {
   type AppErrorData,

@@ -1,4 +1,4 @@
-// Owns the reads of the admin area and what to fetch again after a write.
+// The reads of the admin area and what to fetch again after a write.
 import type { AppRouter, EventState } from "@skywork/shared";
 import { keepPreviousData, type QueryClient, useQuery } from "@tanstack/react-query";
 import type { inferRouterOutputs } from "@trpc/server";

@@ -1,4 +1,4 @@
-// Owns keeping what is on screen true: the live balance, and what to fetch again after which change.
+// Keeping what is on screen true: the live balance, and what to fetch again after which change.
 import { type QueryClient, useQueryClient } from "@tanstack/react-query";
 import type { AppRouter } from "@skywork/shared";
 import type { TRPCClient } from "@trpc/client";

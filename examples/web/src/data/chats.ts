@@ -1,4 +1,4 @@
-// Owns conversations: their shape, what of them is sent to the model, and asking.
+// Conversations: their shape, what of them is sent to the model, and asking.
 import type { AI_LIMITS, ChatMessage } from "@skywork/shared";
 import { newKey } from "../format.ts";
 import { createLocalStore, type Kept, type LocalStore } from "./local-store.ts";

@@ -1,4 +1,4 @@
-// Owns the way to the payment page and to the customer portal.
+// The way to the payment page and to the customer portal.
 import { useMutation } from "@tanstack/react-query";
 import { leaveFor } from "../router.tsx";
 import { useSkywork } from "./skywork.tsx";

@@ -1,4 +1,4 @@
-// Owns a deck as a file: Markdown, and PowerPoint by a library that is loaded when it is asked for.
+// A deck as a file: Markdown, and PowerPoint by a library that is loaded when it is asked for.
 import type { Deck } from "@skywork/shared";
 
 /** Saves `content` under `name`. */

@@ -1,4 +1,4 @@
-// Owns slide decks: their shape, generating one and editing one. What a run has sent so far is kept beside the deck.
+// Slide decks: their shape, generating one and editing one. What a run has sent so far is kept beside the deck.
 import type { AI_LIMITS, Deck, Slide } from "@skywork/shared";
 import { newKey } from "../format.ts";
 import { createLocalStore, type Kept, type LocalStore } from "./local-store.ts";

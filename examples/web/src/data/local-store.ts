@@ -1,4 +1,4 @@
-// Owns lists kept in this browser: one localStorage entry per item, so that two tabs never overwrite each other's items.
+// Lists kept in this browser: one localStorage entry per item, so that two tabs never overwrite each other's items.
 
 /** What every kept item has. */
 export interface Kept {

@@ -1,4 +1,4 @@
-// Owns what counts as one press of a button: two within 600 ms are one, and what costs something has a key per press.
+// What counts as one press of a button: two within 600 ms are one, and what costs something has a key per press.
 import { useRef } from "react";
 import { newKey } from "../format.ts";
 

@@ -1,4 +1,4 @@
-// Owns every read: its cache key and its call. Nothing is polled and nothing is fetched again on focus: a user has a
+// Every read: its cache key and its call. Nothing is polled and nothing is fetched again on focus: a user has a
 // budget of calls, so data is fetched once and again only when a change is known (data/changes.ts).
 import { keepPreviousData, useQuery } from "@tanstack/react-query";
 import type { EntryType } from "@skywork/shared";

@@ -1,4 +1,4 @@
-// Owns runs on the model: started once per press, followed over lost connections and reloads, stopped, ended. A run goes on
+// Runs on the model: started once per press, followed over lost connections and reloads, stopped, ended. A run goes on
 // while other pages are shown; one tab follows it (a Web Lock says which), the others see what that tab keeps.
 import type { AppErrorData, AppRouter, ErrorCode, RunEvent, RunOutcome } from "@skywork/shared";
 import type { TRPCClient } from "@trpc/client";

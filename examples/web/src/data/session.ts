@@ -1,4 +1,4 @@
-// Owns whether somebody is signed in. The access token lives in memory only; the refresh token is a cookie
+// Whether somebody is signed in. The access token lives in memory only; the refresh token is a cookie
 // that scripts cannot read, so a reload asks the server for a new access token.
 
 /** `starting` until the cookie has been tried; `unreachable` when the server did not answer. */

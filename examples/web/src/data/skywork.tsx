@@ -1,4 +1,4 @@
-// Owns the connection to the backend: the typed client, the session, and their place in the React tree.
+// The connection to the backend: the typed client, the session, and their place in the React tree.
 import { MutationCache, QueryCache, QueryClient, QueryClientProvider } from "@tanstack/react-query";
 import { type AppRouter, createClient } from "@skywork/shared";
 import type { TRPCClient } from "@trpc/client";

@@ -1,4 +1,4 @@
-// Owns the person's own matters: profile, signed-in devices, a copy of the data, the way out.
+// The account page: profile, signed-in devices, a copy of the data, deletion.
 import { useMutation, useQueryClient } from "@tanstack/react-query";
 import { type FormEvent, useState } from "react";
 import { keys, useMe, useSessions } from "../data/queries.ts";
@@ -91,7 +91,7 @@ function Profile({ user }: { user: User }) {
           problem={fields["name"]?.[0]}
         />
         <Field
-          label="Picture (an https:// address, or nothing)"
+          label="Picture URL (https, optional)"
           value={avatar}
           onChange={setAvatar}
           type="url"

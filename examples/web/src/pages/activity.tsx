@@ -1,4 +1,4 @@
-// Owns the credit history in full, with its filter and pages, and the usage by feature.
+// The credit history in full, with its filter and pages, and the usage by feature.
 import type { EntryType } from "@skywork/shared";
 import { useState } from "react";
 import { useHistory, useUsage } from "../data/queries.ts";

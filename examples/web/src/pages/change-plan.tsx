@@ -1,4 +1,4 @@
-// Owns changing the plan: what it costs now, shown before it is agreed to. The preview binds.
+// Changing the plan: what it costs now, shown before it is agreed to. The preview binds.
 import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
 import { afterPlanChange } from "../data/changes.ts";
 import { keys } from "../data/queries.ts";

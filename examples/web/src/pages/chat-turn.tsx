@@ -1,4 +1,4 @@
-// Owns one turn of a conversation: a question, or an answer with what it cost and what can be done with it.
+// One turn of a conversation: a question, or an answer with what it cost and what can be done with it.
 import { FEATURE_TABLE } from "@skywork/shared";
 import { useState } from "react";
 import type { Answer, Turn } from "../data/chats.ts";

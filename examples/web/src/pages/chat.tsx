@@ -1,4 +1,4 @@
-// Owns the chat page: the conversations kept in this browser, the one that is open, and asking.
+// The chat page: the conversations kept in this browser, the one that is open, and asking.
 import { useEffect, useRef, useState } from "react";
 import {
   ask,

@@ -1,4 +1,4 @@
-// Owns the box one writes a question in: model and price, ask, stop.
+// The box one writes a question in: model and price, ask, stop.
 import { FEATURE_TABLE } from "@skywork/shared";
 import {
   type FormEvent,

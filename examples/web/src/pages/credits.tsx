@@ -1,4 +1,4 @@
-// Owns buying credits once: the packages, and every payment made so far.
+// Buying credits once: the packages, and every payment made so far.
 import { useState } from "react";
 import { useBuy } from "../data/checkout.ts";
 import { useConfig, usePackages, usePayments } from "../data/queries.ts";
@@ -83,7 +83,7 @@ function Saving({ offer, offers }: { offer: Offer; offers: readonly Offer[] }) {
     <>
       {" "}
       <Badge tone="good">
-        {percent} % less{isBest && same.length > 2 ? ", best value" : ""}
+        {percent}% less{isBest && same.length > 2 ? ", best value" : ""}
       </Badge>
     </>
   );

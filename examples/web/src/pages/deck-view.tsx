@@ -1,4 +1,4 @@
-// Owns one deck: its slides as they arrive, presenting, editing by instruction, taking it along as a file.
+// One deck: its slides as they arrive, presenting, editing by instruction, taking it along as a file.
 import type { Slide } from "@skywork/shared";
 import { type FormEvent, useState } from "react";
 import { useMutation } from "@tanstack/react-query";

@@ -1,4 +1,4 @@
-// Owns how entries of the credit history are listed.
+// How entries of the credit history are listed.
 import type { AppRouter } from "@skywork/shared";
 import type { inferRouterOutputs } from "@trpc/server";
 import { dateTime, number } from "../format.ts";

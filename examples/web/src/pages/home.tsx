@@ -1,4 +1,4 @@
-// Owns the dashboard: the balance, the way to the features, the lots, and what happened lately.
+// The dashboard: the balance, the way to the features, the lots, recent activity.
 import { FEATURE_TABLE, type Feature } from "@skywork/shared";
 import { useBalance, useHistory, useMe, useUsage } from "../data/queries.ts";
 import { credits, date, day, number } from "../format.ts";
@@ -144,7 +144,7 @@ function Usage() {
 function Recent() {
   const history = useHistory({ limit: 10 });
   return (
-    <Card title="Lately" className="recent" aside={<Link to="/activity">See all</Link>}>
+    <Card title="Recent activity" className="recent" aside={<Link to="/activity">See all</Link>}>
       <Loaded query={history} lines={5}>
         {(data) => <Entries logs={data.logs} />}
       </Loaded>

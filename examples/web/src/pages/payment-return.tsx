@@ -1,4 +1,4 @@
-// Owns the two pages the payment service sends people back to.
+// The two pages the payment service sends people back to.
 import { useMutation, useQueryClient } from "@tanstack/react-query";
 import { useEffect, useRef } from "react";
 import { keys } from "../data/queries.ts";

@@ -1,4 +1,4 @@
-// Owns the shapes of plans as the server answers them.
+// The shapes of plans as the server answers them.
 import type { AppRouter } from "@skywork/shared";
 import type { inferRouterOutputs } from "@trpc/server";
 

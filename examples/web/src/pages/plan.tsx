@@ -1,4 +1,4 @@
-// Owns the subscription: the current plan and what can be done with it, the plans on offer, the invoices.
+// The subscription: the current plan and what can be done with it, the plans on offer, the invoices.
 import { useMutation, useQueryClient } from "@tanstack/react-query";
 import { useEffect, useRef, useState } from "react";
 import { afterPlanChange } from "../data/changes.ts";

@@ -1,4 +1,4 @@
-// Owns presenting: one slide at a time over everything else, by keyboard or buttons.
+// Presenting: one slide at a time over everything else, by keyboard or buttons.
 import type { Slide } from "@skywork/shared";
 import { useEffect, useRef, useState } from "react";
 import { Button } from "../ui/basics.tsx";

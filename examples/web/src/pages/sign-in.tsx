@@ -1,4 +1,4 @@
-// Owns the door: the sign-in page, and the page Google's answer comes back to.
+// The sign-in page, and the page Google's answer comes back to.
 import { useEffect, useRef, useState } from "react";
 import { useConfig } from "../data/queries.ts";
 import { useSkywork } from "../data/skywork.tsx";

@@ -1,4 +1,4 @@
-// Owns the slides page: asking for a deck, the decks kept in this browser, the one that is open.
+// The slides page: asking for a deck, the decks kept in this browser, the one that is open.
 import { type FormEvent, useState } from "react";
 import { deckTitle, generate, LIMITS } from "../data/decks.ts";
 import { usePress } from "../data/presses.ts";

@@ -1,4 +1,4 @@
-// Owns the small pieces every page is made of: cards, buttons, notices, badges, and the loading, empty and error states.
+// The small pieces every page is made of: cards, buttons, notices, badges, and the loading, empty and error states.
 import { type ButtonHTMLAttributes, type ReactNode, useId } from "react";
 import { errorText } from "../words.ts";
 import { Icon, type IconName } from "./icons.tsx";

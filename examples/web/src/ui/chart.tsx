@@ -1,4 +1,4 @@
-// Owns the usage chart: one bar a day, drawn as SVG, told in words for those who cannot see it.
+// The usage chart: one bar a day, drawn as SVG, told in words for those who cannot see it.
 import { credits, day, number } from "../format.ts";
 import { Empty } from "./basics.tsx";
 

@@ -1,4 +1,4 @@
-// Owns the dialog: the browser's own <dialog>, which keeps the focus inside and closes on Escape.
+// The dialog: the browser's own <dialog>, which keeps the focus inside and closes on Escape.
 import { type ReactNode, useEffect, useId, useRef } from "react";
 import { focusHeading } from "../router.tsx";
 

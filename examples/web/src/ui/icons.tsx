@@ -1,4 +1,4 @@
-// Owns the icons: 24 px line drawings, hidden from screen readers because a label always stands beside them.
+// The icons: 24 px line drawings, hidden from screen readers because a label always stands beside them.
 import type { ReactNode } from "react";
 
 const PATHS = {

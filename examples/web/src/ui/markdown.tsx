@@ -1,4 +1,4 @@
-// Owns how a model's Markdown is shown: as React elements, never as HTML of its own.
+// How a model's Markdown is shown: as React elements, never as HTML of its own.
 import { memo } from "react";
 import ReactMarkdown, { type Components } from "react-markdown";
 import remarkGfm from "remark-gfm";

@@ -1,4 +1,4 @@
-// Owns what is said about a run: what it cost, why it ended early, and what one can do about it.
+// What is said about a run: what it cost, why it ended early, and what one can do about it.
 import { type AppErrorData, FEATURE_TABLE, type Feature } from "@skywork/shared";
 import { useBuy } from "../data/checkout.ts";
 import { usePackages } from "../data/queries.ts";

@@ -1,4 +1,4 @@
-// Owns the frame around every signed-in page: the bar on top (below on a phone), the live dot, the main region.
+// The frame around every signed-in page: the bar on top (below on a phone), the live dot, the main region.
 import { type ReactNode, useState } from "react";
 import { useLiveBalance } from "../data/changes.ts";
 import { useBalance, useMe } from "../data/queries.ts";

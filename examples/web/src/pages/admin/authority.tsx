@@ -1,4 +1,4 @@
-// Owns what a person may do: their role, and whether they may sign in at all. Each change asks for its reason first.
+// What a person may do: their role, and whether they may sign in at all. Each change asks for its reason first.
 import { useMutation, useQueryClient } from "@tanstack/react-query";
 import { type FormEvent, useState } from "react";
 import { afterAdminWrite, type UserLine } from "../../data/admin.ts";

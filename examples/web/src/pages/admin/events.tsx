@@ -1,4 +1,4 @@
-// Owns Stripe's events as they arrived, and processing one again.
+// Stripe's events as they arrived, and processing one again.
 import { useMutation, useQueryClient } from "@tanstack/react-query";
 import type { EventState } from "@skywork/shared";
 import { useState } from "react";

@@ -1,4 +1,4 @@
-// Owns the figures of the admin area: this period beside the one before, and whether the books are right.
+// The figures of the admin area: this period beside the one before, and whether the books are right.
 import { useState } from "react";
 import { type Stats, useBooks, useStats } from "../../data/admin.ts";
 import { dateTime, money, number } from "../../format.ts";
@@ -96,7 +96,7 @@ function Comparison(props: {
         <rect className="bar" width={Math.max((now / top) * 100, 0.5)} height="7" rx="1" />
         <rect className="bar none" y="9" width={Math.max((before / top) * 100, 0.5)} height="5" />
       </svg>
-      <span className="soft">{write(before)} before</span>
+      <span className="soft">{write(before)} in the period before</span>
     </figure>
   );
 }

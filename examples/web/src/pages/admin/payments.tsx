@@ -1,4 +1,4 @@
-// Owns a person's payments and giving money back. The credits of that money go back with it, by the server's own rule.
+// A person's payments and giving money back. The credits of that money go back with it, by the server's own rule.
 import { useMutation, useQueryClient } from "@tanstack/react-query";
 import { type FormEvent, useState } from "react";
 import { afterAdminWrite, type UserPage } from "../../data/admin.ts";

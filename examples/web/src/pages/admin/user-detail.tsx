@@ -1,4 +1,4 @@
-// Owns one person as an administrator sees them: balance and lots, payments with refund, authority, what was done and why.
+// One person as an administrator sees them: balance and lots, payments with refund, authority, what was done and why.
 import { useMutation, useQueryClient } from "@tanstack/react-query";
 import { type FormEvent, useState } from "react";
 import { afterAdminWrite, type UserLine, type UserPage, useUser } from "../../data/admin.ts";

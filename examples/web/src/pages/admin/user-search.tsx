@@ -1,4 +1,4 @@
-// Owns finding a person.
+// Finding a person.
 import { type FormEvent, useState } from "react";
 import { useUsers } from "../../data/admin.ts";
 import { credits, date } from "../../format.ts";
