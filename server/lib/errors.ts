@@ -35,6 +35,11 @@ export class AppError extends Error {
   }
 }
 
+/** NOT_FOUND, in the same words for everything; `what` is one word ("user"). */
+export function notFound(what: string): AppError {
+  return AppError.of("NOT_FOUND", `There is no such ${what}.`);
+}
+
 /** VALIDATION_FAILED for one field; `sentence` says what it should be. */
 export function invalidField(
   field: string,

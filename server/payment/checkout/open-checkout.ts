@@ -1,5 +1,5 @@
 // Opens a Stripe Checkout: our row first, one live checkout per user and offer, the same one for a second click.
-import { AppError } from "../../lib/errors.ts";
+import { AppError, notFound } from "../../lib/errors.ts";
 import { newId } from "../../lib/ids.ts";
 import type { Checkout, PackageOffer, PlanOffer } from "../payment.types.ts";
 import { isRefusal, refusalOf, unlessMissing } from "../stripe/errors.ts";
@@ -7,7 +7,7 @@ import type { CheckoutPrice, StripeCheckout } from "../stripe/port.ts";
 import type { SyncDeps } from "../sync/apply-sync.ts";
 import { matchesOffer, pendingPayment } from "../sync/checkout.sync.ts";
 import { syncWithStripe } from "../sync/sync.ts";
-import { type Customers, noUser } from "./customers.ts";
+import type { Customers } from "./customers.ts";
 
 /** Dependencies of checkouts. */
 export interface CheckoutDeps extends SyncDeps {
@@ -91,7 +91,7 @@ function findOrCreate(
   const liveKey = kind === "PLAN" ? `${userId}:PLAN` : `${userId}:PACKAGE:${offer.id}`;
   return store.lockedTransaction(userId, async ({ checkouts, customers: users }) => {
     // Erased while the order was on its way: nobody could cancel what is paid.
-    if ((await users.find(userId))?.deletedAt !== null) throw noUser();
+    if ((await users.find(userId))?.deletedAt !== null) throw notFound("user");
     const live = await checkouts.findLive(liveKey);
     if (live !== null) return live;
     const nowMs = now();

@@ -1,6 +1,6 @@
 // Stripe's events: stored under their own id, their effect committed with them, failures kept and tried again.
 import { jitteredMs } from "../../lib/backoff.ts";
-import { AppError, isAppError } from "../../lib/errors.ts";
+import { isAppError, notFound } from "../../lib/errors.ts";
 import { createScrub } from "../../lib/scrub.ts";
 import type {
   EventReceipt,
@@ -76,10 +76,10 @@ export async function replayEvent(
   eventId: string,
 ): Promise<PaymentAdminOutput<"replayEvent">> {
   const event = await deps.store.events.find(eventId);
-  if (event === null) throw noEvent();
+  if (event === null) throw notFound("event");
   await processEvent(deps, eventId, event.notice);
   const after = await deps.store.events.find(eventId);
-  if (after === null) throw noEvent();
+  if (after === null) throw notFound("event");
   return { eventId, status: after.status, lastError: after.lastError };
 }
 
@@ -99,10 +99,6 @@ export async function retryDueEvents(deps: EventDeps, signal?: AbortSignal): Pro
     // An event that fails again is due later; one that another instance is at may still be in the list.
     if (due.length < RETRY_BATCH || untried.length === 0) return settled;
   }
-}
-
-function noEvent(): AppError {
-  return AppError.of("NOT_FOUND", "There is no such event.");
 }
 
 function isCompleted(event: StoredEvent | null): boolean {
