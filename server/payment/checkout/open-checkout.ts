@@ -1,6 +1,7 @@
 // Opens a Stripe Checkout: our row first, one live checkout per user and offer, the same one for a second click.
 import { AppError, notFound } from "../../lib/errors.ts";
 import { newId } from "../../lib/ids.ts";
+import { HOUR_MS } from "../../lib/time.ts";
 import type { Checkout, PackageOffer, PlanOffer } from "../payment.types.ts";
 import { isRefusal, refusalOf, unlessMissing } from "../stripe/errors.ts";
 import type { CheckoutPrice, StripeCheckout } from "../stripe/port.ts";
@@ -28,7 +29,7 @@ export interface OpenCheckout {
 }
 
 /** Stripe allows 30 minutes to 24 hours. */
-const LIFETIME_MS = 23 * 3_600_000;
+const LIFETIME_MS = 23 * HOUR_MS;
 /** A checkout with less time left than this is replaced: nobody pays in a hurry. Stripe's minimum for a new one. */
 const MIN_LEFT_MS = 31 * 60_000;
 const MAX_ROUNDS = 6;

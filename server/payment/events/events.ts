@@ -2,6 +2,7 @@
 import { jitteredMs } from "../../lib/backoff.ts";
 import { isAppError, notFound } from "../../lib/errors.ts";
 import { createScrub } from "../../lib/scrub.ts";
+import { DAY_MS, HOUR_MS } from "../../lib/time.ts";
 import type {
   EventReceipt,
   PaymentAdminOutput,
@@ -29,9 +30,9 @@ export type Recovered =
  * Stripe itself tells of an event for three days and keeps it for 30. Ours is tried for as long, however often it failed: a
  * count would be used up by deliveries and reconciles, before the cause is gone. Then it waits for a person.
  */
-const RETRIED_FOR_MS = 30 * 86_400_000;
+const RETRIED_FOR_MS = 30 * DAY_MS;
 const FIRST_RETRY_MS = 30_000;
-const LAST_RETRY_MS = 6 * 3_600_000;
+const LAST_RETRY_MS = 6 * HOUR_MS;
 const RETRY_BATCH = 100;
 const MAX_REASON_LENGTH = 1_000;
 
