@@ -49,8 +49,19 @@ export function invalidField(
   return AppError.of("VALIDATION_FAILED", message, { fields: { [field]: [sentence] } });
 }
 
+/** An AppError of one code, with the details that code carries. */
+export type AppErrorOf<Code extends ErrorCode> = AppError & {
+  readonly code: Code;
+  readonly details: DetailsOf<Code>;
+};
+
 /** Whether `error` is an AppError, of `code` if one is given. */
-export function isAppError(error: unknown, code?: ErrorCode): error is AppError {
+export function isAppError<Code extends ErrorCode>(
+  error: unknown,
+  code: Code,
+): error is AppErrorOf<Code>;
+export function isAppError(error: unknown): error is AppError;
+export function isAppError(error: unknown, code?: ErrorCode): boolean {
   return error instanceof AppError && (code === undefined || error.code === code);
 }
 
