@@ -1,5 +1,6 @@
 // The preview token: what a person was shown before changing the plan, signed, for ten minutes.
 import { z } from "zod";
+import { jsonOrUndefined } from "../../lib/json.ts";
 import { equalSecrets, hmac } from "../../lib/keys.ts";
 
 /** How long a shown price holds. */
@@ -44,13 +45,8 @@ export function readPreview(
   if (body === undefined || signature === undefined || more.length > 0) return null;
   const given = Buffer.from(signature, "base64url");
   if (!secrets.some((secret) => equalSecrets(given, mac(secret, body)))) return null;
-  let parsed: unknown;
-  try {
-    parsed = JSON.parse(Buffer.from(body, "base64url").toString("utf8"));
-  } catch {
-    return null;
-  }
-  const facts = preview.safeParse(parsed);
+  const text = Buffer.from(body, "base64url").toString("utf8");
+  const facts = preview.safeParse(jsonOrUndefined(text));
   if (!facts.success) return null;
   return nowMs / 1000 - facts.data.shownAt > LIFETIME_SECONDS ? null : facts.data;
 }
