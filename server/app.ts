@@ -15,6 +15,7 @@ import type { IdentityProvider } from "./auth/ports.ts";
 import { createSessionStore } from "./auth/session/session.store.ts";
 import { writeSignIn } from "./auth/sign-in/sign-in.store.ts";
 import { databaseClock } from "./database/clock.ts";
+import type { WorkerLink } from "./cluster/worker-link.ts";
 import type { Backend } from "./infrastructure.ts";
 import type { Config } from "./config/config.ts";
 import type { CommonHeaders } from "./http/client-errors.ts";
@@ -64,10 +65,7 @@ export interface AppDeps {
   /** Tests use shorter ones. */
   readonly runTimings?: Partial<RunTimings>;
   /** The other processes on this port; absent where this is the only one. */
-  readonly workers?: {
-    workers(): { wanted: number; listening: number; started: boolean };
-    metrics(): Promise<string>;
-  };
+  readonly workers?: Pick<WorkerLink, "workers" | "metrics">;
   /** Tests turn the lean tRPC path off to compare. */
   readonly leanPath?: boolean;
   /** Owned by the caller; absent or null: nothing is traced. */

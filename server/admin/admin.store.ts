@@ -4,14 +4,12 @@ import { writeAuditLine } from "../database/audit-log.ts";
 import { lockUser } from "../database/lock-user.ts";
 import { toRole } from "../auth/user-view.ts";
 import type { AuditLine, Database, DatabaseTransaction } from "../database/ports.ts";
-import { AppError, assert } from "../lib/errors.ts";
+import { AppError, assert, notFound } from "../lib/errors.ts";
 import type { AdjustOperation, Ledger } from "../ledger/ports.ts";
 import { readUser, readUsers, toUserLine } from "./reads.store.ts";
 import { readStats } from "./stats.store.ts";
 import type { AdminStore } from "./ports.ts";
 import type { UserLine } from "./admin.types.ts";
-
-const noUser = () => AppError.of("NOT_FOUND", "There is no such user.");
 
 interface Deps {
   readonly database: Database;
@@ -55,7 +53,7 @@ function changeUser(
     const admins = takesAdmin ? await lockAdmins(tx) : new Set<string>();
     await lockUser(tx, userId);
     const user = await tx.models.user.findUnique({ where: { id: userId } });
-    if (user === null || user.deletedAt !== null) throw noUser();
+    if (user === null || user.deletedAt !== null) throw notFound("user");
     if (admins.has(userId) && admins.size === 1) {
       throw AppError.of("CONFLICT", "This is the last administrator. Make another one first.");
     }

@@ -2,7 +2,7 @@
 import { toRole } from "../auth/user-view.ts";
 import type { Database, PrismaModels } from "../database/ports.ts";
 import { decodeTimePlace, encodeTimePlace, type TimePlace } from "../lib/cursor.ts";
-import { AppError } from "../lib/errors.ts";
+import { notFound } from "../lib/errors.ts";
 import type { AdminStore } from "./ports.ts";
 import { newestAfter, type Search, searchUsers } from "./search.store.ts";
 import type { AdminInput, AdminOutput, UserLine } from "./admin.types.ts";
@@ -108,7 +108,7 @@ async function readLines(models: PrismaModels, ids: readonly string[]): Promise<
 /** AdminStore.user. */
 export async function readUser(models: PrismaModels, userId: string): Promise<UserDetail> {
   const user = await models.user.findUnique({ where: { id: userId }, select: USER_LINE });
-  if (user === null) throw AppError.of("NOT_FOUND", "There is no such user.");
+  if (user === null) throw notFound("user");
   const newest = { orderBy: { createdAt: "desc" }, take: MAX_DETAIL_ROWS } as const;
   const [grants, payments, subscription, audit] = await Promise.all([
     models.creditGrant.findMany({ where: { userId, isOpen: true }, ...newest }),

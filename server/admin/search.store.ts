@@ -1,6 +1,7 @@
 import { fromSqlDate, toSqlDate } from "../database/dates.ts";
 import type { Database } from "../database/ports.ts";
 import type { TimePlace } from "../lib/cursor.ts";
+import { asciiLowerCase } from "../lib/text.ts";
 
 /** What is looked for. */
 export interface Search {
@@ -141,8 +142,7 @@ async function newest(
 /** What is compared with a text in lower case. SQLite knows the case of ASCII alone, so other letters come in each. */
 function searchVariants(dialect: Database["dialect"], text: string): string[] {
   if (dialect === "mysql") return [text];
-  const asSqlite = (some: string) => some.replace(/[A-Z]/g, (letter) => letter.toLowerCase());
   const [first = "", ...rest] = text;
   const name = first.toUpperCase() + rest.join("");
-  return [...new Set([text, text.toUpperCase(), name].map(asSqlite))];
+  return [...new Set([text, text.toUpperCase(), name].map(asciiLowerCase))];
 }

@@ -2,7 +2,7 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { runEvent } from "../../shared/src/ai.ts";
 import type { OutputPage, RunOutput } from "../kv/ports.ts";
-import { AppError } from "../lib/errors.ts";
+import { AppError, notFound } from "../lib/errors.ts";
 import { createWaiter } from "../lib/waiter.ts";
 import type { Run, RunTimings, TrackedRunEvent } from "./ai.types.ts";
 import { endId, eventId, foreignEventId, receivedUpTo } from "./event-ids.ts";
@@ -80,8 +80,7 @@ async function msSince(store: RunStore, moment: Date): Promise<number> {
 /** The user's run. Throws NOT_FOUND, the same for another user's as for none. */
 export async function findOwnRun(store: RunStore, userId: string, runId: string): Promise<Run> {
   const run = await store.find(runId);
-  if (run === null || run.userId !== userId)
-    throw AppError.of("NOT_FOUND", "There is no such run.");
+  if (run === null || run.userId !== userId) throw notFound("run");
   return run;
 }
 

@@ -1,5 +1,6 @@
 // How the addresses of the database and of Redis are read.
 import { z } from "zod";
+import { isDecodable } from "../lib/text.ts";
 import type { Config, RedisConfig } from "./config.ts";
 
 /** The address of a database: file:, mysql:// or mariadb://. */
@@ -25,7 +26,13 @@ export const redisUrl = z.string().transform((text, ctx): RedisConfig => {
   const address = URL.canParse(text) ? new URL(text) : null;
   const database = Number(address?.pathname.slice(1) || "0");
   const isRedis = address?.protocol === "redis:" || address?.protocol === "rediss:";
-  if (!address || !isRedis || !address.hostname || !Number.isInteger(database) || !decodes(text)) {
+  if (
+    !address ||
+    !isRedis ||
+    !address.hostname ||
+    !Number.isInteger(database) ||
+    !isDecodable(text)
+  ) {
     ctx.addIssue("must be redis://[:PASSWORD@]HOST:6379[/0] (rediss:// for TLS)");
     return z.NEVER;
   }
@@ -39,12 +46,3 @@ export const redisUrl = z.string().transform((text, ctx): RedisConfig => {
     ...(address.password === "" ? {} : { password: decodeURIComponent(address.password) }),
   };
 });
-
-function decodes(text: string): boolean {
-  try {
-    decodeURIComponent(text);
-    return true;
-  } catch {
-    return false;
-  }
-}

@@ -1,6 +1,6 @@
 // Reading a balance: from the cache when it is certainly current, else from the database.
 import type { Cache } from "../kv/ports.ts";
-import { AppError } from "../lib/errors.ts";
+import { notFound } from "../lib/errors.ts";
 import { balanceKey, MAX_READ_MS, TOMBSTONE } from "../ledger/balance-cache.ts";
 import type { Ledger } from "../ledger/ports.ts";
 import type { Balance, BalanceRecord } from "./credit.types.ts";
@@ -62,7 +62,7 @@ async function findBalance(
   userId: string,
 ): Promise<BalanceRecord> {
   const record = await store.balance(userId);
-  if (record === null) throw AppError.of("NOT_FOUND", "There is no such user.");
+  if (record === null) throw notFound("user");
   return record;
 }
 

@@ -1,6 +1,6 @@
 import type { EntryType } from "../../shared/src/credit.ts";
 import type { Database } from "../database/ports.ts";
-import { fromSqlDate, fromSqlDateOrNull } from "../database/dates.ts";
+import { fromSqlDate, fromSqlDateOrNull, type SqlDialect } from "../database/dates.ts";
 import { serviceUnavailable } from "../database/errors.ts";
 import { bySpendOrder } from "../ledger/model/lots.ts";
 import { createUsageTotalsStore } from "../ledger/totals/usage-totals.store.ts";
@@ -79,18 +79,7 @@ function toRecord(
 ): BalanceRecord {
   const [user] = rows;
   const lots = rows
-    .filter((row) => row.lotId !== null)
-    .map((row) => ({
-      id: row.lotId ?? "",
-      userId: user.userId,
-      amount: 0,
-      remaining: row.remaining,
-      source: row.source,
-      sourceId: null,
-      grantKey: "",
-      expiresAtMs: fromSqlDateOrNull(dialect, row.expiresAt)?.getTime() ?? null,
-      createdAtMs: fromSqlDate(dialect, row.createdAt).getTime(),
-    }))
+    .flatMap((row) => (row.lotId === null ? [] : [toLot(dialect, row.lotId, row)]))
     .sort(bySpendOrder);
   return {
     credits: user.credits,
@@ -99,6 +88,16 @@ function toRecord(
     entryCounts: JSON.parse(user.entryCounts) as BalanceRecord["entryCounts"],
     lots,
     nextHoldEndsAtMs: fromSqlDateOrNull(dialect, user.holdEndsAt)?.getTime() ?? null,
+  };
+}
+
+function toLot(dialect: SqlDialect, id: string, row: BalanceRow) {
+  return {
+    id,
+    source: row.source,
+    remaining: row.remaining,
+    expiresAtMs: fromSqlDateOrNull(dialect, row.expiresAt)?.getTime() ?? null,
+    createdAtMs: fromSqlDate(dialect, row.createdAt).getTime(),
   };
 }
 

@@ -1,6 +1,6 @@
 // Pages of the credit history: keyset on (user, seq), and a total that nobody has to count.
 import { decodeCursor, encodeCursor, foreignCursor } from "../lib/cursor.ts";
-import { AppError, invalidField } from "../lib/errors.ts";
+import { invalidField, notFound } from "../lib/errors.ts";
 import type { CreditInput, CreditOutput } from "./credit.types.ts";
 import type { CreditStore } from "./ports.ts";
 
@@ -19,7 +19,7 @@ export async function readHistory(
     throw invalidField("cursor", "Give either offset or cursor.");
   const fromCursor = cursor === undefined ? undefined : seqOfCursor(cursor);
   const account = await store.balance(userId);
-  if (account === null) throw AppError.of("NOT_FOUND", "There is no such user.");
+  if (account === null) throw notFound("user");
   const skip = offset ?? 0;
   if (type !== undefined && skip > MAX_SKIP)
     throw invalidField("offset", `At most ${MAX_SKIP} with a type; go on with cursor.`);

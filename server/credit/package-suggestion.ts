@@ -10,12 +10,9 @@ export async function withPackageSuggestion<T>(
     return await work();
   } catch (error) {
     if (!isAppError(error, "INSUFFICIENT_CREDITS")) throw error;
-    const { required, available, shortfall } = error.details as Record<string, number>;
-    const suggestedPackageId = await suggest(shortfall ?? 0).catch(() => null);
+    const suggestedPackageId = await suggest(error.details.shortfall).catch(() => null);
     throw AppError.of("INSUFFICIENT_CREDITS", error.message, {
-      required: required ?? 0,
-      available: available ?? 0,
-      shortfall: shortfall ?? 0,
+      ...error.details,
       suggestedPackageId,
     });
   }

@@ -1,5 +1,6 @@
 // Charging the price of a feature at once.
 import type { Feature } from "../../shared/src/features.ts";
+import { assert } from "../lib/errors.ts";
 import type { IdempotencyKey } from "../ledger/idempotency-key.ts";
 import type { Ledger } from "../ledger/ports.ts";
 import type { CreditInput, CreditOutput } from "./credit.types.ts";
@@ -27,8 +28,9 @@ export async function spend(
       ...(metadata === undefined ? {} : { metadata }),
     }),
   );
+  assert(result.transactionId !== null, "a spend is an entry");
   return {
-    transactionId: result.transactionId ?? "",
+    transactionId: result.transactionId,
     feature,
     charged: result.amountCredits,
     balance: result.credits,

@@ -4,12 +4,21 @@ import { fullJitterMs } from "../lib/backoff.ts";
 import { AppError } from "../lib/errors.ts";
 
 /**
+ * What a database error can mean:
  * - `conflict`: deadlock, lock wait, busy: nothing has happened, run the transaction again
  * - `unique`: a unique key is taken
  * - `away`: the database cannot be reached or used now; nothing of the transaction is committed
  * - `unknownOutcome`: the answer to COMMIT is missing, or says nothing: it is there or it is not
  */
-export type DatabaseErrorClass = "conflict" | "unique" | "away" | "unknownOutcome" | "other";
+export const DATABASE_ERROR_CLASSES = [
+  "conflict",
+  "unique",
+  "away",
+  "unknownOutcome",
+  "other",
+] as const;
+/** One of DATABASE_ERROR_CLASSES. */
+export type DatabaseErrorClass = (typeof DATABASE_ERROR_CLASSES)[number];
 
 /** The connection was lost while COMMIT was on its way, or the answer takes too long to wait for. */
 export class UnknownOutcomeError extends Error {

@@ -1,4 +1,4 @@
-// Looks that take long, or go to others' servers: whoever asks gets the last answer at once.
+// Checks that are slow or go to other servers run in the background; callers get the last result at once.
 import { withTimeout } from "../lib/timeout.ts";
 
 /** How often to look. */

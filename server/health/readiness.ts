@@ -1,4 +1,5 @@
 // Whether this instance should be sent work, and what somebody has to do about it.
+import type { WorkersState } from "../cluster/messages.ts";
 import type { DiskSpace } from "../database/ports.ts";
 import type { Backend } from "../infrastructure.ts";
 import { VIOLATIONS } from "../jobs/jobs.ts";
@@ -24,8 +25,7 @@ export interface ReadinessDeps {
   readonly backlog: () => Promise<EventBacklog>;
   readonly lastDoctor: () => Promise<JobOutcome | null>;
   readonly isShuttingDown: () => boolean;
-  /** `started`: all of them have listened once. */
-  readonly workers: () => { wanted: number; listening: number; started: boolean };
+  readonly workers: () => WorkersState;
   readonly logger: Logger;
   /** How often others are asked; tests look more often. */
   readonly checkEveryMs?: number;

@@ -1,6 +1,7 @@
 // What a JSON body may be: its type, its size, its depth.
 import type { IncomingMessage } from "node:http";
 import { AppError } from "../lib/errors.ts";
+import { jsonOrUndefined } from "../lib/json.ts";
 import { asciiLowerCase, trimOptionalWhitespace } from "../lib/text.ts";
 
 /**
@@ -33,26 +34,17 @@ export function isJson(request: IncomingMessage): boolean {
 export function parseJson(text: string): unknown {
   if (text === "") return undefined;
   assertSafeJson(text);
-  try {
-    const value: unknown = JSON.parse(text);
-    return value;
-  } catch {
-    throw malformed("The request is not valid JSON.");
-  }
+  const value = jsonOrUndefined(text);
+  if (value === undefined) throw malformed("The request is not valid JSON.");
+  return value;
 }
 
 /** Throws what parseJson throws for JSON that is too deep or has a prototype key; text that is no JSON passes. */
 export function assertSafeJson(text: string): void {
   if (isTooDeep(text)) throw malformed(`JSON may be nested ${MAX_JSON_DEPTH} deep at most.`);
   if (!/__proto__|\\u/i.test(text)) return;
-  let value: unknown;
-  try {
-    value = JSON.parse(text);
-  } catch {
-    // Whoever parses it next says so in their own words.
-    return;
-  }
-  if (hasPrototypeKey(value)) throw malformed("Prototype keys are not allowed.");
+  // What is no JSON has none: whoever parses it next says so in their own words.
+  if (hasPrototypeKey(jsonOrUndefined(text))) throw malformed("Prototype keys are not allowed.");
 }
 
 function hasPrototypeKey(value: unknown): boolean {

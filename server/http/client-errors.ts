@@ -1,19 +1,15 @@
 // The answers to what never becomes a request: no HTTP, headers too long, too slow. No word of the parser's passes.
+import { STATUS_CODES } from "node:http";
 import type { Duplex } from "node:stream";
 
 /** The headers every answer carries, for a page of this origin (null when it could not be read). */
 export type CommonHeaders = (origin: string | null) => readonly (readonly [string, string])[];
 
-const STATUS: Readonly<Record<string, readonly [status: number, phrase: string, message: string]>> =
-  {
-    HPE_HEADER_OVERFLOW: [
-      431,
-      "Request Header Fields Too Large",
-      "The headers of the request are too long.",
-    ],
-    ERR_HTTP_REQUEST_TIMEOUT: [408, "Request Timeout", "The request did not arrive in time."],
-  };
-const MALFORMED = [400, "Bad Request", "The request could not be understood."] as const;
+const ANSWERS: Readonly<Record<string, readonly [status: number, message: string]>> = {
+  HPE_HEADER_OVERFLOW: [431, "The headers of the request are too long."],
+  ERR_HTTP_REQUEST_TIMEOUT: [408, "The request did not arrive in time."],
+};
+const MALFORMED = [400, "The request could not be understood."] as const;
 
 /** Node.js's error for what it cannot read. `rawPacket` is what has come of it. */
 interface ClientError extends NodeJS.ErrnoException {
@@ -35,7 +31,7 @@ export function createClientErrorHandler(headersFor: CommonHeaders) {
       socket.destroy();
       return;
     }
-    const [status, phrase, message] = STATUS[error.code ?? ""] ?? MALFORMED;
+    const [status, message] = ANSWERS[error.code ?? ""] ?? MALFORMED;
     const body = JSON.stringify({
       success: false,
       code: "VALIDATION_FAILED",
@@ -50,6 +46,6 @@ export function createClientErrorHandler(headersFor: CommonHeaders) {
       ...headersFor(originIn(error.rawPacket)),
     ];
     const lines = headers.map(([name, value]) => `${name}: ${value}\r\n`).join("");
-    socket.end(`HTTP/1.1 ${status} ${phrase}\r\n${lines}\r\n${body}`);
+    socket.end(`HTTP/1.1 ${status} ${STATUS_CODES[status]}\r\n${lines}\r\n${body}`);
   };
 }

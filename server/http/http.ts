@@ -3,6 +3,7 @@ import type { IncomingMessage, ServerResponse } from "node:http";
 import type { Config } from "../config/config.ts";
 import type { Backend } from "../infrastructure.ts";
 import type { Logger } from "../lib/logger.ts";
+import { isDecodable } from "../lib/text.ts";
 import type { Tracer } from "../lib/tracer.ts";
 import type { Services } from "../trpc/context.ts";
 import { createBodyReader } from "./body-reader.ts";
@@ -101,14 +102,4 @@ function ignore(): void {}
 function outcomeOf(request: IncomingMessage): RequestOutcome {
   const { route, notes } = recordOf(request);
   return { route, refusal: notes.code };
-}
-
-/** Whether the percent-encoding of a path holds: what it does not mean must not be guessed. */
-function isDecodable(path: string): boolean {
-  try {
-    decodeURIComponent(path);
-    return true;
-  } catch {
-    return false;
-  }
 }

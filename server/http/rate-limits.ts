@@ -12,7 +12,8 @@ import { addressKey } from "./client-address.ts";
 interface Tier {
   /** Calls per window, as a multiple of RATE_LIMIT_MAX_REQUESTS. */
   readonly share: number;
-  readonly counts: "address" | "user" | "session" | "service";
+  /** Counted by address, one of IPv6 by its /64; the others by who is known to call: user, session or worker. */
+  readonly byAddress?: true;
 }
 
 /**
@@ -20,26 +21,26 @@ interface Tier {
  * whoever calls them must not be locked out by a busy neighbour.
  */
 export const RATE_LIMIT_TIERS: Readonly<Record<RateTier, Tier>> = {
-  anonymous: { share: 1, counts: "address" },
+  anonymous: { share: 1, byAddress: true },
   // What a signed-in user changes.
-  user: { share: 1, counts: "user" },
+  user: { share: 1 },
   // What a signed-in user looks at. Apart from the writes, so that a busy page never costs its user a purchase.
-  userRead: { share: 10, counts: "user" },
+  userRead: { share: 10 },
   // Everything stored about a person is a great deal of reading, and nobody needs it often.
-  export: { share: 0.1, counts: "user" },
+  export: { share: 0.1 },
   // One sign-in is two requests (start and callback); a household or an office shares one address.
-  signIn: { share: 1, counts: "address" },
+  signIn: { share: 1, byAddress: true },
   // Refreshes and logouts that show no token of ours.
-  refresh: { share: 3, counts: "address" },
+  refresh: { share: 3, byAddress: true },
   // A refresh that shows a token of ours (a logout that does is not counted), and logging out everywhere: nobody else can
   // use up what is left of it.
-  session: { share: 1, counts: "session" },
+  session: { share: 1 },
   // Opening a checkout costs calls to Stripe.
-  checkout: { share: 0.25, counts: "user" },
+  checkout: { share: 0.25 },
   // Reads that call Stripe cost as much as a write, but a page that polls one must not cost its user a purchase.
-  stripeRead: { share: 1, counts: "user" },
+  stripeRead: { share: 1 },
   // A worker calls on behalf of many users.
-  service: { share: 100, counts: "service" },
+  service: { share: 100 },
 };
 
 /** Addresses remembered as refused, so that a flood costs neither Redis nor the database anything. */
@@ -68,7 +69,7 @@ export function createRateLimits(deps: {
   return {
     async consume(tier, client, onState) {
       const { limiter, points } = limiters[tier];
-      const key = RATE_LIMIT_TIERS[tier].counts === "address" ? addressKey(client) : client;
+      const key = RATE_LIMIT_TIERS[tier].byAddress ? addressKey(client) : client;
       const blockKey = `${tier}:${key}`;
       const blockedMs = (blockedUntilMs.get(blockKey) ?? 0) - performance.now();
       const result =

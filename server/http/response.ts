@@ -16,9 +16,10 @@ export function sendJson(response: ServerResponse, status: number, body: unknown
 }
 
 /** The REST form of an error: `{"success":false,code,message,statusCode,…details}`. */
-export function restError(error: AppError, requestId: string, statusCode = error.httpStatus) {
+export function restError(error: AppError, requestId: string) {
   const message = messageFor(error, requestId);
-  return { success: false, code: error.code, message, statusCode, requestId, ...error.details };
+  const { code, httpStatus: statusCode, details } = error;
+  return { success: false, code, message, statusCode, requestId, ...details };
 }
 
 /** Body-parser, Express and router errors carry their status in `status` or `statusCode`. */
@@ -28,7 +29,7 @@ function statusOf(error: unknown): number | null {
   return typeof status === "number" && status >= 400 && status < 500 ? status : null;
 }
 
-const STATUS_CODES: Readonly<Record<number, "NOT_FOUND" | "PAYLOAD_TOO_LARGE" | "FORBIDDEN">> = {
+const CODE_OF_STATUS: Readonly<Record<number, "NOT_FOUND" | "PAYLOAD_TOO_LARGE" | "FORBIDDEN">> = {
   403: "FORBIDDEN",
   404: "NOT_FOUND",
   413: "PAYLOAD_TOO_LARGE",
@@ -43,7 +44,7 @@ export function sendError(
   const { requestId, notes } = recordOf(request);
   const status = statusOf(error);
   if (status !== null) {
-    const code = STATUS_CODES[status] ?? "VALIDATION_FAILED";
+    const code = CODE_OF_STATUS[status] ?? "VALIDATION_FAILED";
     const details = code === "VALIDATION_FAILED" ? { fields: {} } : {};
     notes.code ??= code;
     sendJson(response, status, {

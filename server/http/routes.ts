@@ -64,8 +64,9 @@ export function createRoutes(deps: RoutesDeps): Express {
     await countAnonymous(deps, request, response);
     sendNotAllowed(request, response, "POST");
   });
-  app.use("/api/auth/google/callback", named("/api/auth/google/callback"));
+  // The callback lies under the start of the sign-in: the last name given stays.
   app.use("/api/auth/google", named("/api/auth/google"));
+  app.use("/api/auth/google/callback", named("/api/auth/google/callback"));
   app.use(createSignInRoutes(deps));
   app.use(deps.rest);
   app.use("/api/", async (request, response, next) => {
@@ -166,9 +167,7 @@ function handleError(
 
 function named(route: string) {
   return (request: Request, _response: Response, next: NextFunction): void => {
-    // The first name given is the longest path: the callback lies under the start of the sign-in.
-    if (!request.res?.locals["route"]) setRoute(request, route);
-    if (request.res) request.res.locals["route"] = route;
+    setRoute(request, route);
     next();
   };
 }

@@ -22,7 +22,7 @@ export interface JobLeaseStore {
   outcomes(): Promise<readonly { name: string; lastOutcome: string | null }[]>;
 }
 
-const NEVER = new Date(0);
+const LONG_AGO = new Date(0);
 /** A lease that ends later than so many from now was not taken by a right clock; clocks may differ by a few. */
 const LEASES_AHEAD = 10;
 
@@ -43,7 +43,7 @@ export function createJobLeaseStore(
       if ((await jobLease.count({ where: { name } })) > 0) return false;
       // The first run of all. Whoever loses this race finds the row next time.
       const made = await jobLease
-        .create({ data: { name, holder: null, expiresAt: NEVER } })
+        .create({ data: { name, holder: null, expiresAt: LONG_AGO } })
         .then(() => true)
         .catch(() => false);
       return made && (await jobLease.updateMany(take)).count === 1;
@@ -55,7 +55,7 @@ export function createJobLeaseStore(
     async finish(name, lastRunAt, lastOutcome) {
       await jobLease.updateMany({
         where: { name, holder },
-        data: { holder: null, expiresAt: NEVER, lastRunAt, lastOutcome },
+        data: { holder: null, expiresAt: LONG_AGO, lastRunAt, lastOutcome },
       });
     },
     async lastOutcome(name) {

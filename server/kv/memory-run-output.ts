@@ -6,7 +6,7 @@ import type { OutputPage, RunOutput } from "./ports.ts";
 /** Events handed out in one page; a reader asks again for the rest. */
 export const OUTPUT_PAGE_SIZE = 200;
 
-interface Buffer {
+interface RunBuffer {
   readonly events: string[];
   lastReaderAtMs: number | null;
   expiry: NodeJS.Timeout;
@@ -23,7 +23,7 @@ export interface MemoryRunOutput extends RunOutput {
 
 /** An empty store. The number of runs is bounded by who begins them, the size of each by who appends. */
 export function createMemoryRunOutput(): MemoryRunOutput {
-  const buffers = new Map<string, Buffer>();
+  const buffers = new Map<string, RunBuffer>();
   const appended = new EventEmitter().setMaxListeners(0);
 
   function expireIn(runId: string, ttlSeconds: number): NodeJS.Timeout {

@@ -35,6 +35,11 @@ export class AppError extends Error {
   }
 }
 
+/** NOT_FOUND, in the same words for everything; `what` is one word ("user"). */
+export function notFound(what: string): AppError {
+  return AppError.of("NOT_FOUND", `There is no such ${what}.`);
+}
+
 /** VALIDATION_FAILED for one field; `sentence` says what it should be. */
 export function invalidField(
   field: string,
@@ -44,8 +49,19 @@ export function invalidField(
   return AppError.of("VALIDATION_FAILED", message, { fields: { [field]: [sentence] } });
 }
 
+/** An AppError of one code, with the details that code carries. */
+export type AppErrorOf<Code extends ErrorCode> = AppError & {
+  readonly code: Code;
+  readonly details: DetailsOf<Code>;
+};
+
 /** Whether `error` is an AppError, of `code` if one is given. */
-export function isAppError(error: unknown, code?: ErrorCode): error is AppError {
+export function isAppError<Code extends ErrorCode>(
+  error: unknown,
+  code: Code,
+): error is AppErrorOf<Code>;
+export function isAppError(error: unknown): error is AppError;
+export function isAppError(error: unknown, code?: ErrorCode): boolean {
   return error instanceof AppError && (code === undefined || error.code === code);
 }
 

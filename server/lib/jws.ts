@@ -1,4 +1,5 @@
 // Strict reading of a compact JWS: jose decodes leniently, and one token must have one spelling.
+import { jsonOrUndefined } from "./json.ts";
 
 const SEGMENT = /^[A-Za-z0-9_-]+$/;
 const TIMES = ["exp", "iat", "nbf"] as const;
@@ -10,14 +11,9 @@ function decode(segment: string): Buffer | null {
   return bytes.toString("base64url") === segment ? bytes : null;
 }
 
-function parsesStrictly(bytes: Buffer): unknown {
-  try {
-    // Buffer keeps a byte order mark, which JSON.parse refuses; a TextDecoder would swallow it.
-    const value: unknown = JSON.parse(bytes.toString("utf8"));
-    return value;
-  } catch {
-    return undefined;
-  }
+/** The JSON in a segment. Buffer keeps a byte order mark, which JSON.parse refuses; a TextDecoder would swallow it. */
+function jsonOf(bytes: Buffer): unknown {
+  return jsonOrUndefined(bytes.toString("utf8"));
 }
 
 /**
@@ -29,8 +25,8 @@ export function isStrictJws(token: string): boolean {
   if (segments.length !== 3) return false;
   const [header, payload, signature] = segments.map(decode);
   if (!header || !payload || !signature) return false;
-  const claims = parsesStrictly(payload);
-  if (typeof parsesStrictly(header) !== "object" || typeof claims !== "object" || claims === null)
+  const claims = jsonOf(payload);
+  if (typeof jsonOf(header) !== "object" || typeof claims !== "object" || claims === null)
     return false;
   return TIMES.every((name) => {
     const time: unknown = Object.getOwnPropertyDescriptor(claims, name)?.value;

@@ -12,6 +12,17 @@ export function trimOptionalWhitespace(text: string): string {
 export function asciiLowerCase(text: string): string {
   return text.replace(/[A-Z]/g, (letter) => letter.toLowerCase());
 }
+
+/** Whether the percent-encoding of `text` holds: what it does not mean must not be guessed. */
+export function isDecodable(text: string): boolean {
+  try {
+    decodeURIComponent(text);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
 const characters = new Intl.Segmenter("en", { granularity: "grapheme" });
 
 /**

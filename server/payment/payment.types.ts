@@ -1,7 +1,7 @@
 // Shapes of payments: what is stored, and what the parts of payments share with their callers.
 import type { z } from "zod";
 import type { adminContract } from "../../shared/src/admin.ts";
-import type { paymentContract } from "../../shared/src/payment.ts";
+import type { BillingInterval, paymentContract } from "../../shared/src/payment.ts";
 import type { StripeEventNotice, StripePrice } from "./stripe/port.ts";
 
 type Contract = typeof paymentContract;
@@ -26,7 +26,7 @@ export interface PackageOffer {
 /** A plan as sold; `credits` per month. */
 export interface PlanOffer extends PackageOffer {
   readonly tier: string;
-  readonly interval: "month" | "year";
+  readonly interval: BillingInterval;
 }
 
 /** A plan and the price somebody pays for it. */

@@ -1,6 +1,6 @@
 // Refunds ordered by an administrator: once per key, at Stripe first, then synced like any other refund.
 import { paymentState } from "../../shared/src/payment.ts";
-import { AppError, assert, invalidField } from "../lib/errors.ts";
+import { AppError, assert, invalidField, notFound } from "../lib/errors.ts";
 import { totalPaid } from "./catalog/kept-credits.ts";
 import type { Payment, PaymentAdminOutput, RefundOrder } from "./payment.types.ts";
 import { refusalOf } from "./stripe/errors.ts";
@@ -16,7 +16,7 @@ export async function refundPayment(
 ): Promise<PaymentAdminOutput<"refundPayment">> {
   const { store, stripe, now } = deps;
   const payment = await store.payments.find({ id: order.paymentId });
-  if (payment === null) throw AppError.of("NOT_FOUND", "There is no such payment.");
+  if (payment === null) throw notFound("payment");
   const { id: paymentId, paidAt, stripePaymentId: paymentIntentId } = payment;
   if (paidAt === null || paymentIntentId === null)
     throw AppError.of("CONFLICT", "Nothing was paid here, so nothing can be refunded.");

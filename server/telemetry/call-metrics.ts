@@ -1,6 +1,6 @@
 // What is measured of calls to others: the database's errors, and every call of Stripe, Google and the model.
 import { Counter, Histogram, type Registry } from "prom-client";
-import { classifyDatabaseError } from "../database/errors.ts";
+import { classifyDatabaseError, DATABASE_ERROR_CLASSES } from "../database/errors.ts";
 
 /** Who is called. */
 export type Vendor = "stripe" | "google" | "model";
@@ -13,8 +13,6 @@ export interface CallMetrics {
   called(vendor: Vendor, call: string, outcome: string, seconds: number): void;
 }
 
-const KINDS = ["conflict", "unique", "away", "unknownOutcome", "other"] as const;
-
 /** Registers the metrics of calls. Each kind of error starts at 0, so that a first one is seen as an increase. */
 export function measureCalls(registry: Registry): CallMetrics {
   const errors = new Counter({
@@ -23,7 +21,7 @@ export function measureCalls(registry: Registry): CallMetrics {
     labelNames: ["kind"] as const,
     registers: [registry],
   });
-  for (const kind of KINDS) errors.inc({ kind }, 0);
+  for (const kind of DATABASE_ERROR_CLASSES) errors.inc({ kind }, 0);
   const calls = new Counter({
     name: "vendor_calls_total",
     help: "Calls of Stripe, Google and the model provider, by call and outcome.",

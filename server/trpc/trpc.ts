@@ -2,10 +2,10 @@
 // Edit it when a new kind of caller appears; a new feature only needs the procedures at the bottom.
 import { initTRPC, TRPCError } from "@trpc/server";
 import { ZodError } from "zod";
-import { type AppErrorData, ERROR_CODES, type ErrorCode } from "../../shared/src/errors.ts";
+import { type AppErrorData, ERROR_CODES } from "../../shared/src/errors.ts";
 import type { Principal } from "../auth/auth.types.ts";
 import { toServiceUnavailable } from "../database/errors.ts";
-import { AppError, isAppError } from "../lib/errors.ts";
+import { AppError, isAppError, notFound } from "../lib/errors.ts";
 import type { Tracer } from "../lib/tracer.ts";
 import type { ServiceCaller } from "../workers/workers.types.ts";
 import { authorisedStream } from "./authority-stream.ts";
@@ -64,7 +64,9 @@ function wireCode(error: TRPCError, appError: AppError) {
   return { code: known.trpc, httpStatus: known.httpStatus };
 }
 
-const TRPC_TO_APP: Partial<Record<TRPCError["code"], ErrorCode>> = {
+const TRPC_TO_APP: Partial<
+  Record<TRPCError["code"], "UNAUTHENTICATED" | "FORBIDDEN" | "NOT_FOUND" | "CONFLICT">
+> = {
   UNAUTHORIZED: "UNAUTHENTICATED",
   FORBIDDEN: "FORBIDDEN",
   NOT_FOUND: "NOT_FOUND",
@@ -86,8 +88,8 @@ export function toAppError(error: unknown): AppError {
     if (error.message === "Batch call exceeds maximum size")
       return AppError.of("BATCH_TOO_LARGE", BATCH_TOO_LARGE);
     const code = TRPC_TO_APP[error.code];
-    if (code === "NOT_FOUND") return AppError.of("NOT_FOUND", "There is no such procedure.");
-    if (code !== undefined) return AppError.of(code as "CONFLICT", error.message);
+    if (code === "NOT_FOUND") return notFound("procedure");
+    if (code !== undefined) return AppError.of(code, error.message);
     if (error.code !== "INTERNAL_SERVER_ERROR")
       return AppError.of(
         "VALIDATION_FAILED",

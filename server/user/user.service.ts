@@ -1,6 +1,6 @@
 // What people may do with their own account: see it, change it, export it, delete it.
 import type { Principal, UserView } from "../auth/auth.types.ts";
-import { AppError, invalidField } from "../lib/errors.ts";
+import { AppError, invalidField, notFound } from "../lib/errors.ts";
 import { createBulkhead, type Bulkhead } from "../lib/bulkhead.ts";
 import type { Logger } from "../lib/logger.ts";
 import { asciiLowerCase } from "../lib/text.ts";
@@ -44,8 +44,6 @@ interface UserServiceDeps {
 /** An export reads everything a person has: two of them leave the database to everybody else. */
 export const EXPORTS = { concurrency: 2, perKey: 1, maxQueue: 20, maxWaitMs: 10_000 } as const;
 
-const notFound = () => AppError.of("NOT_FOUND", "There is no such account.");
-
 /** Returns the service; nothing is read until it is used. */
 export function createUserService(options: UserServiceDeps): UserService {
   const deps = { ...options, now: options.now ?? Date.now, exports: createBulkhead(EXPORTS) };
@@ -62,7 +60,7 @@ async function readProfile(
   { userId }: Principal,
 ): Promise<{ user: UserView }> {
   const user = await users.find(userId);
-  if (user === null) throw notFound();
+  if (user === null) throw notFound("account");
   return { user };
 }
 
@@ -72,7 +70,7 @@ async function exportAccount(
   signal?: AbortSignal,
 ): Promise<Record<string, unknown>> {
   const document = await exports.run(userId, () => users.exportAll(userId, signal));
-  if (document === null) throw notFound();
+  if (document === null) throw notFound("account");
   return document;
 }
 

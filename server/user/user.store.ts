@@ -5,7 +5,7 @@ import { lockUser } from "../database/lock-user.ts";
 import type { UserView } from "../auth/auth.types.ts";
 import { recordAddressHolder } from "../auth/sign-in/address-history.store.ts";
 import { toUserView } from "../auth/user-view.ts";
-import { AppError } from "../lib/errors.ts";
+import { notFound } from "../lib/errors.ts";
 import { exportUser } from "./export.store.ts";
 import type { UserStore } from "./ports.ts";
 import type { ProfileChange } from "./user.types.ts";
@@ -57,7 +57,7 @@ async function updateUser(
     return models.user.findUnique({ where: { id: userId }, select: viewSelect });
   });
   if (row === null || row.deletedAt !== null) {
-    throw AppError.of("NOT_FOUND", "There is no such account.");
+    throw notFound("account");
   }
   return toUserView(row);
 }

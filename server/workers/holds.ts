@@ -1,7 +1,7 @@
 // What a worker does with credits on a user's behalf: reserve, settle, release, spend.
 import type { Charging } from "../credit/ports.ts";
 import { spend } from "../credit/spend.ts";
-import { AppError } from "../lib/errors.ts";
+import { notFound } from "../lib/errors.ts";
 import { keyPrefix, scopedKey } from "../ledger/idempotency-key.ts";
 import type { Ledger } from "../ledger/ports.ts";
 import type { WorkersStore } from "./ports.ts";
@@ -90,6 +90,6 @@ async function findHolder(
   const hold = await store.hold(holdId);
   // Another worker's hold is nobody's business, not even that it exists.
   if (hold === null || !hold.idempotencyKey?.startsWith(keyPrefix("svc", caller.name)))
-    throw AppError.of("NOT_FOUND", "There is no such hold.");
+    throw notFound("hold");
   return hold.userId;
 }

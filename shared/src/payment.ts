@@ -26,6 +26,10 @@ export const paymentState = z.enum(PAYMENT_STATES);
 /** One of PAYMENT_STATES. */
 export type PaymentState = z.infer<typeof paymentState>;
 
+export const billingInterval = z.enum(["month", "year"]);
+/** How often a plan is paid. */
+export type BillingInterval = z.infer<typeof billingInterval>;
+
 /** One purchase or paid invoice, as its payer and an administrator see it. */
 export const paymentLine = z.object({
   id,
@@ -53,14 +57,14 @@ export const plan = z.object({
   credits,
   price: minorUnits,
   currency,
-  interval: z.enum(["month", "year"]),
+  interval: billingInterval,
 });
 
 export const subscriptionState = z.object({
   id,
   planId: id,
   tier: z.string(),
-  interval: z.enum(["month", "year"]),
+  interval: billingInterval,
   /** Stripe's own word: active, trialing, past_due, canceled, unpaid, incomplete, … */
   status: z.string(),
   credits,

@@ -1,4 +1,5 @@
 // Asks another server for JSON without trusting it: bounded in time and size, no redirects.
+import { jsonOrUndefined } from "../../lib/json.ts";
 
 /** What came back. `json` is undefined when the body was not JSON. */
 export interface JsonAnswer {
@@ -25,7 +26,7 @@ export async function fetchJson(
       signal: AbortSignal.timeout(bounds.timeoutMs),
     });
     const text = await readText(response, bounds.maxBytes);
-    return { status: response.status, json: parse(text) };
+    return { status: response.status, json: jsonOrUndefined(text) };
   } catch (error) {
     if (error instanceof NoAnswerError) throw error;
     throw new NoAnswerError(`no answer from ${url.origin}`, { cause: error });
@@ -43,12 +44,4 @@ async function readText(response: Response, maxBytes: number): Promise<string> {
     chunks.push(chunk);
   }
   return Buffer.concat(chunks).toString("utf8");
-}
-
-function parse(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    return undefined;
-  }
 }

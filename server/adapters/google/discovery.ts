@@ -3,10 +3,11 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { createLocalJWKSet, errors, type JWTVerifyGetKey } from "jose";
 import { z } from "zod";
 import { SignInFailure } from "../../auth/sign-in/sign-in-error.ts";
+import { HOUR_MS } from "../../lib/time.ts";
 import { fetchJson, NoAnswerError } from "./bounded-json.ts";
 import { capabilitiesSchema, unsupportedReasons } from "./issuer-support.ts";
 
-const METADATA_MS = 3_600_000;
+const METADATA_MS = HOUR_MS;
 const KEYS_MS = 600_000;
 /** An unknown key makes us look again, but a provider is asked at most this often: a new key waits, it is not refused. */
 const KEYS_APART_MS = 1_000;
@@ -40,8 +41,8 @@ export interface OidcMetadata {
 /** Reads an issuer's discovery document (OpenID Connect Discovery 4) and JWKS as they are needed. */
 export function createOidcMetadata(options: { issuer: string; now: () => number }): OidcMetadata {
   const { issuer, now } = options;
-  const metadata = kept(METADATA_MS, now, () => fetchMetadata(issuer));
-  const keySet = kept(KEYS_MS, now, async () => {
+  const metadata = cached(METADATA_MS, now, () => fetchMetadata(issuer));
+  const keySet = cached(KEYS_MS, now, async () => {
     const { jwksUri } = await metadata.get();
     const jwks = jwksSchema.safeParse(await fetchDocument(jwksUri));
     if (!jwks.success)
@@ -116,17 +117,17 @@ async function fetchDocument(url: string): Promise<unknown> {
 }
 
 /** A value fetched once for many callers, kept for `keepMs`; an old one is better than none. */
-function kept<T>(keepMs: number, now: () => number, fetchValue: () => Promise<T>) {
-  let value: { readonly it: T; readonly atMs: number } | null = null;
+function cached<T>(keepMs: number, now: () => number, fetchValue: () => Promise<T>) {
+  let value: { readonly result: T; readonly atMs: number } | null = null;
   let fetching: Promise<T> | null = null;
   let lastFetchMs = Number.NEGATIVE_INFINITY;
 
   function fetchOnce(): Promise<T> {
     lastFetchMs = now();
     fetching ??= fetchValue()
-      .then((it) => {
-        value = { it, atMs: now() };
-        return it;
+      .then((result) => {
+        value = { result, atMs: now() };
+        return result;
       })
       .finally(() => {
         fetching = null;
@@ -136,11 +137,11 @@ function kept<T>(keepMs: number, now: () => number, fetchValue: () => Promise<T>
 
   return {
     async get(): Promise<T> {
-      if (value !== null && now() - value.atMs < keepMs) return value.it;
+      if (value !== null && now() - value.atMs < keepMs) return value.result;
       try {
         return await fetchOnce();
       } catch (error) {
-        if (value !== null) return value.it;
+        if (value !== null) return value.result;
         throw error;
       }
     },

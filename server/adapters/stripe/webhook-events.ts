@@ -1,5 +1,6 @@
 // Which incoming events are trusted: signature, age, mode, account, and the few fields that are read from them.
 import { createHmac, timingSafeEqual } from "node:crypto";
+import { jsonOrUndefined } from "../../lib/json.ts";
 import { trimOptionalWhitespace } from "../../lib/text.ts";
 import type { StripeEventNotice, StripePort, VerifiedEvent } from "../../payment/stripe/port.ts";
 import { malformed } from "./calls.ts";
@@ -123,12 +124,8 @@ export function verifyEvent(
     return header.signatures.some((signature) => timingSafeEqual(signature, expected));
   });
   if (!matches) return { ok: false, reason: "The signature is wrong." };
-  let parsed: unknown;
-  try {
-    parsed = JSON.parse(rawBody.toString("utf8"));
-  } catch {
-    return { ok: false, reason: "The body is not JSON." };
-  }
+  const parsed = jsonOrUndefined(rawBody.toString("utf8"));
+  if (parsed === undefined) return { ok: false, reason: "The body is not JSON." };
   const event = readNotice(parsed, header.timestamp);
   if (event === null) return { ok: false, reason: "The body is not an event." };
   const { livemode, account } = parsed as { livemode?: unknown; account?: unknown };

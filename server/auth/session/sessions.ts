@@ -1,5 +1,5 @@
 // What people see of their own sign-ins, and how they end them.
-import { AppError } from "../../lib/errors.ts";
+import { notFound } from "../../lib/errors.ts";
 import type { Principal, SessionLine } from "../auth.types.ts";
 import type { SessionStore } from "../ports.ts";
 import type { SessionCache } from "./session-cache.ts";
@@ -39,7 +39,7 @@ export async function revokeOne(
     await sessionCache.invalidate();
   } else if (!(await sessions.owns(principal.userId, sessionId))) {
     // Another's session and no session look the same from outside.
-    throw AppError.of("NOT_FOUND", "There is no such session.");
+    throw notFound("session");
   }
 }
 

@@ -2,6 +2,7 @@
 import { styleText } from "node:util";
 import { prettyFactory } from "pino-pretty";
 import { z } from "zod";
+import { jsonOrUndefined } from "../../lib/json.ts";
 import type { ChildEnd } from "./child.ts";
 import type { DevelopmentPlan } from "./environment.ts";
 
@@ -42,16 +43,7 @@ const jobRun = z.object({ msg: z.literal("job run"), outcome: z.literal("ok") })
  */
 export function readable(line: string): string | null {
   if (!line.startsWith("{")) return line.trimEnd();
-  return jobRun.safeParse(parsed(line)).success ? null : pretty(line).trimEnd();
-}
-
-/** What the JSON says, undefined where it is none. */
-function parsed(line: string): unknown {
-  try {
-    return JSON.parse(line);
-  } catch {
-    return undefined;
-  }
+  return jobRun.safeParse(jsonOrUndefined(line)).success ? null : pretty(line).trimEnd();
 }
 
 /** Writes one line of a part, made readable when it is a log line. */

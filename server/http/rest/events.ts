@@ -1,6 +1,6 @@
 // A procedure's stream as server-sent events (https://html.spec.whatwg.org/multipage/server-sent-events.html).
 import type { IncomingMessage, ServerResponse } from "node:http";
-import { setTimeout as sleep } from "node:timers/promises";
+import { setImmediate as nextTurn } from "node:timers/promises";
 import { isTrackedEnvelope } from "@trpc/server";
 import { unlessAborted } from "../../lib/unless-aborted.ts";
 import { toAppError } from "../../trpc/trpc.ts";
@@ -12,8 +12,6 @@ import { restError } from "../response.ts";
 const PING_MS = 15_000;
 /** Who the caller is gets asked when a stream opens, so it has to open again now and then. */
 const MAX_DURATION_MS = 10 * 60_000;
-/** Errors come before the first event; after this long without either the stream begins, so that clients see it open. */
-const FIRST_EVENT_MS = 1_000;
 const RETRY_MS = 1_000;
 
 /**
@@ -32,8 +30,8 @@ export async function sendEvents(
   const over = AbortSignal.any([signal, AbortSignal.timeout(MAX_DURATION_MS), done.signal]);
   try {
     const pending = events.next();
-    const waited = sleep(FIRST_EVENT_MS, undefined, { ref: false });
-    const early = await unlessAborted(Promise.race([pending, waited]), over);
+    // trpc/first-event.ts has waited for the first event: it is there, or clients see the stream open without it.
+    const early = await unlessAborted(Promise.race([pending, nextTurn()]), over);
     if (early?.done === true) {
       response.statusCode = 204;
       response.end();

@@ -57,12 +57,9 @@ async function readBody(
 ): Promise<unknown> {
   const text = await bodies.text(request);
   if (text === "") return undefined;
-  if (!isJson(request)) throw unsupportedType();
+  if (!isJson(request))
+    throw Object.assign(new Error("The body is not JSON."), { statusCode: 415 });
   return parseJson(text);
-}
-
-function unsupportedType(): unknown {
-  return { statusCode: 415 };
 }
 
 function withPath(

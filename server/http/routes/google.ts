@@ -24,7 +24,7 @@ export interface GoogleRoutesDeps {
 
 /** `GET /api/auth/google` and `GET /api/auth/google/callback`. Every answer is a redirect that nothing may cache. */
 export function createGoogleRoutes(deps: GoogleRoutesDeps): Router {
-  const routes = Router();
+  const routes = Router({ caseSensitive: true });
   routes.get("/api/auth/google", redirecting(deps, startSignIn));
   routes.get("/api/auth/google/callback", redirecting(deps, finishSignIn));
   return routes;

@@ -2,6 +2,7 @@
 // runs. It remembers for each user how far the books are proven, and afterwards reads only what came later.
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Database } from "../../database/ports.ts";
+import { DAY_MS } from "../../lib/time.ts";
 import { type AuditStore, createAuditStore } from "./audit.store.ts";
 import { auditPage, type Page, type Violation } from "./page.ts";
 
@@ -46,9 +47,8 @@ export interface AuditReport {
 export const MAX_VIOLATIONS = 1_000;
 // Above every id: ids are ASCII.
 const END = "\u{10FFFF}";
-const DAY_MS = 86_400_000;
 /** Later than every proof. */
-const NEVER = new Date(Date.UTC(9999, 0));
+const FAR_FUTURE = new Date(Date.UTC(9999, 0));
 /** A step of several users reads at most so many entries for each user it may have. */
 const ENTRIES_PER_USER = 20;
 /** A proof is relied on for so long: what is done to old rows by hand is seen after that at the latest. */
@@ -73,7 +73,7 @@ export async function auditLedger(
   const store = createAuditStore(database);
   const size = await store.size();
   const isWhole = deps.whole || size.entries <= (deps.smallEntries ?? SMALL_ENTRIES);
-  const trustedFrom = isWhole ? NEVER : new Date(now() - TRUST_MS);
+  const trustedFrom = isWhole ? FAR_FUTURE : new Date(now() - TRUST_MS);
   const violations: Violation[] = [];
   const report = { users: 0, provenNow: 0, provenEarlier: 0, since: null as Date | null };
   const steps = stepsOf(store, { most: deps.usersPerStep ?? 1_000, trustedFrom, now });

@@ -1,5 +1,6 @@
 import { type SqlDialect, toSqlDate } from "../../database/dates.ts";
 import type { Database } from "../../database/ports.ts";
+import { HOUR_MS } from "../../lib/time.ts";
 import { jsonTable } from "../store/sql.ts";
 import { inRange } from "./check.ts";
 import { readByUser, type Paging } from "./read-by-user.ts";
@@ -42,7 +43,7 @@ interface Target {
 const POINTS = "4 keys take effect once: an answered key points at its own entry or hold";
 const SHARED = "4 keys take effect once: no two keys share an entry";
 /** Keys are dated by the clocks of instances, which differ. */
-const CLOCKS_MS = 3_600_000;
+const CLOCKS_MS = HOUR_MS;
 const MAX_SEQ = 2_147_483_647;
 const COLUMNS = { n: "int", userId: "id", q: "int", t: "id", h: "id" } as const;
 

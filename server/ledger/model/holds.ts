@@ -1,11 +1,11 @@
 // Holds of one account: finding, counting and ending them.
-import { AppError } from "../../lib/errors.ts";
+import { AppError, notFound } from "../../lib/errors.ts";
 import type { Account, Hold } from "./account.ts";
 
 /** The user's hold `holdId`. NOT_FOUND when there is none (or it is another user's). */
 export function findHold(account: Account, holdId: string): Hold {
   const hold = account.holds.find((candidate) => candidate.id === holdId);
-  if (hold === undefined) throw AppError.of("NOT_FOUND", "There is no such hold.");
+  if (hold === undefined) throw notFound("hold");
   return hold;
 }
 

@@ -4,8 +4,11 @@ import { availableCredits } from "./account.ts";
 
 const BOUGHT = "PURCHASE";
 
+/** What the spend order looks at. */
+type OrderedLot = Pick<Lot, "id" | "source" | "expiresAtMs" | "createdAtMs">;
+
 /** The spend order (docs/concepts.md, "Lot"): soonest-expiring first, then granted before bought, then oldest (id breaks ties). */
-export function bySpendOrder(a: Lot, b: Lot): number {
+export function bySpendOrder(a: OrderedLot, b: OrderedLot): number {
   const expiry = (a.expiresAtMs ?? Infinity) - (b.expiresAtMs ?? Infinity);
   // Infinity - Infinity is NaN: neither expires.
   if (expiry !== 0 && !Number.isNaN(expiry)) return expiry;

@@ -1,5 +1,5 @@
 // Adjust: an administrator's correction, and moving the debt of an erased account. Either way, into debt if need be.
-import { AppError, invalidField } from "../../lib/errors.ts";
+import { invalidField, notFound } from "../../lib/errors.ts";
 import type { Account } from "../model/account.ts";
 import type { Effect, OperationContext } from "../model/operation-effect.ts";
 import type { AdjustOperation, CarryDebtOperation } from "../ports.ts";
@@ -15,7 +15,7 @@ export function adjust(
   operation: AdjustOperation,
   context: OperationContext,
 ): Effect {
-  if (account.deleted) throw AppError.of("NOT_FOUND", "There is no such user.");
+  if (account.deleted) throw notFound("user");
   const { actorId: sourceId, reason: description, expiresAt } = operation;
   if (operation.amountCredits > 0 && expiresAt !== null && expiresAt.getTime() <= context.nowMs)
     throw invalidField(

@@ -1,5 +1,5 @@
 // Spend: takes credits now, in spend order, for one use of a feature. Never into debt.
-import { AppError, assert } from "../../lib/errors.ts";
+import { AppError, assert, notFound } from "../../lib/errors.ts";
 import { type Account, append, availableCredits, type LotShare } from "../model/account.ts";
 import { freeCreditsIn, pick, withoutShares } from "../model/lots.ts";
 import { draftEntry, type Effect, type OperationContext } from "../model/operation-effect.ts";
@@ -45,7 +45,7 @@ export function spend(
 
 /** Throws NOT_FOUND for a deleted account, FORBIDDEN for a disabled one. */
 export function requireSpender(account: Account): void {
-  if (account.deleted) throw AppError.of("NOT_FOUND", "There is no such user.");
+  if (account.deleted) throw notFound("user");
   if (account.disabled) throw AppError.of("FORBIDDEN", "This account is disabled.");
 }
 

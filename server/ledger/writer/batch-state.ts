@@ -1,6 +1,6 @@
 // One batch in memory: the accounts as loaded, every operation decided on them in order, what has to be written.
 import type { EntryType } from "../../../shared/src/credit.ts";
-import { AppError } from "../../lib/errors.ts";
+import { notFound } from "../../lib/errors.ts";
 import { newId } from "../../lib/ids.ts";
 import type { Account, Entry, Hold, Lot, StoredKey, UsageRow } from "../model/account.ts";
 import type { BatchWrites, LoadedBatch, Movement } from "../model/batch.ts";
@@ -63,8 +63,7 @@ export function createBatchState(loaded: LoadedBatch, nowMs: number) {
 function apply(state: State, operation: LedgerOperation, operationId: string): Verdict {
   const { accounts, keys, grants, nowMs } = state;
   const account = accounts.get(operation.userId);
-  if (account === undefined)
-    return { ok: false, error: AppError.of("NOT_FOUND", "There is no such user.") };
+  if (account === undefined) return { ok: false, error: notFound("user") };
   try {
     const storedKey =
       "idempotencyKey" in operation

@@ -1,6 +1,6 @@
 // What is for sale: packages and plans as stored, their prices at Stripe, and which plan a price stands for.
 import { LRUCache } from "lru-cache";
-import { AppError } from "../../lib/errors.ts";
+import { notFound } from "../../lib/errors.ts";
 import type { PackageOffer, PlanOffer, PricedPlan } from "../payment.types.ts";
 import type { PaymentStore } from "../ports.ts";
 import { isRefusal, unlessMissing } from "../stripe/errors.ts";
@@ -69,14 +69,13 @@ export function createCatalog(deps: Pick<CatalogState, "store" | "stripe" | "now
 
 async function getPackage({ store }: CatalogState, packageId: string): Promise<PackageOffer> {
   const offer = await store.offers.findPackage(packageId);
-  if (offer === null || !offer.isActive)
-    throw AppError.of("NOT_FOUND", "There is no such package.");
+  if (offer === null || !offer.isActive) throw notFound("package");
   return offer;
 }
 
 async function getPlan({ store }: CatalogState, planId: string): Promise<PlanOffer> {
   const plan = await store.offers.findPlan(planId);
-  if (plan === null || !plan.isActive) throw AppError.of("NOT_FOUND", "There is no such plan.");
+  if (plan === null || !plan.isActive) throw notFound("plan");
   return plan;
 }
 

@@ -1,3 +1,4 @@
+import type { BillingInterval } from "../../../shared/src/payment.ts";
 import {
   addMonths,
   billingDatesBetween,
@@ -10,7 +11,7 @@ export interface PaidLine {
   readonly amount: number;
   /** What the price costs for a whole interval. */
   readonly unitAmount: number;
-  readonly interval: "month" | "year";
+  readonly interval: BillingInterval;
   /** Credits the plan gives per month. */
   readonly monthlyCredits: number;
   /** How many of the plan the line is for; defaults to 1. */

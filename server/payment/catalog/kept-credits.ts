@@ -1,5 +1,6 @@
 // How many credits a subscription's payments may keep: what the money that stayed buys, never more (docs/decisions/0044).
 import { z } from "zod";
+import { billingInterval } from "../../../shared/src/payment.ts";
 import { creditShare } from "../../ledger/model/refund-share.ts";
 import { type PaidLine, scheduleNetCredits } from "./invoice-credits.ts";
 
@@ -9,7 +10,7 @@ const storedLines = z.object({
     z.object({
       amount: z.int(),
       unitAmount: z.int(),
-      interval: z.enum(["month", "year"]),
+      interval: billingInterval,
       monthlyCredits: z.int(),
       quantity: z.int().min(1).default(1),
       periodStart: z.iso.datetime().transform((text) => new Date(text)),

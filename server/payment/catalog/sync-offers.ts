@@ -1,4 +1,5 @@
 // Brings the products and prices at Stripe up to date with the packages and plans as stored.
+import type { BillingInterval } from "../../../shared/src/payment.ts";
 import type { PackageOffer, PlanOffer } from "../payment.types.ts";
 import type { PaymentStore } from "../ports.ts";
 import { unlessMissing } from "../stripe/errors.ts";
@@ -23,7 +24,7 @@ export function isPriceOf(price: StripePrice, plan: PlanOffer): boolean {
 function costs(
   price: StripePrice,
   { price: amount, currency }: PackageOffer,
-  interval: "month" | "year" | null,
+  interval: BillingInterval | null,
 ): boolean {
   return price.unitAmount === amount && price.currency === currency && price.interval === interval;
 }
@@ -73,7 +74,7 @@ export async function syncPlan(deps: Deps, plan: PlanOffer): Promise<SyncedPrice
 
 type SyncedOffer =
   | { readonly kind: "package"; readonly offer: PackageOffer; readonly interval: null }
-  | { readonly kind: "plan"; readonly offer: PlanOffer; readonly interval: "month" | "year" };
+  | { readonly kind: "plan"; readonly offer: PlanOffer; readonly interval: BillingInterval };
 
 /** Finds or makes the price of an offer at Stripe. */
 async function syncPrice({ stripe }: Deps, synced: SyncedOffer): Promise<SyncedPrice> {

@@ -1,6 +1,6 @@
 // The return page's question: what has become of this checkout? Answered from Stripe when no event has come yet.
 import { paymentState } from "../../../shared/src/payment.ts";
-import { AppError } from "../../lib/errors.ts";
+import { notFound } from "../../lib/errors.ts";
 import type { PaymentOutput } from "../payment.types.ts";
 import type { PaymentTables } from "../ports.ts";
 import type { SyncDeps } from "../sync/apply-sync.ts";
@@ -14,8 +14,7 @@ export async function confirmCheckout(
 ): Promise<PaymentOutput<"confirm">> {
   const checkout = await deps.store.checkouts.findBySession(sessionId);
   // Somebody else's session and none at all look the same.
-  if (checkout === null || checkout.userId !== userId)
-    throw AppError.of("NOT_FOUND", "There is no such checkout.");
+  if (checkout === null || checkout.userId !== userId) throw notFound("checkout");
   const before = await readOutcome(deps.store, checkout.id, userId);
   if (before.status !== "PENDING") {
     // Whoever settled it may have died before telling: nobody is shown a balance from before it after this.

@@ -1,7 +1,7 @@
 // The Stripe customer of a user: made once, stored before anything is sold.
 import { createHash } from "node:crypto";
 import { LRUCache } from "lru-cache";
-import { AppError } from "../../lib/errors.ts";
+import { notFound } from "../../lib/errors.ts";
 import type { CustomerRecord, PaymentStore } from "../ports.ts";
 import { isRefusal, refusalOf } from "../stripe/errors.ts";
 import type { StripePort } from "../stripe/port.ts";
@@ -46,19 +46,14 @@ export function createCustomers({
 async function ensureCustomer(state: CustomersState, userId: string): Promise<string> {
   const { customers } = state.store;
   const user = await customers.find(userId);
-  if (user === null || user.deletedAt !== null) throw noUser();
+  if (user === null || user.deletedAt !== null) throw notFound("user");
   if (user.stripeCustomerId !== null) return user.stripeCustomerId;
   const { id } = await createCustomer(state, userId, user);
   await customers.setCustomer(userId, id);
   state.forgotten.delete(userId);
   const stored = (await customers.find(userId))?.stripeCustomerId;
-  if (!stored) throw noUser();
+  if (!stored) throw notFound("user");
   return stored;
-}
-
-/** The error of a user who is not there any more. */
-export function noUser(): AppError {
-  return AppError.of("NOT_FOUND", "There is no such user.");
 }
 
 async function createCustomer(

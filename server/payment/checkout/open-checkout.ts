@@ -1,13 +1,14 @@
 // Opens a Stripe Checkout: our row first, one live checkout per user and offer, the same one for a second click.
-import { AppError } from "../../lib/errors.ts";
+import { AppError, notFound } from "../../lib/errors.ts";
 import { newId } from "../../lib/ids.ts";
+import { HOUR_MS } from "../../lib/time.ts";
 import type { Checkout, PackageOffer, PlanOffer } from "../payment.types.ts";
 import { isRefusal, refusalOf, unlessMissing } from "../stripe/errors.ts";
 import type { CheckoutPrice, StripeCheckout } from "../stripe/port.ts";
 import type { SyncDeps } from "../sync/apply-sync.ts";
 import { matchesOffer, pendingPayment } from "../sync/checkout.sync.ts";
 import { syncWithStripe } from "../sync/sync.ts";
-import { type Customers, noUser } from "./customers.ts";
+import type { Customers } from "./customers.ts";
 
 /** Dependencies of checkouts. */
 export interface CheckoutDeps extends SyncDeps {
@@ -28,7 +29,7 @@ export interface OpenCheckout {
 }
 
 /** Stripe allows 30 minutes to 24 hours. */
-const LIFETIME_MS = 23 * 3_600_000;
+const LIFETIME_MS = 23 * HOUR_MS;
 /** A checkout with less time left than this is replaced: nobody pays in a hurry. Stripe's minimum for a new one. */
 const MIN_LEFT_MS = 31 * 60_000;
 const MAX_ROUNDS = 6;
@@ -91,7 +92,7 @@ function findOrCreate(
   const liveKey = kind === "PLAN" ? `${userId}:PLAN` : `${userId}:PACKAGE:${offer.id}`;
   return store.lockedTransaction(userId, async ({ checkouts, customers: users }) => {
     // Erased while the order was on its way: nobody could cancel what is paid.
-    if ((await users.find(userId))?.deletedAt !== null) throw noUser();
+    if ((await users.find(userId))?.deletedAt !== null) throw notFound("user");
     const live = await checkouts.findLive(liveKey);
     if (live !== null) return live;
     const nowMs = now();

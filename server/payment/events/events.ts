@@ -1,7 +1,8 @@
 // Stripe's events: stored under their own id, their effect committed with them, failures kept and tried again.
 import { jitteredMs } from "../../lib/backoff.ts";
-import { AppError, isAppError } from "../../lib/errors.ts";
+import { isAppError, notFound } from "../../lib/errors.ts";
 import { createScrub } from "../../lib/scrub.ts";
+import { DAY_MS, HOUR_MS } from "../../lib/time.ts";
 import type {
   EventReceipt,
   PaymentAdminOutput,
@@ -29,9 +30,9 @@ export type Recovered =
  * Stripe itself tells of an event for three days and keeps it for 30. Ours is tried for as long, however often it failed: a
  * count would be used up by deliveries and reconciles, before the cause is gone. Then it waits for a person.
  */
-const RETRIED_FOR_MS = 30 * 86_400_000;
+const RETRIED_FOR_MS = 30 * DAY_MS;
 const FIRST_RETRY_MS = 30_000;
-const LAST_RETRY_MS = 6 * 3_600_000;
+const LAST_RETRY_MS = 6 * HOUR_MS;
 const RETRY_BATCH = 100;
 const MAX_REASON_LENGTH = 1_000;
 
@@ -76,10 +77,10 @@ export async function replayEvent(
   eventId: string,
 ): Promise<PaymentAdminOutput<"replayEvent">> {
   const event = await deps.store.events.find(eventId);
-  if (event === null) throw noEvent();
+  if (event === null) throw notFound("event");
   await processEvent(deps, eventId, event.notice);
   const after = await deps.store.events.find(eventId);
-  if (after === null) throw noEvent();
+  if (after === null) throw notFound("event");
   return { eventId, status: after.status, lastError: after.lastError };
 }
 
@@ -99,10 +100,6 @@ export async function retryDueEvents(deps: EventDeps, signal?: AbortSignal): Pro
     // An event that fails again is due later; one that another instance is at may still be in the list.
     if (due.length < RETRY_BATCH || untried.length === 0) return settled;
   }
-}
-
-function noEvent(): AppError {
-  return AppError.of("NOT_FOUND", "There is no such event.");
 }
 
 function isCompleted(event: StoredEvent | null): boolean {

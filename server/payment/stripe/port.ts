@@ -1,4 +1,5 @@
 // The port to Stripe: the few questions and orders the payment service has. adapters/stripe implements it.
+import type { BillingInterval } from "../../../shared/src/payment.ts";
 import type { NewPhases, StripeSchedule } from "./schedule.ts";
 
 /**
@@ -124,7 +125,7 @@ export interface StripePrice {
   readonly productActive: boolean;
   readonly unitAmount: number;
   readonly currency: string;
-  readonly interval: "month" | "year" | null;
+  readonly interval: BillingInterval | null;
   /** The offer of ours it was made for (metadata only this server's key can write). */
   readonly offerId: string | null;
   /** The credits per month it was sold with, from its metadata too; null where it does not say. */
@@ -300,7 +301,7 @@ export interface StripePort {
       lookupKey: string;
       unitAmount: number;
       currency: string;
-      interval: "month" | "year" | null;
+      interval: BillingInterval | null;
     },
     idempotencyKey: string,
   ): Promise<StripePrice>;

@@ -1,6 +1,7 @@
 // The preview token: what a person was shown before changing the plan, signed, for ten minutes.
 import { z } from "zod";
-import { equalSecrets, hmac } from "../../lib/keys.ts";
+import { jsonOrUndefined } from "../../lib/json.ts";
+import { deriveKey, equalSecrets, hmac } from "../../lib/keys.ts";
 
 /** How long a shown price holds. */
 const LIFETIME_SECONDS = 600;
@@ -23,9 +24,8 @@ const preview = z.strictObject({
 /** What was shown. Money in minor units. */
 export type Preview = z.output<typeof preview>;
 
-// The label keeps a preview from ever standing in for another thing signed with the same secret.
 function mac(secret: string, body: string): Buffer {
-  return hmac(hmac(Buffer.from(secret), "skywork plan change preview v1"), body);
+  return hmac(deriveKey(secret, "plan change preview"), body);
 }
 
 /** Signs what is shown with the first of `secrets`. */
@@ -44,13 +44,8 @@ export function readPreview(
   if (body === undefined || signature === undefined || more.length > 0) return null;
   const given = Buffer.from(signature, "base64url");
   if (!secrets.some((secret) => equalSecrets(given, mac(secret, body)))) return null;
-  let parsed: unknown;
-  try {
-    parsed = JSON.parse(Buffer.from(body, "base64url").toString("utf8"));
-  } catch {
-    return null;
-  }
-  const facts = preview.safeParse(parsed);
+  const text = Buffer.from(body, "base64url").toString("utf8");
+  const facts = preview.safeParse(jsonOrUndefined(text));
   if (!facts.success) return null;
   return nowMs / 1000 - facts.data.shownAt > LIFETIME_SECONDS ? null : facts.data;
 }

@@ -8,7 +8,7 @@ import type { PaymentTransaction } from "../ports.ts";
 import type { SyncDeps, SyncEffect } from "./apply-sync.ts";
 import { lateExpiry } from "./late-expiry.ts";
 
-interface Lot {
+interface GrantedLot {
   readonly grantKey: string;
   readonly expiresAt: Date | null;
 }
@@ -61,7 +61,7 @@ async function writeReturnedCredits(
 }
 
 /** The last month of these payments that was granted; the beginning of time when none was. */
-function lastGrantedMonth(payments: readonly Payment[], lots: readonly Lot[]): Date {
+function lastGrantedMonth(payments: readonly Payment[], lots: readonly GrantedLot[]): Date {
   const keys = new Set(lots.map(({ grantKey }) => grantKey));
   const moments = payments.flatMap((payment) => {
     const stored = decodeLines(payment.invoiceLines);
@@ -77,7 +77,7 @@ function lastGrantedMonth(payments: readonly Payment[], lots: readonly Lot[]): D
 function toMovement(
   { id, userId, returnedCredits, version }: Subscription,
   target: number,
-  { grantKey, expiresAt }: Lot,
+  { grantKey, expiresAt }: GrantedLot,
 ): LedgerOperation {
   const delta = target - returnedCredits;
   const change = String(version + 1);

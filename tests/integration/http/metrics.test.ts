@@ -85,6 +85,16 @@ describe("metrics", () => {
     },
   );
 
+  it.each(["/api/auth/google", "/api/auth/google/callback"])(
+    "counts %s under its own name",
+    async (route) => {
+      const series = `http_request_duration_seconds_count{route="${route}",method="GET",status="3xx"}`;
+      const before = (await scrape(server.url)).get(series) ?? 0;
+      await server.signIn("steps@metrics.example");
+      await expect.poll(async () => (await scrape(server.url)).get(series)).toBe(before + 1);
+    },
+  );
+
   it("a stream asked for by POST is a 405 that names GET", async () => {
     const answer = await fetch(`${server.url}/api/trpc/credit.onChange`, {
       method: "POST",

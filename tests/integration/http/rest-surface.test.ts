@@ -224,6 +224,17 @@ describe("input", () => {
       expect(await answer.json()).toMatchObject({ success: false, statusCode: 405 });
   });
 
+  test.each([
+    "/Health",
+    "/API/auth/google",
+    "/api/Auth/google/callback",
+    "/api/auth/Me",
+    "/api/payment/WEBHOOK",
+  ])("knows no %s: the case of a path counts", async (path) => {
+    const answer = await fetch(`${server.url}${path}`, { redirect: "manual" });
+    expect(answer.status).toBe(404);
+  });
+
   test("ends sessions and deletes the account", async () => {
     const leaving = await server.signIn("surface-leaving@example.com");
     const token = leaving.accessToken;
