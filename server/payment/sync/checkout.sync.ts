@@ -5,7 +5,7 @@ import type { Checkout, NewPayment } from "../payment.types.ts";
 import type { PaymentTables, PaymentTransaction } from "../ports.ts";
 import { unlessMissing } from "../stripe/errors.ts";
 import type { StripeCheckout } from "../stripe/port.ts";
-import { allOf, ignored, type SyncDeps, type SyncEffect } from "./apply-sync.ts";
+import { allOf, ignored, type SyncDeps, type SyncEffect, unknownToStripe } from "./apply-sync.ts";
 import { findCheckout, recallCheckout } from "./checkout-lookup.ts";
 import { invoiceEffect } from "./invoice.sync.ts";
 import { refundWhole } from "./refund-whole.ts";
@@ -31,7 +31,7 @@ async function unknownSessionEffect(
   sessionId: string,
 ): Promise<SyncEffect> {
   const checkout = await store.checkouts.findBySession(sessionId);
-  if (checkout === null) return ignored("Stripe does not know this checkout session.");
+  if (checkout === null) return unknownToStripe("this checkout session");
   // Ours and still open, yet unknown there: the wrong key or account, say. Asked again later, nothing is lost.
   if (checkout.expiresAt.getTime() + GRACE_MS > now())
     throw AppError.of("PAYMENT_PROVIDER_ERROR", "Stripe does not know this checkout session yet.");

@@ -18,7 +18,7 @@ import type { Payment } from "../payment.types.ts";
 import type { PaymentTransaction } from "../ports.ts";
 import { unlessMissing } from "../stripe/errors.ts";
 import type { StripeInvoice, StripeSubscription } from "../stripe/port.ts";
-import { allOf, ignored, type SyncDeps, type SyncEffect } from "./apply-sync.ts";
+import { allOf, ignored, type SyncDeps, type SyncEffect, unknownToStripe } from "./apply-sync.ts";
 import { findCheckout } from "./checkout-lookup.ts";
 import { lateExpiry } from "./late-expiry.ts";
 import { paymentRefundsEffect, type RefundTotals } from "./payment-refunds.ts";
@@ -55,13 +55,13 @@ export async function invoiceEffect(
   // Our version first, Stripe's answer second: whoever writes in between makes this effect stale.
   const known = await store.payments.find({ stripeInvoiceId: invoiceId });
   const invoice = await unlessMissing(stripe.getInvoice(invoiceId), null);
-  if (invoice === null) return ignored("Stripe does not know this invoice.");
+  if (invoice === null) return unknownToStripe("this invoice");
   const { subscriptionId } = invoice;
   if (subscriptionId === null || invoice.customerId === null)
     return ignored("The invoice is not for a subscription.");
   const version = await readVersion(store, subscriptionId);
   const subscription = await unlessMissing(stripe.getSubscription(subscriptionId), null);
-  if (subscription === null) return ignored("Stripe does not know this invoice's subscription.");
+  if (subscription === null) return unknownToStripe("this invoice's subscription");
   const { planId: paidPlanId, ...bought } = await readBought(deps, invoice, subscription, known);
   const state = await fetchedSubscriptionEffect(deps, subscription, { version, paidPlanId });
   if (state.kind === "ignored" || invoice.status !== "paid") return state;
