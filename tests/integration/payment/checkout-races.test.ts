@@ -31,6 +31,20 @@ describe("checkouts that overtake each other", () => {
     world.models.checkout.findMany({ where: { userId, status: "OPEN" } });
   const statusOf = async (sessionId: string) => (await stripe.getCheckout(sessionId)).status;
 
+  it("sells no second plan to who pays for the first one while its checkout is ended", async () => {
+    const userId = await world.createUser();
+    const first = await world.payment.subscribe(userId, { planId: "plan_basic_month" });
+    const ending = held.holdNext("expireCheckout", "unsent");
+    const second = world.payment.subscribe(userId, { planId: "plan_pro_month" });
+    await ending.reached;
+    world.sandbox.stripe.control.completeCheckout(first.sessionId);
+    await world.settled();
+    ending.open();
+    await expect(second).rejects.toMatchObject({ code: "CONFLICT" });
+    expect(await open(userId)).toEqual([]);
+    expect(await world.credits(userId)).toBe(500);
+  });
+
   it("returns one checkout to both presses when the first is refused after the second was given it", async () => {
     const userId = await world.createUser();
     const press = () => world.payment.checkout(userId, { packageId });
