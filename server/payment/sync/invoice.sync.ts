@@ -94,14 +94,17 @@ export async function invoiceEffect(
 
 /** What the invoice bought: as kept when it was paid, else by today's catalog. */
 async function readBought(
-  { catalog }: SyncDeps,
+  { catalog, logger }: SyncDeps,
   invoice: StripeInvoice,
   subscription: StripeSubscription,
   known: Payment | null,
 ): Promise<InvoiceLines & { planId?: string | undefined }> {
   const stored = decodeLines(known?.invoiceLines ?? null);
   if (stored !== null) return stored;
-  const lines = await readPaidLines(catalog, invoice);
+  const { id: invoiceId, currency } = invoice;
+  const lines = await readPaidLines(catalog, invoice, ({ priceId }) =>
+    logger.warn({ invoiceId, priceId, currency }, "line in a currency its price does not name"),
+  );
   const planId = (lines.find(({ amount }) => amount >= 0) ?? lines[0])?.planId;
   return { anchor: subscription.billingAnchor, lines, planId };
 }
