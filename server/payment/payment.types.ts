@@ -134,6 +134,8 @@ export type StoredNotice = Pick<
 export interface StoredEvent {
   readonly id: string;
   readonly status: "PENDING" | "PROCESSED" | "IGNORED" | "FAILED";
+  /** IGNORED because Stripe did not know its object: not for good, should Stripe list the event. */
+  readonly isUnknown: boolean;
   readonly attempts: number;
   readonly lastError: string | null;
   readonly receivedAt: Date;

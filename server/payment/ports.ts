@@ -141,12 +141,16 @@ export interface EventTable {
     notice: StripeEventNotice,
     times: { readonly receivedAt: Date; readonly nextAttemptAt: Date },
   ): Promise<void>;
-  /** Ends a pending or failed event. */
+  /** Ends an event. `isUnknown`: it is ignored because Stripe did not know its object. */
   complete(
     eventId: string,
-    ending: { readonly ignoredBecause: string | null; readonly processedAt: Date },
+    ending: {
+      readonly ignoredBecause: string | null;
+      readonly isUnknown: boolean;
+      readonly processedAt: Date;
+    },
   ): Promise<void>;
-  /** Keeps a failure, unless the event has been completed. */
+  /** Keeps a failure, unless the event has been completed for good. */
   fail(
     eventId: string,
     failure: {
@@ -157,8 +161,8 @@ export interface EventTable {
   ): Promise<void>;
   /** Pending and failed ones due by `now`, the longest due first. */
   due(now: Date, take: number): Promise<StoredEvent[]>;
-  /** Those of `eventIds` that are completed. */
-  completed(eventIds: readonly string[]): Promise<Set<string>>;
+  /** Those of `eventIds` that are completed for good, with how. */
+  completed(eventIds: readonly string[]): Promise<Map<string, EventState>>;
   /** When the last complete reconcile began, in milliseconds since 1970; 0 when there was none. */
   reconciledTo(): Promise<number>;
   setReconciledTo(ms: number): Promise<void>;

@@ -245,6 +245,15 @@ export function readInvoice(value: unknown): StripeInvoice {
   };
 }
 
+function readAmounts(raw: Raw): Map<string, number> {
+  const amounts = new Map<string, number>();
+  for (const [currency, option] of Object.entries(nested(raw, "currency_options") ?? {})) {
+    const amount = integerOrNull(objectOf(option, "currency option"), "unit_amount");
+    if (amount !== null) amounts.set(currency, amount);
+  }
+  return amounts.set(text(raw, "currency"), integerOrNull(raw, "unit_amount") ?? 0);
+}
+
 export function readPrice(value: unknown): StripePrice {
   const raw = resource(value, "price");
   const interval = textOrNull(nested(raw, "recurring") ?? {}, "interval");
@@ -258,6 +267,7 @@ export function readPrice(value: unknown): StripePrice {
     productActive: product === null || own(product, "active") !== false,
     unitAmount: integerOrNull(raw, "unit_amount") ?? 0,
     currency: text(raw, "currency"),
+    amounts: readAmounts(raw),
     interval: interval === "month" || interval === "year" ? interval : null,
     offerId: textOrNull(metadata, "offerId"),
     credits: /^\d{1,9}$/.test(credits) ? Number(credits) : null,

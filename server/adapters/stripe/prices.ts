@@ -22,7 +22,7 @@ export async function checkKey({ sdk, call }: StripeClient): Promise<"accepted" 
 export function getPrice({ sdk, call }: StripeClient, priceId: string): Promise<StripePrice> {
   return call(
     "prices.retrieve",
-    (options) => sdk.prices.retrieve(priceId, { expand: ["product"] }, options),
+    (options) => sdk.prices.retrieve(priceId, { expand: ["product", "currency_options"] }, options),
     readPrice,
   );
 }

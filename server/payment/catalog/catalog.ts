@@ -29,8 +29,8 @@ export interface Catalog {
   isPriceAtFault(error: unknown, priceId: string): Promise<boolean>;
   /** Orders something with the plan's price, and once more with a fresh one when Stripe does not sell by that price. */
   withPlanPrice<T>(plan: PlanOffer, order: (priceId: string) => Promise<T>): Promise<T>;
-  /** The plan a price stands for, also a former price; null when it is not ours. */
-  findPricedPlan(priceId: string): Promise<PricedPlan | null>;
+  /** The plan a price stands for, also a former price; null when it is not ours. `currency`: what somebody pays it in. */
+  findPricedPlan(priceId: string, currency?: string): Promise<PricedPlan | null>;
   /** Creates or updates products and prices at Stripe. Returns a line per offer. */
   sync(): Promise<string[]>;
 }
@@ -62,7 +62,7 @@ export function createCatalog(deps: Pick<CatalogState, "store" | "stripe" | "now
     forgetPrice: (priceId) => forgetPrice(state, priceId),
     isPriceAtFault: (error, priceId) => isPriceAtFault(state, error, priceId),
     withPlanPrice: (plan, order) => withPlanPrice(state, plan, order),
-    findPricedPlan: (priceId) => findPricedPlan(state, priceId),
+    findPricedPlan: (priceId, currency) => findPricedPlan(state, priceId, currency),
     sync: () => syncOffers(state),
   };
 }
@@ -136,9 +136,13 @@ async function withPlanPrice<T>(
   }
 }
 
-async function findPricedPlan(state: CatalogState, priceId: string): Promise<PricedPlan | null> {
+async function findPricedPlan(
+  state: CatalogState,
+  priceId: string,
+  currency?: string,
+): Promise<PricedPlan | null> {
   const { offers } = state.store;
-  const price = await unlessMissing(getPrice(state, priceId), null);
+  const price = await unlessMissing(getPrice(state, priceId, currency), null);
   if (price === null) return null;
   const plan =
     (await offers.findPlanByPrice(priceId)) ??
@@ -154,9 +158,11 @@ async function findPricedPlan(state: CatalogState, priceId: string): Promise<Pri
 async function getPrice(
   { stripe, knownPrices }: CatalogState,
   priceId: string,
+  currency?: string,
 ): Promise<StripePrice> {
   const known = knownPrices.get(priceId);
-  if (known !== undefined) return known;
+  // Currencies may be added to it any time.
+  if (known !== undefined && (currency === undefined || known.amounts.has(currency))) return known;
   const price = await stripe.getPrice(priceId);
   // It may be labelled any time, by `stripe:sync` too.
   if (price.offerId === null || price.credits === null) return price;

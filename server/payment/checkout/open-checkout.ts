@@ -35,8 +35,8 @@ const MIN_LEFT_MS = 31 * 60_000;
 const MAX_ROUNDS = 6;
 
 /**
- * Opens a checkout. Throws PAYMENT_PROVIDER_ERROR, NOT_FOUND (deleted user), CONFLICT (a paid subscription checkout is
- * being settled), SERVICE_UNAVAILABLE.
+ * Opens a checkout. Throws PAYMENT_PROVIDER_ERROR, NOT_FOUND (deleted user), CONFLICT (a plan, for who has just
+ * subscribed), SERVICE_UNAVAILABLE.
  */
 export async function openCheckout(
   deps: CheckoutDeps,
@@ -78,9 +78,12 @@ async function tryToOpen(
   if (session.status === "open" && session.url !== null)
     return { sessionId: session.id, checkoutUrl: session.url };
   await syncWithStripe(deps, { kind: "checkout", sessionId: session.id });
-  if (order.kind === "PLAN" && session.status === "complete")
-    throw AppError.of("CONFLICT", "You have just subscribed. Change the plan instead.");
+  if (order.kind === "PLAN" && session.status === "complete") throw justSubscribed();
   return null;
+}
+
+function justSubscribed(): AppError {
+  return AppError.of("CONFLICT", "You have just subscribed. Change the plan instead.");
 }
 
 /** The live checkout of this user and offer, made if there is none. */
@@ -90,9 +93,11 @@ function findOrCreate(
   { kind, offer }: Order,
 ): Promise<Checkout> {
   const liveKey = kind === "PLAN" ? `${userId}:PLAN` : `${userId}:PACKAGE:${offer.id}`;
-  return store.lockedTransaction(userId, async ({ checkouts, customers: users }) => {
+  return store.lockedTransaction(userId, async ({ checkouts, customers: users, subscriptions }) => {
     // Erased while the order was on its way: nobody could cancel what is paid.
     if ((await users.find(userId))?.deletedAt !== null) throw notFound("user");
+    // Paid in another tab while the order was on its way, or while the checkout of another plan was ended for this one.
+    if (kind === "PLAN" && (await subscriptions.findLive(userId)) !== null) throw justSubscribed();
     const live = await checkouts.findLive(liveKey);
     if (live !== null) return live;
     const nowMs = now();

@@ -61,13 +61,19 @@ export async function receiveEvent(
   }
 }
 
-/** Stores an event found at Stripe and processes it; `known` when it had been. */
+/**
+ * Stores an event found at Stripe and processes it; `known` when it had been. What was ignored because Stripe did not know
+ * its object came while the key was that of another account: Stripe lists it, so it knows it now.
+ */
 export async function recoverEvent(deps: EventDeps, notice: StripeEventNotice): Promise<Recovered> {
-  if (isCompleted(await storeEvent(deps, notice))) return { outcome: "known" };
-  if ((await processEvent(deps, notice.id, notice)) === "settled") return { outcome: "settled" };
+  const before = await storeEvent(deps, notice);
+  if (isSettled(before)) return { outcome: "known" };
+  const outcome = await processEvent(deps, notice.id, notice);
+  if (outcome === "settled" && !before?.isUnknown) return { outcome };
   const event = await deps.store.events.find(notice.id);
+  if (outcome === "settled") return { outcome: event?.isUnknown ? "known" : outcome };
   // Another instance was at it too, and had better luck.
-  if (isCompleted(event)) return { outcome: "known" };
+  if (isSettled(event)) return { outcome: "known" };
   return { outcome: "failed", reason: event?.lastError ?? "unknown failure" };
 }
 
@@ -104,6 +110,11 @@ export async function retryDueEvents(deps: EventDeps, signal?: AbortSignal): Pro
 
 function isCompleted(event: StoredEvent | null): boolean {
   return event?.status === "PROCESSED" || event?.status === "IGNORED";
+}
+
+/** Completed for good. */
+function isSettled(event: StoredEvent | null): boolean {
+  return isCompleted(event) && !event?.isUnknown;
 }
 
 /** Stores the notice; returns the event as it was when it was known. */
@@ -145,6 +156,7 @@ async function processOnce(
   const complete: CommitWith = (tx, result) =>
     tx.events.complete(eventId, {
       ignoredBecause: result.outcome === "ignored" ? result.reason : null,
+      isUnknown: result.outcome === "ignored" && result.isUnknown,
       processedAt: new Date(deps.now()),
     });
   try {
@@ -152,7 +164,11 @@ async function processOnce(
     if (target !== null) await syncWithStripe(deps, target, complete);
     else
       await deps.store.transaction((tx) =>
-        complete(tx, { outcome: "ignored", reason: "This type means nothing here." }),
+        complete(tx, {
+          outcome: "ignored",
+          reason: "This type means nothing here.",
+          isUnknown: false,
+        }),
       );
     return "settled";
   } catch (error) {
@@ -169,7 +185,7 @@ async function keepFailure(
 ): Promise<void> {
   try {
     const event = await store.events.find(eventId);
-    if (event === null || isCompleted(event)) return;
+    if (event === null || isSettled(event)) return;
     const attempts = event.attempts + 1;
     const nextMs = now() + retryDelayMs(attempts);
     await store.events.fail(eventId, {

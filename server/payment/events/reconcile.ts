@@ -47,6 +47,10 @@ interface Run {
   readonly problems: string[];
   /** Also counts problems that there was no room for. */
   failures: number;
+  /** Stripe showed something of ours: its key is that of our account. */
+  isOurAccount: boolean;
+  /** Subscriptions live here that Stripe does not know. */
+  unknown: number;
 }
 
 /** See PaymentService.reconcile. Running it twice, or beside webhooks, changes nothing more. */
@@ -63,7 +67,8 @@ export async function reconcile(
     checkoutsClosed: 0,
   };
   const { signal, maxSubscriptions } = options;
-  const run: Run = { deps, signal, counts, problems: [], failures: 0 };
+  const seen = { isOurAccount: false, unknown: 0 };
+  const run: Run = { deps, signal, counts, problems: [], failures: 0, ...seen };
   const nowMs = deps.now();
   const needed = await windowStart(deps, nowMs);
   const since = options.since ?? needed;
@@ -73,10 +78,16 @@ export async function reconcile(
   const hasInvoices = await attempt(run, "invoices", () => settleInvoices(run, since));
   // A run that is always cut short moves nothing on, and nobody would know.
   if (signal?.aborted) addProblem(run, "stopped early: the next run begins where this one did");
-  // Not of a run that was told to stop: `attempt` does nothing then.
-  if (hasEvents && hasInvoices && since <= needed)
-    await attempt(run, "mark", () => deps.store.events.setReconciledTo(nowMs));
+  const isComplete = hasEvents && hasInvoices && since <= needed && !signal?.aborted;
   await attempt(run, "subscriptions", () => settleSubscriptions(run, maxSubscriptions));
+  // With the key of another account nothing was caught up with. One subscription that Stripe does not know says little.
+  if (run.unknown > 0 && !run.isOurAccount)
+    addProblem(run, "mark: Stripe showed nothing of ours: is the key that of another account?");
+  // Also of a run that was told to stop amid the subscriptions.
+  else if (isComplete)
+    await attempt({ ...run, signal: undefined }, "mark", () =>
+      deps.store.events.setReconciledTo(nowMs),
+    );
   return { ...counts, problems: run.problems };
 }
 
@@ -147,6 +158,7 @@ async function listMissed(run: Run, since: Date): Promise<StripeEventNotice[]> {
     counts.eventsSeen += page.events.length;
     const completed = await store.events.completed(page.events.map(({ id }) => id));
     missed.push(...page.events.filter(({ id }) => !completed.has(id)));
+    if ([...completed.values()].includes("PROCESSED")) run.isOurAccount = true;
     after = page.events.at(-1)?.id ?? null;
     if (!page.more || after === null || signal?.aborted) return missed;
   }
@@ -252,9 +264,13 @@ async function settleSubscription(run: Run, before: Subscription): Promise<void>
   const result = await syncWithStripe(deps, { kind: "subscription", subscriptionId });
   if (result.outcome === "ignored") {
     if (deps.sandbox) await closeSubscription(deps, before);
-    else report(run, `subscription ${subscriptionId}: ${result.reason}`);
+    else {
+      if (result.isUnknown) run.unknown += 1;
+      report(run, `subscription ${subscriptionId}: ${result.reason}`);
+    }
     return;
   }
+  run.isOurAccount = true;
   const after = await deps.store.subscriptions.find(before.id);
   const isRepaired =
     after?.status !== before.status ||

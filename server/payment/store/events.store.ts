@@ -24,6 +24,9 @@ const RECONCILE = "reconcile";
 
 const OPEN = { in: ["PENDING", "FAILED"] };
 
+/** Ignored for as long as Stripe does not know its object: as if tried again when Stripe lists it. */
+const UNKNOWN = { status: "IGNORED", nextAttemptAt: { not: null } };
+
 type Rows = PrismaModels["stripeEvent"];
 type Row = NonNullable<Awaited<ReturnType<Rows["findUnique"]>>>;
 
@@ -37,7 +40,7 @@ export function eventTable({ stripeEvent: rows, rollUp }: PrismaModels): EventTa
     complete: (id, ending) => completeEvent(rows, id, ending),
     fail: async (id, failure) => {
       await rows.updateMany({
-        where: { id, status: OPEN },
+        where: { id, OR: [{ status: OPEN }, UNKNOWN] },
         data: { status: "FAILED", ...failure },
       });
     },
@@ -53,7 +56,7 @@ export function eventTable({ stripeEvent: rows, rollUp }: PrismaModels): EventTa
 async function completeEvent(
   rows: Rows,
   id: string,
-  { ignoredBecause, processedAt }: Parameters<EventTable["complete"]>[1],
+  { ignoredBecause, isUnknown, processedAt }: Parameters<EventTable["complete"]>[1],
 ): Promise<void> {
   await rows.update({
     where: { id },
@@ -61,7 +64,7 @@ async function completeEvent(
       status: ignoredBecause === null ? "PROCESSED" : "IGNORED",
       lastError: ignoredBecause,
       attempts: { increment: 1 },
-      nextAttemptAt: null,
+      nextAttemptAt: isUnknown ? processedAt : null,
       processedAt,
     },
   });
@@ -76,12 +79,15 @@ async function readDue(rows: Rows, now: Date, take: number): Promise<StoredEvent
   return due.map(toEvent);
 }
 
-async function readCompleted(rows: Rows, eventIds: readonly string[]): Promise<Set<string>> {
+async function readCompleted(rows: Rows, eventIds: readonly string[]) {
   const found = await rows.findMany({
-    where: { id: { in: [...eventIds] }, status: { in: ["PROCESSED", "IGNORED"] } },
-    select: { id: true },
+    where: {
+      id: { in: [...eventIds] },
+      OR: [{ status: "PROCESSED" }, { status: "IGNORED", nextAttemptAt: null }],
+    },
+    select: { id: true, status: true },
   });
-  return new Set(found.map(({ id }) => id));
+  return new Map(found.map(({ id, status }) => [id, eventState.parse(status)]));
 }
 
 async function countBacklog(rows: Rows): Promise<EventBacklog> {
@@ -93,10 +99,11 @@ async function countBacklog(rows: Rows): Promise<EventBacklog> {
 }
 
 function toEvent({ payload, type, ...row }: Row): StoredEvent {
-  const { id, status, attempts, lastError, receivedAt } = row;
+  const { id, status, attempts, lastError, receivedAt, nextAttemptAt } = row;
   return {
     id,
     status: eventState.parse(status),
+    isUnknown: status === UNKNOWN.status && nextAttemptAt !== null,
     attempts,
     lastError,
     receivedAt,

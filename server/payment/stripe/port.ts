@@ -125,6 +125,8 @@ export interface StripePrice {
   readonly productActive: boolean;
   readonly unitAmount: number;
   readonly currency: string;
+  /** What it costs in each currency it is sold in, its own among them, as far as Stripe was asked. */
+  readonly amounts: ReadonlyMap<string, number>;
   readonly interval: BillingInterval | null;
   /** The offer of ours it was made for (metadata only this server's key can write). */
   readonly offerId: string | null;

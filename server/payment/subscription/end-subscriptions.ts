@@ -1,14 +1,15 @@
 // Ends whatever could still bill a user: for an account that is deleted.
-import { type CheckoutDeps, closeCheckouts } from "../checkout/open-checkout.ts";
+import { closeCheckouts } from "../checkout/open-checkout.ts";
 import { isRefusal, unlessMissing } from "../stripe/errors.ts";
 import { isLive } from "../sync/subscription-status.ts";
 import { saveChangedSubscription } from "../sync/sync.ts";
 import { readVersion } from "../sync/subscription.sync.ts";
 import { closeSubscription } from "./close-subscription.ts";
 import { releasePending } from "./downgrades.ts";
+import type { SubscriptionDeps } from "./subscribe.ts";
 
 /** Ends every live subscription at Stripe now and closes open checkouts. Safe to repeat. Throws PAYMENT_PROVIDER_ERROR. */
-export async function endSubscriptions(deps: CheckoutDeps, userId: string): Promise<void> {
+export async function endSubscriptions(deps: SubscriptionDeps, userId: string): Promise<void> {
   const { store, stripe, customers } = deps;
   const known = await store.subscriptions.ofUser(userId);
   const live = known.filter(({ status }) => isLive(status));
@@ -25,21 +26,24 @@ export async function endSubscriptions(deps: CheckoutDeps, userId: string): Prom
     try {
       await endSubscription(deps, id);
     } catch (error) {
-      if (!isRefusal(error, "missing")) throw error;
-      // What Stripe does not know cannot be billed.
+      // A sandbox started again forgets, and bills nobody. At the real Stripe a missing one means the wrong account: in
+      // its own it goes on billing.
+      if (!isRefusal(error, "missing") || !deps.sandbox) throw error;
       const ours = known.find(({ stripeSubscriptionId }) => stripeSubscriptionId === id);
       if (ours !== undefined) await closeSubscription(deps, ours);
     }
   }
 }
 
-async function endSubscription(deps: CheckoutDeps, stripeSubscriptionId: string): Promise<void> {
+async function endSubscription(deps: SubscriptionDeps, subscriptionId: string): Promise<void> {
   const { store, stripe } = deps;
-  const version = await readVersion(store, stripeSubscriptionId);
-  await releasePending(stripe, await stripe.getSubscription(stripeSubscriptionId));
-  const ended = await stripe.cancelSubscription(
-    stripeSubscriptionId,
-    `end:${stripeSubscriptionId}`,
-  );
+  const version = await readVersion(store, subscriptionId);
+  const cancel = () => stripe.cancelSubscription(subscriptionId, `end:${subscriptionId}`);
+  // A plan that waits goes with it. Let go of first, it would be lost should the end fail and the account stay.
+  const ended = await cancel().catch(async (error: unknown) => {
+    if (!isRefusal(error, "invalid")) throw error;
+    await releasePending(stripe, await stripe.getSubscription(subscriptionId));
+    return cancel();
+  });
   await saveChangedSubscription(deps, ended, version);
 }

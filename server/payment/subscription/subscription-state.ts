@@ -20,7 +20,8 @@ export async function findSubscriptionState(
   const plan = await offers.findPlan(live.planId);
   if (plan === null) return null;
   // What was subscribed at, which the plan need not cost or give any more.
-  const paid = findCurrentLine(await payments.paidOf(live), live);
+  const current = findCurrentLine(await payments.paidOf(live), live);
+  const paid = current?.line;
   const next = live.pendingPlanId === null ? null : await offers.findPlan(live.pendingPlanId);
   return {
     id: live.id,
@@ -31,7 +32,7 @@ export async function findSubscriptionState(
     // All that is paid and granted, should a merchant have sold several.
     credits: (paid?.monthlyCredits ?? plan.credits) * live.quantity,
     price: (paid?.unitAmount ?? plan.price) * live.quantity,
-    currency: plan.currency,
+    currency: current?.currency ?? plan.currency,
     currentPeriodStart: live.currentPeriodStart.toISOString(),
     currentPeriodEnd: live.currentPeriodEnd.toISOString(),
     cancelAtPeriodEnd: live.cancelAtPeriodEnd,
@@ -43,16 +44,16 @@ export async function findSubscriptionState(
   };
 }
 
-/** The line that paid for the current period: the newest, should the plan have changed within it. */
+/** The line that paid for the current period, and in what: the newest, should the plan have changed within it. */
 function findCurrentLine(
-  paid: readonly Pick<Payment, "invoiceLines">[],
+  paid: readonly Pick<Payment, "invoiceLines" | "currency">[],
   { currentPeriodEnd }: Subscription,
-): PaidLine | undefined {
-  for (const { invoiceLines } of paid.toReversed()) {
+): { readonly line: PaidLine; readonly currency: string } | undefined {
+  for (const { invoiceLines, currency } of paid.toReversed()) {
     const line = decodeLines(invoiceLines)?.lines.findLast(
       ({ amount, periodEnd }) => amount > 0 && periodEnd.getTime() === currentPeriodEnd.getTime(),
     );
-    if (line !== undefined) return line;
+    if (line !== undefined) return { line, currency };
   }
   return undefined;
 }

@@ -21,7 +21,12 @@ export interface SyncDeps {
 
 /** What has to be written here for us to agree with Stripe, as Stripe was read once. */
 export type SyncEffect =
-  | { readonly kind: "ignored"; readonly reason: string }
+  | {
+      readonly kind: "ignored";
+      readonly reason: string;
+      /** Stripe does not know the object. With the key of another account it would be so, too. */
+      readonly isUnknown: boolean;
+    }
   | {
       readonly kind: "effect";
       readonly userId: string;
@@ -35,14 +40,19 @@ export type SyncEffect =
 /** What a sync did. */
 export type SyncResult =
   | { readonly outcome: "done"; readonly userId: string }
-  | { readonly outcome: "ignored"; readonly reason: string };
+  | { readonly outcome: "ignored"; readonly reason: string; readonly isUnknown: boolean };
 
 /** Other rows that commit with a sync. */
 export type CommitWith = (tx: PaymentTransaction, result: SyncResult) => Promise<void>;
 
 /** The effect of what is none of ours. */
 export function ignored(reason: string): SyncEffect {
-  return { kind: "ignored", reason };
+  return { kind: "ignored", reason, isUnknown: false };
+}
+
+/** The effect of what Stripe does not know, at least not with this key: `what` = "this invoice", say. */
+export function unknownToStripe(what: string): SyncEffect {
+  return { kind: "ignored", reason: `Stripe does not know ${what}.`, isUnknown: true };
 }
 
 /** Several effects of one user as one: applied in order, in one transaction. */
@@ -79,7 +89,8 @@ export async function applySync(
     if (attempts > 0) await sleep(jitteredMs(FIRST_PAUSE_MS * 2 ** attempts));
     const effect = await readEffect();
     if (effect.kind === "ignored") {
-      const result: SyncResult = { outcome: "ignored", reason: effect.reason };
+      const { reason, isUnknown } = effect;
+      const result: SyncResult = { outcome: "ignored", reason, isUnknown };
       await deps.store.transaction((tx) => commitWith(tx, result));
       return result;
     }

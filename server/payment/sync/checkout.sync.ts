@@ -5,24 +5,32 @@ import type { Checkout, NewPayment } from "../payment.types.ts";
 import type { PaymentTables, PaymentTransaction } from "../ports.ts";
 import { unlessMissing } from "../stripe/errors.ts";
 import type { StripeCheckout } from "../stripe/port.ts";
-import { allOf, ignored, type SyncDeps, type SyncEffect } from "./apply-sync.ts";
+import { allOf, ignored, type SyncDeps, type SyncEffect, unknownToStripe } from "./apply-sync.ts";
 import { findCheckout, recallCheckout } from "./checkout-lookup.ts";
 import { invoiceEffect } from "./invoice.sync.ts";
+import { paymentRefundsEffect } from "./payment-refunds.ts";
 import { refundWhole } from "./refund-whole.ts";
 import { isErased, subscriptionEffect } from "./subscription.sync.ts";
 
 /** After this long nothing unpaid is expected to be paid any more. */
 const GRACE_MS = 3 * DAY_MS;
 
-/** Reads a checkout session at Stripe, with the subscription it began. */
-export async function checkoutEffect(deps: SyncDeps, sessionId: string): Promise<SyncEffect> {
+/**
+ * Reads a checkout session at Stripe, with the subscription it began and what has gone back of it. `refundedIntentId`: a
+ * payment intent of it of which something went back or came again.
+ */
+export async function checkoutEffect(
+  deps: SyncDeps,
+  sessionId: string,
+  refundedIntentId: string | null = null,
+): Promise<SyncEffect> {
   const session = await unlessMissing(deps.stripe.getCheckout(sessionId), null);
   if (session === null) return unknownSessionEffect(deps, sessionId);
   const checkout = await findCheckout(deps.store, session);
   if (checkout === null) return lostCheckoutEffect(deps, session);
   return checkout.kind === "PLAN"
-    ? planEffect(deps, checkout, session)
-    : packageEffect(deps, checkout, session);
+    ? planEffect(deps, checkout, session, refundedIntentId)
+    : packageEffect(deps, checkout, session, refundedIntentId);
 }
 
 /** A session Stripe does not know, long after its time: nobody can pay it any more. */
@@ -31,7 +39,7 @@ async function unknownSessionEffect(
   sessionId: string,
 ): Promise<SyncEffect> {
   const checkout = await store.checkouts.findBySession(sessionId);
-  if (checkout === null) return ignored("Stripe does not know this checkout session.");
+  if (checkout === null) return unknownToStripe("this checkout session");
   // Ours and still open, yet unknown there: the wrong key or account, say. Asked again later, nothing is lost.
   if (checkout.expiresAt.getTime() + GRACE_MS > now())
     throw AppError.of("PAYMENT_PROVIDER_ERROR", "Stripe does not know this checkout session yet.");
@@ -54,7 +62,7 @@ async function lostCheckoutEffect(deps: SyncDeps, session: StripeCheckout): Prom
     { sessionId: session.id, userId: checkout.userId },
     "paid checkout missing from the database; restored from Stripe",
   );
-  return {
+  return withMoneyBack(deps, checkout, session, {
     kind: "effect",
     userId: checkout.userId,
     apply: async (tx) => {
@@ -64,7 +72,19 @@ async function lostCheckoutEffect(deps: SyncDeps, session: StripeCheckout): Prom
       await grantPackage(deps, tx, checkout, session);
       return "done";
     },
-  };
+  });
+}
+
+/** A paid package, and what is back of it. */
+async function withMoneyBack(
+  deps: SyncDeps,
+  { id, userId }: Checkout,
+  { paymentIntentId }: StripeCheckout,
+  purchase: SyncEffect,
+): Promise<SyncEffect> {
+  if (paymentIntentId === null) return purchase;
+  const refunds = { key: { id }, userId, paymentIntentIds: [paymentIntentId], invoice: null };
+  return allOf(userId, [purchase, await paymentRefundsEffect(deps, refunds)]);
 }
 
 /** The first invoice makes the payment and its credits. */
@@ -72,6 +92,7 @@ async function planEffect(
   deps: SyncDeps,
   checkout: Checkout,
   session: StripeCheckout,
+  refundedIntentId: string | null,
 ): Promise<SyncEffect> {
   const { userId } = checkout;
   const closing: SyncEffect = {
@@ -86,7 +107,7 @@ async function planEffect(
   const begun =
     session.invoiceId === null
       ? await subscriptionEffect(deps, session.subscriptionId)
-      : await invoiceEffect(deps, session.invoiceId);
+      : await invoiceEffect(deps, session.invoiceId, refundedIntentId);
   return allOf(userId, [closing, begun]);
 }
 
@@ -94,12 +115,13 @@ async function packageEffect(
   deps: SyncDeps,
   checkout: Checkout,
   session: StripeCheckout,
+  refundedIntentId: string | null,
 ): Promise<SyncEffect> {
   const unwanted = await whyUnwanted(deps.store, checkout, session);
   if (unwanted !== null) await refundSession(deps, session, unwanted);
   const isUnpayable = session.status === "expired" || (await hasFailed(deps, session));
   const isOver = unwanted !== null || isUnpayable;
-  return {
+  const purchase: SyncEffect = {
     kind: "effect",
     userId: checkout.userId,
     apply: async (tx) => {
@@ -110,6 +132,12 @@ async function packageEffect(
       return "done";
     },
   };
+  if (!isPaid(session) || unwanted !== null) return purchase;
+  // Heard of late, it may be given back already.
+  const isFirst = ((await deps.store.payments.find({ id: checkout.id }))?.paidAt ?? null) === null;
+  return isFirst || refundedIntentId !== null
+    ? withMoneyBack(deps, checkout, session, purchase)
+    : purchase;
 }
 
 /** Why money that came grants nothing: it is not what was offered, or for nobody any more. Null: it grants. */

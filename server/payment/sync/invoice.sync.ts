@@ -18,13 +18,14 @@ import type { Payment } from "../payment.types.ts";
 import type { PaymentTransaction } from "../ports.ts";
 import { unlessMissing } from "../stripe/errors.ts";
 import type { StripeInvoice, StripeSubscription } from "../stripe/port.ts";
-import { allOf, ignored, type SyncDeps, type SyncEffect } from "./apply-sync.ts";
+import { allOf, ignored, type SyncDeps, type SyncEffect, unknownToStripe } from "./apply-sync.ts";
 import { findCheckout } from "./checkout-lookup.ts";
 import { lateExpiry } from "./late-expiry.ts";
 import { paymentRefundsEffect, type RefundTotals } from "./payment-refunds.ts";
 import { returnedCreditsEffect } from "./returned-credits.ts";
 import { isGranting } from "./subscription-status.ts";
 import { fetchedSubscriptionEffect, readVersion } from "./subscription.sync.ts";
+import { refundInvoice, type Unwanted, whyInvoiceIsUnwanted } from "./unwanted-subscription.ts";
 
 /** A paid invoice with what it was found to be for. */
 interface PaidInvoice {
@@ -37,6 +38,8 @@ interface PaidInvoice {
   readonly paymentIntentIds: readonly string[];
   /** The money that is back by now; null: none is, as far as we know. */
   readonly back: RefundTotals | null;
+  /** Why nobody can want what it sells; null: it is wanted, or was paid before as far as we know. */
+  readonly unwanted: Unwanted | null;
   readonly userId: string;
   /** Our payment's version when the sync began; null: there was none. */
   readonly seenVersion: number | null;
@@ -55,13 +58,13 @@ export async function invoiceEffect(
   // Our version first, Stripe's answer second: whoever writes in between makes this effect stale.
   const known = await store.payments.find({ stripeInvoiceId: invoiceId });
   const invoice = await unlessMissing(stripe.getInvoice(invoiceId), null);
-  if (invoice === null) return ignored("Stripe does not know this invoice.");
+  if (invoice === null) return unknownToStripe("this invoice");
   const { subscriptionId } = invoice;
   if (subscriptionId === null || invoice.customerId === null)
     return ignored("The invoice is not for a subscription.");
   const version = await readVersion(store, subscriptionId);
   const subscription = await unlessMissing(stripe.getSubscription(subscriptionId), null);
-  if (subscription === null) return ignored("Stripe does not know this invoice's subscription.");
+  if (subscription === null) return unknownToStripe("this invoice's subscription");
   const { planId: paidPlanId, ...bought } = await readBought(deps, invoice, subscription, known);
   const state = await fetchedSubscriptionEffect(deps, subscription, { version, paidPlanId });
   if (state.kind === "ignored" || invoice.status !== "paid") return state;
@@ -71,17 +74,24 @@ export async function invoiceEffect(
   }
 
   const { userId } = state;
+  const unwanted = isPaidHere(known)
+    ? null
+    : await whyInvoiceIsUnwanted(store, userId, invoice, subscription);
+  if (unwanted !== null) await giveBack(deps, invoice, unwanted);
   const foundIds = invoice.amountPaid > 0 ? await findPaymentIntents(deps, invoice) : [];
   const knownIds = [known?.stripePaymentId ?? null, refundedIntentId].filter((id) => id !== null);
   const paymentIntentIds = [...new Set([...foundIds, ...knownIds])];
   const checkoutId = known === null ? await findCheckoutId(deps, invoice, userId) : null;
   const key = { stripeInvoiceId: invoice.id };
   const refunds =
-    refundedIntentId !== null || isPartlyReturned(invoice, known)
+    refundedIntentId !== null || mayBeReturned(invoice, known)
       ? await paymentRefundsEffect(deps, { key, userId, paymentIntentIds, invoice })
       : null;
   const paid = {
-    ...{ invoice, subscription, bought, checkoutId, paymentIntentIds, userId },
+    ...{ invoice, subscription, checkoutId, paymentIntentIds, userId, unwanted },
+    // Kept with the payment: it sells nothing to nobody, whenever it is looked at again. A duplicate's credits go with
+    // its money, and come again should the refund fail.
+    bought: unwanted === "account deleted" ? { ...bought, lines: [] } : bought,
     ...{ back: refunds?.totals ?? null, seenVersion: known?.version ?? null },
   };
   return allOf(userId, [
@@ -92,16 +102,30 @@ export async function invoiceEffect(
   ]);
 }
 
+function isPaidHere(known: Payment | null): boolean {
+  return known !== null && known.paidAt !== null;
+}
+
+/** All that was paid of an invoice nobody can want. */
+async function giveBack(deps: SyncDeps, invoice: StripeInvoice, reason: Unwanted): Promise<void> {
+  const { id: invoiceId, subscriptionId } = invoice;
+  deps.logger.warn({ invoiceId, subscriptionId, reason }, "unwanted invoice paid; given back");
+  if (invoice.amountPaid > 0) await refundInvoice(deps, invoice, reason);
+}
+
 /** What the invoice bought: as kept when it was paid, else by today's catalog. */
 async function readBought(
-  { catalog }: SyncDeps,
+  { catalog, logger }: SyncDeps,
   invoice: StripeInvoice,
   subscription: StripeSubscription,
   known: Payment | null,
 ): Promise<InvoiceLines & { planId?: string | undefined }> {
   const stored = decodeLines(known?.invoiceLines ?? null);
   if (stored !== null) return stored;
-  const lines = await readPaidLines(catalog, invoice);
+  const { id: invoiceId, currency } = invoice;
+  const lines = await readPaidLines(catalog, invoice, ({ priceId }) =>
+    logger.warn({ invoiceId, priceId, currency }, "line in a currency its price does not name"),
+  );
   const planId = (lines.find(({ amount }) => amount >= 0) ?? lines[0])?.planId;
   return { anchor: subscription.billingAnchor, lines, planId };
 }
@@ -127,12 +151,13 @@ async function findCheckoutId(
 }
 
 /**
- * A new month of a payment that is partly given back: the share of the new credits goes back with it. The status
- * tells, not the credits taken: an upgrade may be disputed before any of its credits are due.
+ * Whether to look for what went back. Of an invoice that is heard of late all of it may have, long ago. Of a new month of
+ * a payment that is partly given back, the share of the new credits goes back with it: the status tells, not the credits
+ * taken, as an upgrade may be disputed before any of its credits are due.
  */
-function isPartlyReturned(invoice: StripeInvoice, known: Payment | null): boolean {
+function mayBeReturned(invoice: StripeInvoice, known: Payment | null): boolean {
   if (invoice.creditNotesAmount > 0) return true;
-  return known !== null && known.paidAt !== null && known.status !== "SUCCESS";
+  return isPaidHere(known) ? known?.status !== "SUCCESS" : invoice.amountPaid > 0;
 }
 
 async function writePaidInvoice(
@@ -147,6 +172,11 @@ async function writePaidInvoice(
     (opened?.stripeInvoiceId === null ? opened : null);
   // Money went back since Stripe was read: a new month owes its share of that too.
   if (known !== null && known.version !== (paid.seenVersion ?? 0)) return "stale";
+  if (!isPaidHere(known)) {
+    // Erased since Stripe was read, say: nothing is granted that has to be given back first.
+    const unwanted = await whyInvoiceIsUnwanted(tx, paid.userId, invoice, paid.subscription);
+    if (unwanted !== paid.unwanted) return "stale";
+  }
   const paymentId = known?.id ?? (opened === null ? checkoutId : null) ?? newId(now());
   const paidAt = known?.paidAt ?? invoice.paidAt ?? new Date(now());
   const scheduled = scheduleGrants(bought.lines, bought.anchor, paidAt);

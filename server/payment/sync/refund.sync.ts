@@ -1,5 +1,5 @@
 // Refunds and disputes by their payment intent, whatever it paid for; the purchase is settled first, should its event be late.
-import type { Payment, PaymentKey } from "../payment.types.ts";
+import type { Payment } from "../payment.types.ts";
 import { unlessMissing } from "../stripe/errors.ts";
 import { allOf, ignored, type SyncDeps, type SyncEffect } from "./apply-sync.ts";
 import { checkoutEffect } from "./checkout.sync.ts";
@@ -14,14 +14,7 @@ export async function refundEffect(deps: SyncDeps, paymentIntentId: string): Pro
   if (known !== null && known.paidAt !== null)
     return knownRefundEffect(deps, known, paymentIntentId);
   const session = await unlessMissing(stripe.findCheckoutByPaymentIntent(paymentIntentId), null);
-  if (session !== null) {
-    const purchase = await checkoutEffect(deps, session.id);
-    if (purchase.kind === "ignored") return purchase;
-    const { userId } = purchase;
-    const key: PaymentKey = { stripeSessionId: session.id };
-    const refunds = { key, userId, paymentIntentIds: [paymentIntentId], invoice: null };
-    return allOf(userId, [purchase, await paymentRefundsEffect(deps, refunds)]);
-  }
+  if (session !== null) return checkoutEffect(deps, session.id, paymentIntentId);
   const invoiceId = await unlessMissing(stripe.findInvoiceByPaymentIntent(paymentIntentId), null);
   if (invoiceId === null) return ignored("The payment is not one of this server's.");
   return invoiceEffect(deps, invoiceId, paymentIntentId);

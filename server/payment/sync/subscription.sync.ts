@@ -6,7 +6,7 @@ import type { Subscription } from "../payment.types.ts";
 import type { PaymentTables, PaymentTransaction } from "../ports.ts";
 import { isRefusal } from "../stripe/errors.ts";
 import type { StripeSubscription } from "../stripe/port.ts";
-import { allOf, ignored, type SyncDeps, type SyncEffect } from "./apply-sync.ts";
+import { allOf, ignored, type SyncDeps, type SyncEffect, unknownToStripe } from "./apply-sync.ts";
 import { findCheckout } from "./checkout-lookup.ts";
 import { readPendingPlan } from "./pending-plan.ts";
 import { isLive } from "./subscription-status.ts";
@@ -31,7 +31,7 @@ export async function subscriptionEffect(
     const subscription = await deps.stripe.getSubscription(stripeSubscriptionId);
     return await fetchedSubscriptionEffect(deps, subscription, { version });
   } catch (error) {
-    if (isRefusal(error, "missing")) return ignored("Stripe does not know this subscription.");
+    if (isRefusal(error, "missing")) return unknownToStripe("this subscription");
     throw error;
   }
 }

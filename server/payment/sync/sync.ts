@@ -8,6 +8,7 @@ import {
   type SyncDeps,
   type SyncEffect,
   type SyncResult,
+  unknownToStripe,
 } from "./apply-sync.ts";
 import { checkoutEffect } from "./checkout.sync.ts";
 import { invoiceEffect } from "./invoice.sync.ts";
@@ -64,14 +65,15 @@ async function readEffect(deps: SyncDeps, target: SyncTarget): Promise<SyncEffec
       return subscriptionEffect(deps, target.subscriptionId);
     case "schedule": {
       const schedule = await unlessMissing(stripe.getSchedule(target.scheduleId), null);
-      return schedule === null || schedule.subscriptionId === null
+      if (schedule === null) return unknownToStripe("this schedule");
+      return schedule.subscriptionId === null
         ? ignored("The schedule has no subscription.")
         : subscriptionEffect(deps, schedule.subscriptionId);
     }
     case "creditNote": {
       const note = await unlessMissing(stripe.getCreditNote(target.creditNoteId), null);
       return note === null
-        ? ignored("Stripe does not know this credit note.")
+        ? unknownToStripe("this credit note")
         : invoiceEffect(deps, note.invoiceId);
     }
     case "refund":
@@ -79,8 +81,9 @@ async function readEffect(deps: SyncDeps, target: SyncTarget): Promise<SyncEffec
     case "charge": {
       const paymentIntentId = await unlessMissing(
         stripe.getChargePaymentIntent(target.chargeId),
-        null,
+        undefined,
       );
+      if (paymentIntentId === undefined) return unknownToStripe("this charge");
       return paymentIntentId === null
         ? ignored("The charge is not for a payment of this server.")
         : refundEffect(deps, paymentIntentId);

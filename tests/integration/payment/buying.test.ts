@@ -66,6 +66,23 @@ describe("buying", () => {
     }
   });
 
+  it("grants nothing of what is given back already when the purchase is first heard of", async () => {
+    const userId = await world.createUser();
+    const { control } = world.sandbox.stripe;
+    control.misdeliver({ paused: true });
+    const sessionId = await world.buy(userId, small.id);
+    const [completed] = control.events("checkout.session.completed").slice(-1);
+    control.refund(control.completeCheckout(sessionId).payment_intent ?? "", { amount: 250 });
+    expect(await world.deliver(completed ?? { id: "" })).toBe(200);
+    expect(await world.credits(userId)).toBe(50);
+    const { payments } = await world.payment.history(userId, { limit: 1 });
+    expect(payments).toMatchObject([{ status: "PARTIALLY_REFUNDED", refundedAmount: 250 }]);
+    control.wellBehaved();
+    await world.settled();
+    expect(await world.credits(userId)).toBe(50);
+    expect(await brokenInvariants(world.models, userId)).toEqual([]);
+  });
+
   it("shows a pending payment from the moment of checkout, and nobody else's", async () => {
     const userId = await world.createUser();
     const other = await world.createUser();

@@ -31,6 +31,20 @@ describe("checkouts that overtake each other", () => {
     world.models.checkout.findMany({ where: { userId, status: "OPEN" } });
   const statusOf = async (sessionId: string) => (await stripe.getCheckout(sessionId)).status;
 
+  it("sells no second plan to who pays for the first one while its checkout is ended", async () => {
+    const userId = await world.createUser();
+    const first = await world.payment.subscribe(userId, { planId: "plan_basic_month" });
+    const ending = held.holdNext("expireCheckout", "unsent");
+    const second = world.payment.subscribe(userId, { planId: "plan_pro_month" });
+    await ending.reached;
+    world.sandbox.stripe.control.completeCheckout(first.sessionId);
+    await world.settled();
+    ending.open();
+    await expect(second).rejects.toMatchObject({ code: "CONFLICT" });
+    expect(await open(userId)).toEqual([]);
+    expect(await world.credits(userId)).toBe(500);
+  });
+
   it("returns one checkout to both presses when the first is refused after the second was given it", async () => {
     const userId = await world.createUser();
     const press = () => world.payment.checkout(userId, { packageId });
@@ -84,13 +98,12 @@ describe("checkouts that overtake each other", () => {
     await world.payment.checkout(person.userId, { packageId });
     return {
       ...person,
-      remove: () =>
-        world.call(
-          "user.delete",
-          "mutation",
-          { confirmEmail: person.email },
-          bearer(person.accessToken),
-        ),
+      async remove() {
+        // The first session may be over by then.
+        const { accessToken } = await world.signInAgain(person.userId);
+        const confirmEmail = { confirmEmail: person.email };
+        return world.call("user.delete", "mutation", confirmEmail, bearer(accessToken));
+      },
     };
   }
 
@@ -159,6 +172,76 @@ describe("checkouts that overtake each other", () => {
     ]);
     const bought = { userId, source: "PURCHASE" };
     expect(await world.models.creditGrant.count({ where: bought })).toBe(0);
+  });
+
+  /** A subscriber whose renewal is open, for want of a card that works. */
+  async function pastDue() {
+    const person = await customer();
+    const customerId = await world.customerOf(person.userId);
+    await world.subscribe(person.userId, "plan_basic_month");
+    await world.settled();
+    world.sandbox.stripe.control.setCard(customerId, "failing");
+    world.travel({ months: 1, minutes: 61 });
+    await world.settled();
+    const [open] = await stripe.listInvoices({ customerId, limit: 1 });
+    expect(open?.status).toBe("open");
+    const invoiceId = open?.id ?? "";
+    const granted = () =>
+      world.models.creditGrant.count({
+        where: { userId: person.userId, source: "SUBSCRIPTION" },
+      });
+    expect(await granted()).toBe(1);
+    return {
+      ...person,
+      granted,
+      async pay() {
+        world.travel({ minutes: 1 });
+        world.sandbox.stripe.control.setCard(customerId, "ok");
+        expect(world.sandbox.stripe.control.payInvoice(invoiceId)).toBe(true);
+        return world.sandbox.stripe.control.events("invoice.paid").at(-1) ?? { id: "" };
+      },
+      async expectGivenBack() {
+        const payment = await world.models.payment.findUniqueOrThrow({
+          where: { stripeInvoiceId: invoiceId },
+        });
+        const nothing = { status: "REFUNDED", refundedAmount: 999, creditsPurchased: 0 };
+        expect(payment).toMatchObject(nothing);
+        expect(await stripe.listRefunds(payment.stripePaymentId ?? "")).toMatchObject([
+          { amount: 999, orderKey: `unwanted:${invoiceId}` },
+        ]);
+        expect(await granted()).toBe(1);
+      },
+    };
+  }
+
+  it("gives back an invoice that is paid for who is erased by then", async () => {
+    const { remove, pay, expectGivenBack } = await pastDue();
+    expect((await remove()).status).toBe(200);
+    const paid = await pay();
+    await world.settled();
+    await expectGivenBack();
+    // Looked at again, it sells nothing still.
+    expect(await world.deliver(paid, 0, "evt_once_more")).toBe(200);
+    await expectGivenBack();
+  });
+
+  it("gives back an invoice whose account is erased while it is looked at", async () => {
+    const { userId, pay, expectGivenBack } = await pastDue();
+    const { control } = world.sandbox.stripe;
+    const row = await world.models.subscription.findFirstOrThrow({ where: { userId } });
+    control.cancelSubscription(row.stripeSubscriptionId);
+    await world.settled();
+    control.misdeliver({ paused: true });
+    const look = held.holdNext("listRefunds");
+    const receiving = world.deliver(await pay());
+    await look.reached;
+    const deletedAt = new Date(world.clock.now());
+    await world.models.user.update({ where: { id: userId }, data: { deletedAt } });
+    look.open();
+    expect(await receiving).toBe(200);
+    control.wellBehaved();
+    await world.settled();
+    await expectGivenBack();
   });
 
   it("keeps what was paid for before its account was erased", async () => {

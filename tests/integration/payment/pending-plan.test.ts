@@ -134,6 +134,28 @@ describe("a plan that waits", () => {
     expect(await on.state(userId)).toBeNull();
   });
 
+  it("waits on for who could not be ended, and goes with the subscription when that ends", async () => {
+    const userId = await on.subscriber("PRO", "month");
+    await on.upgrade(userId, id("BASIC"));
+    const path = `/v1/subscriptions/${await on.stripeIdOf(userId)}`;
+    const { control } = world.sandbox.stripe;
+    control.misbehave({ fault: "500", method: "DELETE", path, times: Number.POSITIVE_INFINITY });
+    await expect(world.payment.endSubscription(userId)).rejects.toMatchObject({
+      code: "PAYMENT_PROVIDER_ERROR",
+    });
+    control.wellBehaved();
+    expect((await world.payment.reconcile()).problems).toEqual([]);
+    expect(await on.state(userId)).toMatchObject({
+      tier: "PRO",
+      pendingPlan: { planId: id("BASIC") },
+    });
+    // Should Stripe not end what waits for another plan, it is let go of for it.
+    const error = { status: 400, type: "invalid_request_error", message: "Managed by a schedule." };
+    control.misbehave({ fault: "500", method: "DELETE", path, times: 1, error });
+    await world.payment.endSubscription(userId);
+    expect(await on.state(userId)).toBeNull();
+  });
+
   it("keeps a lasting promotion code of the plan, whether the cheaper one is undone or comes", async () => {
     await merchant.post("coupons", { id: "LOYAL", percent_off: "50", duration: "forever" });
     await merchant.post("promotion_codes", { "promotion[coupon]": "LOYAL", code: "LOYAL50" });

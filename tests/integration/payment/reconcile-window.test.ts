@@ -1,8 +1,14 @@
 // How far back reconcile looks: to where a complete run came, whatever has been received since.
 import { afterEach, describe, expect, it } from "vitest";
-import type { StripeInvoice, StripePort } from "../../../server/payment/stripe/port.ts";
+import { stripeError } from "../../../server/payment/stripe/errors.ts";
+import type {
+  StripeEventNotice,
+  StripeInvoice,
+  StripePort,
+} from "../../../server/payment/stripe/port.ts";
 import { available } from "../../support/backend.ts";
 import { createHeldCalls } from "../../support/held-calls.ts";
+import { merchantOf } from "../../support/merchant.ts";
 import { useShop } from "../../support/use-app.ts";
 
 const DAY_MS = 86_400_000;
@@ -17,11 +23,26 @@ const others = (count: number): StripeInvoice[] =>
     ...{ createdAt: new Date(), paidAt: new Date(), prorationDate: null },
   }));
 
+/** Stripe as a key of another account sees it: nothing of ours is there. It lists `events`. */
+const anotherAccount = (port: StripePort, events: readonly StripeEventNotice[]): StripePort =>
+  new Proxy(port, {
+    get: (target, name: keyof StripePort) => {
+      if (name === "listEvents") return async () => ({ events: [...events], more: false });
+      if (name.startsWith("list")) return async () => [];
+      const facts = { statusCode: 404, stripeCode: "resource_missing", param: "id" };
+      const told = { detail: "No such object", requestId: null, replayed: false, attempts: 1 };
+      const missing = { refusal: "missing", call: name, ...facts, ...told } as const;
+      return name.startsWith("get") ? () => Promise.reject(stripeError(missing)) : target[name];
+    },
+  });
+
 describe("reconcile's window", () => {
   const held = createHeldCalls();
   let failing: (typeof LISTS)[number] | "listDisputes" | null = null;
   /** What Stripe lists before the invoices that are there. */
   let listedFirst: StripeInvoice[] = [];
+  /** What the key's account lists, which is another one then; null: it is ours. */
+  let elsewhere: StripeEventNotice[] | null = null;
   let stripe: StripePort;
   const failable = (port: StripePort): StripePort => ({
     ...port,
@@ -43,12 +64,24 @@ describe("reconcile's window", () => {
   });
   const wrapStripe = (port: StripePort) => {
     stripe = port;
-    return held.wrap(failable(port));
+    const ours = failable(port);
+    // At each call: the port is wrapped again, call by call, when the app is opened.
+    const get = (_: StripePort, name: keyof StripePort) => {
+      const call = (...args: unknown[]): unknown => {
+        const seen = elsewhere === null ? ours : anotherAccount(port, elsewhere);
+        return (seen[name] as typeof call)(...args);
+      };
+      return call;
+    };
+    return held.wrap(new Proxy(port, { get }));
   };
-  const world = useShop({ available, webhooks: false, wrapStripe });
+  // As in production: what Stripe does not know is never closed for that alone.
+  const world = useShop({ available, webhooks: false, wrapStripe, config: { sandbox: false } });
+  const merchant = merchantOf(world);
   afterEach(() => {
     failing = null;
     listedFirst = [];
+    elsewhere = null;
   });
 
   /** A subscriber all is known of, and a renewal ten days before now that nobody told of. */
@@ -168,6 +201,75 @@ describe("reconcile's window", () => {
     expect(events).toMatchObject([{ attempts: 3 }]);
     expect((await world.payment.replayEvent(events[0]?.id ?? "")).status).toBe("PROCESSED");
     expect(await world.credits(userId)).toBe(0);
+  });
+
+  it("stays where it was while the key is that of another account", async () => {
+    const subscriber = await missRenewal();
+    elsewhere = [];
+    const { problems } = await world.payment.reconcile();
+    expect(problems).toContainEqual(expect.stringContaining("the key that of another account"));
+    elsewhere = null;
+    await deliverNewEvent();
+    expect((await world.payment.reconcile()).problems).toEqual([]);
+    expect(await world.credits(subscriber)).toBe(1000);
+  });
+
+  it("moves on though Stripe does not know one of the subscriptions", async () => {
+    const subscriber = await missRenewal();
+    const other = await world.createUser();
+    await world.subscribe(other, "plan_basic_month");
+    await world.payment.reconcile();
+    const row = await world.models.subscription.findFirstOrThrow({ where: { userId: other } });
+    const moveTo = (stripeSubscriptionId: string) =>
+      world.models.subscription.update({ where: { id: row.id }, data: { stripeSubscriptionId } });
+    await moveTo("sub_of_another_account");
+    world.travel({ days: 8 });
+    const { problems } = await world.payment.reconcile();
+    expect(problems).toEqual([expect.stringContaining("sub_of_another_account")]);
+    for (const ms of await askedSince(() => world.payment.reconcile()))
+      expect(ms).toBeGreaterThan(world.clock.now() - 3.1 * DAY_MS);
+    await moveTo(row.stripeSubscriptionId);
+    expect((await world.payment.reconcile()).problems).toEqual([]);
+    expect(await world.credits(subscriber)).toBe(1000);
+  });
+
+  it("looks again at an event whose object Stripe did not know, once Stripe lists it", async () => {
+    const subscriber = await world.createUser();
+    await world.subscribe(subscriber, "plan_basic_month");
+    expect((await world.payment.reconcile()).problems).toEqual([]);
+    const { stripeInvoiceId } = await world.models.payment.findFirstOrThrow({
+      where: { userId: subscriber, paidAt: { not: null } },
+    });
+    const half = { amount: "500", credit_amount: "500" };
+    await merchant.post("credit_notes", { invoice: stripeInvoiceId ?? "", ...half });
+    const noted = world.sandbox.stripe.control.events("credit_note.created").at(-1);
+    const statusOf = async () =>
+      (await world.models.stripeEvent.findUniqueOrThrow({ where: { id: noted?.id ?? "" } })).status;
+    elsewhere = [];
+    expect(await world.deliver(noted ?? { id: "" })).toBe(200);
+    expect(await statusOf()).toBe("IGNORED");
+    elsewhere = null;
+    // From then on it is an event like any other, also one that fails.
+    failing = "listDisputes";
+    await world.payment.reconcile();
+    expect(await statusOf()).toBe("FAILED");
+    failing = null;
+    expect((await world.payment.reconcile()).eventsRecovered).toBeGreaterThan(0);
+    expect(await statusOf()).toBe("PROCESSED");
+    expect(await world.credits(subscriber)).toBe(250);
+    expect((await world.payment.reconcile()).eventsRecovered).toBe(0);
+  });
+
+  it("does not count again what Stripe lists and does not know", async () => {
+    const userId = await world.createUser();
+    await world.subscribe(userId, "plan_basic_month");
+    const begun = world.sandbox.stripe.control.events("customer.subscription.created").at(-1);
+    const { id = "", type = "", data } = begun ?? {};
+    const about = { objectId: (data?.object as { id: string }).id, objectType: "subscription" };
+    const createdAt = new Date(world.clock.now());
+    elsewhere = [{ id, type, createdAt, ...about, paymentIntentId: null, chargeId: null }];
+    expect(await world.deliver({ ...begun, id })).toBe(200);
+    expect(await world.payment.reconcile()).toMatchObject({ eventsSeen: 1, eventsRecovered: 0 });
   });
 
   it("is as wide as can be after a run by a clock far ahead", async () => {

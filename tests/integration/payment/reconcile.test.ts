@@ -287,6 +287,22 @@ describe("reconcile", () => {
       expect(lines).toMatchObject([{ subscriptionId: stripeSubscriptionId }]);
     });
 
+    it("gives nothing of what was given back before it was adopted", async () => {
+      await update({ price: 4999, credits: 5000, stripePriceId: null });
+      const priceId = await makePrice(withKey);
+      const subscriber = await world.createUser();
+      await subscribe(subscriber, priceId);
+      const paid = world.sandbox.stripe.control.events("payment_intent.succeeded").at(-1);
+      world.sandbox.stripe.control.refund((paid?.data.object as { id: string }).id);
+      await world.payment.reconcile();
+      expect(await sync()).toContain(`plan ${planId}: adopted (${priceId})`);
+      expect(await world.payment.reconcile()).toMatchObject({ invoicesRepaired: 1, problems: [] });
+      expect(await world.credits(subscriber)).toBe(0);
+      const { payments } = await world.payment.history(subscriber, { limit: 5 });
+      expect(payments).toMatchObject([{ status: "REFUNDED", amount: 4999 }]);
+      expect(await brokenInvariants(world.models, subscriber)).toEqual([]);
+    });
+
     it("is adopted by the first sync, with what the plan gives then", async () => {
       await update({ price: 4999, credits: 5000, stripePriceId: null });
       const priceId = await makePrice(withKey);

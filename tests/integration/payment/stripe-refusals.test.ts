@@ -6,7 +6,8 @@ import { SECRET_KEY } from "../../support/shop.ts";
 import { useShop } from "../../support/use-app.ts";
 
 describe("what Stripe refuses", () => {
-  const world = useShop({ available });
+  // As in production: what Stripe does not know is never closed for that alone.
+  const world = useShop({ available, config: { sandbox: false } });
   let packageId: string;
   let planIds: string[];
 
@@ -159,6 +160,28 @@ describe("what Stripe refuses", () => {
       await world.payment.endSubscription(userId);
       expect((await world.payment.subscription(userId)).subscription).toBeNull();
     });
+  });
+
+  it("erases nobody whose subscription the key's account does not know: in its own it goes on billing", async () => {
+    const userId = await subscriber(cheap());
+    world.sandbox.stripe.control.misbehave({
+      fault: "500",
+      path: "/v1/subscriptions",
+      times: 50,
+      error: {
+        status: 404,
+        type: "invalid_request_error",
+        code: "resource_missing",
+        message: "No such subscription",
+      },
+    });
+    await expect(world.payment.endSubscription(userId)).rejects.toMatchObject({
+      code: "PAYMENT_PROVIDER_ERROR",
+    });
+    world.sandbox.stripe.control.wellBehaved();
+    expect((await world.payment.subscription(userId)).subscription?.status).toBe("active");
+    await world.payment.endSubscription(userId);
+    expect((await world.payment.subscription(userId)).subscription).toBeNull();
   });
 
   describe("a customer deleted at Stripe", () => {

@@ -7,7 +7,7 @@ const start = new Date("2027-01-10T12:00:00Z");
 const middle = new Date("2027-01-25T12:00:00Z");
 const end = new Date("2027-02-10T12:00:00Z");
 
-function pricedPlan(id: string, credits: number, price: number): PricedPlan {
+function pricedPlan(id: string, credits: number, price: number, inEuro?: number): PricedPlan {
   const sold = { currency: "usd", interval: "month" as const };
   return {
     plan: { ...sold, id, name: id, tier: id, credits, price, stripePriceId: id, isActive: true },
@@ -15,19 +15,26 @@ function pricedPlan(id: string, credits: number, price: number): PricedPlan {
       ...sold,
       ...{ id, active: true, productId: id, productActive: true, unitAmount: price },
       ...{ offerId: id, credits },
+      amounts: new Map([["usd", price], ...(inEuro ? [["eur", inEuro] as const] : [])]),
     },
   };
 }
 
-const plans = [pricedPlan("free", 50, 0), pricedPlan("basic", 500, 999)];
+const plans = [
+  pricedPlan("free", 50, 0),
+  pricedPlan("basic", 500, 999),
+  pricedPlan("abroad", 500, 999, 1800),
+];
 const catalog = {
   findPricedPlan: async (priceId: string) => plans.find(({ plan }) => plan.id === priceId) ?? null,
 };
 
 async function creditsOf(
   lines: readonly { priceId: string; amount: number; proration: boolean; from?: Date }[],
+  currency = "usd",
 ): Promise<number> {
   const invoice = {
+    currency,
     lines: lines.map(({ from = start, ...line }) => ({
       ...line,
       quantity: 1,
@@ -51,4 +58,28 @@ test("a free plan gives its credits with its period, and none for leaving it or 
 
 test("lines of prices that are not in the catalog give nothing", async () => {
   expect(await creditsOf([{ priceId: "other", amount: 999, proration: false }])).toBe(0);
+});
+
+test("lines are measured by what the price costs in the invoice's currency", async () => {
+  const period = { priceId: "abroad", amount: 1800, proration: false };
+  expect(await creditsOf([period], "eur")).toBe(500);
+  expect(await creditsOf([{ ...period, amount: 900, proration: true, from: middle }], "eur")).toBe(
+    250,
+  );
+  expect(await creditsOf([{ ...period, amount: 999 }])).toBe(500);
+});
+
+test("a currency that the price does not name gives a whole interval's credits, and no share of one", async () => {
+  const period = { priceId: "basic", amount: 1800, proration: false };
+  const leftOut: unknown[] = [];
+  const read = (line: typeof period) => {
+    const lines = [{ ...line, quantity: 1, periodStart: start, periodEnd: end }];
+    return readPaidLines(catalog, { currency: "eur", lines }, (it) => leftOut.push(it.amount));
+  };
+  expect(await creditsOf([period], "eur")).toBe(500);
+  expect(leftOut).toEqual([]);
+  expect(await read({ ...period, amount: 900, proration: true })).toEqual([]);
+  // A free trial's.
+  expect(await read({ ...period, amount: 0 })).toEqual([]);
+  expect(leftOut).toEqual([900, 0]);
 });

@@ -1,6 +1,10 @@
 // How Stripe's answers are read where they leave room.
 import { expect, test } from "vitest";
-import { readCheckout, readSubscription } from "../../../server/adapters/stripe/parse.ts";
+import {
+  readCheckout,
+  readPrice,
+  readSubscription,
+} from "../../../server/adapters/stripe/parse.ts";
 import { readSchedule } from "../../../server/adapters/stripe/parse-schedule.ts";
 
 test("a checkout session that is paid counts as complete, whatever it says", () => {
@@ -66,6 +70,15 @@ test("the terms of a schedule's phase are read as they are said again, and what 
   expect(read?.items).toEqual([
     { priceId: "price_1", quantity: 2, terms: { metadata: { seat: "a" }, tax_rates: ["t"] } },
   ]);
+});
+
+test("a price tells what it costs in each of its currencies, its own among them", () => {
+  const price = { id: "price_1", object: "price", active: true, product: "prod_1" };
+  const read = (more: object) =>
+    Object.fromEntries(readPrice({ ...price, currency: "usd", unit_amount: 999, ...more }).amounts);
+  expect(read({})).toEqual({ usd: 999 });
+  const options = { usd: { unit_amount: 999 }, eur: { unit_amount: 900 }, gbp: { tiers: [] } };
+  expect(read({ currency_options: options })).toEqual({ usd: 999, eur: 900 });
 });
 
 test("the discounts of a subscription are read by id, expanded or not", () => {

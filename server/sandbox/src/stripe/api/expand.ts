@@ -1,4 +1,4 @@
-// `expand[]`: replacing ids by objects along a path, and adding the lists that answers leave out.
+// `expand[]`: replacing ids by objects along a path, and adding what answers leave out.
 import { list } from "./lists.ts";
 import type { Json, StripeObject } from "../objects/types.ts";
 import { badParam } from "./wire.ts";
@@ -21,7 +21,7 @@ function isBag(value: Json): value is Bag {
   return typeof value === "object" && value !== null && !Array.isArray(value);
 }
 
-/** Lists that exist on an object only when asked for. */
+/** Lists and maps that exist on an object only when asked for. */
 function includable(world: World, owner: Bag, field: string): Json {
   const id = typeof owner.id === "string" ? owner.id : "";
   const kind = typeof owner.object === "string" ? owner.object : "";
@@ -56,6 +56,16 @@ function includable(world: World, owner: Bag, field: string): Json {
           `/v1/customers/${id}/subscriptions`,
           of(tables.subscriptions, (row) => row.customer === id && row.status !== "canceled"),
         ),
+      };
+    case "price.currency_options":
+      // Its own alone: no price here has others.
+      return {
+        [String(owner.currency)]: {
+          custom_unit_amount: null,
+          tax_behavior: owner.tax_behavior,
+          unit_amount: owner.unit_amount,
+          unit_amount_decimal: owner.unit_amount_decimal,
+        },
       };
     default:
       return undefined;

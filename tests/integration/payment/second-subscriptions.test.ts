@@ -1,0 +1,180 @@
+// A second subscription, made past us (dashboard, payment link): it is ended, and all that was paid for it given back,
+// whenever that is heard of and whenever it is paid.
+import { describe, expect, it } from "vitest";
+import { available } from "../../support/backend.ts";
+import { brokenInvariants } from "../../support/ledger-audit.ts";
+import { merchantOf } from "../../support/merchant.ts";
+import { useSubscribers } from "../../support/subscribers.ts";
+import { useShop } from "../../support/use-app.ts";
+
+describe("a second subscription", () => {
+  const world = useShop({ available });
+  const on = useSubscribers(world);
+  const merchant = merchantOf(world);
+
+  /** Somebody in the dashboard opens another checkout for the same customer, past us; answers the session. */
+  async function checkoutPastUs(userId: string): Promise<string> {
+    await world.payment.syncCatalog();
+    const made = await merchant.post("checkout/sessions", {
+      mode: "subscription",
+      customer: await world.customerOf(userId),
+      success_url: "http://localhost/s",
+      "line_items[0][price]": await merchant.priceOf(on.plan("PRO", "month").id),
+      "line_items[0][quantity]": "1",
+    });
+    return made.id;
+  }
+
+  it("ends and gives back a second subscription made past us", async () => {
+    const userId = await on.subscriber("BASIC", "month");
+    const first = await on.stripeIdOf(userId);
+    const made = await checkoutPastUs(userId);
+    world.sandbox.stripe.control.completeCheckout(made);
+    await world.settled();
+    await world.payment.reconcile();
+    await world.settled();
+    expect(await on.stripeIdOf(userId)).toBe(first);
+    const rows = await world.models.subscription.findMany({ where: { userId } });
+    expect(rows.filter(({ liveKey }) => liveKey !== null)).toHaveLength(1);
+    expect(await world.credits(userId)).toBe(500);
+    const { payments } = await world.payment.history(userId, { limit: 50 });
+    expect(payments.map(({ status }) => status).sort()).toEqual(["REFUNDED", "SUCCESS"]);
+    expect(await brokenInvariants(world.models, userId)).toEqual([]);
+  });
+
+  /** A paid second subscription that this server has not heard of yet; events wait until `wellBehaved`. */
+  async function unheardSecond(userId: string): Promise<string> {
+    const first = await on.stripeIdOf(userId);
+    const made = await checkoutPastUs(userId);
+    world.sandbox.stripe.control.misdeliver({ paused: true });
+    world.sandbox.stripe.control.completeCheckout(made);
+    const { data } = await merchant.get("subscriptions", {
+      customer: await world.customerOf(userId),
+    });
+    return (data as { id: string }[]).find(({ id }) => id !== first)?.id ?? "";
+  }
+
+  const switchTo = async (id: string, tier: string) =>
+    merchant.post(`subscriptions/${id}`, {
+      "items[0][id]": await merchant.itemOf(id),
+      "items[0][price]": await merchant.priceOf(on.plan(tier, "month").id),
+      proration_behavior: "always_invoice",
+    });
+
+  /** What Stripe took and gave back for a subscription, invoice by invoice. */
+  async function paidAndRefunded(subscription: string): Promise<[number, number][]> {
+    const invoices = (await merchant.get("invoices", { subscription, status: "paid" }))["data"];
+    return Promise.all(
+      (invoices as { id: string; amount_paid: number }[]).map(async ({ id, amount_paid: paid }) => {
+        const payments = (await merchant.get("invoice_payments", { invoice: id }))["data"];
+        const [payment] = payments as { payment: { payment_intent: string } }[];
+        const intent = payment?.payment.payment_intent ?? "";
+        const refunds = (await merchant.get("refunds", { payment_intent: intent }))["data"];
+        const back = (refunds as { amount: number }[]).reduce((sum, one) => sum + one.amount, 0);
+        return [paid, back];
+      }),
+    );
+  }
+
+  // Simulation seed 1393: only its latest invoice was given back.
+  it("gives back everything that a second subscription was paid, switched before it was heard of", async () => {
+    const userId = await on.subscriber("BASIC", "month");
+    const second = await unheardSecond(userId);
+    await switchTo(second, "TEAM");
+    world.sandbox.stripe.control.wellBehaved();
+    await world.settled();
+    expect((await world.payment.reconcile()).problems).toEqual([]);
+    await world.settled();
+    const money = await paidAndRefunded(second);
+    expect(money).toHaveLength(2);
+    expect(money.every(([paid, back]) => paid > 0 && back === paid)).toBe(true);
+    expect(await world.credits(userId)).toBe(500);
+    expect(await brokenInvariants(world.models, userId)).toEqual([]);
+  });
+
+  it("ends a second subscription that was switched after its first refund, before it could be ended", async () => {
+    const userId = await on.subscriber("BASIC", "month");
+    const second = await unheardSecond(userId);
+    const path = `/v1/subscriptions/${second}`;
+    world.sandbox.stripe.control.misbehave({ fault: "500", method: "DELETE", path, times: 4 });
+    const created = world.sandbox.stripe.control
+      .events("customer.subscription.created")
+      .find(({ data }) => (data.object as { id: string }).id === second);
+    if (created === undefined) throw new Error("the second subscription has no event");
+    expect(await world.deliver(created)).toBe(500);
+    expect(await paidAndRefunded(second)).toEqual([[1999, 1999]]);
+    await switchTo(second, "TEAM");
+    world.sandbox.stripe.control.wellBehaved();
+    await world.settled();
+    expect((await world.payment.reconcile()).problems).toEqual([]);
+    await world.settled();
+    const money = await paidAndRefunded(second);
+    expect(money).toHaveLength(2);
+    expect(money.every(([paid, back]) => back === paid)).toBe(true);
+    const row = await world.models.subscription.findUnique({
+      where: { stripeSubscriptionId: second },
+    });
+    expect(row?.status).toBe("canceled");
+    expect(await world.credits(userId)).toBe(500);
+    expect(await brokenInvariants(world.models, userId)).toEqual([]);
+  });
+
+  it("ends a second subscription whose payment is disputed, and so cannot be given back", async () => {
+    const userId = await on.subscriber("BASIC", "month");
+    const first = await on.stripeIdOf(userId);
+    const made = await checkoutPastUs(userId);
+    world.sandbox.stripe.control.misdeliver({ paused: true });
+    world.sandbox.stripe.control.completeCheckout(made);
+    const intent = world.sandbox.stripe.control.events("payment_intent.succeeded").at(-1)
+      ?.data.object;
+    world.sandbox.stripe.control.openDispute((intent as { id: string }).id);
+    world.sandbox.stripe.control.wellBehaved();
+    await world.settled();
+    expect((await world.payment.reconcile()).problems).toEqual([]);
+    expect(await on.stripeIdOf(userId)).toBe(first);
+    const rows = await world.models.subscription.findMany({ where: { userId } });
+    expect(rows.map(({ status }) => status).sort()).toEqual(["active", "canceled"]);
+    expect(await world.credits(userId)).toBe(500);
+    expect(await brokenInvariants(world.models, userId)).toEqual([]);
+  });
+
+  it("leaves no credits when its paid invoice is the first thing heard of it", async () => {
+    const userId = await on.subscriber("BASIC", "month");
+    const second = await unheardSecond(userId);
+    const paid = world.sandbox.stripe.control.events("invoice.paid").at(-1);
+    expect(await world.deliver(paid ?? { id: "" })).toBe(200);
+    expect(await paidAndRefunded(second)).toEqual([[1999, 1999]]);
+    expect(await world.credits(userId)).toBe(500);
+    const { payments } = await world.payment.history(userId, { limit: 50 });
+    expect(payments.map(({ status }) => status)).toEqual(["REFUNDED", "SUCCESS"]);
+    expect(await brokenInvariants(world.models, userId)).toEqual([]);
+    world.sandbox.stripe.control.wellBehaved();
+    await world.settled();
+    expect(await world.credits(userId)).toBe(500);
+  });
+
+  it("gives back an invoice that was open when it was ended and is paid after that", async () => {
+    const userId = await on.subscriber("BASIC", "month");
+    const customerId = await world.customerOf(userId);
+    const second = await unheardSecond(userId);
+    world.sandbox.stripe.control.setCard(customerId, "failing");
+    world.travel({ months: 1, minutes: 61 });
+    world.sandbox.stripe.control.wellBehaved();
+    await world.settled();
+    world.sandbox.stripe.control.setCard(customerId, "ok");
+    world.travel({ minutes: 1 });
+    const { data } = await merchant.get("invoices", { customer: customerId, status: "open" });
+    const open = data as { id: string }[];
+    expect(open).toHaveLength(2);
+    for (const { id } of open) expect(world.sandbox.stripe.control.payInvoice(id)).toBe(true);
+    await world.settled();
+    expect(await paidAndRefunded(second)).toEqual([
+      [1999, 1999],
+      [1999, 1999],
+    ]);
+    // The first one goes on, and its renewal is paid for.
+    expect(await on.state(userId)).toMatchObject({ tier: "BASIC", status: "active" });
+    expect(await world.credits(userId)).toBe(1000);
+    expect(await brokenInvariants(world.models, userId)).toEqual([]);
+  });
+});
