@@ -25,8 +25,23 @@ interface State {
   readonly replayedUserIds: Set<string>;
 }
 
-/** A batch over what was loaded, at the moment `nowMs`. Operations see the effects of those before them. */
-export function createBatchState(loaded: LoadedBatch, nowMs: number) {
+/** The clock that batches are decided by. */
+export interface BatchClock {
+  /** Milliseconds since 1970. */
+  readonly now: () => number;
+  /**
+   * How far `now` may be ahead of the database's clock, which stands in for it beyond that: a machine whose clock is wrong
+   * must not take everybody's credits as expired. Defaults to any: tests bring clocks of their own.
+   */
+  readonly maxAheadMs?: number;
+}
+
+/** A batch over what was loaded, decided now. Operations see the effects of those before them. */
+export function createBatchState(
+  loaded: LoadedBatch,
+  { now, maxAheadMs = Number.POSITIVE_INFINITY }: BatchClock,
+) {
+  const nowMs = Math.min(now(), loaded.readAtMs + maxAheadMs);
   const state: State = {
     loaded,
     nowMs,
