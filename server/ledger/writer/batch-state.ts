@@ -63,8 +63,8 @@ export function createBatchState(
     },
     writes: () => collectWrites(state),
     /**
-     * Users whose position changed, and those who are answered again: whoever made that change may have died before
-     * telling anybody, so that an older balance is still cached.
+     * Users whose position changed, and those whose change was made before: whoever made it may have died before telling
+     * anybody, or be this very batch whose COMMIT was not answered, so that an older balance is still cached.
      */
     changedUserIds: () => [
       ...new Set([
@@ -85,7 +85,6 @@ function apply(state: State, operation: LedgerOperation, operationId: string): V
       "idempotencyKey" in operation
         ? keys.get(`${operation.userId} ${operation.idempotencyKey}`)
         : undefined;
-    if (storedKey !== undefined) state.replayedUserIds.add(operation.userId);
     const decision = decide(account, operation, {
       operationId,
       nowMs,
@@ -94,6 +93,10 @@ function apply(state: State, operation: LedgerOperation, operationId: string): V
       storedGrant: operation.kind === "grant" ? grants.get(operation.grantKey) : undefined,
     });
     record(state, decision);
+    // Done before. An expiry that finds nothing is no answer to that: readers ask for one whenever something is due.
+    const isExpiry = operation.kind === "expireLots" || operation.kind === "expireHolds";
+    if (decision.outcome.ok && decision.account === account && !isExpiry)
+      state.replayedUserIds.add(operation.userId);
     if (operation.kind === "grant") {
       const made = decision.account.lots.find((lot) => lot.id === operationId);
       if (made !== undefined) grants.set(made.grantKey, made);

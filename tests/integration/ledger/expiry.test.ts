@@ -4,6 +4,7 @@ import { createApp } from "../../../server/app.ts";
 import { expireHolds, expireLots } from "../../../server/jobs/expiry.ts";
 import { createExpiryStore } from "../../../server/ledger/store/expiry.store.ts";
 import { available } from "../../support/backend.ts";
+import { ledgerWith } from "../../support/another-ledger.ts";
 import { auditRows } from "../../support/ledger-audit.ts";
 import { createTestClock } from "../../support/test-clock.ts";
 import { useTestApp } from "../../support/use-app.ts";
