@@ -288,7 +288,7 @@ describe("a reader whose access token ends in the middle", () => {
 
 describe("the job that ends abandoned runs", () => {
   it("leaves a run alone whose producer lives, and ends one whose producer does not, for every reader", async () => {
-    const server = await openTestApp();
+    const server = await openTestApp({ app: { runTimings: { tickMs: 1_000 } } });
     server.sandbox.model.control.setSpeed(10);
     const person = await server.signIn("reaped@example.com");
     const { runId } = await server.client(person.accessToken).ai.start.mutate({
