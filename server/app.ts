@@ -74,6 +74,9 @@ export interface AppDeps {
   readonly checkEveryMs?: number;
 }
 
+/** Instances' clocks may differ by less than that; one that is farther ahead of the database's is wrong. */
+const MAX_CLOCK_AHEAD_MS = 60_000;
+
 const ALONE = { wanted: 1, listening: 1, started: true };
 
 /** One whole server without its socket. */
@@ -110,6 +113,7 @@ export function createApp(deps: AppDeps): App {
   const ledger = createLedger({
     ...{ database, locks, cache, pubsub, logger, now, tracer },
     ...{ onBatch, onApplied },
+    ...(deps.clock === undefined ? { maxAheadMs: MAX_CLOCK_AHEAD_MS } : {}),
   });
   const parts: Parts = { ...deps, backend, now, ledger, telemetry };
   const payment = createPayment(parts);
@@ -285,6 +289,8 @@ function createAppJobs(
 ): JobRunner {
   const { database } = backend;
   const sharedNow = clock ?? databaseClock(database);
+  // The slower of two clocks: one that is ahead must neither delete what is still needed nor take what has not expired.
+  const slowerNow = async () => Math.min(now(), await sharedNow());
   return createJobRunner({
     database,
     logger,
@@ -294,12 +300,8 @@ function createAppJobs(
       createJobs({
         payment,
         ai,
-        expiry: { store: createExpiryStore(database), ledger, now },
-        retention: {
-          store: createRetentionStore(database),
-          // The slower of two clocks: one that is ahead must not delete what is still needed.
-          now: async () => Math.min(now(), await sharedNow()),
-        },
+        expiry: { store: createExpiryStore(database), ledger, now: slowerNow },
+        retention: { store: createRetentionStore(database), now: slowerNow },
         rollUps: {
           credits: createCreditTotalsStore(database),
           usage: createUsageTotalsStore(database),

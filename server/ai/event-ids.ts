@@ -5,6 +5,9 @@ import { type AppError, invalidField } from "../lib/errors.ts";
 /** The last event a reader has received: its number (0 = none yet), or the end. */
 type Received = number | "end";
 
+/** No run has more: kv/redis/run-output.ts keeps no more of one. */
+const MAX_EVENTS = 50_000;
+
 /** The id of a run's event number `seq`. */
 export function eventId(runId: string, seq: number): string {
   return `${runId}.${seq}`;
@@ -20,7 +23,7 @@ export function receivedUpTo(runId: string, lastEventId: string | undefined): Re
   if (lastEventId === undefined || lastEventId === "") return 0;
   if (lastEventId === endId(runId)) return "end";
   const text = lastEventId.startsWith(`${runId}.`) ? lastEventId.slice(runId.length + 1) : "";
-  if (!/^[1-9]\d{0,8}$/.test(text)) throw foreignEventId();
+  if (!/^[1-9]\d{0,4}$/.test(text) || Number(text) > MAX_EVENTS) throw foreignEventId();
   return Number(text);
 }
 

@@ -1,9 +1,10 @@
 // Reading a run, on any instance: replay what is there after the reader's last event, follow what comes, end with the end.
 import { setTimeout as sleep } from "node:timers/promises";
 import { runEvent } from "../../shared/src/ai.ts";
+import { toServiceUnavailable } from "../database/errors.ts";
 import type { OutputPage, RunOutput } from "../kv/ports.ts";
-import { AppError, notFound } from "../lib/errors.ts";
-import { createWaiter } from "../lib/waiter.ts";
+import { AppError, isAppError, notFound } from "../lib/errors.ts";
+import { createWaiter, type Waiter } from "../lib/waiter.ts";
 import type { Run, RunTimings, TrackedRunEvent } from "./ai.types.ts";
 import { endId, eventId, foreignEventId, receivedUpTo } from "./event-ids.ts";
 import type { RunStore } from "./ports.ts";
@@ -18,6 +19,8 @@ export interface ReadDeps {
 
 /** Wake-ups may be lost: a reader with nothing to do looks again after this. */
 const LOOK_AGAIN_MS = 1_000;
+/** How long a producer has to send what a reader has: short, so that the answer's status can still be a refusal. */
+const PRODUCER_ANSWER_MS = 600;
 /** With Redis unavailable a reader on another instance gets its end from the database, this long after it. */
 const END_WITHOUT_OUTPUT_MS = 2_000;
 
@@ -44,9 +47,11 @@ export async function* readRun(
   const unwatch = await deps.output.watch(runId, waiter.wake);
   const presence = announce(deps, runId, signal);
   try {
-    if (seq > 0) await assertReceivable(deps, run, seq);
-    let page = await deps.output.read(runId, seq);
+    if (seq > 0) await assertReceivable(deps, run, { seq, waiter });
+    let isQuiet = true;
     while (!signal.aborted) {
+      const page = await deps.output.read(runId, seq);
+      const seenBefore = seq;
       for (const { seq: number, data } of page.events) {
         // The stored number counts, not the place in the page: a gap is waited for, never skipped.
         if (number !== seq + 1) break;
@@ -56,13 +61,15 @@ export async function* readRun(
         yield { id: isEnd ? endId(runId) : eventId(runId, seq), event };
         if (isEnd) return;
       }
-      const ended = page.events.length > 0 ? null : await endWithoutOutput(deps, run, page, seq);
+      const isLacking = seq === seenBefore;
+      if (!isLacking && seq < page.lastSeq) continue;
+      // The database is asked only where nothing has come for a while: it may be away, and the text is not in it.
+      const ended = isLacking && isQuiet ? await endWithoutOutput(deps, run, page, seq) : null;
       if (ended !== null) {
         yield ended;
         return;
       }
-      if (page.events.length === 0) await waiter.wait(LOOK_AGAIN_MS);
-      page = await deps.output.read(runId, seq);
+      isQuiet = !(await waiter.wait(LOOK_AGAIN_MS));
     }
   } finally {
     presence.end();
@@ -91,11 +98,23 @@ async function requireKept({ timings, store }: ReadDeps, run: Run): Promise<void
 }
 
 /** Throws VALIDATION_FAILED for a number that cannot have been received: one beyond the last, where all are known. */
-async function assertReceivable({ output }: ReadDeps, run: Run, seq: number): Promise<void> {
-  const page = await output.read(run.id, seq);
+async function assertReceivable(
+  { store, output }: ReadDeps,
+  { id: runId, lastSeq, endedAt }: Run,
+  { seq, waiter }: { readonly seq: number; readonly waiter: Waiter },
+): Promise<void> {
+  const page = await output.read(runId, seq);
+  if (seq <= (lastSeq ?? page.lastSeq)) return;
+  if (lastSeq !== null || page.isProducer) throw foreignEventId();
   // Redis may have lost the newest events of a producer that died: a reader may have more than is left.
-  const lastSeq = run.lastSeq ?? (page.isProducer ? page.lastSeq : seq);
-  if (seq > lastSeq) throw foreignEventId();
+  if (endedAt !== null || !page.reachable || !output.isShared) return;
+  await output.requestMissing(runId);
+  await sleep(PRODUCER_ANSWER_MS);
+  // Only a producer that lives wakes anybody, and then it has sent all it has.
+  const hasAnswered = await waiter.wait(0);
+  if (!hasAnswered || seq <= (await output.read(runId, seq)).lastSeq) return;
+  const now = await unlessAway(store.find(runId));
+  if (now?.endedAt === null) throw foreignEventId();
 }
 
 /**
@@ -111,7 +130,7 @@ async function endWithoutOutput(
 ): Promise<TrackedRunEvent | null> {
   // What is known to be there is on its way; what is not at its producer is nowhere.
   if (page.lastSeq > seq) return null;
-  const run = await deps.store.find(runId);
+  const run = await unlessAway(deps.store.find(runId));
   if (run === null) return null;
   const canMissOutput = !page.isProducer && page.reachable;
   if (run.endedAt === null || run.state === "running") {
@@ -125,12 +144,25 @@ async function endWithoutOutput(
   // The rest of the text is with a producer that lives: it comes as soon as Redis answers again.
   const isMissingText = run.lastSeq !== null && seq < run.lastSeq - 1;
   const patienceMs = isMissingText ? deps.timings.keepOutputMs / 2 : END_WITHOUT_OUTPUT_MS;
-  if ((await msSince(deps.store, run.endedAt)) < patienceMs) {
+  const sinceEndMs = await unlessAway(msSince(deps.store, run.endedAt));
+  if (sinceEndMs === null) return null;
+  if (sinceEndMs < patienceMs) {
     if (canMissOutput && isMissingText && !deps.output.isShared) throw outputUnreachable();
     if (canMissOutput) await deps.output.requestMissing(runId);
     return null;
   }
   return { id: endId(runId), event: endEvent(endedRun(run)) };
+}
+
+/** What the database says; null while it is unavailable: the text comes from elsewhere. */
+async function unlessAway<T>(asked: Promise<T>): Promise<T | null> {
+  try {
+    return await asked;
+  } catch (error) {
+    const isAway = isAppError(error, "SERVICE_UNAVAILABLE") || toServiceUnavailable(error);
+    if (isAway) return null;
+    throw error;
+  }
 }
 
 function outputUnreachable(): AppError {

@@ -87,7 +87,10 @@ async function existingRun(
   // Of two callers with one key the second finds the first one's run, and its own hold is rolled back.
   if (run !== null && isUsed) return { run, isNew: false };
   // The answer to our COMMIT was lost, but it took effect: this caller is the one who produces.
-  if (run !== null && run.holdId === made?.holdId) return { run, isNew: true };
+  if (run !== null && run.holdId === made?.holdId) {
+    await deps.ledger.changed([order.userId]);
+    return { run, isNew: true };
+  }
   if (error instanceof KeyUsed)
     throw AppError.of(
       "IDEMPOTENCY_CONFLICT",

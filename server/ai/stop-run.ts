@@ -23,6 +23,11 @@ const STOP_WAIT_MS = 15_000;
 const LOOK_EVERY_MS = 200;
 /** Runs ended in one round of the job. */
 const REAP_LIMIT = 100;
+/**
+ * Ticks of a producer whose lease ran out before it is taken for dead. After an outage of the database the leases of all
+ * have run out, and whoever looks first must not end the runs of producers that are about to renew theirs.
+ */
+const REVIVAL_TICKS = 3;
 
 /**
  * Stops the user's run, settles it for what was produced, and returns how it ended; a run that has ended already is
@@ -43,13 +48,16 @@ export async function stopRun(deps: StopDeps, userId: string, runId: string): Pr
 
 async function waitForEnd(deps: StopDeps, userId: string, runId: string): Promise<Run> {
   const giveUpAt = performance.now() + STOP_WAIT_MS;
+  let overdueSinceMs: number | null = null;
   while (performance.now() < giveUpAt) {
     const here = deps.active.get(runId);
     if (here === undefined) await sleep(LOOK_EVERY_MS);
     else await Promise.race([here.done, sleep(LOOK_EVERY_MS * 5)]);
     const run = await findOwnRun(deps.store, userId, runId);
     if (run.state !== "running") return run;
-    if (here === undefined && run.leaseExpiresAt < (await deps.store.now()))
+    const isOverdue = here === undefined && run.leaseExpiresAt < (await deps.store.now());
+    overdueSinceMs = isOverdue ? (overdueSinceMs ?? performance.now()) : null;
+    if (overdueSinceMs !== null && performance.now() - overdueSinceMs >= revivalMs(deps))
       await endAbandoned(deps, run);
   }
   throw AppError.of("SERVICE_UNAVAILABLE", "The run is being stopped. Please look again.", {
@@ -62,14 +70,17 @@ async function waitForEnd(deps: StopDeps, userId: string, runId: string): Promis
  * the others. Returns how many.
  */
 export async function endAbandonedRuns(deps: StopDeps, signal: AbortSignal): Promise<number> {
+  // A run of this very process lives, however late its lease is renewed.
+  const isElsewhere = (run: Run) => deps.active.get(run.id) === undefined;
   let total = 0;
-  for (;;) {
+  for (let round = 1; ; round += 1) {
     const runs = await deps.store.abandoned(REAP_LIMIT);
+    // Once: what later rounds list was overdue then, too, or ran out while the database was there.
+    if (round === 1 && runs.some(isElsewhere))
+      await sleep(revivalMs(deps), undefined, { signal }).catch(() => undefined);
     let ended = 0;
-    for (const run of runs) {
+    for (const run of runs.filter(isElsewhere)) {
       if (signal.aborted) return total;
-      // A run of this very process lives, however late its lease is renewed.
-      if (deps.active.get(run.id) !== undefined) continue;
       try {
         if (await endAbandoned(deps, run)) ended += 1;
       } catch (error) {
@@ -79,6 +90,10 @@ export async function endAbandonedRuns(deps: StopDeps, signal: AbortSignal): Pro
     total += ended;
     if (runs.length < REAP_LIMIT || ended === 0) return total;
   }
+}
+
+function revivalMs({ timings }: StopDeps): number {
+  return REVIVAL_TICKS * timings.tickMs;
 }
 
 /** False when the producer turned out to be alive. */

@@ -45,6 +45,8 @@ export function watchRun(deps: ProduceDeps, active: ActiveRun, worth: () => numb
       await waiter.wait(timings.tickMs);
       if (over.signal.aborted) return;
       await tick().catch((error: unknown) => {
+        // Whoever was cut off could not come back meanwhile: a database that is away refuses every new stream.
+        readerSeenAtMs = performance.now();
         const facts = { err: error, runId: active.run.id };
         deps.logger.warn(facts, "a run's lease could not be renewed");
       });

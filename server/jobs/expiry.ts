@@ -7,8 +7,8 @@ import type { Job, JobResult } from "./runner.ts";
 export interface ExpiryDeps {
   readonly store: ExpiryStore;
   readonly ledger: Pick<Ledger, "submit">;
-  /** Milliseconds since 1970. */
-  readonly now: () => number;
+  /** Milliseconds since 1970; never later than the ledger's, which ends what is found. */
+  readonly now: () => number | Promise<number>;
 }
 
 /** How a run ended. */
@@ -31,7 +31,7 @@ async function expireDue(
   kind: Extract<LedgerOperation["kind"], "expireHolds" | "expireLots">,
   signal: AbortSignal,
 ): Promise<ExpiryResult> {
-  const nowMs = deps.now();
+  const nowMs = await deps.now();
   let failed = 0;
   let users = 0;
   let last: Due | null = null;

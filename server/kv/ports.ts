@@ -113,7 +113,10 @@ export interface RunOutput {
   appendAfterCrash(runId: string, data: string, ttlSeconds: number): Promise<void>;
   /** Events after `afterSeq`, oldest first, in pages. Never throws. */
   read(runId: string, afterSeq: number): Promise<OutputPage>;
-  /** Asks a run's producer, wherever it is, to send again what the shared store has lost. May be lost. Never throws. */
+  /**
+   * Asks a run's producer, wherever it is, to send again what the shared store has lost; when all is there, watchers of
+   * the run are woken, even if nothing was lost. May be lost. Never throws.
+   */
   requestMissing(runId: string): Promise<void>;
   /** Calls `listener` when something was appended, on any instance. Wake-ups may be lost: look again now and then. */
   watch(runId: string, listener: () => void): Promise<() => Promise<void>>;

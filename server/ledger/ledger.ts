@@ -6,19 +6,17 @@ import type { Logger } from "../lib/logger.ts";
 import { createAnnounce } from "./balance-cache.ts";
 import type { Ledger, LedgerOperation, OperationResult, ResultOf } from "./ports.ts";
 import { loadBatch, saveBatch } from "./store/accounts.store.ts";
-import { createBatchState } from "./writer/batch-state.ts";
+import { type BatchClock, createBatchState } from "./writer/batch-state.ts";
 import { validateOperation } from "./writer/validate.ts";
 import { createWriter, type WriterDeps } from "./writer/writer.ts";
 
 /** Dependencies of the ledger. */
-export interface LedgerDeps {
+export interface LedgerDeps extends BatchClock {
   readonly database: Database;
   readonly locks: Locks;
   readonly cache: Cache;
   readonly pubsub: PubSub;
   readonly logger: Logger;
-  /** Milliseconds since 1970, as Date.now; tests bring their own. */
-  readonly now: () => number;
   /** The writer's bounds, where they are not the usual ones. */
   readonly limits?: WriterDeps["limits"];
   readonly onBatch?: WriterDeps["onBatch"];
@@ -52,18 +50,18 @@ export function createLedger(deps: LedgerDeps): Ledger {
 }
 
 async function applyIn<Operation extends LedgerOperation>(
-  { now, onApplied }: Pick<LedgerDeps, "now" | "onApplied">,
+  deps: Pick<LedgerDeps, keyof BatchClock | "onApplied">,
   tx: DatabaseTransaction,
   operations: readonly Operation[],
 ): Promise<ResultOf<Operation>[]> {
   for (const operation of operations) validateOperation(operation);
   const { sql } = tx;
-  const batch = createBatchState(await loadBatch(sql, operations), now());
+  const batch = createBatchState(await loadBatch(sql, operations), deps);
   const results = operations.map((operation) => {
-    const verdict = batch.apply(operation, newId(now()));
+    const verdict = batch.apply(operation, newId(deps.now()));
     // The caller's transaction ends here: all of its operations happen, or none.
     if (!verdict.ok) throw verdict.error;
-    onApplied?.(operation, verdict.result, tx);
+    deps.onApplied?.(operation, verdict.result, tx);
     return verdict.result as ResultOf<Operation>;
   });
   if (batch.dirty) await saveBatch(sql, batch.writes());

@@ -1,5 +1,8 @@
 // A wait that others may cut short.
 
+/** Made by createWaiter. */
+export type Waiter = ReturnType<typeof createWaiter>;
+
 /** Returns a waiter that does not wait once `signal` is aborted. */
 export function createWaiter(signal: AbortSignal) {
   let woken = false;
@@ -14,8 +17,8 @@ export function createWaiter(signal: AbortSignal) {
     wake,
     /** Lets go of the signal. */
     close: () => signal.removeEventListener("abort", wake),
-    /** Waits `ms`, or until woken or aborted. */
-    async wait(ms: number): Promise<void> {
+    /** Waits `ms`, or until woken or aborted. False when its time was over first. */
+    async wait(ms: number): Promise<boolean> {
       if (!woken && !signal.aborted) {
         let timer: NodeJS.Timeout | undefined;
         await new Promise<void>((resolve) => {
@@ -25,7 +28,9 @@ export function createWaiter(signal: AbortSignal) {
         clearTimeout(timer);
         resume = null;
       }
+      const wasWoken = woken || signal.aborted;
       woken = false;
+      return wasWoken;
     },
   };
 }

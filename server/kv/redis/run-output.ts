@@ -160,15 +160,18 @@ async function mirror(state: State, runId: string): Promise<void> {
   }
 }
 
-/** Asks Redis how far it has a run that is produced here, and sends it the rest. */
+/** Asks Redis how far it has a run that is produced here, sends it the rest, and tells who asked. */
 async function checkMirror(state: State, runId: string): Promise<void> {
   const progress = state.mirrors.get(runId);
   const ttlMs = (progress?.expiresAtMs ?? 0) - performance.now();
   if (progress === undefined || progress.sending || state.closed || ttlMs <= 0) return;
   const last = await append(state.deps, runId, [], { firstSeq: progress.mirroredSeq + 1, ttlMs });
-  if (last === undefined || last >= progress.mirroredSeq) return;
-  progress.mirroredSeq = last;
+  if (last === undefined) return;
+  if (last < progress.mirroredSeq) progress.mirroredSeq = last;
   await mirror(state, runId);
+  // Who asked hears that nothing is lacking: with no word from here it cannot tell that from a producer that died.
+  if (state.local.eventsFrom(runId, progress.mirroredSeq + 1).length === 0)
+    await state.deps.pubsub.publish(channelOf(runId), String(progress.mirroredSeq));
 }
 
 async function sendMissing(state: State, runId: string, progress: Mirror): Promise<void> {

@@ -8,6 +8,8 @@ export interface LoadedBatch {
   /** By `userId key` (ids hold no spaces). */
   readonly keys: ReadonlyMap<string, StoredKey>;
   readonly grants: ReadonlyMap<string, Lot>;
+  /** When it was read, by the database's clock; Infinity where it found nobody. */
+  readonly readAtMs: number;
 }
 
 /** A row of credit_movements: what the entries of one type in a batch came to. */

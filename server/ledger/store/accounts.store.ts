@@ -1,4 +1,5 @@
 // Reads accounts from the database and writes decisions to it. The only place that writes credits.
+import { fromSqlDate } from "../../database/dates.ts";
 import type { SqlSession } from "../../database/ports.ts";
 import { groupBy } from "../../lib/group-by.ts";
 import type { BatchWrites, LoadedBatch } from "../model/batch.ts";
@@ -68,6 +69,7 @@ export async function loadBatch(
     ),
     keys: new Map(keyRows.map((row) => [`${row.userId} ${row.storedKey}`, toStoredKey(row)])),
     grants: new Map(grantRows.map((row) => [row.grantKey, toLot(session, row)])),
+    readAtMs: readAtOf(session, userRows),
   };
 }
 
@@ -94,6 +96,11 @@ export async function saveBatch(session: SqlSession, writes: BatchWrites): Promi
     insert(sql.insertUsage, writes.usage, (row) => usageValues(row, date)),
     insert(sql.insertKeys, writes.newKeys, (key) => keyValues(key, date)),
   ]);
+}
+
+/** The rows of one statement say the same. */
+function readAtOf({ dialect }: SqlSession, [row]: readonly UserRow[]): number {
+  return row === undefined ? Number.POSITIVE_INFINITY : fromSqlDate(dialect, row.readAt).getTime();
 }
 
 const byUser = (row: { readonly userId: string }) => row.userId;

@@ -30,6 +30,7 @@ export interface UserRow {
   entryCounts: string;
   deleted: number;
   disabled: number;
+  readAt: unknown;
 }
 
 export type LotRow = Omit<Lot, "expiresAtMs" | "createdAtMs"> & {

@@ -97,6 +97,8 @@ function update(dialect: SqlDialect, table: string, columns: Columns): string {
 
 const USER_COLUMNS =
   "t.id, t.credits, t.heldCredits, t.ledgerSeq, t.rolledSeq, t.entryCounts, t.deletedAt IS NOT NULL AS deleted, t.disabledAt IS NOT NULL AS disabled";
+/** When a row was read, by the database's clock. */
+const READ_AT = { mysql: "UTC_TIMESTAMP(3)", sqlite: "strftime('%Y-%m-%dT%H:%M:%f+00:00', 'now')" };
 const LOT_COLUMNS =
   "t.id, t.userId, t.amount, t.remaining, t.source, t.sourceId, t.grantKey, t.expiresAt, t.createdAt";
 const HOLD_COLUMNS =
@@ -237,7 +239,7 @@ const CHANGED_HOLD: Columns = {
 function statements(dialect: SqlDialect) {
   return {
     /** Parameter: [[userId], …] in ascending order, so that two batches never wait for each other in a circle. */
-    lockUsers: lockUsers(dialect, USER_COLUMNS),
+    lockUsers: lockUsers(dialect, `${USER_COLUMNS}, ${READ_AT[dialect]} AS readAt`),
     openLots: select(dialect, LOOKUPS.openLots),
     lotsByGrantKey: select(dialect, LOOKUPS.lotsByGrantKey),
     keys: select(dialect, LOOKUPS.keys),

@@ -25,8 +25,23 @@ interface State {
   readonly replayedUserIds: Set<string>;
 }
 
-/** A batch over what was loaded, at the moment `nowMs`. Operations see the effects of those before them. */
-export function createBatchState(loaded: LoadedBatch, nowMs: number) {
+/** The clock that batches are decided by. */
+export interface BatchClock {
+  /** Milliseconds since 1970. */
+  readonly now: () => number;
+  /**
+   * How far `now` may be ahead of the database's clock, which stands in for it beyond that: a machine whose clock is wrong
+   * must not take everybody's credits as expired. Defaults to any: tests bring clocks of their own.
+   */
+  readonly maxAheadMs?: number;
+}
+
+/** A batch over what was loaded, decided now. Operations see the effects of those before them. */
+export function createBatchState(
+  loaded: LoadedBatch,
+  { now, maxAheadMs = Number.POSITIVE_INFINITY }: BatchClock,
+) {
+  const nowMs = Math.min(now(), loaded.readAtMs + maxAheadMs);
   const state: State = {
     loaded,
     nowMs,
@@ -48,8 +63,8 @@ export function createBatchState(loaded: LoadedBatch, nowMs: number) {
     },
     writes: () => collectWrites(state),
     /**
-     * Users whose position changed, and those who are answered again: whoever made that change may have died before
-     * telling anybody, so that an older balance is still cached.
+     * Users whose position changed, and those whose change was made before: whoever made it may have died before telling
+     * anybody, or be this very batch whose COMMIT was not answered, so that an older balance is still cached.
      */
     changedUserIds: () => [
       ...new Set([
@@ -69,7 +84,6 @@ function apply(state: State, operation: LedgerOperation, operationId: string): V
       "idempotencyKey" in operation
         ? keys.get(`${operation.userId} ${operation.idempotencyKey}`)
         : undefined;
-    if (storedKey !== undefined) state.replayedUserIds.add(operation.userId);
     const decision = decide(account, operation, {
       operationId,
       nowMs,
@@ -78,6 +92,10 @@ function apply(state: State, operation: LedgerOperation, operationId: string): V
       storedGrant: operation.kind === "grant" ? grants.get(operation.grantKey) : undefined,
     });
     record(state, decision);
+    // Done before. An expiry that finds nothing is no answer to that: readers ask for one whenever something is due.
+    const isExpiry = operation.kind === "expireLots" || operation.kind === "expireHolds";
+    if (decision.outcome.ok && decision.account === account && !isExpiry)
+      state.replayedUserIds.add(operation.userId);
     if (operation.kind === "grant") {
       const made = decision.account.lots.find((lot) => lot.id === operationId);
       if (made !== undefined) grants.set(made.grantKey, made);

@@ -12,7 +12,7 @@ import type { Locks } from "../../kv/ports.ts";
 import type { Announce } from "../balance-cache.ts";
 import type { HoldResult, LedgerOperation, OperationResult } from "../ports.ts";
 import { loadBatch, saveBatch } from "../store/accounts.store.ts";
-import { createBatchState, type Verdict } from "./batch-state.ts";
+import { type BatchClock, createBatchState, type Verdict } from "./batch-state.ts";
 import {
   internal,
   isPoisoned,
@@ -34,11 +34,10 @@ import {
 } from "./user-locks.ts";
 
 /** Dependencies of the writer. */
-export interface WriterDeps {
+export interface WriterDeps extends BatchClock {
   readonly database: Database;
   readonly locks: Locks;
   readonly logger: Logger;
-  readonly now: () => number;
   readonly announce: Announce;
   readonly limits?: Partial<WriterLimits>;
   /** Called for every batch that became durable, for the metrics. */
@@ -239,7 +238,7 @@ async function transact({ deps }: WriterState, items: readonly Item[]): Promise<
         session,
         items.map((item) => item.operation),
       );
-      const batch = createBatchState(loaded, deps.now());
+      const batch = createBatchState(loaded, deps);
       const verdicts = items.map((item) => batch.apply(item.operation, item.operationId));
       if (batch.dirty) await saveBatch(session, batch.writes());
       decided = true;

@@ -48,7 +48,8 @@ function useRuns(timings: Partial<RunTimings>) {
       }),
     view: (runId: string) => client().ai.run.query({ runId }),
     row: (runId: string) => server.models.aiRun.findUniqueOrThrow({ where: { id: runId } }),
-    read: (runId: string) => readRun(server.url, token(), { runId }),
+    read: (runId: string, leaveAfter?: number) =>
+      readRun(server.url, token(), { runId }, leaveAfter),
     readElsewhere: (runId: string) => readRun(second(), token(), { runId }),
   };
 }
@@ -116,6 +117,16 @@ describe("a run", () => {
     });
     expect(await answer.json()).toMatchObject({ result: { data: { outcome: "stopped" } } });
     expect((await view(runId)).state).toBe("stopped");
+  });
+
+  it("is refused an event id beyond its last, whichever instance is asked", async () => {
+    server.sandbox.model.control.setSpeed(5);
+    const { runId } = await start();
+    await read(runId, 2);
+    for (const url of [server.url, second()]) {
+      const input = { runId, lastEventId: `${runId}.900` };
+      expect((await readRun(url, token(), input)).code, url).toBe("VALIDATION_FAILED");
+    }
   });
 
   it("answers NOT_FOUND when its output has been kept for long enough", async () => {
@@ -288,7 +299,7 @@ describe("a reader whose access token ends in the middle", () => {
 
 describe("the job that ends abandoned runs", () => {
   it("leaves a run alone whose producer lives, and ends one whose producer does not, for every reader", async () => {
-    const server = await openTestApp();
+    const server = await openTestApp({ app: { runTimings: { tickMs: 1_000 } } });
     server.sandbox.model.control.setSpeed(10);
     const person = await server.signIn("reaped@example.com");
     const { runId } = await server.client(person.accessToken).ai.start.mutate({

@@ -2,76 +2,35 @@
 // what dead producers left. The store is the real one; single calls of it are made to fail, to wait or to lose their answer.
 import { randomBytes, randomUUID } from "node:crypto";
 import { setTimeout as sleep } from "node:timers/promises";
-import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
-import { createModelAdapter } from "../../../server/adapters/model.ts";
-import { type AiService, createAiService } from "../../../server/ai/ai.service.ts";
+import { beforeEach, describe, expect, it } from "vitest";
 import type { RunTimings } from "../../../server/ai/ai.types.ts";
 import type { RunStore } from "../../../server/ai/ports.ts";
 import { createRunStore } from "../../../server/ai/runs.store.ts";
 import type { PrismaModels } from "../../../server/database/ports.ts";
 import { AppError } from "../../../server/lib/errors.ts";
 import { available } from "../../support/backend.ts";
-import { type SignedIn, openTestApp, type TestApp } from "../../support/server.ts";
 import { deferred } from "../../support/deferred.ts";
-import { silent } from "../../support/silent.ts";
+import type { Person } from "../../support/people.ts";
+import { chatInput as input, type Faults, runsOver, runStoreOf } from "../../support/runs-over.ts";
+import { useTestApp } from "../../support/use-app.ts";
 
-const TIMINGS = { keepOutputMs: 1_000, leaseMs: 10_000, tickMs: 100 };
 const NEVER = new AbortController().signal;
 const LONG_AGO = new Date(0);
 const newRunId = () => `run_${randomBytes(16).toString("hex")}`;
 
 describe("metered runs over a failing store", () => {
-  let server: TestApp;
-  let person: SignedIn;
-  const opened: AiService[] = [];
-
-  beforeAll(async () => {
-    server = await openTestApp({ available });
-  });
+  const server = useTestApp({ available });
+  let person: Person;
   beforeEach(async () => {
     server.sandbox.model.control.reset();
     server.sandbox.model.control.setSpeed(Number.POSITIVE_INFINITY);
-    person = await server.signIn(`${randomUUID()}@example.com`);
-  });
-  afterAll(async () => {
-    await Promise.all(opened.map((ai) => ai.close()));
-    await server.close();
+    person = await server.person();
   });
 
-  const models = () => server.opened.backend.database.models;
-  const storeAt = (now: () => number) =>
-    createRunStore({
-      database: server.opened.backend.database,
-      ledger: server.app.ledger,
-      now,
-    });
-  /** The service as the app makes it, with some calls of its store replaced. */
-  function serviceOver(
-    faults: (real: RunStore) => Partial<RunStore>,
-    timings: Partial<RunTimings> = {},
-  ): AiService {
-    const { backend } = server.opened;
-    const real = storeAt(Date.now);
-    const ai = createAiService({
-      store: { ...real, ...faults(real) },
-      output: backend.runOutput,
-      pubsub: backend.pubsub,
-      model: createModelAdapter(server.config.ai ?? { baseUrl: "", apiKey: null }),
-      models: { "chat-pro": "stand-in-pro", "ppt-generate": "stand-in-pro" },
-      prices: { credits: server.config.credits.costs, version: "test" },
-      withPackageSuggestion: (work) => work(),
-      logger: silent,
-      now: Date.now,
-      timings: { ...TIMINGS, ...timings },
-    });
-    opened.push(ai);
-    return ai;
-  }
-  const input = (idempotencyKey: string = randomUUID()) => ({
-    feature: "chat-pro" as const,
-    messages: [{ role: "user" as const, content: "Go on" }],
-    idempotencyKey,
-  });
+  const models = () => server.models;
+  const storeAt = (now: () => number) => runStoreOf(server, now);
+  const serviceOver = (faults: Faults, timings?: Partial<RunTimings>) =>
+    runsOver(server, faults, timings);
   const balance = () => server.client(person.accessToken).credit.balance.query();
   /** Rows of runs that no process produces; without a hold, as after one that has expired. */
   async function insertDeadRuns(count: number): Promise<string[]> {
@@ -131,7 +90,7 @@ describe("metered runs over a failing store", () => {
     );
     const { runId } = await ai.start(person.userId, input());
     await expect.poll(() => ai.activeRuns, { timeout: 20_000 }).toBe(0);
-    const { runOutput } = server.opened.backend;
+    const { runOutput } = server.backend;
     await expect
       .poll(async () => (await runOutput.read(runId, 0)).isProducer, { timeout: 20_000 })
       .toBe(false);
@@ -153,6 +112,12 @@ describe("metered runs over a failing store", () => {
     expect(await stillRunning(ids)).toBe(1);
     expect(await serviceOver(() => ({})).endAbandoned(NEVER)).toBe(1);
   }, 180_000);
+
+  it("ends the run of a dead producer for whoever stops it", async () => {
+    const [id = ""] = await insertDeadRuns(1);
+    const stopped = await serviceOver(() => ({})).stop(person.userId, id);
+    expect(stopped).toEqual({ outcome: "failed", charged: 0, balance: 100 });
+  });
 
   it("stops the job where not one of a full round can be ended", async () => {
     const ids = await insertDeadRuns(100);
@@ -218,8 +183,9 @@ describe("metered runs over a failing store", () => {
   });
 
   it("produces a run whose start's COMMIT took effect without an answer", async () => {
-    const { database } = server.opened.backend;
+    const { database } = server.backend;
     let lost = 0;
+    const announced: string[] = [];
     const store = createRunStore({
       database: {
         ...database,
@@ -234,12 +200,16 @@ describe("metered runs over a failing store", () => {
           return done;
         },
       },
-      ledger: server.app.ledger,
+      ledger: {
+        applyIn: server.ledger.applyIn,
+        changed: (userIds) => Promise.resolve(void announced.push(...userIds)),
+      },
       now: Date.now,
     });
     const ai = serviceOver(() => store);
     const { runId, replayed } = await ai.start(person.userId, input());
     expect(replayed).toBe(false);
+    expect(announced).toEqual([person.userId]);
     await expect
       .poll(async () => (await ai.run(person.userId, runId)).state, { timeout: 20_000 })
       .toBe("completed");
@@ -247,7 +217,7 @@ describe("metered runs over a failing store", () => {
   });
 
   it("completes a run whose database is away for a moment when it ends", async () => {
-    const { database } = server.opened.backend;
+    const { database } = server.backend;
     let refused = 0;
     const ask = async (sql: string, ...values: unknown[]) => {
       if (refused > 0) return database.models.$queryRawUnsafe(sql, ...values);
@@ -262,7 +232,7 @@ describe("metered runs over a failing store", () => {
           $queryRawUnsafe: { value: ask },
         }) as PrismaModels,
       },
-      ledger: server.app.ledger,
+      ledger: server.ledger,
       now: Date.now,
     });
     const ai = serviceOver(() => ({ end: faulty.end }));

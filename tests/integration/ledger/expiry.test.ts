@@ -1,8 +1,10 @@
 // Shows that the jobs end what time has ended: holds and credits, and nothing else.
-import { describe, expect, test } from "vitest";
+import { describe, expect, test, vi } from "vitest";
+import { createApp } from "../../../server/app.ts";
 import { expireHolds, expireLots } from "../../../server/jobs/expiry.ts";
 import { createExpiryStore } from "../../../server/ledger/store/expiry.store.ts";
 import { available } from "../../support/backend.ts";
+import { ledgerWith } from "../../support/another-ledger.ts";
 import { auditRows } from "../../support/ledger-audit.ts";
 import { createTestClock } from "../../support/test-clock.ts";
 import { useTestApp } from "../../support/use-app.ts";
@@ -12,6 +14,50 @@ describe("expiry", () => {
   const world = useTestApp({ available, clock: createTestClock("stepping") });
 
   const never = new AbortController().signal;
+
+  test("an instance whose clock is weeks ahead takes nobody's credits and holds them no longer", async () => {
+    const { config, backend, logger } = world;
+    const now = Date.now;
+    const userId = await world.createUser(5);
+    await world.ledger.submit(
+      grant(userId, `ahead:${userId}`, 20, {
+        source: "SUBSCRIPTION",
+        expiresAt: new Date(now() + 3_600_000),
+      }),
+    );
+    vi.spyOn(Date, "now").mockImplementation(() => now() + 40 * 86_400_000);
+    const ahead = createApp({ config, backend, logger });
+    try {
+      const hold = await ahead.ledger.submit(
+        reserve(userId, "svc:x:1", 12, { feature: null, priceVersion: null, ttlSeconds: 300 }),
+      );
+      expect(hold).toMatchObject({ credits: 25, held: 12 });
+      expect(hold.expiresAt.getTime()).toBeLessThan(now() + 400_000);
+      const expire = { kind: "expireLots", userId } as const;
+      const [applied] = await backend.database.transaction((tx) =>
+        ahead.ledger.applyIn(tx, [expire]),
+      );
+      for (const result of [applied, await ahead.ledger.submit(expire)])
+        expect(result).toMatchObject({ credits: 25, held: 12 });
+      for (const job of ["expire-holds", "expire-lots"])
+        expect(await ahead.jobs.runNow(job)).toMatchObject({ ok: true, result: { rows: 0 } });
+      expect(await ahead.services.credit.balance(userId)).toMatchObject({ credits: 25, held: 12 });
+    } finally {
+      vi.restoreAllMocks();
+      await ahead.close();
+    }
+  });
+
+  test("an expiry that finds nothing is announced to nobody: readers would ask for the next one", async () => {
+    let announced = 0;
+    const publish = () => Promise.resolve(void (announced += 1));
+    const pubsub = { ...world.backend.pubsub, publish };
+    const ledger = ledgerWith(world, { pubsub });
+    const userId = await world.createUser(10);
+    await ledger.submit({ kind: "expireLots", userId });
+    await ledger.submit({ kind: "expireHolds", userId });
+    expect(announced).toBe(0);
+  });
 
   test("the jobs end holds that are due, and then the credits they covered", async () => {
     const {

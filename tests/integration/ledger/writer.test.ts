@@ -3,6 +3,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { describe, expect, test } from "vitest";
 import type { Locks } from "../../../server/kv/ports.ts";
 import type { Database, SqlSession } from "../../../server/database/ports.ts";
+import type { LedgerOperation } from "../../../server/ledger/ports.ts";
 import { UnknownOutcomeError } from "../../../server/database/errors.ts";
 import { available } from "../../support/backend.ts";
 import { ledgerWith } from "../../support/another-ledger.ts";
@@ -138,7 +139,21 @@ describe("the writer", () => {
       if (committed) await run();
       throw new UnknownOutcomeError(new Error("ECONNRESET"));
     });
-    const ledger = ledgerWith(world, { database });
+    let announced = 0;
+    const publish = () => Promise.resolve(void (announced += 1));
+    const { submit } = ledgerWith(world, {
+      database,
+      pubsub: { ...world.backend.pubsub, publish },
+    });
+    const ledger = {
+      // Also where it was the first try that changed something, whose answer never came.
+      submit: (async (operation: LedgerOperation) => {
+        announced = 0;
+        const result = await submit(operation);
+        expect(announced, operation.kind).toBe(1);
+        return result;
+      }) as typeof submit,
+    };
     const userId = await world.createUser(100);
     const before = await ledger.submit(spend(userId, "u1"));
     expect(before).toMatchObject({ replayed: false, credits: 99 });

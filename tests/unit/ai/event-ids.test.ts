@@ -20,6 +20,7 @@ it.each([
   "run_a.1.5",
   "run_a.1e3",
   "1",
+  "run_a.50001",
   "run_a.9999999999",
 ])("throws VALIDATION_FAILED for %s", (id) => {
   expect(() => receivedUpTo("run_a", id)).toThrow(

@@ -14,12 +14,12 @@ describe("the grace of a run that nobody reads", () => {
   beforeEach(() => void vi.useFakeTimers());
   afterEach(() => void vi.useRealTimers());
 
-  function openRun() {
+  function openRun(renewLease = () => Promise.resolve("running")) {
     const output = createMemoryRunOutput();
     output.begin("run", 900);
     const deps = {
       output,
-      store: { renewLease: () => Promise.resolve("running") },
+      store: { renewLease },
       logger: silent,
       timings: TIMINGS,
     } as unknown as ProduceDeps;
@@ -44,6 +44,19 @@ describe("the grace of a run that nobody reads", () => {
     expect(active.stopReason).toBeNull();
     await output.noteReader("run");
     await vi.advanceTimersByTimeAsync(29_000);
+    expect(active.stopReason).toBeNull();
+    await vi.advanceTimersByTimeAsync(6_000);
+    expect(active.stopReason).toBe("abandoned");
+  });
+
+  it("begins anew after an outage of the database, in which no reader could come back", async () => {
+    let isAway = true;
+    const { active } = openRun(() =>
+      isAway ? Promise.reject(new Error("away")) : Promise.resolve("running"),
+    );
+    await vi.advanceTimersByTimeAsync(60_000);
+    isAway = false;
+    await vi.advanceTimersByTimeAsync(28_000);
     expect(active.stopReason).toBeNull();
     await vi.advanceTimersByTimeAsync(6_000);
     expect(active.stopReason).toBe("abandoned");
