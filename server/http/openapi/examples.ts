@@ -17,9 +17,9 @@ const BY_NAME: Readonly<Record<string, unknown>> = {
   credits: 100,
   currency: "usd",
   email: "ada@example.com",
-  holdId: "hold_1",
+  holdId: "019c13a0-6f10-7d4a-8b52-1c9e7f3a5d08",
   hostedInvoiceUrl: "https://invoice.stripe.com/i/acct_1/test_1",
-  id: "id_1",
+  id: "019c13a0-5b7d-7c21-9f04-6a1d2e8b3c57",
   idempotencyKey: "7b0c5b2e-6f0a-4f4e-9a55-2f7d9a3f1c11",
   instruction: "Make the titles shorter.",
   ipAddress: "203.0.113.7",
@@ -31,21 +31,21 @@ const BY_NAME: Readonly<Record<string, unknown>> = {
   planId: "plan_pro_month",
   price: 500,
   previewToken: "eyJwbGFuIjoicHJvIn0.c2lnbmF0dXJl",
-  priceVersion: "2026-01",
-  refreshToken: "rt_0123456789abcdef",
+  priceVersion: "5c1f0e9a7b34",
+  refreshToken: `skr_${"0123456789abcdef".repeat(6).slice(0, 91)}`,
   requestId: "0b9f6c1e-8a67-4d52-b1a5-5a4d5d1f2a34",
-  runId: "run_1",
+  runId: "019c13a0-7a2b-7e6f-9d13-4b8a0c6e2f71",
   sessionId: "cs_test_1",
   status: "active",
   text: "A monad is a pattern for chaining steps.",
-  tier: "pro",
+  tier: "PRO",
   timeZone: "Europe/Berlin",
   title: "A short history of computing",
   topic: "A short history of computing",
-  transactionId: "txn_1",
+  transactionId: "019c13a0-8c4d-7f18-a275-9e3b5d1f7a60",
   url: "https://example.com",
   userAgent: "Mozilla/5.0",
-  userId: "usr_1",
+  userId: "019c13a0-4d9a-7b35-8e61-2f7c0a4d6b92",
 };
 
 const BY_FORMAT: Readonly<Record<string, string>> = {
@@ -66,9 +66,15 @@ export function exampleOf(schema: JsonSchema, name = "", isInput = false): unkno
   if (type === "boolean") return false;
   if (type === "null") return null;
   if (type === "integer" || type === "number") return numberExample(schema, name);
-  const { format } = schema;
+  return textExample(schema, name);
+}
+
+function textExample({ format, pattern = "" }: JsonSchema, name: string): string | undefined {
   if (format !== undefined && Object.hasOwn(BY_FORMAT, format)) return BY_FORMAT[format];
-  return typeof BY_NAME[name] === "string" ? BY_NAME[name] : "text";
+  const known = BY_NAME[name];
+  if (typeof known !== "string") return "text";
+  // An invoice's `id` is Stripe's.
+  return new RegExp(pattern, "u").test(known) ? known : "in_1";
 }
 
 function objectExample(schema: JsonSchema, isInput: boolean): Record<string, unknown> {
