@@ -1,7 +1,7 @@
 // The preview token: what a person was shown before changing the plan, signed, for ten minutes.
 import { z } from "zod";
 import { jsonOrUndefined } from "../../lib/json.ts";
-import { equalSecrets, hmac } from "../../lib/keys.ts";
+import { deriveKey, equalSecrets, hmac } from "../../lib/keys.ts";
 
 /** How long a shown price holds. */
 const LIFETIME_SECONDS = 600;
@@ -24,9 +24,8 @@ const preview = z.strictObject({
 /** What was shown. Money in minor units. */
 export type Preview = z.output<typeof preview>;
 
-// The label keeps a preview from ever standing in for another thing signed with the same secret.
 function mac(secret: string, body: string): Buffer {
-  return hmac(hmac(Buffer.from(secret), "skywork plan change preview v1"), body);
+  return hmac(deriveKey(secret, "plan change preview"), body);
 }
 
 /** Signs what is shown with the first of `secrets`. */
