@@ -26,9 +26,7 @@ export interface StripeAdapterConfig {
 }
 
 /** Carries the SDK's requests. */
-export type StripeHttpClient = NonNullable<
-  NonNullable<ConstructorParameters<typeof Stripe>[1]>["httpClient"]
->;
+export type StripeHttpClient = Stripe.HttpClient;
 
 /** Returns the adapter. `limits` and `httpClient` are for tests. */
 export function createStripeAdapter(
