@@ -10,7 +10,7 @@ import { ConfigError, parseConfig } from "./config/parse-config.ts";
 import {
   DATA_DIRECTORY,
   type Environment,
-  readEnvironment,
+  loadEnvironment,
   withDevelopmentSecrets,
 } from "./config/environment.ts";
 import { connectionShare, createHttpServer, type HttpServer } from "./http/server.ts";
@@ -106,7 +106,7 @@ interface Running {
 
 async function main(): Promise<void> {
   const link = openWorkerLink();
-  const given = readEnvironment();
+  const given = loadEnvironment();
   // A worker's environment was completed by its parent.
   const { environment, close: closeSandbox } =
     link === null ? await completeForDevelopment(given) : { environment: given, close: nothing };

@@ -2,13 +2,17 @@
 import { loadDevelopmentSecrets } from "./dev-secrets.ts";
 
 /** Variables by name; unset and empty ones are absent. */
-export type Environment = Record<string, string | undefined>;
+export type Environment = Readonly<Record<string, string | undefined>>;
 
 /** Where development keeps what it makes for itself. */
 export const DATA_DIRECTORY = ".data";
 
-/** Returns the variables that are not empty, with those of `.env` in the working directory under them. */
-export function readEnvironment(): Environment {
+/**
+ * Loads `.env` of the working directory into `process.env`, under what is set there already, and returns the variables that
+ * are not empty. For a process that reads them once: `npm run dev` reads again and again, and has readEnvironment of
+ * cli/dev/environment.ts, which changes nothing.
+ */
+export function loadEnvironment(): Environment {
   try {
     process.loadEnvFile(".env");
   } catch (error) {

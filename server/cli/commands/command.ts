@@ -5,7 +5,7 @@ import type { Config } from "../../config/config.ts";
 import { ConfigError, parseConfig } from "../../config/parse-config.ts";
 import {
   type Environment,
-  readEnvironment,
+  loadEnvironment,
   withDevelopmentSecrets,
 } from "../../config/environment.ts";
 import { isAppError } from "../../lib/errors.ts";
@@ -50,7 +50,7 @@ export async function runOnBackend(
   work: (backend: Backend, parts: { config: Config; logger: Logger }) => Promise<boolean>,
 ): Promise<void> {
   try {
-    const given = readEnvironment();
+    const given = loadEnvironment();
     const config = parseConfig(await completeForDevelopment(given));
     const logger = createLogger({
       level: given["LOG_LEVEL"] ?? "fatal",

@@ -1,13 +1,13 @@
 // `npm run prisma:migrate`: applies pending migrations to the database of DATABASE_URL, offline, and says which.
 import { databaseUrl } from "../../config/addresses.ts";
-import { readEnvironment } from "../../config/environment.ts";
+import { loadEnvironment } from "../../config/environment.ts";
 import { DEFAULTS } from "../../config/variables.ts";
 import { openDatabase } from "../../database/open.ts";
 import { createLogger } from "../../lib/logger.ts";
 
 /** Needs no other part of the environment than the database's, so that it runs before the rest is set up. */
 async function main(): Promise<void> {
-  const given = { ...DEFAULTS, ...readEnvironment() };
+  const given = { ...DEFAULTS, ...loadEnvironment() };
   const database = databaseUrl.safeParse(given["DATABASE_URL"]);
   if (!database.success)
     throw new Error(`DATABASE_URL ${database.error.issues[0]?.message ?? "cannot be read"}`);

@@ -2,8 +2,7 @@
 import { existsSync, readFileSync } from "node:fs";
 import { createServer } from "node:net";
 import { parseEnv } from "node:util";
-
-type Environment = Readonly<Record<string, string | undefined>>;
+import type { Environment } from "../../config/environment.ts";
 
 /** What to start, and where. */
 export interface DevelopmentPlan {
@@ -21,7 +20,10 @@ export interface DevelopmentPlan {
   readonly modelPort: number | null;
 }
 
-/** `.env` under the process's own environment, empty values as unset. Read again at each start of the API. */
+/**
+ * `.env` under the process's own environment, empty values as unset. Read again at each start of the API. Unlike
+ * loadEnvironment of config/environment.ts it leaves `process.env` as it is: what is in there wins over the edited file.
+ */
 export function readEnvironment(): Environment {
   const fromFile = existsSync(".env") ? parseEnv(readFileSync(".env", "utf8")) : {};
   const isSet = ([, value]: [string, string | undefined]) => value !== undefined && value !== "";
