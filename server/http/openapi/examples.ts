@@ -66,9 +66,15 @@ export function exampleOf(schema: JsonSchema, name = "", isInput = false): unkno
   if (type === "boolean") return false;
   if (type === "null") return null;
   if (type === "integer" || type === "number") return numberExample(schema, name);
-  const { format } = schema;
+  return textExample(schema, name);
+}
+
+function textExample({ format, pattern = "" }: JsonSchema, name: string): string | undefined {
   if (format !== undefined && Object.hasOwn(BY_FORMAT, format)) return BY_FORMAT[format];
-  return typeof BY_NAME[name] === "string" ? BY_NAME[name] : "text";
+  const known = BY_NAME[name];
+  if (typeof known !== "string") return "text";
+  // An invoice's `id` is Stripe's.
+  return new RegExp(pattern, "u").test(known) ? known : "in_1";
 }
 
 function objectExample(schema: JsonSchema, isInput: boolean): Record<string, unknown> {
