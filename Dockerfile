@@ -42,12 +42,14 @@ RUN mkdir .data && chown node:node .data
 VOLUME /app/.data
 USER node
 EXPOSE 5000
-# Liveness alone: /ready is for the load balancer, and a database that is away is no reason to restart this process.
-HEALTHCHECK --interval=10s --timeout=3s --start-period=20s --retries=3 \
+# Liveness alone: /ready is for the load balancer, and a database that is away is no reason to restart this process. At
+# its start it waits a minute for one.
+HEALTHCHECK --interval=10s --timeout=3s --start-period=90s --retries=3 \
   CMD ["node", "-e", "fetch(`http://127.0.0.1:${process.env.PORT}/health`).then((answer) => process.exit(answer.ok ? 0 : 1), () => process.exit(1))"]
-# main.js is process 1 and handles SIGTERM itself, so no init process is needed. Give it 15 s to drain.
+# run.mjs is process 1 and sees to SIGTERM and SIGINT, during the start and in commands, too, so no init process is needed.
+# Give it SHUTDOWN_DELAY_MS and 15 s to drain.
 STOPSIGNAL SIGTERM
-# `docker run IMAGE server/cli/run.mjs doctor` (or migrate, reconcile, stripe-sync) runs a command instead.
+# `docker run IMAGE server/cli/run.mjs doctor` (or prisma:migrate, reconcile, stripe:sync) runs a command instead.
 ENTRYPOINT ["node"]
 # The flags are those of `npm start`: docs/performance.md, "HTTP".
 CMD ["--max-semi-space-size=32", "--no-allocation-site-pretenuring", "server/cli/run.mjs", "start"]

@@ -120,6 +120,19 @@ function kustomizationProblems(files, yaml) {
   ];
 }
 
+/** Replicas in the manifest of what is scaled would throw the scaler's number back at every apply. */
+function scalerProblems(files, yaml) {
+  const manifests = files.map((file) =>
+    yaml.parse(readFileSync(join(manifestFolder, file), "utf8")),
+  );
+  const scaled = manifests.flatMap(({ spec }) => spec?.scaleTargetRef ?? []);
+  return scaled.flatMap(({ kind, name }) => {
+    const target = manifests.find((one) => one.kind === kind && one.metadata.name === name);
+    if (target === undefined) return [`${kind} ${name} is not there to be scaled`];
+    return target.spec.replicas === undefined ? [] : [`${kind} ${name} has replicas of its own`];
+  });
+}
+
 try {
   const install = ["install", "--no-save", "--no-audit", "--no-fund", "--loglevel=error"];
   execFileSync("npm", [...install, "--prefix", folder, ...LINTERS], { stdio: "inherit" });
@@ -133,6 +146,7 @@ try {
   for (const file of files)
     check(`examples/deploy/kubernetes/${file}`, manifestProblems(file, load, yaml));
   check("no manifest has a field that is not there", misspeltFields(files, yaml));
+  check("what the autoscaler scales has no replicas", scalerProblems(files, yaml));
   check("examples/deploy/kubernetes/kustomization.yaml", kustomizationProblems(files, yaml));
 } finally {
   rmSync(folder, { recursive: true, force: true });

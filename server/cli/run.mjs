@@ -10,7 +10,19 @@ const COMMANDS = {
   "stripe-sync": "server/cli/commands/stripe-sync",
 };
 
-const name = process.argv[2] ?? "";
+/** As package.json has them, for whoever puts this file in place of `npm run`. */
+const SCRIPTS = { "stripe:sync": "stripe-sync", "prisma:migrate": "migrate" };
+
+// Process 1, which this is in a container, gets only those signals that it listens for: without this, neither `docker
+// stop` during the start nor Ctrl-C on a command would end it. Whoever listens too (main.ts) decides.
+if (process.pid === 1)
+  for (const [signal, number] of Object.entries({ SIGINT: 2, SIGTERM: 15 }))
+    process.on(signal, () => {
+      if (process.listenerCount(signal) === 1) process.exit(128 + number);
+    });
+
+const given = process.argv[2] ?? "";
+const name = Object.hasOwn(SCRIPTS, given) ? SCRIPTS[given] : given;
 if (!Object.hasOwn(COMMANDS, name)) {
   console.error(`Usage: node server/cli/run.mjs ${Object.keys(COMMANDS).join("|")} [arguments]`);
   process.exit(2);
@@ -31,8 +43,8 @@ if (tsx === undefined && !existsSync(built)) {
 }
 
 const entry = tsx === undefined ? built : source;
-// The command sees its own arguments, as if Node.js had been given its file.
-process.argv.splice(1, 2, fileURLToPath(entry));
+// The command sees its own arguments, as if Node.js had been given its file; `--` is for npm, which drops it.
+process.argv.splice(1, process.argv[3] === "--" ? 3 : 2, fileURLToPath(entry));
 tsx?.register();
 await import(entry.href);
 

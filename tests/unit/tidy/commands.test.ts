@@ -1,6 +1,9 @@
 // Every command of the contract exists and starts something that exists.
-import { spawnSync } from "node:child_process";
+import { spawn, spawnSync } from "node:child_process";
+import { once } from "node:events";
 import { existsSync, readFileSync } from "node:fs";
+import { createServer, type AddressInfo } from "node:net";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { describe, expect, test } from "vitest";
@@ -34,6 +37,11 @@ const COMMANDS = [
   "bench",
 ];
 
+const LAUNCHER = join(root, "server/cli/run.mjs");
+
+/** Whether a process may be made the first one of its own namespace here. */
+const canBeFirst = spawnSync("unshare", ["--pid", "--fork", "true"]).status === 0;
+
 describe("commands", () => {
   test("image, systemd unit and benchmark start the server with the flags of npm start", () => {
     const flags = manifest.scripts["start"]?.match(/--\S+/g) ?? [];
@@ -57,14 +65,56 @@ describe("commands", () => {
   });
 
   test("the launcher names its commands when it is given none of them", () => {
-    const { status, stderr } = spawnSync(
-      process.execPath,
-      [join(root, "server/cli/run.mjs"), "constructor"],
-      { encoding: "utf8" },
-    );
+    const { status, stderr } = spawnSync(process.execPath, [LAUNCHER, "constructor"], {
+      encoding: "utf8",
+    });
     expect(status).toBe(2);
     expect(stderr).toContain("start|doctor|migrate|reconcile|stripe-sync");
   });
+
+  test.each(["doctor -- --full", "reconcile -- --days 7", "stripe:sync", "prisma:migrate"])(
+    "the launcher understands what the runbook puts after `npm run`: %s",
+    (line) => {
+      const { status, stderr } = spawnSync(process.execPath, [LAUNCHER, ...line.split(" ")], {
+        encoding: "utf8",
+        cwd: tmpdir(),
+        // Its environment is what it refuses.
+        env: { NODE_ENV: "production", DATABASE_URL: "nowhere" },
+      });
+      expect(stderr).not.toContain("Usage");
+      expect(stderr).toContain("DATABASE_URL");
+      expect(status).toBe(1);
+    },
+  );
+
+  test.runIf(canBeFirst).each([
+    ["SIGTERM", 143],
+    ["SIGINT", 130],
+  ] as const)(
+    "%s ends a command that is process 1, as in a container",
+    async (signal, expected) => {
+      // It waits there, for an answer that does not come.
+      const database = createServer().listen(0, "127.0.0.1");
+      await once(database, "listening");
+      const { port } = database.address() as AddressInfo;
+      const asked = once(database, "connection");
+      const outside = spawn("unshare", ["--pid", "--fork", process.execPath, LAUNCHER, "migrate"], {
+        stdio: "ignore",
+        env: {
+          PATH: process.env["PATH"],
+          NODE_ENV: "production",
+          DATABASE_URL: `mysql://root@127.0.0.1:${port}/skywork`,
+        },
+      });
+      const exited = once(outside, "exit");
+      await asked;
+      const { pid } = outside;
+      const inside = readFileSync(`/proc/${pid}/task/${pid}/children`, "utf8");
+      process.kill(Number(inside), signal);
+      expect(await exited).toEqual([expected, null]);
+      database.close();
+    },
+  );
 
   test("the sandbox's packages are development dependencies, so a pruned installation has none", () => {
     const sandbox = JSON.parse(
