@@ -265,7 +265,10 @@ describe("reconcile's window", () => {
     await world.subscribe(userId, "plan_basic_month");
     const begun = world.sandbox.stripe.control.events("customer.subscription.created").at(-1);
     const { id = "", type = "", data } = begun ?? {};
-    const about = { objectId: (data?.object as { id: string }).id, objectType: "subscription" };
+    const about = {
+      objectId: (data?.object as { id?: string } | undefined)?.id ?? "",
+      objectType: "subscription",
+    };
     const createdAt = new Date(world.clock.now());
     elsewhere = [{ id, type, createdAt, ...about, paymentIntentId: null, chargeId: null }];
     expect(await world.deliver({ ...begun, id })).toBe(200);

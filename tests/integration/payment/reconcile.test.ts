@@ -293,7 +293,8 @@ describe("reconcile", () => {
       const subscriber = await world.createUser();
       await subscribe(subscriber, priceId);
       const paid = world.sandbox.stripe.control.events("payment_intent.succeeded").at(-1);
-      world.sandbox.stripe.control.refund((paid?.data.object as { id: string }).id);
+      const { id = "" } = (paid?.data.object ?? {}) as { id?: string };
+      world.sandbox.stripe.control.refund(id);
       await world.payment.reconcile();
       expect(await sync()).toContain(`plan ${planId}: adopted (${priceId})`);
       expect(await world.payment.reconcile()).toMatchObject({ invoicesRepaired: 1, problems: [] });

@@ -24,6 +24,7 @@ function isBag(value: Json): value is Bag {
 /** Lists and maps that exist on an object only when asked for. */
 function includable(world: World, owner: Bag, field: string): Json {
   const id = typeof owner.id === "string" ? owner.id : "";
+  const currency = typeof owner.currency === "string" ? owner.currency : "";
   const kind = typeof owner.object === "string" ? owner.object : "";
   const { tables, hidden } = world;
   const of = <T extends StripeObject>(table: Map<string, T>, keep: (row: T) => boolean) =>
@@ -60,7 +61,7 @@ function includable(world: World, owner: Bag, field: string): Json {
     case "price.currency_options":
       // Its own alone: no price here has others.
       return {
-        [String(owner.currency)]: {
+        [currency]: {
           custom_unit_amount: null,
           tax_behavior: owner.tax_behavior,
           unit_amount: owner.unit_amount,
