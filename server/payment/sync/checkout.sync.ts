@@ -8,7 +8,7 @@ import type { StripeCheckout } from "../stripe/port.ts";
 import { allOf, ignored, type SyncDeps, type SyncEffect, unknownToStripe } from "./apply-sync.ts";
 import { findCheckout, recallCheckout } from "./checkout-lookup.ts";
 import { invoiceEffect } from "./invoice.sync.ts";
-import { paymentRefundsEffect } from "./payment-refunds.ts";
+import { anyRefundsEffect, paymentRefundsEffect } from "./payment-refunds.ts";
 import { refundWhole } from "./refund-whole.ts";
 import { isErased, subscriptionEffect } from "./subscription.sync.ts";
 
@@ -62,29 +62,37 @@ async function lostCheckoutEffect(deps: SyncDeps, session: StripeCheckout): Prom
     { sessionId: session.id, userId: checkout.userId },
     "paid checkout missing from the database; restored from Stripe",
   );
-  return withMoneyBack(deps, checkout, session, {
-    kind: "effect",
-    userId: checkout.userId,
-    apply: async (tx) => {
-      if ((await tx.checkouts.find(checkout.id)) === null)
-        await tx.checkouts.create(checkout, null);
-      await closeCheckout(deps, tx, checkout, session);
-      await grantPackage(deps, tx, checkout, session);
-      return "done";
+  return withMoneyBack(
+    deps,
+    checkout,
+    { session, refundedIntentId: null },
+    {
+      kind: "effect",
+      userId: checkout.userId,
+      apply: async (tx) => {
+        if ((await tx.checkouts.find(checkout.id)) === null)
+          await tx.checkouts.create(checkout, null);
+        await closeCheckout(deps, tx, checkout, session);
+        await grantPackage(deps, tx, checkout, session);
+        return "done";
+      },
     },
-  });
+  );
 }
 
 /** A paid package, and what is back of it. */
 async function withMoneyBack(
   deps: SyncDeps,
   { id, userId }: Checkout,
-  { paymentIntentId }: StripeCheckout,
+  { session, refundedIntentId }: { session: StripeCheckout; refundedIntentId: string | null },
   purchase: SyncEffect,
 ): Promise<SyncEffect> {
+  const { paymentIntentId } = session;
   if (paymentIntentId === null) return purchase;
-  const refunds = { key: { id }, userId, paymentIntentIds: [paymentIntentId], invoice: null };
-  return allOf(userId, [purchase, await paymentRefundsEffect(deps, refunds)]);
+  const payment = { key: { id }, userId, paymentIntentIds: [paymentIntentId], invoice: null };
+  const readRefunds = refundedIntentId === null ? anyRefundsEffect : paymentRefundsEffect;
+  const refunds = await readRefunds(deps, payment);
+  return refunds === null ? purchase : allOf(userId, [purchase, refunds]);
 }
 
 /** The first invoice makes the payment and its credits. */
@@ -136,7 +144,7 @@ async function packageEffect(
   // Heard of late, it may be given back already.
   const isFirst = ((await deps.store.payments.find({ id: checkout.id }))?.paidAt ?? null) === null;
   return isFirst || refundedIntentId !== null
-    ? withMoneyBack(deps, checkout, session, purchase)
+    ? withMoneyBack(deps, checkout, { session, refundedIntentId }, purchase)
     : purchase;
 }
 

@@ -21,7 +21,7 @@ import type { StripeInvoice, StripeSubscription } from "../stripe/port.ts";
 import { allOf, ignored, type SyncDeps, type SyncEffect, unknownToStripe } from "./apply-sync.ts";
 import { findCheckout } from "./checkout-lookup.ts";
 import { lateExpiry } from "./late-expiry.ts";
-import { paymentRefundsEffect, type RefundTotals } from "./payment-refunds.ts";
+import { anyRefundsEffect, paymentRefundsEffect, type RefundTotals } from "./payment-refunds.ts";
 import { returnedCreditsEffect } from "./returned-credits.ts";
 import { isGranting } from "./subscription-status.ts";
 import { fetchedSubscriptionEffect, readVersion } from "./subscription.sync.ts";
@@ -83,9 +83,10 @@ export async function invoiceEffect(
   const paymentIntentIds = [...new Set([...foundIds, ...knownIds])];
   const checkoutId = known === null ? await findCheckoutId(deps, invoice, userId) : null;
   const key = { stripeInvoiceId: invoice.id };
+  const readRefunds = refundedIntentId === null ? anyRefundsEffect : paymentRefundsEffect;
   const refunds =
     refundedIntentId !== null || mayBeReturned(invoice, known)
-      ? await paymentRefundsEffect(deps, { key, userId, paymentIntentIds, invoice })
+      ? await readRefunds(deps, { key, userId, paymentIntentIds, invoice })
       : null;
   const paid = {
     ...{ invoice, subscription, checkoutId, paymentIntentIds, userId, unwanted },

@@ -4,7 +4,7 @@ import type { LedgerOperation } from "../../ledger/ports.ts";
 import { totalPaid, computeTakeBacks } from "../catalog/kept-credits.ts";
 import type { Payment, PaymentKey } from "../payment.types.ts";
 import type { PaymentTransaction } from "../ports.ts";
-import { isRefusal } from "../stripe/errors.ts";
+import { isRefusal, unlessMissing } from "../stripe/errors.ts";
 import type { StripeDispute, StripeInvoice, StripePort, StripeRefund } from "../stripe/port.ts";
 import type { SyncDeps, SyncEffect } from "./apply-sync.ts";
 import { lateExpiry } from "./late-expiry.ts";
@@ -67,6 +67,17 @@ export async function paymentRefundsEffect(
     totals,
     apply: (tx) => writeTotals(tx, key, { version, totals, nowMs: now() }),
   };
+}
+
+/**
+ * The same where nothing says that any of it went back. Null where Stripe knows neither refunds nor disputes, as a stand-in
+ * may not: what is paid is granted all the same.
+ */
+export function anyRefundsEffect(
+  deps: SyncDeps,
+  payment: RefundedPayment,
+): Promise<(SyncEffect & { readonly totals: RefundTotals }) | null> {
+  return unlessMissing(paymentRefundsEffect(deps, payment), null);
 }
 
 async function readTotals(
