@@ -83,6 +83,19 @@ describe("buying", () => {
     expect(await brokenInvariants(world.models, userId)).toEqual([]);
   });
 
+  it("grants what is paid also where Stripe's stand-in knows neither refunds nor disputes", async () => {
+    const userId = await world.createUser();
+    const { control } = world.sandbox.stripe;
+    const type = "invalid_request_error";
+    const error = { status: 404, type, code: "resource_missing", message: "Unknown." };
+    for (const path of ["/v1/refunds", "/v1/disputes"])
+      control.misbehave({ fault: "500", method: "GET", path, times: 100, error });
+    await world.buy(userId, small.id);
+    await world.settled();
+    expect(await world.credits(userId)).toBe(100);
+    control.wellBehaved();
+  });
+
   it("shows a pending payment from the moment of checkout, and nobody else's", async () => {
     const userId = await world.createUser();
     const other = await world.createUser();
