@@ -7,5 +7,7 @@ const CALLBACK_PATH = "/api/auth/google/callback";
  */
 export function publicBaseOf(callbackUrl: string): string {
   const { origin, pathname } = new URL(callbackUrl);
-  return pathname.endsWith(CALLBACK_PATH) ? origin + pathname.slice(0, -CALLBACK_PATH.length) : origin;
+  return pathname.endsWith(CALLBACK_PATH)
+    ? origin + pathname.slice(0, -CALLBACK_PATH.length)
+    : origin;
 }

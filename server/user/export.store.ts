@@ -118,7 +118,10 @@ function createReaders(models: PrismaModels, userId: string): Readonly<Record<st
 }
 
 /** An entry or lot. What an administrator gave or took names them, and a debt that was carried over an erased account. */
-function withoutOthers<T extends { userId: string; sourceId: string | null }>(row: T, type: string) {
+function withoutOthers<T extends { userId: string; sourceId: string | null }>(
+  row: T,
+  type: string,
+) {
   const isOthers = type === "ADMIN_ADJUST" && row.sourceId !== row.userId;
   return isOthers ? { ...row, sourceId: null } : row;
 }

@@ -82,7 +82,11 @@ export function createClient(options: SkyworkClientOptions): TRPCClient<AppRoute
         false: splitLink({
           condition: (operation) => operation.path === UNBATCHED,
           true: httpLink(http),
-          false: httpBatchLink({ ...http, maxItems: MAX_BATCH_ITEMS, maxURLLength: MAX_URL_LENGTH }),
+          false: httpBatchLink({
+            ...http,
+            maxItems: MAX_BATCH_ITEMS,
+            maxURLLength: MAX_URL_LENGTH,
+          }),
         }),
       }),
     ],

@@ -65,7 +65,7 @@ function areTwoPeople(one: string | null, other: string | null): boolean {
 async function askForTokens(
   options: SessionOptions,
   refreshToken: string | null,
-): Promise<{ answer: Response; text: string }> {
+): Promise<{ ok: boolean; status: number; text: string }> {
   const limit = new AbortController();
   const timer = setTimeout(() => limit.abort(), REFRESH_TIMEOUT_MS);
   try {
@@ -76,10 +76,17 @@ async function askForTokens(
       body: JSON.stringify(refreshToken === null ? {} : { refreshToken }),
       signal: limit.signal,
     });
-    return { answer, text: await answer.text() };
+    return { ok: answer.ok, status: answer.status, text: await answer.text() };
   } finally {
     clearTimeout(timer);
   }
+}
+
+/** Asks a second time at once where no answer comes: it may have been lost, and the token be good for seconds only. */
+function askTwice(options: SessionOptions, refreshToken: string | null) {
+  const ask = () => askForTokens(options, refreshToken);
+  const twice = () => ask().catch(ask);
+  return refreshToken === null ? refreshInTurn(twice) : twice();
 }
 
 /** Makes the session. */
@@ -115,21 +122,17 @@ export function createSession(options: SessionOptions): ClientSession {
   }
 
   async function refresh(): Promise<Renewal> {
-    const ask = () => askForTokens(options, refreshToken);
-    // A second time at once: the answer may have been lost, and the token be good for seconds only.
-    const askTwice = () => ask().catch(ask);
     try {
-      const { answer, text } = await (refreshToken === null ? refreshInTurn(askTwice) : askTwice());
-      if (answer.ok) {
+      const { ok, status, text } = await askTwice(options, refreshToken);
+      if (ok) {
         const tokens = field(field(JSON.parse(text), "result"), "data");
         if (areTwoPeople(person, subjectOf(field(tokens, "accessToken")))) return end();
         accept(tokens);
         return "renewed";
       }
-      if (answer.status >= 500 || answer.status === 429) return "unavailable";
       // Only the server's own "no" is one; a lost connection, a busy server or a proxy, whatever its status, says none.
-      if (codeIn(text) === null) return "unavailable";
-      return answer.status === 401 ? end() : "refused";
+      if (status >= 500 || status === 429 || codeIn(text) === null) return "unavailable";
+      return status === 401 ? end() : "refused";
     } catch {
       // The refused call's own error is what the caller gets to see.
       return "unavailable";

@@ -15,7 +15,9 @@ describe("user", () => {
   const world = useTestApp({ available });
 
   const models = () => world.models;
-  const as = (person: Pick<Person, "accessToken">) => ({ authorization: `Bearer ${person.accessToken}` });
+  const as = (person: Pick<Person, "accessToken">) => ({
+    authorization: `Bearer ${person.accessToken}`,
+  });
 
   it("changes what was given and nothing else", async () => {
     const person = await world.person();

@@ -96,21 +96,25 @@ it("sends nothing when it is closed before it has its headers", async () => {
 });
 
 /** A source whose every connection gets `answer`: when it asked, and what it was told. */
-function connecting(answer: () => Response) {
+function connecting(answer: (signal: AbortSignal) => Response) {
   const askedAtMs: number[] = [];
   const problems: (string | undefined)[] = [];
   const source = new FetchEventSource("http://localhost/", {
     headers: () => Promise.resolve({}),
-    fetch: () => {
+    fetch: (_url, init) => {
       askedAtMs.push(performance.now());
-      return Promise.resolve(answer());
+      return Promise.resolve(answer(init?.signal ?? new AbortController().signal));
     },
   });
   source.addEventListener("error", ({ message }) => problems.push(message));
   return { source, askedAtMs, problems };
 }
 
-const endless = () => new ReadableStream<Uint8Array>();
+/** A body that ends with its request alone. */
+const endless = (signal: AbortSignal) =>
+  new ReadableStream({
+    start: (body) => signal.addEventListener("abort", () => body.error(signal.reason)),
+  });
 const ours = { error: { data: { app: { code: "FORBIDDEN" } } } };
 const inOurWords = (status: number, more = {}) => Response.json({ ...ours, ...more }, { status });
 
@@ -121,7 +125,10 @@ it.each([
   ["an ingress without a backend", () => new Response("default backend - 404", { status: 404 })],
   ["a proxy's 404 in JSON", () => Response.json({ error: "no such host" }, { status: 404 })],
   ["a gateway's 401", () => new Response("sign in at the portal", { status: 401 })],
-  ["a gateway's 403 that never ends", () => new Response(endless(), { status: 403 })],
+  [
+    "a gateway's 403 that never ends",
+    (signal: AbortSignal) => new Response(endless(signal), { status: 403 }),
+  ],
   ["a 403 longer than any of ours", () => inOurWords(403, { more: "x".repeat(100_000) })],
   ["a busy server's answer", () => inOurWords(503)],
   ["a limit's answer", () => inOurWords(429)],
@@ -132,6 +139,7 @@ it.each([
   expect(askedAtMs.length).toBeGreaterThan(15);
   expect(askedAtMs.length).toBeLessThan(40);
   source.close();
+  await vi.advanceTimersByTimeAsync(0);
   expect(vi.getTimerCount()).toBe(0);
 });
 

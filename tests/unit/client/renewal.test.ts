@@ -103,6 +103,12 @@ it("asks for no more tokens once nobody listens, and ever more slowly before", a
 const tokenOf = (sub: string, n: number) =>
   `e30.${Buffer.from(JSON.stringify({ sub, n })).toString("base64url")}.signature`;
 
+const outcomeOf = (call: Promise<unknown>) =>
+  call.then(
+    () => "done",
+    (error: unknown) => (error as Error).message,
+  );
+
 /** A browser's client whose cookie is whoever's `cookieOf` says, at a server that takes no tokens of `expired`. */
 function signedInByCookie(cookieOf: () => string) {
   const expired = new Set<string>();
@@ -117,21 +123,20 @@ function signedInByCookie(cookieOf: () => string) {
         accessToken: tokenOf(cookieOf(), seen.tokens.length),
         expiresAt: "2027-01-31T00:00:00.000Z",
       });
-      if ((url as string).endsWith("auth.refresh")) return Response.json({ result: { data: data() } });
+      if ((url as string).endsWith("auth.refresh"))
+        return Response.json({ result: { data: data() } });
       if ((url as string).includes("auth.refresh"))
         return Response.json([{ result: { data: data() } }]);
-      const token = new Headers(init?.headers).get("authorization")?.slice("Bearer ".length) ?? null;
+      const token =
+        new Headers(init?.headers).get("authorization")?.slice("Bearer ".length) ?? null;
       seen.calls.push(token);
       await new Promise((resolve) => setTimeout(resolve, 100));
       if (token !== null && !expired.has(token)) return Response.json([{ result: { data: {} } }]);
       return Response.json([{ error: refusal("TOKEN_EXPIRED") }], { status: 401 });
     },
   });
-  const settle = async <T>(call: Promise<T>) => {
-    const outcome = call.then(
-      () => "done",
-      (error: Error) => error.message,
-    );
+  const settle = async (call: Promise<unknown>) => {
+    const outcome = outcomeOf(call);
     await vi.advanceTimersByTimeAsync(1_000);
     return outcome;
   };
@@ -174,8 +179,7 @@ describe("a call refused for one person", () => {
     const { client, seen, settle, expireAll } = signedInByCookie(() => cookie);
     await settle(client.auth.refresh.mutate({}));
     expireAll();
-    const update = client.user.update.mutate({ name: "Ada" });
-    const outcome = update.catch((error: Error) => error.message);
+    const outcome = outcomeOf(client.user.update.mutate({ name: "Ada" }));
     await vi.advanceTimersByTimeAsync(50);
     cookie = "bob";
     await settle(client.auth.refresh.mutate({}));

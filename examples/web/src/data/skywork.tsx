@@ -35,7 +35,7 @@ export function createSkywork(apiUrl: string): Skywork {
     url: `${apiUrl}/api/trpc`,
     getAccessToken: session.accessToken,
     onAccessToken: (accessToken) => session.accept(accessToken),
-    onSignedOut: () => resume(),
+    onSignedOut: () => session.accept(null),
   });
   const queryClient = new QueryClient({
     queryCache: new QueryCache({ onError: (error) => onRefusal(error) }),
