@@ -2,6 +2,7 @@
 import type { Cache } from "../kv/ports.ts";
 import type { Config } from "../config/config.ts";
 import type { Logger } from "../lib/logger.ts";
+import { publicBaseOf } from "../lib/public-base.ts";
 import type {
   AuthorityWatch,
   Principal,
@@ -127,6 +128,6 @@ function withState(deps: AuthServiceDeps) {
 }
 
 function listProviders({ google, sandbox }: Pick<Config, "google" | "sandbox">) {
-  const url = new URL("/api/auth/google", google.callbackUrl).href;
+  const url = `${publicBaseOf(google.callbackUrl)}/api/auth/google`;
   return { providers: [{ id: "google" as const, url }], sandbox };
 }

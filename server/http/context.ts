@@ -97,13 +97,16 @@ class HttpFacts implements RequestFacts {
 function createReply(headers: ReplyHeaders, cookies: Config["cookies"]): Reply {
   return {
     setHeader(name, value) {
+      if (!headers.headersSent) headers.setHeader(name, value);
+    },
+    setRateState({ limit, remaining, resetSeconds }) {
       if (headers.headersSent) return;
-      // Calls of a batch end in any order: what remains is the least that any of them was told.
-      if (name === "RateLimit-Remaining") {
-        const before = Number(headers.getHeader(name) ?? Number.POSITIVE_INFINITY);
-        if (before < Number(value)) return;
-      }
-      headers.setHeader(name, value);
+      // A call may be counted in two windows, and calls of a batch end in any order.
+      const before = headers.getHeader("RateLimit-Remaining");
+      if (before !== undefined && Number(before) <= remaining) return;
+      headers.setHeader("RateLimit-Limit", String(limit));
+      headers.setHeader("RateLimit-Remaining", String(remaining));
+      headers.setHeader("RateLimit-Reset", String(resetSeconds));
     },
     setRefreshCookie(token, maxAgeSeconds) {
       if (headers.headersSent) return;

@@ -10,6 +10,7 @@ import express, {
 import type { Config } from "../config/config.ts";
 import { AppError } from "../lib/errors.ts";
 import type { Logger } from "../lib/logger.ts";
+import { publicBaseOf } from "../lib/public-base.ts";
 import type { Services } from "../trpc/context.ts";
 import { countCall } from "../trpc/limits.ts";
 import { noteRefusal } from "../trpc/notes.ts";
@@ -54,7 +55,7 @@ export function createRoutes(deps: RoutesDeps): Express {
     app.all(path, named(path), (request, response) =>
       sendNotAllowed(request, response, "GET, HEAD"),
     );
-  app.use(createDocs(createOpenApi(new URL(deps.config.google.callbackUrl).origin)));
+  app.use(createDocs(createOpenApi(publicBaseOf(deps.config.google.callbackUrl))));
   app.use("/api/payment/webhook", named("/api/payment/webhook"));
   app.post(
     "/api/payment/webhook",

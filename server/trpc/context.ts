@@ -10,7 +10,7 @@ import type { Tracer } from "../lib/tracer.ts";
 import type { PaymentService } from "../payment/payment.service.ts";
 import type { WorkersService } from "../workers/workers.service.ts";
 import type { UserService } from "../user/user.service.ts";
-import type { RateLimits } from "./limits.ts";
+import type { RateLimits, RateState } from "./limits.ts";
 import type { RequestNotes } from "./notes.ts";
 
 /** The services behind the routers, made once by app.ts. */
@@ -27,6 +27,8 @@ export interface Services {
 /** What a procedure may do to the HTTP answer, when there is one. */
 export interface Reply {
   setHeader(name: string, value: string): void;
+  /** Says where the client stands; of several windows that were counted, the one with the least left. */
+  setRateState(state: RateState): void;
   /** Sets the refresh cookie for `maxAgeSeconds`; null clears it. */
   setRefreshCookie(token: string | null, maxAgeSeconds: number): void;
 }

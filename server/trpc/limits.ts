@@ -21,10 +21,10 @@ export type RateTier =
   | "service";
 
 /** Where a client stands in its window after a call was counted. */
-interface RateState {
-  limit: number;
-  remaining: number;
-  resetSeconds: number;
+export interface RateState {
+  readonly limit: number;
+  readonly remaining: number;
+  readonly resetSeconds: number;
 }
 
 /** Counts calls per client and tier. */
@@ -40,7 +40,7 @@ export interface RateLimits {
 export async function countCall(
   ctx: {
     limits: RateLimits;
-    reply: { setHeader(name: string, value: string): void };
+    reply: { setRateState(state: RateState): void };
     request: { ip: string };
     notes: { refusedIp: string | null };
   },
@@ -48,11 +48,7 @@ export async function countCall(
   client: string,
 ): Promise<void> {
   try {
-    await ctx.limits.consume(tier, client, ({ limit, remaining, resetSeconds }) => {
-      ctx.reply.setHeader("RateLimit-Limit", String(limit));
-      ctx.reply.setHeader("RateLimit-Remaining", String(remaining));
-      ctx.reply.setHeader("RateLimit-Reset", String(resetSeconds));
-    });
+    await ctx.limits.consume(tier, client, (state) => ctx.reply.setRateState(state));
   } catch (error) {
     // Who floods has to be found in the log.
     ctx.notes.refusedIp = ctx.request.ip;

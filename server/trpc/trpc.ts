@@ -212,15 +212,15 @@ async function bodyToken(getRawInput: () => Promise<unknown>): Promise<string | 
 
 /** Counts a call of what is public: with the user's own calls where one is signed in, else against the address. */
 async function countPublic(ctx: Context, type: "query" | "mutation" | "subscription") {
-  let user: Principal | null = null;
+  if (ctx.request.bearer === null) return countCall(ctx, "anonymous", ctx.request.ip);
+  let user: Principal;
   try {
-    if (ctx.request.bearer !== null) user = await ctx.principal();
+    user = await ctx.principal();
   } catch (error) {
-    // A token that cannot be checked now counts for nothing; one that is no good helps nobody past the limit of their address.
-    if (isOwnFailure(error)) return;
+    // A token that is no good helps nobody past the limit of their address.
+    return countUnauthenticated(ctx, error);
   }
-  if (user === null) await countCall(ctx, "anonymous", ctx.request.ip);
-  else await countCall(ctx, type === "mutation" ? "user" : "userRead", user.userId);
+  return countCall(ctx, type === "mutation" ? "user" : "userRead", user.userId);
 }
 
 /** Whether an error is the server's own doing: it counts against nobody. */
@@ -229,8 +229,9 @@ function isOwnFailure(error: unknown): boolean {
 }
 
 /**
- * Counts by address a call without a good token, so that guessing tokens is not free. Throws RATE_LIMITED, but not for a token that
- * has expired or was revoked, as only ours can be: neighbours behind one address must not keep its client from renewing it.
+ * Counts by address a call whose token was refused, so that guessing tokens is not free; one that cannot be checked now counts
+ * for nothing. Throws RATE_LIMITED; for a token that has expired or was revoked, as only ours can be, its own refusal instead:
+ * neighbours behind one address must not keep its client from renewing it.
  */
 async function countUnauthenticated(ctx: Context, refused: unknown): Promise<void> {
   if (isOwnFailure(refused)) return;
@@ -238,7 +239,7 @@ async function countUnauthenticated(ctx: Context, refused: unknown): Promise<voi
     await countCall(ctx, "anonymous", ctx.request.ip);
   } catch (limited) {
     const { code } = toAppError(refused);
-    if (code !== "TOKEN_EXPIRED" && code !== "SESSION_REVOKED") throw limited;
+    throw code === "TOKEN_EXPIRED" || code === "SESSION_REVOKED" ? refused : limited;
   }
 }
 

@@ -1,6 +1,7 @@
-// What `user.export` holds: every row about the person, without secrets, read a page at a time.
+// What `user.export` holds: every row about the person, without secrets or anybody else's data, read a page at a time.
 import { setImmediate as breathe } from "node:timers/promises";
 import type { PrismaModels } from "../database/ports.ts";
+import { keyPrefix } from "../ledger/idempotency-key.ts";
 
 /** Rows of one statement: others' statements run between two pages. */
 const PAGE_ROWS = 500;
@@ -82,19 +83,29 @@ function createReaders(models: PrismaModels, userId: string): Readonly<Record<st
     identities: (last) => models.identity.findMany(page(last)),
     // Token hashes are left out by the client itself (CLIENT_OPTIONS).
     sessions: (last) => models.session.findMany(page(last)),
-    creditLogs: (last) =>
-      models.creditLog.findMany({
+    creditLogs: async (last) => {
+      const rows = await models.creditLog.findMany({
         where: { userId, seq: { gt: Number(last?.["seq"] ?? 0) } },
         orderBy: { seq: "asc" },
         take: PAGE_ROWS,
-      }),
-    creditGrants: (last) => models.creditGrant.findMany(page(last)),
+      });
+      return rows.map((row) => withoutOthers(row, row.type));
+    },
+    creditGrants: async (last) => {
+      const rows = await models.creditGrant.findMany(page(last));
+      return rows.map((row) => withoutOthers(row, row.source));
+    },
     creditHolds: (last) => models.creditHold.findMany(page(last)),
     usageLogs: (last) => models.usageLog.findMany(page(last)),
     aiRuns: (last) => models.aiRun.findMany(page(last)),
     idempotencyKeys: (last) =>
       models.idempotencyKey.findMany({
-        where: { userId, key: { gt: (last as { key: string } | undefined)?.key ?? "" } },
+        where: {
+          userId,
+          key: { gt: (last as { key: string } | undefined)?.key ?? "" },
+          // Made by the server of an account that was erased.
+          NOT: { key: { startsWith: keyPrefix("debt") } },
+        },
         orderBy: { key: "asc" },
         take: PAGE_ROWS,
         select: { key: true, createdAt: true },
@@ -102,13 +113,45 @@ function createReaders(models: PrismaModels, userId: string): Readonly<Record<st
     checkouts: (last) => models.checkout.findMany(page(last)),
     payments: (last) => models.payment.findMany(page(last)),
     subscriptions: (last) => models.subscription.findMany(page(last)),
-    // What was done to the account and why; by whom is another person's data.
-    auditLogs: (last) =>
-      models.auditLog.findMany({
-        where: { targetType: "user", targetId: userId, ...afterRow(last) },
-        orderBy: inOrder(),
-        take: PAGE_ROWS,
-        select: { id: true, action: true, reason: true, detail: true, createdAt: true },
-      }),
+    ...auditReaders(models, userId),
   };
+}
+
+/** An entry or lot. What an administrator gave or took names them, and a debt that was carried over an erased account. */
+function withoutOthers<T extends { userId: string; sourceId: string | null }>(
+  row: T,
+  type: string,
+) {
+  const isOthers = type === "ADMIN_ADJUST" && row.sourceId !== row.userId;
+  return isOthers ? { ...row, sourceId: null } : row;
+}
+
+function auditReaders(models: PrismaModels, userId: string) {
+  const about = { targetType: "user", targetId: userId };
+  const orderBy = [{ createdAt: "asc" as const }, { id: "asc" as const }];
+  const select = { id: true, action: true, reason: true, ipAddress: true, createdAt: true };
+  return {
+    // What was done to the account and why; by whom and from where is another person's data, unless they did it themselves.
+    auditLogs: async (last) => {
+      const rows = await models.auditLog.findMany({
+        where: { ...about, ...afterRow(last) },
+        orderBy,
+        take: PAGE_ROWS,
+        select: { ...select, detail: true, actorId: true },
+      });
+      return rows.map(({ actorId, ipAddress, ...row }) => ({
+        ...row,
+        // Without an actor it was written at a sign-in of the person.
+        ipAddress: actorId === null || actorId === userId ? ipAddress : null,
+      }));
+    },
+    // What they did to others as an administrator; to whom is those others' data.
+    auditLogsAsActor: (last) =>
+      models.auditLog.findMany({
+        where: { actorId: userId, NOT: about, ...afterRow(last) },
+        orderBy,
+        take: PAGE_ROWS,
+        select,
+      }),
+  } satisfies Record<string, ReadPage>;
 }

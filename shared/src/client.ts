@@ -2,6 +2,7 @@
 import {
   createTRPCClient,
   httpBatchLink,
+  httpLink,
   httpSubscriptionLink,
   type Operation,
   splitLink,
@@ -11,8 +12,9 @@ import {
 } from "@trpc/client";
 import { observable } from "@trpc/server/observable";
 import { FetchEventSource } from "./event-source.ts";
+import { isRenewable } from "./refusal.ts";
 import type { AppRouter } from "./router.ts";
-import { type ClientSession, createSession, isRenewable } from "./session.ts";
+import { type ClientSession, createSession } from "./session.ts";
 
 /** How to reach the backend, and who keeps the tokens. */
 export interface SkyworkClientOptions {
@@ -26,7 +28,7 @@ export interface SkyworkClientOptions {
   refreshToken?: string;
   /** Called with each new refresh token, to be stored in the place of the old one. */
   onRefreshToken?: (refreshToken: string) => void;
-  /** Called when the server has ended the sign-in. */
+  /** Called when the server has ended the sign-in, or the browser's cookie turns out to be another person's. */
   onSignedOut?: () => void;
   /** Whether a refresh cookie may be there without a refresh token in hand; true in browsers. */
   cookies?: boolean;
@@ -41,12 +43,14 @@ const MAX_BATCH_ITEMS = 10;
 /** Between two tries to renew the token of a stream, as between two tries to open it. */
 const FIRST_RETRY_MS = 500;
 const MAX_RETRY_MS = 30_000;
+/** Goes alone: what it brings may be so large that the server would refuse two of them in one body. */
+const UNBATCHED = "ai.start";
 /** Longer addresses are split into several requests: proxies and servers refuse them. */
 const MAX_URL_LENGTH = 8_000;
 
 /**
- * The typed client. A call refused because its access token has ended is repeated once after a refresh; calls refused
- * together share one refresh. Cookies are sent, so in a browser nothing but `url` is needed.
+ * The typed client. A call refused because its access token has ended is repeated once after a refresh, and as nobody but the
+ * person who made it; calls refused together share one refresh. Cookies are sent, so in a browser nothing but `url` is needed.
  */
 export function createClient(options: SkyworkClientOptions): TRPCClient<AppRouter> {
   const plainFetch = options.fetch ?? globalThis.fetch.bind(globalThis);
@@ -59,6 +63,12 @@ export function createClient(options: SkyworkClientOptions): TRPCClient<AppRoute
       ...(await options.headers?.()),
     };
   };
+  const http = {
+    url,
+    headers,
+    fetch: (input: unknown, init: unknown) =>
+      plainFetch(input as string, { ...(init as RequestInit), credentials: "include" }),
+  };
   return createTRPCClient<AppRouter>({
     links: [
       renewing(session),
@@ -69,13 +79,14 @@ export function createClient(options: SkyworkClientOptions): TRPCClient<AppRoute
           EventSource: FetchEventSource,
           eventSourceOptions: () => ({ fetch: plainFetch, headers }),
         }),
-        false: httpBatchLink({
-          url,
-          headers,
-          maxItems: MAX_BATCH_ITEMS,
-          maxURLLength: MAX_URL_LENGTH,
-          fetch: (input, init) =>
-            plainFetch(input as string, { ...(init as RequestInit), credentials: "include" }),
+        false: splitLink({
+          condition: (operation) => operation.path === UNBATCHED,
+          true: httpLink(http),
+          false: httpBatchLink({
+            ...http,
+            maxItems: MAX_BATCH_ITEMS,
+            maxURLLength: MAX_URL_LENGTH,
+          }),
         }),
       }),
     ],
@@ -93,9 +104,11 @@ function renewing(session: ClientSession): TRPCLink<AppRouter> {
         let stop: () => void = () => undefined;
         // A new attempt is a new connection to tRPC's link, which then knows nothing of the events of the old one.
         let lastEventId: string | undefined;
+        let person: string | null = null;
 
         function attempt(): void {
           let startedAtMs = performance.now();
+          person ??= session.person();
           const subscription = next(resumed(op, lastEventId)).subscribe({
             next(envelope) {
               const { result } = envelope;
@@ -125,7 +138,7 @@ function renewing(session: ClientSession): TRPCLink<AppRouter> {
 
         /** Goes on with a new token. A stream waits for one while the server cannot answer: nothing else would open it again. */
         function renewAfter(error: TRPCClientError<AppRouter>, sinceMs: number, retryMs: number) {
-          void session.renew(sinceMs).then((outcome) => {
+          void session.renew({ sinceMs, person }).then((outcome) => {
             if (ended) return;
             if (outcome === "renewed") return attempt();
             if (outcome === "refused" || op.type !== "subscription") return observer.error(error);

@@ -1,5 +1,6 @@
 // Server-sent events over fetch: unlike a browser's EventSource it can send the access token in a header, so that no
 // token ever stands in an address, and it also runs where there is no EventSource.
+import { codeIn } from "./refusal.ts";
 
 /** An event as listeners get it. */
 export interface StreamEvent {
@@ -24,6 +25,9 @@ const FIRST_RETRY_MS = 500;
 const MAX_RETRY_MS = 30_000;
 /** The server answers a stream within a few seconds, whatever it then has to send. */
 const CONNECT_TIMEOUT_MS = 15_000;
+/** A refusal of ours is shorter, and is there at once. */
+const MAX_REFUSAL_LENGTH = 20_000;
+const REFUSAL_TIMEOUT_MS = 5_000;
 
 /** The part of EventSource that tRPC's subscription link uses. A class, because the link calls it with `new`. */
 export class FetchEventSource {
@@ -39,6 +43,7 @@ export class FetchEventSource {
   /** Ends the wait under way. */
   #wake: () => void = () => undefined;
   #lastEventId = "";
+  #retryMs = FIRST_RETRY_MS;
 
   constructor(url: string, options?: StreamOptions) {
     if (!options) throw new Error("FetchEventSource needs its options.");
@@ -75,22 +80,18 @@ export class FetchEventSource {
 
   /** Connects for as long as nobody closes it: a stream that ends is opened again, ever more slowly while it fails. */
   async #run(): Promise<void> {
-    let retryMs = FIRST_RETRY_MS;
     while (this.readyState !== this.CLOSED) {
       let problem = "The connection ended.";
       try {
         const answer = await this.#connect();
-        if (!answer.ok) problem = `The server answered ${answer.status}.`;
-        if (answer.ok && answer.body) {
-          this.readyState = this.OPEN;
-          retryMs = FIRST_RETRY_MS;
-          await this.#read(answer.body);
-        } else if (answer.body && isEventStream(answer)) {
-          // A refusal in tRPC's words: whoever listens to them knows whether to come back, and closes otherwise.
+        if (answer.body && isEventStream(answer)) {
+          // One that is not ok is a refusal in tRPC's words: whoever listens knows whether to come back, and closes otherwise.
+          if (answer.ok) this.readyState = this.OPEN;
+          else problem = `The server answered ${answer.status}.`;
           await this.#read(answer.body);
         } else {
-          await answer.body?.cancel();
-          if (answer.status < 500 && answer.status !== 429) return this.#fail(problem);
+          problem = `The server answered ${answer.status} and no event stream.`;
+          if (await isRefusal(answer)) return this.#fail(problem);
         }
       } catch (error) {
         if (error instanceof Error) problem = error.message;
@@ -98,8 +99,8 @@ export class FetchEventSource {
       if (this.readyState === this.CLOSED) return;
       this.readyState = this.CONNECTING;
       this.#dispatch("error", "", problem);
-      await this.#pause(retryMs * (0.75 + Math.random() / 2));
-      retryMs = Math.min(retryMs * 2, MAX_RETRY_MS);
+      await this.#pause(this.#retryMs * (0.75 + Math.random() / 2));
+      this.#retryMs = Math.min(this.#retryMs * 2, MAX_RETRY_MS);
     }
   }
 
@@ -126,6 +127,11 @@ export class FetchEventSource {
     }
   }
 
+  /** An open stream that has said something: after it, coming back begins anew. One that only opens may be lost at once, for ever. */
+  #proveGood(): void {
+    if (this.readyState === this.OPEN) this.#retryMs = FIRST_RETRY_MS;
+  }
+
   #fail(message: string): void {
     this.readyState = this.CLOSED;
     this.#dispatch("error", "", message);
@@ -146,10 +152,14 @@ export class FetchEventSource {
       const lines = buffer.split(/\r\n|\n|\r(?!$)/);
       buffer = lines.pop() ?? "";
       for (const line of lines) {
+        if (line.startsWith(":")) this.#proveGood();
         if (line === "") {
           // Only a whole event moves the place to resume from (the specification's "dispatch the event").
           this.#lastEventId = id;
-          if (data.length > 0) this.#dispatch(type || "message", data.join("\n"));
+          if (data.length > 0) {
+            this.#proveGood();
+            this.#dispatch(type || "message", data.join("\n"));
+          }
           type = "";
           data = [];
           continue;
@@ -172,6 +182,37 @@ export class FetchEventSource {
         resolve();
       };
     });
+  }
+}
+
+/**
+ * Whether an answer is this API's own "no", for good. A maintenance page is none, whatever its status, nor is what an ingress or
+ * a gateway says.
+ */
+async function isRefusal({ status, body }: Response): Promise<boolean> {
+  if (status >= 400 && status < 500 && status !== 429 && body)
+    return codeIn(await beginningOf(body)) !== null;
+  await body?.cancel();
+  return false;
+}
+
+/** The text of a body, as much of it as comes within the limits of a refusal. */
+async function beginningOf(body: ReadableStream<Uint8Array>): Promise<string> {
+  const reader = body.getReader();
+  const decoder = new TextDecoder();
+  const giveUp = () => void reader.cancel().catch(() => undefined);
+  const timer = setTimeout(giveUp, REFUSAL_TIMEOUT_MS);
+  let text = "";
+  try {
+    while (text.length < MAX_REFUSAL_LENGTH) {
+      const { done, value } = await reader.read();
+      if (done) return text;
+      text += decoder.decode(value, { stream: true });
+    }
+    await reader.cancel();
+    return text.slice(0, MAX_REFUSAL_LENGTH);
+  } finally {
+    clearTimeout(timer);
   }
 }
 

@@ -24,3 +24,4 @@ export { ERROR_CODES, SIGN_IN_ERRORS } from "./errors.ts";
 export { FEATURES, FEATURE_TABLE, type Feature, type FeatureDefinition } from "./features.ts";
 export { PAYMENT_STATES, type PaymentState } from "./payment.ts";
 export type { AppErrorShape, AppRouter } from "./router.ts";
+export { refreshInTurn } from "./turns.ts";

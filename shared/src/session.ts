@@ -1,5 +1,6 @@
-// What a client knows of its sign-in: the access token in memory, and one shared refresh at a time.
-import type { AppErrorData } from "./errors.ts";
+// What a client knows of its sign-in: the access token in memory, whose it is, and one shared refresh at a time.
+import { codeIn, field } from "./refusal.ts";
+import { refreshInTurn } from "./turns.ts";
 
 /** How the caller and the client share the sign-in. See SkyworkClientOptions. */
 export interface SessionOptions {
@@ -16,52 +17,55 @@ export interface SessionOptions {
 /** What came of a renewal. `unavailable`: nobody said no, so asking again later may help. */
 export type Renewal = "renewed" | "refused" | "unavailable";
 
+/** A call that was refused because its access token had ended. */
+export interface RefusedCall {
+  /** When it began, by performance.now(): a renewal after that moment counts. */
+  readonly sinceMs: number;
+  /** Whose call it is (ClientSession.person). */
+  readonly person: string | null;
+}
+
 /** The sign-in of one client. */
 export interface ClientSession {
+  /** Whom the tokens last taken or sent are for; null while that is unknown. */
+  person(): string | null;
   accessToken(): Promise<string | null>;
-  /** Takes what `auth.refresh` answered, whoever called it. */
+  /** Takes what `auth.refresh` answered to the caller, whoever that is now. */
   accept(answer: unknown): void;
-  /** Forgets every token. */
+  /** Forgets every token, and whose they were. */
   forget(): void;
   /**
-   * Renews the access token once for everybody who asks meanwhile. `sinceMs`: when the refused call began, by
-   * performance.now(); a renewal after that moment counts. `refused` also when there is nothing to renew with.
+   * Renews the access token once for everybody who asks meanwhile. `refused` also when there is nothing to renew with, and
+   * when the new token is not the caller's: a browser's cookie is that of whoever signed in last, in any of its tabs.
    */
-  renew(sinceMs: number): Promise<Renewal>;
+  renew(call: RefusedCall): Promise<Renewal>;
 }
 
 /** Shorter than the server takes the former token for, whose successor got lost on the way: 10 s. */
 const REFRESH_TIMEOUT_MS = 8_000;
 
-/** Codes that a new access token may mend. */
-const RENEWABLE: readonly string[] = [
-  "UNAUTHENTICATED",
-  "TOKEN_EXPIRED",
-] satisfies AppErrorData["code"][];
-
-/** The code of an error as this API sends it, from `data.app`; null for any other error. */
-export function codeOf(data: unknown): string | null {
-  const app = field(data, "app");
-  const code = field(app, "code");
-  return typeof code === "string" ? code : null;
+/** Whom an access token (a JWT) is for; null of any other text. */
+function subjectOf(token: unknown): string | null {
+  if (typeof token !== "string") return null;
+  try {
+    const payload = (token.split(".")[1] ?? "").replaceAll("-", "+").replaceAll("_", "/");
+    const subject = field(JSON.parse(atob(payload)), "sub");
+    return typeof subject === "string" ? subject : null;
+  } catch {
+    return null;
+  }
 }
 
-/** Whether a refused call is worth a refresh. */
-export function isRenewable(data: unknown): boolean {
-  return RENEWABLE.includes(codeOf(data) ?? "");
-}
-
-function field(value: unknown, name: string): unknown {
-  return typeof value === "object" && value !== null
-    ? Object.getOwnPropertyDescriptor(value, name)?.value
-    : undefined;
+/** Whether both are known and not the same. */
+function areTwoPeople(one: string | null, other: string | null): boolean {
+  return one !== null && other !== null && one !== other;
 }
 
 /** Asks for new tokens; rejects where they do not come in time. */
 async function askForTokens(
   options: SessionOptions,
   refreshToken: string | null,
-): Promise<{ answer: Response; text: string }> {
+): Promise<{ ok: boolean; status: number; text: string }> {
   const limit = new AbortController();
   const timer = setTimeout(() => limit.abort(), REFRESH_TIMEOUT_MS);
   try {
@@ -72,10 +76,17 @@ async function askForTokens(
       body: JSON.stringify(refreshToken === null ? {} : { refreshToken }),
       signal: limit.signal,
     });
-    return { answer, text: await answer.text() };
+    return { ok: answer.ok, status: answer.status, text: await answer.text() };
   } finally {
     clearTimeout(timer);
   }
+}
+
+/** Asks a second time at once where no answer comes: it may have been lost, and the token be good for seconds only. */
+function askTwice(options: SessionOptions, refreshToken: string | null) {
+  const ask = () => askForTokens(options, refreshToken);
+  const twice = () => ask().catch(ask);
+  return refreshToken === null ? refreshInTurn(twice) : twice();
 }
 
 /** Makes the session. */
@@ -83,6 +94,7 @@ export function createSession(options: SessionOptions): ClientSession {
   const byCaller = options.getAccessToken !== undefined && options.onAccessToken !== undefined;
   const cookies = options.cookies ?? "document" in globalThis;
   let held: string | null = null;
+  let person: string | null = null;
   let refreshToken = options.refreshToken ?? null;
   let renewing: Promise<Renewal> | null = null;
   let renewedAtMs = 0;
@@ -93,6 +105,7 @@ export function createSession(options: SessionOptions): ClientSession {
     const next = field(answer, "refreshToken");
     if (typeof accessToken !== "string") return;
     if (!byCaller) held = accessToken;
+    person = subjectOf(accessToken);
     renewedAtMs = performance.now();
     options.onAccessToken?.(accessToken, typeof expiresAt === "string" ? expiresAt : "");
     if (typeof next !== "string") return;
@@ -100,44 +113,59 @@ export function createSession(options: SessionOptions): ClientSession {
     options.onRefreshToken?.(next);
   }
 
+  /** `person` stays: until the caller asks for a token, nothing here is anybody else's. */
+  function end(): Renewal {
+    held = null;
+    refreshToken = null;
+    options.onSignedOut?.();
+    return "refused";
+  }
+
   async function refresh(): Promise<Renewal> {
-    const ask = () => askForTokens(options, refreshToken);
     try {
-      // A second time at once: the answer may have been lost, and the token be good for seconds only.
-      const { answer, text } = await ask().catch(ask);
-      if (answer.ok) {
-        accept(field(field(JSON.parse(text), "result"), "data"));
+      const { ok, status, text } = await askTwice(options, refreshToken);
+      if (ok) {
+        const tokens = field(field(JSON.parse(text), "result"), "data");
+        if (areTwoPeople(person, subjectOf(field(tokens, "accessToken")))) return end();
+        accept(tokens);
         return "renewed";
       }
-      if (answer.status >= 500 || answer.status === 429) return "unavailable";
       // Only the server's own "no" is one; a lost connection, a busy server or a proxy, whatever its status, says none.
-      if (codeOf(field(field(JSON.parse(text), "error"), "data")) === null) return "unavailable";
-      if (answer.status === 401) {
-        held = null;
-        refreshToken = null;
-        options.onSignedOut?.();
-      }
-      return "refused";
+      if (status >= 500 || status === 429 || codeIn(text) === null) return "unavailable";
+      return status === 401 ? end() : "refused";
     } catch {
       // The refused call's own error is what the caller gets to see.
       return "unavailable";
     }
   }
 
+  /** The renewal that is under way, or a new one. */
+  function renewal(sinceMs: number): Promise<Renewal> {
+    if (renewedAtMs > sinceMs) return Promise.resolve("renewed");
+    if (refreshToken === null && !cookies) return Promise.resolve("refused");
+    renewing ??= refresh().finally(() => {
+      renewing = null;
+    });
+    return renewing;
+  }
+
   return {
-    accessToken: async () => held ?? (await options.getAccessToken?.()) ?? null,
+    person: () => person,
+    async accessToken() {
+      if (held !== null) return held;
+      const given = (await options.getAccessToken?.()) ?? null;
+      person = subjectOf(given) ?? person;
+      return given;
+    },
     accept,
     forget() {
       held = null;
+      person = null;
       refreshToken = null;
     },
-    renew(sinceMs) {
-      if (renewedAtMs > sinceMs) return Promise.resolve("renewed");
-      if (refreshToken === null && !cookies) return Promise.resolve("refused");
-      renewing ??= refresh().finally(() => {
-        renewing = null;
-      });
-      return renewing;
+    async renew(call) {
+      const outcome = await renewal(call.sinceMs);
+      return outcome === "renewed" && areTwoPeople(call.person, person) ? "refused" : outcome;
     },
   };
 }

@@ -1,5 +1,5 @@
 // Several tabs of one browser in a real Chromium: who is signed in, and who follows a run. Beside it: departures that are cancelled.
-import type { BrowserContext, Page } from "playwright-core";
+import type { BrowserContext, Page, Route } from "playwright-core";
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from "vitest";
 import { ask, goTo, seeIn, signInAs } from "./person.ts";
 import { type BrowserWorld, startBrowserWorld } from "./world.ts";
@@ -35,6 +35,21 @@ test("a tab whose browser signs in as somebody else is theirs from then on", asy
   await goTo(first, "Account");
   await seeAccountOf(first, "bob@example.com");
   expect(await second.getByTestId("available").count()).toBe(1);
+});
+
+test("a tab whose renewal brings somebody else's sign-in is theirs from then on", async () => {
+  await signInAs(first, "eve@example.com");
+  await person.clearCookies();
+  await second.goto(world.webUrl);
+  await signInAs(second, "fred@example.com");
+  // As if the first tab's token had ended.
+  const endToken = (route: Route) =>
+    route.continue({ headers: { ...route.request().headers(), authorization: "Bearer ended" } });
+  await first.route("**/api/trpc/*credit.history*", endToken, { times: 1 });
+  await goTo(first, "Activity");
+  await seeIn(first, "entries", "Welcome gift");
+  await goTo(first, "Account");
+  await seeAccountOf(first, "fred@example.com");
 });
 
 test("a sign-in that was ended elsewhere goes on with the newer one of this browser, in every tab", async () => {

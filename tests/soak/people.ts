@@ -2,7 +2,7 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { TRPCClientError } from "@trpc/client";
 import type { StripeControl } from "../../server/sandbox/src/stripe/control/control.ts";
-import { codeOf } from "../../shared/src/session.ts";
+import { codeOf } from "../../shared/src/refusal.ts";
 import type { SignedIn } from "../support/server.ts";
 
 /** What these people came to. */

@@ -18,7 +18,11 @@ export function contextOf(
       bearer,
       refreshCookies: [],
     },
-    reply: { setHeader: () => undefined, setRefreshCookie: () => undefined },
+    reply: {
+      setHeader: () => undefined,
+      setRateState: () => undefined,
+      setRefreshCookie: () => undefined,
+    },
     tracer: null,
     services,
     limits: { consume: () => Promise.resolve() },

@@ -36,6 +36,8 @@ interface Presented {
   readonly token: RefreshToken;
   readonly session: SessionRecord;
   readonly request: RefreshRequest;
+  /** Whether an earlier reading for this request found it to be the session's current one. */
+  readonly wasCurrent: boolean;
 }
 
 interface Successor {
@@ -61,7 +63,8 @@ export async function rotateRefreshToken(
   for (let read = 0; read < MAX_READS; read++) {
     const session = await deps.sessions.find(token.sessionId);
     if (session === null) throw unknown();
-    const successor = await findSuccessor(deps, { token, session, request });
+    const successor = await findSuccessor(deps, { token, session, request, wasCurrent: read > 0 });
+    // Only a rotation is lost to another refresh: what is read again was the current token.
     if (successor === null) continue;
     const { userId, sessionId, authVersion } = session;
     const signed = await deps.accessTokens.sign(
@@ -98,7 +101,10 @@ async function findSuccessor(deps: RefreshDeps, presented: Presented): Promise<S
   }
   // The tag vouches for it, yet the database never heard of it (restored from an older backup): not a theft.
   if (token.generation > session.generation) throw unknown();
-  if (!(await isWithinGrace(deps, presented))) throw await reportReuse(deps, presented);
+  if (!(await isWithinGrace(deps, presented))) {
+    // Good when it came, and overtaken twice since: no theft. Whoever sent it asks again, with what is current by then.
+    throw presented.wasCurrent ? tryAgain() : await reportReuse(deps, presented);
+  }
   const next = refreshTokens
     .successors(token)
     .find((successor) => refreshTokens.matches(successor, session.tokenHash));

@@ -67,8 +67,8 @@ const SECURITY_SCHEMES = {
   },
 };
 
-/** The document for an API at `origin`. A local origin is left out: the document's own host stands for it. */
-export function createOpenApi(origin: string): OpenApiDocument {
+/** The document for an API at `base` (publicBaseOf). A local origin is left out: the document's own host stands for it. */
+export function createOpenApi(base: string): OpenApiDocument {
   const paths: OpenApiDocument["paths"] = {};
   const codes = new Set<ErrorCode>();
   for (const operation of REST_OPERATIONS) {
@@ -88,7 +88,7 @@ export function createOpenApi(origin: string): OpenApiDocument {
       contact: { name: "Skywork backend" },
       license: { name: "MIT", identifier: "MIT" },
     },
-    servers: [{ url: origin.startsWith("https:") ? origin : "/" }],
+    servers: [{ url: base.startsWith("https:") ? base : new URL(base).pathname }],
     tags: TAGS,
     paths,
     components: { securitySchemes: SECURITY_SCHEMES, schemas: errorSchemas(codes) },

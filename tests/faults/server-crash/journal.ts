@@ -2,7 +2,7 @@
 import { TRPCClientError } from "@trpc/client";
 import type { inferRouterOutputs } from "@trpc/server";
 import type { AppRouter } from "../../../shared/src/router.ts";
-import { codeOf } from "../../../shared/src/session.ts";
+import { codeOf } from "../../../shared/src/refusal.ts";
 import { LockedOut } from "./cookie-client.ts";
 
 /** What a client knows of an action. */

@@ -35,6 +35,25 @@ describe("refresh", () => {
       omit: { refreshTokenHash: false, previousTokenHash: false },
     });
 
+  const store = () => createSessionStore(world.opened.backend.database);
+  /** Rotation alone, as another instance does it. */
+  const rotation = (refreshSecrets: string[], sessions: RefreshDeps["sessions"] = store()) => {
+    const deps: RefreshDeps = {
+      config: { tokens: { refreshTtlSeconds: 604_800 }, frontendOrigins: [FRONTEND] },
+      refreshTokens: createRefreshTokens(refreshSecrets),
+      sessions,
+      logger: silent,
+      now: Date.now,
+      accessTokens: { sign: () => Promise.resolve({ token: "signed", expiresAt: new Date() }) },
+      sessionCache: { invalidate: () => Promise.resolve() },
+      pendingGraceEnds: new Set(),
+    };
+    return {
+      refresh: (request: RefreshRequest) => rotateRefreshToken(deps, request),
+      close: () => Promise.all(deps.pendingGraceEnds),
+    };
+  };
+
   it("gives a new access token and a new refresh token back the way the old one came", async () => {
     const { refreshToken, userId, sessionId } = await world.session();
     const first = await auth().refresh(fromBrowser(refreshToken));
@@ -112,6 +131,25 @@ describe("refresh", () => {
     expect(await codeOf(auth().refresh(fromBrowser(two.refreshToken)))).toBe("SESSION_REVOKED");
   });
 
+  it("ends no family for a token that was current when it came and was overtaken twice before it could rotate", async () => {
+    const { refreshToken, sessionId } = await world.session();
+    const sessions = store();
+    let last = refreshToken;
+    const slow = rotation([REFRESH_SECRET], {
+      ...sessions,
+      rotate: async (wanted) => {
+        for (let other = 0; other < 2; other++)
+          last = (await auth().refresh(fromBrowser(last))).refreshToken;
+        return sessions.rotate(wanted);
+      },
+    });
+    expect(await codeOf(slow.refresh(fromBrowser(refreshToken)))).toBe("SERVICE_UNAVAILABLE");
+    expect((await session(sessionId)).revokedAt).toBeNull();
+    expect(await codeOf(auth().refresh(fromBrowser(last)))).toBe("OK");
+    // What is old when it comes is a theft still.
+    expect(await codeOf(slow.refresh(fromBrowser(refreshToken)))).toBe("REFRESH_REUSED");
+  });
+
   it("ends one family and leaves the person's others alone", async () => {
     const subject = randomUUID();
     const email = `${subject}@example.com`;
@@ -184,28 +222,11 @@ describe("refresh", () => {
   });
 
   it("changes its secret without signing anybody out, and gives two tabs one successor across the change", async () => {
-    const { database } = world.opened.backend;
-    const withSecrets = (...refreshSecrets: string[]) => {
-      const deps: RefreshDeps = {
-        config: { tokens: { refreshTtlSeconds: 604_800 }, frontendOrigins: [FRONTEND] },
-        refreshTokens: createRefreshTokens(refreshSecrets),
-        sessions: createSessionStore(database),
-        logger: silent,
-        now: Date.now,
-        accessTokens: { sign: () => Promise.resolve({ token: "signed", expiresAt: new Date() }) },
-        sessionCache: { invalidate: () => Promise.resolve() },
-        pendingGraceEnds: new Set(),
-      };
-      return {
-        refresh: (request: RefreshRequest) => rotateRefreshToken(deps, request),
-        close: () => Promise.all(deps.pendingGraceEnds),
-      };
-    };
     const next = "the-next-refresh-secret-0123456789abcdefghij";
     const [before, during, after] = [
-      withSecrets(REFRESH_SECRET),
-      withSecrets(next, REFRESH_SECRET),
-      withSecrets(next),
+      rotation([REFRESH_SECRET]),
+      rotation([next, REFRESH_SECRET]),
+      rotation([next]),
     ];
     const { refreshToken, sessionId } = await world.session();
     const first = await before.refresh(fromBrowser(refreshToken));

@@ -101,6 +101,24 @@ test("25 calls at once go as batches of ten at most", async () => {
   expect(Math.max(...seen.calls.map((path) => path.split(",").length))).toBe(10);
 });
 
+test("five runs at once with decks of 90 kB are five requests, none of them too large", async () => {
+  const { accessToken } = await server.signIn("decks@example.com");
+  const seen = counting();
+  const client = createClient({
+    url: `${server.url}/api/trpc`,
+    cookies: false,
+    getAccessToken: () => accessToken,
+    fetch: seen.fetch,
+  });
+  const deck = { title: "Large", slides: [{ title: "One", bullets: ["x".repeat(90_000)] }] };
+  const edit = { feature: "ppt-edit", deck, instruction: "Shorter" } as const;
+  const runs = await Promise.all(
+    [1, 2, 3, 4, 5].map((n) => client.ai.start.mutate({ ...edit, idempotencyKey: `deck-${n}` })),
+  );
+  expect(seen.calls).toEqual(Array(5).fill("ai.start"));
+  await Promise.all(runs.map(({ runId }) => client.ai.stop.mutate({ runId })));
+});
+
 test("a stream outlives its access token and the loss of its connection", async () => {
   const person = await server.signIn("stream@example.com");
   const seen = counting();

@@ -178,6 +178,22 @@ test("an expired token counts against the address and is told so however busy th
   expect((await me("guessed"))?.code).toBe("RATE_LIMITED");
 });
 
+test("a token that has expired or was revoked is told so of what is public, too, once its address has nothing left", async () => {
+  server = await openTestApp({ available, env });
+  const [expired, revoked] = [await server.person(), await server.person()];
+  const packages = (token: string) =>
+    server?.call("payment.packages", "query", undefined, bearer(token));
+  await server.call("auth.logout", "mutation", { refreshToken: revoked.refreshToken });
+  const codes: unknown[] = [];
+  for (let call = 0; call < N; call += 1) codes.push((await packages(revoked.accessToken))?.code);
+  // What is public is answered for as long as the address may ask.
+  expect(codes).toEqual(codes.map(() => null));
+  expect((await packages(revoked.accessToken))?.code).toBe("SESSION_REVOKED");
+  server.clock.aheadMs = 16 * 60_000;
+  expect((await packages(expired.accessToken))?.code).toBe("TOKEN_EXPIRED");
+  expect((await packages("guessed"))?.code).toBe("RATE_LIMITED");
+});
+
 test("a revoked token is told so however busy its address is", async () => {
   server = await openTestApp({ available, env });
   const person = await server.person();
@@ -200,6 +216,18 @@ test("calls that fail for want of the database count against nobody", async () =
   }
   away.mockRestore();
   expect((await ask(server.url)).headers.get("ratelimit-remaining")).toBe(String(N - 1));
+});
+
+test("the headers of a call that is counted twice all tell of the window with less left", async () => {
+  server = await openTestApp({ env });
+  const person = await server.person();
+  const write = async (path: string) => {
+    const answer = await server?.call(path, "mutation", {}, bearer(person.accessToken));
+    return ["limit", "remaining"].map((name) => answer?.response.headers.get(`ratelimit-${name}`));
+  };
+  expect(await write("payment.checkout")).toEqual([String(N / 4), String(N / 4 - 1)]);
+  for (let call = 0; call < N - 3; call += 1) await write("user.update");
+  expect(await write("payment.checkout")).toEqual([String(N), "1"]);
 });
 
 test("returns RATE_LIMITED for exports on a tier of their own", async () => {

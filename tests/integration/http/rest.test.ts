@@ -1,6 +1,6 @@
 // REST, its description and its page agree with the contract.
 import { beforeAll, describe, expect, test } from "vitest";
-import type { SignedIn } from "../../support/server.ts";
+import { openTestApp, type SignedIn } from "../../support/server.ts";
 import { useTestApp } from "../../support/use-app.ts";
 import { bearer } from "../../support/wire-call.ts";
 
@@ -214,4 +214,19 @@ test("/ready tells of each dependency", async () => {
     dependencies: { database: { status: "up" }, redis: { status: "up" } },
     events: { pending: 0, failed: 0 },
   });
+});
+
+test("behind a proxy that takes a prefix away, the addresses told are the outside's", async () => {
+  const GOOGLE_CALLBACK_URL = "https://app.example.com/backend/api/auth/google/callback";
+  const proxied = await openTestApp({ env: { GOOGLE_CALLBACK_URL } });
+  try {
+    const { providers } = await proxied.client().auth.config.query();
+    expect(providers).toEqual([
+      { id: "google", url: "https://app.example.com/backend/api/auth/google" },
+    ]);
+    const description: unknown = await (await fetch(`${proxied.url}/api/openapi.json`)).json();
+    expect(description).toMatchObject({ servers: [{ url: "https://app.example.com/backend" }] });
+  } finally {
+    await proxied.close();
+  }
 });

@@ -3,6 +3,7 @@ import { randomUUID } from "node:crypto";
 import { describe, expect, it } from "vitest";
 import { createUserService } from "../../../server/user/user.service.ts";
 import { createUserStore } from "../../../server/user/user.store.ts";
+import { scopedKey } from "../../../server/ledger/idempotency-key.ts";
 import { AppError } from "../../../server/lib/errors.ts";
 import { available } from "../../support/backend.ts";
 import { newEmail } from "../auth/support.ts";
@@ -14,7 +15,9 @@ describe("user", () => {
   const world = useTestApp({ available });
 
   const models = () => world.models;
-  const as = (person: Person) => ({ authorization: `Bearer ${person.accessToken}` });
+  const as = (person: Pick<Person, "accessToken">) => ({
+    authorization: `Bearer ${person.accessToken}`,
+  });
 
   it("changes what was given and nothing else", async () => {
     const person = await world.person();
@@ -94,6 +97,58 @@ describe("user", () => {
         true,
       ]);
     }
+  });
+
+  it("exports what administrators did to the account without naming them, and the person's own acts without naming others", async () => {
+    const [person, admin] = [await world.person(), await world.person("ADMIN")];
+    const adjust = async (userId: string, by: Person) => {
+      const order = { userId, amount: 7, reason: "a gift", idempotencyKey: randomUUID() };
+      const answer = await world.call("admin.adjustCredits", "mutation", order, as(by));
+      expect(answer.status).toBe(200);
+    };
+    await adjust(person.userId, admin);
+    await adjust(admin.userId, admin);
+    const exportOf = async (by: Person) => {
+      const { data } = await world.call("user.export", "query", undefined, as(by));
+      return { text: JSON.stringify(data), document: data as Record<string, object[]> };
+    };
+    const about = await exportOf(person);
+    expect(about.text).not.toContain(admin.userId);
+    expect(about.document).toMatchObject({
+      creditLogs: [{ type: "SIGNUP" }, { type: "ADMIN_ADJUST", sourceId: null }],
+      creditGrants: [{ source: "SIGNUP" }, { source: "ADMIN_ADJUST", sourceId: null }],
+      auditLogs: [{ action: "credits.adjust", reason: "a gift", ipAddress: null }],
+      auditLogsAsActor: [],
+    });
+    const own = await exportOf(admin);
+    expect(own.text).not.toContain(person.userId);
+    const act = { action: "credits.adjust", ipAddress: "127.0.0.1" };
+    const raised = { action: "user.setRole", ipAddress: "192.0.2.7" };
+    expect(own.document).toMatchObject({
+      creditLogs: [{ type: "SIGNUP" }, { type: "ADMIN_ADJUST", sourceId: admin.userId }],
+      auditLogs: [raised, act],
+      auditLogsAsActor: [act],
+    });
+  });
+
+  it("exports a debt that was carried over without naming the former account", async () => {
+    const email = newEmail();
+    const first = await world.signIn(email);
+    await world.app.ledger.submit({
+      kind: "takeBack",
+      userId: first.user.id,
+      amountCredits: 130,
+      type: "DISPUTE",
+      sourceId: "p1",
+      grantKey: "payment:p1",
+      idempotencyKey: scopedKey("dispute", "1", "p"),
+      description: "Disputed",
+    });
+    await world.call("user.delete", "mutation", { confirmEmail: email }, as(first));
+    const second = await world.signIn(email);
+    const { data } = await world.call("user.export", "query", undefined, as(second));
+    expect(data).toMatchObject({ user: { credits: -30 } });
+    expect(JSON.stringify(data)).not.toContain(first.user.id);
   });
 
   it("erases the person, keeps the money, ends every session at once", async () => {

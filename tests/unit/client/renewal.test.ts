@@ -1,5 +1,5 @@
-// A stream whose access token has ended while the server cannot renew it: it comes back by itself.
-import { afterEach, beforeEach, expect, it, vi } from "vitest";
+// A stream whose access token has ended while the server cannot renew it comes back by itself; a call is repeated as nobody else.
+import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { createClient } from "../../../shared/src/client.ts";
 
 beforeEach(() => void vi.useFakeTimers());
@@ -97,4 +97,104 @@ it("asks for no more tokens once nobody listens, and ever more slowly before", a
   const before = seen.refreshes;
   await vi.advanceTimersByTimeAsync(100_000);
   expect(seen.refreshes).toBe(before);
+});
+
+/** An access token of this person. */
+const tokenOf = (sub: string, n: number) =>
+  `e30.${Buffer.from(JSON.stringify({ sub, n })).toString("base64url")}.signature`;
+
+const outcomeOf = (call: Promise<unknown>) =>
+  call.then(
+    () => "done",
+    (error: unknown) => (error as Error).message,
+  );
+
+/** A browser's client whose cookie is whoever's `cookieOf` says, at a server that takes no tokens of `expired`. */
+function signedInByCookie(cookieOf: () => string) {
+  const expired = new Set<string>();
+  const seen = { calls: [] as (string | null)[], signedOut: 0, tokens: [] as string[] };
+  const client = createClient({
+    url: "http://localhost/api/trpc",
+    cookies: true,
+    onSignedOut: () => (seen.signedOut += 1),
+    onAccessToken: (token) => seen.tokens.push(token),
+    fetch: async (url, init) => {
+      const data = () => ({
+        accessToken: tokenOf(cookieOf(), seen.tokens.length),
+        expiresAt: "2027-01-31T00:00:00.000Z",
+      });
+      if ((url as string).endsWith("auth.refresh"))
+        return Response.json({ result: { data: data() } });
+      if ((url as string).includes("auth.refresh"))
+        return Response.json([{ result: { data: data() } }]);
+      const token =
+        new Headers(init?.headers).get("authorization")?.slice("Bearer ".length) ?? null;
+      seen.calls.push(token);
+      await new Promise((resolve) => setTimeout(resolve, 100));
+      if (token !== null && !expired.has(token)) return Response.json([{ result: { data: {} } }]);
+      return Response.json([{ error: refusal("TOKEN_EXPIRED") }], { status: 401 });
+    },
+  });
+  const settle = async (call: Promise<unknown>) => {
+    const outcome = outcomeOf(call);
+    await vi.advanceTimersByTimeAsync(1_000);
+    return outcome;
+  };
+  const expireAll = () => {
+    for (const token of seen.tokens) expired.add(token);
+  };
+  return { client, seen, settle, expireAll };
+}
+
+describe("a call refused for one person", () => {
+  it("is repeated for the same one", async () => {
+    const { client, seen, settle, expireAll } = signedInByCookie(() => "ada");
+    await settle(client.auth.refresh.mutate({}));
+    expireAll();
+    expect(await settle(client.user.update.mutate({ name: "Ada" }))).toBe("done");
+    expect(seen).toMatchObject({ calls: seen.tokens, signedOut: 0 });
+    expect(seen.tokens).toHaveLength(2);
+  });
+
+  it("is not repeated as another who has signed in in another tab", async () => {
+    let cookie = "ada";
+    const { client, seen, settle, expireAll } = signedInByCookie(() => cookie);
+    await settle(client.auth.refresh.mutate({}));
+    expireAll();
+    cookie = "bob";
+    const update = () => settle(client.user.update.mutate({ name: "Ada" }));
+    expect(await update()).toBe("TOKEN_EXPIRED");
+    // Nor is the next one: this page is still hers.
+    expect(await update()).toBe("TOKEN_EXPIRED");
+    expect(seen.tokens).toEqual([tokenOf("ada", 0)]);
+    expect(seen).toMatchObject({ calls: [tokenOf("ada", 0), null], signedOut: 2 });
+    // Who asks for the cookie's token takes whoever's it is.
+    expect(await settle(client.auth.refresh.mutate({}))).toBe("done");
+    expect(await update()).toBe("done");
+    expect(seen.calls.at(-1)).toBe(tokenOf("bob", 1));
+  });
+
+  it("is not repeated as another whose token the page took meanwhile", async () => {
+    let cookie = "ada";
+    const { client, seen, settle, expireAll } = signedInByCookie(() => cookie);
+    await settle(client.auth.refresh.mutate({}));
+    expireAll();
+    const outcome = outcomeOf(client.user.update.mutate({ name: "Ada" }));
+    await vi.advanceTimersByTimeAsync(50);
+    cookie = "bob";
+    await settle(client.auth.refresh.mutate({}));
+    expect(await outcome).toBe("TOKEN_EXPIRED");
+    expect(seen).toMatchObject({ calls: [tokenOf("ada", 0)], signedOut: 0 });
+  });
+
+  it("is repeated as whoever signs in after signing out", async () => {
+    let cookie = "ada";
+    const { client, seen, settle } = signedInByCookie(() => cookie);
+    await settle(client.auth.refresh.mutate({}));
+    await settle(client.auth.logout.mutate({}));
+    cookie = "bob";
+    expect(await settle(client.user.update.mutate({ name: "Bob" }))).toBe("done");
+    expect(seen.calls.at(-1)).toBe(tokenOf("bob", 1));
+    expect(seen.signedOut).toBe(0);
+  });
 });

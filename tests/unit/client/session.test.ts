@@ -1,9 +1,12 @@
-// The client's sign-in: a refresh whose answer does not come, and clocks that are set.
+// The client's sign-in: a refresh whose answer does not come, clocks that are set, and tabs that renew one cookie.
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
-import { createSession } from "../../../shared/src/session.ts";
+import { type ClientSession, createSession } from "../../../shared/src/session.ts";
 
 const renewed = (accessToken: string) =>
   Response.json({ result: { data: { accessToken, expiresAt: "2027-01-31T00:00:00.000Z" } } });
+
+const renew = (session: ClientSession) =>
+  session.renew({ sinceMs: performance.now(), person: null });
 
 /** A request that is not answered before its caller gives up. */
 const unanswered = (signal: AbortSignal | null | undefined) =>
@@ -32,7 +35,7 @@ describe("a refresh", () => {
 
   it("is asked for again while a token whose successor got lost is still good", async () => {
     const { session, askedAtMs } = openSession(1);
-    const renewing = session.renew(performance.now());
+    const renewing = renew(session);
     await vi.advanceTimersByTimeAsync(10_000);
     expect(askedAtMs).toHaveLength(2);
     // The server's grace (docs/decisions/0031).
@@ -44,19 +47,110 @@ describe("a refresh", () => {
 
   it("that is never answered ends, and the next call asks anew", async () => {
     const { session, askedAtMs } = openSession(2);
-    const renewing = session.renew(performance.now());
+    const renewing = renew(session);
     await vi.advanceTimersByTimeAsync(30_000);
     expect(await renewing).toBe("unavailable");
     expect(askedAtMs).toHaveLength(2);
-    expect(await session.renew(performance.now())).toBe("renewed");
+    expect(await renew(session)).toBe("renewed");
   });
 
   it("from before a refused call does not count for it, though the clock was set back", async () => {
     const { session, askedAtMs } = openSession(0);
-    expect(await session.renew(performance.now())).toBe("renewed");
+    expect(await renew(session)).toBe("renewed");
     await vi.advanceTimersByTimeAsync(900_000);
     vi.setSystemTime(Date.now() - 3_600_000);
-    expect(await session.renew(performance.now())).toBe("renewed");
+    expect(await renew(session)).toBe("renewed");
     expect(askedAtMs).toHaveLength(2);
+  });
+});
+
+/** The locks that a browser's tabs share: whoever asks waits for those who asked before. */
+function sharedLocks() {
+  let last: Promise<unknown> = Promise.resolve();
+  return {
+    async request<T>(_name: string, { signal }: { signal: AbortSignal }, work: () => Promise<T>) {
+      const before = last;
+      let release = (): void => undefined;
+      last = new Promise<void>((resolve) => (release = resolve));
+      const givenUp = new Promise((_resolve, reject) => {
+        signal.addEventListener("abort", () => reject(signal.reason as Error));
+      });
+      try {
+        await Promise.race([before, givenUp]);
+        return await work();
+      } finally {
+        void before.then(release);
+      }
+    },
+  };
+}
+
+describe("tabs of one browser", () => {
+  beforeEach(() => void vi.useFakeTimers());
+  afterEach(() => {
+    vi.useRealTimers();
+    vi.unstubAllGlobals();
+  });
+
+  const locks = () => {
+    const shared = sharedLocks();
+    vi.stubGlobal("navigator", { locks: shared });
+    return shared;
+  };
+  const hang = () => new Promise<never>(() => undefined);
+  const oneSecond = () => new Promise((resolve) => setTimeout(resolve, 1_000));
+
+  it("renew their cookie one after another, so that no answer is overtaken", async () => {
+    locks();
+    const underWay = { now: 0, most: 0, all: 0 };
+    const openTab = () =>
+      createSession({
+        url: "http://localhost/api/trpc",
+        cookies: true,
+        fetch: async () => {
+          underWay.now += 1;
+          underWay.most = Math.max(underWay.most, underWay.now);
+          await oneSecond();
+          underWay.now -= 1;
+          underWay.all += 1;
+          return renewed(`access ${underWay.all}`);
+        },
+      });
+    const tabs = [openTab(), openTab()];
+    const renewals = tabs.flatMap((tab) => [renew(tab), renew(tab)]);
+    await vi.advanceTimersByTimeAsync(3_000);
+    expect(await Promise.all(renewals)).toEqual(renewals.map(() => "renewed"));
+    expect(await Promise.all(tabs.map((tab) => tab.accessToken()))).toEqual([
+      "access 1",
+      "access 2",
+    ]);
+    expect(underWay).toEqual({ now: 0, most: 1, all: 2 });
+    expect(vi.getTimerCount()).toBe(0);
+  });
+
+  it("do not wait for ever for one that hangs", async () => {
+    void locks().request("any", { signal: new AbortController().signal }, hang);
+    const tab = createSession({
+      url: "http://localhost/api/trpc",
+      cookies: true,
+      fetch: () => Promise.resolve(renewed("access")),
+    });
+    const renewal = renew(tab);
+    await vi.advanceTimersByTimeAsync(15_000);
+    expect(await tab.accessToken()).toBeNull();
+    await vi.advanceTimersByTimeAsync(2_000);
+    expect(await renewal).toBe("renewed");
+    expect(vi.getTimerCount()).toBe(0);
+  });
+
+  it("renew at once where a page may hold no lock, and where it has a token of its own", async () => {
+    const request = vi.fn(() => Promise.reject(new Error("SecurityError")));
+    vi.stubGlobal("navigator", { locks: { request } });
+    const fetch = () => Promise.resolve(renewed("access"));
+    const url = "http://localhost/api/trpc";
+    expect(await renew(createSession({ url, cookies: true, fetch }))).toBe("renewed");
+    expect(request).toHaveBeenCalledTimes(1);
+    expect(await renew(createSession({ url, refreshToken: "own", fetch }))).toBe("renewed");
+    expect(request).toHaveBeenCalledTimes(1);
   });
 });

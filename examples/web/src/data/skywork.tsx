@@ -1,6 +1,6 @@
 // The connection to the backend: the typed client, the session, and their place in the React tree.
 import { MutationCache, QueryCache, QueryClient, QueryClientProvider } from "@tanstack/react-query";
-import { type AppRouter, createClient } from "@skywork/shared";
+import { type AppRouter, createClient, refreshInTurn } from "@skywork/shared";
 import type { TRPCClient } from "@trpc/client";
 import { createContext, type ReactNode, useContext, useSyncExternalStore } from "react";
 import { appError, hasCode } from "../words.ts";
@@ -61,11 +61,13 @@ export function createSkywork(apiUrl: string): Skywork {
     api.auth.refresh.mutate(undefined, { signal: AbortSignal.timeout(REFRESH_TIMEOUT_MS) });
   const tryCookie = async () => {
     try {
-      // A second time at once where no answer came, as the client's own renewals do.
-      await refresh().catch((error: unknown) => {
-        if (appError(error) !== null) throw error;
-        return refresh();
-      });
+      // As the client's own renewals do: in turn with other tabs, and a second time at once where no answer came.
+      await refreshInTurn(() =>
+        refresh().catch((error: unknown) => {
+          if (appError(error) !== null) throw error;
+          return refresh();
+        }),
+      );
     } catch (error) {
       if (NOT_SIGNED_IN.some((code) => hasCode(error, code))) session.accept(null);
       else session.markUnreachable();
@@ -77,13 +79,14 @@ export function createSkywork(apiUrl: string): Skywork {
     });
     return starting;
   };
+  /** After a sign-in has ended: the cookie may be of a newer one, or somebody else's, who gets the page anew. */
+  const resume = () =>
+    void start().then(() =>
+      queryClient.invalidateQueries({ predicate: ({ state }) => state.status === "error" }),
+    );
   const onRefusal = (error: unknown) => {
-    // An ended access token is renewed by the client; a sign-in ended elsewhere is told to whichever call comes next. The
-    // cookie may be of a newer one.
-    if (session.status() === "signedIn" && hasCode(error, "SESSION_REVOKED"))
-      void start().then(() =>
-        queryClient.invalidateQueries({ predicate: ({ state }) => state.status === "error" }),
-      );
+    // An ended access token is renewed by the client; a sign-in ended elsewhere is told to whichever call comes next.
+    if (session.status() === "signedIn" && hasCode(error, "SESSION_REVOKED")) resume();
   };
   return { api, session, queryClient, apiUrl, start, onRefusal };
 }
