@@ -291,12 +291,12 @@ function createAppJobs(
     database,
     logger,
     now: sharedNow,
-    onRun: telemetry.metrics.jobRan,
+    onRun: telemetry.metrics.jobs.ran,
     jobs: telemetry.jobs(
       createJobs({
         payment,
         ai,
-        expiry: { store: createExpiryStore(database), ledger, now },
+        expiry: { store: createExpiryStore(database), ledger, logger, now },
         retention: {
           store: createRetentionStore(database),
           // The slower of two clocks: one that is ahead must not delete what is still needed.

@@ -43,7 +43,9 @@ export interface ReconcileOptions {
 interface Run {
   readonly deps: ReconcileDeps;
   readonly signal: AbortSignal | undefined;
-  readonly counts: { -readonly [Name in keyof Omit<ReconcileReport, "problems">]: number };
+  readonly counts: {
+    -readonly [Name in Exclude<keyof ReconcileReport, "caughtUp" | "problems">]: number;
+  };
   readonly problems: string[];
   /** Also counts problems that there was no room for. */
   failures: number;
@@ -74,10 +76,13 @@ export async function reconcile(
   // A run that is always cut short moves nothing on, and nobody would know.
   if (signal?.aborted) addProblem(run, "stopped early: the next run begins where this one did");
   // Not of a run that was told to stop: `attempt` does nothing then.
-  if (hasEvents && hasInvoices && since <= needed)
-    await attempt(run, "mark", () => deps.store.events.setReconciledTo(nowMs));
+  const caughtUp =
+    hasEvents &&
+    hasInvoices &&
+    since <= needed &&
+    (await attempt(run, "mark", () => deps.store.events.setReconciledTo(nowMs)));
   await attempt(run, "subscriptions", () => settleSubscriptions(run, maxSubscriptions));
-  return { ...counts, problems: run.problems };
+  return { ...counts, caughtUp, problems: run.problems };
 }
 
 /**

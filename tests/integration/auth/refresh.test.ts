@@ -183,29 +183,30 @@ describe("refresh", () => {
     expect(await codeOf(auth().refresh(fromBrowser(refreshToken)))).toBe("REFRESH_REUSED");
   });
 
-  it("changes its secret without signing anybody out, and gives two tabs one successor across the change", async () => {
-    const { database } = world.opened.backend;
-    const withSecrets = (...refreshSecrets: string[]) => {
-      const deps: RefreshDeps = {
-        config: { tokens: { refreshTtlSeconds: 604_800 }, frontendOrigins: [FRONTEND] },
-        refreshTokens: createRefreshTokens(refreshSecrets),
-        sessions: createSessionStore(database),
-        logger: silent,
-        now: Date.now,
-        accessTokens: { sign: () => Promise.resolve({ token: "signed", expiresAt: new Date() }) },
-        sessionCache: { invalidate: () => Promise.resolve() },
-        pendingGraceEnds: new Set(),
-      };
-      return {
-        refresh: (request: RefreshRequest) => rotateRefreshToken(deps, request),
-        close: () => Promise.all(deps.pendingGraceEnds),
-      };
+  /** An instance with these secrets. */
+  const withSecrets = (...refreshSecrets: string[]) => {
+    const deps: RefreshDeps = {
+      config: { tokens: { refreshTtlSeconds: 604_800 }, frontendOrigins: [FRONTEND] },
+      refreshTokens: createRefreshTokens(refreshSecrets),
+      sessions: createSessionStore(world.opened.backend.database),
+      logger: silent,
+      now: Date.now,
+      accessTokens: { sign: () => Promise.resolve({ token: "signed", expiresAt: new Date() }) },
+      sessionCache: { invalidate: () => Promise.resolve() },
+      pendingGraceEnds: new Set(),
     };
-    const next = "the-next-refresh-secret-0123456789abcdefghij";
+    return {
+      refresh: (request: RefreshRequest) => rotateRefreshToken(deps, request),
+      close: () => Promise.all(deps.pendingGraceEnds),
+    };
+  };
+  const NEXT_SECRET = "the-next-refresh-secret-0123456789abcdefghij";
+
+  it("changes its secret without signing anybody out, and gives two tabs one successor across the change", async () => {
     const [before, during, after] = [
       withSecrets(REFRESH_SECRET),
-      withSecrets(next, REFRESH_SECRET),
-      withSecrets(next),
+      withSecrets(NEXT_SECRET, REFRESH_SECRET),
+      withSecrets(NEXT_SECRET),
     ];
     const { refreshToken, sessionId } = await world.session();
     const first = await before.refresh(fromBrowser(refreshToken));
@@ -219,6 +220,21 @@ describe("refresh", () => {
     expect(await codeOf(after.refresh(fromBrowser(first.refreshToken)))).toBe("UNAUTHENTICATED");
     expect(await codeOf(after.refresh(fromBrowser(second.refreshToken)))).toBe("OK");
     await Promise.all([before.close(), during.close(), after.close()]);
+  });
+
+  it("signs out whoever meets an instance that was not told of the new secret: so it is listed last first", async () => {
+    const [untold, told, second] = [
+      withSecrets(REFRESH_SECRET),
+      withSecrets(REFRESH_SECRET, NEXT_SECRET),
+      withSecrets(NEXT_SECRET, REFRESH_SECRET),
+    ];
+    const { refreshToken } = await world.session();
+    const first = await untold.refresh(fromBrowser(refreshToken));
+    const renewed = await second.refresh(fromBrowser(first.refreshToken));
+    expect(await codeOf(untold.refresh(fromBrowser(renewed.refreshToken)))).toBe("UNAUTHENTICATED");
+    const back = await told.refresh(fromBrowser(renewed.refreshToken));
+    expect(await codeOf(second.refresh(fromBrowser(back.refreshToken)))).toBe("OK");
+    await Promise.all([untold.close(), told.close(), second.close()]);
   });
 
   it("goes on for 7 days after each refresh, and ends 30 days after the sign-in", async () => {
