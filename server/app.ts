@@ -296,12 +296,12 @@ function createAppJobs(
     database,
     logger,
     now: sharedNow,
-    onRun: telemetry.metrics.jobRan,
+    onRun: telemetry.metrics.jobs.ran,
     jobs: telemetry.jobs(
       createJobs({
         payment,
         ai,
-        expiry: { store: createExpiryStore(database), ledger, now: slowerNow },
+        expiry: { store: createExpiryStore(database), ledger, logger, now: slowerNow },
         retention: { store: createRetentionStore(database), now: slowerNow },
         rollUps: {
           credits: createCreditTotalsStore(database),

@@ -2,7 +2,6 @@
 import type { WorkersState } from "../cluster/messages.ts";
 import type { DiskSpace } from "../database/ports.ts";
 import type { Backend } from "../infrastructure.ts";
-import { VIOLATIONS } from "../jobs/jobs.ts";
 import type { JobOutcome } from "../jobs/runner.ts";
 import type { DependencyState } from "../lib/dependency-state.ts";
 import type { Logger } from "../lib/logger.ts";
@@ -92,11 +91,9 @@ export function createReadiness(deps: ReadinessDeps): () => Promise<Readiness> {
   };
 }
 
-/** What the doctor found is said. The words of another failure may hold a statement or an address, and anybody may ask. */
+/** Figures are said. An error's words may hold a statement or an address, and anybody may ask. */
 function withoutReason(outcome: JobOutcome | null): JobOutcome | null {
-  if (outcome === null || outcome.ok) return outcome;
-  const { result } = outcome;
-  if (typeof result === "string" && result.endsWith(VIOLATIONS)) return outcome;
+  if (typeof outcome?.result !== "string") return outcome;
   return { ...outcome, result: 'It failed: see the log, "job failed".' };
 }
 

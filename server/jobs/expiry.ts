@@ -1,5 +1,6 @@
 import type { Due, ExpiryStore } from "../ledger/store/expiry.store.ts";
 import type { Ledger, LedgerOperation } from "../ledger/ports.ts";
+import type { Logger } from "../lib/logger.ts";
 import { runInBatches } from "./run-in-batches.ts";
 import type { Job, JobResult } from "./runner.ts";
 
@@ -7,6 +8,7 @@ import type { Job, JobResult } from "./runner.ts";
 export interface ExpiryDeps {
   readonly store: ExpiryStore;
   readonly ledger: Pick<Ledger, "submit">;
+  readonly logger: Logger;
   /** Milliseconds since 1970; never later than the ledger's, which ends what is found. */
   readonly now: () => number | Promise<number>;
 }
@@ -44,7 +46,13 @@ async function expireDue(
         userIds.map((userId) => deps.ledger.submit({ kind, userId })),
       );
       users += userIds.length;
-      failed += done.filter(({ status }) => status === "rejected").length;
+      const refused = done.flatMap((one, index) =>
+        one.status === "rejected" ? [{ err: one.reason as unknown, userId: userIds[index] }] : [],
+      );
+      failed += refused.length;
+      // One line a batch: what fails them all would fill the log.
+      if (refused.length > 0)
+        deps.logger.warn({ kind, failed: refused.length, ...refused[0] }, "not expired");
       last = page.at(-1) ?? last;
       return { rows: page.length, isLast: page.length < size };
     },

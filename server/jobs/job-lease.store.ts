@@ -14,6 +14,8 @@ export interface JobLeaseStore {
   ): Promise<boolean>;
   /** False when another instance has taken the lease meanwhile. */
   renew(name: string, expiresAt: Date): Promise<boolean>;
+  /** Frees the lease, as if the job had not been run; does nothing when the lease was lost. */
+  release(name: string): Promise<void>;
   /** Frees the lease and keeps how the run ended; does nothing when the lease was lost. */
   finish(name: string, lastRunAt: Date, lastOutcome: string): Promise<void>;
   /** As `finish` was given it. */
@@ -23,6 +25,7 @@ export interface JobLeaseStore {
 }
 
 const LONG_AGO = new Date(0);
+const FREE = { holder: null, expiresAt: LONG_AGO };
 /** A lease that ends later than so many from now was not taken by a right clock; clocks may differ by a few. */
 const LEASES_AHEAD = 10;
 
@@ -43,7 +46,7 @@ export function createJobLeaseStore(
       if ((await jobLease.count({ where: { name } })) > 0) return false;
       // The first run of all. Whoever loses this race finds the row next time.
       const made = await jobLease
-        .create({ data: { name, holder: null, expiresAt: LONG_AGO } })
+        .create({ data: { name, ...FREE } })
         .then(() => true)
         .catch(() => false);
       return made && (await jobLease.updateMany(take)).count === 1;
@@ -52,10 +55,13 @@ export function createJobLeaseStore(
       const { count } = await jobLease.updateMany({ where: { name, holder }, data: { expiresAt } });
       return count > 0;
     },
+    async release(name) {
+      await jobLease.updateMany({ where: { name, holder }, data: FREE });
+    },
     async finish(name, lastRunAt, lastOutcome) {
       await jobLease.updateMany({
         where: { name, holder },
-        data: { holder: null, expiresAt: LONG_AGO, lastRunAt, lastOutcome },
+        data: { ...FREE, lastRunAt, lastOutcome },
       });
     },
     async lastOutcome(name) {

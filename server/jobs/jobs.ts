@@ -6,7 +6,7 @@ import type { PaymentService } from "../payment/payment.service.ts";
 import { type ExpiryDeps, expiryJobs } from "./expiry.ts";
 import { type RetentionDeps, retentionJobs } from "./retention.ts";
 import { type RollUpDeps, rollUpJobs } from "./roll-ups.ts";
-import type { Job, JobResult } from "./runner.ts";
+import { type Job, JobFailure, type JobResult } from "./runner.ts";
 
 /** Dependencies of the jobs. */
 export interface JobDeps {
@@ -22,9 +22,6 @@ export interface JobDeps {
 
 /** Some twenty minutes of Stripe's answers; a hundred thousand are looked at within a day. */
 const MAX_SUBSCRIPTIONS = 5_000;
-
-/** How the doctor's failure ends when it found any. */
-export const VIOLATIONS = "violations of the ledger";
 
 /** Returns every job of the server. */
 export function createJobs(deps: JobDeps): Job[] {
@@ -77,17 +74,26 @@ export function paymentJobs(
       everySeconds: 3_600,
       maxSeconds: 1_800,
       firstAfterSeconds: 60,
-      run: async (signal) => ({
-        ...(await payment.reconcile({ signal, maxSubscriptions: MAX_SUBSCRIPTIONS })),
-      }),
+      run: (signal) => runReconcile(payment, signal),
     },
   ];
+}
+
+/** Catches up with Stripe. A run after which the next begins no later fails; one thing adrift does not fail it. */
+async function runReconcile(
+  payment: Pick<PaymentService, "reconcile">,
+  signal: AbortSignal,
+): Promise<JobResult> {
+  const report = await payment.reconcile({ signal, maxSubscriptions: MAX_SUBSCRIPTIONS });
+  if (!report.caughtUp) throw new JobFailure("It has not caught up with Stripe.", { ...report });
+  return { ...report };
 }
 
 /** Audits the ledger. A violation fails the run and is logged, a line each. */
 async function runDoctor({ audit, logger }: JobDeps, signal: AbortSignal): Promise<JobResult> {
   const { violations, provenNow, provenEarlier } = await audit(signal);
   for (const violation of violations) logger.error({ violation }, "ledger violation");
-  if (violations.length > 0) throw new Error(`${violations.length} ${VIOLATIONS}`);
-  return { violations: 0, provenNow, provenEarlier };
+  const figures = { violations: violations.length, provenNow, provenEarlier };
+  if (violations.length > 0) throw new JobFailure("The ledger has violations.", figures);
+  return figures;
 }

@@ -28,6 +28,16 @@ export interface JobResult {
   readonly [figure: string]: unknown;
 }
 
+/** Thrown by a job that failed and has figures to tell; of any other error its words are kept. */
+export class JobFailure extends Error {
+  readonly result: JobResult;
+
+  constructor(message: string, result: JobResult) {
+    super(message);
+    this.result = result;
+  }
+}
+
 /** One run, for its log line and the metrics. */
 export interface JobRun {
   readonly job: string;
@@ -35,10 +45,17 @@ export interface JobRun {
   readonly durationMs: number;
   /** Rows it dealt with; null where it does not say. */
   readonly rows: number | null;
-  /** How long the oldest row it did not come to has been due; 0 when it came to all. */
-  readonly behindSeconds: number;
   /** How much later than due it began. */
-  readonly lagMs: number;
+  readonly lateMs: number;
+}
+
+/** What is known of a job's runs, on whichever instance. */
+export interface JobStanding {
+  readonly job: string;
+  /** Seconds since the start of its last run that went well; null when there was none yet. */
+  readonly ageSeconds: number | null;
+  /** Of its last run: see JobResult. */
+  readonly lagSeconds: number;
 }
 
 /** How the last run of a job ended. */
@@ -49,7 +66,7 @@ export interface JobOutcome {
   /** When it last went well, this run or one before; null when it never did. ISO 8601, UTC. */
   readonly okAt?: string | null;
   readonly durationMs: number;
-  /** Of one that failed: why. */
+  /** Figures; of one that failed without any, the error's words. */
   readonly result: JobResult | string;
 }
 
@@ -60,8 +77,8 @@ export interface JobRunner {
   runNow(name: string): Promise<JobOutcome | null>;
   /** How the last run of a job ended, on whichever instance; null when there was none. */
   lastOutcome(name: string): Promise<JobOutcome | null>;
-  /** Seconds since the start of each job's last run that went well, on whichever instance; null when there was none yet. */
-  lastSuccesses(): Promise<readonly { job: string; ageSeconds: number | null }[]>;
+  /** How each job stands. */
+  standings(): Promise<readonly JobStanding[]>;
   /** Starts nothing more, tells running jobs to stop and waits for them, `waitMs` at most. Safe to call again: no longer wait. */
   close(waitMs?: number): Promise<void>;
 }
@@ -123,7 +140,7 @@ export function createJobRunner(deps: JobRunnerDeps): JobRunner {
       const outcome = await state.leases.lastOutcome(name);
       return outcome === null ? null : (JSON.parse(outcome) as JobOutcome);
     },
-    lastSuccesses: () => lastSuccesses(state),
+    standings: () => standings(state),
     close: (waitMs = 3_000) => (closing ??= close(state, waitMs)),
   };
 }
@@ -158,15 +175,24 @@ function track<T>({ running }: State, work: Promise<T>): Promise<T> {
   return work;
 }
 
-/** Takes the lease, runs, notes the outcome. Null when another instance is at it, or (not `forced`) it is not due. */
+/**
+ * Takes the lease, runs, notes the outcome. Null when another instance is at it, or (not `forced`) it is not due. A run
+ * that ends while the server stops does not count: whoever looks next finds the job due as before.
+ */
 async function runJob(state: State, job: Job, forced: boolean): Promise<JobOutcome | null> {
-  const { leases, now, leaseMs } = state;
+  const { leases, logger, now, leaseMs } = state;
   const startedAtMs = await now();
   const dueBefore = forced ? null : new Date(startedAtMs - job.everySeconds * 1000 * DUE_AFTER);
   const lease = { at: new Date(startedAtMs), expiresAt: new Date(startedAtMs + leaseMs) };
   if (!(await leases.acquire(job.name, lease, dueBefore))) return null;
   const before = await leases.lastOutcome(job.name);
   const outcome = await runUnderLease(state, job, startedAtMs);
+  if (state.stopping.signal.aborted) {
+    const { durationMs, result } = outcome;
+    logger.info({ job: job.name, durationMs, result }, "job stopped with the server");
+    await leases.release(job.name);
+    return outcome;
+  }
   const previous = before === null ? null : (JSON.parse(before) as JobOutcome);
   const okAt = outcome.ok ? outcome.at : previous === null ? null : okAtOf(previous);
   report(state, job, { outcome, previous: forced ? null : previous });
@@ -185,15 +211,13 @@ function report(
   { outcome, previous }: { outcome: JobOutcome; previous: JobOutcome | null },
 ): void {
   const { ok, durationMs, result } = outcome;
-  const said: JobResult = typeof result === "string" ? {} : result;
   const dueAtMs = previous === null ? null : Date.parse(previous.at) + job.everySeconds * 1000;
   const run: JobRun = {
     job: job.name,
     ok,
     durationMs,
-    rows: said.rows ?? null,
-    behindSeconds: said.lagSeconds ?? 0,
-    lagMs: dueAtMs === null ? 0 : Math.max(0, Date.parse(outcome.at) - dueAtMs),
+    rows: figuresOf(result).rows ?? null,
+    lateMs: dueAtMs === null ? 0 : Math.max(0, Date.parse(outcome.at) - dueAtMs),
   };
   onRun(run);
   const { ok: _, job: name, ...figures } = run;
@@ -202,14 +226,20 @@ function report(
   else logger.error(line, "job run");
 }
 
-async function lastSuccesses({ leases, jobs, now }: State) {
+function figuresOf(result: JobOutcome["result"]): JobResult {
+  return typeof result === "string" ? {} : result;
+}
+
+async function standings({ leases, jobs, now }: State): Promise<readonly JobStanding[]> {
   const [outcomes, nowMs] = await Promise.all([leases.outcomes(), now()]);
   const stored = new Map(outcomes.map(({ name, lastOutcome }) => [name, lastOutcome]));
   return jobs.map(({ name }) => {
     const text = stored.get(name) ?? null;
-    const okAt = text === null ? null : okAtOf(JSON.parse(text) as JobOutcome);
+    if (text === null) return { job: name, ageSeconds: null, lagSeconds: 0 };
+    const outcome = JSON.parse(text) as JobOutcome;
+    const okAt = okAtOf(outcome);
     const ageSeconds = okAt === null ? null : Math.max(0, (nowMs - Date.parse(okAt)) / 1000);
-    return { job: name, ageSeconds };
+    return { job: name, ageSeconds, lagSeconds: figuresOf(outcome.result).lagSeconds ?? 0 };
   });
 }
 
@@ -242,7 +272,9 @@ async function runUnderLease(state: State, job: Job, startedAtMs: number): Promi
     );
     return finished(true, result);
   } catch (error) {
-    logger.error({ err: error, job: job.name }, "job failed");
+    // Told to stop, most jobs end by an error: no fault of theirs.
+    if (!stopping.signal.aborted) logger.error({ err: error, job: job.name }, "job failed");
+    if (error instanceof JobFailure) return finished(false, error.result);
     return finished(false, error instanceof Error ? error.message.slice(0, 500) : "failed");
   } finally {
     clearTimeout(limit);

@@ -4,14 +4,21 @@
 export function memoize<T>(ttlMs: number, ask: () => Promise<T>): () => Promise<T> {
   let askedAtMs = Number.NEGATIVE_INFINITY;
   let answer: Promise<T> | null = null;
+  let isAsking = false;
   return () => {
-    if (answer !== null && performance.now() - askedAtMs < ttlMs) return answer;
+    if (answer !== null && (isAsking || performance.now() - askedAtMs < ttlMs)) return answer;
     askedAtMs = performance.now();
-    const asked = ask();
-    answer = asked;
-    asked.catch(() => {
-      if (answer === asked) answer = null;
-    });
-    return asked;
+    answer = ask();
+    isAsking = true;
+    answer.then(
+      () => {
+        isAsking = false;
+      },
+      () => {
+        isAsking = false;
+        answer = null;
+      },
+    );
+    return answer;
   };
 }

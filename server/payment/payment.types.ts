@@ -171,6 +171,8 @@ export interface ReconcileReport {
   readonly invoicesRepaired: number;
   readonly subscriptionsRepaired: number;
   readonly checkoutsClosed: number;
+  /** Whether it saw all missed events and invoices, so that the next run need not look at this one's time again. */
+  readonly caughtUp: boolean;
   /** What could not be mended, a sentence each. */
   readonly problems: readonly string[];
 }

@@ -2,22 +2,17 @@
 import { Counter, Gauge, Histogram, type Registry } from "prom-client";
 import type { JobRun, JobRunner } from "../jobs/runner.ts";
 
-/** Returns what records one run on this instance. The label is not `job`, which Prometheus sets itself. */
-export function measureJobs(
-  registry: Registry,
-  lastSuccesses: JobRunner["lastSuccesses"],
-): (run: JobRun) => void {
-  new Gauge({
-    name: "job_last_success_age_seconds",
-    aggregator: "max",
-    help: "Seconds since the start of the last run that went well, on whichever instance, by job.",
-    labelNames: ["job_name"] as const,
-    registers: [registry],
-    async collect() {
-      for (const { job, ageSeconds } of await lastSuccesses().catch(() => []))
-        if (ageSeconds !== null) this.set({ job_name: job }, ageSeconds);
-    },
-  });
+/** The metrics of jobs. Their label is not `job`, which Prometheus sets itself. */
+export interface JobMetrics {
+  /** Counts from 0 on: Prometheus sees no increase in a series that begins with the first failure. */
+  begin(names: readonly string[]): void;
+  /** Records one run on this instance. */
+  ran(run: JobRun): void;
+}
+
+/** Makes them. */
+export function measureJobs(registry: Registry, standings: JobRunner["standings"]): JobMetrics {
+  registerStandings(registry, standings);
   const runs = new Counter({
     name: "job_runs_total",
     help: "Runs of jobs on this instance, by job and outcome.",
@@ -31,7 +26,7 @@ export function measureJobs(
     buckets: [0.01, 0.1, 0.5, 1, 5, 15, 60, 300, 900],
     registers: [registry],
   });
-  const lags = new Gauge({
+  const lateness = new Gauge({
     name: "job_start_lag_seconds",
     aggregator: "max",
     help: "How much later than due the last run on this instance began, by job.",
@@ -44,19 +39,42 @@ export function measureJobs(
     labelNames: ["job_name"] as const,
     registers: [registry],
   });
-  const behind = new Gauge({
-    name: "job_behind_seconds",
+  return {
+    begin(names) {
+      for (const job_name of names)
+        for (const outcome of ["ok", "failed"]) runs.inc({ job_name, outcome }, 0);
+    },
+    ran({ job: job_name, ok, durationMs, lateMs, rows }) {
+      runs.inc({ job_name, outcome: ok ? "ok" : "failed" });
+      durations.observe({ job_name }, durationMs / 1000);
+      lateness.set({ job_name }, lateMs / 1000);
+      rowCounts.inc({ job_name }, rows ?? 0);
+    },
+  };
+}
+
+/** What the database knows of each job. While it cannot be asked, the last answer stands. */
+function registerStandings(registry: Registry, standings: JobRunner["standings"]): void {
+  const jobs = () => standings().catch(() => []);
+  new Gauge({
+    name: "job_last_success_age_seconds",
     aggregator: "max",
-    help: "How long the oldest row that the last run on this instance did not come to has been due, by job; 0 when it came to all.",
+    help: "Seconds since the start of the last run that went well, on whichever instance, by job; where there was none, since the start of this process.",
     labelNames: ["job_name"] as const,
     registers: [registry],
+    async collect() {
+      for (const { job, ageSeconds } of await jobs())
+        this.set({ job_name: job }, ageSeconds ?? process.uptime());
+    },
   });
-  return ({ job: job_name, ok, durationMs, lagMs, rows, behindSeconds }) => {
-    runs.inc({ job_name, outcome: ok ? "failed" : "ok" }, 0);
-    runs.inc({ job_name, outcome: ok ? "ok" : "failed" });
-    durations.observe({ job_name }, durationMs / 1000);
-    lags.set({ job_name }, lagMs / 1000);
-    rowCounts.inc({ job_name }, rows ?? 0);
-    behind.set({ job_name }, behindSeconds);
-  };
+  new Gauge({
+    name: "job_behind_seconds",
+    aggregator: "max",
+    help: "How long the oldest row has been due that the last run, on whichever instance, did not come to, by job; 0 when it came to all.",
+    labelNames: ["job_name"] as const,
+    registers: [registry],
+    async collect() {
+      for (const { job, lagSeconds } of await jobs()) this.set({ job_name: job }, lagSeconds);
+    },
+  });
 }

@@ -4,14 +4,14 @@ import type { Config } from "../config/config.ts";
 import type { Readiness } from "../health/health.types.ts";
 import type { Backend } from "../infrastructure.ts";
 import type { EventBacklog } from "../payment/payment.types.ts";
-import type { JobRun, JobRunner } from "../jobs/runner.ts";
+import type { JobRunner } from "../jobs/runner.ts";
 import { equalSecrets } from "../lib/keys.ts";
 import { type CallMetrics, measureCalls } from "./call-metrics.ts";
 import { registerBackend, registerReadiness } from "./backend-metrics.ts";
 import { type BusinessMetrics, measureBusiness } from "./business-metrics.ts";
 import { countStalls } from "./event-loop.ts";
 import { type HttpMetrics, measureHttp } from "./http-metrics.ts";
-import { measureJobs } from "./job-metrics.ts";
+import { type JobMetrics, measureJobs } from "./job-metrics.ts";
 import { type LedgerMetrics, measureLedger } from "./ledger-metrics.ts";
 
 /** The metrics of one app. Recording costs a few additions: label values are resolved beforehand where it is hot. */
@@ -21,8 +21,7 @@ export interface Metrics {
   readonly calls: CallMetrics;
   readonly ledger: LedgerMetrics;
   readonly business: BusinessMetrics;
-  /** Records one run of a job on this instance. */
-  readonly jobRan: (run: JobRun) => void;
+  readonly jobs: JobMetrics;
   /** Counts one stop of the event loop. */
   stalled(seconds: number): void;
   /** Stops measuring the process. */
@@ -45,7 +44,7 @@ export interface MetricsDeps {
   readonly droppedLines: () => number;
   /** The metrics of all workers of this port together; null = this process is alone. */
   readonly ofAllWorkers: (() => Promise<string>) | null;
-  readonly lastSuccesses: JobRunner["lastSuccesses"];
+  readonly standings: JobRunner["standings"];
 }
 
 /**
@@ -69,7 +68,7 @@ export function createMetrics(deps: MetricsDeps): Metrics {
     calls: measureCalls(registry),
     ledger: measureLedger(registry, deps.ledgerPending),
     business: measureBusiness(registry),
-    jobRan: measureJobs(registry, deps.lastSuccesses),
+    jobs: measureJobs(registry, deps.standings),
     stalled: countStalls(registry),
     close: () => registry.clear(),
     async render(authorization) {

@@ -41,7 +41,7 @@ export interface Telemetry {
 export interface TelemetrySources {
   readonly payment: () => Pick<PaymentService, "eventBacklog">;
   readonly ledger: () => { readonly pending: number };
-  readonly jobs: () => Pick<JobRunner, "lastSuccesses">;
+  readonly jobs: () => Pick<JobRunner, "standings">;
   readonly readiness: () => Promise<Readiness>;
   readonly ofAllWorkers: MetricsDeps["ofAllWorkers"];
 }
@@ -65,7 +65,7 @@ export function createTelemetry(
     backlog: memoize(REMEMBER_MS, () => sources.payment().eventBacklog()),
     droppedLines: () => droppedLines(logger),
     ledgerPending: () => sources.ledger().pending,
-    lastSuccesses: memoize(REMEMBER_MS, () => sources.jobs().lastSuccesses()),
+    standings: memoize(REMEMBER_MS, () => sources.jobs().standings()),
   });
   const { calls, ledger, business } = metrics;
   const afterCommit = createAfterCommit(backend.database);
@@ -92,7 +92,10 @@ export function createTelemetry(
     google: (port) => observeCalls(traces.calls("google", port), observe("google")),
     model: (port) => observeModel(traces.model(port), observe("model")),
     auth: (service) => countSignIns(service, metrics),
-    jobs: traces.jobs,
+    jobs(jobs) {
+      metrics.jobs.begin(jobs.map(({ name }) => name));
+      return traces.jobs(jobs);
+    },
     close() {
       stopWatching();
       stopObserving();

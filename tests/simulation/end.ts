@@ -63,9 +63,9 @@ async function isAtRest(world: World): Promise<void> {
   world.launch(async () => {
     const answer = await world.ask("reconcile once more", ({ payment }) => payment.reconcile());
     if (answer.kind !== "done") return world.broke("reconcile fails in calm weather");
-    const { eventsSeen: _seen, problems, ...repairs } = answer.value;
+    const { eventsSeen: _seen, caughtUp, problems, ...repairs } = answer.value;
     const mended = Object.values(repairs).reduce((sum, count) => sum + count, 0);
-    if (mended > 0 || problems.length > 0)
+    if (mended > 0 || problems.length > 0 || !caughtUp)
       world.broke(`a second reconcile still mends: ${JSON.stringify(answer.value)}`);
   });
   await world.scheduler.runWhile(() => world.busy);

@@ -77,7 +77,7 @@ export function startServer(stage: Stage, shared: Shared, life: Life, skewMs: nu
       now,
       jobs: [
         ...paymentJobs(payment),
-        ...expiryJobs({ store: createExpiryStore(database), ledger, now }),
+        ...expiryJobs({ store: createExpiryStore(database), ledger, logger, now }),
         ...retentionJobs({ store: createRetentionStore(database), now }),
       ],
     });

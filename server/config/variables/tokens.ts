@@ -12,7 +12,7 @@ export const TOKENS = defineGroup(
     JWT_SECRET: {
       schema: secretList,
       description:
-        "Signs access tokens: 32 bytes or more, made by `openssl rand -base64 48`. A comma list rotates: the first signs, all verify.",
+        "Signs access tokens: 32 bytes or more, made by `openssl rand -base64 48`. A comma list rotates: the first signs, all verify. With several instances: `old,new` on all, then `new,old` on all, then `new`.",
       example: "",
       required: true,
       howToGet: "set it to the output of `openssl rand -base64 48`",

@@ -43,7 +43,9 @@ export interface ReconcileOptions {
 interface Run {
   readonly deps: ReconcileDeps;
   readonly signal: AbortSignal | undefined;
-  readonly counts: { -readonly [Name in keyof Omit<ReconcileReport, "problems">]: number };
+  readonly counts: {
+    -readonly [Name in Exclude<keyof ReconcileReport, "caughtUp" | "problems">]: number;
+  };
   readonly problems: string[];
   /** Also counts problems that there was no room for. */
   failures: number;
@@ -80,15 +82,16 @@ export async function reconcile(
   if (signal?.aborted) addProblem(run, "stopped early: the next run begins where this one did");
   const isComplete = hasEvents && hasInvoices && since <= needed && !signal?.aborted;
   await attempt(run, "subscriptions", () => settleSubscriptions(run, maxSubscriptions));
+  let caughtUp = false;
   // With the key of another account nothing was caught up with. One subscription that Stripe does not know says little.
   if (run.unknown > 0 && !run.isOurAccount)
     addProblem(run, "mark: Stripe showed nothing of ours: is the key that of another account?");
   // Also of a run that was told to stop amid the subscriptions.
   else if (isComplete)
-    await attempt({ ...run, signal: undefined }, "mark", () =>
+    caughtUp = await attempt({ ...run, signal: undefined }, "mark", () =>
       deps.store.events.setReconciledTo(nowMs),
     );
-  return { ...counts, problems: run.problems };
+  return { ...counts, caughtUp, problems: run.problems };
 }
 
 /**

@@ -221,12 +221,13 @@ describe("refresh", () => {
     expect(await codeOf(auth().refresh(fromBrowser(refreshToken)))).toBe("REFRESH_REUSED");
   });
 
+  const NEXT_SECRET = "the-next-refresh-secret-0123456789abcdefghij";
+
   it("changes its secret without signing anybody out, and gives two tabs one successor across the change", async () => {
-    const next = "the-next-refresh-secret-0123456789abcdefghij";
     const [before, during, after] = [
       rotation([REFRESH_SECRET]),
-      rotation([next, REFRESH_SECRET]),
-      rotation([next]),
+      rotation([NEXT_SECRET, REFRESH_SECRET]),
+      rotation([NEXT_SECRET]),
     ];
     const { refreshToken, sessionId } = await world.session();
     const first = await before.refresh(fromBrowser(refreshToken));
@@ -240,6 +241,21 @@ describe("refresh", () => {
     expect(await codeOf(after.refresh(fromBrowser(first.refreshToken)))).toBe("UNAUTHENTICATED");
     expect(await codeOf(after.refresh(fromBrowser(second.refreshToken)))).toBe("OK");
     await Promise.all([before.close(), during.close(), after.close()]);
+  });
+
+  it("signs out whoever meets an instance that was not told of the new secret: so it is listed last first", async () => {
+    const [untold, told, second] = [
+      rotation([REFRESH_SECRET]),
+      rotation([REFRESH_SECRET, NEXT_SECRET]),
+      rotation([NEXT_SECRET, REFRESH_SECRET]),
+    ];
+    const { refreshToken } = await world.session();
+    const first = await untold.refresh(fromBrowser(refreshToken));
+    const renewed = await second.refresh(fromBrowser(first.refreshToken));
+    expect(await codeOf(untold.refresh(fromBrowser(renewed.refreshToken)))).toBe("UNAUTHENTICATED");
+    const back = await told.refresh(fromBrowser(renewed.refreshToken));
+    expect(await codeOf(second.refresh(fromBrowser(back.refreshToken)))).toBe("OK");
+    await Promise.all([untold.close(), told.close(), second.close()]);
   });
 
   it("goes on for 7 days after each refresh, and ends 30 days after the sign-in", async () => {

@@ -1,7 +1,12 @@
 // A job runs on one instance at a time, when it is due, and that its end is kept.
 import { setTimeout as pause } from "node:timers/promises";
 import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
-import { createJobRunner, type Job, type JobRunnerDeps } from "../../../server/jobs/runner.ts";
+import {
+  createJobRunner,
+  type Job,
+  JobFailure,
+  type JobRunnerDeps,
+} from "../../../server/jobs/runner.ts";
 import type { OpenedBackend } from "../../support/databases.ts";
 import { available } from "../../support/backend.ts";
 import { deferred } from "../../support/deferred.ts";
@@ -160,12 +165,13 @@ describe("jobs", () => {
     expect(await heir.runNow(name)).toMatchObject({ result: MINE });
   });
 
+  const untilAborted = (signal: AbortSignal) =>
+    new Promise<typeof STOPPED>((resolve) => {
+      if (signal.aborted) resolve(STOPPED);
+      signal.addEventListener("abort", () => resolve(STOPPED));
+    });
+
   test("a run that takes too long is told to stop; so is one under way when the server stops", async () => {
-    const untilAborted = (signal: AbortSignal) =>
-      new Promise<typeof STOPPED>((resolve) => {
-        if (signal.aborted) resolve(STOPPED);
-        signal.addEventListener("abort", () => resolve(STOPPED));
-      });
     const slow = runnerOf({ name: "slow", maxSeconds: 0.2, run: untilAborted });
     expect(await slow.runNow("slow")).toMatchObject({ result: STOPPED });
     const { promise: begun, resolve: begin } = deferred();
@@ -199,5 +205,59 @@ describe("jobs", () => {
     } finally {
       await server.close();
     }
+  });
+
+  test.each([
+    ["ends", untilAborted],
+    [
+      "fails",
+      (signal: AbortSignal) =>
+        untilAborted(signal).then(() => Promise.reject(new Error("stopped"))),
+    ],
+  ])(
+    "a run that %s because the server stops does not count: the job is as due as before",
+    async (how, run) => {
+      const { jobLease } = opened.backend.database.models;
+      const name = `cut-short-${how}`;
+      await runnerOf({ name, run: () => Promise.resolve(MINE) }).runNow(name);
+      // An hour ago, so that it is due.
+      const ranAt = new Date(Date.now() - 3_600_000);
+      await jobLease.update({ where: { name }, data: { lastRunAt: ranAt } });
+      const { promise: begun, resolve: begin } = deferred();
+      const stopping = runnerOf({
+        ...{ name, everySeconds: 3_600, maxSeconds: 60, firstAfterSeconds: 0.01 },
+        run(signal) {
+          begin();
+          return run(signal);
+        },
+      });
+      const [info, error] = [vi.spyOn(logger, "info"), vi.spyOn(logger, "error")];
+      stopping.start();
+      await begun;
+      await stopping.close();
+      expect(await jobLease.findUniqueOrThrow({ where: { name } })).toMatchObject({
+        holder: null,
+        lastRunAt: ranAt,
+      });
+      expect(await stopping.lastOutcome(name)).toMatchObject({ result: MINE });
+      expect(info.mock.calls.map(([, words]) => words)).toEqual(["job stopped with the server"]);
+      expect(error).not.toHaveBeenCalled();
+      for (const spy of [info, error]) spy.mockRestore();
+      await isRunByItself(name);
+    },
+  );
+
+  test("a failure's figures are kept, and so is how far the last run was behind", async () => {
+    const name = "behind";
+    const figures = { rows: 3, lagSeconds: 7_200 };
+    const runner = runnerOf({ name, run: () => Promise.reject(new JobFailure("slow", figures)) });
+    expect(await runner.standings()).toEqual([{ job: name, ageSeconds: null, lagSeconds: 0 }]);
+    expect(await runner.runNow(name)).toMatchObject({ ok: false, result: figures });
+    expect(await runner.standings()).toEqual([{ job: name, ageSeconds: null, lagSeconds: 7_200 }]);
+    // By any instance's hand, and for all of them.
+    await runnerOf({ name, run: () => Promise.resolve({ lagSeconds: 0 }) }).runNow(name);
+    expect(await runner.standings()).toEqual([
+      { job: name, ageSeconds: expect.any(Number), lagSeconds: 0 },
+    ]);
   });
 });

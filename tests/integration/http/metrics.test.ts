@@ -121,6 +121,16 @@ describe("metrics", () => {
     expect((await scrape(server.url)).get('refusals_total{code="RATE_LIMITED"}')).toBe(1);
   });
 
+  it("counts the runs of every job from 0, and one that never went well is as old as the process", async () => {
+    const samples = await scrape(server.url);
+    for (const job of ["doctor", "reconcile", "sessions-prune"]) {
+      for (const outcome of ["ok", "failed"])
+        expect(samples.get(`job_runs_total{job_name="${job}",outcome="${outcome}"}`)).toBe(0);
+      const age = samples.get(`job_last_success_age_seconds{job_name="${job}"}`) ?? 0;
+      expect(Math.abs(age - process.uptime())).toBeLessThan(5);
+    }
+  });
+
   it("shows the back end, its errors, and jobs with the age of their last success", async () => {
     await server.app.jobs.runNow("sessions-prune");
     await expect(
@@ -139,8 +149,11 @@ describe("metrics", () => {
     // An answer of some seconds ago may be remembered.
     await expect
       .poll(
-        async () =>
-          (await scrape(server.url)).has('job_last_success_age_seconds{job_name="sessions-prune"}'),
+        async () => {
+          const now = await scrape(server.url);
+          const age = (job: string) => now.get(`job_last_success_age_seconds{job_name="${job}"}`);
+          return (age("sessions-prune") ?? 0) < (age("doctor") ?? 0);
+        },
         { timeout: 20_000, interval: 1_000 },
       )
       .toBe(true);

@@ -147,7 +147,7 @@ describe("/ready", () => {
   });
 
   test.each([
-    ["3 violations of the ledger", "3 violations of the ledger"],
+    [{ violations: 3 }, { violations: 3 }],
     [
       "Server has gone away\nsql: SELECT credits FROM users",
       'It failed: see the log, "job failed".',
@@ -157,7 +157,8 @@ describe("/ready", () => {
     try {
       const lastDoctor = { ok: false, at: new Date().toISOString(), durationMs: 1, result };
       const { doctor } = await readinessOf(opened.backend, { lastDoctor })();
-      expect(doctor).toMatchObject({ ok: false, result: told });
+      expect(doctor).toMatchObject({ ok: false });
+      expect(doctor?.result).toEqual(told);
     } finally {
       await opened.close();
     }

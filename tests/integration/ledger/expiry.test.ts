@@ -6,6 +6,7 @@ import { createExpiryStore } from "../../../server/ledger/store/expiry.store.ts"
 import { available } from "../../support/backend.ts";
 import { ledgerWith } from "../../support/another-ledger.ts";
 import { auditRows } from "../../support/ledger-audit.ts";
+import { silent as logger } from "../../support/silent.ts";
 import { createTestClock } from "../../support/test-clock.ts";
 import { useTestApp } from "../../support/use-app.ts";
 import { grant, reserve } from "../../support/operations.ts";
@@ -65,7 +66,7 @@ describe("expiry", () => {
       clock: { now },
       backend,
     } = world;
-    const deps = { store: createExpiryStore(backend.database), ledger, now };
+    const deps = { store: createExpiryStore(backend.database), ledger, logger, now };
     const { models } = backend.database;
     const userId = await world.createUser(5);
     const month = (key: string, seconds: number) =>
@@ -121,9 +122,9 @@ describe("expiry", () => {
     );
     world.clock.aheadMs += 10 * 1_000;
     const [unlucky] = users;
+    const warn = vi.spyOn(logger, "warn");
     const deps = {
-      store: createExpiryStore(backend.database),
-      now,
+      ...{ store: createExpiryStore(backend.database), logger, now },
       ledger: {
         submit: ((operation: Parameters<typeof world.ledger.submit>[0]) =>
           operation.userId === unlucky
@@ -132,6 +133,9 @@ describe("expiry", () => {
       },
     };
     expect(await expireLots(deps, never)).toMatchObject({ failed: 1 });
+    const line = { kind: "expireLots", failed: 1, userId: unlucky, err: new Error("away") };
+    expect(warn.mock.calls).toEqual([[line, "not expired"]]);
+    warn.mockRestore();
     const left = await backend.database.models.user.count({
       where: { id: { in: users }, credits: { gt: 0 } },
     });
@@ -167,8 +171,7 @@ describe("expiry", () => {
     };
     const stop = new AbortController();
     const deps = {
-      store,
-      now,
+      ...{ store, logger, now },
       ledger: {
         submit: ((operation: Parameters<typeof ledger.submit>[0]) => {
           stop.abort();
@@ -182,7 +185,9 @@ describe("expiry", () => {
     expect(first.lagSeconds).toBeGreaterThan(8_000);
     const after = await left();
     expect(users.filter((id) => !after.has(id))).toEqual(users.slice(0, 250 - after.size));
-    expect(await expireLots({ store, now, ledger }, never)).toMatchObject({ lagSeconds: 0 });
+    expect(await expireLots({ store, now, logger, ledger }, never)).toMatchObject({
+      lagSeconds: 0,
+    });
     expect((await left()).size).toBe(0);
     expect(await auditRows(world.models)).toEqual([]);
   });

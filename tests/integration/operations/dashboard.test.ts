@@ -37,13 +37,20 @@ function panelQueries(): [string, string][] {
   );
 }
 
-/** Every alert's condition, its comparisons answering 0 or 1: an alert that does not fire has no series of its own. */
-function alertQueries(): [string, string][] {
+/** Every alert's condition. */
+function alertConditions(): [string, string][] {
   const rules = /- alert: (\w+)\n\s+expr: (?:\|\n)?([\s\S]*?)\n\s+(?:for|labels):/g;
-  return [...read("alerts.yml").matchAll(rules)].map(([, name = "", expr = ""]) => [
-    name,
-    expr.replaceAll(/ (==|>|<) /g, " $1 bool "),
-  ]);
+  return [...read("alerts.yml").matchAll(rules)].map(([, name = "", expr = ""]) => [name, expr]);
+}
+
+/** What answers once no server does. */
+const OF_NOTHING = ["NothingIsScraped", "InstanceLost"];
+
+/** Their comparisons answer 0 or 1: an alert that does not fire has no series of its own. */
+function alertQueries(): [string, string][] {
+  return alertConditions()
+    .filter(([name]) => !OF_NOTHING.includes(name))
+    .map(([name, expr]) => [name, expr.replaceAll(/ (==|>|<) /g, " $1 bool ")]);
 }
 
 /** The queries of the objectives. */
@@ -64,7 +71,7 @@ describe.runIf(prometheusInstalled)("docs/operations", () => {
     ]);
     expect(`${stdout.toString()}${stderr.toString()}`).toContain("SUCCESS");
     expect(status).toBe(0);
-    expect(alertQueries().length).toBe(read("alerts.yml").match(/- alert:/g)?.length);
+    expect(alertConditions().length).toBe(read("alerts.yml").match(/- alert:/g)?.length);
   });
 
   describe("on a server under load", () => {
@@ -88,11 +95,15 @@ describe.runIf(prometheusInstalled)("docs/operations", () => {
       );
       load = keepBusy(server, () => isLoading);
     });
-    afterAll(async () => {
+    const stopServer = async () => {
+      if (!isLoading) return;
       isLoading = false;
       await load;
-      await prometheus.close();
       await server.close();
+    };
+    afterAll(async () => {
+      await stopServer();
+      await prometheus.close();
     });
 
     const isThere = (query: string) =>
@@ -117,6 +128,21 @@ describe.runIf(prometheusInstalled)("docs/operations", () => {
           { timeout: 200_000, interval: 2_000 },
         )
         .toEqual([]);
+    });
+
+    it("is missed once it is stopped, by Prometheus's own account", {
+      timeout: 60_000,
+    }, async () => {
+      const conditions = alertConditions().filter(([name]) => OF_NOTHING.includes(name));
+      expect(conditions).toHaveLength(OF_NOTHING.length);
+      const firing = async () => {
+        const fires = async ([name, query]: [string, string]) =>
+          (await prometheus.query(query)).length > 0 ? [name] : [];
+        return (await Promise.all(conditions.map(fires))).flat().sort();
+      };
+      expect(await firing()).toEqual([]);
+      await stopServer();
+      await expect.poll(firing, { timeout: 30_000 }).toEqual([...OF_NOTHING].sort());
     });
   });
 });

@@ -1,5 +1,7 @@
 // How far back reconcile looks: to where a complete run came, whatever has been received since.
 import { afterEach, describe, expect, it } from "vitest";
+import { paymentJobs } from "../../../server/jobs/jobs.ts";
+import { JobFailure } from "../../../server/jobs/runner.ts";
 import { stripeError } from "../../../server/payment/stripe/errors.ts";
 import type {
   StripeEventNotice,
@@ -38,7 +40,7 @@ const anotherAccount = (port: StripePort, events: readonly StripeEventNotice[]):
 
 describe("reconcile's window", () => {
   const held = createHeldCalls();
-  let failing: (typeof LISTS)[number] | "listDisputes" | null = null;
+  let failing: (typeof LISTS)[number] | "getSubscription" | "listDisputes" | null = null;
   /** What Stripe lists before the invoices that are there. */
   let listedFirst: StripeInvoice[] = [];
   /** What the key's account lists, which is another one then; null: it is ours. */
@@ -57,6 +59,8 @@ describe("reconcile's window", () => {
       const rest = { ...filter, after: undefined, limit: filter.limit - page.length };
       return [...page, ...(await port.listInvoices(rest))];
     },
+    getSubscription: (id) =>
+      failing === "getSubscription" ? Promise.reject(new Error("away")) : port.getSubscription(id),
     listDisputes: (paymentIntentId) =>
       failing === "listDisputes"
         ? Promise.reject(new Error("not permitted"))
@@ -147,6 +151,25 @@ describe("reconcile's window", () => {
     const since = await askedSince(() => world.payment.reconcile());
     for (const ms of since) expect(ms).toBeLessThan(world.clock.now() - 10 * DAY_MS);
     expect(await world.credits(subscriber)).toBe(1000);
+  });
+
+  it("fails its job where it gets nowhere, and not where a single subscription is adrift", async () => {
+    const subscriber = await missRenewal();
+    const runJob = () => {
+      const job = paymentJobs(world.payment).find(({ name }) => name === "reconcile");
+      return job?.run(new AbortController().signal);
+    };
+    failing = "listInvoices";
+    const failure = await runJob()?.catch((error: unknown) => error);
+    expect(failure).toBeInstanceOf(JobFailure);
+    expect(failure).toMatchObject({ result: { caughtUp: false, problems: [expect.any(String)] } });
+    failing = null;
+    expect(await runJob()).toMatchObject({ caughtUp: true, problems: [] });
+    expect(await world.credits(subscriber)).toBe(1000);
+    failing = "getSubscription";
+    const report = await runJob();
+    expect(report).toMatchObject({ caughtUp: true });
+    expect(report?.["problems"]).not.toEqual([]);
   });
 
   it("moves on behind any number of paid invoices, which are listed page by page", async () => {
