@@ -9,7 +9,7 @@ const root = fileURLToPath(new URL("../../../", import.meta.url));
 
 /** From the top down: a file may import its own layer and those below it (docs, README "Architecture"). */
 const LAYERS: readonly (readonly [name: string, files: RegExp])[] = [
-  ["main", /^server\/main\.ts$/],
+  ["main", /^server\/(main|stop)\.ts$/],
   ["cli", /^server\/cli\//],
   ["app", /^server\/app\.ts$/],
   ["cluster, http, jobs, health, telemetry", /^server\/(cluster|http|jobs|health|telemetry)\//],
