@@ -35,7 +35,7 @@ export function createSkywork(apiUrl: string): Skywork {
     url: `${apiUrl}/api/trpc`,
     getAccessToken: session.accessToken,
     onAccessToken: (accessToken) => session.accept(accessToken),
-    onSignedOut: () => session.accept(null),
+    onSignedOut: () => resume(),
   });
   const queryClient = new QueryClient({
     queryCache: new QueryCache({ onError: (error) => onRefusal(error) }),
