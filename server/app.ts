@@ -88,7 +88,7 @@ export interface App {
   readonly payment: PaymentService;
   readonly ledger: Ledger;
   readonly jobs: JobRunner;
-  /** From now on /ready answers 503. */
+  /** From now on /ready answers 503, and jobs are told to stop: they have as long as the requests in flight. */
   beginShutdown(): void;
   /** Ends open streams cleanly. */
   endStreams(): void;
@@ -143,6 +143,7 @@ export function createApp(deps: AppDeps): App {
     jobs,
     beginShutdown() {
       shuttingDown = true;
+      void jobs.close();
     },
     endStreams: http.endStreams,
     async close() {

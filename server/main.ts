@@ -1,6 +1,5 @@
 // Starts and stops the server: environment -> config -> back end -> app -> listen -> drain. The only file with side effects.
 // With WORKERS=n this file runs n + 1 times: once as their parent, and in each worker.
-import { setTimeout as delay } from "node:timers/promises";
 import { type App, createApp } from "./app.ts";
 import { superviseWorkers } from "./cluster/parent.ts";
 import { openWorkerLink, type WorkerLink } from "./cluster/worker-link.ts";
@@ -15,10 +14,8 @@ import {
 } from "./config/environment.ts";
 import { connectionShare, createHttpServer, type HttpServer } from "./http/server.ts";
 import { createLogger, type Logger } from "./lib/logger.ts";
+import { stopInOrder } from "./stop.ts";
 import type { OpenTracer } from "./telemetry/otel.ts";
-
-/** A stop that takes longer is cut: the promise is 10 s. */
-const STOP_LIMIT_MS = 9_500;
 
 const nothing = () => Promise.resolve();
 
@@ -149,6 +146,7 @@ function runParent(deps: {
     workers: config.workers,
     environment,
     logger,
+    shutdownDelayMs: config.shutdownDelayMs,
     end: (exitCode) => {
       void closeSandbox().finally(() => {
         if (exitCode === 0) logger.info("stopped");
@@ -213,24 +211,18 @@ function stopOnSignals(running: Running): void {
     process.on(signal, () => (link === null ? begin(signal) : link.askToStop()));
 }
 
-/** Drains, closes everything and ends the process. */
-async function stop(running: Running): Promise<never> {
-  const { config, logger, server, app, backend, closeSandbox, link, tracer } = running;
-  setTimeout(() => {
-    logger.error("graceful stop timed out; remaining connections are closed");
-    process.exit(1);
-  }, STOP_LIMIT_MS).unref();
-  app.beginShutdown();
-  server.beginDrain();
-  await delay(config.shutdownDelayMs);
-  app.endStreams();
-  await server.stop(link?.meet);
-  await app.close();
-  await backend.close();
-  await tracer?.close();
-  await closeSandbox();
-  logger.info("stopped");
-  process.exit(0);
+function stop({ config, backend, closeSandbox, link, tracer, ...parts }: Running): Promise<void> {
+  return stopInOrder({
+    ...parts,
+    shutdownDelayMs: config.shutdownDelayMs,
+    meet: link?.meet,
+    async closeRest() {
+      await backend.close();
+      await tracer?.close();
+      await closeSandbox();
+    },
+    end: (exitCode) => process.exit(exitCode),
+  });
 }
 
 /**

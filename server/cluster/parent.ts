@@ -6,7 +6,7 @@ import type { Logger } from "../lib/logger.ts";
 import type { StopPhase, ParentMessage, WorkerMessage, WorkersState } from "./messages.ts";
 import { countCrashes, type PauseAfterCrash } from "./restarts.ts";
 
-/** Later than a worker's own limit (main.ts): whoever is left then does not hear. */
+/** Later than a worker's own limit (stop.ts): whoever is left then does not hear. */
 const STOP_LIMIT_MS = 9_800;
 
 /** How long this process looks for connections that no worker has seen yet. */
@@ -18,6 +18,8 @@ export interface ParentDeps {
   /** The workers' variables. */
   readonly environment: Readonly<Record<string, string | undefined>>;
   readonly logger: Logger;
+  /** How long the workers go on accepting when they are to stop. */
+  readonly shutdownDelayMs: number;
   /** The last thing that happens. 0 = every worker has stopped in order. */
   readonly end: (exitCode: number) => void;
 }
@@ -200,13 +202,14 @@ function restart(
 function stopAll(state: State, signal: string): void {
   if (state.stopping) return;
   state.stopping = true;
-  state.deps.logger.info({ signal }, "stopping all workers");
+  const { logger, shutdownDelayMs, end } = state.deps;
+  logger.info({ signal }, "stopping all workers");
   for (const place of state.places) requestStop(place);
   setTimeout(() => {
-    state.deps.logger.error("graceful stop timed out; remaining connections are closed");
+    logger.error("graceful stop timed out; remaining connections are closed");
     for (const { worker } of state.places) worker?.process.kill("SIGKILL");
-    state.deps.end(1);
-  }, STOP_LIMIT_MS).unref();
+    end(1);
+  }, shutdownDelayMs + STOP_LIMIT_MS).unref();
   endWhenAllHaveStopped(state);
 }
 

@@ -57,7 +57,7 @@ export function connectionShare(processes: number): ConnectionLimits {
 const QUIET_MS = 50;
 /** Under clients that never pause, the queue is not waited for any longer. */
 const QUIET_LIMIT_MS = 1_000;
-/** How long a stop may take in all; main.ts promises 10 s. */
+/** How long it may take until nobody is connected; stop.ts promises 10 s for everything. */
 const DRAIN_LIMIT_MS = 8_000;
 /** An idle connection may have a request under way: it gets this long to arrive and be answered. */
 const IDLE_GRACE_MS = 500;

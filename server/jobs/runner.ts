@@ -62,7 +62,7 @@ export interface JobRunner {
   lastOutcome(name: string): Promise<JobOutcome | null>;
   /** Seconds since the start of each job's last run that went well, on whichever instance; null when there was none yet. */
   lastSuccesses(): Promise<readonly { job: string; ageSeconds: number | null }[]>;
-  /** Starts nothing more, tells running jobs to stop and waits for them, `waitMs` at most. */
+  /** Starts nothing more, tells running jobs to stop and waits for them, `waitMs` at most. Safe to call again: no longer wait. */
   close(waitMs?: number): Promise<void>;
 }
 
@@ -113,6 +113,7 @@ export function createJobRunner(deps: JobRunnerDeps): JobRunner {
     timers: new Set(),
     running: new Set(),
   };
+  let closing: Promise<void> | undefined;
   return {
     start() {
       for (const job of state.jobs) schedule(state, job, job.firstAfterSeconds ?? job.everySeconds);
@@ -123,7 +124,7 @@ export function createJobRunner(deps: JobRunnerDeps): JobRunner {
       return outcome === null ? null : (JSON.parse(outcome) as JobOutcome);
     },
     lastSuccesses: () => lastSuccesses(state),
-    close: (waitMs = 3_000) => close(state, waitMs),
+    close: (waitMs = 3_000) => (closing ??= close(state, waitMs)),
   };
 }
 

@@ -38,6 +38,6 @@ export const PROCESS = defineGroup("Process", {
     schema: integer(0, 5_000),
     default: "0",
     description:
-      "How long to go on accepting after SIGTERM with /ready already false, for a load balancer to notice; at most 5000.",
+      "How long to go on accepting after SIGTERM with /ready already false, for a load balancer to notice; at most 5000. The 10 s of the stop begin after it.",
   },
 });

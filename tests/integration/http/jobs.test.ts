@@ -5,6 +5,7 @@ import { createJobRunner, type Job, type JobRunnerDeps } from "../../../server/j
 import type { OpenedBackend } from "../../support/databases.ts";
 import { available } from "../../support/backend.ts";
 import { deferred } from "../../support/deferred.ts";
+import { openTestApp } from "../../support/server.ts";
 import { silent as logger } from "../../support/silent.ts";
 
 const MINE = { mine: 1 };
@@ -185,5 +186,18 @@ describe("jobs", () => {
     const lateOutcome = late.runNow("late");
     await late.close();
     expect(await lateOutcome).toMatchObject({ result: STOPPED });
+  });
+
+  test("jobs are told when a stop begins, not when the requests in flight are done", async () => {
+    const server = await openTestApp({ available });
+    try {
+      server.app.beginShutdown();
+      expect(await server.app.jobs.runNow("doctor")).toMatchObject({
+        ok: false,
+        result: "This operation was aborted",
+      });
+    } finally {
+      await server.close();
+    }
   });
 });
