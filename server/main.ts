@@ -17,6 +17,12 @@ import { createLogger, type Logger } from "./lib/logger.ts";
 import { stopInOrder } from "./stop.ts";
 import type { OpenTracer } from "./telemetry/otel.ts";
 
+/**
+ * A machine that boots, or a database that fails over, is no reason to give up. Longer than a worker has to live for its
+ * end to be no early crash (cluster/restarts.ts), or an outage would end the workers that are well.
+ */
+const DATABASE_WAIT_MS = 60_000;
+
 const nothing = () => Promise.resolve();
 
 /** Says it to whoever started us and ends. */
@@ -161,7 +167,9 @@ function runParent(deps: {
 
 async function serve(given: Omit<Running, "server" | "app" | "backend">): Promise<void> {
   const { config, logger, link, tracer } = given;
-  const backend = await openBackend({ config, logger });
+  // Whoever develops sits in front of it and wants to be told.
+  const databaseWaitMs = config.environment === "production" ? DATABASE_WAIT_MS : 0;
+  const backend = await openBackend({ config, logger, databaseWaitMs });
   const workers = link === null ? {} : { workers: link };
   const app = createApp({ config, backend, logger, tracer, ...workers });
   const server = createHttpServer(app.handle, {

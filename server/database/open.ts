@@ -10,6 +10,8 @@ export interface DatabaseOptions {
   readonly logger: Logger;
   /** False where a missing database is a mistake; unset, only production on MySQL makes none. */
   readonly mayCreate?: boolean;
+  /** How long a MySQL or MariaDB that does not answer is waited for; unset, not at all. */
+  readonly databaseWaitMs?: number;
 }
 
 /**
@@ -40,7 +42,8 @@ async function openMigrated(options: DatabaseOptions): Promise<OpenDatabase> {
       const { openProductionDatabase } = await import("./mysql/open.ts");
       const mayCreate = options.mayCreate !== false && !isProduction;
       const { url, sslCa } = config.database;
-      return openProductionDatabase(url, { logger, mayCreate, sslCa });
+      const waitMs = options.databaseWaitMs ?? 0;
+      return openProductionDatabase(url, { logger, mayCreate, sslCa, waitMs });
     }
   }
 }

@@ -1,8 +1,10 @@
 // What the production database does when its server is away, silent, cuts a connection, or contends for rows.
+import { setTimeout as sleep } from "node:timers/promises";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { type Backend, openBackend } from "../../server/infrastructure.ts";
 import type { SqlSession } from "../../server/database/ports.ts";
 import { classifyDatabaseError } from "../../server/database/errors.ts";
+import { createLogger } from "../../server/lib/logger.ts";
 import { availableServers } from "../support/servers.ts";
 import { type FreshDatabase, freshMysql } from "../support/mysql-databases.ts";
 import { startTcpProxy, type TcpProxy } from "../support/tcp-proxy.ts";
@@ -231,12 +233,70 @@ describe.each(databases)("$name behind a bad network", ({ url: serverUrl }) => {
   });
 });
 
+describe("a start that waits for its database", () => {
+  /** Opens as a server in production does; `lines` is what it has logged. */
+  function start(url: string, databaseWaitMs: number) {
+    const lines: string[] = [];
+    const destination = { write: (line: string) => void lines.push(line) };
+    const opening = openBackend({
+      logger: createLogger({ level: "warn", destination }),
+      config: { environment: "production", redis: null, database: { kind: "mysql", url } },
+      databaseWaitMs,
+    });
+    // Whoever awaits it later hears of it.
+    opening.catch(() => undefined);
+    return { opening, lines };
+  }
+
+  test.each(
+    databases.flatMap(({ name, url }) =>
+      (["refuse", "silence"] as const).map((how) => ({ name, url, how })),
+    ),
+  )(
+    "$name, $how: it is in the log once, at once, and used as soon as it answers",
+    async ({ url, how }) => {
+      const server = new URL(url);
+      const fresh = await freshMysql(server.href);
+      const proxy = await startTcpProxy(server.hostname, Number(server.port || 3306));
+      const through = new URL(fresh.url);
+      through.host = `127.0.0.1:${proxy.port}`;
+      try {
+        proxy[how]();
+        const { opening, lines } = start(through.href, 60_000);
+        await expect.poll(() => lines.length, { timeout: 20_000 }).toBe(1);
+        expect(lines[0]).toContain(through.host);
+        // Some tries more.
+        await sleep(1_500);
+        expect(lines).toHaveLength(1);
+        proxy.restore();
+        const backend = await opening;
+        expect((await backend.check()).database.status).toBe("up");
+        await backend.close();
+      } finally {
+        await proxy.close();
+        await fresh.drop();
+      }
+    },
+  );
+
+  test("one that does not come ends the start, with its sentence", async () => {
+    const { opening, lines } = start("mysql://root:geheim@127.0.0.1:1/skywork", 600);
+    await expect(opening).rejects.toThrow(/127\.0\.0\.1:1\/skywork.*ECONNREFUSED/s);
+    expect(lines).toHaveLength(1);
+  });
+});
+
 describe("a DATABASE_URL that cannot be used is explained without its password", () => {
   const open = (
     kind: "mysql" | "sqlite",
     url: string,
     environment: "production" | "test" = "production",
-  ) => openBackend({ logger, config: { environment, redis: null, database: { kind, url } } });
+    databaseWaitMs = 0,
+  ) =>
+    openBackend({
+      ...{ logger, databaseWaitMs },
+      config: { environment, redis: null, database: { kind, url } },
+    });
 
   test.each([
     [
@@ -267,7 +327,9 @@ describe("a DATABASE_URL that cannot be used is explained without its password",
     async (server) => {
       const fresh = await freshMysql(server.url);
       await fresh.drop();
-      await expect(open("mysql", fresh.url)).rejects.toThrow(/CREATE DATABASE `skywork_test_/);
+      // Nobody waits for what a person has to mend.
+      const opening = open("mysql", fresh.url, "production", 60_000);
+      await expect(opening).rejects.toThrow(/CREATE DATABASE `skywork_test_/);
       const backend = await open("mysql", fresh.url, "test");
       expect((await backend.check()).database.status).toBe("up");
       await backend.close();
@@ -278,7 +340,7 @@ describe("a DATABASE_URL that cannot be used is explained without its password",
   test.each(databases)("a wrong password of $name names the user, not itself", async (server) => {
     const url = new URL(server.url);
     Object.assign(url, { username: "nobody_here", password: "geheim", pathname: "/skywork" });
-    const error = await open("mysql", url.href).then(
+    const error = await open("mysql", url.href, "production", 60_000).then(
       () => undefined,
       (reason: unknown) => reason,
     );

@@ -1,5 +1,6 @@
 // Plain sentences for the operator when MySQL or MariaDB cannot be used.
 import { createConnection } from "mariadb";
+import { classifyDatabaseError } from "../errors.ts";
 import { createDatabaseSql, type MysqlTarget } from "./options.ts";
 
 const TLS_REQUIRED = new Set([3159, 4151]);
@@ -42,6 +43,13 @@ export function explainMysqlError(target: MysqlTarget, error: unknown): Error {
     reason ??
     `${rootMessage(error)}. Check that the server runs there, and the host, port and ssl= in DATABASE_URL.`;
   return new Error(`${where}: ${sentence}`, { cause: error });
+}
+
+/** Whether a database that failed so may answer a moment later, with nobody having to mend a setting. */
+export function mayComeBack(target: MysqlTarget, error: unknown): boolean {
+  if (TLS_REQUIRED.has(rootErrno(error)) || explainTls(target, error) !== undefined) return false;
+  const trouble = TROUBLES.get(rootErrno(error));
+  return (trouble === undefined || trouble === "full") && classifyDatabaseError(error) === "away";
 }
 
 /** The same for whoever asks /ready, which is anybody: names no host, no user and no statement. */

@@ -1,7 +1,9 @@
 // The production database: MySQL or MariaDB through Prisma, with a small pool of the bare driver for the ledger.
+import { setTimeout as sleep } from "node:timers/promises";
 import { PrismaMariaDb } from "@prisma/adapter-mariadb";
 import { createConnection, type Connection } from "mariadb";
 import { PrismaClient } from "../../../prisma/generated/mysql/client.ts";
+import { fullJitterMs } from "../../lib/backoff.ts";
 import type { Logger } from "../../lib/logger.ts";
 import { withTimeout } from "../../lib/timeout.ts";
 import { CLIENT_OPTIONS } from "../client.ts";
@@ -17,6 +19,7 @@ import {
   explainMigrationError,
   explainMysqlError,
   explainRefusal,
+  mayComeBack,
   rootErrno,
   summarizeMysqlError,
 } from "./explain.ts";
@@ -36,19 +39,30 @@ const ANSWER_WITHIN_MS = 2_000;
 const CHECK_WITHIN_MS = 800;
 /** What a COMMIT after long work, a job's, is given at least. */
 const COMMIT_PATIENCE_MS = 1_000;
+/** Pauses while a database is waited for: instances that wait for the same one come at different moments. */
+const WAITING = { firstMs: 250, maxMs: 3_000 };
+
+interface OpenOptions {
+  readonly logger: Logger;
+  /** A missing database is created (development); otherwise the error names the CREATE DATABASE line. */
+  readonly mayCreate: boolean;
+  /** The PEM of DATABASE_SSL_CA. */
+  readonly sslCa?: string | undefined;
+  /** How long a database that does not answer is waited for. */
+  readonly waitMs: number;
+}
 
 /**
  * Opens (migrates) the database of a mysql:// or mariadb:// URL. Throws a plain Error with a sentence when it cannot
- * be used. `mayCreate`: a missing database is created (development), otherwise the error names the CREATE DATABASE line.
- * `sslCa`: the PEM of DATABASE_SSL_CA.
+ * be used.
  */
 export async function openProductionDatabase(
   url: string,
-  options: { logger: Logger; mayCreate: boolean; sslCa?: string | undefined },
+  options: OpenOptions,
 ): Promise<OpenDatabase> {
   const { logger, mayCreate } = options;
   const target = parseMysqlUrl(url, options.sslCa);
-  const migrated = await migrate(target, options);
+  const migrated = await migrateOnceThere(target, options);
   // One more than the ledger uses lets it go on while a connection is being replaced.
   const rawLimit = target.connectionLimit >= 6 ? 3 : target.connectionLimit >= 4 ? 2 : 1;
   const statements = createStatements();
@@ -117,10 +131,24 @@ async function close(pools: readonly MysqlPool[], client: { $disconnect(): Promi
   await Promise.all(pools.map((pool) => pool.close()));
 }
 
-async function migrate(
-  target: MysqlTarget,
-  { logger, mayCreate }: { logger: Logger; mayCreate: boolean },
-): Promise<string[]> {
+/** Migrates; a database that is away is tried again until `waitMs` have passed, and the log says so once, at once. */
+async function migrateOnceThere(target: MysqlTarget, options: OpenOptions): Promise<string[]> {
+  const { logger, waitMs } = options;
+  const giveUpAt = performance.now() + waitMs;
+  for (let attempt = 1; ; attempt += 1) {
+    try {
+      return await migrate(target, options);
+    } catch (error) {
+      const pauseMs = fullJitterMs(attempt, WAITING);
+      if (performance.now() + pauseMs > giveUpAt || !mayComeBack(target, error)) throw error;
+      if (attempt === 1)
+        logger.warn({ err: error, waitMs }, "the database does not answer: it is waited for");
+      await sleep(pauseMs);
+    }
+  }
+}
+
+async function migrate(target: MysqlTarget, { logger, mayCreate }: OpenOptions): Promise<string[]> {
   let connection: Connection;
   try {
     connection = await createConnection(target.connection).catch(async (error: unknown) => {
