@@ -134,7 +134,10 @@ describe("expiry", () => {
     };
     expect(await expireLots(deps, never)).toMatchObject({ failed: 1 });
     const line = { kind: "expireLots", failed: 1, userId: unlucky, err: new Error("away") };
-    expect(warn.mock.calls).toEqual([[line, "not expired"]]);
+    // The ledger logs there too, where a batch had to be tried again.
+    expect(warn.mock.calls.filter(([, words]) => words === "not expired")).toEqual([
+      [line, "not expired"],
+    ]);
     warn.mockRestore();
     const left = await backend.database.models.user.count({
       where: { id: { in: users }, credits: { gt: 0 } },

@@ -146,7 +146,8 @@ describe("a second subscription", () => {
     expect(await paidAndRefunded(second)).toEqual([[1999, 1999]]);
     expect(await world.credits(userId)).toBe(500);
     const { payments } = await world.payment.history(userId, { limit: 50 });
-    expect(payments.map(({ status }) => status)).toEqual(["REFUNDED", "SUCCESS"]);
+    // Stripe counts in seconds: the invoice may be dated before the checkout of the same second.
+    expect(payments.map(({ status }) => status).sort()).toEqual(["REFUNDED", "SUCCESS"]);
     expect(await brokenInvariants(world.models, userId)).toEqual([]);
     world.sandbox.stripe.control.wellBehaved();
     await world.settled();
