@@ -243,7 +243,7 @@ describe("jobs", () => {
     // By any instance's hand, and for all of them.
     await runnerOf({ name, run: () => Promise.resolve({ lagSeconds: 0 }) }).runNow(name);
     expect(await runner.standings()).toEqual([
-      { job: name, ageSeconds: expect.any(Number), lagSeconds: 0 },
+      { job: name, ageSeconds: expect.any(Number) as unknown, lagSeconds: 0 },
     ]);
   });
 });
