@@ -7,6 +7,7 @@ import {
   JobFailure,
   type JobRunnerDeps,
 } from "../../../server/jobs/runner.ts";
+import { createLogger } from "../../../server/lib/logger.ts";
 import type { OpenedBackend } from "../../support/databases.ts";
 import { available } from "../../support/backend.ts";
 import { deferred } from "../../support/deferred.ts";
@@ -25,7 +26,7 @@ describe("jobs", () => {
 
   function runnerOf(
     job: Partial<Job> & Pick<Job, "name" | "run">,
-    settings: Pick<JobRunnerDeps, "now" | "leaseMs"> = {},
+    settings: Pick<JobRunnerDeps, "now" | "leaseMs"> & { logger?: JobRunnerDeps["logger"] } = {},
   ) {
     return createJobRunner({
       database: opened.backend.database,
@@ -224,14 +225,16 @@ describe("jobs", () => {
       const ranAt = new Date(Date.now() - 3_600_000);
       await jobLease.update({ where: { name }, data: { lastRunAt: ranAt } });
       const { promise: begun, resolve: begin } = deferred();
-      const stopping = runnerOf({
+      const hourly: Job = {
         ...{ name, everySeconds: 3_600, maxSeconds: 60, firstAfterSeconds: 0.01 },
         run(signal) {
           begin();
           return run(signal);
         },
-      });
-      const [info, error] = [vi.spyOn(logger, "info"), vi.spyOn(logger, "error")];
+      };
+      const ownLogger = createLogger({ level: "silent" });
+      const [info, error] = [vi.spyOn(ownLogger, "info"), vi.spyOn(ownLogger, "error")];
+      const stopping = runnerOf(hourly, { logger: ownLogger });
       stopping.start();
       await begun;
       await stopping.close();
@@ -242,7 +245,6 @@ describe("jobs", () => {
       expect(await stopping.lastOutcome(name)).toMatchObject({ result: MINE });
       expect(info.mock.calls.map(([, words]) => words)).toEqual(["job stopped with the server"]);
       expect(error).not.toHaveBeenCalled();
-      for (const spy of [info, error]) spy.mockRestore();
       await isRunByItself(name);
     },
   );
