@@ -139,14 +139,25 @@ test("subscribes, and leaves a dialog by Escape back to where it was opened", as
   await page.getByRole("button", { name: "Cancel plan" }).and(page.locator(":focus")).waitFor();
 });
 
+/** How many reads come in `ms`. */
+const readsWithin = (ms: number) => async () => {
+  const before = reads.length;
+  await page.waitForTimeout(ms);
+  return reads.length - before;
+};
+
 test("a page costs at most two reads, Credits three", async () => {
   for (const place of ["Home", "Chat", "Slides", "Credits", "Plan", "Activity", "Account"]) {
     // What a visit by the address costs beside the frame that every page has.
     const path = place === "Home" ? "/" : `/${place.toLowerCase()}`;
+    // What the page before was about to read is none of this one's.
+    await page.goto("about:blank");
     reads.length = 0;
     await page.goto(`${world.webUrl}${path}`);
     await page.getByRole("heading", { level: 1 }).waitFor();
     await expect.poll(() => page.locator(".skeleton").count(), PATIENCE).toBe(0);
+    await expect.poll(() => reads, PATIENCE).toContain("auth.me");
+    await expect.poll(readsWithin(500), PATIENCE).toBe(0);
     const frame = new Set(["auth.me", "credit.balance"]);
     const own = reads.filter((read) => !frame.has(read));
     const most = place === "Credits" ? 3 : 2;
