@@ -1,5 +1,6 @@
 // What is measured of jobs.
 import { Counter, Gauge, Histogram, type Registry } from "prom-client";
+import { memoize } from "../lib/memoize.ts";
 import type { JobRun, JobRunner } from "../jobs/runner.ts";
 
 /** The metrics of jobs. Their label is not `job`, which Prometheus sets itself. */
@@ -55,7 +56,8 @@ export function measureJobs(registry: Registry, standings: JobRunner["standings"
 
 /** What the database knows of each job. While it cannot be asked, the last answer stands. */
 function registerStandings(registry: Registry, standings: JobRunner["standings"]): void {
-  const jobs = () => standings().catch(() => []);
+  // Both gauges are collected at once: they share one look.
+  const jobs = memoize(0, () => standings().catch(() => []));
   new Gauge({
     name: "job_last_success_age_seconds",
     aggregator: "max",

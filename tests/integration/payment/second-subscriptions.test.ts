@@ -54,6 +54,14 @@ describe("a second subscription", () => {
     return (data as { id: string }[]).find(({ id }) => id !== first)?.id ?? "";
   }
 
+  /** Lets all events arrive, and reconciles. */
+  async function catchUp(): Promise<void> {
+    world.sandbox.stripe.control.wellBehaved();
+    await world.settled();
+    expect((await world.payment.reconcile()).problems).toEqual([]);
+    await world.settled();
+  }
+
   const switchTo = async (id: string, tier: string) =>
     merchant.post(`subscriptions/${id}`, {
       "items[0][id]": await merchant.itemOf(id),
@@ -81,10 +89,7 @@ describe("a second subscription", () => {
     const userId = await on.subscriber("BASIC", "month");
     const second = await unheardSecond(userId);
     await switchTo(second, "TEAM");
-    world.sandbox.stripe.control.wellBehaved();
-    await world.settled();
-    expect((await world.payment.reconcile()).problems).toEqual([]);
-    await world.settled();
+    await catchUp();
     const money = await paidAndRefunded(second);
     expect(money).toHaveLength(2);
     expect(money.every(([paid, back]) => paid > 0 && back === paid)).toBe(true);
@@ -104,10 +109,7 @@ describe("a second subscription", () => {
     expect(await world.deliver(created)).toBe(500);
     expect(await paidAndRefunded(second)).toEqual([[1999, 1999]]);
     await switchTo(second, "TEAM");
-    world.sandbox.stripe.control.wellBehaved();
-    await world.settled();
-    expect((await world.payment.reconcile()).problems).toEqual([]);
-    await world.settled();
+    await catchUp();
     const money = await paidAndRefunded(second);
     expect(money).toHaveLength(2);
     expect(money.every(([paid, back]) => back === paid)).toBe(true);
