@@ -1,4 +1,5 @@
 // The figures administrators look at. One statement at a time.
+import { toSqlDate } from "../database/dates.ts";
 import type { Database, PrismaModels } from "../database/ports.ts";
 import { createCreditTotalsStore } from "../ledger/totals/credit-totals.store.ts";
 import type { AdminStore } from "./ports.ts";
@@ -20,11 +21,7 @@ export async function readStats(
     wantedTo.getTime(),
   );
   const [from, to] = [new Date(fromMs), new Date(toMs)];
-  const users = await readUserCounts(models, from, to);
-  const outstanding = await models.user.aggregate({
-    where: { credits: { gt: 0 } },
-    _sum: { credits: true },
-  });
+  const { outstanding, ...users } = await readUserFigures(database, from, to);
   const payments = await readPayments(models, from, to);
   const live = await models.subscription.count({ where: { liveKey: { not: null } } });
   const pending = await models.stripeEvent.count({ where: { status: "PENDING" } });
@@ -33,20 +30,30 @@ export async function readStats(
     from: from.toISOString(),
     to: to.toISOString(),
     users,
-    credits: { granted, spent, outstanding: outstanding._sum.credits ?? 0 },
+    credits: { granted, spent, outstanding },
     payments,
     subscriptions: { live },
     events: { pending, failed },
   };
 }
 
-async function readUserCounts(models: PrismaModels, from: Date, to: Date): Promise<Stats["users"]> {
-  const total = await models.user.count({ where: { deletedAt: null } });
-  const created = await models.user.count({ where: { createdAt: { gte: from, lt: to } } });
-  const disabled = await models.user.count({
-    where: { disabledAt: { not: null }, deletedAt: null },
-  });
-  return { total, created, disabled };
+/** In one look at every user: four counts by themselves take twice the time. Doubles are exact up to 2^53. */
+async function readUserFigures({ models, dialect }: Database, from: Date, to: Date) {
+  const [row = {}] = await models.$queryRawUnsafe<Record<string, unknown>[]>(
+    `SELECT COUNT(CASE WHEN deletedAt IS NULL THEN 1 END) AS total,
+       COUNT(CASE WHEN createdAt >= ? AND createdAt < ? THEN 1 END) AS created,
+       COUNT(CASE WHEN disabledAt IS NOT NULL AND deletedAt IS NULL THEN 1 END) AS disabled,
+       SUM(CASE WHEN credits > 0 THEN credits + 0e0 ELSE 0e0 END) AS outstanding
+     FROM users`,
+    toSqlDate(dialect, from),
+    toSqlDate(dialect, to),
+  );
+  return {
+    total: Number(row["total"]),
+    created: Number(row["created"]),
+    disabled: Number(row["disabled"]),
+    outstanding: Number(row["outstanding"] ?? 0),
+  };
 }
 
 async function readPayments(

@@ -3,6 +3,7 @@ import type { Database } from "../../server/database/ports.ts";
 import { databaseNow } from "../../server/database/clock.ts";
 import { createSessionStore } from "../../server/auth/session/session.store.ts";
 import { searchUsers } from "../../server/admin/search.store.ts";
+import { readStats } from "../../server/admin/stats.store.ts";
 import { RETENTIONS } from "../../server/jobs/retention.ts";
 import { createCreditStore } from "../../server/credit/credit.store.ts";
 import { createDatabaseSql, parseMysqlUrl } from "../../server/database/mysql/options.ts";
@@ -158,6 +159,7 @@ export async function listStatements(created: string): Promise<Statement[]> {
         place: { at: new Date(), id: "u9" },
       }),
     )),
+    ...(await recorded("figures", (db) => readStats(db, new Date(0), new Date()))),
     ...(await recorded("clock", (db) => databaseNow(db))),
     ...(await recorded("authorities", (db) => createSessionStore(db).statuses(["s1", "s2"]))),
     statement("one user's lock", "SELECT id FROM users WHERE id = ? FOR UPDATE", ["u1"], {

@@ -8,6 +8,11 @@ import { useTestApp } from "../../support/use-app.ts";
 import { rawKey } from "../../support/operations.ts";
 import { bearer } from "../../support/wire-call.ts";
 
+interface Stats {
+  users: { total: number; created: number; disabled: number };
+  credits: { outstanding: number };
+}
+
 interface Page {
   users: { id: string; email: string; role: string; credits: number; disabledAt: string | null }[];
   nextCursor: string | null;
@@ -221,6 +226,7 @@ describe("admin", () => {
 
   it("counts what happened in a time, and what is there", async () => {
     const from = new Date().toISOString();
+    const before = (await read("admin.stats")).data as Stats;
     const person = await world.person();
     await world.call(
       "credit.spend",
@@ -238,7 +244,20 @@ describe("admin", () => {
       payments: [],
       events: { failed: 0 },
     });
-    expect((await read("admin.stats")).status).toBe(200);
+    const { users, credits } = answer.data as Stats;
+    expect(users.total).toBe(before.users.total + 1);
+    expect(users.disabled).toBe(before.users.disabled);
+    expect(credits.outstanding).toBe(before.credits.outstanding + 95);
+    await models().user.update({
+      where: { id: person.userId },
+      data: { disabledAt: new Date() },
+    });
+    const after = (await read("admin.stats")).data as Stats;
+    expect(after.users).toMatchObject({
+      ...users,
+      disabled: users.disabled + 1,
+      created: expect.any(Number),
+    });
   });
 
   it("leaves a line for every refund and replay that was asked for, even one that comes to nothing", async () => {
