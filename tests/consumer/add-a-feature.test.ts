@@ -87,7 +87,7 @@ test("compiles with a feature added by the guide in five files, and a call that 
   expect(readFileSync(join(copy, "docs/reference/api.md"), "utf8")).toContain(
     "/api/text/word-count",
   );
-  // What the authorisation matrix asks for (tests/integration/auth/matrix.test.ts).
+  // What the authorisation matrix asks for (tests/integration/auth/matrix-rows.test.ts).
   const unlisted = execFileSync(
     process.execPath,
     [

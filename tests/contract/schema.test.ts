@@ -1,9 +1,6 @@
 // The comparison of the migrated databases with prisma/schema.prisma, column by column and index by index.
-import { spawnSync } from "node:child_process";
 import { readFileSync } from "node:fs";
-import { fileURLToPath } from "node:url";
 import { describe, expect, test } from "vitest";
-import { deriveSqliteSchema } from "../../prisma/derive.mjs";
 import type { SqlSession } from "../../server/database/ports.ts";
 import { available } from "../support/backend.ts";
 import { useBackend } from "../support/use-app.ts";
@@ -11,28 +8,6 @@ import { useBackend } from "../support/use-app.ts";
 const read = (path: string) =>
   readFileSync(new URL(`../../prisma/${path}`, import.meta.url), "utf8");
 const tables = readPrismaSchema(read("schema.prisma"));
-
-test("the committed SQLite schema is the derived one", () => {
-  expect(read("sqlite/schema.prisma")).toBe(deriveSqliteSchema(read("schema.prisma")));
-});
-
-test.each(["prisma/schema.prisma", "prisma/sqlite/schema.prisma"])(
-  "`prisma format --check` finds nothing to format in %s",
-  { timeout: 120_000 },
-  (schema) => {
-    const { status, stdout, stderr } = spawnSync(
-      process.execPath,
-      ["node_modules/prisma/build/index.js", "format", "--check", "--schema", schema],
-      {
-        cwd: fileURLToPath(new URL("../..", import.meta.url)),
-        encoding: "utf8",
-        // Prisma would download its schema engine, which `format` does not use; any existing file stops that.
-        env: { ...process.env, PRISMA_SCHEMA_ENGINE_BINARY: process.execPath },
-      },
-    );
-    expect(status, `${stdout}${stderr}\nRun \`npm run prisma:derive\`.`).toBe(0);
-  },
-);
 
 test("the reader of the schema sees every model, column and index", () => {
   expect(tables.length).toBe(read("schema.prisma").match(/^model /gm)?.length);

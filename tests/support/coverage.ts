@@ -59,9 +59,8 @@ export function coverageTable(runs: readonly RecordedRun[]): string {
   return ["| engine | suites CI runs on it |", "|---|---|", ...lines].join("\n");
 }
 
-/** `integration/ledger/` is the ledger's suites. */
+/** The folders of the filters: `integration/ledger/` is the ledger's suites, `contract/cache` is of the contract's. */
 function suitesOf({ suites, filters }: RecordedRun): string[] {
-  if (filters.length > 0)
-    return filters.map((path) => path.split("/").findLast((part) => part !== "") ?? path);
+  if (filters.length > 0) return filters.map((path) => /([^/]+)\/[^/]*$/.exec(path)?.[1] ?? path);
   return [suites === "all" ? "every suite" : suites];
 }

@@ -4,9 +4,7 @@ import { IncomingMessage } from "node:http";
 import { setTimeout as sleep } from "node:timers/promises";
 import { queryObjects } from "node:v8";
 import { describe, expect, it, onTestFinished, vi } from "vitest";
-import { sendEvents } from "../../../server/http/rest/events.ts";
-import { serve } from "../../support/ports.ts";
-import { available } from "../../support/backend.ts";
+import { available } from "../../support/backend-of-each-kind.ts";
 import { useTestApp } from "../../support/use-app.ts";
 import { bearer } from "../../support/wire-call.ts";
 
@@ -124,30 +122,4 @@ describe("streams that are over", () => {
       .poll(() => count() - before, { timeout: LIMIT_MS / 4, interval: 200 })
       .toBeLessThan(TOLERATED);
   });
-});
-
-it("an open stream over REST keeps none of the events it has sent", {
-  timeout: LIMIT_MS,
-}, async () => {
-  class Marker {
-    readonly text = "x";
-  }
-  const SENT = 1_000;
-  async function* source(signal: AbortSignal) {
-    for (let sent = 0; sent < SENT; sent += 1) yield new Marker();
-    yield { type: "last" };
-    await new Promise((resolve) => signal.addEventListener("abort", resolve));
-  }
-  const { url, close } = await serve((request, response) => {
-    const leave = new AbortController();
-    response.once("close", () => leave.abort());
-    void sendEvents(request, response, source(leave.signal), leave.signal);
-  });
-  onTestFinished(close);
-  const reader = (await fetch(url)).body?.pipeThrough(new TextDecoderStream()).getReader();
-  let text = "";
-  while (!text.includes("last")) text += (await reader?.read())?.value ?? "";
-  expect(text.split('{"text":"x"}')).toHaveLength(SENT + 1);
-  expect(queryObjects(Marker, { format: "count" })).toBeLessThan(SENT / 20);
-  await reader?.cancel();
 });

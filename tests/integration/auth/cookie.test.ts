@@ -2,13 +2,12 @@
 import { readdirSync, readFileSync } from "node:fs";
 import { describe, expect, it } from "vitest";
 import { procedures } from "../../../server/http/trpc/procedures.ts";
-import { available } from "../../support/backend.ts";
 import { FRONTEND } from "../../support/server-env.ts";
 import { useTestApp } from "../../support/use-app.ts";
 import { bearer } from "../../support/wire-call.ts";
 
 describe("the refresh cookie", () => {
-  const world = useTestApp({ available });
+  const world = useTestApp({});
 
   it("never refreshes by GET", async () => {
     const person = await world.person();

@@ -2,13 +2,12 @@
 import { afterEach, describe, expect, it } from "vitest";
 import { TOKEN_FAULTS, type TokenFault } from "../../../server/sandbox/src/google/tokens.ts";
 import { SIGN_IN_ERRORS, type SignInError } from "../../../shared/src/errors.ts";
-import { available } from "../../support/backend.ts";
 import { useTestApp } from "../../support/use-app.ts";
 import { Browser, expectRefused, landingOf, newEmail, signInWith, toCallback } from "./support.ts";
 import { within } from "../../support/own-time.ts";
 
 describe("the provider of sign-in", () => {
-  const world = useTestApp({ available });
+  const world = useTestApp({});
   afterEach(() => {
     world.sandbox.google.control.wellBehaved();
     world.clock.aheadMs = 0;
@@ -113,7 +112,7 @@ describe("the provider of sign-in", () => {
       "account_conflict",
       "account_disabled",
     ];
-    // rate_limited is shown by tests/integration/http/limits; server_error is a database that is unavailable.
+    // rate_limited is shown by tests/integration/http/limit-tiers; server_error is a database that is unavailable.
     const elsewhere: SignInError[] = ["rate_limited", "server_error"];
     expect(new Set([...shown, ...elsewhere])).toEqual(new Set(SIGN_IN_ERRORS));
   });

@@ -2,8 +2,6 @@
 import { getEventListeners } from "node:events";
 import { describe, expect, test } from "vitest";
 import { creditRouter } from "../../../server/routers/credit.ts";
-import { localClock } from "../../../server/credit/local-days.ts";
-import { runsOutAt } from "../../../server/credit/usage.ts";
 import { balanceKey } from "../../../server/ledger/balance-cache.ts";
 import { createCallerFactory, toAppError } from "../../../server/trpc/trpc.ts";
 import { FEATURE_TABLE, FEATURES } from "../../../shared/src/features.ts";
@@ -267,35 +265,5 @@ describe("credits", () => {
       FEATURES.map((feature) => [feature, FEATURE_TABLE[feature].defaultPriceCredits]),
     );
     expect(version).toMatch(/^[0-9a-f]{12}$/);
-  });
-});
-
-describe("projections", () => {
-  const day = 86_400_000;
-  const lot = (remaining: number, expiresAtMs: number | null) => ({
-    id: "l",
-    source: "SIGNUP",
-    remaining,
-    expiresAtMs,
-  });
-
-  test("credits end when they are spent, or lost by expiry before", () => {
-    expect(runsOutAt({ credits: 100, lots: [lot(100, null)] }, 10, 0)).toBe(10 * day);
-    expect(runsOutAt({ credits: 100, lots: [lot(50, 2 * day), lot(50, null)] }, 10, 0)).toBe(
-      7 * day,
-    );
-    expect(runsOutAt({ credits: 100, lots: [lot(100, null)] }, 0, 0)).toBeNull();
-    expect(runsOutAt({ credits: -5, lots: [] }, 3, 7)).toBe(7);
-    expect(runsOutAt({ credits: 1e9, lots: [lot(1e9, null)] }, 1, 0)).toBeNull();
-  });
-
-  test("dates are local, over a change of clocks and across the date line", () => {
-    const at = Date.parse("2026-03-29T00:30:00Z");
-    expect(localClock("Europe/Vienna").dateOf(at)).toBe("2026-03-29");
-    expect(localClock("Pacific/Kiritimati").dateOf(at)).toBe("2026-03-29");
-    expect(localClock("Pacific/Pago_Pago").dateOf(at)).toBe("2026-03-28");
-    expect(localClock("Asia/Kathmandu").dateOf(Date.parse("2026-03-28T18:15:00Z"))).toBe(
-      "2026-03-29",
-    );
   });
 });

@@ -3,7 +3,6 @@ import { randomUUID } from "node:crypto";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { ENTRY_TYPES } from "../../../shared/src/credit.ts";
-import { localClock } from "../../../server/credit/local-days.ts";
 import { createCreditStore } from "../../../server/credit/credit.store.ts";
 import { creditRouter } from "../../../server/routers/credit.ts";
 import { createCallerFactory, toAppError } from "../../../server/trpc/trpc.ts";
@@ -12,52 +11,11 @@ import { contextOf } from "../../support/request-context.ts";
 import { createTestClock } from "../../support/test-clock.ts";
 import { useTestApp } from "../../support/use-app.ts";
 import { grant } from "../../support/operations.ts";
+import { beginning, wallDate, zone } from "../../support/time-zones.ts";
 
 const createCaller = createCallerFactory(creditRouter);
 const DAY_MS = 86_400_000;
-const HOUR_MS = 3_600_000;
 
-const formats = new Map<string, Intl.DateTimeFormat>();
-
-/** The date as a calendar on the wall there shows it. */
-function wallDate(timeZone: string, ms: number): string {
-  const format =
-    formats.get(timeZone) ?? new Intl.DateTimeFormat("sv-SE", { timeZone, dateStyle: "short" });
-  formats.set(timeZone, format);
-  return format.format(ms);
-}
-
-// Clocks that change at midnight, by half an hour, across the date line, for good; months of every length.
-const ZONES = [
-  "UTC",
-  "America/New_York",
-  "America/Havana",
-  "America/St_Johns",
-  "America/Santiago",
-  "Asia/Beirut",
-  "Asia/Kathmandu",
-  "Asia/Almaty",
-  "Australia/Lord_Howe",
-  "Africa/Casablanca",
-  "Africa/Cairo",
-  "Pacific/Apia",
-  "Pacific/Chatham",
-  "Pacific/Kiritimati",
-  "Pacific/Pago_Pago",
-];
-const zone = fc.oneof(
-  fc.constantFrom(...ZONES),
-  fc.constantFrom(...Intl.supportedValuesOf("timeZone")),
-);
-// Pacific/Apia left out the 30th of December 2011; leap years on either side.
-const beginning = fc.constantFrom(
-  Date.UTC(2011, 11, 28),
-  Date.UTC(2024, 0, 1),
-  Date.UTC(2024, 1, 27),
-  Date.UTC(2025, 2, 29),
-  Date.UTC(2025, 9, 25),
-  Date.UTC(2026, 10, 1),
-);
 const rowOf = fc.record({
   afterMs: fc.oneof(
     fc.integer({ min: -2 * DAY_MS, max: 370 * DAY_MS }),
@@ -68,37 +26,6 @@ const rowOf = fc.record({
   ),
   feature: fc.constantFrom("chat-flash", "chat-pro", "ppt-edit"),
   credits: fc.integer({ min: 0, max: 50 }),
-});
-
-describe("days of a time zone", () => {
-  test("runs hold every day of a range once, in order, each from its first minute to the next", () => {
-    fc.assert(
-      fc.property(
-        zone,
-        beginning,
-        fc.integer({ min: 1, max: 366 * 24 }),
-        (timeZone, fromMs, hours) => {
-          const clock = localClock(timeZone);
-          const toMs = fromMs + hours * HOUR_MS;
-          const runs = clock.runs(fromMs, toMs);
-          expect(runs[0]?.startMs).toBeLessThanOrEqual(fromMs);
-          expect(runs.at(-1)?.endMs).toBeGreaterThanOrEqual(toMs);
-          for (const [index, { startMs, endMs, dates }] of runs.entries()) {
-            expect(startMs).toBe(runs[index - 1]?.endMs ?? startMs);
-            expect(dates.length).toBeLessThanOrEqual(31);
-            for (const [day, date] of dates.entries()) {
-              const beginsMs = startMs + day * DAY_MS;
-              if (beginsMs >= endMs) continue;
-              expect(wallDate(timeZone, beginsMs)).toBe(date);
-              expect(wallDate(timeZone, beginsMs - 1) < date).toBe(true);
-            }
-            expect(wallDate(timeZone, endMs) > (dates.at(-1) ?? "")).toBe(true);
-          }
-        },
-      ),
-      { numRuns: 60 },
-    );
-  });
 });
 
 describe("reads of credits", () => {

@@ -1,6 +1,5 @@
 // What reaches no procedure counts against its address all the same, in whatever way the request is written.
 import { afterEach, expect, test } from "vitest";
-import { available } from "../../support/backend.ts";
 import { openTestApp, type TestApp } from "../../support/server.ts";
 import { sendRaw } from "./raw.ts";
 
@@ -27,7 +26,7 @@ test.each([
 ])(
   "a batch that is refused for its size counts like one of ten, with %s and %s%s",
   async (comma, name, end) => {
-    server = await openTestApp({ available, env });
+    server = await openTestApp({ env });
     const path = Array(11).fill(name).join(comma);
     const batch = async () => (await send(`${path}?batch=1${end}`)).status;
     expect([await batch(), await batch(), await batch()]).toEqual([400, 400, 429]);
@@ -48,7 +47,7 @@ test.each([
   ["to a host that is none", "credit.costs?x=1", { host: "a b" }],
   ["to a host with a password", "credit.costs?x=1", { host: "user:password@x" }],
 ])("a call %s counts", async (_how, call, options) => {
-  server = await openTestApp({ available, env });
+  server = await openTestApp({ env });
   const answers = await Promise.all(Array.from({ length: N + 3 }, () => send(call, options)));
   expect(answers.filter(({ status }) => status === 429)).not.toEqual([]);
   expect(answers.filter(({ status }) => status >= 500)).toEqual([]);
@@ -56,7 +55,7 @@ test.each([
 });
 
 test("a fragment, which no target has, hides no prototype key", async () => {
-  server = await openTestApp({ available });
+  server = await openTestApp();
   const input = encodeURIComponent('{"__proto__":{}}');
   for (const call of [`credit.costs?input=${input}`, `credit.costs?x=1&input=${input}`])
     for (const end of ["", "#", "#?batch=1"])

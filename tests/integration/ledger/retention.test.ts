@@ -1,7 +1,6 @@
 // Shows that what is past its time is forgotten to the last row, whatever the table, and nothing else is.
 import { randomUUID } from "node:crypto";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { DEFAULT_PACE, runInBatches, nextBatchSize } from "../../../server/jobs/run-in-batches.ts";
 import { deleteExpired, RETENTIONS, type Retention } from "../../../server/jobs/retention.ts";
 import { createRetentionStore, type RetentionStore } from "../../../server/jobs/retention.store.ts";
 import type { OpenedBackend } from "../../support/databases.ts";
@@ -10,34 +9,6 @@ import { available } from "../../support/backend.ts";
 const DAY_MS = 86_400_000;
 const NOW = Date.UTC(2026, 5, 1);
 const never = new AbortController().signal;
-
-describe("pieces", () => {
-  test("become smaller where they take long, larger where they do not, within bounds", () => {
-    const sizes = (tookMs: number, from: number) => {
-      let size = from;
-      for (let n = 0; n < 20; n += 1) size = nextBatchSize(size, tookMs, DEFAULT_PACE);
-      return size;
-    };
-    expect(sizes(10_000, DEFAULT_PACE.rows)).toBe(DEFAULT_PACE.minRows);
-    expect(sizes(0, DEFAULT_PACE.rows)).toBe(DEFAULT_PACE.maxRows);
-    expect(sizes(DEFAULT_PACE.batchMs * 0.75, 300)).toBe(300);
-  });
-
-  test("go on until the last, and stop between two when told to", async () => {
-    const stop = new AbortController();
-    let pieces = 0;
-    const work = (rows: number) => {
-      pieces += 1;
-      if (pieces === 3) stop.abort();
-      return Promise.resolve({ rows, isLast: pieces === 5 });
-    };
-    expect(await runInBatches(stop.signal, work)).toMatchObject({ isDone: false });
-    expect(pieces).toBe(3);
-    expect(await runInBatches(never, work)).toMatchObject({ isDone: true });
-    expect(pieces).toBe(5);
-    expect(await runInBatches(stop.signal, work)).toEqual({ rows: 0, isDone: false });
-  });
-});
 
 describe("retention", () => {
   let opened: OpenedBackend;

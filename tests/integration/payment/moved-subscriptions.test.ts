@@ -1,6 +1,6 @@
 // A subscription of ours is followed whatever a merchant makes of it, and late payers get their time.
 import { describe, expect, it } from "vitest";
-import { available } from "../../support/backend.ts";
+import { available } from "../../support/backend-of-each-kind.ts";
 import { merchantOf } from "../../support/merchant.ts";
 import { useSubscribers } from "../../support/subscribers.ts";
 import { createTestClock } from "../../support/test-clock.ts";

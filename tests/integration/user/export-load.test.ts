@@ -2,7 +2,7 @@
 import { randomUUID } from "node:crypto";
 import { describe, expect, it } from "vitest";
 import { EXPORTS } from "../../../server/user/user.service.ts";
-import { available } from "../../support/backend.ts";
+import { available } from "../../support/backend-of-each-kind.ts";
 import type { SignedIn } from "../../support/server.ts";
 import { useTestApp } from "../../support/use-app.ts";
 

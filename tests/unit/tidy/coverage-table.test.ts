@@ -17,7 +17,7 @@ const RUNS: RecordedRun[] = [
   },
   {
     suites: "all",
-    filters: ["contract/", "integration/ledger/"],
+    filters: ["contract/cache", "contract/database.test", "integration/ledger/"],
     engines: [
       { engine: "mariadb", name: "MariaDB 11.8.9" },
       { engine: "valkey", name: "Valkey 9.1.2" },
@@ -44,8 +44,8 @@ test("makes a row for each engine and minor version, with its suites", () => {
 test("the README's table has a row for every engine that CI starts", () => {
   const [, table = ""] =
     /<!-- engines -->\n([\s\S]*?)\n<!-- \/engines -->/.exec(read("README.md")) ?? [];
-  const started = [...read(".ci/run").matchAll(/^.*\bstart \w+ ([\w-]+) \|\|/gm)].map(
-    ([, engine]) => String(engine),
+  const started = [...read(".ci/run").matchAll(/\bstart \w+ ([\w-]+)(?=;|$)/gm)].map(([, engine]) =>
+    String(engine),
   );
   expect(started.sort()).toEqual(["mariadb", "mariadb-11", "mysql", "redis", "valkey"]);
   const rows = table.split("\n").slice(2);
