@@ -4,8 +4,8 @@ import { once } from "node:events";
 import { existsSync, realpathSync } from "node:fs";
 import { type IncomingMessage, request } from "node:http";
 import { delimiter, dirname, join } from "node:path";
-import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { ROOT } from "../bench/built.ts";
 import { describeBackend, type OpenedBackend } from "../support/databases.ts";
 import { freeAddresses } from "../support/free-addresses.ts";
 import { freePort } from "../support/ports.ts";
@@ -137,8 +137,6 @@ test("a bad environment is told in full, and the process ends with 1", async () 
   expect(server.output()).not.toContain("changeme");
 });
 
-const ROOT = fileURLToPath(new URL("../..", import.meta.url));
-
 /** npm's own program: under `npm test` it says where it is, else it lies on the PATH. */
 function npmProgram(): string {
   const told = process.env["npm_execpath"];
@@ -166,7 +164,6 @@ describe("through npm", () => {
   const spawnNpm = async (script: string, more: Record<string, string> = {}) =>
     spawnServer(
       { HOME: process.env["HOME"] ?? "", ...env, PORT: String(await freePort()), ...more },
-      ROOT,
       [npm, "run", script],
     );
   beforeAll(() => {

@@ -6,7 +6,6 @@ import { auditWholeLedger } from "../../server/ledger/audit/audit.ts";
 import type { Violation } from "../../server/ledger/audit/page.ts";
 import type { Sandbox } from "../../server/sandbox/src/sandbox.ts";
 import { createClient } from "../../shared/src/client.ts";
-import { type Built, buildServer } from "../bench/built.ts";
 import { available } from "../support/backend.ts";
 import type { AvailableBackend, OpenedBackend } from "../support/databases.ts";
 import { freePort } from "../support/ports.ts";
@@ -39,13 +38,6 @@ const REFRESH_MS = 50_000;
 const LIFE_MS = 60_000;
 const ADMIN = "admin@example.com";
 const RETRY_DELAYS_MS = [200, 500, 1_000, 2_000, 4_000, 8_000];
-
-// As production runs it: what a start takes from sources says nothing about a start.
-let built: Built;
-beforeAll(() => {
-  built = buildServer();
-});
-afterAll(() => built.drop());
 
 describe("SIGKILL of the whole server", () => {
   const random = seededRandom(`server crash, ${available.name}`);
@@ -200,7 +192,6 @@ async function openPlace(available: AvailableBackend, random: () => number): Pro
   // One in twelve events never comes; some come twice.
   sandbox.stripe.control.misdeliver({ dropShare: 0.08, duplicate: 1 });
   const lives = createServerLives(
-    built.file("server/main"),
     serverEnv({
       DEFAULT_SIGNUP_CREDITS: "300",
       ADMIN_EMAILS: ADMIN,

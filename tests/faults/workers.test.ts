@@ -3,7 +3,6 @@ import { randomUUID } from "node:crypto";
 import { request } from "node:http";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
 import { createLedger } from "../../server/ledger/ledger.ts";
-import { type Built, buildServer } from "../bench/built.ts";
 import { describeBackend, type OpenedBackend } from "../support/databases.ts";
 import { availableServers } from "../support/servers.ts";
 import { freePort } from "../support/ports.ts";
@@ -28,14 +27,10 @@ const hasBoth = mysqlUrl !== null && redisUrl !== null;
 
 describe.runIf(hasBoth)(`${WORKERS} workers on ${database?.name} and ${redis?.name}`, () => {
   let opened: OpenedBackend | undefined;
-  let built: Built | undefined;
-  let program: readonly string[];
   let env: Record<string, string>;
   const running: ServerProcess[] = [];
 
   beforeAll(async () => {
-    built = buildServer();
-    program = [built.file("server/main")];
     opened = await describeBackend("workers", mysqlUrl, redisUrl).open();
     env = serverEnv({
       WORKERS: String(WORKERS),
@@ -54,13 +49,12 @@ describe.runIf(hasBoth)(`${WORKERS} workers on ${database?.name} and ${redis?.na
     }
   });
   afterAll(async () => {
-    built?.drop();
     await opened?.close();
   });
 
   async function start(more: Record<string, string> = {}): Promise<ServerProcess> {
     const port = String(await freePort());
-    const server = spawnServer({ ...env, PORT: port, ...more }, undefined, program);
+    const server = spawnServer({ ...env, PORT: port, ...more });
     running.push(server);
     await server.ready(300_000);
     return server;
@@ -200,7 +194,7 @@ describe.runIf(hasBoth)(`${WORKERS} workers on ${database?.name} and ${redis?.na
   test("a port that is taken is one sentence and exit 1, with several workers too", async () => {
     const first = await start();
     const { port } = new URL(first.url);
-    const second = spawnServer({ ...env, PORT: port }, undefined, program);
+    const second = spawnServer({ ...env, PORT: port });
     expect(await second.exited).toBe(1);
     expect(second.output()).toContain(`Port ${port} is taken`);
     expect(second.output()).not.toContain("crashed");
