@@ -15,7 +15,7 @@ import { silent as logger } from "../support/silent.ts";
 
 const WORKERS = 2;
 const PATIENTLY = { withinMs: 300_000, everyMs: 20 };
-const STOP_ROUNDS = process.env["FULL"] ? 50 : 2;
+const STOP_ROUNDS = process.env["FULL"] ? 50 : 1;
 const METRICS_TOKEN = "metrics-token-of-the-workers-suite-0123456789";
 
 const { databases, redis } = await availableServers();
