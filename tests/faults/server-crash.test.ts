@@ -6,7 +6,7 @@ import { auditWholeLedger } from "../../server/ledger/audit/audit.ts";
 import type { Violation } from "../../server/ledger/audit/page.ts";
 import type { Sandbox } from "../../server/sandbox/src/sandbox.ts";
 import { createClient } from "../../shared/src/client.ts";
-import { available } from "../support/backend.ts";
+import { available } from "../support/backend-of-each-kind.ts";
 import type { AvailableBackend, OpenedBackend } from "../support/databases.ts";
 import { freePort } from "../support/ports.ts";
 import { startStandIns } from "../support/process.ts";

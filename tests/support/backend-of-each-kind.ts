@@ -1,0 +1,2 @@
+// As backend.ts, for files to which one back end of each kind is enough: vitest.config.ts looks for who imports it.
+export { available } from "./backend.ts";
