@@ -1,16 +1,16 @@
 // A collector that is away or silent disturbs nobody, what is left is sent at the stop, and without one no SDK is loaded.
-import { afterAll, beforeAll, expect, test } from "vitest";
+import { beforeAll, expect, test } from "vitest";
 import { ROOT } from "../bench/built.ts";
 import { startCollector } from "../support/collector.ts";
-import { describeBackend, type OpenedBackend } from "../support/databases.ts";
+import { EMBEDDED } from "../support/databases.ts";
 import { freePort } from "../support/ports.ts";
 import { SERVER_PROGRAM, spawnServer } from "../support/process.ts";
 import { serverEnv } from "../support/server-env.ts";
+import { use } from "../support/use.ts";
 
-let opened: OpenedBackend;
+const opened = use(() => EMBEDDED.open());
 let env: Record<string, string>;
 beforeAll(async () => {
-  opened = await describeBackend("embedded", null, null).open();
   await opened.backend.close();
   env = serverEnv({
     LOG_LEVEL: "info",
@@ -18,7 +18,6 @@ beforeAll(async () => {
     ...opened.env,
   });
 });
-afterAll(() => opened.close());
 
 /** Writes at the exit how many files of the SDK the process has loaded, all CommonJS. (prom-client loads the bare API.) */
 const TELL_LOADED = `data:text/javascript,${encodeURIComponent(

@@ -4,9 +4,9 @@ import { once } from "node:events";
 import { existsSync, realpathSync } from "node:fs";
 import { type IncomingMessage, request } from "node:http";
 import { delimiter, dirname, join } from "node:path";
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { beforeAll, describe, expect, test } from "vitest";
 import { ROOT } from "../bench/built.ts";
-import { describeBackend, type OpenedBackend } from "../support/databases.ts";
+import { EMBEDDED } from "../support/databases.ts";
 import { freeAddresses, urlsOf } from "../support/free-addresses.ts";
 import { freePort } from "../support/ports.ts";
 import { spawnServer, startStandIns } from "../support/process.ts";
@@ -14,14 +14,14 @@ import { signIn } from "../support/server.ts";
 import { STOP_CLIENTS, stopUnderLoad } from "../support/stop-under-load.ts";
 import { serverEnv } from "../support/server-env.ts";
 import { untilSilent } from "../support/until.ts";
+import { use } from "../support/use.ts";
 import { bearer } from "../support/wire-call.ts";
 
 const ROUNDS = process.env["FULL"] ? 50 : 2;
 
-let opened: OpenedBackend;
+const opened = use(() => EMBEDDED.open());
 let env: Record<string, string>;
 beforeAll(async () => {
-  opened = await describeBackend("embedded", null, null).open();
   await opened.backend.close();
   env = serverEnv({
     // Readiness has to be seen failing meanwhile, by a test whose machine is busy.
@@ -29,7 +29,6 @@ beforeAll(async () => {
     ...opened.env,
   });
 });
-afterAll(() => opened.close());
 
 test(`${ROUNDS} SIGTERMs under load break no request`, { timeout: ROUNDS * 120_000 }, async () => {
   for (let round = 0; round < ROUNDS; round += 1) {

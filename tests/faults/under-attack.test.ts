@@ -1,13 +1,15 @@
 // Promise 15: slow connections, huge and deep bodies, header bombs. A normal client's p99 stays under 1 s, on a slow machine
 // near what it was before; memory stays bounded.
-import { readFileSync } from "node:fs";
 import { connect, type Socket } from "node:net";
 import { setTimeout as pause } from "node:timers/promises";
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { describeBackend, type OpenedBackend } from "../support/databases.ts";
+import { memoryOf } from "../bench/cpu.ts";
+import { summarise } from "../bench/load.ts";
+import { EMBEDDED } from "../support/databases.ts";
 import { freePort } from "../support/ports.ts";
 import { type ServerProcess, spawnServer } from "../support/process.ts";
 import { serverEnv } from "../support/server-env.ts";
+import { use } from "../support/use.ts";
 
 const FULL = Boolean(process.env["FULL"]);
 const SLOW_CONNECTIONS = FULL ? 1_000 : 300;
@@ -16,13 +18,12 @@ const MAX_RESIDENT_MB = 450;
 
 const PATH = "/api/trpc/credit.costs";
 
-let opened: OpenedBackend;
+const opened = use(() => EMBEDDED.open());
 let server: ServerProcess;
 let trickling: ReturnType<typeof trickleHeaders>;
 /** What a normal client's p99 may be under an attack: a second, or where the machine is slow, 20 times the calm. */
 let limitMs: number;
 beforeAll(async () => {
-  opened = await describeBackend("embedded", null, null).open();
   await opened.backend.close();
   server = spawnServer(
     serverEnv({
@@ -40,7 +41,6 @@ beforeAll(async () => {
 afterAll(async () => {
   server.child.kill("SIGKILL");
   await server.exited;
-  await opened.close();
 });
 
 function open(): Socket {
@@ -108,10 +108,7 @@ async function hammer(isOver: () => boolean, statuses: number[]): Promise<void> 
   }
 }
 
-function residentMb(): number {
-  const status = readFileSync(`/proc/${server.child.pid}/status`, "utf8");
-  return Number(/VmRSS:\s+(\d+) kB/.exec(status)?.[1] ?? 0) / 1024;
-}
+const residentMb = () => (memoryOf(server.child.pid, "VmRSS") ?? Number.NaN) / 1024;
 
 /** Asks until it is over; the slowest answer but one in a hundred, in ms, and the peak of the server's memory. */
 async function watchServer(isOver: () => boolean): Promise<{ p99Ms: number; peakMb: number }> {
@@ -126,9 +123,7 @@ async function watchServer(isOver: () => boolean): Promise<{ p99Ms: number; peak
     peakMb = Math.max(peakMb, residentMb());
     await pause(10);
   }
-  durationsMs.sort((a, b) => a - b);
-  const p99Ms = durationsMs[Math.floor(durationsMs.length * 0.99)] ?? Number.POSITIVE_INFINITY;
-  return { p99Ms, peakMb };
+  return { p99Ms: summarise(durationsMs).p99Ms, peakMb };
 }
 
 function after(ms: number): () => boolean {
