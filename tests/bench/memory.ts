@@ -30,8 +30,7 @@ export async function benchMemory(report: Report): Promise<void> {
       const loop = {
         inFlight: IN_FLIGHT,
         goesOn: () => left-- > 0,
-        work: () =>
-          instance.ledger.submit(spendOf(users[Math.floor(Math.random() * USERS)] ?? "")),
+        work: () => instance.ledger.submit(spendOf(users[Math.floor(Math.random() * USERS)] ?? "")),
       };
       await recordLoop(loop, (ms) => nanoseconds.record(Math.round(ms * 1e6)));
       collectGarbage();
