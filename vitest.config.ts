@@ -41,7 +41,13 @@ const SUITES: readonly Suite[] = [
   { name: "simulation", timeoutMs: 60_000, parallel: true, shared: false },
   { name: "e2e", timeoutMs: 60_000, parallel: true, shared: true },
   { name: "consumer", timeoutMs: 300_000, parallel: true, shared: false },
-  { name: "faults", timeoutMs: 600_000, parallel: false, shared: false },
+  {
+    name: "faults",
+    globalSetup: "tests/faults/build.ts",
+    timeoutMs: 600_000,
+    parallel: false,
+    shared: false,
+  },
   {
     name: "browser",
     globalSetup: "tests/browser/frontend.ts",

@@ -99,16 +99,19 @@ async function get(url, init) {
   }
 }
 
-/** The path of that Node.js, installed into a folder of its own. */
-function installNode(version) {
+/** The path of each of NODE_VERSIONS, installed into a folder of their own under names of their own. */
+function installNodes() {
   const name = `node-${process.platform}-${process.arch}`;
-  const folder = join(nodes, version);
-  mkdirSync(folder, { recursive: true });
-  const options = ["--no-save", "--no-audit", "--no-fund", "--prefix", folder];
+  const packages = NODE_VERSIONS.map((version) => `node-${version}@npm:${name}@${version}`);
+  // Without links to their programs: all have the same name.
+  const options = ["--no-save", "--no-audit", "--no-fund", "--no-bin-links", "--prefix", nodes];
   // With this machine's environment: a mirror's address and certificate may stand there.
-  const { ok, output } = run("npm", ["install", ...options, `${name}@${version}`], process.env);
-  if (!ok) throw new Error(`${name}@${version} cannot be installed:\n${output}`);
-  return join(folder, "node_modules", name, "bin/node");
+  const { ok, output } = run("npm", ["install", ...options, ...packages], process.env);
+  if (!ok) throw new Error(`${packages.join(", ")} cannot be installed:\n${output}`);
+  return NODE_VERSIONS.map((version) => [
+    version,
+    join(nodes, "node_modules", `node-${version}`, "bin/node"),
+  ]);
 }
 
 async function serves(env, node = process.execPath) {
@@ -226,8 +229,7 @@ try {
     const doctor = run("sh", ["-c", command]);
     check("the doctor, with the variables of a file", doctor.ok, doctor.output);
   }
-  for (const version of NODE_VERSIONS) {
-    const node = installNode(version);
+  for (const [version, node] of installNodes()) {
     console.log(`On Node.js ${execFileSync(node, ["--version"], { encoding: "utf8" }).trim()}:`);
     const database = `file:${join(copy, ".data", `node-${version}.db`)}`;
     await serves({ ...common, DATABASE_URL: database, PORT: String(await freePort()) }, node);

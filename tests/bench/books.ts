@@ -1,7 +1,6 @@
 // The rows about large books: the doctor, the reads of administrators and users, and spends while jobs clear away a year.
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { readFileSync } from "node:fs";
 import { createApp } from "../../server/app.ts";
 import { parseConfig } from "../../server/config/parse-config.ts";
 import { deleteExpired, RETENTIONS } from "../../server/jobs/retention.ts";
@@ -10,7 +9,8 @@ import { rollCredits, rollUsage } from "../../server/jobs/roll-ups.ts";
 import { createCreditTotalsStore } from "../../server/ledger/totals/credit-totals.store.ts";
 import { createUsageTotalsStore } from "../../server/ledger/totals/usage-totals.store.ts";
 import { buildServer } from "./built.ts";
-import { type Measured, summarise } from "./load.ts";
+import { memoryOf } from "./cpu.ts";
+import { forSeconds, type Latencies, latenciesOf, type Measured, summarise } from "./load.ts";
 import { productionEnv } from "./production.ts";
 import type { Report } from "./report.ts";
 import { fillScale, SIZES, userIdOf } from "./scale-data.ts";
@@ -95,7 +95,8 @@ async function runDoctor(place: Place, command: readonly string[]): Promise<Doct
   for (const stream of [child.stdout, child.stderr])
     stream.on("data", (text) => (output = `${output}${text}`.slice(-2_000)));
   let peakKb = 0;
-  const watch = setInterval(() => (peakKb = Math.max(peakKb, peakOf(child.pid))), 50);
+  const look = () => (peakKb = Math.max(peakKb, memoryOf(child.pid, "VmHWM") ?? 0));
+  const watch = setInterval(look, 50);
   const [code] = (await once(child, "exit")) as [number | null];
   clearInterval(watch);
   if (code !== 0) throw new Error(`The doctor ended with ${code}: ${output}`);
@@ -103,16 +104,6 @@ async function runDoctor(place: Place, command: readonly string[]): Promise<Doct
     seconds: (performance.now() - startedAt) / 1000,
     peakMb: Math.round(peakKb / 1024),
   };
-}
-
-/** The most memory a process has had so far, in kB; 0 where `/proc` does not say. */
-function peakOf(pid: number | undefined): number {
-  try {
-    const status = readFileSync(`/proc/${pid}/status`, "utf8");
-    return Number(/^VmHWM:\s+(\d+) kB$/m.exec(status)?.[1] ?? 0);
-  } catch {
-    return 0;
-  }
 }
 
 /** Spends while one job after the other has its work before it, each against spends just before it, in turns. */
@@ -136,8 +127,8 @@ async function benchJobs(report: Report, instance: Instance, seconds: number): P
   const spends = (isOver: () => boolean) => spendUntil(instance, seconds / JOB_TURNS, isOver);
   await spends(() => false);
   for (const [name, work] of jobs) {
-    const alone: Spends[] = [];
-    const beside: Spends[] = [];
+    const alone: Latencies[] = [];
+    const beside: Latencies[] = [];
     let isDone = false;
     for (let turn = 0; turn < JOB_TURNS && !isDone; turn += 1) {
       alone.push(await spends(() => false));
@@ -162,35 +153,23 @@ async function benchJobs(report: Report, instance: Instance, seconds: number): P
   for (const [, work] of jobs.slice(0, 2)) await work(new AbortController().signal);
 }
 
-/** One turn of spends. */
-interface Spends {
-  readonly latencies: readonly number[];
-  readonly seconds: number;
-}
-
-const summariseAll = (turns: readonly Spends[]): Measured =>
+const summariseAll = (turns: readonly Latencies[]): Measured =>
   summarise(
     turns.flatMap(({ latencies }) => latencies),
     turns.reduce((sum, { seconds }) => sum + seconds, 0),
   );
 
-async function spendUntil(
+function spendUntil(
   instance: Instance,
   seconds: number,
   isOver: () => boolean,
-): Promise<Spends> {
-  const latencies: number[] = [];
-  const startedAt = performance.now();
-  const endsAt = startedAt + seconds * 1000;
-  const spender = async () => {
-    while (performance.now() < endsAt && !isOver()) {
-      const sentAt = performance.now();
-      await instance.ledger.submit(spendOf(anyUser()));
-      latencies.push(performance.now() - sentAt);
-    }
-  };
-  await Promise.all(Array.from({ length: SPENDERS }, spender));
-  return { latencies, seconds: (performance.now() - startedAt) / 1000 };
+): Promise<Latencies> {
+  const isInTime = forSeconds(seconds);
+  return latenciesOf({
+    inFlight: SPENDERS,
+    goesOn: () => isInTime() && !isOver(),
+    work: () => instance.ledger.submit(spendOf(anyUser())),
+  });
 }
 
 /** One caller, one call after another: what an administrator and the users with the longest books wait. */
@@ -223,7 +202,8 @@ async function benchReads(report: Report, place: Place, instance: Instance): Pro
     for (const [name, read] of Object.entries(reads)) {
       await read();
       let left = CALLS;
-      const measured = await timed(() => left-- > 0, read);
+      const taken = await latenciesOf({ inFlight: 1, goesOn: () => left-- > 0, work: read });
+      const measured = summarise(taken.latencies, taken.seconds);
       p99s.push([name, measured.p99Ms]);
       if (worst === undefined || measured.p99Ms > worst.p99Ms) worst = measured;
     }
@@ -235,15 +215,4 @@ async function benchReads(report: Report, place: Place, instance: Instance): Pro
   report.say(p99s.map(([name, ms]) => `  ${name.padEnd(26)}${ms.toFixed(1)} ms`).join("\n"));
   if (worst !== undefined)
     report.add("scale.admin", worst, null, `p99 in ms, the slowest: ${slowest.join(", ")}`);
-}
-
-async function timed(goOn: () => boolean, work: () => Promise<unknown>): Promise<Measured> {
-  const latencies: number[] = [];
-  const startedAt = performance.now();
-  while (goOn()) {
-    const sentAt = performance.now();
-    await work();
-    latencies.push(performance.now() - sentAt);
-  }
-  return summarise(latencies, (performance.now() - startedAt) / 1000);
 }

@@ -10,16 +10,22 @@ export const TSC = join(ROOT, "node_modules/typescript/bin/tsc");
 
 /** A compiled program. */
 export interface Built {
+  readonly folder: string;
   /** The compiled file of a source, named from the root and without its extension. */
   file(source: string): string;
   drop(): void;
 }
 
+/** Where a run that builds once, before its first suite, has these sources compiled (tests/faults/build.ts). */
+export const BUILT_VARIABLE = "TEST_BUILT";
+
 /**
- * Compiles the server and the benchmark's own processes of the sources under `root`; defaults to these. tsx would wrap
- * every closure and measure that, too.
+ * Compiles the server and the processes of benchmark and fault suites, of the sources under `root`; defaults to these,
+ * which are not compiled again where the run has done so. tsx would wrap every closure and measure that, too.
  */
 export function buildServer(root: string = ROOT): Built {
+  const ofRun = process.env[BUILT_VARIABLE];
+  if (ofRun !== undefined && root === ROOT) return builtIn(ofRun, () => undefined);
   const folder = mkdtempSync(join(tmpdir(), "skywork-bench-"));
   const drop = () => rmSync(folder, { recursive: true, force: true });
   try {
@@ -33,6 +39,7 @@ export function buildServer(root: string = ROOT): Built {
         "server/cli/commands/doctor.ts",
         "server/**/*.d.ts",
         "tests/bench/*.process.ts",
+        "tests/faults/*.process.ts",
       ].map((path) => join(root, path)),
     };
     writeFileSync(join(folder, "tsconfig.json"), JSON.stringify(config));
@@ -43,5 +50,11 @@ export function buildServer(root: string = ROOT): Built {
     drop();
     throw error;
   }
-  return { file: (source) => join(folder, `${source}.js`), drop };
+  return builtIn(folder, drop);
 }
+
+const builtIn = (folder: string, drop: () => void): Built => ({
+  folder,
+  file: (source) => join(folder, `${source}.js`),
+  drop,
+});

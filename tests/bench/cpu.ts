@@ -40,6 +40,13 @@ function readText(file: string): string | null {
   }
 }
 
+/** Memory of a process in KiB: what it has now, or the most it has had so far. Null where nobody can say. */
+export function memoryOf(pid: number | undefined, what: "VmRSS" | "VmHWM"): number | null {
+  const status = readText(`/proc/${pid}/status`) ?? "";
+  const kib = new RegExp(`^${what}:\\s+(\\d+) kB$`, "m").exec(status)?.[1];
+  return kib === undefined ? null : Number(kib);
+}
+
 /** The fields of /proc/PID/stat after the name, which may hold spaces: state, parent … */
 function statOf(pid: number): string[] | null {
   const text = readText(`/proc/${pid}/stat`);

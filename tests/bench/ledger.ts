@@ -34,8 +34,9 @@ export async function benchLedger(report: Report, seconds: number): Promise<void
     report.say(`ledger: ${await describeStore(instance)}`);
     for (const { name, who, inFlight } of cases) {
       const spend = () => instance.ledger.submit(spendOf(who(ours)));
-      await closedLoop({ inFlight, seconds: 1, work: spend });
-      await closedLoop({ inFlight, seconds: 1, work: () => seed.spend(who(theirs)) });
+      const warmUp = { inFlight, seconds: Math.min(1, seconds) };
+      await closedLoop({ ...warmUp, work: spend });
+      await closedLoop({ ...warmUp, work: () => seed.spend(who(theirs)) });
       const [base, mine] = await inTurns(
         () => closedLoop({ inFlight, seconds, work: () => seed.spend(who(theirs)) }),
         () => closedLoop({ inFlight, seconds, work: spend }),

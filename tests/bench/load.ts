@@ -8,30 +8,60 @@ export interface Measured {
   readonly p99Ms: number;
 }
 
-/** Calls `work` from `inFlight` callers for `seconds`, each starting its next call when the last one is answered. */
-export async function closedLoop(options: {
+/** Callers, each starting its next call when the last one is answered. */
+interface Loop {
   readonly inFlight: number;
-  readonly seconds: number;
+  /** Asked before each call. */
+  readonly goesOn: () => boolean;
   readonly work: (caller: number, index: number) => Promise<unknown>;
-}): Promise<Measured> {
-  const latencies: number[] = [];
+}
+
+/** Tells `record` how many milliseconds each call took; answers the seconds of them all. */
+export async function recordLoop(loop: Loop, record: (ms: number) => void): Promise<number> {
   const startedAt = performance.now();
-  const endsAt = startedAt + options.seconds * 1000;
   let index = 0;
   await Promise.all(
-    Array.from({ length: options.inFlight }, async (_, caller) => {
-      while (performance.now() < endsAt) {
+    Array.from({ length: loop.inFlight }, async (_, caller) => {
+      while (loop.goesOn()) {
         const sentAt = performance.now();
-        await options.work(caller, index++);
-        latencies.push(performance.now() - sentAt);
+        await loop.work(caller, index++);
+        record(performance.now() - sentAt);
       }
     }),
   );
-  return summarise(latencies, (performance.now() - startedAt) / 1000);
+  return (performance.now() - startedAt) / 1000;
 }
 
-/** Latencies in milliseconds, taken in `seconds`. */
-export function summarise(latencies: readonly number[], seconds: number): Measured {
+/** Every latency of a loop, and the seconds it took. */
+export interface Latencies {
+  readonly latencies: readonly number[];
+  readonly seconds: number;
+}
+
+/** Runs a loop and keeps every latency. */
+export async function latenciesOf(loop: Loop): Promise<Latencies> {
+  const latencies: number[] = [];
+  const seconds = await recordLoop(loop, (ms) => latencies.push(ms));
+  return { latencies, seconds };
+}
+
+/** Runs a loop for `seconds`. */
+export async function closedLoop({
+  seconds,
+  ...loop
+}: Omit<Loop, "goesOn"> & { readonly seconds: number }): Promise<Measured> {
+  const taken = await latenciesOf({ ...loop, goesOn: forSeconds(seconds) });
+  return summarise(taken.latencies, taken.seconds);
+}
+
+/** Says yes for so long. */
+export function forSeconds(seconds: number): () => boolean {
+  const endsAt = performance.now() + seconds * 1000;
+  return () => performance.now() < endsAt;
+}
+
+/** Latencies in milliseconds, taken in `seconds`: without them the rate means nothing. */
+export function summarise(latencies: readonly number[], seconds = 1): Measured {
   const sorted = [...latencies].sort((a, b) => a - b);
   const at = (share: number) =>
     sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * share))] ?? 0;

@@ -2,6 +2,7 @@
 import { createHistogram } from "node:perf_hooks";
 import { setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";
+import { recordLoop } from "./load.ts";
 import type { Report } from "./report.ts";
 import { createPlace, createUsers, IN_FLIGHT, openInstance, spendOf } from "./world.ts";
 
@@ -26,14 +27,12 @@ export async function benchMemory(report: Report): Promise<void> {
     const startedAt = performance.now();
     for (let step = 1; step <= STEPS; step += 1) {
       let left = OPERATIONS / STEPS;
-      const caller = async () => {
-        while (left-- > 0) {
-          const sentAt = performance.now();
-          await instance.ledger.submit(spendOf(users[Math.floor(Math.random() * USERS)] ?? ""));
-          nanoseconds.record(Math.round((performance.now() - sentAt) * 1e6));
-        }
+      const loop = {
+        inFlight: IN_FLIGHT,
+        goesOn: () => left-- > 0,
+        work: () => instance.ledger.submit(spendOf(users[Math.floor(Math.random() * USERS)] ?? "")),
       };
-      await Promise.all(Array.from({ length: IN_FLIGHT }, caller));
+      await recordLoop(loop, (ms) => nanoseconds.record(Math.round(ms * 1e6)));
       collectGarbage();
       const { heapUsed, external } = process.memoryUsage();
       held.push((heapUsed + external) / MIB);

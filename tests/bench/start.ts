@@ -27,8 +27,8 @@ export async function benchStart(report: Report): Promise<void> {
       coldMs.push(await startOnce([built.file("server/main")], env));
     }
     // One start after the other: the rate is what the middle one makes.
-    const bare = summarise(bareMs, 1);
-    const cold = summarise(coldMs, 1);
+    const bare = summarise(bareMs);
+    const cold = summarise(coldMs);
     const rated = (of: typeof cold) => ({ ...of, opsPerSecond: 1000 / of.p50Ms });
     report.add("start.bare", rated(bare), null);
     const ratio = cold.p50Ms / bare.p50Ms;

@@ -1,7 +1,7 @@
 // The row about open streams: what one costs in memory, and how balances are answered beside all of them.
-import { readFileSync } from "node:fs";
 import { connect, type Socket } from "node:net";
 import { setTimeout as delay } from "node:timers/promises";
+import { memoryOf } from "./cpu.ts";
 import { openHttpStage } from "./http-stage.ts";
 import type { Report } from "./report.ts";
 
@@ -32,16 +32,17 @@ export async function benchStreams(report: Report, seconds: number): Promise<voi
     const server = await stage.startServer();
     const tokens = await stage.signIn(Math.ceil(STREAMS / STREAMS_PER_USER));
     await stage.spends({ port: server.port, tokens, inFlight: CALLERS, seconds });
-    const before = residentKib(server.pid);
+    const residentKib = () => memoryOf(server.pid, "VmRSS") ?? Number.NaN;
+    const before = residentKib();
     const count = STREAMS - OTHER_CONNECTIONS;
     await openStreams(server.port, tokens, count, streams);
     await delay(SETTLE_MS);
-    const each = (residentKib(server.pid) - before) / count;
+    const each = (residentKib() - before) / count;
     report.say(`streams.open: ${count} streams, ${each.toFixed(1)} KiB each`);
     const stalled = streams.filter((_, index) => index % 2 === 0);
     for (const { socket } of stalled) socket.pause();
     const answer = await stage.spends({ port: server.port, tokens, inFlight: CALLERS, seconds });
-    const withStalled = (residentKib(server.pid) - before) / count;
+    const withStalled = (residentKib() - before) / count;
     const told = streams.reduce((sum, { events }) => sum + events, 0);
     const closed = streams.filter(({ socket }) => socket.closed).length;
     if (closed > 0) throw new Error(`${closed} of ${count} streams were closed.`);
@@ -99,11 +100,4 @@ function openStream(port: number, token: string, number: number): Promise<Stream
       } else if (stream.events === 0) head += chunk;
     });
   });
-}
-
-/** Of a process. */
-function residentKib(pid: number): number {
-  const line = /^VmRSS:\s+(\d+) kB$/m.exec(readFileSync(`/proc/${pid}/status`, "latin1"));
-  if (line?.[1] === undefined) throw new Error(`The memory of process ${pid} cannot be read.`);
-  return Number(line[1]);
 }

@@ -101,8 +101,8 @@ export function benchTypes(report: Report): Promise<void> {
       emptyMs.push(check(folder, "empty.ts"));
       typedMs.push(check(folder, "typed.ts"));
     }
-    const empty = summarise(emptyMs, 1);
-    const typed = summarise(typedMs, 1);
+    const empty = summarise(emptyMs);
+    const typed = summarise(typedMs);
     const rated = (of: typeof typed) => ({ ...of, opsPerSecond: 1000 / of.p50Ms });
     report.add("types.empty", rated(empty), null);
     const ratio = typed.p50Ms / empty.p50Ms;

@@ -3,7 +3,8 @@ import { execFileSync, spawn } from "node:child_process";
 import { readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, expect, test } from "vitest";
-import { freeAddresses } from "../support/free-addresses.ts";
+import { freeAddresses, urlsOf } from "../support/free-addresses.ts";
+import { untilSilent } from "../support/until.ts";
 import { copyRepository } from "./copy.ts";
 
 const copy = copyRepository();
@@ -29,7 +30,7 @@ const shell = (command: string) =>
     encoding: "utf8",
   });
 
-test("npm run dev prints its addresses, all of them answer, and the first script lists what is for sale", async () => {
+test("npm run dev prints its addresses, all of them answer, the first script lists what is for sale, and Ctrl-C ends them all", async () => {
   const addresses = await freeAddresses();
   const child = spawn("npm", ["run", "dev"], {
     cwd: copy,
@@ -62,6 +63,7 @@ test("npm run dev prints its addresses, all of them answer, and the first script
     child.kill("SIGINT");
     await ended;
   }
+  for (const url of urlsOf(addresses)) await untilSilent(url);
 });
 
 test("prisma:migrate makes an empty database, and the doctor finds it sound", () => {

@@ -1,20 +1,16 @@
 // What the database has rolled back by itself stays rolled back: nothing that the transaction still sends is written.
 import { randomUUID } from "node:crypto";
 import { setImmediate as nextTurn, setTimeout as sleep } from "node:timers/promises";
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { describe, expect, test } from "vitest";
 import type { DatabaseTransaction, SqlSession } from "../../server/database/ports.ts";
 import { available } from "../support/backend.ts";
-import type { OpenedBackend } from "../support/databases.ts";
 import { deferred } from "../support/deferred.ts";
+import { useBackend } from "../support/use-app.ts";
 
 const INSERT = "INSERT INTO users (id, email, updatedAt) VALUES (?, ?, ?)";
 const TOUCH = "UPDATE users SET credits = credits + 1 WHERE id = ?";
 
-let opened: OpenedBackend;
-beforeAll(async () => {
-  opened = await available.open();
-});
-afterAll(() => opened.close());
+const opened = useBackend(available);
 
 const insert = (sql: SqlSession, id: string) => sql.execute(INSERT, [id, id, new Date()]);
 const create = ({ models }: DatabaseTransaction, id: string) =>

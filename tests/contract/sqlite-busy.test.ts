@@ -4,21 +4,20 @@ import { randomUUID } from "node:crypto";
 import { once } from "node:events";
 import { fileURLToPath } from "node:url";
 import Libsql from "libsql";
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { beforeAll, describe, expect, test } from "vitest";
 import type { SqlSession } from "../../server/database/ports.ts";
 import { sqlitePath } from "../../server/database/sqlite/open.ts";
-import { describeBackend, type OpenedBackend } from "../support/databases.ts";
+import { EMBEDDED } from "../support/databases.ts";
+import { use } from "../support/use.ts";
 
 const LOCKER = fileURLToPath(new URL("../support/sqlite-locker.mjs", import.meta.url));
 
 describe("SQLite beside another writing process", () => {
-  let opened: OpenedBackend;
+  const opened = use(() => EMBEDDED.open());
   let path: string;
-  beforeAll(async () => {
-    opened = await describeBackend("embedded", null, null).open();
+  beforeAll(() => {
     path = sqlitePath(opened.config.database.url);
   });
-  afterAll(() => opened.close());
 
   /** Starts the other process and waits until it has the lock. */
   async function lock(holdMs: number | "told", times: number): Promise<ChildProcess> {

@@ -1,19 +1,16 @@
 // A configured secret that somebody else puts into a message does not reach the log of the running program.
-import { afterAll, beforeAll, expect, test } from "vitest";
-import { describeBackend, type OpenedBackend } from "../support/databases.ts";
+import { beforeAll, expect, test } from "vitest";
+import { EMBEDDED } from "../support/databases.ts";
 import { freePort } from "../support/ports.ts";
 import { spawnServer } from "../support/process.ts";
 import { serverEnv } from "../support/server-env.ts";
+import { use } from "../support/use.ts";
 
 /** Like no key of a vendor, so that only its being configured gives it away. */
 const SECRET = "plum-orchard-7f3a9c51e2d84b06-lantern";
 
-let opened: OpenedBackend;
-beforeAll(async () => {
-  opened = await describeBackend("embedded", null, null).open();
-  await opened.backend.close();
-});
-afterAll(() => opened.close());
+const opened = use(() => EMBEDDED.open());
+beforeAll(() => opened.backend.close());
 
 test("the log of a process holds no configured secret, also where a caller sends it", async () => {
   const env = serverEnv({ ...opened.env, LOG_LEVEL: "info", JWT_SECRET: SECRET });

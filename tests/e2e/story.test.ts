@@ -18,17 +18,6 @@ async function refusal(work: Promise<unknown>) {
   throw new Error("It should have been refused.");
 }
 
-/** Looks again until `look` finds something; an event may still be on its way. */
-async function eventually<T>(look: () => Promise<T | null>): Promise<T> {
-  const deadlineMs = Date.now() + 15_000;
-  for (;;) {
-    const found = await look();
-    if (found !== null) return found;
-    if (Date.now() > deadlineMs) throw new Error("It did not come.");
-    await new Promise((resolve) => setTimeout(resolve, 50));
-  }
-}
-
 describe("the story", () => {
   const server = useTestApp({ available });
   let anna: SignedIn;
@@ -158,7 +147,7 @@ describe("the story", () => {
       });
       stop = () => subscription.unsubscribe();
     });
-    await eventually(async () => (seen.length > 0 ? true : null));
+    await expect.poll(() => seen.length).toBeGreaterThan(0);
     await anna.client.credit.spend.mutate({ feature: "chat-flash", idempotencyKey: "live-1" });
     await change;
     stop();
@@ -172,11 +161,8 @@ describe("the story", () => {
     const { sessionId } = await bea.client.payment.subscribe.mutate({ planId: basic?.id ?? "" });
     server.sandbox.stripe.control.completeCheckout(sessionId);
     await server.sandbox.stripe.control.idle();
-    const balance = await eventually(async () => {
-      const { credits } = await bea.client.credit.balance.query();
-      return credits > 100 ? credits : null;
-    });
-    expect(balance).toBe(100 + (basic?.credits ?? 0));
+    const balance = async () => (await bea.client.credit.balance.query()).credits;
+    await expect.poll(balance).toBe(100 + (basic?.credits ?? 0));
     const { subscription } = await bea.client.payment.subscription.query();
     expect(subscription).toMatchObject({ status: "active", planId: basic?.id });
     expect(

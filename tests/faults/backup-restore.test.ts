@@ -7,7 +7,6 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import type { Sandbox } from "../../server/sandbox/src/sandbox.ts";
-import { type Built, buildServer } from "../bench/built.ts";
 import { debianMariadb } from "../support/engines/programs.ts";
 import { freePort } from "../support/ports.ts";
 import { startStandIns } from "../support/process.ts";
@@ -21,13 +20,11 @@ const GUIDE = "docs/operations/backup-and-restore.md";
 const guide = readFileSync(fileURLToPath(new URL(`../../${GUIDE}`, import.meta.url)), "utf8");
 const backups = mkdtempSync(join(tmpdir(), "skywork-backups-"));
 
-let built: Built;
 let database: SqlServer;
 let sandbox: Sandbox;
 let server: ServerLives;
 
 beforeAll(async () => {
-  built = buildServer();
   database = await createSqlServer({
     program: debianMariadb(),
     port: await freePort(),
@@ -38,7 +35,6 @@ beforeAll(async () => {
   const standIns = await startStandIns(await freePort());
   sandbox = standIns.sandbox;
   server = createServerLives(
-    built.file("server/main"),
     serverEnv({ DATABASE_URL: `${database.url}${DATABASE}`, ...standIns.env }),
   );
 });
@@ -46,7 +42,6 @@ afterAll(async () => {
   await server.close();
   await sandbox.close();
   await database.close();
-  built.drop();
   rmSync(backups, { recursive: true, force: true });
 });
 

@@ -1,15 +1,16 @@
 // A collector that is away or silent disturbs nobody, what is left is sent at the stop, and without one no SDK is loaded.
-import { afterAll, beforeAll, expect, test } from "vitest";
+import { beforeAll, expect, test } from "vitest";
+import { ROOT } from "../bench/built.ts";
 import { startCollector } from "../support/collector.ts";
-import { describeBackend, type OpenedBackend } from "../support/databases.ts";
+import { EMBEDDED } from "../support/databases.ts";
 import { freePort } from "../support/ports.ts";
-import { spawnServer } from "../support/process.ts";
+import { SERVER_PROGRAM, spawnServer } from "../support/process.ts";
 import { serverEnv } from "../support/server-env.ts";
+import { use } from "../support/use.ts";
 
-let opened: OpenedBackend;
+const opened = use(() => EMBEDDED.open());
 let env: Record<string, string>;
 beforeAll(async () => {
-  opened = await describeBackend("embedded", null, null).open();
   await opened.backend.close();
   env = serverEnv({
     LOG_LEVEL: "info",
@@ -17,9 +18,7 @@ beforeAll(async () => {
     ...opened.env,
   });
 });
-afterAll(() => opened.close());
 
-const ROOT = new URL("../..", import.meta.url).pathname;
 /** Writes at the exit how many files of the SDK the process has loaded, all CommonJS. (prom-client loads the bare API.) */
 const TELL_LOADED = `data:text/javascript,${encodeURIComponent(
   `import { createRequire } from "node:module";
@@ -28,21 +27,11 @@ const TELL_LOADED = `data:text/javascript,${encodeURIComponent(
     process.stderr.write("loaded " + files.filter((file) => /@opentelemetry.(?!api\\b)/.test(file)).length + "\\n");
   });`,
 )}`;
-const PROGRAM = [
-  "--import",
-  TELL_LOADED,
-  "--import",
-  import.meta.resolve("tsx"),
-  `${ROOT}server/main.ts`,
-];
 
 /** Starts a server, asks it a hundred times, stops it. */
 async function live(more: Record<string, string>) {
-  const server = spawnServer(
-    { ...env, ...more, PORT: String(await freePort()) },
-    undefined,
-    PROGRAM,
-  );
+  const program = ["--import", TELL_LOADED, ...SERVER_PROGRAM];
+  const server = spawnServer({ ...env, ...more, PORT: String(await freePort()) }, program);
   await server.ready();
   for (let call = 0; call < 100; call += 1) {
     const answer = await fetch(`${server.url}/api/trpc/credit.costs`);

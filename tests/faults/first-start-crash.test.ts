@@ -2,12 +2,11 @@
 import { existsSync } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
 import { createConnection } from "mariadb";
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { describe, expect, test } from "vitest";
 import { openDatabase } from "../../server/database/open.ts";
 import { sqlitePath } from "../../server/database/sqlite/open.ts";
 import { parseMysqlUrl } from "../../server/database/mysql/options.ts";
 import { auditWholeLedger } from "../../server/ledger/audit/audit.ts";
-import { type Built, buildServer } from "../bench/built.ts";
 import { freshSqlite } from "../support/databases.ts";
 import { type FreshDatabase, freshMysql } from "../support/mysql-databases.ts";
 import { isChosen } from "../support/engine-choice.ts";
@@ -66,12 +65,6 @@ const KINDS = [
   ...databases.map((server) => kindOf(server)),
 ];
 
-let built: Built;
-beforeAll(() => {
-  built = buildServer();
-});
-afterAll(() => built.drop());
-
 describe.each(KINDS)("a first start on $name", (kind) => {
   test(`is finished by the next start, each of the ${ROUNDS} times it is killed while it migrates`, {
     timeout: ROUNDS * 180_000,
@@ -89,7 +82,6 @@ describe.each(KINDS)("a first start on $name", (kind) => {
 
 async function killWhileMigrating(kind: Kind, url: string): Promise<void> {
   const lives = createServerLives(
-    built.file("server/main"),
     serverEnv({
       PORT: String(await freePort()),
       DATABASE_URL: url,

@@ -3,16 +3,16 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { createInterface } from "node:readline";
 import { setTimeout as sleep } from "node:timers/promises";
-import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { auditWholeLedger } from "../../server/ledger/audit/audit.ts";
+import { buildServer } from "../bench/built.ts";
 import { available } from "../support/backend.ts";
 import { auditRows } from "../support/ledger-audit.ts";
 import { openTestApp, type TestApp } from "../support/server.ts";
 import { createTestClock } from "../support/test-clock.ts";
 
 const KILLS = process.env["FULL"] === "1" ? 200 : 5;
-const CHILD = fileURLToPath(new URL("ledger-crash-child.ts", import.meta.url));
+const CHILD = buildServer().file("tests/faults/ledger-crash.process");
 
 /** What the children said before they died. */
 interface Told {
@@ -39,7 +39,7 @@ describe("kill -9", () => {
   async function start(users: readonly string[], told: Told): Promise<ChildProcess> {
     const { config, keyPrefix } = world.opened;
     const task = JSON.stringify({ config, keyPrefix, users });
-    const child = spawn(process.execPath, ["--import", "tsx", CHILD, task], {
+    const child = spawn(process.execPath, [CHILD, task], {
       stdio: ["ignore", "pipe", "inherit"],
     });
     children.add(child);

@@ -33,11 +33,13 @@ const [engine] = databases;
 
 interface Release {
   readonly name: string;
-  readonly built: Built;
+  /** Its program, unless it is this run's. */
+  readonly program?: readonly string[];
 }
 
+const current: Release = { name: "this release" };
 let previous: Release;
-let current: Release;
+let built: Built;
 let database: FreshDatabase;
 let redis: RedisServer;
 let standIns: Awaited<ReturnType<typeof startStandIns>>;
@@ -47,8 +49,8 @@ const servers: ServerLives[] = [];
 
 beforeAll(async () => {
   if (engine === undefined) throw new Error("This suite needs a MySQL or MariaDB server.");
-  current = { name: "this release", built: buildServer() };
-  previous = { name: "the previous release", built: buildServer(checkOutPrevious()) };
+  built = buildServer(checkOutPrevious());
+  previous = { name: "the previous release", program: [built.file("server/main")] };
   database = await freshMysql(engine.url);
   redis = await startRedisServer();
   balancer = await startBalancer();
@@ -60,7 +62,7 @@ afterAll(async () => {
   await standIns.sandbox.close();
   await redis.kill();
   await database.drop();
-  for (const { built } of [previous, current]) built.drop();
+  built.drop();
   rmSync(sources, { recursive: true, force: true });
 });
 
@@ -116,9 +118,8 @@ function checkOutPrevious(): string {
 }
 
 /** Starts an instance and sends it traffic once it is ready. */
-async function startInstance({ built }: Release): Promise<ServerLives> {
+async function startInstance({ program }: Release): Promise<ServerLives> {
   const server = createServerLives(
-    built.file("server/main"),
     serverEnv({
       DATABASE_URL: database.url,
       REDIS_URL: `redis://127.0.0.1:${redis.port}`,
@@ -128,6 +129,7 @@ async function startInstance({ built }: Release): Promise<ServerLives> {
       ...standIns.env,
       PORT: String(await freePort()),
     }),
+    program,
   );
   servers.push(server);
   await server.start();

@@ -1,10 +1,9 @@
 // Several workers on one port: promises 8, 13 and 14 through them, and what the parent does when one of them dies.
 import { randomUUID } from "node:crypto";
 import { request } from "node:http";
-import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
+import { afterEach, beforeAll, describe, expect, test } from "vitest";
 import { createLedger } from "../../server/ledger/ledger.ts";
-import { type Built, buildServer } from "../bench/built.ts";
-import { describeBackend, type OpenedBackend } from "../support/databases.ts";
+import { describeBackend } from "../support/databases.ts";
 import { availableServers } from "../support/servers.ts";
 import { freePort } from "../support/ports.ts";
 import { type ServerProcess, spawnServer } from "../support/process.ts";
@@ -12,11 +11,12 @@ import { STOP_CLIENTS, stopUnderLoad } from "../support/stop-under-load.ts";
 import { SERVICE_KEY, serverEnv } from "../support/server-env.ts";
 import { grant } from "../support/operations.ts";
 import { until } from "../support/until.ts";
+import { use } from "../support/use.ts";
 import { silent as logger } from "../support/silent.ts";
 
 const WORKERS = 2;
 const PATIENTLY = { withinMs: 300_000, everyMs: 20 };
-const STOP_ROUNDS = process.env["FULL"] ? 50 : 2;
+const STOP_ROUNDS = process.env["FULL"] ? 50 : 1;
 const METRICS_TOKEN = "metrics-token-of-the-workers-suite-0123456789";
 
 const { databases, redis } = await availableServers();
@@ -27,16 +27,11 @@ const redisUrl = redis?.url ?? null;
 const hasBoth = mysqlUrl !== null && redisUrl !== null;
 
 describe.runIf(hasBoth)(`${WORKERS} workers on ${database?.name} and ${redis?.name}`, () => {
-  let opened: OpenedBackend | undefined;
-  let built: Built | undefined;
-  let program: readonly string[];
+  const opened = use(() => describeBackend("workers", mysqlUrl, redisUrl).open());
   let env: Record<string, string>;
   const running: ServerProcess[] = [];
 
-  beforeAll(async () => {
-    built = buildServer();
-    program = [built.file("server/main")];
-    opened = await describeBackend("workers", mysqlUrl, redisUrl).open();
+  beforeAll(() => {
     env = serverEnv({
       WORKERS: String(WORKERS),
       LOG_LEVEL: "info",
@@ -46,21 +41,17 @@ describe.runIf(hasBoth)(`${WORKERS} workers on ${database?.name} and ${redis?.na
       SHUTDOWN_DELAY_MS: "1500",
       ...opened.env,
     });
-  }, 600_000);
+  });
   afterEach(async () => {
     for (const server of running.splice(0)) {
       server.child.kill("SIGKILL");
       await server.exited;
     }
   });
-  afterAll(async () => {
-    built?.drop();
-    await opened?.close();
-  });
 
   async function start(more: Record<string, string> = {}): Promise<ServerProcess> {
     const port = String(await freePort());
-    const server = spawnServer({ ...env, PORT: port, ...more }, undefined, program);
+    const server = spawnServer({ ...env, PORT: port, ...more });
     running.push(server);
     await server.ready(300_000);
     return server;
@@ -68,7 +59,7 @@ describe.runIf(hasBoth)(`${WORKERS} workers on ${database?.name} and ${redis?.na
 
   /** A user with so many credits, written by a ledger of the suite's own. */
   async function userWith(credits: number): Promise<string> {
-    const backend = backendOf(opened);
+    const { backend } = opened;
     const id = randomUUID();
     const at = new Date();
     await backend.database.models.user.create({
@@ -88,7 +79,7 @@ describe.runIf(hasBoth)(`${WORKERS} workers on ${database?.name} and ${redis?.na
     expect(answers.filter((status) => status === 200)).toHaveLength(10);
     expect(answers.filter((status) => status === 402)).toHaveLength(90);
     expect(await processesThatAnswered(server)).toBe(WORKERS);
-    const user = await backendOf(opened).database.models.user.findUniqueOrThrow({
+    const user = await opened.backend.database.models.user.findUniqueOrThrow({
       where: { id: userId },
     });
     expect(user.credits).toBe(0);
@@ -200,18 +191,13 @@ describe.runIf(hasBoth)(`${WORKERS} workers on ${database?.name} and ${redis?.na
   test("a port that is taken is one sentence and exit 1, with several workers too", async () => {
     const first = await start();
     const { port } = new URL(first.url);
-    const second = spawnServer({ ...env, PORT: port }, undefined, program);
+    const second = spawnServer({ ...env, PORT: port });
     expect(await second.exited).toBe(1);
     expect(second.output()).toContain(`Port ${port} is taken`);
     expect(second.output()).not.toContain("crashed");
     expect(await send(`${first.url}/health`)).toBe(200);
   }, 900_000);
 });
-
-function backendOf(opened: OpenedBackend | undefined): OpenedBackend["backend"] {
-  if (opened === undefined) throw new Error("The suite has not begun.");
-  return opened.backend;
-}
 
 /** A call over a connection of its own, so that the next worker gets it. */
 function send(

@@ -3,7 +3,7 @@ import { afterAll, beforeAll, expect, test } from "vitest";
 import { runSeed } from "./run.ts";
 import { openStore, type Store } from "./store.ts";
 
-const SEEDS = Array.from({ length: process.env["FULL"] === "1" ? 200 : 8 }, (_, n) => 20_001 + n);
+const SEEDS = Array.from({ length: process.env["FULL"] === "1" ? 200 : 4 }, (_, n) => 20_001 + n);
 
 let store: Store;
 beforeAll(async () => {

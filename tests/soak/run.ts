@@ -76,7 +76,7 @@ async function main(): Promise<boolean> {
   });
   const start = async (more: Readonly<Record<string, string>> = {}): Promise<ServerLives> => {
     const port = String(await freePort());
-    const server = createServerLives(built.file("server/main"), { ...env, PORT: port, ...more });
+    const server = createServerLives({ ...env, PORT: port, ...more }, [built.file("server/main")]);
     closing.push(() => server.close());
     await server.start();
     balancer.add(server);

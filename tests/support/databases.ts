@@ -28,6 +28,9 @@ export function describeBackend(name: string, database: string | null, redis: st
   };
 }
 
+/** SQLite, with everything else in this process. */
+export const EMBEDDED = describeBackend("embedded", null, null);
+
 async function openFresh(mysql: string | null, redis: string | null, logger: Logger) {
   const database = mysql === null ? await freshSqlite() : await migratedMysql(mysql);
   const keyPrefix = `skywork_test_${randomBytes(6).toString("hex")}`;

@@ -1,5 +1,6 @@
 // A load of spends, holds and reads on a running server while its database comes and goes, and the book of what was answered.
 import { setTimeout as sleep } from "node:timers/promises";
+import { summarise } from "../bench/load.ts";
 import type { SignedIn } from "./server.ts";
 import { SERVICE_KEY } from "./server-env.ts";
 import { until } from "./until.ts";
@@ -247,7 +248,6 @@ export function startFailoverLoad(url: string, users: readonly SignedIn[], healt
 
 /** One line: how long errors lasted, at the median and at worst. docs/decisions/0014 quotes it. */
 export function recoveryLine(name: string, errorsMs: readonly number[]): string {
-  const sorted = errorsMs.toSorted((a, b) => a - b);
-  const median = sorted[Math.floor(sorted.length / 2)] ?? 0;
-  return `${name} ${sorted.length} times: errors for ${median} / ${sorted.at(-1) ?? 0} ms`;
+  const { operations, p50Ms } = summarise(errorsMs);
+  return `${name} ${operations} times: errors for ${p50Ms} / ${Math.max(0, ...errorsMs)} ms`;
 }

@@ -2,8 +2,14 @@
 import { busyPorts, planDevelopment } from "../../server/cli/dev/environment.ts";
 import { freePort } from "./ports.ts";
 
+/** What `npm run dev` is told of its addresses. */
+interface Addresses {
+  readonly PORT: string;
+  readonly FRONTEND_URL: string;
+}
+
 /** Addresses whose ports are free, those of the sandboxes too. */
-export async function freeAddresses(): Promise<{ PORT: string; FRONTEND_URL: string }> {
+export async function freeAddresses(): Promise<Addresses> {
   for (;;) {
     const PORT = String(await freePort());
     const FRONTEND_URL = `http://localhost:${await freePort()}`;
@@ -15,3 +21,9 @@ export async function freeAddresses(): Promise<{ PORT: string; FRONTEND_URL: str
     }
   }
 }
+
+/** Where such an `npm run dev` answers: the API, the sandboxes on the ports after it, and the frontend. */
+export const urlsOf = ({ PORT, FRONTEND_URL }: Addresses): string[] => [
+  ...[0, 1, 2].map((after) => `http://localhost:${Number(PORT) + after}`),
+  FRONTEND_URL,
+];

@@ -1,5 +1,4 @@
 // Accounts and operations made by hand, for tests of one rule at a time.
-import { isAppError } from "../../server/lib/errors.ts";
 import type { Account, Lot } from "../../server/ledger/model/account.ts";
 import type { OperationContext } from "../../server/ledger/model/operation-effect.ts";
 import type { SpendOperation, ReserveOperation } from "../../server/ledger/ports.ts";
@@ -55,17 +54,6 @@ export const spending = (amountCredits: number, more: Partial<SpendOperation> = 
 /** A hold of a minute. */
 export const reserving = (amountCredits: number, more: Partial<ReserveOperation> = {}) =>
   reserve(userId, "ai:h", amountCredits, { ttlSeconds: 60, ...more });
-
-/** The refusal's code and details; "none" when nothing was refused. */
-export function refusal(work: () => unknown): { code: string; details?: unknown } {
-  try {
-    work();
-  } catch (error) {
-    if (!isAppError(error)) throw error;
-    return { code: error.code, details: error.details };
-  }
-  return { code: "none" };
-}
 
 /** What is left of each lot. */
 export const remaining = (account: Account): Record<string, number> =>

@@ -1,17 +1,19 @@
 // The server as an operator runs it: a process of its own with an environment, its output, its signals.
 import { spawn } from "node:child_process";
-import { fileURLToPath } from "node:url";
 import { type SandboxOptions, startSandbox } from "../../server/sandbox/src/sandbox.ts";
+import { BUILT_VARIABLE, buildServer, ROOT } from "../bench/built.ts";
 import { until } from "./until.ts";
-
-const ROOT = fileURLToPath(new URL("../..", import.meta.url));
 
 const COMMAND_WITHIN_MS = 120_000;
 
 /** A server process. */
 export type ServerProcess = ReturnType<typeof spawnServer>;
 
-const FROM_SOURCE = ["--import", import.meta.resolve("tsx"), `${ROOT}server/main.ts`];
+/** What Node.js is told to run server/main.ts: compiled where the run has built it, else from its source. */
+export const SERVER_PROGRAM: readonly string[] =
+  process.env[BUILT_VARIABLE] === undefined
+    ? ["--import", import.meta.resolve("tsx"), `${ROOT}server/main.ts`]
+    : [buildServer().file("server/main")];
 
 /** The stand-ins of a server that is reached at loopback port `port`, and what it has to be told of them. */
 export async function startStandIns(port: number, options: Partial<SandboxOptions> = {}) {
@@ -46,16 +48,15 @@ export function runCommand(name: string, env: Record<string, string>, cwd = ROOT
 }
 
 /**
- * Starts server/main.ts with `env` alone (and PATH): nothing of this machine's own settings reaches it. `program` names
- * its compiled form where a suite has one.
+ * Starts server/main.ts with `env` alone (and PATH): nothing of this machine's own settings reaches it. `program` is
+ * what Node.js is told to run in its place.
  */
 export function spawnServer(
   env: Record<string, string>,
-  cwd = ROOT,
-  program: readonly string[] = FROM_SOURCE,
+  program: readonly string[] = SERVER_PROGRAM,
 ) {
   const child = spawn(process.execPath, program, {
-    cwd,
+    cwd: ROOT,
     env: { PATH: process.env["PATH"] ?? "", LOG_LEVEL: "warn", ...env },
     stdio: ["ignore", "pipe", "pipe"],
   });

@@ -19,7 +19,7 @@ import {
   startSandbox,
 } from "../../server/sandbox/src/sandbox.ts";
 import type { Services } from "../../server/trpc/context.ts";
-import { type AvailableBackend, describeBackend, type OpenedBackend } from "./databases.ts";
+import { type AvailableBackend, EMBEDDED, type OpenedBackend } from "./databases.ts";
 import { createPeople, type People } from "./people.ts";
 import { SERVICE_KEY, serverEnv } from "./server-env.ts";
 import { cookiesIn, driveSignIn } from "./google-sign-in.ts";
@@ -90,7 +90,7 @@ export interface TestAppOptions {
 
 /** Opens the app under test, on one instance or more. Limits are wide open unless `env` sets RATE_LIMIT_MAX_REQUESTS. */
 export async function openTestApp(options: TestAppOptions = {}): Promise<TestApp> {
-  const available = options.available ?? describeBackend("embedded", null, null);
+  const available = options.available ?? EMBEDDED;
   const clock = options.clock ?? createTestClock();
   const { logger, logged } = createTestLogger(options);
   const opened = await available.open(logger);

@@ -12,3 +12,14 @@ export async function until(
     await sleep(everyMs);
   }
 }
+
+/** Waits until nobody answers at `url` any more. */
+export const untilSilent = (url: string, withinMs = 60_000): Promise<void> =>
+  until(
+    async () => {
+      const answer = await fetch(url).catch(() => null);
+      await answer?.body?.cancel();
+      return answer === null;
+    },
+    { withinMs, otherwise: () => `${url} answers still.` },
+  );

@@ -71,7 +71,6 @@ export function createJournal(ends: () => number) {
   const wrong: string[] = [];
   const sent = new Map<string, number>();
   const outcomes: Record<Outcome, number> = { acknowledged: 0, refused: 0, inDoubt: 0 };
-  const waiting: { operations: number; wake: () => void }[] = [];
   let operations = 0;
 
   function note(sentence: string): void {
@@ -81,7 +80,6 @@ export function createJournal(ends: () => number) {
   function begin(name: string): void {
     operations += 1;
     sent.set(name, (sent.get(name) ?? 0) + 1);
-    for (const waiter of waiting.filter((one) => one.operations <= operations)) waiter.wake();
   }
 
   function conclude(name: string, error: unknown, isExcused: boolean): Told<never> {
@@ -107,15 +105,10 @@ export function createJournal(ends: () => number) {
     /** Requests sent by name, and answers by outcome. */
     sent,
     outcomes,
+    /** How many have begun. */
     get operations() {
       return operations;
     },
-    /** Resolves once so many operations have begun. */
-    reaches: (wanted: number) =>
-      new Promise<void>((wake) => {
-        if (operations >= wanted) wake();
-        else waiting.push({ operations: wanted, wake });
-      }),
     /** Asks once and says what the client may conclude. Never throws. */
     async attempt<Answer>(name: string, ask: () => Promise<Answer>): Promise<Told<Answer>> {
       begin(name);

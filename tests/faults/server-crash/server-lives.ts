@@ -13,8 +13,8 @@ export interface Start {
 /** A server that is killed and started again, again and again. */
 export type ServerLives = ReturnType<typeof createServerLives>;
 
-/** The server compiled to `main`, with this environment, not started yet. `env.PORT` has to be a free port. */
-export function createServerLives(main: string, env: Record<string, string>) {
+/** The server with this environment, not started yet, by spawnServer's `program`. `env.PORT` has to be a free port. */
+export function createServerLives(env: Record<string, string>, program?: readonly string[]) {
   const starts: Start[] = [];
   const past: string[] = [];
   let kills = 0;
@@ -25,7 +25,7 @@ export function createServerLives(main: string, env: Record<string, string>) {
 
   function begin(): ServerProcess {
     if (life !== null) throw new Error("The server lives already.");
-    life = spawnServer(env, undefined, [main]);
+    life = spawnServer(env, program);
     return life;
   }
 

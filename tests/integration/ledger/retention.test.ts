@@ -1,21 +1,17 @@
 // Shows that what is past its time is forgotten to the last row, whatever the table, and nothing else is.
 import { randomUUID } from "node:crypto";
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { describe, expect, test } from "vitest";
 import { deleteExpired, RETENTIONS, type Retention } from "../../../server/jobs/retention.ts";
 import { createRetentionStore, type RetentionStore } from "../../../server/jobs/retention.store.ts";
-import type { OpenedBackend } from "../../support/databases.ts";
 import { available } from "../../support/backend.ts";
+import { useBackend } from "../../support/use-app.ts";
 
 const DAY_MS = 86_400_000;
 const NOW = Date.UTC(2026, 5, 1);
 const never = new AbortController().signal;
 
 describe("retention", () => {
-  let opened: OpenedBackend;
-  beforeAll(async () => {
-    opened = await available.open();
-  });
-  afterAll(() => opened.close());
+  const opened = useBackend(available);
 
   type Make = (ids: readonly string[], at: Date) => Promise<unknown>;
   const ended = new Date(NOW);

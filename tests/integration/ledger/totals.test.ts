@@ -1,13 +1,13 @@
 // Shows that totals and what is not in them yet are together exactly the rows, whatever was rolled up when, and how often.
 import { randomUUID } from "node:crypto";
 import fc from "fast-check";
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { describe, expect, test } from "vitest";
 import { rollCredits, rollUsage } from "../../../server/jobs/roll-ups.ts";
 import { createCreditTotalsStore } from "../../../server/ledger/totals/credit-totals.store.ts";
 import type { CreditTotalsStore } from "../../../server/ledger/totals/ports.ts";
 import { createUsageTotalsStore } from "../../../server/ledger/totals/usage-totals.store.ts";
-import type { OpenedBackend } from "../../support/databases.ts";
 import { available } from "../../support/backend.ts";
+import { useBackend } from "../../support/use-app.ts";
 
 const never = new AbortController().signal;
 const QUARTER_MS = 900_000;
@@ -81,11 +81,7 @@ const movedIn = (entries: readonly Entry[], fromMs: number, toMs: number) => {
 };
 
 describe("totals", () => {
-  let opened: OpenedBackend;
-  beforeAll(async () => {
-    opened = await available.open();
-  });
-  afterAll(() => opened.close());
+  const opened = useBackend(available);
 
   /** Users of its own, who stay: the totals are of all users together, so the model knows all entries there are. */
   const known: Entry[] = [];

@@ -3,32 +3,20 @@ import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import type { Account, Entry, StoredKey } from "../../../server/ledger/model/account.ts";
 import { decide } from "../../../server/ledger/operations/decide.ts";
+import { accountWith, userId } from "../../support/ledger-account.ts";
 import { createModel, type ModelAnswer, type ModelStep } from "../../support/ledger-model.ts";
 import { operationOf, steps } from "../../support/ledger-steps.ts";
 
-const USER = "user";
-
 /** One user's account under the rules alone, with everything a database would keep. */
 function createBook() {
-  let account: Account = {
-    userId: USER,
-    credits: 0,
-    held: 0,
-    seq: 0,
-    rolledSeq: 0,
-    counts: {},
-    deleted: false,
-    disabled: false,
-    lots: [],
-    holds: [],
-  };
+  let account = accountWith([]);
   const entries: Entry[] = [];
   const keys = new Map<string, StoredKey>();
   const holdIds = new Map<string, string>();
   let ids = 0;
 
   function run(one: ModelStep, nowMs: number): ModelAnswer {
-    const operation = operationOf(one, USER, nowMs, (name) => holdIds.get(name) ?? "none");
+    const operation = operationOf(one, userId, nowMs, (name) => holdIds.get(name) ?? "none");
     if (operation === null) return { moved: 0, replayed: false };
     ids += 1;
     const decision = decide(account, operation, {
@@ -119,10 +107,10 @@ describe("the rules", () => {
       storedKey: undefined,
       storedGrant: undefined,
     };
-    const spend = operationOf({ do: "spend", key: "k1", amount: 1 }, USER, 2, () => "");
+    const spend = operationOf({ do: "spend", key: "k1", amount: 1 }, userId, 2, () => "");
     const take = operationOf(
       { do: "takeBack", key: "t1", lot: "g1", amount: 4 },
-      USER,
+      userId,
       2,
       () => "",
     );
