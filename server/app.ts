@@ -244,6 +244,7 @@ function createAuth(parts: Parts): Services["auth"] {
       adapters?.identityProvider ?? createGoogleIdentityProvider({ config: config.google, now }),
     ),
     logger,
+    spentStates: backend.cache,
     now,
   });
   return telemetry.auth(service);
