@@ -4,6 +4,7 @@ import { existsSync } from "node:fs";
 import { register } from "node:module";
 import { resolve } from "node:path";
 import { fileURLToPath } from "node:url";
+import { databaseUrl } from "./database-url.mjs";
 
 const root = fileURLToPath(new URL("..", import.meta.url)).replace(/[\\/]$/, "");
 
@@ -11,7 +12,7 @@ if (process.env.SKYWORK_STUDIO === undefined) launch();
 else useLibsql();
 
 function launch() {
-  const configured = process.env.DATABASE_URL || "file:./.data/skywork.db";
+  const configured = databaseUrl();
   const embedded = configured.startsWith("file:");
   const file = resolve(root, configured.replace(/^file:(\/\/(?=\/))?/, ""));
   if (embedded && !existsSync(file)) {
@@ -19,7 +20,7 @@ function launch() {
     process.exit(1);
   }
   // Studio knows the protocols file:// and mysql:// alone.
-  const url = embedded ? `file://${file}` : configured.replace(/^mariadb:/, "mysql:");
+  const url = embedded ? `file://${file}` : configured;
   const cli = `${root}/node_modules/prisma/build/index.js`;
   const child = spawn(
     process.execPath,

@@ -120,6 +120,7 @@ export function createApp(deps: AppDeps): App {
   const services = createServices(parts, payment);
   const jobs = createAppJobs(parts, services);
   let shuttingDown = false;
+  let drainsSinceMs: number | undefined;
   const readiness = createReadiness({
     backend,
     logger,
@@ -147,11 +148,14 @@ export function createApp(deps: AppDeps): App {
       shuttingDown = true;
       void jobs.close();
     },
-    endStreams: http.endStreams,
+    endStreams() {
+      drainsSinceMs ??= performance.now();
+      http.endStreams();
+    },
     async close() {
       shuttingDown = true;
       await jobs.close();
-      await services.ai.close();
+      await services.ai.close(drainsSinceMs);
       await services.auth.close();
       await ledger.close();
       telemetry.close();
@@ -240,6 +244,7 @@ function createAuth(parts: Parts): Services["auth"] {
     writeSignIn: (request) => writeSignIn({ database: backend.database, ledger, logger }, request),
     // A cache of this process alone would miss what other processes on the same database revoke.
     sharedCache: config.redis === null ? null : backend.cache,
+    spentStates: backend.cache,
     identityProvider: telemetry.google(
       adapters?.identityProvider ?? createGoogleIdentityProvider({ config: config.google, now }),
     ),

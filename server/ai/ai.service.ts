@@ -53,8 +53,8 @@ export interface AiService {
   endAbandoned(signal: AbortSignal): Promise<number>;
   /** Runs produced by this process now. */
   readonly activeRuns: number;
-  /** Ends the runs of this process, settled for what they have produced. */
-  close(): Promise<void>;
+  /** Ends the runs of this process, settled for what they have produced. `sinceMs`: when the stop began, by performance.now(). */
+  close(sinceMs?: number): Promise<void>;
 }
 
 const DEFAULT_TIMINGS: RunTimings = {
@@ -65,7 +65,7 @@ const DEFAULT_TIMINGS: RunTimings = {
   leaseMs: 20_000,
   tickMs: 2_000,
 };
-/** Runs that are nearly done when the server stops may still end by themselves. */
+/** Runs that are nearly done when the server stops may still end by themselves, while requests in flight do. */
 const CLOSE_GRACE_MS = 2_000;
 
 /** Makes the service. `close()` it before the ledger: it settles what runs. */
@@ -94,9 +94,10 @@ export function createAiService(options: AiDeps): AiService {
     get activeRuns() {
       return active.size;
     },
-    async close() {
+    async close(sinceMs = performance.now()) {
       closing = true;
-      await Promise.all([endAll(active), stopListening()]);
+      const graceMs = Math.max(0, sinceMs + CLOSE_GRACE_MS - performance.now());
+      await Promise.all([endAll(active, graceMs), stopListening()]);
     },
   };
 }
@@ -139,11 +140,11 @@ function listenForStops(deps: AiDeps & { readonly active: ActiveRuns }): () => P
   };
 }
 
-async function endAll(active: ActiveRuns): Promise<void> {
+async function endAll(active: ActiveRuns, graceMs: number): Promise<void> {
   const running = active.all();
   if (running.length === 0) return;
   const allDone = Promise.all(running.map(({ done }) => done));
-  await withFallback(allDone, CLOSE_GRACE_MS, undefined);
+  await withFallback(allDone, graceMs, undefined);
   for (const run of running) run.stop("shutdown");
   await allDone;
 }

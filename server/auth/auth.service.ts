@@ -80,6 +80,8 @@ interface AuthServiceDeps {
    * null = ask the database at every request.
    */
   readonly sharedCache: Cache | null;
+  /** Where ended sign-ins are remembered; a cache of this process alone where nothing is shared. */
+  readonly spentStates: Pick<Cache, "setIfAbsent">;
   readonly identityProvider: IdentityProvider;
   readonly logger: Logger;
   /** Milliseconds since the epoch; defaults to Date.now. */

@@ -33,7 +33,8 @@ const built = new URL(`../../dist/${COMMANDS[name]}.js`, import.meta.url);
 
 // `npm start` is production and so must run what `npm run build` made, never the sources.
 if (name === "start") {
-  process.env.NODE_ENV ??= "production";
+  // Empty, and blank, counts as unset, as everywhere (parseConfig).
+  if (!process.env.NODE_ENV?.trim()) process.env.NODE_ENV = "production";
   stopWithNpm();
 }
 const tsx = name === "start" || !existsSync(source) ? undefined : await loadTsx();

@@ -9,17 +9,19 @@ export const DATA_DIRECTORY = ".data";
 
 /**
  * Loads `.env` of the working directory into `process.env`, under what is set there already, and returns the variables that
- * are not empty. For a process that reads them once: `npm run dev` reads again and again, and has readEnvironment of
+ * are not blank, trimmed, as parseConfig reads them: `NODE_ENV` decides things before it does. For a process that reads them once: `npm run dev` reads again and again, and has readEnvironment of
  * cli/dev/environment.ts, which changes nothing.
  */
 export function loadEnvironment(): Environment {
+  for (const [name, value] of Object.entries(process.env))
+    if (value?.trim() === "") delete process.env[name];
   try {
     process.loadEnvFile(".env");
   } catch (error) {
     if (!(error instanceof Error && "code" in error && error.code === "ENOENT")) throw error;
   }
-  const given = Object.entries(process.env).filter(([, value]) => value !== "");
-  return Object.fromEntries(given);
+  const given = Object.entries(process.env).map(([name, value]) => [name, value?.trim()] as const);
+  return Object.fromEntries(given.filter(([, value]) => value));
 }
 
 /** Returns `given` with the token secrets that development keeps for itself, where one is unset. */

@@ -1,6 +1,6 @@
 // Days in a time zone: the date of a moment, where a day begins, and which days in a row have 24 hours.
 import { invalidField } from "../lib/errors.ts";
-import { DAY_MS, HOUR_MS } from "../lib/time.ts";
+import { DAY_MS } from "../lib/time.ts";
 
 const MINUTE_MS = 60_000;
 /** Days counted by one statement: others' statements run between two of them. */
@@ -90,9 +90,9 @@ function addDays(date: string, days: number): string {
 /** The first minute whose date is `wanted` or later. */
 function search(wanted: string, dateOf: (ms: number) => string): number {
   const utcMs = Date.parse(wanted);
-  // No zone is further than 14 hours from UTC.
-  let beforeMs = utcMs - 15 * HOUR_MS;
-  let inMs = utcMs + 15 * HOUR_MS;
+  // No zone is a whole day from UTC: one may be given as an offset up to 23:59, and old local times are 15 hours off.
+  let beforeMs = utcMs - DAY_MS;
+  let inMs = utcMs + DAY_MS;
   while (inMs - beforeMs > MINUTE_MS) {
     const middleMs = beforeMs + Math.floor((inMs - beforeMs) / MINUTE_MS / 2) * MINUTE_MS;
     if (dateOf(middleMs) < wanted) beforeMs = middleMs;

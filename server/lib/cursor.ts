@@ -1,5 +1,6 @@
 // Opaque cursors: where a page of a list ended, as a client hands it back.
 import { type AppError, invalidField } from "./errors.ts";
+import { LAST_MS } from "./time.ts";
 
 /** A place in a list ordered by time, then by id. */
 export interface TimePlace {
@@ -7,8 +8,6 @@ export interface TimePlace {
   readonly id: string;
 }
 
-/** The last moment that every database can compare: the end of the year 9999. */
-const LAST_MS = 253_402_300_799_999;
 const TIME_PLACE = /^(\d{1,15})_([A-Za-z0-9_-]{1,255})$/;
 
 /** `text` as a cursor. */

@@ -9,6 +9,9 @@ import type { SyncDeps } from "./sync/apply-sync.ts";
 import { sumRefunds } from "./sync/payment-refunds.ts";
 import { syncWithStripe } from "./sync/sync.ts";
 
+/** An order without an amount. */
+const ALL = "all";
+
 /** See PaymentService.refundPayment. */
 export async function refundPayment(
   deps: SyncDeps,
@@ -50,16 +53,20 @@ export async function refundPayment(
 function findOrdered(
   refunds: readonly StripeRefund[],
   orderKey: string,
-  { amountMinorUnits }: RefundOrder,
+  order: RefundOrder,
 ): StripeRefund | undefined {
-  const ordered = refunds.find((refund) => refund.orderKey === orderKey);
-  if (
-    ordered !== undefined &&
-    amountMinorUnits !== undefined &&
-    ordered.amount !== amountMinorUnits
-  )
+  const refund = refunds.find((one) => one.orderKey === orderKey);
+  if (refund === undefined) return undefined;
+  // One that does not say what was ordered was made before they did: its amount may have been all that was left.
+  const first = refund.ordered ?? (order.amountMinorUnits === undefined ? ALL : `${refund.amount}`);
+  if (first !== orderedBy(order))
     throw AppError.of("IDEMPOTENCY_CONFLICT", "This key was used for another amount.");
-  return ordered;
+  return refund;
+}
+
+/** What is ordered, as the refund keeps it: "all that is left" is another order than the same sum as a number. */
+function orderedBy({ amountMinorUnits }: RefundOrder): string {
+  return amountMinorUnits === undefined ? ALL : `${amountMinorUnits}`;
 }
 
 /** What is left to refund; what a credit note has given back is not refunded once more. */
@@ -74,16 +81,19 @@ async function createRefund(
   stripe: StripePort,
   paymentIntentId: string,
   orderKey: string,
-  { amountMinorUnits, leftAmount, reason }: RefundOrder & { readonly leftAmount: number },
+  order: RefundOrder & { readonly leftAmount: number },
 ): Promise<StripeRefund> {
+  const { amountMinorUnits, leftAmount, reason = null } = order;
   // All that is left is said as a number: what was looked at is what is ordered.
   const amount = amountMinorUnits ?? leftAmount;
   if (leftAmount <= 0) throw AppError.of("CONFLICT", "This payment is refunded already.");
   const limit = `At most ${leftAmount} is left to refund.`;
   if (amount > leftAmount) throw invalidField("amount", limit, limit);
   try {
-    const order = { paymentIntentId, amount, orderKey, reason: reason ?? null };
-    return await stripe.createRefund(order, `refund:${orderKey}`);
+    return await stripe.createRefund(
+      { paymentIntentId, amount, orderKey, ordered: orderedBy(order), reason },
+      `refund:${orderKey}`,
+    );
   } catch (error) {
     const refusal = refusalOf(error)?.refusal;
     if (refusal === "keyReused") {

@@ -34,7 +34,7 @@ import { readVersion } from "./version.ts";
 const MAX_QUEUE = 8_192;
 const MAX_EXPORT = 512;
 const EXPORT_TIMEOUT_MS = 5_000;
-const CLOSE_WITHIN_MS = 2_000;
+const CLOSE_WITHIN_MS = 1_000;
 const MAX_ATTRIBUTE_LENGTH = 1_000;
 /** An unavailable collector is worth one line now and then. */
 const WARN_EVERY_MS = 60_000;

@@ -8,9 +8,11 @@ const PAGE_ROWS = 500;
 /** Rows of one list: memory stays bounded. A list that is longer is named in `incomplete`. */
 const MAX_LIST_ROWS = 100_000;
 
+const AUDIT_LINE = { id: true, action: true, reason: true, ipAddress: true, createdAt: true };
+
 type Row = Record<string, unknown>;
 /** The next page after `last`, the last row of the page before; undefined asks for the first. */
-type ReadPage = (last: Row | undefined) => Promise<Row[]>;
+type ReadPage<One extends Row = Row> = (last: One | undefined) => Promise<One[]>;
 
 /** Everything stored about the user as one JSON document; null when there is no such user or the user was deleted. */
 export async function exportUser(
@@ -27,29 +29,36 @@ export async function exportUser(
   };
   const incomplete: string[] = [];
   // One after another: one export is one statement at a time, however much there is.
-  for (const [name, read] of Object.entries(createReaders(models, userId))) {
-    const { rows, whole } = await collect(read, signal);
+  for (const [name, pages] of Object.entries(createLists(models, userId))) {
+    const { rows, whole } = await collect(pages, signal);
     document[name] = rows;
     if (!whole) incomplete.push(name);
   }
   return incomplete.length === 0 ? document : { ...document, incomplete };
 }
 
+/** The pages of a list, one by one. */
+async function* pagesOf<One extends Row>(read: ReadPage<One>): AsyncGenerator<One[], void> {
+  let page: One[] = [];
+  do {
+    page = await read(page.at(-1));
+    yield page;
+  } while (page.length === PAGE_ROWS);
+}
+
 async function collect(
-  read: ReadPage,
+  pages: AsyncIterable<Row[]>,
   signal: AbortSignal | undefined,
 ): Promise<{ rows: Row[]; whole: boolean }> {
   const rows: Row[] = [];
-  let last: Row | undefined;
-  while (rows.length < MAX_LIST_ROWS) {
-    signal?.throwIfAborted();
-    const page = await read(last);
+  signal?.throwIfAborted();
+  for await (const page of pages) {
     for (const row of page) rows.push(toPlainRow(row));
-    if (page.length < PAGE_ROWS) return { rows, whole: true };
-    last = page.at(-1);
+    if (rows.length >= MAX_LIST_ROWS) return { rows, whole: false };
     await breathe();
+    signal?.throwIfAborted();
   }
-  return { rows, whole: false };
+  return { rows, whole: true };
 }
 
 /** A row with its dates as ISO 8601. */
@@ -69,6 +78,17 @@ function afterRow(last: Row | undefined) {
   return {
     createdAt: { gte: createdAt },
     OR: [{ createdAt: { gt: createdAt } }, { id: { gt: id } }],
+  };
+}
+
+function createLists(
+  models: PrismaModels,
+  userId: string,
+): Readonly<Record<string, AsyncIterable<Row[]>>> {
+  const readers = Object.entries(createReaders(models, userId));
+  return {
+    ...Object.fromEntries(readers.map(([name, read]) => [name, pagesOf(read)])),
+    auditLogs: auditPages(models, userId),
   };
 }
 
@@ -113,7 +133,13 @@ function createReaders(models: PrismaModels, userId: string): Readonly<Record<st
     checkouts: (last) => models.checkout.findMany(page(last)),
     payments: (last) => models.payment.findMany(page(last)),
     subscriptions: (last) => models.subscription.findMany(page(last)),
-    ...auditReaders(models, userId),
+    // What they did to others as an administrator; to whom is those others' data.
+    auditLogsAsActor: (last) =>
+      models.auditLog.findMany({
+        ...page(last),
+        where: { actorId: userId, NOT: aboutAccount(userId), ...afterRow(last) },
+        select: AUDIT_LINE,
+      }),
   };
 }
 
@@ -126,32 +152,47 @@ function withoutOthers<T extends { userId: string; sourceId: string | null }>(
   return isOthers ? { ...row, sourceId: null } : row;
 }
 
-function auditReaders(models: PrismaModels, userId: string) {
-  const about = { targetType: "user", targetId: userId };
-  const orderBy = [{ createdAt: "asc" as const }, { id: "asc" as const }];
-  const select = { id: true, action: true, reason: true, ipAddress: true, createdAt: true };
-  return {
-    // What was done to the account and why; by whom and from where is another person's data, unless they did it themselves.
-    auditLogs: async (last) => {
-      const rows = await models.auditLog.findMany({
-        where: { ...about, ...afterRow(last) },
-        orderBy,
-        take: PAGE_ROWS,
-        select: { ...select, detail: true, actorId: true },
-      });
-      return rows.map(({ actorId, ipAddress, ...row }) => ({
-        ...row,
-        // Without an actor it was written at a sign-in of the person.
-        ipAddress: actorId === null || actorId === userId ? ipAddress : null,
-      }));
-    },
-    // What they did to others as an administrator; to whom is those others' data.
-    auditLogsAsActor: (last) =>
-      models.auditLog.findMany({
-        where: { actorId: userId, NOT: about, ...afterRow(last) },
-        orderBy,
-        take: PAGE_ROWS,
-        select,
-      }),
-  } satisfies Record<string, ReadPage>;
+function aboutAccount(userId: string) {
+  return { targetType: "user", targetId: userId };
+}
+
+/**
+ * What was done to the account and to its payments, and why; by whom and from where is another person's data, unless they
+ * did it themselves.
+ */
+async function* auditPages(models: PrismaModels, userId: string): AsyncGenerator<Row[], void> {
+  const read = async (where: object) => {
+    const rows = await models.auditLog.findMany({
+      where,
+      // As the index has them, whatever they are about.
+      orderBy: [{ targetId: "asc" }, { createdAt: "asc" }, { id: "asc" }],
+      take: PAGE_ROWS,
+      select: { ...AUDIT_LINE, targetType: true, targetId: true, detail: true, actorId: true },
+    });
+    return rows.map(({ actorId, ipAddress, ...row }) => ({
+      ...row,
+      // Without an actor it was written at a sign-in of the person.
+      ipAddress: actorId === null || actorId === userId ? ipAddress : null,
+    }));
+  };
+  yield* pagesOf((last) => read({ ...aboutAccount(userId), ...afterRow(last) }));
+  const payments = pagesOf<{ id: string; createdAt: Date }>((last) =>
+    models.payment.findMany({
+      where: { userId, ...afterRow(last) },
+      orderBy: [{ createdAt: "asc" }, { id: "asc" }],
+      take: PAGE_ROWS,
+      select: { id: true, createdAt: true },
+    }),
+  );
+  for await (const page of payments) {
+    const about = { targetType: "payment", targetId: { in: page.map(({ id }) => id) } };
+    if (page.length > 0) yield* pagesOf((last) => read({ ...about, ...afterLine(last) }));
+  }
+}
+
+/** Behind `last` in the order of what lines are about, then of creation. */
+function afterLine(last: Row | undefined) {
+  if (last === undefined) return {};
+  const { targetId } = last as { targetId: string };
+  return { OR: [{ targetId: { gt: targetId } }, { targetId, ...afterRow(last) }] };
 }

@@ -282,6 +282,7 @@ export function readRefund(value: unknown): StripeRefund {
     amount: integer(raw, "amount"),
     status: textOrNull(raw, "status") ?? "succeeded",
     orderKey: metadata && textOrNull(metadata, "orderKey"),
+    ordered: metadata && textOrNull(metadata, "ordered"),
   };
 }
 

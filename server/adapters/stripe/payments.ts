@@ -54,7 +54,7 @@ export function createRefund(
   input: Parameters<StripePort["createRefund"]>[0],
   key: string,
 ): Promise<StripeRefund> {
-  const { paymentIntentId, amount, orderKey, reason } = input;
+  const { paymentIntentId, amount, orderKey, ordered, reason } = input;
   return client.write({
     name: "refunds.create",
     key,
@@ -63,7 +63,11 @@ export function createRefund(
         {
           payment_intent: paymentIntentId,
           ...(amount === undefined ? {} : { amount }),
-          metadata: { orderKey, ...(reason === null ? {} : { reason }) },
+          metadata: {
+            orderKey,
+            ...(ordered === undefined ? {} : { ordered }),
+            ...(reason === null ? {} : { reason }),
+          },
         },
         options,
       ),

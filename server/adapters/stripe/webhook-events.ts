@@ -2,6 +2,7 @@
 import { createHmac, timingSafeEqual } from "node:crypto";
 import { jsonOrUndefined } from "../../lib/json.ts";
 import { trimOptionalWhitespace } from "../../lib/text.ts";
+import { LAST_MS } from "../../lib/time.ts";
 import type { StripeEventNotice, StripePort, VerifiedEvent } from "../../payment/stripe/port.ts";
 import { malformed } from "./calls.ts";
 import { PAGE, type StripeClient, unixSeconds } from "./client.ts";
@@ -39,7 +40,7 @@ function readThinNotice(raw: Readonly<Record<string, unknown>>): StripeEventNoti
   const type = textOrNull(raw, "type");
   const createdAt = Date.parse(textOrNull(raw, "created") ?? "");
   if (id === null || !ID.test(id) || type === null || type.length > 100) return null;
-  if (Number.isNaN(createdAt)) return null;
+  if (!(createdAt >= 0 && createdAt <= LAST_MS)) return null;
   return {
     id,
     type,
@@ -90,8 +91,8 @@ export function readNotice(value: unknown, signedAtSeconds?: number): StripeEven
   const objectType = textOrNull(it, "object");
   if (id === null || !ID.test(id) || type === null || type.length > 100) return null;
   if ((objectType?.length ?? 0) > 100 || (objectId?.length ?? 0) > 255) return null;
-  if (!Number.isSafeInteger(created) || (created as number) < 0 || (created as number) > 8.64e12)
-    return null;
+  if (!Number.isSafeInteger(created)) return null;
+  if ((created as number) < 0 || (created as number) > LAST_MS / 1000) return null;
   const paymentIntentId = idOrNull(it, "payment_intent");
   const chargeId = objectType === "charge" ? objectId : idOrNull(it, "charge");
   return {

@@ -193,10 +193,15 @@ function revokeAllSessions(database: Database, userId: string, at: Date): Promis
       where: { id: userId },
       data: { authVersion: { increment: 1 } },
     });
-    const { count } = await models.session.updateMany({
-      where: { userId, revokedAt: null },
-      data: { revokedAt: at, revokedReason: "logoutAll" satisfies RevocationReason },
-    });
+    const reason: RevocationReason = "logoutAll";
+    const end = (which: { expiresAt?: { gt: Date } }) =>
+      models.session.updateMany({
+        where: { userId, revokedAt: null, ...which },
+        data: { revokedAt: at, revokedReason: reason },
+      });
+    // Those that are listed are counted; the others end too, for clocks differ.
+    const { count } = await end({ expiresAt: { gt: at } });
+    await end({});
     return count;
   });
 }

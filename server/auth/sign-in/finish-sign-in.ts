@@ -31,7 +31,7 @@ interface FinishSignInDeps {
   >;
   readonly sessions: Pick<SessionStore, "revoke">;
   readonly writeSignIn: WriteSignIn;
-  readonly sharedCache: Cache | null;
+  readonly spentStates: Pick<Cache, "setIfAbsent">;
   readonly identityProvider: Pick<IdentityProvider, "exchange">;
   readonly signInStates: SignInStates;
   readonly refreshTokens: RefreshTokens;
@@ -77,7 +77,7 @@ export async function finishSignIn(
 
 /** The sign-in that `query.state` ends. From here on it is used up, whatever comes of it. */
 async function consumeState(
-  { signInStates, sharedCache }: FinishSignInDeps,
+  { signInStates, spentStates }: FinishSignInDeps,
   query: CallbackQuery,
   cookies: readonly SignInCookie[],
 ): Promise<SignInState> {
@@ -91,7 +91,7 @@ async function consumeState(
   const key = `auth:attempt:${createHash("sha256").update(state.state).digest("base64url")}`;
   // A first net that also catches sign-ins which end in nothing. With the cache away it lets everything through,
   // and the session's primary key (SignInStates.sessionId) still allows one session for one sign-in.
-  if ((await sharedCache?.setIfAbsent(key, "1", STATE_TTL_SECONDS)) === false) {
+  if ((await spentStates.setIfAbsent(key, "1", STATE_TTL_SECONDS)) === false) {
     throw new SignInFailure("state_invalid", "this sign-in was ended before");
   }
   return state;

@@ -7,7 +7,7 @@ const MODEL_PORT = 12113;
 
 function port(name: string, fallback: number): number {
   const given = process.env[name];
-  if (given === undefined || given === "") return fallback;
+  if (!given?.trim()) return fallback;
   const value = Number(given);
   if (!Number.isInteger(value) || value < 0 || value > 65_535) {
     throw new Error(`${name}=${given} is not a port (0 to 65535).`);

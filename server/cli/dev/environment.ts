@@ -21,12 +21,12 @@ export interface DevelopmentPlan {
 }
 
 /**
- * `.env` under the process's own environment, empty values as unset. Read again at each start of the API. Unlike
+ * `.env` under the process's own environment, blank values as unset. Read again at each start of the API. Unlike
  * loadEnvironment of config/environment.ts it leaves `process.env` as it is: what is in there wins over the edited file.
  */
 export function readEnvironment(): Environment {
   const fromFile = existsSync(".env") ? parseEnv(readFileSync(".env", "utf8")) : {};
-  const isSet = ([, value]: [string, string | undefined]) => value !== undefined && value !== "";
+  const isSet = ([, value]: [string, string | undefined]) => Boolean(value?.trim());
   return {
     ...Object.fromEntries(Object.entries(fromFile).filter(isSet)),
     ...Object.fromEntries(Object.entries(process.env).filter(isSet)),

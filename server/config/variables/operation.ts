@@ -18,7 +18,7 @@ export const OPERATION = defineGroup("Limits and operation", {
     schema: integer(1, 1_000_000_000),
     default: "100",
     description:
-      "Anonymous calls per address, and signed-in writes per user, in one window; signed-in reads have ten times as many. Every call of a batch counts.",
+      "Anonymous calls per address, and signed-in writes per user, in one window; signed-in reads have ten times as many, refreshes three times, a worker's calls a hundred times. Of a user's calls, checkouts (payment.checkout, payment.subscribe) may be a quarter of it, reads that ask Stripe (payment.invoices, payment.previewPlanChange) as many, user.export a tenth. Every call of a batch counts.",
   },
   ADMIN_EMAILS: {
     schema: emails.default([]),

@@ -73,7 +73,7 @@ export interface AuditStore {
   /** How holds ended: of the users in `range`, or, without one, of those who have something to prove. */
   holdEnds(range: Range | null, unverified: readonly Unverified[]): Promise<Map<string, HoldEnds>>;
   sums(unverified: readonly Unverified[]): Promise<Sums[]>;
-  /** What `check` finds wrong, a hundred rows at most. */
+  /** What `check` finds wrong, MAX_PER_STATEMENT rows at most. */
   wrong(
     check: Check,
     range: Range,
@@ -89,7 +89,8 @@ export interface AuditStore {
   save(again: readonly string[], proofs: readonly Proof[]): Promise<void>;
 }
 
-const MAX_PER_STATEMENT = 100;
+/** Rows one check of one page says; where there are as many, there may be more. */
+export const MAX_PER_STATEMENT = 100;
 const PROOF = {
   userId: "id",
   fromSeq: "int",

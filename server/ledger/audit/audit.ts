@@ -34,6 +34,8 @@ interface DoctorDeps {
 export interface AuditReport {
   /** At most MAX_VIOLATIONS. */
   readonly violations: readonly Violation[];
+  /** There may be more of them: the audit ended at that many, or a check of a page said no more than it may. */
+  readonly isCut: boolean;
   readonly users: number;
   /** Entries read and checked now. */
   readonly provenNow: number;
@@ -44,7 +46,7 @@ export interface AuditReport {
 }
 
 /** An audit that has found so many ends there. */
-export const MAX_VIOLATIONS = 1_000;
+const MAX_VIOLATIONS = 1_000;
 // Above every id: ids are ASCII.
 const END = "\u{10FFFF}";
 /** Later than every proof. */
@@ -75,6 +77,7 @@ export async function auditLedger(
   const isWhole = deps.whole || size.entries <= (deps.smallEntries ?? SMALL_ENTRIES);
   const trustedFrom = isWhole ? FAR_FUTURE : new Date(now() - TRUST_MS);
   const violations: Violation[] = [];
+  let isCut = false;
   const report = { users: 0, provenNow: 0, provenEarlier: 0, since: null as Date | null };
   const steps = stepsOf(store, { most: deps.usersPerStep ?? 1_000, trustedFrom, now });
   await runConcurrently(deps.concurrency ?? 1, async () => {
@@ -84,6 +87,7 @@ export async function auditLedger(
     if (step.done === true || violations.length >= MAX_VIOLATIONS) return false;
     const page = await auditPage({ database, store, rowsPerRead, rest }, step.value);
     violations.push(...page.violations);
+    isCut ||= page.isCut || violations.length >= MAX_VIOLATIONS;
     report.users += step.value.users.length;
     report.provenNow += page.provenNow;
     report.provenEarlier += page.provenEarlier;
@@ -94,7 +98,7 @@ export async function auditLedger(
     await rest();
     return true;
   });
-  return { ...report, violations: violations.slice(0, MAX_VIOLATIONS) };
+  return { ...report, isCut, violations: violations.slice(0, MAX_VIOLATIONS) };
 }
 
 /** Calls `work` so many times at once until it answers false; an error of one call ends all, and is thrown then. */

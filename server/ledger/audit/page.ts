@@ -1,7 +1,15 @@
 // The audit of one page of users: a quick walk along their entries, exact statements for whoever is not in order.
 import type { Database } from "../../database/ports.ts";
-import type { AuditedUser, AuditStore, Checkpoint, HoldEnds, Proof, Sums } from "./audit.store.ts";
-import type { Range } from "./check.ts";
+import {
+  type AuditedUser,
+  type AuditStore,
+  type Checkpoint,
+  type HoldEnds,
+  MAX_PER_STATEMENT,
+  type Proof,
+  type Sums,
+} from "./audit.store.ts";
+import type { Check, Range } from "./check.ts";
 import { doctorChecks, ENTRY_COUNTS } from "./checks.ts";
 import { wrongKeys } from "./keys.ts";
 import { type Walk, walkEntries } from "./walk.ts";
@@ -49,8 +57,9 @@ interface Subject {
 }
 
 /**
- * Audits the users of a page, and remembers those whose books are in order. Returns what is wrong, how many entries were
- * read now and proven earlier, and when the oldest of those proofs was made (null: none was relied on).
+ * Audits the users of a page, and remembers those whose books are in order. Returns what is wrong, whether there may be
+ * more of it, how many entries were read now and proven earlier, and when the oldest of those proofs was made (null: none
+ * was relied on).
  */
 export async function auditPage(
   { database, store, rowsPerRead, rest }: PageDeps,
@@ -65,7 +74,7 @@ export async function auditPage(
   const suspects = subjects.filter(
     (one) => !isInOrder(one, walks.get(one.userId), ends.get(one.userId)),
   );
-  const { sums, found } = await examine({ database, store, rest }, { suspects, range });
+  const { sums, found, isCut } = await examine({ database, store, rest }, { suspects, range });
   violations.push(...found, ...(await wrongCounts(store, range)));
   const idOf = (userId: string, seq: number) => walks.get(userId)?.idOf(seq);
   const owners = subjects.map(keysOf);
@@ -77,13 +86,15 @@ export async function auditPage(
     const proven = sums.has(subject.userId) ? sums.get(subject.userId) : walkedSums(subject, walk);
     return proven ? [{ subject, proven }] : [];
   });
-  const valid = proofs.filter(({ subject }) => !isWrong.has(subject.userId));
+  // Where a check found more than it said, nobody knows whose books are in order.
+  const valid = isCut ? [] : proofs.filter(({ subject }) => !isWrong.has(subject.userId));
   await store.save(
     again,
     valid.map(({ subject, proven }) => proofOf(subject, proven, at)),
   );
   return {
     violations,
+    isCut,
     provenNow: proofs.reduce((sum, { proven }) => sum + proven.entries, 0),
     provenEarlier: relied.reduce((sum, { seq }) => sum + seq, 0),
     since: relied.reduce<Date | null>(
@@ -140,6 +151,12 @@ async function examine(
   // Of a suspect who is gone since the page was read there is nothing to prove; rows of nobody are another check's.
   const sums = new Map<string, Sums | null>(suspects.map(({ userId }) => [userId, null]));
   const found: Violation[] = [];
+  let isCut = false;
+  const ask = async (check: Check, some: readonly Subject[]) => {
+    const wrong = await store.wrong(check, range, some);
+    isCut ||= wrong.length >= MAX_PER_STATEMENT;
+    for (const one of wrong) found.push({ invariant: check.invariant, ...one });
+  };
   for (let first = 0; first < suspects.length; first += SUSPECTS) {
     const some = suspects.slice(first, first + SUSPECTS);
     // The first look at the entries: every later one sees these, too, so they are what can be remembered as proven.
@@ -148,16 +165,13 @@ async function examine(
     for (const check of doctorChecks(database.dialect, some.length))
       if (check.takes !== undefined) {
         await rest();
-        for (const wrong of await store.wrong(check, range, some))
-          found.push({ invariant: check.invariant, ...wrong });
+        await ask(check, some);
       }
     await rest();
   }
   for (const check of doctorChecks(database.dialect, 0))
-    if (check.takes === undefined)
-      for (const wrong of await store.wrong(check, range, []))
-        found.push({ invariant: check.invariant, ...wrong });
-  return { sums, found };
+    if (check.takes === undefined) await ask(check, []);
+  return { sums, found, isCut };
 }
 
 function keysOf({ userId, after }: Subject) {

@@ -141,6 +141,8 @@ export interface StripeRefund {
   readonly status: string;
   /** The key it was ordered under, when it was ordered here. */
   readonly orderKey: string | null;
+  /** What was ordered, in the words of that order; null where it does not say. */
+  readonly ordered: string | null;
 }
 
 /** A dispute. */
@@ -274,7 +276,13 @@ export interface StripePort {
   listDisputes(paymentIntentId: string): Promise<StripeDispute[]>;
   /** Without `amount`: all that is left. */
   createRefund(
-    input: { paymentIntentId: string; amount?: number; orderKey: string; reason: string | null },
+    input: {
+      paymentIntentId: string;
+      amount?: number;
+      orderKey: string;
+      ordered?: string;
+      reason: string | null;
+    },
     idempotencyKey: string,
   ): Promise<StripeRefund>;
 

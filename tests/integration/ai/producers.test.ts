@@ -1,8 +1,10 @@
 // What becomes of a run whose producer stops or is dead, of its readers, and of who starts one where there is no model.
 // Each server of these tests is embedded.
+import { setTimeout as sleep } from "node:timers/promises";
 import { describe, expect, it } from "vitest";
 import { scopedKey } from "../../../server/ledger/idempotency-key.ts";
 import { createClient } from "../../../shared/src/client.ts";
+import { within } from "../../support/own-time.ts";
 import { readRun } from "../../support/read-run.ts";
 import { openTestApp } from "../../support/server.ts";
 
@@ -19,7 +21,10 @@ describe("a server that stops", () => {
     });
     const { models } = server.opened.backend.database;
     await readRun(server.url, person.accessToken, { runId }, 1);
-    await server.app.services.ai.close();
+    // Its time to end by itself is that of the requests in flight, which took theirs: nothing is left of it.
+    server.app.endStreams();
+    await sleep(2_000);
+    await within(1_500, () => server.app.close());
     const run = await models.aiRun.findUniqueOrThrow({ where: { id: runId } });
     expect(run).toMatchObject({ state: "failed", charged: 1, code: "SERVICE_UNAVAILABLE" });
     expect(await models.creditHold.findFirst({ where: { status: "ACTIVE" } })).toBeNull();

@@ -29,6 +29,8 @@ describe("a callback sent eight times at once", () => {
       writeSignIn: (request) =>
         writeSignIn({ ...world, database: world.backend.database }, request),
       sharedCache: null,
+      // A store that is away.
+      spentStates: { setIfAbsent: () => Promise.resolve(undefined) },
       identityProvider,
       logger: world.logger,
     });

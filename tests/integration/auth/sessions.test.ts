@@ -97,6 +97,21 @@ describe.each(backends)("sessions on $name", (available) => {
     }
   });
 
+  it("that ran out are neither listed nor counted, and end with logoutAll all the same", async () => {
+    const person = await signedIn();
+    const past = { id: randomUUID(), userId: person.userId, refreshTokenHash: randomUUID() };
+    const at = new Date(Date.now() - 60_000);
+    const times = { createdAt: at, rotatedAt: at, lastUsedAt: at, expiresAt: at };
+    const { session } = world.models;
+    await session.create({ data: { ...past, ...times, absoluteExpiresAt: at } });
+    expect((await world.instance(0).auth.sessions(person)).sessions).toHaveLength(1);
+    expect(await world.instance(0).auth.logoutAll(person)).toEqual({ revoked: 1 });
+    const { id } = past;
+    expect(await session.findUnique({ where: { id } })).toMatchObject({
+      revokedReason: "logoutAll",
+    });
+  });
+
   it("beyond the 200 used last are not listed, and end with logoutAll all the same", async () => {
     const person = await signedIn();
     const { models } = world;

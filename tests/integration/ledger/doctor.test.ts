@@ -121,7 +121,12 @@ describe("the doctor", () => {
     expect(report).toMatchObject({ violations: [], provenNow: 0, provenEarlier: _sum.ledgerSeq });
     await spendLater(1);
     expect(await goOn()).toMatchObject({ provenNow: 1, provenEarlier: _sum.ledgerSeq });
-    const whole = { violations: [], provenNow: (_sum.ledgerSeq ?? 0) + 1, provenEarlier: 0 };
+    const whole = {
+      violations: [],
+      isCut: false,
+      provenNow: (_sum.ledgerSeq ?? 0) + 1,
+      provenEarlier: 0,
+    };
     expect(await auditLedger({ database, whole: true })).toEqual({
       ...whole,
       users: await database.models.user.count(),
@@ -256,6 +261,28 @@ describe("the doctor", () => {
     // The other step under way may end, no further one begins.
     expect(ended.length).toBeLessThanOrEqual(1);
     await mend();
+  });
+
+  test("says when a check finds more than it lists, and takes nobody's books for proven then", async () => {
+    const { database } = world.backend;
+    // Two entries of each are wrong, 120 of which one check lists 100.
+    const users: string[] = [];
+    for (let n = 0; n < 60; n += 1) {
+      userId = await world.createUser(100);
+      await spendLater(n);
+      users.push(userId);
+    }
+    const where = { userId: { in: users } };
+    await database.models.creditLog.updateMany({
+      where: { ...where, seq: 1 },
+      data: { balance: 7 },
+    });
+    const audit = () => auditLedger({ database, whole: false, smallEntries: 0 });
+    const report = await audit();
+    expect(report).toMatchObject({ isCut: true, violations: { length: 100 } });
+    expect(await database.models.ledgerCheckpoint.count({ where })).toBe(0);
+    for (userId of users) await mend();
+    expect(await audit()).toMatchObject({ isCut: false, violations: [] });
   });
 
   test("doctors beside each other, and beside spends, agree", async () => {

@@ -73,13 +73,22 @@ describe("money back", () => {
     expect(one.refundId).toBe(two.refundId);
     world.travel({ days: 3 });
     expect((await refund("same", 100)).refundId).toBe(one.refundId);
-    await expect(refund("same", 200)).rejects.toMatchObject({ code: "IDEMPOTENCY_CONFLICT" });
+    for (const other of [200, undefined])
+      await expect(refund("same", other)).rejects.toMatchObject({ code: "IDEMPOTENCY_CONFLICT" });
     await expect(refund("more", 401)).rejects.toMatchObject({ code: "VALIDATION_FAILED" });
     expect(await seen()).toEqual({ credits: 80, status: "PARTIALLY_REFUNDED", refunded: 100 });
     await refund("rest");
     await expect(refund("again")).rejects.toMatchObject({ code: "CONFLICT" });
     const whole = await refund("rest");
     expect(whole.paymentStatus).toBe("REFUNDED");
+    await expect(refund("rest", 400)).rejects.toMatchObject({ code: "IDEMPOTENCY_CONFLICT" });
+  });
+
+  it("answers an order of before refunds said what was ordered by its amount", async () => {
+    const metadata = { orderKey: `${paymentId}:old` };
+    const { id } = world.sandbox.stripe.control.refund(intent, { amount: 100, metadata });
+    for (const same of [100, undefined]) expect((await refund("old", same)).refundId).toBe(id);
+    await expect(refund("old", 200)).rejects.toMatchObject({ code: "IDEMPOTENCY_CONFLICT" });
   });
 
   it("refuses to refund what was not paid", async () => {

@@ -134,6 +134,11 @@ describe("webhooks", () => {
       JSON.stringify(event({ data: { object: null } })),
       JSON.stringify(event({ data: { object: [] } })),
       JSON.stringify(event({ created: "yesterday" })),
+      // Years that no database keeps.
+      JSON.stringify(event({ created: 253_402_300_800 })),
+      ...["+010000-01-01T00:00:00.000Z", "-000001-01-01T00:00:00.000Z"].map((created) =>
+        JSON.stringify(event({ object: "v2.core.event", created })),
+      ),
       JSON.stringify(event({}, { id: undefined })),
       JSON.stringify(event({}, { object: undefined })),
       JSON.stringify(event({}, { id: { $ne: null } })),

@@ -131,6 +131,43 @@ describe("user", () => {
     });
   });
 
+  it("exports what an administrator did to the person's payments, and to nobody else's", async () => {
+    const [person, admin, other] = [
+      await world.person(),
+      await world.person("ADMIN"),
+      await world.person(),
+    ];
+    const paymentOf = async (userId: string) => {
+      const money = { amount: 500, currency: "usd", status: "SUCCESS", creditsPurchased: 0 };
+      const [id, createdAt] = [randomUUID(), new Date()];
+      await models().payment.create({ data: { id, userId, ...money, createdAt } });
+      return id;
+    };
+    const [first, second, others] = [
+      await paymentOf(person.userId),
+      await paymentOf(person.userId),
+      await paymentOf(other.userId),
+    ];
+    // Refused, for nothing was paid here; what was ordered is on record before.
+    for (const paymentId of [second, first, others, first]) {
+      const order = { paymentId, reason: `of ${paymentId}`, idempotencyKey: randomUUID() };
+      expect((await world.call("admin.refundPayment", "mutation", order, as(admin))).status).toBe(
+        409,
+      );
+    }
+    const { data } = await world.call("user.export", "query", undefined, as(person));
+    const { auditLogs } = data as { auditLogs: { targetId: string }[] };
+    const line = (targetId: string) =>
+      expect.objectContaining({
+        ...{ action: "payment.refund", targetType: "payment", targetId },
+        ...{ reason: `of ${targetId}`, ipAddress: null },
+      });
+    expect(auditLogs).toHaveLength(3);
+    expect(auditLogs).toEqual(expect.arrayContaining([first, second].map(line)));
+    expect(auditLogs.filter(({ targetId }) => targetId === first)).toHaveLength(2);
+    expect(JSON.stringify(data)).not.toContain(admin.userId);
+  });
+
   it("exports a debt that was carried over without naming the former account", async () => {
     const email = newEmail();
     const first = await world.signIn(email);

@@ -104,6 +104,7 @@ describe("money back", () => {
       status,
       paymentIntentId: null,
       orderKey: null,
+      ordered: null,
     });
     expect(
       sumRefunds([

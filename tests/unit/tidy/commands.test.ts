@@ -1,7 +1,15 @@
 // Every command of the contract exists and starts something that exists.
 import { spawn, spawnSync } from "node:child_process";
 import { once } from "node:events";
-import { existsSync, readFileSync } from "node:fs";
+import {
+  cpSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
 import { createServer, type AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -84,6 +92,23 @@ describe("commands", () => {
       expect(stderr).not.toContain("Usage");
       expect(stderr).toContain("DATABASE_URL");
       expect(status).toBe(1);
+    },
+  );
+
+  test.each(["", " ", "test"])(
+    "the launcher starts in production where NODE_ENV is blank: %j",
+    (given) => {
+      const folder = mkdtempSync(join(tmpdir(), "launcher-"));
+      const [launcher, main] = ["server/cli/run.mjs", "dist/server/main.js"];
+      cpSync(LAUNCHER, join(folder, launcher));
+      mkdirSync(join(folder, "dist/server"), { recursive: true });
+      writeFileSync(join(folder, main), "console.log(process.env.NODE_ENV)");
+      const { stdout } = spawnSync(process.execPath, [join(folder, launcher), "start"], {
+        encoding: "utf8",
+        env: { NODE_ENV: given },
+      });
+      rmSync(folder, { recursive: true });
+      expect(stdout.trim()).toBe(given.trim() || "production");
     },
   );
 
