@@ -27,10 +27,7 @@ export async function subscriptionEffect(
 ): Promise<SyncEffect> {
   // Our version first, Stripe's answer second: whoever writes in between makes this effect stale.
   const version = await readVersion(deps.store, stripeSubscriptionId);
-  const subscription = await unlessMissing(
-    deps.stripe.getSubscription(stripeSubscriptionId),
-    null,
-  );
+  const subscription = await unlessMissing(deps.stripe.getSubscription(stripeSubscriptionId), null);
   if (subscription === null) return unknownToStripe("this subscription");
   return fetchedSubscriptionEffect(deps, subscription, { version });
 }

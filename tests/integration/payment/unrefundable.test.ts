@@ -27,7 +27,9 @@ describe("money that buys nothing", () => {
         const { accessToken } = await world.signInAgain(person.userId);
         const confirmEmail = { confirmEmail: person.email };
         const headers = bearer(accessToken);
-        expect((await world.call("user.delete", "mutation", confirmEmail, headers)).status).toBe(200);
+        expect((await world.call("user.delete", "mutation", confirmEmail, headers)).status).toBe(
+          200,
+        );
       },
     };
   }

@@ -2,7 +2,7 @@
 import { expect, it } from "vitest";
 import { AppError } from "../../../server/lib/errors.ts";
 import type { PaymentStore } from "../../../server/payment/ports.ts";
-import { applySync } from "../../../server/payment/sync/apply-sync.ts";
+import { applySync, type SyncEffect } from "../../../server/payment/sync/apply-sync.ts";
 
 it.each([
   ["SERVICE_UNAVAILABLE", ["u1"]],
@@ -18,7 +18,7 @@ it.each([
       ),
   } as unknown as PaymentStore;
   const ledger = { changed: async (userIds: readonly string[]) => void announced.push(...userIds) };
-  const effect = { kind: "effect", userId: "u1", apply: async () => "done" } as const;
+  const effect: SyncEffect = { kind: "effect", userId: "u1", apply: async () => "done" };
   await expect(applySync({ store, ledger }, async () => effect)).rejects.toThrow();
   expect(announced).toEqual(told);
 });
