@@ -21,6 +21,9 @@ export interface ReadDeps {
 const LOOK_AGAIN_MS = 1_000;
 /** How long a producer has to send what a reader has: short, so that the answer's status can still be a refusal. */
 const PRODUCER_ANSWER_MS = 600;
+/** While more of it comes it is looked at again after this, for as long as the longest output takes to be sent. */
+const LOOK_PAUSE_MS = 200;
+const MAX_LOOKS = 15;
 /** With Redis unavailable a reader on another instance gets its end from the database, this long after it. */
 const END_WITHOUT_OUTPUT_MS = 2_000;
 
@@ -110,9 +113,17 @@ async function assertReceivable(
   if (endedAt !== null || !page.reachable || !output.isShared) return;
   await output.requestMissing(runId);
   await sleep(PRODUCER_ANSWER_MS);
-  // Only a producer that lives wakes anybody, and then it has sent all it has.
-  const hasAnswered = await waiter.wait(0);
-  if (!hasAnswered || seq <= (await output.read(runId, seq)).lastSeq) return;
+  // Only a producer that lives wakes anybody: with each part that it sends.
+  if (!(await waiter.wait(0))) return;
+  let { lastSeq: before } = page;
+  for (let looks = 0; looks < MAX_LOOKS; looks += 1) {
+    const now = await output.read(runId, seq);
+    if (seq <= now.lastSeq || !now.reachable) return;
+    // It has sent all it has.
+    if (now.lastSeq === before) break;
+    before = now.lastSeq;
+    await sleep(LOOK_PAUSE_MS);
+  }
   const now = await unlessAway(store.find(runId));
   if (now?.endedAt === null) throw foreignEventId();
 }

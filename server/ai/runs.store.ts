@@ -154,7 +154,7 @@ async function renewLease(
 /** Ends a run whose producer died, unless it has been heard of since it was listed. */
 async function endAbandonedRun(deps: RunStoreDeps, { id, userId }: Run): Promise<EndedRun | null> {
   const now = await databaseNow(deps.database);
-  const ended = await deps.database.transaction(async (tx) => {
+  const ending = deps.database.transaction(async (tx) => {
     // The user's row first, as the ledger takes it; under it the run cannot change.
     await lockUser(tx, userId);
     const row = await tx.models.aiRun.findUnique({ where: { id } });
@@ -171,6 +171,11 @@ async function endAbandonedRun(deps: RunStoreDeps, { id, userId }: Run): Promise
       lastSeq: null,
       endedAt: now,
     });
+  });
+  const ended = await ending.catch(async (error: unknown) => {
+    // The answer to COMMIT may be lost, and the charge be there: nobody would end it once more and tell.
+    if (isAppError(error, "SERVICE_UNAVAILABLE")) await deps.ledger.changed([userId]);
+    throw error;
   });
   if (ended !== null) await deps.ledger.changed([userId]);
   return ended;

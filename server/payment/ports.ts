@@ -161,8 +161,10 @@ export interface EventTable {
   ): Promise<void>;
   /** Pending and failed ones due by `now`, the longest due first. */
   due(now: Date, take: number): Promise<StoredEvent[]>;
-  /** Those of `eventIds` that are completed for good, with how. */
-  completed(eventIds: readonly string[]): Promise<Map<string, EventState>>;
+  /** Those of `eventIds` that are completed for good, or not to be looked at again by `now`, with how. */
+  completed(eventIds: readonly string[], now: Date): Promise<Map<string, EventState>>;
+  /** One that is ignored because Stripe does not know its object is not looked at again until then. */
+  postpone(eventId: string, nextAttemptAt: Date): Promise<void>;
   /** When the last complete reconcile began, in milliseconds since 1970; 0 when there was none. */
   reconciledTo(): Promise<number>;
   setReconciledTo(ms: number): Promise<void>;

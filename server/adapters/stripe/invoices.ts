@@ -1,5 +1,10 @@
 // Invoices, their payments and their credit notes.
-import type { StripeCreditNote, StripeInvoice, StripePort } from "../../payment/stripe/port.ts";
+import type {
+  StripeCreditNote,
+  StripeInvoice,
+  StripeInvoicePayment,
+  StripePort,
+} from "../../payment/stripe/port.ts";
 import { listAll, type StripeClient, unixSeconds } from "./client.ts";
 import {
   hasMoreLines,
@@ -50,10 +55,10 @@ export function listInvoices(
   });
 }
 
-export async function listInvoicePaymentIntents(
+export async function listInvoicePayments(
   client: StripeClient,
   invoiceId: string,
-): Promise<string[]> {
+): Promise<StripeInvoicePayment[]> {
   const payments = await listAll(client, {
     name: "invoicePayments.list",
     run: (page, options) =>
@@ -61,9 +66,10 @@ export async function listInvoicePaymentIntents(
     read: readInvoicePayment,
   });
   const paid = payments.filter(({ status }) => status === "paid");
-  return (paid.length > 0 ? paid : payments.slice(0, 1))
-    .map(({ paymentIntentId }) => paymentIntentId)
-    .filter((id) => id !== null);
+  return (paid.length > 0 ? paid : payments.slice(0, 1)).flatMap(
+    ({ paymentIntentId, amountPaid }) =>
+      paymentIntentId === null ? [] : [{ paymentIntentId, amountPaid }],
+  );
 }
 
 export function findInvoiceByPaymentIntent(

@@ -291,7 +291,7 @@ export function readDispute(value: unknown): StripeDispute {
   return { id: text(raw, "id"), amount: integer(raw, "amount"), status: text(raw, "status") };
 }
 
-/** invoice and payment intent of an invoice payment. */
+/** An invoice's payment, and its invoice. */
 export function readInvoicePayment(value: unknown) {
   const raw = resource(value, "invoice_payment");
   const payment = nested(raw, "payment");
@@ -299,6 +299,7 @@ export function readInvoicePayment(value: unknown) {
     id: text(raw, "id"),
     invoiceId: idOrNull(raw, "invoice"),
     paymentIntentId: payment && idOrNull(payment, "payment_intent"),
+    amountPaid: integerOrNull(raw, "amount_paid"),
     status: textOrNull(raw, "status"),
   };
 }

@@ -64,7 +64,7 @@ export function createStripeAdapter(
 
     getInvoice: (id) => invoices.getInvoice(client, id),
     listInvoices: (filter) => invoices.listInvoices(client, filter),
-    listInvoicePaymentIntents: (id) => invoices.listInvoicePaymentIntents(client, id),
+    listInvoicePayments: (id) => invoices.listInvoicePayments(client, id),
     findInvoiceByPaymentIntent: (id) => invoices.findInvoiceByPaymentIntent(client, id),
     listCreditNotes: (invoiceId) => invoices.listCreditNotes(client, invoiceId),
     getCreditNote: (id) => invoices.getCreditNote(client, id),

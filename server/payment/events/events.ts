@@ -71,7 +71,14 @@ export async function recoverEvent(deps: EventDeps, notice: StripeEventNotice): 
   const outcome = await processEvent(deps, notice.id, notice);
   if (outcome === "settled" && !before?.isUnknown) return { outcome };
   const event = await deps.store.events.find(notice.id);
-  if (outcome === "settled") return { outcome: event?.isUnknown ? "known" : outcome };
+  if (outcome === "settled" && event?.isUnknown) {
+    // Deleted at Stripe, it will be so at every look: the next one is when it is twice as old.
+    const nowMs = deps.now();
+    const nextMs = nowMs + Math.max(0, nowMs - event.receivedAt.getTime());
+    await deps.store.events.postpone(notice.id, new Date(nextMs));
+    return { outcome: "known" };
+  }
+  if (outcome === "settled") return { outcome };
   // Another instance was at it too, and had better luck.
   if (isSettled(event)) return { outcome: "known" };
   return { outcome: "failed", reason: event?.lastError ?? "unknown failure" };

@@ -51,7 +51,7 @@ interface Run {
   failures: number;
   /** Stripe showed something of ours: its key is that of our account. */
   isOurAccount: boolean;
-  /** Subscriptions live here that Stripe does not know. */
+  /** What is ours and Stripe does not know: subscriptions live here, sessions that may still be paid. */
   unknown: number;
 }
 
@@ -83,14 +83,15 @@ export async function reconcile(
   const isComplete = hasEvents && hasInvoices && since <= needed && !signal?.aborted;
   await attempt(run, "subscriptions", () => settleSubscriptions(run, maxSubscriptions));
   let caughtUp = false;
-  // With the key of another account nothing was caught up with. One subscription that Stripe does not know says little.
-  if (run.unknown > 0 && !run.isOurAccount)
+  // With the key of another account nothing was caught up with. One subscription that Stripe does not know says little,
+  // and the sandbox forgets.
+  if (run.unknown > 0 && !run.isOurAccount && !deps.sandbox)
     addProblem(run, "mark: Stripe showed nothing of ours: is the key that of another account?");
-  // Also of a run that was told to stop amid the subscriptions.
+  // Also of a run that was told to stop amid the subscriptions. One that saw nothing of ours has nothing to move past.
   else if (isComplete)
-    caughtUp = await attempt({ ...run, signal: undefined }, "mark", () =>
-      deps.store.events.setReconciledTo(nowMs),
-    );
+    caughtUp = await attempt({ ...run, signal: undefined }, "mark", async () => {
+      if (run.isOurAccount) await deps.store.events.setReconciledTo(nowMs);
+    });
   return { ...counts, caughtUp, problems: run.problems };
 }
 
@@ -106,6 +107,7 @@ async function attempt(run: Run, what: string, step: () => Promise<void>): Promi
   } catch (error) {
     run.deps.logger.error({ err: error, what }, "reconcile step failed");
     const refusal = refusalOf(error);
+    if (refusal?.refusal === "missing") run.unknown += 1;
     const reason = isAppError(error) ? error.message : "unexpected failure";
     report(run, `${what}: ${refusal === null ? reason : explainRefusal(refusal)}`);
   }
@@ -159,7 +161,10 @@ async function listMissed(run: Run, since: Date): Promise<StripeEventNotice[]> {
   for (let pages = 0; pages < MAX_EVENT_PAGES; pages += 1) {
     const page = await stripe.listEvents({ createdSince: since, types: HANDLED_EVENTS, after });
     counts.eventsSeen += page.events.length;
-    const completed = await store.events.completed(page.events.map(({ id }) => id));
+    const completed = await store.events.completed(
+      page.events.map(({ id }) => id),
+      new Date(deps.now()),
+    );
     missed.push(...page.events.filter(({ id }) => !completed.has(id)));
     if ([...completed.values()].includes("PROCESSED")) run.isOurAccount = true;
     after = page.events.at(-1)?.id ?? null;
@@ -177,7 +182,9 @@ async function settleCheckouts(run: Run, before: Date): Promise<void> {
     const pending = await payments.pending(before, { after, take: PAGE });
     for (const { id, stripeSessionId: sessionId } of pending)
       await attempt(run, `payment ${id}`, async () => {
-        await syncWithStripe(deps, { kind: "checkout", sessionId });
+        const result = await syncWithStripe(deps, { kind: "checkout", sessionId });
+        if (result.outcome === "done") run.isOurAccount = true;
+        else if (result.isUnknown) run.unknown += 1;
         const payment = await payments.find({ id });
         if (payment?.status === "SUCCESS") counts.paymentsRepaired += 1;
         else if (payment?.status === "FAILED") counts.checkoutsClosed += 1;
@@ -192,21 +199,40 @@ async function settleCheckouts(run: Run, before: Date): Promise<void> {
 
 /** Paid invoices since `since` that have no payment here. */
 async function settleInvoices(run: Run, since: Date): Promise<void> {
-  const { deps, signal, counts } = run;
+  const { deps, signal } = run;
   let after: string | undefined;
   for (let pages = 0; pages < MAX_INVOICE_PAGES; pages += 1) {
     const filter = { status: "paid", createdSince: since, after, limit: PAGE } as const;
     const page = await deps.stripe.listInvoices(filter);
     if (signal?.aborted) return;
-    for (const invoiceId of await listUnpaid(run, page))
-      await attempt(run, `invoice ${invoiceId}`, async () => {
-        const { outcome } = await syncWithStripe(deps, { kind: "invoice", invoiceId });
-        if (outcome === "done") counts.invoicesRepaired += 1;
-      });
+    for (const invoiceId of await listUnpaid(run, page)) {
+      if (signal?.aborted) return;
+      await settleInvoice(run, invoiceId);
+    }
     after = page.at(-1)?.id;
     if (page.length < PAGE || signal?.aborted) return;
   }
   report(run, `invoices: only the latest ${MAX_INVOICE_PAGES * PAGE} were looked at`);
+}
+
+/** One that fails is kept as an event would be, and tried again by itself: it holds nothing up and is not lost. */
+async function settleInvoice(run: Run, invoiceId: string): Promise<void> {
+  const { deps, counts } = run;
+  try {
+    const { outcome } = await syncWithStripe(deps, { kind: "invoice", invoiceId });
+    if (outcome === "done") counts.invoicesRepaired += 1;
+  } catch (error) {
+    deps.logger.error({ err: error, invoiceId }, "invoice not settled");
+    const recovered = await recoverEvent(deps, {
+      ...{ id: `reconcile_${invoiceId}`, type: "invoice.paid", createdAt: new Date(deps.now()) },
+      ...{ objectId: invoiceId, objectType: "invoice", paymentIntentId: null, chargeId: null },
+    });
+    if (recovered.outcome === "settled") counts.invoicesRepaired += 1;
+    else if (recovered.outcome === "failed")
+      addProblem(run, `invoice ${invoiceId}: ${recovered.reason}`);
+    // Its row was completed in an earlier run, and keeps it no more.
+    else report(run, `invoice ${invoiceId}: failed again`);
+  }
 }
 
 /**

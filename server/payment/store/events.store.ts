@@ -24,7 +24,7 @@ const RECONCILE = "reconcile";
 
 const OPEN = { in: ["PENDING", "FAILED"] };
 
-/** Ignored for as long as Stripe does not know its object: as if tried again when Stripe lists it. */
+/** Ignored for as long as Stripe does not know its object: looked at again where Stripe lists it, from then on. */
 const UNKNOWN = { status: "IGNORED", nextAttemptAt: { not: null } };
 
 type Rows = PrismaModels["stripeEvent"];
@@ -45,7 +45,10 @@ export function eventTable({ stripeEvent: rows, rollUp }: PrismaModels): EventTa
       });
     },
     due: (now, take) => readDue(rows, now, take),
-    completed: (eventIds) => readCompleted(rows, eventIds),
+    completed: (eventIds, now) => readCompleted(rows, eventIds, now),
+    postpone: async (id, nextAttemptAt) => {
+      await rows.updateMany({ where: { id, ...UNKNOWN }, data: { nextAttemptAt } });
+    },
     reconciledTo: () => readMark({ rollUp }, RECONCILE),
     setReconciledTo: (ms) => setMark({ rollUp }, RECONCILE, ms),
     list: (filter) => listEvents(rows, filter),
@@ -79,11 +82,14 @@ async function readDue(rows: Rows, now: Date, take: number): Promise<StoredEvent
   return due.map(toEvent);
 }
 
-async function readCompleted(rows: Rows, eventIds: readonly string[]) {
+async function readCompleted(rows: Rows, eventIds: readonly string[], now: Date) {
   const found = await rows.findMany({
     where: {
       id: { in: [...eventIds] },
-      OR: [{ status: "PROCESSED" }, { status: "IGNORED", nextAttemptAt: null }],
+      OR: [
+        { status: "PROCESSED" },
+        { status: "IGNORED", OR: [{ nextAttemptAt: null }, { nextAttemptAt: { gt: now } }] },
+      ],
     },
     select: { id: true, status: true },
   });

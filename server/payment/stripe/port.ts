@@ -116,6 +116,12 @@ export interface StripeInvoice {
   readonly lines: readonly StripeInvoiceLine[];
 }
 
+/** What a payment intent paid of an invoice; null where Stripe does not say. */
+export interface StripeInvoicePayment {
+  readonly paymentIntentId: string;
+  readonly amountPaid: number | null;
+}
+
 /** A price; what it costs never changes under one id. */
 export interface StripePrice {
   readonly id: string;
@@ -264,8 +270,8 @@ export interface StripePort {
     after?: string;
     limit: number;
   }): Promise<StripeInvoice[]>;
-  /** The payment intents that paid an invoice; none for a free one. */
-  listInvoicePaymentIntents(invoiceId: string): Promise<string[]>;
+  /** What paid an invoice, by payment intent; nothing did a free one. */
+  listInvoicePayments(invoiceId: string): Promise<StripeInvoicePayment[]>;
   findInvoiceByPaymentIntent(paymentIntentId: string): Promise<string | null>;
 
   /** Stripe's word for where a payment intent stands. */

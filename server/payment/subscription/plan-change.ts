@@ -35,9 +35,9 @@ export async function readPlanChange(
 
 /**
  * `now`: more is paid per interval, or a month becomes a year: the difference is paid at once, credits follow it.
- * `atRenewal`: a cheaper plan of the same interval: what is paid for stays until its period ends.
- * `undo`: the current plan again, while a cheaper one is waiting.
- * Throws CONFLICT when the change is not possible. A year cannot become months: it is cancelled and left to end.
+ * `atRenewal`: a cheaper plan of the same interval, or a year becomes months: what is paid for stays until its period ends.
+ * `undo`: the current plan again, while another one is waiting.
+ * Throws CONFLICT when the change is not possible.
  */
 export function kindOfChange({
   from: { plan: from },
@@ -50,11 +50,7 @@ export function kindOfChange({
   if (subscription.status !== "active" && subscription.status !== "trialing")
     throw AppError.of("CONFLICT", "Please settle the open invoice first, then change the plan.");
   if (from.interval === to.interval) return to.price > from.price ? "now" : "atRenewal";
-  if (to.interval === "year") return "now";
-  throw AppError.of(
-    "CONFLICT",
-    "A yearly plan runs to its end: cancel it, and subscribe to a monthly plan afterwards.",
-  );
+  return to.interval === "year" ? "now" : "atRenewal";
 }
 
 /** Whether nothing has to be paid yet: Stripe then previews the first payment, which a change does not make fall due. */

@@ -1,7 +1,7 @@
 // How what Stripe says becomes true here: read an effect outside any transaction, write it in one, read again if overtaken.
 import { setTimeout as sleep } from "node:timers/promises";
 import { jitteredMs } from "../../lib/backoff.ts";
-import { AppError } from "../../lib/errors.ts";
+import { AppError, isAppError } from "../../lib/errors.ts";
 import type { Ledger } from "../../ledger/ports.ts";
 import type { Logger } from "../../lib/logger.ts";
 import type { Catalog } from "../catalog/catalog.ts";
@@ -30,6 +30,8 @@ export type SyncEffect =
   | {
       readonly kind: "effect";
       readonly userId: string;
+      /** Set where Stripe does not know the object it is about: an event of it is ignored then, as above, and looked at again. */
+      readonly unknownBecause?: string;
       /**
        * Writes the effect, under the user's lock. `stale`: our row changed after Stripe was read; read again.
        * Must be free of effects outside `tx`, as transactions may run again.
@@ -94,16 +96,21 @@ export async function applySync(
       await deps.store.transaction((tx) => commitWith(tx, result));
       return result;
     }
-    const { userId } = effect;
-    const result: SyncResult = { outcome: "done", userId };
+    const { userId, unknownBecause: reason } = effect;
+    const result: SyncResult =
+      reason === undefined
+        ? { outcome: "done", userId }
+        : { outcome: "ignored", reason, isUnknown: true };
     const isWritten = await deps.store
       .lockedTransaction(userId, async (tx) => {
         if ((await effect.apply(tx)) === "stale") throw new StaleError();
         await commitWith(tx, result);
         return true;
       })
-      .catch((error: unknown) => {
+      .catch(async (error: unknown) => {
         if (error instanceof StaleError) return false;
+        // The answer to COMMIT may be lost, and all of it be there.
+        if (isAppError(error, "SERVICE_UNAVAILABLE")) await deps.ledger.changed([userId]);
         throw error;
       });
     if (isWritten) {

@@ -37,7 +37,7 @@ export async function recallCheckout(
   if ((await checkouts.find(note.checkoutId)) !== null) return null;
   const user = await customers.find(note.userId);
   const customerId = user?.stripeCustomerId ?? session.customerId;
-  if (user === null || user.deletedAt !== null || customerId !== session.customerId) return null;
+  if (user === null || customerId !== session.customerId) return null;
   return {
     id: note.checkoutId,
     userId: note.userId,

@@ -1,9 +1,8 @@
 // What a checkout session came to: closes our checkout, settles its payment, grants what was bought.
-import { AppError } from "../../lib/errors.ts";
 import { DAY_MS } from "../../lib/time.ts";
 import type { Checkout, NewPayment } from "../payment.types.ts";
 import type { PaymentTables, PaymentTransaction } from "../ports.ts";
-import { unlessMissing } from "../stripe/errors.ts";
+import { isRefusal, unlessMissing } from "../stripe/errors.ts";
 import type { StripeCheckout } from "../stripe/port.ts";
 import { allOf, ignored, type SyncDeps, type SyncEffect, unknownToStripe } from "./apply-sync.ts";
 import { findCheckout, recallCheckout } from "./checkout-lookup.ts";
@@ -24,8 +23,13 @@ export async function checkoutEffect(
   sessionId: string,
   refundedIntentId: string | null = null,
 ): Promise<SyncEffect> {
-  const session = await unlessMissing(deps.stripe.getCheckout(sessionId), null);
-  if (session === null) return unknownSessionEffect(deps, sessionId);
+  let session: StripeCheckout;
+  try {
+    session = await deps.stripe.getCheckout(sessionId);
+  } catch (error) {
+    if (!isRefusal(error, "missing")) throw error;
+    return unknownSessionEffect(deps, sessionId, error);
+  }
   const checkout = await findCheckout(deps.store, session);
   if (checkout === null) return lostCheckoutEffect(deps, session);
   return checkout.kind === "PLAN"
@@ -33,19 +37,23 @@ export async function checkoutEffect(
     : packageEffect(deps, checkout, session, refundedIntentId);
 }
 
-/** A session Stripe does not know, long after its time: nobody can pay it any more. */
+/**
+ * A session Stripe does not know, long after its time: nobody can pay it any more. With the key of another account it would
+ * be so, too: paid all the same, it is granted once the right key is back and its event is looked at again.
+ */
 async function unknownSessionEffect(
   { store, now }: SyncDeps,
   sessionId: string,
+  missing: unknown,
 ): Promise<SyncEffect> {
   const checkout = await store.checkouts.findBySession(sessionId);
   if (checkout === null) return unknownToStripe("this checkout session");
   // Ours and still open, yet unknown there: the wrong key or account, say. Asked again later, nothing is lost.
-  if (checkout.expiresAt.getTime() + GRACE_MS > now())
-    throw AppError.of("PAYMENT_PROVIDER_ERROR", "Stripe does not know this checkout session yet.");
+  if (checkout.expiresAt.getTime() + GRACE_MS > now()) throw missing;
   return {
     kind: "effect",
     userId: checkout.userId,
+    unknownBecause: "Stripe does not know this checkout session, whose time is over.",
     apply: async (tx) => {
       await tx.checkouts.close(checkout.id, { status: "EXPIRED", stripeSessionId: sessionId });
       await tx.payments.failUnpaid(checkout.id);
@@ -54,7 +62,7 @@ async function unknownSessionEffect(
   };
 }
 
-/** A paid session of ours that the database has lost is entered again and paid; all others are none of ours. */
+/** A paid session of ours that the database has lost is entered again, to be like any other; all others are none of ours. */
 async function lostCheckoutEffect(deps: SyncDeps, session: StripeCheckout): Promise<SyncEffect> {
   const checkout = isPaid(session) ? await recallCheckout(deps.store, session) : null;
   if (checkout === null) return ignored("This checkout session was not opened by this server.");
@@ -62,22 +70,18 @@ async function lostCheckoutEffect(deps: SyncDeps, session: StripeCheckout): Prom
     { sessionId: session.id, userId: checkout.userId },
     "paid checkout missing from the database; restored from Stripe",
   );
-  return withMoneyBack(
-    deps,
-    checkout,
-    { session, refundedIntentId: null },
-    {
-      kind: "effect",
-      userId: checkout.userId,
-      apply: async (tx) => {
-        if ((await tx.checkouts.find(checkout.id)) === null)
-          await tx.checkouts.create(checkout, null);
-        await closeCheckout(deps, tx, checkout, session);
-        await grantPackage(deps, tx, checkout, session);
-        return "done";
-      },
+  const entry: SyncEffect = {
+    kind: "effect",
+    userId: checkout.userId,
+    apply: async (tx) => {
+      if ((await tx.checkouts.find(checkout.id)) === null)
+        await tx.checkouts.create(checkout, null);
+      if ((await tx.payments.find({ id: checkout.id })) === null)
+        await tx.payments.create(pendingPayment(checkout, session.id));
+      return "done";
     },
-  );
+  };
+  return allOf(checkout.userId, [entry, await packageEffect(deps, checkout, session, null)]);
 }
 
 /** A paid package, and what is back of it. */

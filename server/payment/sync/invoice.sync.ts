@@ -74,9 +74,9 @@ export async function invoiceEffect(
   }
 
   const { userId } = state;
-  const unwanted = isPaidHere(known)
-    ? null
-    : await whyInvoiceIsUnwanted(store, userId, invoice, subscription);
+  const unwanted = mayBeUnwanted(known, refundedIntentId)
+    ? await whyInvoiceIsUnwanted(store, userId, invoice, subscription)
+    : null;
   if (unwanted !== null) await giveBack(deps, invoice, unwanted);
   const foundIds = invoice.amountPaid > 0 ? await findPaymentIntents(deps, invoice) : [];
   const knownIds = [known?.stripePaymentId ?? null, refundedIntentId].filter((id) => id !== null);
@@ -107,10 +107,15 @@ function isPaidHere(known: Payment | null): boolean {
   return known !== null && known.paidAt !== null;
 }
 
+/** Whether it is to be asked who wants it: before it is granted, and again when what gives it back may have failed. */
+function mayBeUnwanted(known: Payment | null, refundedIntentId: string | null): boolean {
+  return !isPaidHere(known) || (refundedIntentId !== null && known?.creditsPurchased === 0);
+}
+
 /** All that was paid of an invoice nobody can want. */
 async function giveBack(deps: SyncDeps, invoice: StripeInvoice, reason: Unwanted): Promise<void> {
   const { id: invoiceId, subscriptionId } = invoice;
-  deps.logger.warn({ invoiceId, subscriptionId, reason }, "unwanted invoice paid; given back");
+  deps.logger.warn({ invoiceId, subscriptionId, reason }, "unwanted invoice paid: it goes back");
   if (invoice.amountPaid > 0) await refundInvoice(deps, invoice, reason);
 }
 
@@ -135,7 +140,8 @@ async function readBought(
 async function findPaymentIntents({ stripe }: SyncDeps, invoice: StripeInvoice): Promise<string[]> {
   if (invoice.paymentIntentId !== null) return [invoice.paymentIntentId];
   // The invoice is paid all the same; a refund finds its way by the payment intent later.
-  return unlessMissing(stripe.listInvoicePaymentIntents(invoice.id), []);
+  const payments = await unlessMissing(stripe.listInvoicePayments(invoice.id), []);
+  return payments.map(({ paymentIntentId }) => paymentIntentId);
 }
 
 /** The checkout that began the subscription: the payment opened with it is this invoice's. */

@@ -4,7 +4,8 @@ import type { LedgerOperation } from "../../ledger/ports.ts";
 import { totalPaid, computeTakeBacks } from "../catalog/kept-credits.ts";
 import type { Payment, PaymentKey } from "../payment.types.ts";
 import type { PaymentTransaction } from "../ports.ts";
-import { isRefusal, unlessMissing } from "../stripe/errors.ts";
+import { explainRefusal } from "../stripe/advice.ts";
+import { isRefusal, refusalOf } from "../stripe/errors.ts";
 import type { StripeDispute, StripeInvoice, StripePort, StripeRefund } from "../stripe/port.ts";
 import type { SyncDeps, SyncEffect } from "./apply-sync.ts";
 import { lateExpiry } from "./late-expiry.ts";
@@ -27,11 +28,14 @@ interface RefundedPayment {
   readonly invoice: Pick<StripeInvoice, "id" | "creditNotesAmount"> | null;
 }
 
+/** Whether a refund has arrived or may still; a failed or cancelled one has not. */
+export function isOnItsWay({ status }: StripeRefund): boolean {
+  return status !== "failed" && status !== "canceled";
+}
+
 /** Refunds on their way count; failed and cancelled ones do not. */
 export function sumRefunds(refunds: readonly StripeRefund[]): number {
-  return refunds
-    .filter(({ status }) => status !== "failed" && status !== "canceled")
-    .reduce((sum, { amount }) => sum + amount, 0);
+  return refunds.filter(isOnItsWay).reduce((sum, { amount }) => sum + amount, 0);
 }
 
 /** Open and lost disputes hold the money; won ones and inquiries (`warning_…`), which move none, do not. */
@@ -71,13 +75,26 @@ export async function paymentRefundsEffect(
 
 /**
  * The same where nothing says that any of it went back. Null where Stripe knows neither refunds nor disputes, as a stand-in
- * may not: what is paid is granted all the same.
+ * may not, and at first where our key may not read them: what is paid is granted all the same.
  */
-export function anyRefundsEffect(
+export async function anyRefundsEffect(
   deps: SyncDeps,
   payment: RefundedPayment,
 ): Promise<(SyncEffect & { readonly totals: RefundTotals }) | null> {
-  return unlessMissing(paymentRefundsEffect(deps, payment), null);
+  try {
+    return await paymentRefundsEffect(deps, payment);
+  } catch (error) {
+    if (isRefusal(error, "missing")) return null;
+    const refusal = refusalOf(error);
+    const known = await deps.store.payments.find(payment.key);
+    // What came later has its own event, which waits for the permission.
+    if (refusal?.refusal !== "forbidden" || (known?.paidAt ?? null) !== null) throw error;
+    deps.logger.error(
+      { paymentIntentIds: payment.paymentIntentIds, advice: explainRefusal(refusal) },
+      "granted without a look at what is back of it: the Stripe key may not read refunds, disputes or credit notes",
+    );
+    return null;
+  }
 }
 
 async function readTotals(

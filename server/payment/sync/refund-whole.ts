@@ -2,11 +2,14 @@
 import { isRefusal } from "../stripe/errors.ts";
 import type { StripePort } from "../stripe/port.ts";
 import type { SyncDeps } from "./apply-sync.ts";
-import { sumRefunds } from "./payment-refunds.ts";
+import { isOnItsWay, sumRefunds } from "./payment-refunds.ts";
+
+/** A refund fails where the card or account is gone: the next one would, too. */
+const MAX_FAILED = 3;
 
 /**
  * Refunds what is left of a payment of `paid` minor units; null where that is unknown: then something refunded counts as
- * all of it. Safe to repeat.
+ * all of it. After three that failed it is left to a person. Safe to repeat.
  */
 export async function refundWhole(
   { stripe, logger }: Pick<SyncDeps, "stripe" | "logger">,
@@ -16,6 +19,13 @@ export async function refundWhole(
   const { paymentIntentId } = order;
   const refunds = await stripe.listRefunds(paymentIntentId);
   if (sumRefunds(refunds) >= (paid ?? 1)) return;
+  if (refunds.filter((refund) => !isOnItsWay(refund)).length >= MAX_FAILED) {
+    logger.error(
+      { paymentIntentId, orderKey: order.orderKey },
+      "payment that buys nothing not refunded: its refunds failed; pay the customer back by another way",
+    );
+    return;
+  }
   try {
     await stripe.createRefund(order, `refund-whole:${paymentIntentId}:${refunds.length}`);
   } catch (error) {

@@ -4,7 +4,7 @@ import { nextBillingDate } from "../catalog/billing-months.ts";
 import { findPlanItem, type PlanItem } from "../catalog/plan-item.ts";
 import type { Subscription } from "../payment.types.ts";
 import type { PaymentTables, PaymentTransaction } from "../ports.ts";
-import { isRefusal } from "../stripe/errors.ts";
+import { unlessMissing } from "../stripe/errors.ts";
 import type { StripeSubscription } from "../stripe/port.ts";
 import { allOf, ignored, type SyncDeps, type SyncEffect, unknownToStripe } from "./apply-sync.ts";
 import { findCheckout } from "./checkout-lookup.ts";
@@ -27,13 +27,9 @@ export async function subscriptionEffect(
 ): Promise<SyncEffect> {
   // Our version first, Stripe's answer second: whoever writes in between makes this effect stale.
   const version = await readVersion(deps.store, stripeSubscriptionId);
-  try {
-    const subscription = await deps.stripe.getSubscription(stripeSubscriptionId);
-    return await fetchedSubscriptionEffect(deps, subscription, { version });
-  } catch (error) {
-    if (isRefusal(error, "missing")) return unknownToStripe("this subscription");
-    throw error;
-  }
+  const subscription = await unlessMissing(deps.stripe.getSubscription(stripeSubscriptionId), null);
+  if (subscription === null) return unknownToStripe("this subscription");
+  return fetchedSubscriptionEffect(deps, subscription, { version });
 }
 
 /** The version of our row of a subscription; null when there is none. */
@@ -98,11 +94,29 @@ async function keepOneLive(
   const other = await findOtherLive(deps.store, userId, fetched.id);
   if (other === null) return { subscription: fetched, first: null };
   // Ours may only be out of date: nothing is ended before Stripe itself says that both are live.
-  const current = await deps.stripe.getSubscription(other.stripeSubscriptionId);
+  const current = await unlessMissing(
+    deps.stripe.getSubscription(other.stripeSubscriptionId),
+    null,
+  );
+  if (current === null) return { subscription: fetched, first: closeUnknown(deps, other) };
   if (isLive(current.status))
     return { subscription: await endUnwanted(deps, fetched, "duplicate"), first: null };
   const first = await fetchedSubscriptionEffect(deps, current, { version: other.version });
   return { subscription: fetched, first };
+}
+
+/** Ends our copy of what Stripe does not know, while it knows another one of the same user: our key is the right one. */
+function closeUnknown({ logger, now }: SyncDeps, subscription: Subscription): SyncEffect {
+  const { userId, stripeSubscriptionId: subscriptionId } = subscription;
+  logger.warn({ subscriptionId, userId }, "subscription unknown to Stripe; another one is live");
+  return {
+    kind: "effect",
+    userId,
+    apply: async (tx) => {
+      await tx.subscriptions.close(subscription, new Date(now()));
+      return "done";
+    },
+  };
 }
 
 async function findOtherLive(

@@ -65,9 +65,8 @@ export async function refundInvoice(
   { id, amountPaid }: Pick<StripeInvoice, "id" | "amountPaid">,
   reason: Unwanted,
 ): Promise<void> {
-  const paymentIntentIds = await deps.stripe.listInvoicePaymentIntents(id);
-  // Where several paid it, nobody tells here how much each did.
-  const paid = paymentIntentIds.length === 1 ? amountPaid : null;
-  for (const paymentIntentId of paymentIntentIds)
-    await refundWhole(deps, { paymentIntentId, orderKey: `unwanted:${id}`, reason }, paid);
+  const payments = await deps.stripe.listInvoicePayments(id);
+  const whole = payments.length === 1 ? amountPaid : null;
+  for (const { paymentIntentId, amountPaid: paid } of payments)
+    await refundWhole(deps, { paymentIntentId, orderKey: `unwanted:${id}`, reason }, paid ?? whole);
 }

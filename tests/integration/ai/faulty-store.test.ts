@@ -182,7 +182,8 @@ describe("metered runs over a failing store", () => {
     expect(await balance()).toMatchObject({ credits: 95, held: 0 });
   });
 
-  it("produces a run whose start's COMMIT took effect without an answer", async () => {
+  /** A store whose first COMMIT takes effect without an answer, and whose balances it tells of. */
+  function losingAnAnswer() {
     const { database } = server.backend;
     let lost = 0;
     const announced: string[] = [];
@@ -206,6 +207,21 @@ describe("metered runs over a failing store", () => {
       },
       now: Date.now,
     });
+    return { store, announced };
+  }
+
+  it("tells of a charge for a dead producer's run whose COMMIT took effect without an answer", async () => {
+    const [id = ""] = await insertDeadRuns(1);
+    const { store, announced } = losingAnAnswer();
+    const run = await store.find(id);
+    if (run === null) throw new Error("no run");
+    await expect(store.endAbandoned(run)).rejects.toMatchObject({ code: "SERVICE_UNAVAILABLE" });
+    expect(await stillRunning([id])).toBe(0);
+    expect(announced).toEqual([person.userId]);
+  });
+
+  it("produces a run whose start's COMMIT took effect without an answer", async () => {
+    const { store, announced } = losingAnAnswer();
     const ai = serviceOver(() => store);
     const { runId, replayed } = await ai.start(person.userId, input());
     expect(replayed).toBe(false);

@@ -7,7 +7,7 @@ import { openShop } from "../../support/shop.ts";
 import { useShop } from "../../support/use-app.ts";
 
 describe("buying", () => {
-  const world = useShop({ available });
+  const world = useShop({ available, logLevel: "info" });
   let small: { id: string; credits: number; price: number };
 
   beforeAll(async () => {
@@ -94,6 +94,33 @@ describe("buying", () => {
     await world.settled();
     expect(await world.credits(userId)).toBe(100);
     control.wellBehaved();
+  });
+
+  it("grants what is paid also where the key may not read refunds or disputes, and takes nothing back unseen", async () => {
+    const { control } = world.sandbox.stripe;
+    const message = "The key does not have the required permission.";
+    const error = { status: 403, type: "invalid_request_error", code: "forbidden", message };
+    for (const path of ["/v1/refunds", "/v1/disputes"])
+      control.misbehave({ fault: "500", method: "GET", path, times: 100, error });
+    const { plans } = await world.payment.plans();
+    const [buyer, subscriber] = [await world.createUser(), await world.createUser()];
+    const sessionId = await world.buy(buyer, small.id);
+    await world.subscribe(subscriber, plans.find(({ tier }) => tier === "BASIC")?.id ?? "");
+    await world.settled();
+    expect(await world.credits(buyer)).toBe(100);
+    expect(await world.credits(subscriber)).toBe(500);
+    const told = world.logged().filter(({ msg }) => String(msg).includes("may not read refunds"));
+    expect(told.map(({ advice }) => advice)).toContainEqual(
+      expect.stringContaining("has no permission for refunds.list"),
+    );
+    const { payment_intent: intent } = control.completeCheckout(sessionId);
+    control.refund(intent ?? "");
+    await world.settled();
+    expect(await world.credits(buyer)).toBe(100);
+    control.wellBehaved();
+    expect((await world.payment.reconcile()).problems).toEqual([]);
+    expect(await world.credits(buyer)).toBe(0);
+    expect(await brokenInvariants(world.models, buyer)).toEqual([]);
   });
 
   it("shows a pending payment from the moment of checkout, and nobody else's", async () => {

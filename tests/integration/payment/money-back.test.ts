@@ -14,9 +14,10 @@ describe("money back", () => {
     available,
     wrapStripe: (port) => ({
       ...port,
-      async listInvoicePaymentIntents(id) {
-        const paid = await port.listInvoicePaymentIntents(id);
-        return id === alsoPaidBy.invoiceId ? [...paid, alsoPaidBy.paymentIntentId] : paid;
+      async listInvoicePayments(id) {
+        const paid = await port.listInvoicePayments(id);
+        const { invoiceId, paymentIntentId } = alsoPaidBy;
+        return id === invoiceId ? [...paid, { paymentIntentId, amountPaid: null }] : paid;
       },
       findCheckoutByPaymentIntent: async (id) =>
         id === alsoPaidBy.paymentIntentId ? null : port.findCheckoutByPaymentIntent(id),

@@ -121,6 +121,40 @@ describe("a plan that waits", () => {
     expect(await on.state(userId)).toMatchObject({ tier: "BASIC", pendingPlan: null });
   });
 
+  it("turns a year into months when it ends: not before, for nothing, and undone for nothing", async () => {
+    const year = on.plan("PRO", "year");
+    const userId = await on.subscriber("PRO", "year");
+    const waits = { planId: id("BASIC"), name: on.plan("BASIC", "month").name };
+    const { preview, subscription } = await on.upgrade(userId, id("BASIC"));
+    expect(preview).toMatchObject({ amountDue: 0, creditsNow: 0 });
+    expect(preview.effectiveAt).toBe(subscription.currentPeriodEnd);
+    expect(subscription).toMatchObject({
+      ...{ tier: "PRO", interval: "year" },
+      pendingPlan: { ...waits, effectiveAt: subscription.currentPeriodEnd },
+    });
+    const undone = await world.payment.cancelPlanChange(userId);
+    expect(undone.subscription).toMatchObject({ interval: "year", pendingPlan: null });
+    await on.upgrade(userId, id("BASIC"));
+    for (let month = 1; month < 12; month += 1) {
+      world.travel({ months: 1 });
+      await world.settled();
+      await world.payment.grantMonthly();
+    }
+    expect(await on.state(userId)).toMatchObject({ interval: "year", pendingPlan: waits });
+    expect([await paid(userId), await on.granted(userId)]).toEqual([year.price, 12 * 1_500]);
+    for (const months of [1, 2]) {
+      world.travel({ months: 1, minutes: 61 });
+      await world.settled();
+      expect(await world.payment.grantMonthly()).toBe(0);
+      expect(await on.state(userId)).toMatchObject({
+        ...{ tier: "BASIC", interval: "month", credits: 500, pendingPlan: null },
+      });
+      expect(await paid(userId)).toBe(year.price + months * 999);
+      expect(await on.granted(userId)).toBe(12 * 1_500 + months * 500);
+    }
+    expect(await brokenInvariants(world.models, userId)).toEqual([]);
+  });
+
   it("is cancelled, resumed and ended while a cheaper plan waits", async () => {
     const userId = await on.subscriber("PRO", "month");
     await on.upgrade(userId, id("BASIC"));

@@ -141,7 +141,7 @@ describe("plan changes", () => {
     expect(await brokenInvariants(world.models, userId)).toEqual([]);
   });
 
-  it("turns a month into a year by paying the difference, never a year into months", async () => {
+  it("turns a month into a year by paying the difference, and a year into months when it ends", async () => {
     const userId = await on.subscriber("BASIC", "month");
     world.travel({ days: 10 });
     const { preview, subscription } = await on.upgrade(userId, on.plan("BASIC", "year").id);
@@ -155,9 +155,11 @@ describe("plan changes", () => {
     }
     const unused = ((9990 - preview.amountDue) / 999) * 500;
     expect(await on.granted(userId)).toBe(500 + 6000 - Math.ceil(unused));
-    await expect(
-      world.payment.previewPlanChange(userId, { planId: on.plan("PRO", "month").id }),
-    ).rejects.toMatchObject({ code: "CONFLICT" });
+    // A dearer tier, too: the unused part of the year would become money at once.
+    const months = await on.upgrade(userId, on.plan("PRO", "month").id);
+    expect(months.preview).toMatchObject({ amountDue: 0, creditsNow: 0 });
+    expect(months.preview.effectiveAt).toBe(subscription.currentPeriodEnd);
+    expect(months.subscription).toMatchObject({ tier: "BASIC", interval: "year" });
     expect(await brokenInvariants(world.models, userId)).toEqual([]);
   });
 

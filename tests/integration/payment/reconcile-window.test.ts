@@ -2,12 +2,12 @@
 import { afterEach, describe, expect, it } from "vitest";
 import { paymentJobs } from "../../../server/jobs/jobs.ts";
 import { JobFailure } from "../../../server/jobs/runner.ts";
-import { stripeError } from "../../../server/payment/stripe/errors.ts";
 import type {
   StripeEventNotice,
   StripeInvoice,
   StripePort,
 } from "../../../server/payment/stripe/port.ts";
+import { anotherAccount } from "../../support/another-account.ts";
 import { available } from "../../support/backend.ts";
 import { createHeldCalls } from "../../support/held-calls.ts";
 import { merchantOf } from "../../support/merchant.ts";
@@ -24,19 +24,6 @@ const others = (count: number): StripeInvoice[] =>
     ...{ amountDue: 1, amountPaid: 1, total: 1, creditNotesAmount: 0, hostedInvoiceUrl: null },
     ...{ createdAt: new Date(), paidAt: new Date(), prorationDate: null },
   }));
-
-/** Stripe as a key of another account sees it: nothing of ours is there. It lists `events`. */
-const anotherAccount = (port: StripePort, events: readonly StripeEventNotice[]): StripePort =>
-  new Proxy(port, {
-    get: (target, name: keyof StripePort) => {
-      if (name === "listEvents") return async () => ({ events: [...events], more: false });
-      if (name.startsWith("list")) return async () => [];
-      const facts = { statusCode: 404, stripeCode: "resource_missing", param: "id" };
-      const told = { detail: "No such object", requestId: null, replayed: false, attempts: 1 };
-      const missing = { refusal: "missing", call: name, ...facts, ...told } as const;
-      return name.startsWith("get") ? () => Promise.reject(stripeError(missing)) : target[name];
-    },
-  });
 
 describe("reconcile's window", () => {
   const held = createHeldCalls();

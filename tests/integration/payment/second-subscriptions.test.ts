@@ -1,6 +1,7 @@
 // A second subscription, made past us (dashboard, payment link): it is ended, and all that was paid for it given back,
 // whenever that is heard of and whenever it is paid.
 import { describe, expect, it } from "vitest";
+import { missing } from "../../support/another-account.ts";
 import { available } from "../../support/backend.ts";
 import { brokenInvariants } from "../../support/ledger-audit.ts";
 import { merchantOf } from "../../support/merchant.ts";
@@ -8,7 +9,17 @@ import { useSubscribers } from "../../support/subscribers.ts";
 import { useShop } from "../../support/use-app.ts";
 
 describe("a second subscription", () => {
-  const world = useShop({ available });
+  /** Subscriptions that Stripe does not know any more. */
+  const forgotten = new Set<string>();
+  const world = useShop({
+    available,
+    config: { sandbox: false },
+    wrapStripe: (port) => ({
+      ...port,
+      getSubscription: (id) =>
+        forgotten.has(id) ? Promise.reject(missing(id)) : port.getSubscription(id),
+    }),
+  });
   const on = useSubscribers(world);
   const merchant = merchantOf(world);
 
@@ -154,6 +165,22 @@ describe("a second subscription", () => {
     world.sandbox.stripe.control.wellBehaved();
     await world.settled();
     expect(await world.credits(userId)).toBe(500);
+  });
+
+  it("takes the place of a first one that Stripe does not know any more", async () => {
+    const userId = await on.subscriber("BASIC", "month");
+    const second = await unheardSecond(userId);
+    forgotten.add(await on.stripeIdOf(userId));
+    await catchUp();
+    const rows = await world.models.subscription.findMany({ where: { userId } });
+    const live = rows.filter(({ liveKey }) => liveKey !== null);
+    expect(live).toMatchObject([{ stripeSubscriptionId: second, status: "active" }]);
+    expect(rows.map(({ status }) => status).sort()).toEqual(["active", "canceled"]);
+    expect(await paidAndRefunded(second)).toEqual([[1999, 0]]);
+    expect(await world.credits(userId)).toBe(2000);
+    const { events } = await world.payment.listEvents({ limit: 10, status: "FAILED" });
+    expect(events).toEqual([]);
+    expect(await brokenInvariants(world.models, userId)).toEqual([]);
   });
 
   it("gives back an invoice that was open when it was ended and is paid after that", async () => {

@@ -2,6 +2,7 @@
 import { expect, it } from "vitest";
 import type { StripePort, StripeRefund } from "../../../server/payment/stripe/port.ts";
 import { refundWhole } from "../../../server/payment/sync/refund-whole.ts";
+import { refundInvoice } from "../../../server/payment/sync/unwanted-subscription.ts";
 import { silent } from "../../support/silent.ts";
 
 const order = { paymentIntentId: "pi_1", orderKey: "mispriced:cs_1", reason: "mispriced" };
@@ -39,4 +40,30 @@ it("orders another one, under a key of its own, when the first has failed", asyn
   const [second] = await keysAfter([{ status: "failed", amount: 500 }]);
   expect(second).toBeTypeOf("string");
   expect(second).not.toBe(first);
+});
+
+it("gives up after three that failed, whatever made them", async () => {
+  const failed = { status: "failed", amount: 500 };
+  const canceled = { status: "canceled", amount: 500 };
+  expect(await keysAfter([failed, canceled])).toHaveLength(1);
+  expect(await keysAfter([failed, canceled, failed])).toEqual([]);
+  expect(await keysAfter([failed, failed, failed], null)).toEqual([]);
+});
+
+it("orders what is left of each payment intent that paid an invoice", async () => {
+  const refunded: Record<string, number[]> = { pi_1: [100], pi_2: [], pi_3: [200] };
+  const ordered: string[] = [];
+  const stripe = {
+    listInvoicePayments: async () =>
+      [300, null, 200].map((amountPaid, index) => ({
+        paymentIntentId: `pi_${index + 1}`,
+        amountPaid,
+      })),
+    listRefunds: async (id: string) =>
+      (refunded[id] ?? []).map((amount) => ({ status: "succeeded", amount })),
+    createRefund: async ({ paymentIntentId }: { paymentIntentId: string }) =>
+      void ordered.push(paymentIntentId),
+  } as unknown as StripePort;
+  await refundInvoice({ stripe, logger: silent }, { id: "in_1", amountPaid: 999 }, "duplicate");
+  expect(ordered).toEqual(["pi_1", "pi_2"]);
 });
