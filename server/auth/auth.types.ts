@@ -23,6 +23,8 @@ export interface RefreshRequest {
   readonly origin: string | null;
   readonly userAgent: string | null;
   readonly ip: string;
+  /** Whether its client has gone by now, and no answer reaches it any more. */
+  readonly hasLeft?: () => boolean;
 }
 
 /** A renewed sign-in. The refresh token goes back the way the old one came. */

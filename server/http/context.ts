@@ -77,6 +77,10 @@ class HttpFacts implements RequestFacts {
     this.ip = deps.clientAddress(source);
   }
 
+  get hasLeft(): boolean {
+    return this.source.socket.destroyed;
+  }
+
   get userAgent(): string | null {
     return this.source.headers["user-agent"] ?? null;
   }

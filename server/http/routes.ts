@@ -24,7 +24,6 @@ import { createGoogleRoutes } from "./routes/google.ts";
 import type { Readiness } from "../health/health.types.ts";
 import { health } from "./routes/health.ts";
 import type { Metrics } from "../telemetry/metrics.ts";
-import { createOpenApi } from "./openapi/openapi.ts";
 import { createStripeWebhook } from "./routes/stripe-webhook.ts";
 import type { BodyReader } from "./body-reader.ts";
 
@@ -55,7 +54,7 @@ export function createRoutes(deps: RoutesDeps): Express {
     app.all(path, named(path), (request, response) =>
       sendNotAllowed(request, response, "GET, HEAD"),
     );
-  app.use(createDocs(createOpenApi(publicBaseOf(deps.config.google.callbackUrl))));
+  app.use(createDocs(publicBaseOf(deps.config.google.callbackUrl)));
   app.use("/api/payment/webhook", named("/api/payment/webhook"));
   app.post(
     "/api/payment/webhook",

@@ -52,7 +52,7 @@ export interface JobRun {
 /** What is known of a job's runs, on whichever instance. */
 export interface JobStanding {
   readonly job: string;
-  /** Seconds since the start of its last run that went well; null when there was none yet. */
+  /** Seconds since the start of its last run that went well, or where none did of its first; null when it was never run. */
   readonly ageSeconds: number | null;
   /** Of its last run: see JobResult. */
   readonly lagSeconds: number;
@@ -65,6 +65,8 @@ export interface JobOutcome {
   readonly at: string;
   /** When it last went well, this run or one before; null when it never did. ISO 8601, UTC. */
   readonly okAt?: string | null;
+  /** When it was run for the first time, of one that never went well. ISO 8601, UTC. */
+  readonly firstAt?: string;
   readonly durationMs: number;
   /** Figures; of one that failed without any, the error's words. */
   readonly result: JobResult | string;
@@ -151,15 +153,33 @@ function schedule(state: State, job: Job, afterSeconds: number): void {
   const timer = setTimeout(
     () => {
       timers.delete(timer);
-      track(state, runJob(state, job, false))
-        // The database may be away; the next turn comes anyway.
-        .catch((error: unknown) => logger.warn({ err: error, job: job.name }, "job not run"))
-        .finally(() => schedule(state, job, job.everySeconds));
+      void track(state, runOrPutOff(state, job))
+        .catch((error: unknown) => {
+          // The database may be away; the next turn comes anyway.
+          logger.warn({ err: error, job: job.name }, "job not run");
+          return job.everySeconds;
+        })
+        .then((seconds) => schedule(state, job, seconds));
     },
     afterSeconds * 1000 * (1 + Math.random() * JITTER),
   );
   timer.unref();
   timers.add(timer);
+}
+
+/**
+ * Runs the job where it is ours to run. Returns after how many seconds to look again: where it was not, when it becomes due, or
+ * when whoever is at it has had its time. Looked at a whole interval later, it would be nearly two old by then.
+ */
+async function runOrPutOff(state: State, job: Job): Promise<number> {
+  const { leases, now } = state;
+  const { name, everySeconds, maxSeconds } = job;
+  if ((await runJob(state, job, false)) !== null) return everySeconds;
+  const outcome = await leases.lastOutcome(name);
+  const ranAtMs = outcome === null ? 0 : Date.parse((JSON.parse(outcome) as JobOutcome).at);
+  const dueInSeconds = everySeconds - ((await now()) - ranAtMs) / 1000;
+  const jitterSeconds = Math.random() * JITTER * everySeconds;
+  return Math.min(everySeconds, dueInSeconds > 0 ? dueInSeconds + jitterSeconds : maxSeconds);
 }
 
 async function runNow(state: State, name: string): Promise<JobOutcome | null> {
@@ -196,7 +216,9 @@ async function runJob(state: State, job: Job, forced: boolean): Promise<JobOutco
   const previous = before === null ? null : (JSON.parse(before) as JobOutcome);
   const okAt = outcome.ok ? outcome.at : previous === null ? null : okAtOf(previous);
   report(state, job, { outcome, previous: forced ? null : previous });
-  await leases.finish(job.name, new Date(outcome.at), toStoredOutcome({ ...outcome, okAt }));
+  const since = okAt === null ? { firstAt: previous?.firstAt ?? previous?.at ?? outcome.at } : {};
+  const stored = toStoredOutcome({ ...outcome, okAt, ...since });
+  await leases.finish(job.name, new Date(outcome.at), stored);
   return outcome;
 }
 
@@ -237,8 +259,8 @@ async function standings({ leases, jobs, now }: State): Promise<readonly JobStan
     const text = stored.get(name) ?? null;
     if (text === null) return { job: name, ageSeconds: null, lagSeconds: 0 };
     const outcome = JSON.parse(text) as JobOutcome;
-    const okAt = okAtOf(outcome);
-    const ageSeconds = okAt === null ? null : Math.max(0, (nowMs - Date.parse(okAt)) / 1000);
+    const since = okAtOf(outcome) ?? outcome.firstAt ?? outcome.at;
+    const ageSeconds = Math.max(0, (nowMs - Date.parse(since)) / 1000);
     return { job: name, ageSeconds, lagSeconds: figuresOf(outcome.result).lagSeconds ?? 0 };
   });
 }

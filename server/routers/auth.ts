@@ -11,7 +11,8 @@ function refreshRequest(
   input: { refreshToken?: string } | undefined,
 ): RefreshRequest {
   const { refreshCookies, origin, userAgent, ip } = ctx.request;
-  return { refreshCookies, bodyToken: input?.refreshToken, origin, userAgent, ip };
+  const hasLeft = () => ctx.request.hasLeft;
+  return { refreshCookies, bodyToken: input?.refreshToken, origin, userAgent, ip, hasLeft };
 }
 
 export const authRouter = router({

@@ -61,7 +61,7 @@ function registerStandings(registry: Registry, standings: JobRunner["standings"]
   new Gauge({
     name: "job_last_success_age_seconds",
     aggregator: "max",
-    help: "Seconds since the start of the last run that went well, on whichever instance, by job; where there was none, since the start of this process.",
+    help: "Seconds since the start of the last run that went well, on whichever instance, by job; where none did, of its first run; where it was never run, since the start of this process.",
     labelNames: ["job_name"] as const,
     registers: [registry],
     async collect() {

@@ -45,6 +45,8 @@ export interface RequestFacts {
   readonly bearer: string | null;
   /** Every value sent under the refresh cookie's name (more than one = tossing). */
   readonly refreshCookies: readonly string[];
+  /** Whether the client has gone by now, and no answer reaches it any more. */
+  readonly hasLeft: boolean;
 }
 
 /** The context of one HTTP request; a batch shares it. */

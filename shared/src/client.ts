@@ -14,7 +14,7 @@ import { observable } from "@trpc/server/observable";
 import { FetchEventSource } from "./event-source.ts";
 import { isRenewable } from "./refusal.ts";
 import type { AppRouter } from "./router.ts";
-import { type ClientSession, createSession } from "./session.ts";
+import { type ClientSession, createSession, subjectOf } from "./session.ts";
 
 /** How to reach the backend, and who keeps the tokens. */
 export interface SkyworkClientOptions {
@@ -56,8 +56,12 @@ export function createClient(options: SkyworkClientOptions): TRPCClient<AppRoute
   const plainFetch = options.fetch ?? globalThis.fetch.bind(globalThis);
   const url = options.url.replace(/\/+$/, "");
   const session = createSession({ ...options, url, fetch: plainFetch });
-  const headers = async (): Promise<Record<string, string>> => {
+  const callers: Callers = new WeakMap();
+  const headers = async (operations: readonly Operation[]): Promise<Record<string, string>> => {
     const token = await session.accessToken();
+    const person = subjectOf(token) ?? session.person();
+    for (const { context } of operations)
+      if (person !== null && !callers.has(context)) callers.set(context, person);
     return {
       ...(token === null ? {} : { authorization: `Bearer ${token}` }),
       ...(await options.headers?.()),
@@ -65,25 +69,25 @@ export function createClient(options: SkyworkClientOptions): TRPCClient<AppRoute
   };
   const http = {
     url,
-    headers,
     fetch: (input: unknown, init: unknown) =>
       plainFetch(input as string, { ...(init as RequestInit), credentials: "include" }),
   };
   return createTRPCClient<AppRouter>({
     links: [
-      renewing(session),
+      renewing(session, callers),
       splitLink({
         condition: (operation) => operation.type === "subscription",
         true: httpSubscriptionLink({
           url,
           EventSource: FetchEventSource,
-          eventSourceOptions: () => ({ fetch: plainFetch, headers }),
+          eventSourceOptions: ({ op }) => ({ fetch: plainFetch, headers: () => headers([op]) }),
         }),
         false: splitLink({
           condition: (operation) => operation.path === UNBATCHED,
-          true: httpLink(http),
+          true: httpLink({ ...http, headers: ({ op }) => headers([op]) }),
           false: httpBatchLink({
             ...http,
+            headers: ({ opList }) => headers(opList),
             maxItems: MAX_BATCH_ITEMS,
             maxURLLength: MAX_URL_LENGTH,
           }),
@@ -93,8 +97,11 @@ export function createClient(options: SkyworkClientOptions): TRPCClient<AppRoute
   });
 }
 
+/** Whose each call is, by the context of its operation: the person of the token it was first sent with. */
+type Callers = WeakMap<object, string>;
+
 /** Repeats a call once after a refresh, and learns from `auth.refresh` and `auth.logout` when the caller calls them. */
-function renewing(session: ClientSession): TRPCLink<AppRouter> {
+function renewing(session: ClientSession, callers: Callers): TRPCLink<AppRouter> {
   return () =>
     ({ op, next }) =>
       observable((observer) => {
@@ -104,12 +111,12 @@ function renewing(session: ClientSession): TRPCLink<AppRouter> {
         let stop: () => void = () => undefined;
         // A new attempt is a new connection to tRPC's link, which then knows nothing of the events of the old one.
         let lastEventId: string | undefined;
-        let person: string | null = null;
+        // Its own, whatever other calls the caller gives the same one.
+        const context = { ...op.context };
 
         function attempt(): void {
           let startedAtMs = performance.now();
-          person ??= session.person();
-          const subscription = next(resumed(op, lastEventId)).subscribe({
+          const subscription = next({ ...resumed(op, lastEventId), context }).subscribe({
             next(envelope) {
               const { result } = envelope;
               if ("id" in result && typeof result.id === "string") lastEventId = result.id;
@@ -138,6 +145,7 @@ function renewing(session: ClientSession): TRPCLink<AppRouter> {
 
         /** Goes on with a new token. A stream waits for one while the server cannot answer: nothing else would open it again. */
         function renewAfter(error: TRPCClientError<AppRouter>, sinceMs: number, retryMs: number) {
+          const person = callers.get(context) ?? null;
           void session.renew({ sinceMs, person }).then((outcome) => {
             if (ended) return;
             if (outcome === "renewed") return attempt();

@@ -45,7 +45,7 @@ export interface ClientSession {
 const REFRESH_TIMEOUT_MS = 8_000;
 
 /** Whom an access token (a JWT) is for; null of any other text. */
-function subjectOf(token: unknown): string | null {
+export function subjectOf(token: unknown): string | null {
   if (typeof token !== "string") return null;
   try {
     const payload = (token.split(".")[1] ?? "").replaceAll("-", "+").replaceAll("_", "/");
@@ -98,6 +98,12 @@ export function createSession(options: SessionOptions): ClientSession {
   let refreshToken = options.refreshToken ?? null;
   let renewing: Promise<Renewal> | null = null;
   let renewedAtMs = 0;
+  /** The cookie is another's: asked again before the caller signs in or out, it would be renewed for them with every call. */
+  let isForeign = false;
+  /** By the caller, at the last call. */
+  let given: string | null = null;
+  /** So far. A refresh from before one is nobody's. */
+  let signOuts = 0;
 
   function accept(answer: unknown): void {
     const accessToken = field(answer, "accessToken");
@@ -106,6 +112,7 @@ export function createSession(options: SessionOptions): ClientSession {
     if (typeof accessToken !== "string") return;
     if (!byCaller) held = accessToken;
     person = subjectOf(accessToken);
+    isForeign = false;
     renewedAtMs = performance.now();
     options.onAccessToken?.(accessToken, typeof expiresAt === "string" ? expiresAt : "");
     if (typeof next !== "string") return;
@@ -122,11 +129,17 @@ export function createSession(options: SessionOptions): ClientSession {
   }
 
   async function refresh(): Promise<Renewal> {
+    const signOutsBefore = signOuts;
     try {
       const { ok, status, text } = await askTwice(options, refreshToken);
+      // Who has signed out meanwhile is not signed in again by what was on its way.
+      if (signOuts !== signOutsBefore) return "refused";
       if (ok) {
         const tokens = field(field(JSON.parse(text), "result"), "data");
-        if (areTwoPeople(person, subjectOf(field(tokens, "accessToken")))) return end();
+        const accessToken = field(tokens, "accessToken");
+        if (typeof accessToken !== "string") return "unavailable";
+        isForeign = areTwoPeople(person, subjectOf(accessToken));
+        if (isForeign) return end();
         accept(tokens);
         return "renewed";
       }
@@ -141,6 +154,7 @@ export function createSession(options: SessionOptions): ClientSession {
 
   /** The renewal that is under way, or a new one. */
   function renewal(sinceMs: number): Promise<Renewal> {
+    if (isForeign) return Promise.resolve("refused");
     if (renewedAtMs > sinceMs) return Promise.resolve("renewed");
     if (refreshToken === null && !cookies) return Promise.resolve("refused");
     renewing ??= refresh().finally(() => {
@@ -153,7 +167,9 @@ export function createSession(options: SessionOptions): ClientSession {
     person: () => person,
     async accessToken() {
       if (held !== null) return held;
-      const given = (await options.getAccessToken?.()) ?? null;
+      const before = given;
+      given = (await options.getAccessToken?.()) ?? null;
+      if (given !== null && given !== before) isForeign = false;
       person = subjectOf(given) ?? person;
       return given;
     },
@@ -162,6 +178,8 @@ export function createSession(options: SessionOptions): ClientSession {
       held = null;
       person = null;
       refreshToken = null;
+      isForeign = false;
+      signOuts += 1;
     },
     async renew(call) {
       const outcome = await renewal(call.sinceMs);

@@ -17,6 +17,7 @@ export function contextOf(
       origin: null,
       bearer,
       refreshCookies: [],
+      hasLeft: false,
     },
     reply: {
       setHeader: () => undefined,

@@ -87,7 +87,7 @@ export async function rotateRefreshToken(
 
 /** Decides what the token is to its session; null = read again, another refresh came in between. */
 async function findSuccessor(deps: RefreshDeps, presented: Presented): Promise<Successor | null> {
-  const { token, session } = presented;
+  const { token, session, request } = presented;
   const { refreshTokens } = deps;
   if (session.ended) throw AppError.of("SESSION_REVOKED", "This session has ended.");
   const endsAtMs = Math.min(session.expiresAt.getTime(), session.absoluteExpiresAt.getTime());
@@ -103,7 +103,9 @@ async function findSuccessor(deps: RefreshDeps, presented: Presented): Promise<S
   if (token.generation > session.generation) throw unknown();
   if (!(await isWithinGrace(deps, presented))) {
     // Good when it came, and overtaken twice since: no theft. Whoever sent it asks again, with what is current by then.
-    throw presented.wasCurrent ? tryAgain() : await reportReuse(deps, presented);
+    // Nor is one whose client has left: it may have waited here until it was old, and a thief who leaves gets nothing.
+    const isTheft = !presented.wasCurrent && request.hasLeft?.() !== true;
+    throw isTheft ? await reportReuse(deps, presented) : tryAgain();
   }
   const next = refreshTokens
     .successors(token)

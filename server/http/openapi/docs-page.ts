@@ -1,21 +1,21 @@
 // The page of /api/docs, how it starts Swagger UI, and what that lacks for people who cannot see well: names and contrast.
 
-/** The page itself. */
+/** The page itself. Its addresses are relative to its own: behind a proxy that takes a prefix away, the others begin with that. */
 export const PAGE = `<!doctype html>
 <html lang="en">
 <head>
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width,initial-scale=1">
 <title>Skywork API</title>
-<link rel="icon" href="/api/docs/favicon-32x32.png">
-<link rel="stylesheet" href="/api/docs/swagger-ui.css">
-<link rel="stylesheet" href="/api/docs/docs.css">
+<link rel="icon" href="docs/favicon-32x32.png">
+<link rel="stylesheet" href="docs/swagger-ui.css">
+<link rel="stylesheet" href="docs/docs.css">
 </head>
 <body>
 <div id="docs"></div>
-<noscript><p>This page needs JavaScript; the description itself is at <a href="/api/openapi.json">/api/openapi.json</a>.</p></noscript>
-<script src="/api/docs/swagger-ui-bundle.js"></script>
-<script src="/api/docs/start.js"></script>
+<noscript><p>This page needs JavaScript; the description itself is at <a href="openapi.json">openapi.json</a>.</p></noscript>
+<script src="docs/swagger-ui-bundle.js"></script>
+<script src="docs/start.js"></script>
 </body>
 </html>
 `;
@@ -29,7 +29,7 @@ const PlainPath = {
 };
 
 SwaggerUIBundle({
-  url: "/api/openapi.json",
+  url: new URL("openapi.json", location.href).href,
   dom_id: "#docs",
   deepLinking: true,
   docExpansion: "list",

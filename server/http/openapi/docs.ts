@@ -5,7 +5,7 @@ import { dirname, join } from "node:path";
 import { type IRouter, Router } from "express";
 import { setRoute } from "../request-record.ts";
 import { PAGE, START, STYLE } from "./docs-page.ts";
-import type { OpenApiDocument } from "./openapi.ts";
+import { createOpenApi } from "./openapi.ts";
 
 /** Scripts and styles of this host alone; the style sheet's own icons are data URLs. */
 const DOCS_CSP =
@@ -19,15 +19,16 @@ const ASSETS = {
 
 const HOUR = "public, max-age=3600";
 
-/** `/`, `/api/openapi.json`, `/api/docs` and what that page loads. */
-export function createDocs(document: OpenApiDocument): IRouter {
+/** `/`, `/api/openapi.json`, `/api/docs` and what that page loads, of an API at `base` (publicBaseOf). */
+export function createDocs(base: string): IRouter {
   const router = Router({ caseSensitive: true, strict: true });
+  const page = `${new URL(base).pathname.replace(/\/$/, "")}/api/docs`;
   router.get("/", (request, response) => {
     setRoute(request, "/");
-    response.redirect(302, "/api/docs");
+    response.redirect(302, page);
   });
   // One buffer for all: clients that do not read their answers would hold a text each.
-  const description = Buffer.from(JSON.stringify(document));
+  const description = Buffer.from(JSON.stringify(createOpenApi(base)));
   router.get("/api/openapi.json", (request, response) => {
     setRoute(request, "/api/openapi.json");
     response.setHeader("Cache-Control", "no-cache");

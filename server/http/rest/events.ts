@@ -48,6 +48,16 @@ export async function sendEvents(
   }
 }
 
+/**
+ * A stream that is over at once, and its connection with it: whoever asked opens it again on another, and comes to a server that
+ * goes on. Not refused: a browser's EventSource never comes back from a refusal.
+ */
+export function sendNoEvents(response: ServerResponse): void {
+  response.setHeader("Connection", "close");
+  begin(response);
+  response.end();
+}
+
 interface Following {
   readonly events: AsyncIterator<unknown>;
   /** The first event, asked for already. */

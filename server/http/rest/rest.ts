@@ -12,15 +12,21 @@ import { sendError, sendJson } from "../response.ts";
 import { closeUnread } from "../unread-body.ts";
 import type { BodyReader } from "../body-reader.ts";
 import type { AssertSameSite } from "../cross-site.ts";
-import { sendEvents } from "./events.ts";
+import { sendEvents, sendNoEvents } from "./events.ts";
 import { createInputReader, type InputReader } from "./input.ts";
 import { REST_OPERATIONS, type RestOperation } from "./operations.ts";
 
 /** The REST surface and its open streams. */
 export interface Rest {
   readonly router: IRouter;
-  /** Ends every stream cleanly; clients connect again, elsewhere. */
+  /** Ends every stream cleanly, and from then on each that begins; clients connect again, elsewhere. */
   endStreams(): void;
+}
+
+/** Streams that are open, and whether they are to end. */
+interface Streams {
+  readonly open: Set<AbortController>;
+  ended: boolean;
 }
 
 interface RestDeps {
@@ -32,7 +38,7 @@ interface RestDeps {
 /** An Express router with every operation of REST_OPERATIONS. */
 export function createRest(deps: RestDeps): Rest {
   const router = Router({ caseSensitive: true, strict: true });
-  const streams = new Set<AbortController>();
+  const streams: Streams = { open: new Set(), ended: false };
   const allowed = new Map<string, string[]>();
   for (const operation of REST_OPERATIONS) {
     const path = operation.path.replaceAll(/\{(\w+)\}/g, ":$1");
@@ -60,7 +66,8 @@ export function createRest(deps: RestDeps): Rest {
   return {
     router,
     endStreams() {
-      for (const stream of streams) stream.abort();
+      streams.ended = true;
+      for (const stream of streams.open) stream.abort();
     },
   };
 }
@@ -68,7 +75,7 @@ export function createRest(deps: RestDeps): Rest {
 interface Handling {
   readonly operation: RestOperation;
   readonly readInput: InputReader;
-  readonly streams: Set<AbortController>;
+  readonly streams: Streams;
   readonly deps: RestDeps;
 }
 
@@ -77,13 +84,15 @@ async function answer(
   request: Request,
   response: ServerResponse,
 ): Promise<void> {
+  deps.assertSameSite(request);
+  const isStream = operation.type === "subscription";
+  if (isStream && streams.ended) return sendNoEvents(response);
   const abort = new AbortController();
-  if (operation.type === "subscription") streams.add(abort);
+  if (isStream) streams.open.add(abort);
   response.once("close", () => {
-    streams.delete(abort);
+    streams.open.delete(abort);
     if (!response.writableEnded) abort.abort();
   });
-  deps.assertSameSite(request);
   const input = await readInput(request, request.params).catch(async (error: unknown) => {
     throw await countRefused(deps.createContext(request, response), error);
   });

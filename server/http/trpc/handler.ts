@@ -19,6 +19,7 @@ import type { AssertSameSite } from "../cross-site.ts";
 import { pathOf, TRPC_PREFIX } from "../path.ts";
 import { countRefused } from "../rate-limits.ts";
 import { recordOf, setRoute } from "../request-record.ts";
+import { sendNoEvents } from "../rest/events.ts";
 import { closeUnread } from "../unread-body.ts";
 import { answerLeanCall, toLeanCall, type TrpcRequest } from "./lean-path.ts";
 import { procedures, routerConfig } from "./procedures.ts";
@@ -28,8 +29,14 @@ import { isStreamed, unreachedNames } from "./stock-call.ts";
 export interface TrpcHandler {
   /** Answers one request under TRPC_PREFIX. Never throws. */
   handle(request: IncomingMessage, headers: AnswerHeaders): void;
-  /** Ends every subscription cleanly; clients connect again, elsewhere. */
+  /** Ends every subscription cleanly, and from then on each that begins; clients connect again, elsewhere. */
   endStreams(): void;
+}
+
+/** Subscriptions that are open, and whether they are to end. */
+interface Streams {
+  readonly open: Set<IncomingMessage>;
+  ended: boolean;
 }
 
 /** Dependencies of the handler. */
@@ -48,26 +55,23 @@ interface Exchange {
   readonly headers: AnswerHeaders;
 }
 
-/** Makes the handler; its state is the set of open streams. */
+/** Makes the handler; its state is what streams are open. */
 export function createTrpcHandler(deps: TrpcHandlerDeps): TrpcHandler {
-  const streams = new Set<IncomingMessage>();
+  const streams: Streams = { open: new Set(), ended: false };
   return {
     handle(request, headers) {
       const exchange = { request, headers };
       answer(deps, streams, exchange).catch((cause: unknown) => refuse(deps, exchange, cause));
     },
     endStreams() {
+      streams.ended = true;
       // tRPC's own handler ends a stream cleanly, chunk by chunk, when its request says that the client left.
-      for (const request of streams) request.emit("aborted");
+      for (const request of streams.open) request.emit("aborted");
     },
   };
 }
 
-async function answer(
-  deps: TrpcHandlerDeps,
-  streams: Set<IncomingMessage>,
-  exchange: Exchange,
-): Promise<void> {
+async function answer(deps: TrpcHandlerDeps, streams: Streams, exchange: Exchange): Promise<void> {
   const { request, headers } = exchange;
   const asked = await readRequest(deps, request);
   const call = deps.lean ? toLeanCall(request, asked) : null;
@@ -76,8 +80,12 @@ async function answer(
   await countUnreached(ctx, unreachedNames(request, asked));
   assertKeepsCookie(ctx, request, asked);
   if (request.method === "GET" && procedures.get(asked.path)?._def.type === "subscription") {
-    streams.add(request);
-    headers.response.once("close", () => streams.delete(request));
+    if (streams.ended) {
+      headers.handOver();
+      return sendNoEvents(headers.response);
+    }
+    streams.open.add(request);
+    headers.response.once("close", () => streams.open.delete(request));
   }
   await handleWithTrpc(deps, exchange, asked);
 }

@@ -1,7 +1,8 @@
 // The bad input of refresh and session (PROMISES.md): each refused by its code, none changes anything.
 import { randomUUID } from "node:crypto";
 import { SignJWT } from "jose";
-import { afterEach, describe, expect, it } from "vitest";
+import { afterEach, describe, expect, it, onTestFinished, vi } from "vitest";
+import type { RefreshRequest } from "../../../server/auth/auth.types.ts";
 import { createRefreshTokens } from "../../../server/auth/session/refresh-token.ts";
 import { createUserStore } from "../../../server/user/user.store.ts";
 import { available } from "../../support/backend.ts";
@@ -116,6 +117,23 @@ describe("refused refreshes", () => {
     const users = createUserStore(world.opened.backend.database);
     await users.erase(deleted.userId, new Date());
     expect(await codeOf(auth().refresh(fromBrowser(deleted.refreshToken)))).toBe("SESSION_REVOKED");
+  });
+
+  it("learns when its client leaves", async () => {
+    let arrive: (request: RefreshRequest) => void = () => undefined;
+    const arrived = new Promise<RefreshRequest>((resolve) => (arrive = resolve));
+    const refresh = vi.spyOn(auth(), "refresh").mockImplementation((request) => {
+      arrive(request);
+      return new Promise(() => undefined);
+    });
+    onTestFinished(() => refresh.mockRestore());
+    const leave = new AbortController();
+    const asked = fetch(`${world.url}/api/auth/refresh`, { method: "POST", signal: leave.signal });
+    const { hasLeft } = await arrived;
+    expect(hasLeft?.()).toBe(false);
+    leave.abort();
+    await expect(asked).rejects.toThrow();
+    await expect.poll(() => hasLeft?.()).toBe(true);
   });
 
   it("does not tell a stolen logged-out token from a reused one by reviving anything", async () => {

@@ -150,6 +150,21 @@ describe("refresh", () => {
     expect(await codeOf(slow.refresh(fromBrowser(refreshToken)))).toBe("REFRESH_REUSED");
   });
 
+  it("ends no family for a token that waited here until it was old, and whose client has left", async () => {
+    const { refreshToken, sessionId } = await world.session();
+    const stoodStill = rotation([REFRESH_SECRET]);
+    let last = refreshToken;
+    for (let other = 0; other < 2; other++)
+      last = (await auth().refresh(fromBrowser(last))).refreshToken;
+    const gone = { ...fromBrowser(refreshToken), hasLeft: () => true };
+    expect(await codeOf(stoodStill.refresh(gone))).toBe("SERVICE_UNAVAILABLE");
+    expect((await session(sessionId)).revokedAt).toBeNull();
+    expect(await codeOf(auth().refresh(fromBrowser(last)))).toBe("OK");
+    // Whoever waits for the answer is told.
+    const there = { ...fromBrowser(refreshToken), hasLeft: () => false };
+    expect(await codeOf(stoodStill.refresh(there))).toBe("REFRESH_REUSED");
+  });
+
   it("ends one family and leaves the person's others alone", async () => {
     const subject = randomUUID();
     const email = `${subject}@example.com`;

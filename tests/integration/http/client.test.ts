@@ -1,7 +1,8 @@
 // CreateClient's manners: one shared refresh, one repeat, batches of ten, streams that come back.
 import { setTimeout as pause } from "node:timers/promises";
-import { afterEach, expect, test } from "vitest";
+import { afterEach, expect, onTestFinished, test } from "vitest";
 import { createClient } from "../../../shared/src/client.ts";
+import { startTcpProxy } from "../../support/tcp-proxy.ts";
 import { useTestApp } from "../../support/use-app.ts";
 
 const server = useTestApp({});
@@ -122,8 +123,11 @@ test("five runs at once with decks of 90 kB are five requests, none of them too 
 test("a stream outlives its access token and the loss of its connection", async () => {
   const person = await server.signIn("stream@example.com");
   const seen = counting();
+  const port = Number(new URL(server.url).port);
+  const proxy = await startTcpProxy("127.0.0.1", port);
+  onTestFinished(() => proxy.close());
   const client = createClient({
-    url: `${server.url}/api/trpc`,
+    url: `http://localhost:${proxy.port}/api/trpc`,
     refreshToken: person.refreshToken,
     fetch: seen.fetch,
   });
@@ -136,7 +140,7 @@ test("a stream outlives its access token and the loss of its connection", async 
   await until(() => credits.at(-1) === 99);
   const before = credits.length;
   server.clock.aheadMs += TOKEN_MS;
-  server.app.endStreams();
+  proxy.moveTo(port);
   // The position comes at once when the stream is open again, with a token renewed on the way.
   await until(() => credits.length > before);
   await client.credit.spend.mutate({ feature: "chat-flash", idempotencyKey: "stream-2" });

@@ -249,13 +249,34 @@ describe("jobs", () => {
     },
   );
 
+  test("an instance that comes when a job is nearly due runs it when it is", async () => {
+    const name = "nearly-due";
+    const run = vi.fn(() => Promise.resolve(MINE));
+    const job = { name, run, everySeconds: 15, firstAfterSeconds: 0.01 };
+    await runnerOf(job, { now: () => Date.now() - 13_000 }).runNow(name);
+    const next = runnerOf(job, { now: Date.now });
+    next.start();
+    // A whole interval later it would be late by 13 s.
+    await vi.waitFor(() => expect(run).toHaveBeenCalledTimes(2), 10_000);
+    await next.close();
+  });
+
+  test("a job that never went well is as old as its first run, whatever has become of who ran it", async () => {
+    const name = "never-well";
+    const run = () => Promise.reject(new Error("out of paper"));
+    const days = (ago: number) => ({ now: () => Date.now() - ago * 86_400_000 });
+    for (const ago of [3, 2, 1]) await runnerOf({ name, run }, days(ago)).runNow(name);
+    const [standing] = await runnerOf({ name, run }, days(0)).standings();
+    expect(Math.abs((standing?.ageSeconds ?? 0) - 3 * 86_400)).toBeLessThan(60);
+  });
+
   test("a failure's figures are kept, and so is how far the last run was behind", async () => {
     const name = "behind";
     const figures = { rows: 3, lagSeconds: 7_200 };
     const runner = runnerOf({ name, run: () => Promise.reject(new JobFailure("slow", figures)) });
     expect(await runner.standings()).toEqual([{ job: name, ageSeconds: null, lagSeconds: 0 }]);
     expect(await runner.runNow(name)).toMatchObject({ ok: false, result: figures });
-    expect(await runner.standings()).toEqual([{ job: name, ageSeconds: null, lagSeconds: 7_200 }]);
+    expect(await runner.standings()).toMatchObject([{ job: name, lagSeconds: 7_200 }]);
     // By any instance's hand, and for all of them.
     await runnerOf({ name, run: () => Promise.resolve({ lagSeconds: 0 }) }).runNow(name);
     const [standing] = await runner.standings();

@@ -121,7 +121,7 @@ describe("metrics", () => {
     expect((await scrape(server.url)).get('refusals_total{code="RATE_LIMITED"}')).toBe(1);
   });
 
-  it("counts the runs of every job from 0, and one that never went well is as old as the process", async () => {
+  it("counts the runs of every job from 0, and one that was never run is as old as the process", async () => {
     const samples = await scrape(server.url);
     for (const job of ["doctor", "reconcile", "sessions-prune"]) {
       for (const outcome of ["ok", "failed"])

@@ -142,16 +142,6 @@ describe("runs", () => {
     });
     expect(preflight.headers.get("access-control-allow-methods")).toMatch(/PATCH,DELETE/);
   });
-
-  test("ends streams when the server is about to stop", async () => {
-    const answer = await send("GET", "/api/user/credits/events");
-    const reader = answer.body?.pipeThrough(new TextDecoderStream()).getReader();
-    let text = "";
-    while (!text.includes("data: ")) text += (await reader?.read())?.value ?? "";
-    expect(eventsOf(text)[0]).toMatchObject({ id: undefined, data: { held: 0 } });
-    server.app.endStreams();
-    while (!(await reader?.read())?.done);
-  });
 });
 
 describe("input", () => {
@@ -290,4 +280,33 @@ test("sells and manages a subscription", async () => {
     expect(await rest("POST", `/api/payment/subscription/${action}`)).toMatchObject(
       refusal(404, "NOT_FOUND"),
     );
+});
+
+describe("when the server is about to stop", () => {
+  const stopping = useTestApp({});
+
+  test("streams end, and those that begin then are over at once, as is their connection", async () => {
+    const { accessToken } = await stopping.signIn("stopping@example.com");
+    const open = (path: string) =>
+      fetch(`${stopping.url}${path}`, {
+        headers: { authorization: `Bearer ${accessToken}`, origin: "http://localhost:3000" },
+      });
+    const answer = await open("/api/user/credits/events");
+    const reader = answer.body?.pipeThrough(new TextDecoderStream()).getReader();
+    let text = "";
+    while (!text.includes("data: ")) text += (await reader?.read())?.value ?? "";
+    expect(eventsOf(text)[0]).toMatchObject({ id: undefined, data: { held: 0 } });
+    stopping.app.endStreams();
+    while (!(await reader?.read())?.done);
+    for (const path of ["/api/user/credits/events", "/api/trpc/credit.onChange"]) {
+      const late = await open(path);
+      // A browser's EventSource comes back to such an answer alone.
+      expect([path, late.status]).toEqual([path, 200]);
+      expect(late.headers.get("content-type")).toContain("text/event-stream");
+      expect(late.headers.get("access-control-allow-origin")).toBe("http://localhost:3000");
+      expect(late.headers.get("connection")).toBe("close");
+      expect(eventsOf(await late.text())).toEqual([]);
+    }
+    expect((await open("/api/auth/me")).status).toBe(200);
+  });
 });

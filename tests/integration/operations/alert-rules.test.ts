@@ -57,8 +57,10 @@ describe.runIf(promtoolInstalled)("alerts.yml", () => {
     ["InstanceLost", 20, { 'up{job="other",instance="b:80"}': "0x30", [STATE]: "1x30" }, false],
     ["BooksDoNotAddUp", 20, { [FAILED]: "0x10 1x20" }, true],
     ["BooksDoNotAddUp", 20, { [FAILED]: "0x30" }, false],
-    ["BooksNotAudited", 2_900, { [`${AGE}{job_name="doctor"}`]: "0+60x3000" }, true],
+    ["BooksNotAudited", 2_960, { [`${AGE}{job_name="doctor"}`]: "0+60x3000" }, true],
     ["BooksNotAudited", 2_800, { [`${AGE}{job_name="doctor"}`]: "0+60x3000" }, false],
+    // It was late, and has gone well.
+    ["BooksNotAudited", 2_960, { [`${AGE}{job_name="doctor"}`]: "0+60x2900 0+60x100" }, false],
     ["JobStale", 400, { [`${AGE}{job_name="reconcile"}`]: "0+60x3000" }, true],
     // Its turn comes every six hours and a little.
     ["JobStale", 400, { [`${AGE}{job_name="roll-up-usage"}`]: "0+60x3000" }, false],

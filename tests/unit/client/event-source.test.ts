@@ -95,6 +95,26 @@ it("sends nothing when it is closed before it has its headers", async () => {
   await expect.poll(() => wereAborted).toEqual([true]);
 });
 
+it("stays closed when it is closed as the head of an answer arrives", async () => {
+  vi.useFakeTimers();
+  let asked = 0;
+  const cancel = vi.fn();
+  const source: FetchEventSource = new FetchEventSource("http://localhost/", {
+    headers: () => Promise.resolve({}),
+    fetch: () => {
+      asked += 1;
+      // Nobody heeds the signal any more: the head is there.
+      queueMicrotask(() => source.close());
+      return Promise.resolve(new Response(new ReadableStream({ cancel }), EVENT_STREAM));
+    },
+  });
+  await vi.advanceTimersByTimeAsync(60_000);
+  expect(source.readyState).toBe(source.CLOSED);
+  expect(asked).toBe(1);
+  expect(cancel).toHaveBeenCalledTimes(1);
+  expect(vi.getTimerCount()).toBe(0);
+});
+
 /** A source whose every connection gets `answer`: when it asked, and what it was told. */
 function connecting(answer: (signal: AbortSignal) => Response) {
   const askedAtMs: number[] = [];

@@ -1,6 +1,7 @@
 // The client's sign-in: a refresh whose answer does not come, clocks that are set, and tabs that renew one cookie.
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { type ClientSession, createSession } from "../../../shared/src/session.ts";
+import { refreshInTurn } from "../../../shared/src/turns.ts";
 
 const renewed = (accessToken: string) =>
   Response.json({ result: { data: { accessToken, expiresAt: "2027-01-31T00:00:00.000Z" } } });
@@ -52,6 +53,32 @@ describe("a refresh", () => {
     expect(await renewing).toBe("unavailable");
     expect(askedAtMs).toHaveLength(2);
     expect(await renew(session)).toBe("renewed");
+  });
+
+  it("that was under way when its page signed out signs nobody in", async () => {
+    const taken: string[] = [];
+    let answer = (): void => undefined;
+    const session = createSession({
+      url: "http://localhost/api/trpc",
+      refreshToken: "first",
+      onAccessToken: (token) => taken.push(token),
+      fetch: () => new Promise((resolve) => (answer = () => resolve(renewed("access")))),
+    });
+    const renewing = renew(session);
+    session.forget();
+    answer();
+    expect(await renewing).toBe("refused");
+    expect(await session.accessToken()).toBeNull();
+    expect(taken).toEqual([]);
+  });
+
+  it("that is answered by somebody else's JSON has renewed nothing", async () => {
+    const session = createSession({
+      url: "http://localhost/api/trpc",
+      refreshToken: "first",
+      fetch: () => Promise.resolve(Response.json({ status: "ok" })),
+    });
+    expect(await renew(session)).toBe("unavailable");
   });
 
   it("from before a refused call does not count for it, though the clock was set back", async () => {
@@ -140,6 +167,38 @@ describe("tabs of one browser", () => {
     expect(await tab.accessToken()).toBeNull();
     await vi.advanceTimersByTimeAsync(2_000);
     expect(await renewal).toBe("renewed");
+    expect(vi.getTimerCount()).toBe(0);
+  });
+
+  it("hold up nobody for longer than one renewal takes", async () => {
+    locks();
+    let answer = (_what: string): void => undefined;
+    const hanging = refreshInTurn(() => new Promise<string>((resolve) => (answer = resolve)));
+    const startedAtMs = performance.now();
+    const begunAtMs: number[] = [];
+    const tabs = [1, 2, 3].map(() =>
+      refreshInTurn(() => {
+        begunAtMs.push(performance.now() - startedAtMs);
+        return Promise.resolve();
+      }),
+    );
+    await vi.advanceTimersByTimeAsync(16_100);
+    await Promise.all(tabs);
+    // And those who come when that is over wait for nobody.
+    await refreshInTurn(() => Promise.resolve());
+    expect(Math.max(...begunAtMs)).toBeLessThan(16_100);
+    expect(performance.now() - startedAtMs).toBeLessThan(16_200);
+    answer("late");
+    expect(await hanging).toBe("late");
+    expect(vi.getTimerCount()).toBe(0);
+  });
+
+  it("are told what became of their own work, once", async () => {
+    locks();
+    const work = vi.fn(() => Promise.reject(new Error("refused")));
+    await expect(refreshInTurn(work)).rejects.toThrow("refused");
+    expect(work).toHaveBeenCalledTimes(1);
+    expect(await refreshInTurn(() => Promise.resolve("mine"))).toBe("mine");
     expect(vi.getTimerCount()).toBe(0);
   });
 
