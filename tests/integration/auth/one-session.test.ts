@@ -31,6 +31,7 @@ describe("a callback sent eight times at once", () => {
       sharedCache: null,
       identityProvider,
       logger: world.logger,
+      now: Date.now,
     });
     const out = await auth.startSignIn({ returnTo: null, stateCookies: [], ip: "127.0.0.1" });
     const state = new URL(out.location).searchParams.get("state") ?? "";
