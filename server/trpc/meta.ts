@@ -10,7 +10,10 @@ export type RestMethod = "GET" | "POST" | "PATCH" | "DELETE";
 
 /** The REST operation that calls a procedure. Handlers and the OpenAPI document are made from it. */
 export interface RestMeta {
-  /** GET for queries and streams, the others for mutations. Names in braces are fields of the input: `POST /api/ai/runs/{runId}/stop`. */
+  /**
+   * GET for queries and streams, the others for mutations. Names in braces are fields of the input:
+   * `POST /api/ai/runs/{runId}/stop`.
+   */
   readonly route: `${RestMethod} /api/${string}`;
   readonly summary: string;
   /** Codes it may return beside those that every operation of its kind may. */

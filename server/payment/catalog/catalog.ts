@@ -24,7 +24,8 @@ interface CatalogState {
 
 /** Returns the catalog, which remembers prices and, for a moment, the packages it suggests. */
 export function createCatalog({ store, stripe }: Pick<CatalogState, "store" | "stripe">) {
-  const state: CatalogState = { store, stripe, knownPrices: new LRUCache({ max: MAX_KNOWN_PRICES }) };
+  const knownPrices = new LRUCache<string, StripePrice>({ max: MAX_KNOWN_PRICES });
+  const state: CatalogState = { store, stripe, knownPrices };
   const offered = memoize(SUGGESTION_TTL_MS, () => store.offers.packages());
   return {
     packages: () => store.offers.packages(),

@@ -25,8 +25,7 @@ export function createCustomers({ store, stripe }: Pick<CustomersState, "store" 
   const state: CustomersState = { store, stripe, forgotten: new LRUCache({ max: MAX_FORGOTTEN }) };
   return {
     /** The user's customer id, or null. */
-    find: async (userId: string) =>
-      (await store.customers.find(userId))?.stripeCustomerId ?? null,
+    find: async (userId: string) => (await store.customers.find(userId))?.stripeCustomerId ?? null,
     /** The user's customer id, made at Stripe if need be. Calls at once make one. Throws NOT_FOUND for a deleted user. */
     ensure: (userId: string) => ensureCustomer(state, userId),
     /** Forgets a customer that Stripe does not know any more. */
