@@ -1,7 +1,7 @@
 // The choice of back end: which database and which key-value side stand behind the ports.
 import { probeWrite } from "./database/write-probe.ts";
 import { type DatabaseOptions, openDatabase } from "./database/open.ts";
-import type { Database, OpenDatabase, PoolStats } from "./database/ports.ts";
+import type { OpenDatabase, PoolStats } from "./database/ports.ts";
 import { type KeyValueOptions, openKeyValues } from "./kv/open.ts";
 import type { KeyValues, RedisStats } from "./kv/ports.ts";
 import type { DependencyState } from "./lib/dependency-state.ts";
@@ -16,22 +16,14 @@ export interface BackendStats {
 }
 
 /** Everything the composition root gets from its surroundings. Owned and closed by whoever opened it. */
-export interface Backend {
-  readonly database: Database;
-  readonly cache: KeyValues["cache"];
-  readonly locks: KeyValues["locks"];
-  readonly pubsub: KeyValues["pubsub"];
-  readonly runOutput: KeyValues["runOutput"];
-  readonly limiter: KeyValues["limiter"];
+export interface Backend
+  extends Pick<OpenDatabase, "database" | "diskSpace" | "onStatement">,
+    Pick<KeyValues, "cache" | "locks" | "pubsub" | "runOutput" | "limiter"> {
   /** Bounded to about a second. */
   check(): Promise<{ database: DependencyState; redis: DependencyState }>;
   /** Writes one row, and says what came of it. */
   probeWrite(): Promise<DependencyState>;
-  /** The disk of an embedded database's file; null for a server, whose disk is elsewhere. */
-  diskSpace: OpenDatabase["diskSpace"];
   stats(): BackendStats;
-  /** Tells `observer` of every statement, until the returned function is called. */
-  onStatement: OpenDatabase["onStatement"];
   /** Closes connections; waits for what is in flight; safe to call twice. */
   close(): Promise<void>;
 }
@@ -56,14 +48,11 @@ export async function openBackend(options: BackendOptions): Promise<Backend> {
 }
 
 function assemble(open: OpenDatabase, keyValues: KeyValues): Backend {
+  const { database, diskSpace, onStatement } = open;
+  const { cache, locks, pubsub, runOutput, limiter } = keyValues;
   let closing: Promise<void> | undefined;
   return {
-    database: open.database,
-    cache: keyValues.cache,
-    locks: keyValues.locks,
-    pubsub: keyValues.pubsub,
-    runOutput: keyValues.runOutput,
-    limiter: keyValues.limiter,
+    ...{ database, diskSpace, onStatement, cache, locks, pubsub, runOutput, limiter },
     async check() {
       const [database, redis] = await Promise.all([
         withFallback<DependencyState>(open.check(), CHECK_MS, {
@@ -79,10 +68,8 @@ function assemble(open: OpenDatabase, keyValues: KeyValues): Backend {
       ]);
       return { database, redis };
     },
-    probeWrite: () => probeWrite(open.database),
-    diskSpace: open.diskSpace,
+    probeWrite: () => probeWrite(database),
     stats: () => ({ pools: open.pools(), redis: keyValues.stats() }),
-    onStatement: open.onStatement,
     close() {
       closing ??= (async () => {
         // What still runs may want to invalidate a cache; nothing in the cache needs the database.

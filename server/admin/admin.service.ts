@@ -54,12 +54,11 @@ export interface AdminServiceDeps {
   /** AuthService.invalidateSessions. */
   readonly invalidateSessions: () => Promise<void>;
   readonly logger: Logger;
-  /** Milliseconds since the epoch; defaults to Date.now. */
-  readonly now?: () => number;
+  /** Milliseconds since the epoch. */
+  readonly now: () => number;
 }
 
 type Deps = AdminServiceDeps & {
-  readonly now: () => number;
   readonly statsBulkhead: Bulkhead;
   readonly searchBulkhead: Bulkhead;
 };
@@ -78,7 +77,6 @@ const SEARCH_BULKHEAD = { concurrency: 2, perKey: 22, maxQueue: 20, maxWaitMs: 1
 export function createAdminService(options: AdminServiceDeps): AdminService {
   const deps = {
     ...options,
-    now: options.now ?? Date.now,
     statsBulkhead: createBulkhead(STATS_BULKHEAD),
     searchBulkhead: createBulkhead(SEARCH_BULKHEAD),
   };
@@ -88,16 +86,12 @@ export function createAdminService(options: AdminServiceDeps): AdminService {
     user: (input) => readUserPage(deps, input),
     adjustCredits: (principal, input, ip) => adjustCredits(deps, principal, input, ip),
     setRole: (principal, input, ip) => setRole(deps, principal, input, ip),
-    disableUser: (principal, input, ip) =>
-      setDisabled(deps, new Date(deps.now()), input, {
-        ...userLine(principal, input, ip),
-        action: "user.disable",
-      }),
+    disableUser: (principal, input, ip) => {
+      const line = userLine("user.disable", principal, input, ip);
+      return setDisabled(deps, new Date(deps.now()), input, line);
+    },
     enableUser: (principal, input, ip) =>
-      setDisabled(deps, null, input, {
-        ...userLine(principal, input, ip),
-        action: "user.enable",
-      }),
+      setDisabled(deps, null, input, userLine("user.enable", principal, input, ip)),
     refundPayment: (principal, input, ip) => refundPayment(deps, principal, input, ip),
     events: (filter) => payments.listEvents(filter),
     replayEvent: (principal, input, ip) => replayEvent(deps, principal, input, ip),
@@ -105,13 +99,14 @@ export function createAdminService(options: AdminServiceDeps): AdminService {
   };
 }
 
-/** The audit line of a change of one user, but for its action. */
+/** The audit line of a change of one user. */
 function userLine(
+  action: string,
   { userId: actorId }: Principal,
   { userId: targetId, reason = null }: { userId: string; reason?: string | null | undefined },
   ip: string | null,
-): Omit<AuditLine, "action"> {
-  return { actorId, ip, targetType: "user", targetId, reason };
+): AuditLine {
+  return { actorId, ip, action, targetType: "user", targetId, reason };
 }
 
 async function adjustCredits(
@@ -122,8 +117,7 @@ async function adjustCredits(
 ): Promise<AdminOutput<"adjustCredits">> {
   const { userId, amount, reason, idempotencyKey, expiresAt } = input;
   const line: AuditLine = {
-    ...userLine(principal, input, ip),
-    action: "credits.adjust",
+    ...userLine("credits.adjust", principal, input, ip),
     detail: { amount, idempotencyKey },
   };
   const adjustment = deps.store.adjust(
@@ -150,8 +144,7 @@ async function setRole(
   ip: string | null,
 ): Promise<{ user: UserLine }> {
   const line: AuditLine = {
-    ...userLine(principal, input, ip),
-    action: "user.setRole",
+    ...userLine("user.setRole", principal, input, ip),
     detail: { role: input.role },
   };
   const change = deps.store.setRole(input.userId, input.role, line);
@@ -249,13 +242,9 @@ async function readUserPage(
   { store, creditHistory }: AdminServiceDeps,
   { userId, historyCursor }: AdminInput<"user">,
 ): Promise<AdminOutput<"user">> {
-  const page = {
-    limit: HISTORY_PAGE,
-    ...(historyCursor === undefined ? {} : { cursor: historyCursor }),
-  };
   const [detail, { logs, nextCursor }] = await Promise.all([
     store.user(userId),
-    creditHistory(userId, page),
+    creditHistory(userId, { limit: HISTORY_PAGE, cursor: historyCursor }),
   ]);
   return { ...detail, history: { logs, nextCursor } };
 }

@@ -18,10 +18,7 @@ interface Deps {
 }
 
 /** The store over either database. */
-export function createAdminStore(
-  options: Omit<Deps, "now"> & { readonly now?: () => number },
-): AdminStore {
-  const deps = { ...options, now: options.now ?? Date.now };
+export function createAdminStore(deps: Deps): AdminStore {
   const { database } = deps;
   return {
     users: (filter) => readUsers(database, filter),

@@ -24,18 +24,13 @@ const USER_LINE = {
   createdAt: true,
 } as const;
 
+type UserRow = Pick<
+  NonNullable<Awaited<ReturnType<PrismaModels["user"]["findUnique"]>>>,
+  keyof typeof USER_LINE
+>;
+
 /** A users row as administrators see it. */
-export function toUserLine(row: {
-  id: string;
-  email: string;
-  name: string | null;
-  role: string;
-  credits: number;
-  heldCredits: number;
-  disabledAt: Date | null;
-  deletedAt: Date | null;
-  createdAt: Date;
-}): UserLine {
+export function toUserLine(row: UserRow): UserLine {
   return {
     id: row.id,
     email: row.email,

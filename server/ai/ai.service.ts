@@ -80,14 +80,7 @@ export function createAiService(options: AiDeps): AiService {
     models: () => listModels(deps.models),
     start: (userId, input) => startRun(deps, userId, input),
     stream: (userId, { runId, lastEventId }, signal) =>
-      streams.hold(
-        userId,
-        readRun(
-          deps,
-          { userId, runId, ...(lastEventId === undefined ? {} : { lastEventId }) },
-          signal,
-        ),
-      ),
+      streams.hold(userId, readRun(deps, { userId, runId, lastEventId }, signal)),
     stop: (userId, runId) => stopRun(deps, userId, runId),
     run: (userId, runId) => viewRun(deps, userId, runId),
     endAbandoned: (signal) => endAbandonedRuns(deps, signal),

@@ -84,8 +84,8 @@ interface AuthServiceDeps {
   readonly spentStates: Pick<Cache, "setIfAbsent">;
   readonly identityProvider: IdentityProvider;
   readonly logger: Logger;
-  /** Milliseconds since the epoch; defaults to Date.now. */
-  readonly now?: () => number;
+  /** Milliseconds since the epoch. */
+  readonly now: () => number;
 }
 
 /** Returns the service; nothing is opened until it is used. */
@@ -112,11 +112,10 @@ export function createAuthService(options: AuthServiceDeps): AuthService {
 
 /** The dependencies with what the service keeps itself: token keys, caches, and writes that outlive an answer. */
 function withState(deps: AuthServiceDeps) {
-  const { config, sessions, sharedCache, now = Date.now } = deps;
+  const { config, sessions, sharedCache, now } = deps;
   const { accessSecrets, accessTtlSeconds, refreshSecrets } = config.tokens;
   return {
     ...deps,
-    now,
     accessTokens: createAccessTokens({ secrets: accessSecrets, ttlSeconds: accessTtlSeconds, now }),
     refreshTokens: createRefreshTokens(refreshSecrets),
     sessionCache: createSessionCache({ store: sessions, sharedCache }),

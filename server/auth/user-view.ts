@@ -2,26 +2,13 @@
 import type { Role } from "../../shared/src/auth.ts";
 import type { UserView } from "./auth.types.ts";
 
+type UserRow = Omit<UserView, "role" | "createdAt"> & { role: string; createdAt: Date };
+
 /** A users row as its owner sees it. */
-export function toUserView(row: {
-  id: string;
-  email: string;
-  name: string | null;
-  avatar: string | null;
-  role: string;
-  credits: number;
-  createdAt: Date;
-}): UserView {
+export function toUserView(row: UserRow): UserView {
   const { id, email, name, avatar, credits } = row;
-  return {
-    id,
-    email,
-    name,
-    avatar,
-    role: toRole(row.role),
-    credits,
-    createdAt: row.createdAt.toISOString(),
-  };
+  const createdAt = row.createdAt.toISOString();
+  return { id, email, name, avatar, role: toRole(row.role), credits, createdAt };
 }
 
 /** A stored role; anything unknown has no power. */

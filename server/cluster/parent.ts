@@ -45,17 +45,11 @@ interface State {
   exitCode: number;
 }
 
-/** The running parent. */
-export interface Parent {
-  /** Stops all workers together. Safe to call again. */
-  stop(signal: string): void;
-}
-
 /**
  * Starts the workers: the first one alone, because it migrates the database and finds out whether the port can be had; the
  * others once it listens. When the first cannot start, it has said why, and everything ends with its exit code.
  */
-export function superviseWorkers(deps: ParentDeps): Parent {
+export function superviseWorkers(deps: ParentDeps) {
   const place = (_: unknown, index: number): Place => ({
     number: index + 1,
     pauseAfterCrash: countCrashes(),
@@ -70,7 +64,10 @@ export function superviseWorkers(deps: ParentDeps): Parent {
   };
   const [first] = state.places;
   if (first !== undefined) startWorker(state, first);
-  return { stop: (signal) => stopAll(state, signal) };
+  return {
+    /** Stops all workers together. Safe to call again. */
+    stop: (signal: string) => stopAll(state, signal),
+  };
 }
 
 function startWorker(state: State, place: Place): void {

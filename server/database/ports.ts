@@ -82,7 +82,7 @@ export interface OpenDatabase {
   readonly migrated: readonly string[];
   /** Asks the database for a sign of life; bounded to about a second; never throws. */
   check(): Promise<DependencyState>;
-  /** Null for a server, whose disk is elsewhere. */
+  /** The disk of an embedded database's file; null for a server, whose disk is elsewhere. */
   diskSpace(): Promise<DiskSpace | null>;
   /** Its pools; none where there are none. */
   pools(): readonly PoolStats[];

@@ -36,15 +36,8 @@ export interface HttpHandlerDeps {
   readonly lean: boolean;
 }
 
-/** The handler for http.createServer. */
-export interface HttpHandler {
-  handle(request: IncomingMessage, response: ServerResponse): void;
-  /** Ends open streams cleanly. */
-  endStreams(): void;
-}
-
-/** Puts middleware, context, tRPC, REST and the other routes together. */
-export function createHttpHandler(deps: HttpHandlerDeps): HttpHandler {
+/** Puts middleware, context, tRPC, REST and the other routes together, for http.createServer. */
+export function createHttpHandler(deps: HttpHandlerDeps) {
   const { config, services, logger, metrics, tracer } = deps;
   const clientAddress = createClientAddress(config.trustProxy);
   const { frontendOrigins } = config;
@@ -70,7 +63,7 @@ export function createHttpHandler(deps: HttpHandlerDeps): HttpHandler {
     readiness,
     rest: rest.router,
   });
-  const answer: HttpHandler["handle"] = (request, response) =>
+  const answer = (request: IncomingMessage, response: ServerResponse) =>
     middleware(request, response, (headers) => {
       // tRPC is the hot path and needs nothing of Express (docs/decisions/0021-lean-trpc-path.md).
       const path = pathOf(request.url);
@@ -83,14 +76,15 @@ export function createHttpHandler(deps: HttpHandlerDeps): HttpHandler {
       else sendError(request, response, { statusCode: 400 });
     });
   return {
-    handle(request, response) {
+    handle(request: IncomingMessage, response: ServerResponse): void {
       metrics.http.watch(request, response, outcomeOf);
       // A client that leaves in the middle is its own affair and must not end the process.
       response.on("error", ignore);
       if (tracer === null) answer(request, response);
       else answerTraced(tracer, { request, response }, () => answer(request, response));
     },
-    endStreams() {
+    /** Ends open streams cleanly. */
+    endStreams(): void {
       trpc.endStreams();
       rest.endStreams();
     },

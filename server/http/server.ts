@@ -15,31 +15,24 @@ import { type ConnectionLimits, type Connections, createConnections } from "./co
 import { type CommonHeaders, createClientErrorHandler } from "./client-errors.ts";
 import { isEnding } from "./unread-body.ts";
 
-/** Bounds of what one client may take. */
-const LIMITS = {
-  /** All headers of a request, the path included. */
-  maxHeaderBytes: 16_384,
-  maxHeaders: 100,
-  /** A client that trickles its headers or its body is cut off (408). */
-  headersTimeoutMs: 10_000,
-  requestTimeoutMs: 30_000,
-  checkEveryMs: 2_000,
-  /** Longer than the 60 s after which common load balancers drop an idle connection, so that they drop it first. */
-  keepAliveTimeoutMs: 65_000,
-  /** A client that takes in nothing of its answer for this long is cut off. */
-  readTimeoutMs: 90_000,
-} as const;
-
+/** Bounds of what one client may take; times in milliseconds. */
 const SERVER_OPTIONS: ServerOptions = {
-  maxHeaderSize: LIMITS.maxHeaderBytes,
-  headersTimeout: LIMITS.headersTimeoutMs,
-  requestTimeout: LIMITS.requestTimeoutMs,
-  connectionsCheckingInterval: LIMITS.checkEveryMs,
-  keepAliveTimeout: LIMITS.keepAliveTimeoutMs,
+  // Of all headers of a request, the path included.
+  maxHeaderSize: 16_384,
+  // A client that trickles its headers or its body is cut off (408).
+  headersTimeout: 10_000,
+  requestTimeout: 30_000,
+  connectionsCheckingInterval: 2_000,
+  // Longer than the 60 s after which common load balancers drop an idle connection, so that they drop it first.
+  keepAliveTimeout: 65_000,
   // Node.js would refuse with an empty answer; the middleware says it in JSON.
   requireHostHeader: false,
   noDelay: true,
 };
+
+const MAX_HEADERS = 100;
+/** A client that takes in nothing of its answer for this long is cut off. */
+const READ_TIMEOUT_MS = 90_000;
 
 const CONNECTIONS: ConnectionLimits = { total: 10_000, perAddress: 2_000, pipelined: 32 };
 
@@ -125,8 +118,8 @@ export function createHttpServer(
   const state: ServerState = {
     ...{ server, connections, draining: false, held: null, lastConnectionAtMs: 0 },
   };
-  server.maxHeadersCount = LIMITS.maxHeaders;
-  server.timeout = options.readTimeoutMs ?? LIMITS.readTimeoutMs;
+  server.maxHeadersCount = MAX_HEADERS;
+  server.timeout = options.readTimeoutMs ?? READ_TIMEOUT_MS;
   server.on("connection", (socket: Socket) => {
     state.lastConnectionAtMs = performance.now();
     connections.opened(socket);

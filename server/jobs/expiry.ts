@@ -2,7 +2,7 @@ import type { Due, ExpiryStore } from "../ledger/store/expiry.store.ts";
 import type { Ledger, LedgerOperation } from "../ledger/ports.ts";
 import type { Logger } from "../lib/logger.ts";
 import { runInBatches } from "./run-in-batches.ts";
-import type { Job, JobResult } from "./runner.ts";
+import type { Job } from "./runner.ts";
 
 /** Dependencies of these jobs. */
 export interface ExpiryDeps {
@@ -11,14 +11,6 @@ export interface ExpiryDeps {
   readonly logger: Logger;
   /** Milliseconds since 1970; never later than the ledger's, which ends what is found. */
   readonly now: () => number | Promise<number>;
-}
-
-/** How a run ended. */
-export interface ExpiryResult extends JobResult {
-  /** Users. */
-  readonly rows: number;
-  readonly failed: number;
-  readonly lagSeconds: number;
 }
 
 // One batch here is one of the ledger or two; larger ones would make spends wait for it.
@@ -32,7 +24,7 @@ async function expireDue(
   find: Find,
   kind: Extract<LedgerOperation["kind"], "expireHolds" | "expireLots">,
   signal: AbortSignal,
-): Promise<ExpiryResult> {
+) {
   const nowMs = await deps.now();
   let failed = 0;
   let users = 0;
@@ -64,12 +56,12 @@ async function expireDue(
 }
 
 /** Releases holds past their time. Returns how many users had some. */
-export function expireHolds(deps: ExpiryDeps, signal: AbortSignal): Promise<ExpiryResult> {
+export function expireHolds(deps: ExpiryDeps, signal: AbortSignal) {
   return expireDue(deps, deps.store.overdueHolds, "expireHolds", signal);
 }
 
 /** Takes credits past their time, except those under a hold. Returns how many users had some. */
-export function expireLots(deps: ExpiryDeps, signal: AbortSignal): Promise<ExpiryResult> {
+export function expireLots(deps: ExpiryDeps, signal: AbortSignal) {
   return expireDue(deps, deps.store.expiredLots, "expireLots", signal);
 }
 

@@ -1,7 +1,7 @@
 import { DAY_MS } from "../lib/time.ts";
 import { runInBatches } from "./run-in-batches.ts";
 import type { RetainedRows, RetentionStore } from "./retention.store.ts";
-import type { Job, JobResult } from "./runner.ts";
+import type { Job } from "./runner.ts";
 
 /** Dependencies of these jobs. */
 export interface RetentionDeps {
@@ -39,18 +39,12 @@ export const RETENTIONS: readonly Retention[] = [
   { job: "ai-runs-prune", table: "ai_runs", since: "endedAt", days: 91, everySeconds: 3_600 },
 ];
 
-/** How a run ended. */
-export interface RetentionResult extends JobResult {
-  readonly rows: number;
-  readonly lagSeconds: number;
-}
-
 /** Deletes what is past its time, in batches, until nothing is or `signal` aborts. */
 export async function deleteExpired(
   { store, now }: RetentionDeps,
   retention: Retention,
   signal: AbortSignal,
-): Promise<RetentionResult> {
+) {
   const before = new Date((await now()) - retention.days * DAY_MS);
   const { rows, isDone } = await runInBatches(signal, async (size) => {
     const deleted = await store.deleteOldest(retention, before, size);

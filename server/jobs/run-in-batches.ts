@@ -1,25 +1,19 @@
 import { setTimeout as sleep } from "node:timers/promises";
 
-/** How a job works through many rows: in batches, resting between them. */
-export interface Pace {
-  /** Rows of the first batch. */
-  readonly rows: number;
-  readonly minRows: number;
-  readonly maxRows: number;
-  /** Batches become smaller when one takes longer, larger when it takes less than half of it. */
-  readonly batchMs: number;
-  /** A rest, in multiples of the time the batch before it took: a slow database is given more rest. */
-  readonly pauseRatio: number;
-}
-
 /** A third of the time at most, in batches nobody waits long for. */
-export const DEFAULT_PACE: Pace = {
+export const DEFAULT_PACE = {
+  /** Rows of the first batch. */
   rows: 250,
   minRows: 50,
   maxRows: 2_000,
+  /** Batches become smaller when one takes longer, larger when it takes less than half of it. */
   batchMs: 40,
+  /** A rest, in multiples of the time the batch before it took: a slow database is given more rest. */
   pauseRatio: 2,
 };
+
+/** How a job works through many rows: in batches, resting between them. */
+export type Pace = Readonly<typeof DEFAULT_PACE>;
 
 /** What a batch did. */
 export interface BatchResult {

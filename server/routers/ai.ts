@@ -6,13 +6,7 @@ import { publicProcedure, router, userProcedure } from "../trpc/trpc.ts";
 
 export const aiRouter = router({
   models: publicProcedure
-    .meta({
-      rest: {
-        method: "GET",
-        path: "/api/ai/models",
-        summary: "List the model behind each feature",
-      },
-    })
+    .meta({ rest: { route: "GET /api/ai/models", summary: "List the model behind each feature" } })
     .input(aiContract.models.input)
     .output(aiContract.models.output)
     .query(({ ctx }) => ctx.services.ai.models()),
@@ -20,8 +14,7 @@ export const aiRouter = router({
   start: userProcedure
     .meta({
       rest: {
-        method: "POST",
-        path: "/api/ai/runs",
+        route: "POST /api/ai/runs",
         summary: "Start a run, once per idempotencyKey",
         errors: ["INSUFFICIENT_CREDITS", "IDEMPOTENCY_CONFLICT", "NOT_FOUND", "AI_PROVIDER_ERROR"],
       },
@@ -33,8 +26,7 @@ export const aiRouter = router({
   stream: userProcedure
     .meta({
       rest: {
-        method: "GET",
-        path: "/api/ai/runs/{runId}/events",
+        route: "GET /api/ai/runs/{runId}/events",
         summary: "Stream the output of a run",
         errors: ["NOT_FOUND"],
       },
@@ -53,8 +45,7 @@ export const aiRouter = router({
   stop: userProcedure
     .meta({
       rest: {
-        method: "POST",
-        path: "/api/ai/runs/{runId}/stop",
+        route: "POST /api/ai/runs/{runId}/stop",
         summary: "Stop a run and settle it for what it has produced",
         errors: ["NOT_FOUND"],
       },
@@ -66,8 +57,7 @@ export const aiRouter = router({
   run: userProcedure
     .meta({
       rest: {
-        method: "GET",
-        path: "/api/ai/runs/{runId}",
+        route: "GET /api/ai/runs/{runId}",
         summary: "Get the state of a run",
         errors: ["NOT_FOUND"],
       },

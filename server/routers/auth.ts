@@ -17,9 +17,7 @@ function refreshRequest(
 
 export const authRouter = router({
   config: publicProcedure
-    .meta({
-      rest: { method: "GET", path: "/api/auth/config", summary: "List the ways to sign in" },
-    })
+    .meta({ rest: { route: "GET /api/auth/config", summary: "List the ways to sign in" } })
     .input(authContract.config.input)
     .output(authContract.config.output)
     .query(({ ctx }) => ctx.services.auth.config()),
@@ -29,8 +27,7 @@ export const authRouter = router({
       tier: "refresh",
       setsCookie: true,
       rest: {
-        method: "POST",
-        path: "/api/auth/refresh",
+        route: "POST /api/auth/refresh",
         summary:
           "Exchange the refresh cookie, or the refreshToken in the body, for an access token",
         errors: ["UNAUTHENTICATED", "TOKEN_EXPIRED", "SESSION_REVOKED", "REFRESH_REUSED"],
@@ -57,8 +54,7 @@ export const authRouter = router({
       logout: true,
       setsCookie: true,
       rest: {
-        method: "POST",
-        path: "/api/auth/logout",
+        route: "POST /api/auth/logout",
         summary: "End the session of the refresh cookie, or of the refreshToken in the body",
         takesCookie: true,
       },
@@ -76,8 +72,7 @@ export const authRouter = router({
       logout: true,
       setsCookie: true,
       rest: {
-        method: "POST",
-        path: "/api/auth/logout-all",
+        route: "POST /api/auth/logout-all",
         summary: "End every session of the signed-in user",
       },
     })
@@ -91,21 +86,14 @@ export const authRouter = router({
 
   me: userProcedure
     .meta({
-      rest: {
-        method: "GET",
-        path: "/api/auth/me",
-        summary: "Get the signed-in user",
-        errors: ["NOT_FOUND"],
-      },
+      rest: { route: "GET /api/auth/me", summary: "Get the signed-in user", errors: ["NOT_FOUND"] },
     })
     .input(authContract.me.input)
     .output(authContract.me.output)
     .query(({ ctx }) => ctx.services.user.profile(ctx.user)),
 
   sessions: userProcedure
-    .meta({
-      rest: { method: "GET", path: "/api/auth/sessions", summary: "List the active sessions" },
-    })
+    .meta({ rest: { route: "GET /api/auth/sessions", summary: "List the active sessions" } })
     .input(authContract.sessions.input)
     .output(authContract.sessions.output)
     .query(({ ctx }) => ctx.services.auth.sessions(ctx.user)),
@@ -113,8 +101,7 @@ export const authRouter = router({
   revokeSession: userProcedure
     .meta({
       rest: {
-        method: "DELETE",
-        path: "/api/auth/sessions/{sessionId}",
+        route: "DELETE /api/auth/sessions/{sessionId}",
         summary: "End one session",
         errors: ["NOT_FOUND"],
       },

@@ -7,8 +7,7 @@ export const creditRouter = router({
   balance: userProcedure
     .meta({
       rest: {
-        method: "GET",
-        path: "/api/user/credits",
+        route: "GET /api/user/credits",
         summary: "Get the balance, what is held, and the lots it is made of",
         errors: ["NOT_FOUND"],
       },
@@ -20,8 +19,7 @@ export const creditRouter = router({
   history: userProcedure
     .meta({
       rest: {
-        method: "GET",
-        path: "/api/user/credits/history",
+        route: "GET /api/user/credits/history",
         summary: "List every movement of credits, newest first",
         errors: ["NOT_FOUND"],
       },
@@ -31,9 +29,7 @@ export const creditRouter = router({
     .query(({ ctx, input }) => ctx.services.credit.history(ctx.user.userId, input)),
 
   costs: publicProcedure
-    .meta({
-      rest: { method: "GET", path: "/api/credit/costs", summary: "List what each feature costs" },
-    })
+    .meta({ rest: { route: "GET /api/credit/costs", summary: "List what each feature costs" } })
     .input(creditContract.costs.input)
     .output(creditContract.costs.output)
     .query(({ ctx }) => ctx.services.credit.costs()),
@@ -41,8 +37,7 @@ export const creditRouter = router({
   spend: userProcedure
     .meta({
       rest: {
-        method: "POST",
-        path: "/api/credit/spend",
+        route: "POST /api/credit/spend",
         summary: "Spend credits on a feature, once per idempotencyKey",
         errors: ["INSUFFICIENT_CREDITS", "IDEMPOTENCY_CONFLICT", "NOT_FOUND"],
       },
@@ -54,8 +49,7 @@ export const creditRouter = router({
   usage: userProcedure
     .meta({
       rest: {
-        method: "GET",
-        path: "/api/credit/usage",
+        route: "GET /api/credit/usage",
         summary: "Get the credits spent, by feature and by day",
         errors: ["NOT_FOUND"],
       },
@@ -67,8 +61,7 @@ export const creditRouter = router({
   onChange: userProcedure
     .meta({
       rest: {
-        method: "GET",
-        path: "/api/user/credits/events",
+        route: "GET /api/user/credits/events",
         summary: "Stream the balance, now and after every change",
       },
     })

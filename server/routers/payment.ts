@@ -8,11 +8,7 @@ const stripeReadProcedure = userProcedure.meta({ tier: "stripeRead" });
 export const paymentRouter = router({
   packages: publicProcedure
     .meta({
-      rest: {
-        method: "GET",
-        path: "/api/payment/packages",
-        summary: "List the credit packages for sale",
-      },
+      rest: { route: "GET /api/payment/packages", summary: "List the credit packages for sale" },
     })
     .input(contract.packages.input)
     .output(contract.packages.output)
@@ -20,8 +16,7 @@ export const paymentRouter = router({
   checkout: checkoutProcedure
     .meta({
       rest: {
-        method: "POST",
-        path: "/api/payment/checkout",
+        route: "POST /api/payment/checkout",
         summary: "Open a Stripe Checkout for a package",
         errors: ["NOT_FOUND", "PAYMENT_PROVIDER_ERROR"],
       },
@@ -32,8 +27,7 @@ export const paymentRouter = router({
   confirm: userProcedure
     .meta({
       rest: {
-        method: "POST",
-        path: "/api/payment/confirm",
+        route: "POST /api/payment/confirm",
         summary: "Get the result of one's own Checkout",
         errors: ["NOT_FOUND", "PAYMENT_PROVIDER_ERROR"],
       },
@@ -42,19 +36,13 @@ export const paymentRouter = router({
     .output(contract.confirm.output)
     .mutation(({ ctx, input }) => ctx.services.payment.confirm(ctx.user.userId, input)),
   history: userProcedure
-    .meta({
-      rest: { method: "GET", path: "/api/payment/history", summary: "List payments, newest first" },
-    })
+    .meta({ rest: { route: "GET /api/payment/history", summary: "List payments, newest first" } })
     .input(contract.history.input)
     .output(contract.history.output)
     .query(({ ctx, input }) => ctx.services.payment.history(ctx.user.userId, input)),
   plans: publicProcedure
     .meta({
-      rest: {
-        method: "GET",
-        path: "/api/payment/plans",
-        summary: "List the subscription plans for sale",
-      },
+      rest: { route: "GET /api/payment/plans", summary: "List the subscription plans for sale" },
     })
     .input(contract.plans.input)
     .output(contract.plans.output)
@@ -62,8 +50,7 @@ export const paymentRouter = router({
   subscribe: checkoutProcedure
     .meta({
       rest: {
-        method: "POST",
-        path: "/api/payment/subscribe",
+        route: "POST /api/payment/subscribe",
         summary: "Open a Stripe Checkout for a plan",
         errors: ["NOT_FOUND", "CONFLICT", "PAYMENT_PROVIDER_ERROR"],
       },
@@ -74,8 +61,7 @@ export const paymentRouter = router({
   subscription: userProcedure
     .meta({
       rest: {
-        method: "GET",
-        path: "/api/payment/subscription",
+        route: "GET /api/payment/subscription",
         summary: "Get the subscription",
         errors: ["PAYMENT_PROVIDER_ERROR"],
       },
@@ -86,8 +72,7 @@ export const paymentRouter = router({
   previewPlanChange: stripeReadProcedure
     .meta({
       rest: {
-        method: "GET",
-        path: "/api/payment/subscription/preview",
+        route: "GET /api/payment/subscription/preview",
         summary: "Preview what a change of plan costs",
         errors: ["NOT_FOUND", "CONFLICT", "PAYMENT_PROVIDER_ERROR"],
       },
@@ -98,8 +83,7 @@ export const paymentRouter = router({
   changePlan: userProcedure
     .meta({
       rest: {
-        method: "POST",
-        path: "/api/payment/subscription/change",
+        route: "POST /api/payment/subscription/change",
         summary: "Change the plan as previewed",
         errors: ["NOT_FOUND", "CONFLICT", "PREVIEW_STALE", "PAYMENT_PROVIDER_ERROR"],
       },
@@ -110,8 +94,7 @@ export const paymentRouter = router({
   cancelPlanChange: userProcedure
     .meta({
       rest: {
-        method: "POST",
-        path: "/api/payment/subscription/cancel-change",
+        route: "POST /api/payment/subscription/cancel-change",
         summary: "Keep the current plan: undo a change that waits for the end of the period",
         errors: ["NOT_FOUND", "CONFLICT", "PAYMENT_PROVIDER_ERROR"],
       },
@@ -122,8 +105,7 @@ export const paymentRouter = router({
   cancelSubscription: userProcedure
     .meta({
       rest: {
-        method: "POST",
-        path: "/api/payment/subscription/cancel",
+        route: "POST /api/payment/subscription/cancel",
         summary: "Cancel the subscription at the end of the period",
         errors: ["NOT_FOUND", "CONFLICT", "PAYMENT_PROVIDER_ERROR"],
       },
@@ -134,8 +116,7 @@ export const paymentRouter = router({
   resumeSubscription: userProcedure
     .meta({
       rest: {
-        method: "POST",
-        path: "/api/payment/subscription/resume",
+        route: "POST /api/payment/subscription/resume",
         summary: "Resume a subscription that is about to end",
         errors: ["NOT_FOUND", "CONFLICT", "PAYMENT_PROVIDER_ERROR"],
       },
@@ -146,8 +127,7 @@ export const paymentRouter = router({
   portal: userProcedure
     .meta({
       rest: {
-        method: "POST",
-        path: "/api/payment/portal",
+        route: "POST /api/payment/portal",
         summary: "Open Stripe's customer portal",
         errors: ["NOT_FOUND", "PAYMENT_PROVIDER_ERROR"],
       },
@@ -158,8 +138,7 @@ export const paymentRouter = router({
   invoices: stripeReadProcedure
     .meta({
       rest: {
-        method: "GET",
-        path: "/api/payment/invoices",
+        route: "GET /api/payment/invoices",
         summary: "List the invoices, newest first",
         errors: ["PAYMENT_PROVIDER_ERROR"],
       },

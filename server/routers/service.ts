@@ -6,8 +6,7 @@ export const serviceRouter = router({
   reserve: serviceProcedure
     .meta({
       rest: {
-        method: "POST",
-        path: "/api/service/reserve",
+        route: "POST /api/service/reserve",
         summary: "Hold a user's credits before work begins",
         errors: ["INSUFFICIENT_CREDITS", "IDEMPOTENCY_CONFLICT", "NOT_FOUND"],
       },
@@ -19,8 +18,7 @@ export const serviceRouter = router({
   settle: serviceProcedure
     .meta({
       rest: {
-        method: "POST",
-        path: "/api/service/settle",
+        route: "POST /api/service/settle",
         summary: "Charge what the work has cost, 0 up to the held amount",
         errors: ["HOLD_NOT_ACTIVE", "NOT_FOUND"],
       },
@@ -32,8 +30,7 @@ export const serviceRouter = router({
   release: serviceProcedure
     .meta({
       rest: {
-        method: "POST",
-        path: "/api/service/release",
+        route: "POST /api/service/release",
         summary: "Release a hold untouched",
         errors: ["HOLD_NOT_ACTIVE", "NOT_FOUND"],
       },
@@ -45,8 +42,7 @@ export const serviceRouter = router({
   spend: serviceProcedure
     .meta({
       rest: {
-        method: "POST",
-        path: "/api/service/spend",
+        route: "POST /api/service/spend",
         summary: "Spend a user's credits at once",
         errors: ["INSUFFICIENT_CREDITS", "IDEMPOTENCY_CONFLICT", "NOT_FOUND"],
       },

@@ -5,9 +5,7 @@ import { router, userProcedure } from "../trpc/trpc.ts";
 
 export const userRouter = router({
   profile: userProcedure
-    .meta({
-      rest: { method: "GET", path: "/api/user", summary: "Get the profile", errors: ["NOT_FOUND"] },
-    })
+    .meta({ rest: { route: "GET /api/user", summary: "Get the profile", errors: ["NOT_FOUND"] } })
     .input(userContract.profile.input)
     .output(userContract.profile.output)
     .query(({ ctx }) => ctx.services.user.profile(ctx.user)),
@@ -15,8 +13,7 @@ export const userRouter = router({
   update: userProcedure
     .meta({
       rest: {
-        method: "PATCH",
-        path: "/api/user",
+        route: "PATCH /api/user",
         summary: "Change the name or the avatar",
         errors: ["NOT_FOUND"],
       },
@@ -29,8 +26,7 @@ export const userRouter = router({
     .meta({
       tier: "export",
       rest: {
-        method: "GET",
-        path: "/api/user/export",
+        route: "GET /api/user/export",
         summary: "Export everything stored about the user",
         errors: ["NOT_FOUND"],
       },
@@ -43,8 +39,7 @@ export const userRouter = router({
     .meta({
       setsCookie: true,
       rest: {
-        method: "DELETE",
-        path: "/api/user",
+        route: "DELETE /api/user",
         summary: "Delete the account",
         errors: ["CONFLICT", "PAYMENT_PROVIDER_ERROR"],
       },

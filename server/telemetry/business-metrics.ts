@@ -2,16 +2,8 @@
 import { Counter, type Registry } from "prom-client";
 import { SIGN_IN_ERRORS } from "../../shared/src/errors.ts";
 
-/** Records what people do. */
-export interface BusinessMetrics {
-  /** A sign-in ended: `ok`, or what `?error=` says. */
-  signedIn(outcome: string): void;
-  /** Money was recorded as taken (positive) or given back (negative), in minor units of `currency`. */
-  money(minorUnits: number, currency: string): void;
-}
-
 /** Registers the counters. Each starts at 0, so that a first event is seen as an increase. */
-export function measureBusiness(registry: Registry): BusinessMetrics {
+export function measureBusiness(registry: Registry) {
   const signIns = new Counter({
     name: "sign_ins_total",
     help: "Sign-ins that ended, by outcome.",
@@ -31,8 +23,10 @@ export function measureBusiness(registry: Registry): BusinessMetrics {
   );
   for (const counter of [taken, givenBack]) counter.inc({ currency: "usd" }, 0);
   return {
-    signedIn: (outcome) => signIns.inc({ outcome }),
-    money(minorUnits, text) {
+    /** A sign-in ended: `ok`, or what `?error=` says. */
+    signedIn: (outcome: string) => signIns.inc({ outcome }),
+    /** Money was recorded as taken (positive) or given back (negative), in minor units of the currency. */
+    money(minorUnits: number, text: string): void {
       const currency = /^[a-z]{3}$/.test(text) ? text : "other";
       // A refund that failed or a dispute that was won is money taken once more.
       if (minorUnits >= 0) taken.inc({ currency }, minorUnits);

@@ -5,16 +5,8 @@ import { classifyDatabaseError, DATABASE_ERROR_CLASSES } from "../database/error
 /** Who is called. */
 export type Vendor = "stripe" | "google" | "model";
 
-/** Records calls to others. */
-export interface CallMetrics {
-  /** A statement, a transaction or a connection failed. */
-  databaseFailed(error: unknown): void;
-  /** One call as a whole, with its retries. `call` and `outcome` are words of ours. */
-  called(vendor: Vendor, call: string, outcome: string, seconds: number): void;
-}
-
 /** Registers the metrics of calls. Each kind of error starts at 0, so that a first one is seen as an increase. */
-export function measureCalls(registry: Registry): CallMetrics {
+export function measureCalls(registry: Registry) {
   const errors = new Counter({
     name: "database_errors_total",
     help: "Statements and transactions that failed, by what the error means; each try counts.",
@@ -36,8 +28,10 @@ export function measureCalls(registry: Registry): CallMetrics {
     registers: [registry],
   });
   return {
-    databaseFailed: (error) => errors.inc({ kind: classifyDatabaseError(error) }),
-    called(vendor, call, outcome, seconds) {
+    /** A statement, a transaction or a connection failed. */
+    databaseFailed: (error: unknown) => errors.inc({ kind: classifyDatabaseError(error) }),
+    /** One call as a whole, with its retries. `call` and `outcome` are words of ours. */
+    called(vendor: Vendor, call: string, outcome: string, seconds: number): void {
       // A vendor that has failed from the start has a share of good calls, too: none.
       calls.inc({ vendor, call, outcome: "ok" }, 0);
       calls.inc({ vendor, call, outcome });

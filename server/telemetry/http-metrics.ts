@@ -4,18 +4,6 @@ import { Counter, Gauge, Histogram, type Registry } from "prom-client";
 import { ERROR_CODES, type ErrorCode } from "../../shared/src/errors.ts";
 import { SlotSet } from "../lib/slot-set.ts";
 
-/** Records requests. */
-export interface HttpMetrics {
-  /** Times a request until its answer is out; `outcomeOf` is asked then. */
-  watch(
-    request: IncomingMessage,
-    response: ServerResponse,
-    outcomeOf: (request: IncomingMessage) => RequestOutcome,
-  ): void;
-  /** A caller was over the limit of this tier. */
-  limited(tier: string): void;
-}
-
 /** What is known of a request when it is over. */
 export interface RequestOutcome {
   /** One of a fixed set of words. */
@@ -28,7 +16,7 @@ export interface RequestOutcome {
 const METHODS = new Set(["GET", "POST", "OPTIONS", "HEAD", "PATCH", "DELETE"]);
 
 /** Registers the metrics of requests. Each code starts at 0, so that a first refusal is seen as an increase. */
-export function measureHttp(registry: Registry): HttpMetrics {
+export function measureHttp(registry: Registry) {
   const refusals = new Counter({
     name: "refusals_total",
     help: "Requests and streams refused, by error code; a batch counts once.",
@@ -44,15 +32,14 @@ export function measureHttp(registry: Registry): HttpMetrics {
   });
   limits.inc({ tier: "anonymous" }, 0);
   return {
+    /** Times a request until its answer is out; `outcomeOf` is asked then. */
     watch: watchRequests(registry, (code) => refusals.inc({ code })),
-    limited: (tier) => limits.inc({ tier }),
+    /** A caller was over the limit of this tier. */
+    limited: (tier: string) => limits.inc({ tier }),
   };
 }
 
-function watchRequests(
-  registry: Registry,
-  refused: (code: ErrorCode) => void,
-): HttpMetrics["watch"] {
+function watchRequests(registry: Registry, refused: (code: ErrorCode) => void) {
   const durations = new Histogram({
     name: "http_request_duration_seconds",
     help: "Duration of HTTP requests by route and status class; streams only where they were refused.",
@@ -72,7 +59,11 @@ function watchRequests(
   }
   const streams = measureStreams(registry);
   // Node.js writes the head once; a stream is one by what it says there.
-  return (request, response, outcomeOf) => {
+  return (
+    request: IncomingMessage,
+    response: ServerResponse,
+    outcomeOf: (request: IncomingMessage) => RequestOutcome,
+  ): void => {
     const startedAtMs = performance.now();
     streams.watch(response);
     response.on("close", () => {

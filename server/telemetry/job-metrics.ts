@@ -3,16 +3,8 @@ import { Counter, Gauge, Histogram, type Registry } from "prom-client";
 import { memoize } from "../lib/memoize.ts";
 import type { JobRun, JobRunner } from "../jobs/runner.ts";
 
-/** The metrics of jobs. Their label is not `job`, which Prometheus sets itself. */
-export interface JobMetrics {
-  /** Counts from 0 on: Prometheus sees no increase in a series that begins with the first failure. */
-  begin(names: readonly string[]): void;
-  /** Records one run on this instance. */
-  ran(run: JobRun): void;
-}
-
-/** Makes them. */
-export function measureJobs(registry: Registry, standings: JobRunner["standings"]): JobMetrics {
+/** Registers the metrics of jobs. Their label is not `job`, which Prometheus sets itself. */
+export function measureJobs(registry: Registry, standings: JobRunner["standings"]) {
   registerStandings(registry, standings);
   const runs = new Counter({
     name: "job_runs_total",
@@ -41,11 +33,13 @@ export function measureJobs(registry: Registry, standings: JobRunner["standings"
     registers: [registry],
   });
   return {
-    begin(names) {
+    /** Counts from 0 on: Prometheus sees no increase in a series that begins with the first failure. */
+    begin(names: readonly string[]): void {
       for (const job_name of names)
         for (const outcome of ["ok", "failed"]) runs.inc({ job_name, outcome }, 0);
     },
-    ran({ job: job_name, ok, durationMs, lateMs, rows }) {
+    /** Records one run on this instance. */
+    ran({ job: job_name, ok, durationMs, lateMs, rows }: JobRun): void {
       runs.inc({ job_name, outcome: ok ? "ok" : "failed" });
       durations.observe({ job_name }, durationMs / 1000);
       lateness.set({ job_name }, lateMs / 1000);

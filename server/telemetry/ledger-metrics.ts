@@ -3,16 +3,8 @@ import { Counter, Gauge, Histogram, type Registry } from "prom-client";
 import { ENTRY_TYPES, type EntryType } from "../../shared/src/credit.ts";
 import type { LedgerOperation, OperationResult } from "../ledger/ports.ts";
 
-/** Records the ledger's work. */
-export interface LedgerMetrics {
-  /** One durable batch. */
-  batch(batch: { readonly operations: number; readonly seconds: number }): void;
-  /** One durable operation with its answer. */
-  moved(operation: LedgerOperation, result: OperationResult): void;
-}
-
 /** Registers the ledger's metrics; `pending` is asked at each scrape. */
-export function measureLedger(registry: Registry, pending: () => number): LedgerMetrics {
+export function measureLedger(registry: Registry, pending: () => number) {
   new Gauge({
     name: "ledger_operations_pending",
     help: "Credit operations waiting or under way.",
@@ -21,10 +13,15 @@ export function measureLedger(registry: Registry, pending: () => number): Ledger
       this.set(pending());
     },
   });
-  return { batch: measureBatches(registry), moved: countCredits(registry) };
+  return {
+    /** One durable batch. */
+    batch: measureBatches(registry),
+    /** One durable operation with its answer. */
+    moved: countCredits(registry),
+  };
 }
 
-function measureBatches(registry: Registry): LedgerMetrics["batch"] {
+function measureBatches(registry: Registry) {
   const operationCounts = new Histogram({
     name: "ledger_batch_operations",
     help: "Credit operations that became durable together, in one transaction.",
@@ -37,13 +34,13 @@ function measureBatches(registry: Registry): LedgerMetrics["batch"] {
     buckets: [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5],
     registers: [registry],
   });
-  return ({ operations, seconds }) => {
+  return ({ operations, seconds }: { operations: number; seconds: number }): void => {
     operationCounts.observe(operations);
     durations.observe(seconds);
   };
 }
 
-function countCredits(registry: Registry): LedgerMetrics["moved"] {
+function countCredits(registry: Registry) {
   const counter = (name: string, help: string) => {
     const made = new Counter({ name, help, labelNames: ["type"] as const, registers: [registry] });
     return new Map(ENTRY_TYPES.map((type) => [type, made.labels({ type })]));
@@ -56,7 +53,8 @@ function countCredits(registry: Registry): LedgerMetrics["moved"] {
     "credits_taken_total",
     "Credits taken from accounts, by type of the entry.",
   );
-  return (operation, { amountCredits, replayed, transactionId }) => {
+  return (operation: LedgerOperation, result: OperationResult): void => {
+    const { amountCredits, replayed, transactionId } = result;
     if (replayed || transactionId === null) return;
     const type = entryTypeOf(operation);
     const gives =

@@ -6,31 +6,16 @@ import type { Backend } from "../infrastructure.ts";
 import type { EventBacklog } from "../payment/payment.types.ts";
 import type { JobRunner } from "../jobs/runner.ts";
 import { equalSecrets } from "../lib/keys.ts";
-import { type CallMetrics, measureCalls } from "./call-metrics.ts";
+import { measureCalls } from "./call-metrics.ts";
 import { registerBackend, registerReadiness } from "./backend-metrics.ts";
-import { type BusinessMetrics, measureBusiness } from "./business-metrics.ts";
+import { measureBusiness } from "./business-metrics.ts";
 import { countStalls } from "./event-loop.ts";
-import { type HttpMetrics, measureHttp } from "./http-metrics.ts";
-import { type JobMetrics, measureJobs } from "./job-metrics.ts";
-import { type LedgerMetrics, measureLedger } from "./ledger-metrics.ts";
+import { measureHttp } from "./http-metrics.ts";
+import { measureJobs } from "./job-metrics.ts";
+import { measureLedger } from "./ledger-metrics.ts";
 
 /** The metrics of one app. Recording costs a few additions: label values are resolved beforehand where it is hot. */
-export interface Metrics {
-  readonly registry: Registry;
-  readonly http: HttpMetrics;
-  readonly calls: CallMetrics;
-  readonly ledger: LedgerMetrics;
-  readonly business: BusinessMetrics;
-  readonly jobs: JobMetrics;
-  /** Counts one stop of the event loop. */
-  stalled(seconds: number): void;
-  /** Stops measuring the process. */
-  close(): void;
-  /** The Prometheus text, or why this caller may not see it. */
-  render(
-    authorization: string | undefined,
-  ): Promise<"off" | "refused" | { text: string; type: string }>;
-}
+export type Metrics = ReturnType<typeof createMetrics>;
 
 /** What is asked at each scrape. Whatever asks a database remembers its answer for a while. */
 export interface MetricsDeps {
@@ -51,7 +36,7 @@ export interface MetricsDeps {
  * Makes metrics with a registry of their own, so that two apps in one process do not meet. In production without
  * METRICS_TOKEN they are off; in development without one they are open.
  */
-export function createMetrics(deps: MetricsDeps): Metrics {
+export function createMetrics(deps: MetricsDeps) {
   const registry = new Registry();
   collectDefaultMetrics({ register: registry });
   registerBuild(registry, deps.version);
@@ -69,9 +54,12 @@ export function createMetrics(deps: MetricsDeps): Metrics {
     ledger: measureLedger(registry, deps.ledgerPending),
     business: measureBusiness(registry),
     jobs: measureJobs(registry, deps.standings),
+    /** Counts one stop of the event loop. */
     stalled: countStalls(registry),
+    /** Stops measuring the process. */
     close: () => registry.clear(),
-    async render(authorization) {
+    /** The Prometheus text, or why this caller may not see it. */
+    async render(authorization: string | undefined) {
       const refusal = access(authorization);
       if (refusal !== null) return refusal;
       const text = await (ofAllWorkers ?? registry.metrics.bind(registry))();

@@ -22,20 +22,7 @@ import { createTraces } from "./traces.ts";
 import { readVersion } from "./version.ts";
 
 /** The metrics, and the parts as they are seen through metrics and traces. */
-export interface Telemetry {
-  readonly metrics: Metrics;
-  /** The back end, whose transactions count what they did once they are durable. */
-  readonly backend: Backend;
-  readonly onBatch: NonNullable<LedgerDeps["onBatch"]>;
-  readonly onApplied: NonNullable<LedgerDeps["onApplied"]>;
-  readonly onMoney: NonNullable<PaymentStoreDeps["onMoney"]>;
-  stripe(port: StripePort): StripePort;
-  google(port: IdentityProvider): IdentityProvider;
-  model(port: ModelPort): ModelPort;
-  auth(service: AuthService): AuthService;
-  jobs(jobs: readonly Job[]): readonly Job[];
-  close(): void;
-}
+export type Telemetry = ReturnType<typeof createTelemetry>;
 
 /** What exists only later and is asked at each scrape. */
 export interface TelemetrySources {
@@ -53,7 +40,7 @@ const REMEMBER_MS = 10_000;
 export function createTelemetry(
   deps: { config: Config; backend: Backend; logger: Logger; tracer?: Tracer | null },
   sources: TelemetrySources,
-): Telemetry {
+) {
   const { config, backend, logger, tracer = null } = deps;
   const traces = createTraces(tracer, backend);
   const metrics = createMetrics({
@@ -78,21 +65,25 @@ export function createTelemetry(
     (vendor: Vendor): CallObserver =>
     ({ name, error, seconds }) =>
       calls.called(vendor, name, outcomeOf(error), seconds);
+  const onApplied: LedgerDeps["onApplied"] = (operation, result, tx) => {
+    if (tx === undefined) ledger.moved(operation, result);
+    else afterCommit.on(tx, () => ledger.moved(operation, result));
+  };
+  const onMoney: PaymentStoreDeps["onMoney"] = (tx, { minorUnits, currency }) =>
+    afterCommit.on(tx, () => business.money(minorUnits, currency));
   return {
     metrics,
+    /** The back end, whose transactions count what they did once they are durable. */
     backend: { ...backend, database: afterCommit.database },
     onBatch: ledger.batch,
-    onApplied(operation, result, tx) {
-      if (tx === undefined) ledger.moved(operation, result);
-      else afterCommit.on(tx, () => ledger.moved(operation, result));
-    },
-    onMoney: (tx, { minorUnits, currency }) =>
-      afterCommit.on(tx, () => business.money(minorUnits, currency)),
-    stripe: (port) => observeCalls(traces.calls("stripe", port), observe("stripe")),
-    google: (port) => observeCalls(traces.calls("google", port), observe("google")),
-    model: (port) => observeModel(traces.model(port), observe("model")),
-    auth: (service) => countSignIns(service, metrics),
-    jobs(jobs) {
+    onApplied,
+    onMoney,
+    stripe: (port: StripePort) => observeCalls(traces.calls("stripe", port), observe("stripe")),
+    google: (port: IdentityProvider) =>
+      observeCalls(traces.calls("google", port), observe("google")),
+    model: (port: ModelPort) => observeModel(traces.model(port), observe("model")),
+    auth: (service: AuthService) => countSignIns(service, metrics),
+    jobs(jobs: readonly Job[]) {
       metrics.jobs.begin(jobs.map(({ name }) => name));
       return traces.jobs(jobs);
     },

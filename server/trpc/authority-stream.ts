@@ -2,27 +2,11 @@
 import type { AuthorityWatch } from "../auth/auth.types.ts";
 import { unlessAborted } from "../lib/unless-aborted.ts";
 
-/** One stream that lasts no longer than its caller's authority. */
-export interface AuthorisedStream {
-  /**
-   * Aborts when the stream is over: its reader has left, or its caller may no longer have it. A source that waits hears of
-   * its end by nothing else: `return` is queued behind its step.
-   */
-  readonly signal: AbortSignal;
-  /**
-   * `source` for as long as the authority lasts; then the stream fails with the refusal a new request would get, at once and
-   * whatever the source waits for. Clients renew an expired token and open the stream again; a revoked one is told so.
-   */
-  guard(source: AsyncIterable<unknown>): AsyncGenerator<unknown, void, void>;
-  /** There will be no stream. */
-  end(): void;
-}
-
-/** Makes the stream of a caller whose `authority` is watched; `reader` aborts when the reader has left. */
-export function authorisedStream(
-  authority: AuthorityWatch,
-  reader: AbortSignal | undefined,
-): AuthorisedStream {
+/**
+ * One stream that lasts no longer than the `authority` of its caller, which is watched; `reader` aborts when the reader has
+ * left.
+ */
+export function authorisedStream(authority: AuthorityWatch, reader: AbortSignal | undefined) {
   // Aborted in any case: Node.js keeps joined signals that somebody listens to.
   const over = new AbortController();
   const ends = [authority.signal, over.signal];
@@ -32,9 +16,18 @@ export function authorisedStream(
     over.abort();
   }
   return {
+    /**
+     * Aborts when the stream is over: its reader has left, or its caller may no longer have it. A source that waits hears of
+     * its end by nothing else: `return` is queued behind its step.
+     */
     signal: AbortSignal.any(ends),
+    /** There will be no stream. */
     end,
-    async *guard(source) {
+    /**
+     * `source` for as long as the authority lasts; then the stream fails with the refusal a new request would get, at once and
+     * whatever the source waits for. Clients renew an expired token and open the stream again; a revoked one is told so.
+     */
+    async *guard(source: AsyncIterable<unknown>): AsyncGenerator<unknown, void, void> {
       const iterator = source[Symbol.asyncIterator]();
       try {
         for (;;) {

@@ -5,12 +5,16 @@ import type { RateTier } from "./limits.ts";
 /** Who may call. */
 export type Access = "public" | "user" | "service" | "admin";
 
+/** The methods of REST operations. */
+export type RestMethod = "GET" | "POST" | "PATCH" | "DELETE";
+
 /** The REST operation that calls a procedure. Handlers and the OpenAPI document are made from it. */
 export interface RestMeta {
-  /** GET for queries and streams, the others for mutations. */
-  readonly method: "GET" | "POST" | "PATCH" | "DELETE";
-  /** Names in braces are fields of the input: `/api/ai/runs/{runId}/stop`. */
-  readonly path: `/api/${string}`;
+  /**
+   * GET for queries and streams, the others for mutations. Names in braces are fields of the input:
+   * `POST /api/ai/runs/{runId}/stop`.
+   */
+  readonly route: `${RestMethod} /api/${string}`;
   readonly summary: string;
   /** Codes it may return beside those that every operation of its kind may. */
   readonly errors?: readonly ErrorCode[];

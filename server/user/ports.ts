@@ -1,6 +1,11 @@
 // What the user service needs from outside: a store.
 import type { UserView } from "../auth/auth.types.ts";
-import type { ProfileChange } from "./user.types.ts";
+
+/** What `user.update` may change; `undefined` leaves a field alone. */
+export interface ProfileChange {
+  name?: string | undefined;
+  avatar?: string | null | undefined;
+}
 
 /** The rows of one user. Implemented by user.store.ts. */
 export interface UserStore {

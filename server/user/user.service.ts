@@ -4,8 +4,7 @@ import { AppError, invalidField, notFound } from "../lib/errors.ts";
 import { createBulkhead, type Bulkhead } from "../lib/bulkhead.ts";
 import type { Logger } from "../lib/logger.ts";
 import { asciiLowerCase } from "../lib/text.ts";
-import type { UserStore } from "./ports.ts";
-import type { ProfileChange } from "./user.types.ts";
+import type { ProfileChange, UserStore } from "./ports.ts";
 
 /** The caller's own account. */
 export interface UserService {
@@ -37,8 +36,8 @@ interface UserServiceDeps {
   /** AuthService.invalidateSessions. */
   readonly invalidateSessions: () => Promise<void>;
   readonly logger: Logger;
-  /** Milliseconds since the epoch; defaults to Date.now. */
-  readonly now?: () => number;
+  /** Milliseconds since the epoch. */
+  readonly now: () => number;
 }
 
 /** An export reads everything a person has: two of them leave the database to everybody else. */
@@ -46,7 +45,7 @@ export const EXPORTS = { concurrency: 2, perKey: 1, maxQueue: 20, maxWaitMs: 10_
 
 /** Returns the service; nothing is read until it is used. */
 export function createUserService(options: UserServiceDeps): UserService {
-  const deps = { ...options, now: options.now ?? Date.now, exports: createBulkhead(EXPORTS) };
+  const deps = { ...options, exports: createBulkhead(EXPORTS) };
   return {
     profile: (principal) => readProfile(deps, principal),
     update: async ({ userId }, change) => ({ user: await deps.users.update(userId, change) }),
@@ -75,7 +74,7 @@ async function exportAccount(
 }
 
 async function deleteAccount(
-  deps: UserServiceDeps & { readonly now: () => number },
+  deps: UserServiceDeps,
   { userId }: Principal,
   { confirmEmail }: { confirmEmail: string },
 ): Promise<void> {

@@ -7,8 +7,7 @@ import { recordAddressHolder } from "../auth/sign-in/address-history.store.ts";
 import { toUserView } from "../auth/user-view.ts";
 import { notFound } from "../lib/errors.ts";
 import { exportUser } from "./export.store.ts";
-import type { UserStore } from "./ports.ts";
-import type { ProfileChange } from "./user.types.ts";
+import type { ProfileChange, UserStore } from "./ports.ts";
 
 /** The address of an account whose person is gone: unique, and of a domain that can never receive mail (RFC 2606). */
 function erasedEmail(userId: string): string {

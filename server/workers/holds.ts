@@ -7,14 +7,15 @@ import type { Ledger } from "../ledger/ports.ts";
 import type { WorkersStore } from "./ports.ts";
 import type { ServiceCaller, WorkersInput, WorkersOutput } from "./workers.types.ts";
 
-interface Deps extends Charging {
+/** What these need of the service's dependencies. */
+export interface HoldDeps extends Charging {
   readonly store: WorkersStore;
   readonly ledger: Ledger;
 }
 
 /** Holds credits. Throws INSUFFICIENT_CREDITS, IDEMPOTENCY_CONFLICT, NOT_FOUND, FORBIDDEN (disabled user). */
 export async function reserve(
-  deps: Deps,
+  deps: HoldDeps,
   caller: ServiceCaller,
   input: WorkersInput<"reserve">,
 ): Promise<WorkersOutput<"reserve">> {
@@ -40,7 +41,7 @@ export async function reserve(
 
 /** Charges a hold. Throws HOLD_NOT_ACTIVE, NOT_FOUND (no such hold of this worker), VALIDATION_FAILED. */
 export async function settle(
-  { store, ledger }: Pick<Deps, "store" | "ledger">,
+  { store, ledger }: Pick<HoldDeps, "store" | "ledger">,
   caller: ServiceCaller,
   { holdId, amount }: WorkersInput<"settle">,
 ): Promise<WorkersOutput<"settle">> {
@@ -60,7 +61,7 @@ export async function settle(
 
 /** Gives a hold back. Throws HOLD_NOT_ACTIVE, NOT_FOUND. */
 export async function release(
-  { store, ledger }: Pick<Deps, "store" | "ledger">,
+  { store, ledger }: Pick<HoldDeps, "store" | "ledger">,
   caller: ServiceCaller,
   { holdId }: WorkersInput<"release">,
 ): Promise<WorkersOutput<"release">> {
@@ -71,7 +72,7 @@ export async function release(
 
 /** Takes the price of a feature at once. Throws as `reserve` does. */
 export function spendFor(
-  deps: Deps,
+  deps: HoldDeps,
   { name }: ServiceCaller,
   { userId, feature, idempotencyKey }: WorkersInput<"spend">,
 ): Promise<WorkersOutput<"spend">> {

@@ -1,15 +1,10 @@
 // What AI workers may do on a user's behalf: hold, settle, release and spend credits, under a service key.
-import type { Charging } from "../credit/ports.ts";
-import type { Ledger } from "../ledger/ports.ts";
-import { release, reserve, settle, spendFor } from "./holds.ts";
-import type { WorkersStore } from "./ports.ts";
+import { type HoldDeps, release, reserve, settle, spendFor } from "./holds.ts";
 import { createAuthenticate } from "./service-keys.ts";
 import type { ServiceCaller, WorkersInput, WorkersOutput } from "./workers.types.ts";
 
 /** Dependencies of the service. */
-export interface WorkersDeps extends Charging {
-  readonly store: WorkersStore;
-  readonly ledger: Ledger;
+export interface WorkersDeps extends HoldDeps {
   readonly serviceKeys: readonly { readonly name: string; readonly key: string }[];
 }
 

@@ -22,8 +22,9 @@ const ROOT = fileURLToPath(new URL("../../", import.meta.url));
 // SQLite's own connection and migrations, the sandbox (no database) and the development commands.
 const ELSEWHERE =
   /^server\/(sandbox\/|database\/sqlite\/|database\/migrations\/sqlite\.ts|cli\/dev)/;
+// `DELETE /api/…` is a route.
 const BEGINS_AS_SQL =
-  /^\s*(?:(?:SELECT|INSERT|REPLACE|UPDATE|DELETE|WITH|SET|SHOW|CREATE|ALTER|DROP|TRUNCATE|LOCK|UNLOCK|KILL|CALL|START|SAVEPOINT|RELEASE|DO)\s|(?:COMMIT|ROLLBACK|BEGIN)\s*$)/;
+  /^\s*(?!DELETE \/api\/)(?:(?:SELECT|INSERT|REPLACE|UPDATE|DELETE|WITH|SET|SHOW|CREATE|ALTER|DROP|TRUNCATE|LOCK|UNLOCK|KILL|CALL|START|SAVEPOINT|RELEASE|DO)\s|(?:COMMIT|ROLLBACK|BEGIN)\s*$)/;
 const RAW_QUERY = new Set([
   ...["$queryRaw", "$executeRaw", "$queryRawUnsafe", "$executeRawUnsafe"],
   ...["query", "execute", "prepare", "batch"],

@@ -7,20 +7,15 @@ import { withTimeout } from "../../lib/timeout.ts";
 import type { RefusalKind } from "../../payment/stripe/port.ts";
 import { stripeError, type StripeRefusal } from "../../payment/stripe/errors.ts";
 
-/** The limits of one call. */
-export interface CallLimits {
-  readonly attemptTimeoutMs: number;
-  readonly deadlineMs: number;
-  readonly maxAttempts: number;
-  readonly baseDelayMs: number;
-}
-
-export const CALL_LIMITS: CallLimits = {
+export const CALL_LIMITS = {
   attemptTimeoutMs: 8_000,
   deadlineMs: 20_000,
   maxAttempts: 4,
   baseDelayMs: 250,
 };
+
+/** The limits of one call. */
+export type CallLimits = Readonly<typeof CALL_LIMITS>;
 
 /** An answer that is not what the API documents: `{}` from a proxy, half a body, another object. */
 export function malformed(what: string): Error {

@@ -1,14 +1,11 @@
 // Customers and the Checkout sessions they pay in.
-import type { NewCheckout, StripeCheckout, StripePort } from "../../payment/stripe/port.ts";
+import type { NewCheckout, StripeCheckout } from "../../payment/stripe/port.ts";
 import { writeNote } from "./checkout-note.ts";
-import { listAll, type StripeClient, unixSeconds } from "./client.ts";
+import { listAll, type StripeCall, type StripeClient, unixSeconds } from "./client.ts";
 import { readCheckout, readCustomer, readId, readList } from "./parse.ts";
 
-export function createCustomer(
-  client: StripeClient,
-  { userId, email, name }: Parameters<StripePort["createCustomer"]>[0],
-  key: string,
-): Promise<{ id: string }> {
+export const createCustomer: StripeCall<"createCustomer"> = (client, input, key) => {
+  const { userId, email, name } = input;
   return client.write({
     name: "customers.create",
     key,
@@ -28,13 +25,9 @@ export function createCustomer(
     },
     findOnReuse: true,
   });
-}
+};
 
-export function createCheckout(
-  client: StripeClient,
-  input: NewCheckout,
-  key: string,
-): Promise<StripeCheckout> {
+export const createCheckout: StripeCall<"createCheckout"> = (client, input, key) => {
   const { note } = input;
   return client.write({
     name: "checkout.sessions.create",
@@ -65,7 +58,7 @@ export function createCheckout(
       return opened.find((session) => session.clientReferenceId === note.checkoutId) ?? null;
     },
   });
-}
+};
 
 function lineItem(price: NewCheckout["price"]) {
   if ("priceId" in price) return { price: price.priceId };
@@ -78,19 +71,15 @@ function lineItem(price: NewCheckout["price"]) {
   };
 }
 
-export function getCheckout(
-  { sdk, call }: StripeClient,
-  sessionId: string,
-): Promise<StripeCheckout> {
-  return call(
+export const getCheckout: StripeCall<"getCheckout"> = ({ sdk, call }, sessionId) =>
+  call(
     "checkout.sessions.retrieve",
     (options) => sdk.checkout.sessions.retrieve(sessionId, {}, options),
     readCheckout,
   );
-}
 
-export function expireCheckout(client: StripeClient, sessionId: string): Promise<StripeCheckout> {
-  return client.write({
+export const expireCheckout: StripeCall<"expireCheckout"> = (client, sessionId) =>
+  client.write({
     name: "checkout.sessions.expire",
     key: `expire:${sessionId}`,
     run: (options) => client.sdk.checkout.sessions.expire(sessionId, {}, options),
@@ -100,7 +89,6 @@ export function expireCheckout(client: StripeClient, sessionId: string): Promise
       return current.status === "open" ? null : current;
     },
   });
-}
 
 /** The one checkout session of a payment intent or a subscription. */
 export function findCheckout(

@@ -1,5 +1,6 @@
 // The ways the adapter calls Stripe: one bounded call, one write, and a list read page by page.
 import type Stripe from "stripe";
+import type { StripePort } from "../../payment/stripe/port.ts";
 import { type CallLimits, type CallOptions, callStripe } from "./calls.ts";
 import { readList } from "./parse.ts";
 import { type Write, writeStripe } from "./idempotent-write.ts";
@@ -21,6 +22,12 @@ export interface StripeClient {
   /** See writeStripe. */
   write<T>(write: Write<T>): Promise<T>;
 }
+
+/** One method of the port (its description is there), over a client. */
+export type StripeCall<Name extends keyof StripePort> = (
+  client: StripeClient,
+  ...args: Parameters<StripePort[Name]>
+) => ReturnType<StripePort[Name]>;
 
 /** Returns the client that keeps `limits`. */
 export function createStripeClient(sdk: Stripe, limits: CallLimits): StripeClient {

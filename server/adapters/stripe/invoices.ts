@@ -1,11 +1,5 @@
 // Invoices, their payments and their credit notes.
-import type {
-  StripeCreditNote,
-  StripeInvoice,
-  StripeInvoicePayment,
-  StripePort,
-} from "../../payment/stripe/port.ts";
-import { listAll, type StripeClient, unixSeconds } from "./client.ts";
+import { listAll, type StripeCall, unixSeconds } from "./client.ts";
 import {
   hasMoreLines,
   readCreditNote,
@@ -15,7 +9,7 @@ import {
   readList,
 } from "./parse.ts";
 
-export async function getInvoice(client: StripeClient, invoiceId: string): Promise<StripeInvoice> {
+export const getInvoice: StripeCall<"getInvoice"> = async (client, invoiceId) => {
   const { invoice, more } = await client.call(
     "invoices.retrieve",
     (options) => client.sdk.invoices.retrieve(invoiceId, {}, options),
@@ -29,13 +23,10 @@ export async function getInvoice(client: StripeClient, invoiceId: string): Promi
     read: readLine,
   });
   return { ...invoice, lines };
-}
+};
 
-export function listInvoices(
-  client: StripeClient,
-  filter: Parameters<StripePort["listInvoices"]>[0],
-): Promise<StripeInvoice[]> {
-  return listAll(client, {
+export const listInvoices: StripeCall<"listInvoices"> = (client, filter) =>
+  listAll(client, {
     name: "invoices.list",
     run: (page, options) =>
       client.sdk.invoices.list(
@@ -53,12 +44,8 @@ export function listInvoices(
     after: filter.after,
     max: filter.limit,
   });
-}
 
-export async function listInvoicePayments(
-  client: StripeClient,
-  invoiceId: string,
-): Promise<StripeInvoicePayment[]> {
+export const listInvoicePayments: StripeCall<"listInvoicePayments"> = async (client, invoiceId) => {
   const payments = await listAll(client, {
     name: "invoicePayments.list",
     run: (page, options) =>
@@ -70,13 +57,13 @@ export async function listInvoicePayments(
     ({ paymentIntentId, amountPaid }) =>
       paymentIntentId === null ? [] : [{ paymentIntentId, amountPaid }],
   );
-}
+};
 
-export function findInvoiceByPaymentIntent(
-  { sdk, call }: StripeClient,
-  paymentIntentId: string,
-): Promise<string | null> {
-  return call(
+export const findInvoiceByPaymentIntent: StripeCall<"findInvoiceByPaymentIntent"> = (
+  { sdk, call },
+  paymentIntentId,
+) =>
+  call(
     "invoicePayments.list",
     (options) =>
       sdk.invoicePayments.list(
@@ -85,27 +72,19 @@ export function findInvoiceByPaymentIntent(
       ),
     (answer) => readList(answer, readInvoicePayment).items[0]?.invoiceId ?? null,
   );
-}
 
-export async function listCreditNotes(
-  client: StripeClient,
-  invoiceId: string,
-): Promise<StripeCreditNote[]> {
+export const listCreditNotes: StripeCall<"listCreditNotes"> = async (client, invoiceId) => {
   const notes = await listAll(client, {
     name: "creditNotes.list",
     run: (page, options) => client.sdk.creditNotes.list({ invoice: invoiceId, ...page }, options),
     read: readCreditNote,
   });
   return notes.filter(({ isIssued }) => isIssued);
-}
+};
 
-export function getCreditNote(
-  { sdk, call }: StripeClient,
-  creditNoteId: string,
-): Promise<StripeCreditNote> {
-  return call(
+export const getCreditNote: StripeCall<"getCreditNote"> = ({ sdk, call }, creditNoteId) =>
+  call(
     "creditNotes.retrieve",
     (options) => sdk.creditNotes.retrieve(creditNoteId, {}, options),
     readCreditNote,
   );
-}

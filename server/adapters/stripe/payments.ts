@@ -1,53 +1,33 @@
 // Payment intents, and the refunds and disputes that take their money back.
-import type { StripeDispute, StripePort, StripeRefund } from "../../payment/stripe/port.ts";
-import { listAll, type StripeClient } from "./client.ts";
+import type { StripePort, StripeRefund } from "../../payment/stripe/port.ts";
+import { listAll, type StripeCall, type StripeClient } from "./client.ts";
 import { readCharge, readDispute, readPaymentIntentStatus, readRefund } from "./parse.ts";
 
-export function getPaymentIntentStatus(
-  { sdk, call }: StripeClient,
-  paymentIntentId: string,
-): Promise<string> {
-  return call(
+export const getPaymentIntentStatus: StripeCall<"getPaymentIntentStatus"> = ({ sdk, call }, id) =>
+  call(
     "paymentIntents.retrieve",
-    (options) => sdk.paymentIntents.retrieve(paymentIntentId, {}, options),
+    (options) => sdk.paymentIntents.retrieve(id, {}, options),
     readPaymentIntentStatus,
   );
-}
 
-export function getChargePaymentIntent(
-  { sdk, call }: StripeClient,
-  chargeId: string,
-): Promise<string | null> {
-  return call(
-    "charges.retrieve",
-    (options) => sdk.charges.retrieve(chargeId, {}, options),
-    readCharge,
-  );
-}
+export const getChargePaymentIntent: StripeCall<"getChargePaymentIntent"> = ({ sdk, call }, id) =>
+  call("charges.retrieve", (options) => sdk.charges.retrieve(id, {}, options), readCharge);
 
-export function listRefunds(
-  client: StripeClient,
-  paymentIntentId: string,
-): Promise<StripeRefund[]> {
-  return listAll(client, {
+export const listRefunds: StripeCall<"listRefunds"> = (client, paymentIntentId) =>
+  listAll(client, {
     name: "refunds.list",
     run: (page, options) =>
       client.sdk.refunds.list({ payment_intent: paymentIntentId, ...page }, options),
     read: readRefund,
   });
-}
 
-export function listDisputes(
-  client: StripeClient,
-  paymentIntentId: string,
-): Promise<StripeDispute[]> {
-  return listAll(client, {
+export const listDisputes: StripeCall<"listDisputes"> = (client, paymentIntentId) =>
+  listAll(client, {
     name: "disputes.list",
     run: (page, options) =>
       client.sdk.disputes.list({ payment_intent: paymentIntentId, ...page }, options),
     read: readDispute,
   });
-}
 
 export function createRefund(
   client: StripeClient,

@@ -1,6 +1,5 @@
 // The billing portal: our own configuration, and sessions that use it.
-import type { StripePort } from "../../payment/stripe/port.ts";
-import { listAll, type StripeClient } from "./client.ts";
+import { listAll, type StripeCall, type StripeClient } from "./client.ts";
 import { readId, readPortal, readPortalConfiguration } from "./parse.ts";
 
 /** Tells ours from others of the account. */
@@ -15,13 +14,13 @@ const FEATURES = {
 };
 const MAX_CONFIGURATIONS = 100;
 
-export function createPortalSession(
-  { sdk, call }: StripeClient,
-  customerId: string,
-  returnUrl: string,
-  configurationId: string,
-): Promise<{ url: string }> {
-  return call(
+export const createPortalSession: StripeCall<"createPortalSession"> = (
+  { sdk, call },
+  customerId,
+  returnUrl,
+  configurationId,
+) =>
+  call(
     "billingPortal.sessions.create",
     (options) =>
       sdk.billingPortal.sessions.create(
@@ -30,11 +29,10 @@ export function createPortalSession(
       ),
     readPortal,
   );
-}
 
-export async function ensurePortalConfiguration(
-  client: StripeClient,
-): ReturnType<StripePort["ensurePortalConfiguration"]> {
+export const ensurePortalConfiguration: StripeCall<"ensurePortalConfiguration"> = async (
+  client,
+) => {
   const { configurations } = client.sdk.billingPortal;
   const known = await findOurConfiguration(client);
   if (known === null) {
@@ -55,7 +53,7 @@ export async function ensurePortalConfiguration(
     (answer) => readId(answer, "billing_portal.configuration"),
   );
   return { id, done: "updated" };
-}
+};
 
 /** Whether `actual` says all that `wanted` says; Stripe fills in more than it was told. */
 function includes(actual: unknown, wanted: unknown): boolean {

@@ -1,11 +1,11 @@
 // Products and prices.
-import type { StripePort, StripePrice } from "../../payment/stripe/port.ts";
+import type { StripePort } from "../../payment/stripe/port.ts";
 import { isRefusal, unlessMissing } from "../../payment/stripe/errors.ts";
-import type { StripeClient } from "./client.ts";
+import type { StripeCall } from "./client.ts";
 import { readId, readList, readPrice } from "./parse.ts";
 
 /** Asks for prices: every key of ours may read them. */
-export async function checkKey({ sdk, call }: StripeClient): Promise<"accepted" | "refused"> {
+export const checkKey: StripeCall<"checkKey"> = async ({ sdk, call }) => {
   try {
     await call(
       "prices.list",
@@ -17,42 +17,30 @@ export async function checkKey({ sdk, call }: StripeClient): Promise<"accepted" 
     if (isRefusal(error, "forbidden")) return "refused";
     throw error;
   }
-}
+};
 
-export function getPrice({ sdk, call }: StripeClient, priceId: string): Promise<StripePrice> {
-  return call(
+export const getPrice: StripeCall<"getPrice"> = ({ sdk, call }, priceId) =>
+  call(
     "prices.retrieve",
     (options) => sdk.prices.retrieve(priceId, { expand: ["product", "currency_options"] }, options),
     readPrice,
   );
-}
 
-export function findPrice(
-  { sdk, call }: StripeClient,
-  lookupKey: string,
-): Promise<StripePrice | null> {
-  return call(
+export const findPrice: StripeCall<"findPrice"> = ({ sdk, call }, lookupKey) =>
+  call(
     "prices.list",
     (options) => sdk.prices.list({ lookup_keys: [lookupKey], active: true, limit: 1 }, options),
     (answer) => readList(answer, readPrice).items[0] ?? null,
   );
-}
 
-export function findLatestPrice(
-  { sdk, call }: StripeClient,
-  productId: string,
-): Promise<StripePrice | null> {
-  return call(
+export const findLatestPrice: StripeCall<"findLatestPrice"> = ({ sdk, call }, productId) =>
+  call(
     "prices.list",
     (options) => sdk.prices.list({ product: productId, limit: 1 }, options),
     (answer) => readList(answer, readPrice).items[0] ?? null,
   );
-}
 
-export async function ensureProduct(
-  client: StripeClient,
-  { id, name }: Parameters<StripePort["ensureProduct"]>[0],
-): Promise<void> {
+export const ensureProduct: StripeCall<"ensureProduct"> = async (client, { id, name }) => {
   const { products } = client.sdk;
   const readProduct = (answer: unknown) => readId(answer, "product");
   const update = client.call(
@@ -76,13 +64,9 @@ export async function ensureProduct(
       if (!isRefusal(error, "invalid") && !isRefusal(error, "keyReused")) throw error;
       await getProduct();
     });
-}
+};
 
-export function createPrice(
-  client: StripeClient,
-  input: Parameters<StripePort["createPrice"]>[0],
-  key: string,
-): Promise<StripePrice> {
+export const createPrice: StripeCall<"createPrice"> = (client, input, key) => {
   const { productId, unitAmount, currency, interval, lookupKey, offerId, credits } = input;
   return client.write({
     name: "prices.create",
@@ -112,28 +96,24 @@ export function createPrice(
       return isOrdered ? price : null;
     },
   });
-}
+};
 
 function toMetadata({ offerId, credits }: Parameters<StripePort["labelPrice"]>[1]) {
   return { offerId, ...(credits === null ? {} : { credits: String(credits) }) };
 }
 
-export async function labelPrice(
-  { sdk, call }: StripeClient,
-  priceId: string,
-  label: Parameters<StripePort["labelPrice"]>[1],
-): Promise<void> {
+export const labelPrice: StripeCall<"labelPrice"> = async ({ sdk, call }, priceId, label) => {
   await call(
     "prices.update",
     (options) => sdk.prices.update(priceId, { metadata: toMetadata(label) }, options),
     readPrice,
   );
-}
+};
 
-export async function archivePrice({ sdk, call }: StripeClient, priceId: string): Promise<void> {
+export const archivePrice: StripeCall<"archivePrice"> = async ({ sdk, call }, priceId) => {
   await call(
     "prices.update",
     (options) => sdk.prices.update(priceId, { active: false }, options),
     readPrice,
   );
-}
+};

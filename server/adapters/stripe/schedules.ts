@@ -1,7 +1,7 @@
 // Subscription schedules: a plan that changes when its period ends.
 import { isRefusal } from "../../payment/stripe/errors.ts";
-import type { NewPhaseItem, NewPhases, StripeSchedule } from "../../payment/stripe/schedule.ts";
-import { type StripeClient, unixSeconds } from "./client.ts";
+import type { NewPhaseItem } from "../../payment/stripe/schedule.ts";
+import { type StripeCall, unixSeconds } from "./client.ts";
 import { readSchedule } from "./parse-schedule.ts";
 import { getSubscription } from "./subscriptions.ts";
 
@@ -24,23 +24,15 @@ const toItems = (items: readonly NewPhaseItem[]) =>
     quantity,
   }));
 
-export function getSchedule(
-  { sdk, call }: StripeClient,
-  scheduleId: string,
-): Promise<StripeSchedule> {
-  return call(
+export const getSchedule: StripeCall<"getSchedule"> = ({ sdk, call }, scheduleId) =>
+  call(
     "subscriptionSchedules.retrieve",
     (options) => sdk.subscriptionSchedules.retrieve(scheduleId, {}, options),
     readSchedule,
   );
-}
 
-export function createSchedule(
-  client: StripeClient,
-  subscriptionId: string,
-  key: string,
-): Promise<StripeSchedule> {
-  return client.write({
+export const createSchedule: StripeCall<"createSchedule"> = (client, subscriptionId, key) =>
+  client.write({
     name: "subscriptionSchedules.create",
     key,
     run: (options) =>
@@ -51,13 +43,8 @@ export function createSchedule(
       return scheduleId === null ? null : getSchedule(client, scheduleId);
     },
   });
-}
 
-export function setSchedule(
-  client: StripeClient,
-  input: NewPhases,
-  key: string,
-): Promise<StripeSchedule> {
+export const setSchedule: StripeCall<"setSchedule"> = (client, input, key) => {
   const { now, after } = input;
   // Phases replace what was there: what is not said again is gone, and an unnamed discount too.
   const common = {
@@ -97,14 +84,14 @@ export function setSchedule(
       return isDone ? current : null;
     },
   });
-}
+};
 
-export async function releaseSchedule(
-  client: StripeClient,
-  scheduleId: string,
-  key: string,
+export const releaseSchedule: StripeCall<"releaseSchedule"> = async (
+  client,
+  scheduleId,
+  key,
   keepEnd = false,
-): Promise<StripeSchedule> {
+) => {
   const params = keepEnd ? { preserve_cancel_date: true } : {};
   const findReleased = async () => {
     const current = await getSchedule(client, scheduleId);
@@ -125,4 +112,4 @@ export async function releaseSchedule(
     if (released === null) throw error;
     return released;
   }
-}
+};

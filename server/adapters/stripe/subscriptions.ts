@@ -1,31 +1,23 @@
 // Subscriptions: read, cancelled, moved to another price.
-import type { StripePort, StripeSubscription } from "../../payment/stripe/port.ts";
+import type { StripeSubscription } from "../../payment/stripe/port.ts";
 import { isRefusal } from "../../payment/stripe/errors.ts";
-import { listAll, type StripeClient, unixSeconds } from "./client.ts";
+import { listAll, type StripeCall, type StripeClient, unixSeconds } from "./client.ts";
 import { readInvoice, readSubscription } from "./parse.ts";
 
-export function getSubscription(
-  { sdk, call }: StripeClient,
-  subscriptionId: string,
-): Promise<StripeSubscription> {
-  return call(
+export const getSubscription: StripeCall<"getSubscription"> = ({ sdk, call }, subscriptionId) =>
+  call(
     "subscriptions.retrieve",
     (options) => sdk.subscriptions.retrieve(subscriptionId, {}, options),
     readSubscription,
   );
-}
 
-export function listSubscriptions(
-  client: StripeClient,
-  customerId: string,
-): Promise<StripeSubscription[]> {
-  return listAll(client, {
+export const listSubscriptions: StripeCall<"listSubscriptions"> = (client, customerId) =>
+  listAll(client, {
     name: "subscriptions.list",
     run: (page, options) =>
       client.sdk.subscriptions.list({ customer: customerId, ...page }, options),
     read: readSubscription,
   });
-}
 
 /** The subscription as it is now, if it is what a write wanted it to be. */
 async function findSubscription(
@@ -37,18 +29,13 @@ async function findSubscription(
   return isDone(current) ? current : null;
 }
 
-export function setCancellation(
-  client: StripeClient,
-  subscriptionId: string,
-  change: Parameters<StripePort["setCancellation"]>[1],
-  key: string,
-): Promise<StripeSubscription> {
-  return client.write({
+export const setCancellation: StripeCall<"setCancellation"> = (client, id, change, key) =>
+  client.write({
     name: "subscriptions.update",
     key,
     run: (options) =>
       client.sdk.subscriptions.update(
-        subscriptionId,
+        id,
         // Stripe takes one of the two at a time; an end at the period's end takes the place of any date.
         change === "clearDate"
           ? { cancel_at: "" }
@@ -57,30 +44,21 @@ export function setCancellation(
       ),
     read: readSubscription,
     find: () =>
-      findSubscription(client, subscriptionId, (current) =>
+      findSubscription(client, id, (current) =>
         change === "clearDate"
           ? current.cancelAt === null
           : current.cancelAtPeriodEnd === (change === "atPeriodEnd"),
       ),
   });
-}
 
-export async function cancelSubscription(
-  client: StripeClient,
-  subscriptionId: string,
-  key: string,
-): Promise<StripeSubscription> {
-  const findEnded = () => findSubscription(client, subscriptionId, hasEnded);
+export const cancelSubscription: StripeCall<"cancelSubscription"> = async (client, id, key) => {
+  const findEnded = () => findSubscription(client, id, hasEnded);
   try {
     return await client.write({
       name: "subscriptions.cancel",
       key,
       run: (options) =>
-        client.sdk.subscriptions.cancel(
-          subscriptionId,
-          { prorate: false, invoice_now: false },
-          options,
-        ),
+        client.sdk.subscriptions.cancel(id, { prorate: false, invoice_now: false }, options),
       read: readSubscription,
       find: findEnded,
     });
@@ -91,17 +69,13 @@ export async function cancelSubscription(
     if (ended === null) throw error;
     return ended;
   }
-}
+};
 
 function hasEnded({ endedAt, status }: StripeSubscription): boolean {
   return endedAt !== null || status === "canceled";
 }
 
-export function changePrice(
-  client: StripeClient,
-  input: Parameters<StripePort["changePrice"]>[0],
-  key: string,
-): Promise<StripeSubscription> {
+export const changePrice: StripeCall<"changePrice"> = (client, input, key) => {
   const { subscriptionId, itemId, priceId, prorationDate } = input;
   return client.write({
     name: "subscriptions.update",
@@ -123,13 +97,10 @@ export function changePrice(
         items.some((item) => item.id === itemId && item.priceId === priceId),
       ),
   });
-}
+};
 
-export function previewPriceChange(
-  { sdk, call }: StripeClient,
-  input: Parameters<StripePort["previewPriceChange"]>[0],
-): ReturnType<StripePort["previewPriceChange"]> {
-  return call(
+export const previewPriceChange: StripeCall<"previewPriceChange"> = ({ sdk, call }, input) =>
+  call(
     "invoices.createPreview",
     (options) =>
       sdk.invoices.createPreview(
@@ -148,4 +119,3 @@ export function previewPriceChange(
       ),
     readInvoice,
   );
-}

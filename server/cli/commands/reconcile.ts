@@ -21,10 +21,7 @@ if (days === undefined) {
 await runCommand(async ({ payment }) => {
   const since = days === null ? undefined : new Date(Date.now() - days * DAY_MS);
   // Whoever asks by hand wants it now, beside whatever webhook may still be on its way.
-  const report = await payment.reconcile({
-    settleMs: 0,
-    ...(since === undefined ? {} : { since }),
-  });
+  const report = await payment.reconcile({ settleMs: 0, since });
   const lines = [
     `events         ${report.eventsSeen} seen, ${report.eventsRecovered} recovered`,
     `payments       ${report.paymentsRepaired} repaired, ${report.checkoutsClosed} abandoned checkouts closed`,

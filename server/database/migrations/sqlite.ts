@@ -21,8 +21,7 @@ const MIGRATIONS_TABLE = `CREATE TABLE IF NOT EXISTS "_prisma_migrations" (
  */
 export async function migrateSqlite(engine: SqliteEngine, logger: Logger): Promise<string[]> {
   const migrations = await readMigrations("sqlite");
-  const transaction = await engine.begin();
-  try {
+  return engine.transaction((transaction) => {
     transaction.run(MIGRATIONS_TABLE, []);
     const { rows } = transaction.run(
       `SELECT "id", "migration_name", "checksum", "finished_at", "rolled_back_at", "applied_steps_count" FROM "_prisma_migrations"`,
@@ -40,11 +39,8 @@ export async function migrateSqlite(engine: SqliteEngine, logger: Logger): Promi
       );
       logger.info({ migration: migration.name }, "migration applied");
     }
-    transaction.commit();
     return pending.map(({ migration }) => migration.name);
-  } finally {
-    transaction.rollback();
-  }
+  });
 }
 
 function toApplied(row: unknown[]): AppliedMigration {

@@ -25,6 +25,8 @@ export interface SqliteEngine {
   write(sql: string, args: readonly SqliteValue[]): Promise<SqliteResult>;
   /** Waits for the turn to write, then begins. Rejects with MutexTimeoutError or SQLITE_BUSY after about five seconds. */
   begin(): Promise<SqliteTransaction>;
+  /** Does `work` in a transaction that `begin` begins: committed when it is done, rolled back when it throws. */
+  transaction<T>(work: (transaction: SqliteTransaction) => T | Promise<T>): Promise<T>;
   /** The transaction that has the turn now, if any. */
   readonly current: SqliteTransaction | undefined;
   /** A script of several statements, in one transaction. */
@@ -71,6 +73,7 @@ export async function openSqliteEngine(
     },
     begin: () => begin(state),
     read: (sql, args) => retryWhileBusy(() => reader.run(sql, args), WRITE_WAIT_MS),
+    transaction: (work) => inTransaction(state, work),
     write: (sql, args) => inTransaction(state, (transaction) => transaction.run(sql, args)),
     script: (sql) => inTransaction(state, () => writer.script(sql)),
     close: () => close(state),
@@ -147,11 +150,11 @@ function endTransaction(writer: SqliteConnection): void {
 
 async function inTransaction<T>(
   state: EngineState,
-  work: (transaction: SqliteTransaction) => T,
+  work: (transaction: SqliteTransaction) => T | Promise<T>,
 ): Promise<T> {
   const transaction = await begin(state);
   try {
-    const result = work(transaction);
+    const result = await work(transaction);
     transaction.commit();
     return result;
   } finally {

@@ -6,7 +6,7 @@ import { fileURLToPath } from "node:url";
 import type { DependencyState } from "../../lib/dependency-state.ts";
 import type { Logger } from "../../lib/logger.ts";
 import { asServerClient, CLIENT_OPTIONS } from "../client.ts";
-import type { DatabaseTransaction, OpenDatabase, SqlSession } from "../ports.ts";
+import type { OpenDatabase, SqlSession } from "../ports.ts";
 import { orServiceUnavailable, retryConflicts } from "../errors.ts";
 import { migrateSqlite } from "../migrations/sqlite.ts";
 import { createStatements, type Statements } from "../statements.ts";
@@ -54,7 +54,7 @@ export async function openEmbeddedDatabase(
           ),
         read: async <Row>(sql: string, params: readonly unknown[]) =>
           toRecords<Row>(await engine.read(sql, params.map(toSqliteValue))),
-        rawTransaction: (work) => rawTransaction(engine, work),
+        rawTransaction: (work) => engine.transaction((transaction) => work(sessionOf(transaction))),
         rawTransactionsAtOnce: 1,
       },
       check: () => check(engine, logger),
@@ -131,20 +131,6 @@ async function openFile(path: string, statements: Statements): Promise<SqliteEng
 function currentSession(engine: SqliteEngine): SqlSession {
   if (engine.current === undefined) throw new Error("No transaction has the turn");
   return sessionOf(engine.current);
-}
-
-async function rawTransaction<T>(
-  engine: SqliteEngine,
-  work: (session: DatabaseTransaction["sql"]) => Promise<T>,
-): Promise<T> {
-  const transaction = await engine.begin();
-  try {
-    const result = await work(sessionOf(transaction));
-    transaction.commit();
-    return result;
-  } finally {
-    transaction.rollback();
-  }
 }
 
 function sessionOf(transaction: SqliteTransaction): SqlSession {

@@ -2,11 +2,13 @@
 import type { z } from "zod";
 import { contract } from "../../../shared/src/contract.ts";
 import type { AnyProcedureContract } from "../../../shared/src/procedure.ts";
-import type { Access, RestMeta } from "../../trpc/meta.ts";
+import type { Access, RestMeta, RestMethod } from "../../trpc/meta.ts";
 import { procedures } from "../trpc/procedures.ts";
 
 /** One REST operation and the procedure behind it. */
-export interface RestOperation extends RestMeta {
+export interface RestOperation extends Omit<RestMeta, "route"> {
+  readonly method: RestMethod;
+  readonly path: string;
   /** `credit.spend` */
   readonly procedure: string;
   readonly type: "query" | "mutation" | "subscription";
@@ -21,11 +23,14 @@ export interface RestOperation extends RestMeta {
 /** Every operation, in the order of the routers. */
 export const REST_OPERATIONS: readonly RestOperation[] = Array.from(procedures).flatMap(
   ([procedure, { _def }]) => {
-    const { rest, access } = _def.meta ?? {};
-    if (rest === undefined || access === undefined) return [];
+    const { rest: meta, access } = _def.meta ?? {};
+    if (meta === undefined || access === undefined) return [];
+    const { route, ...rest } = meta;
+    const [method, path] = route.split(" ") as [RestMethod, string];
     const { input, output } = contractOf(procedure);
-    const pathParameters = [...rest.path.matchAll(/\{(\w+)\}/g)].map(([, name = ""]) => name);
-    return [{ ...rest, procedure, type: _def.type, access, input, output, pathParameters }];
+    const pathParameters = [...path.matchAll(/\{(\w+)\}/g)].map(([, name = ""]) => name);
+    const { type } = _def;
+    return [{ ...rest, method, path, procedure, type, access, input, output, pathParameters }];
   },
 );
 

@@ -2,17 +2,14 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { isAppError } from "../../lib/errors.ts";
 import type { Logger } from "../../lib/logger.ts";
-import type { EventReceipt } from "../../payment/payment.types.ts";
+import type { PaymentService } from "../../payment/payment.service.ts";
 import type { BodyReader } from "../body-reader.ts";
 import { sendJson } from "../response.ts";
 import { closeUnread } from "../unread-body.ts";
 
 /** Dependencies of the webhook. */
 export interface StripeWebhookDeps {
-  readonly payment: {
-    signatureRefusal(signatureHeader: string | null): string | null;
-    receiveEvent(rawBody: Buffer, signatureHeader: string | null): Promise<EventReceipt>;
-  };
+  readonly payment: Pick<PaymentService, "signatureRefusal" | "receiveEvent">;
   readonly bodies: Pick<BodyReader, "bytes">;
   readonly logger: Logger;
 }

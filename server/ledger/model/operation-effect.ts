@@ -34,10 +34,10 @@ export type OperationHandler<Kind extends LedgerOperation["kind"]> = (
   context: OperationContext,
 ) => Effect;
 
-/** Result, or the refusal the caller gets. */
-type Outcome =
+/** What a decided operation answers: its result, the caller's refusal, or the defect it tripped over. */
+export type Verdict<Failure extends Error = Error> =
   | { readonly ok: true; readonly result: OperationResult | HoldResult }
-  | { readonly ok: false; readonly error: AppError };
+  | { readonly ok: false; readonly error: Failure };
 
 /** What came of one operation. A refusal may still have expired holds and lots. */
 export interface Decision {
@@ -45,17 +45,17 @@ export interface Decision {
   readonly entries: readonly Entry[];
   readonly usage: UsageRow | null;
   readonly key: StoredKey | null;
-  readonly outcome: Outcome;
+  readonly outcome: Verdict<AppError>;
 }
 
 /** An entry of the operation at hand, its other fields still empty. */
 export function draftEntry(
-  context: OperationContext,
+  { operationId, nowMs }: Pick<OperationContext, "operationId" | "nowMs">,
   amount: number,
   lots: readonly LotShare[],
 ): Omit<EntryDraft, "type"> {
   return {
-    id: context.operationId,
+    id: operationId,
     amount,
     feature: null,
     description: null,
@@ -63,6 +63,6 @@ export function draftEntry(
     priceVersion: null,
     sourceId: null,
     metadata: null,
-    createdAtMs: context.nowMs,
+    createdAtMs: nowMs,
   };
 }

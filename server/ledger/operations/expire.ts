@@ -2,7 +2,7 @@
 import { type Account, append, type Entry } from "../model/account.ts";
 import { endHold } from "../model/holds.ts";
 import { expirable, withoutShares } from "../model/lots.ts";
-import type { Effect, OperationContext } from "../model/operation-effect.ts";
+import { draftEntry, type Effect, type OperationContext } from "../model/operation-effect.ts";
 
 /**
  * Ends holds past their time, then takes expired credits as one EXPIRY entry. Runs before every decision, so that
@@ -24,16 +24,9 @@ export function expireOverdue(
   const { account: expired, entry } = append(
     { ...current, lots: withoutShares(current.lots, shares) },
     {
-      id: context.newId(),
-      amount: -total,
+      ...draftEntry({ operationId: context.newId(), nowMs }, -total, shares),
       type: "EXPIRY",
-      feature: null,
       description: "Credits expired",
-      lots: shares,
-      priceVersion: null,
-      sourceId: null,
-      metadata: null,
-      createdAtMs: nowMs,
     },
   );
   return { account: expired, entries: [entry] };

@@ -4,14 +4,9 @@ import { notFound } from "../../lib/errors.ts";
 import { newId } from "../../lib/ids.ts";
 import type { Account, Entry, Hold, Lot, StoredKey, UsageRow } from "../model/account.ts";
 import type { BatchWrites, LoadedBatch, Movement } from "../model/batch.ts";
-import type { Decision } from "../model/operation-effect.ts";
+import type { Decision, Verdict } from "../model/operation-effect.ts";
 import { decide } from "../operations/decide.ts";
-import type { HoldResult, LedgerOperation, OperationResult } from "../ports.ts";
-
-/** What a decided operation answers: its result, the caller's refusal, or the defect it tripped over. */
-export type Verdict =
-  | { readonly ok: true; readonly result: OperationResult | HoldResult }
-  | { readonly ok: false; readonly error: Error };
+import type { LedgerOperation } from "../ports.ts";
 
 interface State {
   readonly loaded: LoadedBatch;

@@ -10,9 +10,10 @@ import type { Logger } from "../../lib/logger.ts";
 import type { Span, Tracer } from "../../lib/tracer.ts";
 import type { Locks } from "../../kv/ports.ts";
 import type { Announce } from "../balance-cache.ts";
+import type { Verdict } from "../model/operation-effect.ts";
 import type { HoldResult, LedgerOperation, OperationResult } from "../ports.ts";
 import { loadBatch, saveBatch } from "../store/accounts.store.ts";
-import { type BatchClock, createBatchState, type Verdict } from "./batch-state.ts";
+import { type BatchClock, createBatchState } from "./batch-state.ts";
 import {
   internal,
   isPoisoned,

@@ -1,6 +1,7 @@
 // What is for sale: packages and plans as stored, their prices at Stripe, and which plan a price stands for.
 import { LRUCache } from "lru-cache";
 import { notFound } from "../../lib/errors.ts";
+import { memoize } from "../../lib/memoize.ts";
 import type { PackageOffer, PlanOffer, PricedPlan } from "../payment.types.ts";
 import type { PaymentStore } from "../ports.ts";
 import { isRefusal, unlessMissing } from "../stripe/errors.ts";
@@ -9,31 +10,7 @@ import { isPriceOf, labelPrice, syncOffers, syncPlan } from "./sync-offers.ts";
 import { suggestedPackage } from "./suggestion.ts";
 
 /** The catalog and its prices. */
-export interface Catalog {
-  packages(): Promise<PackageOffer[]>;
-  plans(): Promise<PlanOffer[]>;
-  /** An active package. Throws NOT_FOUND. */
-  package(packageId: string): Promise<PackageOffer>;
-  /** An active plan. Throws NOT_FOUND. */
-  plan(planId: string): Promise<PlanOffer>;
-  /** Id of the smallest active package of at least `shortfallCredits`, else of the largest; null when there is none. */
-  suggestPackage(shortfallCredits: number): Promise<string | null>;
-  /** The plan's price id at Stripe, made there if need be: also when the plan was changed and not synced yet. */
-  planPrice(plan: PlanOffer): Promise<string>;
-  /** Forgets a price id that Stripe does not know (another account, a sandbox started again). */
-  forgetPrice(priceId: string): Promise<void>;
-  /**
-   * Whether Stripe refused an order because of its price: one it does not know, or an archived one, which it tells in
-   * words only. Such a price is forgotten; the next order is made with a fresh one.
-   */
-  isPriceAtFault(error: unknown, priceId: string): Promise<boolean>;
-  /** Orders something with the plan's price, and once more with a fresh one when Stripe does not sell by that price. */
-  withPlanPrice<T>(plan: PlanOffer, order: (priceId: string) => Promise<T>): Promise<T>;
-  /** The plan a price stands for, also a former price; null when it is not ours. `currency`: what somebody pays it in. */
-  findPricedPlan(priceId: string, currency?: string): Promise<PricedPlan | null>;
-  /** Creates or updates products and prices at Stripe. Returns a line per offer. */
-  sync(): Promise<string[]>;
-}
+export type Catalog = ReturnType<typeof createCatalog>;
 
 const SUGGESTION_TTL_MS = 10_000;
 const MAX_KNOWN_PRICES = 1_000;
@@ -41,28 +18,41 @@ const MAX_KNOWN_PRICES = 1_000;
 interface CatalogState {
   readonly store: Pick<PaymentStore, "offers">;
   readonly stripe: StripePort;
-  readonly now: () => number;
   /** What a price costs and gives never changes under its id, so it may be remembered once it says both. */
   readonly knownPrices: LRUCache<string, StripePrice>;
-  suggestions: { readonly packages: PackageOffer[]; readonly untilMs: number } | null;
 }
 
 /** Returns the catalog, which remembers prices and, for a moment, the packages it suggests. */
-export function createCatalog(deps: Pick<CatalogState, "store" | "stripe" | "now">): Catalog {
-  const { store, stripe, now } = deps;
+export function createCatalog({ store, stripe }: Pick<CatalogState, "store" | "stripe">) {
   const knownPrices = new LRUCache<string, StripePrice>({ max: MAX_KNOWN_PRICES });
-  const state: CatalogState = { store, stripe, now, knownPrices, suggestions: null };
+  const state: CatalogState = { store, stripe, knownPrices };
+  const offered = memoize(SUGGESTION_TTL_MS, () => store.offers.packages());
   return {
     packages: () => store.offers.packages(),
     plans: () => store.offers.plans(),
-    package: (packageId) => getPackage(state, packageId),
-    plan: (planId) => getPlan(state, planId),
-    suggestPackage: (shortfallCredits) => suggestPackage(state, shortfallCredits),
-    planPrice: (plan) => getPlanPrice(state, plan),
-    forgetPrice: (priceId) => forgetPrice(state, priceId),
-    isPriceAtFault: (error, priceId) => isPriceAtFault(state, error, priceId),
-    withPlanPrice: (plan, order) => withPlanPrice(state, plan, order),
-    findPricedPlan: (priceId, currency) => findPricedPlan(state, priceId, currency),
+    /** An active package. Throws NOT_FOUND. */
+    package: (packageId: string) => getPackage(state, packageId),
+    /** An active plan. Throws NOT_FOUND. */
+    plan: (planId: string) => getPlan(state, planId),
+    /** Id of the smallest active package of at least `shortfallCredits`, else of the largest; null when there is none. */
+    suggestPackage: async (shortfallCredits: number) =>
+      suggestedPackage(await offered(), shortfallCredits)?.id ?? null,
+    /** The plan's price id at Stripe, made there if need be: also when the plan was changed and not synced yet. */
+    planPrice: (plan: PlanOffer) => getPlanPrice(state, plan),
+    /** Forgets a price id that Stripe does not know (another account, a sandbox started again). */
+    forgetPrice: (priceId: string) => forgetPrice(state, priceId),
+    /**
+     * Whether Stripe refused an order because of its price: one it does not know, or an archived one, which it tells in
+     * words only. Such a price is forgotten; the next order is made with a fresh one.
+     */
+    isPriceAtFault: (error: unknown, priceId: string) => isPriceAtFault(state, error, priceId),
+    /** Orders something with the plan's price, and once more with a fresh one when Stripe does not sell by that price. */
+    withPlanPrice: <T>(plan: PlanOffer, order: (priceId: string) => Promise<T>) =>
+      withPlanPrice(state, plan, order),
+    /** The plan a price stands for, also a former price; null when it is not ours. `currency`: what somebody pays it in. */
+    findPricedPlan: (priceId: string, currency?: string) =>
+      findPricedPlan(state, priceId, currency),
+    /** Creates or updates products and prices at Stripe. Returns a line per offer. */
     sync: () => syncOffers(state),
   };
 }
@@ -77,17 +67,6 @@ async function getPlan({ store }: CatalogState, planId: string): Promise<PlanOff
   const plan = await store.offers.findPlan(planId);
   if (plan === null || !plan.isActive) throw notFound("plan");
   return plan;
-}
-
-async function suggestPackage(
-  state: CatalogState,
-  shortfallCredits: number,
-): Promise<string | null> {
-  if (state.suggestions === null || state.suggestions.untilMs <= state.now()) {
-    const packages = await state.store.offers.packages();
-    state.suggestions = { packages, untilMs: state.now() + SUGGESTION_TTL_MS };
-  }
-  return suggestedPackage(state.suggestions.packages, shortfallCredits)?.id ?? null;
 }
 
 async function getPlanPrice(state: CatalogState, plan: PlanOffer): Promise<string> {

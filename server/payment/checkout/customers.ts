@@ -7,16 +7,7 @@ import { isRefusal, refusalOf } from "../stripe/errors.ts";
 import type { StripePort } from "../stripe/port.ts";
 
 /** The customers of our users. */
-export interface Customers {
-  /** The user's customer id, made at Stripe if need be. Calls at once make one. Throws NOT_FOUND for a deleted user. */
-  ensure(userId: string): Promise<string>;
-  /** The user's customer id, or null. */
-  find(userId: string): Promise<string | null>;
-  /** Does something with the user's customer; one that Stripe does not know any more is forgotten and recreated. */
-  using<T>(userId: string, use: (customerId: string) => Promise<T>): Promise<T>;
-  /** Forgets a customer that Stripe does not know any more. */
-  forget(userId: string, customerId: string): Promise<void>;
-}
+export type Customers = ReturnType<typeof createCustomers>;
 
 /** A key Stripe remembers may answer with the vanished customer once more, so one new try is not enough. */
 const MAX_ROUNDS = 3;
@@ -30,16 +21,18 @@ interface CustomersState {
 }
 
 /** Returns the customers, and remembers whom Stripe has forgotten. */
-export function createCustomers({
-  store,
-  stripe,
-}: Pick<CustomersState, "store" | "stripe">): Customers {
+export function createCustomers({ store, stripe }: Pick<CustomersState, "store" | "stripe">) {
   const state: CustomersState = { store, stripe, forgotten: new LRUCache({ max: MAX_FORGOTTEN }) };
   return {
-    find: async (userId) => (await store.customers.find(userId))?.stripeCustomerId ?? null,
-    ensure: (userId) => ensureCustomer(state, userId),
-    forget: (userId, customerId) => forgetCustomer(state, userId, customerId),
-    using: (userId, use) => withCustomer(state, userId, use),
+    /** The user's customer id, or null. */
+    find: async (userId: string) => (await store.customers.find(userId))?.stripeCustomerId ?? null,
+    /** The user's customer id, made at Stripe if need be. Calls at once make one. Throws NOT_FOUND for a deleted user. */
+    ensure: (userId: string) => ensureCustomer(state, userId),
+    /** Forgets a customer that Stripe does not know any more. */
+    forget: (userId: string, customerId: string) => forgetCustomer(state, userId, customerId),
+    /** Does something with the user's customer; one that Stripe does not know any more is forgotten and recreated. */
+    using: <T>(userId: string, use: (customerId: string) => Promise<T>) =>
+      withCustomer(state, userId, use),
   };
 }
 

@@ -3,14 +3,6 @@ import type { Customers } from "../checkout/customers.ts";
 import { refusalOf } from "../stripe/errors.ts";
 import type { StripePort } from "../stripe/port.ts";
 
-/** The billing portal. */
-export interface Portal {
-  /** A portal session. Throws PAYMENT_PROVIDER_ERROR, NOT_FOUND (deleted user). */
-  open(userId: string): Promise<{ url: string }>;
-  /** stripe:sync: makes the configuration, or updates one that differs. Returns a line about it. */
-  sync(): Promise<string>;
-}
-
 interface PortalState {
   readonly stripe: StripePort;
   readonly customers: Customers;
@@ -20,11 +12,13 @@ interface PortalState {
 }
 
 /** Returns the portal, which remembers its configuration. */
-export function createPortal(deps: Omit<PortalState, "configurationId">): Portal {
+export function createPortal(deps: Omit<PortalState, "configurationId">) {
   const { stripe, customers, frontendUrl } = deps;
   const state: PortalState = { stripe, customers, frontendUrl, configurationId: null };
   return {
-    open: (userId) => openPortal(state, userId),
+    /** A portal session. Throws PAYMENT_PROVIDER_ERROR, NOT_FOUND (deleted user). */
+    open: (userId: string) => openPortal(state, userId),
+    /** stripe:sync: makes the configuration, or updates one that differs. Returns a line about it. */
     sync: async () => {
       const { id, done } = await stripe.ensurePortalConfiguration();
       state.configurationId = id;

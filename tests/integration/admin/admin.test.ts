@@ -282,6 +282,7 @@ describe("admin", () => {
     const store = createAdminStore({
       database: world.opened.backend.database,
       ledger: world.app.ledger,
+      now: Date.now,
     });
     // A line the database cannot take: longer than its column.
     const line = {

@@ -17,7 +17,7 @@ describe("administrators' reads", () => {
     ({ database } = world.backend);
   });
 
-  const storeOf = () => createAdminStore({ database, ledger: world.ledger });
+  const storeOf = () => createAdminStore({ database, ledger: world.ledger, now: Date.now });
   const serviceOn = (store: ReturnType<typeof storeOf>) =>
     createAdminService({
       store,
@@ -26,6 +26,7 @@ describe("administrators' reads", () => {
       creditHistory: () => Promise.resolve({ logs: [], nextCursor: null }),
       logger: world.logger,
       invalidateSessions: () => Promise.resolve(),
+      now: Date.now,
     });
 
   async function people(count: number, name: string, createdAtMs: number): Promise<string[]> {

@@ -33,6 +33,7 @@ describe("a callback sent eight times at once", () => {
       spentStates: { setIfAbsent: () => Promise.resolve(undefined) },
       identityProvider,
       logger: world.logger,
+      now: Date.now,
     });
     const out = await auth.startSignIn({ returnTo: null, stateCookies: [], ip: "127.0.0.1" });
     const state = new URL(out.location).searchParams.get("state") ?? "";

@@ -50,6 +50,7 @@ describe.each(backends)("sessions on $name", (available) => {
     createAdminStore({
       database: world.backend.database,
       ledger: world.ledger,
+      now: Date.now,
     });
 
   it("act on the very next request of the other instance, a hundred times in a row", async () => {

@@ -273,6 +273,7 @@ describe("user", () => {
       },
       invalidateSessions: world.app.services.auth.invalidateSessions,
       logger: silent,
+      now: Date.now,
     });
     const principal = {
       userId: person.userId,
