@@ -165,6 +165,8 @@ export interface EventTable {
   completed(eventIds: readonly string[], now: Date): Promise<Map<string, EventState>>;
   /** One that is ignored because Stripe does not know its object is not looked at again until then. */
   postpone(eventId: string, nextAttemptAt: Date): Promise<void>;
+  /** Whether any event is ignored because Stripe does not know its object. */
+  anyUnknown(): Promise<boolean>;
   /** When the last complete reconcile began, in milliseconds since 1970; 0 when there was none. */
   reconciledTo(): Promise<number>;
   setReconciledTo(ms: number): Promise<void>;

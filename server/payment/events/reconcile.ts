@@ -87,10 +87,12 @@ export async function reconcile(
   // and the sandbox forgets.
   if (run.unknown > 0 && !run.isOurAccount && !deps.sandbox)
     addProblem(run, "mark: Stripe showed nothing of ours: is the key that of another account?");
-  // Also of a run that was told to stop amid the subscriptions. One that saw nothing of ours has nothing to move past.
+  // Also of a run that was told to stop amid the subscriptions. What Stripe did not know is within reach until it shows us
+  // something of ours.
   else if (isComplete)
     caughtUp = await attempt({ ...run, signal: undefined }, "mark", async () => {
-      if (run.isOurAccount) await deps.store.events.setReconciledTo(nowMs);
+      if (run.isOurAccount || !(await deps.store.events.anyUnknown()))
+        await deps.store.events.setReconciledTo(nowMs);
     });
   return { ...counts, caughtUp, problems: run.problems };
 }

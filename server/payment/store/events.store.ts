@@ -49,6 +49,8 @@ export function eventTable({ stripeEvent: rows, rollUp }: PrismaModels): EventTa
     postpone: async (id, nextAttemptAt) => {
       await rows.updateMany({ where: { id, ...UNKNOWN }, data: { nextAttemptAt } });
     },
+    anyUnknown: async () =>
+      (await rows.findFirst({ where: UNKNOWN, select: { id: true } })) !== null,
     reconciledTo: () => readMark({ rollUp }, RECONCILE),
     setReconciledTo: (ms) => setMark({ rollUp }, RECONCILE, ms),
     list: (filter) => listEvents(rows, filter),

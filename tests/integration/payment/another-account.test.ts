@@ -64,6 +64,17 @@ describe("the key of another account", () => {
     expect(await world.credits(userId)).toBe(100);
   });
 
+  it("is no reason to list ever more where nothing of ours has happened for long", async () => {
+    await world.models.stripeEvent.deleteMany({});
+    elsewhere = [];
+    const markMs = async () =>
+      (await world.models.rollUp.findUnique({ where: { name: "reconcile" } }))?.rolledTo.getTime();
+    world.travel({ days: 5 });
+    const startedMs = world.clock.now();
+    expect(await world.payment.reconcile()).toMatchObject({ caughtUp: true });
+    expect(await markMs()).toBeGreaterThanOrEqual(startedMs);
+  });
+
   it("is told from ours by a checkout that is still open", async () => {
     const userId = await world.createUser();
     const paidBefore = await world.buy(userId, "pkg_small");
