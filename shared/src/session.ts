@@ -89,101 +89,120 @@ function askTwice(options: SessionOptions, refreshToken: string | null) {
   return refreshToken === null ? refreshInTurn(twice) : twice();
 }
 
+/** One client's sign-in, as it stands. */
+interface State {
+  readonly options: SessionOptions;
+  /** The access token is the caller's to keep. */
+  readonly byCaller: boolean;
+  /** A refresh may go by cookie. */
+  readonly cookies: boolean;
+  held: string | null;
+  person: string | null;
+  refreshToken: string | null;
+  renewing: Promise<Renewal> | null;
+  renewedAtMs: number;
+  /** The cookie is another's: asked again before the caller signs in or out, it would be renewed for them with every call. */
+  isForeign: boolean;
+  /** By the caller, at the last call. */
+  given: string | null;
+  /** So far. A refresh from before one is nobody's. */
+  signOuts: number;
+}
+
 /** Makes the session. */
 export function createSession(options: SessionOptions): ClientSession {
-  const byCaller = options.getAccessToken !== undefined && options.onAccessToken !== undefined;
-  const cookies = options.cookies ?? "document" in globalThis;
-  let held: string | null = null;
-  let person: string | null = null;
-  let refreshToken = options.refreshToken ?? null;
-  let renewing: Promise<Renewal> | null = null;
-  let renewedAtMs = 0;
-  /** The cookie is another's: asked again before the caller signs in or out, it would be renewed for them with every call. */
-  let isForeign = false;
-  /** By the caller, at the last call. */
-  let given: string | null = null;
-  /** So far. A refresh from before one is nobody's. */
-  let signOuts = 0;
-
-  function accept(answer: unknown): void {
-    const accessToken = field(answer, "accessToken");
-    const expiresAt = field(answer, "expiresAt");
-    const next = field(answer, "refreshToken");
-    if (typeof accessToken !== "string") return;
-    if (!byCaller) held = accessToken;
-    person = subjectOf(accessToken);
-    isForeign = false;
-    renewedAtMs = performance.now();
-    options.onAccessToken?.(accessToken, typeof expiresAt === "string" ? expiresAt : "");
-    if (typeof next !== "string") return;
-    refreshToken = next;
-    options.onRefreshToken?.(next);
-  }
-
-  /** `person` stays: until the caller asks for a token, nothing here is anybody else's. */
-  function end(): Renewal {
-    held = null;
-    refreshToken = null;
-    options.onSignedOut?.();
-    return "refused";
-  }
-
-  async function refresh(): Promise<Renewal> {
-    const signOutsBefore = signOuts;
-    try {
-      const { ok, status, text } = await askTwice(options, refreshToken);
-      // Who has signed out meanwhile is not signed in again by what was on its way.
-      if (signOuts !== signOutsBefore) return "refused";
-      if (ok) {
-        const tokens = field(field(JSON.parse(text), "result"), "data");
-        const accessToken = field(tokens, "accessToken");
-        if (typeof accessToken !== "string") return "unavailable";
-        isForeign = areTwoPeople(person, subjectOf(accessToken));
-        if (isForeign) return end();
-        accept(tokens);
-        return "renewed";
-      }
-      // Only the server's own "no" is one; a lost connection, a busy server or a proxy, whatever its status, says none.
-      if (status >= 500 || status === 429 || codeIn(text) === null) return "unavailable";
-      return status === 401 ? end() : "refused";
-    } catch {
-      // The refused call's own error is what the caller gets to see.
-      return "unavailable";
-    }
-  }
-
-  /** The renewal that is under way, or a new one. */
-  function renewal(sinceMs: number): Promise<Renewal> {
-    if (isForeign) return Promise.resolve("refused");
-    if (renewedAtMs > sinceMs) return Promise.resolve("renewed");
-    if (refreshToken === null && !cookies) return Promise.resolve("refused");
-    renewing ??= refresh().finally(() => {
-      renewing = null;
-    });
-    return renewing;
-  }
-
+  const state: State = {
+    options,
+    byCaller: options.getAccessToken !== undefined && options.onAccessToken !== undefined,
+    cookies: options.cookies ?? "document" in globalThis,
+    held: null,
+    person: null,
+    refreshToken: options.refreshToken ?? null,
+    renewing: null,
+    renewedAtMs: 0,
+    isForeign: false,
+    given: null,
+    signOuts: 0,
+  };
   return {
-    person: () => person,
-    async accessToken() {
-      if (held !== null) return held;
-      const before = given;
-      given = (await options.getAccessToken?.()) ?? null;
-      if (given !== null && given !== before) isForeign = false;
-      person = subjectOf(given) ?? person;
-      return given;
-    },
-    accept,
+    person: () => state.person,
+    accessToken: () => accessTokenOf(state),
+    accept: (answer) => accept(state, answer),
     forget() {
-      held = null;
-      person = null;
-      refreshToken = null;
-      isForeign = false;
-      signOuts += 1;
+      Object.assign(state, { held: null, person: null, refreshToken: null, isForeign: false });
+      state.signOuts += 1;
     },
     async renew(call) {
-      const outcome = await renewal(call.sinceMs);
-      return outcome === "renewed" && areTwoPeople(call.person, person) ? "refused" : outcome;
+      const outcome = await renewal(state, call.sinceMs);
+      return outcome === "renewed" && areTwoPeople(call.person, state.person) ? "refused" : outcome;
     },
   };
+}
+
+async function accessTokenOf(state: State): Promise<string | null> {
+  if (state.held !== null) return state.held;
+  const given = (await state.options.getAccessToken?.()) ?? null;
+  if (given !== null && given !== state.given) state.isForeign = false;
+  state.given = given;
+  state.person = subjectOf(given) ?? state.person;
+  return given;
+}
+
+function accept(state: State, answer: unknown): void {
+  const { options, byCaller } = state;
+  const accessToken = field(answer, "accessToken");
+  const expiresAt = field(answer, "expiresAt");
+  const next = field(answer, "refreshToken");
+  if (typeof accessToken !== "string") return;
+  if (!byCaller) state.held = accessToken;
+  state.person = subjectOf(accessToken);
+  state.isForeign = false;
+  state.renewedAtMs = performance.now();
+  options.onAccessToken?.(accessToken, typeof expiresAt === "string" ? expiresAt : "");
+  if (typeof next !== "string") return;
+  state.refreshToken = next;
+  options.onRefreshToken?.(next);
+}
+
+/** `person` stays: until the caller asks for a token, nothing here is anybody else's. */
+function end(state: State): Renewal {
+  state.held = null;
+  state.refreshToken = null;
+  state.options.onSignedOut?.();
+  return "refused";
+}
+
+async function refresh(state: State): Promise<Renewal> {
+  const { options, signOuts } = state;
+  try {
+    const { ok, status, text } = await askTwice(options, state.refreshToken);
+    // Who has signed out meanwhile is not signed in again by what was on its way.
+    if (state.signOuts !== signOuts) return "refused";
+    if (ok) {
+      const tokens = field(field(JSON.parse(text), "result"), "data");
+      const accessToken = field(tokens, "accessToken");
+      if (typeof accessToken !== "string") return "unavailable";
+      state.isForeign = areTwoPeople(state.person, subjectOf(accessToken));
+      if (state.isForeign) return end(state);
+      accept(state, tokens);
+      return "renewed";
+    }
+    // Only the server's own "no" is one; a lost connection, a busy server or a proxy, whatever its status, says none.
+    if (status >= 500 || status === 429 || codeIn(text) === null) return "unavailable";
+    return status === 401 ? end(state) : "refused";
+  } catch {
+    // The refused call's own error is what the caller gets to see.
+    return "unavailable";
+  }
+}
+
+/** The renewal that is under way, or a new one. */
+function renewal(state: State, sinceMs: number): Promise<Renewal> {
+  if (state.isForeign) return Promise.resolve("refused");
+  if (state.renewedAtMs > sinceMs) return Promise.resolve("renewed");
+  if (state.refreshToken === null && !state.cookies) return Promise.resolve("refused");
+  state.renewing ??= refresh(state).finally(() => {
+    state.renewing = null;
+  });
+  return state.renewing;
 }
