@@ -85,7 +85,7 @@ export class FetchEventSource {
       try {
         const answer = await this.#connect();
         // Closed as the head arrived: it must not be open again.
-        if (this.readyState === this.CLOSED) return void (await answer.body?.cancel());
+        if (this.readyState === this.CLOSED) return await answer.body?.cancel();
         if (answer.body && isEventStream(answer)) {
           // One that is not ok is a refusal in tRPC's words: whoever listens knows whether to come back, and closes otherwise.
           if (answer.ok) this.readyState = this.OPEN;

@@ -61,11 +61,14 @@ function areTwoPeople(one: string | null, other: string | null): boolean {
   return one !== null && other !== null && one !== other;
 }
 
+interface Answer {
+  readonly ok: boolean;
+  readonly status: number;
+  readonly text: string;
+}
+
 /** Asks for new tokens; rejects where they do not come in time. */
-async function askForTokens(
-  options: SessionOptions,
-  refreshToken: string | null,
-): Promise<{ ok: boolean; status: number; text: string }> {
+async function askForTokens(options: SessionOptions, refreshToken: string | null): Promise<Answer> {
   const limit = new AbortController();
   const timer = setTimeout(() => limit.abort(), REFRESH_TIMEOUT_MS);
   try {
@@ -82,6 +85,34 @@ async function askForTokens(
   }
 }
 
+interface Tokens {
+  readonly accessToken: string;
+  readonly expiresAt: string;
+  /** Of a client without cookies. */
+  readonly refreshToken: string | null;
+}
+
+/** What `auth.refresh` answered; null of anything else. */
+function readTokens(answer: unknown): Tokens | null {
+  const accessToken = field(answer, "accessToken");
+  const expiresAt = field(answer, "expiresAt");
+  const refreshToken = field(answer, "refreshToken");
+  if (typeof accessToken !== "string") return null;
+  return {
+    accessToken,
+    expiresAt: typeof expiresAt === "string" ? expiresAt : "",
+    refreshToken: typeof refreshToken === "string" ? refreshToken : null,
+  };
+}
+
+/** The tokens of an answer to a refresh; or `ended`, the server's own "no" to the sign-in; or what else it means. */
+function readAnswer({ ok, status, text }: Answer): Tokens | "ended" | "refused" | "unavailable" {
+  if (ok) return readTokens(field(field(JSON.parse(text), "result"), "data")) ?? "unavailable";
+  // Only the server's own "no" is one; a lost connection, a busy server or a proxy, whatever its status, says none.
+  if (status >= 500 || status === 429 || codeIn(text) === null) return "unavailable";
+  return status === 401 ? "ended" : "refused";
+}
+
 /** Asks a second time at once where no answer comes: it may have been lost, and the token be good for seconds only. */
 function askTwice(options: SessionOptions, refreshToken: string | null) {
   const ask = () => askForTokens(options, refreshToken);
@@ -89,10 +120,16 @@ function askTwice(options: SessionOptions, refreshToken: string | null) {
   return refreshToken === null ? refreshInTurn(twice) : twice();
 }
 
+function isKeptByCaller({ getAccessToken, onAccessToken }: SessionOptions): boolean {
+  return getAccessToken !== undefined && onAccessToken !== undefined;
+}
+
+function hasCookies({ cookies }: SessionOptions): boolean {
+  return cookies ?? "document" in globalThis;
+}
+
 /** Makes the session. */
 export function createSession(options: SessionOptions): ClientSession {
-  const byCaller = options.getAccessToken !== undefined && options.onAccessToken !== undefined;
-  const cookies = options.cookies ?? "document" in globalThis;
   let held: string | null = null;
   let person: string | null = null;
   let refreshToken = options.refreshToken ?? null;
@@ -105,19 +142,15 @@ export function createSession(options: SessionOptions): ClientSession {
   /** So far. A refresh from before one is nobody's. */
   let signOuts = 0;
 
-  function accept(answer: unknown): void {
-    const accessToken = field(answer, "accessToken");
-    const expiresAt = field(answer, "expiresAt");
-    const next = field(answer, "refreshToken");
-    if (typeof accessToken !== "string") return;
-    if (!byCaller) held = accessToken;
-    person = subjectOf(accessToken);
+  function take(tokens: Tokens | null): void {
+    if (tokens === null) return;
+    if (!isKeptByCaller(options)) held = tokens.accessToken;
+    person = subjectOf(tokens.accessToken);
     isForeign = false;
     renewedAtMs = performance.now();
-    options.onAccessToken?.(accessToken, typeof expiresAt === "string" ? expiresAt : "");
-    if (typeof next !== "string") return;
-    refreshToken = next;
-    options.onRefreshToken?.(next);
+    options.onAccessToken?.(tokens.accessToken, tokens.expiresAt);
+    refreshToken = tokens.refreshToken ?? refreshToken;
+    if (tokens.refreshToken !== null) options.onRefreshToken?.(tokens.refreshToken);
   }
 
   /** `person` stays: until the caller asks for a token, nothing here is anybody else's. */
@@ -131,21 +164,15 @@ export function createSession(options: SessionOptions): ClientSession {
   async function refresh(): Promise<Renewal> {
     const signOutsBefore = signOuts;
     try {
-      const { ok, status, text } = await askTwice(options, refreshToken);
+      const answer = readAnswer(await askTwice(options, refreshToken));
       // Who has signed out meanwhile is not signed in again by what was on its way.
       if (signOuts !== signOutsBefore) return "refused";
-      if (ok) {
-        const tokens = field(field(JSON.parse(text), "result"), "data");
-        const accessToken = field(tokens, "accessToken");
-        if (typeof accessToken !== "string") return "unavailable";
-        isForeign = areTwoPeople(person, subjectOf(accessToken));
-        if (isForeign) return end();
-        accept(tokens);
-        return "renewed";
-      }
-      // Only the server's own "no" is one; a lost connection, a busy server or a proxy, whatever its status, says none.
-      if (status >= 500 || status === 429 || codeIn(text) === null) return "unavailable";
-      return status === 401 ? end() : "refused";
+      if (answer === "ended") return end();
+      if (typeof answer === "string") return answer;
+      isForeign = areTwoPeople(person, subjectOf(answer.accessToken));
+      if (isForeign) return end();
+      take(answer);
+      return "renewed";
     } catch {
       // The refused call's own error is what the caller gets to see.
       return "unavailable";
@@ -156,24 +183,21 @@ export function createSession(options: SessionOptions): ClientSession {
   function renewal(sinceMs: number): Promise<Renewal> {
     if (isForeign) return Promise.resolve("refused");
     if (renewedAtMs > sinceMs) return Promise.resolve("renewed");
-    if (refreshToken === null && !cookies) return Promise.resolve("refused");
-    renewing ??= refresh().finally(() => {
-      renewing = null;
-    });
-    return renewing;
+    if (refreshToken === null && !hasCookies(options)) return Promise.resolve("refused");
+    return (renewing ??= refresh().finally(() => (renewing = null)));
   }
 
   return {
     person: () => person,
     async accessToken() {
       if (held !== null) return held;
-      const before = given;
-      given = (await options.getAccessToken?.()) ?? null;
-      if (given !== null && given !== before) isForeign = false;
-      person = subjectOf(given) ?? person;
-      return given;
+      const token = (await options.getAccessToken?.()) ?? null;
+      if (token !== null && token !== given) isForeign = false;
+      given = token;
+      person = subjectOf(token) ?? person;
+      return token;
     },
-    accept,
+    accept: (answer) => take(readTokens(answer)),
     forget() {
       held = null;
       person = null;
