@@ -178,6 +178,9 @@ describe("a second subscription", () => {
     expect(rows.map(({ status }) => status).sort()).toEqual(["active", "canceled"]);
     expect(await paidAndRefunded(second)).toEqual([[1999, 0]]);
     expect(await world.credits(userId)).toBe(2000);
+    // Where several were overtaken by one another too often, as on a busy machine, they are tried again.
+    world.travel({ minutes: 10 });
+    await world.payment.retryEvents();
     const { events } = await world.payment.listEvents({ limit: 10, status: "FAILED" });
     expect(events).toEqual([]);
     expect(await brokenInvariants(world.models, userId)).toEqual([]);
