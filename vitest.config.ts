@@ -2,7 +2,7 @@
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { defineConfig, type TestProjectInlineConfiguration } from "vitest/config";
-import { availableBackends, type BackendChoice, firstOfEachKind } from "./tests/support/servers.ts";
+import { availableBackends, type BackendChoice } from "./tests/support/servers.ts";
 
 interface Suite {
   name: string;
@@ -57,12 +57,10 @@ const SUITES: readonly Suite[] = [
   },
 ];
 
-/** Files that import the first run on each back end, those that import the second on one of each kind; the others once. */
+/** Files that import it run once for each back end, the others once. */
 const NAMES_BACKEND = /from "[./]+\/support\/backend\.ts"/;
-const NAMES_KIND = /from "[./]+\/support\/backend-of-each-kind\.ts"/;
 
 const backends = await availableBackends();
-const ofTheirKind = new Set(firstOfEachKind(backends));
 
 /** `integration` for the files that run once, then `integration-sqlite`, `integration-mysql-9.7`, … */
 function projectsOf(suite: Suite): TestProjectInlineConfiguration[] {
@@ -72,16 +70,12 @@ function projectsOf(suite: Suite): TestProjectInlineConfiguration[] {
       .filter((file) => /\.test\.tsx?$/.test(file) && !file.includes("node_modules"))
       .map((file) => `${folder}/${file}`),
   );
-  const naming = (what: RegExp) => files.filter((file) => what.test(readFileSync(file, "utf8")));
-  const onEach = naming(NAMES_BACKEND);
-  const onKinds = naming(NAMES_KIND);
-  const once = files.filter((file) => !onEach.includes(file) && !onKinds.includes(file));
+  const onEach = new Set(files.filter((file) => NAMES_BACKEND.test(readFileSync(file, "utf8"))));
+  const once = files.filter((file) => !onEach.has(file));
   const projects = once.length === 0 ? [] : [projectOf(suite, name, once)];
-  for (const backend of backends) {
-    const chosen = ofTheirKind.has(backend) ? [...onEach, ...onKinds] : onEach;
-    if (chosen.length > 0)
-      projects.push(projectOf(suite, `${name}-${labelOf(backend)}`, chosen, backend));
-  }
+  if (onEach.size > 0)
+    for (const backend of backends)
+      projects.push(projectOf(suite, `${name}-${labelOf(backend)}`, [...onEach], backend));
   return projects;
 }
 

@@ -134,7 +134,7 @@ export type StoredNotice = Pick<
 export interface StoredEvent {
   readonly id: string;
   readonly status: "PENDING" | "PROCESSED" | "IGNORED" | "FAILED";
-  /** IGNORED because Stripe did not know its object: not for good, should Stripe list the event. */
+  /** IGNORED because Stripe did not know its object: not for good, it is tried again. */
   readonly isUnknown: boolean;
   readonly attempts: number;
   readonly lastError: string | null;

@@ -141,12 +141,12 @@ export interface EventTable {
     notice: StripeEventNotice,
     times: { readonly receivedAt: Date; readonly nextAttemptAt: Date },
   ): Promise<void>;
-  /** Ends an event. `isUnknown`: it is ignored because Stripe did not know its object. */
+  /** Ends an event. `nextAttemptAt`: when it is tried again, where it is ignored because Stripe did not know its object. */
   complete(
     eventId: string,
     ending: {
       readonly ignoredBecause: string | null;
-      readonly isUnknown: boolean;
+      readonly nextAttemptAt: Date | null;
       readonly processedAt: Date;
     },
   ): Promise<void>;
@@ -159,14 +159,10 @@ export interface EventTable {
       readonly nextAttemptAt: Date | null;
     },
   ): Promise<void>;
-  /** Pending and failed ones due by `now`, the longest due first. */
+  /** What is to be tried by `now`, also of what is ignored, the longest due first. */
   due(now: Date, take: number): Promise<StoredEvent[]>;
-  /** Those of `eventIds` that are completed for good, or not to be looked at again by `now`, with how. */
-  completed(eventIds: readonly string[], now: Date): Promise<Map<string, EventState>>;
-  /** One that is ignored because Stripe does not know its object is not looked at again until then. */
-  postpone(eventId: string, nextAttemptAt: Date): Promise<void>;
-  /** Whether any event is ignored because Stripe does not know its object. */
-  anyUnknown(): Promise<boolean>;
+  /** Those of `eventIds` that are completed, with how. */
+  completed(eventIds: readonly string[]): Promise<Map<string, EventState>>;
   /** When the last complete reconcile began, in milliseconds since 1970; 0 when there was none. */
   reconciledTo(): Promise<number>;
   setReconciledTo(ms: number): Promise<void>;

@@ -41,7 +41,7 @@ const WARN_EVERY_MS = 60_000;
 
 /** A tracer with an exporter behind it. */
 export interface OpenTracer extends Tracer {
-  /** Sends what is left, for two seconds at most. Never throws. */
+  /** Sends what is left, for one second at most. Never throws. */
   close(): Promise<void>;
 }
 

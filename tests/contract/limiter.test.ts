@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { describe, expect, test } from "vitest";
-import { available } from "../support/backend-of-each-kind.ts";
+import { available } from "../support/backend.ts";
 import { useBackend } from "../support/use-app.ts";
 import { uniqueKey } from "../support/databases.ts";
 

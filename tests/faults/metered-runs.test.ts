@@ -3,7 +3,7 @@ import { randomInt, randomUUID } from "node:crypto";
 import { setTimeout as sleep } from "node:timers/promises";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { startSandbox } from "../../server/sandbox/src/sandbox.ts";
-import { available } from "../support/backend-of-each-kind.ts";
+import { available } from "../support/backend.ts";
 import { type AvailableBackend, describeBackend } from "../support/databases.ts";
 import { freePort } from "../support/ports.ts";
 import { type ServerProcess, spawnServer } from "../support/process.ts";

@@ -7,7 +7,7 @@ import type { Violation } from "../../server/ledger/audit/page.ts";
 import type { Sandbox } from "../../server/sandbox/src/sandbox.ts";
 import { createClient } from "../../shared/src/client.ts";
 import { summarise } from "../bench/load.ts";
-import { available } from "../support/backend-of-each-kind.ts";
+import { available } from "../support/backend.ts";
 import type { AvailableBackend, OpenedBackend } from "../support/databases.ts";
 import { freePort } from "../support/ports.ts";
 import { startStandIns } from "../support/process.ts";

@@ -52,13 +52,13 @@ export function merchantOf(world: Shop) {
     },
 
     /** A price that is none of ours. */
-    async foreignPrice(amount: number): Promise<string> {
+    async foreignPrice(amount: number, interval: "month" | "year" = "month"): Promise<string> {
       const product = await post("products", { name: "Something else" });
       const price = await post("prices", {
         product: product.id,
         unit_amount: String(amount),
         currency: "usd",
-        "recurring[interval]": "month",
+        "recurring[interval]": interval,
       });
       return price.id;
     },

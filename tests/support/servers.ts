@@ -125,13 +125,6 @@ export async function availableBackends(): Promise<BackendChoice[]> {
   return backends;
 }
 
-/** The first of each kind: SQLite or a database server, with Redis or without. */
-export function firstOfEachKind(backends: readonly BackendChoice[]): BackendChoice[] {
-  const kindOf = ({ database, redis }: BackendChoice) => `${database === null} ${redis === null}`;
-  const kinds = backends.map(kindOf);
-  return backends.filter((_backend, index) => kinds.indexOf(kinds[index] ?? "") === index);
-}
-
 /** Engine, major and minor version: a name for a row of a suite that the next security update does not change. */
 export function shortName({ name }: Pick<FoundServer, "name">): string {
   return name.replace(/(\d+\.\d+)\.\d+.*$/, "$1");

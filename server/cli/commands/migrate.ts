@@ -7,13 +7,14 @@ import { createLogger } from "../../lib/logger.ts";
 
 /** Needs no other part of the environment than the database's, so that it runs before the rest is set up. */
 async function main(): Promise<void> {
-  const given = { ...DEFAULTS, ...loadEnvironment() };
+  const variables = loadEnvironment();
+  const given = { ...DEFAULTS, ...variables };
   const database = databaseUrl.safeParse(given["DATABASE_URL"]);
   if (!database.success)
     throw new Error(`DATABASE_URL ${database.error.issues[0]?.message ?? "cannot be read"}`);
   const sslCa = given["DATABASE_SSL_CA"];
   const environment = given["NODE_ENV"] === "production" ? "production" : "development";
-  const logger = createLogger({ level: process.env["LOG_LEVEL"] || "warn" });
+  const logger = createLogger({ level: variables["LOG_LEVEL"] ?? "warn" });
   const open = await openDatabase({
     config: { environment, database: { ...database.data, ...(sslCa && { sslCa }) } },
     logger,

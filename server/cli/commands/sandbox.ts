@@ -5,18 +5,21 @@ const STRIPE_PORT = 12111;
 const GOOGLE_PORT = 12112;
 const MODEL_PORT = 12113;
 
+/** A variable's value; undefined where it is unset or blank. */
+const given = (name: string): string | undefined => process.env[name]?.trim() || undefined;
+
 function port(name: string, fallback: number): number {
-  const given = process.env[name];
-  if (!given?.trim()) return fallback;
-  const value = Number(given);
+  const text = given(name);
+  if (text === undefined) return fallback;
+  const value = Number(text);
   if (!Number.isInteger(value) || value < 0 || value > 65_535) {
-    throw new Error(`${name}=${given} is not a port (0 to 65535).`);
+    throw new Error(`${name}=${text} is not a port (0 to 65535).`);
   }
   return value;
 }
 
 function list(name: string, fallback: string): string[] {
-  return (process.env[name] || fallback)
+  return (given(name) ?? fallback)
     .split(",")
     .map((it) => it.trim())
     .filter((it) => it !== "");
@@ -72,13 +75,13 @@ async function main(): Promise<void> {
     "http://localhost:5000/api/auth/google/callback",
   );
   const sandbox = await startSandbox({
-    host: process.env.SANDBOX_HOST || undefined,
+    host: given("SANDBOX_HOST"),
     stripePort: port("SANDBOX_STRIPE_PORT", STRIPE_PORT),
     googlePort: port("SANDBOX_GOOGLE_PORT", GOOGLE_PORT),
     modelPort: port("SANDBOX_MODEL_PORT", MODEL_PORT),
     webhookUrl,
     redirectUris,
-    dataDir: process.env.SANDBOX_DATA_DIR || undefined,
+    dataDir: given("SANDBOX_DATA_DIR"),
     allowHosts: list("SANDBOX_ALLOW_HOSTS", ""),
   });
   console.log(describe(sandbox, webhookUrl, redirectUris));

@@ -33,6 +33,7 @@ export type Recovered =
 const RETRIED_FOR_MS = 30 * DAY_MS;
 const FIRST_RETRY_MS = 30_000;
 const LAST_RETRY_MS = 6 * HOUR_MS;
+const FIRST_LOOK_MS = 300_000;
 const RETRY_BATCH = 100;
 const MAX_REASON_LENGTH = 1_000;
 
@@ -61,26 +62,13 @@ export async function receiveEvent(
   }
 }
 
-/**
- * Stores an event found at Stripe and processes it; `known` when it had been. What was ignored because Stripe did not know
- * its object came while the key was that of another account: Stripe lists it, so it knows it now.
- */
+/** Stores an event found at Stripe and processes it; `known` when it had been. */
 export async function recoverEvent(deps: EventDeps, notice: StripeEventNotice): Promise<Recovered> {
-  const before = await storeEvent(deps, notice);
-  if (isSettled(before)) return { outcome: "known" };
-  const outcome = await processEvent(deps, notice.id, notice);
-  if (outcome === "settled" && !before?.isUnknown) return { outcome };
+  if (isCompleted(await storeEvent(deps, notice))) return { outcome: "known" };
+  if ((await processEvent(deps, notice.id, notice)) === "settled") return { outcome: "settled" };
   const event = await deps.store.events.find(notice.id);
-  if (outcome === "settled" && event?.isUnknown) {
-    // Deleted at Stripe, it will be so at every look: the next one is when it is twice as old.
-    const nowMs = deps.now();
-    const nextMs = nowMs + Math.max(0, nowMs - event.receivedAt.getTime());
-    await deps.store.events.postpone(notice.id, new Date(nextMs));
-    return { outcome: "known" };
-  }
-  if (outcome === "settled") return { outcome };
   // Another instance was at it too, and had better luck.
-  if (isSettled(event)) return { outcome: "known" };
+  if (isCompleted(event)) return { outcome: "known" };
   return { outcome: "failed", reason: event?.lastError ?? "unknown failure" };
 }
 
@@ -160,12 +148,16 @@ async function processOnce(
   eventId: string,
   notice: StoredNotice,
 ): Promise<"settled" | "failed"> {
-  const complete: CommitWith = (tx, result) =>
-    tx.events.complete(eventId, {
+  const complete: CommitWith = async (tx, result) => {
+    const nowMs = deps.now();
+    const isUnknown = result.outcome === "ignored" && result.isUnknown;
+    const event = isUnknown ? await tx.events.find(eventId) : null;
+    await tx.events.complete(eventId, {
       ignoredBecause: result.outcome === "ignored" ? result.reason : null,
-      isUnknown: result.outcome === "ignored" && result.isUnknown,
-      processedAt: new Date(deps.now()),
+      nextAttemptAt: event && nextLook(event, nowMs),
+      processedAt: new Date(nowMs),
     });
+  };
   try {
     const target = toSyncTarget(notice);
     if (target !== null) await syncWithStripe(deps, target, complete);
@@ -204,6 +196,16 @@ async function keepFailure(
     // The database is unavailable too: Stripe hears 5xx and sends the event again.
     logger.error({ err: error, eventId }, "event failure not stored");
   }
+}
+
+/**
+ * When to look again for what Stripe did not know: with the key of another account that is so of everything. What was deleted
+ * there is never known again: each look comes when the event is twice as old, or a day later.
+ */
+function nextLook({ receivedAt }: StoredEvent, nowMs: number): Date | null {
+  const ageMs = nowMs - receivedAt.getTime();
+  if (ageMs > RETRIED_FOR_MS) return null;
+  return new Date(nowMs + Math.min(Math.max(ageMs, FIRST_LOOK_MS), DAY_MS));
 }
 
 /** Milliseconds until the next attempt after `attempts`, a quarter more or less, six hours at most. */

@@ -87,13 +87,11 @@ export async function reconcile(
   // and the sandbox forgets.
   if (run.unknown > 0 && !run.isOurAccount && !deps.sandbox)
     addProblem(run, "mark: Stripe showed nothing of ours: is the key that of another account?");
-  // Also of a run that was told to stop amid the subscriptions. What Stripe did not know is within reach until it shows us
-  // something of ours.
+  // Also of a run that was told to stop amid the subscriptions.
   else if (isComplete)
-    caughtUp = await attempt({ ...run, signal: undefined }, "mark", async () => {
-      if (run.isOurAccount || !(await deps.store.events.anyUnknown()))
-        await deps.store.events.setReconciledTo(nowMs);
-    });
+    caughtUp = await attempt({ ...run, signal: undefined }, "mark", () =>
+      deps.store.events.setReconciledTo(nowMs),
+    );
   return { ...counts, caughtUp, problems: run.problems };
 }
 
@@ -163,10 +161,7 @@ async function listMissed(run: Run, since: Date): Promise<StripeEventNotice[]> {
   for (let pages = 0; pages < MAX_EVENT_PAGES; pages += 1) {
     const page = await stripe.listEvents({ createdSince: since, types: HANDLED_EVENTS, after });
     counts.eventsSeen += page.events.length;
-    const completed = await store.events.completed(
-      page.events.map(({ id }) => id),
-      new Date(deps.now()),
-    );
+    const completed = await store.events.completed(page.events.map(({ id }) => id));
     missed.push(...page.events.filter(({ id }) => !completed.has(id)));
     if ([...completed.values()].includes("PROCESSED")) run.isOurAccount = true;
     after = page.events.at(-1)?.id ?? null;
@@ -185,8 +180,10 @@ async function settleCheckouts(run: Run, before: Date): Promise<void> {
     for (const { id, stripeSessionId: sessionId } of pending)
       await attempt(run, `payment ${id}`, async () => {
         const result = await syncWithStripe(deps, { kind: "checkout", sessionId });
-        if (result.outcome === "done") run.isOurAccount = true;
-        else if (result.isUnknown) run.unknown += 1;
+        if (result.outcome === "ignored" && result.isUnknown) {
+          run.unknown += 1;
+          await recoverEvent(deps, toNotice(deps, "checkout.session", sessionId));
+        }
         const payment = await payments.find({ id });
         if (payment?.status === "SUCCESS") counts.paymentsRepaired += 1;
         else if (payment?.status === "FAILED") counts.checkoutsClosed += 1;
@@ -225,16 +222,25 @@ async function settleInvoice(run: Run, invoiceId: string): Promise<void> {
     if (outcome === "done") counts.invoicesRepaired += 1;
   } catch (error) {
     deps.logger.error({ err: error, invoiceId }, "invoice not settled");
-    const recovered = await recoverEvent(deps, {
-      ...{ id: `reconcile_${invoiceId}`, type: "invoice.paid", createdAt: new Date(deps.now()) },
-      ...{ objectId: invoiceId, objectType: "invoice", paymentIntentId: null, chargeId: null },
-    });
+    const recovered = await recoverEvent(deps, toNotice(deps, "invoice", invoiceId));
     if (recovered.outcome === "settled") counts.invoicesRepaired += 1;
     else if (recovered.outcome === "failed")
       addProblem(run, `invoice ${invoiceId}: ${recovered.reason}`);
     // Its row was completed in an earlier run, and keeps it no more.
     else report(run, `invoice ${invoiceId}: failed again`);
   }
+}
+
+/** An event of our own, for what no event of Stripe's may bring: kept and tried again as one. */
+function toNotice(
+  { now }: ReconcileDeps,
+  objectType: "invoice" | "checkout.session",
+  objectId: string,
+): StripeEventNotice {
+  const type = objectType === "invoice" ? "invoice.paid" : "checkout.session.completed";
+  const createdAt = new Date(now());
+  const noPayment = { paymentIntentId: null, chargeId: null };
+  return { id: `reconcile_${objectId}`, type, createdAt, objectId, objectType, ...noPayment };
 }
 
 /**

@@ -24,7 +24,7 @@ const RECONCILE = "reconcile";
 
 const OPEN = { in: ["PENDING", "FAILED"] };
 
-/** Ignored for as long as Stripe does not know its object: looked at again where Stripe lists it, from then on. */
+/** Ignored for as long as Stripe does not know its object. */
 const UNKNOWN = { status: "IGNORED", nextAttemptAt: { not: null } };
 
 type Rows = PrismaModels["stripeEvent"];
@@ -45,12 +45,7 @@ export function eventTable({ stripeEvent: rows, rollUp }: PrismaModels): EventTa
       });
     },
     due: (now, take) => readDue(rows, now, take),
-    completed: (eventIds, now) => readCompleted(rows, eventIds, now),
-    postpone: async (id, nextAttemptAt) => {
-      await rows.updateMany({ where: { id, ...UNKNOWN }, data: { nextAttemptAt } });
-    },
-    anyUnknown: async () =>
-      (await rows.findFirst({ where: UNKNOWN, select: { id: true } })) !== null,
+    completed: (eventIds) => readCompleted(rows, eventIds),
     reconciledTo: () => readMark({ rollUp }, RECONCILE),
     setReconciledTo: (ms) => setMark({ rollUp }, RECONCILE, ms),
     list: (filter) => listEvents(rows, filter),
@@ -61,7 +56,7 @@ export function eventTable({ stripeEvent: rows, rollUp }: PrismaModels): EventTa
 async function completeEvent(
   rows: Rows,
   id: string,
-  { ignoredBecause, isUnknown, processedAt }: Parameters<EventTable["complete"]>[1],
+  { ignoredBecause, nextAttemptAt, processedAt }: Parameters<EventTable["complete"]>[1],
 ): Promise<void> {
   await rows.update({
     where: { id },
@@ -69,7 +64,7 @@ async function completeEvent(
       status: ignoredBecause === null ? "PROCESSED" : "IGNORED",
       lastError: ignoredBecause,
       attempts: { increment: 1 },
-      nextAttemptAt: isUnknown ? processedAt : null,
+      nextAttemptAt,
       processedAt,
     },
   });
@@ -77,22 +72,16 @@ async function completeEvent(
 
 async function readDue(rows: Rows, now: Date, take: number): Promise<StoredEvent[]> {
   const due = await rows.findMany({
-    where: { status: OPEN, nextAttemptAt: { lte: now } },
+    where: { status: { in: [...OPEN.in, UNKNOWN.status] }, nextAttemptAt: { lte: now } },
     orderBy: { nextAttemptAt: "asc" },
     take,
   });
   return due.map(toEvent);
 }
 
-async function readCompleted(rows: Rows, eventIds: readonly string[], now: Date) {
+async function readCompleted(rows: Rows, eventIds: readonly string[]) {
   const found = await rows.findMany({
-    where: {
-      id: { in: [...eventIds] },
-      OR: [
-        { status: "PROCESSED" },
-        { status: "IGNORED", OR: [{ nextAttemptAt: null }, { nextAttemptAt: { gt: now } }] },
-      ],
-    },
+    where: { id: { in: [...eventIds] }, status: { in: ["PROCESSED", "IGNORED"] } },
     select: { id: true, status: true },
   });
   return new Map(found.map(({ id, status }) => [id, eventState.parse(status)]));

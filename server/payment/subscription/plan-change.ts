@@ -50,7 +50,14 @@ export function kindOfChange({
   if (subscription.status !== "active" && subscription.status !== "trialing")
     throw AppError.of("CONFLICT", "Please settle the open invoice first, then change the plan.");
   if (from.interval === to.interval) return to.price > from.price ? "now" : "atRenewal";
-  return to.interval === "year" ? "now" : "atRenewal";
+  if (to.interval === "year") return "now";
+  // The other items would have to become monthly with it: Stripe bills all of one phase by one interval.
+  if (subscription.items.length > 1)
+    throw AppError.of(
+      "CONFLICT",
+      "This yearly subscription has more than the plan in it, which cannot become monthly. Cancel it, and subscribe to a monthly plan when it has ended.",
+    );
+  return "atRenewal";
 }
 
 /** Whether nothing has to be paid yet: Stripe then previews the first payment, which a change does not make fall due. */

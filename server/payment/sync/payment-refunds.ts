@@ -5,7 +5,7 @@ import { totalPaid, computeTakeBacks } from "../catalog/kept-credits.ts";
 import type { Payment, PaymentKey } from "../payment.types.ts";
 import type { PaymentTransaction } from "../ports.ts";
 import { explainRefusal } from "../stripe/advice.ts";
-import { isRefusal, refusalOf } from "../stripe/errors.ts";
+import { isRefusal, refusalOf, unlessMissing } from "../stripe/errors.ts";
 import type { StripeDispute, StripeInvoice, StripePort, StripeRefund } from "../stripe/port.ts";
 import type { SyncDeps, SyncEffect } from "./apply-sync.ts";
 import { lateExpiry } from "./late-expiry.ts";
@@ -61,10 +61,12 @@ export function statusAfter(
 /** Reads what has gone back of a payment, which is settled by the caller first. */
 export async function paymentRefundsEffect(
   { store, stripe, now }: SyncDeps,
-  { key, userId, paymentIntentIds, invoice }: RefundedPayment,
+  payment: RefundedPayment,
+  whenForbidden: WhenForbidden = rethrow,
 ): Promise<SyncEffect & { readonly totals: RefundTotals }> {
+  const { key, userId } = payment;
   const version = (await store.payments.find(key))?.version ?? 0;
-  const totals = await readTotals(stripe, paymentIntentIds, invoice);
+  const totals = await readTotals(stripe, payment, whenForbidden);
   return {
     kind: "effect",
     userId,
@@ -75,41 +77,45 @@ export async function paymentRefundsEffect(
 
 /**
  * The same where nothing says that any of it went back. Null where Stripe knows neither refunds nor disputes, as a stand-in
- * may not, and at first where our key may not read them: what is paid is granted all the same.
+ * may not. What our key may not read counts as none until it is paid here: what is paid is granted all the same.
  */
 export async function anyRefundsEffect(
   deps: SyncDeps,
   payment: RefundedPayment,
 ): Promise<(SyncEffect & { readonly totals: RefundTotals }) | null> {
-  try {
-    return await paymentRefundsEffect(deps, payment);
-  } catch (error) {
-    if (isRefusal(error, "missing")) return null;
+  const whenForbidden = async (error: unknown): Promise<[]> => {
     const refusal = refusalOf(error);
+    if (refusal?.refusal !== "forbidden") throw error;
     const known = await deps.store.payments.find(payment.key);
     // What came later has its own event, which waits for the permission.
-    if (refusal?.refusal !== "forbidden" || (known?.paidAt ?? null) !== null) throw error;
+    if (known !== null && known.paidAt !== null) throw error;
     deps.logger.error(
       { paymentIntentIds: payment.paymentIntentIds, advice: explainRefusal(refusal) },
       "granted without a look at what is back of it: the Stripe key may not read refunds, disputes or credit notes",
     );
-    return null;
-  }
+    return [];
+  };
+  return unlessMissing(paymentRefundsEffect(deps, payment, whenForbidden), null);
 }
+
+/** Resolves to what stands for a list that was refused, or rejects with the error. */
+type WhenForbidden = (error: unknown) => Promise<[]>;
+
+const rethrow: WhenForbidden = (error) => Promise.reject(error as Error);
 
 async function readTotals(
   stripe: StripePort,
-  paymentIntentIds: readonly string[],
-  invoice: RefundedPayment["invoice"],
+  { paymentIntentIds, invoice }: RefundedPayment,
+  whenForbidden: WhenForbidden,
 ): Promise<RefundTotals> {
   const notes =
     invoice === null || invoice.creditNotesAmount === 0
       ? []
-      : await stripe.listCreditNotes(invoice.id);
+      : await stripe.listCreditNotes(invoice.id).catch(whenForbidden);
   const credited = notes.reduce((sum, { creditedAmount }) => sum + creditedAmount, 0);
   let [refunded, disputed] = [0, 0];
   for (const id of paymentIntentIds) {
-    const back = await readBack(stripe, id);
+    const back = await readBack(stripe, id, whenForbidden);
     refunded += back.refunded;
     disputed += back.disputed;
   }
@@ -120,10 +126,12 @@ async function readTotals(
 async function readBack(
   stripe: StripePort,
   paymentIntentId: string,
+  whenForbidden: WhenForbidden,
 ): Promise<Pick<RefundTotals, "refunded" | "disputed">> {
   let missing: unknown;
-  const orNone = (error: unknown): [] => {
-    if (!isRefusal(error, "missing") || missing !== undefined) throw error;
+  const orNone = async (error: unknown): Promise<[]> => {
+    if (!isRefusal(error, "missing")) return whenForbidden(error);
+    if (missing !== undefined) throw error;
     missing = error;
     return [];
   };

@@ -4,7 +4,7 @@ import { IncomingMessage } from "node:http";
 import { setTimeout as sleep } from "node:timers/promises";
 import { queryObjects } from "node:v8";
 import { describe, expect, it, onTestFinished, vi } from "vitest";
-import { available } from "../../support/backend-of-each-kind.ts";
+import { available } from "../../support/backend.ts";
 import { useTestApp } from "../../support/use-app.ts";
 import { bearer } from "../../support/wire-call.ts";
 

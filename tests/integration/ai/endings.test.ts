@@ -5,7 +5,7 @@ import { beforeEach, describe, expect, it } from "vitest";
 import type { RunEvent } from "../../../shared/src/ai.ts";
 import type { RunTimings } from "../../../server/ai/ai.types.ts";
 import { createClient } from "../../../shared/src/client.ts";
-import { available } from "../../support/backend-of-each-kind.ts";
+import { available } from "../../support/backend.ts";
 import type { SignedIn } from "../../support/server.ts";
 import { startTcpProxy } from "../../support/tcp-proxy.ts";
 import { readRun } from "../../support/read-run.ts";

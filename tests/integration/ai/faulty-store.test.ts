@@ -8,7 +8,7 @@ import type { RunStore } from "../../../server/ai/ports.ts";
 import { createRunStore } from "../../../server/ai/runs.store.ts";
 import type { PrismaModels } from "../../../server/database/ports.ts";
 import { AppError } from "../../../server/lib/errors.ts";
-import { available } from "../../support/backend-of-each-kind.ts";
+import { available } from "../../support/backend.ts";
 import { deferred } from "../../support/deferred.ts";
 import type { Person } from "../../support/people.ts";
 import { chatInput as input, type Faults, runsOver, runStoreOf } from "../../support/runs-over.ts";

@@ -1,7 +1,7 @@
 // How many streams of runs one user may have open at once.
 import { randomUUID } from "node:crypto";
 import { expect, onTestFinished, test } from "vitest";
-import { available } from "../../support/backend-of-each-kind.ts";
+import { available } from "../../support/backend.ts";
 import { openTestApp } from "../../support/server.ts";
 import { bearer } from "../../support/wire-call.ts";
 

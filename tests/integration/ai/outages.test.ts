@@ -4,7 +4,7 @@ import { beforeEach, describe, expect, it } from "vitest";
 import type { AiService } from "../../../server/ai/ai.service.ts";
 import type { RunStore } from "../../../server/ai/ports.ts";
 import { AppError } from "../../../server/lib/errors.ts";
-import { available } from "../../support/backend-of-each-kind.ts";
+import { available } from "../../support/backend.ts";
 import type { Person } from "../../support/people.ts";
 import { chatInput, eventsOf, runsOver, runStoreOf } from "../../support/runs-over.ts";
 import { useTestApp } from "../../support/use-app.ts";

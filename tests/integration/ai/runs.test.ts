@@ -2,7 +2,7 @@
 import { randomUUID } from "node:crypto";
 import { beforeEach, describe, expect, it } from "vitest";
 import { FEATURES } from "../../../shared/src/features.ts";
-import { available } from "../../support/backend-of-each-kind.ts";
+import { available } from "../../support/backend.ts";
 import type { Person } from "../../support/people.ts";
 import { readRun } from "../../support/read-run.ts";
 import { useTestApp } from "../../support/use-app.ts";

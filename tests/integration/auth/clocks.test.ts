@@ -1,6 +1,6 @@
 // Instances whose clocks differ by minutes are one service to an honest second tab.
 import { describe, expect, it } from "vitest";
-import { available } from "../../support/backend-of-each-kind.ts";
+import { available } from "../../support/backend.ts";
 import { useTestApp } from "../../support/use-app.ts";
 import { codeOf } from "../../support/code-of.ts";
 import { endGrace, fromBrowser } from "./support.ts";

@@ -2,7 +2,7 @@
 import { spawn } from "node:child_process";
 import { fileURLToPath } from "node:url";
 import { describe, expect, it } from "vitest";
-import { available } from "../../support/backend-of-each-kind.ts";
+import { available } from "../../support/backend.ts";
 import { REFRESH_SECRET } from "../../support/server-env.ts";
 import { useTestApp } from "../../support/use-app.ts";
 import { fromNative } from "./support.ts";

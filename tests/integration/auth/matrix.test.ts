@@ -4,7 +4,7 @@ import { beforeAll, describe, expect, it } from "vitest";
 import { keyId } from "../../../server/lib/keys.ts";
 import type { ProcedureKind } from "../../../shared/src/procedure.ts";
 import { contract } from "../../../shared/src/contract.ts";
-import { available } from "../../support/backend-of-each-kind.ts";
+import { available } from "../../support/backend.ts";
 import { FRONTEND } from "../../support/server-env.ts";
 import { type Others, rows } from "./matrix-rows.ts";
 import type { Person } from "../../support/people.ts";

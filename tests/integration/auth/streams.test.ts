@@ -1,7 +1,7 @@
 // Promise 20 for streams: they end within a second of their caller's authority, on any instance.
 import { setTimeout as pause } from "node:timers/promises";
 import { describe, expect, it, onTestFinished, vi } from "vitest";
-import { available } from "../../support/backend-of-each-kind.ts";
+import { available } from "../../support/backend.ts";
 import type { Person } from "../../support/people.ts";
 import { useTestApp } from "../../support/use-app.ts";
 import { within } from "../../support/own-time.ts";

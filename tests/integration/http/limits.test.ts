@@ -2,7 +2,7 @@
 // is shown by limit-tiers.test.ts.
 import { afterAll, afterEach, describe, expect, test, vi } from "vitest";
 import { serviceUnavailable } from "../../../server/database/errors.ts";
-import { available } from "../../support/backend-of-each-kind.ts";
+import { available } from "../../support/backend.ts";
 import { openTestApp, type TestApp } from "../../support/server.ts";
 import { bearer } from "../../support/wire-call.ts";
 

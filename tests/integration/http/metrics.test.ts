@@ -1,5 +1,5 @@
 import { beforeAll, describe, expect, it } from "vitest";
-import { available } from "../../support/backend-of-each-kind.ts";
+import { available } from "../../support/backend.ts";
 import type { SignedIn } from "../../support/server.ts";
 import { useTestApp } from "../../support/use-app.ts";
 import { bearer } from "../../support/wire-call.ts";

@@ -4,7 +4,7 @@ import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
 import { createLogger } from "../../../server/lib/logger.ts";
 import { openTracer } from "../../../server/telemetry/otel.ts";
 import { type Collector, type ReceivedSpan, startCollector } from "../../support/collector.ts";
-import { available } from "../../support/backend-of-each-kind.ts";
+import { available } from "../../support/backend.ts";
 import { openTestApp } from "../../support/server.ts";
 
 const EMAIL = "traced-person@example.com";

@@ -56,11 +56,28 @@ describe("the key of another account", () => {
     for (let days = 0; days < 10; days += 5) {
       world.travel({ days: 5 });
       await world.payment.reconcile();
+      await world.payment.retryEvents();
     }
     elsewhere = null;
     expect((await world.payment.reconcile()).problems).toEqual([]);
+    world.travel({ days: 1 });
+    await world.payment.retryEvents();
     expect(await paymentOf()).toMatchObject({ status: "SUCCESS", creditsPurchased: 100 });
     expect(await stateOf(paid.id)).toMatchObject({ status: "PROCESSED" });
+    expect(await world.credits(userId)).toBe(100);
+  });
+
+  it("loses no package of which no event came either", async () => {
+    const userId = await world.createUser();
+    await world.buy(userId, "pkg_small");
+    elsewhere = [];
+    for (let days = 0; days < 20; days += 1) {
+      world.travel({ days: 1 });
+      await world.payment.reconcile();
+    }
+    elsewhere = null;
+    world.travel({ days: 1 });
+    await world.payment.retryEvents();
     expect(await world.credits(userId)).toBe(100);
   });
 
@@ -138,6 +155,7 @@ describe("the key of another account", () => {
     for (let hour = 0; hour < 48; hour += 1) {
       const before = held.seen.length;
       await world.payment.reconcile();
+      await world.payment.retryEvents();
       looks += held.seen.slice(before).filter(({ call }) => call === "getCreditNote").length;
       world.travel({ minutes: 60 });
     }

@@ -3,7 +3,7 @@
 import { readFileSync } from "node:fs";
 import { createHmac } from "node:crypto";
 import { describe, expect, it } from "vitest";
-import { available } from "../../support/backend-of-each-kind.ts";
+import { available } from "../../support/backend.ts";
 import { eachOf } from "../../support/seeded-random.ts";
 import { SECRET_KEY, WEBHOOK_SECRET } from "../../support/shop.ts";
 import { useShop } from "../../support/use-app.ts";

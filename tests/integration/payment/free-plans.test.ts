@@ -1,6 +1,6 @@
 // Plans that cost nothing: their credits come with their periods, however often somebody switches to and fro.
 import { beforeAll, describe, expect, it } from "vitest";
-import { available } from "../../support/backend-of-each-kind.ts";
+import { available } from "../../support/backend.ts";
 import { merchantOf } from "../../support/merchant.ts";
 import { useSubscribers } from "../../support/subscribers.ts";
 import { brokenInvariants } from "../../support/ledger-audit.ts";

@@ -1,6 +1,6 @@
 // Credits follow the money when it goes back by invoice lines: portal, merchant, quantity, proration.
 import { afterEach, beforeAll, describe, expect, it } from "vitest";
-import { available } from "../../support/backend-of-each-kind.ts";
+import { available } from "../../support/backend.ts";
 import { merchantOf } from "../../support/merchant.ts";
 import { useSubscribers } from "../../support/subscribers.ts";
 import { brokenInvariants } from "../../support/ledger-audit.ts";

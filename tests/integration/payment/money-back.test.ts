@@ -1,6 +1,6 @@
 // Refunds and disputes take exactly their share of the credits, and give back what comes back.
 import { beforeEach, describe, expect, it } from "vitest";
-import { available } from "../../support/backend-of-each-kind.ts";
+import { available } from "../../support/backend.ts";
 import { brokenInvariants } from "../../support/ledger-audit.ts";
 import { merchantOf } from "../../support/merchant.ts";
 import { useSubscribers } from "../../support/subscribers.ts";

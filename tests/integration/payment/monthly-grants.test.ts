@@ -1,6 +1,6 @@
 // The job that grants the months of yearly plans: what it asks Stripe for, and that it stops when told to.
 import { describe, expect, it } from "vitest";
-import { available } from "../../support/backend-of-each-kind.ts";
+import { available } from "../../support/backend.ts";
 import { createHeldCalls } from "../../support/held-calls.ts";
 import { brokenInvariants } from "../../support/ledger-audit.ts";
 import { useSubscribers } from "../../support/subscribers.ts";

@@ -1,6 +1,6 @@
 // A subscription of ours is followed whatever a merchant makes of it, and late payers get their time.
 import { describe, expect, it } from "vitest";
-import { available } from "../../support/backend-of-each-kind.ts";
+import { available } from "../../support/backend.ts";
 import { merchantOf } from "../../support/merchant.ts";
 import { useSubscribers } from "../../support/subscribers.ts";
 import { createTestClock } from "../../support/test-clock.ts";
@@ -67,6 +67,20 @@ describe("moved subscriptions", () => {
     // Changing the plan changes the plan's item, not the add-on.
     const { subscription } = await on.upgrade(userId, on.plan("PRO", "month").id);
     expect(subscription.tier).toBe("PRO");
+  });
+
+  it("leaves a year that has an add-on as it is: the add-on cannot become monthly with the plan", async () => {
+    const userId = await on.subscriber("PRO", "year");
+    const id = await on.stripeIdOf(userId);
+    await merchant.post(`subscriptions/${id}`, {
+      "items[1][price]": await merchant.foreignPrice(300, "year"),
+      proration_behavior: "none",
+    });
+    await world.settled();
+    const planId = on.plan("BASIC", "month").id;
+    await expect(world.payment.previewPlanChange(userId, { planId })).rejects.toMatchObject({
+      code: "CONFLICT",
+    });
   });
 
   it("strands nobody whose customer was deleted and made anew", async () => {

@@ -1,6 +1,6 @@
 // Odd offers: coupons, currencies without cents, changed catalogs, sessions that are not ours.
 import { describe, expect, it } from "vitest";
-import { available } from "../../support/backend-of-each-kind.ts";
+import { available } from "../../support/backend.ts";
 import { brokenInvariants } from "../../support/ledger-audit.ts";
 import { merchantOf } from "../../support/merchant.ts";
 import { useShop } from "../../support/use-app.ts";

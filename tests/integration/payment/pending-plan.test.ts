@@ -1,6 +1,6 @@
 // Downgrades that wait: the paid plan stays, undoing is free, nobody pays twice for one period.
 import { describe, expect, it } from "vitest";
-import { available } from "../../support/backend-of-each-kind.ts";
+import { available } from "../../support/backend.ts";
 import { createHeldCalls } from "../../support/held-calls.ts";
 import { merchantOf } from "../../support/merchant.ts";
 import { patiently } from "../../support/shop.ts";

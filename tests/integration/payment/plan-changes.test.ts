@@ -1,6 +1,6 @@
 // Plan changes: credits follow the money, the preview binds, Stripe's clock counts.
 import { describe, expect, it } from "vitest";
-import { available } from "../../support/backend-of-each-kind.ts";
+import { available } from "../../support/backend.ts";
 import { useSubscribers } from "../../support/subscribers.ts";
 import { brokenInvariants } from "../../support/ledger-audit.ts";
 import { merchantOf } from "../../support/merchant.ts";

@@ -3,7 +3,7 @@
 import { beforeAll, describe, expect, it } from "vitest";
 import { createStripeAdapter } from "../../../server/adapters/stripe/stripe.ts";
 import type { ApiRule } from "../../../server/sandbox/src/stripe/api/misbehaviour.ts";
-import { available } from "../../support/backend-of-each-kind.ts";
+import { available } from "../../support/backend.ts";
 import { brokenInvariants } from "../../support/ledger-audit.ts";
 import { SECRET_KEY, TEST_LIMITS } from "../../support/shop.ts";
 import { useShop } from "../../support/use-app.ts";

@@ -167,6 +167,21 @@ describe("a second subscription", () => {
     expect(await world.credits(userId)).toBe(500);
   });
 
+  it("leaves no credits where the key may read its refund and no disputes", async () => {
+    const userId = await on.subscriber("BASIC", "month");
+    const second = await unheardSecond(userId);
+    const message = "The key does not have the required permission.";
+    const error = { status: 403, type: "invalid_request_error", code: "forbidden", message };
+    const { control } = world.sandbox.stripe;
+    control.misbehave({ fault: "500", method: "GET", path: "/v1/disputes", times: 100, error });
+    const paid = control.events("invoice.paid").at(-1);
+    expect(await world.deliver(paid ?? { id: "" })).toBe(200);
+    expect(await paidAndRefunded(second)).toEqual([[1999, 1999]]);
+    expect(await world.credits(userId)).toBe(500);
+    await catchUp();
+    expect(await world.credits(userId)).toBe(500);
+  });
+
   it("takes the place of a first one that Stripe does not know any more", async () => {
     const userId = await on.subscriber("BASIC", "month");
     const second = await unheardSecond(userId);

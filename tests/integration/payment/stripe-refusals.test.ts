@@ -1,7 +1,7 @@
 // What Stripe's refusals mean: an archived price is replaced, a refused key is never taken for "none", a customer
 // deleted at Stripe is made anew.
 import { beforeAll, describe, expect, it } from "vitest";
-import { available } from "../../support/backend-of-each-kind.ts";
+import { available } from "../../support/backend.ts";
 import { SECRET_KEY } from "../../support/shop.ts";
 import { useShop } from "../../support/use-app.ts";
 

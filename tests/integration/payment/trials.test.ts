@@ -1,6 +1,6 @@
 // Free trials given by the merchant: nothing is granted for nothing, and the first payment is granted like any other.
 import { beforeAll, describe, expect, it } from "vitest";
-import { available } from "../../support/backend-of-each-kind.ts";
+import { available } from "../../support/backend.ts";
 import { merchantOf } from "../../support/merchant.ts";
 import { useSubscribers } from "../../support/subscribers.ts";
 import { brokenInvariants } from "../../support/ledger-audit.ts";

@@ -3,7 +3,7 @@ import { randomUUID } from "node:crypto";
 import { describe, expect, it } from "vitest";
 import { EXPORTS } from "../../../server/user/user.service.ts";
 import { summarise } from "../../bench/load.ts";
-import { available } from "../../support/backend-of-each-kind.ts";
+import { available } from "../../support/backend.ts";
 import type { SignedIn } from "../../support/server.ts";
 import { useTestApp } from "../../support/use-app.ts";
 

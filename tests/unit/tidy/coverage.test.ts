@@ -4,12 +4,7 @@ import { afterAll, beforeAll, expect, test } from "vitest";
 import { coverageOf } from "../../support/coverage.ts";
 import { parseEngine } from "../../support/engine-choice.ts";
 import { prepareServers } from "../../support/prepare-servers.ts";
-import {
-  findServers,
-  firstOfEachKind,
-  type FoundServer,
-  type Servers,
-} from "../../support/servers.ts";
+import { findServers, type FoundServer, type Servers } from "../../support/servers.ts";
 import { listen } from "../../support/ports.ts";
 
 /** Takes connections and hangs up: a server that is there and cannot be used. */
@@ -76,17 +71,4 @@ test("--engine keeps that engine alone, and starts it where none answers", async
 test("an engine nobody knows is refused with those there are", () => {
   expect(() => parseEngine("oracle")).toThrow(/oracle.*sqlite, mysql, mariadb/);
   expect(parseEngine("")).toBeNull();
-});
-
-test("what depends on the kind of back end alone runs on the first of each, whichever are there", () => {
-  const back = (name: string, database: string | null, redis: string | null) => ({
-    ...{ name, database, redis },
-  });
-  const embedded = back("SQLite", null, null);
-  const onMysql = back("MySQL and Redis", mysql.url, "redis://127.0.0.1:4");
-  const onMariadb = back("MariaDB and Redis", mariadb.url, "redis://127.0.0.1:4");
-  const withRedis = back("SQLite and Redis", null, "redis://127.0.0.1:4");
-  expect(firstOfEachKind([embedded, onMysql, onMariadb])).toEqual([embedded, onMysql]);
-  expect(firstOfEachKind([onMariadb])).toEqual([onMariadb]);
-  expect(firstOfEachKind([embedded, withRedis])).toEqual([embedded, withRedis]);
 });
