@@ -34,7 +34,7 @@ const MAX_HEADERS = 100;
 /** A client that takes in nothing of its answer for this long is cut off. */
 const READ_TIMEOUT_MS = 90_000;
 
-const CONNECTIONS: ConnectionLimits = { total: 10_000, perAddress: 2_000, pipelined: 32 };
+const CONNECTIONS: ConnectionLimits = { total: 10_000, perAddress: 2_000, pipelined: 16 };
 
 /** The share of the port's connections that each of `processes` may hold; they get new ones in turn. */
 export function connectionShare(processes: number): ConnectionLimits {
