@@ -101,7 +101,9 @@ export async function anyRefundsEffect(
 /** Resolves to what stands for a list that was refused, or rejects with the error. */
 type WhenForbidden = (error: unknown) => Promise<[]>;
 
-const rethrow: WhenForbidden = (error) => Promise.reject(error as Error);
+const rethrow: WhenForbidden = (error) => {
+  throw error;
+};
 
 async function readTotals(
   stripe: StripePort,
