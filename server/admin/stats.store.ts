@@ -37,7 +37,7 @@ export async function readStats(
   };
 }
 
-/** In one look at every user: four counts by themselves take twice the time. Doubles are exact up to 2^53. */
+/** In one look at every user, since each count by itself would be one. Doubles are exact up to 2^53. */
 async function readUserFigures({ models, dialect }: Database, from: Date, to: Date) {
   const [row = {}] = await models.$queryRawUnsafe<Record<string, unknown>[]>(
     `SELECT COUNT(CASE WHEN deletedAt IS NULL THEN 1 END) AS total,

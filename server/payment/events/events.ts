@@ -107,11 +107,6 @@ function isCompleted(event: StoredEvent | null): boolean {
   return event?.status === "PROCESSED" || event?.status === "IGNORED";
 }
 
-/** Completed for good. */
-function isSettled(event: StoredEvent | null): boolean {
-  return isCompleted(event) && !event?.isUnknown;
-}
-
 /** Stores the notice; returns the event as it was when it was known. */
 async function storeEvent(
   { store, now }: EventDeps,
@@ -184,7 +179,7 @@ async function keepFailure(
 ): Promise<void> {
   try {
     const event = await store.events.find(eventId);
-    if (event === null || isSettled(event)) return;
+    if (event === null || (isCompleted(event) && !event.isUnknown)) return;
     const attempts = event.attempts + 1;
     const nextMs = now() + retryDelayMs(attempts);
     await store.events.fail(eventId, {

@@ -122,6 +122,17 @@ describe("metered runs", () => {
     expect((await balance()).credits).toBe(95);
   });
 
+  it("starts one run when one key is used 20 times at once", async () => {
+    const before = world.sandbox.model.control.requests;
+    const input = ask("Twenty at once");
+    const answers = await Promise.all(Array.from({ length: 20 }, () => start(input)));
+    expect(new Set(answers.map(({ runId }) => runId)).size).toBe(1);
+    expect(answers.filter(({ replayed }) => !replayed)).toHaveLength(1);
+    const { end } = await read(answers[0]?.runId ?? "");
+    expect(end).toMatchObject({ charged: 5, balance: 95 });
+    expect(world.sandbox.model.control.requests - before).toBe(1);
+  });
+
   it("goes on after the last event seen, and brings nothing twice", async () => {
     world.sandbox.model.control.setSpeed(400);
     const { runId } = await start(ask("Resume me"));

@@ -1,7 +1,7 @@
 // While the server runs with the key of another account nothing that was paid is lost: not the package, not the time.
 import { afterEach, describe, expect, it } from "vitest";
 import type { StripeEventNotice, StripePort } from "../../../server/payment/stripe/port.ts";
-import { anotherAccount } from "../../support/another-account.ts";
+import { switchAccount } from "../../support/another-account.ts";
 import { available } from "../../support/backend.ts";
 import { createHeldCalls } from "../../support/held-calls.ts";
 import { useShop } from "../../support/use-app.ts";
@@ -18,14 +18,7 @@ describe("the key of another account", () => {
       getInvoice: (id) =>
         id === broken ? Promise.reject(new Error("malformed")) : port.getInvoice(id),
     };
-    const get = (_: StripePort, name: keyof StripePort) => {
-      const call = (...args: unknown[]): unknown => {
-        const seen = elsewhere === null ? ours : anotherAccount(port, elsewhere);
-        return (seen[name] as typeof call)(...args);
-      };
-      return call;
-    };
-    return held.wrap(new Proxy(port, { get }));
+    return held.wrap(switchAccount(ours, () => elsewhere));
   };
   const world = useShop({ available, webhooks: false, wrapStripe, config: { sandbox: false } });
   afterEach(() => {

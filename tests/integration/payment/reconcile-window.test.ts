@@ -7,7 +7,7 @@ import type {
   StripeInvoice,
   StripePort,
 } from "../../../server/payment/stripe/port.ts";
-import { anotherAccount } from "../../support/another-account.ts";
+import { switchAccount } from "../../support/another-account.ts";
 import { available } from "../../support/backend.ts";
 import { createHeldCalls } from "../../support/held-calls.ts";
 import { merchantOf } from "../../support/merchant.ts";
@@ -55,16 +55,7 @@ describe("reconcile's window", () => {
   });
   const wrapStripe = (port: StripePort) => {
     stripe = port;
-    const ours = failable(port);
-    // At each call: the port is wrapped again, call by call, when the app is opened.
-    const get = (_: StripePort, name: keyof StripePort) => {
-      const call = (...args: unknown[]): unknown => {
-        const seen = elsewhere === null ? ours : anotherAccount(port, elsewhere);
-        return (seen[name] as typeof call)(...args);
-      };
-      return call;
-    };
-    return held.wrap(new Proxy(port, { get }));
+    return held.wrap(switchAccount(failable(port), () => elsewhere));
   };
   // As in production: what Stripe does not know is never closed for that alone.
   const world = useShop({ available, webhooks: false, wrapStripe, config: { sandbox: false } });
