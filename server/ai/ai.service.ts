@@ -53,9 +53,7 @@ export interface AiService {
   endAbandoned(signal: AbortSignal): Promise<number>;
   /** Runs produced by this process now. */
   readonly activeRuns: number;
-  /**
-   * Ends this process's runs, charged for what they produced. `sinceMs`: start of the shutdown, by performance.now().
-   */
+  /** Ends this process's runs, charged for what they produced. `sinceMs`: shutdown start, by performance.now(). */
   close(sinceMs?: number): Promise<void>;
 }
 

@@ -18,9 +18,7 @@ export function endId(runId: string): string {
   return `${runId}.end`;
 }
 
-/**
- * Returns what a reader with `lastEventId` has received. Throws VALIDATION_FAILED for an id that is not of this run.
- */
+/** Returns what a reader with `lastEventId` has received. Throws VALIDATION_FAILED if the id is not of this run. */
 export function receivedUpTo(runId: string, lastEventId: string | undefined): Received {
   if (lastEventId === undefined || lastEventId === "") return 0;
   if (lastEventId === endId(runId)) return "end";

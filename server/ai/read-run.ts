@@ -21,14 +21,10 @@ export interface ReadDeps {
 const LOOK_AGAIN_MS = 1_000;
 /** How long a producer has to resend events a reader has: short, so that the response status can still be a refusal. */
 const PRODUCER_ANSWER_MS = 600;
-/**
- * While more of them arrive, the reader pauses this long between checks; MAX_LOOKS are enough for the longest output.
- */
+/** Pause between checks while more of them arrive. MAX_LOOKS checks are enough for the longest output. */
 const LOOK_PAUSE_MS = 200;
 const MAX_LOOKS = 15;
-/**
- * With Redis unavailable, a reader on another instance gets the end from the database, this long after the run ended.
- */
+/** With Redis unavailable, a reader on another instance gets the end from the database, this long after it. */
 const END_WITHOUT_OUTPUT_MS = 2_000;
 
 /**
@@ -134,9 +130,8 @@ async function assertReceivable(
 
 /**
  * Returns the end from the database once the run has ended and no more output will arrive, because its producer died
- * with output that Redis never received, or because Redis is unavailable. Null while output may still arrive; what
- * Redis has lost is requested again. Throws SERVICE_UNAVAILABLE if the output can only reach readers in another
- * process.
+ * before Redis had it all, or because Redis is unavailable. Null while output may still arrive; what Redis has lost is
+ * requested again. Throws SERVICE_UNAVAILABLE if the output can only reach readers in another process.
  */
 async function endWithoutOutput(
   deps: ReadDeps,

@@ -52,7 +52,7 @@ async function findRun({ database }: RunStoreDeps, runId: string): Promise<Run |
   return row === null ? null : toRun(row);
 }
 
-/** Rolls a start back whose key the ledger knows already: the run is there, or was forgotten after 90 days. */
+/** Rolls back a start whose key the ledger already knows: the run exists, unless jobs/retention.ts has deleted it. */
 class KeyUsed extends Error {}
 
 async function createRun(

@@ -1,5 +1,5 @@
-// Starts a run: derives its id from the key, holds the price, starts the producer. The same key and input return the
-// same run.
+// Starts a run: derives its id from the key, holds the price, starts the producer. A repeated request gets the same run.
+// runs.
 import { createHash } from "node:crypto";
 import type { Charging } from "../credit/ports.ts";
 import { AppError } from "../lib/errors.ts";

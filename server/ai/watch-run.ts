@@ -45,8 +45,7 @@ export function watchRun(deps: ProduceDeps, active: ActiveRun, worth: () => numb
       await waiter.wait(timings.tickMs);
       if (over.signal.aborted) return;
       await tick().catch((error: unknown) => {
-        // Readers that were cut off could not return meanwhile, because without the database every new stream is
-        // refused.
+        // Disconnected readers could not return meanwhile, because without the database every new stream is refused.
         readerSeenAtMs = performance.now();
         const facts = { err: error, runId: active.run.id };
         deps.logger.warn(facts, "a run's lease could not be renewed");
