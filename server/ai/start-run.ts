@@ -1,5 +1,4 @@
-// Starts a run: derives its id from the key, holds the price, starts the producer. A repeated request gets the same run.
-// runs.
+// Starts a run: derives its id from the key, holds the price, starts the producer. A replay returns the same run.
 import { createHash } from "node:crypto";
 import type { Charging } from "../credit/ports.ts";
 import { AppError } from "../lib/errors.ts";
