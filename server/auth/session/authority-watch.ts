@@ -2,7 +2,7 @@
 import { isAppError } from "../../lib/errors.ts";
 import type { AuthorityWatch } from "../auth.types.ts";
 
-/** Streams must end within a second of a revocation; an interval of less than half leaves the rest to the check. */
+/** Streams have to end within a second of a revocation. This leaves more than half of that to the check itself. */
 const CHECK_EVERY_MS = 400;
 
 /**

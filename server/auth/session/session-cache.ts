@@ -96,10 +96,7 @@ export function createSessionCache(deps: {
   };
 }
 
-/**
- * Returns a function that reads the shared epoch; null = unknown, ask the database. Each call gets a read begun after
- * it.
- */
+/** Returns a reader of the shared epoch; null = unknown, ask the database. Each read starts after its call. */
 function sharedEpoch(cache: Cache): () => Promise<string | null> {
   let awayUntilMs = 0;
   let lastStartMs = 0;
