@@ -10,7 +10,7 @@ export interface AdminStore {
   users(filter: AdminInput<"users">): Promise<AdminOutput<"users">>;
   /** Throws NOT_FOUND. */
   user(userId: string): Promise<Omit<AdminOutput<"user">, "history">>;
-  /** Sets the role, audited, and ends older access tokens, all in one transaction. Throws NOT_FOUND, CONFLICT (last admin). */
+  /** Sets the role and ends older access tokens in one audited transaction. Throws NOT_FOUND, CONFLICT (last admin). */
   setRole(userId: string, role: Role, line: AuditLine): Promise<UserLine>;
   /** Disables or enables an account; disabling ends every session. Throws NOT_FOUND, CONFLICT (last admin). */
   setDisabled(userId: string, disabledAt: Date | null, line: AuditLine): Promise<UserLine>;
