@@ -1,3 +1,4 @@
+// Searches users for administrators. Bounded per statement and per search.
 import { fromSqlDate, toSqlDate } from "../database/dates.ts";
 import type { Database } from "../database/ports.ts";
 import type { TimePlace } from "../lib/cursor.ts";
@@ -62,7 +63,7 @@ export function newestAfter(role: string | undefined, place: TimePlace | null) {
   };
 }
 
-/** A part of the newest users: of one role or of all, after one place and up to another. */
+/** A range of users, newest first: of one role or of all, after one place and up to another. */
 interface Range {
   readonly role: string | undefined;
   readonly after: TimePlace | null;

@@ -30,7 +30,7 @@ export function createDeckParser() {
     get isWhole(): boolean {
       return over;
     },
-    /** Returns the slides completed by this piece. Throws AI_PROVIDER_ERROR when the text is no deck. */
+    /** Returns the slides completed by this piece. Throws AI_PROVIDER_ERROR if the text is not a deck. */
     push(text: string): Slide[] {
       if (over) return [];
       let json = text;
@@ -78,7 +78,7 @@ function invalidDeck(cause?: unknown): AppError {
     "AI_PROVIDER_ERROR",
     "The model did not answer with slides. Please try again.",
     undefined,
-    // The parser's own message quotes what the model wrote.
+    // Only the name, because the parser's message quotes what the model wrote.
     cause instanceof Error ? cause.name : undefined,
   );
 }

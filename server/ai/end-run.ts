@@ -44,7 +44,7 @@ export function endingOf(
   };
   const partial = chargeSoFar(active, progress, prompt);
   const whole = active.run.heldCredits;
-  // An answer that was complete before the stop arrived is complete.
+  // An answer that was complete before the stop arrived counts as completed.
   if (failure === null) {
     const isEmpty = progress.characters === 0 && progress.slides === 0;
     return isEmpty

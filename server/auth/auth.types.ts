@@ -74,7 +74,7 @@ export type SessionLine = z.output<typeof authContract.sessions.output>["session
 export interface AuthorityWatch {
   /** Aborts once the bearer would be refused; the reason is the refusal (SESSION_REVOKED, TOKEN_EXPIRED …). */
   readonly signal: AbortSignal;
-  /** Ends the watch without a verdict. Safe to repeat. */
+  /** Ends the watch without aborting the signal. Safe to repeat. */
   stop(): void;
 }
 

@@ -3,7 +3,7 @@ import { isTrackedEnvelope, tracked, type TrackedEnvelope } from "@trpc/server";
 import { z } from "zod";
 
 /**
- * A schema for an async iterable of `value`s, for `.output()` of a procedure that is an async generator.
+ * Returns a schema for an async iterable of `value`s, for `.output()` of a procedure that is an async generator.
  * A value that does not match ends the stream with an error and stops the source.
  */
 export function streamOf<Value extends z.ZodType>(value: Value) {
