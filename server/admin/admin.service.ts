@@ -23,7 +23,7 @@ type Write<Name extends keyof AdminService> = (
 
 /** The `admin` procedures. `ip` is the administrator's address, for the audit line. */
 export interface AdminService {
-  /** Newest first; `search` finds a part of id, e-mail or name. SERVICE_UNAVAILABLE when too many searches wait. */
+  /** Newest first. `search` matches part of an id, e-mail or name. SERVICE_UNAVAILABLE if too many searches wait. */
   readonly users: Read<"users">;
   readonly user: Read<"user">;
   readonly adjustCredits: Write<"adjustCredits">;
@@ -34,9 +34,9 @@ export interface AdminService {
   readonly events: Read<"events">;
   readonly replayEvent: Write<"replayEvent">;
   /**
-   * Figures of `from`..`to`; ends before the current quarter of an hour are moved outwards to whole quarters, as the
-   * answer says. Defaults to the last 30 days. VALIDATION_FAILED when from is after to, or more than 366 days
-   * before it; SERVICE_UNAVAILABLE or RATE_LIMITED when too many wait for figures.
+   * Statistics for `from`..`to`. A bound before the current quarter-hour is moved outwards to a whole quarter-hour; the
+   * result holds the bounds used. Defaults to the last 30 days. VALIDATION_FAILED if `from` is before 1970, after `to`,
+   * or more than 366 days before it; SERVICE_UNAVAILABLE or RATE_LIMITED if too many calls wait.
    */
   readonly stats: Read<"stats">;
 }
@@ -65,12 +65,12 @@ type Deps = AdminServiceDeps & {
 
 const STATS_DAYS = 30;
 const MAX_STATS_DAYS = 366;
-/** Figures read through much of the database: one at a time per instance, the next ones wait. */
+/** Statistics read much of the database, so they run one at a time per instance; others wait. */
 const STATS_BULKHEAD = { concurrency: 1, perKey: 21, maxQueue: 20, maxWaitMs: 15_000 };
 
-/** Entries of the credit history in one answer. */
+/** Entries of the credit history per page. */
 const HISTORY_PAGE = 20;
-/** A search looks at many accounts: two at a time per instance, the next ones wait. */
+/** A search reads many accounts, so two run at a time per instance; others wait. */
 const SEARCH_BULKHEAD = { concurrency: 2, perKey: 22, maxQueue: 20, maxWaitMs: 10_000 };
 
 /** Returns the service; nothing is read until it is used. */
@@ -99,7 +99,7 @@ export function createAdminService(options: AdminServiceDeps): AdminService {
   };
 }
 
-/** The audit line of a change of one user. */
+/** Returns the audit line of a change to one user. */
 function userLine(
   action: string,
   { userId: actorId }: Principal,
@@ -181,7 +181,7 @@ async function refundPayment(
     reason: reason ?? null,
     detail: { amount: amount ?? null, idempotencyKey },
   };
-  // Stripe stands between, so one transaction cannot hold both: the intent is on record before the money moves.
+  // The refund happens at Stripe, so one transaction cannot cover both. Record the intent before the money moves.
   await logWrite(logger, line, store.audit(line));
   return payments.refundPayment({
     paymentId,

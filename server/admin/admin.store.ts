@@ -1,4 +1,4 @@
-// The rows administration writes, each with its audit line in the same transaction.
+// Administrators' writes, each with its audit line in the same transaction.
 import type { Role } from "../../shared/src/auth.ts";
 import { writeAuditLine } from "../database/audit-log.ts";
 import { lockUser } from "../database/lock-user.ts";
@@ -17,7 +17,7 @@ interface Deps {
   readonly now: () => number;
 }
 
-/** The store over either database. */
+/** Returns the store over either database. */
 export function createAdminStore(deps: Deps): AdminStore {
   const { database } = deps;
   return {
@@ -32,16 +32,16 @@ export function createAdminStore(deps: Deps): AdminStore {
   };
 }
 
-/** A change of one account. */
+/** A change to one account. */
 interface UserChange {
   readonly userId: string;
-  /** Whether it may take an administrator away. */
+  /** Whether it may leave one administrator fewer. */
   readonly takesAdmin: boolean;
   readonly line: AuditLine;
   apply(tx: DatabaseTransaction, user: { role: string; disabledAt: Date | null }): Promise<void>;
 }
 
-/** Applies a change under the account's lock, with its audit line. NOT_FOUND, CONFLICT (last admin). */
+/** Applies a change under the account's lock, with its audit line. Throws NOT_FOUND, CONFLICT (last admin). */
 function changeUser(
   deps: Deps,
   { userId, takesAdmin, line, apply }: UserChange,
@@ -71,7 +71,7 @@ function setRole(deps: Deps, userId: string, role: Role, line: AuditLine): Promi
       if (toRole(user.role) === role) return;
       await tx.models.user.update({
         where: { id: userId },
-        // Access tokens signed before are refused: the next one carries the new role.
+        // Access tokens signed before this are refused, and the next one gets the new role.
         data: { role, authVersion: { increment: 1 } },
         select: { id: true },
       });
@@ -99,7 +99,7 @@ function setDisabled(
         select: { id: true },
       });
       if (disabledAt === null) return;
-      // For good: enabling the account again does not bring old sign-ins back.
+      // For good: enabling the account again does not revive old sign-ins.
       await tx.models.session.updateMany({
         where: { userId, revokedAt: null },
         data: { revokedAt: disabledAt, revokedReason: "disabled" },
@@ -116,14 +116,14 @@ function adjust(
   return deps.database.transaction(async (tx) => {
     const [result] = await deps.ledger.applyIn(tx, [operation]);
     assert(result !== undefined && result.transactionId !== null, "an adjustment is an entry");
-    // A repeated key has its line already.
+    // A replay already has its line.
     if (!result.replayed) await writeAuditLine(tx.models, new Date(deps.now()), line);
     const { transactionId, credits, replayed } = result;
     return { transactionId, balance: credits, replayed };
   });
 }
 
-/** Locks every enabled administrator, in id order, so that two of them cannot remove each other at once. */
+/** Locks every enabled administrator, in id order, so that two of them cannot remove each other simultaneously. */
 async function lockAdmins(tx: DatabaseTransaction): Promise<Set<string>> {
   const lock = tx.sql.dialect === "mysql" ? " FOR UPDATE" : "";
   const rows = await tx.sql.query<{ id: string }>(

@@ -1,4 +1,4 @@
-// Shapes of administration.
+// Types of administration.
 import type { z } from "zod";
 import type { adminContract } from "../../shared/src/admin.ts";
 

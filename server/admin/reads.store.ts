@@ -1,4 +1,4 @@
-// What administrators look at: users and one user. Every read is bounded.
+// Reads lists of users and single users for administrators. Every read is bounded.
 import { toRole } from "../auth/user-view.ts";
 import type { Database, PrismaModels } from "../database/ports.ts";
 import { decodeTimePlace, encodeTimePlace, type TimePlace } from "../lib/cursor.ts";
@@ -11,7 +11,7 @@ type UserDetail = Awaited<ReturnType<AdminStore["user"]>>;
 
 const MAX_DETAIL_ROWS = 100;
 
-/** What is shown of a user, and nothing else, is read. */
+/** Reads only what is shown of a user. */
 const USER_LINE = {
   id: true,
   email: true,
@@ -29,7 +29,7 @@ type UserRow = Pick<
   keyof typeof USER_LINE
 >;
 
-/** A users row as administrators see it. */
+/** Returns a users row as administrators see it. */
 export function toUserLine(row: UserRow): UserLine {
   return {
     id: row.id,
@@ -49,7 +49,7 @@ const toPlace = (row: { createdAt: Date; id: string }): TimePlace => ({
   id: row.id,
 });
 
-/** AdminStore.users. `search`: an id, or a part of e-mail or name in any case. */
+/** AdminStore.users. `search` matches part of an id, e-mail or name, ignoring case. */
 export async function readUsers(
   database: Database,
   filter: AdminInput<"users">,
@@ -78,7 +78,7 @@ async function readFound(database: Database, wanted: Search): Promise<AdminOutpu
   const { models } = database;
   const { text, role } = wanted;
   if (wanted.place === null) {
-    // Who is named exactly is found at once, however many newer accounts there are.
+    // An exact id or e-mail is found immediately, however many newer accounts there are.
     const exact = await models.user.findFirst({
       where: { OR: [{ id: text }, { email: text }], ...(role === undefined ? {} : { role }) },
       select: USER_LINE,
@@ -92,7 +92,7 @@ async function readFound(database: Database, wanted: Search): Promise<AdminOutpu
   };
 }
 
-/** The users of `ids`, in that order. */
+/** Returns the users of `ids`, in that order. */
 async function readLines(models: PrismaModels, ids: readonly string[]): Promise<UserLine[]> {
   if (ids.length === 0) return [];
   const rows = await models.user.findMany({ where: { id: { in: [...ids] } }, select: USER_LINE });

@@ -1,39 +1,40 @@
+// Searches users for administrators. Bounded per statement and per search.
 import { fromSqlDate, toSqlDate } from "../database/dates.ts";
 import type { Database } from "../database/ports.ts";
 import type { TimePlace } from "../lib/cursor.ts";
 import { asciiLowerCase } from "../lib/text.ts";
 
-/** What is looked for. */
+/** A search for users. */
 export interface Search {
-  /** A part of id, e-mail or name, in lower case. */
+  /** Part of an id, e-mail or name, in lower case. */
   readonly text: string;
   readonly role: string | undefined;
-  /** Users behind this place, newest first; null: from the beginning. */
+  /** Only users after this place, newest first; null = from the beginning. */
   readonly place: TimePlace | null;
   readonly limit: number;
 }
 
-/** What was found: users in order, and where to go on; null where nobody follows. */
+/** One page of a search: users in order, and the place where the next page continues; null if no user follows. */
 export interface Found {
   readonly ids: readonly string[];
   readonly next: TimePlace | null;
 }
 
-/** Accounts one statement looks at: others' statements run between two of them. */
+/** Accounts that one statement reads, so that other statements can run in between. */
 const WINDOW = 10_000;
-/** Accounts one search looks at in all. Only behind so many without a match a page is empty and has a cursor. */
+/** Accounts that one search reads in all. Only if these hold too few matches is a page with a cursor short or empty. */
 const MAX_LOOKED_AT = 200_000;
 
 /**
- * Users with `text` in id, e-mail or name, newest first. The database compares, window by window of an index: what does
- * not match never leaves it, and no wildcard of its own ever sees the caller's text.
+ * Returns users with `text` in id, e-mail or name, newest first. The database compares, one window of an index after
+ * another, so that rows without a match never leave it. It uses no LIKE, so the caller's text holds no wildcards.
  */
 export async function searchUsers(database: Database, search: Search): Promise<Found> {
   const found: TimePlace[] = [];
   let place = search.place;
   for (let lookedAt = 0; lookedAt < MAX_LOOKED_AT; lookedAt += WINDOW) {
     const end = await windowEnd(database, search.role, place);
-    // One more than asked for: a cursor is given only where somebody follows.
+    // One more than requested, because a cursor is returned only if another user follows.
     const wanted = search.limit + 1 - found.length;
     const range = { role: search.role, after: place, end };
     found.push(...(await matches(database, search, { ...range, limit: wanted })));
@@ -47,7 +48,7 @@ export async function searchUsers(database: Database, search: Search): Promise<F
   return { ids: found.map(({ id }) => id), next: place };
 }
 
-/** Users after `place`, newest first. */
+/** Returns the filter and order for users after `place`, newest first. */
 export function newestAfter(role: string | undefined, place: TimePlace | null) {
   const isAfter =
     place === null
@@ -62,14 +63,14 @@ export function newestAfter(role: string | undefined, place: TimePlace | null) {
   };
 }
 
-/** A part of the newest users: of one role or of all, after one place and up to another. */
+/** A range of users, newest first: of one role or of all, after one place and up to another. */
 interface Range {
   readonly role: string | undefined;
   readonly after: TimePlace | null;
   readonly end: TimePlace | null;
 }
 
-/** The last of the `WINDOW` users after `place`; null where fewer follow. Read from the index alone. */
+/** Returns the last of the `WINDOW` users after `place`, from the index alone; null if fewer follow. */
 async function windowEnd(
   database: Database,
   role: string | undefined,
@@ -81,7 +82,7 @@ async function windowEnd(
   return end ?? null;
 }
 
-/** Those of a range who match, in order. */
+/** Returns the matching users of a range, in order. */
 async function matches(
   database: Database,
   { text }: Search,
@@ -122,7 +123,7 @@ function conditionsOf({ dialect }: Database, { role, after, end }: Range): Filte
   return { conditions, params };
 }
 
-/** By an index that is named: MySQL would rather sort all users than read 10,000 in order. */
+/** Names the index, because MySQL would rather sort all users than read 10,000 in order. */
 async function newest(
   { models, dialect }: Database,
   { role }: Range,
@@ -139,7 +140,10 @@ async function newest(
   return rows.map(({ id, createdAt }) => ({ id, at: fromSqlDate(dialect, createdAt) }));
 }
 
-/** What is compared with a text in lower case. SQLite knows the case of ASCII alone, so other letters come in each. */
+/**
+ * Returns what to search for, given a text in lower case. SQLite's LOWER knows only ASCII, so for other letters the
+ * text is also tried in upper case and capitalised.
+ */
 function searchVariants(dialect: Database["dialect"], text: string): string[] {
   if (dialect === "mysql") return [text];
   const [first = "", ...rest] = text;

@@ -1,4 +1,4 @@
-// The figures administrators look at. One statement at a time.
+// Statistics for administrators, read one statement at a time.
 import { toSqlDate } from "../database/dates.ts";
 import type { Database, PrismaModels } from "../database/ports.ts";
 import { createCreditTotalsStore } from "../ledger/totals/credit-totals.store.ts";
@@ -8,14 +8,14 @@ type Stats = Awaited<ReturnType<AdminStore["stats"]>>;
 
 const PAID = ["SUCCESS", "REFUNDED", "PARTIALLY_REFUNDED", "DISPUTED"];
 
-/** AdminStore.stats: what happened in a time, and what is there now. */
+/** AdminStore.stats: what happened in a period, and the current totals. */
 export async function readStats(
   database: Database,
   wantedFrom: Date,
   wantedTo: Date,
 ): Promise<Stats> {
   const { models } = database;
-  // One after another: figures are for looking at, and must not take the connections of those who work.
+  // One after another, because statistics are not urgent and must not take connections from requests that are.
   const { granted, spent, fromMs, toMs } = await createCreditTotalsStore(database).movements(
     wantedFrom.getTime(),
     wantedTo.getTime(),
@@ -37,7 +37,7 @@ export async function readStats(
   };
 }
 
-/** In one look at every user, since each count by itself would be one. Doubles are exact up to 2^53. */
+/** One scan of all users, because each count on its own would need one, too. Doubles are exact up to 2^53. */
 async function readUserFigures({ models, dialect }: Database, from: Date, to: Date) {
   const [row = {}] = await models.$queryRawUnsafe<Record<string, unknown>[]>(
     `SELECT COUNT(CASE WHEN deletedAt IS NULL THEN 1 END) AS total,

@@ -1,7 +1,7 @@
-// The runs this process produces right now, and how each is told to end. The one piece of real state in this folder.
+// The runs this process is producing, and how to stop each. The only real state in this folder.
 import type { Run } from "./ai.types.ts";
 
-/** Why a run is told to end before its model is done. */
+/** Why a run is stopped before its model is done. */
 export type StopReason = "stopped" | "abandoned" | "tooLong" | "tooMuch" | "leaseLost" | "shutdown";
 
 /** A run under way in this process. */
@@ -9,15 +9,15 @@ export interface ActiveRun {
   readonly run: Run;
   readonly startedAtMs: number;
   readonly signal: AbortSignal;
-  /** The first reason given; null while nobody has asked it to end. */
+  /** The first reason given; null while the run has not been stopped. */
   readonly stopReason: StopReason | null;
-  /** Tells it to end. Later reasons change nothing. */
+  /** Stops the run. Later reasons change nothing. */
   stop(reason: StopReason): void;
-  /** Resolves when the run has ended and is settled, or was given up. */
+  /** Resolves when the run has ended and is settled, or was abandoned. */
   readonly done: Promise<void>;
 }
 
-/** All of them. */
+/** All runs under way in this process. */
 export interface ActiveRuns {
   readonly size: number;
   get(runId: string): ActiveRun | undefined;
@@ -26,7 +26,7 @@ export interface ActiveRuns {
   all(): readonly ActiveRun[];
 }
 
-/** An empty list. */
+/** Returns an empty list. */
 export function createActiveRuns(): ActiveRuns {
   const runs = new Map<string, ActiveRun>();
   return {

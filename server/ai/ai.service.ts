@@ -1,4 +1,4 @@
-// The AI features on the meter: what the `ai` procedures, the jobs and the server's stop ask of them.
+// The metered AI features, as used by the `ai` procedures, the jobs and the server's shutdown.
 import { FEATURES } from "../../shared/src/features.ts";
 import type { Charging } from "../credit/ports.ts";
 import type { RunOutput, PubSub } from "../kv/ports.ts";
@@ -34,7 +34,7 @@ interface AiDeps extends Charging {
   readonly timings?: Partial<RunTimings>;
 }
 
-/** The `ai` procedures' work. */
+/** What the `ai` procedures call, plus one job and the shutdown. */
 export interface AiService {
   models(): ModelList;
   /** Throws INSUFFICIENT_CREDITS, RATE_LIMITED, IDEMPOTENCY_CONFLICT, AI_PROVIDER_ERROR, SERVICE_UNAVAILABLE. */
@@ -53,7 +53,7 @@ export interface AiService {
   endAbandoned(signal: AbortSignal): Promise<number>;
   /** Runs produced by this process now. */
   readonly activeRuns: number;
-  /** Ends the runs of this process, settled for what they have produced. `sinceMs`: when the stop began, by performance.now(). */
+  /** Ends this process's runs, charged for what they produced. `sinceMs`: shutdown start, by performance.now(). */
   close(sinceMs?: number): Promise<void>;
 }
 
@@ -65,10 +65,10 @@ const DEFAULT_TIMINGS: RunTimings = {
   leaseMs: 20_000,
   tickMs: 2_000,
 };
-/** Runs that are nearly done when the server stops may still end by themselves, while requests in flight do. */
+/** At a shutdown, runs that are nearly done may still complete, just as requests in flight do. */
 const CLOSE_GRACE_MS = 2_000;
 
-/** Makes the service. `close()` it before the ledger: it settles what runs. */
+/** Makes the service. `close()` it before the ledger, because closing settles the runs under way. */
 export function createAiService(options: AiDeps): AiService {
   const active = createActiveRuns();
   const streams = createOpenStreams();
@@ -118,13 +118,13 @@ async function viewRun(deps: AiDeps, userId: string, runId: string): Promise<Run
   };
 }
 
-/** Hears of stops asked for on other instances. Returns how to leave. */
+/** Listens for stops requested on other instances. Returns how to unsubscribe. */
 function listenForStops(deps: AiDeps & { readonly active: ActiveRuns }): () => Promise<void> {
   const joined = deps.pubsub.subscribe(STOP_CHANNEL, (runId) => {
     deps.active.get(runId)?.stop("stopped");
   });
   joined.catch((error: unknown) => {
-    // The row says so too, and the producer looks at it with every renewal of its lease.
+    // The row holds the request, too, and the producer checks it whenever it renews its lease.
     deps.logger.warn({ err: error }, "cannot subscribe to run stops; they are polled instead");
   });
   return async () => {

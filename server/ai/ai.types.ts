@@ -1,4 +1,4 @@
-// Shapes of metered runs: what is asked for, what is stored, how a run ends.
+// Types of metered runs: what is requested, what is stored, how a run ends.
 import type { z } from "zod";
 import type { aiContract, RunEvent, RunOutcome } from "../../shared/src/ai.ts";
 import type { ErrorCode } from "../../shared/src/errors.ts";
@@ -10,36 +10,36 @@ export type StopResult = z.output<typeof aiContract.stop.output>;
 export type RunView = z.output<typeof aiContract.run.output>;
 export type ModelList = z.output<typeof aiContract.models.output>;
 
-/** An event with the id a client resumes from. */
+/** An event with the id from which a client resumes. */
 export interface TrackedRunEvent {
   readonly id: string;
   readonly event: RunEvent;
 }
 
-/** A run as it is stored: what it costs and what became of it, never what was said. */
+/** A run as it is stored: what it costs and what became of it, never its prompt or output. */
 export interface Run {
   readonly id: string;
   readonly userId: string;
   readonly feature: Feature;
-  /** Of the input, to tell a repeated key from a reused one. */
+  /** Hash of the input: tells a replay from a key reused for other input. */
   readonly inputHash: string;
   readonly holdId: string;
   readonly heldCredits: number;
   readonly state: "running" | RunOutcome;
-  /** What the output so far is worth, as last written down. */
+  /** What the output was worth when the lease was last renewed. */
   readonly producedCredits: number;
   readonly charged: number;
   /** The balance after the charge; null while it runs. */
   readonly balance: number | null;
   readonly code: ErrorCode | null;
-  /** Number of the last event; null while it runs, and where its producer died. */
+  /** Number of the last event; null while it runs, and if its producer died. */
   readonly lastSeq: number | null;
   readonly leaseExpiresAt: Date;
   readonly createdAt: Date;
   readonly endedAt: Date | null;
 }
 
-/** Tokens as the provider counted them; null where it did not. */
+/** Tokens as counted by the provider; null if it did not count them. */
 export interface TokenCounts {
   inputTokens: number | null;
   outputTokens: number | null;
@@ -50,7 +50,7 @@ export interface Progress extends TokenCounts {
   /** UTF-16 units of text. */
   characters: number;
   slides: number;
-  /** JSON of the deck, slides that are dropped included. */
+  /** UTF-16 units of the deck's JSON, including slides that are dropped. */
   deckCharacters: number;
   /** JSON bytes of the slides sent. */
   deckBytes: number;
@@ -66,11 +66,11 @@ export interface RunEnding extends Readonly<TokenCounts> {
   readonly chargeCredits: number;
   readonly model: string | null;
   readonly durationMs: number;
-  /** Number of the event that will tell of the end. */
+  /** Number that the end event will have. */
   readonly lastSeq: number;
 }
 
-/** How it ended. */
+/** How a run ended. */
 export interface EndedRun {
   readonly outcome: RunOutcome;
   readonly charged: number;
@@ -78,17 +78,17 @@ export interface EndedRun {
   readonly code: ErrorCode | null;
 }
 
-/** Bounds of runs; milliseconds. Tests bring shorter ones. */
+/** Bounds of runs, in milliseconds. Tests use shorter ones. */
 export interface RunTimings {
-  /** How long a run goes on without any reader. */
+  /** How long a run continues without any reader. */
   readonly readerGraceMs: number;
   readonly maxRunMs: number;
   /** How long the model may send nothing. */
   readonly modelSilenceMs: number;
-  /** How long output is kept after the end. */
+  /** How long the output is kept after the end. */
   readonly keepOutputMs: number;
-  /** A producer that does not renew its lease for so long is taken for dead. */
+  /** A producer that has not renewed its lease for this long is presumed dead. */
   readonly leaseMs: number;
-  /** How often a producer renews its lease and looks for readers, and a reader says it is there. */
+  /** How often a producer renews its lease and checks for readers, and how often a reader announces itself. */
   readonly tickMs: number;
 }

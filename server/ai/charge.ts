@@ -1,16 +1,16 @@
-// What a run that did not complete costs: the share it produced, rounded up (docs/concepts.md, "Run").
+// What an incomplete run costs: the share it produced, rounded up (docs/concepts.md, "Run").
 import type { Progress } from "./ai.types.ts";
 
-/** Output of a chat that counts as a whole answer. */
+/** Chat output of this length counts as a whole answer. */
 const TOKENS_OF_A_WHOLE_ANSWER = 1_000;
 const CHARACTERS_PER_TOKEN = 4;
 
-/** What the charge goes by. */
+/** What the charge is based on. */
 type Produced = Pick<Progress, "characters" | "outputTokens" | "slides">;
 
 /**
- * Credits for what was produced of a run of `priceCredits`: 0 before the first output; then the price times the share,
- * rounded up, at least 1, at most the price. `expectedSlides` = null for a chat.
+ * Returns the credits for what a run priced at `priceCredits` has produced: 0 before the first output, then the price
+ * times the share, rounded up, at least 1 and at most the price. `expectedSlides` is null for a chat.
  */
 export function partialCharge(
   priceCredits: number,
@@ -23,11 +23,11 @@ export function partialCharge(
       : [produced.slides, Math.max(1, expectedSlides)];
   const hasOutput = expectedSlides === null ? produced.characters > 0 : produced.slides > 0;
   if (!hasOutput) return 0;
-  // Integers up to the division: a product of decimals would round a whole credit up by a hair.
+  // Integers up to the division, so that no floating-point error is rounded up to a whole credit.
   return Math.min(priceCredits, Math.max(1, Math.ceil((priceCredits * part) / whole)));
 }
 
-/** Tokens times four, so that the estimate by characters stays whole. */
+/** Tokens times four, so that an estimate from characters remains an integer. */
 function chatQuarterTokens({ characters, outputTokens }: Produced): number {
   return outputTokens === null ? characters : outputTokens * CHARACTERS_PER_TOKEN;
 }

@@ -1,15 +1,15 @@
-// Slides out of a model's JSON while it is still being written: each as soon as its closing brace is there.
+// Reads slides from a model's JSON while it is still being written: each as soon as its closing brace has arrived.
 import { JSONParser } from "@streamparser/json";
 import { type Slide, slide } from "../../shared/src/ai.ts";
 import { AppError } from "../lib/errors.ts";
 import { cutText } from "../lib/text.ts";
 
-/** What may stand before the JSON. */
+/** Most text that may precede the JSON. */
 const MAX_PREFACE_LENGTH = 10_000;
 
 /**
- * A parser of `{"title": …, "slides": [{"title", "bullets", "notes"?}, …]}` that takes a model's text piece by piece; text
- * around the JSON is skipped.
+ * Returns a parser of `{"title": …, "slides": [{"title", "bullets", "notes"?}, …]}` that takes a model's text piece by
+ * piece and skips text around the JSON.
  */
 export function createDeckParser() {
   const parser = new JSONParser({ paths: ["$.slides.*"], keepStack: false });
@@ -26,11 +26,11 @@ export function createDeckParser() {
     throw invalidDeck(error);
   };
   return {
-    /** Whether the JSON was closed. */
+    /** Whether the JSON is complete. */
     get isWhole(): boolean {
       return over;
     },
-    /** Returns the slides completed by this piece. Throws AI_PROVIDER_ERROR when the text is no deck. */
+    /** Returns the slides completed by this piece. Throws AI_PROVIDER_ERROR if the text is not a deck. */
     push(text: string): Slide[] {
       if (over) return [];
       let json = text;
@@ -46,7 +46,7 @@ export function createDeckParser() {
       try {
         parser.write(json);
       } catch (error) {
-        // The closing brace is there: whatever a model adds after it is not ours to read.
+        // Once the JSON is complete, whatever the model adds after it is ignored.
         if (!over) throw invalidDeck(error);
       }
       const slides = found;
@@ -56,7 +56,7 @@ export function createDeckParser() {
   };
 }
 
-/** A slide in the contract's bounds: what a model wrote too long is cut, what is no slide is refused. */
+/** Fits a slide into the contract's bounds: text that is too long is cut, anything that is not a slide is refused. */
 function toSlide(value: unknown): Slide {
   if (typeof value !== "object" || value === null) throw invalidDeck();
   const { title, bullets, notes } = value as Record<string, unknown>;
@@ -78,7 +78,7 @@ function invalidDeck(cause?: unknown): AppError {
     "AI_PROVIDER_ERROR",
     "The model did not answer with slides. Please try again.",
     undefined,
-    // The parser's own message quotes what the model wrote.
+    // Only the name, because the parser's message quotes what the model wrote.
     cause instanceof Error ? cause.name : undefined,
   );
 }

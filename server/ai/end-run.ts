@@ -1,4 +1,4 @@
-// How a produced run ends: completed, stopped or failed, what it costs, and that its readers hear of it.
+// Ends a produced run: as completed, stopped or failed, with its charge, and with notice to its readers.
 import { setTimeout as sleep } from "node:timers/promises";
 import type { RunEvent } from "../../shared/src/ai.ts";
 import type { ErrorCode } from "../../shared/src/errors.ts";
@@ -13,12 +13,12 @@ import type { FeaturePrompt } from "./prompts.ts";
 const END_RETRY_MS = 1_500;
 const END_TRIES = 40;
 
-/** What the output so far is worth, credits. */
+/** Returns what the output so far is worth, in credits. */
 export function chargeSoFar({ run }: ActiveRun, progress: Progress, prompt: FeaturePrompt): number {
   return partialCharge(run.heldCredits, progress, prompt.expectedSlides);
 }
 
-/** How a stopped run is told to its readers. A cut answer is a whole one: it is as long as answers get. */
+/** How a stopped run is reported to its readers. `tooMuch` is complete: the answer is as long as answers can get. */
 const STOPPED: Record<StopReason, Pick<RunEnding, "outcome" | "code">> = {
   stopped: { outcome: "stopped", code: null },
   abandoned: { outcome: "stopped", code: null },
@@ -28,7 +28,7 @@ const STOPPED: Record<StopReason, Pick<RunEnding, "outcome" | "code">> = {
   shutdown: { outcome: "failed", code: "SERVICE_UNAVAILABLE" },
 };
 
-/** How the run ends, by why it was told to end or what went wrong (`failure`, null = nothing), and its charge. */
+/** Decides how the run ends and its charge, from why it was stopped or what went wrong (`failure`, null = nothing). */
 export function endingOf(
   active: ActiveRun,
   progress: Progress,
@@ -44,7 +44,7 @@ export function endingOf(
   };
   const partial = chargeSoFar(active, progress, prompt);
   const whole = active.run.heldCredits;
-  // An answer that was complete before the stop arrived is complete.
+  // An answer that was complete before the stop arrived counts as completed.
   if (failure === null) {
     const isEmpty = progress.characters === 0 && progress.slides === 0;
     return isEmpty
@@ -62,7 +62,10 @@ function codeOf(failure: unknown): ErrorCode {
   return isAppError(failure) ? failure.code : "INTERNAL";
 }
 
-/** Settles and tells the readers, past a database that is briefly unavailable; then it is left to the job that ends abandoned runs. */
+/**
+ * Settles the run and notifies its readers. Retries while the database is unavailable, END_TRIES times at most; then
+ * the job that ends abandoned runs takes over.
+ */
 export async function endRun(
   deps: ProduceDeps,
   active: ActiveRun,
@@ -79,7 +82,7 @@ export async function endRun(
     } catch (error) {
       const isFinal = tries === END_TRIES || !isAppError(error, "SERVICE_UNAVAILABLE");
       if (isFinal) {
-        // Its hold and its readers are left to the job that ends abandoned runs.
+        // The job that ends abandoned runs will settle the hold and notify the readers.
         deps.logger.error({ err: error, runId: run.id }, "a run could not be settled yet");
         break;
       }
@@ -89,7 +92,7 @@ export async function endRun(
   deps.output.finish(run.id, deps.timings.keepOutputMs / 1000);
 }
 
-/** How a run that is not running any more has ended. */
+/** Returns how a run that is no longer running has ended. */
 export function endedRun(run: Run): EndedRun {
   return {
     outcome: run.state === "running" ? "failed" : run.state,
@@ -99,12 +102,12 @@ export function endedRun(run: Run): EndedRun {
   };
 }
 
-/** The event that tells readers of the end. */
+/** Returns the event that reports the end to readers. */
 export function endEvent({ outcome, charged, balance, code }: EndedRun): RunEvent {
   return { type: "end", outcome, charged, balance, ...(code === null ? {} : { code }) };
 }
 
-/** What the provider said goes to the log; what the user and the model said never does. */
+/** Logs what the provider reported, but never what the user or the model wrote. */
 function logFailure(logger: Logger, active: ActiveRun, ending: RunEnding, failure: unknown): void {
   if (ending.outcome !== "failed") return;
   const { id: runId, userId, feature } = active.run;

@@ -1,24 +1,24 @@
-// Ids of a run's events: the run's own id and a number, so that an id of another run is recognised. The end has no number
-// of its own: where the producer died and Redis lost output, the number that follows is not known.
+// Ids of a run's events: the run's id plus a number, so that an id of another run is recognised. The id of the end has
+// no number, because if the producer died and Redis lost output, the next number is not known.
 import { type AppError, invalidField } from "../lib/errors.ts";
 
 /** The last event a reader has received: its number (0 = none yet), or the end. */
 type Received = number | "end";
 
-/** No run has more: kv/redis/run-output.ts keeps no more of one. */
+/** No run has more events, because kv/redis/run-output.ts keeps no more of each. */
 const MAX_EVENTS = 50_000;
 
-/** The id of a run's event number `seq`. */
+/** Returns the id of a run's event number `seq`. */
 export function eventId(runId: string, seq: number): string {
   return `${runId}.${seq}`;
 }
 
-/** The id of a run's end. */
+/** Returns the id of a run's end. */
 export function endId(runId: string): string {
   return `${runId}.end`;
 }
 
-/** What the reader that names `lastEventId` has received. Throws VALIDATION_FAILED for what is no event id of this run. */
+/** Returns what a reader with `lastEventId` has received. Throws VALIDATION_FAILED if the id is not of this run. */
 export function receivedUpTo(runId: string, lastEventId: string | undefined): Received {
   if (lastEventId === undefined || lastEventId === "") return 0;
   if (lastEventId === endId(runId)) return "end";
@@ -27,7 +27,7 @@ export function receivedUpTo(runId: string, lastEventId: string | undefined): Re
   return Number(text);
 }
 
-/** The refusal of an event id that is not of this run. */
+/** Returns the refusal of an event id that is not of this run. */
 export function foreignEventId(): AppError {
   return invalidField(
     "lastEventId",

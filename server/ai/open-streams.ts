@@ -1,14 +1,14 @@
-// How many streams of runs one user has open on this instance.
+// Limits how many run streams one user has open on this instance.
 import { AppError } from "../lib/errors.ts";
 
-/** As many as `credit.onChange` allows: every tab of a busy person, and none of a flood. */
+/** As many as `credit.onChange` allows: enough for all tabs of a busy user, too few for a flood. */
 const MAX_STREAMS_PER_USER = 20;
 
 /** Counts the streams of this instance. */
 export function createOpenStreams() {
   const open = new Map<string, number>();
   return {
-    /** Passes `source` on and counts it until it ends. Throws RATE_LIMITED for a stream too many. */
+    /** Passes `source` through, counted until it ends. Throws RATE_LIMITED if the user has too many open. */
     async *hold<T>(
       userId: string,
       source: AsyncGenerator<T, void, void>,

@@ -1,5 +1,5 @@
-// Producing one run: ask the model, append what it says, and end the run with its charge.
-// Work on the model is apart from whoever reads it: readers come and go (read-run.ts).
+// Produces one run: asks the model, appends what it says, and ends the run with its charge.
+// Producing is independent of readers, which come and go (read-run.ts).
 import type { RunEvent } from "../../shared/src/ai.ts";
 import type { ActiveRun } from "./active-runs.ts";
 import type { Progress } from "./ai.types.ts";
@@ -9,7 +9,7 @@ import type { FeaturePrompt } from "./prompts.ts";
 import { deckWriter, textWriter } from "./run-writers.ts";
 import { type Watch, watchRun } from "./watch-run.ts";
 
-/** Runs the model to its end, or to the run's. Never rejects. */
+/** Runs the model until it is done or the run is stopped, then ends the run. Never rejects. */
 export async function produceRun(
   deps: ProduceDeps,
   active: ActiveRun,
@@ -31,12 +31,12 @@ export async function produceRun(
   } catch (error) {
     failure = error;
   }
-  // The lease is renewed until the run is settled: a database that is slow then must not make it look abandoned.
+  // The lease is renewed until the run is settled, so that a slow database does not make the run look abandoned.
   await endRun(deps, active, endingOf(active, progress, request, failure), failure);
   watch.end();
 }
 
-/** Appends what the model says; returns when it has said everything. */
+/** Appends what the model says. Resolves once the model has finished. */
 async function askModel(
   deps: ProduceDeps,
   active: ActiveRun,
@@ -46,7 +46,7 @@ async function askModel(
   const emit = (event: RunEvent) => {
     const isFirst = progress.lastSeq === 0;
     progress.lastSeq = deps.output.append(active.run.id, JSON.stringify(event));
-    // What a reader has seen is written down at once: the process may die before the next renewal.
+    // Record immediately what a reader may see, because the process could die before the next renewal.
     if (isFirst || event.type === "slide") watch.note();
   };
   const write =

@@ -1,8 +1,8 @@
-// What each feature asks of the model.
+// The prompt of each feature.
 import type { StartInput } from "./ai.types.ts";
 import type { ModelMessage, ModelRequest } from "./ports.ts";
 
-/** What a feature asks, and how many slides make its output whole (null for text). */
+/** What a feature asks of the model, and how many slides make its output complete (null for text). */
 export interface FeaturePrompt {
   readonly messages: readonly ModelMessage[];
   readonly json?: ModelRequest["json"];
@@ -18,7 +18,7 @@ const DECK_SYSTEM = [
   "Each slide has a short title, two to five bullets of one line, and speaker notes of a few sentences.",
 ].join(" ");
 
-// Providers that can hold a model to a schema want it without the bounds that only zod understands.
+// Providers that can hold a model to a schema expect it without the bounds that only zod understands.
 const DECK_SCHEMA = {
   name: "deck",
   schema: {
@@ -44,7 +44,7 @@ const DECK_SCHEMA = {
   },
 } as const;
 
-/** The prompt of a run. */
+/** Returns the prompt of a run. */
 export function promptOf(input: StartInput): FeaturePrompt {
   switch (input.feature) {
     case "chat-flash":

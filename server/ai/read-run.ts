@@ -1,4 +1,4 @@
-// Reading a run, on any instance: replay what is there after the reader's last event, follow what comes, end with the end.
+// Reads a run on any instance: replays the events after the reader's last one, follows new ones, finishes with the end.
 import { setTimeout as sleep } from "node:timers/promises";
 import { runEvent } from "../../shared/src/ai.ts";
 import { toServiceUnavailable } from "../database/errors.ts";
@@ -17,20 +17,20 @@ export interface ReadDeps {
   readonly timings: RunTimings;
 }
 
-/** Wake-ups may be lost: a reader with nothing to do looks again after this. */
+/** Wake-ups may be lost, so an idle reader checks again after this long. */
 const LOOK_AGAIN_MS = 1_000;
-/** How long a producer has to send what a reader has: short, so that the answer's status can still be a refusal. */
+/** How long a producer has to resend events a reader has: short, so that the response status can still be a refusal. */
 const PRODUCER_ANSWER_MS = 600;
-/** While more of it comes it is looked at again after this, for as long as the longest output takes to be sent. */
+/** Pause between checks while more of them arrive. MAX_LOOKS checks are enough for the longest output. */
 const LOOK_PAUSE_MS = 200;
 const MAX_LOOKS = 15;
-/** With Redis unavailable a reader on another instance gets its end from the database, this long after it. */
+/** With Redis unavailable, a reader on another instance gets the end from the database, this long after it. */
 const END_WITHOUT_OUTPUT_MS = 2_000;
 
 /**
- * Events of the user's run after `lastEventId` (all of them when left out), up to `end`. Throws NOT_FOUND (no such run of
- * this user, or its output is gone), VALIDATION_FAILED (an event id that is not of this run), SERVICE_UNAVAILABLE (it is
- * produced by another process and there is no Redis; a new connection may reach that one).
+ * Yields the events of the user's run after `lastEventId` (all of them if omitted), up to `end`. Throws NOT_FOUND (the
+ * user has no such run, or its output is gone), VALIDATION_FAILED (an event id that is not of this run),
+ * SERVICE_UNAVAILABLE (another process produces it and there is no Redis; a new connection may reach that process).
  */
 export async function* readRun(
   deps: ReadDeps,
@@ -56,7 +56,7 @@ export async function* readRun(
       const page = await deps.output.read(runId, seq);
       const seenBefore = seq;
       for (const { seq: number, data } of page.events) {
-        // The stored number counts, not the place in the page: a gap is waited for, never skipped.
+        // The stored number counts, not the position in the page, so that a gap is waited for and never skipped.
         if (number !== seq + 1) break;
         seq = number;
         const event = runEvent.parse(JSON.parse(data));
@@ -66,7 +66,7 @@ export async function* readRun(
       }
       const isLacking = seq === seenBefore;
       if (!isLacking && seq < page.lastSeq) continue;
-      // The database is asked only where nothing has come for a while: it may be away, and the text is not in it.
+      // Ask the database only if nothing has arrived for a while: it may be unavailable, and it does not hold the text.
       const ended = isLacking && isQuiet ? await endWithoutOutput(deps, run, page, seq) : null;
       if (ended !== null) {
         yield ended;
@@ -82,25 +82,25 @@ export async function* readRun(
   }
 }
 
-/** By the clock that ends are written by. */
+/** Milliseconds since `moment` by the database's clock, which also dates the ends of runs. */
 async function msSince(store: RunStore, moment: Date): Promise<number> {
   return (await store.now()).getTime() - moment.getTime();
 }
 
-/** The user's run. Throws NOT_FOUND, the same for another user's as for none. */
+/** Returns the user's run. Throws NOT_FOUND, whether the run does not exist or is another user's. */
 export async function findOwnRun(store: RunStore, userId: string, runId: string): Promise<Run> {
   const run = await store.find(runId);
   if (run === null || run.userId !== userId) throw notFound("run");
   return run;
 }
 
-/** Throws NOT_FOUND once the output of an ended run is not kept any more. */
+/** Throws NOT_FOUND once the output of an ended run is no longer kept. */
 async function requireKept({ timings, store }: ReadDeps, run: Run): Promise<void> {
   if (run.endedAt !== null && (await msSince(store, run.endedAt)) > timings.keepOutputMs)
     throw AppError.of("NOT_FOUND", "The output of this run is not kept any more.");
 }
 
-/** Throws VALIDATION_FAILED for a number that cannot have been received: one beyond the last, where all are known. */
+/** Throws VALIDATION_FAILED for an event number beyond the last one, provided that all events are known. */
 async function assertReceivable(
   { store, output }: ReadDeps,
   { id: runId, lastSeq, endedAt }: Run,
@@ -109,17 +109,17 @@ async function assertReceivable(
   const page = await output.read(runId, seq);
   if (seq <= (lastSeq ?? page.lastSeq)) return;
   if (lastSeq !== null || page.isProducer) throw foreignEventId();
-  // Redis may have lost the newest events of a producer that died: a reader may have more than is left.
+  // Redis may have lost the newest events of a producer that died, so a reader may have received more than is left.
   if (endedAt !== null || !page.reachable || !output.isShared) return;
   await output.requestMissing(runId);
   await sleep(PRODUCER_ANSWER_MS);
-  // Only a producer that lives wakes anybody: with each part that it sends.
+  // Only a live producer wakes readers, with each part that it sends.
   if (!(await waiter.wait(0))) return;
   let { lastSeq: before } = page;
   for (let looks = 0; looks < MAX_LOOKS; looks += 1) {
     const now = await output.read(runId, seq);
     if (seq <= now.lastSeq || !now.reachable) return;
-    // It has sent all it has.
+    // The producer has sent all it has.
     if (now.lastSeq === before) break;
     before = now.lastSeq;
     await sleep(LOOK_PAUSE_MS);
@@ -129,9 +129,9 @@ async function assertReceivable(
 }
 
 /**
- * The end from the database, when the run has ended and no output will come any more: its producer died without a mirror,
- * or Redis is unavailable. Null while output may still come; what Redis has lost is asked for.
- * Throws SERVICE_UNAVAILABLE where it can only come to a reader of another process.
+ * Returns the end from the database once the run has ended and no more output will arrive, because its producer died
+ * before Redis had it all, or because Redis is unavailable. Null while output may still arrive; what Redis has lost is
+ * requested again. Throws SERVICE_UNAVAILABLE if the output can only reach readers in another process.
  */
 async function endWithoutOutput(
   deps: ReadDeps,
@@ -139,20 +139,21 @@ async function endWithoutOutput(
   page: OutputPage,
   seq: number,
 ): Promise<TrackedRunEvent | null> {
-  // What is known to be there is on its way; what is not at its producer is nowhere.
+  // Events that are known to exist are on their way.
   if (page.lastSeq > seq) return null;
   const run = await unlessAway(deps.store.find(runId));
   if (run === null) return null;
+  // The producer itself has everything there is.
   const canMissOutput = !page.isProducer && page.reachable;
   if (run.endedAt === null || run.state === "running") {
-    // Renewed since this reader came: its producer lives, and not here.
+    // The lease was renewed since this reader arrived: the producer is alive, and not here.
     const isElsewhere = run.leaseExpiresAt > leaseExpiresAt;
     if (canMissOutput && isElsewhere && !deps.output.isShared) throw outputUnreachable();
     if (canMissOutput && (page.lastSeq < seq || page.lastSeq === 0))
       await deps.output.requestMissing(runId);
     return null;
   }
-  // The rest of the text is with a producer that lives: it comes as soon as Redis answers again.
+  // A producer that is alive has the rest of the text, which arrives as soon as Redis responds again.
   const isMissingText = run.lastSeq !== null && seq < run.lastSeq - 1;
   const patienceMs = isMissingText ? deps.timings.keepOutputMs / 2 : END_WITHOUT_OUTPUT_MS;
   const sinceEndMs = await unlessAway(msSince(deps.store, run.endedAt));
@@ -165,7 +166,7 @@ async function endWithoutOutput(
   return { id: endId(runId), event: endEvent(endedRun(run)) };
 }
 
-/** What the database says; null while it is unavailable: the text comes from elsewhere. */
+/** Returns what the database says, or null while it is unavailable, since the text comes from elsewhere. */
 async function unlessAway<T>(asked: Promise<T>): Promise<T | null> {
   try {
     return await asked;
@@ -184,7 +185,7 @@ function outputUnreachable(): AppError {
   );
 }
 
-/** Says again and again that somebody reads, so that the producer goes on. */
+/** Announces at every tick that there is a reader, so that the producer continues. */
 function announce({ output, timings }: ReadDeps, runId: string, signal: AbortSignal) {
   const over = new AbortController();
   const either = AbortSignal.any([over.signal, signal]);

@@ -1,4 +1,4 @@
-// From the model's text to a run's events: pieces of text for a chat, whole slides for a deck. Both are bounded.
+// Turns the model's text into a run's events: pieces of text for a chat, whole slides for a deck. Both are bounded.
 import { AI_LIMITS, type RunEvent } from "../../shared/src/ai.ts";
 import { AppError } from "../lib/errors.ts";
 import type { ActiveRun } from "./active-runs.ts";
@@ -6,26 +6,26 @@ import type { Progress } from "./ai.types.ts";
 import { createDeckParser } from "./deck-parser.ts";
 import type { FeaturePrompt } from "./prompts.ts";
 
-/** Text of one run is cut there: what a reader has to replay stays bounded. */
+/** The text of one run is cut here, so that what a reader has to replay stays bounded. */
 const MAX_TEXT_LENGTH = 200_000;
 /** Text that arrives within this time goes out as one event. */
 const GATHER_MS = 30;
-/** JSON of one deck, slides that are dropped included: a model that does not stop is stopped. */
+/** Most JSON of one deck, including slides that are dropped. Stops a model that does not stop on its own. */
 const MAX_DECK_TEXT_LENGTH = 500_000;
-/** Room for the title of a deck within its 100 kB. */
+/** Reserved for the title of a deck within its 100 kB. */
 const TITLE_BYTES = 2_000;
 
 /** Takes a model's text piece by piece and emits events. */
 interface Writer {
   push(text: string): void;
-  /** The model has said everything. Throws AI_PROVIDER_ERROR when something is missing. */
+  /** Call once the model has finished. Throws AI_PROVIDER_ERROR if something is missing. */
   complete(): void;
   flush(): void;
 }
 
 type Emit = (event: RunEvent) => void;
 
-/** Emits text, gathered into a few events a second; stops the run at the longest answer. */
+/** Emits text, gathered for GATHER_MS per event. Stops the run once the answer has the maximum length. */
 export function textWriter(active: ActiveRun, progress: Progress, emit: Emit): Writer {
   const gatherer = createTextGatherer((text) => emit({ type: "text", text }));
   return {
@@ -40,7 +40,7 @@ export function textWriter(active: ActiveRun, progress: Progress, emit: Emit): W
   };
 }
 
-/** Emits each slide as it becomes whole. Throws AI_PROVIDER_ERROR for a deck that is broken off or too long. */
+/** Emits each slide as soon as it is complete. Throws AI_PROVIDER_ERROR for a deck that breaks off or is too long. */
 export function deckWriter(prompt: FeaturePrompt, progress: Progress, emit: Emit): Writer {
   const deck = createDeckParser();
   return {
@@ -52,7 +52,7 @@ export function deckWriter(prompt: FeaturePrompt, progress: Progress, emit: Emit
         progress.deckBytes += Buffer.byteLength(JSON.stringify(slide)) + 1;
         if (progress.deckBytes > AI_LIMITS.deckBytes - TITLE_BYTES)
           throw incompleteDeck("too long");
-        // Counted first: emitting writes down what the slides are worth.
+        // Count first, because emitting records what the slides so far are worth.
         progress.slides += 1;
         emit({ type: "slide", index: progress.slides - 1, slide });
       }
@@ -74,7 +74,7 @@ function incompleteDeck(reason: string): AppError {
   );
 }
 
-/** Gathers small pieces of text; the first one goes out at once, so that a reader sees the answer begin. */
+/** Gathers small pieces of text. The first one goes out immediately, so that a reader sees the answer begin. */
 function createTextGatherer(emit: (text: string) => void) {
   let gathered = "";
   let timer: NodeJS.Timeout | undefined;

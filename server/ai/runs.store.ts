@@ -1,4 +1,4 @@
-// The rows of `ai_runs`: each is made with its hold and ended with its charge, in one transaction.
+// The rows of `ai_runs`. A run is created in one transaction with its hold, and ended in one with its charge.
 import { FEATURES } from "../../shared/src/features.ts";
 import { ERROR_CODES, type ErrorCode } from "../../shared/src/errors.ts";
 import type { Database, DatabaseTransaction, PrismaModels } from "../database/ports.ts";
@@ -20,7 +20,7 @@ interface RunStoreDeps {
   readonly now: () => number;
 }
 
-/** The store over Prisma and the ledger. */
+/** Returns the store over Prisma and the ledger. */
 export function createRunStore(deps: RunStoreDeps): RunStore {
   const { models } = deps.database;
   return {
@@ -52,7 +52,7 @@ async function findRun({ database }: RunStoreDeps, runId: string): Promise<Run |
   return row === null ? null : toRun(row);
 }
 
-/** Rolls a start back whose key the ledger knows already: the run is there, or was forgotten after 90 days. */
+/** Rolls back a start whose key the ledger already knows: the run exists, unless jobs/retention.ts has deleted it. */
 class KeyUsed extends Error {}
 
 async function createRun(
@@ -73,7 +73,7 @@ async function createRun(
   }
 }
 
-/** The run that is there after a start that did not go through; throws the error where there is none. */
+/** Returns the run that exists after a start that failed. Throws the error if there is none. */
 async function existingRun(
   deps: RunStoreDeps,
   order: RunOrder,
@@ -84,9 +84,9 @@ async function existingRun(
   const isUnknown = isAppError(error, "SERVICE_UNAVAILABLE");
   if (!isUsed && !isUnknown) throw error;
   const run = await findRun(deps, order.runId);
-  // Of two callers with one key the second finds the first one's run, and its own hold is rolled back.
+  // Of two callers with the same key, the second finds the first one's run, and its own hold is rolled back.
   if (run !== null && isUsed) return { run, isNew: false };
-  // The answer to our COMMIT was lost, but it took effect: this caller is the one who produces.
+  // Our COMMIT took effect although its response was lost, so this caller is the one that produces.
   if (run !== null && run.holdId === made?.holdId) {
     await deps.ledger.changed([order.userId]);
     return { run, isNew: true };
@@ -151,11 +151,11 @@ async function renewLease(
   return row === null || row.stopRequestedAt === null ? "running" : "stopRequested";
 }
 
-/** Ends a run whose producer died, unless it has been heard of since it was listed. */
+/** Ends a run whose producer died, unless its lease was renewed or it ended since it was listed. */
 async function endAbandonedRun(deps: RunStoreDeps, { id, userId }: Run): Promise<EndedRun | null> {
   const now = await databaseNow(deps.database);
   const ending = deps.database.transaction(async (tx) => {
-    // The user's row first, as the ledger takes it; under it the run cannot change.
+    // Lock the user's row first, as the ledger does; under that lock nobody else can end the run.
     await lockUser(tx, userId);
     const row = await tx.models.aiRun.findUnique({ where: { id } });
     if (row === null || row.state !== "running" || row.leaseExpiresAt > now) return null;
@@ -173,7 +173,8 @@ async function endAbandonedRun(deps: RunStoreDeps, { id, userId }: Run): Promise
     });
   });
   const ended = await ending.catch(async (error: unknown) => {
-    // The answer to COMMIT may be lost, and the charge be there: nobody would end it once more and tell.
+    // The charge may be committed although the response to COMMIT was lost. Then nobody would end the run again, so
+    // the change has to be published here.
     if (isAppError(error, "SERVICE_UNAVAILABLE")) await deps.ledger.changed([userId]);
     throw error;
   });
@@ -181,14 +182,14 @@ async function endAbandonedRun(deps: RunStoreDeps, { id, userId }: Run): Promise
   return ended;
 }
 
-/** How a run is to end; a producer that died left no number for the last event. */
+/** How a run is to end. A producer that died left no number for the last event. */
 type Ending = Omit<RunEnding, "lastSeq"> & {
   readonly lastSeq: number | null;
   readonly endedAt: Date;
 };
 
 async function endRun(deps: RunStoreDeps, run: Run, ending: RunEnding): Promise<EndedRun> {
-  // Asked before the transaction: inside one it would take a second connection.
+  // Read before the transaction, because inside it this would take a second connection.
   const endedAt = await databaseNow(deps.database);
   const ended = await deps.database.transaction((tx) =>
     settleAndEnd(deps, tx, run, { ...ending, endedAt }),
@@ -203,7 +204,7 @@ async function settleAndEnd(
   run: Run,
   ending: Ending,
 ): Promise<EndedRun> {
-  // The ledger takes the user's row first, as everywhere; under it nobody else can end this run.
+  // The ledger locks the user's row first, as everywhere; under that lock nobody else can end this run.
   const balance = await chargeRun(deps, tx, run, ending);
   if (balance === null) {
     const row = await tx.models.aiRun.findUniqueOrThrow({ where: { id: run.id } });
@@ -227,7 +228,7 @@ async function settleAndEnd(
   return { outcome: ending.outcome, charged, balance: credits, code: ending.code };
 }
 
-/** The balance after the charge; null when the hold is not active any more. */
+/** Returns the balance after the charge; null when the hold is no longer active. */
 async function chargeRun(
   { ledger }: RunStoreDeps,
   tx: DatabaseTransaction,

@@ -1,4 +1,4 @@
-// Starting a run: the key makes its id, the price is held, the producer begins. The same key and input give the same run.
+// Starts a run: derives its id from the key, holds the price, starts the producer. A replay returns the same run.
 import { createHash } from "node:crypto";
 import type { Charging } from "../credit/ports.ts";
 import { AppError } from "../lib/errors.ts";
@@ -12,20 +12,21 @@ import { promptOf } from "./prompts.ts";
 interface StartDeps extends ProduceDeps, Charging {
   readonly active: ActiveRuns;
   readonly models: FeatureModels;
-  /** True once the server is stopping: nothing new begins. */
+  /** Whether the server is shutting down, so that nothing new may start. */
   readonly isClosing: () => boolean;
 }
 
-/** Runs of one user at once, over all instances. */
+/** Most concurrent runs of one user, across all instances. */
 const MAX_RUNS_PER_USER = 10;
-/** Runs of one process at once: each holds a connection to the provider and a buffer. */
+/** Most concurrent runs of one process: each holds a connection to the provider and a buffer. */
 const MAX_RUNS_PER_PROCESS = 1_000;
-/** Longer than the longest run and its settling, so that a hold never ends under a run that lives. */
+/** How long a hold outlasts the longest run: longer than settling takes, so that it never expires under a live run. */
 const HOLD_MARGIN_MS = 300_000;
 
 /**
- * Starts a run, or returns the one this key started before. Throws INSUFFICIENT_CREDITS, RATE_LIMITED (10 runs at once),
- * IDEMPOTENCY_CONFLICT (other input), AI_PROVIDER_ERROR (no model is configured), SERVICE_UNAVAILABLE.
+ * Starts a run, or returns the one that this key started before. Throws INSUFFICIENT_CREDITS, RATE_LIMITED (10
+ * concurrent runs), IDEMPOTENCY_CONFLICT (other input), AI_PROVIDER_ERROR (no model is configured),
+ * SERVICE_UNAVAILABLE.
  */
 export async function startRun(
   deps: StartDeps,
@@ -59,13 +60,13 @@ export async function startRun(
   return resultOf(run, false);
 }
 
-/** `run_` and 128 bits of a hash of user and key: two users' equal keys are two runs. */
+/** `run_` and 128 bits of a hash of user and key, so that equal keys of two users make two runs. */
 function runIdOf(userId: string, idempotencyKey: string): string {
   const hash = createHash("sha256").update(`${userId}\n${idempotencyKey}`).digest("hex");
   return `run_${hash.slice(0, 32)}`;
 }
 
-/** Salted with the run's id, so that equal prompts of two runs cannot be told from the database. */
+/** Salted with the run's id, so that the database does not show which runs had equal prompts. */
 function hashInput(runId: string, { idempotencyKey: _key, ...input }: StartInput): string {
   return createHash("sha256")
     .update(`${runId}\n${JSON.stringify(input)}`)

@@ -1,4 +1,4 @@
-// Stopping a run on any instance, and ending the runs of producers that are gone.
+// Stops a run on any instance, and ends the runs of producers that died.
 import { setTimeout as sleep } from "node:timers/promises";
 import type { PubSub } from "../kv/ports.ts";
 import { AppError } from "../lib/errors.ts";
@@ -8,7 +8,7 @@ import type { Run, StopResult } from "./ai.types.ts";
 import { endedRun, endEvent } from "./end-run.ts";
 import { findOwnRun, type ReadDeps } from "./read-run.ts";
 
-/** Where an instance asks the others to stop a run it does not produce. */
+/** The channel on which an instance asks the others to stop a run it does not produce. */
 export const STOP_CHANNEL = "ai-run-stop";
 
 /** Dependencies of stopping. */
@@ -18,25 +18,25 @@ interface StopDeps extends ReadDeps {
   readonly logger: Logger;
 }
 
-/** A stop is answered within this, or the caller is told to try again. */
+/** A run ends within this time after a stop, or the caller has to try again. */
 const STOP_WAIT_MS = 15_000;
 const LOOK_EVERY_MS = 200;
-/** Runs ended in one round of the job. */
+/** Most runs ended in one round of the job. */
 const REAP_LIMIT = 100;
 /**
- * Ticks of a producer whose lease ran out before it is taken for dead. After an outage of the database the leases of all
- * have run out, and whoever looks first must not end the runs of producers that are about to renew theirs.
+ * How many more ticks a producer gets after its lease has expired before it is presumed dead. After a database outage
+ * all leases have expired, and the first instance to check must not end runs whose producers are about to renew them.
  */
 const REVIVAL_TICKS = 3;
 
 /**
- * Stops the user's run, settles it for what was produced, and returns how it ended; a run that has ended already is
- * returned as it ended. Throws NOT_FOUND, SERVICE_UNAVAILABLE.
+ * Stops the user's run, settles it for what was produced, and returns how it ended. Returns the end of a run that has
+ * already ended. Throws NOT_FOUND, SERVICE_UNAVAILABLE.
  */
 export async function stopRun(deps: StopDeps, userId: string, runId: string): Promise<StopResult> {
   let run = await findOwnRun(deps.store, userId, runId);
   if (run.state === "running") {
-    // The row first: it is heard of even where the message is lost.
+    // Write the row first, so that the request is noticed even if the message is lost.
     await deps.store.requestStop(runId);
     deps.active.get(runId)?.stop("stopped");
     await deps.pubsub.publish(STOP_CHANNEL, runId);
@@ -66,16 +66,16 @@ async function waitForEnd(deps: StopDeps, userId: string, runId: string): Promis
 }
 
 /**
- * Job: ends the runs whose producer died, for the share last written down. One that cannot be ended now does not hold up
- * the others. Returns how many.
+ * Job: ends the runs whose producer died, charging the share last recorded. One that cannot be ended now does not hold
+ * up the others. Returns how many were ended.
  */
 export async function endAbandonedRuns(deps: StopDeps, signal: AbortSignal): Promise<number> {
-  // A run of this very process lives, however late its lease is renewed.
+  // A run of this process is alive, however late its lease is renewed.
   const isElsewhere = (run: Run) => deps.active.get(run.id) === undefined;
   let total = 0;
   for (let round = 1; ; round += 1) {
     const runs = await deps.store.abandoned(REAP_LIMIT);
-    // Once: what later rounds list was overdue then, too, or ran out while the database was there.
+    // Only once: leases listed in later rounds had expired by then, too, or expired while the database was available.
     if (round === 1 && runs.some(isElsewhere))
       await sleep(revivalMs(deps), undefined, { signal }).catch(() => undefined);
     let ended = 0;
@@ -96,7 +96,7 @@ function revivalMs({ timings }: StopDeps): number {
   return REVIVAL_TICKS * timings.tickMs;
 }
 
-/** False when the producer turned out to be alive. */
+/** Returns false if the producer turned out to be alive. */
 async function endAbandoned(deps: StopDeps, run: Run): Promise<boolean> {
   const ended = await deps.store.endAbandoned(run);
   if (ended === null) return false;

@@ -26,44 +26,44 @@ import { type CallbackRequest, finishSignIn } from "./sign-in/finish-sign-in.ts"
 import { createSignInStates } from "./sign-in/sign-in-state.ts";
 import { startSignIn } from "./sign-in/start-sign-in.ts";
 
-/** Sign-in, sessions and who a bearer is. */
+/** Sign-in, sessions, and authentication of bearers. */
 export interface AuthService {
-  /** Who the bearer is, right now. Throws UNAUTHENTICATED, TOKEN_EXPIRED, SESSION_REVOKED, SERVICE_UNAVAILABLE. */
+  /** Returns who the bearer is now. Throws UNAUTHENTICATED, TOKEN_EXPIRED, SESSION_REVOKED, SERVICE_UNAVAILABLE. */
   authenticate(bearer: string | null): Promise<Principal>;
-  /** Watches a bearer for as long as a stream is open: its signal aborts, with the refusal, once `authenticate` would refuse. */
+  /** Watches a bearer while a stream is open. Its signal aborts with the refusal once `authenticate` would throw. */
   watchAuthority(bearer: string | null): AuthorityWatch;
-  /** The ways to sign in; `url` is absolute. */
+  /** Returns the ways to sign in; `url` is absolute. */
   config(): { providers: { id: "google"; url: string }[]; sandbox: boolean };
   /**
-   * Rotates the refresh token and signs an access token.
-   * Throws UNAUTHENTICATED, TOKEN_EXPIRED, SESSION_REVOKED, REFRESH_REUSED; FORBIDDEN for a cookie from a foreign origin.
+   * Rotates the refresh token and signs an access token. Throws UNAUTHENTICATED, TOKEN_EXPIRED, SESSION_REVOKED,
+   * REFRESH_REUSED; FORBIDDEN for a cookie from a foreign origin.
    */
   refresh(request: RefreshRequest): Promise<RefreshResult>;
-  /** The session of the refresh token shown, from the token alone: null when this server did not issue it. */
+  /** Returns the session of the presented refresh token, without a lookup; null if this server did not issue it. */
   refreshSession(request: Pick<RefreshRequest, "refreshCookies" | "bodyToken">): string | null;
-  /** Ends the session of the token; a token that ends nothing is no error. FORBIDDEN as for refresh. */
+  /** Ends the session of the presented token, if there is one. Throws FORBIDDEN as `refresh` does. */
   logout(request: RefreshRequest): Promise<void>;
-  /** Ends every session of the caller, this one too; `revoked` counts them. */
+  /** Ends every session of the caller, including this one; `revoked` counts them. */
   logoutAll(principal: Principal): Promise<{ revoked: number }>;
-  /** The caller's live sessions, last used first. */
+  /** Returns the caller's live sessions, most recently used first. */
   sessions(principal: Principal): Promise<{ sessions: SessionLine[] }>;
-  /** Ends one of the caller's own sessions; NOT_FOUND for any other. Safe to repeat. */
+  /** Ends one of the caller's own sessions. Safe to repeat. Throws NOT_FOUND for any other session. */
   revokeSession(principal: Principal, input: { sessionId: string }): Promise<void>;
-  /** Refuses a state-changing request that carries the refresh cookie from an origin that is not ours: FORBIDDEN. */
+  /** For requests that change state: throws FORBIDDEN if one carries the refresh cookie from a foreign origin. */
   requireOwnOrigin(request: { origin: string | null; refreshCookies: readonly string[] }): void;
-  /** Asks the identity provider at start, and logs why sign-in cannot work, or cannot work yet. Never throws. */
+  /** Checks the identity provider at startup, and logs why sign-in cannot work, or not yet. Never throws. */
   checkIdentityProvider(): Promise<void>;
-  /** Begins one sign-in. Never throws for what a browser or the provider may do wrong. */
+  /** Starts one sign-in. Never throws, whatever the browser or the provider does wrong. */
   startSignIn(request: {
     returnTo: unknown;
     stateCookies: readonly SignInCookie[];
     ip: string;
   }): Promise<SignInRedirect>;
-  /** Ends one sign-in: a session, or a redirect with a code of SIGN_IN_ERRORS. Never throws. */
+  /** Finishes one sign-in with a session, or with a redirect that carries a code of SIGN_IN_ERRORS. Never throws. */
   finishSignIn(request: CallbackRequest): Promise<SignInRedirect>;
-  /** Makes every instance read sessions, roles and accounts again. Call after the commit. Never throws. */
+  /** Makes every instance reread sessions, roles and accounts. Call after the commit. Never throws. */
   invalidateSessions(): Promise<void>;
-  /** Waits for what is still being written after an answer. */
+  /** Waits for writes that are still in flight after their response. */
   close(): Promise<void>;
 }
 
@@ -76,11 +76,11 @@ interface AuthServiceDeps {
   readonly sessions: SessionStore;
   readonly writeSignIn: WriteSignIn;
   /**
-   * Where all instances learn that sessions have changed: the back end's cache where Redis is configured;
-   * null = ask the database at every request.
+   * Shows every instance that sessions have changed: the back end's cache if Redis is configured.
+   * Null = ask the database on every request.
    */
   readonly sharedCache: Cache | null;
-  /** Where ended sign-ins are remembered; a cache of this process alone where nothing is shared. */
+  /** Remembers which sign-ins are used up. Only for this process if no cache is shared. */
   readonly spentStates: Pick<Cache, "setIfAbsent">;
   readonly identityProvider: IdentityProvider;
   readonly logger: Logger;
@@ -110,7 +110,7 @@ export function createAuthService(options: AuthServiceDeps): AuthService {
   };
 }
 
-/** The dependencies with what the service keeps itself: token keys, caches, and writes that outlive an answer. */
+/** Adds what the service itself keeps: token keys, caches, and writes that outlive their response. */
 function withState(deps: AuthServiceDeps) {
   const { config, sessions, sharedCache, now } = deps;
   const { accessSecrets, accessTtlSeconds, refreshSecrets } = config.tokens;

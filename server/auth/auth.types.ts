@@ -1,39 +1,39 @@
-// Shapes of signing in and staying signed in.
+// Types for signing in and staying signed in.
 import type { z } from "zod";
 import type { authContract, Role, user } from "../../shared/src/auth.ts";
 import type { SignInError } from "../../shared/src/errors.ts";
 
-/** Who a request speaks for, known to be signed in, enabled and of this role at this moment. */
+/** The user a request acts for, known to be signed in, enabled and of this role at this moment. */
 export interface Principal {
   readonly userId: string;
   readonly sessionId: string;
   readonly role: Role;
 }
 
-/** A person as they see themselves. */
+/** A user as seen by that user. */
 export type UserView = z.output<typeof user>;
 
-/** The facts of a request that carries (or may carry) a refresh token. */
+/** Facts about a request that carries, or may carry, a refresh token. */
 export interface RefreshRequest {
   /** Every value sent under the refresh cookie's name. */
   readonly refreshCookies: readonly string[];
-  /** The token a client without cookies sent in the body. */
+  /** The token that a client without cookies sent in the body. */
   readonly bodyToken?: string | undefined;
-  /** The Origin header as sent. */
+  /** The Origin header; null if there is none, or if the browser marks the request as same-origin. */
   readonly origin: string | null;
   readonly userAgent: string | null;
   readonly ip: string;
-  /** Whether its client has gone by now, and no answer reaches it any more. */
+  /** Whether the client has disconnected by now, so that no response can reach it. */
   readonly hasLeft?: () => boolean;
 }
 
-/** A renewed sign-in. The refresh token goes back the way the old one came. */
+/** A renewed sign-in. The new refresh token is returned the way the old one was sent. */
 export interface RefreshResult {
   readonly accessToken: string;
-  /** ISO 8601, UTC: end of the access token. */
+  /** When the access token expires: ISO 8601, UTC. */
   readonly expiresAt: string;
   readonly refreshToken: string;
-  /** `cookie`: set it again for `maxAgeSeconds`; `body`: answer it as `refreshToken`. */
+  /** `cookie`: set the refresh cookie for `maxAgeSeconds`; `body`: return the token as `refreshToken`. */
   readonly transport: "cookie" | "body";
   readonly maxAgeSeconds: number;
 }
@@ -43,9 +43,9 @@ export interface SignInRedirect {
   readonly location: string;
   readonly setStateCookie: SignInCookie | null;
   readonly clearStateCookies: readonly string[];
-  /** Present when somebody was signed in. */
+  /** Set if the sign-in succeeded. */
   readonly refresh: { readonly token: string; readonly maxAgeSeconds: number } | null;
-  /** Present when it failed: what `?error=` says. */
+  /** Set if the sign-in failed: the value of `?error=`. */
   readonly error: SignInError | null;
 }
 
@@ -57,7 +57,7 @@ export interface CallbackQuery {
   readonly issuer: string | undefined;
 }
 
-/** What the identity provider vouches for. The e-mail is verified, or there is no identity. */
+/** What the identity provider vouches for. An identity always has a verified e-mail. */
 export interface VerifiedIdentity {
   readonly issuer: string;
   readonly subject: string;
@@ -70,11 +70,11 @@ export interface VerifiedIdentity {
 /** One live session of the caller (`auth.sessions`). */
 export type SessionLine = z.output<typeof authContract.sessions.output>["sessions"][number];
 
-/** The standing of one bearer while a stream is open. */
+/** Watches the authority of one bearer while a stream is open. */
 export interface AuthorityWatch {
   /** Aborts once the bearer would be refused; the reason is the refusal (SESSION_REVOKED, TOKEN_EXPIRED …). */
   readonly signal: AbortSignal;
-  /** Ends the watch without a verdict. Safe to repeat. */
+  /** Ends the watch without aborting the signal. Safe to repeat. */
   stop(): void;
 }
 
@@ -84,7 +84,7 @@ export interface SignInCookie {
   readonly value: string;
 }
 
-/** What decides whether a token of this session is good at this moment. */
+/** What decides whether a token of this session is valid at this moment. */
 export interface SessionStatus {
   readonly sessionId: string;
   readonly userId: string;
@@ -92,7 +92,7 @@ export interface SessionStatus {
   readonly authVersion: number;
   /** Revoked, or its user is disabled or deleted. */
   readonly ended: boolean;
-  /** It ended because the same browser signed in again. */
+  /** Whether it ended because the same browser signed in again. */
   readonly replaced: boolean;
 }
 
@@ -101,19 +101,19 @@ export interface SessionRecord extends SessionStatus {
   readonly tokenHash: string;
   readonly previousTokenHash: string | null;
   readonly generation: number;
-  /** Until when the previous token still gets its successor; null = its end was never written. */
+  /** Until when the previous token still gets its successor; null = the end of the grace period was never written. */
   readonly graceEndsAt: Date | null;
   readonly expiresAt: Date;
   readonly absoluteExpiresAt: Date;
 }
 
-/** Where a refresh came from, for the person who looks at their sessions. */
+/** Where a sign-in or refresh came from, shown in the user's list of sessions. */
 export interface ClientFacts {
   readonly userAgent: string | null;
   readonly ip: string;
 }
 
-/** One step of rotation, valid only from exactly the state it names. */
+/** One rotation, valid only if the session is still exactly in the state named here. */
 export interface Rotation {
   readonly sessionId: string;
   readonly fromGeneration: number;
@@ -124,7 +124,7 @@ export interface Rotation {
   readonly client: ClientFacts;
 }
 
-/** A live session for its owner's list. */
+/** A live session, for its user's list. */
 export interface LiveSession {
   readonly id: string;
   readonly userAgent: string | null;
@@ -149,14 +149,14 @@ export interface SignIn {
     readonly client: ClientFacts;
   };
   readonly signupCredits: number;
-  /** The verified address is one of ADMIN_EMAILS. */
+  /** Whether the verified address is one of ADMIN_EMAILS. */
   readonly isAdmin: boolean;
 }
 
-/** What came of it. */
+/** The result of a sign-in. */
 export interface SignedIn {
   readonly userId: string;
   readonly created: boolean;
-  /** Older access tokens of this user have ended (a new role): tell every instance. */
+  /** Whether a new role has ended the user's older access tokens, so that every instance has to be notified. */
   readonly roleChanged: boolean;
 }

@@ -10,9 +10,9 @@ import type {
   VerifiedIdentity,
 } from "./auth.types.ts";
 
-/** The identity provider, as sign-in needs it. Every call ends within 10 s. Throws SignInFailure. */
+/** The identity provider, as sign-in uses it. Every call ends within 10 s. Throws SignInFailure. */
 export interface IdentityProvider {
-  /** Whether sign-in can work with this provider, as far as it says itself. Throws SignInFailure with the reason. */
+  /** Checks whether sign-in can work, as far as the provider's metadata shows. Throws SignInFailure with the reason. */
   check(): Promise<void>;
   authorizationUrl(request: {
     state: string;
@@ -31,28 +31,28 @@ export interface IdentityProvider {
   }): Promise<VerifiedIdentity>;
 }
 
-/** Rows of sessions, and of users as far as sessions depend on them. */
+/** Rows of sessions, and of users where sessions depend on them. */
 export interface SessionStore {
-  /** The status of each of these sessions that exists. */
+  /** Returns the status of each of these sessions that exists. */
   statuses(sessionIds: readonly string[]): Promise<Map<string, SessionStatus>>;
   find(sessionId: string): Promise<SessionRecord | null>;
-  /** False when the session was no longer in the state the rotation starts from. */
+  /** Returns false if the session was no longer in the state from which the rotation starts. */
   rotate(rotation: Rotation): Promise<boolean>;
-  /** The database's clock: the grace that one instance ended is judged by another, and their own clocks differ. */
+  /** The database's time: one instance ends a grace period, another one judges it, and their own clocks differ. */
   clock(): Promise<Date>;
-  /** Lets the grace of the rotation that led to `generation` end after `graceSeconds`, by the database's clock. */
+  /** Ends the grace period of the rotation to `generation` in `graceSeconds`, by the database's clock. */
   endGrace(sessionId: string, generation: number, graceSeconds: number): Promise<void>;
-  /** Ends one session (of `userId` alone, when given); false when it was not live. `reuse` leaves an audit line. */
+  /** Ends one session, if `userId` is given only that user's; false if none was live. `reuse` leaves an audit line. */
   revoke(sessionId: string, reason: RevocationReason, at: Date, userId?: string): Promise<boolean>;
-  /** Whether the session exists and is the user's. */
+  /** Whether the session exists and belongs to the user. */
   owns(userId: string, sessionId: string): Promise<boolean>;
-  /** Ends every session of the user and every access token signed before. */
+  /** Ends every session of the user and every access token signed before. Returns how many unexpired sessions ended. */
   revokeAll(userId: string, at: Date): Promise<number>;
   live(userId: string, now: Date): Promise<LiveSession[]>;
 }
 
 /**
- * Writes a sign-in: the person, the identity and the session. Throws SignInFailure: account_disabled, account_conflict,
- * state_invalid (the session exists already).
+ * Writes a sign-in: the user, the identity and the session. Throws SignInFailure: account_disabled, account_conflict,
+ * state_invalid (the session already exists).
  */
 export type WriteSignIn = (request: SignIn) => Promise<SignedIn>;

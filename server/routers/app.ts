@@ -1,4 +1,4 @@
-// The list of sub-routers. Their contract, input by output, is shared/src/contract.ts.
+// The list of sub-routers. The contract of their inputs and outputs is shared/src/contract.ts.
 import { adminRouter } from "./admin.ts";
 import { aiRouter } from "./ai.ts";
 import { authRouter } from "./auth.ts";

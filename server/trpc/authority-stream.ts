@@ -1,13 +1,12 @@
-// The end of a stream whose caller may no longer have it.
+// Ends a stream once its caller is no longer authorised.
 import type { AuthorityWatch } from "../auth/auth.types.ts";
 import { unlessAborted } from "../lib/unless-aborted.ts";
 
 /**
- * One stream that lasts no longer than the `authority` of its caller, which is watched; `reader` aborts when the reader has
- * left.
+ * Ties one stream to the watched `authority` of its caller. `reader` aborts when the client disconnects.
  */
 export function authorisedStream(authority: AuthorityWatch, reader: AbortSignal | undefined) {
-  // Aborted in any case: Node.js keeps joined signals that somebody listens to.
+  // Always aborted in the end: Node.js keeps a joined signal alive for as long as it has listeners.
   const over = new AbortController();
   const ends = [authority.signal, over.signal];
   if (reader !== undefined) ends.push(reader);
@@ -17,15 +16,16 @@ export function authorisedStream(authority: AuthorityWatch, reader: AbortSignal 
   }
   return {
     /**
-     * Aborts when the stream is over: its reader has left, or its caller may no longer have it. A source that waits hears of
-     * its end by nothing else: `return` is queued behind its step.
+     * Aborts when the stream is over: its reader has disconnected, or its caller is no longer authorised. A waiting
+     * source learns of this in no other way, because `return` is queued behind its pending step.
      */
     signal: AbortSignal.any(ends),
-    /** There will be no stream. */
+    /** Call this if there will be no stream after all. */
     end,
     /**
-     * `source` for as long as the authority lasts; then the stream fails with the refusal a new request would get, at once and
-     * whatever the source waits for. Clients renew an expired token and open the stream again; a revoked one is told so.
+     * Yields from `source` while the authority lasts. Then the stream fails immediately, whatever the source is waiting
+     * for, with the error a new request would get: TOKEN_EXPIRED, after which clients refresh and reopen it, or the
+     * reason the session ended.
      */
     async *guard(source: AsyncIterable<unknown>): AsyncGenerator<unknown, void, void> {
       const iterator = source[Symbol.asyncIterator]();
@@ -38,7 +38,7 @@ export function authorisedStream(authority: AuthorityWatch, reader: AbortSignal 
         }
       } finally {
         end();
-        // Not awaited: a source in the midst of a step ends when that step does.
+        // Not awaited: a source in the middle of a step ends when that step does.
         void Promise.resolve(iterator.return?.()).catch(() => undefined);
       }
     },

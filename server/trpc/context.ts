@@ -1,4 +1,4 @@
-// What every procedure gets: plain values and services. No Express, no vendor types, so tests need no HTTP.
+// What every procedure receives: plain values and services. No Express or vendor types, so tests need no HTTP.
 import type { AiService } from "../ai/ai.service.ts";
 import type { AdminService } from "../admin/admin.service.ts";
 import type { AuthService } from "../auth/auth.service.ts";
@@ -13,7 +13,7 @@ import type { UserService } from "../user/user.service.ts";
 import type { RateLimits, RateState } from "./limits.ts";
 import type { RequestNotes } from "./notes.ts";
 
-/** The services behind the routers, made once by app.ts. */
+/** The services behind the routers, created once by app.ts. */
 export interface Services {
   readonly auth: AuthService;
   readonly user: UserService;
@@ -24,49 +24,49 @@ export interface Services {
   readonly admin: AdminService;
 }
 
-/** What a procedure may do to the HTTP answer, when there is one. */
+/** What a procedure may do to the HTTP response, when there is one. */
 export interface Reply {
   setHeader(name: string, value: string): void;
-  /** Says where the client stands; of several windows that were counted, the one with the least left. */
+  /** Reports the client's rate-limit state. If several windows were counted, the one with the least left wins. */
   setRateState(state: RateState): void;
   /** Sets the refresh cookie for `maxAgeSeconds`; null clears it. */
   setRefreshCookie(token: string | null, maxAgeSeconds: number): void;
 }
 
-/** The plain facts of the request at hand. */
+/** Plain facts about the current request. */
 export interface RequestFacts {
   readonly requestId: string;
-  /** The client's address as TRUST_PROXY allows it to be known. */
+  /** The client's address, resolved as TRUST_PROXY allows. */
   readonly ip: string;
   readonly userAgent: string | null;
-  /** The Origin header as sent. */
+  /** The Origin header; null if there is none, or if the browser marks the request as same-origin (Sec-Fetch-Site). */
   readonly origin: string | null;
-  /** The bearer of the Authorization header. */
+  /** The bearer token of the Authorization header. */
   readonly bearer: string | null;
-  /** Every value sent under the refresh cookie's name (more than one = tossing). */
+  /** Every value sent under the refresh cookie's name; more than one suggests cookie tossing. */
   readonly refreshCookies: readonly string[];
-  /** Whether the client has gone by now, and no answer reaches it any more. */
+  /** Whether the client has disconnected by now, so that no response can reach it. */
   readonly hasLeft: boolean;
 }
 
-/** The context of one HTTP request; a batch shares it. */
+/** The context of one HTTP request; the calls of a batch share it. */
 export interface Context {
   readonly request: RequestFacts;
   readonly reply: Reply;
   readonly services: Services;
   readonly limits: RateLimits;
   readonly logger: Logger;
-  /** Null = nothing is traced. */
+  /** Null when tracing is off. */
   readonly tracer: Tracer | null;
-  /** For the request's one log line. */
+  /** Facts for the request's single log line. */
   readonly notes: RequestNotes;
-  /** Who the bearer is; looked up once per request. Throws UNAUTHENTICATED, TOKEN_EXPIRED, SESSION_REVOKED. */
+  /** Returns who the bearer is, looked up once per request. Throws UNAUTHENTICATED, TOKEN_EXPIRED, SESSION_REVOKED. */
   principal(): Promise<Principal>;
-  /** Watches the bearer from now on; every caller gets a watch of its own and stops it. */
+  /** Starts watching the bearer. Each call returns a separate watch, which its caller must stop. */
   watchAuthority(): AuthorityWatch;
 }
 
-/** Clears the refresh cookie where the request sent one. */
+/** Clears the refresh cookie if the request sent one. */
 export function clearRefreshCookie({ request, reply }: Pick<Context, "request" | "reply">): void {
   if (request.refreshCookies.length > 0) reply.setRefreshCookie(null, 0);
 }

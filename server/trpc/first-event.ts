@@ -1,13 +1,13 @@
-// The first event of a stream: awaited, so that a refusal is known before the head of the answer is written.
+// Awaits the first event of a stream, so that a refusal is known before the response headers are sent.
 import { setTimeout as sleep } from "node:timers/promises";
 
-/** After this long without a first event the answer begins, so that clients see it open. */
+/** After this long without a first event the response begins anyway, so that clients see it open. */
 const FIRST_EVENT_MS = 1_000;
 
 /**
- * Returns `source` once its first event is there, or a second has passed. Rejects with what the source refuses at its start, so
- * that the answer's status can say so: a browser's EventSource stops at a 4xx, and comes back for ever to a 200 that ends.
- * `onFailure` hears of what it fails with later. The source is told to stop when `signal` aborts, read or not.
+ * Returns `source` once its first event is there, or after a second. Rejects if the source fails before that, so that
+ * the response status can say so: a browser's EventSource gives up on a 4xx, but reconnects forever to a 200 that ends.
+ * `onFailure` receives a later failure. The source is stopped when `signal` aborts, even if nothing reads it.
  */
 export async function awaitFirstEvent(
   source: AsyncIterable<unknown>,
@@ -17,11 +17,11 @@ export async function awaitFirstEvent(
   const iterator = source[Symbol.asyncIterator]();
   let first: Promise<IteratorResult<unknown>> | null = iterator.next();
   const onAbort = () => void end();
-  // A listener left on tRPC's signal keeps the whole stream for ever: Node.js holds on to joined signals that have one.
+  // A listener left on tRPC's signal would leak the stream: Node.js keeps joined signals alive while they have any.
   const letGo = () => signal?.removeEventListener("abort", onAbort);
   const end = async (): Promise<IteratorResult<unknown>> => {
     letGo();
-    // Not awaited: a source in the midst of a step ends when that step does.
+    // Not awaited: a source in the middle of a step ends when that step does.
     iterator.return?.().catch(() => undefined);
     return { done: true, value: undefined };
   };
@@ -31,7 +31,7 @@ export async function awaitFirstEvent(
     throw error;
   });
   return {
-    // An object and no generator: one that was never read would not hear of its end.
+    // An object rather than a generator, because `return` on a generator that was never read does not run its cleanup.
     [Symbol.asyncIterator]: () => ({
       async next() {
         const pending = first ?? iterator.next();
@@ -51,7 +51,7 @@ export async function awaitFirstEvent(
   };
 }
 
-/** Resolves with the first step, or after FIRST_EVENT_MS without it. Rejects as the step does. */
+/** Resolves once the first step is there, or after FIRST_EVENT_MS. Rejects if the step does. */
 async function hasFirstStep(first: Promise<unknown>): Promise<void> {
   const patience = new AbortController();
   const soon = sleep(FIRST_EVENT_MS, undefined, { signal: patience.signal, ref: false });

@@ -1,10 +1,10 @@
-// How many calls one batch may hold, and the port the rate-limit middleware calls; http/rate-limits.ts implements it over the
-// back end's limiter.
+// The batch size limit, and the port that the rate-limit middleware calls. http/rate-limits.ts implements the port over
+// the back end's limiter.
 
-/** Most calls in one batch; with one more it is refused as a whole, BATCH_TOO_LARGE. */
+/** Most calls in one batch. A larger one is refused as a whole with BATCH_TOO_LARGE. */
 export const MAX_BATCH_SIZE = 10;
 
-/** What the refusal says. */
+/** The message of that refusal. */
 export const BATCH_TOO_LARGE = `Send at most ${MAX_BATCH_SIZE} calls in one batch.`;
 
 /** A tier of the catalog in http/rate-limits.ts. */
@@ -20,7 +20,7 @@ export type RateTier =
   | "stripeRead"
   | "service";
 
-/** Where a client stands in its window after a call was counted. */
+/** A client's state in its window after a call was counted. */
 export interface RateState {
   readonly limit: number;
   readonly remaining: number;
@@ -30,13 +30,13 @@ export interface RateState {
 /** Counts calls per client and tier. */
 export interface RateLimits {
   /**
-   * Counts one call; throws RATE_LIMITED with `retryAfterSeconds`. `onState` is told for a refused call too. `client` is an
-   * address (IPv6 counts by /64), a user id or a service's name.
+   * Counts one call. Throws RATE_LIMITED with `retryAfterSeconds`. `onState` is called for a refused call, too.
+   * `client` is an address (IPv6 counts by /64), a user id, a session id or a service's name.
    */
   consume(tier: RateTier, client: string, onState: (state: RateState) => void): Promise<void>;
 }
 
-/** Counts one call and says in the answer's headers where the client stands. Throws RATE_LIMITED. */
+/** Counts one call and reports the client's state in the response headers. Throws RATE_LIMITED. */
 export async function countCall(
   ctx: {
     limits: RateLimits;
@@ -50,7 +50,7 @@ export async function countCall(
   try {
     await ctx.limits.consume(tier, client, (state) => ctx.reply.setRateState(state));
   } catch (error) {
-    // Who floods has to be found in the log.
+    // The log must show where a flood comes from.
     ctx.notes.refusedIp = ctx.request.ip;
     throw error;
   }

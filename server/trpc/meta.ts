@@ -1,4 +1,4 @@
-// What a procedure says about itself beside its schemas: its rate limit, its callers, its REST operation.
+// What a procedure declares about itself besides its schemas: its rate limit, its callers, its REST operation.
 import type { ErrorCode } from "../../shared/src/errors.ts";
 import type { RateTier } from "./limits.ts";
 
@@ -8,27 +8,27 @@ export type Access = "public" | "user" | "service" | "admin";
 /** The methods of REST operations. */
 export type RestMethod = "GET" | "POST" | "PATCH" | "DELETE";
 
-/** The REST operation that calls a procedure. Handlers and the OpenAPI document are made from it. */
+/** The REST operation that calls a procedure. Handlers and the OpenAPI document are built from it. */
 export interface RestMeta {
   /**
-   * GET for queries and streams, the others for mutations. Names in braces are fields of the input:
+   * GET for queries and streams, any other method for mutations. Names in braces are input fields:
    * `POST /api/ai/runs/{runId}/stop`.
    */
   readonly route: `${RestMethod} /api/${string}`;
   readonly summary: string;
-  /** Codes it may return beside those that every operation of its kind may. */
+  /** Codes it may return in addition to those of every operation of its kind. */
   readonly errors?: readonly ErrorCode[];
-  /** The refresh cookie may stand in for a token in the body. */
+  /** Whether the refresh cookie may stand in for a token in the body. */
   readonly takesCookie?: true;
 }
 
-/** Per-procedure facts that the middleware and the REST surface read. */
+/** Facts about a procedure that the middleware and the REST layer read. */
 export interface ProcedureMeta {
-  /** The rate-limit tier, when it is not the caller's usual one. */
+  /** A rate-limit tier: in place of a public procedure's usual one, in addition to a user procedure's. */
   readonly tier?: RateTier;
-  /** Ends sign-ins: never refused because of what else was called. */
+  /** Ends sign-ins, so no other calls may get it refused. */
   readonly logout?: true;
-  /** May answer with a refresh cookie, set or cleared. No streamed batch may name it: its headers leave before the calls end. */
+  /** May set or clear the refresh cookie. Refused in a streamed batch, whose headers are sent before its calls end. */
   readonly setsCookie?: true;
   readonly access?: Access;
   readonly rest?: RestMeta;

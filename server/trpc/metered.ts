@@ -1,4 +1,4 @@
-// meteredProcedure: how a feature that costs credits and answers once is added to the router.
+// meteredProcedure: how to add a feature that costs credits and returns a single answer to the router.
 import type { TRPCError } from "@trpc/server";
 import { ZodError } from "zod";
 import type { Feature } from "../../shared/src/features.ts";
@@ -7,9 +7,10 @@ import { isAsyncIterable } from "./stream.ts";
 import { userProcedure } from "./trpc.ts";
 
 /**
- * A signed-in user's procedure that costs what `feature` costs and answers once. Its price is held before the handler
- * runs and taken after it; whoever is short is refused (INSUFFICIENT_CREDITS) before any work, and so is an eleventh
- * call at once (RATE_LIMITED). Every call leaves a row in usage_logs, unless its input did not parse.
+ * A signed-in user's procedure that costs the price of `feature` and returns a single answer. The price is held before
+ * the handler runs and charged afterwards. A user who is short of credits is refused before any work
+ * (INSUFFICIENT_CREDITS), and so is an eleventh concurrent call (RATE_LIMITED). Every call leaves a row in usage_logs,
+ * unless its input did not parse.
  *
  *     summarise: meteredProcedure("summarise")
  *       .input(contract.input)
@@ -19,11 +20,12 @@ import { userProcedure } from "./trpc.ts";
  *         return provider.summarise(input.text, { signal: ctx.meter.signal });
  *       })
  *
- * What is charged: the price for a call that answers; nothing for one that failed or was left, unless the handler
- * told `ctx.meter.produced` what its work was worth by then. `ctx.meter.signal` aborts when the client goes away.
+ * A call that returns is charged the price. One that fails or is abandoned costs nothing, unless the handler reported
+ * the worth of its work so far with `ctx.meter.produced`. `ctx.meter.signal` aborts when the client disconnects or the
+ * call has run too long.
  *
- * Output that comes piece by piece is a run's (server/ai): a stream here would be charged again, and say everything
- * again, each time a client lost its connection and came back. A handler that returns one fails and charges nothing.
+ * Output that arrives piece by piece belongs in a run (server/ai): a stream here would be charged again, and sent from
+ * the start, each time a client reconnected. A handler that returns a stream therefore counts as a failed call.
  */
 export function meteredProcedure(feature: Feature) {
   return userProcedure.use(async ({ ctx, next, signal }) => {
@@ -43,7 +45,7 @@ export function meteredProcedure(feature: Feature) {
   });
 }
 
-/** tRPC parses the input behind the hold, and so tells of it here: BAD_REQUEST with zod's own error. */
+/** tRPC parses input only after the hold, so input that does not parse shows up here: BAD_REQUEST with a ZodError. */
 function howItEnded(error: TRPCError, { signal }: MeterReading): CallEnd {
   if (error.code === "BAD_REQUEST" && error.cause instanceof ZodError) return "refused";
   return signal.aborted ? "aborted" : "failed";

@@ -1,26 +1,26 @@
-// What the one log line of a request says of its procedures.
+// What a request's single log line says about its procedures.
 import type { ErrorCode } from "../../shared/src/errors.ts";
 import type { AppError } from "../lib/errors.ts";
 
-/** Written down while a request is answered, by whoever knows it. The calls of a batch share it. */
+/** Filled in while a request is handled, by whichever code knows the fact. The calls of a batch share it. */
 export interface RequestNotes {
   /** Names of the procedures reached, comma-separated in a batch. */
   procedure: string;
   userId: string | null;
   sessionId: string | null;
-  /** The name of the service key that called. */
+  /** The name of the calling service key. */
   service: string | null;
-  /** Where a caller was refused for who they are, or for asking too often: their address. */
+  /** The caller's address, if a call was refused for who they are or for calling too often. */
   refusedIp: string | null;
-  /** The code of the refusal; of several the first, and one that is ours to mend before all others. */
+  /** The code of the refusal. Of several, the first server-side failure (5xx), or else the first one. */
   code: ErrorCode | null;
-  /** What is ours to mend, with its stack. */
+  /** The first server-side failure, with its stack. */
   error: unknown;
   creditsCharged: number;
   creditsGranted: number;
 }
 
-/** Notes of a request of which nothing is known yet. */
+/** Returns the notes of a request about which nothing is known yet. */
 export function emptyNotes(): RequestNotes {
   return {
     procedure: "",
@@ -43,7 +43,7 @@ const DENIALS: ReadonlySet<ErrorCode> = new Set([
   "FORBIDDEN",
 ]);
 
-/** Whether `code` refuses a caller for who they are. */
+/** Whether `code` refuses callers because of who they are. */
 export function isDenial(code: ErrorCode): boolean {
   return DENIALS.has(code);
 }
@@ -61,7 +61,7 @@ export function noteRefusal(notes: RequestNotes, error: AppError): void {
   if (isOurs) notes.error = error.cause ?? error;
 }
 
-/** Notes what a mutation's answer says it has charged or granted; a replay moved nothing. */
+/** Notes the credits that a mutation's result says it charged or granted; a replay moved none. */
 export function noteCredits(notes: RequestNotes, answer: unknown): void {
   if (typeof answer !== "object" || answer === null) return;
   const { charged, creditsAdded, replayed } = answer as Record<string, unknown>;

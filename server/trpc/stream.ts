@@ -1,16 +1,16 @@
-// Checks what a procedure streams: every value against its schema, as `.output()` does for a single answer.
+// Validates what a procedure streams: every value against its schema, as `.output()` does for a single answer.
 import { isTrackedEnvelope, tracked, type TrackedEnvelope } from "@trpc/server";
 import { z } from "zod";
 
 /**
- * A schema for an async iterable of `value`s, for `.output()` of a procedure that is an async generator.
- * A value that does not fit ends the stream with an error, and the source is told to stop.
+ * Returns a schema for an async iterable of `value`s, for `.output()` of a procedure that is an async generator.
+ * A value that does not match ends the stream with an error and stops the source.
  */
 export function streamOf<Value extends z.ZodType>(value: Value) {
   return parsedStream((item: z.input<Value>): z.output<Value> => value.parse(item));
 }
 
-/** The same for a stream of `tracked(id, value)` events, which a client resumes after the last id it saw. */
+/** The same for a stream of `tracked(id, value)` events, which a client can resume after the last id it received. */
 export function trackedStreamOf<Value extends z.ZodType>(value: Value) {
   return parsedStream((item: TrackedEnvelope<z.input<Value>>): TrackedEnvelope<z.output<Value>> => {
     if (!isTrackedEnvelope(item)) throw new TypeError("An event without an id");
@@ -26,7 +26,7 @@ function parsedStream<Item, Parsed>(parse: (item: Item) => Parsed) {
     });
 }
 
-/** Whether a handler answered with a stream. */
+/** Whether a handler returned a stream. */
 export function isAsyncIterable(data: unknown): data is AsyncIterable<unknown> {
   return typeof data === "object" && data !== null && Symbol.asyncIterator in data;
 }

@@ -23,7 +23,7 @@ const t = initTRPC
     isDev: false,
     sse: {
       ping: { enabled: true, intervalMs: 15_000 },
-      // The caller is asked who they are when a stream opens: it must open again now and then. Clients do so by themselves.
+      // Callers are authenticated when a stream opens, so it has to reopen now and then. Clients do that automatically.
       maxDurationMs: 10 * 60_000,
       client: { reconnectAfterInactivityMs: 45_000 },
     },
@@ -48,7 +48,7 @@ const t = initTRPC
     },
   });
 
-/** Returns what a client is told of an error: of an unexpected one, the request to report and nothing else. */
+/** Returns the message a client gets for an error; for an unexpected one, nothing but which request to report. */
 export function messageFor(error: AppError, requestId: string | undefined): string {
   if (error.code !== "INTERNAL") return error.message;
   return requestId === undefined
@@ -56,7 +56,7 @@ export function messageFor(error: AppError, requestId: string | undefined): stri
     : `Something went wrong on our side. Please try again; if it stays, report request ${requestId}.`;
 }
 
-/** tRPC's own refusals keep their code (405, 415 …); ours take the closed list's. */
+/** tRPC's own 405 and 415 keep their code; everything else gets the one of the closed list. */
 function wireCode(error: TRPCError, appError: AppError) {
   const known = ERROR_CODES[appError.code];
   if (error.code === "METHOD_NOT_SUPPORTED") return { code: error.code, httpStatus: 405 };
@@ -73,7 +73,7 @@ const TRPC_TO_APP: Partial<
   CONFLICT: "CONFLICT",
 };
 
-/** Any error as one of the closed list. Texts of unexpected errors never pass. */
+/** Maps any error to one of the closed list. The text of an unexpected error never gets through. */
 export function toAppError(error: unknown): AppError {
   if (isAppError(error)) return error;
   if (error instanceof TRPCError) {
@@ -84,7 +84,7 @@ export function toAppError(error: unknown): AppError {
       return AppError.of("VALIDATION_FAILED", "The request is not valid JSON.", { fields: {} });
     if (error.code === "PAYLOAD_TOO_LARGE")
       return AppError.of("PAYLOAD_TOO_LARGE", "The request is too large.");
-    // tRPC has no code of its own for it (tests/integration/http/bad-input holds its words to this).
+    // tRPC has no separate code for this; tests/integration/http/bad-input pins the wording.
     if (error.message === "Batch call exceeds maximum size")
       return AppError.of("BATCH_TOO_LARGE", BATCH_TOO_LARGE);
     const code = TRPC_TO_APP[error.code];
@@ -98,13 +98,13 @@ export function toAppError(error: unknown): AppError {
         error,
       );
   }
-  // A database that is unavailable, contended or of unknown outcome is "not now", wherever it was met.
+  // A database that is unavailable or contended, or whose outcome is unknown, means "not now", wherever that happened.
   return (
     toServiceUnavailable(error) ?? AppError.of("INTERNAL", "Unexpected error", undefined, error)
   );
 }
 
-/** An error of the closed list as tRPC carries it. */
+/** Wraps an error of the closed list for tRPC. */
 export function asTrpcError(error: AppError): TRPCError {
   return new TRPCError({
     code: ERROR_CODES[error.code].trpc,
@@ -113,7 +113,7 @@ export function asTrpcError(error: AppError): TRPCError {
   });
 }
 
-/** A zod refusal as VALIDATION_FAILED: `fields` maps each path (`""` for the whole) to its sentences. */
+/** Turns a ZodError into VALIDATION_FAILED: `fields` maps each path (`""` for the whole input) to its messages. */
 export function validationError(error: ZodError): AppError {
   const fields: Record<string, string[]> = {};
   for (const issue of error.issues.slice(0, 20)) {
@@ -136,10 +136,10 @@ export function validationError(error: ZodError): AppError {
   );
 }
 
-/** Who was refused for who they are, and from where: the log line is the record of it. */
+/** Notes who was refused because of who they are, and from where: the log line is the record of it. */
 async function noteDenial(ctx: Context): Promise<void> {
   ctx.notes.refusedIp = ctx.request.ip;
-  // Known already, or the very thing that was refused: it costs no second look.
+  // One lookup per request: the caller is usually known already, or this very lookup is what was refused.
   const caller = await ctx.principal().catch(() => null);
   if (caller !== null) noteCaller(ctx, caller);
 }
@@ -149,7 +149,7 @@ function noteCaller({ notes }: Context, { userId, sessionId }: Principal): void 
   notes.sessionId = sessionId;
 }
 
-/** A stream that refuses at its start becomes the refusal of its call. Nothing else asks `call` for a signal: making one costs. */
+/** Fails the call whose stream fails at its start. Creating `call.signal` costs, so only streams read it. */
 async function withStartedStream<Result extends { ok: boolean; data?: unknown }>(
   result: Result,
   { notes }: Context,
@@ -164,7 +164,7 @@ async function withStartedStream<Result extends { ok: boolean; data?: unknown }>
   }
 }
 
-/** The call under a span of its own. A refusal is an answer; what is ours to mend is a failure. */
+/** Runs the call in its own span. A refusal counts as an answer; only a server-side error (5xx) fails the span. */
 async function traced<Result extends { ok: boolean; error?: unknown }>(
   tracer: Tracer,
   path: string,
@@ -178,7 +178,7 @@ async function traced<Result extends { ok: boolean; error?: unknown }>(
   return result;
 }
 
-/** Maps whatever a procedure throws, notes it for the request's log line, and says when to come back. */
+/** Maps whatever a procedure throws, notes it for the request's log line, and sets Retry-After. */
 const errors = t.middleware(async (call) => {
   const { ctx, path, type, next } = call;
   noteProcedure(ctx.notes, path);
@@ -197,41 +197,41 @@ const errors = t.middleware(async (call) => {
   throw asTrpcError(appError);
 });
 
-/** A page of another origin may not write through a browser that carries our cookie, not even with a token of its own. */
+/** Refuses mutations from another origin's page in a browser that has our cookie, even with a token of its own. */
 function requireOwnOrigin(ctx: Context, type: "query" | "mutation" | "subscription"): void {
   if (type === "mutation") ctx.services.auth.requireOwnOrigin(ctx.request);
 }
 
-/** The `refreshToken` of an input that is not checked yet. */
+/** Returns the `refreshToken` of input that is not validated yet. */
 async function bodyToken(getRawInput: () => Promise<unknown>): Promise<string | undefined> {
-  // Input that cannot be read is refused where it is parsed; until then it shows no token.
+  // Unreadable input is refused where it is parsed; until then it counts as presenting no token.
   const input = await getRawInput().catch(() => undefined);
   if (typeof input !== "object" || input === null || !("refreshToken" in input)) return undefined;
   return typeof input.refreshToken === "string" ? input.refreshToken : undefined;
 }
 
-/** Counts a call of what is public: with the user's own calls where one is signed in, else against the address. */
+/** Counts a call of a public procedure: against the user if one is signed in, otherwise against the address. */
 async function countPublic(ctx: Context, type: "query" | "mutation" | "subscription") {
   if (ctx.request.bearer === null) return countCall(ctx, "anonymous", ctx.request.ip);
   let user: Principal;
   try {
     user = await ctx.principal();
   } catch (error) {
-    // A token that is no good helps nobody past the limit of their address.
+    // An invalid token must not get a caller past the limit of their address.
     return countUnauthenticated(ctx, error);
   }
   return countCall(ctx, type === "mutation" ? "user" : "userRead", user.userId);
 }
 
-/** Whether an error is the server's own doing: it counts against nobody. */
+/** Whether an error is the server's own fault and so must not count against any client. */
 function isOwnFailure(error: unknown): boolean {
   return toAppError(error).httpStatus >= 500;
 }
 
 /**
- * Counts by address a call whose token was refused, so that guessing tokens is not free; one that cannot be checked now counts
- * for nothing. Throws RATE_LIMITED; for a token that has expired or was revoked, as only ours can be, its own refusal instead:
- * neighbours behind one address must not keep its client from renewing it.
+ * Counts by address a call whose token was refused, so that guessing tokens is not free. A call whose token could not
+ * be checked is not counted. Throws RATE_LIMITED. A token that has expired or was revoked must once have been ours, so
+ * its own refusal is thrown instead: neighbours behind one address must not keep its client from renewing it.
  */
 async function countUnauthenticated(ctx: Context, refused: unknown): Promise<void> {
   if (isOwnFailure(refused)) return;
@@ -244,9 +244,9 @@ async function countUnauthenticated(ctx: Context, refused: unknown): Promise<voi
 }
 
 /**
- * Looks at the origin, then counts the call. One that shows a refresh token of ours counts against its session: neighbours
- * behind one address cannot keep each other from renewing a sign-in. A logout that shows one is not counted at all: nothing
- * may keep anybody from ending a sign-in.
+ * Checks the origin, then counts the call. One that presents a refresh token of ours counts against its session, so
+ * that neighbours behind one address cannot keep each other from renewing a sign-in. A logout that presents one is not
+ * counted at all, because nothing may keep anyone from ending a sign-in.
  */
 const limitedByAddress = t.middleware(async ({ ctx, meta, type, getRawInput, next }) => {
   requireOwnOrigin(ctx, type);
@@ -266,10 +266,10 @@ const limitedByAddress = t.middleware(async ({ ctx, meta, type, getRawInput, nex
   return next();
 });
 
-/** The signal of what is no stream. */
+/** The signal for calls that are not streams. */
 const NEVER = new AbortController().signal;
 
-/** Looks at the origin, then counts the call against the user, reads apart from writes. */
+/** Checks the origin, then counts the call against the user, reads apart from writes. */
 const limitedByUser = t.middleware(async (call) => {
   const { ctx, meta, type, next } = call;
   requireOwnOrigin(ctx, type);
@@ -281,11 +281,11 @@ const limitedByUser = t.middleware(async (call) => {
     throw error;
   }
   noteCaller(ctx, user);
-  // A logout is counted apart, so that nothing else can use it up.
+  // Logouts have a separate count, so that no other calls can use it up.
   if (meta?.logout) await countCall(ctx, "session", `${user.sessionId}:logout`);
   else await countCall(ctx, type === "mutation" ? "user" : "userRead", user.userId);
   if (meta?.tier) await countCall(ctx, meta.tier, user.userId);
-  // Nothing else asks `call` for a signal: making one costs.
+  // Creating `call.signal` costs, so only streams read it.
   const stream =
     type === "subscription" ? authorisedStream(ctx.watchAuthority(), call.signal) : null;
   const result = await next({ ctx: { user, streamSignal: stream?.signal ?? NEVER } });
@@ -312,21 +312,21 @@ const serviceKey = t.middleware(async ({ ctx, next }) => {
 export const router = t.router;
 export const createCallerFactory = t.createCallerFactory;
 
-/** Anyone; limited by address, and by user where one is signed in. */
+/** Open to anyone. Limited by user if one is signed in, otherwise by address. */
 export const publicProcedure = t.procedure
   .meta({ access: "public" })
   .use(errors)
   .use(limitedByAddress);
 
-/** A signed-in user, as `ctx.user`; limited by user. A stream's source ends with `ctx.streamSignal`. */
+/** Requires a signed-in user, `ctx.user`. Limited by user. A stream's source ends when `ctx.streamSignal` aborts. */
 export const userProcedure = t.procedure.meta({ access: "user" }).use(errors).use(limitedByUser);
 
-/** An administrator, as `ctx.user`. */
+/** Requires an administrator, `ctx.user`. */
 export const adminProcedure = userProcedure.meta({ access: "admin" }).use(({ ctx, next }) => {
   if (ctx.user.role !== "ADMIN")
     throw AppError.of("FORBIDDEN", "This needs an administrator's account.");
   return next();
 });
 
-/** An AI worker with a service key, as `ctx.caller`. */
+/** Requires an AI worker with a service key, `ctx.caller`. */
 export const serviceProcedure = t.procedure.meta({ access: "service" }).use(errors).use(serviceKey);

@@ -1,20 +1,20 @@
-// What `user.export` holds: every row about the person, without secrets or anybody else's data, read a page at a time.
+// What `user.export` contains: every row about the user, without secrets or other people's data, read a page at a time.
 import { setImmediate as breathe } from "node:timers/promises";
 import type { PrismaModels } from "../database/ports.ts";
 import { keyPrefix } from "../ledger/idempotency-key.ts";
 
-/** Rows of one statement: others' statements run between two pages. */
+/** Rows per statement, so that other statements can run between two pages. */
 const PAGE_ROWS = 500;
-/** Rows of one list: memory stays bounded. A list that is longer is named in `incomplete`. */
+/** Rows at which a list is cut off, so that memory stays bounded. `incomplete` names the lists that were cut off. */
 const MAX_LIST_ROWS = 100_000;
 
 const AUDIT_LINE = { id: true, action: true, reason: true, ipAddress: true, createdAt: true };
 
 type Row = Record<string, unknown>;
-/** The next page after `last`, the last row of the page before; undefined asks for the first. */
+/** Reads the page after `last`, the last row of the page before; undefined = the first page. */
 type ReadPage<One extends Row = Row> = (last: One | undefined) => Promise<One[]>;
 
-/** Everything stored about the user as one JSON document; null when there is no such user or the user was deleted. */
+/** Returns everything stored about the user as one JSON document; null if the user does not exist or was deleted. */
 export async function exportUser(
   models: PrismaModels,
   userId: string,
@@ -28,7 +28,7 @@ export async function exportUser(
     user: toPlainRow(user),
   };
   const incomplete: string[] = [];
-  // One after another: one export is one statement at a time, however much there is.
+  // One list after another, so that an export runs one statement at a time, however much there is.
   for (const [name, pages] of Object.entries(createLists(models, userId))) {
     const { rows, whole } = await collect(pages, signal);
     document[name] = rows;
@@ -37,7 +37,7 @@ export async function exportUser(
   return incomplete.length === 0 ? document : { ...document, incomplete };
 }
 
-/** The pages of a list, one by one. */
+/** Yields the pages of a list, one by one. */
 async function* pagesOf<One extends Row>(read: ReadPage<One>): AsyncGenerator<One[], void> {
   let page: One[] = [];
   do {
@@ -61,7 +61,7 @@ async function collect(
   return { rows, whole: true };
 }
 
-/** A row with its dates as ISO 8601. */
+/** Returns a row with its dates in ISO 8601. */
 function toPlainRow(row: object): Row {
   return Object.fromEntries(
     Object.entries(row).map(([name, value]: [string, unknown]) => [
@@ -71,7 +71,7 @@ function toPlainRow(row: object): Row {
   );
 }
 
-/** Behind `last` in the order of creation. The id breaks ties; every list's index leads here. */
+/** A filter for rows after `last` in order of creation. The id breaks ties. Every list has an index in this order. */
 function afterRow(last: Row | undefined) {
   if (last === undefined) return {};
   const { createdAt, id } = last as { createdAt: Date; id: string };
@@ -101,7 +101,7 @@ function createReaders(models: PrismaModels, userId: string): Readonly<Record<st
   });
   return {
     identities: (last) => models.identity.findMany(page(last)),
-    // Token hashes are left out by the client itself (CLIENT_OPTIONS).
+    // The Prisma client itself omits token hashes (CLIENT_OPTIONS).
     sessions: (last) => models.session.findMany(page(last)),
     creditLogs: async (last) => {
       const rows = await models.creditLog.findMany({
@@ -123,7 +123,7 @@ function createReaders(models: PrismaModels, userId: string): Readonly<Record<st
         where: {
           userId,
           key: { gt: (last as { key: string } | undefined)?.key ?? "" },
-          // Made by the server of an account that was erased.
+          // These keys are made by the server and contain the id of an erased account.
           NOT: { key: { startsWith: keyPrefix("debt") } },
         },
         orderBy: { key: "asc" },
@@ -133,7 +133,7 @@ function createReaders(models: PrismaModels, userId: string): Readonly<Record<st
     checkouts: (last) => models.checkout.findMany(page(last)),
     payments: (last) => models.payment.findMany(page(last)),
     subscriptions: (last) => models.subscription.findMany(page(last)),
-    // What they did to others as an administrator; to whom is those others' data.
+    // What the user did to others as an administrator, but not to whom, which is those others' data.
     auditLogsAsActor: (last) =>
       models.auditLog.findMany({
         ...page(last),
@@ -143,7 +143,7 @@ function createReaders(models: PrismaModels, userId: string): Readonly<Record<st
   };
 }
 
-/** An entry or lot. What an administrator gave or took names them, and a debt that was carried over an erased account. */
+/** Clears the source of an entry or lot that names an administrator, or the erased account of a carried-over debt. */
 function withoutOthers<T extends { userId: string; sourceId: string | null }>(
   row: T,
   type: string,
@@ -157,21 +157,21 @@ function aboutAccount(userId: string) {
 }
 
 /**
- * What was done to the account and to its payments, and why; by whom and from where is another person's data, unless they
- * did it themselves.
+ * Yields what was done to the account and to its payments, and why, but not by whom or from where: that is another
+ * person's data, unless the user did it.
  */
 async function* auditPages(models: PrismaModels, userId: string): AsyncGenerator<Row[], void> {
   const read = async (where: object) => {
     const rows = await models.auditLog.findMany({
       where,
-      // As the index has them, whatever they are about.
+      // In index order, whatever the lines are about.
       orderBy: [{ targetId: "asc" }, { createdAt: "asc" }, { id: "asc" }],
       take: PAGE_ROWS,
       select: { ...AUDIT_LINE, targetType: true, targetId: true, detail: true, actorId: true },
     });
     return rows.map(({ actorId, ipAddress, ...row }) => ({
       ...row,
-      // Without an actor it was written at a sign-in of the person.
+      // A line without an actor was written at a sign-in of this user.
       ipAddress: actorId === null || actorId === userId ? ipAddress : null,
     }));
   };
@@ -190,7 +190,7 @@ async function* auditPages(models: PrismaModels, userId: string): AsyncGenerator
   }
 }
 
-/** Behind `last` in the order of what lines are about, then of creation. */
+/** A filter for lines after `last`, ordered by what they are about, then by creation. */
 function afterLine(last: Row | undefined) {
   if (last === undefined) return {};
   const { targetId } = last as { targetId: string };

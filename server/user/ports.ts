@@ -1,7 +1,7 @@
 // What the user service needs from outside: a store.
 import type { UserView } from "../auth/auth.types.ts";
 
-/** What `user.update` may change; `undefined` leaves a field alone. */
+/** What `user.update` may change; `undefined` leaves a field unchanged. */
 export interface ProfileChange {
   name?: string | undefined;
   avatar?: string | null | undefined;
@@ -9,15 +9,15 @@ export interface ProfileChange {
 
 /** The rows of one user. Implemented by user.store.ts. */
 export interface UserStore {
-  /** Null when there is no such user or the user was deleted. */
+  /** Returns null if there is no such user or the user was deleted. */
   find(userId: string): Promise<UserView | null>;
   /** Throws NOT_FOUND. */
   update(userId: string, change: ProfileChange): Promise<UserView>;
-  /** Everything stored about the user, without secrets. Null when there is no such user. */
+  /** Returns everything stored about the user, without secrets; null if there is no such user or it was deleted. */
   exportAll(userId: string, signal?: AbortSignal): Promise<Record<string, unknown> | null>;
   /**
-   * Erases the person and ends every session, in one transaction; money records stay. Safe to repeat.
-   * False while a live subscription or an open checkout stands in the way.
+   * Erases personal data and ends every session in one transaction; money records are kept. Safe to repeat.
+   * Returns false while a live subscription or an open checkout prevents it.
    */
   erase(userId: string, at: Date): Promise<boolean>;
 }

@@ -1,4 +1,4 @@
-// What people may do with their own account: see it, change it, export it, delete it.
+// What users may do with their own account: view, change, export and delete it.
 import type { Principal, UserView } from "../auth/auth.types.ts";
 import { AppError, invalidField, notFound } from "../lib/errors.ts";
 import { createBulkhead, type Bulkhead } from "../lib/bulkhead.ts";
@@ -13,14 +13,14 @@ export interface UserService {
   /** Throws NOT_FOUND. */
   update(principal: Principal, change: ProfileChange): Promise<{ user: UserView }>;
   /**
-   * Everything stored about the caller, one JSON document. One at a time per user and few per server: throws
-   * RATE_LIMITED, SERVICE_UNAVAILABLE. Stops reading when `signal` aborts.
+   * Returns everything stored about the caller as one JSON document. One export at a time per user and a few per
+   * server: throws RATE_LIMITED, SERVICE_UNAVAILABLE, NOT_FOUND. Stops reading when `signal` aborts.
    */
   export(principal: Principal, signal?: AbortSignal): Promise<Record<string, unknown>>;
   /**
-   * Ends the subscription at Stripe, then erases the person and every session. Safe to repeat after any failure.
-   * Throws VALIDATION_FAILED (another e-mail), PAYMENT_PROVIDER_ERROR (nothing erased yet), CONFLICT (a subscription
-   * or checkout began meanwhile).
+   * Ends the subscription at Stripe, then erases personal data and ends every session. Safe to repeat after any
+   * failure. Throws VALIDATION_FAILED (not the account's e-mail), PAYMENT_PROVIDER_ERROR (nothing erased yet), CONFLICT
+   * (a subscription or checkout began meanwhile).
    */
   delete(principal: Principal, input: { confirmEmail: string }): Promise<void>;
 }
@@ -29,8 +29,8 @@ export interface UserService {
 interface UserServiceDeps {
   readonly users: UserStore;
   /**
-   * Ends the user's live subscription at Stripe at once, and closes open checkouts. Safe to repeat; nothing to end is
-   * no error. Throws PAYMENT_PROVIDER_ERROR.
+   * Ends the user's live subscription at Stripe immediately, if there is one, and closes open checkouts. Safe to
+   * repeat. Throws PAYMENT_PROVIDER_ERROR.
    */
   readonly endSubscription: (userId: string) => Promise<void>;
   /** AuthService.invalidateSessions. */
@@ -40,7 +40,7 @@ interface UserServiceDeps {
   readonly now: () => number;
 }
 
-/** An export reads everything a person has: two of them leave the database to everybody else. */
+/** An export reads everything a user has. Limited to two, exports leave the database free for other requests. */
 export const EXPORTS = { concurrency: 2, perKey: 1, maxQueue: 20, maxWaitMs: 10_000 } as const;
 
 /** Returns the service; nothing is read until it is used. */
@@ -87,8 +87,8 @@ async function deleteAccount(
         "Type your own e-mail address to confirm.",
       );
     }
-    // Stripe first: a person who is gone here must not be billed there. Both steps may be repeated,
-    // so a failure anywhere leaves an account that can simply be deleted again.
+    // Stripe first, because a user who is gone here must not be billed there. Both steps may be repeated, so after a
+    // failure anywhere the account can simply be deleted again.
     await deps.endSubscription(userId);
     if (!(await deps.users.erase(userId, new Date(deps.now())))) {
       throw AppError.of("CONFLICT", "A purchase has just begun. Please try again.");

@@ -9,12 +9,12 @@ import { notFound } from "../lib/errors.ts";
 import { exportUser } from "./export.store.ts";
 import type { ProfileChange, UserStore } from "./ports.ts";
 
-/** The address of an account whose person is gone: unique, and of a domain that can never receive mail (RFC 2606). */
+/** Returns an address for an erased account: unique, in a domain that can never receive mail (RFC 2606). */
 function erasedEmail(userId: string): string {
   return `deleted-${userId}@deleted.invalid`;
 }
 
-/** What a person sees of their own row, and whether they are still there. */
+/** What users see of their own row, and whether the account was deleted. */
 const viewSelect = {
   id: true,
   email: true,
@@ -26,7 +26,7 @@ const viewSelect = {
   deletedAt: true,
 } as const;
 
-/** The store over either database. */
+/** Returns the store over either database. */
 export function createUserStore(database: Database): UserStore {
   return {
     find: (userId) => findUser(database, userId),
@@ -49,10 +49,10 @@ async function updateUser(
   const row = await database.transaction(async ({ models }) => {
     await models.user.updateMany({
       where: { id: userId, deletedAt: null },
-      // Only what was given: Prisma leaves `undefined` alone.
+      // Only the given fields change: Prisma ignores `undefined`.
       data: { name: change.name, avatar: change.avatar },
     });
-    // Read, not counted: MySQL counts changed rows, and a change to the same value is none.
+    // Read the row instead of using the count: MySQL counts only changed rows, and an equal value changes nothing.
     return models.user.findUnique({ where: { id: userId }, select: viewSelect });
   });
   if (row === null || row.deletedAt !== null) {
@@ -61,7 +61,7 @@ async function updateUser(
   return toUserView(row);
 }
 
-/** False while a live subscription, or a checkout that may become one, stands in the way. */
+/** Returns false while a live subscription, or a checkout that may become one, prevents it. */
 async function eraseUser(tx: DatabaseTransaction, userId: string, at: Date): Promise<boolean> {
   const { models } = tx;
   await lockUser(tx, userId);
@@ -87,7 +87,7 @@ async function eraseUser(tx: DatabaseTransaction, userId: string, at: Date): Pro
   await unlinkIdentities(tx, userId);
   await endSessions(tx, userId, at);
   const target = { targetType: "user", targetId: userId };
-  // Without an actor a line was written at a sign-in of the person: the address in it is theirs.
+  // A line without an actor was written at a sign-in of this user, so the IP address in it is theirs.
   await models.auditLog.updateMany({
     where: { OR: [{ actorId: userId }, { actorId: null, ...target }] },
     data: { ipAddress: null },
@@ -97,8 +97,8 @@ async function eraseUser(tx: DatabaseTransaction, userId: string, at: Date): Pro
 }
 
 /**
- * The identity's hash stays, so that neither the signup bonus is given twice nor a debt washed off; the account it leads
- * to has no person any more.
+ * Keeps the identity's hash, so that returning neither earns the signup bonus twice nor clears a debt, but unlinks it
+ * from the erased account.
  */
 async function unlinkIdentities({ models }: DatabaseTransaction, userId: string): Promise<void> {
   const identities = await models.identity.findMany({ where: { userId }, select: { id: true } });

@@ -1,4 +1,4 @@
-// Access tokens: signed JWTs (RFC 8725, RFC 9068), verified once and then remembered until they expire.
+// Access tokens: signed JWTs (RFC 8725, RFC 9068), verified once and then cached until they expire.
 import { createSecretKey, hash, type KeyObject } from "node:crypto";
 import { errors, type JWTPayload, jwtVerify, SignJWT } from "jose";
 import { LRUCache } from "lru-cache";
@@ -8,34 +8,34 @@ import { keyId } from "../../lib/keys.ts";
 
 const ISSUER = "skywork";
 const AUDIENCE = "skywork-api";
-/** RFC 9068 2.1: an ID token or a refresh token can never pass for an access token. */
+/** RFC 9068 2.1. With it, no ID token or refresh token can pass for an access token. */
 const TYPE = "at+jwt";
 const ALGORITHM = "HS256";
-/** Ours are about 350 characters; anything longer is refused before it costs a parse. */
+/** Ours have about 350 characters; anything much longer is refused before it costs a parse. */
 const MAX_TOKEN_LENGTH = 2048;
 const MAX_REMEMBERED = 50_000;
-/** Clocks of two instances may differ by this much before a token counts as issued in the future. */
+/** The clocks of two instances may differ by this much before a token counts as issued in the future. */
 const ISSUED_AHEAD_SECONDS = 600;
 
-/** What an access token says. */
+/** The claims of an access token. */
 interface AccessClaims {
   readonly userId: string;
   readonly sessionId: string;
-  /** users.authVersion when it was signed: an older one is refused. */
+  /** users.authVersion at signing; a token with another version is refused. */
   readonly authVersion: number;
   readonly expiresAtMs: number;
 }
 
 /** Signs and verifies access tokens. */
 export interface AccessTokens {
-  /** `notAfterMs`: the token never outlives its sign-in. */
+  /** The token expires at `notAfterMs` at the latest, so that it never outlives its sign-in. */
   sign(
     claims: Omit<AccessClaims, "expiresAtMs">,
     notAfterMs: number,
   ): Promise<{ token: string; expiresAt: Date }>;
-  /** Throws UNAUTHENTICATED, or TOKEN_EXPIRED for a token that was once good. Returns what is remembered at once. */
+  /** Throws UNAUTHENTICATED, or TOKEN_EXPIRED for a token that was once valid. Returns cached claims synchronously. */
   verify(token: string): AccessClaims | Promise<AccessClaims>;
-  /** Forgets a token whose session has ended. */
+  /** Evicts a token whose session has ended or changed. */
   forget(token: string): void;
 }
 
@@ -43,7 +43,7 @@ const refused = (cause?: unknown) =>
   AppError.of("UNAUTHENTICATED", "Please sign in.", undefined, cause);
 const expired = () => AppError.of("TOKEN_EXPIRED", "The access token has expired. Refresh it.");
 
-/** Access tokens under `secrets`: the first signs, all verify. */
+/** Returns access tokens under `secrets`: the first signs, all verify. */
 export function createAccessTokens(options: {
   secrets: readonly string[];
   ttlSeconds: number;
@@ -51,7 +51,7 @@ export function createAccessTokens(options: {
 }): AccessTokens {
   const { now, ttlSeconds } = options;
   const keys = readKeys(options.secrets);
-  // Keyed by hash: a heap dump shows no token, and the memory per entry is bounded.
+  // Keyed by hash, so that a heap dump shows no token and the memory per entry is bounded.
   const remembered = new LRUCache<string, AccessClaims>({ max: MAX_REMEMBERED });
 
   async function verifyAndRemember(token: string, print: string): Promise<AccessClaims> {
@@ -139,7 +139,7 @@ async function verifyJwt(
     );
     return readClaims(payload, nowMs);
   } catch (error) {
-    // jose checks the signature before the time, so only a token that we signed can be "expired".
+    // jose checks the signature before the expiry, so only a token that we signed can count as expired.
     if (error instanceof errors.JWTExpired) throw expired();
     throw error instanceof AppError ? error : refused(error);
   }

@@ -1,4 +1,4 @@
-// Who a bearer is: the token's signature first, then the session's status at this moment.
+// Determines who a bearer is: verifies the token first, then the current status of the session.
 import { AppError } from "../../lib/errors.ts";
 import type { Principal } from "../auth.types.ts";
 import type { AccessTokens } from "./access-token.ts";
@@ -15,7 +15,7 @@ export async function authenticate(
   const session = await sessionCache.get(claims);
   if (session === null || session.ended) {
     accessTokens.forget(bearer);
-    // Another tab of this browser signed in again: its cookie is good, so a refresh goes on where this ended.
+    // Another tab of this browser signed in again. The browser's cookie is valid, so a refresh continues from there.
     if (session?.replaced) {
       throw AppError.of(
         "TOKEN_EXPIRED",
@@ -24,7 +24,7 @@ export async function authenticate(
     }
     throw AppError.of("SESSION_REVOKED", "This session has ended. Please sign in again.");
   }
-  // The session lives on with another role: refreshing brings a token that fits.
+  // The session is still live, but the account has changed: refreshing returns an up-to-date token.
   if (session.authVersion !== claims.authVersion) {
     accessTokens.forget(bearer);
     throw AppError.of("TOKEN_EXPIRED", "Your account has changed. Refresh the access token.");

@@ -1,14 +1,14 @@
-// How long a stream may go on: until its caller would be refused, on whatever instance that was decided.
+// Lets a stream continue until its caller would be refused, whichever instance decided that.
 import { isAppError } from "../../lib/errors.ts";
 import type { AuthorityWatch } from "../auth.types.ts";
 
-/** Half a second leaves the other half of the promised second to the look itself. */
+/** Streams have to end within a second of a revocation. This leaves more than half of that to the check itself. */
 const CHECK_EVERY_MS = 400;
 
 /**
- * Makes the function that watches bearers. Every open stream asks the very question a new request would ask, so revoked
- * sessions, disabled or deleted users, new roles and expired tokens end it alike. The looks of one instance share their
- * reads (session-cache.ts). A database that is unavailable decides nothing: the stream goes on until its token expires.
+ * Returns the function that watches bearers. Every open stream is checked exactly as a new request would be, so revoked
+ * sessions, disabled or deleted users, new roles and expired tokens all end it. The checks of one instance share their
+ * reads (session-cache.ts). While the database is unavailable, a stream continues until its token expires.
  */
 export function createAuthorityWatch(deps: {
   authenticate: (bearer: string | null) => Promise<unknown>;

@@ -1,10 +1,10 @@
-// What is kept of what a client says about itself: short, printable, harmless.
+// What is stored of a client's description of itself: short, printable, harmless.
 import type { ClientFacts } from "../auth.types.ts";
 
-/** As long as the column of `sessions`. */
+/** The length of the column in `sessions`. */
 const MAX_USER_AGENT_LENGTH = 512;
 
-/** User agent and address as they may be stored and shown. */
+/** Returns user agent and address in a form that is safe to store and show. */
 export function clientFacts(request: { userAgent: string | null; ip: string }): ClientFacts {
   return {
     userAgent:

@@ -1,4 +1,4 @@
-// Which refresh token a request presents, whether its origin may, and logging out by it.
+// Reads the refresh token a request presents, checks that its origin may present it, and logs out with it.
 import { LRUCache } from "lru-cache";
 import { AppError } from "../../lib/errors.ts";
 import type { RefreshRequest } from "../auth.types.ts";
@@ -8,7 +8,7 @@ import type { SessionCache } from "./session-cache.ts";
 
 const MAX_REMEMBERED_ENDS = 10_000;
 
-/** Dependencies of reading the token that a request presents. */
+/** Dependencies of reading the presented token. */
 interface PresentedTokenDeps {
   readonly config: { readonly frontendOrigins: readonly string[] };
   readonly refreshTokens: Pick<RefreshTokens, "parse">;
@@ -20,8 +20,8 @@ export function requireOwnOrigin(
   request: { origin: string | null; refreshCookies: readonly string[] },
 ): void {
   if (request.refreshCookies.length === 0) return;
-  // A browser sends Origin with every POST (Fetch standard, "append a request Origin header"): foreign, or `null` where
-  // nobody vouches for the page. Without the header it is no browser, and nobody was lured into sending it.
+  // A browser sends Origin with every POST (Fetch standard, "append a request Origin header"); it is the string `null`
+  // for an opaque origin. A request without the header is not from a browser, so no user was lured into sending it.
   if (request.origin !== null && !ownOrigins.includes(request.origin)) {
     throw AppError.of("FORBIDDEN", "This request must come from our own pages.");
   }
@@ -35,7 +35,7 @@ export function presentedSession(
   return readToken(deps.refreshTokens, request).token?.sessionId ?? null;
 }
 
-/** Returns the token of the request, null when there is none of ours. Throws FORBIDDEN as requireOwnOrigin does. */
+/** Returns the request's token, null unless it is one of ours. Throws FORBIDDEN as requireOwnOrigin does. */
 export function presentedToken(
   { config, refreshTokens }: PresentedTokenDeps,
   request: RefreshRequest,
@@ -45,8 +45,9 @@ export function presentedToken(
 }
 
 /**
- * Makes the function that ends the session of the presented token; a token that ends nothing is no error. It throws FORBIDDEN.
- * No limit counts it, so that nothing keeps anybody from signing out: repeating it must not cost the database anything.
+ * Returns the function that ends the session of the presented token, if there is one. It throws FORBIDDEN for a foreign
+ * origin. Logouts are not rate limited, so that nothing can keep a user from signing out; therefore a repeated logout
+ * must not cost the database anything.
  */
 export function createLogout(
   deps: PresentedTokenDeps & {
@@ -55,7 +56,7 @@ export function createLogout(
     readonly now: () => number;
   },
 ): (request: RefreshRequest) => Promise<void> {
-  // Under way or done: an ended session never lives again.
+  // In flight or done. Done logouts may be remembered, because an ended session never becomes live again.
   const ends = new LRUCache<string, Promise<void>>({ max: MAX_REMEMBERED_ENDS });
 
   async function end(sessionId: string): Promise<void> {
@@ -80,7 +81,7 @@ export function createLogout(
   };
 }
 
-/** A body token stands for itself; cookies must agree. */
+/** Reads a token from the body if there is one, otherwise from the cookies, which must agree. */
 function readToken(
   refreshTokens: Pick<RefreshTokens, "parse">,
   request: Pick<RefreshRequest, "bodyToken" | "refreshCookies">,
@@ -88,8 +89,8 @@ function readToken(
   if (request.bodyToken !== undefined) {
     return { token: refreshTokens.parse(request.bodyToken), inBody: true };
   }
-  // Two different cookies of one name mean that somebody else planted one. Picking the one that works could sign the
-  // person into the planter's account (login CSRF), so neither counts. `__Host-` makes this impossible on https.
+  // Two different cookies of the same name mean that an attacker planted one. Picking the one that works could sign the
+  // user into the attacker's account (login CSRF), so neither counts. `__Host-` makes this impossible on https.
   const [first, ...others] = new Set(request.refreshCookies);
   if (first === undefined || others.length > 0) return { token: null, inBody: false };
   return { token: refreshTokens.parse(first), inBody: false };

@@ -9,7 +9,7 @@ const SIGNED_BYTES = BYTES.id + BYTES.generation + BYTES.secret;
 const TOTAL_BYTES = SIGNED_BYTES + BYTES.tag;
 const TOKEN_LENGTH = PREFIX.length + Math.ceil((TOTAL_BYTES * 4) / 3);
 
-/** A token that this server issued once, whether or not it is still good. */
+/** A token that this server once issued, whether or not it is still valid. */
 export interface RefreshToken {
   readonly text: string;
   readonly sessionId: string;
@@ -20,20 +20,20 @@ export interface RefreshToken {
 
 /** Makes and recognises refresh tokens. */
 export interface RefreshTokens {
-  /** The first token of a session (`sessionId` is a UUID). */
+  /** Returns the first token of a session (`sessionId` is a UUID). */
   first(sessionId: string): RefreshToken;
-  /** The one token that follows `token`, the same at every call and on every instance. */
+  /** Returns the only successor of `token`, the same on every call and on every instance. */
   successor(token: RefreshToken): RefreshToken;
-  /** The same under every key still in use: what an instance with the former key made. */
+  /** Returns the successor under every key still in use, because an instance with a former key may have made it. */
   successors(token: RefreshToken): RefreshToken[];
   /**
-   * The token, or null when it is not exactly one of ours. The tag makes a token that merely names a session
-   * worthless: only one that was really issued can count as reuse.
+   * Returns the token, or null unless it is exactly one of ours. Because of the tag, a token that merely names a
+   * session is worthless: only one that was really issued can count as reused.
    */
   parse(text: string): RefreshToken | null;
-  /** What the database keeps of a token, under the first key. */
+  /** Returns what the database stores of a token, under the first key. */
   hash(token: RefreshToken): string;
-  /** Whether `storedHash` is of this token, under any key still in use. */
+  /** Whether `storedHash` is the hash of this token, under any key still in use. */
   matches(token: RefreshToken, storedHash: string): boolean;
 }
 
@@ -43,7 +43,7 @@ interface Keys {
   successor: Buffer;
 }
 
-/** Refresh tokens under `secrets`: the first makes new ones, all recognise. */
+/** Returns refresh tokens under `secrets`: the first makes new tokens, all recognise tokens. */
 export function createRefreshTokens(secrets: readonly string[]): RefreshTokens {
   const keys: Keys[] = secrets.map((secret) => ({
     tag: deriveKey(secret, "refresh tag"),
@@ -91,7 +91,7 @@ function writeSuccessor(key: Keys, { sessionId, generation, secret }: RefreshTok
 function parseToken(keys: readonly Keys[], text: string): RefreshToken | null {
   if (text.length !== TOKEN_LENGTH || !text.startsWith(PREFIX)) return null;
   const bytes = Buffer.from(text.slice(PREFIX.length), "base64url");
-  // base64url has spare bits and ignored characters: only the one spelling counts.
+  // Decoding base64url ignores spare bits and some characters, so only the canonical spelling counts.
   if (bytes.length !== TOTAL_BYTES || PREFIX + bytes.toString("base64url") !== text) return null;
   const signed = bytes.subarray(0, SIGNED_BYTES);
   const tag = bytes.subarray(SIGNED_BYTES);
@@ -104,7 +104,7 @@ function parseToken(keys: readonly Keys[], text: string): RefreshToken | null {
   };
 }
 
-/** 16 bytes in the UUID spelling. */
+/** Returns 16 bytes written as a UUID. */
 export function uuid(bytes: Buffer): string {
   const hex = bytes.toString("hex");
   return [

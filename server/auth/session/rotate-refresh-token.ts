@@ -1,4 +1,4 @@
-// Staying signed in: refresh-token rotation with a grace for honest races, and the end of a stolen family.
+// Refresh-token rotation, with a grace period for honest races and revocation when a stolen token is reused.
 import type { Config } from "../../config/config.ts";
 import { AppError } from "../../lib/errors.ts";
 import type { Logger } from "../../lib/logger.ts";
@@ -10,9 +10,9 @@ import { presentedToken } from "./presented-token.ts";
 import type { RefreshToken, RefreshTokens } from "./refresh-token.ts";
 import type { SessionCache } from "./session-cache.ts";
 
-/** Two tabs that refresh at once get the same successor within this time (docs/decisions/0031). */
+/** Within this time, two tabs that refresh concurrently get the same successor (docs/decisions/0031). */
 const GRACE_SECONDS = 10;
-/** A lost race is read again; the second reading finds the winner's rotation. */
+/** After a lost race the session is read again; the second read finds the winner's rotation. */
 const MAX_READS = 3;
 
 /** Dependencies of rotation. */
@@ -25,18 +25,18 @@ export interface RefreshDeps {
   readonly refreshTokens: RefreshTokens;
   readonly accessTokens: Pick<AccessTokens, "sign">;
   readonly sessionCache: Pick<SessionCache, "invalidate">;
-  /** Grace periods that are still being written; the service waits for them when it closes. */
+  /** Writes in flight that end a grace period; the service waits for them when it closes. */
   readonly pendingGraceEnds: Set<Promise<void>>;
   readonly logger: Logger;
   readonly now: () => number;
 }
 
-/** A presented token and the session that it names, as read a moment ago. */
+/** A presented token and the session that it names, as just read. */
 interface Presented {
   readonly token: RefreshToken;
   readonly session: SessionRecord;
   readonly request: RefreshRequest;
-  /** Whether an earlier reading for this request found it to be the session's current one. */
+  /** Whether an earlier read for this request found the token to be the session's current one. */
   readonly wasCurrent: boolean;
 }
 
@@ -64,7 +64,7 @@ export async function rotateRefreshToken(
     const session = await deps.sessions.find(token.sessionId);
     if (session === null) throw unknown();
     const successor = await findSuccessor(deps, { token, session, request, wasCurrent: read > 0 });
-    // Only a rotation is lost to another refresh: what is read again was the current token.
+    // Null only if another refresh won the rotation, so a token that is checked again was the current one.
     if (successor === null) continue;
     const { userId, sessionId, authVersion } = session;
     const signed = await deps.accessTokens.sign(
@@ -72,7 +72,7 @@ export async function rotateRefreshToken(
       session.absoluteExpiresAt.getTime(),
     );
     const rotatedNow = token.generation === session.generation;
-    // A grace whose end was never written ends with the answer that makes use of it.
+    // If the end of the grace period was never written, the response that makes use of it writes it.
     if (rotatedNow || session.graceEndsAt === null) endGraceLater(deps, successor.next);
     return {
       accessToken: signed.token,
@@ -85,7 +85,7 @@ export async function rotateRefreshToken(
   throw tryAgain();
 }
 
-/** Decides what the token is to its session; null = read again, another refresh came in between. */
+/** Decides what the token means to its session; null = another refresh came in between, read again. */
 async function findSuccessor(deps: RefreshDeps, presented: Presented): Promise<Successor | null> {
   const { token, session, request } = presented;
   const { refreshTokens } = deps;
@@ -99,18 +99,19 @@ async function findSuccessor(deps: RefreshDeps, presented: Presented): Promise<S
     if (!refreshTokens.matches(token, session.tokenHash)) throw unknown();
     return rotate(deps, presented, nowMs);
   }
-  // The tag vouches for it, yet the database never heard of it (restored from an older backup): not a theft.
+  // The tag is ours, but the database does not know the token (it was restored from an older backup): not a theft.
   if (token.generation > session.generation) throw unknown();
   if (!(await isWithinGrace(deps, presented))) {
-    // Good when it came, and overtaken twice since: no theft. Whoever sent it asks again, with what is current by then.
-    // Nor is one whose client has left: it may have waited here until it was old, and a thief who leaves gets nothing.
+    // No theft if the token was current on arrival and has been overtaken twice since; the client retries with its
+    // current one. Nor if the client has disconnected: the request may have waited here until its token was old, and a
+    // thief who disconnects gets nothing.
     const isTheft = !presented.wasCurrent && request.hasLeft?.() !== true;
     throw isTheft ? await reportReuse(deps, presented) : tryAgain();
   }
   const next = refreshTokens
     .successors(token)
     .find((successor) => refreshTokens.matches(successor, session.tokenHash));
-  // Rotated by an instance whose first secret this one does not have yet: no theft, ask another instance.
+  // Rotated by an instance whose first secret this one does not have yet: no theft; a retry may reach another instance.
   if (next === undefined) throw tryAgain();
   return { next, expiresAt: session.expiresAt };
 }
@@ -143,12 +144,12 @@ async function isWithinGrace(
     token.generation === session.generation - 1 &&
     session.previousTokenHash !== null &&
     refreshTokens.matches(token, session.previousTokenHash) &&
-    // Never ended: the server died after rotating, so nobody may ever have got the successor.
+    // Null: the server may have died after rotating, so the client may never have received the successor.
     (session.graceEndsAt === null || (await sessions.clock()) <= session.graceEndsAt)
   );
 }
 
-/** Revokes the whole family and returns the refusal. */
+/** Revokes the session, and so the whole token family. Returns the refusal. */
 async function reportReuse(
   deps: RefreshDeps,
   { token, session, request }: Presented,
@@ -172,8 +173,9 @@ async function reportReuse(
 }
 
 /**
- * Ends the grace once the answer is under way, outside of it: until this write lands the previous token keeps its
- * successor, so a crash between the two steps locks nobody out; afterwards it is good for 10 s and then a theft.
+ * Ends the grace period in the background, while the response is sent. Until this write lands, the previous token still
+ * gets its successor, so a crash between the two steps locks nobody out. Afterwards the previous token is accepted for
+ * 10 s; then it counts as stolen.
  */
 function endGraceLater(
   { sessions, pendingGraceEnds, logger }: RefreshDeps,

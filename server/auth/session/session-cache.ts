@@ -1,4 +1,4 @@
-// Whether a session is still good, answered from memory and never staler than the last change on any instance.
+// Whether a session is still valid, answered from memory yet never staler than the last change on any instance.
 import { randomUUID } from "node:crypto";
 import { setTimeout as sleep } from "node:timers/promises";
 import { LRUCache } from "lru-cache";
@@ -8,29 +8,30 @@ import { joinReads } from "../../lib/join-reads.ts";
 import type { SessionStatus } from "../auth.types.ts";
 import type { SessionStore } from "../ports.ts";
 
-// How it works (docs/decisions/0030): all instances share one random "epoch" in the cache. Every change of a session, role or
-// account, once committed, deletes it; whoever misses it makes a new one. A request first learns the epoch, by a read begun after
-// the request arrived, and only then trusts what this instance remembers from the same epoch. Requests that arrive while
-// a read is under way share the next one, so a busy instance makes a few hundred reads a second however many it serves.
+// How it works (docs/decisions/0030): all instances share one random "epoch" in the cache. Every committed change of a
+// session, role or account deletes it, and the next request that misses it makes a new one. A request first reads the
+// epoch, with a read that starts after the request has arrived, and only then trusts what this instance remembers from
+// the same epoch. Requests that arrive while a read is in flight share the next one, so a busy instance makes a few
+// hundred reads a second, however many requests it serves.
 
 const EPOCH_KEY = "auth:epoch";
 const EPOCH_TTL_SECONDS = 86_400;
 /**
- * The bound where the deletion did not reach everyone: Redis unreachable for the one instance that changed something,
- * or a failover to a replica that had not seen it.
+ * Bounds staleness if the deletion did not reach every instance, because only the instance that made the change could
+ * not reach Redis, or because of a failover to a replica that had not seen the deletion.
  */
 const REMEMBERED_MS = 1_000;
-/** More than one process serves in a second, which is how long they count. */
+/** More sessions than one process serves within REMEMBERED_MS. */
 const MAX_REMEMBERED = 10_000;
 const MAX_JOINED = 500;
-/** Nobody waits longer for a read, nor for the one before it: a silent database is a 503 within three seconds. */
+/** Longest wait for a read, including the one before it, so that a silent database is a 503 within three seconds. */
 const READ_WITHIN_MS = 2_500;
-/** A shared cache that did not answer is left alone this long; the database is asked meanwhile. */
+/** A shared cache that did not respond is left alone for this long; meanwhile the database is asked. */
 const AWAY_MS = 1_000;
-/** The least time between two reads of a cache over the network. */
+/** The least time between the starts of two reads of the shared cache. */
 const PACE_MS = 2;
 
-/** Whom a token names. */
+/** The session and the user that a token names. */
 interface Wanted {
   readonly sessionId: string;
   readonly userId: string;
@@ -38,13 +39,13 @@ interface Wanted {
 
 /** The current status of sessions. */
 export interface SessionCache {
-  /** Null when there is no such session of that user. Throws SERVICE_UNAVAILABLE when the database is unavailable. */
+  /** Returns null when that user has no such session. Throws SERVICE_UNAVAILABLE when the database is unavailable. */
   get(wanted: Wanted): Promise<SessionStatus | null>;
-  /** Makes every instance read again. Call after the commit; never throws. */
+  /** Makes every instance reread. Call after the commit. Never throws. */
   invalidate(): Promise<void>;
 }
 
-/** Session statuses read from `store`, kept as far as `sharedCache` allows (null: not at all). */
+/** Returns session statuses from `store`, remembered as far as `sharedCache` allows (null: not at all). */
 export function createSessionCache(deps: {
   store: Pick<SessionStore, "statuses">;
   sharedCache: Cache | null;
@@ -80,7 +81,7 @@ export function createSessionCache(deps: {
       ) {
         return known.status;
       }
-      // The epoch was read before the row: a change in between shows as a newer epoch to the next request.
+      // The epoch was read before the row, so after a change in between the next request sees a newer epoch.
       const status = await readOwn(wanted);
       if (status !== null) {
         const untilMs = performance.now() + REMEMBERED_MS;
@@ -89,13 +90,13 @@ export function createSessionCache(deps: {
       return status;
     },
     async invalidate() {
-      // A deletion that Redis does not hear of is made good before this instance believes Redis again (kv/redis/cache.ts).
+      // A deletion that does not reach Redis is repeated before this instance trusts Redis again (kv/redis/cache.ts).
       await sharedCache?.delete(EPOCH_KEY);
     },
   };
 }
 
-/** Reads the shared epoch; null = unknown, ask the database. Every caller gets a read begun after its call. */
+/** Returns a reader of the shared epoch; null = unknown, ask the database. Each read starts after its call. */
 function sharedEpoch(cache: Cache): () => Promise<string | null> {
   let awayUntilMs = 0;
   let lastStartMs = 0;
@@ -103,7 +104,8 @@ function sharedEpoch(cache: Cache): () => Promise<string | null> {
     lastStartMs = performance.now();
     const current = await cache.get(EPOCH_KEY);
     if (current !== undefined) return current;
-    // Absent or away: the two differ in whether it can be set. Never trusted in the same breath.
+    // Absent, or the cache is unavailable: setting it shows which. If another instance sets it first, its epoch counts
+    // only from the next read on.
     const fresh = randomUUID();
     const set = await cache.setIfAbsent(EPOCH_KEY, fresh, EPOCH_TTL_SECONDS);
     if (set === undefined) awayUntilMs = performance.now() + AWAY_MS;

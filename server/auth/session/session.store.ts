@@ -1,4 +1,4 @@
-// The rows of `sessions`: sign-ins, their rotations and their ends. Raw refresh tokens never come here.
+// The rows of `sessions`: sign-ins, their rotations and their ends. Raw refresh tokens never get this far.
 import { writeAuditLine } from "../../database/audit-log.ts";
 import type { Database, PrismaModels } from "../../database/ports.ts";
 import { databaseNow } from "../../database/clock.ts";
@@ -22,7 +22,7 @@ const statusSelect = {
   deletedAt: true,
 } as const;
 
-// Every busy user's session is asked for once a second: one plain statement costs a fraction of two of Prisma's.
+// Read once a second for every busy user, so this is one plain statement, at a fraction of the cost of Prisma's two.
 const STATUSES = `
   SELECT s.id AS sessionId, s.userId, s.revokedAt, s.revokedReason, u.role, u.authVersion, u.disabledAt, u.deletedAt
   FROM sessions s JOIN users u ON u.id = s.userId
@@ -31,7 +31,7 @@ const STATUSES = `
 interface StatusRow {
   sessionId: string;
   userId: string;
-  /** Dates as the database writes them; only whether they are there counts. */
+  /** Dates are as the database returns them; only whether they are null matters. */
   revokedAt: unknown;
   revokedReason: string | null;
   role: string;
@@ -40,7 +40,7 @@ interface StatusRow {
   deletedAt: unknown;
 }
 
-/** The store over either database. */
+/** Returns the store over either database. */
 export function createSessionStore(database: Database): SessionStore {
   return {
     statuses: (sessionIds) => readStatuses(database, sessionIds),
@@ -58,7 +58,7 @@ export function createSessionStore(database: Database): SessionStore {
   };
 }
 
-/** Even one statement may meet a conflict: `transaction` runs it again and gives its errors their names. */
+/** Even a single statement may run into a conflict: `transaction` retries it and classifies its errors. */
 function write<T>(database: Database, work: (models: PrismaModels) => Promise<T>): Promise<T> {
   return database.transaction((tx) => work(tx.models));
 }
@@ -119,7 +119,7 @@ async function findSession({ models }: Database, sessionId: string): Promise<Ses
 
 async function rotateSession(database: Database, rotation: Rotation): Promise<boolean> {
   const { sessionId, fromGeneration, fromHash, toHash, at, expiresAt, client } = rotation;
-  // One conditional UPDATE: of any number of parallel refreshes exactly one finds this row as it was.
+  // One conditional UPDATE, so that of any number of concurrent refreshes exactly one finds the row unchanged.
   const { count } = await write(database, ({ session }) =>
     session.updateMany({
       where: {
@@ -188,7 +188,7 @@ function revokeSession(
 
 function revokeAllSessions(database: Database, userId: string, at: Date): Promise<number> {
   return write(database, async (models) => {
-    // The user's row first: every writer that touches both locks in this order.
+    // The user's row first: every writer that touches both locks them in this order.
     await models.user.updateMany({
       where: { id: userId },
       data: { authVersion: { increment: 1 } },
@@ -199,7 +199,7 @@ function revokeAllSessions(database: Database, userId: string, at: Date): Promis
         where: { userId, revokedAt: null, ...which },
         data: { revokedAt: at, revokedReason: reason },
       });
-    // Those that are listed are counted; the others end too, for clocks differ.
+    // Count only unexpired sessions, which are the ones listed. The others end, too, because clocks differ.
     const { count } = await end({ expiresAt: { gt: at } });
     await end({});
     return count;

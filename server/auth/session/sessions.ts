@@ -1,4 +1,4 @@
-// What people see of their own sign-ins, and how they end them.
+// How users list their own sessions and end them.
 import { notFound } from "../../lib/errors.ts";
 import type { Principal, SessionLine } from "../auth.types.ts";
 import type { SessionStore } from "../ports.ts";
@@ -10,7 +10,7 @@ interface Deps {
   readonly now: () => number;
 }
 
-/** Returns the caller's live sessions, last used first. */
+/** Returns the caller's live sessions, most recently used first. */
 export async function listSessions(
   { sessions, now }: Pick<Deps, "sessions" | "now">,
   principal: Principal,
@@ -38,12 +38,12 @@ export async function revokeOne(
   if (await sessions.revoke(sessionId, "revoked", new Date(now()), principal.userId)) {
     await sessionCache.invalidate();
   } else if (!(await sessions.owns(principal.userId, sessionId))) {
-    // Another's session and no session look the same from outside.
+    // Another user's session looks the same from outside as none.
     throw notFound("session");
   }
 }
 
-/** Ends every session of the caller, this one too. Returns how many. */
+/** Ends every session of the caller, including this one. Returns how many. */
 export async function revokeAll(
   { sessions, sessionCache, now }: Deps,
   principal: Principal,

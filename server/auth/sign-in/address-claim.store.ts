@@ -1,5 +1,6 @@
-// Whose account a verified address leads to. Mailboxes and domains change hands, so an address alone is no identity:
-// it links only where the account has no identity of that issuer; a second `sub` of one issuer is another person.
+// Decides which account a verified address leads to. Mailboxes and domains change hands, so an address alone is no
+// identity: it links to an account only if that has no identity of the same issuer. A second `sub` of one issuer is
+// another person.
 import { writeAuditLine } from "../../database/audit-log.ts";
 import type { DatabaseTransaction, PrismaModels } from "../../database/ports.ts";
 import { lockUser } from "../../database/lock-user.ts";
@@ -7,20 +8,20 @@ import type { SignIn } from "../auth.types.ts";
 import { recordAddressHolder, releasedEmail, wasHeldByAnother } from "./address-history.store.ts";
 import { SignInFailure } from "./sign-in-error.ts";
 
-/** What an address comes to for somebody whose `sub` is new here. */
+/** Where an address leads for a `sub` that is new here. */
 interface AddressClaim {
-  /** The account to link; null = a new one. */
+  /** The account to link to; null = create a new one. */
   readonly linkTo: string | null;
-  /** The account that has lost the address to the newcomer. */
+  /** The account that has lost the address to the newcomer, if any. */
   readonly takenFrom: string | null;
 }
 
-/** The holder may change between being found and being locked; twice in a row is nobody's bad luck. */
+/** The holder may change between being found and being locked. This many times in a row is no coincidence. */
 const MAX_ATTEMPTS = 5;
 
 /**
- * Decides between linking and a new account, and frees the address for the newcomer where another `sub` had it.
- * Throws SignInFailure account_conflict: an account holds the address, and nobody ever verified it.
+ * Decides between linking and a new account, and frees the address for the newcomer if another `sub` had it.
+ * Throws SignInFailure account_conflict: an account holds the address unverified, or the holder keeps changing.
  */
 export async function claimAddress(
   tx: DatabaseTransaction,
@@ -47,7 +48,7 @@ export async function claimAddress(
       await releaseAddress(tx.models, locked, request);
       return { linkTo: null, takenFrom: locked.id };
     }
-    // Otherwise whoever typed the address first would own the account of whoever proves it.
+    // Otherwise whoever typed in the address first would own the account of the person who proves it.
     if (locked.emailVerifiedAt === null) {
       throw new SignInFailure("account_conflict", "an account with an unverified address exists");
     }
@@ -71,13 +72,13 @@ async function releaseAddress(
   await auditAddress(models, request, {
     userId,
     action: "user.addressReleased",
-    // The newcomer's is in a line of their own, where erasing them finds it.
+    // The newcomer's IP address is in a separate line, where erasing their account finds it.
     ip: null,
     reason: "The issuer vouches for this address with another subject: it is another person's now.",
   });
 }
 
-/** The newcomer's line, beside the former holder's. */
+/** Writes the newcomer's audit line, in addition to the former holder's. */
 export async function auditTakenAddress(
   models: PrismaModels,
   request: SignIn,
@@ -102,8 +103,8 @@ function auditAddress(
 }
 
 /**
- * Whether ADMIN_EMAILS may raise this account by its address: the address is its own, no other `sub` of the
- * issuer holds or held it, and no other `sub` of the issuer leads to the account.
+ * Whether ADMIN_EMAILS may promote this account by its address: the account did not take the address from another one,
+ * no other `sub` of the issuer is known to have held it, and no other `sub` of the issuer leads to the account.
  */
 export async function mayBecomeAdmin(
   models: PrismaModels,

@@ -1,27 +1,27 @@
-// Who held an address before: the record belongs to the address and outlives the accounts, so that nobody sheds it by
-// deleting an account and coming back.
+// Records who has held an address. The record belongs to the address and outlives accounts, so that nobody can shed it
+// by deleting an account and returning.
 import { createHash } from "node:crypto";
 import { writeAuditLine } from "../../database/audit-log.ts";
 import type { PrismaModels } from "../../database/ports.ts";
 import { asciiLowerCase } from "../../lib/text.ts";
 
 const TARGET_TYPE = "address";
-/** More people than any honest mailbox has had; beyond it the address counts as another's. */
+/** More holders than any honest mailbox has had. With this many, the address counts as held by another. */
 const MAX_HOLDERS = 50;
 
-/** An account as it is about to lose its address. */
+/** An account that is about to lose its address. */
 interface Holder {
   readonly id: string;
   readonly email: string;
   readonly addressTakenAt: Date | null;
 }
 
-/** The address of an account that lost its own: unique, and of a domain that never receives mail (RFC 2606). */
+/** Returns an address for an account that lost its own: unique, in a domain that never receives mail (RFC 2606). */
 export function releasedEmail(userId: string): string {
   return `released-${userId}@released.invalid`;
 }
 
-/** Writes down who held the account's address. Call before the address or the account's identities change. */
+/** Records who held the account's address. Call before the address or the account's identities change. */
 export async function recordAddressHolder(
   models: PrismaModels,
   holder: Holder,
@@ -34,7 +34,7 @@ export async function recordAddressHolder(
     select: { id: true },
   });
   const holders: (string | null)[] = identities.map(({ id }) => id);
-  // Taken over: from somebody whose identity may not be on record any more.
+  // The address had been taken over from somebody whose identity may no longer be on record.
   if (holder.addressTakenAt !== null) holders.push(null);
   const known = await findHolderRecords(models, targetId);
   if (known.length >= MAX_HOLDERS) return;
@@ -68,7 +68,7 @@ export async function wasHeldByAnother(
   return (await models.identity.count({ where: { id: { in: others }, issuer } })) > 0;
 }
 
-/** The address in no form that says whose it is. */
+/** A hash of the address, so that a record does not show whose address it is. */
 function addressHash(email: string): string {
   return createHash("sha256").update(asciiLowerCase(email)).digest("hex");
 }
@@ -85,7 +85,7 @@ async function findHolderRecords(
   return lines.map(({ detail }) => detail);
 }
 
-/** The identity a record names; null = somebody unknown. */
+/** Returns the identity that a record names; null = the holder is unknown. */
 function identityIdOf(detail: string | null): string | null {
   const record: unknown = JSON.parse(detail ?? "null");
   if (typeof record !== "object" || record === null || !("identityId" in record)) return null;

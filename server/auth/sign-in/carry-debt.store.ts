@@ -1,15 +1,15 @@
-// The debt of a deleted account follows the person who comes back.
+// Carries the debt of a deleted account over to the new account of a person who returns.
 import type { DatabaseTransaction } from "../../database/ports.ts";
 import { lockUser } from "../../database/lock-user.ts";
 import { scopedKey } from "../../ledger/idempotency-key.ts";
 import type { Ledger } from "../../ledger/ports.ts";
 
-/** More accounts than any honest person has deleted; the rest of them follow at the next sign-ins. */
+/** More accounts than any honest person has deleted. Any further ones follow at later sign-ins. */
 const MAX_ACCOUNTS = 20;
 
 /**
- * Moves the debt of every account this identity had before to `userId`, in the sign-in's own transaction. Also what
- * became debt after the deletion (a dispute takes months). True when anything moved.
+ * Moves the debt of every former account of this identity to `userId`, in the sign-in's own transaction. Includes debt
+ * that arose after the deletion (a dispute takes months). Returns whether anything moved.
  */
 export async function carryDebt(
   tx: DatabaseTransaction,
@@ -22,7 +22,7 @@ export async function carryDebt(
   const where = { id: { in: former.map((row) => row.erasedUserId) }, credits: { lt: 0 } };
   const owing = await tx.models.user.findMany({ where, select: { id: true }, take: MAX_ACCOUNTS });
   if (owing.length === 0) return false;
-  // In the order of ids, as everybody locks several accounts.
+  // Lock in id order, as everywhere that several accounts are locked.
   const ids = owing.map(({ id }) => id);
   for (const id of [...ids, userId].sort()) await lockUser(tx, id);
   const owed = await tx.models.user.findMany({
@@ -31,7 +31,7 @@ export async function carryDebt(
     take: MAX_ACCOUNTS,
   });
   for (const { id, credits, ledgerSeq } of owed) {
-    // The debtor's own sequence number makes the key one of a kind: after the move it is another.
+    // The debtor's sequence number makes the key unique, because the move itself advances that number.
     const move = (account: string, other: string, amountCredits: number) => ({
       kind: "carryDebt" as const,
       userId: account,

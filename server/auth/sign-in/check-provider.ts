@@ -1,11 +1,11 @@
-// Asking the identity provider at start whether sign-in can work with it.
+// Checks at startup whether sign-in can work with the identity provider.
 import type { Config } from "../../config/config.ts";
 import type { Logger } from "../../lib/logger.ts";
 import type { IdentityProvider } from "../ports.ts";
 import { reasonOf } from "./outcome.ts";
 import { SignInFailure } from "./sign-in-error.ts";
 
-/** Logs why sign-in cannot work, or cannot work yet. Never throws. */
+/** Logs why sign-in cannot work, or not yet. Never throws. */
 export async function checkIdentityProvider(deps: {
   readonly config: { readonly google: Pick<Config["google"], "issuer"> };
   readonly identityProvider: Pick<IdentityProvider, "check">;

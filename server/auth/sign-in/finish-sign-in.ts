@@ -20,10 +20,10 @@ import { SignInFailure } from "./sign-in-error.ts";
 import { type SignInState, type SignInStates, STATE_TTL_SECONDS } from "./sign-in-state.ts";
 
 const MAX_CODE_LENGTH = 2048;
-/** A browser has one refresh cookie; more of them are somebody else's. */
+/** A browser has one refresh cookie; further ones are foreign. */
 const MAX_FORMER = 2;
 
-/** Dependencies of ending a sign-in. */
+/** Dependencies of finishing a sign-in. */
 interface FinishSignInDeps {
   readonly config: Pick<
     Config,
@@ -44,7 +44,7 @@ interface FinishSignInDeps {
 export interface CallbackRequest {
   readonly query: CallbackQuery;
   readonly stateCookies: readonly SignInCookie[];
-  /** Every value sent under the refresh cookie's name: that sign-in ends when the new one begins. */
+  /** Every value sent under the refresh cookie's name. The sign-in they belong to ends when the new one begins. */
   readonly refreshCookies: readonly string[];
   readonly userAgent: string | null;
   readonly ip: string;
@@ -75,7 +75,7 @@ export async function finishSignIn(
   }
 }
 
-/** The sign-in that `query.state` ends. From here on it is used up, whatever comes of it. */
+/** Returns the sign-in that `query.state` belongs to. From here on it is used up, whatever the outcome. */
 async function consumeState(
   { signInStates, spentStates }: FinishSignInDeps,
   query: CallbackQuery,
@@ -89,8 +89,8 @@ async function consumeState(
     throw new SignInFailure("state_expired", "the sign-in took longer than 10 minutes");
   }
   const key = `auth:attempt:${createHash("sha256").update(state.state).digest("base64url")}`;
-  // A first net that also catches sign-ins which end in nothing. With the cache away it lets everything through,
-  // and the session's primary key (SignInStates.sessionId) still allows one session for one sign-in.
+  // A first safeguard, which also covers sign-ins that fail. While the cache is unavailable it lets everything through;
+  // the session's primary key (SignInStates.sessionId) still allows only one session per sign-in.
   if ((await spentStates.setIfAbsent(key, "1", STATE_TTL_SECONDS)) === false) {
     throw new SignInFailure("state_invalid", "this sign-in was ended before");
   }
@@ -148,7 +148,7 @@ async function openSession(
   return { token: token.text, maxAgeSeconds };
 }
 
-/** Ends the sign-in this browser had before (ASVS 7.2.4). The new one stands whatever comes of it. */
+/** Ends the sign-in this browser had before (ASVS 7.2.4). If that fails, the new one is valid all the same. */
 async function endFormerSessions(
   { refreshTokens, sessions, logger }: FinishSignInDeps,
   cookies: readonly string[],
@@ -167,7 +167,7 @@ async function endFormerSessions(
   return ended;
 }
 
-/** RFC 6749 4.1.2.1. `error_description` is the sender's text and goes nowhere. */
+/** Maps an error of RFC 6749 4.1.2.1. `error_description` is the sender's text and is never passed on. */
 function providerRefusal(error: string): SignInFailure {
   if (error === "access_denied") return new SignInFailure("access_denied", "the person declined");
   if (error === "temporarily_unavailable" || error === "server_error") {

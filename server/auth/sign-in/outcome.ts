@@ -1,4 +1,4 @@
-// Where a browser goes when its sign-in is over: the frontend's page, with an error code or a path and nothing else.
+// Where a browser goes when its sign-in is over: a frontend page, with an error code or a path and nothing else.
 import type { Config } from "../../config/config.ts";
 import type { SignInError } from "../../../shared/src/errors.ts";
 import { isAppError } from "../../lib/errors.ts";
@@ -6,7 +6,7 @@ import type { Logger } from "../../lib/logger.ts";
 import type { SignInRedirect } from "../auth.types.ts";
 import { SignInFailure } from "./sign-in-error.ts";
 
-/** Returns the frontend's page that ends every sign-in. No token and nobody else's text is ever in it. */
+/** Returns the frontend page that ends every sign-in. Its URL never contains a token or a third party's text. */
 export function landingPage(
   { frontendOrigins }: Pick<Config, "frontendOrigins">,
   parameter: { error: SignInError } | { returnTo: string | null },
@@ -18,7 +18,7 @@ export function landingPage(
   return url.href;
 }
 
-/** Logs a refused sign-in and returns the redirect that tells the browser. */
+/** Logs a refused sign-in and returns the redirect that reports it to the browser. */
 export function refuseSignIn(
   { config, logger }: { config: Pick<Config, "frontendOrigins">; logger: Logger },
   error: unknown,

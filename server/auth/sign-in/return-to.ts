@@ -1,11 +1,14 @@
-// Which `returnTo` may follow a sign-in: a path on the frontend, and nothing a browser reads as more.
+// Which `returnTo` may follow a sign-in: a path on the frontend, and nothing that a browser could take for more.
 
 const MAX_LENGTH = 512;
 const MAX_DECODINGS = 3;
-/** Never dialled: a stand-in that shows whether a path leaves its origin. */
+/** Never contacted: a placeholder that shows whether a path leaves its origin. */
 const ORIGIN = "http://frontend.invalid";
 
-/** `value` as a path with query and fragment, or null for anything else (absolute, `//`, `/\`, control characters, encoded tricks). */
+/**
+ * Returns `value` as a path with query and fragment, or null for anything else (absolute URLs, `//`, `/\`, control
+ * characters, encoded tricks).
+ */
 export function safeReturnTo(value: unknown): string | null {
   if (typeof value !== "string" || value.length > MAX_LENGTH) return null;
   if (!staysOnPath(value)) return null;
@@ -16,8 +19,8 @@ export function safeReturnTo(value: unknown): string | null {
 }
 
 /**
- * Whether every reading of `path` stays on the frontend. Its router may decode once more than a browser does, which takes
- * `.` and `..` out before: `/./%2fevil` is `/%2fevil` by then.
+ * Whether every reading of `path` stays on the frontend. The frontend's router may decode once more than the browser,
+ * which has already resolved `.` and `..`: by then, `/./%2fevil` has become `/%2fevil`.
  */
 function staysDecoded(path: string, decodings: number): boolean {
   if (!staysOnPath(path)) return false;

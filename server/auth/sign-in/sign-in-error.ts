@@ -1,7 +1,7 @@
-// Why a sign-in ended without a session, in a word of SIGN_IN_ERRORS.
+// Why a sign-in ended without a session, as a code of SIGN_IN_ERRORS.
 import type { SignInError } from "../../../shared/src/errors.ts";
 
-/** Thrown inside a sign-in; the browser sees `code` alone, the log sees the cause. */
+/** Thrown during a sign-in. The browser sees only `code`; the log has the message and the cause. */
 export class SignInFailure extends Error {
   readonly code: SignInError;
 

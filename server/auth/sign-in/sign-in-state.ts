@@ -1,13 +1,13 @@
-// Sign-in states: what must be remembered between the two halves of a sign-in, sealed into one cookie each.
+// Sign-in states: what must be remembered between the two halves of a sign-in, each sealed into its own cookie.
 import { createCipheriv, createDecipheriv, createHash, randomBytes } from "node:crypto";
 import { z } from "zod";
 import { deriveKey, equalSecrets } from "../../lib/keys.ts";
 import type { SignInCookie } from "../auth.types.ts";
 import { uuid } from "../session/refresh-token.ts";
 
-/** RFC 9700 4.7: state lives as long as a person needs to sign in, and no longer. */
+/** RFC 9700 4.7. A state lives as long as a person needs to sign in, and no longer. */
 export const STATE_TTL_SECONDS = 600;
-/** More tabs than anyone signs in from at once; keeps the Cookie header small. */
+/** More tabs than anyone signs in from simultaneously. Keeps the Cookie header small. */
 export const MAX_STATES = 5;
 
 const IV_BYTES = 12;
@@ -28,16 +28,16 @@ export type SignInState = z.infer<typeof stateSchema>;
 /** Makes and opens state cookies. */
 export interface SignInStates {
   begin(returnTo: string | null): { state: SignInState; cookie: SignInCookie };
-  /** The sign-in of `state` among `cookies`; null when this browser never began it. */
+  /** Returns the sign-in of `state` among `cookies`; null if this browser did not start it. */
   find(state: string, cookies: readonly SignInCookie[]): SignInState | null;
   expired(state: SignInState): boolean;
-  /** Cookie names to clear so that at most `MAX_STATES - 1` live sign-ins stay beside a new one. */
+  /** Returns the names of cookies to clear, so that at most `MAX_STATES - 1` live sign-ins remain beside a new one. */
   surplus(cookies: readonly SignInCookie[]): string[];
-  /** The cookie's name for a state; null for what cannot be one of ours. */
+  /** Returns the name of a state's cookie; null if the state cannot be one of ours. */
   cookieName(state: string): string | null;
   /**
-   * The id of the one session this sign-in may end in: made from its state, so that the sessions' primary key
-   * lets a callback that is sent twice at once make one session, whatever Redis does.
+   * Returns the id of the only session this sign-in may create. It is derived from the state, so that the primary key
+   * of `sessions` lets a callback that is sent twice simultaneously create one session, whatever Redis does.
    */
   sessionId(state: SignInState): string;
 }
@@ -47,14 +47,14 @@ export function isStateCookie(name: string): boolean {
   return /^(__Host-)?signin_/.test(name);
 }
 
-/** States sealed under `secrets`: the first seals, all open. `secure`: https, so the name takes the `__Host-` prefix. */
+/** Returns states under `secrets`: the first seals, all open. With `secure` (https), names get the `__Host-` prefix. */
 export function createSignInStates(options: {
   secrets: readonly string[];
   secure: boolean;
   now: () => number;
 }): SignInStates {
   const { now } = options;
-  // The purpose is part of the key: a new word would lose the sign-ins that are under way.
+  // The purpose is part of the key, so changing its wording would invalidate the sign-ins that are under way.
   const keys = options.secrets.map((secret) => deriveKey(secret, "sign-in attempt"));
   const [sealKey] = keys;
   if (sealKey === undefined) throw new Error("JWT_SECRET is empty.");
@@ -88,7 +88,7 @@ function newState(returnTo: string | null, startedAtMs: number): SignInState {
 
 function seal(key: Buffer, state: SignInState, name: string): string {
   const iv = randomBytes(IV_BYTES);
-  // The name is authenticated too: a sealed value cannot be moved to another sign-in's cookie.
+  // The name is authenticated, too, so that a sealed value cannot be moved to another sign-in's cookie.
   const cipher = createCipheriv("aes-256-gcm", key, iv);
   cipher.setAAD(Buffer.from(name));
   const body = Buffer.concat([cipher.update(JSON.stringify(state)), cipher.final()]);
@@ -146,7 +146,7 @@ function surplusCookies(
 
 function sessionIdOf({ state, startedAtMs }: SignInState): string {
   const bytes = createHash("sha256").update(state).digest().subarray(0, 16);
-  // UUID v7: the sign-in's time first, so that new sessions are neighbours in the index.
+  // UUID v7 puts the time of the sign-in first, so that new sessions are adjacent in the index.
   bytes.writeUIntBE(startedAtMs, 0, 6);
   bytes.writeUInt8((bytes.readUInt8(6) & 0x0f) | 0x70, 6);
   bytes.writeUInt8((bytes.readUInt8(8) & 0x3f) | 0x80, 8);

@@ -1,4 +1,4 @@
-// What a sign-in writes: the person, the identity, the session and the signup bonus, all or nothing.
+// Writes a sign-in: the user, the identity, the session and the signup bonus, all or nothing.
 import { createHash } from "node:crypto";
 import type { Database, DatabaseTransaction, PrismaModels } from "../../database/ports.ts";
 import { writeAuditLine } from "../../database/audit-log.ts";
@@ -13,10 +13,10 @@ import { recordAddressHolder, wasHeldByAnother } from "./address-history.store.t
 import { carryDebt } from "./carry-debt.store.ts";
 import { SignInFailure } from "./sign-in-error.ts";
 
-/** A sign-in of the same person at the same moment may win a unique key: read again, then it is found. */
+/** A concurrent sign-in of the same person may win a unique key; the next try reads again and finds its row. */
 const MAX_TRIES = 4;
 
-/** The key of an identity: issuer and subject, in no form a person can be told by. */
+/** The key of an identity: issuer and subject, hashed so that it does not identify a person. */
 function identityId(issuer: string, subject: string): string {
   return createHash("sha256")
     .update(JSON.stringify([issuer, subject]))
@@ -31,13 +31,13 @@ interface Deps {
 
 /** What one transaction did. */
 interface Outcome extends SignedIn {
-  /** Credits moved: announce it once it is committed. */
+  /** Whether credits moved, so that the change has to be published after the commit. */
   readonly granted: boolean;
-  /** The account that has lost the address to this person. */
+  /** The account that has lost the address to this user, if any. */
   readonly takenFrom: string | null;
 }
 
-/** Writes a sign-in to either database, as `WriteSignIn` of ports.ts says. */
+/** Writes a sign-in to either database, as specified by `WriteSignIn` in ports.ts. */
 export async function writeSignIn(deps: Deps, request: SignIn): Promise<SignedIn> {
   const { database, ledger, logger } = deps;
   for (let tries = 1; ; tries++) {
@@ -114,7 +114,7 @@ async function openAccount(
         amountCredits: request.signupCredits,
         source: "SIGNUP",
         sourceId: null,
-        // Of the identity, not of the user: who deletes the account and returns is not given it again.
+        // Keyed by identity rather than user, so that deleting the account and returning earns no second bonus.
         grantKey: `signup:${identity.id}`,
         expiresAt: null,
         description: "Welcome credits",
@@ -160,7 +160,10 @@ async function saveIdentity(
   });
 }
 
-/** Locks the account and lets it follow the identity: address, missing name and picture, role. True when tokens ended. */
+/**
+ * Locks the account and updates it from the identity: address, missing name and avatar, role. Returns whether its older
+ * access tokens have ended.
+ */
 async function followIdentity(
   tx: DatabaseTransaction,
   userId: string,
@@ -214,7 +217,7 @@ async function auditNewAdmin(
   });
 }
 
-/** The address the account takes now; null = it keeps the one it has, because the new one is another account's. */
+/** Returns the address the account gets now; null = it keeps its own, because the new one is another account's. */
 async function nextEmail(
   models: PrismaModels,
   user: { id: string; email: string },
@@ -224,7 +227,7 @@ async function nextEmail(
   if (user.email === email) return email;
   const holder = await models.user.findUnique({ where: { email }, select: { id: true } });
   if (holder === null) return email;
-  // Identity is issuer and subject: the person is signed in all the same, and no account changes hands.
+  // Identity is issuer and subject, so the user is signed in all the same, and no account changes hands.
   logger.warn(
     { userId: user.id },
     "a changed address belongs to another account: the old one is kept",
