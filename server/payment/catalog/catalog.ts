@@ -18,9 +18,7 @@ const MAX_KNOWN_PRICES = 1_000;
 interface CatalogState {
   readonly store: Pick<PaymentStore, "offers">;
   readonly stripe: StripePort;
-  /**
-   * A price's amount and credits never change under one id, so a price is cached once it states its offer and credits.
-   */
+  /** A price's amount and credits never change under one id, so it is cached once it states its offer and credits. */
   readonly knownPrices: LRUCache<string, StripePrice>;
 }
 
@@ -36,15 +34,11 @@ export function createCatalog({ store, stripe }: Pick<CatalogState, "store" | "s
     package: (packageId: string) => getPackage(state, packageId),
     /** Returns an active plan. Throws NOT_FOUND. */
     plan: (planId: string) => getPlan(state, planId),
-    /**
-     * Returns the id of the smallest active package with at least `shortfallCredits`, or else of the largest;
-     * null when there is none.
-     */
+    /** Returns the id of the smallest active package covering `shortfallCredits`, else of the largest; null if none. */
     suggestPackage: async (shortfallCredits: number) =>
       suggestedPackage(await offered(), shortfallCredits)?.id ?? null,
     /**
-     * Returns the plan's price id at Stripe, creating a price if needed, e.g. when the plan changed
-     * and is not synced yet.
+     * Returns the plan's price id at Stripe, creating a price if needed, e.g. when the plan was changed but not synced.
      */
     planPrice: (plan: PlanOffer) => getPlanPrice(state, plan),
     /** Forgets a price id that Stripe does not know (another account, a restarted sandbox). */
@@ -54,14 +48,11 @@ export function createCatalog({ store, stripe }: Pick<CatalogState, "store" | "s
      * reports only in prose. Such a price is forgotten, so the next order gets a fresh one.
      */
     isPriceAtFault: (error: unknown, priceId: string) => isPriceAtFault(state, error, priceId),
-    /**
-     * Runs `order` with the plan's price, and once more with a fresh price if Stripe no longer sells at the first one.
-     */
+    /** Runs `order` with the plan's price, and again with a fresh price if Stripe no longer sells at the first one. */
     withPlanPrice: <T>(plan: PlanOffer, order: (priceId: string) => Promise<T>) =>
       withPlanPrice(state, plan, order),
     /**
-     * Returns the plan a current or former price belongs to; null when it is not ours. `currency`:
-     * the one it is paid in.
+     * Returns the plan of a current or former price; null when the price is not ours. `currency`: what it is paid in.
      */
     findPricedPlan: (priceId: string, currency?: string) =>
       findPricedPlan(state, priceId, currency),

@@ -6,9 +6,7 @@ import {
   nextBillingDate,
 } from "./billing-months.ts";
 
-/**
- * One line of a paid invoice, with what its price stands for. Amounts in minor units, negative for money given back.
- */
+/** One line of a paid invoice, with what its price stands for. Money in minor units, negative when given back. */
 export interface PaidLine {
   readonly amount: number;
   /** What the price costs for a whole interval. */
@@ -49,9 +47,7 @@ function floorFraction({ top, bottom }: Fraction): number {
   return Number(top < 0n && top % bottom !== 0n ? whole - 1n : whole);
 }
 
-/**
- * Returns all credits an invoice's lines buy, including later months; negative when it gives back more than it sells.
- */
+/** Returns all credits an invoice's lines buy, in later months too; negative when it gives back more than it sells. */
 export function totalCredits(lines: readonly PaidLine[]): number {
   return floorFraction(lines.map(lineCredits).reduce(addFractions, ZERO));
 }
@@ -93,8 +89,7 @@ function accrueCredits(lines: readonly PaidLine[], anchor: Date): Accrual[] {
   const moments = [start, ...laterStarts];
   return moments.map((dueAt, index) => {
     const isLast = index === moments.length - 1;
-    // When the last month of the last yearly line begins, no other line has months left, even if its
-    // own begin on another day.
+    // From the last yearly line's last month on, no line has months left, even one whose months begin on another day.
     const due = lines.map((line) =>
       accruedCredits(line, isLast ? 0 : monthsLeft(line, anchor, dueAt)),
     );
@@ -150,8 +145,7 @@ export function scheduleGrants(
   const monthsFrom = lastYearly === undefined ? anchor : anchorOf(lastYearly, anchor);
   let granted = 0;
   return accrueCredits(lines, anchor).map(({ dueAt, periodEnd, credits: due }, index) => {
-    // An invoice that gives back more than it sells may still sell something first, e.g. when a
-    // yearly plan became monthly.
+    // An invoice of negative worth may still sell something first, e.g. when a yearly plan became monthly.
     const upToNow = Math.max(granted, worth < 0 ? due : Math.min(worth, due));
     const credits = upToNow - granted;
     granted = upToNow;
@@ -166,10 +160,7 @@ export function scheduledGrantKey(paymentId: string, grant: Pick<ScheduledGrant,
   return grant.index === 0 ? `payment:${paymentId}` : `payment:${paymentId}:month:${grant.index}`;
 }
 
-/**
- * Returns the moments of `scheduleGrants` with the credits each adds or, if negative, gives back. They
- * sum to `totalCredits`.
- */
+/** Returns the same moments with the credits each adds or, if negative, gives back. They sum to `totalCredits`. */
 export function scheduleNetCredits(
   lines: readonly PaidLine[],
   anchor: Date,
@@ -188,9 +179,7 @@ function monthsLeft(line: PaidLine, anchor: Date, now: Date): number {
   return billingDatesBetween(anchorOf(line, anchor), from, line.periodEnd).length;
 }
 
-/**
- * One month after a period's end: the next billing date, or one calendar month later if the end is not a billing date.
- */
+/** One month after a period's end: the next billing date, or a calendar month later if the end is no billing date. */
 function oneMonthAfter(anchor: Date, periodEnd: Date): Date {
   return isBillingDate(anchor, periodEnd)
     ? nextBillingDate(anchor, periodEnd)

@@ -57,10 +57,7 @@ export function totalPaid(payment: Pick<KeptPayment, "amount" | "total">): numbe
   return Math.max(payment.amount, payment.total ?? 0);
 }
 
-/**
- * Returns the credits to take back from a payment: the share of refunds and credit notes, and what
- * disputes take beyond it.
- */
+/** Returns the credits to take back: the share of refunds and credit notes, and what disputes take beyond it. */
 export function computeTakeBacks(
   payment: Pick<KeptPayment, "amount" | "total" | "creditsPurchased">,
   back: { readonly refunded: number; readonly credited: number; readonly disputed: number },

@@ -46,9 +46,7 @@ export async function readPaidLines(
   return lines;
 }
 
-/**
- * The price in a currency it no longer lists, derived from a line that is not prorated and so covers a whole interval.
- */
+/** The price in a currency it no longer lists, derived from a line that is not prorated: it covers a whole interval. */
 function wholeAmount({ amount, quantity, proration }: StripeInvoiceLine): number | null {
   return proration || amount <= 0 ? null : Math.ceil(amount / quantity);
 }

@@ -6,10 +6,7 @@ interface Offer {
   readonly price: number;
 }
 
-/**
- * Returns the smallest of `offers` that covers the shortfall, or else the largest; the cheaper of equals;
- * undefined without offers.
- */
+/** Returns the smallest of `offers` that covers the shortfall, else the largest (the cheaper of equals), if any. */
 export function suggestedPackage<Package extends Offer>(
   offers: readonly Package[],
   shortfallCredits: number,

@@ -32,8 +32,7 @@ export interface OpenCheckout {
 /** Stripe allows 30 minutes to 24 hours. */
 const LIFETIME_MS = 23 * HOUR_MS;
 /**
- * A checkout with less time left than this is replaced, so that no one has to hurry. Just above Stripe's
- * minimum for a new one.
+ * A checkout with less time left is replaced: no one should have to hurry. Just above Stripe's minimum for a new one.
  */
 const MIN_LEFT_MS = 31 * 60_000;
 const MAX_ROUNDS = 6;
@@ -100,8 +99,7 @@ function findOrCreate(
   return store.lockedTransaction(userId, async ({ checkouts, customers: users, subscriptions }) => {
     // Erased while the order was in flight: no one could cancel what is paid.
     if ((await users.find(userId))?.deletedAt !== null) throw notFound("user");
-    // Paid in another tab while the order was in flight, or while the checkout of another plan was
-    // being closed for this one.
+    // Paid in another tab while the order was in flight, or while the checkout of another plan was closed for this one.
     if (kind === "PLAN" && (await subscriptions.findLive(userId)) !== null) throw justSubscribed();
     const live = await checkouts.findLive(liveKey);
     if (live !== null) return live;
