@@ -17,7 +17,7 @@ export interface PaymentStoreDeps {
   readonly database: Database;
   readonly ledger: Pick<Ledger, "applyIn">;
   /**
-   * Called with money taken or given back, before `tx` commits: must count nothing if `tx` is rolled back or retried.
+   * Called with money taken or given back, before `tx` commits: must count nothing if `tx` rolls back or is retried.
    */
   readonly onMoney?: (
     tx: DatabaseTransaction,

@@ -38,7 +38,7 @@ export function createCatalog({ store, stripe }: Pick<CatalogState, "store" | "s
     suggestPackage: async (shortfallCredits: number) =>
       suggestedPackage(await offered(), shortfallCredits)?.id ?? null,
     /**
-     * Returns the plan's price id at Stripe, creating a price if needed, e.g. when the plan was changed but not synced.
+     * Returns the plan's price id at Stripe, creating a price if needed, e.g. for a plan that changed since the sync.
      */
     planPrice: (plan: PlanOffer) => getPlanPrice(state, plan),
     /** Forgets a price id that Stripe does not know (another account, a restarted sandbox). */
@@ -52,7 +52,7 @@ export function createCatalog({ store, stripe }: Pick<CatalogState, "store" | "s
     withPlanPrice: <T>(plan: PlanOffer, order: (priceId: string) => Promise<T>) =>
       withPlanPrice(state, plan, order),
     /**
-     * Returns the plan of a current or former price; null when the price is not ours. `currency`: what it is paid in.
+     * Returns the plan of a current or former price; null when the price is not ours. `currency`: that of the payment.
      */
     findPricedPlan: (priceId: string, currency?: string) =>
       findPricedPlan(state, priceId, currency),
