@@ -16,9 +16,7 @@ import { subscriptionTable } from "./store/subscriptions.store.ts";
 export interface PaymentStoreDeps {
   readonly database: Database;
   readonly ledger: Pick<Ledger, "applyIn">;
-  /**
-   * Called with money taken or given back, before `tx` commits: must count nothing if `tx` rolls back or is retried.
-   */
+  /** Called with money taken or given back, before `tx` commits: counts only if `tx` does, as it may be retried. */
   readonly onMoney?: (
     tx: DatabaseTransaction,
     money: { readonly minorUnits: number; readonly currency: string },

@@ -37,9 +37,7 @@ export function createCatalog({ store, stripe }: Pick<CatalogState, "store" | "s
     /** Returns the id of the smallest active package covering `shortfallCredits`, else of the largest; null if none. */
     suggestPackage: async (shortfallCredits: number) =>
       suggestedPackage(await offered(), shortfallCredits)?.id ?? null,
-    /**
-     * Returns the plan's price id at Stripe, creating a price if needed, e.g. for a plan that changed since the sync.
-     */
+    /** Returns the plan's price id at Stripe, creating a price if needed, e.g. for a plan changed since the sync. */
     planPrice: (plan: PlanOffer) => getPlanPrice(state, plan),
     /** Forgets a price id that Stripe does not know (another account, a restarted sandbox). */
     forgetPrice: (priceId: string) => forgetPrice(state, priceId),
@@ -51,9 +49,7 @@ export function createCatalog({ store, stripe }: Pick<CatalogState, "store" | "s
     /** Runs `order` with the plan's price, and again with a fresh price if Stripe no longer sells at the first one. */
     withPlanPrice: <T>(plan: PlanOffer, order: (priceId: string) => Promise<T>) =>
       withPlanPrice(state, plan, order),
-    /**
-     * Returns the plan of a current or former price; null when the price is not ours. `currency`: that of the payment.
-     */
+    /** Returns the plan of a current or former price; null when it is not ours. `currency`: that of the payment. */
     findPricedPlan: (priceId: string, currency?: string) =>
       findPricedPlan(state, priceId, currency),
     /** Creates or updates products and prices at Stripe. Returns a line per offer. */

@@ -8,9 +8,7 @@ import { closeSubscription } from "./close-subscription.ts";
 import { releasePending } from "./downgrades.ts";
 import type { SubscriptionDeps } from "./subscribe.ts";
 
-/**
- * Ends every live subscription at Stripe now and closes open checkouts. Safe to repeat. Throws PAYMENT_PROVIDER_ERROR.
- */
+/** Ends all live subscriptions at Stripe now, closes open checkouts. Safe to repeat. Throws PAYMENT_PROVIDER_ERROR. */
 export async function endSubscriptions(deps: SubscriptionDeps, userId: string): Promise<void> {
   const { store, stripe, customers } = deps;
   const known = await store.subscriptions.ofUser(userId);

@@ -52,9 +52,7 @@ export function ignored(reason: string): SyncEffect {
   return { kind: "ignored", reason, isUnknown: false };
 }
 
-/**
- * Returns the effect of an object that Stripe does not know, at least not with this key. `what`: e.g. "this invoice".
- */
+/** Returns the effect of an object Stripe does not know, at least not with this key. `what`: e.g. "this invoice". */
 export function unknownToStripe(what: string): SyncEffect {
   return { kind: "ignored", reason: `Stripe does not know ${what}.`, isUnknown: true };
 }

@@ -4,8 +4,8 @@ import type { PaymentTables } from "../ports.ts";
 import type { StripeCheckout } from "../stripe/port.ts";
 
 /**
- * Returns our checkout for a session, or null. If a lost response left the session's id unknown, our
- * own reference finds it.
+ * Returns our checkout for a session, or null. A lost response may have left the session's id unstored, in which case
+ * our own reference finds it.
  */
 export async function findCheckout(
   { checkouts, customers }: Pick<PaymentTables, "checkouts" | "customers">,

@@ -49,8 +49,7 @@ async function unknownSessionEffect(
 ): Promise<SyncEffect> {
   const checkout = await store.checkouts.findBySession(sessionId);
   if (checkout === null) return unknownToStripe("this checkout session");
-  // Ours and perhaps still payable, yet unknown to Stripe: the key may be of another account.
-  // Failing keeps it for a retry.
+  // Ours and perhaps still payable, yet unknown to Stripe, e.g. with another account's key: fail, to be retried.
   if (checkout.expiresAt.getTime() + GRACE_MS > now()) throw missing;
   return {
     kind: "effect",
@@ -157,9 +156,7 @@ async function packageEffect(
     : purchase;
 }
 
-/**
- * Why a paid session grants nothing: the price is not the one offered, or the account was erased. Null when it grants.
- */
+/** Why a paid session grants nothing: it was not paid as offered, or the account was erased. Null when it grants. */
 async function whyUnwanted(
   store: PaymentTables,
   checkout: Checkout,

@@ -108,8 +108,7 @@ function isPaidHere(known: Payment | null): boolean {
 }
 
 /**
- * Whether to check if it is unwanted: before it is granted, and again when the refund of an
- * unwanted one may have failed.
+ * Whether to check that it is wanted: before it is granted, and again when an unwanted one's refund may have failed.
  */
 function mayBeUnwanted(known: Payment | null, refundedIntentId: string | null): boolean {
   return !isPaidHere(known) || (refundedIntentId !== null && known?.creditsPurchased === 0);

@@ -1,5 +1,4 @@
-// Money given back of one payment (refunds, credit notes, disputes), and the credits that move with
-// it, in both directions.
+// Money given back of one payment (refunds, credit notes, disputes), and the credits that move with it, both ways.
 import { scopedKey } from "../../ledger/idempotency-key.ts";
 import type { LedgerOperation } from "../../ledger/ports.ts";
 import { totalPaid, computeTakeBacks } from "../catalog/kept-credits.ts";
@@ -39,10 +38,7 @@ export function sumRefunds(refunds: readonly StripeRefund[]): number {
   return refunds.filter(isOnItsWay).reduce((sum, { amount }) => sum + amount, 0);
 }
 
-/**
- * Returns the money held by disputes: open and lost ones hold it; won or prevented ones and
- * inquiries (`warning_…`) do not.
- */
+/** Returns the money held by open or lost disputes. Won or prevented ones and inquiries (`warning_…`) hold none. */
 export function sumDisputes(disputes: readonly StripeDispute[]): number {
   return disputes
     .filter(
@@ -129,10 +125,7 @@ async function readTotals(
   return { refunded, credited, disputed };
 }
 
-/**
- * A Stripe stand-in may lack one of the two lists. If both are missing the payment intent is unknown:
- * an error, not "nothing".
- */
+/** A Stripe stand-in may lack one of the lists. If both are missing, the payment intent is unknown: an error. */
 async function readBack(
   stripe: StripePort,
   paymentIntentId: string,

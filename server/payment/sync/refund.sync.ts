@@ -1,5 +1,4 @@
-// Syncs refunds and disputes by their payment intent, whatever it paid for. The purchase is settled first, in case
-// its own event is late.
+// Syncs refunds and disputes by payment intent, whatever it paid for; settles the purchase first, as it may be late.
 import type { Payment } from "../payment.types.ts";
 import { unlessMissing } from "../stripe/errors.ts";
 import { allOf, ignored, type SyncDeps, type SyncEffect } from "./apply-sync.ts";

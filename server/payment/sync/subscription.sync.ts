@@ -105,9 +105,7 @@ async function keepOneLive(
   return { subscription: fetched, first };
 }
 
-/**
- * Closes our copy of a subscription Stripe does not know. It does know another of the same user, so the key is right.
- */
+/** Closes our copy of a subscription Stripe does not know. It knows another of the same user, so the key is right. */
 function closeUnknown({ logger, now }: SyncDeps, subscription: Subscription): SyncEffect {
   const { userId, stripeSubscriptionId: subscriptionId } = subscription;
   logger.warn({ subscriptionId, userId }, "subscription unknown to Stripe; another one is live");
