@@ -114,7 +114,7 @@ export interface SubscriptionTable {
   known(stripeSubscriptionIds: readonly string[]): Promise<Set<string>>;
   findLive(userId: string): Promise<Subscription | null>;
   ofUser(userId: string): Promise<Subscription[]>;
-  /** The Stripe customers of a user's subscriptions, the latest `take`. */
+  /** The latest `take` Stripe customers of a user's subscriptions. */
   customersOf(userId: string, take: number): Promise<string[]>;
   /** Live ones, in id order. */
   live(page: { readonly after: string; readonly take: number }): Promise<Subscription[]>;

@@ -80,7 +80,7 @@ type SyncedOffer =
   | { readonly kind: "package"; readonly offer: PackageOffer; readonly interval: null }
   | { readonly kind: "plan"; readonly offer: PlanOffer; readonly interval: BillingInterval };
 
-/** Finds or makes the price of an offer at Stripe. */
+/** Finds or creates the price of an offer at Stripe. */
 async function syncPrice({ stripe }: Deps, synced: SyncedOffer): Promise<SyncedPrice> {
   const { kind, offer, interval } = synced;
   const productId = `skywork_${kind}_${offer.id}`;

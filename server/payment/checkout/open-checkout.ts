@@ -31,9 +31,7 @@ export interface OpenCheckout {
 
 /** Stripe allows 30 minutes to 24 hours. */
 const LIFETIME_MS = 23 * HOUR_MS;
-/**
- * A checkout with less time left is replaced, so that no one has to hurry. Just above Stripe's minimum for new ones.
- */
+/** A checkout with less time left is replaced so that no one has to hurry. Just above Stripe's minimum for new ones. */
 const MIN_LEFT_MS = 31 * 60_000;
 const MAX_ROUNDS = 6;
 

@@ -19,7 +19,7 @@ const EVENT_LINE = {
   processedAt: true,
 } as const;
 
-/** The mark: when the last complete reconcile began. */
+/** The name of the mark that records when the last complete reconcile began. */
 const RECONCILE = "reconcile";
 
 const OPEN = { in: ["PENDING", "FAILED"] };

@@ -107,9 +107,7 @@ function isPaidHere(known: Payment | null): boolean {
   return known !== null && known.paidAt !== null;
 }
 
-/**
- * Whether to check that it is wanted: before it is granted, and again when an unwanted one's refund may have failed.
- */
+/** Whether to check that it is wanted: before it is granted, and again if an unwanted one's refund may have failed. */
 function mayBeUnwanted(known: Payment | null, refundedIntentId: string | null): boolean {
   return !isPaidHere(known) || (refundedIntentId !== null && known?.creditsPurchased === 0);
 }

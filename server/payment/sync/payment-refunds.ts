@@ -165,7 +165,7 @@ async function writeTotals(
   };
   const fields = Object.keys(change) as (keyof typeof change)[];
   if (fields.every((field) => payment[field] === change[field])) {
-    // Makes any concurrent sync that read Stripe earlier, and saw something else, read again.
+    // Makes every concurrent sync that read Stripe earlier, and saw something else, read it again.
     await tx.payments.update(payment.id, { version });
     return "done";
   }
