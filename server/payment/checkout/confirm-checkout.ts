@@ -6,9 +6,7 @@ import type { PaymentTables } from "../ports.ts";
 import type { SyncDeps } from "../sync/apply-sync.ts";
 import { syncWithStripe } from "../sync/sync.ts";
 
-/**
- * Settles a checkout and returns its outcome. Throws NOT_FOUND (not a session of this user), PAYMENT_PROVIDER_ERROR.
- */
+/** Settles a checkout and returns its outcome. Throws NOT_FOUND (no session of this user), PAYMENT_PROVIDER_ERROR. */
 export async function confirmCheckout(
   deps: SyncDeps,
   userId: string,

@@ -78,7 +78,7 @@ export async function reconcile(
   const hasEvents = await attempt(run, "events", () => recoverEvents(run, since));
   await attempt(run, "checkouts", () => settleCheckouts(run, before));
   const hasInvoices = await attempt(run, "invoices", () => settleInvoices(run, since));
-  // A run that is cut short does not move the mark, so one that always is must not go unnoticed.
+  // A run that is cut short does not move the mark: report it, or constant cut-offs would go unnoticed.
   if (signal?.aborted) addProblem(run, "stopped early: the next run begins where this one did");
   const isComplete = hasEvents && hasInvoices && since <= needed && !signal?.aborted;
   await attempt(run, "subscriptions", () => settleSubscriptions(run, maxSubscriptions));

@@ -12,9 +12,7 @@ import {
 import { signPreview } from "./preview-token.ts";
 import { getLiveSubscription } from "./subscription-state.ts";
 
-/**
- * Previews a change. Throws NOT_FOUND (no plan or subscription), CONFLICT (not possible now), PAYMENT_PROVIDER_ERROR.
- */
+/** Previews a change. Throws NOT_FOUND (plan or subscription), CONFLICT (not possible now), PAYMENT_PROVIDER_ERROR. */
 export async function previewPlanChange(
   deps: PlanChangeDeps,
   userId: string,

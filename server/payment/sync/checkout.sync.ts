@@ -88,7 +88,7 @@ async function lostCheckoutEffect(deps: SyncDeps, session: StripeCheckout): Prom
   return allOf(checkout.userId, [entry, await packageEffect(deps, checkout, session, null)]);
 }
 
-/** Adds to a paid package's purchase any money given back. */
+/** Combines a paid package's purchase with any money given back. */
 async function withMoneyBack(
   deps: SyncDeps,
   { id, userId }: Checkout,
@@ -172,7 +172,7 @@ async function isForNobody(
   { customers, payments }: Pick<PaymentTables, "customers" | "payments">,
   { id, userId }: Checkout,
 ): Promise<boolean> {
-  // In this order: an erased account is granted nothing more, so a payment that is unpaid then stays unpaid.
+  // In this order: an erased account is granted nothing more, so a payment found unpaid after that stays unpaid.
   if (!(await isErased({ customers }, userId))) return false;
   return ((await payments.find({ id }))?.paidAt ?? null) === null;
 }

@@ -112,7 +112,7 @@ function mayBeUnwanted(known: Payment | null, refundedIntentId: string | null): 
   return !isPaidHere(known) || (refundedIntentId !== null && known?.creditsPurchased === 0);
 }
 
-/** Refunds everything that was paid of an unwanted invoice. */
+/** Refunds everything paid on an unwanted invoice. */
 async function giveBack(deps: SyncDeps, invoice: StripeInvoice, reason: Unwanted): Promise<void> {
   const { id: invoiceId, subscriptionId } = invoice;
   deps.logger.warn({ invoiceId, subscriptionId, reason }, "unwanted invoice paid: it goes back");
@@ -194,7 +194,7 @@ async function writePaidInvoice(
   await savePayment(tx, paid, { known, paymentId, paidAt, newCredits });
   await tx.applyToLedger(
     missing.map((grant) => {
-      // A month that was held back is granted late, so it gets time to be spent.
+      // A month that was held back is granted late, so it is given time to be spent.
       const isFirst = known === null || known.paidAt === null;
       const expiresAt = isFirst ? grant.expiresAt : lateExpiry(grant.expiresAt, now());
       return toGrant(paid.userId, paymentId, { ...grant, expiresAt });

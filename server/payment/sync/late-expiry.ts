@@ -1,4 +1,4 @@
-// Credits that are granted late, or returned, get time to be spent.
+// Credits that are granted late, or returned, are given time to be spent.
 import { addMonths } from "../catalog/billing-months.ts";
 
 /** Returns when credits granted now expire: at `own`, but no sooner than in a month; null (never) stays null. */

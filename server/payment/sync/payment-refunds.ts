@@ -1,4 +1,4 @@
-// Money given back of one payment (refunds, credit notes, disputes), and the credits that move with it, both ways.
+// Money given back from one payment (refunds, credit notes, disputes), and the credits that move with it, both ways.
 import { scopedKey } from "../../ledger/idempotency-key.ts";
 import type { LedgerOperation } from "../../ledger/ports.ts";
 import { totalPaid, computeTakeBacks } from "../catalog/kept-credits.ts";
@@ -58,7 +58,7 @@ export function statusAfter(
   return back >= totalPaid(payment) ? "REFUNDED" : "PARTIALLY_REFUNDED";
 }
 
-/** Reads what has been given back of a payment, which the caller settles first. */
+/** Reads how much of a payment has been given back. The caller settles the payment first. */
 export async function paymentRefundsEffect(
   { store, stripe, now }: SyncDeps,
   payment: RefundedPayment,

@@ -7,7 +7,7 @@ import { invoiceEffect } from "./invoice.sync.ts";
 import { paymentRefundsEffect } from "./payment-refunds.ts";
 import { returnedCreditsEffect } from "./returned-credits.ts";
 
-/** Reads what has been given back of a payment intent's payment. */
+/** Reads how much of a payment intent's payment has been given back. */
 export async function refundEffect(deps: SyncDeps, paymentIntentId: string): Promise<SyncEffect> {
   const { store, stripe } = deps;
   const known = await store.payments.find({ stripePaymentId: paymentIntentId });

@@ -128,7 +128,7 @@ async function findOtherLive(
   return live?.stripeSubscriptionId === stripeSubscriptionId ? null : live;
 }
 
-/** Whether the account is erased, so that later purchases are for no one. */
+/** Whether the account is erased, after which its purchases benefit no one. */
 export async function isErased(
   { customers }: Pick<PaymentTables, "customers">,
   userId: string,

@@ -59,7 +59,7 @@ export async function whyInvoiceIsUnwanted(
   return wasSecond ? "duplicate" : null;
 }
 
-/** Refunds everything that was paid of an invoice. Safe to repeat. */
+/** Refunds everything paid on an invoice. Safe to repeat. */
 export async function refundInvoice(
   deps: Deps,
   { id, amountPaid }: Pick<StripeInvoice, "id" | "amountPaid">,
