@@ -1,23 +1,23 @@
-// The model provider: any OpenAI-compatible API, through the `openai` client (docs/decisions/0060). The only file that imports it.
+// The model provider: any OpenAI-compatible API, via the `openai` client (docs/decisions/0060), imported only here.
 import OpenAI, { APIConnectionError, APIError } from "openai";
 import type { ModelPart, ModelPort, ModelRequest } from "../ai/ports.ts";
 import { AppError, isAppError } from "../lib/errors.ts";
 
 /** How to reach the provider. */
 export interface ModelAdapterOptions {
-  /** `/v1` included; `/chat/completions` is appended. */
+  /** Including `/v1`; `/chat/completions` is appended. */
   readonly baseUrl: string;
-  /** Null for providers that want none (Ollama, vLLM). */
+  /** Null for providers that need none (Ollama, vLLM). */
   readonly apiKey: string | null;
 }
 
-/** What an INT column holds. */
+/** The largest value an INT column holds. */
 const MAX_COUNT = 2_147_483_647;
 
 type Chunk = OpenAI.Chat.Completions.ChatCompletionChunk;
 type Format = OpenAI.Chat.Completions.ChatCompletionCreateParamsStreaming["response_format"];
 
-/** The provider as a ModelPort; one call is one request: a repeated one could be produced and paid twice. */
+/** Returns the provider as a ModelPort. An accepted call is never repeated: it could be generated and billed twice. */
 export function createModelAdapter(options: ModelAdapterOptions): ModelPort {
   return { stream: (request) => streamAnswer(options, request) };
 }
@@ -50,7 +50,7 @@ async function* streamAnswer(
     throw providerError(error, watch.signal.aborted);
   } finally {
     watch.end();
-    // The client leaves a listener on it, and Node.js keeps joined signals that have one.
+    // The client leaves a listener on `signal`, and Node.js retains combined signals that have one.
     over.abort();
   }
   if (request.signal.aborted) throw providerError(null, false);
@@ -58,14 +58,14 @@ async function* streamAnswer(
   if (!isComplete) throw interrupted();
 }
 
-/** Asks for JSON as strictly as the provider can: by schema, as JSON at all, or by the prompt alone. */
+/** Requests JSON as strictly as the provider supports: by schema, as any JSON, or by the prompt alone. */
 async function ask(
   client: OpenAI,
   request: ModelRequest,
   signal: AbortSignal,
 ): Promise<AsyncIterable<Chunk>> {
   const formats = request.json === undefined ? [undefined] : formatsOf(request.json);
-  // The last try asks for nothing that an old provider may not know.
+  // The last attempt requests nothing that an old provider may not support.
   const tries = [
     ...formats.map((format) => ({ format, usage: true })),
     { format: undefined, usage: false },
@@ -83,7 +83,7 @@ async function ask(
         { signal },
       );
     } catch (error) {
-      // 400 or 422: it does not know one of these fields. Nothing was produced, so the next one may be tried.
+      // 400 or 422: it does not support one of these fields. Nothing was generated, so the next attempt is safe.
       const isUnknownFormat =
         error instanceof APIError && (error.status === 400 || error.status === 422);
       if (!isUnknownFormat || index === tries.length - 1) throw error;
@@ -105,7 +105,7 @@ function formatsOf(json: NonNullable<ModelRequest["json"]>): Format[] {
 
 function* partsOf(chunk: Chunk): Generator<ModelPart, void, void> {
   const delta = chunk.choices?.[0]?.delta;
-  // A refusal is the model's answer, too.
+  // A refusal is the model's answer too.
   const text = delta?.content ?? delta?.refusal ?? "";
   if (typeof text === "string" && text !== "") yield { type: "text", text };
   if (chunk.usage)
@@ -116,7 +116,7 @@ function* partsOf(chunk: Chunk): Generator<ModelPart, void, void> {
     };
 }
 
-/** A count as the provider gave it; null where it is none, or none that its column can hold. */
+/** A count as the provider reports it; null when it is not a count or does not fit its column. */
 function countOf(tokens: unknown): number | null {
   if (typeof tokens !== "number" || !Number.isSafeInteger(tokens)) return null;
   return tokens >= 0 && tokens <= MAX_COUNT ? tokens : null;
@@ -134,7 +134,7 @@ function watchForSilence(silenceMs: number) {
   };
 }
 
-/** A fetch that tells of every byte: providers send comments to keep a slow answer alive, which the client drops. */
+/** A fetch that reports every byte: providers send comments to keep a slow answer alive, which the client drops. */
 function observeFetch(onBytes: () => void): typeof fetch {
   return async (input, init) => {
     const response = await fetch(input, init);
@@ -151,7 +151,7 @@ function observeFetch(onBytes: () => void): typeof fetch {
   };
 }
 
-/** AI_PROVIDER_ERROR with a sentence for the user; the provider's own words may quote the prompt and stay out. */
+/** Returns AI_PROVIDER_ERROR with a sentence for the user, never the provider's words, which may quote the prompt. */
 function providerError(error: unknown, isSilent: boolean): AppError {
   if (isAppError(error)) return error;
   if (isSilent) return failure("The model did not answer in time. Please try again.", "silent");

@@ -1,4 +1,4 @@
-// The payment service: what the `payment` procedures, the webhook, the jobs and the other services ask of it.
+// The payment service, as used by the `payment` procedures, the webhook, the jobs and other services.
 import { paymentContract } from "../../shared/src/payment.ts";
 import type { Ledger } from "../ledger/ports.ts";
 import type { Logger } from "../lib/logger.ts";
@@ -36,22 +36,22 @@ export interface PaymentServiceDeps {
   readonly ledger: Pick<Ledger, "changed">;
   readonly stripe: StripePort;
   readonly logger: Logger;
-  /** Milliseconds since 1970, as Date.now; tests bring their own. */
+  /** Milliseconds since 1970, like Date.now; tests inject their own. */
   readonly now: () => number;
-  /** The first of FRONTEND_URL: where Checkout and the portal send people back to. */
+  /** The first FRONTEND_URL: where Checkout and the portal send users back to. */
   readonly frontendUrl: string;
-  /** Sign plan-change previews; the first signs, all verify (config.tokens.accessSecrets). */
+  /** For plan-change previews: the first signs, any of them verifies (config.tokens.accessSecrets). */
   readonly signingSecrets: readonly string[];
-  /** True when Stripe is the sandbox, whose objects may vanish with a restart. */
+  /** Whether Stripe is the sandbox, whose objects may vanish on a restart. */
   readonly sandbox: boolean;
 }
 
-/** The `payment` procedures' work, and what the rest of the server needs of payments. */
+/** The work of the `payment` procedures, and what the rest of the server needs from payments. */
 export interface PaymentService {
   packages(): Promise<PaymentOutput<"packages">>;
   /** Throws NOT_FOUND, PAYMENT_PROVIDER_ERROR. A second click gets the same session. */
   checkout(userId: string, input: PaymentInput<"checkout">): Promise<PaymentOutput<"checkout">>;
-  /** Throws NOT_FOUND for anybody else's session, PAYMENT_PROVIDER_ERROR. */
+  /** Throws NOT_FOUND (also for another user's session), PAYMENT_PROVIDER_ERROR. */
   confirm(userId: string, input: PaymentInput<"confirm">): Promise<PaymentOutput<"confirm">>;
   history(userId: string, input: PaymentInput<"history">): Promise<PaymentOutput<"history">>;
   plans(): Promise<PaymentOutput<"plans">>;
@@ -68,7 +68,7 @@ export interface PaymentService {
     userId: string,
     input: PaymentInput<"changePlan">,
   ): Promise<PaymentOutput<"changePlan">>;
-  /** Keeps the current plan: a change that waits for the period's end is undone, free of charge. Throws NOT_FOUND. */
+  /** Keeps the current plan: undoes, free of charge, a change that waits for the period's end. Throws NOT_FOUND. */
   cancelPlanChange(userId: string): Promise<PaymentOutput<"cancelPlanChange">>;
   cancelSubscription(userId: string): Promise<PaymentOutput<"cancelSubscription">>;
   resumeSubscription(userId: string): Promise<PaymentOutput<"resumeSubscription">>;
@@ -76,41 +76,41 @@ export interface PaymentService {
   invoices(userId: string): Promise<PaymentOutput<"invoices">>;
 
   /**
-   * user.delete: ends every live subscription at Stripe now and closes open checkouts. Safe to repeat.
-   * Throws PAYMENT_PROVIDER_ERROR when Stripe cannot confirm it; then the deletion must not go on.
+   * For user.delete: ends every live subscription at Stripe immediately and closes open checkouts. Safe to repeat.
+   * Throws PAYMENT_PROVIDER_ERROR when Stripe cannot confirm it; the deletion must then not proceed.
    */
   endSubscription(userId: string): Promise<void>;
   /**
-   * admin.refundPayment; the caller writes the audit line. Throws NOT_FOUND, CONFLICT (not paid, nothing left),
-   * VALIDATION_FAILED (more than is left), IDEMPOTENCY_CONFLICT, PAYMENT_PROVIDER_ERROR.
+   * For admin.refundPayment; the caller writes the order's audit line. Throws NOT_FOUND, CONFLICT (not paid, nothing
+   * left), VALIDATION_FAILED (more than is left), IDEMPOTENCY_CONFLICT, PAYMENT_PROVIDER_ERROR.
    */
   refundPayment(order: RefundOrder): Promise<PaymentAdminOutput<"refundPayment">>;
-  /** admin.events, newest first. */
+  /** For admin.events: newest first. */
   listEvents: EventTable["list"];
-  /** admin.replayEvent: reads Stripe's current object once more. Throws NOT_FOUND. */
+  /** For admin.replayEvent: reads Stripe's current object once more. Throws NOT_FOUND. */
   replayEvent(eventId: string): Promise<PaymentAdminOutput<"replayEvent">>;
-  /** Id of the smallest active package of at least `shortfallCredits`, else of the largest; null when there is none. */
+  /** Returns the id of the smallest active package covering `shortfallCredits`, else of the largest; null if none. */
   suggestPackage(shortfallCredits: number): Promise<string | null>;
-  /** Why a webhook with this signature header is refused before its body is read; null = read on. */
+  /** Returns why a webhook with this signature header is refused before its body is read; null when it is not. */
   signatureRefusal(signatureHeader: string | null): string | null;
-  /** The webhook: returns once the effect is stored. Never throws. */
+  /** For the webhook: resolves once the effect is stored. Never rejects. */
   receiveEvent(rawBody: Buffer, signatureHeader: string | null): Promise<EventReceipt>;
-  /** Whether Stripe takes our key. Throws PAYMENT_PROVIDER_ERROR when it cannot be asked. */
+  /** Whether Stripe accepts our key. Throws PAYMENT_PROVIDER_ERROR when that cannot be determined. */
   checkKey: StripePort["checkKey"];
-  /** Events not yet processed, for /ready and /metrics. */
+  /** Returns how many events are not processed yet, for /ready and /metrics. */
   eventBacklog(): Promise<EventBacklog>;
 
-  /** Job: tries pending and failed events again. Returns how many it settled. */
+  /** Job: retries the events that are due. Returns how many were settled. */
   retryEvents(signal?: AbortSignal): Promise<number>;
-  /** Job: the monthly credits of yearly plans that are due. Returns how many grants it made. */
+  /** Job: grants the monthly credits of yearly plans that are due. Returns how many grants it made. */
   grantMonthly(signal?: AbortSignal): Promise<number>;
   /** Job and CLI: catches up with Stripe. */
   reconcile(options?: ReconcileOptions): Promise<ReconcileReport>;
-  /** CLI: creates or updates products and prices from the catalog. Returns a line per offer. */
+  /** CLI: creates or updates products, prices and the portal configuration at Stripe. Returns a line for each. */
   syncCatalog(): Promise<readonly string[]>;
 }
 
-// What the contract does not name is left out: price ids, and what is not sold any more.
+// Parsing drops the fields the contract does not name, such as price ids.
 const packagesOutput = paymentContract.packages.output;
 const plansOutput = paymentContract.plans.output;
 
@@ -150,7 +150,7 @@ export function createPaymentService(options: PaymentServiceDeps): PaymentServic
   };
 }
 
-/** The dependencies with what the service keeps itself: remembered prices, customers and settings, and events under way. */
+/** Adds the state the service keeps: known prices, vanished customers, the portal configuration, events in progress. */
 function withState(deps: PaymentServiceDeps) {
   const catalog = createCatalog(deps);
   const customers = createCustomers(deps);

@@ -1,4 +1,4 @@
-// The database of payments: its tables, and transactions that commit them with ledger entries.
+// The payment store: its tables, and transactions that commit them together with ledger entries.
 import { writeAuditLine } from "../database/audit-log.ts";
 import { lockUser } from "../database/lock-user.ts";
 import type { Database, DatabaseTransaction, PrismaModels } from "../database/ports.ts";
@@ -16,7 +16,7 @@ import { subscriptionTable } from "./store/subscriptions.store.ts";
 export interface PaymentStoreDeps {
   readonly database: Database;
   readonly ledger: Pick<Ledger, "applyIn">;
-  /** Called with money received before `tx` commits; one that is rolled back or tried again has recorded nothing. */
+  /** Called with money taken or given back, before `tx` commits: counts only if `tx` does, as it may be retried. */
   readonly onMoney?: (
     tx: DatabaseTransaction,
     money: { readonly minorUnits: number; readonly currency: string },
@@ -37,7 +37,7 @@ export function createPaymentStore(deps: PaymentStoreDeps): PaymentStore {
   };
 }
 
-/** Returns the tables as `models` sees them: inside a transaction or outside. */
+/** Returns the tables over `models`, inside or outside a transaction. */
 export function paymentTables(models: PrismaModels): PaymentTables {
   return {
     offers: offerTable(models),
@@ -69,7 +69,7 @@ async function auditRefund(
   line: Parameters<PaymentTransaction["auditRefund"]>[0],
 ): Promise<void> {
   const { refundId, amount, paymentId, actorId, reason, at } = line;
-  // Once per refund, with the rows it changed; the order's own line is the administrator's service's.
+  // Written once per refund, with the rows it changed; the order's own line is written by the administrator's service.
   const id = refundId.slice(-36);
   if ((await auditLog.findUnique({ where: { id } })) !== null) return;
   const target = { targetType: "payment", targetId: paymentId };

@@ -1,4 +1,4 @@
-// Shapes of payments: what is stored, and what the parts of payments share with their callers.
+// Types of payments: what is stored, and what the parts of this feature share with their callers.
 import type { z } from "zod";
 import type { adminContract } from "../../shared/src/admin.ts";
 import type { BillingInterval, paymentContract } from "../../shared/src/payment.ts";
@@ -19,7 +19,7 @@ export interface PackageOffer {
   readonly price: number;
   readonly currency: string;
   readonly stripePriceId: string | null;
-  /** Whether it is sold still. */
+  /** Whether it is still sold. */
   readonly isActive: boolean;
 }
 
@@ -29,9 +29,9 @@ export interface PlanOffer extends PackageOffer {
   readonly interval: BillingInterval;
 }
 
-/** A plan and the price somebody pays for it. */
+/** A plan and the price a subscriber pays for it. */
 export interface PricedPlan {
-  /** With what the price costs and was sold with, which the catalog need not offer any more. */
+  /** With the amount and credits of that price, which the catalog may no longer offer. */
   readonly plan: PlanOffer;
   readonly price: StripePrice;
 }
@@ -45,7 +45,7 @@ export interface Checkout {
   readonly credits: number;
   readonly amount: number;
   readonly currency: string;
-  /** Null until Stripe has answered. */
+  /** Null until Stripe has responded. */
   readonly stripeSessionId: string | null;
   readonly expiresAt: Date;
   readonly createdAt: Date;
@@ -79,14 +79,14 @@ export interface Payment {
   readonly paidAt: Date | null;
 }
 
-/** What a payment is found by. */
+/** A unique key to find a payment by. */
 export type PaymentKey =
   | { readonly id: string }
   | { readonly stripeSessionId: string }
   | { readonly stripePaymentId: string }
   | { readonly stripeInvoiceId: string };
 
-/** A payment to be stored; what is left out is null or 0. */
+/** A payment to store; omitted fields are null or 0. */
 export type NewPayment = Pick<
   Payment,
   "id" | "userId" | "amount" | "currency" | "status" | "creditsPurchased" | "createdAt"
@@ -100,9 +100,9 @@ export interface Subscription {
   readonly planId: string;
   readonly stripeSubscriptionId: string;
   readonly stripeCustomerId: string;
-  /** Stripe's own word. */
+  /** Stripe's own status. */
   readonly status: string;
-  /** The user's id while it is live: at most one live subscription per user. */
+  /** The user's id while it is live, otherwise null. Unique: at most one live subscription per user. */
   readonly liveKey: string | null;
   readonly quantity: number;
   readonly currentPeriodStart: Date;
@@ -116,15 +116,15 @@ export interface Subscription {
   readonly returnedCredits: number;
   readonly endedAt: Date | null;
   readonly version: number;
-  /** Next monthly grant of a yearly plan; null when none is due. */
+  /** When the next monthly grant of a yearly plan is due; null when there is none. */
   readonly nextGrantAt: Date | null;
   readonly createdAt: Date;
 }
 
-/** A subscription to be stored. */
+/** A subscription to store. */
 export type NewSubscription = Omit<Subscription, "returnedCredits">;
 
-/** An event as kept: the ids needed to read it again at Stripe, and nothing about the person. */
+/** An event as stored: the ids needed to read its object at Stripe again, and no personal data. */
 export type StoredNotice = Pick<
   StripeEventNotice,
   "type" | "objectId" | "objectType" | "paymentIntentId" | "chargeId"
@@ -134,7 +134,7 @@ export type StoredNotice = Pick<
 export interface StoredEvent {
   readonly id: string;
   readonly status: "PENDING" | "PROCESSED" | "IGNORED" | "FAILED";
-  /** IGNORED because Stripe did not know its object: not for good, it is tried again. */
+  /** IGNORED because Stripe did not know its object. Not final: it is retried. */
   readonly isUnknown: boolean;
   readonly attempts: number;
   readonly lastError: string | null;
@@ -142,13 +142,13 @@ export interface StoredEvent {
   readonly notice: StoredNotice;
 }
 
-/** Events that are stored but not processed. */
+/** How many events are stored but not processed. */
 export interface EventBacklog {
   readonly pending: number;
   readonly failed: number;
 }
 
-/** A refund that an administrator orders. Without an amount: all that is left. */
+/** A refund ordered by an administrator. Without an amount: everything that is left. */
 export interface RefundOrder {
   readonly paymentId: string;
   readonly amountMinorUnits?: number | undefined;
@@ -157,13 +157,13 @@ export interface RefundOrder {
   readonly actorId: string;
 }
 
-/** What a webhook delivery came to. `refused` = 400, `retry` = 5xx. */
+/** The outcome of a webhook delivery. `refused` = 400, `retry` = 5xx. */
 export type EventReceipt =
   | { readonly outcome: "processed" | "ignored" | "known" }
   | { readonly outcome: "refused"; readonly reason: string }
   | { readonly outcome: "retry"; readonly reason: string };
 
-/** What reconcile found and mended. */
+/** What reconcile found and fixed. */
 export interface ReconcileReport {
   readonly eventsSeen: number;
   readonly eventsRecovered: number;
@@ -171,8 +171,8 @@ export interface ReconcileReport {
   readonly invoicesRepaired: number;
   readonly subscriptionsRepaired: number;
   readonly checkoutsClosed: number;
-  /** Whether it saw all missed events and invoices, so that the next run need not look at this one's time again. */
+  /** Whether it covered all missed events and invoices, so that the next run need not cover this period again. */
   readonly caughtUp: boolean;
-  /** What could not be mended, a sentence each. */
+  /** What could not be fixed, a sentence each. */
   readonly problems: readonly string[];
 }

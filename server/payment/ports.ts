@@ -1,4 +1,4 @@
-// What payments need of the database, table by table. payment.store.ts implements it.
+// What payments need from the database, table by table. payment.store.ts implements it.
 import type { EventState } from "../../shared/src/admin.ts";
 import type { LedgerOperation } from "../ledger/ports.ts";
 import type {
@@ -19,40 +19,40 @@ import type { StripeEventNotice } from "./stripe/port.ts";
 
 /** The packages and plans on sale. */
 export interface OfferTable {
-  /** Active ones, in the order they are shown. */
+  /** Active ones, in display order. */
   packages(): Promise<PackageOffer[]>;
-  /** Active ones, in the order they are shown. */
+  /** Active ones, in display order. */
   plans(): Promise<PlanOffer[]>;
-  /** Also one that is not sold any more. */
+  /** Also finds one that is no longer sold. */
   findPackage(packageId: string): Promise<PackageOffer | null>;
-  /** Also one that is not sold any more. */
+  /** Also finds one that is no longer sold. */
   findPlan(planId: string): Promise<PlanOffer | null>;
   findPlanByPrice(stripePriceId: string): Promise<PlanOffer | null>;
   setPackagePrice(packageId: string, stripePriceId: string): Promise<void>;
   setPlanPrice(planId: string, stripePriceId: string): Promise<void>;
-  /** Takes a price id off every offer. */
+  /** Removes a price id from every offer. */
   forgetPrice(stripePriceId: string): Promise<void>;
 }
 
-/** A user as Stripe's customer. */
+/** A user as a Stripe customer. */
 export interface CustomerRecord {
   readonly email: string;
   readonly name: string | null;
   readonly stripeCustomerId: string | null;
   readonly deletedAt: Date | null;
-  /** The balance. */
+  /** The credit balance. */
   readonly credits: number;
 }
 
-/** Users as Stripe's customers. */
+/** Users as Stripe customers. */
 export interface CustomerTable {
   find(userId: string): Promise<CustomerRecord | null>;
   findUserId(stripeCustomerId: string): Promise<string | null>;
-  /** Those of `stripeCustomerIds` that are users'. */
+  /** Those of `stripeCustomerIds` that belong to users. */
   known(stripeCustomerIds: readonly string[]): Promise<Set<string>>;
-  /** Only where the user has none yet. */
+  /** Sets it only if the user has none yet. */
   setCustomer(userId: string, stripeCustomerId: string): Promise<void>;
-  /** Only where it is still this one. */
+  /** Clears it only if it is still this one. */
   forgetCustomer(userId: string, stripeCustomerId: string): Promise<void>;
 }
 
@@ -63,16 +63,16 @@ export interface CheckoutTable {
   findLive(liveKey: string): Promise<Checkout | null>;
   open(userId: string): Promise<Checkout[]>;
   create(checkout: Checkout, liveKey: string | null): Promise<void>;
-  /** Stores the session of an open checkout; false when it has been closed. */
+  /** Stores the session of an open checkout. Returns false when it has been closed. */
   setSession(checkoutId: string, session: { id: string; url: string | null }): Promise<boolean>;
-  /** Expires a checkout that is open still, with the session it was read with; false when it is not. */
+  /** Expires a checkout if it is still open with the session it was read with. Returns whether it did. */
   expireOpen(checkout: Pick<Checkout, "id" | "stripeSessionId">): Promise<boolean>;
-  /** Ends a checkout as its session ended. */
+  /** Closes a checkout the way its session ended. */
   close(
     checkoutId: string,
     ending: { readonly status: "COMPLETE" | "EXPIRED"; readonly stripeSessionId: string },
   ): Promise<void>;
-  /** Expires those whose session was never known and whose time is over; returns how many. */
+  /** Expires open checkouts that are past their expiry and never got a session. Returns how many. */
   expireWithoutSession(now: Date): Promise<number>;
 }
 
@@ -83,26 +83,26 @@ export interface PaymentTable {
   update(paymentId: string, change: Partial<Payment>): Promise<void>;
   /** Marks it FAILED unless it is paid. */
   failUnpaid(paymentId: string): Promise<void>;
-  /** One user's, newest first. */
+  /** One user's payments, newest first. */
   history(
     userId: string,
     page: { readonly limit: number; readonly offset?: number },
   ): Promise<PaymentOutput<"history">>;
-  /** Unpaid ones with a session, created by `before`, in the order of ids. */
+  /** Pending ones that have a session and were created by `before`, in id order. */
   pending(
     before: Date,
     page: { readonly after: string; readonly take: number },
   ): Promise<{ readonly id: string; readonly stripeSessionId: string }[]>;
-  /** Those of `stripeInvoiceIds` that are paid here. */
+  /** Those of `stripeInvoiceIds` that have a paid payment here. */
   paidInvoices(stripeInvoiceIds: readonly string[]): Promise<Set<string>>;
-  /** The paid invoices of a subscription since a moment, oldest first. */
+  /** A subscription's paid invoices created since a moment, oldest first. */
   invoicesOf(
     subscriptionId: string,
     since: Date,
   ): Promise<{ readonly id: string; readonly stripeInvoiceId: string }[]>;
   /** Credits purchased so far, by payment. */
   creditsPurchased(paymentIds: readonly string[]): Promise<Map<string, number>>;
-  /** The paid ones of a subscription, oldest first. */
+  /** A subscription's paid payments, oldest first. */
   paidOf(subscription: Pick<Subscription, "id" | "userId">): Promise<Payment[]>;
 }
 
@@ -110,38 +110,41 @@ export interface PaymentTable {
 export interface SubscriptionTable {
   find(subscriptionId: string): Promise<Subscription | null>;
   findByStripeId(stripeSubscriptionId: string): Promise<Subscription | null>;
-  /** Those of `stripeSubscriptionIds` that are here. */
+  /** Those of `stripeSubscriptionIds` that are stored here. */
   known(stripeSubscriptionIds: readonly string[]): Promise<Set<string>>;
   findLive(userId: string): Promise<Subscription | null>;
   ofUser(userId: string): Promise<Subscription[]>;
-  /** The Stripe customers of a user's subscriptions, the latest `take`. */
+  /** The latest `take` Stripe customers of a user's subscriptions. */
   customersOf(userId: string, take: number): Promise<string[]>;
-  /** Live ones in the order of ids. */
+  /** Live ones, in id order. */
   live(page: { readonly after: string; readonly take: number }): Promise<Subscription[]>;
-  /** An id for `live` to begin after: turn by turn spread evenly over all, whoever takes the turns and however far each comes. */
+  /**
+   * Returns an id for `live` to start after. Turns are spread evenly over all subscriptions, whichever instances take
+   * them and however far each gets.
+   */
   startOfTurn(turn: number): Promise<string>;
-  /** Live ones whose next monthly grant is due, in the order of ids. */
+  /** Live ones whose next monthly grant is due, in id order. */
   dueForGrant(
     dueAt: Date,
     page: { readonly after: string; readonly take: number },
   ): Promise<Subscription[]>;
   create(subscription: NewSubscription): Promise<void>;
   update(subscriptionId: string, change: Partial<Subscription>): Promise<void>;
-  /** Ends our copy, unless it has changed since it was read. */
+  /** Closes our copy, unless it has changed since it was read. */
   close(subscription: Subscription, endedAt: Date): Promise<void>;
-  /** Moves the next monthly grant on, unless somebody else has. */
+  /** Moves the next monthly grant forward, unless it has been moved already. */
   setNextGrant(subscription: Subscription, nextGrantAt: Date): Promise<void>;
 }
 
 /** Stripe's events. */
 export interface EventTable {
   find(eventId: string): Promise<StoredEvent | null>;
-  /** Stores a new event; one that is there already stays as it is. */
+  /** Stores a new event; an existing one is left as it is. */
   create(
     notice: StripeEventNotice,
     times: { readonly receivedAt: Date; readonly nextAttemptAt: Date },
   ): Promise<void>;
-  /** Ends an event. `nextAttemptAt`: when it is tried again, where it is ignored because Stripe did not know its object. */
+  /** Completes an event. `nextAttemptAt`: when to retry one that is ignored because Stripe did not know its object. */
   complete(
     eventId: string,
     ending: {
@@ -150,7 +153,7 @@ export interface EventTable {
       readonly processedAt: Date;
     },
   ): Promise<void>;
-  /** Keeps a failure, unless the event has been completed for good. */
+  /** Records a failure, unless the event is completed for good. */
   fail(
     eventId: string,
     failure: {
@@ -159,14 +162,14 @@ export interface EventTable {
       readonly nextAttemptAt: Date | null;
     },
   ): Promise<void>;
-  /** What is to be tried by `now`, also of what is ignored, the longest due first. */
+  /** Events to retry by `now`, including ignored ones, longest due first. */
   due(now: Date, take: number): Promise<StoredEvent[]>;
-  /** Those of `eventIds` that are completed, with how. */
+  /** Those of `eventIds` that are completed, with their state. */
   completed(eventIds: readonly string[]): Promise<Map<string, EventState>>;
   /** When the last complete reconcile began, in milliseconds since 1970; 0 when there was none. */
   reconciledTo(): Promise<number>;
   setReconciledTo(ms: number): Promise<void>;
-  /** Newest first. Throws VALIDATION_FAILED for a cursor that is not ours. */
+  /** Newest first. Throws VALIDATION_FAILED for an invalid cursor. */
   list(filter: {
     readonly status?: EventState | undefined;
     readonly limit: number;
@@ -175,19 +178,19 @@ export interface EventTable {
   backlog(): Promise<EventBacklog>;
 }
 
-/** The ledger's lots, as far as payments made them. */
+/** The ledger's lots that come from payments. */
 export interface GrantTable {
-  /** Those of `grantKeys` that were made. */
+  /** Those of `grantKeys` that have been granted. */
   existing(grantKeys: readonly string[]): Promise<Set<string>>;
   expiresAt(grantKey: string): Promise<Date | null>;
-  /** Those of a user's subscription payments, oldest first. */
+  /** The lots of a user's subscription payments, oldest first. */
   ofPayments(
     userId: string,
     paymentIds: readonly string[],
   ): Promise<{ readonly grantKey: string; readonly expiresAt: Date | null }[]>;
 }
 
-/** The tables of payments, inside or outside a transaction. */
+/** The payment tables, inside or outside a transaction. */
 export interface PaymentTables {
   readonly offers: OfferTable;
   readonly customers: CustomerTable;
@@ -202,9 +205,9 @@ export interface PaymentTables {
 export interface PaymentTransaction extends PaymentTables {
   /** See Ledger.applyIn; call Ledger.changed once the transaction has committed. */
   applyToLedger(operations: readonly LedgerOperation[]): Promise<void>;
-  /** Notes money recorded as taken (positive) or given back (negative), for the metrics, once this has committed. */
+  /** Counts money taken (positive) or given back (negative) in the metrics, once this transaction has committed. */
   noteMoney(minorUnits: number, currency: string): void;
-  /** Writes the audit line of a refund, once per refund. */
+  /** Writes a refund's audit line, once per refund. */
   auditRefund(line: {
     readonly refundId: string;
     readonly amount: number;
@@ -217,8 +220,8 @@ export interface PaymentTransaction extends PaymentTables {
 
 /** The tables, and transactions over them. */
 export interface PaymentStore extends PaymentTables {
-  /** Runs `work` in one transaction. It may run again, so it must be free of other effects. */
+  /** Runs `work` in one transaction. `work` may run again, so it must have no other side effects. */
   transaction<T>(work: (tx: PaymentTransaction) => Promise<T>): Promise<T>;
-  /** The same under the user's lock: whatever is done to one account happens in turn. */
+  /** The same under the user's lock, which serializes all changes to one account. */
   lockedTransaction<T>(userId: string, work: (tx: PaymentTransaction) => Promise<T>): Promise<T>;
 }

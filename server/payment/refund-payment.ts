@@ -9,7 +9,7 @@ import type { SyncDeps } from "./sync/apply-sync.ts";
 import { sumRefunds } from "./sync/payment-refunds.ts";
 import { syncWithStripe } from "./sync/sync.ts";
 
-/** An order without an amount. */
+/** Stands for an order without an amount. */
 const ALL = "all";
 
 /** See PaymentService.refundPayment. */
@@ -49,7 +49,10 @@ export async function refundPayment(
   };
 }
 
-/** Stripe forgets keys after a day or so; the refund itself remembers its order for good. IDEMPOTENCY_CONFLICT. */
+/**
+ * Returns the refund this order has already made, if any. Stripe forgets keys after a day or so, but the refund itself
+ * remembers its order for good. Throws IDEMPOTENCY_CONFLICT.
+ */
 function findOrdered(
   refunds: readonly StripeRefund[],
   orderKey: string,
@@ -57,19 +60,19 @@ function findOrdered(
 ): StripeRefund | undefined {
   const refund = refunds.find((one) => one.orderKey === orderKey);
   if (refund === undefined) return undefined;
-  // One that does not say what was ordered was made before they did: its amount may have been all that was left.
+  // A refund that does not state its order is from an older release: its amount may have been all that was left.
   const first = refund.ordered ?? (order.amountMinorUnits === undefined ? ALL : `${refund.amount}`);
   if (first !== orderedBy(order))
     throw AppError.of("IDEMPOTENCY_CONFLICT", "This key was used for another amount.");
   return refund;
 }
 
-/** What is ordered, as the refund keeps it: "all that is left" is another order than the same sum as a number. */
+/** The order as stored with the refund: "all that is left" is a different order from the same sum as a number. */
 function orderedBy({ amountMinorUnits }: RefundOrder): string {
   return amountMinorUnits === undefined ? ALL : `${amountMinorUnits}`;
 }
 
-/** What is left to refund; what a credit note has given back is not refunded once more. */
+/** The amount left to refund. Money already given back by a credit note is not refunded again. */
 function amountLeft(payment: Payment, refunds: readonly StripeRefund[]): number {
   const refunded = sumRefunds(refunds);
   const kept = totalPaid(payment) - payment.creditedAmount - refunded;
@@ -84,7 +87,7 @@ async function createRefund(
   order: RefundOrder & { readonly leftAmount: number },
 ): Promise<StripeRefund> {
   const { amountMinorUnits, leftAmount, reason = null } = order;
-  // All that is left is said as a number: what was looked at is what is ordered.
+  // "All that is left" is sent as a number, so that exactly the amount checked here is ordered.
   const amount = amountMinorUnits ?? leftAmount;
   if (leftAmount <= 0) throw AppError.of("CONFLICT", "This payment is refunded already.");
   const limit = `At most ${leftAmount} is left to refund.`;

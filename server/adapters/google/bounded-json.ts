@@ -1,18 +1,18 @@
-// Asks another server for JSON without trusting it: bounded in time and size, no redirects.
+// Fetches JSON from another server without trusting it: bounded in time and size, no redirects.
 import { jsonOrUndefined } from "../../lib/json.ts";
 
-/** What came back. `json` is undefined when the body was not JSON. */
+/** The response. `json` is undefined when the body was not JSON. */
 export interface JsonAnswer {
   readonly status: number;
   readonly json: unknown;
 }
 
-/** Thrown when no whole answer came: refused, reset, timed out, redirected or too long. */
+/** Thrown when no complete response arrived: refused, reset, timed out, redirected or too long. */
 export class NoAnswerError extends Error {
   override readonly name = "NoAnswerError";
 }
 
-/** Fetches `url`; the whole of it, body included, ends within `timeoutMs` and holds `maxBytes` at most. Throws NoAnswerError. */
+/** Fetches `url`, body included, within `timeoutMs` and up to `maxBytes`. Throws NoAnswerError. */
 export async function fetchJson(
   url: URL,
   init: { method?: "GET" | "POST"; headers?: Record<string, string>; body?: string },

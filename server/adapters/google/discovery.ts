@@ -1,4 +1,4 @@
-// What an OpenID provider publishes about itself: its endpoints and its signing keys, fetched, checked and kept.
+// What an OpenID provider publishes about itself: its endpoints and its signing keys, fetched, checked and cached.
 import { setTimeout as sleep } from "node:timers/promises";
 import { createLocalJWKSet, errors, type JWTVerifyGetKey } from "jose";
 import { z } from "zod";
@@ -9,7 +9,7 @@ import { capabilitiesSchema, unsupportedReasons } from "./issuer-support.ts";
 
 const METADATA_MS = HOUR_MS;
 const KEYS_MS = 600_000;
-/** An unknown key makes us look again, but a provider is asked at most this often: a new key waits, it is not refused. */
+/** An unknown key triggers a refetch, but at most this often: a token with a new key waits, it is not refused. */
 const KEYS_APART_MS = 1_000;
 const BOUNDS = { timeoutMs: 4_000, maxBytes: 256 * 1024 };
 
@@ -31,14 +31,14 @@ export interface Metadata {
   readonly secretInBody: boolean;
 }
 
-/** An issuer's metadata and keys. Both throw SignInFailure when it cannot be asked. */
+/** An issuer's metadata and keys. Both throw SignInFailure when they cannot be obtained. */
 export interface OidcMetadata {
   metadata(): Promise<Metadata>;
-  /** A key resolver for jose that follows key rotation at once. */
+  /** A key resolver for jose that follows key rotation immediately. */
   keys(): JWTVerifyGetKey;
 }
 
-/** Reads an issuer's discovery document (OpenID Connect Discovery 4) and JWKS as they are needed. */
+/** Returns an issuer's metadata and keys, read on demand (OpenID Connect Discovery 4, JWKS). */
 export function createOidcMetadata(options: { issuer: string; now: () => number }): OidcMetadata {
   const { issuer, now } = options;
   const metadata = cached(METADATA_MS, now, () => fetchMetadata(issuer));
@@ -69,7 +69,7 @@ async function fetchMetadata(issuer: string): Promise<Metadata> {
   return readMetadata(await fetchDocument(url), issuer);
 }
 
-/** The checked contents of a discovery document. Throws SignInFailure provider_error. */
+/** Returns the checked contents of a discovery document. Throws SignInFailure provider_error. */
 export function readMetadata(text: unknown, issuer: string): Metadata {
   const found = metadataSchema.safeParse(text);
   if (!found.success) {
@@ -80,7 +80,7 @@ export function readMetadata(text: unknown, issuer: string): Metadata {
     throw new SignInFailure("provider_error", "the discovery document is of another issuer");
   }
   const endpoints = [document.authorization_endpoint, document.token_endpoint, document.jwks_uri];
-  // An https issuer never sends us to a place where codes and secrets travel in the clear.
+  // An https issuer must not send us to endpoints where codes and secrets travel unencrypted.
   const { protocol } = new URL(issuer);
   if (endpoints.some((endpoint) => !["https:", protocol].includes(new URL(endpoint).protocol))) {
     throw new SignInFailure("provider_error", "the discovery document names insecure endpoints");
@@ -116,7 +116,7 @@ async function fetchDocument(url: string): Promise<unknown> {
   }
 }
 
-/** A value fetched once for many callers, kept for `keepMs`; an old one is better than none. */
+/** A value fetched once for concurrent callers and cached for `keepMs`. If a fetch fails, a stale value is used. */
 function cached<T>(keepMs: number, now: () => number, fetchValue: () => Promise<T>) {
   let value: { readonly result: T; readonly atMs: number } | null = null;
   let fetching: Promise<T> | null = null;
@@ -145,7 +145,7 @@ function cached<T>(keepMs: number, now: () => number, fetchValue: () => Promise<
         throw error;
       }
     },
-    /** A value fetched after this call, at least `apartMs` after the fetch before it. */
+    /** Returns a value fetched after this call, at least `apartMs` after the previous fetch. */
     async renew(apartMs: number): Promise<T> {
       const before = fetching;
       if (before !== null) await before.catch(() => undefined);

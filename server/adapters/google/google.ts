@@ -9,7 +9,7 @@ import { issuerSpellings, verifyIdToken } from "./id-token.ts";
 import { createOidcMetadata, type Metadata, type OidcMetadata } from "./discovery.ts";
 
 const SCOPES = ["openid", "email", "profile"];
-/** One exchange as a whole: discovery, token and keys together stay under the 10 s a browser is made to wait. */
+/** Limit for a whole exchange: discovery, token and keys together stay under the 10 s a browser may have to wait. */
 const EXCHANGE_MS = 9_000;
 const TOKEN_BOUNDS = { timeoutMs: 7_000, maxBytes: 64 * 1024 };
 
@@ -19,7 +19,7 @@ interface Deps {
   readonly published: OidcMetadata;
 }
 
-/** Returns the provider at `config.issuer`. Nothing is fetched until somebody signs in. */
+/** Returns the provider at `config.issuer`. Nothing is fetched until it is used. */
 export function createGoogleIdentityProvider(options: {
   config: Config["google"];
   now: () => number;
@@ -57,7 +57,7 @@ async function exchangeCode(
   request: Parameters<IdentityProvider["exchange"]>[0],
 ): ReturnType<IdentityProvider["exchange"]> {
   const { callbackIssuer } = request;
-  // RFC 9207: the answer to a request made here must not come from another issuer (mix-up).
+  // RFC 9207: the response to our request must not come from another issuer (mix-up attack).
   if (callbackIssuer !== undefined && !issuerSpellings(deps.config.issuer).includes(callbackIssuer))
     throw new SignInFailure("identity_invalid", "the callback names another issuer");
   return withinExchange(redeemAndVerify(deps, request));
@@ -76,7 +76,7 @@ async function redeemAndVerify(
   return verifyIdToken(idToken, { issuer, clientId, nonce, keys: published.keys(), nowMs: now() });
 }
 
-/** arctic's own exchange has no timeout, no size limit and follows redirects with our secret, so the request is ours. */
+/** A request of our own: arctic's exchange has no timeout, no size limit, and follows redirects with our secret. */
 async function redeemCode(
   { clientId, clientSecret }: Config["google"],
   { tokenEndpoint, secretInBody }: Metadata,
@@ -125,7 +125,10 @@ function readIdToken(status: number, json: unknown): string {
   }
 }
 
-/** `work`, or provider_unavailable. What it started ends by its own bounds. */
+/**
+ * Resolves as `work` does, or rejects with provider_unavailable when it takes too long. `work` itself is not aborted:
+ * it ends by its own bounds.
+ */
 function withinExchange<T>(work: Promise<T>): Promise<T> {
   return withTimeout(
     work,

@@ -1,4 +1,4 @@
-// The check of an ID token: every claim of OpenID Connect Core 3.1.3.7 that says who signed in, where and when.
+// Verifies an ID token: every claim of OpenID Connect Core 3.1.3.7 that says who signed in, where and when.
 import { errors, type JWTPayload, type JWTVerifyGetKey, jwtVerify } from "jose";
 import { z } from "zod";
 import type { VerifiedIdentity } from "../../auth/auth.types.ts";
@@ -7,12 +7,12 @@ import { SignInFailure } from "../../auth/sign-in/sign-in-error.ts";
 import { isStrictJws } from "../../lib/jws.ts";
 import { asciiLowerCase, cutText } from "../../lib/text.ts";
 
-/** Google signs with RS256 alone: no `none`, and no HS256 with the public key as its secret (RFC 8725 2.1). */
+/** Google signs only with RS256. This excludes `none`, and HS256 with the public key as its secret (RFC 8725 2.1). */
 const ALGORITHMS = ["RS256"];
 const MAX_LENGTH = 16_384;
-/** Two clocks may differ by this much. */
+/** The clock skew allowed. */
 const TOLERANCE_SECONDS = 60;
-/** An ID token is used the moment it is issued. */
+/** An ID token is used right after it is issued. */
 const MAX_AGE_SECONDS = 600;
 
 const GOOGLE = "https://accounts.google.com";
@@ -23,8 +23,8 @@ const personSchema = z.object({
     .min(1)
     .max(255)
     .regex(/^[\x20-\x7e]+$/),
-  // At most 254 characters may be an address (RFC 5321); one is enough to be a key.
-  // Folded in ASCII only: no two addresses that the provider tells apart may become one here.
+  // An address has at most 254 characters (RFC 5321). Lower-cased in ASCII only: no two addresses that the provider
+  // distinguishes may become one here.
   email: z
     .string()
     .max(254)
@@ -32,7 +32,7 @@ const personSchema = z.object({
     .transform(asciiLowerCase),
 });
 
-/** What the token must be for. */
+/** What the token must match. */
 export interface ExpectedToken {
   readonly issuer: string;
   readonly clientId: string;
@@ -41,12 +41,15 @@ export interface ExpectedToken {
   readonly nowMs: number;
 }
 
-/** The spellings an issuer may use for itself: Google has two. */
+/** Returns the spellings an issuer may use for itself; Google has two. */
 export function issuerSpellings(issuer: string): string[] {
   return issuer === GOOGLE ? [GOOGLE, "accounts.google.com"] : [issuer];
 }
 
-/** The identity an ID token vouches for. Throws SignInFailure: identity_invalid, email_not_verified, or the key fetch's. */
+/**
+ * Returns the identity an ID token vouches for. Throws SignInFailure: identity_invalid, email_not_verified,
+ * provider_error (an issuer we cannot work with), or the key fetch's.
+ */
 export async function verifyIdToken(
   idToken: string,
   expected: ExpectedToken,
@@ -64,7 +67,7 @@ export async function verifyIdToken(
   if (claims["email"] === undefined && claims["email_verified"] === undefined) {
     throw unusable("its ID tokens carry no e-mail claims (at its userinfo endpoint only, perhaps)");
   }
-  // Exactly true: "true", 1 and absence are not a promise.
+  // Exactly true: "true", 1 or absence vouch for nothing.
   if (claims["email_verified"] !== true) {
     throw new SignInFailure("email_not_verified", "the provider does not vouch for the address");
   }
@@ -100,7 +103,7 @@ async function verifySignature(idToken: string, expected: ExpectedToken): Promis
   }
 }
 
-/** Core 3.1.3.7 rules 3-5: a token that is also for somebody else must have been issued to us. */
+/** Core 3.1.3.7 rules 3-5: a token that is also for other clients must have been issued to us. */
 function checkParties(claims: JWTPayload, clientId: string): void {
   const azp = claims["azp"];
   if (azp !== undefined && azp !== clientId)
@@ -122,7 +125,7 @@ function httpsUrl(claim: unknown): string | null {
   return url.protocol === "https:" ? url.href.slice(0, 2048) : null;
 }
 
-/** The person did nothing wrong: the issuer works in a way this server does not. */
+/** Not the user's fault: the issuer works in a way this server does not support. */
 function unusable(reason: string): SignInFailure {
   return new SignInFailure("provider_error", `sign-in cannot work with this issuer: ${reason}`);
 }

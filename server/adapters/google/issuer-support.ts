@@ -1,9 +1,9 @@
-// Which issuers this server can work with, by their discovery document, before anybody has signed in.
+// Which issuers this server can work with, according to their discovery document, before any user has signed in.
 import { z } from "zod";
 
 const words = z.array(z.string()).optional();
 
-/** What a discovery document (OpenID Connect Discovery 3, RFC 8414, RFC 9126, RFC 9101) says the issuer can do, and requires. */
+/** What a discovery document (OpenID Connect Discovery 3, RFC 8414, 9126, 9101) says the issuer can do and requires. */
 export const capabilitiesSchema = z.object({
   response_types_supported: words,
   response_modes_supported: words,
@@ -18,7 +18,7 @@ export const capabilitiesSchema = z.object({
 });
 type Capabilities = z.infer<typeof capabilitiesSchema>;
 
-/** What is needed, when a list says what there is; a list that is left out promises nothing either way. */
+/** What each list must contain. A list that is left out is not checked: its absence says nothing either way. */
 const NEEDS: readonly {
   readonly list: keyof Capabilities;
   readonly anyOf: readonly string[];
@@ -64,7 +64,7 @@ const NEEDS: readonly {
   },
 ];
 
-/** Returns why sign-in cannot work with this issuer, each as the end of a sentence; empty when it can. */
+/** Returns why sign-in cannot work with this issuer, each reason as the end of a sentence; empty when it can. */
 export function unsupportedReasons(capabilities: Capabilities): string[] {
   const reasons: string[] = [];
   if (capabilities.require_pushed_authorization_requests === true)

@@ -17,12 +17,12 @@ export const CALL_LIMITS = {
 /** The limits of one call. */
 export type CallLimits = Readonly<typeof CALL_LIMITS>;
 
-/** An answer that is not what the API documents: `{}` from a proxy, half a body, another object. */
+/** Returns the error for a response the API does not document: `{}` from a proxy, half a body, another object. */
 export function malformed(what: string): Error {
   return new Error(`Malformed answer: ${what}`);
 }
 
-/** Stripe's texts repeat keys and card numbers; they go to logs, to the command line and into rows. */
+/** Stripe's error texts may repeat keys and card numbers, and end up in logs, on the command line and in rows. */
 const scrub = createScrub();
 
 interface Failure extends Omit<StripeRefusal, "call" | "attempts"> {
@@ -30,7 +30,7 @@ interface Failure extends Omit<StripeRefusal, "call" | "attempts"> {
   readonly retryAfterMs: number | null;
 }
 
-/** Retry-After in milliseconds: seconds or a date (RFC 9110, 10.2.3); null when absent or nonsense. */
+/** Returns a Retry-After header, seconds or a date (RFC 9110, 10.2.3), in milliseconds; null when absent or invalid. */
 export function retryAfterMs(header: unknown, nowMs: number): number | null {
   if (typeof header !== "string") return null;
   const seconds = Number(header);
@@ -39,7 +39,7 @@ export function retryAfterMs(header: unknown, nowMs: number): number | null {
   return Number.isNaN(at) ? null : Math.max(0, at - nowMs);
 }
 
-/** The error codes the adapter acts on; a test holds them against the SDK's own list. */
+/** The error codes the adapter acts on; a test checks them against the SDK's own list. */
 export const STRIPE_CODES = { missing: "resource_missing" } as const;
 
 function refusalKind(
@@ -77,7 +77,7 @@ function toFailure(error: unknown, nowMs: number): Failure {
   const replayed = error.headers?.["idempotent-replayed"] === "true";
   return {
     refusal,
-    // What Stripe has saved under this idempotency key stays the same for a day.
+    // What Stripe has saved under this idempotency key is replayed for a day.
     retry: retry && !replayed,
     replayed,
     retryAfterMs: retryAfterMs(error.headers?.["retry-after"], nowMs),
@@ -89,14 +89,15 @@ function toFailure(error: unknown, nowMs: number): Failure {
   };
 }
 
-/** What the SDK is told with each call. */
+/** What the SDK is given with each call. */
 export interface CallOptions {
   timeout: number;
   maxNetworkRetries: 0;
 }
 
 /**
- * Runs one call and reads its answer. The SDK's own retries are off: it never retries 429 and takes `{}` for an answer.
+ * Runs one call and reads its response. The SDK's own retries are off: it never retries 429 and
+ * accepts `{}` as a response.
  * Throws PAYMENT_PROVIDER_ERROR, never later than `deadlineMs`.
  */
 export async function callStripe<T>(
@@ -108,7 +109,7 @@ export async function callStripe<T>(
   const startedAt = performance.now();
   for (let attempt = 1; ; attempt += 1) {
     const leftMs = limits.deadlineMs - (performance.now() - startedAt);
-    // Whole: stripe-node passes over a fraction, and takes its client's own limit.
+    // An integer: stripe-node ignores a fractional timeout and uses its client's default instead.
     const timeout = Math.max(1, Math.ceil(Math.min(limits.attemptTimeoutMs, leftMs)));
     try {
       const answer = run({ timeout, maxNetworkRetries: 0 });

@@ -1,4 +1,4 @@
-// Our checkout as noted in its session's metadata: strings alone, as Stripe keeps them.
+// Our checkout as noted in its session's metadata, where Stripe stores only strings.
 import { z } from "zod";
 import type { CheckoutNote } from "../../payment/stripe/port.ts";
 
@@ -15,7 +15,7 @@ export function writeNote(note: CheckoutNote): Record<string, string> {
   return { ...note, credits: String(note.credits) };
 }
 
-/** Reads a session's metadata; null where a part is missing, as on sessions of others. */
+/** Returns the note in a session's metadata; null when a part is missing, as on sessions that are not ours. */
 export function readNote(metadata: Readonly<Record<string, unknown>> | null): CheckoutNote | null {
   return storedNote.safeParse(metadata).data ?? null;
 }

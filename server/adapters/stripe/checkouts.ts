@@ -90,7 +90,7 @@ export const expireCheckout: StripeCall<"expireCheckout"> = (client, sessionId) 
     },
   });
 
-/** The one checkout session of a payment intent or a subscription. */
+/** Returns the one checkout session of a payment intent or a subscription, or null. */
 export function findCheckout(
   { sdk, call }: StripeClient,
   by: { payment_intent: string } | { subscription: string },

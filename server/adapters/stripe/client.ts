@@ -1,13 +1,13 @@
-// The ways the adapter calls Stripe: one bounded call, one write, and a list read page by page.
+// How the adapter calls Stripe: one bounded call, one idempotent write, and a list read page by page.
 import type Stripe from "stripe";
 import type { StripePort } from "../../payment/stripe/port.ts";
 import { type CallLimits, type CallOptions, callStripe } from "./calls.ts";
 import { readList } from "./parse.ts";
 import { type Write, writeStripe } from "./idempotent-write.ts";
 
-/** Items of one page: the most Stripe gives. */
+/** Items per page: the most Stripe allows. */
 export const PAGE = 100;
-/** Refunds, disputes, subscriptions of one object: a bound, far above what happens. */
+/** Bounds the lists of one object's refunds, disputes or subscriptions, far above what occurs. */
 const MAX_PAGES = 10;
 
 /** Stripe's SDK with the limits of every call. */
@@ -23,13 +23,13 @@ export interface StripeClient {
   write<T>(write: Write<T>): Promise<T>;
 }
 
-/** One method of the port (its description is there), over a client. */
+/** One method of the port (documented there), taking a client. */
 export type StripeCall<Name extends keyof StripePort> = (
   client: StripeClient,
   ...args: Parameters<StripePort[Name]>
 ) => ReturnType<StripePort[Name]>;
 
-/** Returns the client that keeps `limits`. */
+/** Returns a client whose calls observe `limits`. */
 export function createStripeClient(sdk: Stripe, limits: CallLimits): StripeClient {
   return {
     sdk,
@@ -46,13 +46,13 @@ interface List<T> {
     options: CallOptions,
   ) => Promise<unknown>;
   readonly read: (item: unknown) => T;
-  /** The id of the item before the first one wanted; defaults to the list's beginning. */
+  /** The id to start after; defaults to the start of the list. */
   readonly after?: string;
   /** Defaults to ten pages. */
   readonly max?: number;
 }
 
-/** The items of a list, until it ends or `max` are there. */
+/** Returns a list's items, at most `max`. */
 export async function listAll<T extends { id: string }>(
   client: StripeClient,
   { name, run, read, after, max = PAGE * MAX_PAGES }: List<T>,
@@ -75,7 +75,7 @@ export async function listAll<T extends { id: string }>(
   return found;
 }
 
-/** A moment as Stripe writes it. */
+/** Returns a moment as Stripe writes it. */
 export function unixSeconds(moment: Date): number {
   return Math.floor(moment.getTime() / 1000);
 }

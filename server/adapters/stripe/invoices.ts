@@ -16,7 +16,7 @@ export const getInvoice: StripeCall<"getInvoice"> = async (client, invoiceId) =>
     (answer) => ({ invoice: readInvoice(answer), more: hasMoreLines(answer) }),
   );
   if (!more) return invoice;
-  // Ten lines come with an invoice; credits are counted over all of them.
+  // Only ten lines come with an invoice; credits are computed from all of them.
   const lines = await listAll(client, {
     name: "invoices.listLineItems",
     run: (page, options) => client.sdk.invoices.listLineItems(invoiceId, page, options),

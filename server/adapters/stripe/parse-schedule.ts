@@ -12,7 +12,7 @@ import {
   textOrNull,
 } from "./parse.ts";
 
-/** Not `add_invoice_items` and `billing_cycle_anchor`: they are of a phase's first moment, which is over. */
+/** Without `add_invoice_items` and `billing_cycle_anchor`: they apply to the start of a phase, which has passed. */
 const PHASE_TERMS = `
   application_fee_percent automatic_tax billing_thresholds collection_method default_payment_method
   default_tax_rates description invoice_settings metadata on_behalf_of transfer_data
@@ -20,10 +20,10 @@ const PHASE_TERMS = `
   .trim()
   .split(/\s+/);
 const ITEM_TERMS = ["billing_thresholds", "metadata", "tax_rates"];
-/** Answers say it, requests must not. */
+/** Present in responses, not allowed in requests. */
 const READ_ONLY = "disabled_reason";
 
-/** What an answer says as a request says it: objects by their ids, nothing for what is not set. */
+/** Converts a response value to request form: objects become their ids, unset values are left out. */
 function asParam(value: unknown): unknown {
   if (typeof value !== "object") return value;
   if (Array.isArray(value)) return value.length === 0 ? undefined : value.map(asParam);
@@ -33,7 +33,7 @@ function asParam(value: unknown): unknown {
   return termsOf(raw, Object.keys(raw));
 }
 
-/** Undefined when none of them is set. */
+/** Returns undefined when none of them is set. */
 function termsOf(raw: Readonly<Record<string, unknown>>, names: readonly string[]) {
   const terms = names
     .filter((name) => name !== READ_ONLY)

@@ -1,4 +1,4 @@
-// Reads Stripe's answers: every field we use is checked, and comes out in the port's terms.
+// Reads Stripe's responses: every field we use is checked and converted to the port's types.
 import { readNote } from "./checkout-note.ts";
 import type {
   StripeCheckout,
@@ -15,18 +15,18 @@ import { malformed } from "./calls.ts";
 
 type Raw = Readonly<Record<string, unknown>>;
 
-/** A JSON object, or the answer is malformed. */
+/** Returns `value` if it is a JSON object, otherwise throws that the response is malformed. */
 export function objectOf(value: unknown, what: string): Raw {
   if (typeof value !== "object" || value === null || Array.isArray(value)) throw malformed(what);
   return value as Raw;
 }
 
-/** An own property; what a prototype would answer is never believed. */
+/** Returns an own property; what a prototype provides is never trusted. */
 export function own(raw: Raw, name: string): unknown {
   return Object.hasOwn(raw, name) ? raw[name] : undefined;
 }
 
-/** A resource of this type. */
+/** Returns `value` if it is a resource of this type, otherwise throws. */
 export function resource(value: unknown, object: string): Raw {
   const raw = objectOf(value, object);
   if (own(raw, "object") !== object) throw malformed(`expected ${object}`);
@@ -34,20 +34,20 @@ export function resource(value: unknown, object: string): Raw {
   return raw;
 }
 
-/** A string that is not empty. */
+/** Returns a string that is not empty, otherwise throws. */
 export function text(raw: Raw, name: string): string {
   const value = own(raw, name);
   if (typeof value !== "string" || value === "") throw malformed(name);
   return value;
 }
 
-/** A string, or null when absent. */
+/** Returns a string, or null when absent or empty. */
 export function textOrNull(raw: Raw, name: string): string | null {
   const value = own(raw, name);
   return typeof value === "string" && value !== "" ? value : null;
 }
 
-/** The id of a reference, expanded or not. */
+/** Returns the id of a reference, expanded or not; null when absent. */
 export function idOrNull(raw: Raw, name: string): string | null {
   const value = own(raw, name);
   if (typeof value === "string" && value !== "") return value;
@@ -61,7 +61,7 @@ function integer(raw: Raw, name: string): number {
   return value as number;
 }
 
-/** A whole number, or null when absent. */
+/** Returns an integer, or null when absent. */
 export function integerOrNull(raw: Raw, name: string): number | null {
   const value = own(raw, name);
   return Number.isSafeInteger(value) ? (value as number) : null;
@@ -73,12 +73,12 @@ function flag(raw: Raw, name: string): boolean {
   return value;
 }
 
-/** A moment. */
+/** Returns a Unix timestamp in seconds as a Date, otherwise throws. */
 export function date(raw: Raw, name: string): Date {
   return new Date(integer(raw, name) * 1000);
 }
 
-/** A moment, or null when absent. */
+/** The same, or null when absent. */
 function dateOrNull(raw: Raw, name: string): Date | null {
   const seconds = integerOrNull(raw, name);
   return seconds === null ? null : new Date(seconds * 1000);
@@ -96,7 +96,7 @@ export function hasMoreLines(value: unknown): boolean {
   return readList(own(objectOf(value, "invoice"), "lines"), (line) => line).more;
 }
 
-/** The data and `has_more` of a list, each item read. */
+/** Returns the items of a list, each read by `read`, and whether there are more. */
 export function readList<T>(value: unknown, read: (item: unknown) => T) {
   const raw = objectOf(value, "list");
   const data = own(raw, "data");
@@ -104,12 +104,12 @@ export function readList<T>(value: unknown, read: (item: unknown) => T) {
   return { items: data.map(read), more: own(raw, "has_more") === true };
 }
 
-/** Just the id of an object of this type. */
+/** Returns just the id of an object of this type. */
 export function readId(value: unknown, object: string): { id: string } {
   return { id: text(resource(value, object), "id") };
 }
 
-/** A customer and the user of ours it was made for. */
+/** Returns a customer's id and the user of ours it was created for. */
 export function readCustomer(value: unknown): { id: string; userId: string | null } {
   const raw = resource(value, "customer");
   const metadata = nested(raw, "metadata");
@@ -123,7 +123,7 @@ export function readCheckout(value: unknown): StripeCheckout {
   return {
     id: text(raw, "id"),
     url: textOrNull(raw, "url"),
-    // What is paid is complete.
+    // A paid session is complete.
     status: status === "open" && paymentStatus === "paid" ? "complete" : status,
     paymentStatus,
     customerId: idOrNull(raw, "customer"),
@@ -139,7 +139,7 @@ export function readCheckout(value: unknown): StripeCheckout {
   };
 }
 
-/** The discounts of a subscription or an item, expanded or not. */
+/** The discount ids of a subscription or an item, expanded or not. */
 function readDiscountIds(raw: Raw): string[] {
   const discounts = own(raw, "discounts");
   return (Array.isArray(discounts) ? discounts : []).map((it: unknown) =>
@@ -150,14 +150,14 @@ function readDiscountIds(raw: Raw): string[] {
 function readItem(value: unknown, subscription: Raw): StripeSubscriptionItem {
   const item = resource(value, "subscription_item");
   const price = resource(own(item, "price"), "price");
-  // Nobody asks for it; an answer without it is none of Stripe's.
+  // Not used, but a price without it is not Stripe's.
   text(price, "currency");
   return {
     id: text(item, "id"),
     priceId: text(price, "id"),
     quantity: integerOrNull(item, "quantity") ?? 1,
     discountIds: readDiscountIds(item),
-    // Since the 2025 API the period is the item's; older shapes had it on the subscription.
+    // Since the 2025 API the period is on the item; older versions had it on the subscription.
     currentPeriodStart:
       dateOrNull(item, "current_period_start") ?? date(subscription, "current_period_start"),
     currentPeriodEnd:
@@ -195,7 +195,7 @@ function nested(raw: Raw, ...path: string[]): Raw | null {
   return typeof at === "object" && at !== null ? (at as Raw) : null;
 }
 
-/** One line of an invoice, with the id lists are walked by. */
+/** Returns one line of an invoice, with the id used for pagination. */
 export function readLine(value: unknown): StripeInvoiceLine & { id: string } {
   const raw = objectOf(value, "invoice line");
   const period = objectOf(own(raw, "period"), "line period");
@@ -207,7 +207,7 @@ export function readLine(value: unknown): StripeInvoiceLine & { id: string } {
     id: text(raw, "id"),
     amount: integer(raw, "amount"),
     priceId: (details && idOrNull(details, "price")) ?? idOrNull(raw, "price"),
-    // Null on lines without one, and 0 on a line for nothing: both are worth what their amount says.
+    // Null on lines without one, and 0 on a line for nothing: the amount alone decides what either is worth.
     quantity: Math.max(1, integerOrNull(raw, "quantity") ?? 1),
     proration: (item ? own(item, "proration") : own(raw, "proration")) === true,
     periodStart: date(period, "start"),
@@ -291,7 +291,7 @@ export function readDispute(value: unknown): StripeDispute {
   return { id: text(raw, "id"), amount: integer(raw, "amount"), status: text(raw, "status") };
 }
 
-/** An invoice's payment, and its invoice. */
+/** Returns an invoice's payment, with the invoice's id. */
 export function readInvoicePayment(value: unknown) {
   const raw = resource(value, "invoice_payment");
   const payment = nested(raw, "payment");
@@ -304,7 +304,7 @@ export function readInvoicePayment(value: unknown) {
   };
 }
 
-/** `isIssued` false: it was voided and counts for nothing. */
+/** `isIssued` is false for a credit note that was voided and counts for nothing. */
 export function readCreditNote(value: unknown): StripeCreditNote & { isIssued: boolean } {
   const raw = resource(value, "credit_note");
   const refunds = own(raw, "refunds");
@@ -339,12 +339,12 @@ export function readPortal(value: unknown): { url: string } {
   return { url: text(resource(value, "billing_portal.session"), "url") };
 }
 
-/** The payment intent of a charge. */
+/** Returns the payment intent of a charge, or null. */
 export function readCharge(value: unknown): string | null {
   return idOrNull(resource(value, "charge"), "payment_intent");
 }
 
-/** The status of a payment intent. */
+/** Returns the status of a payment intent. */
 export function readPaymentIntentStatus(value: unknown): string {
   return text(resource(value, "payment_intent"), "status");
 }

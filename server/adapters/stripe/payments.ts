@@ -53,7 +53,7 @@ export function createRefund(
       ),
     read: readRefund,
     find: async () => {
-      // One that failed gave nothing back: it is not what was ordered.
+      // A failed refund gave nothing back, so it is not the one ordered.
       const made = (await listRefunds(client, paymentIntentId)).filter(
         ({ status }) => status !== "failed" && status !== "canceled",
       );

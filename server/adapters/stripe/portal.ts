@@ -2,9 +2,9 @@
 import { listAll, type StripeCall, type StripeClient } from "./client.ts";
 import { readId, readPortal, readPortalConfiguration } from "./parse.ts";
 
-/** Tells ours from others of the account. */
+/** Distinguishes our configuration from the account's others. */
 const MADE_BY = { skywork: "billing" };
-/** Plans and quantities change here, where credits follow them at once; the portal does the rest. */
+/** Plans and quantities change in this app, where credits follow immediately; the portal does the rest. */
 const FEATURES = {
   customer_update: { enabled: false },
   invoice_history: { enabled: true },
@@ -55,7 +55,7 @@ export const ensurePortalConfiguration: StripeCall<"ensurePortalConfiguration"> 
   return { id, done: "updated" };
 };
 
-/** Whether `actual` says all that `wanted` says; Stripe fills in more than it was told. */
+/** Whether `actual` contains everything in `wanted`; Stripe fills in more than it is given. */
 function includes(actual: unknown, wanted: unknown): boolean {
   if (typeof wanted !== "object" || wanted === null) return actual === wanted;
   if (typeof actual !== "object" || actual === null) return false;

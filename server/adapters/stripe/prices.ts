@@ -4,7 +4,7 @@ import { isRefusal, unlessMissing } from "../../payment/stripe/errors.ts";
 import type { StripeCall } from "./client.ts";
 import { readId, readList, readPrice } from "./parse.ts";
 
-/** Asks for prices: every key of ours may read them. */
+/** Lists prices, because every key we use may read them. */
 export const checkKey: StripeCall<"checkKey"> = async ({ sdk, call }) => {
   try {
     await call(
@@ -60,7 +60,7 @@ export const ensureProduct: StripeCall<"ensureProduct"> = async (client, { id, n
       find: () => unlessMissing(getProduct(), null),
     })
     .catch(async (error: unknown) => {
-      // Made by another instance a moment ago, or under this key with its former name.
+      // Created by another instance a moment ago, or under this key with its former name.
       if (!isRefusal(error, "invalid") && !isRefusal(error, "keyReused")) throw error;
       await getProduct();
     });

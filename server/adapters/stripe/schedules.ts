@@ -12,7 +12,7 @@ const toPrices = (items: Prices) =>
 const isSame = (a: Prices | undefined, b: Prices): boolean =>
   JSON.stringify(a && toPrices(a)) === JSON.stringify(toPrices(b));
 
-/** By id, so that they go on as they are: named by its coupon, one would begin again. */
+/** By id, so that a discount continues as it is; given by its coupon, it would start over. */
 const toDiscounts = (ids: readonly string[]) =>
   ids.length === 0 ? {} : { discounts: ids.map((discount) => ({ discount })) };
 
@@ -46,7 +46,7 @@ export const createSchedule: StripeCall<"createSchedule"> = (client, subscriptio
 
 export const setSchedule: StripeCall<"setSchedule"> = (client, input, key) => {
   const { now, after } = input;
-  // Phases replace what was there: what is not said again is gone, and an unnamed discount too.
+  // The new phases replace the old ones: whatever is not repeated is lost, discounts included.
   const common = {
     ...input.terms,
     ...toDiscounts(input.discountIds),
@@ -69,7 +69,7 @@ export const setSchedule: StripeCall<"setSchedule"> = (client, input, key) => {
               end_date: unixSeconds(input.changeAt),
               ...(input.isTrial ? { trial: true } : {}),
             },
-            // Without an end it lasts one billing period; then the schedule lets go.
+            // Without an end it lasts one billing period, then the schedule releases the subscription.
             ...(after === null ? [] : [{ ...common, items: toItems(after) }]),
           ],
         },
@@ -106,7 +106,7 @@ export const releaseSchedule: StripeCall<"releaseSchedule"> = async (
       find: findReleased,
     });
   } catch (error) {
-    // Refused because it is over already: that is what was wanted.
+    // Refused because it is already over, which is what was wanted.
     if (!isRefusal(error, "invalid")) throw error;
     const released = await findReleased();
     if (released === null) throw error;

@@ -1,5 +1,5 @@
-// The Stripe adapter: the port of payment/stripe/port.ts over the SDK, pinned to one API version. The functions of its
-// parts are described there, at the methods of the same names.
+// The Stripe adapter: implements payment/stripe/port.ts with the SDK, pinned to one API version. The functions of its
+// parts are documented there, at the methods of the same names.
 import { Agent as HttpAgent } from "node:http";
 import { Agent as HttpsAgent } from "node:https";
 import Stripe from "stripe";
@@ -15,17 +15,17 @@ import * as prices from "./prices.ts";
 import * as schedules from "./schedules.ts";
 import * as subscriptions from "./subscriptions.ts";
 
-/** The version all requests name, whatever the account's default. Raised together with the SDK. */
+/** The API version all requests name, whatever the account's default. Upgraded together with the SDK. */
 export const STRIPE_API_VERSION = "2026-10-28.endive";
 
-/** What the adapter needs of the configuration. */
+/** What the adapter needs from the configuration. */
 export interface StripeAdapterConfig {
   readonly secretKey: string;
   readonly webhookSecrets: readonly string[];
   readonly apiBase: string;
 }
 
-/** Carries the SDK's requests. */
+/** Sends the SDK's requests. */
 export type StripeHttpClient = Stripe.HttpClient;
 
 /** Returns the adapter. `limits` and `httpClient` are for tests. */

@@ -19,7 +19,7 @@ export const listSubscriptions: StripeCall<"listSubscriptions"> = (client, custo
     read: readSubscription,
   });
 
-/** The subscription as it is now, if it is what a write wanted it to be. */
+/** Resolves to the current subscription if it is as the write wanted it, otherwise to null. */
 async function findSubscription(
   client: StripeClient,
   subscriptionId: string,
@@ -36,7 +36,7 @@ export const setCancellation: StripeCall<"setCancellation"> = (client, id, chang
     run: (options) =>
       client.sdk.subscriptions.update(
         id,
-        // Stripe takes one of the two at a time; an end at the period's end takes the place of any date.
+        // Stripe accepts one of the two at a time; an end with the period replaces any date.
         change === "clearDate"
           ? { cancel_at: "" }
           : { cancel_at_period_end: change === "atPeriodEnd" },
@@ -63,7 +63,7 @@ export const cancelSubscription: StripeCall<"cancelSubscription"> = async (clien
       find: findEnded,
     });
   } catch (error) {
-    // Stripe answers 404 or 400 when it had ended before: the current object says so.
+    // Stripe responds with 404 or 400 when it had already ended: the current object shows that.
     if (!isRefusal(error, "missing") && !isRefusal(error, "invalid")) throw error;
     const ended = await findEnded();
     if (ended === null) throw error;

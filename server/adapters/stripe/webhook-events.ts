@@ -1,4 +1,4 @@
-// Which incoming events are trusted: signature, age, mode, account, and the few fields that are read from them.
+// Which incoming events are trusted, by signature, age, mode and account, and the few fields read from them.
 import { createHmac, timingSafeEqual } from "node:crypto";
 import { jsonOrUndefined } from "../../lib/json.ts";
 import { trimOptionalWhitespace } from "../../lib/text.ts";
@@ -8,13 +8,13 @@ import { malformed } from "./calls.ts";
 import { PAGE, type StripeClient, unixSeconds } from "./client.ts";
 import { idOrNull, objectOf, readList, textOrNull } from "./parse.ts";
 
-/** Stripe's own tolerance; here it holds for timestamps from the future too, which `constructEvent` accepts. */
+/** Stripe's own tolerance. Here it also applies to timestamps in the future, which `constructEvent` accepts. */
 const TOLERANCE_SECONDS = 300;
 const MAX_SIGNATURES = 20;
 
 const ID = /^[A-Za-z0-9_]{1,255}$/;
 
-/** `t=…,v1=…[,v1=…]`: the time and the v1 signatures; null when it is not that. `v0` never counts. */
+/** Reads the time and the v1 signatures of `t=…,v1=…[,v1=…]`; null when malformed. `v0` never counts. */
 function parseHeader(header: string): { timestamp: number; signatures: Buffer[] } | null {
   if (header.length > 4096) return null;
   let timestamp: number | null = null;
@@ -32,7 +32,7 @@ function parseHeader(header: string): { timestamp: number; signatures: Buffer[] 
   return timestamp === null ? null : { timestamp, signatures };
 }
 
-/** An event of the v2 API names its object but does not carry it; none of ours come that way. */
+/** A v2 API event names its object without including it; none of the events we handle come that way. */
 const THIN_EVENT = "v2.core.event";
 
 function readThinNotice(raw: Readonly<Record<string, unknown>>): StripeEventNotice | null {
@@ -57,7 +57,7 @@ export function signatureRefusal(signatureHeader: string | null, nowMs: number):
   return "refusal" in header ? header.refusal : null;
 }
 
-/** What can be said of a delivery by its signature header alone: presence, shape and age, with the reason of a refusal. */
+/** Checks a delivery by its signature header alone (presence, format, age). Returns it, or why it is refused. */
 function readSignature(
   signatureHeader: string | null,
   nowMs: number,
@@ -72,8 +72,8 @@ function readSignature(
 }
 
 /**
- * Reads the notice out of an event object, signed or listed by the API; null when a field is missing or odd.
- * `signedAtSeconds` stands in for a `created` that is not there.
+ * Returns the notice in an event object, signed or listed by the API; null when a field is missing or invalid.
+ * `signedAtSeconds` replaces a missing `created`.
  */
 export function readNotice(value: unknown, signedAtSeconds?: number): StripeEventNotice | null {
   if (typeof value !== "object" || value === null || Array.isArray(value)) return null;
@@ -107,8 +107,8 @@ export function readNotice(value: unknown, signedAtSeconds?: number): StripeEven
 }
 
 /**
- * Verifies one delivery. Any of `secrets` may have signed; the time may be off by 5 minutes either way.
- * Refuses the other mode's events and those of a connected account. Never throws.
+ * Verifies one delivery. Any of `secrets` may have signed it; the time may be off by 5 minutes either way.
+ * Refuses events of the other mode and of connected accounts. Never throws.
  */
 export function verifyEvent(
   rawBody: Buffer,

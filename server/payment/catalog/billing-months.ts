@@ -1,8 +1,9 @@
-// Billing periods are counted from an anchor, in UTC, never from the period before.
+// Billing dates, in UTC. Periods are counted from an anchor, never from the previous period.
 
 /**
- * `anchor` plus `months`, on the anchor's day and time or the month's last day where there is no such day:
- * Jan 31 + 1 = Feb 28 (29), + 2 = Mar 31. Counting from the anchor keeps the 31st, which step-by-step adding loses.
+ * Returns `anchor` plus `months`, keeping the anchor's day and time, or the last day of a month that lacks that day:
+ * Jan 31 + 1 = Feb 28 (29), + 2 = Mar 31. Counting from the anchor keeps the 31st, which adding
+ * step by step would lose.
  */
 export function addMonths(anchor: Date, months: number): Date {
   const year = anchor.getUTCFullYear();
@@ -21,13 +22,13 @@ export function addMonths(anchor: Date, months: number): Date {
   );
 }
 
-/** The first moment after `moment` that is `anchor` plus a whole number of months (negative ones too). */
+/** Returns the first billing date after `moment`: `anchor` plus a whole (possibly negative) number of months. */
 export function nextBillingDate(anchor: Date, moment: Date): Date {
   let months =
     (moment.getUTCFullYear() - anchor.getUTCFullYear()) * 12 +
     (moment.getUTCMonth() - anchor.getUTCMonth()) -
     1;
-  // At most three steps: the guess is at most one month early and a clamped day adds one.
+  // At most two iterations: the guess falls in the month before `moment`.
   while (addMonths(anchor, months) <= moment) months += 1;
   return addMonths(anchor, months);
 }
@@ -37,7 +38,7 @@ export function isBillingDate(anchor: Date, moment: Date): boolean {
   return nextBillingDate(anchor, new Date(moment.getTime() - 1)).getTime() === moment.getTime();
 }
 
-/** Every anchored moment strictly between `from` and `to`, oldest first; at most 120. */
+/** Returns the billing dates strictly between `from` and `to`, oldest first; at most 120. */
 export function billingDatesBetween(anchor: Date, from: Date, to: Date): Date[] {
   const found: Date[] = [];
   for (let at = nextBillingDate(anchor, from); at < to && found.length < 120; ) {

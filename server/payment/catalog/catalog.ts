@@ -1,4 +1,4 @@
-// What is for sale: packages and plans as stored, their prices at Stripe, and which plan a price stands for.
+// What is for sale: the stored packages and plans, their prices at Stripe, and the plan each price belongs to.
 import { LRUCache } from "lru-cache";
 import { notFound } from "../../lib/errors.ts";
 import { memoize } from "../../lib/memoize.ts";
@@ -18,11 +18,11 @@ const MAX_KNOWN_PRICES = 1_000;
 interface CatalogState {
   readonly store: Pick<PaymentStore, "offers">;
   readonly stripe: StripePort;
-  /** What a price costs and gives never changes under its id, so it may be remembered once it says both. */
+  /** A price's amount and credits never change under one id, so it is cached once it states its offer and credits. */
   readonly knownPrices: LRUCache<string, StripePrice>;
 }
 
-/** Returns the catalog, which remembers prices and, for a moment, the packages it suggests. */
+/** Returns the catalog. It caches prices and, briefly, the packages that suggestions are picked from. */
 export function createCatalog({ store, stripe }: Pick<CatalogState, "store" | "stripe">) {
   const knownPrices = new LRUCache<string, StripePrice>({ max: MAX_KNOWN_PRICES });
   const state: CatalogState = { store, stripe, knownPrices };
@@ -30,26 +30,26 @@ export function createCatalog({ store, stripe }: Pick<CatalogState, "store" | "s
   return {
     packages: () => store.offers.packages(),
     plans: () => store.offers.plans(),
-    /** An active package. Throws NOT_FOUND. */
+    /** Returns an active package. Throws NOT_FOUND. */
     package: (packageId: string) => getPackage(state, packageId),
-    /** An active plan. Throws NOT_FOUND. */
+    /** Returns an active plan. Throws NOT_FOUND. */
     plan: (planId: string) => getPlan(state, planId),
-    /** Id of the smallest active package of at least `shortfallCredits`, else of the largest; null when there is none. */
+    /** Returns the id of the smallest active package covering `shortfallCredits`, else of the largest; null if none. */
     suggestPackage: async (shortfallCredits: number) =>
       suggestedPackage(await offered(), shortfallCredits)?.id ?? null,
-    /** The plan's price id at Stripe, made there if need be: also when the plan was changed and not synced yet. */
+    /** Returns the plan's price id at Stripe, creating a price if needed, e.g. for a plan changed since the sync. */
     planPrice: (plan: PlanOffer) => getPlanPrice(state, plan),
-    /** Forgets a price id that Stripe does not know (another account, a sandbox started again). */
+    /** Forgets a price id that Stripe does not know (another account, a restarted sandbox). */
     forgetPrice: (priceId: string) => forgetPrice(state, priceId),
     /**
-     * Whether Stripe refused an order because of its price: one it does not know, or an archived one, which it tells in
-     * words only. Such a price is forgotten; the next order is made with a fresh one.
+     * Whether Stripe refused an order because of its price: one it does not know, or an archived one, which Stripe
+     * reports only in prose. Such a price is forgotten, so the next order gets a fresh one.
      */
     isPriceAtFault: (error: unknown, priceId: string) => isPriceAtFault(state, error, priceId),
-    /** Orders something with the plan's price, and once more with a fresh one when Stripe does not sell by that price. */
+    /** Runs `order` with the plan's price, and again with a fresh price if Stripe no longer sells at the first one. */
     withPlanPrice: <T>(plan: PlanOffer, order: (priceId: string) => Promise<T>) =>
       withPlanPrice(state, plan, order),
-    /** The plan a price stands for, also a former price; null when it is not ours. `currency`: what somebody pays it in. */
+    /** Returns the plan of a current or former price; null when it is not ours. `currency`: that of the payment. */
     findPricedPlan: (priceId: string, currency?: string) =>
       findPricedPlan(state, priceId, currency),
     /** Creates or updates products and prices at Stripe. Returns a line per offer. */
@@ -70,14 +70,14 @@ async function getPlan({ store }: CatalogState, planId: string): Promise<PlanOff
 }
 
 async function getPlanPrice(state: CatalogState, plan: PlanOffer): Promise<string> {
-  // As stored now: the id at hand may be one that was just forgotten.
+  // Read the plan again: the caller's price id may have just been forgotten.
   const stored = (await state.store.offers.findPlan(plan.id)) ?? plan;
   const { stripePriceId: priceId } = stored;
   const price = priceId === null ? null : await unlessMissing(getPrice(state, priceId), null);
-  // Nobody pays a price the catalog has left behind, nor gets credits it does not offer.
+  // Never sell at an outdated price, or with credits the catalog no longer offers.
   if (price === null || !isPriceOf(price, stored)) return (await syncPlan(state, stored)).priceId;
   await labelPrice(state.stripe, price, stored).catch((error: unknown) => {
-    // A key that may not write prices sells all the same.
+    // A key without permission to write prices can still sell.
     if (!isRefusal(error, "forbidden")) throw error;
   });
   return price.id;
@@ -94,7 +94,7 @@ async function isPriceAtFault(
   priceId: string,
 ): Promise<boolean> {
   if (!isRefusal(error, "missing") && !isRefusal(error, "invalid")) return false;
-  // Not from memory: whether it is active changes under its id.
+  // Bypass the cache: a price may be archived under the same id.
   const price = await unlessMissing(state.stripe.getPrice(priceId), null);
   if (price?.active === true && price.productActive) return false;
   await forgetPrice(state, priceId);
@@ -140,10 +140,10 @@ async function getPrice(
   currency?: string,
 ): Promise<StripePrice> {
   const known = knownPrices.get(priceId);
-  // Currencies may be added to it any time.
+  // Currencies may be added to a price at any time.
   if (known !== undefined && (currency === undefined || known.amounts.has(currency))) return known;
   const price = await stripe.getPrice(priceId);
-  // It may be labelled any time, by `stripe:sync` too.
+  // Not cached yet: it may be labelled at any time, e.g. by `stripe:sync`.
   if (price.offerId === null || price.credits === null) return price;
   knownPrices.set(priceId, price);
   return price;

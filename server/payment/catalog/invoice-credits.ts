@@ -6,7 +6,7 @@ import {
   nextBillingDate,
 } from "./billing-months.ts";
 
-/** One line of a paid invoice with what its price stands for. Money in minor units, negative when given back. */
+/** One line of a paid invoice, with what its price stands for. Money in minor units, negative when given back. */
 export interface PaidLine {
   readonly amount: number;
   /** What the price costs for a whole interval. */
@@ -14,7 +14,7 @@ export interface PaidLine {
   readonly interval: BillingInterval;
   /** Credits the plan gives per month. */
   readonly monthlyCredits: number;
-  /** How many of the plan the line is for; defaults to 1. */
+  /** Units of the plan the line is for; defaults to 1. */
   readonly quantity?: number;
   readonly periodStart: Date;
   readonly periodEnd: Date;
@@ -28,7 +28,7 @@ export interface ScheduledGrant {
   readonly expiresAt: Date;
 }
 
-/** An exact fraction; the sums below must not round before the end. */
+/** An exact fraction: the sums below must not round before the end. */
 interface Fraction {
   readonly top: bigint;
   readonly bottom: bigint;
@@ -41,18 +41,18 @@ function addFractions(a: Fraction, b: Fraction): Fraction {
   return { top: a.top * b.bottom + b.top * a.bottom, bottom: a.bottom * b.bottom };
 }
 
-/** Rounded down, below zero too: what is given back takes the whole credit it began. */
+/** Rounds down, also below zero, so that a credit that is partly given back is taken whole. */
 function floorFraction({ top, bottom }: Fraction): number {
   const whole = top / bottom;
   return Number(top < 0n && top % bottom !== 0n ? whole - 1n : whole);
 }
 
-/** All that an invoice's lines buy, later months included; negative when it gives back more than it sells. */
+/** Returns all credits an invoice's lines buy, in later months too; negative when it gives back more than it sells. */
 export function totalCredits(lines: readonly PaidLine[]): number {
   return floorFraction(lines.map(lineCredits).reduce(addFractions, ZERO));
 }
 
-/** All the credits of a line: the plan's credits for the share of the price that the line is. */
+/** All the credits of a line: the plan's credits for the whole interval, times the line's share of the price. */
 function lineCredits(line: PaidLine): Fraction {
   const months = line.interval === "year" ? 12n : 1n;
   const whole = BigInt(line.monthlyCredits) * months;
@@ -60,7 +60,7 @@ function lineCredits(line: PaidLine): Fraction {
   return { top: whole * BigInt(line.amount), bottom: BigInt(line.unitAmount) };
 }
 
-/** What of a line is due once all but `monthsLeft` of its months have begun. */
+/** The part of a line's credits that is due once all but `monthsLeft` of its months have begun. */
 function accruedCredits(line: PaidLine, monthsLeft: number): Fraction {
   const total = lineCredits(line);
   if (line.interval === "month") return total;
@@ -70,7 +70,7 @@ function accruedCredits(line: PaidLine, monthsLeft: number): Fraction {
   return addFractions(total, { top: -later, bottom: 1n });
 }
 
-/** What has fallen due by a moment, over all lines; below zero while more was given back than sold. */
+/** The credits due by a moment, summed over all lines; negative while more was given back than sold. */
 interface Accrual {
   readonly dueAt: Date;
   readonly periodEnd: Date;
@@ -89,7 +89,7 @@ function accrueCredits(lines: readonly PaidLine[], anchor: Date): Accrual[] {
   const moments = [start, ...laterStarts];
   return moments.map((dueAt, index) => {
     const isLast = index === moments.length - 1;
-    // A line whose months begin on another day has none left either once the last month of the last yearly line begins.
+    // From the last yearly line's last month on, no line has months left, even one whose months begin on another day.
     const due = lines.map((line) =>
       accruedCredits(line, isLast ? 0 : monthsLeft(line, anchor, dueAt)),
     );
@@ -101,7 +101,7 @@ function accrueCredits(lines: readonly PaidLine[], anchor: Date): Accrual[] {
   });
 }
 
-/** The yearly line that ends last: its months are the invoice's. */
+/** The yearly line that ends last: its months are used for the whole invoice. */
 function findLastYearlyLine(lines: readonly PaidLine[]): PaidLine | undefined {
   return lines
     .filter(({ interval }) => interval === "year")
@@ -113,8 +113,8 @@ function findLastYearlyLine(lines: readonly PaidLine[]): PaidLine | undefined {
 }
 
 /**
- * The day a line's months are counted from. That is the subscription's anchor, unless the anchor has moved since the line
- * was billed (a switch of interval moves it, and invoices are looked at later): then the line's own period tells.
+ * The date a line's months are counted from: the subscription's anchor, unless that has moved since the line was billed
+ * (a switch of interval moves it, and invoices are synced again later). Then it is derived from the line's own period.
  */
 function anchorOf(line: PaidLine, anchor: Date): Date {
   if (isBillingDate(anchor, line.periodEnd)) return anchor;
@@ -123,14 +123,16 @@ function anchorOf(line: PaidLine, anchor: Date): Date {
 }
 
 /**
- * The credits a paid invoice gives.
+ * Returns the credits a paid invoice gives.
  *
- * Each line is worth `credits per month x months of the interval x amount / price`: a full line the plan's credits, a
- * prorated one its share, money given back for unused time a negative one. So an upgrade at share r of the period gives
- * floor((new - old) x r): exactly what was paid for, however late it comes and whatever came before it.
- * A monthly line is due at once. A yearly line is due month by month on the anchor's day: after its last k months are
- * taken off, `total - k x credits per month x quantity` is due, so that the sum is exact and every whole month gives the plan's
- * credits. What is given never falls and is never below zero; what an invoice gives back is `scheduleNetCredits`'s.
+ * Each line is worth `credits per month x months of the interval x amount / price`: a full line gives the plan's
+ * credits, a prorated line its share, and money given back for unused time counts negative. So an upgrade at
+ * share r of the period gives floor((new - old) x r): exactly what was paid for, however late it comes and
+ * whatever came before it.
+ * A monthly line is due immediately. A yearly line falls due month by month on the anchor's day: while k months
+ * have yet to begin, `total - k x credits per month x quantity` is due, so the sum is exact and every whole month
+ * gives the plan's credits. What is granted never decreases and is never below zero; `scheduleNetCredits` covers
+ * what an invoice gives back.
  * Credits expire one month after the month they are for, or one month after `paidAt`, whichever is later.
  */
 export function scheduleGrants(
@@ -143,7 +145,7 @@ export function scheduleGrants(
   const monthsFrom = lastYearly === undefined ? anchor : anchorOf(lastYearly, anchor);
   let granted = 0;
   return accrueCredits(lines, anchor).map(({ dueAt, periodEnd, credits: due }, index) => {
-    // An invoice that gives back in all may still sell something first: a year that became months.
+    // An invoice of negative worth may still sell something first, e.g. when a yearly plan became monthly.
     const upToNow = Math.max(granted, worth < 0 ? due : Math.min(worth, due));
     const credits = upToNow - granted;
     granted = upToNow;
@@ -153,12 +155,12 @@ export function scheduleGrants(
   });
 }
 
-/** The ledger's key of a grant: the payment's own for the first, one per month for the others. */
+/** Returns a grant's ledger key: the payment's own for the first grant, one per month for the others. */
 export function scheduledGrantKey(paymentId: string, grant: Pick<ScheduledGrant, "index">): string {
   return grant.index === 0 ? `payment:${paymentId}` : `payment:${paymentId}:month:${grant.index}`;
 }
 
-/** The same moments with what each adds or, below zero, gives back; together `totalCredits`. */
+/** Returns the same moments with the credits each adds or, if negative, gives back. They sum to `totalCredits`. */
 export function scheduleNetCredits(
   lines: readonly PaidLine[],
   anchor: Date,
@@ -177,7 +179,7 @@ function monthsLeft(line: PaidLine, anchor: Date, now: Date): number {
   return billingDatesBetween(anchorOf(line, anchor), from, line.periodEnd).length;
 }
 
-/** One month after a period's end: the next anchored day, or a plain month when the end is not on the anchor's days. */
+/** One month after a period's end: the next billing date, or a calendar month later if the end is no billing date. */
 function oneMonthAfter(anchor: Date, periodEnd: Date): Date {
   return isBillingDate(anchor, periodEnd)
     ? nextBillingDate(anchor, periodEnd)

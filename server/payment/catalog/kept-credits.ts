@@ -1,4 +1,4 @@
-// How many credits a subscription's payments may keep: what the money that stayed buys, never more (docs/decisions/0044).
+// How many credits a subscription's payments may keep: what the money kept buys, never more (docs/decisions/0044).
 import { z } from "zod";
 import { billingInterval } from "../../../shared/src/payment.ts";
 import { creditShare } from "../../ledger/model/refund-share.ts";
@@ -19,23 +19,23 @@ const storedLines = z.object({
   ),
 });
 
-/** An invoice's lines as they were when it was paid, and the day its months are counted from. */
+/** An invoice's lines as they were when it was paid, and the date its months are counted from. */
 export interface InvoiceLines {
   readonly anchor: Date;
   readonly lines: readonly PaidLine[];
 }
 
-/** The lines as a payment keeps them. */
+/** Returns the lines in the form stored with a payment. */
 export function encodeLines(invoice: InvoiceLines): string {
   return JSON.stringify(invoice);
 }
 
-/** The lines a payment keeps; null for one that keeps none. */
+/** Returns the lines stored with a payment; null when there are none. */
 export function decodeLines(text: string | null): InvoiceLines | null {
   return text === null ? null : storedLines.parse(JSON.parse(text));
 }
 
-/** A payment as far as the money and the credits that went with it. Money in minor units. */
+/** A payment's money and the credits that go with it. Amounts in minor units. */
 export interface KeptPayment {
   readonly amount: number;
   readonly total: number | null;
@@ -49,12 +49,15 @@ export interface KeptPayment {
   readonly invoiceLines: string | null;
 }
 
-/** What a payment's shares are shares of: a customer balance may have paid a part of an invoice. */
+/**
+ * Returns the amount that a payment's refunded shares relate to. A customer balance may have paid part of an invoice,
+ * so this can exceed `amount`.
+ */
 export function totalPaid(payment: Pick<KeptPayment, "amount" | "total">): number {
   return Math.max(payment.amount, payment.total ?? 0);
 }
 
-/** What should be taken of a payment's credits: by refunds and credit notes their share, by disputes theirs of the rest. */
+/** Returns the credits to take back: the share of refunds and credit notes, and what disputes take beyond it. */
 export function computeTakeBacks(
   payment: Pick<KeptPayment, "amount" | "total" | "creditsPurchased">,
   back: { readonly refunded: number; readonly credited: number; readonly disputed: number },
@@ -67,12 +70,13 @@ export function computeTakeBacks(
 }
 
 /**
- * The credits that a subscription's payments together have to give back beyond their own shares, because an invoice gave
- * unused time back: negative lines, turned into a smaller invoice or a customer balance that pays later ones.
+ * Returns the credits that a subscription's payments together must give back beyond their own shares,
+ * because an invoice credited unused time: negative lines, which lower that invoice or become a customer
+ * balance that pays later ones.
  *
- * Kept is the lesser of two sums over all payments: what is due by now (an invoice that gives back counting negative),
- * and what the money that stayed buys in all. `upTo` is the last month granted: the months an invoice gives back go
- * with the months they take the place of.
+ * The credits kept are the lesser of two sums over all payments: what is due by now (an invoice that gives back counts
+ * negative), and what the money kept buys in all. `upTo` is the last month granted: a month that an invoice gives back
+ * counts only once the month it offsets has been granted.
  */
 export function creditsToReturn(payments: readonly KeptPayment[], upTo: Date): number {
   let given = 0;

@@ -1,18 +1,19 @@
-// What the lines of an invoice stand for in the catalog.
+// Maps the lines of an invoice to the catalog's plans.
 import type { StripeInvoice, StripeInvoiceLine } from "../stripe/port.ts";
 import type { Catalog } from "./catalog.ts";
 import type { PaidLine } from "./invoice-credits.ts";
 
-/** A line of an invoice and the plan its price stands for. */
+/** A line of an invoice and the plan its price belongs to. */
 export interface PlanLine extends PaidLine {
   readonly planId: string;
 }
 
 /**
- * Reads the lines of an invoice. Left out are those that give nothing: of prices that are not ours, and prorations of a
- * free price, whose used and unused time both say 0. A free plan gives its credits with its periods, not with switches.
- * So are prorations in a currency that the price is not sold in any more, of which nobody can say what share of it they
- * are: `leaveOut` hears of them.
+ * Returns the lines of an invoice that give credits. Lines at prices that are not ours are left out, and so
+ * are prorations of a free price, whose used and unused time both cost 0: a free plan gives its credits per
+ * period, not on a switch.
+ * Also left out, and passed to `leaveOut`, are prorations and lines without a positive amount in a currency the price
+ * is no longer sold in, because their share of the price cannot be known.
  */
 export async function readPaidLines(
   catalog: Pick<Catalog, "findPricedPlan">,
@@ -45,7 +46,7 @@ export async function readPaidLines(
   return lines;
 }
 
-/** What a price cost in a currency it does not name any more: a line that is not prorated is for a whole interval. */
+/** The price in a currency it no longer lists, derived from a line that is not prorated: it covers a whole interval. */
 function wholeAmount({ amount, quantity, proration }: StripeInvoiceLine): number | null {
   return proration || amount <= 0 ? null : Math.ceil(amount / quantity);
 }

@@ -1,15 +1,15 @@
-// Which of a subscription's items is the plan: add-ons and prices of other sellers may stand before it.
+// Finds the plan among a subscription's items: add-ons and prices that are not ours may come before it.
 import type { PricedPlan } from "../payment.types.ts";
 import type { StripeSubscription, StripeSubscriptionItem } from "../stripe/port.ts";
 import type { Catalog } from "./catalog.ts";
 
-/** The plan's item, or the first one with `priced` null when none of the prices is ours. */
+/** The plan's item, or the first item with `priced` null when none of the prices is ours. */
 export interface PlanItem {
   readonly item: StripeSubscriptionItem;
   readonly priced: PricedPlan | null;
 }
 
-/** Finds the first price of ours among `items`. */
+/** Returns the first of `items` whose price is ours; null when there is none. */
 export async function findPricedItem<Item extends { readonly priceId: string }>(
   catalog: Catalog,
   items: readonly Item[],
@@ -21,7 +21,7 @@ export async function findPricedItem<Item extends { readonly priceId: string }>(
   return null;
 }
 
-/** Finds the plan's item wherever it stands. */
+/** Returns the plan's item, wherever it is in the list. */
 export async function findPlanItem(
   catalog: Catalog,
   subscription: StripeSubscription,

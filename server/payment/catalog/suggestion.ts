@@ -1,4 +1,4 @@
-// The one rule by which a package is suggested to somebody who is short of credits.
+// The one rule for suggesting a package to a user who is short of credits.
 
 interface Offer {
   readonly id: string;
@@ -6,7 +6,7 @@ interface Offer {
   readonly price: number;
 }
 
-/** The smallest of `offers` that covers the shortfall, else the largest; the cheaper among equals. Undefined of none. */
+/** Returns the smallest of `offers` that covers the shortfall, else the largest (the cheaper of equals), if any. */
 export function suggestedPackage<Package extends Offer>(
   offers: readonly Package[],
   shortfallCredits: number,

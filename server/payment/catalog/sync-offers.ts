@@ -1,4 +1,4 @@
-// Brings the products and prices at Stripe up to date with the packages and plans as stored.
+// Brings the products and prices at Stripe in line with the stored packages and plans.
 import type { BillingInterval } from "../../../shared/src/payment.ts";
 import type { PackageOffer, PlanOffer } from "../payment.types.ts";
 import type { PaymentStore } from "../ports.ts";
@@ -16,7 +16,10 @@ interface SyncedPrice {
   readonly done: string;
 }
 
-/** Whether a plan is sold at this price today. One that does not say its credits is told by its money alone. */
+/**
+ * Whether a plan is sold at this price today. A price that does not state its credits is matched by amount,
+ * currency and interval alone.
+ */
 export function isPriceOf(price: StripePrice, plan: PlanOffer): boolean {
   return costs(price, plan, plan.interval) && (price.credits ?? plan.credits) === plan.credits;
 }
@@ -30,8 +33,9 @@ function costs(
 }
 
 /**
- * Writes on a plan's price what it does not say of itself, for the time when the plan has another: a merchant's own, and
- * those of older releases. Its credits are certain only while it costs what the plan does. Returns whether it wrote.
+ * Adds to a plan's price the offer and credits it does not state itself (one made by the merchant or an older release),
+ * so that it is still recognised when the plan has another price. Its credits are certain only while it costs what the
+ * plan does. Returns whether it wrote anything.
  */
 export async function labelPrice(
   stripe: StripePort,
@@ -76,23 +80,24 @@ type SyncedOffer =
   | { readonly kind: "package"; readonly offer: PackageOffer; readonly interval: null }
   | { readonly kind: "plan"; readonly offer: PlanOffer; readonly interval: BillingInterval };
 
-/** Finds or makes the price of an offer at Stripe. */
+/** Finds or creates the price of an offer at Stripe. */
 async function syncPrice({ stripe }: Deps, synced: SyncedOffer): Promise<SyncedPrice> {
   const { kind, offer, interval } = synced;
   const productId = `skywork_${kind}_${offer.id}`;
-  // The same in every account.
+  // The same in every Stripe account.
   const lookupKey = `skywork_${offer.id}`;
   await stripe.ensureProduct({ id: productId, name: offer.name });
   const current = await stripe.findPrice(lookupKey);
-  // First of all: with its lookup key it would lose what it is known by.
+  // Label it first: once its lookup key has moved to a new price, nothing would identify it.
   const isLabelled =
     kind === "plan" && current !== null && (await labelPrice(stripe, current, offer));
   const isCurrent =
     current !== null && (kind === "plan" ? isPriceOf(current, offer) : costs(current, offer, null));
   if (isCurrent) return { priceId: current.id, done: isLabelled ? "adopted" : "up to date" };
-  // An archived price is not found by its key, and must not be what the new one's order is answered with.
+  // The lookup key does not find an archived price. It must still be part of the new price's idempotency key, or Stripe
+  // could replay the response that created the archived one.
   const former = current ?? (await stripe.findLatestPrice(productId));
-  // What a plan's price gives never changes, as little as what it costs; a package gives what its checkout says.
+  // A plan price's credits are as immutable as its amount; a package's credits come from its checkout.
   const credits = kind === "plan" ? offer.credits : null;
   const price = await stripe.createPrice(
     {
@@ -104,10 +109,10 @@ async function syncPrice({ stripe }: Deps, synced: SyncedOffer): Promise<SyncedP
       currency: offer.currency,
       interval,
     },
-    // Named after the price it follows, so that going back to a former price is a new one too.
+    // Includes the id of the price it replaces, so that returning to a former amount also creates a new price.
     `price:${offer.id}:${offer.currency}:${offer.price}:${credits ?? "any"}:${interval ?? "once"}:${former?.id ?? "first"}`,
   );
-  // Those who subscribed at the former price keep it; nobody new gets it.
+  // Existing subscribers keep the former price; it is no longer sold.
   if (current !== null) await stripe.archivePrice(current.id);
   return { priceId: price.id, done: current === null ? "created" : "price changed" };
 }

@@ -1,4 +1,4 @@
-// The return page's question: what has become of this checkout? Answered from Stripe when no event has come yet.
+// Tells the return page how a checkout ended, asking Stripe if no event has arrived yet.
 import { paymentState } from "../../../shared/src/payment.ts";
 import { notFound } from "../../lib/errors.ts";
 import type { PaymentOutput } from "../payment.types.ts";
@@ -6,18 +6,18 @@ import type { PaymentTables } from "../ports.ts";
 import type { SyncDeps } from "../sync/apply-sync.ts";
 import { syncWithStripe } from "../sync/sync.ts";
 
-/** Settles a checkout and returns its outcome. Throws NOT_FOUND for anybody else's session, PAYMENT_PROVIDER_ERROR. */
+/** Settles a checkout and returns its outcome. Throws NOT_FOUND (no session of this user), PAYMENT_PROVIDER_ERROR. */
 export async function confirmCheckout(
   deps: SyncDeps,
   userId: string,
   sessionId: string,
 ): Promise<PaymentOutput<"confirm">> {
   const checkout = await deps.store.checkouts.findBySession(sessionId);
-  // Somebody else's session and none at all look the same.
+  // Another user's session must look the same as no session at all.
   if (checkout === null || checkout.userId !== userId) throw notFound("checkout");
   const before = await readOutcome(deps.store, checkout.id, userId);
   if (before.status !== "PENDING") {
-    // Whoever settled it may have died before telling: nobody is shown a balance from before it after this.
+    // The process that settled it may have died before publishing the change, so a stale balance may still be cached.
     await deps.ledger.changed([userId]);
     return before;
   }

@@ -1,4 +1,4 @@
-// The Stripe customer of a user: made once, stored before anything is sold.
+// The Stripe customer of a user: created once, and stored before anything is sold.
 import { createHash } from "node:crypto";
 import { LRUCache } from "lru-cache";
 import { notFound } from "../../lib/errors.ts";
@@ -6,31 +6,34 @@ import type { CustomerRecord, PaymentStore } from "../ports.ts";
 import { isRefusal, refusalOf } from "../stripe/errors.ts";
 import type { StripePort } from "../stripe/port.ts";
 
-/** The customers of our users. */
+/** The Stripe customers of our users. */
 export type Customers = ReturnType<typeof createCustomers>;
 
-/** A key Stripe remembers may answer with the vanished customer once more, so one new try is not enough. */
+/** An idempotency key may replay the vanished customer once more, so a single retry is not enough. */
 const MAX_ROUNDS = 3;
 const MAX_FORGOTTEN = 1_000;
 
 interface CustomersState {
   readonly store: Pick<PaymentStore, "customers">;
   readonly stripe: StripePort;
-  /** By user. Rare: a sandbox started again, a customer deleted by hand. */
+  /** The last vanished customer by user. Rare: a restarted sandbox, a customer deleted by hand. */
   readonly forgotten: LRUCache<string, string>;
 }
 
-/** Returns the customers, and remembers whom Stripe has forgotten. */
+/** Returns the customers. It remembers the ones that Stripe no longer knows. */
 export function createCustomers({ store, stripe }: Pick<CustomersState, "store" | "stripe">) {
   const state: CustomersState = { store, stripe, forgotten: new LRUCache({ max: MAX_FORGOTTEN }) };
   return {
-    /** The user's customer id, or null. */
+    /** Returns the user's customer id, or null. */
     find: async (userId: string) => (await store.customers.find(userId))?.stripeCustomerId ?? null,
-    /** The user's customer id, made at Stripe if need be. Calls at once make one. Throws NOT_FOUND for a deleted user. */
+    /**
+     * Returns the user's customer id, creating it at Stripe if needed; concurrent calls create one. Throws
+     * NOT_FOUND for a deleted user.
+     */
     ensure: (userId: string) => ensureCustomer(state, userId),
-    /** Forgets a customer that Stripe does not know any more. */
+    /** Forgets a customer that Stripe no longer knows. */
     forget: (userId: string, customerId: string) => forgetCustomer(state, userId, customerId),
-    /** Does something with the user's customer; one that Stripe does not know any more is forgotten and recreated. */
+    /** Runs `use` with the user's customer. A customer that Stripe no longer knows is forgotten and recreated. */
     using: <T>(userId: string, use: (customerId: string) => Promise<T>) =>
       withCustomer(state, userId, use),
   };
@@ -54,13 +57,13 @@ async function createCustomer(
   userId: string,
   { email, name }: CustomerRecord,
 ): Promise<{ id: string }> {
-  // One key per user makes one customer, whoever calls however often. A customer that vanished needs a new key.
+  // One key per user creates one customer, however many calls are made. A customer that vanished needs a new key.
   const former = forgotten.get(userId);
   const key = `customer:${userId}${former === undefined ? "" : `:after:${former}`}`;
   try {
     return await stripe.createCustomer({ userId, email, name }, key);
   } catch (error) {
-    // Name or address changed between a lost answer and now: the details become part of the key.
+    // The name or e-mail changed since an attempt whose response was lost: make the details part of the key.
     if (!isRefusal(error, "keyReused")) throw error;
     const details = createHash("sha256")
       .update(`${email}\n${name ?? ""}`)

@@ -1,4 +1,5 @@
-// Opens a Stripe Checkout: our row first, one live checkout per user and offer, the same one for a second click.
+// Opens a Stripe Checkout: our row first, one live checkout per user and package (or per user, for plans), and the same
+// one on a second click.
 import { AppError, notFound } from "../../lib/errors.ts";
 import { newId } from "../../lib/ids.ts";
 import { HOUR_MS } from "../../lib/time.ts";
@@ -13,16 +14,16 @@ import type { Customers } from "./customers.ts";
 /** Dependencies of checkouts. */
 export interface CheckoutDeps extends SyncDeps {
   readonly customers: Customers;
-  /** Where Checkout sends people back to. */
+  /** Where Checkout sends the user back to. */
   readonly frontendUrl: string;
 }
 
-/** What somebody wants to buy. */
+/** What the user wants to buy. */
 export type Order =
   | { readonly kind: "PACKAGE"; readonly offer: PackageOffer }
   | { readonly kind: "PLAN"; readonly offer: PlanOffer };
 
-/** An open checkout: where to send the person. */
+/** An open checkout, and where to send the user. */
 export interface OpenCheckout {
   readonly sessionId: string;
   readonly checkoutUrl: string;
@@ -30,12 +31,12 @@ export interface OpenCheckout {
 
 /** Stripe allows 30 minutes to 24 hours. */
 const LIFETIME_MS = 23 * HOUR_MS;
-/** A checkout with less time left than this is replaced: nobody pays in a hurry. Stripe's minimum for a new one. */
+/** A checkout with less time left is replaced so that no one has to hurry. Just above Stripe's minimum for new ones. */
 const MIN_LEFT_MS = 31 * 60_000;
 const MAX_ROUNDS = 6;
 
 /**
- * Opens a checkout. Throws PAYMENT_PROVIDER_ERROR, NOT_FOUND (deleted user), CONFLICT (a plan, for who has just
+ * Opens a checkout. Throws PAYMENT_PROVIDER_ERROR, NOT_FOUND (deleted user), CONFLICT (a plan, when the user has just
  * subscribed), SERVICE_UNAVAILABLE.
  */
 export async function openCheckout(
@@ -52,13 +53,13 @@ export async function openCheckout(
   });
 }
 
-/** Ends what the user has open at Stripe and here. */
+/** Closes all of the user's open checkouts, at Stripe and here. */
 export async function closeCheckouts(deps: CheckoutDeps, userId: string): Promise<void> {
   for (const checkout of await deps.store.checkouts.open(userId))
     await retireCheckout(deps, checkout);
 }
 
-/** The open checkout, or null when the one at hand had to go first. */
+/** Returns the open checkout, or null when the existing one had to be closed first and the caller should try again. */
 async function tryToOpen(
   deps: CheckoutDeps,
   userId: string,
@@ -86,7 +87,7 @@ function justSubscribed(): AppError {
   return AppError.of("CONFLICT", "You have just subscribed. Change the plan instead.");
 }
 
-/** The live checkout of this user and offer, made if there is none. */
+/** Returns the user's live checkout for this package (or for any plan), creating one if there is none. */
 function findOrCreate(
   { store, now }: CheckoutDeps,
   userId: string,
@@ -94,9 +95,9 @@ function findOrCreate(
 ): Promise<Checkout> {
   const liveKey = kind === "PLAN" ? `${userId}:PLAN` : `${userId}:PACKAGE:${offer.id}`;
   return store.lockedTransaction(userId, async ({ checkouts, customers: users, subscriptions }) => {
-    // Erased while the order was on its way: nobody could cancel what is paid.
+    // Erased while the order was in flight: no one could cancel what is paid.
     if ((await users.find(userId))?.deletedAt !== null) throw notFound("user");
-    // Paid in another tab while the order was on its way, or while the checkout of another plan was ended for this one.
+    // Paid in another tab while the order was in flight, or while the checkout of another plan was closed for this one.
     if (kind === "PLAN" && (await subscriptions.findLive(userId)) !== null) throw justSubscribed();
     const live = await checkouts.findLive(liveKey);
     if (live !== null) return live;
@@ -110,7 +111,7 @@ function findOrCreate(
       amount: offer.price,
       currency: offer.currency,
       stripeSessionId: null,
-      // Whole seconds, as Stripe keeps them, so that a repeated order is the same order.
+      // Whole seconds, as Stripe stores them, so that a repeated order is identical.
       expiresAt: new Date(Math.floor((nowMs + LIFETIME_MS) / 1000) * 1000),
       createdAt: new Date(nowMs),
     };
@@ -119,7 +120,7 @@ function findOrCreate(
   });
 }
 
-/** Whether a live checkout still offers what is ordered, for long enough. */
+/** Whether a live checkout still matches the order and has enough time left. */
 function isStillOffered(checkout: Checkout, { offer }: Order, nowMs: number): boolean {
   return (
     checkout.offerId === offer.id &&
@@ -130,12 +131,12 @@ function isStillOffered(checkout: Checkout, { offer }: Order, nowMs: number): bo
   );
 }
 
-/** Ends a checkout at Stripe first, then here; what was paid in the meantime is settled instead. */
+/** Closes a checkout, at Stripe first, then here. If it was paid in the meantime, it is settled instead. */
 async function retireCheckout(deps: CheckoutDeps, checkout: Checkout): Promise<void> {
   const { id, stripeSessionId: sessionId } = checkout;
   if (sessionId === null) {
     if (await expireCheckout(deps, checkout)) return;
-    // Another press has stored its session meanwhile, which somebody may pay.
+    // Another click has stored a session meanwhile, which could still be paid.
     const current = await deps.store.checkouts.find(id);
     if (current !== null && current.stripeSessionId !== null) await retireCheckout(deps, current);
     return;
@@ -150,8 +151,8 @@ async function retireCheckout(deps: CheckoutDeps, checkout: Checkout): Promise<v
 }
 
 /**
- * Ends a checkout here that has no session at Stripe that could still be paid. False when it has changed since it was
- * read: it may have a session by now.
+ * Closes, here only, a checkout without a session at Stripe that could still be paid. Returns false when it has changed
+ * since it was read: it may have a session by now.
  */
 function expireCheckout({ store }: CheckoutDeps, checkout: Checkout): Promise<boolean> {
   return store.lockedTransaction(checkout.userId, async ({ checkouts, payments }) => {
@@ -161,7 +162,7 @@ function expireCheckout({ store }: CheckoutDeps, checkout: Checkout): Promise<bo
   });
 }
 
-/** Orders the session of a checkout and stores it. Null: start again. */
+/** Creates a checkout's session and stores it. Returns null when the caller should start again. */
 async function startSession(
   deps: CheckoutDeps,
   checkout: Checkout,
@@ -173,7 +174,10 @@ async function startSession(
   return { sessionId: session.id, checkoutUrl: session.url };
 }
 
-/** Orders the session of a checkout; the same checkout always orders the same session. Null: start again. */
+/**
+ * Creates a checkout's session at Stripe; the same checkout always gets the same session. Returns null when the
+ * caller should start again.
+ */
 async function orderSession(
   deps: CheckoutDeps,
   checkout: Checkout,
@@ -197,7 +201,7 @@ async function orderSession(
       `checkout:${checkout.id}`,
     );
     if (matchesOffer(session, checkout)) return session;
-    // The price at Stripe is behind the catalog (stripe:sync has not run): nobody may pay the wrong one.
+    // The price at Stripe lags behind the catalog (stripe:sync has not run): never let the wrong price be paid.
     await stripe.expireCheckout(session.id);
     if ("priceId" in price) await catalog.forgetPrice(price.priceId);
   } catch (error) {
@@ -210,7 +214,8 @@ async function orderSession(
     )
       throw error;
   }
-  // An order that came to nothing has used up its key: the next one is a row of its own, or what another press was given.
+  // A failed order has used up its idempotency key, so this row is closed. The next attempt gets a new row, or the
+  // session that another click has stored.
   await expireCheckout(deps, checkout);
   return null;
 }
@@ -218,13 +223,13 @@ async function orderSession(
 async function readPrice({ catalog }: CheckoutDeps, order: Order): Promise<CheckoutPrice> {
   if (order.kind === "PLAN") return { priceId: await catalog.planPrice(order.offer) };
   const { name, credits, price, currency } = order.offer;
-  // As stored now: the id at hand may be one that was just forgotten, or of a price before the last sync.
+  // Read the package again: the caller's price id may have just been forgotten, or predate the last sync.
   const { stripePriceId } = await catalog.package(order.offer.id);
   if (stripePriceId !== null) return { priceId: stripePriceId };
   return { name: `${name}: ${credits} credits`, amount: price, currency };
 }
 
-/** Stores the session of a checkout with its payment. False when the checkout was closed meanwhile. */
+/** Stores a checkout's session along with its payment. Returns false when the checkout was closed meanwhile. */
 function storeSession(
   { store }: CheckoutDeps,
   checkout: Checkout,

@@ -1,4 +1,4 @@
-// Stripe's events: stored under their own id, their effect committed with them, failures kept and tried again.
+// Stripe's events: stored under their own id, their effect committed with them, failures recorded and retried.
 import { jitteredMs } from "../../lib/backoff.ts";
 import { isAppError, notFound } from "../../lib/errors.ts";
 import { createScrub } from "../../lib/scrub.ts";
@@ -15,20 +15,21 @@ import type { CommitWith, SyncDeps } from "../sync/apply-sync.ts";
 import { syncWithStripe } from "../sync/sync.ts";
 import { isHandled, toSyncTarget } from "./handled-events.ts";
 
-/** Dependencies of the handling of events. */
+/** Dependencies of event handling. */
 export interface EventDeps extends SyncDeps {
-  /** The same id many times at once is one piece of work on this instance; between instances the database decides. */
+  /** Concurrent runs of one event id share a promise on this instance; across instances the database decides. */
   readonly eventsInProgress: Map<string, Promise<"settled" | "failed">>;
 }
 
-/** What recovering an event came to. */
+/** The outcome of recovering an event. */
 export type Recovered =
   | { readonly outcome: "known" | "settled" }
   | { readonly outcome: "failed"; readonly reason: string };
 
 /**
- * Stripe itself tells of an event for three days and keeps it for 30. Ours is tried for as long, however often it failed: a
- * count would be used up by deliveries and reconciles, before the cause is gone. Then it waits for a person.
+ * Stripe retries an event for three days and keeps it for 30. We retry for 30 days too, however often it failed:
+ * a maximum of attempts would be used up by deliveries and reconciles before the cause is fixed. After that it
+ * waits for a manual replay.
  */
 const RETRIED_FOR_MS = 30 * DAY_MS;
 const FIRST_RETRY_MS = 30_000;
@@ -37,7 +38,7 @@ const FIRST_LOOK_MS = 300_000;
 const RETRY_BATCH = 100;
 const MAX_REASON_LENGTH = 1_000;
 
-/** What Stripe says in an error may repeat a key; the row is kept for months. */
+/** Stripe's error texts may contain a key, and the row is kept for months. */
 const scrub = createScrub();
 
 /** The webhook: verifies, stores and processes one delivery. Returns once the effect is stored. Never throws. */
@@ -62,12 +63,12 @@ export async function receiveEvent(
   }
 }
 
-/** Stores an event found at Stripe and processes it; `known` when it had been. */
+/** Stores an event found at Stripe and processes it. Returns `known` if it was already completed. */
 export async function recoverEvent(deps: EventDeps, notice: StripeEventNotice): Promise<Recovered> {
   if (isCompleted(await storeEvent(deps, notice))) return { outcome: "known" };
   if ((await processEvent(deps, notice.id, notice)) === "settled") return { outcome: "settled" };
   const event = await deps.store.events.find(notice.id);
-  // Another instance was at it too, and had better luck.
+  // Another instance tried it at the same time and succeeded.
   if (isCompleted(event)) return { outcome: "known" };
   return { outcome: "failed", reason: event?.lastError ?? "unknown failure" };
 }
@@ -85,7 +86,7 @@ export async function replayEvent(
   return { eventId, status: after.status, lastError: after.lastError };
 }
 
-/** Job: tries everything that is due again, until `signal` aborts. Returns how many were settled. */
+/** Job: retries all events that are due, until `signal` aborts. Returns how many were settled. */
 export async function retryDueEvents(deps: EventDeps, signal?: AbortSignal): Promise<number> {
   const dueBy = new Date(deps.now());
   const tried = new Set<string>();
@@ -98,7 +99,7 @@ export async function retryDueEvents(deps: EventDeps, signal?: AbortSignal): Pro
       tried.add(id);
       if ((await processEvent(deps, id, notice)) === "settled") settled += 1;
     }
-    // An event that fails again is due later; one that another instance is at may still be in the list.
+    // An event that fails again is due later; one that another instance is processing may still be listed.
     if (due.length < RETRY_BATCH || untried.length === 0) return settled;
   }
 }
@@ -107,7 +108,7 @@ function isCompleted(event: StoredEvent | null): boolean {
   return event?.status === "PROCESSED" || event?.status === "IGNORED";
 }
 
-/** Stores the notice; returns the event as it was when it was known. */
+/** Stores the notice. Returns the existing event if it was already stored, otherwise null. */
 async function storeEvent(
   { store, now }: EventDeps,
   notice: StripeEventNotice,
@@ -117,7 +118,7 @@ async function storeEvent(
   const nowMs = now();
   await store.events.create(notice, {
     receivedAt: new Date(nowMs),
-    // Should this process die now, the job takes over.
+    // If this process dies now, the job takes over.
     nextAttemptAt: new Date(nowMs + FIRST_RETRY_MS),
   });
   return null;
@@ -188,14 +189,15 @@ async function keepFailure(
       nextAttemptAt: nextMs > event.receivedAt.getTime() + RETRIED_FOR_MS ? null : new Date(nextMs),
     });
   } catch (error) {
-    // The database is unavailable too: Stripe hears 5xx and sends the event again.
+    // The database is unavailable too. Stripe gets a 5xx and sends the event again.
     logger.error({ err: error, eventId }, "event failure not stored");
   }
 }
 
 /**
- * When to look again for what Stripe did not know: with the key of another account that is so of everything. What was deleted
- * there is never known again: each look comes when the event is twice as old, or a day later.
+ * When to retry an event whose object Stripe did not know; null after 30 days. With the key of another account Stripe
+ * knows none of our objects, so this is not final. A deleted object never returns, so each retry waits until the event
+ * is twice as old: at least five minutes, at most a day.
  */
 function nextLook({ receivedAt }: StoredEvent, nowMs: number): Date | null {
   const ageMs = nowMs - receivedAt.getTime();
@@ -203,13 +205,13 @@ function nextLook({ receivedAt }: StoredEvent, nowMs: number): Date | null {
   return new Date(nowMs + Math.min(Math.max(ageMs, FIRST_LOOK_MS), DAY_MS));
 }
 
-/** Milliseconds until the next attempt after `attempts`, a quarter more or less, six hours at most. */
+/** Returns the milliseconds until the next attempt after `attempts`, with ±25 % jitter, at most six hours. */
 export function retryDelayMs(attempts: number, random = Math.random()): number {
   const fullMs = Math.min(LAST_RETRY_MS, FIRST_RETRY_MS * 2 ** attempts);
   return Math.min(LAST_RETRY_MS, Math.round(jitteredMs(fullMs, random)));
 }
 
-/** Words for the event's row, without secrets or personal data. */
+/** The reason stored in the event's row, without secrets or personal data. */
 function reasonOf(error: unknown): string {
   const refusal = refusalOf(error);
   if (refusal !== null)

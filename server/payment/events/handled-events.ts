@@ -1,8 +1,8 @@
-// The events that mean something here, and what each tells to read at Stripe.
+// The event types we handle, and what each one makes us read at Stripe.
 import type { StoredNotice } from "../payment.types.ts";
 import type { SyncTarget } from "../sync/sync.ts";
 
-/** Every type that means something here, for the webhook's settings and for reconcile's list. */
+/** The types to select for the webhook and to list in reconcile. */
 export const HANDLED_EVENTS = [
   "checkout.session.completed",
   "checkout.session.async_payment_succeeded",
@@ -28,7 +28,7 @@ export const HANDLED_EVENTS = [
 
 const HANDLED: ReadonlySet<string> = new Set([
   ...HANDLED_EVENTS,
-  // Each comes together with one listed above. Reconcile does not ask for them: Stripe lists at most twenty types at once.
+  // Each arrives together with one listed above. Reconcile does not list these: Stripe takes at most twenty types.
   "invoice.payment_succeeded",
   "invoice.voided",
   "invoice.marked_uncollectible",
@@ -44,12 +44,12 @@ const HANDLED: ReadonlySet<string> = new Set([
   "charge.dispute.funds_reinstated",
 ]);
 
-/** Whether events of this type mean something here. */
+/** Whether events of this type are handled. */
 export function isHandled(type: string): boolean {
   return HANDLED.has(type);
 }
 
-/** What an event tells to read; null when it means nothing here. */
+/** Returns what to read at Stripe for an event; null when it is not handled. */
 export function toSyncTarget(notice: StoredNotice): SyncTarget | null {
   if (!isHandled(notice.type) || notice.objectId === null) return null;
   const { objectId, objectType } = notice;

@@ -1,4 +1,4 @@
-// Catches up with Stripe: events that never came, payments and invoices without their grant, subscriptions adrift.
+// Catches up with Stripe: events that never arrived, payments and invoices without a grant, drifted subscriptions.
 import { isAppError } from "../../lib/errors.ts";
 import { DAY_MS, HOUR_MS } from "../../lib/time.ts";
 import type { ReconcileReport, Subscription } from "../payment.types.ts";
@@ -12,9 +12,9 @@ import { HANDLED_EVENTS } from "./handled-events.ts";
 
 /** Stripe keeps events for 30 days. */
 const MAX_WINDOW_MS = 30 * DAY_MS;
-/** Looked at again though a complete run has seen it: Stripe itself retries for three days. */
+/** Covered again although a complete run has seen it: Stripe itself retries for three days. */
 const OVERLAP_MS = 3 * DAY_MS;
-/** A checkout younger than this is its webhook's business. */
+/** A checkout younger than this is left to its webhook. */
 const SETTLE_MS = 2 * 60_000;
 const PAGE = 200;
 const MAX_EVENT_PAGES = 1_000;
@@ -23,23 +23,23 @@ const MAX_PROBLEMS = 100;
 
 /** Dependencies of reconcile. */
 export interface ReconcileDeps extends EventDeps {
-  /** True when Stripe is the sandbox, whose objects may vanish with a restart. */
+  /** Whether Stripe is the sandbox, whose objects may vanish on a restart. */
   readonly sandbox: boolean;
 }
 
-/** How far a run goes. */
+/** The scope of a run. */
 export interface ReconcileOptions {
-  /** Events and invoices from then on; defaults to as far as needed. */
+  /** Covers events and invoices created since then; defaults to as far back as needed. */
   readonly since?: Date;
   /** Checkouts younger than this are left to their webhook; defaults to 2 minutes. */
   readonly settleMs?: number;
-  /** How many live subscriptions are looked at, beginning each hour somewhere else; defaults to all. */
+  /** How many live subscriptions to check, starting at a different place each hour; defaults to all. */
   readonly maxSubscriptions?: number | undefined;
-  /** Ends the run after what is under way. */
+  /** Stops the run after the item in progress. */
   readonly signal?: AbortSignal | undefined;
 }
 
-/** One run: what it counts, and what it could not mend. */
+/** One run: its counts, and the problems it could not fix. */
 interface Run {
   readonly deps: ReconcileDeps;
   readonly signal: AbortSignal | undefined;
@@ -47,15 +47,15 @@ interface Run {
     -readonly [Name in Exclude<keyof ReconcileReport, "caughtUp" | "problems">]: number;
   };
   readonly problems: string[];
-  /** Also counts problems that there was no room for. */
+  /** Failures reported, including those beyond MAX_PROBLEMS. */
   failures: number;
-  /** Stripe showed something of ours: its key is that of our account. */
+  /** Whether Stripe knew something of ours, so that its key must be that of our account. */
   isOurAccount: boolean;
-  /** What is ours and Stripe does not know: subscriptions live here, sessions that may still be paid. */
+  /** How many objects of ours Stripe does not know: live subscriptions, and sessions of pending payments. */
   unknown: number;
 }
 
-/** See PaymentService.reconcile. Running it twice, or beside webhooks, changes nothing more. */
+/** See PaymentService.reconcile. Safe to repeat and to run alongside webhooks. */
 export async function reconcile(
   deps: ReconcileDeps,
   options: ReconcileOptions = {},
@@ -78,16 +78,16 @@ export async function reconcile(
   const hasEvents = await attempt(run, "events", () => recoverEvents(run, since));
   await attempt(run, "checkouts", () => settleCheckouts(run, before));
   const hasInvoices = await attempt(run, "invoices", () => settleInvoices(run, since));
-  // A run that is always cut short moves nothing on, and nobody would know.
+  // A run that is cut short does not move the mark: report it, or constant cut-offs would go unnoticed.
   if (signal?.aborted) addProblem(run, "stopped early: the next run begins where this one did");
   const isComplete = hasEvents && hasInvoices && since <= needed && !signal?.aborted;
   await attempt(run, "subscriptions", () => settleSubscriptions(run, maxSubscriptions));
   let caughtUp = false;
-  // With the key of another account nothing was caught up with. One subscription that Stripe does not know says little,
-  // and the sandbox forgets.
+  // With the key of another account, nothing was caught up. Stripe not knowing one subscription proves little, so this
+  // applies only if it knew nothing of ours; the sandbox may simply have restarted.
   if (run.unknown > 0 && !run.isOurAccount && !deps.sandbox)
     addProblem(run, "mark: Stripe showed nothing of ours: is the key that of another account?");
-  // Also of a run that was told to stop amid the subscriptions.
+  // The mark moves even if the run was stopped while checking subscriptions.
   else if (isComplete)
     caughtUp = await attempt({ ...run, signal: undefined }, "mark", () =>
       deps.store.events.setReconciledTo(nowMs),
@@ -96,8 +96,8 @@ export async function reconcile(
 }
 
 /**
- * Does one step unless the run is to stop; a failure becomes a problem of the report, and the run goes on. True when the
- * step met no problem until it ended or was told to stop.
+ * Runs one step, unless the run is stopping. A failure becomes a problem in the report and the run continues. Returns
+ * true when no failure was reported until the step ended or was stopped.
  */
 async function attempt(run: Run, what: string, step: () => Promise<void>): Promise<boolean> {
   if (run.signal?.aborted) return false;
@@ -123,15 +123,15 @@ function addProblem({ problems }: Run, problem: string): void {
   if (problems.length < MAX_PROBLEMS) problems.push(problem);
 }
 
-/** As far back as the last complete run did not see, whatever has been received since. */
+/** The start of the time that the last complete run did not cover, whatever was received since. */
 async function windowStart({ store }: ReconcileDeps, nowMs: number): Promise<Date> {
   const markMs = await store.events.reconciledTo();
-  // A mark from the future is that of a clock which ran ahead: it saw nothing of the time until now.
+  // A mark in the future was set by a clock that ran ahead, so it covers nothing up to now.
   const sinceMs = markMs > nowMs ? 0 : markMs - OVERLAP_MS;
   return new Date(Math.max(sinceMs, nowMs - MAX_WINDOW_MS));
 }
 
-/** Events newest first from Stripe, processed oldest first as they happened. */
+/** Processes missed events oldest first, as they happened; Stripe lists them newest first. */
 async function recoverEvents(run: Run, since: Date): Promise<void> {
   const { deps, counts } = run;
   const failed: StripeEventNotice[] = [];
@@ -141,12 +141,12 @@ async function recoverEvents(run: Run, since: Date): Promise<void> {
     if (outcome === "settled") counts.eventsRecovered += 1;
     if (outcome === "failed") failed.push(notice);
   }
-  // What failed in passing gets a second chance in the same run; only what fails again is a problem.
+  // A transient failure gets a second chance in the same run; only a repeated failure is a problem.
   for (const notice of failed) {
     if (run.signal?.aborted) return;
     const recovered = await recoverEvent(deps, notice);
     if (recovered.outcome === "settled") counts.eventsRecovered += 1;
-    // Not a failure of the run: the event is stored here, and tried again by itself.
+    // Not a failure of the run: the event is stored here and retried automatically.
     if (recovered.outcome === "failed")
       addProblem(run, `event ${notice.id} (${notice.type}): ${recovered.reason}`);
   }
@@ -171,7 +171,7 @@ async function listMissed(run: Run, since: Date): Promise<StripeEventNotice[]> {
   return missed;
 }
 
-/** Payments pending longer than their webhook may take, and checkouts whose session was never known. */
+/** Settles payments pending for longer than their webhook may take, and expires checkouts that never got a session. */
 async function settleCheckouts(run: Run, before: Date): Promise<void> {
   const { deps, counts } = run;
   const { payments, checkouts } = deps.store;
@@ -192,11 +192,11 @@ async function settleCheckouts(run: Run, before: Date): Promise<void> {
     if (last === undefined || pending.length < PAGE || run.signal?.aborted) break;
     after = last.id;
   }
-  // Nobody can pay them after their time.
+  // They can no longer be paid after their expiry.
   counts.checkoutsClosed += await checkouts.expireWithoutSession(new Date(deps.now()));
 }
 
-/** Paid invoices since `since` that have no payment here. */
+/** Syncs paid invoices created since `since` that have no payment here. */
 async function settleInvoices(run: Run, since: Date): Promise<void> {
   const { deps, signal } = run;
   let after: string | undefined;
@@ -214,7 +214,7 @@ async function settleInvoices(run: Run, since: Date): Promise<void> {
   report(run, `invoices: only the latest ${MAX_INVOICE_PAGES * PAGE} were looked at`);
 }
 
-/** One that fails is kept as an event would be, and tried again by itself: it holds nothing up and is not lost. */
+/** Syncs one invoice. One that fails is stored like an event and retried automatically: it is not lost. */
 async function settleInvoice(run: Run, invoiceId: string): Promise<void> {
   const { deps, counts } = run;
   try {
@@ -226,12 +226,12 @@ async function settleInvoice(run: Run, invoiceId: string): Promise<void> {
     if (recovered.outcome === "settled") counts.invoicesRepaired += 1;
     else if (recovered.outcome === "failed")
       addProblem(run, `invoice ${invoiceId}: ${recovered.reason}`);
-    // Its row was completed in an earlier run, and keeps it no more.
+    // Its row was completed by an earlier run, so it is not retried.
     else report(run, `invoice ${invoiceId}: failed again`);
   }
 }
 
-/** An event of our own, for what no event of Stripe's may bring: kept and tried again as one. */
+/** An event of our own for an object that no Stripe event may report: stored and retried like any other. */
 function toNotice(
   { now }: ReconcileDeps,
   objectType: "invoice" | "checkout.session",
@@ -244,8 +244,8 @@ function toNotice(
 }
 
 /**
- * Those of ours that have no payment here. What else the account sells never has one: looked at in every run, it would
- * keep the run from its end.
+ * Returns the invoices of ours that have no payment here. Those for anything else the account sells never get one;
+ * checking them on every run would keep it from finishing.
  */
 async function listUnpaid({ deps }: Run, page: readonly StripeInvoice[]): Promise<string[]> {
   const { payments, customers, subscriptions } = deps.store;
@@ -263,7 +263,7 @@ async function listUnpaid({ deps }: Run, page: readonly StripeInvoice[]): Promis
     .map(({ id }) => id);
 }
 
-/** Live subscriptions against Stripe's current objects: all, or `max` of them from where the hour begins, and around. */
+/** Syncs live subscriptions: all, or `max` of them from this hour's starting point, wrapping around. */
 async function settleSubscriptions(run: Run, max?: number): Promise<void> {
   if (max === undefined) return void (await settleBetween(run, { after: "" }));
   const hour = Math.floor(run.deps.now() / HOUR_MS);
@@ -272,7 +272,7 @@ async function settleSubscriptions(run: Run, max?: number): Promise<void> {
   await settleBetween(run, { after: "", upTo: start, max: max - seen });
 }
 
-/** The live subscriptions after one id and up to another, `max` at most, until the run is to stop. Returns how many. */
+/** Syncs the live subscriptions between two ids, at most `max`, until the run is stopping. Returns how many. */
 async function settleBetween(
   run: Run,
   range: { readonly after: string; readonly upTo?: string; readonly max?: number },

@@ -1,4 +1,4 @@
-// The users as customers of Stripe's.
+// The table `users`, as Stripe customers.
 import type { PrismaModels } from "../../database/ports.ts";
 import type { CustomerTable } from "../ports.ts";
 

@@ -1,4 +1,4 @@
-// The table `stripe_events`, and how far all of Stripe's events are known (a row of `roll_ups`).
+// The table `stripe_events`, and how far reconcile has covered Stripe's events (a row of `roll_ups`).
 import { eventState } from "../../../shared/src/admin.ts";
 import type { PrismaModels } from "../../database/ports.ts";
 import { readMark, setMark } from "../../database/roll-up-mark.ts";
@@ -6,7 +6,7 @@ import { decodeTimePlace, encodeTimePlace } from "../../lib/cursor.ts";
 import type { EventBacklog, StoredEvent, StoredNotice } from "../payment.types.ts";
 import type { EventTable } from "../ports.ts";
 
-/** Without the payload, which nobody is shown. */
+/** Without the payload, which is never shown. */
 const EVENT_LINE = {
   id: true,
   type: true,
@@ -19,12 +19,12 @@ const EVENT_LINE = {
   processedAt: true,
 } as const;
 
-/** The mark: when the last complete reconcile began. */
+/** The name of the mark that records when the last complete reconcile began. */
 const RECONCILE = "reconcile";
 
 const OPEN = { in: ["PENDING", "FAILED"] };
 
-/** Ignored for as long as Stripe does not know its object. */
+/** Ignored only for as long as Stripe does not know its object. */
 const UNKNOWN = { status: "IGNORED", nextAttemptAt: { not: null } };
 
 type Rows = PrismaModels["stripeEvent"];
@@ -129,7 +129,7 @@ async function createEvent(
       },
     });
   } catch (error) {
-    // The loser of a race for the id goes on with the row of the winner.
+    // The loser of a race for the id continues with the winner's row.
     if ((await rows.findUnique({ where: { id } })) === null) throw error;
   }
 }
@@ -145,7 +145,7 @@ async function listEvents(
       ...(after === null
         ? {}
         : {
-            // The range the index is read by; the alternatives alone would be looked for row by row.
+            // Lets the index be read as a range; with the alternatives alone, rows would be checked one by one.
             receivedAt: { lte: after.at },
             OR: [{ receivedAt: { lt: after.at } }, { receivedAt: after.at, id: { lt: after.id } }],
           }),

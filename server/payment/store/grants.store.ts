@@ -1,4 +1,4 @@
-// The ledger's lots, as far as payments made them; they are written by server/ledger alone.
+// The ledger's lots that come from payments. Read only: just server/ledger writes them.
 import type { PrismaModels } from "../../database/ports.ts";
 import type { GrantTable } from "../ports.ts";
 

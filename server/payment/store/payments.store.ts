@@ -3,7 +3,7 @@ import { paymentState } from "../../../shared/src/payment.ts";
 import type { PrismaModels } from "../../database/ports.ts";
 import type { PaymentTable } from "../ports.ts";
 
-/** Without the invoice's lines, which are as long as Stripe made them. */
+/** Without the invoice's lines, which may be arbitrarily long. */
 const PAYMENT_LINE = {
   id: true,
   amount: true,
@@ -100,7 +100,7 @@ async function readHistory(
 ): ReturnType<PaymentTable["history"]> {
   const where = { userId };
   const total = await rows.count({ where });
-  // Nothing is skipped over for a page that lies behind the last row.
+  // Do not skip through all rows for a page beyond the last one.
   const found =
     offset >= total
       ? []

@@ -61,7 +61,7 @@ export function subscriptionTable({ subscription: rows }: PrismaModels): Subscri
   };
 }
 
-/** Multiples of it fall into the widest gap that the ones before have left (a golden-ratio sequence). */
+/** Each multiple, modulo 1, falls into the widest gap left by the earlier ones (a golden-ratio sequence). */
 const GOLDEN_RATIO = 0.618_033_988_749_894_9;
 
 async function readStartOfTurn(rows: PrismaModels["subscription"], turn: number): Promise<string> {

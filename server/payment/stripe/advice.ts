@@ -1,4 +1,4 @@
-// What an operator is told about a failed Stripe call: which call, what Stripe said, and what to do about it.
+// Explains a failed Stripe call to an operator: which call, what Stripe said, and what to do about it.
 import type { StripeRefusal } from "./errors.ts";
 
 const KEYS = "https://dashboard.stripe.com/apikeys";
@@ -25,7 +25,7 @@ function adviceOn(refusal: StripeRefusal): string | null {
   return null;
 }
 
-/** The call, Stripe's own words and what to do, for an operator's eyes only. */
+/** Returns the call, Stripe's own words and what to do about it. For operators only. */
 export function explainRefusal(refusal: StripeRefusal): string {
   const words = refusal.detail.replace(/\s+/g, " ").trim().replace(/\.$/, "");
   const advice = adviceOn(refusal);

@@ -1,4 +1,4 @@
-// The error of a refused or failed Stripe call: PAYMENT_PROVIDER_ERROR for the caller, the kind of refusal for the services.
+// The error of a refused or failed Stripe call: PAYMENT_PROVIDER_ERROR for callers, the kind of refusal for services.
 import { AppError, isAppError } from "../../lib/errors.ts";
 import type { RefusalKind } from "./port.ts";
 
@@ -7,15 +7,15 @@ export interface StripeRefusal {
   readonly refusal: RefusalKind;
   readonly call: string;
   readonly detail: string;
-  /** Null when there was no answer. */
+  /** Null when there was no response. */
   readonly statusCode: number | null;
   readonly stripeCode: string | null;
   /** The request parameter Stripe complained about. */
   readonly param: string | null;
   readonly requestId: string | null;
-  /** Stripe repeated an answer saved under the idempotency key. */
+  /** Whether Stripe replayed a response saved under the idempotency key. */
   readonly replayed: boolean;
-  /** How often it was asked under this key in this call. */
+  /** How many attempts this call made under this key. */
   readonly attempts: number;
 }
 
@@ -28,7 +28,7 @@ const SENTENCES: Record<RefusalKind, string> = {
   invalid: "The payment provider refused the request.",
 };
 
-/** PAYMENT_PROVIDER_ERROR with its refusal as cause. Stripe's own words stay in the log. */
+/** Returns PAYMENT_PROVIDER_ERROR with the refusal as its cause. Stripe's own words appear only in the log. */
 export function stripeError(refusal: StripeRefusal): AppError {
   return AppError.of(
     "PAYMENT_PROVIDER_ERROR",
@@ -38,7 +38,7 @@ export function stripeError(refusal: StripeRefusal): AppError {
   );
 }
 
-/** The refusal behind an error of the Stripe port; null for any other error. */
+/** Returns the refusal behind an error of the Stripe port; null for any other error. */
 export function refusalOf(error: unknown): StripeRefusal | null {
   if (!isAppError(error, "PAYMENT_PROVIDER_ERROR")) return null;
   const { cause } = error;
@@ -46,7 +46,7 @@ export function refusalOf(error: unknown): StripeRefusal | null {
   return cause as unknown as StripeRefusal;
 }
 
-/** The answer, or `none` when Stripe does not know the object. Throws every other error on: only missing means none. */
+/** Resolves to the answer, or to `none` when Stripe does not know the object. Rethrows every other error. */
 export async function unlessMissing<T, None>(answer: Promise<T>, none: None): Promise<T | None> {
   try {
     return await answer;
@@ -56,7 +56,7 @@ export async function unlessMissing<T, None>(answer: Promise<T>, none: None): Pr
   }
 }
 
-/** Whether an error of the Stripe port is of this kind. */
+/** Whether an error of the Stripe port is a refusal of this kind. */
 export function isRefusal(error: unknown, kind: RefusalKind): boolean {
   return refusalOf(error)?.refusal === kind;
 }

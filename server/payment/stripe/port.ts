@@ -1,10 +1,11 @@
-// The port to Stripe: the few questions and orders the payment service has. adapters/stripe implements it.
+// The port to Stripe: the few reads and writes the payment service needs. adapters/stripe implements it.
 import type { BillingInterval } from "../../../shared/src/payment.ts";
 import type { NewPhases, StripeSchedule } from "./schedule.ts";
 
 /**
- * Why Stripe said no. `unavailable` = nobody knows whether it happened; repeat with the same key. `forbidden` = this
- * server's key is refused, which says nothing about the object. Only `missing` means that there is none.
+ * Why a Stripe call failed. `unavailable`: it may or may not have taken effect; retry with the same key.
+ * `forbidden`: this server's key is refused, which says nothing about the object. Only `missing` means that the
+ * object does not exist.
  */
 export type RefusalKind =
   | "unavailable"
@@ -25,7 +26,7 @@ export interface StripeCheckout {
   readonly subscriptionId: string | null;
   readonly invoiceId: string | null;
   readonly clientReferenceId: string | null;
-  /** What we noted on it when we opened it; null on others' sessions. Only this account's secret key can write it. */
+  /** Our note from when we opened it; null on sessions that are not ours. Only this account's secret key can set it. */
   readonly note: CheckoutNote | null;
   /** Before discounts and taxes; null when Stripe does not say. */
   readonly amountSubtotal: number | null;
@@ -34,7 +35,7 @@ export interface StripeCheckout {
   readonly createdAt: Date;
 }
 
-/** Our checkout as its session remembers it, for a database that was restored to before it. */
+/** Our checkout as noted on its session, in case the database is restored to a time before it. */
 export interface CheckoutNote {
   readonly checkoutId: string;
   readonly userId: string;
@@ -58,13 +59,13 @@ export interface StripeSubscription {
   readonly id: string;
   readonly customerId: string;
   readonly status: string;
-  /** At least one; the plan's may stand anywhere among them. */
+  /** At least one; the plan's may be anywhere among them. */
   readonly items: readonly [StripeSubscriptionItem, ...StripeSubscriptionItem[]];
   readonly discountIds: readonly string[];
-  /** Every billing period starts on this day of the month (as far as the month has it). */
+  /** Every billing period starts on this day of the month, or on the last day of a shorter month. */
   readonly billingAnchor: Date;
   readonly cancelAtPeriodEnd: boolean;
-  /** When it ends, also when that is the period's end; null when it goes on. */
+  /** When it ends, usually also set for an end with the period; null when it continues. */
   readonly cancelAt: Date | null;
   /** The schedule that will change it, if one is in place. */
   readonly scheduleId: string | null;
@@ -74,11 +75,11 @@ export interface StripeSubscription {
   readonly latestInvoiceId: string | null;
 }
 
-/** A credit note: less money for an invoice than it asked for. */
+/** A credit note: reduces what an invoice charges. */
 export interface StripeCreditNote {
   readonly id: string;
   readonly invoiceId: string;
-  /** Given back other than by a refund: to the customer's balance, out of band, or never asked for. */
+  /** Given back other than by a refund: to the customer's balance, out of band, or by reducing the amount due. */
   readonly creditedAmount: number;
 }
 
@@ -110,19 +111,19 @@ export interface StripeInvoice {
   readonly currency: string;
   readonly createdAt: Date;
   readonly paidAt: Date | null;
-  /** Of the preview of a change: the moment it is prorated to. */
+  /** In the preview of a change: the moment it is prorated to. */
   readonly prorationDate: Date | null;
   readonly hostedInvoiceUrl: string | null;
   readonly lines: readonly StripeInvoiceLine[];
 }
 
-/** What a payment intent paid of an invoice; null where Stripe does not say. */
+/** What a payment intent paid of an invoice; the amount is null when Stripe does not say. */
 export interface StripeInvoicePayment {
   readonly paymentIntentId: string;
   readonly amountPaid: number | null;
 }
 
-/** A price; what it costs never changes under one id. */
+/** A price; its amount never changes under one id. */
 export interface StripePrice {
   readonly id: string;
   readonly active: boolean;
@@ -131,12 +132,12 @@ export interface StripePrice {
   readonly productActive: boolean;
   readonly unitAmount: number;
   readonly currency: string;
-  /** What it costs in each currency it is sold in, its own among them, as far as Stripe was asked. */
+  /** Its amount in each currency it is sold in, including its own. Other currencies are present only if requested. */
   readonly amounts: ReadonlyMap<string, number>;
   readonly interval: BillingInterval | null;
-  /** The offer of ours it was made for (metadata only this server's key can write). */
+  /** Our offer it was made for (from metadata that only this server's key can write). */
   readonly offerId: string | null;
-  /** The credits per month it was sold with, from its metadata too; null where it does not say. */
+  /** The credits per month it was sold with, also from its metadata; null when it does not say. */
   readonly credits: number | null;
 }
 
@@ -145,9 +146,9 @@ export interface StripeRefund {
   readonly id: string;
   readonly amount: number;
   readonly status: string;
-  /** The key it was ordered under, when it was ordered here. */
+  /** The key it was ordered under, if it was ordered here. */
   readonly orderKey: string | null;
-  /** What was ordered, in the words of that order; null where it does not say. */
+  /** What was ordered, as that order put it; null when it does not say. */
   readonly ordered: string | null;
 }
 
@@ -158,7 +159,7 @@ export interface StripeDispute {
   readonly status: string;
 }
 
-/** A signed event, reduced to what may be believed: which object to look at. */
+/** A signed event, reduced to what can be trusted: which object to read. */
 export interface StripeEventNotice {
   readonly id: string;
   readonly type: string;
@@ -170,7 +171,7 @@ export interface StripeEventNotice {
   readonly chargeId: string | null;
 }
 
-/** What to sell in a checkout: a price Stripe knows, or one made on the spot. */
+/** What to sell in a checkout: a price Stripe knows, or one created inline. */
 export type CheckoutPrice =
   | { readonly priceId: string }
   | { readonly name: string; readonly amount: number; readonly currency: string };
@@ -186,21 +187,22 @@ export interface NewCheckout {
   readonly expiresAt: Date;
 }
 
-/** The answer to an incoming webhook's signature and form. */
+/** The result of checking an incoming webhook's signature and format. */
 export type VerifiedEvent =
   | { readonly ok: true; readonly event: StripeEventNotice }
   | { readonly ok: false; readonly reason: string };
 
 /**
- * Stripe. Every call is bounded in time and retried a bounded number of times; every write carries the idempotency key
- * it is given, and goes on under a next one when Stripe has saved a failure under it. A failure is PAYMENT_PROVIDER_ERROR; `isRefusal` (errors.ts) tells why.
+ * Stripe. Every call is bounded in time and in retries. Every write carries the idempotency key it is given, and
+ * continues under the next key when Stripe has saved a failure under that one. Failures are PAYMENT_PROVIDER_ERROR;
+ * `isRefusal` (errors.ts) says why.
  */
 export interface StripePort {
-  /** Whether Stripe takes our key. Throws PAYMENT_PROVIDER_ERROR when it cannot be asked. */
+  /** Whether Stripe accepts our key. Throws PAYMENT_PROVIDER_ERROR when that cannot be determined. */
   checkKey(): Promise<"accepted" | "refused">;
-  /** What is wrong with a signature header whose body is not read yet (absent, unreadable, too old); null = read on. */
+  /** Returns what is wrong with a signature header before the body is read (absent, unreadable, too old), or null. */
   signatureRefusal(signatureHeader: string | null, nowMs: number): string | null;
-  /** Checks the signature (all secrets, 5 minutes either way), the mode and the account, and reads the notice. */
+  /** Checks the signature (any of the secrets, 5 minutes either way), mode and account, and reads the notice. */
   verifyEvent(rawBody: Buffer, signatureHeader: string | null, nowMs: number): VerifiedEvent;
 
   createCustomer(
@@ -210,7 +212,7 @@ export interface StripePort {
 
   createCheckout(input: NewCheckout, idempotencyKey: string): Promise<StripeCheckout>;
   getCheckout(sessionId: string): Promise<StripeCheckout>;
-  /** Ends an open session; refused (`invalid`) when it is no longer open. */
+  /** Expires an open session; refused (`invalid`) when it is no longer open. */
   expireCheckout(sessionId: string): Promise<StripeCheckout>;
   findCheckoutByPaymentIntent(paymentIntentId: string): Promise<StripeCheckout | null>;
   findCheckoutBySubscription(subscriptionId: string): Promise<StripeCheckout | null>;
@@ -218,15 +220,15 @@ export interface StripePort {
   getSubscription(subscriptionId: string): Promise<StripeSubscription>;
   /** Those that have not ended. */
   listSubscriptions(customerId: string): Promise<StripeSubscription[]>;
-  /** `atPeriodEnd`: it ends then, whatever end was set. `resume` and `clearDate` take the one or the other end back. */
+  /** `atPeriodEnd` ends it with the period, replacing any other end. `resume` undoes that, `clearDate` an end date. */
   setCancellation(
     subscriptionId: string,
     change: "atPeriodEnd" | "resume" | "clearDate",
     idempotencyKey: string,
   ): Promise<StripeSubscription>;
-  /** Ends it now, without proration. Returns the ended subscription, also when it had ended before. */
+  /** Ends it immediately, without proration. Returns the ended subscription, even if it had already ended. */
   cancelSubscription(subscriptionId: string, idempotencyKey: string): Promise<StripeSubscription>;
-  /** Changes the price: the difference is paid now or nothing changes (`declined`). */
+  /** Changes the price. The difference is paid now, or nothing changes (`declined`). */
   changePrice(
     input: {
       subscriptionId: string;
@@ -236,7 +238,7 @@ export interface StripePort {
     },
     idempotencyKey: string,
   ): Promise<StripeSubscription>;
-  /** The invoice that changing the price would make now by Stripe's clock, or at `prorationDate`. */
+  /** Returns the invoice that changing the price would create, now (by Stripe's clock) or at `prorationDate`. */
   previewPriceChange(input: {
     customerId: string;
     subscriptionId: string;
@@ -246,11 +248,17 @@ export interface StripePort {
   }): Promise<StripeInvoice>;
 
   getSchedule(scheduleId: string): Promise<StripeSchedule>;
-  /** Puts a running subscription under a schedule of one phase, as it is now. */
+  /** Puts a running subscription under a schedule with a single phase, equal to its current state. */
   createSchedule(subscriptionId: string, idempotencyKey: string): Promise<StripeSchedule>;
-  /** The items stay until `changeAt`, then become `after`, and the schedule lets go; without `after` the subscription ends. */
+  /**
+   * Keeps the items until `changeAt`, then switches to `after` and later releases the subscription. Without `after`,
+   * the subscription ends at `changeAt`.
+   */
   setSchedule(phases: NewPhases, idempotencyKey: string): Promise<StripeSchedule>;
-  /** Ends the schedule, the subscription goes on as it is: without the end the schedule has set, unless `keepEnd`. Also when it had let go before. */
+  /**
+   * Releases the subscription from the schedule. It continues as it is, without the end the schedule has set unless
+   * `keepEnd`. Succeeds if it was already released.
+   */
   releaseSchedule(
     scheduleId: string,
     idempotencyKey: string,
@@ -262,7 +270,7 @@ export interface StripePort {
   getCreditNote(creditNoteId: string): Promise<StripeCreditNote>;
 
   getInvoice(invoiceId: string): Promise<StripeInvoice>;
-  /** Newest first, at most `limit`; `after` = the last id of the page before. */
+  /** Newest first, at most `limit`; `after` = the last id of the previous page. */
   listInvoices(filter: {
     customerId?: string;
     status?: "paid";
@@ -270,17 +278,17 @@ export interface StripePort {
     after?: string;
     limit: number;
   }): Promise<StripeInvoice[]>;
-  /** What paid an invoice, by payment intent; nothing did a free one. */
+  /** Returns what paid an invoice, by payment intent; empty for a free one. */
   listInvoicePayments(invoiceId: string): Promise<StripeInvoicePayment[]>;
   findInvoiceByPaymentIntent(paymentIntentId: string): Promise<string | null>;
 
-  /** Stripe's word for where a payment intent stands. */
+  /** Returns the status of a payment intent in Stripe's words. */
   getPaymentIntentStatus(paymentIntentId: string): Promise<string>;
-  /** The payment intent of a charge; null when it has none. */
+  /** Returns the payment intent of a charge; null when it has none. */
   getChargePaymentIntent(chargeId: string): Promise<string | null>;
   listRefunds(paymentIntentId: string): Promise<StripeRefund[]>;
   listDisputes(paymentIntentId: string): Promise<StripeDispute[]>;
-  /** Without `amount`: all that is left. */
+  /** Without `amount`, refunds everything that is left. */
   createRefund(
     input: {
       paymentIntentId: string;
@@ -297,22 +305,22 @@ export interface StripePort {
     returnUrl: string,
     configurationId: string,
   ): Promise<{ url: string }>;
-  /** Our portal configuration, made or brought up to date: card and invoices, cancelling at the period's end, no more. */
+  /** Creates or updates our portal configuration: card and invoices, cancelling at the period's end, nothing else. */
   ensurePortalConfiguration(): Promise<{ id: string; done: "created" | "updated" | "unchanged" }>;
 
   getPrice(priceId: string): Promise<StripePrice>;
-  /** The active price with this lookup key; null when there is none. */
+  /** Returns the active price with this lookup key; null when there is none. */
   findPrice(lookupKey: string): Promise<StripePrice | null>;
-  /** The price made last for a product, archived or not; null when there is none. */
+  /** Returns the newest price of a product, archived or not; null when there is none. */
   findLatestPrice(productId: string): Promise<StripePrice | null>;
-  /** Creates or renames the product with this id of ours. */
+  /** Creates the product with this id of ours, or renames it. */
   ensureProduct(input: { id: string; name: string }): Promise<void>;
   /** Creates a price and moves the lookup key to it. */
   createPrice(
     input: {
       productId: string;
       offerId: string;
-      /** Per month, of a plan; a package's are its checkout's. */
+      /** A plan's credits per month; null for a package, whose credits come from its checkout. */
       credits: number | null;
       lookupKey: string;
       unitAmount: number;
@@ -321,14 +329,14 @@ export interface StripePort {
     },
     idempotencyKey: string,
   ): Promise<StripePrice>;
-  /** Writes on a price, archived or not, which offer of ours it is for, and its credits where they are known. */
+  /** Labels a price, archived or not, with the offer it is for and, if known, its credits. */
   labelPrice(
     priceId: string,
     label: { readonly offerId: string; readonly credits: number | null },
   ): Promise<void>;
   archivePrice(priceId: string): Promise<void>;
 
-  /** Events since a moment, newest first, a page at a time; `after` = the last id of the page before. */
+  /** Returns a page of events since a moment, newest first; `after` = the last id of the previous page. */
   listEvents(filter: {
     createdSince: Date;
     types: readonly string[];

@@ -1,6 +1,9 @@
-// Subscription schedules as the port to Stripe speaks of them.
+// Subscription schedules, in the terms of the Stripe port.
 
-/** What a phase or an item of one says besides price, quantity, dates and discounts, in Stripe's words: not said again, it is gone. */
+/**
+ * What a phase or phase item says besides price, quantity, dates and discounts, in Stripe's terms. An update that does
+ * not repeat it removes it.
+ */
 export type PhaseTerms = Readonly<Record<string, unknown>>;
 
 /** An item of a phase. */
@@ -10,7 +13,7 @@ interface PhaseItem {
   readonly terms: PhaseTerms;
 }
 
-/** The same, and the discounts that go on with it. */
+/** The same, with the discounts it keeps. */
 export interface NewPhaseItem extends PhaseItem {
   readonly discountIds: readonly string[];
 }
@@ -18,11 +21,11 @@ export interface NewPhaseItem extends PhaseItem {
 /** A subscription schedule as it is now: what its subscription becomes, phase by phase. */
 export interface StripeSchedule {
   readonly id: string;
-  /** Its subscription, also after the schedule let go of it. */
+  /** Its subscription, even after the schedule has released it. */
   readonly subscriptionId: string | null;
-  /** Whether it still decides over the subscription. */
+  /** Whether it still controls the subscription. */
   readonly isRunning: boolean;
-  /** When its running phase began; null when none runs. */
+  /** When its current phase began; null when there is none. */
   readonly currentStart: Date | null;
   /** Whether the subscription ends with its last phase. */
   readonly endsSubscription: boolean;
@@ -33,16 +36,16 @@ export interface StripeSchedule {
   }[];
 }
 
-/** The running phase and what follows it. */
+/** The current phase and what follows it. */
 export interface NewPhases {
   readonly scheduleId: string;
   readonly startsAt: Date;
   readonly changeAt: Date;
-  /** The subscription is in a free trial until then: without saying so again the trial would end at once. */
+  /** Whether the subscription is in a free trial until `changeAt`. If not repeated, the trial ends immediately. */
   readonly isTrial: boolean;
-  /** Of both phases. */
+  /** For both phases. */
   readonly discountIds: readonly string[];
-  /** Of both phases. */
+  /** For both phases. */
   readonly terms: PhaseTerms;
   readonly now: readonly NewPhaseItem[];
   readonly after: readonly NewPhaseItem[] | null;

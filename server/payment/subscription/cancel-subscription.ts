@@ -1,4 +1,4 @@
-// Cancelling at the period's end, and taking that back.
+// Cancelling at the period's end, and undoing that.
 import type { PaymentOutput, Subscription } from "../payment.types.ts";
 import { isRefusal } from "../stripe/errors.ts";
 import type { StripeSubscription } from "../stripe/port.ts";
@@ -10,14 +10,14 @@ import { getLiveSubscription, getSubscriptionState } from "./subscription-state.
 
 type Change = "atPeriodEnd" | "resume" | "clearDate";
 
-/** Makes the subscription end with its period (`cancel`), or go on. Throws NOT_FOUND, PAYMENT_PROVIDER_ERROR. */
+/** Makes the subscription end with its period (`cancel`), or continue. Throws NOT_FOUND, PAYMENT_PROVIDER_ERROR. */
 export async function setCancelAtPeriodEnd(
   deps: SyncDeps,
   userId: string,
   cancel: boolean,
 ): Promise<PaymentOutput<"cancelSubscription">> {
   const live = await getLiveSubscription(deps.store, userId);
-  // Stripe's own object tells which end is set: this period's, or a date of the merchant's.
+  // Stripe's own object shows which end is set: the period's, or a date chosen by the merchant.
   const current = await deps.stripe.getSubscription(live.stripeSubscriptionId);
   const change = neededChange(current, cancel);
   const changed =
@@ -28,7 +28,7 @@ export async function setCancelAtPeriodEnd(
   return { subscription: await getSubscriptionState(deps.store, userId) };
 }
 
-/** Keeps the current plan: takes a change that waits for the period's end back. Safe to repeat. Throws NOT_FOUND. */
+/** Keeps the current plan: undoes a change that waits for the period's end. Safe to repeat. Throws NOT_FOUND. */
 export async function cancelPlanChange(
   deps: SyncDeps,
   userId: string,
@@ -40,7 +40,7 @@ export async function cancelPlanChange(
   return { subscription: await getSubscriptionState(deps.store, userId) };
 }
 
-/** What has to be ordered so that it ends with its period, or does not end; null when it is so already. */
+/** The change needed so that it ends with its period, or does not end; null when none is needed. */
 function neededChange(current: StripeSubscription, cancel: boolean): Change | null {
   if (cancel) return current.cancelAtPeriodEnd ? null : "atPeriodEnd";
   if (current.cancelAtPeriodEnd) return "resume";
@@ -53,16 +53,16 @@ async function orderCancellation(
   current: StripeSubscription,
   change: Change,
 ): Promise<StripeSubscription> {
-  // The row's version makes a double click one order, and cancel-resume-cancel three.
+  // With the row's version in the key, a double click is one order, and cancel-resume-cancel is three.
   const key = `${change === "atPeriodEnd" ? "cancel" : "resume"}:${live.id}:${live.version}`;
   try {
-    // Stripe refuses this while a schedule decides; what ends does not change its plan any more.
+    // Stripe refuses this while a schedule is in control. Besides, a subscription that is ending keeps its plan.
     if (change === "atPeriodEnd") await endPending(stripe, current, key);
     else await releasePending(stripe, current);
     return await stripe.setCancellation(live.stripeSubscriptionId, change, key);
   } catch (error) {
     if (!isRefusal(error, "invalid") && !isRefusal(error, "missing")) throw error;
-    // It ended in the meantime, or is as wanted: converge and say so. Nothing else is a success.
+    // It may have ended meanwhile, or already be as wanted: then return its current state. Anything else is a failure.
     const now = await stripe.getSubscription(live.stripeSubscriptionId);
     if (isLive(now.status) && neededChange(now, change === "atPeriodEnd") !== null) throw error;
     return now;

@@ -1,4 +1,4 @@
-// Changes the plan as its preview said: at once for the price shown, at the period's end, or back to the current plan.
+// Changes the plan as previewed: immediately for the price shown, at the period's end, or back to the current plan.
 import { createHash } from "node:crypto";
 import { AppError } from "../../lib/errors.ts";
 import type { PaymentInput, PaymentOutput, Subscription } from "../payment.types.ts";
@@ -17,12 +17,12 @@ import {
 import { type Preview, readPreview } from "./preview-token.ts";
 import { getLiveSubscription, getSubscriptionState } from "./subscription-state.ts";
 
-/** A previewed change that is taken. */
+/** A previewed change that the user has accepted. */
 interface TakenChange extends PlanChange {
-  /** Ours, before the change. */
+  /** Our row, before the change. */
   readonly live: Subscription;
   readonly preview: Preview;
-  /** Makes the order one of a kind. */
+  /** Identifies the order; the idempotency keys are derived from it. */
   readonly orderKey: string;
 }
 
@@ -37,11 +37,11 @@ export async function changePlan(
   const live = await getLiveSubscription(deps.store, userId);
   if (live.stripeSubscriptionId !== preview.subscription) throw stale();
   const change = await readPlanChange(deps, live, planId);
-  // Said twice: the first time paid it, or undid what waited.
+  // A repeated request: the first one already paid the change, or undid the pending one.
   if (isPaid(change, preview)) await releasePending(deps.stripe, formerSchedule(change, preview));
   else if (hasMoved(change, preview)) throw stale();
   else if (!isUndone(change))
-    // The row's version: the same offer taken again after it was undone is an order of its own.
+    // Includes the row's version: accepting the same preview again after it was undone is a separate order.
     await orderChange(deps, {
       ...change,
       live,
@@ -92,22 +92,22 @@ async function orderChange(deps: PlanChangeDeps, change: TakenChange): Promise<v
   }
 }
 
-/** Charges the difference now, exactly as shown, or changes nothing; what waited then waits on. */
+/** Charges the difference now, exactly as shown, or changes nothing; a pending change then stays pending. */
 async function upgrade(deps: PlanChangeDeps, change: TakenChange): Promise<void> {
   const { live, to, subscription, preview } = change;
-  // What is let go of once it is paid has to be what the offer was made for: pressed again, it is known by that.
+  // The schedule released after payment must be the one previewed: a repeated click recognises it by that.
   if (subscription.scheduleId !== preview.schedule) throw stale();
   const paid = await payUpgrade(deps, change).catch(async (error: unknown) => {
-    // Said twice at once: what the other one has paid meanwhile is refused here, the new price to begin with.
+    // Two simultaneous requests: once the other one has paid, this one is refused, if only for the new price.
     const current = await readPlanChange(deps, live, to.id).catch(() => null);
     if (current === null || !isPaid(current, preview)) throw error;
     return formerSchedule(current, preview);
   });
-  // It would bring the cheaper plan all the same when the period ends.
+  // Otherwise it would still switch to the cheaper plan when the period ends.
   await releasePending(deps.stripe, paid);
 }
 
-/** The schedule that was there before a paid upgrade and still is. One that was chosen since stays. */
+/** The schedule that existed before a paid upgrade, if it still does. One chosen since then stays. */
 function formerSchedule({ subscription }: PlanChange, { schedule }: Preview) {
   return { scheduleId: subscription.scheduleId === schedule ? schedule : null };
 }
@@ -129,7 +129,7 @@ async function payUpgrade(
   }
 }
 
-/** Returns the price of the change, which still costs what was shown. Throws PREVIEW_STALE. */
+/** Returns the price id for the change, which still costs what was shown. Throws PREVIEW_STALE. */
 async function checkQuote(
   deps: PlanChangeDeps,
   change: TakenChange,
@@ -141,13 +141,13 @@ async function checkQuote(
     if (amountDue !== change.preview.amountDue) throw stale();
     return priceId;
   } catch (error) {
-    // The period it was shown for is over.
+    // The period it was shown for has ended.
     if (isRefusal(error, "invalid")) throw stale(error);
     throw error;
   }
 }
 
-/** One key per order; another price, the first being archived, is another order. */
+/** One key per order. Another price (because the first was archived) makes it another order. */
 function keyOf(orderKey: string, priceId: string): string {
   return `change:${createHash("sha256").update(`${orderKey}\n${priceId}`).digest("hex")}`;
 }

@@ -1,8 +1,8 @@
-// Closes our copy of a subscription that Stripe does not know any more.
+// Closes our copy of a subscription that Stripe no longer knows.
 import type { Subscription } from "../payment.types.ts";
 import type { SyncDeps } from "../sync/apply-sync.ts";
 
-/** Ends our copy, unless it has changed since it was read. */
+/** Closes our copy, unless it has changed since it was read. */
 export async function closeSubscription(
   { store, logger, now }: Pick<SyncDeps, "store" | "logger" | "now">,
   subscription: Subscription,

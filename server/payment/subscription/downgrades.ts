@@ -1,4 +1,4 @@
-// A cheaper plan that waits: a Stripe subscription schedule changes the price when the paid period ends.
+// Pending downgrades: a Stripe subscription schedule changes the price when the paid period ends.
 import { AppError } from "../../lib/errors.ts";
 import type { StripePort, StripeSubscription, StripeSubscriptionItem } from "../stripe/port.ts";
 import type { StripeSchedule } from "../stripe/schedule.ts";
@@ -6,20 +6,20 @@ import type { StripeSchedule } from "../stripe/schedule.ts";
 /** What follows the paid period. */
 export interface Downgrade {
   readonly subscriptionId: string;
-  /** The plan's item as it was when this was decided. */
+  /** The plan's item at the time of the decision. */
   readonly item: StripeSubscriptionItem;
   readonly priceId: string;
-  /** Makes the order one of a kind: the same key is the same order. */
+  /** The order's idempotency key: the same key is the same order. */
   readonly key: string;
 }
 
-/** The phase that is running: what comes later is laid out again from its end. */
+/** The current phase; everything after it is laid out anew from its end. */
 function runningPhase({ phases, currentStart }: StripeSchedule) {
   const running = phases.find(({ startsAt }) => startsAt.getTime() === currentStart?.getTime());
   return running ?? phases[0];
 }
 
-/** What runs now as its schedule lays it out once more; discounts are the subscription's own. */
+/** The current phase, restated for an update of its schedule. Discounts are taken from the subscription itself. */
 function layOutNow(schedule: StripeSchedule, subscription: StripeSubscription) {
   const { items, discountIds, status } = subscription;
   const running = runningPhase(schedule);
@@ -35,14 +35,15 @@ function layOutNow(schedule: StripeSchedule, subscription: StripeSubscription) {
   };
 }
 
-/** Whether it ends by itself, with its period or at a date. */
+/** Whether it is set to end, with its period or on a date. */
 function isToEnd({ cancelAtPeriodEnd, cancelAt }: StripeSubscription): boolean {
   return cancelAtPeriodEnd || cancelAt !== null;
 }
 
 /**
- * Puts the change in place of whatever was pending. Returns false, and changes nothing, when the plan is not what it was
- * any more: the plan of then would take the place of one that was paid since. Throws CONFLICT when the subscription is to end.
+ * Schedules the change, replacing any pending one. Returns false, and changes nothing, when the plan is no
+ * longer the one in `order`: the schedule would overwrite a plan paid for since. Throws CONFLICT when the
+ * subscription is set to end.
  */
 export async function scheduleDowngrade(stripe: StripePort, order: Downgrade): Promise<boolean> {
   const { subscriptionId, priceId, key } = order;
@@ -57,7 +58,7 @@ export async function scheduleDowngrade(stripe: StripePort, order: Downgrade): P
     ? await stripe.createSchedule(subscription.id, `${key}:schedule`)
     : await stripe.getSchedule(subscription.scheduleId);
   const running = runningPhase(schedule);
-  // It is of this moment, which is later than what was just read.
+  // The schedule was read after the subscription, so it reveals a change in between.
   if (running !== undefined && !running.items.some(isSame)) {
     if (isNew) await releasePending(stripe, { scheduleId: schedule.id });
     return false;
@@ -69,8 +70,9 @@ export async function scheduleDowngrade(stripe: StripePort, order: Downgrade): P
 }
 
 /**
- * Makes the subscription end with its period in place of whatever was pending, in one write: should what follows it
- * fail, it still does the one or the other. Stripe takes no other end while a schedule decides, so the schedule lets go then.
+ * Replaces any pending change with an end at the period's end, in one write: if a later step fails, the
+ * subscription still does one or the other. Stripe accepts no other end while a schedule is in control, so the
+ * schedule is then released.
  */
 export async function endPending(
   stripe: StripePort,
@@ -80,8 +82,8 @@ export async function endPending(
   if (scheduleId === null) return;
   const schedule = await stripe.getSchedule(scheduleId);
   if (!schedule.isRunning) return;
-  // After the schedule: the plan of before would take the place of one that was paid between the two looks. What is paid
-  // from here on begins another phase, and Stripe refuses to have the former one laid out.
+  // Read after the schedule: otherwise the old plan could replace one paid for between the two reads. A payment from
+  // here on starts a new phase, and Stripe then refuses to have the former one laid out.
   const subscription = await stripe.getSubscription(id);
   await stripe.setSchedule(
     {
@@ -94,7 +96,7 @@ export async function endPending(
   await stripe.releaseSchedule(scheduleId, `release:${scheduleId}:ending`, true);
 }
 
-/** Lets a pending change go: the subscription stays as it is. */
+/** Drops a pending change: the subscription stays as it is. */
 export async function releasePending(
   stripe: StripePort,
   { scheduleId }: Pick<StripeSubscription, "scheduleId">,

@@ -4,11 +4,11 @@ import type { PaymentOutput } from "../payment.types.ts";
 import { unlessMissing } from "../stripe/errors.ts";
 
 const MAX_INVOICES = 100;
-/** A customer is recreated only when somebody deleted the former one at Stripe; each costs a request. */
+/** A customer is recreated only when the former one was deleted at Stripe. Each one costs a request. */
 const MAX_FORMER_CUSTOMERS = 5;
 
 /**
- * The latest invoices, newest first: those of the user's customer, and of former ones that were deleted at Stripe, which
+ * Returns the latest invoices, newest first: those of the user's customer, and of former ones deleted at Stripe, which
  * keeps their invoices. Throws PAYMENT_PROVIDER_ERROR.
  */
 export async function listInvoices(
@@ -16,7 +16,7 @@ export async function listInvoices(
   userId: string,
 ): Promise<PaymentOutput<"invoices">> {
   const current = await customers.find(userId);
-  // One more: the current customer is mostly among them.
+  // One more, because the current customer is usually among them.
   const subscribed = await store.subscriptions.customersOf(userId, MAX_FORMER_CUSTOMERS + 1);
   const customerIds = new Set([...(current === null ? [] : [current]), ...subscribed]);
   const lists = await Promise.all(

@@ -1,4 +1,4 @@
-// The months of yearly plans: each paid invoice is synced again when its next month begins.
+// Monthly grants of yearly plans: each paid invoice is synced again when its next month begins.
 import { HOUR_MS } from "../../lib/time.ts";
 import { addMonths, nextBillingDate } from "../catalog/billing-months.ts";
 import type { Subscription } from "../payment.types.ts";
@@ -7,12 +7,12 @@ import { isGranting } from "../sync/subscription-status.ts";
 import { syncWithStripe } from "../sync/sync.ts";
 
 const BATCH = 200;
-/** Longer than a year: what the next month may still be owed from. */
+/** More than a year: how far back an invoice may still owe a month. */
 const LOOK_BACK_MONTHS = 13;
-/** How often one that grants nothing, for want of payment, is looked at. */
+/** How often a subscription that grants nothing, because it is unpaid, is checked. */
 const WAIT_MS = HOUR_MS;
 
-/** Job: grants what is due on yearly plans until all is or `signal` aborts. Returns how many grants. Safe to repeat. */
+/** Job: makes all grants due on yearly plans, until `signal` aborts. Returns how many. Safe to repeat. */
 export async function grantMonthly(deps: SyncDeps, signal?: AbortSignal): Promise<number> {
   let grants = 0;
   const dueAt = new Date(deps.now());
@@ -23,7 +23,7 @@ export async function grantMonthly(deps: SyncDeps, signal?: AbortSignal): Promis
       try {
         grants += await grantMonth(deps, subscription);
       } catch (error) {
-        // One subscriber's trouble is not the others'; it is due again next time.
+        // One subscriber's failure must not affect the others; it stays due for the next run.
         const entry = { err: error, subscriptionId: subscription.id };
         deps.logger.error(entry, "monthly grant failed");
       }
@@ -38,7 +38,7 @@ async function grantMonth(deps: SyncDeps, due: Subscription): Promise<number> {
   const { store, stripe } = deps;
   const now = new Date(deps.now());
   const { stripeSubscriptionId: subscriptionId } = due;
-  // Past due: the months wait, and none of its invoices need be read meanwhile.
+  // Past due: the months wait, and there is no need to read its invoices meanwhile.
   if (!isGranting(due.status)) {
     await syncWithStripe(deps, { kind: "subscription", subscriptionId });
     const current = await store.subscriptions.find(due.id);
@@ -54,7 +54,7 @@ async function grantMonth(deps: SyncDeps, due: Subscription): Promise<number> {
   for (const { stripeInvoiceId: invoiceId } of invoices)
     await syncWithStripe(deps, { kind: "invoice", invoiceId });
   const subscription = await stripe.getSubscription(subscriptionId);
-  // What stopped granting meanwhile stays due, so that recovery makes the grant.
+  // If it stopped granting meanwhile it stays due, so that the grant is made when it recovers.
   if (isGranting(subscription.status))
     await setNextGrant(deps, due, nextBillingDate(subscription.billingAnchor, now));
   const after = await store.payments.creditsPurchased(ids);

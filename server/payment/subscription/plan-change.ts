@@ -1,4 +1,4 @@
-// What a change of plan is: its two ends, when it takes effect, and what it costs.
+// A change of plan: from and to which plan, when it takes effect, and what it costs.
 import { AppError } from "../../lib/errors.ts";
 import { findPlanItem } from "../catalog/plan-item.ts";
 import type { PlanOffer, PricedPlan, Subscription } from "../payment.types.ts";
@@ -7,20 +7,20 @@ import type { SyncDeps } from "../sync/apply-sync.ts";
 
 /** Dependencies of plan changes. */
 export interface PlanChangeDeps extends SyncDeps {
-  /** Sign previews; the first signs, all verify. */
+  /** For previews: the first signs, any of them verifies. */
   readonly signingSecrets: readonly string[];
 }
 
-/** Both ends of a change, and where it is made. */
+/** The old and new plan of a change, and where it is made. */
 export interface PlanChange {
   readonly from: PricedPlan;
   readonly to: PlanOffer;
   readonly subscription: StripeSubscription;
-  /** The plan's item among the subscription's. */
+  /** The subscription's item that holds the plan. */
   readonly item: StripeSubscriptionItem;
 }
 
-/** Reads both ends of a change, from Stripe's current object. Throws NOT_FOUND (no such plan), CONFLICT. */
+/** Reads a change's two plans, the old one from Stripe's current object. Throws NOT_FOUND (no such plan), CONFLICT. */
 export async function readPlanChange(
   { stripe, catalog }: SyncDeps,
   live: Subscription,
@@ -34,9 +34,12 @@ export async function readPlanChange(
 }
 
 /**
- * `now`: more is paid per interval, or a month becomes a year: the difference is paid at once, credits follow it.
- * `atRenewal`: a cheaper plan of the same interval, or a year becomes months: what is paid for stays until its period ends.
- * `undo`: the current plan again, while another one is waiting.
+ * Returns when a change takes effect.
+ * `now`: a dearer plan of the same interval, or monthly to yearly. The difference is paid immediately,
+ * and the credits follow.
+ * `atRenewal`: a plan of the same interval that is not dearer, or yearly to monthly. The paid plan stays
+ * until its period ends.
+ * `undo`: back to the current plan while another one is pending.
  * Throws CONFLICT when the change is not possible.
  */
 export function kindOfChange({
@@ -51,7 +54,7 @@ export function kindOfChange({
     throw AppError.of("CONFLICT", "Please settle the open invoice first, then change the plan.");
   if (from.interval === to.interval) return to.price > from.price ? "now" : "atRenewal";
   if (to.interval === "year") return "now";
-  // The other items would have to become monthly with it: Stripe bills all of one phase by one interval.
+  // The other items would have to become monthly too: Stripe bills all items of a phase at one interval.
   if (subscription.items.length > 1)
     throw AppError.of(
       "CONFLICT",
@@ -60,19 +63,19 @@ export function kindOfChange({
   return "atRenewal";
 }
 
-/** Whether nothing has to be paid yet: Stripe then previews the first payment, which a change does not make fall due. */
+/** Whether the subscription is in a trial. Stripe then previews the first payment, which a change does not make due. */
 export function isInTrial({ subscription }: Pick<PlanChange, "subscription">): boolean {
   return subscription.status === "trialing";
 }
 
-/** What a change costs now: Stripe's invoice for it. */
+/** What a change costs now: Stripe's preview invoice for it. */
 export interface Quote {
   readonly invoice: StripeInvoice;
   readonly priceId: string;
   readonly prorationDate: Date;
 }
 
-/** Asks Stripe what the change costs, prorated to `at`, or to now by Stripe's own clock. */
+/** Asks Stripe what the change costs, prorated to `at`; defaults to now by Stripe's own clock. */
 export async function quotePlanChange(
   { stripe, catalog, now }: SyncDeps,
   { subscription, item, to }: PlanChange,
@@ -96,7 +99,7 @@ export async function quotePlanChange(
   };
 }
 
-/** The change's own lines begin with it; those that waited for the next invoice began before. */
+/** The change's own lines begin with it; lines that were waiting for the next invoice began earlier. */
 function lastStart({ lines }: StripeInvoice, now: SyncDeps["now"]): Date {
   const starts = lines.map(({ periodStart }) => periodStart.getTime());
   return new Date(starts.length === 0 ? now() : Math.max(...starts));

@@ -1,4 +1,4 @@
-// The way to Stripe's billing portal: under our own configuration, so that plans change only where credits follow.
+// Opens Stripe's billing portal with our own configuration, so that plans change only where credits follow.
 import type { Customers } from "../checkout/customers.ts";
 import { refusalOf } from "../stripe/errors.ts";
 import type { StripePort } from "../stripe/port.ts";
@@ -7,18 +7,18 @@ interface PortalState {
   readonly stripe: StripePort;
   readonly customers: Customers;
   readonly frontendUrl: string;
-  /** Made once per account, so it may be remembered until Stripe says otherwise. */
+  /** Created once per account, so it is cached until Stripe no longer knows it. */
   configurationId: string | null;
 }
 
-/** Returns the portal, which remembers its configuration. */
+/** Returns the portal, which caches its configuration. */
 export function createPortal(deps: Omit<PortalState, "configurationId">) {
   const { stripe, customers, frontendUrl } = deps;
   const state: PortalState = { stripe, customers, frontendUrl, configurationId: null };
   return {
-    /** A portal session. Throws PAYMENT_PROVIDER_ERROR, NOT_FOUND (deleted user). */
+    /** Returns a portal session. Throws PAYMENT_PROVIDER_ERROR, NOT_FOUND (deleted user). */
     open: (userId: string) => openPortal(state, userId),
-    /** stripe:sync: makes the configuration, or updates one that differs. Returns a line about it. */
+    /** For stripe:sync: creates the configuration, or updates one that differs. Returns a line about it. */
     sync: async () => {
       const { id, done } = await stripe.ensurePortalConfiguration();
       state.configurationId = id;

@@ -1,4 +1,4 @@
-// Shows what a change of plan costs and gives, signed: for ten minutes exactly that is charged, or nothing changes.
+// Shows what a change of plan costs and gives, signed: for ten minutes, exactly that is charged or nothing changes.
 import { scheduleGrants } from "../catalog/invoice-credits.ts";
 import { readPaidLines } from "../catalog/paid-lines.ts";
 import type { PaymentOutput } from "../payment.types.ts";
@@ -12,7 +12,7 @@ import {
 import { signPreview } from "./preview-token.ts";
 import { getLiveSubscription } from "./subscription-state.ts";
 
-/** Previews a change. Throws NOT_FOUND (no plan, no subscription), CONFLICT (not possible now), PAYMENT_PROVIDER_ERROR. */
+/** Previews a change. Throws NOT_FOUND (plan or subscription), CONFLICT (not possible now), PAYMENT_PROVIDER_ERROR. */
 export async function previewPlanChange(
   deps: PlanChangeDeps,
   userId: string,
@@ -31,7 +31,7 @@ export async function previewPlanChange(
     plan: to.id,
     shownAt,
   };
-  // A trial goes on with the dearer plan; its first payment comes when it ends.
+  // A trial continues with the dearer plan; the first payment comes when it ends.
   if (kind !== "now" || isInTrial(change)) {
     const cost = { amountDue: 0, currency: to.currency };
     const effectiveAt = kind === "atRenewal" ? item.currentPeriodEnd : new Date(now());
@@ -43,7 +43,7 @@ export async function previewPlanChange(
     };
   }
   const { invoice, prorationDate } = await quotePlanChange(deps, change);
-  // A change of interval begins a new cycle: its months are counted from the change.
+  // A change of interval starts a new billing cycle: its months are counted from the change.
   const anchor = from.plan.interval === to.interval ? subscription.billingAnchor : prorationDate;
   const [first] = scheduleGrants(await readPaidLines(catalog, invoice), anchor);
   const cost = { amountDue: invoice.amountDue, currency: invoice.currency };

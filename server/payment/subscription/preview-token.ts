@@ -1,16 +1,16 @@
-// The preview token: what a person was shown before changing the plan, signed, for ten minutes.
+// The preview token: what the user was shown before changing the plan, signed and valid for ten minutes.
 import { z } from "zod";
 import { jsonOrUndefined } from "../../lib/json.ts";
 import { deriveKey, equalSecrets, hmac } from "../../lib/keys.ts";
 
-/** How long a shown price holds. */
+/** How long a shown price is valid. */
 const LIFETIME_SECONDS = 600;
 
 const preview = z.strictObject({
   user: z.string(),
   subscription: z.string(),
   fromPrice: z.string(),
-  /** What was to change it by then. */
+  /** The schedule that was pending at the time. */
   schedule: z.string().nullable().default(null),
   plan: z.string(),
   amountDue: z.int(),
@@ -28,13 +28,13 @@ function mac(secret: string, body: string): Buffer {
   return hmac(deriveKey(secret, "plan change preview"), body);
 }
 
-/** Signs what is shown with the first of `secrets`. */
+/** Returns the token for what is shown, signed with the first of `secrets`. */
 export function signPreview(facts: Preview, secrets: readonly string[]): string {
   const body = Buffer.from(JSON.stringify(facts)).toString("base64url");
   return `${body}.${mac(secrets[0] ?? "", body).toString("base64url")}`;
 }
 
-/** What the token says; null when it is forged, damaged or too old. */
+/** Returns what the token says; null when it is forged, damaged or too old. */
 export function readPreview(
   token: string,
   secrets: readonly string[],

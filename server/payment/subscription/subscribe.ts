@@ -1,13 +1,13 @@
-// Subscribing: only who has no live subscription, here or at Stripe, gets a checkout.
+// Subscribing: only a user without a live subscription, here or at Stripe, gets a checkout.
 import { AppError } from "../../lib/errors.ts";
 import { type CheckoutDeps, type OpenCheckout, openCheckout } from "../checkout/open-checkout.ts";
 import { unlessMissing } from "../stripe/errors.ts";
 import { syncWithStripe } from "../sync/sync.ts";
 import { closeSubscription } from "./close-subscription.ts";
 
-/** Dependencies of what a subscriber does. */
+/** Dependencies of a subscriber's actions. */
 export interface SubscriptionDeps extends CheckoutDeps {
-  /** True when Stripe is the sandbox, whose objects may vanish with a restart. */
+  /** Whether Stripe is the sandbox, whose objects may vanish on a restart. */
   readonly sandbox: boolean;
 }
 
@@ -24,7 +24,7 @@ export async function subscribe(
   return openCheckout(deps, userId, { kind: "PLAN", offer });
 }
 
-/** Whatever is live at Stripe becomes known here; a subscription whose events were lost counts too. */
+/** Syncs everything that is live at Stripe, including a subscription whose events were lost. */
 async function catchUp(deps: SubscriptionDeps, userId: string): Promise<void> {
   const { store, stripe, customers } = deps;
   const live = await store.subscriptions.findLive(userId);
@@ -34,7 +34,7 @@ async function catchUp(deps: SubscriptionDeps, userId: string): Promise<void> {
       kind: "subscription",
       subscriptionId: liveId,
     });
-    // A sandbox started again forgets; at the real Stripe a missing one means the wrong account: keep what we know.
+    // A restarted sandbox forgets. At the real Stripe, a missing one means the wrong account, so keep our copy.
     if (outcome === "ignored" && deps.sandbox) await closeSubscription(deps, live);
   }
   const customerId = await customers.find(userId);

@@ -10,7 +10,7 @@ import type { PaymentTables } from "../ports.ts";
 type SubscriptionState = z.output<typeof subscriptionState>;
 type Tables = Pick<PaymentTables, "subscriptions" | "offers" | "payments">;
 
-/** The live subscription; null when there is none. */
+/** Returns the live subscription; null when there is none. */
 export async function findSubscriptionState(
   { subscriptions, offers, payments }: Tables,
   userId: string,
@@ -19,7 +19,7 @@ export async function findSubscriptionState(
   if (live === null) return null;
   const plan = await offers.findPlan(live.planId);
   if (plan === null) return null;
-  // What was subscribed at, which the plan need not cost or give any more.
+  // The price and credits at the time of payment, which the plan may no longer have.
   const current = findCurrentLine(await payments.paidOf(live), live);
   const paid = current?.line;
   const next = live.pendingPlanId === null ? null : await offers.findPlan(live.pendingPlanId);
@@ -29,7 +29,7 @@ export async function findSubscriptionState(
     tier: plan.tier,
     interval: plan.interval,
     status: live.status,
-    // All that is paid and granted, should a merchant have sold several.
+    // Everything that is paid and granted, in case a merchant sold several.
     credits: (paid?.monthlyCredits ?? plan.credits) * live.quantity,
     price: (paid?.unitAmount ?? plan.price) * live.quantity,
     currency: current?.currency ?? plan.currency,
@@ -44,7 +44,7 @@ export async function findSubscriptionState(
   };
 }
 
-/** The line that paid for the current period, and in what: the newest, should the plan have changed within it. */
+/** The line that paid for the current period, and its currency; the newest one if the plan changed meanwhile. */
 function findCurrentLine(
   paid: readonly Pick<Payment, "invoiceLines" | "currency">[],
   { currentPeriodEnd }: Subscription,
@@ -58,7 +58,7 @@ function findCurrentLine(
   return undefined;
 }
 
-/** The same. Throws NOT_FOUND. */
+/** The same, but throws NOT_FOUND when there is none. */
 export async function getSubscriptionState(
   tables: Tables,
   userId: string,
@@ -68,7 +68,7 @@ export async function getSubscriptionState(
   return state;
 }
 
-/** The live subscription as stored. Throws NOT_FOUND. */
+/** Returns the live subscription as stored. Throws NOT_FOUND. */
 export async function getLiveSubscription(
   { subscriptions }: Pick<PaymentTables, "subscriptions">,
   userId: string,

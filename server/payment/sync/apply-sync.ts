@@ -1,4 +1,4 @@
-// How what Stripe says becomes true here: read an effect outside any transaction, write it in one, read again if overtaken.
+// How Stripe's state is applied here: read an effect outside any transaction, write it in one, read again if overtaken.
 import { setTimeout as sleep } from "node:timers/promises";
 import { jitteredMs } from "../../lib/backoff.ts";
 import { AppError, isAppError } from "../../lib/errors.ts";
@@ -19,22 +19,22 @@ export interface SyncDeps {
   readonly now: () => number;
 }
 
-/** What has to be written here for us to agree with Stripe, as Stripe was read once. */
+/** What must be written here to agree with Stripe, according to one read of Stripe. */
 export type SyncEffect =
   | {
       readonly kind: "ignored";
       readonly reason: string;
-      /** Stripe does not know the object. With the key of another account it would be so, too. */
+      /** Whether Stripe does not know the object. That would also be so with the key of another account. */
       readonly isUnknown: boolean;
     }
   | {
       readonly kind: "effect";
       readonly userId: string;
-      /** Set where Stripe does not know the object it is about: an event of it is ignored then, as above, and looked at again. */
+      /** Set when Stripe does not know the effect's object: its event is then ignored, as above, and retried. */
       readonly unknownBecause?: string;
       /**
-       * Writes the effect, under the user's lock. `stale`: our row changed after Stripe was read; read again.
-       * Must be free of effects outside `tx`, as transactions may run again.
+       * Writes the effect, under the user's lock. `stale`: our row changed after Stripe was read, so read again. Must
+       * have no side effects outside `tx`, because transactions may be retried.
        */
       apply(tx: PaymentTransaction): Promise<"done" | "stale">;
     };
@@ -44,20 +44,20 @@ export type SyncResult =
   | { readonly outcome: "done"; readonly userId: string }
   | { readonly outcome: "ignored"; readonly reason: string; readonly isUnknown: boolean };
 
-/** Other rows that commit with a sync. */
+/** Writes other rows that commit with a sync. */
 export type CommitWith = (tx: PaymentTransaction, result: SyncResult) => Promise<void>;
 
-/** The effect of what is none of ours. */
+/** Returns the effect of an object that is not ours. */
 export function ignored(reason: string): SyncEffect {
   return { kind: "ignored", reason, isUnknown: false };
 }
 
-/** The effect of what Stripe does not know, at least not with this key: `what` = "this invoice", say. */
+/** Returns the effect of an object Stripe does not know, at least not with this key. `what`: e.g. "this invoice". */
 export function unknownToStripe(what: string): SyncEffect {
   return { kind: "ignored", reason: `Stripe does not know ${what}.`, isUnknown: true };
 }
 
-/** Several effects of one user as one: applied in order, in one transaction. */
+/** Combines several effects of one user into one: applied in order, in one transaction. */
 export function allOf(userId: string, effects: readonly SyncEffect[]): SyncEffect {
   return {
     kind: "effect",
@@ -74,12 +74,12 @@ export function allOf(userId: string, effects: readonly SyncEffect[]): SyncEffec
 const MAX_ATTEMPTS = 6;
 const FIRST_PAUSE_MS = 20;
 
-/** Rolls back what a stale effect has written so far: all of it happens, or none. */
+/** Rolls back what a stale effect has written so far: it is applied in full or not at all. */
 class StaleError extends Error {}
 
 /**
- * Reads an effect and writes it, with `commitWith` in the same transaction; reads again while our row was changed in
- * between, so that an older answer never overwrites a newer one. Throws SERVICE_UNAVAILABLE when that does not end.
+ * Reads an effect and writes it, with `commitWith` in the same transaction. Reads again whenever our row changed in
+ * between, so that an older state never overwrites a newer one. Throws SERVICE_UNAVAILABLE after too many such races.
  */
 export async function applySync(
   deps: Pick<SyncDeps, "store" | "ledger">,
@@ -87,7 +87,7 @@ export async function applySync(
   commitWith: CommitWith = async () => {},
 ): Promise<SyncResult> {
   for (let attempts = 0; attempts < MAX_ATTEMPTS; attempts += 1) {
-    // Whoever wrote in between is likely to write again: several events tell of one change.
+    // Whatever wrote in between is likely to write again, because one change triggers several events.
     if (attempts > 0) await sleep(jitteredMs(FIRST_PAUSE_MS * 2 ** attempts));
     const effect = await readEffect();
     if (effect.kind === "ignored") {
@@ -109,7 +109,7 @@ export async function applySync(
       })
       .catch(async (error: unknown) => {
         if (error instanceof StaleError) return false;
-        // The answer to COMMIT may be lost, and all of it be there.
+        // The response to COMMIT may be lost although everything was written.
         if (isAppError(error, "SERVICE_UNAVAILABLE")) await deps.ledger.changed([userId]);
         throw error;
       });

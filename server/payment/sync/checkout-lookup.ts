@@ -1,9 +1,12 @@
-// Which of our checkouts a session at Stripe is, and what to do when the database has lost it.
+// Finds our checkout for a session at Stripe, or restores it when the database has lost it.
 import type { Checkout } from "../payment.types.ts";
 import type { PaymentTables } from "../ports.ts";
 import type { StripeCheckout } from "../stripe/port.ts";
 
-/** Finds our checkout of a session. A lost answer may have left the session's id unknown; then our own reference finds it. */
+/**
+ * Returns our checkout for a session, or null. A lost response may have left the session's id unstored, in which case
+ * our own reference finds it.
+ */
 export async function findCheckout(
   { checkouts, customers }: Pick<PaymentTables, "checkouts" | "customers">,
   session: StripeCheckout,
@@ -12,18 +15,18 @@ export async function findCheckout(
   if (known !== null || session.clientReferenceId === null) return known;
   const claimed = await checkouts.find(session.clientReferenceId);
   if (claimed === null) return null;
-  // Another sync may have written the id since the first read; another session's row stays its own.
+  // Another sync may have written the id since the first read. A row that has another session's id is not this one's.
   if (claimed.stripeSessionId === session.id) return claimed;
   if (claimed.stripeSessionId !== null) return null;
-  // A payment link can carry anybody's reference, but not our user's customer.
+  // A payment link can carry any reference, but not our user's customer.
   const customerId = (await customers.find(claimed.userId))?.stripeCustomerId ?? null;
   return customerId !== null && customerId === session.customerId ? claimed : null;
 }
 
 /**
- * Returns the checkout of a paid session that the database does not know, although we opened it: it was restored to
- * before that. Made from the note on the session, for a package alone (a plan's invoice tells all by itself), and only
- * where the session's customer is that user's.
+ * Returns the checkout of a paid session that we opened but the database has lost, because it was restored to an
+ * earlier state; null when there is no such checkout. It is built from the note on the session, for packages only (a
+ * plan's invoice is sufficient by itself), and only if the user has no other Stripe customer.
  */
 export async function recallCheckout(
   { checkouts, customers }: Pick<PaymentTables, "checkouts" | "customers">,
@@ -33,7 +36,7 @@ export async function recallCheckout(
   if (note === null || note.kind !== "PACKAGE" || note.checkoutId !== session.clientReferenceId)
     return null;
   if (session.amountSubtotal === null || session.currency === null) return null;
-  // Another session's checkout stays its own.
+  // A checkout that exists belongs to another session.
   if ((await checkouts.find(note.checkoutId)) !== null) return null;
   const user = await customers.find(note.userId);
   const customerId = user?.stripeCustomerId ?? session.customerId;

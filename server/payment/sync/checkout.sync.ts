@@ -1,4 +1,4 @@
-// What a checkout session came to: closes our checkout, settles its payment, grants what was bought.
+// Syncs a checkout session: closes our checkout, settles its payment, grants what was bought.
 import { DAY_MS } from "../../lib/time.ts";
 import type { Checkout, NewPayment } from "../payment.types.ts";
 import type { PaymentTables, PaymentTransaction } from "../ports.ts";
@@ -11,12 +11,12 @@ import { anyRefundsEffect, paymentRefundsEffect } from "./payment-refunds.ts";
 import { refundWhole } from "./refund-whole.ts";
 import { isErased, subscriptionEffect } from "./subscription.sync.ts";
 
-/** After this long nothing unpaid is expected to be paid any more. */
+/** After this long, an unpaid checkout is no longer expected to be paid. */
 const GRACE_MS = 3 * DAY_MS;
 
 /**
- * Reads a checkout session at Stripe, with the subscription it began and what has gone back of it. `refundedIntentId`: a
- * payment intent of it of which something went back or came again.
+ * Reads a checkout session at Stripe, with the subscription it started and any money given back. `refundedIntentId`: a
+ * payment intent of the session whose refunds or disputes have changed.
  */
 export async function checkoutEffect(
   deps: SyncDeps,
@@ -38,8 +38,9 @@ export async function checkoutEffect(
 }
 
 /**
- * A session Stripe does not know, long after its time: nobody can pay it any more. With the key of another account it would
- * be so, too: paid all the same, it is granted once the right key is back and its event is looked at again.
+ * The effect of a session Stripe does not know. Long after its expiry it can no longer be paid, so it is closed. That
+ * would also be so with the key of another account: if it was paid after all, it is granted once the right key is back
+ * and its event is retried.
  */
 async function unknownSessionEffect(
   { store, now }: SyncDeps,
@@ -48,7 +49,7 @@ async function unknownSessionEffect(
 ): Promise<SyncEffect> {
   const checkout = await store.checkouts.findBySession(sessionId);
   if (checkout === null) return unknownToStripe("this checkout session");
-  // Ours and still open, yet unknown there: the wrong key or account, say. Asked again later, nothing is lost.
+  // Ours and perhaps still payable, yet unknown to Stripe, e.g. with another account's key: fail, to be retried.
   if (checkout.expiresAt.getTime() + GRACE_MS > now()) throw missing;
   return {
     kind: "effect",
@@ -62,7 +63,10 @@ async function unknownSessionEffect(
   };
 }
 
-/** A paid session of ours that the database has lost is entered again, to be like any other; all others are none of ours. */
+/**
+ * The effect of a session that has no checkout here: a paid one of ours that the database has lost is restored and
+ * treated like any other; all others are not ours.
+ */
 async function lostCheckoutEffect(deps: SyncDeps, session: StripeCheckout): Promise<SyncEffect> {
   const checkout = isPaid(session) ? await recallCheckout(deps.store, session) : null;
   if (checkout === null) return ignored("This checkout session was not opened by this server.");
@@ -84,7 +88,7 @@ async function lostCheckoutEffect(deps: SyncDeps, session: StripeCheckout): Prom
   return allOf(checkout.userId, [entry, await packageEffect(deps, checkout, session, null)]);
 }
 
-/** A paid package, and what is back of it. */
+/** Combines a paid package's purchase with any money given back. */
 async function withMoneyBack(
   deps: SyncDeps,
   { id, userId }: Checkout,
@@ -99,7 +103,7 @@ async function withMoneyBack(
   return refunds === null ? purchase : allOf(userId, [purchase, refunds]);
 }
 
-/** The first invoice makes the payment and its credits. */
+/** For a plan, the first invoice creates the payment and its credits. */
 async function planEffect(
   deps: SyncDeps,
   checkout: Checkout,
@@ -145,14 +149,14 @@ async function packageEffect(
     },
   };
   if (!isPaid(session) || unwanted !== null) return purchase;
-  // Heard of late, it may be given back already.
+  // If we learn of it late, it may already have been refunded.
   const isFirst = ((await deps.store.payments.find({ id: checkout.id }))?.paidAt ?? null) === null;
   return isFirst || refundedIntentId !== null
     ? withMoneyBack(deps, checkout, { session, refundedIntentId }, purchase)
     : purchase;
 }
 
-/** Why money that came grants nothing: it is not what was offered, or for nobody any more. Null: it grants. */
+/** Why a paid session grants nothing: it was not paid as offered, or the account was erased. Null when it grants. */
 async function whyUnwanted(
   store: PaymentTables,
   checkout: Checkout,
@@ -163,17 +167,17 @@ async function whyUnwanted(
   return (await isForNobody(store, checkout)) ? "erased" : null;
 }
 
-/** Whether the account was erased before its money came: a bank may take days. */
+/** Whether the account was erased before its payment arrived: a bank may take days. */
 async function isForNobody(
   { customers, payments }: Pick<PaymentTables, "customers" | "payments">,
   { id, userId }: Checkout,
 ): Promise<boolean> {
-  // In this order: who is erased is granted nothing more, so that what is unpaid then stays unpaid.
+  // In this order: an erased account is granted nothing more, so a payment found unpaid after that stays unpaid.
   if (!(await isErased({ customers }, userId))) return false;
   return ((await payments.find({ id }))?.paidAt ?? null) === null;
 }
 
-/** Nothing is granted for it, so nothing is kept. */
+/** Refunds a session for which nothing is granted. */
 async function refundSession(
   deps: SyncDeps,
   { id, paymentIntentId, amountTotal }: StripeCheckout,
@@ -187,7 +191,7 @@ async function refundSession(
   await refundWhole(deps, order, amountTotal);
 }
 
-/** Whether what Stripe charged for is what we offered: the recorded offer counts, metadata never does. */
+/** Whether Stripe charged for what we offered: the recorded offer counts, metadata never does. */
 export function matchesOffer(
   session: Pick<StripeCheckout, "amountSubtotal" | "currency">,
   offer: Pick<Checkout, "amount" | "currency">,
@@ -196,7 +200,7 @@ export function matchesOffer(
   return session.amountSubtotal === null || session.amountSubtotal === offer.amount;
 }
 
-/** The fate of a delayed payment that has not been paid: still under way, or over. */
+/** Whether a delayed payment has failed for good, rather than being still in progress. */
 async function hasFailed({ stripe }: SyncDeps, session: StripeCheckout): Promise<boolean> {
   if (session.status !== "complete" || session.paymentStatus !== "unpaid") return false;
   if (session.paymentIntentId === null) return false;
@@ -204,7 +208,7 @@ async function hasFailed({ stripe }: SyncDeps, session: StripeCheckout): Promise
   return status === "requires_payment_method" || status === "canceled";
 }
 
-/** Once the checkout can no longer be paid, the next one may open. */
+/** Closes the checkout once its session is no longer open, so that the next one may open. */
 async function closeCheckout(
   { now }: SyncDeps,
   tx: PaymentTransaction,
@@ -216,7 +220,7 @@ async function closeCheckout(
     status: session.status === "complete" ? "COMPLETE" : "EXPIRED",
     stripeSessionId: session.id,
   });
-  // A plan's first invoice is paid within a day or never; should it be after all, that counts.
+  // A plan's first invoice is paid within a day or never; if it is paid after all, that still counts.
   const isLate = session.createdAt.getTime() + GRACE_MS < now();
   const isForgotten = checkout.kind === "PLAN" && session.paymentStatus === "unpaid" && isLate;
   if (session.status === "expired" || isForgotten) await tx.payments.failUnpaid(checkout.id);
@@ -265,7 +269,7 @@ async function grantPackage(
   ]);
 }
 
-/** Keeps what is known of a payment that is not paid: its payment intent, and whether it never will be. */
+/** Records what is known of a payment that is not settled: its payment intent, and whether it never will be. */
 async function notePayment(
   tx: PaymentTransaction,
   checkout: Checkout,
@@ -280,7 +284,7 @@ async function notePayment(
   });
 }
 
-/** The payment of a checkout before anybody has paid; it has the checkout's own id. */
+/** Returns the payment of a checkout before it is paid; it has the checkout's own id. */
 export function pendingPayment(checkout: Checkout, sessionId: string): NewPayment {
   return {
     id: checkout.id,

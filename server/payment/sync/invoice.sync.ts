@@ -1,4 +1,4 @@
-// What a subscription's invoice came to: when paid, its payment row and its credits, grant by grant, each once.
+// Syncs a subscription's invoice: once it is paid, its payment row and its credits, each grant once.
 import { newId } from "../../lib/ids.ts";
 import type { GrantOperation } from "../../ledger/ports.ts";
 import {
@@ -27,27 +27,27 @@ import { isGranting } from "./subscription-status.ts";
 import { fetchedSubscriptionEffect, readVersion } from "./subscription.sync.ts";
 import { refundInvoice, type Unwanted, whyInvoiceIsUnwanted } from "./unwanted-subscription.ts";
 
-/** A paid invoice with what it was found to be for. */
+/** A paid invoice, with everything found out about it. */
 interface PaidInvoice {
   readonly invoice: StripeInvoice;
   readonly subscription: StripeSubscription;
   readonly bought: InvoiceLines;
-  /** Of the checkout that began the subscription, when this is its first invoice. */
+  /** The checkout that started the subscription, if this is its first invoice. */
   readonly checkoutId: string | null;
-  /** Those that paid it. */
+  /** The payment intents that paid it. */
   readonly paymentIntentIds: readonly string[];
-  /** The money that is back by now; null: none is, as far as we know. */
+  /** The money given back so far; null when none is known. */
   readonly back: RefundTotals | null;
-  /** Why nobody can want what it sells; null: it is wanted, or was paid before as far as we know. */
+  /** Why what it sells is unwanted; null when it is wanted, or was already settled here. */
   readonly unwanted: Unwanted | null;
   readonly userId: string;
-  /** Our payment's version when the sync began; null: there was none. */
+  /** Our payment's version when the sync began; null when there was none. */
   readonly seenVersion: number | null;
 }
 
 /**
- * Reads an invoice at Stripe, with its subscription and what has gone back of it. `refundedIntentId`: a payment intent
- * of it of which something went back or came again.
+ * Reads an invoice at Stripe, with its subscription and any money given back. `refundedIntentId`: a payment intent of
+ * the invoice whose refunds or disputes have changed.
  */
 export async function invoiceEffect(
   deps: SyncDeps,
@@ -55,7 +55,7 @@ export async function invoiceEffect(
   refundedIntentId: string | null = null,
 ): Promise<SyncEffect> {
   const { store, stripe } = deps;
-  // Our version first, Stripe's answer second: whoever writes in between makes this effect stale.
+  // Our version first, Stripe second: any write in between makes this effect stale.
   const known = await store.payments.find({ stripeInvoiceId: invoiceId });
   const invoice = await unlessMissing(stripe.getInvoice(invoiceId), null);
   if (invoice === null) return unknownToStripe("this invoice");
@@ -90,8 +90,8 @@ export async function invoiceEffect(
       : null;
   const paid = {
     ...{ invoice, subscription, checkoutId, paymentIntentIds, userId, unwanted },
-    // Kept with the payment: it sells nothing to nobody, whenever it is looked at again. A duplicate's credits go with
-    // its money, and come again should the refund fail.
+    // Stored with the payment: an erased account is sold nothing, however often the invoice is synced. A duplicate's
+    // credits go back with its money, and return if the refund fails.
     bought: unwanted === "account deleted" ? { ...bought, lines: [] } : bought,
     ...{ back: refunds?.totals ?? null, seenVersion: known?.version ?? null },
   };
@@ -107,19 +107,19 @@ function isPaidHere(known: Payment | null): boolean {
   return known !== null && known.paidAt !== null;
 }
 
-/** Whether it is to be asked who wants it: before it is granted, and again when what gives it back may have failed. */
+/** Whether to check that it is wanted: before it is granted, and again if an unwanted one's refund may have failed. */
 function mayBeUnwanted(known: Payment | null, refundedIntentId: string | null): boolean {
   return !isPaidHere(known) || (refundedIntentId !== null && known?.creditsPurchased === 0);
 }
 
-/** All that was paid of an invoice nobody can want. */
+/** Refunds everything paid on an unwanted invoice. */
 async function giveBack(deps: SyncDeps, invoice: StripeInvoice, reason: Unwanted): Promise<void> {
   const { id: invoiceId, subscriptionId } = invoice;
   deps.logger.warn({ invoiceId, subscriptionId, reason }, "unwanted invoice paid: it goes back");
   if (invoice.amountPaid > 0) await refundInvoice(deps, invoice, reason);
 }
 
-/** What the invoice bought: as kept when it was paid, else by today's catalog. */
+/** What the invoice bought: as stored when it was paid, otherwise by today's catalog. */
 async function readBought(
   { catalog, logger }: SyncDeps,
   invoice: StripeInvoice,
@@ -139,12 +139,12 @@ async function readBought(
 /** Invoices of older API versions name their payment intent themselves. */
 async function findPaymentIntents({ stripe }: SyncDeps, invoice: StripeInvoice): Promise<string[]> {
   if (invoice.paymentIntentId !== null) return [invoice.paymentIntentId];
-  // The invoice is paid all the same; a refund finds its way by the payment intent later.
+  // If Stripe knows none, the invoice is paid all the same; a later refund finds it by the payment intent.
   const payments = await unlessMissing(stripe.listInvoicePayments(invoice.id), []);
   return payments.map(({ paymentIntentId }) => paymentIntentId);
 }
 
-/** The checkout that began the subscription: the payment opened with it is this invoice's. */
+/** The checkout that started the subscription: its pending payment becomes this invoice's. */
 async function findCheckoutId(
   { store, stripe }: SyncDeps,
   { billingReason, subscriptionId }: StripeInvoice,
@@ -158,9 +158,9 @@ async function findCheckoutId(
 }
 
 /**
- * Whether to look for what went back. Of an invoice that is heard of late all of it may have, long ago. Of a new month of
- * a payment that is partly given back, the share of the new credits goes back with it: the status tells, not the credits
- * taken, as an upgrade may be disputed before any of its credits are due.
+ * Whether to look for money given back. An invoice we learn of late may have been refunded long ago. If a payment was
+ * partly given back, each new month's credits are reduced by the same share. Its status decides, not the credits taken
+ * back, because an upgrade may be disputed before any of its credits are due.
  */
 function mayBeReturned(invoice: StripeInvoice, known: Payment | null): boolean {
   if (invoice.creditNotesAmount > 0) return true;
@@ -177,10 +177,10 @@ async function writePaidInvoice(
   const known =
     (await tx.payments.find({ stripeInvoiceId: invoice.id })) ??
     (opened?.stripeInvoiceId === null ? opened : null);
-  // Money went back since Stripe was read: a new month owes its share of that too.
+  // Money was given back since Stripe was read, which reduces a new month's credits too.
   if (known !== null && known.version !== (paid.seenVersion ?? 0)) return "stale";
   if (!isPaidHere(known)) {
-    // Erased since Stripe was read, say: nothing is granted that has to be given back first.
+    // E.g. the account was erased since Stripe was read: what must be refunded first is not granted.
     const unwanted = await whyInvoiceIsUnwanted(tx, paid.userId, invoice, paid.subscription);
     if (unwanted !== paid.unwanted) return "stale";
   }
@@ -194,7 +194,7 @@ async function writePaidInvoice(
   await savePayment(tx, paid, { known, paymentId, paidAt, newCredits });
   await tx.applyToLedger(
     missing.map((grant) => {
-      // A month that was held back comes late, and is there to be spent all the same.
+      // A month that was held back is granted late, so it is given time to be spent.
       const isFirst = known === null || known.paidAt === null;
       const expiresAt = isFirst ? grant.expiresAt : lateExpiry(grant.expiresAt, now());
       return toGrant(paid.userId, paymentId, { ...grant, expiresAt });
@@ -203,14 +203,14 @@ async function writePaidInvoice(
   return "done";
 }
 
-/** The first grant is what the payment itself bought; later months depend on the subscription going on. */
+/** The first grant is what the payment itself bought; later months require that the subscription continues. */
 function selectDueGrants(
   scheduled: readonly ScheduledGrant[],
   { subscription, back }: PaidInvoice,
   known: Payment | null,
   nowMs: number,
 ): ScheduledGrant[] {
-  // All of it is back: no more months. Should it come again (a won dispute), so do they.
+  // Once all the money was given back, no more months are granted. If it returns (a won dispute), so do they.
   const goesOn = isGranting(subscription.status) && !isGivenBack(known, back);
   return scheduled.filter(
     ({ credits, index, dueAt }) =>

@@ -1,7 +1,7 @@
-// Credits that come late, or come back, are there to be spent.
+// Credits that are granted late, or returned, are given time to be spent.
 import { addMonths } from "../catalog/billing-months.ts";
 
-/** When credits granted now expire: in their own time, but not within a month; null stays never. */
+/** Returns when credits granted now expire: at `own`, but no sooner than in a month; null (never) stays null. */
 export function lateExpiry<Own extends Date | null>(own: Own, nowMs: number): Own | Date {
   if (own === null) return own;
   const inAMonth = addMonths(new Date(nowMs), 1);

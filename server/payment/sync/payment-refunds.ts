@@ -1,4 +1,4 @@
-// Money that went back of one payment: refunds, credit notes and disputes, and the credits that go with them, either way.
+// Money given back from one payment (refunds, credit notes, disputes), and the credits that move with it, both ways.
 import { scopedKey } from "../../ledger/idempotency-key.ts";
 import type { LedgerOperation } from "../../ledger/ports.ts";
 import { totalPaid, computeTakeBacks } from "../catalog/kept-credits.ts";
@@ -10,35 +10,35 @@ import type { StripeDispute, StripeInvoice, StripePort, StripeRefund } from "../
 import type { SyncDeps, SyncEffect } from "./apply-sync.ts";
 import { lateExpiry } from "./late-expiry.ts";
 
-/** How much money is back now. Minor units. */
+/** How much money has been given back so far, in minor units. */
 export interface RefundTotals {
   readonly refunded: number;
-  /** By credit notes other than as refunds: to the customer's balance, out of band, never asked for. */
+  /** By credit notes other than as refunds: to the customer's balance, out of band, or by reducing the amount due. */
   readonly credited: number;
   readonly disputed: number;
 }
 
-/** A payment whose money may have gone back. */
+/** A payment whose money may have been given back. */
 interface RefundedPayment {
   readonly key: PaymentKey;
   readonly userId: string;
-  /** Several may pay one invoice. */
+  /** Several may have paid one invoice. */
   readonly paymentIntentIds: readonly string[];
-  /** Null when it is not an invoice's. */
+  /** Null when the payment is not an invoice's. */
   readonly invoice: Pick<StripeInvoice, "id" | "creditNotesAmount"> | null;
 }
 
-/** Whether a refund has arrived or may still; a failed or cancelled one has not. */
+/** Whether a refund has arrived or still may; a failed or cancelled one will not. */
 export function isOnItsWay({ status }: StripeRefund): boolean {
   return status !== "failed" && status !== "canceled";
 }
 
-/** Refunds on their way count; failed and cancelled ones do not. */
+/** Returns the sum of refunds: pending ones count, failed and cancelled ones do not. */
 export function sumRefunds(refunds: readonly StripeRefund[]): number {
   return refunds.filter(isOnItsWay).reduce((sum, { amount }) => sum + amount, 0);
 }
 
-/** Open and lost disputes hold the money; won ones and inquiries (`warning_…`), which move none, do not. */
+/** Returns the money held by open or lost disputes. Won or prevented ones and inquiries (`warning_…`) hold none. */
 export function sumDisputes(disputes: readonly StripeDispute[]): number {
   return disputes
     .filter(
@@ -47,7 +47,7 @@ export function sumDisputes(disputes: readonly StripeDispute[]): number {
     .reduce((sum, { amount }) => sum + amount, 0);
 }
 
-/** What the payment's history shows. */
+/** Returns the payment's status, as its history shows it. */
 export function statusAfter(
   payment: Pick<Payment, "amount" | "total">,
   totals: RefundTotals,
@@ -58,7 +58,7 @@ export function statusAfter(
   return back >= totalPaid(payment) ? "REFUNDED" : "PARTIALLY_REFUNDED";
 }
 
-/** Reads what has gone back of a payment, which is settled by the caller first. */
+/** Reads how much of a payment has been given back. The caller settles the payment first. */
 export async function paymentRefundsEffect(
   { store, stripe, now }: SyncDeps,
   payment: RefundedPayment,
@@ -76,8 +76,9 @@ export async function paymentRefundsEffect(
 }
 
 /**
- * The same where nothing says that any of it went back. Null where Stripe knows neither refunds nor disputes, as a stand-in
- * may not. What our key may not read counts as none until it is paid here: what is paid is granted all the same.
+ * The same when nothing indicates that money was given back. Null when Stripe knows neither refunds nor disputes, as
+ * with a stand-in. Lists our key may not read count as empty until the payment is settled here, so that what is paid
+ * is granted all the same.
  */
 export async function anyRefundsEffect(
   deps: SyncDeps,
@@ -87,7 +88,7 @@ export async function anyRefundsEffect(
     const refusal = refusalOf(error);
     if (refusal?.refusal !== "forbidden") throw error;
     const known = await deps.store.payments.find(payment.key);
-    // What came later has its own event, which waits for the permission.
+    // What was given back later has its own event, which is retried until the key has the permission.
     if (known !== null && known.paidAt !== null) throw error;
     deps.logger.error(
       { paymentIntentIds: payment.paymentIntentIds, advice: explainRefusal(refusal) },
@@ -98,7 +99,7 @@ export async function anyRefundsEffect(
   return unlessMissing(paymentRefundsEffect(deps, payment, whenForbidden), null);
 }
 
-/** Resolves to what stands for a list that was refused, or rejects with the error. */
+/** Resolves to a substitute for a list that was refused, or rejects with the error. */
 type WhenForbidden = (error: unknown) => Promise<[]>;
 
 const rethrow: WhenForbidden = (error) => {
@@ -124,7 +125,7 @@ async function readTotals(
   return { refunded, credited, disputed };
 }
 
-/** One of the two lists may be unknown to a Stripe stand-in; a payment intent nobody knows is an error, not "nothing". */
+/** A Stripe stand-in may lack one of the lists. If both are missing, the payment intent is unknown: an error. */
 async function readBack(
   stripe: StripePort,
   paymentIntentId: string,
@@ -149,7 +150,7 @@ async function writeTotals(
 ): Promise<"done" | "stale"> {
   const { totals } = seen;
   const payment = await tx.payments.find(key);
-  // Never paid as far as anybody knows: there is nothing to take back.
+  // Not paid as far as we know, so there is nothing to take back.
   if (payment === null || payment.paidAt === null) return "done";
   if (payment.version !== seen.version) return "stale";
   const version = payment.version + 1;
@@ -164,7 +165,7 @@ async function writeTotals(
   };
   const fields = Object.keys(change) as (keyof typeof change)[];
   if (fields.every((field) => payment[field] === change[field])) {
-    // Whoever looked before this one, and saw something else, has to look again.
+    // Makes every concurrent sync that read Stripe earlier, and saw something else, read it again.
     await tx.payments.update(payment.id, { version });
     return "done";
   }
@@ -178,7 +179,7 @@ async function writeTotals(
   return "done";
 }
 
-/** The entries that bring what is taken to where it should be. The version makes each key one of a kind. */
+/** The ledger operations that bring the credits taken back to the target. The version makes each key unique. */
 function toMovements(
   payment: Payment,
   target: { byRefunds: number; byDisputes: number; expiresAt: Date | null },
@@ -214,7 +215,7 @@ function toMovements(
   const refundDelta = target.byRefunds - payment.refundedCredits;
   const disputeDelta = target.byDisputes - payment.disputedCredits;
   const operations: LedgerOperation[] = [];
-  // What comes back first, so that what goes can be taken of it.
+  // Grants first, so that the take-backs can draw on them.
   if (refundDelta < 0) operations.push(give("REFUND", -refundDelta, "A refund failed"));
   if (disputeDelta < 0)
     operations.push(give("DISPUTE_REVERSAL", -disputeDelta, "A dispute was decided"));

@@ -1,11 +1,11 @@
-// What a subscription schedule will make of a plan: the change that waits for the paid period to end.
+// The pending plan: what a subscription schedule will change once the paid period ends.
 import { type PlanItem, findPricedItem } from "../catalog/plan-item.ts";
 import type { Subscription } from "../payment.types.ts";
 import { unlessMissing } from "../stripe/errors.ts";
 import type { StripeSubscription } from "../stripe/port.ts";
 import type { SyncDeps } from "./apply-sync.ts";
 
-/** The pending change as our row keeps it; all null when there is none. */
+/** The pending change as our row stores it; all null when there is none. */
 type PendingPlan = Pick<Subscription, "stripeScheduleId" | "pendingPlanId" | "pendingPlanAt">;
 
 const NONE: PendingPlan = { stripeScheduleId: null, pendingPlanId: null, pendingPlanAt: null };
@@ -21,7 +21,7 @@ export async function readPendingPlan(
   if (schedule === null || !schedule.isRunning) return NONE;
   const stripeScheduleId = schedule.id;
   for (const { startsAt, items } of schedule.phases) {
-    // Phases up to the running period are what the subscription is already.
+    // Phases up to the current period are already in effect.
     if (startsAt <= current.item.currentPeriodStart) continue;
     const found = await findPricedItem(catalog, items);
     if (found === null || found.priced.plan.id === current.priced?.plan.id) continue;

@@ -1,15 +1,15 @@
-// Money that was taken and buys nothing here: all of it goes back.
+// Refunds in full a payment that buys nothing here.
 import { isRefusal } from "../stripe/errors.ts";
 import type { StripePort } from "../stripe/port.ts";
 import type { SyncDeps } from "./apply-sync.ts";
 import { isOnItsWay, sumRefunds } from "./payment-refunds.ts";
 
-/** A refund fails where the card or account is gone: the next one would, too. */
+/** The limit of failed refunds: where the card or account is gone, the next one would fail too. */
 const MAX_FAILED = 3;
 
 /**
- * Refunds what is left of a payment of `paid` minor units; null where that is unknown: then something refunded counts as
- * all of it. After three that failed it is left to a person. Safe to repeat.
+ * Refunds what is left of a payment of `paid` minor units. If `paid` is null (unknown), any refund counts as all of it.
+ * After three failed refunds it is left to an administrator. Safe to repeat.
  */
 export async function refundWhole(
   { stripe, logger }: Pick<SyncDeps, "stripe" | "logger">,
@@ -29,7 +29,7 @@ export async function refundWhole(
   try {
     await stripe.createRefund(order, `refund-whole:${paymentIntentId}:${refunds.length}`);
   } catch (error) {
-    // Refused for good: disputed, so the bank has the money. Whatever waits for this has to go on all the same.
+    // Refused for good, e.g. disputed, so the bank has the money. Whatever waits for this must continue all the same.
     if (!isRefusal(error, "invalid")) throw error;
     logger.error({ err: error, paymentIntentId }, "payment that buys nothing not refunded");
   }

@@ -1,4 +1,4 @@
-// Refunds and disputes by their payment intent, whatever it paid for; the purchase is settled first, should its event be late.
+// Syncs refunds and disputes by payment intent, whatever it paid for; settles the purchase first, as it may be late.
 import type { Payment } from "../payment.types.ts";
 import { unlessMissing } from "../stripe/errors.ts";
 import { allOf, ignored, type SyncDeps, type SyncEffect } from "./apply-sync.ts";
@@ -7,7 +7,7 @@ import { invoiceEffect } from "./invoice.sync.ts";
 import { paymentRefundsEffect } from "./payment-refunds.ts";
 import { returnedCreditsEffect } from "./returned-credits.ts";
 
-/** Reads what has gone back of what a payment intent paid. */
+/** Reads how much of a payment intent's payment has been given back. */
 export async function refundEffect(deps: SyncDeps, paymentIntentId: string): Promise<SyncEffect> {
   const { store, stripe } = deps;
   const known = await store.payments.find({ stripePaymentId: paymentIntentId });
@@ -20,7 +20,7 @@ export async function refundEffect(deps: SyncDeps, paymentIntentId: string): Pro
   return invoiceEffect(deps, invoiceId, paymentIntentId);
 }
 
-/** The same of a payment that is settled here. */
+/** The same for a payment that is settled here. */
 async function knownRefundEffect(
   deps: SyncDeps,
   { id, userId, stripeInvoiceId }: Payment,
@@ -30,7 +30,7 @@ async function knownRefundEffect(
   if (stripeInvoiceId === null) return paymentRefundsEffect(deps, { ...refunds, invoice: null });
   const whole = await invoiceEffect(deps, stripeInvoiceId, paymentIntentId);
   if (whole.kind === "effect") return whole;
-  // Gone at Stripe, it or its subscription (a sandbox started again): its refunds may still be known.
+  // The invoice or its subscription is gone at Stripe (a restarted sandbox); its refunds may still be known.
   const invoice = await unlessMissing(deps.stripe.getInvoice(stripeInvoiceId), null);
   return allOf(userId, [
     await paymentRefundsEffect(deps, { ...refunds, invoice }),

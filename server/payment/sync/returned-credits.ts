@@ -1,4 +1,4 @@
-// Credits that go back because later invoices gave unused time back: a subscription's payments taken together.
+// Credits taken back because later invoices credited unused time, over all of a subscription's payments together.
 import { scopedKey } from "../../ledger/idempotency-key.ts";
 import type { LedgerOperation } from "../../ledger/ports.ts";
 import { scheduledGrantKey, scheduleGrants } from "../catalog/invoice-credits.ts";
@@ -13,7 +13,7 @@ interface GrantedLot {
   readonly expiresAt: Date | null;
 }
 
-/** Settles what an invoice's subscription has to give back; last, after the invoice and what came back of it. */
+/** Settles what an invoice's subscription has to give back; applied last, after the invoice and its refunds. */
 export function returnedCreditsEffect(
   { now }: Pick<SyncDeps, "now">,
   userId: string,
@@ -38,7 +38,7 @@ async function writeReturnedCredits(
   nowMs: number,
 ): Promise<void> {
   const payments = await tx.payments.paidOf(subscription);
-  // Only an invoice that gives back more than it sells takes anything of the others.
+  // Only an invoice that gives back more than it sells takes anything from the others.
   const gaveBack = payments.some(({ creditsWorth }) => (creditsWorth ?? 0) < 0);
   if (!gaveBack && subscription.returnedCredits === 0) return;
   const lots = await tx.grants.ofPayments(
@@ -60,7 +60,7 @@ async function writeReturnedCredits(
   ]);
 }
 
-/** The last month of these payments that was granted; the beginning of time when none was. */
+/** The latest month granted for these payments; the Unix epoch when there is none. */
 function lastGrantedMonth(payments: readonly Payment[], lots: readonly GrantedLot[]): Date {
   const keys = new Set(lots.map(({ grantKey }) => grantKey));
   const moments = payments.flatMap((payment) => {
@@ -73,7 +73,7 @@ function lastGrantedMonth(payments: readonly Payment[], lots: readonly GrantedLo
   return new Date(Math.max(0, ...moments));
 }
 
-/** The entry that brings what is returned to `target`. The version makes each key one of a kind. */
+/** The ledger operation that brings the returned credits to `target`. The version makes each key unique. */
 function toMovement(
   { id, userId, returnedCredits, version }: Subscription,
   target: number,

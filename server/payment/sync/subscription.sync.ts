@@ -1,4 +1,4 @@
-// Our copy of a Stripe subscription: converged from Stripe's current object, never from the order of events.
+// Our copy of a Stripe subscription: derived from Stripe's current object, never from the order of events.
 import { newId } from "../../lib/ids.ts";
 import { nextBillingDate } from "../catalog/billing-months.ts";
 import { findPlanItem, type PlanItem } from "../catalog/plan-item.ts";
@@ -14,9 +14,9 @@ import { endUnwanted } from "./unwanted-subscription.ts";
 
 /** What was known here before Stripe was read. */
 interface Seen {
-  /** Our row's; null: there was none. */
+  /** Our row's version; null when there was none. */
   readonly version: number | null;
-  /** The plan an invoice of it was for, should its price be none of ours (any more). */
+  /** The plan one of its invoices was for, in case its price is not (or no longer) ours. */
   readonly paidPlanId?: string | undefined;
 }
 
@@ -25,14 +25,14 @@ export async function subscriptionEffect(
   deps: SyncDeps,
   stripeSubscriptionId: string,
 ): Promise<SyncEffect> {
-  // Our version first, Stripe's answer second: whoever writes in between makes this effect stale.
+  // Our version first, Stripe second: any write in between makes this effect stale.
   const version = await readVersion(deps.store, stripeSubscriptionId);
   const subscription = await unlessMissing(deps.stripe.getSubscription(stripeSubscriptionId), null);
   if (subscription === null) return unknownToStripe("this subscription");
   return fetchedSubscriptionEffect(deps, subscription, { version });
 }
 
-/** The version of our row of a subscription; null when there is none. */
+/** Returns the version of our row for a subscription; null when there is none. */
 export async function readVersion(
   { subscriptions }: Pick<PaymentTables, "subscriptions">,
   stripeSubscriptionId: string,
@@ -40,7 +40,7 @@ export async function readVersion(
   return (await subscriptions.findByStripeId(stripeSubscriptionId))?.version ?? null;
 }
 
-/** The same of an object fetched after `seen` was read. */
+/** Like subscriptionEffect, for an object that was fetched after `seen` was read. */
 export async function fetchedSubscriptionEffect(
   deps: SyncDeps,
   fetched: StripeSubscription,
@@ -50,7 +50,7 @@ export async function fetchedSubscriptionEffect(
   const userId = known?.userId ?? (await findOwner(deps, fetched));
   if (userId === null) return ignored("The customer is not one of ours.");
   const planItem = await findPlanItem(deps.catalog, fetched);
-  // What we know as ours is followed to its end, whatever it is moved to.
+  // A subscription known as ours is followed to its end, whatever price it is moved to.
   const planId = planItem.priced?.plan.id ?? known?.planId ?? seen.paidPlanId;
   if (planId === undefined) return ignored("The subscription's price is not in the catalog.");
   const { subscription, first } = await keepOneLive(deps, userId, fetched);
@@ -67,7 +67,7 @@ export async function fetchedSubscriptionEffect(
   return first === null ? effect : allOf(userId, [first, effect]);
 }
 
-/** Whose it is: by the customer, or by the checkout it began with (the customer may be a former one). */
+/** Its owner, by the customer or by the checkout it started with (the customer may be a former one). */
 async function findOwner(
   { store, stripe }: SyncDeps,
   subscription: StripeSubscription,
@@ -79,8 +79,8 @@ async function findOwner(
 }
 
 /**
- * Ends `fetched`, if it is live still, when another one of the user's is live at Stripe too, or the user is erased; another
- * one that only looks live here is synced `first`.
+ * Ends `fetched`, if it is still live, when another of the user's subscriptions is live at Stripe too, or the user is
+ * erased. Another one that is live only in our database is synced `first`.
  */
 async function keepOneLive(
   deps: SyncDeps,
@@ -88,12 +88,12 @@ async function keepOneLive(
   fetched: StripeSubscription,
 ): Promise<{ subscription: StripeSubscription; first: SyncEffect | null }> {
   if (!isLive(fetched.status)) return { subscription: fetched, first: null };
-  // Nobody could sign in to cancel it.
+  // No one could sign in to cancel it.
   if (await isErased(deps.store, userId))
     return { subscription: await endUnwanted(deps, fetched, "account deleted"), first: null };
   const other = await findOtherLive(deps.store, userId, fetched.id);
   if (other === null) return { subscription: fetched, first: null };
-  // Ours may only be out of date: nothing is ended before Stripe itself says that both are live.
+  // Our copy may just be stale: nothing is ended before Stripe itself says that both are live.
   const current = await unlessMissing(
     deps.stripe.getSubscription(other.stripeSubscriptionId),
     null,
@@ -105,7 +105,7 @@ async function keepOneLive(
   return { subscription: fetched, first };
 }
 
-/** Ends our copy of what Stripe does not know, while it knows another one of the same user: our key is the right one. */
+/** Closes our copy of a subscription Stripe does not know. It knows another of the same user, so the key is right. */
 function closeUnknown({ logger, now }: SyncDeps, subscription: Subscription): SyncEffect {
   const { userId, stripeSubscriptionId: subscriptionId } = subscription;
   logger.warn({ subscriptionId, userId }, "subscription unknown to Stripe; another one is live");
@@ -128,7 +128,7 @@ async function findOtherLive(
   return live?.stripeSubscriptionId === stripeSubscriptionId ? null : live;
 }
 
-/** Whether the account is erased: nothing it buys from then on is for anybody. */
+/** Whether the account is erased, after which its purchases benefit no one. */
 export async function isErased(
   { customers }: Pick<PaymentTables, "customers">,
   userId: string,
@@ -175,7 +175,7 @@ async function writeSubscription(
   return "done";
 }
 
-/** What our row says of Stripe's object. `nextGrantAt` = the row's so far. */
+/** What our row stores of Stripe's object. `nextGrantAt` = the row's current value. */
 function toFacts(
   subscription: StripeSubscription,
   { item, priced }: PlanItem,
@@ -189,7 +189,7 @@ function toFacts(
     quantity: item.quantity,
     currentPeriodStart: item.currentPeriodStart,
     currentPeriodEnd: item.currentPeriodEnd,
-    // A date months ahead is an end too, but not this period's.
+    // A date further ahead is an end too, but not at the end of this period.
     cancelAtPeriodEnd:
       subscription.cancelAtPeriodEnd || (cancelAt !== null && cancelAt <= item.currentPeriodEnd),
     cancelAt: cancelAt ?? (subscription.cancelAtPeriodEnd ? item.currentPeriodEnd : null),

@@ -1,4 +1,4 @@
-// The one way anything bought, renewed, given back or ended becomes true here: read Stripe's object, write what it says.
+// The only way a purchase, renewal, refund or end takes effect here: read Stripe's object, write what it says.
 import { unlessMissing } from "../stripe/errors.ts";
 import type { StripeSubscription } from "../stripe/port.ts";
 import {
@@ -15,7 +15,7 @@ import { invoiceEffect } from "./invoice.sync.ts";
 import { refundEffect } from "./refund.sync.ts";
 import { fetchedSubscriptionEffect, subscriptionEffect } from "./subscription.sync.ts";
 
-/** What to read at Stripe; its current object is fetched, so ids are all there is. */
+/** What to read at Stripe. The current object is fetched, so ids are sufficient. */
 export type SyncTarget =
   | { readonly kind: "checkout"; readonly sessionId: string }
   | { readonly kind: "invoice"; readonly invoiceId: string }
@@ -27,8 +27,8 @@ export type SyncTarget =
 
 /**
  * Reads the target at Stripe outside any transaction, then writes what it says in one: payment, checkout, subscription
- * and ledger entries, with `commitWith` (the event's row). For the webhook, the return page, reconcile, the jobs and the
- * administrator alike; safe to repeat and to run in parallel: each paid purchase or invoice is granted once.
+ * and ledger entries, along with `commitWith` (e.g. the event's row). Used by the webhook, the return page, reconcile,
+ * the jobs and administrators. Safe to repeat and to run in parallel: each paid purchase or invoice is granted once.
  * Throws PAYMENT_PROVIDER_ERROR, SERVICE_UNAVAILABLE.
  */
 export function syncWithStripe(
@@ -39,7 +39,7 @@ export function syncWithStripe(
   return applySync(deps, () => readEffect(deps, target), commitWith);
 }
 
-/** Writes a subscription just changed through us. `version` = our row's before the change. */
+/** Writes a subscription that we have just changed at Stripe. `version` = our row's before the change. */
 export function saveChangedSubscription(
   deps: SyncDeps,
   subscription: StripeSubscription,
@@ -47,7 +47,7 @@ export function saveChangedSubscription(
 ): Promise<SyncResult> {
   let isFirst = true;
   return applySync(deps, () => {
-    // The answer to our own order is true at this moment; after a lost race only reading again is.
+    // The response to our own change is current the first time; after a lost race, Stripe must be read again.
     if (!isFirst) return subscriptionEffect(deps, subscription.id);
     isFirst = false;
     return fetchedSubscriptionEffect(deps, subscription, { version });
