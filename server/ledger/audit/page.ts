@@ -58,8 +58,8 @@ interface Subject {
 
 /**
  * Audits the users of a page, and stores checkpoints for those whose books are in order. Returns the violations,
- * whether there may be more, how many entries were proven now and earlier, and when the oldest of the earlier proofs was
- * made (null if it relied on none).
+ * whether there may be more, how many entries were proven now and earlier, and when the oldest of the earlier proofs
+ * was made (null if it relied on none).
  */
 export async function auditPage(
   { database, store, rowsPerRead, rest }: PageDeps,
