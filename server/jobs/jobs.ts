@@ -79,7 +79,7 @@ export function paymentJobs(
   ];
 }
 
-/** Catches up with Stripe. Fails if the next run has to start where this one did; one item out of sync is not enough. */
+/** Catches up with Stripe. Fails if the next run has to start where this one did; an item out of sync is not enough. */
 async function runReconcile(
   payment: Pick<PaymentService, "reconcile">,
   signal: AbortSignal,
