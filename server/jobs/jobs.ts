@@ -15,7 +15,7 @@ export interface JobDeps {
   readonly expiry: ExpiryDeps;
   readonly rollUps: RollUpDeps;
   readonly retention: RetentionDeps;
-  /** Audits the ledger; entries proven in the last week are not read again. */
+  /** Audits the ledger. Entries proven within the last week are not read again. */
   readonly audit: (signal: AbortSignal) => Promise<AuditReport>;
   readonly logger: Logger;
 }

@@ -166,7 +166,7 @@ function takeNext({ limits, queue, running, userLocks }: WriterState): readonly 
     most: batchSize,
     mayRun: (userId) =>
       canAttempt(userLocks, userId) && !running.some(({ userIds }) => userIds.has(userId)),
-    // A transaction costs the same for one operation as for twenty.
+    // Not worth it for a few users: a transaction costs the same for one operation as for twenty.
     leastUsers: isAlone || isHeldUp ? 1 : overlapUsers,
     // The other half can run in a second batch beside this one.
     halveFrom: isAlone && batches > 1 ? 2 * overlapUsers : Number.POSITIVE_INFINITY,
