@@ -1,4 +1,4 @@
-// Reading a balance: from the cache when it is certainly current, else from the database.
+// Reading a balance: from the cache when that is certainly current, otherwise from the database.
 import type { Cache } from "../kv/ports.ts";
 import { notFound } from "../lib/errors.ts";
 import { balanceKey, MAX_READ_MS, TOMBSTONE } from "../ledger/balance-cache.ts";
@@ -10,9 +10,9 @@ const CACHE_SECONDS = 10;
 
 /** Reads balances. */
 export interface Balances {
-  /** Throws NOT_FOUND. */
+  /** Returns the balance, from the cache if possible. Throws NOT_FOUND. */
   get(userId: string): Promise<Balance>;
-  /** From the database, with what is overdue expired first. Throws NOT_FOUND. */
+  /** Returns the balance from the database, after expiring what is overdue. Throws NOT_FOUND. */
   read(userId: string): Promise<BalanceRecord>;
 }
 
@@ -42,9 +42,9 @@ async function getBalance(deps: BalancesDeps, userId: string): Promise<Balance> 
   const record = await readBalance(deps, userId);
   const balance = toBalance(record);
   const seconds = cacheSeconds(record, now());
-  // Set-if-absent behind a change's tombstone, and only what was read a moment ago: see ledger/balance-cache.ts.
+  // Set-if-absent, so that a change's tombstone stays, and only if the read was quick: see ledger/balance-cache.ts.
   if (cached === undefined && seconds > 0 && performance.now() - startedAt < MAX_READ_MS)
-    // Not awaited: if it fails, the next read is a miss.
+    // Not awaited: if it fails, the next read is just a miss.
     void cache.setIfAbsent(key, JSON.stringify(balance), seconds);
   return balance;
 }
@@ -52,7 +52,7 @@ async function getBalance(deps: BalancesDeps, userId: string): Promise<Balance> 
 async function readBalance(deps: BalancesDeps, userId: string): Promise<BalanceRecord> {
   const record = await findBalance(deps.store, userId);
   if (!isOverdue(record, deps.now())) return record;
-  // The expiry job has not run yet: what is overdue expires now, so that nobody is shown it.
+  // The expiry job has not run yet. Expire what is overdue now, so that it is never shown.
   await deps.ledger.submit({ kind: "expireLots", userId });
   return findBalance(deps.store, userId);
 }
@@ -74,7 +74,7 @@ function isOverdue(record: BalanceRecord, nowMs: number): boolean {
   return expired && record.credits > record.held;
 }
 
-/** Until the next expiry of a hold or a lot changes the balance. */
+/** Returns how long to cache: at most until the next expiry of a hold or a lot changes the balance. */
 function cacheSeconds(record: BalanceRecord, nowMs: number): number {
   const ends = [record.nextHoldEndsAtMs, ...record.lots.map((lot) => lot.expiresAtMs)];
   const next = Math.min(...ends.filter((end) => end !== null));

@@ -18,37 +18,40 @@ import { createUsage } from "./usage.ts";
 export interface CreditDeps extends Charging {
   readonly store: CreditStore;
   readonly ledger: Ledger;
-  /** Shared by all instances, or null: a cache of one process would miss what the others change. */
+  /** A cache shared by all instances, or null: a per-process cache would miss changes made by the others. */
   readonly cache: Cache | null;
   readonly pubsub: PubSub;
   readonly logger: Logger;
   /** Milliseconds since 1970. */
   readonly now: () => number;
-  /** How often a live balance is read although nothing was announced; defaults to 30 s. */
+  /** How often a live balance is read even without a change notification. Defaults to 30 s. */
   readonly livePollMs?: number;
 }
 
-/** The `credit` procedures' work. */
+/** The logic behind the `credit` procedures. */
 export interface CreditService {
-  /** Throws NOT_FOUND. Never older than the caller's last change. */
+  /** Returns the balance, never older than the caller's last change. Throws NOT_FOUND. */
   balance(userId: string): Promise<CreditOutput<"balance">>;
-  /** Throws VALIDATION_FAILED for a cursor that is not ours, NOT_FOUND. */
+  /** Throws VALIDATION_FAILED for a cursor that is not ours or an offset that is too large, NOT_FOUND. */
   history(userId: string, input: CreditInput<"history">): Promise<CreditOutput<"history">>;
   costs(): CreditOutput<"costs">;
   /** Throws INSUFFICIENT_CREDITS (with the package to buy), IDEMPOTENCY_CONFLICT, SERVICE_UNAVAILABLE. */
   spend(userId: string, input: CreditInput<"spend">): Promise<CreditOutput<"spend">>;
   /**
-   * Throws VALIDATION_FAILED for a time zone nobody knows or a range that is empty or over 366 days, RATE_LIMITED beyond
-   * 20 calls of the user at once, SERVICE_UNAVAILABLE when too many wait.
+   * Throws VALIDATION_FAILED for an unknown time zone or a range that is empty or over 366 days, RATE_LIMITED beyond 20
+   * concurrent calls of the user, SERVICE_UNAVAILABLE when too many calls are waiting.
    */
   usage(userId: string, input: CreditInput<"usage">): Promise<CreditOutput<"usage">>;
-  /** The balance at once and after every change, until `signal` aborts. RATE_LIMITED beyond 20 streams per user. */
+  /**
+   * Yields the balance immediately and after every change, until `signal` aborts. Throws RATE_LIMITED beyond 20 streams
+   * per user on this instance.
+   */
   onChange(
     userId: string,
     signal: AbortSignal,
   ): AsyncGenerator<CreditOutput<"onChange">, void, void>;
   /**
-   * Holds the price of a call that answers once, for `meteredProcedure`.
+   * Holds the price of a call with a single response, for `meteredProcedure`.
    * Throws INSUFFICIENT_CREDITS, RATE_LIMITED (10 in flight), SERVICE_UNAVAILABLE.
    */
   beginCall(userId: string, feature: Feature, clientSignal?: AbortSignal): Promise<MeteredCall>;

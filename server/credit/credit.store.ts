@@ -9,15 +9,15 @@ import { joinReads } from "../lib/join-reads.ts";
 import type { BalanceRecord, HistoryLine } from "./credit.types.ts";
 import type { CreditStore } from "./ports.ts";
 
-/** Lots listed in a balance: those spent first. Further ones appear as these are used up. */
+/** How many lots a balance lists: those to be spent first. Further ones appear as these are used up. */
 const MAX_LISTED_LOTS = 200;
 
-/** Balances of one statement. */
+/** Maximum number of balances per statement. */
 const MAX_JOINED = 64;
-/** A database that does not answer is a 503 within three seconds. */
+/** Keeps the response to a request within three seconds: a 503 if the database does not respond. */
 const READ_WITHIN_MS = 2_500;
 
-// One statement sees one moment: lots and balance fit. Ordered as model/lots.ts spends.
+// A single statement sees one snapshot, so lots and balance agree. The order is the spend order of model/lots.ts.
 const balancesSql = (wanted: string) => `
   SELECT u.id AS userId, u.credits, u.heldCredits, u.ledgerSeq, u.entryCounts,
     CASE WHEN u.heldCredits = 0 THEN NULL ELSE
@@ -46,7 +46,7 @@ interface BalanceRow {
   createdAt: unknown;
 }
 
-/** The store over Prisma, the same on both databases. */
+/** Creates the store, for either database. */
 export function createCreditStore(database: Database): CreditStore {
   return {
     balance: joinReads({
@@ -72,7 +72,7 @@ async function readBalances(
   return balances;
 }
 
-/** One user's balance from a row for each listed lot, or one row without a lot. */
+/** Returns one user's balance, from one row per listed lot or a single row without a lot. */
 function toRecord(
   { dialect }: Database,
   rows: readonly [BalanceRow, ...BalanceRow[]],

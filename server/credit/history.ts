@@ -1,15 +1,16 @@
-// Pages of the credit history: keyset on (user, seq), and a total that nobody has to count.
+// Pages of the credit history: keyset pagination on (user, seq), and a total that needs no counting.
 import { decodeCursor, encodeCursor, foreignCursor } from "../lib/cursor.ts";
 import { invalidField, notFound } from "../lib/errors.ts";
 import type { CreditInput, CreditOutput } from "./credit.types.ts";
 import type { CreditStore } from "./ports.ts";
 
-// Without a type, seq itself says where an offset lies. With one, skipping walks the index: bounded.
+// Without a type, an offset translates directly to a seq. With one, rows have to be skipped along the index, so it is
+// bounded.
 const MAX_SKIP = 100_000;
 /** The largest value of the column. */
 const MAX_SEQ = 2_147_483_647;
 
-/** Returns one page, newest first. Throws VALIDATION_FAILED for a cursor that is not ours, NOT_FOUND. */
+/** Returns one page, newest first. Throws VALIDATION_FAILED (foreign cursor, offset too large), NOT_FOUND. */
 export async function readHistory(
   store: Pick<CreditStore, "balance" | "entries">,
   userId: string,

@@ -1,4 +1,4 @@
-// Live balances: one subscription per instance, woken by announcements, correct even when they are lost.
+// Live balances: one subscription per instance, woken by change notifications, and correct even if those get lost.
 import type { PubSub } from "../kv/ports.ts";
 import { AppError, isAppError } from "../lib/errors.ts";
 import { CREDIT_CHANNEL } from "../ledger/balance-cache.ts";
@@ -22,11 +22,11 @@ interface Watcher {
   wake(): void;
 }
 
-/** Who is watching on this instance. It listens to the channel while anybody is. */
+/** The watchers on this instance. Subscribes to the channel while there are any. */
 interface Hub {
   join(userId: string, watcher: Watcher): void;
   leave(userId: string, watcher: Watcher): void;
-  /** Resolves once announcements are heard, or are known not to be. */
+  /** Resolves once the channel is subscribed, or the subscription has failed. */
   listening(): Promise<unknown>;
 }
 
@@ -46,7 +46,8 @@ async function* watchBalance(
 ): AsyncGenerator<LiveBalance, void, void> {
   const pollMs = deps.livePollMs ?? DEFAULT_POLL_MS;
   const waiter = createWaiter(signal);
-  // What is refused to join lets go of the signal too: Node.js keeps joined signals that have a listener.
+  // `join` is inside the `try`, so that a refused watcher releases the signal, too: Node.js keeps a composite signal
+  // alive while it has listeners.
   try {
     hub.join(userId, waiter);
     await hub.listening();
@@ -88,7 +89,7 @@ function createHub({ pubsub, logger }: Pick<Deps, "pubsub" | "logger">): Hub {
         });
       watchers.set(userId, mine.add(watcher));
       channel ??= pubsub.subscribe(CREDIT_CHANNEL, onMessage).catch((error: unknown) => {
-        // The slow poll goes on without it; the next watcher tries again.
+        // The slow poll works without it, and the next watcher tries again.
         logger.warn({ err: error }, "live balances fall back to polling");
         channel = null;
         return () => Promise.resolve();
@@ -110,7 +111,7 @@ function createHub({ pubsub, logger }: Pick<Deps, "pubsub" | "logger">): Hub {
   };
 }
 
-/** Null when the database is unavailable and the stream may wait for it. */
+/** Returns null if the read failed and the stream may wait for the next one. */
 async function readLiveBalance(
   { balances, logger }: Pick<Deps, "balances" | "logger">,
   userId: string,

@@ -1,30 +1,33 @@
-// Days in a time zone: the date of a moment, where a day begins, and which days in a row have 24 hours.
+// Days in a time zone: the date of a moment, when a day begins, and which consecutive days have 24 hours.
 import { invalidField } from "../lib/errors.ts";
 import { DAY_MS } from "../lib/time.ts";
 
 const MINUTE_MS = 60_000;
-/** Days counted by one statement: others' statements run between two of them. */
+/** Maximum number of days per statement, so that other requests' statements can run in between. */
 const MAX_RUN_DAYS = 31;
 
-/** Days in a row of 24 hours each; the last may be longer or shorter. The database counts them without knowing zones. */
+/**
+ * Consecutive days of 24 hours each; only the last may be longer or shorter. The database can count them without
+ * knowing time zones.
+ */
 export interface DayRun {
   readonly startMs: number;
-  /** The first moment after it. */
+  /** The first moment after the run. */
   readonly endMs: number;
   readonly dates: readonly string[];
 }
 
-/** Clocks of one time zone. */
+/** The local time of one time zone. */
 export interface LocalClock {
-  /** The date of a moment, as YYYY-MM-DD. */
+  /** Returns the date of a moment, as YYYY-MM-DD. */
   dateOf(ms: number): string;
-  /** The first minute of a date, `daysLater` after it: daylight saving may move it, or take midnight away. */
+  /** Returns the first minute of the day `daysLater` after `date`. Daylight saving may shift it or skip midnight. */
   startOf(date: string, daysLater?: number): number;
-  /** The days that [fromMs, toMs) touches, whole. */
+  /** Returns the days that [fromMs, toMs) touches, as whole days. */
   runs(fromMs: number, toMs: number): DayRun[];
 }
 
-/** The clock of `timeZone`. Throws VALIDATION_FAILED for a zone nobody knows. */
+/** Returns the clock of `timeZone`. Throws VALIDATION_FAILED for an unknown time zone. */
 export function localClock(timeZone: string): LocalClock {
   const format = formatOf(timeZone);
   const read = (ms: number) => {
@@ -48,7 +51,7 @@ export function localClock(timeZone: string): LocalClock {
       while (dayMs < toMs) {
         dates.push(date);
         date = addDays(date, 1);
-        // Nearly every day has 24 hours: one look confirms it.
+        // Nearly every day has 24 hours, which a single check confirms.
         const guess = read(dayMs + DAY_MS);
         const nextMs =
           guess.date === date && guess.isMidnight ? dayMs + DAY_MS : search(date, dateOf);
@@ -87,10 +90,10 @@ function addDays(date: string, days: number): string {
   return new Date(Date.parse(date) + days * DAY_MS).toISOString().slice(0, 10);
 }
 
-/** The first minute whose date is `wanted` or later. */
+/** Returns the first minute whose date is `wanted` or later. */
 function search(wanted: string, dateOf: (ms: number) => string): number {
   const utcMs = Date.parse(wanted);
-  // No zone is a whole day from UTC: one may be given as an offset up to 23:59, and old local times are 15 hours off.
+  // No zone is a whole day from UTC: offsets go up to 23:59, and some historical local times differ by 15 hours.
   let beforeMs = utcMs - DAY_MS;
   let inMs = utcMs + DAY_MS;
   while (inMs - beforeMs > MINUTE_MS) {

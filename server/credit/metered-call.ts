@@ -1,4 +1,4 @@
-// One metered call: hold before, charge after, and what happens when it does not end well.
+// A metered call: hold the price before it, charge after it, and handle calls that do not end well.
 import { randomUUID } from "node:crypto";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Feature } from "../../shared/src/features.ts";
@@ -9,10 +9,10 @@ import type { Logger } from "../lib/logger.ts";
 import type { CallEnd, MeteredCall } from "./credit.types.ts";
 import type { Charging } from "./ports.ts";
 
-/** Calls of one user that may run at once, over all instances. */
+/** Maximum concurrent calls per user, across all instances. */
 const MAX_IN_FLIGHT = 10;
 const HOLD_SECONDS = 900;
-/** The call is stopped a while before its hold ends, so that it can still be charged. */
+/** The call is aborted a while before its hold expires, so that it can still be charged. */
 const DEADLINE_MS = (HOLD_SECONDS - 30) * 1000;
 const SETTLE_PAUSES_MS = [100, 500, 2_000];
 
@@ -28,7 +28,7 @@ interface CallRequest {
   readonly clientSignal: AbortSignal | undefined;
 }
 
-/** A call under way: what is held, and what the handler has said so far. */
+/** A call in progress: its hold, and what the handler has reported so far. */
 interface CallState {
   readonly userId: string;
   readonly holdId: string;
@@ -67,7 +67,7 @@ export async function beginMeteredCall(
     },
     end(how, error) {
       clearTimeout(timer);
-      // Lets the listeners of the signal go: Node.js keeps joined signals alive while they have any.
+      // Frees the composite signal, which Node.js otherwise keeps alive while it has listeners.
       deadline.abort();
       ending ??= endCall(deps, state, how, error);
       return ending;
@@ -117,7 +117,7 @@ async function endCall(
   );
 }
 
-/** Retries while the database is unavailable. A hold that is not active was ended by an earlier attempt, or has expired. */
+/** Retries while the ledger is unavailable. HOLD_NOT_ACTIVE means an earlier attempt succeeded, or the hold expired. */
 async function endHold(logger: Logger, end: () => Promise<unknown>): Promise<void> {
   for (const pauseMs of [...SETTLE_PAUSES_MS, null]) {
     try {
@@ -134,8 +134,8 @@ async function endHold(logger: Logger, end: () => Promise<unknown>): Promise<voi
 }
 
 /**
- * Credits for a call that ended so. Whole: the price. Broken off: what was produced, rounded up and at most the price;
- * nothing when nothing was.
+ * Returns the credits to charge: the price if the call completed, otherwise what was produced, rounded up and at most
+ * the price.
  */
 function chargeFor(
   how: CallEnd,
@@ -145,7 +145,7 @@ function chargeFor(
   return Math.min(call.priceCredits, Math.max(0, Math.ceil(call.producedCredits)));
 }
 
-/** The reason in the usage log: an error's code or name, never its text, which may quote what the user wrote. */
+/** Returns the reason for the usage log: the error's code or name, never its message, which may quote user input. */
 function reasonOf(how: CallEnd, error: unknown): string {
   if (how === "aborted") return "aborted";
   if (isAppError(error)) return error.code;

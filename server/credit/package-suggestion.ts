@@ -1,7 +1,7 @@
 // Suggests a package to users who are short of credits.
 import { AppError, isAppError } from "../lib/errors.ts";
 
-/** Runs `work`; an INSUFFICIENT_CREDITS refusal leaves with the package that `suggest` finds for the shortfall. */
+/** Runs `work`, and adds the package that `suggest` finds for the shortfall to an INSUFFICIENT_CREDITS error. */
 export async function withPackageSuggestion<T>(
   suggest: (shortfallCredits: number) => Promise<string | null>,
   work: () => Promise<T>,

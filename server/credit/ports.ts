@@ -4,7 +4,7 @@ import type { UsageLine, UsageRange } from "../ledger/totals/ports.ts";
 import type { BalanceRecord, HistoryLine } from "./credit.types.ts";
 import type { FeaturePrices } from "./prices.ts";
 
-/** What whoever charges for a feature needs. */
+/** What code that charges for a feature needs. */
 export interface Charging {
   readonly prices: FeaturePrices;
   /** Runs `work`, and adds the package to buy to its INSUFFICIENT_CREDITS error. */
@@ -13,13 +13,13 @@ export interface Charging {
 
 /** What the credit service reads. Implemented by credit.store.ts. */
 export interface CreditStore {
-  /** Null when there is no such user. */
+  /** Returns null when there is no such user. */
   balance(userId: string): Promise<BalanceRecord | null>;
-  /** Entries with `seq` < `beforeSeq`, newest first, the first `skip` of them left out. */
+  /** Returns entries with `seq` < `beforeSeq`, newest first, after skipping `skip` of them. */
   entries(
     userId: string,
     page: { type?: EntryType; beforeSeq: number; skip: number; limit: number },
   ): Promise<HistoryLine[]>;
-  /** Usage in [fromMs, toMs), added up by feature and by 24 hours since `originMs`, which is not after `fromMs`. */
+  /** Returns usage in [fromMs, toMs), summed by feature and 24-hour day since `originMs` (at or before `fromMs`). */
   usage(userId: string, range: UsageRange): Promise<UsageLine[]>;
 }

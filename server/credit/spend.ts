@@ -1,4 +1,4 @@
-// Charging the price of a feature at once.
+// Charging the price of a feature immediately, without a hold.
 import type { Feature } from "../../shared/src/features.ts";
 import { assert } from "../lib/errors.ts";
 import type { IdempotencyKey } from "../ledger/idempotency-key.ts";
@@ -6,7 +6,7 @@ import type { Ledger } from "../ledger/ports.ts";
 import type { CreditInput, CreditOutput } from "./credit.types.ts";
 import type { Charging } from "./ports.ts";
 
-/** Charges the price of a feature; the key includes its scope. Throws INSUFFICIENT_CREDITS, IDEMPOTENCY_CONFLICT, SERVICE_UNAVAILABLE. */
+/** Charges the price of a feature. Throws INSUFFICIENT_CREDITS, IDEMPOTENCY_CONFLICT, SERVICE_UNAVAILABLE. */
 export async function spend(
   { ledger, prices, withPackageSuggestion }: Charging & { readonly ledger: Ledger },
   order: {

@@ -1,4 +1,4 @@
-// What usage adds up to: by feature, by day in the caller's time zone, and when the credits will be gone.
+// Usage summed by feature and by day in the caller's time zone, and a forecast of when the credits run out.
 import { invalidField } from "../lib/errors.ts";
 import { createBulkhead, type Bulkhead } from "../lib/bulkhead.ts";
 import { DAY_MS, HOUR_MS } from "../lib/time.ts";
@@ -10,14 +10,14 @@ import type { CreditStore } from "./ports.ts";
 
 const DEFAULT_DAYS = 30;
 const MAX_DAYS = 366;
-/** A year in which a country put its clocks back for good is that much longer. */
+/** A year in which a country set its clocks back for good can be this much longer. */
 const CLOCK_CHANGE_MS = 3 * HOUR_MS;
 const FORESEEABLE_DAYS = 3_650;
-/** Nothing was used before, and databases write no later year. */
+/** Nothing was used before 1970, and databases store no year after 9999. */
 const EARLIEST_MS = Date.UTC(1970, 0, 1);
 const LATEST_MS = Date.UTC(9999, 0, 1);
 
-/** A year takes up to a dozen statements: most connections are left to other requests. */
+/** Leaves most connections to other requests, because a year takes about a dozen statements. */
 const BULKHEAD = { concurrency: 4, perKey: 20, maxQueue: 200, maxWaitMs: 10_000 };
 
 type Input = CreditInput<"usage">;
@@ -27,7 +27,7 @@ interface Range {
   readonly toMs: number;
 }
 
-/** What was used of one feature on one local day. */
+/** Usage of one feature on one local day. */
 interface DatedLine extends UsageLine {
   readonly date: string;
 }
@@ -38,7 +38,7 @@ interface Deps {
   readonly now: () => number;
 }
 
-/** Returns `credit.usage`, of which few run at once. Days without usage are left out. */
+/** Returns `credit.usage`, which runs few calls concurrently. Days without usage are omitted. */
 export function createUsage(
   deps: Deps,
 ): (userId: string, input: Input) => Promise<CreditOutput<"usage">> {
@@ -55,7 +55,7 @@ async function readUsage(
   const nowMs = deps.now();
   const clock = localClock(input.timeZone);
   const range = rangeOf(input, clock, nowMs);
-  // Without an end nothing is cut off, not even what an instance with a faster clock has just written.
+  // Without a requested end nothing is cut off, not even calls just written by an instance whose clock is ahead.
   const readToMs = input.to === undefined ? range.toMs + DAY_MS : range.toMs;
   const lines = await bulkhead.run(userId, () =>
     readLines(deps.store, userId, { fromMs: range.fromMs, toMs: readToMs }, clock),
@@ -87,7 +87,7 @@ function rangeOf({ from, to }: Input, clock: LocalClock, nowMs: number): Range {
   return { fromMs, toMs };
 }
 
-/** Added up by the database, so that a year of calls is at most as many rows as days and features. */
+/** Lets the database sum the calls, so that a year of them is at most one row per day and feature. */
 async function readLines(
   store: Pick<CreditStore, "usage">,
   userId: string,
@@ -102,7 +102,7 @@ async function readLines(
       toMs: Math.min(endMs, range.toMs),
     });
     for (const row of rows) {
-      // A last day that is longer than 24 hours keeps all of them.
+      // A last day that is longer than 24 hours includes its extra hours.
       const date = dates[Math.min(row.day, dates.length - 1)] ?? "";
       lines.push({ ...row, date });
     }
@@ -137,7 +137,7 @@ function daily(lines: readonly DatedLine[]) {
     .sort((a, b) => (a.date < b.date ? -1 : 1));
 }
 
-/** The pace since the first use in the range, over a day at least, so that one busy hour is not taken for a habit. */
+/** Returns the average since the first use in the range, over at least a day so that a busy hour does not skew it. */
 function creditsPerDay(lines: readonly UsageLine[], untilMs: number): number {
   if (lines.length === 0) return 0;
   const firstMs = lines.reduce((first, { firstAtMs }) => Math.min(first, firstAtMs), untilMs);
@@ -145,8 +145,8 @@ function creditsPerDay(lines: readonly UsageLine[], untilMs: number): number {
 }
 
 /**
- * When the credits run out at `perDay`: lots are spent in order, and lost when they expire.
- * Null when nothing is used, or not within ten years.
+ * Returns when the credits run out at `perDay`, given that lots are spent in order and lost when they expire.
+ * Null when nothing is used, or when they last more than ten years.
  */
 export function runsOutAt(
   balance: Pick<BalanceRecord, "credits" | "lots">,
@@ -162,7 +162,7 @@ export function runsOutAt(
     atMs = Math.max(atMs, Math.min(emptyMs, expiresAtMs ?? Number.POSITIVE_INFINITY));
     left -= remaining;
   }
-  // What lies in lots beyond those a balance lists is spent last.
+  // Credits in lots beyond those listed in the balance are spent last.
   if (left > 0) atMs += (left / perDay) * DAY_MS;
   return atMs - nowMs > FORESEEABLE_DAYS * DAY_MS ? null : atMs;
 }

@@ -9,16 +9,16 @@ export interface ExpiryDeps {
   readonly store: ExpiryStore;
   readonly ledger: Pick<Ledger, "submit">;
   readonly logger: Logger;
-  /** Milliseconds since 1970; never later than the ledger's, which ends what is found. */
+  /** Milliseconds since 1970. Must not be ahead of the ledger's clock, or the ledger would not expire what is found. */
   readonly now: () => number | Promise<number>;
 }
 
-// One batch here is one of the ledger or two; larger ones would make spends wait for it.
+// A batch here becomes one or two of the ledger's. Larger ones would make spends wait.
 const PACE = { rows: 100, minRows: 20, maxRows: 200, batchMs: 100, pauseRatio: 1 };
 
 type Find = (nowMs: number, after: Due | null, limit: number) => Promise<Due[]>;
 
-/** Submits one operation per user found, the longest due first; users whose operation fails wait for the next run. */
+/** Submits one operation per user found, longest overdue first. Users whose operation fails wait for the next run. */
 async function expireDue(
   deps: ExpiryDeps,
   find: Find,
@@ -42,7 +42,7 @@ async function expireDue(
         one.status === "rejected" ? [{ err: one.reason as unknown, userId: userIds[index] }] : [],
       );
       failed += refused.length;
-      // One line a batch: what fails them all would fill the log.
+      // One line per batch: a cause that fails every operation would flood the log.
       if (refused.length > 0)
         deps.logger.warn({ kind, failed: refused.length, ...refused[0] }, "not expired");
       last = page.at(-1) ?? last;
@@ -55,17 +55,17 @@ async function expireDue(
   return { rows: users, failed, lagSeconds: Math.round(lagMs / 1000) };
 }
 
-/** Releases holds past their time. Returns how many users had some. */
+/** Ends expired holds. Returns how many users had any. */
 export function expireHolds(deps: ExpiryDeps, signal: AbortSignal) {
   return expireDue(deps, deps.store.overdueHolds, "expireHolds", signal);
 }
 
-/** Takes credits past their time, except those under a hold. Returns how many users had some. */
+/** Takes expired credits, except those under a hold. Returns how many users had expired lots. */
 export function expireLots(deps: ExpiryDeps, signal: AbortSignal) {
   return expireDue(deps, deps.store.expiredLots, "expireLots", signal);
 }
 
-/** The jobs. Balances are exact between their runs, too: the ledger sweeps a user before every decision. */
+/** Returns the jobs. Balances are exact between runs, too: the ledger expires what is due before each decision. */
 export function expiryJobs(deps: ExpiryDeps): Job[] {
   return [
     {

@@ -1,35 +1,38 @@
-// Leases of jobs in the database: whoever holds one runs the job. One row per job, made on its first run.
+// Job leases in the database: the instance that holds a job's lease runs it. One row per job, created on its first run.
 import type { PrismaModels } from "../database/ports.ts";
 
 /** The leases as one instance sees them. */
 export interface JobLeaseStore {
   /**
-   * Takes a lease that is free, of a job whose last run was at `dueBefore` or earlier (null: whenever it was). What lies
-   * further ahead than could be was written by a clock that ran ahead, and holds nobody up.
+   * Takes a job's lease if it is free and the last run was at `dueBefore` or earlier (null: at any time). Ignores
+   * stored dates too far in the future to be right: a clock that ran ahead wrote them, and they must not block the job.
    */
   acquire(
     name: string,
     lease: { readonly at: Date; readonly expiresAt: Date },
     dueBefore: Date | null,
   ): Promise<boolean>;
-  /** False when another instance has taken the lease meanwhile. */
+  /** Returns false when another instance has taken the lease meanwhile. */
   renew(name: string, expiresAt: Date): Promise<boolean>;
-  /** Frees the lease, as if the job had not been run; does nothing when the lease was lost. */
+  /** Frees the lease as if the job had not run. Does nothing if the lease was lost. */
   release(name: string): Promise<void>;
-  /** Frees the lease and keeps how the run ended; does nothing when the lease was lost. */
+  /** Frees the lease and stores how the run ended. Does nothing if the lease was lost. */
   finish(name: string, lastRunAt: Date, lastOutcome: string): Promise<void>;
-  /** As `finish` was given it. */
+  /** Returns the outcome last passed to `finish`; null when there is none. */
   lastOutcome(name: string): Promise<string | null>;
-  /** Of all jobs that ever ran. */
+  /** Returns the last outcomes of all jobs that were ever started. */
   outcomes(): Promise<readonly { name: string; lastOutcome: string | null }[]>;
 }
 
 const LONG_AGO = new Date(0);
 const FREE = { holder: null, expiresAt: LONG_AGO };
-/** A lease that ends later than so many from now was not taken by a right clock; clocks may differ by a few. */
+/**
+ * A lease that ends more than this many lease durations from now was taken by a clock that ran ahead. Less is
+ * tolerated, because clocks may differ.
+ */
 const LEASES_AHEAD = 10;
 
-/** The store over Prisma; `holder` names this instance. */
+/** Creates the store over Prisma; `holder` identifies this instance. */
 export function createJobLeaseStore(
   { jobLease }: Pick<PrismaModels, "jobLease">,
   holder: string,
@@ -44,7 +47,7 @@ export function createJobLeaseStore(
       };
       if ((await jobLease.updateMany(take)).count === 1) return true;
       if ((await jobLease.count({ where: { name } })) > 0) return false;
-      // The first run of all. Whoever loses this race finds the row next time.
+      // The job's very first run. An instance that loses this race finds the row next time.
       const made = await jobLease
         .create({ data: { name, ...FREE } })
         .then(() => true)

@@ -1,4 +1,4 @@
-// Every job of the server: here those that are one call of a service, beside the files of those with work of their own.
+// All jobs of the server. Those that are a single service call are defined here, the others in files of their own.
 import type { AiService } from "../ai/ai.service.ts";
 import type { AuditReport } from "../ledger/audit/audit.ts";
 import type { Logger } from "../lib/logger.ts";
@@ -15,12 +15,12 @@ export interface JobDeps {
   readonly expiry: ExpiryDeps;
   readonly rollUps: RollUpDeps;
   readonly retention: RetentionDeps;
-  /** Audits the ledger; entries proven in the last week are not read again. */
+  /** Audits the ledger. Entries proven within the last week are not read again. */
   readonly audit: (signal: AbortSignal) => Promise<AuditReport>;
   readonly logger: Logger;
 }
 
-/** Some twenty minutes of Stripe's answers; a hundred thousand are looked at within a day. */
+/** About twenty minutes of requests to Stripe. At this rate 100,000 are checked within a day. */
 const MAX_SUBSCRIPTIONS = 5_000;
 
 /** Returns every job of the server. */
@@ -49,27 +49,27 @@ export function createJobs(deps: JobDeps): Job[] {
   ];
 }
 
-/** Returns the jobs that see to payments. */
+/** Returns the payment jobs. */
 export function paymentJobs(
   payment: Pick<PaymentService, "retryEvents" | "grantMonthly" | "reconcile">,
 ): Job[] {
   return [
     {
-      // Tries pending and failed events again, each after its own growing pause.
+      // Retries pending and failed events, each with its own growing backoff.
       name: "stripe-events-retry",
       everySeconds: 30,
       maxSeconds: 600,
       run: async (signal) => ({ settled: await payment.retryEvents(signal) }),
     },
     {
-      // Grants the months of yearly plans as they begin: a month's credits are there soon after it.
+      // Grants each month of a yearly plan soon after it begins.
       name: "monthly-grants",
       everySeconds: 600,
       maxSeconds: 900,
       run: async (signal) => ({ grants: await payment.grantMonthly(signal) }),
     },
     {
-      // Hourly, and soon after a start: a server that was down has missed events.
+      // Hourly, and soon after a start, because a server that was down has missed events.
       name: "reconcile",
       everySeconds: 3_600,
       maxSeconds: 1_800,
@@ -79,7 +79,7 @@ export function paymentJobs(
   ];
 }
 
-/** Catches up with Stripe. A run after which the next begins no later fails; one thing adrift does not fail it. */
+/** Catches up with Stripe. Fails if the next run has to start where this one did; an item out of sync is not enough. */
 async function runReconcile(
   payment: Pick<PaymentService, "reconcile">,
   signal: AbortSignal,
@@ -89,7 +89,7 @@ async function runReconcile(
   return { ...report };
 }
 
-/** Audits the ledger. A violation fails the run and is logged, a line each. */
+/** Audits the ledger. Any violation fails the run; each is logged on its own line. */
 async function runDoctor({ audit, logger }: JobDeps, signal: AbortSignal): Promise<JobResult> {
   const { violations, provenNow, provenEarlier } = await audit(signal);
   for (const violation of violations) logger.error({ violation }, "ledger violation");

@@ -1,22 +1,22 @@
 import { fromSqlDateOrNull, toSqlDate } from "../database/dates.ts";
 import type { Database } from "../database/ports.ts";
 
-/** Rows that are kept for a time. */
+/** A table whose rows are kept for a limited time. */
 export interface RetainedRows {
   readonly table: string;
-  /** When a row's time began: a column that leads an index. */
+  /** The column from which a row's age counts. It must be the first of an index. */
   readonly since: string;
 }
 
-/** Deletes old rows, whatever the table. */
+/** Deletes old rows of any table. */
 export interface RetentionStore {
-  /** Deletes up to `rows` rows whose time began before `before`, the oldest first; answers how many. */
+  /** Deletes up to `rows` rows older than `before`, oldest first. Returns how many. */
   deleteOldest(kept: RetainedRows, before: Date, rows: number): Promise<number>;
-  /** When the time of the oldest row began; null where there is none. */
+  /** Returns the date of the oldest row; null when there is none. */
   oldest(kept: RetainedRows): Promise<Date | null>;
 }
 
-/** The store over either database. */
+/** Creates the store, for either database. */
 export function createRetentionStore({ dialect, models, transaction }: Database): RetentionStore {
   return {
     deleteOldest({ table, since }, before, rows) {

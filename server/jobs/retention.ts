@@ -6,20 +6,20 @@ import type { Job } from "./runner.ts";
 /** Dependencies of these jobs. */
 export interface RetentionDeps {
   readonly store: RetentionStore;
-  /** Milliseconds since 1970. One that runs ahead deletes what is needed still. */
+  /** Milliseconds since 1970. A clock that runs ahead would delete rows that are still needed. */
   readonly now: () => number | Promise<number>;
 }
 
-/** How long rows of a table are kept, and the job that deletes them afterwards. */
+/** How long the rows of a table are kept, and the job that then deletes them. */
 export interface Retention extends RetainedRows {
   readonly job: string;
   readonly days: number;
   readonly everySeconds: number;
 }
 
-/** Everything that is forgotten. A new table is a new line here; `since` has to lead an index. */
+/** Everything that is deleted by age. To add a table, add a line; `since` must be the first column of an index. */
 export const RETENTIONS: readonly Retention[] = [
-  // One row for each keyed operation: at a thousand a second, 300,000 fall due between two runs.
+  // One row per keyed operation: at a thousand a second, 300,000 fall due between two runs.
   { job: "prune-keys", table: "idempotency_keys", since: "createdAt", days: 90, everySeconds: 300 },
   {
     job: "sessions-prune",
@@ -35,11 +35,12 @@ export const RETENTIONS: readonly Retention[] = [
     days: 90,
     everySeconds: 3_600,
   },
-  // A day longer than the ledger keeps the key of its hold, so that a repeated start never finds the key alone gone.
+  // A day longer than the ledger keeps the key of the run's hold, so that a repeated start that still finds the key
+  // always finds the run, too.
   { job: "ai-runs-prune", table: "ai_runs", since: "endedAt", days: 91, everySeconds: 3_600 },
 ];
 
-/** Deletes what is past its time, in batches, until nothing is or `signal` aborts. */
+/** Deletes the rows past their retention in batches, until none is left or `signal` aborts. */
 export async function deleteExpired(
   { store, now }: RetentionDeps,
   retention: Retention,
@@ -55,12 +56,12 @@ export async function deleteExpired(
   return { rows, lagSeconds: Math.max(0, Math.round(lagMs / 1000)) };
 }
 
-/** A job for each line of the table. */
+/** Returns one job for each line of RETENTIONS. */
 export function retentionJobs(deps: RetentionDeps): Job[] {
   return RETENTIONS.map((retention) => ({
     name: retention.job,
     everySeconds: retention.everySeconds,
-    // An hour of pieces and rests; what is left then has a lag, and the next run goes on.
+    // An hour of batches and pauses. Whatever is left then is reported as lag, and the next run continues.
     maxSeconds: 3_600,
     firstAfterSeconds: Math.min(600, retention.everySeconds),
     run: (signal) => deleteExpired(deps, retention, signal),

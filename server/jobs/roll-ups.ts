@@ -13,18 +13,19 @@ export interface RollUpDeps {
 }
 
 const USERS_PER_PAGE = 2_000;
-/** Batches are counted in entries, which are added up in one transaction. */
+/** Batch sizes are in entries, which are added up in one transaction. */
 const ENTRIES_PACE: Pace = { ...DEFAULT_PACE, rows: 1_000, maxRows: 5_000 };
-/** A call is dated before its commit, by clocks that differ: none comes this late. */
+/** A call is dated before its commit, by instances whose clocks differ. None becomes visible later than this. */
 const SETTLED_MS = 2 * HOUR_MS;
-/** Counted again each time, so that a call which came later still is found a day later. */
+/** Counted again by each run, so that a call that appears even later is still counted, if within a day. */
 const AGAIN_MS = DAY_MS;
-/** What one pass through all users covers. */
+/** The period that one pass through all users covers. */
 const WINDOW_MS = 31 * DAY_MS;
 
 /**
- * Adds up what moved before the current quarter of an hour. Returns how many movements of the ledger's batches there
- * were, and how many entries that no batch had counted: those of an older release, or brought in by hand.
+ * Adds up what moved before the current quarter of an hour. Returns how many movements of the ledger's batches it
+ * added, and how many entries that no batch had counted, because an older release wrote them or they were imported by
+ * hand.
  */
 export async function rollCredits(
   { credits, now }: Pick<RollUpDeps, "credits" | "now">,
@@ -41,7 +42,7 @@ export async function rollCredits(
   return { movements, entries: await rollUncounted(credits, endMs, signal) };
 }
 
-/** Counts entries in the order of their seq, which is that of their commits, so none comes late. */
+/** Counts each user's uncounted entries in seq order, which is the order of their commits, so none can appear late. */
 async function rollUncounted(
   credits: CreditTotalsStore,
   endMs: number,
@@ -61,7 +62,7 @@ async function rollUncounted(
     }
     const { front, rest } = splitSpans(pending, size);
     pending = rest;
-    // False where another instance was faster: these entries are counted by its hand.
+    // False if another instance was faster and has counted some of these entries.
     if (front.length > 0 && (await credits.rollEntries(front, endMs)))
       entries += front.reduce((sum, { fromSeq, toSeq }) => sum + toSeq - fromSeq, 0);
     return { rows: front.length, isLast: pending.length === 0 && after === null };
@@ -70,7 +71,7 @@ async function rollUncounted(
   return entries;
 }
 
-/** Cuts off the front of `spans` what comes to `limit` entries, a long span into two. */
+/** Splits off the first `limit` entries of `spans`, cutting a span in two where needed. */
 export function splitSpans(
   spans: readonly EntrySpan[],
   limit: number,
@@ -88,8 +89,8 @@ export function splitSpans(
 }
 
 /**
- * Counts the calls of every user since the last run, and moves the mark up to which reads take totals once all users
- * are counted; what was counted before is written again as it was, so a run may break off anywhere.
+ * Counts every user's calls since the last run. Once all users are counted, moves the mark up to which reads use the
+ * totals. Counting again overwrites totals with the same values, so a run may be interrupted anywhere.
  */
 export async function rollUsage(
   { usage, now }: Pick<RollUpDeps, "usage" | "now">,
@@ -100,13 +101,14 @@ export async function rollUsage(
   const firstMs = await usage.firstUserAt();
   let rolledMs = await usage.rolledTo();
   if (rolledMs > nowMs) {
-    // A clock ran ahead, nobody knows when: no total has the calls since. Reads take the calls until all are counted anew.
+    // A clock ran ahead at some unknown time, and calls made since are in no total. Start over; until everything has
+    // been counted again, reads use the calls themselves.
     await usage.startAnew(nowMs);
     rolledMs = 0;
   }
   let days = 0;
   while (firstMs !== null && rolledMs < endMs) {
-    // The first pass takes everything there was before the first user came, too.
+    // The first pass also covers all time before the first user was created.
     const startMs = Math.max(rolledMs, quarterStart(firstMs));
     const toMs = Math.min(endMs, startMs + WINDOW_MS);
     if (!(await countAll(usage, Math.max(0, rolledMs - AGAIN_MS), toMs, signal))) break;
@@ -117,7 +119,7 @@ export async function rollUsage(
   return { days };
 }
 
-/** Counts [fromMs, toMs) of every user. False when it was told to stop. */
+/** Counts [fromMs, toMs) of every user. Returns false if aborted. */
 async function countAll(
   usage: UsageTotalsStore,
   fromMs: number,
@@ -135,7 +137,7 @@ async function countAll(
   return isDone;
 }
 
-/** The jobs. Figures are exact between their runs, too: reads add what is not in the totals yet. */
+/** Returns the jobs. Figures are exact between runs, too, because reads add what is not in the totals yet. */
 export function rollUpJobs(deps: RollUpDeps): Job[] {
   return [
     {

@@ -1,18 +1,18 @@
 import { setTimeout as sleep } from "node:timers/promises";
 
-/** A third of the time at most, in batches nobody waits long for. */
+/** Works at most a third of the time, in batches too short to hold up other requests for long. */
 export const DEFAULT_PACE = {
-  /** Rows of the first batch. */
+  /** Size of the first batch, in rows. */
   rows: 250,
   minRows: 50,
   maxRows: 2_000,
-  /** Batches become smaller when one takes longer, larger when it takes less than half of it. */
+  /** Batches shrink when one takes longer than this, and grow when one takes less than half of it. */
   batchMs: 40,
-  /** A rest, in multiples of the time the batch before it took: a slow database is given more rest. */
+  /** Length of the pause after a batch, relative to the batch's duration: a slow database gets longer pauses. */
   pauseRatio: 2,
 };
 
-/** How a job works through many rows: in batches, resting between them. */
+/** How a job works through many rows: the sizes of its batches and the pauses between them. */
 export type Pace = Readonly<typeof DEFAULT_PACE>;
 
 /** What a batch did. */
@@ -23,8 +23,8 @@ export interface BatchResult {
 }
 
 /**
- * Calls `work` for one batch after another until nothing is left or `signal` aborts; a batch under way is finished.
- * Returns how many rows there were, and whether all are done.
+ * Calls `work` for one batch after another until nothing is left or `signal` aborts; a batch in flight is finished.
+ * Returns how many rows were processed, and whether nothing is left.
  */
 export async function runInBatches(
   signal: AbortSignal,

@@ -1,4 +1,4 @@
-// Runs jobs on a clock: each on one instance at a time, elected by a lease in the database.
+// Runs jobs on a schedule, each on one instance at a time, chosen by a lease in the database.
 import { randomUUID } from "node:crypto";
 import { databaseClock } from "../database/clock.ts";
 import type { Database } from "../database/ports.ts";
@@ -6,29 +6,29 @@ import type { Logger } from "../lib/logger.ts";
 import { withFallback, withTimeout } from "../lib/timeout.ts";
 import { createJobLeaseStore, type JobLeaseStore } from "./job-lease.store.ts";
 
-/** Work that is repeated on a clock. */
+/** Work that is repeated on a schedule. */
 export interface Job {
   /** At most 60 characters; names the lease. */
   readonly name: string;
   readonly everySeconds: number;
-  /** A run that takes longer is aborted, and its lease runs out. */
+  /** A run that takes longer is aborted. */
   readonly maxSeconds: number;
-  /** First look after the start of an instance; defaults to `everySeconds`. */
+  /** How long after an instance starts it first checks whether the job is due. Defaults to `everySeconds`. */
   readonly firstAfterSeconds?: number;
-  /** Must be safe to repeat and to run beside itself: a lease can be lost. */
+  /** Must be safe to repeat and to run concurrently with itself, because a lease can be lost. */
   run(signal: AbortSignal): Promise<JobResult>;
 }
 
-/** What a run says of itself: a few figures for the log, of which these go into the metrics, too. */
+/** What a run reports: a few figures for the log. `rows` and `lagSeconds` also become metrics. */
 export interface JobResult {
-  /** Rows it dealt with. */
+  /** Rows processed. */
   readonly rows?: number;
-  /** How long the oldest row it did not come to has been due; 0 when it came to all. */
+  /** How long the oldest row it did not get to has been due; 0 when none is left. */
   readonly lagSeconds?: number;
   readonly [figure: string]: unknown;
 }
 
-/** Thrown by a job that failed and has figures to tell; of any other error its words are kept. */
+/** Thrown by a job that failed but has figures to report. Of any other error the message is stored instead. */
 export class JobFailure extends Error {
   readonly result: JobResult;
 
@@ -38,59 +38,59 @@ export class JobFailure extends Error {
   }
 }
 
-/** One run, for its log line and the metrics. */
+/** One run, as logged and measured. */
 export interface JobRun {
   readonly job: string;
   readonly ok: boolean;
   readonly durationMs: number;
-  /** Rows it dealt with; null where it does not say. */
+  /** Rows processed; null if the job does not report them. */
   readonly rows: number | null;
-  /** How much later than due it began. */
+  /** How much later than due it started. */
   readonly lateMs: number;
 }
 
-/** What is known of a job's runs, on whichever instance. */
+/** The state of a job's runs, across all instances. */
 export interface JobStanding {
   readonly job: string;
-  /** Seconds since the start of its last run that went well, or where none did of its first; null when it was never run. */
+  /** Seconds since its last successful run started, or its first run if none succeeded; null when it never ran. */
   readonly ageSeconds: number | null;
-  /** Of its last run: see JobResult. */
+  /** The lag reported by its last run; see JobResult. */
   readonly lagSeconds: number;
 }
 
 /** How the last run of a job ended. */
 export interface JobOutcome {
   readonly ok: boolean;
-  /** ISO 8601, UTC. */
+  /** When it started. ISO 8601, UTC. */
   readonly at: string;
-  /** When it last went well, this run or one before; null when it never did. ISO 8601, UTC. */
+  /** When the last successful run, this or an earlier one, started; null when there was none. ISO 8601, UTC. */
   readonly okAt?: string | null;
-  /** When it was run for the first time, of one that never went well. ISO 8601, UTC. */
+  /** When the first run started, for a job that has never succeeded. ISO 8601, UTC. */
   readonly firstAt?: string;
   readonly durationMs: number;
-  /** Figures; of one that failed without any, the error's words. */
+  /** Figures, or the error message if the run failed without any. */
   readonly result: JobResult | string;
 }
 
 /** The jobs of one instance. */
 export interface JobRunner {
   start(): void;
-  /** Runs a job now if no other instance is at it; null when it is not ours to run. For commands and tests. */
+  /** Runs a job now. Resolves to null when another instance is running it. For commands and tests. */
   runNow(name: string): Promise<JobOutcome | null>;
-  /** How the last run of a job ended, on whichever instance; null when there was none. */
+  /** Returns how a job's last run ended, on any instance; null when there was none. */
   lastOutcome(name: string): Promise<JobOutcome | null>;
-  /** How each job stands. */
+  /** Returns the state of each job. */
   standings(): Promise<readonly JobStanding[]>;
-  /** Starts nothing more, tells running jobs to stop and waits for them, `waitMs` at most. Safe to call again: no longer wait. */
+  /** Starts no more jobs, aborts running ones and waits for them, at most `waitMs`. Repeated calls share that wait. */
   close(waitMs?: number): Promise<void>;
 }
 
-/** How long a lease holds without being renewed: after a crash another instance waits this long. */
+/** How long a lease lasts without renewal, and so how long the other instances wait after a crash. */
 const LEASE_MS = 30_000;
 const RENEWALS_PER_LEASE = 3;
-/** Two instances look at slightly different times, so that they do not ask at once for ever. */
+/** Random spread of the schedule, so that two instances do not keep asking for the lease simultaneously. */
 const JITTER = 0.1;
-/** A run counts as due a little early, or clocks that differ by a moment would skip every other turn. */
+/** A job counts as due slightly early. Otherwise small differences between clocks would skip every other turn. */
 const DUE_AFTER = 0.9;
 const MAX_OUTCOME_LENGTH = 4_000;
 
@@ -99,11 +99,11 @@ export interface JobRunnerDeps {
   readonly database: Database;
   readonly logger: Logger;
   readonly jobs: readonly Job[];
-  /** Milliseconds since 1970; defaults to the database's clock, which all instances share. */
+  /** Milliseconds since 1970. Defaults to the database's clock, which all instances share. */
   readonly now?: () => number | Promise<number>;
-  /** How long a lease holds without being renewed; defaults to 30 s. */
+  /** How long a lease lasts without renewal. Defaults to 30 s. */
   readonly leaseMs?: number;
-  /** Called for each run on this instance, for the metrics. */
+  /** Called after each run on this instance, for the metrics. */
   readonly onRun?: (run: JobRun) => void;
 }
 
@@ -119,7 +119,7 @@ interface State {
   readonly running: Set<Promise<unknown>>;
 }
 
-/** Makes the runner; nothing happens before `start`. */
+/** Creates the runner. It does nothing until `start`. */
 export function createJobRunner(deps: JobRunnerDeps): JobRunner {
   const state: State = {
     leases: createJobLeaseStore(deps.database.models, randomUUID()),
@@ -155,7 +155,7 @@ function schedule(state: State, job: Job, afterSeconds: number): void {
       timers.delete(timer);
       void track(state, runOrPutOff(state, job))
         .catch((error: unknown) => {
-          // The database may be away; the next turn comes anyway.
+          // The database may be unavailable; try again at the next turn.
           logger.warn({ err: error, job: job.name }, "job not run");
           return job.everySeconds;
         })
@@ -168,8 +168,9 @@ function schedule(state: State, job: Job, afterSeconds: number): void {
 }
 
 /**
- * Runs the job where it is ours to run. Returns after how many seconds to look again: where it was not, when it becomes due, or
- * when whoever is at it has had its time. Looked at a whole interval later, it would be nearly two old by then.
+ * Runs the job if it is due and no other instance is running it. Returns after how many seconds to check again. If it
+ * did not run, that is when it becomes due, or when the instance running it must be done: waiting a whole interval
+ * could leave the last run nearly two intervals old.
  */
 async function runOrPutOff(state: State, job: Job): Promise<number> {
   const { leases, now } = state;
@@ -196,8 +197,8 @@ function track<T>({ running }: State, work: Promise<T>): Promise<T> {
 }
 
 /**
- * Takes the lease, runs, notes the outcome. Null when another instance is at it, or (not `forced`) it is not due. A run
- * that ends while the server stops does not count: whoever looks next finds the job due as before.
+ * Takes the lease, runs the job and stores the outcome. Returns null when another instance is running it or, unless
+ * `forced`, when it is not due. A run that ends while the server is stopping does not count: the job stays due.
  */
 async function runJob(state: State, job: Job, forced: boolean): Promise<JobOutcome | null> {
   const { leases, logger, now, leaseMs } = state;
@@ -226,7 +227,7 @@ function okAtOf({ ok, at, okAt }: JobOutcome): string | null {
   return ok ? at : (okAt ?? null);
 }
 
-/** The one line of a run, and its metrics. */
+/** Writes the run's one log line, and its metrics. */
 function report(
   { logger, onRun }: State,
   job: Job,
@@ -265,13 +266,13 @@ async function standings({ leases, jobs, now }: State): Promise<readonly JobStan
   });
 }
 
-/** Runs the job, its lease being renewed; aborts it when its time is over, the lease is lost or the server stops. */
+/** Runs the job while renewing its lease. Aborts it when its time is up, the lease is lost or the server stops. */
 async function runUnderLease(state: State, job: Job, startedAtMs: number): Promise<JobOutcome> {
   const { logger, stopping } = state;
   const startedMs = performance.now();
   const abort = new AbortController();
   const stop = () => abort.abort();
-  // The stop may have come while the lease was being taken.
+  // The server may have started to stop while the lease was being taken.
   if (stopping.signal.aborted) stop();
   stopping.signal.addEventListener("abort", stop, { once: true });
   const renewal = setInterval(
@@ -286,7 +287,7 @@ async function runUnderLease(state: State, job: Job, startedAtMs: number): Promi
     result,
   });
   try {
-    // One that does not heed it is given up: its lease is free again, and the job is run anew.
+    // A run that ignores the abort is abandoned: its lease is freed, and the job will run again.
     const result = await withTimeout(
       job.run(abort.signal),
       job.maxSeconds * 1000 + state.leaseMs,
@@ -294,7 +295,7 @@ async function runUnderLease(state: State, job: Job, startedAtMs: number): Promi
     );
     return finished(true, result);
   } catch (error) {
-    // Told to stop, most jobs end by an error: no fault of theirs.
+    // Most jobs end with an error when the server stops. That is not a failure.
     if (!stopping.signal.aborted) logger.error({ err: error, job: job.name }, "job failed");
     if (error instanceof JobFailure) return finished(false, error.result);
     return finished(false, error instanceof Error ? error.message.slice(0, 500) : "failed");

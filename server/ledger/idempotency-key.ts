@@ -1,15 +1,15 @@
-// The form of an idempotency key: who asked, then the caller's own words, so that two kinds of callers never meet.
+// The form of an idempotency key: its scope, then the caller's own key, so that two kinds of callers never collide.
 import { assert } from "../lib/errors.ts";
 
 declare const scoped: unique symbol;
 
-/** A key with its scope. Only `scopedKey` makes one. */
+/** A key with its scope. Only `scopedKey` creates one. */
 export type IdempotencyKey = string & { readonly [scoped]: true };
 
-/** Who asks. The words are stored, so they stay: `user`, `svc` (a worker, by name), `admin`, `metered`, … */
+/** The kind of caller. These words are stored, so they must not change. `svc` is a worker, followed by its name. */
 type KeyScope = "user" | "svc" | "admin" | "metered" | "ai" | "refund" | "dispute" | "debt";
 
-/** What every key of a scope begins with; `names` narrow it (a worker's name). A name holds no colon. */
+/** Returns the prefix of every key in a scope. `names` (such as a worker's) narrow it; a name contains no colon. */
 export function keyPrefix(scope: KeyScope, ...names: readonly string[]): string {
   assert(
     names.every((name) => name !== "" && !name.includes(":")),
@@ -18,7 +18,7 @@ export function keyPrefix(scope: KeyScope, ...names: readonly string[]): string 
   return `${[scope, ...names].join(":")}:`;
 }
 
-/** The key `key` of `scope`. `key` may be anything a caller sends; it can neither leave its scope nor imitate another. */
+/** Returns `key` with its scope as prefix. Whatever a caller sends as `key`, it cannot pass for another scope's. */
 export function scopedKey(
   scope: KeyScope,
   ...[key, ...names]: readonly [key: string, ...names: string[]]

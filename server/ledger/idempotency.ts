@@ -1,4 +1,4 @@
-// Idempotency: what counts as the same input, and how the first answer is kept and given again.
+// Idempotency: what counts as the same input, and how the first result is stored and replayed.
 import { hash as hashOf } from "node:crypto";
 import { AppError } from "../lib/errors.ts";
 import type { StoredKey } from "./model/account.ts";
@@ -21,8 +21,8 @@ export type KeyedOperation =
   | CarryDebtOperation;
 
 /**
- * What the caller asked for, as text. A price is the server's, not the caller's: a retry after a price change
- * is still the same input, and answers the first charge.
+ * Returns what the caller asked for. The price is not part of it, because the server sets it: a retry after a price
+ * change is still the same input, and gets the first charge's result.
  */
 function inputOf(operation: KeyedOperation): unknown[] {
   switch (operation.kind) {
@@ -54,7 +54,7 @@ function sorted(metadata: Readonly<Record<string, unknown>> | undefined): unknow
   return Object.entries(inKeyOrder(metadata));
 }
 
-/** A JSON object with its keys in order, and those of the objects in it: their order says nothing. */
+/** Sorts the keys of a JSON object and of the objects inside it, because their order carries no meaning. */
 function inKeyOrder(value: Readonly<Record<string, unknown>>): Record<string, unknown> {
   const ordered = Object.entries(value).sort(([a], [b]) => (a < b ? -1 : 1));
   return Object.fromEntries(ordered.map(([key, one]) => [key, withKeysInOrder(one)]));
@@ -66,13 +66,13 @@ function withKeysInOrder(value: unknown): unknown {
   return inKeyOrder(value as Record<string, unknown>);
 }
 
-/** SHA-256 (43 characters of base64url) of the operation's input. */
+/** Returns the SHA-256 of the operation's input (43 characters of base64url). */
 export function inputHash(operation: KeyedOperation): string {
   return hashOf("sha256", JSON.stringify(inputOf(operation)), "base64url");
 }
 
 interface StoredAnswer {
-  /** transactionId, holdId and the hold's end in milliseconds. */
+  /** `t`, `h` and `e`: the transactionId, the holdId, and the hold's expiry in milliseconds since 1970. */
   t: string | null;
   h?: string;
   e?: number;
@@ -83,7 +83,7 @@ interface StoredAnswer {
   p: string | null;
 }
 
-/** A result as it is stored under its key. */
+/** Returns a result as it is stored under its key. */
 export function encodeAnswer(result: OperationResult | HoldResult): string {
   const answer: StoredAnswer = {
     t: result.transactionId,
@@ -98,8 +98,8 @@ export function encodeAnswer(result: OperationResult | HoldResult): string {
 }
 
 /**
- * The first answer again. `replayed` is false when the stored effect is this very operation's own: its commit was
- * reported lost, and reading the key has resolved it. Throws IDEMPOTENCY_CONFLICT when the input differs.
+ * Returns the first result again. `replayed` is false when the stored effect is this very operation's: its commit had
+ * an unknown outcome, and the key shows that it succeeded. Throws IDEMPOTENCY_CONFLICT when the input differs.
  */
 export function replay(
   stored: StoredKey,

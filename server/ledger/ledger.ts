@@ -17,11 +17,11 @@ export interface LedgerDeps extends BatchClock {
   readonly cache: Cache;
   readonly pubsub: PubSub;
   readonly logger: Logger;
-  /** The writer's bounds, where they are not the usual ones. */
+  /** Overrides of the writer's default limits. */
   readonly limits?: WriterDeps["limits"];
   readonly onBatch?: WriterDeps["onBatch"];
   readonly tracer: WriterDeps["tracer"];
-  /** Called with each operation and its answer, for the metrics; with `tx`, before that transaction commits. */
+  /** Called with each applied operation and its result, for the metrics; if `tx` is given, it has not committed yet. */
   readonly onApplied?: (
     operation: LedgerOperation,
     result: OperationResult,
@@ -29,7 +29,7 @@ export interface LedgerDeps extends BatchClock {
   ) => void;
 }
 
-/** Makes the ledger. `close()` it before the database: it finishes what is queued. */
+/** Creates the ledger. Call its `close()` before closing the database, because it finishes queued operations. */
 export function createLedger(deps: LedgerDeps): Ledger {
   const announce = createAnnounce(deps);
   const writer = createWriter({ ...deps, announce });
@@ -59,7 +59,7 @@ async function applyIn<Operation extends LedgerOperation>(
   const batch = createBatchState(await loadBatch(sql, operations), deps);
   const results = operations.map((operation) => {
     const verdict = batch.apply(operation, newId(deps.now()));
-    // The caller's transaction ends here: all of its operations happen, or none.
+    // Rolls back the caller's transaction, so that all of its operations are applied or none.
     if (!verdict.ok) throw verdict.error;
     deps.onApplied?.(operation, verdict.result, tx);
     return verdict.result as ResultOf<Operation>;

@@ -1,4 +1,4 @@
-// The ledger's operations, what each answers, and the port through which the rest of the server uses it.
+// The ledger's operations, the result of each, and the port through which the rest of the server uses it.
 import type { EntryType } from "../../shared/src/credit.ts";
 import type { Feature } from "../../shared/src/features.ts";
 import type { DatabaseTransaction } from "../database/ports.ts";
@@ -7,8 +7,9 @@ import type { IdempotencyKey } from "./idempotency-key.ts";
 /*
  * Keys. `idempotencyKey` is unique per user and carries its scope (idempotency-key.ts), so
  * that two kinds of callers can neither collide with nor replay one another. `grantKey` is unique
- * over all users and names the cause: `payment:<paymentId>`, `signup:<identityId>`, …
- * The grant of a payment MUST be keyed `payment:<paymentId>`: the doctor pairs them by it.
+ * across all users and names the cause: `payment:<paymentId>`, `signup:<identityId>`, …
+ * The key of a payment's grant MUST be `payment:<paymentId>`, or begin with that and another `:`,
+ * because the doctor matches payments and grants by it.
  */
 
 /** Takes `amountCredits` now. Refused with INSUFFICIENT_CREDITS when `available` is short. */
@@ -32,36 +33,36 @@ export interface ReserveOperation {
   readonly idempotencyKey: IdempotencyKey;
   readonly ttlSeconds: number;
   /**
-   * At most this many ACTIVE holds of the user whose keys share this key's scope (the part before the first `:`);
-   * RATE_LIMITED beyond. Counted under the user's row lock, so it holds over all instances.
+   * Maximum number of the user's ACTIVE holds whose keys share this key's scope (the part before the first `:`).
+   * Throws RATE_LIMITED beyond that. Counted under the user's row lock, so the limit applies across all instances.
    */
   readonly scopeLimit?: number;
 }
 
-/** What usage_logs says of one call of a feature. */
+/** What usage_logs records about one call of a feature. */
 export interface UsageFacts {
   /** The AI model that did the work. */
   readonly model: string | null;
   readonly durationMs: number;
   readonly success: boolean;
-  /** A short reason when it failed; never a stack or a secret. */
+  /** A short reason if the call failed; never a stack trace or a secret. */
   readonly error: string | null;
-  /** As the provider counted them; left out where nobody did. */
+  /** As counted by the provider; omitted where it did not. */
   readonly inputTokens?: number | null;
   readonly outputTokens?: number | null;
 }
 
-/** Ends a hold by taking 0..held credits (all of it when `amountCredits` is left out). HOLD_NOT_ACTIVE when it ended before. */
+/** Ends a hold by taking 0..held credits (defaults to all). Throws HOLD_NOT_ACTIVE when it has already ended. */
 export interface SettleOperation {
   readonly kind: "settle";
   readonly userId: string;
   readonly holdId: string;
   readonly amountCredits?: number;
-  /** For the usage row; measured from the hold's own life when left out. */
+  /** For the usage row. Defaults to a success that lasted as long as the hold did. */
   readonly usage?: UsageFacts;
 }
 
-/** Ends a hold without taking anything. A usage row is written only when `usage` is given (a call that failed). */
+/** Ends a hold without taking anything. Writes a usage row only if `usage` is given (a call that failed). */
 export interface ReleaseOperation {
   readonly kind: "release";
   readonly userId: string;
@@ -69,12 +70,12 @@ export interface ReleaseOperation {
   readonly usage?: UsageFacts;
 }
 
-/** Gives credits as a lot of their own. Once per `grantKey`: a repeat answers `replayed: true`. Debt is paid first. */
+/** Gives credits as a separate lot, paying debt first. Once per `grantKey`: a repeat returns `replayed: true`. */
 export interface GrantOperation {
   readonly kind: "grant";
   readonly userId: string;
   readonly amountCredits: number;
-  /** REFUND gives back what a refund took that failed afterwards. */
+  /** REFUND gives back what was taken for a refund that failed afterwards. */
   readonly source: Extract<
     EntryType,
     "SIGNUP" | "PURCHASE" | "SUBSCRIPTION" | "REFUND" | "DISPUTE_REVERSAL"
@@ -86,7 +87,7 @@ export interface GrantOperation {
 }
 
 /**
- * Takes credits back, into debt if need be: from the lot of `grantKey` first, then the other lots, then debt.
+ * Takes credits back: from the lot of `grantKey` first, then from the other lots, and the rest as debt.
  * Once per `idempotencyKey`.
  */
 export interface TakeBackOperation {
@@ -100,7 +101,7 @@ export interface TakeBackOperation {
   readonly description: string;
 }
 
-/** An administrator's correction, either way; into debt if need be. NOT_FOUND for a deleted account. */
+/** An administrator's correction, up or down, into debt if necessary. Throws NOT_FOUND for a deleted account. */
 export interface AdjustOperation {
   readonly kind: "adjust";
   readonly userId: string;
@@ -113,8 +114,8 @@ export interface AdjustOperation {
 }
 
 /**
- * One side of moving an erased account's debt to its person's new account: positive on the erased side, negative on
- * the new one. Both sides belong in one transaction.
+ * One side of moving debt from an erased account to the same person's new account: positive on the erased account,
+ * negative on the new one. Both sides belong in one transaction.
  */
 export interface CarryDebtOperation {
   readonly kind: "carryDebt";
@@ -125,13 +126,13 @@ export interface CarryDebtOperation {
   readonly idempotencyKey: IdempotencyKey;
 }
 
-/** Takes what is left of the user's lots that have expired and are not under a hold. */
+/** Takes what is left in the user's expired lots, except credits under a hold. */
 interface ExpireLotsOperation {
   readonly kind: "expireLots";
   readonly userId: string;
 }
 
-/** Releases the user's holds whose time is over. */
+/** Ends the user's expired holds. */
 interface ExpireHoldsOperation {
   readonly kind: "expireHolds";
   readonly userId: string;
@@ -149,7 +150,7 @@ export type LedgerOperation =
   | ExpireLotsOperation
   | ExpireHoldsOperation;
 
-/** The user's position right after the operation. `seq` = number of entries. */
+/** The user's balance right after the operation. `seq` is the number of entries. */
 interface Position {
   readonly credits: number;
   readonly held: number;
@@ -157,25 +158,25 @@ interface Position {
   readonly seq: number;
 }
 
-/** What every operation answers. */
+/** The result of every operation. */
 export interface OperationResult extends Position {
-  /** Id of the entry written; null when none was (release, settle at 0, nothing to expire). */
+  /** Id of the entry written; null when there is none (reserve, release, settle at 0, expiries). */
   readonly transactionId: string | null;
-  /** The key was seen before with the same input: this is the first answer again. */
+  /** Whether the key was used before with the same input, so that this is the first result again. */
   readonly replayed: boolean;
-  /** Credits that moved (spend, settle, take-backs: positive). */
+  /** Credits that moved (positive for spends, settles and take-backs, too). */
   readonly amountCredits: number;
-  /** The price table the charge was made under, kept with it; null where no price was involved. */
+  /** Version of the price table the charge was made under; null where no price was involved. */
   readonly priceVersion: string | null;
 }
 
-/** What a reserve answers beside that. */
+/** The result of a reserve. */
 export interface HoldResult extends OperationResult {
   readonly holdId: string;
   readonly expiresAt: Date;
 }
 
-/** The answer to each kind of operation. */
+/** The result type of each kind of operation. */
 export type ResultOf<Operation extends LedgerOperation> = Operation extends ReserveOperation
   ? HoldResult
   : OperationResult;
@@ -183,23 +184,24 @@ export type ResultOf<Operation extends LedgerOperation> = Operation extends Rese
 /** The sole writer of credits. */
 export interface Ledger {
   /**
-   * Queues one operation for the next batch and answers when it is durable.
+   * Queues one operation for the next batch and resolves once it is committed.
    * Throws INSUFFICIENT_CREDITS, IDEMPOTENCY_CONFLICT, HOLD_NOT_ACTIVE, NOT_FOUND (no such user or hold),
-   * VALIDATION_FAILED (amounts), SERVICE_UNAVAILABLE (queue full, database away, outcome unknown, stopping).
+   * FORBIDDEN (disabled user), RATE_LIMITED (`scopeLimit`), VALIDATION_FAILED (malformed input, a balance or debt that
+   * would grow too large), SERVICE_UNAVAILABLE (queue full, database unavailable, outcome unknown, server stopping).
    */
   submit<Operation extends LedgerOperation>(operation: Operation): Promise<ResultOf<Operation>>;
   /**
    * Applies operations inside the caller's transaction, under the same rules and row locks, so that they commit
-   * with the caller's other rows. Call `changed` with the user ids once that transaction has committed.
+   * together with the caller's other rows. Call `changed` with the user ids once that transaction has committed.
    */
   applyIn<Operation extends LedgerOperation>(
     tx: DatabaseTransaction,
     operations: readonly Operation[],
   ): Promise<ResultOf<Operation>[]>;
-  /** Drops cached balances and tells every instance's `onChange` subscribers. Never throws. */
+  /** Drops cached balances and notifies every instance's `onChange` subscribers. Never throws. */
   changed(userIds: readonly string[]): Promise<void>;
-  /** Operations waiting or under way. */
+  /** Operations queued or in flight. */
   readonly pending: number;
-  /** Stops taking operations, finishes what is queued. */
+  /** Refuses new operations and finishes the queued ones. */
   close(): Promise<void>;
 }

@@ -7,7 +7,7 @@ import type { Ledger } from "../ledger/ports.ts";
 import type { WorkersStore } from "./ports.ts";
 import type { ServiceCaller, WorkersInput, WorkersOutput } from "./workers.types.ts";
 
-/** What these need of the service's dependencies. */
+/** Dependencies of these functions. */
 export interface HoldDeps extends Charging {
   readonly store: WorkersStore;
   readonly ledger: Ledger;
@@ -59,7 +59,7 @@ export async function settle(
   };
 }
 
-/** Gives a hold back. Throws HOLD_NOT_ACTIVE, NOT_FOUND. */
+/** Releases a hold without charging. Throws HOLD_NOT_ACTIVE, NOT_FOUND. */
 export async function release(
   { store, ledger }: Pick<HoldDeps, "store" | "ledger">,
   caller: ServiceCaller,
@@ -70,7 +70,7 @@ export async function release(
   return { holdId, available: result.available };
 }
 
-/** Takes the price of a feature at once. Throws as `reserve` does. */
+/** Charges the price of a feature immediately, without a hold. Throws as `reserve` does. */
 export function spendFor(
   deps: HoldDeps,
   { name }: ServiceCaller,
@@ -89,7 +89,7 @@ async function findHolder(
   holdId: string,
 ): Promise<string> {
   const hold = await store.hold(holdId);
-  // Another worker's hold is nobody's business, not even that it exists.
+  // Do not reveal that another worker's hold exists.
   if (hold === null || !hold.idempotencyKey?.startsWith(keyPrefix("svc", caller.name)))
     throw notFound("hold");
   return hold.userId;

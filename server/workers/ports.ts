@@ -2,6 +2,6 @@
 
 /** Holds as the service reads them. Implemented by workers.store.ts. */
 export interface WorkersStore {
-  /** Whose hold it is, and the key it was reserved under; null when there is none. */
+  /** Returns whose hold it is and the key it was reserved under; null when there is none. */
   hold(holdId: string): Promise<{ userId: string; idempotencyKey: string | null } | null>;
 }

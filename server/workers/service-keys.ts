@@ -4,8 +4,8 @@ import { AppError } from "../lib/errors.ts";
 import type { ServiceCaller } from "./workers.types.ts";
 
 /**
- * Returns what tells the worker by its key, and throws UNAUTHENTICATED where it is nobody's. Keys are kept as HMACs under
- * a secret of this process: neither a dump nor a guess by time reveals them.
+ * Returns a function that identifies the worker by its key and throws UNAUTHENTICATED for an unknown one. It keeps keys
+ * as HMACs under a secret of this process, so that neither a dump of them nor the timing of comparisons reveals a key.
  */
 export function createAuthenticate(
   keys: readonly { readonly name: string; readonly key: string }[],
@@ -16,7 +16,7 @@ export function createAuthenticate(
   return (bearer) => {
     const offered = digest(bearer ?? "");
     let caller: ServiceCaller | null = null;
-    // All of them, whichever fits, so that the time says nothing about the place in the list.
+    // Compare with all of them, even after a match, so that the timing does not reveal the position in the list.
     for (const known of callers)
       if (timingSafeEqual(known.digest, offered)) caller = { name: known.name };
     if (bearer === null || caller === null)

@@ -8,9 +8,9 @@ export interface WorkersDeps extends HoldDeps {
   readonly serviceKeys: readonly { readonly name: string; readonly key: string }[];
 }
 
-/** The `service` procedures' work. */
+/** The logic behind the `service` procedures. */
 export interface WorkersService {
-  /** The worker whose key this is. Throws UNAUTHENTICATED. */
+  /** Returns the worker to which the key belongs. Throws UNAUTHENTICATED. */
   authenticate(bearer: string | null): ServiceCaller;
   /** Throws INSUFFICIENT_CREDITS, IDEMPOTENCY_CONFLICT, NOT_FOUND (no such user), FORBIDDEN (disabled user). */
   reserve(caller: ServiceCaller, input: WorkersInput<"reserve">): Promise<WorkersOutput<"reserve">>;

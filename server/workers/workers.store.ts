@@ -1,8 +1,8 @@
-// Whose hold it is.
+// Looks up the owner of a hold.
 import type { Database } from "../database/ports.ts";
 import type { WorkersStore } from "./ports.ts";
 
-/** The store over Prisma. */
+/** Creates the store over Prisma. */
 export function createWorkersStore({ models }: Database): WorkersStore {
   return {
     hold: (holdId) =>

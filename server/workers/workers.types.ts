@@ -1,4 +1,4 @@
-// Shapes of the `service` procedures.
+// Types for the `service` procedures.
 import type { z } from "zod";
 import type { serviceContract } from "../../shared/src/service.ts";
 
@@ -6,7 +6,7 @@ type Contract = typeof serviceContract;
 export type WorkersInput<Name extends keyof Contract> = z.output<Contract[Name]["input"]>;
 export type WorkersOutput<Name extends keyof Contract> = z.output<Contract[Name]["output"]>;
 
-/** Which worker is calling. */
+/** The worker that is calling. */
 export interface ServiceCaller {
   readonly name: string;
 }

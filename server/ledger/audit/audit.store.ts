@@ -1,4 +1,4 @@
-// Prisma of the audit: pages of users with how far their books are proven, the checks' statements, the checkpoints.
+// The audit's database access: pages of users and how far their books are proven, the checks' queries, the checkpoints.
 import { fromSqlDate, type SqlDialect, toSqlDate } from "../../database/dates.ts";
 import type { Database } from "../../database/ports.ts";
 import { jsonTable } from "../store/sql.ts";
@@ -26,18 +26,18 @@ export interface Checkpoint {
   readonly wholeAt: Date;
 }
 
-/** A user as a page of the audit has it. */
+/** A user as read for a page of the audit. */
 export interface AuditedUser {
   readonly id: string;
   readonly credits: number;
   readonly ledgerSeq: number;
-  /** Null when there is none, or none to rely on. */
+  /** Null when there is none that can be relied on. */
   readonly checkpoint: Checkpoint | null;
-  /** Balance now of the entry at the checkpoint; null when it is not there. */
+  /** Current balance of the entry at the checkpoint; null when that entry is missing. */
   readonly balanceThere: number | null;
 }
 
-/** What a user's entries after a checkpoint come to, at one moment. */
+/** Sums of a user's entries after a checkpoint, from one snapshot. */
 export interface Sums {
   readonly userId: string;
   readonly credits: number;
@@ -57,7 +57,7 @@ export interface HoldEnds {
   readonly inconsistent: number;
 }
 
-/** A checkpoint to be written; `fromSeq`: the one it goes on from, null when the books were proven from the first entry. */
+/** A checkpoint to write. `fromSeq` is the seq of the one it continues from; null if proven from the first entry. */
 export interface Proof extends Checkpoint {
   readonly userId: string;
   readonly fromSeq: number | null;
@@ -66,30 +66,30 @@ export interface Proof extends Checkpoint {
 /** The audit's reads and writes. */
 export interface AuditStore {
   size(): Promise<{ users: number; entries: number }>;
-  /** The next users by id, with those of their checkpoints that were proven whole at or after `trustedFrom`. */
+  /** Returns the next users by id, with their checkpoints if last proven as a whole at or after `trustedFrom`. */
   page(afterUserId: string, users: number, trustedFrom: Date): Promise<AuditedUser[]>;
-  /** Holds of the users in `range`, along the index of user and status. */
+  /** Counts the holds of the users in `range`, along the index of user and status. */
   holds(range: Range): Promise<Map<string, { active: number; ended: number }>>;
-  /** How holds ended: of the users in `range`, or, without one, of those who have something to prove. */
+  /** Returns how holds ended: those of the users in `range` or, if it is null, of the `unverified` users. */
   holdEnds(range: Range | null, unverified: readonly Unverified[]): Promise<Map<string, HoldEnds>>;
   sums(unverified: readonly Unverified[]): Promise<Sums[]>;
-  /** What `check` finds wrong, MAX_PER_STATEMENT rows at most. */
+  /** Returns what `check` finds wrong, at most MAX_PER_STATEMENT rows. */
   wrong(
     check: Check,
     range: Range,
     unverified: readonly Unverified[],
   ): Promise<{ userId: string; detail: string }[]>;
-  /** Rows of a statement over `range` that returns more than what is wrong. */
+  /** Returns the rows of a statement over `range` that is not a Check. */
   rows<Row>(sql: string, range: Range): Promise<Row[]>;
   /**
-   * Writes checkpoints in one transaction. Those of `again`, who were proven from the first entry, are forgotten first;
-   * a proof that goes on from a checkpoint is written only if that one still stands: whoever found its user's books
-   * wrong meanwhile has forgotten it, and what was proven after it is worth nothing.
+   * Writes checkpoints in one transaction. First deletes those of `again`, the users just audited from their first
+   * entry. A proof that continues from a checkpoint is written only if that checkpoint still exists: an audit that
+   * found the user's books wrong meanwhile has deleted it, and what was proven after it is then worthless.
    */
   save(again: readonly string[], proofs: readonly Proof[]): Promise<void>;
 }
 
-/** Rows one check of one page says; where there are as many, there may be more. */
+/** Maximum number of rows per check and page. A check that returns this many may have found more. */
 export const MAX_PER_STATEMENT = 100;
 const PROOF = {
   userId: "id",
@@ -114,7 +114,7 @@ function statements(dialect: SqlDialect) {
   const columns = "userId, seq, balance, charges, endedHolds, provenAt, wholeAt";
   const set = ["seq", "balance", "charges", "endedHolds", "provenAt"];
   return {
-    /** Parameters: trusted from, user after, limit. */
+    /** Parameters: trusted from, after this user, limit. */
     page: `SELECT u.id, u.credits, u.ledgerSeq, k.seq, k.balance, k.charges, k.endedHolds, k.provenAt, k.wholeAt, e.balance AS balanceThere
       FROM users u LEFT JOIN ledger_checkpoints k ON k.userId = u.id AND k.wholeAt >= ? LEFT JOIN credit_logs e ON e.userId = k.userId AND e.seq = k.seq
       WHERE u.id > ? ORDER BY u.id LIMIT ?`,
@@ -134,7 +134,7 @@ function statements(dialect: SqlDialect) {
   };
 }
 
-/** Takes "list", then "unverified". One statement, so one moment; the users come before their entries. */
+/** Takes "list", then "unverified". A single statement, so that users and entries come from one snapshot. */
 export function sumsSql({ dialect, users, entries }: SqlWords): string {
   return `SELECT u.id AS userId, u.credits, u.ledgerSeq, 0 AS total, 0 AS entries, NULL AS first, NULL AS last, 0 AS charges
     FROM ${users} ${dialect === "mysql" ? "STRAIGHT_JOIN" : "CROSS JOIN"} users u ON u.id = j.userId
@@ -143,7 +143,7 @@ export function sumsSql({ dialect, users, entries }: SqlWords): string {
     FROM ${entries} e GROUP BY e.userId`;
 }
 
-/** The store over either database. */
+/** Creates the store, for either database. */
 export function createAuditStore(database: Database): AuditStore {
   const { models, dialect } = database;
   const sql = AUDIT_SQL[dialect];
@@ -192,7 +192,7 @@ export function createAuditStore(database: Database): AuditStore {
   };
 }
 
-/** `parameters` in turns, one for each placeholder of `statement`. */
+/** Repeats `parameters` in turn, one for each placeholder of `statement`. */
 function fill(statement: string, parameters: readonly string[]): string[] {
   return Array.from(
     { length: statement.split("?").length - 1 },

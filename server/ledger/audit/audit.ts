@@ -1,12 +1,12 @@
-// The audit of the ledger (the doctor): every invariant, over any number of rows, in bounded memory, while the server
-// runs. It remembers for each user how far the books are proven, and afterwards reads only what came later.
+// The audit of the ledger (the doctor): checks every invariant, over any number of rows, in bounded memory, while the
+// server runs. It stores how far each user's books are proven, and later audits read only what came after.
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Database } from "../../database/ports.ts";
 import { DAY_MS } from "../../lib/time.ts";
 import { type AuditStore, createAuditStore } from "./audit.store.ts";
 import { auditPage, type Page, type Violation } from "./page.ts";
 
-/** How far the doctor has come. */
+/** Progress of an audit. */
 interface DoctorProgress {
   readonly users: number;
   readonly totalUsers: number;
@@ -18,55 +18,56 @@ interface DoctorDeps {
   readonly database: Database;
   readonly onProgress?: (progress: DoctorProgress) => void;
   readonly signal?: AbortSignal;
-  /** Users looked at in one step, at most; defaults to 1,000. */
+  /** Maximum number of users per step. Defaults to 1,000. */
   readonly usersPerStep?: number;
-  /** Entries or keys read at once in a step; defaults to 5,000. */
+  /** Entries or keys per read within a step. Defaults to 5,000. */
   readonly rowsPerRead?: number;
-  /** Steps at once, each on a connection of its own; defaults to one. */
+  /** Number of steps run in parallel, each on its own connection. Defaults to 1. */
   readonly concurrency?: number;
-  /** Rests after each step and between its longer reads, in multiples of the time worked before; defaults to none. */
+  /** Length of the pauses after each step and between its longer reads, relative to the time worked. Defaults to 0. */
   readonly pauseRatio?: number;
-  /** Milliseconds since 1970; defaults to Date.now. */
+  /** Milliseconds since 1970. Defaults to Date.now. */
   readonly now?: () => number;
 }
 
-/** What an audit looked at, and found. */
+/** What an audit covered and found. */
 export interface AuditReport {
   /** At most MAX_VIOLATIONS. */
   readonly violations: readonly Violation[];
-  /** There may be more of them: the audit ended at that many, or a check of a page said no more than it may. */
+  /** Whether there may be more violations: the audit stopped at the maximum, or a check of a page reached its limit. */
   readonly isCut: boolean;
   readonly users: number;
-  /** Entries read and checked now. */
+  /** Entries read and checked by this audit. */
   readonly provenNow: number;
-  /** Entries an earlier audit proved, which were only counted now. */
+  /** Entries proven by an earlier audit, which this one only counted. */
   readonly provenEarlier: number;
-  /** When the oldest of the proofs it relied on was made; null when it relied on none. */
+  /** When the oldest proof it relied on was made; null when it relied on none. */
   readonly since: Date | null;
 }
 
-/** An audit that has found so many ends there. */
+/** An audit stops once it has found this many. */
 const MAX_VIOLATIONS = 1_000;
 // Above every id: ids are ASCII.
 const END = "\u{10FFFF}";
 /** Later than every proof. */
 const FAR_FUTURE = new Date(Date.UTC(9999, 0));
-/** A step of several users reads at most so many entries for each user it may have. */
+/** A step of more than one user reads at most `usersPerStep` times this many entries. */
 const ENTRIES_PER_USER = 20;
-/** A proof is relied on for so long: what is done to old rows by hand is seen after that at the latest. */
+/** How long a proof is relied on. Old rows that somebody changed by hand are noticed after this time at the latest. */
 const TRUST_MS = 7 * DAY_MS;
-/** Books as small as this take seconds, and are always proven whole. */
+/** A ledger with no more entries than this takes seconds, and is always proven as a whole. */
 const SMALL_ENTRIES = 100_000;
 
-/** Everything that is wrong, from the first entry of every user on; remembers how far the books are proven. */
+/** Audits everything from each user's first entry and returns the violations. Stores how far the books are proven. */
 export async function auditWholeLedger(deps: DoctorDeps): Promise<readonly Violation[]> {
   return (await auditLedger({ ...deps, whole: true })).violations;
 }
 
 /**
- * Audits the ledger. Each statement sees one moment, so a running server does not disturb it; users are taken in ranges
- * of ids, so memory and locks stay small however many rows there are. Unless `whole`, entries up to a user's checkpoint
- * are counted, not read, while the checkpoint is younger than a week and the books are not small (`smallEntries`).
+ * Audits the ledger. Each statement sees one snapshot, so a running server does not disturb it. Users are taken in
+ * ranges of ids, so memory and locks stay small however many rows there are. Unless `whole` is set or the ledger is
+ * small (`smallEntries`), entries up to a user's checkpoint are counted but not read, provided that these books were
+ * proven as a whole within the last week.
  */
 export async function auditLedger(
   deps: DoctorDeps & { readonly whole: boolean; readonly smallEntries?: number },
@@ -101,7 +102,7 @@ export async function auditLedger(
   return { ...report, isCut, violations: violations.slice(0, MAX_VIOLATIONS) };
 }
 
-/** Calls `work` so many times at once until it answers false; an error of one call ends all, and is thrown then. */
+/** Runs `concurrency` loops that call `work` until one call returns false or rejects. Rethrows the error at the end. */
 async function runConcurrently(concurrency: number, work: () => Promise<boolean>): Promise<void> {
   let goesOn = true;
   const worker = async () => {
@@ -115,7 +116,7 @@ async function runConcurrently(concurrency: number, work: () => Promise<boolean>
   for (const one of ended) if (one.status === "rejected") throw one.reason;
 }
 
-/** Steps through all users. Their ranges leave no gap: rows of users who are not there lie in one of them, too. */
+/** Steps through all users. The ranges have no gaps, so rows of users who do not exist lie in one of them, too. */
 async function* stepsOf(
   store: AuditStore,
   { most, trustedFrom, now }: { most: number; trustedFrom: Date; now: () => number },
@@ -130,7 +131,10 @@ async function* stepsOf(
   }
 }
 
-/** What it returns rests `pauseRatio` times as long as was worked since the last rest, and throws once `signal` aborts. */
+/**
+ * Returns a function that pauses for `pauseRatio` times the time worked since the last pause, and rejects once `signal`
+ * aborts.
+ */
 function createPace({ pauseRatio = 0, signal }: DoctorDeps): () => Promise<void> {
   let workingSinceMs = performance.now();
   return async () => {
@@ -141,7 +145,7 @@ function createPace({ pauseRatio = 0, signal }: DoctorDeps): () => Promise<void>
   };
 }
 
-/** The users of the next step: as many as have no more entries to be read than a step may, and one at least. */
+/** Returns the users of the next step: at least one, and otherwise no more than a step's limit on entries allows. */
 async function nextUsers(store: AuditStore, from: string, most: number, trustedFrom: Date) {
   const users = await store.page(from, most, trustedFrom);
   let entries = 0;

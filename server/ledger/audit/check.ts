@@ -1,52 +1,52 @@
-// What a check of the doctor is, and the words of SQL that differ between the engines.
+// What a doctor's check is, and the fragments of SQL that differ between the databases.
 import type { SqlDialect } from "../../database/dates.ts";
 import { jsonTable } from "../store/sql.ts";
 
-/** Ids above `from` up to `to`: rows of users who are not there lie in a range, too. */
+/** User ids above `from`, up to and including `to`. Rows of users who do not exist lie in a range, too. */
 export interface Range {
   readonly from: string;
   readonly to: string;
 }
 
-/** A user whose books have something to prove, and from where. */
+/** A user whose books are not proven beyond entry `seq`, up to which there are `charges` entries that charge a hold. */
 export interface Unverified {
   readonly userId: string;
   readonly seq: number;
   readonly charges: number;
 }
 
-/** Whether entry `e` charges a hold. */
+/** SQL: whether entry `e` charges a hold. */
 export const CHARGE = "(e.type = 'USAGE' AND e.sourceId IS NOT NULL)";
 
-/** Whether the state of hold `h` and its end disagree. */
+/** SQL: whether the status of hold `h` and how it ended contradict each other. */
 export const INCONSISTENT_END = `(h.status NOT IN ('ACTIVE', 'SETTLED', 'RELEASED', 'EXPIRED')
           OR (h.status = 'ACTIVE') <> (h.endedAt IS NULL)
           OR (h.status = 'SETTLED') <> (h.settledAmount IS NOT NULL)
           OR h.settledAmount < 0 OR h.settledAmount > h.amount)`;
 
-/** One check: a statement that returns rows of `userId` and `detail`, one for each thing that is wrong. */
+/** One check: a statement that returns a row of `userId` and `detail` for each violation. */
 export interface Check {
-  /** The invariant it belongs to, by number and in words, as the doctor prints it. */
+  /** The invariant it checks, by number and in words, as the doctor prints it. */
   readonly invariant: string;
   readonly sql: string;
-  /** What its placeholders are for, in their order; the two ends of the page's range, in turns, where it does not say. */
+  /** What its placeholders stand for, in order. Defaults to the two ends of the page's range, in turn. */
   readonly takes?: readonly ("unverified" | "list")[];
 }
 
-/** What differs between the engines, and between pages. */
+/** The fragments of SQL that differ between databases, and between pages. */
 export interface SqlWords {
   readonly dialect: SqlDialect;
-  /** Joins parts of a sentence. */
+  /** Concatenates SQL expressions into a text. */
   text(...parts: string[]): string;
-  /** FROM: the entries that are not proven yet. Takes "unverified". */
+  /** For FROM: the entries that are not proven yet. Takes "unverified". */
   readonly entries: string;
-  /** FROM: the users with something to prove: userId, seq and charges they are proven up to. Takes "list". */
+  /** For FROM: the unverified users, as rows of userId, seq and charges (see Unverified). Takes "list". */
   readonly users: string;
-  /** FROM: all holds `h` of these users. Takes "list". */
+  /** For FROM: all holds `h` of these users. Takes "list". */
   readonly holds: string;
 }
 
-/** The words of `dialect` for pages where `users` have something to prove. */
+/** Returns the fragments for `dialect` and a page with `users` unverified users. */
 export function sqlWords(dialect: SqlDialect, users: number): SqlWords {
   const list = jsonTable(dialect, { userId: "id", seq: "int", charges: "int" });
   if (dialect === "sqlite")
@@ -57,8 +57,8 @@ export function sqlWords(dialect: SqlDialect, users: number): SqlWords {
       users: list,
       holds: `${list} CROSS JOIN credit_holds h ON h.userId = j.userId`,
     };
-  // Ranges written out: joined to a list, the servers read all entries of its users, or all there are. In groups, because
-  // they look at the condition again for every row, alternative by alternative.
+  // The ranges are written out because, joined to a list, MySQL and MariaDB read all entries of its users, or the whole
+  // table. They are grouped because the servers evaluate the condition for every row, alternative by alternative.
   const some = Array.from({ length: GROUP }, () => "(userId = ? AND seq > ?)").join(" OR ");
   const ranges = Array.from(
     { length: widthOf(users) / GROUP },
@@ -73,18 +73,18 @@ export function sqlWords(dialect: SqlDialect, users: number): SqlWords {
   };
 }
 
-/** The "list" of a statement. */
+/** Returns the "list" parameter of a statement. */
 export function toList(unverified: readonly Unverified[]): string {
   return JSON.stringify(unverified.map(({ userId, seq, charges }) => [userId, seq, charges]));
 }
 
-/** The "unverified" of a statement: its ranges written out, or the list. */
+/** Returns the "unverified" parameters of a statement: the ranges written out or, on SQLite, the list. */
 export function toUnverified(
   dialect: SqlDialect,
   unverified: readonly Unverified[],
 ): (string | number)[] {
   if (dialect === "sqlite") return [toList(unverified)];
-  // The last one fills the rest.
+  // The last user fills the remaining places.
   const all = Array.from(
     { length: widthOf(unverified.length) },
     (_, i) => unverified[Math.min(i, unverified.length - 1)],
@@ -96,15 +96,15 @@ export function toUnverified(
   }).flat();
 }
 
-/** Users of one group of ranges; the users come in the order of their ids. */
+/** Users per group of ranges. Users are ordered by id. */
 export const GROUP = 16;
 
-/** How many users a statement for `users` has room for: few lengths, so that the server knows most texts already. */
+/** Returns how many users a statement for `users` has room for. Few sizes, so that most statements are cached. */
 function widthOf(users: number): number {
   return Math.max(GROUP, 2 ** Math.ceil(Math.log2(Math.max(1, users))));
 }
 
-/** Whether `column` lies in the range of user ids. */
+/** Returns a SQL condition: whether `column` lies in the range of user ids. */
 export function inRange(column: string): string {
   return `${column} > ? AND ${column} <= ?`;
 }

@@ -1,4 +1,5 @@
-// The doctor's checks of the ledger: one SQL statement each, over the users of one range of ids or the entries that are not proven yet.
+// The doctor's checks of the ledger. Each is one SQL statement, over the users in one range of ids or over the entries
+// that are not proven yet.
 import type { SqlDialect } from "../../database/dates.ts";
 import { INCONSISTENT_END, CHARGE, type Check, inRange, type SqlWords, sqlWords } from "./check.ts";
 import { moneyChecks } from "./money-checks.ts";
@@ -6,7 +7,7 @@ import { moneyChecks } from "./money-checks.ts";
 const PAID = "('SUCCESS', 'REFUNDED', 'PARTIALLY_REFUNDED', 'DISPUTED')";
 const TAKES = "type IN ('REFUND', 'DISPUTE', 'ADMIN_ADJUST') AND amount < 0";
 
-/** Every check, in the words of `dialect`, for pages where `users` have something to prove. */
+/** Returns every check, for `dialect` and a page with `users` unverified users. */
 export function doctorChecks(dialect: SqlDialect, users: number): readonly Check[] {
   const words = sqlWords(dialect, users);
   return [
@@ -20,7 +21,7 @@ export function doctorChecks(dialect: SqlDialect, users: number): readonly Check
   ];
 }
 
-/** Debt counts as nothing. */
+/** Returns SQL that counts debt as zero. */
 function zeroIfNegative(credits: string): string {
   return `CASE WHEN ${credits} > 0 THEN ${credits} ELSE 0 END`;
 }
@@ -44,7 +45,7 @@ function balanceChecks({ entries, text }: SqlWords): Check[] {
   ];
 }
 
-/** Lots add up to the credits, holds to what is held. */
+/** Open lots add up to the credits, and active holds to the held credits. */
 function lotAndHoldChecks({ text }: SqlWords): Check[] {
   return [
     {
@@ -80,7 +81,7 @@ function lotAndHoldChecks({ text }: SqlWords): Check[] {
   ];
 }
 
-/** Use never makes debt. */
+/** Usage never causes debt. */
 function debtChecks({ entries, text }: SqlWords): Check[] {
   return [
     {
@@ -154,7 +155,7 @@ function paymentChecks({ text }: SqlWords): Check[] {
   ];
 }
 
-/** No row without its user. The engines jump from one user to the next along an index. */
+/** Every row has its user. Cheap, because the databases skip from user to user along an index. */
 function orphanChecks(): Check[] {
   return ["credit_logs", "credit_grants", "credit_holds"].map((table) => ({
     invariant: `1 nothing without its user: ${table}`,
@@ -164,8 +165,9 @@ function orphanChecks(): Check[] {
 }
 
 /**
- * Rows of `userId` and either `entryCounts` or `type` and `n`: compared outside SQL, because the counts are JSON. One
- * statement, so one moment; counted along an index of user and type, entries proven before included.
+ * Returns rows of `userId` and either `entryCounts`, or `type` and `n`. They are compared outside SQL, because
+ * `entryCounts` is JSON. A single statement, so that both come from one snapshot. It counts along an index of user and
+ * type, and includes entries that are already proven.
  */
 export const ENTRY_COUNTS = `
   SELECT id AS userId, entryCounts, NULL AS type, 0 AS n FROM users WHERE ${inRange("id")}

@@ -12,16 +12,16 @@ interface WrongKey {
   readonly detail: string;
 }
 
-/** Whose keys are looked at: all, or those made since the books were proven up to entry `seq`. */
+/** A user whose keys are checked: all of them, or those created since the books were proven up to entry `seq`. */
 interface KeyOwner {
   readonly userId: string;
   readonly seq: number;
   readonly provenAt: Date | null;
 }
 
-/** How keys are read, and what is known of their users' entries. */
+/** How keys are read, and which entries of their users are known already. */
 interface KeySearch extends Paging {
-  /** The id of an entry that was read just now. */
+  /** Returns the id of an entry that this audit has already read. */
   idOf(userId: string, seq: number): string | undefined;
 }
 
@@ -29,11 +29,11 @@ interface KeyRow {
   readonly userId: string;
   readonly key: string;
   readonly answer: string;
-  /** Whether it was certainly made after the books were proven. */
+  /** Whether it was certainly created after the books were proven. */
   readonly isLater: unknown;
 }
 
-/** What a stored answer points at: an entry by seq and id, or a hold. See StoredAnswer in idempotency.ts. */
+/** What a stored answer points to: an entry by seq and id, or a hold. See StoredAnswer in idempotency.ts. */
 interface Target {
   readonly q: number;
   readonly t: string | null;
@@ -42,25 +42,25 @@ interface Target {
 
 const POINTS = "4 keys take effect once: an answered key points at its own entry or hold";
 const SHARED = "4 keys take effect once: no two keys share an entry";
-/** Keys are dated by the clocks of instances, which differ. */
+/** Keys are dated by the instances' clocks, which may differ by this much. */
 const CLOCKS_MS = HOUR_MS;
 const MAX_SEQ = 2_147_483_647;
 const COLUMNS = { n: "int", userId: "id", q: "int", t: "id", h: "id" } as const;
 
-/** The statements: a page of keys, and which of them point at nothing. */
+/** The statements: pages of keys, and which of them point to nothing. */
 export const KEY_SQL = { mysql: statements("mysql"), sqlite: statements("sqlite") };
 
 function statements(dialect: SqlDialect) {
   const straight = dialect === "mysql" ? "STRAIGHT_JOIN " : "";
   const primary = dialect === "mysql" ? "FORCE INDEX (PRIMARY) " : "";
   return {
-    /** Parameters: [[userId, made since, certainly later], …], limit. */
+    /** Parameters: [[userId, created since, certainly later], …], limit. */
     ofUsers: `SELECT ${straight}i.userId, i.\`key\`, i.answer, i.createdAt > j.later AS isLater
       FROM ${jsonTable(dialect, { userId: "id", since: "date", later: "date" })} JOIN idempotency_keys i ${primary}ON i.userId = j.userId AND i.createdAt > j.since
       ORDER BY i.userId, i.\`key\` LIMIT ?`,
     /** Parameters: the ends of the range, limit. */
     ofRange: `SELECT userId, \`key\`, answer, 0 AS isLater FROM idempotency_keys ${primary}WHERE ${inRange("userId")} ORDER BY userId, \`key\` LIMIT ?`,
-    /** Parameters: certainly later, user, keys after, made since, limit. */
+    /** Parameters: certainly later, user, after this key, created since, limit. */
     ofUser: `SELECT userId, \`key\`, answer, createdAt > ? AS isLater FROM idempotency_keys
       WHERE userId = ? AND \`key\` > ? AND createdAt > ? ORDER BY \`key\` LIMIT ?`,
     /** Parameter: [[n, userId, q, t, h], …] */
@@ -72,9 +72,9 @@ function statements(dialect: SqlDialect) {
 }
 
 /**
- * Checks idempotency keys, a page at a time. Answers are read here: a database takes six times as long to look into their
- * JSON. One bit for each entry of a user tells whether a key has had it; that every proven entry has had its key by then
- * is known of old.
+ * Checks idempotency keys, a page at a time. Answers are parsed here because a database takes six times as long to read
+ * their JSON. To find entries shared by two keys, one bit per entry of a user records whether a key has pointed to it.
+ * A proven entry needs none: its key existed by then, so a key that is certainly later cannot be its own.
  */
 export async function wrongKeys(
   database: Database,
@@ -99,7 +99,7 @@ export async function wrongKeys(
       return [ofUser, later, userId, key, since];
     },
     async take(rows) {
-      // A range may hold keys of users who are not there.
+      // A range may contain keys of users who do not exist.
       const owned = rows.filter(({ userId }) => owners.has(userId));
       wrong.push(...(await checkPage(database, owned, { idOf, owners, had })));
     },
@@ -107,7 +107,7 @@ export async function wrongKeys(
   return wrong;
 }
 
-/** From when on keys are looked at, and from when on they are certainly later than the proof. */
+/** Returns the date from which keys are checked, and the date from which they are certainly later than the proof. */
 function datesOf({ dialect }: Database, provenAt: Date | null | undefined) {
   const date = (ms: number) => toSqlDate(dialect, new Date(ms));
   const ms = provenAt?.getTime();
@@ -146,7 +146,7 @@ async function checkPage(
     const target = targets[n];
     if (!target || dangling.has(n)) wrong.push({ invariant: POINTS, userId, detail: `key ${key}` });
     else if (target.t !== null) {
-      // An entry is committed with its key: a later key cannot be that of an entry proven before.
+      // An entry is committed together with its key, so a later key cannot belong to an entry that was proven before.
       const isShared = Number(isLater) === 1 && target.q <= (owners.get(userId)?.seq ?? 0);
       if (had.add(userId, target.q) || isShared)
         wrong.push({ invariant: SHARED, userId, detail: `entry ${target.t}` });
@@ -155,7 +155,7 @@ async function checkPage(
   return wrong;
 }
 
-/** Returns what a stored answer points at; null when it cannot be read. */
+/** Returns what a stored answer points to; null if it cannot be parsed. */
 export function readTarget(answer: string): Target | null {
   try {
     const { q, t, h } = JSON.parse(answer) as Partial<Record<"q" | "t" | "h", unknown>>;
@@ -168,7 +168,7 @@ export function readTarget(answer: string): Target | null {
 }
 
 interface SeenEntries {
-  /** Whether the entry of the user was added before. Users come one after another. */
+  /** Adds a user's entry and returns whether it was added before. Users must come one after another. */
   add(userId: string, seq: number): boolean;
 }
 

@@ -1,16 +1,16 @@
-// The doctor's checks of money: credits granted for purchases and plans never exceed what the money kept buys.
+// The doctor's money checks: credits granted for purchases and plans never exceed what the money we kept pays for.
 import type { SqlDialect } from "../../database/dates.ts";
 import { type Check, inRange, type SqlWords } from "./check.ts";
 
 const GIVEN = "('PURCHASE', 'SUBSCRIPTION', 'REFUND', 'DISPUTE', 'DISPUTE_REVERSAL')";
-/** Money in minor units: what is back of a payment, and what its shares are shares of. */
+/** Money in minor units: how much of a payment has gone back, and the whole that shares are computed from. */
 const BACK = "(p.refundedAmount + p.creditedAmount + p.disputedAmount)";
 const WHOLE =
   "(CASE WHEN COALESCE(p.total, 0) > p.amount THEN COALESCE(p.total, 0) ELSE p.amount END)";
 const LEFT = "(p.creditsPurchased - p.refundedCredits - p.disputedCredits)";
 const WORTH = "COALESCE(p.creditsWorth, p.creditsPurchased)";
 
-/** The share of `credits` that went back, as creditShare computes it. */
+/** Returns SQL for the share of `credits` that went back, computed as `creditShare` does. */
 function shareOf(credits: string, dialect: SqlDialect): string {
   const floor = dialect === "mysql" ? "DIV" : "/";
   return `CASE WHEN ${WHOLE} <= 0 OR ${BACK} <= 0 OR ${credits} <= 0 THEN 0 WHEN ${BACK} >= ${WHOLE} THEN ${credits}
@@ -19,7 +19,7 @@ function shareOf(credits: string, dialect: SqlDialect): string {
 
 /** Credits follow the money. */
 export function moneyChecks({ dialect, text }: SqlWords): readonly Check[] {
-  // Few users pay: from them to their few entries of these types, not along everybody's.
+  // Few users pay, so start from them and read their few entries of these types, not every user's.
   const given = (table: string) =>
     dialect === "mysql"
       ? `(SELECT e.userId, e.sourceId, SUM(e.amount) AS amount

@@ -1,4 +1,4 @@
-// The audit of one page of users: a quick walk along their entries, exact statements for whoever is not in order.
+// The audit of one page of users: a quick walk along their entries, then exact statements for users not in order.
 import type { Database } from "../../database/ports.ts";
 import {
   type AuditedUser,
@@ -14,36 +14,36 @@ import { doctorChecks, ENTRY_COUNTS } from "./checks.ts";
 import { wrongKeys } from "./keys.ts";
 import { type Walk, walkEntries } from "./walk.ts";
 
-/** One thing that is wrong. */
+/** One violation of an invariant. */
 export interface Violation {
-  /** The invariant it belongs to, by number and in words, as the doctor prints it. */
+  /** The violated invariant, by number and in words, as the doctor prints it. */
   readonly invariant: string;
   readonly userId: string;
   readonly detail: string;
 }
 
-/** Where a page is audited. */
+/** Dependencies of auditing a page. */
 interface PageDeps {
   readonly database: Database;
   readonly store: AuditStore;
-  /** Entries or keys in memory at once. */
+  /** Maximum number of entries or keys in memory. */
   readonly rowsPerRead: number;
-  /** Awaited between reads of many rows, for one user may have millions. Throws where the audit is broken off. */
+  /** Awaited between large reads, since one user may have millions of rows. Rejects when the audit is aborted. */
   rest(): Promise<void>;
 }
 
-/** Suspects of one statement. */
+/** Suspects per statement. */
 const SUSPECTS = 500;
 
-/** The users of one step, and the range of ids they lie in. */
+/** The users of one step, and the range in which their ids lie. */
 export interface Page {
   readonly users: readonly AuditedUser[];
   readonly range: Range;
-  /** Before anything of it was read. */
+  /** Taken before any of it was read. */
   readonly at: Date;
 }
 
-/** A user with something to prove: everything after `seq`. `after` is null when that is everything. */
+/** A user with something to prove: everything after `seq`. `after` is null if that means from the first entry. */
 interface Subject {
   readonly userId: string;
   readonly after: Checkpoint | null;
@@ -51,22 +51,22 @@ interface Subject {
   readonly balance: number;
   readonly charges: number;
   readonly endedHolds: number;
-  /** As the page had them. */
+  /** `credits` and `ledgerSeq` are as read with the page. */
   readonly credits: number;
   readonly ledgerSeq: number;
 }
 
 /**
- * Audits the users of a page, and remembers those whose books are in order. Returns what is wrong, whether there may be
- * more of it, how many entries were read now and proven earlier, and when the oldest of those proofs was made (null: none
- * was relied on).
+ * Audits the users of a page, and stores checkpoints for those whose books are in order. Returns the violations,
+ * whether there may be more, how many entries were proven now and earlier, and when the oldest of the earlier proofs
+ * was made (null if it relied on none).
  */
 export async function auditPage(
   { database, store, rowsPerRead, rest }: PageDeps,
   { users, range, at }: Page,
 ) {
   const { subjects, relied, violations } = subjectsOf(users, await store.holds(range));
-  // Along the table where all is to be read, from user to user otherwise.
+  // Read along the table if everything is to be read, otherwise user by user.
   const isWhole = subjects.length === users.length && relied.length === 0;
   const paging = { range: isWhole ? range : null, rowsPerRead, rest };
   const ends = await store.holdEnds(paging.range, subjects);
@@ -86,7 +86,7 @@ export async function auditPage(
     const proven = sums.has(subject.userId) ? sums.get(subject.userId) : walkedSums(subject, walk);
     return proven ? [{ subject, proven }] : [];
   });
-  // Where a check found more than it said, nobody knows whose books are in order.
+  // If a check reached its limit, it is unknown whose books are in order.
   const valid = isCut ? [] : proofs.filter(({ subject }) => !isWrong.has(subject.userId));
   await store.save(
     again,
@@ -104,7 +104,7 @@ export async function auditPage(
   };
 }
 
-/** Who has something to prove, the checkpoints that are relied on, and those of them that are not as they were. */
+/** Returns the users with something to prove, the checkpoints relied on, and violations for those that have changed. */
 function subjectsOf(
   users: readonly AuditedUser[],
   holds: Awaited<ReturnType<AuditStore["holds"]>>,
@@ -127,7 +127,7 @@ function subjectsOf(
   return { subjects, relied, violations };
 }
 
-/** Whether all there is to prove was seen to be in order. Whoever is not, or has moved on meanwhile, is a suspect. */
+/** Whether the walk proved everything. Users for whom it did not, or whose account has changed since, are suspects. */
 function isInOrder(subject: Subject, walk: Walk | undefined, ends: HoldEnds | undefined): boolean {
   return (
     walk?.isValid === true &&
@@ -138,17 +138,17 @@ function isInOrder(subject: Subject, walk: Walk | undefined, ends: HoldEnds | un
   );
 }
 
-/** What was walked along, in the words of an exact look. */
+/** Returns the result of a walk in the form of exact sums. */
 function walkedSums({ seq, credits, ledgerSeq }: Subject, walk: Walk | undefined) {
   return walk && { credits, ledgerSeq, entries: ledgerSeq - seq, charges: walk.charges };
 }
 
-/** The exact statements: those about entries and holds for the suspects alone, all others over the range. */
+/** Runs the exact statements: those about entries and holds for the suspects only, all others over the range. */
 async function examine(
   { database, store, rest }: Omit<PageDeps, "rowsPerRead">,
   { suspects, range }: { suspects: readonly Subject[]; range: Range },
 ) {
-  // Of a suspect who is gone since the page was read there is nothing to prove; rows of nobody are another check's.
+  // A suspect deleted since the page was read has nothing to prove; rows without a user are found by another check.
   const sums = new Map<string, Sums | null>(suspects.map(({ userId }) => [userId, null]));
   const found: Violation[] = [];
   let isCut = false;
@@ -159,7 +159,7 @@ async function examine(
   };
   for (let first = 0; first < suspects.length; first += SUSPECTS) {
     const some = suspects.slice(first, first + SUSPECTS);
-    // The first look at the entries: every later one sees these, too, so they are what can be remembered as proven.
+    // The first to read the entries: all later statements see at least these, so this is what can be stored as proven.
     for (const one of await store.sums(some)) sums.set(one.userId, one);
     for (const one of some) found.push(...wrongSums(one, sums.get(one.userId) ?? null));
     for (const check of doctorChecks(database.dialect, some.length))
@@ -178,7 +178,7 @@ function keysOf({ userId, after }: Subject) {
   return { userId, seq: after?.seq ?? 0, provenAt: after?.provenAt ?? null };
 }
 
-/** The entry the proof ends with has to be what it was. */
+/** Checks that the last proven entry is unchanged. */
 function changedSince({ id, balanceThere }: AuditedUser, { seq, balance }: Checkpoint) {
   if (seq === 0 || balanceThere === balance) return [];
   const now = balanceThere === null ? "is gone" : `has ${balanceThere}`;
@@ -235,7 +235,7 @@ async function wrongCounts(store: AuditStore, range: Range): Promise<Violation[]
     n: number | bigint;
   }>(ENTRY_COUNTS, range);
   const counted = new Map<string, { stored: string; counts: Record<string, number> }>();
-  // Users come before their entries; entries of nobody are another check's.
+  // Users come before their entries; entries without a user are found by another check.
   for (const { userId, entryCounts, type, n } of rows) {
     if (entryCounts !== null) counted.set(userId, { stored: entryCounts, counts: {} });
     const user = counted.get(userId);
@@ -244,7 +244,7 @@ async function wrongCounts(store: AuditStore, range: Range): Promise<Violation[]
   const wrong: Violation[] = [];
   for (const [userId, { stored, counts }] of counted) {
     if (isSame(stored, counts)) continue;
-    // In one order, whichever way the database came by them.
+    // Sorted, so that the text does not depend on the order of the rows.
     const sorted = Object.fromEntries(Object.entries(counts).sort(([a], [b]) => (a < b ? -1 : 1)));
     const detail = `entryCounts ${stored}, counted ${JSON.stringify(sorted)}`;
     wrong.push({ invariant: "1 balance: entries are counted by type", userId, detail });

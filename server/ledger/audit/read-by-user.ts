@@ -1,32 +1,32 @@
-// Reads rows of many users, in bounded memory, and all of one user before the next one's.
+// Reads the rows of many users in bounded memory, all of one user's before the next user's.
 import type { Database } from "../../database/ports.ts";
 import type { Range } from "./check.ts";
 
-/** How many rows at once. */
+/** How to split the reads. */
 export interface Paging {
-  /** Where the users are all its users, and all of their rows are read; null otherwise. */
+  /** Set when the users are all those in the range and all of their rows are read; null otherwise. */
   readonly range: Range | null;
-  /** Rows in memory at once. */
+  /** Maximum number of rows in memory. */
   readonly rowsPerRead: number;
   /** Awaited between reads. */
   rest(): Promise<void>;
 }
 
-/** A statement and its parameters but the last one, which is how many rows at most. */
+/** A statement and all its parameters but the last, which is the limit on rows. */
 type Statement = readonly [sql: string, ...parameters: (string | number)[]];
 
-/** What is read, in the order of users, and what becomes of it. */
+/** The statements to read with, each ordered by user, and where the rows go. */
 interface Reads<Row, User> {
   ofRange(range: Range): Statement;
   ofUsers(users: readonly User[]): Statement;
-  /** Users of one such statement; defaults to all. */
+  /** Users per `ofUsers` statement. Defaults to all. */
   readonly usersPerRead?: number;
-  /** The rows of one user that come after `last`. */
+  /** Reads the rows of one user that come after `last`. */
   ofUser(last: Row): Statement;
   take(rows: readonly Row[]): void | Promise<void>;
 }
 
-/** Reads the rows of `users`, who are in the order of their ids, a page at a time. */
+/** Reads the rows of `users`, which are ordered by id, a page at a time. */
 export async function readByUser<
   Row extends { readonly userId: string },
   User extends { readonly userId: string },
@@ -36,7 +36,7 @@ export async function readByUser<
   { range, rowsPerRead, rest }: Paging,
   reads: Reads<Row, User>,
 ): Promise<void> {
-  // Returns the last row of a page behind which there may be more.
+  // Returns the last row of a full page, after which there may be more rows.
   const read = async ([sql, ...parameters]: Statement) => {
     const rows = await database.read<Row>(sql, [...parameters, rowsPerRead]);
     await reads.take(rows);
@@ -44,7 +44,7 @@ export async function readByUser<
     await rest();
     return rows.at(-1);
   };
-  // A page may end amidst a user's rows: the rest of them follows. Returns the user it ended with.
+  // A page may end in the middle of a user's rows, so the rest of them is read next. Returns the user it ended with.
   const readOn = async (statement: Statement) => {
     const cut = await read(statement);
     for (let last = cut; last !== undefined; ) last = await read(reads.ofUser(last));

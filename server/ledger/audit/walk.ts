@@ -1,26 +1,26 @@
-// The doctor's first look at entries: along each user's own, in their order, checked one by one as they come. What is not
-// in order for certain is a suspect, and asked again by the exact statements of checks.ts.
+// The doctor's first pass over the entries: reads each user's in order and checks them one by one. Users that are not
+// certainly in order are suspects, and are checked again by the exact statements of checks.ts.
 import type { SqlDialect } from "../../database/dates.ts";
 import type { Database } from "../../database/ports.ts";
 import { CHARGE, inRange, sqlWords, toUnverified, type Unverified } from "./check.ts";
 import { readByUser, type Paging } from "./read-by-user.ts";
 
-/** A user's entries: from the one after `seq`, whose balance is `balance`, to the last one, `ledgerSeq`. */
+/** A user's entries after entry `seq`, which has the balance `balance`, up to the last one, `ledgerSeq`. */
 interface EntryRange extends Unverified {
   readonly balance: number;
   readonly ledgerSeq: number;
 }
 
-/** How far a walk came. */
+/** How far a walk got. */
 export interface Walk {
-  /** The last entry up to which all follow from one another. */
+  /** The last entry up to which each one follows from the one before it. */
   readonly seq: number;
   readonly balance: number;
-  /** Entries that charge a hold, the hold and the charge naming each other. */
+  /** Number of entries that charge a hold, where charge and hold name each other. */
   readonly charges: number;
-  /** False when an entry does not follow from the one before it, or is one that the exact statements have to judge. */
+  /** False once an entry does not follow from the one before it, or needs to be judged by the exact statements. */
   readonly isValid: boolean;
-  /** The id of the entry `seq`; undefined where the walk did not see it, or did not keep it. */
+  /** Returns the id of entry `seq`; undefined if the walk did not see it or did not keep its id. */
   idOf(seq: number): string | undefined;
 }
 
@@ -30,13 +30,13 @@ interface EntryRow {
   readonly id: string;
   readonly amount: number;
   readonly balance: number;
-  /** 0: nothing to be asked, 1: a charge that agrees with its hold, 2: to be judged. */
+  /** 0: nothing special, 1: a charge that agrees with its hold, 2: must be judged by the exact statements. */
   readonly kind: number;
 }
 
-/** Ids kept of one user: of the newest entries, which keys are about. */
+/** How many ids are kept per user: those of the newest entries, to which keys usually point. */
 const MAX_IDS = 20_000;
-/** Users of one statement that are not all there are in a range. */
+/** Users per statement, when the users are not all those in a range. */
 const LIST = 256;
 
 const INCONSISTENT =
@@ -44,7 +44,7 @@ const INCONSISTENT =
 const KIND = `CASE WHEN ${CHARGE} THEN CASE WHEN e.balance < 0 OR ${INCONSISTENT} THEN 2 ELSE 1 END
   WHEN e.balance < 0 AND e.type IN ('USAGE', 'EXPIRY') THEN 2 ELSE 0 END`;
 
-/** The statements for pages where `users` have something to prove. Their last parameter is how many rows at most. */
+/** Returns the statements for a page with `users` unverified users. Their last parameter is the limit on rows. */
 export function walkSql(dialect: SqlDialect, users: number) {
   const primary = dialect === "mysql" ? " FORCE INDEX (PRIMARY)" : "";
   const columns = `e.userId, e.seq, e.id, e.amount, e.balance, ${KIND} AS kind`;
@@ -61,7 +61,7 @@ export function walkSql(dialect: SqlDialect, users: number) {
   };
 }
 
-/** Walks along the entries of `entryRanges`, which are in the order of their users' ids. */
+/** Walks along the entries of `entryRanges`, which are ordered by user id. */
 export async function walkEntries(
   database: Database,
   entryRanges: readonly EntryRange[],

@@ -1,11 +1,11 @@
-// The shapes the rules work on: one user's account in memory, and the rows a decision adds.
+// The types the rules work on: one user's account in memory, and the rows a decision adds.
 import type { EntryType, HoldState } from "../../../shared/src/credit.ts";
 import type { UsageFacts } from "../ports.ts";
 
-/** So many credits of one lot. Written to the database as `[[lotId, credits], …]`. */
+/** A number of credits from one lot. Stored in the database as `[[lotId, credits], …]`. */
 export type LotShare = readonly [lotId: string, credits: number];
 
-/** Credits that came in together. Immutable: a change makes a new object, which is how the store knows what to write. */
+/** Credits granted together. Immutable: a change creates a new object, which is how the store knows what to write. */
 export interface Lot {
   readonly id: string;
   readonly userId: string;
@@ -39,22 +39,22 @@ export interface Hold {
 /** How many entries of each type a user has. */
 export type EntryCounts = Readonly<Partial<Record<EntryType, number>>>;
 
-/** All the rules need to know of one user. Immutable, like Lot. */
+/** Everything the rules need to know about one user. Immutable, like Lot. */
 export interface Account {
   readonly userId: string;
   readonly credits: number;
   readonly held: number;
   readonly seq: number;
-  /** Entries up to this one are in the totals: all of them, but for an account that an older release wrote to. */
+  /** Entries up to this seq are in the totals. Less than `seq` only if an older release wrote to the account. */
   readonly rolledSeq: number;
   readonly counts: EntryCounts;
-  /** A deleted user may still be granted to and taken from (money records), but spends nothing. */
+  /** A deleted user can still receive grants and take-backs, because they record money that moved, but cannot spend. */
   readonly deleted: boolean;
-  /** A disabled user spends nothing either. */
+  /** A disabled user cannot spend either. */
   readonly disabled: boolean;
-  /** Open lots in spend order, and those that were emptied since the account was loaded. */
+  /** Open lots in spend order, including those emptied since the account was loaded. */
   readonly lots: readonly Lot[];
-  /** ACTIVE holds, those the operations at hand name, and those that ended since. */
+  /** ACTIVE holds, holds named by the batch's operations, and holds that ended since the account was loaded. */
   readonly holds: readonly Hold[];
 }
 
@@ -84,7 +84,7 @@ export interface UsageRow extends UsageFacts {
   readonly createdAtMs: number;
 }
 
-/** A row of idempotency_keys, its answer still as text. */
+/** A row of idempotency_keys, with its answer still as JSON text. */
 export interface StoredKey {
   readonly userId: string;
   readonly key: string;
@@ -93,18 +93,18 @@ export interface StoredKey {
   readonly createdAtMs: number;
 }
 
-/** Balances and entries are 32-bit columns; nothing may come near their end. */
+/** Balances and entries are 32-bit columns; no value may come near their limit. */
 export const MAX_BALANCE_CREDITS = 2_000_000_000;
 
-/** What may be spent or held now. */
+/** Returns the credits that may be spent or held now. */
 export function availableCredits(account: Account): number {
   return account.credits - account.held;
 }
 
-/** What an entry says, before it has its place in the history. */
+/** An entry before it is placed in a user's history. */
 export type EntryDraft = Omit<Entry, "userId" | "seq" | "balance">;
 
-/** The account after `draft` is appended to its history, and the finished entry. */
+/** Appends `draft` to the account's history. Returns the new account and the finished entry. */
 export function append(account: Account, draft: EntryDraft): { account: Account; entry: Entry } {
   const seq = account.seq + 1;
   const balance = account.credits + draft.amount;

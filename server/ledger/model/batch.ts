@@ -1,18 +1,18 @@
-// One batch as the store reads and writes it: what the decisions depend on, and what they came to.
+// One batch as the store reads and writes it: what the decisions depend on, and the rows they produce.
 import type { EntryType } from "../../../shared/src/credit.ts";
 import type { Account, Entry, Hold, Lot, StoredKey, UsageRow } from "./account.ts";
 
-/** Everything a batch needs to decide, read under the users' row locks. */
+/** Everything a batch's decisions need, read under the users' row locks. */
 export interface LoadedBatch {
   readonly accounts: ReadonlyMap<string, Account>;
-  /** By `userId key` (ids hold no spaces). */
+  /** By `<userId> <key>` (ids contain no spaces). */
   readonly keys: ReadonlyMap<string, StoredKey>;
   readonly grants: ReadonlyMap<string, Lot>;
-  /** When it was read, by the database's clock; Infinity where it found nobody. */
+  /** When it was read, by the database's clock; Infinity if no user was found. */
   readonly readAtMs: number;
 }
 
-/** A row of credit_movements: what the entries of one type in a batch came to. */
+/** A row of credit_movements: the sums of a batch's entries of one type. */
 export interface Movement {
   readonly id: string;
   readonly type: EntryType;

@@ -1,29 +1,29 @@
-// Holds of one account: finding, counting and ending them.
+// The holds of one account: finding, counting and ending them.
 import { AppError, notFound } from "../../lib/errors.ts";
 import type { Account, Hold } from "./account.ts";
 
-/** The user's hold `holdId`. NOT_FOUND when there is none (or it is another user's). */
+/** Returns the user's hold `holdId`. Throws NOT_FOUND when there is none, or when it is another user's. */
 export function findHold(account: Account, holdId: string): Hold {
   const hold = account.holds.find((candidate) => candidate.id === holdId);
   if (hold === undefined) throw notFound("hold");
   return hold;
 }
 
-/** Throws HOLD_NOT_ACTIVE for a hold that ended before, naming how. */
+/** Throws HOLD_NOT_ACTIVE for a hold that has ended, saying how. */
 export function requireActive(hold: Hold): void {
   if (hold.status === "ACTIVE") return;
   const how = { SETTLED: "was settled", RELEASED: "was released", EXPIRED: "has expired" };
   throw AppError.of("HOLD_NOT_ACTIVE", `This hold ${how[hold.status]} already.`);
 }
 
-/** How many ACTIVE holds have a key that begins with `keyPrefix`. */
+/** Returns how many ACTIVE holds have a key that begins with `keyPrefix`. */
 export function countActive(holds: readonly Hold[], keyPrefix: string): number {
   return holds.filter(
     (hold) => hold.status === "ACTIVE" && hold.idempotencyKey?.startsWith(keyPrefix),
   ).length;
 }
 
-/** Replaces `hold` by its ended form and takes its credits off the account's held sum. */
+/** Replaces `hold` by its ended form and subtracts its credits from the account's held sum. */
 export function endHold(
   account: Account,
   hold: Hold,

@@ -1,16 +1,19 @@
-// Lots: in which order they are spent, which credits are free, what expires when.
+// Lots: the order in which they are spent, which credits are free, and what has expired.
 import type { Account, Hold, Lot, LotShare } from "./account.ts";
 import { availableCredits } from "./account.ts";
 
 const BOUGHT = "PURCHASE";
 
-/** What the spend order looks at. */
+/** The fields that determine the spend order. */
 type OrderedLot = Pick<Lot, "id" | "source" | "expiresAtMs" | "createdAtMs">;
 
-/** The spend order (docs/concepts.md, "Lot"): soonest-expiring first, then granted before bought, then oldest (id breaks ties). */
+/**
+ * Compares lots by spend order (docs/concepts.md, "Lot"): soonest to expire first, then granted before bought, then
+ * oldest first (ties broken by id).
+ */
 export function bySpendOrder(a: OrderedLot, b: OrderedLot): number {
   const expiry = (a.expiresAtMs ?? Infinity) - (b.expiresAtMs ?? Infinity);
-  // Infinity - Infinity is NaN: neither expires.
+  // NaN is Infinity - Infinity: neither lot expires.
   if (expiry !== 0 && !Number.isNaN(expiry)) return expiry;
   const bought = Number(a.source === BOUGHT) - Number(b.source === BOUGHT);
   if (bought !== 0) return bought;
@@ -18,7 +21,7 @@ export function bySpendOrder(a: OrderedLot, b: OrderedLot): number {
   return a.id < b.id ? -1 : 1;
 }
 
-/** Credits of each lot that ACTIVE holds cover. */
+/** Returns how many credits of each lot are covered by ACTIVE holds. */
 function heldByLot(holds: readonly Hold[]): ReadonlyMap<string, number> {
   const held = new Map<string, number>();
   for (const hold of holds) {
@@ -28,7 +31,7 @@ function heldByLot(holds: readonly Hold[]): ReadonlyMap<string, number> {
   return held;
 }
 
-/** Up to `wanted` credits from `lots` in order, at most `limit(lot)` of each. May come to less than wanted. */
+/** Picks up to `wanted` credits from `lots` in order, at most `limit(lot)` from each. May come to less than wanted. */
 export function pick(
   lots: readonly Lot[],
   wanted: number,
@@ -46,13 +49,13 @@ export function pick(
   return { shares, total };
 }
 
-/** A limit for `pick`: what no hold covers. */
+/** Returns a limit for `pick`: the credits of a lot that no hold covers. */
 export function freeCreditsIn(holds: readonly Hold[]): (lot: Lot) => number {
   const held = heldByLot(holds);
   return (lot) => lot.remaining - (held.get(lot.id) ?? 0);
 }
 
-/** `lots` less `shares`. */
+/** Returns `lots` with `shares` subtracted. */
 export function withoutShares(lots: readonly Lot[], shares: readonly LotShare[]): readonly Lot[] {
   if (shares.length === 0) return lots;
   const taken = new Map<string, number>();
@@ -63,7 +66,7 @@ export function withoutShares(lots: readonly Lot[], shares: readonly LotShare[])
   });
 }
 
-/** Several picks as one list, a lot named once. */
+/** Merges several picks into one list that names each lot once. */
 export function mergeShares(...lists: readonly (readonly LotShare[])[]): LotShare[] {
   const merged = new Map<string, number>();
   for (const list of lists)
@@ -72,8 +75,8 @@ export function mergeShares(...lists: readonly (readonly LotShare[])[]): LotShar
 }
 
 /**
- * What has to expire at `nowMs`: the credits of lots past their time that no hold covers. Never more than is
- * available: where a refund cut the balance under a hold, that hold's credits may lie in any lot.
+ * Returns what has to expire at `nowMs`: the credits of expired lots that no hold covers. Never more than is available,
+ * because after a refund has cut the balance under a hold, that hold's credits may lie in any lot.
  */
 export function expirable(account: Account, nowMs: number): { shares: LotShare[]; total: number } {
   const over = account.lots.filter(
@@ -84,7 +87,7 @@ export function expirable(account: Account, nowMs: number): { shares: LotShare[]
   return pick(over, most, freeCreditsIn(account.holds));
 }
 
-/** Puts a new lot where the spend order wants it. */
+/** Inserts a new lot at its place in the spend order. */
 export function addLot(account: Account, lot: Lot): Account {
   const place = account.lots.findIndex((other) => bySpendOrder(lot, other) < 0);
   const at = place === -1 ? account.lots.length : place;

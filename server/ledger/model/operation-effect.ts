@@ -1,21 +1,21 @@
-// What an operation is told beside the account, and what it returns. Pure data.
+// What an operation receives besides the account, and what it returns. Pure data.
 import type { AppError } from "../../lib/errors.ts";
 import type { HoldResult, LedgerOperation, OperationResult } from "../ports.ts";
 import type { Account, Entry, EntryDraft, Lot, LotShare, StoredKey, UsageRow } from "./account.ts";
 
-/** What an operation may look at beside the account. */
+/** What an operation receives besides the account. */
 export interface OperationContext {
-  /** This operation's id: becomes the id of the entry, lot or hold it makes, and so tells its own effect again. */
+  /** This operation's id, which becomes that of its entry, lot or hold, so that a retry recognises its own effect. */
   readonly operationId: string;
   readonly nowMs: number;
   readonly newId: () => string;
-  /** What is stored under the operation's idempotency key. */
+  /** The row stored under the operation's idempotency key. */
   readonly storedKey: StoredKey | undefined;
-  /** The lot that already has the operation's grantKey, whoever owns it. */
+  /** The lot that already has the operation's grantKey, whichever user owns it. */
   readonly storedGrant: Lot | undefined;
 }
 
-/** What an operation that is not refused does. */
+/** The effect of an operation that was not refused. */
 export interface Effect {
   readonly account: Account;
   readonly entries?: readonly Entry[];
@@ -27,19 +27,19 @@ export interface Effect {
   readonly hold?: { readonly holdId: string; readonly expiresAt: Date };
 }
 
-/** One kind of operation. Throws an AppError to refuse it; anything else thrown is a defect. */
+/** Handles one kind of operation. Throws an AppError to refuse it; anything else it throws is a bug. */
 export type OperationHandler<Kind extends LedgerOperation["kind"]> = (
   account: Account,
   operation: Extract<LedgerOperation, { kind: Kind }>,
   context: OperationContext,
 ) => Effect;
 
-/** What a decided operation answers: its result, the caller's refusal, or the defect it tripped over. */
+/** The outcome of a decided operation: its result, a refusal for the caller, or the bug it ran into. */
 export type Verdict<Failure extends Error = Error> =
   | { readonly ok: true; readonly result: OperationResult | HoldResult }
   | { readonly ok: false; readonly error: Failure };
 
-/** What came of one operation. A refusal may still have expired holds and lots. */
+/** The decision on one operation. Even a refusal may have expired holds and lots. */
 export interface Decision {
   readonly account: Account;
   readonly entries: readonly Entry[];
@@ -48,7 +48,7 @@ export interface Decision {
   readonly outcome: Verdict<AppError>;
 }
 
-/** An entry of the operation at hand, its other fields still empty. */
+/** Returns a draft entry of the operation, its other fields still empty. */
 export function draftEntry(
   { operationId, nowMs }: Pick<OperationContext, "operationId" | "nowMs">,
   amount: number,

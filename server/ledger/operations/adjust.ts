@@ -1,4 +1,4 @@
-// Adjust: an administrator's correction, and moving the debt of an erased account. Either way, into debt if need be.
+// Adjust: an administrator's correction, or moving the debt of an erased account. Both may end in debt.
 import { invalidField, notFound } from "../../lib/errors.ts";
 import type { Account } from "../model/account.ts";
 import type { Effect, OperationContext } from "../model/operation-effect.ts";
@@ -7,8 +7,8 @@ import { addCredits, type CreditTerms } from "./grant.ts";
 import { takeCredits } from "./take-back.ts";
 
 /**
- * Gives (a lot of its own) or takes (lots in spend order, then debt).
- * Throws NOT_FOUND for a deleted account, VALIDATION_FAILED when what is given would be gone already.
+ * Gives credits (as a separate lot) or takes them (from the lots in spend order, the rest as debt).
+ * Throws NOT_FOUND for a deleted account, VALIDATION_FAILED when the given credits would already have expired.
  */
 export function adjust(
   account: Account,
@@ -27,7 +27,7 @@ export function adjust(
   return addOrTake(account, { ...operation, sourceId, description, grantKey }, context);
 }
 
-/** Debt leaves an erased account (positive) or arrives at its person's new one (negative). */
+/** Takes debt off an erased account (positive amount) or adds it to the same person's new one (negative). */
 export function carryDebt(
   account: Account,
   operation: CarryDebtOperation,
@@ -38,7 +38,7 @@ export function carryDebt(
   return addOrTake(account, { ...operation, description, expiresAt: null, grantKey }, context);
 }
 
-/** A negative amount is taken. */
+/** Takes credits if the amount is negative, otherwise adds them. */
 function addOrTake(
   account: Account,
   terms: Omit<CreditTerms, "type">,

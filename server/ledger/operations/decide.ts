@@ -16,7 +16,7 @@ import { release, reserve, settle } from "./hold.ts";
 import { spend } from "./spend.ts";
 import { takeBack } from "./take-back.ts";
 
-/** What each kind of operation does. */
+/** The handler of each kind of operation. */
 const HANDLERS: { readonly [Kind in LedgerOperation["kind"]]: OperationHandler<Kind> } = {
   spend,
   reserve,
@@ -31,8 +31,8 @@ const HANDLERS: { readonly [Kind in LedgerOperation["kind"]]: OperationHandler<K
 };
 
 /**
- * Decides one operation. Refusals (AppError) come back in `outcome`; anything thrown is a defect or a poisoned
- * operation and changes nothing.
+ * Decides one operation. Returns refusals (AppError) in `outcome`. Anything it throws is a bug or a poisoned operation,
+ * and changes nothing.
  */
 export function decide(
   account: Account,

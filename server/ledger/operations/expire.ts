@@ -1,12 +1,12 @@
-// Expiry: ends holds past their time and takes credits past theirs.
+// Expiry: ends expired holds and takes expired credits.
 import { type Account, append, type Entry } from "../model/account.ts";
 import { endHold } from "../model/holds.ts";
 import { expirable, withoutShares } from "../model/lots.ts";
 import { draftEntry, type Effect, type OperationContext } from "../model/operation-effect.ts";
 
 /**
- * Ends holds past their time, then takes expired credits as one EXPIRY entry. Runs before every decision, so that
- * nobody spends expired credits or is refused because of a dead hold, whether or not the jobs have come round.
+ * Ends expired holds, then takes expired credits as one EXPIRY entry. Runs before every decision, so that no user
+ * spends expired credits or is refused because of an expired hold, whether or not the jobs have run yet.
  */
 export function expireOverdue(
   account: Account,
@@ -32,7 +32,7 @@ export function expireOverdue(
   return { account: expired, entries: [entry] };
 }
 
-/** The jobs' own operations. `decide` has called `expireOverdue` before it came here, so nothing is left to do. */
+/** Handles expireLots and expireHolds: nothing is left to do, because `decide` has already called `expireOverdue`. */
 export function expire(account: Account): Effect {
   return { account, amountCredits: 0, transactionId: null };
 }

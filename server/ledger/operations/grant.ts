@@ -1,4 +1,4 @@
-// Grant: credits come in as a lot of their own. Debt is paid first.
+// Grant: credits come in as a separate lot, after paying any debt.
 import { AppError, invalidField } from "../../lib/errors.ts";
 import {
   type Account,
@@ -11,7 +11,7 @@ import { addLot } from "../model/lots.ts";
 import { draftEntry, type Effect, type OperationContext } from "../model/operation-effect.ts";
 import type { GrantOperation } from "../ports.ts";
 
-/** What comes in, and what its entry and lot say of it. */
+/** The credits that come in, and the fields of their entry and lot. */
 export interface CreditTerms extends Pick<Entry, "type" | "description" | "sourceId"> {
   readonly amountCredits: number;
   readonly expiresAt: Date | null;
@@ -19,8 +19,8 @@ export interface CreditTerms extends Pick<Entry, "type" | "description" | "sourc
 }
 
 /**
- * Credits come in, once per grantKey. A repeat answers the first lot with the position of now.
- * Throws IDEMPOTENCY_CONFLICT when the same key was granted on other terms, VALIDATION_FAILED past the largest balance.
+ * Adds credits, once per grantKey. A repeat returns the first lot's amount and id with the current balance.
+ * Throws IDEMPOTENCY_CONFLICT when the key was granted on other terms, VALIDATION_FAILED above the largest balance.
  */
 export function grant(
   account: Account,
@@ -40,7 +40,7 @@ export function grant(
   return { account, amountCredits: stored.amount, transactionId: stored.id, replayed };
 }
 
-/** Adds a lot and its entry. Throws VALIDATION_FAILED past the largest balance. */
+/** Adds a lot and its entry. Throws VALIDATION_FAILED above the largest balance. */
 export function addCredits(
   account: Account,
   terms: CreditTerms,
@@ -53,7 +53,7 @@ export function addCredits(
       `A balance may hold ${MAX_BALANCE_CREDITS} credits at most.`,
       "The balance would grow too large.",
     );
-  // Debt is paid first: only what is left of the grant becomes a lot that can be spent.
+  // Debt is paid first, so only the rest of the grant remains in the lot to be spent.
   const remaining = Math.max(0, amountCredits - Math.max(0, -account.credits));
   const lot: Lot = {
     id: context.operationId,

@@ -1,4 +1,4 @@
-// The life of a hold: reserve, then exactly one of settle, release and (expire.ts) expiry.
+// The life cycle of a hold: reserve, then exactly one of settle, release or expiry (expire.ts).
 import { AppError, invalidField } from "../../lib/errors.ts";
 import { type Account, append, type Entry, type Hold, type UsageRow } from "../model/account.ts";
 import { countActive, endHold, findHold, requireActive } from "../model/holds.ts";
@@ -8,7 +8,7 @@ import type { ReleaseOperation, ReserveOperation, SettleOperation, UsageFacts } 
 import { expireOverdue } from "./expire.ts";
 import { pickAvailable, requireSpender } from "./spend.ts";
 
-/** Sets credits aside: from the free credits of the lots, in spend order. Throws as `spend` does, and RATE_LIMITED. */
+/** Holds credits from the free credits of the lots, in spend order. Throws as `spend` does, and RATE_LIMITED. */
 export function reserve(
   account: Account,
   operation: ReserveOperation,
@@ -42,7 +42,7 @@ export function reserve(
   };
 }
 
-/** Throws RATE_LIMITED when the user has `scopeLimit` ACTIVE holds of the key's scope. */
+/** Throws RATE_LIMITED when the user already has `scopeLimit` ACTIVE holds in the key's scope. */
 function checkScopeLimit(account: Account, operation: ReserveOperation): void {
   if (operation.scopeLimit === undefined) return;
   const scope = operation.idempotencyKey.slice(0, operation.idempotencyKey.indexOf(":") + 1);
@@ -54,7 +54,7 @@ function checkScopeLimit(account: Account, operation: ReserveOperation): void {
   );
 }
 
-/** Takes 0..held credits and ends the hold. Throws NOT_FOUND, HOLD_NOT_ACTIVE, VALIDATION_FAILED above what is held. */
+/** Takes 0..held credits and ends the hold. Throws NOT_FOUND, HOLD_NOT_ACTIVE, VALIDATION_FAILED for more than held. */
 export function settle(
   account: Account,
   operation: SettleOperation,
@@ -96,8 +96,8 @@ export function settle(
 }
 
 /**
- * Charges a hold: from the lots it covers first; where a refund has emptied those meanwhile, from the other lots,
- * and past them into debt, because the work was done under a promise (`available` does not fall by it).
+ * Charges a hold: first from the lots it covers, then, if a refund has emptied those meanwhile, from the other lots,
+ * and the rest as debt, because the work was done on the promise of the hold. `available` does not decrease.
  */
 function chargeHold(
   account: Account,
@@ -133,7 +133,7 @@ function chargeHold(
   return { account: charged, entries: [entry] };
 }
 
-/** Ends the hold without taking anything. Throws NOT_FOUND, HOLD_NOT_ACTIVE. */
+/** Ends a hold without taking anything. Throws NOT_FOUND, HOLD_NOT_ACTIVE. */
 export function release(
   account: Account,
   operation: ReleaseOperation,

@@ -1,11 +1,14 @@
-// Spend: takes credits now, in spend order, for one use of a feature. Never into debt.
+// Spend: takes credits immediately, in spend order, for one use of a feature. Never into debt.
 import { AppError, assert, notFound } from "../../lib/errors.ts";
 import { type Account, append, availableCredits, type LotShare } from "../model/account.ts";
 import { freeCreditsIn, pick, withoutShares } from "../model/lots.ts";
 import { draftEntry, type Effect, type OperationContext } from "../model/operation-effect.ts";
 import type { SpendOperation } from "../ports.ts";
 
-/** Throws NOT_FOUND for a deleted account, FORBIDDEN for a disabled one, INSUFFICIENT_CREDITS when `available` is short. */
+/**
+ * Takes the credits and records the usage. Throws NOT_FOUND for a deleted account, FORBIDDEN for a disabled one,
+ * INSUFFICIENT_CREDITS when `available` is too small.
+ */
 export function spend(
   account: Account,
   operation: SpendOperation,
@@ -49,7 +52,10 @@ export function requireSpender(account: Account): void {
   if (account.disabled) throw AppError.of("FORBIDDEN", "This account is disabled.");
 }
 
-/** Returns `amountCredits` of the lots no hold covers, in spend order. Throws INSUFFICIENT_CREDITS; the caller adds a package to suggest. */
+/**
+ * Returns shares of the lots, in spend order, that come to `amountCredits` and that no hold covers.
+ * Throws INSUFFICIENT_CREDITS, to which the caller adds the suggested package.
+ */
 export function pickAvailable(account: Account, amountCredits: number): readonly LotShare[] {
   const available = availableCredits(account);
   if (available < amountCredits) {

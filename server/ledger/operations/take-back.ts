@@ -1,4 +1,4 @@
-// Take-back: a refund or a dispute takes its share of a purchase, into debt if need be.
+// Take-back: a refund or a dispute takes back its share of a purchase, into debt if necessary.
 import { invalidField } from "../../lib/errors.ts";
 import {
   type Account,
@@ -11,14 +11,14 @@ import { freeCreditsIn, mergeShares, pick, withoutShares } from "../model/lots.t
 import { draftEntry, type Effect, type OperationContext } from "../model/operation-effect.ts";
 import type { TakeBackOperation } from "../ports.ts";
 
-/** What goes out, and what its entry says of it. */
+/** The credits that go out, and the fields of their entry. */
 interface DebitTerms extends Pick<Entry, "type" | "description" | "sourceId"> {
   readonly amountCredits: number;
   /** Lots to take from before the others. */
   readonly firstLots?: readonly Lot[];
 }
 
-/** Takes from the purchase's own lot, then the other lots, then debt. */
+/** Takes credits from the purchase's own lot, then from the other lots, and the rest as debt. */
 export function takeBack(
   account: Account,
   operation: TakeBackOperation,
@@ -30,8 +30,8 @@ export function takeBack(
 }
 
 /**
- * Takes credits whether they are there or not: `firstLots`, then free credits of the others, then held ones, then
- * debt. Throws VALIDATION_FAILED past the largest debt.
+ * Takes credits even if there are too few: from `firstLots`, then free credits of the other lots, then held ones, and
+ * the rest as debt. Throws VALIDATION_FAILED beyond the largest debt.
  */
 export function takeCredits(
   account: Account,

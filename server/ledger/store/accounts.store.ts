@@ -27,9 +27,9 @@ import {
 import { forRows, LEDGER_SQL } from "./sql.ts";
 
 /**
- * Locks the operations' users in id order and reads what their decisions depend on. The reads are sent behind the
- * lock on the same connection without waiting for it: they run after it all the same, in the ledger's lane in one round
- * trip. In a Prisma transaction each is sent when the one before has succeeded.
+ * Locks the operations' users in id order and reads what their decisions depend on. The reads do not wait for the lock
+ * before they are sent, but run after it all the same, being on the same connection: in a raw transaction all go in one
+ * round trip, in a Prisma transaction each is sent once the previous one has succeeded.
  */
 export async function loadBatch(
   session: SqlSession,
@@ -50,7 +50,7 @@ export async function loadBatch(
     read<LotRow>(sql.lotsByGrantKey, grantKeys),
     read<HoldRow>(sql.holdsById, holdIds),
   ] as const);
-  // Most users hold nothing, so this second trip is rare.
+  // Most users have no holds, so this second round trip is rare.
   const holders = userRows.filter((row) => row.heldCredits !== 0).map((row) => [row.id]);
   const activeHolds = await read<HoldRow>(sql.activeHolds, holders);
 
@@ -73,7 +73,7 @@ export async function loadBatch(
   };
 }
 
-/** Writes what a batch decided: one multi-row statement per table, all sent at once. */
+/** Writes a batch's decisions: one multi-row statement per table and kind of write, all sent without waiting. */
 export async function saveBatch(session: SqlSession, writes: BatchWrites): Promise<void> {
   const sql = LEDGER_SQL[session.dialect];
   const date = createDateWriter(session.dialect);
@@ -98,14 +98,14 @@ export async function saveBatch(session: SqlSession, writes: BatchWrites): Promi
   ]);
 }
 
-/** The rows of one statement say the same. */
+/** Returns when the users were read. The first row is enough: all rows of a statement carry the same time. */
 function readAtOf({ dialect }: SqlSession, [row]: readonly UserRow[]): number {
   return row === undefined ? Number.POSITIVE_INFINITY : fromSqlDate(dialect, row.readAt).getTime();
 }
 
 const byUser = (row: { readonly userId: string }) => row.userId;
 
-/** What the operations name, users in ascending order so that two batches never wait for each other in a circle. */
+/** Returns what the operations refer to, users in ascending order so that two batches never deadlock. */
 function referencesOf(operations: readonly LedgerOperation[]) {
   const userIds = new Set<string>();
   const keys: [string, string][] = [];
@@ -120,12 +120,12 @@ function referencesOf(operations: readonly LedgerOperation[]) {
   return { userIds: [...userIds].sort(), keys, grantKeys, holdIds };
 }
 
-/** Each row once: a key used twice in a batch must not come back as two rows. */
+/** Removes duplicates: a key used twice in a batch must not come back as two rows. */
 function unique(rows: readonly unknown[]): unknown[] {
   return [...new Map(rows.map((row) => [JSON.stringify(row), row])).values()];
 }
 
-/** Like Promise.all, but fails only when every statement has ended, so that a rollback finds none of them under way. */
+/** Like Promise.all, but rejects only once every statement has ended, so that none is in flight at the rollback. */
 async function allDone<const T extends readonly Promise<unknown>[]>(
   tasks: T,
 ): Promise<{ -readonly [I in keyof T]: Awaited<T[I]> }> {

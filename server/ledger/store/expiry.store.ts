@@ -1,24 +1,24 @@
 import type { Database } from "../../database/ports.ts";
 import { fromSqlDate, toSqlDate } from "../../database/dates.ts";
 
-/** Something whose time is over. */
+/** An expired hold or lot. */
 export interface Due {
   readonly id: string;
   readonly userId: string;
   readonly dueAtMs: number;
 }
 
-/** Finds what is overdue, the longest due first, after `after` and at most `limit`. Ending it is the ledger's work. */
+/** Finds up to `limit` expired rows, longest overdue first, starting after `after`. The ledger does the expiring. */
 export interface ExpiryStore {
-  /** ACTIVE holds past their time. */
+  /** Returns expired holds that are still ACTIVE. */
   overdueHolds(nowMs: number, after: Due | null, limit: number): Promise<Due[]>;
-  /** Open lots past their time, those under a hold included. */
+  /** Returns expired lots that are still open, including those under a hold. */
   expiredLots(nowMs: number, after: Due | null, limit: number): Promise<Due[]>;
 }
 
-/** The store over Prisma. */
+/** Creates the store over Prisma. */
 export function createExpiryStore({ models, dialect }: Database): ExpiryStore {
-  // In the order of the index, so that a page reads its own rows and no others, however many are due.
+  // In index order, so that a page reads only its own rows, however many are due.
   async function find(open: string, nowMs: number, after: Due | null, limit: number) {
     const [now, from] = [nowMs, after?.dueAtMs ?? 0].map((ms) => toSqlDate(dialect, new Date(ms)));
     const rows = await models.$queryRawUnsafe<{ id: string; userId: string; expiresAt: unknown }[]>(

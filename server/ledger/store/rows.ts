@@ -1,5 +1,5 @@
-// Rows of the ledger's tables: `to…` makes the model's shape of a row, `…Values` the values of one row in the order of its
-// columns in sql.ts.
+// Rows of the ledger's tables: `to…` converts a row to the model's type, and `…Values` returns the values of one row in
+// the order of its columns in sql.ts.
 import type { SqlSession } from "../../database/ports.ts";
 import {
   fromSqlDate,
@@ -52,7 +52,7 @@ export interface KeyRow {
   answer: string;
 }
 
-/** One user's account; `lots` in any order. */
+/** Returns one user's account; `lots` may be in any order. */
 export function toAccount(row: UserRow, lots: Lot[] = [], holds: Hold[] = []): Account {
   return {
     userId: row.id,
@@ -68,7 +68,7 @@ export function toAccount(row: UserRow, lots: Lot[] = [], holds: Hold[] = []): A
   };
 }
 
-/** Every spend reads a lot or two: field by field costs a fraction of what a rest and a spread do. */
+/** Copies field by field, because every spend reads a lot or two and rest and spread would cost several times more. */
 export function toLot({ dialect }: SqlSession, row: LotRow): Lot {
   return {
     id: row.id,
@@ -98,10 +98,10 @@ export function toStoredKey({ userId, storedKey, inputHash, answer }: KeyRow): S
   return { userId, key: storedKey, inputHash, answer, createdAtMs: 0 };
 }
 
-/** Writes a moment as SQL does. */
+/** Formats a moment, in milliseconds since 1970, for SQL. */
 type DateWriter = (ms: number | null) => string | null;
 
-/** Dates as SQL, written once per distinct moment: the rows of a batch share theirs. */
+/** Creates a formatter that formats each distinct moment once, because most rows of a batch share theirs. */
 export function createDateWriter(dialect: SqlDialect): DateWriter {
   const known = new Map<number, string>();
   return (ms) => {
@@ -212,7 +212,7 @@ export function keyValues(key: StoredKey, date: DateWriter): unknown[] {
   return [key.userId, key.key, key.inputHash, key.answer, date(key.createdAtMs)];
 }
 
-/** What a person wrote, cut to its column; half a surrogate pair would make the whole batch's JSON unreadable. */
+/** Cuts free text to its column. Half a surrogate pair would make the whole batch's JSON unreadable. */
 function cut(value: string | null, maxLength: number): string | null {
   return value === null ? null : cutText(value, maxLength);
 }

@@ -1,8 +1,8 @@
-// The ledger's SQL: constant texts, each with one JSON parameter that carries the whole batch. Only what MySQL and
-// MariaDB insert is written out row by row: VALUES cost them a quarter to a third less than a JSON table.
+// The ledger's SQL: constant statements, each with one JSON parameter that carries the whole batch. Only inserts on
+// MySQL and MariaDB list their rows in VALUES, which costs a quarter to a third less there than a JSON table.
 import type { SqlDialect } from "../../database/dates.ts";
 
-/** MySQL types of what a JSON parameter carries. Ids, keys and words compare byte by byte, like their columns. */
+/** MySQL types of the values in a JSON parameter. Ids, keys and texts compare byte by byte, like their columns. */
 const TYPES = {
   id: "VARCHAR(36) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin",
   key: "VARCHAR(255) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin",
@@ -15,21 +15,21 @@ const TYPES = {
 
 type Columns = Readonly<Record<string, keyof typeof TYPES>>;
 
-/** The JSON parameter `[[…], …]` as a table `alias` with `columns`. */
+/** Returns SQL for the JSON parameter `[[…], …]` as a table `alias` with `columns`. */
 export function jsonTable(dialect: SqlDialect, columns: Columns, alias = "j"): string {
   const named = Object.entries(columns);
   if (dialect === "sqlite") {
     const selected = named.map(([name], i) => `json_extract(value, '$[${i}]') AS ${name}`);
     return `(SELECT ${selected.join(", ")} FROM json_each(?)) AS ${alias}`;
   }
-  // Without ERROR ON ERROR a value that does not fit would silently become NULL.
+  // Without ERROR ON ERROR, a value that does not fit would silently become NULL.
   const typed = named.map(
     ([name, type], i) => `\`${name}\` ${TYPES[type]} PATH '$[${i}]' ERROR ON ERROR`,
   );
   return `JSON_TABLE(?, '$[*]' COLUMNS (${typed.join(", ")})) AS ${alias}`;
 }
 
-/** Which rows of a table a JSON parameter asks for. */
+/** Selects the rows of a table that a JSON parameter names. */
 interface Lookup {
   readonly columns: string;
   readonly parameter: Columns;
@@ -39,8 +39,8 @@ interface Lookup {
 }
 
 /**
- * `columns` of `table` for every row of the parameter that matches, by way of `index`: on fresh tables the optimizer
- * would rather scan, and lock what it scans. The parameter's order is the locking order.
+ * Selects `columns` of `table` for every matching row of the parameter. Forces `index`, because on fresh tables the
+ * optimizer prefers a scan, which locks what it scans. The parameter's order is the locking order.
  */
 function select(dialect: SqlDialect, lookup: Lookup): string {
   const { columns, parameter, table, index, condition } = lookup;
@@ -51,7 +51,7 @@ function select(dialect: SqlDialect, lookup: Lookup): string {
   return `SELECT STRAIGHT_JOIN ${columns} FROM ${from} JOIN ${table} AS t FORCE INDEX (${index}) ON ${condition}`;
 }
 
-/** Adds rows: SQLite unpacks the JSON parameter; for the servers this is the text of one row (`forRows`). */
+/** Inserts rows: on SQLite those of the JSON parameter, on MySQL and MariaDB one row, which `forRows` extends. */
 function insert(dialect: SqlDialect, table: string, columns: Columns): string {
   const names = Object.keys(columns);
   if (dialect === "mysql") {
@@ -63,19 +63,20 @@ function insert(dialect: SqlDialect, table: string, columns: Columns): string {
   return `INSERT INTO ${table} (${quoted.join(", ")}) SELECT ${from.join(", ")} FROM ${jsonTable(dialect, columns)} WHERE 1 = 1`;
 }
 
-/** The text that inserts one row as the one that inserts `rows`. */
+/** Extends a statement that inserts one row so that it inserts `rows`. */
 export function forRows(insertOne: string, rows: number): string {
   const row = insertOne.slice(insertOne.lastIndexOf("("));
   return insertOne + `, ${row}`.repeat(rows - 1);
 }
 
 /**
- * `columns` of the users named by the parameter, their rows locked. The JSON table stands inside a subquery, because
- * MySQL refuses a locking clause beside it (error 3569), and MariaDB has no `FOR UPDATE OF`; only user rows are locked.
+ * Selects `columns` of the users named by the parameter and locks their rows. The JSON table is inside a subquery
+ * because MySQL refuses a locking clause beside it (error 3569), and MariaDB has no `FOR UPDATE OF`. Only user rows are
+ * locked.
  */
 function lockUsers(dialect: SqlDialect, columns: string): string {
   const parameter = { id: "id" } as const;
-  // One writer at a time: SQLite has no row locks, and needs none.
+  // SQLite has no row locks and needs none, because it allows one writer at a time.
   if (dialect === "sqlite") {
     const condition = "t.id = j.id";
     return select(dialect, { columns, parameter, table: "users", index: "PRIMARY", condition });
@@ -84,7 +85,7 @@ function lockUsers(dialect: SqlDialect, columns: string): string {
   return `SELECT STRAIGHT_JOIN ${columns} FROM ${wanted} JOIN users AS t FORCE INDEX (PRIMARY) ON t.id = j.id FOR UPDATE`;
 }
 
-/** Sets every column but `id` of the rows with these ids. */
+/** Updates every column but `id` of the rows with the given ids. */
 function update(dialect: SqlDialect, table: string, columns: Columns): string {
   const names = Object.keys(columns).filter((name) => name !== "id");
   if (dialect === "mysql") {
@@ -147,7 +148,7 @@ const LOOKUPS = {
   },
 } as const satisfies Readonly<Record<string, Lookup>>;
 
-// What the rows of each writing statement hold, in the order in which rows.ts writes them.
+// The columns of each writing statement, in the order in which rows.ts supplies the values.
 const NEW_LOT: Columns = {
   id: "id",
   userId: "id",
@@ -238,7 +239,7 @@ const CHANGED_HOLD: Columns = {
 
 function statements(dialect: SqlDialect) {
   return {
-    /** Parameter: [[userId], …] in ascending order, so that two batches never wait for each other in a circle. */
+    /** Parameter: [[userId], …] in ascending order, so that two batches never deadlock. */
     lockUsers: lockUsers(dialect, `${USER_COLUMNS}, ${READ_AT[dialect]} AS readAt`),
     openLots: select(dialect, LOOKUPS.openLots),
     lotsByGrantKey: select(dialect, LOOKUPS.lotsByGrantKey),

@@ -13,10 +13,10 @@ const TAKEN = "SUM(CASE WHEN e.amount < 0 THEN -e.amount ELSE 0 END)";
 
 const SPENT = "SUM(CASE WHEN type = 'USAGE' THEN taken ELSE 0 END)";
 
-/** The mark: totals hold what lies before it. */
+/** The name of the mark in `roll_ups`: the totals may contain what lies before it. */
 const NAME = "credits";
 
-/** The statements. The first parameter of those that write is what they are about, as JSON: entries, movements or spans. */
+/** The statements. The first parameter of each one that writes is JSON: the entries, movements or spans it works on. */
 export const CREDIT_TOTALS_SQL = { mysql: statements("mysql"), sqlite: statements("sqlite") };
 
 function statements(dialect: Database["dialect"]) {
@@ -26,9 +26,10 @@ function statements(dialect: Database["dialect"]) {
   const join = isMysql ? "STRAIGHT_JOIN" : "CROSS JOIN";
   const entries = isMysql ? "credit_logs e FORCE INDEX (PRIMARY)" : "credit_logs e";
   const movements = isMysql ? "credit_movements m FORCE INDEX (PRIMARY)" : "credit_movements m";
-  // One by one: by the two ends of a span, MySQL and MariaDB read all entries of its user.
+  // Entry by entry: given only the two ends of a span, MySQL and MariaDB would read all entries of its user.
   const inSpans = `${jsonTable(dialect, ENTRY)} ${join} ${entries} ON e.userId = j.userId AND e.seq = j.seq`;
-  // As Prisma writes it: rows brought in by hand may spell it otherwise, and are then not found by it.
+  // In the format Prisma writes. An entry imported by hand may be dated in another, and a movement that took that over
+  // could not be looked up.
   const entryAt = isMysql ? "e.createdAt" : "strftime('%Y-%m-%dT%H:%M:%f+00:00', e.createdAt)";
   const named = "m.createdAt = j.createdAt AND m.id = j.id";
   const add = isMysql
@@ -41,19 +42,20 @@ function statements(dialect: Database["dialect"]) {
     deleteMovements: isMysql
       ? `DELETE m FROM ${moved} STRAIGHT_JOIN ${movements} ON ${named}`
       : `DELETE FROM credit_movements WHERE (createdAt, id) IN (SELECT j.createdAt, j.id FROM ${moved})`,
-    /** Second parameter: the end of what is added up. */
+    /** Second parameter: entries before it are added to the totals. */
     addEntries: `INSERT INTO credit_totals (quarter, type, given, taken)
       SELECT ${quarterOf(dialect, "e.createdAt")} AS q, e.type, ${GIVEN}, ${TAKEN}
       FROM ${inSpans} WHERE e.createdAt < ? GROUP BY q, e.type ${add}`,
-    /** Second parameter: where what is not added up yet begins. */
+    /** Second parameter: entries from it on become movements, to be added up later. */
     moveEntries: `INSERT INTO credit_movements (createdAt, id, type, given, taken)
       SELECT ${entryAt} AS at, ${isMysql ? "UUID()" : "lower(hex(randomblob(16)))"}, e.type, ${GIVEN}, ${TAKEN}
       FROM ${inSpans} WHERE e.createdAt >= ? GROUP BY at, e.type`,
     advance: isMysql
       ? `UPDATE ${spans} STRAIGHT_JOIN users u FORCE INDEX (PRIMARY) ON u.id = j.userId AND u.rolledSeq = j.fromSeq SET u.rolledSeq = j.toSeq`
       : `UPDATE users SET rolledSeq = j.toSeq FROM ${spans} WHERE users.id = j.userId AND users.rolledSeq = j.fromSeq`,
-    // One statement sees one moment: an entry is in a movement, in the totals or behind its user's rolledSeq, and once.
-    // Each part adds itself up: MySQL would copy every row of a union into a temporary table first.
+    // One statement sees one snapshot, in which each entry is counted exactly once: in a movement, in the totals, or
+    // past its user's rolledSeq. Each part has its own SUM because MySQL copies all rows of a union to a temporary
+    // table.
     movements: `SELECT SUM(m.given) AS given, SUM(m.spent) AS spent FROM (
         SELECT SUM(given) AS given, ${SPENT} AS spent FROM credit_totals WHERE quarter >= ? AND quarter < ?
         UNION ALL
@@ -66,7 +68,7 @@ function statements(dialect: Database["dialect"]) {
   };
 }
 
-/** The store over either database. */
+/** Creates the store, for either database. */
 export function createCreditTotalsStore(database: Database): CreditTotalsStore {
   return {
     rollMovements: (beforeMs, rows) => rollMovements(database, beforeMs, rows),
@@ -77,10 +79,10 @@ export function createCreditTotalsStore(database: Database): CreditTotalsStore {
   };
 }
 
-/** Thrown inside a transaction to take it back. */
+/** Thrown inside a transaction to roll it back. */
 class RolledMeanwhile extends Error {}
 
-/** Runs `work` in a transaction. False when it found that another instance had done the same. */
+/** Runs `work` in a transaction. Returns false, rolled back, if another instance had already done the same. */
 async function onlyOnce(
   database: Database,
   work: (sql: SqlSession) => Promise<void>,
@@ -113,7 +115,7 @@ async function rollMovements(database: Database, beforeMs: number, rows: number)
 }
 
 async function findUnrolled({ models }: Database, afterUserId: string, take: number) {
-  // Filtered here: a page is as much work where nothing is due, and two columns of a row cannot be compared by an index.
+  // Filtered here, so that a page costs the same when nothing is due: no index can compare two columns of a row.
   const users = await models.user.findMany({
     where: { id: { gt: afterUserId } },
     orderBy: { id: "asc" },
@@ -153,7 +155,7 @@ async function rollEntries(
   return onlyOnce(database, async (sql) => {
     await sql.execute(addEntries, named);
     await sql.execute(moveEntries, named);
-    // Last, so that the users' rows are locked for a moment only: the ledger waits for them.
+    // Last, so that the users' rows are locked only briefly, because the ledger waits for them.
     if ((await sql.execute(advance, [toJson(spans)])) !== spans.length) throw new RolledMeanwhile();
   });
 }
@@ -166,7 +168,7 @@ async function readMovements(database: Database, fromMs: number, toMs: number): 
     toMs: inTotals(toMs) ? quarterEnd(toMs) : toMs,
   };
   const moved = await sumMovements(database, range.fromMs, range.toMs);
-  // What was exact may have gone into the totals between the two looks. The mark moves four times an hour.
+  // Start over if the mark has moved (it does four times an hour): movements read exactly may have become totals.
   if ((await readMark(database.models, NAME)) !== markMs)
     return readMovements(database, fromMs, toMs);
   return { ...range, ...moved };
@@ -179,6 +181,6 @@ async function sumMovements({ models, dialect }: Database, fromMs: number, toMs:
     Math.ceil(toMs / QUARTER_MS),
     ...[fromMs, toMs, fromMs, toMs].map((ms) => toSqlDate(dialect, new Date(ms))),
   );
-  // Null where there is nothing to add up.
+  // The sums are null when there is nothing to add up.
   return { granted: Number(moved?.given ?? 0), spent: Number(moved?.spent ?? 0) };
 }

@@ -1,42 +1,45 @@
-/** Entries of one user that are to be added up: those after `fromSeq` up to `toSeq`. */
+/** A user's entries to be added up: those after `fromSeq`, up to and including `toSeq`. */
 export interface EntrySpan {
   readonly userId: string;
   readonly fromSeq: number;
   readonly toSeq: number;
 }
 
-/** What moved. */
+/** Sums of the credits that moved in [fromMs, toMs). */
 export interface Movements {
   readonly fromMs: number;
   readonly toMs: number;
-  /** Every amount above zero, whatever it was for. */
+  /** Sum of every amount above zero, whatever its type. */
   readonly granted: number;
   readonly spent: number;
 }
 
-/** The totals of credit_logs: each batch's movements, and what is added up of them by quarter of an hour and type. */
+/** The totals of credit_logs: each batch's movements, and their sums by quarter of an hour and type. */
 export interface CreditTotalsStore {
   /**
-   * Adds up to `rows` movements from before `ms`, the border of two quarters, to the totals. Returns how many: none when
-   * another instance has added one of them.
+   * Adds at most `rows` movements dated before `beforeMs`, a quarter boundary, to the totals. Returns how many it
+   * added: 0 when another instance has already added one of them.
    */
   rollMovements(beforeMs: number, rows: number): Promise<number>;
-  /** The next users by id with entries that no batch has counted, and the last user looked at; null at the end. */
+  /**
+   * Checks the next `users` users by id. Returns the spans of entries that no batch has counted, and the last user
+   * checked, or null at the end.
+   */
   unrolled(
     afterUserId: string,
     users: number,
   ): Promise<{ spans: EntrySpan[]; last: string | null }>;
-  /** From now on totals may hold what lies before `ms`, the border of two quarters; never moves back. */
+  /** Moves the mark: from now on the totals may contain what lies before `ms`, a quarter boundary. Never moves back. */
   advance(ms: number): Promise<void>;
   /**
-   * Counts the spans: what lies before `ms`, the border of two quarters, in the totals, the rest as movements. False, and
-   * nothing is changed, when another instance has counted one of them: a user's `rolledSeq` moves in the same
-   * transaction, and only from where it was read.
+   * Counts the spans: entries before `ms`, a quarter boundary, in the totals, the rest as movements. Returns false and
+   * changes nothing if another instance has already counted one of them, which it can tell because a user's `rolledSeq`
+   * moves in the same transaction, and only from the value that was read.
    */
   rollEntries(spans: readonly EntrySpan[], ms: number): Promise<boolean>;
   /**
-   * What moved in [fromMs, toMs): totals, movements, and every entry that is in neither. Ends that lie in the totals are moved
-   * outwards to borders of quarters, as the answer says; those after them are exact.
+   * Returns what moved in [fromMs, toMs), from the totals, the movements, and entries that are in neither yet. An end
+   * that lies within the totals is moved outwards to a quarter boundary, and returned so; an end beyond them is exact.
    */
   movements(fromMs: number, toMs: number): Promise<Movements>;
 }
@@ -44,14 +47,14 @@ export interface CreditTotalsStore {
 /** Usage of one feature within 24 hours. */
 export interface UsageLine {
   readonly feature: string;
-  /** Whole 24 hours since the origin asked for. */
+  /** Number of whole 24-hour days since the requested origin. */
   readonly day: number;
   readonly firstAtMs: number;
   readonly credits: number;
   readonly calls: number;
 }
 
-/** Moments in milliseconds: [fromMs, toMs), its days counted from `originMs`. */
+/** The range [fromMs, toMs), in milliseconds since 1970. Its days are counted from `originMs`. */
 export interface UsageRange {
   readonly originMs: number;
   readonly fromMs: number;
@@ -60,21 +63,21 @@ export interface UsageRange {
 
 /** The totals of usage_logs by user, quarter of an hour and feature. */
 export interface UsageTotalsStore {
-  /** Calls before this moment are in the totals; 0 when none are. */
+  /** Returns the mark: calls before it are in the totals. 0 when none are. */
   rolledTo(): Promise<number>;
-  /** When the first user came; null without users. */
+  /** Returns when the first user was created; null without users. */
   firstUserAt(): Promise<number | null>;
-  /** The id of the last of the next `users` users; null when there are none. */
+  /** Returns the id of the last of the next `users` users; null when there are no more. */
   lastOfPage(afterUserId: string, users: number): Promise<string | null>;
   /**
-   * Counts the calls in [fromMs, toMs) of users after `afterUserId` up to `lastUserId`, and writes the totals over what
-   * was there: doing it again changes nothing. Both moments are borders of quarters.
+   * Counts the calls in [fromMs, toMs) of the users after `users.after` up to `users.last`. Idempotent, because it
+   * overwrites the totals. Both moments are quarter boundaries.
    */
   count(users: { after: string; last: string }, fromMs: number, toMs: number): Promise<void>;
-  /** From now on reads take what lies before `ms` from the totals; never moves back. */
+  /** Moves the mark: from now on, reads take what lies before `ms` from the totals. Never moves back. */
   advance(ms: number): Promise<void>;
-  /** A mark beyond `ms` is taken for none: reads take nothing from the totals until they are counted again. */
+  /** Resets a mark that is beyond `ms`: reads take nothing from the totals until everything is counted again. */
   startAnew(ms: number): Promise<void>;
-  /** What a user used: the totals as far as they go, the calls themselves beyond and at ragged ends. */
+  /** Returns a user's usage: from the totals as far as they go, from the calls beyond them and in partial quarters. */
   read(userId: string, range: UsageRange): Promise<UsageLine[]>;
 }

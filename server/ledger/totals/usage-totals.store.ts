@@ -4,10 +4,10 @@ import { advanceMark, readMark } from "../../database/roll-up-mark.ts";
 import type { UsageLine, UsageRange, UsageTotalsStore } from "./ports.ts";
 import { QUARTER_MS, QUARTERS_PER_DAY, quarterEnd, quarterOf, quarterStart } from "./quarters.ts";
 
-/** The mark: calls before it are in the totals. */
+/** The name of the mark in `roll_ups`: calls before it are in the totals. */
 const NAME = "usage";
 
-/** The statements, by what they read or write. */
+/** The statements, per dialect. */
 export const USAGE_TOTALS_SQL = { mysql: statements("mysql"), sqlite: statements("sqlite") };
 
 function statements(dialect: Database["dialect"]) {
@@ -18,27 +18,30 @@ function statements(dialect: Database["dialect"]) {
   const write = isMysql
     ? "ON DUPLICATE KEY UPDATE credits = VALUES(credits), calls = VALUES(calls), firstAt = VALUES(firstAt)"
     : "ON CONFLICT (userId, quarter, feature) DO UPDATE SET credits = excluded.credits, calls = excluded.calls, firstAt = excluded.firstAt";
-  // Days of 24 hours since an origin. Which days have 24 hours is known outside: databases know no zones.
+  // Days of 24 hours since an origin. The caller knows which days have 24 hours; the database knows no time zones.
   const day = isMysql
     ? "TIMESTAMPDIFF(SECOND, ?, createdAt) DIV 86400"
     : "(CAST(strftime('%s', createdAt) AS INTEGER) - CAST(strftime('%s', ?) AS INTEGER)) / 86400";
   const divide = isMysql ? "DIV" : "/";
   return {
-    /** Parameters: from, to, users after, up to. */
+    /** Parameters: from, to, then the users: after this id, up to that one. */
     count: `INSERT INTO usage_totals (userId, quarter, feature, credits, calls, firstAt)
       SELECT l.userId, ${quarterOf(dialect, "l.createdAt")} AS q, l.feature, SUM(l.credits), COUNT(*), MIN(l.createdAt)
       FROM users u ${logs} ON l.userId = u.id AND l.createdAt >= ? AND l.createdAt < ?
       WHERE u.id > ? AND u.id <= ? GROUP BY l.userId, q, l.feature ${write}`,
-    /** Parameters: origin, user, from, to, as dates. */
+    /** Parameters: origin, user, from, to (moments as dates). */
     calls: `SELECT feature, ${day} AS dayNumber, MIN(createdAt) AS firstAt, SUM(credits) AS credits, COUNT(*) AS calls
       FROM usage_logs WHERE userId = ? AND createdAt >= ? AND createdAt < ? GROUP BY feature, dayNumber`,
-    /** Parameters: origin, user, from, to, as quarters. In doubles (exact up to 2^53): MySQL sums integers as DECIMAL, slower. */
+    /**
+     * Parameters: origin, user, from, to (moments as quarters). Sums doubles, which are exact up to 2^53, because MySQL
+     * sums integers as DECIMAL, which is slower.
+     */
     totals: `SELECT feature, (quarter - ?) ${divide} ${QUARTERS_PER_DAY} AS dayNumber, MIN(firstAt) AS firstAt, SUM(credits + 0e0) AS credits, SUM(calls + 0e0) AS calls
       FROM usage_totals WHERE userId = ? AND quarter >= ? AND quarter < ? GROUP BY feature, dayNumber`,
   };
 }
 
-/** The store over either database. */
+/** Creates the store, for either database. */
 export function createUsageTotalsStore(database: Database): UsageTotalsStore {
   const { models, dialect } = database;
   return {
@@ -76,7 +79,7 @@ export function createUsageTotalsStore(database: Database): UsageTotalsStore {
   };
 }
 
-/** A part of a statement with its parameters. */
+/** One part of the union, with its parameters. */
 interface Part {
   readonly sql: string;
   readonly params: readonly unknown[];
@@ -89,9 +92,9 @@ async function readUsage(
 ): Promise<UsageLine[]> {
   const { models, dialect } = database;
   const { fromMs, toMs } = range;
-  // What lies before it never changes, so the two statements need not see one moment.
+  // Totals before the mark are settled, so the two statements need not see the same snapshot.
   const rolledMs = await readMark(models, NAME);
-  // A zone of long ago may be minutes and seconds away from UTC: its days are counted call by call.
+  // A historical time zone may be offset from UTC by odd minutes and seconds; its days are counted call by call.
   const isWhole = range.originMs % QUARTER_MS === 0;
   const wholeFromMs = isWhole ? Math.min(quarterEnd(fromMs), toMs) : toMs;
   const wholeToMs = Math.max(wholeFromMs, Math.min(quarterStart(toMs), rolledMs));
@@ -130,7 +133,7 @@ function totals(dialect: Database["dialect"], userId: string, range: UsageRange)
   return { sql: USAGE_TOTALS_SQL[dialect].totals, params: [origin, userId, from, to] };
 }
 
-/** One line for each feature and day. */
+/** Merges the lines into one per feature and day. */
 function merged(lines: readonly UsageLine[]): UsageLine[] {
   const byDay = new Map<string, UsageLine>();
   for (const line of lines) {

@@ -1,4 +1,4 @@
-// One batch in memory: the accounts as loaded, every operation decided on them in order, what has to be written.
+// One batch in memory: the loaded accounts, the operations decided on them in order, and the rows to write.
 import type { EntryType } from "../../../shared/src/credit.ts";
 import { notFound } from "../../lib/errors.ts";
 import { newId } from "../../lib/ids.ts";
@@ -20,18 +20,19 @@ interface State {
   readonly replayedUserIds: Set<string>;
 }
 
-/** The clock that batches are decided by. */
+/** The clock by which batches are decided. */
 export interface BatchClock {
   /** Milliseconds since 1970. */
   readonly now: () => number;
   /**
-   * How far `now` may be ahead of the database's clock, which stands in for it beyond that: a machine whose clock is wrong
-   * must not take everybody's credits as expired. Defaults to any: tests bring clocks of their own.
+   * How far `now` may run ahead of the database's clock. Beyond that the time is capped at the database's plus this
+   * much: a machine with a wrong clock must not expire every user's credits. Defaults to no limit, because tests use
+   * their own clocks.
    */
   readonly maxAheadMs?: number;
 }
 
-/** A batch over what was loaded, decided now. Operations see the effects of those before them. */
+/** Starts a batch over the loaded rows, decided as of now. Each operation sees the effects of those before it. */
 export function createBatchState(
   loaded: LoadedBatch,
   { now, maxAheadMs = Number.POSITIVE_INFINITY }: BatchClock,
@@ -49,7 +50,7 @@ export function createBatchState(
     replayedUserIds: new Set(),
   };
   return {
-    /** Decides one operation. Never throws: a defect in one must not take the batch down. */
+    /** Decides one operation. Never throws: a bug in one must not bring down the batch. */
     apply: (operation: LedgerOperation, operationId: string) =>
       apply(state, operation, operationId),
     /** Whether there is anything to write. */
@@ -58,8 +59,9 @@ export function createBatchState(
     },
     writes: () => collectWrites(state),
     /**
-     * Users whose position changed, and those whose change was made before: whoever made it may have died before telling
-     * anybody, or be this very batch whose COMMIT was not answered, so that an older balance is still cached.
+     * Users whose account changed, plus those whose operation was a replay: the process that applied it may have
+     * died before publishing the change (or this batch's own COMMIT went unanswered), so a stale balance may still be
+     * cached.
      */
     changedUserIds: () => [
       ...new Set([
@@ -87,7 +89,8 @@ function apply(state: State, operation: LedgerOperation, operationId: string): V
       storedGrant: operation.kind === "grant" ? grants.get(operation.grantKey) : undefined,
     });
     record(state, decision);
-    // Done before. An expiry that finds nothing is no answer to that: readers ask for one whenever something is due.
+    // A replay. Expiries do not count: readers request one whenever something may be due, so one that finds nothing
+    // proves nothing.
     const isExpiry = operation.kind === "expireLots" || operation.kind === "expireHolds";
     if (decision.outcome.ok && decision.account === account && !isExpiry)
       state.replayedUserIds.add(operation.userId);
@@ -145,13 +148,13 @@ function collectWrites(state: State): BatchWrites {
   };
 }
 
-/** Whether all entries before this batch are in the totals; where some are missing, a job adds the new ones, too. */
+/** Whether all entries before this batch are in the totals. If some are missing, a job adds the new ones as well. */
 function isRolledUp({ loaded }: State, userId: string): boolean {
   const before = loaded.accounts.get(userId);
   return before !== undefined && before.rolledSeq === before.seq;
 }
 
-/** One movement for each type of entry. */
+/** Returns one movement per entry type. */
 function sumMovements(state: State): Movement[] {
   const { entries, nowMs } = state;
   const byType = new Map<EntryType, { given: number; taken: number }>();
@@ -165,7 +168,7 @@ function sumMovements(state: State): Movement[] {
   return [...byType].map(([type, sum]) => ({ id: newId(nowMs), type, ...sum, createdAtMs: nowMs }));
 }
 
-/** The rows of `after` that are new, and those that are not the object that was loaded. */
+/** Collects the rows of `after` that are new, and those that are no longer the object that was loaded. */
 function addDifference<Row extends { id: string }>(
   before: readonly Row[],
   after: readonly Row[],

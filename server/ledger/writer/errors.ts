@@ -1,4 +1,4 @@
-// What the writer's callers are told when their operation cannot be decided now, and why a transaction failed.
+// The errors the writer's callers receive when an operation cannot be applied, and why a transaction failed.
 import { classifyDatabaseError, type DatabaseErrorClass } from "../../database/errors.ts";
 import { AppError } from "../../lib/errors.ts";
 
@@ -11,18 +11,18 @@ export class TransactionFailed extends Error {
   }
 }
 
-/** `allSent`: every statement was answered, so that a connection lost since was lost at COMMIT. */
+/** Classifies `error`. With `allSent`, every statement had succeeded, so a lost connection was lost at COMMIT. */
 export function toTransactionFailed(error: unknown, allSent: boolean): TransactionFailed {
   const kind = classifyDatabaseError(error);
   return new TransactionFailed(kind === "away" && allSent ? "unknownOutcome" : kind, error);
 }
 
-/** Whether the database refused the batch's content: one operation's fault, not the database's state. */
+/** Whether the database rejected the batch's content: one operation's fault, not the state of the database. */
 export function isPoisoned(kind: DatabaseErrorClass): boolean {
   return kind === "other" || kind === "unique";
 }
 
-/** SERVICE_UNAVAILABLE: nothing is lost by trying again with the same key. */
+/** Returns SERVICE_UNAVAILABLE: retrying with the same key is safe. */
 export function unavailable(message: string, cause?: unknown): AppError {
   return AppError.of(
     "SERVICE_UNAVAILABLE",
@@ -32,12 +32,12 @@ export function unavailable(message: string, cause?: unknown): AppError {
   );
 }
 
-/** INTERNAL: a defect. The cause goes to the log, never to the caller. */
+/** Returns INTERNAL, for a bug. The cause goes to the log, never to the caller. */
 export function internal(cause: unknown): AppError {
   return AppError.of("INTERNAL", "Credit operation failed", undefined, cause);
 }
 
-/** What the callers of a failed transaction get. */
+/** Returns the error for the callers of a failed transaction. */
 export function toCallerError(kind: DatabaseErrorClass, cause: unknown): AppError {
   return isPoisoned(kind)
     ? internal(cause)

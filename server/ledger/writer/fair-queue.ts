@@ -1,41 +1,41 @@
-// The order of waiting work: first come, first served for each user, and no user starves another.
+// A fair queue: first come, first served within each user, and no user starves another.
 
-/** Something a user waits for. */
+/** An item that a user is waiting for. */
 export interface Queued {
   readonly userId: string;
   /** Grows with every arrival. */
   readonly arrival: number;
 }
 
-/** What is taken from a queue. */
+/** What to take from a queue. */
 interface Wanted {
-  /** Items, at most. */
+  /** Maximum number of items. */
   readonly most: number;
   readonly mayRun: (userId: string) => boolean;
-  /** Nothing is taken where fewer users may run; defaults to 1. */
+  /** Takes nothing when fewer users may run. Defaults to 1. */
   readonly leastUsers?: number;
-  /** Half of the users are left for the next to take where so many may run; defaults to never. */
+  /** When at least this many users may run, leaves half of them for the next call. Defaults to never. */
   readonly halveFrom?: number;
 }
 
-/** Waiting items by user. Bounded by whoever pushes. */
+/** Waiting items by user. The caller bounds its size. */
 export interface FairQueue<Item extends Queued> {
   readonly size: number;
-  /** Users with something waiting. */
+  /** Number of users with waiting items. */
   readonly users: number;
   push(item: Item): void;
-  /** Gives items back to the head of their user's line, in the order given. */
+  /** Returns items to the head of their user's line, in the given order. */
   putBack(items: readonly Item[]): void;
   /**
-   * Items of users that may run, in order of arrival. When there are more than asked for, every user gets an equal part
-   * first, and those with something left go to the end of the round.
+   * Removes and returns items of users that may run, in arrival order. When more items wait than may be taken, every
+   * user gets an equal share first, and users with items left move to the end of the round.
    */
   take(wanted: Wanted): Item[];
-  /** Removes and returns the items that fit. */
+  /** Removes and returns the items that match. */
   remove(fits: (item: Item) => boolean): Item[];
 }
 
-/** An empty queue. */
+/** Creates an empty queue. */
 export function createFairQueue<Item extends Queued>(): FairQueue<Item> {
   let lines = new Map<string, Item[]>();
   let size = 0;
@@ -82,7 +82,7 @@ export function createFairQueue<Item extends Queued>(): FairQueue<Item> {
         }
       }
       size -= taken.length;
-      // A Map in use for ever keeps its dead items (lib/slot-set.ts says why); a new one does not.
+      // A long-lived Map retains deleted items (lib/slot-set.ts explains why), so start a new one.
       if (lines.size === 0) lines = new Map();
       return taken.sort((a, b) => a.arrival - b.arrival);
     },

@@ -1,32 +1,32 @@
-// The bounds of the writer.
+// The writer's limits.
 import type { Database } from "../../database/ports.ts";
 
 const DEFAULT_LIMITS = {
   /** Operations in one transaction. */
   batchSize: 256,
-  /** Batches under way at once, of different users: while the database works on one, this process does on another. */
+  /** Batches in flight, of disjoint users: while the database works on one, this process works on another. */
   batches: 2,
-  /** Users that must be able to run for a batch to start beside another; fewer share the one after it. */
+  /** How many users must be ready for a batch to start beside another; fewer wait and share the next one. */
   overlapUsers: 16,
-  /** A batch that takes longer than this holds nobody else up: the next one starts beside it for whoever waits. */
+  /** Once a batch has run this long, the next one starts beside it, however few users are waiting. */
   longBatchMs: 25,
-  /** Operations waiting; one more is refused. */
+  /** Maximum number of queued operations; further ones are refused. */
   queueSize: 20_000,
   /**
-   * How long a caller waits for an answer. Leaves a second of the three within which a request is answered to what came
-   * before: the session, a reconnect.
+   * How long a caller waits for a result. A request must be answered within three seconds; this leaves one for what
+   * comes first: reading the session, reconnecting.
    */
   deadlineMs: 2_000,
-  /** How long a user's Redis lock is waited for before the row lock alone has to do. */
+  /** How long to wait for a user's Redis lock before relying on the row lock alone. */
   lockPatienceMs: 12,
-  /** Tries of one transaction. */
+  /** Maximum attempts at one transaction. */
   attempts: 8,
 };
 
-/** How much at once, and for how long. */
+/** Batch and queue sizes, and time limits. */
 export type WriterLimits = Readonly<typeof DEFAULT_LIMITS>;
 
-/** The bounds on this database. */
+/** Returns the limits for this database. */
 export function defaultLimits({ rawTransactionsAtOnce }: Database): WriterLimits {
   return { ...DEFAULT_LIMITS, batches: Math.min(DEFAULT_LIMITS.batches, rawTransactionsAtOnce) };
 }

@@ -1,9 +1,10 @@
-// The span of a batch: in the trace of one of its operations, with a sign of it in the traces of the others.
+// The span of a batch: it belongs to the trace of one of its operations, and the other traces get a span linking to it.
 import { inSpan, type Span, type Tracer } from "../../lib/tracer.ts";
 
 /**
- * Runs `batch` under a span whose parent is the first sampled one of `spans`, those that its operations came under. Each
- * other trace gets a span of the same length that links to it, so that no trace has a gap.
+ * Runs `batch` under a span. `spans` are those that were active when its operations were submitted: the first sampled
+ * one becomes the parent, and each other sampled one gets a child of the same length that links to the batch, so that
+ * no trace has a gap.
  */
 export function traceBatch(
   tracer: Tracer,

@@ -1,5 +1,5 @@
-// The users' Redis locks: taken for a whole batch in one round trip. They spare instances from queueing for one row in
-// the database; correctness rests on the row lock alone.
+// The users' Redis locks, taken for a whole batch in one round trip. They keep instances from queueing for the same row
+// in the database; correctness rests on the row lock alone.
 import type { LockLease, Locks } from "../../kv/ports.ts";
 
 const LOCK_TTL_MS = 5_000;
@@ -13,20 +13,20 @@ interface LockWait {
   readonly retryAtMs: number;
 }
 
-/** The locks, and who waits for one. */
+/** The locks, and the users waiting for one. */
 export interface UserLocks {
   readonly locks: Locks;
-  /** How long a user's lock is waited for before the row lock alone has to do. */
+  /** How long to wait for a user's lock before relying on the row lock alone. */
   readonly patienceMs: number;
   readonly waits: Map<string, LockWait>;
 }
 
-/** Nobody waits yet. */
+/** Creates the locks, with no user waiting yet. */
 export function createUserLocks(locks: Locks, patienceMs: number): UserLocks {
   return { locks, patienceMs, waits: new Map() };
 }
 
-/** Tries the users' locks. Returns whose operations may run now, and the lease to release afterwards. Never throws. */
+/** Tries to take the users' locks. Returns the users who may run now and the lease to release after. Never throws. */
 export async function acquireUserLocks(
   userLocks: UserLocks,
   userIds: ReadonlySet<string>,
@@ -50,7 +50,7 @@ export async function acquireUserLocks(
   return { lease, granted };
 }
 
-/** Whether the user waits for no lock, or it is time to try again. */
+/** Whether the user is not waiting for a lock, or it is time to try again. */
 export function canAttempt(userLocks: UserLocks, userId: string): boolean {
   const wait = userLocks.waits.get(userId);
   return (
@@ -58,22 +58,22 @@ export function canAttempt(userLocks: UserLocks, userId: string): boolean {
   );
 }
 
-/** Milliseconds until the next lock is worth another try. */
+/** Returns the milliseconds until the next lock is due for a retry. */
 export function pauseUntilRetryMs({ waits }: UserLocks): number {
   const nowMs = performance.now();
   let pauseMs = MAX_PAUSE_MS;
-  // What could be tried already waits for something else, or for nothing any more.
+  // A lock already due for a retry does not count: its user waits for something else, or is no longer waiting.
   for (const { retryAtMs } of waits.values())
     if (retryAtMs > nowMs) pauseMs = Math.min(pauseMs, retryAtMs - nowMs);
   return pauseMs;
 }
 
-/** Drops waits nobody has asked about for a minute. */
+/** Drops waits that began more than a minute ago. */
 export function pruneWaits({ waits }: UserLocks, nowMs: number): void {
   for (const [id, { sinceMs }] of waits) if (nowMs - sinceMs > FORGET_AFTER_MS) waits.delete(id);
 }
 
-/** The row lock queues fairly where a Redis lock is taken by whoever asks at the right moment: so none starves. */
+/** Prevents starvation: the row lock queues fairly, whereas a Redis lock goes to whichever instance asks first. */
 function hasWaitedTooLong({ waits, patienceMs }: UserLocks, userId: string): boolean {
   const wait = waits.get(userId);
   return wait !== undefined && performance.now() - wait.sinceMs >= patienceMs;

@@ -1,9 +1,9 @@
-// The ledger's own check of what it is given: nothing malformed is queued, whoever calls.
+// The ledger's own input validation, so that no caller can queue a malformed operation.
 import { invalidField } from "../../lib/errors.ts";
 import type { LedgerOperation } from "../ports.ts";
 
 const MAX_AMOUNT_CREDITS = 1_000_000_000;
-/** A debt as a whole may be larger than any one operation that made it. */
+/** A debt may exceed what any single operation that contributed to it could take. */
 const MAX_DEBT_CREDITS = 2_000_000_000;
 const MAX_TTL_SECONDS = 86_400;
 const MAX_KEY_LENGTH = 255;
@@ -20,7 +20,7 @@ function requireInteger(field: string, value: unknown, min: number, max: number)
     refuse(field, `a whole number from ${min} to ${max}.`);
 }
 
-// Lengths are those of the columns: JSON_TABLE of MariaDB cuts off what does not fit, without a word.
+// The lengths are those of the columns, because MariaDB's JSON_TABLE silently truncates what does not fit.
 function requireKey(field: string, value: unknown, maxLength = MAX_KEY_LENGTH): void {
   if (typeof value !== "string" || value.length === 0 || value.length > maxLength)
     refuse(field, `1 to ${maxLength} characters.`);
@@ -35,7 +35,7 @@ function requireMetadata(metadata: Readonly<Record<string, unknown>>): void {
     refuse("metadata", "4 kB of JSON at most.");
 }
 
-/** Throws VALIDATION_FAILED, its `fields` naming what is wrong. */
+/** Throws VALIDATION_FAILED, with the invalid fields named in `fields`. */
 export function validateOperation(operation: LedgerOperation): void {
   requireKey("userId", operation.userId, MAX_ID_LENGTH);
   if ("sourceId" in operation && operation.sourceId !== null)

@@ -1,5 +1,5 @@
-// The writer: every queued change of credits goes through it. Read it from top to bottom to follow one batch:
-// submit -> next batch -> locks -> transaction (load, decide, save) -> answers; below that, what may go wrong.
+// The writer: every queued change of credits goes through it. Read from top to bottom to follow one batch:
+// submit -> next batch -> locks -> transaction (load, decide, save) -> results; error handling comes last.
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Database } from "../../database/ports.ts";
 import { fullJitterMs } from "../../lib/backoff.ts";
@@ -41,27 +41,27 @@ export interface WriterDeps extends BatchClock {
   readonly logger: Logger;
   readonly announce: Announce;
   readonly limits?: Partial<WriterLimits>;
-  /** Called for every batch that became durable, for the metrics. */
+  /** Called after each committed batch, for the metrics. */
   readonly onBatch?: (batch: { readonly operations: number; readonly seconds: number }) => void;
-  /** Null = nothing is traced. */
+  /** Null disables tracing. */
   readonly tracer: Tracer | null;
 }
 
-/** How often the writer looks for callers who have waited too long. */
+/** How often the writer checks for callers past their deadline. */
 const OVERDUE_CHECK_MS = 100;
 const RETRY_PAUSE = { firstMs: 2, maxMs: 150 };
 
 interface Item extends Queued {
   readonly operation: LedgerOperation;
-  /** Stays the same over all tries: by it the effect of a lost COMMIT is recognised. */
+  /** The same on every attempt, so that a retry recognises its own effect when the answer to COMMIT was lost. */
   readonly operationId: string;
   readonly deadlineMs: number;
-  /** What it came under. */
+  /** The span that was active when the operation was submitted. */
   readonly span: Span | undefined;
   readonly answer: (verdict: Verdict) => void;
 }
 
-/** One transaction under way, and whose: what else they ask for waits until it has ended. */
+/** A batch in flight and its users, whose further operations wait until it has ended. */
 interface Batch {
   readonly items: readonly Item[];
   readonly userIds: ReadonlySet<string>;
@@ -73,7 +73,7 @@ interface WriterState {
   readonly limits: WriterLimits;
   readonly queue: FairQueue<Item>;
   readonly userLocks: UserLocks;
-  /** Taken from the queue and not answered yet. */
+  /** Taken from the queue and not settled yet. */
   readonly underWay: SlotSet<Item>;
   /** At most `limits.batches`. */
   running: readonly Batch[];
@@ -85,7 +85,7 @@ interface WriterState {
   closing: boolean;
 }
 
-/** Makes an idle writer: it writes queued operations in batches. */
+/** Creates the writer, idle at first, which applies queued operations in batches. */
 export function createWriter(deps: WriterDeps) {
   const limits = { ...defaultLimits(deps.database), ...deps.limits };
   const state: WriterState = {
@@ -102,7 +102,7 @@ export function createWriter(deps: WriterDeps) {
   };
   return {
     submit: (operation: LedgerOperation) => submit(state, operation),
-    /** Operations waiting or under way. */
+    /** Operations queued or in flight. */
     get pending(): number {
       return state.queue.size + state.underWay.size;
     },
@@ -110,7 +110,7 @@ export function createWriter(deps: WriterDeps) {
   };
 }
 
-// 1 · An operation arrives. It joins the queue; the loop starts if it was idle.
+// 1 · An operation arrives and joins the queue. The loop starts if it was idle.
 function submit(
   state: WriterState,
   operation: LedgerOperation,
@@ -140,10 +140,10 @@ function submit(
   });
 }
 
-// 2 · While there is work, one batch follows another. What arrives meanwhile forms the next one.
+// 2 · While there is work, batch follows batch. Operations that arrive meanwhile form the next one.
 async function runLoop(state: WriterState): Promise<void> {
   const watch = setInterval(() => answerOverdue(state), OVERDUE_CHECK_MS);
-  // Callers of the same tick, a tRPC batch for instance, share the first transaction.
+  // Operations submitted in the same tick, by a tRPC batch for instance, share the first transaction.
   await Promise.resolve();
   while (state.queue.size > 0 || state.running.length > 0) {
     const items = takeNext(state);
@@ -151,11 +151,11 @@ async function runLoop(state: WriterState): Promise<void> {
     else await waitForChange(state);
   }
   clearInterval(watch);
-  // No await between the last look at the queue and this: no caller is missed.
+  // There is no await between the last check of the queue and this line, so no caller is missed.
   state.loop = null;
 }
 
-/** The next batch, if one may start now. */
+/** Returns the next batch, empty if none may start now. */
 function takeNext({ limits, queue, running, userLocks }: WriterState): readonly Item[] {
   const { batches, batchSize, overlapUsers, longBatchMs } = limits;
   if (running.length >= batches) return [];
@@ -166,14 +166,14 @@ function takeNext({ limits, queue, running, userLocks }: WriterState): readonly 
     most: batchSize,
     mayRun: (userId) =>
       canAttempt(userLocks, userId) && !running.some(({ userIds }) => userIds.has(userId)),
-    // A transaction costs the same for one operation as for twenty.
+    // Not worth it for a few users: a transaction costs the same for one operation as for twenty.
     leastUsers: isAlone || isHeldUp ? 1 : overlapUsers,
-    // The others can be worked on beside it.
+    // The other half can run in a second batch beside this one.
     halveFrom: isAlone && batches > 1 ? 2 * overlapUsers : Number.POSITIVE_INFINITY,
   });
 }
 
-/** Until a batch has ended, many are waiting, a lock is worth another try, or what is under way takes long. */
+/** Resolves when a batch ends, enough users are waiting, a lock is due for a retry, or a running batch takes long. */
 async function waitForChange(state: WriterState): Promise<void> {
   const { limits, userLocks, running } = state;
   const { longBatchMs } = limits;
@@ -202,7 +202,7 @@ async function startBatch(state: WriterState, items: readonly Item[]): Promise<v
   }
 }
 
-// 3 · One batch: take the users' locks in one round trip; whoever is locked elsewhere waits for the next batch.
+// 3 · One batch: take the users' locks in one round trip. Users locked by another instance wait for a later batch.
 function runBatch(state: WriterState, batch: Batch): Promise<void> {
   const { tracer } = state.deps;
   if (tracer === null) return lockAndCommit(state, batch);
@@ -214,14 +214,14 @@ async function lockAndCommit(state: WriterState, { items, userIds }: Batch): Pro
   const { queue, underWay, userLocks } = state;
   for (const item of items) underWay.add(item);
   const { lease, granted } = await acquireUserLocks(userLocks, userIds);
-  // Who was told meanwhile that it took too long is left out: nothing of theirs has happened yet.
+  // Leave out operations that timed out meanwhile: their callers were refused, and nothing has been applied yet.
   const waiting = items.filter((item) => underWay.has(item));
   const ready = waiting.filter((item) => granted.has(item.userId));
   const locked = waiting.filter((item) => !granted.has(item.userId));
   for (const item of locked) underWay.delete(item);
   queue.putBack(locked);
   if (ready.length > 0) await commit(state, ready);
-  // Not awaited: the next acquire travels behind it on the same connection.
+  // Not awaited: the next acquire is sent after it on the same connection.
   void lease.release();
 }
 
@@ -230,7 +230,7 @@ interface Committed {
   readonly changedUserIds: readonly string[];
 }
 
-// 4 · One transaction: lock the user rows, read, decide every operation in memory in order of arrival, write.
+// 4 · One transaction: lock the user rows, read, decide every operation in memory in arrival order, write.
 async function transact({ deps }: WriterState, items: readonly Item[]): Promise<Committed> {
   let decided = false;
   try {
@@ -250,7 +250,7 @@ async function transact({ deps }: WriterState, items: readonly Item[]): Promise<
   }
 }
 
-// 5 · Durable: caches are dropped, then the callers are answered, while the loop goes on with the next batch.
+// 5 · Committed: drop the cached balances, then resolve the callers, while the loop continues with the next batch.
 async function commit(state: WriterState, items: readonly Item[]): Promise<void> {
   const startedAt = performance.now();
   const committed = await transactWithRetry(state, items);
@@ -273,9 +273,10 @@ async function notifyCallers(
   }
 }
 
-// What may go wrong. A conflict runs the batch again. So does an unknown outcome: the new transaction waits for the
-// row locks of the old one, and then every operation finds its own id under its key, hold or lot, or it does not.
-// Anything else is one operation's fault: the halves are tried apart until it stands alone.
+// Error handling. A conflict, or an unavailable database, runs the batch again. So does an unknown outcome: the new
+// transaction waits for the row locks of the old one, and then each operation sees whether it was applied, because its
+// own id is stored with its key, hold or lot if it was. Any other error is one operation's fault, so the batch is split
+// in halves until that operation fails alone.
 async function transactWithRetry(
   state: WriterState,
   items: readonly Item[],
@@ -295,7 +296,7 @@ async function transactWithRetry(
         return null;
       }
       const late = items.every((item) => performance.now() > item.deadlineMs);
-      // A unique key taken by another user's transaction meanwhile is seen by the next try.
+      // A second attempt, because it will see a unique key that another user's transaction took meanwhile.
       if (attempt >= (poisoned ? 2 : state.limits.attempts) || late) {
         logger.error({ err: cause, kind, attempt }, "credit operations failed");
         for (const item of items) item.answer({ ok: false, error: toCallerError(kind, cause) });
@@ -306,21 +307,21 @@ async function transactWithRetry(
   }
 }
 
-/** A defect in the rules fails its own operation; the others of the batch are durable. */
+/** A bug in the rules fails only its own operation; the rest of the batch is committed. */
 function failOne(logger: Logger, item: Item, verdict: Verdict | undefined): Verdict {
   const cause = verdict?.ok === false ? verdict.error : undefined;
   logger.error({ err: cause, kind: item.operation.kind }, "a credit operation failed");
   return { ok: false, error: internal(cause) };
 }
 
-/** A defect of the writer itself: its callers are told, and the loop goes on. */
+/** A bug in the writer itself: rejects the batch's callers, and the loop continues. */
 function failBatch({ deps, underWay }: WriterState, items: readonly Item[], cause: unknown): void {
   deps.logger.error({ err: cause }, "batch failed: defect in the writer");
   for (const item of items)
     if (underWay.has(item)) item.answer({ ok: false, error: internal(cause) });
 }
 
-/** Nobody waits past the deadline: not in the queue, and not for a database that does not answer. */
+/** Rejects every caller past the deadline, whether still queued or waiting for a database that does not respond. */
 function answerOverdue({ queue, underWay, userLocks }: WriterState): void {
   const nowMs = performance.now();
   const overdue = queue.remove((item) => item.deadlineMs <= nowMs);
@@ -329,7 +330,7 @@ function answerOverdue({ queue, underWay, userLocks }: WriterState): void {
   pruneWaits(userLocks, nowMs);
 }
 
-/** Refuses new operations and finishes those that are queued. */
+/** Refuses new operations and finishes the queued ones. */
 async function close(state: WriterState): Promise<void> {
   state.closing = true;
   while (state.loop !== null || state.underWay.size > 0) {
