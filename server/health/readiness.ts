@@ -14,7 +14,7 @@ import { clockSkewSeconds, clockState } from "./clock.ts";
 import { diskState } from "./disk.ts";
 import type { Dependencies, Readiness } from "./health.types.ts";
 
-/** Dependencies of the readiness. */
+/** What the readiness check needs. */
 export interface ReadinessDeps {
   readonly backend: Pick<Backend, "check" | "probeWrite" | "diskSpace">;
   /** Null where no key is set. */

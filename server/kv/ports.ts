@@ -36,7 +36,7 @@ export interface LockLease {
 /** Fire-and-forget messages between instances. Lost messages are allowed; subscribers re-read the database. */
 export interface PubSub {
   publish(channel: string, message: string): Promise<void>;
-  /** Calls `listener` for each message until the returned function is called. */
+  /** Calls `listener` for each message, until the returned function is called. */
   subscribe(channel: string, listener: (message: string) => void): Promise<() => Promise<void>>;
 }
 

@@ -91,7 +91,7 @@ function registerRedis(registry: Registry, stats: () => BackendStats): void {
   });
 }
 
-/** A counter kept by Redis's circuit itself. */
+/** A counter that Redis's circuit itself keeps. */
 function total(
   registry: Registry,
   stats: () => BackendStats,

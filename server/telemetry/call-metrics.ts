@@ -2,7 +2,7 @@
 import { Counter, Histogram, type Registry } from "prom-client";
 import { classifyDatabaseError, DATABASE_ERROR_CLASSES } from "../database/errors.ts";
 
-/** Who is called. */
+/** The vendor that is called. */
 export type Vendor = "stripe" | "google" | "model";
 
 /** Registers the metrics of calls. Each kind of error starts at 0, so that a first one shows as an increase. */

@@ -43,7 +43,7 @@ const PAUSE_MS = 3_000;
 
 /** No such table. */
 const NO_TABLE = 1146;
-/** The user may not do this to the database (1044), a table (1142). */
+/** The user lacks rights on the database (1044) or on a table (1142). */
 const DENIED = new Set([1044, 1142]);
 
 /** Returns what has been applied; null before the first migration. Needs no privilege but SELECT. */
