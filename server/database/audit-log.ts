@@ -1,8 +1,8 @@
-// The audit log's one INSERT: administrators' writes and what happens to accounts by themselves.
+// The audit log's single INSERT, for administrators' writes and for automatic changes to accounts.
 import { newId } from "../lib/ids.ts";
 import type { AuditLine, PrismaModels } from "./ports.ts";
 
-/** Writes a line, under an id of its own unless one is given. */
+/** Writes one audit line. `id` defaults to a new one. */
 export async function writeAuditLine(
   { auditLog }: Pick<PrismaModels, "auditLog">,
   at: Date,

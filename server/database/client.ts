@@ -1,20 +1,26 @@
-// The two generated Prisma clients seen as one.
+// One type for the two generated Prisma clients.
 import type { PrismaClient as MysqlClient } from "../../prisma/generated/mysql/client.ts";
 import type { PrismaClient as SqliteClient } from "../../prisma/generated/sqlite/client.ts";
 
-/** Options of both clients. */
+/** The options both clients are created with. */
 export const CLIENT_OPTIONS = {
-  /** Left out unless a query selects them by name, so that no answer or log can carry them by accident. */
+  /** Omitted unless a query selects them by name, so that no response or log includes them by accident. */
   omit: { session: { refreshTokenHash: true, previousTokenHash: true } },
   errorFormat: "minimal",
-  /** Each number of equal reads in one turn of the event loop is a plan of its own, some kB; Prisma would keep 2,000. */
+  /**
+   * Every distinct number of identical reads in one turn of the event loop has its own query plan, of some kB. Prisma's
+   * default is to keep 2,000.
+   */
   queryPlanCacheMaxSize: 300,
 } as const;
 
-/** The client both back ends are seen as. */
+/** The type both clients are used as. */
 export type ServerPrismaClient = MysqlClient<never, (typeof CLIENT_OPTIONS)["omit"]>;
 
-/** The two generated clients differ only in filters SQLite lacks (full-text search), which nobody uses: the one cast. */
+/**
+ * Returns the SQLite client as the common type: the only such cast. The two differ only in filters that SQLite lacks
+ * (full-text search), which nothing here uses.
+ */
 export function asServerClient(
   client: SqliteClient<never, (typeof CLIENT_OPTIONS)["omit"]>,
 ): ServerPrismaClient {

@@ -1,4 +1,5 @@
-// The one clock all instances share: the database's. Servers differ by minutes, and short terms must not.
+// The one clock that all instances share: the database's. Servers' clocks can differ by minutes, which short lifetimes
+// cannot tolerate.
 import type { Database } from "./ports.ts";
 import { fromSqlDate } from "./dates.ts";
 import { orServiceUnavailable } from "./errors.ts";
@@ -8,14 +9,14 @@ const NOW = {
   sqlite: "SELECT strftime('%Y-%m-%dT%H:%M:%f+00:00', 'now') AS now",
 } as const;
 
-/** The database's clock as a function: milliseconds since 1970. */
+/** Returns the database's clock as a function that resolves to milliseconds since 1970. */
 export function databaseClock(database: Pick<Database, "dialect" | "models">) {
   return async (): Promise<number> => (await databaseNow(database)).getTime();
 }
 
 /**
- * What the database's clock says. Asked outside of transactions: it locks nothing. Throws SERVICE_UNAVAILABLE as
- * `transaction` does, which it goes before: its callers try both again.
+ * Returns the database's current time. Call it outside transactions; it takes no lock. Throws SERVICE_UNAVAILABLE as
+ * `transaction` does, so that callers, which call it just before one, can retry both.
  */
 export async function databaseNow({
   dialect,

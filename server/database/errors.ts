@@ -1,14 +1,14 @@
-// What a database error means, in every shape the two drivers and Prisma give it.
+// What a database error means, in every shape in which the two drivers and Prisma report it.
 import { setTimeout as sleep } from "node:timers/promises";
 import { fullJitterMs } from "../lib/backoff.ts";
 import { AppError } from "../lib/errors.ts";
 
 /**
  * What a database error can mean:
- * - `conflict`: deadlock, lock wait, busy: nothing has happened, run the transaction again
+ * - `conflict`: deadlock, lock wait timeout or busy; nothing was applied, so run the transaction again
  * - `unique`: a unique key is taken
- * - `away`: the database cannot be reached or used now; nothing of the transaction is committed
- * - `unknownOutcome`: the answer to COMMIT is missing, or says nothing: it is there or it is not
+ * - `away`: the database is unreachable or unusable right now; nothing of the transaction is committed
+ * - `unknownOutcome`: COMMIT got no reply, or an inconclusive one; the transaction may or may not be committed
  */
 export const DATABASE_ERROR_CLASSES = [
   "conflict",
@@ -20,7 +20,7 @@ export const DATABASE_ERROR_CLASSES = [
 /** One of DATABASE_ERROR_CLASSES. */
 export type DatabaseErrorClass = (typeof DATABASE_ERROR_CLASSES)[number];
 
-/** The connection was lost while COMMIT was on its way, or the answer takes too long to wait for. */
+/** The connection was lost during COMMIT, or its reply took too long to wait for. */
 export class UnknownOutcomeError extends Error {
   override readonly name = "UnknownOutcomeError";
   constructor(cause: unknown) {
@@ -28,22 +28,22 @@ export class UnknownOutcomeError extends Error {
   }
 }
 
-// Deadlock 1213 (Galera's conflicts between nodes, too, also at COMMIT), lock wait 1205, record changed 1020,
-// NOWAIT 3572, XA deadlock 1614, group replication 3101; TiDB's write conflicts 8002, 8022, 8028, 9007.
+// Deadlock 1213 (also Galera's conflicts between nodes, even at COMMIT), lock wait 1205, record changed 1020, NOWAIT
+// 3572, XA deadlock 1614, group replication 3101; TiDB's write conflicts 8002, 8022, 8028, 9007.
 const CONFLICT_NUMBERS = new Set([1213, 1205, 1020, 3572, 1614, 3101, 8002, 8022, 8028, 9007]);
 
-// COMMIT itself failed. "Got error 149" is a deadlock, and nothing is there. Anything else leaves it open: a Galera node
-// cut off while its COMMIT was on the way to the others ("Not connected to Primary Component") cannot know, nor can a
-// failing disk.
+// COMMIT itself failed. "Got error 149" is a deadlock, and nothing was committed. Anything else leaves the outcome
+// open: a Galera node cut off while it was replicating its COMMIT ("Not connected to Primary Component") cannot know
+// it, nor can a failing disk.
 const ERROR_DURING_COMMIT = 1180;
 const DEADLOCK_DURING_COMMIT = /\berror 149\b/;
 
 const UNIQUE_NUMBERS = new Set([1062, 1586, 1555, 2067]);
 
-// Refused or cut connections, a server starting, stopping, read-only after a failover (1290, 1792, 1836), offline
-// (3032), out of disk or memory (1021, 1037, 1041, 1114), a Galera node outside its quorum (1047), a group that lost its
-// majority (3100), killed sessions and statements (1317, 1927, 1969, 3024, 3169, 4031), ProxySQL without a server behind
-// it and TiDB without its parts (9001 to 9003, 9005).
+// Refused or cut connections; a server that is starting, stopping, read-only after a failover (1290, 1792, 1836),
+// offline (3032), or out of disk or memory (1021, 1037, 1041, 1114); a Galera node outside its quorum (1047); a group
+// that lost its majority (3100); killed sessions and statements (1317, 1927, 1969, 3024, 3169, 4031); ProxySQL with no
+// server behind it and TiDB with components missing (9001 to 9003, 9005).
 const AWAY_NUMBERS = new Set([
   1021, 1037, 1041, 1114, 3032, 3100, 9001, 9002, 9003, 9005, 1040, 1042, 1043, 1044, 1045, 1047,
   1049, 1053, 1077, 1078, 1079, 1129, 1152, 1158, 1159, 1160, 1161, 1184, 1203, 1226, 1290, 1317,
@@ -74,16 +74,17 @@ const AWAY_WORDS = new Set([
   ..."MutexTimeoutError SqliteClosedError DatabaseAwayError".split(" "),
 ]);
 
-// SQLite behind Prisma is known by its number alone, whose low byte is the class: READONLY, IOERR, FULL, CANTOPEN.
+// SQLite errors that come through Prisma carry only a number, whose low byte is the class: READONLY, IOERR, FULL,
+// CANTOPEN.
 const SQLITE_AWAY_CLASSES = new Set([8, 10, 13, 14]);
 
 const MAX_DEPTH = 8;
 
-/** What an error of the database means. Looks through `cause`, AggregateError and Prisma's `meta`. */
+/** Returns what a database error means. Looks through `cause`, AggregateError and Prisma's `meta`. */
 export function classifyDatabaseError(error: unknown): DatabaseErrorClass {
   const found = new Set<DatabaseErrorClass>();
   collect(error, found, 0);
-  // The surest knowledge first: a conflict named anywhere in the chain explains the rest of it.
+  // The most certain finding first: a conflict anywhere in the chain explains the rest of it.
   const order: DatabaseErrorClass[] = ["unknownOutcome", "conflict", "unique", "away"];
   return order.find((kind) => found.has(kind)) ?? "other";
 }
@@ -119,7 +120,7 @@ function classifyOne(error: object): DatabaseErrorClass {
     const kind = byNumber(Number(record[key]), textOf(error));
     if (kind !== "other") return kind;
   }
-  // The connector marks every error that ended its connection.
+  // The connector sets `fatal` on every error that ended its connection.
   return record["fatal"] === true ? "away" : "other";
 }
 
@@ -135,19 +136,22 @@ function textOf(error: object): string {
   return "message" in error && typeof error.message === "string" ? error.message : "";
 }
 
-/** How often and how long a conflict is worth another try. */
+/** How often and for how long a conflict is retried. */
 export interface RetryOptions {
-  /** Tries in all; defaults to 6. */
+  /** Attempts in all; defaults to 6. */
   attempts?: number;
-  /** First pause at most, doubled each time; defaults to 4 ms. */
+  /** Mean of the first pause (full jitter: up to twice this), doubled after each attempt; defaults to 4 ms. */
   firstPauseMs?: number;
-  /** No try begins later than this after the first one; defaults to 2,500 ms. */
+  /** No attempt begins later than this after the first one began; defaults to 2,500 ms. */
   budgetMs?: number;
-  /** A try that took longer is not repeated; defaults to no bound. */
+  /** An attempt that took longer is not retried; defaults to no limit. */
   longestTryMs?: number;
 }
 
-/** Runs `work` again while it fails with a conflict: bounded in number and time, with full jitter. Rethrows the last error. */
+/**
+ * Retries `work` while it fails with a conflict, bounded in number and time and with full jitter. Rethrows the last
+ * error.
+ */
 export async function retryConflicts<T>(
   work: (attempt: number) => Promise<T>,
   options: RetryOptions = {},
@@ -169,8 +173,8 @@ export async function retryConflicts<T>(
 }
 
 /**
- * SERVICE_UNAVAILABLE for errors that mean "not now" (away, contended, outcome unknown), undefined for all others.
- * The error middleware asks it for anything that reached the edge unconverted.
+ * Returns SERVICE_UNAVAILABLE for errors that mean "not now" (away, conflict, unknown outcome), undefined for all
+ * others. The error middleware calls it for every error that reached the edge unconverted.
  */
 export function toServiceUnavailable(error: unknown): AppError | undefined {
   switch (classifyDatabaseError(error)) {
@@ -184,7 +188,9 @@ export function toServiceUnavailable(error: unknown): AppError | undefined {
   }
 }
 
-/** Returns what `work` does. Throws SERVICE_UNAVAILABLE where toServiceUnavailable says so; other errors pass unchanged. */
+/**
+ * Resolves as `work` does. Throws SERVICE_UNAVAILABLE where toServiceUnavailable says so; other errors pass unchanged.
+ */
 export async function orServiceUnavailable<T>(work: Promise<T>): Promise<T> {
   try {
     return await work;
@@ -193,7 +199,7 @@ export async function orServiceUnavailable<T>(work: Promise<T>): Promise<T> {
   }
 }
 
-/** The refusal of whoever needs a database that does not answer. */
+/** Returns SERVICE_UNAVAILABLE, for callers that need a database which does not respond. */
 export function serviceUnavailable(cause?: unknown): AppError {
   const message = "The service cannot answer right now. Please try again in a moment.";
   return AppError.of("SERVICE_UNAVAILABLE", message, { retryAfterSeconds: 1 }, cause);

@@ -1,4 +1,4 @@
-// Opens the database DATABASE_URL names: SQLite or MySQL, migrated, with its catalog.
+// Opens the database that DATABASE_URL names: SQLite or MySQL, migrated, with its catalog.
 import { seedCatalog } from "../../prisma/seed.ts";
 import type { Config } from "../config/config.ts";
 import type { Logger } from "../lib/logger.ts";
@@ -8,15 +8,15 @@ import type { OpenDatabase } from "./ports.ts";
 export interface DatabaseOptions {
   readonly config: Pick<Config, "database" | "environment">;
   readonly logger: Logger;
-  /** False where a missing database is a mistake; unset, only production on MySQL makes none. */
+  /** Whether a missing database is created. Defaults to true, but in production a MySQL database is never created. */
   readonly mayCreate?: boolean;
-  /** How long a MySQL or MariaDB that does not answer is waited for; unset, not at all. */
+  /** How long to wait for a MySQL or MariaDB server that does not respond. Defaults to no wait. */
   readonly databaseWaitMs?: number;
 }
 
 /**
- * Opens, migrates and seeds the database. The other engine is not even loaded.
- * Throws a plain Error with a sentence for the operator when it cannot be used.
+ * Opens, migrates and seeds the database. The other engine is never loaded. Throws a plain Error with a sentence for
+ * the operator when it cannot be used.
  */
 export async function openDatabase(options: DatabaseOptions): Promise<OpenDatabase> {
   const open = await openMigrated(options);

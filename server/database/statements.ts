@@ -1,17 +1,17 @@
-// Observers of every statement: metrics and traces. Nobody by default, and then it costs one comparison.
+// Observers of every statement, for metrics and traces. By default there are none, which costs one comparison.
 import type { StatementObserver } from "./ports.ts";
 
-/** Passes statements by its observers. */
+/** Reports statements to observers. */
 export interface Statements {
-  /** Tells `observer` of every statement from now on, until the returned function is called. */
+  /** Calls `observer` for every statement from now on, until the returned function is called. */
   observe(observer: StatementObserver): () => void;
-  /** Runs a statement. */
+  /** Runs a statement and reports it. */
   watch<T>(sql: string, run: () => Promise<T>): Promise<T>;
-  /** Runs a statement on this thread. */
+  /** Runs a synchronous statement and reports it. */
   watchSync<T>(sql: string, run: () => T): T;
 }
 
-/** Nobody observes yet. */
+/** Creates it, without any observers yet. */
 export function createStatements(): Statements {
   const observers = new Set<StatementObserver>();
   const begin = (sql: string) => [...observers].map((observer) => observer(sql));

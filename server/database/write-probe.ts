@@ -1,12 +1,13 @@
-// Whether the database can be written: a server that is read-only after a failover, or a disk that is full, reads well.
+// Whether the database accepts writes: a server that is read-only after a failover, or whose disk is full, still reads
+// well.
 import type { DependencyState } from "../lib/dependency-state.ts";
 import { classifyDatabaseError } from "./errors.ts";
 import type { Database } from "./ports.ts";
 
-/** Its row among the leases of the jobs; no job has the name. */
+/** Name of the probe's row among the jobs' leases; no job has that name. */
 const PROBE = "write-probe";
 
-/** Writes one row. Never throws: a row that somebody else writes at this moment can be written, too. */
+/** Writes one row. Never throws. A conflict with another writer of that row also proves that it can be written. */
 export async function probeWrite({ models }: Database): Promise<DependencyState> {
   const at = new Date();
   try {

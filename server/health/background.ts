@@ -1,17 +1,18 @@
-// Checks that are slow or go to other servers run in the background; callers get the last result at once.
+// Slow checks, and those that call other servers, run in the background; callers get the last result immediately.
 import { withTimeout } from "../lib/timeout.ts";
 
-/** How often to look. */
+/** How often to check. */
 export interface BackgroundRule {
   readonly everyMs: number;
-  /** While the last look found something wrong. */
+  /** Used while the last check found something wrong. */
   readonly everyMsWhileBad: number;
   readonly timeoutMs: number;
 }
 
 /**
- * A look in the background: each question answers what was found last (null before the first), and starts the next look
- * when that is older than the rule says. Never two at once; one that fails or takes too long leaves things as they were.
+ * Returns a function that returns the last result of `look` (null before the first one), and starts the next check in
+ * the background when that result is older than the rule allows. Checks never overlap; one that fails or takes too long
+ * leaves the last result in place.
  */
 export function inBackground<T>(
   look: () => Promise<T>,
@@ -27,7 +28,7 @@ export function inBackground<T>(
     try {
       found = await withTimeout(look(), rule.timeoutMs, () => new Error("It took too long."));
     } catch {
-      // What could not be looked at is not known to have changed.
+      // A failed check does not mean that anything has changed.
     } finally {
       lookedAtMs = performance.now();
       isLooking = false;

@@ -2,16 +2,16 @@
 import type { DependencyState } from "../lib/dependency-state.ts";
 
 const ANSWER_WITHIN_MS = 5_000;
-/** Sign-ins and short tokens begin to suffer. */
+/** From here on sign-ins and short-lived tokens begin to be affected. */
 const DEGRADED_FROM_SECONDS = 30;
-/** Stripe's signatures are refused from 300 s on, and so are our own tokens on instances whose clock is right. */
+/** From 300 s on Stripe's signatures are refused, and so are our own tokens on instances whose clock is right. */
 const DOWN_FROM_SECONDS = 240;
-/** A Date header has whole seconds: half of one is the likeliest rest. */
+/** A Date header has whole seconds, so on average it is half a second behind. */
 const HALF_SECOND_MS = 500;
 
 /**
- * By how many seconds this machine's clock is ahead of those of `urls` (negative: behind): what the server nearest to it
- * says, as one of them may be wrong itself. Null when none told. No credential is sent.
+ * Returns by how many seconds this machine's clock is ahead of those of `urls` (negative: behind). The smallest
+ * difference counts, because any of those clocks may be wrong itself. Null when none replied. Sends no credentials.
  */
 export async function clockSkewSeconds(urls: readonly URL[]): Promise<number | null> {
   const skews = await Promise.all(urls.map((url) => skewAgainst(url).catch(() => null)));
@@ -31,7 +31,7 @@ async function skewAgainst(url: URL): Promise<number | null> {
   return Number.isNaN(saidMs) ? null : (middleMs - saidMs - HALF_SECOND_MS) / 1000;
 }
 
-/** What a skew means; null: nobody could be asked. */
+/** Returns the state that a skew means; null = no server could be asked. */
 export function clockState(skewSeconds: number | null): DependencyState {
   if (skewSeconds === null) return { status: "up", detail: "Not compared with any other yet." };
   const offSeconds = Math.round(Math.abs(skewSeconds));

@@ -3,13 +3,16 @@ import type { DiskSpace } from "../database/ports.ts";
 import type { DependencyState } from "../lib/dependency-state.ts";
 
 const MEGABYTE = 1_000_000;
-/** SQLite's log grows to 64 MB between two checkpoints. */
+/** SQLite keeps a write-ahead log of up to 64 MiB (`journal_size_limit`). */
 const DEGRADED_BELOW_BYTES = 500 * MEGABYTE;
 const DEGRADED_BELOW_SHARE = 0.05;
-/** A small write may still fit into the log's old pages; the next batch does not. */
+/** A small write may still fit into the log's existing pages; the next batch would not. */
 const DOWN_BELOW_BYTES = 5 * MEGABYTE;
 
-/** What is left, in words. A small disk is not degraded for being small: a twentieth of it has to be left. */
+/**
+ * Returns the state for the space that is left. A small disk is not degraded for being small: a twentieth of it has to
+ * be free.
+ */
 export function diskState({ freeBytes, totalBytes }: DiskSpace): DependencyState {
   const floorBytes = Math.min(
     DEGRADED_BELOW_BYTES,

@@ -1,4 +1,4 @@
-// Whether this instance should be sent work, and what somebody has to do about it.
+// Whether this instance should be sent work, and what the operator has to do about it.
 import type { WorkersState } from "../cluster/messages.ts";
 import type { DiskSpace } from "../database/ports.ts";
 import type { Backend } from "../infrastructure.ts";
@@ -14,19 +14,19 @@ import { clockSkewSeconds, clockState } from "./clock.ts";
 import { diskState } from "./disk.ts";
 import type { Dependencies, Readiness } from "./health.types.ts";
 
-/** Dependencies of the readiness. */
+/** What the readiness check needs. */
 export interface ReadinessDeps {
   readonly backend: Pick<Backend, "check" | "probeWrite" | "diskSpace">;
   /** Null where no key is set. */
   readonly stripe: Pick<StripePort, "checkKey"> | null;
-  /** Servers of others whose clocks count. */
+  /** Other parties' servers whose clocks ours is compared with. */
   readonly clocks: readonly URL[];
   readonly backlog: () => Promise<EventBacklog>;
   readonly lastDoctor: () => Promise<JobOutcome | null>;
   readonly isShuttingDown: () => boolean;
   readonly workers: () => WorkersState;
   readonly logger: Logger;
-  /** How often others are asked; tests look more often. */
+  /** How often external servers are asked; tests do so more often. */
   readonly checkEveryMs?: number;
 }
 
@@ -35,7 +35,10 @@ const CHECK_EVERY_MS = 60_000;
 const RECHECK_MS = 30_000;
 const CHECK_TIMEOUT_MS = 25_000;
 
-/** Asks at most once per `ttlMs`, and answers `otherwise` where there is none in time: probes must not become load. */
+/**
+ * Returns a function that calls `ask` at most once per `ttlMs`, and resolves to `otherwise` when that fails or takes
+ * too long: probes must not become load.
+ */
 function remembered<T>(ttlMs: number, ask: () => Promise<T>, otherwise: T): () => Promise<T> {
   return memoize(ttlMs, () =>
     withFallback(
@@ -47,10 +50,9 @@ function remembered<T>(ttlMs: number, ask: () => Promise<T>, otherwise: T): () =
 }
 
 /**
- * Makes the function behind /ready. The database and the disk are asked as often as somebody wants to know, within
- * bounds; Stripe and other people's clocks in the background. Redis unavailable, a refused Stripe key, a filling disk:
- * degraded, as most of the work goes on. No database, none that can be written, a full disk, a clock that is minutes off:
- * not ready.
+ * Creates the function behind /ready. The database and the disk are checked on demand, within bounds; Stripe and other
+ * parties' clocks in the background. Redis unavailable, a refused Stripe key, a disk filling up: degraded, because most
+ * of the work continues. No database, one that cannot be written, a full disk, a clock that is minutes off: not ready.
  */
 export function createReadiness(deps: ReadinessDeps): () => Promise<Readiness> {
   const { backend } = deps;
@@ -91,7 +93,7 @@ export function createReadiness(deps: ReadinessDeps): () => Promise<Readiness> {
   };
 }
 
-/** Figures are said. An error's words may hold a statement or an address, and anybody may ask. */
+/** Keeps figures, but not an error's text, which may contain a statement or an address: anyone may read /ready. */
 function withoutReason(outcome: JobOutcome | null): JobOutcome | null {
   if (typeof outcome?.result !== "string") return outcome;
   return { ...outcome, result: 'It failed: see the log, "job failed".' };
@@ -132,7 +134,7 @@ function worseState(a: DependencyState, b: DependencyState): DependencyState {
   return rank[b.status] > rank[a.status] ? b : a;
 }
 
-/** Stripe's opinion of our key, and the clocks of others: asked once a minute, told at once. */
+/** Whether Stripe accepts our key, and other parties' clocks: checked once a minute, reported immediately. */
 function createExternalProbes({ stripe, clocks, checkEveryMs = CHECK_EVERY_MS }: ReadinessDeps) {
   const rule = {
     everyMs: checkEveryMs,
@@ -162,7 +164,7 @@ function keyState(answer: "accepted" | "refused"): DependencyState {
   };
 }
 
-/** One line when the state changes, so that the log tells when it began and ended. */
+/** Logs one line when the state changes, so that the log shows when it began and ended. */
 function logChanges(logger: Logger): (verdict: Verdict) => void {
   let before = "ready";
   return ({ state, dependencies, shuttingDown }) => {

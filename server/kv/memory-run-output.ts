@@ -1,9 +1,9 @@
-// Output of metered runs kept in this process: the whole store where there is no Redis, and the producer's own copy where
-// there is.
+// Output of metered runs, kept in this process: the whole store where there is no Redis, and the producer's own copy
+// where there is one.
 import { EventEmitter } from "node:events";
 import type { OutputPage, RunOutput } from "./ports.ts";
 
-/** Events handed out in one page; a reader asks again for the rest. */
+/** Events per page; a reader calls again for the rest. */
 export const OUTPUT_PAGE_SIZE = 200;
 
 interface RunBuffer {
@@ -12,16 +12,19 @@ interface RunBuffer {
   expiry: NodeJS.Timeout;
 }
 
-/** The in-process store with what its owner may look at beside the port. */
+/** The in-process store, with what its owner needs beyond the port. */
 export interface MemoryRunOutput extends RunOutput {
-  /** Whether the run is produced here and its output still kept. */
+  /** Whether the run is produced here and its output is still kept. */
   has(runId: string): boolean;
-  /** Events from number `fromSeq` on, all of them. */
+  /** Returns all events from number `fromSeq` on. */
   eventsFrom(runId: string, fromSeq: number): readonly string[];
   close(): void;
 }
 
-/** An empty store. The number of runs is bounded by who begins them, the size of each by who appends. */
+/**
+ * Creates an empty store. It sets no limits itself: callers of `begin` bound the number of runs, callers of `append`
+ * the size of each.
+ */
 export function createMemoryRunOutput(): MemoryRunOutput {
   const buffers = new Map<string, RunBuffer>();
   const appended = new EventEmitter().setMaxListeners(0);
@@ -65,10 +68,10 @@ export function createMemoryRunOutput(): MemoryRunOutput {
       clearTimeout(buffer.expiry);
       buffer.expiry = expireIn(runId, ttlSeconds);
     },
-    // The process that died took the output with it; readers learn the end from the database.
+    // A dead process took its output with it; readers learn of the run's end from the database.
     appendAfterCrash: () => Promise.resolve(),
     read: (runId, afterSeq) => Promise.resolve(page(runId, afterSeq)),
-    // Nothing is lost here but with the process.
+    // Here nothing is lost unless the process itself is.
     requestMissing: () => Promise.resolve(),
     watch(runId, listener) {
       appended.on(runId, listener);

@@ -17,7 +17,7 @@ const MAX_CACHE_ENTRIES = 50_000;
 const MAX_LOCKS = 100_000;
 const MAX_LIMITER_KEYS = 10_000;
 
-/** A key-value side that lives and dies with this process. */
+/** Opens a key-value side that lives and dies with this process. */
 export function openMemory(): KeyValues {
   const emitter = new EventEmitter().setMaxListeners(0);
   const runOutput = createMemoryRunOutput();
@@ -37,7 +37,7 @@ export function openMemory(): KeyValues {
   };
 }
 
-/** A cache that forgets the least recently used beyond 50,000 entries. */
+/** Creates a cache that evicts the least recently used entries beyond 50,000. */
 export function createMemoryCache(): Cache {
   const entries = new LRUCache<string, string>({ max: MAX_CACHE_ENTRIES });
   return {
@@ -58,7 +58,7 @@ export function createMemoryCache(): Cache {
   };
 }
 
-/** Milliseconds of a time to live; never zero, which the stores would take for "forever". */
+/** Converts a time to live to milliseconds. Never returns 0, which the stores would take to mean "forever". */
 export function ttlMsOf(ttlSeconds: number): number {
   return Math.max(1, Math.round(ttlSeconds * 1000));
 }
@@ -88,7 +88,7 @@ function createMemoryLocks(): Locks {
 function createMemoryPubSub(emitter: EventEmitter): PubSub {
   return {
     publish(channel, message) {
-      // Like over the wire: a listener never runs inside its publisher's call.
+      // As over the wire, a listener never runs inside its publisher's call.
       setImmediate(() => emitter.emit(channel, message));
       return Promise.resolve();
     },
@@ -102,7 +102,7 @@ function createMemoryPubSub(emitter: EventEmitter): PubSub {
   };
 }
 
-/** A limiter that counts in this process, for 10,000 keys at most. */
+/** Creates a limiter that counts in this process, for at most 10,000 keys. */
 export function createMemoryLimiter(rule: LimiterRule): Limiter {
   const limiter = new RateLimiterMemory({
     points: rule.points,
@@ -121,7 +121,7 @@ export function createMemoryLimiter(rule: LimiterRule): Limiter {
   };
 }
 
-/** The library resolves what is allowed and rejects what is not; errors of the store pass through. */
+/** The library resolves when the call is allowed and rejects when it is not; errors of the store pass through. */
 async function toLimitResult(
   rule: LimiterRule,
   consumption: Promise<RateLimiterRes>,

@@ -1,4 +1,4 @@
-// Opens the key-value side: Redis where REDIS_* names one, else this process.
+// Opens the key-value side: Redis where REDIS_* configures one, else this process.
 import type { Config } from "../config/config.ts";
 import type { Logger } from "../lib/logger.ts";
 import { openMemory } from "./memory.ts";
@@ -12,7 +12,9 @@ export interface KeyValueOptions {
   readonly keyPrefix?: string;
 }
 
-/** Never throws because Redis is unavailable. The Redis client is loaded only where it is used. */
+/**
+ * Opens the key-value side. Does not throw when Redis is unavailable. The Redis client is loaded only where it is used.
+ */
 export async function openKeyValues(options: KeyValueOptions): Promise<KeyValues> {
   const { config, logger, keyPrefix = "skywork" } = options;
   if (config.redis === null) return openMemory();

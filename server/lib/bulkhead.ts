@@ -1,19 +1,19 @@
-// A bulkhead around costly work: bounded in all and per caller; the rest waits, bounded too, or is refused.
+// A bulkhead around costly work: bounded in total and per caller. The rest waits, which is bounded too, or is refused.
 import { AppError } from "./errors.ts";
 
-/** What a bulkhead lets in. */
+/** A bulkhead's limits. */
 interface BulkheadBounds {
-  /** Pieces of work under way at once. */
+  /** Pieces of work in flight at any time. */
   readonly concurrency: number;
-  /** Pieces of one key that may be under way or wait; another is refused with RATE_LIMITED. */
+  /** Pieces of one key that may be in flight or waiting; one more is refused with RATE_LIMITED. */
   readonly perKey: number;
-  /** Pieces that may wait; another is refused with SERVICE_UNAVAILABLE. */
+  /** Pieces that may wait; one more is refused with SERVICE_UNAVAILABLE. */
   readonly maxQueue: number;
   /** Longest wait, in milliseconds; then SERVICE_UNAVAILABLE. */
   readonly maxWaitMs: number;
 }
 
-/** Lets work in, first come, first served. */
+/** Admits work: first come, first served. */
 export interface Bulkhead {
   /** Runs `work` when its turn comes. Throws RATE_LIMITED, SERVICE_UNAVAILABLE, or what `work` throws. */
   run<T>(key: string, work: () => Promise<T>): Promise<T>;
@@ -21,7 +21,7 @@ export interface Bulkhead {
 
 const RETRY_AFTER_SECONDS = 2;
 
-/** Makes a bulkhead of this process. */
+/** Creates a bulkhead for this process. */
 export function createBulkhead(bounds: BulkheadBounds): Bulkhead {
   const inside = new Map<string, number>();
   const waiting: (() => void)[] = [];
@@ -54,7 +54,7 @@ export function createBulkhead(bounds: BulkheadBounds): Bulkhead {
   }
 
   function leave(): void {
-    // Whoever is next takes the place over, so that nobody slips in between.
+    // The slot passes directly to the next waiter, so that no other caller slips in between.
     const next = waiting.shift();
     if (next === undefined) running -= 1;
     else next();

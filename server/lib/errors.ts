@@ -1,7 +1,7 @@
-// AppError: the one way the server refuses. Codes and statuses are the closed list of shared/src/errors.ts.
+// AppError: the only way the server refuses a request. Codes and statuses are the closed list in shared/src/errors.ts.
 import { type DetailsOf, ERROR_CODES, type ErrorCode } from "../../shared/src/errors.ts";
 
-/** An error meant for the caller: a code of the closed list, a kind sentence, the code's details. */
+/** An error meant for the caller: a code from the closed list, a friendly sentence, and the code's details. */
 export class AppError extends Error {
   readonly code: ErrorCode;
   readonly details: Record<string, unknown>;
@@ -35,12 +35,12 @@ export class AppError extends Error {
   }
 }
 
-/** NOT_FOUND, in the same words for everything; `what` is one word ("user"). */
+/** Returns NOT_FOUND, worded alike for everything; `what` is one word ("user"). */
 export function notFound(what: string): AppError {
   return AppError.of("NOT_FOUND", `There is no such ${what}.`);
 }
 
-/** VALIDATION_FAILED for one field; `sentence` says what it should be. */
+/** Returns VALIDATION_FAILED for one field; `sentence` says what its value should be. */
 export function invalidField(
   field: string,
   sentence: string,
@@ -65,7 +65,7 @@ export function isAppError(error: unknown, code?: ErrorCode): boolean {
   return error instanceof AppError && (code === undefined || error.code === code);
 }
 
-/** Throws INTERNAL when a thing that cannot happen has happened; states what was believed. */
+/** Throws INTERNAL when `condition`, which must always hold, does not; `belief` states it in words. */
 export function assert(condition: unknown, belief: string): asserts condition {
   if (!condition) throw AppError.of("INTERNAL", `Assertion failed: ${belief}`);
 }

@@ -1,6 +1,6 @@
 // Map.groupBy, until Node.js 20 is no longer supported.
 
-/** The rows by key, each group in their order. */
+/** Groups the rows by key, each group in its original order. */
 export function groupBy<Row>(
   rows: Iterable<Row>,
   keyOf: (row: Row) => string,

@@ -1,4 +1,4 @@
-// Ids of ledger rows: UUID version 7, so that rows written together lie together.
+// Ids of database rows: UUID version 7, so that rows written together are stored together.
 import { randomFillSync } from "node:crypto";
 
 const HEX = Array.from({ length: 256 }, (_, byte) => byte.toString(16).padStart(2, "0"));
@@ -6,9 +6,9 @@ const POOL_BYTES = 4096;
 const pool = new Uint8Array(POOL_BYTES);
 let poolOffset = POOL_BYTES;
 
-/** A UUID v7 (RFC 9562 section 5.7) of `nowMs`: 48 bits of time, 74 random bits. */
+/** Returns a UUID v7 (RFC 9562 section 5.7) for `nowMs`: 48 bits of time, 74 random bits. */
 export function newId(nowMs: number): string {
-  // Random bytes are drawn in bulk: one call per id was a tenth of a spend's CPU.
+  // Random bytes are drawn in bulk: one call per id took a tenth of a spend's CPU time.
   if (poolOffset + 10 > POOL_BYTES) {
     randomFillSync(pool);
     poolOffset = 0;

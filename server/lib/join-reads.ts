@@ -1,13 +1,13 @@
-// Reads of single rows, joined: those that arrive while one statement is under way share the next one.
+// Coalesces reads of single rows: those that arrive while one statement is in flight share the next one.
 import { withTimeout } from "./timeout.ts";
 
 /** How rows are read together. */
 export interface JoinedRead<Row> {
-  /** Reads rows by their keys; a key without a row is left out of the answer. */
+  /** Reads rows by their keys; keys without a row are absent from the result. */
   readonly readMany: (keys: readonly string[]) => Promise<ReadonlyMap<string, Row>>;
-  /** Keys of one statement. */
+  /** Maximum number of keys in one statement. */
   readonly most: number;
-  /** Nobody waits longer, the read before theirs included. */
+  /** Longest wait of any caller, including the wait for the read before its own. */
   readonly withinMs: number;
   readonly lateError: () => Error;
 }
@@ -18,8 +18,8 @@ interface Group<Row> {
 }
 
 /**
- * Returns a function that reads one row; null when there is none. Every caller gets a read begun after its call, so it
- * sees all that was committed before. Rejects as `readMany` does, or with `lateError()`.
+ * Returns a function that reads one row, or null when there is none. Every caller gets a read begun after its call, so
+ * it sees everything committed before. Rejects as `readMany` does, or with `lateError()`.
  */
 export function joinReads<Row>(options: JoinedRead<Row>): (key: string) => Promise<Row | null> {
   let running: Promise<unknown> = Promise.resolve();
@@ -30,12 +30,12 @@ export function joinReads<Row>(options: JoinedRead<Row>): (key: string) => Promi
     const answer = running
       .catch(() => undefined)
       .then(() => {
-        // From here on the read is under way: whoever comes now belongs to the next one.
+        // The read begins now, so later callers belong to the next one.
         if (collecting?.keys === keys) collecting = null;
         return options.readMany([...keys]);
       });
     const inTime = withTimeout(answer, options.withinMs, options.lateError);
-    // Not the read itself: one that hangs would hold up every read after it.
+    // Not `answer` itself: a read that hangs would hold up every read after it.
     running = inTime;
     return { keys, answer: inTime };
   }

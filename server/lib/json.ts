@@ -1,6 +1,6 @@
-// Text that may be JSON or not.
+// Text that may or may not be JSON.
 
-/** What `text` says as JSON; undefined where it is none: no JSON says that. */
+/** Returns the value of `text` as JSON, or undefined (which no JSON text yields) if it is not JSON. */
 export function jsonOrUndefined(text: string): unknown {
   try {
     const value: unknown = JSON.parse(text);

@@ -1,24 +1,30 @@
-// Strict reading of a compact JWS: jose decodes leniently, and one token must have one spelling.
+// Strict parsing of a compact JWS: jose decodes leniently, and a token must have only one spelling.
 import { jsonOrUndefined } from "./json.ts";
 
 const SEGMENT = /^[A-Za-z0-9_-]+$/;
 const TIMES = ["exp", "iat", "nbf"] as const;
 
-/** Unpadded base64url (RFC 7515 section 2) in its only spelling: spare bits are zero. */
+/**
+ * Decodes unpadded base64url (RFC 7515 section 2) in its only spelling, whose spare bits are zero; null for any other
+ * text.
+ */
 function decode(segment: string): Buffer | null {
   if (!SEGMENT.test(segment)) return null;
   const bytes = Buffer.from(segment, "base64url");
   return bytes.toString("base64url") === segment ? bytes : null;
 }
 
-/** The JSON in a segment. Buffer keeps a byte order mark, which JSON.parse refuses; a TextDecoder would swallow it. */
+/**
+ * Parses the JSON in a segment. Buffer keeps a byte order mark, which JSON.parse rejects; a TextDecoder would swallow
+ * it.
+ */
 function jsonOf(bytes: Buffer): unknown {
   return jsonOrUndefined(bytes.toString("utf8"));
 }
 
 /**
  * Whether `token` is a compact JWS as this server accepts one: three unpadded base64url segments, JSON without a byte
- * order mark, and whole seconds in `exp`, `iat` and `nbf`. Says nothing about its signature.
+ * order mark, and whole seconds in `exp`, `iat` and `nbf`. Does not check the signature.
  */
 export function isStrictJws(token: string): boolean {
   const segments = token.split(".");

@@ -1,37 +1,44 @@
-// Standard output for log lines. It waits for nobody: what its reader does not take is kept up to a bound, then dropped.
+// Standard output for log lines. Never blocks while the process runs: what the reader does not take is kept up to a
+// limit, then dropped.
 import { fstatSync, writeSync } from "node:fs";
 
 /** Where log lines go. */
 export interface LogOutput {
   write(line: string): void;
-  /** Writes what is gathered, as far as the reader takes it. */
+  /** Writes the gathered lines, as far as the reader takes them. */
   flush(done?: () => void): void;
-  /** How many lines were dropped so far. */
+  /** Lines dropped so far. */
   readonly dropped: number;
 }
 
 const STDOUT = 1;
-/** Lines wait for company up to this many characters, or a second: a write of its own for each costs as much as the call it tells of. */
+/**
+ * Lines are batched up to this many characters, or for a second: writing each separately costs as much as the call it
+ * reports.
+ */
 const BATCH_LENGTH = 16_000;
 const BATCH_MS = 1_000;
-/** What is kept for a reader that has stopped reading; the last quarter is for errors alone. */
+/** Limit of what is kept for a reader that has stopped reading; the last quarter is reserved for errors. */
 const MAX_BYTES = 4 * 1024 * 1024;
 const MAX_BYTES_OF_OTHERS = 3 * 1024 * 1024;
 const ERROR_LINE = /^\{"level":"(?:error|fatal)"/;
-/** A pipe takes this much as one or not at all (PIPE_BUF). Of more, a full one takes a part, and the workers share it. */
+/**
+ * A pipe takes this much atomically or not at all (PIPE_BUF). Of a larger piece, a nearly full pipe takes only a part,
+ * and all workers write to the same pipe.
+ */
 const PIECE_BYTES = 4_096;
 const LINE_END = 10;
-/** How soon a full pipe is tried again. */
+/** Delay before writing to a full pipe again. */
 const RETRY_MS = 10;
-/** How long the end of the process waits for the reader. */
+/** How long exiting waits for the reader. */
 const END_MS = 2_000;
 
 /**
- * Standard output; `isBatched` gathers lines for a moment. `onDropped` is told how many lines were dropped as soon as the
- * reader has taken everything that was kept.
+ * Creates an output to standard output; `isBatched` gathers lines for a moment. `onDropped` is called with the number
+ * of dropped lines as soon as the reader has taken everything that was kept.
  *
- * The lines wait in an array. pino's own destination can gather, too, but measures all that it holds at every line, for
- * which V8 copies it: a sixth of what a request allocated.
+ * The lines wait in an array. pino's own destination can batch too, but it measures its whole buffer at every line,
+ * which makes V8 copy it: a sixth of what a request allocated.
  */
 export function createLogOutput(options: {
   readonly isBatched: boolean;
@@ -49,7 +56,7 @@ export function createLogOutput(options: {
     length = 0;
     queue.add(text, count);
   }
-  // With the first line: a logger that says nothing leaves no trace.
+  // Called with the first line, so that a logger that never logs leaves no trace.
   function open(): void {
     isOpen = true;
     if (options.isBatched) setInterval(handOver, BATCH_MS).unref();
@@ -79,14 +86,14 @@ export function createLogOutput(options: {
   };
 }
 
-/** Lines on their way to the reader, in the order in which they came. */
+/** Lines on their way to the reader, in order of arrival. */
 interface Queue {
-  /** True from when too much is kept until the reader has taken all of it. */
+  /** True from the moment too much is kept until the reader has taken all of it. */
   readonly isFull: boolean;
   readonly dropped: number;
   drop(lines: number): void;
   add(text: string, lines: number): void;
-  /** Waits for the reader a last time. */
+  /** Waits for the reader one last time, on exit. */
   end(): void;
 }
 
@@ -147,21 +154,24 @@ function createQueue(onDropped: (lines: number) => void): Queue {
   };
 }
 
-/** As many whole lines as fit a piece, one at least: no line of another process comes into the middle of one that fits. */
+/**
+ * Returns as many whole lines as fit a piece, but at least one, so that no other process's line can end up inside a
+ * line that fits.
+ */
 function nextPiece(bytes: Buffer): Buffer {
   if (bytes.length <= PIECE_BYTES) return bytes;
   const end = bytes.lastIndexOf(LINE_END, PIECE_BYTES - 1);
   return bytes.subarray(0, (end === -1 ? bytes.indexOf(LINE_END) : end) + 1);
 }
 
-/** The handle that Node.js makes of a pipe or socket. */
+/** Node.js's handle of a pipe or socket. */
 interface Handle {
   setBlocking(isBlocking: boolean): unknown;
 }
 
 /**
- * Opens standard output at the first write. A write answers how many bytes were taken: 0 when the reader has to read
- * first, null when they are lost because it is gone or the disk is full.
+ * Returns a function that writes to standard output, which it opens at the first write. It returns how many bytes were
+ * taken: 0 when the reader has to read first, null when they are lost because it is gone or the disk is full.
  */
 function openStdout(): (bytes: Buffer) => number | null {
   // Undefined = not opened, null = a file or a terminal.
@@ -169,7 +179,8 @@ function openStdout(): (bytes: Buffer) => number | null {
   return (bytes) => {
     try {
       if (handle === undefined) handle = handleOfStdout();
-      // Every time: whoever shares the pipe (a worker that ends, a child that is started) may have made it wait again.
+      // Set every time, because another process sharing the pipe (a worker that ends, a child that is started) may have
+      // made it blocking again.
       handle?.setBlocking(false);
       return writeSync(STDOUT, bytes);
     } catch (error) {
@@ -178,7 +189,9 @@ function openStdout(): (bytes: Buffer) => number | null {
   };
 }
 
-/** Null for a file or a terminal. Nothing public of Node.js makes a pipe answer EAGAIN instead of waiting. */
+/**
+ * Returns null for a file or a terminal. Node.js has no public way to make a pipe return EAGAIN instead of blocking.
+ */
 function handleOfStdout(): Handle | null {
   const stats = fstatSync(STDOUT);
   if (!stats.isFIFO() && !stats.isSocket()) return null;

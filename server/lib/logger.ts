@@ -6,20 +6,22 @@ import { createScrub, redactFields } from "./scrub.ts";
 /** The server's logger; services get child loggers. */
 export type Logger = PinoLogger;
 
-/** pino's number of `error`: from here on a line is written at once, with all that waited before it. */
+/**
+ * pino's number of `error`: from this level on a line is written immediately, with everything that waited before it.
+ */
 const ERROR_LEVEL = 50;
 
 /**
- * A JSON logger at `level`; `destination` defaults to stdout. `batched` gathers lines for a moment; they are written with
- * the next error, and at exit, but a SIGKILL loses the last second's.
+ * Creates a JSON logger at `level`; `destination` defaults to stdout. `batched` gathers lines for a moment; they are
+ * written with the next error, and on exit, but a SIGKILL loses the last second's.
  */
 export function createLogger(options: {
   level: string;
   destination?: DestinationStream;
   batched?: boolean;
-  /** Configured secrets: no line holds one, whoever put it into a message. */
+  /** Configured secrets, removed from every line, whatever put them there. */
   secrets?: readonly string[];
-  /** The trace that the code which logs runs under; absent = nothing is traced. */
+  /** Returns the id of the trace that the logging code runs under. Omitted when nothing is traced. */
   traceId?: () => string | undefined;
 }): Logger {
   const { traceId } = options;
@@ -27,7 +29,7 @@ export function createLogger(options: {
     options.destination ??
     createLogOutput({
       isBatched: options.batched ?? false,
-      // An error, so that it is told at every level, as lines of every level were dropped.
+      // Logged as an error so that it shows at every log level, because lines of every level were dropped.
       onDropped: (dropped) =>
         logger.error({ dropped }, "log lines were dropped: nobody read them meanwhile"),
     });
@@ -36,7 +38,7 @@ export function createLogger(options: {
     {
       level: options.level,
       hooks: {
-        // The whole line, so that messages, stacks and nested fields of third parties are covered alike.
+        // Scrubs the whole line, so that messages, stacks and nested third-party fields are all covered.
         streamWrite: (line) => scrub(redactFields(line)),
         logMethod(line, method, level) {
           method.apply(this, line);
@@ -56,20 +58,20 @@ function traceField(traceId: string | undefined): { traceId?: string } {
   return traceId === undefined ? {} : { traceId };
 }
 
-/** What pino keeps of a logger: the fields every line of it has, as JSON, and where its lines go. */
+/** pino's internals of a logger: the fields that every line of it has, as JSON, and where its lines go. */
 interface Inside {
   readonly [pino.symbols.chindingsSym]: string;
   readonly [pino.symbols.streamSym]: DestinationStream & Partial<Pick<LogOutput, "dropped">>;
 }
 
-/** How many lines, of this logger and all that share its output, were dropped because nobody read them. */
+/** Returns how many lines of this logger, and of all that share its output, were dropped because nobody read them. */
 export function droppedLines(logger: Logger): number {
   return (logger as unknown as Inside)[pino.symbols.streamSym].dropped ?? 0;
 }
 
 /**
- * An info line by hand, a tenth of the cost of pino's and our own scrubbing: for the line that every request has. `fields`
- * is the inside of a JSON object of our own words alone, for no secret is looked for in it.
+ * Writes an info line by hand, at a tenth of the cost of pino and our own scrubbing: for the one line that every
+ * request has. `fields` is the inside of a JSON object and must hold only our own words, because it is not scrubbed.
  */
 export function writeInfo(logger: Logger, fields: string, message: string): void {
   if (!logger.isLevelEnabled("info")) return;

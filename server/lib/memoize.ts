@@ -1,6 +1,6 @@
-// Values asked for often that may be a little old: scrapes and probes must not become load.
+// Caches values that are read often and may be slightly stale: scrapes and probes must not become load.
 
-/** Returns a function that calls `ask` at most once per `ttlMs`, and never twice at once. A failure is not kept. */
+/** Returns a function that calls `ask` at most once per `ttlMs`, and never concurrently. A failure is not kept. */
 export function memoize<T>(ttlMs: number, ask: () => Promise<T>): () => Promise<T> {
   let askedAtMs = Number.NEGATIVE_INFINITY;
   let answer: Promise<T> | null = null;

@@ -1,11 +1,11 @@
-// Reads certificates in PEM form, as files and environment variables hold them.
+// Reads certificates in PEM form, as found in files and environment variables.
 import { X509Certificate } from "node:crypto";
 
 const CERTIFICATE = /-----BEGIN CERTIFICATE-----[\s\S]+?-----END CERTIFICATE-----/g;
 
 /**
- * The certificates of a text, one PEM after another; null when there is none, or one that cannot be read. A backslash
- * and an n count as a line's end: that is how many platforms keep a variable of several lines.
+ * Returns the certificates in a text, one PEM after another; null when there is none, or one that cannot be parsed. A
+ * backslash followed by an n counts as a line break, because many platforms store multi-line variables that way.
  */
 export function readCertificates(text: string): string | null {
   const blocks = text.replaceAll("\\n", "\n").match(CERTIFICATE) ?? [];

@@ -1,9 +1,9 @@
-// Where browsers find this API, which itself sees only what its proxy passes on.
+// Where browsers reach this API, which itself sees only what its proxy passes on.
 const CALLBACK_PATH = "/api/auth/google/callback";
 
 /**
- * What stands before `/api` in this API's addresses, as the callback that browsers come back to shows it: an origin, and the
- * prefix that a proxy takes away. A callback of another path says the origin alone.
+ * Returns what precedes `/api` in this API's public addresses, judging by the callback URL that browsers return to: the
+ * origin, and any path prefix that a proxy strips. If the callback has another path, the origin alone.
  */
 export function publicBaseOf(callbackUrl: string): string {
   const { origin, pathname } = new URL(callbackUrl);

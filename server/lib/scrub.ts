@@ -1,10 +1,10 @@
-// Takes secrets out of text before it is logged or kept: configured ones, and whatever looks like a key or token.
+// Removes secrets from text before it is logged or kept: configured ones, and anything that looks like a key or token.
 
 const HIDDEN = "[redacted]";
-/** A configured value shorter than this would take ordinary words out of every line. */
+/** A configured value shorter than this would remove ordinary words from every line. */
 const MIN_SECRET_LENGTH = 8;
 
-/** Keys and tokens by the forms their makers give them. */
+/** Keys and tokens, by the formats their issuers use. */
 const KEY_LIKE = new RegExp(
   [
     // Stripe: secret, restricted and webhook keys; a client secret of a payment.
@@ -24,20 +24,23 @@ const KEY_LIKE = new RegExp(
     .join("|"),
   "g",
 );
-/** The password of an address: `redis://user:password@host`. */
+/** The password in a URL: `redis://user:password@host`. */
 const ADDRESS_PASSWORD =
   /\b([a-z][a-z0-9+.-]{1,20}:\/\/[^\s:/?#@"\\]{0,100}):[^\s/?#@"\\]{1,200}@/gi;
-/** Card numbers, written together or in groups of four. */
+/** Card numbers, written without separators or in groups of four. */
 const CARD = /\b\d{4}([ -]?)\d{4}\1\d{4}\1\d{1,7}\b/g;
 
-/** Fields whose name says that their value is nobody's to read, at any depth of a JSON line. */
+/** Fields whose name marks their value as secret, at any depth of a JSON line. */
 const SECRET_FIELD =
   /"((?:[\w-]*(?:secret|password|passwd|authorization|cookie|signature|api[_-]?key|token)|codeVerifier|code_verifier|id_token_hint))":(?:"(?:[^"\\]|\\.)*"|\[[^\]]*\]|\{[^{}]*\}|-?\d[\d.eE+-]*)/gi;
 
-/** Takes secrets out of text. */
+/** Removes secrets from text. */
 export type Scrub = (text: string) => string;
 
-/** A scrubber that also knows the configured `secrets`, in plain text and as they look inside JSON. */
+/**
+ * Creates a scrubber that also removes the configured `secrets`: in plain text, as escaped in JSON, and
+ * percent-encoded.
+ */
 export function createScrub(secrets: readonly string[] = []): Scrub {
   const known = [...new Set(secrets.filter((secret) => secret.length >= MIN_SECRET_LENGTH))]
     .flatMap((secret) => [secret, JSON.stringify(secret).slice(1, -1), encodeURIComponent(secret)])
@@ -55,12 +58,12 @@ export function createScrub(secrets: readonly string[] = []): Scrub {
   };
 }
 
-/** One JSON line of a log without the values of secret-bearing fields, whatever they are nested in. */
+/** Returns a JSON log line without the values of secret-bearing fields, however deeply nested. */
 export function redactFields(line: string): string {
   return line.replace(SECRET_FIELD, (_all, name: string) => `"${name}":"${HIDDEN}"`);
 }
 
-/** Luhn's check: ids and times of as many digits pass. */
+/** Luhn's check, which spares most ids and times with as many digits. */
 function isCardNumber(text: string): boolean {
   const digits = text.replace(/\D/g, "");
   if (digits.length < 13) return false;

@@ -1,14 +1,17 @@
 // A set over a reused array: no allocation per add and delete.
-// V8 gives a changing Set a new table every few dozen steps, and the old table points to the new one. As soon as one table
-// has lived long enough for the old generation, every later one outlives the collections of the young generation too, and
-// with it whatever was a member at that moment: whole requests (docs/performance.md has the figures). Places in one array
-// are used again and point to nobody.
+// V8 gives a changing Set a new table every few dozen steps, and the old table points to the new one. Once one table
+// has lived long enough to reach the old generation, every later one survives the young generation's collections too,
+// and with it everything that was a member at that moment: whole requests (docs/performance.md has the figures). Places
+// in one array are reused and point to nothing.
 
 type Placed = Record<symbol, number | undefined>;
 
-/** What a Set can do, without an order. An object may be a member of a few such sets, not of one set each. */
+/**
+ * The operations of a Set, but unordered. Each set adds a property to its members, so an object may belong to a few
+ * such sets; do not create a set per object.
+ */
 export class SlotSet<Member extends object> {
-  /** Under this name a member knows its place. */
+  /** The property in which a member stores its place. */
   private readonly name = Symbol("place");
   private readonly places: (Member | undefined)[] = [];
   private readonly free: number[] = [];
@@ -38,7 +41,7 @@ export class SlotSet<Member extends object> {
     return true;
   }
 
-  /** Whoever is a member when its turn comes. */
+  /** Yields whatever is a member when its place is reached. */
   *[Symbol.iterator](): Generator<Member, void, void> {
     for (const member of this.places) if (member !== undefined) yield member;
   }

@@ -1,11 +1,12 @@
-// Bounds on waiting. The work itself is not stopped: whoever starts it bounds or aborts it by its own means.
+// Bounds on waiting. The work itself is not stopped: its caller has to bound or abort it separately.
 
-/** A timer this late was not late by chance: this process stood still. */
+/** A timer this late was not late by chance: this process was stalled. */
 const STALL_MS = 100;
 
 /**
- * Calls `onLate` once `ms` are over. Time in which this process stood still (a blocked event loop) is no time the other
- * side took: an answer may be there and not read yet. That time is added, `ms` at most. Returns a function that stops it.
+ * Calls `onLate` once `ms` have passed. Time during which this process was stalled (a blocked event loop) does not
+ * count, because a reply may have arrived unread: it is added to the wait, up to `ms` in all. Returns a function that
+ * cancels the wait.
  */
 function afterMs(ms: number, onLate: () => void): () => void {
   let timer: NodeJS.Timeout;
@@ -24,7 +25,10 @@ function afterMs(ms: number, onLate: () => void): () => void {
   return () => clearTimeout(timer);
 }
 
-/** `work`, or rejects with `lateError()` once `ms` are over. A rejection after the timeout is swallowed. */
+/**
+ * Settles as `work` does, or rejects with `lateError()` once `ms` have passed. A later rejection of `work` is
+ * swallowed.
+ */
 export function withTimeout<T>(work: Promise<T>, ms: number, lateError: () => Error): Promise<T> {
   return new Promise((resolve, reject) => {
     const stopWaiting = afterMs(ms, () => reject(lateError()));
@@ -33,7 +37,7 @@ export function withTimeout<T>(work: Promise<T>, ms: number, lateError: () => Er
   });
 }
 
-/** `work`, or `fallback` once `ms` are over. Rejects only as `work` does, within that time. */
+/** Settles as `work` does, or resolves to `fallback` once `ms` have passed. */
 export function withFallback<T>(work: Promise<T>, ms: number, fallback: T): Promise<T> {
   return new Promise((resolve, reject) => {
     const stopWaiting = afterMs(ms, () => resolve(fallback));

@@ -1,42 +1,42 @@
-// What a trace is made of, for whoever does the work that is traced. Where nobody traces, a Tracer is null.
+// What a trace is made of, for the code that is traced. Where tracing is off, a Tracer is null.
 
-/** Words and figures of ours: never a parameter of a statement, a token, an address or what somebody wrote. */
+/** Our own words and figures: never a statement's parameter, a token, an address or text that someone wrote. */
 export type SpanAttributes = Readonly<Record<string, string | number | boolean>>;
 
 /** One piece of work in a trace. */
 export interface Span {
   /** 32 hex digits. */
   readonly traceId: string;
-  /** False where the sampler left the trace out: then nothing about it is kept. */
+  /** False when the sampler left the trace out: nothing about it is then kept. */
   readonly isSampled: boolean;
   readonly isEnded: boolean;
-  /** Runs `work` with this span as the current one, for whatever `work` starts and awaits. */
+  /** Runs `work` with this span as the current one, including whatever `work` starts and awaits. */
   run<T>(work: () => T): T;
   rename(name: string): void;
   set(attributes: SpanAttributes): void;
-  /** `failure` is one word for what went wrong; none = nothing did. The first call counts. */
+  /** `failure` is one word for what went wrong; omitted when nothing did. Only the first call counts. */
   end(failure?: string): void;
 }
 
-/** What a span begins with. */
+/** How a span begins. */
 export interface SpanOptions {
   readonly attributes?: SpanAttributes;
-  /** `client` = a call of somebody else: a database, Redis, a vendor. */
+  /** `client` = a call to another system: a database, Redis, a vendor. */
   readonly kind?: "client";
-  /** The first is the parent, the others are linked. Defaults to the current span; none begins a trace. */
+  /** The first is the parent, the others are linked. Defaults to the current span; without any, a new trace begins. */
   readonly parents?: readonly Span[];
 }
 
 /** Begins spans. */
 export interface Tracer {
-  /** The span this code runs under. */
+  /** Returns the span this code runs under. */
   current(): Span | undefined;
   begin(name: string, options?: SpanOptions): Span;
-  /** The span of a request, in the trace that its `traceparent` names (W3C Trace Context), or in one of its own. */
+  /** Begins a request's span, in the trace that its `traceparent` names (W3C Trace Context), or else in a new one. */
   beginRequest(headers: Readonly<Record<string, string | string[] | undefined>>): Span;
 }
 
-/** Runs `work` under a span of its own, which ends with it. */
+/** Runs `work` under a new span, which ends with it. */
 export async function inSpan<T>(
   tracer: Tracer,
   [name, options]: readonly [string, SpanOptions?],

@@ -1,6 +1,9 @@
-// Waiting that an AbortSignal may cut short.
+// Waiting that an AbortSignal can cut short.
 
-/** What `work` answers, or undefined as soon as `signal` aborts. One listener per wait: a race with one promise would keep each answer. */
+/**
+ * Settles as `work` does, or resolves to undefined as soon as `signal` aborts. Adds one listener per wait, because
+ * racing against one shared promise would retain every result.
+ */
 export async function unlessAborted<T>(
   work: Promise<T>,
   signal: AbortSignal,

@@ -1,9 +1,9 @@
-// A wait that others may cut short.
+// A wait that can be cut short.
 
 /** Made by createWaiter. */
 export type Waiter = ReturnType<typeof createWaiter>;
 
-/** Returns a waiter that does not wait once `signal` is aborted. */
+/** Creates a waiter that does not wait once `signal` is aborted. */
 export function createWaiter(signal: AbortSignal) {
   let woken = false;
   let resume: (() => void) | null = null;
@@ -13,11 +13,11 @@ export function createWaiter(signal: AbortSignal) {
   };
   signal.addEventListener("abort", wake);
   return {
-    /** Ends the wait that is under way, or else the next one at once. */
+    /** Ends the wait in progress, or else makes the next one end immediately. */
     wake,
-    /** Lets go of the signal. */
+    /** Stops listening to the signal. */
     close: () => signal.removeEventListener("abort", wake),
-    /** Waits `ms`, or until woken or aborted. False when its time was over first. */
+    /** Waits for `ms`, or until woken or aborted. Resolves to false when the time ran out first. */
     async wait(ms: number): Promise<boolean> {
       if (!woken && !signal.aborted) {
         let timer: NodeJS.Timeout | undefined;

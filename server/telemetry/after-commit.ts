@@ -1,7 +1,7 @@
-// Counting what a transaction did once it is durable, and not at all when it was rolled back.
+// Counts what a transaction did once it is durable, and nothing if it was rolled back.
 import type { Database, DatabaseTransaction } from "../database/ports.ts";
 
-/** Makes effects wait for the COMMIT of their transaction on `database`. */
+/** Defers effects until their transaction on `database` is committed. */
 export function createAfterCommit(database: Database) {
   const waiting = new WeakMap<DatabaseTransaction, (() => void)[]>();
   const observed: Database = {
@@ -18,9 +18,9 @@ export function createAfterCommit(database: Database) {
     },
   };
   return {
-    /** `database`, running the effects of each transaction after its COMMIT. */
+    /** `database`, but running the effects of each transaction after its COMMIT. */
     database: observed,
-    /** Runs `effect` once `tx` is durable. A try that is repeated leaves nothing behind. */
+    /** Runs `effect` once `tx` is durable. An attempt that is retried leaves no effects behind. */
     on: (tx: DatabaseTransaction, effect: () => void) => void waiting.get(tx)?.push(effect),
   };
 }

@@ -1,10 +1,10 @@
-// What is measured of the back end, read from it at each scrape: connections of the database, Redis and its circuit.
+// Metrics of the back end, read from it at each scrape: connections of the database, Redis and its circuit.
 import { Counter, Gauge, type Registry } from "prom-client";
 import type { Readiness } from "../health/health.types.ts";
 import type { Backend, BackendStats } from "../infrastructure.ts";
 import type { DependencyState } from "../lib/dependency-state.ts";
 
-/** Registers what /ready knows, and the space of an embedded database's disk. */
+/** Registers the states that /ready reports, and the free space on an embedded database's disk. */
 export function registerReadiness(
   registry: Registry,
   deps: { readiness: () => Promise<Readiness>; diskSpace: Backend["diskSpace"] },
@@ -35,7 +35,10 @@ export function registerReadiness(
 
 type Named = [string, DependencyState];
 
-/** Registers the back end's metrics. What it does not have, Redis or a pool, has no series. */
+/**
+ * Registers the back end's metrics. Pools that do not exist have no series; without Redis, neither has `redis_up`, and
+ * Redis's counters stay 0.
+ */
 export function registerBackend(registry: Registry, stats: () => BackendStats): void {
   registerPools(registry, stats);
   registerRedis(registry, stats);
@@ -88,7 +91,7 @@ function registerRedis(registry: Registry, stats: () => BackendStats): void {
   });
 }
 
-/** A counter kept by Redis's circuit itself. */
+/** A counter that Redis's circuit itself keeps. */
 function total(
   registry: Registry,
   stats: () => BackendStats,

@@ -1,8 +1,8 @@
-// What is measured of the business: sign-ins and money.
+// Metrics of the business: sign-ins and money.
 import { Counter, type Registry } from "prom-client";
 import { SIGN_IN_ERRORS } from "../../shared/src/errors.ts";
 
-/** Registers the counters. Each starts at 0, so that a first event is seen as an increase. */
+/** Registers the counters. Each starts at 0, so that a first event shows as an increase. */
 export function measureBusiness(registry: Registry) {
   const signIns = new Counter({
     name: "sign_ins_total",
@@ -23,12 +23,12 @@ export function measureBusiness(registry: Registry) {
   );
   for (const counter of [taken, givenBack]) counter.inc({ currency: "usd" }, 0);
   return {
-    /** A sign-in ended: `ok`, or what `?error=` says. */
+    /** A sign-in ended: with `ok`, or with the code in `?error=`. */
     signedIn: (outcome: string) => signIns.inc({ outcome }),
     /** Money was recorded as taken (positive) or given back (negative), in minor units of the currency. */
     money(minorUnits: number, text: string): void {
       const currency = /^[a-z]{3}$/.test(text) ? text : "other";
-      // A refund that failed or a dispute that was won is money taken once more.
+      // A refund that failed or a dispute that was won counts as money taken again.
       if (minorUnits >= 0) taken.inc({ currency }, minorUnits);
       else givenBack.inc({ currency }, -minorUnits);
     },

@@ -1,11 +1,11 @@
-// What is measured of calls to others: the database's errors, and every call of Stripe, Google and the model.
+// Metrics of outgoing calls: the database's errors, and every call to Stripe, Google and the model.
 import { Counter, Histogram, type Registry } from "prom-client";
 import { classifyDatabaseError, DATABASE_ERROR_CLASSES } from "../database/errors.ts";
 
-/** Who is called. */
+/** The vendor that is called. */
 export type Vendor = "stripe" | "google" | "model";
 
-/** Registers the metrics of calls. Each kind of error starts at 0, so that a first one is seen as an increase. */
+/** Registers the metrics of calls. Each kind of error starts at 0, so that a first one shows as an increase. */
 export function measureCalls(registry: Registry) {
   const errors = new Counter({
     name: "database_errors_total",
@@ -28,11 +28,11 @@ export function measureCalls(registry: Registry) {
     registers: [registry],
   });
   return {
-    /** A statement, a transaction or a connection failed. */
+    /** Counts a statement, a transaction or a connection that failed. */
     databaseFailed: (error: unknown) => errors.inc({ kind: classifyDatabaseError(error) }),
-    /** One call as a whole, with its retries. `call` and `outcome` are words of ours. */
+    /** Records one call as a whole, including its retries. `call` and `outcome` are our own words. */
     called(vendor: Vendor, call: string, outcome: string, seconds: number): void {
-      // A vendor that has failed from the start has a share of good calls, too: none.
+      // A vendor that has failed from the start needs the series of successes too, for its share of them to be 0.
       calls.inc({ vendor, call, outcome: "ok" }, 0);
       calls.inc({ vendor, call, outcome });
       durations.observe({ vendor, outcome: outcome === "ok" ? "ok" : "failed" }, seconds);

@@ -1,12 +1,12 @@
-// Notices that this process stood still. What the log says of others in such a moment is this process's own doing.
+// Notices when this process was stalled. What the log says about others at such a moment is this process's own doing.
 import { Counter, type Registry } from "prom-client";
 import type { Logger } from "../lib/logger.ts";
 
 const LOOK_EVERY_MS = 500;
-/** Long enough for somebody to have been blamed for it: Redis is given 400 ms. */
+/** Long enough for another system to have been blamed: Redis is given 400 ms. */
 const STALL_MS = 300;
 
-/** Registers the counters of stalls; the returned function counts one. */
+/** Registers the counters of stalls and returns a function that counts one. */
 export function countStalls(registry: Registry): (seconds: number) => void {
   const stalls = new Counter({
     name: "event_loop_stalls_total",
@@ -24,7 +24,10 @@ export function countStalls(registry: Registry): (seconds: number) => void {
   };
 }
 
-/** Looks at the clock twice a second; says in the log, and to `onStall`, when it was late. Returns how to stop it. */
+/**
+ * Checks the clock twice a second, and logs and passes to `onStall` by how much a check was late. Returns a function
+ * that stops it.
+ */
 export function watchEventLoop(logger: Logger, onStall: (seconds: number) => void): () => void {
   let dueAtMs = performance.now() + LOOK_EVERY_MS;
   const timer = setInterval(() => {

@@ -1,21 +1,23 @@
-// What is measured of requests: durations, refusals, limits, open streams.
+// Metrics of requests: durations, refusals, limits, open streams.
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { Counter, Gauge, Histogram, type Registry } from "prom-client";
 import { ERROR_CODES, type ErrorCode } from "../../shared/src/errors.ts";
 import { SlotSet } from "../lib/slot-set.ts";
 
-/** What is known of a request when it is over. */
+/** What is known about a request once it is over. */
 export interface RequestOutcome {
   /** One of a fixed set of words. */
   readonly route: string;
-  /** Why it was refused, a stream before or after it had begun; of a batch's calls the one that weighs most. */
+  /**
+   * Why it was refused (for a stream, before or after it began); for a batch, the most serious of its calls' refusals.
+   */
   readonly refusal: ErrorCode | null;
 }
 
-/** Any other word of a caller's would be a label of its own. */
+/** Any other method could be any word a caller likes, and each would become a label. */
 const METHODS = new Set(["GET", "POST", "OPTIONS", "HEAD", "PATCH", "DELETE"]);
 
-/** Registers the metrics of requests. Each code starts at 0, so that a first refusal is seen as an increase. */
+/** Registers the metrics of requests. Each code starts at 0, so that a first refusal shows as an increase. */
 export function measureHttp(registry: Registry) {
   const refusals = new Counter({
     name: "refusals_total",
@@ -32,9 +34,9 @@ export function measureHttp(registry: Registry) {
   });
   limits.inc({ tier: "anonymous" }, 0);
   return {
-    /** Times a request until its answer is out; `outcomeOf` is asked then. */
+    /** Times a request until its response is sent; `outcomeOf` is called then. */
     watch: watchRequests(registry, (code) => refusals.inc({ code })),
-    /** A caller was over the limit of this tier. */
+    /** Counts a caller who exceeded the limit of this tier. */
     limited: (tier: string) => limits.inc({ tier }),
   };
 }
@@ -47,7 +49,8 @@ function watchRequests(registry: Registry, refused: (code: ErrorCode) => void) {
     buckets: [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10],
     registers: [registry],
   });
-  // Finding a child by its labels costs more than counting it. There are as many as routes, methods and classes.
+  // Looking up a child by its labels costs more than counting. There are at most as many as routes, methods and
+  // classes.
   const children = new Map<string, ReturnType<typeof durations.labels>>();
   function childOf(route: string, method: string, status: string) {
     const name = `${route} ${method} ${status}`;
@@ -58,7 +61,7 @@ function watchRequests(registry: Registry, refused: (code: ErrorCode) => void) {
     return child;
   }
   const streams = measureStreams(registry);
-  // Node.js writes the head once; a stream is one by what it says there.
+  // Whether a response is a stream is read from its headers, which Node.js writes once.
   return (
     request: IncomingMessage,
     response: ServerResponse,
@@ -69,7 +72,7 @@ function watchRequests(registry: Registry, refused: (code: ErrorCode) => void) {
     response.on("close", () => {
       const { route, refusal } = outcomeOf(request);
       if (refusal !== null) refused(refusal);
-      // Streams live for minutes and would drown the durations of calls.
+      // Streams live for minutes and would drown out the durations of calls.
       if (streams.ended(response)) return;
       const method = METHODS.has(request.method ?? "") ? (request.method ?? "") : "other";
       const status = `${Math.floor(response.statusCode / 100)}xx`;
@@ -78,7 +81,7 @@ function watchRequests(registry: Registry, refused: (code: ErrorCode) => void) {
   };
 }
 
-/** Open streams are those whose head said so and whose connection is there. */
+/** Open streams are those whose headers were sent and whose connection is still there. */
 function measureStreams(registry: Registry) {
   const open = new Set<ServerResponse>();
   const waiting = new SlotSet<ServerResponse>();
@@ -107,11 +110,11 @@ function measureStreams(registry: Registry) {
     },
   });
   return {
-    /** Costs a slot: which answers are streams is asked at the scrape and at their end. */
+    /** Costs only a slot: which responses are streams is determined at the scrape and when they end. */
     watch(response: ServerResponse): void {
       waiting.add(response);
     },
-    /** Whether it was one; it is none any more. */
+    /** Stops counting the response as open, and returns whether it was a stream. */
     ended(response: ServerResponse): boolean {
       if (waiting.delete(response) && isStream(response)) opened.inc();
       open.delete(response);

@@ -1,9 +1,9 @@
-// What is measured of jobs.
+// Metrics of jobs.
 import { Counter, Gauge, Histogram, type Registry } from "prom-client";
 import { memoize } from "../lib/memoize.ts";
 import type { JobRun, JobRunner } from "../jobs/runner.ts";
 
-/** Registers the metrics of jobs. Their label is not `job`, which Prometheus sets itself. */
+/** Registers the metrics of jobs. Their label is not `job`, because Prometheus itself sets that one. */
 export function measureJobs(registry: Registry, standings: JobRunner["standings"]) {
   registerStandings(registry, standings);
   const runs = new Counter({
@@ -33,7 +33,7 @@ export function measureJobs(registry: Registry, standings: JobRunner["standings"
     registers: [registry],
   });
   return {
-    /** Counts from 0 on: Prometheus sees no increase in a series that begins with the first failure. */
+    /** Starts the counters at 0: Prometheus sees no increase in a series that begins with the first failure. */
     begin(names: readonly string[]): void {
       for (const job_name of names)
         for (const outcome of ["ok", "failed"]) runs.inc({ job_name, outcome }, 0);
@@ -48,9 +48,9 @@ export function measureJobs(registry: Registry, standings: JobRunner["standings"
   };
 }
 
-/** What the database knows of each job. While it cannot be asked, the last answer stands. */
+/** Registers what the database knows about each job. While it cannot be read, the gauges keep their last values. */
 function registerStandings(registry: Registry, standings: JobRunner["standings"]): void {
-  // Both gauges are collected at once: they share one look.
+  // Both gauges are collected simultaneously, so they share one read.
   const jobs = memoize(0, () => standings().catch(() => []));
   new Gauge({
     name: "job_last_success_age_seconds",

@@ -1,9 +1,9 @@
-// What is measured of the ledger: its batches, its queue, and the credits that moved.
+// Metrics of the ledger: its batches, its queue, and the credits that moved.
 import { Counter, Gauge, Histogram, type Registry } from "prom-client";
 import { ENTRY_TYPES, type EntryType } from "../../shared/src/credit.ts";
 import type { LedgerOperation, OperationResult } from "../ledger/ports.ts";
 
-/** Registers the ledger's metrics; `pending` is asked at each scrape. */
+/** Registers the ledger's metrics; `pending` is called at each scrape. */
 export function measureLedger(registry: Registry, pending: () => number) {
   new Gauge({
     name: "ledger_operations_pending",
@@ -14,9 +14,9 @@ export function measureLedger(registry: Registry, pending: () => number) {
     },
   });
   return {
-    /** One durable batch. */
+    /** Records one durable batch. */
     batch: measureBatches(registry),
-    /** One durable operation with its answer. */
+    /** Records one durable operation with its result. */
     moved: countCredits(registry),
   };
 }
@@ -63,7 +63,10 @@ function countCredits(registry: Registry) {
   };
 }
 
-/** Null where nothing enters or leaves the books: a hold, or a debt that moves between two accounts of one person. */
+/**
+ * Returns null where nothing enters or leaves the books: a hold, or a debt that moves between two accounts of one
+ * person.
+ */
 function entryTypeOf(operation: LedgerOperation): EntryType | null {
   switch (operation.kind) {
     case "spend":

@@ -1,4 +1,4 @@
-// /metrics: what Prometheus may know of this process, and who may ask.
+// /metrics: what Prometheus may know about this process, and who may ask.
 import { AggregatorRegistry, collectDefaultMetrics, Counter, Gauge, Registry } from "prom-client";
 import type { Config } from "../config/config.ts";
 import type { Readiness } from "../health/health.types.ts";
@@ -14,10 +14,10 @@ import { measureHttp } from "./http-metrics.ts";
 import { measureJobs } from "./job-metrics.ts";
 import { measureLedger } from "./ledger-metrics.ts";
 
-/** The metrics of one app. Recording costs a few additions: label values are resolved beforehand where it is hot. */
+/** The metrics of one app. Recording costs a few additions: hot paths resolve label values beforehand. */
 export type Metrics = ReturnType<typeof createMetrics>;
 
-/** What is asked at each scrape. Whatever asks a database remembers its answer for a while. */
+/** What is read at each scrape. Sources that query a database should cache their result for a while. */
 export interface MetricsDeps {
   readonly config: Pick<Config, "environment" | "metricsToken">;
   readonly version: string;
@@ -25,16 +25,16 @@ export interface MetricsDeps {
   readonly readiness: () => Promise<Readiness>;
   readonly backlog: () => Promise<EventBacklog>;
   readonly ledgerPending: () => number;
-  /** Since this process started. */
+  /** Counted since this process started. */
   readonly droppedLines: () => number;
-  /** The metrics of all workers of this port together; null = this process is alone. */
+  /** Returns the combined metrics of all workers on this port; null = this process is the only one. */
   readonly ofAllWorkers: (() => Promise<string>) | null;
   readonly standings: JobRunner["standings"];
 }
 
 /**
- * Makes metrics with a registry of their own, so that two apps in one process do not meet. In production without
- * METRICS_TOKEN they are off; in development without one they are open.
+ * Creates metrics with their own registry, so that two apps in one process do not collide. Without METRICS_TOKEN they
+ * are off in production and open elsewhere.
  */
 export function createMetrics(deps: MetricsDeps) {
   const registry = new Registry();
@@ -54,11 +54,11 @@ export function createMetrics(deps: MetricsDeps) {
     ledger: measureLedger(registry, deps.ledgerPending),
     business: measureBusiness(registry),
     jobs: measureJobs(registry, deps.standings),
-    /** Counts one stop of the event loop. */
+    /** Counts one stall of the event loop. */
     stalled: countStalls(registry),
     /** Stops measuring the process. */
     close: () => registry.clear(),
-    /** The Prometheus text, or why this caller may not see it. */
+    /** Returns the Prometheus text, or why this caller may not see it. */
     async render(authorization: string | undefined) {
       const refusal = access(authorization);
       if (refusal !== null) return refusal;
@@ -107,13 +107,13 @@ function registerLog(registry: Registry, droppedLines: () => number): void {
   });
 }
 
-/** From now on this worker sends its metrics when its parent asks for them. */
+/** Makes this worker send its metrics whenever its parent asks for them. */
 function answerParent(registry: Registry): void {
   AggregatorRegistry.setRegistries([registry]);
   new AggregatorRegistry();
 }
 
-/** Null when the caller may see the metrics. */
+/** Returns a check of the authorization; it returns null when the caller may see the metrics. */
 function accessCheck({ metricsToken, environment }: MetricsDeps["config"]) {
   const expected = metricsToken === null ? null : `Bearer ${metricsToken}`;
   return (authorization: string | undefined): "off" | "refused" | null => {

@@ -1,17 +1,17 @@
-// Watches the calls of a port from outside: neither the port nor who calls it notices.
+// Observes the calls of a port from outside: neither the port nor its callers notice.
 import type { ModelPort } from "../ai/ports.ts";
 import { SignInFailure } from "../auth/sign-in/sign-in-error.ts";
 import { isAppError } from "../lib/errors.ts";
 import { refusalOf } from "../payment/stripe/errors.ts";
 
-/** Hears of one call when it ends; `error` is what it failed with. */
+/** Called when a call ends; `error` is what it failed with, or null. */
 export type CallObserver = (call: {
   readonly name: string;
   readonly error: unknown;
   readonly seconds: number;
 }) => void;
 
-/** `port` with every method that answers with a promise watched. Methods that answer at once pass through. */
+/** Returns `port` with every method that returns a promise observed. Synchronous methods pass through. */
 export function observeCalls<Port extends object>(port: Port, observe: CallObserver): Port {
   return wrapMethods(port, (name, call) => {
     const startedAtMs = performance.now();
@@ -25,7 +25,7 @@ export function observeCalls<Port extends object>(port: Port, observe: CallObser
 
 type AnyFunction = (...args: unknown[]) => unknown;
 
-/** `port` with every method called by `around`, which answers what `call` does. */
+/** Returns `port` with every method wrapped in `around`, which has to return what `call` returns. */
 export function wrapMethods<Port extends object>(
   port: Port,
   around: (name: string, call: () => unknown) => unknown,
@@ -41,7 +41,7 @@ export function wrapMethods<Port extends object>(
   return wrapped as Port;
 }
 
-/** The model, watched: a call ends with its last piece, or with what it broke off for. */
+/** Returns the model, observed: a call ends with its last piece, or with the error that cut it off. */
 export function observeModel(model: ModelPort, observe: CallObserver): ModelPort {
   return {
     async *stream(request) {
@@ -60,10 +60,10 @@ export function observeModel(model: ModelPort, observe: CallObserver): ModelPort
   };
 }
 
-/** Its reader wanted no more: nobody's failure. */
+/** The reader wanted no more, which is nobody's failure. */
 const STOPPED = Symbol("stopped");
 
-/** One word for how a call ended: a label of few values, whatever the error says. */
+/** Returns one word for how a call ended: a label with few values, whatever the error says. */
 export function outcomeOf(error: unknown): string {
   if (error === null) return "ok";
   if (error === STOPPED) return "stopped";

@@ -1,4 +1,4 @@
-// Traces by OpenTelemetry's SDK, sent as OTLP over HTTP. Loaded by import() where an endpoint is set, and nowhere else.
+// Traces through OpenTelemetry's SDK, sent as OTLP over HTTP. Loaded by import(), and only where an endpoint is set.
 import { AsyncLocalStorage } from "node:async_hooks";
 import { setTimeout as sleep } from "node:timers/promises";
 import {
@@ -30,28 +30,28 @@ import type { Config } from "../config/config.ts";
 import type { Span, SpanOptions, Tracer } from "../lib/tracer.ts";
 import { readVersion } from "./version.ts";
 
-/** What waits for the collector, in spans; what comes on top is dropped. */
+/** Spans waiting for the collector; any more are dropped. */
 const MAX_QUEUE = 8_192;
 const MAX_EXPORT = 512;
 const EXPORT_TIMEOUT_MS = 5_000;
 const CLOSE_WITHIN_MS = 1_000;
 const MAX_ATTRIBUTE_LENGTH = 1_000;
-/** An unavailable collector is worth one line now and then. */
+/** An unavailable collector is worth one log line now and then. */
 const WARN_EVERY_MS = 60_000;
 
 /** A tracer with an exporter behind it. */
 export interface OpenTracer extends Tracer {
-  /** Sends what is left, for one second at most. Never throws. */
+  /** Sends what is left, within one second. Never throws. */
   close(): Promise<void>;
 }
 
-/** Where traces go, and whom to tell when they do not arrive (once a minute at most). */
+/** Where traces go, and what to call when they do not arrive (once a minute at most). */
 export interface TracerOptions {
   readonly tracing: NonNullable<Config["tracing"]>;
   readonly onTrouble: (reason: string) => void;
 }
 
-/** Opens it. An unavailable collector costs a bounded queue and nothing else. */
+/** Opens the tracer. An unavailable collector costs a bounded queue and nothing else. */
 export function openTracer({ tracing, onTrouble }: TracerOptions): OpenTracer {
   routeSdkWarnings(onTrouble);
   const provider = new BasicTracerProvider({
@@ -187,7 +187,7 @@ function samplerOf({ name, ratio }: TracerOptions["tracing"]["sampler"]): Sample
   return kind === name ? root : new ParentBasedSampler({ root });
 }
 
-/** The SDK speaks of failed exports by this one process-wide logger. */
+/** The SDK reports failed exports only through this one process-wide logger. */
 function routeSdkWarnings(onTrouble: (reason: string) => void): void {
   let lastMs = Number.NEGATIVE_INFINITY;
   const warn = (message: string) => {
@@ -202,7 +202,7 @@ function routeSdkWarnings(onTrouble: (reason: string) => void): void {
   );
 }
 
-/** The SDK hands errors over as JSON with a stack; a sentence of it is enough. */
+/** The SDK passes errors as JSON with a stack; the message alone is enough. */
 function reasonOf(error: unknown): string {
   const text = error instanceof Error ? error.message : String(error);
   const message = /"message":"((?:[^"\\]|\\.)*)"/.exec(text)?.[1];

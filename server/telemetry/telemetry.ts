@@ -1,4 +1,4 @@
-// What app.ts puts between the parts so that they are seen: the parts notice nothing of it.
+// What app.ts puts between the parts to make them observable: the parts themselves do not notice.
 import type { ModelPort } from "../ai/ports.ts";
 import type { AuthService } from "../auth/auth.service.ts";
 import type { IdentityProvider } from "../auth/ports.ts";
@@ -21,10 +21,10 @@ import { type CallObserver, observeCalls, observeModel, outcomeOf } from "./obse
 import { createTraces } from "./traces.ts";
 import { readVersion } from "./version.ts";
 
-/** The metrics, and the parts as they are seen through metrics and traces. */
+/** The metrics, and the parts wrapped in metrics and traces. */
 export type Telemetry = ReturnType<typeof createTelemetry>;
 
-/** What exists only later and is asked at each scrape. */
+/** What exists only later and is read at each scrape. */
 export interface TelemetrySources {
   readonly payment: () => Pick<PaymentService, "eventBacklog">;
   readonly ledger: () => { readonly pending: number };
@@ -36,7 +36,7 @@ export interface TelemetrySources {
 /** A scrape every few seconds must not become load for the database. */
 const REMEMBER_MS = 10_000;
 
-/** Makes it. `sources` are asked at the first scrape, not before. */
+/** Creates the telemetry. `sources` are called at the first scrape, not before. */
 export function createTelemetry(
   deps: { config: Config; backend: Backend; logger: Logger; tracer?: Tracer | null },
   sources: TelemetrySources,
@@ -73,7 +73,7 @@ export function createTelemetry(
     afterCommit.on(tx, () => business.money(minorUnits, currency));
   return {
     metrics,
-    /** The back end, whose transactions count what they did once they are durable. */
+    /** The back end, whose transactions count what they did only once they are durable. */
     backend: { ...backend, database: afterCommit.database },
     onBatch: ledger.batch,
     onApplied,

@@ -1,4 +1,4 @@
-// Spans around what the parts do, put there from outside: statements, Redis commands, vendors' calls and job runs.
+// Spans around what the parts do, added from outside: statements, Redis commands, vendors' calls and job runs.
 import { tracingChannel } from "node:diagnostics_channel";
 import type { ModelPort } from "../ai/ports.ts";
 import type { Backend } from "../infrastructure.ts";
@@ -6,9 +6,9 @@ import type { Job } from "../jobs/runner.ts";
 import type { Span, SpanAttributes, Tracer } from "../lib/tracer.ts";
 import { wrapMethods, observeModel, outcomeOf } from "./observed-calls.ts";
 
-/** Puts spans around things; with no tracer everything stays as it was. */
+/** Adds spans; without a tracer everything is returned unchanged. */
 export interface Traces {
-  /** Every method of a vendor's port that answers with a promise. */
+  /** Traces every method of a vendor's port that returns a promise. */
   calls<Port extends object>(vendor: string, port: Port): Port;
   model(port: ModelPort): ModelPort;
   jobs(jobs: readonly Job[]): readonly Job[];
@@ -22,7 +22,7 @@ const NO_TRACES: Traces = {
   close: () => undefined,
 };
 
-/** Watches the back end until `close`. */
+/** Observes the back end until `close`. */
 export function createTraces(
   tracer: Tracer | null,
   backend: Pick<Backend, "database" | "onStatement">,
@@ -63,7 +63,7 @@ interface RedisCommand {
   span?: Span | undefined;
 }
 
-/** ioredis tells of its commands by this channel (node_modules/ioredis/built/tracing.js) while somebody listens. */
+/** ioredis publishes its commands on this channel (node_modules/ioredis/built/tracing.js) while it has subscribers. */
 function traceRedis(tracer: Tracer): () => void {
   const channel = tracingChannel<unknown, RedisCommand>("ioredis:command");
   const subscribers = {
@@ -82,8 +82,8 @@ function traceRedis(tracer: Tracer): () => void {
 }
 
 /**
- * A span only inside of work that is being traced: what the process does by itself, or goes on doing when its request is
- * over, would be a trace of one span each.
+ * Begins a span only inside work that is being traced: what the process does on its own, or continues to do after its
+ * request is over, would produce traces of one span each.
  */
 function beginInside(tracer: Tracer, name: string, attributes: SpanAttributes): Span | undefined {
   const parent = tracer.current();
@@ -123,7 +123,7 @@ function verbOf(sql: string): string {
   return /^\s*([a-z]+)/i.exec(sql)?.[1]?.toUpperCase() ?? "statement";
 }
 
-/** Statements carry placeholders; a text that stands in one all the same is left out. */
+/** Statements have placeholders; a string literal in one is removed all the same. */
 function withoutValues(sql: string): string {
   return sql.replaceAll(/'(?:[^'\\]|\\.|'')*'/g, "?");
 }

@@ -1,7 +1,9 @@
 // Which build this is.
 import { readFileSync } from "node:fs";
 
-/** The version in package.json, which lies beside the sources and beside dist/; `unknown` where it is not there. */
+/**
+ * Returns the version in package.json, which is beside the sources and beside dist/; `unknown` where it is not there.
+ */
 export function readVersion(): string {
   for (const path of ["../../package.json", "../../../package.json"]) {
     try {
@@ -10,7 +12,7 @@ export function readVersion(): string {
       };
       if (typeof version === "string") return version;
     } catch {
-      // Not there: the other place, then.
+      // Not there: try the other place.
     }
   }
   return "unknown";

@@ -4,9 +4,12 @@ import { setTimeout as sleep } from "node:timers/promises";
 import type { Connection } from "mariadb";
 import { retryConflicts } from "../errors.ts";
 
-/** A lock that is held. */
+/** A lock held by this instance. */
 export interface MigrationLock {
-  /** Call after each statement, before noting it. Throws when another instance has gone on in our place. */
+  /**
+   * Renews the lock. Call it before each statement and again before recording it. Throws when another instance has
+   * taken over.
+   */
   keep(): Promise<void>;
   release(): Promise<void>;
 }
@@ -14,7 +17,7 @@ export interface MigrationLock {
 const WAIT_SECONDS = 120;
 const CHECK_EVERY_MS = 250;
 
-/** Waits for the lock, two minutes at most. */
+/** Takes the lock, waiting for up to two minutes. */
 export async function takeMigrationLock(connection: Connection): Promise<MigrationLock> {
   const [galera]: { Value: string }[] = await connection.query("SHOW VARIABLES LIKE 'wsrep_on'");
   return galera?.Value === "ON" ? takeRow(connection) : takeName(connection);
@@ -27,8 +30,9 @@ function tooLong(): Error {
 }
 
 /**
- * GET_LOCK ends with the connection. Its name holds a digest of the database's: more than 64 characters are refused.
- * SHA2, because MySQL 9.6 moved MD5 and SHA1 into a component that is not there unless somebody installs it.
+ * GET_LOCK's lock ends with the connection. Its name contains a digest of the database's name, because names of more
+ * than 64 characters are rejected. SHA2, because MySQL 9.6 moved MD5 and SHA1 into a component that is not installed by
+ * default.
  */
 async function takeName(connection: Connection): Promise<MigrationLock> {
   const name = "CONCAT('skywork_migrate:', LEFT(SHA2(DATABASE(), 256), 32))";
@@ -45,15 +49,15 @@ async function takeName(connection: Connection): Promise<MigrationLock> {
   };
 }
 
-// A Galera node knows only its own GET_LOCKs (and Percona's refuses them). There the lock is a row with a term: of two
-// nodes that take it at once, one fails at COMMIT.
+// A Galera node knows only its own GET_LOCKs (and Percona's rejects them). There the lock is a row that expires: of two
+// nodes that take it simultaneously, one fails at COMMIT.
 export const LOCK_TABLE = `CREATE TABLE IF NOT EXISTS _skywork_migration_lock (
     name      VARCHAR(20) PRIMARY KEY NOT NULL,
     holder    VARCHAR(36) NOT NULL,
     expiresAt DATETIME(3) NOT NULL
 ) ENGINE InnoDB DEFAULT CHARACTER SET utf8mb4 COLLATE utf8mb4_bin`;
 const TERM = "UTC_TIMESTAMP(3) + INTERVAL 60 SECOND";
-// Assignments are made from left to right: the second sees whether the first took it.
+// Assignments run from left to right: the second one sees whether the first took the lock.
 export const TAKE_LOCK = `INSERT INTO _skywork_migration_lock (name, holder, expiresAt) VALUES ('migrate', ?, ${TERM})
   ON DUPLICATE KEY UPDATE holder = IF(expiresAt < UTC_TIMESTAMP(3), VALUES(holder), holder),
     expiresAt = IF(holder = VALUES(holder), VALUES(expiresAt), expiresAt)`;
@@ -76,7 +80,8 @@ async function takeRow(connection: Connection): Promise<MigrationLock> {
   }
   return {
     async keep() {
-      // A statement longer than the term stops the whole cluster; whoever waited for it may be quicker afterwards.
+      // A statement that outlasts the term blocks the whole cluster, and when it ends a waiting instance may take the
+      // expired lock before we renew it.
       if (!(await take())) throw new Error("Another instance goes on with this migration.");
     },
     async release() {

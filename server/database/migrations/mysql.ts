@@ -30,23 +30,23 @@ export const READ_APPLIED = `SELECT id, migration_name, checksum, finished_at IS
         rolled_back_at IS NOT NULL AS rolledBack, applied_steps_count
    FROM _prisma_migrations`;
 
-// Table exists 1050, column exists 1060, index exists 1061, cannot drop what is gone 1091, no such table 1051.
+// Table exists 1050, column exists 1060, index exists 1061, nothing to drop 1091, no such table 1051.
 const ALREADY_DONE = new Set([1050, 1060, 1061, 1091, 1051]);
 
 /** A statement that changes rows can be recorded in its own transaction; one that changes tables cannot. */
 const CHANGES_ROWS = /^(INSERT|UPDATE|DELETE|REPLACE)\b/i;
 
-// Whoever holds a table (a forgotten transaction, a dump) is waited for by short tries: a statement that waits makes
-// everybody's later statements on that table wait behind it, and between two tries they get through.
+// A table that others hold (a forgotten transaction, a dump) is waited for in short tries: while a statement waits,
+// everyone else's later statements on that table queue up behind it, and between two tries they get through.
 const PATIENCE_MS = 600_000;
 const PAUSE_MS = 3_000;
 
 /** No such table. */
 const NO_TABLE = 1146;
-/** The user may not do this to the database (1044), a table (1142). */
+/** The user lacks rights on the database (1044) or on a table (1142). */
 const DENIED = new Set([1044, 1142]);
 
-/** What has been applied; null before the first migration. Needs no more than SELECT. */
+/** Returns what has been applied; null before the first migration. Needs no privilege but SELECT. */
 async function readApplied(connection: Connection): Promise<AppliedMigration[] | null> {
   try {
     const rows: Row[] = await connection.query(READ_APPLIED);
@@ -63,10 +63,10 @@ async function readApplied(connection: Connection): Promise<AppliedMigration[] |
 }
 
 /**
- * Applies what is pending and returns their names. A lock lets one instance migrate while the others wait and then
- * find the work done. DDL is not transactional here, so each statement's number is recorded before the next begins.
- * The connection's lock_wait_timeout is how long one try holds up others; a held lock is waited for `patienceMs`.
- * Throws an Error with a sentence when the operator has to decide.
+ * Applies the pending migrations and returns their names. A lock lets one instance migrate while the others wait and
+ * then find the work done. DDL is not transactional here, so each statement's number is recorded before the next one
+ * begins. The connection's lock_wait_timeout is how long one try blocks others; a table that others hold is waited for
+ * up to `patienceMs`. Throws an Error with a sentence when the operator has to decide.
  */
 export async function migrateMysql(
   connection: Connection,
@@ -74,7 +74,8 @@ export async function migrateMysql(
   patienceMs = PATIENCE_MS,
 ): Promise<string[]> {
   const migrations = await readMigrations("mysql");
-  // A user who may only read and write rows starts on a migrated database: no lock, no table is needed for nothing.
+  // With nothing pending, take no lock and create no table: a user who may only read and write rows can then start on a
+  // migrated database.
   const before = await readApplied(connection);
   if (before !== null && planMigrations(migrations, before).length === 0) return [];
   try {
@@ -112,7 +113,7 @@ async function applyPending(parts: Parts, migrations: readonly Migration[]): Pro
   }
 }
 
-/** Numbers come as number or bigint, as the server declares them. */
+/** Numbers arrive as number or bigint, depending on how the server declares the column. */
 interface Row extends Pick<AppliedMigration, "id" | "migration_name" | "checksum"> {
   finished: number | bigint;
   rolledBack: number | bigint;
@@ -151,12 +152,12 @@ function stepRecord(id: string, index: number): [sql: string, values: unknown[]]
   return ["UPDATE _prisma_migrations SET applied_steps_count = ? WHERE id = ?", [index + 1, id]];
 }
 
-/** A statement on the migrations' own table, which a dump may hold as well as any other. */
+/** Runs a statement on the migrations' own table, which a dump may lock like any other. */
 function writeMigrationRow(parts: Parts, sql: string, values?: unknown[]): Promise<unknown> {
   return retryWhileLocked(parts, beginningOf(sql), () => parts.connection.query(sql, values));
 }
 
-/** One statement, tried again while others hold what it needs. */
+/** Runs one statement of the migration, retrying while others hold what it needs. */
 async function applyStatement(
   parts: Parts,
   step: PendingMigration,
@@ -174,7 +175,7 @@ async function applyStatement(
   }
 }
 
-/** Does `work` again while others hold a table it needs, for `patienceMs` from its first refusal on. */
+/** Retries `work` while others hold a table it needs, for up to `patienceMs` from the first refusal. */
 async function retryWhileLocked<T>(
   { logger, patienceMs }: Parts,
   statement: string,
@@ -185,7 +186,8 @@ async function retryWhileLocked<T>(
     try {
       return await work();
     } catch (error) {
-      // Not from the start: an index may have been built for an hour before it needed the table to itself.
+      // Counted from the first refusal, not from the start: an index may be built for an hour before it needs exclusive
+      // access to the table.
       waitsSince ??= performance.now();
       const waitedMs = performance.now() - waitsSince;
       if (classifyDatabaseError(error) !== "conflict" || waitedMs > patienceMs) throw error;
@@ -215,7 +217,8 @@ async function tryStatement(
     await connection.commit();
   } catch (error) {
     await connection.rollback().catch(() => {});
-    // The run before this one may have died between the statement and the record of it; only this one can be so.
+    // The previous run may have died between executing a statement and recording it. Only the first statement resumed
+    // can be one of these.
     const doneBefore = resumed && index === from && ALREADY_DONE.has(errnoOf(error));
     if (!doneBefore) throw error;
   }

@@ -1,4 +1,4 @@
-// What a migration is: the folder, the checksums, and which ones are still to be applied. Talks to no database.
+// Migrations as files: the folder, the checksums, and which ones are pending. Never queries a database.
 import { createHash, randomUUID } from "node:crypto";
 import { existsSync } from "node:fs";
 import { readdir, readFile } from "node:fs/promises";
@@ -24,7 +24,10 @@ export interface AppliedMigration {
   applied_steps_count: number;
 }
 
-/** A migration still to be run, from statement `from` on. `id` names the row of the interrupted run. */
+/**
+ * A pending migration, to be run from statement `from` on. `id` is the id of its row: the interrupted run's, or a new
+ * one.
+ */
 export interface PendingMigration {
   migration: Migration;
   id: string;
@@ -32,7 +35,7 @@ export interface PendingMigration {
   resumed: boolean;
 }
 
-/** The migrations of one dialect, oldest first, from the repository or from beside dist/. */
+/** Returns the migrations of one dialect, oldest first, from the repository or from beside dist/. */
 export async function readMigrations(dialect: SqlDialect): Promise<Migration[]> {
   const folder = join(findPrismaFolder(), dialect === "mysql" ? "migrations" : "sqlite/migrations");
   const entries = await readdir(folder, { withFileTypes: true });
@@ -61,8 +64,8 @@ function findPrismaFolder(): string {
 }
 
 /**
- * What is to be run, oldest first. Throws an Error with a sentence when an applied file was changed afterwards.
- * A migration the database knows and the folder does not belongs to a newer release: that is its business.
+ * Returns what is pending, oldest first. Throws an Error with a sentence when a file was changed after it was applied
+ * or begun. Migrations that the database knows and the folder does not are ignored: they belong to a newer release.
  */
 export function planMigrations(
   migrations: readonly Migration[],
@@ -89,7 +92,7 @@ export function planMigrations(
   return pending;
 }
 
-/** Splits a script at its semicolons, minding quotes and comments. Comments between statements are dropped. */
+/** Splits a script at its semicolons, respecting quotes and comments. Comments are dropped. */
 export function splitStatements(sql: string): string[] {
   const statements: string[] = [];
   let text = "";

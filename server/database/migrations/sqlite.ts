@@ -1,4 +1,4 @@
-// Migrates the embedded database: everything in one transaction, so nothing can stay half done.
+// Migrates the embedded database in one transaction, so that nothing can be left half done.
 import type { Logger } from "../../lib/logger.ts";
 import { type AppliedMigration, planMigrations, readMigrations } from "./plan.ts";
 import type { SqliteEngine } from "../sqlite/engine.ts";
@@ -16,8 +16,8 @@ const MIGRATIONS_TABLE = `CREATE TABLE IF NOT EXISTS "_prisma_migrations" (
 )`;
 
 /**
- * Applies what is pending and returns their names. Two processes at once are safe: BEGIN IMMEDIATE lets one in, and the
- * other finds the work done. Throws an Error with a sentence when the operator has to decide.
+ * Applies the pending migrations and returns their names. Two processes may do so concurrently: BEGIN IMMEDIATE lets
+ * one in, and the other finds the work done. Throws an Error with a sentence when the operator has to decide.
  */
 export async function migrateSqlite(engine: SqliteEngine, logger: Logger): Promise<string[]> {
   const migrations = await readMigrations("sqlite");
@@ -31,7 +31,7 @@ export async function migrateSqlite(engine: SqliteEngine, logger: Logger): Promi
     for (const { migration, id, resumed } of pending) {
       const startedAt = BigInt(Date.now());
       for (const statement of migration.statements) transaction.run(statement, []);
-      // Left by another tool that failed: SQLite undid its statements, only the row remained.
+      // Left by another tool's failed run: SQLite rolled back its statements, only the row remained.
       if (resumed) transaction.run(`DELETE FROM "_prisma_migrations" WHERE "id" = ?`, [id]);
       transaction.run(
         `INSERT INTO "_prisma_migrations" ("id", "checksum", "migration_name", "started_at", "finished_at", "applied_steps_count") VALUES (?, ?, ?, ?, ?, 1)`,

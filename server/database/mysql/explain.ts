@@ -4,7 +4,9 @@ import { classifyDatabaseError } from "../errors.ts";
 import { createDatabaseSql, type MysqlTarget } from "./options.ts";
 
 const TLS_REQUIRED = new Set([3159, 4151]);
-/** The driver's own: no TLS there; self-signed in several ways; another host's certificate. */
+/**
+ * The driver's own numbers: the server has no TLS; its certificate is self-signed (in several ways), or another host's.
+ */
 const NO_TLS_THERE = 45023;
 const UNTRUSTED_NUMBERS = new Set([45056, 45057, 45062, 45063]);
 const OTHER_HOST = 45059;
@@ -16,7 +18,7 @@ const UNTRUSTED_CODES = new Set([
 
 type Trouble = "refused" | "rights" | "missing" | "full";
 
-/** The server's error numbers that have one cause each. */
+/** Server error numbers that have a single cause each. */
 const TROUBLES = new Map<number, Trouble>([
   [1045, "refused"],
   [1698, "refused"],
@@ -35,7 +37,7 @@ const SUMMARIES: Readonly<Record<Trouble, string>> = {
   full: "The database server has no connection left.",
 };
 
-/** A sentence for the operator about a database that could not be opened. */
+/** Returns an Error with a sentence for the operator about a database that could not be opened. */
 export function explainMysqlError(target: MysqlTarget, error: unknown): Error {
   const where = `The database at ${target.label} cannot be used`;
   const reason = explainTls(target, error) ?? explainNumber(target, error);
@@ -45,14 +47,14 @@ export function explainMysqlError(target: MysqlTarget, error: unknown): Error {
   return new Error(`${where}: ${sentence}`, { cause: error });
 }
 
-/** Whether a database that failed so may answer a moment later, with nobody having to mend a setting. */
+/** Whether a database that failed this way may respond a moment later without anyone changing a setting. */
 export function mayComeBack(target: MysqlTarget, error: unknown): boolean {
   if (TLS_REQUIRED.has(rootErrno(error)) || explainTls(target, error) !== undefined) return false;
   const trouble = TROUBLES.get(rootErrno(error));
   return (trouble === undefined || trouble === "full") && classifyDatabaseError(error) === "away";
 }
 
-/** The same for whoever asks /ready, which is anybody: names no host, no user and no statement. */
+/** The same for /ready, which anyone may read: names no host, user or statement. */
 export function summarizeMysqlError(error: unknown): string {
   const trouble = TROUBLES.get(rootErrno(error));
   if (trouble !== undefined) return SUMMARIES[trouble];
@@ -61,9 +63,9 @@ export function summarizeMysqlError(error: unknown): string {
 }
 
 /**
- * The same about a connection that was just refused. MySQL refuses a user that must use TLS with the words of a wrong
- * password, so the question is asked once more, with TLS. That gives nothing away: without TLS the driver hands the
- * password to whoever answers there and asks for it (allowPublicKeyRetrieval).
+ * Like explainMysqlError, for a connection that was just refused. MySQL refuses a user that must use TLS with the same
+ * error as a wrong password, so we try once more, with TLS. That exposes nothing new: without TLS the driver hands the
+ * password to any server that asks for it (allowPublicKeyRetrieval).
  */
 export async function explainRefusal(target: MysqlTarget, error: unknown): Promise<Error> {
   const { connection, tls } = target;
@@ -81,7 +83,10 @@ export async function explainRefusal(target: MysqlTarget, error: unknown): Promi
   });
 }
 
-/** The same about a migration that failed with an error of the driver; one that explains itself is passed on. */
+/**
+ * Like explainMysqlError, for a migration that failed with an error of the driver. An error that explains itself is
+ * returned unchanged.
+ */
 export function explainMigrationError(target: MysqlTarget, error: unknown): Error {
   if (error instanceof Error && error.constructor === Error) return error;
   const reason =
@@ -135,7 +140,7 @@ function explainNumber(target: MysqlTarget, error: unknown): string | undefined 
   }
 }
 
-/** The server's error number at the end of the chain of causes; 0 if there is none. */
+/** Returns the server's error number from the end of the chain of causes; 0 if there is none. */
 export function rootErrno(error: unknown): number {
   let number = 0;
   for (let at: unknown = error; at instanceof Error; at = at.cause) {
@@ -158,6 +163,6 @@ function rootMessage(error: unknown): string {
     const first: unknown = at instanceof AggregateError ? at.errors[0] : undefined;
     message = first instanceof Error ? first.message : at.message;
   }
-  // The connector adds the connection's number and a newline with the statement.
+  // The connector prepends the connection's number and appends the statement after a newline.
   return (message.split("\n")[0] ?? message).replace(/^\(conn:[^)]*\)\s*/, "").replace(/\.$/, "");
 }

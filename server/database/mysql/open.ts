@@ -1,4 +1,4 @@
-// The production database: MySQL or MariaDB through Prisma, with a small pool of the bare driver for the ledger.
+// The production database: MySQL or MariaDB through Prisma, plus a small pool of the bare driver for the ledger.
 import { setTimeout as sleep } from "node:timers/promises";
 import { PrismaMariaDb } from "@prisma/adapter-mariadb";
 import { createConnection, type Connection } from "mariadb";
@@ -30,30 +30,30 @@ import { createStatements } from "../statements.ts";
 
 const PRISMA_TRANSACTIONS = { maxWait: 2_500, timeout: 10_000 };
 
-// A request is answered within three seconds, one of which belongs to what came before: the session, a reconnect. So a try
-// that waited for a lock until it was refused is not repeated, and a COMMIT that hangs (a cluster counting its nodes) is
-// left to itself.
+// A request gets its response within three seconds, one of which is reserved for what precedes the transaction: the
+// session, a reconnect. So an attempt whose lock wait timed out is not retried, and a COMMIT that hangs (a cluster
+// re-establishing its quorum) is no longer waited for.
 const RETRIES = { budgetMs: 2_000, longestTryMs: 1_500 };
 const ANSWER_WITHIN_MS = 2_000;
-/** Shorter than whoever asks for readiness waits: the reason is to come along. */
+/** Shorter than /ready waits for this check, so that it can report the reason and not just a timeout. */
 const CHECK_WITHIN_MS = 800;
-/** What a COMMIT after long work, a job's, is given at least. */
+/** The least time that a COMMIT after long work, such as a job's, is given. */
 const COMMIT_PATIENCE_MS = 1_000;
-/** Pauses while a database is waited for: instances that wait for the same one come at different moments. */
+/** Pauses while waiting for the database, random so that instances waiting for the same one do not all come at once. */
 const WAITING = { firstMs: 250, maxMs: 3_000 };
 
 interface OpenOptions {
   readonly logger: Logger;
-  /** A missing database is created (development); otherwise the error names the CREATE DATABASE line. */
+  /** Whether to create a missing database (development); otherwise the error names the CREATE DATABASE statement. */
   readonly mayCreate: boolean;
   /** The PEM of DATABASE_SSL_CA. */
   readonly sslCa?: string | undefined;
-  /** How long a database that does not answer is waited for. */
+  /** How long to wait for a database that does not respond. */
   readonly waitMs: number;
 }
 
 /**
- * Opens (migrates) the database of a mysql:// or mariadb:// URL. Throws a plain Error with a sentence when it cannot
+ * Opens and migrates the database of a mysql:// or mariadb:// URL. Throws a plain Error with a sentence when it cannot
  * be used.
  */
 export async function openProductionDatabase(
@@ -63,7 +63,7 @@ export async function openProductionDatabase(
   const { logger, mayCreate } = options;
   const target = parseMysqlUrl(url, options.sslCa);
   const migrated = await migrateOnceThere(target, options);
-  // One more than the ledger uses lets it go on while a connection is being replaced.
+  // One connection more than the ledger uses, so that it can continue while one is being replaced.
   const rawLimit = target.connectionLimit >= 6 ? 3 : target.connectionLimit >= 4 ? 2 : 1;
   const statements = createStatements();
   const shared = { logger, statements };
@@ -100,7 +100,7 @@ export async function openProductionDatabase(
     },
     async check() {
       try {
-        // A table: a Galera node outside its quorum still answers SELECT 1, and refuses everything else.
+        // Reads a table, because a Galera node outside its quorum still answers SELECT 1 and refuses everything else.
         const answer = client.$queryRaw`SELECT 1 FROM _prisma_migrations LIMIT 1`;
         const late = () => new Error(`No answer within ${CHECK_WITHIN_MS} ms`);
         await withTimeout(answer, CHECK_WITHIN_MS, late);
@@ -131,7 +131,9 @@ async function close(pools: readonly MysqlPool[], client: { $disconnect(): Promi
   await Promise.all(pools.map((pool) => pool.close()));
 }
 
-/** Migrates; a database that is away is tried again until `waitMs` have passed, and the log says so once, at once. */
+/**
+ * Migrates, retrying while the database is unavailable, until `waitMs` have passed. Only the first failure is logged.
+ */
 async function migrateOnceThere(target: MysqlTarget, options: OpenOptions): Promise<string[]> {
   const { logger, waitMs } = options;
   const giveUpAt = performance.now() + waitMs;
@@ -162,7 +164,8 @@ async function migrate(target: MysqlTarget, { logger, mayCreate }: OpenOptions):
   connection.on("error", (error) => logger.warn({ err: error }, "migration connection lost"));
   try {
     for (const sql of target.sessionSql) await connection.query(sql);
-    // Half of what the instances that serve have: what waits behind this connection's ALTER is not refused.
+    // Half of what the serving instances allow, so that a statement queued behind this connection's ALTER does not time
+    // out.
     await connection.query("SET SESSION lock_wait_timeout = 1, innodb_lock_wait_timeout = 1");
     return await migrateMysql(connection, logger);
   } catch (error) {
@@ -187,7 +190,7 @@ async function createDatabase(target: MysqlTarget, logger: Logger): Promise<void
 type Work<T> = (tx: { models: PrismaModels; sql: SqlSession }) => Promise<T>;
 type Client = PrismaClient<never, (typeof CLIENT_OPTIONS)["omit"]>;
 
-/** One try. Rejects with UnknownOutcomeError when COMMIT was sent and its answer is lost, or too long in coming. */
+/** One attempt. Rejects with UnknownOutcomeError when COMMIT was sent and its reply is lost or takes too long. */
 async function runOnce<T>(client: Client, work: Work<T>, startedAt: number): Promise<T> {
   let commits = false;
   let timer: NodeJS.Timeout | undefined;
@@ -208,7 +211,7 @@ async function runOnce<T>(client: Client, work: Work<T>, startedAt: number): Pro
     });
     return await Promise.race([running, late]);
   } catch (error) {
-    // Lost before COMMIT was sent: rolled back. Lost after: nobody knows.
+    // Lost before COMMIT was sent: rolled back. Lost after: the outcome is unknown.
     if (commits && classifyDatabaseError(error) === "away") throw new UnknownOutcomeError(error);
     throw error;
   } finally {
@@ -216,7 +219,7 @@ async function runOnce<T>(client: Client, work: Work<T>, startedAt: number): Pro
   }
 }
 
-/** Raw SQL on the connection of a Prisma transaction, with numbers as numbers. */
+/** Raw SQL on the connection of a Prisma transaction; bigints and decimals are returned as numbers. */
 function prismaSession(models: PrismaModels): SqlSession {
   return {
     dialect: "mysql",

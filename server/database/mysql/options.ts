@@ -5,28 +5,30 @@ import { type MysqlTls, parseTls } from "./tls.ts";
 /** A parsed mysql:// or mariadb:// URL. */
 export interface MysqlTarget {
   connection: ConnectionConfig;
-  /** All connections of this instance together. */
+  /** Limit for all connections of this instance's pools together. */
   connectionLimit: number;
   database: string;
   tls: MysqlTls;
   /** Run first on every connection of a pool. */
   sessionSql: readonly string[];
-  /** Host, port and database, without the password: for messages. */
+  /** Host (or socket), port and database, without credentials, for messages. */
   label: string;
 }
 
 const DEFAULT_CONNECTION_LIMIT = 10;
 const CONNECT_TIMEOUT_MS = 1_000;
 
-// READ COMMITTED: every statement sees what is committed when it starts, so a read after a row lock is never stale, and
-// no gap locks make unrelated inserts deadlock. A row's lock is waited for two seconds, not MySQL's fifty; a table's (an
-// ALTER, a backup, a Galera node being copied) likewise, not a year or a day.
+// READ COMMITTED: every statement sees what was committed when it began, so a read after a row lock is never stale, and
+// no gap locks make unrelated inserts deadlock. Waiting for a row lock ends after two seconds instead of MySQL's fifty.
+// So does waiting for a table lock (an ALTER, a backup, a Galera node being copied), whose default is a year or a day.
 const SESSION = [
   "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED",
   "SET SESSION time_zone = '+00:00', innodb_lock_wait_timeout = 2, lock_wait_timeout = 2, sql_mode = 'TRADITIONAL,NO_ENGINE_SUBSTITUTION'",
 ];
 
-/** Parses the URL; `sslCa` is DATABASE_SSL_CA. Throws a plain Error with a sentence; the password is never in it. */
+/**
+ * Parses the URL; `sslCa` is DATABASE_SSL_CA. Throws a plain Error with a sentence that never contains the password.
+ */
 export function parseMysqlUrl(text: string, sslCa?: string): MysqlTarget {
   let url: URL;
   try {
@@ -51,7 +53,7 @@ export function parseMysqlUrl(text: string, sslCa?: string): MysqlTarget {
     throw new Error("connection_limit in DATABASE_URL has to be a whole number of at least 1.");
   }
   const socketPath = url.searchParams.get("socket") ?? url.searchParams.get("socketPath");
-  // An IPv6 address has brackets in a URL and none for the driver.
+  // A URL puts an IPv6 address in brackets; the driver wants none.
   const host = decodeURIComponent(url.hostname).replace(/^\[(.*)\]$/, "$1");
   const tls = parseTls(url.searchParams, socketPath === null ? host : "localhost", sslCa);
   return {
@@ -66,7 +68,7 @@ export function parseMysqlUrl(text: string, sslCa?: string): MysqlTarget {
       password: url.password === "" ? undefined : decodeURIComponent(url.password),
       database,
       ...(tls.options === undefined ? {} : { ssl: tls.options }),
-      // MySQL 8's default sign-in needs the server's key where no TLS protects the password.
+      // MySQL 8's default authentication needs the server's public key where no TLS protects the password.
       allowPublicKeyRetrieval: tls.mode === "off",
       connectTimeout: CONNECT_TIMEOUT_MS,
       timezone: "Z",
@@ -76,7 +78,7 @@ export function parseMysqlUrl(text: string, sslCa?: string): MysqlTarget {
   };
 }
 
-/** The statement that makes the missing database. */
+/** Returns the statement that creates the missing database. */
 export function createDatabaseSql(database: string): string {
   return `CREATE DATABASE \`${database.replaceAll("`", "``")}\` CHARACTER SET utf8mb4 COLLATE utf8mb4_bin;`;
 }

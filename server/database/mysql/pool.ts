@@ -11,26 +11,26 @@ import type { MysqlTarget } from "./options.ts";
 import { createSockets, type Sockets } from "./sockets.ts";
 import { createWatchdog, DatabaseAwayError, type Watchdog } from "./watchdog.ts";
 
-/** What @prisma/adapter-mariadb takes for a pool. */
+/** The pool type that @prisma/adapter-mariadb accepts. */
 export type AdapterPool = Exclude<
   ConstructorParameters<typeof PrismaMariaDb>[0],
   string | { connectionLimit?: number }
 >;
 
-/** A pool and the ways into it. Every statement sent through it is watched. */
+/** A pool and its entry points. Every statement sent through it is watched. */
 export interface MysqlPool {
-  /** For @prisma/adapter-mariadb: the few calls it makes. */
+  /** For @prisma/adapter-mariadb: only the few methods it calls. */
   readonly forPrisma: AdapterPool;
-  /** A connection, within about two seconds or not at all. Give it back with `release`. */
+  /** Acquires a connection, or rejects after about two seconds. Return it with `release`. */
   acquire(): Promise<WatchedConnection>;
-  /** The last error of a connection, until the next one is had: whoever waits for one hears of a timeout alone. */
+  /** The last connection error, until a connection is acquired again. Callers waiting for one only see a timeout. */
   trouble(): Error | null;
   stats(): PoolStats;
-  /** Ends every connection, after what is in flight. Safe to call twice. */
+  /** Closes every connection after what is in flight, within five seconds. Safe to call twice. */
   close(): Promise<void>;
 }
 
-/** A pool's connection whose statements end when the server has gone silent. */
+/** A pooled connection whose statements are abandoned when the server has gone silent. */
 export interface WatchedConnection {
   query<T>(sql: string | QueryOptions, values?: unknown): Promise<T>;
   execute<T>(sql: string | QueryOptions, values?: unknown): Promise<T>;
@@ -44,14 +44,17 @@ const ACQUIRE_TIMEOUT_MS = 2_000;
 const ACQUIRE_WITHIN_MS = ACQUIRE_TIMEOUT_MS + 200;
 const CLOSE_WITHIN_MS = 5_000;
 
-/** Counts and sums as numbers; Prisma does its own conversion. */
+/** Makes the driver return counts and sums as numbers; Prisma does its own conversion. */
 export const PLAIN_NUMBERS = {
   bigIntAsNumber: true,
   decimalAsNumber: true,
   insertIdAsNumber: true,
 };
 
-/** What the ledger sends takes milliseconds and waits two seconds for a lock; the doctor's and the jobs' may take more. */
+/**
+ * The ledger's statements take milliseconds and wait two seconds for a lock; the doctor's and the jobs' may take
+ * longer.
+ */
 const LONGEST_MS = { ledger: 10_000, prisma: 60_000 };
 
 interface PoolOptions {
@@ -61,7 +64,7 @@ interface PoolOptions {
   readonly statements: Statements;
 }
 
-/** A pool of at most `connectionLimit` connections. Those of the ledger's lane have autocommit off. */
+/** Creates a pool of at most `connectionLimit` connections. Those of the ledger's lane have autocommit off. */
 export function createMysqlPool(
   target: MysqlTarget,
   { connectionLimit, lane, logger, statements }: PoolOptions,
@@ -72,14 +75,14 @@ export function createMysqlPool(
     initSql: [...target.sessionSql, `SET SESSION autocommit = ${lane === "ledger" ? 0 : 1}`],
     connectionLimit,
     acquireTimeout: ACQUIRE_TIMEOUT_MS,
-    // The rest is opened when needed and kept for a while.
+    // The others are opened on demand and closed after five idle minutes.
     minimumIdle: 1,
     idleTimeout: 300,
     dateStrings: true,
     autoJsonMap: false,
     ...(lane === "ledger" ? PLAIN_NUMBERS : {}),
   });
-  // Without a listener the connector's lost connections would end the process.
+  // Without a listener, a connection that the connector loses would end the process.
   const events = pool as unknown as NodeJS.EventEmitter;
   let trouble: Error | null = null;
   events.on("error", (error: Error) => {
@@ -104,7 +107,7 @@ export function createMysqlPool(
 
   async function acquire(): Promise<WatchedConnection> {
     const pending = acquireCurrent();
-    // Pinging idle connections to a silent server can take longer than the pool's own limit.
+    // Pinging idle connections to a silent server can take longer than the pool's own timeout.
     return withTimeout(pending, ACQUIRE_WITHIN_MS, () => {
       pending.then((late) => late.release()).catch(() => {});
       return new DatabaseAwayError(`No database connection within ${ACQUIRE_WITHIN_MS} ms`);
@@ -121,7 +124,7 @@ export function createMysqlPool(
   }
 
   const forPrisma = {
-    // For its transactions alone: its other statements come through `query`.
+    // Only for its transactions: its other statements come through `query`.
     getConnection: async () => oneByOne(await statements.watch("CONNECT", acquire)),
     query: (sql: QueryOptions, values?: unknown) =>
       once((connection) => connection.query(sql, values)),
@@ -152,8 +155,8 @@ function watch(
   connection: PoolConnection,
   { watchdog, statements, sockets, socket }: Watching,
 ): WatchedConnection {
-  // The connector's own `destroy` asks the server to KILL the statement, without a limit in time and with a rejection
-  // nobody can catch; closing the socket is all that is wanted.
+  // The connector's own `destroy` asks the server to KILL the statement, with no timeout and with a rejection nobody
+  // can catch. Closing the socket is all we want.
   const destroy = () => void socket?.destroy(new DatabaseAwayError("The connection was given up"));
   const emitter = connection as unknown as NodeJS.EventEmitter;
   async function send<T>(work: () => Promise<T>): Promise<T> {
@@ -171,14 +174,14 @@ function watch(
       statements.watch(textOf(sql), () => send(() => connection.execute(sql, values))),
     on: (event, listener) => void emitter.on(event, listener),
     off: (event, listener) => void emitter.off(event, listener),
-    // Giving a connection back rolls back what it left open, which a silent server would never answer.
+    // Releasing a connection rolls back what it left open, to which a silent server would never respond.
     release: () => watchdog.run(() => connection.release(), destroy),
     destroy,
   };
 }
 
 async function closePool(pool: Pool, watchdog: Watchdog): Promise<void> {
-  // A silent server never answers the farewell of its connections.
+  // A silent server never completes the closing handshake of its connections.
   await Promise.race([pool.end(), sleep(CLOSE_WITHIN_MS, undefined, { ref: false })]);
   watchdog.stop();
 }
@@ -193,10 +196,11 @@ function textOf(sql: string | QueryOptions): string {
 }
 
 /**
- * A connection for one of Prisma's transactions. Each statement waits for the one before, and after one that failed only
- * ROLLBACK is sent: the server may have rolled everything back by itself, and what came after would be committed alone,
- * by COMMIT (after a deadlock) or at once (after Galera's conflicts, because autocommit is on). Nor is anything sent
- * behind COMMIT or ROLLBACK. Prisma puts in order only what is asked for in one turn of the event loop.
+ * Wraps a connection for one of Prisma's transactions. Each statement waits for the one before, and after a failed one
+ * only ROLLBACK is sent: the server may have rolled everything back on its own, and later statements would then be
+ * committed alone, by COMMIT (after a deadlock) or immediately (after a Galera conflict, because autocommit is on).
+ * Nothing is sent after COMMIT or ROLLBACK either. Prisma itself orders only the statements issued in one turn of the
+ * event loop.
  */
 function oneByOne(connection: WatchedConnection): WatchedConnection {
   let last: Promise<unknown> = Promise.resolve();

@@ -1,13 +1,14 @@
-// The bare driver: the transaction of the ledger's batches, and single reads.
+// The bare driver: the transactions of the ledger's batches, and single reads.
 import type { SqlSession } from "../ports.ts";
 import { classifyDatabaseError, UnknownOutcomeError } from "../errors.ts";
 import { type MysqlPool, PLAIN_NUMBERS, type WatchedConnection } from "./pool.ts";
 import { toSqlDate } from "../dates.ts";
 
 /**
- * `work` and COMMIT on one connection, once. The pool's connections have autocommit off, so the first statement begins
- * the transaction by itself: no round trip for BEGIN, and nothing can ever run outside a transaction.
- * A lost connection at COMMIT rejects with UnknownOutcomeError; whatever else goes wrong has rolled back.
+ * Runs `work` and COMMIT on one connection, once. The pool's connections have autocommit off, so the first statement
+ * begins the transaction implicitly: no round trip for BEGIN, and nothing can ever run outside a transaction. Rejects
+ * with UnknownOutcomeError when the connection is lost at COMMIT. After any other error everything is rolled back,
+ * except where the error classifies as `unknownOutcome`.
  */
 export async function rawTransaction<T>(
   pool: MysqlPool,
@@ -26,7 +27,7 @@ export async function rawTransaction<T>(
   }
 }
 
-/** One SELECT, on a connection whose autocommit is on. */
+/** Runs one SELECT on a connection with autocommit on. */
 export async function readOnce<Row>(
   pool: MysqlPool,
   sql: string,

@@ -1,30 +1,32 @@
-// The sockets of a pool's connections: to close one at once, and to leave a server that takes no writes any more.
+// The sockets of a pool's connections: to close one immediately, and to leave a server that no longer accepts writes.
 import type { Socket } from "node:net";
 import type { PoolConnection } from "mariadb";
 import type { Logger } from "../../lib/logger.ts";
 
-/** What is known of a pool's sockets. */
+/** Tracks a pool's sockets. */
 export interface Sockets {
-  /** The socket of a connection that was just acquired. */
+  /** Returns the socket of a connection that was just acquired. */
   take(connection: PoolConnection): Socket | undefined;
-  /** To be told of each error of a statement. */
+  /** Call this with every error of a statement. */
   noteError(socket: Socket | undefined, error: unknown): void;
-  /** Whether it was open when the server was last found to take no writes: a new one may lead to another. */
+  /**
+   * Whether it was opened before the server was last found to reject writes: a new connection may reach another server.
+   */
   isOutdated(socket: Socket | undefined): boolean;
 }
 
 // Read-only (1290, 1792, 1836), offline (3032), outside its Galera quorum (1047) or its group's majority (3100).
 const UNWRITABLE_NUMBERS = new Set([1290, 1792, 1836, 3032, 1047, 3100]);
 
-/** Where no other server is to be had, connections are replaced no more often than this. */
+/** Connections are replaced no more often than this, in case there is no other server to reach. */
 const REPLACE_EVERY_MS = 2_000;
 
 /**
- * Follows the sockets of a pool, whose events these are. After a switchover the former primary often lives on, read-only,
- * and answers pings: unless its connections are left, no write works until a restart.
+ * Tracks the sockets of the pool that emits `events`. After a switchover the former primary often stays up, read-only,
+ * and answers pings: unless its connections are dropped, no write succeeds until a restart.
  */
 export function createSockets(events: NodeJS.EventEmitter, logger: Logger): Sockets {
-  // Only the events show the connection that has the socket.
+  // Only the pool's events expose the inner connection, which has the socket.
   const acquired = new Map<number, Socket>();
   const openedAtMs = new WeakMap<Socket, number>();
   let outdatedBeforeMs = -Infinity;

@@ -7,23 +7,23 @@ import { readCertificates } from "../../lib/pem.ts";
 
 /**
  * - `off`: no TLS
- * - `no-verify`: encrypted, whoever answers
- * - `verify-ca`: the certificate is signed by the CA that is named; its host name does not matter
- * - `verify`: signed by a trusted CA (the one that is named, else Node.js's own list), for this host
+ * - `no-verify`: encrypted, but the server's identity is not checked
+ * - `verify-ca`: the certificate has to be signed by the named CA; its host name does not matter
+ * - `verify`: signed by a trusted CA (the named one, else any on Node.js's own list), and for this host
  */
 export type TlsMode = "off" | "no-verify" | "verify-ca" | "verify";
 
 /** What DATABASE_URL and DATABASE_SSL_CA say about TLS. */
 export interface MysqlTls {
   readonly mode: TlsMode;
-  /** True when a CA is named; Node.js's own list is not asked then. */
+  /** True when a CA is named; Node.js's own list is then not used. */
   readonly namesCa: boolean;
   /** For the driver; undefined when TLS is off. */
   readonly options: ConnectionConfig["ssl"];
 }
 
-// The words of MySQL, MariaDB, PostgreSQL and Prisma for the same four things. `required` and its like encrypt without
-// checking elsewhere; here nothing less than a check is ever assumed.
+// What MySQL, MariaDB, PostgreSQL and Prisma call the same four modes. Elsewhere `required` and the like encrypt
+// without verifying; here they mean `verify`, because nothing weaker is ever assumed.
 const WORDS: Readonly<Record<TlsMode, readonly string[]>> = {
   off: ["false", "0", "off", "no", "disable", "disabled"],
   "no-verify": ["no-verify", "skip-verify", "accept-invalid-certs"],
@@ -34,7 +34,7 @@ const WORDS: Readonly<Record<TlsMode, readonly string[]>> = {
   ],
 };
 
-/** Reads ssl= and sslca= (and their other names); `envCa` is DATABASE_SSL_CA. Throws a plain Error with a sentence. */
+/** Reads ssl= and sslca= (and their aliases); `envCa` is DATABASE_SSL_CA. Throws a plain Error with a sentence. */
 export function parseTls(params: URLSearchParams, host: string, envCa?: string): MysqlTls {
   const word = parameter(params, ["ssl", "sslmode", "sslaccept"]);
   const file = parameter(params, ["sslca", "sslrootcert"]);
@@ -54,7 +54,7 @@ export function parseTls(params: URLSearchParams, host: string, envCa?: string):
   return { mode, namesCa: ca !== undefined, options: optionsOf(mode, host, ca) };
 }
 
-/** The value of the first parameter with one of these names, whatever their case, dashes and underscores. */
+/** Returns the value of the first parameter with one of these names, ignoring case, dashes and underscores. */
 function parameter(params: URLSearchParams, names: readonly string[]): string | undefined {
   for (const [name, value] of params) {
     if (value !== "" && names.includes(name.toLowerCase().replaceAll(/[-_]/g, ""))) return value;
@@ -104,9 +104,9 @@ function optionsOf(mode: TlsMode, host: string, ca?: string): ConnectionConfig["
   const options: ConnectionOptions = {
     rejectUnauthorized: true,
     ...(ca === undefined ? {} : { ca }),
-    // Proxies that serve several databases choose by it. An address is no server name.
+    // Proxies in front of several databases route by it. An IP address is not a server name.
     ...(isIP(host) === 0 ? { servername: host } : {}),
-    // The driver does not tell Node.js the host: it would compare an address's certificate with "localhost".
+    // The driver does not pass the host to Node.js, which would compare an IP address's certificate with "localhost".
     checkServerIdentity: (_name, certificate) =>
       mode === "verify-ca" ? undefined : checkServerIdentity(host, certificate),
   };

@@ -1,34 +1,37 @@
-// Tells a slow statement from a server that has gone silent (stopped, cut off, failing over without a word).
+// Distinguishes a slow statement from a server that has gone silent (stopped, cut off, failing over without a word).
 import { setImmediate as nextTurn } from "node:timers/promises";
 import { type ConnectionConfig, createConnection } from "mariadb";
 import type { Logger } from "../../lib/logger.ts";
 import { SlotSet } from "../../lib/slot-set.ts";
 import { rootErrno } from "./explain.ts";
 
-/** The database gave no sign of life in time. Nothing is known of the statement that waited. */
+/** The database showed no sign of life in time. What became of the waiting statement is unknown. */
 export class DatabaseAwayError extends Error {
   override readonly name = "DatabaseAwayError";
 }
 
 /** Watches statements. */
 export interface Watchdog {
-  /** `work()`, or DatabaseAwayError once the server is found silent; `abandon` is then to drop the connection. */
+  /**
+   * Resolves as `work()` does. Once the server is found silent, calls `abandon`, which must drop the connection, and
+   * rejects with DatabaseAwayError.
+   */
   run<T>(work: () => Promise<T>, abandon: () => void): Promise<T>;
   stop(): void;
 }
 
-/** A statement may take this long before anybody asks whether the server is still there. */
+/** How long a statement may take before we check that the server is still there. */
 const SUSPICIOUS_AFTER_MS = 1_000;
 const CHECK_EVERY_MS = 200;
 const PING_TIMEOUT_MS = 1_000;
-/** A tick this late means that this process stood still; an answer may be there, unread. */
+/** A tick this late means that this process was stalled; a reply may have arrived unread. */
 const STALL_MS = 200;
-/** A process that stands still again and again cannot excuse the database's silence for ever. */
+/** A process that stalls again and again cannot excuse the database's silence for ever. */
 const MAX_STALLS_FORGIVEN = 5;
 
-// A server that refuses one more connection lives, and answers on those there are. It has too many of them (1040, 1203,
-// 1226), or takes this user, password or host no more (1044, 1045, 1049, 1129, 1130, 1524, 1698, 1862, 3118, 3159, 4151).
-// Any other error may be a proxy's without a server behind it, or a server that stops.
+// A server that refuses one more connection is alive, and still serves the existing ones. It has too many of them
+// (1040, 1203, 1226), or no longer accepts this user, password or host (1044, 1045, 1049, 1129, 1130, 1524, 1698, 1862,
+// 3118, 3159, 4151). Any other error may come from a proxy with no server behind it, or from a server that is stopping.
 const REFUSAL_NUMBERS = new Set([
   1040, 1203, 1226, 1044, 1045, 1049, 1129, 1130, 1524, 1698, 1862, 3118, 3159, 4151,
 ]);
@@ -38,7 +41,7 @@ interface Watched {
   fail(error: Error): void;
 }
 
-/** What one watchdog knows. Times are those of `performance.now()`, which nobody sets back. */
+/** A watchdog's state. Times are those of `performance.now()`, which never goes back. */
 interface State {
   readonly target: ConnectionConfig;
   readonly logger: Logger;
@@ -48,19 +51,20 @@ interface State {
   probing: boolean;
   lastReplyMs: number;
   tickedAtMs: number;
-  /** When this process was last found to have stood still. */
+  /** When this process was last found to have been stalled. */
   stalledAtMs: number;
   stallsForgiven: number;
 }
 
 /**
- * A watchdog that asks for a sign of life on a connection of its own. A server that answers it, if only to refuse the
- * connection, may take its time over a statement (a report), `longestMs` at most; one that does not ends every statement that waits for it, so that a
- * dead database is a 503 within about two and a half seconds, and not a request that hangs until TCP gives up. While this
- * process itself stands still (a blocked event loop), silence says nothing of the server: the question is put again.
+ * Creates a watchdog that asks for a sign of life on a separate connection. While the server gives one, if only by
+ * refusing that connection, a statement (a report) may take up to `longestMs`. When it does not, every statement
+ * waiting for it is abandoned, so that a dead database costs a 503 within about two and a half seconds and not a
+ * request that hangs until TCP gives up. If this process itself was stalled meanwhile (a blocked event loop), silence
+ * proves nothing about the server, so it is asked again.
  *
- * A server that lives says nothing of a connection that something between forgot (NAT, a firewall, one of several
- * proxies): hence that limit.
+ * `longestMs` is needed because a live server proves nothing about a connection that something in between has dropped
+ * (NAT, a firewall, one of several proxies).
  */
 export function createWatchdog(
   target: ConnectionConfig,
@@ -116,9 +120,9 @@ async function probe(state: State): Promise<void> {
   }
 }
 
-/** Whether this process, and not the server, may be why there was no answer. */
+/** Whether this process, rather than the server, may be the reason why there was no reply. */
 async function wasProcessStalled(state: State, probedAtMs: number): Promise<boolean> {
-  // After a stall all timers are due at once, in no order to rely on: the tick has to have had its turn.
+  // After a stall all timers are due at once, in no reliable order, so the tick must have run first.
   await nextTurn();
   return state.stalledAtMs >= probedAtMs && state.stallsForgiven < MAX_STALLS_FORGIVEN;
 }
@@ -157,7 +161,7 @@ async function run<T>(state: State, work: () => Promise<T>, abandon: () => void)
   }
 }
 
-/** A connection that has been silent for that long ends by itself, whatever it waits for. */
+/** `socketTimeout` closes the connection after that much silence, whatever it is waiting for. */
 async function ping(target: ConnectionConfig): Promise<void> {
   const connection = await createConnection({ ...target, socketTimeout: PING_TIMEOUT_MS });
   connection.on("error", () => {});

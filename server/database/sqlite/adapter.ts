@@ -13,9 +13,9 @@ import { toColumnTypes, toPrismaError, toPrismaRow, toSqliteArgs } from "./value
 const NAMES = { provider: "sqlite", adapterName: "skywork-sqlite" } as const;
 
 /**
- * An adapter over the engine. Prisma's single writes, its transactions and the ledger's raw transactions all take the
- * same turn to write, at this level, so none of them ever meets a busy error of its own process.
- * The engine stays the caller's: Prisma disconnecting does not close it.
+ * Returns an adapter over the engine. Prisma's single writes, its transactions and the ledger's raw transactions all
+ * wait for the same write turn, at this level, so none ever gets a busy error from its own process. The caller still
+ * owns the engine: Prisma disconnecting does not close it.
  */
 export function createSqliteAdapter(engine: SqliteEngine): SqlDriverAdapterFactory {
   const adapter: SqlDriverAdapter = {
@@ -52,7 +52,7 @@ function toPrismaTransaction(transaction: SqliteTransaction): Transaction {
   };
 }
 
-/** A WITH may write, so it is not taken for a read; the reader's connection refuses writes in any case. */
+/** A WITH may write, so it does not count as a read; the reader's connection rejects writes in any case. */
 function isRead(sql: string): boolean {
   return /^\s*SELECT\b/i.test(sql);
 }

@@ -1,10 +1,10 @@
-// One SQLite connection: its PRAGMAs, its prepared statements, and closing it for good after an error it cannot mend.
+// One SQLite connection: its PRAGMAs, its prepared statements, and replacing it after an error it cannot recover from.
 import Libsql from "libsql";
 import { LRUCache } from "lru-cache";
 import { createStatements, type Statements } from "../statements.ts";
 import type { SqliteValue } from "./values.ts";
 
-/** What a statement answered. */
+/** What a statement returned. */
 export interface SqliteResult {
   columns: string[];
   declaredTypes: (string | null)[];
@@ -12,13 +12,13 @@ export interface SqliteResult {
   changes: number;
 }
 
-/** One connection. Every call is synchronous: SQLite works on this thread. */
+/** One connection. Every call is synchronous: SQLite runs on this thread. */
 export interface SqliteConnection {
-  /** Runs one statement to its end, so that no half-read statement keeps a snapshot or a lock. */
+  /** Runs one statement to completion, so that no half-read statement holds a snapshot or a lock. */
   run(sql: string, args: readonly SqliteValue[]): SqliteResult;
   /**
    * Runs a script. BEGIN, COMMIT and ROLLBACK go this way too: a prepared BEGIN that met a lock would stay in progress
-   * and make the next COMMIT fail, while a script's statements are finalised whatever happens.
+   * and make the next COMMIT fail, while a script's statements are always finalized.
    */
   script(sql: string): void;
   readonly inTransaction: boolean;
@@ -27,13 +27,13 @@ export interface SqliteConnection {
   close(): void;
 }
 
-/** How long SQLite itself may block the event loop for another process's lock; the rest is waited for asynchronously. */
+/** How long SQLite itself may block the event loop for another process's lock; the rest of the wait is asynchronous. */
 const BLOCKING_BUSY_MS = 5;
 const MAX_STATEMENTS = 300;
 
 // WAL lets readers and the writer work side by side; FULL makes every commit durable before it is acknowledged.
-// A checkpoint each 32 MiB instead of each 4: a batch touches some hundred pages, most of them again in the next one
-// (`npm run bench -- --only embedded`: a third more spends). The pages in hand are then kept in 16 MiB, not 2.
+// A checkpoint every 32 MiB instead of every 4: a batch touches some hundred pages, most of them again in the next one
+// (`npm run bench -- --only embedded`: a third more spends). The page cache is accordingly 16 MiB, not 2.
 const PRAGMAS = [
   `busy_timeout = ${BLOCKING_BUSY_MS}`,
   "synchronous = FULL",
@@ -45,8 +45,8 @@ const PRAGMAS = [
 ];
 
 /**
- * Opens `path`. A `reader` refuses to write, whatever it is asked. Connections are opened here alone, so that the
- * PRAGMAs hold on each of them: @libsql/client opens further ones by itself without them, which is why it is not used.
+ * Opens `path`. A `reader` rejects every write. Connections are opened only here, so that all of them have the PRAGMAs:
+ * @libsql/client opens further ones of its own without them, which is why it is not used.
  */
 export function openSqliteConnection(
   path: string,
@@ -95,12 +95,13 @@ export function openSqliteConnection(
         columns: columns.map(({ name }) => name),
         declaredTypes: columns.map(({ type }) => type),
         rows,
-        // `RETURNING` gives one row for each row changed.
+        // `RETURNING` returns one row for each row changed.
         changes: rows.length,
       };
     } catch (error) {
       preparedStatements.delete(sql);
-      // A reader is in no transaction, so a fresh connection is the surest end of a statement that failed halfway.
+      // A reader is never in a transaction, so a fresh connection is the safest way out of a statement that failed
+      // halfway.
       if (role === "reader") reset();
       throw error;
     }
@@ -123,7 +124,7 @@ export function openSqliteConnection(
   };
 }
 
-/** Asked for something after `close`. */
+/** The connection was used after `close`. */
 export class SqliteClosedError extends Error {
   override readonly name = "SqliteClosedError";
 }
@@ -137,7 +138,7 @@ function open(path: string, role: "reader" | "writer"): Libsql.Database {
   const database = new Libsql(path);
   try {
     for (const pragma of PRAGMAS) database.exec(`PRAGMA ${pragma}`);
-    // Without WAL a mere reader could make a COMMIT busy; network file systems refuse it.
+    // Without WAL a mere reader could make a COMMIT busy. Network file systems reject WAL.
     const [mode] = database.prepare("PRAGMA journal_mode = WAL").raw().all() as [[string]];
     if (mode[0] !== "wal") {
       throw new Error("its file system does not support SQLite's write-ahead log");

@@ -1,4 +1,5 @@
-// The order of SQLite's work in this process: one writer at a time, readers beside it, retries past other processes.
+// Orders SQLite's work in this process: one writer at a time, readers beside it, retries while other processes hold the
+// lock.
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Statements } from "../statements.ts";
 import { openSqliteConnection, type SqliteConnection, type SqliteResult } from "./connection.ts";
@@ -6,9 +7,9 @@ import { isBusy, type SqliteValue } from "./values.ts";
 import { createMutex, type Mutex } from "./write-mutex.ts";
 
 /**
- * A write transaction. `run` refuses once it has ended, so that nothing can leak into the next one. A statement that
- * fails ends it, as on MySQL: after some errors (I/O, a full disk) SQLite has rolled back by itself, and each of the
- * statements behind would be committed alone.
+ * A write transaction. `run` throws once it has ended, so that nothing can leak into the next one. A statement that
+ * fails ends it, as on MySQL: after some errors (I/O, a full disk) SQLite has rolled back on its own, and each later
+ * statement would be committed alone.
  */
 export interface SqliteTransaction {
   run(sql: string, args: readonly SqliteValue[]): SqliteResult;
@@ -19,19 +20,19 @@ export interface SqliteTransaction {
 
 /** The file, as this process uses it. */
 export interface SqliteEngine {
-  /** One statement that only reads, on the reader's connection: it sees what is committed and never waits for writers. */
+  /** Runs one read-only statement on the reader's connection: it sees what is committed and never waits for writers. */
   read(sql: string, args: readonly SqliteValue[]): Promise<SqliteResult>;
-  /** One statement in a transaction of its own. */
+  /** Runs one statement in its own transaction. */
   write(sql: string, args: readonly SqliteValue[]): Promise<SqliteResult>;
-  /** Waits for the turn to write, then begins. Rejects with MutexTimeoutError or SQLITE_BUSY after about five seconds. */
+  /** Waits for the write turn, then begins. Rejects with MutexTimeoutError or SQLITE_BUSY after about five seconds. */
   begin(): Promise<SqliteTransaction>;
-  /** Does `work` in a transaction that `begin` begins: committed when it is done, rolled back when it throws. */
+  /** Runs `work` in a transaction: committed when `work` is done, rolled back when it throws. */
   transaction<T>(work: (transaction: SqliteTransaction) => T | Promise<T>): Promise<T>;
-  /** The transaction that has the turn now, if any. */
+  /** The transaction that holds the write turn now, if any. */
   readonly current: SqliteTransaction | undefined;
-  /** A script of several statements, in one transaction. */
+  /** Runs a script of several statements, in one transaction. */
   script(sql: string): Promise<void>;
-  /** Waits for the transaction in flight. Safe to call twice. */
+  /** Closes the file after the transaction in flight. Safe to call twice. */
   close(): Promise<void>;
 }
 
@@ -41,7 +42,7 @@ const MAX_WAITING_WRITERS = 10_000;
 interface EngineState {
   readonly writer: SqliteConnection;
   readonly reader: SqliteConnection;
-  /** Whose turn it is to write. */
+  /** The write turn. */
   readonly turn: Mutex;
   current: SqliteTransaction | undefined;
 }
@@ -49,10 +50,10 @@ interface EngineState {
 /**
  * Opens the file at `path` with one writer and one reader connection.
  *
- * Every write takes the in-process turn first and then BEGIN IMMEDIATE, which is the only statement that can meet
- * another process's lock: once it has the lock, a COMMIT in WAL mode cannot be refused for being busy. Should a COMMIT
- * fail all the same (disk full, I/O), the transaction is rolled back or the connection replaced before the next turn,
- * so a failed commit can never swallow later, acknowledged ones (prisma#29933).
+ * Every write takes the in-process turn first and then runs BEGIN IMMEDIATE, the only statement that can meet another
+ * process's lock: once it has the lock, a COMMIT in WAL mode cannot fail with busy. Should a COMMIT fail all the same
+ * (disk full, I/O), the transaction is rolled back or the connection replaced before the next turn, so a failed commit
+ * can never swallow later, acknowledged ones (prisma#29933).
  */
 export async function openSqliteEngine(
   path: string,
@@ -65,7 +66,7 @@ export async function openSqliteEngine(
     current: undefined,
   };
   const { writer, reader } = state;
-  // Opens the file (and meets a first-time switch to WAL by another process) before anybody relies on it.
+  // Opens the file (and waits out another process's first switch to WAL) before anything relies on it.
   await retryWhileBusy(() => writer.run("SELECT 1", []), WRITE_WAIT_MS);
   return {
     get current() {
@@ -80,7 +81,7 @@ export async function openSqliteEngine(
   };
 }
 
-/** Takes the turn, then SQLite's lock. */
+/** Takes the write turn, then SQLite's lock. */
 async function begin(state: EngineState): Promise<SqliteTransaction> {
   const { writer, turn } = state;
   const deadlineMs = performance.now() + WRITE_WAIT_MS;
@@ -104,7 +105,7 @@ async function begin(state: EngineState): Promise<SqliteTransaction> {
   return transaction;
 }
 
-/** The transaction that `writer` has just begun; `onEnd` runs once, when it ends. */
+/** Wraps the transaction that `writer` has just begun; `onEnd` runs once, when it ends. */
 function createTransaction(writer: SqliteConnection, onEnd: () => void): SqliteTransaction {
   let open = true;
   let refusal: unknown = new Error("The transaction has ended");
@@ -143,7 +144,7 @@ function endTransaction(writer: SqliteConnection): void {
   try {
     writer.script("ROLLBACK");
   } catch {
-    // The connection is not to be trusted any more; closing it rolls back whatever it held.
+    // The connection can no longer be trusted; closing it rolls back whatever it held.
     writer.reset();
   }
 }
@@ -169,7 +170,7 @@ async function close({ writer, reader, turn }: EngineState): Promise<void> {
   endTurn?.();
 }
 
-/** Tries again while another process holds the lock, with growing, jittered pauses, for `waitMs` at most. */
+/** Retries while another process holds the lock, with growing, jittered pauses, for up to `waitMs`. */
 async function retryWhileBusy<T>(attempt: () => T, waitMs: number): Promise<T> {
   const deadline = performance.now() + waitMs;
   for (let pauseMs = 2; ; pauseMs = Math.min(pauseMs * 1.5, 20)) {

@@ -15,12 +15,12 @@ import type { SqliteResult } from "./connection.ts";
 import { openSqliteEngine, type SqliteEngine, type SqliteTransaction } from "./engine.ts";
 import { toSqliteValue } from "./values.ts";
 
-// Longer than the engine's own patience (about 5 s), so that a transaction never starts after Prisma gave up on it.
+// Longer than the engine's own timeout (about 5 s), so that a transaction never starts after Prisma has given up on it.
 const PRISMA_TRANSACTIONS = { maxWait: 12_000, timeout: 10_000 };
 
 /**
- * Opens (creates, as it may, and migrates) the file of a `file:` URL. Throws a plain Error with a sentence when it cannot
- * be used.
+ * Opens and migrates the file of a `file:` URL, which it creates if `mayCreate`. Throws a plain Error with a sentence
+ * when it cannot be used.
  */
 export async function openEmbeddedDatabase(
   url: string,
@@ -58,7 +58,7 @@ export async function openEmbeddedDatabase(
         rawTransactionsAtOnce: 1,
       },
       check: () => check(engine, logger),
-      // Its one writer's queue is no pool.
+      // The single writer's queue is not a pool.
       pools: () => [],
       diskSpace: () => diskSpace(path),
       onStatement: statements.observe,
@@ -93,7 +93,9 @@ async function diskSpace(path: string) {
   return { freeBytes: bavail * bsize, totalBytes: blocks * bsize };
 }
 
-/** The path in a `file:` URL; relative ones are relative to the working directory. */
+/**
+ * Returns the path in a `file:` URL; relative ones are relative to the working directory. Throws a plain Error if none.
+ */
 export function sqlitePath(url: string): string {
   const [withoutQuery = ""] = url.split("?");
   if (withoutQuery.startsWith("file://")) return fileURLToPath(withoutQuery);
@@ -106,7 +108,7 @@ export function sqlitePath(url: string): string {
   return resolve(path);
 }
 
-/** An empty database in the wrong place looks sound. */
+/** A missing file is an error unless it may be created: an empty database in the wrong place would look sound. */
 function expectFile(path: string, mayCreate: boolean): void {
   if (mayCreate || existsSync(path)) return;
   throw new Error(
@@ -127,7 +129,7 @@ async function openFile(path: string, statements: Statements): Promise<SqliteEng
   }
 }
 
-/** The transaction that has the turn is the one Prisma has just begun: nobody else can have it at the same time. */
+/** The transaction that holds the write turn is the one Prisma has just begun: only one can hold it at a time. */
 function currentSession(engine: SqliteEngine): SqlSession {
   if (engine.current === undefined) throw new Error("No transaction has the turn");
   return sessionOf(engine.current);

@@ -8,7 +8,7 @@ import {
 } from "@prisma/driver-adapter-utils";
 import { toSqlDate } from "../dates.ts";
 
-/** What the driver may be given. Anything else aborts the whole process: its native side panics on a boolean. */
+/** What the driver accepts. Anything else aborts the whole process: its native side panics on a boolean. */
 export type SqliteValue = null | string | number | bigint | Buffer;
 
 const DECLARED_TYPES: Readonly<Record<string, ColumnType>> = {
@@ -25,14 +25,14 @@ const DECLARED_TYPES: Readonly<Record<string, ColumnType>> = {
   JSONB: ColumnTypeEnum.Json,
 };
 
-/** A parameter made safe for the driver. Throws TypeError on a value that has no place in SQL. */
+/** Converts a parameter to a value the driver accepts. Throws TypeError on a value that SQL cannot hold. */
 export function toSqliteValue(value: unknown): SqliteValue {
   if (value === null || typeof value === "bigint") return value;
-  // The driver reads text only up to a NUL character: one that is kept would silently cut off what follows it.
+  // The driver reads text only up to a NUL character, so keeping one would silently cut off what follows it.
   if (typeof value === "string") {
     return value.includes("\0") ? value.replaceAll("\0", "\uFFFD") : value;
   }
-  // The driver binds every number as a REAL; an integer has to travel as a bigint to stay one.
+  // The driver binds every number as a REAL; an integer must be passed as a bigint to stay one.
   if (Number.isSafeInteger(value)) return BigInt(value as number);
   if (typeof value === "number" && Number.isFinite(value)) return value;
   if (typeof value === "boolean") return value ? 1n : 0n;
@@ -43,7 +43,7 @@ export function toSqliteValue(value: unknown): SqliteValue {
   throw new TypeError(`Cannot pass a ${typeof value} to SQLite`);
 }
 
-/** The parameters of one of Prisma's statements. */
+/** Converts the parameters of one of Prisma's statements. */
 export function toSqliteArgs(query: SqlQuery): SqliteValue[] {
   return query.args.map((arg, index) => toSqliteArg(arg, query.argTypes[index]));
 }
@@ -66,7 +66,9 @@ function toSqliteArg(arg: unknown, type: ArgType | undefined): SqliteValue {
   return toSqliteValue(arg);
 }
 
-/** Prisma's column types, from the declared types and, for expressions, from the first value that is not NULL. */
+/**
+ * Returns Prisma's column types, from the declared types or, for expressions, from the first value that is not NULL.
+ */
 export function toColumnTypes(
   declared: readonly (string | null)[],
   rows: readonly (readonly unknown[])[],
@@ -90,7 +92,7 @@ export function toColumnTypes(
   });
 }
 
-/** One row as Prisma's engine wants it. */
+/** Converts a row to the form Prisma's engine expects. */
 export function toPrismaRow(row: readonly unknown[], types: readonly ColumnType[]): unknown[] {
   return row.map((value, index) => {
     if (typeof value === "bigint") return value.toString();
@@ -117,12 +119,12 @@ export function isSqliteDriverError(error: unknown): error is SqliteDriverError 
   );
 }
 
-/** Whether another process (or connection) held a lock. Nothing of the statement has happened then. */
+/** Whether another process (or connection) held a lock. The statement then had no effect. */
 export function isBusy(error: unknown): boolean {
   return isSqliteDriverError(error) && /^SQLITE_(BUSY|LOCKED)/.test(error.code);
 }
 
-/** The driver's error in the words Prisma turns into its own codes (P2002, P2034, …). */
+/** Converts the driver's error to the form that Prisma turns into its own codes (P2002, P2034, …). */
 export function toPrismaError(error: unknown): unknown {
   if (!isSqliteDriverError(error)) return error;
   const extendedCode = error.rawCode ?? 1;

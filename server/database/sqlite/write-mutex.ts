@@ -1,10 +1,10 @@
 // The queue in front of SQLite's single writer.
 
-/** First come, first served; one holder at a time. */
+/** A lock with one holder at a time: first come, first served. */
 export interface Mutex {
   /**
-   * Waits for the turn, `waitMs` at most, and returns the function that ends it (idempotent).
-   * Rejects with `MutexTimeoutError`; a waiter that gave up never gets the turn.
+   * Waits for the turn, for up to `waitMs`, and returns the function that ends it (idempotent). Rejects with
+   * `MutexTimeoutError`; a waiter that timed out never gets the turn.
    */
   acquire(waitMs: number): Promise<() => void>;
 }
@@ -14,7 +14,7 @@ export class MutexTimeoutError extends Error {
   override readonly name = "MutexTimeoutError";
 }
 
-/** A mutex with at most `maxWaiting` waiters; one more is refused at once, so memory stays bounded. */
+/** Creates a mutex with at most `maxWaiting` waiters; one more is rejected immediately, so memory stays bounded. */
 export function createMutex(maxWaiting: number): Mutex {
   const waiting: { start(): void; abandoned: boolean }[] = [];
   let held = false;

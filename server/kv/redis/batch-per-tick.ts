@@ -1,6 +1,6 @@
-// Requests of one tick of the event loop sent together: one command, one write and one timer for all of them.
+// Requests of one tick of the event loop, sent together: one command, one write and one timer for all of them.
 
-/** Bounds one question: Redis serves nobody else while it answers it. */
+/** Bounds one command: Redis serves no other client while it executes it. */
 const MAX_BATCH = 500;
 
 interface Batch<Question, Answer> {
@@ -9,8 +9,8 @@ interface Batch<Question, Answer> {
 }
 
 /**
- * Returns a function that asks one question and hands all those of a tick to `askAll`, which answers in their order. When
- * it rejects, every caller of that tick is rejected.
+ * Returns a function that takes one question and passes all questions of a tick to `askAll`, which answers in their
+ * order. When that rejects, every caller of the tick is rejected.
  */
 export function batchPerTick<Question, Answer>(
   askAll: (questions: readonly Question[]) => Promise<readonly Answer[]>,
@@ -19,7 +19,7 @@ export function batchPerTick<Question, Answer>(
 
   function begin(): Batch<Question, Answer> {
     const questions: Question[] = [];
-    // Behind everything that this turn has read from its sockets.
+    // After everything that this turn of the event loop reads from its sockets.
     const turnEnd = new Promise((resolve) => setImmediate(resolve));
     const answers = turnEnd.then(() => {
       if (batch?.questions === questions) batch = null;

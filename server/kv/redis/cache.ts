@@ -1,4 +1,4 @@
-// The cache in Redis. A change Redis missed is applied before the cache is trusted again.
+// The cache in Redis. A change that Redis missed is applied before the cache is trusted again.
 import { Cluster } from "ioredis";
 import type { Cache } from "../ports.ts";
 import { ttlMsOf } from "../memory.ts";
@@ -8,10 +8,12 @@ import { batchPerTick } from "./batch-per-tick.ts";
 
 const MAX_PENDING = 10_000;
 const CATCH_UP_AGAIN_MS = 1_000;
-/** After an outage: long enough for every other instance to notice its end and carry out what it remembers. */
+/**
+ * After an outage: long enough for every other instance to notice that it is over and to apply its own pending changes.
+ */
 const CATCH_UP_MS = 2_000;
 
-/** A cache under `keyPrefix`. Misses while Redis is unavailable. */
+/** Creates a cache under `keyPrefix`. Everything misses while Redis is unavailable. */
 export function createRedisCache(circuit: RedisCircuit, keyPrefix: string): Cache {
   const { isSuspect, remember, settle, noteTtl } = createPendingInvalidations(circuit);
   const full = (key: string) => `${keyPrefix}:${key}`;
@@ -55,7 +57,7 @@ export function createRedisCache(circuit: RedisCircuit, keyPrefix: string): Cach
       if (keys.length === 0) return;
       const names = keys.map(full);
       await circuit.ask<unknown>(
-        // One command for each, sent together: in a cluster they may live on different nodes.
+        // One command per key, sent together, because in a cluster the keys may live on different nodes.
         (client) => Promise.all(names.map((name) => client.del(name))),
         () => remember(names),
       );
@@ -63,12 +65,13 @@ export function createRedisCache(circuit: RedisCircuit, keyPrefix: string): Cach
   };
 }
 
-/** Deletions and writes that failed: their keys miss here until Redis has dropped the older value. */
+/** Tracks deletions and writes that failed: their keys miss here until Redis has dropped the older value. */
 function createPendingInvalidations(circuit: RedisCircuit) {
-  // Each with its last failure, or the round that deletes it: one that fails again meanwhile stays pending.
+  // Each key with its last failure, or with the round that is deleting it: a key that fails again meanwhile stays
+  // pending.
   const pending = new Map<string, { readonly isRound: boolean }>();
   let longestTtlMs = 0;
-  // When more failed than are remembered, nothing is trusted until all of that time's entries are over.
+  // When more changes failed than can be remembered, nothing is trusted until every entry of that time has expired.
   let blindUntilMs = 0;
   let again: NodeJS.Timeout | undefined;
 
@@ -81,8 +84,9 @@ function createPendingInvalidations(circuit: RedisCircuit) {
   }
 
   /**
-   * Call when a write is sent, and what it returns when Redis has taken it: then nothing older is left to delete. False
-   * where a round was or is under way, whose deletion may come after the write.
+   * Call this when a write is sent, and the function it returns once Redis has taken the write: the key then holds
+   * nothing older that needs deleting. Returns false if a round was or is under way, because its deletion may come
+   * after the write.
    */
   function settle(key: string): () => boolean {
     const failure = pending.get(key);
@@ -93,7 +97,7 @@ function createPendingInvalidations(circuit: RedisCircuit) {
     };
   }
 
-  // A change may also fail while an outage ends, or be refused by a Redis that is there (out of memory).
+  // A change may also fail just as an outage ends, or be refused by a Redis that is up (out of memory).
   function catchUpLater(): void {
     again ??= setTimeout(() => {
       again = undefined;
@@ -127,7 +131,7 @@ function createPendingInvalidations(circuit: RedisCircuit) {
 }
 
 function readAll(client: RedisClient, names: readonly string[]): Promise<(string | null)[]> {
-  // In a cluster they may live on different nodes.
+  // In a cluster the keys may live on different nodes.
   if (client instanceof Cluster) return Promise.all(names.map((name) => client.get(name)));
   return client.mget(...names);
 }

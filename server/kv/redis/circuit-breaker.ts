@@ -1,4 +1,4 @@
-// Decides whether Redis is asked at all: after one failure nobody waits for it until it answers again.
+// Decides whether Redis is used at all: after one failure nothing waits for it until it responds again.
 import { Cluster } from "ioredis";
 import type { RedisStats } from "../ports.ts";
 import { jitteredMs } from "../../lib/backoff.ts";
@@ -9,25 +9,25 @@ import { reasonOf } from "./failure.ts";
 
 /** A circuit breaker in front of one client. */
 export interface RedisCircuit {
-  /** True while Redis is taken to be unavailable; `ask` answers with its fallback at once. */
+  /** True while Redis is considered unavailable; `ask` then resolves to its fallback immediately. */
   readonly open: boolean;
   /**
-   * What Redis answers, or `fallback()` when it is unavailable, silent for 0.4 s, or answers with an error.
-   * A request thus waits for a hanging Redis once at most, however many questions it has.
+   * Resolves to what Redis replies, or to `fallback()` when it is unavailable, does not reply within 0.4 s, or replies
+   * with an error. So a request waits for a hanging Redis at most once, however many commands it sends.
    */
   ask<T>(question: (client: RedisClient) => Promise<T>, fallback: () => T | Promise<T>): Promise<T>;
-  /** Runs before the circuit closes again after an outage; while it fails, the circuit stays open. */
+  /** Makes `work` run before the circuit closes again after an outage; while it fails, the circuit stays open. */
   onRecovery(work: (client: RedisClient) => Promise<void>): void;
-  /** One PING by the background prober's rules. */
+  /** Sends one PING, by the same rules as the background probe. */
   probe(): Promise<boolean>;
-  /** Why there is no connection, in words; null while there is one, or before the first attempt failed. */
+  /** Returns why there is no connection, in words; null while there is one, or before the first attempt has failed. */
   trouble(): string | null;
   stats(): RedisStats;
   stop(): void;
 }
 
 const PROBE_EVERY_MS = 500;
-/** Unanswered probes after which the connection itself is taken for dead (a firewall that swallows packets). */
+/** Failed probes in a row after which the connection itself is considered dead (a firewall that swallows packets). */
 const PROBES_BEFORE_RECONNECT = 4;
 
 interface CircuitState {
@@ -43,7 +43,7 @@ interface CircuitState {
   connectionError: unknown;
 }
 
-/** A circuit over `client`; it starts closed. */
+/** Creates a circuit over `client`; it starts closed. */
 export function createRedisCircuit(client: RedisClient, logger: Logger): RedisCircuit {
   const state: CircuitState = {
     client,
@@ -95,7 +95,7 @@ async function ask<T>(
   try {
     return await bounded(question(state.client), COMMAND_TIMEOUT_MS);
   } catch (error) {
-    // An answer, even an error, shows that Redis is there; only silence and lost connections open the circuit.
+    // A reply, even an error, shows that Redis is up; only silence and lost connections open the circuit.
     if (isReply(error)) state.logger.warn({ reason: reasonOf(error) }, "Redis refused a command");
     else trip(state, error);
     state.fallbacks += 1;
@@ -107,7 +107,7 @@ function trip(state: CircuitState, error: unknown): void {
   if (state.open || state.stopped) return;
   state.open = true;
   state.opened += 1;
-  // While there is no connection, why there is none says more than the command that could not be sent.
+  // Without a connection, the reason why there is none says more than the command that could not be sent.
   const cause = state.client.status === "ready" ? error : (state.connectionError ?? error);
   state.logger.warn(
     { reason: reasonOf(cause) },
@@ -123,7 +123,7 @@ function scheduleProbe(state: CircuitState): void {
 }
 
 async function recover(state: CircuitState): Promise<void> {
-  // A node that has gone silent tells nobody who serves its slots now: the others are asked.
+  // A node that has gone silent cannot say which node serves its slots now, so the others are asked.
   if (state.client instanceof Cluster) state.client.refreshSlotsCache();
   if (await probe(state)) {
     try {
@@ -158,12 +158,15 @@ async function probe(state: CircuitState): Promise<boolean> {
   }
 }
 
-/** Cluster retries and Sentinel look-ups have delays of their own beside the command's timeout; this bounds the sum. */
+/** Cluster retries and Sentinel look-ups add their own delays to the command's timeout; this bounds the sum. */
 function bounded<T>(running: Promise<T>, timeoutMs: number): Promise<T> {
   return withTimeout(running, timeoutMs, () => new Error(`No answer within ${timeoutMs} ms`));
 }
 
-/** LOADING, CLUSTERDOWN and the like are replies too, but from a server that cannot serve. */
+/**
+ * Whether Redis replied with an error. LOADING, CLUSTERDOWN and the like do not count: they come from a server that
+ * cannot serve.
+ */
 function isReply(error: unknown): boolean {
   return (
     error instanceof Error &&

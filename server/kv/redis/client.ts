@@ -1,4 +1,4 @@
-// How ioredis is set up, so that no command ever waits long for a Redis that is unavailable, slow or failing over.
+// Sets up ioredis so that no command ever waits long for a Redis that is unavailable, slow or failing over.
 import { Cluster, Redis, type RedisOptions } from "ioredis";
 import type { RedisConfig } from "../../config/config.ts";
 
@@ -7,26 +7,29 @@ export type RedisClient = Redis | Cluster;
 
 /** Client-side timeout of one command. */
 export const COMMAND_TIMEOUT_MS = 400;
-/** ioredis drops it by a timer that knows nothing of a blocked event loop, so later. */
+/** ioredis's own timer does not allow for a blocked event loop, so it is set to fire later than ours. */
 const FORGET_COMMAND_AFTER_MS = 4 * COMMAND_TIMEOUT_MS;
 const CONNECT_TIMEOUT_MS = 1_000;
 
-// ioredis's own defaults queue commands while offline and resend them for up to 20 reconnects: many seconds of waiting.
+// By default ioredis queues commands while offline and resends them for up to 20 reconnects: many seconds of waiting.
 const COMMON = {
   commandTimeout: FORGET_COMMAND_AFTER_MS,
   connectTimeout: CONNECT_TIMEOUT_MS,
   maxRetriesPerRequest: 0,
   autoResendUnfulfilledCommands: false,
   enableReadyCheck: true,
-  // Channels are subscribed again by pubsub.ts, which knows who still listens.
+  // pubsub.ts subscribes the channels again, because it knows who is still listening.
   autoResubscribe: false,
   // A master that became a replica answers READONLY until the connection is recreated.
   reconnectOnError: (error: Error) => error.message.startsWith("READONLY"),
-  // Managed Redis services do not all speak version 3.
+  // Not all managed Redis services speak version 3 of the protocol.
   protocol: 2,
 } as const satisfies RedisOptions;
 
-/** A client that connects in the background, for ever, and never queues what it cannot send. The caller ends it. */
+/**
+ * Creates a client that keeps reconnecting in the background and never queues what it cannot send. The caller closes
+ * it.
+ */
 export function createRedisClient(config: RedisConfig): RedisClient {
   switch (config.kind) {
     case "single":
@@ -50,7 +53,7 @@ export function createRedisClient(config: RedisConfig): RedisClient {
         sentinelPassword: config.password,
         sentinelCommandTimeout: COMMAND_TIMEOUT_MS,
         sentinelRetryStrategy: backoffMs,
-        // Hears of a failover from the Sentinels instead of finding out by a failed command.
+        // Learns of a failover from the Sentinels instead of from a failed command.
         failoverDetector: true,
         enableOfflineQueue: false,
         retryStrategy: backoffMs,
@@ -70,18 +73,19 @@ export function createRedisClient(config: RedisConfig): RedisClient {
   }
 }
 
-/** A cluster's last node may take two seconds to go. */
+/** Longer than a cluster's last node takes to close, which can be two seconds. */
 const STUCK_AFTER_MS = 2_500;
 
 /**
- * Connects a client again that ioredis has given up for good, for as long as it `isWanted`. It ends one whose Sentinel
- * tells of a failover while it looks for the master, because it takes the detector's hanging up for its caller's
- * (SentinelConnector). And a cluster whose last node goes while names are looked up stays closed without a word.
+ * Reconnects a client that ioredis has abandoned for good, for as long as it `isWanted`. ioredis ends a client whose
+ * Sentinel reports a failover while it is looking for the master, because it mistakes the failover detector's
+ * disconnect for its caller's (SentinelConnector). And a cluster whose last node goes away while names are being looked
+ * up stays closed without any further event.
  */
 export function connectWhenGivenUp(client: RedisClient, isWanted: () => boolean): RedisClient {
   const connectAfter = (ms: number, status: "end" | "close") => {
     const connect = () => {
-      // A try that fails ends the client anew, and so comes back here.
+      // A failed attempt ends the client again, which leads back here.
       if (isWanted() && client.status === status) client.connect().catch(() => {});
     };
     setTimeout(connect, ms).unref();
@@ -91,7 +95,7 @@ export function connectWhenGivenUp(client: RedisClient, isWanted: () => boolean)
   return client;
 }
 
-/** Doubling from 50 ms to 2 s, with jitter so that many instances do not come back in step. */
+/** Doubles from 50 ms to 2 s, with jitter so that many instances do not reconnect in step. */
 function backoffMs(attempt: number): number {
   return Math.min(50 * 2 ** Math.min(attempt, 6), 2_000) * (0.5 + Math.random() / 2);
 }

@@ -15,7 +15,10 @@ export function addressOf(config: RedisConfig): string {
   }
 }
 
-/** The reason in words. A refused connection to several addresses has only a code, a cluster's failure a node's error. */
+/**
+ * Returns the reason in words. A connection refused at several addresses has only a code; a cluster's failure has its
+ * reason in a node's error.
+ */
 export function reasonOf(error: unknown): string {
   if (!(error instanceof Error)) return String(error);
   const node = "lastNodeError" in error ? error.lastNodeError : undefined;

@@ -1,4 +1,4 @@
-// Limits counted in Redis: exact over all instances, in one command per turn of the event loop for all callers.
+// Limits counted in Redis: exact across all instances, with one command per turn of the event loop for all callers.
 import { Cluster } from "ioredis";
 import { createMemoryLimiter } from "../memory.ts";
 import type { Limiter, LimiterRule } from "../ports.ts";
@@ -7,8 +7,8 @@ import type { RedisClient } from "./client.ts";
 import { batchPerTick } from "./batch-per-tick.ts";
 
 /**
- * Fixed windows: a key counts from its first call until it expires. Returns, for each key, its calls and the milliseconds
- * left. A key without an end, which no window of ours leaves, gets one.
+ * Fixed windows: a key counts from its first call until it expires. Returns, for each key, its calls and the
+ * milliseconds left. A key without an expiry, which this script never leaves behind, gets one.
  */
 const COUNT = `local answers = {}
 for index, key in ipairs(KEYS) do
@@ -28,13 +28,13 @@ interface Increment {
   readonly windowMs: number;
 }
 
-/** A key after its increment. */
+/** A key's state after its increment. */
 interface Count {
   readonly consumed: number;
   readonly resetMs: number;
 }
 
-/** Makes limiters under `keyPrefix` that share their commands. While Redis is unavailable each counts in memory. */
+/** Creates limiters under `keyPrefix` that share their commands. While Redis is unavailable, each counts in memory. */
 export function createRedisLimiters(
   circuit: RedisCircuit,
   keyPrefix: string,
@@ -61,7 +61,7 @@ export function createRedisLimiters(
 }
 
 async function countAll(client: RedisClient, increments: readonly Increment[]): Promise<Count[]> {
-  // One script cannot span nodes; single ones sent at once still cost one round trip.
+  // One script cannot span nodes; single ones sent together still cost one round trip.
   if (client instanceof Cluster)
     return (await Promise.all(increments.map((one) => runCount(client, [one])))).flat();
   return runCount(client, increments);

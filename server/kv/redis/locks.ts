@@ -11,12 +11,12 @@ for index, key in ipairs(KEYS) do
 end
 return taken`;
 
-// Only the holder's own lock is deleted: one that expired and was taken by another stays theirs.
+// Deletes only the holder's own lock: one that expired and was taken by another caller is left alone.
 const RELEASE = `for _, key in ipairs(KEYS) do
   if redis.call('get', key) == ARGV[1] then redis.call('del', key) end
 end`;
 
-/** Locks under `keyPrefix`. While Redis is unavailable everything counts as taken by the asker. */
+/** Creates locks under `keyPrefix`. While Redis is unavailable, every lock counts as taken by the caller. */
 export function createRedisLocks(circuit: RedisCircuit, keyPrefix: string): Locks {
   const full = (key: string) => `${keyPrefix}:lock:${key}`;
   return {
@@ -50,7 +50,7 @@ async function acquireAll(
   ttlMs: number,
 ): Promise<boolean[]> {
   if (client instanceof Cluster) {
-    // One script cannot span nodes; single commands sent at once still cost one round trip.
+    // One script cannot span nodes; single commands sent together still cost one round trip.
     return Promise.all(
       keys.map(async (key) => (await client.set(key, token, "PX", ttlMs, "NX")) === "OK"),
     );

@@ -1,4 +1,4 @@
-// The key-value side over Redis: what several instances share, and what they do while Redis is unavailable.
+// The key-value side over Redis: what several instances share, and what each does while Redis is unavailable.
 import { setTimeout as sleep } from "node:timers/promises";
 import { Cluster, type Redis } from "ioredis";
 import type { RedisConfig } from "../../config/config.ts";
@@ -18,8 +18,8 @@ import { createRedisRunOutput } from "./run-output.ts";
 const START_WAIT_MS = 1_000;
 
 /**
- * Connects to Redis and returns within about a second, connected or not: while Redis is unavailable limits are counted in
- * memory, locks count as taken, the cache misses and messages are not delivered; it comes back by itself.
+ * Connects to Redis and returns within about a second, connected or not. While Redis is unavailable, limits are counted
+ * in memory, locks count as taken, the cache misses and messages are not delivered; it recovers automatically.
  */
 export async function openRedis(
   config: RedisConfig,
@@ -60,14 +60,16 @@ export async function openRedis(
   };
 }
 
-/** Everything that one turn of the event loop sends to Redis is one system call. */
+/** Sends everything that one turn of the event loop writes to Redis in one system call. */
 function inBursts(client: RedisClient): RedisClient {
   if (client instanceof Cluster) client.on("+node", (node: Redis) => void inBursts(node));
   else client.on("connect", () => sendInBursts(client.stream, setImmediate));
   return client;
 }
 
-/** Without a listener a lost connection would end the process; ioredis reports each failed attempt. */
+/**
+ * Without a listener a lost connection would end the process. Debug level, because ioredis reports each failed attempt.
+ */
 function logErrorsOnly(client: RedisClient, logger: Logger): RedisClient {
   client.on("error", (error) => logger.debug({ reason: reasonOf(error) }, "Redis connection"));
   return client;
@@ -78,7 +80,7 @@ function ready(client: RedisClient): Promise<void> {
   return new Promise((resolve) => client.once("ready", () => resolve()));
 }
 
-/** QUIT lets commands in flight finish; a server that does not answer is disconnected. */
+/** QUIT lets commands in flight finish; a server that does not respond is disconnected. */
 async function end(client: RedisClient): Promise<void> {
   const politely = client.status === "ready" ? client.quit() : Promise.resolve();
   await Promise.race([politely.catch(() => {}), sleep(500, undefined, { ref: false })]);
@@ -87,7 +89,7 @@ async function end(client: RedisClient): Promise<void> {
 
 async function check(circuit: RedisCircuit): Promise<DependencyState> {
   if (!circuit.open && (await circuit.probe())) return { status: "up" };
-  // Of the reason only its code (ECONNREFUSED, WRONGPASS): anybody may ask /ready, and the rest names the address.
+  // Only the reason's code (ECONNREFUSED, WRONGPASS): anyone may read /ready, and the rest names the address.
   const [code] = circuit.trouble()?.match(/\b[A-Z]{4,}\b/) ?? [];
   return {
     status: "degraded",

@@ -1,4 +1,4 @@
-// Messages between instances over Redis: one subscribing connection, subscribed again whenever it comes back.
+// Messages between instances over Redis: one subscribing connection, subscribed again whenever it reconnects.
 import { randomUUID } from "node:crypto";
 import type { Logger } from "../../lib/logger.ts";
 import { withTimeout } from "../../lib/timeout.ts";
@@ -8,7 +8,7 @@ import { COMMAND_TIMEOUT_MS, type RedisClient } from "./client.ts";
 import { reasonOf } from "./failure.ts";
 
 const PULSE_EVERY_MS = 2_000;
-/** So many in a row that were sent and not heard: nothing else would be heard either. */
+/** After this many in a row that were sent but not heard, nothing else would be heard either. */
 const MAX_UNHEARD_PULSES = 3;
 
 interface PubSubOptions {
@@ -18,7 +18,7 @@ interface PubSubOptions {
   readonly logger: Logger;
 }
 
-/** Pub/sub over a publishing circuit and a subscribing client of its own. */
+/** Creates pub/sub over a publishing circuit and a separate subscribing client. */
 export function createRedisPubSub(options: PubSubOptions): PubSub & { stop(): void } {
   const { circuit, subscriber, keyPrefix, logger } = options;
   const listeners = new Map<string, Set<(message: string) => void>>();
@@ -33,7 +33,7 @@ export function createRedisPubSub(options: PubSubOptions): PubSub & { stop(): vo
   });
   subscriber.on("ready", () => void subscribeNow([...listeners.keys()]));
 
-  /** Failure is no matter: "ready" will come and subscribe everything. */
+  /** A failure does no harm: the next "ready" subscribes everything again. */
   async function subscribeNow(channels: string[]): Promise<void> {
     try {
       const late = () => new Error(`No answer within ${COMMAND_TIMEOUT_MS} ms`);
@@ -77,8 +77,8 @@ export function createRedisPubSub(options: PubSubOptions): PubSub & { stop(): vo
 }
 
 /**
- * Heartbeat: publishes to a private channel and reconnects when messages stop coming back. A silent peer is noticed by
- * nobody on a connection that only listens, and a PING of a cluster is answered by any of its nodes.
+ * Heartbeat: publishes to a private channel and reconnects when messages stop coming back. A connection that only
+ * listens never notices a silent peer, and a PING to a cluster may be answered by any of its nodes.
  */
 function watchPulse({ circuit, subscriber, keyPrefix, logger }: PubSubOptions) {
   const channel = `${keyPrefix}:pulse:${randomUUID()}`;
@@ -96,7 +96,7 @@ function watchPulse({ circuit, subscriber, keyPrefix, logger }: PubSubOptions) {
       return;
     }
     unheard += 1;
-    // An unavailable Redis says nothing of this connection.
+    // An unavailable Redis says nothing about this connection.
     void circuit.ask<unknown>((client) => client.publish(channel, ""), heard);
   }, PULSE_EVERY_MS);
   timer.unref();

@@ -1,5 +1,6 @@
-// Output of metered runs over Redis: the producer keeps its own copy and mirrors it into one stream per run, so that readers
-// on other instances can replay and follow it. While Redis is unavailable the run goes on; the mirror catches up afterwards.
+// Output of metered runs over Redis: the producer keeps its own copy and mirrors it into one stream per run, so that
+// readers on other instances can replay and follow it. While Redis is unavailable the run continues, and the mirror
+// catches up afterwards.
 import { jitteredMs } from "../../lib/backoff.ts";
 import type { Logger } from "../../lib/logger.ts";
 import {
@@ -10,17 +11,18 @@ import {
 import type { OutputPage, PubSub, RunOutput } from "../ports.ts";
 import type { RedisCircuit } from "./circuit-breaker.ts";
 
-/** Events sent in one command, so that catching up never holds Redis for long. */
+/** Events per command, so that catching up never blocks Redis for long. */
 const MIRROR_CHUNK = 200;
 const MIRROR_RETRY_MS = 500;
 const READER_TTL_MS = 900_000;
-/** Where readers say that Redis lacks output of a run. */
+/** The channel on which readers report that Redis lacks output of a run. */
 const MISSING_CHANNEL = "run-missing";
-/** A stream never holds more than this, whatever its producer does. */
+/** Approximate maximum length of a stream (MAXLEN ~), whatever its producer does. */
 const MAX_STREAM_LENGTH = 50_000;
 
-// An event's number is its stream id, so a repeated append is no second event. Returns the number of the last event kept:
-// lower than what was sent when earlier ones are missing (Redis was emptied), and then they are sent again.
+// An event's number is its stream id, so a repeated append adds no second event. Returns the number of the last event
+// kept. If that is lower than what was sent, earlier ones are missing (Redis was emptied) and everything after it is
+// sent again.
 const APPEND = `local newest = redis.call('xrevrange', KEYS[1], '+', '-', 'COUNT', 1)
 local last = 0
 if newest[1] then last = tonumber(string.match(newest[1][1], '^(%d+)')) end
@@ -46,7 +48,7 @@ export interface RedisRunOutputDeps {
   readonly logger: Logger;
 }
 
-/** How far Redis has one run that is produced here. */
+/** How much Redis has of one run that is produced here. */
 interface Mirror {
   /** Number of the last event known to be in Redis. */
   mirroredSeq: number;
@@ -62,12 +64,12 @@ interface State {
   closed: boolean;
 }
 
-/** The store over `circuit`; wake-ups travel over `pubsub`. */
+/** Creates the store over `circuit`; wake-ups travel over `pubsub`. */
 export function createRedisRunOutput(deps: RedisRunOutputDeps): RunOutput & { close(): void } {
   const { pubsub } = deps;
   const local = createMemoryRunOutput();
   const state: State = { deps, local, mirrors: new Map(), closed: false };
-  // Redis may have lost what it had: everything is offered again, and what is there is not appended twice.
+  // Redis may have lost what it had, so everything is offered again; what is still there is not appended twice.
   deps.circuit.onRecovery(() => {
     for (const [runId, progress] of state.mirrors) {
       progress.mirroredSeq = 0;
@@ -75,7 +77,7 @@ export function createRedisRunOutput(deps: RedisRunOutputDeps): RunOutput & { cl
     }
     return Promise.resolve();
   });
-  // Redis may also be emptied without ever being unavailable, and after a run's end nothing more is appended that would show it.
+  // Redis may also be emptied without ever being unavailable, and after a run's end no further append would reveal it.
   const listening = pubsub.subscribe(MISSING_CHANNEL, (runId) => void checkMirror(state, runId));
   listening.catch((error: unknown) => {
     deps.logger.warn(
@@ -152,7 +154,7 @@ async function mirror(state: State, runId: string): Promise<void> {
   if (progress === undefined || progress.sending || state.closed) return;
   progress.sending = true;
   try {
-    // Callers of one turn of the event loop share the command.
+    // Appends made in the same synchronous stretch of code share the command.
     await Promise.resolve();
     await sendMissing(state, runId, progress);
   } finally {
@@ -160,7 +162,7 @@ async function mirror(state: State, runId: string): Promise<void> {
   }
 }
 
-/** Asks Redis how far it has a run that is produced here, sends it the rest, and tells who asked. */
+/** Asks Redis how much it has of a run that is produced here, sends the rest, and notifies whoever asked. */
 async function checkMirror(state: State, runId: string): Promise<void> {
   const progress = state.mirrors.get(runId);
   const ttlMs = (progress?.expiresAtMs ?? 0) - performance.now();
@@ -169,7 +171,7 @@ async function checkMirror(state: State, runId: string): Promise<void> {
   if (last === undefined) return;
   if (last < progress.mirroredSeq) progress.mirroredSeq = last;
   await mirror(state, runId);
-  // Who asked hears that nothing is lacking: with no word from here it cannot tell that from a producer that died.
+  // Notified even when nothing was missing: to the reader that asked, silence would look like a producer that died.
   if (state.local.eventsFrom(runId, progress.mirroredSeq + 1).length === 0)
     await state.deps.pubsub.publish(channelOf(runId), String(progress.mirroredSeq));
 }
@@ -265,7 +267,7 @@ async function lastReaderAt(
   runId: string,
 ): Promise<number | null | undefined> {
   const here = await local.lastReaderAt(runId);
-  // The key's age by Redis's own clock: those of two instances may differ by minutes.
+  // The key's age by Redis's own clock, because the clocks of two instances may differ by minutes.
   const leftMs = await deps.circuit.ask<number | undefined>(
     (client) => client.pttl(readerKey(deps, runId)),
     () => undefined,
@@ -275,7 +277,7 @@ async function lastReaderAt(
   return Math.max(here ?? 0, performance.now() - (READER_TTL_MS - leftMs));
 }
 
-/** The event's number in a stream id `7-0`. */
+/** Returns the event's number in a stream id such as `7-0`. */
 function seqOf(streamId: string): number {
   return Number(streamId.slice(0, streamId.indexOf("-")));
 }
