@@ -5,7 +5,7 @@ export type StopPhase = "quiet" | "closed";
 
 /** From a worker. */
 export type WorkerMessage =
-  /** It was sent a signal: may it stop? */
+  /** It received a signal and asks to be stopped. */
   | { readonly type: "skywork:may-stop" }
   | { readonly type: "skywork:arrived"; readonly at: StopPhase }
   | { readonly type: "skywork:ask-metrics"; readonly id: number };
@@ -19,7 +19,7 @@ export type ParentMessage =
   | { readonly type: "skywork:metrics"; readonly id: number; readonly text: string | null }
   | { readonly type: "skywork:workers"; readonly workers: WorkersState };
 
-/** How the processes behind the port are. */
+/** The state of the processes behind the port. */
 export interface WorkersState {
   readonly wanted: number;
   readonly listening: number;

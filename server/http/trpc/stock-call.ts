@@ -14,7 +14,7 @@ export function isStreamed({ headers }: IncomingMessage): boolean {
   return headers.accept?.split(",").some((type) => type.trim() === STREAMED) ?? false;
 }
 
-/** Returns the names that reach no procedure to count them: all, up to MAX_BATCH_SIZE, if the request is refused whole. */
+/** Returns the names that no procedure will count: all (up to MAX_BATCH_SIZE) if the whole request is refused. */
 export function unreachedNames(
   request: IncomingMessage,
   { path, search }: TrpcRequest,
