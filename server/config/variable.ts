@@ -34,7 +34,7 @@ export interface Variable {
   readonly description: string;
   /** Shown commented out in `.env.example`; defaults to the default. */
   readonly example?: string;
-  /** Whether production requires it; `unlessLocal`: the rule `localhost` decides, which permits a trial on one machine. */
+  /** Whether production requires it; `unlessLocal`: unless rule `localhost` permits a local trial. */
   readonly required?: boolean | "unlessLocal";
   /** How to get a value, as in "set it to the output of …"; defaults to the description. */
   readonly howToGet?: string;
