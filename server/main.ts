@@ -1,5 +1,5 @@
-// Starts and stops the server: environment -> config -> back end -> app -> listen -> drain. The only file with side effects.
-// With WORKERS=n this file runs n + 1 times: once as their parent, and in each worker.
+// Starts and stops the server: environment -> config -> back end -> app -> listen -> drain. The only file with side
+// effects. With WORKERS=n it runs n + 1 times: in the parent, and in each worker.
 import { type App, createApp } from "./app.ts";
 import { superviseWorkers } from "./cluster/parent.ts";
 import { openWorkerLink, type WorkerLink } from "./cluster/worker-link.ts";

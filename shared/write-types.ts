@@ -1,6 +1,6 @@
-// Writes src/procedure-types.ts: the inputs and outputs of the contract as plain TypeScript. A consumer's checker then reads
-// a few thousand types where zod's classes would make it expand fifty thousand (docs/decisions/0001).
-// Run by `npm run types:write`; tests/unit/router.test.ts proves the result equal to what zod infers.
+// Writes src/procedure-types.ts: the inputs and outputs of the contract as plain TypeScript. A consumer's checker then
+// reads a few thousand types, where zod's classes would make it expand fifty thousand (docs/decisions/0001). Run by
+// `npm run types:write`; tests/unit/router.test.ts proves the result equal to what zod infers.
 import { writeFileSync } from "node:fs";
 import { z } from "zod";
 import { contract } from "./src/contract.ts";

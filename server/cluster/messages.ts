@@ -1,4 +1,4 @@
-// The messages between the parent and its workers. Node.js and prom-client send messages of their own on the same channel.
+// The messages between the parent and its workers. Node.js and prom-client send their own on the same channel.
 
 /** The points at which stopping workers wait for one another, in this order. */
 export type StopPhase = "quiet" | "closed";
@@ -15,7 +15,7 @@ export type ParentMessage =
   | { readonly type: "skywork:stop" }
   /** Every stopping worker has arrived. */
   | { readonly type: "skywork:met"; readonly at: StopPhase }
-  /** The text is null when some worker did not answer. */
+  /** The text is null when some worker did not respond. */
   | { readonly type: "skywork:metrics"; readonly id: number; readonly text: string | null }
   | { readonly type: "skywork:workers"; readonly workers: WorkersState };
 

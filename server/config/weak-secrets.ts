@@ -13,7 +13,7 @@ export function isPlaceholder(value: string): boolean {
   return PLACEHOLDER.test(value) || PUBLISHED.has(publishedMark(value));
 }
 
-/** Returns the stored form of a published value: eight bytes of its hash, which identify it but are no list to try. */
+/** Returns what is stored of a published value: eight bytes of its hash identify it without giving attackers a list. */
 export function publishedMark(value: string): string {
   return createHash("sha256").update(value.trim().toLowerCase()).digest("hex").slice(0, 16);
 }

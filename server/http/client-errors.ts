@@ -2,7 +2,7 @@
 import { STATUS_CODES } from "node:http";
 import type { Duplex } from "node:stream";
 
-/** Returns the headers that every response to this origin carries; it is null when it could not be read. */
+/** Returns the headers of every response to a page of this origin (null when it could not be read). */
 export type CommonHeaders = (origin: string | null) => readonly (readonly [string, string])[];
 
 const ANSWERS: Readonly<Record<string, readonly [status: number, message: string]>> = {

@@ -118,7 +118,9 @@ function first(sockets: ReadonlySet<Socket>): Socket | undefined {
   return undefined;
 }
 
-/** Whether the response waits behind another on its connection: it has no socket yet, as a finished one has no more. */
+/**
+ * Whether the response waits behind another on its connection: it has no socket yet. A finished one has none either.
+ */
 function isQueued(response: ServerResponse): boolean {
   return response.socket === null && !response.writableFinished;
 }

@@ -15,7 +15,7 @@ export function sendJson(response: ServerResponse, status: number, body: unknown
   response.end(text);
 }
 
-/** Returns the REST form of an error: `{"success":false,code,message,statusCode,…details}`. */
+/** Returns the REST form of an error: `{"success":false,code,message,statusCode,requestId,…details}`. */
 export function restError(error: AppError, requestId: string) {
   const message = messageFor(error, requestId);
   const { code, httpStatus: statusCode, details } = error;

@@ -1,4 +1,4 @@
-// CreateClient: the official tRPC client with batching, server-sent events and automatic renewal of access tokens.
+// Creates the client: tRPC's official one with batching, server-sent events and automatic renewal of access tokens.
 import {
   createTRPCClient,
   httpBatchLink,
@@ -144,7 +144,7 @@ function renewing(session: ClientSession, callers: Callers): TRPCLink<AppRouter>
           stop = () => subscription.unsubscribe();
         }
 
-        /** Continues with a new token. While the server is unavailable, a stream keeps trying, since nothing else would. */
+        /** Continues with a new token. While the server is unavailable a stream keeps trying: nothing else would. */
         function renewAfter(error: TRPCClientError<AppRouter>, sinceMs: number, retryMs: number) {
           const person = callers.get(context) ?? null;
           void session.renew({ sinceMs, person }).then((outcome) => {

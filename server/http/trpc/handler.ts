@@ -41,7 +41,7 @@ interface Streams {
 
 /** Dependencies of the handler. */
 export interface TrpcHandlerDeps {
-  /** Called per request, not per call: the calls of a batch share one context. */
+  /** Makes the context that all calls of a batch share. */
   readonly createContext: CreateContext;
   readonly bodies: Pick<BodyReader, "text">;
   readonly assertSameSite: AssertSameSite;
