@@ -1,3 +1,3 @@
 // The types of database-url.mjs.
-/** `.env` of the working directory counts under what the environment has; blank counts as unset. */
+/** Returns DATABASE_URL from the environment, else from the working directory's `.env`, else the embedded database. */
 export function databaseUrl(): string;

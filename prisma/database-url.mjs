@@ -1,7 +1,8 @@
-// DATABASE_URL as Prisma's own command line takes it, read as every command of the server reads it.
+// DATABASE_URL as Prisma's own command line accepts it, read as every command of the server reads it.
 
 /**
- * `.env` of the working directory counts under what the environment has; blank counts as unset.
+ * Returns DATABASE_URL from the environment, else from the working directory's `.env`, else the embedded database.
+ * Blank counts as unset.
  * @returns {string}
  */
 export function databaseUrl() {
@@ -12,6 +13,6 @@ export function databaseUrl() {
     if (error?.code !== "ENOENT") throw error;
   }
   const given = process.env.DATABASE_URL?.trim() || "file:./.data/skywork.db";
-  // Prisma knows MariaDB by MySQL's name alone.
+  // Prisma knows MariaDB only by MySQL's scheme.
   return given.replace(/^mariadb:/, "mysql:");
 }

@@ -1,3 +1,3 @@
 // The types of derive.mjs.
-/** The SQLite schema that belongs to a MySQL schema's text. */
+/** Returns the SQLite schema derived from a MySQL schema's text. */
 export function deriveSqliteSchema(source: string): string;

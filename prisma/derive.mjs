@@ -1,4 +1,4 @@
-// Deriving prisma/sqlite/schema.prisma from prisma/schema.prisma: the same models without MySQL's column types.
+// Derives prisma/sqlite/schema.prisma from prisma/schema.prisma: the same models without MySQL's column types.
 import { spawnSync } from "node:child_process";
 import { readFileSync, writeFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
@@ -7,7 +7,7 @@ const SOURCE = new URL("./schema.prisma", import.meta.url);
 const TARGET = new URL("./sqlite/schema.prisma", import.meta.url);
 
 /**
- * The SQLite schema that belongs to a MySQL schema's text.
+ * Returns the SQLite schema derived from a MySQL schema's text.
  * @param {string} source
  * @returns {string}
  */

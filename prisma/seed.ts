@@ -22,7 +22,7 @@ const INTERVALS = [
 
 /**
  * Inserts the packages and plans that are absent. Rows that exist are left as they are: an operator's price, name or
- * `isActive` is never overwritten. Safe to repeat and to run on several instances at once. Prices in US cents.
+ * `isActive` is never overwritten. Safe to repeat and to run on several instances simultaneously. Prices in US cents.
  */
 export async function seedCatalog(
   models: Pick<PrismaModels, "creditPackage" | "plan">,
@@ -59,8 +59,8 @@ export async function seedCatalog(
 }
 
 /**
- * SQLite's client has no `skipDuplicates`, so another instance's insert in between is recognised by its result; on another
- * Galera node it is a conflict.
+ * Inserts a row if it is absent. SQLite's client has no `skipDuplicates`, so an insert by another instance in between
+ * is recognised by its result; on another Galera node it is a conflict.
  */
 async function absent(count: () => Promise<number>, insert: () => Promise<unknown>): Promise<void> {
   try {

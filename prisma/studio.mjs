@@ -19,7 +19,7 @@ function launch() {
     console.error(`There is no database at ${file} yet: run \`npm run prisma:migrate\` first.`);
     process.exit(1);
   }
-  // Studio knows the protocols file:// and mysql:// alone.
+  // Studio supports only the protocols file:// and mysql://.
   const url = embedded ? `file://${file}` : configured;
   const cli = `${root}/node_modules/prisma/build/index.js`;
   const child = spawn(
@@ -41,7 +41,7 @@ function launch() {
   child.on("exit", (code) => process.exit(code ?? 1));
 }
 
-/** Before Node.js 22 Studio opens SQLite through better-sqlite3; libsql has the same interface and is here already. */
+/** Before Node.js 22 Studio opens SQLite through better-sqlite3; libsql has the same interface and is installed. */
 function useLibsql() {
   const hook = `export const resolve = (specifier, context, next) =>
     specifier === "better-sqlite3"

@@ -1,4 +1,5 @@
-// The composition root: config and back end in, stores -> services -> routers -> HTTP out. Nothing here listens or reads files.
+// The composition root: from config and back end to stores, services, routers and HTTP. It does not listen or read
+// files.
 import { FEATURES } from "../shared/src/features.ts";
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { createGoogleIdentityProvider } from "./adapters/google/google.ts";
@@ -64,24 +65,24 @@ export interface AppDeps {
   readonly clock?: () => number;
   /** Tests use shorter ones. */
   readonly runTimings?: Partial<RunTimings>;
-  /** The other processes on this port; absent where this is the only one. */
+  /** The other processes on this port; absent when this is the only one. */
   readonly workers?: Pick<WorkerLink, "workers" | "metrics">;
   /** Tests turn the lean tRPC path off to compare. */
   readonly leanPath?: boolean;
-  /** Owned by the caller; absent or null: nothing is traced. */
+  /** Owned by the caller; null or absent when nothing is traced. */
   readonly tracer?: Tracer | null;
-  /** How often readiness checks what the server depends on; tests check more often. */
+  /** How often readiness checks the server's dependencies; tests check more often. */
   readonly checkEveryMs?: number;
 }
 
-/** Instances' clocks may differ by less than that; one that is farther ahead of the database's is wrong. */
+/** Instances' clocks may differ by less than this; one further ahead of the database's is considered wrong. */
 const MAX_CLOCK_AHEAD_MS = 60_000;
 
 const ALONE = { wanted: 1, listening: 1, started: true };
 
-/** One whole server without its socket. */
+/** A complete server without its socket. */
 export interface App {
-  /** Answers any request; for http.createServer. */
+  /** Handles any request; for http.createServer. */
   handle(request: IncomingMessage, response: ServerResponse): void;
   /** The headers of responses that no handler writes. */
   readonly commonHeaders: CommonHeaders;
@@ -89,15 +90,15 @@ export interface App {
   readonly payment: PaymentService;
   readonly ledger: Ledger;
   readonly jobs: JobRunner;
-  /** From now on /ready answers 503, and jobs are told to stop: they have as long as the requests in flight. */
+  /** From now on /ready responds 503, and jobs are asked to stop; they have as long as the requests in flight. */
   beginShutdown(): void;
   /** Ends open streams cleanly. */
   endStreams(): void;
-  /** Stops the jobs and completes what the ledger and the sessions have still to write; then the back end may be closed. */
+  /** Stops the jobs and finishes pending writes of the ledger and the sessions; then the back end may be closed. */
   close(): Promise<void>;
 }
 
-/** Puts the app together: stores, services, routers, HTTP. Jobs run once `jobs.start()` is called. */
+/** Assembles the app: stores, services, routers, HTTP. Jobs run once `jobs.start()` is called. */
 export function createApp(deps: AppDeps): App {
   const { config, logger, tracer = null } = deps;
   const now = deps.clock ?? Date.now;
@@ -172,7 +173,7 @@ function externalProbes({ stripe, google, ai }: Config, payment: PaymentService)
   };
 }
 
-/** What every service is made from. */
+/** The dependencies of all services. */
 interface Parts extends AppDeps {
   readonly now: () => number;
   readonly ledger: Ledger;
@@ -242,7 +243,7 @@ function createAuth(parts: Parts): Services["auth"] {
     config,
     sessions: createSessionStore(backend.database),
     writeSignIn: (request) => writeSignIn({ database: backend.database, ledger, logger }, request),
-    // A cache of this process alone would miss what other processes on the same database revoke.
+    // An in-process cache would miss revocations by other processes on the same database.
     sharedCache: config.redis === null ? null : backend.cache,
     spentStates: backend.cache,
     identityProvider: telemetry.google(
@@ -262,7 +263,7 @@ function createCredit(
     ...charging,
     store: createCreditStore(backend.database),
     ledger,
-    // Without Redis, other processes on the same database announce nothing: no cache, and frequent polls.
+    // Without Redis, other processes on the same database publish no changes: no cache, and frequent polling.
     ...(config.redis === null ? { cache: null, livePollMs: 2_000 } : { cache: backend.cache }),
     pubsub: backend.pubsub,
     logger,
@@ -295,7 +296,7 @@ function createAppJobs(
 ): JobRunner {
   const { database } = backend;
   const sharedNow = clock ?? databaseClock(database);
-  // The slower of two clocks: one that is ahead must neither delete what is still needed nor take what has not expired.
+  // The slower of two clocks: one that is ahead must neither delete what is still needed nor take unexpired credits.
   const slowerNow = async () => Math.min(now(), await sharedNow());
   return createJobRunner({
     database,
@@ -314,7 +315,7 @@ function createAppJobs(
           now: sharedNow,
         },
         audit: (signal) =>
-          // In small steps, idle two thirds of the time: spends go on meanwhile.
+          // In small steps, idle two thirds of the time, so that spends continue meanwhile.
           auditLedger({ database, signal, whole: false, usersPerStep: 200, pauseRatio: 2 }),
         logger,
       }),
@@ -322,7 +323,7 @@ function createAppJobs(
   });
 }
 
-/** Which model answers which feature: the quick chat has its own, everything else the stronger one. */
+/** Returns the model for each feature: the quick chat has its own, everything else the stronger one. */
 function featureModels({ ai }: Config): FeatureModels {
   if (ai === null) return {};
   const { flash, pro } = ai.models;

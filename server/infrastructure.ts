@@ -1,4 +1,4 @@
-// The choice of back end: which database and which key-value side stand behind the ports.
+// Chooses the back end: which database and which key-value store implement the ports.
 import { probeWrite } from "./database/write-probe.ts";
 import { type DatabaseOptions, openDatabase } from "./database/open.ts";
 import type { OpenDatabase, PoolStats } from "./database/ports.ts";
@@ -15,25 +15,25 @@ export interface BackendStats {
   readonly redis: RedisStats | null;
 }
 
-/** Everything the composition root gets from its surroundings. Owned and closed by whoever opened it. */
+/** All infrastructure that the composition root is given. Owned and closed by its opener. */
 export interface Backend
   extends Pick<OpenDatabase, "database" | "diskSpace" | "onStatement">,
     Pick<KeyValues, "cache" | "locks" | "pubsub" | "runOutput" | "limiter"> {
   /** Bounded to about a second. */
   check(): Promise<{ database: DependencyState; redis: DependencyState }>;
-  /** Writes one row, and says what came of it. */
+  /** Writes one row and returns the database's resulting state. */
   probeWrite(): Promise<DependencyState>;
   stats(): BackendStats;
   /** Closes connections; waits for what is in flight; safe to call twice. */
   close(): Promise<void>;
 }
 
-/** What opening a back end needs. */
+/** Options for opening a back end. */
 export type BackendOptions = DatabaseOptions & KeyValueOptions;
 
 /**
- * Opens the database (migrated, catalog seeded) and the key-value side: SQLite or MySQL by DATABASE_URL, in-process
- * or Redis by REDIS_*. The two choices are independent. What is not chosen is not even loaded.
+ * Opens the database (migrated, catalog seeded) and the key-value store: SQLite or MySQL by DATABASE_URL, in-process or
+ * Redis by REDIS_*. The two choices are independent. What is not chosen is never loaded.
  * Throws a plain Error with a sentence for the operator when the database cannot be used. Redis may be unavailable.
  */
 export async function openBackend(options: BackendOptions): Promise<Backend> {
@@ -72,7 +72,7 @@ function assemble(open: OpenDatabase, keyValues: KeyValues): Backend {
     stats: () => ({ pools: open.pools(), redis: keyValues.stats() }),
     close() {
       closing ??= (async () => {
-        // What still runs may want to invalidate a cache; nothing in the cache needs the database.
+        // The database first: work still in flight may invalidate a cache, but no cache operation needs the database.
         await open.close();
         await keyValues.close();
       })();

@@ -1,5 +1,5 @@
-// Starts and stops the server: environment -> config -> back end -> app -> listen -> drain. The only file with side effects.
-// With WORKERS=n this file runs n + 1 times: once as their parent, and in each worker.
+// Starts and stops the server: environment -> config -> back end -> app -> listen -> drain. The only file with side
+// effects. With WORKERS=n it runs n + 1 times: in the parent, and in each worker.
 import { type App, createApp } from "./app.ts";
 import { superviseWorkers } from "./cluster/parent.ts";
 import { openWorkerLink, type WorkerLink } from "./cluster/worker-link.ts";
@@ -18,20 +18,21 @@ import { stopInOrder } from "./stop.ts";
 import type { OpenTracer } from "./telemetry/otel.ts";
 
 /**
- * A machine that boots, or a database that fails over, is no reason to give up. Longer than a worker has to live for its
- * end to be no early crash (cluster/restarts.ts), or an outage would end the workers that are well.
+ * How long to wait for the database: a booting machine or a failover is no reason to give up. Longer than the lifetime
+ * below which a worker's exit counts as an early crash (cluster/restarts.ts); otherwise an outage would end the healthy
+ * workers too.
  */
 const DATABASE_WAIT_MS = 60_000;
 
 const nothing = () => Promise.resolve();
 
-/** Says it to whoever started us and ends. */
+/** Writes the message to stderr and exits with code 1. */
 function fail(message: string): never {
   process.stderr.write(`${message}\n`);
   process.exit(1);
 }
 
-/** Development makes the secrets it lacks, and starts the sandbox where Google or Stripe are unset. */
+/** In development, generates the missing secrets and starts the sandbox if Google or Stripe is unset. */
 async function completeForDevelopment(given: Environment): Promise<{
   environment: Environment;
   close: () => Promise<void>;
@@ -40,7 +41,7 @@ async function completeForDevelopment(given: Environment): Promise<{
   const environment = withDevelopmentSecrets(given);
   const config = parseConfig(environment);
   const hasVendors = config.google.clientId !== "" && config.stripe.secretKey !== "";
-  // A test names the model it wants; development has one to talk to.
+  // A test configures the model it wants; development gets the stand-in.
   if (hasVendors && (config.ai !== null || config.environment === "test"))
     return { environment, close: nothing };
   if (hasVendors) return withStandInModel(environment, config.port);
@@ -49,7 +50,7 @@ async function completeForDevelopment(given: Environment): Promise<{
   const sandbox = await startSandbox({
     webhookUrl: `http://localhost:${config.port}/api/payment/webhook`,
     redirectUris: [config.google.callbackUrl],
-    // The issuer's address is part of who somebody is, so it must survive a restart.
+    // The issuer's address is part of a user's identity, so it must survive a restart.
     googlePort: config.port === 0 ? 0 : config.port + 1,
     stripePort: config.port === 0 ? 0 : config.port + 2,
     modelPort: config.port === 0 ? 0 : config.port + 3,
@@ -58,7 +59,7 @@ async function completeForDevelopment(given: Environment): Promise<{
   return { environment: { ...chosen(sandbox.env, config), ...environment }, close: sandbox.close };
 }
 
-/** The stand-in model alone, for a server that has the real Google and Stripe. */
+/** Starts only the stand-in model, for a server that has the real Google and Stripe. */
 async function withStandInModel(environment: Environment, port: number) {
   const { startModelSandbox } = await import("./sandbox/src/model/server.ts");
   const model = await startModelSandbox({ port: port === 0 ? 0 : port + 3 });
@@ -70,7 +71,7 @@ async function withStandInModel(environment: Environment, port: number) {
   return { environment: { ...ai, ...environment }, close: model.close };
 }
 
-/** The sandbox's vendors that nobody gave others for. */
+/** Returns the sandbox's variables of those vendors that are not configured. */
 function chosen(sandbox: Environment, config: Config): Environment {
   const prefixes = [
     ...(config.google.clientId === "" ? ["GOOGLE_"] : []),
@@ -93,7 +94,7 @@ function explainListenError(error: unknown, config: Pick<Config, "host" | "port"
   return error instanceof Error ? error.message : String(error);
 }
 
-/** Everything that runs, in the order in which it is stopped. */
+/** Everything that runs and has to be stopped. */
 interface Running {
   readonly config: Config;
   readonly logger: Logger;
@@ -101,7 +102,7 @@ interface Running {
   readonly app: App;
   readonly backend: Backend;
   readonly closeSandbox: () => Promise<void>;
-  /** Null = no worker of a parent. */
+  /** Null = this process is not a worker. */
   readonly link: WorkerLink | null;
   /** Null = nothing is traced. */
   readonly tracer: OpenTracer | null;
@@ -130,7 +131,7 @@ async function main(): Promise<void> {
   return serve({ config, logger, closeSandbox, link, tracer });
 }
 
-/** Null, and OpenTelemetry not even loaded, where no collector is named. */
+/** Returns null, without loading OpenTelemetry, if no collector is configured or this is the parent. */
 async function openTracing(
   { tracing }: Config,
   { isParent, onTrouble }: { isParent: boolean; onTrouble: (reason: string) => void },
@@ -140,7 +141,7 @@ async function openTracing(
   return openTracer({ tracing, onTrouble });
 }
 
-/** Runs the workers, and ends with them. */
+/** Runs the workers, and exits when they have stopped. */
 function runParent(deps: {
   readonly config: Config;
   readonly logger: Logger;
@@ -167,7 +168,7 @@ function runParent(deps: {
 
 async function serve(given: Omit<Running, "server" | "app" | "backend">): Promise<void> {
   const { config, logger, link, tracer } = given;
-  // Whoever develops sits in front of it and wants to be told.
+  // In development, a person is watching and wants the error immediately.
   const databaseWaitMs = config.environment === "production" ? DATABASE_WAIT_MS : 0;
   const backend = await openBackend({ config, logger, databaseWaitMs });
   const workers = link === null ? {} : { workers: link };
@@ -189,7 +190,7 @@ async function serve(given: Omit<Running, "server" | "app" | "backend">): Promis
   stopOnUncaughtErrors(logger);
 }
 
-/** Returns the port. Where the socket cannot be had, everything is closed again and the process ends with a sentence. */
+/** Returns the port. If the server cannot listen, closes everything and exits with an explanation. */
 async function listen({ config, server, app, backend, closeSandbox }: Running): Promise<number> {
   try {
     return await server.listen(config.port, config.host);
@@ -201,7 +202,7 @@ async function listen({ config, server, app, backend, closeSandbox }: Running): 
   }
 }
 
-/** Stops on the first SIGTERM or SIGINT; a worker asks its parent, which may have had the same signal. */
+/** Stops on the first SIGTERM or SIGINT. A worker asks its parent, which may have received the same signal. */
 function stopOnSignals(running: Running): void {
   const { logger, link } = running;
   let stopping = false;
@@ -234,9 +235,9 @@ function stop({ config, backend, closeSandbox, link, tracer, ...parts }: Running
 }
 
 /**
- * A rejection nobody waits for is a mistake in one place and no reason to drop everybody's requests: it is logged. So is a
- * connection error that a driver throws outside any call. Any other uncaught error leaves unknown state behind: the
- * process ends, to be started again.
+ * An unhandled rejection is a local mistake and no reason to drop all requests in flight, so it is only logged. So is a
+ * connection error that a driver throws outside any call. Any other uncaught error leaves the state unknown, so the
+ * process exits, to be restarted.
  */
 function stopOnUncaughtErrors(logger: Logger): void {
   process.on("unhandledRejection", (error) => {
@@ -254,7 +255,7 @@ function stopOnUncaughtErrors(logger: Logger): void {
 
 main().catch((error: unknown) => {
   if (error instanceof ConfigError) fail(error.message);
-  // A plain Error carries a sentence for the operator; any other kind is a mistake of ours, and its place helps.
+  // A plain Error carries a sentence for the operator; any other kind is a bug, and its stack helps.
   if (error instanceof Error && error.constructor !== Error) fail(error.stack ?? error.message);
   fail(error instanceof Error ? error.message : String(error));
 });

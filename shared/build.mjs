@@ -1,4 +1,4 @@
-// `npm run build -w shared`: the package's JavaScript and declarations, from nothing each time.
+// `npm run build -w shared`: builds the package's JavaScript and declarations, from scratch each time.
 import { spawnSync } from "node:child_process";
 import { readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
@@ -15,7 +15,7 @@ const { status } = spawnSync(
 );
 if (status !== 0) process.exit(status ?? 1);
 
-// tsc rewrites "./x.ts" to "./x.js" in JavaScript alone; in a package, declarations must name what is there.
+// tsc rewrites "./x.ts" to "./x.js" only in JavaScript; a package's declarations must name files that exist too.
 for (const name of readdirSync(dist)) {
   if (!name.endsWith(".d.ts")) continue;
   const text = readFileSync(`${dist}/${name}`, "utf8");

@@ -1,6 +1,6 @@
-// Writes src/procedure-types.ts: the inputs and outputs of the contract as plain TypeScript. A consumer's checker then reads
-// a few thousand types where zod's classes would make it expand fifty thousand (docs/decisions/0001).
-// Run by `npm run types:write`; tests/unit/router.test.ts proves the result equal to what zod infers.
+// Writes src/procedure-types.ts: the inputs and outputs of the contract as plain TypeScript. A consumer's checker then
+// reads a few thousand types, where zod's classes would make it expand fifty thousand (docs/decisions/0001). Run by
+// `npm run types:write`; tests/unit/router.test.ts proves the result equal to what zod infers.
 import { writeFileSync } from "node:fs";
 import { z } from "zod";
 import { contract } from "./src/contract.ts";
@@ -17,11 +17,11 @@ interface Schema {
   readonly required?: readonly string[];
   readonly items?: Schema;
   readonly additionalProperties?: Schema | boolean;
-  /** What `.meta({ "x-typescript" })` says of a schema that JSON Schema cannot describe. */
+  /** The type that `.meta({ "x-typescript" })` gives a schema that JSON Schema cannot describe. */
   readonly "x-typescript"?: string;
 }
 
-/** The TypeScript type of a JSON Schema. Throws for a keyword it does not know: a wrong type would be worse than none. */
+/** Returns the TypeScript type of a JSON Schema. Throws for an unknown one: a wrong type would be worse than none. */
 function print(schema: Schema, indent: string): string {
   if (schema["x-typescript"] !== undefined) return schema["x-typescript"];
   if (schema.const !== undefined) return JSON.stringify(schema.const);

@@ -16,7 +16,7 @@ rmSync(`${root}dist`, { recursive: true, force: true });
 if (!existsSync(`${root}prisma/generated/mysql/client.ts`)) run("prisma/generate.mjs");
 run("node_modules/typescript/bin/tsc", "-p", "tsconfig.build.json");
 
-// What the server reads at run time beside its own code: the migrations, and pages or styles next to the sources.
+// What the server reads at run time besides its own code: the migrations, and pages or styles next to the sources.
 cpSync(`${root}prisma/migrations`, `${root}dist/prisma/migrations`, { recursive: true });
 cpSync(`${root}prisma/sqlite/migrations`, `${root}dist/prisma/sqlite/migrations`, {
   recursive: true,

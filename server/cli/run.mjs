@@ -1,4 +1,4 @@
-// How a command of the server starts: from its sources where tsx is installed, from dist/ after `npm prune --omit=dev`.
+// Starts a command of the server: from its sources where tsx is installed, from dist/ after `npm prune --omit=dev`.
 import { existsSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 
@@ -10,11 +10,11 @@ const COMMANDS = {
   "stripe-sync": "server/cli/commands/stripe-sync",
 };
 
-/** As package.json has them, for whoever puts this file in place of `npm run`. */
+/** The names in package.json, for callers that run this file instead of `npm run`. */
 const SCRIPTS = { "stripe:sync": "stripe-sync", "prisma:migrate": "migrate" };
 
-// Process 1, which this is in a container, gets only those signals that it listens for: without this, neither `docker
-// stop` during the start nor Ctrl-C on a command would end it. Whoever listens too (main.ts) decides.
+// As process 1 in a container, this process gets only the signals it listens for: without this, neither `docker stop`
+// during the start nor Ctrl-C on a command would end it. If there is another listener (main.ts), that one decides.
 if (process.pid === 1)
   for (const [signal, number] of Object.entries({ SIGINT: 2, SIGTERM: 15 }))
     process.on(signal, () => {
@@ -33,7 +33,7 @@ const built = new URL(`../../dist/${COMMANDS[name]}.js`, import.meta.url);
 
 // `npm start` is production and so must run what `npm run build` made, never the sources.
 if (name === "start") {
-  // Empty, and blank, counts as unset, as everywhere (parseConfig).
+  // Empty or blank counts as unset, as everywhere (parseConfig).
   if (!process.env.NODE_ENV?.trim()) process.env.NODE_ENV = "production";
   stopWithNpm();
 }
@@ -44,12 +44,12 @@ if (tsx === undefined && !existsSync(built)) {
 }
 
 const entry = tsx === undefined ? built : source;
-// The command sees its own arguments, as if Node.js had been given its file; `--` is for npm, which drops it.
+// The command sees only its own arguments, as if Node.js had been given its file; a `--` meant for npm is dropped.
 process.argv.splice(1, process.argv[3] === "--" ? 3 : 2, fileURLToPath(entry));
 tsx?.register();
 await import(entry.href);
 
-/** npm hands SIGTERM and SIGINT on (package.json says `exec`), but killed outright it cannot: then the server stops too. */
+/** npm forwards SIGTERM and SIGINT (package.json says `exec`) unless killed outright; then this stops the server. */
 function stopWithNpm() {
   const npm = process.ppid;
   if (process.env.npm_lifecycle_event !== "start" || npm <= 1) return;
@@ -61,7 +61,7 @@ function stopWithNpm() {
   timer.unref();
 }
 
-/** tsx is a development dependency; without it the answer is undefined. */
+/** Loads tsx, which is a development dependency; undefined if it is not installed. */
 async function loadTsx() {
   try {
     return await import("tsx/esm/api");

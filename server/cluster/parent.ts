@@ -1,4 +1,4 @@
-// The parent of WORKERS=n: starts the workers in order, starts those again that crash, stops all of them together.
+// The parent of WORKERS=n: starts the workers in order, restarts those that crash, stops all of them together.
 // It owns the port and hands each new connection to the next worker; requests never pass through it.
 import cluster, { type Worker } from "node:cluster";
 import { AggregatorRegistry } from "prom-client";
@@ -6,10 +6,10 @@ import type { Logger } from "../lib/logger.ts";
 import type { StopPhase, ParentMessage, WorkerMessage, WorkersState } from "./messages.ts";
 import { countCrashes, type PauseAfterCrash } from "./restarts.ts";
 
-/** Later than a worker's own limit (stop.ts): whoever is left then does not hear. */
+/** Later than a worker's own limit (stop.ts): a worker still running then is unresponsive. */
 const STOP_LIMIT_MS = 9_800;
 
-/** How long this process looks for connections that no worker has seen yet. */
+/** How long this process has to hand on connections that no worker has seen yet. */
 const HAND_ON_MS = 150;
 
 /** What the parent needs. */
@@ -18,20 +18,20 @@ export interface ParentDeps {
   /** The workers' variables. */
   readonly environment: Readonly<Record<string, string | undefined>>;
   readonly logger: Logger;
-  /** How long the workers go on accepting when they are to stop. */
+  /** How long the workers keep accepting connections once they are asked to stop. */
   readonly shutdownDelayMs: number;
-  /** The last thing that happens. 0 = every worker has stopped in order. */
+  /** Called last. 0 = every worker has stopped gracefully. */
   readonly end: (exitCode: number) => void;
 }
 
-/** One of the n places a worker fills. */
+/** One of the n places for workers. */
 interface Place {
   readonly number: number;
   readonly pauseAfterCrash: PauseAfterCrash;
   worker: Worker | null;
   startedAtMs: number;
   listening: boolean;
-  /** It was told to stop: its end is no crash. */
+  /** It was asked to stop, so its exit is not a crash. */
   leaving: boolean;
 }
 
@@ -46,8 +46,8 @@ interface State {
 }
 
 /**
- * Starts the workers: the first one alone, because it migrates the database and finds out whether the port can be had; the
- * others once it listens. When the first cannot start, it has said why, and everything ends with its exit code.
+ * Starts the workers: the first one alone, because it migrates the database and finds out whether the port is free; the
+ * others once it listens. If the first cannot start, it has reported why, and everything ends with its exit code.
  */
 export function superviseWorkers(deps: ParentDeps) {
   const place = (_: unknown, index: number): Place => ({
@@ -80,7 +80,7 @@ function startWorker(state: State, place: Place): void {
   });
   worker.on("listening", () => onListening(state, place));
   worker.on("message", (message: WorkerMessage) => onMessage(state, place, worker, message));
-  // A worker that dies while it is spoken to: its exit says so, too.
+  // Sending to a worker that dies fails; its exit event covers that.
   worker.on("error", () => undefined);
   worker.on("exit", (code, signal) => onExit(state, place, worker, signal ?? code));
 }
@@ -131,7 +131,7 @@ function onMessage(state: State, place: Place, worker: Worker, message: WorkerMe
   }
 }
 
-/** Tells a worker to stop. One that does not listen yet has nothing to finish. */
+/** Asks a worker to stop. One that is not listening yet has nothing to finish and gets SIGTERM. */
 function requestStop(place: Place): void {
   if (place.worker === null) return;
   place.leaving = true;
@@ -139,7 +139,7 @@ function requestStop(place: Place): void {
   else place.worker.process.kill("SIGTERM");
 }
 
-/** Lets the workers of a phase go on once every stopping worker has arrived. */
+/** Releases the workers waiting at a phase once every stopping worker has reached it. */
 function advancePhases({ places, arrived }: State): void {
   const leaving = places.flatMap((place) => (place.leaving && place.worker ? [place.worker] : []));
   for (const at of ["quiet", "closed"] as const) {
@@ -147,8 +147,8 @@ function advancePhases({ places, arrived }: State): void {
     const open = () => {
       for (const worker of leaving) send(worker, { type: "skywork:met", at });
     };
-    // Connections pass through this process: it has to have had the time to hand on those that wait here, before a
-    // worker hears that there are none. Both travel on one channel, in order.
+    // Connections pass through this process, so it needs time to hand on those waiting here before it tells the workers
+    // that there are none left. Both travel on one channel, in order.
     if (at === "quiet") setTimeout(open, HAND_ON_MS);
     else open();
   }
@@ -170,7 +170,7 @@ function onExit(state: State, place: Place, worker: Worker, reason: number | str
     startWorker(state, place);
     return;
   }
-  // It has told why it cannot start.
+  // The worker has already reported why it cannot start.
   const isFirstStart = workersOf(state).listening === 0 && !state.started && !listening;
   if (isFirstStart && state.places.every((other) => other.worker === null))
     return state.deps.end(typeof reason === "number" && reason !== 0 ? reason : 1);

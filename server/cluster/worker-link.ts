@@ -1,29 +1,29 @@
-// A worker's side of WORKERS=n: what it hears from its parent, and what it asks of it.
+// A worker's side of WORKERS=n: what it receives from its parent, and what it requests.
 import cluster from "node:cluster";
 import { setTimeout as sleep } from "node:timers/promises";
 import { AppError } from "../lib/errors.ts";
 import type { StopPhase, ParentMessage, WorkerMessage, WorkersState } from "./messages.ts";
 
-/** Nobody waits longer for the others: a stop is bounded. */
+/** Longest wait for the other workers: a stop is bounded. */
 const MEETING_LIMIT_MS = 3_000;
-/** prom-client gives its workers five seconds. */
+/** Longer than the five seconds that prom-client gives its workers. */
 const METRICS_LIMIT_MS = 6_000;
 
-/** What a worker knows of the others. */
+/** What a worker knows about the others. */
 export interface WorkerLink {
-  /** How the processes behind the port are. */
+  /** Returns the state of the processes behind the port. */
   workers(): WorkersState;
-  /** The metrics of all workers together, as Prometheus text. Throws SERVICE_UNAVAILABLE when one does not answer. */
+  /** Returns all workers' metrics together, as Prometheus text. Throws SERVICE_UNAVAILABLE if one does not respond. */
   metrics(): Promise<string>;
-  /** Asks the parent for the stop: a signal to the whole group reaches every process at its own moment. */
+  /** Asks the parent for a stop: a signal to the whole group reaches each process at a different moment. */
   askToStop(): void;
-  /** Calls `listener` once, when this worker is to stop. */
+  /** Calls `listener` once, when this worker must stop. */
   onStop(listener: () => void): void;
-  /** Resolves when every worker that stops is at this point, or after a moment. */
+  /** Resolves when every stopping worker has reached this point, or after a time limit. */
   meet(at: StopPhase): Promise<void>;
 }
 
-/** The link of this process; null when it is no worker. */
+/** Returns the link of this process; null if it is not a worker. */
 export function openWorkerLink(): WorkerLink | null {
   return cluster.isWorker ? createWorkerLink() : null;
 }
@@ -75,12 +75,12 @@ function createWorkerLink(): WorkerLink {
   };
 }
 
-/** Tells the parent, if there still is one. */
+/** Sends a message to the parent, if there still is one. */
 function say(message: WorkerMessage): void {
   if (process.connected) process.send?.(message, undefined, {}, () => undefined);
 }
 
-/** Something that happens once. */
+/** Creates an event that happens once. */
 function once(): { readonly happened: Promise<void>; happen(): void } {
   let happen = (): void => undefined;
   const happened = new Promise<void>((resolve) => {

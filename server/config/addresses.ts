@@ -1,4 +1,4 @@
-// How the addresses of the database and of Redis are read.
+// Parsers for the addresses of the database and of Redis.
 import { z } from "zod";
 import { isDecodable } from "../lib/text.ts";
 import type { Config, RedisConfig } from "./config.ts";

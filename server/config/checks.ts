@@ -1,4 +1,4 @@
-// Checks of single values that several variables share, and how the secret part of a text is found.
+// Checks of single values that several variables share, and functions that find the secret part of a text.
 import { httpUrl, isLoopback, list } from "./fields.ts";
 import { type CheckContext, type Finding, problem, warning, weak } from "./variable.ts";
 import { isPlaceholder, findWeakness } from "./weak-secrets.ts";
@@ -6,7 +6,7 @@ import { isPlaceholder, findWeakness } from "./weak-secrets.ts";
 /** The whole text is the secret. */
 export const wholeText = (text: string): string[] => [text];
 
-/** The password of an address. */
+/** Returns the password in an address, decoded; an empty array if there is none. */
 export function passwordOf(address: string): string[] {
   if (!URL.canParse(address)) return [];
   const { password } = new URL(address);
@@ -18,12 +18,12 @@ export function passwordOf(address: string): string[] {
   }
 }
 
-/** A list without an entry would be no secret at all. */
+/** Refuses a list without entries, which would be no secret at all. */
 export function checkNotEmptyList(text: string, { howToGet }: CheckContext): Finding[] {
   return list(text).length > 0 ? [] : [problem(`is an empty list: ${howToGet}`)];
 }
 
-/** Token secrets, the first of which signs: none of them may be guessable. */
+/** Checks token secrets, the first of which signs: none of them may be guessable. */
 export function checkTokenSecrets(text: string, context: CheckContext): Finding[] {
   const guessable = list(text).flatMap((value, index) => {
     const reason = findWeakness(value);
@@ -33,12 +33,12 @@ export function checkTokenSecrets(text: string, context: CheckContext): Finding[
   return [...checkNotEmptyList(text, context), ...guessable];
 }
 
-/** Text left over from an example works in development alone. */
+/** Refuses, in production, text left over from an example. */
 export function checkPlaceholder(text: string, { production, howToGet }: CheckContext): Finding[] {
   return production && isPlaceholder(text) ? [problem(`is a placeholder: ${howToGet}`)] : [];
 }
 
-/** The address of a service that gets secrets of ours: https, and in production another machine's. */
+/** Checks the address of a service that receives our secrets: https, and in production on another machine. */
 export function checkServiceAddress(text: string, { production }: CheckContext): Finding[] {
   const address = httpUrl(text);
   if (!address) return [];

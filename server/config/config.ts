@@ -1,4 +1,4 @@
-// The shape of the configuration. Only types: parse-config.ts makes one from the environment.
+// The shape of the configuration. Types only: parse-config.ts makes one from the environment.
 import type { Feature } from "../../shared/src/features.ts";
 
 /** A host and a port. */
@@ -32,7 +32,7 @@ export interface Config {
   /** Server processes on the one port. */
   readonly workers: number;
   readonly logLevel: string;
-  /** How long to go on accepting after SIGTERM with /ready already false. */
+  /** How long to keep accepting after SIGTERM, with /ready already false. */
   readonly shutdownDelayMs: number;
   readonly database: {
     readonly kind: "sqlite" | "mysql";
@@ -100,8 +100,8 @@ export interface Config {
   } | null;
   /** True when Google and Stripe are the sandbox's on this machine. */
   readonly sandbox: boolean;
-  /** Settings that work but deserve a word in the log. */
+  /** Settings that work but deserve a log line. */
   readonly warnings: readonly string[];
-  /** Every secret value above; loggers take them out of what they write. */
+  /** Every secret value above; loggers redact them. */
   readonly secrets: readonly string[];
 }

@@ -1,4 +1,4 @@
-// The secrets development makes for itself.
+// The secrets that development generates for itself.
 import { randomBytes } from "node:crypto";
 import { chmodSync, existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -10,8 +10,9 @@ const stored = z.object({
 });
 
 /**
- * The token secrets of a development machine: read from `secrets.json` in `directory`, made there on first use (0600), so that
- * a restart signs nobody out. Throws a plain Error with a sentence when the file cannot be used.
+ * Returns the token secrets of a development machine: read from `secrets.json` in `directory`, and generated there on
+ * first use (0600), so that a restart signs no user out. Throws a plain Error with a sentence when the file cannot be
+ * used.
  */
 export function loadDevelopmentSecrets(directory: string): z.infer<typeof stored> {
   const path = join(directory, "secrets.json");
@@ -24,7 +25,7 @@ export function loadDevelopmentSecrets(directory: string): z.infer<typeof stored
     try {
       writeFileSync(path, `${JSON.stringify(made, null, 2)}\n`, { mode: 0o600, flag: "wx" });
     } catch (error) {
-      // Two processes may start at once: the file of the one that was first counts.
+      // Two processes may start simultaneously: the file of the first one is used.
       if (!(error instanceof Error && "code" in error && error.code === "EEXIST")) throw error;
     }
   }

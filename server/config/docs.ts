@@ -1,4 +1,4 @@
-// What the definitions of the environment variables say to people: `.env.example` and the table of docs/reference/environment.md.
+// Renders the variables' definitions for people: `.env.example` and the table of docs/reference/environment.md.
 import { GROUPS } from "./variables.ts";
 
 /** Returns the text of `.env.example`. Every line is commented out: the defaults already hold. */
@@ -19,7 +19,7 @@ export function exampleFile(): string {
   return `${lines.join("\n")}\n`;
 }
 
-/** Returns the table of docs/reference/environment.md: one line a variable, a bold line a group. */
+/** Returns the table of docs/reference/environment.md: one row per variable, a bold row per group. */
 export function environmentTable(): string {
   const lines = ["| name | default | meaning |", "|---|---|---|"];
   for (const { title, variables } of GROUPS) {

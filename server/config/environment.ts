@@ -1,15 +1,16 @@
-// The environment as the process was given it: the one place outside the commands that reads `process.env`.
+// The environment as given to the process: the one place outside the commands that reads `process.env`.
 import { loadDevelopmentSecrets } from "./dev-secrets.ts";
 
 /** Variables by name; unset and empty ones are absent. */
 export type Environment = Readonly<Record<string, string | undefined>>;
 
-/** Where development keeps what it makes for itself. */
+/** Where development keeps what it generates. */
 export const DATA_DIRECTORY = ".data";
 
 /**
- * Loads `.env` of the working directory into `process.env`, under what is set there already, and returns the variables that
- * are not blank, trimmed, as parseConfig reads them: `NODE_ENV` decides things before it does. For a process that reads them once: `npm run dev` reads again and again, and has readEnvironment of
+ * Loads the working directory's `.env` into `process.env` without overriding what is set there, and returns the
+ * non-blank variables, trimmed as parseConfig would, because `NODE_ENV` is consulted before that runs. For a process
+ * that reads its environment once; `npm run dev` reads it repeatedly and uses readEnvironment of
  * cli/dev/environment.ts, which changes nothing.
  */
 export function loadEnvironment(): Environment {
@@ -24,7 +25,7 @@ export function loadEnvironment(): Environment {
   return Object.fromEntries(given.filter(([, value]) => value));
 }
 
-/** Returns `given` with the token secrets that development keeps for itself, where one is unset. */
+/** Returns `given` with the stored development secrets in place of token secrets that are unset. */
 export function withDevelopmentSecrets(given: Environment): Environment {
   const isComplete =
     given["JWT_SECRET"] !== undefined && given["REFRESH_TOKEN_SECRET"] !== undefined;

@@ -1,4 +1,4 @@
-// How the text of one environment variable is read: numbers, durations, lists, endpoints, URLs. Each refusal says how to mend it.
+// Parsers for one environment variable: numbers, durations, lists, endpoints, URLs. Each error says how to fix it.
 import { isIP } from "node:net";
 import { z } from "zod";
 import { asciiLowerCase } from "../lib/text.ts";
@@ -13,7 +13,7 @@ const DURATION_UNITS_SECONDS: Readonly<Record<string, number>> = {
   w: 604_800,
 };
 
-/** `15m`, `7d`, `3600` (seconds) as seconds, within bounds. */
+/** Parses `15m`, `7d` or `3600` (seconds) to seconds, within bounds. */
 export function durationSeconds(minSeconds: number, maxSeconds: number) {
   return z.string().transform((text, ctx) => {
     const match = /^(\d{1,10})\s*(s|m|h|d|w)?$/i.exec(text.trim());
@@ -28,7 +28,7 @@ export function durationSeconds(minSeconds: number, maxSeconds: number) {
   });
 }
 
-/** A whole number written in plain digits, within bounds. */
+/** Parses a whole number written in plain digits, within bounds. */
 export function integer(min: number, max: number) {
   return z.string().transform((text, ctx) => {
     const value = /^-?\d{1,15}$/.test(text.trim()) ? Number(text) : Number.NaN;
@@ -38,7 +38,7 @@ export function integer(min: number, max: number) {
   });
 }
 
-/** Comma-separated, trimmed, without empty parts. */
+/** Splits comma-separated text into trimmed parts, without empty ones. */
 export function list(text: string): string[] {
   return text
     .split(",")
@@ -46,7 +46,7 @@ export function list(text: string): string[] {
     .filter((part) => part !== "");
 }
 
-/** A `host:port` list; the port may be left out. */
+/** Parses a `host:port` list; the port may be left out. */
 export function endpoints(defaultPort: number) {
   return z.string().transform((text, ctx): Endpoint[] => {
     const found: Endpoint[] = [];
@@ -65,7 +65,7 @@ export function endpoints(defaultPort: number) {
   });
 }
 
-/** Parses `text` as an http(s) URL without credentials; null when it is none. */
+/** Parses `text` as an http(s) URL without credentials; null when it is not one. */
 export function httpUrl(text: string): URL | null {
   if (!URL.canParse(text)) return null;
   const url = new URL(text);
@@ -89,7 +89,7 @@ export const issuer = z.string().transform((text, ctx) => {
   return z.NEVER;
 });
 
-/** The same without trailing slashes. */
+/** Like `issuer`, without trailing slashes. */
 export const url = issuer.transform((text) => text.replace(/\/+$/, ""));
 
 /** Exact origins, comma-separated; at least one. */
@@ -118,7 +118,7 @@ function isPrefix(bits: string, most: number): boolean {
 
 const NAMED_PROXY_RANGES = ["loopback", "linklocal", "uniquelocal"];
 
-/** Express's `trust proxy`: false, hops, or addresses. `true` is refused: it would believe anyone. */
+/** Express's `trust proxy`: false, hops, or addresses. `true` is refused: it would trust anyone. */
 export const trustProxy = z.string().transform((text, ctx): false | number | string => {
   const value = text.trim().toLowerCase();
   if (["off", "false", "no", "0"].includes(value)) return false;
@@ -129,7 +129,7 @@ export const trustProxy = z.string().transform((text, ctx): false | number | str
     const family = isIP(address);
     if (NAMED_PROXY_RANGES.includes(part)) return true;
     if (family === 0 || more.length > 0) return false;
-    // A prefix of 0 would believe anyone, as "true" would.
+    // A prefix of 0 would trust anyone, as "true" would.
     return bits === undefined || isPrefix(bits, family === 4 ? 32 : 128);
   });
   if (known && parts.length > 0) return parts.join(",");
@@ -148,7 +148,7 @@ export const emails = z.string().transform((text, ctx) => {
   return z.NEVER;
 });
 
-/** `name:key` pairs, comma-separated; names and keys unique, keys of 32 characters or more. Never repeats a key. */
+/** `name:key` pairs, comma-separated; names and keys unique, keys at least 32 characters. Errors never repeat a key. */
 export const serviceKeys = z.string().transform((text, ctx) => {
   const found: { name: string; key: string }[] = [];
   for (const [index, part] of list(text).entries()) {

@@ -1,7 +1,7 @@
-// Finds variables that look like ours and are not: nothing reads them, and nobody would notice.
+// Finds variables that look like misspelt ones of ours: nothing reads them, so the mistake would go unnoticed.
 import { VARIABLE_NAMES } from "./variables.ts";
 
-/** Shorter names are too near to those of other programs for a guess. */
+/** Shorter names are too similar to those of other programs for a guess. */
 const MIN_LENGTH_FOR_A_GUESS = 7;
 const MIN_LENGTH_FOR_TWO_EDITS = 12;
 
@@ -31,7 +31,7 @@ function isLikelyTypo(name: string, ours: string): boolean {
   return isWithinEdits(given, right, right.length < MIN_LENGTH_FOR_TWO_EDITS ? 1 : 2);
 }
 
-/** A warning for each of `names` that was probably meant to be one of ours; `given` holds those of ours that are set. */
+/** Returns a warning for each of `names` that was probably meant to be ours; `given` holds ours that are set. */
 export function findMisspeltVariables(
   names: readonly string[],
   given: Readonly<Record<string, string>>,
@@ -39,7 +39,7 @@ export function findMisspeltVariables(
   const ours = new Set<string>(VARIABLE_NAMES);
   return names.flatMap((name) => {
     if (ours.has(name)) return [];
-    // A like name beside the right one is another program's more often than a mistake.
+    // A similar name beside the right one more often belongs to another program than is a mistake.
     const right = VARIABLE_NAMES.find(
       (candidate) =>
         isLikelyTypo(name, candidate) &&

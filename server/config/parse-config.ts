@@ -1,4 +1,4 @@
-// The environment becomes one frozen Config, or one error that names every problem.
+// Turns the environment into one frozen Config, or one error that names every problem.
 import { FEATURE_TABLE, FEATURES } from "../../shared/src/features.ts";
 import { freeze } from "../lib/freeze.ts";
 import type { Config, RedisConfig } from "./config.ts";
@@ -7,7 +7,7 @@ import { applyRules } from "./rules.ts";
 import type { Finding } from "./variable.ts";
 import { DEFAULTS, VARIABLE_NAMES, VARIABLES, type Values } from "./variables.ts";
 
-/** Every problem of an environment at once, each with how to mend it. */
+/** Lists every problem of an environment, each with how to fix it. */
 export class ConfigError extends Error {
   readonly problems: readonly string[];
 
@@ -23,7 +23,7 @@ export class ConfigError extends Error {
 /**
  * Returns the whole environment as one frozen Config. Empty values count as unset; unset ones take their defaults.
  * Throws ConfigError with every problem. In development, secrets and sandbox addresses are merged into `environment`
- * beforehand; what is still missing of Google or Stripe makes `sandbox` true.
+ * beforehand. Outside production `sandbox` is true if Google or Stripe is unset, or is on this machine.
  */
 export function parseConfig(environment: Readonly<Record<string, string | undefined>>): Config {
   const given = setVariables(environment);
@@ -44,7 +44,7 @@ export function parseConfig(environment: Readonly<Record<string, string | undefi
   });
 }
 
-/** Our variables that hold something, trimmed. */
+/** Returns those of our variables that are not blank, trimmed. */
 function setVariables(
   environment: Readonly<Record<string, string | undefined>>,
 ): Record<string, string> {
@@ -56,7 +56,7 @@ function setVariables(
   return given;
 }
 
-/** Reads each value on its own, so that one mistake hides no other. */
+/** Parses each value separately, so that one mistake does not hide another. */
 function readValues(texts: Readonly<Record<string, string>>): {
   parsed: Partial<Values>;
   refused: string[];
@@ -72,7 +72,7 @@ function readValues(texts: Readonly<Record<string, string>>): {
   return { parsed, refused };
 }
 
-/** The callback's address with our port in it. A port that is none is one problem, not two. */
+/** Returns the callback's address with our port in it. An invalid PORT is thereby reported once, not twice. */
 function withPort({ GOOGLE_CALLBACK_URL: text, PORT: port }: Readonly<Record<string, string>>) {
   const isPort = VARIABLES.PORT.schema.safeParse(port).success;
   return text?.replace("$PORT", isPort && port !== undefined ? port : "0");
@@ -134,7 +134,7 @@ function toConfig(values: Values): Omit<Config, "warnings" | "secrets"> {
     frontendOrigins: values.FRONTEND_URL,
     cookies: {
       sameSite: values.COOKIE_SAMESITE,
-      // Browsers take SameSite=None only with Secure, and take Secure from http://localhost too.
+      // Browsers accept SameSite=None only with Secure, and accept Secure from http://localhost too.
       secure: callback.protocol === "https:" || values.COOKIE_SAMESITE === "none",
     },
     trustProxy: values.TRUST_PROXY,
@@ -160,7 +160,7 @@ function featureCosts(values: Values): Config["credits"]["costs"] {
   return Object.fromEntries(costs) as Config["credits"]["costs"];
 }
 
-/** Null where no provider is named: then there are no AI features. */
+/** Returns null if no provider is configured: there are no AI features then. */
 function toAi(values: Values): Config["ai"] {
   if (values.AI_BASE_URL === undefined) return null;
   return {
@@ -170,7 +170,7 @@ function toAi(values: Values): Config["ai"] {
   };
 }
 
-/** Null where no collector is named. */
+/** Returns null if no collector is configured or tracing is switched off. */
 function toTracing(values: Values): Config["tracing"] {
   const base = values.OTEL_EXPORTER_OTLP_ENDPOINT;
   const url =

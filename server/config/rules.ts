@@ -1,22 +1,22 @@
-// Rules between variables: contradictory and incomplete settings, each with how to mend it. Rules about one variable alone
-// stand in its definition.
+// Rules between variables: contradictory and incomplete settings, each with how to fix it. Rules about a single
+// variable are in its definition.
 import { httpUrl, isLoopback, list } from "./fields.ts";
 import { findMisspeltVariables } from "./misspelt.ts";
 import { type Finding, problem, warning, weak } from "./variable.ts";
 import { VARIABLE_NAMES, VARIABLES, type Values } from "./variables.ts";
 import { publishableKeyMode, secretKeyMode } from "./variables/stripe.ts";
 
-/** The environment without empty values, and what of it has been understood. */
+/** The environment without empty values, and the part of it that could be parsed. */
 export interface RuleInput {
   readonly given: Readonly<Record<string, string>>;
   /** The names of all variables of the environment, ours and others. */
   readonly names: readonly string[];
   readonly production: boolean;
-  /** What could be parsed, defaults included: a mistake elsewhere must not hide what is wrong between these. */
+  /** The parsed values, defaults included: a mistake elsewhere must not hide what is wrong between these. */
   readonly parsed: Partial<Values>;
 }
 
-/** Each of them tells where Redis is. */
+/** Each of these says where Redis is; at most one may be set. */
 const REDIS_WAYS = ["REDIS_URL", "REDIS_HOST", "REDIS_SENTINELS", "REDIS_CLUSTER_NODES"];
 
 /** Returns what is wrong with the environment as a whole; each text is a whole sentence. */
@@ -101,7 +101,7 @@ function redis({ given, production }: RuleInput): Finding[] {
   return findings;
 }
 
-/** What one process keeps in its memory, or writes to its file, several have to share. */
+/** Several processes have to share what one process would keep in its memory or in its database file. */
 function workers({ given, parsed }: RuleInput): Finding[] {
   const count = parsed.WORKERS ?? 1;
   if (count === 1) return [];
@@ -121,7 +121,7 @@ function workers({ given, parsed }: RuleInput): Finding[] {
   return findings;
 }
 
-/** Half a vendor's settings work nowhere; production names what is missing anyway. */
+/** Half of a vendor's settings never work; in production `missing` names the rest anyway. */
 function pairs({ given, production }: RuleInput): Finding[] {
   if (production) return [];
   const both = [
@@ -159,7 +159,7 @@ function sameSite({ given }: RuleInput): Finding[] {
   ];
 }
 
-/** Production on this machine alone: sensible only where the identity provider is here too, as when the sandbox is tried. */
+/** Production on localhost makes sense only if the identity provider is local too, as when trying the sandbox. */
 function localhost({ given, production }: RuleInput): Finding[] {
   if (!production) return [];
   const issuer = httpUrl(given["GOOGLE_ISSUER"] ?? "");
@@ -194,7 +194,7 @@ function localhost({ given, production }: RuleInput): Finding[] {
   return findings;
 }
 
-/** The AI features need an address and a model; half of it is probably a mistake. */
+/** The AI features need an address and a model; one without the other is probably a mistake. */
 function ai({ given }: RuleInput): Finding[] {
   const models = ["AI_MODEL_FLASH", "AI_MODEL_PRO"].filter((name) => given[name] !== undefined);
   if (given["AI_BASE_URL"] !== undefined)

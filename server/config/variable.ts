@@ -1,32 +1,32 @@
-// What the definition of one environment variable says.
+// The definition of one environment variable, and what may be found wrong with its value.
 import type { z } from "zod";
 
-/** Something wrong with a value. Problems stop the start and warnings are logged; "weak" is a problem in production only. */
+/** Something wrong with a value. Problems prevent the start, warnings are logged; "weak" is a problem in production. */
 export interface Finding {
   readonly level: "problem" | "weak" | "warning";
-  /** The sentence after the variable's name: what is wrong and how to mend it. Never repeats a secret. */
+  /** The sentence after the variable's name: what is wrong and how to fix it. Never repeats a secret. */
   readonly text: string;
 }
 
-/** Makes a finding that stops the start. */
+/** Makes a finding that prevents the start. */
 export const problem = (text: string): Finding => ({ level: "problem", text });
 
-/** Makes a finding that stops the start in production. */
+/** Makes a finding that prevents the start in production and is logged elsewhere. */
 export const weak = (text: string): Finding => ({ level: "weak", text });
 
 /** Makes a finding that is logged. */
 export const warning = (text: string): Finding => ({ level: "warning", text });
 
-/** What a check may know beside the value. */
+/** What a check is given besides the value. */
 export interface CheckContext {
   readonly production: boolean;
   /** How to get a good value, for the end of a sentence. */
   readonly howToGet: string;
 }
 
-/** One environment variable: everything that is known of it. */
+/** Everything that is known about one environment variable. */
 export interface Variable {
-  /** Reads the text; the output is what Config is made from. An unset variable without a default is undefined here. */
+  /** Parses the text into what Config is made from. An unset variable without a default is passed in as undefined. */
   readonly schema: z.ZodType;
   /** The text used when the variable is unset or empty. */
   readonly default?: string;
@@ -34,11 +34,11 @@ export interface Variable {
   readonly description: string;
   /** Shown commented out in `.env.example`; defaults to the default. */
   readonly example?: string;
-  /** Whether production refuses to start without it; `unlessLocal`: by the rule `localhost`, which lets a trial on one machine go. */
+  /** Whether production requires it; `unlessLocal`: unless rule `localhost` permits a local trial. */
   readonly required?: boolean | "unlessLocal";
   /** How to get a value, as in "set it to the output of …"; defaults to the description. */
   readonly howToGet?: string;
-  /** The parts of its text that no log and no message may show. */
+  /** Returns the parts of its text that no log and no message may show. */
   readonly secrets?: (text: string) => readonly string[];
   /** Rules about this value alone; those between variables are in rules.ts. */
   readonly check?: (text: string, context: CheckContext) => readonly Finding[];

@@ -1,8 +1,8 @@
-// What counts as a weak secret: published, patterned, readable, or of a form that cannot hold enough chance.
+// What counts as a weak secret: published, patterned, readable, or of a form that cannot hold enough randomness.
 import { createHash } from "node:crypto";
 import published from "./published-secrets.json" with { type: "json" };
 
-/** What `npm run secrets:write` collects: the publishedMark of each value, and no secret itself. */
+/** What `npm run secrets:write` collects: the publishedMark of each value, never the secret itself. */
 export const PUBLISHED: ReadonlySet<string> = new Set(published);
 
 const PLACEHOLDER =
@@ -13,12 +13,12 @@ export function isPlaceholder(value: string): boolean {
   return PLACEHOLDER.test(value) || PUBLISHED.has(publishedMark(value));
 }
 
-/** How a published value is kept: eight bytes of its hash tell it, and give nobody a list to try. */
+/** Returns what is stored of a published value: eight bytes of its hash identify it without giving attackers a list. */
 export function publishedMark(value: string): string {
   return createHash("sha256").update(value.trim().toLowerCase()).digest("hex").slice(0, 16);
 }
 
-/** Words that secrets made by people are made of, and their usual neighbours. */
+/** Words that people build secrets from, and their usual neighbours. */
 const WORDS =
   "abcd access admin all also always and any api app application are asdf auth awesome bank base base64 best bit bits blog book boot byte bytes can change char character characters chars chat client code company cookie crypto data decrypt default demo dev development django email encode encoded encrypt encryption ever example express five flask for four from game generate generated generator good great has hash have hello here hmac home how java json just jwt keep key know knows laravel least length local login long love master money mongo more must mysql name never node not oauth one only our pass passwd password pay payment please private prod production project public python qwerty rails random react really redis refresh rest root safe salt sample secret secure security server service session sha shop should sign signature signing some spring store stored string strong super test testing than that the there this three token too two use used user using value very was what when who why will with word world xyz you your zxcv".split(
     " ",
@@ -35,7 +35,7 @@ const LEET: Readonly<Record<string, string>> = {
   "!": "i",
 };
 
-/** The pairs that most of English (and much of what else people type) consists of. */
+/** The letter pairs that make up most of English (and much of what else people type). */
 const PAIRS = new Set(
   "th he in er an re nd at on nt ha es st en ed to it ou ea hi is or ti as te et ng of al de se le sa si ar ve ra ld ur co me ro ri io ic ne li ch ll be ma ce om us ec ho il la el ta lo ss pe no ei ow wi un tr ut ac so ee ie pr ke ai ot ly sh da em op wh ge ad ts ry po rs mo fo id gh cr ey ok ap pl ck my yo".split(
     " ",
@@ -50,11 +50,11 @@ const ROWS = [
   "1qaz2wsx3edc4rfv5tgb6yhn7ujm8ik9ol0p",
   "1q2w3e4r5t6y7u8i9o0p",
 ].flatMap((row) => [row, Array.from(row).reverse().join("")]);
-/** What a much used generator of "encryption keys" makes: pieces of one endless string. */
+/** The output of a widely used "encryption key" generator: pieces of one endless string. */
 const GENERATOR =
   /[dD]RgUkXp|[dD]RfUjXn|cQfTjWnZr|cRfUjXn2r|[aA]PdSgVkYp|bPeShVmYq|bQeThWmZq|bPdSgVkYp|fTjWnZr4|gUkXp2s5|gVkYp3s6|hVmYq3t6|hWmZq4t7|jXn2r5u8/;
 
-/** Why `value` must not protect anything, or null. `minBytes` is 32 by RFC 7518 section 3.2 for HS256. */
+/** Returns why `value` must not be used as a secret, or null. `minBytes` is 32 by RFC 7518 section 3.2 for HS256. */
 export function findWeakness(value: string, minBytes = 32): string | null {
   const bytes = Buffer.byteLength(value);
   if (bytes < minBytes) return `has ${bytes} bytes, fewer than ${minBytes}`;
@@ -77,7 +77,7 @@ function patternOf(value: string): string | null {
   return null;
 }
 
-/** The most that a value of this form can hold: five bits for each byte asked for. */
+/** Refuses UUIDs, and plain digits, hex or letters of one case that hold fewer than five bits per required byte. */
 function formOf(value: string, minBytes: number): string | null {
   const plain = value.replaceAll("-", "");
   if (/^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i.test(value))
@@ -101,7 +101,7 @@ function readingOf(value: string): string | null {
   return usual / pairs >= 0.6 ? "reads like words" : null;
 }
 
-/** Text that was only written in another way: base64 or hexadecimal of it. */
+/** Refuses readable text that is merely encoded in base64 or hexadecimal. */
 function decodedOf(value: string): string | null {
   for (const encoding of ["hex", "base64"] as const) {
     const form = encoding === "hex" ? /^([0-9a-f]{2})+$/i : /^[A-Za-z0-9+/_-]+={0,2}$/;
@@ -112,7 +112,7 @@ function decodedOf(value: string): string | null {
   return null;
 }
 
-/** The share of `text` that lies under `pieces` (start and length). */
+/** Returns the share of `text` that `pieces` (start and length) cover. */
 function covered(text: string, pieces: readonly (readonly [number, number])[]): number {
   const under = new Set<number>();
   for (const [start, length] of pieces)
@@ -128,7 +128,7 @@ function words(text: string): [number, number][] {
   return found;
 }
 
-/** Pieces of four characters or more that stand in one of the rows. */
+/** Finds the four-character pieces that occur in one of the rows. */
 function runs(text: string): [number, number][] {
   const found: [number, number][] = [];
   for (let start = 0; start + 4 <= text.length; start++) {

@@ -1,4 +1,4 @@
-// Writes what the definitions of the variables say into `.env.example` and docs/reference/environment.md: `npm run env:write`.
+// Writes `.env.example` and docs/reference/environment.md from the variables' definitions: `npm run env:write`.
 import { readFileSync, writeFileSync } from "node:fs";
 import { exampleFile, environmentTable } from "./docs.ts";
 

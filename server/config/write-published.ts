@@ -1,10 +1,10 @@
-// Writes published-secrets.json: the marks of secrets that anybody can look up, one list of them per argument.
-// `npm run secrets:write -- LIST…` reads public lists (wallarm/jwt-secrets' jwt.secrets.list, the examples of jwt.io and of
-// tutorials; one secret a line) and adds them to the marks that are there. The lists themselves are not kept here.
+// Writes published-secrets.json: the marks of secrets that anyone can look up. `npm run secrets:write -- LIST…` reads
+// public lists (wallarm/jwt-secrets' jwt.secrets.list, the examples of jwt.io and of tutorials; one secret per line)
+// and adds them to the existing marks. The lists themselves are not kept here.
 import { readFileSync, writeFileSync } from "node:fs";
 import { PUBLISHED, publishedMark } from "./weak-secrets.ts";
 
-/** Shorter ones are refused by their length wherever they are used. */
+/** Shorter ones are refused for their length wherever they are used. */
 const MIN_BYTES = 16;
 
 const marks = new Set(PUBLISHED);

@@ -1,8 +1,8 @@
-// The headers of one answer until it is written. Setting twenty of them one by one costs more than writing the answer.
+// Collects one response's headers until it is written. Setting twenty one by one costs more than writing the response.
 import type { ServerResponse } from "node:http";
 import type { RawHeaders } from "./common-headers.ts";
 
-/** What a procedure's reply needs of an answer: a ServerResponse has it, and so has AnswerHeaders. */
+/** What a procedure's reply needs from a response; both ServerResponse and AnswerHeaders provide it. */
 export interface ReplyHeaders {
   readonly headersSent: boolean;
   getHeader(name: string): string | number | string[] | undefined;
@@ -10,12 +10,13 @@ export interface ReplyHeaders {
   appendHeader(name: string, value: string): unknown;
 }
 
-/** What tRPC's handler says beside the middleware's `Vary: Origin`. */
+/** What tRPC's own handler adds to the middleware's `Vary: Origin`. */
 const VARY = "trpc-accept, accept";
 
 /**
- * The headers that the middleware and the procedures give one answer. `sendTrpc` writes them with the answer as one block;
- * whoever answers by Node.js's, Express's or tRPC's own means calls `handOver` first and finds them set on the response.
+ * The headers that the middleware and the procedures set on one response. `sendTrpc` writes them and the body as one
+ * block. Code that responds through Node.js, Express or tRPC's own handler calls `handOver` first, which sets them on
+ * the response.
  */
 export class AnswerHeaders {
   readonly response: ServerResponse;
@@ -54,7 +55,7 @@ export class AnswerHeaders {
     else known[1] = [known[1], value].flat();
   }
 
-  /** Sets every header on the response, which from then on keeps them. Safe to repeat. */
+  /** Sets every header on the response; later changes go to the response directly. Safe to call again. */
   handOver(): void {
     if (this.handedOver) return;
     this.handedOver = true;
@@ -63,13 +64,13 @@ export class AnswerHeaders {
     for (const [name, value] of this.own) this.response.setHeader(name, value);
   }
 
-  /** Writes a JSON answer as tRPC's own handler does; nothing when one was begun or the client is gone. */
+  /** Writes a JSON response as tRPC's own handler does; does nothing if one has begun or the client has left. */
   sendTrpc(status: number, body: unknown): void {
     const { response, common, own } = this;
     if (response.headersSent || response.destroyed) return;
     const text = JSON.stringify(body);
     const length = Buffer.byteLength(text);
-    // writeHead lets a name's last value win once any header is set: by a handing over, or by a server that drains.
+    // Once any header is set (by handOver or a draining server), writeHead keeps only the last value of each name.
     if (this.handedOver || response.getHeaderNames().length > 0) {
       this.handOver();
       response.statusCode = status;
@@ -83,7 +84,7 @@ export class AnswerHeaders {
         ...["Content-Type", "application/json", "Content-Length", String(length), "Vary", VARY],
       ]);
     }
-    // Text without a character beyond ASCII needs no encoding: head and body leave as they are.
+    // ASCII-only text needs no encoding, so head and body go out as they are.
     response.end(text, length === text.length ? "latin1" : "utf8");
   }
 
@@ -92,9 +93,9 @@ export class AnswerHeaders {
   }
 }
 
-/** `headers` but the one of this name, which an answer says differently. */
+/** Returns `headers` without the named one, which this response overrides. */
 function without(headers: RawHeaders, name: string): RawHeaders {
   const index = headers.indexOf(name.toLowerCase());
-  // At an odd place stands a value.
+  // An odd index holds a value, not a name; -1 means absent.
   return index % 2 === 0 ? headers.toSpliced(index, 2) : headers;
 }

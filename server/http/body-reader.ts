@@ -1,11 +1,11 @@
-// Reads bodies: bounds that hold over all connections together, and an end for the ones that stand still.
+// Reads request bodies: bounded in total over all connections, and aborted when they stall.
 import type { IncomingMessage } from "node:http";
 import { AppError } from "../lib/errors.ts";
 import { SlotSet } from "../lib/slot-set.ts";
 import { malformed, MAX_JSON_BYTES } from "./body.ts";
 import { addressKey } from "./client-address.ts";
 
-/** Bytes of unfinished bodies held at once, over all connections and for one client. */
+/** Maximum bytes of unfinished bodies held simultaneously: over all connections, and for one client. */
 const HELD_LIMITS = {
   totalBytes: 32 * 1_048_576,
   clientBytes: 12 * 1_048_576,
@@ -13,7 +13,7 @@ const HELD_LIMITS = {
   idleMs: 5_000,
 } as const;
 
-/** One for all: it keeps nothing between two bodies, and making one costs as much as reading ten. */
+/** Shared: it keeps no state between bodies, and creating one costs as much as reading ten. */
 const utf8 = new TextDecoder("utf-8", { fatal: true });
 
 const FIRST_ROOM_BYTES = 8_192;
@@ -22,21 +22,21 @@ const LOOK_EVERY_MS = 1_000;
 /** Reads bodies within bounds that hold over all connections of a server. */
 export interface BodyReader {
   /**
-   * The body's bytes. Throws PAYLOAD_TOO_LARGE (the rest is not read), VALIDATION_FAILED when it broke off or stood still,
-   * SERVICE_UNAVAILABLE when too many bytes of unfinished bodies are held already.
+   * Returns the body's bytes. Throws PAYLOAD_TOO_LARGE (the rest is not read), VALIDATION_FAILED when the body breaks
+   * off or stalls, SERVICE_UNAVAILABLE when too many bytes of unfinished bodies are already held.
    */
   bytes(request: IncomingMessage, maxBytes: number): Promise<Buffer>;
-  /** The body as text; throws what `bytes` throws, and VALIDATION_FAILED when it is no UTF-8. */
+  /** Returns the body as text. Throws what `bytes` throws, and VALIDATION_FAILED when it is not UTF-8. */
   text(request: IncomingMessage, maxBytes?: number): Promise<string>;
 }
 
-/** One body on its way. */
+/** A body being received. */
 interface Arriving {
   lastByteAtMs: number;
   readonly giveUp: () => void;
 }
 
-/** Makes the reader of one server. `limits` are for tests. */
+/** Creates the reader of one server. `limits` is for tests. */
 export function createBodyReader(deps: {
   clientAddress: (request: IncomingMessage) => string;
   limits?: { totalBytes: number; clientBytes: number; idleMs: number };
@@ -86,7 +86,7 @@ export function createBodyReader(deps: {
       timer ??= setInterval(giveUpIdle, LOOK_EVERY_MS).unref();
       request.on("data", take);
       request.on("end", () => done());
-      // Every request ends with "close": an error, and its stack, is made for a body that was still awaited.
+      // Every request ends with "close", so the error (and its stack) is created only if the body was still awaited.
       const brokeOff = () => {
         if (arriving.has(body)) done(malformed("The body broke off."));
       };
@@ -115,12 +115,12 @@ interface Grant {
 }
 
 /**
- * What has arrived of one body. The usual one comes in one piece and is kept as it is. Of more pieces one buffer is made:
- * a body sent byte by byte would otherwise cost a hundred times its size.
+ * What has arrived of one body. Most bodies arrive in one chunk, which is kept as it is. Several chunks are copied into
+ * one buffer, because a body sent byte by byte would otherwise cost a hundred times its size.
  */
 class HeldBody {
   size = 0;
-  /** What the budget has to get back. */
+  /** To be returned to the budget. */
   readonly grants: Grant[] = [];
   private readonly ask: (bytes: number) => Grant | null;
   private readonly declared: number;
@@ -131,11 +131,11 @@ class HeldBody {
     this.ask = ask;
   }
 
-  /** Keeps one more piece; false when there is no room for it in the server. */
+  /** Keeps one more chunk; returns false when the budget has no room for it. */
   add(chunk: Buffer, maxBytes: number): boolean {
     const needed = this.size + chunk.length;
     if (this.held === null) {
-      // Whole at once: it is not waited for, so it takes nothing from the others.
+      // A body that arrives whole is not waited for, so it needs no budget.
       if (needed !== this.declared && !this.granted(needed)) return false;
       this.held = chunk;
     } else {

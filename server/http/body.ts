@@ -1,19 +1,19 @@
-// What a JSON body may be: its type, its size, its depth.
+// The rules for a JSON body: its type, size and depth.
 import type { IncomingMessage } from "node:http";
 import { AppError } from "../lib/errors.ts";
 import { jsonOrUndefined } from "../lib/json.ts";
 import { asciiLowerCase, trimOptionalWhitespace } from "../lib/text.ts";
 
 /**
- * Largest JSON body. What the contract allows has to fit also from a client whose JSON is ASCII alone: there a deck of 100 kB
- * (two bytes of a letter become six) is 300 kB, and an instruction of 4,000 characters 24 kB.
+ * Largest JSON body, in bytes. Whatever the contract allows must also fit when a client escapes its JSON to ASCII: a
+ * deck of 100 kB then takes 300 kB (a two-byte letter becomes six bytes), and an instruction of 4,000 characters 24 kB.
  */
 export const MAX_JSON_BYTES = 350_000;
 
 /** Deepest nesting of arrays and objects; no input of the contract is deeper than 4. */
 export const MAX_JSON_DEPTH = 32;
 
-/** Whether the request says its body is UTF-8 JSON, uncompressed. Anything else could be a cross-site simple request. */
+/** Whether the request declares uncompressed UTF-8 JSON. Anything else could be a cross-site simple request. */
 export function isJson(request: IncomingMessage): boolean {
   const type = request.headers["content-type"];
   if (type === undefined || request.headers["content-encoding"] !== undefined) return false;
@@ -28,8 +28,8 @@ export function isJson(request: IncomingMessage): boolean {
 }
 
 /**
- * Parses JSON after checking its depth on the text. Throws VALIDATION_FAILED; also for a `__proto__` key at any depth, which
- * zod would leave out without a word. Empty text is `undefined`.
+ * Parses JSON after checking its depth on the text; returns undefined for empty text. Throws VALIDATION_FAILED, also
+ * for a `__proto__` key at any depth, which zod would silently drop.
  */
 export function parseJson(text: string): unknown {
   if (text === "") return undefined;
@@ -39,11 +39,11 @@ export function parseJson(text: string): unknown {
   return value;
 }
 
-/** Throws what parseJson throws for JSON that is too deep or has a prototype key; text that is no JSON passes. */
+/** Throws what parseJson throws for JSON that is too deep or has a prototype key; text that is not JSON passes. */
 export function assertSafeJson(text: string): void {
   if (isTooDeep(text)) throw malformed(`JSON may be nested ${MAX_JSON_DEPTH} deep at most.`);
   if (!/__proto__|\\u/i.test(text)) return;
-  // What is no JSON has none: whoever parses it next says so in their own words.
+  // Invalid JSON passes here: the code that parses it next reports the error itself.
   if (hasPrototypeKey(jsonOrUndefined(text))) throw malformed("Prototype keys are not allowed.");
 }
 
@@ -56,7 +56,7 @@ function hasPrototypeKey(value: unknown): boolean {
 const QUOTE = 34;
 const BACKSLASH = 92;
 
-/** Whether text that may be JSON opens more than MAX_JSON_DEPTH brackets at once, outside strings. */
+/** Whether the text, valid JSON or not, nests brackets deeper than MAX_JSON_DEPTH outside strings. */
 function isTooDeep(text: string): boolean {
   let depth = 0;
   let inString = false;
@@ -74,7 +74,7 @@ function isTooDeep(text: string): boolean {
   return false;
 }
 
-/** The refusal of a body or an input that cannot be understood. */
+/** Returns the VALIDATION_FAILED error for a body or input that cannot be understood. */
 export function malformed(message: string): AppError {
   return AppError.of("VALIDATION_FAILED", message, { fields: {} });
 }

@@ -1,8 +1,8 @@
-// The answers to what never becomes a request: no HTTP, headers too long, too slow. No word of the parser's passes.
+// Responses to what never becomes a request: not HTTP, oversized headers, too slow. Parser messages are not exposed.
 import { STATUS_CODES } from "node:http";
 import type { Duplex } from "node:stream";
 
-/** The headers every answer carries, for a page of this origin (null when it could not be read). */
+/** Returns the headers of every response to a page of this origin (null when it could not be read). */
 export type CommonHeaders = (origin: string | null) => readonly (readonly [string, string])[];
 
 const ANSWERS: Readonly<Record<string, readonly [status: number, message: string]>> = {
@@ -11,12 +11,12 @@ const ANSWERS: Readonly<Record<string, readonly [status: number, message: string
 };
 const MALFORMED = [400, "The request could not be understood."] as const;
 
-/** Node.js's error for what it cannot read. `rawPacket` is what has come of it. */
+/** Node.js's error for input it cannot parse. `rawPacket` holds the bytes received. */
 interface ClientError extends NodeJS.ErrnoException {
   rawPacket?: Buffer;
 }
 
-/** The Origin header of bytes that are not whole or not HTTP, as far as it can be found. */
+/** Finds the Origin header in bytes that may be incomplete or not HTTP; null if there is none. */
 function originIn(packet: Buffer | undefined): string | null {
   const found = /\r?\norigin:[ \t]*([^\s]{1,255})[ \t]*\r?\n/i.exec(
     packet?.toString("latin1") ?? "",
@@ -24,7 +24,7 @@ function originIn(packet: Buffer | undefined): string | null {
   return found?.[1] ?? null;
 }
 
-/** Makes the listener of `clientError`: a JSON answer with the headers of any other, then the end of the connection. */
+/** Creates the `clientError` listener: sends a JSON error with the common headers, then closes the connection. */
 export function createClientErrorHandler(headersFor: CommonHeaders) {
   return (error: ClientError, socket: Duplex): void => {
     if (error.code === "ECONNRESET" || !socket.writable) {

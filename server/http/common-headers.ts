@@ -1,4 +1,4 @@
-// The headers that every answer carries: security and CORS, asked of helmet and cors once instead of at every request.
+// The headers every response carries (security and CORS), computed by helmet and cors once instead of per request.
 import { randomUUID } from "node:crypto";
 import { IncomingMessage, ServerResponse } from "node:http";
 import { Socket } from "node:net";
@@ -9,7 +9,7 @@ import type { CommonHeaders } from "./client-errors.ts";
 
 type Origins = Pick<Config, "google" | "frontendOrigins">;
 
-/** Names in lower case and values in turn, as `writeHead` takes them. */
+/** Lower-case names and their values, alternating, as `writeHead` accepts them. */
 export type RawHeaders = readonly string[];
 
 const EXPOSED_HEADERS = [
@@ -20,7 +20,7 @@ const EXPOSED_HEADERS = [
   "retry-after",
 ];
 
-/** The CORS rule; it answers preflights too. */
+/** Creates the CORS middleware; it answers preflights too. */
 export function createCors({ frontendOrigins }: Pick<Config, "frontendOrigins">) {
   return cors({
     origin: [...frontendOrigins],
@@ -40,12 +40,12 @@ export function createCors({ frontendOrigins }: Pick<Config, "frontendOrigins">)
   });
 }
 
-/** Makes the function that returns the headers of an answer to a page of this origin, all but the request's id. */
+/** Creates the function that returns the headers of a response to a page of this origin, except X-Request-Id. */
 export function createHeaderBlocks(config: Origins): (origin: string | undefined) => RawHeaders {
   const blockFor = (origin?: string) => {
     const response = emptyResponse(origin);
     setSecurityHeaders(config, response);
-    // Answers here are about one person or about money; the few that may be kept say so themselves.
+    // Most responses concern one person or money; the few that may be cached override this.
     response.setHeader("Cache-Control", "no-store");
     createCors(config)(response.req, response, () => undefined);
     return Object.entries(response.getHeaders()).flatMap(([name, value]) => [name, String(value)]);
@@ -55,11 +55,11 @@ export function createHeaderBlocks(config: Origins): (origin: string | undefined
   return (origin) => (origin === undefined ? foreign : (own.get(origin) ?? foreign));
 }
 
-/** The headers of answers that are no request's: a page of ours must be able to read those too. */
+/** Creates the headers of responses that belong to no request; our own pages must be able to read those too. */
 export function createCommonHeaders(config: Origins): CommonHeaders {
   const blockFor = createHeaderBlocks(config);
   return (origin) => {
-    // Where the origin was not understood, the first of ours is named: a browser of any other still reads nothing.
+    // If the origin could not be read, our first one is allowed; pages of other origins still cannot read the response.
     const block = blockFor(origin ?? config.frontendOrigins[0]);
     const headers: [string, string][] = [["X-Request-Id", randomUUID()]];
     for (let index = 0; index < block.length; index += 2)

@@ -1,20 +1,20 @@
-// How many connections a server holds, in all and for one client: the longest idle one gives way to a newcomer.
+// Limits a server's open connections, in total and per client. The longest idle one is closed in favour of a new one.
 import type { ServerResponse } from "node:http";
 import type { Socket } from "node:net";
 
 /** Bounds on connections. */
 export interface ConnectionLimits {
-  /** Open at once. */
+  /** Maximum open simultaneously. */
   readonly total: number;
-  /** Open at once from one address (IPv6: /64). A proxy's own connections are everybody's and count in `total` only. */
+  /** Maximum open from one address (IPv6: /64). A proxy's connections serve many clients and count in `total` only. */
   readonly perAddress: number;
-  /** Requests of one connection under way at once: only pipelining makes more than one. */
+  /** Maximum requests in flight on one connection; only pipelining causes more than one. */
   readonly pipelined: number;
 }
 
 interface Client {
   readonly sockets: Set<Socket>;
-  /** Without a request under way, the longest idle first. */
+  /** Those without a request in flight, longest idle first. */
   readonly idle: Set<Socket>;
 }
 
@@ -26,19 +26,19 @@ interface Connection {
 
 /** The connections of one server. */
 export interface Connections {
-  /** Takes a new connection in. Closes an idle one, or the newcomer when nobody is idle, where there are too many. */
+  /** Registers a new connection. Over a limit, closes the longest idle one, or the new one when all others are busy. */
   opened(socket: Socket): void;
-  /** A request has begun; false when its connection was cut, because it has too many under way. */
+  /** Registers a request; returns false if its connection is gone or was cut for having too many in flight. */
   began(socket: Socket, response: ServerResponse): boolean;
-  /** The request is answered or given up. */
+  /** Unregisters a request that is answered or abandoned. */
   ended(socket: Socket, response: ServerResponse): void;
-  /** Every answer that is still owed. */
+  /** Every response not yet finished. */
   responses(): Iterable<ServerResponse>;
-  /** How many answers are still owed. */
+  /** The number of responses not yet finished. */
   readonly inFlight: number;
 }
 
-/** Makes the register. `clientOf` gives the key a connection is counted under, or null for a proxy. */
+/** Creates the registry. `clientOf` returns the key a connection is counted under, or null for a proxy. */
 export function createConnections(
   limits: ConnectionLimits,
   clientOf: (socket: Socket) => string | null,
@@ -82,7 +82,7 @@ export function createConnections(
       client?.sockets.add(socket);
       setIdle(socket, connection);
       socket.once("close", () => closed(socket, connection, key));
-      // The newcomer is idle too and the last in line: it is the one to go when all others are at work.
+      // The new connection is idle too, and last in line: it is the one closed when all others are busy.
       if (client && client.sockets.size > limits.perAddress) first(client.idle)?.destroy();
       else if (connections.size > limits.total) first(idle)?.destroy();
     },
@@ -118,12 +118,14 @@ function first(sockets: ReadonlySet<Socket>): Socket | undefined {
   return undefined;
 }
 
-/** Behind another answer of its connection: it has no socket yet. An answer that is out has none any more. */
+/**
+ * Whether the response waits behind another on its connection: it has no socket yet. A finished one has none either.
+ */
 function isQueued(response: ServerResponse): boolean {
   return response.socket === null && !response.writableFinished;
 }
 
-/** Says that the client has left, as Node.js does to the one answer that has the socket, and to no other. */
+/** Signals that the client has left. Node.js does so only to the one response that has the socket. */
 function giveUp(response: ServerResponse): void {
   response.destroyed = true;
   response.emit("close");

@@ -10,10 +10,10 @@ import type { ReplyHeaders } from "./answer-headers.ts";
 import { readRefreshCookies, refreshCookie } from "./cookies.ts";
 import { recordOf } from "./request-record.ts";
 
-/** No honest header is longer; a longer one is not even looked at. */
+/** No legitimate header is longer; a longer one is ignored. */
 const MAX_BEARER_LENGTH = 4_096;
 
-/** The token of `Authorization: Bearer …`, or null. */
+/** Returns the token of `Authorization: Bearer …`, or null. */
 export function bearerOf(request: IncomingMessage): string | null {
   const header = request.headers.authorization;
   if (header === undefined || header.length > MAX_BEARER_LENGTH) return null;
@@ -21,14 +21,14 @@ export function bearerOf(request: IncomingMessage): string | null {
 }
 
 /**
- * The Origin header; null for a request that a browser says a page of this very host sent. Pages cannot set Sec-Fetch-Site,
- * and the only page here is /api/docs.
+ * Returns the Origin header, or null when the browser says that the request came from a page on this same host. Pages
+ * cannot set Sec-Fetch-Site, and the only page here is /api/docs.
  */
 function originOf({ headers }: IncomingMessage): string | null {
   return headers["sec-fetch-site"] === "same-origin" ? null : (headers.origin ?? null);
 }
 
-/** Makes the context of a request; what it replies goes to `headers`. */
+/** Creates the context of a request; the headers and cookies of its reply go to `headers`. */
 export type CreateContext = (request: IncomingMessage, headers: ReplyHeaders) => Context;
 
 /** Dependencies of contexts. */
@@ -41,7 +41,7 @@ export interface ContextDeps {
   readonly clientAddress: (request: IncomingMessage) => string;
 }
 
-/** Makes the function that gives each request its context. */
+/** Creates the function that makes each request's context. */
 export function createContextFactory(deps: ContextDeps): CreateContext {
   const { services, limits, logger, tracer } = deps;
   return (request, headers) => {
@@ -62,10 +62,10 @@ export function createContextFactory(deps: ContextDeps): CreateContext {
   };
 }
 
-/** The facts of a request, looked up when they are asked for: most procedures ask for one or two. */
+/** The facts of a request, computed on demand because most procedures use only one or two. */
 class HttpFacts implements RequestFacts {
   readonly requestId: string;
-  /** Looked up at once: a socket that has gone tells no address any more. */
+  /** Read immediately: a closed socket no longer has an address. */
   readonly ip: string;
   private readonly deps: ContextDeps;
   private readonly source: IncomingMessage;
@@ -105,7 +105,7 @@ function createReply(headers: ReplyHeaders, cookies: Config["cookies"]): Reply {
     },
     setRateState({ limit, remaining, resetSeconds }) {
       if (headers.headersSent) return;
-      // A call may be counted in two windows, and calls of a batch end in any order.
+      // A call may count in two windows, and calls of a batch end in any order: the lowest `remaining` is reported.
       const before = headers.getHeader("RateLimit-Remaining");
       if (before !== undefined && Number(before) <= remaining) return;
       headers.setHeader("RateLimit-Limit", String(limit));

@@ -1,13 +1,13 @@
-// Cookies on the wire: reading them with their duplicates, and the one set of attributes ours have.
+// Cookies on the wire: reads them, duplicates included, and writes ours with one set of attributes.
 import type { SignInCookie } from "../auth/auth.types.ts";
 import type { Config } from "../config/config.ts";
 import { trimOptionalWhitespace } from "../lib/text.ts";
 
 type CookieConfig = Config["cookies"];
 
-/** More than any browser sends us; the rest of a cookie bomb is not looked at. */
+/** More than any browser sends us; the rest of a cookie bomb is ignored. */
 const MAX_COOKIES = 100;
-/** RFC 6265 4.1.1: a cookie's name is a token. With other bytes around it, it is another cookie. */
+/** RFC 6265 4.1.1: a cookie's name is a token. With any other byte around it, it names a different cookie. */
 const NAME = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/;
 
 /** `__Host-` (https) ties the cookie to this host and path: no sibling domain can plant one (RFC 6265bis 4.1.3.2). */
@@ -16,8 +16,8 @@ export function refreshCookieName(cookies: CookieConfig): string {
 }
 
 /**
- * Every cookie of a Cookie header in the order sent, duplicates included. Values are taken as they are; what has no
- * proper name is left out, because a sibling domain can set `0xA0 + __Host-refresh`, and a browser sends it.
+ * Returns every cookie of a Cookie header in the order sent, duplicates included. Values are unquoted but not decoded.
+ * Names that are not tokens are skipped: a sibling domain can set `0xA0 + __Host-refresh`, and browsers send it.
  */
 export function readCookies(header: string | undefined): SignInCookie[] {
   if (header === undefined) return [];
@@ -33,7 +33,7 @@ export function readCookies(header: string | undefined): SignInCookie[] {
   return found;
 }
 
-/** Every value sent under the refresh cookie's name. */
+/** Returns every value sent under the refresh cookie's name. */
 export function readRefreshCookies(header: string | undefined, cookies: CookieConfig): string[] {
   const name = refreshCookieName(cookies);
   return readCookies(header)
@@ -41,7 +41,7 @@ export function readRefreshCookies(header: string | undefined, cookies: CookieCo
     .map((cookie) => cookie.value);
 }
 
-/** The Set-Cookie value that keeps the refresh token for `maxAgeSeconds`, or clears it (null) with the same attributes. */
+/** Returns the Set-Cookie value that keeps the refresh token for `maxAgeSeconds`, or clears it (null). */
 export function refreshCookie(
   token: string | null,
   maxAgeSeconds: number,
@@ -52,7 +52,7 @@ export function refreshCookie(
   return serialize(refreshCookieName(cookies), token, { maxAgeSeconds, sameSite, secure });
 }
 
-/** The Set-Cookie value of a sign-in state; null clears it. Lax, because Google's redirect back is cross-site. */
+/** Returns a sign-in state's Set-Cookie value; null clears it. Lax, because Google's redirect back is cross-site. */
 export function stateCookie(
   name: string,
   value: string | null,

@@ -1,4 +1,4 @@
-// What a page of another site may make a browser send here: nothing that counts.
+// Refuses what a page of another site makes a browser send here, before it counts towards any limit.
 import type { IncomingMessage } from "node:http";
 import { AppError } from "../lib/errors.ts";
 import { recordOf } from "./request-record.ts";
@@ -7,9 +7,10 @@ import { recordOf } from "./request-record.ts";
 export type AssertSameSite = (request: IncomingMessage) => void;
 
 /**
- * Makes the check. It comes before the request is counted, so that no page can use up its visitor's limits. What the browser
- * says of itself decides: `Origin` with every POST and every CORS request (Fetch standard), `Sec-Fetch-Site` with the rest,
- * images and frames included. An Authorization header is its sender's own: no page can add it without a preflight.
+ * Creates the check. It runs before the request is counted, so that no page can use up its visitor's limits. It relies
+ * on what browsers send: `Origin` with every POST and every CORS request (Fetch standard), `Sec-Fetch-Site` with the
+ * rest, images and frames included. Requests with an Authorization header pass: no page can add one without a
+ * preflight.
  */
 export function createSameSiteCheck(deps: {
   frontendOrigins: readonly string[];
@@ -31,7 +32,7 @@ export function createSameSiteCheck(deps: {
   };
 }
 
-/** Throws FORBIDDEN when a page of another site asks, unless to go there: no person begins a sign-in by an image or a frame. */
+/** Throws FORBIDDEN for a cross-site request unless it is a navigation: nobody signs in through an image or a frame. */
 export function assertNavigation({ headers }: IncomingMessage): void {
   const site = headers["sec-fetch-site"];
   if (site !== "cross-site" && site !== "same-site") return;

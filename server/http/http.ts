@@ -1,4 +1,4 @@
-// What answers every request: the middleware, then tRPC by its own path or Express for everything else.
+// The handler of every request: the middleware, then tRPC on its own path or Express for everything else.
 import type { IncomingMessage, ServerResponse } from "node:http";
 import type { Config } from "../config/config.ts";
 import type { Backend } from "../infrastructure.ts";
@@ -36,7 +36,7 @@ export interface HttpHandlerDeps {
   readonly lean: boolean;
 }
 
-/** Puts middleware, context, tRPC, REST and the other routes together, for http.createServer. */
+/** Creates the handler for http.createServer from middleware, context, tRPC, REST and the other routes. */
 export function createHttpHandler(deps: HttpHandlerDeps) {
   const { config, services, logger, metrics, tracer } = deps;
   const clientAddress = createClientAddress(config.trustProxy);
@@ -65,7 +65,7 @@ export function createHttpHandler(deps: HttpHandlerDeps) {
   });
   const answer = (request: IncomingMessage, response: ServerResponse) =>
     middleware(request, response, (headers) => {
-      // tRPC is the hot path and needs nothing of Express (docs/decisions/0021-lean-trpc-path.md).
+      // tRPC is the hot path and needs nothing from Express (docs/decisions/0021-lean-trpc-path.md).
       const path = pathOf(request.url);
       if (path.startsWith(TRPC_PREFIX)) {
         trpc.handle(request, headers);
@@ -78,7 +78,7 @@ export function createHttpHandler(deps: HttpHandlerDeps) {
   return {
     handle(request: IncomingMessage, response: ServerResponse): void {
       metrics.http.watch(request, response, outcomeOf);
-      // A client that leaves in the middle is its own affair and must not end the process.
+      // A client that disconnects midway must not crash the process.
       response.on("error", ignore);
       if (tracer === null) answer(request, response);
       else answerTraced(tracer, { request, response }, () => answer(request, response));

@@ -1,4 +1,4 @@
-// What every request passes first, whatever it is for: its id, the security headers, CORS, the log line.
+// The first steps of every request, whatever its path: its id, the security headers, CORS, the log line.
 import { randomUUID } from "node:crypto";
 import type { IncomingMessage, ServerResponse } from "node:http";
 import type { Config } from "../config/config.ts";
@@ -10,7 +10,7 @@ import { createRequestLog } from "./request-log.ts";
 import { openRecord } from "./request-record.ts";
 import { sendError } from "./response.ts";
 
-/** Handles a request or leaves it to `next`, with the headers of its answer. */
+/** Answers a request itself or calls `next` with the headers of its response. */
 export type HttpMiddleware = (
   request: IncomingMessage,
   response: ServerResponse,
@@ -23,28 +23,28 @@ function isAdmissible({ method = "", headers, httpVersion }: IncomingMessage): b
   return METHODS.includes(method) && (headers.host !== undefined || httpVersion !== "1.1");
 }
 
-/** Answers what is refused whatever it is for. */
+/** Refuses a request that is inadmissible whatever its path: 405 for an unsupported method, else 400. */
 function refuse(request: IncomingMessage, response: ServerResponse): void {
   response.setHeader("Connection", "close");
   if (METHODS.includes(request.method ?? "")) {
     sendError(request, response, { statusCode: 400 });
     return;
   }
-  // TRACE would send headers back that scripts must not see.
+  // TRACE would echo headers that scripts must not see.
   response.setHeader("Allow", METHODS.join(", "));
   sendError(request, response, { statusCode: 405 });
 }
 
-/** The id the client sent, when it is a sane one, else a new one. */
+/** Returns the client's X-Request-Id if it is well-formed, else a new id. */
 function idOf(request: IncomingMessage): string {
   const sent = request.headers["x-request-id"];
   return typeof sent === "string" && /^[\w.:-]{1,64}$/.test(sent) ? sent : randomUUID();
 }
 
 /**
- * The middleware of every request: takes a proxy's form of the target for the path it names, refuses TRACE and what names
- * no host, echoes a sane X-Request-Id or makes one, prepares the security and CORS headers, answers CORS preflights, and
- * logs one line at the end.
+ * Creates the middleware of every request: reduces an absolute-form target to its path, refuses unsupported methods
+ * (TRACE) and requests without a host, echoes a well-formed X-Request-Id or makes one, prepares the security and CORS
+ * headers, answers CORS preflights, and logs one line at the end.
  */
 export function createMiddleware(deps: {
   config: Pick<Config, "google" | "frontendOrigins">;

@@ -1,9 +1,9 @@
-// The path of a request: what it names, without its query.
+// The path of a request target, without its query.
 
 /** Where the tRPC router is mounted. */
 export const TRPC_PREFIX = "/api/trpc/";
 
-/** The path of a request line, without its query: a callback's query holds a code. */
+/** Returns the path of a request target without its query: a callback's query holds a code. */
 export function pathOf(url: string | undefined): string {
   const path = url ?? "/";
   const end = path.indexOf("?");
@@ -11,8 +11,8 @@ export function pathOf(url: string | undefined): string {
 }
 
 /**
- * The request target as a path: a proxy's form (`GET http://host/path`, RFC 9112 3.2.2) names the same thing. No target has a
- * fragment; Node.js lets one through, and whoever parses it as a URL leaves it out.
+ * Returns the request target in origin form; proxies use the absolute form (`GET http://host/path`, RFC 9112 3.2.2). A
+ * target may have no fragment, but Node.js lets one through; it is cut off, as a URL parser would do.
  */
 export function originForm(written: string): string {
   const [target = ""] = written.split("#", 1);

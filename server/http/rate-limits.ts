@@ -8,32 +8,32 @@ import type { Context } from "../trpc/context.ts";
 import { countCall, type RateLimits, type RateTier } from "../trpc/limits.ts";
 import { addressKey } from "./client-address.ts";
 
-/** One line of the catalog. */
+/** One entry of the catalog. */
 interface Tier {
   /** Calls per window, as a multiple of RATE_LIMIT_MAX_REQUESTS. */
   readonly share: number;
-  /** Counted by address, one of IPv6 by its /64; the others by who is known to call: user, session or worker. */
+  /** Counted by address (IPv6 by /64). Other tiers are counted by the known caller: user, session or worker. */
   readonly byAddress?: true;
 }
 
 /**
- * Who may call how often within RATE_LIMIT_WINDOW_MS. The webhook (signed), /health, /ready and /metrics are exempt:
- * whoever calls them must not be locked out by a busy neighbour.
+ * How often each kind of caller may call within RATE_LIMIT_WINDOW_MS. The webhook (signed), /health, /ready and
+ * /metrics are exempt, so that their callers are not locked out by a busy client at the same address.
  */
 export const RATE_LIMIT_TIERS: Readonly<Record<RateTier, Tier>> = {
   anonymous: { share: 1, byAddress: true },
-  // What a signed-in user changes.
+  // Writes of a signed-in user.
   user: { share: 1 },
-  // What a signed-in user looks at. Apart from the writes, so that a busy page never costs its user a purchase.
+  // Reads of a signed-in user. Separate from the writes, so that a busy page never costs its user a purchase.
   userRead: { share: 10 },
-  // Everything stored about a person is a great deal of reading, and nobody needs it often.
+  // Exporting everything stored about a person reads a great deal, and no user needs it often.
   export: { share: 0.1 },
   // One sign-in is two requests (start and callback); a household or an office shares one address.
   signIn: { share: 1, byAddress: true },
-  // Refreshes and logouts that show no token of ours.
+  // Refreshes and logouts without a token of ours.
   refresh: { share: 3, byAddress: true },
-  // A refresh that shows a token of ours (a logout that does is not counted), and logging out everywhere: nobody else can
-  // use up what is left of it.
+  // Refreshes with a token of ours (such logouts are not counted), and logging out everywhere. No other client can use
+  // this allowance up.
   session: { share: 1 },
   // Opening a checkout costs calls to Stripe.
   checkout: { share: 0.25 },
@@ -43,12 +43,12 @@ export const RATE_LIMIT_TIERS: Readonly<Record<RateTier, Tier>> = {
   service: { share: 100 },
 };
 
-/** Addresses remembered as refused, so that a flood costs neither Redis nor the database anything. */
+/** Clients remembered as refused, so that a flood costs neither Redis nor the database anything. */
 const MAX_BLOCKED_CLIENTS = 50_000;
 
 /**
- * RateLimits over the back end's limiter. A refused client is remembered in this process until its window ends.
- * Throws RATE_LIMITED `{retryAfterSeconds}`.
+ * Creates the RateLimits port over the back end's limiter. A refused client is remembered in this process until its
+ * window ends. `consume` throws RATE_LIMITED `{retryAfterSeconds}`.
  */
 export function createRateLimits(deps: {
   backend: Pick<Backend, "limiter">;
@@ -63,7 +63,7 @@ export function createRateLimits(deps: {
       return [name, { limiter: deps.backend.limiter({ name, points, windowMs }), points }];
     }),
   ) as Record<RateTier, { limiter: Limiter; points: number }>;
-  // By the clock that nobody sets: one that is set back would refuse a client for as long as it was set back by.
+  // On the monotonic clock: if a wall clock were set back, a client would be refused for that much longer.
   const blockedUntilMs = new LRUCache<string, number>({ max: MAX_BLOCKED_CLIENTS });
 
   return {
@@ -76,7 +76,7 @@ export function createRateLimits(deps: {
         blockedMs > 0
           ? { allowed: false, remaining: 0, resetMs: blockedMs }
           : await limiter.consume(key);
-      // In the process, the limiter itself counts by the wall clock.
+      // The in-process limiter counts by the wall clock, which may be set back.
       const resetMs = Math.min(result.resetMs, windowMs);
       const resetSeconds = Math.max(1, Math.ceil(resetMs / 1000));
       onState({ limit: points, remaining: Math.max(0, result.remaining), resetSeconds });
@@ -91,8 +91,9 @@ export function createRateLimits(deps: {
 }
 
 /**
- * Counts a request that was refused before any procedure could count it (no JSON, too large, broken off). Returns what to
- * tell its client: the refusal, or RATE_LIMITED. What another site sent does not count, nor what is the server's own doing.
+ * Counts a request refused before any procedure could count it (not JSON, too large, broken off). Returns the error to
+ * respond with: the refusal, or RATE_LIMITED. Cross-site requests, requests already refused as RATE_LIMITED and the
+ * server's own failures do not count.
  */
 export async function countRefused(ctx: Context, refused: unknown): Promise<unknown> {
   const uncounted =

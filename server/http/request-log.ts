@@ -1,17 +1,17 @@
-// The canonical log line: one for each request, when its answer is out or its client gone; a stream's comes at its end.
-// What a request spent in the database or Redis is not in it: one transaction and one round trip serve many requests at
-// once. Metrics tell it of batches (ledger_batch_duration_seconds).
+// The canonical log line: one per request, once its response is sent or its client has left; for a stream, at its end.
+// It does not include time spent in the database or Redis, because one transaction or round trip serves many requests
+// simultaneously. Metrics report that per batch (ledger_batch_duration_seconds).
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { type Logger, writeInfo } from "../lib/logger.ts";
 import { isDenial } from "../trpc/notes.ts";
 import { TRPC_PREFIX } from "./path.ts";
 import type { RequestRecord } from "./request-record.ts";
 
-/** Probes and scrapes would drown logs and traces. */
+/** Probes and scrapes would flood logs and traces. */
 export const QUIET_PATHS = new Set(["/health", "/ready", "/metrics"]);
 const MAX_LENGTH = 200;
 
-/** One request that is over. */
+/** A finished request. */
 interface Ended {
   readonly request: IncomingMessage;
   readonly response: ServerResponse;
@@ -20,7 +20,7 @@ interface Ended {
   readonly durationMs: number;
 }
 
-/** Makes the function that sees to a request's line. `path` is the one asked for: Express changes the URL. */
+/** Creates the function that logs a request when it ends. `path` is the original one: Express changes the URL. */
 export function createRequestLog(logger: Logger) {
   return (exchange: Omit<Ended, "durationMs">): void => {
     if (QUIET_PATHS.has(exchange.path)) return;
@@ -34,7 +34,7 @@ export function createRequestLog(logger: Logger) {
   };
 }
 
-/** An answered call with none of its client's own words in the line: nothing in it could be a secret. */
+/** Whether the call succeeded and its line has none of the client's own text, so nothing in it could be a secret. */
 function isOrdinary({ request, response, record: { notes }, path }: Ended): boolean {
   return (
     response.statusCode === 200 &&
@@ -46,7 +46,7 @@ function isOrdinary({ request, response, record: { notes }, path }: Ended): bool
   );
 }
 
-/** The fields of an ordinary line, as `fieldsOf` would have them, by hand: a tenth of the cost. */
+/** Returns an ordinary line's fields as `fieldsOf` would, but serialized by hand at a tenth of the cost. */
 function ordinaryFields({ request, record, path, durationMs }: Ended): string {
   const { procedure, userId, service, creditsCharged, creditsGranted } = record.notes;
   const trace = record.traceId === null ? "" : `"traceId":"${record.traceId}",`;

@@ -1,11 +1,11 @@
-// How answers outside tRPC are written: JSON bodies and the REST error shape.
+// Writes responses outside tRPC: JSON bodies and the REST error shape.
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { type AppError, isAppError } from "../lib/errors.ts";
 import { noteRefusal } from "../trpc/notes.ts";
 import { messageFor, toAppError } from "../trpc/trpc.ts";
 import { recordOf } from "./request-record.ts";
 
-/** Writes a JSON answer once; nothing happens when one was already begun or the client is gone. */
+/** Writes a JSON response; does nothing if one has begun or the client has left. */
 export function sendJson(response: ServerResponse, status: number, body: unknown): void {
   if (response.headersSent || response.destroyed) return;
   const text = JSON.stringify(body);
@@ -15,7 +15,7 @@ export function sendJson(response: ServerResponse, status: number, body: unknown
   response.end(text);
 }
 
-/** The REST form of an error: `{"success":false,code,message,statusCode,…details}`. */
+/** Returns the REST form of an error: `{"success":false,code,message,statusCode,requestId,…details}`. */
 export function restError(error: AppError, requestId: string) {
   const message = messageFor(error, requestId);
   const { code, httpStatus: statusCode, details } = error;
@@ -35,7 +35,7 @@ const CODE_OF_STATUS: Readonly<Record<number, "NOT_FOUND" | "PAYLOAD_TOO_LARGE" 
   413: "PAYLOAD_TOO_LARGE",
 };
 
-/** Any error as its REST answer, with `Retry-After` where it has one. Nothing of an unexpected error's text passes. */
+/** Sends any error in its REST form, with `Retry-After` if it has one. Text of an unexpected error is never exposed. */
 export function sendError(
   request: IncomingMessage,
   response: ServerResponse,

@@ -1,4 +1,4 @@
-// Everything Express answers: what is not tRPC, the 404, and the last error handler.
+// Everything Express serves: all that is not tRPC, the 404, and the final error handler.
 import type { IncomingMessage } from "node:http";
 import express, {
   type Express,
@@ -40,12 +40,12 @@ export interface RoutesDeps {
   readonly logger: Logger;
 }
 
-/** The Express app: everything that is not tRPC, in the order in which it is asked. */
+/** Creates the Express app: everything that is not tRPC, in matching order. */
 export function createRoutes(deps: RoutesDeps): Express {
   const app = createExpress();
   app.get("/health", (request, response) => {
     setRoute(request, "/health");
-    // This process lives. It touches nothing.
+    // Liveness only: it checks nothing beyond this process.
     sendJson(response, 200, {
       success: true,
       message: "Skywork backend is alive.",
@@ -68,7 +68,7 @@ export function createRoutes(deps: RoutesDeps): Express {
     await countAnonymous(deps, request, response);
     sendNotAllowed(request, response, "POST");
   });
-  // The callback lies under the start of the sign-in: the last name given stays.
+  // The callback's path lies below the start's, so both match it: the last name set wins.
   app.use("/api/auth/google", named("/api/auth/google"));
   app.use("/api/auth/google/callback", named("/api/auth/google/callback"));
   app.use(
@@ -112,7 +112,7 @@ async function countAnonymous(
   await countCall(ctx, "anonymous", ctx.request.ip);
 }
 
-/** The path is there; the method is not one of its `methods`. */
+/** Responds 405: the path exists, but supports only these methods. */
 function sendNotAllowed(request: Request, response: Response, methods: string): void {
   response.setHeader("Allow", methods);
   sendError(request, response, { statusCode: 405 });
@@ -142,7 +142,7 @@ async function sendMetrics(
   response.end(answer.text);
 }
 
-// Express tells an error handler by its four parameters.
+// Express recognizes an error handler by its four parameters.
 function handleError(
   error: unknown,
   request: Request,

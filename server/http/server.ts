@@ -15,9 +15,9 @@ import { type ConnectionLimits, type Connections, createConnections } from "./co
 import { type CommonHeaders, createClientErrorHandler } from "./client-errors.ts";
 import { isEnding } from "./unread-body.ts";
 
-/** Bounds of what one client may take; times in milliseconds. */
+/** Limits on what one client may use; times in milliseconds. */
 const SERVER_OPTIONS: ServerOptions = {
-  // Of all headers of a request, the path included.
+  // All headers of a request together, the path included.
   maxHeaderSize: 16_384,
   // A client that trickles its headers or its body is cut off (408).
   headersTimeout: 10_000,
@@ -25,18 +25,18 @@ const SERVER_OPTIONS: ServerOptions = {
   connectionsCheckingInterval: 2_000,
   // Longer than the 60 s after which common load balancers drop an idle connection, so that they drop it first.
   keepAliveTimeout: 65_000,
-  // Node.js would refuse with an empty answer; the middleware says it in JSON.
+  // Node.js would refuse with an empty response; the middleware does so in JSON.
   requireHostHeader: false,
   noDelay: true,
 };
 
 const MAX_HEADERS = 100;
-/** A client that takes in nothing of its answer for this long is cut off. */
+/** A client that reads nothing of its response for this long is cut off. */
 const READ_TIMEOUT_MS = 90_000;
 
 const CONNECTIONS: ConnectionLimits = { total: 10_000, perAddress: 2_000, pipelined: 16 };
 
-/** The share of the port's connections that each of `processes` may hold; they get new ones in turn. */
+/** Returns the share of the port's connection limits for each of `processes`; they get new connections in turn. */
 export function connectionShare(processes: number): ConnectionLimits {
   const share = (limit: number) => Math.ceil(limit / processes);
   return {
@@ -46,58 +46,59 @@ export function connectionShare(processes: number): ConnectionLimits {
   };
 }
 
-/** Nobody new for this long: the kernel's queue of new connections is empty. */
+/** No new connection for this long means that the kernel's accept queue is empty. */
 const QUIET_MS = 50;
-/** Under clients that never pause, the queue is not waited for any longer. */
+/** Longest wait for an empty queue, in case clients never pause. */
 const QUIET_LIMIT_MS = 1_000;
-/** How long it may take until nobody is connected; stop.ts promises 10 s for everything. */
+/** Longest wait until all clients have disconnected; stop.ts promises 10 s for everything. */
 const DRAIN_LIMIT_MS = 8_000;
-/** An idle connection may have a request under way: it gets this long to arrive and be answered. */
+/** An idle connection's next request may be on its way: it has this long to arrive. */
 const IDLE_GRACE_MS = 500;
 
-/** Resolves when the other servers of the port have come as far. */
+/** Resolves when the other servers on the port have reached this point too. */
 type Meet = (at: "quiet" | "closed") => Promise<void>;
 
-/** A listening server that can be stopped without breaking anybody's request. */
+/** A listening server that can be stopped without breaking requests in flight. */
 export interface HttpServer {
-  /** Starts listening; answers the port. Rejects with the system's error (EADDRINUSE …). */
+  /** Starts listening; resolves to the port. Rejects with the system's error (EADDRINUSE …). */
   listen(port: number, host: string): Promise<number>;
-  /** From now on every answer asks its client to leave (`Connection: close`). */
+  /** From now on every response asks its client to disconnect (`Connection: close`). */
   beginDrain(): void;
   /**
    * Stops accepting, lets requests in flight finish, closes idle connections; bounded to 8 s. Servers that share a port
-   * wait for one another by `meet`: while one still listens, whom another sends away would only come to it.
+   * wait for one another through `meet`, because clients that one sends away would only reconnect to another that still
+   * listens.
    */
   stop(meet?: Meet): Promise<void>;
 }
 
-/** What a server may know beside its handler. */
+/** Optional settings of a server. */
 export interface HttpServerOptions {
-  /** Proxies speak for many clients: their connections are not counted as one client's. */
+  /** Trusted proxies speak for many clients: their connections are not counted as one client's. */
   readonly trustProxy?: Config["trustProxy"];
-  /** The headers of answers that no handler gives. */
+  /** The headers of responses that no handler writes. */
   readonly commonHeaders?: CommonHeaders;
   readonly connections?: ConnectionLimits;
   readonly readTimeoutMs?: number;
 }
 
-/** The client a connection is counted under; null for a proxy. */
+/** Creates the function that returns the client a connection is counted under; null for a proxy. */
 function createClientOf(trustProxy: Config["trustProxy"]): (socket: Socket) => string | null {
   const isProxy = createProxyCheck(trustProxy);
   return ({ remoteAddress = "" }) => (isProxy(remoteAddress) ? null : addressKey(remoteAddress));
 }
 
-/** What the server knows of itself while it runs. */
+/** The state of a running server. */
 interface ServerState {
   readonly server: Server;
   readonly connections: Connections;
   draining: boolean;
-  /** While the listener is about to close, requests wait here. */
+  /** Requests that wait while the listener is about to close; null at any other time. */
   held: (() => void)[] | null;
   lastConnectionAtMs: number;
 }
 
-/** Wraps `handler` in a server with limits. */
+/** Creates a server with limits around `handler`. */
 export function createHttpServer(
   handler: RequestListener,
   options: HttpServerOptions = {},
@@ -132,7 +133,7 @@ export function createHttpServer(
   };
 }
 
-/** On a silent connection: closes it where its client does not read, and lets a client wait for its answer. */
+/** On a silent connection: closes it if its client is not reading, but lets a client wait for its response. */
 function cutUnread(socket: Socket): void {
   if (socket.writableLength > 0) socket.destroy();
 }
@@ -140,7 +141,7 @@ function cutUnread(socket: Socket): void {
 function answerClientErrors(server: Server, commonHeaders: CommonHeaders): void {
   const onClientError = createClientErrorHandler(commonHeaders);
   server.on("clientError", onClientError);
-  // Node.js would close the connection without a word.
+  // Without a listener, Node.js would close the connection silently.
   server.on("connect", (_request: IncomingMessage, socket: Duplex) => {
     socket.on("error", () => undefined);
     onClientError(new Error("CONNECT is not supported."), socket);
@@ -169,7 +170,7 @@ async function stop(state: ServerState, meet: Meet): Promise<void> {
   const deadlineMs = performance.now() + DRAIN_LIMIT_MS;
   await emptyConnectionQueue(state);
   await meet("quiet");
-  // While the others became quiet, their clients were still sent here.
+  // Until the others were quiet too, clients were still sent here.
   await waitForQuiet(state);
   const closed = new Promise<void>((resolve) => {
     // Server.close would also cut idle keep-alive connections, whose next request may be on its way.
@@ -185,13 +186,13 @@ async function stop(state: ServerState, meet: Meet): Promise<void> {
   server.closeIdleConnections();
   await Promise.race([closed, waitUntil(() => false, deadlineMs)]);
   server.closeAllConnections();
-  // Stops the timer that looks for slow clients; the socket is closed already.
+  // Stops the timer that checks for slow clients; the listener is already closed.
   server.close(() => undefined);
 }
 
 /**
- * A connection that the kernel has taken but we have not would be reset when the listener closes. Every answer makes its
- * client connect again, so for a moment none is given: the clients wait with us, and the queue runs empty.
+ * Connections that the kernel has accepted but this process has not would be reset when the listener closes. Every
+ * response makes its client reconnect, so for a moment none is sent: new requests are held, and the queue runs empty.
  */
 async function emptyConnectionQueue(state: ServerState): Promise<void> {
   state.held = [];
@@ -199,7 +200,7 @@ async function emptyConnectionQueue(state: ServerState): Promise<void> {
   await waitForQuiet(state);
 }
 
-/** Until nobody new has come for a moment. */
+/** Waits until no new connection has come for a moment, within bounds. */
 async function waitForQuiet(state: ServerState): Promise<void> {
   await waitUntil(
     () => performance.now() - state.lastConnectionAtMs > QUIET_MS,

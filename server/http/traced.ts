@@ -1,11 +1,11 @@
-// The span of a request, from its first header to the end of its answer.
+// The span of a request, from its arrival to the end of its response.
 import type { IncomingMessage, ServerResponse } from "node:http";
 import type { Tracer } from "../lib/tracer.ts";
 import { pathOf } from "./path.ts";
 import { recordOf } from "./request-record.ts";
 import { QUIET_PATHS } from "./request-log.ts";
 
-/** Answers under a span, which its client's `traceparent` may be the parent of. Probes and scrapes have none. */
+/** Runs `answer` in a span, whose parent may be the client's `traceparent`. Probes and scrapes get no span. */
 export function answerTraced(
   tracer: Tracer,
   { request, response }: { request: IncomingMessage; response: ServerResponse },

@@ -1,4 +1,4 @@
-// The contract of the `admin` procedures. Every write leaves an audit line.
+// The contract of the `admin` procedures. Every write is recorded in the audit log.
 import { z } from "zod";
 import { role } from "./auth.ts";
 import { historyLine } from "./credit.ts";
@@ -51,7 +51,7 @@ export const adminContract = {
     }),
   }),
   user: query({
-    /** `historyCursor`: the `history.nextCursor` of the page before; the newest entries without it. */
+    /** `historyCursor`: the previous page's `history.nextCursor`; without it, the newest entries are returned. */
     input: z.strictObject({ userId: id, historyCursor: cursor }),
     output: z.object({
       user: userLine,

@@ -6,7 +6,7 @@ import { feature } from "./features.ts";
 import { credits, id, idempotencyKey, isoDate, text } from "./primitives.ts";
 import { mutation, query, trackedSubscription } from "./procedure.ts";
 
-/** Bounds of what a run may be given; lengths in UTF-16 units, as JavaScript counts. */
+/** Limits of a run's input; lengths in UTF-16 units, as JavaScript counts. */
 export const AI_LIMITS = {
   messages: 50,
   conversationLength: 32_000,
@@ -17,7 +17,7 @@ export const AI_LIMITS = {
 
 const NOT_BLANK = /\S/u;
 
-/** Text a person wrote for a model: line breaks are welcome, blank text is not. */
+/** Text a person wrote for a model: line breaks are allowed, blank text is not. */
 function prompt(maxLength: number) {
   return text().min(1).max(maxLength).regex(NOT_BLANK, "Write something.");
 }
@@ -99,7 +99,7 @@ export type RunOutcome = (typeof RUN_OUTCOMES)[number];
 const outcome = z.enum(RUN_OUTCOMES);
 const errorCode = z.enum(Object.keys(ERROR_CODES) as [ErrorCode, ...ErrorCode[]]);
 
-/** What a run streams, in order; `end` is the last. `charged` and `balance` in credits. */
+/** The events a run streams, in order; `end` is the last. `charged` and `balance` in credits. */
 export const runEvent = z.discriminatedUnion("type", [
   z.object({ type: z.literal("text"), text: z.string() }),
   z.object({ type: z.literal("slide"), index: z.int().min(0), slide }),

@@ -19,7 +19,7 @@ export const user = z.object({
   createdAt: isoDate,
 });
 
-/** For clients without cookies; a browser sends its cookie and leaves it out. Malformed tokens get the 401 of a wrong one. */
+/** For clients without cookies; a browser sends its cookie instead. A malformed token gets the 401 of a wrong one. */
 const refreshTokenInput = z.strictObject({ refreshToken: text().max(1024).optional() }).optional();
 
 export const authContract = {

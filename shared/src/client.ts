@@ -1,4 +1,4 @@
-// CreateClient: the official tRPC client, batching, live over server-sent events, signed in for as long as it can be.
+// Creates the client: tRPC's official one with batching, server-sent events and automatic renewal of access tokens.
 import {
   createTRPCClient,
   httpBatchLink,
@@ -20,37 +20,38 @@ import { type ClientSession, createSession, subjectOf } from "./session.ts";
 export interface SkyworkClientOptions {
   /** Where the router is: `https://api.example.com/api/trpc`. */
   url: string;
-  /** The access token, where the caller keeps it. Give `onAccessToken` too, or the client keeps renewed ones itself. */
+  /** Returns the access token if the caller keeps it. Without `onAccessToken`, the client keeps renewed ones itself. */
   getAccessToken?: () => string | null | undefined | Promise<string | null | undefined>;
-  /** Called with each new access token and its end (ISO 8601). */
+  /** Called with each new access token and its expiry (ISO 8601). */
   onAccessToken?: (accessToken: string, expiresAt: string) => void;
   /** For clients without cookies (Node.js, mobile): the refresh token, kept in memory and renewed with each use. */
   refreshToken?: string;
-  /** Called with each new refresh token, to be stored in the place of the old one. */
+  /** Called with each new refresh token, which replaces the old one in the caller's store. */
   onRefreshToken?: (refreshToken: string) => void;
-  /** Called when the server has ended the sign-in, or the browser's cookie turns out to be another person's. */
+  /** Called when the server has ended the sign-in, or the browser's cookie turns out to be another user's. */
   onSignedOut?: () => void;
-  /** Whether a refresh cookie may be there without a refresh token in hand; true in browsers. */
+  /** Whether to refresh by cookie when there is no refresh token; defaults to true in browsers. */
   cookies?: boolean;
-  /** More headers for every request. `authorization` given here (a service key) counts instead of the access token. */
+  /** Additional headers for every request. An `authorization` header (a service key) replaces the access token. */
   headers?: () => Record<string, string> | Promise<Record<string, string>>;
-  /** Instead of the global fetch. */
+  /** Defaults to the global fetch. */
   fetch?: typeof globalThis.fetch;
 }
 
-/** The server takes no more calls in one batch. */
+/** The server accepts no more calls in one batch. */
 const MAX_BATCH_ITEMS = 10;
-/** Between two tries to renew the token of a stream, as between two tries to open it. */
+/** Delay between attempts to renew a stream's token, as between attempts to open it. */
 const FIRST_RETRY_MS = 500;
 const MAX_RETRY_MS = 30_000;
-/** Goes alone: what it brings may be so large that the server would refuse two of them in one body. */
+/** Never batched: its input may be so large that the server would refuse two of them in one body. */
 const UNBATCHED = "ai.start";
-/** Longer addresses are split into several requests: proxies and servers refuse them. */
+/** Batches with longer URLs are split into several requests, because proxies and servers refuse such URLs. */
 const MAX_URL_LENGTH = 8_000;
 
 /**
- * The typed client. A call refused because its access token has ended is repeated once after a refresh, and as nobody but the
- * person who made it; calls refused together share one refresh. Cookies are sent, so in a browser nothing but `url` is needed.
+ * Creates the typed client. A call refused because its access token has expired is retried once after a refresh, and
+ * only as the user who made it; calls refused together share one refresh. Cookies are sent, so a browser needs nothing
+ * but `url`.
  */
 export function createClient(options: SkyworkClientOptions): TRPCClient<AppRouter> {
   const plainFetch = options.fetch ?? globalThis.fetch.bind(globalThis);
@@ -97,10 +98,10 @@ export function createClient(options: SkyworkClientOptions): TRPCClient<AppRoute
   });
 }
 
-/** Whose each call is, by the context of its operation: the person of the token it was first sent with. */
+/** The user of each call, by its operation's context: the subject of the token it was first sent with. */
 type Callers = WeakMap<object, string>;
 
-/** Repeats a call once after a refresh, and learns from `auth.refresh` and `auth.logout` when the caller calls them. */
+/** Retries a call once after a refresh, and updates the session when the caller calls `auth.refresh` or logs out. */
 function renewing(session: ClientSession, callers: Callers): TRPCLink<AppRouter> {
   return () =>
     ({ op, next }) =>
@@ -109,9 +110,9 @@ function renewing(session: ClientSession, callers: Callers): TRPCLink<AppRouter>
         let mayRenew = !isSignIn;
         let ended = false;
         let stop: () => void = () => undefined;
-        // A new attempt is a new connection to tRPC's link, which then knows nothing of the events of the old one.
+        // Each attempt is a new connection to tRPC's link, which knows nothing of the previous one's events.
         let lastEventId: string | undefined;
-        // Its own, whatever other calls the caller gives the same one.
+        // A copy, because the caller may pass the same context to several calls.
         const context = { ...op.context };
 
         function attempt(): void {
@@ -123,8 +124,8 @@ function renewing(session: ClientSession, callers: Callers): TRPCLink<AppRouter>
               if ("data" in result) {
                 if (op.path === "auth.refresh") session.accept(result.data);
                 if (op.path === "auth.logout" || op.path === "auth.logoutAll") session.forget();
-                // A stream that has brought something may need a new token again, hours later; a renewal from before
-                // it did is no help then.
+                // A stream that has delivered something may need another token hours later; the renewal from before
+                // that does not help then.
                 mayRenew = !isSignIn;
                 if (op.type === "subscription") startedAtMs = performance.now();
               }
@@ -143,7 +144,7 @@ function renewing(session: ClientSession, callers: Callers): TRPCLink<AppRouter>
           stop = () => subscription.unsubscribe();
         }
 
-        /** Goes on with a new token. A stream waits for one while the server cannot answer: nothing else would open it again. */
+        /** Continues with a new token. While the server is unavailable a stream keeps trying: nothing else would. */
         function renewAfter(error: TRPCClientError<AppRouter>, sinceMs: number, retryMs: number) {
           const person = callers.get(context) ?? null;
           void session.renew({ sinceMs, person }).then((outcome) => {
@@ -168,7 +169,7 @@ function renewing(session: ClientSession, callers: Callers): TRPCLink<AppRouter>
       });
 }
 
-/** The operation going on after an event of a tracked stream; as it was where none has arrived. */
+/** Returns the operation resumed after the last event of a tracked stream; unchanged if none has arrived. */
 function resumed(op: Operation, lastEventId: string | undefined): Operation {
   if (lastEventId === undefined) return op;
   return { ...op, input: { ...(op.input as object | undefined), lastEventId } };

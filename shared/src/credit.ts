@@ -41,7 +41,7 @@ const MAX_METADATA_DEPTH = 8;
 
 const HALF_CHARACTER = /\p{Cs}/u;
 
-/** Whether prototype keys or halves of characters stand anywhere in `value`, or it is too deep to look. */
+/** Whether `value` contains prototype keys or halves of surrogate pairs anywhere, or is nested too deeply to check. */
 function isHostile(value: unknown, depth = 0): boolean {
   if (typeof value === "string") return HALF_CHARACTER.test(value);
   if (typeof value !== "object" || value === null) return false;
@@ -56,7 +56,7 @@ function isHostile(value: unknown, depth = 0): boolean {
 
 /** At most 4 kB of the caller's own notes, kept with the entry. */
 export const metadata = z
-  // Looked at before z.record, which would leave `__proto__` out without a word.
+  // Checked before z.record, which would silently drop `__proto__`.
   .custom<Metadata>((value) => !isHostile(value), {
     error: `Metadata may not use prototype keys or halves of surrogate pairs, nor nest deeper than ${MAX_METADATA_DEPTH}.`,
   })
@@ -69,7 +69,7 @@ export const metadata = z
   )
   .meta({ "x-typescript": "Metadata" });
 
-/** The answer to a spend; the same again, with `replayed: true`, when the key is repeated. */
+/** The result of a spend; a replay with the same key returns it again with `replayed: true`. */
 export const spendAnswer = z.object({
   transactionId: id,
   feature,
@@ -79,7 +79,7 @@ export const spendAnswer = z.object({
   replayed: z.boolean(),
 });
 
-/** What is there now. `available` = credits - held. */
+/** The current balance. `available` = credits - held. */
 export const balanceChange = z.object({
   credits,
   held: credits,
@@ -145,7 +145,7 @@ export const creditContract = {
   usage: query({
     input: z
       .strictObject({
-        /** A moment, or a date in `timeZone`: from its beginning, to its end. */
+        /** A moment, or a date in `timeZone`: `from` means its beginning, `to` its end. */
         from: z.union([isoDate, z.iso.date()]).optional(),
         to: z.union([isoDate, z.iso.date()]).optional(),
         timeZone: text().min(1).max(64).default("UTC"),
@@ -159,7 +159,7 @@ export const creditContract = {
     }),
   }),
   onChange: subscription({
-    // A stream that was cut is opened again with the last id it had: whoever opens it is told where things stand anyway.
+    // A client reopens a broken stream with its last id, but every stream starts with the current balance anyway.
     input: z.strictObject({ lastEventId: text().max(200).nullish() }).optional(),
     output: balanceChange,
   }),

@@ -1,6 +1,6 @@
 // The closed list of error codes, the tRPC code and HTTP status of each, and the details each carries.
 
-/** code -> [tRPC code, HTTP status]. Nothing else ever reaches a caller. */
+/** The tRPC code and HTTP status of each code. Nothing else ever reaches a caller. */
 export const ERROR_CODES = {
   UNAUTHENTICATED: { trpc: "UNAUTHORIZED", httpStatus: 401 },
   TOKEN_EXPIRED: { trpc: "UNAUTHORIZED", httpStatus: 401 },
@@ -27,7 +27,7 @@ export const ERROR_CODES = {
 /** A code of the closed list. */
 export type ErrorCode = keyof typeof ERROR_CODES;
 
-/** What each code carries beside itself; a code that is not here carries nothing. */
+/** The details each code carries; a code not listed here carries none. */
 export interface ErrorDetails {
   VALIDATION_FAILED: { fields: Record<string, string[]> };
   INSUFFICIENT_CREDITS: {

@@ -1,8 +1,8 @@
 // Server-sent events over fetch: unlike a browser's EventSource it can send the access token in a header, so that no
-// token ever stands in an address, and it also runs where there is no EventSource.
+// token ever appears in a URL, and it also works where there is no EventSource.
 import { codeIn } from "./refusal.ts";
 
-/** An event as listeners get it. */
+/** An event as listeners receive it. */
 export interface StreamEvent {
   readonly type: string;
   readonly data: string;
@@ -10,12 +10,12 @@ export interface StreamEvent {
   readonly message?: string;
 }
 
-/** What the stream needs to be opened, and opened again. */
+/** What the stream needs to open and reopen. */
 export interface StreamOptions {
-  /** Told by tRPC's types; cookies are always sent. */
+  /** Part of tRPC's types, but ignored: cookies are always sent. */
   readonly withCredentials?: boolean;
   readonly fetch: typeof globalThis.fetch;
-  /** Asked at each connection, so that a renewed token is used. */
+  /** Called for each connection, so that a renewed token is used. */
   readonly headers: () => Promise<Record<string, string>>;
 }
 
@@ -23,9 +23,9 @@ type Listener = (event: StreamEvent) => void;
 
 const FIRST_RETRY_MS = 500;
 const MAX_RETRY_MS = 30_000;
-/** The server answers a stream within a few seconds, whatever it then has to send. */
+/** The server responds to a stream's request within a few seconds, whatever it then has to send. */
 const CONNECT_TIMEOUT_MS = 15_000;
-/** A refusal of ours is shorter, and is there at once. */
+/** This API's own refusals are shorter, and arrive immediately. */
 const MAX_REFUSAL_LENGTH = 20_000;
 const REFUSAL_TIMEOUT_MS = 5_000;
 
@@ -38,9 +38,9 @@ export class FetchEventSource {
   readonly #url: string;
   readonly #options: StreamOptions;
   readonly #listeners = new Map<string, Set<Listener>>();
-  /** Ends the connection under way. */
+  /** Aborts the current connection. */
   #connection = new AbortController();
-  /** Ends the wait under way. */
+  /** Ends the current wait. */
   #wake: () => void = () => undefined;
   #lastEventId = "";
   #retryMs = FIRST_RETRY_MS;
@@ -78,19 +78,20 @@ export class FetchEventSource {
     for (const listener of this.#listeners.get(type) ?? []) listener(event);
   }
 
-  /** Connects for as long as nobody closes it: a stream that ends is opened again, ever more slowly while it fails. */
+  /** Keeps connecting until closed: a stream that ends is reopened, with growing delays while it fails. */
   async #run(): Promise<void> {
     while (this.readyState !== this.CLOSED) {
       let problem = "The connection ended.";
       try {
         const answer = await this.#connect();
-        // Closed as the head arrived: it must not be open again.
+        // Closed while the response's head arrived: it must not become open again.
         if (this.readyState === this.CLOSED) {
           await answer.body?.cancel();
           return;
         }
         if (answer.body && isEventStream(answer)) {
-          // One that is not ok is a refusal in tRPC's words: whoever listens knows whether to come back, and closes otherwise.
+          // A stream that is not ok is a refusal in tRPC's form: the listener decides whether to reconnect, and closes
+          // if not.
           if (answer.ok) this.readyState = this.OPEN;
           else problem = `The server answered ${answer.status}.`;
           await this.#read(answer.body);
@@ -109,7 +110,7 @@ export class FetchEventSource {
     }
   }
 
-  /** The head of the answer. Rejects where it does not come in time. */
+  /** Resolves once the response's head has arrived. Rejects if that takes too long. */
   async #connect(): Promise<Response> {
     const connection = (this.#connection = new AbortController());
     const headers = await this.#options.headers();
@@ -132,7 +133,7 @@ export class FetchEventSource {
     }
   }
 
-  /** An open stream that has said something: after it, coming back begins anew. One that only opens may be lost at once, for ever. */
+  /** Resets the retry delay once an open stream has sent something: one that merely opens may be lost every time. */
   #proveGood(): void {
     if (this.readyState === this.OPEN) this.#retryMs = FIRST_RETRY_MS;
   }
@@ -159,7 +160,7 @@ export class FetchEventSource {
       for (const line of lines) {
         if (line.startsWith(":")) this.#proveGood();
         if (line === "") {
-          // Only a whole event moves the place to resume from (the specification's "dispatch the event").
+          // Only a complete event moves the position to resume from (the specification's "dispatch the event").
           this.#lastEventId = id;
           if (data.length > 0) {
             this.#proveGood();
@@ -191,8 +192,8 @@ export class FetchEventSource {
 }
 
 /**
- * Whether an answer is this API's own "no", for good. A maintenance page is none, whatever its status, nor is what an ingress or
- * a gateway says.
+ * Whether a response is this API's own permanent refusal. A maintenance page is not, whatever its status, nor is the
+ * response of an ingress or a gateway.
  */
 async function isRefusal({ status, body }: Response): Promise<boolean> {
   if (status >= 400 && status < 500 && status !== 429 && body)
@@ -201,7 +202,7 @@ async function isRefusal({ status, body }: Response): Promise<boolean> {
   return false;
 }
 
-/** The text of a body, as much of it as comes within the limits of a refusal. */
+/** Returns the text of a body, as far as it arrives within the limits of a refusal. */
 async function beginningOf(body: ReadableStream<Uint8Array>): Promise<string> {
   const reader = body.getReader();
   const decoder = new TextDecoder();

@@ -2,7 +2,7 @@
 // To add a paid feature, start here (docs/guides/add-a-feature.md).
 import { z } from "zod";
 
-/** What is known of a feature everywhere: how people see it and which environment variable sets its price. */
+/** What is shared about a feature: how users see it and which environment variable sets its price. */
 export interface FeatureDefinition {
   /** Its name for people, as on a button. */
   readonly label: string;
@@ -13,7 +13,7 @@ export interface FeatureDefinition {
   readonly defaultPriceCredits: number;
 }
 
-/** Every feature that costs credits, by the name it has on the wire. */
+/** Every feature that costs credits, by its name on the wire. */
 export const FEATURE_TABLE = {
   "chat-flash": {
     label: "Quick chat",

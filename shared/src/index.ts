@@ -1,4 +1,4 @@
-// What a client of the Skywork backend may import: one flat door, because this is a package.
+// Everything that clients of the Skywork backend may import: one flat entry point, because this is a package.
 export {
   AI_LIMITS,
   type ChatMessage,

@@ -65,18 +65,18 @@ export const subscriptionState = z.object({
   planId: id,
   tier: z.string(),
   interval: billingInterval,
-  /** Stripe's own word: active, trialing, past_due, canceled, unpaid, incomplete, … */
+  /** Stripe's own status: active, trialing, past_due, canceled, unpaid, incomplete, … */
   status: z.string(),
   credits,
   price: minorUnits,
   currency,
   currentPeriodStart: isoDate,
   currentPeriodEnd: isoDate,
-  /** It ends with this period. */
+  /** Whether it ends with the current period. */
   cancelAtPeriodEnd: z.boolean(),
-  /** When it ends, this period or later; null while it goes on. */
+  /** When it ends, with this period or later; null if it continues. */
   cancelAt: isoDate.nullable(),
-  /** The cheaper plan that follows when the paid period ends; until then it can be undone free of charge. */
+  /** The cheaper plan that follows when the paid period ends; until then the change can be undone free of charge. */
   pendingPlan: z.object({ planId: id, name: z.string(), effectiveAt: isoDate }).nullable(),
 });
 

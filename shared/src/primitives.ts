@@ -1,15 +1,15 @@
 // The small schemas every contract file is built from: ids, money, credits, dates, pages.
 import { z } from "zod";
 
-/** The input of a procedure that takes none. `undefined` and `{}` are the same to a caller. */
+/** The input of a procedure that takes none. `undefined` and `{}` are equivalent for a caller. */
 export const nothing = z.strictObject({}).optional();
 
-/** The answer of a procedure that has nothing to say. */
+/** The output of a procedure that returns nothing. */
 export const empty = z.object({});
 
 /**
- * Any text. Half of a surrogate pair is no character: databases, hashes and other languages each make something else
- * of it, so it is refused wherever a caller's text comes in.
+ * Any text. Half of a surrogate pair is not a character: databases, hashes and other languages each treat it
+ * differently, so it is refused in all text from callers.
  */
 export function text() {
   return z.string().regex(/^\P{Cs}*$/u, "Use whole Unicode characters.");
@@ -38,10 +38,10 @@ export const currency = z.string().length(3);
 /** Money in minor units (cents). */
 export const minorUnits = z.int();
 
-/** Whole credits; negative only as a balance in debt or a taking entry. */
+/** Whole credits; negative only as a balance in debt or in an entry that takes credits. */
 export const credits = z.int();
 
-/** What a caller may ask to move at once: 1..1,000,000,000. */
+/** The credits a caller may move in one request: 1..1,000,000,000. */
 export const positiveCredits = z.int().min(1).max(1_000_000_000);
 
 /**
@@ -60,7 +60,7 @@ export const limit = z.int().min(1).max(100).default(50);
 /** How many rows to skip. */
 export const offset = z.int().min(0).max(1_000_000_000).optional();
 
-/** An opaque place in a list, as `nextCursor` gave it. */
+/** An opaque position in a list, as returned in `nextCursor`. */
 export const cursor = text().min(1).max(200).optional();
 
 /** Text a person wrote, without control characters. */

@@ -1,10 +1,10 @@
-// The three words a contract is written in: query, mutation and subscription.
+// The functions a contract is written with: query, mutation, subscription and trackedSubscription.
 import type { z } from "zod";
 
 /** How a procedure is called. `trackedSubscription` = a stream whose events carry ids, so that it can be resumed. */
 export type ProcedureKind = "query" | "mutation" | "subscription" | "trackedSubscription";
 
-/** One procedure of the contract: its kind and the zod schemas of what goes in and what comes out. */
+/** One procedure of the contract: its kind and the zod schemas of its input and output. */
 export interface ProcedureContract<
   Kind extends ProcedureKind,
   Input extends z.ZodType,
@@ -45,8 +45,9 @@ export function subscription<Input extends z.ZodType, Output extends z.ZodType>(
 }
 
 /**
- * A stream of `output` values over server-sent events, each with an id. A client that lost its connection goes on after
- * the last id it saw (https://trpc.io/docs/server/subscriptions#tracked); `input` must be an object with `lastEventId?`.
+ * A stream of `output` values over server-sent events, each with an id. A client that lost its connection resumes after
+ * the last id it saw (https://trpc.io/docs/server/subscriptions#tracked); `input` must be an object with
+ * `lastEventId?`.
  */
 export function trackedSubscription<Input extends z.ZodType, Output extends z.ZodType>(
   shapes: Shapes<Input, Output>,

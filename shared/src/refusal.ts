@@ -1,19 +1,19 @@
-// What this API's "no" looks like on the wire: nothing else that answers in its place is taken for one.
+// Recognizes this API's own refusals on the wire; a response from anything in front of it is not taken for one.
 import type { AppErrorData } from "./errors.ts";
 
-/** Codes that a new access token may mend. */
+/** Codes that a new access token may resolve. */
 const RENEWABLE: readonly string[] = [
   "UNAUTHENTICATED",
   "TOKEN_EXPIRED",
 ] satisfies AppErrorData["code"][];
 
-/** The code of an error as this API sends it, from `data.app`; null for any other error. */
+/** Returns the code of an error that this API sent, from `data.app`; null for any other error. */
 export function codeOf(data: unknown): string | null {
   const code = field(field(data, "app"), "code");
   return typeof code === "string" ? code : null;
 }
 
-/** The code of an answer's text, as `codeOf`: null also for what is no JSON. */
+/** Returns the code in a response's text, like `codeOf`; null also for text that is not JSON. */
 export function codeIn(text: string): string | null {
   try {
     return codeOf(field(field(JSON.parse(text), "error"), "data"));
@@ -22,12 +22,12 @@ export function codeIn(text: string): string | null {
   }
 }
 
-/** Whether a refused call is worth a refresh. */
+/** Whether a refused call is worth retrying after a refresh. */
 export function isRenewable(data: unknown): boolean {
   return RENEWABLE.includes(codeOf(data) ?? "");
 }
 
-/** A field of what may be anything; undefined where there is none. */
+/** Returns a field of any value; undefined if there is none. */
 export function field(value: unknown, name: string): unknown {
   return typeof value === "object" && value !== null
     ? Object.getOwnPropertyDescriptor(value, name)?.value

@@ -1,4 +1,4 @@
-// AppRouter: the tRPC router's type, made from plain types written from the contract, so that no server type can leak into it.
+// AppRouter: the tRPC router's type, built from plain types generated from the contract, so no server type can leak in.
 import type {
   TRPCBuiltRouter,
   TRPCDefaultErrorShape,
@@ -46,7 +46,7 @@ type Procedures<Router> = {
   [Name in keyof Router]: Router[Name] extends AnyProcedureTypes ? Procedure<Router[Name]> : never;
 };
 
-/** The type to give to `createTRPCClient<AppRouter>` or `createTRPCReact<AppRouter>`. */
+/** The type to pass to `createTRPCClient<AppRouter>` or `createTRPCReact<AppRouter>`. */
 export type AppRouter = TRPCBuiltRouter<
   { ctx: object; meta: object; errorShape: AppErrorShape; transformer: false },
   { [Name in keyof ProcedureTypes]: Procedures<ProcedureTypes[Name]> }

@@ -1,4 +1,4 @@
-// What a client knows of its sign-in: the access token in memory, whose it is, and one shared refresh at a time.
+// A client's sign-in: the access token in memory, whose it is, and a single shared refresh at a time.
 import { codeIn, field } from "./refusal.ts";
 import { refreshInTurn } from "./turns.ts";
 
@@ -14,12 +14,12 @@ export interface SessionOptions {
   readonly fetch: typeof globalThis.fetch;
 }
 
-/** What came of a renewal. `unavailable`: nobody said no, so asking again later may help. */
+/** The outcome of a renewal. `unavailable`: the server did not refuse, so a later retry may succeed. */
 export type Renewal = "renewed" | "refused" | "unavailable";
 
-/** A call that was refused because its access token had ended. */
+/** A call that was refused because its access token had expired. */
 export interface RefusedCall {
-  /** When it began, by performance.now(): a renewal after that moment counts. */
+  /** When it began, by performance.now(): any renewal after that moment serves it. */
   readonly sinceMs: number;
   /** Whose call it is (ClientSession.person). */
   readonly person: string | null;
@@ -27,24 +27,25 @@ export interface RefusedCall {
 
 /** The sign-in of one client. */
 export interface ClientSession {
-  /** Whom the tokens last taken or sent are for; null while that is unknown. */
+  /** Returns the user of the tokens last accepted or sent; null while unknown. */
   person(): string | null;
   accessToken(): Promise<string | null>;
-  /** Takes what `auth.refresh` answered to the caller, whoever that is now. */
+  /** Accepts the result of the caller's own `auth.refresh`, whichever user it is for. */
   accept(answer: unknown): void;
-  /** Forgets every token, and whose they were. */
+  /** Forgets every token, and which user they belonged to. */
   forget(): void;
   /**
-   * Renews the access token once for everybody who asks meanwhile. `refused` also when there is nothing to renew with, and
-   * when the new token is not the caller's: a browser's cookie is that of whoever signed in last, in any of its tabs.
+   * Renews the access token, once for all calls that ask meanwhile. Resolves to `refused` also when there is nothing to
+   * renew with, and when the new token is not that of the call's user: a browser's cookie belongs to the last sign-in
+   * in any of its tabs.
    */
   renew(call: RefusedCall): Promise<Renewal>;
 }
 
-/** Shorter than the server takes the former token for, whose successor got lost on the way: 10 s. */
+/** Shorter than the 10 s for which the server still accepts a token whose successor was lost in transit. */
 const REFRESH_TIMEOUT_MS = 8_000;
 
-/** Whom an access token (a JWT) is for; null of any other text. */
+/** Returns the subject of an access token (a JWT); null for anything else. */
 export function subjectOf(token: unknown): string | null {
   if (typeof token !== "string") return null;
   try {
@@ -56,12 +57,12 @@ export function subjectOf(token: unknown): string | null {
   }
 }
 
-/** Whether both are known and not the same. */
+/** Whether both are known and differ. */
 function areTwoPeople(one: string | null, other: string | null): boolean {
   return one !== null && other !== null && one !== other;
 }
 
-/** Asks for new tokens; rejects where they do not come in time. */
+/** Requests new tokens; rejects if they do not arrive in time. */
 async function askForTokens(
   options: SessionOptions,
   refreshToken: string | null,
@@ -82,34 +83,37 @@ async function askForTokens(
   }
 }
 
-/** Asks a second time at once where no answer comes: it may have been lost, and the token be good for seconds only. */
+/** Retries immediately if no response arrives: it may have been lost, and the old token expires within seconds. */
 function askTwice(options: SessionOptions, refreshToken: string | null) {
   const ask = () => askForTokens(options, refreshToken);
   const twice = () => ask().catch(ask);
   return refreshToken === null ? refreshInTurn(twice) : twice();
 }
 
-/** One client's sign-in, as it stands. */
+/** The current state of one client's sign-in. */
 interface State {
   readonly options: SessionOptions;
-  /** The access token is the caller's to keep. */
+  /** Whether the caller keeps the access token. */
   readonly byCaller: boolean;
-  /** A refresh may go by cookie. */
+  /** Whether a refresh may use a cookie. */
   readonly cookies: boolean;
   held: string | null;
   person: string | null;
   refreshToken: string | null;
   renewing: Promise<Renewal> | null;
   renewedAtMs: number;
-  /** The cookie is another's: asked again before the caller signs in or out, it would be renewed for them with every call. */
+  /**
+   * Whether the cookie is another user's. If so, no refresh is tried until the caller signs in or out: it would extend
+   * that user's sign-in with every call.
+   */
   isForeign: boolean;
-  /** By the caller, at the last call. */
+  /** The access token that the caller gave at the last call. */
   given: string | null;
-  /** So far. A refresh from before one is nobody's. */
+  /** The number of sign-outs so far. A refresh begun before one is discarded. */
   signOuts: number;
 }
 
-/** Makes the session. */
+/** Creates the session. */
 export function createSession(options: SessionOptions): ClientSession {
   const state: State = {
     options,
@@ -164,7 +168,7 @@ function accept(state: State, answer: unknown): void {
   options.onRefreshToken?.(next);
 }
 
-/** `person` stays: until the caller asks for a token, nothing here is anybody else's. */
+/** Ends the sign-in. `person` is kept: until the caller obtains a token, nothing here belongs to any other user. */
 function end(state: State): Renewal {
   state.held = null;
   state.refreshToken = null;
@@ -176,7 +180,7 @@ async function refresh(state: State): Promise<Renewal> {
   const { options, signOuts } = state;
   try {
     const { ok, status, text } = await askTwice(options, state.refreshToken);
-    // Who has signed out meanwhile is not signed in again by what was on its way.
+    // If the caller has signed out meanwhile, tokens that were in transit must not sign them in again.
     if (state.signOuts !== signOuts) return "refused";
     if (ok) {
       const tokens = field(field(JSON.parse(text), "result"), "data");
@@ -187,16 +191,17 @@ async function refresh(state: State): Promise<Renewal> {
       accept(state, tokens);
       return "renewed";
     }
-    // Only the server's own "no" is one; a lost connection, a busy server or a proxy, whatever its status, says none.
+    // Only the server's own refusal counts; a lost connection, a busy server or a proxy, whatever its status, refuses
+    // nothing.
     if (status >= 500 || status === 429 || codeIn(text) === null) return "unavailable";
     return status === 401 ? end(state) : "refused";
   } catch {
-    // The refused call's own error is what the caller gets to see.
+    // The caller gets the refused call's own error instead.
     return "unavailable";
   }
 }
 
-/** The renewal that is under way, or a new one. */
+/** Returns the renewal in flight or starts one, unless none is needed or possible. */
 function renewal(state: State, sinceMs: number): Promise<Renewal> {
   if (state.isForeign) return Promise.resolve("refused");
   if (state.renewedAtMs > sinceMs) return Promise.resolve("renewed");

@@ -1,4 +1,4 @@
-// Whose turn it is to renew a browser's sign-in: its tabs share one cookie, and each use of it makes the one before old.
+// Serializes the refreshes of a browser's tabs: they share one cookie, and each use of it makes the previous one stale.
 
 /** The part of https://w3c.github.io/web-locks/ that is used here. */
 interface Locks {
@@ -6,12 +6,13 @@ interface Locks {
 }
 
 const LOCK = "skywork-refresh";
-/** As long as a renewal takes that is asked for twice (session.ts): whoever takes longer hangs, and holds nobody up. */
+/** As long as a renewal with its retry may take (session.ts). A tab that takes longer hangs and blocks no others. */
 const MAX_TURN_MS = 16_000;
 
 /**
- * Runs `work`, a refresh by cookie, when no other tab of this browser runs one: overtaken twice on the way, the server would
- * take it for a thief's. Runs it at once where tabs cannot wait for each other.
+ * Runs `work`, a refresh by cookie, once no other tab of this browser is running one: to the server, a refresh that is
+ * overtaken twice in transit looks like the use of a stolen cookie. Runs it immediately where tabs cannot wait for one
+ * another.
  */
 export async function refreshInTurn<T>(work: () => Promise<T>): Promise<T> {
   const { navigator } = globalThis as { navigator?: { locks?: Locks } };
@@ -26,7 +27,7 @@ export async function refreshInTurn<T>(work: () => Promise<T>): Promise<T> {
       await Promise.race([Promise.allSettled([answer]), over]);
       return { answer };
     })
-    // It waited for too long, or this page may hold no lock.
+    // The wait took too long, or this page may not hold a lock.
     .catch(() => null)
     .finally(() => clearTimeout(timer));
   return turn === null ? work() : turn.answer;

@@ -1,4 +1,4 @@
-// The contract of the `user` procedures: the profile, everything stored, the way out.
+// The contract of the `user` procedures: the profile, the data export, deleting the account.
 import { z } from "zod";
 import { user } from "./auth.ts";
 import { empty, nothing, plainText, text } from "./primitives.ts";
@@ -18,8 +18,8 @@ export const userContract = {
     output: z.object({ user }),
   }),
   /**
-   * Everything stored about the caller, one JSON document. Lists are whole, not pages; one of more than 100,000 rows
-   * ends there and is named in `incomplete`. One at a time.
+   * Everything stored about the caller, as one JSON document. Lists are complete, not paged; one of more than 100,000
+   * rows is cut there and named in `incomplete`. One export at a time.
    */
   export: query({ input: nothing, output: z.record(z.string(), z.unknown()) }),
   delete: mutation({

@@ -1,4 +1,4 @@
-// How a command opens the server's parts: environment -> config -> back end -> app, run one thing, close.
+// Opens the server's parts for a command: environment -> config -> back end -> app, run one thing, close.
 import type { App } from "../../app.ts";
 import { type Backend, openBackend } from "../../infrastructure.ts";
 import type { Config } from "../../config/config.ts";
@@ -13,7 +13,7 @@ import { createLogger, type Logger } from "../../lib/logger.ts";
 import { explainRefusal } from "../../payment/stripe/advice.ts";
 import { refusalOf } from "../../payment/stripe/errors.ts";
 
-/** Development fills in what it lacks: its kept secrets, and the sandbox that `npm run dev` has running. */
+/** In development, fills in what is unset: the stored secrets, and the sandbox that `npm run dev` is running. */
 async function completeForDevelopment(given: Environment): Promise<Environment> {
   if (given["NODE_ENV"] === "production") return given;
   const environment = withDevelopmentSecrets(given);
@@ -29,7 +29,7 @@ async function completeForDevelopment(given: Environment): Promise<Environment> 
   };
 }
 
-/** Runs `work` on a whole app without a socket; otherwise as `runOnBackend`. */
+/** Runs `work` on a whole app without a socket; otherwise like `runOnBackend`. */
 export function runCommand(work: (app: App) => Promise<boolean>): Promise<void> {
   return runOnBackend(async (backend, { config, logger }) => {
     const { createApp } = await import("../../app.ts");
@@ -43,8 +43,9 @@ export function runCommand(work: (app: App) => Promise<boolean>): Promise<void> 
 }
 
 /**
- * Runs `work` on the back end alone, without the half of the program it has no use for, and ends the process: exit code
- * 0 when it answers true, 1 when false or failed. A wrong environment is told in full, and a missing database that was named is not made.
+ * Runs `work` on the back end alone, without loading the rest of the program, and ends the process: exit code 0 when it
+ * resolves to true, 1 when false or failed. Every problem of the environment is reported, and a missing database that
+ * was named is not created.
  */
 export async function runOnBackend(
   work: (backend: Backend, parts: { config: Config; logger: Logger }) => Promise<boolean>,
@@ -58,7 +59,7 @@ export async function runOnBackend(
     });
     if (given["DATABASE_URL"] === undefined)
       process.stderr.write(`DATABASE_URL is unset: this is about ${config.database.url}.\n`);
-    // One named and missing is a wrong path, or a disk that is not mounted.
+    // A named database that is missing means a wrong path, or a disk that is not mounted.
     const mayCreate = given["DATABASE_URL"] === undefined;
     const backend = await openBackend({ config, logger, mayCreate });
     try {
@@ -70,11 +71,11 @@ export async function runOnBackend(
     const isPlain =
       error instanceof ConfigError || isAppError(error) || error?.constructor === Error;
     const text = error instanceof Error ? (isPlain ? error.message : error.stack) : String(error);
-    // An operator may read what Stripe said (a wrong key, say); a caller of the API may not.
+    // An operator may see what Stripe said (a wrong key, say); a caller of the API may not.
     const refusal = refusalOf(error);
     process.stderr.write(`${refusal === null ? (text ?? "failed") : explainRefusal(refusal)}\n`);
     process.exitCode = 1;
   }
-  // Keep-alive connections to Stripe would hold the process for a minute.
+  // Keep-alive connections to Stripe would keep the process alive for a minute.
   process.exit();
 }

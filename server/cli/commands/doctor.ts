@@ -18,10 +18,10 @@ function readArguments() {
   }
 }
 
-/** The database reads for one step while this process goes through the other's rows. */
+/** The database reads the rows of one step while this process checks those of the other. */
 const CONCURRENCY = 2;
 
-/** What was looked at, in words. */
+/** Says in words what was checked. */
 function lookedAt({ users, provenNow, provenEarlier, since }: AuditReport): string {
   const all = `${users} users, ${provenNow} entries`;
   if (since === null) return `${all}, all of them read`;
@@ -36,7 +36,7 @@ await runOnBackend(async ({ database, stats }) => {
   const report = await auditLedger({
     database,
     whole: full,
-    // A small pool, and SQLite, have one connection to spare.
+    // A small pool, and SQLite, can spare only one connection.
     concurrency: stats().pools.some(({ limit }) => limit >= CONCURRENCY * 2) ? CONCURRENCY : 1,
     onProgress(progress) {
       if (performance.now() - toldAt < 1_000) return;

@@ -1,11 +1,11 @@
-// `npm run prisma:migrate`: applies pending migrations to the database of DATABASE_URL, offline, and says which.
+// `npm run prisma:migrate`: applies pending migrations to the database of DATABASE_URL, offline, and prints which.
 import { databaseUrl } from "../../config/addresses.ts";
 import { loadEnvironment } from "../../config/environment.ts";
 import { DEFAULTS } from "../../config/variables.ts";
 import { openDatabase } from "../../database/open.ts";
 import { createLogger } from "../../lib/logger.ts";
 
-/** Needs no other part of the environment than the database's, so that it runs before the rest is set up. */
+/** Requires only the database's part of the environment, so that it runs before the rest is set up. */
 async function main(): Promise<void> {
   const variables = loadEnvironment();
   const given = { ...DEFAULTS, ...variables };

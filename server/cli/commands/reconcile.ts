@@ -4,7 +4,7 @@ import { runCommand } from "./command.ts";
 
 const MAX_DAYS = 30;
 
-/** The days asked for; null = as far as needed; undefined = not understood. */
+/** Returns the requested days; null = as far as needed; undefined = not understood. */
 function daysOf(args: readonly string[]): number | null | undefined {
   if (args.length === 0) return null;
   const days = Number(args[1]);
@@ -20,7 +20,7 @@ if (days === undefined) {
 
 await runCommand(async ({ payment }) => {
   const since = days === null ? undefined : new Date(Date.now() - days * DAY_MS);
-  // Whoever asks by hand wants it now, beside whatever webhook may still be on its way.
+  // An operator wants it done now, even if some webhooks are still on their way.
   const report = await payment.reconcile({ settleMs: 0, since });
   const lines = [
     `events         ${report.eventsSeen} seen, ${report.eventsRecovered} recovered`,

@@ -5,7 +5,7 @@ const STRIPE_PORT = 12111;
 const GOOGLE_PORT = 12112;
 const MODEL_PORT = 12113;
 
-/** A variable's value; undefined where it is unset or blank. */
+/** Returns a variable's value; undefined when it is unset or blank. */
 const given = (name: string): string | undefined => process.env[name]?.trim() || undefined;
 
 function port(name: string, fallback: number): number {

@@ -2,7 +2,7 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { createInterface } from "node:readline";
 
-/** How long a child may take to finish what it is doing before it is killed. */
+/** How long a child may take to finish its work before it is killed. */
 const STOP_MS = 6_000;
 
 /** How a child ended: by its exit code, or by a signal. */
@@ -14,23 +14,23 @@ export interface ChildEnd {
 export interface ChildOptions {
   readonly args: readonly string[];
   readonly cwd?: string;
-  /** Asked at every start, so that a changed `.env` counts. */
+  /** Called at every start, so that a changed `.env` takes effect. */
   readonly environment: () => Readonly<Record<string, string | undefined>>;
   readonly onLine: (line: string) => void;
-  /** Called when it ended without being asked to. */
+  /** Called when it ends without having been stopped. */
   readonly onEnd: (end: ChildEnd) => void;
 }
 
 export interface Child {
   start(): void;
-  /** Ends it and starts it again; calls during a restart are folded into one more. */
+  /** Stops it and starts it again; all calls during a restart cause one more. */
   restart(): Promise<void>;
-  /** Ends it: SIGTERM, then SIGKILL. Safe to call twice. */
+  /** Stops it: SIGTERM, then SIGKILL. Safe to call twice. */
   stop(): Promise<void>;
   running(): boolean;
 }
 
-/** A Node.js process made of `args`, not started yet. */
+/** Creates a Node.js process with `args`, not yet started. */
 export function createChild(options: ChildOptions): Child {
   let child: ChildProcess | null = null;
   let stopping: Promise<void> | null = null;

@@ -25,7 +25,7 @@ const EXIT_WITH_PARENT = new URL("exit-with-parent.mjs", import.meta.url).href;
 const SETTLE_MS = 150;
 const SLOW_START_MS = 12_000;
 
-/** The sandboxes live here, in the parent: a restart of the API finds its payments and people again. */
+/** The sandboxes run here, in the parent, so that payments and users survive a restart of the API. */
 async function startSandboxes(found: DevelopmentPlan) {
   const stripe =
     found.stripePort === null
@@ -75,7 +75,7 @@ async function startSandboxes(found: DevelopmentPlan) {
   };
 }
 
-/** Resolves once `url` answers 200; never while it does not. */
+/** Resolves once `url` responds with success, or once `stopped` returns true. */
 async function waitUntilReady(url: string, stopped: () => boolean): Promise<void> {
   while (!stopped()) {
     try {
@@ -89,7 +89,7 @@ async function waitUntilReady(url: string, stopped: () => boolean): Promise<void
   }
 }
 
-/** Calls `onChange` once for a burst of changes in what the API is made of. */
+/** Calls `onChange` once for a burst of changes in the API's sources or `.env`. */
 function watchSources(onChange: (file: string) => void): () => void {
   let timer: NodeJS.Timeout | undefined;
   const changed = (file: string) => {
@@ -142,7 +142,7 @@ async function main(): Promise<void> {
   let stopping: Promise<void> | null = null;
   const sandboxes = await startSandboxes(found);
   const apiEnvironment = () => ({
-    // One of the people the Google sandbox offers is an administrator, so that the admin area can be seen.
+    // One of the Google sandbox's users is an administrator, so that the admin area can be seen.
     ...(sandboxes.google && { ADMIN_EMAILS: SANDBOX_ADMIN_EMAIL }),
     ...sandboxes.environment,
     ...readEnvironment(),
@@ -177,7 +177,7 @@ async function main(): Promise<void> {
     void stop().then(() => process.exit(0));
   };
   for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) process.on(signal, end);
-  // Whoever read the output may be gone before us; a broken pipe must not leave children behind.
+  // The reader of our output may exit first; a broken pipe must not leave children behind.
   for (const stream of [process.stdout, process.stderr]) stream.on("error", end);
   watchParentProcesses(end);
 

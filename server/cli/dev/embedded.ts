@@ -1,4 +1,4 @@
-// A whole development server inside this process, on a free port with stand-ins of its own: for the demo in examples/demo.
+// A whole development server inside this process, on a free port with its own stand-ins, for the demo in examples/demo.
 import { createApp } from "../../app.ts";
 import type { Config } from "../../config/config.ts";
 import { parseConfig } from "../../config/parse-config.ts";
@@ -10,11 +10,11 @@ import { type Sandbox, startSandbox } from "../../sandbox/src/sandbox.ts";
 
 /** What to start it with. */
 export interface EmbeddedOptions {
-  /** As `process.env` would be; what is unset of Google, Stripe and the model comes from the stand-ins. */
+  /** Like `process.env`; settings of Google, Stripe and the model that are unset come from the stand-ins. */
   readonly environment: Readonly<Record<string, string>>;
   /** Keeps its Redis keys apart from those of others. */
   readonly keyPrefix: string;
-  /** Gets the server's errors, a line of JSON each. */
+  /** Receives the server's errors, one line of JSON each. */
   onLog(line: string): void;
 }
 
@@ -24,7 +24,7 @@ export interface EmbeddedServer {
   readonly config: Config;
   readonly database: Backend["database"];
   readonly sandbox: Sandbox;
-  /** Audits the whole database, as `npm run doctor` does. Resolves with the violations and the users it looked at. */
+  /** Audits the whole database, as `npm run doctor` does. Resolves with the violations and the number of users. */
   audit(): Promise<{ violations: Awaited<ReturnType<typeof auditWholeLedger>>; users: number }>;
   close(): Promise<void>;
 }
@@ -35,7 +35,7 @@ async function closeAll(closers: Closers): Promise<void> {
   for (let closer = closers.pop(); closer !== undefined; closer = closers.pop()) await closer();
 }
 
-/** Starts the server. What has been opened is closed again when the rest cannot be. Throws ConfigError. */
+/** Starts the server. If a part cannot be opened, closes those already open. Throws ConfigError. */
 export async function openEmbeddedServer(options: EmbeddedOptions): Promise<EmbeddedServer> {
   const closers: Closers = [];
   try {
@@ -47,7 +47,7 @@ export async function openEmbeddedServer(options: EmbeddedOptions): Promise<Embe
 }
 
 async function open(closers: Closers, options: EmbeddedOptions): Promise<EmbeddedServer> {
-  // The socket is first: the sandbox must know where the server is, and the server where the sandbox is.
+  // The socket comes first: the sandbox needs the server's address, and the server needs the sandbox's.
   const handler: { current?: ReturnType<typeof createApp>["handle"] } = {};
   const http = createHttpServer((request, response) => handler.current?.(request, response));
   const url = `http://localhost:${await http.listen(0, "127.0.0.1")}`;
@@ -70,7 +70,7 @@ async function open(closers: Closers, options: EmbeddedOptions): Promise<Embedde
   const { redis } = await backend.check();
   if (config.redis !== null && redis.status !== "up")
     throw new Error(`${redis.detail ?? "Redis is unavailable."} Start it, or leave REDIS_* unset.`);
-  // Its jobs are not started: on a database that was there before, they would ask the sandbox for other people's payments.
+  // Its jobs are not started: on an existing database, they would ask this sandbox for payments it does not know.
   const app = createApp({ config, backend, logger });
   closers.push(() => app.close());
   handler.current = app.handle;

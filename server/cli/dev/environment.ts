@@ -9,7 +9,7 @@ export interface DevelopmentPlan {
   readonly environment: Environment;
   readonly apiUrl: string;
   readonly apiPort: number;
-  /** Null when FRONTEND_URL is somewhere else: then the frontend is the user's own. */
+  /** Null when FRONTEND_URL is not local: the user then runs their own frontend. */
   readonly webPort: number | null;
   readonly frontendUrl: string;
   readonly callbackUrl: string;
@@ -21,8 +21,9 @@ export interface DevelopmentPlan {
 }
 
 /**
- * `.env` under the process's own environment, blank values as unset. Read again at each start of the API. Unlike
- * loadEnvironment of config/environment.ts it leaves `process.env` as it is: what is in there wins over the edited file.
+ * Returns `.env` overridden by the process's own environment; blank values count as unset. Called again at each start
+ * of the API. Unlike loadEnvironment of config/environment.ts, it does not change `process.env`, whose values would
+ * override the edited file.
  */
 export function readEnvironment(): Environment {
   const fromFile = existsSync(".env") ? parseEnv(readFileSync(".env", "utf8")) : {};
@@ -33,7 +34,7 @@ export function readEnvironment(): Environment {
   };
 }
 
-/** Returns what has to be started. Throws a sentence when PORT or FRONTEND_URL make no sense. */
+/** Returns what has to be started. Throws an Error with a sentence when PORT or FRONTEND_URL makes no sense. */
 export function planDevelopment(environment: Environment): DevelopmentPlan {
   const apiPort = Number(environment["PORT"] ?? "5000");
   if (!Number.isInteger(apiPort) || apiPort < 1 || apiPort > 65_532)
@@ -57,14 +58,14 @@ export function planDevelopment(environment: Environment): DevelopmentPlan {
     frontendUrl: frontend.origin,
     callbackUrl: environment["GOOGLE_CALLBACK_URL"] ?? `${apiUrl}/api/auth/google/callback`,
     webhookUrl: `${apiUrl}/api/payment/webhook`,
-    // Fixed, not free ones: the issuer's address is part of who somebody is, so it must survive a restart.
+    // Fixed ports, not free ones: the issuer's address is part of a user's identity, so it must survive a restart.
     googlePort: environment["GOOGLE_CLIENT_ID"] ? null : apiPort + 1,
     stripePort: environment["STRIPE_SECRET_KEY"] ? null : apiPort + 2,
     modelPort: environment["AI_BASE_URL"] ? null : apiPort + 3,
   };
 }
 
-/** Every port that is taken, and the way to others, in a few sentences; null when all are free. */
+/** Returns a few sentences that name every taken port and how to use others; null when all are free. */
 export async function busyPorts(found: DevelopmentPlan): Promise<string | null> {
   const apiParts: [number | null, string][] = [
     [found.apiPort, "the API"],
@@ -90,7 +91,7 @@ export async function busyPorts(found: DevelopmentPlan): Promise<string | null> 
 }
 
 async function isBusy(port: number): Promise<boolean> {
-  // A program may hold the port on one address only; each is asked by trying to take it.
+  // A program may hold the port on one address only; each is probed by trying to listen on it.
   for (const host of ["0.0.0.0", "127.0.0.1", "::1"]) {
     const taken = await new Promise<boolean>((resolve) => {
       const probe = createServer();

@@ -1,5 +1,5 @@
-// The end of a child of `npm run dev`: when its parent is gone, however it went, the child goes too. Plain JavaScript,
-// because Vite is started without tsx.
+// Ends a child of `npm run dev` when its parent is gone, however that ended. Plain JavaScript, because Vite is started
+// without tsx.
 process.once("disconnect", () => {
   process.kill(process.pid, "SIGTERM");
 });

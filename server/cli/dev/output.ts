@@ -1,4 +1,4 @@
-// What `npm run dev` writes: prefixed lines, the server's JSON log made readable, and the list of addresses.
+// The output of `npm run dev`: prefixed lines, the server's JSON log made readable, and the list of addresses.
 import { styleText } from "node:util";
 import { prettyFactory } from "pino-pretty";
 import { z } from "zod";
@@ -8,7 +8,7 @@ import type { DevelopmentPlan } from "./environment.ts";
 
 type Colour = "cyan" | "magenta" | "yellow" | "red" | "green" | "dim" | "bold";
 
-/** `text` in colour where a person reads it, plain in a file or a pipe. */
+/** Returns `text` in colour on a terminal, plain in a file or a pipe. */
 export function colorize(colour: Colour, text: string): string {
   return process.stdout.isTTY ? styleText(colour, text) : text;
 }
@@ -38,8 +38,8 @@ const pretty = prettyFactory({
 const jobRun = z.object({ msg: z.literal("job run"), outcome: z.literal("ok") });
 
 /**
- * Returns a line of the server's log as a person reads it, other lines as they are. Null for a job that went well: there
- * are several a minute, and nothing to do about them.
+ * Returns a readable form of a line of the server's log, and other lines as they are. Null for a job that succeeded:
+ * there are several a minute, and nothing to do about them.
  */
 export function readable(line: string): string | null {
   if (!line.startsWith("{")) return line.trimEnd();
@@ -68,7 +68,7 @@ export function complain(text: string): void {
   process.stderr.write(`${colorize("red", "✗")} ${text}\n`);
 }
 
-/** Returns the list of addresses, to be written once everything answers. */
+/** Returns the list of addresses, to be written once everything responds. */
 export function welcomeText(
   found: DevelopmentPlan,
   seconds: number,

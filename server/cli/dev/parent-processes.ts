@@ -1,10 +1,10 @@
-// Notices that whoever ran `npm run dev` is gone without a word: killed outright, npm passes no signal on.
+// Detects that the process that ran `npm run dev` is gone: npm forwards no signal when it is killed outright.
 import { execFileSync } from "node:child_process";
 
 const LOOK_EVERY_MS = 500;
 const MAX_ANCESTORS = 5;
 
-/** Process ids from our parent up to npm; empty when npm did not start us or nobody can tell. */
+/** Returns the process ids from our parent up to npm; empty when npm did not start us or that cannot be determined. */
 function ancestorsUpToNpm(): number[] {
   if (process.env["npm_lifecycle_event"] === undefined) return [];
   const found: number[] = [];

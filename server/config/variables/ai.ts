@@ -33,7 +33,7 @@ export const AI = defineGroup(
   },
 );
 
-/** A warning and no problem: a model server inside a private network often has no certificate. */
+/** A warning rather than a problem: a model server inside a private network often has no certificate. */
 function checkBaseUrl(text: string, { production }: CheckContext): Finding[] {
   const base = httpUrl(text);
   const isExposed = base?.protocol === "http:" && !isLoopback(base);

@@ -1,4 +1,4 @@
-// The environment variables about browsers and what stands between them and this server.
+// The environment variables about browsers and the proxies between them and this server.
 import { z } from "zod";
 import { httpUrl, isLoopback, list, origins, trustProxy } from "../fields.ts";
 import { defineGroup, type Finding, weak } from "../variable.ts";

@@ -32,7 +32,7 @@ export const GOOGLE = defineGroup("Google sign-in (unset in development = sandbo
     check: checkCallback,
   },
   GOOGLE_ISSUER: {
-    // Compared letter by letter with what the provider calls itself: a trailing slash may belong to it.
+    // Compared character by character with the provider's own issuer: a trailing slash may be part of it.
     schema: issuer,
     default: "https://accounts.google.com",
     description: "Any OpenID Connect issuer; endpoints come from its discovery document.",

@@ -5,12 +5,12 @@ import { httpUrl, list, url } from "../fields.ts";
 import { type CheckContext, defineGroup, type Finding, problem, warning } from "../variable.ts";
 import { isPlaceholder } from "../weak-secrets.ts";
 
-/** The mode of a secret key, "test" or "live"; undefined when it is none. */
+/** Returns the mode of a secret key, "test" or "live"; undefined when it is not one. */
 export function secretKeyMode(text: string): string | undefined {
   return /^(?:sk|rk)_(test|live)_\S+$/.exec(text)?.[1];
 }
 
-/** The mode of a publishable key, "test" or "live"; undefined when it is none. */
+/** Returns the mode of a publishable key, "test" or "live"; undefined when it is not one. */
 export function publishableKeyMode(text: string): string | undefined {
   return /^pk_(test|live)_\S+$/.exec(text)?.[1];
 }

@@ -73,7 +73,7 @@ function ratio() {
   });
 }
 
-/** `name=value` list; null when it is none. */
+/** Parses a `name=value` list; null when it is not one. */
 function readPairs(text: string): Record<string, string> | null {
   const found: Record<string, string> = {};
   for (const part of list(text)) {

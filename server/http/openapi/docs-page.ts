@@ -1,6 +1,6 @@
-// The page of /api/docs, how it starts Swagger UI, and what that lacks for people who cannot see well: names and contrast.
+// The /api/docs page, the script that starts Swagger UI, and the control names and contrast that Swagger UI lacks.
 
-/** The page itself. Its addresses are relative to its own: behind a proxy that takes a prefix away, the others begin with that. */
+/** The page itself. Its links are relative: a proxy that strips a prefix would break absolute ones. */
 export const PAGE = `<!doctype html>
 <html lang="en">
 <head>
@@ -20,7 +20,7 @@ export const PAGE = `<!doctype html>
 </html>
 `;
 
-/** Starts Swagger UI, and gives its controls the names, and its scrolling code the focus, that it leaves out. */
+/** Starts Swagger UI and adds what it leaves out: names for its controls, and focus for its scrolling code. */
 export const START = `// A link inside the button that opens an operation is one control too many; the address follows the open operation anyway.
 const PlainPath = {
   wrapComponents: {
@@ -55,7 +55,7 @@ new MutationObserver(() => {
 }).observe(document.getElementById("docs"), { childList: true, subtree: true });
 `;
 
-/** Darker forms of Swagger UI's own colours: text has a contrast of 4.5 : 1 (WCAG 2.2, 1.4.3). */
+/** Darker variants of Swagger UI's own colours, for a text contrast of 4.5 : 1 (WCAG 2.2, 1.4.3). */
 export const STYLE = `.swagger-ui .info .title small { background: #5a606c; }
 .swagger-ui .info .title small.version-stamp { background: #4a6a00; }
 .swagger-ui .info .url, .swagger-ui .info a, .swagger-ui a { color: #2563b0; }

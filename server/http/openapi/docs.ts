@@ -7,7 +7,7 @@ import { setRoute } from "../request-record.ts";
 import { PAGE, START, STYLE } from "./docs-page.ts";
 import { createOpenApi } from "./openapi.ts";
 
-/** Scripts and styles of this host alone; the style sheet's own icons are data URLs. */
+/** Scripts and styles from this host only; the style sheet's own icons are data URLs. */
 const DOCS_CSP =
   "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
@@ -19,7 +19,7 @@ const ASSETS = {
 
 const HOUR = "public, max-age=3600";
 
-/** `/`, `/api/openapi.json`, `/api/docs` and what that page loads, of an API at `base` (publicBaseOf). */
+/** Creates the routes `/`, `/api/openapi.json`, `/api/docs` and its files, for an API at `base` (publicBaseOf). */
 export function createDocs(base: string): IRouter {
   const router = Router({ caseSensitive: true, strict: true });
   const page = `${new URL(base).pathname.replace(/\/$/, "")}/api/docs`;
@@ -27,7 +27,7 @@ export function createDocs(base: string): IRouter {
     setRoute(request, "/");
     response.redirect(302, page);
   });
-  // One buffer for all: clients that do not read their answers would hold a text each.
+  // One shared buffer: clients that do not read their responses would otherwise hold a copy each.
   const description = Buffer.from(JSON.stringify(createOpenApi(base)));
   router.get("/api/openapi.json", (request, response) => {
     setRoute(request, "/api/openapi.json");
@@ -51,7 +51,7 @@ export function createDocs(base: string): IRouter {
   return router;
 }
 
-/** Reads a file of swagger-ui-dist when it is first asked for: most servers never are. */
+/** Returns a function that reads a file of swagger-ui-dist on first use, because most servers never need it. */
 function readOnce(file: string): () => Buffer {
   let content: Buffer | undefined;
   return () => {

@@ -1,4 +1,4 @@
-// Example values for the OpenAPI document, made from its schemas and from what people would see under each name.
+// Example values for the OpenAPI document, made from its schemas and from realistic values for each property name.
 import type { JsonSchema } from "../rest/json-schema.ts";
 
 /** By property name; used where the schema allows any text or number. */
@@ -54,7 +54,7 @@ const BY_FORMAT: Readonly<Record<string, string>> = {
   uri: "https://example.com",
 };
 
-/** A value that the schema accepts. Optional fields are left out of inputs. */
+/** Returns a value that the schema accepts. Optional fields are left out of inputs. */
 export function exampleOf(schema: JsonSchema, name = "", isInput = false): unknown {
   if (schema.const !== undefined) return schema.const;
   if (schema.enum !== undefined) return schema.enum[0];

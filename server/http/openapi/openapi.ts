@@ -13,7 +13,7 @@ interface ParameterObject {
   schema: JsonSchema;
 }
 
-/** One operation as described. */
+/** An operation object of the document. */
 interface OperationObject {
   operationId: string;
   summary: string;
@@ -28,7 +28,7 @@ interface OperationObject {
   responses: Record<string, ResponseObject>;
 }
 
-/** The document. */
+/** The OpenAPI document. */
 export interface OpenApiDocument {
   openapi: "3.1.0";
   info: object;
@@ -67,7 +67,7 @@ const SECURITY_SCHEMES = {
   },
 };
 
-/** The document for an API at `base` (publicBaseOf). A local origin is left out: the document's own host stands for it. */
+/** Returns the document for an API at `base` (publicBaseOf), omitting a local origin: the document's host applies. */
 export function createOpenApi(base: string): OpenApiDocument {
   const paths: OpenApiDocument["paths"] = {};
   const codes = new Set<ErrorCode>();
@@ -141,7 +141,7 @@ function bodyOf(operation: RestOperation, input: JsonSchema): OperationObject["r
   const schema = withoutProperties(input, operation.pathParameters);
   const alternatives = schema.anyOf ?? schema.oneOf;
   if (!alternatives && Object.keys(schema.properties ?? {}).length === 0) return undefined;
-  // Whoever tries it in a browser has the cookie; a made-up token would stand in its way.
+  // A browser that tries it has the cookie; a made-up token would get in the way.
   const example = operation.takesCookie ? {} : exampleOf(schema, "", true);
   return {
     required: alternatives !== undefined || (schema.required?.length ?? 0) > 0,

@@ -11,7 +11,7 @@ const ACCESS: Readonly<Record<RestOperation["access"], string>> = {
   service: "workers with a service key",
 };
 
-/** All of it: what each operation takes and answers, and the codes it may be refused with. */
+/** Returns the whole reference: what each operation takes and returns, and the error codes it may respond with. */
 export function apiReference(): string {
   const routerOf = ({ procedure }: RestOperation) => procedure.split(".")[0] ?? "";
   const parts = [...new Set(REST_OPERATIONS.map(routerOf))].map((router) => {
@@ -43,7 +43,7 @@ function errorTable(): string {
   return ["## Errors", ["| code | status |", "|---|---|", ...rows].join("\n")].join("\n\n");
 }
 
-/** A JSON Schema the way TypeScript writes it. */
+/** Writes a JSON schema in TypeScript notation. */
 function typeText(schema: JsonSchema): string {
   const alternatives = schema.anyOf ?? schema.oneOf;
   if (alternatives) return [...new Set(alternatives.map(typeText))].join(" | ");

@@ -1,4 +1,4 @@
-// The answers of a REST operation in the OpenAPI document: success, and each error status with the bodies it may have.
+// The responses of a REST operation in the OpenAPI document: success, and each error status with its possible bodies.
 import { ERROR_CODES, type ErrorCode, type ErrorDetails } from "../../../shared/src/errors.ts";
 import { BATCH_TOO_LARGE } from "../../trpc/limits.ts";
 import { type JsonSchema, jsonSchemaOf } from "../rest/json-schema.ts";
@@ -53,7 +53,7 @@ const EXAMPLE_MESSAGES: Readonly<Record<ErrorCode, string>> = {
 
 const seconds: JsonSchema = { type: "integer", minimum: 0 };
 
-/** The fields each code carries beside those of every error. */
+/** The fields that each code carries in addition to those of every error. */
 const DETAILS: Readonly<{
   [Code in keyof ErrorDetails]: Record<keyof ErrorDetails[Code], JsonSchema>;
 }> = {
@@ -80,7 +80,7 @@ function schemaName(code: ErrorCode): string {
   return `${words.map((word) => `${word.slice(0, 1)}${word.slice(1).toLowerCase()}`).join("")}Error`;
 }
 
-/** The schema of each code's body that the operations use, for `components`. */
+/** Returns the schema of each used code's body, for `components`. */
 export function errorSchemas(codes: ReadonlySet<ErrorCode>): Record<string, JsonSchema> {
   return Object.fromEntries([...codes].map((code) => [schemaName(code), errorSchema(code)]));
 }
@@ -102,7 +102,7 @@ function errorSchema(code: ErrorCode): JsonSchema {
   };
 }
 
-/** What an operation may return, by status: the codes of each. */
+/** Returns the error codes an operation may respond with, grouped by status. */
 export function codesByStatus(operation: RestOperation): Map<number, ErrorCode[]> {
   const byStatus = new Map<number, ErrorCode[]>();
   const add = (status: number, code: ErrorCode) => {
@@ -119,17 +119,17 @@ export function codesByStatus(operation: RestOperation): Map<number, ErrorCode[]
   return new Map([...byStatus].sort(([one], [other]) => one - other));
 }
 
-/** What every operation of this kind may return. */
+/** Returns the codes that every operation with this access may respond with. */
 function codesOfEach({ access }: RestOperation): ErrorCode[] {
   const codes: ErrorCode[] = ["VALIDATION_FAILED"];
   if (access === "user") codes.push("UNAUTHENTICATED", "TOKEN_EXPIRED", "SESSION_REVOKED");
   if (access === "service") codes.push("UNAUTHENTICATED");
-  // To a page that is not ours, whatever it asks for; to a worker also for a disabled user.
+  // FORBIDDEN goes to any page that is not ours; to a worker also for a disabled user.
   codes.push("FORBIDDEN", "RATE_LIMITED", "INTERNAL", "SERVICE_UNAVAILABLE");
   return codes;
 }
 
-/** Every response of an operation. */
+/** Returns every response of an operation. */
 export function responsesOf(operation: RestOperation): Record<string, ResponseObject> {
   const responses: Record<string, ResponseObject> = successOf(operation);
   for (const [status, codes] of codesByStatus(operation))
@@ -154,7 +154,7 @@ function successOf(operation: RestOperation): Record<string, ResponseObject> {
   };
 }
 
-/** OpenAPI 3.1 cannot say "a stream of these": the schema is that of one event's data, as generators read it. */
+/** OpenAPI 3.1 cannot describe a stream: the schema is that of one event's data, as generators expect it. */
 function streamOf(
   { procedure }: RestOperation,
   output: JsonSchema,

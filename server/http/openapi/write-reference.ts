@@ -1,4 +1,4 @@
-// Writes what the contract says of the REST API into docs/reference/api.md: `npm run api:write`.
+// Writes the REST API reference into docs/reference/api.md: `npm run api:write`.
 import { readFileSync, writeFileSync } from "node:fs";
 import { apiReference } from "./reference.ts";
 

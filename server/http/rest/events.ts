@@ -8,16 +8,16 @@ import { noteRefusal } from "../../trpc/notes.ts";
 import { recordOf } from "../request-record.ts";
 import { restError } from "../response.ts";
 
-/** A proxy that drops silent connections after 30 s or more lets these pass. */
+/** Often enough for proxies that drop connections silent for 30 s or more. */
 const PING_MS = 15_000;
-/** Who the caller is gets asked when a stream opens, so it has to open again now and then. */
+/** The caller is authenticated when a stream opens, so a stream has to be reopened now and then. */
 const MAX_DURATION_MS = 10 * 60_000;
 const RETRY_MS = 1_000;
 
 /**
- * Writes `source` to the response until it ends, `signal` aborts or ten minutes have passed. Each event has its id, where
- * the stream has ids, and JSON data. Rejects while nothing is written yet; later errors arrive as an event named `failure`.
- * A stream that is over before its first event is answered 204, upon which a browser's EventSource stops reconnecting.
+ * Writes `source` to the response until it ends, `signal` aborts or ten minutes have passed. Each event has JSON data,
+ * and its id if the stream has ids. Rejects on errors before anything is written; later ones are sent as an event named
+ * `failure`. A stream that ends before its first event gets a 204, on which a browser's EventSource stops reconnecting.
  */
 export async function sendEvents(
   request: IncomingMessage,
@@ -30,7 +30,7 @@ export async function sendEvents(
   const over = AbortSignal.any([signal, AbortSignal.timeout(MAX_DURATION_MS), done.signal]);
   try {
     const pending = events.next();
-    // trpc/first-event.ts has waited for the first event: it is there, or clients see the stream open without it.
+    // trpc/first-event.ts has already waited for the first event: it is there by now, or the stream opens without it.
     const early = await unlessAborted(Promise.race([pending, nextTurn()]), over);
     if (early?.done === true) {
       response.statusCode = 204;
@@ -41,16 +41,16 @@ export async function sendEvents(
     if (request.method !== "HEAD") await follow(request, response, { events, pending, over });
     response.end();
   } finally {
-    // Lets go of what waits for the end: Node.js keeps joined signals that somebody listens to.
+    // Releases what waits on `over`: Node.js keeps combined signals alive while they have listeners.
     done.abort();
-    // Not awaited: a generator that waits for its next event hears of `signal`, and only then of this.
+    // Not awaited: a generator waiting for its next event is woken only by `signal`, and handles this afterwards.
     events.return?.().catch(() => undefined);
   }
 }
 
 /**
- * A stream that is over at once, and its connection with it: whoever asked opens it again on another, and comes to a server that
- * goes on. Not refused: a browser's EventSource never comes back from a refusal.
+ * Sends a stream that ends immediately and closes its connection, so that the client reconnects and reaches a server
+ * that keeps running. It is not refused, because a browser's EventSource never reconnects after a refusal.
  */
 export function sendNoEvents(response: ServerResponse): void {
   response.setHeader("Connection", "close");
@@ -60,7 +60,7 @@ export function sendNoEvents(response: ServerResponse): void {
 
 interface Following {
   readonly events: AsyncIterator<unknown>;
-  /** The first event, asked for already. */
+  /** The first event, already requested. */
   readonly pending: Promise<IteratorResult<unknown>>;
   readonly over: AbortSignal;
 }
@@ -91,7 +91,7 @@ async function follow(
 function begin(response: ServerResponse): void {
   response.statusCode = 200;
   response.setHeader("Content-Type", "text/event-stream; charset=utf-8");
-  // nginx would gather events into pages of its own.
+  // nginx would otherwise buffer the events.
   response.setHeader("X-Accel-Buffering", "no");
   response.write(`retry: ${RETRY_MS}\n\n`);
 }

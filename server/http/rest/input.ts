@@ -1,4 +1,4 @@
-// The input of a procedure, put together from a REST request: path parameters, query or body, and Last-Event-ID.
+// Assembles a procedure's input from a REST request: path parameters, query or body, and Last-Event-ID.
 import type { IncomingMessage } from "node:http";
 import { type AppError, invalidField } from "../../lib/errors.ts";
 import { isJson, parseJson } from "../body.ts";
@@ -6,13 +6,13 @@ import type { BodyReader } from "../body-reader.ts";
 import { type JsonSchema, jsonSchemaOf } from "./json-schema.ts";
 import type { RestOperation } from "./operations.ts";
 
-/** Reads the input of one operation. Throws VALIDATION_FAILED, PAYLOAD_TOO_LARGE, or 415. */
+/** Reads the input of one operation. Throws VALIDATION_FAILED, PAYLOAD_TOO_LARGE, SERVICE_UNAVAILABLE, or a 415. */
 export type InputReader = (
   request: IncomingMessage,
   pathParameters: Readonly<Record<string, unknown>>,
 ) => Promise<unknown>;
 
-/** Makes the reader for an operation; its schema is looked into once. */
+/** Creates the reader for an operation; its schema is inspected once. */
 export function createInputReader(
   operation: RestOperation,
   bodies: Pick<BodyReader, "text">,
@@ -26,7 +26,7 @@ export function createInputReader(
   };
 }
 
-/** The query: each name once, numbers and booleans as the schema has them. */
+/** Reads the query: each name at most once, numbers and booleans converted as the schema has them. */
 function readQuery(
   request: IncomingMessage,
   properties: Readonly<Record<string, JsonSchema>>,
@@ -42,7 +42,7 @@ function readQuery(
   return input.size === 0 ? undefined : Object.fromEntries(input);
 }
 
-/** A query value as its schema's type. What does not look like it stays text, and the schema refuses it. */
+/** Converts a query value to its schema's type. A value of another form stays text, for the schema to refuse. */
 function typed(value: string, schema: JsonSchema | undefined): unknown {
   const type = schema?.type;
   if ((type === "integer" || type === "number") && /^-?\d{1,15}$/.test(value)) return Number(value);
@@ -50,7 +50,7 @@ function typed(value: string, schema: JsonSchema | undefined): unknown {
   return value;
 }
 
-/** The JSON body; none at all counts as no input. A body of another type is refused, whatever it holds. */
+/** Reads the JSON body; an empty one counts as no input. A body of another type is refused, whatever it holds. */
 async function readBody(
   request: IncomingMessage,
   bodies: Pick<BodyReader, "text">,
@@ -68,7 +68,7 @@ function withPath(
   values: Readonly<Record<string, unknown>>,
 ): unknown {
   if (names.length === 0) return input;
-  // What is no object is left for the schema to refuse.
+  // Anything but an object is left for the schema to refuse.
   if (input !== undefined && !isObject(input)) return input;
   for (const name of names)
     if (input !== undefined && Object.hasOwn(input, name))
@@ -76,7 +76,7 @@ function withPath(
   return { ...input, ...Object.fromEntries(names.map((name) => [name, values[name]])) };
 }
 
-/** The header wins: a browser that reconnects sends it beside the address it was first given. */
+/** The header wins: a reconnecting browser sends it along with the address it first used. */
 function withLastEventId(input: unknown, request: IncomingMessage): unknown {
   const lastEventId = request.headers["last-event-id"];
   if (typeof lastEventId !== "string" || lastEventId === "") return input;

@@ -1,7 +1,7 @@
 // The contract's zod schemas as JSON Schema, for the OpenAPI document and for reading query parameters.
 import { z } from "zod";
 
-/** A JSON schema, as far as this server looks into it. */
+/** A JSON schema, with the keywords this server reads. */
 export interface JsonSchema {
   $ref?: string;
   type?: string | string[];
@@ -22,19 +22,19 @@ export interface JsonSchema {
   [keyword: string]: unknown;
 }
 
-/** The JSON schema of what goes into or comes out of a procedure. */
+/** Returns the JSON schema of a procedure's input or output. */
 export function jsonSchemaOf(schema: z.ZodType, io: "input" | "output"): JsonSchema {
   const { $schema: _, ...rest } = z.toJSONSchema(schema, {
     io,
     unrepresentable: "any",
     override: ({ jsonSchema }) => {
-      // What every integer of JavaScript has says nothing.
+      // Bounds that every JavaScript integer has carry no information.
       if (jsonSchema.minimum === Number.MIN_SAFE_INTEGER) delete jsonSchema.minimum;
       if (jsonSchema.maximum === Number.MAX_SAFE_INTEGER) delete jsonSchema.maximum;
-      // The format says it already.
+      // Implied by the format.
       if (jsonSchema.format === "date-time" || jsonSchema.format === "date")
         delete jsonSchema.pattern;
-      // Validators disagree on Unicode properties; few compile with the flag they need.
+      // Validators disagree on Unicode properties; few compile patterns with the flag they need.
       if (/\\p\{/i.test(jsonSchema.pattern ?? "")) delete jsonSchema.pattern;
       jsonSchema.allOf = jsonSchema.allOf?.filter(
         (part) => typeof part !== "object" || !/\\p\{/i.test(String(part.pattern ?? "")),

@@ -14,7 +14,7 @@ export interface RestOperation extends Omit<RestMeta, "route"> {
   readonly type: "query" | "mutation" | "subscription";
   readonly access: Access;
   readonly input: z.ZodType;
-  /** Of one event, for a stream. */
+  /** For a stream, the output of one event. */
   readonly output: z.ZodType;
   /** Names of its path parameters. */
   readonly pathParameters: readonly string[];

@@ -1,4 +1,4 @@
-// The REST handlers: each calls the same procedure as tRPC does, with the same middleware, and rewraps the answer.
+// The REST handlers: each calls the same procedure as tRPC, with the same middleware, and rewraps the result.
 import type { ServerResponse } from "node:http";
 import { callTRPCProcedure } from "@trpc/server";
 import { type IRouter, type Request, Router } from "express";
@@ -19,11 +19,11 @@ import { REST_OPERATIONS, type RestOperation } from "./operations.ts";
 /** The REST surface and its open streams. */
 export interface Rest {
   readonly router: IRouter;
-  /** Ends every stream cleanly, and from then on each that begins; clients connect again, elsewhere. */
+  /** Ends every stream cleanly, including any that begins later; clients reconnect elsewhere. */
   endStreams(): void;
 }
 
-/** Streams that are open, and whether they are to end. */
+/** The open streams, and whether streams have been ended. */
 interface Streams {
   readonly open: Set<AbortController>;
   ended: boolean;
@@ -35,7 +35,7 @@ interface RestDeps {
   readonly assertSameSite: AssertSameSite;
 }
 
-/** An Express router with every operation of REST_OPERATIONS. */
+/** Creates an Express router with every operation of REST_OPERATIONS. */
 export function createRest(deps: RestDeps): Rest {
   const router = Router({ caseSensitive: true, strict: true });
   const streams: Streams = { open: new Set(), ended: false };
@@ -111,7 +111,7 @@ async function answer(
   try {
     await sendEvents(request, response, output, abort.signal);
   } finally {
-    // Its source may wait for its next event, and hears by nothing else that nobody does any more.
+    // The source may be waiting for its next event, and only this signal reports that nothing reads it any more.
     abort.abort();
   }
 }

@@ -22,7 +22,7 @@ export interface GoogleRoutesDeps {
   readonly limit: (request: Request, response: Response) => Promise<void>;
 }
 
-/** `GET /api/auth/google` and `GET /api/auth/google/callback`. Every answer is a redirect that nothing may cache. */
+/** `GET /api/auth/google` and its `/callback`. A navigation always gets a redirect that is never cached. */
 export function createGoogleRoutes(deps: GoogleRoutesDeps): Router {
   const routes = Router({ caseSensitive: true });
   routes.get("/api/auth/google", redirecting(deps, startSignIn));
@@ -59,13 +59,13 @@ function finishSignIn(
   });
 }
 
-/** A handler that answers with the redirect of `step`, or with one that carries a sign-in error. */
+/** Creates a handler that responds with the redirect of `step`, or with one that carries a sign-in error. */
 function redirecting(
   deps: GoogleRoutesDeps,
   step: (deps: GoogleRoutesDeps, request: Request) => Promise<SignInRedirect>,
 ) {
   return async (request: Request, response: Response): Promise<void> => {
-    // Express answers HEAD with the GET handler; a link checker must not use up somebody's sign-in.
+    // Express also runs the GET handler for HEAD; a link checker must not use up a user's sign-in.
     if (request.method !== "GET") {
       response.setHeader("Allow", "GET");
       response.status(405).end();
@@ -108,13 +108,13 @@ function sendRedirect(
 
 function redirect(response: Response, location: string): void {
   response.setHeader("Cache-Control", "no-store");
-  // Written as it is: response.redirect() would add a page that repeats the address.
+  // Written directly: response.redirect() would add a page that repeats the address.
   response.statusCode = 302;
   response.setHeader("Location", location);
   response.end();
 }
 
-/** A query parameter that was sent exactly once; doubled ones count as none. Read from the raw query: no parser's guesses. */
+/** Returns a query parameter sent exactly once, else undefined. Reads the raw query, with no parser's guesses. */
 function once(request: Request, name: string): string | undefined {
   const question = request.originalUrl.indexOf("?");
   if (question < 0) return undefined;

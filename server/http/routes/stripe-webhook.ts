@@ -1,4 +1,4 @@
-// POST /api/payment/webhook: a believable signature first, then the raw body, 200 only once the effect is stored.
+// POST /api/payment/webhook: a plausible signature first, then the raw body; 200 only once the effect is stored.
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { isAppError } from "../../lib/errors.ts";
 import type { Logger } from "../../lib/logger.ts";
@@ -18,8 +18,8 @@ export interface StripeWebhookDeps {
 const MAX_BODY_BYTES = 1_048_576;
 
 /**
- * The handler for `POST /api/payment/webhook`; mount it before any body parser (`app.post(path, handler)`).
- * 200 `{"received":true}` once stored · 400 bad signature or body · 413 over 1 MB · 415 compressed · 500, 503 send it again.
+ * Creates the handler for `POST /api/payment/webhook`; mount it before any body parser (`app.post(path, handler)`). 200
+ * `{"received":true}` once stored · 400 bad signature or body · 413 over 1 MB · 415 compressed · 500, 503 send again.
  */
 export function createStripeWebhook(
   deps: StripeWebhookDeps,
@@ -41,10 +41,10 @@ export function createStripeWebhook(
     response.setHeader("Cache-Control", "no-store");
     const given = request.headers["stripe-signature"];
     const header = typeof given === "string" ? given : null;
-    // Anybody may post here. Who shows no fresh signature is refused before a byte of the body is read.
+    // Anyone may post here. A request without a fresh signature is refused before any of its body is read.
     const refusal = payment.signatureRefusal(header);
     if (refusal !== null) return refuse(request, response, { status: 400, reason: refusal });
-    // Never inflated: Stripe does not compress, and a bomb is refused by its header alone.
+    // Never decompressed: Stripe does not compress, and a bomb is refused by its header alone.
     if ((request.headers["content-encoding"] ?? "identity") !== "identity")
       return refuse(request, response, { status: 415, reason: "Send it uncompressed." });
     let body: Buffer;

@@ -1,6 +1,6 @@
 // /api/trpc: a lean path for ordinary calls, and tRPC's own handler for everything else, with the same wire format.
-// Why two: tRPC's own handler builds web streams for every call and costs four times the CPU of the call itself
-// (docs/decisions/0021-lean-trpc-path.md).
+// Both exist because tRPC's own handler builds web streams for every call and costs four times the CPU of the call
+// itself (docs/decisions/0021-lean-trpc-path.md).
 import type { IncomingMessage } from "node:http";
 import { getTRPCErrorFromUnknown, getTRPCErrorShape, TRPCError } from "@trpc/server";
 import { nodeHTTPRequestHandler } from "@trpc/server/adapters/node-http";
@@ -29,11 +29,11 @@ import { isStreamed, unreachedNames } from "./stock-call.ts";
 export interface TrpcHandler {
   /** Answers one request under TRPC_PREFIX. Never throws. */
   handle(request: IncomingMessage, headers: AnswerHeaders): void;
-  /** Ends every subscription cleanly, and from then on each that begins; clients connect again, elsewhere. */
+  /** Ends every subscription cleanly, including any that begins later; clients reconnect elsewhere. */
   endStreams(): void;
 }
 
-/** Subscriptions that are open, and whether they are to end. */
+/** The open subscriptions, and whether streams have been ended. */
 interface Streams {
   readonly open: Set<IncomingMessage>;
   ended: boolean;
@@ -41,7 +41,7 @@ interface Streams {
 
 /** Dependencies of the handler. */
 export interface TrpcHandlerDeps {
-  /** Called once per request, so a batch shares its context. */
+  /** Makes the context that all calls of a batch share. */
   readonly createContext: CreateContext;
   readonly bodies: Pick<BodyReader, "text">;
   readonly assertSameSite: AssertSameSite;
@@ -49,13 +49,13 @@ export interface TrpcHandlerDeps {
   readonly lean: boolean;
 }
 
-/** One request and its answer to be. */
+/** One request and its response in the making. */
 interface Exchange {
   readonly request: IncomingMessage;
   readonly headers: AnswerHeaders;
 }
 
-/** Makes the handler; its state is what streams are open. */
+/** Creates the handler; its only state is the open streams. */
 export function createTrpcHandler(deps: TrpcHandlerDeps): TrpcHandler {
   const streams: Streams = { open: new Set(), ended: false };
   return {
@@ -65,7 +65,7 @@ export function createTrpcHandler(deps: TrpcHandlerDeps): TrpcHandler {
     },
     endStreams() {
       streams.ended = true;
-      // tRPC's own handler ends a stream cleanly, chunk by chunk, when its request says that the client left.
+      // tRPC's own handler ends a stream cleanly when its request reports that the client has left.
       for (const request of streams.open) request.emit("aborted");
     },
   };
@@ -92,7 +92,7 @@ async function answer(deps: TrpcHandlerDeps, streams: Streams, exchange: Exchang
 
 const NOTHING_ASKED = new URLSearchParams();
 
-/** Takes the request apart. Throws what every call is refused for, whatever procedure it names. */
+/** Parses the request. Throws the refusals that apply whatever procedure it names. */
 async function readRequest(deps: TrpcHandlerDeps, request: IncomingMessage): Promise<TrpcRequest> {
   const written = writtenPath(request);
   const query = (request.url ?? "").slice(TRPC_PREFIX.length + written.length + 1);
@@ -101,7 +101,7 @@ async function readRequest(deps: TrpcHandlerDeps, request: IncomingMessage): Pro
   deps.assertSameSite(request);
   let body = "";
   if (request.method === "POST") {
-    // Only this type makes a browser ask before sending it across sites; forms and files have no use here.
+    // Only JSON makes a browser send a preflight across sites; forms and files have no use here.
     if (!isJson(request)) throw new TRPCError({ code: "UNSUPPORTED_MEDIA_TYPE" });
     body = await deps.bodies.text(request);
     assertSafeJson(body);
@@ -115,28 +115,28 @@ function writtenPath({ url }: IncomingMessage): string {
   return pathOf(url).slice(TRPC_PREFIX.length);
 }
 
-/** As tRPC reads it, or a client could hide from our limits what it calls: `a%2Cb` is two names. */
+/** Decodes the path as tRPC does, or a client could hide calls from our limits: `a%2Cb` is two names. */
 function decodePath(written: string): string {
   try {
     return decodeURIComponent(written);
   } catch {
-    // tRPC refuses it, and says why.
+    // tRPC refuses it and states the reason.
     return written;
   }
 }
 
-/** Names the procedure for the metrics; a caller's own words never become a label. */
+/** Sets the route's name for the metrics; the caller's own text never becomes a label. */
 function nameRoute(request: IncomingMessage, path: string): void {
   if (procedures.has(path)) setRoute(request, `trpc ${path}`);
   else setRoute(request, path.includes(",") ? "trpc batch" : "trpc other");
 }
 
-/** Procedures count their own calls; here counts what reaches none of them. */
+/** Counts the calls that reach no procedure; procedures count their own. */
 async function countUnreached(ctx: Context, names: readonly string[]): Promise<void> {
   for (const _name of names) await countCall(ctx, "anonymous", ctx.request.ip);
 }
 
-/** Refuses a streamed batch whose answer may be a cookie: it would be lost, and with the next refresh the sign-in. */
+/** Refuses a streamed batch that may set a cookie: the cookie would be lost, and with the next refresh the sign-in. */
 function assertKeepsCookie(
   { request: { refreshCookies } }: Context,
   request: IncomingMessage,
@@ -148,14 +148,14 @@ function assertKeepsCookie(
     throw malformed(`A streamed batch sets no cookie: call ${name} without application/jsonl.`);
 }
 
-/** tRPC's own handler: subscriptions, streamed batches, and its words of refusal for malformed calls. */
+/** Passes the request to tRPC's own handler: subscriptions, streamed batches, and errors for malformed calls. */
 async function handleWithTrpc(
   deps: TrpcHandlerDeps,
   { request, headers }: Exchange,
   { body }: TrpcRequest,
 ): Promise<void> {
   headers.handOver();
-  // As on the lean path: the host a request bears means nothing here, nor the type of a body that a GET has not.
+  // As on the lean path, the Host header is ignored, and so is the Content-Type of a GET, which has no body.
   request.headers.host = "localhost";
   if (request.method === "POST") Object.assign(request, { body });
   else if (request.method === "GET") delete request.headers["content-type"];
@@ -167,7 +167,7 @@ async function handleWithTrpc(
     maxBatchSize: MAX_BATCH_SIZE,
     maxBodySize: MAX_JSON_BYTES,
     createContext: () => deps.createContext(request, headers),
-    // The handler overwrites these two headers of the middleware's; said again here they stand beside its own.
+    // The handler overwrites these two headers of the middleware's; repeated here, they are kept beside its own.
     responseMeta: ({ ctx, type }) => ({
       ...(type === "subscription" && ctx?.notes.code
         ? { status: streamRefusal(request, ctx.notes.code) }
@@ -177,17 +177,17 @@ async function handleWithTrpc(
         ["cache-control", "no-store"],
       ]),
     }),
-    // Whatever no procedure has noted, and what breaks a stream.
+    // Errors that no procedure has noted, and those that break a stream.
     onError: ({ error }) => noteRefusal(recordOf(request).notes, toAppError(error)),
   });
 }
 
-/** The status of a stream that is refused. By another method than GET, that is what is wrong with it. */
+/** Returns the status of a refused stream: 405 unless the method is GET, else that of the code. */
 function streamRefusal({ method }: IncomingMessage, code: ErrorCode): number {
   return method === "GET" ? ERROR_CODES[code].httpStatus : 405;
 }
 
-/** Counts and answers what was refused before any procedure was reached. */
+/** Counts and answers a request that was refused before it reached any procedure. */
 async function refuse(
   deps: TrpcHandlerDeps,
   { request, headers }: Exchange,
@@ -224,7 +224,7 @@ function sendRefusal(request: IncomingMessage, headers: AnswerHeaders, error: TR
     input: undefined,
     ctx: undefined,
   });
-  // No procedure, hence no context, was reached to say which request this is.
+  // No procedure was reached, so no context has supplied the request's id.
   const app = { ...shape.data.app, requestId };
   headers.sendTrpc(shape.data.httpStatus, { error: { ...shape, data: { ...shape.data, app } } });
 }

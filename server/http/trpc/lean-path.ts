@@ -1,6 +1,6 @@
 // The lean path: answers an ordinary call or batch with a direct call of the procedure, in tRPC's own wire format.
-// docs/decisions/0021-lean-trpc-path.md says why it is there; tests/integration/http/lean-path compares its answers with
-// those of tRPC's own handler byte for byte.
+// See docs/decisions/0021-lean-trpc-path.md for why it exists; tests/integration/http/lean-path compares its responses
+// with those of tRPC's own handler byte for byte.
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { getTRPCErrorFromUnknown, getTRPCErrorShape, TRPCError } from "@trpc/server";
 import { getHTTPStatusCode } from "@trpc/server/http";
@@ -17,7 +17,7 @@ import {
   routerConfig,
 } from "./procedures.ts";
 
-/** One request the lean path can take. */
+/** A request that the lean path can handle. */
 export interface LeanCall {
   readonly paths: readonly string[];
   readonly calls: readonly Procedure[];
@@ -26,7 +26,7 @@ export interface LeanCall {
   readonly inputText: string;
 }
 
-/** What was asked, taken apart. */
+/** A parsed request. */
 export interface TrpcRequest {
   /** The names of the procedures, comma-separated in a batch. */
   readonly path: string;
@@ -34,7 +34,7 @@ export interface TrpcRequest {
   readonly body: string;
 }
 
-/** Returns the call when it is one of the ordinary kind; null leaves it to tRPC's own handler and its words of refusal. */
+/** Returns the call if it is an ordinary one; null leaves it, and any refusal, to tRPC's own handler. */
 export function toLeanCall(
   { method, headers }: Pick<IncomingMessage, "method" | "headers">,
   { path, search, body }: TrpcRequest,
@@ -57,7 +57,7 @@ export function toLeanCall(
   return { paths, calls, batch, type, inputText };
 }
 
-/** Runs the call's procedures side by side in one context and writes the answer. Never throws. */
+/** Runs the call's procedures concurrently in one context and writes the response. Never throws. */
 export async function answerLeanCall(
   call: LeanCall,
   ctx: Context,
@@ -72,7 +72,7 @@ export async function answerLeanCall(
   headers.sendTrpc(status, call.batch ? bodies : bodies[0]);
 }
 
-/** The input of each call, parsed once for the whole batch and only when a procedure asks for it. */
+/** Returns the reader of each call's input, parsed once for the whole batch and only when a procedure asks for it. */
 function createInputReader({ batch, inputText }: LeanCall) {
   let inputs: unknown;
   return async (index: number): Promise<unknown> => {
@@ -84,7 +84,7 @@ function createInputReader({ batch, inputText }: LeanCall) {
   };
 }
 
-/** What aborts when the client leaves, made when somebody asks for it: few procedures do. */
+/** Aborts when the client leaves. The controller is created on demand, because few procedures use it. */
 function createLazyAbort(response: ServerResponse): () => AbortController {
   let made: AbortController | undefined;
   return () => {
@@ -131,7 +131,7 @@ async function callProcedure(run: LeanRun, index: number): Promise<unknown> {
   const result = await new Link(call, 0, { ctx: run.ctx, input: undefined, getRawInput }).run();
   if (!result.ok) throw result.error;
   if (!isStream(result.data)) return result.data;
-  // Nobody will ever read it: its procedure has to hear so.
+  // Nothing will ever read the stream, so its procedure is aborted.
   run.abort().abort();
   throw new TRPCError({ code: "UNSUPPORTED_MEDIA_TYPE" });
 }
@@ -144,8 +144,9 @@ interface ProcedureCall {
 }
 
 /**
- * One link of the chain of middleware that a procedure is, and what tRPC gives it. tRPC's own caller copies all of it twice
- * at every link, property by property: a seventh of the CPU of a spend. Here `next` makes the link behind this one.
+ * One link of the middleware chain that a procedure is, and also what that middleware receives. tRPC's own caller
+ * copies everything in it twice at every link, property by property, which is a seventh of the CPU of a spend. Here
+ * `next` creates the link after this one.
  */
 class Link implements MiddlewareInput {
   readonly ctx: Context;
@@ -192,7 +193,7 @@ class Link implements MiddlewareInput {
     return new Link(this.call, this.position + 1, given).run();
   };
 
-  /** Whatever is thrown behind a link comes back to it as a result. */
+  /** Never rejects: whatever is thrown by this link or further down becomes a result that is not ok. */
   async run(): Promise<MiddlewareResult> {
     try {
       const middleware = this.call.procedure._def.middlewares[this.position];

@@ -4,7 +4,7 @@ import { appRouter } from "../../routers/app.ts";
 import type { Context } from "../../trpc/context.ts";
 import type { ProcedureMeta } from "../../trpc/meta.ts";
 
-/** A procedure as tRPC's builder leaves it: the chain of its middleware, whose last one is the procedure itself. */
+/** A procedure as tRPC's builder makes it: a chain of middleware whose last link is the procedure itself. */
 export interface Procedure {
   readonly _def: {
     readonly type: "query" | "mutation" | "subscription";
@@ -13,10 +13,10 @@ export interface Procedure {
   };
 }
 
-/** One link of the chain; whatever went wrong behind it arrives as a result that is not ok. */
+/** One link of the chain; a failure further down comes back as a result that is not ok. */
 export type Middleware = (given: MiddlewareInput) => Promise<MiddlewareResult>;
 
-/** What tRPC gives a middleware. */
+/** What tRPC passes to a middleware. */
 export interface MiddlewareInput {
   readonly path: string;
   readonly type: "query" | "mutation";
@@ -29,22 +29,22 @@ export interface MiddlewareInput {
   readonly next: (changed?: MiddlewareChange) => Promise<MiddlewareResult>;
 }
 
-/** What a middleware changes for those behind it. */
+/** What a middleware changes for the links after it. */
 export interface MiddlewareChange {
   readonly ctx?: object;
   readonly input?: unknown;
   readonly getRawInput?: () => Promise<unknown>;
 }
 
-/** What comes back. */
+/** The result of a middleware. */
 export type MiddlewareResult =
   | { readonly ok: true; readonly data: unknown }
   | { readonly ok: false; readonly error: TRPCError };
 
-// The types show the routers nested; at run time the names are flat: `credit.spend`.
+// The types nest the routers, but at run time the names are flat: `credit.spend`.
 export const procedures: ReadonlyMap<string, Procedure> = new Map(
   Object.entries(appRouter._def.procedures as unknown as Record<string, Procedure>),
 );
 
-/** What tRPC shapes errors by. */
+/** The configuration by which tRPC shapes errors. */
 export const routerConfig = appRouter._def._config;

@@ -1,4 +1,4 @@
-// What tRPC's own handler will make of a request, as it reads it: what it refuses unseen, and whether it streams the answer.
+// Predicts what tRPC's own handler does with a request: what it refuses outright, and whether it streams the response.
 import type { IncomingMessage } from "node:http";
 import { parseConnectionParamsFromString } from "@trpc/server/http";
 import { MAX_BATCH_SIZE } from "../../trpc/limits.ts";
@@ -7,14 +7,14 @@ import { type Procedure, procedures } from "./procedures.ts";
 
 const STREAMED = "application/jsonl";
 
-/** Whether the calls of a batch are answered as they end, behind headers that have left already. */
+/** Whether each call of a batch is answered as it completes, after the headers have already been sent. */
 export function isStreamed({ headers }: IncomingMessage): boolean {
   const wanted = headers["trpc-accept"];
   if (wanted !== undefined) return wanted === STREAMED;
   return headers.accept?.split(",").some((type) => type.trim() === STREAMED) ?? false;
 }
 
-/** The names of a request that reach no procedure to count them: all, at most MAX_BATCH_SIZE, where it is refused as a whole. */
+/** Returns the names that no procedure will count: all (up to MAX_BATCH_SIZE) if the whole request is refused. */
 export function unreachedNames(
   request: IncomingMessage,
   { path, search }: TrpcRequest,
@@ -42,7 +42,7 @@ function isCallable(
   return method === (procedure._def.type === "mutation" ? "POST" : "GET");
 }
 
-/** No procedure reads them; what tRPC cannot read is refused all the same. */
+/** Whether tRPC can parse the connection parameters. No procedure reads them, but tRPC refuses malformed ones. */
 function areConnectionParams(text: string | null): boolean {
   try {
     if (text !== null) parseConnectionParamsFromString(text);
