@@ -1,4 +1,4 @@
-// How Stripe is called: a time limit per attempt and per call, bounded retries with jitter, and what each failure means.
+// How Stripe is called: time limits per attempt and per call, bounded retries with jitter, and what each failure means.
 import { setTimeout as sleep } from "node:timers/promises";
 import Stripe from "stripe";
 import { isAppError } from "../../lib/errors.ts";
