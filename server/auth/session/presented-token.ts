@@ -21,7 +21,8 @@ export function requireOwnOrigin(
 ): void {
   if (request.refreshCookies.length === 0) return;
   // A browser sends Origin with every POST (Fetch standard, "append a request Origin header"); it is the string `null`
-  // for an opaque origin. A request without the header is not from a browser, so no user was lured into sending it.
+  // for an opaque origin. Without an origin, the request is from this host's own page (http/context.ts) or not from a
+  // browser, so no user was lured into sending it.
   if (request.origin !== null && !ownOrigins.includes(request.origin)) {
     throw AppError.of("FORBIDDEN", "This request must come from our own pages.");
   }
@@ -46,8 +47,8 @@ export function presentedToken(
 
 /**
  * Returns the function that ends the session of the presented token, if there is one. It throws FORBIDDEN for a foreign
- * origin. Logouts are not rate limited, so that nothing can keep a user from signing out; therefore a repeated logout
- * must not cost the database anything.
+ * origin. A logout with a token of ours is not rate limited, so that nothing can keep a user from signing out.
+ * Repeating it must therefore not cost the database anything.
  */
 export function createLogout(
   deps: PresentedTokenDeps & {
