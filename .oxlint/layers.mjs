@@ -15,7 +15,7 @@
 
 const FEATURES = "server/(auth|user|credit|payment|workers|admin|ai)";
 const PRISMA = "prisma/generated/|@prisma/";
-const DRIVERS = "mariadb|ioredis|@libsql/client|better-sqlite3";
+const DRIVERS = "mariadb|ioredis|libsql";
 
 /** @type {readonly Layer[]} */
 export const LAYERS = [

@@ -99,6 +99,8 @@ export interface PaymentService {
   checkKey: StripePort["checkKey"];
   /** Returns how many events are not processed yet, for /ready and /metrics. */
   eventBacklog(): Promise<EventBacklog>;
+  /** Returns when the oldest pending event arrived, for /metrics; null when none is pending. */
+  oldestPendingEventAt(): Promise<Date | null>;
 
   /** Job: retries the events that are due. Returns how many were settled. */
   retryEvents(signal?: AbortSignal): Promise<number>;
@@ -144,6 +146,7 @@ export function createPaymentService(options: PaymentServiceDeps): PaymentServic
     listEvents: (filter) => store.events.list(filter),
     checkKey: () => deps.stripe.checkKey(),
     eventBacklog: () => store.events.backlog(),
+    oldestPendingEventAt: () => store.events.oldestPendingAt(),
     retryEvents: (signal) => retryDueEvents(deps, signal),
     grantMonthly: (signal) => grantMonthly(deps, signal),
     reconcile: (options) => reconcile(deps, options),

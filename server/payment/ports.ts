@@ -176,6 +176,8 @@ export interface EventTable {
     readonly cursor?: string | undefined;
   }): Promise<PaymentAdminOutput<"events">>;
   backlog(): Promise<EventBacklog>;
+  /** When the longest waiting event that nobody has processed yet arrived; null when none is pending. */
+  oldestPendingAt(): Promise<Date | null>;
 }
 
 /** The ledger's lots that come from payments. */

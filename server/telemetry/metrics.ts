@@ -24,6 +24,7 @@ export interface MetricsDeps {
   readonly backend: Pick<Backend, "stats" | "diskSpace">;
   readonly readiness: () => Promise<Readiness>;
   readonly backlog: () => Promise<EventBacklog>;
+  readonly oldestPendingEventAt: () => Promise<Date | null>;
   readonly ledgerPending: () => number;
   /** Counted since this process started. */
   readonly droppedLines: () => number;
@@ -42,7 +43,7 @@ export function createMetrics(deps: MetricsDeps) {
   registerBuild(registry, deps.version);
   registerBackend(registry, deps.backend.stats);
   registerReadiness(registry, { readiness: deps.readiness, diskSpace: deps.backend.diskSpace });
-  registerBacklog(registry, deps.backlog);
+  registerBacklog(registry, deps);
   registerLog(registry, deps.droppedLines);
   const access = accessCheck(deps.config);
   const { ofAllWorkers } = deps;
@@ -78,7 +79,10 @@ function registerBuild(registry: Registry, version: string): void {
   }).set({ version, node: process.version }, 1);
 }
 
-function registerBacklog(registry: Registry, backlog: MetricsDeps["backlog"]): void {
+function registerBacklog(
+  registry: Registry,
+  { backlog, oldestPendingEventAt }: Pick<MetricsDeps, "backlog" | "oldestPendingEventAt">,
+): void {
   new Gauge({
     name: "stripe_events_backlog",
     aggregator: "max",
@@ -90,6 +94,17 @@ function registerBacklog(registry: Registry, backlog: MetricsDeps["backlog"]): v
       if (!counts) return;
       this.set({ status: "pending" }, counts.pending);
       this.set({ status: "failed" }, counts.failed);
+    },
+  });
+  new Gauge({
+    name: "stripe_events_oldest_pending_seconds",
+    aggregator: "max",
+    help: "How long ago the oldest Stripe event that is still pending arrived; 0 when none is.",
+    registers: [registry],
+    async collect() {
+      const oldest = await oldestPendingEventAt().catch(() => undefined);
+      if (oldest === undefined) return;
+      this.set(oldest === null ? 0 : Math.max(0, (Date.now() - oldest.getTime()) / 1000));
     },
   });
 }

@@ -26,7 +26,7 @@ export type Telemetry = ReturnType<typeof createTelemetry>;
 
 /** What exists only later and is read at each scrape. */
 export interface TelemetrySources {
-  readonly payment: () => Pick<PaymentService, "eventBacklog">;
+  readonly payment: () => Pick<PaymentService, "eventBacklog" | "oldestPendingEventAt">;
   readonly ledger: () => { readonly pending: number };
   readonly jobs: () => Pick<JobRunner, "standings">;
   readonly readiness: () => Promise<Readiness>;
@@ -50,6 +50,7 @@ export function createTelemetry(
     readiness: () => sources.readiness(),
     ofAllWorkers: sources.ofAllWorkers,
     backlog: memoize(REMEMBER_MS, () => sources.payment().eventBacklog()),
+    oldestPendingEventAt: memoize(REMEMBER_MS, () => sources.payment().oldestPendingEventAt()),
     droppedLines: () => droppedLines(logger),
     ledgerPending: () => sources.ledger().pending,
     standings: memoize(REMEMBER_MS, () => sources.jobs().standings()),

@@ -50,6 +50,14 @@ export function eventTable({ stripeEvent: rows, rollUp }: PrismaModels): EventTa
     setReconciledTo: (ms) => setMark({ rollUp }, RECONCILE, ms),
     list: (filter) => listEvents(rows, filter),
     backlog: () => countBacklog(rows),
+    oldestPendingAt: async () => {
+      const oldest = await rows.findFirst({
+        where: { status: "PENDING" },
+        orderBy: { receivedAt: "asc" },
+        select: { receivedAt: true },
+      });
+      return oldest?.receivedAt ?? null;
+    },
   };
 }
 

@@ -187,7 +187,19 @@ describe("the description", () => {
   });
 });
 
+test("/ready tells of each dependency", async () => {
+  const answer = await fetch(`${server.url}/ready`);
+  expect(answer.status).toBe(200);
+  expect(await answer.json()).toMatchObject({
+    ready: true,
+    shuttingDown: false,
+    dependencies: { database: { status: "up" }, redis: { status: "up" } },
+    events: { pending: 0, failed: 0 },
+  });
+});
+
 describe("/metrics", () => {
+  const minutesAgo = (minutes: number) => new Date(Date.now() - minutes * 60_000);
   const scrape = (authorization?: string) =>
     fetch(
       `${server.url}/metrics`,
@@ -198,23 +210,21 @@ describe("/metrics", () => {
     expect((await scrape()).status).toBe(401);
     expect((await scrape("Bearer metrics-token-of-the-suit")).status).toBe(401);
     await person.client.credit.spend.mutate({ feature: "chat-flash", idempotencyKey: "metrics" });
+    const event = { type: "t", payload: "{}", createdAt: new Date() };
+    await server.models.stripeEvent.createMany({
+      data: [
+        { ...event, id: "evt_old", status: "PENDING", receivedAt: minutesAgo(10) },
+        { ...event, id: "evt_new", status: "PENDING", receivedAt: minutesAgo(1) },
+        { ...event, id: "evt_done", status: "PROCESSED", receivedAt: minutesAgo(20) },
+      ],
+    });
     const text = await (await scrape("Bearer metrics-token-of-the-suite")).text();
     expect(text).toMatch(/http_request_duration_seconds_count\{route="GET \/api\/auth\/me"/);
-    expect(text).toContain('stripe_events_backlog{status="pending"}');
+    expect(text).toContain('stripe_events_backlog{status="pending"} 2');
+    expect(text).toMatch(/^stripe_events_oldest_pending_seconds 60\d/m);
     expect(text).toMatch(/^ledger_batch_operations_count [1-9]/m);
     expect(text).toMatch(/^ledger_operations_pending \d/m);
     expect(text).not.toMatch(/rest@example|route="\/nothing/);
-  });
-});
-
-test("/ready tells of each dependency", async () => {
-  const answer = await fetch(`${server.url}/ready`);
-  expect(answer.status).toBe(200);
-  expect(await answer.json()).toMatchObject({
-    ready: true,
-    shuttingDown: false,
-    dependencies: { database: { status: "up" }, redis: { status: "up" } },
-    events: { pending: 0, failed: 0 },
   });
 });
 

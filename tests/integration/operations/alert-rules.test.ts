@@ -61,6 +61,8 @@ describe.runIf(promtoolInstalled)("alerts.yml", () => {
     ["BooksNotAudited", 2_800, { [`${AGE}{job_name="doctor"}`]: "0+60x3000" }, false],
     // It was late, and has gone well.
     ["BooksNotAudited", 2_960, { [`${AGE}{job_name="doctor"}`]: "0+60x2900 0+60x100" }, false],
+    ["StripeEventsWait", 20, { stripe_events_oldest_pending_seconds: "0x10 60+60x20" }, true],
+    ["StripeEventsWait", 20, { stripe_events_oldest_pending_seconds: "0x10 60+60x4 0x20" }, false],
     ["JobStale", 400, { [`${AGE}{job_name="reconcile"}`]: "0+60x3000" }, true],
     // Its turn comes every six hours and a little.
     ["JobStale", 400, { [`${AGE}{job_name="roll-up-usage"}`]: "0+60x3000" }, false],
