@@ -22,7 +22,7 @@ function invoiceDues(world: World, subscription: Subscription): Due[] {
   });
 }
 
-/** A schedule's next phase change mid-period (one at the period's end is part of the renewal), or the schedule's end. */
+/** A schedule's next mid-period phase change (one at the period's end is part of the renewal), or its end. */
 function scheduleDue(world: World, subscription: Subscription, end: number): Due | undefined {
   const schedule = scheduleOf(world, subscription);
   if (schedule === undefined) return undefined;

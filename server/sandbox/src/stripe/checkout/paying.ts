@@ -77,8 +77,8 @@ function details(customer: Customer | undefined, email: string): { [field: strin
 }
 
 /**
- * Pays an open session. `declined` leaves it open with a failed attempt. A session that is not open is left
- * unchanged, so paying twice pays once.
+ * Pays an open session. `declined` leaves it open, with a failed payment intent in `payment` mode. A session
+ * that is not open is left unchanged, so paying twice pays once.
  */
 export function paySession(
   world: World,

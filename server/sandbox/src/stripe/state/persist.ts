@@ -29,7 +29,7 @@ function untag(_key: string, value: unknown): unknown {
   return value;
 }
 
-/** Saves what `collect` returns in `dataDir/name`. Without `dataDir`, nothing is saved. */
+/** Creates a store that saves what `collect` returns in `dataDir/name`. Without `dataDir`, nothing is saved. */
 export function createPersistence(
   dataDir: string | undefined,
   name: string,
