@@ -63,9 +63,9 @@ function useIsShown(): boolean {
 }
 
 /**
- * Listens to `credit.onChange` while the component is mounted and the tab is visible. Returns whether the stream is open.
- * Browsers allow only six HTTP/1.1 connections per host, so a hidden tab closes its stream. It misses nothing, because a
- * new stream starts with the current balance.
+ * Listens to `credit.onChange` while the component is mounted and the tab is visible. Returns whether the stream is
+ * open. Browsers allow only six HTTP/1.1 connections per host, so a hidden tab closes its stream. A new stream starts
+ * with the current balance.
  */
 export function useLiveBalance(): boolean {
   const { api } = useSkywork();
@@ -91,7 +91,7 @@ export function useLiveBalance(): boolean {
       onConnectionStateChange: (state) => setLive(state.state === "pending"),
       onError: () => {
         setLive(false);
-        // The stream is closed for good, e.g. because this device was signed out from another one. The next read says why.
+        // Closed for good, e.g. because this device was signed out from another one. The next read says why.
         void queryClient.invalidateQueries({ queryKey: [...keys.balance] });
       },
     });

@@ -72,7 +72,7 @@ export function createLocalStore<Item extends Kept>(options: {
       try {
         return localStorage.setItem(prefix + item.id, text);
       } catch {
-        // Storage is full, or not allowed at all. Evict an older item; with none left, this one lives as long as the tab.
+        // Storage is full or not allowed. Evict an older item; with none left, this one lives only as long as the tab.
         const oldest = sorted.findLast((other) => other.id !== item.id && items.has(other.id));
         if (oldest === undefined) return;
         drop(oldest.id);

@@ -1,5 +1,5 @@
-// Every query, with its cache key and its call. Nothing is polled or refetched on focus: a user's calls are rate limited,
-// so data is fetched once, and again only after a known change (data/changes.ts).
+// Every query, with its cache key and its call. Nothing is polled or refetched on focus, because a user's calls are
+// rate limited: data is fetched once, and again only after a known change (data/changes.ts).
 import { keepPreviousData, useQuery } from "@tanstack/react-query";
 import type { EntryType } from "@skywork/shared";
 import { timeZone } from "../format.ts";

@@ -1,5 +1,5 @@
-// Model runs: started once per press, followed across lost connections and reloads, stopped, ended. A run continues while
-// other pages are shown. One tab follows it (a Web Lock decides which); the other tabs see what that tab stores.
+// Model runs: started once per press, followed across lost connections and reloads, stopped, ended. A run continues
+// while other pages are shown. One tab follows it (a Web Lock decides which); the others see what that tab stores.
 import type { AppErrorData, AppRouter, ErrorCode, RunEvent, RunOutcome } from "@skywork/shared";
 import type { TRPCClient } from "@trpc/client";
 import type { inferRouterInputs } from "@trpc/server";
@@ -64,7 +64,7 @@ export type Connection = "none" | "open" | "lost";
 export interface Runner {
   /** Starts this target's run, or resumes following it. Idempotent. */
   drive(target: RunTarget): void;
-  /** Asks the server to stop the run, and resolves when it has. Rejects when the server cannot be reached. */
+  /** Asks the server to stop the run. Resolves after its response; rejects when it cannot be reached. */
   stop(target: RunTarget): Promise<void>;
   connection(key: string): Connection;
   subscribe(listener: () => void): () => void;

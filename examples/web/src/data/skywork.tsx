@@ -79,13 +79,13 @@ export function createSkywork(apiUrl: string): Skywork {
     });
     return starting;
   };
-  /** Tries again after a session has ended. The cookie may belong to a newer one, or to another user (page reloads). */
+  /** After a session has ended: the cookie may belong to a newer one, or to another user, which reloads the page. */
   const resume = () =>
     void start().then(() =>
       queryClient.invalidateQueries({ predicate: ({ state }) => state.status === "error" }),
     );
   const onRefusal = (error: unknown) => {
-    // The client refreshes an expired access token itself. A session ended elsewhere shows up in whichever call is next.
+    // The client refreshes an expired access token itself. A session ended elsewhere is reported to the next call.
     if (session.status() === "signedIn" && hasCode(error, "SESSION_REVOKED")) resume();
   };
   return { api, session, queryClient, apiUrl, start, onRefusal };

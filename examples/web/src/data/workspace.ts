@@ -1,4 +1,4 @@
-// The signed-in user's workspace in this browser: conversations, decks, and the runs that write them. It outlives pages.
+// What the signed-in user has in this browser: conversations, decks, and the runs that write them. It outlives pages.
 import { useEffect, useMemo, useSyncExternalStore } from "react";
 import { afterSpend } from "./changes.ts";
 import { type Chat, openChats, resumeChats } from "./chats.ts";
