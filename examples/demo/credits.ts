@@ -115,7 +115,7 @@ export async function spending(
   );
 }
 
-/** A worker in another language does the work: 579 credits become 567. */
+/** A worker does the work with a service key: 579 credits become 567. */
 export async function workers(
   world: DemoWorld,
   { act, step, refused }: Transcript,
