@@ -1,4 +1,4 @@
-// The act of the demo about metered runs: an answer whose connection is cut and which goes on, and slides stopped half-way.
+// The demo's act about metered runs: an answer that continues after its connection is cut, and slides stopped half-way.
 import { setTimeout as sleep } from "node:timers/promises";
 import type { RunEvent } from "../../shared/src/ai.ts";
 import type { Transcript } from "./transcript.ts";
@@ -18,7 +18,7 @@ const SLIDES = {
 const SLIDES_PRICE = 10;
 const READ_LIMIT_MS = 30_000;
 
-/** Starts from any balance: 5 credits for the answer, and of 10 for the slides the share that was made. */
+/** Starts from any balance. Costs 5 credits for the answer, plus the share of 10 for the slides that were made. */
 export async function answers(
   world: DemoWorld,
   transcript: Transcript,
@@ -117,11 +117,11 @@ interface Reading {
   /** Pieces of text, or slides. */
   readonly count: number;
   readonly lastEventId: string;
-  /** Null when the reader left before it. */
+  /** The end event; null when the reader left before it. */
   readonly end: Extract<RunEvent, { type: "end" }> | null;
 }
 
-/** Reads a run to its end, or closes the connection after so many events. */
+/** Reads a run to its end, or closes the connection after `leaveAfter` events. */
 async function readRun(
   client: Client,
   input: { runId: string; lastEventId?: string },

@@ -1,6 +1,6 @@
-// A very small browser: it keeps cookies, follows redirects and sends the forms of the pages it is shown.
+// A very small browser: it keeps cookies, follows redirects and submits the forms of the pages it opens.
 
-/** Where the browser is. */
+/** The page that the browser is on. */
 export interface Page {
   readonly url: URL;
   readonly status: number;
@@ -10,7 +10,7 @@ export interface Page {
 /** One person's browser. */
 export interface Browser {
   open(url: string): Promise<Page>;
-  /** Sends the form of `page` whose action matches, filled in with `fields`. */
+  /** Submits the form of `page` whose action matches, with `fields`. */
   submit(page: Page, action: RegExp, fields: Record<string, string>): Promise<Page>;
   /** The value of a cookie that `origin` has set. */
   cookie(origin: string, name: string): string | undefined;
@@ -18,7 +18,7 @@ export interface Browser {
 
 const MAX_REDIRECTS = 12;
 
-/** Opens a browser. It stops at a redirect to `frontendUrl`: nobody needs to serve that for the demo. */
+/** Creates a browser. It stops at a redirect to `frontendUrl`, which the demo does not need to serve. */
 export function createBrowser(frontendUrl: string): Browser {
   const jar = new Map<string, Map<string, string>>();
 

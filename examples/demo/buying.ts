@@ -1,4 +1,4 @@
-// The acts of the demo about packages: buying one, and running short.
+// The demo's acts about packages: buying one, and running out of credits.
 import type { Transcript } from "./transcript.ts";
 import type { DemoWorld, Person } from "./world.ts";
 
@@ -10,7 +10,7 @@ export async function buying(world: DemoWorld, transcript: Transcript, ada: Pers
   await reckoning(transcript, ada);
 }
 
-/** Buys the package at the hosted page, with every double click there is. Returns the checkout session. */
+/** Buys the package on the hosted page, double-clicking everywhere. Returns the id of the checkout session. */
 async function paying(world: DemoWorld, { step }: Transcript, ada: Person): Promise<string> {
   const { client } = ada;
   await step(
@@ -58,7 +58,7 @@ async function paying(world: DemoWorld, { step }: Transcript, ada: Person): Prom
   return sessionId;
 }
 
-/** The webhook, the return page and a repeated event all bring the same 500 credits. */
+/** The webhook, the return page and a repeated event grant the same 500 credits only once. */
 async function confirming(
   world: DemoWorld,
   { step, refused }: Transcript,
@@ -115,7 +115,7 @@ async function reckoning({ step }: Transcript, { client }: Person): Promise<void
   );
 }
 
-/** 566 credits become 6, however many calls press in at once. */
+/** 566 credits become 6, however many calls arrive simultaneously. */
 export async function runningShort(
   { act, step, refused }: Transcript,
   { client }: Person,

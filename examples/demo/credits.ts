@@ -1,10 +1,10 @@
-// The acts of the demo about credits: the sign-in that brings the first ones, spending, workers, live balances.
+// The demo's acts about credits: the sign-in that grants the first ones, spending, workers, live balances.
 import { setTimeout as sleep } from "node:timers/promises";
 import { FEATURE_TABLE, FEATURES, type Feature } from "../../shared/src/features.ts";
 import type { Transcript } from "./transcript.ts";
 import type { DemoWorld, Person } from "./world.ts";
 
-/** Ada signs in for the first time. Answers her, with 100 credits. */
+/** Ada signs in for the first time. Returns her, with 100 credits. */
 export async function signingIn(world: DemoWorld, { act, step }: Transcript): Promise<Person> {
   act("Ada signs in with Google");
   await step(
@@ -54,7 +54,7 @@ export async function signingIn(world: DemoWorld, { act, step }: Transcript): Pr
   return ada;
 }
 
-/** 100 credits become 79, once, whatever is repeated. */
+/** 100 credits become 79, charged once whatever is repeated. */
 export async function spending(
   world: DemoWorld,
   { act, step, refused }: Transcript,
@@ -115,7 +115,7 @@ export async function spending(
   );
 }
 
-/** A worker in another language does the work: 579 credits become 567. */
+/** A worker does the work with a service key: 579 credits become 567. */
 export async function workers(
   world: DemoWorld,
   { act, step, refused }: Transcript,
@@ -169,7 +169,7 @@ export async function workers(
   );
 }
 
-/** 567 credits become 566 before her eyes. */
+/** 567 credits become 566 while she watches. */
 export async function liveBalance(
   world: DemoWorld,
   { act, step }: Transcript,

@@ -1,4 +1,4 @@
-// `npm run demo`: the whole story through the typed client, against a server, a sandbox and a database of its own.
+// `npm run demo`: the whole story through the typed client, with its own server, sandbox and database.
 import { setTimeout as sleep } from "node:timers/promises";
 import { answers } from "./answers.ts";
 import { buying, runningShort } from "./buying.ts";
@@ -12,7 +12,7 @@ import { type DemoWorld, openDemoWorld } from "./world.ts";
 const TIME_LIMIT_MS = 120_000;
 const CLOSE_LIMIT_MS = 10_000;
 
-/** The story. Each act begins with the balance the one before left. */
+/** Tells the story. Each act starts with the balance that the previous one left. */
 async function tell(world: DemoWorld, transcript: Transcript): Promise<void> {
   const ada = await signingIn(world, transcript); // 100 credits
   await spending(world, transcript, ada); // 79
@@ -23,10 +23,10 @@ async function tell(world: DemoWorld, transcript: Transcript): Promise<void> {
   await refreshing(world, transcript, ada);
   await subscribing(world, transcript, ada); // 506
   await monthsGoBy(world, transcript, ada); // 1506
-  await changingPlans(world, transcript, ada); // and what the upgrade brought
-  await answers(world, transcript, ada); // 5 for an answer, and a share of 10 for slides
-  await refunding(world, transcript, ada); // 250 less
-  await disputing(world, transcript, ada); // 100 more
+  await changingPlans(world, transcript, ada); // plus the credits of the upgrade
+  await answers(world, transcript, ada); // minus 5 for an answer, and a share of 10 for slides
+  await refunding(world, transcript, ada); // minus 250
+  await disputing(world, transcript, ada); // plus 100
   await signingOut(world, transcript, ada);
   await audit(world, transcript);
 }
@@ -41,7 +41,7 @@ async function audit(world: DemoWorld, { act, step }: Transcript): Promise<void>
   );
 }
 
-/** Rejects when the story must not go on: it takes too long, somebody stops it, or an error came from nowhere. */
+/** Rejects when the story must stop: it takes too long, a signal arrives, or an error is uncaught. */
 function interruption(): Promise<never> {
   return new Promise((_, reject) => {
     const stop = (error: Error) => () => reject(error);
@@ -83,7 +83,7 @@ try {
   if (serverLog.length > 0)
     transcript.say(`\n  The server said last:\n${serverLog.slice(-5).join("\n")}`);
 } finally {
-  // Whatever hangs, the process ends, and with it goes the temporary directory.
+  // Whatever hangs, the process ends, and its exit handler removes the temporary directory.
   await Promise.race([world?.close(), sleep(CLOSE_LIMIT_MS)]).catch((error: unknown) => {
     process.exitCode = 1;
     transcript.say(`  Closing failed: ${String(error)}`);

@@ -1,8 +1,8 @@
-// The act of the demo about money that goes back: a refund, and a dispute that is won.
+// The demo's act about money that goes back: a refund, and a dispute that is won.
 import type { Transcript } from "./transcript.ts";
 import type { DemoWorld, Person } from "./world.ts";
 
-/** A refund takes its share of the credits and no more. Starts from any balance; 250 credits go. */
+/** A refund takes back its share of the credits and no more. Starts from any balance, and leaves 250 credits less. */
 export async function refunding(
   world: DemoWorld,
   { act, step, refused }: Transcript,
@@ -52,7 +52,10 @@ export async function refunding(
   );
 }
 
-/** A dispute takes what its payment brought, and gives it back when it is won. Starts from any balance; 100 more. */
+/**
+ * A dispute takes back the credits of its payment, and returns them when it is won. Starts from any balance, and
+ * leaves 100 credits more (the ones bought here).
+ */
 export async function disputing(
   world: DemoWorld,
   { step }: Transcript,

@@ -1,11 +1,11 @@
-// The acts of the demo about plans: the whole life of a subscriber, on Stripe's own clock.
+// The demo's acts about plans: the whole lifecycle of a subscription, on Stripe's billing clock.
 import type { Transcript } from "./transcript.ts";
 import type { DemoWorld, Person } from "./world.ts";
 
 /** A renewal's invoice is a draft for an hour before it is paid. */
 const A_MONTH_LATER = { months: 1, hours: 2 };
 
-/** A month passes on Stripe's clock, and its events arrive. */
+/** Advances Stripe's billing clock by a month, and waits until the events have arrived. */
 async function monthPasses(world: DemoWorld): Promise<void> {
   world.stripe.advance(A_MONTH_LATER);
   await world.delivered();
@@ -59,7 +59,7 @@ export async function subscribing(
   );
 }
 
-/** 506 credits become 1506: one renewal, and one after its card was refused. */
+/** 506 credits become 1506, by one ordinary renewal and one whose card is declined at first. */
 export async function monthsGoBy(
   world: DemoWorld,
   { act, step }: Transcript,
@@ -91,7 +91,7 @@ export async function monthsGoBy(
   await step("looks at her balance", credits, { credits: 1506 }, "1006 + 500, granted once");
 }
 
-/** 1506 credits and what the upgrade brings; in the end there is no plan. */
+/** Adds the upgrade's credits to the 1506. In the end there is no plan. */
 export async function changingPlans(
   world: DemoWorld,
   transcript: Transcript,
@@ -150,7 +150,7 @@ async function upgrading(
   );
 }
 
-/** A cheaper plan waits for the end of what is paid, and is undone free of charge. */
+/** A change to a cheaper plan waits for the end of the paid period, and can be undone free of charge. */
 async function waiting({ step }: Transcript, ada: Person): Promise<void> {
   const { client } = ada;
   const planId = "plan_basic_month";
@@ -208,7 +208,7 @@ async function cancelling(world: DemoWorld, { step }: Transcript, ada: Person): 
   );
 }
 
-/** Basic to Pro within the first hours of a month: nearly all of $10, and of 1000 credits, and never more. */
+/** Whether an offer from Basic to Pro, early in a month, is nearly all of $10 and of 1000 credits, and never more. */
 function isPartOfTheDifference(offer: { amountDue: number; creditsNow: number }): boolean {
   const { amountDue, creditsNow } = offer;
   return amountDue > 950 && amountDue <= 1000 && creditsNow > 950 && creditsNow <= 1000;

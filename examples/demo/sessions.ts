@@ -1,4 +1,4 @@
-// The acts of the demo about sessions: tabs that refresh at once, a stolen token, signing out.
+// The demo's acts about sessions: tabs that refresh simultaneously, a stolen token, signing out.
 import { createClient } from "../../shared/src/client.ts";
 import type { Transcript } from "./transcript.ts";
 import type { DemoWorld, Person } from "./world.ts";
@@ -67,7 +67,7 @@ export async function refreshing(
   );
 }
 
-/** Ada leaves; what she held is worthless, and the database never knew it. */
+/** Ada signs out. Her tokens become worthless, and the database never contained them. */
 export async function signingOut(
   world: DemoWorld,
   { act, step, refused }: Transcript,
@@ -111,7 +111,8 @@ export async function signingOut(
     "refused: SESSION_REVOKED",
   );
 
-  // Of her four sign-ins one ended with the thief and one a moment ago; act 1's phone and this one are left.
+  // Of her four sign-ins, one was revoked because of the thief, and one has just been signed out. Left are the phone of
+  // act 1 and this one.
   const phone = await world.signIn(ada.email);
   await step(
     "signs out everywhere, from her phone",

@@ -1,51 +1,51 @@
-// The demo's transcript: numbered acts, a line for each step, and what is said when a step does not hold.
+// The demo's transcript: numbered acts, a line for each step, and a report when a step fails.
 import { isDeepStrictEqual, styleText } from "node:util";
 import { TRPCClientError } from "@trpc/client";
 import type { AppErrorData } from "../../shared/src/errors.ts";
 
-/** What an answer must at least hold. Lists are compared whole, objects by the named fields alone. */
+/** What a result must at least contain. Lists are compared in full, objects only by the named fields. */
 export type Expected<T> = T extends readonly (infer Item)[]
   ? readonly Expected<Item>[]
   : T extends object
     ? { readonly [Key in keyof T]?: Expected<T[Key]> }
     : T;
 
-/** What came of a step, in a few words. */
+/** The outcome of a step, in a few words. */
 type Told<T> = string | ((answer: T) => string);
 
-/** How the acts tell the story. Every function checks; a step that does not hold ends the story. */
+/** How the acts tell the story. Every step is a check, and the first that fails ends the story. */
 export interface Transcript {
-  /** Begins the next act. */
+  /** Starts the next act. */
   act(title: string): void;
-  /** Does `work`, which must answer at least `expected`; writes `does → told`. Answers what `work` did. */
+  /** Runs `work`, whose result must contain `expected`, and prints `does → told`. Returns the result. */
   step<T>(
     does: string,
     work: () => T | Promise<T>,
     expected: Expected<T>,
     told: Told<T>,
   ): Promise<T>;
-  /** Does `work`, which the server must refuse with at least `expected`. */
+  /** Runs `work`, which the server must refuse with an error that contains `expected`. */
   refused(
     does: string,
     work: () => Promise<unknown>,
     expected: Partial<AppErrorData>,
     told: string,
   ): Promise<void>;
-  /** Steps that held so far. */
+  /** The number of steps that have succeeded so far. */
   readonly held: number;
 }
 
-/** A step that did not hold. The transcript has told it already. */
+/** A step failed. The transcript has already printed it. */
 export class StepFailed extends Error {}
 
-/** Columns for what is done; what came of it stands beside it, or below it in a narrow window. */
+/** The width of the first column, the action. The outcome is printed beside it, or below it in a narrow window. */
 const WIDTH = 54;
 const NARROW = 112;
 
-/** Writes to stdout; in colour only where a person reads it who did not say NO_COLOR. */
+/** Creates a transcript that writes to stdout, in colour on a terminal unless NO_COLOR is set. */
 export function createTranscript(): Transcript & {
   say(line: string): void;
-  /** The story broke off: what its last step still has to tell is of no interest. */
+  /** Suppresses further output of the acts, because the story has been cut short. */
   breakOff(): void;
 } {
   const colours = process.stdout.isTTY && !process.env["NO_COLOR"];
@@ -115,7 +115,7 @@ export function createTranscript(): Transcript & {
   };
 }
 
-/** The `data.app` of what `work` is refused with; null when it is not refused. Any other error is thrown on. */
+/** The `data.app` of the error with which `work` is refused; null when it succeeds. Rethrows any other error. */
 async function refusalOf(work: () => Promise<unknown>): Promise<unknown> {
   try {
     await work();
@@ -127,7 +127,7 @@ async function refusalOf(work: () => Promise<unknown>): Promise<unknown> {
   }
 }
 
-/** `got` without the fields that `expected` does not speak of. */
+/** `got` without the fields that `expected` does not mention. */
 function narrowedTo(expected: unknown, got: unknown): unknown {
   if (Array.isArray(expected) && Array.isArray(got))
     return got.map((item: unknown, index) => narrowedTo(expected[index], item));

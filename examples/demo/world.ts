@@ -1,4 +1,4 @@
-// Where the demo plays: a whole server on a free port, its own sandbox and database, and the people in it.
+// The setting of the demo: a whole server on a free port, its own sandbox and database, and the people.
 import { randomBytes } from "node:crypto";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -12,13 +12,13 @@ import { type Browser, createBrowser, type Page } from "./browser.ts";
 /** The typed client. */
 export type Client = ReturnType<typeof createClient>;
 
-/** Somebody at their browser, signed in. */
+/** A signed-in user with a browser. */
 export interface Person {
   readonly client: Client;
   readonly userId: string;
   readonly email: string;
   readonly browser: Browser;
-  /** Where the sign-in led to. */
+  /** Where the sign-in ended. */
   readonly landedOn: URL;
   /** The newest tokens of this sign-in. */
   readonly tokens: { access: string; refresh: string };
@@ -33,23 +33,23 @@ export interface DemoWorld {
   readonly model: EmbeddedServer["sandbox"]["model"]["control"];
   /** Audits the whole database. */
   readonly audit: EmbeddedServer["audit"];
-  /** An address of this run alone: the database may be one that was there before. */
+  /** An e-mail address unique to this run, because the database may be an existing one. */
   addressOf(name: string): string;
-  /** A client with this access token or service key; nobody without. */
+  /** A client with this access token or service key; anonymous without one. */
   clientWith(token?: string): Client;
   readonly workerKey: string;
-  /** Signs in at the sandbox Google, on a browser of its own. */
+  /** Signs in at the sandbox's Google, in a new browser. */
   signIn(email: string): Promise<Person>;
-  /** The hosted payment page, as this person sees it. */
+  /** Opens a hosted page in this person's browser. */
   openPage(person: Person, url: string): Promise<Page>;
   /** Waits until Stripe's events have all been delivered. */
   delivered(): Promise<void>;
-  /** The newest object Stripe made that an event of this type tells of. */
+  /** The object of Stripe's newest event of this type. */
   newest(eventType: string): { id: string };
   close(): Promise<void>;
 }
 
-/** What of the process's environment counts here: which database and which Redis. `.env` is left alone. */
+/** The only variables taken from the process's environment: those that choose the database and Redis. */
 const BACK_END_VARIABLES = [
   "DATABASE_URL",
   "REDIS_URL",
@@ -64,7 +64,7 @@ const BACK_END_VARIABLES = [
 const FRONTEND_URL = "http://localhost:3000";
 const DELIVERY_LIMIT_MS = 30_000;
 
-/** Starts everything. `onLog` gets the server's log lines. */
+/** Starts everything. `onLog` receives the server's log lines. */
 export async function openDemoWorld(onLog: (line: string) => void): Promise<DemoWorld> {
   const run = randomBytes(5).toString("hex");
   const addressOf = (name: string) => `${name}@run-${run}.example.com`;
@@ -144,7 +144,7 @@ function newestObject(stripe: DemoWorld["stripe"], eventType: string): { id: str
   return z.object({ id: z.string() }).parse(object);
 }
 
-/** The sign-in as a browser does it; the refresh cookie then serves a client that keeps its tokens itself. */
+/** Signs in as a browser does, then passes the refresh cookie to a client that manages its own tokens. */
 async function signIn(url: string, email: string): Promise<Person> {
   const browser = createBrowser(FRONTEND_URL);
   const chooser = await browser.open(`${url}/api/auth/google?returnTo=/credits`);

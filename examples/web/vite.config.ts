@@ -1,14 +1,14 @@
-// How the reference frontend is served and built.
+// Vite's configuration for serving and building the reference frontend.
 import { fileURLToPath } from "node:url";
 import react from "@vitejs/plugin-react";
 import { defineConfig, loadEnv, type Plugin } from "vite";
 
 const FOLDER = fileURLToPath(new URL(".", import.meta.url));
 
-/** What the built pages may load and reach: their own files, the API, and people's pictures. Nothing inline runs. */
+/** What the built pages may load and connect to: their own files, the API, and avatars. Inline scripts are blocked. */
 function policyFor(apiUrl: string): string {
   const api = new URL(apiUrl).origin;
-  // In development pictures come from a stand-in on this machine.
+  // In development, avatars may also come from a stand-in on this machine.
   const pictures = api.startsWith("https:") ? "https:" : "https: http://localhost:*";
   return [
     "default-src 'none'",
@@ -22,11 +22,11 @@ function policyFor(apiUrl: string): string {
   ].join("; ");
 }
 
-/** Ships the policy within the page, so that it holds whatever serves it. */
+/** Puts the policy into the page itself, so that it applies whatever serves the page. */
 function contentSecurityPolicy(policy: string): Plugin {
   return {
     name: "content-security-policy",
-    // In development Vite itself runs inline scripts.
+    // In development, Vite itself uses inline scripts.
     apply: "build",
     transformIndexHtml: () => [
       {
@@ -44,7 +44,7 @@ export default defineConfig(({ mode }) => {
   return {
     plugins: [react(), contentSecurityPolicy(policy)],
     resolve: {
-      // Inside this repository the package is read from its sources; elsewhere install @skywork/shared.
+      // This repository uses the package's sources; elsewhere, install @skywork/shared.
       alias: {
         "@skywork/shared": fileURLToPath(new URL("../../shared/src/index.ts", import.meta.url)),
       },
@@ -54,7 +54,7 @@ export default defineConfig(({ mode }) => {
       host: "localhost",
       port: 3000,
       strictPort: true,
-      // A page cannot forbid its framing by itself: whoever serves it has to send these two as headers.
+      // A page cannot set these itself (frame-ancestors does not work in a meta tag), so its server must send them.
       headers: {
         "Content-Security-Policy": `${policy}; frame-ancestors 'none'`,
         "X-Content-Type-Options": "nosniff",

@@ -1,4 +1,4 @@
-// Which page is shown: by whether somebody is signed in, then by the path.
+// Chooses the page to show, by whether the user is signed in and then by the path.
 import { type ComponentType, lazy, Suspense, useEffect } from "react";
 import { useSessionStatus, useSkywork } from "./data/skywork.tsx";
 import { Account } from "./pages/account.tsx";
@@ -12,7 +12,7 @@ import { Link, safePath, useFocusAfterRemoval, usePageTitle, usePath } from "./r
 import { Skeleton } from "./ui/basics.tsx";
 import { Shell } from "./ui/shell.tsx";
 
-// Markdown, files and tables are for those who open these pages.
+// Loaded lazily, because only these pages need the code for Markdown, files and tables.
 const Chat = lazy(() => import("./pages/chat.tsx").then((file) => ({ default: file.ChatPage })));
 const Slides = lazy(() =>
   import("./pages/slides.tsx").then((file) => ({ default: file.SlidesPage })),
@@ -32,7 +32,7 @@ const PAGES: Record<string, ComponentType> = {
   "/payment/cancel": PaymentCancel,
 };
 
-/** Pages with addresses below their own: `/chat/ID`, `/slides/ID`, `/admin/users/ID`. */
+/** Pages that also handle paths below their own: `/chat/ID`, `/slides/ID`, `/admin/users/ID`. */
 const SECTIONS: Record<string, ComponentType> = {
   "/chat": Chat,
   "/slides": Slides,
@@ -46,7 +46,7 @@ export function App() {
   const { start } = useSkywork();
   const onCallback = path === "/auth/callback";
   useEffect(() => {
-    // The callback page starts the session itself, after reading what Google's answer came to.
+    // The callback page starts the session itself, after checking how the sign-in at Google went.
     if (!onCallback && status === "starting") void start();
   }, [onCallback, status, start]);
 

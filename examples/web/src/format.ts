@@ -1,4 +1,4 @@
-// How numbers, money and dates are written.
+// Formats numbers, money and dates.
 
 const whole = new Intl.NumberFormat();
 
@@ -18,13 +18,13 @@ export function money(minorUnits: number, currency: string): string {
   return format.format(minorUnits / 10 ** moneyDigits(currency));
 }
 
-/** How many digits of `currency` stand after the point: 2 for `usd`, 0 for `jpy`. */
+/** The number of decimals of `currency`: 2 for `usd`, 0 for `jpy`. */
 export function moneyDigits(currency: string): number {
   const format = new Intl.NumberFormat(undefined, { style: "currency", currency });
   return format.resolvedOptions().maximumFractionDigits ?? 2;
 }
 
-/** `2026-11-22T…` → `22 Nov 2026` in the reader's own order. */
+/** `2026-11-22T…` → `22 Nov 2026`, in the format of the user's locale. */
 export function date(iso: string): string {
   return new Intl.DateTimeFormat(undefined, { dateStyle: "medium" }).format(new Date(iso));
 }
@@ -36,7 +36,7 @@ export function dateTime(iso: string): string {
   );
 }
 
-/** A calendar day `2026-11-22` as `22 Nov`, without any shift by time zone. */
+/** A calendar day `2026-11-22` as `22 Nov`, without a time zone shift. */
 export function day(isoDay: string): string {
   return new Intl.DateTimeFormat(undefined, {
     day: "numeric",
@@ -45,7 +45,7 @@ export function day(isoDay: string): string {
   }).format(new Date(`${isoDay}T00:00:00Z`));
 }
 
-/** The reader's own time zone, `UTC` when the browser does not say. */
+/** The user's time zone; `UTC` when the browser does not report one. */
 export function timeZone(): string {
   return new Intl.DateTimeFormat().resolvedOptions().timeZone || "UTC";
 }

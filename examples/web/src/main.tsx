@@ -1,4 +1,4 @@
-// The start of the app in the browser.
+// The entry point of the app in the browser.
 import { StrictMode } from "react";
 import { createRoot } from "react-dom/client";
 import { App } from "./app.tsx";

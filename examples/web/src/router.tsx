@@ -1,4 +1,4 @@
-// The addresses of the app: which path is shown, and links that change it without a reload.
+// The router: the current path, and links that change it without a reload.
 import { type AnchorHTMLAttributes, useEffect, useSyncExternalStore } from "react";
 
 const listeners = new Set<() => void>();
@@ -16,12 +16,12 @@ function subscribe(listener: () => void): () => void {
   };
 }
 
-/** The path shown now. */
+/** The current path. */
 export function usePath(): string {
   return useSyncExternalStore(subscribe, () => window.location.pathname);
 }
 
-/** Goes to `to`, a path on this site. `replace` leaves no way back. */
+/** Navigates to `to`, a path on this site. `replace` replaces the current history entry. */
 export function navigate(to: string, options: { replace?: boolean } = {}): void {
   if (options.replace) window.history.replaceState(null, "", to);
   else window.history.pushState(null, "", to);
@@ -32,8 +32,8 @@ export function navigate(to: string, options: { replace?: boolean } = {}): void 
 const LEAVING_MS = 10_000;
 
 /**
- * Leaves for a page elsewhere. Pending until the browser is gone; a page that Back brings out of the browser's memory, or
- * whose departure was cancelled, is ready for another press.
+ * Leaves for a page on another site. The promise stays pending while the browser leaves. It resolves when Back restores
+ * the page from the browser's cache, or after 10 s in case leaving was cancelled, so that the button works again.
  */
 export function leaveFor(url: string): Promise<void> {
   window.location.assign(url);
@@ -43,7 +43,7 @@ export function leaveFor(url: string): Promise<void> {
   });
 }
 
-/** A path on this site, whatever was given: `//evil.example`, `https:…` and the like become `/`. */
+/** Always returns a path on this site: `//evil.example`, `https:…` and the like become `/`. */
 export function safePath(given: string | null): string {
   if (given === null || !given.startsWith("/")) return "/";
   const target = new URL(given, window.location.origin);
@@ -51,7 +51,7 @@ export function safePath(given: string | null): string {
   return target.pathname + target.search + target.hash;
 }
 
-/** A link inside the app. A click with a modifier key opens a new tab, as everywhere. */
+/** A link within the app. A click with a modifier key opens a new tab as usual. */
 export function Link({ to, ...rest }: AnchorHTMLAttributes<HTMLAnchorElement> & { to: string }) {
   return (
     <a
@@ -71,8 +71,8 @@ export function Link({ to, ...rest }: AnchorHTMLAttributes<HTMLAnchorElement> & 
 let isFirstPage = true;
 
 /**
- * Names the page in the tab and moves the focus to its heading, so that a screen reader says it and the keyboard goes on
- * from there. Not on the first page: there the browser's own place is right.
+ * Sets the tab's title and moves the focus to the page's heading, so that a screen reader announces it and the keyboard
+ * continues from there. Not on the first page, where the browser's own focus is right.
  */
 export function usePageTitle(title: string): void {
   useEffect(() => {
@@ -84,17 +84,17 @@ export function usePageTitle(title: string): void {
   }, []);
 }
 
-/** Moves the focus to the heading when what had it is removed: it would be nowhere, and Tab would begin at the top. */
+/** Moves the focus to the heading when the focused element is removed; otherwise Tab would start at the top again. */
 export function useFocusAfterRemoval(): void {
   useEffect(() => {
     let last = document.activeElement;
     const remember = () => {
       last = document.activeElement;
     };
-    // A press beside every control takes the focus away on purpose; the browser moves it after this event.
+    // A click outside every control removes the focus on purpose, but the browser moves it only after this event.
     const rememberSoon = () => window.setTimeout(remember);
     const observer = new MutationObserver(() => {
-      // A dialog gives the focus back itself.
+      // A dialog restores the focus itself.
       if (last === null || last.isConnected || last.closest("dialog") !== null) return;
       last = null;
       if (document.activeElement === document.body) focusHeading();

@@ -1,6 +1,6 @@
 /// <reference types="vite/client" />
 
 interface ImportMetaEnv {
-  /** Where the API is; http://localhost:5000 unless told. */
+  /** The URL of the API. Defaults to http://localhost:5000. */
   readonly VITE_API_URL?: string;
 }

@@ -1,4 +1,4 @@
-// Every word the app uses for the server's codes: errors, sign-in failures, features, states.
+// The app's texts for the server's codes: errors, sign-in failures, features, states.
 import { TRPCClientError } from "@trpc/client";
 import {
   type AppErrorData,
@@ -10,25 +10,25 @@ import {
   type SignInError,
 } from "@skywork/shared";
 
-/** The typed part of a server's refusal, or null when the answer never came or was not ours. */
+/** The typed part of the server's error; null when there was no response, or not one of ours. */
 export function appError(error: unknown): AppErrorData | null {
   if (!(error instanceof TRPCClientError)) return null;
   const data = error.data as { app?: AppErrorData } | null | undefined;
   return data?.app ?? null;
 }
 
-/** Whether `error` is the server's refusal with this code. */
+/** Whether `error` is a server error with this code. */
 export function hasCode<Code extends ErrorCode>(error: unknown, code: Code): boolean {
   return appError(error)?.code === code;
 }
 
-/** True when nobody can say whether the call took effect: no answer, or the server was away. */
+/** Whether it is unknown if the call took effect: no response, or the server was unavailable or failed. */
 export function isUncertain(error: unknown): boolean {
   const app = appError(error);
   return app === null || app.code === "SERVICE_UNAVAILABLE" || app.code === "INTERNAL";
 }
 
-/** One kind sentence for any error. */
+/** A friendly message for any error. */
 export function errorText(error: unknown): string {
   const app = appError(error);
   if (app === null) return "We could not reach Skywork. Check your connection and try again.";
@@ -38,7 +38,7 @@ export function errorText(error: unknown): string {
   );
 }
 
-/** The sentence for a refusal; null for codes whose own message says it best. */
+/** The message for a server error; null for codes whose own message is best. */
 export function refusalText(app: AppErrorData): string | null {
   switch (app.code) {
     case "RATE_LIMITED":
@@ -72,7 +72,7 @@ export function waitText(seconds: number): string {
   return minutes === 1 ? "1 minute" : `${minutes} minutes`;
 }
 
-/** Why a sign-in did not work, for people. */
+/** The user-facing message for each reason a sign-in failed. */
 export const SIGN_IN_SENTENCES: Record<SignInError, string> = {
   access_denied: "You did not allow the sign-in. That is fine: nothing was shared.",
   state_invalid:
@@ -92,23 +92,23 @@ export const SIGN_IN_SENTENCES: Record<SignInError, string> = {
   server_error: "Something went wrong on our side. Please try again.",
 };
 
-/** The sentence for `?error=` of the callback page; unknown values get a general one. */
+/** The message for the callback page's `?error=`; unknown values get a general one. */
 export function signInSentence(code: string): string {
   return Object.hasOwn(SIGN_IN_SENTENCES, code)
     ? SIGN_IN_SENTENCES[code as SignInError]
     : "The sign-in did not work. Please try again.";
 }
 
-/** The features in the table's order. */
+/** The features, in the order of FEATURE_TABLE. */
 export const FEATURE_NAMES = Object.keys(FEATURE_TABLE) as Feature[];
 
-/** A feature's name; features this build does not know keep their own. Amounts charged without one are `other`. */
+/** A feature's label. Features unknown to this build keep their raw name. Charges without a feature are `other`. */
 export function featureName(feature: string): string {
   if (feature === "other") return "Other work";
   return Object.hasOwn(FEATURE_TABLE, feature) ? FEATURE_TABLE[feature as Feature].label : feature;
 }
 
-/** Why an entry is in the history. */
+/** The label of each type of entry in the credit history. */
 export const ENTRY_WORDS: Record<EntryType, string> = {
   SIGNUP: "Welcome gift",
   PURCHASE: "Credits bought",
@@ -121,10 +121,10 @@ export const ENTRY_WORDS: Record<EntryType, string> = {
   ADMIN_ADJUST: "Adjusted by support",
 };
 
-/** Every type of entry, in the order of the filter. */
+/** Every entry type, in the order of the filter. */
 export const ENTRY_TYPES = Object.keys(ENTRY_WORDS) as EntryType[];
 
-/** How a payment stands. */
+/** The label and tone of each payment status. */
 export const PAYMENT_WORDS: Record<
   PaymentState,
   { text: string; tone: "good" | "warn" | "bad" | "soft" }
@@ -146,7 +146,7 @@ const SOURCE_WORDS: Record<string, string> = {
   DISPUTE_REVERSAL: "Given back",
 };
 
-/** Where a lot of credits came from. */
+/** The label for the source of a lot of credits. */
 export function sourceName(source: string): string {
   return SOURCE_WORDS[source.toUpperCase()] ?? source;
 }
@@ -162,7 +162,7 @@ const SUBSCRIPTION_WORDS: Record<string, { text: string; tone: "good" | "warn" |
     paused: { text: "Paused", tone: "soft" },
   };
 
-/** How a subscription stands, from Stripe's own word. */
+/** The label and tone for a Stripe subscription status. */
 export function subscriptionWords(status: string): {
   text: string;
   tone: "good" | "warn" | "bad" | "soft";

@@ -1,4 +1,4 @@
-// The usage chart: a bar for each day with its height, its words, and no chart where there is nothing to show.
+// The usage chart: a bar of the right height for each day, its text alternative, and no chart without usage.
 import { renderToStaticMarkup } from "react-dom/server";
 import { expect, test } from "vitest";
 import { type Day, UsageChart } from "../src/ui/chart.tsx";

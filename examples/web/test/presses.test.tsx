@@ -1,4 +1,4 @@
-// The guard of buttons: a double click is one press, and a press keeps its key until it is answered.
+// The guard against double presses: a double click is one press, and an action keeps its key until the response.
 import { renderToStaticMarkup } from "react-dom/server";
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
 import { useActionKey, usePress } from "../src/data/presses.ts";
@@ -10,7 +10,7 @@ afterEach(() => {
   vi.useRealTimers();
 });
 
-/** What a hook gives to a component that is rendered once. */
+/** What a hook returns to a component that is rendered once. */
 function given<Value>(useHook: () => Value): Value {
   const values: Value[] = [];
   function Component() {
@@ -23,7 +23,7 @@ function given<Value>(useHook: () => Value): Value {
   return value;
 }
 
-/** Presses at these milliseconds, with this intent; returns how often something was done. */
+/** Presses at these times, with these intents. Returns how often the action ran. */
 function pressed(moments: readonly (readonly [atMs: number, intent: string])[]): number {
   const press = given(usePress);
   const act = vi.fn<() => void>();

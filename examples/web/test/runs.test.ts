@@ -1,4 +1,4 @@
-// A run that is followed: its text is kept once and whole, whatever another tab writes beside it.
+// Following a run: its text is stored completely and only once, whatever another tab writes meanwhile.
 import type { RunEvent } from "@skywork/shared";
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
 import { createRunner, newRun, type RunState, type RunTarget } from "../src/data/runs.ts";
@@ -6,7 +6,7 @@ import { createRunner, newRun, type RunState, type RunTarget } from "../src/data
 const WORDS = ["One ", "two ", "three ", "four ", "five."];
 
 beforeEach(() => {
-  // Without Web Locks, as on plain http: this tab follows at once.
+  // Without Web Locks, as on plain http, this tab follows immediately.
   vi.stubGlobal("navigator", {});
   vi.stubGlobal("window", globalThis);
 });
@@ -17,7 +17,7 @@ interface Handlers {
   onComplete(): void;
 }
 
-/** A server that has written every word; `before` is called before each of them is sent. */
+/** A server that has every word ready; `before` is called before each one is sent. */
 function serverOf(before: (index: number) => void) {
   const asked: (string | undefined)[] = [];
   const subscribe = ({ lastEventId }: { lastEventId?: string }, handlers: Handlers) => {
@@ -40,7 +40,7 @@ function serverOf(before: (index: number) => void) {
   return { asked, api: { ai: { stream: { subscribe } } } };
 }
 
-/** The text that is kept, and the means of another tab to keep another one in its place. */
+/** The stored answer, and a function with which another tab overwrites it. */
 function keptAnswer() {
   const kept = {
     content: "",

@@ -1,8 +1,8 @@
-// The look and the safety of the sandbox's pages: escaping, one stylesheet, a strict content security policy.
+// Renders the sandbox's pages: escaping, one stylesheet, a strict content security policy.
 import { createHash } from "node:crypto";
 import type { ServerResponse } from "node:http";
 
-/** Markup that is already safe to send. */
+/** Markup that is safe to send as is. */
 export interface Html {
   readonly markup: string;
 }
@@ -29,7 +29,7 @@ function render(piece: Piece): string {
   return piece.map((item) => item.markup).join("");
 }
 
-/** Template tag: everything put in is escaped unless it is `Html` itself. */
+/** A template tag that escapes every interpolated value except `Html`. */
 export function html(strings: TemplateStringsArray, ...pieces: Piece[]): Html {
   return {
     markup: strings.reduce(
@@ -43,7 +43,7 @@ const ZERO_DECIMAL = new Set(
   "bif clp djf gnf jpy kmf krw mga pyg rwf ugx vnd vuv xaf xof xpf".split(" "),
 );
 
-/** Money for people: `500`, `usd` → `$5.00`. */
+/** Formats an amount in minor units: `500`, `usd` → `$5.00`. */
 export function money(amountMinor: number, currency: string): string {
   const divisor = ZERO_DECIMAL.has(currency) ? 1 : 100;
   return new Intl.NumberFormat("en-US", { style: "currency", currency }).format(
@@ -51,7 +51,7 @@ export function money(amountMinor: number, currency: string): string {
   );
 }
 
-/** A moment for people: unix seconds → `2026-11-22 16:06 UTC`. */
+/** Formats unix seconds: `2026-11-22 16:06 UTC`. */
 export function moment(seconds: number): string {
   return `${new Date(seconds * 1000).toISOString().slice(0, 16).replace("T", " ")} UTC`;
 }
@@ -118,7 +118,7 @@ code{font:.82rem ui-monospace,SFMono-Regular,Menlo,monospace}
 
 const STYLE_HASH = createHash("sha256").update(CSS).digest("base64");
 
-/** What a page is made of. */
+/** The parts of a page. */
 interface Page {
   title: string;
   main: Html;
@@ -126,7 +126,7 @@ interface Page {
   banner?: string;
 }
 
-/** The whole document of a page, for those who send it themselves. */
+/** The whole document of a page, for callers that send it themselves. */
 export function pageDocument({ title, main, layout, banner }: Page): string {
   return html`<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width,initial-scale=1">
@@ -136,8 +136,8 @@ export function pageDocument({ title, main, layout, banner }: Page): string {
 }
 
 /**
- * Sends a page. `formTargets` are origins a form on it may lead to (browsers check the whole chain of
- * redirects after a form against `form-action`, so the app's own pages must be named).
+ * Sends a page. `formTargets` are the origins its forms may lead to. Browsers check every redirect that follows
+ * a form against `form-action`, so the app's own origins must be included.
  */
 export function sendPage(
   res: ServerResponse,
@@ -160,13 +160,13 @@ export function sendPage(
   res.end(pageDocument(given));
 }
 
-/** Sends the browser on with a GET. */
+/** Redirects the browser with a GET (303). */
 export function redirect(res: ServerResponse, location: string): void {
   res.writeHead(303, { Location: location, "Cache-Control": "no-store" });
   res.end();
 }
 
-/** The origin of a URL, for `form-action`; nothing for a bad one. */
+/** The origin of a URL, for `form-action`; an empty list for an invalid URL. */
 export function originOf(url: string | null): string[] {
   if (url === null || !URL.canParse(url)) return [];
   return [new URL(url).origin];

@@ -1,4 +1,4 @@
-// Small HTTP helpers that both stand-ins share: bounded bodies, listening, closing, and who may call.
+// Small HTTP helpers that the stand-ins share: bounded bodies, listening, closing, and checks on the caller.
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
 
@@ -18,7 +18,7 @@ export async function readBody(req: IncomingMessage): Promise<string | undefined
   return Buffer.concat(chunks).toString("utf8");
 }
 
-/** The path and query a request asks for; its host is not to be used. */
+/** The path and query of a request. The host of the returned URL is a placeholder. */
 export function targetOf(req: IncomingMessage): URL {
   const asked = `http://sandbox${req.url?.startsWith("/") ? req.url : "/"}`;
   return new URL(URL.canParse(asked) ? asked : "http://sandbox/");
@@ -38,7 +38,7 @@ export function header(req: IncomingMessage, name: string): string | null {
   return Array.isArray(value) ? (value[0] ?? null) : (value ?? null);
 }
 
-/** Starts a server; a busy port gets a sentence that says which and what to do. */
+/** Starts a server. When the port is taken, rejects with a message that names it and says what to do. */
 export async function listen(
   name: string,
   port: number,
@@ -47,14 +47,14 @@ export async function listen(
 ): Promise<{ server: Server; port: number }> {
   const server = createServer((req, res) => {
     handler(req, res).catch((error: unknown) => {
-      // A sandbox that hides its own mistakes misleads the person testing against it.
+      // A sandbox that hides its own bugs would mislead the person testing against it.
       const text = error instanceof Error ? (error.stack ?? error.message) : String(error);
       console.error(`${name}: ${text}`);
       if (!res.headersSent) res.writeHead(500, { "Content-Type": "text/plain" });
       res.end("The sandbox failed; its console says why.\n");
     });
   });
-  // Longer than clients keep idle connections, so that none is cut just as it is used again.
+  // Longer than clients keep idle connections, so that none is closed just as it is reused.
   server.keepAliveTimeout = KEEP_ALIVE_MS;
   await new Promise<void>((resolve, reject) => {
     server.once("error", (error: NodeJS.ErrnoException) => {
@@ -73,7 +73,7 @@ export async function listen(
   return { server, port: address.port };
 }
 
-/** Stops a server and cuts whatever is still open (a hanging answer, say). */
+/** Stops a server and cuts any open connection, such as a hanging response. */
 export async function closeServer(server: Server): Promise<void> {
   await new Promise<void>((resolve) => {
     server.close(() => resolve());
@@ -81,7 +81,7 @@ export async function closeServer(server: Server): Promise<void> {
   });
 }
 
-/** A `Host` that names this machine or is allowed: refuses DNS rebinding. */
+/** Whether the `Host` header names loopback or an allowed host. This check prevents DNS rebinding. */
 export function hostAllowed(req: IncomingMessage, allowHosts: string[]): boolean {
   const given = header(req, "host") ?? "";
   const name = given
@@ -96,7 +96,7 @@ export function hostAllowed(req: IncomingMessage, allowHosts: string[]): boolean
   );
 }
 
-/** True when a browser sent this from a page of another site. */
+/** Whether a browser sent the request from a page of another origin. */
 export function isCrossSite(req: IncomingMessage): boolean {
   const origin = header(req, "origin");
   if (origin === null) return false;

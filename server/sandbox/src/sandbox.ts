@@ -1,17 +1,20 @@
-// Starts both stand-ins together, for `npm run dev`, `npm run demo` and tests.
+// Starts the stand-ins together, for `npm run dev`, `npm run demo` and tests.
 //
 //   const sandbox = await startSandbox({ webhookUrl, redirectUris });          // any free ports, state in memory
 //   sandbox.stripe  : { url, port, secretKey, webhookSecret, control, close }  // STRIPE_API_BASE = url
 //   sandbox.google  : { issuer, port, clientId, clientSecret, control, close } // GOOGLE_ISSUER = issuer
-//   sandbox.env     : the environment lines an app needs to use them
+//   sandbox.model   : { url, port, models, control, close }                    // AI_BASE_URL = url
+//   sandbox.env     : the environment variables an app needs to use them
 //   await sandbox.close()
 //
-// `stripe.control` (StripeControl, stripe/control.ts) and `google.control` (GoogleControl, google/server.ts)
-// make things happen from outside: payments, clock, refunds, disputes, misbehaviour. An app that learns its
-// port after the sandbox started: stripe.control.setWebhookUrl(url), google.control.addRedirectUri(url).
-// Two clocks: `clock` (injected, default real) stamps events, sessions and signatures; control.advance moves
-// only the billing clock of subscriptions and invoices. After moving an injected clock call control.tick().
-// Tests sign in without a browser with `driveSignIn` (tests/support/google-sign-in.ts).
+// `stripe.control` (StripeControl, stripe/control/control.ts), `google.control` (GoogleControl, google/control.ts) and
+// `model.control` (ModelControl, model/server.ts) make things happen: payments, clock, refunds, disputes, misbehaviour.
+// An app that learns its port after the sandbox has started calls stripe.control.setWebhookUrl(url) and
+// google.control.addRedirectUri(url).
+// There are two clocks. `clock` (injected; defaults to the real one) stamps events, sessions and signatures.
+// stripe.control.advance moves only the billing clock, which subscriptions and invoices use. After moving an injected
+// clock, call stripe.control.tick().
+// Tests sign in without a browser through `driveSignIn` (tests/support/google-sign-in.ts).
 import { type GoogleSandbox, startGoogleSandbox } from "./google/server.ts";
 import type { GoogleUser } from "./google/users.ts";
 import { type ModelSandbox, type ModelSandboxOptions, startModelSandbox } from "./model/server.ts";
@@ -27,23 +30,23 @@ export interface SandboxOptions {
   stripePort?: number;
   googlePort?: number;
   modelPort?: number;
-  /** Where Stripe's events go, e.g. `http://localhost:5000/api/payment/webhook`. */
+  /** Where Stripe's events are sent, e.g. `http://localhost:5000/api/payment/webhook`. */
   webhookUrl?: string;
-  /** Callback addresses Google accepts, e.g. `http://localhost:5000/api/auth/google/callback`. */
+  /** Callback URLs that Google accepts, e.g. `http://localhost:5000/api/auth/google/callback`. */
   redirectUris: string[];
-  /** Keeps Stripe's state over a restart. */
+  /** Folder where Stripe's state is saved, so that it survives a restart. */
   dataDir?: string;
   secretKey?: string;
   webhookSecret?: string;
   clientId?: string;
   clientSecret?: string;
   users?: GoogleUser[];
-  /** Hosts beside loopback that may name the servers and that events may be sent to. */
+  /** Hosts other than loopback that the `Host` header may name, and that events may be sent to. */
   allowHosts?: string[];
   clock?: () => Date;
-  /** Everything else the Stripe stand-in takes. */
+  /** Any other option of the Stripe stand-in. */
   stripe?: Partial<StripeSandboxOptions>;
-  /** Everything else the model stand-in takes. */
+  /** Any other option of the model stand-in. */
   model?: Partial<ModelSandboxOptions>;
 }
 
@@ -62,7 +65,7 @@ export const SANDBOX_DEFAULTS = {
   clientSecret: "GOCSPX-skywork-sandbox-secret",
 };
 
-/** Starts the stand-ins. If one cannot start, the others are closed again. */
+/** Starts the stand-ins. If one cannot start, closes the others and rejects. */
 export async function startSandbox(options: SandboxOptions): Promise<Sandbox> {
   const started: { close(): Promise<void> }[] = [];
   const closeAll = async () => {

@@ -1,4 +1,4 @@
-// The proof that money owed to a customer on the Stripe stand-in goes where it goes at Stripe: balance, items, credit notes.
+// Money owed to a customer on the Stripe stand-in ends up where it does at Stripe: balance, items, credit notes.
 import type Stripe from "stripe";
 import { describe, expect, it } from "vitest";
 import { idOf, invoicesOf, itemOf, subscribe, usePlans, useWorld } from "./support.ts";

@@ -1,4 +1,4 @@
-// The proof that both stand-ins start and stop together, and that a failed start leaves nothing behind.
+// The stand-ins start and stop together, and a failed start leaves nothing behind.
 import { createServer } from "node:http";
 import Stripe from "stripe";
 import { expect, it } from "vitest";

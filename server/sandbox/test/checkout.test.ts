@@ -1,9 +1,9 @@
-// The proof that buying through the Stripe stand-in works as with the real one, by the real SDK.
+// Buying through the Stripe stand-in, with the real SDK, works as at Stripe.
 import type Stripe from "stripe";
 import { describe, expect, it } from "vitest";
 import { idOf, sdkFor, useWorld } from "./support.ts";
 
-// Deliveries are retried for as long as a slow machine takes to look at one.
+// Deliveries are retried for long enough that even a slow machine can check one.
 const world = useWorld({ retryDelaysMs: Array<number>(200).fill(20) });
 const { stripe } = world;
 

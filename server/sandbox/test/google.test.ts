@@ -1,4 +1,4 @@
-// The proof that the Google stand-in is a real OpenID provider, and that it can be made to lie.
+// The Google stand-in is a real OpenID provider that can be made to lie.
 import { createHash, randomBytes } from "node:crypto";
 import {
   createRemoteJWKSet,
@@ -96,7 +96,7 @@ describe("sign-in", () => {
     });
   });
 
-  // Browsers hold the whole way after a form against it, and the app's callback leads on to its frontend.
+  // Browsers check `form-action` at every redirect after a form, and the app's callback redirects on to its frontend.
   it("lets its form lead to any site", async () => {
     const first = await fetch(attempt().url, { redirect: "manual" });
     const cookie = first.headers.getSetCookie().map((line) => line.split(";")[0]);

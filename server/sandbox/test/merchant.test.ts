@@ -1,4 +1,4 @@
-// The proof that a test can do on the Stripe stand-in what a merchant does behind an app's back, and what Stripe refuses.
+// A test can do on the Stripe stand-in what a merchant does behind an app's back, and is refused what Stripe refuses.
 import type Stripe from "stripe";
 import { describe, expect, it } from "vitest";
 import { idOf, invoicesOf, itemOf, sdkFor, subscribe, usePlans, useWorld } from "./support.ts";

@@ -1,4 +1,4 @@
-// The proof that the Stripe stand-in goes wrong exactly as asked, seen through the real SDK.
+// The Stripe stand-in fails exactly as requested, seen through the real SDK.
 import Stripe from "stripe";
 import { beforeEach, describe, expect, it } from "vitest";
 import type { ApiRule } from "../src/stripe/api/misbehaviour.ts";
@@ -121,7 +121,7 @@ describe("the API", () => {
     const address = email();
     const options = { idempotencyKey: `slow-${address}` };
     const first = stripe.customers.create({ email: address }, options);
-    // The rule is used up: the first one is there.
+    // The rule is used up, so the first request has arrived.
     await expect.poll(() => world.sandbox.control.misbehaviours().api).toEqual([]);
     await expect(stripe.customers.create({ email: address }, options)).rejects.toMatchObject({
       statusCode: 409,
@@ -191,7 +191,7 @@ describe("event delivery", () => {
     const [event] = world.sandbox.control.events("customer.created").slice(-1);
     world.sandbox.control.wellBehaved();
     await world.sandbox.control.resendEvent(event?.id ?? "");
-    // Once by us; on a slow machine a planned retry may have come through as well.
+    // Once by us; on a slow machine a scheduled retry may have been delivered as well.
     expect(new Set(world.receiver.received.map(({ id }) => id))).toEqual(new Set([event?.id]));
   });
 

@@ -1,4 +1,4 @@
-// The proof that refunds and disputes on the Stripe stand-in go as with the real one.
+// Refunds and disputes on the Stripe stand-in behave as at Stripe.
 import type Stripe from "stripe";
 import { describe, expect, it } from "vitest";
 import { useWorld } from "./support.ts";

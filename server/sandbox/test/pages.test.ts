@@ -1,4 +1,4 @@
-// The proof that the portal, the control page and API, and the kept state do what they say.
+// The portal, the control page, the control API and the saved state do what they promise.
 import { mkdtemp, readdir, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -99,7 +99,7 @@ describe("control from outside", () => {
     name: string,
     input: unknown,
   ): Promise<{ status: number; body: { [field: string]: unknown } }> => {
-    // As curl -d sends it.
+    // With the content type that `curl -d` sends.
     const answer = await fetch(`${world.sandbox.url}/_sandbox/${name}`, {
       method: "POST",
       body: JSON.stringify(input),

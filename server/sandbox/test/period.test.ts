@@ -1,4 +1,4 @@
-// The proof that billing periods are counted from their anchor and never drift.
+// Billing periods are counted from their anchor and never drift.
 import * as fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { boundary, periodAt } from "../src/stripe/state/period.ts";

@@ -1,9 +1,9 @@
-// The proof that a change of plan on the Stripe stand-in costs and waits as with the real one.
+// Plan changes on the Stripe stand-in have the same cost and timing as at Stripe.
 import type Stripe from "stripe";
 import { describe, expect, it } from "vitest";
 import { idOf, invoicesOf, itemOf, subscribe, usePlans, useWorld } from "./support.ts";
 
-// A clock that stands still: moments are compared by the second.
+// A clock that stands still, because times are compared to the second.
 const openedAt = Date.now();
 const world = useWorld({ clock: () => new Date(openedAt) });
 const { stripe } = world;

@@ -1,4 +1,4 @@
-// The proof that the billing portal of the Stripe stand-in offers exactly what its configuration says.
+// The billing portal of the Stripe stand-in offers exactly what its configuration says.
 import type Stripe from "stripe";
 import { describe, expect, it } from "vitest";
 import { idOf, invoicesOf, itemOf, subscribe, usePlans, useWorld } from "./support.ts";

@@ -1,4 +1,4 @@
-// The proof that subscription schedules on the Stripe stand-in change a plan when the real ones would.
+// Subscription schedules on the Stripe stand-in change a plan when the real ones would.
 import type Stripe from "stripe";
 import { describe, expect, it } from "vitest";
 import { idOf, invoicesOf, itemOf, subscribe, usePlans, useWorld } from "./support.ts";
@@ -132,7 +132,7 @@ describe("a downgrade by schedule", () => {
     expect(renewal?.lines.data.map((line) => line.amount)).toEqual([1000]);
     await world.sandbox.control.idle();
     expect(world.receiver.types()).toContain("subscription_schedule.updated");
-    // The second phase ends: the schedule lets go, the subscription goes on.
+    // When the second phase ends, the schedule releases the subscription, which continues.
     world.sandbox.control.advance({ months: 1 });
     const ended = await stripe.subscriptionSchedules.retrieve(schedule.id);
     expect(ended).toMatchObject({

@@ -1,4 +1,4 @@
-// The proof that the sandbox's objects carry the fields of the real API, measured by Stripe's own fixtures.
+// The sandbox's objects have the fields of the real API, according to Stripe's own fixtures.
 import { readFileSync } from "node:fs";
 import { beforeAll, expect, it } from "vitest";
 import type Stripe from "stripe";
@@ -10,15 +10,15 @@ const { resources } = JSON.parse(
   readFileSync(new URL("./fixtures/objects.json", import.meta.url), "utf8"),
 ) as { resources: { [name: string]: Bag } };
 
-/** Fields that the fixtures fill but the real API leaves out of an answer unless they apply or are asked for. */
+/** Fields that the fixtures contain, but that the real API omits unless they apply or are requested. */
 const ONLY_ON_REQUEST: { [name: string]: string[] } = {
   charge: ["refunds"],
-  // Of API versions before ours (`parent.subscription_details.subscription` now).
+  // From older API versions; now `parent.subscription_details.subscription`.
   invoice: ["subscription"],
-  // An item of the customer's, of no invoice line.
+  // The note's line is a custom one, which credits no invoice line.
   credit_note_line_item: ["invoice_line_item"],
 };
-/** Objects whose inner keys are filled by chance in the fixtures (oneOf branches all at once). */
+/** The fields whose inner keys are checked too. In others the fixtures fill all oneOf branches simultaneously. */
 const INNER: { [name: string]: string[] } = {
   "checkout.session": [
     "total_details",
@@ -45,7 +45,7 @@ const world = useWorld();
 const { stripe } = world;
 const objects = new Map<string, Bag>();
 
-/** What schedules, credit and the portal are made of. */
+/** Creates and keeps the objects of schedules, credit and the portal. */
 async function keepBillingObjects(
   keep: (name: string, object: unknown) => void,
   of: { customer: string; subscription: Stripe.Subscription; invoice: Stripe.Invoice },

@@ -1,4 +1,4 @@
-// The proof that subscriptions on the Stripe stand-in start, renew, fail, recover and end as with the real one.
+// Subscriptions on the Stripe stand-in start, renew, fail, recover and end as at Stripe.
 import type Stripe from "stripe";
 import { describe, expect, it } from "vitest";
 import { idOf, invoicesOf, itemOf, subscribe, usePlans, useWorld } from "./support.ts";
@@ -91,7 +91,7 @@ describe("a subscription", () => {
       "2028-02-29",
       "2028-03-31",
     ]);
-    // The last one is still a draft: it is finalised an hour after the renewal.
+    // The newest one is still a draft, because it is finalised an hour after the renewal.
     expect(invoices.map((invoice) => invoice.status).slice(0, 3)).toEqual([
       "draft",
       "paid",

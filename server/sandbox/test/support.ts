@@ -1,4 +1,4 @@
-// What the sandbox's tests share: a sandbox of their own, the real SDK pointed at it, and a webhook receiver.
+// Shared by the sandbox's tests: a sandbox per suite, the real SDK pointed at it, and a webhook receiver.
 import Stripe from "stripe";
 import { afterAll, beforeAll, beforeEach } from "vitest";
 import { serve } from "../../../tests/support/ports.ts";
@@ -29,7 +29,7 @@ export function sdkFor(
   });
 }
 
-/** A webhook endpoint that verifies every signature; a bad one is a 400 and is not kept. */
+/** A webhook endpoint that verifies every signature. An event with a bad one gets a 400 and is not kept. */
 async function startReceiver() {
   const received: Stripe.Event[] = [];
   const answer = { status: 200 };
@@ -53,9 +53,9 @@ async function startReceiver() {
   });
   return {
     url: `${url}/webhook`,
-    /** Events in order of arrival, already checked with the SDK's `constructEvent`. */
+    /** Events in order of arrival, verified by the SDK's `constructEvent`. */
     received,
-    /** What to answer from now on. */
+    /** How to respond from now on. Set its `status` to change it. */
     answer,
     types: () => received.map((event) => event.type),
     clear: () => received.splice(0),
@@ -63,7 +63,7 @@ async function startReceiver() {
   };
 }
 
-/** A sandbox, an SDK and a receiver that belong together. Deliveries come strictly in order. */
+/** A sandbox, with an SDK and a receiver connected to it. Deliveries arrive strictly in order. */
 export async function startWorld(options: Partial<StripeSandboxOptions> = {}) {
   const receiver = await startReceiver();
   const sandbox = await startStripeSandbox({
@@ -85,7 +85,7 @@ export async function startWorld(options: Partial<StripeSandboxOptions> = {}) {
   };
 }
 
-/** A world for the suite at hand, there from its first hook on. No test sees the events of the one before it. */
+/** A world for the current suite, ready from its first hook. No test sees the previous test's events. */
 export function useWorld(options: Partial<StripeSandboxOptions> = {}): World {
   const world = { stripe: {} } as World;
   beforeAll(async () => {
@@ -101,7 +101,7 @@ export function useWorld(options: Partial<StripeSandboxOptions> = {}): World {
   return world;
 }
 
-/** Two monthly prices (10 and 30 dollars) and the dearer one by the year, in the world of the suite at hand. */
+/** Two monthly prices ($10 and $30) and a yearly one ($300) for the second product, in the current suite's world. */
 export const usePlans = ({ stripe }: World) => use(() => makePlans(stripe));
 
 async function makePlans(stripe: Stripe) {
@@ -123,7 +123,7 @@ async function makePlans(stripe: Stripe) {
   return { basic, pro, proYearly };
 }
 
-/** A customer of its own, subscribed and paid through checkout. */
+/** A new customer's subscription, paid through checkout. */
 export async function subscribe(
   { stripe, sandbox }: World,
   price: Stripe.Price,

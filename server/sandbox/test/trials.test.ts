@@ -1,4 +1,4 @@
-// Free trials on the Stripe stand-in: nothing is paid, notice is given, billing begins where the trial ends.
+// Free trials on the Stripe stand-in: nothing is paid, notice is given, and billing begins when the trial ends.
 import type Stripe from "stripe";
 import { describe, expect, it } from "vitest";
 import { invoicesOf, itemOf, usePlans, useWorld } from "./support.ts";

@@ -1,4 +1,4 @@
-// The reads of the admin area and what to fetch again after a write.
+// The admin area's queries, and what to refetch after a write.
 import type { AppRouter, EventState } from "@skywork/shared";
 import { keepPreviousData, type QueryClient, useQuery } from "@tanstack/react-query";
 import type { inferRouterOutputs } from "@trpc/server";
@@ -23,7 +23,7 @@ export function useUsers(search: string, cursor: string | undefined) {
   });
 }
 
-/** `historyCursor`: which page of the credit history comes with the person; the newest without it. */
+/** One user. `historyCursor` chooses the page of their credit history; without it, the newest. */
 export function useUser(userId: string, historyCursor: string | undefined) {
   const { api } = useSkywork();
   return useQuery({
@@ -44,7 +44,7 @@ export function useEvents(status: EventState | undefined, cursor: string | undef
   });
 }
 
-/** The last `days` days, and as many before them. */
+/** The statistics of the last `days` days, and of the same number of days before them. */
 export function useStats(days: number) {
   const { api } = useSkywork();
   return useQuery({
@@ -64,19 +64,19 @@ export function useStats(days: number) {
   });
 }
 
-/** What /ready tells of the last audit of the books. */
+/** The last audit of the ledger, as reported by /ready. */
 export interface Books {
   readonly at: string;
   readonly ok: boolean;
 }
 
-/** The last audit; null when there was none yet. /ready is outside the API's own limits. */
+/** The last audit; null when there has been none yet. /ready is not subject to the API's rate limits. */
 export function useBooks() {
   const { apiUrl } = useSkywork();
   return useQuery({
     queryKey: ["admin", "books"],
     queryFn: async (): Promise<Books | null> => {
-      // 503 while something is down: the body is the same.
+      // The status is 503 while something is down, but the body has the same shape.
       const answer = await fetch(`${apiUrl}/ready`);
       return ((await answer.json()) as { doctor: Books | null }).doctor;
     },
@@ -84,7 +84,7 @@ export function useBooks() {
   });
 }
 
-/** After an administrator's write everything of the area may have changed. */
+/** Refetches everything in the admin area, because an administrator's write may have changed any of it. */
 export function afterAdminWrite(queryClient: QueryClient): Promise<void> {
   return queryClient.invalidateQueries({ queryKey: ["admin"] });
 }

@@ -1,4 +1,4 @@
-// Keeping what is on screen true: the live balance, and what to fetch again after which change.
+// Keeps the screen up to date: the live balance, and what to refetch after which change.
 import { type QueryClient, useQueryClient } from "@tanstack/react-query";
 import type { AppRouter } from "@skywork/shared";
 import type { TRPCClient } from "@trpc/client";
@@ -8,12 +8,12 @@ import { useSkywork } from "./skywork.tsx";
 
 type Balance = Awaited<ReturnType<TRPCClient<AppRouter>["credit"]["balance"]["query"]>>;
 
-/** How long to gather changes before one fetch covers them all. */
+/** How long to wait for further changes, so that one fetch covers them all. */
 const GATHER_MS = 1500;
 
 const gathering = new WeakMap<QueryClient, Map<string, number>>();
 
-/** Fetches `key` again soon; ten changes in a row cost one call. Off screen it is only marked stale. */
+/** Refetches `key` soon; ten changes in a row cost one call. A query that is not on screen is only marked stale. */
 function refreshSoon(queryClient: QueryClient, key: readonly string[]): void {
   const timers = gathering.get(queryClient) ?? new Map<string, number>();
   gathering.set(queryClient, timers);
@@ -25,7 +25,7 @@ function refreshSoon(queryClient: QueryClient, key: readonly string[]): void {
   );
 }
 
-/** Shows new totals at once. Lots are not in the message and follow with the next fetch. */
+/** Shows new totals immediately. The message does not include the credit lots; they follow with the next fetch. */
 export function showBalance(
   queryClient: QueryClient,
   totals: Pick<Balance, "credits" | "held" | "available">,
@@ -33,19 +33,19 @@ export function showBalance(
   queryClient.setQueryData<Balance>([...keys.balance], (old) => old && { ...old, ...totals });
 }
 
-/** After credits were held or spent by this tab. */
+/** Refetches what changes when this tab holds or spends credits. */
 export function afterSpend(queryClient: QueryClient): void {
   for (const key of [keys.balance, keys.history, keys.usage]) refreshSoon(queryClient, key);
 }
 
-/** After credits moved for a reason this tab does not know: a purchase, a renewal, another tab. */
+/** Refetches what may have changed when credits moved for an unknown reason: a purchase, a renewal, another tab. */
 function afterMoveElsewhere(queryClient: QueryClient): void {
   for (const key of [keys.balance, keys.history, keys.usage]) refreshSoon(queryClient, key);
   for (const key of [keys.payments, keys.subscription, keys.invoices])
     refreshSoon(queryClient, key);
 }
 
-/** After anything about the plan changed. */
+/** Refetches what may have changed with the plan. */
 export function afterPlanChange(queryClient: QueryClient): void {
   for (const key of [keys.subscription, keys.invoices, keys.balance, keys.history]) {
     refreshSoon(queryClient, key);
@@ -57,14 +57,15 @@ function onVisibilityChange(changed: () => void): () => void {
   return () => document.removeEventListener("visibilitychange", changed);
 }
 
-/** Whether this tab is in front. */
+/** Whether this tab is visible. */
 function useIsShown(): boolean {
   return useSyncExternalStore(onVisibilityChange, () => document.visibilityState === "visible");
 }
 
 /**
- * Listens to `credit.onChange` while mounted and in front. Returns whether the stream is open. Browsers allow six
- * connections to a host of HTTP/1.1, so a tab behind others lets go of its stream; a stream begins with the position of now.
+ * Listens to `credit.onChange` while the component is mounted and the tab is visible. Returns whether the stream is
+ * open. Browsers allow only six HTTP/1.1 connections per host, so a hidden tab closes its stream. A new stream starts
+ * with the current balance.
  */
 export function useLiveBalance(): boolean {
   const { api } = useSkywork();
@@ -90,7 +91,7 @@ export function useLiveBalance(): boolean {
       onConnectionStateChange: (state) => setLive(state.state === "pending"),
       onError: () => {
         setLive(false);
-        // Closed for good, as when this device was signed out from another one: the next read says why.
+        // Closed for good, e.g. because this device was signed out from another one. The next read says why.
         void queryClient.invalidateQueries({ queryKey: [...keys.balance] });
       },
     });
@@ -100,7 +101,8 @@ export function useLiveBalance(): boolean {
     };
   }, [api, queryClient, isShown]);
 
-  // Where no stream opens, numbers change with every own action, and are fetched again when the tab is shown after a pause.
+  // Where no stream opens, the numbers are updated by the user's own actions, and refetched when the tab is shown again
+  // and they are over a minute old.
   useEffect(() => {
     const age = Date.now() - (queryClient.getQueryState([...keys.balance])?.dataUpdatedAt ?? 0);
     if (isShown && !live && age > 60_000) refreshSoon(queryClient, keys.balance);

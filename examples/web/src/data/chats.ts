@@ -1,10 +1,10 @@
-// Conversations: their shape, what of them is sent to the model, and asking.
+// Conversations: their shape, which turns are sent to the model, and asking.
 import type { AI_LIMITS, ChatMessage } from "@skywork/shared";
 import { newKey } from "../format.ts";
 import { createLocalStore, type Kept, type LocalStore } from "./local-store.ts";
 import { isUnderWay, newRun, type Runner, type RunState, type RunTarget } from "./runs.ts";
 
-/** The features one can talk to, in the order of the choice. */
+/** The chat features, in the order in which they are offered. */
 export const CHAT_FEATURES = ["chat-flash", "chat-pro"] as const;
 export type ChatFeature = (typeof CHAT_FEATURES)[number];
 
@@ -29,7 +29,7 @@ export interface Chat extends Kept {
   readonly turns: readonly Turn[];
 }
 
-/** The server's own limits, written here so that no schema is bundled for two numbers; the type keeps them true. */
+/** The server's limits, copied so that no schema is bundled for two numbers. The type keeps them correct. */
 export const LIMITS: Pick<typeof AI_LIMITS, "messages" | "conversationLength"> = {
   messages: 50,
   conversationLength: 32_000,
@@ -38,7 +38,7 @@ export const LIMITS: Pick<typeof AI_LIMITS, "messages" | "conversationLength"> =
 const MAX_CHATS = 50;
 const TITLE_LENGTH = 60;
 
-/** The conversations of one person in this browser. */
+/** The conversations of one user in this browser. */
 export function openChats(userId: string): LocalStore<Chat> {
   return createLocalStore<Chat>({
     prefix: `skywork.chat.${userId}.`,
@@ -53,7 +53,7 @@ export function isAnswering(chat: Chat | undefined): boolean {
   return chat?.turns.some((turn) => turn.role === "assistant" && isUnderWay(turn.run)) ?? false;
 }
 
-/** The latest turns before `answerId` that fit the server's limits. Answers that never came are left out. */
+/** The latest turns before `answerId` that fit the server's limits. Empty answers are left out. */
 export function messagesFor(chat: Chat, answerId: string): ChatMessage[] {
   const end = chat.turns.findIndex((turn) => turn.id === answerId);
   const messages: ChatMessage[] = [];
@@ -72,7 +72,7 @@ interface Place {
   readonly runner: Runner;
 }
 
-/** Asks in the conversation `chatId`, or in a new one. Returns the conversation's id. */
+/** Asks a question in the conversation `chatId`, or in a new one. Returns the conversation's id. */
 export function ask(
   { chats, runner }: Place,
   asked: { chatId: string | null; feature: ChatFeature; text: string },
@@ -98,7 +98,7 @@ export function ask(
   return chat.id;
 }
 
-/** Asks for another answer in the place of the last one: a new run, charged anew. */
+/** Replaces the last answer with a new one: a new run, charged again. */
 export function askAnew({ chats, runner }: Place, chat: Chat, feature: ChatFeature): void {
   const last = chat.turns.at(-1);
   if (last?.role !== "assistant" || isUnderWay(last.run)) return;
@@ -108,14 +108,14 @@ export function askAnew({ chats, runner }: Place, chat: Chat, feature: ChatFeatu
   runner.drive(targetOf(chats, chat.id, answer.id));
 }
 
-/** Asks again for the answer to the same press, with its key: charged once at most. */
+/** Retries the same request with its idempotency key, so it is charged at most once. */
 export function askSame({ chats, runner }: Place, chat: Chat, answer: Answer): void {
   const target = targetOf(chats, chat.id, answer.id);
   target.update({ phase: "starting", refusal: null });
   runner.drive(target);
 }
 
-/** Goes on with every answer that was under way when this browser last knew. */
+/** Resumes every answer that was in progress, as far as this browser knows. */
 export function resumeChats({ chats, runner }: Place): void {
   for (const chat of chats.all())
     for (const turn of chat.turns)

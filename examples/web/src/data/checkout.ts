@@ -1,9 +1,9 @@
-// The way to the payment page and to the customer portal.
+// Opens the payment page and the customer portal.
 import { useMutation } from "@tanstack/react-query";
 import { leaveFor } from "../router.tsx";
 import { useSkywork } from "./skywork.tsx";
 
-/** Buys a package. Pressing twice is harmless: the server gives the same open checkout again. */
+/** Buys a package. Pressing twice is harmless, because the server returns the same open checkout. */
 export function useBuy() {
   const { api } = useSkywork();
   return useMutation({

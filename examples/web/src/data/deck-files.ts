@@ -1,4 +1,4 @@
-// A deck as a file: Markdown, and PowerPoint by a library that is loaded when it is asked for.
+// A deck as a file: Markdown, or PowerPoint through a library that is loaded on demand.
 import type { Deck } from "@skywork/shared";
 
 /** Saves `content` under `name`. */
@@ -8,7 +8,7 @@ export function saveFile(name: string, content: Blob): void {
   link.href = url;
   link.download = name;
   link.click();
-  // Some browsers begin to read a moment after the click.
+  // Some browsers start reading only a moment after the click.
   window.setTimeout(() => URL.revokeObjectURL(url), 10_000);
 }
 
@@ -68,7 +68,7 @@ export async function deckPptx({ title, slides }: Deck): Promise<Blob> {
   return (await file.write({ outputType: "blob" })) as Blob;
 }
 
-/** A file name made of the title: `quarterly-plan.pptx`. */
+/** A file name derived from the title: `quarterly-plan.pptx`. */
 export function fileName({ title }: Pick<Deck, "title">, ending: string): string {
   const name = title
     .toLowerCase()

@@ -1,4 +1,4 @@
-// Slide decks: their shape, generating one and editing one. What a run has sent so far is kept beside the deck.
+// Slide decks: their shape, generating and editing. The slides that a run has sent so far are stored with the deck.
 import type { AI_LIMITS, Deck, Slide } from "@skywork/shared";
 import { newKey } from "../format.ts";
 import { createLocalStore, type Kept, type LocalStore } from "./local-store.ts";
@@ -7,25 +7,25 @@ import { isUnderWay, newRun, type Runner, type RunState, type RunTarget } from "
 export interface StoredDeck extends Kept {
   readonly topic: string;
   readonly slideCount: number;
-  /** The deck as it stands. While it is generated: the slides that are there. */
+  /** The deck's current slides. During generation, those that have arrived. */
   readonly slides: readonly Slide[];
   readonly run: RunState;
-  /** The edit under way or done last. */
+  /** The edit in progress, or the last one. */
   readonly edit: DeckEdit | null;
-  /** What was there before the last edit. */
+  /** The slides from before the last edit. */
   readonly before: readonly Slide[] | null;
 }
 
 export interface DeckEdit {
   readonly instruction: string;
-  /** The slides sent so far; they take the places of the old ones when the run ends. */
+  /** The slides sent so far. They replace the old ones when the run ends. */
   readonly slides: readonly Slide[];
-  /** What it began with; not there in what older versions kept. */
+  /** The slides it started from. Missing in decks that older versions stored. */
   readonly base?: readonly Slide[];
   readonly run: RunState;
 }
 
-/** The server's own limits; the type keeps them true. */
+/** The server's limits. The type keeps them correct. */
 export const LIMITS: Pick<typeof AI_LIMITS, "slides" | "instructionLength"> = {
   slides: 30,
   instructionLength: 4_000,
@@ -34,7 +34,7 @@ export const LIMITS: Pick<typeof AI_LIMITS, "slides" | "instructionLength"> = {
 const MAX_DECKS = 30;
 const TITLE_LENGTH = 200;
 
-/** The decks of one person in this browser. */
+/** The decks of one user in this browser. */
 export function openDecks(userId: string): LocalStore<StoredDeck> {
   return createLocalStore<StoredDeck>({
     prefix: `skywork.deck.${userId}.`,
@@ -44,7 +44,7 @@ export function openDecks(userId: string): LocalStore<StoredDeck> {
   });
 }
 
-/** What the deck is called: its first slide's title, else what was asked for. */
+/** The deck's title: its first slide's title, else the requested topic. */
 export function deckTitle({ slides, topic }: Pick<StoredDeck, "slides" | "topic">): string {
   const title = slides[0]?.title.trim() ?? "";
   return Array.from(title === "" ? topic.trim() : title)
@@ -52,18 +52,18 @@ export function deckTitle({ slides, topic }: Pick<StoredDeck, "slides" | "topic"
     .join("");
 }
 
-/** The deck as files and the server take it. */
+/** The deck in the shape that the server and the file exports take. */
 export function asDeck(stored: Pick<StoredDeck, "slides" | "topic">): Deck {
   return { title: deckTitle(stored), slides: [...stored.slides] };
 }
 
-/** The slides to show: with an edit under way, its slides before the old ones that are not replaced yet. */
+/** The slides to show. During an edit: its slides so far, followed by the old ones that are not replaced yet. */
 export function shownSlides({ slides, edit }: StoredDeck): readonly Slide[] {
   if (edit === null || !isUnderWay(edit.run)) return slides;
   return [...edit.slides, ...slides.slice(edit.slides.length)];
 }
 
-/** Whether a run of this deck is under way. */
+/** Whether a run of this deck is in progress. */
 export function isBusy(deck: StoredDeck): boolean {
   return isUnderWay(deck.run) || isUnderWay(deck.edit?.run);
 }
@@ -73,7 +73,7 @@ interface Place {
   readonly runner: Runner;
 }
 
-/** Begins a deck. Returns its id. */
+/** Starts generating a deck. Returns its id. */
 export function generate(
   { decks, runner }: Place,
   asked: { topic: string; slideCount: number },
@@ -92,7 +92,7 @@ export function generate(
   return deck.id;
 }
 
-/** Begins an edit of the whole deck. */
+/** Starts an edit of the whole deck. */
 export function edit({ decks, runner }: Place, deck: StoredDeck, instruction: string): void {
   if (isBusy(deck)) return;
   const run = newRun(newKey());
@@ -103,27 +103,27 @@ export function edit({ decks, runner }: Place, deck: StoredDeck, instruction: st
   runner.drive(targetOf(decks, deck.id, run.key));
 }
 
-/** Puts back what was there before the last edit. */
+/** Restores the slides from before the last edit. */
 export function undoEdit(decks: LocalStore<StoredDeck>, deck: StoredDeck): void {
   if (deck.before === null || isBusy(deck)) return;
   decks.put({ ...deck, slides: deck.before, before: null, edit: null }, { now: true });
 }
 
-/** Asks again for the same press, with its key: charged once at most. */
+/** Retries the same request with its idempotency key, so it is charged at most once. */
 export function askSame({ decks, runner }: Place, deck: StoredDeck, run: RunState): void {
   const target = targetOf(decks, deck.id, run.key);
   target.update({ phase: "starting", refusal: null });
   runner.drive(target);
 }
 
-/** Goes on with every deck that was under way when this browser last knew. */
+/** Resumes every run of a deck that was in progress, as far as this browser knows. */
 export function resumeDecks({ decks, runner }: Place): void {
   for (const deck of decks.all())
     for (const run of [deck.run, deck.edit?.run])
       if (run !== undefined && isUnderWay(run)) runner.drive(targetOf(decks, deck.id, run.key));
 }
 
-/** The run with this key: the deck's own, or its edit's. */
+/** The run with this key, which is the deck's own or its edit's. */
 export function targetOf(decks: LocalStore<StoredDeck>, deckId: string, key: string): RunTarget {
   const find = () => {
     const deck = decks.get(deckId);
@@ -176,14 +176,14 @@ function withSlide(
   return { ...deck, slides: place(deck.slides) };
 }
 
-/** The deck with a change of this run; an edit that has ended takes its place in the deck. */
+/** The deck with a change to this run. When an edit ends, its slides replace the deck's. */
 function withRun(deck: StoredDeck, key: string, patch: Partial<RunState>): StoredDeck {
   if (deck.edit?.run.key !== key) return { ...deck, run: { ...deck.run, ...patch } };
   const edited = { ...deck.edit, run: { ...deck.edit.run, ...patch } };
   const isNewlyEnded = patch.phase === "ended" && deck.edit.run.phase !== "ended";
   if (!isNewlyEnded || edited.slides.length === 0) return { ...deck, edit: edited };
-  // A whole edit may have fewer slides than before; of one that ended early the rest stays as it was.
-  // It may end twice: a stop says so, and then the stream brings its last words.
+  // A completed edit may have fewer slides than before. After one that ended early, the remaining old slides stay.
+  // A run may end twice: a stop reports the end, and then the stream delivers its last events.
   const before = edited.base ?? deck.slides;
   const rest = edited.run.outcome === "completed" ? [] : before.slice(edited.slides.length);
   return { ...deck, before, slides: [...edited.slides, ...rest], edit: edited };

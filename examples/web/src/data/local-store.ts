@@ -1,6 +1,6 @@
-// Lists kept in this browser: one localStorage entry per item, so that two tabs never overwrite each other's items.
+// Lists stored in this browser: one localStorage entry per item, so that two tabs never overwrite each other's items.
 
-/** What every kept item has. */
+/** The fields of every stored item. */
 export interface Kept {
   readonly id: string;
   /** Milliseconds since 1970. */
@@ -11,7 +11,7 @@ export interface Kept {
 export interface LocalStore<Item extends Kept> {
   all(): readonly Item[];
   get(id: string): Item | undefined;
-  /** Keeps the item. Written within WRITE_MS, or at once with `now`. */
+  /** Stores the item. It is written within WRITE_MS, or immediately with `now`. */
   put(item: Item, options?: { now?: boolean }): void;
   remove(id: string): void;
   clear(): void;
@@ -19,13 +19,13 @@ export interface LocalStore<Item extends Kept> {
   close(): void;
 }
 
-/** An answer arrives in sixty pieces a second: they are written and shown in larger ones. */
+/** An answer arrives in about sixty pieces a second, so they are batched for writing and for showing. */
 const WRITE_MS = 200;
 const SHOW_MS = 40;
 
 /**
- * Opens the list under `prefix`, of at most `max` items: the oldest go first, also when the browser's storage is full.
- * Other tabs see a change as soon as it is written. Entries that `isItem` refuses are left alone and not shown.
+ * Opens the list under `prefix`, with at most `max` items. The oldest are evicted, also when the browser's storage is
+ * full. Other tabs see a change as soon as it is written. Entries that `isItem` rejects are left alone and not shown.
  */
 export function createLocalStore<Item extends Kept>(options: {
   prefix: string;
@@ -72,7 +72,7 @@ export function createLocalStore<Item extends Kept>(options: {
       try {
         return localStorage.setItem(prefix + item.id, text);
       } catch {
-        // Full, or not allowed at all: an older item makes room; without one it lives as long as this tab.
+        // Storage is full or not allowed. Evict an older item; with none left, this one lives only as long as the tab.
         const oldest = sorted.findLast((other) => other.id !== item.id && items.has(other.id));
         if (oldest === undefined) return;
         drop(oldest.id);
@@ -86,7 +86,7 @@ export function createLocalStore<Item extends Kept>(options: {
     try {
       localStorage.removeItem(prefix + id);
     } catch {
-      // Nothing is kept where nothing may be.
+      // Storage is not allowed here, so there is nothing to remove.
     }
     show();
   }

@@ -1,14 +1,14 @@
-// What counts as one press of a button: two within 600 ms are one, and what costs something has a key per press.
+// What counts as one press of a button. Two within 600 ms are one, and a press that costs something has its own key.
 import { useRef } from "react";
 import { newKey } from "../format.ts";
 
-/** A double click, or a tap that a phone reports twice. */
+/** How far apart the two presses of a double click, or of a tap that a phone reports twice, may be. */
 export const SAME_PRESS_MS = 600;
 
-/** Calls the action unless the press is the last one again: the same intent within SAME_PRESS_MS. */
+/** Calls the action, unless the press repeats the last one: the same intent within SAME_PRESS_MS. */
 export type Press = (intent: string, act: () => void) => void;
 
-/** A guard for buttons that do one thing; `intent` says which, what is typed included. */
+/** A guard against double presses. `intent` identifies what the press does, including any typed text. */
 export function usePress(): Press {
   const last = useRef({ intent: "", at: Number.NEGATIVE_INFINITY });
   return (intent, act) => {
@@ -21,8 +21,8 @@ export function usePress(): Press {
 }
 
 /**
- * The idempotency key of an action: `keyFor(input)` gives the same key for the same input until `settled` is called with the
- * answer, so that asking again after a lost answer takes effect once.
+ * The idempotency key of an action. `keyFor(input)` returns the same key for the same input until `settled` is called
+ * after a response, so that a retry after a lost response takes effect only once.
  */
 export function useActionKey(): { keyFor: (input: unknown) => string; settled: () => void } {
   const kept = useRef<{ input: string; key: string } | null>(null);

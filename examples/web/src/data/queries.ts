@@ -1,5 +1,5 @@
-// Every read: its cache key and its call. Nothing is polled and nothing is fetched again on focus: a user has a
-// budget of calls, so data is fetched once and again only when a change is known (data/changes.ts).
+// Every query, with its cache key and its call. Nothing is polled or refetched on focus, because a user's calls are
+// rate limited: data is fetched once, and again only after a known change (data/changes.ts).
 import { keepPreviousData, useQuery } from "@tanstack/react-query";
 import type { EntryType } from "@skywork/shared";
 import { timeZone } from "../format.ts";
@@ -7,7 +7,7 @@ import { useSkywork } from "./skywork.tsx";
 
 const DAY_MS = 86_400_000;
 
-/** One entry per read; lists of what to fetch again are made from these. */
+/** One key per query. The lists of what to refetch are built from these. */
 export const keys = {
   config: ["config"],
   me: ["me"],
@@ -36,7 +36,7 @@ export function useMe() {
 
 export function useSessions() {
   const { api } = useSkywork();
-  // What other devices did is not told to this one.
+  // This device is not notified of what other devices do.
   return useQuery({
     queryKey: keys.sessions,
     queryFn: () => api.auth.sessions.query(),
@@ -49,7 +49,7 @@ export function useCosts() {
   return useQuery({ queryKey: keys.costs, queryFn: () => api.credit.costs.query() });
 }
 
-/** Which features have a model behind them on this server. */
+/** The features that have a model on this server. */
 export function useModels() {
   const { api } = useSkywork();
   return useQuery({ queryKey: keys.models, queryFn: () => api.ai.models.query() });
@@ -61,7 +61,7 @@ export function useBalance() {
   return useQuery({ queryKey: keys.balance, queryFn: () => api.credit.balance.query() });
 }
 
-/** One page of the credit history; `cursor` is the `nextCursor` of the page before. */
+/** One page of the credit history; `cursor` is the previous page's `nextCursor`. */
 export function useHistory(page: { limit: number; cursor?: string; type?: EntryType }) {
   const { api } = useSkywork();
   return useQuery({
@@ -71,7 +71,7 @@ export function useHistory(page: { limit: number; cursor?: string; type?: EntryT
   });
 }
 
-/** The last `days` days in the reader's own time zone. */
+/** The usage of the last `days` days, in the user's time zone. */
 export function useUsage(days: number) {
   const { api } = useSkywork();
   return useQuery({

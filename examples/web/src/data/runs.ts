@@ -1,28 +1,28 @@
-// Runs on the model: started once per press, followed over lost connections and reloads, stopped, ended. A run goes on
-// while other pages are shown; one tab follows it (a Web Lock says which), the others see what that tab keeps.
+// Model runs: started once per press, followed across lost connections and reloads, stopped, ended. A run continues
+// while other pages are shown. One tab follows it (a Web Lock decides which); the others see what that tab stores.
 import type { AppErrorData, AppRouter, ErrorCode, RunEvent, RunOutcome } from "@skywork/shared";
 import type { TRPCClient } from "@trpc/client";
 import type { inferRouterInputs } from "@trpc/server";
 import { appError, isUncertain } from "../words.ts";
 
-/** What `ai.start` takes. */
+/** The input of `ai.start`. */
 export type StartInput = inferRouterInputs<AppRouter>["ai"]["start"];
 
-/** Where a run stands. Kept in the browser with what it produced, so that a reload goes on from here. */
+/** The state of a run. Stored in the browser with its output, so that a reload resumes from here. */
 export interface RunState {
-  /** The idempotency key, made when the person pressed. */
+  /** The idempotency key, created when the user pressed the button. */
   readonly key: string;
   readonly runId: string | null;
-  /** Of the last event whose output is kept. */
+  /** The id of the last event whose output is stored. */
   readonly lastEventId: string | null;
-  /** `unsure`: no answer to the start; the key makes asking again safe. `refused`: it never began. */
+  /** `unsure`: the start got no response; its key makes a retry safe. `refused`: the run never began. */
   readonly phase: "starting" | "running" | "ended" | "unsure" | "refused";
   readonly outcome: RunOutcome | null;
   readonly charged: number | null;
   readonly balance: number | null;
   readonly code: ErrorCode | null;
   readonly refusal: AppErrorData | null;
-  /** It ended while nobody was here, and its output is not kept any more. */
+  /** Whether it ended while nothing followed it, and its output is no longer available. */
   readonly isOutputGone: boolean;
 }
 
@@ -42,41 +42,41 @@ export function newRun(key: string): RunState {
   };
 }
 
-/** Whether a run is under way, as far as this browser knows. */
+/** Whether a run is in progress, as far as this browser knows. */
 export function isUnderWay(run: RunState | null | undefined): boolean {
   return run?.phase === "starting" || run?.phase === "running";
 }
 
-/** A run, and where its output goes. */
+/** A run, and where its output is stored. */
 export interface RunTarget {
   readonly input: StartInput;
-  /** Null when the conversation or deck it belongs to was removed. */
+  /** The run's state; null when the conversation or deck it belongs to was removed. */
   state(): RunState | null;
   update(change: Partial<RunState>): void;
-  /** Keeps one piece of output and its event id together, so that neither is there without the other. */
+  /** Stores one piece of output together with its event id, so that neither exists without the other. */
   take(event: Exclude<RunEvent, { type: "end" }>, eventId: string): void;
 }
 
-/** How the stream of a run is doing in this tab. */
+/** The state of a run's stream in this tab. */
 export type Connection = "none" | "open" | "lost";
 
-/** Drives the runs of one signed-in person. */
+/** Drives the runs of one signed-in user. */
 export interface Runner {
-  /** Starts the run of this target, or goes on following it. Twice is once. */
+  /** Starts this target's run, or resumes following it. Idempotent. */
   drive(target: RunTarget): void;
-  /** Asks the server to stop it; resolves when it has answered. Rejects when it cannot be reached. */
+  /** Asks the server to stop the run. Resolves after its response; rejects when it cannot be reached. */
   stop(target: RunTarget): Promise<void>;
   connection(key: string): Connection;
   subscribe(listener: () => void): () => void;
-  /** Lets go of every stream; runs nobody follows end by themselves after a while. */
+  /** Closes every stream. Runs without a reader end automatically after a while. */
   close(): void;
 }
 
 interface Deps {
   readonly api: TRPCClient<AppRouter>;
-  /** Called with every refusal, so that an ended sign-in is noticed. */
+  /** Called with every error, so that an ended session is noticed. */
   readonly onError: (error: unknown) => void;
-  /** Called when a run began or ended: credits were held or moved. */
+  /** Called when a run starts or ends, because credits were held or moved. */
   readonly onCreditsMoved: () => void;
 }
 
@@ -87,7 +87,7 @@ interface Active {
 
 const START_ATTEMPTS = 3;
 const FOLLOW_ATTEMPTS = 20;
-/** After the server has said how a stop came out, the stream's last words may still be on their way. */
+/** How long to wait for the stream's last events after the server has confirmed a stop. */
 const LAST_WORDS_MS = 2_000;
 
 export function createRunner(deps: Deps): Runner {
@@ -124,7 +124,7 @@ export function createRunner(deps: Deps): Runner {
     async stop(target) {
       const own = active.get(target.input.idempotencyKey);
       const isBegun = () => (target.state()?.runId ?? null) !== null || !isUnderWay(target.state());
-      // The answer to its start may still be on its way.
+      // The response to its start may still be in flight.
       if (own !== undefined) await pause(Number.POSITIVE_INFINITY, own.abort.signal, isBegun);
       const runId = target.state()?.runId ?? null;
       if (runId !== null) await askToStop(deps, target, runId);
@@ -140,16 +140,16 @@ export function createRunner(deps: Deps): Runner {
   };
 }
 
-/** Runs `work` while no other tab does; the next tab in line finds what the first has kept. */
+/** Runs `work` in one tab at a time. The next tab in line resumes from what the first has stored. */
 async function inOneTab(key: string, signal: AbortSignal, work: () => Promise<void>) {
-  // Not there on plain http from another machine: then each tab follows for itself.
+  // Web Locks do not exist on plain http from another machine. There, each tab follows the run itself.
   if (!("locks" in navigator)) return work();
   await navigator.locks.request(`skywork-run-${key}`, { signal }, work).catch((error: unknown) => {
     if (!signal.aborted) throw error;
   });
 }
 
-/** Starts the run unless it has been. A lost answer is asked for again with the same key. Returns null when there is none. */
+/** Starts the run if needed, retrying with the same key when no response comes. Returns null when there is no run. */
 async function begin(deps: Deps, target: RunTarget, signal: AbortSignal): Promise<string | null> {
   for (let attempt = 1; ; attempt += 1) {
     const state = target.state();
@@ -180,7 +180,7 @@ interface Following {
   readonly onConnection: (connection: Connection) => void;
 }
 
-/** Follows the stream until its end is kept. The client reconnects by itself; only what it gives up on comes back here. */
+/** Follows the stream until its end is stored. The client reconnects automatically; this retries when it gives up. */
 async function followToEnd(deps: Deps, target: RunTarget, runId: string, following: Following) {
   for (let attempt = 1; attempt <= FOLLOW_ATTEMPTS; attempt += 1) {
     const state = target.state();
@@ -196,10 +196,10 @@ async function followToEnd(deps: Deps, target: RunTarget, runId: string, followi
   deps.onCreditsMoved();
 }
 
-/** What is kept is not where this tab's stream is: the tab that followed before has kept more after all. */
+/** The stored position differs from this tab's stream, because the tab that followed before has stored more output. */
 const MOVED = Symbol("moved");
 
-/** One subscription. Resolves with its error, MOVED, or null when it closed or the end came. */
+/** Makes one subscription. Resolves with its error, with MOVED, or with null when it closed or the run ended. */
 function follow(deps: Deps, target: RunTarget, runId: string, { signal, onConnection }: Following) {
   let placeId = target.state()?.lastEventId ?? null;
   const lastEventId = placeId ?? undefined;
@@ -235,7 +235,7 @@ function follow(deps: Deps, target: RunTarget, runId: string, { signal, onConnec
   });
 }
 
-/** When the stream is not to be had: whether the run has ended meanwhile, told from its record. */
+/** Checks the run's record when the stream is unavailable. Returns whether the run has ended, and stores how. */
 async function endFromRecord(deps: Deps, target: RunTarget, runId: string): Promise<boolean> {
   try {
     const { state, charged, code } = await deps.api.ai.run.query({ runId });
@@ -258,7 +258,7 @@ async function askToStop(deps: Deps, target: RunTarget, runId: string): Promise<
   deps.onCreditsMoved();
 }
 
-/** Waits, no longer than until `signal` is aborted or `isDone`. */
+/** Waits for `ms`, or until `signal` is aborted or `isDone` returns true. */
 async function pause(ms: number, signal: AbortSignal | null, isDone = () => false): Promise<void> {
   const end = performance.now() + ms;
   while (performance.now() < end && signal?.aborted !== true && !isDone())

@@ -1,25 +1,25 @@
-// Whether somebody is signed in. The access token lives in memory only; the refresh token is a cookie
-// that scripts cannot read, so a reload asks the server for a new access token.
+// The sign-in state. The access token lives in memory only, and the refresh token is a cookie that scripts cannot read,
+// so a reload asks the server for a new access token.
 
-/** `starting` until the cookie has been tried; `unreachable` when the server did not answer. */
+/** `starting` until the cookie has been tried; `unreachable` when the server did not respond. */
 export type SessionStatus = "starting" | "signedIn" | "signedOut" | "unreachable";
 
 export interface Session {
   readonly status: () => SessionStatus;
   readonly accessToken: () => string | null;
-  /** Takes a new access token; null = this tab's sign-in has ended. One of somebody else loads the page anew. */
+  /** Stores a new access token; null = this tab's session has ended. A different user's token reloads the page. */
   readonly accept: (accessToken: string | null) => void;
-  /** Signs out here and in the other tabs: the person wanted to. */
+  /** Signs out here and in the other tabs, at the user's request. */
   readonly leave: () => void;
   readonly markUnreachable: () => void;
   readonly subscribe: (listener: () => void) => () => void;
 }
 
-/** Makes the one session of this tab. Signing out in one tab signs out the others. */
+/** Creates the session of this tab. Signing out in one tab signs out the others. */
 export function createSession(): Session {
   let status: SessionStatus = "starting";
   let accessToken: string | null = null;
-  /** Whose data this page shows. */
+  /** The user whose data this page shows. */
   let userId: string | null = null;
   const listeners = new Set<() => void>();
   const otherTabs = new BroadcastChannel("skywork-session");
@@ -42,7 +42,7 @@ export function createSession(): Session {
     accept: (token) => {
       if (token === null) return become("signedOut", null);
       const next = subjectOf(token);
-      // Another tab has signed in as somebody else, and the cookie is theirs: nothing on this page is.
+      // Another tab has signed in as a different user. The cookie is now theirs, but this page's data is not.
       if (userId !== null && next !== userId) return window.location.reload();
       userId = next;
       become("signedIn", token);
@@ -59,7 +59,7 @@ export function createSession(): Session {
   };
 }
 
-/** Whom an access token (a JWT) is for. */
+/** The user id (`sub`) of an access token, which is a JWT. */
 function subjectOf(token: string): string {
   const payload = (token.split(".")[1] ?? "").replaceAll("-", "+").replaceAll("_", "/");
   return (JSON.parse(atob(payload)) as { sub: string }).sub;

@@ -11,13 +11,13 @@ export interface Skywork {
   readonly session: Session;
   readonly queryClient: QueryClient;
   readonly apiUrl: string;
-  /** Tries the refresh cookie: on load, and after coming back from Google. */
+  /** Tries the refresh cookie, on load and after returning from Google. */
   readonly start: () => Promise<void>;
-  /** Called with every refusal, so that a sign-in ended elsewhere is noticed. */
+  /** Called with every error, so that a session ended elsewhere is noticed. */
   readonly onRefusal: (error: unknown) => void;
 }
 
-/** A "no" to the refresh token itself. */
+/** The codes that reject the refresh token itself. */
 const NOT_SIGNED_IN = [
   "UNAUTHENTICATED",
   "TOKEN_EXPIRED",
@@ -25,7 +25,7 @@ const NOT_SIGNED_IN = [
   "REFRESH_REUSED",
 ] as const;
 
-/** As the client's own renewals: shorter than the server takes a token for, whose successor got lost on the way. */
+/** As for the client's own refreshes: shorter than the 10 s in which a token whose successor was lost still works. */
 const REFRESH_TIMEOUT_MS = 8_000;
 
 /** Connects to the API at `apiUrl`, e.g. `http://localhost:5000`. */
@@ -46,7 +46,7 @@ export function createSkywork(apiUrl: string): Skywork {
         gcTime: 30 * 60_000,
         refetchOnWindowFocus: false,
         refetchOnReconnect: false,
-        // A refusal stays a refusal; only a lost or unavailable answer is worth one more call.
+        // Retrying a refusal is pointless. Only a lost response or an unavailable server is worth one more call.
         retry: (attempts, error) =>
           attempts < 1 && (appError(error) === null || hasCode(error, "SERVICE_UNAVAILABLE")),
       },
@@ -61,7 +61,7 @@ export function createSkywork(apiUrl: string): Skywork {
     api.auth.refresh.mutate(undefined, { signal: AbortSignal.timeout(REFRESH_TIMEOUT_MS) });
   const tryCookie = async () => {
     try {
-      // As the client's own renewals do: in turn with other tabs, and a second time at once where no answer came.
+      // Like the client's own refreshes: in turn with other tabs, and retried once, immediately, without a response.
       await refreshInTurn(() =>
         refresh().catch((error: unknown) => {
           if (appError(error) !== null) throw error;
@@ -79,13 +79,13 @@ export function createSkywork(apiUrl: string): Skywork {
     });
     return starting;
   };
-  /** After a sign-in has ended: the cookie may be of a newer one, or somebody else's, who gets the page anew. */
+  /** After a session has ended: the cookie may belong to a newer one, or to another user, which reloads the page. */
   const resume = () =>
     void start().then(() =>
       queryClient.invalidateQueries({ predicate: ({ state }) => state.status === "error" }),
     );
   const onRefusal = (error: unknown) => {
-    // An ended access token is renewed by the client; a sign-in ended elsewhere is told to whichever call comes next.
+    // The client refreshes an expired access token itself. A session ended elsewhere is reported to the next call.
     if (session.status() === "signedIn" && hasCode(error, "SESSION_REVOKED")) resume();
   };
   return { api, session, queryClient, apiUrl, start, onRefusal };
@@ -101,14 +101,14 @@ export function SkyworkProvider({ skywork, children }: { skywork: Skywork; child
   );
 }
 
-/** The connection of the tree this component is in. */
+/** The connection provided by the nearest SkyworkProvider. */
 export function useSkywork(): Skywork {
   const skywork = useContext(SkyworkContext);
   if (skywork === null) throw new Error("useSkywork needs a SkyworkProvider above it.");
   return skywork;
 }
 
-/** Follows whether somebody is signed in. */
+/** Subscribes to the sign-in state. */
 export function useSessionStatus(): SessionStatus {
   const { session } = useSkywork();
   return useSyncExternalStore(session.subscribe, session.status);

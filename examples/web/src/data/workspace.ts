@@ -1,4 +1,4 @@
-// What the signed-in person has in this browser: conversations, decks, and the runs that write them. It outlives pages.
+// What the signed-in user has in this browser: conversations, decks, and the runs that write them. It outlives pages.
 import { useEffect, useMemo, useSyncExternalStore } from "react";
 import { afterSpend } from "./changes.ts";
 import { type Chat, openChats, resumeChats } from "./chats.ts";
@@ -16,7 +16,7 @@ export interface Workspace {
 
 let opened: { userId: string; workspace: Workspace } | null = null;
 
-/** Goes on with every run under way, or waits in line behind the tab that follows it. */
+/** Resumes every run in progress, or waits in line behind the tab that follows it. */
 function resume(): void {
   if (opened === null) return;
   resumeChats(opened.workspace);
@@ -34,12 +34,12 @@ function open(skywork: Skywork, userId: string): Workspace {
   const workspace = { chats: openChats(userId), decks: openDecks(userId), runner };
   opened = { userId, workspace };
   resume();
-  // Runs that another tab begins: this one follows them when that tab is closed. Without locks both would at once.
+  // When a tab that started a run is closed, this one takes over. Without locks, both would follow it simultaneously.
   if ("locks" in navigator) window.addEventListener("storage", resume);
   return workspace;
 }
 
-/** Lets go of the person's runs; what is kept stays kept. */
+/** Stops following the user's runs. Everything stored stays. */
 export function closeWorkspace(): void {
   window.removeEventListener("storage", resume);
   opened?.workspace.runner.close();
@@ -48,21 +48,21 @@ export function closeWorkspace(): void {
   opened = null;
 }
 
-/** Removes every conversation and deck of the person from this browser. */
+/** Removes all of the user's conversations and decks from this browser. */
 export function eraseWorkspace(): void {
   opened?.workspace.chats.clear();
   opened?.workspace.decks.clear();
   closeWorkspace();
 }
 
-/** The workspace of the signed-in person; null until it is known who that is. */
+/** The workspace of the signed-in user; null until their id is known. */
 export function useWorkspace(): Workspace | null {
   const skywork = useSkywork();
   const userId = useMe().data?.user.id;
   return useMemo(() => (userId === undefined ? null : open(skywork, userId)), [skywork, userId]);
 }
 
-/** Opens the workspace on every page, so that runs go on wherever one is, and closes it at sign-out. */
+/** Opens the workspace on every page, so that runs continue wherever the user is, and closes it at sign-out. */
 export function useRunsInBackground(): void {
   const { session } = useSkywork();
   useWorkspace();
@@ -75,14 +75,14 @@ export function useRunsInBackground(): void {
   );
 }
 
-/** Follows a list kept in this browser. */
+/** Subscribes to a list stored in this browser. */
 export function useStored<Item extends { id: string; updatedAt: number }>(
   store: LocalStore<Item>,
 ): readonly Item[] {
   return useSyncExternalStore(store.subscribe, store.all);
 }
 
-/** Follows how the stream of a run is doing. */
+/** Subscribes to the state of a run's stream. */
 export function useConnection(runner: Runner, key: string): Connection {
   return useSyncExternalStore(runner.subscribe, () => runner.connection(key));
 }

@@ -1,4 +1,4 @@
-// The account page: profile, signed-in devices, a copy of the data, deletion.
+// The account page: profile, signed-in devices, data export, deletion.
 import { useMutation, useQueryClient } from "@tanstack/react-query";
 import { type FormEvent, useState } from "react";
 import { keys, useMe, useSessions } from "../data/queries.ts";
@@ -152,7 +152,7 @@ function Sessions() {
     onSuccess: () => queryClient.invalidateQueries({ queryKey: [...keys.sessions] }),
   });
   const leave = () => {
-    // The next person to sign in here begins at home.
+    // The next user to sign in here starts on the home page.
     navigate("/", { replace: true });
     session.leave();
   };

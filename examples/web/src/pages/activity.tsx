@@ -1,4 +1,4 @@
-// The credit history in full, with its filter and pages, and the usage by feature.
+// The full credit history, with filter and pages, and the usage by feature.
 import type { EntryType } from "@skywork/shared";
 import { useState } from "react";
 import { useHistory, useUsage } from "../data/queries.ts";
@@ -66,7 +66,7 @@ function UsageByFeature() {
 
 function History() {
   const [type, setType] = useState<EntryType | undefined>();
-  // The cursors of the pages walked so far; the last one is shown. The first page has none.
+  // The cursors of the pages visited so far; the last one is shown. The first page has no cursor.
   const [cursors, setCursors] = useState<readonly (string | undefined)[]>([undefined]);
   const history = useHistory({ limit: PAGE, cursor: cursors.at(-1), type });
   return (

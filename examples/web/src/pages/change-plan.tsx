@@ -1,4 +1,4 @@
-// Changing the plan: what it costs now, shown before it is agreed to. The preview binds.
+// Changing the plan. The cost is shown before the user confirms, and the preview is binding.
 import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
 import { afterPlanChange } from "../data/changes.ts";
 import { keys } from "../data/queries.ts";
@@ -15,7 +15,7 @@ export function ChangePlan({ plan, onClose }: { plan: Plan; onClose: () => void 
   const preview = useQuery({
     queryKey: ["plan-preview", plan.id],
     queryFn: () => api.payment.previewPlanChange.query({ planId: plan.id }),
-    // A preview is true for the moment it was made: never shown from the cache.
+    // A preview is valid only for the moment it was made, so it is never shown from the cache.
     gcTime: 0,
   });
   const change = useMutation({

@@ -1,4 +1,4 @@
-// One turn of a conversation: a question, or an answer with what it cost and what can be done with it.
+// One turn of a conversation: a question, or an answer with its cost and its actions.
 import { FEATURE_TABLE } from "@skywork/shared";
 import { useState } from "react";
 import type { Answer, Turn } from "../data/chats.ts";
@@ -88,7 +88,7 @@ function CopyButton({ text }: { text: string }) {
   );
 }
 
-/** The clipboard is not there on plain http from another machine, and browsers may refuse it. */
+/** Copies to the clipboard, which does not exist on plain http from another machine and which browsers may refuse. */
 async function copy(text: string): Promise<"copied" | "refused"> {
   try {
     await navigator.clipboard.writeText(text);

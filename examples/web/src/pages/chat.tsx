@@ -1,4 +1,4 @@
-// The chat page: the conversations kept in this browser, the one that is open, and asking.
+// The chat page: the conversations stored in this browser, the open one, and asking.
 import { useEffect, useRef, useState } from "react";
 import {
   ask,
@@ -129,7 +129,7 @@ function Conversation({ workspace, chat }: { workspace: Workspace; chat: Chat | 
   );
 }
 
-/** Stops every answer of the conversation that is being written. */
+/** Stops every answer that is still being written in the conversation. */
 async function stopAnswers({ chats, runner }: Workspace, chat: Chat | undefined): Promise<void> {
   for (const turn of chat?.turns ?? [])
     if (chat !== undefined && turn.role === "assistant" && turn.run.phase !== "ended")
@@ -153,7 +153,7 @@ function Welcome() {
 
 const NEAR_END_PX = 160;
 
-/** The turns, kept scrolled to the newest words while one reads there. */
+/** The turns, kept scrolled to the newest words while the user is near the end. */
 function Turns(props: { chat: Chat; children: (turn: Chat["turns"][number]) => React.ReactNode }) {
   const { turns } = props.chat;
   const wasNearEnd = useRef(true);

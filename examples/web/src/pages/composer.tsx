@@ -1,4 +1,4 @@
-// The box one writes a question in: model and price, ask, stop.
+// The question box: model and price, ask, stop.
 import { FEATURE_TABLE } from "@skywork/shared";
 import {
   type FormEvent,
@@ -33,15 +33,15 @@ export function Composer(props: ComposerProps) {
   const submit = (event: FormEvent | KeyboardEvent) => {
     event.preventDefault();
     if (isEmpty || isBusy) return;
-    // A press on Stop just as the answer ends meets Ask, which has taken its place. Enter in the box, or a press after
-    // typing there, is meant.
+    // A click on Stop just as the answer ends hits Ask, which has taken its place. Enter in the box, or a click after
+    // typing there, is intentional.
     if (event.type === "submit" && ending.isJustNow()) return;
     props.onAsk(text);
     setText("");
     box.current?.focus();
   };
   const stop = (event: MouseEvent) => {
-    // The second click of a double click on Ask, whose place Stop has taken, is no wish to stop.
+    // The second click of a double click on Ask hits Stop, which has taken its place, but is not a request to stop.
     if (event.detail > 1) return;
     setStopError(null);
     props.onStop().catch(setStopError);
@@ -64,7 +64,7 @@ export function Composer(props: ComposerProps) {
           ending.forget();
         }}
         onKeyDown={(event) => {
-          // Enter while an input method is composing picks a character.
+          // While an input method is composing, Enter picks a character.
           if (event.key !== "Enter" || event.shiftKey || event.nativeEvent.isComposing) return;
           submit(event);
         }}
@@ -86,7 +86,7 @@ export function Composer(props: ComposerProps) {
   );
 }
 
-/** Whether the last answer has ended within one press; `forget` says that what comes next is meant. */
+/** Whether the last answer ended less than SAME_PRESS_MS ago. `forget` marks the next press as intentional. */
 function useEnding(isBusy: boolean): { isJustNow: () => boolean; forget: () => void } {
   const endedAt = useRef(Number.NEGATIVE_INFINITY);
   useLayoutEffect(() => {

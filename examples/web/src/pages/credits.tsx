@@ -1,4 +1,4 @@
-// Buying credits once: the packages, and every payment made so far.
+// Buying credits: the packages, and the payments so far.
 import { useState } from "react";
 import { useBuy } from "../data/checkout.ts";
 import { useConfig, usePackages, usePayments } from "../data/queries.ts";
@@ -71,7 +71,7 @@ function Packages() {
 
 type Offer = NonNullable<ReturnType<typeof usePackages>["data"]>["packages"][number];
 
-/** What the package saves against buying as many credits by the dearest one. */
+/** What the package saves compared with the one that has the highest price per credit. */
 function Saving({ offer, offers }: { offer: Offer; offers: readonly Offer[] }) {
   const rate = ({ price, credits: amount }: Offer) => price / amount;
   const same = offers.filter((one) => one.currency === offer.currency);

@@ -1,4 +1,4 @@
-// One deck: its slides as they arrive, presenting, editing by instruction, taking it along as a file.
+// One deck: its slides as they arrive, presenting, editing by instruction, downloading as a file.
 import type { Slide } from "@skywork/shared";
 import { type FormEvent, useState } from "react";
 import { useMutation } from "@tanstack/react-query";
@@ -59,7 +59,7 @@ export function DeckView({ workspace, deck, press }: DeckViewProps) {
   );
 }
 
-/** How far the run is, with its charge at the end; stop while it runs. */
+/** The run's progress with a Stop button, and its charge at the end. */
 function Progress({ workspace, deck, press }: DeckViewProps) {
   const { run } = deck;
   const busy = isUnderWay(run);
@@ -122,7 +122,7 @@ function Outline({ slides }: { slides: readonly Slide[] }) {
   return (
     <ol className="outline" data-testid="outline">
       {slides.map((slide, index) => (
-        // A slide has no other name than its place.
+        // A slide has no identity other than its position.
         <li key={index}>
           <h3>{slide.title}</h3>
           <ul>

@@ -1,4 +1,4 @@
-// How entries of the credit history are listed.
+// A list of entries of the credit history.
 import type { AppRouter } from "@skywork/shared";
 import type { inferRouterOutputs } from "@trpc/server";
 import { dateTime, number } from "../format.ts";

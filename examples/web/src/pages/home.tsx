@@ -1,4 +1,4 @@
-// The dashboard: the balance, the way to the features, the lots, recent activity.
+// The dashboard: the balance, links to the features, the credit lots, usage, recent activity.
 import { FEATURE_TABLE, type Feature } from "@skywork/shared";
 import { useBalance, useHistory, useMe, useUsage } from "../data/queries.ts";
 import { credits, date, day, number } from "../format.ts";
@@ -63,7 +63,7 @@ function Hero() {
   );
 }
 
-/** Where each feature is used. One without a page of its own has no card. */
+/** The page of each feature. A feature without a page has no card. */
 const FEATURE_PLACES: Partial<Record<Feature, { to: string; action: string; icon: IconName }>> = {
   "chat-flash": { to: "/chat", action: "Ask", icon: "chat-flash" },
   "chat-pro": { to: "/chat?model=chat-pro", action: "Ask in depth", icon: "chat-pro" },

@@ -1,4 +1,4 @@
-// The list of what is kept in this browser (conversations, decks): open one, remove one, clear all.
+// The list of items stored in this browser (conversations, decks): open one, remove one, clear all.
 import { useState } from "react";
 import { dateTime } from "../format.ts";
 import { Link } from "../router.tsx";

@@ -1,4 +1,4 @@
-// The two pages the payment service sends people back to.
+// The two pages to which the payment service returns the user.
 import { useMutation, useQueryClient } from "@tanstack/react-query";
 import { useEffect, useRef } from "react";
 import { keys } from "../data/queries.ts";
@@ -9,8 +9,8 @@ import { Button, Failure, Notice, Skeleton } from "../ui/basics.tsx";
 import { Icon } from "../ui/icons.tsx";
 
 /**
- * `/payment/success?session_id=…`: asks the server to look at the session now, in case the webhook is slower
- * than the browser. Safe to reload: credits of one payment arrive once.
+ * `/payment/success?session_id=…`: asks the server to check the session now, in case the webhook is slower than the
+ * browser. Safe to reload, because a payment's credits are granted only once.
  */
 export function PaymentSuccess() {
   usePageTitle("Payment");

@@ -1,4 +1,4 @@
-// The shapes of plans as the server answers them.
+// The types of plans, as the server returns them.
 import type { AppRouter } from "@skywork/shared";
 import type { inferRouterOutputs } from "@trpc/server";
 

@@ -1,4 +1,4 @@
-// The subscription: the current plan and what can be done with it, the plans on offer, the invoices.
+// The subscription page: the current plan and its actions, the plans on offer, the invoices.
 import { useMutation, useQueryClient } from "@tanstack/react-query";
 import { useEffect, useRef, useState } from "react";
 import { afterPlanChange } from "../data/changes.ts";
@@ -212,7 +212,7 @@ function Plans({ current }: { current: CurrentPlan | null }) {
   );
 }
 
-/** The same plan by the other interval, if it is offered. */
+/** The same plan with the other interval, if it is offered. */
 function counterpart(plan: Plan, plans: readonly Plan[]): Plan | undefined {
   return plans.find(
     (one) =>
@@ -220,7 +220,7 @@ function counterpart(plan: Plan, plans: readonly Plan[]): Plan | undefined {
   );
 }
 
-/** What a year costs less by the yearly plan, in minor units; null where it is not offered or not cheaper. */
+/** What the yearly plan saves over twelve months, in minor units; null if it is not offered or not cheaper. */
 function yearSaving(plan: Plan, plans: readonly Plan[]): number | null {
   const other = counterpart(plan, plans);
   if (other === undefined) return null;
@@ -229,7 +229,7 @@ function yearSaving(plan: Plan, plans: readonly Plan[]): number | null {
   return saving > 0 ? saving : null;
 }
 
-/** `17` for the plan that saves most in percent by the year; null when none does. */
+/** The highest saving of any yearly plan, in whole percent (`17`); null when none is cheaper. */
 function bestSaving(plans: readonly Plan[]): number | null {
   const percents = plans
     .filter(({ interval, price }) => interval === "month" && price > 0)
@@ -238,7 +238,7 @@ function bestSaving(plans: readonly Plan[]): number | null {
   return best > 0 ? best : null;
 }
 
-/** Monthly and yearly side by side: which is cheaper, by how much, and what a month comes to. */
+/** Compares the monthly and the yearly plan: what the yearly one saves, and its price per month. */
 function YearComparison({ plan, plans }: { plan: Plan; plans: readonly Plan[] }) {
   const saving = yearSaving(plan, plans);
   const other = counterpart(plan, plans);
@@ -287,7 +287,7 @@ function IntervalSwitch(props: {
 
 const INVOICE_TONES: Record<string, "good" | "warn" | "soft"> = { paid: "good", open: "warn" };
 
-/** Fetched when they are asked for: few visits of this page are about them. */
+/** The invoices, fetched on request because few visits to this page are about them. */
 function Invoices() {
   const [isShown, setIsShown] = useState(false);
   return (
@@ -301,7 +301,7 @@ function InvoiceList() {
   const invoices = useInvoices();
   const isThere = invoices.data !== undefined;
   const list = useRef<HTMLDivElement>(null);
-  // The button that had the focus is gone.
+  // The button that had the focus is gone, so move the focus to the list.
   useEffect(() => {
     if (isThere) list.current?.focus();
   }, [isThere]);

@@ -1,4 +1,4 @@
-// Presenting: one slide at a time over everything else, by keyboard or buttons.
+// The presentation: one slide at a time on top of everything else, controlled by keyboard or buttons.
 import type { Slide } from "@skywork/shared";
 import { useEffect, useRef, useState } from "react";
 import { Button } from "../ui/basics.tsx";
@@ -69,7 +69,7 @@ export function Present({ slides, onClose }: { slides: readonly Slide[]; onClose
   );
 }
 
-/** Opens the dialog and fills the screen with it where the browser lets; leaving full screen closes the presentation. */
+/** Opens the dialog, in full screen where the browser allows it. Leaving full screen closes the presentation. */
 function useFullScreen(stage: React.RefObject<HTMLDialogElement | null>, onClose: () => void) {
   const close = useRef(onClose);
   useEffect(() => {
@@ -78,7 +78,7 @@ function useFullScreen(stage: React.RefObject<HTMLDialogElement | null>, onClose
   useEffect(() => {
     const dialog = stage.current;
     dialog?.showModal();
-    // Refused on phones that know no full screen: the dialog covers the page anyway.
+    // Phones without full screen support refuse this, but the dialog covers the page anyway.
     void dialog?.requestFullscreen?.().catch(() => undefined);
     const left = () => {
       if (document.fullscreenElement === null) close.current();

@@ -1,4 +1,4 @@
-// The sign-in page, and the page Google's answer comes back to.
+// The sign-in page, and the page to which the sign-in at Google returns.
 import { useEffect, useRef, useState } from "react";
 import { useConfig } from "../data/queries.ts";
 import { useSkywork } from "../data/skywork.tsx";
@@ -7,7 +7,7 @@ import { Button, Failure, Notice, Skeleton } from "../ui/basics.tsx";
 import { GoogleMark, Mark } from "../ui/icons.tsx";
 import { signInSentence } from "../words.ts";
 
-/** What a signed-out person sees wherever they go; `returnTo` is where they wanted to. */
+/** What a signed-out user sees at every path. `returnTo` is the path they wanted. */
 export function SignIn({
   returnTo,
   errorCode,
@@ -15,7 +15,7 @@ export function SignIn({
 }: {
   returnTo: string;
   errorCode?: string;
-  /** The account was deleted just now. */
+  /** Whether the account has just been deleted. */
   isGoodbye?: boolean;
 }) {
   usePageTitle("Sign in");
@@ -73,8 +73,8 @@ function signInUrl(providerUrl: string, returnTo: string): string {
 }
 
 /**
- * `/auth/callback`: with `?error=` it says why; else the cookie is there, so an access token is fetched and
- * the person goes on to `returnTo`. Opened by hand, it ends at the sign-in page or, signed in, at home.
+ * `/auth/callback`: with `?error=`, shows the reason. Otherwise the cookie has been set, so the page fetches an access
+ * token and continues to `returnTo`. Opened by hand, it leads to the sign-in page or, if signed in, to the home page.
  */
 export function AuthCallback() {
   usePageTitle("Signing in");
@@ -94,7 +94,7 @@ export function AuthCallback() {
   return <Starting />;
 }
 
-/** While nobody knows yet whether somebody is signed in. */
+/** Shown until the sign-in state is known. */
 export function Starting() {
   return (
     <main className="door" role="status">
@@ -104,7 +104,7 @@ export function Starting() {
   );
 }
 
-/** When the API does not answer at all. */
+/** Shown when the API does not respond at all. */
 export function Unreachable() {
   usePageTitle("Offline");
   const { start, apiUrl } = useSkywork();

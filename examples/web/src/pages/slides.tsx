@@ -1,4 +1,4 @@
-// The slides page: asking for a deck, the decks kept in this browser, the one that is open.
+// The slides page: generating a deck, the decks stored in this browser, the open one.
 import { type FormEvent, useState } from "react";
 import { deckTitle, generate, LIMITS } from "../data/decks.ts";
 import { usePress } from "../data/presses.ts";

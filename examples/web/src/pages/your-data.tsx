@@ -1,4 +1,4 @@
-// The copy of one's data and the deletion of the account.
+// The export of the user's data, and the deletion of the account.
 import { useMutation } from "@tanstack/react-query";
 import { type FormEvent, useState } from "react";
 import { saveFile } from "../data/deck-files.ts";

@@ -1,11 +1,11 @@
-// The small pieces every page is made of: cards, buttons, notices, badges, and the loading, empty and error states.
+// The basic components of every page: cards, buttons, notices, badges, and the loading, empty and error states.
 import { type ButtonHTMLAttributes, type ReactNode, useId } from "react";
 import { errorText } from "../words.ts";
 import { Icon, type IconName } from "./icons.tsx";
 
 export type Tone = "good" | "warn" | "bad" | "soft";
 
-/** A titled section; the title names it for screen readers. */
+/** A titled section. The title is also its name for screen readers. */
 export function Card(props: {
   title: string;
   aside?: ReactNode;
@@ -24,7 +24,7 @@ export function Card(props: {
   );
 }
 
-/** A button that says it is busy instead of taking a second press. */
+/** A button that shows when it is busy, and ignores presses meanwhile. */
 export function Button({
   busy = false,
   kind = "plain",
@@ -60,7 +60,7 @@ const NOTICE_ICONS: Record<Tone, IconName> = {
   soft: "clock",
 };
 
-/** A message in the page. Screen readers say it when it appears; bad news at once. */
+/** A message in the page. Screen readers announce it when it appears, and `bad` ones immediately. */
 export function Notice(props: {
   tone: Tone;
   title?: string;
@@ -79,7 +79,7 @@ export function Notice(props: {
   );
 }
 
-/** What an action answered when it failed; nothing while it has not. */
+/** The error message of a failed action; renders nothing without an error. */
 export function Failure({ error, title }: { error: unknown; title?: string }) {
   if (error === null || error === undefined) return null;
   return (
@@ -93,7 +93,7 @@ export function Empty({ children }: { children: ReactNode }) {
   return <p className="empty">{children}</p>;
 }
 
-/** Grey lines where text will be. */
+/** Grey placeholder lines for text that is loading. */
 export function Skeleton({ lines = 3 }: { lines?: number }) {
   return (
     <div className="skeleton" role="status">
@@ -113,7 +113,7 @@ interface Loadable<Data> {
   readonly refetch: () => unknown;
 }
 
-/** Shows a read: its skeleton, its error with a way to try again, or what it brought. */
+/** Shows a query: its skeleton, its error with a retry button, or its data. */
 export function Loaded<Data>(props: {
   query: Loadable<Data>;
   lines?: number;
@@ -129,7 +129,7 @@ export function Loaded<Data>(props: {
   );
 }
 
-/** Newer and older, for lists in pages. */
+/** The "Newer" and "Older" buttons of a paged list. */
 export function Pager(props: {
   label: string;
   newer: (() => void) | null;

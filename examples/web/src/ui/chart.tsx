@@ -1,8 +1,8 @@
-// The usage chart: one bar a day, drawn as SVG, told in words for those who cannot see it.
+// The usage chart: one bar per day, drawn as SVG, with a text alternative for screen readers.
 import { credits, day, number } from "../format.ts";
 import { Empty } from "./basics.tsx";
 
-/** How far back it looks: what to ask the server for. */
+/** The number of days shown, and to request from the server. */
 export const CHART_DAYS = 30;
 
 const WIDTH = 600;
@@ -14,7 +14,7 @@ export interface Day {
   readonly credits: number;
 }
 
-/** Days without usage are left out by nobody: every day from the first to the last gets a place. */
+/** Fills in days without usage, so that each of the last `days` days up to `today` has an entry. */
 function everyDay(daily: readonly Day[], days: number, today: string): Day[] {
   const known = new Map(daily.map((entry) => [entry.date, entry.credits]));
   const end = Date.parse(`${today}T00:00:00Z`);
@@ -24,14 +24,14 @@ function everyDay(daily: readonly Day[], days: number, today: string): Day[] {
   });
 }
 
-/** Today's date where the reader is, as `2026-11-22`. */
+/** Today's date in the user's time zone, as `2026-11-22`. */
 function localToday(): string {
   const now = new Date();
   const pad = (value: number) => String(value).padStart(2, "0");
   return `${now.getFullYear()}-${pad(now.getMonth() + 1)}-${pad(now.getDate())}`;
 }
 
-/** The last `CHART_DAYS` days; in words alone when nothing was used in them. */
+/** The last `CHART_DAYS` days, or just a message when nothing was used in them. */
 export function UsageChart(props: { daily: readonly Day[]; today?: string }) {
   const days = everyDay(props.daily, CHART_DAYS, props.today ?? localToday());
   const total = days.reduce((sum, entry) => sum + entry.credits, 0);

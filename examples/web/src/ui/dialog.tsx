@@ -1,8 +1,8 @@
-// The dialog: the browser's own <dialog>, which keeps the focus inside and closes on Escape.
+// The dialog: the browser's native <dialog>, which keeps the focus inside and closes on Escape.
 import { type ReactNode, useEffect, useId, useRef } from "react";
 import { focusHeading } from "../router.tsx";
 
-/** Open for as long as it is mounted; `onClose` is called for Escape, the backdrop and the buttons. */
+/** Open for as long as it is mounted. Escape and a press on the backdrop call `onClose`. */
 export function Dialog(props: {
   title: string;
   onClose: () => void;
@@ -39,8 +39,9 @@ export function Dialog(props: {
 }
 
 /**
- * Gives the focus back to whatever had it when the component came. The browser does so only for a dialog that is still in
- * the page, and React has removed this one; the opener may be gone too ("Cancel plan" has become "Keep my plan").
+ * On unmount, returns the focus to the element that had it on mount. The browser does so only for a dialog that is
+ * still in the page, and React has removed this one. If that element is gone too ("Cancel plan" has become "Keep my
+ * plan"), the page's heading gets the focus.
  */
 export function useReturnOfFocus(): void {
   useEffect(() => {

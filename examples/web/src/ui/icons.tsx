@@ -1,4 +1,4 @@
-// The icons: 24 px line drawings, hidden from screen readers because a label always stands beside them.
+// The icons: 24 px line drawings, hidden from screen readers because there is always a label too.
 import type { ReactNode } from "react";
 
 const PATHS = {
@@ -79,12 +79,12 @@ export function Icon({ name, size = 20 }: { name: IconName; size?: number }) {
   );
 }
 
-/** The mark of the product. */
+/** The product's logo. */
 export function Mark({ size = 28 }: { size?: number }) {
   return <img className="mark" src="/favicon.svg" width={size} height={size} alt="" />;
 }
 
-/** Google's own mark, as its branding rules ask on a sign-in button. */
+/** Google's logo, which its branding guidelines require on a sign-in button. */
 export function GoogleMark() {
   return (
     <svg width="20" height="20" viewBox="0 0 48 48" aria-hidden="true">

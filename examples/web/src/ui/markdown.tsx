@@ -1,12 +1,12 @@
-// How a model's Markdown is shown: as React elements, never as HTML of its own.
+// Renders a model's Markdown as React elements, never as raw HTML.
 import { memo } from "react";
 import ReactMarkdown, { type Components } from "react-markdown";
 import remarkGfm from "remark-gfm";
 
 const PLUGINS = [remarkGfm];
 
-// Headings begin below the page's own. A picture is a link: loading it at once would tell a stranger's server that, and
-// what, this person reads. Wide things scroll by keyboard too.
+// Headings start below the page's own levels. An image becomes a link, because loading it automatically would reveal to
+// a third-party server what this user is reading. Wide content can be scrolled by keyboard too.
 const COMPONENTS: Components = {
   h1: ({ children }) => <h3>{children}</h3>,
   h2: ({ children }) => <h3>{children}</h3>,
@@ -23,7 +23,7 @@ const COMPONENTS: Components = {
       {alt === undefined || alt === "" ? "Picture" : alt}
     </a>
   ),
-  // Not every browser scrolls by keyboard without the tabindex.
+  // Some browsers need the tabindex to scroll by keyboard.
   pre: ({ children }) => <pre tabIndex={0}>{children}</pre>,
   table: ({ children }) => (
     <div className="scroll" tabIndex={0} role="region" aria-label="Table">
@@ -32,7 +32,7 @@ const COMPONENTS: Components = {
   ),
 };
 
-/** Shows Markdown of an untrusted writer: raw HTML stays text, and only http, https and mail addresses become links. */
+/** Shows untrusted Markdown: raw HTML stays text, and only links with safe schemes (http, https, mailto …) work. */
 export const Markdown = memo(function Markdown({ text }: { text: string }) {
   return (
     <div className="markdown">

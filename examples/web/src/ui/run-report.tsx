@@ -1,4 +1,4 @@
-// What is said about a run: what it cost, why it ended early, and what one can do about it.
+// The messages about a run: what it cost, why it ended early, and what the user can do about it.
 import { type AppErrorData, FEATURE_TABLE, type Feature } from "@skywork/shared";
 import { useBuy } from "../data/checkout.ts";
 import { usePackages } from "../data/queries.ts";
@@ -12,11 +12,11 @@ interface RunReportProps {
   readonly run: RunState;
   readonly feature: Feature;
   readonly connection: Connection;
-  /** Asks again for the same press, with its key. */
+  /** Retries the same request with its idempotency key. */
   readonly onAskSame: () => void;
 }
 
-/** Everything there is to say about a run beside its output. */
+/** The message about a run, if there is one to show beside its output. */
 export function RunReport({ run, feature, connection, onAskSame }: RunReportProps) {
   if (run.phase === "unsure") return <Unsure run={run} onAskSame={onAskSame} />;
   if (run.phase === "refused") return <Refused refusal={run.refusal} feature={feature} />;
@@ -44,7 +44,7 @@ export function RunReport({ run, feature, connection, onAskSame }: RunReportProp
   );
 }
 
-/** What a run came to: `1 credit charged · 99 left`; empty while it runs. */
+/** The charge of a run: `1 credit charged · 99 left`; empty while it runs. */
 export function chargeLine({ phase, charged, balance, outcome }: RunState): string {
   if (phase !== "ended" || charged === null) return "";
   const parts = [charged === 0 ? "Nothing charged" : `${credits(charged)} charged`];
@@ -89,7 +89,7 @@ function Refused({ refusal, feature }: { refusal: AppErrorData | null; feature: 
   );
 }
 
-/** Not enough credits: how many are missing, and the package that mends it, one press away. */
+/** Not enough credits: shows how many are missing, with a button to buy the suggested package. */
 function Short(props: {
   name: string;
   required: number;

@@ -1,4 +1,4 @@
-// The frame around every signed-in page: the bar on top (below on a phone), the live dot, the main region.
+// The frame of every signed-in page: the bar at the top (at the bottom on a phone), the balance, the main region.
 import { type ReactNode, useState } from "react";
 import { useLiveBalance } from "../data/changes.ts";
 import { useBalance, useMe } from "../data/queries.ts";
@@ -61,12 +61,12 @@ export function Shell({ children }: { children: ReactNode }) {
   );
 }
 
-/** Whether `path` is this place or below it. */
+/** Whether `path` is at or below `place`. */
 function isAt(path: string, place: string): boolean {
   return path === place || (place !== "/" && path.startsWith(`${place}/`));
 }
 
-/** The balance wherever one is, announced when it changes, with a dot that tells whether it is live. */
+/** The balance, shown on every page and announced when it changes, with a dot that shows whether it is live. */
 function BalancePill({ live }: { live: boolean }) {
   const balance = useBalance();
   const me = useMe();
@@ -90,7 +90,7 @@ function BalancePill({ live }: { live: boolean }) {
   );
 }
 
-/** A picture of the person, or the first letter of the name where there is none or it cannot be loaded. */
+/** The user's avatar, or the first letter of their name when there is none or it cannot be loaded. */
 export function Face({ avatar, name }: { avatar: string | null; name: string }) {
   const [broken, setBroken] = useState<string | null>(null);
   if (avatar !== null && avatar !== broken) {

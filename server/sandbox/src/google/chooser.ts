@@ -6,7 +6,7 @@ import type { GoogleUser } from "./users.ts";
 const BANNER = "Sandbox sign-in: a stand-in for Google on this machine. No password, any address.";
 const SHOWN_USERS = 8;
 
-/** Shows the chooser for one sign-in attempt. Forms work without JavaScript. */
+/** Sends the chooser for one sign-in attempt. Its forms work without JavaScript. */
 export function showChooser(
   res: ServerResponse,
   given: {
@@ -42,7 +42,7 @@ ${given.users.slice(0, SHOWN_USERS).map(
   });
 }
 
-/** Shows an error that cannot be sent back to the app (a redirect address it never registered, say). */
+/** The page for an error that cannot be returned to the app, such as an unregistered redirect URI. */
 export function errorPage(title: string, text: string): string {
   return pageDocument({
     title,

@@ -1,4 +1,4 @@
-// The controls of the Google stand-in: what a test, or a person with curl, may make happen from outside.
+// The controls of the Google stand-in: what a test, or a person with curl, can make happen.
 import type { ServerResponse } from "node:http";
 import type { JWTPayload } from "jose";
 import {
@@ -13,27 +13,27 @@ import type { GoogleUser, Users } from "./users.ts";
 
 export interface GoogleControl {
   users(): GoogleUser[];
-  /** Adds or replaces a person by `sub`. */
+  /** Adds or replaces a user by `sub`. */
   setUser(user: GoogleUser): void;
-  /** Registers another callback address (an app that learned its port after the sandbox started). */
+  /** Registers another callback URL, for an app that learns its port after the sandbox has started. */
   addRedirectUri(uri: string): void;
-  /** The person keeps `sub` and gets another address. */
+  /** Changes a user's address; the `sub` stays. */
   renameUser(email: string, newEmail: string): GoogleUser;
-  /** The next `times` ID tokens are wrong in this way. */
+  /** Makes the next `times` ID tokens wrong in this way. */
   faultyTokens(fault: TokenFault, times?: number): void;
-  /** The next `times` answers of an endpoint fail; `Infinity` = until `wellBehaved()`. */
+  /** Makes the next `times` responses of an endpoint fail; `Infinity` = until `wellBehaved()`. */
   faultyEndpoint(endpoint: GoogleEndpoint, fault: EndpointFault, times?: number): void;
-  /** Replaces claims of every token until `wellBehaved()`. */
+  /** Overrides claims of every token until `wellBehaved()`. */
   overrideClaims(claims: JWTPayload): void;
   /** Seconds added to `iat` and `exp` of every token. */
   setClockOffset(seconds: number): void;
   rotateKeys(options?: { keepOld?: boolean }): Promise<string>;
-  /** Requests answered so far, per endpoint. */
+  /** The number of requests so far, per endpoint. */
   counts(): { [endpoint in GoogleEndpoint]: number };
   wellBehaved(): void;
 }
 
-/** What the controls set and the server obeys. */
+/** The faults that the controls set and the server applies. */
 export interface GoogleFaults {
   tokens: TokenFault[];
   claims: JWTPayload;
@@ -42,7 +42,7 @@ export interface GoogleFaults {
   counts: { [endpoint in GoogleEndpoint]: number };
 }
 
-/** Everything well, nothing counted. */
+/** No faults, and all counts at 0. */
 export function noFaults(): GoogleFaults {
   return {
     tokens: [],
@@ -53,7 +53,7 @@ export function noFaults(): GoogleFaults {
   };
 }
 
-/** The fault planned for this request to an endpoint, used up by one. */
+/** The fault set for this request to an endpoint, if any. Uses one of its times. */
 export function takeFault(
   faults: GoogleFaults,
   endpoint: GoogleEndpoint,
@@ -107,7 +107,7 @@ function isFault<T extends string>(list: readonly T[], value: string | null): va
   return list.some((known) => known === value);
 }
 
-/** Does what a query asks for, e.g. `?token=wrong-aud&times=2`; false when it asks for nothing known. */
+/** Runs the command in a query, e.g. `?token=wrong-aud&times=2`. Returns false when there is no known command. */
 async function obey(control: GoogleControl, query: URLSearchParams): Promise<boolean> {
   const times = Number(query.get("times") ?? "1") || 1;
   const token = query.get("token");
@@ -127,7 +127,7 @@ async function obey(control: GoogleControl, query: URLSearchParams): Promise<boo
   return true;
 }
 
-/** Answers `/_sandbox`: GET tells the state and what there is, POST with a query makes things happen. */
+/** Handles `/_sandbox`: GET returns the state and the known commands, POST runs the command in the query. */
 export async function handleControl(
   control: GoogleControl,
   faults: GoogleFaults,

@@ -1,7 +1,7 @@
-// The Google stand-in's endpoints and how each can fail as a whole.
+// The Google stand-in's endpoints, and the ways in which any of them can fail.
 import type { ServerResponse } from "node:http";
 
-/** How an endpoint can fail as a whole. */
+/** The ways in which an endpoint can fail. */
 export const ENDPOINT_FAULTS = [
   "hang",
   "500",
@@ -24,7 +24,7 @@ export const ENDPOINTS: { [path: string]: GoogleEndpoint } = {
 
 const SLOW_MS = 3_000;
 
-/** Answers in the way of `fault`. False when the request is to go on as usual. */
+/** Responds as `fault` says. Returns false when the request should continue as usual. */
 export async function failWith(fault: EndpointFault, res: ServerResponse): Promise<boolean> {
   switch (fault) {
     case "hang":

@@ -25,7 +25,7 @@ export async function makeKey(kid: string): Promise<SigningKey> {
 export interface KeyRing {
   current(): SigningKey;
   jwks(): { keys: JWK[] };
-  /** Signs with a new key from now on; `keepOld` leaves the old ones in the JWKS. */
+  /** Switches to a new signing key. `keepOld` leaves the old ones (at most 4) in the JWKS. */
   rotate(keepOld: boolean): Promise<SigningKey>;
 }
 

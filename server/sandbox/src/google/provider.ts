@@ -1,4 +1,5 @@
-// The real OpenID provider (oidc-provider, a dev dependency) inside the Google stand-in. Loaded lazily: production never needs it.
+// The real OpenID provider (oidc-provider, a dev dependency) inside the Google stand-in. It is loaded lazily, because
+// production never needs it.
 import type { OidcContext, Provider } from "oidc-provider";
 import type { KeyRing } from "./keys.ts";
 import type { Users } from "./users.ts";
@@ -7,7 +8,7 @@ type Stored = { payload: { [field: string]: unknown }; expiresAt: number };
 
 const MAX_ROWS = 50_000;
 
-/** A bounded in-memory store in oidc-provider's adapter form. One per provider, so that two sandboxes never share. */
+/** A bounded in-memory oidc-provider adapter. One per provider, so that two sandboxes share nothing. */
 function createAdapterFactory(client: () => Stored["payload"]): (name: string) => unknown {
   const rows = new Map<string, Stored>();
   const grants = new Map<string, Set<string>>();
@@ -66,7 +67,7 @@ async function loadLibrary(): Promise<typeof import("oidc-provider")> {
   }
 }
 
-/** Google shows its account chooser; so do we at every sign-in, rather than signing the last person in silently. */
+/** Shows the account chooser at every sign-in, as Google does, rather than silently signing in the last user. */
 function choosingPolicy(policies: typeof import("oidc-provider")["interactionPolicy"]) {
   const { Check } = policies;
   const policy = policies.base();
@@ -90,7 +91,7 @@ async function findAccount(users: Users, sub: string) {
   };
 }
 
-/** Creates the provider for one client. `renderError` shows errors that cannot be sent to the client. */
+/** Creates the provider for one client. `renderError` shows errors that cannot be returned to the client. */
 export async function createProvider(given: {
   issuer: string;
   clientId: string;
@@ -103,7 +104,7 @@ export async function createProvider(given: {
 }): Promise<Provider> {
   const { Provider: OidcProvider, interactionPolicy } = await loadLibrary();
   const provider: Provider = new OidcProvider(given.issuer, {
-    // The client is looked up each time, because callback addresses may be added while running.
+    // The client is looked up each time, because callback URLs may be added while running.
     adapter: createAdapterFactory(() => ({
       client_id: given.clientId,
       client_secret: given.clientSecret,
@@ -136,7 +137,7 @@ export async function createProvider(given: {
       Grant: 86_400,
     },
     findAccount: (_ctx: unknown, sub: string) => findAccount(given.users, sub),
-    // Consent is given by choosing the account, as for a first-party client.
+    // Choosing the account counts as consent, as for a first-party client.
     loadExistingGrant: async (ctx: OidcContext) => {
       const clientId = ctx.oidc.client?.clientId ?? "";
       const accountId = ctx.oidc.session?.accountId ?? "";

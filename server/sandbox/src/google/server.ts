@@ -1,4 +1,4 @@
-// The Google stand-in as a running server: a real OpenID provider behind a front that can misbehave on request.
+// The Google stand-in as a running server: a real OpenID provider behind a front end that can misbehave on request.
 import { randomBytes } from "node:crypto";
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { decodeJwt } from "jose";
@@ -25,10 +25,10 @@ export interface GoogleSandboxOptions {
   host?: string;
   clientId: string;
   clientSecret: string;
-  /** Exact callback addresses, as registered at Google. */
+  /** The exact callback URLs, as registered at Google. */
   redirectUris: string[];
   users?: GoogleUser[];
-  /** Hosts beside loopback under which this server may be called. */
+  /** Hosts other than loopback that the `Host` header may name. */
   allowHosts?: string[];
 }
 
@@ -41,13 +41,16 @@ export interface GoogleSandbox {
   close(): Promise<void>;
 }
 
-/** Takes the provider's own session away: every sign-in starts afresh, so that accounts can be switched and tabs do not meet. */
+/**
+ * Drops the provider's session cookies, so that every sign-in starts afresh: accounts can be switched, and
+ * tabs do not interfere.
+ */
 function forgetSession(req: IncomingMessage): void {
   const kept = (req.headers.cookie ?? "").split("; ").filter((it) => !it.startsWith("_session"));
   req.headers.cookie = kept.join("; ");
 }
 
-/** What a running stand-in works with. */
+/** The parts of a running stand-in. */
 interface GoogleState {
   issuer: string;
   clientId: string;
@@ -60,7 +63,7 @@ interface GoogleState {
   provider: Provider;
 }
 
-/** Signs every ID token with our own keys, so that rotation and faults work on real answers. */
+/** Re-signs every ID token with our own keys, so that key rotation and faults apply to real responses. */
 async function signAnswers(
   { issuer, clientId, ring, faults }: GoogleState,
   ctx: OidcContext,
@@ -89,7 +92,7 @@ async function signAnswers(
   }
 }
 
-/** The account chooser: shows it, and takes what was chosen there. */
+/** Handles the account chooser: shows it, and accepts the choice. */
 async function interact(
   { provider, users, clientId }: GoogleState,
   req: IncomingMessage,
@@ -103,7 +106,7 @@ async function interact(
     return;
   }
   const hint = typeof details.params.login_hint === "string" ? details.params.login_hint : "";
-  // The callback sends the browser on to a frontend that only the app knows.
+  // The app's callback redirects on to a frontend that only the app knows, so any origin is allowed.
   const formTargets = ["http:", "https:"];
   const page = { uid, users: users.all(), clientId: clientId, formTargets, hint };
   if (req.method !== "POST") {
@@ -125,7 +128,7 @@ async function interact(
   res.writeHead(303, { Location: to, "Cache-Control": "no-store" }).end();
 }
 
-/** Answers what is not the provider's own; false = the provider answers. */
+/** Handles requests that are not for the provider. Returns false for those that are. */
 async function handled(
   state: GoogleState,
   req: IncomingMessage,
@@ -151,7 +154,7 @@ async function handled(
   return true;
 }
 
-/** Starts the stand-in. Rejects with a clear sentence when the port is taken. */
+/** Starts the stand-in. Rejects with a clear message when the port is taken. */
 export async function startGoogleSandbox(options: GoogleSandboxOptions): Promise<GoogleSandbox> {
   const host = options.host ?? "127.0.0.1";
   const allowHosts = (options.allowHosts ?? []).map((name) => name.toLowerCase());

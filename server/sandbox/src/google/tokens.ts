@@ -1,9 +1,9 @@
-// The ID tokens the Google stand-in hands out: good ones, and every kind of bad one a test may ask for.
+// The ID tokens of the Google stand-in: valid ones, and every kind of invalid one that a test can request.
 import { createHmac, randomBytes } from "node:crypto";
 import { exportSPKI, type JWTPayload, SignJWT } from "jose";
 import { type KeyRing, makeKey } from "./keys.ts";
 
-/** Ways an ID token can be wrong. Each is used for one token per request for it. */
+/** The ways in which an ID token can be wrong. Each order of a fault affects one token. */
 export const TOKEN_FAULTS = [
   "wrong-aud",
   "aud-list-foreign",
@@ -96,8 +96,8 @@ function faultyClaims(claims: JWTPayload, fault: TokenFault): JWTPayload {
 }
 
 /**
- * Signs `claims` as the provider would, or wrongly in the way `fault` names.
- * Answers undefined when the token is to be left out.
+ * Signs `claims` as the provider would, or with the given `fault`.
+ * Returns undefined when the token should be left out.
  */
 export async function signIdToken(
   ring: KeyRing,

@@ -1,18 +1,18 @@
-// The people who can sign in at the Google stand-in: a stable `sub` per address, any address welcome.
+// The users of the Google stand-in: any address can sign in, and each has a stable `sub`.
 import { createHash } from "node:crypto";
 
 export interface GoogleUser {
   sub: string;
   email: string;
   name: string;
-  /** Left out unless given: a made-up address would be a broken image on a machine without the internet. */
+  /** Left out unless given, because a made-up URL would show a broken image on an offline machine. */
   picture?: string;
   email_verified: boolean;
 }
 
 const MAX_USERS = 10_000;
 
-/** A 21-digit number like Google's, the same for an address every time. */
+/** A 21-digit number like Google's, always the same for a given address. */
 export function subFor(email: string): string {
   const digest = createHash("sha256")
     .update(`skywork-sandbox:${email.toLowerCase()}`)
@@ -28,7 +28,7 @@ function nameOf(email: string): string {
     .join(" ");
 }
 
-/** A user with everything that is not given made up from the address. */
+/** A user whose missing fields are derived from the address. */
 export function userFor(email: string, given: Partial<GoogleUser> = {}): GoogleUser {
   const name = given.name ?? nameOf(email);
   const sub = given.sub ?? subFor(email);
@@ -41,7 +41,7 @@ export function userFor(email: string, given: Partial<GoogleUser> = {}): GoogleU
   };
 }
 
-/** The person whom `npm run dev` makes an administrator, unless ADMIN_EMAILS says otherwise. */
+/** The user whom `npm run dev` makes an administrator, unless ADMIN_EMAILS is set. */
 export const SANDBOX_ADMIN_EMAIL = "admin@example.com";
 
 export const SAMPLE_USERS: GoogleUser[] = [
@@ -53,10 +53,10 @@ export const SAMPLE_USERS: GoogleUser[] = [
 export interface Users {
   all(): GoogleUser[];
   bySub(sub: string): GoogleUser | undefined;
-  /** The user with this address, made on the spot when new. */
+  /** Returns the user with this address, creating a new one if needed. */
   signIn(email: string): GoogleUser;
   set(user: GoogleUser): void;
-  /** Gives the person at `email` another address under the same `sub`. */
+  /** Changes the address of the user at `email`; the `sub` stays. */
   rename(email: string, newEmail: string): GoogleUser;
 }
 
@@ -76,7 +76,7 @@ export function createUsers(initial: GoogleUser[]): Users {
     const known = find(email);
     if (known !== undefined) return known;
     let user = userFor(email);
-    // A renamed person keeps the sub of the old address; a newcomer at that address is someone else.
+    // A renamed user keeps the `sub` of the old address, so a newcomer at that address needs another one.
     for (let i = 1; bySub.has(user.sub); i += 1)
       user = userFor(email, { sub: subFor(`${email}#${i}`) });
     set(user);

@@ -1,34 +1,34 @@
-// How the stand-in model misbehaves on request, for tests and for looking at how an app bears it.
+// How the stand-in model misbehaves on request, for tests and for seeing how an app copes.
 
-/** What may go wrong with a request. */
+/** What can go wrong with a request. */
 export const MODEL_FAULTS = [
   /** 429 with Retry-After, before any output. */
   "rateLimit",
   /** 500, before any output. */
   "error",
-  /** 401: the key is refused. */
+  /** 401: the key is rejected. */
   "unauthorized",
   /** Never answers. */
   "hang",
-  /** Answers 200, sends some output and then nothing more. */
+  /** Sends 200 and some output, and then nothing more. */
   "stall",
   /** The connection is cut in the middle. */
   "cut",
   /** The stream ends in the middle without a finish reason. */
   "breakOff",
-  /** A chunk that is no JSON, in the middle. */
+  /** A chunk that is not JSON, in the middle. */
   "malformed",
   /** An error object in the middle of the stream. */
   "errorInStream",
-  /** The model refuses to answer, in words. */
+  /** The model declines to answer, in a `refusal`. */
   "refusal",
   /** The provider's filter ends the answer in the middle. */
   "contentFilter",
-  /** The provider ends the answer in the middle because it is long enough. */
+  /** The provider cuts the answer off in the middle, at its length limit. */
   "length",
   /** 200 with a page of HTML. */
   "html",
-  /** Text where JSON was asked for. */
+  /** Prose where JSON was requested. */
   "notJson",
   /** 400 for any `response_format`. */
   "noResponseFormat",
@@ -40,8 +40,8 @@ export type ModelFault = (typeof MODEL_FAULTS)[number];
 /** An order for the next requests. */
 export interface ModelFaultOrder {
   fault: ModelFault;
-  /** Requests it applies to; Infinity = until cleared. Defaults to 1. */
+  /** The number of requests it applies to; Infinity = until cleared. Defaults to 1. */
   times?: number;
-  /** Pieces of output before it strikes in the middle. Defaults to 5. */
+  /** The number of output pieces before a mid-stream fault strikes. Defaults to 5. */
   afterChunks?: number;
 }

@@ -1,20 +1,20 @@
-// The stand-in model over the wire: POST /v1/chat/completions as OpenAI-compatible APIs speak it, streamed at a human speed.
+// The stand-in model over the wire: POST /v1/chat/completions as in OpenAI-compatible APIs, streamed at reading speed.
 //
-// From outside a process: POST /_sandbox/misbehave {"fault":"cut","times":1,"afterChunks":5}, POST /_sandbox/speed
-// {"tokensPerSecond":40}, POST /_sandbox/reset. A prompt cannot make it misbehave.
+// Controls from another process: POST /_sandbox/misbehave {"fault":"cut","times":1,"afterChunks":5}, POST
+// /_sandbox/speed {"tokensPerSecond":40}, POST /_sandbox/reset. A prompt cannot make it misbehave.
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { setTimeout as sleep } from "node:timers/promises";
 import { closeServer, header, listen, readBody, targetOf } from "../http.ts";
 import { MODEL_FAULTS, type ModelFault, type ModelFaultOrder } from "./misbehaviour.ts";
 import { type WireMessage, writeAnswer, writeDeck } from "./writing.ts";
 
-/** What the stand-in is started with. */
+/** Options for starting the stand-in. */
 export interface ModelSandboxOptions {
   /** 0 (default) = any free port. */
   port?: number;
   /** Defaults to loopback. */
   host?: string;
-  /** Defaults to 60: about as fast as a person reads quickly. */
+  /** Defaults to 60, about the speed of a fast reader. */
   tokensPerSecond?: number;
 }
 
@@ -28,14 +28,14 @@ export interface ModelSandbox {
   close(): Promise<void>;
 }
 
-/** Makes things happen from outside. */
+/** The controls, for tests. */
 export interface ModelControl {
   misbehave(order: ModelFaultOrder): void;
-  /** Infinity = as fast as the wire carries it. */
+  /** Infinity = as fast as the connection allows. */
   setSpeed(tokensPerSecond: number): void;
-  /** Requests for completions so far. */
+  /** The number of completion requests so far. */
   readonly requests: number;
-  /** Requests whose answer was cut off by the caller. */
+  /** The number of responses that were cut off before they ended, usually by the caller. */
   readonly cancelled: number;
   reset(): void;
 }
@@ -115,7 +115,7 @@ async function obey(
   req: IncomingMessage,
   res: ServerResponse,
 ): Promise<void> {
-  // A page of another origin must not be able to command the sandbox through a browser.
+  // A web page must not be able to command the sandbox through a browser.
   if (header(req, "origin") !== null) return sendError(res, 403, "forbidden", "Not from a page.");
   const body = (parse(await readBody(req)) ?? {}) as Record<string, unknown>;
   const fault = MODEL_FAULTS.find((one) => one === body["fault"]);
@@ -168,7 +168,7 @@ async function complete(state: State, req: IncomingMessage, res: ServerResponse)
   });
 }
 
-/** The server's prompt for decks asks for one JSON object, also of providers that know no response formats. */
+/** Whether this is the server's prompt for decks, which asks for JSON even without a `response_format`. */
 function looksLikeDeck(messages: WireMessage[]): boolean {
   const system = messages.find(({ role }) => role === "system")?.content;
   return typeof system === "string" && system.includes('"slides"');
@@ -182,7 +182,7 @@ function nextOrder(state: State): State["orders"][number] | undefined {
   return order;
 }
 
-/** Faults that strike before any output. True when the request is answered, or left hanging. */
+/** Applies faults that strike before any output. Returns true when the request was answered, or left hanging. */
 function refuse(
   fault: ModelFault | undefined,
   request: CompletionRequest | null,
@@ -224,7 +224,7 @@ interface Answer {
   afterChunks: number;
 }
 
-/** Sends the text in pieces of about a token, with a short pause before each. */
+/** Streams the text in pieces of about a token, with a short pause after each. */
 async function stream(state: State, res: ServerResponse, answering: Answer): Promise<void> {
   res.writeHead(200, { "Content-Type": "text/event-stream", "Cache-Control": "no-cache" });
   const pieces = answering.text.match(/[\s\S]{1,4}/gu) ?? [];
@@ -256,7 +256,7 @@ async function stream(state: State, res: ServerResponse, answering: Answer): Pro
   res.end("data: [DONE]\n\n");
 }
 
-/** Faults in the middle. True when nothing more is to be sent. */
+/** Applies faults that strike mid-stream. Returns true when nothing more should be sent. */
 function strikes(
   fault: ModelFault | null,
   res: ServerResponse,
@@ -296,7 +296,7 @@ function choice(delta: object, finishReason: string | null): object {
   return { index: 0, delta, logprobs: null, finish_reason: finishReason };
 }
 
-/** Waits for a slow reader, so that an unread answer takes no memory. */
+/** Writes an event, waiting for a slow reader, so that unread output does not pile up in memory. */
 async function write(res: ServerResponse, event: object): Promise<void> {
   if (res.destroyed || res.write(`data: ${JSON.stringify(event)}\n\n`)) return;
   await new Promise<void>((resolve) => {

@@ -1,6 +1,6 @@
-// What the stand-in model writes: readable text about what it was asked, always saying that it is a stand-in.
+// Writes the stand-in model's answers: readable text about the prompt, always saying that it is a stand-in.
 
-/** A chat message as the wire carries it. */
+/** A chat message as in the request body. */
 export interface WireMessage {
   role: string;
   content: unknown;
@@ -8,7 +8,7 @@ export interface WireMessage {
 
 const MAX_QUOTE = 160;
 
-/** The answer to a conversation, in Markdown. */
+/** Writes the answer to a conversation, in Markdown. */
 export function writeAnswer(messages: readonly WireMessage[]): string {
   const asked = textOf(messages.findLast(({ role }) => role === "user"));
   const earlier = messages.filter(({ role }) => role === "user").length - 1;
@@ -39,7 +39,7 @@ export function writeAnswer(messages: readonly WireMessage[]): string {
   ].join("\n");
 }
 
-/** A deck about what was asked, as the JSON that the server asks a model for. */
+/** Writes a deck about the prompt's topic, as the JSON that the server asks a model for. */
 export function writeDeck(messages: readonly WireMessage[]): string {
   const asked = textOf(messages.findLast(({ role }) => role === "user"));
   const given = deckIn(asked);
@@ -82,7 +82,7 @@ interface Deck {
   slides: { title: string; bullets: string[]; notes?: string }[];
 }
 
-/** The deck that the server quotes when it asks for an edit. */
+/** The deck that the server includes in its prompt for an edit; null when there is none. */
 function deckIn(asked: string): Deck | null {
   const line = asked.split("\n").find((one) => one.startsWith('{"'));
   if (line === undefined) return null;
@@ -110,7 +110,7 @@ function textOf(message: WireMessage | undefined): string {
   return typeof message?.content === "string" ? message.content : "";
 }
 
-/** The words of a text on one line, cut between characters. */
+/** A text on one line, truncated to at most `maxLength` characters. */
 function quote(text: string, maxLength = MAX_QUOTE): string {
   const line = text.replace(/\s+/g, " ").trim();
   const characters = Array.from(line);

@@ -1,4 +1,4 @@
-// The Stripe stand-in as a running server: it joins the API, the hosted pages, the event delivery and the controls.
+// The Stripe stand-in as a running server: wires up the API, the hosted pages, event delivery and the controls.
 import type { IncomingMessage, ServerResponse } from "node:http";
 import {
   closeServer,
@@ -45,25 +45,25 @@ export interface StripeSandboxOptions {
   /** 0 (default) = any free port. */
   port?: number;
   host?: string;
-  /** Folder to keep the state in, so that a restart loses nothing; unset = memory only. */
+  /** Folder where the state is saved, so that it survives a restart; unset = memory only. */
   dataDir?: string;
   secretKey: string;
   webhookSecret: string;
-  /** Where events go; unset = they are only recorded. */
+  /** Where events are sent; unset = they are only recorded. */
   webhookUrl?: string;
-  /** How browsers reach the sandbox, when not by its own address. */
+  /** The URL at which browsers reach the sandbox. Defaults to its own address. */
   publicUrl?: string;
   /** The wall clock. */
   clock?: () => Date;
-  /** Waits before each redelivery of an event; the list's length bounds the attempts. */
+  /** The delay before each redelivery of an event; the list's length limits the number of retries. */
   retryDelaysMs?: number[];
-  /** Hosts beside loopback that events may be sent to and that may name this server. */
+  /** Hosts other than loopback that events may be sent to, and that the `Host` header may name. */
   allowHosts?: string[];
-  /** Decides what `dropShare` drops, for tests with a seed; default Math.random. */
+  /** Decides which events `dropShare` drops, for seeded tests. Defaults to Math.random. */
   random?: () => number;
-  /** Oldest events are forgotten beyond this many (default 20,000). */
+  /** Beyond this many, the oldest events are evicted. Defaults to 20,000. */
   maxEvents?: number;
-  /** Events sent at the same time (default 4; 1 = strictly in order). */
+  /** How many deliveries are in flight at a time. Defaults to 4; 1 = strictly in order. */
   deliveryConcurrency?: number;
 }
 
@@ -87,7 +87,7 @@ interface Saved {
 
 const TICK_MS = 1_000;
 
-/** What a running stand-in works with. */
+/** The parts of a running stand-in. */
 interface StripeState {
   url: string;
   allowHosts: string[];
@@ -97,11 +97,11 @@ interface StripeState {
   misbehaviour: Misbehaviour;
   control: StripeControl;
   api: ReturnType<typeof createApi>;
-  /** Plans writing the state to its file. */
+  /** Schedules writing the state to its file. */
   touch(): void;
 }
 
-/** The state that was kept, or an empty one. Tables that a newer version added start empty. */
+/** The saved state, or an empty one. Tables that were added since the save start empty. */
 function restore(saved: Saved | undefined) {
   const empty = emptyState();
   return {
@@ -144,7 +144,7 @@ function openDeliverer(
   });
 }
 
-/** Every call of the API. */
+/** Every endpoint of the API. */
 export function allRoutes(log: EventLog): Route[] {
   return [
     ...customerRoutes,
@@ -166,7 +166,7 @@ export function allRoutes(log: EventLog): Route[] {
   ];
 }
 
-/** Joins the parts around the kept state. */
+/** Wires up the parts around the restored state. */
 function assemble(
   options: StripeSandboxOptions,
   place: Pick<StripeState, "url" | "allowHosts" | "touch">,
@@ -202,13 +202,13 @@ function assemble(
   });
   control.setWebhookUrl(options.webhookUrl ?? null);
   if (tables.coupons.size === 0) addSampleCodes(world);
-  // An older state knows no configurations: the default one is made for it.
+  // A new state, or one saved before configurations existed, gets the default configuration.
   if (saved?.tables.portalConfigurations === undefined) savePortalSettings(world, true);
   deliverer.resume();
   return { ...place, world, log, deliverer, misbehaviour, control, api };
 }
 
-/** A request to the API, answered well or as a misbehaviour says. */
+/** Handles a request to the API, normally or as a misbehaviour rule says. */
 async function handleApi(
   { api, misbehaviour, touch }: StripeState,
   req: IncomingMessage,
@@ -274,7 +274,7 @@ async function handle(state: StripeState, req: IncomingMessage, res: ServerRespo
   else res.writeHead(404, { "Content-Type": "text/plain" }).end("Nothing here.\n");
 }
 
-/** Lets what is due happen, once a second. */
+/** Runs what is due, once a second. */
 function startTicking(control: StripeControl): NodeJS.Timeout {
   const ticking = setInterval(() => {
     try {
@@ -286,7 +286,7 @@ function startTicking(control: StripeControl): NodeJS.Timeout {
   return ticking.unref();
 }
 
-/** Starts the stand-in for api.stripe.com and its hosted pages. Rejects with a clear sentence when the port is taken. */
+/** Starts the stand-in for api.stripe.com and its hosted pages. Rejects with a clear message when the port is taken. */
 export async function startStripeSandbox(options: StripeSandboxOptions): Promise<StripeSandbox> {
   const host = options.host ?? "127.0.0.1";
   const allowHosts = (options.allowHosts ?? []).map((name) => name.toLowerCase());

@@ -1,4 +1,4 @@
-// The admin area: its tabs, and that only an administrator sees it. The server decides again at every call.
+// The admin area: its tabs, shown to administrators only. The server checks again on every call.
 import { useMe } from "../../data/queries.ts";
 import { Link, usePageTitle, usePath } from "../../router.tsx";
 import { Skeleton } from "../../ui/basics.tsx";

@@ -1,4 +1,4 @@
-// What a person may do: their role, and whether they may sign in at all. Each change asks for its reason first.
+// A user's permissions: their role, and whether they may sign in at all. Each change asks for a reason first.
 import { useMutation, useQueryClient } from "@tanstack/react-query";
 import { type FormEvent, useState } from "react";
 import { afterAdminWrite, type UserLine } from "../../data/admin.ts";

@@ -1,4 +1,4 @@
-// Stripe's events as they arrived, and processing one again.
+// The Stripe events as they arrived, and a button to replay one.
 import { useMutation, useQueryClient } from "@tanstack/react-query";
 import type { EventState } from "@skywork/shared";
 import { useState } from "react";

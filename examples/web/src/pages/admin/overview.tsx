@@ -1,4 +1,4 @@
-// The figures of the admin area: this period beside the one before, and whether the books are right.
+// The admin area's figures: this period compared with the previous one, and the result of the last ledger audit.
 import { useState } from "react";
 import { type Stats, useBooks, useStats } from "../../data/admin.ts";
 import { dateTime, money, number } from "../../format.ts";
@@ -73,7 +73,7 @@ function Figures({ current, previous }: { current: Stats; previous: Stats }) {
   );
 }
 
-/** Two bars, one under the other: this period, and the one before. */
+/** Two bars, one below the other: this period, and the previous one. */
 function Comparison(props: {
   label: string;
   now: number;

@@ -1,4 +1,4 @@
-// A person's payments and giving money back. The credits of that money go back with it, by the server's own rule.
+// A user's payments, with refunds. The server also takes back the refunded credits, by its own rule.
 import { useMutation, useQueryClient } from "@tanstack/react-query";
 import { type FormEvent, useState } from "react";
 import { afterAdminWrite, type UserPage } from "../../data/admin.ts";
@@ -26,7 +26,7 @@ export function Payments({ payments }: { payments: readonly Payment[] }) {
 
 function PaymentLine({ payment }: { payment: Payment }) {
   const [refunding, setRefunding] = useState(false);
-  // Outlives the dialog: whoever closes it after a lost answer and asks again gives the money back once.
+  // Outlives the dialog, so that closing it after a lost response and trying again refunds only once.
   const actionKey = useActionKey();
   const paid = money(payment.amount, payment.currency);
   const left = payment.amount - payment.refundedAmount;

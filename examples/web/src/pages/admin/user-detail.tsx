@@ -1,4 +1,4 @@
-// One person as an administrator sees them: balance and lots, payments with refund, authority, what was done and why.
+// One user as an administrator sees them: balance and lots, payments with refunds, permissions, audit log.
 import { useMutation, useQueryClient } from "@tanstack/react-query";
 import { type FormEvent, useState } from "react";
 import { afterAdminWrite, type UserLine, type UserPage, useUser } from "../../data/admin.ts";
@@ -161,7 +161,7 @@ function History({
 }: {
   history: UserPage["history"];
   busy: boolean;
-  /** Of the pages walked so far; the first page has none. */
+  /** The cursors of the pages visited so far; the first page has no cursor. */
   cursors: readonly (string | undefined)[];
   onTurn: (cursors: readonly (string | undefined)[]) => void;
 }) {

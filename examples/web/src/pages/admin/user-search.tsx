@@ -1,4 +1,4 @@
-// Finding a person.
+// The search for users.
 import { type FormEvent, useState } from "react";
 import { useUsers } from "../../data/admin.ts";
 import { credits, date } from "../../format.ts";

@@ -1,4 +1,4 @@
-// One API request: authentication, routing, idempotency and the answer, all in one synchronous step.
+// Handles one API request: authentication, routing, idempotency and the response, all in one synchronous step.
 import { createHash, timingSafeEqual } from "node:crypto";
 import { expand } from "./expand.ts";
 import type { Call, Route } from "./route.ts";
@@ -48,7 +48,7 @@ function bearer(authorization: string): string {
   return "";
 }
 
-/** Path parameters as text; a malformed escape is no known id. */
+/** Decodes a path parameter. One with a malformed escape is returned as is, and matches no id. */
 function decode(part: string): string {
   try {
     return decodeURIComponent(part);
@@ -61,13 +61,13 @@ function redact(key: string): string {
   return key.length < 12 ? "****" : `${key.slice(0, 8)}${"*".repeat(8)}${key.slice(-4)}`;
 }
 
-/** What the API works with. */
+/** The API's dependencies. */
 interface ApiDeps {
   world: World;
   routes: Route[];
   secretKey: string;
   apiVersion: string;
-  /** Answers kept by idempotency key. */
+  /** Saved responses by idempotency key. */
   stored: Map<string, StoredAnswer>;
 }
 
@@ -76,18 +76,18 @@ interface ApiState extends ApiDeps {
   busyKeys: Set<string>;
 }
 
-/** How a request fails for good, and whether before or after its effect. */
+/** An injected failure of a request, raised before or after its effect. */
 export interface FailingWork {
   readonly moment: "before" | "after";
   readonly error: ApiError;
 }
 
 /**
- * Creates the API. `answer` handles one request; `busyKeys` holds idempotency keys whose request
- * is being held up by a misbehaviour, so that a second one gets 409 as at Stripe.
+ * Creates the API. `answer` handles one request. `busyKeys` holds the idempotency keys of requests that a
+ * misbehaviour is delaying, so that a second request with the key gets 409, as at Stripe.
  */
 export function createApi(given: ApiDeps): {
-  /** `failing`: the request ends so; a 402 or 500 is kept under its key. */
+  /** `failing` makes the request fail; a 402 or 500 is saved under its idempotency key. */
   answer(request: ApiRequest, failing?: FailingWork): ApiAnswer;
   busyKeys: Set<string>;
 } {
@@ -121,7 +121,7 @@ function authenticate(request: ApiRequest, secretKey: string): void {
   }
 }
 
-/** Calls the endpoint that the request names. */
+/** Routes the request to its endpoint. Throws 404 when there is none. */
 function run({ world, compiled }: ApiState, request: ApiRequest): Json {
   for (const { route, pattern } of compiled) {
     if (route.method !== request.method) continue;
@@ -150,7 +150,10 @@ function run({ world, compiled }: ApiState, request: ApiRequest): Json {
   });
 }
 
-/** The answer kept under the request's idempotency key. Throws 409 while its first request runs, 400 for other parameters. */
+/**
+ * The response saved under the request's idempotency key, if any. Throws 409 while the first request with the
+ * key is in flight, 400 when the parameters differ.
+ */
 function keptAnswer(
   { world, stored, busyKeys }: ApiState,
   key: string,
@@ -224,7 +227,7 @@ function answer(state: ApiState, request: ApiRequest, failing?: FailingWork): Ap
   } catch (error) {
     if (!isApiError(error)) throw error;
     status = error.status;
-    // Stripe keeps the outcome once an endpoint began to execute (a declined card), not failed validation.
+    // Stripe saves the outcome once an endpoint has begun to execute (a declined card), but not a failed validation.
     isKept = status === 402 || status === 500;
     body = errorBody(error, requestId);
   } finally {

@@ -1,4 +1,4 @@
-// `expand[]`: replacing ids by objects along a path, and adding what answers leave out.
+// `expand[]`: replaces ids with objects along a path, and adds fields that responses omit by default.
 import { list } from "./lists.ts";
 import type { Json, StripeObject } from "../objects/types.ts";
 import { badParam } from "./wire.ts";
@@ -21,7 +21,7 @@ function isBag(value: Json): value is Bag {
   return typeof value === "object" && value !== null && !Array.isArray(value);
 }
 
-/** Lists and maps that exist on an object only when asked for. */
+/** Lists and maps that an object includes only on request. */
 function includable(world: World, owner: Bag, field: string): Json {
   const id = typeof owner.id === "string" ? owner.id : "";
   const currency = typeof owner.currency === "string" ? owner.currency : "";
@@ -59,7 +59,7 @@ function includable(world: World, owner: Bag, field: string): Json {
         ),
       };
     case "price.currency_options":
-      // Its own alone: no price here has others.
+      // Only the price's own currency: no price here has others.
       return {
         [currency]: {
           custom_unit_amount: null,
@@ -96,7 +96,7 @@ function expandPath(world: World, target: Json, path: string[]): Json {
   return { ...target, [head]: expandPath(world, opened, rest) };
 }
 
-/** Applies every `expand` path to an answer without changing the stored objects. 400 for a path that leads nowhere. */
+/** Applies every `expand` path to a response, leaving the stored objects unchanged. Throws 400 for an unknown path. */
 export function expand(world: World, answer: Json, paths: string[]): Json {
   let out = answer;
   for (const path of paths) {

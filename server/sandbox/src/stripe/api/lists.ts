@@ -11,7 +11,7 @@ export interface StripeList {
   url: string;
 }
 
-/** Reads `created=…` or `created[gte]=…` and answers a test of unix seconds. */
+/** Reads `created=…` or `created[gte]=…` and returns a predicate on unix seconds. */
 export function createdRange(fields: Fields, name = "created"): (seconds: number) => boolean {
   if (!fields.has(name)) return () => true;
   let range: Fields | undefined;
@@ -33,8 +33,8 @@ export function createdRange(fields: Fields, name = "created"): (seconds: number
 }
 
 /**
- * One page of `rows` (given oldest first, answered newest first). Reads the paging parameters;
- * 400 when the cursor names no row or the limit is out of 1..100.
+ * One page of `rows` (passed oldest first, returned newest first). Reads the paging parameters. Throws 400 when
+ * the cursor matches no row or the limit is outside 1..100.
  */
 export function page<T extends StripeObject>(
   fields: Fields,
@@ -76,7 +76,7 @@ export function list(url: string, data: StripeObject[], hasMore = false): Stripe
   return { object: "list", data, has_more: hasMore, url };
 }
 
-/** What belongs to a payment: found by its charge or payment intent. */
+/** An object that belongs to a payment, found by its charge or payment intent. */
 type OfPayment = StripeObject & {
   charge: string | null;
   payment_intent: string | null;

@@ -1,4 +1,4 @@
-// How the API goes wrong on request: refusals, broken bodies, silence, and connections cut before or after the work.
+// Makes the API fail on request: error responses, broken bodies, hangs, and connections cut before or after the work.
 import type { ServerResponse } from "node:http";
 import type { ApiAnswer, FailingWork } from "./api.ts";
 import { type ApiError, apiError } from "./wire.ts";
@@ -21,28 +21,29 @@ export const API_FAULTS = [
 ] as const;
 
 /**
- * `…-after` and `half` do the work first; the others do not. `502-empty` answers `{}`, `half` stops in
- * mid-body, `slow` waits `delayMs` and then answers well (a second request with the key meanwhile: 409).
+ * `…-after` and `half` do the work before they fail. `slow` waits `delayMs`, then does the work and responds
+ * normally; a second request with the same idempotency key meanwhile gets 409. The others do no work.
+ * `502-empty` responds with `{}`, and `half` cuts the connection mid-body.
  */
 export type ApiFault = (typeof API_FAULTS)[number];
 
 export interface ApiRule {
   fault: ApiFault;
-  /** How many requests it hits; default 1, `Infinity` = until `wellBehaved()`. */
+  /** How many requests it affects. Defaults to 1; `Infinity` = until `wellBehaved()`. */
   times?: number;
   method?: string;
-  /** Part of the path that must occur, e.g. `/v1/refunds`. */
+  /** A substring of the paths it affects, e.g. `/v1/refunds`. */
   path?: string;
-  /** For `slow`; default 1000. */
+  /** For `slow`. Defaults to 1000. */
   delayMs?: number;
   /**
-   * For `500` and `500-after`: the failure is kept under the request's idempotency key, and every
-   * request with that key is answered so for a day, as Stripe does.
+   * For `500` and `500-after`: saves the failure under the request's idempotency key, so that every request
+   * with that key gets it for a day, as at Stripe.
    */
   saved?: boolean;
-  /** For `500` and `500-after`: the refusal that is answered in the place of that one. */
+  /** For `500` and `500-after`: the error to respond with. Defaults to a 500 `api_error`. */
   error?: Omit<ApiError, "kind">;
-  /** For `429`; default 1. */
+  /** For `429`. Defaults to 1. */
   retryAfterSeconds?: number;
 }
 
@@ -50,9 +51,9 @@ export interface Misbehaviour {
   add(rule: ApiRule): void;
   clear(): void;
   rules(): ApiRule[];
-  /** The rule that hits this request, used up by one. */
+  /** The rule that affects this request, if any. Uses one of its `times`. */
   take(method: string, path: string): ApiRule | undefined;
-  /** Answers in the rule's way. `work` does the request; `hold` marks its idempotency key busy. */
+  /** Responds as the rule says. `work` executes the request; `hold` marks its idempotency key busy. */
   answer(
     rule: ApiRule,
     res: ServerResponse,
@@ -107,7 +108,7 @@ const UNKNOWN_ERROR: NonNullable<ApiRule["error"]> = {
   message: "An unknown error occurred",
 };
 
-/** The answer that a fault gives in the place of a good one; undefined for faults of the connection. */
+/** The response that a fault sends instead of the real one; undefined for faults that send none of their own. */
 function refusalOf(rule: ApiRule): ApiAnswer | undefined {
   const { fault, retryAfterSeconds = 1, error = UNKNOWN_ERROR } = rule;
   switch (fault) {
@@ -177,5 +178,5 @@ const misanswer: Misbehaviour["answer"] = async (rule, res, work, hold) => {
     }
     send(res, work());
   }
-  // "hang" and "hang-after" say nothing.
+  // "hang" and "hang-after" send nothing.
 };

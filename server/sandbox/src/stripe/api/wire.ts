@@ -1,4 +1,4 @@
-// Stripe's wire conventions: bracketed form bodies, typed reading of parameters, and the error envelope.
+// Stripe's wire conventions: bracketed form bodies, typed access to parameters, and the error envelope.
 import type { Metadata } from "../objects/types.ts";
 
 export type FormValue = string | FormMap;
@@ -6,7 +6,7 @@ export interface FormMap {
   [key: string]: FormValue;
 }
 
-/** An answer other than 2xx, in the real error shape (`docs.stripe.com/api/errors`). */
+/** An error response, in the real shape (`docs.stripe.com/api/errors`). */
 export interface ApiError {
   readonly kind: "stripe-api-error";
   status: number;
@@ -18,12 +18,12 @@ export interface ApiError {
   extra?: { [field: string]: unknown };
 }
 
-/** Builds an error to throw from a handler; `status` is the HTTP status it is answered with. */
+/** Builds an error to throw from a handler; `status` is the HTTP status of the response. */
 export function apiError(fields: Omit<ApiError, "kind">): ApiError {
   return { kind: "stripe-api-error", ...fields };
 }
 
-/** Tells an `apiError` from a programming mistake. */
+/** Whether a thrown value is an `apiError`, rather than a bug. */
 export function isApiError(thrown: unknown): thrown is ApiError {
   return (
     typeof thrown === "object" &&
@@ -53,7 +53,7 @@ export function missing(what: string, id: string, param = "id"): ApiError {
   });
 }
 
-/** The JSON body of an error answer. */
+/** The JSON body of an error response. */
 export function errorBody(error: ApiError, requestId: string): string {
   return `${JSON.stringify(
     {
@@ -77,13 +77,13 @@ const MAX_PAIRS = 2000;
 const MAX_DEPTH = 8;
 
 function newMap(): FormMap {
-  // No prototype, so that a key such as `__proto__` is only a key.
+  // No prototype, so that `__proto__` is an ordinary key.
   return Object.create(null) as FormMap;
 }
 
 /**
  * Decodes `a[b][0]=c` into nested maps (list items keyed by their index).
- * Throws `apiError` 400 on hopeless input.
+ * Throws `apiError` 400 for more than 2000 parameters or more than 8 levels.
  */
 export function parseForm(text: string): FormMap {
   const root = newMap();
@@ -115,7 +115,7 @@ export function parseForm(text: string): FormMap {
   return root;
 }
 
-/** Reads parameters one by one; `done()` refuses those nobody read, as the real API does. */
+/** Reads parameters one by one. `done()` rejects any that were not read, as the real API does. */
 export interface Fields {
   has(name: string): boolean;
   text(name: string): string | undefined;
@@ -161,7 +161,7 @@ function parseOneOf<T extends string>(value: string, allowed: readonly T[], para
   return found;
 }
 
-/** The items of a list by their index, each with its parameter path. */
+/** The items of a list, each with its parameter path. */
 function itemsOf(value: FormValue | undefined, param: string): [string, FormValue][] {
   if (value === undefined || value === "") return [];
   if (typeof value !== "object") throw badParam("Invalid array", param);
@@ -179,7 +179,7 @@ function parseMetadata(value: FormValue | undefined, param: string): Metadata | 
         param,
       );
     }
-    // Not by assignment, so that `__proto__` is only a key.
+    // Not by assignment, so that `__proto__` is an ordinary key.
     Object.defineProperty(out, key, {
       value: item,
       enumerable: true,
@@ -231,7 +231,7 @@ export function fieldsOf(form: FormMap, prefix = ""): Fields {
     if (typeof value === "object") throw badParam(`Invalid string: ${param(name)}`, param(name));
     return value;
   };
-  /** An empty text stands for none. */
+  /** An empty string counts as absent. */
   const filled = (name: string): string | undefined => text(name) || undefined;
   const int = (name: string): number | undefined => {
     const value = filled(name);
@@ -284,7 +284,7 @@ export function fieldsOf(form: FormMap, prefix = ""): Fields {
   };
 }
 
-/** Metadata as Stripe merges it: given keys win, empty strings remove. */
+/** Merges metadata as Stripe does: the given keys win, and an empty string removes a key. */
 export function mergeMetadata(current: Metadata, given: Metadata | undefined): Metadata {
   const merged = { ...current, ...given };
   for (const [key, value] of Object.entries(merged)) if (value === "") delete merged[key];

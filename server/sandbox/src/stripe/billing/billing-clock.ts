@@ -1,4 +1,4 @@
-// What the billing clock makes happen: renewals, retries, ends, and the phases of schedules, each at its own moment.
+// Runs what the billing clock makes due: renewals, retries, cancellations and schedule phases, each at its own time.
 import { cancelNow } from "./canceling.ts";
 import { unfinished } from "../invoices/invoicing.ts";
 import { nextPhaseChange, scheduleOf } from "./phases.ts";
@@ -22,7 +22,7 @@ function invoiceDues(world: World, subscription: Subscription): Due[] {
   });
 }
 
-/** The phase change of a schedule in mid-period; one at the period's end is part of the renewal. */
+/** A schedule's next mid-period phase change (one at the period's end is part of the renewal), or its end. */
 function scheduleDue(world: World, subscription: Subscription, end: number): Due | undefined {
   const schedule = scheduleOf(world, subscription);
   if (schedule === undefined) return undefined;
@@ -52,7 +52,7 @@ function subscriptionDues(world: World, subscription: Subscription): Due[] {
   if (cancelAt !== null && cancelAt <= end) {
     dues.push({
       at: cancelAt,
-      // What still waits is collected with the end, as at Stripe.
+      // Pending items are invoiced when the subscription ends, as at Stripe.
       run: () => cancelNow(world, subscription, { prorate: false, invoiceNow: true }),
     });
   } else dues.push({ at: end, run: () => renew(world, subscription) });
@@ -71,7 +71,7 @@ function nextDueOf(world: World, subscription: Subscription): Due | undefined {
   );
 }
 
-/** Does everything that falls due up to `until` (unix seconds), each at its own moment. Returns how many steps. */
+/** Runs everything due by `until` (unix seconds), each step at its due time. Returns the number of steps. */
 export function runBillingUntil(world: World, until: number): number {
   for (let steps = 0; steps < MAX_STEPS; steps += 1) {
     let next: Due | undefined;

@@ -1,4 +1,4 @@
-// Ending a subscription at once, with what the unused time is worth given back when asked for.
+// Cancels a subscription immediately, crediting the unused time on request.
 import {
   createInvoice,
   customerOf,
@@ -12,8 +12,8 @@ import type { Subscription } from "../objects/types-billing.ts";
 import type { World } from "../state/world.ts";
 
 /**
- * Cancels now. `prorate` credits the unused time; with `invoiceNow` the credit and whatever waits is
- * invoiced at once (a negative total becomes customer balance), else it waits as pending items.
+ * Cancels immediately. `prorate` credits the unused time. `invoiceNow` invoices the credit and any pending
+ * items right away (a negative total becomes customer balance); otherwise they stay pending.
  */
 export function cancelNow(
   world: World,

@@ -1,4 +1,4 @@
-// The phases of a subscription schedule: which one runs, which comes next, and what entering one changes.
+// The phases of a subscription schedule: the current one, the next one, and what starting one changes.
 import { discountsOf } from "../catalog/coupons.ts";
 import { newSubscriptionItem } from "../objects/new-billing.ts";
 import { newPhase, newPhaseItem } from "../objects/new-schedule.ts";
@@ -20,7 +20,7 @@ export function scheduleOf(
   return world.tables.schedules.get(subscription.schedule ?? "");
 }
 
-/** When the running phase ends and what follows it; `phase` is undefined when it is the last one. */
+/** When the current phase ends, and the phase after it; `phase` is undefined when the current one is the last. */
 export function nextPhaseChange(
   schedule: SubscriptionSchedule,
 ): { at: number; phase: SchedulePhase | undefined } | undefined {
@@ -30,7 +30,7 @@ export function nextPhaseChange(
   return { at: current.end_date, phase: schedule.phases[at + 1] };
 }
 
-/** The items a phase asks for. One that has the same price already keeps its id, as at Stripe. */
+/** The subscription items a phase calls for. An existing item with the same price keeps its id, as at Stripe. */
 export function itemsOfPhase(
   world: World,
   subscription: Subscription,
@@ -53,7 +53,7 @@ export function itemsOfPhase(
   });
 }
 
-/** Marks `phase` as the running one. */
+/** Marks `phase` as the current one. */
 export function markPhase(
   world: World,
   schedule: SubscriptionSchedule,
@@ -64,7 +64,7 @@ export function markPhase(
   });
 }
 
-/** The phase that begins with the renewal at `at`, what it makes of the items, and of the billing anchor. */
+/** The phase that starts with the renewal at `at`, if any, with the resulting items and billing anchor. */
 export function renewalPhase(
   world: World,
   subscription: Subscription,
@@ -85,8 +85,8 @@ export function renewalPhase(
 }
 
 /**
- * Puts the items of a phase that begins with the renewal at `at` in place: the new period is charged
- * at the new price and nothing is prorated. The subscription's event is the caller's.
+ * Applies the phase that starts with the renewal at `at`, if any: the new period is charged at the new price
+ * and nothing is prorated. The caller emits the subscription's event.
  */
 export function enterPhaseAtRenewal(world: World, subscription: Subscription, at: number): void {
   const schedule = scheduleOf(world, subscription);
@@ -98,13 +98,13 @@ export function enterPhaseAtRenewal(world: World, subscription: Subscription, at
   markPhase(world, schedule, next.phase);
 }
 
-/** What a phase makes of its subscription besides the items: a discount it does not name is gone, as at Stripe. */
+/** Applies a phase's discounts and metadata. A discount that the phase does not name is removed, as at Stripe. */
 export function takeTerms(world: World, subscription: Subscription, phase: SchedulePhase): void {
   subscription.discounts = discountsOf(world, phase.discounts);
   subscription.metadata = mergeMetadata(subscription.metadata, phase.metadata);
 }
 
-/** Ends a schedule and lets go of its subscription, whose own event is the caller's. */
+/** Closes a schedule and detaches its subscription. The caller emits the subscription's event. */
 export function closeSchedule(
   world: World,
   subscription: Subscription,
@@ -123,7 +123,7 @@ export function closeSchedule(
   world.emit(`subscription_schedule.${status}`, schedule, before);
 }
 
-/** After a change made past the schedule, its running phase says what the subscription is now. */
+/** Brings the schedule's current phase in line with a change made to the subscription directly. */
 export function followSubscription(world: World, subscription: Subscription): void {
   const schedule = scheduleOf(world, subscription);
   const start = schedule?.current_phase?.start_date;
@@ -144,7 +144,7 @@ export function followSubscription(world: World, subscription: Subscription): vo
   });
 }
 
-/** The only phase of a schedule made from a subscription as it stands. */
+/** The single phase of a schedule created from a subscription: its current items, period and discounts. */
 export function phaseOf(subscription: Subscription): SchedulePhase {
   const [first] = subscription.items.data;
   return newPhase({

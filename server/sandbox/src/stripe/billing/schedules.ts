@@ -105,7 +105,7 @@ function readPhaseItems(
   return items;
 }
 
-/** When a phase ends: as given, after its duration, or after one interval of its price. */
+/** When a phase ends: at the given date, after its duration, or after one interval of its first price. */
 function readPhaseEnd(world: World, fields: Fields, start: number, recurring: Recurring): number {
   const duration = fields.map("duration");
   const set = moment(fields, "end_date", world.billingNow());
@@ -180,7 +180,7 @@ function readPhase(
   return phase;
 }
 
-/** The phases after an update: those that are over stay, the running one keeps its start. */
+/** The phases after an update. Past ones are kept, and the current one must keep its start. */
 function readPhases(
   world: World,
   subscription: Subscription,

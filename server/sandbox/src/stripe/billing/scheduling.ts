@@ -1,4 +1,4 @@
-// What a schedule does to its subscription outside of a renewal: a phase in mid-period, a changed one, the end.
+// What a schedule does to its subscription outside renewals: a phase that starts mid-period, an edited phase, the end.
 import { closeSchedule, itemsOfPhase, markPhase, takeTerms } from "./phases.ts";
 import { endSubscription } from "./subscribing.ts";
 import type {
@@ -10,7 +10,7 @@ import { isTrialing } from "./trials.ts";
 import { applyChange, planChange, type ProrationBehavior } from "./updating.ts";
 import { change, type World } from "../state/world.ts";
 
-/** Gives a running subscription the items of `phase` now, with the prorations asked for. */
+/** Switches a running subscription to the items of `phase` now, prorated according to `behavior`. */
 export function applyPhase(
   world: World,
   subscription: Subscription,
@@ -42,7 +42,7 @@ export function applyPhase(
     prorationDate: undefined,
     resetAnchor:
       phase.billing_cycle_anchor === "phase_start" && phase.start_date === world.billingNow(),
-    // As at Stripe, a phase that names no trial ends one that is running, and the first payment falls due.
+    // As at Stripe, a phase without a trial ends a running one, and the first payment falls due.
     trialEnd: isTrialing(subscription) && phase.trial_end === null ? world.billingNow() : undefined,
   });
   change(world, subscription, "customer.subscription.updated", (it) => {
@@ -51,7 +51,7 @@ export function applyPhase(
   });
 }
 
-/** The next phase begins in mid-period. */
+/** Starts the next phase mid-period. */
 export function changePhase(
   world: World,
   subscription: Subscription,
@@ -62,7 +62,7 @@ export function changePhase(
   applyPhase(world, subscription, phase, phase.proration_behavior);
 }
 
-/** The last phase is over: the subscription goes on by itself, or ends with it. */
+/** Ends a schedule after its last phase. The subscription continues without it, or ends too (`end_behavior`). */
 export function finishSchedule(
   world: World,
   subscription: Subscription,

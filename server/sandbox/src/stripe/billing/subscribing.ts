@@ -1,4 +1,4 @@
-// The life of a subscription on the billing clock: start, renewal, past due, recovery, end.
+// The lifecycle of a subscription on the billing clock: start, renewal, past due, recovery, end.
 import { money } from "../../html.ts";
 import { couponOf, discountOf } from "../catalog/coupons.ts";
 import { cardOf } from "../customers/customers.ts";
@@ -26,7 +26,7 @@ import type {
 import { endOfTrial, giveLateNotice, isTrialing, trialLine } from "./trials.ts";
 import { change, type World } from "../state/world.ts";
 
-/** Statuses a subscription never leaves. */
+/** The terminal statuses of a subscription. */
 export const ENDED = new Set(["canceled", "incomplete_expired"]);
 
 /** The interval all items of a subscription share. */
@@ -93,7 +93,7 @@ function prorated(
   };
 }
 
-/** The line that gives back what is left of an item's period; none when nothing is left, or nothing was paid. */
+/** The line that credits the rest of an item's period; none in a trial (nothing was paid) or for an amount of 0. */
 export function unusedTime(
   world: World,
   subscription: Subscription,
@@ -108,13 +108,13 @@ export function unusedTime(
   return [{ ...draft, credits: paidBy && { invoice: paidBy.id, lines } }];
 }
 
-/** The line that charges an item for what is left of its period; none when nothing is left. */
+/** The line that charges an item for the rest of its period; none for an amount of 0. */
 export function remainingTime(world: World, item: SubscriptionItem, at: number): LineDraft[] {
   const draft = prorated(world, item, { at, sign: 1, words: "Remaining time on" });
   return draft.amount === 0 ? [] : [draft];
 }
 
-/** Starts a subscription and pays it, or starts its free trial. The caller made sure that the card works. */
+/** Starts a subscription and pays for it, or starts its free trial. The caller has made sure that the card works. */
 export function startSubscription(
   world: World,
   given: {
@@ -177,7 +177,7 @@ export function startSubscription(
   return { subscription, invoice };
 }
 
-/** Ends a subscription now. Its unpaid invoices are no longer tried. */
+/** Ends a subscription now. Its unpaid invoices are no longer retried. */
 export function endSubscription(world: World, subscription: Subscription, reason: string): void {
   const now = world.billingNow();
   const before = structuredClone(subscription);
@@ -205,7 +205,7 @@ export function endSubscription(world: World, subscription: Subscription, reason
   }
 }
 
-/** Brings the subscription's status in line with how collecting an invoice went. */
+/** Updates the subscription's status after an attempt to collect an invoice. */
 export function afterAttempt(world: World, invoice: Invoice, paid: boolean): void {
   const subscription = subscriptionOf(world, invoice);
   if (ENDED.has(subscription.status)) return;
@@ -247,11 +247,11 @@ export function afterAttempt(world: World, invoice: Invoice, paid: boolean): voi
   }
 }
 
-/** Starts the next period with its invoice, at the prices a schedule's phase that begins now names. */
+/** Starts the next period and its invoice, at the prices of the schedule phase that begins now, if there is one. */
 export function renew(world: World, subscription: Subscription): void {
   const from = currentPeriod(subscription);
   const before = structuredClone(subscription);
-  // A trial is over with its period; should its first payment fail, it is past due from there.
+  // The trial ends with its period. If the first payment then fails, the subscription goes from active to past_due.
   if (isTrialing(subscription)) subscription.status = "active";
   enterPhaseAtRenewal(world, subscription, from.end);
   const next = periodAt(subscription.billing_cycle_anchor, recurringOf(subscription), from.end);
@@ -276,7 +276,7 @@ export function renew(world: World, subscription: Subscription): void {
   world.emit("customer.subscription.updated", subscription, before);
 }
 
-/** Applies an update that waited for its invoice, or drops it when its time is over. */
+/** Applies an update that was waiting for its invoice to be paid, or drops it (and voids the invoice) on expiry. */
 export function endPendingUpdate(world: World, subscription: Subscription, paid: boolean): void {
   const pending = subscription.pending_update;
   if (pending === null) return;
@@ -295,7 +295,9 @@ export function endPendingUpdate(world: World, subscription: Subscription, paid:
   world.emit("customer.subscription.pending_update_expired", subscription, before);
 }
 
-/** Pays one invoice now (a retry, the API, the portal) with everything that follows. */
+/**
+ * Collects one invoice now (a retry, the API, the portal) and applies the consequences. Returns whether it is paid.
+ */
 export function collect(world: World, invoice: Invoice): boolean {
   finalizeInvoice(world, invoice);
   const paid = tryInvoice(world, invoice);

@@ -34,7 +34,7 @@ function cancelDetails(fields: Fields): { comment?: string | null; feedback?: st
   };
 }
 
-/** Reads what is to be changed. */
+/** Reads the parameters of an update. */
 function readUpdate(fields: Fields, now: number) {
   const wishes = readItems(fields);
   const behavior = fields.oneOf("proration_behavior", PRORATION_BEHAVIORS) ?? "create_prorations";
@@ -69,7 +69,7 @@ function readUpdate(fields: Fields, now: number) {
 
 type Update = ReturnType<typeof readUpdate>;
 
-/** Throws 400 for what a subscription in its state, or the parameters together, do not allow. */
+/** Throws 400 when the subscription's state, or the combination of parameters, rules the update out. */
 function checkUpdate(world: World, subscription: Subscription, update: Update): void {
   const { wishes, behavior, payment, atPeriodEnd, cancelAt, metadata, method } = update;
   if (typeof cancelAt === "number" && cancelAt <= world.billingNow()) {
@@ -137,7 +137,7 @@ function updateSubscription({ world, ids, fields }: Call): Json {
   return subscription;
 }
 
-/** Marks or unmarks a subscription to end by itself. `cancelAt` in unix seconds; null takes it back. */
+/** Schedules a subscription to end automatically, or reverts that. `cancelAt` is in unix seconds; null reverts. */
 export function setCancellation(
   subscription: Subscription,
   atPeriodEnd: boolean | undefined,
@@ -171,7 +171,7 @@ function listSubscriptions({ world, fields }: Call): Json {
   const created = createdRange(fields);
   const keep = (it: Subscription): boolean =>
     (customer === undefined || it.customer === customer) &&
-    // Ended ones are left out unless asked for, as at Stripe.
+    // Canceled ones are left out unless requested, as at Stripe.
     (status === "all" ||
       (status === undefined
         ? it.status !== "canceled"
@@ -185,7 +185,7 @@ function listSubscriptions({ world, fields }: Call): Json {
   return { ...out };
 }
 
-/** Deletes a customer: its subscriptions end at once. 404 when there is none. */
+/** Deletes a customer, which ends their subscriptions immediately. Throws 404 when there is no such customer. */
 export function removeCustomer(world: World, id: string): Json {
   const customer = need(world.tables.customers, "customer", id);
   for (const subscription of world.tables.subscriptions.values()) {

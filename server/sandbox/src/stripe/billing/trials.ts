@@ -1,4 +1,4 @@
-// Free trials: how they are asked for, what they cost (nothing), and the notice before they end.
+// Free trials: their parameters, their invoice lines (of 0), and the notice before they end.
 import type { LineDraft } from "../objects/new-invoice.ts";
 import type { Subscription, SubscriptionItem, TrialWish } from "../objects/types-billing.ts";
 import { apiError, badParam, type Fields } from "../api/wire.ts";
@@ -6,9 +6,9 @@ import type { World } from "../state/world.ts";
 
 const DAY_SECONDS = 86_400;
 const MAX_TRIAL_DAYS = 730;
-/** Checkout takes no end nearer than this: the session itself may stay open for a day. */
+/** Checkout rejects a trial end nearer than this, because the session itself may stay open for a day. */
 const CHECKOUT_LEAD_SECONDS = 2 * DAY_SECONDS;
-/** `trial_will_end` comes this long before the end, or at once for a shorter trial. */
+/** `trial_will_end` is sent this long before the end, or immediately for a shorter trial. */
 const NOTICE_SECONDS = 3 * DAY_SECONDS;
 
 /** Whether a subscription is in its free trial. */
@@ -25,7 +25,7 @@ function checkEnd(end: number, now: number, param: string): void {
   }
 }
 
-/** Reads `subscription_data` of a checkout. Undefined: no trial. */
+/** Reads the trial from a checkout's `subscription_data`. Undefined means no trial. */
 export function readTrialWish(fields: Fields, now: number): TrialWish | undefined {
   const days = fields.int("trial_period_days");
   const end = fields.int("trial_end");
@@ -59,12 +59,12 @@ export function readTrialWish(fields: Fields, now: number): TrialWish | undefine
   return { end };
 }
 
-/** When a trial that starts now ends, unix seconds on the billing clock. */
+/** When a trial that starts now ends, in unix seconds on the billing clock. */
 export function endOfTrial(wish: TrialWish, now: number): number {
   return "days" in wish ? now + wish.days * DAY_SECONDS : wish.end;
 }
 
-/** Reads `trial_end` of an update: a later moment, `now`, or undefined to leave it. */
+/** Reads `trial_end` of an update: a future time, `now`, or undefined to leave it unchanged. */
 export function readNewTrialEnd(fields: Fields, now: number): number | undefined {
   if (!fields.has("trial_end")) return undefined;
   if (fields.text("trial_end") === "now") return now;
@@ -82,7 +82,7 @@ export function readNewTrialEnd(fields: Fields, now: number): number | undefined
   return end;
 }
 
-/** Where a phase's trial ends: as given, with the whole phase, or nowhere. */
+/** When a phase's trial ends: at the given time, with the whole phase, or null for no trial. */
 export function readPhaseTrial(fields: Fields, end: number): number | null {
   const isWhole = fields.bool("trial");
   const trialEnd = fields.int("trial_end");
@@ -103,7 +103,7 @@ export function readPhaseTrial(fields: Fields, end: number): number | null {
   return isWhole === true ? end : (trialEnd ?? null);
 }
 
-/** What a trial costs an item: a line of nothing. */
+/** The invoice line of an item in its trial, with an amount of 0. */
 export function trialLine(
   world: World,
   item: SubscriptionItem,
@@ -126,20 +126,20 @@ export function trialLine(
 const noticeKey = (subscription: Subscription): string =>
   `${subscription.id}:${subscription.trial_end}`;
 
-/** When the notice of a trial's end is due; null when there is none to give (any more). */
+/** When the notice of a trial's end is due; null when there is no trial or the notice was already sent. */
 export function noticeDue(world: World, subscription: Subscription): number | null {
   const { trial_end: end } = subscription;
   if (end === null || !isTrialing(subscription)) return null;
   return world.hidden.trialsAnnounced.has(noticeKey(subscription)) ? null : end - NOTICE_SECONDS;
 }
 
-/** Tells of a trial's end, once for each end. */
+/** Emits `trial_will_end` and records it, so that each trial end is announced once. */
 export function giveNotice(world: World, subscription: Subscription): void {
   world.hidden.trialsAnnounced.add(noticeKey(subscription));
   world.emit("customer.subscription.trial_will_end", subscription);
 }
 
-/** Gives the notice at once where its time is over already. */
+/** Sends the notice immediately if it is already due. */
 export function giveLateNotice(world: World, subscription: Subscription): void {
   const at = noticeDue(world, subscription);
   if (at !== null && at <= world.billingNow()) giveNotice(world, subscription);

@@ -1,4 +1,4 @@
-// Changing a subscription's items: proration, the invoice it makes, its preview, and what a refused payment means.
+// Changing a subscription's items: the proration, the resulting invoice, its preview, and a declined payment.
 import {
   createInvoice,
   customerOf,
@@ -38,11 +38,11 @@ const PENDING_UPDATE_SECONDS = 23 * 3600;
 export interface ItemChange {
   items: SubscriptionItem[];
   drafts: LineDraft[];
-  /** Set when the billing cycle starts anew now. */
+  /** Set when the change resets the billing cycle. */
   newAnchor: number | null;
-  /** The trial after the change, where the change is about one; `end` in the past or now: it is over. */
+  /** The trial after the change, if the change affects one. An `end` that is not in the future means it is over. */
   trial: { start: number; end: number } | undefined;
-  /** Whether the change is invoiced at once. */
+  /** Whether the change is invoiced immediately. */
   invoiceNow: boolean;
   changed: boolean;
 }
@@ -53,7 +53,7 @@ interface ItemWish {
   quantity: number | undefined;
   deleted: boolean;
   metadata: ReturnType<Fields["metadata"]>;
-  /** A price chosen earlier (by a schedule), which may have been archived since. */
+  /** Whether the price was chosen earlier (by a schedule), so that it is allowed even if archived since. */
   settled?: boolean;
 }
 
@@ -112,7 +112,7 @@ function wishedItems(
       end: period.end,
       metadata: mergeMetadata(old?.metadata ?? {}, wish.metadata),
     });
-    // Without an id Stripe adds a second item, a mistake that is dear in production: so do we.
+    // Without an id Stripe adds a second item, a costly mistake in production, so the stand-in does the same.
     if (old === undefined) items.push(item);
     else items[at] = item;
   }
@@ -125,7 +125,7 @@ function wishedItems(
   return items;
 }
 
-/** The moment prorations are counted to. 400 outside the current period. */
+/** The time from which prorations are calculated. Throws 400 when it is outside the current period. */
 function prorationMoment(
   world: World,
   period: { start: number; end: number },
@@ -133,7 +133,7 @@ function prorationMoment(
 ): number {
   const now = world.billingNow();
   let at = wished ?? now;
-  // An app that cannot see the moved billing clock stamps wall time: taken as the same moment on our clock.
+  // An app that cannot see the advanced billing clock sends wall time, so it is shifted to the billing clock.
   if (at < period.start) at = Math.min(at + world.hidden.billingOffsetSeconds, now);
   if (at < period.start || at > period.end) {
     throw badParam(
@@ -145,7 +145,7 @@ function prorationMoment(
   return at;
 }
 
-/** Works out what a change of items would do at `at`, without doing it. 400 for impossible wishes. */
+/** Works out what a change of items would do, without doing it. Throws 400 for an impossible change. */
 export function planChange(
   world: World,
   subscription: Subscription,
@@ -154,7 +154,7 @@ export function planChange(
     behavior: ProrationBehavior;
     prorationDate: number | undefined;
     resetAnchor: boolean;
-    /** A new end of the free trial, unix seconds; now ends it. */
+    /** The new end of the free trial, in unix seconds; the current time ends it. */
     trialEnd?: number;
   },
 ): ItemChange {
@@ -173,7 +173,7 @@ export function planChange(
   }
   const trialing = isTrialing(subscription);
   const trial = newTrial(subscription, given.trialEnd, now);
-  // In a trial the first period begins when it ends, whatever is changed before.
+  // The first paid period begins when the trial ends, whatever is changed during the trial.
   const newCycle =
     trial !== undefined ||
     (!trialing &&
@@ -212,7 +212,7 @@ export function planChange(
   };
 }
 
-/** Puts the items into the period that begins now, a trial or a paid one; its lines and its anchor. */
+/** Moves the items into the period that begins now, trial or paid. Returns its invoice lines and billing anchor. */
 function beginCycle(
   world: World,
   items: readonly SubscriptionItem[],
@@ -227,7 +227,7 @@ function beginCycle(
     item.current_period_start = start;
     item.current_period_end = end;
   }
-  // A trial that only lasts longer costs no further invoice of nothing.
+  // Extending a running trial creates no further invoice of 0.
   if (isFree && given.trialing) return { drafts: [], anchor: end };
   const lineOf = isFree ? trialLine : periodLine;
   return {
@@ -236,7 +236,7 @@ function beginCycle(
   };
 }
 
-/** The trial that a new end makes; undefined when there is no new end, or none to end. */
+/** The trial that results from a new end; undefined when no new end is given, or there is no trial to end. */
 function newTrial(
   subscription: Subscription,
   end: number | undefined,
@@ -258,8 +258,8 @@ function refused(message: string): ReturnType<typeof apiError> {
 }
 
 /**
- * Carries a planned change out, with its invoice and payment. The subscription's own events are the
- * caller's. 402 when `error_if_incomplete` and the card is refused: then nothing has changed.
+ * Carries out a planned change, with its invoice and payment. The caller emits the subscription's own events.
+ * Throws 402, with nothing changed, when the card is declined and `behavior` is `error_if_incomplete`.
  */
 export function applyChange(
   world: World,
@@ -328,7 +328,7 @@ export function applyChange(
   afterAttempt(world, invoice, paid);
 }
 
-/** Drops an update that still waits for money, because another one takes its place. */
+/** Drops an update that is still waiting for payment, because another one replaces it. */
 export function dropPending(world: World, subscription: Subscription): void {
   if (subscription.pending_update === null) return;
   const invoice = world.tables.invoices.get(subscription.latest_invoice ?? "");

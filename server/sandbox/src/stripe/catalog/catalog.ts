@@ -1,4 +1,4 @@
-// Products and prices: the API's create, read, update and list.
+// The products and prices API: create, read, update, list.
 import type { Call, Route } from "../api/route.ts";
 import { createdRange, page } from "../api/lists.ts";
 import { newPrice, newProduct } from "../objects/new-catalog.ts";
@@ -9,7 +9,7 @@ import { change, need, type World } from "../state/world.ts";
 const INTERVALS = ["day", "week", "month", "year"] as const;
 const CURRENCY = /^[a-z]{3}$/;
 
-/** Reads a currency code; Stripe answers it in lower case. */
+/** Reads a currency code, in lower case as Stripe returns it. */
 export function readCurrency(fields: Fields, name = "currency"): string {
   const currency = fields.needText(name).toLowerCase();
   if (!CURRENCY.test(currency)) {
@@ -18,7 +18,7 @@ export function readCurrency(fields: Fields, name = "currency"): string {
   return currency;
 }
 
-/** Reads `recurring[interval]` and its count. */
+/** Reads `recurring[interval]` and its count. Null for a one-time price. */
 export function readRecurring(fields: Fields | undefined): Recurring | null {
   if (fields === undefined) return null;
   const interval = fields.oneOf("interval", INTERVALS);
@@ -38,7 +38,7 @@ export function readRecurring(fields: Fields | undefined): Recurring | null {
   };
 }
 
-/** Reads `unit_amount`; 0..99999999 minor units. */
+/** Reads `unit_amount`, 0..99999999 minor units. */
 export function readUnitAmount(fields: Fields): number {
   const amount =
     fields.has("unit_amount_decimal") && !fields.has("unit_amount")
@@ -103,7 +103,7 @@ function createPrice({ world, fields }: Call): Json {
   return price;
 }
 
-/** Stores a product and answers its id. */
+/** Stores a product and returns its id. */
 export function addProduct(
   world: World,
   given: Parameters<typeof newProduct>[2] & { id?: string },

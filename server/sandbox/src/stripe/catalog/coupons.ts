@@ -46,17 +46,17 @@ function createPromotionCode({ world, fields }: Call): Json {
 
 const DISCOUNT_PREFIX = "di_";
 
-/** The id of the discount that a coupon makes. */
+/** The id of the discount that a coupon creates. */
 export function discountOf(coupon: string): string {
   return `${DISCOUNT_PREFIX}${coupon}`;
 }
 
-/** The coupon behind the first of some discounts; none has been applied twice here. */
+/** The coupon behind the first discount. The stand-in applies no more than one. */
 export function couponOf(world: World, [first]: readonly string[]): Coupon | undefined {
   return world.tables.coupons.get(first?.slice(DISCOUNT_PREFIX.length) ?? "");
 }
 
-/** Reads `discounts[…]` of a schedule's phase; `held` are those its subscription has, which may be used again. */
+/** Reads `discounts[…]` of a schedule's phase. `held` are the subscription's own discounts, which may be reused. */
 export function readPhaseDiscounts(
   world: World,
   fields: Fields,
@@ -75,7 +75,7 @@ export function readPhaseDiscounts(
   });
 }
 
-/** The discounts that a phase gives its subscription. */
+/** The ids of the discounts that a phase gives its subscription. */
 export function discountsOf(world: World, given: readonly PhaseDiscount[]): string[] {
   return given.map(({ coupon, discount, promotion_code: code }) => {
     const behind = coupon ?? world.tables.promotionCodes.get(code ?? "")?.promotion.coupon ?? "";

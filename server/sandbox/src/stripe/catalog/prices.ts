@@ -1,12 +1,12 @@
-// Which prices may be sold: an archived one is refused wherever a price is newly chosen.
+// Which prices may be sold: an archived one is rejected wherever a price is newly chosen.
 import { ENDED } from "../billing/subscribing.ts";
 import type { Price } from "../objects/types.ts";
 import { apiError } from "../api/wire.ts";
 import { need, type World } from "../state/world.ts";
 
 /**
- * 400 when a customer who is billed by the period in one currency would be in another.
- * One-time payments are free of this.
+ * Throws 400 when a customer with recurring billing or pending items in one currency would also be billed in
+ * another. One-time payments are exempt.
  */
 export function refuseMixedCurrency(world: World, customer: string, currency: string): void {
   const { subscriptions, invoiceItems, sessions } = world.tables;
@@ -24,8 +24,8 @@ export function refuseMixedCurrency(world: World, customer: string, currency: st
 }
 
 /**
- * The price with this id. 400 when it is missing, or archived and not among `known` (prices already
- * in use go on). Stripe has no code for an archived price, only words.
+ * Returns the price with this id. Throws 400 when it is missing, or archived and not in `known` (prices already
+ * in use stay valid). Stripe has no error code for an archived price, only a message.
  */
 export function activePrice(
   world: World,

@@ -1,8 +1,8 @@
-// Promotion codes that are there from the start, to try at the payment page.
+// Promotion codes that exist from the start, to try on the checkout page.
 import { newCoupon, newPromotionCode } from "../objects/new-catalog.ts";
 import type { World } from "../state/world.ts";
 
-/** Adds FREE100 and HALF50. */
+/** Adds the promotion codes FREE100 and HALF50. */
 export function addSampleCodes(world: World): void {
   const codes = [
     { id: "SANDBOXFREE", code: "FREE100", percentOff: 100 },

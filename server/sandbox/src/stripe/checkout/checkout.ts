@@ -91,7 +91,7 @@ function readDiscounts(
   return { coupon: need(world.tables.coupons, "coupon", id, "discounts"), code: code?.id ?? null };
 }
 
-/** Parameters that the sandbox takes and that change nothing here. */
+/** Parameters that are accepted and have no effect. */
 const IGNORED = [
   "billing_address_collection",
   "payment_method_types",
@@ -149,7 +149,7 @@ function readExpiry(fields: Fields, now: number): number {
   return expiresAt;
 }
 
-/** What the payment or the subscription that follows gets from the session. */
+/** Reads what the session passes on to its payment intent or subscription. */
 function readDetails(fields: Fields, now: number) {
   const intentData = fields.map("payment_intent_data");
   const subscriptionData = fields.map("subscription_data");
@@ -166,7 +166,7 @@ function readDetails(fields: Fields, now: number) {
   return details;
 }
 
-/** The one currency of the lines. Throws 400 for lines that do not go together or not with the mode. */
+/** Returns the currency of the lines. Throws 400 when they mix currencies or do not fit the mode. */
 function checkLines(mode: "payment" | "subscription", lines: readonly { price: Price }[]): string {
   const [first] = lines;
   if (first === undefined) throw missingParam("line_items");

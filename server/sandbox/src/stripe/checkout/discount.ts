@@ -1,7 +1,7 @@
-// What a coupon takes off.
+// Calculates a coupon's discount.
 import type { Coupon } from "../objects/types.ts";
 
-/** What a coupon takes off `amount` (minor units), never more than the amount. */
+/** The discount a coupon gives on `amount` (minor units), never more than the amount. */
 export function discountOn(coupon: Coupon, amount: number): number {
   const off =
     coupon.percent_off === null

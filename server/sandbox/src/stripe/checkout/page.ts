@@ -1,4 +1,4 @@
-// The hosted checkout page: what a person sees and clicks to pay, fail, pay later, use a code, or go back.
+// The hosted checkout page, where a person pays, fails to pay, pays later, enters a code, or goes back.
 import { html, type Html, money, originOf, redirect, sendPage } from "../../html.ts";
 import type { PageRequest } from "../../http.ts";
 import type { ServerResponse } from "node:http";
@@ -104,8 +104,8 @@ function show(
 }
 
 /**
- * Answers `/c/pay/:id` and its forms (`pay`, `code`). Works without JavaScript; repeating a form
- * after the session is complete only goes to the success page again.
+ * Handles `/c/pay/:id` and its forms (`pay`, `code`). Works without JavaScript. Submitting a form again
+ * after the session is complete just redirects to the success page.
  */
 export function handleCheckoutPage(
   world: World,
@@ -150,7 +150,7 @@ export function handleCheckoutPage(
       ? outcomes[picked]
       : outcomes.ok;
   paySession(world, session, outcome, form.get("email") ?? undefined);
-  // `open` still: the attempt was refused.
+  // Still `open`, so the attempt was declined.
   if ((session.status as CheckoutSession["status"]) === "open") {
     show(res, world, session, { problem: "Your card was declined. Try another one.", status: 402 });
     return;

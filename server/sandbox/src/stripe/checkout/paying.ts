@@ -1,4 +1,4 @@
-// What happens to a checkout session: a discount, a payment, a refusal, a late settlement, the end of its time.
+// What happens to a checkout session: a discount, a payment, a decline, a delayed settlement, its expiry.
 import { addCustomer } from "../customers/customers.ts";
 import { discountOn } from "./discount.ts";
 import {
@@ -15,7 +15,7 @@ import type { CheckoutSession, Coupon, Customer, Json } from "../objects/types.t
 import { badParam } from "../api/wire.ts";
 import { need, type World } from "../state/world.ts";
 
-/** Takes a coupon off an open session's lines and totals. */
+/** Applies a coupon to an open session's lines and totals. */
 export function applyDiscount(
   world: World,
   session: CheckoutSession,
@@ -41,7 +41,7 @@ export function applyDiscount(
   session.total_details = { ...session.total_details, amount_discount: all };
 }
 
-/** The coupon a typed code stands for: a promotion code, or a coupon's own id. */
+/** The coupon behind a promotion code that a person typed, ignoring case; undefined when no active code matches. */
 export function findCode(
   world: World,
   typed: string,
@@ -77,8 +77,8 @@ function details(customer: Customer | undefined, email: string): { [field: strin
 }
 
 /**
- * Pays an open session. `declined` leaves it open with a failed attempt; anything but an open session
- * is left as it is, so pressing pay twice pays once.
+ * Pays an open session. `declined` leaves it open, with a failed payment intent in `payment` mode. A session
+ * that is not open is left unchanged, so paying twice pays once.
  */
 export function paySession(
   world: World,
@@ -155,7 +155,7 @@ function redeem(world: World, session: CheckoutSession): void {
   if (coupon) need(world.tables.coupons, "coupon", coupon).times_redeemed += 1;
 }
 
-/** Ends a delayed payment of a completed session. False when there is none under way. */
+/** Settles the delayed payment of a completed session. Returns false when there is none in progress. */
 export function settleSession(world: World, session: CheckoutSession, paid: boolean): boolean {
   const hidden = world.hidden.sessionDetails.get(session.id);
   const intent = world.tables.paymentIntents.get(session.payment_intent ?? "");
@@ -167,7 +167,7 @@ export function settleSession(world: World, session: CheckoutSession, paid: bool
   return true;
 }
 
-/** Ends an open session unpaid. */
+/** Expires an open session, unpaid. */
 export function expireSession(world: World, session: CheckoutSession): void {
   if (session.status !== "open") return;
   session.status = "expired";
@@ -177,7 +177,7 @@ export function expireSession(world: World, session: CheckoutSession): void {
   world.emit("checkout.session.expired", session);
 }
 
-/** Expires a session whose time is over. */
+/** Expires an open session that is past its `expires_at`. */
 export function expireIfDue(world: World, session: CheckoutSession): void {
   if (session.status === "open" && session.expires_at <= world.wallNow())
     expireSession(world, session);

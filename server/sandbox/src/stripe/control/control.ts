@@ -1,4 +1,4 @@
-// The typed in-process controls of the Stripe stand-in: what a test or a person may make happen from outside.
+// The typed in-process controls of the Stripe stand-in: what a test or a person can make happen.
 import { expireIfDue, expireSession, paySession, settleSession } from "../checkout/paying.ts";
 import { successUrl } from "../checkout/page.ts";
 import type { Deliverer, DeliveryMisbehaviour } from "../events/delivery.ts";
@@ -26,70 +26,70 @@ import type { Subscription } from "../objects/types-billing.ts";
 import { need, type World } from "../state/world.ts";
 
 export interface StripeControl extends MerchantControl {
-  /** What pressing the button on the hosted page does; answers the session as it is then. */
+  /** Does what the button on the hosted page does. Returns the session afterwards. */
   completeCheckout(sessionId: string, outcome?: PaymentOutcome, email?: string): CheckoutSession;
-  /** Ends a delayed payment; false when none is under way. */
+  /** Settles a delayed payment. Returns false when none is in progress. */
   settleDelayedPayment(sessionId: string, paid: boolean): boolean;
   expireCheckout(sessionId: string): CheckoutSession;
-  /** Where the browser goes after paying. */
+  /** Where the browser is sent after paying. */
   successUrl(sessionId: string): string;
-  /** Points the default webhook endpoint elsewhere; `null` = record events only. */
+  /** Sets the URL of the default webhook endpoint; `null` = only record events. */
   setWebhookUrl(url: string | null): void;
-  /** Changes how events are delivered; unnamed settings stay. `{}` after `wellBehaved()` = all good. */
+  /** Changes how events are delivered. Settings not given keep their values. Returns all of them. */
   misdeliver(settings: Partial<DeliveryMisbehaviour>): DeliveryMisbehaviour;
-  /** Makes the API misbehave for the requests a rule matches; rules are used in the order they were given. */
+  /** Makes the API misbehave for the requests a rule matches. The oldest matching rule applies. */
   misbehave(rule: ApiRule): void;
-  /** What is set to go wrong now. */
+  /** The misbehaviours currently set. */
   misbehaviours(): { api: ApiRule[]; delivery: DeliveryMisbehaviour };
-  /** Ends every misbehaviour and sends what a pause held back. */
+  /** Clears every misbehaviour and sends what a pause held back. */
   wellBehaved(): void;
   /** Sends one event again. */
   resendEvent(eventId: string): Promise<void>;
-  /** Sends every event that was dropped or failed, oldest first. */
+  /** Sends every event that has an undelivered delivery, oldest first. Returns how many. */
   resendUndelivered(): Promise<number>;
-  /** The billing clock. */
+  /** The time on the billing clock. */
   now(): Date;
-  /** Moves the billing clock forward; everything due on the way happens at its own moment. Answers how many steps. */
+  /** Advances the billing clock; everything due on the way happens at its due time. Returns the number of steps. */
   advance(by: { months?: number; days?: number; hours?: number; seconds?: number }): number;
-  /** Moves the billing clock forward to a moment. */
+  /** Advances the billing clock to a given time. */
   advanceTo(moment: Date): number;
-  /** Does what is due by now; call it after moving an injected clock. */
+  /** Runs what is due by now. Call it after moving an injected clock. */
   tick(): number;
-  /** Wall clock of the sandbox minus the real one: signatures and `created` are off by this. */
+  /** Sets the sandbox's wall clock minus the real one: signatures and `created` are off by this. */
   setClockOffset(seconds: number): void;
-  /** From now on the customer's card works or is refused. */
+  /** Sets whether the customer's card works or is declined from now on. */
   setCard(customerId: string, card: "ok" | "failing"): void;
-  /** How unpaid invoices are retried, and what happens to the subscription after the last attempt. */
+  /** Sets when unpaid invoices are retried, and what happens to the subscription after the last attempt. */
   setDunning(settings: { retryAfterDays?: number[]; end?: "cancel" | "unpaid" }): void;
-  /** Collects an open invoice now; false when the card is refused. */
+  /** Collects an open invoice now. Returns false when the card is declined. */
   payInvoice(invoiceId: string): boolean;
   /** Refunds as from the dashboard, by charge or payment intent. */
   refund(
     id: string,
     options?: { amount?: number; reason?: string; metadata?: Metadata; outcome?: RefundOutcome },
   ): Refund;
-  /** How the next refunds made by the API go. */
+  /** Sets the outcomes of the next refunds for which none is given, such as those made through the API. */
   nextRefunds(...outcomes: RefundOutcome[]): void;
   settleRefund(refundId: string, succeeded: boolean): Refund;
-  /** A cardholder disputes a charge or payment intent; `inquiry` takes no funds yet. */
+  /** Opens a cardholder's dispute of a charge or payment intent. An `inquiry` withdraws no funds yet. */
   openDispute(
     id: string,
     options?: { amount?: number; reason?: string; inquiry?: boolean },
   ): Dispute;
   closeDispute(disputeId: string, outcome: "won" | "lost"): Dispute;
-  /** Cancels at once, as from the dashboard. */
+  /** Cancels immediately, as from the dashboard. */
   cancelSubscription(subscriptionId: string): Subscription;
-  /** The portal's settings in the dashboard: saved with the plan switch on (as at the start), or never saved. */
+  /** Sets the dashboard's portal settings: saved with plan switching on (the initial state), or never saved. */
   savePortalSettings(saved: boolean): void;
   /** All recorded events, oldest first. */
   events(type?: string): StripeEvent[];
-  /** Resolves when no delivery is queued or in flight (planned retries do not count). */
+  /** Resolves when no delivery is queued or in flight (scheduled retries do not count). */
   idle(): Promise<void>;
 }
 
 export const DEFAULT_ENDPOINT_ID = "we_sandbox_default";
 
-/** What the controls move. */
+/** The parts that the controls act on. */
 interface ControlDeps {
   world: World;
   log: EventLog;
@@ -155,7 +155,7 @@ function tick(world: World): number {
   return steps;
 }
 
-/** Only the wall clock is off; the billing clock stays where it is. */
+/** Offsets the wall clock only; the billing clock keeps its time. */
 function setClockOffset({ hidden }: World, seconds: number): void {
   hidden.billingOffsetSeconds -= seconds - hidden.wallOffsetSeconds;
   hidden.wallOffsetSeconds = seconds;

@@ -1,4 +1,5 @@
-// The control API under `/_sandbox/*`: the same controls as in the process, for curl, for the page's forms, for other people's tests.
+// The control API under `/_sandbox/*`: the in-process controls for curl, for the control page's forms, and for tests
+// in other processes.
 import type { ServerResponse } from "node:http";
 import { z } from "zod";
 import { redirect } from "../../html.ts";
@@ -8,7 +9,7 @@ import { API_FAULTS } from "../api/misbehaviour.ts";
 import { isApiError } from "../api/wire.ts";
 
 const count = whole.min(0).max(1_000_000);
-/** A form sends an empty field where nothing was typed. */
+/** Makes a field optional; a form submits an empty string where nothing was typed. */
 const optional = <T extends z.ZodType>(type: T) =>
   z.preprocess((it) => (it === "" ? undefined : it), type.optional());
 
@@ -161,8 +162,8 @@ function sendJson(res: ServerResponse, status: number, value: unknown): void {
 }
 
 /**
- * Answers `/_sandbox/<command>` (POST, JSON or form) and `/_sandbox` (GET: what there is).
- * A form goes back to the control page; 400 names what is wrong.
+ * Handles `/_sandbox/<command>` (POST, JSON or form) and `/_sandbox` (GET: the state and the commands).
+ * A form redirects to the control page; a 400 names what is wrong.
  */
 export async function handleControl(
   control: StripeControl,
@@ -170,7 +171,7 @@ export async function handleControl(
   given: { method: string; path: string; body: string; contentType: string },
 ): Promise<void> {
   const name = given.path.replace(/^\/_sandbox\/?/, "");
-  // `curl -d '{…}'` names JSON a form.
+  // `curl -d '{…}'` sends JSON with the content type of a form.
   const isForm =
     given.contentType.includes("x-www-form-urlencoded") &&
     !given.body.trimStart().startsWith("{") &&

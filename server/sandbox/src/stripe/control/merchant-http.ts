@@ -1,4 +1,4 @@
-// The merchant's commands of the control API, for curl and for other people's tests.
+// The merchant's commands of the control API, for curl and for tests in other processes.
 import { z } from "zod";
 import type { StripeControl } from "./control.ts";
 
@@ -16,7 +16,7 @@ export interface Command {
   run(control: StripeControl, input: unknown): unknown;
 }
 
-/** A command that checks its input with `schema` before it runs. */
+/** A command that validates its input with `schema` before it runs. */
 export function command<T extends z.ZodType>(
   help: string,
   schema: T,
@@ -25,7 +25,7 @@ export function command<T extends z.ZodType>(
   return { help, run: (control, input) => run(control, schema.parse(input)) };
 }
 
-/** What a merchant does in the dashboard, with an example of each command's input. */
+/** What a merchant can do in the dashboard, with an example of each command's input. */
 export const MERCHANT_COMMANDS: { [path: string]: Command } = {
   "merchant/move-subscription": command(
     '{"subscription":"sub_…","price":"price_…","quantity":2,"proration":"create_prorations|always_invoice|none","item":"si_…","add":{"price":"price_…","first":true}}',

@@ -1,4 +1,4 @@
-// What a merchant does in Stripe's dashboard behind an app's back: moves, credits, adjustments, deletions.
+// What a merchant does in Stripe's dashboard behind the app's back: plan changes, credits, adjustments, deletions.
 import { moveBalance } from "../customers/balance.ts";
 import { cancelNow } from "../billing/canceling.ts";
 import { type CreditWish, issueCreditNote, voidCreditNote } from "../invoices/crediting.ts";
@@ -13,25 +13,25 @@ import { change, need, type World } from "../state/world.ts";
 export type MoveWish = {
   price?: string;
   quantity?: number;
-  /** Default `create_prorations`, as at Stripe. */
+  /** Defaults to `create_prorations`, as at Stripe. */
   proration?: Proration;
-  /** The item to move; default the first. */
+  /** The item to change. Defaults to the first. */
   item?: string;
-  /** A price to add as a further item, put before the others with `first`. */
+  /** A price to add as another item; `first` puts it before the others. */
   add?: { price: string; quantity?: number; first?: boolean };
 };
 
 export interface MerchantControl {
-  /** Moves a subscription to another price or quantity, or adds an item. */
+  /** Switches a subscription to another price or quantity, or adds an item. */
   moveSubscription(subscriptionId: string, wish: MoveWish): Subscription;
-  /** Ends a subscription at a date; `null` takes that back. */
+  /** Sets the date at which a subscription ends; `null` clears it. */
   setCancelAt(subscriptionId: string, at: Date | null): Subscription;
-  /** Cancels at once; with `prorate` the unused time is credited, with `invoiceNow` paid into the balance at once. */
+  /** Cancels immediately. `prorate` credits the unused time; `invoiceNow` puts the credit on the balance right away. */
   cancelSubscriptionNow(
     subscriptionId: string,
     given?: { prorate?: boolean; invoiceNow?: boolean },
   ): Subscription;
-  /** Gives a paid invoice back, or lowers an open one. */
+  /** Credits a paid invoice, or lowers an open one. */
   issueCreditNote(wish: CreditWish): CreditNote;
   voidCreditNote(creditNoteId: string): CreditNote;
   /** Negative is credit in the customer's favour. */
@@ -77,7 +77,7 @@ function move(world: World, id: string, wish: MoveWish): Subscription {
     prorationDate: undefined,
     resetAnchor: false,
   });
-  // Stripe promises no order of the items.
+  // Stripe does not guarantee the order of items.
   if (wish.add?.first === true) plan.items.unshift(...plan.items.splice(-1));
   dropPending(world, subscription);
   change(world, subscription, "customer.subscription.updated", (it) =>
@@ -87,7 +87,7 @@ function move(world: World, id: string, wish: MoveWish): Subscription {
   return subscription;
 }
 
-/** Creates the merchant's controls. Each does what the dashboard does, with the same events. */
+/** Creates the merchant's controls. Each does what the dashboard does, and emits the same events. */
 export function createMerchant(world: World): MerchantControl {
   const subscriptionOf = (id: string): Subscription =>
     need(world.tables.subscriptions, "subscription", id);

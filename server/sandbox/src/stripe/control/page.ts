@@ -1,4 +1,4 @@
-// The sandbox's own page at `/`: what there is, what was sent, and buttons to make things happen.
+// The sandbox's control page at `/`: its objects, the events it sent, and buttons to make things happen.
 import type { ServerResponse } from "node:http";
 import { type Html, html, moment, money, sendPage } from "../../html.ts";
 import type { StripeControl } from "./control.ts";
@@ -67,7 +67,7 @@ function eventState(event: LoggedEvent): Html {
   })}`;
 }
 
-/** Shows the page. */
+/** Sends the control page. */
 export function showControlPage(
   res: ServerResponse,
   world: World,

@@ -1,4 +1,4 @@
-// The customer's balance: every change of it is a transaction, and the API to read and make them.
+// The customer's balance: every change is a transaction, with an API to list and create them.
 import type { Call, Route } from "../api/route.ts";
 import { page } from "../api/lists.ts";
 import type { Customer, Json, Metadata } from "../objects/types.ts";
@@ -6,7 +6,7 @@ import type { BalanceReason, CustomerBalanceTransaction } from "../objects/types
 import { badParam, mergeMetadata } from "../api/wire.ts";
 import { change, need, type World } from "../state/world.ts";
 
-/** Changes a customer's balance by `amount` (minor units; negative is credit) and says why. */
+/** Changes a customer's balance by `amount` (minor units; negative is credit) and records the transaction. */
 export function moveBalance(
   world: World,
   customer: Customer,

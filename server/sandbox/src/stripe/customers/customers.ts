@@ -7,7 +7,7 @@ import type { Customer, Json } from "../objects/types.ts";
 import { badParam, mergeMetadata } from "../api/wire.ts";
 import { change, need, type World } from "../state/world.ts";
 
-/** Stores a customer and announces it. */
+/** Stores a customer and emits `customer.created`. */
 export function addCustomer(world: World, given: Parameters<typeof newCustomer>[2]): Customer {
   const customer = newCustomer(world.newId("cus", 14), world.wallNow(), given);
   world.tables.customers.set(customer.id, customer);
@@ -15,7 +15,7 @@ export function addCustomer(world: World, given: Parameters<typeof newCustomer>[
   return customer;
 }
 
-/** The customer's card, made at first use. Its last digits follow whether it is failing. */
+/** The customer's card, created on first use. `last4` reflects whether it is failing now. */
 export function cardOf(world: World, customer: Customer): { id: string; last4: string } {
   const last4 = world.hidden.failingCards.has(customer.id) ? "0341" : "4242";
   const saved = customer.invoice_settings.default_payment_method;

@@ -1,4 +1,4 @@
-// The account's own endpoints: who it is, its balance, its events and its webhook endpoints.
+// The endpoints about the account itself: its profile, balance, events and webhook endpoints.
 import type { Call, Route } from "../api/route.ts";
 import type { EventLog } from "./events.ts";
 import { createdRange, page } from "../api/lists.ts";
@@ -177,7 +177,7 @@ function getAccount({ ids }: Call): Json {
   return ACCOUNT;
 }
 
-/** Routes of this file; they need the event log beside the world. */
+/** Routes of this file. They need the event log as well as the world. */
 export function accountRoutes(log: EventLog, apiVersion: string): Route[] {
   return [
     { method: "GET", path: "/v1/account", handle: () => ACCOUNT },

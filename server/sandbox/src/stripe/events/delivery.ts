@@ -1,28 +1,28 @@
-// Sends events to webhook endpoints: signature, timeout, retries with backoff, and misdelivery on request.
+// Delivers events to webhook endpoints: signature, timeout, retries with backoff, and misdelivery on request.
 import { createHmac } from "node:crypto";
 import type { Delivery, EventLog, LoggedEvent } from "./events.ts";
 import { createSendQueue, type SendQueue } from "./send-queue.ts";
 import type { WebhookEndpoint } from "../objects/types.ts";
 
-/** How deliveries go wrong on purpose. All off by default. */
+/** Deliberate delivery failures. All off by default. */
 export interface DeliveryMisbehaviour {
   /** Each event is sent this many extra times. */
   duplicate: number;
-  /** Each delivery waits this long first. */
+  /** Each event is sent this much later. */
   delayMs: number;
-  /** Events are held until this many wait (or 300 ms pass), then sent in reverse. 0 = off. */
+  /** Events are held until this many are waiting (or 300 ms pass), then sent in reverse order. 0 = off. */
   reorder: number;
-  /** The next n events are never sent (they stay pending, for `events.list` to find). */
+  /** The next n events are never sent (they count as undelivered, so `events.list` finds them). */
   dropNext: number;
-  /** Share 0..1 of events never sent. */
+  /** The share of events (0..1) that are never sent. */
   dropShare: number;
-  /** Each event is announced again under a second event id. */
+  /** Each event is sent again under a second event id. */
   secondId: boolean;
   /** Nothing is sent until this is switched off. */
   paused: boolean;
   /** Added to the signature's timestamp. */
   signatureSkewSeconds: number;
-  /** Only these event types are affected; empty = all. */
+  /** Only these event types are affected; empty = all. `paused` and `signatureSkewSeconds` affect every type. */
   types: string[];
 }
 
@@ -40,13 +40,13 @@ export const WELL_BEHAVED: DeliveryMisbehaviour = {
 
 export interface Deliverer {
   misbehaviour: DeliveryMisbehaviour;
-  /** Sends a new event to every endpoint it is meant for. */
+  /** Sends a new event to every endpoint subscribed to it. */
   dispatch(event: LoggedEvent): void;
-  /** Sends an event once more to every endpoint, whatever its state. Resolves when answered. */
+  /** Sends an event once more to each of its endpoints, whatever its state. Resolves when every attempt is over. */
   resend(event: LoggedEvent): Promise<void>;
-  /** Takes up pending deliveries again, after a restart or a pause. */
+  /** Queues pending deliveries again, after a restart or a pause. */
   resume(): void;
-  /** Resolves when nothing is queued or in flight (planned retries do not count). */
+  /** Resolves when nothing is queued or in flight (scheduled retries do not count). */
   idle(): Promise<void>;
   close(): Promise<void>;
 }
@@ -65,7 +65,7 @@ function isLoopback(hostname: string): boolean {
   return bare === "localhost" || bare === "::1" || /^127(\.\d{1,3}){3}$/.test(bare);
 }
 
-/** What the deliverer works with. */
+/** The deliverer's dependencies. */
 interface DelivererDeps {
   log: EventLog;
   endpoint(id: string): WebhookEndpoint | undefined;
@@ -73,7 +73,7 @@ interface DelivererDeps {
   retryDelaysMs: number[];
   concurrency: number;
   allowHosts: string[];
-  /** Decides what `dropShare` drops; 0..1. */
+  /** Decides which events `dropShare` drops; returns 0..1. */
   random: () => number;
   onChange(): void;
 }
@@ -84,13 +84,13 @@ interface DelivererState extends DelivererDeps {
   held: HeldBack;
 }
 
-/** Sends held back until enough wait to be sent in reverse. */
+/** Sends that `reorder` holds back until there are enough to send in reverse order. */
 interface HeldBack {
   sends: (() => void)[];
   timer: NodeJS.Timeout | undefined;
 }
 
-/** Creates the deliverer. Only loopback and `allowHosts` are ever called. */
+/** Creates the deliverer. It only ever calls loopback addresses and `allowHosts`. */
 export function createDeliverer(given: DelivererDeps): Deliverer {
   const held: HeldBack = { sends: [], timer: undefined };
   const queue = createSendQueue({
@@ -128,14 +128,14 @@ export function createDeliverer(given: DelivererDeps): Deliverer {
   };
 }
 
-/** One POST; what came of it stands in `delivery`. */
+/** Makes one POST and records the outcome in `delivery`. */
 async function post(
   { log, wallNow, allowHosts, misbehaviour, queue }: DelivererState,
   event: LoggedEvent,
   delivery: Delivery,
   endpoint: WebhookEndpoint,
 ): Promise<void> {
-  // The endpoint may have moved since the event was made (a restart on another port).
+  // The endpoint may have moved since the event was recorded (a restart on another port).
   delivery.url = endpoint.url;
   delivery.attempts += 1;
   delivery.nextAttemptAt = null;
@@ -170,7 +170,7 @@ async function post(
   }
 }
 
-/** Posts once, and plans the next attempt when `retry` and it was not answered well. */
+/** Posts once. On failure, schedules the next attempt if `retry` is set. */
 async function attempt(
   state: DelivererState,
   event: LoggedEvent,
@@ -210,7 +210,7 @@ function releaseHeld({ held, queue }: DelivererState): void {
   queue.pump();
 }
 
-/** Sends an event to every endpoint, as many extra times as is asked for. */
+/** Sends an event to each of its endpoints, plus the extra copies of `duplicate`. */
 function send(state: DelivererState, event: LoggedEvent): void {
   for (const delivery of event.deliveries) {
     enqueue(state, event, delivery);
@@ -224,7 +224,7 @@ function isAffected({ types }: DeliveryMisbehaviour, event: LoggedEvent): boolea
   return types.length === 0 || types.includes(event.type);
 }
 
-/** Sends a new event, in the way the misbehaviour says. */
+/** Sends a new event, applying the misbehaviour. */
 function dispatch(state: DelivererState, event: LoggedEvent): void {
   const { misbehaviour, held, queue } = state;
   if (event.deliveries.length === 0) return;

@@ -1,4 +1,4 @@
-// The event log: what Stripe would announce, in order, bounded, with each event's delivery state.
+// The event log: the events Stripe would send, in order, bounded, with each event's delivery state.
 import type { Json, StripeEvent, StripeObject, WebhookEndpoint } from "../objects/types.ts";
 import { previousAttributes, type RequestStamp } from "../state/world.ts";
 
@@ -11,7 +11,7 @@ export interface Delivery {
   attempts: number;
   lastStatus: number | null;
   lastError: string | null;
-  /** Milliseconds of the real clock, when a retry is planned. */
+  /** When the next retry is scheduled, in Unix milliseconds of the real clock. */
   nextAttemptAt: number | null;
 }
 
@@ -20,7 +20,7 @@ export interface LoggedEvent {
   type: string;
   created: number;
   objectId: string;
-  /** `data` as JSON text: kept as text because it is a frozen copy and small. */
+  /** `data` as JSON text, which makes it a small frozen copy. */
   data: string;
   request: RequestStamp;
   deliveries: Delivery[];
@@ -35,15 +35,15 @@ export interface EventLog {
     created: number;
     request: RequestStamp;
   }): LoggedEvent;
-  /** The same data again under another event id. */
+  /** Records the same data again under a new event id. */
   copy(event: LoggedEvent): LoggedEvent;
   pending(event: LoggedEvent): number;
-  /** The event as it is sent: JSON text. */
+  /** The JSON text of the event as it is sent. */
   envelope(event: LoggedEvent): string;
   toObject(event: LoggedEvent): StripeEvent;
 }
 
-/** Fields the real API leaves out of event snapshots or that are secrets. */
+/** The object without what event snapshots leave out: a webhook endpoint's secret. */
 function publicCopy(object: StripeObject): Json {
   if (object.object !== "webhook_endpoint") return object;
   const { secret: _secret, ...rest } = object;
@@ -88,7 +88,7 @@ function envelopeOf(event: LoggedEvent, apiVersion: string): string {
   return `${head.slice(0, -1)},"data":${event.data},${tail.slice(1)}`;
 }
 
-/** Creates the log. The oldest events go when there are more than `maxEvents`. */
+/** Creates the log. Beyond `maxEvents`, the oldest events are evicted. */
 export function createEventLog(given: {
   apiVersion: string;
   maxEvents: number;

@@ -1,21 +1,21 @@
-// The queue that events are sent from: so many at a time, with planned retries beside it.
+// The queue that events are sent from: bounded concurrency, plus timers for delayed sends and retries.
 
-/** Work that waits, work that is under way, and timers. */
+/** Queued jobs, jobs in flight, and timers. */
 export interface SendQueue {
   push(job: () => Promise<void>): void;
-  /** Starts what may start. */
+  /** Starts queued jobs while the concurrency limit allows. */
   pump(): void;
-  /** Does `work` later; `counts` = nothing is idle until then. */
+  /** Runs `work` later. With `counts`, the queue is not idle until then. */
   later(delayMs: number, counts: boolean, work: () => void): void;
   /** Resolves when nothing is queued or in flight. */
   idle(): Promise<void>;
   /** Aborted by `close`. */
   readonly signal: AbortSignal;
-  /** Drops what waits and resolves when nothing is in flight. */
+  /** Drops queued jobs and resolves when nothing is in flight. */
   close(): Promise<void>;
 }
 
-/** Creates an empty queue. `hasMore` tells of work held back elsewhere; `onDone` is called after each job. */
+/** Creates an empty queue. `hasMore` returns whether work is held back elsewhere; `onDone` is called after each job. */
 export function createSendQueue(given: {
   concurrency: number;
   hasMore(): boolean;

@@ -1,4 +1,4 @@
-// What a credit note does: it lowers an open invoice, or gives a paid one back as refund, balance, or elsewhere.
+// Credit notes: one lowers an open invoice, or returns a paid one as a refund, as balance, or out of band.
 import { moveBalance } from "../customers/balance.ts";
 import { customerOf, lowerDue, raiseDue } from "./invoicing.ts";
 import { chargeOf, createRefund } from "../payments/refunds.ts";
@@ -17,7 +17,7 @@ export type CreditWish = {
   creditAmount?: number;
   refundAmount?: number;
   outOfBandAmount?: number;
-  /** A refund made before that this note accounts for. */
+  /** An existing refund that this note accounts for. */
   refund?: string;
   reason?: string | null;
   memo?: string | null;
@@ -28,14 +28,14 @@ function refusal(message: string, param?: string): ApiError {
   return apiError({ status: 400, type: "invalid_request_error", message, param });
 }
 
-/** How much of a refund made before a note accounts for. */
+/** The amount of the existing refund that the note accounts for; 0 without one. */
 function linkedAmount(world: World, wish: CreditWish): number {
   return wish.refund === undefined
     ? 0
     : need(world.tables.refunds, "refund", wish.refund, "refunds[0][refund]").amount;
 }
 
-/** Works a credit note out without issuing it. 400 when it gives back more than there is, or does not say how. */
+/** Works out a credit note without issuing it. Throws 400 when it credits more than is left, or does not add up. */
 export function planCreditNote(world: World, wish: CreditWish): CreditNote {
   const invoice = need(world.tables.invoices, "invoice", wish.invoice, "invoice");
   if (invoice.status !== "open" && invoice.status !== "paid") {
@@ -95,7 +95,7 @@ function refundOf(world: World, invoice: Invoice, wish: CreditWish): string | un
   return createRefund(world, charge, { amount: wish.refundAmount }).id;
 }
 
-/** Issues a credit note with its effect on the invoice, the balance and the payment. */
+/** Issues a credit note and applies it to the invoice, the balance and the payment. */
 export function issueCreditNote(world: World, wish: CreditWish): CreditNote {
   const note = planCreditNote(world, wish);
   const invoice = need(world.tables.invoices, "invoice", note.invoice);
@@ -132,7 +132,7 @@ export function issueCreditNote(world: World, wish: CreditWish): CreditNote {
   return note;
 }
 
-/** Takes a credit note of an open invoice back. 400 for any other. */
+/** Voids a credit note of an open invoice. Throws 400 for any other. */
 export function voidCreditNote(world: World, note: CreditNote): void {
   const invoice = need(world.tables.invoices, "invoice", note.invoice);
   if (note.status === "void" || invoice.status !== "open") {

@@ -1,4 +1,4 @@
-// The invoice items API: single charges and credits that wait for the next invoice.
+// The invoice items API: one-off charges and credits that wait for the next invoice.
 import type { Call, Route } from "../api/route.ts";
 import { createdRange, page } from "../api/lists.ts";
 import { addPending, dropItem } from "./pending.ts";

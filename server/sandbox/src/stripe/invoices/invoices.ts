@@ -1,4 +1,4 @@
-// The invoices API: read, list, lines, pay, void, preview, and the payments tied to them.
+// The invoices API: read, list, lines, pay, void, preview, and invoice payments.
 import type { Call, Route } from "../api/route.ts";
 import { balanceShare, customerOf, makeLines, voidInvoice } from "./invoicing.ts";
 import { createdRange, page } from "../api/lists.ts";
@@ -71,7 +71,7 @@ function noUpcoming() {
   });
 }
 
-/** The subscription a preview is of. Throws 400 without one or for another customer's, 404 for one that has ended. */
+/** The subscription to preview. Throws 400 without one or for another customer's, 404 for a canceled one. */
 function previewed(
   world: World,
   subscriptionId: string | undefined,
@@ -104,7 +104,7 @@ function previewed(
   return { subscription, customer };
 }
 
-/** What the next renewal would charge, with what waits for it. Throws 404 when there is none. */
+/** What the next renewal would charge, including the planned change's prorations. Throws 404 if there is no renewal. */
 function renewalDrafts(world: World, subscription: Subscription, plan: ItemChange): LineDraft[] {
   if (subscription.cancel_at_period_end && plan.drafts.length === 0) throw noUpcoming();
   const { end } = currentPeriod(subscription);

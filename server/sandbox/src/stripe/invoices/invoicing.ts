@@ -1,4 +1,4 @@
-// The life of an invoice: draft, finalised, tried, paid or failed, and the dunning that follows.
+// The lifecycle of an invoice: draft, finalised, attempted, paid or failed, and the dunning that follows.
 import { cardOf } from "../customers/customers.ts";
 import { discountOn } from "../checkout/discount.ts";
 import { moveBalance } from "../customers/balance.ts";
@@ -21,7 +21,7 @@ import type {
 import { change, need, type World } from "../state/world.ts";
 
 const DAY_SECONDS = 86_400;
-/** Renewal invoices stay drafts this long, as at Stripe. */
+/** How long renewal invoices stay drafts, as at Stripe. */
 const DRAFT_SECONDS = 3_600;
 
 /** The customer of a subscription or an invoice. */
@@ -59,14 +59,14 @@ export function makeLines(world: World, invoiceId: string, drafts: LineDraft[]):
   );
 }
 
-/** Stores a draft invoice, announces it, and makes it the subscription's latest. */
+/** Stores a draft invoice, emits `invoice.created`, and makes it the subscription's latest invoice. */
 export function createInvoice(
   world: World,
   given: {
     subscription: Subscription;
     reason: BillingReason;
     drafts: LineDraft[];
-    /** Proration lines made earlier that wait for this invoice. */
+    /** Pending lines created earlier, which this invoice takes. */
     waiting?: InvoiceLine[];
     periodStart: number;
     periodEnd: number;
@@ -100,7 +100,7 @@ export function createInvoice(
   return invoice;
 }
 
-/** Fixes the amounts of a draft: the customer's balance counts, a number is given, it becomes open. */
+/** Finalises a draft: applies the customer's balance, fixes the amounts, assigns a number, and opens the invoice. */
 export function finalizeInvoice(world: World, invoice: Invoice): void {
   if (invoice.status !== "draft") return;
   const customer = customerOf(world, invoice);
@@ -150,14 +150,14 @@ export function finalizeInvoice(world: World, invoice: Invoice): void {
 
 /**
  * What an invoice adds to the customer's balance (minor units; a negative balance is credit).
- * A negative total becomes credit; a positive one uses credit up, or collects an owed balance.
+ * A negative total becomes credit; a positive total uses up credit, or collects a balance owed.
  */
 export function balanceShare(balance: number, total: number): number {
   if (total < 0) return total;
   return balance < 0 ? Math.min(-balance, total) : -balance;
 }
 
-/** The invoice's own payment tie; none when nothing is due. */
+/** The invoice's payment; none when nothing is due. */
 function paymentOf(world: World, invoice: Invoice): InvoicePayment | undefined {
   return world.tables.invoicePayments.get(world.hidden.paymentByInvoice.get(invoice.id) ?? "");
 }
@@ -182,7 +182,7 @@ function markPaid(world: World, invoice: Invoice, payment: InvoicePayment | unde
   world.emit("invoice_payment.paid", payment);
 }
 
-/** Tries to collect an open invoice once. True when it is paid now. Leaves the subscription's state to the caller. */
+/** Attempts to collect an open invoice once. Returns whether it is paid. The caller updates the subscription. */
 export function tryInvoice(world: World, invoice: Invoice): boolean {
   if (invoice.status === "paid") return true;
   if (invoice.status !== "open") return false;
@@ -228,7 +228,7 @@ function changeDue(world: World, invoice: Invoice, by: number): void {
   if (intent !== undefined) intent.amount += by;
 }
 
-/** A credit note takes `amount` off an open invoice; one with nothing left to pay is paid. */
+/** Lowers an open invoice by a credit note's `amount`. With nothing left to pay, the invoice becomes paid. */
 export function lowerDue(world: World, invoice: Invoice, amount: number): void {
   changeDue(world, invoice, -amount);
   if (invoice.amount_remaining > 0) return;
@@ -239,12 +239,12 @@ export function lowerDue(world: World, invoice: Invoice, amount: number): void {
   markPaid(world, invoice, undefined);
 }
 
-/** A voided credit note puts `amount` back on an open invoice. */
+/** Raises an open invoice by a voided credit note's `amount`. */
 export function raiseDue(world: World, invoice: Invoice, amount: number): void {
   changeDue(world, invoice, amount);
 }
 
-/** Ends an open or draft invoice without payment. */
+/** Voids an open or draft invoice, returning its pending items and the balance it used. */
 export function voidInvoice(world: World, invoice: Invoice): void {
   if (invoice.status !== "open" && invoice.status !== "draft") return;
   const customer = customerOf(world, invoice);

@@ -1,4 +1,4 @@
-// Pending invoice items: prorations and single charges that wait for a subscription's or customer's next invoice.
+// Pending invoice items: prorations and one-off charges waiting for a subscription's or customer's next invoice.
 import type { Customer } from "../objects/types.ts";
 import type { InvoiceLine, Subscription } from "../objects/types-billing.ts";
 import type { InvoiceItem } from "../objects/types-credit.ts";
@@ -50,7 +50,7 @@ function itemOf(id: string, now: number, customer: Customer, line: InvoiceLine):
   };
 }
 
-/** Lets lines wait for the next invoice of `owner` (a subscription, or a customer for any of its subscriptions). */
+/** Queues lines for the next invoice of `owner` (a subscription, or a customer for any of their subscriptions). */
 export function addPending(
   world: World,
   customer: Customer,
@@ -69,7 +69,7 @@ export function addPending(
   });
 }
 
-/** What waits for the next invoice of a subscription, without taking it. */
+/** The lines waiting for the next invoice of a subscription, without taking them. */
 export function pendingOf(world: World, subscription: Subscription): InvoiceLine[] {
   const { pendingLines } = world.hidden;
   return [
@@ -78,7 +78,7 @@ export function pendingOf(world: World, subscription: Subscription): InvoiceLine
   ].filter((line) => line.currency === subscription.currency);
 }
 
-/** Takes what waits for the next invoice of a subscription. */
+/** Takes the lines waiting for the next invoice of a subscription. */
 export function takePending(world: World, subscription: Subscription): InvoiceLine[] {
   const taken = pendingOf(world, subscription);
   for (const id of [subscription.customer, subscription.id]) {
@@ -89,7 +89,7 @@ export function takePending(world: World, subscription: Subscription): InvoiceLi
   return taken;
 }
 
-/** Writes onto the items which invoice took them; null lets them wait again. */
+/** Records on the items which invoice took them; null makes them pending again. */
 export function markInvoiced(world: World, lines: InvoiceLine[], invoice: string | null): void {
   for (const line of lines) {
     const item = world.tables.invoiceItems.get(itemIdOf(line) ?? "");
@@ -97,7 +97,7 @@ export function markInvoiced(world: World, lines: InvoiceLine[], invoice: string
   }
 }
 
-/** A voided invoice gives back the items it had taken. */
+/** Makes the items that a voided invoice had taken pending again. */
 export function returnPending(
   world: World,
   invoice: { id: string; lines: { data: InvoiceLine[] } },
@@ -115,7 +115,7 @@ export function returnPending(
   ]);
 }
 
-/** Forgets a pending item. */
+/** Deletes a pending item and its lines. */
 export function dropItem(world: World, item: InvoiceItem): void {
   for (const [owner, lines] of world.hidden.pendingLines) {
     const left = lines.filter((line) => itemIdOf(line) !== item.id);

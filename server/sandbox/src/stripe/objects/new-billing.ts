@@ -2,7 +2,7 @@
 import type { Json, Metadata, Price } from "./types.ts";
 import type { Subscription, SubscriptionItem } from "./types-billing.ts";
 
-/** The old `plan` object that subscription items still carry. */
+/** The legacy `plan` object that subscription items still have. */
 function planOf(price: Price): { [field: string]: Json } {
   return {
     id: price.id,
@@ -27,7 +27,7 @@ function planOf(price: Price): { [field: string]: Json } {
   };
 }
 
-/** One item of a subscription; the period dates live here, in unix seconds. */
+/** One item of a subscription. The period's dates are stored on the item, in unix seconds. */
 export function newSubscriptionItem(
   id: string,
   given: {
@@ -58,7 +58,7 @@ export function newSubscriptionItem(
   };
 }
 
-/** The fields of a subscription that nothing has filled yet. */
+/** The fields of a subscription that start out empty. */
 function blankSubscription() {
   return {
     application: null,
@@ -108,7 +108,7 @@ export function newSubscription(
     items: SubscriptionItem[];
     metadata: Metadata;
     paymentMethod: string | null;
-    /** The end of the free trial it starts with; billing begins there. */
+    /** The end of the free trial it starts with, which anchors the billing cycle. */
     trialEnd?: number;
   },
 ): Subscription {

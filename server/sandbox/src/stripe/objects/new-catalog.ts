@@ -1,4 +1,5 @@
-// Freshly made customers, products, prices, coupons, promotion codes and payment methods, with every field of the real API.
+// Freshly made customers, products, prices, coupons, promotion codes, cards and webhook endpoints, with every field of
+// the real API.
 import type {
   Coupon,
   Customer,
@@ -164,7 +165,7 @@ export function newCoupon(
   };
 }
 
-/** A code a person can type at checkout for a coupon. */
+/** A promotion code, which a person can enter at checkout for a coupon. */
 export function newPromotionCode(
   id: string,
   created: number,
@@ -192,7 +193,7 @@ export function newPromotionCode(
   };
 }
 
-/** A saved test card. `last4` tells the working card (4242) from the failing one (0341). */
+/** A saved test card. `last4` is 4242 for the working card, 0341 for the failing one. */
 export function newCard(
   id: string,
   created: number,
@@ -228,7 +229,7 @@ export function newCard(
   };
 }
 
-/** A place events are sent to, with the secret they are signed with. */
+/** A webhook endpoint: where events are sent, and the secret that signs them. */
 export function newWebhookEndpoint(
   id: string,
   created: number,

@@ -9,7 +9,7 @@ export function newCheckoutLine(
     quantity: number;
     description: string;
     discountAmount: number;
-    /** Nothing is due today: the subscription starts with a trial. */
+    /** True when nothing is due today, because the subscription starts with a trial. */
     isFree?: boolean;
   },
 ): CheckoutLine {
@@ -25,7 +25,7 @@ export function newCheckoutLine(
     currency: given.price.currency,
     description: given.description,
     metadata: {},
-    // As it was when the session was made.
+    // A copy of the price as it was when the session was created.
     price: structuredClone(given.price),
     quantity: given.quantity,
   };
@@ -49,7 +49,7 @@ export type NewSession = Pick<
   | "url"
 > & { customer_creation: string | null; locale: string | null };
 
-/** The fields of a checkout session that nothing has filled yet. */
+/** The fields of a checkout session that start out empty. */
 function blankSession() {
   return {
     adaptive_pricing: { enabled: false },

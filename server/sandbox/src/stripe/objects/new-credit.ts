@@ -35,7 +35,7 @@ export function newCreditLine(id: string, given: CreditLine): StripeObject {
   };
 }
 
-/** A credit note of an invoice; `prePayment` is the part that lowers what is still to be paid. */
+/** A credit note for an invoice. `prePayment` is the part that lowers the amount still due. */
 export function newCreditNote(
   id: string,
   now: number,

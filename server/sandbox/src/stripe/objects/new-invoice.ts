@@ -19,11 +19,11 @@ export type LineDraft = {
   end: number;
   proration: boolean;
   discountAmount?: number;
-  /** The invoice that a credit line gives back from. */
+  /** The invoice, and its lines, that a credit line credits. */
   credits?: { invoice: string; lines: string[] };
 };
 
-/** One invoice line. Prorations point at the invoice item they would have at Stripe. */
+/** One invoice line. A proration references an invoice item, as at Stripe. */
 export function newInvoiceLine(
   id: string,
   invoiceItem: string | null,
@@ -74,7 +74,7 @@ export function newInvoiceLine(
   };
 }
 
-/** The line of an invoice item that stands for itself: a single charge or credit. */
+/** The line of a standalone invoice item: a one-off charge or credit. */
 export function newManualLine(
   id: string,
   invoiceItem: string,
@@ -127,7 +127,7 @@ export function newManualLine(
   };
 }
 
-/** The fields of an invoice that nothing has filled yet. */
+/** The fields of an invoice that start out empty. */
 function blankInvoice() {
   return {
     account_tax_ids: null,
@@ -196,7 +196,7 @@ function blankInvoice() {
   };
 }
 
-/** A draft invoice for a subscription; totals follow from its lines. */
+/** A draft invoice for a subscription, with its totals calculated from its lines. */
 export function newInvoice(
   id: string,
   now: number,
@@ -251,7 +251,7 @@ export function newInvoice(
   };
 }
 
-/** The tie between an invoice and the payment intent that pays it. */
+/** The invoice payment, which links an invoice to the payment intent that pays it. */
 export function newInvoicePayment(
   id: string,
   now: number,

@@ -70,7 +70,7 @@ export function newPaymentIntent(
   };
 }
 
-/** The fields of a charge that nothing has filled yet. */
+/** The fields of a charge that start out empty. */
 function blankCharge() {
   return {
     amount_refunded: 0,

@@ -31,7 +31,7 @@ export const NO_FEATURES: PortalFeatures = {
   },
 };
 
-/** What a merchant gets who saves the portal's settings with the plan switch on, as many do. */
+/** What a merchant gets by saving the portal's settings with plan switching on, as many do. */
 export const SAVED_FEATURES: PortalFeatures = {
   ...NO_FEATURES,
   customer_update: { allowed_updates: ["email", "address", "tax_id"], enabled: true },
@@ -42,7 +42,7 @@ export const SAVED_FEATURES: PortalFeatures = {
     ...NO_FEATURES.subscription_update,
     default_allowed_updates: ["price", "quantity", "promotion_code"],
     enabled: true,
-    // No list: every active price, which at Stripe the merchant picks by hand.
+    // Null means every active price. At Stripe, the merchant picks the prices by hand.
     products: null,
     proration_behavior: "always_invoice",
   },

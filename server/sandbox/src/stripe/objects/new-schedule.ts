@@ -78,7 +78,7 @@ export function newPhase(given: {
   };
 }
 
-/** A schedule that has taken a running subscription over. */
+/** A schedule that has taken over a running subscription. */
 export function newSchedule(
   id: string,
   created: number,

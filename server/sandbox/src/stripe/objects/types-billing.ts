@@ -1,4 +1,4 @@
-// The shapes of what bills by the period: subscriptions, their schedules, invoices and what ties them to payments.
+// The shapes of recurring billing: subscriptions, their schedules, invoices and invoice payments.
 import type { Json, Metadata, Price, StripeObject } from "./types.ts";
 
 export interface SubscriptionItem extends StripeObject {
@@ -21,7 +21,7 @@ export type SubscriptionStatus =
   | "canceled"
   | "unpaid";
 
-/** How long a free trial is to last: a number of days from the start, or until a moment in unix seconds. */
+/** The length of a free trial: a number of days from the start, or an end in unix seconds. */
 export type TrialWish = { days: number } | { end: number };
 
 export interface Subscription extends StripeObject {
@@ -45,7 +45,7 @@ export interface Subscription extends StripeObject {
   schedule: string | null;
   start_date: number;
   status: SubscriptionStatus;
-  /** The free trial, running or over; unix seconds. */
+  /** The free trial, current or past, in unix seconds. */
   trial_end: number | null;
   trial_start: number | null;
 }
@@ -62,7 +62,7 @@ export type PendingUpdate = {
   trial_from_plan: null;
 };
 
-/** A discount of a phase: one that is there already, or a new one of a coupon or promotion code. */
+/** A discount of a phase: an existing one, or a new one from a coupon or promotion code. */
 export type PhaseDiscount = {
   coupon: string | null;
   discount: string | null;

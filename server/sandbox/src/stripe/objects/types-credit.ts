@@ -1,4 +1,4 @@
-// The shapes of what is owed to a customer: balance transactions, pending invoice items, credit notes.
+// The shapes of customer credit: balance transactions, pending invoice items, credit notes.
 import type { Json, Metadata, StripeObject } from "./types.ts";
 
 export type BalanceReason =

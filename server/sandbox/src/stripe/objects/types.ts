@@ -1,4 +1,4 @@
-// The shapes of the objects the Stripe stand-in keeps: the fields it reads or changes are named, the rest is plain JSON.
+// The shapes of the Stripe stand-in's objects: fields that it reads or changes are typed, the rest is plain JSON.
 
 export type Json =
   | string
@@ -10,7 +10,7 @@ export type Json =
   | { [field: string]: Json };
 export type Metadata = { [key: string]: string };
 
-/** Any resource of the API. Fields without behaviour here are carried as plain JSON. */
+/** Any resource of the API. Fields that have no behaviour here are kept as plain JSON. */
 export interface StripeObject {
   id: string;
   object: string;
@@ -193,7 +193,7 @@ export interface PaymentMethod extends StripeObject {
 
 export type Proration = "always_invoice" | "create_prorations" | "none";
 
-/** What a portal page offers. `products` null = every active price. */
+/** What a portal page offers. A `products` of null means every active price. */
 export type PortalFeatures = {
   customer_update: { allowed_updates: string[]; enabled: boolean };
   invoice_history: { enabled: boolean };
@@ -257,7 +257,7 @@ export interface WebhookEndpoint extends StripeObject {
   enabled_events: string[];
   status: "enabled" | "disabled";
   created: number;
-  /** Shown once at creation by the real API; kept here to sign with. */
+  /** The signing secret. The real API shows it only once, at creation. */
   secret: string;
 }
 

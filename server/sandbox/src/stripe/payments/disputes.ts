@@ -1,4 +1,4 @@
-// Disputes: opened, won and lost by control, read by the API.
+// Disputes: opened, won and lost through the controls, read through the API.
 import type { Route } from "../api/route.ts";
 import { listOfPayments } from "../api/lists.ts";
 import { newDispute } from "../objects/new-payment.ts";
@@ -33,7 +33,7 @@ function transaction(
   };
 }
 
-/** A cardholder disputes a charge. `inquiry` takes no funds yet. */
+/** Opens a cardholder's dispute of a charge. An `inquiry` withdraws no funds yet. */
 export function openDispute(
   world: World,
   charge: Charge,
@@ -60,7 +60,7 @@ export function openDispute(
   return dispute;
 }
 
-/** Ends a dispute. Won gives the funds back; a closed inquiry is `warning_closed`. */
+/** Closes a dispute. Winning one reinstates the funds; winning an inquiry makes it `warning_closed`. */
 export function closeDispute(world: World, dispute: Dispute, outcome: "won" | "lost"): void {
   if (["won", "lost", "warning_closed"].includes(dispute.status)) return;
   const inquiry = dispute.status.startsWith("warning_");

@@ -1,4 +1,4 @@
-// Taking money: payment intents, their charges, and the receipts and ledger ids that go with them.
+// Taking payments: payment intents, their charges, and the receipt URLs and balance transaction ids that go with them.
 import type { Route } from "../api/route.ts";
 import { cardOf } from "../customers/customers.ts";
 import { createdRange, page } from "../api/lists.ts";
@@ -7,7 +7,7 @@ import { newCard } from "../objects/new-catalog.ts";
 import type { Charge, Customer, PaymentIntent } from "../objects/types.ts";
 import { change, need, type World } from "../state/world.ts";
 
-/** How a payment goes: at once, refused, or settled later (bank debit). */
+/** The outcome of a payment: paid immediately, declined, or settled later (bank debit). */
 export type PaymentOutcome = "paid" | "declined" | "delayed";
 
 const DECLINE = {
@@ -18,7 +18,7 @@ const DECLINE = {
   message: "Your card was declined.",
 };
 
-/** Makes a payment intent and announces it. */
+/** Creates a payment intent and emits `payment_intent.created`. */
 export function createIntent(
   world: World,
   given: Parameters<typeof newPaymentIntent>[2],
@@ -66,7 +66,7 @@ function makeCharge(
   return charge;
 }
 
-/** Tries an open intent. Events come in Stripe's order: the charge first, then the intent. */
+/** Attempts to charge an open intent. Events are in Stripe's order: the charge first, then the intent. */
 export function confirmIntent(
   world: World,
   intent: PaymentIntent,
@@ -98,7 +98,7 @@ export function confirmIntent(
   return charge;
 }
 
-/** Ends a delayed payment, well or badly. */
+/** Settles a delayed payment as succeeded or failed. */
 export function settleDelayed(world: World, intent: PaymentIntent, paid: boolean): void {
   const charge = need(world.tables.charges, "charge", intent.latest_charge ?? "");
   charge.status = paid ? "succeeded" : "failed";
@@ -122,7 +122,7 @@ export function settleDelayed(world: World, intent: PaymentIntent, paid: boolean
   world.emit(paid ? "payment_intent.succeeded" : "payment_intent.payment_failed", intent);
 }
 
-/** Gives up an intent nobody paid. */
+/** Cancels an unpaid intent. */
 export function cancelIntent(world: World, intent: PaymentIntent): void {
   if (intent.status === "succeeded" || intent.status === "canceled") return;
   change(world, intent, "payment_intent.canceled", (it) => {

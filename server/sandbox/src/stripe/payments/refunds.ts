@@ -1,4 +1,4 @@
-// Refunds: full, partial, pending, failing, by the API and by control.
+// Refunds: full, partial, pending or failing, through the API or the controls.
 import type { Call, Route } from "../api/route.ts";
 import { listOfPayments } from "../api/lists.ts";
 import { newRefund } from "../objects/new-payment.ts";
@@ -8,10 +8,13 @@ import { change, need, snapshot, type World } from "../state/world.ts";
 
 const REASONS = ["duplicate", "fraudulent", "requested_by_customer"] as const;
 
-/** `pending` stays so until settled; `failing` is accepted first and fails right after. */
+/** `pending` lasts until it is settled; `failing` is accepted at first and fails right after. */
 export type RefundOutcome = "succeeded" | "pending" | "failing";
 
-/** The charge behind a charge or payment intent id. 400 when there is none to give back from. */
+/**
+ * The charge behind a charge or payment intent id. Throws 400 for an unknown id, or when the intent has no
+ * successful charge.
+ */
 export function chargeOf(world: World, id: string, param: string): Charge {
   if (id.startsWith("ch_")) return need(world.tables.charges, "charge", id, param);
   const intent = need(world.tables.paymentIntents, "payment_intent", id, param);
@@ -26,7 +29,10 @@ export function chargeOf(world: World, id: string, param: string): Charge {
   return charge;
 }
 
-/** Gives money back. `amount` in minor units, default everything left. 400 when nothing or not enough is left. */
+/**
+ * Refunds a charge. `amount` is in minor units and defaults to all that is left. Throws 400 when too little is
+ * left, or the charge is disputed.
+ */
 export function createRefund(
   world: World,
   charge: Charge,
@@ -77,7 +83,7 @@ export function createRefund(
   return refund;
 }
 
-/** A pending refund goes through. */
+/** Settles a pending refund as succeeded. */
 export function succeedRefund(world: World, refund: Refund): void {
   if (refund.status !== "pending") return;
   change(world, refund, "refund.updated", (it) => {
@@ -86,7 +92,7 @@ export function succeedRefund(world: World, refund: Refund): void {
   world.emit("charge.refund.updated", refund);
 }
 
-/** The bank sends the money back: the charge counts as not refunded by this amount again. */
+/** Fails a refund, as when the bank returns the money. The charge no longer counts the amount as refunded. */
 export function failRefund(world: World, refund: Refund): void {
   if (refund.status === "failed" || refund.status === "canceled") return;
   const before = snapshot(refund);

@@ -1,4 +1,4 @@
-// What a person may do in the billing portal: only what the session's configuration offers.
+// The actions of the billing portal, limited to what the session's configuration offers.
 import { cancelNow } from "../billing/canceling.ts";
 import { closeSchedule, phaseOf } from "../billing/phases.ts";
 import { boundary } from "../state/period.ts";
@@ -14,7 +14,7 @@ import { change, type World } from "../state/world.ts";
 const NOT_OFFERED = { status: 403, message: "This page does not offer that." };
 const SHOWN_PLANS = 20;
 
-/** Why an action was not carried out. */
+/** Why an action failed. */
 export type PortalProblem = { status: number; message: string };
 
 /** The prices a subscription may be switched to. */
@@ -45,7 +45,7 @@ export function offersQuantity(features: PortalFeatures): boolean {
   return update.enabled && update.default_allowed_updates.includes("quantity");
 }
 
-/** A change by the person takes the place of what was scheduled, as in the real portal. */
+/** Releases the schedule, because the customer's own change replaces it, as in the real portal. */
 function dropSchedule(world: World, subscription: Subscription): void {
   if (subscription.schedule === null) return;
   change(world, subscription, "customer.subscription.updated", (it) => {
@@ -77,7 +77,7 @@ function cancelOrResume(
   return null;
 }
 
-/** Whether the configuration puts this change off to the period's end. */
+/** Whether the configuration defers this change to the end of the period. */
 function waits(
   features: PortalFeatures,
   from: Price,
@@ -181,7 +181,7 @@ function switchPlan(
   }
 }
 
-/** Carries out the form `name` of the portal page; null when it went well or there was nothing to do. */
+/** Carries out the form `name` of the portal page. Returns null on success, or when there was nothing to do. */
 export function actInPortal(
   world: World,
   customer: Customer,

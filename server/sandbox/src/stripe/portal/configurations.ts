@@ -1,4 +1,4 @@
-// The portal configurations API: create, read, list, update; and the default one a merchant saves in the dashboard.
+// The portal configurations API (create, read, list, update), and the default one that is saved in the dashboard.
 import type { Call, Route } from "../api/route.ts";
 import { page } from "../api/lists.ts";
 import { NO_FEATURES, newPortalConfiguration, SAVED_FEATURES } from "../objects/new-portal.ts";
@@ -9,7 +9,7 @@ import { change, need, type World } from "../state/world.ts";
 const PRORATIONS = ["always_invoice", "create_prorations", "none"] as const;
 const UPDATES = ["price", "promotion_code", "quantity"];
 
-/** The configuration of sessions that name none. 400 with Stripe's words when it was never saved. */
+/** The configuration for sessions that name none. Throws 400 with Stripe's message when none was saved. */
 export function defaultConfiguration(world: World): PortalConfiguration {
   for (const it of world.tables.portalConfigurations.values()) if (it.is_default) return it;
   throw apiError({
@@ -20,7 +20,7 @@ export function defaultConfiguration(world: World): PortalConfiguration {
   });
 }
 
-/** Saves the dashboard's portal settings, or makes as if they had never been saved. */
+/** Saves the dashboard's portal settings, or makes it look as if they had never been saved. */
 export function savePortalSettings(world: World, saved: boolean): void {
   for (const it of world.tables.portalConfigurations.values()) {
     if (it.is_default) world.tables.portalConfigurations.delete(it.id);

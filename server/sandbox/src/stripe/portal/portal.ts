@@ -1,4 +1,4 @@
-// The billing portal: its API and its hosted page (cancel, resume, card, plan, invoices).
+// The billing portal: its sessions API and its hosted page (cancel, resume, card, plan, invoices).
 import type { ServerResponse } from "node:http";
 import { type Html, html, moment, money, originOf, redirect, sendPage } from "../../html.ts";
 import type { PageRequest } from "../../http.ts";
@@ -146,7 +146,7 @@ ${invoices.map(
   });
 }
 
-/** Answers `/p/session/:secret` and its forms. */
+/** Handles `/p/session/:secret` and its forms. */
 export function handlePortalPage(
   world: World,
   res: ServerResponse,
@@ -173,7 +173,7 @@ export function handlePortalPage(
   else showPortal(res, world, base, { session, customer, features, problem });
 }
 
-/** Answers `/invoices/:id` and `/receipts/:id`: what the hosted links lead to. */
+/** Handles `/invoices/:id` and `/receipts/:id`, the targets of the hosted invoice and receipt links. */
 export function handlePaperPage(world: World, res: ServerResponse, path: string): void {
   const id = path.split("/")[2] ?? "";
   const invoice = world.tables.invoices.get(id);

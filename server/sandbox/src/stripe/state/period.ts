@@ -1,4 +1,4 @@
-// Billing periods: whole intervals counted from the anchor, so that month ends and leap days never drift.
+// Billing periods: whole intervals counted from the anchor, so that dates never drift at month ends and leap days.
 import type { Recurring } from "../objects/types.ts";
 
 const DAY_SECONDS = 86_400;
@@ -11,12 +11,12 @@ function addMonths(anchorSeconds: number, months: number): number {
   const lastDay = new Date(
     Date.UTC(first.getUTCFullYear(), first.getUTCMonth() + 1, 0),
   ).getUTCDate();
-  // Clamped to the month's end, but always from the anchor's own day: 31 Jan, 28 Feb, 31 Mar.
+  // Clamped to the month's end, but always starting from the anchor's day: 31 Jan, 28 Feb, 31 Mar.
   first.setUTCDate(Math.min(anchor.getUTCDate(), lastDay));
   return Math.floor(first.getTime() / 1000);
 }
 
-/** The moment `count` intervals after the anchor, in unix seconds. */
+/** The time `count` intervals after the anchor, in unix seconds. */
 export function boundary(anchorSeconds: number, recurring: Recurring, count: number): number {
   const steps = count * recurring.interval_count;
   switch (recurring.interval) {
@@ -31,13 +31,13 @@ export function boundary(anchorSeconds: number, recurring: Recurring, count: num
   }
 }
 
-/** The period that contains `at`: start included, end excluded. */
+/** The period that contains `at` (start inclusive, end exclusive). */
 export function periodAt(
   anchorSeconds: number,
   recurring: Recurring,
   at: number,
 ): { start: number; end: number } {
-  // The guess may be off either way (February is short), so walk to the right period from it.
+  // The estimate may be off in either direction (February is short), so walk from it to the right period.
   const length = boundary(anchorSeconds, recurring, 1) - anchorSeconds;
   let count = Math.max(0, Math.floor((at - anchorSeconds) / length));
   while (count > 0 && boundary(anchorSeconds, recurring, count) > at) count -= 1;

@@ -1,4 +1,4 @@
-// Keeps the sandbox's state in a file: written behind, replaced atomically, read at the start.
+// Saves the sandbox's state in a file: written with a delay, replaced atomically, read at startup.
 import { existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { rename, writeFile } from "node:fs/promises";
 import { join } from "node:path";
@@ -7,15 +7,15 @@ const WRITE_AFTER_MS = 250;
 const VERSION = 1;
 
 export interface Persistence {
-  /** The state of the last run, if there is one that can be read. */
+  /** The state of the last run, if there is a readable one. */
   load(): unknown;
-  /** Something changed: the file is written soon. */
+  /** Marks the state as changed: the file is written soon. */
   touch(): void;
-  /** Writes what is still unwritten. */
+  /** Writes any unsaved change. */
   close(): Promise<void>;
 }
 
-/** Maps and sets survive JSON as tagged arrays. */
+/** A JSON replacer: maps and sets become tagged arrays. */
 function tag(_key: string, value: unknown): unknown {
   if (value instanceof Map) return { $map: [...value] };
   if (value instanceof Set) return { $set: [...value] };
@@ -29,7 +29,7 @@ function untag(_key: string, value: unknown): unknown {
   return value;
 }
 
-/** Keeps what `collect` answers in `dataDir/name`. Without a folder nothing is kept. */
+/** Creates a store that saves what `collect` returns in `dataDir/name`. Without `dataDir`, nothing is saved. */
 export function createPersistence(
   dataDir: string | undefined,
   name: string,

@@ -1,4 +1,4 @@
-// The state of the Stripe stand-in: the tables, ids, both clocks, and how a change becomes an event.
+// The state of the Stripe stand-in: tables, ids, both clocks, and how a change becomes an event.
 import { randomInt } from "node:crypto";
 import type {
   Charge,
@@ -35,20 +35,20 @@ import type {
 } from "../objects/types-credit.ts";
 import { missing } from "../api/wire.ts";
 
-/** What a checkout session carries besides its public object. */
+/** The private state of a checkout session, beside its public object. */
 export interface SessionDetails {
   lines: CheckoutLine[];
   intentMetadata: Metadata;
   intentDescription: string | null;
   setupFutureUsage: string | null;
   subscriptionMetadata: Metadata;
-  /** The free trial the subscription is to start with. */
+  /** The free trial that the subscription will start with. */
   trial?: TrialWish;
-  /** Set while a delayed payment is under way. */
+  /** True while a delayed payment is in progress. */
   delayed: boolean;
 }
 
-/** A type, not an interface, so that `Object.values` knows what it holds. */
+/** A type rather than an interface, so that `Object.values` is typed. */
 export type Tables = {
   customers: Map<string, Customer>;
   products: Map<string, Product>;
@@ -73,22 +73,22 @@ export type Tables = {
   webhookEndpoints: Map<string, WebhookEndpoint>;
 };
 
-/** State beside the public objects. */
+/** State that is not part of the public objects. */
 export interface Hidden {
   sessionDetails: Map<string, SessionDetails>;
-  /** Customers whose card is refused from now on. */
+  /** Customers whose card is declined. */
   failingCards: Set<string>;
-  /** Lines that wait for the next invoice, by subscription, or by customer for any of its subscriptions. */
+  /** Lines waiting for the next invoice, by subscription id, or by customer id for any of their subscriptions. */
   pendingLines: Map<string, InvoiceLine[]>;
-  /** Drafts and open invoices by subscription: what the billing clock still has to look at. */
+  /** Draft and open invoices by subscription, which the billing clock still has to process. */
   unfinishedInvoices: Map<string, Set<string>>;
-  /** The payment tie of each finalised invoice. */
+  /** The invoice payment of each finalised invoice with an amount due. */
   paymentByInvoice: Map<string, string>;
-  /** Ends of trials that were announced, by subscription and end. */
+  /** Trial ends that were announced, keyed by subscription and end. */
   trialsAnnounced: Set<string>;
-  /** How the next refunds go, first come first. */
+  /** The outcomes of the next refunds, in order. */
   nextRefunds: ("succeeded" | "pending" | "failing")[];
-  /** Customers that were deleted, so that a retrieve answers `deleted: true`. */
+  /** Deleted customers, so that retrieving one returns `deleted: true`. */
   deletedCustomers: Set<string>;
   /** Billing clock minus wall clock, in seconds. */
   billingOffsetSeconds: number;
@@ -107,16 +107,16 @@ export interface World {
   publicUrl: string;
   /** Unix seconds for events, sessions, refunds, disputes and signatures. */
   wallNow(): number;
-  /** Unix seconds for subscriptions and invoices: the movable test clock. */
+  /** Unix seconds for subscriptions and invoices, from the billing clock, which can be advanced. */
   billingNow(): number;
-  /** Runs `work` with the billing clock standing at `seconds`. */
+  /** Runs `work` with the billing clock frozen at `seconds`. */
   atBillingTime(seconds: number, work: () => void): void;
   newId(prefix: string, length?: number): string;
   /** Records an event about `object` as it is now; `before` gives `previous_attributes`. */
   emit(type: string, object: StripeObject, before?: StripeObject): void;
-  /** How unpaid invoices are retried, and what happens to the subscription after the last attempt. */
+  /** When unpaid invoices are retried, and what happens to the subscription after the last attempt. */
   dunning: { retryAfterDays: number[]; end: "cancel" | "unpaid" };
-  /** The API request now being handled, for the event envelope. */
+  /** The API request being handled, for the event envelope. */
   request: RequestStamp;
 }
 
@@ -169,7 +169,7 @@ export function emptyState(): { tables: Tables; hidden: Hidden } {
   };
 }
 
-/** Creates the world. `record` stores and sends an event. */
+/** Creates the world. `record` stores an event and sends it. */
 export function createWorld(given: {
   clock: () => Date;
   publicUrl: string;
@@ -210,7 +210,7 @@ export function createWorld(given: {
   return world;
 }
 
-/** A deep copy, to compare with or to keep as it was. */
+/** A deep copy, for comparing with the object after a change. */
 export function snapshot<T>(value: T): T {
   return structuredClone(value);
 }
@@ -219,7 +219,7 @@ function isPlain(value: Json): value is { [field: string]: Json } {
   return typeof value === "object" && value !== null && !Array.isArray(value);
 }
 
-/** What changed from `before` to `after`, as the old values: an event's `previous_attributes`. */
+/** The old values of the fields that differ between `before` and `after`: an event's `previous_attributes`. */
 export function previousAttributes(before: Json, after: Json): { [field: string]: Json } {
   const changed: { [field: string]: Json } = {};
   if (!isPlain(before) || !isPlain(after)) return changed;
@@ -232,7 +232,7 @@ export function previousAttributes(before: Json, after: Json): { [field: string]
   return changed;
 }
 
-/** Changes an object and emits `type` with what changed; nothing is emitted when nothing did. */
+/** Changes an object and emits `type` with the previous values, unless nothing changed. */
 export function change<T extends StripeObject>(
   world: World,
   object: T,
@@ -244,7 +244,7 @@ export function change<T extends StripeObject>(
   if (JSON.stringify(before) !== JSON.stringify(object)) world.emit(type, object, before);
 }
 
-/** The row with this id, or Stripe's `resource_missing`. */
+/** Returns the row with this id. Throws Stripe's `resource_missing` when there is none. */
 export function need<T>(table: Map<string, T>, what: string, id: string, param = "id"): T {
   const found = table.get(id);
   if (found === undefined) throw missing(what, id, param);
