@@ -1,4 +1,5 @@
-// A row that stays locked for longer than a request may wait: SERVICE_UNAVAILABLE, whatever kind of statement waited.
+// A row that stays locked for longer than a request may wait: SERVICE_UNAVAILABLE, whatever kind of statement was
+// waiting.
 import { randomUUID } from "node:crypto";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { DatabaseTransaction } from "../../server/database/ports.ts";
@@ -20,7 +21,7 @@ const STATEMENTS: Readonly<Record<string, (tx: DatabaseTransaction, id: string) 
     }),
 };
 
-// SQLite has no row locks: its one writer is waited for in tests/contract/sqlite-busy.test.ts.
+// SQLite has no row locks; waiting for its single writer is tested in tests/contract/sqlite-busy.test.ts.
 describe.runIf(available.dialect === "mysql")("a row that stays locked", () => {
   let opened: OpenedBackend;
   const id = randomUUID();
