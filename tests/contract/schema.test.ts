@@ -221,7 +221,7 @@ async function readSqlite(sql: SqlSession): Promise<TableText[]> {
   return found;
 }
 
-/** One column as the schema declares it. */
+/** A column as declared in the schema. */
 interface SchemaColumn {
   name: string;
   /** Prisma's scalar: String, Int, DateTime, Boolean. */
