@@ -1,5 +1,4 @@
-// The rows about large books: the doctor, reads by administrators and users, and spends while jobs clean up a year's
-// data.
+// The rows about large books: the doctor, reads by administrators and users, and spends while jobs clean up a year.
 import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -178,10 +177,7 @@ function spendUntil(
 const FEW_OLD_VERSIONS = 1_000;
 const PURGE_LIMIT_MS = 300_000;
 
-/**
- * Waits until the server has purged the old versions of the rows that the jobs changed, which occupies one of two
- * cores.
- */
+/** Waits until the server has purged the old versions of rows that the jobs changed: that occupies one of two cores. */
 async function purged({ backend }: Instance): Promise<void> {
   const isOver = () =>
     backend.database.rawTransaction(async (session) => {

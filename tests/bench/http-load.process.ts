@@ -78,10 +78,7 @@ function isWhole(answer: string): boolean {
   return answer.length >= headEnd + 4 + Number(length);
 }
 
-/**
- * The request's start and those headers that all callers share, including ones a browser sends and a server has to
- * parse.
- */
+/** The request's start and the headers that all callers share, with those a browser sends and a server has to parse. */
 function startOf({ method, path, body }: LoadRequest, port: number, accept = "*/*"): string {
   const length = Buffer.byteLength((body ?? "").replace("KEY", randomUUID()));
   const about =

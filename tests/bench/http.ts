@@ -10,10 +10,7 @@ const USERS = 1_000;
 const ROUNDS = 3;
 /** Until V8 has compiled the hot code: a real server runs for days. */
 const WARM_UP_SECONDS = 4;
-/**
- * At the start of a turn every cache is cold simultaneously, after the others' turns; in real traffic that never
- * happens.
- */
+/** At the start of a turn every cache is cold simultaneously, because of the others' turns; real traffic never is. */
 const RAMP_UP_SECONDS = 0.5;
 /** Each run is two requests and a stream of hundreds of events; more of them would only queue. */
 const RUNS_IN_FLIGHT = 16;

@@ -1,5 +1,4 @@
-// One instance in its own process: given a task, it opens and says "ready"; told to start, it answers with its
-// measurements.
+// One instance in its own process: given a task it opens and says "ready"; started, it answers with its measurements.
 import { once } from "node:events";
 import { closedLoop } from "./load.ts";
 import { openInstance, type Place, spendOf } from "./world.ts";

@@ -75,10 +75,7 @@ export function summarise(latencies: readonly number[], seconds = 1): Measured {
 
 const TURNS = 3;
 
-/**
- * Measures two things alternately, so that other load on the machine affects both; resolves with the median run of
- * each.
- */
+/** Measures two things alternately, so that other load affects both; resolves with the median run of each. */
 export async function inTurns(one: () => Promise<Measured>, other: () => Promise<Measured>) {
   const runs: Measured[] = [];
   const others: Measured[] = [];

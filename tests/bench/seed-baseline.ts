@@ -56,10 +56,7 @@ export async function spendByRows(
   await models.usageLog.create({ data: { ...row, id: randomUUID(), credits: 1 } });
 }
 
-/**
- * Opens a separate client with more connections and longer timeouts than ours, so that no setting of ours slows it
- * down.
- */
+/** Opens a separate client with more connections and longer timeouts than ours, so that no setting of ours slows it. */
 function openPrisma(place: Place): PrismaClient {
   const url = new URL(place.databaseUrl);
   const adapter = new PrismaMariaDb({

@@ -11,10 +11,7 @@ const BARE = `require("node:http").createServer((request, response) => {
   response.end("{}");
 }).listen(Number(process.env.PORT), "127.0.0.1")`;
 
-/**
- * Measures start.cold against a bare node:http server started and polled the same way. The database is already
- * migrated.
- */
+/** Measures start.cold against a bare node:http server started and polled alike. The database is already migrated. */
 export async function benchStart(report: Report): Promise<void> {
   const place = (await createPlace("mysql")) ?? (await createPlace("sqlite"));
   if (place === null) return report.say("start: no database");

@@ -23,10 +23,7 @@ interface Stream {
   events: number;
 }
 
-/**
- * Measures streams.open: the memory of each of many live balances (some of whose readers never read), and balances
- * alongside.
- */
+/** Measures streams.open: the memory of each of many live balances, some of them never read, and balances alongside. */
 export async function benchStreams(report: Report, seconds: number): Promise<void> {
   const stage = await openHttpStage();
   if (stage === null) return report.say("streams: no database");

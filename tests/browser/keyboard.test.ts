@@ -1,5 +1,4 @@
-// The whole story without a mouse: every step is Tab, Enter, Space, arrows, Escape and typing. Also: how many reads a
-// page costs.
+// The whole story without a mouse: only Tab, Enter, Space, arrows, Escape and typing. Also: the reads a page costs.
 import type { Page } from "playwright-core";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { seeIn } from "./person.ts";

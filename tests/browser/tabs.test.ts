@@ -1,5 +1,4 @@
-// Several tabs of one browser in a real Chromium: who is signed in, and who follows a run. Also: cancelled redirects to
-// Google.
+// Several tabs of one browser in a real Chromium: who is signed in, who follows a run. Also: cancelled sign-ins.
 import type { BrowserContext, Page, Route } from "playwright-core";
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from "vitest";
 import { ask, goTo, seeIn, signInAs } from "./person.ts";

@@ -1,5 +1,4 @@
-// How the production database behaves when its server is unavailable or silent, cuts a connection, or has row
-// contention.
+// How the production database behaves when its server is unavailable or silent, cuts a connection, or rows are locked.
 import { setTimeout as sleep } from "node:timers/promises";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { type Backend, openBackend } from "../../server/infrastructure.ts";

@@ -1,5 +1,4 @@
-// Classifies errors of database servers that cannot be run here (failover, group replication, TiDB), and the retry
-// limits.
+// Classifies errors of servers that cannot be run here (failover, group replication, TiDB), and tests the retry limits.
 import { setTimeout as sleep } from "node:timers/promises";
 import { DriverAdapterError } from "@prisma/driver-adapter-utils";
 import { describe, expect, test } from "vitest";

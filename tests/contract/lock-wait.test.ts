@@ -1,5 +1,4 @@
-// A row that stays locked for longer than a request may wait: SERVICE_UNAVAILABLE, whatever kind of statement was
-// waiting.
+// A row that stays locked for longer than a request may wait: SERVICE_UNAVAILABLE, whatever kind of statement waited.
 import { randomUUID } from "node:crypto";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { DatabaseTransaction } from "../../server/database/ports.ts";

@@ -102,10 +102,7 @@ describe.each(databases)("a migration of $name that stopped halfway", (server) =
     return createConnection(parseMysqlUrl(url).connection);
   }
 
-  /**
-   * Leaves the database as a crash in the first migration would: `done` statements have run, `noted` of them are
-   * recorded.
-   */
+  /** Leaves the database as a crash in the first migration would: `done` statements run, `noted` of them recorded. */
   async function crashed(done: number, noted: number): Promise<FreshDatabase> {
     const database = await freshMysql(server.url);
     const connection = await connect(database.url);

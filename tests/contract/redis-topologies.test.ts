@@ -74,8 +74,7 @@ async function useEverything(store: KeyValues): Promise<void> {
 
   const heard: string[] = [];
   await store.pubsub.subscribe(keys[0] ?? "", (message) => heard.push(message));
-  // Only current subscribers receive messages, and just after a failover the subscribing connection may not be ready
-  // yet.
+  // Only current subscribers receive messages, and just after a failover the connection may not be subscribed yet.
   const say = async () => {
     await store.pubsub.publish(keys[0] ?? "", "hello");
     expect(heard).toContain("hello");

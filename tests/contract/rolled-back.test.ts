@@ -95,8 +95,7 @@ describe.runIf(available.dialect === "mysql")("the victim of a deadlock", () => 
 });
 
 describe.runIf(available.dialect === "mysql")("a transaction on MySQL", () => {
-  // As Galera does when another node committed first. Unlike after a deadlock, later statements are committed
-  // immediately.
+  // As Galera does when another node committed first. Unlike after a deadlock, what follows is committed immediately.
   test("that was rolled back as a whole writes nothing that follows", async () => {
     const { database } = opened.backend;
     await database.models.$executeRawUnsafe(`CREATE PROCEDURE rolled_back() BEGIN

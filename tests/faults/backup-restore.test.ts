@@ -1,5 +1,4 @@
-// Backup and point-in-time restore with the commands of docs/operations/backup-and-restore.md, and what reconcile finds
-// afterwards.
+// Backup and point-in-time restore as in docs/operations/backup-and-restore.md, and what reconcile finds afterwards.
 import { execFileSync } from "node:child_process";
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";

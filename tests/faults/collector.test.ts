@@ -1,5 +1,4 @@
-// An unavailable or silent collector affects nobody, pending spans are sent on shutdown, and without one no SDK is
-// loaded.
+// An unavailable or silent collector has no effect, shutdown sends pending spans, and without one no SDK is loaded.
 import { beforeAll, expect, test } from "vitest";
 import { ROOT } from "../bench/built.ts";
 import { startCollector } from "../support/collector.ts";

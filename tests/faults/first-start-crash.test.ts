@@ -1,5 +1,4 @@
-// A server killed in the middle of its first start, migrations included, starts the next time without manual
-// intervention.
+// A server killed in the middle of its first start, migrations included, starts the next time without intervention.
 import { existsSync } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
 import { createConnection } from "mariadb";

@@ -1,5 +1,4 @@
-// Promise 13: SIGTERM under load. Readiness fails first, requests in flight finish, exit 0 within 10 s, no reset
-// connection.
+// Promise 13: SIGTERM under load. Readiness fails first, requests in flight finish, exit 0 within 10 s, no resets.
 import { execFileSync } from "node:child_process";
 import { once } from "node:events";
 import { existsSync, realpathSync } from "node:fs";
@@ -55,8 +54,7 @@ test("a request that takes its time is finished", async () => {
   });
   const answered = once(outgoing, "response") as Promise<[IncomingMessage]>;
   outgoing.write("{");
-  // "Continue" shows that the request was seen. It stays in flight, because its body ends only after the server stops
-  // listening.
+  // "Continue": the request was seen. It stays in flight, because its body ends only after the server stops listening.
   await once(outgoing, "continue");
   server.child.kill("SIGTERM");
   await untilSilent(server.url);

@@ -1,5 +1,4 @@
-// One server process of the crash test: runs mixed credit operations forever, reporting each answer before the next
-// request.
+// One server process of the crash test: mixed credit operations forever, each answer reported before the next request.
 import { randomUUID } from "node:crypto";
 import { writeSync } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";

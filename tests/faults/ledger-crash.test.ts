@@ -1,5 +1,4 @@
-// Demonstrates the ledger half of promise 9: repeated SIGKILL, in the middle of batches, of two processes on one
-// database.
+// The ledger half of promise 9: repeated SIGKILL, in the middle of batches, of two processes on one database.
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { createInterface } from "node:readline";
@@ -99,8 +98,7 @@ describe("kill -9", () => {
     expect(await auditWholeLedger({ database: world.backend.database })).toEqual([]);
     expect(await auditRows(world.models, { cut: true })).toEqual([]);
 
-    // A key's answer names the entry's seq. Everything acknowledged is there, and nothing is there that was not
-    // requested.
+    // A key's answer names the entry's seq. Everything acknowledged is there, and nothing that was not requested.
     const keys = await models.idempotencyKey.findMany({
       where: { userId: { in: users }, key: { startsWith: "user:" } },
     });

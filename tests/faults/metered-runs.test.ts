@@ -1,5 +1,4 @@
-// Promise 18: a metered run is produced once and charged once, whatever is cut off: its reader, a proxy, Redis, its
-// process.
+// Promise 18: a metered run is produced and charged once, whatever is cut off: its reader, a proxy, Redis, its process.
 import { randomInt, randomUUID } from "node:crypto";
 import { setTimeout as sleep } from "node:timers/promises";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";

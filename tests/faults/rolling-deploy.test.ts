@@ -99,10 +99,7 @@ test("rolls forward and back under load: nothing refused, lost or doubled", {
   for (const server of servers) expect(server.errors()).toEqual({});
 });
 
-/**
- * Checks out the sources of the previous release, with this release's packages and clients generated from its own
- * schema.
- */
+/** Checks out the previous release's sources, with this release's packages and clients generated from its schema. */
 function checkOutPrevious(): string {
   try {
     const archive = execFileSync("git", ["archive", PREVIOUS_RELEASE], {

@@ -1,5 +1,4 @@
-// The whole server survives crashes (promise 9): repeated SIGKILL amid spends, holds, webhooks, refunds, refreshes and
-// checkouts.
+// The whole server survives crashes (promise 9): SIGKILL amid spends, holds, webhooks, refunds, refreshes, checkouts.
 import { setTimeout as sleep } from "node:timers/promises";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { openDatabase } from "../../server/database/open.ts";
@@ -83,10 +82,7 @@ describe("SIGKILL of the whole server", () => {
         }),
       );
 
-    /**
-     * After a start: checks that the stored state is consistent, then lets customers return, those who were cut off
-     * first.
-     */
+    /** After a start: checks that the stored state is consistent, then lets customers return, first those cut off. */
     async function resume(killedAt: Date): Promise<void> {
       expect(await place.doctor(), `after kill ${lives.kills}`).toEqual([]);
       expect(await admin.refresh()).toBe("done");

@@ -1,5 +1,4 @@
-// The soak's users besides its spenders: they buy, and they use the model. Refusals are counted; anything else is
-// wrong.
+// The soak's users besides its spenders: they buy, and use the model. Refusals are counted; anything else is wrong.
 import { setTimeout as sleep } from "node:timers/promises";
 import { TRPCClientError } from "@trpc/client";
 import type { StripeControl } from "../../server/sandbox/src/stripe/control/control.ts";

@@ -43,10 +43,7 @@ const { values } = parseArgs({
 const warmUpMinutes = Number(values["warm-up-minutes"]);
 const minutes = Number(values.minutes);
 const PAUSE_BETWEEN_FAULTS_MS = 15_000;
-/**
- * Faults come more often during the warm-up: V8 compiles what only an outage runs after it has run some dozens of
- * times.
- */
+/** Shorter during the warm-up: V8 compiles what only an outage runs after it has run some dozens of times. */
 const PAUSE_WARMING_UP_MS = 3_000;
 const FIRST_CALLS = 200;
 const CURVE_EVERY_MINUTES = 5;

@@ -30,10 +30,7 @@ export function createAuthority() {
     caPem: readFileSync(file("ca.pem"), "utf8"),
     certificateFile: file("server.pem"),
     keyFile: file("server-key.pem"),
-    /**
-     * Issues a server certificate, replacing the previous one. `names` in openssl's syntax: `DNS:localhost`,
-     * `IP:127.0.0.1`.
-     */
+    /** Issues a server certificate, replacing the last one. `names` as in openssl: `DNS:localhost`, `IP:127.0.0.1`. */
     issue(names: string) {
       writeFileSync(file("names"), `subjectAltName = ${names}\n`);
       openssl(

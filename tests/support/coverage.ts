@@ -7,10 +7,7 @@ interface CoveredEngine extends Pick<FoundServer, "name"> {
   readonly engine: FoundServer["engine"] | "sqlite";
 }
 
-/**
- * Returns what this run covers: engine names with versions, a one-line summary, and whether a missing server is a
- * failure.
- */
+/** Returns what this run covers: engines with versions, a summary line, and whether a missing server is a failure. */
 export function coverageOf(servers: Servers, choice: EngineName | null) {
   const sqlite = { engine: "sqlite" as const, name: `SQLite ${servers.sqlite}` };
   const engines: CoveredEngine[] = [sqlite, ...servers.databases].filter(({ engine }) =>

@@ -1,5 +1,4 @@
-// A load of spends, holds and reads on a running server while its database fails and recovers, and a book of the
-// answers.
+// A load of spends, holds and reads on a server whose database fails and recovers, and a book of the answers.
 import { setTimeout as sleep } from "node:timers/promises";
 import { summarise } from "../bench/load.ts";
 import type { SignedIn } from "./server.ts";
@@ -60,8 +59,7 @@ export function startFailoverLoad(url: string, users: readonly SignedIn[], healt
   let lastRefusalMs = 0;
   let stopping = false;
   let made = 0;
-  // Time is measured in beats: on a machine busy with other work they are delayed as the server is, so it does not
-  // count.
+  // Time is measured in beats: other work on the machine delays them as it delays the server, so it does not count.
   let beats = 0;
   const beating = setInterval(() => (beats += 1), BEAT_MS);
 
@@ -117,10 +115,7 @@ export function startFailoverLoad(url: string, users: readonly SignedIn[], healt
 
   const userAt = (index: number) => users[index % users.length] as SignedIn;
 
-  /**
-   * Records a new spend in the book. Each call of the result requests it once and resolves with whether it was
-   * acknowledged.
-   */
+  /** Records a new spend in the book. Each call of the result requests it once; resolves with whether it succeeded. */
   function newSpend(): () => Promise<boolean> {
     made += 1;
     const key = `spend-${made}`;

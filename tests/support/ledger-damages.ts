@@ -15,10 +15,7 @@ const keys = changeIn("idempotency_keys");
 const noEntry = (seq: number) => `DELETE FROM credit_logs WHERE userId = ? AND seq = ${seq}`;
 const NOT_THERE = "00000000-0000-4000-8000-000000000000";
 
-/**
- * Gives the user a subscription, which the existing payment becomes part of. `returned`: the returnedCredits it
- * records.
- */
+/** Adds a subscription of the user, which the payment becomes part of. `returned`: the returnedCredits it records. */
 const subscribed = (returned = 0) => [
   `INSERT INTO subscriptions (id, userId, planId, stripeSubscriptionId, stripeCustomerId, status,
      currentPeriodStart, currentPeriodEnd, returnedCredits, createdAt, updatedAt)
@@ -27,10 +24,7 @@ const subscribed = (returned = 0) => [
   payments("subscriptionId = userId, paidAt = createdAt, total = 500, creditsWorth = 50"),
 ];
 
-/**
- * Each corruption: its name, a pattern for the violated invariant's name, and its statements, whose `?` are the user's
- * id.
- */
+/** Each corruption: its name, a pattern for the violated invariant, and its statements, whose `?` are the user's id. */
 const PLANTS: readonly (readonly [string, RegExp, ...string[]])[] = [
   ["a changed balance", /users\.credits is the sum/, user("credits = 1000")],
   ["a changed entry", /balance is the one before it/, entries("amount = -2", "seq = 2")],

@@ -79,10 +79,7 @@ export function steps(maxLength: number): fc.Arbitrary<ModelStep[]> {
   });
 }
 
-/**
- * Returns the ledger operation of a step, or null for a wait. `holdId` maps a hold's name to the id the ledger
- * assigned.
- */
+/** Returns the operation of a step, or null for a wait. `holdId` maps a hold's name to the id the ledger assigned. */
 export function operationOf(
   one: ModelStep,
   userId: string,

@@ -27,10 +27,7 @@ export async function freshMysql(serverUrl: string): Promise<FreshDatabase> {
   return { url: url.href, drop: () => withMysql(serverUrl, `DROP DATABASE IF EXISTS ${name}`) };
 }
 
-/**
- * Returns a migrated database with its catalog. Under Vitest, `drop` keeps it for the next suite; it is dropped at the
- * end.
- */
+/** Returns a migrated database with its catalog. Under Vitest, `drop` keeps it for later suites until the run ends. */
 export async function migratedMysql(serverUrl: string): Promise<FreshDatabase> {
   if (process.env["TEST_RUN"] === undefined) return freshMysql(serverUrl);
   const kept = idle.get(serverUrl)?.pop() ?? (await migrate(serverUrl));

@@ -1,5 +1,4 @@
-// Redis servers on loopback without persistence: a test's own, which can be killed, frozen and restarted, or a lasting
-// one.
+// Redis servers on loopback without persistence: a test's own, which can be killed, frozen, restarted, or lasting ones.
 import { type ChildProcess, spawn, type SpawnOptions } from "node:child_process";
 import { once } from "node:events";
 import { mkdirSync } from "node:fs";

@@ -8,10 +8,7 @@ export const SERVICE_KEY = "worker-key-of-the-test-servers-0123456789";
 
 export const REFRESH_SECRET = "refresh-secret-of-the-test-servers-0123456789";
 
-/**
- * Secrets, limits that are never reached, and unreachable Google and Stripe URLs; `own` adds to these or overrides
- * them.
- */
+/** Secrets, limits that are never reached, and unreachable Google and Stripe URLs; `own` adds to or overrides them. */
 export function serverEnv(own: Readonly<Record<string, string>>): Record<string, string> {
   return {
     NODE_ENV: "test",

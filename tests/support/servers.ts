@@ -1,5 +1,4 @@
-// Which servers the suites may use here: those configured, otherwise those on the usual loopback ports. Each is probed
-// once.
+// Which servers the suites may use here: those configured, else those on the usual loopback ports. Each is probed once.
 import Libsql from "libsql";
 import { Redis } from "ioredis";
 import { type EngineName, isChosen, parseEngine } from "./engine-choice.ts";

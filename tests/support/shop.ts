@@ -115,10 +115,7 @@ function doingsIn(app: TestApp) {
     subscribe: async (userId: string, planId: string) =>
       pay(await payment.subscribe(userId, { planId })),
     deliver,
-    /**
-     * Delivers repeatedly until accepted, as Stripe does: a busy machine runs out of connections. Resolves with the
-     * last status.
-     */
+    /** Delivers until accepted, up to five times: a busy machine runs out of connections. Returns the last status. */
     async deliverUntilTaken(event: { id: string }, instance?: number, id?: string) {
       let status = 0;
       for (let tries = 0; tries < 5 && status !== 200; tries += 1)

@@ -1,5 +1,4 @@
-// A TCP proxy on loopback that can go silent, cut connections, switch servers, or act at a given point of the
-// conversation.
+// A TCP proxy on loopback that can go silent, cut connections, switch servers, or act at a point of the conversation.
 import { connect, createServer, type Socket } from "node:net";
 import { listen } from "./ports.ts";
 
@@ -94,10 +93,7 @@ export async function startTcpProxy(host: string, port: number) {
       };
       expected = { bytes, when, react };
     },
-    /**
-     * Calls `react` when a client next sends `bytes`, `before` or `after` they are forwarded. The conversation
-     * continues.
-     */
+    /** Calls `react` when a client next sends `bytes`, `before` or `after` they are forwarded; nothing is cut. */
     onceSent(bytes: string, when: When, react: () => void) {
       expected = { bytes, when, react };
     },

@@ -1,5 +1,4 @@
-// `npm run coverage:write`: writes the README's table of engines from what the last .ci/run covered. --check only
-// compares.
+// `npm run coverage:write`: writes the README's table of engines from what the last .ci/run covered. --check compares.
 import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { coverageTable, readRuns } from "./coverage.ts";
 

@@ -106,10 +106,7 @@ async function auditHolds(world: AuditedWorld, check: Note): Promise<void> {
   }
 }
 
-/**
- * Each paid session granted exactly once, nothing else was granted, and Stripe has one session and one customer per
- * order.
- */
+/** Each paid session granted once, nothing else was granted, and Stripe has one session and one customer per order. */
 async function auditPurchases(world: AuditedWorld, check: Note): Promise<void> {
   const { models, stripe, journal } = world;
   const userId = { in: idsOf(world) };

@@ -1,5 +1,4 @@
-// The behaviour of one customer of a crashing server: sequential actions, each recorded, with retries to resolve
-// doubts.
+// One customer of a crashing server: sequential actions, each recorded, with retries to resolve doubts.
 import { randomUUID } from "node:crypto";
 import type { TRPCClient } from "@trpc/client";
 import type { StripeControl } from "../../../server/sandbox/src/stripe/control/control.ts";
@@ -49,10 +48,7 @@ export function createCustomer(world: CustomerWorld, client: CookieClient) {
     return journal.attempt(name, ask);
   }
 
-  /**
-   * Requests a keyed action once and compares the answer with the first one. Resolves with whether its outcome is
-   * known.
-   */
+  /** Requests a keyed action once and compares the answer with the first one. Returns whether its outcome is known. */
   async function askFor<Answer>(name: string, action: Action<Answer>): Promise<boolean> {
     const told = await attempt(name, action.ask);
     const isFirst = action.asked === 0;
@@ -176,10 +172,7 @@ export function createCustomer(world: CustomerWorld, client: CookieClient) {
       journal.note(`confirm ${sessionId}: paid, yet ${status} with ${creditsAdded} credits`);
   }
 
-  /**
-   * Returns the page behind a session. A new one first declines a card, which changes nothing but reveals what it is
-   * for.
-   */
+  /** Returns the page behind a session. Declining a card on a new one changes nothing, but reveals what it is for. */
   function sessionOf(sessionId: string, credits: number): KnownSession {
     const known = journal.sessions.get(sessionId);
     if (known !== undefined) return known;

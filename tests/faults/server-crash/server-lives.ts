@@ -1,5 +1,4 @@
-// A server that is killed and restarted on the same port, database and environment, and a door at which its clients
-// wait.
+// A server killed and restarted on the same port, database and environment, and a door at which its clients wait.
 import { readFile } from "node:fs/promises";
 import { deferred } from "../../support/deferred.ts";
 import { runCommand, type ServerProcess, spawnServer } from "../../support/process.ts";
@@ -115,10 +114,7 @@ async function starvedMs(pid: number): Promise<number> {
 
 const ERROR_LEVEL = 50;
 
-/**
- * The message if a log line is an error; anything that is not a log line counts as one. A kill may truncate the last
- * line.
- */
+/** Returns the message if a line logs an error, or is not JSON at all. A kill may truncate the last line. */
 function errorIn(line: string): string | null {
   if (line.trim() === "") return null;
   try {

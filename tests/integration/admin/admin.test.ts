@@ -1,5 +1,4 @@
-// The `admin` procedures: what they do, that each write leaves an audit line, and that the last administrator stays
-// one.
+// The `admin` procedures: what they do, that each write leaves an audit line, and that one administrator remains.
 import { randomUUID } from "node:crypto";
 import { beforeAll, describe, expect, it } from "vitest";
 import { createAdminStore } from "../../../server/admin/admin.store.ts";

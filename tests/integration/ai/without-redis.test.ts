@@ -1,5 +1,4 @@
-// Readers on an instance other than the run's: what they get while Redis is unavailable, after a flush, and without
-// Redis.
+// Readers on another instance than the run's: what they get while Redis is unavailable, after a flush, without Redis.
 import { randomUUID } from "node:crypto";
 import { setTimeout as sleep } from "node:timers/promises";
 import { Redis } from "ioredis";

@@ -1,5 +1,4 @@
-// One sign-in attempt creates one session by virtue of the database alone: no cache, a provider that accepts codes
-// twice.
+// One sign-in attempt creates one session thanks to the database alone: no cache, a provider that accepts codes twice.
 import { randomUUID } from "node:crypto";
 import { describe, expect, it } from "vitest";
 import { createAuthService } from "../../../server/auth/auth.service.ts";

@@ -112,8 +112,7 @@ describe("the provider of sign-in", () => {
       "account_conflict",
       "account_disabled",
     ];
-    // rate_limited is tested in tests/integration/http/limit-tiers; server_error means that the database is
-    // unavailable.
+    // rate_limited is tested in tests/integration/http/limit-tiers; server_error means an unavailable database.
     const elsewhere: SignInError[] = ["rate_limited", "server_error"];
     expect(new Set([...shown, ...elsewhere])).toEqual(new Set(SIGN_IN_ERRORS));
   });

@@ -62,10 +62,7 @@ export async function toCallback(
   return driveSignIn(location, choice);
 }
 
-/**
- * Returns `?error=` of a landing, or null if the sign-in succeeded. Throws if the answer is no redirect to the
- * frontend.
- */
+/** Returns `?error=` of a landing, or null if the sign-in succeeded. Throws if the answer does not redirect to it. */
 export function landingOf(response: Response): { error: string | null; returnTo: string | null } {
   const location = response.headers.get("location") ?? "";
   const url = new URL(location);

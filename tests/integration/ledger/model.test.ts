@@ -48,8 +48,7 @@ describe("the ledger", () => {
           } catch (error) {
             if (!isAppError(error)) throw error;
             answer = { error: error.code };
-            // A refusal inside a transaction rolls the expiry of holds back; outside it stays. This makes both cases
-            // alike.
+            // A refusal inside a transaction rolls back the expiry of holds; outside it stays. Make both alike.
             await world.ledger.submit({ kind: "expireHolds", userId });
           }
           const wanted = model.apply(one, modelNow);

@@ -51,8 +51,7 @@ describe("checkouts that overtake each other", () => {
     const order = held.holdNext("createCheckout", "unsent");
     const first = press();
     await order.reached;
-    // The price that the first one has read is replaced meanwhile, so to Stripe its order differs from the second
-    // one's.
+    // The price that the first one has read is replaced meanwhile, so to Stripe the two orders differ.
     await merchant.post(`prices/${await merchant.priceOf(packageId)}`, { active: "false" });
     await world.payment.syncCatalog();
     const second = await press();

@@ -26,8 +26,7 @@ describe("a free plan", () => {
     const { preview } = await on.upgrade(userId, on.plan("BASIC", "month").id);
     expect(preview).toMatchObject({ amountDue: 999, creditsNow: 500 });
     expect(await on.granted(userId)).toBe(550);
-    // The merchant's own switches, back and forth: the paid plan's unused credits are taken back, and price 0 grants
-    // none.
+    // The merchant switches back and forth: the paid plan's unused credits are taken back, and price 0 grants none.
     const subscription = await on.stripeIdOf(userId);
     const free = await merchant.priceOf(FREE.id);
     const basic = await merchant.priceOf(on.plan("BASIC", "month").id);

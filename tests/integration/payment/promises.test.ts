@@ -142,8 +142,7 @@ describe("promises of payments", () => {
       // Most rounds cut the connection, as promised; the others fail in other ways.
       const fault = round % 4 < 3 ? "cut-after" : (faults[(round >> 2) % 4] ?? "cut-after");
       const userId = await world.createUser();
-      // Every fourth round: the failure is saved under its key and replayed for a day, whether or not the work was
-      // done.
+      // Every fourth round: the failure is saved under its key and replayed for a day, with or without the work done.
       const isSaved = round % 4 === 2;
       const saved = round % 8 === 2 ? "500-after" : "500";
       const save = (path: string) => {

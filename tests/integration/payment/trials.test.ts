@@ -1,5 +1,4 @@
-// Free trials given by the merchant: nothing is granted until something is paid, and the first payment counts as any
-// other.
+// Free trials given by the merchant: nothing is granted until something is paid; the first payment is like any other.
 import { beforeAll, describe, expect, it } from "vitest";
 import { available } from "../../support/backend.ts";
 import { merchantOf } from "../../support/merchant.ts";

@@ -1,5 +1,4 @@
-// Executes the guide "Move from the ancestor": tables as the ancestor had them, the guide's SQL, then doctor and
-// sign-in.
+// Executes the guide "Move from the ancestor": tables as the ancestor had them, the guide's SQL, doctor and sign-in.
 import { randomBytes } from "node:crypto";
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";

@@ -88,8 +88,7 @@ describe("user", () => {
       if (delegate?.fields !== undefined && "userId" in delegate.fields) personal.push(table);
     }
     expect(personal.length).toBeGreaterThan(8);
-    // Keys are the client's own, totals are sums of usage that is exported call by call, and checkpoints sum up
-    // balances.
+    // Keys are the client's own, totals sum up usage that is exported call by call, and checkpoints sum up balances.
     const withoutWords = new Set(["idempotencyKey", "usageTotal", "ledgerCheckpoint"]);
     for (const table of personal) {
       const plural = table.endsWith("y") ? `${table.slice(0, -1)}ies` : `${table}s`;

@@ -1,5 +1,4 @@
-// Fetches the engines that this machine's Debian does not ship: unpacked from Debian unstable into a cache, not
-// installed.
+// Fetches the engines that this machine's Debian does not ship: unpacked from unstable into a cache, not installed.
 import { execFile } from "node:child_process";
 import { existsSync } from "node:fs";
 import { mkdir, mkdtemp, readdir, rename, rm, symlink, writeFile } from "node:fs/promises";

@@ -7,10 +7,7 @@ import type { OutputPage, RunOutput } from "../../../server/kv/ports.ts";
 
 const END = { type: "end", outcome: "completed", charged: 5, balance: 95 };
 
-/**
- * Returns what a client reads after event 900, while each read of the output finds the next of `found` as the last
- * event.
- */
+/** Returns what is read after event 900 if each read of the output finds the next of `found` as the last event. */
 async function readAfter900(found: number[]) {
   const [first = 0, ...others] = found;
   let last = first;

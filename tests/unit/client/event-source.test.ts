@@ -1,5 +1,4 @@
-// Server-sent events over fetch: where they resume after a lost connection, missing answers, and the effects of
-// closing.
+// Server-sent events over fetch: where they resume after a lost connection, missing answers, the effects of closing.
 import { afterEach, expect, it, vi } from "vitest";
 import { FetchEventSource } from "../../../shared/src/event-source.ts";
 

@@ -1,5 +1,4 @@
-// A stream whose access token expired while the server cannot renew it reconnects automatically; calls never switch
-// users.
+// A stream whose expired access token cannot be renewed at first reconnects automatically; calls never switch users.
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { createClient } from "../../../shared/src/client.ts";
 
