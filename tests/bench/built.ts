@@ -16,9 +16,7 @@ export interface Built {
   drop(): void;
 }
 
-/**
- * Names the folder into which a run has compiled these sources once, before its first suite (tests/faults/build.ts).
- */
+/** Names the folder that a run has compiled these sources into once, before its first suite (tests/faults/build.ts). */
 export const BUILT_VARIABLE = "TEST_BUILT";
 
 /**

@@ -24,9 +24,7 @@ export function meterProcess(pid: number): Metered {
   };
 }
 
-/**
- * Returns the process on this machine that listens at the address of `url`; null if there is none or it is not visible.
- */
+/** Returns the process on this machine that listens at the address of `url`; null if there is none or it is hidden. */
 export function meterListener(url: string): Metered | null {
   const { hostname, port, protocol } = new URL(url);
   if (!["127.0.0.1", "localhost", "[::1]"].includes(hostname)) return null;

@@ -60,10 +60,7 @@ export async function benchHttp(report: Report, seconds: number): Promise<void> 
   }
 }
 
-/**
- * Checks the sum of credits: a benchmark that is fast because it loses money is worthless. Refused runs may be charged
- * in part.
- */
+/** Checks the credits: a benchmark that is fast because it loses money is useless. Refused runs may have cost some. */
 function checkCredits(results: readonly Result[], taken: number): void {
   const sum = (of: (result: Result) => number) =>
     results.reduce((total, result) => total + of(result) * result.row.credits, 0);
@@ -128,9 +125,7 @@ interface Result {
   cpu: CpuMicros;
 }
 
-/**
- * Measures the rows in turns, so that other load on the machine affects all of them; the first round is only a warm-up.
- */
+/** Measures the rows in turns, so that other load on the machine affects them all; the first round is a warm-up. */
 async function measureInTurns(
   stage: HttpStage,
   rows: readonly HttpRow[],

@@ -28,9 +28,7 @@ export async function benchScale(report: Report, seconds: number): Promise<void>
   await benchWorkers(report, seconds);
 }
 
-/**
- * Gives every user an equal share of `total` entries, as the ledger would have written them, starting with the sign-up.
- */
+/** Gives every user an equal share of `total` entries, as the ledger would write them, starting with the sign-up. */
 async function fill({ backend }: Instance, total: number): Promise<void> {
   const perUser = Math.floor(total / USERS);
   const { models } = backend.database;

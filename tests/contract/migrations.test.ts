@@ -225,9 +225,7 @@ describe.each(databases)("migrating $name, statement by statement", (server) => 
     await database.drop();
   });
 
-  /**
-   * A database whose last migration (an index on `users`) is pending, and an open transaction that has read `users`.
-   */
+  /** A database whose last migration (an index on `users`) is pending, and an open transaction that read `users`. */
   async function heldByAReader() {
     const database = await freshMysql(server.url);
     await (await openAt(database.url)).close();

@@ -17,9 +17,7 @@ const configOf = (port: number) =>
   ({ kind: "single", host: "127.0.0.1", port, tls: false, db: 0 }) as const;
 const rule = { name: "away", points: 3, windowMs: 60_000 };
 
-/**
- * Everything a single request may ask of the key-value side, in sequence. Throws if that takes more than three seconds.
- */
+/** Everything one request may ask of the key-value side, in sequence. Throws if that takes more than three seconds. */
 const oneRequest = (store: KeyValues) => within(3_000, () => askEverything(store));
 
 async function askEverything(store: KeyValues): Promise<unknown[]> {

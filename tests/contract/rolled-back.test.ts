@@ -54,9 +54,7 @@ test("a transaction with a statement that failed writes nothing, although the er
 });
 
 describe.runIf(available.dialect === "mysql")("the victim of a deadlock", () => {
-  /**
-   * Makes the transaction of `work` the deadlock victim once; its retry does nothing. The rows it writes are in `ids`.
-   */
+  /** Makes the transaction of `work` the deadlock victim once; its retry does nothing. It writes the rows `ids`. */
   async function deadlock(work: Work, ids: { before: string; after: string }): Promise<number> {
     const { database } = opened.backend;
     const [mine, theirs] = [randomUUID(), randomUUID()];

@@ -103,10 +103,7 @@ function settingsOfTheGuide(): Record<string, string> {
   return { server_id: "1", ...Object.fromEntries(pairs) };
 }
 
-/**
- * Runs the shell blocks under a heading of the guide verbatim, except for our own commands, which need this suite's
- * build.
- */
+/** Runs the shell blocks under a heading of the guide verbatim, except our own commands, which need this build. */
 function guideRuns(heading: string, env: Record<string, string> = {}): void {
   const section = guide.split(/^## /m).find((part) => part.startsWith(heading)) ?? "";
   const blocks = [...section.matchAll(/```sh\n([\s\S]*?)```/g)].map((match) => match[1] ?? "");
@@ -125,9 +122,7 @@ function guideRuns(heading: string, env: Record<string, string> = {}): void {
     });
 }
 
-/**
- * Returns the database's time once the current second is over: point-in-time recovery has a resolution of one second.
- */
+/** Returns the database's time once the current second is over: point-in-time recovery is accurate to a second. */
 async function afterThisSecond(): Promise<string> {
   const now = async () => {
     const [row] = await database.query<{ now: string }>(

@@ -2,10 +2,7 @@
 // how long a start takes.
 import { BUILT_VARIABLE, buildServer } from "../bench/built.ts";
 
-/**
- * Builds it before the first test; returns a function that removes the build. Every project calls this; the first one
- * builds.
- */
+/** Builds it before the first test; returns a function that removes it. Each project calls it; the first one builds. */
 export function setup(): () => void {
   const { folder, drop } = buildServer();
   process.env[BUILT_VARIABLE] ??= folder;

@@ -30,9 +30,7 @@ interface Kind {
   readonly name: string;
   readonly dialect: "sqlite" | "mysql";
   fresh(): Promise<FreshDatabase>;
-  /**
-   * Observes how far the migrations are: by tables, or on SQLite, which shows nothing until they are done, by its WAL.
-   */
+  /** Observes the migrations' progress: by tables, or on SQLite, which shows nothing until the end, by its WAL. */
   watch(url: string): Promise<{ made(): Promise<number>; close(): Promise<void> }>;
 }
 

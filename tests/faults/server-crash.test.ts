@@ -82,7 +82,7 @@ describe("SIGKILL of the whole server", () => {
         }),
       );
 
-    /** After a start: checks that the stored state is consistent, then lets customers return, first those cut off. */
+    /** After a start: checks what is stored, lets customers in, and waits for those whose refresh was cut off. */
     async function resume(killedAt: Date): Promise<void> {
       expect(await place.doctor(), `after kill ${lives.kills}`).toEqual([]);
       expect(await admin.refresh()).toBe("done");

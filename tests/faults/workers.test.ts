@@ -257,9 +257,7 @@ function logLines(server: ServerProcess): { pid: number; msg?: string }[] {
 const listeningPids = (server: ServerProcess) =>
   logLines(server).flatMap(({ pid, msg }) => (msg === "listening" ? [pid] : []));
 
-/**
- * Waits until several processes have logged a request (a single one would prove nothing); resolves with their number.
- */
+/** Waits until several processes have logged a request (one would prove nothing); resolves with their number. */
 async function processesThatAnswered(server: ServerProcess): Promise<number> {
   const pids = () =>
     // Successful or refused: of many simultaneous spends, all that succeed may have met the same worker.

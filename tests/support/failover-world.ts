@@ -14,9 +14,7 @@ const CREDITS_EACH = 1_000_000;
 /** A server under load. */
 export type FailoverWorld = Awaited<ReturnType<typeof openFailoverWorld>>;
 
-/**
- * Starts the server on `databaseUrl` (creating its database), signs users in, gives them credits, and starts the load.
- */
+/** Starts the server on `databaseUrl` (creating its database), signs users in, gives them credits, starts the load. */
 export async function openFailoverWorld(databaseUrl: string) {
   const closing: (() => Promise<unknown>)[] = [];
   const close = async () => {
@@ -47,9 +45,7 @@ export async function openFailoverWorld(databaseUrl: string) {
     return {
       server,
       load,
-      /**
-       * Describes what is wrong with the process: it must still be running, as the same one, without unexpected errors.
-       */
+      /** Describes what is wrong with the process: it must still be the same one, without unexpected errors. */
       complaints() {
         const { child } = server;
         const lives = child.exitCode === null && child.signalCode === null && child.pid === pid;
@@ -92,9 +88,7 @@ export function atCommit(
   });
 }
 
-/**
- * Signs users in at the server at `url`, whose ADMIN_EMAILS must include `admin@example.com`, and gives them credits.
- */
+/** Signs users in at the server at `url`, whose ADMIN_EMAILS must include admin@example.com, and gives them credits. */
 export async function signInWithCredits(url: string): Promise<SignedIn[]> {
   // The host name in the redirect address registered at the sandbox.
   const local = url.replace("127.0.0.1", "localhost");

@@ -71,7 +71,7 @@ async function auditFigures(
     .map(([type, off]) => `${type} counted ${off.given} given and ${off.taken} taken too many`);
 }
 
-/** Does the same for one user, and also checks that every payment granted exactly what was bought. */
+/** Audits one user's rows like `auditRows`, and that every payment granted exactly what was bought. */
 export async function brokenInvariants(models: PrismaModels, userId: string): Promise<string[]> {
   const broken = await auditRows(models, { userId, cut: true });
   const lots = await models.creditGrant.findMany({ where: { userId } });

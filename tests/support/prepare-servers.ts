@@ -9,9 +9,7 @@ import {
   type Servers,
 } from "./servers.ts";
 
-/**
- * `sqlite`: SQLite only. `found`: any servers found, too. `every`: MySQL and MariaDB even if they have to be started.
- */
+/** `sqlite`: SQLite only. `found`: any servers found, too. `every`: MySQL and MariaDB even if they must be started. */
 export type EngineNeeds = "sqlite" | "found" | "every";
 
 /**

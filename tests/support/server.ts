@@ -206,10 +206,7 @@ async function listen(options: HttpServerOptions = {}) {
   };
 }
 
-/**
- * Signs in at the sandbox Google and returns as a browser would, with extra `headers`. Resolves with the callback's
- * answer.
- */
+/** Signs in at the sandbox Google as a browser would, with extra `headers`. Returns the callback's answer. */
 export async function throughGoogle(url: string, email: string, headers = {}): Promise<Response> {
   const init = { redirect: "manual", headers } as const;
   const out = await fetch(`${url}/api/auth/google`, init);

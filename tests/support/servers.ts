@@ -18,7 +18,7 @@ export interface FoundServer {
   readonly name: string;
 }
 
-/** A server that is configured or running but cannot be used. */
+/** A server, configured or at a usual port, that cannot be used. */
 export interface MissingServer {
   readonly name: string;
   readonly reason: string;

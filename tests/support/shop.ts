@@ -57,10 +57,7 @@ function doingsIn(app: TestApp) {
   const { clock, models, payment, sandbox } = app;
   const { control } = sandbox.stripe;
   const userOf = (id: string) => models.user.findUniqueOrThrow({ where: { id } });
-  /**
-   * Posts a recorded event, freshly signed, to one instance; resolves with the HTTP status. `id` overrides the event's
-   * id.
-   */
+  /** Posts a recorded event, freshly signed, to one instance; returns the HTTP status. `id` replaces the event's id. */
   async function deliver(event: { id: string }, instance = 0, id = event.id): Promise<number> {
     const body = JSON.stringify({ ...event, id });
     const at = Math.floor(clock.now() / 1_000);

@@ -63,7 +63,7 @@ const LEDGER: Record<keyof typeof LEDGER_SQL.mysql, [readonly unknown[], Stateme
   insertKeys: [["u1", "k9", "hash", "{}", AT]],
 };
 
-/** Returns the raw queries that `work` sends, each distinct text once. They are answered with an empty row. */
+/** Returns the raw queries that `work` sends, each distinct text once. They are answered with a placeholder row. */
 async function recorded(
   name: string,
   work: (database: Database) => Promise<unknown>,

@@ -4,9 +4,7 @@ import { afterEach, describe, expect, it } from "vitest";
 
 const LOGGER = JSON.stringify(new URL("../../server/lib/logger.ts", import.meta.url).href);
 const NODE = [process.execPath, "--expose-gc", "--import", "tsx", "--input-type=module", "-e"];
-/**
- * Runs `$@`, with its stdout on this test's socket, or on a pipe to a reader that starts once a word arrives on fd 3.
- */
+/** Runs `$@` with its stdout on this test's socket, or on a pipe whose reader starts once a word arrives on fd 3. */
 const SHELL = {
   socket: '"$@"; echo "exited $?" >&2',
   pipe: '{ "$@"; echo "exited $?" >&2; } | { read -r word <&3 && cat; }',

@@ -32,10 +32,7 @@ export async function auditCrash(world: AuditedWorld): Promise<string[]> {
 
 const idsOf = (world: AuditedWorld) => world.clients.map(({ userId }) => userId);
 
-/**
- * Checks each spend's key: acknowledged ones with exactly their numbers, refused ones absent, doubtful ones at most
- * once.
- */
+/** Checks each spend's key: acknowledged ones have exactly their numbers, refused ones are absent, others may exist. */
 async function auditKeys(world: AuditedWorld, check: Note): Promise<void> {
   const { models, journal } = world;
   const userId = { in: idsOf(world) };
@@ -79,7 +76,7 @@ async function auditKeys(world: AuditedWorld, check: Note): Promise<void> {
   }
 }
 
-/** Each hold exists once under its key and ended as acknowledged; a doubtful one ended as requested or not at all. */
+/** Each hold exists once under its key and ended as acknowledged; in doubt, it may also be active or expired. */
 async function auditHolds(world: AuditedWorld, check: Note): Promise<void> {
   const { models, journal } = world;
   const rows = await models.creditHold.findMany({ where: { userId: { in: idsOf(world) } } });

@@ -64,9 +64,7 @@ export async function signInWithCookie(url: string, email: string) {
     get isRefreshLost() {
       return isRefreshLost;
     },
-    /**
-     * Refreshes in `tabs` tabs simultaneously, all with the same cookie. Throws if refused, or if the tabs disagree.
-     */
+    /** Refreshes in `tabs` tabs simultaneously, all with the same cookie. Throws if refused or if the tabs disagree. */
     refresh,
   };
 }

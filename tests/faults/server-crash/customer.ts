@@ -189,9 +189,7 @@ export function createCustomer(world: CustomerWorld, client: CookieClient) {
     return session;
   }
 
-  /**
-   * What customers do on Stripe's page: most pay, some leave it for another time, some let it expire or pay by debit.
-   */
+  /** What customers do on Stripe's page: most pay, some put it off, some let it expire or pay by debit. */
   function payOrNot(session: KnownSession): void {
     const { sessionId } = session;
     const fate = random.next();

@@ -13,9 +13,7 @@ export interface Start {
 /** A server that is killed and restarted repeatedly. */
 export type ServerLives = ReturnType<typeof createServerLives>;
 
-/**
- * Creates a server with this environment, not started yet. `program` is spawnServer's. `env.PORT` must be a free port.
- */
+/** Creates a server with this environment, not started yet. `program` is spawnServer's. `env.PORT` must be free. */
 export function createServerLives(env: Record<string, string>, program?: readonly string[]) {
   const starts: Start[] = [];
   const past: string[] = [];

@@ -74,9 +74,7 @@ describe("metered runs in an outage of the database", () => {
     expect(text).toBe((await read(runs, runId)).text);
   });
 
-  /**
-   * Creates a run whose lease expired while its producer could not reach the database, and another instance that can.
-   */
+  /** Creates a run whose lease expired while its producer had no database, and another instance that has one. */
   async function afterOutage(onLook: (heal: () => void) => Partial<RunStore>) {
     let isAway = false;
     const timings = { leaseMs: 1_000, tickMs: 250 };

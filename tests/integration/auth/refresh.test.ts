@@ -160,7 +160,7 @@ describe("refresh", () => {
     expect(await codeOf(stoodStill.refresh(gone))).toBe("SERVICE_UNAVAILABLE");
     expect((await session(sessionId)).revokedAt).toBeNull();
     expect(await codeOf(auth().refresh(fromBrowser(last)))).toBe("OK");
-    // A client that is still waiting is told.
+    // A client that is still waiting learns that the token was reused.
     const there = { ...fromBrowser(refreshToken), hasLeft: () => false };
     expect(await codeOf(stoodStill.refresh(there))).toBe("REFRESH_REUSED");
   });

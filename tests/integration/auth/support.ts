@@ -62,7 +62,7 @@ export async function toCallback(
   return driveSignIn(location, choice);
 }
 
-/** Returns `?error=` of a landing, or null if the sign-in succeeded. Throws if the answer does not redirect to it. */
+/** Returns `?error=` of a landing, or null on success. Throws if the answer is not a redirect to the frontend. */
 export function landingOf(response: Response): { error: string | null; returnTo: string | null } {
   const location = response.headers.get("location") ?? "";
   const url = new URL(location);

@@ -182,9 +182,7 @@ describe("the doctor", () => {
     await mend();
   });
 
-  /**
-   * The database, with statements that match `like` slowed by 20 ms. `onRead` gets the number of rows of each result.
-   */
+  /** The database, with statements that match `like` slowed by 20 ms. `onRead` gets the row count of each result. */
   function slowDatabase(like: RegExp, onRead: (rows: number) => void = () => undefined) {
     const { database } = world.backend;
     const reads: { readonly rows: number; readonly fromMs: number; readonly toMs: number }[] = [];

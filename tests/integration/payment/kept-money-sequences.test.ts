@@ -89,9 +89,7 @@ async function moveBy(it: Sequence, to: { price?: string; quantity?: number }): 
   it.world.sandbox.stripe.control.moveSubscription(await liveId(it), { ...to, proration });
 }
 
-/**
- * Lets time pass, including the hour for which renewals are drafts, and runs the job for the months of yearly plans.
- */
+/** Lets time pass, including the hour in which renewals are drafts, and runs the job for the months of yearly plans. */
 async function pass({ world }: Sequence, by: { months?: number; days?: number }): Promise<void> {
   world.travel({ ...by, minutes: 61 });
   await world.settled();

@@ -37,9 +37,7 @@ export interface InstalledEngine {
   readonly command: readonly [string, ...string[]];
 }
 
-/**
- * Returns the folder for fetched engines: ENGINES_CACHE, or one in the user's cache, where a fresh clone finds it too.
- */
+/** Returns the folder for fetched engines: ENGINES_CACHE, or one in the user's cache, shared with fresh clones. */
 export function engineCache(): string {
   const cache = process.env["XDG_CACHE_HOME"] || join(homedir(), ".cache");
   return process.env["ENGINES_CACHE"] || join(cache, "skywork-engines");
@@ -100,9 +98,7 @@ function installedAt(engine: FetchedEngine, home: string): InstalledEngine {
   return { root, command: [join(root, loader), "--library-path", folders.join(":"), program] };
 }
 
-/**
- * Downloads a package with its dependencies, using apt with private lists and state. Returns the paths of the files.
- */
+/** Downloads a package with its dependencies, using apt with private lists and state. Returns the files' paths. */
 async function download(name: string, apt: string): Promise<string[]> {
   for (const folder of ["lists/partial", "cache/archives/partial"])
     await mkdir(join(apt, folder), { recursive: true });

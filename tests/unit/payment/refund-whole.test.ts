@@ -7,9 +7,7 @@ import { silent } from "../../support/silent.ts";
 
 const order = { paymentIntentId: "pi_1", orderKey: "mispriced:cs_1", reason: "mispriced" };
 
-/**
- * Returns the keys under which a refund of 500 (null: an unknown amount) is ordered when Stripe has these `refunds`.
- */
+/** Returns the keys under which a refund of 500 (null: unknown amount) is ordered when Stripe has these `refunds`. */
 async function keysAfter(
   refunds: Pick<StripeRefund, "status" | "amount">[],
   paid: number | null = 500,
