@@ -135,10 +135,7 @@ function projectOf(file: string): string {
   });
 }
 
-/**
- * Installs `shared` as its package would be, next to the packages it imports. The repository's shared/dist is
- * untouched.
- */
+/** Installs `shared` as its package would be, next to the packages it imports; the repository's build is untouched. */
 function installShared(folder: string): void {
   const installed = join(folder, "node_modules/@skywork/shared");
   mkdirSync(installed, { recursive: true });
